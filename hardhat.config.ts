@@ -1,0 +1,34 @@
+import { createRequire } from "node:module";
+import hardhatToolboxMochaEthers from "@nomicfoundation/hardhat-toolbox-mocha-ethers";
+import { configVariable, defineConfig } from "hardhat/config";
+
+const require = createRequire(import.meta.url);
+
+export default defineConfig({
+  plugins: [hardhatToolboxMochaEthers],
+  solidity: {
+    profiles: {
+      default: {
+        version: "0.8.37",
+        // The compiler is the npm package, so that nothing is downloaded but packages.
+        path: require.resolve("solc/soljson.js"),
+        settings: {
+          evmVersion: "prague",
+          viaIR: true,
+          optimizer: { enabled: true, runs: 20_000 },
+        },
+      },
+    },
+  },
+  typechain: { outDir: "offchain/chain/types" },
+  networks: {
+    localhost: { type: "http", chainType: "l1", url: "http://127.0.0.1:8545" },
+    sepolia: {
+      type: "http",
+      chainType: "l1",
+      url: configVariable("SEPOLIA_RPC_URL"),
+      accounts: [configVariable("SEPOLIA_PRIVATE_KEY")],
+    },
+  },
+  verify: { etherscan: { apiKey: configVariable("ETHERSCAN_API_KEY") } },
+});
