@@ -1,0 +1,108 @@
+/**
+ * Symmetric primitives on node:crypto (OpenSSL, with the CPU's SHA and AES instructions). See primitives.ts for what each
+ * call does. Results are plain `Uint8Array`s, never `Buffer`s, so that they compare and serialise alike on every platform.
+ */
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  hash,
+  hkdfSync,
+  randomFillSync,
+  timingSafeEqual,
+} from "node:crypto";
+import {
+  checkGcmArguments,
+  checkHkdfArguments,
+  checkRandomLength,
+  GCM_TAG_BYTES,
+  type Primitives,
+  type Sha256,
+} from "./primitives.ts";
+
+function asPlainBytes(buffer: Buffer): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+}
+
+export function sha256(data: Uint8Array): Uint8Array {
+  return asPlainBytes(hash("sha256", data, "buffer"));
+}
+
+export function createSha256(): Sha256 {
+  const state = createHash("sha256");
+  return {
+    update(data) {
+      state.update(data);
+    },
+    digest() {
+      return asPlainBytes(state.digest());
+    },
+  };
+}
+
+export function hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array {
+  return asPlainBytes(createHmac("sha256", key).update(data).digest());
+}
+
+export function hkdfSha256(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array {
+  checkHkdfArguments(info, length);
+  return new Uint8Array(hkdfSync("sha256", ikm, salt, info, length));
+}
+
+export function aes256GcmSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
+  checkGcmArguments(key, nonce);
+  const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: GCM_TAG_BYTES });
+  cipher.setAAD(aad);
+  // GCM is a stream mode: `update` returns every byte, `final` returns none and only closes the tag.
+  const ciphertext = cipher.update(plaintext);
+  cipher.final();
+  // Not zero-filled, because every byte is written below; not from the pool, because the result outlives the call.
+  const sealed = asPlainBytes(Buffer.allocUnsafeSlow(ciphertext.length + GCM_TAG_BYTES));
+  sealed.set(ciphertext, 0);
+  sealed.set(cipher.getAuthTag(), ciphertext.length);
+  return sealed;
+}
+
+export function aes256GcmOpen(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  aad: Uint8Array,
+  sealed: Uint8Array,
+): Uint8Array | undefined {
+  checkGcmArguments(key, nonce);
+  if (sealed.length < GCM_TAG_BYTES) return undefined;
+  const decipher = createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: GCM_TAG_BYTES });
+  decipher.setAAD(aad);
+  decipher.setAuthTag(sealed.subarray(sealed.length - GCM_TAG_BYTES));
+  const plaintext = decipher.update(sealed.subarray(0, sealed.length - GCM_TAG_BYTES));
+  try {
+    decipher.final();
+  } catch {
+    // The only failure left at this point: OpenSSL compares the tags here and says nothing else.
+    plaintext.fill(0);
+    return undefined;
+  }
+  return asPlainBytes(plaintext);
+}
+
+export function randomBytes(n: number): Uint8Array {
+  checkRandomLength(n);
+  return randomFillSync(new Uint8Array(n));
+}
+
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+// Holds this module to the interface at compile time.
+({
+  sha256,
+  createSha256,
+  hmacSha256,
+  hkdfSha256,
+  aes256GcmSeal,
+  aes256GcmOpen,
+  randomBytes,
+  equalBytes,
+}) satisfies Primitives;

@@ -1,0 +1,97 @@
+/**
+ * Symmetric primitives on noble (plain JavaScript), for runtimes without node:crypto. See primitives.ts for what each call
+ * does. WebCrypto would be faster on large inputs but is asynchronous only. noble's AES is table based: on a machine shared
+ * with an attacker who measures caches, prefer the Node implementation.
+ */
+import { gcm } from "@noble/ciphers/aes.js";
+import { hkdf } from "@noble/hashes/hkdf.js";
+import { hmac } from "@noble/hashes/hmac.js";
+import { sha256 as nobleSha256 } from "@noble/hashes/sha2.js";
+import {
+  checkGcmArguments,
+  checkHkdfArguments,
+  checkRandomLength,
+  GCM_TAG_BYTES,
+  type Primitives,
+  type Sha256,
+} from "./primitives.ts";
+
+/** Most bytes that one call of `crypto.getRandomValues` gives (W3C Web Cryptography API, §10.1.1). */
+const RANDOM_QUOTA_BYTES = 65_536;
+
+/** What noble throws when, and only when, a GCM tag does not verify. */
+const NOBLE_INVALID_TAG = "aes-gcm: invalid tag";
+
+export function sha256(data: Uint8Array): Uint8Array {
+  return nobleSha256(data);
+}
+
+export function createSha256(): Sha256 {
+  const state = nobleSha256.create();
+  return {
+    update(data) {
+      state.update(data);
+    },
+    digest() {
+      return state.digest();
+    },
+  };
+}
+
+export function hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array {
+  return hmac(nobleSha256, key, data);
+}
+
+export function hkdfSha256(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array {
+  checkHkdfArguments(info, length);
+  return hkdf(nobleSha256, ikm, salt, info, length);
+}
+
+export function aes256GcmSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
+  checkGcmArguments(key, nonce);
+  return gcm(key, nonce, aad).encrypt(plaintext);
+}
+
+export function aes256GcmOpen(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  aad: Uint8Array,
+  sealed: Uint8Array,
+): Uint8Array | undefined {
+  checkGcmArguments(key, nonce);
+  if (sealed.length < GCM_TAG_BYTES) return undefined;
+  try {
+    return gcm(key, nonce, aad).decrypt(sealed);
+  } catch (error) {
+    if (error instanceof Error && error.message === NOBLE_INVALID_TAG) return undefined;
+    throw error;
+  }
+}
+
+export function randomBytes(n: number): Uint8Array {
+  checkRandomLength(n);
+  const bytes = new Uint8Array(n);
+  for (let offset = 0; offset < n; offset += RANDOM_QUOTA_BYTES) {
+    globalThis.crypto.getRandomValues(bytes.subarray(offset, Math.min(n, offset + RANDOM_QUOTA_BYTES)));
+  }
+  return bytes;
+}
+
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  let difference = 0;
+  for (let i = 0; i < a.length; i++) difference |= (a[i] ?? 0) ^ (b[i] ?? 0);
+  return difference === 0;
+}
+
+// Holds this module to the interface at compile time.
+({
+  sha256,
+  createSha256,
+  hmacSha256,
+  hkdfSha256,
+  aes256GcmSeal,
+  aes256GcmOpen,
+  randomBytes,
+  equalBytes,
+}) satisfies Primitives;

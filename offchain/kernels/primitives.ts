@@ -1,0 +1,95 @@
+/**
+ * Interface of the accelerated symmetric primitives, imported by core as `#primitives`. Two implementations export exactly
+ * these names: `primitives-node.ts` (OpenSSL through node:crypto) and `primitives-web.ts` (noble, any JavaScript runtime).
+ * All calls are synchronous: below 64 KiB an await per call costs more than the work, above it a worker thread is the
+ * right tool. Standards: FIPS 180-4 (SHA-256), RFC 2104 (HMAC), RFC 5869 (HKDF), NIST SP 800-38D (AES-256-GCM).
+ */
+
+/** Length of an AES-GCM nonce in bytes (SP 800-38D §5.2.1.1: 96 bits, the only length used here). */
+export const GCM_NONCE_BYTES = 12;
+
+/** Length of an AES-GCM authentication tag in bytes; it follows the ciphertext. */
+export const GCM_TAG_BYTES = 16;
+
+/** Length of an AES-256 key in bytes. */
+export const AES_KEY_BYTES = 32;
+
+/** Largest HKDF-SHA256 output in bytes (RFC 5869 §2.3: 255 · HashLen). */
+export const HKDF_OUTPUT_LIMIT_BYTES = 255 * 32;
+
+/** Largest HKDF info in bytes: OpenSSL's own limit, kept by both implementations so that they accept the same calls. */
+export const HKDF_INFO_LIMIT_BYTES = 1024;
+
+/** A SHA-256 computation that takes its input in pieces. `digest` ends it. */
+export interface Sha256 {
+  update(data: Uint8Array): void;
+  /** @returns 32 bytes */
+  digest(): Uint8Array;
+}
+
+export interface Primitives {
+  /** SHA-256. @returns 32 bytes */
+  sha256(data: Uint8Array): Uint8Array;
+  /** SHA-256 over input that arrives in pieces. */
+  createSha256(): Sha256;
+  /** HMAC-SHA-256. @returns 32 bytes */
+  hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array;
+  /**
+   * HKDF-SHA-256, extract then expand.
+   * @param length bytes wanted, 1 to 8160
+   * @param info at most 1024 bytes
+   * @throws RangeError for other lengths
+   */
+  hkdfSha256(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array;
+  /**
+   * AES-256-GCM encryption.
+   * @param key 32 bytes
+   * @param nonce 12 bytes, never used twice under one key with different plaintexts
+   * @returns ciphertext ‖ 16-byte tag, in memory of its own
+   * @throws RangeError for wrong lengths of key or nonce
+   */
+  aes256GcmSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array;
+  /**
+   * AES-256-GCM decryption.
+   * @returns the plaintext, or undefined when the tag does not verify (or there is no room for one)
+   * @throws RangeError for wrong lengths of key or nonce
+   */
+  aes256GcmOpen(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined;
+  /** Bytes from the system's cryptographic generator. @param n how many, a non-negative integer */
+  randomBytes(n: number): Uint8Array;
+  /** Equality in time that depends on the lengths only. False for different lengths. */
+  equalBytes(a: Uint8Array, b: Uint8Array): boolean;
+}
+
+/**
+ * Holds AES-256-GCM arguments to the lengths both implementations accept.
+ * @throws RangeError
+ */
+export function checkGcmArguments(key: Uint8Array, nonce: Uint8Array): void {
+  if (key.length !== AES_KEY_BYTES)
+    throw new RangeError(`AES-256 key must be ${AES_KEY_BYTES} bytes, got ${key.length}`);
+  if (nonce.length !== GCM_NONCE_BYTES) {
+    throw new RangeError(`AES-GCM nonce must be ${GCM_NONCE_BYTES} bytes, got ${nonce.length}`);
+  }
+}
+
+/**
+ * Holds HKDF arguments to the lengths both implementations accept.
+ * @throws RangeError
+ */
+export function checkHkdfArguments(info: Uint8Array, length: number): void {
+  if (!Number.isInteger(length) || length < 1 || length > HKDF_OUTPUT_LIMIT_BYTES) {
+    throw new RangeError(`HKDF-SHA256 output must be 1 to ${HKDF_OUTPUT_LIMIT_BYTES} bytes, got ${length}`);
+  }
+  if (info.length > HKDF_INFO_LIMIT_BYTES) {
+    throw new RangeError(`HKDF info must be at most ${HKDF_INFO_LIMIT_BYTES} bytes, got ${info.length}`);
+  }
+}
+
+/**
+ * Holds the number of random bytes asked for to what is sane.
+ * @throws RangeError
+ */
+export function checkRandomLength(n: number): void {
+  if (!Number.isSafeInteger(n) || n < 0) throw new RangeError(`number of random bytes must not be negative, got ${n}`);
+}
