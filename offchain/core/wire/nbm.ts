@@ -1,0 +1,191 @@
+/**
+ * HTTP messages of an NBM node. Requests are what the node validates, answers what the agent (or a fellow node) checks before it
+ * believes them.
+ */
+
+import { type Static, Type } from "@sinclair/typebox";
+import { AddressText, Bytes32Text, HexBytes, HexRange, SignatureText, Uint64Text, UnixSeconds } from "./schema.ts";
+
+/** Most blinded elements in one evaluation request. */
+export const MAXIMUM_BATCH = 256;
+/** Most bytes of a record payload; the contract has the last word. */
+export const MAXIMUM_PAYLOAD_BYTES = 16_384;
+/** Most bytes of the note of a later owner. */
+export const MAXIMUM_NOTE_BYTES = 128;
+/** Most records in one page of a listing. */
+export const MAXIMUM_PAGE = 200;
+/** Longest validity of a share request, in seconds. */
+export const MAXIMUM_SHARE_REQUEST_SECONDS = 3600;
+
+const closed = { additionalProperties: false };
+/** A member's position in its committee, from 1. */
+const MemberIndex = Type.Integer({ minimum: 1, maximum: 255 });
+/** A ristretto255 element. */
+const ElementText = HexBytes(32);
+
+/** Where a committee's distributed key generation stands at one node. */
+export const DkgPhase = Type.Union([
+  Type.Literal("round1"), // collecting the members' commitments
+  Type.Literal("round2"), // collecting the shares meant for this node
+  Type.Literal("attesting"), // key share on disk, waiting until every member has attested the same key on chain
+  Type.Literal("ready"), // evaluates
+  Type.Literal("failed"), // a member broke the protocol; `problem` names it
+]);
+export type DkgPhase = Static<typeof DkgPhase>;
+
+/** `GET /v1/node` */
+export const NodeAnswer = Type.Object({
+  operator: AddressText,
+  hpkePublicKey: Bytes32Text,
+  chainId: Type.Integer({ minimum: 1 }),
+  version: Type.String({ maxLength: 32 }),
+  committees: Type.Array(
+    Type.Object({
+      committeeId: Uint64Text,
+      index: MemberIndex,
+      ready: Type.Boolean(),
+      phase: DkgPhase,
+      problem: Type.Optional(Type.String({ maxLength: 1024 })),
+    }),
+    { maxItems: 1024 },
+  ),
+});
+export type NodeAnswer = Static<typeof NodeAnswer>;
+
+/** `POST /v1/oprf/evaluate` */
+export const EvaluateRequest = Type.Object(
+  { committeeId: Uint64Text, blinded: Type.Array(ElementText, { minItems: 1, maxItems: MAXIMUM_BATCH }) },
+  closed,
+);
+export type EvaluateRequest = Static<typeof EvaluateRequest>;
+
+/** `proof` is the batched DLEQ proof of RFC 9497, c ‖ s, against the member's verification share. */
+export const EvaluateAnswer = Type.Object({
+  index: MemberIndex,
+  evaluated: Type.Array(ElementText, { minItems: 1, maxItems: MAXIMUM_BATCH }),
+  proof: HexBytes(64),
+});
+export type EvaluateAnswer = Static<typeof EvaluateAnswer>;
+
+/** `GET /v1/dkg/:committeeId/round1`; the signature is by the member's operator key. */
+export const DkgRound1Answer = Type.Object({
+  committeeId: Uint64Text,
+  index: MemberIndex,
+  broadcast: HexRange(1, 8192),
+  signature: HexBytes(65),
+});
+export type DkgRound1Answer = Static<typeof DkgRound1Answer>;
+
+/** `GET /v1/dkg/:committeeId/round2/:index`; `sealed` is HPKE to the recipient's registered key, `transcript` the hash of all broadcasts. */
+export const DkgRound2Answer = Type.Object({
+  committeeId: Uint64Text,
+  from: MemberIndex,
+  to: MemberIndex,
+  transcript: Bytes32Text,
+  sealed: HexRange(1, 1024),
+  signature: HexBytes(65),
+});
+export type DkgRound2Answer = Static<typeof DkgRound2Answer>;
+
+const headerFields = {
+  account: AddressText,
+  fileTag: Bytes32Text,
+  committeeId: Uint64Text,
+  keyTime: Uint64Text,
+  ownershipKey: AddressText,
+};
+
+/** A key-share record as the ledger takes it; big integers as decimal text. */
+export const RecordText = Type.Object({ ...headerFields, payload: HexRange(1, MAXIMUM_PAYLOAD_BYTES) }, closed);
+export type RecordText = Static<typeof RecordText>;
+
+/** The same with the payload's keccak-256 in its place. */
+export const RecordHeaderText = Type.Object({ ...headerFields, payloadHash: Bytes32Text }, closed);
+export type RecordHeaderText = Static<typeof RecordHeaderText>;
+
+/** `POST /v1/records`: the node relays the user's signed record and answers once it is mined. */
+export const RelayRecordRequest = Type.Object(
+  { record: RecordText, deadline: Uint64Text, signature: SignatureText },
+  closed,
+);
+export type RelayRecordRequest = Static<typeof RelayRecordRequest>;
+
+/** `POST /v1/records/:recordId/owners` */
+export const RelayOwnerRequest = Type.Object(
+  {
+    header: RecordHeaderText,
+    owner: AddressText,
+    note: HexRange(0, MAXIMUM_NOTE_BYTES),
+    deadline: Uint64Text,
+    ownershipSignature: HexBytes(65),
+    ownerSignature: SignatureText,
+  },
+  closed,
+);
+export type RelayOwnerRequest = Static<typeof RelayOwnerRequest>;
+
+export const RelayAnswer = Type.Object({
+  recordId: Bytes32Text,
+  transactionHash: Bytes32Text,
+  blockNumber: Type.Integer({ minimum: 0 }),
+});
+export type RelayAnswer = Static<typeof RelayAnswer>;
+
+/** What the node says of the share in the record that is sealed to it; "none" when the record has no envelope for this node. */
+export const ShareState = Type.Union([Type.Literal("valid"), Type.Literal("invalid"), Type.Literal("none")]);
+export type ShareState = Static<typeof ShareState>;
+
+const archivedFields = {
+  recordId: Bytes32Text,
+  ...headerFields,
+  payload: HexRange(0, MAXIMUM_PAYLOAD_BYTES),
+  blockNumber: Type.Integer({ minimum: 0 }),
+  transactionHash: Bytes32Text,
+  share: ShareState,
+};
+
+/** `GET /v1/records/:recordId`: the newest version in the archive. */
+export const RecordAnswer = Type.Object(archivedFields);
+export type RecordAnswer = Static<typeof RecordAnswer>;
+
+/** `GET /v1/records?account=&fileTag=&after=&limit=` */
+export const RecordsQuery = Type.Object(
+  {
+    account: Type.Optional(AddressText),
+    fileTag: Type.Optional(Bytes32Text),
+    /** The `next` of the page before. */
+    after: Type.Optional(Type.String({ pattern: "^[0-9]{1,15}$" })),
+    limit: Type.Optional(Type.String({ pattern: "^[1-9][0-9]{0,2}$" })),
+  },
+  closed,
+);
+export type RecordsQuery = Static<typeof RecordsQuery>;
+
+/**
+ * One page in ledger order. An account appears as the "recorder" of a record, or as a later "owner" with its note (`0x` for a
+ * recorder, whose note is inside the payload). The record itself is always the newest version.
+ */
+export const RecordsAnswer = Type.Object({
+  records: Type.Array(
+    Type.Object({
+      ...archivedFields,
+      role: Type.Union([Type.Literal("recorder"), Type.Literal("owner")]),
+      owner: AddressText,
+      note: HexRange(0, MAXIMUM_NOTE_BYTES),
+    }),
+    { maxItems: MAXIMUM_PAGE },
+  ),
+  next: Type.Union([Type.String({ pattern: "^[0-9]{1,15}$" }), Type.Null()]),
+});
+export type RecordsAnswer = Static<typeof RecordsAnswer>;
+
+/** `POST /v1/records/:recordId/share`: EIP-712 `ShareRequest` for this node; `sessionKey` is a fresh X25519 public key. */
+export const ShareRequestBody = Type.Object(
+  { account: AddressText, sessionKey: Bytes32Text, expiresAt: UnixSeconds, signature: SignatureText },
+  closed,
+);
+export type ShareRequestBody = Static<typeof ShareRequestBody>;
+
+/** The share record, re-sealed to the session key. */
+export const ShareAnswer = Type.Object({ index: MemberIndex, sealed: HexRange(48, 4096) });
+export type ShareAnswer = Static<typeof ShareAnswer>;

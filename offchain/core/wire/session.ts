@@ -1,0 +1,48 @@
+/**
+ * Sessions, the same at every daemon. The user signs one EIP-712 `Session` message per daemon (audience = the daemon's operator
+ * account, fresh random nonce, an end at most an hour ahead); the daemon answers with a bearer token that stands for the
+ * account until then. A message is good once: its nonce is remembered until it has expired.
+ */
+
+import { type Static, Type } from "@sinclair/typebox";
+import { AddressText, Bytes32Text, SignatureText, UnixSeconds } from "./schema.ts";
+
+/** Longest life of a session, in seconds. */
+export const MAXIMUM_SESSION_SECONDS = 3600;
+
+/** `POST /v1/sessions` */
+export const SessionRequest = Type.Object(
+  {
+    account: AddressText,
+    audience: AddressText,
+    nonce: Bytes32Text,
+    expiresAt: UnixSeconds,
+    signature: SignatureText,
+  },
+  { additionalProperties: false },
+);
+export type SessionRequest = Static<typeof SessionRequest>;
+
+/** The token goes into `Authorization: Bearer <token>`. */
+export const SessionAnswer = Type.Object({
+  token: Type.String({ pattern: "^[A-Za-z0-9_-]{43}$" }),
+  expiresAt: UnixSeconds,
+});
+export type SessionAnswer = Static<typeof SessionAnswer>;
+
+/** Body of every answer with a status of 400 or above: the error's own fields under `error`. */
+export const ErrorAnswer = Type.Object({
+  error: Type.Object({
+    code: Type.String({ maxLength: 64 }),
+    message: Type.String({ maxLength: 4096 }),
+    party: Type.Optional(Type.String({ maxLength: 512 })),
+    check: Type.Optional(Type.String({ maxLength: 512 })),
+    expected: Type.Optional(Type.String({ maxLength: 1024 })),
+    received: Type.Optional(Type.String({ maxLength: 1024 })),
+    hint: Type.Optional(Type.String({ maxLength: 1024 })),
+    retryable: Type.Optional(Type.Boolean()),
+    retryAfterSeconds: Type.Optional(Type.Number({ minimum: 0 })),
+    details: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  }),
+});
+export type ErrorAnswer = Static<typeof ErrorAnswer>;
