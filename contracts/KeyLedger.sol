@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import { SignatureChecker } from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
+import { IKeyLedger } from "./interfaces/IKeyLedger.sol";
+import { INodeRegistry } from "./interfaces/INodeRegistry.sol";
+import { CommitteeId } from "./types/CommitteeId.sol";
+
+/// @title Ledger of key-share records
+/// @notice Holds: for each record a time and a digest, and for each later owner one bit. No money, ever.
+///
+/// Who may call: anyone, as a relay. A record takes the signature of its account; an owner is added with the signature of
+/// the file's ownership key, which shows that the owner has the file, and the owner's own. There is no administrator, and
+/// nothing can be removed.
+///
+/// INV-1  The contract accepts and holds no ether through any of its functions.
+/// INV-2  The keyTime of a record only ever grows, and was at most MAX_CLOCK_SKEW_SECONDS ahead of the block that set it.
+/// INV-3  The state of a record is exactly the digest of the last record that its account signed and somebody relayed, and
+///        its committee was active then.
+/// INV-4  An account is a listed owner of a record only after the ownership key of that record and the account itself
+///        signed for exactly that pair; it stays so.
+contract KeyLedger is IKeyLedger, EIP712 {
+    uint64 public constant MAX_CLOCK_SKEW_SECONDS = 300;
+    uint256 public constant MAX_PAYLOAD_BYTES = 16_384;
+    uint256 public constant MAX_NOTE_BYTES = 128;
+    uint256 public constant MAX_BATCH = 32;
+
+    bytes32 private constant KEY_RECORD_TYPEHASH = keccak256(
+        "KeyRecord(address account,bytes32 fileTag,uint64 committeeId,uint64 keyTime,address ownershipKey,bytes32 payloadHash,uint64 deadline)"
+    );
+    bytes32 private constant OWNERSHIP_TYPEHASH = keccak256("Ownership(bytes32 recordId,address owner)");
+    bytes32 private constant ADD_OWNER_TYPEHASH = keccak256(
+        "AddOwner(bytes32 recordId,address owner,bytes32 noteHash,uint64 deadline)"
+    );
+
+    /// @inheritdoc IKeyLedger
+    INodeRegistry public immutable REGISTRY;
+
+    mapping(bytes32 recordId => RecordState) private _records;
+    /// @inheritdoc IKeyLedger
+    mapping(bytes32 recordId => mapping(address account => bool)) public isOwner;
+
+    constructor(INodeRegistry registry) EIP712("Tallystick", "1") {
+        if (address(registry).code.length == 0) revert NotAContract(address(registry));
+        REGISTRY = registry;
+    }
+
+    /// @inheritdoc IKeyLedger
+    function record(KeyRecord calldata keyRecord, uint64 deadline, bytes calldata signature) external {
+        _record(keyRecord, deadline, signature);
+    }
+
+    /// @inheritdoc IKeyLedger
+    function recordMany(SignedRecord[] calldata signedRecords) external {
+        uint256 count = signedRecords.length;
+        if (count == 0 || count > MAX_BATCH) revert BatchLength(MAX_BATCH, count);
+        for (uint256 i = 0; i < count; ++i) {
+            SignedRecord calldata signed = signedRecords[i];
+            _record(signed.record, signed.deadline, signed.signature);
+        }
+    }
+
+    /// @inheritdoc IKeyLedger
+    function addOwner(
+        RecordHeader calldata header,
+        address owner,
+        bytes calldata note,
+        uint64 deadline,
+        bytes calldata ownershipSignature,
+        bytes calldata ownerSignature
+    ) external {
+        _checkDeadline(deadline);
+        if (note.length > MAX_NOTE_BYTES) revert NoteLength(MAX_NOTE_BYTES, note.length);
+        bytes32 recordId = _recordId(header.account, header.fileTag);
+        RecordState memory state = _records[recordId];
+        if (state.keyTime == 0) revert UnknownRecord(recordId);
+        bytes24 received = _digest(header);
+        if (received != state.digest) revert DigestMismatch(recordId, state.digest, received);
+        if (owner == header.account || isOwner[recordId][owner]) revert AlreadyOwner(recordId, owner);
+
+        // The ownership key is derived from the file key, so it never has code: plain ECDSA, no EIP-1271.
+        (address signer, ECDSA.RecoverError failure, ) = ECDSA.tryRecoverCalldata(
+            ownershipSignatureHash(recordId, owner),
+            ownershipSignature
+        );
+        if (failure != ECDSA.RecoverError.NoError || signer != header.ownershipKey) {
+            revert InvalidSignature(header.ownershipKey);
+        }
+        bytes32 consent = addOwnerSignatureHash(recordId, owner, keccak256(note), deadline);
+        if (!SignatureChecker.isValidSignatureNowCalldata(owner, consent, ownerSignature)) {
+            revert InvalidSignature(owner);
+        }
+
+        isOwner[recordId][owner] = true;
+        emit OwnerAdded(header.fileTag, owner, recordId, note);
+    }
+
+    /// @inheritdoc IKeyLedger
+    function recordState(bytes32 recordId) external view returns (RecordState memory) {
+        return _records[recordId];
+    }
+
+    /// @inheritdoc IKeyLedger
+    function isCurrent(RecordHeader calldata header) external view returns (bool) {
+        RecordState memory state = _records[_recordId(header.account, header.fileTag)];
+        return state.keyTime != 0 && state.digest == _digest(header);
+    }
+
+    /// @inheritdoc IKeyLedger
+    function recordIdOf(address account, bytes32 fileTag) external pure returns (bytes32) {
+        return _recordId(account, fileTag);
+    }
+
+    /// @inheritdoc IKeyLedger
+    function digestOf(RecordHeader calldata header) external pure returns (bytes24) {
+        return _digest(header);
+    }
+
+    /// @inheritdoc IKeyLedger
+    function recordSignatureHash(RecordHeader calldata header, uint64 deadline) external view returns (bytes32) {
+        return _recordSignatureHash(header, deadline);
+    }
+
+    /// @inheritdoc IKeyLedger
+    function ownershipSignatureHash(bytes32 recordId, address owner) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(OWNERSHIP_TYPEHASH, recordId, owner)));
+    }
+
+    /// @inheritdoc IKeyLedger
+    function addOwnerSignatureHash(
+        bytes32 recordId,
+        address owner,
+        bytes32 noteHash,
+        uint64 deadline
+    ) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(ADD_OWNER_TYPEHASH, recordId, owner, noteHash, deadline)));
+    }
+
+    function _record(KeyRecord calldata keyRecord, uint64 deadline, bytes calldata signature) private {
+        _checkDeadline(deadline);
+        if (keyRecord.account == address(0)) revert ZeroAccount();
+        if (keyRecord.ownershipKey == address(0)) revert ZeroOwnershipKey();
+        uint256 length = keyRecord.payload.length;
+        if (length == 0 || length > MAX_PAYLOAD_BYTES) revert PayloadLength(MAX_PAYLOAD_BYTES, length);
+
+        uint64 latestAllowed = uint64(block.timestamp) + MAX_CLOCK_SKEW_SECONDS;
+        if (keyRecord.keyTime > latestAllowed) revert FutureKeyTime(latestAllowed, keyRecord.keyTime);
+        bytes32 recordId = _recordId(keyRecord.account, keyRecord.fileTag);
+        RecordState storage state = _records[recordId];
+        // One read of the slot; 0 for a new record, so a first keyTime of 0 is refused as well.
+        uint64 latest = state.keyTime;
+        if (keyRecord.keyTime <= latest) revert StaleKeyTime(recordId, latest, keyRecord.keyTime);
+        if (!REGISTRY.isActive(keyRecord.committeeId)) revert UnknownCommittee(keyRecord.committeeId);
+
+        RecordHeader memory header = RecordHeader({
+            account: keyRecord.account,
+            fileTag: keyRecord.fileTag,
+            committeeId: keyRecord.committeeId,
+            keyTime: keyRecord.keyTime,
+            ownershipKey: keyRecord.ownershipKey,
+            payloadHash: keccak256(keyRecord.payload)
+        });
+        // A wallet contract is asked by staticcall, so nothing can change between the checks above and the write below.
+        if (
+            !SignatureChecker.isValidSignatureNowCalldata(
+                header.account,
+                _recordSignatureHash(header, deadline),
+                signature
+            )
+        ) revert InvalidSignature(header.account);
+
+        _records[recordId] = RecordState({ keyTime: header.keyTime, digest: _digest(header) });
+        emit KeyRecorded(
+            keyRecord.fileTag,
+            keyRecord.account,
+            keyRecord.committeeId,
+            keyRecord.keyTime,
+            keyRecord.ownershipKey,
+            keyRecord.payload
+        );
+    }
+
+    function _recordSignatureHash(RecordHeader memory header, uint64 deadline) private view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(KEY_RECORD_TYPEHASH, header, deadline)));
+    }
+
+    function _checkDeadline(uint64 deadline) private view {
+        if (block.timestamp > deadline) revert DeadlinePassed(deadline, uint64(block.timestamp));
+    }
+
+    function _recordId(address account, bytes32 fileTag) private pure returns (bytes32) {
+        return keccak256(abi.encode(account, fileTag));
+    }
+
+    function _digest(RecordHeader memory header) private pure returns (bytes24) {
+        // A struct of value types encodes as its fields in order (ABI specification, "static types").
+        return bytes24(keccak256(abi.encode(header)));
+    }
+}

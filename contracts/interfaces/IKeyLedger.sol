@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { INodeRegistry } from "./INodeRegistry.sol";
+import { CommitteeId } from "../types/CommitteeId.sol";
+
+/// @title Ledger of key-share records
+/// @notice A record says: for this account and this file, these are the sealed shares of the file's key. Its bytes travel
+/// in the transaction's log, where any archive can keep them; the contract keeps a digest, against which any archived
+/// copy can be verified. A relay may send the transaction: what counts is the account's EIP-712 signature.
+interface IKeyLedger {
+    /// @param account Who records and can recover; signs the record.
+    /// @param fileTag sha256("tallystick/v1/file-tag" ‖ 0x00 ‖ digest of the data id); names the file without revealing it.
+    /// @param committeeId The committee whose nodes the shares are sealed to.
+    /// @param keyTime Unix seconds at which this version of the key was made. Newer versions replace older ones.
+    /// @param ownershipKey Address of the secp256k1 key derived from the file key: whoever can sign with it has the file.
+    /// @param payload Sealed shares, commitments and catalogue note; its layout is no business of the contract.
+    struct KeyRecord {
+        address account;
+        bytes32 fileTag;
+        CommitteeId committeeId;
+        uint64 keyTime;
+        address ownershipKey;
+        bytes payload;
+    }
+
+    /// @notice A record with the hash of its payload in the payload's place. Its digest equals the record's.
+    struct RecordHeader {
+        address account;
+        bytes32 fileTag;
+        CommitteeId committeeId;
+        uint64 keyTime;
+        address ownershipKey;
+        bytes32 payloadHash;
+    }
+
+    /// @param deadline Unix seconds up to which `signature` may be used.
+    /// @param signature The account's over EIP-712 `KeyRecord`: 65 bytes, or whatever its EIP-1271 wallet takes.
+    struct SignedRecord {
+        KeyRecord record;
+        uint64 deadline;
+        bytes signature;
+    }
+
+    /// @dev One storage slot. `keyTime` 0: there is no such record.
+    struct RecordState {
+        uint64 keyTime;
+        bytes24 digest;
+    }
+
+    event KeyRecorded(
+        bytes32 indexed fileTag,
+        address indexed account,
+        CommitteeId committeeId,
+        uint64 keyTime,
+        address ownershipKey,
+        bytes payload
+    );
+    event OwnerAdded(bytes32 indexed fileTag, address indexed owner, bytes32 indexed recordId, bytes note);
+
+    /// @notice The address given for the registry has no code.
+    error NotAContract(address registry);
+    error DeadlinePassed(uint64 deadline, uint64 nowAt);
+    /// @notice The record is not newer than the one the ledger has: a replay, or a version made before it.
+    error StaleKeyTime(bytes32 recordId, uint64 latest, uint64 received);
+    error FutureKeyTime(uint64 latestAllowed, uint64 received);
+    /// @notice No committee of this number is active.
+    error UnknownCommittee(CommitteeId id);
+    /// @notice The signature is not the named signer's over exactly these values.
+    error InvalidSignature(address signer);
+    error PayloadLength(uint256 maximumBytes, uint256 receivedBytes);
+    error NoteLength(uint256 maximumBytes, uint256 receivedBytes);
+    error BatchLength(uint256 maximum, uint256 received);
+    error ZeroAccount();
+    error ZeroOwnershipKey();
+    error UnknownRecord(bytes32 recordId);
+    /// @notice The header is not that of the record's present version.
+    error DigestMismatch(bytes32 recordId, bytes24 expected, bytes24 received);
+    error AlreadyOwner(bytes32 recordId, address owner);
+
+    /// @notice Records or renews the shares of one file key. Anyone may relay.
+    /// @param deadline Unix seconds up to which `signature` may be used.
+    /// @param signature The account's over EIP-712 `KeyRecord`.
+    function record(KeyRecord calldata keyRecord, uint64 deadline, bytes calldata signature) external;
+
+    /// @notice Records 1 to 32 at once, of any accounts. All or nothing.
+    function recordMany(SignedRecord[] calldata signedRecords) external;
+
+    /// @notice Adds an account that has proved to have the file as an owner of an existing record: nodes then serve it
+    /// the shares too. Anyone may relay.
+    /// @param header The present version of the record.
+    /// @param owner The account to add.
+    /// @param note Up to 128 bytes for the owner's own use, such as the data id sealed to itself.
+    /// @param deadline Unix seconds up to which `ownerSignature` may be used.
+    /// @param ownershipSignature By `header.ownershipKey` over EIP-712 `Ownership{recordId, owner}`: shows that the owner
+    /// has the file; useless for any other account.
+    /// @param ownerSignature By `owner` over EIP-712 `AddOwner{recordId, owner, noteHash, deadline}`: shows that the owner
+    /// wants this.
+    function addOwner(
+        RecordHeader calldata header,
+        address owner,
+        bytes calldata note,
+        uint64 deadline,
+        bytes calldata ownershipSignature,
+        bytes calldata ownerSignature
+    ) external;
+
+    // solhint-disable-next-line func-name-mixedcase
+    function REGISTRY() external view returns (INodeRegistry);
+
+    /// @return keccak256(abi.encode(account, fileTag))
+    function recordIdOf(address account, bytes32 fileTag) external pure returns (bytes32);
+
+    /// @return bytes24(keccak256(abi.encode(account, fileTag, committeeId, keyTime, ownershipKey, payloadHash)))
+    function digestOf(RecordHeader calldata header) external pure returns (bytes24);
+
+    /// @notice All zero when there is no such record.
+    function recordState(bytes32 recordId) external view returns (RecordState memory);
+
+    /// @notice Whether the header is that of the present version of its record: how archived bytes are verified.
+    function isCurrent(RecordHeader calldata header) external view returns (bool);
+
+    /// @notice Whether the account was added to the record by `addOwner`. The account that made the record is an owner by
+    /// construction, since the record id commits to it, and is not listed here.
+    function isOwner(bytes32 recordId, address account) external view returns (bool);
+
+    /// @return EIP-712 digest that the account signs.
+    function recordSignatureHash(RecordHeader calldata header, uint64 deadline) external view returns (bytes32);
+
+    /// @return EIP-712 digest that the ownership key signs.
+    function ownershipSignatureHash(bytes32 recordId, address owner) external view returns (bytes32);
+
+    /// @return EIP-712 digest that the new owner signs.
+    function addOwnerSignatureHash(
+        bytes32 recordId,
+        address owner,
+        bytes32 noteHash,
+        uint64 deadline
+    ) external view returns (bytes32);
+}
