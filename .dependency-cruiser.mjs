@@ -1,0 +1,48 @@
+/** The layers of the architecture, as rules: arrows go one way, and core knows nobody. */
+const may = (from, allowed) => ({
+  name: `${from}-layer`,
+  severity: "error",
+  from: { path: `^offchain/${from}/` },
+  to: { path: "^offchain/", pathNot: `^offchain/(${[from, ...allowed].join("|")})/` },
+});
+
+export default {
+  forbidden: [
+    { name: "no-cycle", severity: "error", from: {}, to: { circular: true } },
+    {
+      name: "core-is-pure",
+      comment: "core runs in browsers too: no Node modules, no I/O, no chain library",
+      severity: "error",
+      from: { path: "^offchain/core/" },
+      to: { dependencyTypes: ["core"] },
+    },
+    {
+      name: "core-knows-no-chain-library",
+      severity: "error",
+      from: { path: "^offchain/(core|kernels|store)/" },
+      to: { path: "node_modules/(ethers|fastify|hardhat)/" },
+    },
+    may("kernels", []),
+    may("core", ["kernels"]),
+    may("store", ["core"]),
+    may("chain", ["core"]),
+    may("daemon", ["core", "chain", "store"]),
+    may("nbm", ["core", "chain", "store", "daemon"]),
+    may("csp", ["core", "chain", "store", "daemon"]),
+    may("agent", ["core", "chain", "store"]),
+    may("cli", ["core", "agent"]),
+    {
+      name: "product-needs-no-scripts-or-tests",
+      severity: "error",
+      from: { path: "^offchain/" },
+      to: { path: "^(scripts|test|ignition)/" },
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "^offchain/chain/types/" },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    enhancedResolveOptions: { conditionNames: ["node", "import", "default"], extensions: [".ts", ".mjs", ".js"] },
+  },
+};

@@ -1,0 +1,96 @@
+/**
+ * What a command prints. Data goes to stdout, talk to stderr. With `--json`, stdout carries exactly one JSON document,
+ * the result or `{ "error": … }`, and nothing else.
+ */
+import { TallystickError } from "../core/errors.ts";
+
+export interface Output {
+  readonly json: boolean;
+  /** Prints the one result of a command: the document for machines, the lines for people. */
+  result(document: unknown, lines: readonly string[]): void;
+  /** Talk: progress remarks, warnings, what happens next. Never on stdout. */
+  say(line: string): void;
+  /** A typed failure: `error`, then `hint`, in the form scripts and people know. */
+  failure(error: TallystickError): void;
+}
+
+function replacer(_key: string, value: unknown): unknown {
+  if (typeof value === "bigint") return value.toString();
+  if (value instanceof Uint8Array)
+    return `0x${Array.from(value, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+  return value;
+}
+
+/** Control characters of a hostile file name or server message must not reach the terminal. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are exactly the characters to be shown as escapes
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
+}
+
+function failureLines(error: TallystickError): string[] {
+  const lines = [`tallystick: error: ${printable(error.message)}`];
+  const facts = [
+    error.party && `party ${error.party}`,
+    error.check && `check ${error.check}`,
+    error.expected && `expected ${error.expected}`,
+    error.received && `received ${error.received}`,
+  ].filter((fact) => fact !== undefined && fact !== "");
+  if (facts.length > 0) lines.push(`tallystick:   ${printable(facts.join("; "))}`);
+  const answers = error.details?.nodes;
+  if (Array.isArray(answers)) {
+    for (const answer of answers)
+      lines.push(`tallystick:   ${printable(typeof answer === "string" ? answer : JSON.stringify(answer))}`);
+  }
+  if (error.hint) lines.push(`tallystick: hint: ${printable(error.hint)}`);
+  return lines;
+}
+
+export function createOutput(json: boolean, quiet: boolean): Output {
+  return {
+    json,
+    result(document, lines) {
+      if (json) process.stdout.write(`${JSON.stringify(document, replacer, 2)}\n`);
+      else if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`);
+    },
+    say(line) {
+      if (!quiet) process.stderr.write(`${printable(line)}\n`);
+    },
+    failure(error) {
+      if (json) process.stdout.write(`${JSON.stringify({ error: error.toJSON() }, replacer, 2)}\n`);
+      process.stderr.write(`${failureLines(error).join("\n")}\n`);
+    },
+  };
+}
+
+/** @returns any thrown value as a typed error; what is not typed is a defect of this program and says so */
+export function asTallystickError(error: unknown): TallystickError {
+  if (error instanceof TallystickError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new TallystickError(message, {
+    code: "INTERNAL",
+    hint: "this is a defect of Tallystick; please report it with the command you ran (set TALLYSTICK_DEBUG=1 for the stack)",
+    cause: error,
+  });
+}
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
+
+/** @returns a size for people, for example `3.4 MiB` */
+export function formatBytes(bytes: number | bigint): string {
+  let value = Number(bytes);
+  let unit = 0;
+  while (value >= 1024 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** @returns wei as ether, for example `0.0125 ETH` */
+export function formatEther(wei: bigint): string {
+  const whole = wei / 10n ** 18n;
+  const fraction = (wei % 10n ** 18n).toString().padStart(18, "0").replace(/0+$/, "");
+  return `${whole}${fraction ? `.${fraction}` : ""} ETH`;
+}

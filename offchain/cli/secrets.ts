@@ -1,0 +1,74 @@
+/**
+ * Where secrets come from: an environment variable, a file, or a prompt on the terminal. Never argv, which other users
+ * of the machine can read.
+ */
+import { readFile } from "node:fs/promises";
+import { password } from "@inquirer/prompts";
+import { InvalidInputError, TallystickError } from "../core/errors.ts";
+
+interface SecretSource {
+  readonly what: string;
+  readonly environment: string;
+  readonly option: string;
+  readonly file: string | undefined;
+}
+
+async function readSecret(source: SecretSource, ask: () => Promise<string>): Promise<string> {
+  if (source.file !== undefined) {
+    try {
+      return (await readFile(source.file, "utf8")).replace(/\r?\n$/, "");
+    } catch (cause) {
+      throw new TallystickError(`the ${source.what} file cannot be read`, {
+        code: "FILE_UNREADABLE",
+        party: "you",
+        received: source.file,
+        hint: "check the path and its permissions",
+        cause,
+      });
+    }
+  }
+  const fromEnvironment = process.env[source.environment];
+  if (fromEnvironment !== undefined) return fromEnvironment;
+  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+    throw new InvalidInputError(`no ${source.what} given, and there is no terminal to ask on`, {
+      party: "you",
+      hint: `set ${source.environment} or pass ${source.option} <path>`,
+    });
+  }
+  return ask();
+}
+
+function prompt(message: string): Promise<string> {
+  return password({ message, mask: "*" }, { output: process.stderr });
+}
+
+/** @returns the passphrase that opens the keystore */
+export function readPassphrase(file: string | undefined): Promise<string> {
+  return readSecret(
+    { what: "passphrase", environment: "TALLYSTICK_PASSPHRASE", option: "--passphrase-file", file },
+    () => prompt("Passphrase"),
+  );
+}
+
+/** Asks twice on a terminal, since a mistyped new passphrase would lock its owner out. @returns the passphrase for a new keystore */
+export function readNewPassphrase(file: string | undefined): Promise<string> {
+  return readSecret(
+    { what: "passphrase", environment: "TALLYSTICK_PASSPHRASE", option: "--passphrase-file", file },
+    async () => {
+      const first = await prompt("New passphrase");
+      if (first.length === 0) throw new InvalidInputError("the passphrase is empty", { party: "you" });
+      if ((await prompt("Again")) !== first)
+        throw new InvalidInputError("the two passphrases differ", { party: "you" });
+      return first;
+    },
+  );
+}
+
+/** @returns the recovery phrase, words separated by single spaces */
+export async function readRecoveryPhrase(file: string | undefined): Promise<string> {
+  const phrase = await readSecret(
+    { what: "recovery phrase", environment: "TALLYSTICK_RECOVERY_PHRASE", option: "--phrase-file", file },
+    () => prompt("Recovery phrase"),
+  );
+  return phrase.trim().toLowerCase().split(/\s+/).join(" ");
+}

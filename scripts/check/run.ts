@@ -1,0 +1,72 @@
+/**
+ * `npm run check`: formatting, lint, types, layers, and everything that is generated or written twice and must agree.
+ * Every step runs even when an earlier one failed, so that one run shows all there is to mend.
+ */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { errorCatalogueProblems } from "./error-catalogue.ts";
+
+const root = resolve(import.meta.dirname, "..", "..");
+const bin = (name: string): string => join(root, "node_modules", ".bin", name);
+
+interface Step {
+  readonly name: string;
+  run(): string[];
+}
+
+function command(name: string, program: string, args: readonly string[]): Step {
+  return {
+    name,
+    run() {
+      const done = spawnSync(program, args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 26 });
+      if (done.error) return [`${program}: ${done.error.message}`];
+      return done.status === 0 ? [] : [`${done.stdout}${done.stderr}`.trim() || `exit ${done.status}`];
+    },
+  };
+}
+
+function fingerprint(directory: string): string {
+  const hash = createHash("sha256");
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  for (const path of files.map((entry) => join(entry.parentPath, entry.name)).sort()) {
+    hash.update(path).update(readFileSync(path));
+  }
+  return hash.digest("hex");
+}
+
+const typechain: Step = {
+  name: "TypeChain types are those of the contracts",
+  run() {
+    const types = join(root, "offchain", "chain", "types");
+    const before = fingerprint(types);
+    const problems = command("build", bin("hardhat"), ["build", "--force", "--quiet"]).run();
+    if (problems.length > 0) return problems;
+    return fingerprint(types) === before
+      ? []
+      : ["they were stale; they are regenerated now: commit offchain/chain/types"];
+  },
+};
+
+const steps: readonly Step[] = [
+  command("format and lint (TypeScript)", bin("biome"), ["check", "--error-on-warnings", "."]),
+  typechain,
+  command("types", bin("tsc"), ["-p", "."]),
+  command("layers", bin("depcruise"), ["offchain", "--config", ".dependency-cruiser.mjs"]),
+  command("format (Solidity)", bin("prettier"), ["--check", "contracts/**/*.sol"]),
+  command("lint (Solidity)", bin("solhint"), ["--max-warnings", "0", "contracts/**/*.sol"]),
+  command("field kernel is built from its source", process.execPath, ["scripts/build-kernels.ts", "--check"]),
+  { name: "error catalogue", run: () => errorCatalogueProblems(root) },
+];
+
+let failed = 0;
+for (const step of steps) {
+  const started = Date.now();
+  const problems = step.run();
+  const seconds = ((Date.now() - started) / 1000).toFixed(1);
+  process.stdout.write(`${problems.length === 0 ? "ok  " : "FAIL"} ${step.name} (${seconds} s)\n`);
+  for (const problem of problems) process.stdout.write(`${problem}\n`);
+  if (problems.length > 0) failed += 1;
+}
+process.exit(failed === 0 ? 0 : 1);

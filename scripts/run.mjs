@@ -1,0 +1,156 @@
+#!/usr/bin/env node
+/**
+ * Runs a TypeScript entry point of this repository on a machine that has only Node 20 or later, npm and git:
+ *
+ *   node scripts/run.mjs <entry.ts> [arguments…]
+ *
+ * It brings what is missing first and says so: the exact packages of the lock file, the Node 24 runtime that is one of
+ * them (it runs TypeScript sources as they are and has node:sqlite), and the compiled contracts. This file is plain
+ * JavaScript because it is what runs before any of that exists.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const modules = join(root, "node_modules");
+const RUNTIME_MAJOR = 24;
+/** node:sqlite and type stripping are stable enough to use but still announce themselves. */
+export const NODE_FLAGS = ["--disable-warning=ExperimentalWarning", "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON"];
+
+const runtimePackage = `node-${process.platform === "win32" ? "win" : process.platform}-${process.arch}`;
+
+function say(line) {
+  process.stderr.write(`tallystick: ${line}\n`);
+}
+
+function fail(line, hint) {
+  process.stderr.write(`tallystick: error: ${line}\n${hint ? `tallystick: hint: ${hint}\n` : ""}`);
+  process.exit(1);
+}
+
+function major(version) {
+  return Number(version.replace(/^v/, "").split(".")[0]);
+}
+
+/** The Node 24 binary among the packages, or this very process's if that is recent enough. */
+export function runtimePath() {
+  const packaged = join(modules, runtimePackage, "bin", process.platform === "win32" ? "node.exe" : "node");
+  if (existsSync(packaged)) return packaged;
+  return major(process.version) >= RUNTIME_MAJOR ? process.execPath : undefined;
+}
+
+function npmCommand() {
+  return process.platform === "win32" ? "npm.cmd" : "npm";
+}
+
+/** Packages exactly as locked, installed by an npm that runs on the new runtime: an older one silently skips platform packages that ask for it. */
+function installPackages() {
+  const lock = readFileSync(join(root, "package-lock.json"));
+  const wanted = createHash("sha256").update(lock).digest("hex");
+  const stamp = join(modules, ".tallystick-lock");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
+  say("installing the packages of the lock file (once, about a minute)…");
+  const npmCi = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+  const version = JSON.parse(readFileSync(join(root, "package.json"), "utf8")).optionalDependencies[runtimePackage];
+  const options = { cwd: root, stdio: ["ignore", 2, 2], shell: process.platform === "win32" };
+  let done;
+  if (major(process.version) >= RUNTIME_MAJOR) {
+    done = spawnSync(npmCommand(), npmCi, options);
+  } else if (version) {
+    const npx = npmCommand().replace("npm", "npx");
+    done = spawnSync(
+      npx,
+      ["--loglevel=error", "-y", "-p", `${runtimePackage}@${version}`, "--", "npm", ...npmCi],
+      options,
+    );
+  } else {
+    fail(
+      `no packaged Node ${RUNTIME_MAJOR} for ${process.platform}-${process.arch}`,
+      `install Node ${RUNTIME_MAJOR} and run this again`,
+    );
+  }
+  if (done.status !== 0)
+    fail("npm could not install the packages", "look at its messages above; the npm registry must be reachable");
+  linkCommand();
+  writeFileSync(stamp, wanted);
+}
+
+/** Makes `npx tallystick` work inside the checkout, as it would for an installed package. */
+function linkCommand() {
+  if (process.platform === "win32") return;
+  const link = join(modules, ".bin", "tallystick");
+  rmSync(link, { force: true });
+  mkdirSync(dirname(link), { recursive: true });
+  symlinkSync(join("..", "..", "offchain", "cli", "tallystick.mjs"), link);
+}
+
+function contractSources(directory) {
+  return readdirSync(directory, { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      const path = join(directory, entry.name);
+      return entry.isDirectory() ? contractSources(path) : [path];
+    });
+}
+
+/** Compiles the contracts when a source, the configuration or a package has changed since the last time. */
+function compileContracts() {
+  const hash = createHash("sha256");
+  const inputs = [
+    ...contractSources(join(root, "contracts")),
+    join(root, "hardhat.config.ts"),
+    join(root, "package-lock.json"),
+  ];
+  for (const path of inputs) hash.update(path.slice(root.length)).update("\0").update(readFileSync(path)).update("\0");
+  const wanted = hash.digest("hex");
+  const stamp = join(root, "artifacts", ".tallystick-sources");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
+  say("compiling the contracts…");
+  const hardhat = join(
+    dirname(createRequire(join(root, "package.json")).resolve("hardhat/package.json")),
+    "dist",
+    "src",
+    "cli.js",
+  );
+  const done = spawnSync(runtimePath(), [...NODE_FLAGS, hardhat, "build", "--quiet"], {
+    cwd: root,
+    stdio: ["ignore", "ignore", "inherit"],
+    env: environment(),
+  });
+  if (done.status !== 0) fail("the contracts did not compile", "run `npx hardhat build` to see why");
+  writeFileSync(stamp, wanted);
+}
+
+/** Child processes find the packaged runtime first; Hardhat does not ask about telemetry. */
+function environment() {
+  const path = `${dirname(runtimePath())}${process.platform === "win32" ? ";" : ":"}${join(modules, ".bin")}`;
+  return {
+    ...process.env,
+    PATH: `${path}${process.platform === "win32" ? ";" : ":"}${process.env.PATH ?? ""}`,
+    HARDHAT_DISABLE_TELEMETRY: "true",
+  };
+}
+
+export function prepare() {
+  installPackages();
+  if (!runtimePath()) fail("the packaged Node runtime is missing", "delete node_modules and run this again");
+  compileContracts();
+}
+
+const invoked = process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url);
+if (invoked) {
+  const [entry, ...rest] = process.argv.slice(2);
+  prepare();
+  if (!entry) process.exit(0);
+  const child = spawn(runtimePath(), [...NODE_FLAGS, entry, ...rest], {
+    cwd: root,
+    stdio: "inherit",
+    env: environment(),
+  });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  child.on("exit", (code, signal) => process.exit(signal ? 128 + 15 : (code ?? 1)));
+}
