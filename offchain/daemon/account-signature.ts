@@ -1,0 +1,83 @@
+/**
+ * Signatures of user accounts over EIP-712 messages, as daemons check them: ECDSA for plain accounts, EIP-1271 for contract
+ * wallets, so that every account that can act on chain can also open a session.
+ */
+
+import { Contract, getAddress, type Provider, TypedDataEncoder, verifyTypedData } from "ethers";
+import { InvalidInputError, InvalidSignatureError, TallystickError } from "../core/errors.ts";
+
+const EIP1271_MAGIC = "0x1626ba7e";
+const EIP1271_ABI = ["function isValidSignature(bytes32 hash, bytes signature) view returns (bytes4)"];
+
+/** An EIP-712 message with everything needed to sign or check it. */
+export interface TypedMessage {
+  readonly domain: Readonly<Record<string, unknown>>;
+  readonly types: Readonly<Record<string, readonly { readonly name: string; readonly type: string }[]>>;
+  readonly message: Readonly<Record<string, unknown>>;
+}
+
+/** The account with its EIP-55 checksum. @throws InvalidInputError when the checksum in the text is wrong. */
+export function checksumAddress(text: string, name: string): string {
+  try {
+    return getAddress(text);
+  } catch (cause) {
+    throw new InvalidInputError(`${name} is not an account`, { check: "EIP-55 checksum", received: text, cause });
+  }
+}
+
+function recoverPlain(typed: TypedMessage, signature: string): string | undefined {
+  if (signature.length !== 2 + 2 * 65) return undefined;
+  try {
+    return verifyTypedData(typed.domain, mutableTypes(typed), typed.message, signature);
+  } catch {
+    // ethers throws for a signature that is no curve point or has a high s: it recovers to nobody.
+    return undefined;
+  }
+}
+
+function mutableTypes(typed: TypedMessage): Record<string, { name: string; type: string }[]> {
+  return Object.fromEntries(Object.entries(typed.types).map(([name, fields]) => [name, [...fields]]));
+}
+
+async function walletAccepts(provider: Provider, account: string, typed: TypedMessage, signature: string) {
+  const hash = TypedDataEncoder.hash(typed.domain, mutableTypes(typed), typed.message);
+  const wallet = new Contract(account, EIP1271_ABI, provider);
+  try {
+    return (await wallet.getFunction("isValidSignature").staticCall(hash, signature)) === EIP1271_MAGIC;
+  } catch (cause) {
+    const code = (cause as { code?: string }).code;
+    if (code === "CALL_EXCEPTION" || code === "BAD_DATA") return false;
+    throw cause;
+  }
+}
+
+/**
+ * Checks that `account` signed `typed`.
+ *
+ * @throws InvalidSignatureError when it did not; TallystickError CHAIN_UNAVAILABLE when a contract wallet cannot be asked.
+ */
+export async function checkAccountSignature(
+  provider: Provider,
+  account: string,
+  typed: TypedMessage,
+  signature: string,
+): Promise<void> {
+  if (recoverPlain(typed, signature) === account) return;
+  let accepted = false;
+  try {
+    accepted = (await provider.getCode(account)) !== "0x" && (await walletAccepts(provider, account, typed, signature));
+  } catch (cause) {
+    throw new TallystickError("the chain cannot be asked about the signature", {
+      code: "CHAIN_UNAVAILABLE",
+      party: "chain",
+      retryable: true,
+      cause,
+    });
+  }
+  if (!accepted) {
+    throw new InvalidSignatureError("the signature is not by the account", {
+      party: `account ${account}`,
+      check: "EIP-712 signature",
+    });
+  }
+}

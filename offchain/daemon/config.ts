@@ -1,0 +1,93 @@
+/**
+ * Configuration of a daemon: one JSON file, checked against a schema before anything starts. Paths in it are relative to the
+ * file's own folder, so that a configuration can be moved together with its data. It never holds a secret.
+ */
+
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
+import { InvalidInputError } from "../core/errors.ts";
+import { firstMismatch } from "../core/wire/schema.ts";
+
+const PathText = Type.String({ minLength: 1, maxLength: 4096 });
+
+/** Fields every daemon's configuration has; spread them into the daemon's own `Type.Object`. */
+export const daemonConfigFields = {
+  listen: Type.Object(
+    { host: Type.String({ minLength: 1 }), port: Type.Integer({ minimum: 0, maximum: 65_535 }) },
+    { additionalProperties: false },
+  ),
+  /** The URL others reach the daemon by, when it differs from the address it listens on (reverse proxy). */
+  publicUrl: Type.Optional(Type.String({ pattern: "^https?://[^\\s?#]+$", maxLength: 256 })),
+  dataDir: PathText,
+  deploymentFile: PathText,
+  keystoreFile: PathText,
+  /** Read when the environment variable TALLYSTICK_PASSPHRASE is absent. */
+  passphraseFile: Type.Optional(PathText),
+  logLevel: Type.Optional(
+    Type.Union(["fatal", "error", "warn", "info", "debug", "trace", "silent"].map((level) => Type.Literal(level))),
+  ),
+};
+
+/** What every daemon's configuration has, typed. */
+export interface DaemonConfig {
+  listen: { host: string; port: number };
+  publicUrl?: string;
+  dataDir: string;
+  deploymentFile: string;
+  keystoreFile: string;
+  passphraseFile?: string;
+  logLevel?: string;
+}
+
+/** Reads and parses a JSON file of this machine. @throws InvalidInputError naming the file when it cannot be read or is not JSON. */
+export function readJsonFile(file: string, what: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new InvalidInputError(`${what} ${file} cannot be read`, { check: "file", cause });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new InvalidInputError(`${what} ${file} is not JSON`, { check: "JSON", cause });
+  }
+}
+
+/**
+ * Reads a configuration file.
+ *
+ * @param schema a closed `Type.Object` that spreads `daemonConfigFields`.
+ * @returns the configuration with absolute paths.
+ * @throws InvalidInputError naming the field that does not fit.
+ */
+export function loadConfig<Schema extends TObject>(schema: Schema, file: string): Static<Schema> & DaemonConfig {
+  const json = readJsonFile(file, "configuration");
+  const mismatch = firstMismatch(schema as TSchema, json);
+  if (mismatch !== undefined) {
+    throw new InvalidInputError(`configuration ${file} is wrong at ${mismatch.path}`, {
+      check: "configuration schema",
+      expected: mismatch.reason,
+    });
+  }
+  const config = json as Static<Schema> & DaemonConfig;
+  const base = dirname(resolve(file));
+  return {
+    ...config,
+    dataDir: resolve(base, config.dataDir),
+    deploymentFile: resolve(base, config.deploymentFile),
+    keystoreFile: resolve(base, config.keystoreFile),
+    ...(config.passphraseFile === undefined ? {} : { passphraseFile: resolve(base, config.passphraseFile) }),
+  };
+}
+
+/** The `--config <file>` argument of a daemon's command line. @throws InvalidInputError when it is missing. */
+export function configArgument(args: readonly string[]): string {
+  const { values } = parseArgs({ args: [...args], options: { config: { type: "string" } }, strict: true });
+  if (values.config === undefined) {
+    throw new InvalidInputError("no configuration given", { hint: "start the daemon with --config <file.json>" });
+  }
+  return values.config;
+}

@@ -1,0 +1,120 @@
+/**
+ * A daemon's keystore on disk: a 32-byte secret sealed with the operator's passphrase, mode 0600. All keys of the daemon derive
+ * from that secret with labels, so one file is all there is to back up.
+ */
+
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { computeAddress } from "ethers";
+import { randomBytes } from "#primitives";
+import { InvalidInputError, TallystickError } from "../core/errors.ts";
+import { toHex } from "../core/hex.ts";
+import { kdf } from "../core/kdf.ts";
+import { openKeystore, sealKeystore } from "../core/keystore.ts";
+import { type DaemonConfig, readJsonFile } from "./config.ts";
+
+export type DaemonKind = "nbm" | "csp";
+
+/**
+ * The passphrase from the environment variable TALLYSTICK_PASSPHRASE (removed from the environment once read, so that child
+ * processes and crash dumps of it do not carry it), else from the first line of `passphraseFile`.
+ *
+ * @throws InvalidInputError when there is neither.
+ */
+export function readPassphrase(passphraseFile?: string): string {
+  const fromEnvironment = process.env.TALLYSTICK_PASSPHRASE;
+  if (fromEnvironment !== undefined && fromEnvironment !== "") {
+    delete process.env.TALLYSTICK_PASSPHRASE;
+    return fromEnvironment;
+  }
+  if (passphraseFile === undefined) {
+    throw new InvalidInputError("no passphrase for the keystore", {
+      hint: "set TALLYSTICK_PASSPHRASE, or name a file of mode 0600 as passphraseFile in the configuration",
+    });
+  }
+  if (process.platform !== "win32" && (statSync(passphraseFile).mode & 0o077) !== 0) {
+    throw new InvalidInputError(`passphrase file ${passphraseFile} is readable by others`, {
+      check: "file mode",
+      expected: "0600",
+      hint: `chmod 600 ${passphraseFile}`,
+    });
+  }
+  return readFileSync(passphraseFile, "utf8").split(/\r?\n/, 1)[0] ?? "";
+}
+
+/**
+ * Opens the keystore named in a configuration.
+ *
+ * @returns the daemon's 32-byte secret.
+ * @throws TallystickError WRONG_PASSPHRASE, NO_IDENTITY when there is no keystore, INVALID_INPUT when it is malformed.
+ */
+export async function openDaemonKeystore(config: DaemonConfig): Promise<Uint8Array> {
+  if (!existsSync(config.keystoreFile)) {
+    throw new TallystickError(`there is no keystore at ${config.keystoreFile}`, {
+      code: "NO_IDENTITY",
+      hint: "make one with the daemon's init.ts",
+    });
+  }
+  const keystore = readJsonFile(config.keystoreFile, "keystore");
+  const secret = await openKeystore(keystore, readPassphrase(config.passphraseFile));
+  if (secret.length !== 32) {
+    throw new InvalidInputError(`keystore ${config.keystoreFile} does not hold a daemon's secret`, {
+      check: "length of the secret",
+      expected: "32 bytes",
+      received: `${secret.length} bytes`,
+    });
+  }
+  return secret;
+}
+
+/** The secp256k1 key (32 bytes) the daemon signs transactions and messages with. */
+export function operatorKey(secret: Uint8Array, kind: DaemonKind): Uint8Array {
+  return kdf(secret, `${kind}-operator`);
+}
+
+/**
+ * Makes a new keystore file and never overwrites one.
+ *
+ * @returns the operator account.
+ * @throws TallystickError CONFLICT when the file exists.
+ */
+export async function createDaemonKeystore(file: string, passphrase: string, kind: DaemonKind): Promise<string> {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const secret = randomBytes(32);
+  const text = `${JSON.stringify(await sealKeystore(secret, passphrase, kind), null, 2)}\n`;
+  let descriptor: number;
+  try {
+    descriptor = openSync(file, "wx", 0o600);
+  } catch (cause) {
+    throw new TallystickError(`keystore ${file} cannot be created`, {
+      code: (cause as NodeJS.ErrnoException).code === "EEXIST" ? "CONFLICT" : "DISK_FAILED",
+      hint: "an existing keystore is never overwritten: its keys may hold funds and shares",
+      cause,
+    });
+  }
+  try {
+    writeSync(descriptor, text);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+  return computeAddress(toHex(operatorKey(secret, kind)));
+}
+
+/**
+ * The `init` command of a daemon: `--data-dir <folder>` [`--passphrase-file <file>`]. Writes `<folder>/keystore.json` and
+ * prints one JSON line `{"operator", "keystoreFile"}`.
+ */
+export async function runInit(args: readonly string[], kind: DaemonKind): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { "data-dir": { type: "string" }, "passphrase-file": { type: "string" } },
+    strict: true,
+  });
+  const dataDir = values["data-dir"];
+  if (dataDir === undefined) throw new InvalidInputError("no folder given", { hint: "--data-dir <folder>" });
+  const keystoreFile = join(dataDir, "keystore.json");
+  const operator = await createDaemonKeystore(keystoreFile, readPassphrase(values["passphrase-file"]), kind);
+  process.stdout.write(`${JSON.stringify({ operator, keystoreFile })}\n`);
+}

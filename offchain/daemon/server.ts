@@ -1,0 +1,150 @@
+/**
+ * The HTTP server both daemons are built on: Fastify with TypeBox schemas checked strictly (no coercion, no silent removal of
+ * fields), limits on body size and time, errors as `{ error }` bodies, `/healthz` and `/metrics`.
+ */
+
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { TypeCompiler } from "@sinclair/typebox/compiler";
+import {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyTypeProvider,
+  fastify,
+  LogController,
+  type RawReplyDefaultExpression,
+  type RawRequestDefaultExpression,
+  type RawServerDefault,
+} from "fastify";
+import { InvalidInputError, TallystickError } from "../core/errors.ts";
+import { toHttpError } from "./http-errors.ts";
+import type { Logger } from "./logger.ts";
+import type { DaemonMetrics } from "./metrics.ts";
+
+/** Gives routes the static types of their TypeBox schemas. */
+export interface TypeBoxProvider extends FastifyTypeProvider {
+  validator: this["schema"] extends TSchema ? Static<this["schema"]> : unknown;
+  serializer: this["schema"] extends TSchema ? Static<this["schema"]> : unknown;
+}
+
+export type DaemonServer = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxProvider
+>;
+
+/** Resolves when the part works, rejects with the reason when it does not. */
+export type HealthCheck = () => Promise<void> | void;
+
+export interface ServerOptions {
+  readonly logger: Logger;
+  readonly metrics: DaemonMetrics;
+  readonly healthChecks?: Readonly<Record<string, HealthCheck>>;
+  /** Default limit of a request body; routes may set their own `bodyLimit`. */
+  readonly bodyLimitBytes?: number;
+  /** Most seconds for a request to arrive in full. */
+  readonly requestTimeoutSeconds?: number;
+  /** Most seconds a handler may take; routes may set their own `handlerTimeout` (milliseconds). */
+  readonly handlerTimeoutSeconds?: number;
+}
+
+const HEALTH_CHECK_SECONDS = 5;
+
+const HealthAnswer = Type.Object({
+  ok: Type.Boolean(),
+  checks: Type.Record(Type.String(), Type.Union([Type.Literal("ok"), Type.Literal("failing")])),
+});
+
+async function runHealthCheck(check: HealthCheck): Promise<void> {
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), HEALTH_CHECK_SECONDS * 1000);
+  try {
+    await Promise.race([
+      Promise.resolve().then(check),
+      new Promise<never>((_, reject) => {
+        limit.signal.addEventListener("abort", () => reject(new Error(`no answer in ${HEALTH_CHECK_SECONDS} s`)));
+      }),
+    ]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A server with the common routes; the daemon adds its own and then listens. */
+export function createServer(options: ServerOptions): DaemonServer {
+  const { logger, metrics } = options;
+  const server = fastify({
+    loggerInstance: logger as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: options.bodyLimitBytes ?? 256 * 1024,
+    requestTimeout: (options.requestTimeoutSeconds ?? 30) * 1000,
+    handlerTimeout: (options.handlerTimeoutSeconds ?? 30) * 1000,
+    keepAliveTimeout: 65_000,
+    routerOptions: { maxParamLength: 128 },
+    // Idle keep-alive connections must not hold up a shutdown; requests in progress are finished.
+    forceCloseConnections: "idle",
+  }).withTypeProvider<TypeBoxProvider>();
+
+  server.setValidatorCompiler<TSchema>(({ schema, httpPart }) => {
+    const compiled = TypeCompiler.Compile(schema);
+    return (value) => {
+      if (compiled.Check(value)) return { value };
+      const mismatch = compiled.Errors(value).First();
+      return {
+        error: new InvalidInputError(`${httpPart ?? "request"} does not fit the schema`, {
+          party: "client",
+          check: `${httpPart ?? "request"}${mismatch?.path ?? ""}`,
+          expected: mismatch?.message ?? "the documented schema",
+        }),
+      };
+    };
+  });
+  // Fastify decorates what a validator returns; the error goes out as it came.
+  server.setSchemaErrorFormatter((errors) => errors[0] as unknown as Error);
+
+  server.setErrorHandler((thrown, request, reply) => {
+    const { status, error, known } = toHttpError(thrown);
+    if (!known || status >= 500) request.log.error({ err: thrown, route: request.routeOptions.url }, "request failed");
+    else
+      request.log.debug({ code: error.code, check: error.check, route: request.routeOptions.url }, "request refused");
+    if (error.retryAfterSeconds !== undefined) {
+      reply.header("retry-after", String(Math.max(1, Math.ceil(error.retryAfterSeconds))));
+    }
+    if (status === 401) reply.header("www-authenticate", "Bearer");
+    reply.code(status).type("application/json").serializer(JSON.stringify).send({ error: error.toJSON() });
+  });
+  server.setNotFoundHandler((request) => {
+    throw new TallystickError("there is no such route", {
+      code: "NOT_FOUND",
+      check: "route",
+      received: `${request.method} ${request.url.split("?", 1)[0]?.slice(0, 200) ?? ""}`,
+    });
+  });
+
+  server.addHook("onResponse", async (request, reply) => {
+    const route = request.routeOptions.url ?? "unknown";
+    metrics.observeRequest(request.method, route, reply.statusCode, reply.elapsedTime / 1000);
+    request.log.debug({ route, status: reply.statusCode, milliseconds: Math.round(reply.elapsedTime) }, "answered");
+  });
+
+  server.get("/healthz", { schema: { response: { 200: HealthAnswer, 503: HealthAnswer } } }, async (request, reply) => {
+    const checks: Record<string, "ok" | "failing"> = {};
+    for (const [name, check] of Object.entries(options.healthChecks ?? {})) {
+      try {
+        await runHealthCheck(check);
+        checks[name] = "ok";
+      } catch (cause) {
+        request.log.warn({ err: cause, check: name }, "health check failed");
+        checks[name] = "failing";
+      }
+    }
+    const ok = Object.values(checks).every((state) => state === "ok");
+    return reply.code(ok ? 200 : 503).send({ ok, checks });
+  });
+  server.get("/metrics", async (_request, reply) => {
+    reply.type(metrics.registry.contentType);
+    return metrics.registry.metrics();
+  });
+  return server;
+}

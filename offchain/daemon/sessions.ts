@@ -1,0 +1,151 @@
+/**
+ * Session authentication: `POST /v1/sessions` trades a signed, single-use `Session` message for a bearer token. Nonces are on
+ * disk until they have expired, so a message cannot be replayed across a restart either; of tokens only the hash is stored.
+ */
+
+import type { DatabaseSync } from "node:sqlite";
+import type { FastifyRequest, onRequestAsyncHookHandler } from "fastify";
+import { randomBytes, sha256 } from "#primitives";
+import { InvalidSignatureError, TallystickError } from "../core/errors.ts";
+import { MAXIMUM_SESSION_SECONDS, SessionAnswer, SessionRequest } from "../core/wire/session.ts";
+import { checksumAddress, type TypedMessage } from "./account-signature.ts";
+import type { DaemonServer } from "./server.ts";
+
+/** Tables of the session store; part of the daemon's own first migration. */
+export const SESSION_TABLES = `
+  CREATE TABLE session_nonces (
+    account TEXT NOT NULL,
+    nonce TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (account, nonce)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX session_nonces_by_expiry ON session_nonces (expires_at);
+  CREATE TABLE sessions (
+    token_hash BLOB NOT NULL PRIMARY KEY,
+    account TEXT NOT NULL,
+    expires_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX sessions_by_account ON sessions (account);
+  CREATE INDEX sessions_by_expiry ON sessions (expires_at);
+`;
+
+/** How far a client's clock may be ahead, in seconds. */
+const CLOCK_SKEW_SECONDS = 120;
+/** Most live sessions per account. */
+const MAXIMUM_SESSIONS = 1024;
+
+export interface Session {
+  /** With EIP-55 checksum. */
+  readonly account: string;
+  readonly expiresAt: number;
+}
+
+export interface SessionOptions {
+  readonly database: DatabaseSync;
+  /** The daemon's own operator account. */
+  readonly audience: string;
+  readonly typedMessage: (message: Omit<SessionRequest, "signature">) => TypedMessage;
+  readonly checkSignature: (account: string, typed: TypedMessage, signature: string) => Promise<void>;
+  /** Unix seconds; the system's clock unless told. */
+  readonly now?: () => number;
+}
+
+const sessions = new WeakMap<FastifyRequest, Session>();
+
+/** The session of a request on a route that has the `requireSession` hook. */
+export function sessionOf(request: FastifyRequest): Session {
+  const session = sessions.get(request);
+  if (session === undefined) throw new TallystickError("route without session check", { code: "INTERNAL" });
+  return session;
+}
+
+function refuse(message: string, check: string, hint: string): never {
+  throw new InvalidSignatureError(message, { party: "client", check, hint });
+}
+
+/** Issues and checks tokens. */
+export class Sessions {
+  readonly #options: SessionOptions;
+  readonly #now: () => number;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => Math.floor(Date.now() / 1000));
+  }
+
+  /**
+   * @returns a token for the account in the request.
+   * @throws InvalidSignatureError when the message is expired, for another daemon, replayed or not by the account; TallystickError
+   * RATE_LIMITED when the account has too many live sessions.
+   */
+  async open(request: SessionRequest): Promise<SessionAnswer> {
+    const { database, audience, typedMessage, checkSignature } = this.#options;
+    const now = this.#now();
+    const account = checksumAddress(request.account, "account");
+    if (checksumAddress(request.audience, "audience") !== audience) {
+      refuse("the session is for another daemon", "audience", `this daemon is ${audience}`);
+    }
+    if (request.expiresAt <= now) refuse("the session has expired", "expiresAt", "sign a new one");
+    if (request.expiresAt > now + MAXIMUM_SESSION_SECONDS + CLOCK_SKEW_SECONDS) {
+      refuse("the session lasts too long", "expiresAt", `at most ${MAXIMUM_SESSION_SECONDS} s ahead`);
+    }
+    const { nonce, expiresAt } = request;
+    await checkSignature(account, typedMessage({ account, audience, nonce, expiresAt }), request.signature);
+
+    const token = randomBytes(32);
+    database.exec("BEGIN IMMEDIATE");
+    try {
+      database.prepare("DELETE FROM session_nonces WHERE expires_at <= ?").run(now);
+      database.prepare("DELETE FROM sessions WHERE expires_at <= ?").run(now);
+      const live = database.prepare("SELECT count(*) AS live FROM sessions WHERE account = ?").get(account);
+      if (Number(live?.live) >= MAXIMUM_SESSIONS) {
+        throw new TallystickError("the account has too many live sessions", {
+          code: "RATE_LIMITED",
+          check: "sessions per account",
+          expected: `at most ${MAXIMUM_SESSIONS}`,
+          retryable: true,
+          retryAfterSeconds: 60,
+        });
+      }
+      const { changes } = database
+        .prepare("INSERT OR IGNORE INTO session_nonces (account, nonce, expires_at) VALUES (?, ?, ?)")
+        .run(account, nonce, expiresAt);
+      if (changes === 0) refuse("the session message was used before", "nonce", "sign one with a fresh random nonce");
+      database
+        .prepare("INSERT INTO sessions (token_hash, account, expires_at) VALUES (?, ?, ?)")
+        .run(sha256(token), account, expiresAt);
+      database.exec("COMMIT");
+    } catch (cause) {
+      database.exec("ROLLBACK");
+      throw cause;
+    }
+    return { token: Buffer.from(token).toString("base64url"), expiresAt };
+  }
+
+  /** The live session of an `Authorization` header. @throws InvalidSignatureError when there is none. */
+  check(authorization: string | undefined): Session {
+    const match = /^Bearer ([A-Za-z0-9_-]{43})$/.exec(authorization ?? "");
+    if (match?.[1] === undefined) refuse("no session", "authorization header", "open one with POST /v1/sessions");
+    const row = this.#options.database
+      .prepare("SELECT account, expires_at FROM sessions WHERE token_hash = ?")
+      .get(sha256(Buffer.from(match[1], "base64url")));
+    if (row === undefined) refuse("unknown session", "token", "open a new one with POST /v1/sessions");
+    const expiresAt = Number(row.expires_at);
+    if (expiresAt <= this.#now()) refuse("the session has expired", "token", "open a new one with POST /v1/sessions");
+    return { account: String(row.account), expiresAt };
+  }
+
+  /** Hook for routes that need a session. It runs before the body is read, so strangers cannot make the daemon read one. */
+  readonly requireSession: onRequestAsyncHookHandler = async (request) => {
+    sessions.set(request, this.check(request.headers.authorization));
+  };
+
+  /** Adds `POST /v1/sessions`. */
+  addRoute(server: DaemonServer): void {
+    server.post(
+      "/v1/sessions",
+      { bodyLimit: 4096, schema: { body: SessionRequest, response: { 200: SessionAnswer } } },
+      async (request) => this.open(request.body),
+    );
+  }
+}

@@ -1,0 +1,196 @@
+import { DatabaseSync } from "node:sqlite";
+import { Type } from "@sinclair/typebox";
+import { expect } from "chai";
+import { TypedDataEncoder, Wallet } from "ethers";
+import { pino } from "pino";
+import { InvalidSignatureError, TallystickError } from "../../offchain/core/errors.ts";
+import type { SessionRequest } from "../../offchain/core/wire/session.ts";
+import { createMetrics } from "../../offchain/daemon/metrics.ts";
+import { createServer, type DaemonServer } from "../../offchain/daemon/server.ts";
+import { SESSION_TABLES, Sessions, sessionOf } from "../../offchain/daemon/sessions.ts";
+
+const audience = Wallet.createRandom().address;
+const types = { Session: [{ name: "nonce", type: "bytes32" }] };
+const typedMessage = ({ nonce }: { nonce: string }) => ({ domain: { name: "t" }, types, message: { nonce } });
+
+let clock = 1_800_000_000;
+
+function sessionsOver(database: DatabaseSync): Sessions {
+  return new Sessions({
+    database,
+    audience,
+    typedMessage,
+    now: () => clock,
+    checkSignature: async (account, typed, signature) => {
+      const expected = TypedDataEncoder.hash(typed.domain, types, typed.message);
+      if (signature !== expected) throw new InvalidSignatureError(`not by ${account}`);
+    },
+  });
+}
+
+function request(over: Partial<SessionRequest> = {}): SessionRequest {
+  const nonce = over.nonce ?? `0x${Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex")}`;
+  const signature = TypedDataEncoder.hash({ name: "t" }, types, { nonce });
+  return { account: Wallet.createRandom().address, audience, nonce, expiresAt: clock + 600, signature, ...over };
+}
+
+describe("daemon server", () => {
+  let database: DatabaseSync;
+  let server: DaemonServer;
+
+  beforeEach(() => {
+    clock = 1_800_000_000;
+    database = new DatabaseSync(":memory:");
+    database.exec(SESSION_TABLES);
+    const sessions = sessionsOver(database);
+    const healthChecks = { chain: () => (clock === 0 ? Promise.reject(new Error("down")) : undefined) };
+    server = createServer({ logger: pino({ level: "silent" }), metrics: createMetrics("test"), healthChecks });
+    sessions.addRoute(server);
+    const body = Type.Object({ count: Type.Integer() }, { additionalProperties: false });
+    server.post("/echo", { schema: { body }, onRequest: sessions.requireSession }, async (incoming) => ({
+      account: sessionOf(incoming).account,
+      count: incoming.body.count,
+    }));
+    server.get("/limited", async () => {
+      throw new TallystickError("slow down", { code: "RATE_LIMITED", retryable: true, retryAfterSeconds: 2.5 });
+    });
+    server.get("/defect", async () => {
+      throw new Error("a path of this machine: /home/x");
+    });
+  });
+  afterEach(async () => {
+    await server.close();
+    database.close();
+  });
+
+  async function open(over: Partial<SessionRequest> = {}) {
+    return server.inject({ method: "POST", url: "/v1/sessions", payload: request(over) });
+  }
+  async function echo(token: string, payload: unknown) {
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    return server.inject({ method: "POST", url: "/echo", headers, payload: payload as object });
+  }
+
+  it("opens a session and knows the account by its token", async () => {
+    const account = Wallet.createRandom().address;
+    const opened = await open({ account: account.toLowerCase() });
+    expect(opened.statusCode).to.equal(200);
+    const answer = await echo(opened.json().token, { count: 7 });
+    expect(answer.json()).to.deep.equal({ account, count: 7 });
+  });
+
+  it("refuses a replayed session message, also after a restart", async () => {
+    const message = request();
+    const first = await server.inject({ method: "POST", url: "/v1/sessions", payload: message });
+    expect(first.statusCode).to.equal(200);
+    let caught: unknown;
+    try {
+      await sessionsOver(database).open(message);
+    } catch (error) {
+      caught = error;
+    }
+    expect(caught).to.be.instanceOf(InvalidSignatureError);
+    expect((caught as TallystickError).check).to.equal("nonce");
+  });
+
+  it("refuses expired, far-dated, misdirected and wrongly signed session messages", async () => {
+    const cases: [Partial<SessionRequest>, string | undefined][] = [
+      [{ expiresAt: clock }, "expiresAt"],
+      [{ expiresAt: clock + 3600 + 121 }, "expiresAt"],
+      [{ audience: Wallet.createRandom().address }, "audience"],
+      [{ signature: `0x${"11".repeat(65)}` }, undefined],
+    ];
+    for (const [over, check] of cases) {
+      const answer = await open(over);
+      expect(answer.statusCode).to.equal(401);
+      expect(answer.json().error.code).to.equal("INVALID_SIGNATURE");
+      expect(answer.json().error.check).to.equal(check);
+    }
+  });
+
+  it("stops honouring a token when the session has expired", async () => {
+    const { token } = (await open()).json();
+    clock += 599;
+    expect((await echo(token, { count: 1 })).statusCode).to.equal(200);
+    clock += 1;
+    expect((await echo(token, { count: 1 })).statusCode).to.equal(401);
+  });
+
+  it("refuses absent, malformed and unknown tokens", async () => {
+    for (const authorization of [
+      undefined,
+      "Bearer",
+      "Bearer short",
+      `Bearer ${"A".repeat(43)}`,
+      `Basic ${"A".repeat(43)}`,
+    ]) {
+      const headers = authorization === undefined ? {} : { authorization };
+      const answer = await server.inject({ method: "POST", url: "/echo", headers, payload: { count: 1 } });
+      expect(answer.statusCode, authorization ?? "none").to.equal(401);
+      expect(answer.headers["www-authenticate"]).to.equal("Bearer");
+    }
+  });
+
+  it("limits the live sessions of one account", async () => {
+    const account = Wallet.createRandom().address;
+    const insert = database.prepare("INSERT INTO sessions VALUES (?, ?, ?)");
+    for (let i = 0; i < 1024; i++) insert.run(Buffer.from(`token ${i}`), account, clock + 10);
+    const refused = await open({ account });
+    expect(refused.statusCode).to.equal(429);
+    expect(refused.json().error.code).to.equal("RATE_LIMITED");
+    clock += 10;
+    expect((await open({ account })).statusCode).to.equal(200);
+  });
+
+  it("answers 400 with the place of the mismatch, without coercing or dropping anything", async () => {
+    const { token } = (await open()).json();
+    for (const [payload, check] of [
+      [{ count: "7" }, "body/count"],
+      [{}, "body/count"],
+      [{ count: 7, more: 1 }, "body/more"],
+      [[], "body"],
+    ] as const) {
+      const answer = await echo(token, payload);
+      expect(answer.statusCode).to.equal(400);
+      expect(answer.json().error).to.include({ code: "INVALID_INPUT", check });
+    }
+  });
+
+  it("answers 400, 413 and 415 for bodies that are no JSON, too large or of another type", async () => {
+    const { token } = (await open()).json();
+    const authorization = `Bearer ${token}`;
+    const post = (type: string, payload: string) =>
+      server.inject({ method: "POST", url: "/echo", headers: { authorization, "content-type": type }, payload });
+    expect((await post("application/json", "{")).statusCode).to.equal(400);
+    expect((await post("application/json", '{"__proto__":{"x":1},"count":1}')).statusCode).to.equal(400);
+    expect((await post("application/json", `{"count":${" ".repeat(300_000)}1}`)).statusCode).to.equal(413);
+    expect((await post("text/xml", "<a/>")).statusCode).to.equal(415);
+    expect((await post("text/xml", "<a/>")).json().error.code).to.equal("INVALID_INPUT");
+  });
+
+  it("maps typed errors to their status and sends Retry-After", async () => {
+    const answer = await server.inject({ url: "/limited" });
+    expect(answer.statusCode).to.equal(429);
+    expect(answer.headers["retry-after"]).to.equal("3");
+    expect(answer.json().error).to.include({ code: "RATE_LIMITED", retryAfterSeconds: 2.5 });
+    expect((await server.inject({ url: "/nowhere" })).json().error.code).to.equal("NOT_FOUND");
+  });
+
+  it("says nothing of an unexpected error but that there was one", async () => {
+    const answer = await server.inject({ url: "/defect" });
+    expect(answer.statusCode).to.equal(500);
+    expect(answer.json()).to.deep.equal({
+      error: { code: "INTERNAL", message: "internal error", retryable: false },
+    });
+  });
+
+  it("reports health and metrics", async () => {
+    expect((await server.inject({ url: "/healthz" })).json()).to.deep.equal({ ok: true, checks: { chain: "ok" } });
+    clock = 0;
+    const failing = await server.inject({ url: "/healthz" });
+    expect(failing.statusCode).to.equal(503);
+    expect(failing.json()).to.deep.equal({ ok: false, checks: { chain: "failing" } });
+    const metrics = await server.inject({ url: "/metrics" });
+    expect(metrics.body).to.match(/tallystick_http_request_seconds_count\{.*route="\/healthz",status="503".*\} 1/);
+  });
+});
