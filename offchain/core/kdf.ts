@@ -2,6 +2,7 @@
  * The one key derivation function: HKDF-SHA-256 (RFC 5869) with an empty salt, domain separated by
  * info = utf8("tallystick/v1/" + label) ‖ 0x00 ‖ info. Labels hold no zero byte, so the encoding is injective.
  */
+import { concatBytes } from "@noble/hashes/utils.js";
 import { hkdfSha256 } from "#primitives";
 import { InvalidInputError } from "./errors.ts";
 
@@ -27,22 +28,11 @@ export function domainTag(label: string): Uint8Array {
   return encoder.encode(`tallystick/v1/${label}\0`);
 }
 
-/** Returns the byte strings one after the other, in memory of its own. */
-export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    joined.set(part, offset);
-    offset += part.length;
-  }
-  return joined;
-}
-
 /**
  * Derives a key from a key.
  * @param key input keying material, any length
  * @param label what the result is for; see `domainTag`
- * @param info context that distinguishes results of one label, any layout, at most 512 bytes
+ * @param info context that tells results of one label apart, any layout, at most 512 bytes
  * @param length bytes wanted, 1 to 8160
  * @throws InvalidInputError for a malformed label
  * @throws RangeError for a length out of range
