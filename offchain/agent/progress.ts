@@ -1,0 +1,47 @@
+/** What long operations tell while they run. Events carry totals so far, so a listener may miss some without harm. */
+
+/** `put`: bytes and entries read, chunks known to the provider, bytes sent. Totals come from a first look at the input. */
+export interface PutProgress {
+  readonly operation: "put";
+  readonly phase: "scanning" | "storing" | "recording" | "agreeing" | "done";
+  readonly totalEntries: number;
+  readonly totalBytes: number;
+  readonly readBytes: number;
+  readonly readEntries: number;
+  /** Distinct objects (chunks and recipes) the provider has confirmed so far. */
+  readonly storedObjects: number;
+  readonly uploadedBytes: number;
+  /** Ciphertext bytes the provider already had. */
+  readonly deduplicatedBytes: number;
+}
+
+/** `get`: plaintext bytes and entries restored. Totals come from the recipe. */
+export interface GetProgress {
+  readonly operation: "get";
+  readonly phase: "keys" | "restoring" | "done";
+  readonly totalEntries: number;
+  readonly totalBytes: number;
+  readonly restoredEntries: number;
+  readonly restoredBytes: number;
+  readonly downloadedBytes: number;
+}
+
+/** Preparing an agreement: audit data accepted by the provider. */
+export interface AgreementProgress {
+  readonly operation: "agreement";
+  readonly phase: "tagging" | "uploading" | "verifying" | "proposing" | "accepting" | "done";
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+export type Progress = PutProgress | GetProgress | AgreementProgress;
+export type ProgressListener<Event extends Progress = Progress> = (event: Event) => void;
+
+/** A remark worth a line in a log: a node that failed and was replaced, a wait for a budget. */
+export interface AgentLogger {
+  debug(facts: Readonly<Record<string, unknown>>, message: string): void;
+  warn(facts: Readonly<Record<string, unknown>>, message: string): void;
+}
+
+/** The logger of callers that do not want one. */
+export const SILENT: AgentLogger = { debug: () => undefined, warn: () => undefined };
