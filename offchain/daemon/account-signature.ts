@@ -4,17 +4,11 @@
  */
 
 import { Contract, getAddress, type Provider, TypedDataEncoder, verifyTypedData } from "ethers";
+import type { TypedData } from "../core/eip712.ts";
 import { InvalidInputError, InvalidSignatureError, TallystickError } from "../core/errors.ts";
 
 const EIP1271_MAGIC = "0x1626ba7e";
 const EIP1271_ABI = ["function isValidSignature(bytes32 hash, bytes signature) view returns (bytes4)"];
-
-/** An EIP-712 message with everything needed to sign or check it. */
-export interface TypedMessage {
-  readonly domain: Readonly<Record<string, unknown>>;
-  readonly types: Readonly<Record<string, readonly { readonly name: string; readonly type: string }[]>>;
-  readonly message: Readonly<Record<string, unknown>>;
-}
 
 /** The account with its EIP-55 checksum. @throws InvalidInputError when the checksum in the text is wrong. */
 export function checksumAddress(text: string, name: string): string {
@@ -25,22 +19,18 @@ export function checksumAddress(text: string, name: string): string {
   }
 }
 
-function recoverPlain(typed: TypedMessage, signature: string): string | undefined {
+function recoverPlain(typed: TypedData<object>, signature: string): string | undefined {
   if (signature.length !== 2 + 2 * 65) return undefined;
   try {
-    return verifyTypedData(typed.domain, mutableTypes(typed), typed.message, signature);
+    return verifyTypedData(typed.domain, typed.types, { ...typed.message }, signature);
   } catch {
     // ethers throws for a signature that is no curve point or has a high s: it recovers to nobody.
     return undefined;
   }
 }
 
-function mutableTypes(typed: TypedMessage): Record<string, { name: string; type: string }[]> {
-  return Object.fromEntries(Object.entries(typed.types).map(([name, fields]) => [name, [...fields]]));
-}
-
-async function walletAccepts(provider: Provider, account: string, typed: TypedMessage, signature: string) {
-  const hash = TypedDataEncoder.hash(typed.domain, mutableTypes(typed), typed.message);
+async function walletAccepts(provider: Provider, account: string, typed: TypedData<object>, signature: string) {
+  const hash = TypedDataEncoder.hash(typed.domain, typed.types, { ...typed.message });
   const wallet = new Contract(account, EIP1271_ABI, provider);
   try {
     return (await wallet.getFunction("isValidSignature").staticCall(hash, signature)) === EIP1271_MAGIC;
@@ -59,7 +49,7 @@ async function walletAccepts(provider: Provider, account: string, typed: TypedMe
 export async function checkAccountSignature(
   provider: Provider,
   account: string,
-  typed: TypedMessage,
+  typed: TypedData<object>,
   signature: string,
 ): Promise<void> {
   if (recoverPlain(typed, signature) === account) return;

@@ -6,9 +6,10 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { FastifyRequest, onRequestAsyncHookHandler } from "fastify";
 import { randomBytes, sha256 } from "#primitives";
+import { type SessionMessage, sessionTypedData, type TypedData } from "../core/eip712.ts";
 import { InvalidSignatureError, TallystickError } from "../core/errors.ts";
 import { MAXIMUM_SESSION_SECONDS, SessionAnswer, SessionRequest } from "../core/wire/session.ts";
-import { checksumAddress, type TypedMessage } from "./account-signature.ts";
+import { checksumAddress } from "./account-signature.ts";
 import type { DaemonServer } from "./server.ts";
 
 /** Tables of the session store; part of the daemon's own first migration. */
@@ -44,8 +45,9 @@ export interface SessionOptions {
   readonly database: DatabaseSync;
   /** The daemon's own operator account. */
   readonly audience: string;
-  readonly typedMessage: (message: Omit<SessionRequest, "signature">) => TypedMessage;
-  readonly checkSignature: (account: string, typed: TypedMessage, signature: string) => Promise<void>;
+  readonly chainId: bigint;
+  /** Resolves when the account signed the message, throws `InvalidSignatureError` when not; see account-signature.ts. */
+  readonly checkSignature: (account: string, typed: TypedData<SessionMessage>, signature: string) => Promise<void>;
   /** Unix seconds; the system's clock unless told. */
   readonly now?: () => number;
 }
@@ -79,7 +81,7 @@ export class Sessions {
    * RATE_LIMITED when the account has too many live sessions.
    */
   async open(request: SessionRequest): Promise<SessionAnswer> {
-    const { database, audience, typedMessage, checkSignature } = this.#options;
+    const { database, audience, chainId, checkSignature } = this.#options;
     const now = this.#now();
     const account = checksumAddress(request.account, "account");
     if (checksumAddress(request.audience, "audience") !== audience) {
@@ -90,7 +92,8 @@ export class Sessions {
       refuse("the session lasts too long", "expiresAt", `at most ${MAXIMUM_SESSION_SECONDS} s ahead`);
     }
     const { nonce, expiresAt } = request;
-    await checkSignature(account, typedMessage({ account, audience, nonce, expiresAt }), request.signature);
+    const typed = sessionTypedData(chainId, { account, audience, nonce, expiresAt: BigInt(expiresAt) });
+    await checkSignature(account, typed, request.signature);
 
     const token = randomBytes(32);
     database.exec("BEGIN IMMEDIATE");

@@ -1,37 +1,47 @@
 import { DatabaseSync } from "node:sqlite";
 import { Type } from "@sinclair/typebox";
 import { expect } from "chai";
-import { TypedDataEncoder, Wallet } from "ethers";
+import { hexlify, JsonRpcProvider, randomBytes, Wallet } from "ethers";
 import { pino } from "pino";
+import { sessionTypedData } from "../../offchain/core/eip712.ts";
 import { InvalidSignatureError, TallystickError } from "../../offchain/core/errors.ts";
 import type { SessionRequest } from "../../offchain/core/wire/session.ts";
+import { checkAccountSignature } from "../../offchain/daemon/account-signature.ts";
 import { createMetrics } from "../../offchain/daemon/metrics.ts";
 import { createServer, type DaemonServer } from "../../offchain/daemon/server.ts";
 import { SESSION_TABLES, Sessions, sessionOf } from "../../offchain/daemon/sessions.ts";
 
 const audience = Wallet.createRandom().address;
-const types = { Session: [{ name: "nonce", type: "bytes32" }] };
-const typedMessage = ({ nonce }: { nonce: string }) => ({ domain: { name: "t" }, types, message: { nonce } });
+const chainId = 31337n;
 
 let clock = 1_800_000_000;
+/** A chain where every account is a plain one, but for one whose wallet contract takes exactly the signature 0x1271. */
+const wallet = Wallet.createRandom().address;
+const chain = new (class extends JsonRpcProvider {
+  override async getCode(account: unknown): Promise<string> {
+    return account === wallet ? "0xfe" : "0x";
+  }
+  override async call(transaction: { to?: unknown; data?: unknown }): Promise<string> {
+    const takes = transaction.to === wallet && String(transaction.data).includes(`1271${"0".repeat(60)}`);
+    return takes ? `0x1626ba7e${"0".repeat(56)}` : `0xffffffff${"0".repeat(56)}`;
+  }
+})("http://127.0.0.1:9", Number(chainId), { staticNetwork: true });
 
 function sessionsOver(database: DatabaseSync): Sessions {
   return new Sessions({
     database,
     audience,
-    typedMessage,
+    chainId,
     now: () => clock,
-    checkSignature: async (account, typed, signature) => {
-      const expected = TypedDataEncoder.hash(typed.domain, types, typed.message);
-      if (signature !== expected) throw new InvalidSignatureError(`not by ${account}`);
-    },
+    checkSignature: (account, typed, signature) => checkAccountSignature(chain, account, typed, signature),
   });
 }
 
-function request(over: Partial<SessionRequest> = {}): SessionRequest {
-  const nonce = over.nonce ?? `0x${Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex")}`;
-  const signature = TypedDataEncoder.hash({ name: "t" }, types, { nonce });
-  return { account: Wallet.createRandom().address, audience, nonce, expiresAt: clock + 600, signature, ...over };
+async function request(over: Partial<SessionRequest> = {}, signer = Wallet.createRandom()): Promise<SessionRequest> {
+  const nonce = over.nonce ?? hexlify(randomBytes(32));
+  const message = { account: signer.address, audience, nonce, expiresAt: clock + 600, ...over };
+  const typed = sessionTypedData(chainId, { ...message, expiresAt: BigInt(message.expiresAt) });
+  return { signature: await signer.signTypedData(typed.domain, typed.types, typed.message), ...message };
 }
 
 describe("daemon server", () => {
@@ -63,8 +73,8 @@ describe("daemon server", () => {
     database.close();
   });
 
-  async function open(over: Partial<SessionRequest> = {}) {
-    return server.inject({ method: "POST", url: "/v1/sessions", payload: request(over) });
+  async function open(over: Partial<SessionRequest> = {}, signer = Wallet.createRandom()) {
+    return server.inject({ method: "POST", url: "/v1/sessions", payload: await request(over, signer) });
   }
   async function echo(token: string, payload: unknown) {
     const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
@@ -72,15 +82,16 @@ describe("daemon server", () => {
   }
 
   it("opens a session and knows the account by its token", async () => {
-    const account = Wallet.createRandom().address;
-    const opened = await open({ account: account.toLowerCase() });
+    const signer = Wallet.createRandom();
+    const account = signer.address;
+    const opened = await open({ account: account.toLowerCase() }, signer);
     expect(opened.statusCode).to.equal(200);
     const answer = await echo(opened.json().token, { count: 7 });
     expect(answer.json()).to.deep.equal({ account, count: 7 });
   });
 
   it("refuses a replayed session message, also after a restart", async () => {
-    const message = request();
+    const message = await request();
     const first = await server.inject({ method: "POST", url: "/v1/sessions", payload: message });
     expect(first.statusCode).to.equal(200);
     let caught: unknown;
@@ -98,7 +109,9 @@ describe("daemon server", () => {
       [{ expiresAt: clock }, "expiresAt"],
       [{ expiresAt: clock + 3600 + 121 }, "expiresAt"],
       [{ audience: Wallet.createRandom().address }, "audience"],
-      [{ signature: `0x${"11".repeat(65)}` }, undefined],
+      [{ account: Wallet.createRandom().address }, "EIP-712 signature"],
+      [{ signature: `0x${"11".repeat(65)}` }, "EIP-712 signature"],
+      [{ signature: "0x11" }, "EIP-712 signature"],
     ];
     for (const [over, check] of cases) {
       const answer = await open(over);
@@ -106,6 +119,11 @@ describe("daemon server", () => {
       expect(answer.json().error.code).to.equal("INVALID_SIGNATURE");
       expect(answer.json().error.check).to.equal(check);
     }
+  });
+
+  it("asks the wallet contract of an account that has one", async () => {
+    expect((await open({ account: wallet, signature: "0x1271" })).statusCode).to.equal(200);
+    expect((await open({ account: wallet, signature: "0x1272" })).statusCode).to.equal(401);
   });
 
   it("stops honouring a token when the session has expired", async () => {
@@ -132,14 +150,15 @@ describe("daemon server", () => {
   });
 
   it("limits the live sessions of one account", async () => {
-    const account = Wallet.createRandom().address;
+    const signer = Wallet.createRandom();
+    const account = signer.address;
     const insert = database.prepare("INSERT INTO sessions VALUES (?, ?, ?)");
     for (let i = 0; i < 1024; i++) insert.run(Buffer.from(`token ${i}`), account, clock + 10);
-    const refused = await open({ account });
+    const refused = await open({}, signer);
     expect(refused.statusCode).to.equal(429);
     expect(refused.json().error.code).to.equal("RATE_LIMITED");
     clock += 10;
-    expect((await open({ account })).statusCode).to.equal(200);
+    expect((await open({}, signer)).statusCode).to.equal(200);
   });
 
   it("answers 400 with the place of the mismatch, without coercing or dropping anything", async () => {
