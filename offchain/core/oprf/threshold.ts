@@ -1,0 +1,134 @@
+/**
+ * Shamir sharing over the scalars of ristretto255 and Lagrange interpolation, on scalars and in the exponent. Member i of a
+ * committee holds f(i) for a polynomial f of degree threshold − 1; the key is f(0).
+ */
+
+import { equalBytes } from "#primitives";
+import { InvalidInputError, InvalidPointError } from "../errors.ts";
+import {
+  add,
+  checkElement,
+  identityElement,
+  itemAt,
+  multiply,
+  scalarAdd,
+  scalarFromNumber,
+  scalarInvert,
+  scalarMultiply,
+  scalarSubtract,
+} from "./group.ts";
+
+/** Largest position of a member in a committee: indices travel on two bytes. */
+export const MAX_MEMBER_INDEX = 65_535;
+
+/** A group element and the position at which the polynomial in the exponent takes it. */
+export interface IndexedElement {
+  index: number;
+  element: Uint8Array;
+}
+
+/**
+ * Lagrange coefficients λ_i with f(at) = Σ λ_i f(index_i). Public values.
+ *
+ * @param indices distinct positions, 1 to 65,535
+ * @param at the position wanted; 0 for the secret
+ * @throws InvalidInputError for a repeated or impossible index
+ */
+export function lagrangeCoefficients(indices: number[], at: number): Uint8Array[] {
+  for (const index of indices) {
+    if (!Number.isInteger(index) || index < 1 || index > MAX_MEMBER_INDEX) {
+      throw new InvalidInputError(`${index} is no member index`, {
+        check: "member index",
+        expected: `1 to ${MAX_MEMBER_INDEX}`,
+        received: String(index),
+      });
+    }
+  }
+  if (new Set(indices).size !== indices.length) {
+    throw new InvalidInputError("two parts carry the same member index", {
+      check: "distinct member indices",
+      received: indices.join(", "),
+    });
+  }
+  const target = scalarFromNumber(at);
+  return indices.map((own) => {
+    let numerator = scalarFromNumber(1);
+    let denominator = scalarFromNumber(1);
+    for (const other of indices) {
+      if (other === own) continue;
+      const otherScalar = scalarFromNumber(other);
+      numerator = scalarMultiply(numerator, scalarSubtract(target, otherScalar));
+      denominator = scalarMultiply(denominator, scalarSubtract(scalarFromNumber(own), otherScalar));
+    }
+    return scalarMultiply(numerator, scalarInvert(denominator));
+  });
+}
+
+/** f(x) by Horner's rule, coefficients from the constant term up. The coefficients are secret, x is not. */
+export function evaluatePolynomial(coefficients: Uint8Array[], x: number): Uint8Array {
+  const position = scalarFromNumber(x);
+  return coefficients.reduceRight(
+    (sum, coefficient) => scalarAdd(scalarMultiply(sum, position), coefficient),
+    scalarFromNumber(0),
+  );
+}
+
+/** f(x)·G from the commitments a_j·G, constant term first. Intermediate results may be the identity. */
+export function evaluateCommitments(commitments: Uint8Array[], x: number): Uint8Array {
+  const position = scalarFromNumber(x);
+  return commitments.reduceRight((sum, commitment) => add(multiply(position, sum), commitment), identityElement());
+}
+
+/** Interpolates in the exponent. @throws InvalidInputError for a repeated or impossible index. */
+export function interpolateElements(points: IndexedElement[], at: number): Uint8Array {
+  const coefficients = lagrangeCoefficients(
+    points.map(({ index }) => index),
+    at,
+  );
+  return points.reduce(
+    (sum, { element }, position) => add(sum, multiply(itemAt(coefficients, position), element)),
+    identityElement(),
+  );
+}
+
+/**
+ * Checks that a committee's published keys belong together: all verification shares lie on one polynomial of degree
+ * threshold − 1 in the exponent, whose value at 0 is the group key. A client that has checked this gets the same outputs
+ * from every quorum.
+ *
+ * @param groupPublicKey 32 bytes
+ * @param verificationShares of members 1 … n, in order
+ * @throws InvalidPointError when a key is malformed or does not fit the others; the message says which
+ * @throws InvalidInputError for a threshold outside 1 … n
+ */
+export function verifyCommitteeKeys(
+  groupPublicKey: Uint8Array,
+  verificationShares: Uint8Array[],
+  threshold: number,
+): void {
+  if (!Number.isInteger(threshold) || threshold < 1 || threshold > verificationShares.length) {
+    throw new InvalidInputError(`threshold ${threshold} does not fit ${verificationShares.length} members`, {
+      check: "threshold",
+      expected: `1 to ${verificationShares.length}`,
+      received: String(threshold),
+    });
+  }
+  checkElement(groupPublicKey, "group public key");
+  const points = verificationShares.map((element, position) => ({ index: position + 1, element }));
+  for (const { index, element } of points) checkElement(element, `verification share of member ${index}`);
+  const base = points.slice(0, threshold);
+  for (const { index, element } of points.slice(threshold)) {
+    if (!equalBytes(interpolateElements(base, index), element)) {
+      throw new InvalidPointError(
+        `verification share of member ${index} does not fit those of members 1 to ${threshold}`,
+        {
+          check: "committee keys",
+          party: `member ${index}`,
+        },
+      );
+    }
+  }
+  if (!equalBytes(interpolateElements(base, 0), groupPublicKey)) {
+    throw new InvalidPointError("group public key does not fit the verification shares", { check: "committee keys" });
+  }
+}

@@ -1,0 +1,34 @@
+/** Assertions that a call fails with a typed error of a given code whose message says the given thing. */
+
+import { expect } from "chai";
+import { type ErrorCode, TallystickError } from "../../offchain/core/errors.ts";
+
+/** @returns the error, for assertions on its facts */
+export function expectRejection(call: () => unknown, code: ErrorCode, message?: RegExp): TallystickError {
+  try {
+    call();
+  } catch (error) {
+    return checkError(error, code, message);
+  }
+  throw new Error(`expected ${code}, but the call succeeded`);
+}
+
+export async function expectAsyncRejection(
+  call: () => Promise<unknown>,
+  code: ErrorCode,
+  message?: RegExp,
+): Promise<TallystickError> {
+  try {
+    await call();
+  } catch (error) {
+    return checkError(error, code, message);
+  }
+  throw new Error(`expected ${code}, but the call succeeded`);
+}
+
+function checkError(error: unknown, code: ErrorCode, message: RegExp | undefined): TallystickError {
+  if (!(error instanceof TallystickError)) throw error;
+  expect(error.code, error.message).to.equal(code);
+  if (message !== undefined) expect(error.message).to.match(message);
+  return error;
+}
