@@ -1,0 +1,131 @@
+/**
+ * Where the contracts are: the deployment file that devnet and deploy scripts write, and the connection to its chain. The
+ * connection is refused unless the chain has the file's id and code at every address, so that nothing is ever sent to, or
+ * believed from, the wrong chain.
+ */
+
+import { type Static, Type } from "@sinclair/typebox";
+import { FetchRequest, JsonRpcProvider, Network } from "ethers";
+import { TallystickError, UnknownVersionError } from "../core/errors.ts";
+import { AddressText, firstMismatch, Uint64Text } from "../core/wire/schema.ts";
+import { readChain } from "./revert.ts";
+
+const HttpUrl = Type.String({ pattern: "^https?://[^\\s]+$", maxLength: 1024 });
+
+const DeploymentSchema = Type.Object({
+  version: Type.Literal(1),
+  chainId: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
+  rpcUrl: HttpUrl,
+  contracts: Type.Object({
+    nodeRegistry: AddressText,
+    keyLedger: AddressText,
+    storageEscrow: AddressText,
+    randomness: AddressText,
+  }),
+  /** Block from which event scans start. */
+  deployedAtBlock: Type.Integer({ minimum: 0 }),
+  /** The committee new records go to, decimal; "0" while there is none. */
+  committeeId: Uint64Text,
+  providers: Type.Array(Type.Object({ account: AddressText, url: HttpUrl }), { maxItems: 1024 }),
+});
+
+/** The deployment file (JSON), version 1. */
+export type Deployment = Static<typeof DeploymentSchema>;
+
+/** A checked connection. */
+export interface ChainReader {
+  readonly deployment: Deployment;
+  readonly provider: JsonRpcProvider;
+  /** Lets go of timers and sockets. */
+  close(): void;
+}
+
+export interface ConnectOptions {
+  /** Another endpoint of the same chain, in place of the file's. */
+  readonly rpcUrl?: string;
+  /** How long one RPC request may take; default 30 seconds. */
+  readonly requestTimeoutSeconds?: number;
+}
+
+/** There is no deployment to talk to, or it does not fit the chain. */
+export class NoDeploymentError extends TallystickError {
+  constructor(message: string, facts: { check: string; expected?: string; received?: string; hint?: string }) {
+    super(message, { ...facts, code: "NO_DEPLOYMENT" });
+  }
+}
+
+/**
+ * Checks a parsed deployment file.
+ *
+ * @throws UnknownVersionError for a version this build does not read, NoDeploymentError naming the first wrong field.
+ */
+export function parseDeployment(json: unknown): Deployment {
+  if (typeof json === "object" && json !== null && "version" in json && json.version !== 1) {
+    throw new UnknownVersionError("the deployment file", String(json.version), [1]);
+  }
+  const mismatch = firstMismatch(DeploymentSchema, json);
+  if (mismatch !== undefined) {
+    throw new NoDeploymentError(`the deployment file is wrong at ${mismatch.path}: ${mismatch.reason}`, {
+      check: "deployment schema",
+      expected: mismatch.reason,
+      hint: "take the file that the deployment wrote, unchanged",
+    });
+  }
+  return json as Deployment;
+}
+
+/**
+ * Connects to the chain of a deployment and checks that the deployment is there.
+ *
+ * @throws NoDeploymentError when the chain has another id, or no code at an address of the file.
+ * @throws ChainUnavailableError when the endpoint does not answer.
+ */
+export async function connectChain(deployment: Deployment, options: ConnectOptions = {}): Promise<ChainReader> {
+  const url = options.rpcUrl ?? deployment.rpcUrl;
+  const provider = openProvider(url, BigInt(deployment.chainId), options.requestTimeoutSeconds);
+  try {
+    await checkDeployment(provider, deployment, url);
+  } catch (error) {
+    provider.destroy();
+    throw error;
+  }
+  return { deployment, provider, close: () => provider.destroy() };
+}
+
+/** A provider that neither caches answers (we wait for state to change) nor guesses its network at each call. */
+export function openProvider(url: string, chainId: bigint, requestTimeoutSeconds = 30): JsonRpcProvider {
+  const request = new FetchRequest(url);
+  request.timeout = requestTimeoutSeconds * 1000;
+  return new JsonRpcProvider(request, Network.from(chainId), {
+    staticNetwork: true,
+    cacheTimeout: -1,
+    // Public endpoints limit or refuse batches, and waiting to fill one slows down every call on loopback.
+    batchMaxCount: 1,
+  });
+}
+
+async function checkDeployment(provider: JsonRpcProvider, deployment: Deployment, url: string): Promise<void> {
+  const answered: unknown = await readChain("asking for the chain id", () => provider.send("eth_chainId", []));
+  const chainId = typeof answered === "string" && /^0x[0-9a-fA-F]+$/.test(answered) ? BigInt(answered) : undefined;
+  if (chainId !== BigInt(deployment.chainId)) {
+    throw new NoDeploymentError(`the chain at ${url} is not the one of the deployment file`, {
+      check: "chain id",
+      expected: String(deployment.chainId),
+      received: chainId === undefined ? "no chain id" : String(chainId),
+      hint: "start the chain the file was written for, or give the file of this chain",
+    });
+  }
+  await Promise.all(
+    Object.entries(deployment.contracts).map(async ([name, address]) => {
+      const code = await readChain(`reading the code of ${name}`, () => provider.getCode(address));
+      if (code === "0x") {
+        throw new NoDeploymentError(`the chain at ${url} has no ${name} at ${address}`, {
+          check: "contract code",
+          expected: `code of ${name}`,
+          received: "none",
+          hint: "a restarted development chain is empty: deploy again",
+        });
+      }
+    }),
+  );
+}

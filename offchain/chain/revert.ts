@@ -1,0 +1,191 @@
+/**
+ * Failures of the chain, told apart: a contract that refused (with the name and arguments of its custom error), an account
+ * without funds, an endpoint that does not answer. Everything in this folder throws these.
+ */
+
+import { AbiCoder, type ErrorFragment, Interface, isError } from "ethers";
+import { TallystickError } from "../core/errors.ts";
+import { KeyLedger__factory } from "./types/factories/KeyLedger__factory.ts";
+import { NodeRegistry__factory } from "./types/factories/NodeRegistry__factory.ts";
+
+/** What a contract said when it refused. */
+export interface DecodedRevert {
+  /** Name of the custom error; `Error` for a reason string, `Panic` for a failed assertion, `Unknown` for anything else. */
+  readonly name: string;
+  /** Arguments by name (by position where unnamed): bigint, string, boolean, or lists of them. */
+  readonly args: Readonly<Record<string, unknown>>;
+  /** The bytes as they came, 0x hex. */
+  readonly data: string;
+}
+
+/** A contract refused. `details.revert` is the name of its error, `details.arguments` its arguments as text. */
+export class ChainRevertedError extends TallystickError {
+  readonly revert: DecodedRevert;
+
+  constructor(what: string, revert: DecodedRevert, facts: { transactionHash?: string; cause?: unknown } = {}) {
+    const said = describeRevert(revert);
+    super(`${what} was refused by the contract: ${said}`, {
+      code: "CHAIN_REVERTED",
+      party: "chain",
+      check: revert.name,
+      received: said,
+      details: {
+        revert: revert.name,
+        arguments: textArguments(revert),
+        ...(facts.transactionHash === undefined ? {} : { transactionHash: facts.transactionHash }),
+      },
+      cause: facts.cause,
+    });
+    this.revert = revert;
+  }
+}
+
+/** The RPC endpoint failed or did not answer. Whether a transaction was accepted may be unknown: see `details`. */
+export class ChainUnavailableError extends TallystickError {
+  constructor(what: string, facts: { received?: string; transactionHash?: string; cause?: unknown } = {}) {
+    super(`${what}: the chain's RPC endpoint failed`, {
+      code: "CHAIN_UNAVAILABLE",
+      party: "chain",
+      check: "RPC answer",
+      ...(facts.received === undefined ? {} : { received: facts.received }),
+      hint: "check that the chain node runs and that the deployment file has its address",
+      retryable: true,
+      ...(facts.transactionHash === undefined ? {} : { details: { transactionHash: facts.transactionHash } }),
+      cause: facts.cause,
+    });
+  }
+}
+
+const CUSTOM_ERRORS: ReadonlyMap<string, ErrorFragment> = new Map(
+  [NodeRegistry__factory, KeyLedger__factory]
+    .flatMap((factory) => new Interface(factory.abi).fragments)
+    .filter((fragment) => fragment.type === "error")
+    .map((fragment) => fragment as ErrorFragment)
+    .map((fragment) => [fragment.selector, fragment] as const),
+);
+
+/** Errors the compiler makes by itself (Solidity documentation, "Panic via assert and Error via require"). */
+const BUILT_IN = new Interface(["error Error(string reason)", "error Panic(uint256 code)"]);
+
+/** Node and undici codes of a connection that failed, and ethers' names for an endpoint that answered with nonsense. */
+const TRANSPORT_CODES = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ECONNABORTED",
+  "EPIPE",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ETIMEDOUT",
+  "NETWORK_ERROR",
+  "SERVER_ERROR",
+  "TIMEOUT",
+]);
+
+/**
+ * Reads the bytes a contract reverted with, against the errors of all contracts of this project.
+ *
+ * @param data 0x hex, as in the `data` of a JSON-RPC error.
+ */
+export function decodeRevert(data: string): DecodedRevert {
+  const selector = data.slice(0, 10);
+  const fragment = CUSTOM_ERRORS.get(selector) ?? BUILT_IN.getError(selector);
+  if (fragment === null || fragment === undefined) return { name: "Unknown", args: {}, data };
+  try {
+    const values = AbiCoder.defaultAbiCoder().decode(fragment.inputs, `0x${data.slice(10)}`);
+    const args: Record<string, unknown> = {};
+    for (const [position, input] of fragment.inputs.entries()) {
+      const value: unknown = values[position];
+      args[input.name === "" ? String(position) : input.name] = value;
+    }
+    return { name: fragment.name, args, data };
+  } catch (error) {
+    // A contract that is not ours may use the same selector for other arguments.
+    if (isError(error, "BUFFER_OVERRUN") || isError(error, "INVALID_ARGUMENT"))
+      return { name: "Unknown", args: {}, data };
+    throw error;
+  }
+}
+
+/** `Name(argument: value, …)`, for messages. */
+export function describeRevert(revert: DecodedRevert): string {
+  if (revert.name === "Unknown") return revert.data === "0x" ? "no reason given" : `unknown error ${revert.data}`;
+  const args = Object.entries(textArguments(revert)).map(([name, value]) => `${name}: ${value}`);
+  return `${revert.name}(${args.join(", ")})`;
+}
+
+/** Whether the connection failed, as against an answer that says no. */
+export function isTransportFailure(error: unknown): boolean {
+  if (error instanceof ChainUnavailableError) return true;
+  if (typeof error !== "object" || error === null) return false;
+  // ethers gives up on a request while its provider is being destroyed; that is an end, not a failure to retry.
+  if (isError(error, "UNSUPPORTED_OPERATION")) return false;
+  const code: unknown = "code" in error ? error.code : undefined;
+  if (typeof code === "string" && TRANSPORT_CODES.has(code)) return true;
+  return "cause" in error && error.cause !== undefined && isTransportFailure(error.cause);
+}
+
+/**
+ * The error of this project for whatever a call into ethers threw.
+ *
+ * @param what what was being done, at the start of the message, for example "recording a key".
+ */
+export function chainError(error: unknown, what: string): TallystickError {
+  if (error instanceof TallystickError) return error;
+  if (isError(error, "CALL_EXCEPTION")) {
+    return new ChainRevertedError(what, decodeRevert(error.data ?? "0x"), { cause: error });
+  }
+  if (isError(error, "INSUFFICIENT_FUNDS")) {
+    return new TallystickError(`${what}: the account cannot pay for it`, {
+      code: "FUNDS",
+      party: "you",
+      check: "balance",
+      hint: "send ether to the account that sends the transaction",
+      cause: error,
+    });
+  }
+  const received = briefly(error);
+  if (isTransportFailure(error)) return new ChainUnavailableError(what, { received, cause: error });
+  if (isError(error, "BAD_DATA")) {
+    return new TallystickError(`${what}: the chain answered something that does not decode`, {
+      code: "BAD_RESPONSE",
+      party: "chain",
+      check: "ABI decoding",
+      received,
+      hint: "the deployment file may name contracts of another version",
+      cause: error,
+    });
+  }
+  return new TallystickError(`${what}: the chain's RPC endpoint refused`, {
+    code: "CHAIN_UNAVAILABLE",
+    party: "chain",
+    check: "RPC answer",
+    received,
+    cause: error,
+  });
+}
+
+/** Runs a read and turns whatever it throws into this project's errors. */
+export async function readChain<T>(what: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    throw chainError(error, what);
+  }
+}
+
+function textArguments(revert: DecodedRevert): Record<string, string> {
+  return Object.fromEntries(Object.entries(revert.args).map(([name, value]) => [name, String(value)]));
+}
+
+/** RPC errors can quote whole transactions; the first line's beginning says enough, the rest is in the cause. */
+function briefly(error: unknown): string {
+  if (isError(error, "UNKNOWN_ERROR") || isError(error, "SERVER_ERROR")) {
+    const inner: unknown = error.error;
+    if (typeof inner === "object" && inner !== null && "message" in inner) return String(inner.message).slice(0, 200);
+  }
+  const text =
+    error instanceof Error ? error.message || String(("code" in error && error.code) || error.name) : String(error);
+  return (text.split("\n")[0] ?? "").slice(0, 200);
+}
