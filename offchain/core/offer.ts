@@ -97,6 +97,8 @@ export function requireTermsKeepOffer(offer: Offer, terms: OfferedTerms, headBlo
   atLeast("window in blocks", terms.windowBlocks, offer.windowBlocks);
   atLeast("epochs", terms.epochs, 1);
   atMost("epochs", terms.epochs, offer.maximumEpochs);
+  atLeast("slice count", terms.sliceCount, 1);
+  atMost("slice count", terms.sliceCount, offer.maximumSlices);
   atLeast("sample count", terms.sampleCount, 1);
   atMost("sample count", terms.sampleCount, offer.sampleCount);
   atLeast("start block", terms.startBlock, headBlock + BigInt(offer.minimumLeadBlocks));

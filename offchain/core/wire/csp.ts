@@ -16,6 +16,8 @@ export const BINARY_CID_BYTES = 36;
 export const CHUNK_FRAME_HEAD_BYTES = BINARY_CID_BYTES + 4;
 /** Largest body of `POST /v1/chunks`. */
 export const MAX_CHUNK_BODY_BYTES = 32 * 1024 * 1024;
+/** Most chunks in one body of `POST /v1/chunks`. */
+export const MAX_BODY_CHUNKS = 1024;
 /** Most chunks in one ownership claim. */
 export const MAX_CLAIM_CHUNKS = 64;
 /** Leaves challenged per claim: this many, or one for each chunk if there are more chunks. */
@@ -71,6 +73,8 @@ export const Offer = Type.Object({
   /** Slices sampled per epoch; at most this many. */
   sampleCount: Type.Integer({ minimum: 1, maximum: 65_535 }),
   maximumEpochs: uint32(1),
+  /** Slices in one agreement; at most this many. A larger data set takes several agreements. */
+  maximumSlices: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
   /** The start block must be this far ahead of the head when the agreement is accepted … */
   minimumLeadBlocks: uint32(1),
   /** … and not further than this. */
