@@ -1,0 +1,89 @@
+/**
+ * Keys of the possession audit. An owner has two secrets for life, α and β, whose powers the provider keeps in the exponent; every
+ * agreement adds its own x. All three derive from the owner's audit seed, so the recovery phrase alone brings them back.
+ *
+ * On chain: X = x·G2, XA = xα·G2, Bt = β·G2. The equations are in docs/audit.md.
+ */
+import { keccak_256 } from "@noble/hashes/sha3.js";
+import { concatBytes } from "@noble/hashes/utils.js";
+import { InvalidInputError, InvalidScalarError } from "../errors.ts";
+import { toHex } from "../hex.ts";
+import { kdf } from "../kdf.ts";
+import { decodeG2FromChain, encodeG2ForChain, generatorG2, multiplyG2, type PointG2 } from "./curve.ts";
+import { bigEndianToInteger, reduce } from "./field.ts";
+
+/** The secrets an owner uses in every agreement. */
+export interface AuditSecrets {
+  readonly alpha: bigint;
+  readonly beta: bigint;
+}
+
+/** The key of one agreement: three points of G2 in the EIP-2537 form, 256 bytes each. */
+export interface AuditPublicKey {
+  readonly X: Uint8Array;
+  readonly XA: Uint8Array;
+  readonly Bt: Uint8Array;
+}
+
+const SALT_BYTES = 32;
+
+/** 48 bytes reduced modulo a 255-bit order leave a bias below 2^-128 (the rule of RFC 9380 §5 for hashing to a field). */
+const SCALAR_SEED_BYTES = 48;
+
+function deriveScalar(auditSeed: Uint8Array, label: string, info?: Uint8Array): bigint {
+  const scalar = reduce(bigEndianToInteger(kdf(auditSeed, label, info, SCALAR_SEED_BYTES)));
+  if (scalar === 0n) throw new InvalidScalarError(`derived ${label} is zero; use another seed or salt`);
+  return scalar;
+}
+
+/** The owner's α and β. @param auditSeed the identity's audit seed */
+export function deriveAuditSecrets(auditSeed: Uint8Array): AuditSecrets {
+  return { alpha: deriveScalar(auditSeed, "audit-alpha"), beta: deriveScalar(auditSeed, "audit-beta") };
+}
+
+/**
+ * The secret x of one agreement.
+ * @param salt 32 bytes, fresh for every agreement: two slices tagged for one index under one x would let the provider forge
+ * @throws InvalidInputError for another length
+ */
+export function deriveAgreementSecret(auditSeed: Uint8Array, salt: Uint8Array): bigint {
+  if (salt.length !== SALT_BYTES) {
+    throw new InvalidInputError("agreement salt has the wrong length", {
+      expected: `${SALT_BYTES} bytes`,
+      received: `${salt.length} bytes`,
+    });
+  }
+  return deriveScalar(auditSeed, "audit-x", salt);
+}
+
+/** The public key of an agreement. @param x from `deriveAgreementSecret` */
+export function auditPublicKey(secrets: AuditSecrets, x: bigint): AuditPublicKey {
+  const base = generatorG2();
+  return {
+    X: encodeG2ForChain(multiplyG2(base, x)),
+    XA: encodeG2ForChain(multiplyG2(base, reduce(x * secrets.alpha))),
+    Bt: encodeG2ForChain(multiplyG2(base, secrets.beta)),
+  };
+}
+
+/** What the agreement on chain pins: keccak256(X ‖ XA ‖ Bt). @returns 32 bytes */
+export function auditKeyHash(key: AuditPublicKey): Uint8Array {
+  return keccak_256(concatBytes(key.X, key.XA, key.Bt));
+}
+
+/** The key as the arguments of a contract call. */
+export function keyForChain(key: AuditPublicKey): { X: string; XA: string; Bt: string } {
+  return { X: toHex(key.X), XA: toHex(key.XA), Bt: toHex(key.Bt) };
+}
+
+/**
+ * Reads the points of a key.
+ * @throws InvalidPointError unless all three are canonical, in the subgroup and not the identity
+ */
+export function decodeAuditKey(key: AuditPublicKey): { X: PointG2; XA: PointG2; Bt: PointG2 } {
+  return {
+    X: decodeG2FromChain(key.X, "audit key X"),
+    XA: decodeG2FromChain(key.XA, "audit key XA"),
+    Bt: decodeG2FromChain(key.Bt, "audit key Bt"),
+  };
+}

@@ -1,0 +1,148 @@
+/**
+ * The provider's side of a possession audit. Work: one read of each sampled slice, one multi-scalar multiplication of 4095
+ * points for ψ, and for a public proof one over all indices up to the largest drawn for W, which is done in pieces,
+ * so that memory stays bounded whatever the size of the set.
+ */
+import { InvalidInputError } from "../errors.ts";
+import { type AuditChallenge, challengeId, expandChallenge, openingPoint } from "./challenge.ts";
+import {
+  addG1,
+  clearCofactor,
+  decodeStoredG1,
+  encodeG1,
+  encodeG1ForChain,
+  generatorG1,
+  identityG1,
+  multiplyG1,
+  multiScalarMultiply,
+  type PointG1,
+} from "./curve.ts";
+import { divideByLinear, ELEMENTS_PER_SLICE, FIELD_ORDER, reduce, SLICE_BYTES } from "./field.ts";
+import { decodeStoredPoints } from "./powers.ts";
+import type { AuditProof } from "./proof.ts";
+import { fieldKernel } from "./ready.ts";
+
+/** What a provider stores for one agreement. Points are 48 bytes, or 96 as `expandPoints` writes them. */
+export interface SliceSource {
+  /** The slice with this index, 126,976 bytes, the last one of a set filled with zeros. */
+  readSlice(index: number): Promise<Uint8Array>;
+  /** The tag of the slice with this index. */
+  readTag(index: number): Promise<Uint8Array>;
+  /** A_0 … A_4095. Pass the same array to each call: decoded points are kept with it. */
+  readonly powersA: Uint8Array;
+  /** B_first … B_(first+count−1), first at least 1. */
+  readPowersB(first: number, count: number): Promise<Uint8Array>;
+}
+
+/** Indices handled between two turns of the event loop, about 0.1 s of work. */
+const PIECE_INDICES = 1024;
+
+const decodedPowersA = new WeakMap<Uint8Array, readonly PointG1[]>();
+
+function decodePowersA(powersA: Uint8Array): readonly PointG1[] {
+  let points = decodedPowersA.get(powersA);
+  if (points === undefined) {
+    points = decodeStoredPoints(powersA, ELEMENTS_PER_SLICE, "powers of alpha");
+    decodedPowersA.set(powersA, points);
+  }
+  return points;
+}
+
+/** Lets timers and requests run between pieces of a long computation. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/**
+ * Answers a challenge. Stored points outside the subgroup do no harm: sums are mapped into it.
+ * @param options.public true adds V and W, so that anybody can verify; its cost grows with the largest index
+ * @throws InvalidInputError for a challenge outside the protocol, or a source that returns wrong lengths
+ * @throws InvalidPointError when a stored point is damaged
+ */
+export async function proveAudit(
+  challenge: AuditChallenge,
+  source: SliceSource,
+  options: { readonly public: boolean },
+): Promise<AuditProof> {
+  const { indices, weights, z } = expandChallenge(challenge);
+  const weightsOf = new Map<number, bigint[]>();
+  for (const [t, index] of indices.entries()) {
+    weightsOf.set(index, [...(weightsOf.get(index) ?? []), weights[t] ?? 0n]);
+  }
+  // Ascending, so that a disk is read in one direction.
+  const drawn = [...weightsOf.keys()].sort((left, right) => left - right);
+  const coefficients = drawn.map((index) => reduce((weightsOf.get(index) ?? []).reduce((sum, w) => sum + w, 0n)));
+
+  const accumulator = fieldKernel().sliceAccumulator();
+  const tags: PointG1[] = [];
+  for (const index of drawn) {
+    const slice = await source.readSlice(index);
+    if (slice.length !== SLICE_BYTES) throw wrongSlice(index, slice.length);
+    for (const weight of weightsOf.get(index) ?? []) accumulator.add(slice, weight);
+    tags.push(decodeStoredG1(await source.readTag(index), `tag of slice ${index}`));
+  }
+  const sigma = clearCofactor(multiScalarMultiply(tags, coefficients));
+
+  const { quotient, remainder: y } = divideByLinear(accumulator.sums().map(reduce), z);
+  await nextTurn();
+  const psi = clearCofactor(multiScalarMultiply(decodePowersA(source.powersA).slice(0, -1), quotient));
+  const proof = { sigma: encodeG1(sigma), psi: encodeG1(psi), y };
+  if (!options.public) return proof;
+
+  await nextTurn();
+  const V = clearCofactor(multiScalarMultiply(await readPowers(source, drawn), coefficients));
+  const rho = openingPoint(challengeId(challenge), encodeG1ForChain(V));
+  const W = clearCofactor(await commitOpening(source, drawn, coefficients, rho));
+  return { ...proof, V: encodeG1(V), W: encodeG1(W) };
+}
+
+async function readPowers(source: SliceSource, drawn: readonly number[]): Promise<PointG1[]> {
+  const points: PointG1[] = [];
+  for (const index of drawn) points.push(decodeStoredG1(await source.readPowersB(index, 1), `power of beta ${index}`));
+  return points;
+}
+
+/**
+ * Commits to q(Y) = (v(Y) − v(ρ))/(Y − ρ) in powers of β. Synthetic division runs from the highest coefficient down, so the
+ * powers are read in pieces from the highest index down and nothing but the running coefficient is kept.
+ */
+async function commitOpening(
+  source: SliceSource,
+  drawn: readonly number[],
+  coefficients: readonly bigint[],
+  rho: bigint,
+): Promise<PointG1> {
+  let sum = identityG1();
+  let coefficient = 0n;
+  let next = drawn.length - 1;
+  // q_(k−1) = v_k + ρ·q_k: `coefficient` is q_k while index k is visited, then becomes q_(k−1).
+  const step = (index: number): bigint => {
+    const current = coefficient;
+    let carried = (current * rho) % FIELD_ORDER;
+    if (drawn[next] === index) {
+      carried = (carried + (coefficients[next] ?? 0n)) % FIELD_ORDER;
+      next--;
+    }
+    coefficient = carried;
+    return current;
+  };
+  for (let end = (drawn.at(-1) ?? 0) + 1; end > 1; ) {
+    const first = Math.max(1, end - PIECE_INDICES);
+    const points = decodeStoredPoints(await source.readPowersB(first, end - first), end - first, "powers of beta");
+    const scalars = new Array<bigint>(points.length);
+    for (let k = points.length - 1; k >= 0; k--) scalars[k] = step(first + k);
+    sum = addG1(sum, multiScalarMultiply(points, scalars));
+    end = first;
+    await nextTurn();
+  }
+  // What is left is q_0, which belongs to B_0 = G1.
+  return addG1(sum, multiplyG1(generatorG1(), coefficient));
+}
+
+function wrongSlice(index: number, receivedBytes: number): InvalidInputError {
+  return new InvalidInputError(`slice ${index} has the wrong length`, {
+    check: "slice length",
+    expected: `${SLICE_BYTES} bytes`,
+    received: `${receivedBytes} bytes`,
+  });
+}
