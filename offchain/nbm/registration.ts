@@ -1,0 +1,68 @@
+/**
+ * The node's standing on chain: registers it with its stake, keeps URL and HPKE key up to date, and creates the committee that the
+ * configuration names once all its members are there.
+ */
+
+import { equalBytes } from "#primitives";
+import type { ChainReader } from "../chain/deployment.ts";
+import { createCommitteeCall, listCommittees, readNode, registerNodeCall, updateNodeCall } from "../chain/registry.ts";
+import type { TransactionSender } from "../chain/sender.ts";
+import { TallystickError } from "../core/errors.ts";
+import { checksumAddress } from "../daemon/account-signature.ts";
+import type { Logger } from "../daemon/logger.ts";
+import type { NbmConfig } from "./config.ts";
+
+export interface RegistrationOptions {
+  readonly chain: ChainReader;
+  readonly sender: TransactionSender;
+  readonly config: NbmConfig;
+  readonly hpkePublicKey: Uint8Array;
+  readonly logger: Logger;
+}
+
+/**
+ * Registers the node, or brings its entry up to date.
+ *
+ * @param url where others reach it.
+ * @throws TallystickError NOT_FOUND when it is not registered and the configuration does not allow it to do so itself.
+ */
+export async function ensureRegistered(options: RegistrationOptions, url: string): Promise<void> {
+  const { chain, sender, config, hpkePublicKey, logger } = options;
+  const operator = sender.address;
+  const node = await readNode(chain, operator);
+  if (node === undefined) {
+    if (config.autoRegister === undefined) {
+      throw new TallystickError(`node ${operator} is not registered`, {
+        code: "NOT_FOUND",
+        party: "this node",
+        check: "registration",
+        hint: "register it, or set autoRegister with the stake in the configuration",
+      });
+    }
+    const { stakeWei } = config.autoRegister;
+    const receipt = await sender.send(registerNodeCall(chain.deployment, { url, hpkePublicKey, stakeWei }));
+    logger.info({ operator, url, stakeWei: String(stakeWei), transaction: receipt.hash }, "registered");
+  } else if (node.exitAt !== 0) {
+    logger.warn({ operator, exitAt: node.exitAt }, "the node has asked to leave: it serves, but joins nothing new");
+  } else if (node.url !== url || !equalBytes(node.hpkePublicKey, hpkePublicKey)) {
+    const receipt = await sender.send(updateNodeCall(chain.deployment, { url, hpkePublicKey }));
+    logger.info({ operator, url, transaction: receipt.hash }, "registration updated");
+  }
+}
+
+/** Creates the configured committee when all its members are registered and there is none like it. @returns true when it exists. */
+export async function formCommittee(options: RegistrationOptions): Promise<boolean> {
+  const { chain, sender, config, logger } = options;
+  if (config.formCommittee === undefined) return true;
+  const { threshold } = config.formCommittee;
+  const members = config.formCommittee.members.map((member) => checksumAddress(member, "committee member"));
+  for await (const committee of listCommittees(chain)) {
+    const same = committee.members.every(({ operator }, position) => operator === members[position]);
+    if (same && committee.size === members.length && committee.threshold === threshold) return true;
+  }
+  const nodes = await Promise.all(members.map((member) => readNode(chain, member)));
+  if (nodes.some((node) => node === undefined || node.exitAt !== 0)) return false;
+  const receipt = await sender.send(createCommitteeCall(chain.deployment, members, threshold));
+  logger.info({ members, threshold, transaction: receipt.hash }, "committee created");
+  return true;
+}

@@ -1,0 +1,93 @@
+/**
+ * The node's tables. Whatever another party is told is in here first: a DKG message before it is served, a budget before the
+ * evaluation it pays for leaves. Columns named `…_sealed` are encrypted (secret-box.ts).
+ */
+
+import { SESSION_TABLES } from "../daemon/sessions.ts";
+
+/** Migrations in order; the database's `user_version` counts those that have run. Never edit one that was released. */
+export const NBM_MIGRATIONS: readonly string[] = [
+  `
+  ${SESSION_TABLES}
+
+  -- Which chain and contracts the rest belongs to, and how far the archive has read.
+  CREATE TABLE meta (
+    name TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  -- One row per committee this node belongs to. Secrets are erased once they have served.
+  CREATE TABLE committees (
+    id TEXT NOT NULL PRIMARY KEY,
+    size INTEGER NOT NULL,
+    threshold INTEGER NOT NULL,
+    own_index INTEGER NOT NULL,
+    phase TEXT NOT NULL CHECK (phase IN ('round1', 'round2', 'attesting', 'ready', 'failed')),
+    problem TEXT,
+    dkg_secret_sealed BLOB,
+    transcript BLOB,
+    key_share_sealed BLOB,
+    group_public_key BLOB,
+    verification_shares BLOB
+  ) STRICT, WITHOUT ROWID;
+
+  -- Round 1: what each member, this one included, has committed itself to; the first broadcast seen is the one that counts.
+  CREATE TABLE dkg_broadcasts (
+    committee_id TEXT NOT NULL REFERENCES committees (id),
+    member INTEGER NOT NULL,
+    broadcast BLOB NOT NULL,
+    signature TEXT NOT NULL,
+    PRIMARY KEY (committee_id, member)
+  ) STRICT, WITHOUT ROWID;
+
+  -- Round 2, outgoing: sealed to each member with HPKE.
+  CREATE TABLE dkg_shares_out (
+    committee_id TEXT NOT NULL REFERENCES committees (id),
+    recipient INTEGER NOT NULL,
+    hpke_sealed BLOB NOT NULL,
+    signature TEXT NOT NULL,
+    PRIMARY KEY (committee_id, recipient)
+  ) STRICT, WITHOUT ROWID;
+
+  -- Round 2, incoming.
+  CREATE TABLE dkg_shares_in (
+    committee_id TEXT NOT NULL REFERENCES committees (id),
+    sender INTEGER NOT NULL,
+    share_sealed BLOB NOT NULL,
+    PRIMARY KEY (committee_id, sender)
+  ) STRICT, WITHOUT ROWID;
+
+  -- Token buckets: when the bucket will be full again (unix milliseconds). No row: it is full.
+  CREATE TABLE budgets (
+    scope TEXT NOT NULL,
+    account TEXT NOT NULL,
+    full_at REAL NOT NULL,
+    PRIMARY KEY (scope, account)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX budgets_by_time ON budgets (full_at);
+
+  -- The archive: ledger events as the chain emitted them, in the order this node saw them.
+  CREATE TABLE ledger_events (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('recorded', 'owner')),
+    record_id TEXT NOT NULL,
+    account TEXT NOT NULL, -- the recorder, or the owner added
+    file_tag TEXT NOT NULL,
+    committee_id TEXT,
+    key_time INTEGER,
+    ownership_key TEXT,
+    payload BLOB,
+    share TEXT CHECK (share IN ('valid', 'invalid', 'none')),
+    note BLOB,
+    block_number INTEGER NOT NULL,
+    block_hash TEXT NOT NULL,
+    transaction_hash TEXT NOT NULL,
+    log_index INTEGER NOT NULL,
+    UNIQUE (block_hash, log_index)
+  ) STRICT;
+  CREATE INDEX ledger_events_by_record ON ledger_events (record_id, kind, key_time);
+  CREATE INDEX ledger_events_by_account ON ledger_events (account, sequence);
+  CREATE INDEX ledger_events_by_tag ON ledger_events (file_tag, sequence);
+  CREATE INDEX ledger_events_by_block ON ledger_events (block_number);
+  `,
+];
