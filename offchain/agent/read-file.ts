@@ -5,7 +5,7 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { FileChangedError, FileUnreadableError } from "./file-errors.ts";
-import type { WalkedEntry } from "./walk.ts";
+import { systemPath, type WalkedEntry } from "./walk.ts";
 
 /** Read size: large enough for the disk, small enough not to count. */
 const PIECE_BYTES = 512 * 1024;
@@ -19,7 +19,7 @@ export async function* readFile(entry: WalkedEntry, signal?: AbortSignal): Async
   const path = entry.absolutePath;
   // O_NOFOLLOW: the walk saw a file here; a link put in its place must not lead elsewhere. O_NONBLOCK: nor a pipe hang us.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  const file = await unlessUnreadable(path, () => open(path, flags));
+  const file = await unlessUnreadable(path, () => open(systemPath(path), flags));
   try {
     await requireUnchanged(file, entry);
     let readBytes = 0;

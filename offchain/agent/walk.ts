@@ -1,11 +1,13 @@
 /**
  * What is under the paths a user names: files, folders and symbolic links with mode and modification time, in path order, as a
- * stream. Links are entries of their own and never followed. Whatever cannot be stored faithfully (a device, a socket, a
- * name that is not Unicode) is an error: a backup that silently leaves things out is none.
+ * stream. Links are entries of their own and never followed. Names are bytes to the file system and need not be Unicode; see
+ * core/path-name.ts for their form as strings. Whatever cannot be stored faithfully (a device, a socket) is an error: a
+ * backup that silently leaves things out is none.
  */
 import { lstat, readdir, readlink } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { InvalidInputError } from "../core/errors.ts";
+import { comparePaths, pathFromBytes, pathToBytes } from "../core/path-name.ts";
 import { FileUnreadableError } from "./file-errors.ts";
 
 /** Bits of `st_mode` that are kept: permissions, set-id and sticky. */
@@ -16,6 +18,7 @@ export type EntryType = "file" | "directory" | "symlink";
 export interface WalkedEntry {
   /** Below the named paths, `/` separated, starting with the base name of the named path. */
   readonly path: string;
+  /** String form of core/path-name.ts: `systemPath` makes it what the file system takes. */
   readonly absolutePath: string;
   readonly type: EntryType;
   readonly mode: number;
@@ -35,17 +38,17 @@ export interface InputTotals {
 }
 
 /**
- * Streams the entries under the paths, each folder before what is in it, names in order of their UTF-8 bytes. Memory: the
+ * Streams the entries under the paths, each folder before what is in it, names in byte order. Memory: the
  * names of the folders on the way down.
  *
  * @param paths files, folders or links; their base names must differ.
- * @throws InvalidInputError for no path, equal base names, a name that is not UTF-8, a file of another kind.
+ * @throws InvalidInputError for no path, equal base names, a file of another kind.
  * @throws FileUnreadableError for what cannot be listed or read.
  */
 export async function* walk(paths: readonly string[]): AsyncGenerator<WalkedEntry, void, undefined> {
   const roots = paths.map((path) => resolve(path)).map((path) => ({ path, name: basename(path) }));
   if (roots.length === 0) throw new InvalidInputError("no path given", { party: "you", check: "paths" });
-  roots.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
+  roots.sort((a, b) => comparePaths(pathToBytes(a.name), pathToBytes(b.name)));
   for (const [index, root] of roots.entries()) {
     if (root.name === "") {
       throw new InvalidInputError("the root folder has no name to store it under", {
@@ -79,8 +82,14 @@ export async function measure(paths: readonly string[], signal?: AbortSignal): P
   return { entries, bytes };
 }
 
+/** A path as the file system takes it: the very bytes of the names. */
+export function systemPath(path: string): Buffer {
+  return Buffer.from(pathToBytes(path));
+}
+
 async function* walkEntry(absolutePath: string, path: string): AsyncGenerator<WalkedEntry, void, undefined> {
-  const stat = await reading(absolutePath, () => lstat(absolutePath, { bigint: true }));
+  const onDisk = systemPath(absolutePath);
+  const stat = await reading(absolutePath, () => lstat(onDisk, { bigint: true }));
   const common = {
     path,
     absolutePath,
@@ -92,14 +101,14 @@ async function* walkEntry(absolutePath: string, path: string): AsyncGenerator<Wa
   if (stat.isFile()) {
     yield { ...common, type: "file", sizeBytes: Number(stat.size) };
   } else if (stat.isSymbolicLink()) {
-    const target = await reading(absolutePath, () => readlink(absolutePath, { encoding: "buffer" }));
-    yield { ...common, type: "symlink", sizeBytes: 0, target: unicode(target, absolutePath, "link target") };
+    const target = await reading(absolutePath, () => readlink(onDisk, { encoding: "buffer" }));
+    yield { ...common, type: "symlink", sizeBytes: 0, target: pathFromBytes(target) };
   } else if (stat.isDirectory()) {
     yield { ...common, type: "directory", sizeBytes: 0 };
-    const names = await reading(absolutePath, () => readdir(absolutePath, { encoding: "buffer" }));
+    const names = await reading(absolutePath, () => readdir(onDisk, { encoding: "buffer" }));
     names.sort(Buffer.compare);
     for (const bytes of names) {
-      const name = unicode(bytes, absolutePath, "name");
+      const name = pathFromBytes(bytes);
       yield* walkEntry(join(absolutePath, name), `${path}/${name}`);
     }
   } else {
@@ -117,23 +126,5 @@ async function reading<Value>(path: string, read: () => Promise<Value>): Promise
     return await read();
   } catch (cause) {
     throw new FileUnreadableError(path, cause);
-  }
-}
-
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-function unicode(bytes: Uint8Array, absolutePath: string, what: string): string {
-  try {
-    return utf8.decode(bytes);
-  } catch (cause) {
-    throw new InvalidInputError(`a ${what} in ${dirname(absolutePath)} is not valid UTF-8`, {
-      party: "you",
-      check: what,
-      expected: "UTF-8",
-      received: `0x${Buffer.from(bytes).toString("hex")}`,
-      hint: "rename it",
-      details: { path: absolutePath },
-      cause,
-    });
   }
 }
