@@ -11,33 +11,53 @@ import * as Contracts from "./index.js";
 
 declare module "@nomicfoundation/hardhat-ethers/types" {
   interface HardhatEthersHelpers extends HardhatEthersHelpersBase {
-  getContractFactory(name: 'KeyLedger', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.KeyLedger__factory>
-getContractFactory(name: 'NodeRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.NodeRegistry__factory>
+  getContractFactory(name: 'NodeRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.NodeRegistry__factory>
+getContractFactory(name: 'StorageEscrow', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.StorageEscrow__factory>
 getContractFactory(name: 'IKeyLedger', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IKeyLedger__factory>
 getContractFactory(name: 'INodeRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.INodeRegistry__factory>
+getContractFactory(name: 'IRandomnessSource', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IRandomnessSource__factory>
+getContractFactory(name: 'IStorageEscrow', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IStorageEscrow__factory>
+getContractFactory(name: 'BlockRandomness', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.BlockRandomness__factory>
 getContractFactory(name: 'TestBase', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.TestBase__factory>
 getContractFactory(name: 'Vm', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.Vm__factory>
+getContractFactory(name: 'KeyLedger', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.KeyLedger__factory>
+getContractFactory(name: 'PdpVerifierHarness', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.PdpVerifierHarness__factory>
 
-  getContractAt(name: 'KeyLedger', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.KeyLedger>
-getContractAt(name: 'NodeRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.NodeRegistry>
+  getContractAt(name: 'NodeRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.NodeRegistry>
+getContractAt(name: 'StorageEscrow', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.StorageEscrow>
 getContractAt(name: 'IKeyLedger', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IKeyLedger>
 getContractAt(name: 'INodeRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.INodeRegistry>
+getContractAt(name: 'IRandomnessSource', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IRandomnessSource>
+getContractAt(name: 'IStorageEscrow', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IStorageEscrow>
+getContractAt(name: 'BlockRandomness', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.BlockRandomness>
 getContractAt(name: 'TestBase', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.TestBase>
 getContractAt(name: 'Vm', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.Vm>
+getContractAt(name: 'KeyLedger', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.KeyLedger>
+getContractAt(name: 'PdpVerifierHarness', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.PdpVerifierHarness>
 
-  deployContract(name: 'KeyLedger', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyLedger>
-deployContract(name: 'NodeRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.NodeRegistry>
+  deployContract(name: 'NodeRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.NodeRegistry>
+deployContract(name: 'StorageEscrow', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.StorageEscrow>
 deployContract(name: 'IKeyLedger', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IKeyLedger>
 deployContract(name: 'INodeRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.INodeRegistry>
+deployContract(name: 'IRandomnessSource', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IRandomnessSource>
+deployContract(name: 'IStorageEscrow', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IStorageEscrow>
+deployContract(name: 'BlockRandomness', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.BlockRandomness>
 deployContract(name: 'TestBase', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.TestBase>
 deployContract(name: 'Vm', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Vm>
+deployContract(name: 'KeyLedger', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyLedger>
+deployContract(name: 'PdpVerifierHarness', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PdpVerifierHarness>
 
-  deployContract(name: 'KeyLedger', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyLedger>
-deployContract(name: 'NodeRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.NodeRegistry>
+  deployContract(name: 'NodeRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.NodeRegistry>
+deployContract(name: 'StorageEscrow', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.StorageEscrow>
 deployContract(name: 'IKeyLedger', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IKeyLedger>
 deployContract(name: 'INodeRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.INodeRegistry>
+deployContract(name: 'IRandomnessSource', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IRandomnessSource>
+deployContract(name: 'IStorageEscrow', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IStorageEscrow>
+deployContract(name: 'BlockRandomness', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.BlockRandomness>
 deployContract(name: 'TestBase', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.TestBase>
 deployContract(name: 'Vm', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Vm>
+deployContract(name: 'KeyLedger', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyLedger>
+deployContract(name: 'PdpVerifierHarness', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PdpVerifierHarness>
 
     // default types
     getContractFactory(

@@ -3,6 +3,8 @@
 /* tslint:disable */
 /* eslint-disable */
 export * as interfaces from './interfaces/index.js';
+export * as randomness from './randomness/index.js';
 export * as test from './test/index.js';
 export { KeyLedger__factory } from './KeyLedger__factory.js';
 export { NodeRegistry__factory } from './NodeRegistry__factory.js';
+export { StorageEscrow__factory } from './StorageEscrow__factory.js';

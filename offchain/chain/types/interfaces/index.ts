@@ -4,3 +4,5 @@
 /* eslint-disable */
 export type { IKeyLedger } from './IKeyLedger.js';
 export type { INodeRegistry } from './INodeRegistry.js';
+export type { IRandomnessSource } from './IRandomnessSource.js';
+export type { IStorageEscrow } from './IStorageEscrow.js';

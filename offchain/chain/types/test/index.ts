@@ -2,5 +2,6 @@
 // @ts-nocheck
 /* tslint:disable */
 /* eslint-disable */
+export type { PdpVerifierHarness } from './PdpVerifierHarness.js';
 export type { TestBase } from './TestBase.js';
 export type { Vm } from './Vm.js';

@@ -4,3 +4,5 @@
 /* eslint-disable */
 export { IKeyLedger__factory } from './IKeyLedger__factory.js';
 export { INodeRegistry__factory } from './INodeRegistry__factory.js';
+export { IRandomnessSource__factory } from './IRandomnessSource__factory.js';
+export { IStorageEscrow__factory } from './IStorageEscrow__factory.js';

@@ -2,5 +2,6 @@
 // @ts-nocheck
 /* tslint:disable */
 /* eslint-disable */
+export { PdpVerifierHarness__factory } from './PdpVerifierHarness__factory.js';
 export { TestBase__factory } from './TestBase__factory.js';
 export { Vm__factory } from './Vm__factory.js';

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { IRandomnessSource } from "../interfaces/IRandomnessSource.sol";
+
+/// @title Randomness from block hashes
+/// @notice The hash of the block itself: from the BLOCKHASH opcode for 256 blocks, then from the history contract of EIP-2935
+/// for 8191. Holds nothing; anybody may call.
+///
+/// Who proposes the block can throw a hash away by not publishing the block, at the price of the block's reward, and then the
+/// next proposer's hash counts. For possession audits that buys nothing worth the reward: the set of slices asked for is
+/// large, and a prover that misses one slice in a hundred is caught by 99 % of all hashes.
+///
+/// INV-1: two calls for one block never return different values.
+contract BlockRandomness is IRandomnessSource {
+    /// @dev Where EIP-2935 keeps the hashes of the last 8191 blocks.
+    address private constant HISTORY = 0x0000F90827F1C53a10cb7A02335B175320002935;
+    uint64 private constant HISTORY_BLOCKS = 8191;
+    uint64 private constant OPCODE_BLOCKS = 256;
+
+    /// @inheritdoc IRandomnessSource
+    function randomnessAt(uint64 blockNumber) external view returns (bytes32 randomness) {
+        randomness = blockhash(blockNumber);
+        if (randomness != bytes32(0)) return randomness;
+
+        require(blockNumber < block.number, RandomnessUnavailable(blockNumber, block.number));
+        (bool success, bytes memory answer) = HISTORY.staticcall(abi.encode(blockNumber));
+        // Chains without the contract answer an empty string; development chains that skip blocks answer zero.
+        require(success && answer.length == 32, RandomnessUnavailable(blockNumber, block.number));
+        randomness = abi.decode(answer, (bytes32));
+        require(randomness != bytes32(0), RandomnessUnavailable(blockNumber, block.number));
+    }
+
+    /// @inheritdoc IRandomnessSource
+    function horizonBlocks() external view returns (uint64) {
+        return HISTORY.code.length > 0 ? HISTORY_BLOCKS : OPCODE_BLOCKS;
+    }
+}
