@@ -31,7 +31,8 @@ export class ArchiveFollower {
 
   /** Reads up to the head as it is now or later. @throws ChainUnavailableError */
   async catchUp(): Promise<void> {
-    // A scan that has begun may have read the head before the caller's event was mined, so it takes one that begins after.
+    // A scan under way may have read the head before the caller's event was mined, so this waits for one that begins after;
+    // how the earlier one ends is told to those who began it.
     const before = this.#running;
     if (before !== undefined) await before.catch(() => undefined);
     this.#running ??= this.#scan().finally(() => {

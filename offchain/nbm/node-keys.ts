@@ -20,9 +20,9 @@ export interface NodeKeys {
 }
 
 /** @param secret 32 bytes from the keystore. */
-export async function deriveNodeKeys(secret: Uint8Array): Promise<NodeKeys> {
+export function deriveNodeKeys(secret: Uint8Array): NodeKeys {
   const signingKey = operatorKey(secret, "nbm");
-  const { privateKey, publicKey } = await hpkeKeyPairFromSeed(kdf(secret, "nbm-hpke"));
+  const { privateKey, publicKey } = hpkeKeyPairFromSeed(kdf(secret, "nbm-hpke"));
   return {
     signingKey,
     wallet: new Wallet(toHex(signingKey)),

@@ -51,7 +51,7 @@ export async function ensureRegistered(options: RegistrationOptions, url: string
 }
 
 /** Creates the configured committee when all its members are registered and there is none like it. @returns true when it exists. */
-export async function formCommittee(options: RegistrationOptions): Promise<boolean> {
+async function formCommittee(options: RegistrationOptions): Promise<boolean> {
   const { chain, sender, config, logger } = options;
   if (config.formCommittee === undefined) return true;
   const { threshold } = config.formCommittee;
@@ -65,4 +65,13 @@ export async function formCommittee(options: RegistrationOptions): Promise<boole
   const receipt = await sender.send(createCommitteeCall(chain.deployment, members, threshold));
   logger.info({ members, threshold, transaction: receipt.hash }, "committee created");
   return true;
+}
+
+/** A step that forms the configured committee as soon as that is possible, and does nothing from then on. */
+export function committeeFormer(options: RegistrationOptions): () => Promise<void> {
+  let formed = false;
+  return async () => {
+    if (formed) return;
+    formed = await formCommittee(options);
+  };
 }

@@ -1,0 +1,162 @@
+/**
+ * An NBM node: `node offchain/nbm/main.ts --config <file.json>`. Prints `{"ready":true,"url":…}` on stdout once it is reachable and
+ * registered; key generation goes on in the background.
+ */
+
+import { join } from "node:path";
+import { connectChain, parseDeployment } from "../chain/deployment.ts";
+import { TransactionSender } from "../chain/sender.ts";
+import { toHex } from "../core/hex.ts";
+import { oprfReady } from "../core/oprf/ristretto255.ts";
+import type { NodeAnswer } from "../core/wire/nbm.ts";
+import { checkAccountSignature } from "../daemon/account-signature.ts";
+import { configArgument, readJsonFile } from "../daemon/config.ts";
+import { openDaemonKeystore } from "../daemon/keystore-file.ts";
+import { announceReady, Closers, closeOnSignals, listen, runDaemon } from "../daemon/lifecycle.ts";
+import { createLogger, type Logger } from "../daemon/logger.ts";
+import { createMetrics } from "../daemon/metrics.ts";
+import { createServer } from "../daemon/server.ts";
+import { Sessions } from "../daemon/sessions.ts";
+import { openDatabase } from "../store/sqlite.ts";
+import { Archive } from "./archive.ts";
+import { ArchiveFollower } from "./archive-follower.ts";
+import { Background } from "./background.ts";
+import { Budgets } from "./budget.ts";
+import { CommitteeStore } from "./committee-store.ts";
+import { loadNbmConfig, type NbmConfig } from "./config.ts";
+import { DkgCoordinator } from "./dkg-coordinator.ts";
+import { bindDatabase } from "./identity-check.ts";
+import { Memberships } from "./memberships.ts";
+import { addNbmMetrics } from "./metrics.ts";
+import { deriveNodeKeys } from "./node-keys.ts";
+import { OprfService } from "./oprf-service.ts";
+import { committeeFormer, ensureRegistered } from "./registration.ts";
+import { Relay } from "./relay.ts";
+import { addNbmRoutes } from "./routes.ts";
+import { ShareService } from "./share-service.ts";
+import { NBM_MIGRATIONS } from "./tables.ts";
+
+const VERSION = "0.1.0";
+/** An archive further behind than this makes the node unhealthy. */
+const UNHEALTHY_LAG_SECONDS = 60;
+
+async function startNode(config: NbmConfig, logger: Logger): Promise<void> {
+  const closers = new Closers();
+  closeOnSignals(closers, logger);
+  await oprfReady();
+  const keys = deriveNodeKeys(await openDaemonKeystore(config));
+  const operator = keys.wallet.address;
+  const chain = await connectChain(parseDeployment(readJsonFile(config.deploymentFile, "deployment")));
+  closers.add("chain", () => chain.close());
+  const database = openDatabase(join(config.dataDir, "nbm.db"), { migrations: NBM_MIGRATIONS });
+  closers.add("database", () => database.close());
+  await bindDatabase(database, chain, operator);
+
+  const { signingKey, wallet, hpkePrivateKey, hpkePublicKey, box } = keys;
+  const { deployment, provider } = chain;
+  const sender = new TransactionSender(chain, signingKey);
+  const budgets = new Budgets(database);
+  const committees = new CommitteeStore(database, box);
+  const oprf = new OprfService({ database, budgets, budget: config.oprfBudget });
+  const { maximumCommittees, reorgOverlapBlocks: overlapBlocks, pollMilliseconds } = config;
+  const onReady = oprf.serve.bind(oprf);
+  const dkg = new DkgCoordinator({
+    chain,
+    sender,
+    wallet,
+    hpkePrivateKey,
+    store: committees,
+    logger,
+    maximumCommittees,
+    onReady,
+  });
+  const memberships = new Memberships(chain, operator);
+  const shares = new ShareService({ chain, operator, hpkePrivateKey, memberships });
+  const archive = new Archive(database);
+  const judgeShare = shares.judge.bind(shares);
+  const follower = new ArchiveFollower({
+    chain,
+    archive,
+    judgeShare: (event) => judgeShare(event.record),
+    overlapBlocks,
+  });
+  const relay = new Relay({
+    chain,
+    sender,
+    database,
+    archive,
+    follower,
+    shares,
+    memberships,
+    budgets,
+    budget: config.relayBudget,
+  });
+  const sessions = new Sessions({
+    database,
+    audience: operator,
+    chainId: BigInt(deployment.chainId),
+    checkSignature: (account, typed, signature) => checkAccountSignature(provider, account, typed, signature),
+  });
+
+  const daemonMetrics = createMetrics("nbm");
+  const balanceWei = () => provider.getBalance(operator);
+  const metrics = addNbmMetrics(daemonMetrics.registry, { archive, follower, committees, balanceWei });
+  const describe = (): NodeAnswer => ({
+    operator,
+    hpkePublicKey: toHex(hpkePublicKey),
+    chainId: deployment.chainId,
+    version: VERSION,
+    committees: committees.all().map((state) => {
+      const problem = dkg.problemOf(state);
+      const { index, phase } = state;
+      return {
+        committeeId: String(state.id),
+        index,
+        ready: phase === "ready",
+        phase,
+        ...(problem === undefined ? {} : { problem }),
+      };
+    }),
+  });
+  const server = createServer({
+    logger,
+    metrics: daemonMetrics,
+    bodyLimitBytes: 64 * 1024,
+    healthChecks: {
+      chain: async () => {
+        await provider.getBlockNumber();
+      },
+      database: () => {
+        database.prepare("SELECT 1").get();
+      },
+      archive: () => {
+        if (follower.lagSeconds() > UNHEALTHY_LAG_SECONDS) throw new Error("the archive is behind");
+      },
+    },
+  });
+  addNbmRoutes(server, { sessions, describe, oprf, dkg, relay, archive, follower, shares, metrics });
+  closers.add("server", () => server.close());
+  const url = await listen(server, config);
+
+  const registration = { chain, sender, config, hpkePublicKey, logger };
+  await ensureRegistered(registration, url);
+  const background = new Background(
+    [
+      { name: "key generation", run: () => dkg.advance() },
+      { name: "archive", run: () => follower.catchUp() },
+      { name: "committee", run: committeeFormer(registration) },
+      { name: "housekeeping", run: async () => budgets.prune() },
+    ],
+    { pollMilliseconds, logger, onFailure: (part) => metrics.loopFailures.inc({ part }) },
+  );
+  closers.add("background", () => background.close());
+  logger.info({ operator, url }, "node ready");
+  announceReady(url);
+}
+
+const logger = createLogger("nbm", process.env.TALLYSTICK_LOG_LEVEL);
+runDaemon(logger, async () => {
+  const config = loadNbmConfig(configArgument(process.argv.slice(2)));
+  if (config.logLevel !== undefined) logger.level = config.logLevel;
+  await startNode(config, logger);
+});

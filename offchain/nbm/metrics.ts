@@ -1,0 +1,90 @@
+/** What a node counts, besides process and HTTP. */
+
+import { Counter, Gauge, type Registry } from "prom-client";
+import type { DkgPhase } from "../core/wire/nbm.ts";
+import type { Archive } from "./archive.ts";
+import type { ArchiveFollower } from "./archive-follower.ts";
+import type { CommitteeStore } from "./committee-store.ts";
+
+const PHASES: readonly DkgPhase[] = ["round1", "round2", "attesting", "ready", "failed"];
+
+export interface NbmMetrics {
+  readonly evaluations: Counter;
+  readonly relayed: Counter<"kind">;
+  readonly sharesReleased: Counter;
+  /** Failures of the background loop: of the chain, as a rule. */
+  readonly loopFailures: Counter<"part">;
+}
+
+/** Registers the node's metrics; gauges read the database when they are scraped. */
+export function addNbmMetrics(
+  registry: Registry,
+  parts: { archive: Archive; follower: ArchiveFollower; committees: CommitteeStore; balanceWei: () => Promise<bigint> },
+): NbmMetrics {
+  const registers = [registry];
+  new Gauge({
+    name: "tallystick_nbm_archive_block",
+    help: "Last block the archive has read",
+    registers,
+    collect() {
+      this.set(parts.archive.cursor()?.blockNumber ?? 0);
+    },
+  });
+  new Gauge({
+    name: "tallystick_nbm_archive_lag_seconds",
+    help: "Seconds since the archive was last known to be at the head",
+    registers,
+    collect() {
+      this.set(parts.follower.lagSeconds());
+    },
+  });
+  new Gauge({
+    name: "tallystick_nbm_archive_events",
+    help: "Ledger events in the archive",
+    labelNames: ["kind"],
+    registers,
+    collect() {
+      const { records, owners } = parts.archive.totals();
+      this.set({ kind: "record" }, records);
+      this.set({ kind: "owner" }, owners);
+    },
+  });
+  new Gauge({
+    name: "tallystick_nbm_committees",
+    help: "Committees of this node by the phase of their key generation",
+    labelNames: ["phase"],
+    registers,
+    collect() {
+      const states = parts.committees.all();
+      for (const phase of PHASES) this.set({ phase }, states.filter((state) => state.phase === phase).length);
+    },
+  });
+  new Gauge({
+    name: "tallystick_nbm_balance_ether",
+    help: "What the operator account has left for gas",
+    registers,
+    async collect() {
+      this.set(Number(await parts.balanceWei()) / 1e18);
+    },
+  });
+  return {
+    evaluations: new Counter({
+      name: "tallystick_nbm_evaluations_total",
+      help: "Blinded elements evaluated",
+      registers,
+    }),
+    relayed: new Counter({
+      name: "tallystick_nbm_relayed_total",
+      help: "Relay requests answered",
+      labelNames: ["kind"],
+      registers,
+    }),
+    sharesReleased: new Counter({ name: "tallystick_nbm_shares_released_total", help: "Shares released", registers }),
+    loopFailures: new Counter({
+      name: "tallystick_nbm_loop_failures_total",
+      help: "Failed rounds of the background work",
+      labelNames: ["part"],
+      registers,
+    }),
+  };
+}
