@@ -22,6 +22,8 @@ export default defineConfig({
   },
   // Generated files use namespaces, which only type checking with `erasableSyntaxOnly` minds: they hold types alone.
   typechain: { outDir: "offchain/chain/types", tsNocheck: true },
+  // Enough to reach every state of the contracts many times; the defaults (256 × 500 calls) take minutes per contract.
+  test: { solidity: { fuzz: { runs: 256 }, invariant: { runs: 32, depth: 128 } } },
   networks: {
     localhost: { type: "http", chainType: "l1", url: "http://127.0.0.1:8545" },
     sepolia: {

@@ -1,0 +1,534 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { NodeRegistry } from "../NodeRegistry.sol";
+import { INodeRegistry } from "../interfaces/INodeRegistry.sol";
+import { CommitteeId } from "../types/CommitteeId.sol";
+import { TestBase } from "./TestBase.sol";
+import { vm } from "./Vm.sol";
+
+/// @dev Takes no money.
+contract Penniless {
+    function register(NodeRegistry registry) external payable {
+        registry.registerNode{ value: msg.value }("http://penniless", bytes32("hpke"));
+    }
+
+    function exit(NodeRegistry registry) external {
+        registry.requestExit();
+    }
+
+    function withdraw(NodeRegistry registry, address payable to) external {
+        registry.withdrawStake(to);
+    }
+}
+
+/// @dev Asks for its stake again while it is being paid.
+contract GreedyOperator {
+    NodeRegistry private immutable REGISTRY;
+    uint256 public attempts;
+    uint256 public successes;
+
+    constructor(NodeRegistry registry) payable {
+        REGISTRY = registry;
+        registry.registerNode{ value: msg.value }("http://greedy", bytes32("hpke"));
+        registry.requestExit();
+    }
+
+    function withdraw() external {
+        REGISTRY.withdrawStake(payable(address(this)));
+    }
+
+    receive() external payable {
+        ++attempts;
+        try REGISTRY.withdrawStake(payable(address(this))) {
+            ++successes;
+        } catch (bytes memory reason) {
+            require(bytes4(reason) == INodeRegistry.NotRegistered.selector, "other reason");
+        }
+    }
+}
+
+contract NodeRegistryTest is TestBase {
+    uint256 private constant STAKE = 1 ether;
+    uint64 private constant DELAY = 3 days;
+    bytes32 private constant HPKE = bytes32(uint256(0x1234));
+
+    NodeRegistry private _registry;
+    address private _alice;
+    address private _bob;
+    address private _carol;
+
+    function setUp() public {
+        vm.warp(1_800_000_000);
+        _registry = new NodeRegistry(STAKE, DELAY);
+        (_alice, ) = _account("alice");
+        (_bob, ) = _account("bob");
+        (_carol, ) = _account("carol");
+        _register(_alice);
+        _register(_bob);
+        _register(_carol);
+    }
+
+    // Deployment
+
+    function test_refuses_a_stake_of_nothing() public {
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.StakeTooLow.selector, 1, 0));
+        new NodeRegistry(0, DELAY);
+    }
+
+    function test_refuses_a_minimum_stake_that_no_node_could_hold() public {
+        uint256 maximum = type(uint128).max;
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.StakeTooHigh.selector, maximum, maximum + 1));
+        new NodeRegistry(maximum + 1, DELAY);
+    }
+
+    function test_refuses_an_exit_delay_above_a_year() public {
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.ExitDelayTooLong.selector, 365 days, 365 days + 1));
+        new NodeRegistry(STAKE, 365 days + 1);
+    }
+
+    function test_has_no_way_to_receive_plain_ether() public {
+        vm.deal(address(this), 1 ether);
+        (bool taken, ) = address(_registry).call{ value: 1 ether }("");
+        vm.assertFalse(taken);
+    }
+
+    // Nodes
+
+    function test_registers_a_node() public {
+        (address dave, ) = _account("dave");
+        vm.deal(dave, 5 ether);
+        vm.expectEmit(address(_registry));
+        emit INodeRegistry.NodeRegistered(dave, 2 ether, uint64(block.timestamp), HPKE, "https://dave.example");
+        vm.prank(dave);
+        _registry.registerNode{ value: 2 ether }("https://dave.example", HPKE);
+
+        INodeRegistry.Node memory node = _registry.nodeOf(dave);
+        vm.assertEq(node.stakeWei, 2 ether);
+        vm.assertEq(node.registeredAt, block.timestamp);
+        vm.assertEq(node.exitAt, 0);
+        vm.assertEq(node.hpkePublicKey, HPKE);
+        vm.assertEq(node.endpoint, "https://dave.example");
+        vm.assertEq(_registry.nodeCount(), 4);
+        vm.assertEq(dave.balance, 3 ether);
+    }
+
+    function test_refuses_a_stake_below_the_minimum() public {
+        (address dave, ) = _account("dave");
+        vm.deal(dave, STAKE);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.StakeTooLow.selector, STAKE, STAKE - 1));
+        vm.prank(dave);
+        _registry.registerNode{ value: STAKE - 1 }("https://dave.example", HPKE);
+    }
+
+    function test_refuses_a_stake_that_does_not_fit() public {
+        (address dave, ) = _account("dave");
+        uint256 maximum = type(uint128).max;
+        vm.deal(dave, maximum + 1);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.StakeTooHigh.selector, maximum, maximum + 1));
+        vm.prank(dave);
+        _registry.registerNode{ value: maximum + 1 }("https://dave.example", HPKE);
+    }
+
+    function test_refuses_to_register_twice() public {
+        vm.deal(_alice, STAKE);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.AlreadyRegistered.selector, _alice));
+        vm.prank(_alice);
+        _registry.registerNode{ value: STAKE }("https://alice.example", HPKE);
+    }
+
+    function test_refuses_endpoints_of_wrong_length_and_zero_keys() public {
+        string memory longest = string(new bytes(256));
+        string memory tooLong = string(new bytes(257));
+        vm.startPrank(_alice);
+        _registry.updateNode(longest, HPKE);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.EndpointLength.selector, 256, 257));
+        _registry.updateNode(tooLong, HPKE);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.EndpointLength.selector, 256, 0));
+        _registry.updateNode("", HPKE);
+        vm.expectRevert(INodeRegistry.ZeroHpkePublicKey.selector);
+        _registry.updateNode("http://a", 0);
+        vm.stopPrank();
+    }
+
+    function test_updates_only_the_callers_node() public {
+        vm.expectEmit(address(_registry));
+        emit INodeRegistry.NodeUpdated(_alice, bytes32("new"), "http://new");
+        vm.prank(_alice);
+        _registry.updateNode("http://new", bytes32("new"));
+        vm.assertEq(_registry.nodeOf(_alice).endpoint, "http://new");
+        vm.assertEq(_registry.nodeOf(_alice).hpkePublicKey, bytes32("new"));
+        vm.assertEq(_registry.nodeOf(_alice).stakeWei, STAKE);
+        vm.assertEq(_registry.nodeOf(_bob).endpoint, "http://node");
+
+        (address dave, ) = _account("dave");
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotRegistered.selector, dave));
+        vm.prank(dave);
+        _registry.updateNode("http://new", bytes32("new"));
+    }
+
+    function test_lists_operators_in_pages() public view {
+        vm.assertEq(_registry.operators(0, 2).length, 2);
+        vm.assertEq(_registry.operators(2, 2).length, 1);
+        vm.assertEq(_registry.operators(3, 2).length, 0);
+        vm.assertEq(_registry.operators(type(uint256).max, type(uint256).max).length, 0);
+        address[] memory all = _registry.operators(0, type(uint256).max);
+        vm.assertEq(all.length, 3);
+        vm.assertEq(all[0], _alice);
+        vm.assertEq(all[1], _bob);
+        vm.assertEq(all[2], _carol);
+    }
+
+    // Leaving
+
+    function test_pays_the_whole_stake_after_the_delay_and_not_before() public {
+        uint64 exitAt = uint64(block.timestamp) + DELAY;
+        vm.expectEmit(address(_registry));
+        emit INodeRegistry.ExitRequested(_alice, exitAt);
+        vm.startPrank(_alice);
+        _registry.requestExit();
+        vm.assertEq(_registry.nodeOf(_alice).exitAt, exitAt);
+
+        vm.warp(exitAt - 1);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.ExitPending.selector, exitAt, exitAt - 1));
+        _registry.withdrawStake(payable(_alice));
+
+        vm.warp(exitAt);
+        (address vault, ) = _account("vault");
+        vm.expectEmit(address(_registry));
+        emit INodeRegistry.StakeWithdrawn(_alice, vault, STAKE);
+        _registry.withdrawStake(payable(vault));
+        vm.stopPrank();
+
+        vm.assertEq(vault.balance, STAKE);
+        vm.assertEq(address(_registry).balance, 2 * STAKE);
+        vm.assertEq(_registry.nodeOf(_alice).stakeWei, 0);
+        vm.assertEq(_registry.nodeOf(_alice).endpoint, "");
+        vm.assertEq(_registry.nodeCount(), 2);
+        // The last one took the free place.
+        vm.assertEq(_registry.operators(0, 1)[0], _carol);
+    }
+
+    function test_lets_a_node_that_left_come_back() public {
+        _leave(_carol);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotRegistered.selector, _carol));
+        vm.prank(_carol);
+        _registry.withdrawStake(payable(_carol));
+        _register(_carol);
+        vm.assertEq(_registry.operators(2, 1)[0], _carol);
+        _leave(_alice);
+        _leave(_carol);
+        _leave(_bob);
+        vm.assertEq(_registry.nodeCount(), 0);
+        vm.assertEq(address(_registry).balance, 0);
+    }
+
+    function test_refuses_to_leave_twice_or_without_asking() public {
+        vm.startPrank(_alice);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.ExitNotRequested.selector, _alice));
+        _registry.withdrawStake(payable(_alice));
+        _registry.requestExit();
+        uint64 exitAt = _registry.nodeOf(_alice).exitAt;
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NodeExiting.selector, _alice, exitAt));
+        _registry.requestExit();
+        vm.expectRevert(INodeRegistry.ZeroRecipient.selector);
+        _registry.withdrawStake(payable(address(0)));
+        vm.stopPrank();
+
+        (address dave, ) = _account("dave");
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotRegistered.selector, dave));
+        vm.prank(dave);
+        _registry.requestExit();
+    }
+
+    function test_keeps_a_stake_that_the_recipient_does_not_take() public {
+        Penniless penniless = new Penniless();
+        vm.deal(address(this), STAKE);
+        penniless.register{ value: STAKE }(_registry);
+        penniless.exit(_registry);
+        vm.warp(block.timestamp + DELAY);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.StakeTransferFailed.selector, address(penniless), STAKE));
+        penniless.withdraw(_registry, payable(address(penniless)));
+        vm.assertEq(_registry.nodeOf(address(penniless)).stakeWei, STAKE);
+
+        (address vault, ) = _account("vault");
+        penniless.withdraw(_registry, payable(vault));
+        vm.assertEq(vault.balance, STAKE);
+    }
+
+    function test_pays_an_operator_that_calls_back_only_once() public {
+        vm.deal(address(this), STAKE);
+        GreedyOperator greedy = new GreedyOperator{ value: STAKE }(_registry);
+        vm.warp(block.timestamp + DELAY);
+        greedy.withdraw();
+        vm.assertEq(greedy.attempts(), 1);
+        vm.assertEq(greedy.successes(), 0);
+        vm.assertEq(address(greedy).balance, STAKE);
+        vm.assertEq(address(_registry).balance, 3 * STAKE);
+    }
+
+    function testFuzz_returns_any_stake_to_the_wei(uint128 stake, uint64 delay, uint64 wait) public {
+        uint256 stakeWei = _bound(stake, 1, type(uint128).max);
+        delay = uint64(_bound(delay, 0, 365 days));
+        wait = uint64(_bound(wait, 0, 366 days));
+        NodeRegistry registry = new NodeRegistry(1, delay);
+        (address dave, ) = _account("dave");
+        vm.deal(dave, stakeWei);
+        vm.startPrank(dave);
+        registry.registerNode{ value: stakeWei }("http://dave", HPKE);
+        registry.requestExit();
+        uint64 exitAt = uint64(block.timestamp) + delay;
+        uint64 later = uint64(block.timestamp) + wait;
+        vm.warp(later);
+        if (wait < delay) {
+            vm.expectRevert(abi.encodeWithSelector(INodeRegistry.ExitPending.selector, exitAt, later));
+            registry.withdrawStake(payable(dave));
+            vm.assertEq(address(registry).balance, stakeWei);
+        } else {
+            registry.withdrawStake(payable(dave));
+            vm.assertEq(dave.balance, stakeWei);
+            vm.assertEq(address(registry).balance, 0);
+        }
+        vm.stopPrank();
+    }
+
+    // Committees
+
+    function test_forms_a_committee_in_the_order_given() public {
+        address[] memory members = _three(_carol, _alice, _bob);
+        vm.expectEmit(address(_registry));
+        emit INodeRegistry.CommitteeCreated(_id(1), _alice, 2, uint64(block.timestamp), members);
+        vm.prank(_alice);
+        CommitteeId id = _registry.createCommittee(members, 2);
+        vm.assertTrue(id == _id(1));
+        vm.assertTrue(id != _id(2));
+
+        INodeRegistry.Committee memory committee = _registry.committeeById(id);
+        vm.assertTrue(committee.status == INodeRegistry.CommitteeStatus.Forming);
+        vm.assertEq(committee.size, 3);
+        vm.assertEq(committee.threshold, 2);
+        vm.assertEq(committee.createdAt, block.timestamp);
+        vm.assertEq(committee.members[0], _carol);
+        vm.assertEq(committee.members[1], _alice);
+        vm.assertEq(committee.members[2], _bob);
+        vm.assertEq(committee.groupPublicKey, 0);
+        vm.assertEq(committee.verificationShares.length, 0);
+        vm.assertFalse(_registry.isActive(id));
+        vm.assertEq(_registry.committeeCount(), 1);
+        vm.assertTrue(_registry.defaultCommittee() == _id(0));
+    }
+
+    function test_refuses_committees_of_wrong_size_or_threshold() public {
+        vm.startPrank(_alice);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.CommitteeSize.selector, 32, 0));
+        _registry.createCommittee(new address[](0), 1);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.CommitteeSize.selector, 32, 33));
+        _registry.createCommittee(new address[](33), 1);
+        address[] memory members = _three(_alice, _bob, _carol);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.ThresholdOutOfRange.selector, 3, 0));
+        _registry.createCommittee(members, 0);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.ThresholdOutOfRange.selector, 3, 4));
+        _registry.createCommittee(members, 4);
+        vm.stopPrank();
+        vm.assertEq(_registry.committeeCount(), 0);
+    }
+
+    function test_refuses_members_that_are_double_unknown_or_leaving() public {
+        (address dave, ) = _account("dave");
+        vm.startPrank(_alice);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.DuplicateMember.selector, _bob));
+        _registry.createCommittee(_three(_bob, _alice, _bob), 2);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotRegistered.selector, dave));
+        _registry.createCommittee(_three(_alice, _bob, dave), 2);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotRegistered.selector, address(0)));
+        _registry.createCommittee(_three(_alice, _bob, address(0)), 2);
+        vm.stopPrank();
+
+        vm.prank(_bob);
+        _registry.requestExit();
+        uint64 exitAt = _registry.nodeOf(_bob).exitAt;
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NodeExiting.selector, _bob, exitAt));
+        vm.prank(_alice);
+        _registry.createCommittee(_three(_alice, _bob, _carol), 2);
+    }
+
+    function test_refuses_a_committee_by_somebody_outside_it() public {
+        (address dave, ) = _account("dave");
+        _register(dave);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotMember.selector, _id(1), dave));
+        vm.prank(dave);
+        _registry.createCommittee(_three(_alice, _bob, _carol), 2);
+    }
+
+    function test_takes_a_committee_of_thirty_two() public {
+        address[] memory members = new address[](32);
+        bytes32[] memory shares = new bytes32[](32);
+        for (uint256 i = 0; i < 32; ++i) {
+            (members[i], ) = _account(vm.toString(i));
+            shares[i] = bytes32(i + 1);
+            _register(members[i]);
+        }
+        vm.prank(members[31]);
+        CommitteeId id = _registry.createCommittee(members, 17);
+        for (uint256 i = 0; i < 32; ++i) {
+            vm.prank(members[i]);
+            _registry.attestCommittee(id, bytes32("group"), shares);
+        }
+        vm.assertTrue(_registry.isActive(id));
+    }
+
+    function test_becomes_active_when_all_members_agree() public {
+        CommitteeId id = _committee();
+        bytes32[] memory shares = _shares(7);
+        bytes32 hash = _registry.hashKeyMaterial(bytes32("group"), shares);
+        vm.assertEq(hash, keccak256(abi.encode(bytes32("group"), shares)));
+
+        vm.expectEmit(address(_registry));
+        emit INodeRegistry.CommitteeAttested(id, _alice, hash, 1);
+        _attest(_alice, id, "group", shares);
+        vm.assertEq(_registry.attestationOf(id, _alice), hash);
+        // Saying it again counts once.
+        _attest(_alice, id, "group", shares);
+        vm.assertEq(_registry.agreementOn(id, hash), 1);
+        _attest(_bob, id, "group", shares);
+        vm.assertFalse(_registry.isActive(id));
+
+        vm.expectEmit(address(_registry));
+        emit INodeRegistry.CommitteeAttested(id, _carol, hash, 3);
+        vm.expectEmit(address(_registry));
+        emit INodeRegistry.CommitteeActivated(id, bytes32("group"), shares);
+        _attest(_carol, id, "group", shares);
+
+        vm.assertTrue(_registry.isActive(id));
+        INodeRegistry.Committee memory committee = _registry.committeeById(id);
+        vm.assertEq(committee.groupPublicKey, bytes32("group"));
+        vm.assertEq(keccak256(abi.encode(committee.verificationShares)), keccak256(abi.encode(shares)));
+        vm.assertTrue(_registry.defaultCommittee() == id);
+
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.CommitteeNotForming.selector, id));
+        _attest(_carol, id, "other", shares);
+    }
+
+    function test_survives_a_member_that_attests_nonsense_first() public {
+        CommitteeId id = _committee();
+        bytes32 nonsense = _registry.hashKeyMaterial(bytes32("nonsense"), _shares(9));
+        _attest(_carol, id, "nonsense", _shares(9));
+        _attest(_alice, id, "group", _shares(7));
+        _attest(_bob, id, "group", _shares(7));
+        vm.assertEq(_registry.agreementOn(id, nonsense), 1);
+        vm.assertFalse(_registry.isActive(id));
+        _attest(_carol, id, "group", _shares(7));
+        vm.assertEq(_registry.agreementOn(id, nonsense), 0);
+        vm.assertTrue(_registry.isActive(id));
+        vm.assertEq(_registry.committeeById(id).groupPublicKey, bytes32("group"));
+    }
+
+    function test_refuses_attestations_that_are_malformed_or_not_a_members() public {
+        CommitteeId id = _committee();
+        (address dave, ) = _account("dave");
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.UnknownCommittee.selector, _id(2)));
+        _attest(_alice, _id(2), "group", _shares(7));
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotMember.selector, id, dave));
+        _attest(dave, id, "group", _shares(7));
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.VerificationShareCount.selector, 3, 2));
+        _attest(_alice, id, "group", new bytes32[](2));
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.IdentityElement.selector, 0));
+        _attest(_alice, id, bytes32(0), _shares(7));
+        bytes32[] memory shares = _shares(7);
+        shares[1] = 0;
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.IdentityElement.selector, 2));
+        _attest(_alice, id, "group", shares);
+
+        vm.prank(_alice);
+        _registry.requestExit();
+        uint64 exitAt = _registry.nodeOf(_alice).exitAt;
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NodeExiting.selector, _alice, exitAt));
+        _attest(_alice, id, "group", _shares(7));
+    }
+
+    function test_shows_members_that_left_as_empty() public {
+        CommitteeId id = _committee();
+        _leave(_bob);
+        INodeRegistry.Node[] memory nodes = _registry.committeeNodes(id);
+        vm.assertEq(nodes.length, 3);
+        vm.assertEq(nodes[0].endpoint, "http://node");
+        vm.assertEq(nodes[1].endpoint, "");
+        vm.assertEq(nodes[1].stakeWei, 0);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.UnknownCommittee.selector, _id(2)));
+        _registry.committeeNodes(_id(2));
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.UnknownCommittee.selector, _id(0)));
+        _registry.committeeById(_id(0));
+    }
+
+    function test_assigns_the_first_active_committee_unless_the_account_chooses() public {
+        CommitteeId first = _committee();
+        CommitteeId second = _committee();
+        CommitteeId third = _committee();
+        vm.assertTrue(_registry.committeeOf(_alice) == _id(0));
+        _activate(second);
+        vm.assertTrue(_registry.committeeOf(_alice) == second);
+        _activate(first);
+        vm.assertTrue(_registry.committeeOf(_alice) == second);
+
+        vm.expectEmit(address(_registry));
+        emit INodeRegistry.CommitteeAssigned(_alice, first);
+        vm.prank(_alice);
+        _registry.assignCommittee(first);
+        vm.assertTrue(_registry.committeeOf(_alice) == first);
+        vm.assertTrue(_registry.committeeOf(_bob) == second);
+
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.CommitteeNotActive.selector, third));
+        vm.prank(_alice);
+        _registry.assignCommittee(third);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.UnknownCommittee.selector, _id(4)));
+        vm.prank(_alice);
+        _registry.assignCommittee(_id(4));
+        vm.assertTrue(_registry.committeeOf(_alice) == first);
+    }
+
+    // Helpers
+
+    function _id(uint64 number) private pure returns (CommitteeId) {
+        return CommitteeId.wrap(number);
+    }
+
+    function _register(address operator) private {
+        vm.deal(operator, STAKE);
+        vm.prank(operator);
+        _registry.registerNode{ value: STAKE }("http://node", HPKE);
+    }
+
+    function _leave(address operator) private {
+        vm.startPrank(operator);
+        _registry.requestExit();
+        vm.warp(_registry.nodeOf(operator).exitAt);
+        _registry.withdrawStake(payable(operator));
+        vm.stopPrank();
+    }
+
+    function _three(address a, address b, address c) private pure returns (address[] memory members) {
+        members = new address[](3);
+        (members[0], members[1], members[2]) = (a, b, c);
+    }
+
+    function _shares(uint256 first) private pure returns (bytes32[] memory shares) {
+        shares = new bytes32[](3);
+        for (uint256 i = 0; i < 3; ++i) shares[i] = bytes32(first + i);
+    }
+
+    function _committee() private returns (CommitteeId) {
+        vm.prank(_alice);
+        return _registry.createCommittee(_three(_alice, _bob, _carol), 2);
+    }
+
+    function _attest(address member, CommitteeId id, bytes32 groupPublicKey, bytes32[] memory shares) private {
+        vm.prank(member);
+        _registry.attestCommittee(id, groupPublicKey, shares);
+    }
+
+    function _activate(CommitteeId id) private {
+        _attest(_alice, id, "group", _shares(7));
+        _attest(_bob, id, "group", _shares(7));
+        _attest(_carol, id, "group", _shares(7));
+    }
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { NodeRegistry } from "../NodeRegistry.sol";
+import { INodeRegistry } from "../interfaces/INodeRegistry.sol";
+import { CommitteeId } from "../types/CommitteeId.sol";
+import { TestBase } from "./TestBase.sol";
+import { vm } from "./Vm.sol";
+
+/// @dev Plays all operators. Keeps, beside the registry, what its state should be.
+contract NodeRegistryHandler is TestBase {
+    uint256 public constant ACTORS = 6;
+    uint256 public constant MAX_COMMITTEES = 12;
+
+    NodeRegistry public immutable REGISTRY;
+    address[ACTORS] public actors;
+    /// @dev What each actor has deposited and not got back.
+    mapping(address actor => uint256) public deposited;
+    /// @dev keccak256(abi.encode(members, threshold)) at creation.
+    mapping(uint64 id => bytes32) public membershipAtCreation;
+    /// @dev What each member last said, and what the committee had when it became active.
+    mapping(uint64 id => mapping(address member => bytes32)) public said;
+    mapping(uint64 id => bytes32) public keysAtActivation;
+
+    constructor(NodeRegistry registry) {
+        REGISTRY = registry;
+        for (uint256 i = 0; i < ACTORS; ++i) (actors[i], ) = _account(vm.toString(i));
+    }
+
+    function register(uint256 who, uint256 stake) external {
+        address actor = actors[who % ACTORS];
+        if (deposited[actor] != 0) return;
+        stake = _bound(stake, REGISTRY.MIN_STAKE_WEI(), 100 ether);
+        vm.deal(actor, stake);
+        vm.prank(actor);
+        REGISTRY.registerNode{ value: stake }("http://node", bytes32("hpke"));
+        deposited[actor] = stake;
+    }
+
+    function requestExit(uint256 who) external {
+        address actor = actors[who % ACTORS];
+        if (deposited[actor] == 0 || REGISTRY.nodeOf(actor).exitAt != 0) return;
+        vm.prank(actor);
+        REGISTRY.requestExit();
+    }
+
+    function withdraw(uint256 who) external {
+        address actor = actors[who % ACTORS];
+        uint64 exitAt = REGISTRY.nodeOf(actor).exitAt;
+        if (exitAt == 0 || block.timestamp < exitAt) return;
+        uint256 before = actor.balance;
+        vm.prank(actor);
+        REGISTRY.withdrawStake(payable(actor));
+        require(actor.balance - before == deposited[actor], "not the whole stake");
+        deposited[actor] = 0;
+    }
+
+    function create(uint256 first, uint256 size, uint16 threshold) external {
+        if (REGISTRY.committeeCount() == MAX_COMMITTEES) return;
+        size = _bound(size, 1, ACTORS);
+        threshold = uint16(_bound(threshold, 1, size));
+        address[] memory members = new address[](size);
+        for (uint256 i = 0; i < size; ++i) {
+            members[i] = actors[((first % ACTORS) + i) % ACTORS];
+            if (deposited[members[i]] == 0 || REGISTRY.nodeOf(members[i]).exitAt != 0) return;
+        }
+        vm.prank(members[0]);
+        CommitteeId id = REGISTRY.createCommittee(members, threshold);
+        membershipAtCreation[CommitteeId.unwrap(id)] = keccak256(abi.encode(members, threshold));
+    }
+
+    function attest(uint64 number, uint256 who, uint256 version) external {
+        uint64 count = REGISTRY.committeeCount();
+        if (count == 0) return;
+        number = 1 + (number % count);
+        CommitteeId id = CommitteeId.wrap(number);
+        INodeRegistry.Committee memory committee = REGISTRY.committeeById(id);
+        if (committee.status != INodeRegistry.CommitteeStatus.Forming) return;
+        address member = committee.members[who % committee.size];
+        if (deposited[member] == 0 || REGISTRY.nodeOf(member).exitAt != 0) return;
+        // Two versions, so that members disagree often and agree sometimes.
+        bytes32 group = bytes32(1 + (version % 2));
+        bytes32[] memory shares = new bytes32[](committee.size);
+        for (uint256 i = 0; i < shares.length; ++i) shares[i] = bytes32(i + 1);
+        vm.prank(member);
+        REGISTRY.attestCommittee(id, group, shares);
+        bytes32 statement = keccak256(abi.encode(group, shares));
+        said[number][member] = statement;
+        if (REGISTRY.isActive(id)) keysAtActivation[number] = statement;
+    }
+
+    function assign(uint256 who, uint64 number) external {
+        number = 1 + (number % uint64(MAX_COMMITTEES));
+        if (!REGISTRY.isActive(CommitteeId.wrap(number))) return;
+        vm.prank(actors[who % ACTORS]);
+        REGISTRY.assignCommittee(CommitteeId.wrap(number));
+    }
+
+    function wait(uint256 time) external {
+        vm.warp(block.timestamp + _bound(time, 1, 2 days));
+    }
+}
+
+contract NodeRegistryInvariants is TestBase {
+    NodeRegistry private _registry;
+    NodeRegistryHandler private _handler;
+
+    function setUp() public {
+        vm.warp(1_800_000_000);
+        _registry = new NodeRegistry(1 ether, 3 days);
+        _handler = new NodeRegistryHandler(_registry);
+        bytes4[] memory selectors = new bytes4[](7);
+        selectors[0] = NodeRegistryHandler.register.selector;
+        selectors[1] = NodeRegistryHandler.requestExit.selector;
+        selectors[2] = NodeRegistryHandler.withdraw.selector;
+        selectors[3] = NodeRegistryHandler.create.selector;
+        selectors[4] = NodeRegistryHandler.attest.selector;
+        selectors[5] = NodeRegistryHandler.assign.selector;
+        selectors[6] = NodeRegistryHandler.wait.selector;
+        _targetSelectors(address(_handler), selectors);
+    }
+
+    /// @dev INV-1, and that the list of operators is exactly those with a stake.
+    /// hardhat-config: invariant.failOnRevert = true
+    function invariant_1_balance_is_the_sum_of_stakes() public view {
+        address[] memory listed = _registry.operators(0, type(uint256).max);
+        uint256 sum;
+        for (uint256 i = 0; i < listed.length; ++i) {
+            uint256 stake = _registry.nodeOf(listed[i]).stakeWei;
+            vm.assertGe(stake, _registry.MIN_STAKE_WEI());
+            sum += stake;
+            for (uint256 j = 0; j < i; ++j) vm.assertNotEq(listed[i], listed[j]);
+        }
+        vm.assertEq(address(_registry).balance, sum);
+        uint256 expected;
+        uint256 depositors;
+        for (uint256 i = 0; i < _handler.ACTORS(); ++i) {
+            uint256 deposited = _handler.deposited(_handler.actors(i));
+            expected += deposited;
+            if (deposited != 0) ++depositors;
+        }
+        vm.assertEq(sum, expected);
+        vm.assertEq(listed.length, depositors);
+    }
+
+    /// @dev INV-2: whatever happened before, everybody can leave, and then nothing is left.
+    /// hardhat-config: invariant.failOnRevert = true
+    function invariant_2_every_wei_of_stake_can_leave() public {
+        uint256 snapshot = vm.snapshotState();
+        uint256 latest = block.timestamp + _registry.EXIT_DELAY_SECONDS();
+        for (uint256 i = 0; i < _handler.ACTORS(); ++i) {
+            address actor = _handler.actors(i);
+            if (_handler.deposited(actor) == 0 || _registry.nodeOf(actor).exitAt != 0) continue;
+            vm.prank(actor);
+            _registry.requestExit();
+        }
+        vm.warp(latest);
+        for (uint256 i = 0; i < _handler.ACTORS(); ++i) {
+            address actor = _handler.actors(i);
+            uint256 deposited = _handler.deposited(actor);
+            if (deposited == 0) continue;
+            uint256 before = actor.balance;
+            vm.prank(actor);
+            _registry.withdrawStake(payable(actor));
+            vm.assertEq(actor.balance - before, deposited);
+        }
+        vm.assertEq(address(_registry).balance, 0);
+        vm.assertEq(_registry.nodeCount(), 0);
+        vm.assertTrue(vm.revertToState(snapshot));
+    }
+
+    /// @dev INV-3
+    /// hardhat-config: invariant.failOnRevert = true
+    function invariant_3_membership_never_changes() public view {
+        for (uint64 number = 1; number <= _registry.committeeCount(); ++number) {
+            INodeRegistry.Committee memory committee = _registry.committeeById(CommitteeId.wrap(number));
+            vm.assertEq(
+                keccak256(abi.encode(committee.members, committee.threshold)),
+                _handler.membershipAtCreation(number)
+            );
+            vm.assertEq(committee.size, committee.members.length);
+            vm.assertTrue(committee.threshold >= 1 && committee.threshold <= committee.size && committee.size <= 32);
+            for (uint256 i = 0; i < committee.size; ++i) {
+                for (uint256 j = 0; j < i; ++j) vm.assertNotEq(committee.members[i], committee.members[j]);
+            }
+        }
+    }
+
+    /// @dev INV-4
+    /// hardhat-config: invariant.failOnRevert = true
+    function invariant_4_active_means_that_all_members_said_the_same() public view {
+        for (uint64 number = 1; number <= _registry.committeeCount(); ++number) {
+            CommitteeId id = CommitteeId.wrap(number);
+            INodeRegistry.Committee memory committee = _registry.committeeById(id);
+            bytes32 first = _handler.said(number, committee.members[0]);
+            bool unanimous = first != 0;
+            for (uint256 i = 0; i < committee.size; ++i) {
+                bytes32 statement = _handler.said(number, committee.members[i]);
+                vm.assertEq(_registry.attestationOf(id, committee.members[i]), statement);
+                if (statement != first) unanimous = false;
+            }
+            vm.assertEq(_registry.isActive(id), unanimous);
+            bytes32 held = keccak256(abi.encode(committee.groupPublicKey, committee.verificationShares));
+            if (unanimous) {
+                vm.assertEq(held, first);
+                vm.assertEq(held, _handler.keysAtActivation(number));
+            } else {
+                vm.assertEq(held, keccak256(abi.encode(bytes32(0), new bytes32[](0))));
+            }
+        }
+    }
+
+    /// @dev INV-5
+    /// hardhat-config: invariant.failOnRevert = true
+    function invariant_5_every_account_has_an_active_committee_once_there_is_one() public view {
+        bool any;
+        for (uint64 number = 1; number <= _registry.committeeCount(); ++number) {
+            if (_registry.isActive(CommitteeId.wrap(number))) any = true;
+        }
+        for (uint256 i = 0; i < _handler.ACTORS(); ++i) {
+            CommitteeId id = _registry.committeeOf(_handler.actors(i));
+            if (any) vm.assertTrue(_registry.isActive(id));
+            else vm.assertTrue(id == CommitteeId.wrap(0));
+        }
+    }
+}
