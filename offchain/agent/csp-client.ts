@@ -3,6 +3,7 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import { CONTENT_ID_BYTES, contentIdToBytes } from "../core/content-id.ts";
 import { fromHex, toHex } from "../core/hex.ts";
+import type { SealedObject } from "../core/recipe-tree.ts";
 import {
   AcceptAnswer,
   AgreementStatus,
@@ -24,12 +25,6 @@ import { HttpParty, type RequestOptions } from "./http.ts";
 const LONG_DEADLINE_SECONDS = 300;
 
 export type PreparationPart = "powers-a" | "powers-b" | "tags";
-
-/** A ciphertext under its id. */
-export interface SealedObject {
-  readonly id: string;
-  readonly ciphertext: Uint8Array;
-}
 
 /** A leaf of a claimed chunk, with its path to the root. */
 export interface LeafProof {
@@ -85,7 +80,7 @@ export class CspClient {
 
   /** Uploads objects, all or nothing; resolves when they are durable. @returns their ids */
   async storeChunks(objects: readonly SealedObject[], signal?: AbortSignal): Promise<string[]> {
-    const pieces = objects.flatMap((object) => [frameHead(object), object.ciphertext]);
+    const pieces = objects.flatMap((object) => [frameHead(object), object.sealed]);
     return (await this.#call("POST", "/v1/chunks", StoreChunksAnswer, { pieces, signal })).stored;
   }
 
@@ -96,11 +91,7 @@ export class CspClient {
     );
   }
 
-  async openPreparation(
-    salt: Uint8Array,
-    manifest: Uint8Array,
-    auditKey: AuditKeyJson,
-  ): Promise<PreparationStatus> {
+  async openPreparation(salt: Uint8Array, manifest: Uint8Array, auditKey: AuditKeyJson): Promise<PreparationStatus> {
     const json = { manifest: base64url(manifest), auditKey };
     return await this.#call("PUT", `/v1/preparations/${toHex(salt)}`, PreparationStatus, { json });
   }
@@ -164,10 +155,10 @@ export class CspClient {
 }
 
 /** Binary id and length, as they precede each ciphertext in an upload. */
-function frameHead({ id, ciphertext }: SealedObject): Uint8Array {
+function frameHead({ id, sealed }: SealedObject): Uint8Array {
   const head = new Uint8Array(CHUNK_FRAME_HEAD_BYTES);
   head.set(contentIdToBytes(id));
-  new DataView(head.buffer).setUint32(CONTENT_ID_BYTES, ciphertext.length);
+  new DataView(head.buffer).setUint32(CONTENT_ID_BYTES, sealed.length);
   return head;
 }
 

@@ -7,8 +7,9 @@ import pRetry from "p-retry";
 import { contentId } from "../core/content-id.ts";
 import { IntegrityError, InvalidInputError, TallystickError } from "../core/errors.ts";
 import { merkleProofs } from "../core/merkle.ts";
+import type { SealedObject } from "../core/recipe-tree.ts";
 import type { ClaimAnswer } from "../core/wire/csp.ts";
-import type { CspClient, LeafProof, SealedObject } from "./csp-client.ts";
+import type { CspClient, LeafProof } from "./csp-client.ts";
 
 /** Attempts at a whole claim after the first. A claim is answered once, so a broken one starts anew. */
 const CLAIM_RETRIES = 4;
@@ -80,7 +81,7 @@ export class HttpStorageProvider implements StorageProvider {
   }
 
   async #claimAndUpload(objects: readonly SealedObject[], signal: AbortSignal | undefined): Promise<StoreOutcome> {
-    const chunks = objects.map(({ id, ciphertext }) => ({ id, sizeBytes: ciphertext.length }));
+    const chunks = objects.map(({ id, sealed }) => ({ id, sizeBytes: sealed.length }));
     const claim = await this.client.claim(chunks, signal);
     const proofs = proveLeaves(objects, claim.challenges, this.name);
     const { owned, missing } = await this.client.answerClaim(claim.claimId, proofs, signal);
@@ -156,7 +157,7 @@ function proveLeaves(
   return [...leavesOf].flatMap(([chunk, leaves]) => {
     const object = objects[chunk];
     if (object === undefined) throw impossibleChallenge(party, chunk);
-    return merkleProofs(object.ciphertext, leaves).map((proof, position) => ({
+    return merkleProofs(object.sealed, leaves).map((proof, position) => ({
       chunk,
       leaf: leaves[position] ?? 0,
       ...proof,

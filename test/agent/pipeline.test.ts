@@ -1,9 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { batch, flatten } from "../../offchain/agent/pipeline/batch.ts";
-import { Channel } from "../../offchain/agent/pipeline/channel.ts";
 import { mapOrdered } from "../../offchain/agent/pipeline/map-ordered.ts";
-import { merge } from "../../offchain/agent/pipeline/merge.ts";
 
 async function* iterate<Item>(items: Iterable<Item>): AsyncGenerator<Item, void, undefined> {
   yield* items;
@@ -162,89 +160,5 @@ describe("pipeline: batch", () => {
       batch(iterate([1, 50, 1]), { maximumItems: 9, maximumWeight: 10, weigh: (w: number) => w }),
     );
     expect(groups).to.deep.equal([[1], [50], [1]]);
-  });
-});
-
-describe("pipeline: channel and merge", () => {
-  it("makes the producer wait while the channel is full", async () => {
-    const channel = new Channel<number>(10, (n) => n);
-    let pushed = 0;
-    const producing = (async () => {
-      for (const n of [6, 6, 6]) {
-        await channel.push(n);
-        pushed += 1;
-      }
-      channel.close();
-    })();
-    await ticks(3);
-    expect(pushed).to.equal(1);
-    expect(await collect(channel)).to.deep.equal([6, 6, 6]);
-    await producing;
-  });
-
-  it("releases the producer when the consumer leaves", async () => {
-    const channel = new Channel<number>(0, () => 1);
-    const pushing = channel.push(1);
-    for await (const item of channel) {
-      expect(item).to.equal(1);
-      break;
-    }
-    await pushing;
-    await channel.push(2);
-    expect(channel.abandoned).to.equal(true);
-  });
-
-  it("hands a failure to the consumer after the items before it", async () => {
-    const channel = new Channel<number>(100, () => 1);
-    await channel.push(1);
-    channel.fail(new Error("producer broke"));
-    const seen: number[] = [];
-    const work = (async () => {
-      for await (const item of channel) seen.push(item);
-    })();
-    expect(((await failure(work)) as Error).message).to.equal("producer broke");
-    expect(seen).to.deep.equal([1]);
-  });
-
-  it("merges streams that feed each other through a channel", async () => {
-    const names = new Channel<string>(0, () => 1);
-    async function* first() {
-      try {
-        for (let n = 0; n < 20; n += 1) {
-          await names.push(`name ${n}`);
-          yield `item ${n}`;
-        }
-      } finally {
-        names.close();
-      }
-    }
-    async function* second() {
-      for await (const group of batch(names, { maximumItems: 7, maximumWeight: 1000, weigh: () => 1 })) yield* group;
-    }
-    const items = await collect(merge(first(), second()));
-    expect(items.filter((i) => i.startsWith("item"))).to.deep.equal([...Array(20).keys()].map((n) => `item ${n}`));
-    expect(items.filter((i) => i.startsWith("name"))).to.deep.equal([...Array(20).keys()].map((n) => `name ${n}`));
-  });
-
-  it("ends a merge with the first failure and closes the other streams", async () => {
-    let closed = false;
-    async function* endless() {
-      try {
-        for (let n = 0; ; n += 1) {
-          await ticks(1);
-          yield n;
-        }
-      } finally {
-        closed = true;
-      }
-    }
-    async function* broken() {
-      yield -1;
-      await ticks(3);
-      throw new Error("broken stream");
-    }
-    const error = await failure(collect(merge(endless(), broken())));
-    expect((error as Error).message).to.equal("broken stream");
-    expect(closed).to.equal(true);
   });
 });
