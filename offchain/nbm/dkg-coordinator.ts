@@ -15,7 +15,8 @@ import type { TransactionSender } from "../chain/sender.ts";
 import { IntegrityError, TallystickError } from "../core/errors.ts";
 import { fromHex, toHex } from "../core/hex.ts";
 import { hpkeOpen, hpkeSeal } from "../core/hpke.ts";
-import { type DkgParameters, dkgFinish, dkgRound1, dkgRound2 } from "../core/oprf/dkg.ts";
+import { DkgFaultError, type DkgParameters, dkgFinish, dkgRound1, dkgRound2 } from "../core/oprf/dkg.ts";
+import { hashBroadcasts } from "../core/oprf/dkg-messages.ts";
 import { DkgRound1Answer, DkgRound2Answer } from "../core/wire/nbm.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { CommitteeState, CommitteeStore, KeyMaterial, SignedBytes } from "./committee-store.ts";
@@ -27,7 +28,6 @@ import {
   round1Message,
   round2Message,
   signMessage,
-  transcriptHash,
 } from "./dkg-messages.ts";
 import type { ServedCommittee } from "./oprf-service.ts";
 import { getFromPeer } from "./peer.ts";
@@ -199,7 +199,7 @@ export class DkgCoordinator {
 
     const parameters: DkgParameters = { committeeId: id, size, threshold, index };
     const { secret, sharesFor } = breachIfRefused(() => dkgRound2(parameters, store.dkgSecret(id), broadcasts));
-    const transcript = transcriptHash(id, size, threshold, broadcasts);
+    const transcript = hashBroadcasts([...broadcasts].sort(([a], [b]) => a - b).map(([, broadcast]) => broadcast));
     const outgoing = new Map<number, SignedBytes>();
     for (const { index: to, hpkePublicKey, operator } of committee.members) {
       const share = sharesFor.get(to);
@@ -356,7 +356,7 @@ function breachIfRefused<Result>(step: () => Result): Result {
   try {
     return step();
   } catch (cause) {
-    if (!(cause instanceof TallystickError)) throw cause;
-    throw new ProtocolBreach(cause.party === undefined ? cause.message : `${cause.party}: ${cause.message}`, { cause });
+    if (!(cause instanceof DkgFaultError)) throw cause;
+    throw new ProtocolBreach(cause.message, { cause });
   }
 }

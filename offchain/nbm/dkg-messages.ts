@@ -8,10 +8,10 @@
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { concatBytes } from "@noble/hashes/utils.js";
 import { verifyTypedData, type Wallet } from "ethers";
-import { sha256 } from "#primitives";
 import type { TypedData } from "../core/eip712.ts";
 import { InvalidSignatureError } from "../core/errors.ts";
 import { toHex } from "../core/hex.ts";
+import { domainTag } from "../core/kdf.ts";
 
 /** Whose key generation a message belongs to. */
 export interface DkgScope {
@@ -101,24 +101,8 @@ function u16be(value: number): Uint8Array {
   return new Uint8Array([value >> 8, value & 0xff]);
 }
 
-const label = (what: string) => new TextEncoder().encode(`tallystick/v1/${what}\0`);
-
-/**
- * What all members must agree on before shares are used: sha256("tallystick/v1/dkg-transcript" ‖ 0 ‖ u64be committee ‖ u16be size ‖
- * u16be threshold ‖ for each member in index order: sha256(broadcast)).
- */
-export function transcriptHash(
-  committeeId: bigint,
-  size: number,
-  threshold: number,
-  broadcasts: ReadonlyMap<number, Uint8Array>,
-): Uint8Array {
-  const hashes = [...broadcasts].sort(([a], [b]) => a - b).map(([, broadcast]) => sha256(broadcast));
-  return sha256(concatBytes(label("dkg-transcript"), u64be(committeeId), u16be(size), u16be(threshold), ...hashes));
-}
-
-/** HPKE `info` of round-2 shares. */
-export const DKG_SHARE_INFO = new TextEncoder().encode("tallystick/v1/dkg-share");
+/** HPKE `info` of round-2 shares: "tallystick/v1/dkg-share" ‖ 0x00. */
+export const DKG_SHARE_INFO = domainTag("dkg-share");
 
 /** HPKE associated data of a round-2 share: u64be committee ‖ u16be from ‖ u16be to ‖ transcript. */
 export function dkgShareContext(committeeId: bigint, from: number, to: number, transcript: Uint8Array): Uint8Array {

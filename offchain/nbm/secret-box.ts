@@ -4,14 +4,18 @@
  * Layout: nonce (12) ‖ ciphertext ‖ tag (16).
  */
 
+import { concatBytes } from "@noble/hashes/utils.js";
 import { aes256GcmOpen, aes256GcmSeal, randomBytes } from "#primitives";
 import { IntegrityError } from "../core/errors.ts";
+import { domainTag } from "../core/kdf.ts";
 
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
+const TAG = domainTag("nbm-state");
+
 function associatedData(place: string): Uint8Array {
-  return new TextEncoder().encode(`tallystick/v1/nbm-state\0${place}`);
+  return concatBytes(TAG, new TextEncoder().encode(place));
 }
 
 export class SecretBox {
