@@ -24,6 +24,10 @@ const REGIONS = [
   [CHUNK_LIMITS.maxBytes, 0xffff_c000 | 0],
 ] as const;
 
+/** Parts below this size are copied together into buffers of the other size; larger ones are only referred to. */
+const SMALL_PART_BYTES = 4096;
+const GATHER_BYTES = 65_536;
+
 /** Gear table: G[b] = first four bytes, big-endian, of SHA-256(domainTag("chunker-gear") ‖ u8 b). */
 const GEAR: Int32Array = Int32Array.from({ length: 256 }, (_, byte) => {
   const digest = sha256(concatBytes(domainTag("chunker-gear"), Uint8Array.of(byte)));
@@ -32,11 +36,13 @@ const GEAR: Int32Array = Int32Array.from({ length: 256 }, (_, byte) => {
 
 /**
  * Cuts an input that arrives in pieces. Where it cuts depends on the bytes only, never on how they are split into pieces.
- * Pieces are kept, not copied, until the chunk they belong to is complete, and then copied once into it: whoever pushes a piece
- * gives it away. Memory: the pieces of one chunk, and that chunk.
+ * Pieces (but tiny ones) are kept, not copied, until the chunk they belong to is complete, and then copied once into it: whoever
+ * pushes a piece gives it away. Memory: the pieces of one chunk, and that chunk.
  */
 export class Chunker {
-  #pieces: Uint8Array[] = [];
+  /** Views on pieces, and gathered small parts, that make up the current chunk. */
+  #parts: Uint8Array[] = [];
+  #gathered = { bytes: new Uint8Array(0), start: GATHER_BYTES, end: GATHER_BYTES };
   /** Bytes of the current chunk seen so far. */
   #lengthBytes = 0;
   #fingerprint = 0;
@@ -49,7 +55,7 @@ export class Chunker {
     let start = 0;
     while (start < piece.length) {
       const { end, cut } = this.#scan(piece, start);
-      this.#pieces.push(piece.subarray(start, end));
+      this.#keep(piece.subarray(start, end));
       start = end;
       if (cut) yield this.#take();
     }
@@ -100,9 +106,37 @@ export class Chunker {
     return undefined;
   }
 
+  /** Keeps a part of the chunk under construction. */
+  #keep(part: Uint8Array): void {
+    if (part.length >= SMALL_PART_BYTES) {
+      this.#closeGathered();
+      this.#parts.push(part);
+      return;
+    }
+    // Small parts are gathered: a million of them then cost no more memory than the bytes they hold.
+    if (this.#gathered.end + part.length > GATHER_BYTES) {
+      this.#closeGathered();
+      this.#gathered = { bytes: new Uint8Array(GATHER_BYTES), start: 0, end: 0 };
+    }
+    this.#gathered.bytes.set(part, this.#gathered.end);
+    this.#gathered.end += part.length;
+  }
+
+  #closeGathered(): void {
+    const { bytes, start, end } = this.#gathered;
+    if (end > start) this.#parts.push(bytes.subarray(start, end));
+    this.#gathered.start = end;
+  }
+
   #take(): Uint8Array {
-    const chunk = concatBytes(...this.#pieces);
-    this.#pieces = [];
+    this.#closeGathered();
+    const chunk = new Uint8Array(this.#lengthBytes);
+    let offset = 0;
+    for (const part of this.#parts) {
+      chunk.set(part, offset);
+      offset += part.length;
+    }
+    this.#parts = [];
     this.#lengthBytes = 0;
     this.#fingerprint = 0;
     return chunk;

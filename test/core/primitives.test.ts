@@ -1,0 +1,169 @@
+import { gcmsiv } from "@noble/ciphers/aes.js";
+import { bytesToHex as hex } from "@noble/hashes/utils.js";
+import { expect } from "chai";
+import fc from "fast-check";
+import type { Primitives } from "../../offchain/kernels/primitives.ts";
+import * as node from "../../offchain/kernels/primitives-node.ts";
+import * as web from "../../offchain/kernels/primitives-web.ts";
+import { loadVectors, unhex } from "../helpers/vectors.ts";
+
+interface AeadVector {
+  key: string;
+  nonce: string;
+  aad: string;
+  plaintext: string;
+  sealed: string;
+}
+interface Vectors {
+  sha256: { vectors: { data: string; digest: string }[] };
+  hmacSha256: { vectors: { key: string; data: string; mac: string }[] };
+  hkdfSha256: { vectors: { ikm: string; salt: string; info: string; length: number; okm: string }[] };
+  aes256Gcm: { vectors: AeadVector[] };
+  aes256GcmSiv: { vectors: AeadVector[] };
+}
+
+const vectors = loadVectors<Vectors>("primitives.json");
+const implementations: Record<string, Primitives> = { node, web };
+const bytes = (minLength: number, maxLength = minLength) => fc.uint8Array({ minLength, maxLength });
+
+for (const [name, primitives] of Object.entries(implementations)) {
+  describe(`primitives (${name})`, () => {
+    it("computes the SHA-256 of FIPS 180-4, at once and in pieces", () => {
+      for (const { data, digest } of vectors.sha256.vectors) {
+        expect(hex(primitives.sha256(unhex(data)))).to.equal(digest);
+        const state = primitives.createSha256();
+        for (const byte of unhex(data)) state.update(Uint8Array.of(byte));
+        expect(hex(state.digest())).to.equal(digest);
+      }
+    });
+
+    it("computes the HMACs of RFC 4231", () => {
+      for (const { key, data, mac } of vectors.hmacSha256.vectors) {
+        expect(hex(primitives.hmacSha256(unhex(key), unhex(data)))).to.equal(mac);
+      }
+    });
+
+    it("computes the HKDF outputs of RFC 5869", () => {
+      for (const { ikm, salt, info, length, okm } of vectors.hkdfSha256.vectors) {
+        expect(hex(primitives.hkdfSha256(unhex(ikm), unhex(salt), unhex(info), length))).to.equal(okm);
+      }
+    });
+
+    it("seals and opens the AES-256-GCM cases of NIST", () => {
+      for (const { key, nonce, aad, plaintext, sealed } of vectors.aes256Gcm.vectors) {
+        const parameters = [unhex(key), unhex(nonce), unhex(aad)] as const;
+        expect(hex(primitives.aes256GcmSeal(...parameters, unhex(plaintext)))).to.equal(sealed);
+        expect(hex(primitives.aes256GcmOpen(...parameters, unhex(sealed)) ?? Uint8Array.of())).to.equal(plaintext);
+      }
+    });
+
+    it("opens nothing that has one bit flipped anywhere, or is cut short", () => {
+      const key = new Uint8Array(32).fill(1);
+      const nonce = new Uint8Array(12);
+      const aad = Uint8Array.of(7);
+      const sealed = primitives.aes256GcmSeal(key, nonce, aad, unhex("00112233"));
+      for (let bit = 0; bit < sealed.length * 8; bit++) {
+        const damaged = sealed.slice();
+        damaged[bit >> 3] = (damaged[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+        expect(primitives.aes256GcmOpen(key, nonce, aad, damaged), `bit ${bit}`).to.equal(undefined);
+      }
+      for (let length = 0; length < sealed.length; length++) {
+        expect(primitives.aes256GcmOpen(key, nonce, aad, sealed.subarray(0, length)), `${length}`).to.equal(undefined);
+      }
+      expect(primitives.aes256GcmOpen(key, nonce, Uint8Array.of(8), sealed)).to.equal(undefined);
+    });
+
+    it("refuses keys, nonces, lengths and counts out of range", () => {
+      const none = new Uint8Array(0);
+      for (const keyBytes of [0, 16, 24, 31, 33]) {
+        const call = () => primitives.aes256GcmSeal(new Uint8Array(keyBytes), new Uint8Array(12), none, none);
+        expect(call, `${keyBytes}`).to.throw(RangeError, "AES-256 key must be 32 bytes");
+      }
+      for (const nonceBytes of [0, 11, 13, 16]) {
+        const call = () => primitives.aes256GcmOpen(new Uint8Array(32), new Uint8Array(nonceBytes), none, none);
+        expect(call, `${nonceBytes}`).to.throw(RangeError, "nonce must be 12 bytes");
+      }
+      for (const length of [0, -1, 1.5, 8161, Number.NaN]) {
+        expect(() => primitives.hkdfSha256(none, none, none, length), `${length}`).to.throw(RangeError, "1 to 8160");
+      }
+      expect(() => primitives.hkdfSha256(none, none, new Uint8Array(1025), 32)).to.throw(RangeError, "at most 1024");
+      for (const count of [-1, 0.5, Number.NaN]) expect(() => primitives.randomBytes(count)).to.throw(RangeError);
+    });
+
+    it("gives as many random bytes as asked for, beyond the quota of one system call, and not the same twice", () => {
+      for (const count of [0, 1, 65_536, 200_001]) expect(primitives.randomBytes(count).length).to.equal(count);
+      // The last bytes come from the last of several system calls; 16 zero bytes there would be a call not made.
+      expect(primitives.randomBytes(200_001).subarray(-16)).to.not.deep.equal(new Uint8Array(16));
+      expect(primitives.randomBytes(32)).to.not.deep.equal(primitives.randomBytes(32));
+    });
+
+    it("compares bytes, and finds different lengths unequal", () => {
+      fc.assert(
+        fc.property(bytes(0, 40), bytes(0, 40), (a, b) => {
+          expect(primitives.equalBytes(a, a.slice())).to.equal(true);
+          expect(primitives.equalBytes(a, b)).to.equal(hex(a) === hex(b));
+        }),
+      );
+    });
+
+    it("returns plain byte arrays that nothing else shares", () => {
+      const key = new Uint8Array(32);
+      const nonce = new Uint8Array(12);
+      const input = Uint8Array.of(1, 2, 3);
+      const sealed = primitives.aes256GcmSeal(key, nonce, input, input);
+      const opened = primitives.aes256GcmOpen(key, nonce, input, sealed) as Uint8Array;
+      const results = [primitives.sha256(input), primitives.hmacSha256(key, input), sealed, opened];
+      for (const result of [...results, primitives.hkdfSha256(key, input, input, 9), primitives.randomBytes(5)]) {
+        expect(Object.getPrototypeOf(result)).to.equal(Uint8Array.prototype);
+        expect(result.buffer.byteLength, "memory of its own").to.equal(result.length);
+      }
+    });
+  });
+}
+
+describe("primitives on both platforms", () => {
+  it("export the same names", () => {
+    expect(Object.keys(node).sort()).to.deep.equal(Object.keys(web).sort());
+  });
+
+  it("agree on every input", () => {
+    fc.assert(
+      fc.property(
+        bytes(32),
+        bytes(12),
+        bytes(0, 50),
+        bytes(0, 300),
+        fc.integer({ min: 1, max: 200 }),
+        (k, n, a, p, l) => {
+          expect(node.sha256(p)).to.deep.equal(web.sha256(p));
+          expect(node.hmacSha256(a, p)).to.deep.equal(web.hmacSha256(a, p));
+          expect(node.hkdfSha256(k, n, a, l)).to.deep.equal(web.hkdfSha256(k, n, a, l));
+          const sealed = node.aes256GcmSeal(k, n, a, p);
+          expect(web.aes256GcmSeal(k, n, a, p)).to.deep.equal(sealed);
+          expect(web.aes256GcmOpen(k, n, a, sealed)).to.deep.equal(p);
+          expect(node.aes256GcmOpen(k, n, a, sealed)).to.deep.equal(p);
+          sealed[0] = (sealed[0] ?? 0) ^ 1;
+          expect(web.aes256GcmOpen(k, n, a, sealed)).to.equal(node.aes256GcmOpen(k, n, a, sealed));
+        },
+      ),
+    );
+  });
+
+  it("take views into larger buffers at any offset", () => {
+    const data = new Uint8Array(100).map((_, index) => index);
+    for (let offset = 0; offset < 9; offset++) {
+      const view = data.subarray(offset, offset + 50);
+      expect(node.sha256(view)).to.deep.equal(web.sha256(view.slice()));
+      const [key, nonce] = [view.subarray(0, 32), view.subarray(32, 44)];
+      expect(web.aes256GcmSeal(key, nonce, view, view)).to.deep.equal(node.aes256GcmSeal(key, nonce, view, view));
+    }
+  });
+
+  it("stand beside an AES-256-GCM-SIV that gives the results of RFC 8452", () => {
+    for (const { key, nonce, aad, plaintext, sealed } of vectors.aes256GcmSiv.vectors) {
+      const cipher = () => gcmsiv(unhex(key), unhex(nonce), unhex(aad));
+      expect(hex(cipher().encrypt(unhex(plaintext)))).to.equal(sealed);
+      expect(hex(cipher().decrypt(unhex(sealed)))).to.equal(plaintext);
+    }
+  });
+});

@@ -1,0 +1,236 @@
+"""Derives chunker.json, sealing.json, recipe.json and merkle.json from docs/spec.md alone.
+
+An implementation of the data formats that shares nothing with offchain/core: Python's hashlib and the package `cryptography`
+(AES-GCM and AES-GCM-SIV of OpenSSL), a CBOR writer and an RFC 6962 tree of its own. Run it from this folder to derive the vectors again:
+
+    python3 derive-data.py
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
+
+PREFIX = "tallystick/v1/"
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def tag(label):
+    return (PREFIX + label).encode() + b"\0"
+
+
+def kdf(key, label, info=b"", length=32):
+    """HKDF-SHA-256 (RFC 5869) with an empty salt."""
+    prk = hmac.new(bytes(32), key, hashlib.sha256).digest()
+    okm, block, counter = b"", b"", 1
+    while len(okm) < length:
+        block = hmac.new(prk, block + tag(label) + info + bytes([counter]), hashlib.sha256).digest()
+        okm, counter = okm + block, counter + 1
+    return okm[:length]
+
+
+def pseudo_random(seed, length):
+    """AES-256-CTR key stream under SHA-256(seed), zero initial counter."""
+    encryptor = Cipher(algorithms.AES(sha256(seed.encode())), modes.CTR(bytes(16))).encryptor()
+    return encryptor.update(bytes(length))
+
+
+def content_id(digest):
+    return "b" + base64.b32encode(b"\x01\x55\x12\x20" + digest).decode().lower().rstrip("=")
+
+
+# Chunker
+
+GEAR = [int.from_bytes(sha256(tag("chunker-gear") + bytes([b]))[:4], "big") for b in range(256)]
+MIN, NORMAL, MAX = 262144, 1048576 - 131072, 2097152
+
+
+def cut_lengths(data):
+    lengths, start = [], 0
+    while start < len(data):
+        end = min(len(data), start + MAX)
+        fingerprint, cut = 0, end
+        for i in range(start + MIN, end):
+            fingerprint = ((fingerprint << 1) + GEAR[data[i]]) & 0xFFFFFFFF
+            bits = 22 if i - start < NORMAL else 18
+            if fingerprint >> (32 - bits) == 0:
+                cut = i + 1
+                break
+        lengths.append(cut - start)
+        start = cut
+    return lengths
+
+
+# CBOR
+
+
+def head(major, n):
+    if n < 24:
+        return bytes([major << 5 | n])
+    for info, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
+        if n < 1 << (8 * size):
+            return bytes([major << 5 | info]) + n.to_bytes(size, "big")
+    raise ValueError(n)
+
+
+def cbor(value):
+    if isinstance(value, int):
+        return head(0, value) if value >= 0 else head(1, -1 - value)
+    if isinstance(value, bytes):
+        return head(2, len(value)) + value
+    return head(4, len(value)) + b"".join(cbor(item) for item in value)
+
+
+# Merkle (RFC 6962, section 2.1), recursive as the RFC writes it
+
+LEAF = 1024
+
+
+def mth(leaves):
+    if len(leaves) == 0:
+        return sha256(b"")
+    if len(leaves) == 1:
+        return sha256(b"\0" + leaves[0])
+    k = 1
+    while k * 2 < len(leaves):
+        k *= 2
+    return sha256(b"\1" + mth(leaves[:k]) + mth(leaves[k:]))
+
+
+def audit_path(m, leaves):
+    if len(leaves) == 1:
+        return []
+    k = 1
+    while k * 2 < len(leaves):
+        k *= 2
+    if m < k:
+        return audit_path(m, leaves[:k]) + [mth(leaves[k:])]
+    return audit_path(m - k, leaves[k:]) + [mth(leaves[:k])]
+
+
+# Sealing
+
+def u64be(n):
+    return n.to_bytes(8, "big")
+
+
+def seal_chunk(key, plaintext):
+    return AESGCM(key).encrypt(bytes(12), plaintext, tag("chunk") + b"\1" + u64be(len(plaintext)))
+
+
+def seal_recipe(file_key, kind, plaintext):
+    aad = tag("recipe") + b"\1" + bytes([kind]) + u64be(len(plaintext))
+    return b"\1" + AESGCMSIV(kdf(file_key, "recipe-key")).encrypt(bytes(12), plaintext, aad)
+
+
+def oprf_input(domain, kind, digest):
+    name = domain.encode()
+    return tag("oprf") + bytes([kind]) + len(name).to_bytes(2, "big") + name + digest
+
+
+# Vectors
+
+
+def write(name, value):
+    with open(name, "w") as file:
+        json.dump(value, file, indent=2, ensure_ascii=True)
+        file.write("\n")
+
+
+def chunker_vectors():
+    inputs = [
+        {"seed": "chunker vector 1", "sizeBytes": 16 * 1048576 + 12345},
+        {"seed": "chunker vector 2", "sizeBytes": MIN},
+        {"seed": "chunker vector 3", "sizeBytes": MIN + 1},
+        {"seed": "chunker vector 4", "sizeBytes": 1},
+        {"seed": "chunker vector 5", "sizeBytes": 0},
+    ]
+    for entry in inputs:
+        entry["cutLengths"] = cut_lengths(pseudo_random(entry["seed"], entry["sizeBytes"]))
+    return {
+        "source": "derive-data.py; input: AES-256-CTR key stream under SHA-256(seed), zero initial counter",
+        "gearFirst": ["%08x" % g for g in GEAR[:4]],
+        "gearSha256": sha256(b"".join(g.to_bytes(4, "big") for g in GEAR)).hex(),
+        "inputs": inputs,
+        "zeros": {"sizeBytes": 5 * 1048576, "cutLengths": cut_lengths(bytes(5 * 1048576))},
+    }
+
+
+def sealing_vectors():
+    output = bytes(range(64))
+    chunk_key, file_key = kdf(output, "chunk-key"), kdf(output, "file-key")
+    plaintext = b"A tally stick was split in two."
+    sealed = seal_chunk(chunk_key, plaintext)
+    recipe = b"\x83\x01\x00\x80"
+    digest = sha256(plaintext)
+    return {
+        "source": "derive-data.py",
+        "kdf": {"key": output.hex(), "label": "test", "info": "00ff", "length": 40, "output": kdf(output, "test", b"\0\xff", 40).hex()},
+        "oprfOutput": output.hex(),
+        "chunkKey": chunk_key.hex(),
+        "fileKey": file_key.hex(),
+        "plaintext": plaintext.hex(),
+        "sealedChunk": sealed.hex(),
+        "sealedChunkId": content_id(sha256(sealed)),
+        "emptyId": content_id(sha256(b"")),
+        "recipe": recipe.hex(),
+        "sealedRecipe": {"root": seal_recipe(file_key, 1, recipe).hex(), "list": seal_recipe(file_key, 2, recipe).hex()},
+        "oprfInputs": [
+            {"domain": domain, "kind": kind, "digest": digest.hex(), "input": oprf_input(domain, code, digest).hex()}
+            for domain in ("public", "équipe")
+            for kind, code in (("chunk", 1), ("file", 2))
+        ],
+    }
+
+
+def recipe_vectors():
+    def digest(n):
+        return sha256(b"object %d" % n)
+
+    def key(n):
+        return sha256(b"key %d" % n)
+
+    def chunk(n, size):
+        return [digest(n), key(n), size]
+
+    second = 1_700_000_000 * 10**9
+    entries = [
+        [2, "Straße".encode(), 0o755, second],
+        [1, "Straße/empty".encode(), 0o600, -1, 0, [0, []]],
+        [1, "Straße/large".encode(), 0o444, second + 1, 10 * 2**30, [1, 1, digest(9), key(9)]],
+        [1, "Straße/small".encode(), 0o4755, 0, 1_050_000, [0, [chunk(1, 1_000_000), chunk(2, 50_000)]]],
+        [3, b"link-\xff\xfe", 0o777, second, b"../outside/\x80"],
+    ]
+    root = [1, b"public", len(entries), 10 * 2**30 + 1_050_000, 500, [0, [chunk(3, 500)]]]
+    leaf_list = [1, 0, [chunk(n, 1000 + n) for n in range(10)]]
+    upper_list = [1, 2, [[digest(n), 2**40 + n] for n in range(3)]]
+    return {
+        "source": "derive-data.py; digest n = SHA-256('object n'), key n = SHA-256('key n')",
+        "entries": [cbor(entry).hex() for entry in entries],
+        "root": cbor(root).hex(),
+        "chunkList": cbor(leaf_list).hex(),
+        "upperList": cbor(upper_list).hex(),
+    }
+
+
+def merkle_vectors():
+    vectors = []
+    for size, leaf in ((1, 0), (1023, 0), (1024, 0), (1025, 1), (3000, 2), (5 * 1024, 4), (7 * 1024 + 1, 3), (100_000, 97)):
+        data = pseudo_random("merkle vector", size)
+        leaves = [data[i : i + LEAF] for i in range(0, size, LEAF)]
+        path = [node.hex() for node in audit_path(leaf, leaves)]
+        vectors.append({"sizeBytes": size, "root": mth(leaves).hex(), "leaf": leaf, "path": path})
+    return {"source": "derive-data.py; input: pseudo-random bytes as in chunker.json, seed 'merkle vector'", "vectors": vectors}
+
+
+if __name__ == "__main__":
+    write("chunker.json", chunker_vectors())
+    write("sealing.json", sealing_vectors())
+    write("recipe.json", recipe_vectors())
+    write("merkle.json", merkle_vectors())
