@@ -23,6 +23,7 @@ export class ManifestIndex {
   readonly #containing: StatementSync;
   readonly #following: StatementSync;
   readonly #all: StatementSync;
+  readonly #lost: StatementSync;
 
   constructor(database: Database) {
     this.#insert = database.prepare(
@@ -35,6 +36,10 @@ export class ManifestIndex {
     this.#following = database.prepare(
       `SELECT start_byte, size_bytes, digest FROM manifest_chunks
        WHERE preparation_id = ? AND start_byte >= ? AND start_byte < ? ORDER BY start_byte`,
+    );
+    this.#lost = database.prepare(
+      `SELECT m.digest FROM manifest_chunks m JOIN chunks c ON c.digest = m.digest
+       WHERE m.preparation_id = ? AND c.state = 'lost' LIMIT 1`,
     );
     this.#all = database.prepare("SELECT DISTINCT digest FROM manifest_chunks WHERE preparation_id = ?");
   }
@@ -67,6 +72,12 @@ export class ManifestIndex {
       ranges.push({ id: contentIdFromDigest(row.digest as Uint8Array), offsetBytes, lengthBytes: rangeBytes });
     }
     return ranges;
+  }
+
+  /** The id of a chunk of the manifest that this provider has noted as lost, if there is one. */
+  firstLost(preparationId: number): string | undefined {
+    const row = this.#lost.get(preparationId);
+    return row === undefined ? undefined : contentIdFromDigest(row.digest as Uint8Array);
   }
 
   /** The distinct chunks of a manifest. */

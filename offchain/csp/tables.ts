@@ -9,6 +9,8 @@ export const PROVIDER_MIGRATIONS: readonly string[] = [
   `
   ${SESSION_TABLES}
 
+  CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
   -- One row per distinct ciphertext. 'lost': the bytes are gone or damaged, the row stays for the agreements that name it.
   CREATE TABLE chunks (
     digest BLOB NOT NULL PRIMARY KEY,
@@ -71,6 +73,8 @@ export const PROVIDER_MIGRATIONS: readonly string[] = [
     epochs INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('accepting', 'active', 'ended')),
     settled INTEGER NOT NULL DEFAULT 0 CHECK (settled IN (0, 1)),
+    -- All epochs before this one are over, and their outcome is in 'epochs'.
+    next_epoch INTEGER NOT NULL DEFAULT 0,
     health TEXT NOT NULL DEFAULT 'unknown' CHECK (health IN ('unknown', 'good', 'damaged')),
     health_detail TEXT,
     accept_hash TEXT,
@@ -78,11 +82,11 @@ export const PROVIDER_MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX agreements_by_preparation ON agreements (preparation_id, state);
 
-  -- 'sent' remembers a transaction on its way across a restart.
+  -- 'failed': tried and not proven so far. 'missed': the window has passed without a proof.
   CREATE TABLE epochs (
     agreement_id TEXT NOT NULL REFERENCES agreements (id),
     epoch INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('sent', 'proven', 'failed', 'missed')),
+    state TEXT NOT NULL CHECK (state IN ('proven', 'failed', 'missed')),
     transaction_hash TEXT,
     block_number INTEGER,
     gas_used TEXT,

@@ -18,8 +18,6 @@ import type { PreparationService } from "./preparations.ts";
 
 /** Slices whose tags and powers are read from disk at once. */
 const SLICES_PER_PAGE = 1024;
-/** How long a failed check is remembered for a client that is not waiting, in seconds. */
-const OUTCOME_SECONDS = 3600;
 
 interface Run {
   done: Promise<void>;
@@ -73,7 +71,9 @@ export class VerificationService {
     const { id } = preparation;
     const failure = this.#failures.get(id);
     this.#failures.delete(id);
-    if (failure !== undefined && failure.at > this.#now() - OUTCOME_SECONDS) throw failure.error;
+    // What was sent since then deserves a check of its own.
+    if (failure !== undefined && failure.at >= preparation.touchedAt) throw failure.error;
+    this.#preparations.rows.touch(id, this.#now());
     this.#preparations.requireComplete(preparation);
     const run = this.#runs.get(id) ?? this.#start(preparation);
     const timer = new AbortController();

@@ -197,7 +197,10 @@ export const PreparationPartParams = Type.Object({
   part: Type.Union([Type.Literal("powers-a"), Type.Literal("powers-b"), Type.Literal("tags")]),
 });
 export type PreparationPartParams = Static<typeof PreparationPartParams>;
-export const PreparationPartQuery = Type.Object({ offset: Type.Optional(count) });
+export const PreparationPartQuery = Type.Object(
+  { offset: Type.Optional(Type.String({ pattern: "^(?:0|[1-9][0-9]{0,14})$" })) },
+  closed,
+);
 export type PreparationPartQuery = Static<typeof PreparationPartQuery>;
 
 /**

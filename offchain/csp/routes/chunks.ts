@@ -1,0 +1,58 @@
+/** Routes of chunks and ownership claims. */
+import {
+  ChunkParams,
+  ClaimAnswer,
+  ClaimOutcome,
+  ClaimParams,
+  ClaimProofRequest,
+  ClaimRequest,
+  OCTET_STREAM,
+  StoreChunksAnswer,
+} from "../../core/wire/csp.ts";
+import type { DaemonServer } from "../../daemon/server.ts";
+import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
+import type { ChunkService } from "../chunks.ts";
+import type { ClaimService } from "../claims.ts";
+import { withBody } from "../request-body.ts";
+
+/** 64 leaves of 1 KiB with their paths, in text. */
+const ANSWERS_LIMIT_BYTES = 512 * 1024;
+/** Time for 32 MiB on a slow line. */
+const UPLOAD_MILLISECONDS = 600_000;
+
+export function addChunkRoutes(
+  server: DaemonServer,
+  { sessions, chunks, claims }: { sessions: Sessions; chunks: ChunkService; claims: ClaimService },
+): void {
+  const onRequest = sessions.requireSession;
+
+  server.post(
+    "/v1/claims",
+    { onRequest, schema: { body: ClaimRequest, response: { 200: ClaimAnswer } } },
+    async (request) => claims.open(sessionOf(request).account, request.body),
+  );
+
+  server.post(
+    "/v1/claims/:claimId/answers",
+    {
+      onRequest,
+      bodyLimit: ANSWERS_LIMIT_BYTES,
+      schema: { params: ClaimParams, body: ClaimProofRequest, response: { 200: ClaimOutcome } },
+    },
+    async (request) => claims.answer(sessionOf(request).account, request.params.claimId, request.body),
+  );
+
+  server.post(
+    "/v1/chunks",
+    { onRequest, handlerTimeout: UPLOAD_MILLISECONDS, schema: { response: { 200: StoreChunksAnswer } } },
+    async (request) => {
+      const { account } = sessionOf(request);
+      return { stored: await withBody(request, (body) => chunks.store(account, body)) };
+    },
+  );
+
+  server.get("/v1/chunks/:id", { onRequest, schema: { params: ChunkParams } }, async (request, reply) => {
+    const bytes = await chunks.serve(sessionOf(request).account, request.params.id);
+    return reply.type(OCTET_STREAM).send(bytes);
+  });
+}

@@ -1,0 +1,90 @@
+/** Routes of the preparation of agreements. */
+import {
+  MAX_MANIFEST_BYTES,
+  MAX_PREPARATION_PART_BYTES,
+  PreparationParams,
+  PreparationPartParams,
+  PreparationPartQuery,
+  PreparationRequest,
+  PreparationStatus,
+} from "../../core/wire/csp.ts";
+import type { DaemonServer } from "../../daemon/server.ts";
+import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
+import type { Preparation } from "../preparation-rows.ts";
+import type { PreparationService } from "../preparations.ts";
+import { limited, withBody } from "../request-body.ts";
+import type { VerificationService } from "../verification.ts";
+
+/** A manifest in base64url, the key, and the JSON around them. */
+const OPEN_LIMIT_BYTES = Math.ceil((MAX_MANIFEST_BYTES * 4) / 3) + 4096;
+const UPLOAD_MILLISECONDS = 600_000;
+
+export function addPreparationRoutes(
+  server: DaemonServer,
+  services: {
+    sessions: Sessions;
+    preparations: PreparationService;
+    verification: VerificationService;
+    verifyWaitSeconds: number;
+  },
+): void {
+  const { sessions, preparations, verification, verifyWaitSeconds } = services;
+  const onRequest = sessions.requireSession;
+  const statusOf = (preparation: Preparation): PreparationStatus =>
+    preparations.status(preparation, verification.progressOf(preparation.id));
+
+  server.put(
+    "/v1/preparations/:salt",
+    {
+      onRequest,
+      bodyLimit: OPEN_LIMIT_BYTES,
+      handlerTimeout: UPLOAD_MILLISECONDS,
+      schema: { params: PreparationParams, body: PreparationRequest, response: { 200: PreparationStatus } },
+    },
+    async (request) => statusOf(await preparations.open(sessionOf(request).account, request.params.salt, request.body)),
+  );
+
+  server.get(
+    "/v1/preparations/:salt",
+    { onRequest, schema: { params: PreparationParams, response: { 200: PreparationStatus } } },
+    async (request) => statusOf(preparations.require(sessionOf(request).account, request.params.salt)),
+  );
+
+  server.put(
+    "/v1/preparations/:salt/:part",
+    {
+      onRequest,
+      handlerTimeout: UPLOAD_MILLISECONDS,
+      schema: {
+        params: PreparationPartParams,
+        querystring: PreparationPartQuery,
+        response: { 200: PreparationStatus },
+      },
+    },
+    async (request) => {
+      const { salt, part } = request.params;
+      const offsetBytes = Number(request.query.offset ?? "0");
+      const { account } = sessionOf(request);
+      return statusOf(
+        await withBody(request, (body) =>
+          preparations.append(account, salt, part, offsetBytes, limited(body, MAX_PREPARATION_PART_BYTES)),
+        ),
+      );
+    },
+  );
+
+  server.post(
+    "/v1/preparations/:salt/verify",
+    {
+      onRequest,
+      handlerTimeout: (verifyWaitSeconds + 30) * 1000,
+      schema: { params: PreparationParams, response: { 200: PreparationStatus, 202: PreparationStatus } },
+    },
+    async (request, reply) => {
+      const { account } = sessionOf(request);
+      const { salt } = request.params;
+      const done = await verification.verify(preparations.require(account, salt), verifyWaitSeconds);
+      return reply.code(done ? 200 : 202).send(statusOf(preparations.require(account, salt)));
+    },
+  );
+}
