@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { KeyLedger } from "../KeyLedger.sol";
+import { IKeyLedger } from "../interfaces/IKeyLedger.sol";
+import { INodeRegistry } from "../interfaces/INodeRegistry.sol";
+import { CommitteeId } from "../types/CommitteeId.sol";
+import { KeyLedgerBase } from "./KeyLedgerBase.t.sol";
+import { OddWallet, ReentrantWallet, SingleKeyWallet } from "./Wallets.t.sol";
+import { vm } from "./Vm.sol";
+
+contract KeyLedgerTest is KeyLedgerBase {
+    bytes32 private constant TAG = keccak256("file");
+    /// @dev Order of secp256k1, for the second signature that every signature has.
+    uint256 private constant ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
+
+    address private _alice;
+    uint256 private _aliceKey;
+    address private _bob;
+    uint256 private _bobKey;
+    address private _fileKeyAddress;
+    uint256 private _fileKey;
+    address private _relay;
+    uint64 private _now;
+    uint64 private _deadline;
+
+    function setUp() public {
+        _deployLedger();
+        (_alice, _aliceKey) = _account("alice");
+        (_bob, _bobKey) = _account("bob");
+        (_fileKeyAddress, _fileKey) = _account("file key");
+        (_relay, ) = _account("relay");
+        _now = uint64(block.timestamp);
+        _deadline = _now + 600;
+    }
+
+    // Deployment
+
+    function test_refuses_a_registry_without_code() public {
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.NotAContract.selector, _alice));
+        new KeyLedger(INodeRegistry(_alice));
+    }
+
+    /// @dev INV-1: there is no payable function, no receive and no fallback.
+    function test_refuses_ether() public {
+        vm.deal(address(this), 1 ether);
+        (bool taken, ) = address(_ledger).call{ value: 1 }("");
+        vm.assertFalse(taken);
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        bytes memory data = abi.encodeCall(IKeyLedger.record, (r, _deadline, _signRecord(_aliceKey, r, _deadline)));
+        (taken, ) = address(_ledger).call{ value: 1 }(data);
+        vm.assertFalse(taken);
+        (taken, ) = address(_ledger).call(data);
+        vm.assertTrue(taken);
+    }
+
+    // Hashes
+
+    function test_hashes_as_specified() public view {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        bytes32 domain = _domain(block.chainid, address(_ledger));
+        vm.assertEq(_ledger.recordIdOf(_alice, TAG), _recordId(r));
+        vm.assertEq(bytes32(_ledger.digestOf(_header(r))), bytes32(_digest(r)));
+        vm.assertEq(_ledger.recordSignatureHash(_header(r), _deadline), _typed(domain, _recordMessage(r, _deadline)));
+        vm.assertEq(address(_ledger.REGISTRY()), address(_registry));
+    }
+
+    // Recording
+
+    function test_records_what_the_account_signed_whoever_relays() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        bytes memory signature = _signRecord(_aliceKey, r, _deadline);
+        vm.expectEmit(address(_ledger));
+        emit IKeyLedger.KeyRecorded(TAG, _alice, ACTIVE, _now, _fileKeyAddress, r.payload);
+        vm.prank(_relay);
+        _ledger.record(r, _deadline, signature);
+
+        IKeyLedger.RecordState memory state = _ledger.recordState(_recordId(r));
+        vm.assertEq(state.keyTime, _now);
+        vm.assertEq(bytes32(state.digest), bytes32(_digest(r)));
+        vm.assertTrue(_ledger.isCurrent(_header(r)));
+        vm.assertFalse(_ledger.isOwner(_recordId(r), _alice));
+    }
+
+    function test_keeps_state_in_one_slot() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        _record(r);
+        // `_records` is the first mapping after the two fallback strings of EIP712.
+        bytes32 slot = keccak256(abi.encode(_recordId(r), uint256(2)));
+        vm.assertEq(
+            vm.load(address(_ledger), slot),
+            bytes32((uint256(uint192(_digest(r))) << 64) | uint256(r.keyTime))
+        );
+    }
+
+    function test_refuses_a_replay() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        _record(r);
+        bytes memory signature = _signRecord(_aliceKey, r, _deadline);
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.StaleKeyTime.selector, _recordId(r), _now, _now));
+        _ledger.record(r, _deadline, signature);
+    }
+
+    function test_refuses_an_older_version() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        _record(r);
+        IKeyLedger.KeyRecord memory older = _aliceRecord();
+        older.keyTime = _now - 1;
+        bytes memory signature = _signRecord(_aliceKey, older, _deadline);
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.StaleKeyTime.selector, _recordId(r), _now, _now - 1));
+        _ledger.record(older, _deadline, signature);
+    }
+
+    function test_refuses_a_key_time_of_nought() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        r.keyTime = 0;
+        bytes memory signature = _signRecord(_aliceKey, r, _deadline);
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.StaleKeyTime.selector, _recordId(r), 0, 0));
+        _ledger.record(r, _deadline, signature);
+    }
+
+    function test_replaces_a_record_by_a_newer_version() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        _record(r);
+        IKeyLedger.KeyRecord memory newer = _aliceRecord();
+        newer.keyTime = _now + 1;
+        newer.payload = "newer";
+        _record(newer);
+        vm.assertFalse(_ledger.isCurrent(_header(r)));
+        vm.assertTrue(_ledger.isCurrent(_header(newer)));
+        vm.assertEq(_ledger.recordState(_recordId(r)).keyTime, _now + 1);
+    }
+
+    function test_takes_key_times_up_to_the_allowed_skew_and_none_beyond() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        r.keyTime = _now + 301;
+        bytes memory signature = _signRecord(_aliceKey, r, _deadline);
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.FutureKeyTime.selector, _now + 300, _now + 301));
+        _ledger.record(r, _deadline, signature);
+        r.keyTime = _now + 300;
+        _record(r);
+    }
+
+    function test_takes_signatures_until_their_deadline_and_not_after() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        bytes memory signature = _signRecord(_aliceKey, r, _deadline);
+        vm.warp(_deadline + 1);
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.DeadlinePassed.selector, _deadline, _deadline + 1));
+        _ledger.record(r, _deadline, signature);
+        // A relay cannot move the deadline: it is signed.
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.InvalidSignature.selector, _alice));
+        _ledger.record(r, _deadline + 1, signature);
+        vm.warp(_deadline);
+        _ledger.record(r, _deadline, signature);
+    }
+
+    function test_refuses_committees_that_are_unknown_or_forming() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        uint64[3] memory numbers = [CommitteeId.unwrap(FORMING), 3, 0];
+        for (uint256 i = 0; i < numbers.length; ++i) {
+            r.committeeId = CommitteeId.wrap(numbers[i]);
+            bytes memory signature = _signRecord(_aliceKey, r, _deadline);
+            vm.expectRevert(abi.encodeWithSelector(IKeyLedger.UnknownCommittee.selector, r.committeeId));
+            _ledger.record(r, _deadline, signature);
+        }
+    }
+
+    function test_refuses_every_field_that_was_not_signed() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        bytes memory signature = _signRecord(_aliceKey, r, _deadline);
+        IKeyLedger.KeyRecord memory changed = _aliceRecord();
+        changed.fileTag = keccak256("other file");
+        _expectInvalidSignature(changed, signature, _alice);
+        changed = _aliceRecord();
+        changed.account = _bob;
+        _expectInvalidSignature(changed, signature, _bob);
+        changed = _aliceRecord();
+        changed.keyTime = _now - 1;
+        _expectInvalidSignature(changed, signature, _alice);
+        changed = _aliceRecord();
+        changed.ownershipKey = _bob;
+        _expectInvalidSignature(changed, signature, _alice);
+        changed = _aliceRecord();
+        changed.payload[0] = 0x00;
+        _expectInvalidSignature(changed, signature, _alice);
+        // The committee as well, once the other one is active too.
+        (address node, ) = _account("node");
+        bytes32[] memory shares = new bytes32[](1);
+        shares[0] = bytes32("share");
+        vm.prank(node);
+        _registry.attestCommittee(FORMING, bytes32("group"), shares);
+        changed = _aliceRecord();
+        changed.committeeId = FORMING;
+        _expectInvalidSignature(changed, signature, _alice);
+
+        vm.assertEq(_ledger.recordState(_recordId(r)).keyTime, 0);
+        _ledger.record(r, _deadline, signature);
+    }
+
+    function test_refuses_signatures_of_others_and_of_other_domains() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        bytes32 message = _recordMessage(r, _deadline);
+        _expectInvalidSignature(r, _signRecord(_bobKey, r, _deadline), _alice);
+        _expectInvalidSignature(
+            r,
+            _signature(_aliceKey, _typed(_domain(block.chainid + 1, address(_ledger)), message)),
+            _alice
+        );
+        _expectInvalidSignature(
+            r,
+            _signature(_aliceKey, _typed(_domain(block.chainid, address(_registry)), message)),
+            _alice
+        );
+    }
+
+    function test_refuses_malformed_and_malleable_signatures() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        bytes memory signature = _signRecord(_aliceKey, r, _deadline);
+        _expectInvalidSignature(r, "", _alice);
+        _expectInvalidSignature(r, new bytes(65), _alice);
+        _expectInvalidSignature(r, bytes.concat(signature, hex"00"), _alice);
+        (uint8 v, bytes32 rr, bytes32 s) = vm.sign(
+            _aliceKey,
+            _typed(_domain(block.chainid, address(_ledger)), _recordMessage(r, _deadline))
+        );
+        _expectInvalidSignature(r, abi.encodePacked(rr, bytes32(ORDER - uint256(s)), v == 27 ? 28 : 27), _alice);
+        _ledger.record(r, _deadline, abi.encodePacked(rr, s, v));
+    }
+
+    function test_refuses_empty_and_oversize_payloads_and_zero_addresses() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        r.payload = "";
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.PayloadLength.selector, 16_384, 0));
+        _ledger.record(r, _deadline, "");
+        r.payload = new bytes(16_385);
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.PayloadLength.selector, 16_384, 16_385));
+        _ledger.record(r, _deadline, "");
+        r.payload = new bytes(16_384);
+        _record(r);
+
+        r = _aliceRecord();
+        r.account = address(0);
+        vm.expectRevert(IKeyLedger.ZeroAccount.selector);
+        _ledger.record(r, _deadline, new bytes(65));
+        r = _aliceRecord();
+        r.ownershipKey = address(0);
+        vm.expectRevert(IKeyLedger.ZeroOwnershipKey.selector);
+        _ledger.record(r, _deadline, "");
+    }
+
+    function testFuzz_records_anything_well_signed_and_nothing_else(
+        uint256 key,
+        uint256 otherKey,
+        bytes32 tag,
+        uint64 keyTime,
+        address ownershipKey,
+        bytes calldata payload
+    ) public {
+        key = _bound(key, 1, ORDER - 1);
+        otherKey = _bound(otherKey, 1, ORDER - 1);
+        keyTime = uint64(_bound(keyTime, 1, _now + 300));
+        vm.assume(otherKey != key && payload.length > 0 && payload.length <= 16_384 && ownershipKey != address(0));
+        IKeyLedger.KeyRecord memory r = IKeyLedger.KeyRecord(vm.addr(key), tag, ACTIVE, keyTime, ownershipKey, payload);
+        _expectInvalidSignature(r, _signRecord(otherKey, r, _deadline), r.account);
+        _ledger.record(r, _deadline, _signRecord(key, r, _deadline));
+        vm.assertEq(bytes32(_ledger.recordState(_recordId(r)).digest), bytes32(_digest(r)));
+    }
+
+    // Contract wallets
+
+    function test_records_for_a_contract_wallet() public {
+        SingleKeyWallet wallet = new SingleKeyWallet(_alice);
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        r.account = address(wallet);
+        _expectInvalidSignature(r, _signRecord(_bobKey, r, _deadline), address(wallet));
+        _ledger.record(r, _deadline, _signRecord(_aliceKey, r, _deadline));
+        vm.assertTrue(_ledger.isCurrent(_header(r)));
+
+        wallet.changeSigner(_bob);
+        r.keyTime = _now + 1;
+        _expectInvalidSignature(r, _signRecord(_aliceKey, r, _deadline), address(wallet));
+        _ledger.record(r, _deadline, _signRecord(_bobKey, r, _deadline));
+    }
+
+    function test_takes_no_odd_answer_of_a_wallet_for_a_yes() public {
+        for (uint8 answer = 0; answer <= uint8(OddWallet.Answer.Huge); ++answer) {
+            IKeyLedger.KeyRecord memory r = _aliceRecord();
+            r.account = address(new OddWallet(OddWallet.Answer(answer)));
+            _expectInvalidSignature(r, _signRecord(_aliceKey, r, _deadline), r.account);
+        }
+    }
+
+    function test_lets_no_wallet_write_while_it_is_asked() public {
+        ReentrantWallet wallet = new ReentrantWallet(_ledger);
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        r.account = address(wallet);
+        IKeyLedger.KeyRecord memory inner = _aliceRecord();
+        wallet.arm(abi.encodeCall(IKeyLedger.record, (inner, _deadline, _signRecord(_aliceKey, inner, _deadline))));
+        _ledger.record(r, _deadline, "anything");
+        vm.assertTrue(_ledger.isCurrent(_header(r)));
+        vm.assertFalse(_ledger.isCurrent(_header(inner)));
+    }
+
+    // Batches
+
+    function test_records_many_accounts_at_once() public {
+        IKeyLedger.SignedRecord[] memory batch = _batch(32);
+        vm.prank(_relay);
+        _ledger.recordMany(batch);
+        for (uint256 i = 0; i < batch.length; ++i) {
+            vm.assertTrue(_ledger.isCurrent(_header(batch[i].record)));
+        }
+    }
+
+    function test_records_all_of_a_batch_or_nothing() public {
+        IKeyLedger.SignedRecord[] memory batch = _batch(3);
+        batch[2].signature = batch[1].signature;
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.InvalidSignature.selector, batch[2].record.account));
+        _ledger.recordMany(batch);
+        vm.assertFalse(_ledger.isCurrent(_header(batch[0].record)));
+
+        batch = _batch(3);
+        batch[2] = batch[0];
+        vm.expectRevert(
+            abi.encodeWithSelector(IKeyLedger.StaleKeyTime.selector, _recordId(batch[0].record), _now, _now)
+        );
+        _ledger.recordMany(batch);
+
+        batch = _batch(3);
+        batch[1].deadline = _now - 1;
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.DeadlinePassed.selector, _now - 1, _now));
+        _ledger.recordMany(batch);
+    }
+
+    function test_refuses_empty_and_oversize_batches() public {
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.BatchLength.selector, 32, 0));
+        _ledger.recordMany(new IKeyLedger.SignedRecord[](0));
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.BatchLength.selector, 32, 33));
+        _ledger.recordMany(new IKeyLedger.SignedRecord[](33));
+    }
+
+    // Owners
+
+    function test_adds_an_owner_who_has_the_file() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        _record(r);
+        bytes32 id = _recordId(r);
+        bytes memory shown = _signOwnership(_fileKey, id, _bob);
+        bytes memory wanted = _signAddOwner(_bobKey, id, _bob, "note", _deadline);
+        vm.expectEmit(address(_ledger));
+        emit IKeyLedger.OwnerAdded(TAG, _bob, id, "note");
+        vm.prank(_relay);
+        _ledger.addOwner(_header(r), _bob, "note", _deadline, shown, wanted);
+        vm.assertTrue(_ledger.isOwner(id, _bob));
+
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.AlreadyOwner.selector, id, _bob));
+        _ledger.addOwner(_header(r), _bob, "note", _deadline, shown, wanted);
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.AlreadyOwner.selector, id, _alice));
+        _ledger.addOwner(_header(r), _alice, "note", _deadline, shown, wanted);
+    }
+
+    function test_keeps_owners_across_versions() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        _record(r);
+        bytes32 id = _recordId(r);
+        bytes memory shown = _signOwnership(_fileKey, id, _bob);
+        bytes memory wanted = _signAddOwner(_bobKey, id, _bob, "", _deadline);
+        _ledger.addOwner(_header(r), _bob, "", _deadline, shown, wanted);
+        r.keyTime = _now + 1;
+        _record(r);
+        vm.assertTrue(_ledger.isOwner(id, _bob));
+    }
+
+    function test_refuses_ownership_that_was_not_shown() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        _record(r);
+        IKeyLedger.RecordHeader memory header = _header(r);
+        bytes32 id = _recordId(r);
+        bytes memory shown = _signOwnership(_fileKey, id, _bob);
+        bytes memory wanted = _signAddOwner(_bobKey, id, _bob, "note", _deadline);
+        (address mallory, uint256 malloryKey) = _account("mallory");
+
+        // Not by the file's key, for another account, for another record, malformed.
+        _expectBadOwner(header, _bob, "note", _signOwnership(_bobKey, id, _bob), wanted, _fileKeyAddress);
+        _expectBadOwner(header, _bob, "note", _signOwnership(_fileKey, id, mallory), wanted, _fileKeyAddress);
+        _expectBadOwner(header, _bob, "note", _signOwnership(_fileKey, TAG, _bob), wanted, _fileKeyAddress);
+        _expectBadOwner(header, _bob, "note", "", wanted, _fileKeyAddress);
+        _expectBadOwner(header, _bob, "note", new bytes(65), wanted, _fileKeyAddress);
+        // Mallory watches Bob's transaction and puts her own name in.
+        _expectBadOwner(
+            header,
+            mallory,
+            "note",
+            shown,
+            _signAddOwner(malloryKey, id, mallory, "note", _deadline),
+            _fileKeyAddress
+        );
+        // Bob did not ask for this, or not for this note.
+        _expectBadOwner(header, _bob, "note", shown, _signAddOwner(malloryKey, id, _bob, "note", _deadline), _bob);
+        _expectBadOwner(header, _bob, "other", shown, wanted, _bob);
+        _expectBadOwner(header, _bob, "note", shown, "", _bob);
+
+        _ledger.addOwner(header, _bob, "note", _deadline, shown, wanted);
+    }
+
+    function test_refuses_owners_of_unknown_or_outdated_records() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        bytes32 id = _recordId(r);
+        bytes memory shown = _signOwnership(_fileKey, id, _bob);
+        bytes memory wanted = _signAddOwner(_bobKey, id, _bob, "note", _deadline);
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.UnknownRecord.selector, id));
+        _ledger.addOwner(_header(r), _bob, "note", _deadline, shown, wanted);
+
+        _record(r);
+        // A header with an ownership key of the attacker's choice.
+        IKeyLedger.KeyRecord memory forged = _aliceRecord();
+        forged.ownershipKey = _bob;
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.DigestMismatch.selector, id, _digest(r), _digest(forged)));
+        _ledger.addOwner(_header(forged), _bob, "note", _deadline, shown, wanted);
+    }
+
+    function test_refuses_late_owners_and_long_notes() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        _record(r);
+        bytes32 id = _recordId(r);
+        bytes memory shown = _signOwnership(_fileKey, id, _bob);
+        bytes memory longest = new bytes(128);
+        bytes memory wanted = _signAddOwner(_bobKey, id, _bob, longest, _deadline);
+
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.NoteLength.selector, 128, 129));
+        _ledger.addOwner(_header(r), _bob, new bytes(129), _deadline, shown, wanted);
+        vm.warp(_deadline + 1);
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.DeadlinePassed.selector, _deadline, _deadline + 1));
+        _ledger.addOwner(_header(r), _bob, longest, _deadline, shown, wanted);
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.InvalidSignature.selector, _bob));
+        _ledger.addOwner(_header(r), _bob, longest, _deadline + 1, shown, wanted);
+        vm.warp(_deadline);
+        _ledger.addOwner(_header(r), _bob, longest, _deadline, shown, wanted);
+    }
+
+    function test_adds_a_contract_wallet_but_takes_none_for_the_ownership_key() public {
+        SingleKeyWallet wallet = new SingleKeyWallet(_bob);
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        _record(r);
+        bytes32 id = _recordId(r);
+        bytes memory shown = _signOwnership(_fileKey, id, address(wallet));
+        bytes memory wanted = _signAddOwner(_bobKey, id, address(wallet), "", _deadline);
+        _ledger.addOwner(_header(r), address(wallet), "", _deadline, shown, wanted);
+        vm.assertTrue(_ledger.isOwner(id, address(wallet)));
+
+        // Somebody recorded an own "ownership key" that is a contract: nobody can show ownership with it.
+        r.fileTag = keccak256("second file");
+        r.ownershipKey = address(wallet);
+        _record(r);
+        id = _recordId(r);
+        _expectBadOwner(
+            _header(r),
+            _bob,
+            "",
+            _signOwnership(_bobKey, id, _bob),
+            _signAddOwner(_bobKey, id, _bob, "", _deadline),
+            address(wallet)
+        );
+    }
+
+    // Helpers
+
+    function _aliceRecord() private view returns (IKeyLedger.KeyRecord memory) {
+        return IKeyLedger.KeyRecord(_alice, TAG, ACTIVE, _now, _fileKeyAddress, "payload");
+    }
+
+    function _record(IKeyLedger.KeyRecord memory r) private {
+        _ledger.record(r, _deadline, _signRecord(_aliceKey, r, _deadline));
+    }
+
+    function _expectInvalidSignature(IKeyLedger.KeyRecord memory r, bytes memory signature, address signer) private {
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.InvalidSignature.selector, signer));
+        _ledger.record(r, _deadline, signature);
+    }
+
+    function _expectBadOwner(
+        IKeyLedger.RecordHeader memory header,
+        address owner,
+        bytes memory note,
+        bytes memory shown,
+        bytes memory wanted,
+        address signer
+    ) private {
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.InvalidSignature.selector, signer));
+        _ledger.addOwner(header, owner, note, _deadline, shown, wanted);
+    }
+
+    function _batch(uint256 count) private returns (IKeyLedger.SignedRecord[] memory batch) {
+        batch = new IKeyLedger.SignedRecord[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            (address account, uint256 key) = _account(vm.toString(i));
+            IKeyLedger.KeyRecord memory r = _aliceRecord();
+            r.account = account;
+            batch[i] = IKeyLedger.SignedRecord(r, _deadline, _signRecord(key, r, _deadline));
+        }
+    }
+}
