@@ -3,6 +3,9 @@
  * chain, tests and benchmarks share it; public networks use `npx hardhat ignition deploy`, which keeps a journal.
  */
 
+import { randomUUID } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import type { NetworkConnection } from "hardhat/types/network";
 import tallystick from "./modules/tallystick.ts";
 
@@ -32,7 +35,12 @@ export async function deployTallystick(
 ): Promise<DeployedTallystick> {
   const { ethers, ignition } = connection;
   const deployedAtBlock = (await ethers.provider.getBlockNumber()) + 1;
-  const deployed = await ignition.deploy(tallystick, { parameters: { Tallystick: { ...parameters } } });
+  // A journal under the chain's id would make the next deployment to a restarted chain believe that it is done already.
+  const deploymentId = `once-${randomUUID()}`;
+  const journal = fileURLToPath(new URL(`deployments/${deploymentId}`, import.meta.url));
+  const deployed = await ignition
+    .deploy(tallystick, { parameters: { Tallystick: { ...parameters } }, deploymentId })
+    .finally(() => rm(journal, { recursive: true, force: true }));
   const { chainId } = await ethers.provider.getNetwork();
   return {
     chainId: Number(chainId),

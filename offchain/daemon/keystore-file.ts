@@ -3,7 +3,18 @@
  * from that secret with labels, so one file is all there is to back up.
  */
 
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { computeAddress } from "ethers";
@@ -11,7 +22,7 @@ import { randomBytes } from "#primitives";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { toHex } from "../core/hex.ts";
 import { kdf } from "../core/kdf.ts";
-import { openKeystore, sealKeystore } from "../core/keystore.ts";
+import { DEFAULT_SCRYPT_COST, openKeystore, type ScryptCost, sealKeystore } from "../core/keystore.ts";
 import { type DaemonConfig, readJsonFile } from "./config.ts";
 
 export type DaemonKind = "nbm" | "csp";
@@ -49,7 +60,7 @@ export function readPassphrase(passphraseFile?: string): string {
  * @returns the daemon's 32-byte secret.
  * @throws TallystickError WRONG_PASSPHRASE, NO_IDENTITY when there is no keystore, INVALID_INPUT when it is malformed.
  */
-export async function openDaemonKeystore(config: DaemonConfig): Promise<Uint8Array> {
+export async function openDaemonKeystore(config: DaemonConfig, kind: DaemonKind): Promise<Uint8Array> {
   if (!existsSync(config.keystoreFile)) {
     throw new TallystickError(`there is no keystore at ${config.keystoreFile}`, {
       code: "NO_IDENTITY",
@@ -57,7 +68,7 @@ export async function openDaemonKeystore(config: DaemonConfig): Promise<Uint8Arr
     });
   }
   const keystore = readJsonFile(config.keystoreFile, "keystore");
-  const secret = await openKeystore(keystore, readPassphrase(config.passphraseFile));
+  const secret = await openKeystore(keystore, readPassphrase(config.passphraseFile), kind);
   if (secret.length !== 32) {
     throw new InvalidInputError(`keystore ${config.keystoreFile} does not hold a daemon's secret`, {
       check: "length of the secret",
@@ -74,31 +85,41 @@ export function operatorKey(secret: Uint8Array, kind: DaemonKind): Uint8Array {
 }
 
 /**
- * Makes a new keystore file and never overwrites one.
+ * Makes a new keystore file and never overwrites one. The file appears complete or not at all.
  *
+ * @param cost of opening it; tests may lower it.
  * @returns the operator account.
  * @throws TallystickError CONFLICT when the file exists.
  */
-export async function createDaemonKeystore(file: string, passphrase: string, kind: DaemonKind): Promise<string> {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+export async function createDaemonKeystore(
+  file: string,
+  passphrase: string,
+  kind: DaemonKind,
+  cost: ScryptCost = DEFAULT_SCRYPT_COST,
+): Promise<string> {
   const secret = randomBytes(32);
-  const text = `${JSON.stringify(await sealKeystore(secret, passphrase, kind), null, 2)}\n`;
-  let descriptor: number;
+  const text = `${JSON.stringify(await sealKeystore(secret, passphrase, kind, cost), null, 2)}\n`;
+  const partial = `${file}.${process.pid}.partial`;
   try {
-    descriptor = openSync(file, "wx", 0o600);
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    const descriptor = openSync(partial, "w", 0o600);
+    writeSync(descriptor, text);
+    fsyncSync(descriptor);
+    closeSync(descriptor);
+    // Unlike a rename, a link refuses to replace a file.
+    linkSync(partial, file);
   } catch (cause) {
     throw new TallystickError(`keystore ${file} cannot be created`, {
       code: (cause as NodeJS.ErrnoException).code === "EEXIST" ? "CONFLICT" : "DISK_FAILED",
       hint: "an existing keystore is never overwritten: its keys may hold funds and shares",
       cause,
     });
-  }
-  try {
-    writeSync(descriptor, text);
-    fsyncSync(descriptor);
   } finally {
-    closeSync(descriptor);
+    rmSync(partial, { force: true });
   }
+  const folder = openSync(dirname(file), "r");
+  fsyncSync(folder);
+  closeSync(folder);
   return computeAddress(toHex(operatorKey(secret, kind)));
 }
 

@@ -44,7 +44,7 @@ async function startNode(config: NbmConfig, logger: Logger): Promise<void> {
   const closers = new Closers();
   closeOnSignals(closers, logger);
   await oprfReady();
-  const keys = deriveNodeKeys(await openDaemonKeystore(config));
+  const keys = deriveNodeKeys(await openDaemonKeystore(config, "nbm"));
   const operator = keys.wallet.address;
   const chain = await connectChain(parseDeployment(readJsonFile(config.deploymentFile, "deployment")));
   closers.add("chain", () => chain.close());

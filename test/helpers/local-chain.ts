@@ -10,7 +10,7 @@ import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { HDNodeWallet, JsonRpcProvider } from "ethers";
 import hre from "hardhat";
-import tallystickModule from "../../ignition/modules/tallystick.ts";
+import { type DeployedTallystick, deployTallystick } from "../../ignition/deploy-tallystick.ts";
 import { type ChainReader, connectChain, type Deployment } from "../../offchain/chain/deployment.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -85,19 +85,13 @@ async function startAnvil(port: number, options: LocalChainOptions): Promise<Chi
   return anvil;
 }
 
-async function deploy(rpcUrl: string): Promise<Deployment["contracts"]> {
+async function deploy(rpcUrl: string): Promise<DeployedTallystick> {
   if (!existsSync(`${ROOT}artifacts/contracts/KeyLedger.sol/KeyLedger.json`)) {
     throw new Error("the contracts are not compiled: run `npx hardhat build` first");
   }
   const connection = await hre.network.create({ network: "localhost", override: { url: rpcUrl } });
   try {
-    const { nodeRegistry, keyLedger, randomness, storageEscrow } = await connection.ignition.deploy(tallystickModule);
-    return {
-      nodeRegistry: await nodeRegistry.getAddress(),
-      keyLedger: await keyLedger.getAddress(),
-      storageEscrow: await storageEscrow.getAddress(),
-      randomness: await randomness.getAddress(),
-    };
+    return await deployTallystick(connection);
   } finally {
     await connection.close();
   }
@@ -110,16 +104,8 @@ export async function startLocalChain(options: LocalChainOptions = {}): Promise<
   const anvil = await startAnvil(port, options);
   const provider = new JsonRpcProvider(rpcUrl, CHAIN_ID, { staticNetwork: true, cacheTimeout: -1 });
   try {
-    const contracts = await deploy(rpcUrl);
-    const deployment: Deployment = {
-      version: 1,
-      chainId: CHAIN_ID,
-      rpcUrl,
-      contracts,
-      deployedAtBlock: 0,
-      committeeId: "0",
-      providers: [],
-    };
+    const deployed = await deploy(rpcUrl);
+    const deployment: Deployment = { version: 1, rpcUrl, ...deployed, committeeId: "0", providers: [] };
     const chain = await connectChain(deployment);
     return {
       rpcUrl,

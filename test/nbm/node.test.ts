@@ -1,0 +1,603 @@
+import { ristretto255_oprf } from "@noble/curves/ed25519.js";
+import { keccak_256 } from "@noble/hashes/sha3.js";
+import { expect } from "chai";
+import { type HDNodeWallet, hexlify, randomBytes, Wallet } from "ethers";
+import { readCommittee } from "../../offchain/chain/registry.ts";
+import { contentId } from "../../offchain/core/content-id.ts";
+import {
+  addOwnerTypedData,
+  keyRecordTypedData,
+  ownershipTypedData,
+  shareRequestTypedData,
+} from "../../offchain/core/eip712.ts";
+import { fromHex, toHex } from "../../offchain/core/hex.ts";
+import { type HpkeKeyPair, hpkeKeyPairFromSeed } from "../../offchain/core/hpke.ts";
+import {
+  buildRecordPayload,
+  committeePolicy,
+  fileTag,
+  openResealedShare,
+  ownershipAddress,
+  ownershipKey,
+  parseRecordPayload,
+  rebuildFileKey,
+  recordId,
+} from "../../offchain/core/key-record.ts";
+import { scalarAdd, scalarMultiply } from "../../offchain/core/oprf/group.ts";
+import { blindInputs, combineAndFinalize, verifyEvaluation } from "../../offchain/core/oprf/ristretto255.ts";
+import { lagrangeCoefficients } from "../../offchain/core/oprf/threshold.ts";
+import { CommitteeStore } from "../../offchain/nbm/committee-store.ts";
+import { NBM_MIGRATIONS } from "../../offchain/nbm/tables.ts";
+import { openDatabase } from "../../offchain/store/sqlite.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { prepareCommittee, type TestCommittee, type TestNode, until } from "../helpers/nbm-committee.ts";
+
+const SIZE = 5;
+const THRESHOLD = 3;
+const BUDGET = 40;
+const IDENTITY = `0x${"00".repeat(32)}`;
+/** The order of the field as an encoding: congruent to zero, not canonical. */
+const NON_CANONICAL = `0xedffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f`;
+/** A canonical field element that encodes no ristretto255 element (RFC 9496, appendix A.3: negative field element). */
+const NOT_ON_CURVE = `0x0100000000000000000000000000000000000000000000000000000000000000`;
+
+const nowSeconds = () => Math.floor(Date.now() / 1000);
+
+describe("nbm node", function () {
+  this.timeout(120_000);
+  let local: LocalChain;
+  let committee: TestCommittee;
+  let nodes: readonly TestNode[];
+
+  const nodeAt = (position: number): TestNode => {
+    const node = nodes[position];
+    if (node === undefined) throw new Error(`no node ${position}`);
+    return node;
+  };
+
+  before(async () => {
+    local = await startLocalChain();
+    committee = await prepareCommittee(local, {
+      config: { oprfBudget: { evaluations: BUDGET, periodSeconds: 86_400 } },
+    });
+    nodes = committee.nodes;
+    await committee.startAll();
+    await committee.ready();
+  });
+  after(async () => {
+    await committee?.stop();
+    await local?.stop();
+  });
+
+  async function evaluate(node: TestNode, signer: HDNodeWallet, blinded: readonly Uint8Array[], committeeId = "1") {
+    const token = await node.openSession(signer);
+    return node.request("POST", "/v1/oprf/evaluate", { token, body: { committeeId, blinded: blinded.map(toHex) } });
+  }
+
+  describe("key generation", () => {
+    it("ends in an active committee whose keys every node attested", async () => {
+      const state = await readCommittee(local.chain, 1n);
+      expect(state.status).to.equal("active");
+      expect(state.threshold).to.equal(THRESHOLD);
+      expect(state.members.map(({ operator }) => operator)).to.deep.equal(nodes.map(({ operator }) => operator));
+      for (const [position, node] of nodes.entries()) {
+        const answer = await node.describe();
+        expect(answer.operator).to.equal(node.operator);
+        expect(answer.hpkePublicKey).to.equal(toHex(state.members[position]?.hpkePublicKey ?? new Uint8Array()));
+        expect(answer.committees).to.deep.equal([
+          { committeeId: "1", index: position + 1, ready: true, phase: "ready" },
+        ]);
+      }
+    });
+
+    it("keeps no secret of it in the clear", async () => {
+      const node = nodeAt(0);
+      const { box } = await node.keys();
+      const database = openDatabase(`${node.folder}/data/nbm.db`, { migrations: NBM_MIGRATIONS });
+      const { keyShare } = new CommitteeStore(database, box).keyMaterial(1n);
+      const rows = database.prepare("SELECT * FROM committees").all();
+      expect(rows[0]?.dkg_secret_sealed).to.equal(null);
+      expect(database.prepare("SELECT count(*) AS n FROM dkg_shares_in").get()?.n).to.equal(0);
+      const dump = Buffer.concat(
+        Object.values(rows[0] ?? {}).map((v) => (v instanceof Uint8Array ? v : Buffer.alloc(0))),
+      );
+      expect(dump.length).to.be.greaterThan(100);
+      expect(dump.includes(Buffer.from(keyShare))).to.equal(false);
+      database.close();
+    });
+
+    it("serves its messages to nobody but those they are for, sealed", async () => {
+      const round1 = await nodeAt(0).request("GET", "/v1/dkg/1/round1");
+      expect(round1.status).to.equal(200);
+      expect((await nodeAt(0).request("GET", "/v1/dkg/2/round1")).status).to.equal(404);
+      expect((await nodeAt(0).request("GET", "/v1/dkg/1/round2/1")).status).to.equal(404);
+      expect((await nodeAt(0).request("GET", "/v1/dkg/1/round2/6")).status).to.equal(404);
+      expect((await nodeAt(0).request("GET", "/v1/dkg/x/round1")).status).to.equal(400);
+      const round2 = await nodeAt(0).request("GET", "/v1/dkg/1/round2/2");
+      expect(round2.status).to.equal(200);
+      expect(fromHex(round2.json.sealed)).to.have.length(32 + 16 + 32);
+    });
+  });
+
+  describe("evaluation", () => {
+    const inputs = ["", "one", "two"].map((text) => new TextEncoder().encode(text));
+
+    /** The committee's key in one hand: only a test may do this. */
+    async function wholeKey(): Promise<Uint8Array> {
+      const quorum = [1, 2, 3];
+      const coefficients = lagrangeCoefficients(quorum, 0);
+      let key: Uint8Array = new Uint8Array(32);
+      for (const [position, coefficient] of coefficients.entries()) {
+        const node = nodeAt(position);
+        const database = openDatabase(`${node.folder}/data/nbm.db`, { migrations: NBM_MIGRATIONS });
+        const { keyShare } = new CommitteeStore(database, (await node.keys()).box).keyMaterial(1n);
+        database.close();
+        key = scalarAdd(key, scalarMultiply(coefficient, keyShare));
+      }
+      return key;
+    }
+
+    it("of any quorum equals RFC 9497 under the undivided key", async () => {
+      const signer = Wallet.createRandom();
+      const { voprf } = ristretto255_oprf;
+      const key = await wholeKey();
+      const state = await readCommittee(local.chain, 1n);
+      const expected = inputs.map((input) => {
+        const { blind, blinded } = voprf.blind(input);
+        const { evaluated, proof } = voprf.blindEvaluate(key, state.groupPublicKey, blinded);
+        return voprf.finalize(input, blind, evaluated, blinded, state.groupPublicKey, proof);
+      });
+      for (const quorum of [
+        [0, 1, 2],
+        [4, 2, 0],
+      ]) {
+        const batch = blindInputs(inputs);
+        const parts = await Promise.all(
+          quorum.map(async (position) => {
+            const { json, status } = await evaluate(nodeAt(position), signer, batch.blinded);
+            expect(status).to.equal(200);
+            const evaluated = json.evaluated.map((text: string) => fromHex(text));
+            const verificationShare = state.members[position]?.verificationShare ?? new Uint8Array();
+            verifyEvaluation(verificationShare, batch.blinded, evaluated, fromHex(json.proof));
+            expect(json.index).to.equal(position + 1);
+            return { index: json.index, evaluated };
+          }),
+        );
+        expect(combineAndFinalize(batch, inputs, parts, THRESHOLD)).to.deep.equal(expected);
+      }
+    });
+
+    it("refuses a body that is malformed, too large, or asks for more than 256", async () => {
+      const token = await nodeAt(0).openSession(Wallet.createRandom());
+      const { blinded } = blindInputs([new Uint8Array(1)]);
+      const element = toHex(blinded[0] ?? new Uint8Array());
+      const post = (body: unknown) => nodeAt(0).request("POST", "/v1/oprf/evaluate", { token, body });
+      for (const [name, body, status] of [
+        ["no elements", { committeeId: "1", blinded: [] }, 400],
+        ["257 elements", { committeeId: "1", blinded: Array.from({ length: 257 }, () => element) }, 400],
+        ["too large", { committeeId: "1", blinded: Array.from({ length: 1000 }, () => element) }, 413],
+        ["short element", { committeeId: "1", blinded: [element.slice(0, -2)] }, 400],
+        ["upper case", { committeeId: "1", blinded: [element.toUpperCase().replace("0X", "0x")] }, 400],
+        ["unknown field", { committeeId: "1", blinded: [element], more: 1 }, 400],
+        ["number for text", { committeeId: 1, blinded: [element] }, 400],
+        ["no object", [], 400],
+      ] as const) {
+        const answer = await post(body);
+        expect(answer.status, name).to.equal(status);
+        expect(answer.json.error.code, name).to.equal("INVALID_INPUT");
+      }
+      const notJson = await nodeAt(0).request("POST", "/v1/oprf/evaluate", { token, raw: "{" });
+      expect(notJson.status).to.equal(400);
+      expect((await post({ committeeId: "1", blinded: [element] })).status).to.equal(200);
+    });
+
+    it("refuses elements that are the identity, not canonical, or not on the curve, and charges nothing", async () => {
+      const signer = Wallet.createRandom();
+      const token = await nodeAt(0).openSession(signer);
+      const { blinded } = blindInputs([new Uint8Array(1)]);
+      const good = toHex(blinded[0] ?? new Uint8Array());
+      const share = Math.floor((BUDGET * THRESHOLD) / SIZE);
+      for (let round = 0; round < 2 * share; round++) {
+        for (const bad of [IDENTITY, NON_CANONICAL, NOT_ON_CURVE]) {
+          const body = { committeeId: "1", blinded: [good, bad] };
+          const answer = await nodeAt(0).request("POST", "/v1/oprf/evaluate", { token, body });
+          expect(answer.status, bad).to.equal(400);
+          expect(answer.json.error.code, bad).to.equal("INVALID_POINT");
+        }
+      }
+      const body = { committeeId: "1", blinded: Array.from({ length: share }, () => good) };
+      expect((await nodeAt(0).request("POST", "/v1/oprf/evaluate", { token, body })).status).to.equal(200);
+    });
+
+    it("refuses a committee that the node does not serve", async () => {
+      const { blinded } = blindInputs([new Uint8Array(1)]);
+      const answer = await evaluate(nodeAt(0), Wallet.createRandom(), blinded, "2");
+      expect(answer.status).to.equal(404);
+      expect(answer.json.error).to.include({ code: "NOT_FOUND", check: "committee", received: "2" });
+    });
+
+    it("refuses requests without a session, with an expired one, or one for another node", async () => {
+      const signer = Wallet.createRandom();
+      const { blinded } = blindInputs([new Uint8Array(1)]);
+      const body = { committeeId: "1", blinded: blinded.map(toHex) };
+      const path = "/v1/oprf/evaluate";
+      expect((await nodeAt(0).request("POST", path, { body })).status).to.equal(401);
+      const foreign = await nodeAt(1).openSession(signer);
+      expect((await nodeAt(0).request("POST", path, { body, token: foreign })).status).to.equal(401);
+      const brief = await nodeAt(0).sessionRequest(signer, { expiresAt: nowSeconds() + 2 });
+      const { token } = (await nodeAt(0).request("POST", "/v1/sessions", { body: brief })).json;
+      expect((await nodeAt(0).request("POST", path, { body, token })).status).to.equal(200);
+      await new Promise((resolve) => setTimeout(resolve, 2100));
+      expect((await nodeAt(0).request("POST", path, { body, token })).status).to.equal(401);
+      const again = await nodeAt(0).request("POST", "/v1/sessions", { body: brief });
+      expect(again.status).to.equal(401);
+    });
+
+    it("refuses a session message used before, also after the node was killed and started again", async () => {
+      const message = await nodeAt(4).sessionRequest(Wallet.createRandom());
+      const open = () => nodeAt(4).request("POST", "/v1/sessions", { body: message });
+      expect((await open()).status).to.equal(200);
+      expect((await open()).json.error).to.include({ code: "INVALID_SIGNATURE", check: "nonce" });
+      await nodeAt(4).end("SIGKILL");
+      await nodeAt(4).start();
+      expect((await open()).json.error).to.include({ code: "INVALID_SIGNATURE", check: "nonce" });
+    });
+
+    it("grants an account no more than its budget, however it spreads its requests over the committee", async () => {
+      const signer = Wallet.createRandom();
+      const { blinded } = blindInputs([new Uint8Array(1)]);
+      const one = blinded[0] ?? new Uint8Array();
+      const granted: number[] = [];
+      for (const node of nodes) {
+        const token = await node.openSession(signer);
+        let evaluations = 0;
+        for (const batch of [10, 10, 10, 4, 4, 1]) {
+          const body = { committeeId: "1", blinded: Array.from({ length: batch }, () => toHex(one)) };
+          const answer = await node.request("POST", "/v1/oprf/evaluate", { token, body });
+          if (answer.status === 200) {
+            evaluations += batch;
+            continue;
+          }
+          expect(answer.status).to.equal(429);
+          expect(answer.json.error).to.include({ code: "RATE_LIMITED", retryable: true });
+          expect(Number(answer.headers.get("retry-after"))).to.be.within(1, 86_400);
+        }
+        granted.push(evaluations);
+      }
+      expect(granted).to.deep.equal([24, 24, 24, 24, 24]);
+      const total = granted.reduce((sum, part) => sum + part, 0);
+      expect(Math.floor(total / THRESHOLD)).to.be.at.most(BUDGET);
+      const other = await evaluate(nodeAt(0), Wallet.createRandom(), [one]);
+      expect(other.status, "another account").to.equal(200);
+    });
+
+    it("remembers what an account has used when the node was killed and started again", async () => {
+      const signer = Wallet.createRandom();
+      const { blinded } = blindInputs([new Uint8Array(1)]);
+      const all = Array.from({ length: 24 }, () => blinded[0] ?? new Uint8Array());
+      expect((await evaluate(nodeAt(3), signer, all)).status).to.equal(200);
+      await nodeAt(3).end("SIGKILL");
+      await nodeAt(3).start();
+      expect((await evaluate(nodeAt(3), signer, all.slice(0, 1))).status).to.equal(429);
+      const tooMany = await evaluate(nodeAt(3), signer, [...all, ...all.slice(0, 1)]);
+      expect(tooMany.json.error).to.deep.include({
+        code: "INVALID_INPUT",
+        details: { capacity: 24, periodSeconds: 86_400 },
+      });
+    });
+  });
+
+  describe("key records", () => {
+    const dataId = contentId(new TextEncoder().encode("a sealed recipe"));
+    const tag = toHex(fileTag(dataId));
+    const fileKey = new Uint8Array(32).fill(5);
+    const catalogueKey = new Uint8Array(32).fill(6);
+    const alice = Wallet.createRandom();
+    const bob = Wallet.createRandom();
+    const id = toHex(recordId(alice.address, fileTag(dataId)));
+    let session: HpkeKeyPair;
+    let request: Awaited<ReturnType<typeof signedRecord>>;
+
+    async function signedRecord(
+      over: { keyTime?: bigint; deadline?: bigint; keys?: Uint8Array[]; data?: string } = {},
+    ) {
+      const state = await readCommittee(local.chain, 1n);
+      const { keyTime = BigInt(nowSeconds()), deadline = BigInt(nowSeconds() + 3600), data = dataId } = over;
+      const payload = await buildRecordPayload({
+        fileKey,
+        dataId: data,
+        account: alice.address,
+        committeeId: 1n,
+        keyTime,
+        policy: committeePolicy(SIZE, THRESHOLD),
+        committeeKeys: over.keys ?? state.members.map(({ hpkePublicKey }) => hpkePublicKey),
+        selfPublicKey: hpkeKeyPairFromSeed(new Uint8Array(32)).publicKey,
+        catalogueKey,
+      });
+      const header = {
+        account: alice.address,
+        fileTag: toHex(fileTag(data)),
+        committeeId: 1n,
+        keyTime,
+        ownershipKey: ownershipAddress(fileKey),
+        payloadHash: toHex(keccak_256(payload)),
+      };
+      const typed = keyRecordTypedData(31_337n, local.deployment.contracts.keyLedger, { ...header, deadline });
+      const signature = await alice.signTypedData(typed.domain, typed.types, typed.message);
+      const texts = { committeeId: "1", keyTime: String(keyTime) };
+      const { payloadHash, ...fields } = header;
+      const record = { ...fields, ...texts, payload: toHex(payload) };
+      const body = { record, deadline: String(deadline), signature };
+      return { body, header, headerText: { ...header, ...texts }, payloadHash, payload };
+    }
+
+    async function relay(node: TestNode, body: unknown, signer: HDNodeWallet = alice) {
+      return node.request("POST", "/v1/records", { token: await node.openSession(signer), body });
+    }
+
+    async function shareRequest(
+      node: TestNode,
+      signer: HDNodeWallet,
+      over: { account?: string; expiresAt?: number; node?: string; record?: string } = {},
+    ) {
+      const account = over.account ?? signer.address;
+      const expiresAt = over.expiresAt ?? nowSeconds() + 600;
+      const sessionKey = toHex(session.publicKey);
+      const typed = shareRequestTypedData(31_337n, {
+        recordId: over.record ?? id,
+        account,
+        sessionKey,
+        node: over.node ?? node.operator,
+        expiresAt: BigInt(expiresAt),
+      });
+      const signature = await signer.signTypedData(typed.domain, typed.types, typed.message);
+      const body = { account, sessionKey, expiresAt, signature };
+      return node.request("POST", `/v1/records/${over.record ?? id}/share`, { body });
+    }
+
+    before(async () => {
+      session = hpkeKeyPairFromSeed(randomBytes(32));
+      request = await signedRecord();
+    });
+
+    it("are relayed to the ledger by a node that pays for them", async () => {
+      const before = await local.chain.provider.getBalance(nodeAt(1).operator);
+      const answer = await relay(nodeAt(1), request.body);
+      expect(answer.status, JSON.stringify(answer.json)).to.equal(200);
+      expect(answer.json.recordId).to.equal(id);
+      const receipt = await local.chain.provider.getTransactionReceipt(answer.json.transactionHash);
+      expect(receipt?.blockNumber).to.equal(answer.json.blockNumber);
+      expect(receipt?.from).to.equal(nodeAt(1).operator);
+      expect((await local.chain.provider.getBalance(nodeAt(1).operator)) < before).to.equal(true);
+    });
+
+    it("are not sent twice when the request is repeated, at the same node or another one", async () => {
+      const nonces = () => Promise.all(nodes.map(({ operator }) => local.chain.provider.getTransactionCount(operator)));
+      const before = await nonces();
+      const first = await relay(nodeAt(1), request.body);
+      const second = await relay(nodeAt(2), request.body);
+      expect(second.status).to.equal(200);
+      expect(second.json).to.deep.equal(first.json);
+      expect(await nonces()).to.deep.equal(before);
+    });
+
+    it("are archived by every node, with a word on its own share", async () => {
+      for (const node of nodes) {
+        const answer = await node.request("GET", `/v1/records/${id}`);
+        expect(answer.status).to.equal(200);
+        expect(answer.json).to.include({ ...request.body.record, recordId: id, share: "valid" });
+        const list = await node.request("GET", `/v1/records?account=${alice.address.toLowerCase()}`);
+        expect(list.json.records).to.have.length(1);
+        expect(list.json.records[0]).to.include({ role: "recorder", owner: alice.address, note: "0x", recordId: id });
+        expect(list.json.next).to.equal(null);
+      }
+    });
+
+    it("are refused when somebody else's, wrongly signed, late, malformed, or sealed to wrong keys", async () => {
+      const good = await signedRecord({ keyTime: BigInt(nowSeconds() + 1) });
+      const { record } = good.body;
+      const late = await signedRecord({ deadline: BigInt(nowSeconds() - 1), keyTime: BigInt(nowSeconds() + 1) });
+      const wrongKeys = Array.from({ length: SIZE }, () => hpkeKeyPairFromSeed(randomBytes(32)).publicKey);
+      const misdirected = await signedRecord({ keyTime: BigInt(nowSeconds() + 1), keys: wrongKeys });
+      const cases: [string, unknown, HDNodeWallet, number, string][] = [
+        ["another session account", good.body, bob, 403, "NOT_OWNER"],
+        ["another signer", { ...good.body, signature: `0x${"11".repeat(65)}` }, alice, 401, "INVALID_SIGNATURE"],
+        ["another key time", { ...good.body, record: { ...record, keyTime: "5" } }, alice, 401, "INVALID_SIGNATURE"],
+        ["deadline passed", late.body, alice, 401, "INVALID_SIGNATURE"],
+        ["payload cut short", { ...good.body, record: { ...record, payload: "0x01ff" } }, alice, 400, "INVALID_INPUT"],
+        ["unknown version", { ...good.body, record: { ...record, payload: "0xff00" } }, alice, 400, "UNKNOWN_VERSION"],
+        ["unknown committee", { ...good.body, record: { ...record, committeeId: "7" } }, alice, 404, "NOT_FOUND"],
+        ["wrong keys", misdirected.body, alice, 400, "INTEGRITY"],
+        ["beyond 64 bits", { ...good.body, deadline: "99999999999999999999" }, alice, 400, "INVALID_INPUT"],
+        ["no record", { deadline: "1", signature: "0x11" }, alice, 400, "INVALID_INPUT"],
+      ];
+      const nonce = await local.chain.provider.getTransactionCount(nodeAt(1).operator);
+      for (const [name, body, signer, status, code] of cases) {
+        const answer = await relay(nodeAt(1), body, signer);
+        expect(answer.json.error?.code, name).to.equal(code);
+        expect(answer.status, name).to.equal(status);
+      }
+      expect(await local.chain.provider.getTransactionCount(nodeAt(1).operator)).to.equal(nonce);
+      expect((await nodeAt(1).request("POST", "/v1/records", { body: good.body })).status).to.equal(401);
+    });
+
+    it("are refused with the contract's own error when the ledger would not take them", async () => {
+      const stale = await signedRecord({ keyTime: 5n });
+      const answer = await relay(nodeAt(1), stale.body);
+      expect(answer.status).to.equal(422);
+      expect(answer.json.error.code).to.equal("CHAIN_REVERTED");
+      expect(answer.json.error.details.revert).to.equal("StaleKeyTime");
+    });
+
+    it("release shares to the recorder, any three of which rebuild the key", async () => {
+      const header = request.header;
+      const payload = parseRecordPayload(request.payload);
+      const shares = new Map<number, Uint8Array>();
+      for (const node of [nodeAt(4), nodeAt(1), nodeAt(2)]) {
+        const answer = await shareRequest(node, alice);
+        expect(answer.status, JSON.stringify(answer.json)).to.equal(200);
+        const { index, sealed } = answer.json;
+        const context = { index, account: alice.address };
+        shares.set(index, await openResealedShare(payload, header, context, session.privateKey, fromHex(sealed)));
+      }
+      expect([...shares.keys()]).to.deep.equal([5, 2, 3]);
+      expect(rebuildFileKey(payload, header, shares, dataId)).to.deep.equal(fileKey);
+    });
+
+    it("release nothing to strangers, for other nodes, or on expired, far-dated or foreign requests", async () => {
+      const node = nodeAt(0);
+      const cases: [string, ReturnType<typeof shareRequest>, number, string][] = [
+        ["not an owner", shareRequest(node, bob), 403, "NOT_OWNER"],
+        ["in the owner's name", shareRequest(node, bob, { account: alice.address }), 401, "INVALID_SIGNATURE"],
+        ["for another node", shareRequest(node, alice, { node: nodeAt(1).operator }), 401, "INVALID_SIGNATURE"],
+        ["expired", shareRequest(node, alice, { expiresAt: nowSeconds() - 1 }), 401, "INVALID_SIGNATURE"],
+        ["far-dated", shareRequest(node, alice, { expiresAt: nowSeconds() + 8000 }), 401, "INVALID_SIGNATURE"],
+        ["no such record", shareRequest(node, alice, { record: hexlify(randomBytes(32)) }), 404, "NOT_FOUND"],
+      ];
+      for (const [name, pending, status, code] of cases) {
+        const answer = await pending;
+        expect(answer.json.error?.code, name).to.equal(code);
+        expect(answer.status, name).to.equal(status);
+      }
+    });
+
+    it("take a later owner who has the file, and serve it", async () => {
+      const signed = async (signer: HDNodeWallet, key = fileKey) => {
+        const { keyLedger } = local.deployment.contracts;
+        const deadline = BigInt(nowSeconds() + 600);
+        const note = new Uint8Array(60).fill(3);
+        const ownership = ownershipTypedData(31_337n, keyLedger, { recordId: id, owner: signer.address });
+        const noteHash = toHex(keccak_256(note));
+        const adding = addOwnerTypedData(31_337n, keyLedger, {
+          recordId: id,
+          owner: signer.address,
+          noteHash,
+          deadline,
+        });
+        return {
+          header: request.headerText,
+          owner: signer.address,
+          note: toHex(note),
+          deadline: String(deadline),
+          ownershipSignature: await new Wallet(toHex(ownershipKey(key))).signTypedData(
+            ownership.domain,
+            ownership.types,
+            ownership.message,
+          ),
+          ownerSignature: await signer.signTypedData(adding.domain, adding.types, adding.message),
+        };
+      };
+      const path = `/v1/records/${id}/owners`;
+      const token = await nodeAt(3).openSession(bob);
+      const without = await nodeAt(3).request("POST", path, {
+        token,
+        body: await signed(bob, new Uint8Array(32).fill(9)),
+      });
+      expect(without.json.error).to.include({ code: "INVALID_SIGNATURE", check: "ownership signature" });
+      expect((await shareRequest(nodeAt(0), bob)).status).to.equal(403);
+
+      const body = await signed(bob);
+      const carol = await nodeAt(3).openSession(Wallet.createRandom());
+      expect((await nodeAt(3).request("POST", path, { token: carol, body })).json.error.code).to.equal("NOT_OWNER");
+      const elsewhere = `/v1/records/${hexlify(randomBytes(32))}/owners`;
+      expect((await nodeAt(3).request("POST", elsewhere, { token, body })).status).to.equal(400);
+      const answer = await nodeAt(3).request("POST", path, { token, body });
+      expect(answer.status, JSON.stringify(answer.json)).to.equal(200);
+      const again = await nodeAt(2).request("POST", path, { token: await nodeAt(2).openSession(bob), body });
+      expect(again.json).to.deep.equal(answer.json);
+      const released = await shareRequest(nodeAt(0), bob);
+      expect(released.status).to.equal(200);
+      const list = await nodeAt(0).request("GET", `/v1/records?account=${bob.address}&fileTag=${tag}`);
+      expect(list.json.records[0]).to.include({
+        role: "owner",
+        owner: bob.address,
+        account: alice.address,
+        note: body.note,
+      });
+    });
+
+    it("that are renewed replace the old ones in listing and release", async () => {
+      const newer = await signedRecord({ keyTime: BigInt(nowSeconds() + 2) });
+      expect((await relay(nodeAt(2), newer.body)).status).to.equal(200);
+      await until("archived", async () => {
+        const { json } = await nodeAt(0).request("GET", `/v1/records/${id}`);
+        return json.keyTime === newer.body.record.keyTime;
+      });
+      const answer = await shareRequest(nodeAt(0), alice);
+      const context = { index: 1, account: alice.address };
+      const payload = parseRecordPayload(newer.payload);
+      const sealed = fromHex(answer.json.sealed);
+      expect(await openResealedShare(payload, newer.header, context, session.privateKey, sealed)).to.have.length.above(
+        20,
+      );
+      const list = await nodeAt(0).request("GET", `/v1/records?fileTag=${tag}`);
+      expect(list.json.records.map(({ role }: { role: string }) => role).sort()).to.deep.equal(["owner", "recorder"]);
+    });
+
+    it("survive in the archive when the node is killed and the chain goes on without it", async () => {
+      await nodeAt(0).end("SIGKILL");
+      const data = contentId(new TextEncoder().encode("another recipe"));
+      const other = await signedRecord({ data });
+      expect((await relay(nodeAt(1), other.body)).status).to.equal(200);
+      await nodeAt(0).start();
+      const answer = await nodeAt(0).request("GET", `/v1/records?account=${alice.address}`);
+      expect(answer.json.records).to.have.length(2);
+      expect(answer.json.records[1].payload).to.equal(toHex(other.payload));
+    });
+
+    it("that a wrong recorder made are archived with the word that the share is invalid", async () => {
+      const wrongKeys = Array.from({ length: SIZE }, () => hpkeKeyPairFromSeed(randomBytes(32)).publicKey);
+      const data = contentId(new TextEncoder().encode("a recipe sealed to nobody"));
+      const wrong = await signedRecord({ data, keys: wrongKeys });
+      const { recordCall } = await import("../../offchain/chain/ledger.ts");
+      const signed = {
+        record: { ...wrong.header, payload: wrong.payload },
+        deadline: BigInt(wrong.body.deadline),
+        signature: wrong.body.signature,
+      };
+      const call = recordCall(local.deployment, signed);
+      await (await local.account(9).sendTransaction({ to: call.to, data: call.data })).wait();
+      const wrongId = toHex(recordId(alice.address, fileTag(data)));
+      const archived = await nodeAt(0).request("GET", `/v1/records/${wrongId}`);
+      expect(archived.json.share).to.equal("invalid");
+      const answer = await shareRequest(nodeAt(0), alice, { record: wrongId });
+      expect(answer.json.error.code).to.equal("INTEGRITY");
+    });
+
+    it("that the chain takes back in a reorganisation leave the archive", async () => {
+      const data = contentId(new TextEncoder().encode("a recipe on a dead branch"));
+      const orphan = await signedRecord({ data });
+      const snapshot = await local.chain.provider.send("evm_snapshot", []);
+      const relayed = await relay(nodeAt(1), orphan.body);
+      expect(relayed.status).to.equal(200);
+      const orphanId = relayed.json.recordId;
+      expect((await nodeAt(3).request("GET", `/v1/records/${orphanId}`)).status).to.equal(200);
+      await local.chain.provider.send("evm_revert", [snapshot]);
+      await local.mine(3);
+      await until("taken back", async () => (await nodeAt(3).request("GET", `/v1/records/${orphanId}`)).status === 404);
+      expect((await shareRequest(nodeAt(3), alice, { record: orphanId })).status).to.equal(404);
+      const again = await relay(nodeAt(1), orphan.body);
+      expect(again.status, JSON.stringify(again.json)).to.equal(200);
+      expect((await nodeAt(3).request("GET", `/v1/records/${orphanId}`)).status).to.equal(200);
+    });
+  });
+
+  it("reports health and metrics", async () => {
+    const health = await nodeAt(0).request("GET", "/healthz");
+    expect(health.json).to.deep.equal({ ok: true, checks: { chain: "ok", database: "ok", archive: "ok" } });
+    const { json: metrics } = await nodeAt(0).request("GET", "/metrics");
+    expect(metrics).to.match(/tallystick_nbm_committees\{phase="ready",daemon="nbm"\} 1/);
+    expect(metrics).to.match(/tallystick_nbm_archive_events\{kind="record",daemon="nbm"\} [1-9]/);
+    expect(metrics).to.match(/tallystick_nbm_evaluations_total\{daemon="nbm"\} /);
+  });
+
+  it("ends orderly on SIGTERM and is there again at another port with the same standing", async () => {
+    const before = nodeAt(2).url;
+    await nodeAt(2).end("SIGTERM");
+    await nodeAt(2).start();
+    expect(nodeAt(2).url).not.to.equal(before);
+    const state = await readCommittee(local.chain, 1n);
+    expect(state.members[2]?.url).to.equal(nodeAt(2).url);
+    expect((await nodeAt(2).describe()).committees[0]?.ready).to.equal(true);
+  });
+});
