@@ -41,7 +41,7 @@ export async function* distinct(objects: AsyncIterable<SealedObject>): AsyncGene
  */
 export async function storeObjects(
   objects: AsyncIterable<SealedObject>,
-  providers: ProviderSet,
+  providers: Pick<ProviderSet, "store">,
   totals: StoreTotals,
   onGroup: () => void,
   signal?: AbortSignal,
