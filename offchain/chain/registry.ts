@@ -342,7 +342,8 @@ function toCommittee(
   const active = STATUSES[Number(committee.status)] === "active";
   const members = committee.members.map((operator, position): CommitteeMember => {
     const node = nodes[position];
-    const share = committee.verificationShares[position];
+    // The list is empty while the committee is forming, and a chain library's list throws beyond its end.
+    const share = active ? committee.verificationShares[position] : undefined;
     const present = node !== undefined && node.stakeWei > 0n;
     return {
       index: position + 1,
