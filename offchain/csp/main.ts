@@ -61,7 +61,7 @@ async function openBase(config: CspConfig, logger: Logger): Promise<Base> {
   const closers = new Closers();
   closeOnSignals(closers, logger);
   await auditReady();
-  const signingKey = operatorKey(await openDaemonKeystore(config), "csp");
+  const signingKey = operatorKey(await openDaemonKeystore(config, "csp"), "csp");
   const chain = await connectChain(parseDeployment(readJsonFile(config.deploymentFile, "deployment")));
   closers.add("chain", () => chain.close());
   const database = openDatabase(join(config.dataDir, "csp.db"), { migrations: PROVIDER_MIGRATIONS });

@@ -1,0 +1,56 @@
+/** What a client prepares for an agreement, computed by the owner's side of the audit. */
+import { randomBytes } from "#primitives";
+import { SLICE_BYTES } from "../../offchain/core/audit/field.ts";
+import {
+  type AuditPublicKey,
+  auditPublicKey,
+  deriveAgreementSecret,
+  deriveAuditSecrets,
+} from "../../offchain/core/audit/keys.ts";
+import { type AuditManifest, encodeManifest, manifestHash } from "../../offchain/core/audit/manifest.ts";
+import { powersOfAlpha, powersOfBeta } from "../../offchain/core/audit/powers.ts";
+import { SliceTagger } from "../../offchain/core/audit/tags.ts";
+import { toHex } from "../../offchain/core/hex.ts";
+import type { PreparationRequest } from "../../offchain/core/wire/csp.ts";
+import type { TestChunk } from "./provider-fixture.ts";
+
+export class AuditedData {
+  readonly salt: Uint8Array = randomBytes(32);
+  readonly x: bigint;
+  readonly secrets;
+  readonly key: AuditPublicKey;
+  readonly manifest: AuditManifest;
+  readonly sliceCount: number;
+  readonly tags: Uint8Array;
+  readonly powersA: Uint8Array;
+  readonly powersB: Uint8Array;
+
+  constructor(seed: Uint8Array, chunks: readonly TestChunk[]) {
+    this.secrets = deriveAuditSecrets(seed);
+    this.x = deriveAgreementSecret(seed, this.salt);
+    this.key = auditPublicKey(this.secrets, this.x);
+    this.manifest = { version: 1, chunks: chunks.map(({ id, bytes }) => ({ id, sizeBytes: bytes.length })) };
+    const tagger = new SliceTagger(this.secrets, this.x, 1);
+    for (const { bytes } of chunks) tagger.push(bytes);
+    this.tags = tagger.finish();
+    this.sliceCount = Math.ceil(tagger.sizeBytes / SLICE_BYTES);
+    this.powersA = powersOfAlpha(this.secrets);
+    this.powersB = powersOfBeta(this.secrets, 1, this.sliceCount);
+  }
+
+  get saltHex(): string {
+    return toHex(this.salt);
+  }
+
+  get manifestHash(): string {
+    return toHex(manifestHash(this.manifest));
+  }
+
+  get request(): PreparationRequest {
+    const { X, XA, Bt } = this.key;
+    return {
+      manifest: Buffer.from(encodeManifest(this.manifest)).toString("base64url"),
+      auditKey: { X: toHex(X), XA: toHex(XA), Bt: toHex(Bt) },
+    };
+  }
+}

@@ -1,0 +1,91 @@
+/** A provider's services on a temporary folder, without HTTP and chain, for tests of what each promises. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { randomBytes } from "#primitives";
+import { contentId, contentIdToBytes } from "../../offchain/core/content-id.ts";
+import { type ErrorCode, TallystickError } from "../../offchain/core/errors.ts";
+import { SqliteChunkIndex } from "../../offchain/csp/chunk-index.ts";
+import { ChunkService } from "../../offchain/csp/chunks.ts";
+import { ManifestIndex } from "../../offchain/csp/manifest-index.ts";
+import { PreparationFiles } from "../../offchain/csp/preparation-files.ts";
+import { PreparationService } from "../../offchain/csp/preparations.ts";
+import { PROVIDER_MIGRATIONS } from "../../offchain/csp/tables.ts";
+import { VerificationService } from "../../offchain/csp/verification.ts";
+import { FileObjectStore, type FileSystem } from "../../offchain/store/file-object-store.ts";
+import { openDatabase } from "../../offchain/store/sqlite.ts";
+
+export const ALICE = `0x${"a1".repeat(20)}`;
+export const BOB = `0x${"b0".repeat(20)}`;
+export const EXPIRY_SECONDS = 1000;
+
+/** A clock that tests move. */
+export interface Clock {
+  seconds: number;
+}
+
+export async function openProvider(folder: string, clock: Clock = { seconds: 1_000_000 }, fileSystem?: FileSystem) {
+  const logger = pino({ level: "silent" });
+  const now = () => clock.seconds;
+  const database = openDatabase(join(folder, "csp.db"), { migrations: PROVIDER_MIGRATIONS });
+  const store = await FileObjectStore.open(join(folder, "store"), fileSystem);
+  const index = new SqliteChunkIndex(database);
+  const chunks = new ChunkService(store, index, logger, now);
+  const manifests = new ManifestIndex(database);
+  const files = new PreparationFiles(join(folder, "preparations"));
+  const preparations = new PreparationService(
+    database,
+    { chunks: index, manifests, files },
+    { maximumSlices: 64, expirySeconds: EXPIRY_SECONDS },
+    logger,
+    now,
+  );
+  const verification = new VerificationService({ store, manifests, files }, preparations, chunks, logger, now);
+  return { database, store, index, chunks, manifests, files, preparations, verification, logger, clock };
+}
+export type TestProvider = Awaited<ReturnType<typeof openProvider>>;
+
+/** A folder that lives as long as the suite's current test. */
+export function temporaryFolder(): () => string {
+  let folder = "";
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "tallystick-csp-"));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  return () => folder;
+}
+
+export interface TestChunk {
+  id: string;
+  bytes: Uint8Array;
+}
+
+export function randomChunk(sizeBytes: number): TestChunk {
+  const bytes = randomBytes(sizeBytes);
+  return { id: contentId(bytes), bytes };
+}
+
+/** One frame; `claimedId` and `claimedBytes` make it lie. */
+export function frame(chunk: TestChunk, claimedId = chunk.id, claimedBytes = chunk.bytes.length): Uint8Array {
+  const joined = new Uint8Array(40 + chunk.bytes.length);
+  joined.set(contentIdToBytes(claimedId));
+  new DataView(joined.buffer).setUint32(36, claimedBytes);
+  joined.set(chunk.bytes, 40);
+  return joined;
+}
+
+export async function* streamOf(...pieces: Uint8Array[]): AsyncGenerator<Uint8Array> {
+  for (const piece of pieces) yield piece;
+}
+
+/** The error a promise rejects with; fails when it resolves or rejects with anything else. */
+export async function refusal(work: Promise<unknown>, code: ErrorCode): Promise<TallystickError> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof TallystickError && error.code === code) return error;
+    throw error;
+  }
+  throw new Error(`expected ${code}, but it was accepted`);
+}
