@@ -1,8 +1,12 @@
 /** Distributed key generation: honest runs end in one key, every kind of dishonest member is named. */
 
-import { ristretto255_FROST, ristretto255_oprf } from "@noble/curves/ed25519.js";
+import { ristretto255, ristretto255_FROST, ristretto255_oprf } from "@noble/curves/ed25519.js";
+import { bytesToNumberLE } from "@noble/curves/utils.js";
+import { sha512 } from "@noble/hashes/sha2.js";
+import { concatBytes } from "@noble/hashes/utils.js";
 import { expect } from "chai";
-import { toHex } from "../../offchain/core/hex.ts";
+import { fromHex, toHex } from "../../offchain/core/hex.ts";
+import { domainTag } from "../../offchain/core/kdf.ts";
 import {
   DkgFaultError,
   type DkgParameters,
@@ -28,6 +32,7 @@ import {
   verifyEvaluation,
 } from "../../offchain/core/oprf/ristretto255.ts";
 import { evaluatePolynomial, lagrangeCoefficients, verifyCommitteeKeys } from "../../offchain/core/oprf/threshold.ts";
+import vectors from "../vectors/dkg.json" with { type: "json" };
 import { expectRejection } from "./rejection.ts";
 
 const committeeId = 3n;
@@ -189,6 +194,43 @@ describe("core/oprf/dkg", () => {
     const { groupPublicKey, verificationShares } = results[0] ?? { groupPublicKey: nothing, verificationShares: [] };
     verifyCommitteeKeys(groupPublicKey, verificationShares, 2);
     expect(evaluateThrough(results, [1, 3], inputs)).to.deep.equal(evaluateThrough(results, [3, 2], inputs));
+  });
+
+  describe("vectors", () => {
+    const { size, threshold, members } = vectors;
+    const broadcasts = new Map(members.map(({ index, broadcast }) => [index, fromHex(broadcast)]));
+    const parametersOf = (index: number) => ({ committeeId: BigInt(vectors.committeeId), size, threshold, index });
+
+    it("give the same shares, states and keys again", () => {
+      for (const { index, round1Secret, round2Secret, sharesFor, keyShare } of members) {
+        const second = dkgRound2(parametersOf(index), fromHex(round1Secret), broadcasts);
+        expect(toHex(second.secret)).to.equal(round2Secret);
+        expect(Object.fromEntries([...second.sharesFor].map(([to, share]) => [to, toHex(share)]))).to.deep.equal(
+          sharesFor,
+        );
+        const received = members.flatMap((from) => {
+          const share = Object.entries(from.sharesFor).find(([to]) => to === String(index))?.[1];
+          return share === undefined ? [] : [[from.index, fromHex(share)] as const];
+        });
+        const result = dkgFinish(parametersOf(index), fromHex(round2Secret), broadcasts, new Map(received));
+        expect(toHex(result.keyShare)).to.equal(keyShare);
+        expect(toHex(result.groupPublicKey)).to.equal(vectors.groupPublicKey);
+        expect(result.verificationShares.map(toHex)).to.deep.equal(vectors.verificationShares);
+      }
+    });
+
+    it("hold proofs that noble verifies from the documented layout: μ·G = R + c·A_0", () => {
+      const { Point } = ristretto255;
+      for (const broadcast of broadcasts.values()) {
+        const statement = broadcast.subarray(0, HEAD_BYTES + 32 * threshold);
+        const [r, mu] = [broadcast.subarray(-64, -32), broadcast.subarray(-32)];
+        const digest = sha512(concatBytes(domainTag("dkg-proof"), statement, r));
+        const c = bytesToNumberLE(digest) % Point.Fn.ORDER;
+        const constantTerm = Point.fromBytes(broadcast.subarray(HEAD_BYTES, HEAD_BYTES + 32));
+        const expected = Point.fromBytes(r).add(constantTerm.multiply(c));
+        expect(toHex(Point.BASE.multiply(bytesToNumberLE(mu)).toBytes())).to.equal(toHex(expected.toBytes()));
+      }
+    });
   });
 
   describe("names a member", () => {

@@ -33,6 +33,7 @@ import {
   verifyShare,
 } from "../../offchain/core/key-record.ts";
 import { encodeRecordPayload } from "../../offchain/core/record-payload.ts";
+import { splitSecret } from "../../offchain/core/sharing.ts";
 import vectors from "../vectors/key-record.json" with { type: "json" };
 import { expectAsyncRejection, expectRejection } from "./rejection.ts";
 
@@ -276,6 +277,20 @@ describe("core/key-record", () => {
       expectRejection(() => rebuildFileKey(other, header(), opened, dataId), "INTEGRITY", /no key of this file/);
     });
 
+    it("that rebuild the right key with a wrong MAC are refused", () => {
+      const id = recordId(account, fileTag(dataId));
+      const made = splitSecret(concatBytes(fileKey, filled(32, 0)), policy, "random");
+      const commitments = made.map((share, at) =>
+        sha256(concatBytes(domainTag("share"), id, Uint8Array.of(0, 0, 0, at + 1), share)),
+      );
+      const wrongMac = new Map(made.map((share, at) => [at + 1, share]));
+      expectRejection(
+        () => rebuildFileKey({ ...payload, commitments }, header(), wrongMac, dataId),
+        "INTEGRITY",
+        /no key of this file/,
+      );
+    });
+
     it("of another file are not taken for this one", () => {
       const otherId = contentId(filled(3, 3));
       expectRejection(() => rebuildFileKey(payload, header(), shares, otherId), "INVALID_INPUT", /another file/);
@@ -418,6 +433,8 @@ describe("core/key-record", () => {
       const note = payload.catalogueNote;
       expectRejection(() => openCatalogueNote(filled(32, 1), id, note), "INTEGRITY");
       expectRejection(() => openCatalogueNote(catalogueKey, filled(32, 1), note), "INTEGRITY");
+      const sameNonce = id.with(31, (id[31] ?? 0) ^ 1);
+      expectRejection(() => openCatalogueNote(catalogueKey, sameNonce, note), "INTEGRITY");
       fc.assert(
         fc.property(fc.integer({ min: 8, max: 49 * 8 - 1 }), (bit) => {
           const flipped = note.with(bit >> 3, (note[bit >> 3] ?? 0) ^ (1 << (bit & 7)));
@@ -434,7 +451,8 @@ describe("core/key-record", () => {
         Uint8Array.of(...payload.catalogueNote, 0),
         new Uint8Array(0),
       ]) {
-        expectRejection(() => openCatalogueNote(catalogueKey, id, note), "INTEGRITY", /does not open/);
+        const error = expectRejection(() => openCatalogueNote(catalogueKey, id, note), "INTEGRITY", /does not open/);
+        expect(error.received).to.equal(`${note.length} bytes`);
       }
     });
   });
