@@ -9,8 +9,8 @@ import { vm } from "./Vm.sol";
 
 /// @dev Plays all operators. Keeps, beside the registry, what its state should be.
 contract NodeRegistryHandler is TestBase {
-    uint256 public constant ACTORS = 6;
-    uint256 public constant MAX_COMMITTEES = 12;
+    uint256 public constant ACTORS = 4;
+    uint256 public constant MAX_COMMITTEES = 4;
 
     NodeRegistry public immutable REGISTRY;
     address[ACTORS] public actors;
@@ -27,7 +27,13 @@ contract NodeRegistryHandler is TestBase {
         for (uint256 i = 0; i < ACTORS; ++i) (actors[i], ) = _account(vm.toString(i));
     }
 
-    function register(uint256 who, uint256 stake) external {
+    /// @dev Where every sequence starts: all registered, one committee forming.
+    function begin() external {
+        for (uint256 i = 0; i < ACTORS; ++i) register(i, 1 ether);
+        create(0, 3, 2);
+    }
+
+    function register(uint256 who, uint256 stake) public {
         address actor = actors[who % ACTORS];
         if (deposited[actor] != 0) return;
         stake = _bound(stake, REGISTRY.MIN_STAKE_WEI(), 100 ether);
@@ -55,7 +61,7 @@ contract NodeRegistryHandler is TestBase {
         deposited[actor] = 0;
     }
 
-    function create(uint256 first, uint256 size, uint16 threshold) external {
+    function create(uint256 first, uint256 size, uint16 threshold) public {
         if (REGISTRY.committeeCount() == MAX_COMMITTEES) return;
         size = _bound(size, 1, ACTORS);
         threshold = uint16(_bound(threshold, 1, size));
@@ -109,6 +115,7 @@ contract NodeRegistryInvariants is TestBase {
         vm.warp(1_800_000_000);
         _registry = new NodeRegistry(1 ether, 3 days);
         _handler = new NodeRegistryHandler(_registry);
+        _handler.begin();
         bytes4[] memory selectors = new bytes4[](7);
         selectors[0] = NodeRegistryHandler.register.selector;
         selectors[1] = NodeRegistryHandler.requestExit.selector;
@@ -138,6 +145,7 @@ contract NodeRegistryInvariants is TestBase {
             uint256 deposited = _handler.deposited(_handler.actors(i));
             expected += deposited;
             if (deposited != 0) ++depositors;
+            vm.assertEq(_registry.nodeOf(_handler.actors(i)).stakeWei, deposited);
         }
         vm.assertEq(sum, expected);
         vm.assertEq(listed.length, depositors);
