@@ -4,6 +4,7 @@
 
 import type { ChainReader } from "../chain/deployment.ts";
 import { followLedger, type LedgerEvent } from "../chain/ledger.ts";
+import { TallystickError } from "../core/errors.ts";
 import type { ShareState } from "../core/wire/nbm.ts";
 import type { Archive } from "./archive.ts";
 
@@ -39,6 +40,21 @@ export class ArchiveFollower {
       this.#running = undefined;
     });
     return this.#running;
+  }
+
+  /**
+   * Reads up to the head if the chain answers; else what is archived has to do, for which an archive is there.
+   *
+   * @returns whether the archive is at the head.
+   */
+  async refresh(): Promise<boolean> {
+    try {
+      await this.catchUp();
+      return true;
+    } catch (cause) {
+      if (cause instanceof TallystickError && cause.code === "CHAIN_UNAVAILABLE") return false;
+      throw cause;
+    }
   }
 
   async #scan(): Promise<void> {

@@ -43,8 +43,6 @@ export interface NbmServices {
 
 /** Mining may take minutes on a busy chain; somewhat more than the sender waits for a receipt. */
 const RELAY_TIMEOUT_MILLISECONDS = 320_000;
-/** A listing need not be fresher than this. */
-const LISTING_AGE_SECONDS = 1;
 
 const closed = { additionalProperties: false };
 const RecordParams = Type.Object({ recordId: Bytes32Text }, closed);
@@ -115,7 +113,7 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
     "/v1/records/:recordId",
     { schema: { params: RecordParams, response: { 200: RecordAnswer } } },
     async ({ params }) => {
-      if (archive.find(params.recordId) === undefined) await follower.catchUp();
+      await follower.refresh();
       const archived = archive.find(params.recordId);
       if (archived === undefined) throw noRecord(params.recordId);
       return toRecordAnswer(archived);
@@ -125,7 +123,7 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
     "/v1/records",
     { schema: { querystring: RecordsQuery, response: { 200: RecordsAnswer } } },
     async ({ query }) => {
-      if (follower.lagSeconds() > LISTING_AGE_SECONDS) await follower.catchUp();
+      await follower.refresh();
       return archive.list({
         after: Number(query.after ?? 0),
         limit: Number(query.limit ?? MAXIMUM_PAGE),

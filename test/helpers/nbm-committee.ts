@@ -25,8 +25,8 @@ export interface CommitteeOptions {
   readonly threshold?: number;
   /** Further fields of the nodes' configuration. */
   readonly config?: Record<string, unknown>;
-  /** Members that are no processes of this helper, in front of the nodes in index order. */
-  readonly foreignMembers?: readonly string[];
+  /** Whether the first node creates the committee on chain; true unless given. */
+  readonly form?: boolean;
 }
 
 /** An HTTP answer. */
@@ -56,6 +56,12 @@ export class TestNode {
 
   get running(): boolean {
     return this.#process !== undefined;
+  }
+
+  /** Changes fields of the configuration; for the next start. */
+  configure(fields: Record<string, unknown>): void {
+    const config = JSON.parse(readFileSync(this.configFile, "utf8")) as Record<string, unknown>;
+    writeFileSync(this.configFile, JSON.stringify({ ...config, ...fields }));
   }
 
   /** Starts the process and waits for its ready line. */
@@ -183,7 +189,7 @@ export class TestCommittee {
 
 /** Makes and funds the nodes of a committee; the first of them forms it on chain once all are registered. */
 export async function prepareCommittee(local: LocalChain, options: CommitteeOptions = {}): Promise<TestCommittee> {
-  const { size = 5, threshold = 3, config = {}, foreignMembers = [] } = options;
+  const { size = 5, threshold = 3, config = {}, form = true } = options;
   const folder = mkdtempSync(join(tmpdir(), "tallystick-nbm-"));
   const deploymentFile = join(folder, "deployment.json");
   writeFileSync(deploymentFile, JSON.stringify(local.deployment));
@@ -200,7 +206,7 @@ export async function prepareCommittee(local: LocalChain, options: CommitteeOpti
     nodes.push(new TestNode(operator, nodeFolder, BigInt(local.deployment.chainId)));
   }
   await local.fund(nodes.map(({ operator }) => operator));
-  const members = [...foreignMembers, ...nodes.map(({ operator }) => operator)];
+  const members = nodes.map(({ operator }) => operator);
   for (const [position, node] of nodes.entries()) {
     const file = {
       listen: { host: "127.0.0.1", port: 0 },
@@ -210,7 +216,7 @@ export async function prepareCommittee(local: LocalChain, options: CommitteeOpti
       autoRegister: { stakeWei: String(STAKE_WEI) },
       pollMilliseconds: 100,
       logLevel: "debug",
-      ...(position === 0 ? { formCommittee: { members, threshold } } : {}),
+      ...(form && position === 0 ? { formCommittee: { members, threshold } } : {}),
       ...config,
     };
     writeFileSync(node.configFile, JSON.stringify(file));

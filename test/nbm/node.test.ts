@@ -24,7 +24,7 @@ import {
   recordId,
 } from "../../offchain/core/key-record.ts";
 import { scalarAdd, scalarMultiply } from "../../offchain/core/oprf/group.ts";
-import { blindInputs, combineAndFinalize, verifyEvaluation } from "../../offchain/core/oprf/ristretto255.ts";
+import { blindInputs, combineAndFinalize, oprfReady, verifyEvaluation } from "../../offchain/core/oprf/ristretto255.ts";
 import { lagrangeCoefficients } from "../../offchain/core/oprf/threshold.ts";
 import { CommitteeStore } from "../../offchain/nbm/committee-store.ts";
 import { NBM_MIGRATIONS } from "../../offchain/nbm/tables.ts";
@@ -56,6 +56,7 @@ describe("nbm node", function () {
   };
 
   before(async () => {
+    await oprfReady();
     local = await startLocalChain();
     committee = await prepareCommittee(local, {
       config: { oprfBudget: { evaluations: BUDGET, periodSeconds: 86_400 } },
@@ -404,7 +405,7 @@ describe("nbm node", function () {
         ["another signer", { ...good.body, signature: `0x${"11".repeat(65)}` }, alice, 401, "INVALID_SIGNATURE"],
         ["another key time", { ...good.body, record: { ...record, keyTime: "5" } }, alice, 401, "INVALID_SIGNATURE"],
         ["deadline passed", late.body, alice, 401, "INVALID_SIGNATURE"],
-        ["payload cut short", { ...good.body, record: { ...record, payload: "0x01ff" } }, alice, 400, "INVALID_INPUT"],
+        ["payload cut short", { ...good.body, record: { ...record, payload: "0x01ff" } }, alice, 400, "INTEGRITY"],
         ["unknown version", { ...good.body, record: { ...record, payload: "0xff00" } }, alice, 400, "UNKNOWN_VERSION"],
         ["unknown committee", { ...good.body, record: { ...record, committeeId: "7" } }, alice, 404, "NOT_FOUND"],
         ["wrong keys", misdirected.body, alice, 400, "INTEGRITY"],
@@ -582,22 +583,24 @@ describe("nbm node", function () {
     });
   });
 
-  it("reports health and metrics", async () => {
-    const health = await nodeAt(0).request("GET", "/healthz");
-    expect(health.json).to.deep.equal({ ok: true, checks: { chain: "ok", database: "ok", archive: "ok" } });
-    const { json: metrics } = await nodeAt(0).request("GET", "/metrics");
-    expect(metrics).to.match(/tallystick_nbm_committees\{phase="ready",daemon="nbm"\} 1/);
-    expect(metrics).to.match(/tallystick_nbm_archive_events\{kind="record",daemon="nbm"\} [1-9]/);
-    expect(metrics).to.match(/tallystick_nbm_evaluations_total\{daemon="nbm"\} /);
-  });
+  describe("operation", () => {
+    it("reports health and metrics", async () => {
+      const health = await nodeAt(0).request("GET", "/healthz");
+      expect(health.json).to.deep.equal({ ok: true, checks: { chain: "ok", database: "ok", archive: "ok" } });
+      const { json: metrics } = await nodeAt(0).request("GET", "/metrics");
+      expect(metrics).to.match(/tallystick_nbm_committees\{phase="ready",daemon="nbm"\} 1/);
+      expect(metrics).to.match(/tallystick_nbm_archive_events\{kind="record",daemon="nbm"\} [1-9]/);
+      expect(metrics).to.match(/tallystick_nbm_evaluations_total\{daemon="nbm"\} /);
+    });
 
-  it("ends orderly on SIGTERM and is there again at another port with the same standing", async () => {
-    const before = nodeAt(2).url;
-    await nodeAt(2).end("SIGTERM");
-    await nodeAt(2).start();
-    expect(nodeAt(2).url).not.to.equal(before);
-    const state = await readCommittee(local.chain, 1n);
-    expect(state.members[2]?.url).to.equal(nodeAt(2).url);
-    expect((await nodeAt(2).describe()).committees[0]?.ready).to.equal(true);
+    it("ends orderly on SIGTERM and is there again at another port with the same standing", async () => {
+      const before = nodeAt(2).url;
+      await nodeAt(2).end("SIGTERM");
+      await nodeAt(2).start();
+      expect(nodeAt(2).url).not.to.equal(before);
+      const state = await readCommittee(local.chain, 1n);
+      expect(state.members[2]?.url).to.equal(nodeAt(2).url);
+      expect((await nodeAt(2).describe()).committees[0]?.ready).to.equal(true);
+    });
   });
 });
