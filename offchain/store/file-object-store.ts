@@ -1,5 +1,5 @@
 /**
- * Objects as files, one per object, in 256 folders by the first byte of SHA-256(id).
+ * Objects as files, one per object, in up to 256 folders by the first byte of SHA-256(id).
  *
  *   <root>/objects/<00…ff>/<id>     complete objects
  *   <root>/incoming/<random>        objects being written; whatever is here at open is left over from a crash and removed
@@ -23,7 +23,6 @@ export type FileSystem = Pick<
 >;
 
 const ID_PATTERN = /^[a-z0-9_-][a-z0-9._-]{0,127}$/;
-const FAN_OUT = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 const encoder = new TextEncoder();
 
 /** Runs a file-system operation; failures become typed errors. */
@@ -48,6 +47,8 @@ async function guardedIfExists<T>(what: string, operation: () => Promise<T>): Pr
 export class FileObjectStore implements ObjectStore {
   readonly #root: string;
   readonly #files: FileSystem;
+  /** Fan-out folders that exist and whose names are durable. */
+  readonly #folders = new Set<string>();
   readonly #folderSyncs = new Map<string, FolderSync>();
 
   private constructor(root: string, files: FileSystem) {
@@ -71,15 +72,11 @@ export class FileObjectStore implements ObjectStore {
     const objects = join(this.#root, "objects");
     await this.#files.mkdir(incoming, { recursive: true, mode: 0o700 });
     await this.#files.mkdir(objects, { recursive: true, mode: 0o700 });
-    const present = new Set(await this.#files.readdir(objects));
-    for (const name of FAN_OUT) {
-      if (!present.has(name)) await this.#files.mkdir(join(objects, name), { mode: 0o700 });
-    }
-    if (present.size < FAN_OUT.length) {
-      await this.#syncFolder(objects);
-      await this.#syncFolder(this.#root);
-      await this.#syncFolder(dirname(resolve(this.#root)));
-    }
+    for (const name of await this.#files.readdir(objects)) this.#folders.add(join(objects, name));
+    // A crash may have come between making a folder and syncing its name; what is found here is made durable first.
+    await this.#syncFolder(objects);
+    await this.#syncFolder(this.#root);
+    if (this.#folders.size === 0) await this.#syncFolder(dirname(resolve(this.#root)));
     for (const leftover of await this.#files.readdir(incoming)) await this.#files.unlink(join(incoming, leftover));
   }
 
@@ -91,8 +88,8 @@ export class FileObjectStore implements ObjectStore {
         received: JSON.stringify(id.slice(0, 160)),
       });
     }
-    const fanOut = FAN_OUT[sha256(encoder.encode(id))[0] ?? 0] ?? "00";
-    return join(this.#root, "objects", fanOut);
+    const [byte = 0] = sha256(encoder.encode(id));
+    return join(this.#root, "objects", byte.toString(16).padStart(2, "0"));
   }
 
   #pathOf(id: string): string {
@@ -105,6 +102,7 @@ export class FileObjectStore implements ObjectStore {
     await guarded(`writing object ${id}`, async () => {
       try {
         await this.#writeDurably(incoming, bytes);
+        await this.#makeFolder(folder);
         await this.#files.rename(incoming, join(folder, id));
       } catch (error) {
         // Frees the space at once. If even this fails, the next open does it; the first error says more.
@@ -113,6 +111,13 @@ export class FileObjectStore implements ObjectStore {
       }
       await this.#syncFolder(folder);
     });
+  }
+
+  async #makeFolder(folder: string): Promise<void> {
+    if (this.#folders.has(folder)) return;
+    await this.#files.mkdir(folder, { recursive: true, mode: 0o700 });
+    await this.#syncFolder(join(this.#root, "objects"));
+    this.#folders.add(folder);
   }
 
   async #writeDurably(path: string, bytes: Uint8Array): Promise<void> {
@@ -195,13 +200,13 @@ export class FileObjectStore implements ObjectStore {
   }
 
   async *list(): AsyncGenerator<string, void, undefined> {
-    for (const name of FAN_OUT) {
-      const folder = join(this.#root, "objects", name);
-      try {
-        for await (const entry of await this.#files.opendir(folder)) if (entry.isFile()) yield entry.name;
-      } catch (error) {
-        throw asDiskError(error, `listing objects in ${folder}`);
+    const objects = join(this.#root, "objects");
+    try {
+      for (const name of await this.#files.readdir(objects)) {
+        for await (const entry of await this.#files.opendir(join(objects, name))) if (entry.isFile()) yield entry.name;
       }
+    } catch (error) {
+      throw asDiskError(error, `listing objects in ${objects}`);
     }
   }
 }
