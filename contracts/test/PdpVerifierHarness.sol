@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { PdpVerifier } from "../libraries/PdpVerifier.sol";
+
+/// @title The verifier library behind an external function
+/// @notice Lets tests and gas measurements call the library on a chain, by call or by transaction.
+contract PdpVerifierHarness {
+    /// @notice Emitted by `check`, so that a transaction has an observable result.
+    event Checked(bool valid);
+
+    /// @notice The library's answer.
+    function verify(
+        PdpVerifier.Challenge memory challenge,
+        PdpVerifier.Key calldata key,
+        PdpVerifier.Proof calldata proof
+    ) external view returns (bool valid) {
+        return PdpVerifier.verify(challenge, key, proof);
+    }
+
+    /// @notice The library's answer and the gas the call of the library took, without transaction and calldata.
+    function measure(
+        PdpVerifier.Challenge memory challenge,
+        PdpVerifier.Key calldata key,
+        PdpVerifier.Proof calldata proof
+    ) external view returns (bool valid, uint256 gasUsed) {
+        uint256 gasBefore = gasleft();
+        valid = PdpVerifier.verify(challenge, key, proof);
+        gasUsed = gasBefore - gasleft();
+    }
+
+    /// @notice The check as a transaction, so that a receipt shows its whole price.
+    function check(
+        PdpVerifier.Challenge memory challenge,
+        PdpVerifier.Key calldata key,
+        PdpVerifier.Proof calldata proof
+    ) external {
+        emit Checked(PdpVerifier.verify(challenge, key, proof));
+    }
+
+    /// @notice v(ρ) by the library's windowed table.
+    function evaluateChallenge(
+        PdpVerifier.Challenge memory challenge,
+        uint256 rho
+    ) external pure returns (uint256 value) {
+        return PdpVerifier.evaluateChallenge(challenge, PdpVerifier.hashChallenge(challenge), rho);
+    }
+
+    /// @notice The hash an agreement stores of its key.
+    function hashKey(PdpVerifier.Key calldata key) external pure returns (bytes32) {
+        return PdpVerifier.hashKey(key);
+    }
+}
