@@ -220,6 +220,7 @@ describe("recipe", () => {
     ]) {
       expect(() => decodeList(bytes, 0)).to.throw(InvalidInputError);
     }
+    expect(() => decodeList(list(2, [[digest(1), 5]]), 1)).to.throw(InvalidInputError, "level");
     expect(() => decodeList(list(4, [[digest(1), 5]]), 4)).to.throw(InvalidInputError, "level");
     expect(() => decodeList(list(1, [[digest(1), 0]]), 1)).to.throw(InvalidInputError, "list size");
     expect(() => decodeList(new Uint8Array(MAX_SEALED_RECIPE_BYTES), 0)).to.throw(InvalidInputError, "too long");

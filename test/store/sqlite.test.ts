@@ -54,13 +54,15 @@ describe("sqlite store", () => {
     expect(steps).to.deep.equal([3]);
   });
 
-  it("leaves schema and version alone when a migration fails half way", () => {
-    const broken = ["CREATE TABLE a (x) STRICT", "CREATE TABLE owner (id INTEGER) STRICT; CREATE TABLE nonsense"];
-    expect(() => openDatabase(pathOf("a.db"), { migrations: broken })).to.throw();
-    const database = openDatabase(pathOf("a.db"), { migrations: MIGRATIONS.slice(0, 1) });
-    // Step 0 of `broken` was "CREATE TABLE a (x) STRICT", which SQLite refuses: the version stayed 0 and step 0 runs now.
-    expect(rows(database, "PRAGMA user_version")).to.deep.equal([{ user_version: 1 }]);
-    database.close();
+  it("leaves schema and version as they were before a migration that fails half way", () => {
+    const broken = [MIGRATIONS[0] ?? "", "CREATE TABLE item (id INTEGER) STRICT; CREATE TABLE nonsense"];
+    expect(() => openDatabase(pathOf("a.db"), { migrations: broken })).to.throw("syntax error");
+    const plain = new DatabaseSync(pathOf("a.db"));
+    expect(rows(plain, "PRAGMA user_version")).to.deep.equal([{ user_version: 1 }]);
+    expect(rows(plain, "SELECT name FROM sqlite_schema")).to.deep.equal([{ name: "owner" }]);
+    plain.close();
+    // The repaired step runs where the broken one did.
+    openDatabase(pathOf("a.db"), { migrations: MIGRATIONS }).close();
   });
 
   it("refuses a database that a newer build has migrated", () => {
@@ -183,6 +185,36 @@ describe("sqlite store", () => {
     expect(acknowledged).to.be.greaterThan(10);
     expect(kept).to.equal(acknowledged);
   });
+
+  it("says that the disk is full at whatever moment of opening space runs out", () => {
+    const { kind, printed } = runOnSmallDisk(
+      `
+      import { appendFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+      import { join } from "node:path";
+      import { openDatabase } from ${JSON.stringify(new URL("../../offchain/store/sqlite.ts", import.meta.url).href)};
+      const fill = join(process.argv[1], "fill");
+      const outcomes = [];
+      for (let pages = 0; pages < 12; pages++) {
+        writeFileSync(fill, "");
+        try { for (;;) appendFileSync(fill, new Uint8Array(4096)); } catch (error) { if (!["ENOSPC", "EFBIG"].includes(error.code)) throw error; }
+        truncateSync(fill, Math.max(0, statSync(fill).size - pages * 4096));
+        try {
+          const database = openDatabase(join(process.argv[1], "a.db"), { migrations: ["CREATE TABLE item (bytes BLOB) STRICT"] });
+          database.exec("INSERT INTO item VALUES (zeroblob(20000))");
+          outcomes.push("opened");
+          database.close();
+        } catch (error) { outcomes.push(error.code); }
+        for (const suffix of ["", "-wal", "-shm"]) rmSync(join(process.argv[1], "a.db" + suffix), { force: true });
+      }
+      console.log(JSON.stringify(outcomes));
+    `,
+      1_000_000,
+    );
+    const outcomes = printed as string[];
+    expect(outcomes.length).to.equal(12);
+    // A limit on the size of each file leaves room for other files, so there everything opens.
+    expect(new Set(outcomes)).to.deep.equal(new Set([kind === "file system" ? "DISK_FULL" : "opened"]));
+  }).timeout(10_000);
 
   it("keeps every transaction that returned when the process is killed", () => {
     const script = `
