@@ -1,6 +1,7 @@
 /**
- * The node's background work: one round after the other, at a steady pace. A round that fails is logged when its reason changes and
- * is tried again; the node goes on serving from what it has.
+ * The node's background work: each part goes round by itself at a steady pace, so that one that waits (for a block, for a peer) does
+ * not hold up the others. A round that fails is logged when its reason changes and is tried again; the node goes on serving
+ * from what it has.
  */
 
 import { setTimeout as delay } from "node:timers/promises";
@@ -11,47 +12,47 @@ export interface BackgroundPart {
   readonly run: () => Promise<void>;
 }
 
-/** How long an end waits for the step under way. */
+export interface BackgroundOptions {
+  readonly pollMilliseconds: number;
+  readonly logger: Logger;
+  readonly onFailure: (part: string) => void;
+}
+
+/** How long an end waits for the steps under way. */
 const GRACE_MILLISECONDS = 3000;
 
 export class Background {
   readonly #stop = new AbortController();
-  readonly #done: Promise<void>;
+  readonly #options: BackgroundOptions;
+  readonly #done: Promise<unknown>;
 
-  constructor(
-    parts: readonly BackgroundPart[],
-    options: { pollMilliseconds: number; logger: Logger; onFailure: (part: string) => void },
-  ) {
-    this.#done = this.#loop(parts, options);
+  constructor(parts: readonly BackgroundPart[], options: BackgroundOptions) {
+    this.#options = options;
+    this.#done = Promise.all(parts.map((part) => this.#loop(part)));
   }
 
-  /** Ends after the step under way, or soon without it: every step may be cut off at any point and taken again. */
+  /** Ends after the steps under way, or soon without them: every step may be cut off at any point and taken again. */
   async close(): Promise<void> {
     this.#stop.abort();
     await Promise.race([this.#done, delay(GRACE_MILLISECONDS)]);
   }
 
-  async #loop(
-    parts: readonly BackgroundPart[],
-    options: { pollMilliseconds: number; logger: Logger; onFailure: (part: string) => void },
-  ): Promise<void> {
-    const lastFailure = new Map<string, string>();
+  async #loop({ name, run }: BackgroundPart): Promise<void> {
+    const { logger, onFailure, pollMilliseconds } = this.#options;
+    let lastReason: string | undefined;
     while (!this.#stop.signal.aborted) {
-      for (const { name, run } of parts) {
-        if (this.#stop.signal.aborted) return;
-        try {
-          await run();
-          if (lastFailure.delete(name)) options.logger.info({ part: name }, "background work goes on");
-        } catch (cause) {
-          options.onFailure(name);
-          const reason = cause instanceof Error ? cause.message : String(cause);
-          if (lastFailure.get(name) !== reason)
-            options.logger.error({ part: name, err: cause }, "background work failed");
-          lastFailure.set(name, reason);
-        }
+      try {
+        await run();
+        if (lastReason !== undefined) logger.info({ part: name }, "background work goes on");
+        lastReason = undefined;
+      } catch (cause) {
+        onFailure(name);
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        if (reason !== lastReason) logger.error({ part: name, err: cause }, "background work failed");
+        lastReason = reason;
       }
       // Aborting the wait is how it ends early.
-      await delay(options.pollMilliseconds, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+      await delay(pollMilliseconds, undefined, { signal: this.#stop.signal }).catch(() => undefined);
     }
   }
 }

@@ -1,0 +1,115 @@
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect } from "chai";
+import { getAddress } from "ethers";
+import { readNode } from "../../offchain/chain/registry.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { prepareCommittee, type TestCommittee, type TestNode } from "../helpers/nbm-committee.ts";
+
+const MAIN = fileURLToPath(new URL("../../offchain/nbm/main.ts", import.meta.url));
+const INIT = fileURLToPath(new URL("../../offchain/nbm/init.ts", import.meta.url));
+
+function run(file: string, args: string[], passphrase: string | undefined) {
+  const { TALLYSTICK_PASSPHRASE: _, ...env } = process.env;
+  return spawnSync(process.execPath, ["--disable-warning=ExperimentalWarning", file, ...args], {
+    encoding: "utf8",
+    timeout: 60_000,
+    env: { ...env, ...(passphrase === undefined ? {} : { TALLYSTICK_PASSPHRASE: passphrase }) },
+  });
+}
+
+/** What the last line of the log says. */
+function lastError(stderr: string): { message: string; code?: string } {
+  const line = stderr.trim().split("\n").at(-1) ?? "";
+  return (JSON.parse(line) as { err: { message: string; code?: string } }).err;
+}
+
+describe("start of an nbm node", function () {
+  this.timeout(120_000);
+  let local: LocalChain;
+  let committee: TestCommittee;
+  let node: TestNode;
+
+  before(async () => {
+    local = await startLocalChain();
+  });
+  after(() => local?.stop());
+  beforeEach(async () => {
+    committee = await prepareCommittee(local, { size: 1, form: false });
+    node = committee.nodes[0] as TestNode;
+  });
+  afterEach(() => committee?.stop());
+
+  it("makes a keystore with init, and says which account it is", () => {
+    const folder = join(node.folder, "fresh");
+    const made = run(INIT, ["--data-dir", folder], "secret words");
+    expect(made.status, made.stderr).to.equal(0);
+    const { operator, keystoreFile } = JSON.parse(made.stdout);
+    expect(getAddress(operator)).to.equal(operator);
+    expect(JSON.parse(readFileSync(keystoreFile, "utf8")).kind).to.equal("nbm");
+    const again = run(INIT, ["--data-dir", folder], "secret words");
+    expect(again.status).to.equal(1);
+    expect(lastError(again.stderr).code).to.equal("CONFLICT");
+    expect(made.stderr + again.stderr).not.to.include("secret words");
+  });
+
+  it("is refused with a wrong or absent passphrase, or a configuration that does not fit", () => {
+    const wrong = run(MAIN, ["--config", node.configFile], "wrong");
+    expect([wrong.status, wrong.stdout, lastError(wrong.stderr).code]).to.deep.equal([1, "", "WRONG_PASSPHRASE"]);
+    const none = run(MAIN, ["--config", node.configFile], undefined);
+    expect(lastError(none.stderr).code).to.equal("INVALID_INPUT");
+    node.configure({ oprfBudget: { evaluations: 0, periodSeconds: 1 } });
+    const unfit = run(MAIN, ["--config", node.configFile], "nodes in tests");
+    expect(lastError(unfit.stderr).message).to.match(/configuration .* is wrong at \/oprfBudget\/evaluations/);
+    node.configure({ oprfBudget: { evaluations: 1, periodSeconds: 1 }, privateKey: "0x11" });
+    const unknown = run(MAIN, ["--config", node.configFile], "nodes in tests");
+    expect(lastError(unknown.stderr).message).to.match(/is wrong at \/privateKey/);
+    expect(lastError(run(MAIN, [], "x").stderr).message).to.equal("no configuration given");
+  });
+
+  it("is refused when the node is not registered and may not register itself", async () => {
+    const config = JSON.parse(readFileSync(node.configFile, "utf8"));
+    expect(config.autoRegister).to.deep.equal({ stakeWei: "1000000000000000000" });
+    node.configure({ autoRegister: undefined });
+    const started = run(MAIN, ["--config", node.configFile], "nodes in tests");
+    expect(lastError(started.stderr).message).to.equal(`node ${node.operator} is not registered`);
+    expect(await readNode(local.chain, node.operator)).to.equal(undefined);
+  });
+
+  it("is refused over a database of another chain, which it leaves as it was", async () => {
+    await node.start();
+    await node.end();
+    const other = await startLocalChain();
+    try {
+      await other.fund([node.operator]);
+      const deployment = join(node.folder, "other.json");
+      const { writeFileSync } = await import("node:fs");
+      writeFileSync(deployment, JSON.stringify(other.deployment));
+      node.configure({ deploymentFile: "other.json" });
+      const started = run(MAIN, ["--config", node.configFile], "nodes in tests");
+      expect(lastError(started.stderr).code).to.equal("CONFLICT");
+      expect(await readNode(other.chain, node.operator)).to.equal(undefined);
+    } finally {
+      await other.stop();
+    }
+    node.configure({ deploymentFile: "../deployment.json" });
+    await node.start();
+  });
+
+  it("is refused over a database that another node's keystore made", async () => {
+    await node.start();
+    await node.end();
+    const thief = await prepareCommittee(local, { size: 1, form: false });
+    try {
+      const [other] = thief.nodes as [TestNode];
+      mkdirSync(join(other.folder, "data"));
+      cpSync(join(node.folder, "data"), join(other.folder, "data"), { recursive: true });
+      const started = run(MAIN, ["--config", other.configFile], "nodes in tests");
+      expect(lastError(started.stderr).code).to.equal("CONFLICT");
+    } finally {
+      await thief.stop();
+    }
+  });
+});
