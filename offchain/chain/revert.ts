@@ -5,8 +5,10 @@
 
 import { AbiCoder, type ErrorFragment, Interface, isError } from "ethers";
 import { TallystickError } from "../core/errors.ts";
+import { IRandomnessSource__factory } from "./types/factories/interfaces/IRandomnessSource__factory.ts";
 import { KeyLedger__factory } from "./types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "./types/factories/NodeRegistry__factory.ts";
+import { StorageEscrow__factory } from "./types/factories/StorageEscrow__factory.ts";
 
 /** What a contract said when it refused. */
 export interface DecodedRevert {
@@ -57,7 +59,7 @@ export class ChainUnavailableError extends TallystickError {
 }
 
 const CUSTOM_ERRORS: ReadonlyMap<string, ErrorFragment> = new Map(
-  [NodeRegistry__factory, KeyLedger__factory]
+  [NodeRegistry__factory, KeyLedger__factory, StorageEscrow__factory, IRandomnessSource__factory]
     .flatMap((factory) => new Interface(factory.abi).fragments)
     .filter((fragment) => fragment.type === "error")
     .map((fragment) => fragment as ErrorFragment)

@@ -8,10 +8,10 @@ import {
   type Agreement,
   acceptCall,
   approveCall,
+  NATIVE_TOKEN,
   readAcceptance,
   readAgreement,
   readAllowance,
-  termsHash,
 } from "../chain/escrow.ts";
 import { ChainRevertedError, readChain } from "../chain/revert.ts";
 import type { TransactionSender } from "../chain/sender.ts";
@@ -25,8 +25,6 @@ import { FIRST_INDEX } from "./data-set.ts";
 import type { ManifestIndex } from "./manifest-index.ts";
 import type { Preparation } from "./preparation-rows.ts";
 import type { PreparationService } from "./preparations.ts";
-
-const NATIVE_TOKEN = `0x${"0".repeat(40)}`;
 
 export interface AgreementParts {
   readonly chain: ChainReader;
@@ -102,7 +100,7 @@ export class AgreementService {
       epochs: terms.epochs,
     });
     try {
-      const accepted = await this.#sendAcceptance(id, agreement);
+      const accepted = await this.#sendAcceptance(agreement);
       rows.activate(id, accepted);
       logger.info({ agreement: String(id), account, ...accepted }, "agreement accepted");
       return { agreementId: String(id), ...accepted };
@@ -113,7 +111,7 @@ export class AgreementService {
     }
   }
 
-  async #sendAcceptance(id: bigint, agreement: Agreement): Promise<{ transactionHash: string; blockNumber: number }> {
+  async #sendAcceptance(agreement: Agreement): Promise<{ transactionHash: string; blockNumber: number }> {
     const { chain, sender } = this.#parts;
     const { deployment } = chain;
     const { token, collateral } = agreement.terms;
@@ -121,7 +119,7 @@ export class AgreementService {
     if (!native && (await readAllowance(chain, token, sender.address)) < collateral) {
       await sender.send(approveCall(deployment, token, collateral));
     }
-    const receipt = await sender.send(acceptCall(deployment, id, agreement));
+    const receipt = await sender.send(acceptCall(deployment, agreement));
     return { transactionHash: receipt.hash, blockNumber: receipt.blockNumber };
   }
 

@@ -12,6 +12,7 @@ import { asDiskError, systemErrorCode } from "../store/disk-errors.ts";
 export type PreparationPart = "powers-a" | "powers-b" | "tags";
 /** Files derived from the streams. */
 export type DerivedPart = "powers-a-expanded" | "powers-b-expanded";
+type AnyPart = PreparationPart | DerivedPart;
 export const DERIVED_PARTS: readonly DerivedPart[] = ["powers-a-expanded", "powers-b-expanded"];
 export const PREPARATION_PARTS: readonly PreparationPart[] = ["powers-a", "powers-b", "tags"];
 
@@ -45,7 +46,7 @@ export class PreparationFiles {
    */
   async write(
     preparationId: number,
-    part: PreparationPart,
+    part: AnyPart,
     offsetBytes: number,
     body: AsyncIterable<Uint8Array>,
     limitBytes: number,
@@ -79,7 +80,7 @@ export class PreparationFiles {
   }
 
   /** Copies the start of a stream from another preparation of the same account, durably. */
-  async copyStart(fromId: number, toId: number, part: PreparationPart, lengthBytes: number): Promise<void> {
+  async copyStart(fromId: number, toId: number, part: AnyPart, lengthBytes: number): Promise<void> {
     if (lengthBytes === 0) return;
     const source = createReadStream(join(this.#folder, String(fromId), part), {
       end: lengthBytes - 1,
@@ -90,12 +91,7 @@ export class PreparationFiles {
   }
 
   /** @returns exactly `lengthBytes` bytes. @throws TallystickError DISK_FAILED when the file is shorter or cannot be read */
-  async read(
-    preparationId: number,
-    part: PreparationPart | DerivedPart,
-    offsetBytes: number,
-    lengthBytes: number,
-  ): Promise<Uint8Array> {
+  async read(preparationId: number, part: AnyPart, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
     return this.#with(preparationId, part, "r", async (file) => {
       const bytes = new Uint8Array(lengthBytes);
       let filledBytes = 0;
@@ -133,7 +129,7 @@ export class PreparationFiles {
 
   async #with<T>(
     preparationId: number,
-    part: PreparationPart | DerivedPart,
+    part: AnyPart,
     flags: string,
     use: (file: FileHandle) => Promise<T>,
   ): Promise<T> {
@@ -167,7 +163,7 @@ async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): 
   }
 }
 
-function shortFile(part: PreparationPart | DerivedPart, expectedBytes: number, receivedBytes: number): TallystickError {
+function shortFile(part: AnyPart, expectedBytes: number, receivedBytes: number): TallystickError {
   return new TallystickError(`the stored ${part} are shorter than they should be`, {
     code: "DISK_FAILED",
     party: "provider",

@@ -19,12 +19,17 @@ export interface Preparation {
   sliceCount: number;
   /** Acknowledged bytes of each stream. */
   received: PartBytes;
+  /** How many powers of β, and with them all of α, come from a verified preparation; 0: none do. */
+  reusedPowers: number;
   /** Powers and tags have been checked against the stored bytes. */
   verified: boolean;
   touchedAt: number;
 }
 
-export type NewPreparation = Omit<Preparation, "id" | "received" | "verified" | "dataBytes" | "sliceCount">;
+export type NewPreparation = Omit<
+  Preparation,
+  "id" | "received" | "reusedPowers" | "verified" | "dataBytes" | "sliceCount"
+>;
 
 const COLUMN: Record<PreparationPart, string> = {
   "powers-a": "powers_a_bytes",
@@ -56,6 +61,7 @@ function toPreparation(row: Record<string, unknown>): Preparation {
       "powers-b": Number(row.powers_b_bytes),
       tags: Number(row.tags_bytes),
     },
+    reusedPowers: Number(row.reused_powers),
     verified: Number(row.verified) === 1,
     touchedAt: Number(row.touched_at),
   };
@@ -140,6 +146,22 @@ export class PreparationRows {
 
   setReceived(id: number, part: PreparationPart, bytes: number): void {
     this.#database.prepare(`UPDATE preparations SET ${COLUMN[part]} = ?, verified = 0 WHERE id = ?`).run(bytes, id);
+  }
+
+  /** Counts powers as received that have been copied, with their expanded form, from a verified preparation. */
+  setReused(id: number, powersABytes: number, powersB: number): void {
+    this.#database
+      .prepare("UPDATE preparations SET powers_a_bytes = ?, powers_b_bytes = ?, reused_powers = ? WHERE id = ?")
+      .run(powersABytes, powersB * G1_BYTES, powersB, id);
+  }
+
+  /** Asks for all powers again, and trusts none. */
+  forgetPowers(id: number): void {
+    this.#database
+      .prepare(
+        `UPDATE preparations SET powers_a_bytes = 0, powers_b_bytes = 0, reused_powers = 0, verified = 0 WHERE id = ?`,
+      )
+      .run(id);
   }
 
   setVerified(id: number, verified: boolean): void {

@@ -4,7 +4,7 @@
  * on either side. What no agreement takes up expires.
  */
 
-import { G1_BYTES } from "../core/audit/curve.ts";
+import { G1_BYTES, G1_EXPANDED_BYTES } from "../core/audit/curve.ts";
 import { SLICE_BYTES } from "../core/audit/field.ts";
 import { type AuditPublicKey, auditKeyHash, decodeAuditKey } from "../core/audit/keys.ts";
 import { decodeManifest, manifestHash } from "../core/audit/manifest.ts";
@@ -160,21 +160,27 @@ export class PreparationService {
     return sliceCount;
   }
 
-  /** Powers of α and β depend on the account alone, so those of an earlier preparation need not be sent again. */
+  /**
+   * Powers of α and β depend on the account's secrets alone, so those of an earlier preparation need neither be sent nor checked
+   * again in full: that β is the same is seen from the key, that α is, verification sees from the first power.
+   */
   async #reusePowers(preparation: Preparation): Promise<void> {
     const earlier = this.rows.verifiedUnderBeta(preparation.account, preparation.key.Bt);
     if (earlier === undefined) return;
-    const expected = expectedBytes(preparation.sliceCount);
-    for (const part of ["powers-a", "powers-b"] as const) {
-      const bytes = Math.min(earlier.received[part], expected[part]);
-      try {
-        await this.#files.copyStart(earlier.id, preparation.id, part, bytes);
-        this.rows.setReceived(preparation.id, part, bytes);
-      } catch (cause) {
-        if (cause instanceof DiskFullError) throw cause;
-        // The client can send the powers again; what is damaged is the earlier preparation, and its proofs will tell.
-        this.#logger.error({ err: cause, preparation: earlier.id, part }, "stored powers could not be reused");
-      }
+    const powersABytes = expectedBytes(0)["powers-a"];
+    const powersB = Math.min(earlier.sliceCount, preparation.sliceCount);
+    const copy = (part: Parameters<PreparationFiles["copyStart"]>[2], bytes: number): Promise<void> =>
+      this.#files.copyStart(earlier.id, preparation.id, part, bytes);
+    try {
+      await copy("powers-a", powersABytes);
+      await copy("powers-a-expanded", (powersABytes / G1_BYTES) * G1_EXPANDED_BYTES);
+      await copy("powers-b", powersB * G1_BYTES);
+      await copy("powers-b-expanded", powersB * G1_EXPANDED_BYTES);
+      this.rows.setReused(preparation.id, powersABytes, powersB);
+    } catch (cause) {
+      if (cause instanceof DiskFullError) throw cause;
+      // The client can send the powers again; what is damaged is the earlier preparation, and its proofs will tell.
+      this.#logger.error({ err: cause, preparation: earlier.id }, "stored powers could not be reused");
     }
   }
 
@@ -310,7 +316,8 @@ export class PreparationService {
           { preparation: id, part, foundBytes, receivedBytes: received[part] },
           "PREPARATION DATA IS LOST",
         );
-        this.rows.setReceived(id, part, Math.floor(foundBytes / G1_BYTES) * G1_BYTES);
+        if (part === "tags") this.rows.setReceived(id, part, Math.floor(foundBytes / G1_BYTES) * G1_BYTES);
+        else this.rows.forgetPowers(id);
       }
     }
   }

@@ -42,6 +42,8 @@ export const PROVIDER_MIGRATIONS: readonly string[] = [
     powers_a_bytes INTEGER NOT NULL DEFAULT 0,
     powers_b_bytes INTEGER NOT NULL DEFAULT 0,
     tags_bytes INTEGER NOT NULL DEFAULT 0,
+    -- Powers of β, from the first, that were taken with those of α from a verified preparation under the same β.
+    reused_powers INTEGER NOT NULL DEFAULT 0,
     verified INTEGER NOT NULL DEFAULT 0 CHECK (verified IN (0, 1)),
     touched_at INTEGER NOT NULL,
     UNIQUE (account, salt)

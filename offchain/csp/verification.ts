@@ -4,7 +4,15 @@
  * daemon keeps serving. A check that was cut off by a restart simply starts again when the client asks again.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { G1_BYTES, G1_EXPANDED_BYTES } from "../core/audit/curve.ts";
+import {
+  decodeSubgroupG1,
+  G1_BYTES,
+  G1_EXPANDED_BYTES,
+  generatorG1,
+  negateG1,
+  pairingProductIsOne,
+} from "../core/audit/curve.ts";
+import { type AuditPublicKey, decodeAuditKey } from "../core/audit/keys.ts";
 import { expandPoints, PowersVerifier } from "../core/audit/powers.ts";
 import { TagVerifier } from "../core/audit/tags.ts";
 import { contentIdFromDigest } from "../core/content-id.ts";
@@ -12,7 +20,6 @@ import { InvalidPointError, InvalidProofError, TallystickError } from "../core/e
 import type { Logger } from "../daemon/logger.ts";
 import type { ChunkService } from "./chunks.ts";
 import { DataSet, type DataSetParts, FIRST_INDEX } from "./data-set.ts";
-import type { PreparationPart } from "./preparation-files.ts";
 import type { Preparation } from "./preparation-rows.ts";
 import type { PreparationService } from "./preparations.ts";
 
@@ -113,28 +120,45 @@ export class VerificationService {
   async #check(preparation: Preparation, run: Run): Promise<void> {
     const { id, sliceCount } = preparation;
     const dataSet = new DataSet(this.#parts, id, sliceCount);
-    await this.#blaming(id, ["powers-a", "powers-b"], () => this.#checkPowers(preparation, dataSet));
+    const { rows } = this.#preparations;
+    await blaming(
+      () => this.#checkPowers(preparation, dataSet),
+      () => rows.forgetPowers(id),
+    );
     await this.#parts.files.syncDerived(id);
-    await this.#blaming(id, ["tags"], () => this.#checkTags(preparation, dataSet, run));
+    await blaming(
+      () => this.#checkTags(preparation, dataSet, run),
+      () => rows.setReceived(id, "tags", 0),
+    );
     this.#preparations.rows.setVerified(id, true);
     this.#logger.info({ preparation: id, slices: sliceCount }, "preparation verified");
   }
 
   async #checkPowers(preparation: Preparation, dataSet: DataSet): Promise<void> {
-    const { id, key, sliceCount } = preparation;
-    const verifier = new PowersVerifier(key);
+    const { id, key, sliceCount, reusedPowers } = preparation;
+    const { files } = this.#parts;
     const powersA = await dataSet.readPowersA();
-    verifier.checkPowersA(powersA);
-    await this.#parts.files.writeDerived(id, "powers-a-expanded", 0, expandPoints(powersA));
-    for (let first = 0; first < sliceCount; first += SLICES_PER_PAGE) {
-      const count = Math.min(SLICES_PER_PAGE, sliceCount - first);
-      const powersB = await dataSet.readPowersB(FIRST_INDEX + first, count);
+    const verifier = await this.#powersVerifier(preparation, dataSet);
+    if (reusedPowers > 0) {
+      requireSameAlpha(key, powersA);
+    } else {
+      verifier.checkPowersA(powersA);
+      await files.writeDerived(id, "powers-a-expanded", 0, expandPoints(powersA));
+    }
+    for (let first = reusedPowers; first < sliceCount; first += SLICES_PER_PAGE) {
+      const powersB = await dataSet.readPowersB(FIRST_INDEX + first, Math.min(SLICES_PER_PAGE, sliceCount - first));
       verifier.addPowersB(powersB);
       const expanded = expandPoints(powersB);
-      await this.#parts.files.writeDerived(id, "powers-b-expanded", first * G1_EXPANDED_BYTES, expanded);
+      await files.writeDerived(id, "powers-b-expanded", first * G1_EXPANDED_BYTES, expanded);
       await nextTurn();
     }
-    verifier.finishPowersB();
+    if (reusedPowers < sliceCount) verifier.finishPowersB();
+  }
+
+  /** Begins after the powers of β that were checked in an earlier preparation. */
+  async #powersVerifier({ key, reusedPowers }: Preparation, dataSet: DataSet): Promise<PowersVerifier> {
+    if (reusedPowers === 0) return new PowersVerifier(key);
+    return new PowersVerifier(key, await dataSet.readPowersB(FIRST_INDEX + reusedPowers - 1, 1));
   }
 
   async #checkTags(preparation: Preparation, dataSet: DataSet, run: Run): Promise<void> {
@@ -170,18 +194,6 @@ export class VerificationService {
     }
   }
 
-  /** What is wrong with powers or tags has to be sent again. */
-  async #blaming(id: number, parts: readonly PreparationPart[], check: () => Promise<void>): Promise<void> {
-    try {
-      await check();
-    } catch (error) {
-      if (error instanceof InvalidProofError || error instanceof InvalidPointError) {
-        for (const part of parts) this.#preparations.rows.setReceived(id, part, 0);
-      }
-      throw error;
-    }
-  }
-
   /** Before a client is told that its tags are wrong: are the bytes they were checked against the right ones? */
   async #requireOwnBytes(preparationId: number): Promise<void> {
     for (const digest of this.#parts.manifests.digestsOf(preparationId)) {
@@ -195,6 +207,36 @@ export class VerificationService {
         hint: "upload the chunk again, then send the tags again",
       });
     }
+  }
+}
+
+/** What is wrong has to be sent again: `forget` makes it count as not received. */
+async function blaming(check: () => Promise<void>, forget: () => void): Promise<void> {
+  try {
+    await check();
+  } catch (error) {
+    if (error instanceof InvalidProofError || error instanceof InvalidPointError) forget();
+    throw error;
+  }
+}
+
+/**
+ * Powers known to be geometric belong to a key if the first does: e(A_1, X) = e(G1, XA).
+ * @throws InvalidProofError when they do not
+ */
+function requireSameAlpha(key: AuditPublicKey, powersA: Uint8Array): void {
+  const { X, XA } = decodeAuditKey(key);
+  const first = decodeSubgroupG1(powersA.subarray(G1_BYTES, 2 * G1_BYTES), "power of alpha");
+  const same = pairingProductIsOne([
+    [first, X],
+    [negateG1(generatorG1()), XA],
+  ]);
+  if (!same) {
+    throw new InvalidProofError("powers of alpha do not fit the audit key", {
+      check: "powers of alpha",
+      expected: "the α of the account's earlier preparations, which was found under the same β",
+      hint: "send the powers again",
+    });
   }
 }
 

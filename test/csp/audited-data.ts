@@ -3,6 +3,7 @@ import { randomBytes } from "#primitives";
 import { SLICE_BYTES } from "../../offchain/core/audit/field.ts";
 import {
   type AuditPublicKey,
+  type AuditSecrets,
   auditPublicKey,
   deriveAgreementSecret,
   deriveAuditSecrets,
@@ -17,7 +18,7 @@ import type { TestChunk } from "./provider-fixture.ts";
 export class AuditedData {
   readonly salt: Uint8Array = randomBytes(32);
   readonly x: bigint;
-  readonly secrets;
+  readonly secrets: AuditSecrets;
   readonly key: AuditPublicKey;
   readonly manifest: AuditManifest;
   readonly sliceCount: number;
@@ -25,8 +26,8 @@ export class AuditedData {
   readonly powersA: Uint8Array;
   readonly powersB: Uint8Array;
 
-  constructor(seed: Uint8Array, chunks: readonly TestChunk[]) {
-    this.secrets = deriveAuditSecrets(seed);
+  constructor(seed: Uint8Array, chunks: readonly TestChunk[], secrets: AuditSecrets = deriveAuditSecrets(seed)) {
+    this.secrets = secrets;
     this.x = deriveAgreementSecret(seed, this.salt);
     this.key = auditPublicKey(this.secrets, this.x);
     this.manifest = { version: 1, chunks: chunks.map(({ id, bytes }) => ({ id, sizeBytes: bytes.length })) };

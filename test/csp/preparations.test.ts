@@ -4,6 +4,7 @@ import { expect } from "chai";
 import { randomBytes } from "#primitives";
 import { auditPublicKey, deriveAuditSecrets } from "../../offchain/core/audit/keys.ts";
 import { encodeManifest } from "../../offchain/core/audit/manifest.ts";
+import { powersOfBeta } from "../../offchain/core/audit/powers.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
 import { digestOf } from "../../offchain/core/content-id.ts";
 import { toHex } from "../../offchain/core/hex.ts";
@@ -256,12 +257,55 @@ describe("preparation of agreements", () => {
     const larger = new AuditedData(seed, more);
     const reused = await preparations.open(ALICE, larger.saltHex, larger.request);
     expect(reused.received).to.deep.equal({ "powers-a": 196_608, "powers-b": 144, tags: 0 });
-    await preparations.append(ALICE, larger.saltHex, "powers-b", 144, streamOf(larger.powersB.subarray(144)));
     await preparations.append(ALICE, larger.saltHex, "tags", 0, streamOf(larger.tags));
+    const wrongRest = powersOfBeta(larger.secrets, 5, larger.sliceCount - 3);
+    await preparations.append(ALICE, larger.saltHex, "powers-b", 144, streamOf(wrongRest));
+    await refusal(verification.verify(preparations.require(ALICE, larger.saltHex), 60), "INVALID_PROOF");
+    await preparations.append(ALICE, larger.saltHex, "powers-a", 0, streamOf(larger.powersA));
+    await preparations.append(ALICE, larger.saltHex, "powers-b", 0, streamOf(larger.powersB));
     expect(await verification.verify(preparations.require(ALICE, larger.saltHex), 60)).to.equal(true);
+
+    const third = new AuditedData(seed, more.toReversed());
+    await preparations.open(ALICE, third.saltHex, third.request);
+    expect(preparations.require(ALICE, third.saltHex).received["powers-b"]).to.equal(third.powersB.length);
+    await preparations.append(ALICE, third.saltHex, "tags", 0, streamOf(third.tags));
+    expect(await verification.verify(preparations.require(ALICE, third.saltHex), 60)).to.equal(true);
+    const extended = new AuditedData(seed, [...more, ...more]);
+    await preparations.open(ALICE, extended.saltHex, extended.request);
+    await preparations.append(
+      ALICE,
+      extended.saltHex,
+      "powers-b",
+      third.powersB.length,
+      streamOf(extended.powersB.subarray(third.powersB.length)),
+    );
+    await preparations.append(ALICE, extended.saltHex, "tags", 0, streamOf(extended.tags));
+    expect(await verification.verify(preparations.require(ALICE, extended.saltHex), 60)).to.equal(true);
 
     const bobs = await preparations.open(BOB, larger.saltHex, larger.request);
     expect(bobs.received).to.deep.equal({ "powers-a": 0, "powers-b": 0, tags: 0 });
+  });
+
+  it("does not trust reused powers under a key with the same β and another α", async () => {
+    const provider = await stored();
+    const { preparations, verification } = provider;
+    await preparations.open(ALICE, data.saltHex, data.request);
+    await sendAll(provider, data);
+    await verification.verify(preparations.require(ALICE, data.saltHex), 60);
+
+    const other = new AuditedData(seed, chunks, { alpha: 987_654_321n, beta: data.secrets.beta });
+    await preparations.open(ALICE, other.saltHex, other.request);
+    await preparations.append(ALICE, other.saltHex, "tags", 0, streamOf(other.tags));
+    const error = await refusal(verification.verify(preparations.require(ALICE, other.saltHex), 60), "INVALID_PROOF");
+    expect(error.check).to.equal("powers of alpha");
+    expect(preparations.require(ALICE, other.saltHex).received).to.deep.equal({
+      "powers-a": 0,
+      "powers-b": 0,
+      tags: 144,
+    });
+    await preparations.append(ALICE, other.saltHex, "powers-a", 0, streamOf(other.powersA));
+    await preparations.append(ALICE, other.saltHex, "powers-b", 0, streamOf(other.powersB));
+    expect(await verification.verify(preparations.require(ALICE, other.saltHex), 60)).to.equal(true);
   });
 
   it("expires when nobody comes back for it, files and rows", async () => {

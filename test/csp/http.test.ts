@@ -1,0 +1,160 @@
+import { expect } from "chai";
+import { randomBytes } from "#primitives";
+import { Offer } from "../../offchain/core/wire/csp.ts";
+import { parseAnswer } from "../../offchain/core/wire/schema.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { frame, randomChunk } from "./provider-fixture.ts";
+import { NATIVE, type ProviderClient, ProviderProcess, TEST_OFFER } from "./provider-process.ts";
+
+describe("provider over HTTP", () => {
+  let local: LocalChain;
+  let provider: ProviderProcess;
+  let alice: ProviderClient;
+  let bob: ProviderClient;
+  before(async () => {
+    local = await startLocalChain();
+    provider = await ProviderProcess.prepare(local);
+    await provider.start();
+    alice = await provider.connect(local.account(1));
+    bob = await provider.connect(local.account(2));
+  });
+  after(async () => {
+    await provider.remove();
+    await local.stop();
+  });
+
+  it("tells its offer, health and metrics to anybody", async () => {
+    const offer = parseAnswer(Offer, (await provider.request("GET", "/v1/offer")).json, "provider");
+    expect(offer).to.deep.include({
+      ...TEST_OFFER,
+      account: provider.operator,
+      escrow: local.deployment.contracts.storageEscrow,
+      randomness: [local.deployment.contracts.randomness],
+      chainId: 31_337,
+    });
+    expect(offer.prices[0]?.token).to.equal(NATIVE);
+    expect((await provider.request("GET", "/healthz")).json).to.deep.equal({
+      ok: true,
+      checks: { chain: "ok", database: "ok", data: "ok" },
+    });
+    expect(await provider.metric("tallystick_csp_stored_bytes")).to.be.a("number").and.not.NaN;
+  });
+
+  it("deduplicates between accounts by proof of ownership, and shows what that saved", async () => {
+    const chunks = [randomChunk(50_000), randomChunk(2_097_168)];
+    const before = await provider.metric("tallystick_csp_stored_bytes");
+    expect(await alice.upload(...chunks)).to.deep.equal(chunks.map(({ id }) => id));
+    const claim = await bob.claim(chunks);
+    expect(await bob.prove(claim, chunks)).to.deep.equal({ owned: chunks.map(({ id }) => id), missing: [] });
+    for (const { id, bytes } of chunks) {
+      const answer = await bob.request("GET", `/v1/chunks/${id}`);
+      expect(answer.headers.get("content-type")).to.equal("application/octet-stream");
+      expect(answer.bytes).to.deep.equal(bytes);
+    }
+    expect((await provider.metric("tallystick_csp_stored_bytes")) - before).to.equal(2_147_168);
+    expect(await provider.metric("tallystick_csp_deduplicated_bytes")).to.equal(2_147_168);
+  });
+
+  it("needs a session everywhere but for the offer", async () => {
+    const { id } = randomChunk(1);
+    for (const [method, path] of [
+      ["POST", "/v1/claims"],
+      ["POST", `/v1/claims/0x${"00".repeat(16)}/answers`],
+      ["POST", "/v1/chunks"],
+      ["GET", `/v1/chunks/${id}`],
+      ["PUT", `/v1/preparations/0x${"00".repeat(32)}`],
+      ["GET", `/v1/preparations/0x${"00".repeat(32)}`],
+      ["PUT", `/v1/preparations/0x${"00".repeat(32)}/tags`],
+      ["POST", `/v1/preparations/0x${"00".repeat(32)}/verify`],
+      ["POST", "/v1/agreements"],
+      ["GET", "/v1/agreements/1"],
+      ["POST", "/v1/agreements/1/audit"],
+    ] as const) {
+      const answer = await provider.request(method, path, method === "GET" ? {} : { body: {} });
+      expect(answer.status, `${method} ${path}`).to.equal(401);
+      expect(answer.json.error.code).to.equal("INVALID_SIGNATURE");
+    }
+  });
+
+  it("refuses sessions that are expired, replayed, for another daemon, or signed by somebody else", async () => {
+    const open = (body: unknown) => provider.request("POST", "/v1/sessions", { body });
+    const signer = local.account(3);
+    const good = await provider.sessionRequest(signer);
+    expect((await open(good)).status).to.equal(200);
+    for (const body of [
+      good,
+      await provider.sessionRequest(signer, { expiresAt: Math.floor(Date.now() / 1000) - 1 }),
+      await provider.sessionRequest(signer, { expiresAt: Math.floor(Date.now() / 1000) + 86_400 }),
+      await provider.sessionRequest(signer, { audience: local.account(4).address }),
+      { ...(await provider.sessionRequest(signer)), account: local.account(4).address },
+    ]) {
+      const answer = await open(body);
+      expect(answer.status).to.equal(401);
+      expect(answer.json.error.code).to.equal("INVALID_SIGNATURE");
+    }
+  });
+
+  it("refuses uploads that are malformed, and is there for the next one", async () => {
+    const good = frame(randomChunk(1000));
+    const lying = frame(randomChunk(1000), randomChunk(1).id);
+    const oversize = frame(randomChunk(2_097_169));
+    for (const [bytes, code] of [
+      [lying, "INTEGRITY"],
+      [good.subarray(0, 500), "INVALID_INPUT"],
+      [oversize, "INVALID_INPUT"],
+      [randomBytes(5_000_000), "INVALID_INPUT"],
+      [new Uint8Array(0), "INVALID_INPUT"],
+      [new Uint8Array(40 * 1024 * 1024), "INVALID_INPUT"],
+    ] as const) {
+      const answer = await alice.request("POST", "/v1/chunks", { bytes });
+      expect(answer.status, JSON.stringify(answer.json)).to.equal(400);
+      expect(answer.json.error.code).to.equal(code);
+    }
+    const typed = await alice.request("POST", "/v1/chunks", { body: { chunks: [] } });
+    expect(typed.json.error).to.include({ code: "INVALID_INPUT", check: "content type" });
+    expect((await alice.request("POST", "/v1/chunks", { bytes: good })).status).to.equal(200);
+  });
+
+  it("refuses claims that do not fit the schema: none, too many, too large, malformed ids, unknown fields", async () => {
+    const chunk = { id: randomChunk(1).id, sizeBytes: 10 };
+    const many = Array.from({ length: 65 }, () => ({ id: randomChunk(8).id, sizeBytes: 8 }));
+    for (const body of [
+      { chunks: [] },
+      { chunks: many },
+      { chunks: [{ ...chunk, sizeBytes: 0 }] },
+      { chunks: [{ ...chunk, sizeBytes: 2_097_169 }] },
+      { chunks: [{ ...chunk, id: chunk.id.toUpperCase() }] },
+      { chunks: [chunk], extra: 1 },
+      { chunks: [{ ...chunk, extra: 1 }] },
+      "text",
+    ]) {
+      const answer = await alice.request("POST", "/v1/claims", { body });
+      expect(answer.status, JSON.stringify(answer.json)).to.equal(400);
+      expect(answer.json.error.code).to.equal("INVALID_INPUT");
+    }
+    expect(
+      (await alice.claim(many.slice(1).map(({ id }) => ({ id, bytes: randomBytes(8) })))).challenges.length,
+    ).to.equal(64);
+  });
+
+  it("refuses answers to another account's claim, and chunks of another account", async () => {
+    const chunk = randomChunk(100);
+    await alice.upload(chunk);
+    const claim = await alice.claim([chunk]);
+    const stolen = await bob.request("POST", `/v1/claims/${claim.claimId}/answers`, { body: { answers: [] } });
+    expect(stolen).to.deep.include({ status: 403 });
+    const read = await bob.request("GET", `/v1/chunks/${chunk.id}`);
+    expect(read.status).to.equal(403);
+    expect(read.json.error.code).to.equal("NOT_OWNER");
+  });
+
+  it("refuses bodies beyond their limits and paths that do not exist", async () => {
+    const large = { chunks: [{ id: "x".repeat(300_000), sizeBytes: 1 }] };
+    expect((await alice.request("POST", "/v1/claims", { body: large })).status).to.equal(413);
+    expect((await alice.request("GET", "/v1/chunks/../secrets")).status).to.equal(404);
+    expect((await alice.request("GET", "/v1/chunks/bafkreinothing")).status).to.equal(400);
+    expect((await alice.request("PUT", `/v1/preparations/0x${"00".repeat(32)}/other`)).status).to.equal(400);
+    const part = `/v1/preparations/0x${"00".repeat(32)}/tags?offset=-1`;
+    expect((await alice.request("PUT", part, { bytes: new Uint8Array(1) })).status).to.equal(400);
+  });
+});
