@@ -67,18 +67,9 @@ export class HttpParty {
   readonly name: string;
   readonly #baseUrl: string;
 
-  /** @throws TallystickError INVALID_INPUT when the address is no http(s) URL. */
   constructor(kind: "node" | "provider", url: string) {
-    this.name = `${kind} ${url}`;
+    this.name = `${kind} ${url === "" ? "without address" : url}`;
     this.#baseUrl = url.replace(/\/+$/, "");
-    if (!/^https?:\/\//.test(url) || !URL.canParse(url)) {
-      throw new TallystickError(`the address of ${this.name} is not an http URL`, {
-        code: "INVALID_INPUT",
-        party: this.name,
-        check: "address",
-        received: url,
-      });
-    }
   }
 
   /**
@@ -122,6 +113,7 @@ export class HttpParty {
     const deadlineSeconds = (options.deadlineSeconds ?? DEADLINE_SECONDS) + movedBytes / SLOWEST_BYTES_PER_SECOND;
     const deadline = AbortSignal.timeout(Math.ceil(deadlineSeconds * 1000));
     const signal = options.signal === undefined ? deadline : AbortSignal.any([deadline, options.signal]);
+    if (!/^https?:\/\//.test(this.#baseUrl) || !URL.canParse(this.#baseUrl)) throw noAddress(this.name);
     try {
       const response = await fetch(this.#url(path, options.query), { ...requestInit(method, options), signal });
       const body = await readBounded(response, maximumBytes, this.name);
@@ -259,6 +251,16 @@ function retryAfter(response: Response, fromBody: number | undefined): { retryAf
   const header = Number(response.headers.get("retry-after") ?? Number.NaN);
   const seconds = fromBody ?? header;
   return Number.isFinite(seconds) && seconds >= 0 ? { retryAfterSeconds: seconds } : {};
+}
+
+/** Addresses come from the registry, where operators write what they like. */
+function noAddress(party: string): TallystickError {
+  return new TallystickError(`${party} cannot be reached: it has no http address`, {
+    code: "UNREACHABLE",
+    party,
+    check: "registered address",
+    expected: "http:// or https://",
+  });
 }
 
 function timedOut(party: string, path: string, seconds: number): TallystickError {

@@ -147,6 +147,13 @@ describe("http: what the agent accepts from other parties", () => {
     expect(error).to.include({ code: "UNREACHABLE", party: "node http://127.0.0.1:1", retryable: true });
   });
 
+  it("says when a party has no address that could be asked", async () => {
+    for (const address of ["", "ftp://127.0.0.1/", "http://", "javascript:alert(1)"]) {
+      const error = await rejection(new HttpParty("node", address).json("GET", "/ping", Pong));
+      expect(error, address).to.include({ code: "UNREACHABLE", check: "registered address", retryable: false });
+    }
+  });
+
   it("stops at once when the caller does", async () => {
     answer = () => undefined;
     const controller = new AbortController();

@@ -1,0 +1,164 @@
+/**
+ * What the operations of an agent share. Connections are made when they are first needed, so that listing the catalogue works
+ * without a network, and a failed attempt is forgotten, so that the next one may succeed.
+ */
+
+import { join } from "node:path";
+import { type ChainReader, connectChain, type Deployment } from "../chain/deployment.ts";
+import { type Committee, readCommittee, readCommitteeOf } from "../chain/registry.ts";
+import { TransactionSender } from "../chain/sender.ts";
+import { TallystickError } from "../core/errors.ts";
+import type { Identity } from "../core/identity.ts";
+import { oprfReady } from "../core/oprf/ristretto255.ts";
+import { verifyCommitteeKeys } from "../core/oprf/threshold.ts";
+import { AgentAccount, SessionTokens } from "./account.ts";
+import { Archives } from "./archives.ts";
+import { Catalogue } from "./catalogue.ts";
+import { OprfCommittee, type OprfMember } from "./committee.ts";
+import { CspClient } from "./csp-client.ts";
+import type { ShareMember } from "./key-shares.ts";
+import { NbmClient } from "./nbm-client.ts";
+import type { AgentLogger } from "./progress.ts";
+import { HttpStorageProvider, ProviderSet } from "./provider-set.ts";
+
+export interface ContextOptions {
+  readonly identity: Identity;
+  readonly deployment: Deployment;
+  readonly homeDir: string;
+  readonly logger: AgentLogger;
+  /** Blocks that must hold a transaction before it counts. */
+  readonly confirmations: number;
+}
+
+/** A committee and the ways to its members. */
+export interface CommitteeLink {
+  readonly committee: Committee;
+  readonly members: readonly (OprfMember & ShareMember)[];
+  readonly nodes: readonly NbmClient[];
+  readonly oprf: OprfCommittee;
+}
+
+export class AgentContext {
+  readonly identity: Identity;
+  readonly deployment: Deployment;
+  readonly homeDir: string;
+  readonly logger: AgentLogger;
+  readonly account: AgentAccount;
+  readonly catalogue: Catalogue;
+  readonly #sessions: SessionTokens;
+  readonly #confirmations: number;
+  readonly #committees = new Map<bigint, Promise<CommitteeLink>>();
+  #chain: Promise<ChainReader> | undefined;
+  #sender: Promise<TransactionSender> | undefined;
+  #providers: ProviderSet | undefined;
+
+  /** @throws DiskFullError, DiskFailedError when the catalogue cannot be opened */
+  constructor(options: ContextOptions) {
+    this.identity = options.identity;
+    this.deployment = options.deployment;
+    this.homeDir = options.homeDir;
+    this.logger = options.logger;
+    this.#confirmations = options.confirmations;
+    this.account = new AgentAccount(options.identity.signingKey);
+    this.#sessions = new SessionTokens(this.account, BigInt(options.deployment.chainId));
+    this.catalogue = new Catalogue(join(options.homeDir, "agent.db"));
+  }
+
+  /** @throws NoDeploymentError, ChainUnavailableError */
+  chain(): Promise<ChainReader> {
+    this.#chain ??= forgetFailure(connectChain(this.deployment), () => {
+      this.#chain = undefined;
+    });
+    return this.#chain;
+  }
+
+  /** The one sender of this account in this process. */
+  sender(): Promise<TransactionSender> {
+    const open = async () =>
+      new TransactionSender(await this.chain(), this.identity.signingKey, { confirmations: this.#confirmations });
+    this.#sender ??= forgetFailure(open(), () => {
+      this.#sender = undefined;
+    });
+    return this.#sender;
+  }
+
+  /** The provider set of the deployment. @throws InvalidInputError when it lists none, or several */
+  providers(): ProviderSet {
+    this.#providers ??= new ProviderSet(
+      this.deployment.providers.map(
+        ({ url, account }) => new HttpStorageProvider(new CspClient(url, account, this.#sessions)),
+      ),
+    );
+    return this.#providers;
+  }
+
+  /** The committee that evaluates keys and takes new records. @throws TallystickError NOT_FOUND, CONFLICT while it is forming */
+  async committee(): Promise<CommitteeLink> {
+    const named = BigInt(this.deployment.committeeId);
+    const id = named > 0n ? named : await readCommitteeOf(await this.chain(), this.account.address);
+    if (id === undefined || id === 0n) {
+      throw new TallystickError("the deployment has no committee of key nodes", {
+        code: "NOT_FOUND",
+        party: "deployment",
+        check: "active committee",
+        hint: "name one in the deployment file",
+      });
+    }
+    return await this.committeeById(id);
+  }
+
+  /** @throws TallystickError NOT_FOUND, CONFLICT while it is forming; InvalidPointError when its keys do not belong together */
+  committeeById(id: bigint): Promise<CommitteeLink> {
+    const known = this.#committees.get(id);
+    if (known !== undefined) return known;
+    const linking = forgetFailure(this.#link(id), () => this.#committees.delete(id));
+    this.#committees.set(id, linking);
+    return linking;
+  }
+
+  /** Archives of key records: those of the committee's nodes. */
+  async archives(): Promise<Archives> {
+    return new Archives(await this.chain(), (await this.committee()).nodes, this.logger);
+  }
+
+  async close(): Promise<void> {
+    this.catalogue.close();
+    const chain = await this.#chain?.catch(() => undefined); // It never opened: nothing to close.
+    chain?.close();
+  }
+
+  async #link(id: bigint): Promise<CommitteeLink> {
+    await oprfReady();
+    const committee = await readCommittee(await this.chain(), id);
+    if (committee.status !== "active") {
+      throw new TallystickError(`committee ${id} has not made its key yet`, {
+        code: "CONFLICT",
+        party: `committee ${id}`,
+        check: "committee status",
+        expected: "active",
+        received: committee.status,
+        hint: "wait until all its nodes have attested the key",
+        retryable: true,
+      });
+    }
+    const shares = committee.members.map(({ verificationShare }) => verificationShare);
+    // Checked once: then every quorum gives the same keys.
+    verifyCommitteeKeys(committee.groupPublicKey, shares, committee.threshold);
+    const members = committee.members.map((member) => ({
+      ...member,
+      client: new NbmClient(member.url, member.operator, this.#sessions),
+    }));
+    return {
+      committee,
+      members,
+      nodes: members.filter(({ url }) => url !== "").map(({ client }) => client),
+      oprf: new OprfCommittee(id, committee.threshold, members, { logger: this.logger }),
+    };
+  }
+}
+
+/** Passes the promise on and undoes its caching when it fails. */
+function forgetFailure<Value>(promise: Promise<Value>, forget: () => void): Promise<Value> {
+  promise.catch(forget);
+  return promise;
+}

@@ -1,0 +1,89 @@
+/** From a data id to its key: records from the archives, shares from the nodes, whichever record the account owns. */
+
+import { TallystickError } from "../core/errors.ts";
+import { toHex } from "../core/hex.ts";
+import { fileTag } from "../core/key-record.ts";
+import type { ArchiveReport, VerifiedRecord } from "./archives.ts";
+import type { AgentContext } from "./context.ts";
+import { rebuildFromRecord } from "./key-shares.ts";
+import type { NodeReport } from "./quorum.ts";
+
+export interface OpenedKey {
+  /** 32 bytes. */
+  readonly fileKey: Uint8Array;
+  readonly recordId: string;
+  readonly role: "recorder" | "owner";
+  /** What each key node answered. */
+  readonly nodes: NodeReport[];
+}
+
+/**
+ * Rebuilds the key of a data id that this account owns.
+ *
+ * @throws InvalidInputError for a malformed data id
+ * @throws TallystickError NOT_FOUND when no archive has a record of it, NOT_OWNER when only others own it, SHARES_MISSING with what
+ *   every node answered
+ */
+export async function openFileKey(context: AgentContext, dataId: string): Promise<OpenedKey> {
+  const tag = toHex(fileTag(dataId));
+  const { records, reports } = await (await context.archives()).find({ fileTag: tag });
+  const owned = records.flatMap((found) => {
+    const role = roleIn(found, context.account.address);
+    return role === undefined ? [] : [{ found, role }];
+  });
+  // One's own record first: others may have made theirs wrongly.
+  owned.sort((a, b) => (a.role === b.role ? 0 : a.role === "recorder" ? -1 : 1));
+  let failure: unknown;
+  for (const { found, role } of owned) {
+    try {
+      const { committee, members } = await context.committeeById(found.record.committeeId);
+      const { fileKey, nodes } = await rebuildFromRecord(found, dataId, committee, members, {
+        account: context.account,
+        chainId: BigInt(context.deployment.chainId),
+        hpkePrivateKey: context.identity.hpkePrivateKey,
+        logger: context.logger,
+      });
+      return { fileKey, recordId: found.recordId, role, nodes };
+    } catch (error) {
+      if (!(error instanceof TallystickError)) throw error;
+      failure ??= error;
+    }
+  }
+  throw failure ?? noRecord(dataId, context.account.address, records.length > 0, reports);
+}
+
+/** How an account stands to a record; undefined when it does not own it. */
+export function roleIn(found: VerifiedRecord, account: string): "recorder" | "owner" | undefined {
+  if (found.record.account.toLowerCase() === account.toLowerCase()) return "recorder";
+  return found.ownerNotes.has(account.toLowerCase()) ? "owner" : undefined;
+}
+
+function noRecord(
+  dataId: string,
+  account: string,
+  ownedByOthers: boolean,
+  reports: readonly ArchiveReport[],
+): TallystickError {
+  const archives = reports.map(({ source, records, error }) => ({
+    archive: source,
+    answer: error === undefined ? `${records} records` : error.code,
+  }));
+  const received = archives.map(({ archive, answer }) => `${archive}: ${answer}`).join("; ");
+  if (ownedByOthers) {
+    return new TallystickError(`account ${account} does not own ${dataId}`, {
+      code: "NOT_OWNER",
+      party: "you",
+      check: "owners on the ledger",
+      hint: "open the identity that stored it, or put the same files to become an owner",
+      details: { dataId },
+    });
+  }
+  return new TallystickError(`there is no key record of ${dataId}`, {
+    code: "NOT_FOUND",
+    party: "archives",
+    check: "key record",
+    received,
+    hint: "check the data id; `tallystick recover` lists what this identity has stored",
+    details: { dataId, archives },
+  });
+}

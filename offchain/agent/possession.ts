@@ -1,0 +1,336 @@
+/**
+ * Possession tags of a data set, made in the pass that stores it (or later, from the provider's own copy), and brought to the
+ * provider. Tags and manifest wait in the home folder until the agreement is accepted, so that a run after a crash uses the
+ * same ones: under one salt, a slice index is tagged for one data set, ever.
+ */
+
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { join } from "node:path";
+import { setImmediate as breathe, setTimeout as pause } from "node:timers/promises";
+import { randomBytes } from "#primitives";
+import {
+  type AuditPublicKey,
+  type AuditSecrets,
+  auditKeyHash,
+  auditPublicKey,
+  deriveAgreementSecret,
+  deriveAuditSecrets,
+  keyForChain,
+} from "../core/audit/keys.ts";
+import { decodeManifest, encodeManifest, type ManifestChunk, manifestHash } from "../core/audit/manifest.ts";
+import { powersOfAlpha, powersOfBeta } from "../core/audit/powers.ts";
+import { SliceTagger } from "../core/audit/tags.ts";
+import { TallystickError } from "../core/errors.ts";
+import { fromHex, toHex } from "../core/hex.ts";
+import type { SealedObject } from "../core/recipe-tree.ts";
+import type { PreparationStatus } from "../core/wire/csp.ts";
+import { asDiskError } from "../store/disk-errors.ts";
+import type { CspClient, PreparationPart } from "./csp-client.ts";
+
+/** Every agreement has its own x, so its slices are numbered from 1. */
+export const FIRST_INDEX = 1;
+const POINT_BYTES = 48;
+/** Points computed before other work gets a turn, and points in one request. */
+const POINTS_AT_ONCE = 256;
+const POINTS_IN_PART = 16_384;
+const ASK_AGAIN_MILLISECONDS = 500;
+/** A preparation that no agreement refers to is left over from a crash, if it is older than any put may take. */
+const ABANDONED_SECONDS = 7 * 86_400;
+
+/** What the owner keeps secret about an agreement, and what the provider and the chain get to know. */
+export interface AgreementKeys {
+  readonly secrets: AuditSecrets;
+  readonly x: bigint;
+  readonly publicKey: AuditPublicKey;
+  /** keccak256(X ‖ XA ‖ Bt), 0x hex. */
+  readonly keyHash: string;
+}
+
+/** @param salt 32 bytes, 0x hex */
+export function agreementKeys(auditSeed: Uint8Array, salt: string): AgreementKeys {
+  const secrets = deriveAuditSecrets(auditSeed);
+  const x = deriveAgreementSecret(auditSeed, fromHex(salt, 32, "salt"));
+  const publicKey = auditPublicKey(secrets, x);
+  return { secrets, x, publicKey, keyHash: toHex(auditKeyHash(publicKey)) };
+}
+
+/** A data set with its tags, in the home folder. */
+export interface PreparedDataSet {
+  /** 32 bytes, 0x hex. */
+  readonly salt: string;
+  readonly manifestHash: string;
+  /** Encoded manifest. */
+  readonly manifest: Uint8Array;
+  readonly tagsFile: string;
+}
+
+/** Prepared data sets of a home folder. */
+export class Preparations {
+  readonly #folder: string;
+
+  constructor(homeDir: string) {
+    this.#folder = join(homeDir, "preparations");
+  }
+
+  /** Starts tagging under a fresh salt. @throws DiskFullError, DiskFailedError */
+  begin(auditSeed: Uint8Array): DataSetTagger {
+    const salt = toHex(randomBytes(32));
+    return new DataSetTagger(this.#pathOf(salt), salt, agreementKeys(auditSeed, salt));
+  }
+
+  /** A finished preparation; undefined when there is none (any more). */
+  find(salt: string): PreparedDataSet | undefined {
+    const manifestFile = join(this.#pathOf(salt), "manifest");
+    if (!existsSync(manifestFile)) return undefined;
+    const manifest = new Uint8Array(readFileSync(manifestFile));
+    const hash = toHex(manifestHash(decodeManifest(manifest)));
+    return { salt, manifest, manifestHash: hash, tagsFile: join(this.#pathOf(salt), "tags") };
+  }
+
+  remove(salt: string): void {
+    rmSync(this.#pathOf(salt), { recursive: true, force: true });
+  }
+
+  /** Removes what crashed runs left behind. @param isKept whether an agreement still needs this salt */
+  removeAbandoned(isKept: (salt: string) => boolean): void {
+    if (!existsSync(this.#folder)) return;
+    for (const name of readdirSync(this.#folder)) {
+      const ageSeconds = (Date.now() - statSync(join(this.#folder, name)).mtimeMs) / 1000;
+      if (ageSeconds > ABANDONED_SECONDS && !isKept(name)) this.remove(name);
+    }
+  }
+
+  #pathOf(salt: string): string {
+    return join(this.#folder, salt);
+  }
+}
+
+/** Tags objects as they come and writes tags to disk; keeps the manifest, 36 bytes per object once encoded. */
+export class DataSetTagger {
+  readonly salt: string;
+  readonly #folder: string;
+  readonly #tagger: SliceTagger;
+  readonly #chunks: ManifestChunk[] = [];
+  #tagsFile: number | undefined;
+  #finished = false;
+
+  constructor(folder: string, salt: string, keys: AgreementKeys) {
+    this.salt = salt;
+    this.#folder = folder;
+    this.#tagger = new SliceTagger(keys.secrets, keys.x, FIRST_INDEX);
+    this.#onDisk(() => {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      this.#tagsFile = openSync(join(folder, "tags"), "w", 0o600);
+    });
+  }
+
+  /** Takes the next object of the data set. */
+  add(object: SealedObject): void {
+    this.#tagger.push(object.sealed);
+    this.#chunks.push({ id: object.id, sizeBytes: object.sealed.length });
+    this.#append(this.#tagger.drain());
+  }
+
+  /** Makes the preparation durable. */
+  finish(): PreparedDataSet {
+    this.#append(this.#tagger.finish());
+    const manifest = encodeManifest({ version: 1, chunks: this.#chunks });
+    const hash = toHex(manifestHash({ version: 1, chunks: this.#chunks }));
+    this.#onDisk(() => {
+      if (this.#tagsFile !== undefined) fsyncSync(this.#tagsFile);
+      this.close();
+      // The manifest's name is what makes the preparation count, so it comes last.
+      const partial = join(this.#folder, "manifest.partial");
+      const file = openSync(partial, "w", 0o600);
+      writeSync(file, manifest);
+      fsyncSync(file);
+      closeSync(file);
+      renameSync(partial, join(this.#folder, "manifest"));
+    });
+    this.#finished = true;
+    return { salt: this.salt, manifest, manifestHash: hash, tagsFile: join(this.#folder, "tags") };
+  }
+
+  /** Lets go of the file. */
+  close(): void {
+    if (this.#tagsFile !== undefined) closeSync(this.#tagsFile);
+    this.#tagsFile = undefined;
+  }
+
+  /** Removes everything, unless it is finished and an agreement may need it: there will be none with this salt. */
+  discard(): void {
+    this.close();
+    if (!this.#finished) rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #append(tags: Uint8Array): void {
+    const file = this.#tagsFile;
+    if (file === undefined || tags.length === 0) return;
+    this.#onDisk(() => {
+      for (let written = 0; written < tags.length; ) written += writeSync(file, tags, written);
+    });
+  }
+
+  #onDisk(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      throw asDiskError(error, `preparation ${this.#folder}`);
+    }
+  }
+}
+
+export interface DeliveryProgress {
+  readonly phase: "uploading" | "verifying";
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+/**
+ * Brings manifest, powers and tags to the provider and has it check them. Goes on where an earlier attempt stopped.
+ *
+ * @returns what the provider has verified: it agrees with our own account of the data set.
+ * @throws TallystickError INVALID_PROOF when the provider finds powers or tags wrong; BAD_RESPONSE when it describes another data set
+ */
+export async function deliverPreparation(
+  client: CspClient,
+  prepared: PreparedDataSet,
+  keys: AgreementKeys,
+  onProgress: (progress: DeliveryProgress) => void,
+  signal?: AbortSignal,
+): Promise<PreparationStatus> {
+  const salt = fromHex(prepared.salt);
+  let status = await client.openPreparation(salt, prepared.manifest, keyForChain(keys.publicKey));
+  requireSameDataSet(client.name, status, prepared, keys);
+  const tags = await open(prepared.tagsFile, "r");
+  try {
+    const sources: Record<PreparationPart, PointSource> = {
+      "powers-a": async (first, count) =>
+        await inTurns(first, count, (from, n) => powersOfAlpha(keys.secrets, from, n)),
+      "powers-b": async (first, count) =>
+        await inTurns(first, count, (from, n) => powersOfBeta(keys.secrets, FIRST_INDEX + from, n)),
+      tags: async (first, count) => await readPoints(tags, first, count),
+    };
+    for (const part of ["powers-a", "powers-b", "tags"] as const) {
+      status = await deliverPart(client, salt, part, sources[part], status, onProgress, signal);
+    }
+  } finally {
+    await tags.close();
+  }
+  while (status.state === "open" || status.state === "verifying") {
+    signal?.throwIfAborted();
+    if (status.state === "verifying") await pause(ASK_AGAIN_MILLISECONDS);
+    status = await client.verifyPreparation(salt);
+    onProgress({ phase: "verifying", doneBytes: status.checkedSlices, totalBytes: status.sliceCount });
+  }
+  requireSameDataSet(client.name, status, prepared, keys);
+  return status;
+}
+
+/** `count` points from position `first` of a stream on, 48 bytes each. */
+type PointSource = (first: number, count: number) => Promise<Uint8Array>;
+
+const STREAM_OF = { "powers-a": "powersA", "powers-b": "powersB", tags: "tags" } as const;
+
+async function deliverPart(
+  client: CspClient,
+  salt: Uint8Array,
+  part: PreparationPart,
+  source: PointSource,
+  start: PreparationStatus,
+  onProgress: (progress: DeliveryProgress) => void,
+  signal: AbortSignal | undefined,
+): Promise<PreparationStatus> {
+  const stream = STREAM_OF[part];
+  let status = start;
+  while (status.state === "open" && status.received[stream] < status.expected[stream]) {
+    signal?.throwIfAborted();
+    const received = status.received[stream];
+    const first = received / POINT_BYTES;
+    if (!Number.isInteger(first)) throw outOfStep(client.name, part, received);
+    const count = Math.min(POINTS_IN_PART, status.expected[stream] / POINT_BYTES - first);
+    const next = await client.appendPreparation(salt, part, received, await source(first, count));
+    if (next.received[stream] <= received) throw outOfStep(client.name, part, next.received[stream]);
+    status = next;
+    const { expected } = status;
+    onProgress({ phase: "uploading", doneBytes: sumOf(status.received), totalBytes: sumOf(expected) });
+  }
+  return status;
+}
+
+function sumOf(bytes: PreparationStatus["received"]): number {
+  return bytes.powersA + bytes.powersB + bytes.tags;
+}
+
+/** Computes points in small groups, so that timers and sockets get their turn. */
+async function inTurns(
+  first: number,
+  count: number,
+  compute: (first: number, count: number) => Uint8Array,
+): Promise<Uint8Array> {
+  const points = new Uint8Array(count * POINT_BYTES);
+  for (let done = 0; done < count; done += POINTS_AT_ONCE) {
+    points.set(compute(first + done, Math.min(POINTS_AT_ONCE, count - done)), done * POINT_BYTES);
+    await breathe();
+  }
+  return points;
+}
+
+async function readPoints(file: FileHandle, first: number, count: number): Promise<Uint8Array> {
+  const points = new Uint8Array(count * POINT_BYTES);
+  const { bytesRead } = await file.read(points, 0, points.length, first * POINT_BYTES);
+  if (bytesRead === points.length) return points;
+  throw new TallystickError("the prepared tags on this device are incomplete", {
+    code: "DISK_FAILED",
+    party: "you",
+    check: "length of the tags",
+    expected: `${points.length} bytes`,
+    received: `${bytesRead} bytes`,
+    hint: "put the files again",
+  });
+}
+
+function requireSameDataSet(
+  party: string,
+  status: PreparationStatus,
+  prepared: PreparedDataSet,
+  keys: AgreementKeys,
+): void {
+  const checks = [
+    ["manifest hash", prepared.manifestHash, status.manifestHash],
+    ["audit key hash", keys.keyHash, status.auditKeyHash],
+    ["first index", String(FIRST_INDEX), String(status.firstIndex)],
+  ] as const;
+  for (const [check, expected, received] of checks) {
+    if (expected === received) continue;
+    throw new TallystickError(`${party} describes another data set than the one prepared`, {
+      code: "BAD_RESPONSE",
+      party,
+      check,
+      expected,
+      received,
+    });
+  }
+}
+
+function outOfStep(party: string, part: string, received: number): TallystickError {
+  return new TallystickError(`${party} lost count of the ${part} it received`, {
+    code: "BAD_RESPONSE",
+    party,
+    check: `bytes of ${part} received`,
+    received: `${received} bytes`,
+  });
+}

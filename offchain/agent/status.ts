@@ -1,0 +1,126 @@
+/** `status`: the account, the network it deals with, and how each put stands on chain. */
+
+import { balanceOf, NATIVE_TOKEN } from "../chain/escrow.ts";
+import { isOwner } from "../chain/ledger.ts";
+import { readChain } from "../chain/revert.ts";
+import { TallystickError } from "../core/errors.ts";
+import { toHex } from "../core/hex.ts";
+import { fileTag } from "../core/key-record.ts";
+import type { AgreementReport } from "./agreement-terms.ts";
+import { Agreements } from "./agreements.ts";
+import type { CataloguedPut } from "./catalogue.ts";
+import type { AgentContext } from "./context.ts";
+
+export interface PutStatus extends CataloguedPut {
+  /** True when the ledger confirms the account as an owner of the key record. */
+  readonly recorded: boolean;
+  readonly agreements: readonly AgreementReport[];
+}
+
+/** A daemon, as it answers now. */
+export interface PartyStatus {
+  readonly name: string;
+  readonly url: string;
+  readonly account: string;
+  /** `ready`, `not ready`, or the error code of its failure. */
+  readonly state: string;
+  readonly message?: string;
+}
+
+export interface StatusReport {
+  readonly account: string;
+  readonly chainId: number;
+  readonly blockNumber: number;
+  /** Of the account, in wei. */
+  readonly balance: bigint;
+  /** In the escrow, to be withdrawn, in wei. */
+  readonly credit: bigint;
+  readonly committee: { readonly id: bigint; readonly threshold: number; readonly nodes: readonly PartyStatus[] };
+  readonly providers: readonly PartyStatus[];
+  readonly puts: readonly PutStatus[];
+}
+
+/**
+ * @param dataId one put; all of the catalogue without it.
+ * @throws TallystickError NOT_FOUND for a data id that is not in the catalogue; NO_DEPLOYMENT, CHAIN_UNAVAILABLE
+ */
+export async function status(context: AgentContext, dataId?: string): Promise<StatusReport> {
+  const { account, catalogue, deployment } = context;
+  const puts = dataId === undefined ? catalogue.puts() : [requirePut(context, dataId)];
+  const chain = await context.chain();
+  const [blockNumber, balance] = await readChain("reading the account", () =>
+    Promise.all([chain.provider.getBlockNumber(), chain.provider.getBalance(account.address)]),
+  );
+  const { committee, members } = await context.committee();
+  const [nodes, providers, agreements] = await Promise.all([
+    Promise.all(
+      members.map(async ({ index, url, operator, client }) => ({
+        name: `node ${index}`,
+        url,
+        account: operator,
+        ...(await answerOf(async () => {
+          const { committees } = await client.node();
+          const own = committees.find(({ committeeId }) => committeeId === String(committee.id));
+          return own?.ready === true ? "ready" : "not ready";
+        })),
+      })),
+    ),
+    Promise.all(
+      context.providers().providers.map(async ({ url, account: provider, client }) => ({
+        name: "provider",
+        url,
+        account: provider,
+        ...(await answerOf(async () => {
+          await client.offer();
+          return "ready";
+        })),
+      })),
+    ),
+    new Agreements(context).list(),
+  ]);
+  const described: PutStatus[] = [];
+  for (const put of puts) {
+    const recorded = await confirmOwnership(context, put);
+    described.push({ ...put, recorded, agreements: agreements.filter((one) => one.dataId === put.dataId) });
+  }
+  return {
+    account: account.address,
+    chainId: deployment.chainId,
+    blockNumber,
+    balance,
+    credit: await balanceOf(chain, NATIVE_TOKEN, account.address),
+    committee: { id: committee.id, threshold: committee.threshold, nodes },
+    providers,
+    puts: described,
+  };
+}
+
+function requirePut(context: AgentContext, dataId: string): CataloguedPut {
+  const put = context.catalogue.put(dataId);
+  if (put !== undefined) return put;
+  throw new TallystickError(`${dataId} is not in the catalogue of this device`, {
+    code: "NOT_FOUND",
+    party: "you",
+    check: "data id",
+    hint: "`tallystick ls` lists what is; `tallystick recover` finds what other devices stored",
+  });
+}
+
+/** Asks the chain, not the catalogue. A later owner is known to the record by its recorder. */
+async function confirmOwnership(context: AgentContext, put: CataloguedPut): Promise<boolean> {
+  const tag = toHex(fileTag(put.dataId));
+  const { address } = context.account;
+  if (put.role === "recorder") return await isOwner(await context.chain(), { account: address, fileTag: tag }, address);
+  const { records } = await (await context.archives()).find({ fileTag: tag });
+  const found = records.find(({ recordId }) => recordId === put.recordId);
+  return found !== undefined && (await isOwner(await context.chain(), found.record, address));
+}
+
+async function answerOf(ask: () => Promise<string>): Promise<{ state: string; message?: string }> {
+  try {
+    return { state: await ask() };
+  } catch (error) {
+    if (!(error instanceof TallystickError)) throw error;
+    return { state: error.code, message: error.message };
+  }
+}

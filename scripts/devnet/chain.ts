@@ -1,0 +1,142 @@
+/**
+ * A development chain as a process of its own: anvil, or Hardhat's node. Both know the same ten rich accounts. Contracts are
+ * deployed by the Ignition module that public networks get as well.
+ */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, resolve } from "node:path";
+import { HDNodeWallet, JsonRpcProvider, NonceManager } from "ethers";
+import hre from "hardhat";
+import tallystickModule from "../../ignition/modules/tallystick.ts";
+import type { Deployment } from "../../offchain/chain/deployment.ts";
+import { freePorts, ManagedProcess } from "./managed-process.ts";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+export const CHAIN_ID = 31_337;
+/** The well-known development phrase: its accounts are rich on development chains, and everybody has their keys. */
+const PHRASE = "test test test test test test test test test test test junk";
+/** The account that gives coins to others. */
+const FUNDER = 9;
+
+export type ChainKind = "anvil" | "hardhat";
+
+export interface ChainOptions {
+  readonly kind: ChainKind;
+  readonly logFile: string;
+  /** A block every so many seconds. 0: a block per transaction, and only then. */
+  readonly blockTimeSeconds: number;
+}
+
+export class DevelopmentChain {
+  readonly process: ManagedProcess;
+  readonly rpcUrl: string;
+  readonly provider: JsonRpcProvider;
+  readonly #kind: ChainKind;
+  readonly #funder: NonceManager;
+
+  constructor(kind: ChainKind, chainProcess: ManagedProcess, rpcUrl: string) {
+    this.#kind = kind;
+    this.process = chainProcess;
+    this.rpcUrl = rpcUrl;
+    this.provider = new JsonRpcProvider(rpcUrl, CHAIN_ID, { staticNetwork: true, cacheTimeout: -1 });
+    this.#funder = new NonceManager(this.wallet(FUNDER));
+  }
+
+  /** One of the rich accounts, 0 to 9. */
+  wallet(index: number): HDNodeWallet {
+    return HDNodeWallet.fromPhrase(PHRASE, undefined, `m/44'/60'/0'/0/${index}`).connect(this.provider);
+  }
+
+  /** Gives coins to accounts. */
+  async fund(accounts: readonly string[], wei: bigint): Promise<void> {
+    const sent = [];
+    for (const to of accounts) sent.push(await this.#funder.sendTransaction({ to, value: wei }));
+    for (const transaction of sent) await transaction.wait();
+  }
+
+  /** Mines empty blocks at once. */
+  async mine(blocks: number): Promise<void> {
+    await this.provider.send(`${this.#kind}_mine`, [`0x${blocks.toString(16)}`]);
+  }
+
+  async stop(): Promise<void> {
+    this.provider.destroy();
+    await this.process.stop();
+  }
+}
+
+/** Starts a chain on a free loopback port. */
+export async function startChain(options: ChainOptions): Promise<DevelopmentChain> {
+  const [port] = (await freePorts(1)) as [number];
+  const plan = options.kind === "anvil" ? anvilPlan(port, options) : hardhatPlan(port, options);
+  const chainProcess = new ManagedProcess(plan);
+  await chainProcess.start();
+  const chain = new DevelopmentChain(options.kind, chainProcess, `http://127.0.0.1:${port}`);
+  if (options.kind === "hardhat" && options.blockTimeSeconds > 0) {
+    await chain.provider.send("evm_setIntervalMining", [Math.round(options.blockTimeSeconds * 1000)]);
+  }
+  return chain;
+}
+
+/** Deploys the contracts. @throws Error when they are not compiled */
+export async function deployContracts(rpcUrl: string): Promise<Deployment["contracts"]> {
+  if (!existsSync(join(ROOT, "artifacts", "contracts", "KeyLedger.sol", "KeyLedger.json"))) {
+    throw new Error("the contracts are not compiled: run `npx hardhat build` first");
+  }
+  const connection = await hre.network.create({ network: "localhost", override: { url: rpcUrl } });
+  try {
+    const deployed = await connection.ignition.deploy(tallystickModule);
+    return {
+      nodeRegistry: await deployed.nodeRegistry.getAddress(),
+      keyLedger: await deployed.keyLedger.getAddress(),
+      storageEscrow: await deployed.storageEscrow.getAddress(),
+      randomness: await deployed.randomness.getAddress(),
+    };
+  } finally {
+    await connection.close();
+  }
+}
+
+function anvilPlan(port: number, { logFile, blockTimeSeconds }: ChainOptions) {
+  const blockTime = blockTimeSeconds > 0 ? ["--block-time", String(blockTimeSeconds)] : [];
+  return {
+    name: "chain",
+    command: join(ROOT, "node_modules", ".bin", "anvil"),
+    args: [
+      "--port",
+      String(port),
+      "--chain-id",
+      String(CHAIN_ID),
+      "--hardfork",
+      "prague",
+      "--mnemonic",
+      PHRASE,
+      ...blockTime,
+    ],
+    logFile,
+    isReady: (line: string) => line.includes("Listening on"),
+  };
+}
+
+function hardhatPlan(port: number, { logFile }: ChainOptions) {
+  const packageFile = createRequire(import.meta.url).resolve("hardhat/package.json");
+  return {
+    name: "chain",
+    command: process.execPath,
+    args: [
+      "--disable-warning=ExperimentalWarning",
+      join(dirname(packageFile), "dist", "src", "cli.js"),
+      "node",
+      "--hostname",
+      "127.0.0.1",
+      "--port",
+      String(port),
+      "--chain-id",
+      String(CHAIN_ID),
+    ],
+    env: { HARDHAT_DISABLE_TELEMETRY: "true" },
+    cwd: ROOT,
+    logFile,
+    isReady: (line: string) => line.includes("Started HTTP"),
+  };
+}

@@ -1,0 +1,102 @@
+/**
+ * `npm run devnet`: a whole network on this machine until Ctrl-C. The command line finds it by `.tallystick/devnet.json`.
+ */
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { type DevnetOptions, startDevnet } from "./start-devnet.ts";
+
+const HELP = `npm run devnet -- [options]
+
+  --nodes <n>             key nodes (default 5)
+  --threshold <k>         nodes that rebuild a key (default 3)
+  --chain <anvil|hardhat> chain to run (default: anvil where it is packaged, else hardhat)
+  --epoch-blocks <n>      blocks from one audit to the next (default 30)
+  --block-time <seconds>  seconds between blocks (default 1)
+
+Example: npm run devnet -- --epoch-blocks 15
+`;
+
+function wholeNumber(text: string | undefined, name: string): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new TypeError(`--${name} takes a whole number from 1, not ${text}`);
+  return Number(text);
+}
+
+function parseOptions(directory: string): DevnetOptions | undefined {
+  const { values } = parseArgs({
+    options: {
+      nodes: { type: "string" },
+      threshold: { type: "string" },
+      chain: { type: "string" },
+      "epoch-blocks": { type: "string" },
+      "block-time": { type: "string" },
+      help: { type: "boolean" },
+    },
+  });
+  if (values.help) return undefined;
+  if (values.chain !== undefined && values.chain !== "anvil" && values.chain !== "hardhat") {
+    throw new TypeError(`--chain takes anvil or hardhat, not ${values.chain}`);
+  }
+  const nodes = wholeNumber(values.nodes, "nodes") ?? 5;
+  const threshold = wholeNumber(values.threshold, "threshold") ?? 3;
+  if (threshold > nodes) throw new TypeError(`--threshold ${threshold} is more than ${nodes} nodes`);
+  return {
+    dir: directory,
+    nodes,
+    threshold,
+    ...(values.chain === undefined ? {} : { chain: values.chain }),
+    epochBlocks: wholeNumber(values["epoch-blocks"], "epoch-blocks") ?? 30,
+    blockTimeSeconds: wholeNumber(values["block-time"], "block-time") ?? 1,
+    say: (line) => process.stderr.write(`devnet: ${line}\n`),
+  };
+}
+
+async function main(): Promise<void> {
+  const home = resolve(".tallystick");
+  const directory = join(home, "devnet");
+  const options = parseOptions(directory);
+  if (options === undefined) {
+    process.stdout.write(HELP);
+    return;
+  }
+  // The chain lives in memory, so what daemons kept of an earlier one fits nothing any more.
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  const pointer = join(home, "devnet.json");
+  const devnet = await startDevnet(options);
+  writeFileSync(`${pointer}.partial`, `${JSON.stringify(devnet.deployment, null, 2)}\n`);
+  renameSync(`${pointer}.partial`, pointer);
+
+  process.stdout.write(
+    [
+      "ready",
+      `  chain     ${devnet.deployment.rpcUrl} (chain id ${devnet.deployment.chainId})`,
+      ...devnet.nodes.map((node) => `  ${node.name}    ${node.url}`),
+      `  provider  ${devnet.provider.url}`,
+      `  written   ${pointer}`,
+      `  logs      ${join(directory, "logs")}`,
+      "",
+      "In another terminal, in this folder:",
+      "  npx tallystick init",
+      "  npx tallystick put README.md --epochs 5",
+      "",
+      "Ctrl-C stops everything.",
+      "",
+    ].join("\n"),
+  );
+  const ended = await new Promise<string>((done) => {
+    // Handlers stay: a terminal sends Ctrl-C to the whole group, and the launcher passes it on once more.
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => done(signal));
+  });
+  process.stderr.write(`devnet: ${ended}, stopping…\n`);
+  rmSync(pointer, { force: true });
+  await devnet.stop();
+}
+
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`devnet: error: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,240 @@
+/**
+ * A whole network on this machine, every part a process of its own on a free loopback port: a chain with the contracts, a
+ * committee of NBM nodes, a storage provider. Used by `npm run devnet`, the demo and the integration tests.
+ */
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { randomBytes } from "#primitives";
+import { connectChain, type Deployment } from "../../offchain/chain/deployment.ts";
+import { readCommittee } from "../../offchain/chain/registry.ts";
+import { TallystickError } from "../../offchain/core/errors.ts";
+import { toHex } from "../../offchain/core/hex.ts";
+import type { KeystoreKind } from "../../offchain/core/keystore.ts";
+import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
+import { CHAIN_ID, type ChainKind, type DevelopmentChain, deployContracts, startChain } from "./chain.ts";
+import { freePorts, ManagedProcess } from "./managed-process.ts";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+const ETHER = 10n ** 18n;
+const STAKE_WEI = ETHER;
+const OPERATOR_WEI = 50n * ETHER;
+const COMMITTEE_ID = 1n;
+const COMMITTEE_SECONDS = 60;
+/** Opening a development keystore should cost nothing; its passphrase is random and lives as long as this process. */
+const DEVELOPMENT_COST = { n: 2, r: 8, p: 1 };
+
+export interface DevnetOptions {
+  /** Everything is kept here: deployment file, logs, and a folder per daemon. Should be empty. */
+  readonly dir: string;
+  /** Default 5. */
+  readonly nodes?: number;
+  /** Default 3. */
+  readonly threshold?: number;
+  /** Default anvil. */
+  readonly chain?: ChainKind;
+  /** Blocks from one audit to the next. Default 20. */
+  readonly epochBlocks?: number;
+  /** Blocks in which a proof counts. Default half an epoch. */
+  readonly windowBlocks?: number;
+  /** Slices sampled per audit. Default 460. */
+  readonly sampleCount?: number;
+  /** Default 1; 0: a block per transaction, and only then. */
+  readonly blockTimeSeconds?: number;
+  /** Further fields of the daemons' configurations. */
+  readonly nbmConfig?: Readonly<Record<string, unknown>>;
+  readonly cspConfig?: Readonly<Record<string, unknown>>;
+  /** Told what is being done. */
+  readonly say?: (line: string) => void;
+}
+
+/** A daemon of the network. */
+export interface DevnetDaemon {
+  readonly name: string;
+  readonly url: string;
+  /** Account it signs with. */
+  readonly account: string;
+  /** Its configuration, keystore and data. */
+  readonly dir: string;
+  readonly process: ManagedProcess;
+}
+
+export interface Devnet {
+  readonly deployment: Deployment;
+  readonly deploymentFile: string;
+  readonly chain: DevelopmentChain;
+  readonly nodes: readonly DevnetDaemon[];
+  readonly provider: DevnetDaemon;
+  /** The chain first, then nodes, then the provider. */
+  readonly processes: readonly ManagedProcess[];
+  /** Gives coins of the development chain to accounts. */
+  fund(accounts: readonly string[], wei?: bigint): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts the network; resolves when the committee has its key and the provider serves. @throws Error when a part fails to start */
+export async function startDevnet(options: DevnetOptions): Promise<Devnet> {
+  const say = options.say ?? (() => undefined);
+  const started: ManagedProcess[] = [];
+  mkdirSync(join(options.dir, "logs"), { recursive: true });
+  try {
+    return await start(options, say, started);
+  } catch (error) {
+    await Promise.all(started.map((one) => one.stop("SIGKILL")));
+    throw error;
+  }
+}
+
+async function start(options: DevnetOptions, say: (line: string) => void, started: ManagedProcess[]): Promise<Devnet> {
+  const dir = resolve(options.dir);
+  const size = options.nodes ?? 5;
+  const threshold = options.threshold ?? 3;
+  const kind = options.chain ?? "anvil";
+  say(`starting a chain (${kind})…`);
+  const logFile = join(dir, "logs", "chain.log");
+  const chain = await startChain({ kind, logFile, blockTimeSeconds: options.blockTimeSeconds ?? 1 });
+  started.push(chain.process);
+  say("deploying the contracts…");
+  const contracts = await deployContracts(chain.rpcUrl);
+
+  const passphrase = toHex(randomBytes(16));
+  const ports = await freePorts(size + 1);
+  const daemons: DevnetDaemon[] = [];
+  for (const [position, port] of ports.entries()) {
+    const role: KeystoreKind & ("nbm" | "csp") = position < size ? "nbm" : "csp";
+    const name = role === "nbm" ? `node-${position + 1}` : "provider";
+    daemons.push(await prepareDaemon(dir, role, name, port, passphrase));
+  }
+  const nodes = daemons.slice(0, size);
+  const provider = daemons[size] as DevnetDaemon;
+  await chain.fund(
+    daemons.map(({ account }) => account),
+    OPERATOR_WEI,
+  );
+  const deploymentFile = join(dir, "deployment.json");
+  const deployment: Deployment = {
+    version: 1,
+    chainId: CHAIN_ID,
+    rpcUrl: chain.rpcUrl,
+    contracts,
+    deployedAtBlock: 0,
+    committeeId: COMMITTEE_ID.toString(),
+    providers: [{ account: provider.account, url: provider.url }],
+  };
+  writeJson(deploymentFile, deployment);
+  const members = nodes.map(({ account }) => account);
+  for (const [position, node] of nodes.entries()) {
+    configure(node, deploymentFile, {
+      autoRegister: { stakeWei: String(STAKE_WEI) },
+      pollMilliseconds: 250,
+      ...(position === 0 ? { formCommittee: { members, threshold } } : {}),
+      ...options.nbmConfig,
+    });
+  }
+  configure(provider, deploymentFile, { ...providerConfig(options), ...options.cspConfig });
+
+  say(`starting ${size} key nodes and a storage provider…`);
+  const parts = daemons.map(({ process: part }) => part);
+  started.push(...parts);
+  await Promise.all(parts.map((part) => part.start()));
+  say(`the nodes make their key (${threshold} of ${size})…`);
+  await committeeReady(deployment);
+  return {
+    deployment,
+    deploymentFile,
+    chain,
+    nodes,
+    provider,
+    processes: [chain.process, ...parts],
+    fund: (accounts, wei = 100n * ETHER) => chain.fund(accounts, wei),
+    stop: async () => {
+      await Promise.all(parts.map((part) => part.stop()));
+      await chain.stop();
+    },
+  };
+}
+
+async function prepareDaemon(
+  root: string,
+  role: "nbm" | "csp",
+  name: string,
+  port: number,
+  passphrase: string,
+): Promise<DevnetDaemon> {
+  const dir = join(root, name);
+  mkdirSync(dir, { recursive: true });
+  const account = await createDaemonKeystore(join(dir, "keystore.json"), passphrase, role, DEVELOPMENT_COST);
+  const part = new ManagedProcess({
+    name,
+    command: process.execPath,
+    args: [
+      "--disable-warning=ExperimentalWarning",
+      join(ROOT, "offchain", role, "main.ts"),
+      "--config",
+      join(dir, "config.json"),
+    ],
+    env: { TALLYSTICK_PASSPHRASE: passphrase },
+    logFile: join(root, "logs", `${name}.log`),
+    isReady: (line) => line.includes('"ready":true'),
+  });
+  return { name, url: `http://127.0.0.1:${port}`, account, dir, process: part };
+}
+
+function configure(daemon: DevnetDaemon, deploymentFile: string, fields: Readonly<Record<string, unknown>>): void {
+  writeJson(join(daemon.dir, "config.json"), {
+    listen: { host: "127.0.0.1", port: Number(new URL(daemon.url).port) },
+    dataDir: "data",
+    deploymentFile,
+    keystoreFile: "keystore.json",
+    ...fields,
+  });
+}
+
+/** A provider that is quick to accept and audits often, for people who watch. Amounts are wei. */
+function providerConfig(options: DevnetOptions): Record<string, unknown> {
+  const epochBlocks = options.epochBlocks ?? 20;
+  return {
+    pollMilliseconds: 250,
+    proofRetrySeconds: 2,
+    offer: {
+      prices: [
+        {
+          token: "0x0000000000000000000000000000000000000000",
+          pricePerGibEpoch: String(ETHER / 100n),
+          minimumFeePerEpoch: String(ETHER / 10_000n),
+        },
+      ],
+      epochBlocks,
+      windowBlocks: options.windowBlocks ?? Math.max(1, Math.floor(epochBlocks / 2)),
+      ...(options.sampleCount === undefined ? {} : { sampleCount: options.sampleCount }),
+      minimumLeadBlocks: 1,
+    },
+  };
+}
+
+async function committeeReady(deployment: Deployment): Promise<void> {
+  const reader = await connectChain(deployment);
+  try {
+    for (const end = Date.now() + COMMITTEE_SECONDS * 1000; ; await pause(200)) {
+      if ((await committeeStatus(reader)) === "active") return;
+      if (Date.now() > end) throw new Error(`the committee had no key after ${COMMITTEE_SECONDS} seconds`);
+    }
+  } finally {
+    reader.close();
+  }
+}
+
+async function committeeStatus(reader: Awaited<ReturnType<typeof connectChain>>): Promise<string> {
+  try {
+    return (await readCommittee(reader, COMMITTEE_ID)).status;
+  } catch (error) {
+    if (error instanceof TallystickError && error.code === "NOT_FOUND") return "missing";
+    throw error;
+  }
+}
+
+/** Written whole or not at all: others may be reading it. */
+function writeJson(file: string, document: unknown): void {
+  writeFileSync(`${file}.partial`, `${JSON.stringify(document, null, 2)}\n`);
+  renameSync(`${file}.partial`, file);
+}
