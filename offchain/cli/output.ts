@@ -29,6 +29,15 @@ export function printable(text: string): string {
   });
 }
 
+/** What each key node answered, when the failure is that too few answered rightly. */
+function nodeAnswers(error: TallystickError): string[] {
+  const answers = error.details?.nodes;
+  if (!Array.isArray(answers)) return [];
+  return answers.map(({ index, url, answer, message }: Record<string, unknown>) => {
+    return `node ${String(index)} ${String(url)}: ${String(answer)}${message === undefined ? "" : `, ${String(message)}`}`;
+  });
+}
+
 function failureLines(error: TallystickError): string[] {
   const lines = [`tallystick: error: ${printable(error.message)}`];
   const facts = [
@@ -38,11 +47,7 @@ function failureLines(error: TallystickError): string[] {
     error.received && `received ${error.received}`,
   ].filter((fact) => fact !== undefined && fact !== "");
   if (facts.length > 0) lines.push(`tallystick:   ${printable(facts.join("; "))}`);
-  const answers = error.details?.nodes;
-  if (Array.isArray(answers)) {
-    for (const answer of answers)
-      lines.push(`tallystick:   ${printable(typeof answer === "string" ? answer : JSON.stringify(answer))}`);
-  }
+  for (const node of nodeAnswers(error)) lines.push(`tallystick:   ${printable(node)}`);
   if (error.hint) lines.push(`tallystick: hint: ${printable(error.hint)}`);
   return lines;
 }

@@ -1,0 +1,154 @@
+/** `tallystick agreement`: what the account does with its agreements. */
+import type { Command } from "commander";
+import type { AgreementReport } from "../../agent/open.ts";
+import { formatEther } from "../output.ts";
+import { withAgent } from "../session.ts";
+import { tableLines } from "../table.ts";
+import { agreementId, wholeNumber } from "../values.ts";
+
+const NATIVE = /^0x0{40}$/;
+
+/** Amounts of the chain's coin in ether; those of a token in its smallest unit, whose decimals only the token knows. */
+function amount(value: bigint, token: string): string {
+  return NATIVE.test(token) ? formatEther(value) : `${value} of ${token}`;
+}
+
+function lines(report: AgreementReport): string[] {
+  const { terms } = report;
+  const money = (value: bigint) => amount(value, terms.token);
+  return [
+    `agreement  ${report.agreementId}, ${report.status}`,
+    ...(report.dataId === undefined ? [] : [`  data     ${report.dataId}`]),
+    `  provider ${report.provider}`,
+    `  epochs   ${report.epochsProven} proven, ${report.epochsMissed} missed, of ${terms.epochs}; ${terms.epochBlocks} blocks each, from block ${terms.startBlock}`,
+    `  proof    ${terms.sampleCount} draws from ${terms.sliceCount} slices, within ${terms.windowBlocks} blocks`,
+    `  fee      ${money(terms.feePerEpoch)} per proven epoch`,
+    `  miss     fee back, ${money(terms.compensationPerMiss)} compensation, ${money(terms.bountyPerMiss)} to whoever reports it; ${terms.breachLimit} end the agreement`,
+    `  locked   ${money(terms.collateral)} of the provider's`,
+  ];
+}
+
+export function registerAgreement(program: Command): void {
+  const agreement = program
+    .command("agreement")
+    .description("open, look at and settle agreements with the provider")
+    .addHelpText("after", "\nExample:\n  $ tallystick agreement ls");
+  registerOpen(agreement);
+  registerLs(agreement);
+  registerShow(agreement);
+  registerSettle(agreement);
+  registerCancel(agreement);
+  registerWithdraw(agreement);
+}
+
+function registerOpen(agreement: Command): void {
+  agreement
+    .command("open")
+    .description("make an agreement for data that is stored already; the fees are deposited")
+    .argument("<data-id>", "data id")
+    .option("--epochs <n>", "length in epochs (default: 30, or the most the provider takes)", wholeNumber("--epochs"))
+    .option("--samples <n>", "slices sampled per epoch (default: what the provider offers)", wholeNumber("--samples"))
+    .addHelpText("after", "\nExample:\n  $ tallystick agreement open bafkrei… --epochs 12")
+    .action(async (dataId: string, options: { epochs?: number; samples?: number }, command: Command) => {
+      await withAgent(command, async ({ agent, output, progress, signal }) => {
+        const report = await agent.agreements.open(dataId, {
+          ...(options.epochs === undefined ? {} : { epochs: options.epochs }),
+          ...(options.samples === undefined ? {} : { sampleCount: options.samples }),
+          onProgress: progress.listener,
+          signal,
+        });
+        progress.stop();
+        output.result(report, lines(report));
+      });
+    });
+}
+
+function registerLs(agreement: Command): void {
+  agreement
+    .command("ls")
+    .description("list this account's agreements, from the chain")
+    .addHelpText("after", "\nExample:\n  $ tallystick agreement ls")
+    .action(async (_options: unknown, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const agreements = await agent.agreements.list();
+        const rows = agreements.map((one) => [
+          String(one.agreementId),
+          one.status,
+          `${one.epochsProven}/${one.terms.epochs}`,
+          String(one.epochsMissed),
+          amount(one.terms.feePerEpoch, one.terms.token),
+          one.dataId ?? "",
+        ]);
+        const head = ["ID", "STATUS", "PROVEN", "MISSED", "FEE", "DATA ID"];
+        output.result({ agreements }, rows.length === 0 ? [] : tableLines(head, rows));
+        if (rows.length === 0) output.say("tallystick: no agreements");
+      });
+    });
+}
+
+function registerShow(agreement: Command): void {
+  agreement
+    .command("show")
+    .description("show one agreement with its epochs")
+    .argument("<agreement-id>", "number of the agreement", agreementId)
+    .addHelpText("after", "\nExample:\n  $ tallystick agreement show 1")
+    .action(async (id: bigint, _options: unknown, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const details = await agent.agreements.show(id);
+        const view = details.providerView;
+        output.result(details, [
+          ...lines(details),
+          ...(view === undefined ? [] : [`  provider says its copy is ${view.health}`]),
+          ...details.epochs.map(({ epoch, status }) => `  epoch ${epoch}: ${status}`),
+        ]);
+      });
+    });
+}
+
+function registerSettle(agreement: Command): void {
+  agreement
+    .command("settle")
+    .description("report missed epochs, and wind the agreement up when it is over; money goes to your credit")
+    .argument("<agreement-id>", "number of the agreement", agreementId)
+    .addHelpText("after", "\nExample:\n  $ tallystick agreement settle 1 && tallystick agreement withdraw")
+    .action(async (id: bigint, _options: unknown, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const settled = await agent.agreements.settle(id);
+        const { reported, closed, credit } = settled;
+        output.result(settled, [
+          reported.length === 0 ? "no missed epochs to report" : `reported missed epochs: ${reported.join(", ")}`,
+          ...(closed ? ["the agreement is wound up"] : []),
+          `credit: ${amount(credit, settled.agreement.terms.token)}`,
+        ]);
+      });
+    });
+}
+
+function registerCancel(agreement: Command): void {
+  agreement
+    .command("cancel")
+    .description("take back a proposal that the provider has not accepted; the deposit goes to your credit")
+    .argument("<agreement-id>", "number of the agreement", agreementId)
+    .addHelpText("after", "\nExample:\n  $ tallystick agreement cancel 2")
+    .action(async (id: bigint, _options: unknown, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        await agent.agreements.cancel(id);
+        output.result({ agreementId: id, cancelled: true }, [`agreement ${id} is taken back`]);
+      });
+    });
+}
+
+function registerWithdraw(agreement: Command): void {
+  agreement
+    .command("withdraw")
+    .description("withdraw your credit from the escrow")
+    .option("--token <address>", "token to withdraw (default: the chain's coin)")
+    .option("--to <address>", "who receives it (default: your account)")
+    .addHelpText("after", "\nExample:\n  $ tallystick agreement withdraw")
+    .action(async (options: { token?: string; to?: string }, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const done = await agent.agreements.withdraw(options.token, options.to);
+        output.result(done, [`withdrew ${amount(done.amount, done.token)} to ${done.to}`]);
+      });
+    });
+}

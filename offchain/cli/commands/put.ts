@@ -1,0 +1,57 @@
+/** `tallystick put`: stores files and folders. */
+import { type Command, InvalidArgumentError } from "commander";
+import { formatBytes } from "../output.ts";
+import { withAgent } from "../session.ts";
+import { wholeNumber } from "../values.ts";
+
+interface PutCommandOptions {
+  readonly epochs?: number;
+  readonly agreement: boolean;
+  readonly domain?: string;
+  readonly recipients?: "committee" | "self";
+}
+
+function recipients(text: string): "committee" | "self" {
+  if (text === "committee" || text === "self") return text;
+  throw new InvalidArgumentError("Recipients are committee or self.");
+}
+
+export function registerPut(program: Command): void {
+  program
+    .command("put")
+    .description("store files and folders: one data id, one record of its key, one agreement with the provider")
+    .argument("<path...>", "files and folders; links are stored as links")
+    .option(
+      "--epochs <n>",
+      "length of the agreement in epochs (default: what the provider offers, at most 30)",
+      wholeNumber("--epochs"),
+    )
+    .option("--no-agreement", "store without an agreement: nothing is paid and nothing is proven")
+    .option("--domain <name>", "dedup domain: equal content is shared within it only (default: public)")
+    .option("--recipients <who>", "who holds the key shares: committee, or self (default: committee)", recipients)
+    .addHelpText("after", "\nExample:\n  $ tallystick put ~/Documents notes.txt --epochs 12")
+    .action(async (paths: string[], options: PutCommandOptions, command: Command) => {
+      await withAgent(command, async ({ agent, output, progress, signal }) => {
+        const { epochs, domain } = options;
+        const report = await agent.put(paths, {
+          ...(domain === undefined ? {} : { domain }),
+          ...(options.recipients === undefined ? {} : { recipients: options.recipients }),
+          agreement: options.agreement ? (epochs === undefined ? {} : { epochs }) : false,
+          onProgress: progress.listener,
+          signal,
+        });
+        progress.stop();
+        const saved = report.storedBytes - report.uploadedBytes;
+        output.result(report, [
+          report.dataId,
+          `  entries    ${report.entries}, ${formatBytes(report.totalBytes)}`,
+          `  uploaded   ${formatBytes(report.uploadedBytes)} in ${report.uploadedObjects} of ${report.objects} objects` +
+            (saved > 0 ? `, ${formatBytes(saved)} were there already` : ""),
+          `  key        ${report.record.role === "recorder" ? "recorded" : "joined as owner"}${report.record.isNew ? "" : " earlier"}, record ${report.record.recordId}`,
+          ...(report.agreement === undefined
+            ? ["  agreement  none: the provider is neither paid nor held to anything"]
+            : [`  agreement  ${report.agreement.agreementId}`]),
+        ]);
+      });
+    });
+}

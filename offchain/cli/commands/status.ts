@@ -1,0 +1,37 @@
+/** `tallystick status`: the account, the network, and how each put stands on chain. */
+import type { Command } from "commander";
+import { formatBytes, formatEther, printable } from "../output.ts";
+import { withAgent } from "../session.ts";
+
+export function registerStatus(program: Command): void {
+  program
+    .command("status")
+    .description("show the account, the nodes and the provider, and how each put stands on chain")
+    .argument("[id]", "only this data id")
+    .addHelpText("after", "\nExample:\n  $ tallystick status")
+    .action(async (id: string | undefined, _options: unknown, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const report = await agent.status(id);
+        const { committee } = report;
+        const ready = committee.nodes.filter((node) => node.state === "ready").length;
+        output.result(report, [
+          `account    ${report.account}`,
+          `balance    ${formatEther(report.balance)}, and ${formatEther(report.credit)} to withdraw from the escrow`,
+          `chain      ${report.chainId}, block ${report.blockNumber}`,
+          `key nodes  ${ready} of ${committee.nodes.length} ready, ${committee.threshold} needed`,
+          ...[...committee.nodes, ...report.providers].map(
+            ({ name, url, state, message }) =>
+              `  ${name.padEnd(9)} ${state}  ${url}${message === undefined ? "" : `  ${printable(message)}`}`,
+          ),
+          ...report.puts.flatMap((put) => [
+            `${put.dataId}  ${formatBytes(put.totalBytes)}  ${printable(put.name)}`,
+            `  key        ${put.recorded ? `on the ledger, ${put.role}` : "NOT on the ledger"}`,
+            ...put.agreements.map(
+              (agreement) =>
+                `  agreement  ${agreement.agreementId} ${agreement.status}: ${agreement.epochsProven} epochs proven, ${agreement.epochsMissed} missed, of ${agreement.terms.epochs}`,
+            ),
+          ]),
+        ]);
+      });
+    });
+}

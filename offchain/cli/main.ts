@@ -1,0 +1,101 @@
+/**
+ * The `tallystick` command line. Commands are thin: they read options and secrets, call the SDK, and print. Everything a
+ * command does can be done by a program with `offchain/agent`.
+ */
+import { Command, CommanderError } from "commander";
+import { registerAgreement } from "./commands/agreement.ts";
+import { registerAudit } from "./commands/audit.ts";
+import { registerCompletion } from "./commands/completion.ts";
+import { registerGet } from "./commands/get.ts";
+import { registerInit } from "./commands/init.ts";
+import { registerList } from "./commands/list.ts";
+import { registerPut } from "./commands/put.ts";
+import { registerRecover } from "./commands/recover.ts";
+import { registerStatus } from "./commands/status.ts";
+import { EXIT, exitCodeOf } from "./exit-codes.ts";
+import { asTallystickError, createOutput } from "./output.ts";
+
+const EXAMPLES = `
+Examples:
+  $ tallystick init
+  $ tallystick put ~/Documents --epochs 30
+  $ tallystick ls
+  $ tallystick get bafkrei… -o ~/restored
+  $ tallystick audit bafkrei…
+
+Secrets come from a prompt, a file (--passphrase-file, --phrase-file) or the environment (TALLYSTICK_PASSPHRASE,
+TALLYSTICK_RECOVERY_PHRASE), never from the command line. Exit codes are in docs/errors.md.`;
+
+export function buildProgram(): Command {
+  const program = new Command("tallystick")
+    .description(
+      "Encrypted, deduplicated storage whose keys cannot be lost and whose provider is paid only while it proves.",
+    )
+    .version("0.1.0")
+    .option("--json", "print one JSON document on stdout and nothing else there")
+    .option("-q, --quiet", "print no remarks and no progress")
+    .option(
+      "--home <directory>",
+      "where the keystore and the catalogue live (default ~/.tallystick, or TALLYSTICK_HOME)",
+    )
+    .option(
+      "--deployment <file>",
+      "deployment to use (default: TALLYSTICK_DEPLOYMENT, a devnet started here, then the home's)",
+    )
+    .option("--passphrase-file <file>", "read the passphrase from this file")
+    .addHelpText("after", EXAMPLES)
+    .configureHelp({ showGlobalOptions: true })
+    .showHelpAfterError("(add --help for the options)")
+    .exitOverride();
+  for (const register of [
+    registerInit,
+    registerRecover,
+    registerPut,
+    registerList,
+    registerGet,
+    registerStatus,
+    registerAudit,
+    registerAgreement,
+    registerCompletion,
+  ]) {
+    register(program);
+  }
+  return program;
+}
+
+/** Errors of the parser itself: help and version are no failures; a usage error becomes one JSON document with `--json`. */
+function parserExit(error: CommanderError, json: boolean): number {
+  if (error.exitCode === 0) return EXIT.ok;
+  if (json) {
+    const message = error.message.replace(/^error: /, "");
+    process.stdout.write(
+      `${JSON.stringify({ error: { code: "INVALID_INPUT", message, check: error.code } }, null, 2)}\n`,
+    );
+  }
+  return EXIT.usage;
+}
+
+/** @param argv arguments after the program's name @returns the exit code */
+export async function runCommandLine(argv: readonly string[]): Promise<number> {
+  const json = argv.includes("--json");
+  const program = buildProgram();
+  for (const command of [program, ...program.commands, ...program.commands.flatMap((child) => child.commands)]) {
+    command.exitOverride().configureOutput({
+      writeOut: (text) => process.stdout.write(text),
+      writeErr: (text) => process.stderr.write(text.replace(/^error: /, "tallystick: error: ")),
+    });
+  }
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return EXIT.ok;
+  } catch (error) {
+    if (error instanceof CommanderError) return parserExit(error, json);
+    if (error instanceof Error && error.name === "ExitPromptError") return EXIT.interrupted;
+    const failure = asTallystickError(error);
+    createOutput(json, false).failure(failure);
+    if (process.env.TALLYSTICK_DEBUG) process.stderr.write(`${failure.stack}\n${String(failure.cause)}\n`);
+    return exitCodeOf(failure.code);
+  }
+}
+
+if (import.meta.main) process.exitCode = await runCommandLine(process.argv.slice(2));

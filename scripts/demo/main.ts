@@ -1,0 +1,267 @@
+/**
+ * `npm run demo`: the main job, end to end, with real processes and a real chain on this machine.
+ *
+ *   npm run demo                     on generated sample folders of two people
+ *   npm run demo -- <your folder>    on your own files; they are only read
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join, resolve } from "node:path";
+import { connectChain } from "../../offchain/chain/deployment.ts";
+import {
+  type Agreement,
+  balanceOf,
+  NATIVE_TOKEN,
+  readAgreement,
+  readEpochStatus,
+  scanEscrow,
+} from "../../offchain/chain/escrow.ts";
+import { formatBytes, formatEther } from "../../offchain/cli/output.ts";
+import { tableLines } from "../../offchain/cli/table.ts";
+import { type Devnet, startDevnet } from "../devnet/start-devnet.ts";
+import { writeSampleFolders } from "./sample-files.ts";
+import { damageObjects, differences, Person, requireFolder, Teller, until } from "./story.ts";
+
+const EPOCH_BLOCKS = 16;
+const WINDOW_BLOCKS = 12;
+const EPOCHS = 4;
+
+interface PutDocument {
+  readonly dataId: string;
+  readonly entries: number;
+  readonly totalBytes: number;
+  readonly storedBytes: number;
+  readonly uploadedBytes: number;
+  readonly objects: number;
+  readonly uploadedObjects: number;
+  readonly seconds: number;
+  readonly record: { readonly role: string };
+  readonly agreement: { readonly agreementId: string };
+}
+
+async function main(directory: string): Promise<void> {
+  const started = Date.now();
+  const teller = new Teller();
+  const figures: [string, string][] = [];
+
+  teller.heading("Two people have files");
+  const own = process.argv[2];
+  if (own !== undefined) requireFolder(own);
+  const folders =
+    own === undefined ? await writeSampleFolders(join(directory, "disks")) : { alice: resolve(own), bob: resolve(own) };
+  teller.line(
+    own === undefined
+      ? "sample folders with copies, hand-outs both have, and an edited large file"
+      : `both have ${folders.alice}`,
+  );
+
+  teller.heading("A network starts: a chain, five key nodes, a storage provider, each a process of its own");
+  const devnet = await startDevnet({
+    dir: join(directory, "net"),
+    epochBlocks: EPOCH_BLOCKS,
+    windowBlocks: WINDOW_BLOCKS,
+    say: (line) => teller.line(line),
+  });
+  try {
+    await tell(directory, teller, folders, devnet, figures);
+  } finally {
+    await devnet.stop();
+  }
+  figures.push(["time of the whole run", `${((Date.now() - started) / 1000).toFixed(0)} s`]);
+  process.stdout.write(
+    `\n${tableLines(["FIGURE", "VALUE"], figures).join("\n")}\n\nEverything came out as promised.\n`,
+  );
+}
+
+async function tell(
+  directory: string,
+  teller: Teller,
+  folders: { readonly alice: string; readonly bob: string },
+  devnet: Devnet,
+  figures: [string, string][],
+): Promise<void> {
+  const { deploymentFile } = devnet;
+  const person = (name: string, home: string, extra: Record<string, string> = {}) =>
+    new Person(
+      name,
+      { home: join(directory, home), deploymentFile, passphrase: `${name}'s passphrase`, extra },
+      teller,
+    );
+
+  teller.heading("Each makes an identity; the recovery phrase is shown once");
+  const alice = person("alice", "alice-laptop");
+  const bob = person("bob", "bob-laptop");
+  const { recoveryPhrase, account } = await alice.run("init");
+  await bob.run("init");
+  teller.line(`alice is ${String(account)} and writes down ${String(recoveryPhrase).split(" ").length} words`);
+
+  teller.heading(
+    "Both store their files, encrypted, equal content once, with an agreement that pays the provider per epoch",
+  );
+  const first = (await alice.run("put", folders.alice, "--epochs", String(EPOCHS))) as unknown as PutDocument;
+  tellPut(teller, first);
+  const second = (await bob.run("put", folders.bob, "--epochs", String(EPOCHS))) as unknown as PutDocument;
+  tellPut(teller, second);
+  const [total, sent] = [first.totalBytes + second.totalBytes, first.uploadedBytes + second.uploadedBytes];
+  figures.push(
+    ["files of both", `${formatBytes(total)} in ${first.entries + second.entries} entries`],
+    [
+      "stored by the provider",
+      `${formatBytes(sent)}: ${total === 0 ? 0 : Math.round((1 - sent / total) * 100)} % saved by deduplication`,
+    ],
+    ["speed of alice's put, tags included", `${formatBytes(first.totalBytes / first.seconds)}/s`],
+  );
+
+  const chain = await connectChain(devnet.deployment);
+  try {
+    const id = BigInt(first.agreement.agreementId);
+    const agreement = await required(readAgreement(chain, id));
+    await loseNodesAndLaptop(directory, teller, devnet, person, String(recoveryPhrase), first, folders.alice, figures);
+    await payAnEpoch(teller, devnet, chain, agreement, figures);
+    await damageAndCompensate(teller, devnet, chain, agreement, alice, first.dataId, figures);
+  } finally {
+    chain.close();
+  }
+}
+
+function tellPut(teller: Teller, put: PutDocument): void {
+  teller.line(
+    `${put.entries} entries, ${formatBytes(put.totalBytes)}; sent ${formatBytes(put.uploadedBytes)} in ${put.uploadedObjects} of ${put.objects} objects; ${put.seconds.toFixed(1)} s`,
+  );
+  teller.line(`data id ${put.dataId}, agreement ${put.agreement.agreementId}`);
+}
+
+async function loseNodesAndLaptop(
+  directory: string,
+  teller: Teller,
+  devnet: Devnet,
+  person: (name: string, home: string, extra: Record<string, string>) => Person,
+  phrase: string,
+  put: PutDocument,
+  original: string,
+  figures: [string, string][],
+): Promise<void> {
+  teller.heading("Two key nodes die, and alice loses her laptop");
+  await Promise.all(devnet.nodes.slice(0, 2).map((node) => node.process.stop("SIGKILL")));
+  teller.line("killed node-1 and node-2 (kill -9)");
+  const phone = person("alice", "alice-new-device", { TALLYSTICK_RECOVERY_PHRASE: phrase });
+  const { recovered } = (await phone.run("recover")) as { recovered: { dataId: string }[] };
+  if (!recovered.some(({ dataId }) => dataId === put.dataId))
+    throw new Error("the ledger did not lead back to the data");
+  const out = join(directory, "restored");
+  const restored = (await phone.run("get", put.dataId, "-o", out)) as { seconds: number; totalBytes: number };
+  const different = differences(original, join(out, basename(original)));
+  if (different.length > 0) throw new Error(`restored files differ: ${different.join(", ")}`);
+  teller.line(`all ${put.entries} entries are back: bytes, names, permissions, times and links are identical`);
+  figures.push(
+    ["restored on a new device, 2 of 5 nodes dead", "byte-identical"],
+    ["speed of the restore", `${formatBytes(restored.totalBytes / restored.seconds)}/s`],
+  );
+}
+
+type Chain = Awaited<ReturnType<typeof connectChain>>;
+
+async function required(reading: Promise<Agreement | undefined>): Promise<Agreement> {
+  const agreement = await reading;
+  if (agreement === undefined) throw new Error("the agreement is not on chain");
+  return agreement;
+}
+
+/** Nobody wants to watch empty blocks: up to `block` they are mined at once. */
+async function skipTo(devnet: Devnet, chain: Chain, block: number): Promise<void> {
+  const missing = block - (await chain.provider.getBlockNumber());
+  if (missing > 0) await devnet.chain.mine(missing);
+}
+
+/** The first epoch that has not begun yet. */
+async function nextEpoch(chain: Chain, { terms }: Agreement): Promise<number> {
+  const since = (await chain.provider.getBlockNumber()) - Number(terms.startBlock);
+  return since < 0 ? 0 : Math.floor(since / terms.epochBlocks) + 1;
+}
+
+async function payAnEpoch(
+  teller: Teller,
+  devnet: Devnet,
+  chain: Chain,
+  agreement: Agreement,
+  figures: [string, string][],
+): Promise<void> {
+  teller.heading("An epoch begins: the chain draws slices, the provider proves that it has them, the fee is paid");
+  const { id, terms } = agreement;
+  const before = await required(readAgreement(chain, id));
+  if (before.epochsProven === 0) {
+    await skipTo(devnet, chain, Number(terms.startBlock) + (await nextEpoch(chain, agreement)) * terms.epochBlocks);
+    await until("the provider's proof", 40, async () => (await required(readAgreement(chain, id))).epochsProven > 0);
+  }
+  for await (const event of scanEscrow(chain, 0, await chain.provider.getBlockNumber())) {
+    if (event.kind !== "EpochProven" || event.id !== id) continue;
+    const receipt = await chain.provider.getTransactionReceipt(event.transactionHash);
+    const draws = `${terms.sampleCount} draws from ${terms.sliceCount} slices`;
+    teller.line(
+      `epoch ${event.epoch} proven in block ${event.blockNumber}: ${draws}, fee ${formatEther(terms.feePerEpoch)} to the provider`,
+    );
+    figures.push([
+      "gas of a proof on chain, whole transaction",
+      `${receipt?.gasUsed.toLocaleString("en")} for ${draws}`,
+    ]);
+    return;
+  }
+  throw new Error("no proof was found on chain");
+}
+
+async function damageAndCompensate(
+  teller: Teller,
+  devnet: Devnet,
+  chain: Chain,
+  agreement: Agreement,
+  alice: Person,
+  dataId: string,
+  figures: [string, string][],
+): Promise<void> {
+  teller.heading("The provider's disk goes bad");
+  const { id, terms, user } = agreement;
+  await alice.run("audit", dataId);
+  teller.line("alice audits: intact");
+  const { damaged, objects } = damageObjects(join(devnet.provider.dir, "data", "objects"));
+  teller.line(`one byte flipped in each of ${damaged} of ${objects} stored objects`);
+  const audit = await alice.attempt("audit", dataId);
+  if (audit.exitCode === 0) throw new Error("the audit did not notice the damage");
+  teller.line(`alice audits again: damaged (exit code ${audit.exitCode})`);
+
+  teller.heading("The next epoch passes without a proof, and the collateral compensates alice");
+  const epoch = await nextEpoch(chain, agreement);
+  const opens = Number(terms.startBlock) + epoch * terms.epochBlocks;
+  await skipTo(devnet, chain, opens + terms.windowBlocks + 1);
+  await until("the epoch to be overdue", 20, async () => (await readEpochStatus(chain, id, epoch)) === "overdue");
+  const before = await balanceOf(chain, NATIVE_TOKEN, user);
+  await alice.run("agreement", "settle", String(id));
+  const credited = (await balanceOf(chain, NATIVE_TOKEN, user)) - before;
+  const least = terms.feePerEpoch + terms.compensationPerMiss;
+  if (credited < least) throw new Error(`credited ${credited}, expected at least ${least}`);
+  teller.line(
+    `epoch ${epoch} was missed: fee ${formatEther(terms.feePerEpoch)} back, ${formatEther(terms.compensationPerMiss)} compensation, ${formatEther(terms.bountyPerMiss)} bounty for the report`,
+  );
+  await alice.run("agreement", "withdraw");
+  const left = await balanceOf(chain, NATIVE_TOKEN, user);
+  if (left !== 0n) throw new Error(`${left} wei are still in the escrow after the withdrawal`);
+  teller.line(`alice withdrew ${formatEther(credited)}`);
+  figures.push(
+    ["fee of a proven epoch, to the provider", formatEther(terms.feePerEpoch)],
+    ["credited to alice for a missed one", `${formatEther(credited)}, from the provider's collateral and her deposit`],
+  );
+}
+
+const directory = mkdtempSync(join(tmpdir(), "tallystick-demo-"));
+try {
+  mkdirSync(join(directory, "net"));
+  await main(directory);
+} catch (error) {
+  const log = resolve("tallystick-demo-failure.log");
+  writeFileSync(log, `${error instanceof Error ? error.stack : String(error)}\n`);
+  process.stderr.write(
+    `\ndemo: error: ${error instanceof Error ? error.message : String(error)}\ndemo: hint: details are in ${log}\n`,
+  );
+  process.exitCode = 1;
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
