@@ -29,10 +29,13 @@ export async function withBody<T>(
       expected: OCTET_STREAM,
     });
   }
+  const source = pieces(body);
   try {
-    return await work(pieces(body));
+    return await work(source);
   } catch (error) {
-    // What is left of the body is read and dropped, or the client would still be writing when the answer arrives.
+    // What is left of the body is read and dropped, or the client would still be writing when the answer arrives. The iterator
+    // ends first, because a stream does not flow while one listens to it.
+    await source.return(undefined);
     body.resume();
     throw error;
   }

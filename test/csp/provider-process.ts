@@ -71,8 +71,8 @@ export class ProviderProcess {
     // As cheap to open as the format allows: the cost of keystores is tested elsewhere.
     const cost = { n: 2, r: 8, p: 1 };
     const operator = await createDaemonKeystore(join(folder, "keystore.json"), PASSPHRASE, "csp", cost);
-    writeFileSync(join(folder, "deployment.json"), JSON.stringify(local.deployment));
     const provider = new ProviderProcess(operator, folder, local);
+    provider.deploymentFrom(local);
     provider.configure(config);
     await local.fund([operator]);
     return provider;
@@ -90,6 +90,11 @@ export class ProviderProcess {
       offer: TEST_OFFER,
     };
     writeFileSync(join(this.folder, "config.json"), JSON.stringify({ ...common, ...config }));
+  }
+
+  /** Another chain; for the next start. */
+  deploymentFrom(local: LocalChain): void {
+    writeFileSync(join(this.folder, "deployment.json"), JSON.stringify(local.deployment));
   }
 
   get running(): boolean {
@@ -159,12 +164,8 @@ export class ProviderProcess {
     });
     const bytes = new Uint8Array(await response.arrayBuffer());
     const text = new TextDecoder().decode(bytes);
-    return {
-      status: response.status,
-      headers: response.headers,
-      bytes,
-      json: text.startsWith("{") ? JSON.parse(text) : text,
-    };
+    const isJson = response.headers.get("content-type")?.startsWith("application/json") === true;
+    return { status: response.status, headers: response.headers, bytes, json: isJson ? JSON.parse(text) : text };
   }
 
   /** The value of a metric without labels, or with the labels as they are printed. */

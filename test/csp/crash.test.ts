@@ -1,0 +1,161 @@
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { randomBytes } from "#primitives";
+import { auditReady } from "../../offchain/core/audit/ready.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { AuditedData } from "./audited-data.ts";
+import { frame, randomChunk, type TestChunk } from "./provider-fixture.ts";
+import { type ProviderClient, ProviderProcess } from "./provider-process.ts";
+
+describe("provider that crashes", function () {
+  this.timeout(120_000);
+  let local: LocalChain;
+  let provider: ProviderProcess;
+  before(async () => {
+    await auditReady();
+    local = await startLocalChain();
+  });
+  after(() => local.stop());
+  afterEach(() => provider.remove());
+
+  const objects = (): string[] => {
+    const folder = join(provider.dataDir, "store", "objects");
+    return readdirSync(folder).flatMap((fan) => readdirSync(join(folder, fan)));
+  };
+
+  it("loses nothing that it acknowledged and keeps bodies whole or not at all, killed at random moments", async () => {
+    provider = await ProviderProcess.prepare(local);
+    const acknowledged: TestChunk[] = [];
+    let interrupted: TestChunk[][] = [];
+    for (let round = 0; round < 6; round++) {
+      await provider.start();
+      const client = await provider.connect(local.account(1));
+      // The process may have died between the last row of a body and its answer: then all of it is there.
+      for (const body of interrupted) {
+        const answers = await Promise.all(body.map(({ id }) => client.request("GET", `/v1/chunks/${id}`)));
+        const statuses = new Set(answers.map(({ status }) => status));
+        expect([...statuses]).to.be.deep.oneOf([[200], [403]]);
+        if (statuses.has(200)) acknowledged.push(...body);
+      }
+      for (const { id, bytes } of acknowledged) {
+        expect((await client.request("GET", `/v1/chunks/${id}`)).bytes).to.deep.equal(bytes);
+      }
+      expect(objects().sort()).to.deep.equal(acknowledged.map(({ id }) => id).sort());
+      expect(readdirSync(join(provider.dataDir, "store", "incoming"))).to.deep.equal([]);
+      const uploads = Array.from({ length: 4 }, () => uploadUntilItDies(client, acknowledged));
+      await new Promise((resolve) => setTimeout(resolve, 100 + Math.random() * 400));
+      await provider.end("SIGKILL");
+      interrupted = await Promise.all(uploads);
+    }
+    expect(acknowledged.length).to.be.greaterThan(10);
+  });
+
+  /** @returns the body whose answer never came */
+  async function uploadUntilItDies(client: ProviderClient, acknowledged: TestChunk[]): Promise<TestChunk[]> {
+    for (;;) {
+      const chunks = Array.from({ length: 1 + Math.floor(Math.random() * 6) }, () =>
+        randomChunk(1 + Math.floor(Math.random() * 300_000)),
+      );
+      try {
+        await client.upload(...chunks);
+      } catch (error) {
+        if (error instanceof TypeError) return chunks; // What fetch throws when the connection breaks.
+        throw error;
+      }
+      acknowledged.push(...chunks);
+    }
+  }
+
+  it("takes a preparation up again where it was when it was killed", async () => {
+    provider = await ProviderProcess.prepare(local);
+    await provider.start();
+    let client = await provider.connect(local.account(1));
+    const chunks = [randomChunk(400_000), randomChunk(123_456)];
+    await client.upload(...chunks);
+    const data = new AuditedData(randomBytes(32), chunks);
+    const path = `/v1/preparations/${data.saltHex}`;
+    await client.request("PUT", path, { body: data.request });
+    const half = data.powersA.subarray(0, 100_000);
+    const answer = await client.request("PUT", `${path}/powers-a?offset=0`, { bytes: half });
+    expect(answer.json.received.powersA).to.equal(100_000);
+    void client
+      .request("PUT", `${path}/powers-a?offset=100000`, { bytes: data.powersA.subarray(100_000) })
+      .catch(() => 0);
+    await provider.end("SIGKILL");
+    await provider.start();
+    client = await provider.connect(local.account(1));
+    const { received } = (await client.request("GET", path)).json;
+    expect(received.powersA).to.be.oneOf([100_000, data.powersA.length]);
+    expect((await client.prepare(data)).state).to.equal("verified");
+    await provider.end("SIGKILL");
+    await provider.start();
+    client = await provider.connect(local.account(1));
+    expect((await client.request("GET", path)).json.state).to.equal("verified");
+  });
+
+  it("starts with another keystore or another chain only in another folder", async () => {
+    provider = await ProviderProcess.prepare(local);
+    await provider.start();
+    await provider.end();
+    const other = await startLocalChain();
+    try {
+      provider.deploymentFrom(other);
+      const failure = await provider.start().then(
+        () => "it started",
+        (error: Error) => error.message,
+      );
+      expect(failure).to.contain("belongs to another deployment");
+    } finally {
+      await other.stop();
+    }
+  });
+});
+
+describe("provider on a full disk", function () {
+  this.timeout(120_000);
+  const DISK_BYTES = 24 * 1024 * 1024;
+  let local: LocalChain;
+  let provider: ProviderProcess;
+  before(async () => {
+    local = await startLocalChain();
+  });
+  after(() => local.stop());
+  afterEach(() => provider.remove());
+
+  it("answers DISK_FULL, keeps serving what it has, and takes what still fits", async () => {
+    provider = await ProviderProcess.prepare(local);
+    mkdirSync(provider.dataDir);
+    const mount = `mount -t tmpfs -o size=${DISK_BYTES} tallystick-test "${provider.dataDir}" && exec "$@"`;
+    const wrapper = ["unshare", "-rm", "sh", "-c", mount, "sh"];
+    const probe = spawnSync(wrapper[0] ?? "", [...wrapper.slice(1), "true"], { encoding: "utf8" });
+    if (probe.status !== 0)
+      throw new Error(`this test needs a small file system, which cannot be mounted: ${probe.stderr}`);
+    await provider.start(wrapper);
+    const client = await provider.connect(local.account(1));
+    const acknowledged: TestChunk[] = [];
+    let refused = 0;
+    for (let round = 0; round < 20; round++) {
+      const chunks = [randomChunk(2_000_000), randomChunk(1_000_000)];
+      const bytes = new Uint8Array(Buffer.concat(chunks.map((chunk) => frame(chunk))));
+      const { status, json } = await client.request("POST", "/v1/chunks", { bytes });
+      if (status === 200) acknowledged.push(...chunks);
+      else {
+        expect(status, JSON.stringify(json)).to.equal(507);
+        expect(json.error).to.include({ code: "DISK_FULL", retryable: true });
+        refused += 1;
+        for (const { id } of chunks) expect((await client.request("GET", `/v1/chunks/${id}`)).status).to.equal(403);
+      }
+    }
+    expect(refused).to.be.greaterThan(5);
+    expect(acknowledged.length).to.be.greaterThan(5);
+    for (const { id, bytes } of acknowledged) {
+      expect((await client.request("GET", `/v1/chunks/${id}`)).bytes).to.deep.equal(bytes);
+    }
+    const small = randomChunk(1000);
+    expect(await client.upload(small)).to.deep.equal([small.id]);
+    expect((await provider.request("GET", "/healthz")).status).to.equal(200);
+    expect(provider.running).to.equal(true);
+  });
+});
