@@ -7,8 +7,7 @@ import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { HDNodeWallet, JsonRpcProvider, NonceManager } from "ethers";
 import hre from "hardhat";
-import tallystickModule from "../../ignition/modules/tallystick.ts";
-import type { Deployment } from "../../offchain/chain/deployment.ts";
+import { type DeployedTallystick, deployTallystick } from "../../ignition/deploy-tallystick.ts";
 import { freePorts, ManagedProcess } from "./managed-process.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
@@ -78,20 +77,14 @@ export async function startChain(options: ChainOptions): Promise<DevelopmentChai
   return chain;
 }
 
-/** Deploys the contracts. @throws Error when they are not compiled */
-export async function deployContracts(rpcUrl: string): Promise<Deployment["contracts"]> {
+/** Deploys the contracts, whatever was deployed to earlier chains. @throws Error when they are not compiled */
+export async function deployContracts(rpcUrl: string): Promise<DeployedTallystick> {
   if (!existsSync(join(ROOT, "artifacts", "contracts", "KeyLedger.sol", "KeyLedger.json"))) {
     throw new Error("the contracts are not compiled: run `npx hardhat build` first");
   }
   const connection = await hre.network.create({ network: "localhost", override: { url: rpcUrl } });
   try {
-    const deployed = await connection.ignition.deploy(tallystickModule);
-    return {
-      nodeRegistry: await deployed.nodeRegistry.getAddress(),
-      keyLedger: await deployed.keyLedger.getAddress(),
-      storageEscrow: await deployed.storageEscrow.getAddress(),
-      randomness: await deployed.randomness.getAddress(),
-    };
+    return await deployTallystick(connection);
   } finally {
     await connection.close();
   }

@@ -67,7 +67,11 @@ export class ManagedProcess {
       log.end();
     });
     await new Promise<void>((resolve, reject) => {
-      const fail = (reason: string) => reject(new Error(`${this.name} ${reason}\n${this.logTail()}`));
+      let ready = false;
+      // Once it is ready its end is the caller's business, and its log may be gone by then.
+      const fail = (reason: string) => {
+        if (!ready) reject(new Error(`${this.name} ${reason}\n${this.logTail()}`));
+      };
       const timer = setTimeout(() => fail(`was not ready after ${READY_SECONDS} seconds`), READY_SECONDS * 1000);
       child.once("error", (error) => fail(`could not be started: ${error.message}`));
       child.once("exit", (code, signal) => {
@@ -79,6 +83,7 @@ export class ManagedProcess {
         if (log.writable) log.write(`${line}\n`);
         if (!isReady(line)) return;
         clearTimeout(timer);
+        ready = true;
         resolve();
       });
     });

@@ -12,7 +12,7 @@ import { TallystickError } from "../../offchain/core/errors.ts";
 import { toHex } from "../../offchain/core/hex.ts";
 import type { KeystoreKind } from "../../offchain/core/keystore.ts";
 import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
-import { CHAIN_ID, type ChainKind, type DevelopmentChain, deployContracts, startChain } from "./chain.ts";
+import { type ChainKind, type DevelopmentChain, deployContracts, startChain } from "./chain.ts";
 import { freePorts, ManagedProcess } from "./managed-process.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
@@ -95,7 +95,7 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
   const chain = await startChain({ kind, logFile, blockTimeSeconds: options.blockTimeSeconds ?? 1 });
   started.push(chain.process);
   say("deploying the contracts…");
-  const contracts = await deployContracts(chain.rpcUrl);
+  const deployed = await deployContracts(chain.rpcUrl);
 
   const passphrase = toHex(randomBytes(16));
   const ports = await freePorts(size + 1);
@@ -114,10 +114,8 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
   const deploymentFile = join(dir, "deployment.json");
   const deployment: Deployment = {
     version: 1,
-    chainId: CHAIN_ID,
     rpcUrl: chain.rpcUrl,
-    contracts,
-    deployedAtBlock: 0,
+    ...deployed,
     committeeId: COMMITTEE_ID.toString(),
     providers: [{ account: provider.account, url: provider.url }],
   };
