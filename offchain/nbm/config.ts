@@ -1,5 +1,5 @@
 /**
- * Configuration of an NBM node. Every limit has a default; docs/operating.md explains when to change one.
+ * Configuration of an NBM node. Every limit has a default.
  */
 
 import { type Static, Type } from "@sinclair/typebox";

@@ -64,7 +64,9 @@ export function addNbmMetrics(
     help: "What the operator account has left for gas",
     registers,
     async collect() {
-      this.set(Number(await parts.balanceWei()) / 1e18);
+      // A chain that does not answer must not cost the other metrics; that it fails is counted below.
+      const wei = await parts.balanceWei().then(Number, () => Number.NaN);
+      this.set(wei / 1e18);
     },
   });
   return {
