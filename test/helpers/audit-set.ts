@@ -72,6 +72,15 @@ export interface StoredSet {
 
 const POINT_BYTES = 48;
 
+/** Powers of α by owner: they are the same for all sets, and the prover keeps decoded points with the array. */
+const powersOfOwner = new WeakMap<AuditSecrets, Uint8Array>();
+
+function sharedPowersA(secrets: AuditSecrets): Uint8Array {
+  const powers = powersOfOwner.get(secrets) ?? powersOfAlpha(secrets);
+  powersOfOwner.set(secrets, powers);
+  return powers;
+}
+
 /** Tags data and stores it with its powers. */
 export function storeSet(keys: AuditKeys, data: Uint8Array, firstIndex = 1): StoredSet {
   const tagger = new SliceTagger(keys.secrets, keys.x, firstIndex);
@@ -82,7 +91,7 @@ export function storeSet(keys: AuditKeys, data: Uint8Array, firstIndex = 1): Sto
     slice.set(data.subarray(k * SLICE_BYTES, (k + 1) * SLICE_BYTES));
     return slice;
   });
-  const powersA = powersOfAlpha(keys.secrets);
+  const powersA = sharedPowersA(keys.secrets);
   const powersB = powersOfBeta(keys.secrets, 1, firstIndex + slices.length - 1);
   const point = (points: Uint8Array, position: number, count = 1) =>
     points.subarray(position * POINT_BYTES, (position + count) * POINT_BYTES);

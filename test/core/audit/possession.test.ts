@@ -1,0 +1,507 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import type { AuditChallenge } from "../../../offchain/core/audit/challenge.ts";
+import {
+  addG1,
+  clearCofactor,
+  decodeG1,
+  encodeG1,
+  generatorG1,
+  negateG1,
+  type PointG1,
+} from "../../../offchain/core/audit/curve.ts";
+import { ELEMENTS_PER_SLICE, FIELD_ORDER, SLICE_BYTES } from "../../../offchain/core/audit/field.ts";
+import {
+  auditKeyHash,
+  auditPublicKey,
+  deriveAgreementSecret,
+  deriveAuditSecrets,
+} from "../../../offchain/core/audit/keys.ts";
+import {
+  expandPoints,
+  PowersVerifier,
+  powersOfAlpha,
+  powersOfBeta,
+  verifyPowers,
+} from "../../../offchain/core/audit/powers.ts";
+import { type AuditProof, decodeProof, encodeProof, proofForChain } from "../../../offchain/core/audit/proof.ts";
+import { proveAudit } from "../../../offchain/core/audit/prover.ts";
+import { auditReady } from "../../../offchain/core/audit/ready.ts";
+import { SliceTagger, TagVerifier } from "../../../offchain/core/audit/tags.ts";
+import { verifyPrivate, verifyPublic } from "../../../offchain/core/audit/verifier.ts";
+import {
+  InvalidInputError,
+  InvalidPointError,
+  InvalidProofError,
+  InvalidScalarError,
+  UnknownVersionError,
+} from "../../../offchain/core/errors.ts";
+import { oracleVerify } from "../../helpers/audit-oracle.ts";
+import {
+  type AuditKeys,
+  patternBytes,
+  proveWithSecrets,
+  type StoredSet,
+  sparseSlice,
+  storeSet,
+  TEBIBYTE_SLICES,
+  testKeys,
+} from "../../helpers/audit-set.ts";
+
+const SEED = new Uint8Array(32).fill(9);
+/** A point of the curve outside the subgroup. */
+const OUTSIDE = Uint8Array.from({ length: 48 }, (_, k) => (k === 0 ? 0x80 : k === 47 ? 4 : 0));
+
+function challengeFor(set: StoredSet, sampleCount: number): AuditChallenge {
+  return { seed: SEED, sampleCount, firstIndex: set.firstIndex, sliceCount: set.slices.length };
+}
+
+async function thrown(run: () => Promise<unknown>): Promise<unknown> {
+  try {
+    await run();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
+describe("possession audit", () => {
+  let keys: AuditKeys;
+  let set: StoredSet;
+  let challenge: AuditChallenge;
+  let proof: Required<AuditProof>;
+  /** A point outside the subgroup without a component inside it. */
+  let torsion: PointG1;
+
+  before(async function () {
+    this.timeout(30_000);
+    await auditReady();
+    keys = testKeys();
+    set = storeSet(keys, patternBytes(6 * SLICE_BYTES - 1000, 3), 4);
+    challenge = challengeFor(set, 20);
+    proof = (await proveAudit(challenge, set.source, { public: true })) as Required<AuditProof>;
+    const outside = decodeG1(OUTSIDE, "outside");
+    torsion = addG1(outside, negateG1(clearCofactor(outside)));
+  });
+
+  describe("keys", () => {
+    it("derive from the seed and the salt alone, and differ by either", () => {
+      expect(deriveAuditSecrets(SEED)).to.deep.equal(deriveAuditSecrets(SEED));
+      const x = deriveAgreementSecret(SEED, new Uint8Array(32));
+      expect(deriveAgreementSecret(SEED, new Uint8Array(32).fill(1))).not.to.equal(x);
+      expect(deriveAgreementSecret(new Uint8Array(32), new Uint8Array(32))).not.to.equal(x);
+      expect(() => deriveAgreementSecret(SEED, new Uint8Array(31))).to.throw(InvalidInputError);
+    });
+
+    it("hash to something else when any point changes", () => {
+      const { publicKey } = keys;
+      const changed = { ...publicKey, Bt: publicKey.X };
+      expect(auditKeyHash(changed)).not.to.deep.equal(auditKeyHash(publicKey));
+      expect(auditKeyHash(publicKey).length).to.equal(32);
+    });
+  });
+
+  describe("powers", () => {
+    it("continue where asked, and A_0 is the generator", () => {
+      expect(powersOfAlpha(keys.secrets, 0, 1)).to.deep.equal(encodeG1(generatorG1()));
+      expect(powersOfAlpha(keys.secrets, 7, 3)).to.deep.equal(set.powersA.slice(7 * 48, 10 * 48));
+      expect(powersOfBeta(keys.secrets, 3, 2)).to.deep.equal(set.powersB.slice(2 * 48, 4 * 48));
+    });
+
+    it("are not made outside their range: no B_0", () => {
+      expect(() => powersOfBeta(keys.secrets, 0, 1)).to.throw(InvalidInputError);
+      expect(() => powersOfAlpha(keys.secrets, 4096, 1)).to.throw(InvalidInputError);
+      expect(() => powersOfAlpha(keys.secrets, -1, 1)).to.throw(InvalidInputError);
+    });
+
+    it("are accepted when right, in one piece, in several, and continued from a checked one", () => {
+      verifyPowers(keys.publicKey, set.powersA, set.powersB);
+      const pieces = new PowersVerifier(keys.publicKey);
+      pieces.addPowersB(set.powersB.slice(0, 48));
+      pieces.addPowersB(set.powersB.slice(48));
+      pieces.finishPowersB();
+      const continued = new PowersVerifier(keys.publicKey, set.powersB.slice(3 * 48, 4 * 48));
+      continued.addPowersB(set.powersB.slice(4 * 48));
+      continued.finishPowersB();
+    });
+
+    const swapped = (points: Uint8Array, a: number, b: number) => {
+      const copy = points.slice();
+      copy.set(points.slice(a * 48, a * 48 + 48), b * 48);
+      copy.set(points.slice(b * 48, b * 48 + 48), a * 48);
+      return copy;
+    };
+
+    const checkA = (powersA: Uint8Array) => () => new PowersVerifier(keys.publicKey).checkPowersA(powersA);
+    const checkB = (powersB: Uint8Array) => () => {
+      const verifier = new PowersVerifier(keys.publicKey);
+      verifier.addPowersB(powersB);
+      verifier.finishPowersB();
+    };
+
+    it("are refused when two are exchanged, they begin elsewhere, or belong to another owner", () => {
+      expect(checkA(swapped(set.powersA, 0, 1))).to.throw(InvalidProofError, "alpha");
+      expect(checkA(swapped(set.powersA, 4094, 4095))).to.throw(InvalidProofError, "alpha");
+      expect(checkB(swapped(set.powersB, 7, 8))).to.throw(InvalidProofError, "beta");
+      expect(checkB(set.powersB.slice(48))).to.throw(InvalidProofError, "beta");
+      const other = testKeys(5).secrets;
+      expect(checkA(powersOfAlpha(other))).to.throw(InvalidProofError, "alpha");
+      expect(checkB(powersOfBeta(other, 1, 5))).to.throw(InvalidProofError, "beta");
+    });
+
+    it("are refused when malformed or of another length", () => {
+      const damaged = set.powersB.slice();
+      damaged.fill(0, 48, 96);
+      expect(checkB(damaged)).to.throw(InvalidPointError);
+      expect(checkA(set.powersA.slice(48))).to.throw(InvalidInputError);
+      expect(checkB(set.powersB.slice(1))).to.throw(InvalidInputError);
+      expect(checkB(set.powersB.slice(0, 24))).to.throw(InvalidInputError);
+    });
+
+    it("are refused with a key that is malformed or the identity", () => {
+      const identity = { ...keys.publicKey, X: new Uint8Array(256) };
+      expect(() => verifyPowers(identity, set.powersA, set.powersB)).to.throw(InvalidPointError, "identity");
+    });
+  });
+
+  describe("tags", () => {
+    const verifyTags = (stored: StoredSet, key = keys.publicKey) => {
+      const verifier = new TagVerifier(key, stored.powersA);
+      stored.slices.forEach((slice, k) => {
+        const at = (points: Uint8Array, position: number) => points.subarray(position * 48, position * 48 + 48);
+        verifier.add(slice, at(stored.powersB, stored.firstIndex + k - 1), at(stored.tags, k));
+      });
+      verifier.finish();
+    };
+
+    it("do not depend on how the bytes arrive", () => {
+      const data = patternBytes(3 * SLICE_BYTES + 77, 8);
+      const whole = storeSet(keys, data).tags;
+      fc.assert(
+        fc.property(fc.array(fc.integer({ min: 0, max: data.length }), { maxLength: 12 }), (cuts) => {
+          const tagger = new SliceTagger(keys.secrets, keys.x, 1);
+          const drained: number[] = [];
+          const bounds = [0, ...cuts.sort((left, right) => left - right), data.length];
+          for (let k = 1; k < bounds.length; k++) {
+            tagger.push(data.subarray(bounds[k - 1], bounds[k]));
+            drained.push(...tagger.drain());
+          }
+          drained.push(...tagger.finish());
+          expect(Uint8Array.from(drained)).to.deep.equal(whole);
+          expect(tagger.sliceCount).to.equal(4);
+          expect(tagger.sizeBytes).to.equal(data.length);
+        }),
+        { numRuns: 20 },
+      );
+    });
+
+    it("count slices begun, and none for no data", () => {
+      const tagger = new SliceTagger(keys.secrets, keys.x, 1);
+      expect([tagger.sliceCount, tagger.finish().length]).to.deep.equal([0, 0]);
+      tagger.push(new Uint8Array(1));
+      expect(tagger.sliceCount).to.equal(1);
+      tagger.push(new Uint8Array(SLICE_BYTES - 1));
+      expect(tagger.sliceCount).to.equal(1);
+      expect(tagger.finish().length).to.equal(48);
+    });
+
+    it("are not made for index 0", () => {
+      expect(() => new SliceTagger(keys.secrets, keys.x, 0)).to.throw(InvalidInputError);
+    });
+
+    it("are accepted for the data they were made from", () => {
+      verifyTags(set);
+    });
+
+    it("are accepted over the limit of pending points", function () {
+      this.timeout(30_000);
+      const many = storeSet(keys, new Uint8Array(1030 * SLICE_BYTES));
+      verifyTags(many);
+    });
+
+    it("are refused when one byte of data differs", () => {
+      const slices = set.slices.map((slice) => slice.slice());
+      const last = slices.at(-1);
+      if (last !== undefined) last[SLICE_BYTES - 1] = 1;
+      expect(() => verifyTags({ ...set, slices })).to.throw(InvalidProofError);
+    });
+
+    it("are refused when exchanged, shifted to other indices, or made under another key", () => {
+      const exchanged = set.tags.slice();
+      exchanged.set(set.tags.slice(48, 96), 0);
+      exchanged.set(set.tags.slice(0, 48), 48);
+      expect(() => verifyTags({ ...set, tags: exchanged })).to.throw(InvalidProofError);
+      expect(() => verifyTags({ ...set, firstIndex: 3 })).to.throw(InvalidProofError);
+      expect(() => verifyTags(set, testKeys(1, 3).publicKey)).to.throw(InvalidProofError);
+    });
+
+    it("are refused when malformed, the identity, or with a slice of another length", () => {
+      const verifier = new TagVerifier(keys.publicKey, set.powersA);
+      const [slice = new Uint8Array(0)] = set.slices;
+      const [powerB, tag] = [set.powersB.slice(0, 48), set.tags.slice(0, 48)];
+      const identity = Uint8Array.from({ length: 48 }, (_, k) => (k === 0 ? 0xc0 : 0));
+      expect(() => verifier.add(slice, powerB, tag.slice(1))).to.throw(InvalidPointError, "tag");
+      expect(() => verifier.add(slice, powerB, identity)).to.throw(InvalidPointError, "tag");
+      expect(() => verifier.add(slice, identity, tag)).to.throw(InvalidPointError, "power");
+      expect(() => verifier.add(slice.slice(1), powerB, tag)).to.throw(RangeError);
+    });
+  });
+
+  describe("proofs", () => {
+    it("verify, publicly and privately, and by the independent implementation", () => {
+      verifyPublic(keys.publicKey, challenge, proof);
+      verifyPrivate(keys.secrets, keys.x, challenge, proof);
+      expect(oracleVerify(keys.publicKey, challenge, proof)).to.equal(true);
+    });
+
+    it("are those that the owner computes from the secrets", () => {
+      const sliceAt = (index: number) => set.slices[index - set.firstIndex] ?? new Uint8Array(SLICE_BYTES);
+      expect(proveWithSecrets(keys, challenge, sliceAt)).to.deep.equal(proof);
+    });
+
+    it("for the owner are the public ones without V and W", async () => {
+      const short = await proveAudit(challenge, set.source, { public: false });
+      expect(short).to.deep.equal({ sigma: proof.sigma, psi: proof.psi, y: proof.y });
+      verifyPrivate(keys.secrets, keys.x, challenge, short);
+      expect(() => verifyPublic(keys.publicKey, challenge, short)).to.throw(InvalidProofError);
+    });
+
+    it("are the same from expanded powers", async () => {
+      const powersB = expandPoints(set.powersB);
+      const readPowersB = async (first: number, count: number) =>
+        powersB.subarray((first - 1) * 96, (first - 1 + count) * 96);
+      const source = { ...set.source, powersA: expandPoints(set.powersA), readPowersB };
+      expect(await proveAudit(challenge, source, { public: true })).to.deep.equal(proof);
+    });
+
+    it("verify for one slice of index 1, for more samples than slices, and for zeros", async function () {
+      this.timeout(30_000);
+      const contents: [string, Uint8Array][] = [
+        ["one byte", Uint8Array.of(1)],
+        ["31 bytes, a constant polynomial", patternBytes(31, 1)],
+        ["zeros", new Uint8Array(SLICE_BYTES)],
+        ["ones", new Uint8Array(SLICE_BYTES + 1).fill(0xff)],
+      ];
+      for (const [name, data] of contents) {
+        const small = storeSet(keys, data);
+        const asked = challengeFor(small, 9);
+        const answer = (await proveAudit(asked, small.source, { public: true })) as Required<AuditProof>;
+        verifyPublic(keys.publicKey, asked, answer);
+        verifyPrivate(keys.secrets, keys.x, asked, answer);
+        expect(oracleVerify(keys.publicKey, asked, answer), name).to.equal(true);
+      }
+    });
+
+    it("verify over a range of several pieces and of 1 TiB", async function () {
+      this.timeout(60_000);
+      const wide = storeSet(keys, patternBytes(SLICE_BYTES, 1), 2500);
+      const asked = challengeFor(wide, 3);
+      verifyPublic(keys.publicKey, asked, await proveAudit(asked, wide.source, { public: true }));
+      const huge = { seed: SEED, sampleCount: 460, firstIndex: 1, sliceCount: TEBIBYTE_SLICES };
+      const answer = proveWithSecrets(keys, huge, sparseSlice);
+      verifyPublic(keys.publicKey, huge, answer);
+      verifyPrivate(keys.secrets, keys.x, huge, answer);
+      expect(() => verifyPublic(keys.publicKey, { ...huge, sliceCount: TEBIBYTE_SLICES - 1 }, answer)).to.throw(
+        InvalidProofError,
+      );
+    });
+
+    it("are rejected when any byte of a sampled slice is damaged", async () => {
+      const everySlice = challengeFor(set, 60);
+      for (const position of [0, 30, SLICE_BYTES - 1]) {
+        const readSlice = async (index: number) => {
+          const slice = (await set.source.readSlice(index)).slice();
+          if (index === set.firstIndex + 2) slice[position] = (slice[position] ?? 0) ^ 1;
+          return slice;
+        };
+        const answer = await proveAudit(everySlice, { ...set.source, readSlice }, { public: true });
+        expect(() => verifyPublic(keys.publicKey, everySlice, answer)).to.throw(InvalidProofError);
+        expect(() => verifyPrivate(keys.secrets, keys.x, everySlice, answer)).to.throw(InvalidProofError);
+      }
+    });
+
+    it("are rejected when a slice is answered with another slice and its tag", async () => {
+      const readSlice = (index: number) => set.source.readSlice(index === 5 ? 6 : index);
+      const readTag = (index: number) => set.source.readTag(index === 5 ? 6 : index);
+      const everySlice = challengeFor(set, 60);
+      const answer = await proveAudit(everySlice, { ...set.source, readSlice, readTag }, { public: true });
+      expect(() => verifyPublic(keys.publicKey, everySlice, answer)).to.throw(InvalidProofError);
+      expect(() => verifyPrivate(keys.secrets, keys.x, everySlice, answer)).to.throw(InvalidProofError);
+    });
+
+    it("verify although the owner smuggled components outside the subgroup into tags and powers", async () => {
+      const tainted = (points: Uint8Array) => {
+        const copy = points.slice();
+        for (let k = 0; k < 3 * 48; k += 48) {
+          copy.set(encodeG1(addG1(decodeG1(points.slice(k, k + 48), "point"), torsion)), k);
+        }
+        return copy;
+      };
+      const tags = tainted(set.tags);
+      const powersB = tainted(set.powersB);
+      const source = {
+        ...set.source,
+        readTag: async (index: number) => tags.subarray((index - 4) * 48, (index - 3) * 48),
+        readPowersB: async (first: number, count: number) =>
+          powersB.subarray((first - 1) * 48, (first - 1 + count) * 48),
+      };
+      const everySlice = challengeFor(set, 60);
+      const answer = await proveAudit(everySlice, source, { public: true });
+      verifyPublic(keys.publicKey, everySlice, answer);
+      verifyPrivate(keys.secrets, keys.x, everySlice, answer);
+    });
+
+    it("are not made from damaged storage without saying what is damaged", async () => {
+      const short = { ...set.source, readSlice: async () => new Uint8Array(5) };
+      expect(await thrown(() => proveAudit(challenge, short, { public: false }))).to.be.instanceOf(InvalidInputError);
+      const noTag = { ...set.source, readTag: async () => new Uint8Array(48) };
+      const error = await thrown(() => proveAudit(challenge, noTag, { public: false }));
+      expect(error).to.be.instanceOf(InvalidPointError);
+      expect(String(error)).to.match(/tag of slice \d/);
+      const fewPowers = { ...set.source, readPowersB: async () => new Uint8Array(10) };
+      expect(await thrown(() => proveAudit(challenge, fewPowers, { public: true }))).to.be.instanceOf(
+        InvalidPointError,
+      );
+    });
+
+    it("are not made for index 0", async () => {
+      const zero = { ...challenge, firstIndex: 0 };
+      expect(await thrown(() => proveAudit(zero, set.source, { public: true }))).to.be.instanceOf(InvalidInputError);
+    });
+  });
+
+  describe("a tampered proof is rejected", () => {
+    const moved = (point: Uint8Array) => encodeG1(addG1(decodeG1(point, "point"), generatorG1()));
+    const identity = Uint8Array.from({ length: 48 }, (_, k) => (k === 0 ? 0xc0 : 0));
+    type Tampering = (given: Required<AuditProof>) => AuditProof;
+    const both: [string, Tampering][] = [
+      ["σ moved", (given) => ({ ...given, sigma: moved(given.sigma) })],
+      ["σ negated", (given) => ({ ...given, sigma: encodeG1(negateG1(decodeG1(given.sigma, "σ"))) })],
+      ["σ the identity", (given) => ({ ...given, sigma: identity })],
+      [
+        "σ outside the subgroup",
+        (given) => ({ ...given, sigma: encodeG1(addG1(decodeG1(given.sigma, "σ"), torsion)) }),
+      ],
+      ["ψ moved", (given) => ({ ...given, psi: moved(given.psi) })],
+      ["ψ the identity", (given) => ({ ...given, psi: identity })],
+      ["ψ outside the subgroup", (given) => ({ ...given, psi: encodeG1(addG1(decodeG1(given.psi, "ψ"), torsion)) })],
+      ["y plus one", (given) => ({ ...given, y: (given.y + 1n) % FIELD_ORDER })],
+      ["y zero", (given) => ({ ...given, y: 0n })],
+      ["y in its second encoding", (given) => ({ ...given, y: given.y + FIELD_ORDER })],
+      ["y negative", (given) => ({ ...given, y: given.y - FIELD_ORDER })],
+      ["σ not a point", (given) => ({ ...given, sigma: new Uint8Array(48) })],
+      ["ψ too short", (given) => ({ ...given, psi: given.psi.slice(1) })],
+      ["σ and ψ exchanged", (given) => ({ ...given, sigma: given.psi, psi: given.sigma })],
+    ];
+    const publicOnly: [string, Tampering][] = [
+      ["V moved", (given) => ({ ...given, V: moved(given.V) })],
+      ["V the identity", (given) => ({ ...given, V: identity })],
+      ["V outside the subgroup", (given) => ({ ...given, V: encodeG1(addG1(decodeG1(given.V, "V"), torsion)) })],
+      ["W moved", (given) => ({ ...given, W: moved(given.W) })],
+      ["W the identity", (given) => ({ ...given, W: identity })],
+      ["W outside the subgroup", (given) => ({ ...given, W: encodeG1(addG1(decodeG1(given.W, "W"), torsion)) })],
+      ["V and W exchanged", (given) => ({ ...given, V: given.W, W: given.V })],
+      ["everything zero", () => ({ sigma: identity, psi: identity, V: identity, W: identity, y: 0n })],
+    ];
+    const refusals = [InvalidProofError, InvalidPointError, InvalidScalarError];
+    const expectRefusal = (run: () => void) => {
+      let error: unknown;
+      try {
+        run();
+      } catch (caught) {
+        error = caught;
+      }
+      expect(
+        refusals.some((refusal) => error instanceof refusal),
+        String(error),
+      ).to.equal(true);
+    };
+    for (const [name, tamper] of [...both, ...publicOnly]) {
+      it(`publicly: ${name}`, () => {
+        expectRefusal(() => verifyPublic(keys.publicKey, challenge, tamper(proof)));
+      });
+    }
+    for (const [name, tamper] of both) {
+      it(`privately: ${name}`, () => {
+        expectRefusal(() => verifyPrivate(keys.secrets, keys.x, challenge, tamper(proof)));
+      });
+    }
+
+    it("σ and V moved together, so that the first equation holds", () => {
+      // x·G1 added to σ and G1 to V cancel in the first equation; only the opening of V can tell.
+      const sigma = encodeG1(addG1(decodeG1(proof.sigma, "σ"), xTimesGenerator()));
+      const forged = { ...proof, sigma, V: moved(proof.V) };
+      expect(() => verifyPublic(keys.publicKey, challenge, forged)).to.throw(InvalidProofError);
+    });
+
+    /** x·G1, which a provider does not know; tests may. */
+    const xTimesGenerator = () => {
+      const tagger = new SliceTagger({ alpha: 1n, beta: FIELD_ORDER }, keys.x, 1);
+      tagger.push(Uint8Array.of(1));
+      return decodeG1(tagger.finish(), "x·G1");
+    };
+
+    const changes: [string, (asked: AuditChallenge) => AuditChallenge][] = [
+      ["another seed", (asked) => ({ ...asked, seed: new Uint8Array(32) })],
+      ["a range one longer", (asked) => ({ ...asked, sliceCount: asked.sliceCount + 1 })],
+      ["a range one shorter", (asked) => ({ ...asked, sliceCount: asked.sliceCount - 1 })],
+      ["a range moved by one", (asked) => ({ ...asked, firstIndex: asked.firstIndex + 1 })],
+      ["one sample more", (asked) => ({ ...asked, sampleCount: asked.sampleCount + 1 })],
+      ["one sample fewer", (asked) => ({ ...asked, sampleCount: asked.sampleCount - 1 })],
+    ];
+    for (const [name, change] of changes) {
+      it(`for ${name}`, () => {
+        expect(() => verifyPublic(keys.publicKey, change(challenge), proof)).to.throw(InvalidProofError);
+        expect(() => verifyPrivate(keys.secrets, keys.x, change(challenge), proof)).to.throw(InvalidProofError);
+      });
+    }
+
+    it("under another key of the same owner, and of another owner", () => {
+      for (const other of [testKeys(1, 3), testKeys(2, 2)]) {
+        expect(() => verifyPublic(other.publicKey, challenge, proof)).to.throw(InvalidProofError);
+        expect(() => verifyPrivate(other.secrets, other.x, challenge, proof)).to.throw(InvalidProofError);
+      }
+      const mixed = auditPublicKey({ ...keys.secrets, beta: 5n }, keys.x);
+      expect(() => verifyPublic(mixed, challenge, proof)).to.throw(InvalidProofError);
+    });
+  });
+
+  describe("encoding of proofs", () => {
+    it("round trips", () => {
+      expect(decodeProof(encodeProof(proof))).to.deep.equal(proof);
+      const { sigma, psi, y } = proof;
+      expect(decodeProof(encodeProof({ sigma, psi, y }))).to.deep.equal({ sigma, psi, y });
+      expect([encodeProof(proof).length, encodeProof({ sigma, psi, y }).length]).to.deep.equal([226, 130]);
+    });
+
+    it("refuses other versions, flags, lengths and values of y", () => {
+      const bytes = encodeProof(proof);
+      const edit = (position: number, value: number) => {
+        const copy = bytes.slice();
+        copy[position] = value;
+        return copy;
+      };
+      expect(() => decodeProof(edit(0, 2))).to.throw(UnknownVersionError);
+      expect(() => decodeProof(new Uint8Array(0))).to.throw(UnknownVersionError);
+      expect(() => decodeProof(edit(1, 0))).to.throw(InvalidInputError);
+      expect(() => decodeProof(edit(1, 3))).to.throw(InvalidInputError);
+      expect(() => decodeProof(bytes.slice(0, -1))).to.throw(InvalidInputError);
+      expect(() => decodeProof(Uint8Array.of(...bytes, 0))).to.throw(InvalidInputError);
+      expect(() => decodeProof(edit(bytes.length - 32, 0xff))).to.throw(InvalidScalarError);
+    });
+
+    it("gives a contract only public proofs of valid points", () => {
+      const { sigma, psi, y } = proof;
+      expect(() => proofForChain({ sigma, psi, y })).to.throw(InvalidInputError);
+      expect(() => proofForChain({ ...proof, psi: OUTSIDE })).to.throw(InvalidPointError, "psi");
+      const chain = proofForChain(proof);
+      expect([chain.sigma, chain.psi, chain.V, chain.W].map((point) => point.length)).to.deep.equal([
+        258, 258, 258, 258,
+      ]);
+    });
+  });
+
+  it("has slices of 4096 elements of 31 bytes", () => {
+    expect([SLICE_BYTES, ELEMENTS_PER_SLICE]).to.deep.equal([126_976, 4096]);
+  });
+});

@@ -1,0 +1,67 @@
+import { readFileSync } from "node:fs";
+import { expect } from "chai";
+import { challengeId, expandChallenge } from "../../../offchain/core/audit/challenge.ts";
+import { auditKeyHash, keyForChain } from "../../../offchain/core/audit/keys.ts";
+import { proofForChain } from "../../../offchain/core/audit/proof.ts";
+import { auditReady } from "../../../offchain/core/audit/ready.ts";
+import { SliceTagger } from "../../../offchain/core/audit/tags.ts";
+import { verifyPrivate, verifyPublic } from "../../../offchain/core/audit/verifier.ts";
+import { bytesOf, hex } from "../../helpers/audit-oracle.ts";
+import { type AuditKeys, proveWithSecrets, sparseSlice, testKeys } from "../../helpers/audit-set.ts";
+import {
+  type AuditVectors,
+  makeAuditVectors,
+  SOLIDITY_PATH,
+  solidityVectors,
+  VECTORS_PATH,
+  vectorsText,
+} from "../../helpers/audit-vectors.ts";
+
+describe("audit vectors", () => {
+  const text = readFileSync(VECTORS_PATH, "utf8");
+  const vectors = JSON.parse(text) as AuditVectors;
+  let keys: AuditKeys;
+
+  before(async () => {
+    await auditReady();
+    keys = testKeys();
+  });
+
+  it("are what the independent implementation computes, in JSON and in Solidity", async function () {
+    this.timeout(60_000);
+    const made = makeAuditVectors();
+    expect(vectorsText(made)).to.equal(text);
+    expect(await solidityVectors(made)).to.equal(readFileSync(SOLIDITY_PATH, "utf8"));
+  });
+
+  it("give the secrets and the key", () => {
+    const { alpha, beta } = keys.secrets;
+    expect([alpha, beta, keys.x].map(String)).to.deep.equal([vectors.alpha, vectors.beta, vectors.x]);
+    expect(keyForChain(keys.publicKey)).to.deep.equal(vectors.key);
+    expect(hex(auditKeyHash(keys.publicKey))).to.equal(vectors.keyHash);
+  });
+
+  for (const { index, tag } of vectors.tags) {
+    it(`give the tag of slice ${index}`, () => {
+      const tagger = new SliceTagger(keys.secrets, keys.x, index);
+      tagger.push(sparseSlice(index));
+      expect(hex(tagger.finish())).to.equal(tag);
+    });
+  }
+
+  for (const vector of vectors.audits) {
+    it(`give challenge and proof: ${vector.name}`, () => {
+      const challenge = { ...vector.challenge, seed: bytesOf(vector.challenge.seed) };
+      expect(hex(challengeId(challenge))).to.equal(vector.challengeId);
+      const { indices, weights, z } = expandChallenge(challenge);
+      const draws = indices.slice(0, 4).map((index, t) => ({ index, weight: weights[t]?.toString() }));
+      expect({ draws, z: z.toString() }).to.deep.equal({ draws: vector.firstDraws, z: vector.z });
+      const proof = proveWithSecrets(keys, challenge, sparseSlice);
+      const { sigma, psi, V, W, y } = proof;
+      expect({ sigma: hex(sigma), psi: hex(psi), V: hex(V), W: hex(W), y: y.toString() }).to.deep.equal(vector.proof);
+      expect(proofForChain(proof)).to.deep.equal({ ...vector.chainProof, y });
+      verifyPublic(keys.publicKey, challenge, proof);
+      verifyPrivate(keys.secrets, keys.x, challenge, proof);
+    });
+  }
+});
