@@ -44,6 +44,8 @@ export class AgreementService {
   readonly #parts: AgreementParts;
   /** Acceptances under way: a repeated request joins the first. */
   readonly #underWay = new Map<bigint, Promise<AcceptAnswer>>();
+  /** Acceptances in ERC-20 tokens go one by one: each approves and uses exactly its own collateral. */
+  #tokenTurn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: AgreementParts) {
     this.#parts = parts;
@@ -115,12 +117,19 @@ export class AgreementService {
     const { chain, sender } = this.#parts;
     const { deployment } = chain;
     const { token, collateral } = agreement.terms;
-    const native = token === NATIVE_TOKEN;
-    if (!native && (await readAllowance(chain, token, sender.address)) < collateral) {
-      await sender.send(approveCall(deployment, token, collateral));
-    }
-    const receipt = await sender.send(acceptCall(deployment, agreement));
-    return { transactionHash: receipt.hash, blockNumber: receipt.blockNumber };
+    const send = async () => {
+      const { hash, blockNumber } = await sender.send(acceptCall(deployment, agreement));
+      return { transactionHash: hash, blockNumber };
+    };
+    if (token === NATIVE_TOKEN) return send();
+    const turn = this.#tokenTurn.then(async () => {
+      if ((await readAllowance(chain, token, sender.address)) < collateral) {
+        await sender.send(approveCall(deployment, token, collateral));
+      }
+      return send();
+    });
+    this.#tokenTurn = turn.catch(() => undefined); // The next in line waits for the end, whichever way it ends.
+    return turn;
   }
 
   async #alreadyAccepted(id: bigint): Promise<AcceptAnswer> {

@@ -3,13 +3,28 @@
  * is kept whole or not at all. Out: to owners only, and never bytes that do not match their id.
  */
 import { equalBytes, sha256 } from "#primitives";
-import { contentId, digestOf } from "../core/content-id.ts";
+import { contentIdFromDigest, digestOf } from "../core/content-id.ts";
 import { IntegrityError, TallystickError } from "../core/errors.ts";
 import { merkleRoot } from "../core/merkle.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { ChunkIndex, IndexedChunk } from "./chunk-index.ts";
 import { type ChunkFrame, readChunkFrames } from "./frames.ts";
+
+/** Chunks of one request that are being written at the same time; bounds its memory to this many chunks and one more. */
+const WRITES_AT_ONCE = 4;
+
+/** @throws IntegrityError when the bytes are not what the id names */
+function requireNamed({ id, digest, bytes }: ChunkFrame, position: number): void {
+  const received = sha256(bytes);
+  if (equalBytes(received, digest)) return;
+  throw new IntegrityError(`the bytes of frame ${position} are not what their id names`, {
+    party: "client",
+    check: "content id",
+    expected: id,
+    received: contentIdFromDigest(received),
+  });
+}
 
 export class ChunkService {
   readonly #store: ObjectStore;
@@ -36,33 +51,31 @@ export class ChunkService {
    *   DISK_FULL or DISK_FAILED; in each case nothing of the body is kept
    */
   async store(account: string, body: AsyncIterable<Uint8Array>): Promise<string[]> {
-    const taken: IndexedChunk[] = [];
     const ids: string[] = [];
     const written: string[] = [];
+    const writes: Promise<IndexedChunk>[] = [];
     let committed = false;
     try {
       for await (const frame of readChunkFrames(body)) {
-        taken.push(await this.#take(frame, ids.length, written));
+        requireNamed(frame, ids.length);
         ids.push(frame.id);
+        // While some chunks are being synced, the next ones are received and hashed.
+        await writes.at(-WRITES_AT_ONCE);
+        const write = this.#write(frame, written);
+        write.catch(() => undefined); // Seen when it is waited for; until then it must not count as unhandled.
+        writes.push(write);
       }
-      this.#index.record(account, taken, this.#now());
+      this.#index.record(account, await Promise.all(writes), this.#now());
       committed = true;
     } finally {
+      await Promise.allSettled(writes);
       await this.#release(written, committed);
     }
     return ids;
   }
 
-  async #take(frame: ChunkFrame, position: number, written: string[]): Promise<IndexedChunk> {
-    const { id, digest, bytes } = frame;
-    if (!equalBytes(sha256(bytes), digest)) {
-      throw new IntegrityError(`the bytes of frame ${position} are not what their id names`, {
-        party: "client",
-        check: "content id",
-        expected: id,
-        received: contentId(bytes),
-      });
-    }
+  /** Puts a chunk on disk unless it is there. @param written - gets the id of what has been put there */
+  async #write({ id, digest, bytes }: ChunkFrame, written: string[]): Promise<IndexedChunk> {
     const row = this.#index.find(digest);
     if (row?.stored && (await this.#store.has(id))) return row;
     this.#uncommitted.set(id, (this.#uncommitted.get(id) ?? 0) + 1);

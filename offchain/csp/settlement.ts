@@ -21,7 +21,7 @@ export interface SettlementParts {
 
 export class Settlement {
   readonly #parts: SettlementParts;
-  /** Head block at which an agreement's status was last read, to read it once per epoch only. */
+  /** Head block at which an agreement's status was last read. */
   readonly #lookedAt = new Map<bigint, number>();
 
   constructor(parts: SettlementParts) {
@@ -59,10 +59,9 @@ export class Settlement {
     logger.info({ agreement: String(row.id), breached: agreement?.status === "breached" }, "agreement ended");
   }
 
-  /** A breach is possible once an epoch was missed; it is looked for once per window length. */
+  /** A breach is possible once an epoch was missed; it is looked for in every new block from then on. */
   #isDue(row: AgreementRow, headBlock: number): boolean {
-    const missed = this.#parts.rows.countEpochs(row.id).notProven > 0;
-    return missed && headBlock >= (this.#lookedAt.get(row.id) ?? 0) + 1;
+    return headBlock > (this.#lookedAt.get(row.id) ?? -1) && this.#parts.rows.countEpochs(row.id).notProven > 0;
   }
 
   /** Withdraws the credit in every token in which an agreement has ended. */
