@@ -1,7 +1,7 @@
 /**
  * Runs the real `tallystick` command as a process of its own, the way a person would, and reads its JSON document.
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { resolve } from "node:path";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
@@ -21,11 +21,37 @@ export interface CommandUser {
   readonly extra?: Readonly<Record<string, string>>;
 }
 
-/** @returns what the command printed and its exit code @throws Error when stdout is not one JSON document */
-export async function tallystick(user: CommandUser, args: readonly string[]): Promise<CommandResult> {
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", MAIN, "--json", ...args], {
+/** How a command is started, where that is not as usual. */
+export interface CommandOptions {
+  /** A command that runs the rest of its arguments. */
+  readonly wrapper?: readonly string[];
+  /** Runs it as this user and group. */
+  readonly uid?: number;
+}
+
+export interface StartedCommand {
+  readonly process: ChildProcess;
+  /** Resolves when it has ended, whichever way. */
+  readonly ended: Promise<{ readonly exitCode: number; readonly stdout: string; readonly stderr: string }>;
+}
+
+/** Starts the command without waiting for it. Its exit code counts as 1 when a signal ends it. */
+export function startTallystick(
+  user: CommandUser,
+  args: readonly string[],
+  { wrapper = [], uid }: CommandOptions = {},
+): StartedCommand {
+  const [command = process.execPath, ...rest] = [
+    ...wrapper,
+    process.execPath,
+    "--disable-warning=ExperimentalWarning",
+    MAIN,
+    ...args,
+  ];
+  const child = spawn(command, rest, {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],
+    ...(uid === undefined ? {} : { uid, gid: uid }),
     env: {
       ...process.env,
       ...user.extra,
@@ -34,18 +60,28 @@ export async function tallystick(user: CommandUser, args: readonly string[]): Pr
       TALLYSTICK_PASSPHRASE: user.passphrase,
     },
   });
-  let stdout = "";
-  let stderr = "";
-  child.stdout.on("data", (piece: Buffer) => {
-    stdout += piece.toString();
-  });
-  child.stderr.on("data", (piece: Buffer) => {
-    stderr += piece.toString();
-  });
-  const exitCode = await new Promise<number>((done, reject) => {
+  const stdout: Buffer[] = [];
+  const stderr: Buffer[] = [];
+  child.stdout.on("data", (piece: Buffer) => stdout.push(piece));
+  child.stderr.on("data", (piece: Buffer) => stderr.push(piece));
+  const ended = new Promise<number>((done, reject) => {
     child.once("error", reject);
     child.once("close", (code) => done(code ?? 1));
-  });
+  }).then((exitCode) => ({
+    exitCode,
+    stdout: Buffer.concat(stdout).toString(),
+    stderr: Buffer.concat(stderr).toString(),
+  }));
+  return { process: child, ended };
+}
+
+/** @returns what the command printed and its exit code @throws Error when stdout is not one JSON document */
+export async function tallystick(
+  user: CommandUser,
+  args: readonly string[],
+  options: CommandOptions = {},
+): Promise<CommandResult> {
+  const { exitCode, stdout, stderr } = await startTallystick(user, ["--json", ...args], options).ended;
   let document: unknown;
   try {
     document = JSON.parse(stdout);

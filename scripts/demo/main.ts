@@ -222,7 +222,7 @@ async function damageAndCompensate(
   const { id, terms, user } = agreement;
   await alice.run("audit", dataId);
   teller.line("alice audits: intact");
-  const { damaged, objects } = damageObjects(join(devnet.provider.dir, "data", "objects"));
+  const { damaged, objects } = damageObjects(join(devnet.provider.dir, "data", "store", "objects"));
   teller.line(`one byte flipped in each of ${damaged} of ${objects} stored objects`);
   const audit = await alice.attempt("audit", dataId);
   if (audit.exitCode === 0) throw new Error("the audit did not notice the damage");
@@ -256,7 +256,8 @@ try {
   mkdirSync(join(directory, "net"));
   await main(directory);
 } catch (error) {
-  const log = resolve("tallystick-demo-failure.log");
+  mkdirSync(".tallystick", { recursive: true });
+  const log = resolve(".tallystick", "demo-failure.log");
   writeFileSync(log, `${error instanceof Error ? error.stack : String(error)}\n`);
   process.stderr.write(
     `\ndemo: error: ${error instanceof Error ? error.message : String(error)}\ndemo: hint: details are in ${log}\n`,

@@ -75,21 +75,22 @@ export function damageObjects(storeDirectory: string): { damaged: number; object
   return { damaged: victims.length, objects: files.length };
 }
 
-/** Everything that a restored tree must have in common with its original, entry by entry. */
+/** Everything that a restored tree must have in common with its original, entry by entry. Times are stored to the microsecond. */
 function describeTree(root: string): Map<string, string> {
   const entries = new Map<string, string>();
   const visit = (path: string) => {
     const facts = lstatSync(path, { bigint: true });
     const mode = (facts.mode & 0o7777n).toString(8);
     const name = relative(root, path);
+    const micros = facts.mtimeNs / 1000n;
     if (facts.isSymbolicLink()) {
       entries.set(name, `link ${readlinkSync(path)}`);
     } else if (facts.isDirectory()) {
-      entries.set(name, `folder ${mode} ${facts.mtimeNs}`);
+      entries.set(name, `folder ${mode} ${micros}`);
       for (const child of readdirSync(path).sort()) visit(join(path, child));
     } else if (facts.isFile()) {
       const digest = createHash("sha256").update(readFileSync(path)).digest("hex");
-      entries.set(name, `file ${mode} ${facts.mtimeNs} ${facts.size} ${digest}`);
+      entries.set(name, `file ${mode} ${micros} ${facts.size} ${digest}`);
     }
   };
   visit(root);

@@ -8,8 +8,8 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { ChunkRef, RegularFileEntry } from "../../core/recipe.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk-errors.ts";
+import { timeArgument } from "../file-times.ts";
 import { systemPath } from "../walk.ts";
-import { timeArgument } from "./file-times.ts";
 import { isPlaintextOf } from "./read-content.ts";
 import { inTheWay, type TargetFolder } from "./target-folder.ts";
 

@@ -12,8 +12,8 @@ import { toHex } from "../../core/hex.ts";
 import { isBelow, pathToBytes } from "../../core/path-name.ts";
 import type { DirectoryEntry, FileEntry, SymlinkEntry } from "../../core/recipe.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk-errors.ts";
+import { timeArgument } from "../file-times.ts";
 import { systemPath } from "../walk.ts";
-import { timeArgument } from "./file-times.ts";
 
 /** Folders are writable for their owner until everything in them is there. */
 const WORKING_MODE = 0o700;

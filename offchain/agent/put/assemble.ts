@@ -14,6 +14,7 @@ import { toHex } from "../../core/hex.ts";
 import { type ChunkRef, type Content, encodeRoot, type FileEntry, type RootRecipe } from "../../core/recipe.ts";
 import { ListingEncoder } from "../../core/recipe-listing.ts";
 import { type SealedObject, sealRoot, writeContent } from "../../core/recipe-tree.ts";
+import { storedTime } from "../file-times.ts";
 import type { ReadEntry } from "./chunk-files.ts";
 import { deriveKey, type KeyedInput, type KeyOracle } from "./derive-keys.ts";
 
@@ -137,7 +138,8 @@ function requireKey(fileKey: Uint8Array | undefined): Uint8Array {
 }
 
 function fileEntry({ entry }: ReadEntry, content: Content): FileEntry {
-  const { path, mode, mtimeNanos, sizeBytes, type } = entry;
+  const { path, mode, sizeBytes, type } = entry;
+  const mtimeNanos = storedTime(entry.mtimeNanos);
   if (type === "file") return { path, mode, mtimeNanos, type, sizeBytes, content };
   if (type === "directory") return { path, mode, mtimeNanos, type };
   return { path, mode, mtimeNanos, type, target: entry.target ?? "" };

@@ -4,10 +4,22 @@
  */
 
 const NANOS_PER_SECOND = 1_000_000_000n;
+const NANOS_PER_MILLISECOND = 1_000_000n;
+const NANOS_PER_MICROSECOND = 1_000n;
+
+/**
+ * The time that is stored for a found one: cut to microseconds (milliseconds before 1970), which every later restore can set and
+ * find again. So a restored tree that is put again has the same root recipe and is stored once.
+ */
+export function storedTime(nanos: bigint): bigint {
+  const unit = nanos < 0n ? NANOS_PER_MILLISECOND : NANOS_PER_MICROSECOND;
+  const remainder = ((nanos % unit) + unit) % unit;
+  return nanos - remainder;
+}
 
 /** The argument for `utimes`: a number, or a Date before 1970, where Node takes no number. */
 export function timeArgument(nanos: bigint): number | Date {
-  if (nanos < 0n) return new Date(Number(nanos / 1_000_000n));
+  if (nanos < 0n) return new Date(Number(nanos / NANOS_PER_MILLISECOND));
   let seconds = Number(nanos / NANOS_PER_SECOND) + Number(nanos % NANOS_PER_SECOND) / 1e9;
   // Truncation further down must not lead below the wanted time.
   while (asNanos(seconds) < nanos) seconds = nextUp(seconds);
@@ -17,7 +29,7 @@ export function timeArgument(nanos: bigint): number | Date {
 /** Whether a file's time is the wanted one as far as `timeArgument` can tell. */
 export function isSameTime(found: bigint, wanted: bigint): boolean {
   const argument = timeArgument(wanted);
-  const set = typeof argument === "number" ? asNanos(argument) : BigInt(argument.getTime()) * 1_000_000n;
+  const set = typeof argument === "number" ? asNanos(argument) : BigInt(argument.getTime()) * NANOS_PER_MILLISECOND;
   return found === wanted || found === set;
 }
 
