@@ -27,7 +27,7 @@ const DEFAULT_SAMPLES = 460;
 export interface AuditOptions {
   /** Check the newest proof on chain instead of asking for one. */
   readonly public?: boolean;
-  /** Slices of a private audit; default 460, or all when there are fewer. */
+  /** Slices drawn in a private audit, with repetition; default 460. */
   readonly sampleCount?: number;
 }
 
@@ -92,7 +92,7 @@ async function auditPrivately(
 ): Promise<Verified> {
   const { client, name } = context.providers().byAccount(terms.provider);
   const sliceCount = Number(terms.sliceCount);
-  const sampleCount = Math.min(wanted ?? Math.min(DEFAULT_SAMPLES, sliceCount), MAX_AUDIT_SAMPLES);
+  const sampleCount = Math.min(wanted ?? DEFAULT_SAMPLES, MAX_AUDIT_SAMPLES);
   const seed = randomBytes(32);
   const challenge = { seed, sampleCount, firstIndex: Number(terms.firstIndex), sliceCount };
   const proof = await client.audit(id, seed, sampleCount);

@@ -48,10 +48,16 @@ export class ManagedProcess {
     return this.#child !== undefined;
   }
 
-  /** Starts the process and waits until it says that it is ready. @throws Error with the end of its log when it ends instead */
-  async start(): Promise<void> {
+  /**
+   * Starts the process and waits until it says that it is ready.
+   *
+   * @param wrapper a command that runs the rest of its arguments in its place.
+   * @throws Error with the end of its log when it ends instead
+   */
+  async start(wrapper: readonly string[] = []): Promise<void> {
     if (this.#child !== undefined) return;
-    const { command, args, env, cwd, logFile, isReady } = this.#plan;
+    const { env, cwd, logFile, isReady } = this.#plan;
+    const [command = "", ...args] = [...wrapper, this.#plan.command, ...this.#plan.args];
     const child = spawn(command, args, {
       cwd,
       env: { ...process.env, ...env },

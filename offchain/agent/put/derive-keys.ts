@@ -11,7 +11,7 @@ import { mapOrdered } from "../pipeline/map-ordered.ts";
 import type { ChunkedInput, NewChunk, ReadEntry, RepeatedChunk } from "./chunk-files.ts";
 
 /** Plaintext in one batch. */
-const BATCH_BYTES = 8 * 1024 * 1024;
+const BATCH_BYTES = 4 * 1024 * 1024;
 /** Batches waiting for the committee. */
 const BATCHES_UNDER_WAY = 2;
 

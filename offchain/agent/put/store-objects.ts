@@ -11,7 +11,7 @@ import { mapOrdered } from "../pipeline/map-ordered.ts";
 import type { ProviderSet } from "../provider-set.ts";
 
 /** Ciphertext in one group. */
-const GROUP_BYTES = 8 * 1024 * 1024;
+const GROUP_BYTES = 4 * 1024 * 1024;
 /** Groups being claimed and uploaded. */
 const GROUPS_UNDER_WAY = 2;
 

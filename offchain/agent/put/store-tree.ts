@@ -1,6 +1,6 @@
 /**
  * The data plane of a put, stage after stage: walk, chunk, derive keys, seal and assemble, observe, store. Memory is what the
- * stages hold: about five batches of 8 MiB, whatever is put.
+ * stages hold: about six batches of 4 MiB, whatever is put.
  */
 
 import type { SealedObject } from "../../core/recipe-tree.ts";

@@ -1,0 +1,292 @@
+/** Put, get, recover, audit, pay and compensate, with real processes: chain, key nodes and provider on loopback. */
+import { createHash, randomBytes } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { type Agent, openAgent } from "../../offchain/agent/open.ts";
+import type { NodeReport } from "../../offchain/agent/quorum.ts";
+import { TallystickError } from "../../offchain/core/errors.ts";
+import { type Identity, identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity.ts";
+import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+
+const MIB = 1024 * 1024;
+const EPOCH_BLOCKS = 20;
+
+async function rejection(work: Promise<unknown>): Promise<TallystickError> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof TallystickError) return error;
+    throw error;
+  }
+  throw new Error("it did not fail");
+}
+
+/** Relative paths and digests of the files under a folder. */
+function digests(folder: string): Record<string, string> {
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) =>
+    statSync(join(folder, name), { throwIfNoEntry: false })?.isFile(),
+  );
+  return Object.fromEntries(
+    files.sort().map((name) => [
+      name,
+      createHash("sha256")
+        .update(readFileSync(join(folder, name)))
+        .digest("hex"),
+    ]),
+  );
+}
+
+describe("put and get with real processes", function () {
+  this.timeout(120_000);
+  let net: LocalNet;
+  let alice: Agent;
+  let bob: Agent;
+  let phrases: { alice: string; bob: string };
+  let folder: string;
+  let homes = 0;
+  const opened: Agent[] = [];
+
+  const dir = (...names: string[]) => join(net.dir, ...names);
+
+  /** A device: an identity with a fresh home. */
+  async function device(phrase: string): Promise<Agent> {
+    const identity: Identity = identityFromPhrase(phrase);
+    homes += 1;
+    const agent = await openAgent({ identity, deployment: net.deployment, homeDir: dir(`home-${homes}`) });
+    opened.push(agent);
+    return agent;
+  }
+
+  before(async () => {
+    net = await startLocalNet({ epochBlocks: EPOCH_BLOCKS, windowBlocks: 10, sampleCount: 30 });
+    phrases = { alice: newRecoveryPhrase(), bob: newRecoveryPhrase() };
+    alice = await device(phrases.alice);
+    bob = await device(phrases.bob);
+    await net.fund([alice.account, bob.account]);
+    folder = dir("in");
+    mkdirSync(join(folder, "nested"), { recursive: true });
+    writeFileSync(join(folder, "large"), randomBytes(14 * MIB));
+    writeFileSync(join(folder, "nested", "copy"), readFileSync(join(folder, "large")));
+    writeFileSync(join(folder, "nested", "small"), "hello");
+    writeFileSync(join(folder, "empty"), "");
+    symlinkSync("nested/small", join(folder, "link"));
+  });
+  after(async () => {
+    for (const agent of opened) await agent.close();
+    await net?.stop();
+  });
+
+  let dataId: string;
+
+  it("stores a folder once, with one record on the ledger", async () => {
+    const report = await alice.put([folder], { agreement: false });
+    dataId = report.dataId;
+    expect(report.record).to.include({ role: "recorder", isNew: true });
+    expect(report.storedBytes).to.be.within(14 * MIB, 15 * MIB);
+    expect(report.uploadedBytes).to.equal(report.storedBytes);
+    expect(report.agreement).to.equal(undefined);
+    const again = await alice.put([folder], { agreement: false });
+    expect(again).to.include({ dataId, uploadedBytes: 0 });
+    expect(again.record).to.deep.include({ recordId: report.record.recordId, role: "recorder", isNew: false });
+  });
+
+  it("restores it byte for byte", async () => {
+    const report = await alice.get(dataId, dir("out-1"));
+    expect(report).to.include({ entries: 7, downloadedBytes: 28 * MIB + 5 });
+    expect(digests(dir("out-1", "in"))).to.deep.equal(digests(folder));
+  });
+
+  it("uploads no chunk twice for another user, who joins the record of the first", async () => {
+    const stranger = await rejection(bob.get(dataId, dir("out-bob")));
+    expect(stranger).to.include({ code: "NOT_OWNER", party: "you" });
+    const report = await bob.put([folder], { agreement: false });
+    expect(report).to.include({ dataId, uploadedBytes: 0, uploadedObjects: 0 });
+    expect(report.record).to.include({ role: "owner", isNew: true });
+    const again = await bob.put([folder], { agreement: false });
+    expect(again.record).to.include({ role: "owner", isNew: false, recordId: report.record.recordId });
+    await bob.get(dataId, dir("out-bob"));
+    expect(digests(dir("out-bob", "in"))).to.deep.equal(digests(folder));
+  });
+
+  it("shares keys with nobody but the user when told so", async () => {
+    writeFileSync(dir("private"), "for my eyes");
+    const report = await alice.put([dir("private")], { recipients: "self", agreement: false });
+    const { nodes } = await alice.get(report.dataId, dir("out-self"));
+    expect(nodes).to.deep.equal([]);
+    expect(readFileSync(dir("out-self", "private"), "utf8")).to.equal("for my eyes");
+    // Nobody can join a record sealed to its maker: the second user makes an own one.
+    const second = await bob.put([dir("private")], { agreement: false });
+    expect(second.record).to.include({ role: "recorder", isNew: true });
+  });
+
+  it("has nothing to say about a data id that nobody stored", async () => {
+    const unknown = `bafkrei${"a".repeat(52)}`;
+    expect((await rejection(alice.get(unknown, dir("out-none")))).code).to.equal("NOT_FOUND");
+    expect((await rejection(alice.get("not an id", dir("out-none")))).code).to.equal("INVALID_INPUT");
+  });
+
+  describe("agreements", () => {
+    let agreementId: bigint;
+
+    it("makes an agreement in the pass that stores, once", async () => {
+      const report = await alice.put([folder]);
+      expect(report.agreement).to.include({ status: "active", isNew: true, dataId });
+      agreementId = report.agreement?.agreementId ?? 0n;
+      const again = await alice.put([folder]);
+      expect(again.agreement).to.include({ agreementId, isNew: false });
+      expect((await alice.agreements.list()).map((one) => one.agreementId)).to.deep.equal([agreementId]);
+    });
+
+    it("makes one later as well, from the provider's own copy", async () => {
+      const report = await bob.agreements.open(dataId, { epochs: 2 });
+      expect(report).to.include({ status: "active", isNew: true });
+      expect(report.terms.epochs).to.equal(2);
+      const own = await alice.agreements.show(agreementId);
+      expect(report.terms.manifestHash).to.equal(own.terms.manifestHash);
+      expect(report.terms.auditKeyHash).to.not.equal(own.terms.auditKeyHash);
+    });
+
+    it("audits privately at any time", async () => {
+      const report = await alice.audit(dataId);
+      expect(report).to.include({ mode: "private", agreementId, sampleCount: 460 });
+      expect(report.confidence).to.be.greaterThan(0.99);
+    });
+
+    it("pays the provider for a proven epoch, and checks the proof on chain again", async () => {
+      expect(await rejection(alice.audit(dataId, { public: true }))).to.include({ code: "NOT_FOUND" });
+      const { terms } = await alice.agreements.show(agreementId);
+      const head = (await alice.status(dataId)).blockNumber;
+      await net.chain.mine(Number(terms.startBlock) - head);
+      await until("the first epoch is proven", async () => {
+        const { epochs } = await alice.agreements.show(agreementId);
+        return epochs[0]?.status === "proven";
+      });
+      const report = await alice.audit(dataId, { public: true });
+      expect(report).to.include({ mode: "public", epoch: 0, sampleCount: 30 });
+    });
+
+    it("finds everything again on a new device with the phrase alone, agreements included", async () => {
+      const fresh = await device(phrases.alice);
+      expect(fresh.list()).to.deep.equal([]);
+      const report = await fresh.recover();
+      expect(report.failed).to.deep.equal([]);
+      expect(report.recovered.map((put) => put.name).sort()).to.deep.equal(["in", "private"]);
+      expect(report.agreements).to.equal(1);
+      expect(fresh.list().find((put) => put.dataId === dataId)).to.deep.include({
+        name: "in",
+        entryCount: 7,
+        role: "recorder",
+      });
+      expect((await fresh.audit(dataId)).agreementId).to.equal(agreementId);
+      await fresh.get(dataId, dir("out-fresh"));
+      expect(digests(dir("out-fresh", "in"))).to.deep.equal(digests(folder));
+      const later = await device(phrases.bob);
+      expect((await later.recover()).recovered.map((put) => put.role).sort()).to.deep.equal(["owner", "recorder"]);
+    });
+
+    it("compensates the user out of the provider's collateral when data is damaged", async () => {
+      const store = join(net.provider.dir, "data", "store");
+      for (const name of readdirSync(store, { recursive: true, encoding: "utf8" })) {
+        const file = join(store, name);
+        if (!statSync(file).isFile()) continue;
+        const bytes = readFileSync(file);
+        bytes.fill(0, 0, Math.min(bytes.length, 4096));
+        writeFileSync(file, bytes);
+      }
+      expect((await rejection(alice.audit(dataId))).party).to.contain("provider");
+      const bad = await rejection(alice.get(dataId, dir("out-damaged")));
+      expect(bad.party).to.contain("provider");
+      const before = await alice.agreements.credit();
+      await net.chain.mine(2 * EPOCH_BLOCKS);
+      const settled = await alice.agreements.settle(agreementId);
+      expect(settled.reported.length).to.be.greaterThan(0);
+      const { feePerEpoch, compensationPerMiss, bountyPerMiss } = settled.agreement.terms;
+      const owed = BigInt(settled.reported.length) * (feePerEpoch + compensationPerMiss + bountyPerMiss);
+      expect(settled.credit - before).to.equal(owed);
+      const withdrawn = await alice.agreements.withdraw();
+      expect(withdrawn.amount).to.equal(settled.credit);
+      expect(await alice.agreements.credit()).to.equal(0n);
+    });
+  });
+
+  async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+    for (const end = Date.now() + 60_000; !(await holds()); ) {
+      if (Date.now() > end) throw new Error(`${what}: not after a minute\n${net.provider.process.logTail()}`);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+});
+
+describe("get while key nodes are gone", function () {
+  this.timeout(120_000);
+  let net: LocalNet;
+  let phrase: string;
+  let dataId: string;
+  let homes = 0;
+  const opened: Agent[] = [];
+
+  async function device(): Promise<Agent> {
+    homes += 1;
+    const homeDir = join(net.dir, `home-${homes}`);
+    const agent = await openAgent({ identity: identityFromPhrase(phrase), deployment: net.deployment, homeDir });
+    opened.push(agent);
+    return agent;
+  }
+
+  before(async () => {
+    net = await startLocalNet();
+    phrase = newRecoveryPhrase();
+    writeFileSync(join(net.dir, "file"), randomBytes(3 * MIB));
+    dataId = (await (await device()).put([join(net.dir, "file")], { agreement: false })).dataId;
+  });
+  after(async () => {
+    for (const agent of opened) await agent.close();
+    await net?.stop();
+  });
+  afterEach(() => rmSync(join(net.dir, "out"), { recursive: true, force: true }));
+
+  it("works from a new device with any two of five dead", async () => {
+    for (const [a, b] of [
+      [0, 1],
+      [2, 4],
+    ] as const) {
+      await net.nodes[a]?.process.stop("SIGKILL");
+      await net.nodes[b]?.process.stop("SIGKILL");
+      const report = await (await device()).get(dataId, join(net.dir, "out"));
+      expect(report.nodes.filter(({ answer }) => answer === "right")).to.have.length(3);
+      expect(readFileSync(join(net.dir, "out", "file")).equals(readFileSync(join(net.dir, "file")))).to.equal(true);
+      rmSync(join(net.dir, "out"), { recursive: true });
+      await net.nodes[a]?.process.start();
+      await net.nodes[b]?.process.start();
+    }
+  });
+
+  it("puts with two dead as well", async () => {
+    await net.nodes[1]?.process.stop("SIGKILL");
+    await net.nodes[3]?.process.stop("SIGKILL");
+    writeFileSync(join(net.dir, "other"), randomBytes(3 * MIB));
+    const report = await (await device()).put([join(net.dir, "other")], { agreement: false });
+    expect(report.record.isNew).to.equal(true);
+    await net.nodes[1]?.process.start();
+    await net.nodes[3]?.process.start();
+  });
+
+  it("fails cleanly with three dead, and says what each node answered", async () => {
+    for (const position of [0, 2, 4]) await net.nodes[position]?.process.stop("SIGKILL");
+    const agent = await device();
+    const error = await rejection(agent.get(dataId, join(net.dir, "out")));
+    expect(error.code).to.equal("SHARES_MISSING");
+    expect(((error.details?.nodes ?? []) as NodeReport[]).map(({ answer }) => answer)).to.deep.equal([
+      "UNREACHABLE",
+      "right",
+      "UNREACHABLE",
+      "right",
+      "UNREACHABLE",
+    ]);
+    expect(readdirSync(net.dir)).to.not.include("out");
+    const putError = await rejection(agent.put([join(net.dir, "file")], { agreement: false }));
+    expect(putError.code).to.equal("QUORUM_FAILED");
+    for (const position of [0, 2, 4]) await net.nodes[position]?.process.start();
+  });
+});
