@@ -113,7 +113,8 @@ library PdpVerifier {
     /// @param challenge what was asked for
     /// @param key key of the agreement; the caller compares `hashKey` with what it has stored
     /// @param proof the provider's answer
-    /// @return valid whether the provider proved possession; false also for malformed input
+    /// @return valid whether the provider proved possession; false also for malformed input, and when the gas does not suffice for
+    /// a precompile. A caller must therefore revert on false, and never count it against the provider.
     function verify(
         Challenge memory challenge,
         Key calldata key,

@@ -6,8 +6,11 @@ import { PdpVerifier } from "../libraries/PdpVerifier.sol";
 /// @title The verifier library behind an external function
 /// @notice Lets tests and gas measurements call the library on a chain, by call or by transaction.
 contract PdpVerifierHarness {
-    /// @notice Emitted by `check`, so that a transaction has an observable result.
-    event Checked(bool valid);
+    /// @notice The proof for a seed verified.
+    event ProofAccepted(bytes32 seed);
+
+    /// @notice The proof did not verify.
+    error ProofRejected();
 
     /// @notice The library's answer.
     function verify(
@@ -29,13 +32,15 @@ contract PdpVerifierHarness {
         gasUsed = gasBefore - gasleft();
     }
 
-    /// @notice The check as a transaction, so that a receipt shows its whole price.
+    /// @notice The check as a transaction, so that a receipt shows its whole price. Reverts for a proof that does not verify, as
+    /// every caller must, because running out of gas looks the same.
     function check(
         PdpVerifier.Challenge memory challenge,
         PdpVerifier.Key calldata key,
         PdpVerifier.Proof calldata proof
     ) external {
-        emit Checked(PdpVerifier.verify(challenge, key, proof));
+        if (!PdpVerifier.verify(challenge, key, proof)) revert ProofRejected();
+        emit ProofAccepted(challenge.seed);
     }
 
     /// @notice v(ρ) by the library's windowed table.

@@ -86,6 +86,22 @@ export function decodeStoredPoints(bytes: Uint8Array, count: number, what: strin
   return Array.from({ length: count }, (_, k) => decodeStoredG1(bytes.subarray(k * size, (k + 1) * size), what));
 }
 
+const decodedPowersA = new WeakMap<Uint8Array, readonly PointG1[]>();
+
+/**
+ * Reads A_0 … A_4095. Decoding takes 0.3 s, so the points are kept as long as the array is: do not change it afterwards.
+ * @param powersA 4096 · 48 or 4096 · 96 bytes
+ * @throws InvalidPointError, InvalidInputError
+ */
+export function decodePowersA(powersA: Uint8Array): readonly PointG1[] {
+  let points = decodedPowersA.get(powersA);
+  if (points === undefined) {
+    points = decodeStoredPoints(powersA, ELEMENTS_PER_SLICE, "powers of alpha");
+    decodedPowersA.set(powersA, points);
+  }
+  return points;
+}
+
 /**
  * Rewrites compressed points as x ‖ y, which read about 14 times faster. A provider of large sets stores its powers so.
  * @param bytes 48 each
@@ -156,7 +172,7 @@ export class PowersVerifier {
    * @throws InvalidProofError when they are not the powers that the key stands for
    */
   checkPowersA(powersA: Uint8Array): void {
-    const [first, ...rest] = decodeStoredPoints(powersA, ELEMENTS_PER_SLICE, "powers of alpha");
+    const [first, ...rest] = decodePowersA(powersA);
     if (first === undefined || !first.isEqual(generatorG1())) throw notPowers("alpha", "A_0 is not the generator");
     this.#alpha.add(rest);
     if (!this.#alpha.holds(this.#key.X, this.#key.XA)) throw notPowers("alpha", "not geometric with the key's ratio");

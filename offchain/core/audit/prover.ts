@@ -17,8 +17,8 @@ import {
   multiScalarMultiply,
   type PointG1,
 } from "./curve.ts";
-import { divideByLinear, ELEMENTS_PER_SLICE, FIELD_ORDER, reduce, SLICE_BYTES } from "./field.ts";
-import { decodeStoredPoints } from "./powers.ts";
+import { divideByLinear, FIELD_ORDER, reduce, SLICE_BYTES } from "./field.ts";
+import { decodePowersA, decodeStoredPoints } from "./powers.ts";
 import type { AuditProof } from "./proof.ts";
 import { fieldKernel } from "./ready.ts";
 
@@ -36,17 +36,6 @@ export interface SliceSource {
 
 /** Indices handled between two turns of the event loop, about 0.1 s of work. */
 const PIECE_INDICES = 1024;
-
-const decodedPowersA = new WeakMap<Uint8Array, readonly PointG1[]>();
-
-function decodePowersA(powersA: Uint8Array): readonly PointG1[] {
-  let points = decodedPowersA.get(powersA);
-  if (points === undefined) {
-    points = decodeStoredPoints(powersA, ELEMENTS_PER_SLICE, "powers of alpha");
-    decodedPowersA.set(powersA, points);
-  }
-  return points;
-}
 
 /** Lets timers and requests run between pieces of a long computation. */
 function nextTurn(): Promise<void> {

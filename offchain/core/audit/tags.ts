@@ -22,7 +22,7 @@ import {
 import { ELEMENTS_PER_SLICE, FIELD_ORDER, power, reduce, SLICE_BYTES } from "./field.ts";
 import { multiplyGeneratorG1 } from "./fixed-base.ts";
 import { type AuditPublicKey, type AuditSecrets, decodeAuditKey } from "./keys.ts";
-import { decodeStoredPoints, randomWeight } from "./powers.ts";
+import { decodePowersA, randomWeight } from "./powers.ts";
 import { fieldKernel } from "./ready.ts";
 
 /**
@@ -141,7 +141,7 @@ export class TagVerifier {
   /** @param powersA A_0 … A_4095, 48 or 96 bytes each @throws InvalidPointError, InvalidInputError */
   constructor(key: AuditPublicKey, powersA: Uint8Array) {
     this.#X = decodeAuditKey(key).X;
-    this.#powersA = decodeStoredPoints(powersA, ELEMENTS_PER_SLICE, "powers of alpha");
+    this.#powersA = decodePowersA(powersA);
   }
 
   /**
