@@ -17,7 +17,22 @@ const MOUNT = 'mount -t tmpfs -o "size=$1" tallystick-test "$2" && shift 2 && ex
 const LIMIT = 'ulimit -f "$1" && shift && exec "$@"';
 
 function canMount(folder: string): boolean {
-  return spawnSync("unshare", ["-rm", "sh", "-c", MOUNT, "sh", "64k", folder, "true"]).status === 0;
+  const [command = "", ...rest] = smallDiskCommand(folder, 65_536);
+  return spawnSync(command, [...rest, "true"]).status === 0;
+}
+
+/**
+ * A command that runs the rest of its arguments where a folder is a small file system of its own.
+ * @param sizeBytes - of the file system; `canMount` tells whether this user may
+ */
+export function smallDiskCommand(folder: string, sizeBytes: number): string[] {
+  return ["unshare", "-rm", "sh", "-c", MOUNT, "sh", String(sizeBytes), folder];
+}
+
+/** As `smallDiskCommand`. @throws Error when this user may not mount */
+export function requireSmallDisk(folder: string, sizeBytes: number): string[] {
+  if (canMount(folder)) return smallDiskCommand(folder, sizeBytes);
+  throw new Error("this test needs a small file system, which this user may not mount (unshare -rm)");
 }
 
 /**
@@ -38,7 +53,7 @@ export function runOnSmallDisk(script: string, sizeBytes: number): SmallDiskRun 
     ];
     const mounted = canMount(folder);
     const child = mounted
-      ? spawnSync("unshare", ["-rm", "sh", "-c", MOUNT, "sh", String(sizeBytes), folder, ...node], { encoding: "utf8" })
+      ? spawnSync("unshare", [...smallDiskCommand(folder, sizeBytes).slice(1), ...node], { encoding: "utf8" })
       : spawnSync("sh", ["-c", LIMIT, "sh", String(Math.ceil(sizeBytes / 512)), ...node], { encoding: "utf8" });
     if (child.status !== 0) throw new Error(`script failed (${child.status ?? child.signal}): ${child.stderr}`);
     return { kind: mounted ? "file system" : "file size limit", printed: JSON.parse(child.stdout) };

@@ -1,0 +1,140 @@
+/**
+ * An NBM node that lies: a proxy registered in the place of a real one, which changes what the node says. Every lie is well
+ * formed, signed in where that is asked for, and wrong.
+ */
+
+import { randomBytes } from "node:crypto";
+import { connectChain } from "../../offchain/chain/deployment.ts";
+import { readNode, updateNodeCall } from "../../offchain/chain/registry.ts";
+import { fromHex, toHex } from "../../offchain/core/hex.ts";
+import { type KeyRecordHeader, resealShare } from "../../offchain/core/key-record.ts";
+import { RECORD_SECRET_BYTES } from "../../offchain/core/record-payload.ts";
+import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";
+import { HANG, HttpProxy, jsonAnswer, jsonOf, type ProxiedAnswer, type ProxiedRequest } from "./http-proxy.ts";
+import type { LocalNet } from "./local-net.ts";
+
+export type Lie =
+  | "honest"
+  | "wrong evaluations" // a right point in place of another
+  | "wrong proofs" // right evaluations with a proof of something else
+  | "wrong shares" // properly sealed to the asker, of the right length, and not the share
+  | "shares of another" // index and share of some other member
+  | "wrong records" // archived records with another payload, and none where there are some
+  | "says it relayed" // and did not
+  | "garbage"
+  | "hangs";
+
+const EVALUATE = "/v1/oprf/evaluate";
+/** Shamir's scheme: a share is as long as what is shared. */
+const SHARE_BYTES = RECORD_SECRET_BYTES;
+const SHARE = /^\/v1\/records\/(0x[0-9a-f]{64})\/share$/;
+
+export class LyingNode {
+  lie: Lie = "honest";
+  /** Lies told so far. */
+  told = 0;
+  readonly node: DevnetDaemon;
+  readonly #proxy: HttpProxy;
+
+  private constructor(node: DevnetDaemon, proxy: HttpProxy) {
+    this.node = node;
+    this.#proxy = proxy;
+    proxy.intercept = (request) => this.#intercept(request);
+    proxy.alter = (request, answer) => this.#alter(request, answer);
+  }
+
+  /** Puts a proxy in the place of a node, on chain. It is honest until told otherwise. */
+  static async inPlaceOf(net: LocalNet, node: DevnetDaemon): Promise<LyingNode> {
+    const proxy = await HttpProxy.start(node.url);
+    await registerUrl(net, node, proxy.url);
+    return new LyingNode(node, proxy);
+  }
+
+  get url(): string {
+    return this.#proxy.url;
+  }
+
+  stop(): Promise<void> {
+    return this.#proxy.stop();
+  }
+
+  async #intercept({ method, path }: ProxiedRequest) {
+    if (this.lie === "garbage") {
+      this.told += 1;
+      return { status: 200, type: "application/json", body: new Uint8Array(randomBytes(200)) };
+    }
+    if (this.lie === "hangs") {
+      this.told += 1;
+      return HANG;
+    }
+    if (this.lie !== "says it relayed" || method !== "POST" || path !== "/v1/records") return undefined;
+    this.told += 1;
+    return jsonAnswer({ recordId: toHex(randomBytes(32)), transactionHash: toHex(randomBytes(32)), blockNumber: 1 });
+  }
+
+  async #alter(request: ProxiedRequest, answer: ProxiedAnswer): Promise<ProxiedAnswer | undefined> {
+    if (answer.status !== 200) return undefined;
+    const wrong = await this.#wrong(request, jsonOf(answer));
+    if (wrong === undefined) return undefined;
+    this.told += 1;
+    return jsonAnswer(wrong);
+  }
+
+  async #wrong(request: ProxiedRequest, answer: Record<string, unknown>): Promise<unknown> {
+    const [path = ""] = request.path.split("?");
+    const recordId = SHARE.exec(path)?.[1];
+    switch (this.lie) {
+      case "wrong evaluations":
+        // The blinded element itself is a point of the group: what a node with the key 1 would say.
+        return path === EVALUATE ? { ...answer, evaluated: jsonOf(request).blinded } : undefined;
+      case "wrong proofs":
+        return path === EVALUATE ? { ...answer, proof: flipped(String(answer.proof)) } : undefined;
+      case "wrong shares":
+        return recordId === undefined ? undefined : await this.#wrongShare(recordId, request, answer);
+      case "shares of another":
+        return recordId === undefined ? undefined : { ...answer, index: (Number(answer.index) % 5) + 1 };
+      case "wrong records": {
+        if (path !== "/v1/records") return undefined;
+        const records = answer.records as Record<string, unknown>[];
+        return { ...answer, records: records.map((each) => ({ ...each, payload: flipped(String(each.payload)) })) };
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  /** Seals a random share to the asker as the node would seal the right one. */
+  async #wrongShare(recordId: string, request: ProxiedRequest, answer: Record<string, unknown>) {
+    const asked = jsonOf(request) as { account: string; sessionKey: string };
+    const found = await fetch(`${this.node.url}/v1/records/${recordId}`);
+    const record = (await found.json()) as Record<keyof KeyRecordHeader, string>;
+    const header = { ...record, committeeId: BigInt(record.committeeId), keyTime: BigInt(record.keyTime) };
+    const context = { index: Number(answer.index), account: asked.account };
+    const wrong = new Uint8Array(randomBytes(SHARE_BYTES));
+    return { ...answer, sealed: toHex(await resealShare(header, context, fromHex(asked.sessionKey, 32), wrong)) };
+  }
+}
+
+function flipped(hex: string): string {
+  const bytes = fromHex(hex);
+  const last = bytes.length - 1;
+  bytes[last] = (bytes[last] ?? 0) ^ 1;
+  return toHex(bytes);
+}
+
+/** Changes where a node is reached, in the name of its operator. */
+export async function registerUrl(net: LocalNet, { account }: DevnetDaemon, url: string): Promise<void> {
+  const chain = await connectChain(net.deployment);
+  try {
+    const registered = await readNode(chain, account);
+    if (registered === undefined) throw new Error(`${account} is no node`);
+    const { to, data } = updateNodeCall(net.deployment, { url, hpkePublicKey: registered.hpkePublicKey });
+    await chain.provider.send("anvil_impersonateAccount", [account]);
+    const hash: unknown = await chain.provider.send("eth_sendTransaction", [{ from: account, to, data }]);
+    await chain.provider.send("anvil_stopImpersonatingAccount", [account]);
+    const receipt = await chain.provider.waitForTransaction(String(hash), 1, 10_000);
+    if (receipt?.status !== 1) throw new Error(`the node of ${account} could not be updated`);
+  } finally {
+    chain.close();
+  }
+}
