@@ -1,11 +1,20 @@
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import hardhatToolboxMochaEthers from "@nomicfoundation/hardhat-toolbox-mocha-ethers";
 import { configVariable, defineConfig } from "hardhat/config";
+import { tallystickTasks } from "./scripts/tasks/index.ts";
 
 const require = createRequire(import.meta.url);
 
+/** A devnet takes a free port and says which in its file; any other local node listens where Hardhat's does. */
+function localUrl(): string {
+  const file = new URL(".tallystick/devnet.json", import.meta.url);
+  return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).rpcUrl : "http://127.0.0.1:8545";
+}
+
 export default defineConfig({
   plugins: [hardhatToolboxMochaEthers],
+  tasks: tallystickTasks,
   solidity: {
     profiles: {
       default: {
@@ -25,7 +34,7 @@ export default defineConfig({
   // Enough to reach every state of the contracts many times; the defaults (256 × 500 calls) take minutes per contract.
   test: { solidity: { fuzz: { runs: 256 }, invariant: { runs: 32, depth: 128 } } },
   networks: {
-    localhost: { type: "http", chainType: "l1", url: "http://127.0.0.1:8545" },
+    localhost: { type: "http", chainType: "l1", url: localUrl() },
     sepolia: {
       type: "http",
       chainType: "l1",

@@ -1,0 +1,84 @@
+/**
+ * `npx hardhat tallystick deployment`: after `npx hardhat ignition deploy`, writes the file by which agents and daemons find the
+ * contracts.
+ */
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
+import { connectChain, parseDeployment } from "../../offchain/chain/deployment.ts";
+import { InvalidInputError, TallystickError } from "../../offchain/core/errors.ts";
+import { print } from "./session.ts";
+
+interface DeploymentTaskOptions {
+  readonly out: string;
+  readonly provider: string;
+  readonly committee: string;
+}
+
+function parseProviders(text: string): { account: string; url: string }[] {
+  return text
+    .split(",")
+    .filter((part) => part !== "")
+    .map((part) => {
+      const [, account, url] = /^(0x[0-9a-fA-F]{40})@(https?:\/\/\S+)$/.exec(part) ?? [];
+      if (account !== undefined && url !== undefined) return { account, url };
+      throw new InvalidInputError("--provider is malformed", { party: "you", expected: "account@url", received: part });
+    });
+}
+
+async function readIgnition(directory: string, name: string): Promise<string> {
+  try {
+    return await readFile(join(directory, name), "utf8");
+  } catch (cause) {
+    throw new TallystickError(
+      `Ignition has not deployed to this chain from here: ${join(directory, name)} is missing`,
+      {
+        code: "NO_DEPLOYMENT",
+        check: "Ignition journal",
+        hint: "run `npx hardhat ignition deploy ignition/modules/tallystick.ts --network <name>` first",
+        cause,
+      },
+    );
+  }
+}
+
+/** The earliest block of the journal's receipts: no event of the contracts is older. */
+function firstBlock(journal: string): number {
+  const blocks = [...journal.matchAll(/"blockNumber":(\d+)/g)].map((match) => Number(match[1]));
+  return blocks.length === 0 ? 0 : Math.min(...blocks);
+}
+
+export default async function writeDeployment(
+  options: DeploymentTaskOptions,
+  hre: HardhatRuntimeEnvironment,
+): Promise<void> {
+  const connection = await hre.network.create();
+  const { ethers, networkConfig } = connection;
+  if (networkConfig.type !== "http") {
+    throw new InvalidInputError("an in-process network ends with this command", {
+      hint: "name a network with --network",
+    });
+  }
+  const chainId = Number((await ethers.provider.getNetwork()).chainId);
+  const directory = join(hre.config.paths.ignition, "deployments", `chain-${chainId}`);
+  const addresses: Record<string, string> = JSON.parse(await readIgnition(directory, "deployed_addresses.json"));
+  const address = (name: string) => (addresses[`Tallystick#${name}`] ?? "").toLowerCase();
+  const deployment = parseDeployment({
+    version: 1,
+    chainId,
+    rpcUrl: await networkConfig.url.getUrl(),
+    contracts: {
+      nodeRegistry: address("NodeRegistry"),
+      keyLedger: address("KeyLedger"),
+      storageEscrow: address("StorageEscrow"),
+      randomness: address("BlockRandomness"),
+    },
+    deployedAtBlock: firstBlock(await readIgnition(directory, "journal.jsonl")),
+    committeeId: options.committee,
+    providers: parseProviders(options.provider),
+  });
+  await connection.close();
+  (await connectChain(deployment)).close();
+  await writeFile(options.out, `${JSON.stringify(deployment, null, 2)}\n`);
+  print({ written: options.out, ...deployment });
+}

@@ -1,0 +1,103 @@
+/**
+ * Hardhat tasks for the main job: the same SDK as the command line, on the network that `--network` names. Actions load when they
+ * run, so that building contracts does not pull the SDK in.
+ *
+ *   npx hardhat tallystick put --file README.md --network localhost
+ */
+import { emptyTask, task } from "hardhat/config";
+import { ArgumentType } from "hardhat/types/arguments";
+
+const home = {
+  name: "home",
+  description: "where the keystore and the catalogue live (default ~/.tallystick, or TALLYSTICK_HOME)",
+  type: ArgumentType.STRING_WITHOUT_DEFAULT,
+  defaultValue: undefined,
+} as const;
+const deployment = {
+  name: "deployment",
+  description: "deployment file (default: TALLYSTICK_DEPLOYMENT, a devnet started here, then the home's)",
+  type: ArgumentType.STRING_WITHOUT_DEFAULT,
+  defaultValue: undefined,
+} as const;
+const passphraseFile = {
+  name: "passphraseFile",
+  description: "file with the passphrase (default: TALLYSTICK_PASSPHRASE)",
+  type: ArgumentType.STRING_WITHOUT_DEFAULT,
+  defaultValue: undefined,
+} as const;
+const dataId = { name: "id", description: "data id", defaultValue: "" } as const;
+const agreementId = { name: "agreement", description: "number of the agreement", defaultValue: "" } as const;
+
+export const tallystickTasks = [
+  emptyTask("tallystick", "Store, restore and audit files").build(),
+  emptyTask(["tallystick", "agreement"], "Agreements with the provider").build(),
+  task(["tallystick", "init"], "Make an identity and show its recovery phrase, once")
+    .addOption(home)
+    .addOption(deployment)
+    .addOption(passphraseFile)
+    .setAction(() => import("./init.ts"))
+    .build(),
+  task(["tallystick", "put"], "Store a file or folder")
+    .addOption(home)
+    .addOption(deployment)
+    .addOption(passphraseFile)
+    .addOption({ name: "file", description: "file or folder to store", defaultValue: "" })
+    .addOption({ name: "epochs", description: "length of the agreement", type: ArgumentType.INT, defaultValue: 30 })
+    .addFlag({ name: "noAgreement", description: "store without an agreement" })
+    .setAction(() => import("./put.ts"))
+    .build(),
+  task(["tallystick", "get"], "Restore what is stored under a data id")
+    .addOption(home)
+    .addOption(deployment)
+    .addOption(passphraseFile)
+    .addOption(dataId)
+    .addOption({ name: "out", description: "folder to restore into", defaultValue: "" })
+    .addFlag({ name: "overwrite", description: "replace files that are there and differ" })
+    .setAction(() => import("./get.ts"))
+    .build(),
+  task(["tallystick", "ls"], "List what this account has stored")
+    .addOption(home)
+    .addOption(deployment)
+    .addOption(passphraseFile)
+    .setAction(() => import("./ls.ts"))
+    .build(),
+  task(["tallystick", "status"], "Show the account, the network and each put")
+    .addOption(home)
+    .addOption(deployment)
+    .addOption(passphraseFile)
+    .setAction(() => import("./status.ts"))
+    .build(),
+  task(["tallystick", "audit"], "Have the provider prove that it holds the data")
+    .addOption(home)
+    .addOption(deployment)
+    .addOption(passphraseFile)
+    .addOption(dataId)
+    .addFlag({ name: "public", description: "check the newest proof on chain" })
+    .setAction(() => import("./audit.ts"))
+    .build(),
+  task(["tallystick", "recover"], "Rebuild the list of what is stored from the ledger")
+    .addOption(home)
+    .addOption(deployment)
+    .addOption(passphraseFile)
+    .setAction(() => import("./recover.ts"))
+    .build(),
+  task(["tallystick", "agreement", "settle"], "Report missed epochs and wind up what is over")
+    .addOption(home)
+    .addOption(deployment)
+    .addOption(passphraseFile)
+    .addOption(agreementId)
+    .setAction(() => import("./agreement-settle.ts"))
+    .build(),
+  task(["tallystick", "agreement", "withdraw"], "Withdraw credit from the escrow")
+    .addOption(home)
+    .addOption(deployment)
+    .addOption(passphraseFile)
+    .setAction(() => import("./agreement-withdraw.ts"))
+    .build(),
+  task(["tallystick", "deployment"], "Write the deployment file of contracts that Ignition deployed")
+    .addOption({ name: "out", description: "file to write", defaultValue: "deployment.json" })
+    .addOption({ name: "provider", description: "providers, as account@url, separated by commas", defaultValue: "" })
+    .addOption({ name: "committee", description: "committee that takes new records", defaultValue: "0" })
+    .setAction(() => import("./deployment.ts"))
+    .build(),
+];

@@ -1,0 +1,7 @@
+/** `npx hardhat tallystick ls` */
+import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
+import { runWithAgent, type TaskOptions } from "./session.ts";
+
+export default async function ls(options: TaskOptions, hre: HardhatRuntimeEnvironment): Promise<void> {
+  await runWithAgent(options, hre, async (agent) => ({ puts: agent.list() }));
+}

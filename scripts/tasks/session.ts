@@ -1,0 +1,72 @@
+/** What the tasks share: the identity of the home folder, the deployment, and the endpoint of Hardhat's network. */
+import { readFile } from "node:fs/promises";
+import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
+import { findDeployment } from "../../offchain/agent/deployment-file.ts";
+import { homeDirectory, loadIdentity } from "../../offchain/agent/identity-store.ts";
+import { type Agent, openAgent } from "../../offchain/agent/open.ts";
+import type { Deployment } from "../../offchain/chain/deployment.ts";
+import { InvalidInputError } from "../../offchain/core/errors.ts";
+
+export interface TaskOptions {
+  readonly home: string | undefined;
+  readonly deployment: string | undefined;
+  readonly passphraseFile: string | undefined;
+}
+
+export async function readTaskPassphrase({ passphraseFile }: TaskOptions): Promise<string> {
+  if (passphraseFile !== undefined) return (await readFile(passphraseFile, "utf8")).replace(/\r?\n$/, "");
+  const passphrase = process.env.TALLYSTICK_PASSPHRASE;
+  if (passphrase !== undefined) return passphrase;
+  throw new InvalidInputError("no passphrase given", {
+    party: "you",
+    hint: "set TALLYSTICK_PASSPHRASE or pass --passphrase-file <path>",
+  });
+}
+
+/** The deployment, reached through the endpoint of the network that was named on Hardhat's command line. */
+export async function taskDeployment(options: TaskOptions, hre: HardhatRuntimeEnvironment): Promise<Deployment> {
+  const homeDir = homeDirectory(options.home);
+  const { deployment } = findDeployment({ named: options.deployment, homeDir });
+  const network = hre.config.networks[hre.globalOptions.network ?? ""];
+  if (network === undefined || network.type !== "http") return deployment;
+  return { ...deployment, rpcUrl: await network.url.getUrl() };
+}
+
+/** Opens the agent, runs the work, closes what was opened, and prints the result as one JSON document. */
+export async function runWithAgent(
+  options: TaskOptions,
+  hre: HardhatRuntimeEnvironment,
+  work: (agent: Agent) => Promise<unknown>,
+): Promise<void> {
+  const deployment = await taskDeployment(options, hre);
+  const homeDir = homeDirectory(options.home);
+  const identity = await loadIdentity(homeDir, await readTaskPassphrase(options));
+  const agent = await openAgent({ identity, deployment, homeDir });
+  try {
+    print(await work(agent));
+  } finally {
+    await agent.close();
+    identity.wipe();
+  }
+}
+
+export function print(document: unknown): void {
+  const text = (_key: string, value: unknown) => (typeof value === "bigint" ? value.toString() : value);
+  process.stdout.write(`${JSON.stringify(document, text, 2)}\n`);
+}
+
+/** @throws InvalidInputError naming the option when it was left out */
+export function required(value: string, option: string): string {
+  if (value !== "") return value;
+  throw new InvalidInputError(`--${option} is missing`, {
+    party: "you",
+    check: "task options",
+    expected: `--${option} <value>`,
+  });
+}
+
+/** @throws InvalidInputError when the text is no number of an agreement */
+export function agreementNumber(value: string): bigint {
+  if (/^\d{1,78}$/.test(value)) return BigInt(value);
+  throw new InvalidInputError("--agreement takes the number of an agreement", { party: "you", received: value });
+}
