@@ -143,7 +143,9 @@ export class VerificationService {
       requireSameAlpha(key, powersA);
     } else {
       verifier.checkPowersA(powersA);
+      await nextTurn();
       await files.writeDerived(id, "powers-a-expanded", 0, expandPoints(powersA));
+      await nextTurn();
     }
     for (let first = reusedPowers; first < sliceCount; first += SLICES_PER_PAGE) {
       const powersB = await dataSet.readPowersB(FIRST_INDEX + first, Math.min(SLICES_PER_PAGE, sliceCount - first));

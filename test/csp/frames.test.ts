@@ -1,8 +1,10 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { TallystickError } from "../../offchain/core/errors.ts";
+import { fromHex, toHex } from "../../offchain/core/hex.ts";
 import { MAX_BODY_CHUNKS, MAX_CHUNK_BODY_BYTES, MAX_CHUNK_BYTES } from "../../offchain/core/wire/csp.ts";
 import { readChunkFrames } from "../../offchain/csp/frames.ts";
+import vectors from "../vectors/provider.json" with { type: "json" };
 import { frame, randomChunk, refusal, streamOf } from "./provider-fixture.ts";
 
 async function readAll(body: AsyncIterable<Uint8Array>) {
@@ -16,6 +18,14 @@ function join(parts: Uint8Array[]): Uint8Array {
 }
 
 describe("chunk frames", () => {
+  it("have the documented layout", async () => {
+    const { chunks, body } = vectors.chunkFrames;
+    const frames = await readAll(streamOf(fromHex(body)));
+    expect(frames.map(({ id, bytes }) => ({ hex: toHex(bytes), id }))).to.deep.equal(chunks);
+    const written = chunks.map(({ hex, id }) => frame({ id, bytes: fromHex(hex) }));
+    expect(toHex(join(written))).to.equal(body);
+  });
+
   it("come out as they went in, however the network cuts them", async () => {
     await fc.assert(
       fc.asyncProperty(
