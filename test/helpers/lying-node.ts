@@ -31,7 +31,7 @@ const SHARE = /^\/v1\/records\/(0x[0-9a-f]{64})\/share$/;
 
 export class LyingNode {
   lie: Lie = "honest";
-  /** Lies told so far. */
+  /** Lies told so far; of garbage, that in answer to requests for a session, an evaluation or a share. */
   told = 0;
   readonly node: DevnetDaemon;
   readonly #proxy: HttpProxy;
@@ -60,11 +60,11 @@ export class LyingNode {
 
   async #intercept({ method, path }: ProxiedRequest) {
     if (this.lie === "garbage") {
-      this.told += 1;
+      if (method === "POST") this.told += 1;
       return { status: 200, type: "application/json", body: new Uint8Array(randomBytes(200)) };
     }
     if (this.lie === "hangs") {
-      this.told += 1;
+      if (method === "POST") this.told += 1;
       return HANG;
     }
     if (this.lie !== "says it relayed" || method !== "POST" || path !== "/v1/records") return undefined;
@@ -73,7 +73,7 @@ export class LyingNode {
   }
 
   async #alter(request: ProxiedRequest, answer: ProxiedAnswer): Promise<ProxiedAnswer | undefined> {
-    if (answer.status !== 200) return undefined;
+    if (answer.status !== 200 || this.lie === "garbage") return undefined;
     const wrong = await this.#wrong(request, jsonOf(answer));
     if (wrong === undefined) return undefined;
     this.told += 1;
