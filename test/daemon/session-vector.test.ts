@@ -1,0 +1,52 @@
+/** The session message, its signature and the token against vectors of an independent implementation (test/vectors/derive-layouts.py). */
+
+import { expect } from "chai";
+import { TypedDataEncoder } from "ethers";
+import { AgentAccount } from "../../offchain/agent/account.ts";
+import { sessionTypedData } from "../../offchain/core/eip712.ts";
+import { fromHex, toHex } from "../../offchain/core/hex.ts";
+import { firstMismatch } from "../../offchain/core/wire/schema.ts";
+import { SessionAnswer, SessionRequest } from "../../offchain/core/wire/session.ts";
+import { checkAccountSignature } from "../../offchain/daemon/account-signature.ts";
+import { SESSION_TABLES, Sessions } from "../../offchain/daemon/sessions.ts";
+import { openDatabase } from "../../offchain/store/sqlite.ts";
+import vectors from "../vectors/session.json" with { type: "json" };
+
+/** Whoever needs the chain to judge a plain account's signature has already failed. */
+const noChain = {} as Parameters<typeof checkAccountSignature>[0];
+
+describe("session vector", () => {
+  const { request, chainId, now } = vectors;
+  const { account, audience, nonce, expiresAt } = request;
+  const typed = sessionTypedData(BigInt(chainId), { account, audience, nonce, expiresAt: BigInt(expiresAt) });
+
+  it("is the digest and the signature that the agent makes", async () => {
+    expect(TypedDataEncoder.hash(typed.domain, typed.types, { ...typed.message })).to.equal(vectors.digest);
+    const agent = new AgentAccount(fromHex(vectors.signingKey));
+    expect(agent.address).to.equal(account);
+    expect(await agent.sign(typed)).to.equal(request.signature);
+  });
+
+  it("opens a session, and the token's hash is what the daemon keeps", async () => {
+    const database = openDatabase(":memory:", { migrations: [SESSION_TABLES] });
+    const sessions = new Sessions({
+      database,
+      audience,
+      chainId: BigInt(chainId),
+      checkSignature: (who, message, signature) => checkAccountSignature(noChain, who, message, signature),
+      now: () => now,
+    });
+    expect(firstMismatch(SessionRequest, request)).to.equal(undefined);
+    const answer = await sessions.open(request);
+    expect(firstMismatch(SessionAnswer, answer)).to.equal(undefined);
+    const row = database.prepare("SELECT token_hash FROM sessions").get();
+    expect(sessions.check(`Bearer ${answer.token}`).account).to.equal(account);
+    expect(toHex(row?.token_hash as Uint8Array)).not.to.equal(toHex(Buffer.from(answer.token, "base64url")));
+
+    database
+      .prepare("INSERT INTO sessions (token_hash, account, expires_at) VALUES (?, ?, ?)")
+      .run(fromHex(vectors.tokenHash), audience, expiresAt);
+    expect(sessions.check(`Bearer ${vectors.token}`)).to.deep.equal({ account: audience, expiresAt });
+    database.close();
+  });
+});

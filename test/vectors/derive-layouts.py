@@ -1,0 +1,472 @@
+"""Derives the vectors of layouts that no standard has vectors for, from docs/spec.md alone.
+
+Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json and daemon-keys.json. It shares
+nothing with offchain/: Python's hashlib, the package `cryptography` (X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and
+arithmetic of its own for Keccak-256, secp256k1, BLS12-381 and GF(2^8). Run it from this folder to derive them again:
+
+    python3 derive-layouts.py
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV, ChaCha20Poly1305
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+SOURCE = "derive-layouts.py"
+
+
+# Hashes and keys
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def tag(label):
+    return ("tallystick/v1/" + label).encode() + b"\0"
+
+
+def hkdf_expand(prk, info, length):
+    okm, block, counter = b"", b"", 1
+    while len(okm) < length:
+        block = hmac.new(prk, block + info + bytes([counter]), hashlib.sha256).digest()
+        okm, counter = okm + block, counter + 1
+    return okm[:length]
+
+
+def hkdf_extract(salt, ikm):
+    return hmac.new(salt or bytes(32), ikm, hashlib.sha256).digest()
+
+
+def kdf(key, label, info=b"", length=32):
+    return hkdf_expand(hkdf_extract(b"", key), tag(label) + info, length)
+
+
+def keccak256(data):
+    """Keccak-f[1600], rate 136, the padding Ethereum uses (0x01, not SHA-3's 0x06)."""
+    mask = (1 << 64) - 1
+
+    def rotate(value, by):
+        return ((value << by) | (value >> (64 - by))) & mask if by else value
+
+    constants, register = [], 1
+    for _ in range(24):
+        constant = 0
+        for j in range(7):
+            if register & 1:
+                constant |= 1 << ((1 << j) - 1)
+            register = (register << 1) ^ (0x171 if register >> 7 else 0)
+        constants.append(constant)
+    padded = bytearray(data) + b"\1" + bytes(-(len(data) + 1) % 136)
+    padded[-1] |= 0x80
+    lanes = [[0] * 5 for _ in range(5)]
+    for start in range(0, len(padded), 136):
+        for i in range(17):
+            lanes[i % 5][i // 5] ^= int.from_bytes(padded[start + 8 * i : start + 8 * i + 8], "little")
+        for constant in constants:
+            c = [lanes[x][0] ^ lanes[x][1] ^ lanes[x][2] ^ lanes[x][3] ^ lanes[x][4] for x in range(5)]
+            d = [c[(x + 4) % 5] ^ rotate(c[(x + 1) % 5], 1) for x in range(5)]
+            lanes = [[lanes[x][y] ^ d[x] for y in range(5)] for x in range(5)]
+            (x, y), current = (1, 0), lanes[1][0]
+            for t in range(24):
+                x, y = y, (2 * x + 3 * y) % 5
+                current, lanes[x][y] = lanes[x][y], rotate(current, (t + 1) * (t + 2) // 2 % 64)
+            for y in range(5):
+                row = [lanes[x][y] for x in range(5)]
+                for x in range(5):
+                    lanes[x][y] = row[x] ^ (~row[(x + 1) % 5] & mask & row[(x + 2) % 5])
+            lanes[0][0] ^= constant
+    return b"".join(lanes[i % 5][i // 5].to_bytes(8, "little") for i in range(4))
+
+
+assert keccak256(b"").hex() == "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
+
+
+def u(value, length):
+    return value.to_bytes(length, "big")
+
+
+def hexed(data):
+    return "0x" + data.hex()
+
+
+def unhexed(text):
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def word(value):
+    """One static ABI word: a number, 32 bytes, or an address of 20 bytes."""
+    return u(value, 32) if isinstance(value, int) else bytes(32 - len(value)) + value
+
+
+# secp256k1 (SEC 2), signatures with the nonce of RFC 6979
+
+P = 2**256 - 2**32 - 977
+Q = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+GENERATOR = (
+    0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798,
+    0x483ADA7726A3C4655DA4FBFC0E1108A8FD17B448A68554199C47D08FFB10D4B8,
+)
+
+
+def add(left, right, p):
+    """Addition on y^2 = x^3 + b; None is the identity."""
+    if left is None or right is None:
+        return left or right
+    if left[0] == right[0]:
+        if (left[1] + right[1]) % p == 0:
+            return None
+        slope = 3 * left[0] * left[0] * pow(2 * left[1], -1, p) % p
+    else:
+        slope = (right[1] - left[1]) * pow(right[0] - left[0], -1, p) % p
+    x = (slope * slope - left[0] - right[0]) % p
+    return x, (slope * (left[0] - x) - left[1]) % p
+
+
+def multiply(scalar, point, p):
+    result = None
+    while scalar:
+        if scalar & 1:
+            result = add(result, point, p)
+        point, scalar = add(point, point, p), scalar >> 1
+    return result
+
+
+def address_of(private_key):
+    x, y = multiply(int.from_bytes(private_key, "big"), GENERATOR, P)
+    return keccak256(u(x, 32) + u(y, 32))[12:]
+
+
+def checksummed(address):
+    """EIP-55."""
+    digits = address.hex()
+    marks = keccak256(digits.encode()).hex()
+    return "0x" + "".join(d.upper() if int(m, 16) >= 8 else d for d, m in zip(digits, marks))
+
+
+def sign(digest, private_key):
+    """r, s (low) and v (27 or 28), 65 bytes."""
+    key = int.from_bytes(private_key, "big")
+    k, v = bytes(32), b"\1" * 32
+    message = u(int.from_bytes(digest, "big") % Q, 32)
+    for separator in (b"\0", b"\1"):
+        k = hmac.new(k, v + separator + private_key + message, hashlib.sha256).digest()
+        v = hmac.new(k, v, hashlib.sha256).digest()
+    v = hmac.new(k, v, hashlib.sha256).digest()
+    nonce = int.from_bytes(v, "big")
+    assert 0 < nonce < Q
+    point = multiply(nonce, GENERATOR, P)
+    r = point[0] % Q
+    s = pow(nonce, -1, Q) * (int.from_bytes(digest, "big") + r * key) % Q
+    parity = point[1] & 1
+    if s > Q // 2:
+        s, parity = Q - s, parity ^ 1
+    return u(r, 32) + u(s, 32) + bytes([27 + parity])
+
+
+def ownership_key(file_key):
+    seed = int.from_bytes(kdf(file_key, "ownership", b"", 48), "big")
+    return u(seed % (Q - 1) + 1, 32)
+
+
+# EIP-712
+
+
+def typed_digest(chain_id, contract, type_text, *values):
+    domain_type = "EIP712Domain(string name,string version,uint256 chainId" + (",address verifyingContract)" if contract else ")")
+    domain = keccak256(domain_type.encode()) + keccak256(b"Tallystick") + keccak256(b"1") + word(chain_id)
+    domain = keccak256(domain + (word(contract) if contract else b""))
+    message = keccak256(keccak256(type_text.encode()) + b"".join(word(value) for value in values))
+    return keccak256(b"\x19\x01" + domain + message)
+
+
+# HPKE (RFC 9180), base mode, with the ephemeral key given
+
+SUITE_KEM = b"KEM" + u(0x0020, 2)
+SUITE_HPKE = b"HPKE" + u(0x0020, 2) + u(0x0001, 2) + u(0x0003, 2)
+
+
+def labeled_extract(suite, salt, label, ikm):
+    return hkdf_extract(salt, b"HPKE-v1" + suite + label + ikm)
+
+
+def labeled_expand(suite, prk, label, info, length):
+    return hkdf_expand(prk, u(length, 2) + b"HPKE-v1" + suite + label + info, length)
+
+
+def hpke_private_key(seed):
+    return labeled_expand(SUITE_KEM, labeled_extract(SUITE_KEM, b"", b"dkp_prk", seed), b"sk", b"", 32)
+
+
+def public_key(private_key):
+    return X25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def hpke_seal(recipient, info, aad, plaintext, ephemeral):
+    enc = public_key(ephemeral)
+    shared = X25519PrivateKey.from_private_bytes(ephemeral).exchange(X25519PublicKey.from_public_bytes(recipient))
+    secret = labeled_expand(SUITE_KEM, labeled_extract(SUITE_KEM, b"", b"eae_prk", shared), b"shared_secret", enc + recipient, 32)
+    context = b"\0" + labeled_extract(SUITE_HPKE, b"", b"psk_id_hash", b"") + labeled_extract(SUITE_HPKE, b"", b"info_hash", info)
+    schedule = labeled_extract(SUITE_HPKE, secret, b"secret", b"")
+    key = labeled_expand(SUITE_HPKE, schedule, b"key", context, 32)
+    nonce = labeled_expand(SUITE_HPKE, schedule, b"base_nonce", context, 12)
+    return enc + ChaCha20Poly1305(key).encrypt(nonce, plaintext, aad)
+
+
+# Ramp sharing
+
+
+def gf_multiply(a, b):
+    product = 0
+    while b:
+        if b & 1:
+            product ^= a
+        a = (a << 1) ^ (0x11B if a & 0x80 else 0)
+        b >>= 1
+    return product
+
+
+def split(secret, n, k, r):
+    length = -(-len(secret) // (k - r))
+    padded = secret + bytes(length * (k - r) - len(secret))
+    pieces = [padded[i * length : (i + 1) * length] for i in range(k - r)]
+    pieces += [kdf(secret, "ramp-sharing", bytes([k, r, i]), length) for i in range(r)]
+    shares = []
+    for j in range(1, n + 1):
+        share = bytearray(length)
+        power = 1
+        for piece in pieces:
+            share = bytearray(s ^ gf_multiply(power, b) for s, b in zip(share, piece))
+            power = gf_multiply(power, j)
+        shares.append(bytes(share))
+    return shares
+
+
+# BLS12-381 G1, compressed
+
+BLS_P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
+BLS_R = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
+BLS_G1 = (
+    0x17F1D3A73197D7942695638C4FA9AC0FC3688C4F9774B905A14E3A3F171BAC586C55E83FF97A1AEFFB3AF00ADB22C6BB,
+    0x08B3F481E3AAA0F1A09E30ED741D8AE4FCF5E095D5D00AF600DB18CB2C04B3EDD03CC744A2888AE40CAA232946C5E7E1,
+)
+
+
+def g1(scalar):
+    x, y = multiply(scalar % BLS_R, BLS_G1, BLS_P)
+    data = bytearray(u(x, 48))
+    data[0] |= 0x80 | (0x20 if y > (BLS_P - 1) // 2 else 0)
+    return bytes(data)
+
+
+# Vectors
+
+
+def write(name, value):
+    with open(name, "w") as file:
+        json.dump({"source": SOURCE, **value}, file, indent=2, ensure_ascii=True)
+        file.write("\n")
+
+
+def sharing_vectors():
+    cases = []
+    for size, (n, k, r) in ((64, (5, 3, 2)), (33, (5, 4, 2)), (7, (3, 3, 0)), (1, (1, 1, 0)), (100, (255, 9, 4))):
+        secret = bytes((7 * i + size) % 256 for i in range(size))
+        shares = split(secret, n, k, r)
+        kept = range(n) if n <= 5 else (0, 1, 254)
+        cases.append(
+            {
+                "secret": hexed(secret),
+                "parameters": {"shares": n, "threshold": k, "privacy": r},
+                "shares": {str(j + 1): hexed(shares[j]) for j in kept},
+            }
+        )
+    return {"deterministic": cases}
+
+
+def record(case, recipients, n, k, r):
+    code = {"committee": 1, "self": 2}[recipients]
+    file_key, data_digest = sha256(b"file key " + case), sha256(b"root recipe " + case)
+    account, committee, key_time = sha256(b"account")[:20], 3, 1_790_000_000
+    file_tag = sha256(tag("file-tag") + data_digest)
+    record_id = keccak256(word(account) + file_tag)
+    secret = file_key + hmac.new(file_key, data_digest, hashlib.sha256).digest()
+    shares = split(secret, n, k, r)
+    commitments = [sha256(tag("share") + record_id + u(j, 4) + share) for j, share in enumerate(shares, 1)]
+    catalogue_key = sha256(b"catalogue key")
+    note = b"\1" + AESGCMSIV(catalogue_key).encrypt(record_id[:12], data_digest, tag("catalogue-note") + record_id)
+    seeds = [sha256(b"recipient %d" % (j if recipients == "committee" else 0)) for j in range(1, n + 1)]
+    envelopes = []
+    for j, share in enumerate(shares, 1):
+        aad = account + file_tag + u(committee, 8) + u(key_time, 8) + u(j, 4) + bytes([code])
+        recipient = public_key(hpke_private_key(seeds[j - 1]))
+        envelopes.append(hpke_seal(recipient, tag("share-envelope"), aad, share, sha256(case + b" ephemeral %d" % j)))
+    payload = bytes([1, code, n, k, r]) + note + b"".join(commitments) + b"".join(envelopes)
+    ownership = address_of(ownership_key(file_key))
+    header = word(account) + file_tag + word(committee) + word(key_time) + word(ownership) + keccak256(payload)
+    asker, session_seed = sha256(b"later owner")[:20], sha256(b"session")
+    reply_aad = record_id + u(key_time, 8) + u(1, 4) + asker
+    reply = hpke_seal(public_key(hpke_private_key(session_seed)), tag("share-reply"), reply_aad, shares[0], sha256(case + b" reply"))
+    return {
+        "recipients": recipients,
+        "policy": {"shares": n, "threshold": k, "privacy": r},
+        "fileKey": hexed(file_key),
+        "dataId": "b" + base64.b32encode(b"\x01\x55\x12\x20" + data_digest).decode().lower().rstrip("="),
+        "account": checksummed(account),
+        "fileTag": hexed(file_tag),
+        "committeeId": str(committee),
+        "keyTime": str(key_time),
+        "ownershipKey": checksummed(ownership),
+        "catalogueKey": hexed(catalogue_key),
+        "recipientSeeds": [hexed(seed) for seed in seeds],
+        "recordId": hexed(record_id),
+        "payload": hexed(payload),
+        "digest": hexed(keccak256(header)[:24]),
+        "reply": {"index": 1, "account": checksummed(asker), "sessionSeed": hexed(session_seed), "sealed": hexed(reply)},
+    }
+
+
+def dkg_envelope():
+    seed, transcript, share = sha256(b"member 4"), sha256(b"transcript"), u(42, 32)
+    aad = u(9, 8) + u(2, 2) + u(4, 2) + transcript
+    sealed = hpke_seal(public_key(hpke_private_key(seed)), tag("dkg-share"), aad, share, sha256(b"dkg ephemeral"))
+    return {
+        "committeeId": "9",
+        "from": 2,
+        "to": 4,
+        "transcript": hexed(transcript),
+        "recipientSeed": hexed(seed),
+        "share": hexed(share),
+        "sealed": hexed(sealed),
+    }
+
+
+def chain_vectors():
+    # The first development account of anvil and Hardhat; the other addresses are arbitrary.
+    user = unhexed("0x70997970c51812dc3a010c7d01b50e0d17dc79c8")
+    escrow, randomness, provider = (sha256(name)[:20] for name in (b"escrow", b"randomness", b"provider"))
+    terms = {
+        "provider": checksummed(provider),
+        "token": "0x" + "0" * 40,
+        "feePerEpoch": "1000000000000000",
+        "compensationPerMiss": "900000000000000",
+        "bountyPerMiss": "100000000000000",
+        "collateral": "3000000000000000",
+        "startBlock": "1000",
+        "epochBlocks": 20,
+        "windowBlocks": 10,
+        "epochs": 5,
+        "sampleCount": 30,
+        "breachLimit": 3,
+        "firstIndex": "1",
+        "sliceCount": "9",
+        "auditKeyHash": hexed(sha256(b"audit key hash")),
+        "manifestHash": hexed(sha256(b"manifest hash")),
+        "randomness": checksummed(randomness),
+    }
+
+    def field(value):
+        if isinstance(value, int):
+            return word(value)
+        return word(unhexed(value)) if value.startswith("0x") else word(int(value))
+
+    random_word = sha256(b"random word")
+    keys = [sha256(b"key %d" % j) for j in range(4)]
+    # abi.encode(bytes32, bytes32[]): head (value, offset), then length and items.
+    key_material = keys[0] + word(64) + word(3) + b"".join(keys[1:])
+    return {
+        "chainId": 31337,
+        "escrow": checksummed(escrow),
+        "user": checksummed(user),
+        "terms": terms,
+        "termsHash": hexed(keccak256(word(user) + b"".join(field(value) for value in terms.values()))),
+        "agreementId": "1",
+        "epoch": 2,
+        "randomWord": hexed(random_word),
+        "seed": hexed(keccak256(word(31337) + word(escrow) + word(1) + word(2) + random_word)),
+        "groupPublicKey": hexed(keys[0]),
+        "verificationShares": [hexed(key) for key in keys[1:]],
+        "keyMaterialHash": hexed(keccak256(key_material)),
+    }
+
+
+def audit_vectors():
+    audit_seed = b"\1" * 32
+    alpha = int.from_bytes(kdf(audit_seed, "audit-alpha", b"", 48), "big") % BLS_R
+    beta = int.from_bytes(kdf(audit_seed, "audit-beta", b"", 48), "big") % BLS_R
+    chunks = [(sha256(b"chunk %d" % n), size) for n, size in ((1, 2097168), (2, 17), (3, 300000))]
+    manifest = b"\1" + u(len(chunks), 4) + b"".join(digest + u(size, 4) for digest, size in chunks)
+    with open("audit.json") as file:
+        proof = json.load(file)["audits"][0]["proof"]
+    points = [unhexed(proof[name]) for name in ("sigma", "psi", "V", "W")]
+    y = u(int(proof["y"]), 32)
+    return {
+        "auditSeed": hexed(audit_seed),
+        "powersOfAlpha": [hexed(g1(pow(alpha, j, BLS_R))) for j in (0, 1, 2, 4095)],
+        "powersOfBeta": [hexed(g1(pow(beta, i, BLS_R))) for i in (1, 2, 3)],
+        "manifestChunks": [{"digest": digest.hex(), "sizeBytes": size} for digest, size in chunks],
+        "manifest": hexed(manifest),
+        "manifestHash": hexed(sha256(tag("audit-manifest") + manifest)),
+        "proofOf": "the first audit of audit.json",
+        "publicProof": hexed(b"\1\1" + b"".join(points) + y),
+        "privateProof": hexed(b"\1\0" + b"".join(points[:2]) + y),
+    }
+
+
+def session_vectors():
+    key, audience, nonce, expires_at = sha256(b"account key"), sha256(b"daemon")[:20], sha256(b"nonce"), 1_790_003_000
+    account = address_of(key)
+    type_text = "Session(address account,address audience,bytes32 nonce,uint64 expiresAt)"
+    digest = typed_digest(31337, None, type_text, account, audience, nonce, expires_at)
+    token = sha256(b"token")
+    return {
+        "chainId": 31337,
+        "signingKey": hexed(key),
+        "now": expires_at - 3000,
+        "digest": hexed(digest),
+        "request": {
+            "account": checksummed(account),
+            "audience": checksummed(audience),
+            "nonce": hexed(nonce),
+            "expiresAt": expires_at,
+            "signature": hexed(sign(digest, key)),
+        },
+        "token": base64.urlsafe_b64encode(token).decode().rstrip("="),
+        "tokenHash": hexed(sha256(token)),
+    }
+
+
+def daemon_vectors():
+    secret = sha256(b"daemon secret")
+    nonce, place, value = sha256(b"nonce")[:12], "committees.key_share 7", b"a key share of a committee member"
+    state_key = kdf(secret, "nbm-state")
+    return {
+        "secret": hexed(secret),
+        "nbmOperator": checksummed(address_of(kdf(secret, "nbm-operator"))),
+        "cspOperator": checksummed(address_of(kdf(secret, "csp-operator"))),
+        "nbmHpkePublicKey": hexed(public_key(hpke_private_key(kdf(secret, "nbm-hpke")))),
+        "state": {
+            "place": place,
+            "plaintext": hexed(value),
+            "sealed": hexed(nonce + AESGCM(state_key).encrypt(nonce, value, tag("nbm-state") + place.encode())),
+        },
+    }
+
+
+if __name__ == "__main__":
+    write("sharing.json", sharing_vectors())
+    write(
+        "record-layouts.json",
+        {
+            "records": [record(b"one", "committee", 4, 3, 1), record(b"two", "self", 2, 2, 1)],
+            "dkgShare": dkg_envelope(),
+        },
+    )
+    write("chain-layouts.json", chain_vectors())
+    write("audit-layouts.json", audit_vectors())
+    write("session.json", session_vectors())
+    write("daemon-keys.json", daemon_vectors())
