@@ -1,8 +1,10 @@
-import { readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
+import { Contract, ContractFactory, type InterfaceAbi } from "ethers";
 import { randomBytes, sha256 } from "#primitives";
 import {
+  approveCall,
   balanceOf,
   cancelCall,
   closeCall,
@@ -27,7 +29,7 @@ import { parseAnswer } from "../../offchain/core/wire/schema.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { AuditedData } from "./audited-data.ts";
 import { randomChunk, type TestChunk } from "./provider-fixture.ts";
-import { type ProviderClient, ProviderProcess, until } from "./provider-process.ts";
+import { type ProviderClient, ProviderProcess, TEST_OFFER, until } from "./provider-process.ts";
 
 describe("agreements of a provider", function () {
   this.timeout(120_000);
@@ -76,7 +78,7 @@ describe("agreements of a provider", function () {
     return {
       provider: provider.operator,
       token: NATIVE_TOKEN,
-      ...amountsFromOffer(offer, NATIVE_TOKEN, sliceCount),
+      ...amountsFromOffer(offer, offer.prices[0]?.token ?? "", sliceCount),
       startBlock: BigInt((await head()) + 8),
       epochBlocks: offer.epochBlocks,
       windowBlocks: offer.windowBlocks,
@@ -374,6 +376,53 @@ describe("agreements of a provider", function () {
     const id = await propose(await termsFor(data));
     expect((await accept(id, data)).json.error).to.include({ code: "NOT_FOUND", party: "provider" });
   });
+
+  it("may be in a token: collateral is approved and put down, and fee and collateral come back in it", async () => {
+    const token = await deployToken();
+    const price = { pricePerGibEpoch: "1000000000000", minimumFeePerEpoch: "1000000" };
+    provider.configure({ offer: { ...TEST_OFFER, prices: [{ token, ...price }] } });
+    await provider.end();
+    await provider.start();
+    client = await provider.connect(local.account(1));
+    offer = (await provider.request("GET", "/v1/offer")).json as Offer;
+    const data = await prepared();
+    const over = { ...amountsFromOffer(offer, token, BigInt(data.sliceCount)), token, epochs: 1 };
+    await callToken(token, "mint", user.address, 10n ** 12n);
+    await user.send(approveCall(local.deployment, token, 10n ** 12n));
+
+    const poor = await propose(await termsFor(data, { ...over, startBlock: BigInt((await head()) + 40) }));
+    expect((await accept(poor, data)).json.error.code).to.equal("CHAIN_REVERTED");
+    expect((await client.request("GET", `/v1/agreements/${poor}`)).status).to.equal(404);
+
+    await callToken(token, "mint", provider.operator, over.collateral);
+    const { id, terms } = await agreed(data, { ...over, startBlock: BigInt((await head()) + 20) });
+    expect(await tokenBalance(token, provider.operator)).to.equal(0n);
+    await openEpoch(terms, 0);
+    await proven(id, 1);
+    await passEpoch(terms, 0);
+    await until("paid out", async () => {
+      return (await tokenBalance(token, provider.operator)) === terms.collateral + terms.feePerEpoch;
+    });
+    const coins = await propose(
+      await termsFor(data, { feePerEpoch: 10n ** 9n, startBlock: BigInt((await head()) + 20) }),
+    );
+    expect((await accept(coins, data)).json.error).to.include({ code: "INVALID_INPUT", check: "token" });
+  });
+
+  async function deployToken(): Promise<string> {
+    const file = new URL("../../artifacts/contracts/test/zoo/PlainToken.sol/PlainToken.json", import.meta.url);
+    const { abi, bytecode } = JSON.parse(readFileSync(file, "utf8")) as { abi: InterfaceAbi; bytecode: string };
+    const contract = await new ContractFactory(abi, bytecode, local.account(3)).deploy();
+    await contract.waitForDeployment();
+    return contract.getAddress();
+  }
+  const TOKEN_ABI = ["function mint(address, uint256)", "function balanceOf(address) view returns (uint256)"];
+  const callToken = async (token: string, method: string, ...args: unknown[]): Promise<void> => {
+    const sent = await new Contract(token, TOKEN_ABI, local.account(3)).getFunction(method)(...args);
+    await sent.wait();
+  };
+  const tokenBalance = (token: string, account: string): Promise<bigint> =>
+    new Contract(token, TOKEN_ABI, local.chain.provider).getFunction("balanceOf")(account);
 
   it("that somebody else has wound up are settled all the same", async () => {
     const data = await prepared();
