@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { StorageEscrow } from "../StorageEscrow.sol";
+import { PdpVerifier } from "../libraries/PdpVerifier.sol";
+
+/// @notice The escrow with a proof system of one comparison, so that tests can exercise its economics alone: a proof is right
+/// when its evaluation equals the challenge's seed, which binds it to chain, escrow, agreement, epoch and randomness.
+contract StorageEscrowHarness is StorageEscrow {
+    /// @dev Set to make even right proofs fail, as a broken verifier would.
+    bool public broken;
+
+    function setBroken(bool broken_) external {
+        broken = broken_;
+    }
+
+    function _verifyProof(
+        PdpVerifier.Challenge memory challenge,
+        PdpVerifier.Key calldata,
+        PdpVerifier.Proof calldata proof
+    ) internal view override returns (bool) {
+        return !broken && proof.y == uint256(challenge.seed);
+    }
+}

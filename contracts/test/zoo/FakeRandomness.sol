@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { IRandomnessSource } from "../../interfaces/IRandomnessSource.sol";
+
+/// @notice Randomness that a test can predict, and switch off.
+contract FakeRandomness is IRandomnessSource {
+    uint64 public horizonBlocks = 8191;
+    bool public available = true;
+
+    function setHorizon(uint64 blocks) external {
+        horizonBlocks = blocks;
+    }
+
+    function setAvailable(bool available_) external {
+        available = available_;
+    }
+
+    function randomnessAt(uint64 blockNumber) external view returns (bytes32) {
+        require(available && blockNumber < block.number, RandomnessUnavailable(blockNumber, block.number));
+        return keccak256(abi.encode("fake", blockNumber));
+    }
+}
