@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Type } from "@sinclair/typebox";
 import { expect } from "chai";
@@ -9,14 +9,8 @@ import { getFromPeer } from "../../offchain/nbm/peer.ts";
 const Schema = Type.Object({ x: Type.Integer() });
 
 describe("requests to fellow members", () => {
-  let server: Server | undefined;
-  afterEach(() => {
-    server?.closeAllConnections();
-    server?.close();
-  });
-
   async function ask(answer: RequestListener): Promise<{ value?: unknown; error?: TallystickError }> {
-    server = createServer(answer);
+    const server = createServer(answer);
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
@@ -24,6 +18,9 @@ describe("requests to fellow members", () => {
       return { value: await getFromPeer(url, "/v1/x", Schema, "member 3") };
     } catch (error) {
       return { error: error as TallystickError };
+    } finally {
+      server.closeAllConnections();
+      server.close();
     }
   }
 
