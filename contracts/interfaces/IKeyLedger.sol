@@ -59,7 +59,7 @@ interface IKeyLedger {
     event OwnerAdded(bytes32 indexed fileTag, address indexed owner, bytes32 indexed recordId, bytes note);
 
     /// @notice The address given for the registry has no code.
-    error NotAContract(address registry);
+    error NotAContract(address account);
     error DeadlinePassed(uint64 deadline, uint64 nowAt);
     /// @notice The record is not newer than the one the ledger has: a replay, or a version made before it.
     error StaleKeyTime(bytes32 recordId, uint64 latest, uint64 received);

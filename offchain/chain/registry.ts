@@ -1,13 +1,12 @@
 /**
- * The node registry: committees and nodes as they are on chain, what to send to change them, and its events. Readers take
- * the whole state of a committee at one block, so that keys and members belong together.
+ * The node registry: committees and nodes as they are on chain, and what to send to change them. Readers take the whole state
+ * of a committee at one block, so that keys and members belong together. Its events are in registry-events.ts.
  */
 
-import { AbiCoder, keccak256, type Log, type TransactionReceipt } from "ethers";
+import { AbiCoder, keccak256, type TransactionReceipt } from "ethers";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { fromHex, toHex } from "../core/hex.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
-import { chainLogs, type LogPlace, placeOf, type ScanOptions } from "./logs.ts";
 import { readChain } from "./revert.ts";
 import type { ContractCall } from "./sender.ts";
 import { NodeRegistry__factory } from "./types/factories/NodeRegistry__factory.ts";
@@ -200,116 +199,6 @@ export function createdCommitteeId(deployment: Deployment, receipt: TransactionR
     if (parsed?.name === "CommitteeCreated") return parsed.args.getValue("id") as bigint;
   }
   throw new InvalidInputError(`transaction ${receipt.hash} created no committee`, { check: "CommitteeCreated event" });
-}
-
-/** What happened in the registry. Bytes and numbers as in the contract's events. */
-export type RegistryEvent = LogPlace &
-  (
-    | {
-        readonly kind: "NodeRegistered" | "NodeUpdated";
-        readonly operator: string;
-        readonly url: string;
-        readonly hpkePublicKey: Uint8Array;
-      }
-    | { readonly kind: "ExitRequested"; readonly operator: string; readonly exitAt: number }
-    | { readonly kind: "StakeWithdrawn"; readonly operator: string; readonly to: string; readonly stakeWei: bigint }
-    | {
-        readonly kind: "CommitteeCreated";
-        readonly id: bigint;
-        readonly creator: string;
-        readonly threshold: number;
-        readonly members: string[];
-      }
-    | {
-        readonly kind: "CommitteeAttested";
-        readonly id: bigint;
-        readonly member: string;
-        readonly keyMaterialHash: string;
-        readonly agreeing: number;
-      }
-    | {
-        readonly kind: "CommitteeActivated";
-        readonly id: bigint;
-        readonly groupPublicKey: Uint8Array;
-        readonly verificationShares: Uint8Array[];
-      }
-    | { readonly kind: "CommitteeAssigned"; readonly id: bigint; readonly account: string }
-  );
-
-/** Events of the registry in a range of blocks, both ends included, in chain order. */
-export async function* scanRegistry(
-  chain: ChainReader,
-  fromBlock: number,
-  toBlock: number,
-  options: ScanOptions = {},
-): AsyncIterable<RegistryEvent> {
-  const address = chain.deployment.contracts.nodeRegistry;
-  for await (const log of chainLogs(chain, { address }, fromBlock, toBlock, options)) {
-    const event = parseRegistryLog(log);
-    if (event !== undefined) yield event;
-  }
-}
-
-/** A log of the registry as an event; undefined when it is none of ours. */
-export function parseRegistryLog(log: Log): RegistryEvent | undefined {
-  const parsed = ABI.parseLog(log);
-  if (parsed === null) return undefined;
-  const place = placeOf(log);
-  const text = (name: string): string => String(parsed.args.getValue(name));
-  const bytes = (name: string): Uint8Array => fromHex(text(name));
-  const integer = (name: string): bigint => BigInt(text(name));
-  const list = (name: string): string[] => [...(parsed.args.getValue(name) as Iterable<string>)];
-  switch (parsed.name) {
-    case "NodeRegistered":
-    case "NodeUpdated":
-      return {
-        ...place,
-        kind: parsed.name,
-        operator: text("operator"),
-        url: text("endpoint"),
-        hpkePublicKey: bytes("hpkePublicKey"),
-      };
-    case "ExitRequested":
-      return { ...place, kind: parsed.name, operator: text("operator"), exitAt: Number(integer("exitAt")) };
-    case "StakeWithdrawn":
-      return {
-        ...place,
-        kind: parsed.name,
-        operator: text("operator"),
-        to: text("to"),
-        stakeWei: integer("stakeWei"),
-      };
-    case "CommitteeCreated":
-      return {
-        ...place,
-        kind: parsed.name,
-        id: integer("id"),
-        creator: text("creator"),
-        threshold: Number(integer("threshold")),
-        members: list("members"),
-      };
-    case "CommitteeAttested":
-      return {
-        ...place,
-        kind: parsed.name,
-        id: integer("id"),
-        member: text("member"),
-        keyMaterialHash: text("keyMaterialHash"),
-        agreeing: Number(integer("agreeing")),
-      };
-    case "CommitteeActivated":
-      return {
-        ...place,
-        kind: parsed.name,
-        id: integer("id"),
-        groupPublicKey: bytes("groupPublicKey"),
-        verificationShares: list("verificationShares").map((share) => fromHex(share)),
-      };
-    case "CommitteeAssigned":
-      return { ...place, kind: parsed.name, id: integer("id"), account: text("account") };
-    default:
-      return undefined;
-  }
 }
 
 /** keccak256 of key material as the contract hashes it, to compare with `readAttestation`. */

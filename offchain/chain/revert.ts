@@ -3,7 +3,7 @@
  * without funds, an endpoint that does not answer. Everything in this folder throws these.
  */
 
-import { AbiCoder, type ErrorFragment, Interface, isError } from "ethers";
+import { AbiCoder, ErrorFragment, Interface, isError } from "ethers";
 import { TallystickError } from "../core/errors.ts";
 import { IRandomnessSource__factory } from "./types/factories/interfaces/IRandomnessSource__factory.ts";
 import { KeyLedger__factory } from "./types/factories/KeyLedger__factory.ts";
@@ -67,7 +67,7 @@ const CUSTOM_ERRORS: ReadonlyMap<string, ErrorFragment> = new Map(
 );
 
 /** Errors the compiler makes by itself (Solidity documentation, "Panic via assert and Error via require"). */
-const BUILT_IN = new Interface(["error Error(string reason)", "error Panic(uint256 code)"]);
+const BUILT_IN = [ErrorFragment.from("error Error(string reason)"), ErrorFragment.from("error Panic(uint256 code)")];
 
 /** Node and undici codes of a connection that failed, and ethers' names for an endpoint that answered with nonsense. */
 const TRANSPORT_CODES = new Set([
@@ -92,8 +92,8 @@ const TRANSPORT_CODES = new Set([
  */
 export function decodeRevert(data: string): DecodedRevert {
   const selector = data.slice(0, 10);
-  const fragment = CUSTOM_ERRORS.get(selector) ?? BUILT_IN.getError(selector);
-  if (fragment === null || fragment === undefined) return { name: "Unknown", args: {}, data };
+  const fragment = CUSTOM_ERRORS.get(selector) ?? BUILT_IN.find((error) => error.selector === selector);
+  if (fragment === undefined) return { name: "Unknown", args: {}, data };
   try {
     const values = AbiCoder.defaultAbiCoder().decode(fragment.inputs, `0x${data.slice(10)}`);
     const args: Record<string, unknown> = {};

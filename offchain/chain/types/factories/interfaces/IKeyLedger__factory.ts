@@ -107,7 +107,7 @@
     "inputs": [
       {
         "internalType": "address",
-        "name": "registry",
+        "name": "account",
         "type": "address"
       }
     ],
