@@ -1,0 +1,36 @@
+/** What the contracts of a network have seen, for tests that count. */
+
+import { type ChainReader, connectChain } from "../../offchain/chain/deployment.ts";
+import { type EscrowEvent, scanEscrow } from "../../offchain/chain/escrow.ts";
+import { type LedgerEvent, scanLedger } from "../../offchain/chain/ledger.ts";
+import type { LocalNet } from "./local-net.ts";
+
+/** All events of the ledger, in order. */
+export function ledgerEvents(net: LocalNet): Promise<LedgerEvent[]> {
+  return withChain(net, async (chain) => {
+    return await collect(scanLedger(chain, 0, await chain.provider.getBlockNumber()));
+  });
+}
+
+/** All events of the escrow, in order. */
+export function escrowEvents(net: LocalNet): Promise<EscrowEvent[]> {
+  return withChain(net, async (chain) => {
+    return await collect(scanEscrow(chain, 0, await chain.provider.getBlockNumber()));
+  });
+}
+
+/** Does something with a connection to the network's chain. */
+export async function withChain<Result>(net: LocalNet, work: (chain: ChainReader) => Promise<Result>): Promise<Result> {
+  const chain = await connectChain(net.deployment);
+  try {
+    return await work(chain);
+  } finally {
+    chain.close();
+  }
+}
+
+async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const collected: Item[] = [];
+  for await (const item of items) collected.push(item);
+  return collected;
+}
