@@ -116,7 +116,7 @@ function compileContracts() {
     "src",
     "cli.js",
   );
-  const done = spawnSync(runtimePath(), [...NODE_FLAGS, hardhat, "build", "--quiet"], {
+  const done = spawnSync(runtimePath(), [...NODE_FLAGS, hardhat, "build", "--quiet", "--no-tests"], {
     cwd: root,
     stdio: ["ignore", "ignore", "inherit"],
     env: environment(),

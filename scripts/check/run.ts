@@ -41,7 +41,7 @@ const typechain: Step = {
   run() {
     const types = join(root, "offchain", "chain", "types");
     const before = fingerprint(types);
-    const problems = command("build", bin("hardhat"), ["build", "--force", "--quiet"]).run();
+    const problems = command("build", bin("hardhat"), ["build", "--force", "--quiet", "--no-tests"]).run();
     if (problems.length > 0) return problems;
     return fingerprint(types) === before
       ? []

@@ -1,0 +1,24 @@
+/**
+ * The SDK in ten lines: store a file, have the provider prove that it holds it, and get it back. Needs an identity (`tallystick
+ * init`), its passphrase in TALLYSTICK_PASSPHRASE, and a network (`npm run devnet`):
+ *
+ *   node examples/put-and-get.ts README.md restored
+ */
+import { findDeployment } from "../offchain/agent/deployment-file.ts";
+import { homeDirectory, loadIdentity } from "../offchain/agent/identity-store.ts";
+import { openAgent } from "../offchain/agent/open.ts";
+
+const [file = "README.md", folder = "restored"] = process.argv.slice(2);
+
+const homeDir = homeDirectory();
+const { deployment } = findDeployment({ homeDir });
+const identity = await loadIdentity(homeDir, process.env.TALLYSTICK_PASSPHRASE ?? "");
+const agent = await openAgent({ identity, deployment, homeDir });
+try {
+  const { dataId, uploadedBytes } = await agent.put([file], { agreement: { epochs: 5 } });
+  const { sampleCount } = await agent.audit(dataId);
+  const { entries } = await agent.get(dataId, folder);
+  process.stdout.write(`${JSON.stringify({ dataId, uploadedBytes, sampleCount, entries })}\n`);
+} finally {
+  await agent.close();
+}
