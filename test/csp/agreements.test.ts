@@ -291,6 +291,39 @@ describe("agreements of a provider", function () {
     await proven(id, 1);
   });
 
+  it("are taken up when the acceptance is mined while the process is dead, and proofs waiting in the pool are not sent again", async () => {
+    const data = await prepared();
+    const terms = await termsFor(data, { startBlock: BigInt((await head()) + 15), epochs: 2 });
+    const id = await propose(terms);
+    const pendingNonce = () => local.chain.provider.getTransactionCount(provider.operator, "pending");
+    await local.chain.provider.send("evm_setAutomine", [false]);
+    try {
+      const dying = accept(id, data).catch(() => undefined);
+      await until("the acceptance is in the pool", async () => (await pendingNonce()) === 1);
+      await provider.end("SIGKILL");
+      await dying;
+      await local.mine(1);
+      await provider.start();
+      client = await provider.connect(local.account(1));
+      await until("taken up", async () => (await status(id)).state === "active");
+
+      await openEpoch(terms, 0);
+      await until("the proof is in the pool", async () => (await pendingNonce()) === 2);
+      await provider.end("SIGKILL");
+      await provider.start();
+      client = await provider.connect(local.account(1));
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      expect(await pendingNonce()).to.equal(2);
+      expect((await status(id)).provenEpochs).to.equal(0);
+      await local.mine(1);
+      await until("the status tells of it", async () => (await status(id)).provenEpochs === 1);
+      expect((await readAgreement(local.chain, id))?.epochsProven).to.equal(1);
+      expect(await pendingNonce()).to.equal(2);
+    } finally {
+      await local.chain.provider.send("evm_setAutomine", [true]);
+    }
+  });
+
   it("are refused below the offer, in the past, too near, too far, or with another source of randomness", async () => {
     const data = await prepared();
     const good = await termsFor(data);
