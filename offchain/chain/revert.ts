@@ -135,7 +135,7 @@ export function isTransportFailure(error: unknown): boolean {
  */
 export function chainError(error: unknown, what: string): TallystickError {
   if (error instanceof TallystickError) return error;
-  if (isError(error, "CALL_EXCEPTION")) {
+  if (isError(error, "CALL_EXCEPTION") && (error.data !== null || saysReverted(error.info))) {
     return new ChainRevertedError(what, decodeRevert(error.data ?? "0x"), { cause: error });
   }
   if (isError(error, "INSUFFICIENT_FUNDS")) {
@@ -177,17 +177,29 @@ export async function readChain<T>(what: string, read: () => Promise<T>): Promis
   }
 }
 
+/** ethers takes every error of an estimate for a refusal by the contract; without data, only the node's words can tell. */
+function saysReverted(info: Record<string, unknown> | undefined): boolean {
+  const said = messageIn(info?.error);
+  return said === undefined || /revert/i.test(said);
+}
+
+function messageIn(answered: unknown): string | undefined {
+  if (typeof answered !== "object" || answered === null || !("message" in answered)) return undefined;
+  return String(answered.message);
+}
+
 function textArguments(revert: DecodedRevert): Record<string, string> {
   return Object.fromEntries(Object.entries(revert.args).map(([name, value]) => [name, String(value)]));
 }
 
 /** RPC errors can quote whole transactions; the first line's beginning says enough, the rest is in the cause. */
 function briefly(error: unknown): string {
-  if (isError(error, "UNKNOWN_ERROR") || isError(error, "SERVER_ERROR")) {
-    const inner: unknown = error.error;
-    if (typeof inner === "object" && inner !== null && "message" in inner) return String(inner.message).slice(0, 200);
-  }
-  const text =
-    error instanceof Error ? error.message || String(("code" in error && error.code) || error.name) : String(error);
-  return (text.split("\n")[0] ?? "").slice(0, 200);
+  const answered =
+    isError(error, "UNKNOWN_ERROR") || isError(error, "SERVER_ERROR")
+      ? error.error
+      : isError(error, "CALL_EXCEPTION")
+        ? error.info?.error
+        : undefined;
+  const said = error instanceof Error ? error.message || String(("code" in error && error.code) || error.name) : error;
+  return (String(messageIn(answered) ?? said).split("\n")[0] ?? "").slice(0, 200);
 }
