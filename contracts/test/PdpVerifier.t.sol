@@ -271,7 +271,11 @@ contract PdpVerifierTest is TestBase {
             vm.mockCall(address(precompile), "", "");
         }
         assertVerifies(challenge, PdpVectors.key(), proof, false);
+        // The answer of the pairing would be read where the first word of W still stands.
+        proof.W = bytes.concat(bytes32(uint256(1)), _zeros(96));
+        assertVerifies(challenge, PdpVectors.key(), proof, false);
         vm.clearMockedCalls();
+        (, proof) = PdpVectors.vector(1);
         assertVerifies(challenge, PdpVectors.key(), proof, true);
     }
 

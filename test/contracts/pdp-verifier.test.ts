@@ -11,6 +11,7 @@ import { auditKeyHash, keyForChain } from "../../offchain/core/audit/keys.ts";
 import { type ChainProof, proofForChain } from "../../offchain/core/audit/proof.ts";
 import { proveAudit } from "../../offchain/core/audit/prover.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
+import { makeForgeries } from "../helpers/audit-forgeries.ts";
 import { hex } from "../helpers/audit-oracle.ts";
 import {
   type AuditKeys,
@@ -194,6 +195,14 @@ for (const [chainName, start] of [
       };
       for (const [name, call] of Object.entries(tampered)) expect(await verify(call), name).to.equal(false);
       expect(await verify(honest)).to.equal(true);
+    });
+
+    it("rejects forgeries that one rule alone stands against", async () => {
+      const challenge = { seed: SEED, sampleCount: 30, firstIndex: 1, sliceCount: MEBIBYTE_SLICES };
+      for (const { name, challenge: asked, key, proof } of makeForgeries(keys, challenge, sparseSlice)) {
+        const call = { ...callFor(asked, proofForChain(proof)), key: keyForChain(key) };
+        expect(await verify(call), name).to.equal(false);
+      }
     });
 
     const proveAuditAgain = () =>

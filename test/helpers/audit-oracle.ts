@@ -123,8 +123,9 @@ function challengePolynomial({ indices, weights }: OracleChallenge, point: bigin
   return indices.reduce((sum, index, t) => Fr.add(sum, Fr.mul(weights[t] ?? 0n, Fr.pow(point, BigInt(index)))), 0n);
 }
 
-function oracleOpeningPoint(id: string, V: OraclePointG1): bigint {
-  return Fr.create(BigInt(keccak256(concat([id, tag("audit-opening"), oracleChainG1(V)]))));
+/** ρ. @param V in the EIP-2537 form */
+export function oracleOpeningPoint(id: string, V: string | Uint8Array): bigint {
+  return Fr.create(BigInt(keccak256(concat([id, tag("audit-opening"), V]))));
 }
 
 /** The honest proof from the owner's secrets. */
@@ -142,7 +143,7 @@ export function oracleProof(
     );
   const [atAlpha, y, atBeta] = [at(alpha), at(drawn.z), challengePolynomial(drawn, beta)];
   const V = multiply(atBeta);
-  const rho = oracleOpeningPoint(drawn.id, V);
+  const rho = oracleOpeningPoint(drawn.id, oracleChainG1(V));
   const quotient = Fr.div(Fr.sub(atBeta, challengePolynomial(drawn, rho)), Fr.sub(beta, rho));
   return {
     sigma: multiply(Fr.mul(x, Fr.add(atBeta, atAlpha))).toBytes(true),
@@ -173,7 +174,7 @@ export function oracleVerify(key: AuditPublicKey, challenge: AuditChallenge, pro
   const scaled = (point: OraclePointG1, scalar: bigint) => (scalar === 0n ? G1.ZERO : point.multiply(scalar));
   const product = (pairs: [OraclePointG1, OraclePointG2][]) =>
     Fp12.eql(bls12_381.pairingBatch(pairs.filter(([g1]) => !g1.is0()).map(([g1, g2]) => ({ g1, g2 }))), Fp12.ONE);
-  const rho = oracleOpeningPoint(drawn.id, V);
+  const rho = oracleOpeningPoint(drawn.id, oracleChainG1(V));
   const signed = V.add(scaled(G1.BASE, proof.y)).subtract(scaled(psi, drawn.z));
   const opened = V.subtract(multiply(challengePolynomial(drawn, rho))).add(scaled(W, rho));
   return (

@@ -36,6 +36,7 @@ import {
   InvalidScalarError,
   UnknownVersionError,
 } from "../../../offchain/core/errors.ts";
+import { makeForgeries } from "../../helpers/audit-forgeries.ts";
 import { oracleVerify } from "../../helpers/audit-oracle.ts";
 import {
   type AuditKeys,
@@ -140,7 +141,11 @@ describe("possession audit", () => {
     };
 
     it("are refused when two are exchanged, they begin elsewhere, or belong to another owner", () => {
-      expect(checkA(swapped(set.powersA, 0, 1))).to.throw(InvalidProofError, "alpha");
+      const wrongStart = set.powersA.slice();
+      wrongStart.set(set.powersA.slice(48, 96), 0);
+      expect(checkA(wrongStart)).to.throw(InvalidProofError, "alpha");
+      expect(checkA(swapped(set.powersA, 1, 2))).to.throw(InvalidProofError, "alpha");
+      expect(checkB(swapped(set.powersB, 3, 4))).to.throw(InvalidProofError, "beta");
       expect(checkA(swapped(set.powersA, 4094, 4095))).to.throw(InvalidProofError, "alpha");
       expect(checkB(swapped(set.powersB, 7, 8))).to.throw(InvalidProofError, "beta");
       expect(checkB(set.powersB.slice(48))).to.throw(InvalidProofError, "beta");
@@ -440,6 +445,24 @@ describe("possession audit", () => {
       tagger.push(Uint8Array.of(1));
       return decodeG1(tagger.finish(), "x·G1");
     };
+
+    it("when it is a forgery that one rule alone stands against", () => {
+      const sliceAt = (index: number) => set.slices[index % set.slices.length] ?? new Uint8Array(SLICE_BYTES);
+      for (const { name, challenge: asked, key, proof: forged } of makeForgeries(keys, challenge, sliceAt)) {
+        let error: unknown;
+        try {
+          verifyPublic(key, asked, forged);
+        } catch (caught) {
+          error = caught;
+        }
+        const expected = /index 0/.test(name)
+          ? InvalidInputError
+          : /identity/.test(name)
+            ? InvalidPointError
+            : InvalidProofError;
+        expect(error, name).to.be.instanceOf(expected);
+      }
+    });
 
     const changes: [string, (asked: AuditChallenge) => AuditChallenge][] = [
       ["another seed", (asked) => ({ ...asked, seed: new Uint8Array(32) })],
