@@ -19,19 +19,19 @@ export function leafCount(sizeBytes: number): number {
   return Math.ceil(sizeBytes / LEAF_BYTES);
 }
 
+/** Hash inputs are put together in the same memory every time: a tree over a chunk has thousands, and hashing is synchronous. */
+const leafInput = Uint8Array.of(LEAF_PREFIX, ...new Uint8Array(LEAF_BYTES));
+const nodeInput = Uint8Array.of(NODE_PREFIX, ...new Uint8Array(2 * DIGEST_BYTES));
+
 function hashLeaf(data: Uint8Array): Uint8Array {
-  const input = new Uint8Array(1 + data.length);
-  input[0] = LEAF_PREFIX;
-  input.set(data, 1);
-  return sha256(input);
+  leafInput.set(data, 1);
+  return sha256(leafInput.subarray(0, 1 + data.length));
 }
 
 function hashNode(left: Uint8Array, right: Uint8Array): Uint8Array {
-  const input = new Uint8Array(1 + 2 * DIGEST_BYTES);
-  input[0] = NODE_PREFIX;
-  input.set(left, 1);
-  input.set(right, 1 + DIGEST_BYTES);
-  return sha256(input);
+  nodeInput.set(left, 1);
+  nodeInput.set(right, 1 + DIGEST_BYTES);
+  return sha256(nodeInput);
 }
 
 function leafAt(bytes: Uint8Array, index: number): Uint8Array {
