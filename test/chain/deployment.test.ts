@@ -5,6 +5,7 @@ import { ChainUnavailableError } from "../../offchain/chain/revert.ts";
 import { UnknownVersionError } from "../../offchain/core/errors.ts";
 import { type Anvil, startAnvil, startFaultyProxy } from "../helpers/anvil.ts";
 import { deployTo } from "../helpers/contracts.ts";
+import { failure } from "../helpers/promises.ts";
 
 const ADDRESS = "0x5FbDB2315678afecb367f032d93F642f64180aa3";
 
@@ -18,15 +19,6 @@ function sample(): Deployment {
     committeeId: "1",
     providers: [{ account: ADDRESS, url: "http://127.0.0.1:9000" }],
   };
-}
-
-async function failure(promise: Promise<unknown>): Promise<unknown> {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  throw new Error("it did not fail");
 }
 
 describe("deployment file", () => {

@@ -7,6 +7,7 @@ import { type ContractCall, simulateCall, TransactionSender } from "../../offcha
 import { TallystickError } from "../../offchain/core/errors.ts";
 import { type Anvil, anvilKey, anvilWallet, type FaultyProxy, startAnvil, startFaultyProxy } from "../helpers/anvil.ts";
 import { deployTo } from "../helpers/contracts.ts";
+import { failure, until } from "../helpers/promises.ts";
 
 const HPKE = new Uint8Array(32).fill(7);
 const STAKE_WEI = 10n ** 18n;
@@ -15,22 +16,6 @@ const SINK = "0x000000000000000000000000000000000000dEaD";
 
 function transfer(value: bigint): ContractCall {
   return { to: SINK, data: "0x", value, description: "sending ether" };
-}
-
-async function failure(promise: Promise<unknown>): Promise<unknown> {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  throw new Error("it did not fail");
-}
-
-async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
-  for (const end = Date.now() + 10_000; !(await condition()); ) {
-    if (Date.now() > end) throw new Error("it never came to pass");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 describe("transaction sender", () => {

@@ -87,8 +87,8 @@ export type Fault =
 
 export interface FaultyProxy {
   readonly url: string;
-  /** Decides for each request; undefined passes it on. */
-  fault: (method: string, params: readonly unknown[]) => Fault | undefined;
+  /** Decides for each request, in its own time; undefined passes it on. */
+  fault: (method: string, params: readonly unknown[]) => Fault | undefined | Promise<undefined>;
   /** Methods that came in, in order. */
   readonly seen: string[];
   close(): Promise<void>;
@@ -128,7 +128,7 @@ async function pass(
   const body = Buffer.concat(pieces).toString();
   const { id, method, params } = JSON.parse(body) as { id: number; method: string; params: unknown[] };
   proxy.seen.push(method);
-  const fault = proxy.fault(method, params);
+  const fault = await proxy.fault(method, params);
   if (fault === "drop-request") {
     response.destroy();
     return;

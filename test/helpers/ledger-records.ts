@@ -1,0 +1,88 @@
+/**
+ * Signed records for tests of the ledger, made with the typed data that agent and contracts share.
+ */
+
+import { getBytes, hexlify, keccak256, randomBytes, type TypedDataEncoder, Wallet } from "ethers";
+import type { Deployment } from "../../offchain/chain/deployment.ts";
+import {
+  headerOf,
+  type KeyRecord,
+  type OwnerAddition,
+  recordIdOf,
+  type SignedRecord,
+} from "../../offchain/chain/ledger.ts";
+import {
+  addOwnerTypedData,
+  keyRecordTypedData,
+  ownershipTypedData,
+  type TypedData,
+} from "../../offchain/core/eip712.ts";
+
+type Signer = { readonly address: string; signTypedData: Wallet["signTypedData"] };
+
+/** A deadline that no test reaches. */
+export const FAR_DEADLINE = 2n ** 40n;
+
+/** A record of random bytes for committee 1. @param keyTime unix seconds. */
+export function someRecord(account: string, keyTime: bigint, fields: Partial<KeyRecord> = {}): KeyRecord {
+  return {
+    account,
+    fileTag: hexlify(randomBytes(32)),
+    committeeId: 1n,
+    keyTime,
+    ownershipKey: new Wallet(hexlify(randomBytes(32))).address,
+    payload: randomBytes(64),
+    ...fields,
+  };
+}
+
+export async function signRecord(
+  deployment: Deployment,
+  signer: Signer,
+  record: KeyRecord,
+  deadline = FAR_DEADLINE,
+): Promise<SignedRecord> {
+  const typed = keyRecordTypedData(BigInt(deployment.chainId), deployment.contracts.keyLedger, {
+    ...headerOf(record),
+    deadline,
+  });
+  return { record, deadline, signature: await sign(signer, typed) };
+}
+
+/** An addition of `owner`, which has the file's ownership key and wants to be added. */
+export async function signOwnerAddition(
+  deployment: Deployment,
+  record: KeyRecord,
+  ownership: Signer,
+  owner: Signer,
+  note: Uint8Array = new Uint8Array(),
+): Promise<OwnerAddition> {
+  const chainId = BigInt(deployment.chainId);
+  const ledger = deployment.contracts.keyLedger;
+  const recordId = recordIdOf(record.account, record.fileTag);
+  return {
+    header: headerOf(record),
+    owner: owner.address,
+    note,
+    deadline: FAR_DEADLINE,
+    ownershipSignature: await sign(ownership, ownershipTypedData(chainId, ledger, { recordId, owner: owner.address })),
+    ownerSignature: await sign(
+      owner,
+      addOwnerTypedData(chainId, ledger, {
+        recordId,
+        owner: owner.address,
+        noteHash: keccak256(note),
+        deadline: FAR_DEADLINE,
+      }),
+    ),
+  };
+}
+
+/** A wallet from one number, so that tests say who is who. */
+export function walletOf(number: number): Wallet {
+  return new Wallet(hexlify(getBytes(keccak256(Uint8Array.of(number)))));
+}
+
+function sign<Message extends object>(signer: Signer, typed: TypedData<Message>): Promise<string> {
+  return signer.signTypedData(typed.domain, typed.types, typed.message as Parameters<TypedDataEncoder["hash"]>[0]);
+}
