@@ -12,6 +12,7 @@ import { toHex } from "../core/hex.ts";
 import { checkAccountSignature, checksumAddress } from "../daemon/account-signature.ts";
 import { Background, FailureLog } from "../daemon/background.ts";
 import { configArgument, readJsonFile } from "../daemon/config.ts";
+import { bindDatabase } from "../daemon/database-binding.ts";
 import { openDaemonKeystore, operatorKey } from "../daemon/keystore-file.ts";
 import { announceReady, Closers, closeOnSignals, listen, runDaemon } from "../daemon/lifecycle.ts";
 import { createLogger, type Logger } from "../daemon/logger.ts";
@@ -26,7 +27,6 @@ import { SqliteChunkIndex } from "./chunk-index.ts";
 import { ChunkService } from "./chunks.ts";
 import { ClaimService } from "./claims.ts";
 import { type CspConfig, loadCspConfig } from "./config.ts";
-import { bindDatabase } from "./database-binding.ts";
 import { ManifestIndex } from "./manifest-index.ts";
 import { createCspMetrics } from "./metrics.ts";
 import { makeOffer } from "./offer.ts";
@@ -66,7 +66,7 @@ async function openBase(config: CspConfig, logger: Logger): Promise<Base> {
   closers.add("chain", () => chain.close());
   const database = openDatabase(join(config.dataDir, "csp.db"), { migrations: PROVIDER_MIGRATIONS });
   closers.add("database", () => database.close());
-  await bindDatabase(database, chain, computeAddress(toHex(signingKey)));
+  await bindDatabase(database, chain, computeAddress(toHex(signingKey)), ["storageEscrow"]);
   return { config, logger, closers, chain, database, sender: new TransactionSender(chain, signingKey) };
 }
 
@@ -155,25 +155,19 @@ async function serve(
   const url = await listen(server, config);
   const { failures, agreements, prover, settlement, preparations } = work;
   const head = () => readChain("asking for the head", () => chain.provider.getBlockNumber());
-  const { pollMilliseconds } = config;
-  // Proofs have deadlines, so they do not wait for the transactions of anything else.
-  const proving = new Background([{ name: "proofs", run: async () => prover.round(await head()) }], {
-    pollMilliseconds,
-    failures,
-  });
-  closers.add("proofs", async () => {
-    await prover.close();
-    await proving.close();
-  });
-  const housekeeping = new Background(
+  const background = new Background(
     [
+      { name: "proofs", run: async () => prover.round(await head()) },
       { name: "acceptances", run: async () => agreements.resolve(await head()) },
       { name: "settlement", run: async () => settlement.round(await head()) },
       { name: "abandoned preparations", run: () => preparations.expire() },
     ],
-    { pollMilliseconds, failures },
+    { pollMilliseconds: config.pollMilliseconds, failures },
   );
-  closers.add("housekeeping", () => housekeeping.close());
+  closers.add("background", async () => {
+    await prover.close();
+    await background.close();
+  });
   logger.info({ operator: sender.address, url }, "provider ready");
   announceReady(url);
 }

@@ -1,7 +1,9 @@
 /**
- * A daemon's background work: one round after the other, at a steady pace. A round that fails is logged when its reason changes and
- * is tried again; the daemon goes on serving from what it has.
+ * A daemon's background work: each part goes round by itself at a steady pace, so that one that waits (for a block, for a peer) does
+ * not hold up the others. A round that fails is logged when its reason changes and is tried again; the daemon goes on serving
+ * from what it has.
  */
+
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "./logger.ts";
 
@@ -10,10 +12,19 @@ export interface BackgroundPart {
   readonly run: () => Promise<void>;
 }
 
+export interface BackgroundOptions {
+  readonly pollMilliseconds: number;
+  readonly failures: FailureLog;
+  readonly onFailure?: (part: string) => void;
+}
+
+/** How long an end waits for the steps under way. */
+const GRACE_MILLISECONDS = 3000;
+
 /** Logs a recurring failure once per reason, and once when it is over. */
 export class FailureLog {
   readonly #logger: Logger;
-  readonly #last = new Map<string, string>();
+  readonly #reasons = new Map<string, string>();
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -21,50 +32,43 @@ export class FailureLog {
 
   failed(part: string, cause: unknown): void {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    if (this.#last.get(part) !== reason) this.#logger.error({ part, err: cause }, "background work failed");
-    this.#last.set(part, reason);
+    if (this.#reasons.get(part) !== reason) this.#logger.error({ part, err: cause }, "background work failed");
+    this.#reasons.set(part, reason);
   }
 
   succeeded(part: string): void {
-    if (this.#last.delete(part)) this.#logger.info({ part }, "background work goes on");
+    if (this.#reasons.delete(part)) this.#logger.info({ part }, "background work goes on");
   }
 }
 
 export class Background {
   readonly #stop = new AbortController();
-  readonly #done: Promise<void>;
+  readonly #options: BackgroundOptions;
+  readonly #done: Promise<unknown>;
 
-  constructor(
-    parts: readonly BackgroundPart[],
-    options: { pollMilliseconds: number; failures: FailureLog; onFailure?: (part: string) => void },
-  ) {
-    this.#done = this.#loop(parts, options);
+  constructor(parts: readonly BackgroundPart[], options: BackgroundOptions) {
+    this.#options = options;
+    this.#done = Promise.all(parts.map((part) => this.#loop(part)));
   }
 
-  /** Ends after the round under way. */
+  /** Ends after the steps under way, or soon without them: every step may be cut off at any point and taken again. */
   async close(): Promise<void> {
     this.#stop.abort();
-    await this.#done;
+    await Promise.race([this.#done, delay(GRACE_MILLISECONDS)]);
   }
 
-  async #loop(
-    parts: readonly BackgroundPart[],
-    options: { pollMilliseconds: number; failures: FailureLog; onFailure?: (part: string) => void },
-  ): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      for (const { name, run } of parts) {
-        if (signal.aborted) return;
-        try {
-          await run();
-          options.failures.succeeded(name);
-        } catch (cause) {
-          options.onFailure?.(name);
-          options.failures.failed(name, cause);
-        }
+  async #loop({ name, run }: BackgroundPart): Promise<void> {
+    const { failures, onFailure, pollMilliseconds } = this.#options;
+    while (!this.#stop.signal.aborted) {
+      try {
+        await run();
+        failures.succeeded(name);
+      } catch (cause) {
+        onFailure?.(name);
+        failures.failed(name, cause);
       }
       // Aborting the wait is how it ends early.
-      await delay(options.pollMilliseconds, undefined, { signal }).catch(() => undefined);
+      await delay(pollMilliseconds, undefined, { signal: this.#stop.signal }).catch(() => undefined);
     }
   }
 }

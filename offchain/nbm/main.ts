@@ -10,7 +10,9 @@ import { toHex } from "../core/hex.ts";
 import { oprfReady } from "../core/oprf/ristretto255.ts";
 import type { NodeAnswer } from "../core/wire/nbm.ts";
 import { checkAccountSignature } from "../daemon/account-signature.ts";
+import { Background, FailureLog } from "../daemon/background.ts";
 import { configArgument, readJsonFile } from "../daemon/config.ts";
+import { bindDatabase } from "../daemon/database-binding.ts";
 import { openDaemonKeystore } from "../daemon/keystore-file.ts";
 import { announceReady, Closers, closeOnSignals, listen, runDaemon } from "../daemon/lifecycle.ts";
 import { createLogger, type Logger } from "../daemon/logger.ts";
@@ -20,12 +22,10 @@ import { Sessions } from "../daemon/sessions.ts";
 import { openDatabase } from "../store/sqlite.ts";
 import { Archive } from "./archive.ts";
 import { ArchiveFollower } from "./archive-follower.ts";
-import { Background } from "./background.ts";
 import { Budgets } from "./budget.ts";
 import { CommitteeStore } from "./committee-store.ts";
 import { loadNbmConfig, type NbmConfig } from "./config.ts";
 import { DkgCoordinator } from "./dkg-coordinator.ts";
-import { bindDatabase } from "./identity-check.ts";
 import { Memberships } from "./memberships.ts";
 import { addNbmMetrics } from "./metrics.ts";
 import { deriveNodeKeys } from "./node-keys.ts";
@@ -50,7 +50,7 @@ async function startNode(config: NbmConfig, logger: Logger): Promise<void> {
   closers.add("chain", () => chain.close());
   const database = openDatabase(join(config.dataDir, "nbm.db"), { migrations: NBM_MIGRATIONS });
   closers.add("database", () => database.close());
-  await bindDatabase(database, chain, operator);
+  await bindDatabase(database, chain, operator, ["nodeRegistry", "keyLedger"]);
 
   const { signingKey, wallet, hpkePrivateKey, hpkePublicKey, box } = keys;
   const { deployment, provider } = chain;
@@ -147,7 +147,7 @@ async function startNode(config: NbmConfig, logger: Logger): Promise<void> {
       { name: "committee", run: committeeFormer(registration) },
       { name: "housekeeping", run: async () => budgets.prune() },
     ],
-    { pollMilliseconds, logger, onFailure: (part) => metrics.loopFailures.inc({ part }) },
+    { pollMilliseconds, failures: new FailureLog(logger), onFailure: (part) => metrics.loopFailures.inc({ part }) },
   );
   closers.add("background", () => background.close());
   logger.info({ operator, url }, "node ready");
