@@ -91,7 +91,7 @@ export async function resumeAgreement(
     const prepared = preparations.find(row.salt);
     if (prepared !== undefined) return await carryThrough(context, row, prepared, options, onProgress, signal);
     // Its tags are gone. A deposit that may be on chain must not be forgotten with them.
-    const located = await locate(context, row, agreementKeys(context.identity.auditSeed, row.salt));
+    const located = await locate(context, row, await agreementKeys(context.identity.auditSeed, row.salt));
     if (located.agreementId === undefined) context.catalogue.removeAgreement(row.salt);
     else await takeBack(context, located);
   }
@@ -108,7 +108,7 @@ async function carryThrough(
   signal: AbortSignal | undefined,
 ): Promise<AgreementReport> {
   const provider = context.providers().byAccount(begun.provider);
-  const keys = agreementKeys(context.identity.auditSeed, begun.salt);
+  const keys = await agreementKeys(context.identity.auditSeed, begun.salt);
   let row = begun;
   const tell = (phase: AgreementProgress["phase"], doneBytes = 0, totalBytes = 0) =>
     onProgress?.({ operation: "agreement", phase, doneBytes, totalBytes });

@@ -86,7 +86,7 @@ export class Agreements {
     const sealedRoot = await providers.fetch(dataId, signal);
     const root = openRoot(fileKey, dataId, sealedRoot);
     fileKey.fill(0);
-    const tagger = new Preparations(context.homeDir).begin(context.identity.auditSeed);
+    const tagger = await new Preparations(context.homeDir).begin(context.identity.auditSeed);
     try {
       let doneBytes = 0;
       for await (const { id } of objectOrder(dataId, root, sealedRoot.length, providers, signal)) {
@@ -210,7 +210,7 @@ export class Agreements {
       if (dataId === undefined || (status !== "active" && status !== "breached")) continue;
       if (catalogue.agreement(id) !== undefined) continue;
       const view = await this.#providerView(agreement);
-      if (view === undefined || agreementKeys(identity.auditSeed, view.salt).keyHash !== terms.auditKeyHash) {
+      if (view === undefined || (await agreementKeys(identity.auditSeed, view.salt)).keyHash !== terms.auditKeyHash) {
         logger.warn({ agreement: id }, "its provider does not tell the salt of this agreement: no private audits");
         continue;
       }

@@ -13,6 +13,7 @@ import type { AuditChallenge } from "../core/audit/challenge.ts";
 import { decodeStoredG1, encodeG1 } from "../core/audit/curve.ts";
 import { type AuditPublicKey, auditKeyHash } from "../core/audit/keys.ts";
 import { type AuditProof, decodeProof } from "../core/audit/proof.ts";
+import { auditReady } from "../core/audit/ready.ts";
 import { verifyPrivate, verifyPublic } from "../core/audit/verifier.ts";
 import { TallystickError } from "../core/errors.ts";
 import { fromHex, toHex } from "../core/hex.ts";
@@ -59,6 +60,7 @@ export interface AuditReport {
  */
 export async function audit(context: AgentContext, dataId: string, options: AuditOptions = {}): Promise<AuditReport> {
   const started = performance.now();
+  await auditReady();
   const { row, agreement } = await auditedAgreement(context, dataId);
   const done =
     options.public === true
@@ -96,7 +98,7 @@ async function auditPrivately(
   const seed = randomBytes(32);
   const challenge = { seed, sampleCount, firstIndex: Number(terms.firstIndex), sliceCount };
   const proof = await client.audit(id, seed, sampleCount);
-  const keys = agreementKeys(context.identity.auditSeed, row.salt);
+  const keys = await agreementKeys(context.identity.auditSeed, row.salt);
   blaming(name, () => verifyPrivate(keys.secrets, keys.x, challenge, decodeProof(proof)));
   return { challenge };
 }

@@ -8,7 +8,6 @@
  */
 
 import type { Deployment } from "../chain/deployment.ts";
-import { auditReady } from "../core/audit/ready.ts";
 import type { Identity } from "../core/identity.ts";
 import { oprfReady } from "../core/oprf/ristretto255.ts";
 import type { AgreementReport } from "./agreement-terms.ts";
@@ -41,7 +40,7 @@ export interface AgentOptions {
  * @throws DiskFullError, DiskFailedError, UnknownVersionError when the catalogue cannot be opened
  */
 export async function openAgent(options: AgentOptions): Promise<Agent> {
-  await Promise.all([oprfReady(), auditReady()]);
+  await oprfReady();
   const { identity, deployment, homeDir, logger = SILENT, confirmations = 1 } = options;
   return new Agent(new AgentContext({ identity, deployment, homeDir, logger, confirmations }));
 }

@@ -32,6 +32,7 @@ import {
 } from "../core/audit/keys.ts";
 import { decodeManifest, encodeManifest, type ManifestChunk, manifestHash } from "../core/audit/manifest.ts";
 import { powersOfAlpha, powersOfBeta } from "../core/audit/powers.ts";
+import { auditReady } from "../core/audit/ready.ts";
 import { SliceTagger } from "../core/audit/tags.ts";
 import { TallystickError } from "../core/errors.ts";
 import { fromHex, toHex } from "../core/hex.ts";
@@ -59,8 +60,12 @@ export interface AgreementKeys {
   readonly keyHash: string;
 }
 
-/** @param salt 32 bytes, 0x hex */
-export function agreementKeys(auditSeed: Uint8Array, salt: string): AgreementKeys {
+/**
+ * Loads what audits compute with, if need be: those who only get files do without.
+ * @param salt 32 bytes, 0x hex
+ */
+export async function agreementKeys(auditSeed: Uint8Array, salt: string): Promise<AgreementKeys> {
+  await auditReady();
   const secrets = deriveAuditSecrets(auditSeed);
   const x = deriveAgreementSecret(auditSeed, fromHex(salt, 32, "salt"));
   const publicKey = auditPublicKey(secrets, x);
@@ -86,9 +91,9 @@ export class Preparations {
   }
 
   /** Starts tagging under a fresh salt. @throws DiskFullError, DiskFailedError */
-  begin(auditSeed: Uint8Array): DataSetTagger {
+  async begin(auditSeed: Uint8Array): Promise<DataSetTagger> {
     const salt = toHex(randomBytes(32));
-    return new DataSetTagger(this.#pathOf(salt), salt, agreementKeys(auditSeed, salt));
+    return new DataSetTagger(this.#pathOf(salt), salt, await agreementKeys(auditSeed, salt));
   }
 
   /** A finished preparation; undefined when there is none (any more). */

@@ -82,7 +82,7 @@ export async function put(
   measured = await measure(paths, signal);
   const { committee, nodes, oprf } = await context.committee();
   const tagger =
-    options.agreement === false ? undefined : new Preparations(context.homeDir).begin(context.identity.auditSeed);
+    options.agreement === false ? undefined : await new Preparations(context.homeDir).begin(context.identity.auditSeed);
   try {
     const { dataId, fileKey, root } = await storeTree(paths, {
       oracle: oprf,

@@ -1,0 +1,202 @@
+/** kill -9 of the agent, of key nodes and of the provider in the middle of a put: run it again, and nothing is lost or paid twice. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { expect } from "chai";
+import { openAgent } from "../../offchain/agent/open.ts";
+import { proposalsOf } from "../../offchain/agent/proposals.ts";
+import { connectChain } from "../../offchain/chain/deployment.ts";
+import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity.ts";
+import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+
+const PUT_PROCESS = fileURLToPath(new URL("../helpers/put-process.ts", import.meta.url));
+const FILE_BYTES = 24 * 1024 * 1024;
+
+interface PutResult {
+  readonly dataId: string;
+  readonly storedBytes: number;
+  readonly uploadedBytes: number;
+  readonly agreementId?: string;
+}
+
+/** A put under way: its phases as they come, and its end. */
+class RunningPut {
+  readonly #child: ChildProcess;
+  readonly #waiting = new Map<string, () => void>();
+  readonly #seen = new Set<string>();
+  #result: PutResult | undefined;
+  #errors = "";
+
+  constructor(planFile: string) {
+    const flags = ["--disable-warning=ExperimentalWarning"];
+    this.#child = spawn(process.execPath, [...flags, PUT_PROCESS, planFile], { stdio: ["ignore", "pipe", "pipe"] });
+    this.#child.stderr?.on("data", (part: Buffer) => {
+      this.#errors += part.toString();
+    });
+    createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
+      if (line.startsWith("{")) this.#result = JSON.parse(line) as PutResult;
+      this.#seen.add(line);
+      this.#waiting.get(line)?.();
+    });
+  }
+
+  /** Resolves when the phase begins, or the process ends before. */
+  async reached(phase: string): Promise<void> {
+    const line = `phase ${phase}`;
+    if (this.#seen.has(line)) return;
+    await Promise.race([once(this.#child, "exit"), new Promise<void>((resolve) => this.#waiting.set(line, resolve))]);
+  }
+
+  async kill(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const gone = once(this.#child, "exit");
+    this.#child.kill("SIGKILL");
+    await gone;
+  }
+
+  /** Waits for the end. @returns what it printed, or undefined when it failed */
+  async ended(): Promise<PutResult | undefined> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, "close");
+    return this.#result;
+  }
+
+  get errors(): string {
+    return this.#errors;
+  }
+}
+
+describe("crashes in the middle of a put", function () {
+  this.timeout(180_000);
+  let net: LocalNet;
+  let phrase: string;
+  let homes = 0;
+  const at = (...names: string[]) => join(net.dir, ...names);
+
+  before(async () => {
+    net = await startLocalNet({ sampleCount: 30 });
+  });
+  after(async () => net?.stop());
+
+  /** A new user with a new file, and the plan of its put. */
+  async function plan(agreement: boolean): Promise<{ planFile: string; file: string; homeDir: string }> {
+    phrase = newRecoveryPhrase();
+    homes += 1;
+    const homeDir = at(`home-${homes}`);
+    const file = at(`file-${homes}`);
+    const planFile = at(`plan-${homes}.json`);
+    await net.fund([identityFromPhrase(phrase).account]);
+    writeFileSync(file, randomBytes(FILE_BYTES));
+    writeFileSync(
+      planFile,
+      JSON.stringify({ phrase, deploymentFile: net.deploymentFile, homeDir, path: file, agreement }),
+    );
+    return { planFile, file, homeDir };
+  }
+
+  async function finish(planFile: string): Promise<PutResult> {
+    const run = new RunningPut(planFile);
+    const result = await run.ended();
+    if (result === undefined) throw new Error(`the put did not finish: ${run.errors}`);
+    return result;
+  }
+
+  /** From a new device, which knows nothing of what the put left behind. */
+  async function expectIdentical(dataId: string, file: string): Promise<void> {
+    homes += 1;
+    const agent = await openAgent({
+      identity: identityFromPhrase(phrase),
+      deployment: net.deployment,
+      homeDir: at(`home-${homes}`),
+    });
+    try {
+      await agent.get(dataId, at("out"));
+      expect(readFileSync(at("out", file.slice(net.dir.length + 1))).equals(readFileSync(file))).to.equal(true);
+    } finally {
+      await agent.close();
+      rmSync(at("out"), { recursive: true, force: true });
+    }
+  }
+
+  it("finishes after the agent was killed in every phase, with one record and one deposit", async () => {
+    const { planFile, file } = await plan(true);
+    const phases = [
+      "storing",
+      "recording",
+      "agreeing",
+      "uploading",
+      "verifying",
+      "proposing",
+      "proposing",
+      "accepting",
+    ];
+    for (const phase of phases) {
+      const run = new RunningPut(planFile);
+      await run.reached(phase);
+      await pause(Math.random() * 250);
+      await run.kill();
+    }
+    const result = await finish(planFile);
+    expect(result.uploadedBytes).to.be.lessThan(result.storedBytes);
+    const again = await finish(planFile);
+    expect(again).to.deep.equal({ ...result, uploadedBytes: 0 });
+    await expectIdentical(result.dataId, file);
+    const chain = await connectChain(net.deployment);
+    try {
+      const { account } = identityFromPhrase(phrase);
+      const kept: string[] = [];
+      for await (const { id, status } of proposalsOf(chain, account, 0)) {
+        if (status !== "cancelled") kept.push(`${id} ${status}`);
+      }
+      expect(kept).to.deep.equal([`${result.agreementId} active`]);
+    } finally {
+      chain.close();
+    }
+  });
+
+  it("finishes after the agent was killed at random moments", async () => {
+    const { planFile, file } = await plan(false);
+    for (let attempt = 0; attempt < 5; attempt += 1) {
+      const run = new RunningPut(planFile);
+      await run.reached("storing");
+      await pause(Math.random() * 800);
+      await run.kill();
+    }
+    const result = await finish(planFile);
+    await expectIdentical(result.dataId, file);
+  });
+
+  it("finishes after the provider was killed", async () => {
+    const { planFile, file } = await plan(true);
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      const run = new RunningPut(planFile);
+      await run.reached(attempt === 2 ? "uploading" : "storing");
+      await pause(Math.random() * 300);
+      await net.provider.process.stop("SIGKILL");
+      await net.provider.process.start();
+      // It may have ridden out the break, or given up.
+      await run.ended();
+    }
+    const result = await finish(planFile);
+    await expectIdentical(result.dataId, file);
+  });
+
+  it("finishes while key nodes are killed and come back", async () => {
+    const { planFile, file } = await plan(false);
+    const run = new RunningPut(planFile);
+    await run.reached("storing");
+    for (const position of [0, 3, 1]) {
+      const node = net.nodes[position];
+      await node?.process.stop("SIGKILL");
+      await pause(100);
+      await node?.process.start();
+    }
+    await run.ended();
+    const result = await finish(planFile);
+    await expectIdentical(result.dataId, file);
+  });
+});
