@@ -1,14 +1,16 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import hardhatToolboxMochaEthers from "@nomicfoundation/hardhat-toolbox-mocha-ethers";
 import { configVariable, defineConfig } from "hardhat/config";
 import { tallystickTasks } from "./scripts/tasks/index.ts";
 
 const require = createRequire(import.meta.url);
 
-/** A devnet takes a free port and says which in its file; any other local node listens where Hardhat's does. */
+/** The chain of the deployment in use (a devnet takes a free port and writes it down); without one, where Hardhat's own node listens. */
 function localUrl(): string {
-  const file = new URL(".tallystick/devnet.json", import.meta.url);
+  const devnet = fileURLToPath(new URL(".tallystick/devnet.json", import.meta.url));
+  const file = process.env.TALLYSTICK_DEPLOYMENT ?? devnet;
   return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).rpcUrl : "http://127.0.0.1:8545";
 }
 

@@ -20,7 +20,7 @@ const ETHER = 10n ** 18n;
 const STAKE_WEI = ETHER;
 const OPERATOR_WEI = 50n * ETHER;
 const COMMITTEE_ID = 1n;
-const COMMITTEE_SECONDS = 60;
+const COMMITTEE_SECONDS = 120;
 /** Opening a development keystore should cost nothing; its passphrase is random and lives as long as this process. */
 const DEVELOPMENT_COST = { n: 2, r: 8, p: 1 };
 

@@ -1,0 +1,153 @@
+/** What the command line promises whatever the network does: one JSON document, exit codes, help, completion, no secrets in argv. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { expect } from "chai";
+import type { Command } from "commander";
+import { completionScript } from "../../offchain/cli/completion.ts";
+import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
+import { buildProgram } from "../../offchain/cli/main.ts";
+import { asTallystickError, formatBytes, formatEther, printable } from "../../offchain/cli/output.ts";
+import { InvalidInputError } from "../../offchain/core/errors.ts";
+
+const ROOT = resolve(import.meta.dirname, "..", "..");
+const LAUNCHER = join(ROOT, "offchain", "cli", "tallystick.mjs");
+
+describe("command line", function () {
+  this.timeout(60_000);
+  let directory: string;
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), "tallystick-cli-"));
+  });
+  after(() => rmSync(directory, { recursive: true, force: true }));
+
+  function run(args: readonly string[], environment: Record<string, string> = {}) {
+    const { TALLYSTICK_PASSPHRASE: _, TALLYSTICK_DEPLOYMENT: __, ...inherited } = process.env;
+    const done = spawnSync(process.execPath, [LAUNCHER, ...args], {
+      cwd: directory,
+      encoding: "utf8",
+      env: { ...inherited, TALLYSTICK_HOME: join(directory, "home"), ...environment },
+    });
+    return { code: done.status, stdout: done.stdout, stderr: done.stderr };
+  }
+
+  function commands(command: Command): Command[] {
+    return [command, ...command.commands.flatMap(commands)];
+  }
+
+  it("says what is missing and what to do when no passphrase and no terminal are there", () => {
+    const { code, stdout, stderr } = run(["init"]);
+    expect(code).to.equal(exitCodeOf("INVALID_INPUT"));
+    expect(stdout).to.equal("");
+    expect(stderr).to.match(/^tallystick: error: no passphrase given/);
+    expect(stderr).to.match(/tallystick: hint: set TALLYSTICK_PASSPHRASE or pass --passphrase-file/);
+  });
+
+  it("makes an identity, in files for its owner alone, and never replaces it", () => {
+    const passphrase = { TALLYSTICK_PASSPHRASE: "a passphrase" };
+    const first = run(["init", "--json"], passphrase);
+    expect(first.code, first.stderr).to.equal(0);
+    const { account, recoveryPhrase, keystore } = JSON.parse(first.stdout);
+    expect(account).to.match(/^0x[0-9a-fA-F]{40}$/);
+    expect(recoveryPhrase.split(" ")).to.have.length(24);
+    expect(statSync(keystore).mode & 0o777).to.equal(0o600);
+    const stored = readFileSync(keystore, "utf8");
+    for (const word of recoveryPhrase.split(" ")) expect(stored).to.not.match(new RegExp(`\\b${word}\\b`));
+
+    const second = run(["init", "--json"], passphrase);
+    expect(second.code).to.equal(exitCodeOf("CONFLICT"));
+    expect(JSON.parse(second.stdout).error.code).to.equal("CONFLICT");
+    expect(readFileSync(keystore, "utf8")).to.equal(stored);
+  });
+
+  it("refuses a wrong passphrase with one JSON document and its own exit code", () => {
+    const deployment = join(directory, "deployment.json");
+    const address = `0x${"1".repeat(40)}`;
+    const contracts = { nodeRegistry: address, keyLedger: address, storageEscrow: address, randomness: address };
+    const shared = { version: 1, chainId: 31337, rpcUrl: "http://127.0.0.1:9", deployedAtBlock: 0, committeeId: "1" };
+    writeFileSync(deployment, JSON.stringify({ ...shared, contracts, providers: [] }));
+    const { code, stdout } = run(["ls", "--json", "--deployment", deployment], { TALLYSTICK_PASSPHRASE: "another" });
+    expect(code).to.equal(exitCodeOf("WRONG_PASSPHRASE"));
+    expect(JSON.parse(stdout).error).to.include({ code: "WRONG_PASSPHRASE", retryable: false });
+  });
+
+  it("reads the passphrase from a file", () => {
+    const file = join(directory, "passphrase");
+    writeFileSync(file, "a passphrase\n");
+    const { code, stderr } = run(["ls", "--passphrase-file", file]);
+    // The identity opens only after a deployment was found; there is none here.
+    expect(code).to.equal(exitCodeOf("NO_DEPLOYMENT"));
+    expect(stderr).to.include("npm run devnet");
+  });
+
+  it("answers usage errors with exit code 2, as JSON too", () => {
+    expect(run(["put"]).code).to.equal(2);
+    expect(run(["frobnicate"]).code).to.equal(2);
+    const { code, stdout } = run(["get", "--json"]);
+    expect(code).to.equal(2);
+    expect(JSON.parse(stdout).error.code).to.equal("INVALID_INPUT");
+    expect(run(["put", "x", "--epochs", "0"]).stderr).to.include("whole number from 1");
+  });
+
+  it("has an example in the help of every command", () => {
+    for (const command of commands(buildProgram())) {
+      let help = "";
+      command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+      expect(help, command.name()).to.match(/Examples?:\n\s+\$ tallystick|\$ source <\(tallystick/);
+    }
+  });
+
+  it("takes no secret as an argument", () => {
+    for (const command of commands(buildProgram())) {
+      for (const option of command.options) {
+        if (/passphrase|phrase|secret|key/.test(option.long ?? "")) expect(option.long).to.match(/-file$/);
+      }
+    }
+  });
+
+  for (const shell of ["bash", "zsh", "fish"]) {
+    it(`completes every command and option in ${shell}`, () => {
+      const program = buildProgram();
+      const script = completionScript(program, shell);
+      for (const command of commands(program).slice(1)) {
+        expect(script).to.include(command.name());
+        for (const option of command.options) expect(script).to.include((option.long ?? "").replace(/^--/, ""));
+      }
+    });
+  }
+
+  it("completes in a real bash", () => {
+    const script = completionScript(buildProgram(), "bash");
+    const ask = `${script}\nCOMP_WORDS=(tallystick agreement se); COMP_CWORD=2; _tallystick; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { stdout, status } = spawnSync("bash", ["-c", ask], { encoding: "utf8", cwd: directory });
+    expect(status).to.equal(0);
+    expect(stdout.trim().split("\n")).to.deep.equal(["settle"]);
+  });
+
+  it("refuses a shell that it does not know", () => {
+    expect(() => completionScript(buildProgram(), "tcsh"))
+      .to.throw(InvalidInputError)
+      .with.property("received", "tcsh");
+  });
+
+  it("shows sizes, amounts and hostile names legibly", () => {
+    expect([0, 1023, 1024, 1536, 5 * 2 ** 40].map(formatBytes)).to.deep.equal([
+      "0 B",
+      "1023 B",
+      "1.0 KiB",
+      "1.5 KiB",
+      "5.0 TiB",
+    ]);
+    expect(formatEther(10n ** 18n + 5n * 10n ** 14n)).to.equal("1.0005 ETH");
+    expect(formatEther(0n)).to.equal("0 ETH");
+    expect(printable("a\u001b[31mb\u202ec\n")).to.equal("a\\u001b[31mb\\u202ec\\u000a");
+  });
+
+  it("calls what is not typed a defect of its own", () => {
+    expect(asTallystickError(new TypeError("x is undefined"))).to.include({
+      code: "INTERNAL",
+      message: "x is undefined",
+    });
+  });
+});

@@ -1,0 +1,115 @@
+/** The ways in beside the command line: the example of the README and the Hardhat tasks, as processes against a real network. */
+import { spawn } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { expect } from "chai";
+import { tallystick } from "../../scripts/demo/command.ts";
+import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+
+const ROOT = resolve(import.meta.dirname, "..", "..");
+const HARDHAT = join(ROOT, "node_modules", "hardhat", "dist", "src", "cli.js");
+const PASSPHRASE = "a passphrase of the front doors";
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+describe("front doors", function () {
+  this.timeout(120_000);
+  let net: LocalNet;
+  let home: string;
+  let file: string;
+  before(async () => {
+    net = await startLocalNet();
+    home = join(net.dir, "home");
+    file = join(net.dir, "letter.txt");
+    mkdirSync(home);
+    writeFileSync(file, "What is stored twice is kept once.\n");
+  });
+  after(async () => {
+    await net?.stop();
+  });
+
+  function run(...args: string[]): Promise<Ended> {
+    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", ...args], {
+      cwd: ROOT,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: {
+        ...process.env,
+        TALLYSTICK_HOME: home,
+        TALLYSTICK_DEPLOYMENT: net.deploymentFile,
+        TALLYSTICK_PASSPHRASE: PASSPHRASE,
+        HARDHAT_DISABLE_TELEMETRY: "true",
+      },
+    });
+    const [out, err]: Buffer[][] = [[], []];
+    child.stdout.on("data", (piece: Buffer) => out?.push(piece));
+    child.stderr.on("data", (piece: Buffer) => err?.push(piece));
+    return new Promise((done, reject) => {
+      child.once("error", reject);
+      child.once("close", (code) =>
+        done({
+          code: code ?? 1,
+          stdout: Buffer.concat(out ?? []).toString(),
+          stderr: Buffer.concat(err ?? []).toString(),
+        }),
+      );
+    });
+  }
+
+  async function runTask(...args: string[]): Promise<Record<string, unknown>> {
+    const { code, stdout, stderr } = await run(HARDHAT, "--network", "localhost", "tallystick", ...args);
+    expect(code, `${stdout}${stderr}`).to.equal(0);
+    return JSON.parse(stdout) as Record<string, unknown>;
+  }
+
+  it("makes an identity, stores, audits and restores with Hardhat tasks", async () => {
+    const { recoveryPhrase } = await runTask("init");
+    expect(String(recoveryPhrase).split(" ")).to.have.length(24);
+    const { dataId } = await runTask("put", "--file", file, "--epochs", "3");
+    const audited = await runTask("audit", "--id", String(dataId));
+    expect(audited).to.include({ mode: "private", dataId });
+    const out = join(net.dir, "from-task");
+    await runTask("get", "--id", String(dataId), "--out", out);
+    expect(readFileSync(join(out, "letter.txt"))).to.deep.equal(readFileSync(file));
+    const { puts } = await runTask("ls");
+    expect(puts).to.have.length(1);
+  });
+
+  it("runs the example of the README with the same identity, and uploads nothing twice", async () => {
+    const example = join(ROOT, "examples", "put-and-get.ts");
+    const out = join(net.dir, "from-example");
+    const { code, stdout, stderr } = await run(example, file, out);
+    expect(code, stderr).to.equal(0);
+    expect(JSON.parse(stdout)).to.include({ uploadedBytes: 0, entries: 1 });
+    expect(readFileSync(join(out, "letter.txt"))).to.deep.equal(readFileSync(file));
+  });
+
+  it("shows the same puts to the command line", async () => {
+    const user = { home, deploymentFile: net.deploymentFile, passphrase: PASSPHRASE };
+    const { exitCode, document } = await tallystick(user, ["ls"]);
+    expect(exitCode).to.equal(0);
+    expect(document.puts).to.have.length(1);
+  });
+
+  it("has the code of the README's example in the file that runs", () => {
+    const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+    const shown = /```ts\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
+    const example = readFileSync(join(ROOT, "examples", "put-and-get.ts"), "utf8");
+    for (const name of [
+      "findDeployment",
+      "homeDirectory",
+      "loadIdentity",
+      "openAgent",
+      "agent.put",
+      "agent.audit",
+      "agent.get",
+    ]) {
+      expect(shown, name).to.include(name);
+      expect(example, name).to.include(name);
+    }
+    for (const line of shown.split("\n").filter((text) => text.startsWith("import"))) expect(example).to.include(line);
+  });
+});
