@@ -1,0 +1,44 @@
+import { expect } from "chai";
+import { contentIdFromDigest } from "../../offchain/core/content-id.ts";
+import { hpkeKeyPairFromSeed } from "../../offchain/core/hpke.ts";
+import { buildRecordPayload } from "../../offchain/core/key-record.ts";
+import { measureLedgerGas } from "../../scripts/bench/gas-ledger.ts";
+
+/** What one record may cost, the whole transaction included. */
+const BAR = 90_000;
+
+/** A payload as the agent makes it, for a 3-of-5 committee. */
+async function realPayload(): Promise<Uint8Array> {
+  const committeeKeys = await Promise.all(
+    [1, 2, 3, 4, 5].map(async (n) => (await hpkeKeyPairFromSeed(new Uint8Array(32).fill(n))).publicKey),
+  );
+  return buildRecordPayload({
+    fileKey: new Uint8Array(32).fill(0xf1),
+    dataId: contentIdFromDigest(new Uint8Array(32).fill(0xda)),
+    account: "0x5FbDB2315678afecb367f032d93F642f64180aa3",
+    committeeId: 1n,
+    keyTime: 1_800_000_000n,
+    policy: { shares: 5, threshold: 3, privacy: 2, recipients: "committee" },
+    committeeKeys,
+    selfPublicKey: committeeKeys[0] ?? new Uint8Array(),
+    catalogueKey: new Uint8Array(32).fill(0xca),
+  });
+}
+
+describe("gas of the key ledger", () => {
+  it("stays within the bar for a real record of five shares, the first of a fresh account", async () => {
+    const payload = await realPayload();
+    const figures = await measureLedgerGas({ payloadBytes: payload.length });
+    const record = figures.find(({ name }) => name.startsWith("record, ") && name.includes("payload"));
+    expect(record?.name).to.include(`${payload.length}-byte`);
+    expect(record?.gas).to.be.within(60_000, BAR);
+  });
+
+  it("is lower for renewals, in batches and for later owners", async () => {
+    const figures = new Map((await measureLedgerGas()).map(({ name, gas }) => [name.split(",")[0], gas]));
+    const first = (await measureLedgerGas()).find(({ name }) => name.includes("payload"))?.gas ?? 0;
+    expect(first).to.be.within(60_000, BAR);
+    for (const name of ["recordMany of 8", "addOwner"]) expect(figures.get(name), name).to.be.within(30_000, first);
+    expect(figures.size).to.be.greaterThan(6);
+  });
+});

@@ -1,0 +1,119 @@
+import { readFileSync } from "node:fs";
+import { expect } from "chai";
+import { toBeHex, type Wallet } from "ethers";
+import hre from "hardhat";
+import type { NetworkConnection } from "hardhat/types/network";
+import { deployTallystick } from "../../ignition/deploy-tallystick.ts";
+import tallystick from "../../ignition/modules/tallystick.ts";
+import { type Deployment, parseDeployment } from "../../offchain/chain/deployment.ts";
+import { headerOf, recordDigest, recordIdOf } from "../../offchain/chain/ledger.ts";
+import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
+import { NodeRegistry__factory } from "../../offchain/chain/types/factories/NodeRegistry__factory.ts";
+import { startAnvil } from "../helpers/anvil.ts";
+import { deployTo } from "../helpers/contracts.ts";
+import { signRecord, someRecord, walletOf } from "../helpers/ledger-records.ts";
+import { failure } from "../helpers/promises.ts";
+
+/** Reads numbers as Ignition does: "5n" is a bigint. */
+function parametersOf(file: string): { minStakeWei: bigint; exitDelaySeconds: bigint } {
+  const json = JSON.parse(
+    readFileSync(new URL(`../../ignition/parameters/${file}.json`, import.meta.url), "utf8"),
+    (_, value) => (typeof value === "string" && /^\d+n$/.test(value) ? BigInt(value.slice(0, -1)) : value),
+  ) as { Tallystick: { minStakeWei: bigint; exitDelaySeconds: bigint } };
+  return json.Tallystick;
+}
+
+describe("the Ignition module on Hardhat's network", () => {
+  let connection: NetworkConnection;
+
+  beforeEach(async () => {
+    connection = await hre.network.create();
+  });
+  afterEach(() => connection.close());
+
+  it("deploys all four contracts, with code at each address", async () => {
+    const deployed = await deployTallystick(connection);
+    const addresses = Object.values(deployed.contracts);
+    expect(new Set(addresses).size).to.equal(4);
+    for (const address of addresses) expect(await connection.ethers.provider.getCode(address)).to.not.equal("0x");
+    expect(deployed.deployedAtBlock).to.equal(1);
+    const file: Deployment = {
+      ...deployed,
+      version: 1,
+      rpcUrl: "http://127.0.0.1:8545",
+      committeeId: "0",
+      providers: [],
+    };
+    expect(parseDeployment(JSON.parse(JSON.stringify(file)))).to.deep.equal(file);
+  });
+
+  it("gives the ledger the registry, and the registry its parameters", async () => {
+    const { contracts } = await deployTallystick(connection, { minStakeWei: 17n, exitDelaySeconds: 23n });
+    const provider = connection.ethers.provider;
+    expect(await KeyLedger__factory.connect(contracts.keyLedger, provider).REGISTRY()).to.equal(contracts.nodeRegistry);
+    const registry = NodeRegistry__factory.connect(contracts.nodeRegistry, provider);
+    expect(await registry.MIN_STAKE_WEI()).to.equal(17n);
+    expect(await registry.EXIT_DELAY_SECONDS()).to.equal(23n);
+  });
+
+  for (const file of ["local", "sepolia"]) {
+    it(`deploys with ignition/parameters/${file}.json`, async () => {
+      const path = new URL(`../../ignition/parameters/${file}.json`, import.meta.url).pathname;
+      const { nodeRegistry } = await connection.ignition.deploy(tallystick, { parameters: path });
+      const registry = NodeRegistry__factory.connect(await nodeRegistry.getAddress(), connection.ethers.provider);
+      const { minStakeWei, exitDelaySeconds } = parametersOf(file);
+      expect(await registry.MIN_STAKE_WEI())
+        .to.equal(minStakeWei)
+        .and.to.be.greaterThan(0n);
+      expect(await registry.EXIT_DELAY_SECONDS())
+        .to.equal(exitDelaySeconds)
+        .and.to.be.greaterThan(0n);
+    });
+  }
+
+  it("does not deploy a registry that would lock stakes for more than a year", async () => {
+    const error = await failure(deployTallystick(connection, { exitDelaySeconds: 366n * 86_400n }));
+    expect(String(error)).to.include("ExitDelayTooLong");
+  });
+
+  it("makes a ledger that takes records signed with the shared typed data", async () => {
+    const deployed = await deployTallystick(connection, { minStakeWei: 1n });
+    const deployment: Deployment = { ...deployed, version: 1, rpcUrl: "http://x", committeeId: "1", providers: [] };
+    const [operator] = await connection.ethers.getSigners();
+    if (operator === undefined) throw new Error("no accounts");
+    const registry = NodeRegistry__factory.connect(deployed.contracts.nodeRegistry, operator);
+    const share = toBeHex(7, 32);
+    await (await registry.registerNode("http://node", share, { value: 1n })).wait();
+    await (await registry.createCommittee([operator.address], 1)).wait();
+    await (await registry.attestCommittee(1n, share, [share])).wait();
+
+    const alice: Wallet = walletOf(1);
+    const time = (await connection.ethers.provider.getBlock("latest"))?.timestamp ?? 0;
+    const signed = await signRecord(deployment, alice, someRecord(alice.address, BigInt(time)));
+    const ledger = KeyLedger__factory.connect(deployed.contracts.keyLedger, operator);
+    await (await ledger.record(signed.record, signed.deadline, signed.signature)).wait();
+    const state = await ledger.recordState(recordIdOf(alice.address, signed.record.fileTag));
+    expect(state.digest).to.equal(recordDigest(headerOf(signed.record)));
+    expect(await ledger.isCurrent(headerOf(signed.record))).to.equal(true);
+  });
+});
+
+describe("the Ignition module on anvil", () => {
+  it("deploys the same code as on Hardhat's network", async () => {
+    const anvil = await startAnvil();
+    const connection = await hre.network.create();
+    try {
+      const there = await deployTo(anvil.url);
+      const here = await deployTallystick(connection);
+      // The ledger holds its own address and its registry's, which are the same because the accounts' addresses are not.
+      for (const name of ["nodeRegistry", "storageEscrow", "randomness"] as const) {
+        expect(await anvil.rpc("eth_getCode", [there.contracts[name], "latest"]), name).to.equal(
+          await connection.ethers.provider.getCode(here.contracts[name]),
+        );
+      }
+    } finally {
+      await connection.close();
+      await anvil.kill();
+    }
+  });
+});
