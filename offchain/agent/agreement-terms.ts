@@ -4,6 +4,7 @@ import { getAddress } from "ethers";
 import type { Deployment } from "../chain/deployment.ts";
 import { type Agreement, type AgreementStatus, NATIVE_TOKEN, type Terms } from "../chain/escrow.ts";
 import { decodeManifest, sliceLayout } from "../core/audit/manifest.ts";
+import { drawsFor } from "../core/audit/sampling.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { amountsFromOffer, requireTermsKeepOffer } from "../core/offer.ts";
 import type { Offer } from "../core/wire/csp.ts";
@@ -20,7 +21,7 @@ export interface AgreementOptions {
   readonly epochs?: number;
   /** ERC-20 to pay in; default the chain's coin. */
   readonly token?: string;
-  /** Slices sampled per epoch; default the most the provider grants. */
+  /** Draws per epoch; default what finds 1 % damage with 99 %, if the provider grants so many. */
   readonly sampleCount?: number;
   /** Blocks until the first audit; default a little more than the provider asks for. */
   readonly startInBlocks?: number;
@@ -81,7 +82,7 @@ export function makeTerms(
     epochBlocks: offer.epochBlocks,
     windowBlocks: offer.windowBlocks,
     epochs: options.epochs ?? Math.min(DEFAULT_EPOCHS, offer.maximumEpochs),
-    sampleCount: options.sampleCount ?? offer.sampleCount,
+    sampleCount: options.sampleCount ?? Math.min(offer.sampleCount, drawsFor(sliceCount)),
     breachLimit: offer.breachLimit,
     firstIndex: BigInt(FIRST_INDEX),
     sliceCount: BigInt(sliceCount),

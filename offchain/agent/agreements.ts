@@ -86,7 +86,8 @@ export class Agreements {
     const sealedRoot = await providers.fetch(dataId, signal);
     const root = openRoot(fileKey, dataId, sealedRoot);
     fileKey.fill(0);
-    const tagger = await new Preparations(context.homeDir).begin(context.identity.auditSeed);
+    const neededSalts = context.catalogue.agreements().map(({ salt }) => salt);
+    const tagger = await new Preparations(context.homeDir).begin(context.identity.auditSeed, neededSalts);
     try {
       let doneBytes = 0;
       for await (const { id } of objectOrder(dataId, root, sealedRoot.length, providers, signal)) {

@@ -14,6 +14,7 @@ import { decodeStoredG1, encodeG1 } from "../core/audit/curve.ts";
 import { type AuditPublicKey, auditKeyHash } from "../core/audit/keys.ts";
 import { type AuditProof, decodeProof } from "../core/audit/proof.ts";
 import { auditReady } from "../core/audit/ready.ts";
+import { detectionProbability, drawsFor } from "../core/audit/sampling.ts";
 import { verifyPrivate, verifyPublic } from "../core/audit/verifier.ts";
 import { TallystickError } from "../core/errors.ts";
 import { fromHex, toHex } from "../core/hex.ts";
@@ -21,9 +22,6 @@ import { MAX_AUDIT_SAMPLES } from "../core/wire/csp.ts";
 import type { CataloguedAgreement } from "./catalogue.ts";
 import type { AgentContext } from "./context.ts";
 import { agreementKeys } from "./possession.ts";
-
-/** Finds damage of 1 % with a probability of 99 %. */
-const DEFAULT_SAMPLES = 460;
 
 export interface AuditOptions {
   /** Check the newest proof on chain instead of asking for one. */
@@ -39,7 +37,7 @@ export interface AuditReport {
   readonly provider: string;
   readonly sampleCount: number;
   readonly sliceCount: number;
-  /** Probability that damage of 1 % of the slices would have been found. */
+  /** Probability that damage of 1 % of the slices, or of one slice if that is more, would have been found. */
   readonly confidence: number;
   /** 32 bytes, 0x hex: what the slices were drawn from. */
   readonly seed: string;
@@ -74,7 +72,7 @@ export async function audit(context: AgentContext, dataId: string, options: Audi
     provider: agreement.terms.provider,
     sampleCount,
     sliceCount,
-    confidence: 1 - 0.99 ** sampleCount,
+    confidence: detectionProbability(sliceCount, sampleCount),
     seed: toHex(seed),
     ...done.place,
     seconds: (performance.now() - started) / 1000,

@@ -90,8 +90,14 @@ export class Preparations {
     this.#folder = join(homeDir, "preparations");
   }
 
-  /** Starts tagging under a fresh salt. @throws DiskFullError, DiskFailedError */
-  async begin(auditSeed: Uint8Array): Promise<DataSetTagger> {
+  /**
+   * Starts tagging under a fresh salt, after clearing away what crashed runs have left behind.
+   *
+   * @param neededSalts preparations that agreements still refer to.
+   * @throws DiskFullError, DiskFailedError
+   */
+  async begin(auditSeed: Uint8Array, neededSalts: readonly string[]): Promise<DataSetTagger> {
+    this.#removeAbandoned(new Set(neededSalts));
     const salt = toHex(randomBytes(32));
     return new DataSetTagger(this.#pathOf(salt), salt, await agreementKeys(auditSeed, salt));
   }
@@ -109,12 +115,12 @@ export class Preparations {
     rmSync(this.#pathOf(salt), { recursive: true, force: true });
   }
 
-  /** Removes what crashed runs left behind. @param isKept whether an agreement still needs this salt */
-  removeAbandoned(isKept: (salt: string) => boolean): void {
+  #removeAbandoned(needed: ReadonlySet<string>): void {
     if (!existsSync(this.#folder)) return;
     for (const name of readdirSync(this.#folder)) {
-      const ageSeconds = (Date.now() - statSync(join(this.#folder, name)).mtimeMs) / 1000;
-      if (ageSeconds > ABANDONED_SECONDS && !isKept(name)) this.remove(name);
+      // Another run may be clearing away as well.
+      const touchedAt = statSync(join(this.#folder, name), { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
+      if ((Date.now() - touchedAt) / 1000 > ABANDONED_SECONDS && !needed.has(name)) this.remove(name);
     }
   }
 

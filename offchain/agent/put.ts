@@ -81,8 +81,11 @@ export async function put(
   tell("scanning");
   measured = await measure(paths, signal);
   const { committee, nodes, oprf } = await context.committee();
+  const neededSalts = context.catalogue.agreements().map(({ salt }) => salt);
   const tagger =
-    options.agreement === false ? undefined : await new Preparations(context.homeDir).begin(context.identity.auditSeed);
+    options.agreement === false
+      ? undefined
+      : await new Preparations(context.homeDir).begin(context.identity.auditSeed, neededSalts);
   try {
     const { dataId, fileKey, root } = await storeTree(paths, {
       oracle: oprf,
