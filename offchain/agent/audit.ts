@@ -92,7 +92,7 @@ async function auditPrivately(
 ): Promise<Verified> {
   const { client, name } = context.providers().byAccount(terms.provider);
   const sliceCount = Number(terms.sliceCount);
-  const sampleCount = Math.min(wanted ?? DEFAULT_SAMPLES, MAX_AUDIT_SAMPLES);
+  const sampleCount = Math.min(wanted ?? drawsFor(sliceCount), MAX_AUDIT_SAMPLES);
   const seed = randomBytes(32);
   const challenge = { seed, sampleCount, firstIndex: Number(terms.firstIndex), sliceCount };
   const proof = await client.audit(id, seed, sampleCount);
