@@ -15,6 +15,9 @@ import { toHex } from "../../offchain/core/hex.ts";
 import type { PreparationRequest } from "../../offchain/core/wire/csp.ts";
 import type { TestChunk } from "./provider-fixture.ts";
 
+/** Powers of α by α: they take a second to compute and are the same in every data set of an owner. */
+const powersOfAlphas = new Map<bigint, Uint8Array>();
+
 export class AuditedData {
   readonly salt: Uint8Array = randomBytes(32);
   readonly x: bigint;
@@ -35,7 +38,8 @@ export class AuditedData {
     for (const { bytes } of chunks) tagger.push(bytes);
     this.tags = tagger.finish();
     this.sliceCount = Math.ceil(tagger.sizeBytes / SLICE_BYTES);
-    this.powersA = powersOfAlpha(this.secrets);
+    this.powersA = powersOfAlphas.get(this.secrets.alpha) ?? powersOfAlpha(this.secrets);
+    powersOfAlphas.set(this.secrets.alpha, this.powersA);
     this.powersB = powersOfBeta(this.secrets, 1, this.sliceCount);
   }
 
