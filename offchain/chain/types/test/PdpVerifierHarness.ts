@@ -26,7 +26,7 @@ export declare namespace PdpVerifier {
   export interface PdpVerifierHarnessInterface extends Interface {
     getFunction(nameOrSignature: "check" | "evaluateChallenge" | "hashKey" | "measure" | "verify"): FunctionFragment;
 
-    getEvent(nameOrSignatureOrTopic: "Checked"): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "ProofAccepted"): EventFragment;
 
     encodeFunctionData(functionFragment: 'check', values: [PdpVerifier.ChallengeStruct, PdpVerifier.KeyStruct, PdpVerifier.ProofStruct]): string;
 encodeFunctionData(functionFragment: 'evaluateChallenge', values: [PdpVerifier.ChallengeStruct, BigNumberish]): string;
@@ -42,10 +42,10 @@ decodeFunctionResult(functionFragment: 'verify', data: BytesLike): Result;
   }
 
   
-    export namespace CheckedEvent {
-      export type InputTuple = [valid: boolean];
-      export type OutputTuple = [valid: boolean];
-      export interface OutputObject {valid: boolean };
+    export namespace ProofAcceptedEvent {
+      export type InputTuple = [seed: BytesLike];
+      export type OutputTuple = [seed: string];
+      export interface OutputObject {seed: string };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -156,12 +156,12 @@ getFunction(nameOrSignature: 'verify'): TypedContractMethod<
       'view'
     >;
 
-    getEvent(key: 'Checked'): TypedContractEvent<CheckedEvent.InputTuple, CheckedEvent.OutputTuple, CheckedEvent.OutputObject>;
+    getEvent(key: 'ProofAccepted'): TypedContractEvent<ProofAcceptedEvent.InputTuple, ProofAcceptedEvent.OutputTuple, ProofAcceptedEvent.OutputObject>;
 
     filters: {
       
-      'Checked(bool)': TypedContractEvent<CheckedEvent.InputTuple, CheckedEvent.OutputTuple, CheckedEvent.OutputObject>;
-      Checked: TypedContractEvent<CheckedEvent.InputTuple, CheckedEvent.OutputTuple, CheckedEvent.OutputObject>;
+      'ProofAccepted(bytes32)': TypedContractEvent<ProofAcceptedEvent.InputTuple, ProofAcceptedEvent.OutputTuple, ProofAcceptedEvent.OutputObject>;
+      ProofAccepted: TypedContractEvent<ProofAcceptedEvent.InputTuple, ProofAcceptedEvent.OutputTuple, ProofAcceptedEvent.OutputObject>;
     
     };
   }
