@@ -27,7 +27,8 @@ async function idsIn(provider: TestProvider): Promise<string[]> {
 
 const body = (...chunks: TestChunk[]) => streamOf(...chunks.map((chunk) => frame(chunk)));
 
-describe("chunks of a provider", () => {
+describe("chunks of a provider", function () {
+  this.timeout(60_000);
   const folder = temporaryFolder();
 
   it("are stored, indexed with their ownership root, and served to their owner", async () => {
@@ -144,7 +145,8 @@ describe("chunks of a provider", () => {
   });
 });
 
-describe("index and store after a start", () => {
+describe("index and store after a start", function () {
+  this.timeout(60_000);
   const folder = temporaryFolder();
   const reconcile = ({ store, index, chunks, logger }: TestProvider) => reconcileChunks(store, index, chunks, logger);
 

@@ -51,7 +51,8 @@ describe("drawn leaves", () => {
   });
 });
 
-describe("ownership claims", () => {
+describe("ownership claims", function () {
+  this.timeout(60_000);
   const folder = temporaryFolder();
   const open = async () => {
     const provider = await openProvider(folder());

@@ -6,7 +6,8 @@ import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { frame, randomChunk } from "./provider-fixture.ts";
 import { NATIVE, type ProviderClient, ProviderProcess, TEST_OFFER } from "./provider-process.ts";
 
-describe("provider over HTTP", () => {
+describe("provider over HTTP", function () {
+  this.timeout(120_000);
   let local: LocalChain;
   let provider: ProviderProcess;
   let alice: ProviderClient;
