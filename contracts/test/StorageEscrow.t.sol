@@ -5,7 +5,7 @@ import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { IRandomnessSource } from "../interfaces/IRandomnessSource.sol";
 import { PdpVerifier } from "../libraries/PdpVerifier.sol";
 import { AgreementId } from "../types/AgreementId.sol";
-import { EscrowTestBase } from "./EscrowTestBase.sol";
+import { EscrowTestBase } from "./EscrowTestBase.t.sol";
 import { vm } from "./Vm.sol";
 
 /// @notice What each party may do when, what it costs, and which error says no.

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { PdpVerifier } from "../libraries/PdpVerifier.sol";
 import { AgreementId } from "../types/AgreementId.sol";
-import { EscrowTestBase } from "./EscrowTestBase.sol";
+import { EscrowTestBase } from "./EscrowTestBase.t.sol";
 import { vm } from "./Vm.sol";
 
 /// @notice Properties over arbitrary terms and arbitrary histories of one agreement.

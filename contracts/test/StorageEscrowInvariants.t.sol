@@ -5,8 +5,8 @@ import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { AgreementId } from "../types/AgreementId.sol";
 import { EpochIndex } from "../types/EpochIndex.sol";
-import { EscrowHandler } from "./EscrowHandler.sol";
-import { StorageEscrowHarness } from "./StorageEscrowHarness.sol";
+import { EscrowHandler } from "./EscrowHandler.t.sol";
+import { StorageEscrowHarness } from "./StorageEscrowHarness.t.sol";
 import { TestBase } from "./TestBase.sol";
 import { vm } from "./Vm.sol";
 

@@ -8,7 +8,7 @@ import { Errors } from "@openzeppelin/contracts/utils/Errors.sol";
 import { ReentrancyGuard } from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { AgreementId } from "../types/AgreementId.sol";
-import { EscrowTestBase } from "./EscrowTestBase.sol";
+import { EscrowTestBase } from "./EscrowTestBase.t.sol";
 import { vm } from "./Vm.sol";
 import { BonusToken } from "./zoo/BonusToken.sol";
 import { FeeToken } from "./zoo/FeeToken.sol";

@@ -2,6 +2,8 @@
 // @ts-nocheck
 /* tslint:disable */
 /* eslint-disable */
+import type * as zoo from './zoo/index.js';
+export type { zoo };
 export type { PdpVerifierHarness } from './PdpVerifierHarness.js';
 export type { TestBase } from './TestBase.js';
 export type { Vm } from './Vm.js';

@@ -2,6 +2,7 @@
 // @ts-nocheck
 /* tslint:disable */
 /* eslint-disable */
+export * as zoo from './zoo/index.js';
 export { PdpVerifierHarness__factory } from './PdpVerifierHarness__factory.js';
 export { TestBase__factory } from './TestBase__factory.js';
 export { Vm__factory } from './Vm__factory.js';

@@ -6,7 +6,7 @@ import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { PdpVerifier } from "../libraries/PdpVerifier.sol";
 import { AgreementId } from "../types/AgreementId.sol";
 import { EpochIndex } from "../types/EpochIndex.sol";
-import { StorageEscrowHarness } from "./StorageEscrowHarness.sol";
+import { StorageEscrowHarness } from "./StorageEscrowHarness.t.sol";
 import { TestBase } from "./TestBase.sol";
 import { vm } from "./Vm.sol";
 import { FakeRandomness } from "./zoo/FakeRandomness.sol";
