@@ -10,7 +10,8 @@ import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { openAgent } from "../../offchain/agent/open.ts";
 import { proposalsOf } from "../../offchain/agent/proposals.ts";
-import { connectChain } from "../../offchain/chain/deployment.ts";
+import { type ChainReader, connectChain } from "../../offchain/chain/deployment.ts";
+import type { Agreement } from "../../offchain/chain/escrow.ts";
 import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity.ts";
 import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
 
@@ -73,14 +74,19 @@ class RunningPut {
 describe("crashes in the middle of a put", function () {
   this.timeout(180_000);
   let net: LocalNet;
+  let chain: ChainReader;
   let phrase: string;
   let homes = 0;
   const at = (...names: string[]) => join(net.dir, ...names);
 
   before(async () => {
     net = await startLocalNet({ sampleCount: 30 });
+    chain = await connectChain(net.deployment);
   });
-  after(async () => net?.stop());
+  after(async () => {
+    chain?.close();
+    await net?.stop();
+  });
 
   /** A new user with a new file, and the plan of its put. */
   async function plan(agreement: boolean): Promise<{ planFile: string; file: string; homeDir: string }> {
@@ -105,6 +111,14 @@ describe("crashes in the middle of a put", function () {
     return result;
   }
 
+  /** What the user has proposed on chain. */
+  async function proposals(): Promise<Agreement[]> {
+    const found: Agreement[] = [];
+    const { account } = identityFromPhrase(phrase);
+    for await (const proposal of proposalsOf(chain, account, 0)) found.push(proposal);
+    return found;
+  }
+
   /** From a new device, which knows nothing of what the put left behind. */
   async function expectIdentical(dataId: string, file: string): Promise<void> {
     homes += 1;
@@ -124,38 +138,34 @@ describe("crashes in the middle of a put", function () {
 
   it("finishes after the agent was killed in every phase, with one record and one deposit", async () => {
     const { planFile, file } = await plan(true);
-    const phases = [
-      "storing",
-      "recording",
-      "agreeing",
-      "uploading",
-      "verifying",
-      "proposing",
-      "proposing",
-      "accepting",
-    ];
-    for (const phase of phases) {
+    for (const phase of ["storing", "recording", "agreeing", "uploading", "verifying", "proposing"]) {
       const run = new RunningPut(planFile);
       await run.reached(phase);
-      await pause(Math.random() * 250);
+      await pause(Math.random() * 60);
       await run.kill();
     }
+    // The worst moment: the deposit is on its way, nobody has heard of it yet, and the next run begins before it is mined.
+    const { provider } = net.chain;
+    const { account } = identityFromPhrase(phrase);
+    await provider.send("evm_setAutomine", [false]);
+    const depositing = new RunningPut(planFile);
+    const sent = async (tag: string) => await provider.getTransactionCount(account, tag);
+    while ((await sent("pending")) === (await sent("latest"))) await pause(20);
+    await depositing.kill();
+    const next = new RunningPut(planFile);
+    await next.reached("storing");
+    await pause(1000);
+    await provider.send("evm_setAutomine", [true]);
+    await net.chain.mine(1);
+    await next.reached("accepting");
+    await next.kill();
     const result = await finish(planFile);
     expect(result.uploadedBytes).to.be.lessThan(result.storedBytes);
     const again = await finish(planFile);
     expect(again).to.deep.equal({ ...result, uploadedBytes: 0 });
     await expectIdentical(result.dataId, file);
-    const chain = await connectChain(net.deployment);
-    try {
-      const { account } = identityFromPhrase(phrase);
-      const kept: string[] = [];
-      for await (const { id, status } of proposalsOf(chain, account, 0)) {
-        if (status !== "cancelled") kept.push(`${id} ${status}`);
-      }
-      expect(kept).to.deep.equal([`${result.agreementId} active`]);
-    } finally {
-      chain.close();
-    }
+    const kept = (await proposals()).filter(({ status }) => status !== "cancelled");
+    expect(kept.map(({ id, status }) => `${id} ${status}`)).to.deep.equal([`${result.agreementId} active`]);
   });
 
   it("finishes after the agent was killed at random moments", async () => {
