@@ -12,6 +12,8 @@ import { FileUnreadableError } from "./file-errors.ts";
 
 /** Bits of `st_mode` that are kept: permissions, set-id and sticky. */
 const MODE_BITS = 0o7777n;
+/** Recipes hold times as signed 64-bit nanoseconds: the years 1677 to 2262. */
+const TIME_LIMIT_NANOS = 1n << 63n;
 
 export type EntryType = "file" | "directory" | "symlink";
 
@@ -90,6 +92,7 @@ export function systemPath(path: string): Buffer {
 async function* walkEntry(absolutePath: string, path: string): AsyncGenerator<WalkedEntry, void, undefined> {
   const onDisk = systemPath(absolutePath);
   const stat = await reading(absolutePath, () => lstat(onDisk, { bigint: true }));
+  if (stat.mtimeNs >= TIME_LIMIT_NANOS || stat.mtimeNs < -TIME_LIMIT_NANOS) throw timeOutOfRange(absolutePath);
   const common = {
     path,
     absolutePath,
@@ -119,6 +122,16 @@ async function* walkEntry(absolutePath: string, path: string): AsyncGenerator<Wa
       details: { path: absolutePath },
     });
   }
+}
+
+function timeOutOfRange(path: string): InvalidInputError {
+  return new InvalidInputError(`${path} was modified in a year that cannot be stored`, {
+    party: "you",
+    check: "modification time",
+    expected: "1678 to 2261",
+    hint: "its time is probably wrong: `touch` it",
+    details: { path },
+  });
 }
 
 async function reading<Value>(path: string, read: () => Promise<Value>): Promise<Value> {
