@@ -26,13 +26,6 @@ export function timeArgument(nanos: bigint): number | Date {
   return seconds;
 }
 
-/** Whether a file's time is the wanted one as far as `timeArgument` can tell. */
-export function isSameTime(found: bigint, wanted: bigint): boolean {
-  const argument = timeArgument(wanted);
-  const set = typeof argument === "number" ? asNanos(argument) : BigInt(argument.getTime()) * NANOS_PER_MILLISECOND;
-  return found === wanted || found === set;
-}
-
 /** What the system makes of a double: whole seconds, and nanoseconds cut off. */
 function asNanos(seconds: number): bigint {
   const whole = Math.floor(seconds);
