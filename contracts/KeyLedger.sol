@@ -21,6 +21,7 @@ import { CommitteeId } from "./types/CommitteeId.sol";
 ///        its committee was active then.
 /// INV-4  An account is a listed owner of a record only after the ownership key of that record and the account itself
 ///        signed for exactly that pair; it stays so.
+/// INV-5  A record that has a later owner never changes again: its account cannot take the key away from that owner.
 contract KeyLedger is IKeyLedger, EIP712 {
     uint64 public constant MAX_CLOCK_SKEW_SECONDS = 300;
     uint256 public constant MAX_PAYLOAD_BYTES = 16_384;
@@ -38,7 +39,14 @@ contract KeyLedger is IKeyLedger, EIP712 {
     /// @inheritdoc IKeyLedger
     INodeRegistry public immutable REGISTRY;
 
-    mapping(bytes32 recordId => RecordState) private _records;
+    /// @dev `RecordState` in one slot.
+    struct StoredRecord {
+        uint56 keyTime;
+        bool shared;
+        bytes24 digest;
+    }
+
+    mapping(bytes32 recordId => StoredRecord) private _records;
     /// @inheritdoc IKeyLedger
     mapping(bytes32 recordId => mapping(address account => bool)) public isOwner;
 
@@ -74,7 +82,7 @@ contract KeyLedger is IKeyLedger, EIP712 {
         _checkDeadline(deadline);
         if (note.length > MAX_NOTE_BYTES) revert NoteLength(MAX_NOTE_BYTES, note.length);
         bytes32 recordId = _recordId(header.account, header.fileTag);
-        RecordState memory state = _records[recordId];
+        StoredRecord memory state = _records[recordId];
         if (state.keyTime == 0) revert UnknownRecord(recordId);
         bytes24 received = _digest(header);
         if (received != state.digest) revert DigestMismatch(recordId, state.digest, received);
@@ -94,17 +102,19 @@ contract KeyLedger is IKeyLedger, EIP712 {
         }
 
         isOwner[recordId][owner] = true;
+        if (!state.shared) _records[recordId].shared = true;
         emit OwnerAdded(header.fileTag, owner, recordId, note);
     }
 
     /// @inheritdoc IKeyLedger
     function recordState(bytes32 recordId) external view returns (RecordState memory) {
-        return _records[recordId];
+        StoredRecord memory state = _records[recordId];
+        return RecordState({ keyTime: state.keyTime, digest: state.digest, shared: state.shared });
     }
 
     /// @inheritdoc IKeyLedger
     function isCurrent(RecordHeader calldata header) external view returns (bool) {
-        RecordState memory state = _records[_recordId(header.account, header.fileTag)];
+        StoredRecord memory state = _records[_recordId(header.account, header.fileTag)];
         return state.keyTime != 0 && state.digest == _digest(header);
     }
 
@@ -148,10 +158,10 @@ contract KeyLedger is IKeyLedger, EIP712 {
         uint64 latestAllowed = uint64(block.timestamp) + MAX_CLOCK_SKEW_SECONDS;
         if (keyRecord.keyTime > latestAllowed) revert FutureKeyTime(latestAllowed, keyRecord.keyTime);
         bytes32 recordId = _recordId(keyRecord.account, keyRecord.fileTag);
-        RecordState storage state = _records[recordId];
         // One read of the slot; 0 for a new record, so a first keyTime of 0 is refused as well.
-        uint64 latest = state.keyTime;
-        if (keyRecord.keyTime <= latest) revert StaleKeyTime(recordId, latest, keyRecord.keyTime);
+        StoredRecord memory state = _records[recordId];
+        if (keyRecord.keyTime <= state.keyTime) revert StaleKeyTime(recordId, state.keyTime, keyRecord.keyTime);
+        if (state.shared) revert RecordShared(recordId);
         if (!REGISTRY.isActive(keyRecord.committeeId)) revert UnknownCommittee(keyRecord.committeeId);
 
         RecordHeader memory header = RecordHeader({
@@ -171,7 +181,8 @@ contract KeyLedger is IKeyLedger, EIP712 {
             )
         ) revert InvalidSignature(header.account);
 
-        _records[recordId] = RecordState({ keyTime: header.keyTime, digest: _digest(header) });
+        // The clock check keeps it far below 2^56.
+        _records[recordId] = StoredRecord({ keyTime: uint56(header.keyTime), shared: false, digest: _digest(header) });
         emit KeyRecorded(
             keyRecord.fileTag,
             keyRecord.account,

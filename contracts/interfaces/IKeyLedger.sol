@@ -42,10 +42,12 @@ interface IKeyLedger {
         bytes signature;
     }
 
-    /// @dev One storage slot. `keyTime` 0: there is no such record.
+    /// @dev `keyTime` 0: there is no such record.
+    /// @param shared Whether a later owner relies on this version, which then stands for good.
     struct RecordState {
         uint64 keyTime;
         bytes24 digest;
+        bool shared;
     }
 
     event KeyRecorded(
@@ -64,6 +66,8 @@ interface IKeyLedger {
     /// @notice The record is not newer than the one the ledger has: a replay, or a version made before it.
     error StaleKeyTime(bytes32 recordId, uint64 latest, uint64 received);
     error FutureKeyTime(uint64 latestAllowed, uint64 received);
+    /// @notice Later owners rely on the record's present version, so not even its account can replace it.
+    error RecordShared(bytes32 recordId);
     /// @notice No committee of this number is active.
     error UnknownCommittee(CommitteeId id);
     /// @notice The signature is not the named signer's over exactly these values.
@@ -78,7 +82,7 @@ interface IKeyLedger {
     error DigestMismatch(bytes32 recordId, bytes24 expected, bytes24 received);
     error AlreadyOwner(bytes32 recordId, address owner);
 
-    /// @notice Records or renews the shares of one file key. Anyone may relay.
+    /// @notice Records the shares of one file key, or renews them while no later owner relies on them. Anyone may relay.
     /// @param deadline Unix seconds up to which `signature` may be used.
     /// @param signature The account's over EIP-712 `KeyRecord`.
     function record(KeyRecord calldata keyRecord, uint64 deadline, bytes calldata signature) external;
@@ -87,7 +91,7 @@ interface IKeyLedger {
     function recordMany(SignedRecord[] calldata signedRecords) external;
 
     /// @notice Adds an account that has proved to have the file as an owner of an existing record: nodes then serve it
-    /// the shares too. Anyone may relay.
+    /// the shares too, and the record's account can no longer replace them. Anyone may relay.
     /// @param header The present version of the record.
     /// @param owner The account to add.
     /// @param note Up to 128 bytes for the owner's own use, such as the data id sealed to itself.

@@ -359,16 +359,31 @@ contract KeyLedgerTest is KeyLedgerBase {
         _ledger.addOwner(_header(r), _alice, "note", _deadline, shown, wanted);
     }
 
-    function test_keeps_owners_across_versions() public {
+    function test_a_record_that_an_owner_relies_on_stands_for_good() public {
         IKeyLedger.KeyRecord memory r = _aliceRecord();
         _record(r);
-        bytes32 id = _recordId(r);
-        bytes memory shown = _signOwnership(_fileKey, id, _bob);
-        bytes memory wanted = _signAddOwner(_bobKey, id, _bob, "", _deadline);
-        _ledger.addOwner(_header(r), _bob, "", _deadline, shown, wanted);
         r.keyTime = _now + 1;
         _record(r);
+        bytes32 id = _recordId(r);
+        vm.assertFalse(_ledger.recordState(id).shared);
+        bytes memory wanted = _signAddOwner(_bobKey, id, _bob, "", _deadline);
+        _ledger.addOwner(_header(r), _bob, "", _deadline, _signOwnership(_fileKey, id, _bob), wanted);
+        vm.assertTrue(_ledger.recordState(id).shared);
+
+        // Alice signs a newer version that would leave Bob without his key.
+        IKeyLedger.KeyRecord memory garbage = _aliceRecord();
+        garbage.keyTime = _now + 2;
+        garbage.payload = "garbage";
+        bytes memory signature = _signRecord(_aliceKey, garbage, _deadline);
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.RecordShared.selector, id));
+        _ledger.record(garbage, _deadline, signature);
+
+        vm.assertTrue(_ledger.isCurrent(_header(r)));
         vm.assertTrue(_ledger.isOwner(id, _bob));
+        (address carol, uint256 carolKey) = _account("carol");
+        wanted = _signAddOwner(carolKey, id, carol, "", _deadline);
+        _ledger.addOwner(_header(r), carol, "", _deadline, _signOwnership(_fileKey, id, carol), wanted);
+        vm.assertTrue(_ledger.isOwner(id, carol));
     }
 
     function test_refuses_ownership_that_was_not_shown() public {

@@ -26,6 +26,8 @@ contract KeyLedgerHandler is KeyLedgerBase {
     bool public keyTimeFell;
     bool public keyTimeTooFarAhead;
     bool public cheatSucceeded;
+    bool public sharedRecordChanged;
+    mapping(bytes32 recordId => bool) public bookedShared;
     uint256 public accepted;
     uint256 public ownersAdded;
 
@@ -100,6 +102,7 @@ contract KeyLedgerHandler is KeyLedgerBase {
         try _ledger.addOwner(_header(_book[id]), owner, "", deadline, shown, wanted) {
             if (!honest || bookedOwner[id][owner]) cheatSucceeded = true;
             bookedOwner[id][owner] = true;
+            bookedShared[id] = true;
             ++ownersAdded;
         } catch {
             return;
@@ -128,6 +131,7 @@ contract KeyLedgerHandler is KeyLedgerBase {
         uint64 deadline = uint64(block.timestamp);
         try _ledger.record(r, deadline, _signRecord(key, r, deadline)) {
             ++accepted;
+            if (bookedShared[id]) sharedRecordChanged = true;
             if (_ledger.recordState(id).keyTime <= before) keyTimeFell = true;
             if (r.keyTime > block.timestamp + 300) keyTimeTooFarAhead = true;
             _book[id] = r;
@@ -204,6 +208,18 @@ contract KeyLedgerInvariants is KeyLedgerBase {
                     address account = _handler.actors(owner);
                     vm.assertEq(_ledger.isOwner(id, account), _handler.bookedOwner(id, account));
                 }
+            }
+        }
+    }
+
+    /// @dev INV-5
+    /// hardhat-config: invariant.failOnRevert = true
+    function invariant_5_a_record_with_a_later_owner_never_changes() public view {
+        vm.assertFalse(_handler.sharedRecordChanged(), "a shared record was replaced");
+        for (uint256 who = 0; who < _handler.ACTORS(); ++who) {
+            for (uint256 file = 0; file < _handler.FILES(); ++file) {
+                bytes32 id = _handler.ledgerRecordId(who, file);
+                vm.assertEq(_ledger.recordState(id).shared, _handler.bookedShared(id));
             }
         }
     }

@@ -22,9 +22,9 @@ export declare namespace IKeyLedger {
     export type SignedRecordStructOutput = [record: IKeyLedger.KeyRecordStructOutput, deadline: bigint, signature: string] & {record: IKeyLedger.KeyRecordStructOutput, deadline: bigint, signature: string }
   
 
-    export type RecordStateStruct = {keyTime: BigNumberish, digest: BytesLike}
+    export type RecordStateStruct = {keyTime: BigNumberish, digest: BytesLike, shared: boolean}
 
-    export type RecordStateStructOutput = [keyTime: bigint, digest: string] & {keyTime: bigint, digest: string }
+    export type RecordStateStructOutput = [keyTime: bigint, digest: string, shared: boolean] & {keyTime: bigint, digest: string, shared: boolean }
   
     }
 

@@ -152,6 +152,17 @@
         "internalType": "bytes32",
         "name": "recordId",
         "type": "bytes32"
+      }
+    ],
+    "name": "RecordShared",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "recordId",
+        "type": "bytes32"
       },
       {
         "internalType": "uint64",
@@ -758,6 +769,11 @@
             "internalType": "bytes24",
             "name": "digest",
             "type": "bytes24"
+          },
+          {
+            "internalType": "bool",
+            "name": "shared",
+            "type": "bool"
           }
         ],
         "internalType": "struct IKeyLedger.RecordState",
