@@ -7,9 +7,10 @@ import { IRandomnessSource } from "../interfaces/IRandomnessSource.sol";
 /// @notice The hash of the block itself: from the BLOCKHASH opcode for 256 blocks, then from the history contract of EIP-2935
 /// for 8191. Holds nothing; anybody may call.
 ///
-/// Who proposes the block can throw a hash away by not publishing the block, at the price of the block's reward, and then the
-/// next proposer's hash counts. For possession audits that buys nothing worth the reward: the set of slices asked for is
-/// large, and a prover that misses one slice in a hundred is caught by 99 % of all hashes.
+/// Nobody can roll again by choosing when to call. Who builds the block itself can: a hash is thrown away by building the block
+/// once more with other extra data, at no price. A provider in league with the builder of every challenge block can so hide a
+/// small damage, with one try in a hundred for 1 % of the slices, but no large one: at 10 % it is one in 10^20. Agreements name
+/// their source, so one that cannot be ground takes the place of this one without a change of the escrow.
 ///
 /// INV-1: two calls for one block never return different values.
 contract BlockRandomness is IRandomnessSource {

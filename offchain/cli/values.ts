@@ -1,5 +1,8 @@
 /** Parsers of option values. They say what they expected. */
+
 import { InvalidArgumentError } from "commander";
+import { checksumAddress } from "../core/address.ts";
+import { fromHex } from "../core/hex.ts";
 
 /** @returns a parser of whole numbers from 1 to 2^31 − 1 */
 export function wholeNumber(option: string): (text: string) => number {
@@ -10,6 +13,16 @@ export function wholeNumber(option: string): (text: string) => number {
     }
     return value;
   };
+}
+
+/** @returns an address with its checksum @throws InvalidArgumentError when it is none, or its checksum is wrong */
+export function address(text: string): string {
+  if (!/^0x[0-9a-fA-F]{40}$/.test(text)) throw new InvalidArgumentError("An address is 0x and 40 hex digits.");
+  const checked = checksumAddress(fromHex(text));
+  const hasChecksum = /[a-f]/.test(text.slice(2)) && /[A-F]/.test(text);
+  if (hasChecksum && checked !== text)
+    throw new InvalidArgumentError("The checksum of the address is wrong: look for a typing error.");
+  return checked;
 }
 
 /** @returns an agreement id @throws InvalidArgumentError when the text is not a whole number */

@@ -19,7 +19,7 @@ const OfferTermsSchema = Type.Object(
     breachLimit: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
     epochBlocks: Type.Optional(Blocks),
     windowBlocks: Type.Optional(Blocks),
-    sampleCount: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
+    sampleCount: Type.Optional(Type.Integer({ minimum: 1, maximum: 2048 })),
     maximumEpochs: Type.Optional(Blocks),
     maximumSlices: Type.Optional(Type.Integer({ minimum: 1, maximum: 2 ** 32 })),
     minimumLeadBlocks: Type.Optional(Blocks),

@@ -4,7 +4,7 @@ import type { AgreementReport } from "../../agent/open.ts";
 import { formatEther } from "../output.ts";
 import { withAgent } from "../session.ts";
 import { tableLines } from "../table.ts";
-import { agreementId, wholeNumber } from "../values.ts";
+import { address, agreementId, wholeNumber } from "../values.ts";
 
 const NATIVE = /^0x0{40}$/;
 
@@ -142,8 +142,8 @@ function registerWithdraw(agreement: Command): void {
   agreement
     .command("withdraw")
     .description("withdraw your credit from the escrow")
-    .option("--token <address>", "token to withdraw (default: the chain's coin)")
-    .option("--to <address>", "who receives it (default: your account)")
+    .option("--token <address>", "token to withdraw (default: the chain's coin)", address)
+    .option("--to <address>", "who receives it (default: your account)", address)
     .addHelpText("after", "\nExample:\n  $ tallystick agreement withdraw")
     .action(async (options: { token?: string; to?: string }, command: Command) => {
       await withAgent(command, async ({ agent, output }) => {

@@ -27,7 +27,10 @@ export function registerPut(program: Command): void {
       wholeNumber("--epochs"),
     )
     .option("--no-agreement", "store without an agreement: nothing is paid and nothing is proven")
-    .option("--domain <name>", "dedup domain: equal content is shared within it only (default: public)")
+    .option(
+      "--domain <name>",
+      "dedup domain: equal content is shared within it only; a name, not an access right (default: public)",
+    )
     .option("--recipients <who>", "who holds the key shares: committee, or self (default: committee)", recipients)
     .addHelpText("after", "\nExample:\n  $ tallystick put ~/Documents notes.txt --epochs 12")
     .action(async (paths: string[], options: PutCommandOptions, command: Command) => {

@@ -70,8 +70,8 @@ export const Offer = Type.Object({
   epochBlocks: uint32(1),
   /** Blocks in which a proof counts; at least this many. */
   windowBlocks: uint32(1),
-  /** Slices sampled per epoch; at most this many. */
-  sampleCount: Type.Integer({ minimum: 1, maximum: 65_535 }),
+  /** Draws per epoch; at most this many. The escrow takes no more than 2048. */
+  sampleCount: Type.Integer({ minimum: 1, maximum: 2048 }),
   maximumEpochs: uint32(1),
   /** Slices in one agreement; at most this many. A larger data set takes several agreements. */
   maximumSlices: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
