@@ -3,7 +3,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createWriteStream, readFileSync } from "node:fs";
+import { createWriteStream, existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 
@@ -104,9 +104,9 @@ export class ManagedProcess {
     await gone;
   }
 
-  /** The last lines of its log. */
+  /** The last lines of its log; nothing when the log is gone, as it is when a whole network was torn down. */
   logTail(): string {
-    return readFileSync(this.logFile, "utf8").slice(-LOG_TAIL_CHARACTERS);
+    return existsSync(this.logFile) ? readFileSync(this.logFile, "utf8").slice(-LOG_TAIL_CHARACTERS) : "";
   }
 }
 

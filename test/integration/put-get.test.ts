@@ -9,6 +9,7 @@ import { drawsFor } from "../../offchain/core/audit/sampling.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
 import { type Identity, identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity.ts";
 import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+import { startTamperingProxy, type TamperingProxy } from "../helpers/tampering-proxy.ts";
 
 const MIB = 1024 * 1024;
 const EPOCH_BLOCKS = 20;
@@ -271,6 +272,57 @@ describe("get while key nodes are gone", function () {
     expect(report.record.isNew).to.equal(true);
     await net.nodes[1]?.process.start();
     await net.nodes[3]?.process.start();
+  });
+
+  it("works with any two of five lying about everything they can lie about", async () => {
+    const flipped = (hex: unknown) => `${String(hex).slice(0, -2)}${String(hex).endsWith("00") ? "01" : "00"}`;
+    const proxies: TamperingProxy[] = [];
+    for (const position of [1, 2]) {
+      const node = net.nodes[position];
+      if (node === undefined) throw new Error("no such node");
+      const proxy = await startTamperingProxy(node.url, (path, answer) => {
+        if (path.includes("/share")) return { ...answer, sealed: flipped(answer.sealed) };
+        if (path.includes("/evaluate")) return { ...answer, proof: flipped(answer.proof) };
+        if (!path.includes("/records?")) return undefined;
+        const records = answer.records as { payload: string }[];
+        return { ...answer, records: records.map((one) => ({ ...one, payload: flipped(one.payload) })) };
+      });
+      proxies.push(proxy);
+      // The node registers the proxy's address as its own.
+      const file = join(node.dir, "config.json");
+      const config = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
+      await node.process.stop();
+      writeFileSync(file, JSON.stringify({ ...config, publicUrl: proxy.url }));
+      await node.process.start();
+    }
+    try {
+      const agent = await device();
+      const blamed = new Set<string>();
+      for (let attempt = 0; attempt < 4; attempt += 1) {
+        const { nodes } = await agent.get(dataId, join(net.dir, "out"), { overwrite: true });
+        for (const { index, answer } of nodes) if (answer === "INTEGRITY") blamed.add(`node ${index}`);
+        expect(nodes.filter(({ answer }) => answer === "right")).to.have.length(3);
+      }
+      expect([...blamed].every((name) => name === "node 2" || name === "node 3")).to.equal(true);
+      expect(readFileSync(join(net.dir, "out", "file")).equals(readFileSync(join(net.dir, "file")))).to.equal(true);
+      writeFileSync(join(net.dir, "third"), randomBytes(6 * MIB));
+      const report = await agent.put([join(net.dir, "third")], { agreement: false });
+      const liars = report.nodes.filter(({ answer }) => answer === "INVALID_PROOF").map(({ index }) => index);
+      expect(liars.every((index) => index === 2 || index === 3)).to.equal(true);
+      await agent.get(report.dataId, join(net.dir, "out"));
+      expect(proxies.every(({ changed }) => changed > 0)).to.equal(true);
+    } finally {
+      for (const proxy of proxies) await proxy.stop();
+    }
+    for (const position of [1, 2]) {
+      const node = net.nodes[position];
+      if (node === undefined) continue;
+      const file = join(node.dir, "config.json");
+      const { publicUrl: _lie, ...config } = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
+      await node.process.stop();
+      writeFileSync(file, JSON.stringify(config));
+      await node.process.start();
+    }
   });
 
   it("fails cleanly with three dead, and says what each node answered", async () => {
