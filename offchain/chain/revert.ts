@@ -69,6 +69,15 @@ const CUSTOM_ERRORS: ReadonlyMap<string, ErrorFragment> = new Map(
 /** Errors the compiler makes by itself (Solidity documentation, "Panic via assert and Error via require"). */
 const BUILT_IN = [ErrorFragment.from("error Error(string reason)"), ErrorFragment.from("error Panic(uint256 code)")];
 
+/** What tokens say when the escrow takes a deposit (ERC-6093). */
+const TOKEN_ERRORS = [
+  "error ERC20InsufficientBalance(address sender, uint256 balance, uint256 needed)",
+  "error ERC20InsufficientAllowance(address spender, uint256 allowance, uint256 needed)",
+  "error ERC20InvalidSender(address sender)",
+  "error ERC20InvalidReceiver(address receiver)",
+].map((text) => ErrorFragment.from(text));
+const FOREIGN_ERRORS = [...BUILT_IN, ...TOKEN_ERRORS];
+
 /** Node and undici codes of a connection that failed, and ethers' names for an endpoint that answered with nonsense. */
 const TRANSPORT_CODES = new Set([
   "ECONNREFUSED",
@@ -92,7 +101,7 @@ const TRANSPORT_CODES = new Set([
  */
 export function decodeRevert(data: string): DecodedRevert {
   const selector = data.slice(0, 10);
-  const fragment = CUSTOM_ERRORS.get(selector) ?? BUILT_IN.find((error) => error.selector === selector);
+  const fragment = CUSTOM_ERRORS.get(selector) ?? FOREIGN_ERRORS.find((error) => error.selector === selector);
   if (fragment === undefined) return { name: "Unknown", args: {}, data };
   try {
     const values = AbiCoder.defaultAbiCoder().decode(fragment.inputs, `0x${data.slice(10)}`);
