@@ -1,5 +1,6 @@
 /** What an account does with its agreements: open, list, look at, settle misses, take proposals back, withdraw credit. */
 
+import type { TransactionReceipt } from "ethers";
 import {
   type Agreement,
   balanceOf,
@@ -12,7 +13,7 @@ import {
   type Terms,
   withdrawCall,
 } from "../chain/escrow.ts";
-import { readChain } from "../chain/revert.ts";
+import { ChainRevertedError, readChain } from "../chain/revert.ts";
 import { TallystickError } from "../core/errors.ts";
 import { openRoot } from "../core/recipe-tree.ts";
 import type { AgreementStatus as ProviderView } from "../core/wire/csp.ts";
@@ -142,16 +143,22 @@ export class Agreements {
     const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
     for (let epoch = 0; epoch < epochsBegun(agreement.terms, head) && agreement.status === "active"; epoch += 1) {
       if ((await readEpochStatus(chain, agreementId, epoch)) !== "overdue") continue;
-      const receipt = await sender.send(reportMissCall(chain.deployment, agreementId, epoch));
-      transactions.push(receipt.hash);
-      reported.push(epoch);
+      const receipt = await unlessOvertaken(sender.send(reportMissCall(chain.deployment, agreementId, epoch)));
+      if (receipt !== undefined) {
+        transactions.push(receipt.hash);
+        reported.push(epoch);
+      }
       agreement = await this.#require(agreementId);
     }
     const isOver = head >= lastWindowEnd(agreement.terms);
-    const closed = agreement.status === "breached" || (agreement.status === "active" && isOver);
-    if (closed) {
-      transactions.push((await sender.send(closeCall(chain.deployment, agreementId))).hash);
+    let closed = false;
+    if (agreement.status === "breached" || (agreement.status === "active" && isOver)) {
+      const receipt = await unlessOvertaken(sender.send(closeCall(chain.deployment, agreementId)));
+      closed = receipt !== undefined;
+      if (receipt !== undefined) transactions.push(receipt.hash);
       agreement = await this.#require(agreementId);
+    }
+    if (agreement.status === "closed") {
       const row = this.#context.catalogue.agreement(agreementId);
       if (row !== undefined) this.#context.catalogue.saveAgreement({ ...row, state: "closed" });
     }
@@ -253,6 +260,19 @@ export class Agreements {
       this.#context.logger.debug({ agreement: agreement.id, code: error.code }, error.message);
       return undefined;
     }
+  }
+}
+
+/** What the escrow says to a report or a closing that somebody else has made first. */
+const OVERTAKEN: ReadonlySet<string> = new Set(["EpochSettled", "WrongStatus"]);
+
+/** Anybody may report and close, so what was refused may have been done already. @returns undefined then */
+async function unlessOvertaken(sent: Promise<TransactionReceipt>): Promise<TransactionReceipt | undefined> {
+  try {
+    return await sent;
+  } catch (error) {
+    if (error instanceof ChainRevertedError && OVERTAKEN.has(error.revert.name)) return undefined;
+    throw error;
   }
 }
 
