@@ -7,7 +7,7 @@
  *
  * Exit 1 when a bar is missed.
  */
-import Table from "cli-table3";
+import { tableLines } from "../../offchain/cli/table.ts";
 import { type GasFigure, measureEscrowGas } from "./gas-escrow.ts";
 import { measureLedgerGas } from "./gas-ledger.ts";
 import { measurePdpGas } from "./gas-pdp.ts";
@@ -45,20 +45,14 @@ export function judge(groups: Readonly<Record<string, readonly GasFigure[]>>, ba
 }
 
 function table(figures: readonly JudgedFigure[]): string {
-  const rows = new Table({
-    head: ["", "gas", "at most", ""],
-    style: { head: [], border: [] },
-    chars: { mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" },
-    colAligns: ["left", "right", "right"],
-  });
-  let group = "";
-  for (const { name, gas, limit, pass, group: of } of figures) {
-    if (of !== group) rows.push([{ content: of, colSpan: 4 }]);
-    group = of;
-    const verdict = limit === undefined ? "" : pass ? "pass" : "FAIL";
-    rows.push([name, gas.toLocaleString("en"), limit?.toLocaleString("en") ?? "", verdict]);
-  }
-  return rows.toString();
+  const rows = figures.map(({ group, name, gas, limit, pass }) => [
+    group,
+    name,
+    gas.toLocaleString("en").padStart(9),
+    limit?.toLocaleString("en") ?? "",
+    limit === undefined ? "" : pass ? "pass" : "FAIL",
+  ]);
+  return tableLines(["OF", "WHAT", "      GAS", "AT MOST", ""], rows).join("\n");
 }
 
 if (import.meta.main) {
