@@ -58,7 +58,7 @@ type Submission = "accepted" | "nonce-used" | "underpriced";
 const FIRST_POLL_MS = 50;
 const SLOWEST_POLL_MS = 2000;
 /** Attempts to find a free nonce before concluding that another process uses the account. */
-const NONCE_ATTEMPTS = 5;
+const NONCE_ATTEMPTS = 10;
 /** Room for state that changes between the estimate and the block. */
 const GAS_MARGIN_PERCENT = 20n;
 /** Nodes replace a pending transaction from 10 % (geth) or 12.5 % on; 25 % passes all of them. */
