@@ -78,10 +78,14 @@ export class CspClient {
     });
   }
 
-  /** Uploads objects, all or nothing; resolves when they are durable. @returns their ids */
+  /**
+   * Uploads objects, all or nothing; resolves when they are durable. Not retried: after a failure the claim is made anew, which
+   * tells what is still missing.
+   * @returns their ids
+   */
   async storeChunks(objects: readonly SealedObject[], signal?: AbortSignal): Promise<string[]> {
     const pieces = objects.flatMap((object) => [frameHead(object), object.sealed]);
-    return (await this.#call("POST", "/v1/chunks", StoreChunksAnswer, { pieces, signal })).stored;
+    return (await this.#call("POST", "/v1/chunks", StoreChunksAnswer, { pieces, signal, retries: 0 })).stored;
   }
 
   /** Downloads an object. Its bytes are not verified here. */

@@ -12,7 +12,7 @@ import { TargetFolder } from "./target-folder.ts";
 /** Steps being prepared: bounds open files as well. */
 const STEPS_AHEAD = 16;
 /** Plaintext being fetched or waiting to be written. */
-const BYTES_AHEAD = 16 * 1024 * 1024;
+const BYTES_AHEAD = 8 * 1024 * 1024;
 
 export interface RestoreTotals {
   entries: number;
