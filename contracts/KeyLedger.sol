@@ -6,7 +6,6 @@ import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { SignatureChecker } from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import { IKeyLedger } from "./interfaces/IKeyLedger.sol";
 import { INodeRegistry } from "./interfaces/INodeRegistry.sol";
-import { CommitteeId } from "./types/CommitteeId.sol";
 
 /// @title Ledger of key-share records
 /// @notice Holds: for each record a time and a digest, and for each later owner one bit. No money, ever.

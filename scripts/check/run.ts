@@ -3,8 +3,7 @@
  * Every step runs even when an earlier one failed, so that one run shows all there is to mend.
  */
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { errorCatalogueProblems } from "./error-catalogue.ts";
 
@@ -27,25 +26,32 @@ function command(name: string, program: string, args: readonly string[]): Step {
   };
 }
 
-function fingerprint(directory: string): string {
-  const hash = createHash("sha256");
+function readFolder(directory: string): Map<string, string> {
   const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  for (const path of files.map((entry) => join(entry.parentPath, entry.name)).sort()) {
-    hash.update(path).update(readFileSync(path));
-  }
-  return hash.digest("hex");
+  const paths = files.map((entry) => join(entry.parentPath, entry.name)).sort();
+  return new Map(paths.map((path) => [path, readFileSync(path, "utf8")]));
 }
+
+/** TypeChain lists contracts in the order in which the disk happens to name them, which means nothing. */
+const sortedLines = (text: string | undefined): string | undefined => text?.split("\n").sort().join("\n");
 
 const typechain: Step = {
   name: "TypeChain types are those of the contracts",
   run() {
     const types = join(root, "offchain", "chain", "types");
-    const before = fingerprint(types);
+    const before = readFolder(types);
     const problems = command("build", bin("hardhat"), ["build", "--force", "--quiet", "--no-tests"]).run();
     if (problems.length > 0) return problems;
-    return fingerprint(types) === before
-      ? []
-      : ["they were stale; they are regenerated now: commit offchain/chain/types"];
+    const after = readFolder(types);
+    const stale = [...new Set([...before.keys(), ...after.keys()])].filter(
+      (path) => sortedLines(before.get(path)) !== sortedLines(after.get(path)),
+    );
+    if (stale.length > 0) {
+      const names = stale.map((path) => path.slice(root.length + 1)).join(", ");
+      return [`stale: ${names}; they are regenerated now: commit offchain/chain/types`];
+    }
+    for (const [path, text] of before) if (after.get(path) !== text) writeFileSync(path, text);
+    return [];
   },
 };
 

@@ -11,7 +11,8 @@ import * as Contracts from "./index.js";
 
 declare module "@nomicfoundation/hardhat-ethers/types" {
   interface HardhatEthersHelpers extends HardhatEthersHelpersBase {
-  getContractFactory(name: 'NodeRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.NodeRegistry__factory>
+  getContractFactory(name: 'KeyLedger', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.KeyLedger__factory>
+getContractFactory(name: 'NodeRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.NodeRegistry__factory>
 getContractFactory(name: 'StorageEscrow', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.StorageEscrow__factory>
 getContractFactory(name: 'IKeyLedger', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IKeyLedger__factory>
 getContractFactory(name: 'INodeRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.INodeRegistry__factory>
@@ -31,9 +32,9 @@ getContractFactory(name: 'ReturnsFalseToken', signerOrOptions?: ethers.Signer | 
 getContractFactory(name: 'ReturnsNothingToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ReturnsNothingToken__factory>
 getContractFactory(name: 'ReentrantWallet', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ReentrantWallet__factory>
 getContractFactory(name: 'RejectingWallet', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.RejectingWallet__factory>
-getContractFactory(name: 'KeyLedger', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.KeyLedger__factory>
 
-  getContractAt(name: 'NodeRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.NodeRegistry>
+  getContractAt(name: 'KeyLedger', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.KeyLedger>
+getContractAt(name: 'NodeRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.NodeRegistry>
 getContractAt(name: 'StorageEscrow', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.StorageEscrow>
 getContractAt(name: 'IKeyLedger', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IKeyLedger>
 getContractAt(name: 'INodeRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.INodeRegistry>
@@ -53,9 +54,9 @@ getContractAt(name: 'ReturnsFalseToken', address: string | ethers.Addressable, s
 getContractAt(name: 'ReturnsNothingToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ReturnsNothingToken>
 getContractAt(name: 'ReentrantWallet', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ReentrantWallet>
 getContractAt(name: 'RejectingWallet', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.RejectingWallet>
-getContractAt(name: 'KeyLedger', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.KeyLedger>
 
-  deployContract(name: 'NodeRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.NodeRegistry>
+  deployContract(name: 'KeyLedger', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyLedger>
+deployContract(name: 'NodeRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.NodeRegistry>
 deployContract(name: 'StorageEscrow', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.StorageEscrow>
 deployContract(name: 'IKeyLedger', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IKeyLedger>
 deployContract(name: 'INodeRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.INodeRegistry>
@@ -75,9 +76,9 @@ deployContract(name: 'ReturnsFalseToken', signerOrOptions?: ethers.Signer | Depl
 deployContract(name: 'ReturnsNothingToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReturnsNothingToken>
 deployContract(name: 'ReentrantWallet', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReentrantWallet>
 deployContract(name: 'RejectingWallet', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.RejectingWallet>
-deployContract(name: 'KeyLedger', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyLedger>
 
-  deployContract(name: 'NodeRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.NodeRegistry>
+  deployContract(name: 'KeyLedger', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyLedger>
+deployContract(name: 'NodeRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.NodeRegistry>
 deployContract(name: 'StorageEscrow', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.StorageEscrow>
 deployContract(name: 'IKeyLedger', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IKeyLedger>
 deployContract(name: 'INodeRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.INodeRegistry>
@@ -97,7 +98,6 @@ deployContract(name: 'ReturnsFalseToken', args: any[], signerOrOptions?: ethers.
 deployContract(name: 'ReturnsNothingToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReturnsNothingToken>
 deployContract(name: 'ReentrantWallet', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReentrantWallet>
 deployContract(name: 'RejectingWallet', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.RejectingWallet>
-deployContract(name: 'KeyLedger', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyLedger>
 
     // default types
     getContractFactory(

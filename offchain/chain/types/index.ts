@@ -12,6 +12,7 @@ export type { KeyLedger } from './KeyLedger.js';
 export type { NodeRegistry } from './NodeRegistry.js';
 export type { StorageEscrow } from './StorageEscrow.js';
 export * as factories from './factories/index.js';
+export { KeyLedger__factory } from './factories/KeyLedger__factory.js';
 export { NodeRegistry__factory } from './factories/NodeRegistry__factory.js';
 export { StorageEscrow__factory } from './factories/StorageEscrow__factory.js';
 export type { IKeyLedger } from './interfaces/IKeyLedger.js';
@@ -50,4 +51,3 @@ export type { ReentrantWallet } from './test/zoo/Wallets.sol/ReentrantWallet.js'
 export { ReentrantWallet__factory } from './factories/test/zoo/Wallets.sol/ReentrantWallet__factory.js';
 export type { RejectingWallet } from './test/zoo/Wallets.sol/RejectingWallet.js';
 export { RejectingWallet__factory } from './factories/test/zoo/Wallets.sol/RejectingWallet__factory.js';
-export { KeyLedger__factory } from './factories/KeyLedger__factory.js';
