@@ -25,8 +25,6 @@ export interface CommandUser {
 export interface CommandOptions {
   /** A command that runs the rest of its arguments. */
   readonly wrapper?: readonly string[];
-  /** Runs it as this user and group. */
-  readonly uid?: number;
 }
 
 export interface StartedCommand {
@@ -39,7 +37,7 @@ export interface StartedCommand {
 export function startTallystick(
   user: CommandUser,
   args: readonly string[],
-  { wrapper = [], uid }: CommandOptions = {},
+  { wrapper = [] }: CommandOptions = {},
 ): StartedCommand {
   const [command = process.execPath, ...rest] = [
     ...wrapper,
@@ -51,7 +49,6 @@ export function startTallystick(
   const child = spawn(command, rest, {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],
-    ...(uid === undefined ? {} : { uid, gid: uid }),
     env: {
       ...process.env,
       ...user.extra,

@@ -1,0 +1,387 @@
+/**
+ * Bad input on the user's side: files that cannot be read, disks that are full, passphrases and agreements that are wrong. Each gets a
+ * typed error with the exit code of its kind, and nothing is recorded, agreed on or left behind.
+ */
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import type { AgreementReport } from "../../offchain/agent/agreement-terms.ts";
+import { proposeCall, reportMissCall, type Terms } from "../../offchain/chain/escrow.ts";
+import type { ChainRevertedError } from "../../offchain/chain/revert.ts";
+import { TransactionSender } from "../../offchain/chain/sender.ts";
+import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
+import type { ErrorCode } from "../../offchain/core/errors.ts";
+import { identityFromPhrase } from "../../offchain/core/identity.ts";
+import { type CommandOptions, tallystick } from "../../scripts/demo/command.ts";
+import { expectAsyncRejection } from "../core/rejection.ts";
+import { HttpProxy } from "../helpers/http-proxy.ts";
+import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+import { registerUrl } from "../helpers/lying-node.ts";
+import { escrowEvents, ledgerEvents, withChain } from "../helpers/on-chain.ts";
+import { newPerson, type Person, withAgentOf } from "../helpers/people.ts";
+import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
+import { requireSmallDisk } from "../helpers/small-disk.ts";
+import { expectSameTree, readTree } from "../helpers/trees.ts";
+
+const MIB = 1024 * 1024;
+/** Root may read what nobody may, until that right is taken from it. */
+const AS_OTHERS: CommandOptions =
+  process.getuid?.() === 0 ? { wrapper: ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--"] } : {};
+
+describe("bad input", function () {
+  this.timeout(180_000);
+  let net: LocalNet;
+  let alice: Person;
+  let places = 0;
+  const dir = (...names: string[]) => join(net.dir, ...names);
+
+  before(async () => {
+    net = await startLocalNet();
+    alice = await newPerson(net, "alice");
+  });
+  after(() => net?.stop());
+
+  /** A new empty folder. */
+  function place(): string {
+    places += 1;
+    mkdirSync(dir(`place ${places}`));
+    return dir(`place ${places}`);
+  }
+
+  /** Proposals and what became of them: not the proofs that the provider sends in the background. */
+  async function deals(): Promise<number> {
+    return (await escrowEvents(net)).filter(({ kind }) => kind.startsWith("Agreement")).length;
+  }
+
+  /** What must not change when something is refused. */
+  async function state() {
+    const preparations = join(alice.home, "preparations");
+    return {
+      ledger: (await ledgerEvents(net)).length,
+      deals: await deals(),
+      puts: await withAgentOf(net, alice, async (agent) => agent.list()),
+      preparations: existsSync(preparations) ? readdirSync(preparations) : [],
+    };
+  }
+
+  /** Runs a command that must fail. @returns the error of its document */
+  async function expectFailure(args: string[], code: ErrorCode, options: CommandOptions = {}, user = alice) {
+    const before = await state();
+    const { exitCode, document, stderr } = await tallystick(user, args, options);
+    const error = document.error as Record<string, unknown>;
+    expect(error, JSON.stringify(document)).to.include({ code });
+    expect(error.message).to.be.a("string");
+    expect(stderr).to.contain("tallystick: error: ");
+    expect(exitCode).to.equal(exitCodeOf(code));
+    expect(await state()).to.deep.equal(before);
+    return error;
+  }
+
+  describe("to put", () => {
+    it("as a file that may not be read: FILE_UNREADABLE, whatever could be read before it", async () => {
+      const folder = place();
+      writeFileSync(join(folder, "a readable one"), "readable");
+      writeFileSync(join(folder, "secret"), "secret");
+      chmodSync(join(folder, "secret"), 0o000);
+      const error = await expectFailure(["put", folder], "FILE_UNREADABLE", AS_OTHERS);
+      expect(error).to.deep.include({ party: "you", received: "EACCES", details: { path: join(folder, "secret") } });
+    });
+
+    it("as a folder that may not be listed: FILE_UNREADABLE", async () => {
+      const folder = place();
+      mkdirSync(join(folder, "closed"));
+      chmodSync(join(folder, "closed"), 0o000);
+      const error = await expectFailure(["put", folder], "FILE_UNREADABLE", AS_OTHERS);
+      expect(error).to.deep.include({ received: "EACCES", details: { path: join(folder, "closed") } });
+      chmodSync(join(folder, "closed"), 0o700);
+    });
+
+    it("as a file whose device fails: FILE_UNREADABLE", async () => {
+      // A process reading its own memory at the address 0 gets EIO, as from a broken disk.
+      const error = await expectFailure(["put", "/proc/self/mem"], "FILE_UNREADABLE");
+      expect(error).to.include({ received: "EIO" });
+      expect(error.message).to.contain("the device failed");
+    });
+
+    it("as a path that does not exist: FILE_UNREADABLE", async () => {
+      const error = await expectFailure(["put", dir("not there")], "FILE_UNREADABLE");
+      expect(error).to.deep.include({ received: "ENOENT", details: { path: dir("not there") } });
+    });
+
+    for (const [what, make] of [
+      ["a pipe", (path: string) => spawnSync("mkfifo", [path])],
+      ["a link to a device that is named", (path: string) => symlinkSync("/dev/zero", path)],
+    ] as const) {
+      it(`as ${what}: ${what === "a pipe" ? "INVALID_INPUT" : "kept as the link it is"}`, async () => {
+        const path = join(place(), "special");
+        make(path);
+        if (what === "a pipe") {
+          const error = await expectFailure(["put", path], "INVALID_INPUT");
+          expect(error).to.deep.include({ check: "file type", details: { path } });
+        } else {
+          const put = await tallystick(alice, ["put", path, "--no-agreement"]);
+          expect(put.document, put.stderr).to.include({ entries: 1, totalBytes: 0 });
+        }
+      });
+    }
+
+    it("as two paths of one name: INVALID_INPUT", async () => {
+      const [one, other] = [place(), place()];
+      for (const folder of [one, other]) writeFileSync(join(folder, "same"), folder);
+      const error = await expectFailure(["put", join(one, "same"), join(other, "same")], "INVALID_INPUT");
+      expect(error.received).to.contain(one).and.to.contain(other);
+    });
+
+    describe("as a file that", () => {
+      let proxies: HttpProxy[];
+      /** Done before the first evaluation: a third of the input has been read then, at most. */
+      let meanwhile: (() => void) | undefined;
+
+      before(async () => {
+        proxies = await Promise.all(net.nodes.map(({ url }) => HttpProxy.start(url)));
+        for (const proxy of proxies) {
+          proxy.intercept = async ({ path }) => {
+            if (path !== "/v1/oprf/evaluate") return undefined;
+            meanwhile?.();
+            meanwhile = undefined;
+            return undefined;
+          };
+        }
+        await Promise.all(net.nodes.map((node, i) => registerUrl(net, node, proxies[i]?.url ?? "")));
+      });
+      after(async () => {
+        await Promise.all(net.nodes.map((node) => registerUrl(net, node, node.url)));
+        await Promise.all(proxies.map((proxy) => proxy.stop()));
+      });
+
+      for (const [what, name, spoil, code] of [
+        ["vanishes", "z small", (path: string) => rmSync(path), "FILE_UNREADABLE"],
+        ["grows", "large", (path: string) => writeFileSync(path, "more", { flag: "a" }), "FILE_CHANGED"],
+        ["is cut", "large", (path: string) => truncateSync(path, 20 * MIB), "FILE_CHANGED"],
+        ["is written to", "large", (path: string) => writeFileSync(path, "other", { flag: "r+" }), "FILE_CHANGED"],
+      ] as const) {
+        it(`${what} meanwhile: ${code}`, async () => {
+          const folder = place();
+          writeFileSync(join(folder, "large"), pseudoRandomBytes("meanwhile", 32 * MIB));
+          writeFileSync(join(folder, "z small"), "small");
+          const victim = join(folder, name);
+          const before = await state();
+          meanwhile = () => spoil(victim);
+          const error = await withAgentOf(net, alice, (agent) => expectAsyncRejection(() => agent.put([folder]), code));
+          expect(meanwhile).to.equal(undefined);
+          expect(error.details).to.include({ path: victim });
+          expect(await state()).to.deep.equal(before);
+          rmSync(folder, { recursive: true });
+        });
+      }
+    });
+  });
+
+  describe("with a disk that is full", () => {
+    let folder: string;
+    let dataId: string;
+
+    before(async () => {
+      folder = place();
+      writeFileSync(join(folder, "large"), pseudoRandomBytes("disk", 6 * MIB));
+      writeFileSync(join(folder, "small"), "small");
+    });
+
+    it("at the provider: DISK_FULL naming it, then put finishes when there is space", async () => {
+      const { process } = net.provider;
+      await process.stop();
+      await process.start(requireSmallDisk(join(net.provider.dir, "data", "store"), 2 * MIB));
+      const error = await expectFailure(["put", folder, "--epochs", "2"], "DISK_FULL");
+      expect(error).to.deep.include({ party: `provider ${net.provider.url}`, retryable: true });
+      await process.stop();
+      await process.start();
+      const put = await tallystick(alice, ["put", folder, "--epochs", "2"]);
+      expect(put.exitCode, put.stderr).to.equal(0);
+      expect(put.document.agreement).to.include({ status: "active" });
+      dataId = String(put.document.dataId);
+    });
+
+    it("where files are restored to: DISK_FULL, no half file under its own name, and a second get elsewhere", async () => {
+      const target = place();
+      // The file system goes with the command, so what it left is listed before it ends.
+      const listing = dir("left behind");
+      const disk = requireSmallDisk(target, 2 * MIB);
+      const wrapper = [
+        ...disk,
+        "sh",
+        "-c",
+        `"$@"; code=$?; ls -A ${JSON.stringify(join(target))}/* > "${listing}"; exit $code`,
+        "sh",
+      ];
+      const error = await expectFailure(["get", dataId, "-o", target], "DISK_FULL", { wrapper });
+      expect(error).to.include({ party: "this machine" });
+      const left = readFileSync(listing, "utf8")
+        .split("\n")
+        .filter((name) => name !== "");
+      expect(left.filter((name) => !/^\.tallystick-[0-9a-f]{24}\.part$/.test(name) && name !== "small")).to.deep.equal(
+        [],
+      );
+      const out = dir("restored elsewhere");
+      expect((await tallystick(alice, ["get", dataId, "-o", out])).exitCode).to.equal(0);
+      const [name = ""] = readdirSync(out);
+      expectSameTree(readTree(join(out, name)), readTree(folder));
+    });
+
+    it("where tags wait for their agreement: DISK_FULL with data and key safe, and put finishes when there is space", async () => {
+      const file = join(place(), "tagged");
+      writeFileSync(file, pseudoRandomBytes("tagged", 6 * MIB));
+      const preparations = join(alice.home, "preparations");
+      mkdirSync(preparations, { recursive: true });
+      const before = await state();
+      const wrapper = requireSmallDisk(preparations, 4096);
+      const failed = await tallystick(alice, ["put", file, "--epochs", "2"], { wrapper });
+      expect(failed.document.error).to.include({ code: "DISK_FULL", party: "this machine" });
+      expect(failed.exitCode).to.equal(exitCodeOf("DISK_FULL"));
+      expect((await state()).deals).to.equal(before.deals);
+      const put = await tallystick(alice, ["put", file, "--epochs", "2"]);
+      expect(put.exitCode, put.stderr).to.equal(0);
+      expect(put.document.agreement).to.include({ status: "active", isNew: true });
+    });
+  });
+
+  describe("as an identity or a deployment", () => {
+    const other = (over: Partial<Person>): Person => ({ ...alice, ...over });
+
+    it("with a wrong passphrase: WRONG_PASSPHRASE", async () => {
+      const error = await expectFailure(["status"], "WRONG_PASSPHRASE", {}, other({ passphrase: "not this one" }));
+      expect(error.hint).to.be.a("string");
+    });
+
+    it("with no keystore, a damaged one, or one of another version", async () => {
+      const home = place();
+      await expectFailure(["ls"], "NO_IDENTITY", {}, other({ home }));
+      const keystore = JSON.parse(readFileSync(join(alice.home, "keystore.json"), "utf8")) as Record<string, unknown>;
+      writeFileSync(join(home, "keystore.json"), "{", { mode: 0o600 });
+      await expectFailure(["ls"], "INVALID_INPUT", {}, other({ home }));
+      writeFileSync(join(home, "keystore.json"), JSON.stringify({ ...keystore, version: 99 }), { mode: 0o600 });
+      await expectFailure(["ls"], "UNKNOWN_VERSION", {}, other({ home }));
+    });
+
+    it("with a recovery phrase whose checksum is wrong: INVALID_INPUT, and no keystore", async () => {
+      const home = dir("mistyped");
+      const words = alice.recoveryPhrase.split(" ");
+      const mistyped = [...words.slice(0, -1), words[0] === words.at(-1) ? "abandon" : words[0]].join(" ");
+      const user = { ...other({ home }), extra: { TALLYSTICK_RECOVERY_PHRASE: mistyped } };
+      const error = await expectFailure(["recover"], "INVALID_INPUT", {}, user);
+      expect(JSON.stringify(error)).to.not.contain(words.slice(0, 3).join(" "));
+      expect(existsSync(join(home, "keystore.json"))).to.equal(false);
+    });
+
+    it("with no deployment file, a malformed one, or one for another chain: NO_DEPLOYMENT", async () => {
+      const deploymentFile = dir("broken-deployment.json");
+      await expectFailure(["status"], "NO_DEPLOYMENT", {}, other({ deploymentFile }));
+      for (const text of ["{", "{}", JSON.stringify({ ...net.deployment, chainId: 1 })]) {
+        writeFileSync(deploymentFile, text);
+        await expectFailure(["status"], "NO_DEPLOYMENT", {}, other({ deploymentFile }));
+      }
+    });
+
+    it("with a catalogue that is no database: DISK_FAILED", async () => {
+      const home = place();
+      cpSync(join(alice.home, "keystore.json"), join(home, "keystore.json"));
+      writeFileSync(join(home, "agent.db"), pseudoRandomBytes("no database", 8192));
+      await expectFailure(["ls"], "DISK_FAILED", {}, other({ home }));
+    });
+  });
+
+  describe("as an agreement", () => {
+    let agreement: AgreementReport;
+
+    before(async () => {
+      const file = join(place(), "agreed");
+      writeFileSync(file, "agreed");
+      const report = await withAgentOf(net, alice, (agent) => agent.put([file], { agreement: { epochs: 2 } }));
+      agreement = report.agreement as AgreementReport;
+    });
+
+    /** Sends a call as alice that the escrow must refuse. @returns name and arguments of its refusal */
+    async function expectRefusal(make: (terms: Terms) => Parameters<TransactionSender["send"]>[0]) {
+      const before = await state();
+      const error = await withChain(net, async (chain) => {
+        const sender = new TransactionSender(chain, identityFromPhrase(alice.recoveryPhrase).signingKey);
+        const head = await chain.provider.getBlockNumber();
+        const call = make({ ...agreement.terms, startBlock: BigInt(head + 100) });
+        return (await expectAsyncRejection(() => sender.send(call), "CHAIN_REVERTED")) as ChainRevertedError;
+      });
+      expect(await state()).to.deep.equal(before);
+      return error.revert;
+    }
+
+    const propose = (over: Partial<Terms>) => (terms: Terms) => proposeCall(net.deployment, { ...terms, ...over });
+
+    it("without a fee", async () => {
+      expect((await expectRefusal(propose({ feePerEpoch: 0n }))).name).to.equal("ZeroFee");
+    });
+
+    it("without an epoch, on chain and on the command line", async () => {
+      expect((await expectRefusal(propose({ epochs: 0 }))).name).to.equal("ZeroEpochs");
+      const before = await state();
+      const { exitCode, document } = await tallystick(alice, ["put", net.deploymentFile, "--epochs", "0"]);
+      expect(exitCode).to.equal(exitCodeOf("INVALID_INPUT"));
+      expect(document.error).to.include({ code: "INVALID_INPUT" });
+      expect(await state()).to.deep.equal(before);
+    });
+
+    it("that has begun already", async () => {
+      const refusal = await expectRefusal(propose({ startBlock: 1n }));
+      expect(refusal.name).to.equal("StartNotInFuture");
+    });
+
+    it("with a window longer than its epoch, or less collateral than it promises", async () => {
+      const { epochBlocks, collateral } = agreement.terms;
+      expect((await expectRefusal(propose({ windowBlocks: epochBlocks + 1 }))).name).to.equal("InvalidWindow");
+      expect((await expectRefusal(propose({ collateral: collateral - 1n }))).name).to.equal("CollateralTooLow");
+    });
+
+    it("about more epochs than the provider takes, or at a higher price than the user allows", async () => {
+      const file = join(place(), "wished");
+      writeFileSync(file, "wished");
+      for (const wishes of [{ epochs: 1_000_000 }, { sampleCount: 60_000 }, { maximumFeePerEpoch: 1n }]) {
+        const before = await deals();
+        await withAgentOf(net, alice, (agent) =>
+          expectAsyncRejection(() => agent.put([file], { agreement: wishes }), "INVALID_INPUT"),
+        );
+        expect(await deals()).to.equal(before);
+      }
+    });
+
+    it("of which an epoch is reported that is still to come, or is none of its", async () => {
+      const report = (epoch: number) => () => reportMissCall(net.deployment, agreement.agreementId, epoch);
+      expect((await expectRefusal(report(1))).name).to.equal("WindowStillOpen");
+      expect((await expectRefusal(report(2))).name).to.equal("NoSuchEpoch");
+    });
+
+    it("that the account cannot pay: FUNDS, with the data stored and its key recorded", async () => {
+      const file = join(place(), "unpaid");
+      writeFileSync(file, "unpaid");
+      const poor = await newPerson(net, "poor");
+      await net.chain.provider.send("anvil_setBalance", [poor.account, "0x1"]);
+      const before = await deals();
+      const { exitCode, document } = await tallystick(poor, ["put", file]);
+      expect(document.error).to.include({ code: "FUNDS" });
+      expect(exitCode).to.equal(exitCodeOf("FUNDS"));
+      expect(await deals()).to.equal(before);
+      const { document: recovered } = await tallystick(poor, ["recover"]);
+      const [put] = recovered.recovered as { dataId: string; name: string }[];
+      expect(put?.name).to.equal("unpaid");
+      expect((await tallystick(poor, ["get", put?.dataId ?? "", "-o", dir("paid nothing")])).exitCode).to.equal(0);
+    });
+  });
+});
