@@ -6,7 +6,8 @@ import { join } from "node:path";
 
 function codesInSource(root: string): string[] {
   const source = readFileSync(join(root, "offchain", "core", "errors.ts"), "utf8");
-  const union = /export type ErrorCode =([\s\S]*?);/.exec(source)?.[1] ?? "";
+  // The union ends with the blank line after it; semicolons occur in its comments as well.
+  const union = /export type ErrorCode =([\s\S]*?)\n\n/.exec(source)?.[1] ?? "";
   return [...union.matchAll(/^\s*\| "([A-Z_]+)"/gm)].map((match) => match[1] ?? "");
 }
 
