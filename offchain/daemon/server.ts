@@ -3,6 +3,7 @@
  * fields), limits on body size and time, errors as `{ error }` bodies, `/healthz` and `/metrics`.
  */
 
+import type { IncomingMessage } from "node:http";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import {
@@ -50,6 +51,8 @@ export interface ServerOptions {
 }
 
 const HEALTH_CHECK_SECONDS = 5;
+/** How long the rest of a body that is too large is listened to. */
+const LINGER_SECONDS = 3;
 
 const HealthAnswer = Type.Object({
   ok: Type.Boolean(),
@@ -69,6 +72,20 @@ async function runHealthCheck(check: HealthCheck): Promise<void> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+/**
+ * The connection is closed after a body that is too large. Were that done while its sender still writes, the sender would see a
+ * broken connection instead of the answer; so what is left is read and dropped for a while.
+ */
+async function letFinish(body: IncomingMessage): Promise<void> {
+  if (body.complete || body.destroyed) return;
+  const limit = AbortSignal.timeout(LINGER_SECONDS * 1000);
+  await new Promise<void>((resolve) => {
+    for (const event of ["end", "close", "error"]) body.once(event, () => resolve());
+    limit.addEventListener("abort", () => resolve());
+    body.resume();
+  });
 }
 
 /** A server with the common routes; the daemon adds its own and then listens. */
@@ -103,7 +120,7 @@ export function createServer(options: ServerOptions): DaemonServer {
   // Fastify decorates what a validator returns; the error goes out as it came.
   server.setSchemaErrorFormatter((errors) => errors[0] as unknown as Error);
 
-  server.setErrorHandler((thrown, request, reply) => {
+  server.setErrorHandler(async (thrown, request, reply) => {
     const { status, error, known } = toHttpError(thrown);
     if (!known || status >= 500) request.log.error({ err: thrown, route: request.routeOptions.url }, "request failed");
     else
@@ -112,7 +129,8 @@ export function createServer(options: ServerOptions): DaemonServer {
       reply.header("retry-after", String(Math.max(1, Math.ceil(error.retryAfterSeconds))));
     }
     if (status === 401) reply.header("www-authenticate", "Bearer");
-    reply.code(status).type("application/json").serializer(JSON.stringify).send({ error: error.toJSON() });
+    if (status === 413) await letFinish(request.raw);
+    return reply.code(status).type("application/json").serializer(JSON.stringify).send({ error: error.toJSON() });
   });
   server.setNotFoundHandler((request) => {
     throw new TallystickError("there is no such route", {
