@@ -427,6 +427,20 @@ describe("key ledger on a chain", () => {
       expect(archive.pages).to.deep.equal([[head - 4, head]]);
     });
 
+    it("forgets all that a much shorter chain does not have", async () => {
+      const archive = new Archive();
+      const fork = await anvil.rpc("evm_snapshot");
+      await anvil.rpc("anvil_mine", ["0x20"]);
+      await put(someRecord(alice.address, await now()));
+      await archive.update();
+      expect(archive.events.length).to.equal(1);
+      await anvil.rpc("evm_revert", [fork]);
+      await archive.update({ overlapBlocks: 2 });
+      expect(archive.tags()).to.deep.equal([]);
+      const head = await chain.provider.getBlockNumber();
+      expect(archive.pages).to.deep.equal([[head - 1, head]]);
+    });
+
     it("reads a page again whose last block was replaced while it was being read", async () => {
       const fork = await anvil.rpc("evm_snapshot");
       const lost = someRecord(alice.address, await now());

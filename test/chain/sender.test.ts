@@ -265,6 +265,22 @@ describe("transaction sender", () => {
       expect((await sent).status).to.equal(1);
     });
 
+    it("gives the nonce of a forgotten transaction to no other", async () => {
+      await anvil.rpc("evm_setAutomine", [false]);
+      const node = sender(3);
+      const sent = [node.send(transfer(1n))];
+      await until(async () => (await witness.getTransactionCount(node.address, "pending")) === 1);
+      await anvil.rpc("anvil_dropAllTransactions");
+      sent.push(node.send(transfer(2n)));
+      await until(async () => (await witness.getTransactionCount(node.address, "pending")) === 2);
+      await anvil.rpc("evm_mine");
+      const transactions = await Promise.all((await Promise.all(sent)).map((receipt) => receipt.getTransaction()));
+      expect(transactions.map(({ nonce, value }) => [nonce, value])).to.deep.equal([
+        [0, 1n],
+        [1, 2n],
+      ]);
+    });
+
     it("raises the fee of a transaction that nobody wants to mine", async () => {
       await anvil.rpc("evm_setAutomine", [false]);
       const node = sender(4);
