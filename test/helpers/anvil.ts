@@ -14,6 +14,12 @@ const CHAIN_ID = 31_337;
 /** Anvil's well-known development phrase; accounts 0 to 9 hold 10,000 coins each. */
 const PHRASE = "test test test test test test test test test test test junk";
 
+/** A test that fails before it has stopped its chain must not leave it running. */
+const running = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
 export interface Anvil {
   readonly url: string;
   readonly port: number;
@@ -30,6 +36,8 @@ export async function startAnvil(args: readonly string[] = [], port = 0): Promis
     ["--port", String(port), "--chain-id", String(CHAIN_ID), "--hardfork", "prague", "--mnemonic", PHRASE, ...args],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
+  running.add(child);
+  child.once("exit", () => running.delete(child));
   const chosen = await listeningPort(child);
   const url = `http://127.0.0.1:${chosen}`;
   return {
