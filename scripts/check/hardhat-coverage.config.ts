@@ -4,15 +4,14 @@
  * compile faster, and lines stay lines.
  */
 import { defineConfig } from "hardhat/config";
-import project from "../../hardhat.config.ts";
+import { solidityProfile, solidityTests } from "../solidity.ts";
 
-const profile = (project.solidity as { profiles: { default: { version: string; path: string; settings: object } } })
-  .profiles.default;
+const settings = { ...solidityProfile.settings, optimizer: { enabled: false } };
 
 export default defineConfig({
   plugins: [],
-  solidity: { profiles: { default: { ...profile, settings: { ...profile.settings, optimizer: { enabled: false } } } } },
-  ...(project.test === undefined ? {} : { test: project.test }),
+  solidity: { profiles: { default: { ...solidityProfile, settings } } },
+  test: { solidity: solidityTests },
   coverage: { skipFiles: ["contracts/test/**"] },
   paths: { artifacts: "coverage/artifacts", cache: "coverage/cache" },
 });
