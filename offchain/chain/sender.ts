@@ -169,17 +169,22 @@ export class TransactionSender {
   /** Offers the signed bytes. Offering them twice is harmless, so a broken connection is simply tried again. */
   async #submit(call: ContractCall, pending: Pending, signal: AbortSignal | undefined): Promise<Submission> {
     const provider = this.#chain.provider;
+    let offers = 0;
     try {
-      await this.#rpc(call, signal, () => provider.send("eth_sendRawTransaction", [pending.raw]));
+      await this.#rpc(call, signal, () => {
+        offers++;
+        return provider.send("eth_sendRawTransaction", [pending.raw]);
+      });
       return "accepted";
     } catch (error) {
       const cause: unknown = error instanceof TallystickError ? error.cause : error;
       if (isAlreadyKnown(cause)) return "accepted";
       if (isError(cause, "REPLACEMENT_UNDERPRICED")) return "underpriced";
       if (isError(cause, "NONCE_EXPIRED")) {
-        // It may be this very transaction that was mined, if the first answer got lost.
+        // It may be this very transaction that was mined, if the first answer got lost. The receipt can be late, and a second
+        // transaction for a call that was mined would do it twice: where there was a first answer to lose, it is waited for.
         const mined = await this.#rpc(call, signal, () => this.#receiptOf(pending));
-        return mined === null ? "nonce-used" : "accepted";
+        return mined === null && offers === 1 ? "nonce-used" : "accepted";
       }
       if (isTransportFailure(error)) throw unavailable(call, pending, error);
       throw error;

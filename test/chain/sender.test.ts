@@ -185,6 +185,22 @@ describe("transaction sender", () => {
       expect((await witness.getBalance(SINK)) - before).to.equal(5n);
     });
 
+    it("sends once although the answer is lost and the receipt is late", async () => {
+      const before = await witness.getBalance(SINK);
+      const node = sender(7);
+      let offers = 0;
+      let asked = 0;
+      proxy.fault = (method) => {
+        if (method === "eth_sendRawTransaction") return offers++ === 0 ? "drop-answer" : undefined;
+        // Endpoints behind a load balancer may know the nonce before they know the receipt.
+        return method === "eth_getTransactionReceipt" && asked++ < 3 ? { result: null } : undefined;
+      };
+      expect((await node.send(transfer(5n))).status).to.equal(1);
+      expect(asked).to.be.greaterThan(3);
+      expect((await witness.getBalance(SINK)) - before).to.equal(5n);
+      expect(await witness.getTransactionCount(node.address)).to.equal(1);
+    });
+
     it("gives up on an endpoint that stays away, and then goes on where it was", async () => {
       const node = sender(8, { retries: 2 });
       failFirst("eth_estimateGas", Number.POSITIVE_INFINITY, "drop-request");

@@ -91,7 +91,8 @@ export type Fault =
   | "drop-request" // the connection breaks before the node hears of it
   | "drop-answer" // the node has done it, but the answer is lost
   | "unavailable" // HTTP 503
-  | { readonly error: { readonly code: number; readonly message: string } }; // a JSON-RPC error
+  | { readonly error: { readonly code: number; readonly message: string } } // a JSON-RPC error
+  | { readonly result: unknown }; // an answer that the node did not give
 
 export interface FaultyProxy {
   readonly url: string;
@@ -147,7 +148,7 @@ async function pass(
   }
   response.setHeader("content-type", "application/json");
   if (typeof fault === "object") {
-    response.end(JSON.stringify({ jsonrpc: "2.0", id, error: fault.error }));
+    response.end(JSON.stringify({ jsonrpc: "2.0", id, ...fault }));
     return;
   }
   try {
