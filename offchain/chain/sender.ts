@@ -43,7 +43,9 @@ export interface SenderOptions {
 interface Pending {
   readonly nonce: number;
   readonly gasLimit: bigint;
+  /** Of all that were offered, also of those whose answer was lost. */
   readonly hashes: string[];
+  /** The one the node is believed to have. */
   raw: string;
   fees: Fees;
 }
@@ -221,7 +223,7 @@ export class TransactionSender {
           party: "chain",
           check: "receipt",
           hint: "it may still be mined: look the transaction up before sending again",
-          details: { transactionHash: pending.hashes.at(-1), nonce: pending.nonce },
+          details: { transactionHash: keccak256(pending.raw), nonce: pending.nonce },
         });
       }
       await sleep(pollMs, signal);
@@ -237,20 +239,27 @@ export class TransactionSender {
   }
 
   async #nudge(call: ContractCall, pending: Pending, signal: AbortSignal | undefined): Promise<Submission> {
-    const known = await this.#chain.provider.getTransaction(pending.hashes.at(-1) ?? "");
+    const known = await this.#chain.provider.getTransaction(keccak256(pending.raw));
     if (known === null) return this.#submit(call, pending, signal);
+    const earlier = { raw: pending.raw, fees: pending.fees };
     const now = await this.#currentFees(call, signal);
     const fees = {
-      maxFeePerGas: larger(raised(pending.fees.maxFeePerGas), now.maxFeePerGas),
-      maxPriorityFeePerGas: larger(raised(pending.fees.maxPriorityFeePerGas), now.maxPriorityFeePerGas),
+      maxFeePerGas: larger(raised(earlier.fees.maxFeePerGas), now.maxFeePerGas),
+      maxPriorityFeePerGas: larger(raised(earlier.fees.maxPriorityFeePerGas), now.maxPriorityFeePerGas),
     };
     const { raw, hash } = await this.#sign(call, pending.nonce, pending.gasLimit, fees);
-    const outcome = await this.#submit(call, { ...pending, raw, hashes: [...pending.hashes, hash] }, signal);
-    if (outcome === "accepted") {
-      pending.hashes.push(hash);
-      pending.raw = raw;
-      pending.fees = fees;
+    // Before it is offered: should the answer get lost, the node may have it all the same.
+    pending.hashes.push(hash);
+    Object.assign(pending, { raw, fees });
+    let outcome: Submission;
+    try {
+      outcome = await this.#submit(call, pending, signal);
+    } catch (error) {
+      if (signal?.aborted === true || isTransportFailure(error)) throw error;
+      // No coins for the higher fee, or more than the node lets through: the earlier one is still on its way.
+      outcome = "underpriced";
     }
+    if (outcome !== "accepted") Object.assign(pending, earlier);
     return outcome;
   }
 
@@ -329,10 +338,9 @@ function isAlreadyKnown(error: unknown): boolean {
 }
 
 function unavailable(call: ContractCall, pending: Pending, cause: unknown): ChainUnavailableError {
-  const hash = pending.hashes.at(-1);
   return new ChainUnavailableError(call.description, {
     received: "no answer; the transaction may have been accepted",
-    ...(hash === undefined ? {} : { transactionHash: hash }),
+    transactionHash: keccak256(pending.raw),
     cause,
   });
 }

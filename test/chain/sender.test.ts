@@ -312,6 +312,45 @@ describe("transaction sender", () => {
       expect((await witness.getBalance(SINK)) - before).to.equal(9n);
     });
 
+    it("knows a dearer one again that the node took although its answers were lost", async () => {
+      await anvil.rpc("evm_setAutomine", [false]);
+      const node = sender(4, { retries: 1 });
+      let first: unknown;
+      proxy.fault = (method, [raw]) => {
+        if (method !== "eth_sendRawTransaction") return undefined;
+        first ??= raw;
+        return raw === first ? undefined : "drop-answer";
+      };
+      const sent = node.send(transfer(9n));
+      await until(async () => (await pendingHashes()).length === 1);
+      const [cheap] = await pendingHashes();
+      await until(async () => (await pendingHashes())[0] !== cheap);
+      await anvil.rpc("evm_mine");
+      const receipt = await sent;
+      expect(receipt.hash).to.not.equal(cheap);
+      expect((await receipt.getTransaction()).nonce).to.equal(0);
+    });
+
+    it("waits on for the first one when a dearer one is refused", async () => {
+      await anvil.rpc("evm_setAutomine", [false]);
+      const node = sender(4);
+      let first: unknown;
+      let refused = 0;
+      proxy.fault = (method, [raw]) => {
+        if (method !== "eth_sendRawTransaction") return undefined;
+        first ??= raw;
+        if (raw === first) return undefined;
+        refused++;
+        return { error: { code: -32_000, message: "insufficient funds for gas * price + value" } };
+      };
+      const sent = node.send(transfer(9n));
+      await until(async () => (await pendingHashes()).length === 1);
+      await until(() => refused >= 2);
+      const [cheap] = await pendingHashes();
+      await anvil.rpc("evm_mine");
+      expect((await sent).hash).to.equal(cheap);
+    });
+
     it("stops at the time limit and names the transaction", async () => {
       await anvil.rpc("evm_setAutomine", [false]);
       const node = sender(5, { receiptTimeoutSeconds: 0.3, nudgeAfterSeconds: 60 });
