@@ -263,22 +263,24 @@ export class TransactionSender {
     return outcome;
   }
 
-  /** A receipt says that it reverted, not why: the call is made again on the state before its block, then on that after it. */
+  /**
+   * A receipt says that it reverted, not why: the call is made again on the state before its block, then on that after it. Where
+   * the endpoint cannot do that (it keeps no old state, it is gone), the reason stays unknown, but not that it reverted.
+   */
   async #whyReverted(call: ContractCall, receipt: TransactionReceipt): Promise<TallystickError> {
+    const transactionHash = receipt.hash;
+    let cause: unknown;
     for (const blockTag of [receipt.blockNumber - 1, receipt.blockNumber]) {
       try {
         await simulateCall(this.#chain, call, this.address, blockTag);
       } catch (error) {
         if (error instanceof ChainRevertedError) {
-          return new ChainRevertedError(call.description, error.revert, {
-            transactionHash: receipt.hash,
-            cause: error,
-          });
+          return new ChainRevertedError(call.description, error.revert, { transactionHash, cause: error });
         }
-        return chainError(error, call.description);
+        cause = error;
       }
     }
-    return new ChainRevertedError(call.description, decodeRevert("0x"), { transactionHash: receipt.hash });
+    return new ChainRevertedError(call.description, decodeRevert("0x"), { transactionHash, cause });
   }
 
   /** One request, repeated while the connection fails. */

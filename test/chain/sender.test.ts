@@ -138,6 +138,19 @@ describe("transaction sender", () => {
       expect(await witness.getTransactionCount(anvilWallet(6).address)).to.equal(0);
     });
 
+    it("says that it reverted even where the endpoint cannot say why", async () => {
+      const node = sender(6);
+      proxy.fault = (method) => {
+        if (method === "eth_estimateGas") return { result: "0x30000" };
+        // What a node without old state answers.
+        return method === "eth_call" ? { error: { code: -32_000, message: "missing trie node" } } : undefined;
+      };
+      const error = (await failure(node.send(requestExitCall(deployment)))) as ChainRevertedError;
+      expect(error).to.be.instanceOf(ChainRevertedError);
+      const receipt = await witness.getTransactionReceipt(String(error.details?.transactionHash));
+      expect(receipt?.status).to.equal(0);
+    });
+
     it("tells an empty account that it cannot pay", async () => {
       const pauper = new TransactionSender(chain, new Uint8Array(32).fill(9), { retryDelayMs: 5 });
       const error = await failure(pauper.send(transfer(1n)));
