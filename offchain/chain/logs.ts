@@ -5,7 +5,7 @@
 
 import { isError, type Log } from "ethers";
 import type { ChainReader } from "./deployment.ts";
-import { chainError, isTransportFailure, readChain } from "./revert.ts";
+import { ChainUnavailableError, chainError, isTransportFailure, readChain } from "./revert.ts";
 
 /** Where on the chain an event stands. */
 export interface LogPlace {
@@ -49,6 +49,8 @@ export interface LogFilter {
 
 const PAGE_BLOCKS = 2000;
 const OVERLAP_BLOCKS = 128;
+/** A page is read again when its blocks are replaced meanwhile; an endpoint that says so every time is of no use. */
+const PAGE_ATTEMPTS = 10;
 
 /**
  * Logs of a contract in a range of blocks, both ends included, in chain order.
@@ -85,10 +87,12 @@ export async function* chainLogs(
 
 /**
  * Follows a contract's events from where the last scan ended up to the head. Where the cursor's block has been replaced
- * since, the scan starts again `overlapBlocks` before it. Ends at the head; call again with the last cursor.
+ * since, or is while later ones are read, the scan starts again `overlapBlocks` before it. Ends at the head; call again
+ * with the last cursor.
  *
  * @param startBlock the first block that can hold events, usually that of the deployment.
  * @param cursor undefined for a first scan.
+ * @throws ChainUnavailableError when the endpoint fails, or does not stand by what it says for long enough to read a page.
  */
 export async function* scanPages<Event>(
   chain: ChainReader,
@@ -99,9 +103,9 @@ export async function* scanPages<Event>(
   options: ScanOptions = {},
 ): AsyncIterable<EventPage<Event>> {
   const longest = options.pageBlocks ?? PAGE_BLOCKS;
-  const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
-  let from = Math.max(startBlock, await resumeAt(chain, head, cursor, options.overlapBlocks ?? OVERLAP_BLOCKS));
-  while (from <= head) {
+  const overlap = options.overlapBlocks ?? OVERLAP_BLOCKS;
+  let { head, from, covered } = await resumeAt(chain, startBlock, { from: startBlock, covered: cursor }, overlap);
+  for (let attempt = 1; from <= head; attempt++) {
     const to = Math.min(head, from + longest - 1);
     const before = await blockHash(chain, to);
     const events: Event[] = [];
@@ -109,19 +113,21 @@ export async function* scanPages<Event>(
       const event = parse(log);
       if (event !== undefined) events.push(event);
     }
-    // Replaced while it was being read: what was read may be a mixture, so it is read again.
-    if (before === undefined || before !== (await blockHash(chain, to))) {
-      if ((await readChain("reading the block number", () => chain.provider.getBlockNumber())) < to) return;
-      continue;
+    // The last block stands for all before it, so with it and with what was covered unchanged the page follows on that.
+    const settled = before !== undefined && (await isThere(chain, covered)) && before === (await blockHash(chain, to));
+    if (settled) {
+      covered = { blockNumber: to, blockHash: before };
+      yield { fromBlock: from, toBlock: to, events, cursor: covered, atHead: to === head };
+      from = to + 1;
+      attempt = 0;
+    } else if (attempt < PAGE_ATTEMPTS) {
+      // Replaced while it was being read: what was read may be a mixture, so it is read again.
+      ({ head, from, covered } = await resumeAt(chain, startBlock, { from, covered }, overlap));
+    } else {
+      throw new ChainUnavailableError(`reading logs of blocks ${from} to ${to}`, {
+        received: `blocks that were replaced or gone ${PAGE_ATTEMPTS} times in a row`,
+      });
     }
-    yield {
-      fromBlock: from,
-      toBlock: to,
-      events,
-      cursor: { blockNumber: to, blockHash: before },
-      atHead: to === head,
-    };
-    from = to + 1;
   }
 }
 
@@ -135,16 +141,26 @@ export function placeOf(log: Log): LogPlace {
   };
 }
 
+/** Where to read on: behind what is covered if the chain still has that, else `overlapBlocks` before it and before the head. */
 async function resumeAt(
   chain: ChainReader,
-  head: number,
-  cursor: ScanCursor | undefined,
+  startBlock: number,
+  last: { from: number; covered: ScanCursor | undefined },
   overlapBlocks: number,
-): Promise<number> {
-  if (cursor === undefined) return 0;
-  const stillThere = cursor.blockNumber <= head && (await blockHash(chain, cursor.blockNumber)) === cursor.blockHash;
-  if (stillThere) return cursor.blockNumber + 1;
-  return Math.min(cursor.blockNumber, head) - overlapBlocks + 1;
+): Promise<{ head: number; from: number; covered: ScanCursor | undefined }> {
+  const { covered } = last;
+  const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
+  if (covered !== undefined && covered.blockNumber <= head && (await isThere(chain, covered))) {
+    return { head, from: covered.blockNumber + 1, covered };
+  }
+  const behind = Math.min(covered?.blockNumber ?? head, head) - overlapBlocks + 1;
+  const from = covered === undefined ? Math.min(last.from, behind) : behind;
+  return { head, from: Math.max(startBlock, from), covered: undefined };
+}
+
+/** Whether the chain has this very block; there is nothing to ask where nothing is covered. */
+async function isThere(chain: ChainReader, block: ScanCursor | undefined): Promise<boolean> {
+  return block === undefined || (await blockHash(chain, block.blockNumber)) === block.blockHash;
 }
 
 /** Undefined when the chain has no such block (any more). */

@@ -460,5 +460,47 @@ describe("key ledger on a chain", () => {
       const head = await chain.provider.getBlock("latest");
       expect(archive.cursor).to.deep.equal({ blockNumber: head?.number, blockHash: head?.hash });
     });
+
+    it("starts again when a block it covered is replaced while it reads later ones", async () => {
+      const archive = new Archive();
+      const fork = await anvil.rpc("evm_snapshot");
+      const lost = someRecord(alice.address, await now());
+      await put(lost);
+      await archive.update();
+      expect(archive.tags()).to.deep.equal([lost.fileTag]);
+      await anvil.rpc("evm_mine");
+
+      const found = someRecord(bob.address, await now());
+      let replaced = false;
+      proxy.fault = (method, [block]) => {
+        // The cursor's block has just been found to be still there; what is asked about next is the last block of the page.
+        if (replaced || method !== "eth_getBlockByNumber" || Number(block) === archive.cursor?.blockNumber)
+          return undefined;
+        replaced = true;
+        return (async () => {
+          await anvil.rpc("evm_revert", [fork]);
+          await anvil.rpc("evm_increaseTime", [3]);
+          await otherRelay.send(recordCall(deployment, await signRecord(deployment, bob, found)));
+          await anvil.rpc("anvil_mine", ["0x3"]);
+        })().then(() => undefined);
+      };
+      await archive.update();
+      expect(replaced).to.equal(true);
+      await archive.update();
+      expect(archive.tags()).to.deep.equal([found.fileTag]);
+    });
+
+    it("ends with a typed error when the endpoint denies the blocks that it counts", async () => {
+      const head = await chain.provider.getBlockNumber();
+      let asked = 0;
+      proxy.fault = (method, [block]) => {
+        if (method !== "eth_getBlockByNumber" || Number(block) !== head) return undefined;
+        asked++;
+        return { result: null };
+      };
+      const error = await failure(new Archive().update());
+      expect(error).to.include({ code: "CHAIN_UNAVAILABLE", retryable: true });
+      expect(asked).to.equal(10);
+    });
   });
 });
