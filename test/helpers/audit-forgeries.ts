@@ -3,12 +3,26 @@
  * so that each fulfils everything but the rule it is named after.
  */
 import type { AuditChallenge } from "../../offchain/core/audit/challenge.ts";
-import { encodeG1, encodeG1ForChain } from "../../offchain/core/audit/curve.ts";
-import { evaluatePolynomial, FIELD_ORDER, power, reduce, sliceElements } from "../../offchain/core/audit/field.ts";
+import {
+  decodeG1,
+  encodeG1,
+  encodeG1ForChain,
+  encodeG2ForChain,
+  generatorG2,
+  multiplyG2,
+} from "../../offchain/core/audit/curve.ts";
+import {
+  encodeScalar,
+  evaluatePolynomial,
+  FIELD_ORDER,
+  power,
+  reduce,
+  sliceElements,
+} from "../../offchain/core/audit/field.ts";
 import { multiplyGeneratorG1 } from "../../offchain/core/audit/fixed-base.ts";
-import type { AuditPublicKey } from "../../offchain/core/audit/keys.ts";
+import { type AuditPublicKey, auditKeyHash } from "../../offchain/core/audit/keys.ts";
 import type { AuditProof } from "../../offchain/core/audit/proof.ts";
-import { type OracleChallenge, oracleChallenge, oracleOpeningPoint } from "./audit-oracle.ts";
+import { type OracleChallenge, oracleBatchWeight, oracleChallenge, oracleOpeningPoint } from "./audit-oracle.ts";
 import type { AuditKeys } from "./audit-set.ts";
 
 export interface Forgery {
@@ -40,6 +54,64 @@ function challengeAt(drawn: OracleChallenge, at: bigint, keep: (index: number) =
     (sum, index, t) => (keep(index) ? reduce(sum + (drawn.weights[t] ?? 0n) * power(at, BigInt(index))) : sum),
     0n,
   );
+}
+
+/**
+ * Proofs in which neither equation holds, but their sum does, because one element was chosen after λ. It takes a λ that
+ * leaves the element out: in each of them that one is missing, and nothing else is wrong.
+ * @param openedAt v(ρ) for an exponent of V, and ρ
+ */
+function chosenAfterTheWeight(
+  { secrets, x, publicKey }: AuditKeys,
+  challenge: AuditChallenge,
+  honest: Exponents,
+  openedAt: (V: bigint) => { rho: bigint; claimed: bigint },
+): Forgery[] {
+  const { alpha, beta } = secrets;
+  const { id, z } = oracleChallenge(challenge);
+  const wrong = { ...honest, sigma: honest.sigma + 1n, V: honest.V + 1n };
+  const { rho, claimed } = openedAt(wrong.V);
+  // What is left of either equation, as a discrete logarithm: the sum holds when first + λ·second = 0.
+  const first = ({ sigma, psi, V, y }: Exponents) => sigma - x * (V + y + (alpha - z) * psi);
+  const second = ({ V, W }: Exponents, ratio = beta) => V - claimed + (rho - ratio) * W;
+  const weightWithout = (omitted: string) => {
+    const { sigma, psi, V, W, y } = points(wrong);
+    const onChain = (bytes: Uint8Array) => encodeG1ForChain(decodeG1(bytes, "element"));
+    const parts: [string, Uint8Array][] = [
+      ["key", auditKeyHash(publicKey)],
+      ["σ", onChain(sigma)],
+      ["ψ", onChain(psi)],
+      ["V", onChain(V)],
+      ["W", onChain(W)],
+      ["y", encodeScalar(y)],
+    ];
+    return oracleBatchWeight(
+      id,
+      parts.filter(([name]) => name !== omitted).map(([, bytes]) => bytes),
+    );
+  };
+  const excess = (omitted: string) => first(wrong) + weightWithout(omitted) * second(wrong);
+  const forgeries: [string, Exponents][] = [
+    ["σ", { ...wrong, sigma: wrong.sigma - excess("σ") }],
+    ["ψ", { ...wrong, psi: wrong.psi + excess("ψ") * inverse(x * (alpha - z)) }],
+    ["W", { ...wrong, W: wrong.W - excess("W") * inverse(weightWithout("W") * (rho - beta)) }],
+    ["y", { ...wrong, y: wrong.y + excess("y") * inverse(x) }],
+  ];
+  for (const [name, exponents] of forgeries) {
+    const sum = reduce(first(exponents) + weightWithout(name) * second(exponents));
+    if (sum !== 0n || reduce(first(exponents)) === 0n) throw new Error(`no forgery by ${name}`);
+  }
+  const ratio = reduce(beta + excess("key") * inverse(weightWithout("key") * wrong.W));
+  const Bt = encodeG2ForChain(multiplyG2(generatorG2(), ratio));
+  return [
+    ...forgeries.map(([name, exponents]) => ({
+      name: `${name} chosen after λ`,
+      challenge,
+      key: publicKey,
+      proof: points(exponents),
+    })),
+    { name: "key chosen after λ", challenge, key: { ...publicKey, Bt }, proof: points(wrong) },
+  ];
 }
 
 /** All forgeries against one challenge. @param sliceAt the data */
@@ -132,6 +204,10 @@ export function makeForgeries(
       ...honest,
       y: dataAt(drawn, drawn.z + 1n),
       psi: (atAlpha - dataAt(drawn, drawn.z + 1n)) * inverse(alpha - drawn.z - 1n),
+    }),
+    ...chosenAfterTheWeight(keys, challenge, honest, (V) => {
+      const at = openingAt(drawn, V);
+      return { rho: at, claimed: challengeAt(drawn, at) };
     }),
   ];
 }

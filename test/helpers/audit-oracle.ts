@@ -128,6 +128,11 @@ export function oracleOpeningPoint(id: string, V: string | Uint8Array): bigint {
   return Fr.create(BigInt(keccak256(concat([id, tag("audit-opening"), V]))));
 }
 
+/** λ, over as many of the parts (key hash, σ, ψ, V, W, y) as are given. @param parts in the EIP-2537 form; y 32 bytes */
+export function oracleBatchWeight(id: string, parts: readonly (string | Uint8Array)[]): bigint {
+  return Fr.create(BigInt(keccak256(concat([id, tag("audit-batch"), ...parts]))));
+}
+
 /** The honest proof from the owner's secrets. */
 export function oracleProof(
   secrets: OracleSecrets,
