@@ -462,6 +462,25 @@ describe("nbm node", function () {
       }
     });
 
+    it("that are renewed replace the old ones in listing and release", async () => {
+      const newer = await signedRecord({ keyTime: BigInt(nowSeconds() + 2) });
+      expect((await relay(nodeAt(2), newer.body)).status).to.equal(200);
+      await until("archived", async () => {
+        const { json } = await nodeAt(0).request("GET", `/v1/records/${id}`);
+        return json.keyTime === newer.body.record.keyTime;
+      });
+      const answer = await shareRequest(nodeAt(0), alice);
+      const context = { index: 1, account: alice.address };
+      const payload = parseRecordPayload(newer.payload);
+      const sealed = fromHex(answer.json.sealed);
+      expect(await openResealedShare(payload, newer.header, context, session.privateKey, sealed)).to.have.length.above(
+        20,
+      );
+      const list = await nodeAt(0).request("GET", `/v1/records?fileTag=${tag}`);
+      expect(list.json.records.map(({ role }: { role: string }) => role).sort()).to.deep.equal(["recorder"]);
+      request = newer;
+    });
+
     it("take a later owner who has the file, and serve it", async () => {
       const signed = async (signer: HDNodeWallet, key = fileKey) => {
         const { keyLedger } = local.deployment.contracts;
@@ -517,20 +536,12 @@ describe("nbm node", function () {
       });
     });
 
-    it("that are renewed replace the old ones in listing and release", async () => {
-      const newer = await signedRecord({ keyTime: BigInt(nowSeconds() + 2) });
-      expect((await relay(nodeAt(2), newer.body)).status).to.equal(200);
-      await until("archived", async () => {
-        const { json } = await nodeAt(0).request("GET", `/v1/records/${id}`);
-        return json.keyTime === newer.body.record.keyTime;
-      });
-      const answer = await shareRequest(nodeAt(0), alice);
-      const context = { index: 1, account: alice.address };
-      const payload = parseRecordPayload(newer.payload);
-      const sealed = fromHex(answer.json.sealed);
-      expect(await openResealedShare(payload, newer.header, context, session.privateKey, sealed)).to.have.length.above(
-        20,
-      );
+    it("that a later owner relies on are renewed no more", async () => {
+      const newer = await signedRecord({ keyTime: BigInt(nowSeconds() + 4) });
+      const refused = await relay(nodeAt(2), newer.body);
+      expect(refused.status).to.equal(422);
+      expect(refused.json.error.details.revert).to.equal("RecordShared");
+      for (const account of [alice, bob]) expect((await shareRequest(nodeAt(0), account)).status).to.equal(200);
       const list = await nodeAt(0).request("GET", `/v1/records?fileTag=${tag}`);
       expect(list.json.records.map(({ role }: { role: string }) => role).sort()).to.deep.equal(["owner", "recorder"]);
     });
