@@ -118,7 +118,9 @@ export class AgentContext {
 
   /** Archives of key records: those of the committee's nodes. */
   async archives(): Promise<Archives> {
-    return new Archives(await this.chain(), (await this.committee()).nodes, this.logger);
+    const { committee, nodes } = await this.committee();
+    const enough = committee.size - committee.threshold + 1;
+    return new Archives(await this.chain(), nodes, { logger: this.logger, enough });
   }
 
   async close(): Promise<void> {

@@ -26,9 +26,12 @@ export interface OpenedKey {
  */
 export async function openFileKey(context: AgentContext, dataId: string): Promise<OpenedKey> {
   const tag = toHex(fileTag(dataId));
-  const { records, reports } = await (await context.archives()).find({ fileTag: tag });
+  const account = context.account.address;
+  const archives = await context.archives();
+  // Others' records of the file may be many: this account's are what is asked for.
+  const { records, reports } = await archives.findOrScan({ fileTag: tag, account });
   const owned = records.flatMap((found) => {
-    const role = roleIn(found, context.account.address);
+    const role = roleIn(found, account);
     return role === undefined ? [] : [{ found, role }];
   });
   // One's own record first: others may have made theirs wrongly.
@@ -49,13 +52,15 @@ export async function openFileKey(context: AgentContext, dataId: string): Promis
       failure ??= error;
     }
   }
-  throw failure ?? noRecord(dataId, context.account.address, records.length > 0, reports);
+  if (failure !== undefined) throw failure;
+  const others = await archives.find({ fileTag: tag });
+  throw noRecord(dataId, account, others.records.length > 0, reports);
 }
 
-/** How an account stands to a record; undefined when it does not own it. */
+/** How an account stands to a record that was found for it; undefined when it does not own it. */
 export function roleIn(found: VerifiedRecord, account: string): "recorder" | "owner" | undefined {
   if (found.record.account.toLowerCase() === account.toLowerCase()) return "recorder";
-  return found.ownerNotes.has(account.toLowerCase()) ? "owner" : undefined;
+  return found.ownerNotes.size > 0 ? "owner" : undefined;
 }
 
 function noRecord(

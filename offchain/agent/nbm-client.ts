@@ -1,5 +1,6 @@
 /** One NBM node, as the agent speaks to it: the routes of `core/wire/nbm.ts` with bytes in place of hexadecimal text. */
 
+import { TallystickError } from "../core/errors.ts";
 import { fromHex, toHex } from "../core/hex.ts";
 import {
   EvaluateAnswer,
@@ -20,6 +21,9 @@ import { HttpParty } from "./http.ts";
 const RELAY_DEADLINE_SECONDS = 180;
 /** An evaluation that takes longer is asked of another node. */
 const EVALUATE_DEADLINE_SECONDS = 20;
+/** What one archive may list: 100,000 records, in pages that weigh no more than so many megabytes together. */
+const MAXIMUM_LISTED_PAGES = 500;
+const MAXIMUM_LISTED_CHARACTERS = 128 * 1024 * 1024;
 
 export interface Evaluation {
   readonly index: number;
@@ -29,6 +33,13 @@ export interface Evaluation {
 }
 
 export type ArchivedRecord = RecordsAnswer["records"][number];
+
+/** Records of a file, of an account, or of both. */
+export interface RecordFilter {
+  /** 32 bytes, 0x hex. */
+  readonly fileTag?: string;
+  readonly account?: string;
+}
 
 export class NbmClient {
   readonly url: string;
@@ -94,15 +105,30 @@ export class NbmClient {
     return await this.#party.json("GET", `/v1/records/${recordId}`, RecordAnswer, { retries: 0 });
   }
 
-  /** All archived records of an account or of a file, page by page. */
-  async *records(filter: { account?: string; fileTag?: string }): AsyncGenerator<ArchivedRecord, void, undefined> {
+  /**
+   * All archived records that fit the filter, page by page.
+   *
+   * @throws TallystickError BAD_RESPONSE when the node lists others, or does not come to an end
+   */
+  async *records(filter: RecordFilter, signal?: AbortSignal): AsyncGenerator<ArchivedRecord, void, undefined> {
     let after: string | undefined;
-    do {
+    let characters = 0;
+    for (let pages = 1; ; pages += 1) {
       const query = { ...filter, after, limit: MAXIMUM_PAGE };
-      const page: RecordsAnswer = await this.#party.json("GET", "/v1/records", RecordsAnswer, { query, retries: 1 });
-      yield* page.records;
-      after = page.next ?? undefined;
-    } while (after !== undefined);
+      const options = { query, retries: 1, signal };
+      const page: RecordsAnswer = await this.#party.json("GET", "/v1/records", RecordsAnswer, options);
+      for (const record of page.records) {
+        if (!fits(filter, record))
+          throw badListing(this.name, "records asked for", "a record of another file or account");
+        characters += record.payload.length + record.note.length;
+        yield record;
+      }
+      if (page.next === null) return;
+      if (pages === MAXIMUM_LISTED_PAGES || characters > MAXIMUM_LISTED_CHARACTERS) {
+        throw badListing(this.name, "end of the listing", `${pages} pages of ${characters} characters, and more`);
+      }
+      after = page.next;
+    }
   }
 
   /** The node's share of a record, sealed to the session key of the request. Not retried: the caller has other nodes. */
@@ -119,4 +145,21 @@ export class NbmClient {
     });
     return { index: answer.index, sealed: fromHex(answer.sealed) };
   }
+}
+
+function fits({ fileTag, account }: RecordFilter, record: ArchivedRecord): boolean {
+  const who = record.role === "recorder" ? record.account : record.owner;
+  return (
+    (fileTag === undefined || record.fileTag === fileTag) &&
+    (account === undefined || who.toLowerCase() === account.toLowerCase())
+  );
+}
+
+function badListing(party: string, check: string, received: string): TallystickError {
+  return new TallystickError(`${party} lists records outside the protocol`, {
+    code: "BAD_RESPONSE",
+    party,
+    check,
+    received,
+  });
 }

@@ -89,7 +89,7 @@ async function ownRecordIsGood(
   fileKey: Uint8Array,
 ): Promise<boolean> {
   for (let attempt = 1; attempt <= ARCHIVE_ATTEMPTS; attempt += 1) {
-    const { records } = await context.archives.find({ fileTag: tag });
+    const { records } = await context.archives.find({ fileTag: tag, account: context.account.address });
     const own = records.find(({ record }) => sameAddress(record.account, context.account.address));
     if (own !== undefined) return await isGood(context, own, dataId, fileKey);
     await pause(attempt * ARCHIVE_DELAY_MILLISECONDS);

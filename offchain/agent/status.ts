@@ -111,7 +111,7 @@ async function confirmOwnership(context: AgentContext, put: CataloguedPut): Prom
   const tag = toHex(fileTag(put.dataId));
   const { address } = context.account;
   if (put.role === "recorder") return await isOwner(await context.chain(), { account: address, fileTag: tag }, address);
-  const { records } = await (await context.archives()).find({ fileTag: tag });
+  const { records } = await (await context.archives()).findOrScan({ fileTag: tag, account: address });
   const found = records.find(({ recordId }) => recordId === put.recordId);
   return found !== undefined && (await isOwner(await context.chain(), found.record, address));
 }

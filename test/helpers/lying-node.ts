@@ -19,7 +19,8 @@ export type Lie =
   | "wrong proofs" // right evaluations with a proof of something else
   | "wrong shares" // properly sealed to the asker, of the right length, and not the share
   | "shares of another" // index and share of some other member
-  | "wrong records" // archived records with another payload, and none where there are some
+  | "wrong records" // archived records with another payload
+  | "wrong notes" // what later owners sealed to themselves, damaged
   | "says it relayed" // and did not
   | "garbage"
   | "hangs";
@@ -98,6 +99,11 @@ export class LyingNode {
         const records = answer.records as Record<string, unknown>[];
         return { ...answer, records: records.map((each) => ({ ...each, payload: flipped(String(each.payload)) })) };
       }
+      case "wrong notes": {
+        if (path !== "/v1/records") return undefined;
+        const records = answer.records as Record<string, unknown>[];
+        return { ...answer, records: records.map((each) => ({ ...each, note: flipped(String(each.note)) })) };
+      }
       default:
         return undefined;
     }
@@ -117,6 +123,7 @@ export class LyingNode {
 
 function flipped(hex: string): string {
   const bytes = fromHex(hex);
+  if (bytes.length === 0) return hex;
   const last = bytes.length - 1;
   bytes[last] = (bytes[last] ?? 0) ^ 1;
   return toHex(bytes);

@@ -256,6 +256,27 @@ describe("a committee of which some are dead or lie", function () {
       liars[3] = await LyingNode.inPlaceOf(net, node(3));
     });
 
+    it("restores everything with two of five that take requests and never answer, within a minute", async () => {
+      tell("hangs", [0, 1]);
+      const started = Date.now();
+      const { nodes } = await getOnNewDevice();
+      expect(Date.now() - started).to.be.lessThan(60_000);
+      expect(nodes.filter(({ answer }) => answer === "right")).to.have.length(3);
+      for (const { answer } of nodes.slice(0, 2)) expect(answer).to.be.oneOf(["TIMED_OUT", "not asked"]);
+    });
+
+    it("recovers what an account has joined although the first archives show wrong notes of it", async () => {
+      const bob = await newPerson(net, "bob");
+      const joined = await withAgentOf(net, bob, (agent) => agent.put([folder], { agreement: false }));
+      expect(joined.record.role).to.equal("owner");
+      const chosen = tell("wrong notes", [0, 1]);
+      const device = await personFrom(net, "bob-again", bob.recoveryPhrase);
+      const { recovered, failed } = await withAgentOf(net, device, (agent) => agent.recover());
+      for (const { told } of chosen) expect(told).to.be.greaterThan(0);
+      expect(failed).to.deep.equal([]);
+      expect(recovered.map((put) => put.dataId)).to.deep.equal([joined.dataId]);
+    });
+
     it("fails with three lying about shares, naming each with what it did, and writes nothing", async () => {
       tell("wrong shares", [0, 2, 3]);
       const device = await newDevice();
