@@ -116,7 +116,23 @@ async function isGood(
   if (found.record.committeeId !== context.committee.id) return false;
   const states = await Promise.all(context.nodes.map((node) => shareState(context, node, found.recordId)));
   const valid = states.filter((state) => state === "valid").length;
-  return valid >= found.payload.policy.threshold && !states.includes("invalid");
+  if (valid < found.payload.policy.threshold) return false;
+  // One's own shares were rightly sealed: a node that says otherwise lies or has lost its key, and k others do without it.
+  return sameAddress(found.record.account, context.account.address) || !states.includes("invalid");
+}
+
+/**
+ * Whether a record bears as many failing nodes, and as many colluding ones, as one that this account would make. Its recorder chose
+ * the policy, and nobody can change it once somebody has joined.
+ */
+function isUsualPolicy({ policy }: VerifiedRecord["payload"], { size, threshold }: Committee): boolean {
+  const usual = committeePolicy(size, threshold);
+  return (
+    policy.recipients === usual.recipients &&
+    policy.shares === usual.shares &&
+    policy.threshold === usual.threshold &&
+    policy.privacy === usual.privacy
+  );
 }
 
 async function shareState(context: RecordKeyContext, node: NbmClient, recordId: string): Promise<string> {
@@ -141,6 +157,7 @@ async function joinExisting(
 ): Promise<KeyOwnership | undefined> {
   const { records } = await context.archives.find({ fileTag: tag });
   for (const found of records) {
+    if (!isUsualPolicy(found.payload, context.committee)) continue;
     if (!(await isGood(context, found, dataId, fileKey))) continue;
     const { recordId } = found;
     if (await isOwner(context.chain, found.record, context.account.address)) {
