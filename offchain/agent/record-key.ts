@@ -27,6 +27,7 @@ import type { AgentAccount } from "./account.ts";
 import type { Archives, VerifiedRecord } from "./archives.ts";
 import type { NbmClient } from "./nbm-client.ts";
 import { type AgentLogger, SILENT } from "./progress.ts";
+import { sealableKeys } from "./sealable-keys.ts";
 
 /** How long a signed message may wait to be mined. */
 const DEADLINE_SECONDS = 3600n;
@@ -207,8 +208,7 @@ async function recordOwn(
   const chainId = BigInt(chain.deployment.chainId);
   const now = await chainTime(chain);
   const keyTime = previousTime !== undefined && previousTime >= now ? previousTime + 1n : now;
-  const committeeKeys = committee.members.map((member) => member.hpkePublicKey);
-  if (recipients === "committee" && committeeKeys.some((key) => key.length === 0)) throw withdrawnMember(committee);
+  const committeeKeys = recipients === "committee" ? await sealableKeys(committee, context.logger) : [];
   const payload = await buildRecordPayload({
     fileKey,
     dataId,
@@ -295,16 +295,5 @@ function unconfirmed(party: string): TallystickError {
     code: "BAD_RESPONSE",
     party,
     check: "record in contract state",
-  });
-}
-
-function withdrawnMember(committee: Committee): TallystickError {
-  const gone = committee.members.filter(({ hpkePublicKey }) => hpkePublicKey.length === 0);
-  return new TallystickError(`committee ${committee.id} has lost members and takes no new keys`, {
-    code: "CONFLICT",
-    party: `committee ${committee.id}`,
-    check: "registered keys of the members",
-    received: gone.map(({ operator }) => `${operator} has withdrawn`).join(", "),
-    hint: "name another committee in the deployment file, or seal the key to yourself",
   });
 }

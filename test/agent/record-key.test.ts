@@ -14,8 +14,10 @@ import {
   buildRecordPayload,
   committeePolicy,
   fileTag,
+  openShare,
   ownershipAddress,
   parseRecordPayload,
+  type RecordPayload,
   type SharePolicy,
 } from "../../offchain/core/key-record.ts";
 import { expectAsyncRejection } from "../core/rejection.ts";
@@ -55,6 +57,8 @@ describe("the key record that an account relies on", () => {
   /** What nodes were asked to relay; none does. */
   let asked: Set<string>;
   let members: Uint8Array[];
+  /** The last record that a node was to relay. */
+  let relayed: RecordPayload | undefined;
 
   beforeEach(() => {
     states = Array(SIZE).fill("valid");
@@ -71,16 +75,20 @@ describe("the key record that an account relies on", () => {
   };
 
   function context(): RecordKeyContext {
-    const relay = (what: string) => async (): Promise<never> => {
-      asked.add(what);
-      throw new TallystickError("no relaying here", { code: "UNREACHABLE", check: what });
-    };
+    const relay =
+      (what: string) =>
+      async (request: unknown): Promise<never> => {
+        asked.add(what);
+        const { record } = request as { record?: { payload: string } };
+        relayed = record === undefined ? undefined : parseRecordPayload(fromHex(record.payload));
+        throw new TallystickError("no relaying here", { code: "UNREACHABLE", check: what });
+      };
     const nodes = states.map((share, i) => ({
       name: `node ${i + 1}`,
       url: `http://node-${i + 1}`,
       record: async () => ({ share }),
       relayRecord: relay("a record of its own"),
-      relayOwner: relay("to join"),
+      relayOwner: async (_id: string, request: unknown) => await relay("to join")(request),
     }));
     return {
       chain: {
@@ -136,6 +144,35 @@ describe("the key record that an account relies on", () => {
     states[0] = "invalid";
     states[3] = "invalid";
     expect(await ensure()).to.deep.equal({ recordId: found.recordId, role: "recorder", isNew: false });
+    expect([...asked]).to.deep.equal([]);
+  });
+
+  it("is made without the members that have withdrawn or registered a key of low order", async () => {
+    found = await recordBy(somebody, committeePolicy(SIZE, SIZE));
+    members[1] = new Uint8Array(0);
+    members[4] = Uint8Array.of(1, ...new Uint8Array(31));
+    await expectAsyncRejection(ensure, "UNREACHABLE");
+    expect([...asked]).to.deep.equal(["a record of its own"]);
+    const { envelopes } = relayed as RecordPayload;
+    const header = { account: us.address, fileTag: toHex(fileTag(dataId)), committeeId: 1n, keyTime: 2000n };
+    for (const [position, { index }] of envelopes.entries()) {
+      const opened = openShare(
+        relayed as RecordPayload,
+        { ...header, ownershipKey: somebody },
+        index,
+        hpkeKeyPairFromSeed(new Uint8Array(32).fill(index)).privateKey,
+      );
+      const isLeft = position !== 1 && position !== 4;
+      expect(await opened.then(() => true).catch(() => false), `share ${index}`).to.equal(isLeft);
+    }
+  });
+
+  it("is not made when fewer than k members are left, who are named", async () => {
+    found = await recordBy(somebody, committeePolicy(SIZE, SIZE));
+    for (const position of [0, 2]) members[position] = new Uint8Array(0);
+    members[3] = new Uint8Array(32);
+    const error = await expectAsyncRejection(ensure, "CONFLICT");
+    for (const index of [1, 3, 4]) expect(error.received).to.contain(`member ${index} `);
     expect([...asked]).to.deep.equal([]);
   });
 
