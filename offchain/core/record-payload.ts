@@ -17,6 +17,8 @@ export const RECORD_PAYLOAD_VERSION = 1;
 /** What is shared: the file key and its MAC. */
 export const RECORD_SECRET_BYTES = 64;
 export const COMMITMENT_BYTES = 32;
+/** Shortest share in a record: commitments are public, and one to a shorter share is found again by trying all contents. */
+export const MINIMUM_SHARE_BYTES = 16;
 /** Most shares in one record: as many as a committee has members. */
 export const MAX_RECORD_SHARES = 32;
 
@@ -65,7 +67,14 @@ export function recipientCode(recipient: ShareRecipient): number {
 
 /** @throws InvalidInputError for a policy that no record may have. */
 export function checkPolicy(policy: SharePolicy): void {
-  shareLength(policy, RECORD_SECRET_BYTES);
+  const shareBytes = shareLength(policy, RECORD_SECRET_BYTES);
+  if (shareBytes < MINIMUM_SHARE_BYTES) {
+    throw new InvalidInputError(`shares of ${shareBytes} bytes can be found again from their commitments`, {
+      check: "share policy",
+      expected: `shares of at least ${MINIMUM_SHARE_BYTES} bytes`,
+      received: `${shareBytes} bytes for k − r = ${policy.threshold - policy.privacy}`,
+    });
+  }
   if (policy.shares > MAX_RECORD_SHARES) {
     throw new InvalidInputError(`a record has at most ${MAX_RECORD_SHARES} shares`, {
       check: "share policy",

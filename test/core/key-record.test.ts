@@ -197,6 +197,23 @@ describe("core/key-record", () => {
       expectRejection(() => parseRecordPayload(bytes.with(4, 3)), "INTEGRITY", /policy/);
     });
 
+    it("with shares so short that their commitments give them away is neither made nor read", async () => {
+      const shortest: SharePolicy = { shares: 8, threshold: 4, privacy: 0, recipients: "committee" };
+      parseRecordPayload(await buildRecordPayload(input(shortest)));
+      for (const [shares, threshold, privacy] of [
+        [8, 5, 0],
+        [8, 8, 3],
+        [32, 32, 0],
+      ] as const) {
+        const short: SharePolicy = { shares, threshold, privacy, recipients: "committee" };
+        await expectAsyncRejection(() => buildRecordPayload(input(short)), "INVALID_INPUT", /found again/);
+        const shareBytes = Math.ceil(64 / (threshold - privacy));
+        const written = new Uint8Array(5 + 49 + shares * (32 + 48 + shareBytes));
+        written.set([1, 1, shares, threshold, privacy]);
+        expectRejection(() => parseRecordPayload(written), "INTEGRITY", /policy/);
+      }
+    });
+
     it("is not made for impossible input", async () => {
       const refused = (changes: Partial<RecordPayloadInput>, message: RegExp) =>
         expectAsyncRejection(() => buildRecordPayload(input(policy, changes)), "INVALID_INPUT", message);
