@@ -185,9 +185,12 @@ export class CommitteeStore {
 
   /** Gives a key generation up: a member broke the protocol, and only a new committee helps. */
   fail(id: bigint, problem: string): void {
-    this.#database
-      .prepare("UPDATE committees SET phase = 'failed', problem = ?, dkg_secret_sealed = NULL WHERE id = ?")
-      .run(problem.slice(0, 1024), String(id));
+    this.#database.transaction(() => {
+      this.#database
+        .prepare("UPDATE committees SET phase = 'failed', problem = ?, dkg_secret_sealed = NULL WHERE id = ?")
+        .run(problem.slice(0, 1024), String(id));
+      this.#database.prepare("DELETE FROM dkg_shares_in WHERE committee_id = ?").run(String(id));
+    });
   }
 
   #row(id: bigint): Row | undefined {

@@ -7,19 +7,25 @@
  * broadcasts, and the chain activates a committee only when every member has attested the same keys.
  */
 
-import { AbiCoder, keccak256, type Wallet } from "ethers";
+import type { Wallet } from "ethers";
 import { equalBytes } from "#primitives";
 import type { ChainReader } from "../chain/deployment.ts";
-import { attestCommitteeCall, type Committee, readAttestation, readCommittee } from "../chain/registry.ts";
+import {
+  attestCommitteeCall,
+  type Committee,
+  keyMaterialHash,
+  readAttestation,
+  readCommittee,
+} from "../chain/registry.ts";
 import type { TransactionSender } from "../chain/sender.ts";
-import { IntegrityError, TallystickError } from "../core/errors.ts";
+import { IntegrityError, InvalidPointError, TallystickError } from "../core/errors.ts";
 import { fromHex, toHex } from "../core/hex.ts";
 import { hpkeOpen, hpkeSeal } from "../core/hpke.ts";
 import { DkgFaultError, type DkgParameters, dkgFinish, dkgRound1, dkgRound2 } from "../core/oprf/dkg.ts";
 import { hashBroadcasts } from "../core/oprf/dkg-messages.ts";
 import { DkgRound1Answer, DkgRound2Answer } from "../core/wire/nbm.ts";
 import type { Logger } from "../daemon/logger.ts";
-import type { CommitteeState, CommitteeStore, KeyMaterial, SignedBytes } from "./committee-store.ts";
+import type { CommitteeState, CommitteeStore, SignedBytes } from "./committee-store.ts";
 import {
   checkMessage,
   DKG_SHARE_INFO,
@@ -29,6 +35,7 @@ import {
   round2Message,
   signMessage,
 } from "./dkg-messages.ts";
+import { Attestations, missingOf, waitsFor } from "./dkg-waiting.ts";
 import type { ServedCommittee } from "./oprf-service.ts";
 import { getFromPeer } from "./peer.ts";
 
@@ -47,15 +54,6 @@ export interface DkgCoordinatorOptions {
 /** A member broke the protocol in a way no retry mends. */
 class ProtocolBreach extends Error {}
 
-/** What `NodeRegistry.attestationOf` holds for these keys: keccak256(abi.encode(groupPublicKey, verificationShares)). */
-function keyMaterialHash({ groupPublicKey, verificationShares }: KeyMaterial): string {
-  const encoded = AbiCoder.defaultAbiCoder().encode(
-    ["bytes32", "bytes32[]"],
-    [toHex(groupPublicKey), verificationShares.map(toHex)],
-  );
-  return keccak256(encoded);
-}
-
 function bytesByMember(signed: ReadonlyMap<number, SignedBytes>): Map<number, Uint8Array> {
   return new Map([...signed].map(([member, { bytes }]) => [member, bytes]));
 }
@@ -66,9 +64,11 @@ export class DkgCoordinator {
   #nextId = 1n;
   #joined = 0;
   readonly #lastProblem = new Map<bigint, string>();
+  readonly #attestations: Attestations;
 
   constructor(options: DkgCoordinatorOptions) {
     this.#options = options;
+    this.#attestations = new Attestations(options.chain, options.wallet.address);
     const states = options.store.all();
     this.#joined = states.length;
     for (const state of states) if (state.phase === "ready") this.#announce(state);
@@ -195,7 +195,7 @@ export class DkgCoordinator {
       },
     );
     const broadcasts = bytesByMember(store.broadcasts(id));
-    if (broadcasts.size < size) return false;
+    if (broadcasts.size < size) throw waitsFor("round 1", missingOf(committee, index, broadcasts));
 
     const parameters: DkgParameters = { committeeId: id, size, threshold, index };
     const { secret, sharesFor } = breachIfRefused(() => dkgRound2(parameters, store.dkgSecret(id), broadcasts));
@@ -205,7 +205,11 @@ export class DkgCoordinator {
       const share = sharesFor.get(to);
       if (to === index || share === undefined) continue;
       if (hpkePublicKey.length !== 32) throw new ProtocolBreach(`member ${to} (${operator}) has left the registry`);
-      const sealed = await hpkeSeal(hpkePublicKey, DKG_SHARE_INFO, dkgShareContext(id, index, to, transcript), share);
+      const context = dkgShareContext(id, index, to, transcript);
+      const sealed = await hpkeSeal(hpkePublicKey, DKG_SHARE_INFO, context, share).catch((cause: unknown) => {
+        if (!(cause instanceof InvalidPointError)) throw cause;
+        throw new ProtocolBreach(`member ${to} (${operator}) registered a key that no share can be sealed to`);
+      });
       const typed = round2Message(this.#scope(id), { from: index, to, transcript, sealed });
       outgoing.set(to, { bytes: sealed, signature: await signMessage(wallet, typed) });
     }
@@ -228,7 +232,7 @@ export class DkgCoordinator {
       },
     );
     const received = store.incoming(id);
-    if (received.size < size - 1) return false;
+    if (received.size < size - 1) throw waitsFor("round 2", missingOf(committee, index, received));
 
     const parameters: DkgParameters = { committeeId: id, size, threshold, index };
     const broadcasts = bytesByMember(store.broadcasts(id));
@@ -272,11 +276,14 @@ export class DkgCoordinator {
       logger.info({ committee: String(id), groupPublicKey: toHex(keys.groupPublicKey) }, "committee active");
       return true;
     }
-    if ((await readAttestation(chain, id, this.#address())) !== keyMaterialHash(keys)) {
+    const stated = keyMaterialHash(keys.groupPublicKey, keys.verificationShares);
+    if ((await readAttestation(chain, id, this.#address())) !== stated) {
       const call = attestCommitteeCall(chain.deployment, id, keys.groupPublicKey, keys.verificationShares);
       const receipt = await sender.send(call);
       logger.info({ committee: String(id), transaction: receipt.hash }, "key attested");
+      return false;
     }
+    await this.#attestations.require(committee, stated);
     return false;
   }
 

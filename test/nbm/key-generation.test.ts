@@ -116,6 +116,8 @@ class ForeignMember {
   broadcastFor: (request: number, honest: Uint8Array, parameters: DkgParameters) => Uint8Array = (_, honest) => honest;
   shareFor: (honest: Uint8Array) => Uint8Array = (honest) => honest;
   signer: Wallet | HDNodeWallet = this.wallet;
+  /** Round in which it does not answer. */
+  silentIn: number | undefined;
   #round1Requests = 0;
 
   constructor(local: LocalChain) {
@@ -127,7 +129,14 @@ class ForeignMember {
     this.broadcastFor = (_, honest) => honest;
     this.shareFor = (honest) => honest;
     this.signer = this.wallet;
+    this.silentIn = undefined;
     this.#round1Requests = 0;
+  }
+
+  async attestOtherKeys(id: bigint, size: number): Promise<void> {
+    const key = new Uint8Array(32).fill(1);
+    const { deployment } = this.#local;
+    await this.#sender.send(attestCommitteeCall(deployment, id, key, Array(size).fill(key)));
   }
 
   async start(): Promise<void> {
@@ -196,7 +205,7 @@ class ForeignMember {
     const match = /^\/v1\/dkg\/(\d+)\/round(1|2)(?:\/(\d+))?$/.exec(request.url ?? "");
     const id = BigInt(match?.[1] ?? 0);
     const state = this.#states.get(id);
-    if (state === undefined) {
+    if (state === undefined || match?.[2] === String(this.silentIn)) {
       response.statusCode = 404;
       response.end("{}");
       return;
@@ -235,7 +244,7 @@ describe("key generation with a member that lies", function () {
     local = await startLocalChain();
     honest = await prepareCommittee(local, {
       size: 2,
-      config: { pollMilliseconds: 50, maximumCommittees: 5 },
+      config: { pollMilliseconds: 50, maximumCommittees: 6 },
       form: false,
     });
     await honest.startAll();
@@ -299,14 +308,32 @@ describe("key generation with a member that lies", function () {
     expect((await readCommittee(local.chain, id)).status).to.equal("forming");
   });
 
+  it("names a member that says nothing, or does not attest, or attests other keys", async () => {
+    const name = `member 1 (${liar.wallet.address})`;
+    const says = async (id: bigint, what: string) =>
+      await until(what, async () => (await problems(id)).every((problem) => problem?.includes(`${what} of ${name}`)));
+    liar.silentIn = 1;
+    const id = await liar.form(honest.nodes, 2);
+    await says(id, "round 1");
+    liar.silentIn = 2;
+    await says(id, "round 2");
+    liar.behave();
+    await says(id, "the attestation");
+    await liar.attestOtherKeys(id, 3);
+    await says(id, "the same attestation as this node's");
+    await liar.attest(id, honest.nodes);
+    await honest.ready(String(id));
+    expect(await problems(id)).to.deep.equal([undefined, undefined]);
+  });
+
   it("ends at the limit of committees, so that strangers cannot spend the node's gas without end", async () => {
-    const fifth = await liar.form(honest.nodes, 2);
-    await until("fifth begun", async () => (await phaseOf(honest.nodes[0] as TestNode, String(fifth))) !== undefined);
     const sixth = await liar.form(honest.nodes, 2);
+    await until("sixth begun", async () => (await phaseOf(honest.nodes[0] as TestNode, String(sixth))) !== undefined);
+    const seventh = await liar.form(honest.nodes, 2);
     await new Promise((resolve) => setTimeout(resolve, 500));
     for (const node of honest.nodes) {
-      expect((await node.request("GET", `/v1/dkg/${sixth}/round1`)).status).to.equal(404);
-      expect((await node.describe()).committees).to.have.length(5);
+      expect((await node.request("GET", `/v1/dkg/${seventh}/round1`)).status).to.equal(404);
+      expect((await node.describe()).committees).to.have.length(6);
     }
   });
 });
