@@ -18,6 +18,8 @@ import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes 
 
 /** A request is for now; the daemons' clocks may differ a little. */
 const REQUEST_SECONDS = 600;
+/** A node that takes longer is waited for, but another one is asked as well. */
+const PATIENCE_SECONDS = 5;
 
 export interface ShareMember extends QuorumMember {
   readonly client: NbmClient;
@@ -56,7 +58,12 @@ export async function rebuildFromRecord(
   }
   const { threshold } = found.payload.policy;
   const reachable = shuffled(members.filter(({ url }) => url !== ""));
-  const { answers, failures } = await gather(reachable, threshold, (member) => requestShare(found, member, context));
+  const { answers, failures } = await gather(
+    reachable,
+    threshold,
+    (member, signal) => requestShare(found, member, context, signal),
+    PATIENCE_SECONDS,
+  );
   const failed = new Map(failures.map(({ member, error }) => [member.index, error]));
   const nodes = reportNodes(members, new Set(answers.map(({ member }) => member.index)), failed);
   const logger = context.logger ?? SILENT;
@@ -72,6 +79,7 @@ async function requestShare(
   found: VerifiedRecord,
   member: ShareMember,
   context: ShareCollectorContext,
+  signal: AbortSignal,
 ): Promise<Uint8Array> {
   const { recordId, record, payload } = found;
   const session = hpkeKeyPairFromSeed(randomBytes(32));
@@ -86,7 +94,7 @@ async function requestShare(
     expiresAt: BigInt(expiresAt),
   });
   const signature = await context.account.sign(typed);
-  const answer = await member.client.share(recordId, { account, sessionKey, expiresAt, signature });
+  const answer = await member.client.share(recordId, { account, sessionKey, expiresAt, signature }, signal);
   const party = `node ${member.url}`;
   if (answer.index !== member.index) {
     throw new TallystickError(`${party} answered with the share of another member`, {

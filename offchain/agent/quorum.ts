@@ -26,34 +26,74 @@ export interface Gathered<Member, Answer> {
 
 /**
  * Asks members until `needed` have answered rightly or all have been asked. So many are asked at a time that they could
- * suffice; each failure brings in the next one.
+ * suffice; each failure brings in the next one, and so does one that takes long, whose own answer may still come.
  *
  * @param order members in order of preference.
- * @param ask resolves with a right answer; throws when the member fails, or when its answer does not verify.
- * @returns at most `needed` answers; fewer when too many failed.
+ * @param ask resolves with a right answer; throws when the member fails, or when its answer does not verify. Its signal aborts when
+ *   the answer is no longer needed.
+ * @param patienceSeconds after which another member is asked as well; never by default.
+ * @returns at most `needed` answers; fewer when too many failed. Those that had not answered by then are among the failures.
  * @throws what `ask` throws that is no TallystickError: a defect here, not there.
  */
 export async function gather<Member extends QuorumMember, Answer>(
   order: readonly Member[],
   needed: number,
-  ask: (member: Member) => Promise<Answer>,
+  ask: (member: Member, signal: AbortSignal) => Promise<Answer>,
+  patienceSeconds?: number,
 ): Promise<Gathered<Member, Answer>> {
   const answers: { member: Member; answer: Answer }[] = [];
   const failures: { member: Member; error: TallystickError }[] = [];
   const waiting = [...order];
-  const lane = async (): Promise<void> => {
-    for (let member = waiting.shift(); member !== undefined; member = waiting.shift()) {
-      try {
-        answers.push({ member, answer: await ask(member) });
-        return;
-      } catch (error) {
-        if (!(error instanceof TallystickError)) throw error;
-        failures.push({ member, error });
-      }
-    }
+  /** Members that are being asked, with what brings in another one. */
+  const pending = new Map<Member, ReturnType<typeof setTimeout> | undefined>();
+  const end = new AbortController();
+  const whole = Promise.withResolvers<void>();
+
+  const next = (): void => {
+    const member = waiting.shift();
+    if (member === undefined || end.signal.aborted) return;
+    let isReplaced = false;
+    const replace = () => {
+      if (!isReplaced) next();
+      isReplaced = true;
+    };
+    pending.set(member, patienceSeconds === undefined ? undefined : setTimeout(replace, patienceSeconds * 1000));
+    const settle = (keep: () => void): void => {
+      if (end.signal.aborted) return;
+      clearTimeout(pending.get(member));
+      pending.delete(member);
+      keep();
+      if (answers.length >= needed || pending.size === 0) whole.resolve();
+    };
+    ask(member, end.signal).then(
+      (answer) => settle(() => answers.push({ member, answer })),
+      (error: unknown) =>
+        settle(() => {
+          if (!(error instanceof TallystickError)) return whole.reject(error);
+          failures.push({ member, error });
+          replace();
+        }),
+    );
   };
-  await Promise.all(Array.from({ length: Math.min(needed, order.length) }, lane));
-  return { answers, failures };
+
+  for (let lane = 0; lane < needed; lane += 1) next();
+  try {
+    if (pending.size > 0) await whole.promise;
+  } finally {
+    end.abort();
+    for (const timer of pending.values()) clearTimeout(timer);
+  }
+  for (const member of pending.keys()) failures.push({ member, error: tooSlow(member) });
+  return { answers: answers.slice(0, needed), failures };
+}
+
+function tooSlow({ url }: QuorumMember): TallystickError {
+  return new TallystickError(`node ${url} had not answered when enough others had`, {
+    code: "TIMED_OUT",
+    party: `node ${url}`,
+    check: "quorum",
+    retryable: true,
+  });
 }
 
 /** One line per member, for errors: everybody is on the list, whatever they did. */

@@ -155,6 +155,23 @@ describe("key shares: a file key out of nodes that fail and lie", () => {
     });
   }
 
+  it("asks others when two of five never answer, and says so of them", async () => {
+    const never: Reply = () => new Promise(() => {});
+    const started = Date.now();
+    for (const [a, b] of [
+      [0, 1],
+      [2, 4],
+    ]) {
+      const replies = Array.from({ length: SIZE }, (_, i) => (i === a || i === b ? never : honestly));
+      const { fileKey: rebuilt, nodes } = await rebuild(replies);
+      expect(rebuilt).to.deep.equal(fileKey);
+      for (const { index, answer } of nodes) {
+        expect(answer).to.be.oneOf(index - 1 === a || index - 1 === b ? ["TIMED_OUT", "not asked"] : ["right"]);
+      }
+    }
+    expect(Date.now() - started).to.be.lessThan(30_000);
+  }).timeout(40_000);
+
   it("says what every node answered when fewer than k are right", async () => {
     let error: unknown;
     await rebuild([down, honestly, wrongShare, honestly, garbage]).catch((failure: unknown) => {
