@@ -20,6 +20,7 @@ import { createMetrics } from "../daemon/metrics.ts";
 import { createServer, type DaemonServer } from "../daemon/server.ts";
 import { Sessions } from "../daemon/sessions.ts";
 import { FileObjectStore } from "../store/file-object-store.ts";
+import { lockFolder } from "../store/folder-lock.ts";
 import { type Database, openDatabase } from "../store/sqlite.ts";
 import { AgreementRows } from "./agreement-rows.ts";
 import { AgreementService } from "./agreements.ts";
@@ -40,6 +41,7 @@ import { addAgreementRoutes } from "./routes/agreements.ts";
 import { addChunkRoutes } from "./routes/chunks.ts";
 import { addPreparationRoutes } from "./routes/preparations.ts";
 import { Settlement } from "./settlement.ts";
+import { claimStoreFolder } from "./store-folder.ts";
 import { PROVIDER_MIGRATIONS } from "./tables.ts";
 import { VerificationService } from "./verification.ts";
 
@@ -64,6 +66,8 @@ async function openBase(config: CspConfig, logger: Logger): Promise<Base> {
   const signingKey = operatorKey(await openDaemonKeystore(config, "csp"), "csp");
   const chain = await connectChain(parseDeployment(readJsonFile(config.deploymentFile, "deployment")));
   closers.add("chain", () => chain.close());
+  const lock = lockFolder(config.dataDir);
+  closers.add("lock of the data folder", () => lock.close());
   const database = openDatabase(join(config.dataDir, "csp.db"), { migrations: PROVIDER_MIGRATIONS });
   closers.add("database", () => database.close());
   await bindDatabase(database, chain, computeAddress(toHex(signingKey)), ["storageEscrow"]);
@@ -73,6 +77,8 @@ async function openBase(config: CspConfig, logger: Logger): Promise<Base> {
 async function startProvider(config: CspConfig, logger: Logger): Promise<void> {
   const base = await openBase(config, logger);
   const { chain, database, sender } = base;
+  const claimed = claimStoreFolder(config.storeDir, database);
+  base.closers.add("object store", () => claimed.close());
   const store = await FileObjectStore.open(config.storeDir);
   const index = new SqliteChunkIndex(database);
   const chunks = new ChunkService(store, index, logger, unixSeconds);

@@ -5,7 +5,7 @@
  *   <root>/incoming/<random>        objects being written; whatever is here at open is left over from a crash and removed
  *
  * A put writes the whole file under `incoming`, fsyncs it, renames it to its place and fsyncs that folder: a crash leaves the old
- * object, the new one, or none. One process uses a root at a time (the daemons' databases see to that).
+ * object, the new one, or none. One process uses a root at a time; the daemon sees to that (`csp/store-folder.ts`).
  */
 import { randomBytes } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";

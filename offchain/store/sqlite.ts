@@ -48,7 +48,7 @@ function asDatabaseError(error: unknown, path: string): unknown {
     case SQLITE.NOTADB:
       return new DiskFailedError(what, {
         reason: `it is damaged (${error.message})`,
-        hint: "restore it from a copy, or move it away and let it be rebuilt",
+        hint: "restore it from a copy; only the agent's own (agent.db) can be made anew without one, by `tallystick recover`",
         cause: error,
       });
     case SQLITE.READONLY:
@@ -197,7 +197,8 @@ export function openDatabase(path: string, options: DatabaseOptions): Database {
   }
 }
 
-function openGuarded(path: string, busyTimeoutMillis: number): Database {
+/** Opens a database as SQLite does by itself: no modes, no migrations. @throws DiskFullError, DiskFailedError */
+export function openGuarded(path: string, busyTimeoutMillis: number): Database {
   try {
     return new Database(path, busyTimeoutMillis);
   } catch (error) {

@@ -1,9 +1,11 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { randomBytes } from "#primitives";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
+import { DiskFailedError } from "../../offchain/store/disk-errors.ts";
+import { lockFolder } from "../../offchain/store/folder-lock.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { AuditedData } from "./audited-data.ts";
 import { frame, randomChunk, type TestChunk } from "./provider-fixture.ts";
@@ -95,6 +97,36 @@ describe("provider that crashes", function () {
     expect((await client.request("GET", path)).json.state).to.equal("verified");
   });
 
+  it("removes nothing when its database is gone, and serves everything again when it is back", async () => {
+    provider = await ProviderProcess.prepare(local);
+    await provider.start();
+    const chunk = randomChunk(50_000);
+    await (await provider.connect(local.account(1))).upload(chunk);
+    await provider.end();
+    const [there, away] = ["csp.db", "csp.db.away"].map((name) => join(provider.dataDir, name)) as [string, string];
+    renameSync(there, away);
+    expect(await failureOf(provider.start())).to.contain("belong to another database");
+    expect(objects()).to.deep.equal([chunk.id]);
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(`${there}${suffix}`, { force: true });
+    renameSync(away, there);
+    await provider.start();
+    const client = await provider.connect(local.account(1));
+    expect((await client.request("GET", `/v1/chunks/${chunk.id}`)).bytes).to.deep.equal(chunk.bytes);
+  });
+
+  it("does not start beside another process on the same folder", async () => {
+    provider = await ProviderProcess.prepare(local);
+    for (const folder of [provider.dataDir, join(provider.dataDir, "store")]) {
+      const lock = lockFolder(folder);
+      expect(await failureOf(provider.start())).to.contain("another process uses it");
+      lock.close();
+    }
+    await provider.start();
+    expect(() => lockFolder(provider.dataDir, 0)).to.throw(DiskFailedError, "another process uses it");
+    await provider.end("SIGKILL");
+    await provider.start();
+  });
+
   it("starts with another keystore or another chain only in another folder", async () => {
     provider = await ProviderProcess.prepare(local);
     await provider.start();
@@ -102,16 +134,18 @@ describe("provider that crashes", function () {
     const other = await startLocalChain();
     try {
       provider.deploymentFrom(other);
-      const failure = await provider.start().then(
-        () => "it started",
-        (error: Error) => error.message,
-      );
-      expect(failure).to.contain("belongs to another deployment");
+      expect(await failureOf(provider.start())).to.contain("belongs to another deployment");
     } finally {
       await other.stop();
     }
   });
 });
+
+const failureOf = (start: Promise<void>): Promise<string> =>
+  start.then(
+    () => "it started",
+    (error: Error) => error.message,
+  );
 
 describe("provider on a full disk", function () {
   this.timeout(120_000);
