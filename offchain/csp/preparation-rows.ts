@@ -181,6 +181,17 @@ export class PreparationRows {
     );
   }
 
+  /** Removes a preparation if it is still as `abandoned` found it. @returns whether it was */
+  deleteAbandoned(id: number, before: number): boolean {
+    const { changes } = this.#database
+      .prepare(
+        `DELETE FROM preparations AS p WHERE id = ? AND touched_at < ?
+         AND NOT EXISTS (SELECT 1 FROM agreements a WHERE a.preparation_id = p.id AND a.state <> 'ended')`,
+      )
+      .run(id, before);
+    return Number(changes) > 0;
+  }
+
   delete(id: number): void {
     this.#database.prepare("DELETE FROM preparations WHERE id = ?").run(id);
   }

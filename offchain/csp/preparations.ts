@@ -293,9 +293,10 @@ export class PreparationService {
 
   /** Removes preparations that nobody took up in time. */
   async expire(): Promise<void> {
-    for (const id of this.rows.abandoned(this.#now() - this.#options.expirySeconds)) {
-      if (this.#busy.has(id)) continue;
-      this.rows.delete(id);
+    const before = this.#now() - this.#options.expirySeconds;
+    for (const id of this.rows.abandoned(before)) {
+      // While the files of others were removed it may have been taken up, or an agreement may rely on it by now.
+      if (this.#busy.has(id) || !this.rows.deleteAbandoned(id, before)) continue;
       await this.#files.remove(id);
       this.#logger.info({ preparation: id }, "abandoned preparation removed");
     }

@@ -8,6 +8,7 @@ import { powersOfBeta } from "../../offchain/core/audit/powers.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
 import { digestOf } from "../../offchain/core/content-id.ts";
 import { toHex } from "../../offchain/core/hex.ts";
+import { AgreementRows } from "../../offchain/csp/agreement-rows.ts";
 import { AuditedData } from "./audited-data.ts";
 import {
   ALICE,
@@ -323,6 +324,25 @@ describe("preparation of agreements", function () {
     await refusal((async () => preparations.require(ALICE, data.saltHex))(), "NOT_FOUND");
     expect(readdirSync(join(folder(), "preparations"))).to.deep.equal([]);
     expect(database.prepare("SELECT count(*) AS left FROM manifest_chunks").get()?.left).to.equal(0);
+  });
+
+  it("does not expire when it was taken up, or agreed on, while others were being removed", async () => {
+    const { preparations, clock, database } = await stored();
+    const [, touched, agreed] = [data, new AuditedData(seed, chunks), new AuditedData(seed, chunks)];
+    for (const one of [data, touched, agreed]) await preparations.open(ALICE, one.saltHex, one.request);
+    clock.seconds += EXPIRY_SECONDS + 1;
+    const expiring = preparations.expire(); // Removes the rows of the first and waits for its files.
+    await preparations.open(ALICE, touched.saltHex, touched.request);
+    const preparation = preparations.require(ALICE, agreed.saltHex);
+    const { id: preparationId, account, salt, auditKeyHash, manifestHash, sliceCount } = preparation;
+    const span = { token: "", startBlock: 1, epochBlocks: 1, windowBlocks: 1, epochs: 1 };
+    const row = { id: 1n, preparationId, account, salt, auditKeyHash, manifestHash, sliceCount, ...span };
+    new AgreementRows(database).insert(row);
+    await expiring;
+    await refusal((async () => preparations.require(ALICE, data.saltHex))(), "NOT_FOUND");
+    preparations.require(ALICE, touched.saltHex);
+    preparations.require(ALICE, agreed.saltHex);
+    expect(readdirSync(join(folder(), "preparations"))).to.deep.equal(["2", "3"]);
   });
 });
 
