@@ -101,9 +101,9 @@ export class AgreementRows {
       .map(toAgreement);
   }
 
-  /** Adds an agreement that is about to be accepted; a row that is there already stays as it is. */
-  insert(agreement: NewAgreement): void {
-    this.#database
+  /** Adds an agreement that is about to be accepted; a row that is there already stays as it is. @returns whether it is new */
+  insert(agreement: NewAgreement): boolean {
+    const { changes } = this.#database
       .prepare(
         `INSERT INTO agreements (id, preparation_id, account, salt, audit_key_hash, manifest_hash, slice_count, token,
            start_block, epoch_blocks, window_blocks, epochs, state)
@@ -123,6 +123,7 @@ export class AgreementRows {
         agreement.windowBlocks,
         agreement.epochs,
       );
+    return Number(changes) > 0;
   }
 
   /** Forgets an agreement that was not accepted after all. */

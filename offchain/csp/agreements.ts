@@ -71,7 +71,7 @@ export class AgreementService {
   }
 
   async #accept(account: string, id: bigint, preparation: Preparation): Promise<AcceptAnswer> {
-    const { chain, rows, logger } = this.#parts;
+    const { chain, rows, preparations, logger } = this.#parts;
     const agreement = await readAgreement(chain, id);
     if (agreement === undefined) throw notFound(id);
     if (agreement.user !== account) throw notTheirs(id);
@@ -87,7 +87,9 @@ export class AgreementService {
     }
     await this.#check(agreement, preparation);
     const { terms } = agreement;
-    rows.insert({
+    // It may have expired while the chain was asked; without it nothing could be proven.
+    preparations.require(account, toHex(preparation.salt));
+    const isFirstAttempt = rows.insert({
       id,
       preparationId: preparation.id,
       account,
@@ -107,8 +109,9 @@ export class AgreementService {
       logger.info({ agreement: String(id), account, ...accepted }, "agreement accepted");
       return { agreementId: String(id), ...accepted };
     } catch (error) {
-      // Only a refusal means that there is no duty; anything else is looked up on chain by `resolve`.
-      if (error instanceof ChainRevertedError) rows.deleteAccepting(id);
+      // Only the refusal of a first attempt means that there is no duty: the chain also refuses what an earlier attempt's
+      // transaction, still in the pool, is about to do. Anything else is looked up on chain by `resolve`.
+      if (isFirstAttempt && error instanceof ChainRevertedError) rows.deleteAccepting(id);
       throw error;
     }
   }

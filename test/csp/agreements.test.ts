@@ -324,6 +324,31 @@ describe("agreements of a provider", function () {
     }
   });
 
+  it("are not forgotten when acceptance is asked for again while its transaction waits in the pool", async () => {
+    const data = await prepared();
+    const terms = await termsFor(data, { startBlock: BigInt((await head()) + 15), epochs: 1 });
+    const id = await propose(terms);
+    await local.chain.provider.send("evm_setAutomine", [false]);
+    try {
+      const dying = accept(id, data).catch(() => undefined);
+      await until(
+        "the acceptance is in the pool",
+        async () => (await local.chain.provider.getTransactionCount(provider.operator, "pending")) === 1,
+      );
+      await provider.end("SIGKILL");
+      await dying;
+      await provider.start();
+      client = await provider.connect(local.account(1));
+      expect((await accept(id, data)).json.error.code).to.equal("CHAIN_REVERTED");
+      await local.mine(1);
+    } finally {
+      await local.chain.provider.send("evm_setAutomine", [true]);
+    }
+    await until("taken up", async () => (await status(id)).state === "active");
+    await openEpoch(terms, 0);
+    await proven(id, 1);
+  });
+
   it("are refused below the offer, in the past, too near, too far, or with another source of randomness", async () => {
     const data = await prepared();
     const good = await termsFor(data);
