@@ -43,7 +43,7 @@ function mismatch(check: string, expected: string, received: string): InvalidInp
 export class AgreementService {
   readonly #parts: AgreementParts;
   /** Acceptances under way: a repeated request joins the first. */
-  readonly #underWay = new Map<bigint, Promise<AcceptAnswer>>();
+  readonly #underWay = new Map<string, Promise<AcceptAnswer>>();
   /** Acceptances in ERC-20 tokens go one by one: each approves and uses exactly its own collateral. */
   #tokenTurn: Promise<unknown> = Promise.resolve();
 
@@ -62,10 +62,12 @@ export class AgreementService {
     if (known !== undefined && (known.account !== account || known.preparationId !== preparation.id)) {
       throw notTheirs(id);
     }
-    let acceptance = this.#underWay.get(id);
+    // By preparation too, or a stranger's request, which will be refused, would be the one that the user's joins.
+    const key = underWayKey(id, preparation.id);
+    let acceptance = this.#underWay.get(key);
     if (acceptance === undefined) {
-      acceptance = this.#accept(account, id, preparation).finally(() => this.#underWay.delete(id));
-      this.#underWay.set(id, acceptance);
+      acceptance = this.#accept(account, id, preparation).finally(() => this.#underWay.delete(key));
+      this.#underWay.set(key, acceptance);
     }
     return acceptance;
   }
@@ -187,7 +189,7 @@ export class AgreementService {
   async resolve(headBlock: number): Promise<void> {
     const { chain, rows, logger } = this.#parts;
     for (const row of rows.inState("accepting")) {
-      if (this.#underWay.has(row.id)) continue;
+      if (this.#underWay.has(underWayKey(row.id, row.preparationId))) continue;
       const agreement = await readAgreement(chain, row.id);
       if (agreement?.status === "proposed" && headBlock < row.startBlock) continue;
       if (agreement?.status === "proposed" || agreement?.status === "cancelled" || agreement === undefined) {
@@ -227,6 +229,10 @@ export class AgreementService {
       ...(last === undefined ? {} : { lastProof: { ...last, gasUsed: String(last.gasUsed) } }),
     };
   }
+}
+
+function underWayKey(id: bigint, preparationId: number): string {
+  return `${id}/${preparationId}`;
 }
 
 function notFound(id: bigint): TallystickError {

@@ -349,6 +349,21 @@ describe("agreements of a provider", function () {
     await proven(id, 1);
   });
 
+  it("are accepted for their user while strangers ask for the same", async () => {
+    const data = await prepared();
+    const stranger = await provider.connect(local.account(2));
+    const chunk = randomChunk(1000);
+    await stranger.upload(chunk);
+    const theirs = new AuditedData(randomBytes(32), [chunk]);
+    await stranger.request("PUT", `/v1/preparations/${theirs.saltHex}`, { body: theirs.request });
+    const id = await propose(await termsFor(data, { startBlock: BigInt((await head()) + 30) }));
+    const body = { agreementId: String(id), salt: theirs.saltHex };
+    const strangers = Array.from({ length: 20 }, () => stranger.request("POST", "/v1/agreements", { body }));
+    const own = await accept(id, data);
+    expect(own.status, JSON.stringify(own.json)).to.equal(200);
+    for (const { json } of await Promise.all(strangers)) expect(json.error.code).to.equal("NOT_OWNER");
+  });
+
   it("are refused below the offer, in the past, too near, too far, or with another source of randomness", async () => {
     const data = await prepared();
     const good = await termsFor(data);
