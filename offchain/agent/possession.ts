@@ -15,10 +15,11 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
   writeSync,
 } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setImmediate as breathe, setTimeout as pause } from "node:timers/promises";
 import { randomBytes } from "#primitives";
 import {
@@ -165,10 +166,7 @@ export class DataSetTagger {
       this.close();
       // The manifest's name is what makes the preparation count, so it comes last.
       const partial = join(this.#folder, "manifest.partial");
-      const file = openSync(partial, "w", 0o600);
-      writeSync(file, manifest);
-      fsyncSync(file);
-      closeSync(file);
+      writeFileSync(partial, manifest, { mode: 0o600, flush: true });
       renameSync(partial, join(this.#folder, "manifest"));
     });
     this.#finished = true;
@@ -177,6 +175,7 @@ export class DataSetTagger {
 
   /** Lets go of the file. */
   close(): void {
+      for (const folder of [this.#folder, dirname(this.#folder)]) syncFolder(folder);
     if (this.#tagsFile !== undefined) closeSync(this.#tagsFile);
     this.#tagsFile = undefined;
   }
@@ -211,6 +210,16 @@ export interface DeliveryProgress {
 }
 
 /**
+/** Makes the names in a folder durable. */
+function syncFolder(folder: string): void {
+  const handle = openSync(folder, "r");
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
+
  * Brings manifest, powers and tags to the provider and has it check them. Goes on where an earlier attempt stopped.
  *
  * @returns what the provider has verified: it agrees with our own account of the data set.
