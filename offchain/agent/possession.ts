@@ -22,6 +22,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setImmediate as breathe, setTimeout as pause } from "node:timers/promises";
 import { randomBytes } from "#primitives";
+import { ELEMENTS_PER_SLICE } from "../core/audit/field.ts";
 import {
   type AuditPublicKey,
   type AuditSecrets,
@@ -31,7 +32,13 @@ import {
   deriveAuditSecrets,
   keyForChain,
 } from "../core/audit/keys.ts";
-import { decodeManifest, encodeManifest, type ManifestChunk, manifestHash } from "../core/audit/manifest.ts";
+import {
+  decodeManifest,
+  encodeManifest,
+  type ManifestChunk,
+  manifestHash,
+  sliceLayout,
+} from "../core/audit/manifest.ts";
 import { powersOfAlpha, powersOfBeta } from "../core/audit/powers.ts";
 import { auditReady } from "../core/audit/ready.ts";
 import { SliceTagger } from "../core/audit/tags.ts";
@@ -168,6 +175,7 @@ export class DataSetTagger {
       const partial = join(this.#folder, "manifest.partial");
       writeFileSync(partial, manifest, { mode: 0o600, flush: true });
       renameSync(partial, join(this.#folder, "manifest"));
+      for (const folder of [this.#folder, dirname(this.#folder)]) syncFolder(folder);
     });
     this.#finished = true;
     return { salt: this.salt, manifest, manifestHash: hash, tagsFile: join(this.#folder, "tags") };
@@ -175,7 +183,6 @@ export class DataSetTagger {
 
   /** Lets go of the file. */
   close(): void {
-      for (const folder of [this.#folder, dirname(this.#folder)]) syncFolder(folder);
     if (this.#tagsFile !== undefined) closeSync(this.#tagsFile);
     this.#tagsFile = undefined;
   }
@@ -203,13 +210,6 @@ export class DataSetTagger {
   }
 }
 
-export interface DeliveryProgress {
-  readonly phase: "uploading" | "verifying";
-  readonly doneBytes: number;
-  readonly totalBytes: number;
-}
-
-/**
 /** Makes the names in a folder durable. */
 function syncFolder(folder: string): void {
   const handle = openSync(folder, "r");
@@ -220,6 +220,13 @@ function syncFolder(folder: string): void {
   }
 }
 
+export interface DeliveryProgress {
+  readonly phase: "uploading" | "verifying";
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+/**
  * Brings manifest, powers and tags to the provider and has it check them. Goes on where an earlier attempt stopped.
  *
  * @returns what the provider has verified: it agrees with our own account of the data set.
@@ -233,8 +240,8 @@ export async function deliverPreparation(
   signal?: AbortSignal,
 ): Promise<PreparationStatus> {
   const salt = fromHex(prepared.salt);
-  let status = await client.openPreparation(salt, prepared.manifest, keyForChain(keys.publicKey));
-  requireSameDataSet(client.name, status, prepared, keys);
+  const requireSame = sameDataSet(client.name, prepared, keys);
+  let status = requireSame(await client.openPreparation(salt, prepared.manifest, keyForChain(keys.publicKey)));
   const tags = await open(prepared.tagsFile, "r");
   try {
     const sources: Record<PreparationPart, PointSource> = {
@@ -245,18 +252,19 @@ export async function deliverPreparation(
       tags: async (first, count) => await readPoints(tags, first, count),
     };
     for (const part of ["powers-a", "powers-b", "tags"] as const) {
-      status = await deliverPart(client, salt, part, sources[part], status, onProgress, signal);
+      const append = async (offset: number, bytes: Uint8Array) =>
+        requireSame(await client.appendPreparation(salt, part, offset, bytes));
+      status = await deliverPart(client.name, part, sources[part], append, status, onProgress, signal);
     }
   } finally {
     await tags.close();
   }
-  while (status.state === "open" || status.state === "verifying") {
+  for (let asked = false; status.state === "open" || status.state === "verifying"; asked = true) {
     signal?.throwIfAborted();
-    if (status.state === "verifying") await pause(ASK_AGAIN_MILLISECONDS);
-    status = await client.verifyPreparation(salt);
+    if (asked || status.state === "verifying") await pause(ASK_AGAIN_MILLISECONDS);
+    status = requireSame(await client.verifyPreparation(salt));
     onProgress({ phase: "verifying", doneBytes: status.checkedSlices, totalBytes: status.sliceCount });
   }
-  requireSameDataSet(client.name, status, prepared, keys);
   return status;
 }
 
@@ -266,10 +274,10 @@ type PointSource = (first: number, count: number) => Promise<Uint8Array>;
 const STREAM_OF = { "powers-a": "powersA", "powers-b": "powersB", tags: "tags" } as const;
 
 async function deliverPart(
-  client: CspClient,
-  salt: Uint8Array,
+  party: string,
   part: PreparationPart,
   source: PointSource,
+  append: (offset: number, bytes: Uint8Array) => Promise<PreparationStatus>,
   start: PreparationStatus,
   onProgress: (progress: DeliveryProgress) => void,
   signal: AbortSignal | undefined,
@@ -280,10 +288,10 @@ async function deliverPart(
     signal?.throwIfAborted();
     const received = status.received[stream];
     const first = received / POINT_BYTES;
-    if (!Number.isInteger(first)) throw outOfStep(client.name, part, received);
+    if (!Number.isInteger(first)) throw outOfStep(party, part, received);
     const count = Math.min(POINTS_IN_PART, status.expected[stream] / POINT_BYTES - first);
-    const next = await client.appendPreparation(salt, part, received, await source(first, count));
-    if (next.received[stream] <= received) throw outOfStep(client.name, part, next.received[stream]);
+    const next = await append(received, await source(first, count));
+    if (next.received[stream] <= received) throw outOfStep(party, part, next.received[stream]);
     status = next;
     const { expected } = status;
     onProgress({ phase: "uploading", doneBytes: sumOf(status.received), totalBytes: sumOf(expected) });
@@ -323,27 +331,48 @@ async function readPoints(file: FileHandle, first: number, count: number): Promi
   });
 }
 
-function requireSameDataSet(
+/**
+ * Holds what a provider says of a preparation against our own account of it, each time: how much is asked for is ours to know.
+ * @throws TallystickError BAD_RESPONSE
+ */
+function sameDataSet(
   party: string,
-  status: PreparationStatus,
   prepared: PreparedDataSet,
   keys: AgreementKeys,
-): void {
-  const checks = [
-    ["manifest hash", prepared.manifestHash, status.manifestHash],
-    ["audit key hash", keys.keyHash, status.auditKeyHash],
-    ["first index", String(FIRST_INDEX), String(status.firstIndex)],
-  ] as const;
-  for (const [check, expected, received] of checks) {
-    if (expected === received) continue;
-    throw new TallystickError(`${party} describes another data set than the one prepared`, {
-      code: "BAD_RESPONSE",
-      party,
-      check,
-      expected,
-      received,
-    });
-  }
+): (status: PreparationStatus) => PreparationStatus {
+  const { sliceCount } = sliceLayout(decodeManifest(prepared.manifest));
+  const perSlice = String(sliceCount * POINT_BYTES);
+  const own = {
+    "manifest hash": prepared.manifestHash,
+    "audit key hash": keys.keyHash,
+    "first index": String(FIRST_INDEX),
+    "slice count": String(sliceCount),
+    "bytes of powers-a": String(ELEMENTS_PER_SLICE * POINT_BYTES),
+    "bytes of powers-b": perSlice,
+    "bytes of tags": perSlice,
+  };
+  return (status) => {
+    const told: Record<keyof typeof own, string> = {
+      "manifest hash": status.manifestHash,
+      "audit key hash": status.auditKeyHash,
+      "first index": String(status.firstIndex),
+      "slice count": String(status.sliceCount),
+      "bytes of powers-a": String(status.expected.powersA),
+      "bytes of powers-b": String(status.expected.powersB),
+      "bytes of tags": String(status.expected.tags),
+    };
+    for (const check of Object.keys(own) as (keyof typeof own)[]) {
+      if (own[check] === told[check]) continue;
+      throw new TallystickError(`${party} describes another data set than the one prepared`, {
+        code: "BAD_RESPONSE",
+        party,
+        check,
+        expected: own[check],
+        received: told[check],
+      });
+    }
+    return status;
+  };
 }
 
 function outOfStep(party: string, part: string, received: number): TallystickError {
