@@ -6,9 +6,9 @@
 import pRetry from "p-retry";
 import { contentId } from "../core/content-id.ts";
 import { IntegrityError, InvalidInputError, TallystickError } from "../core/errors.ts";
-import { merkleProofs } from "../core/merkle.ts";
+import { leafCount, merkleProofs } from "../core/merkle.ts";
 import type { SealedObject } from "../core/recipe-tree.ts";
-import type { ClaimAnswer } from "../core/wire/csp.ts";
+import { type ClaimAnswer, MIN_CLAIM_LEAVES } from "../core/wire/csp.ts";
 import type { CspClient, LeafProof } from "./csp-client.ts";
 
 /** Attempts at a whole claim after the first. A claim is answered once, so a broken one starts anew. */
@@ -146,17 +146,24 @@ export class ProviderSet {
   }
 }
 
-/** Answers every challenge; each object is hashed into its tree once. */
+/** Answers every challenge; each object is hashed into its tree once. @throws TallystickError BAD_RESPONSE for one that no claim allows */
 function proveLeaves(
   objects: readonly SealedObject[],
   challenges: ClaimAnswer["challenges"],
   party: string,
 ): LeafProof[] {
+  const most = Math.max(MIN_CLAIM_LEAVES, objects.length);
+  if (challenges.length > most) throw impossibleChallenge(party, `${challenges.length} leaves, of ${most} at most`);
   const leavesOf = new Map<number, number[]>();
-  for (const { chunk, leaf } of challenges) leavesOf.set(chunk, [...(leavesOf.get(chunk) ?? []), leaf]);
+  for (const { chunk, leaf } of challenges) {
+    if (leaf >= leafCount(objects[chunk]?.sealed.length ?? 0)) {
+      throw impossibleChallenge(party, `leaf ${leaf} of chunk ${chunk}`);
+    }
+    leavesOf.set(chunk, [...(leavesOf.get(chunk) ?? []), leaf]);
+  }
   return [...leavesOf].flatMap(([chunk, leaves]) => {
     const object = objects[chunk];
-    if (object === undefined) throw impossibleChallenge(party, chunk);
+    if (object === undefined) return [];
     return merkleProofs(object.sealed, leaves).map((proof, position) => ({
       chunk,
       leaf: leaves[position] ?? 0,
@@ -165,12 +172,12 @@ function proveLeaves(
   });
 }
 
-function impossibleChallenge(party: string, chunk: number): TallystickError {
-  return new TallystickError(`${party} challenged a chunk that was not claimed`, {
+function impossibleChallenge(party: string, received: string): TallystickError {
+  return new TallystickError(`${party} challenged what was not claimed`, {
     code: "BAD_RESPONSE",
     party,
     check: "ownership challenge",
-    received: `chunk ${chunk}`,
+    received,
   });
 }
 

@@ -30,13 +30,13 @@ class FakeProvider {
   claims = 0;
   failAnswers = 0;
   forget: string | undefined;
-  strayChallenge = false;
+  strayChallenges: { chunk: number; leaf: number }[] = [];
 
   async claim(chunks: { id: string; sizeBytes: number }[]) {
     this.claims += 1;
     this.claimed = chunks;
     const challenges = chunks.map((_, chunk) => ({ chunk, leaf: 0 }));
-    if (this.strayChallenge) challenges.push({ chunk: chunks.length, leaf: 0 });
+    challenges.push(...this.strayChallenges);
     return { claimId: `0x${"00".repeat(16)}`, challenges, expiresAt: 0 };
   }
 
@@ -103,10 +103,17 @@ describe("provider set", () => {
     expect(error).to.include({ code: "BAD_RESPONSE", party: "provider http://fake", expected: third.id });
   });
 
-  it("refuses a challenge about something that was not claimed", async () => {
-    fake.strayChallenge = true;
-    expect(await rejection(provider.store(objects))).to.include({ code: "BAD_RESPONSE", check: "ownership challenge" });
-  });
+  for (const [what, stray] of [
+    ["something that was not claimed", [{ chunk: 3, leaf: 0 }]],
+    ["a leaf behind the end of an object", [{ chunk: 1, leaf: 3 }]],
+    ["more leaves than a claim has to prove", new Array(18).fill({ chunk: 0, leaf: 0 })],
+  ] as [string, { chunk: number; leaf: number }[]][]) {
+    it(`refuses a challenge about ${what}`, async () => {
+      fake.strayChallenges = stray;
+      const error = await rejection(provider.store(objects));
+      expect(error).to.include({ code: "BAD_RESPONSE", party: fake.name, check: "ownership challenge" });
+    });
+  }
 
   it("names the provider and the object when other bytes come back", async () => {
     fake.known.set(first.id, second.sealed);
