@@ -23,6 +23,11 @@ import type { ChunkIndex } from "./chunk-index.ts";
 const CLAIM_SECONDS = 300;
 /** Open claims of one account; the oldest gives way. */
 const CLAIMS_PER_ACCOUNT = 64;
+/**
+ * Open claims of all accounts, the oldest giving way: accounts cost nothing, so without this anybody could fill the memory. A claim of
+ * 64 chunks takes about 20 KB, and its client answers within seconds.
+ */
+export const CLAIMS_IN_ALL = 4096;
 
 interface Claim {
   account: string;
@@ -97,6 +102,10 @@ export class ClaimService {
       else if (claim.account === account) own.push(id);
     }
     for (const id of own.slice(0, Math.max(0, own.length - CLAIMS_PER_ACCOUNT + 1))) this.#claims.delete(id);
+    for (const id of this.#claims.keys()) {
+      if (this.#claims.size < CLAIMS_IN_ALL) return;
+      this.#claims.delete(id);
+    }
   }
 
   /**

@@ -4,7 +4,7 @@ import { contentId } from "../../offchain/core/content-id.ts";
 import { toHex } from "../../offchain/core/hex.ts";
 import { leafCount, merkleProof } from "../../offchain/core/merkle.ts";
 import { type ClaimAnswer, type ClaimProofRequest, MIN_CLAIM_LEAVES } from "../../offchain/core/wire/csp.ts";
-import { ClaimService, drawLeaves } from "../../offchain/csp/claims.ts";
+import { CLAIMS_IN_ALL, ClaimService, drawLeaves } from "../../offchain/csp/claims.ts";
 import {
   ALICE,
   BOB,
@@ -161,5 +161,16 @@ describe("ownership claims", function () {
     for (let k = 0; k < 64; k++) claims.open(ALICE, claimOf([chunk]));
     await refusal((async () => claims.answer(ALICE, first.claimId, answersFor(first, [chunk])))(), "NOT_FOUND");
     expect(claims.answer(BOB, bobs.claimId, answersFor(bobs, [chunk])).missing).to.deep.equal([chunk.id]);
+  });
+
+  it("of all accounts together are bounded, whatever the number of accounts", async () => {
+    const { claims } = await open();
+    const chunk = randomChunk(10);
+    const answer = async (account: string, claim: ClaimAnswer) =>
+      claims.answer(account, claim.claimId, answersFor(claim, [chunk]));
+    const [oldest, second] = [claims.open(ALICE, claimOf([chunk])), claims.open(BOB, claimOf([chunk]))];
+    for (let k = 1; k < CLAIMS_IN_ALL; k++) claims.open(`0x${k}`, claimOf([chunk]));
+    await refusal(answer(ALICE, oldest), "NOT_FOUND");
+    expect((await answer(BOB, second)).missing).to.deep.equal([chunk.id]);
   });
 });
