@@ -61,7 +61,7 @@ export class HttpStorageProvider implements StorageProvider {
       minTimeout: CLAIM_DELAY_MILLISECONDS,
       randomize: true,
       signal,
-      shouldRetry: ({ error }) => error instanceof TallystickError && error.retryable,
+      shouldRetry: ({ error }) => error instanceof TallystickError && (error.retryable || isForgottenClaim(error)),
     });
   }
 
@@ -97,6 +97,11 @@ export class HttpStorageProvider implements StorageProvider {
     }
     return { uploaded: new Set(toUpload.map(({ id }) => id)) };
   }
+}
+
+/** Claims live in the provider's memory: one that was opened before a restart, or crowded out, is made anew. */
+function isForgottenClaim(error: TallystickError): boolean {
+  return error.code === "NOT_FOUND" && error.check === "claim";
 }
 
 /** The set the agent stores to and reads from. */

@@ -29,6 +29,7 @@ class FakeProvider {
   claimed: { id: string; sizeBytes: number }[] = [];
   claims = 0;
   failAnswers = 0;
+  failure = new TallystickError("connection broke", { code: "UNREACHABLE", retryable: true });
   forget: string | undefined;
   strayChallenges: { chunk: number; leaf: number }[] = [];
 
@@ -43,7 +44,7 @@ class FakeProvider {
   async answerClaim(_claimId: string, proofs: readonly LeafProof[]) {
     if (this.failAnswers > 0) {
       this.failAnswers -= 1;
-      throw new TallystickError("connection broke", { code: "UNREACHABLE", retryable: true });
+      throw this.failure;
     }
     const owned: string[] = [];
     const missing: string[] = [];
@@ -95,6 +96,13 @@ describe("provider set", () => {
     fake.failAnswers = 2;
     expect((await provider.store(objects)).uploaded.size).to.equal(3);
     expect(fake.claims).to.equal(3);
+  });
+
+  it("makes a claim anew when the provider has restarted and forgotten it", async () => {
+    fake.failAnswers = 1;
+    fake.failure = new TallystickError("there is no such claim", { code: "NOT_FOUND", check: "claim" });
+    expect((await provider.store(objects)).uploaded.size).to.equal(3);
+    expect(fake.claims).to.equal(2);
   });
 
   it("does not believe that silence means stored", async () => {
