@@ -16,7 +16,7 @@ import type { Preparation } from "./preparation-rows.ts";
 /** Chunk ids named in a message; there may be thousands. */
 const NAMED_CHUNKS = 8;
 
-/** Private audits that one account may have waiting: proofs for the chain have deadlines and stand in the same line. */
+/** Private audits that one account may have waiting. */
 const AUDITS_PER_ACCOUNT = 4;
 
 /** This provider cannot prove, because what it stores is missing or damaged. */
@@ -39,8 +39,10 @@ export class ProofService {
   readonly #parts: DataSetParts;
   readonly #chunks: ChunkService;
   readonly #metrics: CspMetrics;
-  /** One proof at a time: each takes a core. */
-  #queue: Promise<unknown> = Promise.resolve();
+  /** One proof at a time: each takes a core. Those for the chain have deadlines, so no number of private audits comes before them. */
+  readonly #forChain: (() => Promise<void>)[] = [];
+  readonly #forOwners: (() => Promise<void>)[] = [];
+  #working = false;
   /** Private audits waiting or running, by account. */
   readonly #audits = new Map<string, number>();
 
@@ -50,11 +52,21 @@ export class ProofService {
     this.#metrics = metrics;
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(work);
-    // The next in line waits for this one, whichever way it ends; its own caller sees the failure.
-    this.#queue = result.catch(() => undefined);
-    return result;
+  #inTurn<T>(line: (() => Promise<void>)[], work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      line.push(() => work().then(resolve, reject));
+      if (!this.#working) void this.#takeTurns();
+    });
+  }
+
+  async #takeTurns(): Promise<void> {
+    this.#working = true;
+    for (;;) {
+      const turn = this.#forChain.shift() ?? this.#forOwners.shift();
+      if (turn === undefined) break;
+      await turn();
+    }
+    this.#working = false;
   }
 
   /**
@@ -62,7 +74,7 @@ export class ProofService {
    * @throws DataDamagedError when no valid proof can be made of what is stored
    */
   provePublic(preparation: Preparation, challenge: AuditChallenge): Promise<AuditProof> {
-    return this.#inTurn(async () => {
+    return this.#inTurn(this.#forChain, async () => {
       const startedAt = performance.now();
       const proof = await this.#prove(preparation, challenge, true);
       try {
@@ -97,7 +109,7 @@ export class ProofService {
     this.#audits.set(account, waiting + 1);
     try {
       const challenge = { seed, sampleCount, firstIndex: FIRST_INDEX, sliceCount };
-      const proof = await this.#inTurn(() => this.#prove(preparation, challenge, false));
+      const proof = await this.#inTurn(this.#forOwners, () => this.#prove(preparation, challenge, false));
       this.#metrics.auditsAnswered.inc();
       return encodeProof(proof);
     } finally {
