@@ -92,36 +92,46 @@ export class Prover {
     const window = windowOf(row, next);
     const key = `${row.id}:${next}`;
     if (headBlock < window.openBlock || this.#onTheWay.has(key)) return;
-    if (this.#parts.rows.epochState(row.id, next) === "proven") return;
     if (performance.now() < (this.#notBefore.get(key) ?? 0)) return;
     await this.#attempt(row, window, key);
   }
 
   /** Notes how an epoch ended. */
   async #recordOver(row: AgreementRow, epoch: number): Promise<void> {
-    const { chain, rows, metrics, logger } = this.#parts;
+    const { rows, metrics, logger } = this.#parts;
     this.#notBefore.delete(`${row.id}:${epoch}`);
-    const state = rows.epochState(row.id, epoch);
-    if (state === "proven") return;
-    if ((await readEpochStatus(chain, row.id, epoch)) === "proven") return rows.recordProven(row.id, epoch);
+    if (await this.#isProven(row, epoch)) return;
     rows.recordNotProven(row.id, epoch, "missed", "the window passed without a proof");
     metrics.epochsMissed.inc();
     logger.error({ agreement: String(row.id), epoch }, "EPOCH MISSED: collateral will be lost");
   }
 
+  /** As the chain has it: a proof that was mined here may have been lost to a reorganisation. */
+  async #isProven(row: AgreementRow, epoch: number): Promise<boolean> {
+    const { chain, rows } = this.#parts;
+    if ((await readEpochStatus(chain, row.id, epoch)) !== "proven") return false;
+    // What is known of its transaction stays.
+    if (rows.epochState(row.id, epoch) !== "proven") rows.recordProven(row.id, epoch);
+    return true;
+  }
+
   async #attempt(row: AgreementRow, window: EpochWindow, key: string): Promise<void> {
-    const { chain, rows, preparations } = this.#parts;
+    const { chain, preparations, retrySeconds } = this.#parts;
     const { epoch } = window;
     const agreement = await readAgreement(chain, row.id);
     // A breached or closed agreement takes no proofs; settlement winds it up.
     if (agreement?.status !== "active") return;
-    if ((await readEpochStatus(chain, row.id, epoch)) === "proven") return rows.recordProven(row.id, epoch);
+    const later = performance.now() + retrySeconds * 1000;
+    if (await this.#isProven(row, epoch)) {
+      this.#notBefore.set(key, later);
+      return;
+    }
     const challenge = await readChallenge(chain, row.id, epoch);
     // The head is the challenge block itself: its randomness can be had from the next block on.
     if (challenge === undefined) return;
     const preparation = preparations.byId(row.preparationId);
     if (preparation === undefined) throw new TallystickError("agreement without preparation", { code: "INTERNAL" });
-    this.#notBefore.set(key, performance.now() + this.#parts.retrySeconds * 1000);
+    this.#notBefore.set(key, later);
     try {
       const proof = await this.#parts.proofs.provePublic(preparation, challenge);
       const call = proveCall(chain.deployment, row.id, epoch, preparation.key, proof);

@@ -364,6 +364,26 @@ describe("agreements of a provider", function () {
     for (const { json } of await Promise.all(strangers)) expect(json.error.code).to.equal("NOT_OWNER");
   });
 
+  it("are proven again when a reorganisation takes the proof back within its window", async () => {
+    const data = await prepared();
+    const { id, terms } = await agreed(data, { epochs: 1 });
+    await local.chain.provider.send("evm_setAutomine", [false]);
+    try {
+      await openEpoch(terms, 0);
+      const before = await local.chain.provider.send("evm_snapshot", []);
+      await until("the proof is in the pool", async () => {
+        return (await local.chain.provider.getTransactionCount(provider.operator, "pending")) === 2;
+      });
+      await local.mine(1);
+      await until("the status tells of it", async () => (await status(id)).provenEpochs === 1);
+      await local.chain.provider.send("evm_revert", [before]);
+    } finally {
+      await local.chain.provider.send("evm_setAutomine", [true]);
+    }
+    expect((await readAgreement(local.chain, id))?.epochsProven).to.equal(0);
+    await proven(id, 1);
+  });
+
   it("are refused below the offer, in the past, too near, too far, or with another source of randomness", async () => {
     const data = await prepared();
     const good = await termsFor(data);
