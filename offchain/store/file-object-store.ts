@@ -203,7 +203,9 @@ export class FileObjectStore implements ObjectStore {
     const objects = join(this.#root, "objects");
     try {
       for (const name of await this.#files.readdir(objects)) {
-        for await (const entry of await this.#files.opendir(join(objects, name))) if (entry.isFile()) yield entry.name;
+        // Other files are not this store's: what a copying program or a network file system has left there.
+        for await (const entry of await this.#files.opendir(join(objects, name)))
+          if (entry.isFile() && ID_PATTERN.test(entry.name)) yield entry.name;
       }
     } catch (error) {
       throw asDiskError(error, `listing objects in ${objects}`);

@@ -166,6 +166,17 @@ describe("index and store after a start", function () {
     expect(await nodeFileSystem.readdir(join(folder(), "store", "incoming"))).to.deep.equal([]);
   });
 
+  it("passes over files that no object store has made", async () => {
+    const provider = await openProvider(folder());
+    const chunk = randomChunk(500);
+    await provider.chunks.store(ALICE, body(chunk));
+    const [fan = ""] = await nodeFileSystem.readdir(join(folder(), "store", "objects"));
+    for (const name of [".nfs0001", `.${chunk.id}.Xb12Q`]) {
+      writeFileSync(join(folder(), "store", "objects", fan, name), "left over");
+    }
+    expect(await reconcile(provider)).to.deep.equal({ removed: 0, lost: 0, found: 0 });
+  });
+
   it("stops claiming bytes that are missing or cut short, and claims them again when they are back", async () => {
     const provider = await openProvider(folder());
     const [missing, short, fine] = [randomChunk(500), randomChunk(600), randomChunk(700)];
