@@ -7,6 +7,7 @@ import { contentIdFromDigest, digestOf } from "../core/content-id.ts";
 import { IntegrityError, TallystickError } from "../core/errors.ts";
 import { merkleRoot } from "../core/merkle.ts";
 import type { Logger } from "../daemon/logger.ts";
+import { DiskFailedError } from "../store/disk-errors.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { ChunkIndex, IndexedChunk } from "./chunk-index.ts";
 import { type ChunkFrame, readChunkFrames } from "./frames.ts";
@@ -139,16 +140,27 @@ export class ChunkService {
 
   /** The bytes of a chunk if they are what the id names. Else undefined, and the chunk counts as lost from now on. */
   async readIntact(id: string, digest: Uint8Array): Promise<Uint8Array | undefined> {
-    const bytes = await this.#store.get(id);
+    const bytes = await this.#readable(id);
     if (bytes !== undefined && equalBytes(sha256(bytes), digest)) return bytes;
     const row = this.#index.find(digest);
     if (row?.stored) {
       this.#logger.error(
-        { chunk: id, found: bytes === undefined ? "nothing" : "other bytes" },
+        { chunk: id, found: bytes === undefined ? "nothing readable" : "other bytes" },
         "STORED CHUNK IS DAMAGED",
       );
       this.#index.markLost(digest);
     }
     return undefined;
+  }
+
+  /** Undefined when there are no bytes, or the medium does not give them back (EIO). Other failures say nothing of the bytes. */
+  async #readable(id: string): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#store.get(id);
+    } catch (error) {
+      if (!(error instanceof DiskFailedError && error.received === "EIO")) throw error;
+      this.#logger.error({ err: error, chunk: id }, "a stored chunk cannot be read");
+      return undefined;
+    }
   }
 }

@@ -145,6 +145,38 @@ describe("chunks of a provider", function () {
   });
 });
 
+describe("chunks on a failing medium", () => {
+  const folder = temporaryFolder();
+
+  it("count as lost when they cannot be read, and are repaired by the next upload; other failures say nothing", async () => {
+    let failure = "";
+    const unreadable = async (): Promise<never> => {
+      throw Object.assign(new Error(`${failure}: read`), { code: failure, syscall: "read" });
+    };
+    const fileSystem: FileSystem = {
+      ...nodeFileSystem,
+      open: async (...parameters: Parameters<typeof nodeFileSystem.open>) => {
+        const handle = await nodeFileSystem.open(...parameters);
+        if (failure !== "" && parameters[1] === "r") handle.read = unreadable;
+        return handle;
+      },
+    };
+    const provider = await openProvider(folder(), undefined, fileSystem);
+    const chunk = randomChunk(3000);
+    await provider.chunks.store(ALICE, body(chunk));
+    failure = "ENOMEM";
+    await refusal(provider.chunks.serve(ALICE, chunk.id), "DISK_FAILED");
+    expect(provider.index.totals().lostChunks).to.equal(0);
+    failure = "EIO";
+    expect((await refusal(provider.chunks.serve(ALICE, chunk.id), "NOT_FOUND")).party).to.equal("provider");
+    expect(provider.index.totals().lostChunks).to.equal(1);
+    failure = "";
+    await provider.chunks.store(ALICE, body(chunk));
+    expect(provider.index.totals().lostChunks).to.equal(0);
+    expect(await provider.chunks.serve(ALICE, chunk.id)).to.deep.equal(chunk.bytes);
+  });
+});
+
 describe("index and store after a start", function () {
   this.timeout(60_000);
   const folder = temporaryFolder();
