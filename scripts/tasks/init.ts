@@ -2,14 +2,17 @@
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
 import { giveDevelopmentFunds } from "../../offchain/agent/development-funds.ts";
 import { createIdentity, homeDirectory } from "../../offchain/agent/identity-store.ts";
+import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity.ts";
 import { print, readTaskPassphrase, type TaskOptions, taskDeployment } from "./session.ts";
 
 export default async function init(options: TaskOptions, hre: HardhatRuntimeEnvironment): Promise<void> {
   const deployment = await taskDeployment(options, hre);
   const passphrase = await readTaskPassphrase(options);
-  const { identity, phrase, keystoreFile } = await createIdentity(homeDirectory(options.home), passphrase);
-  const { account } = identity;
-  identity.wipe();
+  const recoveryPhrase = newRecoveryPhrase();
+  const { account } = identityFromPhrase(recoveryPhrase);
+  // The network comes first: once the keystore is written, nothing may keep the phrase from being shown.
   const developmentFunds = await giveDevelopmentFunds(deployment, account);
-  print({ account, recoveryPhrase: phrase, keystore: keystoreFile, developmentFunds });
+  const { identity, keystoreFile } = await createIdentity(homeDirectory(options.home), passphrase, recoveryPhrase);
+  identity.wipe();
+  print({ account, recoveryPhrase, keystore: keystoreFile, developmentFunds });
 }

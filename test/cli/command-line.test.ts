@@ -32,6 +32,16 @@ describe("command line", function () {
     return { code: done.status, stdout: done.stdout, stderr: done.stderr };
   }
 
+  /** A deployment file in a folder of its own, so that nothing else finds it. */
+  function deploymentFor(rpcUrl: string): string {
+    const file = join(mkdtempSync(join(directory, "deployment-")), "deployment.json");
+    const address = `0x${"1".repeat(40)}`;
+    const contracts = { nodeRegistry: address, keyLedger: address, storageEscrow: address, randomness: address };
+    const shared = { version: 1, chainId: 31337, rpcUrl, deployedAtBlock: 0, committeeId: "1" };
+    writeFileSync(file, JSON.stringify({ ...shared, contracts, providers: [] }));
+    return file;
+  }
+
   function commands(command: Command): Command[] {
     return [command, ...command.commands.flatMap(commands)];
   }
@@ -61,12 +71,18 @@ describe("command line", function () {
     expect(readFileSync(keystore, "utf8")).to.equal(stored);
   });
 
+  it("shows the recovery phrase of a new identity though the chain of the deployment is down", () => {
+    const deployment = deploymentFor("http://127.0.0.1:9");
+    const elsewhere = { TALLYSTICK_PASSPHRASE: "a passphrase", TALLYSTICK_HOME: join(directory, "offline") };
+    const { code, stdout, stderr } = run(["init", "--json", "--deployment", deployment], elsewhere);
+    expect(code, stderr).to.equal(0);
+    expect(JSON.parse(stdout)).to.include({ developmentFunds: false });
+    expect(JSON.parse(stdout).recoveryPhrase.split(" ")).to.have.length(24);
+    expect(stderr).to.match(/no coins were given: /);
+  });
+
   it("refuses a wrong passphrase with one JSON document and its own exit code", () => {
-    const deployment = join(directory, "deployment.json");
-    const address = `0x${"1".repeat(40)}`;
-    const contracts = { nodeRegistry: address, keyLedger: address, storageEscrow: address, randomness: address };
-    const shared = { version: 1, chainId: 31337, rpcUrl: "http://127.0.0.1:9", deployedAtBlock: 0, committeeId: "1" };
-    writeFileSync(deployment, JSON.stringify({ ...shared, contracts, providers: [] }));
+    const deployment = deploymentFor("http://127.0.0.1:9");
     const { code, stdout } = run(["ls", "--json", "--deployment", deployment], { TALLYSTICK_PASSPHRASE: "another" });
     expect(code).to.equal(exitCodeOf("WRONG_PASSPHRASE"));
     expect(JSON.parse(stdout).error).to.include({ code: "WRONG_PASSPHRASE", retryable: false });

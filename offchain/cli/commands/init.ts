@@ -5,6 +5,7 @@ import { giveDevelopmentFunds } from "../../agent/development-funds.ts";
 import { createIdentity, hasIdentity, keystorePath } from "../../agent/identity-store.ts";
 import { NoDeploymentError } from "../../agent/open.ts";
 import { TallystickError } from "../../core/errors.ts";
+import { identityFromPhrase, newRecoveryPhrase } from "../../core/identity.ts";
 import { readNewPassphrase } from "../secrets.ts";
 import { type Surroundings, surroundings } from "../session.ts";
 
@@ -20,11 +21,12 @@ export function registerInit(program: Command): void {
       const around = surroundings(command);
       refuseExisting(around.homeDir);
       const passphrase = await readNewPassphrase(around.options.passphraseFile);
-      const { identity, phrase, keystoreFile } = await createIdentity(around.homeDir, passphrase);
-      const { account } = identity;
-      identity.wipe();
+      const phrase = newRecoveryPhrase();
+      const { account } = identityFromPhrase(phrase);
+      // The network comes first: once the keystore is written, nothing may keep the phrase from being shown.
       const funded = await fundOnDevelopmentChain(around, account);
-      const words = phrase?.split(" ") ?? [];
+      const { identity, keystoreFile } = await createIdentity(around.homeDir, passphrase, phrase);
+      identity.wipe();
       around.output.result({ account, recoveryPhrase: phrase, keystore: keystoreFile, developmentFunds: funded }, [
         `account   ${account}`,
         `keystore  ${keystoreFile}`,
@@ -32,7 +34,7 @@ export function registerInit(program: Command): void {
         "Your recovery phrase. Write it down; it is shown only now. Whoever has it has your files, and without it and without",
         "this device nobody can restore them:",
         "",
-        ...rows(words, 6).map((row) => `  ${row.join(" ")}`),
+        ...rows(phrase.split(" "), 6).map((row) => `  ${row.join(" ")}`),
       ]);
     });
 }
@@ -48,7 +50,10 @@ export function refuseExisting(homeDir: string): void {
   });
 }
 
-/** A devnet gives new accounts coins. Without a network nearby there is nothing to give, and an identity needs none. */
+/**
+ * A devnet gives new accounts coins. Without a network there is nothing to give, and an identity needs none: whatever fails
+ * here must not keep a new recovery phrase, which is shown this once, from being shown.
+ */
 export async function fundOnDevelopmentChain(around: Surroundings, account: string): Promise<boolean> {
   const { options, output, homeDir } = around;
   try {
@@ -57,8 +62,11 @@ export async function fundOnDevelopmentChain(around: Surroundings, account: stri
     if (funded) output.say("tallystick: this is a development chain: the account was given 100 coins");
     return funded;
   } catch (error) {
-    if (error instanceof NoDeploymentError && options.deployment === undefined) return false;
-    throw error;
+    if (!(error instanceof TallystickError)) throw error;
+    const isNamed = options.deployment !== undefined;
+    if (isNamed || !(error instanceof NoDeploymentError))
+      output.say(`tallystick: no coins were given: ${error.message}`);
+    return false;
   }
 }
 
