@@ -125,8 +125,11 @@ export class AgentContext {
 
   async close(): Promise<void> {
     this.catalogue.close();
-    const chain = await this.#chain?.catch(() => undefined); // It never opened: nothing to close.
-    chain?.close();
+    // A connection that is still being made is closed when it is there; nobody waits for it.
+    this.#chain?.then(
+      (chain) => chain.close(),
+      () => undefined,
+    );
   }
 
   async #link(id: bigint): Promise<CommitteeLink> {

@@ -1,5 +1,5 @@
 /**
- * Exit codes of the command line. Scripts branch on these; the README documents them.
+ * Exit codes of the command line. Scripts branch on these; docs/errors.md documents them.
  */
 import type { ErrorCode } from "../core/errors.ts";
 
@@ -44,6 +44,7 @@ const BY_CODE: Readonly<Record<ErrorCode, number>> = {
   CHAIN_UNAVAILABLE: EXIT.network,
   FUNDS: EXIT.funds,
   CONFLICT: EXIT.refused,
+  INTERRUPTED: EXIT.interrupted,
   INTERNAL: EXIT.internal,
 };
 

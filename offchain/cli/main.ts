@@ -13,6 +13,7 @@ import { registerPut } from "./commands/put.ts";
 import { registerRecover } from "./commands/recover.ts";
 import { registerStatus } from "./commands/status.ts";
 import { EXIT, exitCodeOf } from "./exit-codes.ts";
+import { InterruptedError } from "./interrupt.ts";
 import { asTallystickError, createOutput } from "./output.ts";
 
 const EXAMPLES = `
@@ -90,12 +91,16 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     return EXIT.ok;
   } catch (error) {
     if (error instanceof CommanderError) return parserExit(error, json);
-    if (error instanceof Error && error.name === "ExitPromptError") return EXIT.interrupted;
-    const failure = asTallystickError(error);
+    const isPromptEnded = error instanceof Error && error.name === "ExitPromptError";
+    const failure = isPromptEnded ? new InterruptedError() : asTallystickError(error);
     createOutput(json, false).failure(failure);
     if (process.env.TALLYSTICK_DEBUG) process.stderr.write(`${failure.stack}\n${String(failure.cause)}\n`);
     return exitCodeOf(failure.code);
   }
 }
 
-if (import.meta.main) process.exitCode = await runCommandLine(process.argv.slice(2));
+if (import.meta.main) {
+  process.exitCode = await runCommandLine(process.argv.slice(2));
+  // Work that was given up has no say in when this ends.
+  if (process.exitCode === EXIT.interrupted) process.exit();
+}

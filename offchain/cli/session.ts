@@ -6,6 +6,7 @@ import { findDeployment } from "../agent/deployment-file.ts";
 import { homeDirectory, loadIdentity } from "../agent/identity-store.ts";
 import { type Agent, openAgent } from "../agent/open.ts";
 import type { AgentLogger } from "../agent/progress.ts";
+import { interruptible } from "./interrupt.ts";
 import { createOutput, type Output } from "./output.ts";
 import { createProgressBar, type ProgressBar } from "./progress-bar.ts";
 import { readPassphrase } from "./secrets.ts";
@@ -60,14 +61,10 @@ export async function withAgent(command: Command, work: (session: AgentSession) 
   const identity = await loadIdentity(homeDir, await readPassphrase(options.passphraseFile));
   const agent = await openAgent({ identity, deployment, homeDir, logger: agentLogger(output) });
   const progress = createProgressBar(!output.json && options.quiet !== true);
-  const abort = new AbortController();
-  const interrupt = () => abort.abort();
-  process.once("SIGINT", interrupt);
   try {
-    await work({ ...around, agent, progress, signal: abort.signal });
+    await interruptible((signal) => work({ ...around, agent, progress, signal }));
   } finally {
     progress.stop();
-    process.off("SIGINT", interrupt);
     await agent.close();
     identity.wipe();
   }

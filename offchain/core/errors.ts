@@ -32,6 +32,7 @@ export type ErrorCode =
   | "CHAIN_UNAVAILABLE" // the RPC endpoint failed
   | "FUNDS" // balance too low for what was asked
   | "CONFLICT" // state that already exists contradicts the request
+  | "INTERRUPTED" // the user ended the command
   | "INTERNAL"; // a defect of this program
 
 /** What an error says beyond its message. All fields end up in `--json` output; none may hold a secret. */

@@ -33,6 +33,7 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   NO_DEPLOYMENT: 500,
   FILE_UNREADABLE: 500,
   FILE_CHANGED: 500,
+  INTERRUPTED: 500,
   INTERNAL: 500,
 };
 

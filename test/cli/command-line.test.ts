@@ -1,8 +1,11 @@
 /** What the command line promises whatever the network does: one JSON document, exit codes, help, completion, no secrets in argv. */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
 import type { Command } from "commander";
 import { completionScript } from "../../offchain/cli/completion.ts";
@@ -80,6 +83,39 @@ describe("command line", function () {
     expect(JSON.parse(stdout).recoveryPhrase.split(" ")).to.have.length(24);
     expect(stderr).to.match(/no coins were given: /);
   });
+
+  for (const [presses, how] of [
+    [1, "at Ctrl-C"],
+    [2, "at Ctrl-C as a terminal sends it, to the launcher and to the command"],
+  ] as const) {
+    it(`ends ${how}, with one JSON document and exit code 130, whatever it waits for`, async () => {
+      const home = { TALLYSTICK_PASSPHRASE: "a passphrase", TALLYSTICK_HOME: join(directory, "interrupted") };
+      run(["init"], home);
+      // A chain that takes calls and never answers.
+      const silent = createServer().listen(0, "127.0.0.1");
+      await once(silent, "listening");
+      const { port } = silent.address() as AddressInfo;
+      const main = join(ROOT, "offchain", "cli", "main.ts");
+      const args = ["status", "--json", "--deployment", deploymentFor(`http://127.0.0.1:${port}`)];
+      const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", main, ...args], {
+        cwd: directory,
+        env: { ...process.env, ...home },
+        stdio: ["ignore", "pipe", "ignore"],
+      });
+      const stdout: Buffer[] = [];
+      child.stdout.on("data", (piece: Buffer) => stdout.push(piece));
+      const [connection] = (await once(silent, "connection")) as [Socket];
+      for (let press = 0; press < presses; press += 1) {
+        child.kill("SIGINT");
+        await pause(20);
+      }
+      const [code, signal] = await once(child, "close");
+      connection.destroy();
+      silent.close();
+      expect({ code, signal }).to.deep.equal({ code: 130, signal: null });
+      expect(JSON.parse(Buffer.concat(stdout).toString()).error).to.include({ code: "INTERRUPTED", retryable: true });
+    });
+  }
 
   it("refuses a wrong passphrase with one JSON document and its own exit code", () => {
     const deployment = deploymentFor("http://127.0.0.1:9");

@@ -1,0 +1,48 @@
+/** Ctrl-C: what is under way ends in order, or is left behind when it takes too long; every step may be cut off anyway. */
+import { TallystickError } from "../core/errors.ts";
+
+/** The terminal and the launcher both pass one Ctrl-C on. What comes later than this is another one. */
+const SAME_KEYSTROKE_MILLISECONDS = 500;
+/** Time for what is under way to end in order. */
+const GRACE_MILLISECONDS = 3000;
+
+/** The user ended the command. */
+export class InterruptedError extends TallystickError {
+  constructor() {
+    super("interrupted", {
+      code: "INTERRUPTED",
+      party: "you",
+      hint: "run the same command again: it goes on where it stopped",
+      retryable: true,
+    });
+  }
+}
+
+/**
+ * Runs work that Ctrl-C ends: it is told by the signal, and given up if it has not ended soon after, or at a second Ctrl-C.
+ *
+ * @throws InterruptedError once Ctrl-C was pressed, unless the work succeeded all the same; whatever the work throws
+ */
+export async function interruptible<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+  const abort = new AbortController();
+  const givenUp = Promise.withResolvers<never>();
+  let pressedAt: number | undefined;
+  let grace: NodeJS.Timeout | undefined;
+  const giveUp = () => givenUp.reject(new InterruptedError());
+  const press = () => {
+    if (pressedAt === undefined) {
+      pressedAt = performance.now();
+      grace = setTimeout(giveUp, GRACE_MILLISECONDS);
+      abort.abort();
+    } else if (performance.now() - pressedAt > SAME_KEYSTROKE_MILLISECONDS) giveUp();
+  };
+  process.on("SIGINT", press);
+  try {
+    return await Promise.race([work(abort.signal), givenUp.promise]);
+  } catch (error) {
+    throw abort.signal.aborted ? new InterruptedError() : error;
+  } finally {
+    clearTimeout(grace);
+    process.off("SIGINT", press);
+  }
+}
