@@ -29,7 +29,7 @@ import {
   type PreparedDataSet,
 } from "./possession.ts";
 import type { AgreementProgress, ProgressListener } from "./progress.ts";
-import { proposalsOf } from "./proposals.ts";
+import { agreementOf, proposalsOf } from "./proposals.ts";
 import type { StorageProvider } from "./provider-set.ts";
 
 /** Proposals whose start came too near while the provider was asked are replaced, this often. */
@@ -86,14 +86,22 @@ export async function resumeAgreement(
     if (row.state === "accepted") {
       const report = await reportRow(context, row, false);
       if (report?.status === "active") return report;
-      continue;
+      if (report !== undefined) continue;
     }
     const prepared = preparations.find(row.salt);
     if (prepared !== undefined) return await carryThrough(context, row, prepared, options, onProgress, signal);
-    // Its tags are gone. A deposit that may be on chain must not be forgotten with them.
+    // Its tags are gone, or it is of a chain that has been replaced. A deposit that may be on chain must not be forgotten with them.
     const located = await locate(context, row, await agreementKeys(context.identity.auditSeed, row.salt));
-    if (located.agreementId === undefined) context.catalogue.removeAgreement(row.salt);
-    else await takeBack(context, located);
+    if (located.agreementId === undefined) {
+      context.catalogue.removeAgreement(row.salt);
+      continue;
+    }
+    const report = await reportRow(context, located, false);
+    if (report?.status === "active") {
+      context.catalogue.saveAgreement({ ...located, state: "accepted" });
+      return report;
+    }
+    await takeBack(context, located);
   }
   return undefined;
 }
@@ -149,7 +157,10 @@ async function locate(
   row: CataloguedAgreement,
   keys: AgreementKeys,
 ): Promise<CataloguedAgreement> {
-  if (row.agreementId !== undefined || row.proposedFromBlock === undefined) return row;
+  if ((await agreementOf(context, row)) !== undefined) return row;
+  const { agreementId: another, ...sought } = row;
+  if (another !== undefined) context.catalogue.saveAgreement(sought);
+  if (row.proposedFromBlock === undefined) return sought;
   const chain = await context.chain();
   const { provider } = chain;
   const count = (tag: "latest" | "pending") =>
@@ -160,11 +171,11 @@ async function locate(
   }
   for await (const { id, terms, status } of proposalsOf(chain, context.account.address, row.proposedFromBlock)) {
     if (terms.auditKeyHash !== keys.keyHash || status === "cancelled") continue;
-    const found: CataloguedAgreement = { ...row, state: "proposed", agreementId: id };
+    const found: CataloguedAgreement = { ...sought, state: "proposed", agreementId: id };
     context.catalogue.saveAgreement(found);
     return found;
   }
-  return row;
+  return sought;
 }
 
 /** Deposits the fees. */
@@ -252,8 +263,7 @@ async function reportRow(
   row: CataloguedAgreement,
   isNew: boolean,
 ): Promise<AgreementReport | undefined> {
-  if (row.agreementId === undefined) return undefined;
-  const agreement = await readAgreement(await context.chain(), row.agreementId);
+  const agreement = await agreementOf(context, row);
   return agreement === undefined ? undefined : reportOf(agreement, row.dataId, isNew);
 }
 

@@ -4,6 +4,7 @@ import type { TransactionReceipt } from "ethers";
 import {
   type Agreement,
   balanceOf,
+  cancelCall,
   closeCall,
   type EpochStatus,
   NATIVE_TOKEN,
@@ -24,7 +25,7 @@ import { openFileKey } from "./file-key.ts";
 import { objectOrder } from "./object-order.ts";
 import { agreementKeys, Preparations } from "./possession.ts";
 import type { AgreementProgress, ProgressListener } from "./progress.ts";
-import { proposalsOf } from "./proposals.ts";
+import { proposalsOf, rowOf } from "./proposals.ts";
 
 export interface OpenOptions extends AgreementOptions {
   readonly onProgress?: ProgressListener<AgreementProgress> | undefined;
@@ -110,7 +111,7 @@ export class Agreements {
     const chain = await this.#context.chain();
     const reports: AgreementReport[] = [];
     for await (const agreement of proposalsOf(chain, account.address, deployment.deployedAtBlock)) {
-      if (agreement.status !== "cancelled") reports.push(reportOf(agreement, this.#dataIdOf(agreement.id), false));
+      if (agreement.status !== "cancelled") reports.push(reportOf(agreement, await this.#dataIdOf(agreement), false));
     }
     return reports;
   }
@@ -124,7 +125,7 @@ export class Agreements {
     for (let epoch = 0; epoch < epochsBegun(agreement.terms, headBlock); epoch += 1) {
       epochs.push({ epoch, status: await readEpochStatus(chain, agreementId, epoch) });
     }
-    const report = reportOf(agreement, this.#dataIdOf(agreementId), false);
+    const report = reportOf(agreement, await this.#dataIdOf(agreement), false);
     const providerView = await this.#providerView(agreement);
     return { ...report, headBlock, epochs, ...(providerView === undefined ? {} : { providerView }) };
   }
@@ -159,28 +160,32 @@ export class Agreements {
       agreement = await this.#require(agreementId);
     }
     if (agreement.status === "closed") {
-      const row = this.#context.catalogue.agreement(agreementId);
+      const row = await rowOf(this.#context, agreement);
       if (row !== undefined) this.#context.catalogue.saveAgreement({ ...row, state: "closed" });
     }
     const credit = await balanceOf(chain, agreement.terms.token, this.#context.account.address);
-    const report = reportOf(agreement, this.#dataIdOf(agreementId), false);
+    const report = reportOf(agreement, await this.#dataIdOf(agreement), false);
     return { agreementId, reported, closed, transactions, credit, agreement: report };
   }
 
   /** Takes back a proposal that has not been accepted; the deposit is credited. @throws TallystickError NOT_FOUND, CONFLICT */
   async cancel(agreementId: bigint): Promise<void> {
-    const { status } = await this.#require(agreementId);
-    const row = this.#context.catalogue.agreements().find((one) => one.agreementId === agreementId);
-    if (status !== "proposed" || row === undefined) {
-      throw new TallystickError(`agreement ${agreementId} cannot be taken back from here`, {
+    const agreement = await this.#require(agreementId);
+    const { status, user } = agreement;
+    const { account, deployment } = this.#context;
+    if (status !== "proposed" || user.toLowerCase() !== account.address.toLowerCase()) {
+      throw new TallystickError(`agreement ${agreementId} cannot be taken back`, {
         code: "CONFLICT",
         party: "you",
         check: "agreement status",
-        expected: "proposed, by this device",
-        received: status,
+        expected: `proposed, by ${account.address}`,
+        received: `${status}, by ${user}`,
       });
     }
-    await takeBack(this.#context, row);
+    const row = await rowOf(this.#context, agreement);
+    if (row !== undefined) await takeBack(this.#context, row);
+    // Proposed from another device: the deposit is this account's all the same.
+    else await (await this.#context.sender()).send(cancelCall(deployment, agreementId));
   }
 
   /** What the account can withdraw. @param token default the chain's coin */
@@ -216,7 +221,7 @@ export class Agreements {
       const { id, terms, status } = agreement;
       const dataId = manifestHashes.get(terms.manifestHash);
       if (dataId === undefined || (status !== "active" && status !== "breached")) continue;
-      if (catalogue.agreement(id) !== undefined) continue;
+      if ((await rowOf(this.#context, agreement)) !== undefined) continue;
       const view = await this.#providerView(agreement);
       if (view === undefined || (await agreementKeys(identity.auditSeed, view.salt)).keyHash !== terms.auditKeyHash) {
         logger.warn({ agreement: id }, "its provider does not tell the salt of this agreement: no private audits");
@@ -232,8 +237,8 @@ export class Agreements {
     return recovered;
   }
 
-  #dataIdOf(agreementId: bigint): string | undefined {
-    return this.#context.catalogue.agreement(agreementId)?.dataId;
+  async #dataIdOf(agreement: Agreement): Promise<string | undefined> {
+    return (await rowOf(this.#context, agreement))?.dataId;
   }
 
   async #require(agreementId: bigint): Promise<Agreement> {
@@ -244,7 +249,7 @@ export class Agreements {
       party: "chain",
       check: "agreement number",
       received: String(agreementId),
-      hint: "`tallystick agreement list` shows yours",
+      hint: "`tallystick agreement ls` shows yours",
     });
   }
 

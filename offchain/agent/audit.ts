@@ -5,7 +5,7 @@
  */
 
 import { randomBytes } from "#primitives";
-import { type Agreement, parseEscrowLog, readAgreement } from "../chain/escrow.ts";
+import { type Agreement, parseEscrowLog } from "../chain/escrow.ts";
 import { chainLogs } from "../chain/logs.ts";
 import { readChain } from "../chain/revert.ts";
 import { StorageEscrow__factory } from "../chain/types/factories/StorageEscrow__factory.ts";
@@ -22,6 +22,7 @@ import { MAX_AUDIT_SAMPLES } from "../core/wire/csp.ts";
 import type { CataloguedAgreement } from "./catalogue.ts";
 import type { AgentContext } from "./context.ts";
 import { agreementKeys } from "./possession.ts";
+import { agreementOf } from "./proposals.ts";
 
 export interface AuditOptions {
   /** Check the newest proof on chain instead of asking for one. */
@@ -202,10 +203,9 @@ async function auditedAgreement(
   dataId: string,
 ): Promise<{ row: CataloguedAgreement; agreement: Agreement }> {
   const { storageEscrow } = context.deployment.contracts;
-  const chain = await context.chain();
   for (const row of context.catalogue.agreements(dataId).reverse()) {
-    if (row.agreementId === undefined || row.escrow.toLowerCase() !== storageEscrow.toLowerCase()) continue;
-    const agreement = await readAgreement(chain, row.agreementId);
+    if (row.escrow.toLowerCase() !== storageEscrow.toLowerCase()) continue;
+    const agreement = await agreementOf(context, row);
     if (agreement !== undefined && agreement.status !== "proposed" && agreement.status !== "cancelled") {
       return { row, agreement };
     }

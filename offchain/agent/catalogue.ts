@@ -31,6 +31,24 @@ const MIGRATIONS = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX agreements_by_data ON agreements (data_id);
   `,
+  // Every escrow numbers its agreements from 1.
+  `
+  CREATE TABLE agreements_by_escrow (
+    salt TEXT NOT NULL PRIMARY KEY,
+    data_id TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    escrow TEXT NOT NULL COLLATE NOCASE,
+    state TEXT NOT NULL CHECK (state IN ('prepared', 'proposing', 'proposed', 'accepted', 'closed')),
+    proposed_from_block INTEGER,
+    agreement_id TEXT,
+    created_at INTEGER NOT NULL,
+    UNIQUE (escrow, agreement_id)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO agreements_by_escrow SELECT * FROM agreements;
+  DROP TABLE agreements;
+  ALTER TABLE agreements_by_escrow RENAME TO agreements;
+  CREATE INDEX agreements_by_data ON agreements (data_id);
+  `,
 ];
 
 /** A put that this account owns. */
@@ -107,11 +125,19 @@ export class Catalogue {
     return row === undefined ? undefined : toPut(row);
   }
 
-  /** Adds an agreement or moves it on; durable when it returns. */
+  /**
+   * Adds an agreement or moves it on; durable when it returns. Another one under the same number loses it: it is of a chain
+   * that has been replaced since, and is to be looked for again.
+   */
   saveAgreement(agreement: CataloguedAgreement): void {
     const { salt, dataId, provider, escrow, state, proposedFromBlock, agreementId, createdAt } = agreement;
     const id = agreementId === undefined ? null : agreementId.toString();
-    this.#saveAgreement.run(salt, dataId, provider, escrow, state, proposedFromBlock ?? null, id, createdAt);
+    this.#database.transaction(() => {
+      this.#database
+        .prepare("UPDATE agreements SET agreement_id = NULL WHERE escrow = ? AND agreement_id = ? AND salt <> ?")
+        .run(escrow, id, salt);
+      this.#saveAgreement.run(salt, dataId, provider, escrow, state, proposedFromBlock ?? null, id, createdAt);
+    });
   }
 
   /** Oldest first. */
@@ -121,8 +147,10 @@ export class Catalogue {
     return (dataId === undefined ? statement.all() : statement.all(dataId)).map(toAgreement);
   }
 
-  agreement(agreementId: bigint): CataloguedAgreement | undefined {
-    const row = this.#database.prepare("SELECT * FROM agreements WHERE agreement_id = ?").get(agreementId.toString());
+  agreement(escrow: string, agreementId: bigint): CataloguedAgreement | undefined {
+    const row = this.#database
+      .prepare("SELECT * FROM agreements WHERE escrow = ? AND agreement_id = ?")
+      .get(escrow, agreementId.toString());
     return row === undefined ? undefined : toAgreement(row);
   }
 

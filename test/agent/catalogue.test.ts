@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { expect } from "chai";
 import { Catalogue, type CataloguedAgreement, type CataloguedPut } from "../../offchain/agent/catalogue.ts";
 
@@ -65,8 +66,37 @@ describe("catalogue: what a device remembers", () => {
     const accepted = { ...agreement, state: "accepted" as const, proposedFromBlock: 7, agreementId: 2n ** 200n };
     catalogue.saveAgreement(accepted);
     reopen();
-    expect(catalogue.agreement(2n ** 200n)).to.deep.equal(accepted);
+    expect(catalogue.agreement("0xE", 2n ** 200n)).to.deep.equal(accepted);
     expect(catalogue.agreements("bafk-2")).to.deep.equal([]);
+  });
+
+  it("keeps agreements of several escrows apart, each of which numbers them from 1", () => {
+    const first = { ...agreement, state: "accepted" as const, agreementId: 1n };
+    const second = { ...first, salt: "0xbb", escrow: "0xf" };
+    catalogue.saveAgreement(first);
+    catalogue.saveAgreement(second);
+    expect(catalogue.agreement("0xe", 1n)).to.deep.equal(first);
+    expect(catalogue.agreement("0xf", 1n)).to.deep.equal(second);
+  });
+
+  it("takes a number from an agreement whose chain was replaced by one that gave it to another", () => {
+    const first = { ...agreement, state: "accepted" as const, agreementId: 1n, proposedFromBlock: 3 };
+    const second = { ...first, salt: "0xbb" };
+    catalogue.saveAgreement(first);
+    catalogue.saveAgreement(second);
+    const { agreementId: _lost, ...without } = first;
+    expect(catalogue.agreements()).to.deep.equal([without, second]);
+  });
+
+  it("keeps the agreements of a catalogue made before escrows were told apart", () => {
+    catalogue.saveAgreement({ ...agreement, agreementId: 1n, state: "accepted" });
+    const kept = catalogue.agreements();
+    catalogue.close();
+    const database = new DatabaseSync(file());
+    database.exec("PRAGMA user_version = 1");
+    database.close();
+    catalogue = new Catalogue(file());
+    expect(catalogue.agreements()).to.deep.equal(kept);
   });
 
   it("forgets agreements that never reached the chain, and only those", () => {

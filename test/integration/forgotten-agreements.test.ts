@@ -1,0 +1,89 @@
+/** Agreements and the device's memory of them out of step: a chain that was started anew, a device that is gone. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { Catalogue } from "../../offchain/agent/catalogue.ts";
+import { NATIVE_TOKEN } from "../../offchain/chain/escrow.ts";
+import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+import { newPerson, personFrom, withAgentOf } from "../helpers/people.ts";
+
+describe("agreements that a device remembers wrongly, or not at all", function () {
+  this.timeout(180_000);
+  let net: LocalNet;
+
+  before(async () => {
+    net = await startLocalNet({ sampleCount: 30 });
+  });
+  after(async () => await net?.stop());
+
+  function fileOf(name: string): string {
+    const path = join(net.dir, "files", name);
+    mkdirSync(join(path, ".."), { recursive: true });
+    writeFileSync(path, `file of ${name}`);
+    return path;
+  }
+
+  it("takes nobody else's agreement for the one it had under that number on an earlier chain", async () => {
+    const bob = await newPerson(net, "bob");
+    const theirs = await withAgentOf(net, bob, (agent) => agent.put([fileOf("bob")]));
+    const number = theirs.agreement?.agreementId ?? 0n;
+    expect(theirs.agreement?.status).to.equal("active");
+
+    const alice = await newPerson(net, "alice");
+    const path = fileOf("alice");
+    const { dataId } = await withAgentOf(net, alice, (agent) => agent.put([path], { agreement: false }));
+    const catalogue = new Catalogue(join(alice.home, "agent.db"));
+    const [{ account: provider } = { account: "" }] = net.deployment.providers;
+    const escrow = net.deployment.contracts.storageEscrow;
+    const stale = { salt: `0x${"07".repeat(32)}`, dataId, provider, escrow, createdAt: 1 };
+    catalogue.saveAgreement({ ...stale, state: "accepted", agreementId: number });
+    catalogue.close();
+
+    await withAgentOf(net, alice, async (agent) => {
+      const { agreement } = await agent.put([path]);
+      expect(agreement).to.include({ isNew: true, status: "active", dataId });
+      expect(agreement?.agreementId).to.not.equal(number);
+      expect(await agent.audit(dataId)).to.include({ agreementId: agreement?.agreementId });
+      expect((await agent.agreements.show(number)).dataId).to.equal(undefined);
+    });
+  });
+
+  it("takes a proposal back from a device that did not make it, with the recovery phrase alone", async () => {
+    const carol = await newPerson(net, "carol");
+    const path = fileOf("carol");
+    let stopping: Promise<void> | undefined;
+    const failure = await withAgentOf(net, carol, (agent) =>
+      agent.put([path], {
+        onProgress: ({ operation, phase }) => {
+          if (operation === "agreement" && phase === "accepting") stopping = net.provider.process.stop("SIGKILL");
+        },
+      }),
+    ).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    await stopping;
+    expect(failure).to.include({ code: "UNREACHABLE" });
+
+    const device = await personFrom(net, "carol-new-device", carol.recoveryPhrase);
+    await withAgentOf(net, device, async (agent) => {
+      const [proposal] = await agent.agreements.list();
+      expect(proposal?.status).to.equal("proposed");
+      await agent.agreements.cancel(proposal?.agreementId ?? 0n);
+      const { feePerEpoch = 0n, epochs = 0 } = proposal?.terms ?? {};
+      expect(await agent.agreements.credit(NATIVE_TOKEN)).to.equal(feePerEpoch * BigInt(epochs));
+    });
+    await net.provider.process.start();
+  });
+
+  it("takes back nobody else's proposal", async () => {
+    const dora = await newPerson(net, "dora");
+    await withAgentOf(net, dora, async (agent) => {
+      const failure = await agent.agreements.cancel(1n).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      expect(failure).to.include({ code: "CONFLICT", check: "agreement status" });
+    });
+  });
+});
