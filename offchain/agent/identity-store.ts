@@ -83,6 +83,21 @@ export function hasIdentity(homeDir: string): boolean {
   return existsSync(keystorePath(homeDir));
 }
 
+/** Before anybody is asked for a passphrase. @throws TallystickError NO_IDENTITY when the home folder has no identity */
+export function requireIdentity(homeDir: string): void {
+  if (!hasIdentity(homeDir)) throw noIdentity(homeDir);
+}
+
+function noIdentity(homeDir: string): TallystickError {
+  return new TallystickError(`there is no identity in ${homeDir}`, {
+    code: "NO_IDENTITY",
+    party: "you",
+    check: "keystore",
+    expected: keystorePath(homeDir),
+    hint: "make one with `tallystick init`, or set TALLYSTICK_HOME to the folder that has it",
+  });
+}
+
 function readKeystore(homeDir: string): unknown {
   const file = keystorePath(homeDir);
   let text: string;
@@ -90,13 +105,7 @@ function readKeystore(homeDir: string): unknown {
     text = readFileSync(file, "utf8");
   } catch (cause) {
     if (systemErrorCode(cause) !== "ENOENT") throw asDiskError(cause, `keystore ${file}`);
-    throw new TallystickError(`there is no identity in ${homeDir}`, {
-      code: "NO_IDENTITY",
-      party: "you",
-      check: "keystore",
-      expected: file,
-      hint: "make one with `tallystick init`, or set TALLYSTICK_HOME to the folder that has it",
-    });
+    throw noIdentity(homeDir);
   }
   try {
     return JSON.parse(text);

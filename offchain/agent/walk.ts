@@ -44,10 +44,12 @@ export interface InputTotals {
  * names of the folders on the way down.
  *
  * @param paths files, folders or links; their base names must differ.
- * @throws InvalidInputError for no path, equal base names, a file of another kind.
+ * @throws InvalidInputError for no path, an empty one, equal base names, a file of another kind.
  * @throws FileUnreadableError for what cannot be listed or read.
  */
 export async function* walk(paths: readonly string[]): AsyncGenerator<WalkedEntry, void, undefined> {
+  // It would resolve to the working directory: an unset variable of a script, not a wish to store everything here.
+  if (paths.includes("")) throw new InvalidInputError("a path is empty", { party: "you", check: "paths" });
   const roots = paths.map((path) => resolve(path)).map((path) => ({ path, name: basename(path) }));
   if (roots.length === 0) throw new InvalidInputError("no path given", { party: "you", check: "paths" });
   roots.sort((a, b) => comparePaths(pathToBytes(a.name), pathToBytes(b.name)));

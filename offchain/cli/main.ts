@@ -3,6 +3,7 @@
  * command does can be done by a program with `offchain/agent`.
  */
 import { Command, CommanderError } from "commander";
+import { InvalidInputError } from "../core/errors.ts";
 import { registerAgreement } from "./commands/agreement.ts";
 import { registerAudit } from "./commands/audit.ts";
 import { registerCompletion } from "./commands/completion.ts";
@@ -68,12 +69,18 @@ export function buildProgram(): Command {
 function parserExit(error: CommanderError, json: boolean): number {
   if (error.exitCode === 0) return EXIT.ok;
   if (json) {
-    const message = error.message.replace(/^error: /, "");
-    process.stdout.write(
-      `${JSON.stringify({ error: { code: "INVALID_INPUT", message, check: error.code } }, null, 2)}\n`,
-    );
+    // Without a command commander shows the help and has no words of its own.
+    const message = error.code === "commander.help" ? "no command given" : error.message.replace(/^error: /, "");
+    const failure = new InvalidInputError(message, { party: "you", check: error.code });
+    process.stdout.write(`${JSON.stringify({ error: failure.toJSON() }, null, 2)}\n`);
   }
   return EXIT.usage;
+}
+
+function ignoreClosedReader(error: NodeJS.ErrnoException): void {
+  if (error.code === "EPIPE") return;
+  process.stderr.write(`tallystick: error: the output cannot be written: ${error.code ?? error.message}\n`);
+  process.exit(EXIT.local);
 }
 
 /** @param argv arguments after the program's name @returns the exit code */
@@ -100,6 +107,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
 }
 
 if (import.meta.main) {
+  // A reader that has seen enough (`| head`) is no failure: the work is done by then.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", ignoreClosedReader);
   process.exitCode = await runCommandLine(process.argv.slice(2));
   // Work that was given up has no say in when this ends.
   if (process.exitCode === EXIT.interrupted) process.exit();

@@ -3,7 +3,7 @@
  */
 import type { Command } from "commander";
 import { findDeployment } from "../agent/deployment-file.ts";
-import { homeDirectory, loadIdentity } from "../agent/identity-store.ts";
+import { homeDirectory, loadIdentity, requireIdentity } from "../agent/identity-store.ts";
 import { type Agent, openAgent } from "../agent/open.ts";
 import type { AgentLogger } from "../agent/progress.ts";
 import { interruptible } from "./interrupt.ts";
@@ -52,13 +52,22 @@ export function agentLogger(output: Output): AgentLogger {
   };
 }
 
-/** Opens the agent of the home folder, runs the command's work, and closes what was opened. */
-export async function withAgent(command: Command, work: (session: AgentSession) => Promise<void>): Promise<void> {
+/**
+ * Opens the agent of the home folder, runs the command's work, and closes what was opened.
+ *
+ * @param knownPassphrase of an identity that this command has just made, so that nobody is asked for it again.
+ */
+export async function withAgent(
+  command: Command,
+  work: (session: AgentSession) => Promise<void>,
+  knownPassphrase?: string,
+): Promise<void> {
   const around = surroundings(command);
   const { options, output, homeDir } = around;
   // Both files are looked at before the passphrase is asked for: a prompt that leads nowhere is a nuisance.
   const { deployment } = findDeployment({ named: options.deployment, homeDir });
-  const identity = await loadIdentity(homeDir, await readPassphrase(options.passphraseFile));
+  requireIdentity(homeDir);
+  const identity = await loadIdentity(homeDir, knownPassphrase ?? (await readPassphrase(options.passphraseFile)));
   const agent = await openAgent({ identity, deployment, homeDir, logger: agentLogger(output) });
   const progress = createProgressBar(!output.json && options.quiet !== true);
   try {

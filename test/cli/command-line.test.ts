@@ -117,6 +117,27 @@ describe("command line", function () {
     });
   }
 
+  it("says that there is no identity before it asks for a passphrase", () => {
+    const { code, stdout } = run(["ls", "--json", "--deployment", deploymentFor("http://127.0.0.1:9")], {
+      TALLYSTICK_HOME: join(directory, "nobody"),
+    });
+    expect(code).to.equal(exitCodeOf("NO_IDENTITY"));
+    expect(JSON.parse(stdout).error.code).to.equal("NO_IDENTITY");
+  });
+
+  it("prints one JSON document though no command is given, and with completion", () => {
+    const { code, stdout } = run(["--json"]);
+    expect(code).to.equal(2);
+    expect(JSON.parse(stdout).error).to.include({ message: "no command given", party: "you", retryable: false });
+    expect(JSON.parse(run(["completion", "bash", "--json"]).stdout).script).to.include("complete -o filenames");
+  });
+
+  it("ends quietly when nobody reads its output any more", () => {
+    const command = `${process.execPath} ${LAUNCHER} completion bash | true; exit "\${PIPESTATUS[0]}"`;
+    const { status, stderr } = spawnSync("bash", ["-c", command], { encoding: "utf8", cwd: directory });
+    expect({ status, stderr }).to.deep.equal({ status: 0, stderr: "" });
+  });
+
   it("refuses a wrong passphrase with one JSON document and its own exit code", () => {
     const deployment = deploymentFor("http://127.0.0.1:9");
     const { code, stdout } = run(["ls", "--json", "--deployment", deployment], { TALLYSTICK_PASSPHRASE: "another" });

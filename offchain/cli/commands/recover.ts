@@ -6,7 +6,7 @@ import type { Command } from "commander";
 import { createIdentity, hasIdentity } from "../../agent/identity-store.ts";
 import { formatBytes, printable } from "../output.ts";
 import { readNewPassphrase, readRecoveryPhrase } from "../secrets.ts";
-import { surroundings, withAgent } from "../session.ts";
+import { type AgentSession, surroundings, withAgent } from "../session.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 
 export function registerRecover(program: Command): void {
@@ -20,16 +20,17 @@ export function registerRecover(program: Command): void {
     )
     .action(async (options: { phraseFile?: string }, command: Command) => {
       const around = surroundings(command);
+      let passphrase: string | undefined;
       if (!hasIdentity(around.homeDir)) {
         const phrase = await readRecoveryPhrase(options.phraseFile);
-        const passphrase = await readNewPassphrase(around.options.passphraseFile);
+        passphrase = await readNewPassphrase(around.options.passphraseFile);
         const { identity, keystoreFile } = await createIdentity(around.homeDir, passphrase, phrase);
         const { account } = identity;
         identity.wipe();
         around.output.say(`tallystick: identity ${account} restored to ${keystoreFile}`);
         await fundOnDevelopmentChain(around, account);
       }
-      await withAgent(command, async ({ agent, output, signal }) => {
+      const listAgain = async ({ agent, output, signal }: AgentSession) => {
         const report = await agent.recover({ signal });
         output.result({ account: agent.account, ...report }, [
           `account  ${agent.account}`,
@@ -38,6 +39,7 @@ export function registerRecover(program: Command): void {
             ({ recordId, error }) => `record ${recordId} cannot be had now: ${printable(error.message)}`,
           ),
         ]);
-      });
+      };
+      await withAgent(command, listAgain, passphrase);
     });
 }
