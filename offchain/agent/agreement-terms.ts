@@ -66,9 +66,38 @@ export function makeTerms(
   headBlock: number,
   options: AgreementOptions,
 ): Terms {
+  const { sliceCount } = sliceLayout(decodeManifest(prepared.manifest));
+  const { manifestHash } = prepared;
+  const hashes = { auditKeyHash: keys.keyHash, manifestHash };
+  return termsFor(deployment, offer, provider, sliceCount, hashes, headBlock, options);
+}
+
+/**
+ * Refuses wishes that no agreement with the provider could fulfil, however little it is about: to be asked before anything is
+ * stored and recorded.
+ *
+ * @throws as `makeTerms`
+ */
+export function requireWishesFit(
+  deployment: Deployment,
+  offer: Offer,
+  provider: StorageProvider,
+  options: AgreementOptions,
+): void {
+  termsFor(deployment, offer, provider, 1, { auditKeyHash: "", manifestHash: "" }, 0, options);
+}
+
+function termsFor(
+  deployment: Deployment,
+  offer: Offer,
+  provider: StorageProvider,
+  sliceCount: number,
+  hashes: Pick<Terms, "auditKeyHash" | "manifestHash">,
+  headBlock: number,
+  options: AgreementOptions,
+): Terms {
   requireOfferFits(deployment, offer, provider);
   const token = options.token === undefined ? NATIVE_TOKEN : getAddress(options.token);
-  const { sliceCount } = sliceLayout(decodeManifest(prepared.manifest));
   if (sliceCount > offer.maximumSlices) throw tooLarge(provider.name, sliceCount, offer.maximumSlices);
   const amounts = amountsFromOffer(offer, token, BigInt(sliceCount));
   const limit = options.maximumFeePerEpoch;
@@ -86,8 +115,7 @@ export function makeTerms(
     breachLimit: offer.breachLimit,
     firstIndex: BigInt(FIRST_INDEX),
     sliceCount: BigInt(sliceCount),
-    auditKeyHash: keys.keyHash,
-    manifestHash: prepared.manifestHash,
+    ...hashes,
     randomness: getAddress(deployment.contracts.randomness),
   };
   requireTermsKeepOffer(offer, terms, BigInt(headBlock));

@@ -8,7 +8,7 @@ import { basename, resolve } from "node:path";
 import { PUBLIC_DOMAIN } from "../core/encryption.ts";
 import type { ShareRecipient } from "../core/key-record.ts";
 import { openPreparedAgreement } from "./agreement-opening.ts";
-import type { AgreementOptions, AgreementReport } from "./agreement-terms.ts";
+import { type AgreementOptions, type AgreementReport, requireWishesFit } from "./agreement-terms.ts";
 import type { AgentContext } from "./context.ts";
 import { Preparations } from "./possession.ts";
 import type { AgreementProgress, ProgressListener, PutProgress } from "./progress.ts";
@@ -52,7 +52,7 @@ export interface PutReport {
 /**
  * Stores files, folders and links.
  *
- * @throws FileUnreadableError, FileChangedError, InvalidInputError: nothing has been recorded then
+ * @throws FileUnreadableError, FileChangedError, InvalidInputError (for wishes the provider does not take as well): nothing has been recorded then
  * @throws TallystickError of nodes, provider or chain, each naming who failed which check; FUNDS when the account cannot pay for the
  *   agreement, with the data stored and its key recorded
  */
@@ -81,6 +81,10 @@ export async function put(
   tell("scanning");
   measured = await measure(paths, signal);
   const { committee, nodes, oprf } = await context.committee();
+  if (options.agreement !== false) {
+    const { primary } = context.providers();
+    requireWishesFit(context.deployment, await primary.client.offer(), primary, options.agreement ?? {});
+  }
   const neededSalts = context.catalogue.agreements().map(({ salt }) => salt);
   const tagger =
     options.agreement === false

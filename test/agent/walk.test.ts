@@ -111,6 +111,8 @@ describe("walk: what is under a path", () => {
     expect(error).to.include({ code: "INVALID_INPUT", check: "paths" });
     expect((await rejection(entriesOf())).code).to.equal("INVALID_INPUT");
     expect((await rejection(entriesOf("/"))).code).to.equal("INVALID_INPUT");
+    // `put "$UNSET"` must not store the working directory.
+    expect(await rejection(entriesOf(at("1", "same"), ""))).to.include({ code: "INVALID_INPUT", check: "paths" });
   });
 
   it("refuses what cannot be stored: a pipe, a path that does not exist", async () => {

@@ -359,6 +359,10 @@ describe("bad input", function () {
           expectAsyncRejection(() => agent.put([file], { agreement: wishes }), "INVALID_INPUT"),
         );
         expect(await deals()).to.equal(before);
+        // Nothing was stored for it either.
+        expect(await withAgentOf(net, alice, async (agent) => agent.list().map(({ name }) => name))).to.not.include(
+          "wished",
+        );
       }
     });
 
