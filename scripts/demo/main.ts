@@ -252,6 +252,9 @@ async function damageAndCompensate(
 }
 
 const directory = mkdtempSync(join(tmpdir(), "tallystick-demo-"));
+// Whatever ends this process, its network ends first (managed-process.ts), and then nothing is left behind.
+process.on("exit", () => rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(130));
 try {
   mkdirSync(join(directory, "net"));
   await main(directory);
@@ -263,6 +266,4 @@ try {
     `\ndemo: error: ${error instanceof Error ? error.message : String(error)}\ndemo: hint: details are in ${log}\n`,
   );
   process.exitCode = 1;
-} finally {
-  rmSync(directory, { recursive: true, force: true });
 }

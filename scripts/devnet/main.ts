@@ -1,9 +1,10 @@
 /**
  * `npm run devnet`: a whole network on this machine until Ctrl-C. The command line finds it by `.tallystick/devnet.json`.
  */
-import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { connectChain, parseDeployment } from "../../offchain/chain/deployment.ts";
 import { type DevnetOptions, startDevnet } from "./start-devnet.ts";
 
 const HELP = `npm run devnet -- [options]
@@ -52,6 +53,20 @@ function parseOptions(directory: string): DevnetOptions | undefined {
   };
 }
 
+/** A second network in this folder would take the ground from under the first, whose data is here. */
+async function requireNoOther(pointer: string): Promise<void> {
+  if (!existsSync(pointer)) return;
+  try {
+    const deployment = parseDeployment(JSON.parse(readFileSync(pointer, "utf8")));
+    (await connectChain(deployment, { requestTimeoutSeconds: 5 })).close();
+  } catch {
+    // Left behind by one that was killed: nothing answers there any more.
+    rmSync(pointer, { force: true });
+    return;
+  }
+  throw new Error(`a network of this folder is running already: ${pointer} (Ctrl-C in its terminal stops it)`);
+}
+
 async function main(): Promise<void> {
   const home = resolve(".tallystick");
   const directory = join(home, "devnet");
@@ -60,11 +75,20 @@ async function main(): Promise<void> {
     process.stdout.write(HELP);
     return;
   }
+  const pointer = join(home, "devnet.json");
+  await requireNoOther(pointer);
   // The chain lives in memory, so what daemons kept of an earlier one fits nothing any more.
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
-  const pointer = join(home, "devnet.json");
-  const devnet = await startDevnet(options);
+  // Handlers stay: a terminal sends Ctrl-C to the whole group, and the launcher passes it on once more.
+  const told = Promise.withResolvers<string>();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => told.resolve(signal));
+  const devnet = await Promise.race([
+    startDevnet(options),
+    told.promise.then((signal) => {
+      throw new Error(`${signal} before it was ready`);
+    }),
+  ]);
   writeFileSync(`${pointer}.partial`, `${JSON.stringify(devnet.deployment, null, 2)}\n`);
   renameSync(`${pointer}.partial`, pointer);
 
@@ -85,10 +109,7 @@ async function main(): Promise<void> {
       "",
     ].join("\n"),
   );
-  const ended = await new Promise<string>((done) => {
-    // Handlers stay: a terminal sends Ctrl-C to the whole group, and the launcher passes it on once more.
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => done(signal));
-  });
+  const ended = await told.promise;
   process.stderr.write(`devnet: ${ended}, stopping…\n`);
   rmSync(pointer, { force: true });
   await devnet.stop();
@@ -98,5 +119,6 @@ try {
   await main();
 } catch (error) {
   process.stderr.write(`devnet: error: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
+  // Parts that were being started end with this process.
+  process.exit(1);
 }
