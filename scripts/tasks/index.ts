@@ -6,6 +6,26 @@
  */
 import { emptyTask, task } from "hardhat/config";
 import { ArgumentType } from "hardhat/types/arguments";
+import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
+
+type Action<Options> = (options: Options, hre: HardhatRuntimeEnvironment) => Promise<void>;
+
+/** Typed failures are told as the command line tells them. Hardhat would take them for defects of its own. */
+async function reporting<Options>(
+  loading: Promise<{ default: Action<Options> }>,
+): Promise<{ default: Action<Options> }> {
+  const { default: action } = await loading;
+  return {
+    default: async (options, hre) => {
+      try {
+        await action(options, hre);
+      } catch (error) {
+        const { reportFailure } = await import("./session.ts");
+        reportFailure(error);
+      }
+    },
+  };
+}
 
 const home = {
   name: "home",
@@ -35,7 +55,7 @@ export const tallystickTasks = [
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
-    .setAction(() => import("./init.ts"))
+    .setAction(() => reporting(import("./init.ts")))
     .build(),
   task(["tallystick", "put"], "Store a file or folder")
     .addOption(home)
@@ -44,7 +64,7 @@ export const tallystickTasks = [
     .addOption({ name: "file", description: "file or folder to store", defaultValue: "" })
     .addOption({ name: "epochs", description: "length of the agreement", type: ArgumentType.INT, defaultValue: 30 })
     .addFlag({ name: "noAgreement", description: "store without an agreement" })
-    .setAction(() => import("./put.ts"))
+    .setAction(() => reporting(import("./put.ts")))
     .build(),
   task(["tallystick", "get"], "Restore what is stored under a data id")
     .addOption(home)
@@ -53,19 +73,19 @@ export const tallystickTasks = [
     .addOption(dataId)
     .addOption({ name: "out", description: "folder to restore into", defaultValue: "" })
     .addFlag({ name: "overwrite", description: "replace files that are there and differ" })
-    .setAction(() => import("./get.ts"))
+    .setAction(() => reporting(import("./get.ts")))
     .build(),
   task(["tallystick", "ls"], "List what this account has stored")
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
-    .setAction(() => import("./ls.ts"))
+    .setAction(() => reporting(import("./ls.ts")))
     .build(),
   task(["tallystick", "status"], "Show the account, the network and each put")
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
-    .setAction(() => import("./status.ts"))
+    .setAction(() => reporting(import("./status.ts")))
     .build(),
   task(["tallystick", "audit"], "Have the provider prove that it holds the data")
     .addOption(home)
@@ -73,31 +93,31 @@ export const tallystickTasks = [
     .addOption(passphraseFile)
     .addOption(dataId)
     .addFlag({ name: "public", description: "check the newest proof on chain" })
-    .setAction(() => import("./audit.ts"))
+    .setAction(() => reporting(import("./audit.ts")))
     .build(),
   task(["tallystick", "recover"], "Rebuild the list of what is stored from the ledger")
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
-    .setAction(() => import("./recover.ts"))
+    .setAction(() => reporting(import("./recover.ts")))
     .build(),
   task(["tallystick", "agreement", "settle"], "Report missed epochs and wind up what is over")
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
     .addOption(agreementId)
-    .setAction(() => import("./agreement-settle.ts"))
+    .setAction(() => reporting(import("./agreement-settle.ts")))
     .build(),
   task(["tallystick", "agreement", "withdraw"], "Withdraw credit from the escrow")
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
-    .setAction(() => import("./agreement-withdraw.ts"))
+    .setAction(() => reporting(import("./agreement-withdraw.ts")))
     .build(),
   task(["tallystick", "deployment"], "Write the deployment file of contracts that Ignition deployed")
     .addOption({ name: "out", description: "file to write", defaultValue: "deployment.json" })
     .addOption({ name: "provider", description: "providers, as account@url, separated by commas", defaultValue: "" })
     .addOption({ name: "committee", description: "committee that takes new records", defaultValue: "0" })
-    .setAction(() => import("./deployment.ts"))
+    .setAction(() => reporting(import("./deployment.ts")))
     .build(),
 ];

@@ -2,12 +2,13 @@
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
 import { giveDevelopmentFunds } from "../../offchain/agent/development-funds.ts";
 import { createIdentity, homeDirectory } from "../../offchain/agent/identity-store.ts";
+import { readNewPassphrase } from "../../offchain/cli/secrets.ts";
 import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity.ts";
-import { print, readTaskPassphrase, type TaskOptions, taskDeployment } from "./session.ts";
+import { print, type TaskOptions, taskDeployment } from "./session.ts";
 
 export default async function init(options: TaskOptions, hre: HardhatRuntimeEnvironment): Promise<void> {
   const deployment = await taskDeployment(options, hre);
-  const passphrase = await readTaskPassphrase(options);
+  const passphrase = await readNewPassphrase(options.passphraseFile);
   const recoveryPhrase = newRecoveryPhrase();
   const { account } = identityFromPhrase(recoveryPhrase);
   // The network comes first: once the keystore is written, nothing may keep the phrase from being shown.

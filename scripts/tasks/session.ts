@@ -1,11 +1,13 @@
 /** What the tasks share: the identity of the home folder, the deployment, and the endpoint of Hardhat's network. */
-import { readFile } from "node:fs/promises";
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
 import { findDeployment } from "../../offchain/agent/deployment-file.ts";
 import { homeDirectory, loadIdentity } from "../../offchain/agent/identity-store.ts";
 import { type Agent, openAgent } from "../../offchain/agent/open.ts";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
-import { InvalidInputError } from "../../offchain/core/errors.ts";
+import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
+import { createOutput } from "../../offchain/cli/output.ts";
+import { readPassphrase } from "../../offchain/cli/secrets.ts";
+import { InvalidInputError, TallystickError } from "../../offchain/core/errors.ts";
 
 export interface TaskOptions {
   readonly home: string | undefined;
@@ -13,14 +15,11 @@ export interface TaskOptions {
   readonly passphraseFile: string | undefined;
 }
 
-export async function readTaskPassphrase({ passphraseFile }: TaskOptions): Promise<string> {
-  if (passphraseFile !== undefined) return (await readFile(passphraseFile, "utf8")).replace(/\r?\n$/, "");
-  const passphrase = process.env.TALLYSTICK_PASSPHRASE;
-  if (passphrase !== undefined) return passphrase;
-  throw new InvalidInputError("no passphrase given", {
-    party: "you",
-    hint: "set TALLYSTICK_PASSPHRASE or pass --passphrase-file <path>",
-  });
+/** Prints a typed failure as one JSON document, and in words on stderr; passes on what is not typed. */
+export function reportFailure(error: unknown): void {
+  if (!(error instanceof TallystickError)) throw error;
+  createOutput(true, false).failure(error);
+  process.exitCode = exitCodeOf(error.code);
 }
 
 /** The deployment, reached through the endpoint of the network that was named on Hardhat's command line. */
@@ -40,7 +39,7 @@ export async function runWithAgent(
 ): Promise<void> {
   const deployment = await taskDeployment(options, hre);
   const homeDir = homeDirectory(options.home);
-  const identity = await loadIdentity(homeDir, await readTaskPassphrase(options));
+  const identity = await loadIdentity(homeDir, await readPassphrase(options.passphraseFile));
   const agent = await openAgent({ identity, deployment, homeDir });
   try {
     print(await work(agent));

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect } from "chai";
+import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
 import { tallystick } from "../../scripts/demo/command.ts";
 import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
 
@@ -76,6 +77,23 @@ describe("front doors", function () {
     expect(readFileSync(join(out, "letter.txt"))).to.deep.equal(readFileSync(file));
     const { puts } = await runTask("ls");
     expect(puts).to.have.length(1);
+  });
+
+  it("tells a task's failure as the command line does, not as a defect of Hardhat", async () => {
+    const missing = join(net.dir, "missing");
+    const { code, stdout, stderr } = await run(
+      HARDHAT,
+      "--network",
+      "localhost",
+      "tallystick",
+      "put",
+      "--file",
+      missing,
+    );
+    expect(code).to.equal(exitCodeOf("FILE_UNREADABLE"));
+    expect(JSON.parse(stdout).error.code).to.equal("FILE_UNREADABLE");
+    expect(stderr).to.match(/^tallystick: error: cannot read /);
+    expect(stderr).to.not.match(/^ +at /m);
   });
 
   it("runs the example of the README with the same identity, and uploads nothing twice", async () => {
