@@ -22,6 +22,7 @@ import { openPreparedAgreement, resumeAgreement, takeBack } from "./agreement-op
 import { type AgreementOptions, type AgreementReport, reportOf } from "./agreement-terms.ts";
 import type { AgentContext } from "./context.ts";
 import { openFileKey } from "./file-key.ts";
+import { inTurn } from "./home-lock.ts";
 import { objectOrder } from "./object-order.ts";
 import { agreementKeys, Preparations } from "./possession.ts";
 import type { AgreementProgress, ProgressListener } from "./progress.ts";
@@ -79,6 +80,11 @@ export class Agreements {
    * @throws TallystickError as `get` does while reading, and as `put` does while agreeing
    */
   async open(dataId: string, options: OpenOptions = {}): Promise<AgreementReport> {
+    const { homeDir, logger } = this.#context;
+    return await inTurn(homeDir, logger, options.signal, () => this.#open(dataId, options));
+  }
+
+  async #open(dataId: string, options: OpenOptions): Promise<AgreementReport> {
     const context = this.#context;
     const { onProgress, signal } = options;
     const earlier = await resumeAgreement(context, dataId, options, onProgress, signal);

@@ -10,6 +10,7 @@ import type { ShareRecipient } from "../core/key-record.ts";
 import { openPreparedAgreement } from "./agreement-opening.ts";
 import { type AgreementOptions, type AgreementReport, requireWishesFit } from "./agreement-terms.ts";
 import type { AgentContext } from "./context.ts";
+import { inTurn } from "./home-lock.ts";
 import { Preparations } from "./possession.ts";
 import type { AgreementProgress, ProgressListener, PutProgress } from "./progress.ts";
 import { storeTree } from "./put/store-tree.ts";
@@ -102,33 +103,36 @@ export async function put(
       signal,
     });
     tell("recording");
-    const record = await ensureKeyOwnership(
-      {
-        chain: await context.chain(),
-        account: context.account,
-        committee,
-        nodes,
-        archives: await context.archives(),
-        hpkePublicKey: context.identity.hpkePublicKey,
-        catalogueKey: context.identity.catalogueKey,
-        logger: context.logger,
-      },
-      dataId,
-      fileKey,
-      recipients,
-    );
-    fileKey.fill(0);
     const name = paths.map((path) => basename(resolve(path))).join(", ");
     const { entryCount: entries, totalBytes } = root;
-    const { recordId, role } = record;
-    const storedAt = Math.floor(Date.now() / 1000);
-    context.catalogue.savePut({ dataId, name, entryCount: entries, totalBytes, domain, recordId, role, storedAt });
+    const { record, agreement } = await inTurn(context.homeDir, context.logger, signal, async () => {
+      const record = await ensureKeyOwnership(
+        {
+          chain: await context.chain(),
+          account: context.account,
+          committee,
+          nodes,
+          archives: await context.archives(),
+          hpkePublicKey: context.identity.hpkePublicKey,
+          catalogueKey: context.identity.catalogueKey,
+          logger: context.logger,
+        },
+        dataId,
+        fileKey,
+        recipients,
+      );
+      fileKey.fill(0);
+      const { recordId, role } = record;
+      const storedAt = Math.floor(Date.now() / 1000);
+      context.catalogue.savePut({ dataId, name, entryCount: entries, totalBytes, domain, recordId, role, storedAt });
 
-    tell("agreeing");
-    const agreement =
-      tagger === undefined || options.agreement === false
-        ? undefined
-        : await openPreparedAgreement(context, dataId, tagger, options.agreement ?? {}, options.onProgress, signal);
+      tell("agreeing");
+      const agreement =
+        tagger === undefined || options.agreement === false
+          ? undefined
+          : await openPreparedAgreement(context, dataId, tagger, options.agreement ?? {}, options.onProgress, signal);
+      return { record, agreement };
+    });
     tell("done");
     return {
       dataId,

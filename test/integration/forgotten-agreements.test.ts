@@ -1,4 +1,4 @@
-/** Agreements and the device's memory of them out of step: a chain that was started anew, a device that is gone. */
+/** Agreements and the device's memory of them out of step: a chain that was started anew, a device that is gone, two commands at once. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -74,6 +74,18 @@ describe("agreements that a device remembers wrongly, or not at all", function (
       expect(await agent.agreements.credit(NATIVE_TOKEN)).to.equal(feePerEpoch * BigInt(epochs));
     });
     await net.provider.process.start();
+  });
+
+  it("records and deposits once when two puts of one home store the same at the same time", async () => {
+    const eve = await newPerson(net, "eve");
+    const path = fileOf("eve");
+    const reports = await withAgentOf(net, eve, (one) =>
+      withAgentOf(net, eve, (other) => Promise.all([one.put([path]), other.put([path])])),
+    );
+    expect(reports.map(({ record }) => record.isNew).sort()).to.deep.equal([false, true]);
+    const [first, second] = reports.map(({ agreement }) => agreement);
+    expect(first?.agreementId).to.equal(second?.agreementId);
+    expect(await withAgentOf(net, eve, (agent) => agent.agreements.list())).to.have.length(1);
   });
 
   it("takes back nobody else's proposal", async () => {
