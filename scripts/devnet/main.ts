@@ -14,6 +14,7 @@ const HELP = `npm run devnet -- [options]
   --chain <anvil|hardhat> chain to run (default: anvil where it is packaged, else hardhat)
   --epoch-blocks <n>      blocks from one audit to the next (default 30)
   --block-time <seconds>  seconds between blocks (default 1)
+  --dir <folder>          where .tallystick/ is made (default: this folder)
 
 Example: npm run devnet -- --epoch-blocks 15
 `;
@@ -24,7 +25,13 @@ function wholeNumber(text: string | undefined, name: string): number | undefined
   return Number(text);
 }
 
-function parseOptions(directory: string): DevnetOptions | undefined {
+interface Options {
+  /** The `.tallystick` folder. */
+  readonly home: string;
+  readonly network: DevnetOptions;
+}
+
+function parseOptions(): Options | undefined {
   const { values } = parseArgs({
     options: {
       nodes: { type: "string" },
@@ -32,6 +39,7 @@ function parseOptions(directory: string): DevnetOptions | undefined {
       chain: { type: "string" },
       "epoch-blocks": { type: "string" },
       "block-time": { type: "string" },
+      dir: { type: "string", default: "." },
       help: { type: "boolean" },
     },
   });
@@ -42,8 +50,9 @@ function parseOptions(directory: string): DevnetOptions | undefined {
   const nodes = wholeNumber(values.nodes, "nodes") ?? 5;
   const threshold = wholeNumber(values.threshold, "threshold") ?? 3;
   if (threshold > nodes) throw new TypeError(`--threshold ${threshold} is more than ${nodes} nodes`);
-  return {
-    dir: directory,
+  const home = resolve(values.dir, ".tallystick");
+  const network: DevnetOptions = {
+    dir: join(home, "devnet"),
     nodes,
     threshold,
     ...(values.chain === undefined ? {} : { chain: values.chain }),
@@ -51,44 +60,37 @@ function parseOptions(directory: string): DevnetOptions | undefined {
     blockTimeSeconds: wholeNumber(values["block-time"], "block-time") ?? 1,
     say: (line) => process.stderr.write(`devnet: ${line}\n`),
   };
+  return { home, network };
 }
 
-/** A second network in this folder would take the ground from under the first, whose data is here. */
-async function requireNoOther(pointer: string): Promise<void> {
+/** Two networks in one folder would delete each other's databases. @throws Error when an earlier one still answers */
+async function refuseSecond(pointer: string): Promise<void> {
   if (!existsSync(pointer)) return;
   try {
     const deployment = parseDeployment(JSON.parse(readFileSync(pointer, "utf8")));
     (await connectChain(deployment, { requestTimeoutSeconds: 5 })).close();
   } catch {
-    // Left behind by one that was killed: nothing answers there any more.
-    rmSync(pointer, { force: true });
+    // Left behind by one that was killed: nothing answers there any more, or something else does.
     return;
   }
-  throw new Error(`a network of this folder is running already: ${pointer} (Ctrl-C in its terminal stops it)`);
+  throw new Error(`a devnet is running here already (${pointer}): stop it, or name another folder with --dir`);
 }
 
 async function main(): Promise<void> {
-  const home = resolve(".tallystick");
-  const directory = join(home, "devnet");
-  const options = parseOptions(directory);
+  const options = parseOptions();
   if (options === undefined) {
     process.stdout.write(HELP);
     return;
   }
-  const pointer = join(home, "devnet.json");
-  await requireNoOther(pointer);
+  const directory = options.network.dir;
+  const pointer = join(options.home, "devnet.json");
+  await refuseSecond(pointer);
   // The chain lives in memory, so what daemons kept of an earlier one fits nothing any more.
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
-  // Handlers stay: a terminal sends Ctrl-C to the whole group, and the launcher passes it on once more.
-  const told = Promise.withResolvers<string>();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => told.resolve(signal));
-  const devnet = await Promise.race([
-    startDevnet(options),
-    told.promise.then((signal) => {
-      throw new Error(`${signal} before it was ready`);
-    }),
-  ]);
+  // Left behind by a network that was killed: nobody may find it while this one starts.
+  rmSync(pointer, { force: true });
+  const devnet = await startDevnet(options.network);
   writeFileSync(`${pointer}.partial`, `${JSON.stringify(devnet.deployment, null, 2)}\n`);
   renameSync(`${pointer}.partial`, pointer);
 
@@ -103,13 +105,16 @@ async function main(): Promise<void> {
       "",
       "In another terminal, in this folder:",
       "  npx tallystick init",
-      "  npx tallystick put README.md --epochs 5",
+      "  npx tallystick put README.md --epochs 99",
       "",
       "Ctrl-C stops everything.",
       "",
     ].join("\n"),
   );
-  const ended = await told.promise;
+  const ended = await new Promise<string>((done) => {
+    // Handlers stay: a terminal sends Ctrl-C to the whole group, and the launcher passes it on once more.
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => done(signal));
+  });
   process.stderr.write(`devnet: ${ended}, stopping…\n`);
   rmSync(pointer, { force: true });
   await devnet.stop();
@@ -119,6 +124,5 @@ try {
   await main();
 } catch (error) {
   process.stderr.write(`devnet: error: ${error instanceof Error ? error.message : String(error)}\n`);
-  // Parts that were being started end with this process.
-  process.exit(1);
+  process.exitCode = 1;
 }

@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream, existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { constants } from "node:os";
 import { createInterface } from "node:readline";
 
 const LOG_TAIL_CHARACTERS = 4000;
@@ -14,6 +15,12 @@ const running = new Set<ChildProcess>();
 process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
+// A signal that nobody handles would end this process without the event above, and leave its children behind.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => {
+    if (process.listenerCount(signal) === 1) process.exit(128 + constants.signals[signal]);
+  });
+}
 
 export interface ProcessPlan {
   readonly name: string;

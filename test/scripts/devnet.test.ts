@@ -1,82 +1,124 @@
-/** `npm run devnet`: one network in a folder, and nothing left of it when it is told to end, however early. */
-import { execFileSync, spawn } from "node:child_process";
+/** `npm run devnet` as a process: it is found, it is alone in its folder, and whatever ends it ends all of it. */
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
-import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+import type { Deployment } from "../../offchain/chain/deployment.ts";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
+const FLAGS = ["--disable-warning=ExperimentalWarning"];
+
+interface Started {
+  readonly child: ChildProcess;
+  /** Resolves when the process has printed the text on stdout or stderr. */
+  printed(text: string): Promise<void>;
+  /** Resolves with exit code and all output. */
+  readonly ended: Promise<{ code: number | null; output: string }>;
+}
 
 describe("devnet", function () {
-  this.timeout(120_000);
-  let directory: string;
+  this.timeout(180_000);
+  let folder: string;
+  const started: ChildProcess[] = [];
+
   beforeEach(() => {
-    directory = mkdtempSync(join(tmpdir(), "tallystick-devnet-"));
+    folder = mkdtempSync(join(tmpdir(), "tallystick-devnet-"));
   });
-  afterEach(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }));
+  afterEach(async () => {
+    for (const child of started.splice(0)) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      child.kill("SIGTERM");
+      await once(child, "exit");
+    }
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  });
 
-  function start() {
-    const main = join(ROOT, "scripts", "devnet", "main.ts");
-    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", main], {
-      cwd: directory,
-      env: { ...process.env, HARDHAT_CONFIG: join(ROOT, "hardhat.config.ts"), HARDHAT_DISABLE_TELEMETRY: "true" },
-      stdio: ["ignore", "ignore", "pipe"],
-    });
-    let said = "";
-    child.stderr.on("data", (piece: Buffer) => {
-      said += piece.toString();
-    });
-    return { child, said: () => said, ended: once(child, "close") };
+  function run(args: readonly string[], cwd: string, env: Record<string, string> = {}): Started {
+    const { TALLYSTICK_DEPLOYMENT: _, TALLYSTICK_HOME: __, ...inherited } = process.env;
+    const child = spawn(process.execPath, [...FLAGS, ...args], { cwd, env: { ...inherited, ...env } });
+    started.push(child);
+    let output = "";
+    const listeners = new Set<() => void>();
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (piece: Buffer) => {
+        output += piece.toString();
+        for (const listener of listeners) listener();
+      });
+    }
+    const ended = once(child, "close").then(([code]) => ({ code: code as number | null, output }));
+    const printed = async (text: string) => {
+      await Promise.race([
+        ended.then((end) => expect(end.output).to.contain(text)),
+        new Promise<void>((found) => {
+          const look = () => output.includes(text) && found();
+          listeners.add(look);
+          look();
+        }),
+      ]);
+    };
+    return { child, printed, ended };
   }
 
-  function childrenOf(pid: number | undefined): number[] {
-    const all = execFileSync("ps", ["-A", "-o", "pid=,ppid="], { encoding: "utf8" }).trim().split("\n");
-    return all.flatMap((line) => {
-      const [child = 0, parent = 0] = line.trim().split(/\s+/).map(Number);
-      return parent === pid ? [child] : [];
-    });
+  const devnet = () => run(["scripts/devnet/main.ts", "--dir", folder, "--nodes", "3", "--threshold", "2"], ROOT);
+
+  /** Processes that this one has started. */
+  function childrenOf({ pid }: ChildProcess): number[] {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
   }
 
-  function isAlive(pid: number): boolean {
-    try {
-      process.kill(pid, 0);
-      return true;
-    } catch {
-      return false;
+  async function expectGone(pids: readonly number[]): Promise<void> {
+    for (const end = Date.now() + 20_000; pids.some((pid) => existsSync(`/proc/${pid}`)); await pause(50)) {
+      if (Date.now() > end) throw new Error(`still there: ${pids.filter((pid) => existsSync(`/proc/${pid}`))}`);
     }
   }
 
-  it("ends its parts when it is told to end before it is ready", async () => {
-    const { child, said, ended } = start();
-    while (!said().includes("deploying")) await pause(50);
-    const parts = childrenOf(child.pid);
-    expect(parts).to.not.deep.equal([]);
-    child.kill("SIGTERM");
-    const [code] = await ended;
-    expect(code, said()).to.equal(1);
-    for (let attempt = 0; attempt < 50 && parts.some(isAlive); attempt += 1) await pause(100);
-    expect(parts.filter(isAlive)).to.deep.equal([]);
+  it("is found by the command line, has its folder to itself, and stops all of it at Ctrl-C", async () => {
+    const network = devnet();
+    await network.printed("Ctrl-C stops everything.");
+    const pointer = join(folder, ".tallystick", "devnet.json");
+    const deployment = JSON.parse(readFileSync(pointer, "utf8")) as Deployment;
+    const parts = childrenOf(network.child);
+    expect(parts).to.have.length(5);
+
+    const secrets = { TALLYSTICK_PASSPHRASE: "a passphrase", TALLYSTICK_HOME: join(folder, "home") };
+    const main = join(ROOT, "offchain", "cli", "main.ts");
+    const made = await run([main, "init", "--json"], folder, secrets).ended;
+    expect(made.code, made.output).to.equal(0);
+    expect(made.output).to.contain('"developmentFunds": true');
+    const status = await run([main, "status"], folder, secrets).ended;
+    expect(status.output).to.contain("3 of 3 ready, 2 needed").and.to.contain(deployment.providers[0]?.url);
+
+    const second = await devnet().ended;
+    expect(second.code).to.equal(1);
+    expect(second.output).to.contain("a devnet is running here already");
+    expect(childrenOf(network.child)).to.deep.equal(parts);
+    expect(JSON.parse(readFileSync(pointer, "utf8"))).to.deep.equal(deployment);
+
+    network.child.kill("SIGINT");
+    const { code, output } = await network.ended;
+    expect(code, output).to.equal(0);
+    expect(existsSync(pointer)).to.equal(false);
+    await expectGone(parts);
   });
 
-  describe("where one runs already", () => {
-    let net: LocalNet;
-    before(async () => {
-      net = await startLocalNet({ nodes: 1, threshold: 1 });
-    });
-    after(async () => await net?.stop());
+  it("leaves nothing running when it is ended while it starts", async () => {
+    const network = devnet();
+    await network.printed("the nodes make their key");
+    const parts = childrenOf(network.child);
+    expect(parts).to.have.length(5);
+    network.child.kill("SIGTERM");
+    expect((await network.ended).code).to.equal(143);
+    await expectGone(parts);
+  });
 
-    it("leaves its data alone and says so", async () => {
-      const data = join(directory, ".tallystick", "devnet", "data");
-      mkdirSync(data, { recursive: true });
-      writeFileSync(join(directory, ".tallystick", "devnet.json"), JSON.stringify(net.deployment));
-      const { said, ended } = start();
-      const [code] = await ended;
-      expect(code).to.equal(1);
-      expect(said()).to.match(/running already/);
-      expect(existsSync(data)).to.equal(true);
-    });
+  it("refuses options that mean nothing, before it starts anything", async () => {
+    for (const args of [["--nodes", "0"], ["--threshold", "9"], ["--chain", "other"], ["--surprise"]]) {
+      const { code, output } = await run(["scripts/devnet/main.ts", "--dir", folder, ...args], ROOT).ended;
+      expect([code, output.startsWith("devnet: error: ")], output).to.deep.equal([1, true]);
+    }
+    expect(existsSync(join(folder, ".tallystick"))).to.equal(false);
   });
 });
