@@ -22,9 +22,13 @@ import { type Devnet, startDevnet } from "../devnet/start-devnet.ts";
 import { writeSampleFolders } from "./sample-files.ts";
 import { damageObjects, differences, Person, requireFolder, Teller, until } from "./story.ts";
 
-const EPOCH_BLOCKS = 16;
-const WINDOW_BLOCKS = 12;
-const EPOCHS = 4;
+/**
+ * A block comes every second, however long a machine takes for a folder, so the agreement has to outlast the slowest: 50 epochs of ten
+ * minutes. Nobody waits for them, because blocks in which nothing happens are skipped.
+ */
+const EPOCH_BLOCKS = 600;
+const WINDOW_BLOCKS = 120;
+const EPOCHS = 50;
 
 interface PutDocument {
   readonly dataId: string;
@@ -191,7 +195,11 @@ async function payAnEpoch(
   const before = await required(readAgreement(chain, id));
   if (before.epochsProven === 0) {
     await skipTo(devnet, chain, Number(terms.startBlock) + (await nextEpoch(chain, agreement)) * terms.epochBlocks);
-    await until("the provider's proof", 40, async () => (await required(readAgreement(chain, id))).epochsProven > 0);
+    await until(
+      "the provider's proof",
+      WINDOW_BLOCKS,
+      async () => (await required(readAgreement(chain, id))).epochsProven > 0,
+    );
   }
   for await (const event of scanEscrow(chain, 0, await chain.provider.getBlockNumber())) {
     if (event.kind !== "EpochProven" || event.id !== id) continue;
@@ -252,9 +260,8 @@ async function damageAndCompensate(
 }
 
 const directory = mkdtempSync(join(tmpdir(), "tallystick-demo-"));
-// Whatever ends this process, its network ends first (managed-process.ts), and then nothing is left behind.
-process.on("exit", () => rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }));
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(130));
+// Also after Ctrl-C: sample files and databases are hundreds of megabytes.
+process.on("exit", () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
 try {
   mkdirSync(join(directory, "net"));
   await main(directory);
