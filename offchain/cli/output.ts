@@ -90,7 +90,7 @@ export function formatBytes(bytes: number | bigint): string {
     value /= 1024;
     unit += 1;
   }
-  return `${unit === 0 ? value : value.toFixed(1)} ${UNITS[unit]}`;
+  return `${unit === 0 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
 }
 
 /** @returns wei as ether, for example `0.0125 ETH` */

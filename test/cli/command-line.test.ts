@@ -198,6 +198,12 @@ describe("command line", function () {
     expect(stdout.trim().split("\n")).to.deep.equal(["settle"]);
   });
 
+  it("prints the script itself, or one JSON document with it in", () => {
+    const script = completionScript(buildProgram(), "bash");
+    expect(run(["completion", "bash"])).to.include({ code: 0, stdout: script });
+    expect(JSON.parse(run(["completion", "bash", "--json"]).stdout)).to.deep.equal({ shell: "bash", script });
+  });
+
   it("refuses a shell that it does not know", () => {
     expect(() => completionScript(buildProgram(), "tcsh"))
       .to.throw(InvalidInputError)
@@ -212,6 +218,8 @@ describe("command line", function () {
       "1.5 KiB",
       "5.0 TiB",
     ]);
+    // A speed need not be a whole number.
+    expect(formatBytes(38.67)).to.equal("39 B");
     expect(formatEther(10n ** 18n + 5n * 10n ** 14n)).to.equal("1.0005 ETH");
     expect(formatEther(0n)).to.equal("0 ETH");
     expect(printable("a\u001b[31mb\u202ec\n")).to.equal("a\\u001b[31mb\\u202ec\\u000a");
