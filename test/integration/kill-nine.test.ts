@@ -246,6 +246,13 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, function () {
       });
     }
 
+    it("has everything that it acknowledged a moment before it died", async () => {
+      const folder = makeFolder("just acknowledged");
+      // Whatever is asked next, of it or of the chain: the agent has its first word of stored objects by then.
+      await killProvider(folder, { when: "before", request: () => wires.acknowledged.size > 0 });
+      await expectFinished(folder, await finish(folder));
+    });
+
     it("keeps to an agreement that it accepted on chain and then died", async () => {
       const folder = makeFolder("dead after acceptance");
       await killProvider(folder, { when: "after", request: ({ path }) => path === "/v1/agreements" });
