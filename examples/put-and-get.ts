@@ -2,7 +2,7 @@
  * The SDK in ten lines: store a file, have the provider prove that it holds it, and get it back. Needs an identity (`tallystick
  * init`), its passphrase in TALLYSTICK_PASSPHRASE, and a network (`npm run devnet`):
  *
- *   node examples/put-and-get.ts README.md restored
+ *   npx node examples/put-and-get.ts README.md restored
  */
 import { findDeployment } from "../offchain/agent/deployment-file.ts";
 import { homeDirectory, loadIdentity } from "../offchain/agent/identity-store.ts";

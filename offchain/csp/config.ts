@@ -10,7 +10,7 @@ const Seconds = Type.Integer({ minimum: 1, maximum: 31_536_000 });
 const Percent = Type.Integer({ minimum: 0, maximum: 100_000 });
 const Blocks = Type.Integer({ minimum: 1, maximum: 0xffff_ffff });
 
-const OfferTermsSchema = Type.Object(
+export const OfferTermsSchema = Type.Object(
   {
     /** One entry per token that is accepted; the zero address is the native coin. */
     prices: Type.Array(TokenPrice, { minItems: 1, maxItems: 64 }),
@@ -30,7 +30,7 @@ const OfferTermsSchema = Type.Object(
   closed,
 );
 
-const CspConfigSchema = Type.Object(
+export const CspConfigSchema = Type.Object(
   {
     ...daemonConfigFields,
     /** The terms this provider accepts. See `Offer` for what each means. */

@@ -10,7 +10,7 @@ const closed = { additionalProperties: false };
 const PeriodSeconds = Type.Integer({ minimum: 1, maximum: 31_536_000 });
 const Count = Type.Integer({ minimum: 1, maximum: 1_000_000_000 });
 
-const NbmConfigSchema = Type.Object(
+export const NbmConfigSchema = Type.Object(
   {
     ...daemonConfigFields,
     /** Register on NodeRegistry at the start when the operator is not, with this stake; keep the registered URL up to date. */

@@ -1,0 +1,61 @@
+/** docs/operating.md and the sample configurations, held against the schemas that the daemons read with. */
+import { readFileSync } from "node:fs";
+import { basename, resolve } from "node:path";
+import { expect } from "chai";
+import { CspConfigSchema, loadCspConfig, OfferTermsSchema } from "../../offchain/csp/config.ts";
+import { daemonConfigFields } from "../../offchain/daemon/config.ts";
+import { loadNbmConfig, NbmConfigSchema } from "../../offchain/nbm/config.ts";
+
+const ROOT = resolve(import.meta.dirname, "..", "..");
+const sample = (name: string) => resolve(ROOT, "examples", name);
+
+/** Field and default of the rows of the tables under a sentence. */
+function rowsAfter(heading: string): Map<string, string> {
+  const document = readFileSync(resolve(ROOT, "docs", "operating.md"), "utf8");
+  const [, after = ""] = document.split(heading);
+  const table = /\n\n((?:\|.*\n)+)/.exec(after)?.[1] ?? "";
+  return new Map(
+    [...table.matchAll(/^\| `([\w.]+)` \| (.*?) ?\|/gm)].map(([, field = "", value = ""]) => [field, value]),
+  );
+}
+
+/** Every default that a table states is the one of a configuration that leaves the field out. */
+function expectDefaults(rows: Map<string, string>, config: object, given: object): void {
+  for (const [field, stated] of rows) {
+    const read = (from: unknown) =>
+      field.split(".").reduce((value, part) => (value as Record<string, unknown>)?.[part], from);
+    if (stated === "–" || stated === "") continue;
+    expect(read(given), `${field} is in the sample`).to.equal(undefined);
+    const value = field === "storeDir" ? basename(String(read(config))) : read(config);
+    expect(value, field).to.deep.equal(JSON.parse(stated.replaceAll("`", "")));
+  }
+}
+
+describe("operating manual", () => {
+  it("has a sample configuration of a node, every field and every default", () => {
+    const rows = rowsAfter("Fields of a node:");
+    const given = JSON.parse(readFileSync(sample("nbm.json"), "utf8"));
+    const config = loadNbmConfig(sample("nbm.json"));
+    expect(config.formCommittee).to.deep.include({ threshold: 3 });
+    const fields = Object.keys(NbmConfigSchema.properties).filter((field) => !(field in daemonConfigFields));
+    expect([...rows.keys()]).to.have.members(fields);
+    expectDefaults(rows, config, given);
+  });
+
+  it("has a sample configuration of a provider, every field and every default", () => {
+    const rows = rowsAfter("Fields of a provider:");
+    const given = JSON.parse(readFileSync(sample("csp.json"), "utf8"));
+    const config = loadCspConfig(sample("csp.json"));
+    const own = Object.keys(CspConfigSchema.properties).filter((field) => !(field in daemonConfigFields));
+    const offer = Object.keys(OfferTermsSchema.properties).map((field) => `offer.${field}`);
+    expect([...rows.keys()]).to.have.members([...own, ...offer]);
+    expectDefaults(rows, config, given);
+  });
+
+  it("has every field that both have, and says which ones have to be there", () => {
+    const rows = rowsAfter("Fields of both daemons.");
+    expect([...rows.keys()]).to.have.members(Object.keys(daemonConfigFields));
+    const { required = [] } = NbmConfigSchema as { required?: string[] };
+    expect([...rows].filter(([, value]) => value === "–").map(([field]) => field)).to.have.members(required);
+  });
+});
