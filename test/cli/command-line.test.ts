@@ -12,7 +12,7 @@ import { completionScript } from "../../offchain/cli/completion.ts";
 import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
 import { buildProgram } from "../../offchain/cli/main.ts";
 import { asTallystickError, formatBytes, formatEther, printable } from "../../offchain/cli/output.ts";
-import { InvalidInputError } from "../../offchain/core/errors.ts";
+import { type ErrorCode, InvalidInputError } from "../../offchain/core/errors.ts";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
 const LAUNCHER = join(ROOT, "offchain", "cli", "tallystick.mjs");
@@ -161,6 +161,13 @@ describe("command line", function () {
     expect(code).to.equal(2);
     expect(JSON.parse(stdout).error.code).to.equal("INVALID_INPUT");
     expect(run(["put", "x", "--epochs", "0"]).stderr).to.include("whole number from 1");
+  });
+
+  it("ends with the exit codes that docs/errors.md states", () => {
+    const catalogue = readFileSync(join(ROOT, "docs", "errors.md"), "utf8");
+    const rows = [...catalogue.matchAll(/^\| `([A-Z_]+)` \|.*\| (\d+) \|$/gm)];
+    expect(rows.length).to.be.greaterThan(20);
+    for (const [, code, exit] of rows) expect(exitCodeOf(code as ErrorCode), code).to.equal(Number(exit));
   });
 
   it("has an example in the help of every command", () => {

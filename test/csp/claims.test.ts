@@ -105,6 +105,17 @@ describe("ownership claims", function () {
     expect(claims.answer(BOB, claim.claimId, answersFor(claim, [shorter])).owned).to.deep.equal([]);
   });
 
+  it("do not pass with a size that is a byte off, though every leaf that is drawn be right", async () => {
+    const { claims, chunks } = await open();
+    const known = randomChunk(60_000);
+    await chunks.store(ALICE, streamOf(frame(known)));
+    // The last of the leaves tells the size; most draws leave it out.
+    let claim: ClaimAnswer;
+    do claim = claims.open(BOB, { chunks: [{ id: known.id, sizeBytes: known.bytes.length - 1 }] });
+    while (claim.challenges.some(({ leaf }) => leaf === leafCount(known.bytes.length) - 1));
+    expect(claims.answer(BOB, claim.claimId, answersFor(claim, [known])).owned).to.deep.equal([]);
+  });
+
   it("are answered once, by the account that made them, and expire", async () => {
     const { claims, clock } = await open();
     const chunk = randomChunk(10);
