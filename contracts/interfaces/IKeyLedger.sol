@@ -42,6 +42,7 @@ interface IKeyLedger {
         bytes signature;
     }
 
+    /// @notice What contract state keeps of a record.
     /// @dev `keyTime` 0: there is no such record.
     /// @param shared Whether a later owner relies on this version, which then stands for good.
     struct RecordState {
@@ -50,6 +51,13 @@ interface IKeyLedger {
         bool shared;
     }
 
+    /// @notice A record, or a newer version of one, is on the ledger. Its bytes are here and nowhere else on chain.
+    /// @param fileTag Names the file without revealing it.
+    /// @param account Whose record it is.
+    /// @param committeeId Committee that the shares are sealed to.
+    /// @param keyTime Unix seconds at which this version of the key was made.
+    /// @param ownershipKey Address of the key that whoever has the file can sign with.
+    /// @param payload Sealed shares, commitments and catalogue note.
     event KeyRecorded(
         bytes32 indexed fileTag,
         address indexed account,
@@ -58,36 +66,75 @@ interface IKeyLedger {
         address ownershipKey,
         bytes payload
     );
+    /// @notice A later owner has joined a record.
+    /// @param fileTag Names the file without revealing it.
+    /// @param owner The later owner.
+    /// @param recordId `recordIdOf` its account and file.
+    /// @param note The owner's own note.
     event OwnerAdded(bytes32 indexed fileTag, address indexed owner, bytes32 indexed recordId, bytes note);
 
     /// @notice The address given for the registry has no code.
+    /// @param account The address given.
     error NotAContract(address account);
+    /// @notice The signature may no longer be used.
+    /// @param deadline Unix seconds up to which the signature may be used.
+    /// @param nowAt Time of the block, Unix seconds.
     error DeadlinePassed(uint64 deadline, uint64 nowAt);
     /// @notice The record is not newer than the one the ledger has: a replay, or a version made before it.
+    /// @param recordId `recordIdOf` its account and file.
+    /// @param latest Key time of the present version.
+    /// @param received What was given.
     error StaleKeyTime(bytes32 recordId, uint64 latest, uint64 received);
+    /// @notice The key time is further ahead of the block than clocks may differ.
+    /// @param latestAllowed Latest key time that would be taken now.
+    /// @param received What was given.
     error FutureKeyTime(uint64 latestAllowed, uint64 received);
     /// @notice Later owners rely on the record's present version, so not even its account can replace it.
+    /// @param recordId `recordIdOf` its account and file.
     error RecordShared(bytes32 recordId);
     /// @notice No committee of this number is active.
+    /// @param id Number of the committee.
     error UnknownCommittee(CommitteeId id);
     /// @notice The signature is not the named signer's over exactly these values.
+    /// @param signer Who should have signed.
     error InvalidSignature(address signer);
+    /// @notice The payload is empty or too long.
+    /// @param maximumBytes Most bytes allowed.
+    /// @param receivedBytes Bytes given.
     error PayloadLength(uint256 maximumBytes, uint256 receivedBytes);
+    /// @notice The note is too long.
+    /// @param maximumBytes Most bytes allowed.
+    /// @param receivedBytes Bytes given.
     error NoteLength(uint256 maximumBytes, uint256 receivedBytes);
+    /// @notice The batch is empty or too long.
+    /// @param maximum Most records in one call.
+    /// @param received What was given.
     error BatchLength(uint256 maximum, uint256 received);
+    /// @notice A record of the zero address, which can sign nothing.
     error ZeroAccount();
+    /// @notice The ownership key is the zero address, which can sign nothing.
     error ZeroOwnershipKey();
+    /// @notice There is no such record.
+    /// @param recordId `recordIdOf` its account and file.
     error UnknownRecord(bytes32 recordId);
     /// @notice The header is not that of the record's present version.
+    /// @param recordId `recordIdOf` its account and file.
+    /// @param expected Digest in contract state.
+    /// @param received What was given.
     error DigestMismatch(bytes32 recordId, bytes24 expected, bytes24 received);
+    /// @notice The account is an owner of the record already.
+    /// @param recordId `recordIdOf` its account and file.
+    /// @param owner The later owner.
     error AlreadyOwner(bytes32 recordId, address owner);
 
     /// @notice Records the shares of one file key, or renews them while no later owner relies on them. Anyone may relay.
+    /// @param keyRecord The record.
     /// @param deadline Unix seconds up to which `signature` may be used.
     /// @param signature The account's over EIP-712 `KeyRecord`.
     function record(KeyRecord calldata keyRecord, uint64 deadline, bytes calldata signature) external;
 
     /// @notice Records 1 to 32 at once, of any accounts. All or nothing.
+    /// @param signedRecords Records with deadline and signature each.
     function recordMany(SignedRecord[] calldata signedRecords) external;
 
     /// @notice Adds an account that has proved to have the file as an owner of an existing record: nodes then serve it
@@ -109,31 +156,55 @@ interface IKeyLedger {
         bytes calldata ownerSignature
     ) external;
 
-    // solhint-disable-next-line func-name-mixedcase
-    function REGISTRY() external view returns (INodeRegistry);
+    /// @notice The registry that says which committees are active.
+    /// @return The registry.
+    function REGISTRY() external view returns (INodeRegistry); // solhint-disable-line func-name-mixedcase
 
+    /// @notice The id of an account's record of a file.
+    /// @param account Who records.
+    /// @param fileTag Names the file without revealing it.
     /// @return keccak256(abi.encode(account, fileTag))
     function recordIdOf(address account, bytes32 fileTag) external pure returns (bytes32);
 
+    /// @notice What contract state keeps of a record's bytes.
+    /// @param header A record with the hash of its payload in the payload's place.
     /// @return bytes24(keccak256(abi.encode(account, fileTag, committeeId, keyTime, ownershipKey, payloadHash)))
     function digestOf(RecordHeader calldata header) external pure returns (bytes24);
 
     /// @notice All zero when there is no such record.
+    /// @param recordId `recordIdOf` its account and file.
+    /// @return Key time, digest and whether it is shared.
     function recordState(bytes32 recordId) external view returns (RecordState memory);
 
     /// @notice Whether the header is that of the present version of its record: how archived bytes are verified.
+    /// @param header A record with the hash of its payload in the payload's place.
+    /// @return False also when there is no such record.
     function isCurrent(RecordHeader calldata header) external view returns (bool);
 
     /// @notice Whether the account was added to the record by `addOwner`. The account that made the record is an owner by
     /// construction, since the record id commits to it, and is not listed here.
+    /// @param recordId `recordIdOf` its account and file.
+    /// @param account The account in question.
+    /// @return True after `addOwner`.
     function isOwner(bytes32 recordId, address account) external view returns (bool);
 
+    /// @notice What the account signs to record.
+    /// @param header A record with the hash of its payload in the payload's place.
+    /// @param deadline Unix seconds up to which the signature may be used.
     /// @return EIP-712 digest that the account signs.
     function recordSignatureHash(RecordHeader calldata header, uint64 deadline) external view returns (bytes32);
 
+    /// @notice What the ownership key signs to show that the owner has the file.
+    /// @param recordId `recordIdOf` its account and file.
+    /// @param owner The later owner.
     /// @return EIP-712 digest that the ownership key signs.
     function ownershipSignatureHash(bytes32 recordId, address owner) external view returns (bytes32);
 
+    /// @notice What the new owner signs to join.
+    /// @param recordId `recordIdOf` its account and file.
+    /// @param owner The later owner.
+    /// @param noteHash keccak256 of the note.
+    /// @param deadline Unix seconds up to which the signature may be used.
     /// @return EIP-712 digest that the new owner signs.
     function addOwnerSignatureHash(
         bytes32 recordId,

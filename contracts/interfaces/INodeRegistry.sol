@@ -40,6 +40,12 @@ interface INodeRegistry {
         bytes32[] verificationShares;
     }
 
+    /// @notice A node has registered, or come back after it had left.
+    /// @param operator The node's account.
+    /// @param stakeWei The stake.
+    /// @param registeredAt Unix seconds.
+    /// @param hpkePublicKey X25519 public key that shares are sealed to.
+    /// @param endpoint Base URL of the daemon.
     event NodeRegistered(
         address indexed operator,
         uint256 stakeWei,
@@ -47,9 +53,26 @@ interface INodeRegistry {
         bytes32 hpkePublicKey,
         string endpoint
     );
+    /// @notice A node has another endpoint or key from now on.
+    /// @param operator The node's account.
+    /// @param hpkePublicKey X25519 public key that shares are sealed to.
+    /// @param endpoint Base URL of the daemon.
     event NodeUpdated(address indexed operator, bytes32 hpkePublicKey, string endpoint);
+    /// @notice A node has asked to leave: it takes on nothing new.
+    /// @param operator The node's account.
+    /// @param exitAt Unix seconds from which the stake may be withdrawn.
     event ExitRequested(address indexed operator, uint64 exitAt);
+    /// @notice A node has left with its stake.
+    /// @param operator The node's account.
+    /// @param to Who receives the stake.
+    /// @param stakeWei The stake.
     event StakeWithdrawn(address indexed operator, address indexed to, uint256 stakeWei);
+    /// @notice A committee has been proposed.
+    /// @param id Number of the committee.
+    /// @param creator The member that proposed it.
+    /// @param threshold How many members together can use the key.
+    /// @param createdAt Unix seconds.
+    /// @param members Operators in index order.
     event CommitteeCreated(
         CommitteeId indexed id,
         address indexed creator,
@@ -57,35 +80,93 @@ interface INodeRegistry {
         uint64 createdAt,
         address[] members
     );
+    /// @notice A member has stated the outcome of key generation.
+    /// @param id Number of the committee.
+    /// @param member The operator.
+    /// @param keyMaterialHash `hashKeyMaterial` of what was stated.
+    /// @param agreeing How many members have stated the same by now.
     event CommitteeAttested(CommitteeId indexed id, address indexed member, bytes32 keyMaterialHash, uint16 agreeing);
+    /// @notice All members have stated the same: the committee has its key.
+    /// @param id Number of the committee.
+    /// @param groupPublicKey ristretto255 encoding of k·G.
+    /// @param verificationShares ristretto255 encodings of k_j·G in index order.
     event CommitteeActivated(CommitteeId indexed id, bytes32 groupPublicKey, bytes32[] verificationShares);
+    /// @notice An account has chosen its committee.
+    /// @param account The account.
+    /// @param id Number of the committee.
     event CommitteeAssigned(address indexed account, CommitteeId indexed id);
 
     /// @notice The exit delay given at deployment would lock stakes for too long.
+    /// @param maximumSeconds Longest delay allowed.
+    /// @param receivedSeconds Delay given.
     error ExitDelayTooLong(uint64 maximumSeconds, uint64 receivedSeconds);
+    /// @notice The value sent is less than a node's least stake.
+    /// @param minimumWei Least stake.
+    /// @param receivedWei Value sent.
     error StakeTooLow(uint256 minimumWei, uint256 receivedWei);
+    /// @notice The value sent does not fit the registry's books.
+    /// @param maximumWei Highest stake.
+    /// @param receivedWei Value sent.
     error StakeTooHigh(uint256 maximumWei, uint256 receivedWei);
+    /// @notice The caller is registered already.
+    /// @param operator The node's account.
     error AlreadyRegistered(address operator);
+    /// @notice The account is not a registered node.
+    /// @param operator The node's account.
     error NotRegistered(address operator);
+    /// @notice The endpoint is empty or too long.
+    /// @param maximumBytes Most bytes allowed.
+    /// @param receivedBytes Bytes given.
     error EndpointLength(uint256 maximumBytes, uint256 receivedBytes);
+    /// @notice The HPKE key is zero.
     error ZeroHpkePublicKey();
+    /// @notice The stake would go to the zero address.
     error ZeroRecipient();
     /// @notice The node has asked to leave and takes on nothing new.
+    /// @param operator The node's account.
+    /// @param exitAt Unix seconds from which the stake may be withdrawn.
     error NodeExiting(address operator, uint64 exitAt);
+    /// @notice The node has not asked to leave.
+    /// @param operator The node's account.
     error ExitNotRequested(address operator);
     /// @notice The delay is not over.
+    /// @param exitAt Unix seconds from which the stake may be withdrawn.
+    /// @param nowAt Time of the block, Unix seconds.
     error ExitPending(uint64 exitAt, uint64 nowAt);
+    /// @notice The recipient did not take the stake; the node is still registered.
+    /// @param to Who receives the stake.
+    /// @param stakeWei The stake.
     error StakeTransferFailed(address to, uint256 stakeWei);
+    /// @notice The committee has no members or too many.
+    /// @param maximum Most members.
+    /// @param received Number given.
     error CommitteeSize(uint256 maximum, uint256 received);
+    /// @notice The threshold is zero or more than there are members.
+    /// @param size Number of members.
+    /// @param threshold How many members together can use the key.
     error ThresholdOutOfRange(uint256 size, uint16 threshold);
+    /// @notice An operator is named twice.
+    /// @param member The operator.
     error DuplicateMember(address member);
+    /// @notice The account is no member of the committee.
+    /// @param id Number of the committee.
+    /// @param account The account.
     error NotMember(CommitteeId id, address account);
+    /// @notice There is no committee of this number.
+    /// @param id Number of the committee.
     error UnknownCommittee(CommitteeId id);
+    /// @notice The committee has its key already.
+    /// @param id Number of the committee.
     error CommitteeNotForming(CommitteeId id);
+    /// @notice The committee does not have its key yet.
+    /// @param id Number of the committee.
     error CommitteeNotActive(CommitteeId id);
+    /// @notice There is not one verification share per member.
+    /// @param expected Number of members.
+    /// @param received Number given.
     error VerificationShareCount(uint256 expected, uint256 received);
-    /// @notice An all-zero group element, which encodes the identity of ristretto255. `position` 0 is the group key,
-    /// j the verification share of member j.
+    /// @notice An all-zero group element, which encodes the identity of ristretto255.
+    /// @param position 0 is the group key, j the verification share of member j.
     error IdentityElement(uint256 position);
 
     /// @notice Registers the caller as a node. The value sent is its stake.
@@ -95,69 +176,104 @@ interface INodeRegistry {
 
     /// @notice Replaces endpoint and HPKE key of the caller's node. Shares sealed to an earlier key stay sealed to it,
     /// so a node keeps its old private keys.
+    /// @param endpoint Base URL of the daemon.
+    /// @param hpkePublicKey X25519 public key that shares are sealed to.
     function updateNode(string calldata endpoint, bytes32 hpkePublicKey) external;
 
     /// @notice Starts the exit delay. It cannot be taken back: withdraw, then register again.
     function requestExit() external;
 
     /// @notice Pays the caller's whole stake to `to` once the exit delay is over, and removes the node.
+    /// @param to Who receives the stake.
     function withdrawStake(address payable to) external;
 
     /// @notice Proposes a committee. The caller must be one of the members; all must be registered and not exiting. It
     /// binds nobody until every member has attested.
     /// @param members 1 to 32 distinct operators; position + 1 becomes the member's share index.
     /// @param threshold How many members together can use the key, 1 to `members.length`.
+    /// @return id Number of the committee.
     function createCommittee(address[] calldata members, uint16 threshold) external returns (CommitteeId id);
 
     /// @notice A member states the outcome of key generation. The committee becomes active when all members have
     /// stated the same. Until then a member may correct itself, so that one wrong statement blocks nothing.
+    /// @param id Number of the committee.
+    /// @param groupPublicKey ristretto255 encoding of k·G.
+    /// @param verificationShares ristretto255 encodings of k_j·G in index order.
     function attestCommittee(CommitteeId id, bytes32 groupPublicKey, bytes32[] calldata verificationShares) external;
 
     /// @notice Chooses the committee whose nodes hold the caller's key shares. Must be active.
+    /// @param id Number of the committee.
     function assignCommittee(CommitteeId id) external;
 
+    /// @notice Least stake of a node.
     /// @return Least stake of a node, wei.
-    // solhint-disable-next-line func-name-mixedcase
-    function MIN_STAKE_WEI() external view returns (uint256);
+    function MIN_STAKE_WEI() external view returns (uint256); // solhint-disable-line func-name-mixedcase
 
+    /// @notice How long a node that leaves waits for its stake.
     /// @return Seconds between asking to leave and getting the stake.
-    // solhint-disable-next-line func-name-mixedcase
-    function EXIT_DELAY_SECONDS() external view returns (uint64);
+    function EXIT_DELAY_SECONDS() external view returns (uint64); // solhint-disable-line func-name-mixedcase
 
     /// @notice All zero when `operator` is not registered.
+    /// @param operator The node's account.
+    /// @return The node's entry.
     function nodeOf(address operator) external view returns (Node memory);
 
+    /// @notice How many nodes are registered.
+    /// @return Number of nodes.
     function nodeCount() external view returns (uint256);
 
     /// @notice One page of operators in no particular order; shorter or empty past the end.
+    /// @param offset Position of the first operator.
+    /// @param limit Most operators to return.
+    /// @return Their accounts.
     function operators(uint256 offset, uint256 limit) external view returns (address[] memory);
 
+    /// @notice How many committees were ever created: ids are 1 to this.
     /// @return How many committees were ever created: ids are 1 to this.
     function committeeCount() external view returns (uint64);
 
     /// @notice Reverts with `UnknownCommittee` when there is none.
+    /// @param id Number of the committee.
+    /// @return The committee.
     function committeeById(CommitteeId id) external view returns (Committee memory);
 
     /// @notice The members' node entries in index order; an entry is all zero when the member has left.
+    /// @param id Number of the committee.
+    /// @return One entry per member.
     function committeeNodes(CommitteeId id) external view returns (Node[] memory);
 
+    /// @notice Whether the committee has its key.
+    /// @param id Number of the committee.
+    /// @return False also when there is no such committee.
     function isActive(CommitteeId id) external view returns (bool);
 
+    /// @notice What a member attested to.
+    /// @param id Number of the committee.
+    /// @param member The operator.
     /// @return keyMaterialHash Hash of what the member attested to; zero when it has not.
     function attestationOf(CommitteeId id, address member) external view returns (bytes32 keyMaterialHash);
 
+    /// @notice How many members agree on some key material.
+    /// @param id Number of the committee.
+    /// @param keyMaterialHash `hashKeyMaterial` of what was stated.
     /// @return How many members attested to key material of this hash.
     function agreementOn(CommitteeId id, bytes32 keyMaterialHash) external view returns (uint16);
 
+    /// @notice The hash under which attestations are compared.
+    /// @param groupPublicKey ristretto255 encoding of k·G.
+    /// @param verificationShares ristretto255 encodings of k_j·G in index order.
     /// @return keccak256(abi.encode(groupPublicKey, verificationShares))
     function hashKeyMaterial(
         bytes32 groupPublicKey,
         bytes32[] calldata verificationShares
     ) external pure returns (bytes32);
 
+    /// @notice The committee of accounts that have chosen none.
     /// @return The committee that became active first; 0 before there is one.
     function defaultCommittee() external view returns (CommitteeId);
 
+    /// @notice The committee that holds an account's new key shares.
+    /// @param account The account.
     /// @return The committee the account chose, else the default one; 0 before there is any.
     function committeeOf(address account) external view returns (CommitteeId);
 }
