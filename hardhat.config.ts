@@ -15,7 +15,8 @@ function localUrl(): string {
 export default defineConfig({
   plugins: [hardhatToolboxMochaEthers],
   tasks: tallystickTasks,
-  solidity: { profiles: { default: solidityProfile } },
+  // Ignition deploys and verifies the production profile: compiled as what the tests run, without which the contracts do not compile.
+  solidity: { profiles: { default: solidityProfile, production: solidityProfile } },
   // Generated files use namespaces, which only type checking with `erasableSyntaxOnly` minds: they hold types alone.
   typechain: { outDir: "offchain/chain/types", tsNocheck: true },
   test: { solidity: solidityTests },

@@ -98,6 +98,16 @@ describe("the Ignition module on Hardhat's network", () => {
   });
 });
 
+describe("the build that Ignition deploys to public networks", () => {
+  it("has the compiler and the settings of the one that is tested", () => {
+    const { default: tested, production } = hre.config.solidity.profiles;
+    const [compilers, deployed] = [tested?.compilers, production?.compilers];
+    expect(compilers).to.have.length(1);
+    expect(deployed).to.deep.equal(compilers);
+    expect(deployed?.[0]?.settings).to.deep.include({ evmVersion: "prague", viaIR: true });
+  });
+});
+
 describe("the Ignition module on anvil", () => {
   it("deploys the same code as on Hardhat's network", async () => {
     const anvil = await startAnvil();

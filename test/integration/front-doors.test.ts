@@ -18,7 +18,7 @@ interface Ended {
 }
 
 describe("front doors", function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let net: LocalNet;
   let home: string;
   let file: string;
@@ -79,6 +79,25 @@ describe("front doors", function () {
     expect(readFileSync(join(out, "letter.txt"))).to.deep.equal(readFileSync(file));
     const { puts } = await runTask("ls");
     expect(puts).to.have.length(1);
+    expect((await runTask("status")).puts).to.have.length(1);
+    expect((await runTask("recover")).recovered).to.have.length(1);
+  });
+
+  it("reports what a Hardhat task refuses as the command line does, and not as a bug of Hardhat", async () => {
+    const id = `bafkrei${"a".repeat(52)}`;
+    for (const [args, refusal] of [
+      [["get", "--id", id], "INVALID_INPUT"],
+      [["audit", "--id", id], "NOT_FOUND"],
+      [["agreement", "settle", "--agreement", "one"], "INVALID_INPUT"],
+      [["init"], "CONFLICT"],
+    ] as const) {
+      const { code, stdout, stderr } = await run(HARDHAT, "--network", "localhost", "tallystick", ...args);
+      expect(code, stderr).to.equal(exitCodeOf(refusal));
+      expect(JSON.parse(stdout).error).to.include({ code: refusal });
+      expect(stderr)
+        .to.match(/^tallystick: error: /)
+        .and.to.not.contain("report");
+    }
   });
 
   it("tells a task's failure as the command line does, not as a defect of Hardhat", async () => {
