@@ -1,12 +1,8 @@
-/**
- * One process of a home folder at a time, where two would record a key or deposit fees for the same data twice. The lock is an open
- * write transaction of a database that holds nothing: the system lets go of it when a process ends, however it ends.
- */
+/** One process of a home folder at a time, where two would record a key or deposit fees for the same data twice. */
 
-import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { DiskFailedError } from "../store/disk-errors.ts";
-import { type Database, openDatabase } from "../store/sqlite.ts";
+import { lockFolder } from "../store/folder-lock.ts";
 import type { AgentLogger } from "./progress.ts";
 
 const ASK_AGAIN_MILLISECONDS = 250;
@@ -33,14 +29,10 @@ export async function inTurn<Result>(
 }
 
 /** @returns undefined while somebody else has it */
-function tryLock(homeDir: string): Database | undefined {
-  let database: Database | undefined;
+function tryLock(homeDir: string): { close(): void } | undefined {
   try {
-    database = openDatabase(join(homeDir, "turn.db"), { migrations: [], busyTimeoutMillis: 0 });
-    database.exec("BEGIN IMMEDIATE");
-    return database;
+    return lockFolder(homeDir, 0);
   } catch (error) {
-    database?.close();
     if (error instanceof DiskFailedError && error.retryable) return undefined;
     throw error;
   }

@@ -19,6 +19,7 @@ import { createLogger, type Logger } from "../daemon/logger.ts";
 import { createMetrics } from "../daemon/metrics.ts";
 import { createServer } from "../daemon/server.ts";
 import { Sessions } from "../daemon/sessions.ts";
+import { lockFolder } from "../store/folder-lock.ts";
 import { openDatabase } from "../store/sqlite.ts";
 import { Archive } from "./archive.ts";
 import { ArchiveFollower } from "./archive-follower.ts";
@@ -48,6 +49,9 @@ async function startNode(config: NbmConfig, logger: Logger): Promise<void> {
   const operator = keys.wallet.address;
   const chain = await connectChain(parseDeployment(readJsonFile(config.deploymentFile, "deployment")));
   closers.add("chain", () => chain.close());
+  // A second process on one database would say another thing in the same key generation.
+  const lock = lockFolder(config.dataDir);
+  closers.add("lock of the data folder", () => lock.close());
   const database = openDatabase(join(config.dataDir, "nbm.db"), { migrations: NBM_MIGRATIONS });
   closers.add("database", () => database.close());
   await bindDatabase(database, chain, operator, ["nodeRegistry", "keyLedger"]);

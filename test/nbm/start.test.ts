@@ -98,6 +98,13 @@ describe("start of an nbm node", function () {
     await node.start();
   });
 
+  it("is refused beside another process on the same folder", async () => {
+    await node.start();
+    const second = run(MAIN, ["--config", node.configFile], "nodes in tests");
+    expect(lastError(second.stderr).message).to.contain("another process uses it");
+    expect((await node.request("GET", "/healthz")).status).to.equal(200);
+  });
+
   it("is refused over a database that another node's keystore made", async () => {
     await node.start();
     await node.end();
