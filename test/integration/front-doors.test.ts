@@ -118,6 +118,15 @@ describe("front doors", function () {
     expect(document.puts).to.have.length(1);
   });
 
+  it("gives coins to an identity that outlived the development chain it was made on", async () => {
+    const user = { home, deploymentFile: net.deploymentFile, passphrase: PASSPHRASE };
+    const { document: status } = await tallystick(user, ["status"]);
+    await net.chain.provider.send("anvil_setBalance", [status.account, "0x0"]);
+    const { exitCode, stderr } = await tallystick(user, ["put", net.deploymentFile, "--epochs", "2"]);
+    expect(exitCode, stderr).to.equal(0);
+    expect(stderr).to.include("the account was given 100 coins");
+  });
+
   it("runs the code that the README shows, as it stands there", async () => {
     const readme = readFileSync(join(ROOT, "README.md"), "utf8");
     const shown = /```ts\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";

@@ -5,6 +5,7 @@ import { formatEther } from "../output.ts";
 import { withAgent } from "../session.ts";
 import { tableLines } from "../table.ts";
 import { address, agreementId, wholeNumber } from "../values.ts";
+import { fundOnDevelopmentChain } from "./init.ts";
 
 const NATIVE = /^0x0{40}$/;
 
@@ -50,7 +51,9 @@ function registerOpen(agreement: Command): void {
     .option("--samples <n>", "slices sampled per epoch (default: what the provider offers)", wholeNumber("--samples"))
     .addHelpText("after", "\nExample:\n  $ tallystick agreement open bafkrei… --epochs 12")
     .action(async (dataId: string, options: { epochs?: number; samples?: number }, command: Command) => {
-      await withAgent(command, async ({ agent, output, progress, signal }) => {
+      await withAgent(command, async (session) => {
+        const { agent, output, progress, signal } = session;
+        await fundOnDevelopmentChain(session, agent.account);
         const report = await agent.agreements.open(dataId, {
           ...(options.epochs === undefined ? {} : { epochs: options.epochs }),
           ...(options.samples === undefined ? {} : { sampleCount: options.samples }),

@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { formatBytes } from "../output.ts";
 import { withAgent } from "../session.ts";
 import { wholeNumber } from "../values.ts";
+import { fundOnDevelopmentChain } from "./init.ts";
 
 interface PutCommandOptions {
   readonly epochs?: number;
@@ -34,7 +35,9 @@ export function registerPut(program: Command): void {
     .option("--recipients <who>", "who holds the key shares: committee, or self (default: committee)", recipients)
     .addHelpText("after", "\nExample:\n  $ tallystick put ~/Documents notes.txt --epochs 12")
     .action(async (paths: string[], options: PutCommandOptions, command: Command) => {
-      await withAgent(command, async ({ agent, output, progress, signal }) => {
+      await withAgent(command, async (session) => {
+        const { agent, output, progress, signal } = session;
+        if (options.agreement) await fundOnDevelopmentChain(session, agent.account);
         const { epochs, domain } = options;
         const report = await agent.put(paths, {
           ...(domain === undefined ? {} : { domain }),
