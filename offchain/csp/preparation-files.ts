@@ -23,7 +23,7 @@ export class PreparationFiles {
     this.#folder = folder;
   }
 
-  /** Makes a preparation's folder and empty files, durably. */
+  /** Makes a preparation's folder and empty files, durably, as far as they are not there. */
   async create(preparationId: number): Promise<void> {
     const folder = join(this.#folder, String(preparationId));
     try {
@@ -119,6 +119,12 @@ export class PreparationFiles {
     } catch (cause) {
       throw asDiskError(cause, "removing a preparation");
     }
+  }
+
+  /** Whether the folder has all its files: a crash may have come while they were made. */
+  async isWhole(preparationId: number): Promise<boolean> {
+    const names = new Set(await readdir(join(this.#folder, String(preparationId))));
+    return [...PREPARATION_PARTS, ...DERIVED_PARTS].every((part) => names.has(part));
   }
 
   /** Ids of all folders there are, for the comparison with the rows at start. Makes the folder if it is not there. */

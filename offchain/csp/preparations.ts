@@ -309,7 +309,7 @@ export class PreparationService {
     const folders = new Set(await this.#files.list());
     for (const id of folders) if (!ids.has(id)) await this.#files.remove(id);
     for (const { id, received } of rows) {
-      if (!folders.has(id)) await this.#files.create(id);
+      if (!folders.has(id) || !(await this.#files.isWhole(id))) await this.#files.create(id);
       for (const part of PREPARATION_PARTS) {
         const foundBytes = await this.#files.size(id, part);
         if (foundBytes >= received[part]) continue;

@@ -1,4 +1,4 @@
-import { appendFileSync, readdirSync, truncateSync } from "node:fs";
+import { appendFileSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { randomBytes } from "#primitives";
@@ -106,6 +106,23 @@ describe("preparation of agreements", function () {
       tags: 0,
     });
   });
+
+  for (const made of [0, 1, 3, 4]) {
+    it(`can be carried through after a crash that came when ${made} of its five files were made`, async () => {
+      const provider = await stored();
+      await provider.preparations.open(ALICE, data.saltHex, data.request);
+      provider.database.close();
+      const files = ["powers-a", "powers-b", "tags", "powers-a-expanded", "powers-b-expanded"];
+      for (const file of files.slice(made)) rmSync(join(folder(), "preparations", "1", file));
+
+      const restarted = await openProvider(folder());
+      await restarted.preparations.reconcile();
+      await restarted.preparations.open(ALICE, data.saltHex, data.request);
+      await sendAll(restarted, data);
+      const complete = restarted.preparations.require(ALICE, data.saltHex);
+      expect(await restarted.verification.verify(complete, 60)).to.equal(true);
+    });
+  }
 
   it("refuses a body longer than what is missing, and counts nothing of it", async () => {
     const provider = await stored();
