@@ -26,17 +26,36 @@ function testFiles(directory: string): string[] {
     .sort();
 }
 
-function runMocha(files: readonly string[], parallel: boolean): Promise<Outcome> {
+/** What tests print; held back while something else is printing. */
+class Output {
+  #held: Buffer[] | undefined;
+
+  constructor(held = false) {
+    this.#held = held ? [] : undefined;
+  }
+
+  write(piece: Buffer): void {
+    if (this.#held === undefined) process.stdout.write(piece);
+    else this.#held.push(piece);
+  }
+
+  release(): void {
+    for (const piece of this.#held ?? []) process.stdout.write(piece);
+    this.#held = undefined;
+  }
+}
+
+function runMocha(files: readonly string[], jobs: number, out = new Output()): Promise<Outcome> {
   return new Promise((done, reject) => {
     const mocha = join(root, "node_modules", "mocha", "bin", "mocha.js");
-    const mode = parallel ? ["--parallel", "--jobs", "2"] : [];
+    const mode = jobs > 1 ? ["--parallel", "--jobs", String(jobs)] : [];
     const child = spawn(process.execPath, [...flags, mocha, ...mode, "--forbid-only", "--forbid-pending", ...files], {
       cwd: root,
       stdio: ["ignore", "pipe", "inherit"],
     });
     let output = "";
     child.stdout.on("data", (piece: Buffer) => {
-      process.stdout.write(piece);
+      out.write(piece);
       output += piece.toString();
     });
     child.on("error", reject);
@@ -54,17 +73,28 @@ const everything = wanted.length === 0;
 const started = Date.now();
 const outcomes: Outcome[] = [];
 
-if (everything || wanted.includes("solidity")) outcomes.push(await coverageStep());
-
-/** Pure computation runs on both cores; what starts processes and chains runs alone, so that timeouts mean something. */
+/** Pure computation: one process beside the Solidity compiler, which has a core of its own. */
 const PURE = ["core", "store", "agent", "cli"];
+/** What starts processes and chains, two files at a time; files of a folder that takes long come first, so that both lanes end together. */
+const LONGEST_FIRST = ["integration", "scripts", "csp", "nbm", "contracts"];
+
+const rank = (name: string): number =>
+  LONGEST_FIRST.includes(name) ? LONGEST_FIRST.indexOf(name) : LONGEST_FIRST.length;
 const all = readdirSync(join(root, "test"), { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && (everything || wanted.includes(entry.name)))
-  .map((entry) => entry.name);
+  .map((entry) => entry.name)
+  .sort((a, b) => rank(a) - rank(b));
 const pure = all.filter((name) => PURE.includes(name)).flatMap((name) => testFiles(join(root, "test", name)));
 const heavy = all.filter((name) => !PURE.includes(name)).flatMap((name) => testFiles(join(root, "test", name)));
-if (pure.length > 0) outcomes.push(await runMocha(pure, true));
-if (heavy.length > 0) outcomes.push(await runMocha(heavy, false));
+
+const solidity = everything || wanted.includes("solidity");
+const beside = new Output(solidity);
+const first = await Promise.all([
+  solidity ? coverageStep().finally(() => beside.release()) : undefined,
+  pure.length > 0 ? runMocha(pure, solidity ? 1 : 2, beside) : undefined,
+]);
+outcomes.push(...first.filter((outcome) => outcome !== undefined));
+if (heavy.length > 0) outcomes.push(await runMocha(heavy, 2));
 
 const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
 const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0) + (outcomes.length === 0 ? 1 : 0);

@@ -161,7 +161,7 @@ describe("archives of key records", () => {
     expect(reports[0]?.error).to.include({ code: "BAD_RESPONSE", check: "end of the listing" });
     expect(pages).to.be.at.most(500);
     expect(ledger.questions).to.be.at.most(20);
-  }).timeout(20_000);
+  });
 
   it("leaves one that lists what was not asked for, be it on the ledger or not", async () => {
     const foreign = await recordOf(somebody);

@@ -60,8 +60,7 @@ class FakeProvider {
   }
 }
 
-describe("delivery of a preparation", function () {
-  this.timeout(60_000);
+describe("delivery of a preparation", () => {
   const seed = randomBytes(32);
   let home: string;
   let prepared: PreparedDataSet;
@@ -149,5 +148,5 @@ describe("prepared tags", () => {
       20_480,
     );
     expect(printed).to.deep.equal(["DISK_FULL", true]);
-  }).timeout(30_000);
+  });
 });

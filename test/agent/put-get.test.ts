@@ -81,8 +81,7 @@ function describeTree(folder: Buffer | string): Record<string, unknown>[] {
     });
 }
 
-describe("put and get: the data plane", function () {
-  this.timeout(20_000);
+describe("put and get: the data plane", () => {
   let dir: string;
   let provider: MemoryProvider;
   const at = (...names: string[]) => join(dir, ...names);

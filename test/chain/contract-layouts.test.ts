@@ -26,8 +26,7 @@ function fixedRandomness(word: string): string {
   return `0x36600414 60${destination}57 ${wordAnswer} 5b610100${answer}`.replaceAll(" ", "");
 }
 
-describe("layouts that contracts hash", function () {
-  this.timeout(60_000);
+describe("layouts that contracts hash", () => {
   const terms: Terms = {
     ...vectors.terms,
     feePerEpoch: BigInt(vectors.terms.feePerEpoch),

@@ -17,8 +17,7 @@ import { type ErrorCode, InvalidInputError } from "../../offchain/core/errors.ts
 const ROOT = resolve(import.meta.dirname, "..", "..");
 const LAUNCHER = join(ROOT, "offchain", "cli", "tallystick.mjs");
 
-describe("command line", function () {
-  this.timeout(60_000);
+describe("command line", () => {
   let directory: string;
   before(() => {
     directory = mkdtempSync(join(tmpdir(), "tallystick-cli-"));

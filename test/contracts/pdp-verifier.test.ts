@@ -82,8 +82,7 @@ for (const [chainName, start] of [
   ["Hardhat's network", hardhatChain],
   ["anvil", anvilChain],
 ] as const) {
-  describe(`PdpVerifier on ${chainName}`, function () {
-    this.timeout(120_000);
+  describe(`PdpVerifier on ${chainName}`, () => {
     let chain: TestChain;
     let harness: Contract;
     let keys: AuditKeys;

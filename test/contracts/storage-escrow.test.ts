@@ -52,8 +52,7 @@ async function refusal(promise: Promise<unknown>): Promise<{ name: string; error
   throw new Error("nothing was refused");
 }
 
-describe("StorageEscrow with real proofs", function () {
-  this.timeout(120_000);
+describe("StorageEscrow with real proofs", () => {
   let local: LocalChain;
   let keys: AuditKeys;
   let stored: StoredSet;

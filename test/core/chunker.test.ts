@@ -46,7 +46,7 @@ describe("chunker", () => {
       const [first] = chunker.push(new Uint8Array(CHUNK_LIMITS.maxBytes).fill(byte));
       expect(first?.length, `byte ${byte}`).to.equal(CHUNK_LIMITS.maxBytes);
     }
-  }).timeout(20_000);
+  });
 
   it("cuts alike however the input is split into pieces", async () => {
     const bytes = pseudoRandomBytes("pieces", 5 * MIB);
@@ -61,14 +61,14 @@ describe("chunker", () => {
       }),
       { numRuns: 15 },
     );
-  }).timeout(30_000);
+  });
 
   it("takes an input that comes byte by byte", async () => {
     const bytes = pseudoRandomBytes("drops", CHUNK_LIMITS.maxBytes + 5);
     const chunks = await chunksOf(bytes, 1);
     expect(lengthsOf(chunks)).to.deep.equal(lengthsOf(await chunksOf(bytes, bytes.length)));
     expect(Buffer.compare(Buffer.concat(chunks), bytes)).to.equal(0);
-  }).timeout(10_000);
+  });
 
   it("gives back the input, in chunks within the limits that own their memory", async () => {
     const bytes = pseudoRandomBytes("limits", 48 * MIB + 77);
@@ -85,7 +85,7 @@ describe("chunker", () => {
     expect(offset).to.equal(bytes.length);
     const averageBytes = bytes.length / chunks.length;
     expect(averageBytes).to.be.within(0.85 * CHUNK_LIMITS.averageBytes, 1.15 * CHUNK_LIMITS.averageBytes);
-  }).timeout(10_000);
+  });
 
   it("has no chunks for no input, and one for a single byte", async () => {
     expect(await chunksOf(new Uint8Array(0))).to.deep.equal([]);
@@ -119,7 +119,7 @@ describe("chunker", () => {
       const missing = await missingBytes(original, changed);
       expect(missing).to.be.greaterThan(0);
       expect(missing / changed.length).to.be.at.most(0.18);
-    }).timeout(10_000);
+    });
 
     it(`re-uploads at most 18 % of 64 MiB after five insertions of a byte (seed ${seed})`, async () => {
       const original = pseudoRandomBytes(`file ${seed}`, 64 * MIB);
@@ -133,6 +133,6 @@ describe("chunker", () => {
         from = to;
       }
       expect((await missingBytes(original, changed)) / changed.length).to.be.at.most(0.18);
-    }).timeout(10_000);
+    });
   }
 });

@@ -59,7 +59,7 @@ describe("core/keystore", () => {
     expect(DEFAULT_SCRYPT_COST).to.deep.equal({ n: 131_072, r: 8, p: 1 });
     const { kdf } = await sealKeystore(secret, "x", "nbm");
     expect([kdf.name, kdf.n, kdf.r, kdf.p]).to.deep.equal(["scrypt", 131_072, 8, 1]);
-  }).timeout(20_000);
+  });
 
   it("does not show the secret", () => {
     expect(JSON.stringify(keystore)).to.not.contain(toHex(secret).slice(2, 18));

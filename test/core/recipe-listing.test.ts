@@ -226,5 +226,5 @@ describe("listing", () => {
     }
     expect(entries).to.equal(count);
     expect(encoder.totals.totalBytes).to.equal(3 * count);
-  }).timeout(60_000);
+  });
 });

@@ -119,7 +119,7 @@ describe("recipe tree", () => {
       }
       expect(n).to.equal(count);
       expect(contentBytes(content)).to.equal(expectedBytes);
-    }).timeout(20_000);
+    });
   }
 
   it("writes equal objects for equal chunks, so that files deduplicate as a whole", async () => {
@@ -144,7 +144,7 @@ describe("recipe tree", () => {
     expect(loaded.length, "the top list and the first below it").to.equal(2);
     await reader.return();
     expect(loaded.length).to.equal(2);
-  }).timeout(20_000);
+  });
 
   it("stops at the first list that cannot be stored, and at the first that cannot be loaded", async () => {
     const full = new InvalidInputError("store failed");

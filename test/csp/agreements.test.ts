@@ -31,8 +31,7 @@ import { AuditedData } from "./audited-data.ts";
 import { randomChunk, type TestChunk } from "./provider-fixture.ts";
 import { type ProviderClient, ProviderProcess, TEST_OFFER, until } from "./provider-process.ts";
 
-describe("agreements of a provider", function () {
-  this.timeout(120_000);
+describe("agreements of a provider", () => {
   const seed = randomBytes(32);
   let local: LocalChain;
   let provider: ProviderProcess;

@@ -27,8 +27,7 @@ async function idsIn(provider: TestProvider): Promise<string[]> {
 
 const body = (...chunks: TestChunk[]) => streamOf(...chunks.map((chunk) => frame(chunk)));
 
-describe("chunks of a provider", function () {
-  this.timeout(60_000);
+describe("chunks of a provider", () => {
   const folder = temporaryFolder();
 
   it("are stored, indexed with their ownership root, and served to their owner", async () => {
@@ -177,8 +176,7 @@ describe("chunks on a failing medium", () => {
   });
 });
 
-describe("index and store after a start", function () {
-  this.timeout(60_000);
+describe("index and store after a start", () => {
   const folder = temporaryFolder();
   const reconcile = ({ store, index, chunks, logger }: TestProvider) => reconcileChunks(store, index, chunks, logger);
 

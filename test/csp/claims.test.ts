@@ -51,8 +51,7 @@ describe("drawn leaves", () => {
   });
 });
 
-describe("ownership claims", function () {
-  this.timeout(60_000);
+describe("ownership claims", () => {
   const folder = temporaryFolder();
   const open = async () => {
     const provider = await openProvider(folder());

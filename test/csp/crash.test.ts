@@ -11,8 +11,7 @@ import { AuditedData } from "./audited-data.ts";
 import { frame, randomChunk, type TestChunk } from "./provider-fixture.ts";
 import { type ProviderClient, ProviderProcess } from "./provider-process.ts";
 
-describe("provider that crashes", function () {
-  this.timeout(120_000);
+describe("provider that crashes", () => {
   let local: LocalChain;
   let provider: ProviderProcess;
   before(async () => {
@@ -147,8 +146,7 @@ const failureOf = (start: Promise<void>): Promise<string> =>
     (error: Error) => error.message,
   );
 
-describe("provider on a full disk", function () {
-  this.timeout(120_000);
+describe("provider on a full disk", () => {
   const DISK_BYTES = 24 * 1024 * 1024;
   let local: LocalChain;
   let provider: ProviderProcess;

@@ -6,8 +6,7 @@ import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { frame, randomChunk } from "./provider-fixture.ts";
 import { NATIVE, type ProviderClient, ProviderProcess, TEST_OFFER } from "./provider-process.ts";
 
-describe("provider over HTTP", function () {
-  this.timeout(120_000);
+describe("provider over HTTP", () => {
   let local: LocalChain;
   let provider: ProviderProcess;
   let alice: ProviderClient;

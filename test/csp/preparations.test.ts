@@ -25,8 +25,7 @@ import {
 
 const PARTS = ["powers-a", "powers-b", "tags"] as const;
 
-describe("preparation of agreements", function () {
-  this.timeout(120_000);
+describe("preparation of agreements", () => {
   const folder = temporaryFolder();
   const seed = randomBytes(32);
   const chunks = [randomChunk(200_000), randomChunk(300), randomChunk(90_001)];

@@ -7,8 +7,7 @@ import { createMetrics } from "../../offchain/daemon/metrics.ts";
 import { AuditedData } from "./audited-data.ts";
 import { ALICE, frame, openProvider, randomChunk, refusal, streamOf, temporaryFolder } from "./provider-fixture.ts";
 
-describe("proofs of a provider", function () {
-  this.timeout(60_000);
+describe("proofs of a provider", () => {
   const folder = temporaryFolder();
   before(() => auditReady());
 

@@ -40,5 +40,5 @@ describe("folder of objects", () => {
     expect(() => claim("a.db")).to.throw(DiskFailedError, "another process uses it");
     lock.close();
     claim("a.db").close();
-  }).timeout(10_000);
+  });
 });

@@ -40,8 +40,7 @@ const MIB = 1024 * 1024;
 const AS_OTHERS: CommandOptions =
   process.getuid?.() === 0 ? { wrapper: ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--"] } : {};
 
-describe("bad input", function () {
-  this.timeout(180_000);
+describe("bad input", () => {
   let net: LocalNet;
   let alice: Person;
   let places = 0;

@@ -73,8 +73,7 @@ const BAD_BODIES: Record<string, BadBody> = {
   "noise, as a stream of bytes": { body: pseudoRandomBytes("noise", 5000), type: "application/octet-stream" },
 };
 
-describe("bad requests", function () {
-  this.timeout(120_000);
+describe("bad requests", () => {
   let net: LocalNet;
   let alice: Person;
   const wallet = () => new Wallet(toHex(identityFromPhrase(alice.recoveryPhrase).signingKey));

@@ -16,8 +16,7 @@ const MAIN = resolve(import.meta.dirname, "..", "..", "offchain", "cli", "main.t
 const MIB = 1024 * 1024;
 const ESCAPE = "\u001b";
 
-describe("commands", function () {
-  this.timeout(300_000);
+describe("commands", () => {
   let net: LocalNet;
   let alice: Person;
   let dataId: string;
@@ -80,7 +79,7 @@ describe("commands", function () {
         { args: ["agreement", "show", "99"], code: "NOT_FOUND" },
         { args: ["agreement", "show", "one"], code: "INVALID_INPUT" },
         { args: ["agreement", "withdraw", "--to", "nobody"], code: "INVALID_INPUT" },
-        { args: ["status", "no id"], code: "INVALID_INPUT" },
+        { args: ["status", "no id"], code: "NOT_FOUND" },
         { args: ["audit", `bafkrei${"a".repeat(52)}`], code: "NOT_FOUND" },
         { args: ["init"], code: "CONFLICT" },
       ] as const;

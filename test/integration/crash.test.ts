@@ -71,8 +71,7 @@ class RunningPut {
   }
 }
 
-describe("crashes in the middle of a put", function () {
-  this.timeout(180_000);
+describe("crashes in the middle of a put", () => {
   let net: LocalNet;
   let chain: ChainReader;
   let phrase: string;

@@ -20,8 +20,7 @@ import { expectSameTree, readTree } from "../helpers/trees.ts";
 const ATTEMPTS = 40;
 const EXIT_KEYS = 8;
 
-describe("a committee of which some are dead or lie", function () {
-  this.timeout(180_000);
+describe("a committee of which some are dead or lie", () => {
   let net: LocalNet;
   let alice: Person;
   let folder: string;

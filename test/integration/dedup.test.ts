@@ -17,8 +17,7 @@ const LARGE_BYTES = 64 * MIB;
 const MOST_UPLOADED_AGAIN = 0.18;
 const NO_AGREEMENT: PutOptions = { agreement: false };
 
-describe("deduplication", function () {
-  this.timeout(180_000);
+describe("deduplication", () => {
   let net: LocalNet;
   let alice: Person;
   let aliceAgent: Agent;

@@ -25,8 +25,7 @@ const FILE_BYTES = 1024 * 1024;
 const SAMPLES = 250;
 const EXIT_INTEGRITY = 7;
 
-describe("an agreement from deposit to the last coin", function () {
-  this.timeout(180_000);
+describe("an agreement from deposit to the last coin", () => {
   let net: LocalNet;
   let alice: Person;
   let agent: Agent;

@@ -58,8 +58,7 @@ const NAMES: Record<string, string | Buffer> = {
 
 const at = (folder: string, name: string | Buffer) => Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(name)]);
 
-describe("a round trip through the command line", function () {
-  this.timeout(120_000);
+describe("a round trip through the command line", () => {
   let net: LocalNet;
   let alice: Person;
   let trips = 0;

@@ -7,8 +7,7 @@ import { NATIVE_TOKEN } from "../../offchain/chain/escrow.ts";
 import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
 import { newPerson, personFrom, withAgentOf } from "../helpers/people.ts";
 
-describe("agreements that a device remembers wrongly, or not at all", function () {
-  this.timeout(180_000);
+describe("agreements that a device remembers wrongly, or not at all", () => {
   let net: LocalNet;
 
   before(async () => {

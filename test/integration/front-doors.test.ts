@@ -17,8 +17,7 @@ interface Ended {
   readonly stderr: string;
 }
 
-describe("front doors", function () {
-  this.timeout(240_000);
+describe("front doors", () => {
   let net: LocalNet;
   let home: string;
   let file: string;

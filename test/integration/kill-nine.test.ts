@@ -37,8 +37,7 @@ const LONGEST_DELAY_MILLISECONDS = 120;
 /** Runs of put until it must have finished. */
 const RUNS = 3;
 
-describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, function () {
-  this.timeout(300_000);
+describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
   let net: LocalNet;
   let wires: Interruptions;
   let alice: Person;

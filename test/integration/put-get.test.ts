@@ -39,8 +39,7 @@ function digests(folder: string): Record<string, string> {
   );
 }
 
-describe("put and get with real processes", function () {
-  this.timeout(120_000);
+describe("put and get with real processes", () => {
   let net: LocalNet;
   let alice: Agent;
   let bob: Agent;
@@ -220,8 +219,7 @@ describe("put and get with real processes", function () {
   }
 });
 
-describe("get while key nodes are gone", function () {
-  this.timeout(120_000);
+describe("get while key nodes are gone", () => {
   let net: LocalNet;
   let phrase: string;
   let dataId: string;

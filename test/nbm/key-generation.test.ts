@@ -43,8 +43,7 @@ async function serve(handler: Handler): Promise<{ server: Server; url: string }>
 const phaseOf = async (node: TestNode, id = "1") =>
   (await node.describe()).committees.find(({ committeeId }) => committeeId === id)?.phase;
 
-describe("key generation among nodes that crash", function () {
-  this.timeout(180_000);
+describe("key generation among nodes that crash", () => {
   let local: LocalChain;
   let committee: TestCommittee;
   before(async () => {
@@ -233,8 +232,7 @@ class ForeignMember {
   }
 }
 
-describe("key generation with a member that lies", function () {
-  this.timeout(120_000);
+describe("key generation with a member that lies", () => {
   let local: LocalChain;
   let honest: TestCommittee;
   let liar: ForeignMember;

@@ -43,8 +43,7 @@ const NOT_ON_CURVE = `0x01000000000000000000000000000000000000000000000000000000
 
 const nowSeconds = () => Math.floor(Date.now() / 1000);
 
-describe("nbm node", function () {
-  this.timeout(120_000);
+describe("nbm node", () => {
   let local: LocalChain;
   let committee: TestCommittee;
   let nodes: readonly TestNode[];

@@ -26,8 +26,7 @@ function lastError(stderr: string): { message: string; code?: string } {
   return (JSON.parse(line) as { err: { message: string; code?: string } }).err;
 }
 
-describe("start of an nbm node", function () {
-  this.timeout(120_000);
+describe("start of an nbm node", () => {
   let local: LocalChain;
   let committee: TestCommittee;
   let node: TestNode;

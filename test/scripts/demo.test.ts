@@ -9,8 +9,7 @@ import { expectSameTree, readTree } from "../helpers/trees.ts";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
 
-describe("demo", function () {
-  this.timeout(600_000);
+describe("demo", () => {
   let folder: string;
   let temporary: string;
 

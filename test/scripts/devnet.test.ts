@@ -19,8 +19,7 @@ interface Started {
   readonly ended: Promise<{ code: number | null; output: string }>;
 }
 
-describe("devnet", function () {
-  this.timeout(180_000);
+describe("devnet", () => {
   let folder: string;
   const started: ChildProcess[] = [];
 

@@ -368,7 +368,7 @@ describe("file object store", () => {
     expect(told.intact).to.equal(told.acknowledged);
     expect(told.listed).to.equal(told.acknowledged);
     expect(told.after).to.equal(5000);
-  }).timeout(20_000);
+  });
 
   it("keeps every acknowledged object, and no part of another, when the process is killed at any moment", () => {
     const script = `
@@ -418,7 +418,7 @@ describe("file object store", () => {
       total += acknowledged.length;
     }
     expect(total).to.be.greaterThan(0);
-  }).timeout(20_000);
+  });
 
   it("says that a folder cannot be used", async () => {
     const file = join(root, "file");

@@ -214,7 +214,7 @@ describe("sqlite store", () => {
     expect(outcomes.length).to.equal(12);
     // A limit on the size of each file leaves room for other files, so there everything opens.
     expect(new Set(outcomes)).to.deep.equal(new Set([kind === "file system" ? "DISK_FULL" : "opened"]));
-  }).timeout(10_000);
+  });
 
   it("keeps every transaction that returned when the process is killed", () => {
     const script = `

@@ -51,8 +51,9 @@ export function refuseExisting(homeDir: string): void {
 }
 
 /**
- * A devnet gives accounts that have none coins: new ones, and those of an earlier devnet whose chain is gone. Without a network there is nothing to give, and an identity needs none: whatever fails
- * here must not keep a new recovery phrase, which is shown this once, from being shown.
+ * A devnet gives coins to accounts that have none: new ones, and those of an earlier devnet whose chain is gone. Without a network
+ * there is nothing to give, and an identity needs none: whatever fails here must not keep a new recovery phrase, which is shown
+ * this once, from being shown.
  */
 export async function fundOnDevelopmentChain(around: Surroundings, account: string): Promise<boolean> {
   const { options, output, homeDir } = around;
