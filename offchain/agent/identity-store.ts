@@ -1,23 +1,14 @@
 /**
  * The identity on this device: a home folder for its owner alone, and in it the keystore, sealed with the passphrase.
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { TallystickError } from "../core/errors.ts";
 import { type Identity, identityFromEntropy, identityFromPhrase, newRecoveryPhrase } from "../core/identity.ts";
 import { DEFAULT_SCRYPT_COST, openKeystore, type ScryptCost, sealKeystore } from "../core/keystore.ts";
 import { asDiskError, systemErrorCode } from "../store/disk-errors.ts";
+import { createDurably } from "../store/durable-file.ts";
 
 const KEYSTORE_FILE = "keystore.json";
 
@@ -121,22 +112,10 @@ function readKeystore(homeDir: string): unknown {
 
 /** Writes a file that was not there, whole or not at all, readable for its owner only. */
 function writeOnce(file: string, text: string): void {
-  const partial = `${file}.${process.pid}.partial`;
   try {
-    mkdirSync(join(file, ".."), { recursive: true, mode: 0o700 });
-    const descriptor = openSync(partial, "w", 0o600);
-    try {
-      writeSync(descriptor, text);
-      fsyncSync(descriptor);
-    } finally {
-      closeSync(descriptor);
-    }
-    // A link, unlike a rename, does not replace what another process has put there meanwhile.
-    linkSync(partial, file);
+    createDurably(file, text);
   } catch (error) {
     throw systemErrorCode(error) === "EEXIST" ? keystoreExists(file) : asDiskError(error, `keystore ${file}`);
-  } finally {
-    rmSync(partial, { force: true });
   }
 }
 

@@ -12,10 +12,8 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   statSync,
-  writeFileSync,
   writeSync,
 } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
@@ -47,6 +45,7 @@ import { fromHex, toHex } from "../core/hex.ts";
 import type { SealedObject } from "../core/recipe-tree.ts";
 import type { PreparationStatus } from "../core/wire/csp.ts";
 import { asDiskError } from "../store/disk-errors.ts";
+import { replaceDurably, syncFolder } from "../store/durable-file.ts";
 import type { CspClient, PreparationPart } from "./csp-client.ts";
 
 /** Every agreement has its own x, so its slices are numbered from 1. */
@@ -172,10 +171,8 @@ export class DataSetTagger {
       if (this.#tagsFile !== undefined) fsyncSync(this.#tagsFile);
       this.close();
       // The manifest's name is what makes the preparation count, so it comes last.
-      const partial = join(this.#folder, "manifest.partial");
-      writeFileSync(partial, manifest, { mode: 0o600, flush: true });
-      renameSync(partial, join(this.#folder, "manifest"));
-      for (const folder of [this.#folder, dirname(this.#folder)]) syncFolder(folder);
+      replaceDurably(join(this.#folder, "manifest"), manifest);
+      syncFolder(dirname(this.#folder));
     });
     this.#finished = true;
     return { salt: this.salt, manifest, manifestHash: hash, tagsFile: join(this.#folder, "tags") };
@@ -207,16 +204,6 @@ export class DataSetTagger {
     } catch (error) {
       throw asDiskError(error, `preparation ${this.#folder}`);
     }
-  }
-}
-
-/** Makes the names in a folder durable. */
-function syncFolder(folder: string): void {
-  const handle = openSync(folder, "r");
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
   }
 }
 

@@ -3,12 +3,13 @@
  * another provider's folder, with a second process on the same one, or with an empty database in place of one that was lost,
  * would remove what owners rely on.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { randomBytes } from "#primitives";
 import { TallystickError } from "../core/errors.ts";
 import { toHex } from "../core/hex.ts";
 import { asDiskError, systemErrorCode } from "../store/disk-errors.ts";
+import { replaceDurably } from "../store/durable-file.ts";
 import { lockFolder } from "../store/folder-lock.ts";
 import type { Database } from "../store/sqlite.ts";
 
@@ -55,15 +56,9 @@ function readMarker(folder: string): string | undefined {
   }
 }
 
-/** Whole or not at all, and durable. */
 function writeMarker(folder: string, id: string): void {
-  const partial = join(folder, `${MARKER}.partial`);
   try {
-    writeFileSync(partial, `${id}\n`, { mode: 0o600, flush: true });
-    renameSync(partial, join(folder, MARKER));
-    const handle = openSync(folder, "r");
-    fsyncSync(handle);
-    closeSync(handle);
+    replaceDurably(join(folder, MARKER), `${id}\n`);
   } catch (error) {
     throw asDiskError(error, `object store ${folder}`);
   }

@@ -3,19 +3,8 @@
  * from that secret with labels, so one file is all there is to back up.
  */
 
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { computeAddress } from "ethers";
 import { randomBytes } from "#primitives";
@@ -23,6 +12,8 @@ import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { toHex } from "../core/hex.ts";
 import { kdf } from "../core/kdf.ts";
 import { DEFAULT_SCRYPT_COST, openKeystore, type ScryptCost, sealKeystore } from "../core/keystore.ts";
+import { systemErrorCode } from "../store/disk-errors.ts";
+import { createDurably } from "../store/durable-file.ts";
 import { type DaemonConfig, readJsonFile } from "./config.ts";
 
 export type DaemonKind = "nbm" | "csp";
@@ -31,7 +22,7 @@ export type DaemonKind = "nbm" | "csp";
  * The passphrase from the environment variable TALLYSTICK_PASSPHRASE (removed from the environment once read, so that child
  * processes and crash dumps of it do not carry it), else from the first line of `passphraseFile`.
  *
- * @throws InvalidInputError when there is neither.
+ * @throws InvalidInputError when there is neither, or others can read the file; TallystickError FILE_UNREADABLE
  */
 export function readPassphrase(passphraseFile?: string): string {
   const fromEnvironment = process.env.TALLYSTICK_PASSPHRASE;
@@ -44,14 +35,22 @@ export function readPassphrase(passphraseFile?: string): string {
       hint: "set TALLYSTICK_PASSPHRASE, or name a file of mode 0600 as passphraseFile in the configuration",
     });
   }
-  if (process.platform !== "win32" && (statSync(passphraseFile).mode & 0o077) !== 0) {
-    throw new InvalidInputError(`passphrase file ${passphraseFile} is readable by others`, {
-      check: "file mode",
-      expected: "0600",
-      hint: `chmod 600 ${passphraseFile}`,
+  try {
+    if (process.platform === "win32" || (statSync(passphraseFile).mode & 0o077) === 0)
+      return readFileSync(passphraseFile, "utf8").split(/\r?\n/, 1)[0] ?? "";
+  } catch (cause) {
+    throw new TallystickError("the passphrase file cannot be read", {
+      code: "FILE_UNREADABLE",
+      received: passphraseFile,
+      hint: "check passphraseFile in the configuration, and its permissions",
+      cause,
     });
   }
-  return readFileSync(passphraseFile, "utf8").split(/\r?\n/, 1)[0] ?? "";
+  throw new InvalidInputError(`passphrase file ${passphraseFile} is readable by others`, {
+    check: "file mode",
+    expected: "0600",
+    hint: `chmod 600 ${passphraseFile}`,
+  });
 }
 
 /**
@@ -99,27 +98,15 @@ export async function createDaemonKeystore(
 ): Promise<string> {
   const secret = randomBytes(32);
   const text = `${JSON.stringify(await sealKeystore(secret, passphrase, kind, cost), null, 2)}\n`;
-  const partial = `${file}.${process.pid}.partial`;
   try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-    const descriptor = openSync(partial, "w", 0o600);
-    writeSync(descriptor, text);
-    fsyncSync(descriptor);
-    closeSync(descriptor);
-    // Unlike a rename, a link refuses to replace a file.
-    linkSync(partial, file);
+    createDurably(file, text);
   } catch (cause) {
     throw new TallystickError(`keystore ${file} cannot be created`, {
-      code: (cause as NodeJS.ErrnoException).code === "EEXIST" ? "CONFLICT" : "DISK_FAILED",
+      code: systemErrorCode(cause) === "EEXIST" ? "CONFLICT" : "DISK_FAILED",
       hint: "an existing keystore is never overwritten: its keys may hold funds and shares",
       cause,
     });
-  } finally {
-    rmSync(partial, { force: true });
   }
-  const folder = openSync(dirname(file), "r");
-  fsyncSync(folder);
-  closeSync(folder);
   return computeAddress(toHex(operatorKey(secret, kind)));
 }
 

@@ -76,6 +76,11 @@ describe("daemon keystore", () => {
     expect((await failure(() => openDaemonKeystore(config(), "nbm"))).check).to.equal("JSON");
   });
 
+  it("names a passphrase file that is not there", async () => {
+    const error = await failure(() => readPassphrase(join(folder, "nowhere")));
+    expect(error).to.include({ code: "FILE_UNREADABLE", received: join(folder, "nowhere") });
+  });
+
   it("refuses to work without a passphrase, or with one that others can read", async () => {
     expect((await failure(() => readPassphrase())).hint).to.include("TALLYSTICK_PASSPHRASE");
     const file = join(folder, "passphrase");

@@ -82,9 +82,10 @@ export class FileWriter {
         await (await this.#startPart()).truncate(sizeBytes);
       const file = this.#diverged ? this.#part : this.#existing;
       await file?.utimes(timeArgument(mtimeNanos), timeArgument(mtimeNanos));
-      await file?.chmod(mode);
       if (this.#diverged) await rename(systemPath(this.#partPath), systemPath(this.#path));
       else await rm(systemPath(this.#partPath), { force: true });
+      // Last: a part that is read-only already could not be opened again after a crash.
+      await file?.chmod(mode);
       await this.close();
     });
   }

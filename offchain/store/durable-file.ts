@@ -1,0 +1,40 @@
+/** Small files that are whole and durable under their name, or not there at all. */
+import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+
+/** Makes the names in a folder durable. @throws Error of the system */
+export function syncFolder(folder: string): void {
+  const handle = openSync(folder, "r");
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/**
+ * Creates a file of mode 0600, and its folder for its owner alone as needed.
+ *
+ * @throws Error of the system; EEXIST when the file is there: it is never replaced
+ */
+export function createDurably(file: string, text: string): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  // A link, unlike a rename, does not replace what another process has put there meanwhile.
+  throughPartial(file, text, (partial) => linkSync(partial, file));
+}
+
+/** Creates or replaces a file of mode 0600 in a folder that exists. @throws Error of the system */
+export function replaceDurably(file: string, content: string | Uint8Array): void {
+  throughPartial(file, content, (partial) => renameSync(partial, file));
+}
+
+function throughPartial(file: string, content: string | Uint8Array, name: (partial: string) => void): void {
+  const partial = `${file}.${process.pid}.partial`;
+  try {
+    writeFileSync(partial, content, { mode: 0o600, flush: true });
+    name(partial);
+  } finally {
+    rmSync(partial, { force: true });
+  }
+  syncFolder(dirname(file));
+}
