@@ -126,12 +126,13 @@ function compileContracts() {
   writeFileSync(stamp, wanted);
 }
 
-/** Child processes find the packaged runtime first; Hardhat does not ask about telemetry. */
+/** Child processes find the packaged runtime first and keep compiled modules; Hardhat does not ask about telemetry. */
 function environment() {
   const path = `${dirname(runtimePath())}${process.platform === "win32" ? ";" : ":"}${join(modules, ".bin")}`;
   return {
     ...process.env,
     PATH: `${path}${process.platform === "win32" ? ";" : ":"}${process.env.PATH ?? ""}`,
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(modules, ".cache", "compiled"),
     HARDHAT_DISABLE_TELEMETRY: "true",
   };
 }

@@ -30,7 +30,7 @@ function testFiles(directory: string): string[] {
 class Output {
   #held: Buffer[] | undefined;
 
-  constructor(held = false) {
+  constructor(held: boolean) {
     this.#held = held ? [] : undefined;
   }
 
@@ -45,11 +45,11 @@ class Output {
   }
 }
 
-function runMocha(files: readonly string[], jobs: number, out = new Output()): Promise<Outcome> {
+function runMocha(files: readonly string[], jobs: number, out: Output): Promise<Outcome> {
   return new Promise((done, reject) => {
     const mocha = join(root, "node_modules", "mocha", "bin", "mocha.js");
-    const mode = jobs > 1 ? ["--parallel", "--jobs", String(jobs)] : [];
-    const child = spawn(process.execPath, [...flags, mocha, ...mode, "--forbid-only", "--forbid-pending", ...files], {
+    const mode = ["--parallel", "--jobs", String(jobs), "--forbid-only", "--forbid-pending"];
+    const child = spawn(process.execPath, [...flags, mocha, ...mode, ...files], {
       cwd: root,
       stdio: ["ignore", "pipe", "inherit"],
     });
@@ -71,30 +71,25 @@ function runMocha(files: readonly string[], jobs: number, out = new Output()): P
 const wanted = process.argv.slice(2);
 const everything = wanted.length === 0;
 const started = Date.now();
-const outcomes: Outcome[] = [];
 
-/** Pure computation: one process beside the Solidity compiler, which has a core of its own. */
-const PURE = ["core", "store", "agent", "cli"];
-/** What starts processes and chains, two files at a time; files of a folder that takes long come first, so that both lanes end together. */
+/** Files run two at a time beside the Solidity tests; folders whose files take long come first, so that both lanes end together. */
 const LONGEST_FIRST = ["integration", "scripts", "csp", "nbm", "contracts"];
 
 const rank = (name: string): number =>
   LONGEST_FIRST.includes(name) ? LONGEST_FIRST.indexOf(name) : LONGEST_FIRST.length;
-const all = readdirSync(join(root, "test"), { withFileTypes: true })
+const files = readdirSync(join(root, "test"), { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && (everything || wanted.includes(entry.name)))
   .map((entry) => entry.name)
-  .sort((a, b) => rank(a) - rank(b));
-const pure = all.filter((name) => PURE.includes(name)).flatMap((name) => testFiles(join(root, "test", name)));
-const heavy = all.filter((name) => !PURE.includes(name)).flatMap((name) => testFiles(join(root, "test", name)));
+  .sort((a, b) => rank(a) - rank(b))
+  .flatMap((name) => testFiles(join(root, "test", name)));
 
 const solidity = everything || wanted.includes("solidity");
 const beside = new Output(solidity);
-const first = await Promise.all([
+const both = await Promise.all([
   solidity ? coverageStep().finally(() => beside.release()) : undefined,
-  pure.length > 0 ? runMocha(pure, solidity ? 1 : 2, beside) : undefined,
+  files.length > 0 ? runMocha(files, 2, beside) : undefined,
 ]);
-outcomes.push(...first.filter((outcome) => outcome !== undefined));
-if (heavy.length > 0) outcomes.push(await runMocha(heavy, 2));
+const outcomes = both.filter((outcome) => outcome !== undefined);
 
 const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
 const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0) + (outcomes.length === 0 ? 1 : 0);

@@ -22,8 +22,6 @@ export type ChainKind = "anvil" | "hardhat";
 export interface ChainOptions {
   readonly kind: ChainKind;
   readonly logFile: string;
-  /** A block every so many seconds. 0: a block per transaction, and only then. */
-  readonly blockTimeSeconds: number;
 }
 
 export class DevelopmentChain {
@@ -53,6 +51,12 @@ export class DevelopmentChain {
     for (const transaction of sent) await transaction.wait();
   }
 
+  /** From now on a block comes every so many seconds. */
+  async mineEvery(seconds: number): Promise<void> {
+    // anvil counts in seconds, Hardhat in milliseconds.
+    await this.provider.send("evm_setIntervalMining", [this.#kind === "anvil" ? seconds : Math.round(seconds * 1000)]);
+  }
+
   /** Mines empty blocks at once. */
   async mine(blocks: number): Promise<void> {
     await this.provider.send(`${this.#kind}_mine`, [`0x${blocks.toString(16)}`]);
@@ -64,17 +68,13 @@ export class DevelopmentChain {
   }
 }
 
-/** Starts a chain on a free loopback port. */
+/** Starts a chain on a free loopback port: a block per transaction, and only then. */
 export async function startChain(options: ChainOptions): Promise<DevelopmentChain> {
   const [port] = (await freePorts(1)) as [number];
   const plan = options.kind === "anvil" ? anvilPlan(port, options) : hardhatPlan(port, options);
   const chainProcess = new ManagedProcess(plan);
   await chainProcess.start();
-  const chain = new DevelopmentChain(options.kind, chainProcess, `http://127.0.0.1:${port}`);
-  if (options.kind === "hardhat" && options.blockTimeSeconds > 0) {
-    await chain.provider.send("evm_setIntervalMining", [Math.round(options.blockTimeSeconds * 1000)]);
-  }
-  return chain;
+  return new DevelopmentChain(options.kind, chainProcess, `http://127.0.0.1:${port}`);
 }
 
 /** Deploys the contracts, whatever was deployed to earlier chains. @throws Error when they are not compiled */
@@ -90,22 +90,11 @@ export async function deployContracts(rpcUrl: string): Promise<DeployedTallystic
   }
 }
 
-function anvilPlan(port: number, { logFile, blockTimeSeconds }: ChainOptions) {
-  const blockTime = blockTimeSeconds > 0 ? ["--block-time", String(blockTimeSeconds)] : [];
+function anvilPlan(port: number, { logFile }: ChainOptions) {
   return {
     name: "chain",
     command: join(ROOT, "node_modules", ".bin", "anvil"),
-    args: [
-      "--port",
-      String(port),
-      "--chain-id",
-      String(CHAIN_ID),
-      "--hardfork",
-      "prague",
-      "--mnemonic",
-      PHRASE,
-      ...blockTime,
-    ],
+    args: ["--port", String(port), "--chain-id", String(CHAIN_ID), "--hardfork", "prague", "--mnemonic", PHRASE],
     logFile,
     isReady: (line: string) => line.includes("Listening on"),
   };

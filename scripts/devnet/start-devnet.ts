@@ -92,7 +92,7 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
   const kind = options.chain ?? "anvil";
   say(`starting a chain (${kind})…`);
   const logFile = join(dir, "logs", "chain.log");
-  const chain = await startChain({ kind, logFile, blockTimeSeconds: options.blockTimeSeconds ?? 1 });
+  const chain = await startChain({ kind, logFile });
   started.push(chain.process);
   say("deploying the contracts…");
   const deployed = await deployContracts(chain.rpcUrl);
@@ -137,6 +137,9 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
   await Promise.all(parts.map((part) => part.start()));
   say(`the nodes make their key (${threshold} of ${size})…`);
   await committeeReady(deployment);
+  // Only now: until here nobody has to wait for a block.
+  const blockTimeSeconds = options.blockTimeSeconds ?? 1;
+  if (blockTimeSeconds > 0) await chain.mineEvery(blockTimeSeconds);
   return {
     deployment,
     deploymentFile,
