@@ -124,7 +124,7 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
   for (const [position, node] of nodes.entries()) {
     configure(node, deploymentFile, {
       autoRegister: { stakeWei: String(STAKE_WEI) },
-      pollMilliseconds: 250,
+      pollMilliseconds: 500,
       ...(position === 0 ? { formCommittee: { members, threshold } } : {}),
       ...options.nbmConfig,
     });
@@ -195,7 +195,7 @@ function configure(daemon: DevnetDaemon, deploymentFile: string, fields: Readonl
 function providerConfig(options: DevnetOptions): Record<string, unknown> {
   const epochBlocks = options.epochBlocks ?? 20;
   return {
-    pollMilliseconds: 250,
+    pollMilliseconds: 500,
     proofRetrySeconds: 2,
     offer: {
       prices: [
