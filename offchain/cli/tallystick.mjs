@@ -7,6 +7,7 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { RUNTIME_ENVIRONMENT, RUNTIME_FLAGS } from "./runtime.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const main = join(root, "offchain", "cli", "main.ts");
@@ -32,10 +33,9 @@ if (runtime === process.execPath && Number(process.versions.node.split(".")[0]) 
   );
   process.exit(1);
 }
-const child = spawn(runtime, ["--disable-warning=ExperimentalWarning", main, ...process.argv.slice(2)], {
+const child = spawn(runtime, [...RUNTIME_FLAGS, main, ...process.argv.slice(2)], {
   stdio: "inherit",
-  // Modules are compiled once and not at every start, which takes a third off the time of a short command.
-  env: { NODE_COMPILE_CACHE: join(root, "node_modules", ".cache", "compiled"), ...process.env },
+  env: { ...RUNTIME_ENVIRONMENT, ...process.env },
 });
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
 child.on("exit", (code, signal) => process.exit(signal ? 130 : (code ?? 1)));

@@ -12,6 +12,7 @@ import { join, resolve } from "node:path";
 import { finished } from "node:stream/promises";
 import { setInterval as every } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { RUNTIME_ENVIRONMENT, RUNTIME_FLAGS } from "../../offchain/cli/runtime.mjs";
 import { tallystick } from "../demo/command.ts";
 import { aesCtrStream } from "../demo/keystream.ts";
 import { startDevnet } from "../devnet/start-devnet.ts";
@@ -67,9 +68,9 @@ async function measured({
   args,
 }: Run): Promise<{ peak: number; seconds: number; document: Record<string, unknown> }> {
   const started = performance.now();
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", MAIN, "--json", ...args], {
+  const child = spawn(process.execPath, [...RUNTIME_FLAGS, MAIN, "--json", ...args], {
     stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, ...environment },
+    env: { ...RUNTIME_ENVIRONMENT, ...process.env, ...environment },
   });
   let stdout = "";
   child.stdout.on("data", (piece: Buffer) => {

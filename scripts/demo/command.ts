@@ -3,6 +3,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { resolve } from "node:path";
+import { RUNTIME_ENVIRONMENT, RUNTIME_FLAGS } from "../../offchain/cli/runtime.mjs";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
 const MAIN = resolve(ROOT, "offchain", "cli", "main.ts");
@@ -39,17 +40,12 @@ export function startTallystick(
   args: readonly string[],
   { wrapper = [] }: CommandOptions = {},
 ): StartedCommand {
-  const [command = process.execPath, ...rest] = [
-    ...wrapper,
-    process.execPath,
-    "--disable-warning=ExperimentalWarning",
-    MAIN,
-    ...args,
-  ];
+  const [command = process.execPath, ...rest] = [...wrapper, process.execPath, ...RUNTIME_FLAGS, MAIN, ...args];
   const child = spawn(command, rest, {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],
     env: {
+      ...RUNTIME_ENVIRONMENT,
       ...process.env,
       ...user.extra,
       TALLYSTICK_HOME: user.home,
