@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import hardhatToolboxMochaEthers from "@nomicfoundation/hardhat-toolbox-mocha-ethers";
 import { configVariable, defineConfig } from "hardhat/config";
 import { solidityProfile, solidityTests } from "./scripts/solidity.ts";
+import { sortedTypes } from "./scripts/sorted-types.ts";
 import { tallystickTasks } from "./scripts/tasks/index.ts";
 
 /** The chain of the deployment in use (a devnet takes a free port and writes it down); without one, where Hardhat's own node listens. */
@@ -13,7 +14,7 @@ function localUrl(): string {
 }
 
 export default defineConfig({
-  plugins: [hardhatToolboxMochaEthers],
+  plugins: [hardhatToolboxMochaEthers, sortedTypes],
   tasks: tallystickTasks,
   // Ignition deploys and verifies the production profile: compiled as what the tests run, without which the contracts do not compile.
   solidity: { profiles: { default: solidityProfile, production: solidityProfile } },

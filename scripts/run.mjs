@@ -104,6 +104,7 @@ function compileContracts() {
     ...contractSources(join(root, "contracts")),
     join(root, "hardhat.config.ts"),
     join(root, "scripts", "solidity.ts"),
+    join(root, "scripts", "sorted-types.ts"),
     join(root, "package-lock.json"),
   ];
   for (const path of inputs) hash.update(path.slice(root.length)).update("\0").update(readFileSync(path)).update("\0");

@@ -3,7 +3,7 @@
  * Every step runs even when an earlier one failed, so that one run shows all there is to mend.
  */
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { errorCatalogueProblems } from "./error-catalogue.ts";
 
@@ -32,9 +32,6 @@ function readFolder(directory: string): Map<string, string> {
   return new Map(paths.map((path) => [path, readFileSync(path, "utf8")]));
 }
 
-/** TypeChain lists contracts in the order in which the disk happens to name them, which means nothing. */
-const sortedLines = (text: string | undefined): string | undefined => text?.split("\n").sort().join("\n");
-
 const typechain: Step = {
   name: "TypeChain types are those of the contracts",
   run() {
@@ -44,13 +41,12 @@ const typechain: Step = {
     if (problems.length > 0) return problems;
     const after = readFolder(types);
     const stale = [...new Set([...before.keys(), ...after.keys()])].filter(
-      (path) => sortedLines(before.get(path)) !== sortedLines(after.get(path)),
+      (path) => before.get(path) !== after.get(path),
     );
     if (stale.length > 0) {
       const names = stale.map((path) => path.slice(root.length + 1)).join(", ");
       return [`stale: ${names}; they are regenerated now: commit offchain/chain/types`];
     }
-    for (const [path, text] of before) if (after.get(path) !== text) writeFileSync(path, text);
     return [];
   },
 };

@@ -4,100 +4,100 @@
 /* eslint-disable */
 
 
-import { ethers } from 'ethers'
 import { DeployContractOptions, FactoryOptions, HardhatEthersHelpers as HardhatEthersHelpersBase} from "@nomicfoundation/hardhat-ethers/types";
+import { ethers } from 'ethers'
 
 import * as Contracts from "./index.js";
 
 declare module "@nomicfoundation/hardhat-ethers/types" {
   interface HardhatEthersHelpers extends HardhatEthersHelpersBase {
-  getContractFactory(name: 'KeyLedger', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.KeyLedger__factory>
-getContractFactory(name: 'StorageEscrow', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.StorageEscrow__factory>
-getContractFactory(name: 'NodeRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.NodeRegistry__factory>
 getContractFactory(name: 'BlockRandomness', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.BlockRandomness__factory>
+getContractFactory(name: 'BonusToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.BonusToken__factory>
+getContractFactory(name: 'FakeRandomness', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.FakeRandomness__factory>
+getContractFactory(name: 'FeeToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.FeeToken__factory>
 getContractFactory(name: 'IKeyLedger', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IKeyLedger__factory>
 getContractFactory(name: 'INodeRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.INodeRegistry__factory>
 getContractFactory(name: 'IRandomnessSource', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IRandomnessSource__factory>
 getContractFactory(name: 'IStorageEscrow', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IStorageEscrow__factory>
-getContractFactory(name: 'PdpVerifierHarness', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.PdpVerifierHarness__factory>
-getContractFactory(name: 'TestBase', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.TestBase__factory>
-getContractFactory(name: 'Vm', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.Vm__factory>
-getContractFactory(name: 'FakeRandomness', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.FakeRandomness__factory>
-getContractFactory(name: 'BonusToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.BonusToken__factory>
-getContractFactory(name: 'FeeToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.FeeToken__factory>
+getContractFactory(name: 'KeyLedger', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.KeyLedger__factory>
+getContractFactory(name: 'NodeRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.NodeRegistry__factory>
 getContractFactory(name: 'PausableToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.PausableToken__factory>
+getContractFactory(name: 'PdpVerifierHarness', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.PdpVerifierHarness__factory>
+getContractFactory(name: 'PlainToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.PlainToken__factory>
 getContractFactory(name: 'ReentrantToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ReentrantToken__factory>
-getContractFactory(name: 'ReturnsNothingToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ReturnsNothingToken__factory>
 getContractFactory(name: 'ReentrantWallet', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ReentrantWallet__factory>
 getContractFactory(name: 'RejectingWallet', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.RejectingWallet__factory>
 getContractFactory(name: 'ReturnsFalseToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ReturnsFalseToken__factory>
-getContractFactory(name: 'PlainToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.PlainToken__factory>
+getContractFactory(name: 'ReturnsNothingToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ReturnsNothingToken__factory>
+getContractFactory(name: 'StorageEscrow', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.StorageEscrow__factory>
+getContractFactory(name: 'TestBase', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.TestBase__factory>
+getContractFactory(name: 'Vm', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.Vm__factory>
 
-  getContractAt(name: 'KeyLedger', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.KeyLedger>
-getContractAt(name: 'StorageEscrow', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.StorageEscrow>
-getContractAt(name: 'NodeRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.NodeRegistry>
 getContractAt(name: 'BlockRandomness', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.BlockRandomness>
+getContractAt(name: 'BonusToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.BonusToken>
+getContractAt(name: 'FakeRandomness', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.FakeRandomness>
+getContractAt(name: 'FeeToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.FeeToken>
 getContractAt(name: 'IKeyLedger', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IKeyLedger>
 getContractAt(name: 'INodeRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.INodeRegistry>
 getContractAt(name: 'IRandomnessSource', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IRandomnessSource>
 getContractAt(name: 'IStorageEscrow', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IStorageEscrow>
-getContractAt(name: 'PdpVerifierHarness', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.PdpVerifierHarness>
-getContractAt(name: 'TestBase', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.TestBase>
-getContractAt(name: 'Vm', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.Vm>
-getContractAt(name: 'FakeRandomness', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.FakeRandomness>
-getContractAt(name: 'BonusToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.BonusToken>
-getContractAt(name: 'FeeToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.FeeToken>
+getContractAt(name: 'KeyLedger', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.KeyLedger>
+getContractAt(name: 'NodeRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.NodeRegistry>
 getContractAt(name: 'PausableToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.PausableToken>
+getContractAt(name: 'PdpVerifierHarness', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.PdpVerifierHarness>
+getContractAt(name: 'PlainToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.PlainToken>
 getContractAt(name: 'ReentrantToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ReentrantToken>
-getContractAt(name: 'ReturnsNothingToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ReturnsNothingToken>
 getContractAt(name: 'ReentrantWallet', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ReentrantWallet>
 getContractAt(name: 'RejectingWallet', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.RejectingWallet>
 getContractAt(name: 'ReturnsFalseToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ReturnsFalseToken>
-getContractAt(name: 'PlainToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.PlainToken>
+getContractAt(name: 'ReturnsNothingToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ReturnsNothingToken>
+getContractAt(name: 'StorageEscrow', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.StorageEscrow>
+getContractAt(name: 'TestBase', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.TestBase>
+getContractAt(name: 'Vm', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.Vm>
 
-  deployContract(name: 'KeyLedger', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyLedger>
-deployContract(name: 'StorageEscrow', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.StorageEscrow>
-deployContract(name: 'NodeRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.NodeRegistry>
 deployContract(name: 'BlockRandomness', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.BlockRandomness>
+deployContract(name: 'BonusToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.BonusToken>
+deployContract(name: 'FakeRandomness', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FakeRandomness>
+deployContract(name: 'FeeToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FeeToken>
 deployContract(name: 'IKeyLedger', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IKeyLedger>
 deployContract(name: 'INodeRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.INodeRegistry>
 deployContract(name: 'IRandomnessSource', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IRandomnessSource>
 deployContract(name: 'IStorageEscrow', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IStorageEscrow>
-deployContract(name: 'PdpVerifierHarness', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PdpVerifierHarness>
-deployContract(name: 'TestBase', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.TestBase>
-deployContract(name: 'Vm', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Vm>
-deployContract(name: 'FakeRandomness', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FakeRandomness>
-deployContract(name: 'BonusToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.BonusToken>
-deployContract(name: 'FeeToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FeeToken>
+deployContract(name: 'KeyLedger', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyLedger>
+deployContract(name: 'NodeRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.NodeRegistry>
 deployContract(name: 'PausableToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PausableToken>
+deployContract(name: 'PdpVerifierHarness', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PdpVerifierHarness>
+deployContract(name: 'PlainToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PlainToken>
 deployContract(name: 'ReentrantToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReentrantToken>
-deployContract(name: 'ReturnsNothingToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReturnsNothingToken>
 deployContract(name: 'ReentrantWallet', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReentrantWallet>
 deployContract(name: 'RejectingWallet', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.RejectingWallet>
 deployContract(name: 'ReturnsFalseToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReturnsFalseToken>
-deployContract(name: 'PlainToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PlainToken>
+deployContract(name: 'ReturnsNothingToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReturnsNothingToken>
+deployContract(name: 'StorageEscrow', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.StorageEscrow>
+deployContract(name: 'TestBase', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.TestBase>
+deployContract(name: 'Vm', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Vm>
 
-  deployContract(name: 'KeyLedger', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyLedger>
-deployContract(name: 'StorageEscrow', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.StorageEscrow>
-deployContract(name: 'NodeRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.NodeRegistry>
 deployContract(name: 'BlockRandomness', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.BlockRandomness>
+deployContract(name: 'BonusToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.BonusToken>
+deployContract(name: 'FakeRandomness', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FakeRandomness>
+deployContract(name: 'FeeToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FeeToken>
 deployContract(name: 'IKeyLedger', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IKeyLedger>
 deployContract(name: 'INodeRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.INodeRegistry>
 deployContract(name: 'IRandomnessSource', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IRandomnessSource>
 deployContract(name: 'IStorageEscrow', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IStorageEscrow>
-deployContract(name: 'PdpVerifierHarness', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PdpVerifierHarness>
-deployContract(name: 'TestBase', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.TestBase>
-deployContract(name: 'Vm', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Vm>
-deployContract(name: 'FakeRandomness', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FakeRandomness>
-deployContract(name: 'BonusToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.BonusToken>
-deployContract(name: 'FeeToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FeeToken>
+deployContract(name: 'KeyLedger', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyLedger>
+deployContract(name: 'NodeRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.NodeRegistry>
 deployContract(name: 'PausableToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PausableToken>
+deployContract(name: 'PdpVerifierHarness', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PdpVerifierHarness>
+deployContract(name: 'PlainToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PlainToken>
 deployContract(name: 'ReentrantToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReentrantToken>
-deployContract(name: 'ReturnsNothingToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReturnsNothingToken>
 deployContract(name: 'ReentrantWallet', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReentrantWallet>
 deployContract(name: 'RejectingWallet', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.RejectingWallet>
 deployContract(name: 'ReturnsFalseToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReturnsFalseToken>
-deployContract(name: 'PlainToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PlainToken>
+deployContract(name: 'ReturnsNothingToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReturnsNothingToken>
+deployContract(name: 'StorageEscrow', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.StorageEscrow>
+deployContract(name: 'TestBase', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.TestBase>
+deployContract(name: 'Vm', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Vm>
 
     // default types
     getContractFactory(

@@ -2,8 +2,8 @@
 // @ts-nocheck
 /* tslint:disable */
 /* eslint-disable */
-import type * as zoo from './zoo/index.js';
-export type { zoo };
 export type { PdpVerifierHarness } from './PdpVerifierHarness.js';
 export type { TestBase } from './TestBase.js';
 export type { Vm } from './Vm.js';
+export type { zoo };
+import type * as zoo from './zoo/index.js';

@@ -2,8 +2,6 @@
 // @ts-nocheck
 /* tslint:disable */
 /* eslint-disable */
-import type * as walletsSol from './Wallets.sol/index.js';
-export type { walletsSol };
 export type { BonusToken } from './BonusToken.js';
 export type { FakeRandomness } from './FakeRandomness.js';
 export type { FeeToken } from './FeeToken.js';
@@ -12,3 +10,5 @@ export type { PlainToken } from './PlainToken.js';
 export type { ReentrantToken } from './ReentrantToken.js';
 export type { ReturnsFalseToken } from './ReturnsFalseToken.js';
 export type { ReturnsNothingToken } from './ReturnsNothingToken.js';
+export type { walletsSol };
+import type * as walletsSol from './Wallets.sol/index.js';
