@@ -61,7 +61,7 @@ async function startNode(config: NbmConfig, logger: Logger): Promise<void> {
   const sender = new TransactionSender(chain, signingKey);
   const budgets = new Budgets(database);
   const committees = new CommitteeStore(database, box);
-  const oprf = new OprfService({ database, budgets, budget: config.oprfBudget });
+  const oprf = new OprfService({ database, budgets, committees, budget: config.oprfBudget });
   const { maximumCommittees, reorgOverlapBlocks: overlapBlocks, pollMilliseconds } = config;
   const onReady = oprf.serve.bind(oprf);
   const dkg = new DkgCoordinator({

@@ -9,6 +9,7 @@ import { evaluateBatch } from "../core/oprf/ristretto255.ts";
 import type { EvaluateAnswer, EvaluateRequest } from "../core/wire/nbm.ts";
 import type { Database } from "../store/sqlite.ts";
 import { type Budgets, nodeShareOfBudget } from "./budget.ts";
+import type { CommitteeStore } from "./committee-store.ts";
 
 /** A committee whose key share this node may use. */
 export interface ServedCommittee {
@@ -23,6 +24,7 @@ export interface ServedCommittee {
 export interface OprfServiceOptions {
   readonly database: Database;
   readonly budgets: Budgets;
+  readonly committees: CommitteeStore;
   /** OPRF outputs the whole committee grants an account per period. */
   readonly budget: { readonly evaluations: number; readonly periodSeconds: number };
 }
@@ -42,19 +44,12 @@ export class OprfService {
   /**
    * Evaluates a batch of blinded elements for an account.
    *
-   * @throws TallystickError NOT_FOUND for a committee this node does not serve, RATE_LIMITED; InvalidPointError for anything but
+   * @throws TallystickError NOT_FOUND for a committee this node does not serve, retryable when it will soon; RATE_LIMITED; InvalidPointError for anything but
    * canonical, non-identity elements. Nothing is charged when it throws.
    */
   evaluate(account: string, request: EvaluateRequest): EvaluateAnswer {
     const committee = this.#committees.get(request.committeeId);
-    if (committee === undefined) {
-      throw new TallystickError(`this node does not evaluate for committee ${request.committeeId}`, {
-        code: "NOT_FOUND",
-        check: "committee",
-        expected: [...this.#committees.keys()].join(", ") || "none",
-        received: request.committeeId,
-      });
-    }
+    if (committee === undefined) throw this.#notServed(request.committeeId);
     const { budgets, budget, database } = this.#options;
     const blinded = request.blinded.map((text, position) => fromHex(text, 32, `blinded element ${position}`));
     const limit = {
@@ -67,5 +62,17 @@ export class OprfService {
       return evaluateBatch(committee.keyShare, committee.verificationShare, blinded);
     });
     return { index: committee.index, evaluated: evaluated.map(toHex), proof: toHex(proof) };
+  }
+
+  /** Members see a little after the chain that a key generation has ended. */
+  #notServed(committeeId: string): TallystickError {
+    const known = this.#options.committees.all().find(({ id }) => String(id) === committeeId);
+    return new TallystickError(`this node does not evaluate for committee ${committeeId}`, {
+      code: "NOT_FOUND",
+      check: "committee",
+      expected: [...this.#committees.keys()].join(", ") || "none",
+      received: committeeId,
+      retryable: known !== undefined && known.phase !== "failed",
+    });
   }
 }

@@ -11,6 +11,7 @@ import { readCommittee } from "../../offchain/chain/registry.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
 import { toHex } from "../../offchain/core/hex.ts";
 import type { KeystoreKind } from "../../offchain/core/keystore.ts";
+import type { NodeAnswer } from "../../offchain/core/wire/nbm.ts";
 import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
 import { type ChainKind, type DevelopmentChain, deployContracts, startChain } from "./chain.ts";
 import { freePorts, ManagedProcess } from "./managed-process.ts";
@@ -137,6 +138,7 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
   await Promise.all(parts.map((part) => part.start()));
   say(`the nodes make their key (${threshold} of ${size})…`);
   await committeeReady(deployment);
+  await Promise.all(nodes.map(({ url }) => nodeServes(url)));
   // Only now: until here nobody has to wait for a block.
   const blockTimeSeconds = options.blockTimeSeconds ?? 1;
   if (blockTimeSeconds > 0) await chain.mineEvery(blockTimeSeconds);
@@ -222,6 +224,16 @@ async function committeeReady(deployment: Deployment): Promise<void> {
     }
   } finally {
     reader.close();
+  }
+}
+
+/** Each node sees for itself, a little after the chain, that the committee has its key. */
+async function nodeServes(url: string): Promise<void> {
+  for (const end = Date.now() + COMMITTEE_SECONDS * 1000; ; await pause(100)) {
+    const answer = await fetch(`${url}/v1/node`);
+    const { committees } = (await answer.json()) as NodeAnswer;
+    if (committees.some(({ committeeId, ready }) => committeeId === String(COMMITTEE_ID) && ready)) return;
+    if (Date.now() > end) throw new Error(`${url} did not serve the committee after ${COMMITTEE_SECONDS} seconds`);
   }
 }
 
