@@ -87,14 +87,7 @@ contract KeyLedger is IKeyLedger, EIP712 {
         if (received != state.digest) revert DigestMismatch(recordId, state.digest, received);
         if (owner == header.account || isOwner[recordId][owner]) revert AlreadyOwner(recordId, owner);
 
-        // The ownership key is derived from the file key, so it never has code: plain ECDSA, no EIP-1271.
-        (address signer, ECDSA.RecoverError failure, ) = ECDSA.tryRecoverCalldata(
-            ownershipSignatureHash(recordId, owner),
-            ownershipSignature
-        );
-        if (failure != ECDSA.RecoverError.NoError || signer != header.ownershipKey) {
-            revert InvalidSignature(header.ownershipKey);
-        }
+        _checkOwnership(header.ownershipKey, recordId, owner, ownershipSignature);
         bytes32 consent = addOwnerSignatureHash(recordId, owner, keccak256(note), deadline);
         if (!SignatureChecker.isValidSignatureNowCalldata(owner, consent, ownerSignature)) {
             revert InvalidSignature(owner);
@@ -190,6 +183,20 @@ contract KeyLedger is IKeyLedger, EIP712 {
             keyRecord.ownershipKey,
             keyRecord.payload
         );
+    }
+
+    /// @dev The ownership key is derived from the file key, so it never has code: plain ECDSA, no EIP-1271.
+    function _checkOwnership(
+        address ownershipKey,
+        bytes32 recordId,
+        address owner,
+        bytes calldata signature
+    ) private view {
+        (address signer, ECDSA.RecoverError failure, ) = ECDSA.tryRecoverCalldata(
+            ownershipSignatureHash(recordId, owner),
+            signature
+        );
+        if (failure != ECDSA.RecoverError.NoError || signer != ownershipKey) revert InvalidSignature(ownershipKey);
     }
 
     function _recordSignatureHash(RecordHeader memory header, uint64 deadline) private view returns (bytes32) {

@@ -208,11 +208,7 @@ contract StorageEscrow is IStorageEscrow, ReentrancyGuard {
 
         (uint32 proven, uint32 missed) = (record.epochsProven, record.epochsMissed);
         uint32 lapsed = epochs - proven - missed;
-        (uint256 compensation, uint256 bounty) = (record.compensationPerMiss, record.bountyPerMiss);
-        // Had somebody reported the lapsed epochs, the agreement would have ended at the breach limit.
-        uint256 compensated = Math.min(lapsed, record.breachLimit - missed);
-        uint256 userCredit = lapsed * uint256(record.feePerEpoch) + compensated * compensation;
-        uint256 providerCredit = record.collateral - missed * (compensation + bounty) - compensated * compensation;
+        (uint256 userCredit, uint256 providerCredit) = _finalCredits(record, missed, lapsed);
 
         (address user, address provider) = (record.user, record.provider);
         mapping(address account => uint256) storage balances = _balances[record.token];
@@ -380,6 +376,19 @@ contract StorageEscrow is IStorageEscrow, ReentrancyGuard {
     ) private view returns (uint256 openBlock, uint256 deadlineBlock) {
         openBlock = record.startBlock + uint256(EpochIndex.unwrap(epoch)) * record.epochBlocks;
         deadlineBlock = openBlock + record.windowBlocks;
+    }
+
+    /// @dev What is left of fees and collateral when an agreement is wound up.
+    function _finalCredits(
+        Record storage record,
+        uint256 missed,
+        uint256 lapsed
+    ) private view returns (uint256 userCredit, uint256 providerCredit) {
+        (uint256 compensation, uint256 bounty) = (record.compensationPerMiss, record.bountyPerMiss);
+        // Had somebody reported the lapsed epochs, the agreement would have ended at the breach limit.
+        uint256 compensated = Math.min(lapsed, record.breachLimit - missed);
+        userCredit = lapsed * record.feePerEpoch + compensated * compensation;
+        providerCredit = record.collateral - missed * (compensation + bounty) - compensated * compensation;
     }
 
     function _seed(

@@ -1,12 +1,12 @@
 /**
  * Hardhat's configuration for measuring coverage. Instrumented contracts are larger and cost more gas than those that are deployed, so
- * they are compiled into a folder of their own, and no TypeChain types are made of them. Without the optimizer they
- * compile faster, and lines stay lines.
+ * they are compiled into a folder of their own, and no TypeChain types are made of them. The old code generator takes ten
+ * seconds where the new one takes three minutes; the TypeScript tests run what is deployed.
  */
 import { defineConfig } from "hardhat/config";
 import { solidityProfile, solidityTests } from "../solidity.ts";
 
-const settings = { ...solidityProfile.settings, optimizer: { enabled: false } };
+const settings = { ...solidityProfile.settings, viaIR: false, optimizer: { enabled: false } };
 
 export default defineConfig({
   plugins: [],
