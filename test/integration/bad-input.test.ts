@@ -27,7 +27,7 @@ import { identityFromPhrase } from "../../offchain/core/identity.ts";
 import { type CommandOptions, tallystick } from "../../scripts/demo/command.ts";
 import { expectAsyncRejection } from "../core/rejection.ts";
 import { HttpProxy } from "../helpers/http-proxy.ts";
-import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { registerUrl } from "../helpers/lying-node.ts";
 import { escrowEvents, ledgerEvents, withChain } from "../helpers/on-chain.ts";
 import { newPerson, type Person, withAgentOf } from "../helpers/people.ts";
@@ -47,7 +47,7 @@ describe("bad input", () => {
   const dir = (...names: string[]) => join(net.dir, ...names);
 
   before(async () => {
-    net = await startLocalNet();
+    net = await startLocalNet(SMALL_COMMITTEE);
     alice = await newPerson(net, "alice");
   });
   after(() => net?.stop());

@@ -16,7 +16,7 @@ import { identityFromPhrase } from "../../offchain/core/identity.ts";
 import { parseAnswer } from "../../offchain/core/wire/schema.ts";
 import { ErrorAnswer } from "../../offchain/core/wire/session.ts";
 import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";
-import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { newPerson, type Person, withAgentOf } from "../helpers/people.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 
@@ -79,7 +79,7 @@ describe("bad requests", () => {
   const wallet = () => new Wallet(toHex(identityFromPhrase(alice.recoveryPhrase).signingKey));
 
   before(async () => {
-    net = await startLocalNet();
+    net = await startLocalNet(SMALL_COMMITTEE);
     alice = await newPerson(net, "alice");
     // Something is there that could be damaged.
     await withAgentOf(net, alice, (agent) => agent.put([net.deploymentFile], { agreement: { epochs: 2 } }));

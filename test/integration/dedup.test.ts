@@ -6,7 +6,7 @@ import type { Agent } from "../../offchain/agent/open.ts";
 import type { PutOptions } from "../../offchain/agent/put.ts";
 import { toHex } from "../../offchain/core/hex.ts";
 import { fileTag } from "../../offchain/core/key-record.ts";
-import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { escrowEvents, ledgerEvents } from "../helpers/on-chain.ts";
 import { agentOf, newPerson, type Person } from "../helpers/people.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
@@ -25,7 +25,7 @@ describe("deduplication", () => {
   const dir = (...names: string[]) => join(net.dir, ...names);
 
   before(async () => {
-    net = await startLocalNet();
+    net = await startLocalNet(SMALL_COMMITTEE);
     alice = await newPerson(net, "alice");
     aliceAgent = await agentOf(net, alice);
     bobAgent = await agentOf(net, await newPerson(net, "bob"));

@@ -18,7 +18,7 @@ import {
 import { join } from "node:path";
 import { expect } from "chai";
 import { type CommandOptions, tallystick } from "../../scripts/demo/command.ts";
-import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { newPerson, type Person } from "../helpers/people.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 import { expectSameTree, readTree, type TreeEntry } from "../helpers/trees.ts";
@@ -65,7 +65,7 @@ describe("a round trip through the command line", () => {
   const dir = (...names: string[]) => join(net.dir, ...names);
 
   before(async () => {
-    net = await startLocalNet();
+    net = await startLocalNet(SMALL_COMMITTEE);
     alice = await newPerson(net, "alice");
   });
   after(async () => {

@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { Catalogue } from "../../offchain/agent/catalogue.ts";
 import { NATIVE_TOKEN } from "../../offchain/chain/escrow.ts";
-import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { newPerson, personFrom, withAgentOf } from "../helpers/people.ts";
 
 describe("agreements that a device remembers wrongly, or not at all", () => {
   let net: LocalNet;
 
   before(async () => {
-    net = await startLocalNet({ sampleCount: 30 });
+    net = await startLocalNet({ ...SMALL_COMMITTEE, sampleCount: 30 });
   });
   after(async () => await net?.stop());
 

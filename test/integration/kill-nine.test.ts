@@ -16,17 +16,17 @@ import { type CommandResult, startTallystick, tallystick } from "../../scripts/d
 import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";
 import { jsonOf } from "../helpers/http-proxy.ts";
 import { Interruptions, type Moment } from "../helpers/interruptions.ts";
-import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { escrowEvents, ledgerEvents } from "../helpers/on-chain.ts";
 import { newPerson, type Person, withAgentOf } from "../helpers/people.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 import { chance, SEED } from "../helpers/seeded.ts";
 import { expectSameTree, readTree } from "../helpers/trees.ts";
 
-const COMMAND_ROUNDS = 3;
+const COMMAND_ROUNDS = 2;
 /** Kills of one put, one run after the other. */
-const KILLS_IN_A_ROW = 4;
-const PROVIDER_ROUNDS = 2;
+const KILLS_IN_A_ROW = 3;
+const PROVIDER_ROUNDS = 1;
 const NODE_ROUNDS = 1;
 /** More than one group of uploads. */
 const LARGE_FILE_BYTES = 9 * 1024 * 1024;
@@ -48,7 +48,7 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
   const dir = (...names: string[]) => join(net.dir, ...names);
 
   before(async () => {
-    net = await startLocalNet({ epochBlocks: 2000 });
+    net = await startLocalNet({ ...SMALL_COMMITTEE, epochBlocks: 2000 });
     wires = await Interruptions.start(net);
     const deploymentFile = dir("by-way-of-proxies.json");
     writeFileSync(deploymentFile, JSON.stringify(wires.deploymentOf(net)));
