@@ -4,10 +4,14 @@
  *
  *   npm run bench:gas               a table
  *   npm run bench:gas -- --json     one JSON document on stdout
+ *   npm run bench:gas -- --svg docs/gas.svg     the table, and a picture of it
  *
  * Exit 1 when a bar is missed.
  */
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
 import { tableLines } from "../../offchain/cli/table.ts";
+import { barChart } from "./bar-chart.ts";
 import { type GasFigure, measureEscrowGas } from "./gas-escrow.ts";
 import { measureLedgerGas } from "./gas-ledger.ts";
 import { measurePdpGas } from "./gas-pdp.ts";
@@ -55,14 +59,22 @@ function table(figures: readonly JudgedFigure[]): string {
   return tableLines(["OF", "WHAT", "      GAS", "AT MOST", ""], rows).join("\n");
 }
 
+/** What people pay for, and what is promised. */
+function picture(figures: readonly JudgedFigure[]): string {
+  const bars = figures.map(({ name, gas, ...rest }) => ({ ...rest, label: name, value: gas }));
+  return barChart("Gas of transactions and of checks; red marks are what a figure must not pass", bars);
+}
+
 if (import.meta.main) {
+  const { values } = parseArgs({ options: { json: { type: "boolean" }, svg: { type: "string" } } });
   const figures = judge({
     "Possession proofs": await measurePdpGas(),
     "Storage agreements": await measureEscrowGas(),
     "Key records and nodes": await measureLedgerGas(),
   });
   const pass = figures.every((figure) => figure.pass);
-  if (process.argv.includes("--json")) process.stdout.write(`${JSON.stringify({ pass, figures }, undefined, 2)}\n`);
+  if (values.svg !== undefined) writeFileSync(values.svg, picture(figures));
+  if (values.json) process.stdout.write(`${JSON.stringify({ pass, figures }, undefined, 2)}\n`);
   else process.stdout.write(`${table(figures)}\n`);
   process.exitCode = pass ? 0 : 1;
 }
