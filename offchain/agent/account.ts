@@ -40,6 +40,7 @@ export class SessionTokens {
   readonly #account: AgentAccount;
   readonly #chainId: bigint;
   readonly #tokens = new Map<string, Promise<Token>>();
+  readonly #end = new AbortController();
 
   constructor(account: AgentAccount, chainId: bigint) {
     this.#account = account;
@@ -61,6 +62,11 @@ export class SessionTokens {
       this.#tokens.delete(key(party, audience));
       return await work((await this.#token(party, audience)).text);
     }
+  }
+
+  /** Ends requests for tokens that are still under way: a node that never answers holds up nobody's end. */
+  close(): void {
+    this.#end.abort();
   }
 
   async #token(party: HttpParty, audience: string): Promise<Token> {
@@ -85,6 +91,7 @@ export class SessionTokens {
     // Not retried: if the answer got lost the nonce is used up, and the next attempt has a new one.
     const answer = await party.json("POST", "/v1/sessions", SessionAnswer, {
       json: { account, audience, nonce, expiresAt, signature },
+      signal: this.#end.signal,
       retries: 0,
     });
     return { text: answer.token, expiresAt: answer.expiresAt };

@@ -18,6 +18,8 @@ import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes 
 
 /** A node that could not be reached is asked again only when nobody else is left, or after this time. */
 const COOLING_SECONDS = 30;
+/** A full batch takes a node some hundred milliseconds. After this time another one is asked as well, out of its own budget. */
+const SLOW_SECONDS = 5;
 /** Rounds over nodes whose failures may pass, when there are not enough others. */
 const ROUNDS = 3;
 const ROUND_DELAY_SECONDS = 1;
@@ -38,6 +40,8 @@ export interface OprfCommitteeOptions {
   readonly logger?: AgentLogger;
   /** Longest wait for used-up budgets, over one batch. */
   readonly patienceSeconds?: number;
+  /** Time after which another node is asked in the place of one that has not answered yet. */
+  readonly slowSeconds?: number;
   /** Injected by tests. Seconds. */
   readonly now?: () => number;
   readonly sleepSeconds?: (seconds: number, signal?: AbortSignal) => Promise<void>;
@@ -63,6 +67,7 @@ export class OprfCommittee {
   readonly #standing: Map<number, Standing>;
   readonly #logger: AgentLogger;
   readonly #patienceSeconds: number;
+  readonly #slowSeconds: number;
   readonly #now: () => number;
   readonly #sleep: (seconds: number, signal?: AbortSignal) => Promise<void>;
   #rotation: number;
@@ -75,6 +80,7 @@ export class OprfCommittee {
     this.#suite = options.suite ?? ristretto255Suite;
     this.#logger = options.logger ?? SILENT;
     this.#patienceSeconds = options.patienceSeconds ?? PATIENCE_SECONDS;
+    this.#slowSeconds = options.slowSeconds ?? SLOW_SECONDS;
     this.#now = options.now ?? (() => performance.now() / 1000);
     this.#sleep = options.sleepSeconds ?? ((seconds, signal) => sleep(seconds * 1000, undefined, { signal }));
     // Many short-lived clients should not all start with the same nodes.
@@ -116,14 +122,18 @@ export class OprfCommittee {
       let waitedSeconds = 0;
       for (let round = 1; parts.size < this.threshold; ) {
         const order = this.#preference(parts);
-        const gathered = await gather(order, this.threshold - parts.size, (member) =>
-          this.#ask(member, batch.blinded, signal),
-        );
+        const ask = (member: OprfMember, unneeded: AbortSignal) =>
+          this.#ask(member, batch.blinded, signal === undefined ? unneeded : AbortSignal.any([signal, unneeded]));
+        const gathered = await gather(order, this.threshold - parts.size, ask, this.#slowSeconds);
         for (const { member, answer } of gathered.answers) {
           parts.set(member.index, answer);
           failures.delete(member.index);
         }
-        for (const { member, error } of gathered.failures) failures.set(member.index, error);
+        for (const { member, error } of gathered.failures) {
+          failures.set(member.index, error);
+          // What was given up here has not been noted where it was asked.
+          if (error.check === "quorum") this.#note(member, error);
+        }
         if (parts.size >= this.threshold) break;
         const pauseSeconds = this.#pause(parts, failures, round, waitedSeconds);
         if (this.#refillAt(parts) === undefined) round += 1;
@@ -151,7 +161,7 @@ export class OprfCommittee {
     return candidates.sort((a, b) => cooling(a) - cooling(b));
   }
 
-  async #ask(member: OprfMember, blinded: Uint8Array[], signal: AbortSignal | undefined): Promise<Uint8Array[]> {
+  async #ask(member: OprfMember, blinded: Uint8Array[], signal: AbortSignal): Promise<Uint8Array[]> {
     const standing = this.#of(member.index);
     try {
       const { index, evaluated, proof } = await member.client.evaluate(this.id, blinded, signal);
@@ -163,12 +173,17 @@ export class OprfCommittee {
       return evaluated;
     } catch (error) {
       if (!(error instanceof TallystickError)) throw error;
-      standing.lastFailure = error;
-      standing.notBefore = this.#now() + (error.retryAfterSeconds ?? COOLING_SECONDS);
-      if (LIES.has(error.code) && !error.retryable) standing.lied = error;
-      this.#logger.warn({ node: member.url, code: error.code }, `${error.message}; asking another node`);
+      this.#note(member, error);
       throw error;
     }
+  }
+
+  #note(member: OprfMember, error: TallystickError): void {
+    const standing = this.#of(member.index);
+    standing.lastFailure = error;
+    standing.notBefore = this.#now() + (error.retryAfterSeconds ?? COOLING_SECONDS);
+    if (LIES.has(error.code) && !error.retryable) standing.lied = error;
+    this.#logger.warn({ node: member.url, code: error.code }, `${error.message}; asking another node`);
   }
 
   /** When the first used-up budget among the missing members refills; undefined when none of them is merely out of budget. */

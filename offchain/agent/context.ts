@@ -125,6 +125,7 @@ export class AgentContext {
 
   async close(): Promise<void> {
     this.catalogue.close();
+    this.#sessions.close();
     // A connection that is still being made is closed when it is there; nobody waits for it.
     this.#chain?.then(
       (chain) => chain.close(),

@@ -14,7 +14,7 @@ import type { AgentAccount } from "./account.ts";
 import type { VerifiedRecord } from "./archives.ts";
 import type { NbmClient } from "./nbm-client.ts";
 import { type AgentLogger, SILENT } from "./progress.ts";
-import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes } from "./quorum.ts";
+import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes, shuffled } from "./quorum.ts";
 
 /** A request is for now; the daemons' clocks may differ a little. */
 const REQUEST_SECONDS = 600;
@@ -154,12 +154,4 @@ function sharesMissing(
     retryable: true,
     details: { nodes },
   });
-}
-
-/** No node is asked first every time. */
-function shuffled<Item>(items: readonly Item[]): Item[] {
-  return items
-    .map((item) => ({ item, rank: Math.random() }))
-    .sort((a, b) => a.rank - b.rank)
-    .map(({ item }) => item);
 }

@@ -14,7 +14,7 @@ import { inTurn } from "./home-lock.ts";
 import { Preparations } from "./possession.ts";
 import type { AgreementProgress, ProgressListener, PutProgress } from "./progress.ts";
 import { storeTree } from "./put/store-tree.ts";
-import type { NodeReport } from "./quorum.ts";
+import { bestFirst, type NodeReport } from "./quorum.ts";
 import { ensureKeyOwnership, type KeyOwnership } from "./record-key.ts";
 import { measure } from "./walk.ts";
 
@@ -111,7 +111,8 @@ export async function put(
           chain: await context.chain(),
           account: context.account,
           committee,
-          nodes,
+          // Who has just evaluated keys will relay; one that hangs would be waited for.
+          nodes: bestFirst(nodes, oprf.report()),
           archives: await context.archives(),
           hpkePublicKey: context.identity.hpkePublicKey,
           catalogueKey: context.identity.catalogueKey,

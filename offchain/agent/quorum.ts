@@ -114,3 +114,25 @@ export function reportNodes<Member extends QuorumMember>(
 export function describeNodes(reports: readonly NodeReport[]): string {
   return reports.map((node) => `node ${node.index} (${node.url}): ${node.message ?? node.answer}`).join("; ");
 }
+
+/** No node is asked first every time. */
+export function shuffled<Item>(items: readonly Item[]): Item[] {
+  return items
+    .map((item) => ({ item, rank: Math.random() }))
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ item }) => item);
+}
+
+/** Nodes that have answered rightly first, those that have failed last, in no order among equals. */
+export function bestFirst<Node extends { readonly url: string }>(
+  nodes: readonly Node[],
+  reports: readonly NodeReport[],
+): Node[] {
+  const answers = new Map(reports.map(({ url, answer }) => [url, answer]));
+  const ranks = new Map([
+    ["right", 0],
+    ["not asked", 1],
+  ]);
+  const rank = ({ url }: Node): number => ranks.get(answers.get(url) ?? "not asked") ?? 2;
+  return shuffled(nodes).sort((a, b) => rank(a) - rank(b));
+}

@@ -39,7 +39,7 @@ export interface RecordKeyContext {
   readonly chain: ChainReader;
   readonly account: AgentAccount;
   readonly committee: Committee;
-  /** The committee's members that have an address, in index order. */
+  /** The committee's members that have an address, in the order in which they are asked to relay. */
   readonly nodes: readonly NbmClient[];
   readonly archives: Archives;
   readonly hpkePublicKey: Uint8Array;
@@ -254,9 +254,7 @@ async function relay(
   done: () => Promise<boolean>,
 ): Promise<{ transactionHash?: string; blockNumber?: number }> {
   let last: TallystickError | undefined;
-  const start = Math.floor(Math.random() * context.nodes.length);
-  const order = [...context.nodes.slice(start), ...context.nodes.slice(0, start)];
-  for (const node of order) {
+  for (const node of context.nodes) {
     try {
       const { transactionHash, blockNumber } = await send(node);
       if (await eventually(done)) return { transactionHash, blockNumber };

@@ -10,12 +10,21 @@ import { evaluatePolynomial } from "../../offchain/core/oprf/threshold.ts";
 
 const SIZE = 5;
 const THRESHOLD = 3;
-type Behaviour = (honest: () => Evaluation, blinded: readonly Uint8Array[]) => Evaluation | Promise<Evaluation>;
+/** Above what an honest answer takes. */
+const SLOW_SECONDS = 0.5;
+type Behaviour = (
+  honest: () => Evaluation,
+  blinded: readonly Uint8Array[],
+  signal?: AbortSignal,
+) => Evaluation | Promise<Evaluation>;
 
 const honestly: Behaviour = (honest) => honest();
 const down: Behaviour = () => {
   throw new TallystickError("node cannot be reached", { code: "UNREACHABLE", retryable: true });
 };
+/** Until it is told that nobody waits any more. */
+const hangs: Behaviour = (_honest, _blinded, signal) =>
+  new Promise((_answer, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
 const wrongProof: Behaviour = (honest) => {
   const answer = honest();
   answer.proof[40] = (answer.proof[40] ?? 0) ^ 1;
@@ -44,17 +53,22 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     const members = shares.map((share, position): OprfMember => {
       const index = position + 1;
       const verificationShare = multiplyBase(share);
-      const evaluate = async (_id: bigint, blinded: readonly Uint8Array[]) => {
+      const evaluate = async (_id: bigint, blinded: readonly Uint8Array[], signal?: AbortSignal) => {
         asked.push(index);
         const honest = () => ({ index, ...evaluateBatch(share, verificationShare, [...blinded]) });
-        return await (behaviour[position] as Behaviour)(honest, blinded);
+        return await (behaviour[position] as Behaviour)(honest, blinded, signal);
       };
       return { index, operator: `0x${index}`, url: `http://node-${index}`, verificationShare, client: { evaluate } };
     });
     const sleepSeconds = async (seconds: number) => {
       clock += seconds;
     };
-    return new OprfCommittee(7n, THRESHOLD, members, { now: () => clock, sleepSeconds, patienceSeconds });
+    return new OprfCommittee(7n, THRESHOLD, members, {
+      now: () => clock,
+      sleepSeconds,
+      patienceSeconds,
+      slowSeconds: SLOW_SECONDS,
+    });
   }
 
   /** RFC 9497 with the whole key in one hand, by an independent implementation. */
@@ -153,6 +167,36 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     expect(error).to.include({ code: "QUORUM_FAILED", check: "threshold OPRF", retryable: true });
     expect(answersOf(error)).to.deep.equal(["INVALID_PROOF", "UNREACHABLE", "UNREACHABLE", "right", "right"]);
     expect(error.received).to.contain("http://node-5");
+  });
+
+  it("asks another node in the place of one that takes long, tells it so, and spares it in the next batches", async () => {
+    let told = 0;
+    const hanging: Behaviour = (honest, blinded, signal) => {
+      signal?.addEventListener("abort", () => {
+        told += 1;
+      });
+      return hangs(honest, blinded, signal);
+    };
+    behaviour = [hanging, hanging, honestly, honestly, honestly];
+    const nodes = committee();
+    const expected = inputs.map(singleKey);
+    for (let batch = 0; batch < 2 * SIZE; batch += 1) expect(await nodes.evaluate(inputs)).to.deep.equal(expected);
+    expect(asked.filter((index) => index <= 2)).to.have.length(2);
+    expect(told).to.equal(2);
+    const answers = nodes.report().map(({ answer }) => answer);
+    expect(answers).to.deep.equal(["TIMED_OUT", "TIMED_OUT", "right", "right", "right"]);
+  });
+
+  it("ends when its user gives up, whoever hangs", async () => {
+    behaviour = Array.from({ length: SIZE }, () => hangs);
+    const stop = new AbortController();
+    const work = committee().evaluate(inputs, stop.signal);
+    stop.abort(new Error("enough"));
+    let seen: unknown;
+    await work.catch((error: unknown) => {
+      seen = error;
+    });
+    expect(seen).to.equal(stop.signal.reason);
   });
 
   it("asks nodes that were down again when it needs them", async () => {

@@ -1,7 +1,7 @@
 /** Asking members until enough have answered: who is asked, when, and what is said of each. */
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
-import { gather, type QuorumMember } from "../../offchain/agent/quorum.ts";
+import { bestFirst, gather, type QuorumMember } from "../../offchain/agent/quorum.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
 
 const members: QuorumMember[] = [1, 2, 3, 4, 5].map((index) => ({
@@ -68,6 +68,22 @@ describe("a quorum", () => {
     await gather(members, 2, ask, 0.05);
     expect(asked).to.deep.equal([1, 2, 3, 4].slice(0, asked.length));
     expect(asked).to.have.length.at.most(4);
+  });
+
+  it("is followed up with those that were right first and those that failed last, in no order among equals", () => {
+    const said = ["TIMED_OUT", "right", "not asked", "right", "INVALID_PROOF"];
+    const reports = members.map((member, i) => ({ ...member, answer: String(said[i]) }));
+    const seen = new Set<string>();
+    for (let draw = 0; draw < 200; draw += 1) {
+      const order = bestFirst([...members, { index: 6, operator: "0x", url: "unknown" }], reports).map((m) => m.index);
+      expect([order.slice(0, 2).sort(), order.slice(2, 4).sort(), order.slice(4).sort()]).to.deep.equal([
+        [2, 4],
+        [3, 6],
+        [1, 5],
+      ]);
+      seen.add(order.join());
+    }
+    expect(seen.size).to.equal(8);
   });
 
   it("ends at once without members, and passes on a defect of its own", async () => {

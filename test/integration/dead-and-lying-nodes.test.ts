@@ -264,6 +264,14 @@ describe("a committee of which some are dead or lie", () => {
       for (const { answer } of nodes.slice(0, 2)) expect(answer).to.be.oneOf(["TIMED_OUT", "not asked"]);
     });
 
+    it("stores with two of five that take requests and never answer, within half a minute", async () => {
+      tell("hangs", [0, 1]);
+      const started = Date.now();
+      const { report } = await putNewFile("hanging");
+      expect(Date.now() - started).to.be.lessThan(30_000);
+      for (const { answer } of report.nodes.slice(0, 2)) expect(answer).to.be.oneOf(["TIMED_OUT", "not asked"]);
+    });
+
     it("recovers what an account has joined although the first archives show wrong notes of it", async () => {
       const bob = await newPerson(net, "bob");
       const joined = await withAgentOf(net, bob, (agent) => agent.put([folder], { agreement: false }));
