@@ -14,5 +14,5 @@ export const solidityProfile = {
   },
 };
 
-/** Enough to reach every state of the contracts many times; the defaults (256 × 500 calls) take minutes per contract. */
-export const solidityTests = { fuzz: { runs: 256 }, invariant: { runs: 32, depth: 128 } };
+/** Enough to reach every state of the contracts many times, tests of larger ones say more; the defaults (256 × 500 calls) take minutes. */
+export const solidityTests = { fuzz: { runs: 256 }, invariant: { runs: 32, depth: 64 } };

@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { expect } from "chai";
 import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
 import { tallystick } from "../../scripts/demo/command.ts";
-import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
 const HARDHAT = join(ROOT, "node_modules", "hardhat", "dist", "src", "cli.js");
@@ -22,7 +22,7 @@ describe("front doors", () => {
   let home: string;
   let file: string;
   before(async () => {
-    net = await startLocalNet();
+    net = await startLocalNet(SMALL_COMMITTEE);
     home = join(net.dir, "home");
     file = join(net.dir, "letter.txt");
     mkdirSync(home);
@@ -67,10 +67,10 @@ describe("front doors", () => {
     return JSON.parse(stdout) as Record<string, unknown>;
   }
 
-  it("makes an identity, stores, audits and restores with Hardhat tasks", async () => {
+  it("makes an identity, stores, audits, restores, settles and withdraws with Hardhat tasks", async () => {
     const { recoveryPhrase } = await runTask("init");
     expect(String(recoveryPhrase).split(" ")).to.have.length(24);
-    const { dataId } = await runTask("put", "--file", file, "--epochs", "3");
+    const { dataId, agreement } = await runTask("put", "--file", file, "--epochs", "3");
     const audited = await runTask("audit", "--id", String(dataId));
     expect(audited).to.include({ mode: "private", dataId });
     const out = join(net.dir, "from-task");
@@ -80,13 +80,22 @@ describe("front doors", () => {
     expect(puts).to.have.length(1);
     expect((await runTask("status")).puts).to.have.length(1);
     expect((await runTask("recover")).recovered).to.have.length(1);
+
+    // The provider sleeps through all epochs.
+    await net.provider.process.stop("SIGKILL");
+    await net.chain.mine(200);
+    const { agreementId } = agreement as { agreementId: string };
+    const settled = await runTask("agreement", "settle", "--agreement", agreementId);
+    expect(settled.reported).to.deep.equal([0, 1, 2]);
+    const withdrawn = await runTask("agreement", "withdraw");
+    expect(withdrawn.amount).to.equal(settled.credit);
+    await net.provider.process.start();
   });
 
   it("reports what a Hardhat task refuses as the command line does, and not as a bug of Hardhat", async () => {
     const id = `bafkrei${"a".repeat(52)}`;
     for (const [args, refusal] of [
       [["audit", "--id", id], "NOT_FOUND"],
-      [["agreement", "settle", "--agreement", "one"], "INVALID_INPUT"],
       [["put", "--file", join(net.dir, "missing")], "FILE_UNREADABLE"],
     ] as const) {
       const { code, stdout, stderr } = await run(HARDHAT, "--network", "localhost", "tallystick", ...args);
