@@ -15,4 +15,4 @@ export const solidityProfile = {
 };
 
 /** Enough to reach every state of the contracts many times, tests of larger ones say more; the defaults (256 × 500 calls) take minutes. */
-export const solidityTests = { fuzz: { runs: 256 }, invariant: { runs: 32, depth: 64 } };
+export const solidityTests = { fuzz: { runs: 256 }, invariant: { runs: 32, depth: 128 } };

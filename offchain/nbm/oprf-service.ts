@@ -44,8 +44,8 @@ export class OprfService {
   /**
    * Evaluates a batch of blinded elements for an account.
    *
-   * @throws TallystickError NOT_FOUND for a committee this node does not serve, retryable when it will soon; RATE_LIMITED; InvalidPointError for anything but
-   * canonical, non-identity elements. Nothing is charged when it throws.
+   * @throws TallystickError NOT_FOUND for a committee this node does not serve, retryable when it will soon; RATE_LIMITED;
+   * InvalidPointError for anything but canonical, non-identity elements. Nothing is charged when it throws.
    */
   evaluate(account: string, request: EvaluateRequest): EvaluateAnswer {
     const committee = this.#committees.get(request.committeeId);

@@ -168,6 +168,18 @@ describe("crashes in the middle of a put", () => {
     expect(kept.map(({ id, status }) => `${id} ${status}`)).to.deep.equal([`${result.agreementId} active`]);
   });
 
+  it("finishes after the agent was killed at random moments", async () => {
+    const { planFile, file } = await plan(false);
+    for (let attempt = 0; attempt < 5; attempt += 1) {
+      const run = new RunningPut(planFile);
+      await run.reached("storing");
+      await pause(Math.random() * 800);
+      await run.kill();
+    }
+    const result = await finish(planFile);
+    await expectIdentical(result.dataId, file);
+  });
+
   it("finishes after the provider was killed", async () => {
     const { planFile, file } = await plan(true);
     for (let attempt = 0; attempt < 3; attempt += 1) {

@@ -21,8 +21,8 @@ import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 const EPOCH_BLOCKS = 20;
 const EPOCHS = 6;
 const FILE_BYTES = 1024 * 1024;
-/** So many draws from nine slices leave none out, but for once in a million times. */
-const SAMPLES = 120;
+/** So many draws from nine slices leave none out. */
+const SAMPLES = 250;
 const EXIT_INTEGRITY = 7;
 
 describe("an agreement from deposit to the last coin", () => {

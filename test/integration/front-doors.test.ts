@@ -95,8 +95,11 @@ describe("front doors", () => {
   it("reports what a Hardhat task refuses as the command line does, and not as a bug of Hardhat", async () => {
     const id = `bafkrei${"a".repeat(52)}`;
     for (const [args, refusal] of [
+      [["get", "--id", id], "INVALID_INPUT"],
       [["audit", "--id", id], "NOT_FOUND"],
+      [["agreement", "settle", "--agreement", "one"], "INVALID_INPUT"],
       [["put", "--file", join(net.dir, "missing")], "FILE_UNREADABLE"],
+      [["init"], "CONFLICT"],
     ] as const) {
       const { code, stdout, stderr } = await run(HARDHAT, "--network", "localhost", "tallystick", ...args);
       expect(code, stderr).to.equal(exitCodeOf(refusal));

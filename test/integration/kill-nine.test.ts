@@ -23,10 +23,10 @@ import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 import { chance, SEED } from "../helpers/seeded.ts";
 import { expectSameTree, readTree } from "../helpers/trees.ts";
 
-const COMMAND_ROUNDS = 2;
+const COMMAND_ROUNDS = 3;
 /** Kills of one put, one run after the other. */
-const KILLS_IN_A_ROW = 3;
-const PROVIDER_ROUNDS = 1;
+const KILLS_IN_A_ROW = 4;
+const PROVIDER_ROUNDS = 2;
 const NODE_ROUNDS = 1;
 /** More than one group of uploads. */
 const LARGE_FILE_BYTES = 9 * 1024 * 1024;

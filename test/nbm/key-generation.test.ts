@@ -90,7 +90,7 @@ describe("key generation among nodes that crash", () => {
   it("completes when nodes are killed at random moments", async () => {
     committee = await prepareCommittee(local, { config: { pollMilliseconds: 50 } });
     await committee.startAll();
-    for (let kill = 0; kill < 4; kill++) {
+    for (let kill = 0; kill < 6; kill++) {
       const victim = committee.nodes[Math.floor(Math.random() * committee.nodes.length)] as TestNode;
       await new Promise((resolve) => setTimeout(resolve, Math.random() * 150));
       await victim.end("SIGKILL");
