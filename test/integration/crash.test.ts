@@ -47,15 +47,24 @@ class RunningPut {
     });
   }
 
-  /** Resolves when the phase begins, or the process ends before. */
-  async reached(phase: string): Promise<void> {
-    const line = `phase ${phase}`;
-    if (this.#seen.has(line)) return;
-    await Promise.race([once(this.#child, "exit"), new Promise<void>((resolve) => this.#waiting.set(line, resolve))]);
+  get running(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** Resolves when one of the phases begins. @throws Error when the process ends before */
+  async reached(...phases: string[]): Promise<void> {
+    const lines = phases.map((phase) => `phase ${phase}`);
+    const seen = () => lines.some((line) => this.#seen.has(line));
+    const begins = new Promise<void>((resolve) => {
+      for (const line of lines) this.#waiting.set(line, resolve);
+    });
+    const ends = this.running ? once(this.#child, "exit") : undefined;
+    if (!seen()) await Promise.race([begins, ends]);
+    if (!seen()) throw new Error(`the put ended before ${lines.join(" or ")}: ${this.#errors}`);
   }
 
   async kill(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    if (!this.running) return;
     const gone = once(this.#child, "exit");
     this.#child.kill("SIGKILL");
     await gone;
@@ -63,7 +72,7 @@ class RunningPut {
 
   /** Waits for the end. @returns what it printed, or undefined when it failed */
   async ended(): Promise<PutResult | undefined> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, "close");
+    if (this.running) await once(this.#child, "close");
     return this.#result;
   }
 
@@ -138,19 +147,24 @@ describe("crashes in the middle of a put", () => {
 
   it("finishes after the agent was killed in every phase, with one record and one deposit", async () => {
     const { planFile, file } = await plan(true);
+    const { provider } = net.chain;
     for (const phase of ["storing", "recording", "agreeing", "uploading", "verifying"]) {
+      // The key is recorded by now; a deposit that is quicker than the kill is not to be mined yet.
+      if (phase === "verifying") await provider.send("evm_setAutomine", [false]);
       const run = new RunningPut(planFile);
-      await run.reached(phase);
+      // A run that was killed a little late has left nothing to verify.
+      await run.reached(phase, ...(phase === "verifying" ? ["proposing"] : []));
       await pause(Math.random() * 60);
       await run.kill();
     }
     // The worst moment: the deposit is on its way, nobody has heard of it yet, and the next run begins before it is mined.
-    const { provider } = net.chain;
     const { account } = identityFromPhrase(phrase);
-    await provider.send("evm_setAutomine", [false]);
     const depositing = new RunningPut(planFile);
     const sent = async (tag: string) => await provider.getTransactionCount(account, tag);
-    while ((await sent("pending")) === (await sent("latest"))) await pause(20);
+    while ((await sent("pending")) === (await sent("latest"))) {
+      if (!depositing.running) throw new Error(`the put ended before its deposit: ${depositing.errors}`);
+      await pause(20);
+    }
     await depositing.kill();
     const next = new RunningPut(planFile);
     await next.reached("storing");
@@ -181,18 +195,18 @@ describe("crashes in the middle of a put", () => {
   });
 
   it("finishes after the provider was killed", async () => {
-    const { planFile, file } = await plan(true);
-    for (let attempt = 0; attempt < 3; attempt += 1) {
+    for (const phase of ["storing", "recording", "uploading"]) {
+      const { planFile, file } = await plan(true);
       const run = new RunningPut(planFile);
-      await run.reached(attempt === 2 ? "uploading" : "storing");
+      await run.reached(phase);
       await pause(Math.random() * 300);
       await net.provider.process.stop("SIGKILL");
       await net.provider.process.start();
       // It may have ridden out the break, or given up.
       await run.ended();
+      const result = await finish(planFile);
+      await expectIdentical(result.dataId, file);
     }
-    const result = await finish(planFile);
-    await expectIdentical(result.dataId, file);
   });
 
   it("finishes while key nodes are killed and come back", async () => {
