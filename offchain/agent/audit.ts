@@ -5,10 +5,10 @@
  */
 
 import { randomBytes } from "#primitives";
+import { storageEscrow } from "../chain/contracts.ts";
 import { type Agreement, parseEscrowLog } from "../chain/escrow.ts";
 import { chainLogs } from "../chain/logs.ts";
 import { readChain } from "../chain/revert.ts";
-import { StorageEscrow__factory } from "../chain/types/factories/StorageEscrow__factory.ts";
 import type { AuditChallenge } from "../core/audit/challenge.ts";
 import { decodeStoredG1, encodeG1 } from "../core/audit/curve.ts";
 import { type AuditPublicKey, auditKeyHash } from "../core/audit/keys.ts";
@@ -134,7 +134,7 @@ interface ChainProofFound {
 async function newestProof(context: AgentContext, id: bigint): Promise<ChainProofFound | undefined> {
   const chain = await context.chain();
   const { provider, deployment } = chain;
-  const escrow = StorageEscrow__factory.connect(deployment.contracts.storageEscrow, provider);
+  const escrow = storageEscrow(chain);
   const head = await readChain("reading the block number", () => provider.getBlockNumber());
   const topics = escrow.interface.encodeFilterTopics("EpochProven", [id]);
   const filter = { address: deployment.contracts.storageEscrow, topics };

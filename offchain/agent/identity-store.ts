@@ -6,7 +6,8 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { TallystickError } from "../core/errors.ts";
 import { type Identity, identityFromEntropy, identityFromPhrase, newRecoveryPhrase } from "../core/identity.ts";
-import { DEFAULT_SCRYPT_COST, openKeystore, type ScryptCost, sealKeystore } from "../core/keystore.ts";
+import { DEFAULT_SCRYPT_COST, openKeystore, sealKeystore } from "../core/keystore.ts";
+import type { ScryptCost } from "../kernels/primitives.ts";
 import { asDiskError, systemErrorCode } from "../store/disk-errors.ts";
 import { createDurably } from "../store/durable-file.ts";
 

@@ -1,10 +1,10 @@
 /** The agreements an account has ever proposed, found on chain, and which of the catalogue's they are. */
 
+import { ESCROW_ABI } from "../chain/contracts.ts";
 import type { ChainReader } from "../chain/deployment.ts";
 import { type Agreement, parseEscrowLog, readAgreement } from "../chain/escrow.ts";
 import { chainLogs } from "../chain/logs.ts";
 import { readChain } from "../chain/revert.ts";
-import { StorageEscrow__factory } from "../chain/types/factories/StorageEscrow__factory.ts";
 import type { CataloguedAgreement } from "./catalogue.ts";
 import type { AgentContext } from "./context.ts";
 import { agreementKeys } from "./possession.ts";
@@ -16,7 +16,7 @@ export async function* proposalsOf(
   fromBlock: number,
 ): AsyncGenerator<Agreement, void, undefined> {
   const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
-  const topics = StorageEscrow__factory.createInterface().encodeFilterTopics("AgreementProposed", [null, account]);
+  const topics = ESCROW_ABI.encodeFilterTopics("AgreementProposed", [null, account]);
   const filter = { address: chain.deployment.contracts.storageEscrow, topics };
   for await (const log of chainLogs(chain, filter, fromBlock, head)) {
     const event = parseEscrowLog(log);

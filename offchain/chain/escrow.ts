@@ -9,14 +9,13 @@ import { type AuditPublicKey, keyForChain } from "../core/audit/keys.ts";
 import { type AuditProof, proofForChain } from "../core/audit/proof.ts";
 import { InvalidInputError } from "../core/errors.ts";
 import { fromHex } from "../core/hex.ts";
+import { ESCROW_ABI, storageEscrow } from "./contracts.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
 import { chainLogs, type LogPlace, placeOf, type ScanOptions } from "./logs.ts";
 import { ChainRevertedError, readChain } from "./revert.ts";
 import type { ContractCall } from "./sender.ts";
-import { StorageEscrow__factory } from "./types/factories/StorageEscrow__factory.ts";
-import type { IStorageEscrow, StorageEscrow } from "./types/StorageEscrow.ts";
+import type { IStorageEscrow } from "./types/StorageEscrow.ts";
 
-const ABI = StorageEscrow__factory.createInterface();
 const TOKEN_ABI = new Interface([
   "function approve(address spender, uint256 amount) returns (bool)",
   "function allowance(address owner, address spender) view returns (uint256)",
@@ -70,7 +69,7 @@ export interface EpochChallenge extends AuditChallenge {
 
 /** @returns undefined when no agreement has this number */
 export async function readAgreement(chain: ChainReader, id: bigint): Promise<Agreement | undefined> {
-  const found = await readChain(`reading agreement ${id}`, () => contract(chain).agreementOf(id));
+  const found = await readChain(`reading agreement ${id}`, () => storageEscrow(chain).agreementOf(id));
   const status = AGREEMENT_STATUSES[Number(found.status)];
   if (status === undefined || status === "none") return undefined;
   return {
@@ -86,7 +85,7 @@ export async function readAgreement(chain: ChainReader, id: bigint): Promise<Agr
 /** @throws ChainRevertedError for an agreement or epoch that does not exist */
 export async function readEpochStatus(chain: ChainReader, id: bigint, epoch: number): Promise<EpochStatus> {
   const status = await readChain(`reading epoch ${epoch} of agreement ${id}`, () =>
-    contract(chain).epochStatus(id, epoch),
+    storageEscrow(chain).epochStatus(id, epoch),
   );
   return EPOCH_STATUSES[Number(status)] ?? "upcoming";
 }
@@ -104,7 +103,7 @@ export async function readChallenge(
   try {
     // On the pending block, since the challenge exists from the block after its own on.
     const found = await readChain(`reading the challenge of epoch ${epoch} of agreement ${id}`, () =>
-      contract(chain).challengeOf(id, epoch, { blockTag: "pending" }),
+      storageEscrow(chain).challengeOf(id, epoch, { blockTag: "pending" }),
     );
     return {
       seed: fromHex(found.seed, 32, "seed"),
@@ -122,7 +121,7 @@ export async function readChallenge(
 
 /** What an account can withdraw in a token. */
 export async function balanceOf(chain: ChainReader, token: string, account: string): Promise<bigint> {
-  return readChain("reading a balance of the escrow", () => contract(chain).balanceOf(token, account));
+  return readChain("reading a balance of the escrow", () => storageEscrow(chain).balanceOf(token, account));
 }
 
 /** How much of a token the escrow may take from an account. */
@@ -138,7 +137,7 @@ export async function readAcceptance(
   id: bigint,
 ): Promise<{ transactionHash: string; blockNumber: number } | undefined> {
   const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
-  const topics = ABI.encodeFilterTopics("AgreementAccepted", [id]);
+  const topics = ESCROW_ABI.encodeFilterTopics("AgreementAccepted", [id]);
   const filter = { address: chain.deployment.contracts.storageEscrow, topics };
   for await (const log of chainLogs(chain, filter, chain.deployment.deployedAtBlock, head)) {
     return { transactionHash: log.transactionHash, blockNumber: log.blockNumber };
@@ -148,7 +147,7 @@ export async function readAcceptance(
 
 /** keccak256(abi.encode(user, terms)): what the provider says it accepts. */
 export function termsHash(user: string, terms: Terms): string {
-  const type = ABI.getFunction("propose").inputs[0];
+  const type = ESCROW_ABI.getFunction("propose").inputs[0];
   if (type === undefined) throw new InvalidInputError("the escrow's ABI has no terms");
   return keccak256(AbiCoder.defaultAbiCoder().encode(["address", type], [user, terms]));
 }
@@ -161,27 +160,27 @@ export function depositOf(terms: Terms): bigint {
 /** Deposits the fees of all epochs; for an ERC-20 token, `approveCall` comes first. */
 export function proposeCall(deployment: Deployment, terms: Terms): ContractCall {
   const value = terms.token === NATIVE_TOKEN ? depositOf(terms) : 0n;
-  return call(deployment, "proposing an agreement", ABI.encodeFunctionData("propose", [terms]), value);
+  return call(deployment, "proposing an agreement", ESCROW_ABI.encodeFunctionData("propose", [terms]), value);
 }
 
 /** Number of the agreement that a mined `propose` made. @throws InvalidInputError when the receipt is of something else */
 export function proposedAgreementId(deployment: Deployment, receipt: TransactionReceipt): bigint {
   for (const log of receipt.logs) {
     if (log.address.toLowerCase() !== deployment.contracts.storageEscrow.toLowerCase()) continue;
-    const parsed = ABI.parseLog(log);
+    const parsed = ESCROW_ABI.parseLog(log);
     if (parsed?.name === "AgreementProposed") return BigInt(String(parsed.args.getValue("id")));
   }
   throw new InvalidInputError("the transaction proposed no agreement", { check: "AgreementProposed event" });
 }
 
 export function cancelCall(deployment: Deployment, id: bigint): ContractCall {
-  return call(deployment, `cancelling proposal ${id}`, ABI.encodeFunctionData("cancel", [id]));
+  return call(deployment, `cancelling proposal ${id}`, ESCROW_ABI.encodeFunctionData("cancel", [id]));
 }
 
 /** Accepts exactly the terms that were read, and deposits the collateral. */
 export function acceptCall(deployment: Deployment, agreement: Agreement): ContractCall {
   const { id, user, terms } = agreement;
-  const data = ABI.encodeFunctionData("accept", [id, termsHash(user, terms)]);
+  const data = ESCROW_ABI.encodeFunctionData("accept", [id, termsHash(user, terms)]);
   return call(deployment, `accepting agreement ${id}`, data, terms.token === NATIVE_TOKEN ? terms.collateral : 0n);
 }
 
@@ -193,22 +192,22 @@ export function proveCall(
   key: AuditPublicKey,
   proof: AuditProof,
 ): ContractCall {
-  const data = ABI.encodeFunctionData("prove", [id, epoch, keyForChain(key), proofForChain(proof)]);
+  const data = ESCROW_ABI.encodeFunctionData("prove", [id, epoch, keyForChain(key), proofForChain(proof)]);
   return call(deployment, `proving epoch ${epoch} of agreement ${id}`, data);
 }
 
 export function reportMissCall(deployment: Deployment, id: bigint, epoch: number): ContractCall {
-  const data = ABI.encodeFunctionData("reportMiss", [id, epoch]);
+  const data = ESCROW_ABI.encodeFunctionData("reportMiss", [id, epoch]);
   return call(deployment, `reporting the miss of epoch ${epoch} of agreement ${id}`, data);
 }
 
 export function closeCall(deployment: Deployment, id: bigint): ContractCall {
-  return call(deployment, `closing agreement ${id}`, ABI.encodeFunctionData("close", [id]));
+  return call(deployment, `closing agreement ${id}`, ESCROW_ABI.encodeFunctionData("close", [id]));
 }
 
 /** @param to - who receives the payment */
 export function withdrawCall(deployment: Deployment, token: string, to: string): ContractCall {
-  return call(deployment, "withdrawing from the escrow", ABI.encodeFunctionData("withdraw", [token, to]));
+  return call(deployment, "withdrawing from the escrow", ESCROW_ABI.encodeFunctionData("withdraw", [token, to]));
 }
 
 /** Lets the escrow take an amount of an ERC-20 token. */
@@ -268,7 +267,7 @@ export async function* scanEscrow(
 
 /** A log of the escrow as an event; undefined when it is none of ours. */
 export function parseEscrowLog(log: Log): EscrowEvent | undefined {
-  const parsed = ABI.parseLog(log);
+  const parsed = ESCROW_ABI.parseLog(log);
   if (parsed === null) return undefined;
   const place = placeOf(log);
   const text = (name: string): string => String(parsed.args.getValue(name));
@@ -319,10 +318,6 @@ export function parseEscrowLog(log: Log): EscrowEvent | undefined {
     default:
       return undefined;
   }
-}
-
-function contract(chain: ChainReader): StorageEscrow {
-  return StorageEscrow__factory.connect(chain.deployment.contracts.storageEscrow, chain.provider);
 }
 
 function call(deployment: Deployment, description: string, data: string, value = 0n): ContractCall {

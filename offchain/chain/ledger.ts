@@ -7,6 +7,7 @@
 import { AbiCoder, keccak256, type Log } from "ethers";
 import { IntegrityError, TallystickError } from "../core/errors.ts";
 import { fromHex } from "../core/hex.ts";
+import { keyLedger, LEDGER_ABI } from "./contracts.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
 import {
   chainLogs,
@@ -19,10 +20,7 @@ import {
 } from "./logs.ts";
 import { readChain } from "./revert.ts";
 import type { ContractCall } from "./sender.ts";
-import { KeyLedger__factory } from "./types/factories/KeyLedger__factory.ts";
-import type { KeyLedger } from "./types/KeyLedger.ts";
 
-const ABI = KeyLedger__factory.createInterface();
 const CODER = AbiCoder.defaultAbiCoder();
 
 /** A record with its payload's hash in the payload's place. Field order is that of the contract and of its digest. */
@@ -96,7 +94,7 @@ export function recordCall(deployment: Deployment, signed: SignedRecord): Contra
   const { record, deadline, signature } = signed;
   return {
     to: deployment.contracts.keyLedger,
-    data: ABI.encodeFunctionData("record", [record, deadline, signature]),
+    data: LEDGER_ABI.encodeFunctionData("record", [record, deadline, signature]),
     description: "recording a key",
   };
 }
@@ -105,7 +103,7 @@ export function recordCall(deployment: Deployment, signed: SignedRecord): Contra
 export function recordManyCall(deployment: Deployment, records: SignedRecord[]): ContractCall {
   return {
     to: deployment.contracts.keyLedger,
-    data: ABI.encodeFunctionData("recordMany", [records.map((signed) => ({ ...signed }))]),
+    data: LEDGER_ABI.encodeFunctionData("recordMany", [records.map((signed) => ({ ...signed }))]),
     description: `recording ${records.length} keys`,
   };
 }
@@ -125,7 +123,14 @@ export function addOwnerCall(deployment: Deployment, addition: OwnerAddition): C
   const { header, owner, note, deadline, ownershipSignature, ownerSignature } = addition;
   return {
     to: deployment.contracts.keyLedger,
-    data: ABI.encodeFunctionData("addOwner", [header, owner, note, deadline, ownershipSignature, ownerSignature]),
+    data: LEDGER_ABI.encodeFunctionData("addOwner", [
+      header,
+      owner,
+      note,
+      deadline,
+      ownershipSignature,
+      ownerSignature,
+    ]),
     description: "adding an owner",
   };
 }
@@ -136,7 +141,7 @@ export async function readRecordState(
   recordId: string,
   blockTag: number | "latest" = "latest",
 ): Promise<RecordState | undefined> {
-  const state = await readChain("reading a record's state", () => contract(chain).recordState(recordId, { blockTag }));
+  const state = await readChain("reading a record's state", () => keyLedger(chain).recordState(recordId, { blockTag }));
   return state.keyTime === 0n ? undefined : { keyTime: state.keyTime, digest: state.digest };
 }
 
@@ -153,7 +158,7 @@ export async function isOwner(
   const recordId = recordIdOf(key.account, key.fileTag);
   if (key.account.toLowerCase() === account.toLowerCase())
     return (await readRecordState(chain, recordId)) !== undefined;
-  return readChain("reading a record's owners", () => contract(chain).isOwner(recordId, account));
+  return readChain("reading a record's owners", () => keyLedger(chain).isOwner(recordId, account));
 }
 
 /**
@@ -223,7 +228,7 @@ export function followLedger(
 
 /** A log of the ledger as an event; undefined when it is none of ours. */
 export function parseLedgerLog(log: Log): LedgerEvent | undefined {
-  const parsed = ABI.parseLog(log);
+  const parsed = LEDGER_ABI.parseLog(log);
   if (parsed === null) return undefined;
   const text = (name: string): string => String(parsed.args.getValue(name));
   const place = placeOf(log);
@@ -253,8 +258,4 @@ export function parseLedgerLog(log: Log): LedgerEvent | undefined {
 
 function filterOf(chain: ChainReader): { address: string } {
   return { address: chain.deployment.contracts.keyLedger };
-}
-
-function contract(chain: ChainReader): KeyLedger {
-  return KeyLedger__factory.connect(chain.deployment.contracts.keyLedger, chain.provider);
 }

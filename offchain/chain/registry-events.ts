@@ -4,11 +4,9 @@
 
 import type { Log } from "ethers";
 import { fromHex } from "../core/hex.ts";
+import { REGISTRY_ABI } from "./contracts.ts";
 import type { ChainReader } from "./deployment.ts";
 import { chainLogs, type LogPlace, placeOf, type ScanOptions } from "./logs.ts";
-import { NodeRegistry__factory } from "./types/factories/NodeRegistry__factory.ts";
-
-const ABI = NodeRegistry__factory.createInterface();
 
 /** What happened in the registry. Bytes and numbers as in the contract's events. */
 export type RegistryEvent = LogPlace &
@@ -60,7 +58,7 @@ export async function* scanRegistry(
 
 /** A log of the registry as an event; undefined when it is none of ours. */
 export function parseRegistryLog(log: Log): RegistryEvent | undefined {
-  const parsed = ABI.parseLog(log);
+  const parsed = REGISTRY_ABI.parseLog(log);
   if (parsed === null) return undefined;
   const place = placeOf(log);
   const text = (name: string): string => String(parsed.args.getValue(name));

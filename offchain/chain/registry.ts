@@ -6,13 +6,12 @@
 import { AbiCoder, keccak256, type TransactionReceipt } from "ethers";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { fromHex, toHex } from "../core/hex.ts";
+import { nodeRegistry, REGISTRY_ABI } from "./contracts.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
 import { readChain } from "./revert.ts";
 import type { ContractCall } from "./sender.ts";
-import { NodeRegistry__factory } from "./types/factories/NodeRegistry__factory.ts";
-import type { INodeRegistry, NodeRegistry } from "./types/NodeRegistry.ts";
+import type { INodeRegistry } from "./types/NodeRegistry.ts";
 
-const ABI = NodeRegistry__factory.createInterface();
 /** `INodeRegistry.CommitteeStatus` by number; 0 does not come out of the contract. */
 const STATUSES = ["none", "forming", "active"] as const;
 /** Entries fetched by one call when listing; 100 node entries are some 40 KB. */
@@ -57,7 +56,7 @@ export interface Committee {
 
 /** The state of one committee. @throws TallystickError NOT_FOUND when there is none of this number. */
 export async function readCommittee(chain: ChainReader, id: bigint): Promise<Committee> {
-  const registry = contract(chain);
+  const registry = nodeRegistry(chain);
   const what = `reading committee ${id}`;
   const count = await readChain(what, () => registry.committeeCount());
   if (id < 1n || id > count) {
@@ -78,31 +77,31 @@ export async function readCommittee(chain: ChainReader, id: bigint): Promise<Com
 
 /** All committees in order of number. Anybody may create one, so take no more than needed. */
 export async function* listCommittees(chain: ChainReader): AsyncIterable<Committee> {
-  const count = await readChain("counting committees", () => contract(chain).committeeCount());
+  const count = await readChain("counting committees", () => nodeRegistry(chain).committeeCount());
   for (let id = 1n; id <= count; id++) yield await readCommittee(chain, id);
 }
 
 /** The active committee an account chose, or the default one; undefined while no committee is active. */
 export async function readCommitteeOf(chain: ChainReader, account: string): Promise<bigint | undefined> {
-  const id = await readChain("reading the account's committee", () => contract(chain).committeeOf(account));
+  const id = await readChain("reading the account's committee", () => nodeRegistry(chain).committeeOf(account));
   return id === 0n ? undefined : id;
 }
 
 /** Hash of what a member attested to; undefined when it has not attested. */
 export async function readAttestation(chain: ChainReader, id: bigint, member: string): Promise<string | undefined> {
-  const hash = await readChain("reading an attestation", () => contract(chain).attestationOf(id, member));
+  const hash = await readChain("reading an attestation", () => nodeRegistry(chain).attestationOf(id, member));
   return /^0x0+$/.test(hash) ? undefined : hash;
 }
 
 /** One node; undefined when the operator is not registered. */
 export async function readNode(chain: ChainReader, operator: string): Promise<NodeInfo | undefined> {
-  const node = await readChain("reading a node", () => contract(chain).nodeOf(operator));
+  const node = await readChain("reading a node", () => nodeRegistry(chain).nodeOf(operator));
   return node.stakeWei === 0n ? undefined : toNode(operator, node);
 }
 
 /** All registered nodes, in no particular order. */
 export async function* listNodes(chain: ChainReader): AsyncIterable<NodeInfo> {
-  const registry = contract(chain);
+  const registry = nodeRegistry(chain);
   // One block for all pages: the list changes its order when a node leaves.
   const blockTag = await readChain("listing nodes", () => chain.provider.getBlockNumber());
   for (let offset = 0; ; offset += PAGE) {
@@ -116,7 +115,7 @@ export async function* listNodes(chain: ChainReader): AsyncIterable<NodeInfo> {
 
 /** What a node has to deposit and how long it waits to get it back. */
 export async function readStakeTerms(chain: ChainReader): Promise<{ minStakeWei: bigint; exitDelaySeconds: number }> {
-  const registry = contract(chain);
+  const registry = nodeRegistry(chain);
   const [minStakeWei, delay] = await readChain("reading the stake terms", () =>
     Promise.all([registry.MIN_STAKE_WEI(), registry.EXIT_DELAY_SECONDS()]),
   );
@@ -129,7 +128,7 @@ export function registerNodeCall(
 ): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: ABI.encodeFunctionData("registerNode", [node.url, toHex(node.hpkePublicKey)]),
+    data: REGISTRY_ABI.encodeFunctionData("registerNode", [node.url, toHex(node.hpkePublicKey)]),
     value: node.stakeWei,
     description: "registering the node",
   };
@@ -138,7 +137,7 @@ export function registerNodeCall(
 export function updateNodeCall(deployment: Deployment, node: { url: string; hpkePublicKey: Uint8Array }): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: ABI.encodeFunctionData("updateNode", [node.url, toHex(node.hpkePublicKey)]),
+    data: REGISTRY_ABI.encodeFunctionData("updateNode", [node.url, toHex(node.hpkePublicKey)]),
     description: "updating the node",
   };
 }
@@ -146,7 +145,7 @@ export function updateNodeCall(deployment: Deployment, node: { url: string; hpke
 export function requestExitCall(deployment: Deployment): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: ABI.encodeFunctionData("requestExit"),
+    data: REGISTRY_ABI.encodeFunctionData("requestExit"),
     description: "asking to leave",
   };
 }
@@ -155,7 +154,7 @@ export function requestExitCall(deployment: Deployment): ContractCall {
 export function withdrawStakeCall(deployment: Deployment, to: string): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: ABI.encodeFunctionData("withdrawStake", [to]),
+    data: REGISTRY_ABI.encodeFunctionData("withdrawStake", [to]),
     description: "withdrawing the stake",
   };
 }
@@ -164,7 +163,7 @@ export function withdrawStakeCall(deployment: Deployment, to: string): ContractC
 export function createCommitteeCall(deployment: Deployment, members: string[], threshold: number): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: ABI.encodeFunctionData("createCommittee", [members, threshold]),
+    data: REGISTRY_ABI.encodeFunctionData("createCommittee", [members, threshold]),
     description: "creating a committee",
   };
 }
@@ -178,7 +177,11 @@ export function attestCommitteeCall(
 ): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: ABI.encodeFunctionData("attestCommittee", [id, toHex(groupPublicKey), verificationShares.map(toHex)]),
+    data: REGISTRY_ABI.encodeFunctionData("attestCommittee", [
+      id,
+      toHex(groupPublicKey),
+      verificationShares.map(toHex),
+    ]),
     description: `attesting the keys of committee ${id}`,
   };
 }
@@ -186,7 +189,7 @@ export function attestCommitteeCall(
 export function assignCommitteeCall(deployment: Deployment, id: bigint): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: ABI.encodeFunctionData("assignCommittee", [id]),
+    data: REGISTRY_ABI.encodeFunctionData("assignCommittee", [id]),
     description: `choosing committee ${id}`,
   };
 }
@@ -195,7 +198,7 @@ export function assignCommitteeCall(deployment: Deployment, id: bigint): Contrac
 export function createdCommitteeId(deployment: Deployment, receipt: TransactionReceipt): bigint {
   for (const log of receipt.logs) {
     if (log.address.toLowerCase() !== deployment.contracts.nodeRegistry.toLowerCase()) continue;
-    const parsed = ABI.parseLog(log);
+    const parsed = REGISTRY_ABI.parseLog(log);
     if (parsed?.name === "CommitteeCreated") return parsed.args.getValue("id") as bigint;
   }
   throw new InvalidInputError(`transaction ${receipt.hash} created no committee`, { check: "CommitteeCreated event" });
@@ -206,10 +209,6 @@ export function keyMaterialHash(groupPublicKey: Uint8Array, verificationShares: 
   return keccak256(
     AbiCoder.defaultAbiCoder().encode(["bytes32", "bytes32[]"], [toHex(groupPublicKey), verificationShares.map(toHex)]),
   );
-}
-
-function contract(chain: ChainReader): NodeRegistry {
-  return NodeRegistry__factory.connect(chain.deployment.contracts.nodeRegistry, chain.provider);
 }
 
 function toNode(operator: string, node: INodeRegistry.NodeStructOutput): NodeInfo {

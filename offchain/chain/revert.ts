@@ -3,12 +3,9 @@
  * without funds, an endpoint that does not answer. Everything in this folder throws these.
  */
 
-import { AbiCoder, ErrorFragment, Interface, isError } from "ethers";
+import { AbiCoder, ErrorFragment, isError } from "ethers";
 import { TallystickError } from "../core/errors.ts";
-import { IRandomnessSource__factory } from "./types/factories/interfaces/IRandomnessSource__factory.ts";
-import { KeyLedger__factory } from "./types/factories/KeyLedger__factory.ts";
-import { NodeRegistry__factory } from "./types/factories/NodeRegistry__factory.ts";
-import { StorageEscrow__factory } from "./types/factories/StorageEscrow__factory.ts";
+import { ESCROW_ABI, LEDGER_ABI, RANDOMNESS_ABI, REGISTRY_ABI } from "./contracts.ts";
 
 /** What a contract said when it refused. */
 export interface DecodedRevert {
@@ -59,8 +56,8 @@ export class ChainUnavailableError extends TallystickError {
 }
 
 const CUSTOM_ERRORS: ReadonlyMap<string, ErrorFragment> = new Map(
-  [NodeRegistry__factory, KeyLedger__factory, StorageEscrow__factory, IRandomnessSource__factory]
-    .flatMap((factory) => new Interface(factory.abi).fragments)
+  [REGISTRY_ABI, LEDGER_ABI, ESCROW_ABI, RANDOMNESS_ABI]
+    .flatMap(({ fragments }) => fragments)
     .filter((fragment) => fragment.type === "error")
     .map((fragment) => fragment as ErrorFragment)
     .map((fragment) => [fragment.selector, fragment] as const),

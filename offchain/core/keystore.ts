@@ -4,11 +4,11 @@
  * associated data, so that no field can be changed, and the cost parameters cannot be used to exhaust memory.
  */
 
-import { scryptAsync } from "@noble/hashes/scrypt.js";
 import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
-import { aes256GcmOpen, aes256GcmSeal, randomBytes } from "#primitives";
+import { aes256GcmOpen, aes256GcmSeal, randomBytes, scrypt } from "#primitives";
+import type { ScryptCost } from "../kernels/primitives.ts";
 import { InvalidInputError, TallystickError, UnknownVersionError } from "./errors.ts";
 import { fromHex, toHex } from "./hex.ts";
 import { domainTag } from "./kdf.ts";
@@ -24,14 +24,6 @@ const MAX_PARALLELIZATION = 16;
 
 /** Whose secret it is: a user's phrase entropy, or a daemon's root secret. */
 export type KeystoreKind = "user" | "nbm" | "csp";
-
-/** Cost of guessing a passphrase. */
-export interface ScryptCost {
-  /** A power of two. */
-  n: number;
-  r: number;
-  p: number;
-}
 
 /** OWASP's recommendation for scrypt: 128 MiB and some tenths of a second of native code per guess. */
 export const DEFAULT_SCRYPT_COST: ScryptCost = { n: 2 ** 17, r: 8, p: 1 };
@@ -159,13 +151,7 @@ async function deriveKey(passphrase: string, salt: Uint8Array, { n, r, p }: Scry
     });
   }
   const passphraseBytes = utf8ToBytes(passphrase.normalize("NFKC"));
-  const key = await scryptAsync(passphraseBytes, salt, {
-    N: n,
-    r,
-    p,
-    dkLen: KEY_BYTES,
-    maxmem: MAX_MEMORY_BYTES + 1024,
-  });
+  const key = await scrypt(passphraseBytes, salt, { n, r, p }, KEY_BYTES);
   passphraseBytes.fill(0);
   return key;
 }

@@ -9,6 +9,7 @@ import {
   createHmac,
   hash,
   hkdfSync,
+  scrypt as opensslScrypt,
   randomFillSync,
   timingSafeEqual,
 } from "node:crypto";
@@ -18,7 +19,9 @@ import {
   checkRandomLength,
   GCM_TAG_BYTES,
   type Primitives,
+  type ScryptCost,
   type Sha256,
+  scryptMemory,
 } from "./primitives.ts";
 
 function asPlainBytes(buffer: Buffer): Uint8Array {
@@ -48,6 +51,21 @@ export function hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array {
 export function hkdfSha256(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   checkHkdfArguments(info, length);
   return new Uint8Array(hkdfSync("sha256", ikm, salt, info, length));
+}
+
+export function scrypt(
+  passphrase: Uint8Array,
+  salt: Uint8Array,
+  cost: ScryptCost,
+  length: number,
+): Promise<Uint8Array> {
+  const { n: N, r, p } = cost;
+  return new Promise((resolve, reject) => {
+    opensslScrypt(passphrase, salt, length, { N, r, p, maxmem: scryptMemory(cost) }, (error, key) => {
+      if (error) reject(error);
+      else resolve(asPlainBytes(key));
+    });
+  });
 }
 
 export function aes256GcmSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
@@ -101,6 +119,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   createSha256,
   hmacSha256,
   hkdfSha256,
+  scrypt,
   aes256GcmSeal,
   aes256GcmOpen,
   randomBytes,

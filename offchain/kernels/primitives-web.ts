@@ -6,6 +6,7 @@
 import { gcm } from "@noble/ciphers/aes.js";
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { hmac } from "@noble/hashes/hmac.js";
+import { scryptAsync } from "@noble/hashes/scrypt.js";
 import { sha256 as nobleSha256 } from "@noble/hashes/sha2.js";
 import {
   checkGcmArguments,
@@ -13,7 +14,9 @@ import {
   checkRandomLength,
   GCM_TAG_BYTES,
   type Primitives,
+  type ScryptCost,
   type Sha256,
+  scryptMemory,
 } from "./primitives.ts";
 
 /** Most bytes that one call of `crypto.getRandomValues` gives (W3C Web Cryptography API, §10.1.1). */
@@ -45,6 +48,16 @@ export function hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array {
 export function hkdfSha256(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   checkHkdfArguments(info, length);
   return hkdf(nobleSha256, ikm, salt, info, length);
+}
+
+export function scrypt(
+  passphrase: Uint8Array,
+  salt: Uint8Array,
+  cost: ScryptCost,
+  length: number,
+): Promise<Uint8Array> {
+  const { n: N, r, p } = cost;
+  return scryptAsync(passphrase, salt, { N, r, p, dkLen: length, maxmem: scryptMemory(cost) });
 }
 
 export function aes256GcmSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
@@ -90,6 +103,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   createSha256,
   hmacSha256,
   hkdfSha256,
+  scrypt,
   aes256GcmSeal,
   aes256GcmOpen,
   randomBytes,

@@ -1,8 +1,9 @@
 /**
  * Interface of the accelerated symmetric primitives, imported by core as `#primitives`. Two implementations export exactly
  * these names: `primitives-node.ts` (OpenSSL through node:crypto) and `primitives-web.ts` (noble, any JavaScript runtime).
- * All calls are synchronous: below 64 KiB an await per call costs more than the work, above it a worker thread is the
- * right tool. Standards: FIPS 180-4 (SHA-256), RFC 2104 (HMAC), RFC 5869 (HKDF), NIST SP 800-38D (AES-256-GCM).
+ * All calls but scrypt, which is made to take long, are synchronous: below 64 KiB an await per call costs more than the work,
+ * above it a worker thread is the right tool. Standards: FIPS 180-4 (SHA-256), RFC 2104 (HMAC), RFC 5869 (HKDF), RFC 7914
+ * (scrypt), NIST SP 800-38D (AES-256-GCM).
  */
 
 /** Length of an AES-GCM nonce in bytes (SP 800-38D §5.2.1.1: 96 bits, the only length used here). */
@@ -19,6 +20,14 @@ export const HKDF_OUTPUT_LIMIT_BYTES = 255 * 32;
 
 /** Largest HKDF info in bytes: OpenSSL's own limit, kept by both implementations so that they accept the same calls. */
 export const HKDF_INFO_LIMIT_BYTES = 1024;
+
+/** Cost of one scrypt computation: it takes 128 · r · (n + p) bytes of memory, and time in proportion to n · r · p. */
+export interface ScryptCost {
+  /** A power of two. */
+  n: number;
+  r: number;
+  p: number;
+}
 
 /** A SHA-256 computation that takes its input in pieces. `digest` ends it. */
 export interface Sha256 {
@@ -41,6 +50,11 @@ export interface Primitives {
    * @throws RangeError for other lengths
    */
   hkdfSha256(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array;
+  /**
+   * scrypt. The cost is the caller's to bound.
+   * @param length bytes wanted
+   */
+  scrypt(passphrase: Uint8Array, salt: Uint8Array, cost: ScryptCost, length: number): Promise<Uint8Array>;
   /**
    * AES-256-GCM encryption.
    * @param key 32 bytes
@@ -71,6 +85,11 @@ export function checkGcmArguments(key: Uint8Array, nonce: Uint8Array): void {
   if (nonce.length !== GCM_NONCE_BYTES) {
     throw new RangeError(`AES-GCM nonce must be ${GCM_NONCE_BYTES} bytes, got ${nonce.length}`);
   }
+}
+
+/** Memory that a scrypt computation takes, in bytes; what implementations are told to allow. */
+export function scryptMemory({ n, r, p }: ScryptCost): number {
+  return 128 * r * (n + p + 2);
 }
 
 /**

@@ -18,6 +18,7 @@ interface Vectors {
   sha256: { vectors: { data: string; digest: string }[] };
   hmacSha256: { vectors: { key: string; data: string; mac: string }[] };
   hkdfSha256: { vectors: { ikm: string; salt: string; info: string; length: number; okm: string }[] };
+  scrypt: { vectors: { passphrase: string; salt: string; n: number; r: number; p: number; key: string }[] };
   aes256Gcm: { vectors: AeadVector[] };
   aes256GcmSiv: { vectors: AeadVector[] };
 }
@@ -46,6 +47,21 @@ for (const [name, primitives] of Object.entries(implementations)) {
     it("computes the HKDF outputs of RFC 5869", () => {
       for (const { ikm, salt, info, length, okm } of vectors.hkdfSha256.vectors) {
         expect(hex(primitives.hkdfSha256(unhex(ikm), unhex(salt), unhex(info), length))).to.equal(okm);
+      }
+    });
+
+    it("derives the scrypt keys of RFC 7914, and ones of other lengths and costs as the other implementation does", async () => {
+      for (const { passphrase, salt, key, ...cost } of vectors.scrypt.vectors) {
+        expect(hex(await primitives.scrypt(unhex(passphrase), unhex(salt), cost, 64))).to.equal(key);
+      }
+      for (const [n, r, p, length] of [
+        [2, 1, 1, 1],
+        [4, 3, 5, 33],
+        [2, 8, 16, 100],
+      ] as const) {
+        const keys = [node, web].map((one) => one.scrypt(unhex("0a"), unhex("0b0c"), { n, r, p }, length));
+        const [first, second] = (await Promise.all(keys)).map(hex);
+        expect(first).to.equal(second);
       }
     });
 
