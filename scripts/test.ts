@@ -87,7 +87,7 @@ const solidity = everything || wanted.includes("solidity");
 const beside = new Output(solidity);
 const both = await Promise.all([
   solidity ? coverageStep().finally(() => beside.release()) : undefined,
-  files.length > 0 ? runMocha(files, 2, beside) : undefined,
+  files.length > 0 ? runMocha(files, 3, beside) : undefined,
 ]);
 const outcomes = both.filter((outcome) => outcome !== undefined);
 

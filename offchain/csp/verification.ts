@@ -142,15 +142,14 @@ export class VerificationService {
     if (reusedPowers > 0) {
       requireSameAlpha(key, powersA);
     } else {
-      verifier.checkPowersA(powersA);
+      const points = verifier.checkPowersA(powersA);
       await nextTurn();
-      await files.writeDerived(id, "powers-a-expanded", 0, expandPoints(powersA));
+      await files.writeDerived(id, "powers-a-expanded", 0, expandPoints(points));
       await nextTurn();
     }
     for (let first = reusedPowers; first < sliceCount; first += SLICES_PER_PAGE) {
       const powersB = await dataSet.readPowersB(FIRST_INDEX + first, Math.min(SLICES_PER_PAGE, sliceCount - first));
-      verifier.addPowersB(powersB);
-      const expanded = expandPoints(powersB);
+      const expanded = expandPoints(verifier.addPowersB(powersB));
       await files.writeDerived(id, "powers-b-expanded", first * G1_EXPANDED_BYTES, expanded);
       await nextTurn();
     }

@@ -18,11 +18,12 @@ import {
   deriveAuditSecrets,
 } from "../../../offchain/core/audit/keys.ts";
 import {
+  decodePowersA,
+  decodeStoredPoints,
   expandPoints,
   PowersVerifier,
   powersOfAlpha,
   powersOfBeta,
-  verifyPowers,
 } from "../../../offchain/core/audit/powers.ts";
 import { type AuditProof, decodeProof, encodeProof, proofForChain } from "../../../offchain/core/audit/proof.ts";
 import { proveAudit } from "../../../offchain/core/audit/prover.ts";
@@ -115,7 +116,11 @@ describe("possession audit", () => {
     });
 
     it("are accepted when right, in one piece, in several, and continued from a checked one", () => {
-      verifyPowers(keys.publicKey, set.powersA, set.powersB);
+      const whole = new PowersVerifier(keys.publicKey);
+      expect(encodeG1(whole.checkPowersA(set.powersA)[4095] ?? generatorG1())).to.deep.equal(set.powersA.slice(-48));
+      const points = whole.addPowersB(set.powersB);
+      whole.finishPowersB();
+      expect(points.map(encodeG1)).to.deep.equal(points.map((_, k) => set.powersB.slice(k * 48, k * 48 + 48)));
       const pieces = new PowersVerifier(keys.publicKey);
       pieces.addPowersB(set.powersB.slice(0, 48));
       pieces.addPowersB(set.powersB.slice(48));
@@ -164,7 +169,7 @@ describe("possession audit", () => {
 
     it("are refused with a key that is malformed or the identity", () => {
       const identity = { ...keys.publicKey, X: new Uint8Array(256) };
-      expect(() => verifyPowers(identity, set.powersA, set.powersB)).to.throw(InvalidPointError, "identity");
+      expect(() => new PowersVerifier(identity)).to.throw(InvalidPointError, "identity");
     });
   });
 
@@ -270,10 +275,10 @@ describe("possession audit", () => {
     });
 
     it("are the same from expanded powers", async () => {
-      const powersB = expandPoints(set.powersB);
+      const powersB = expandPoints(decodeStoredPoints(set.powersB, set.powersB.length / 48, "powers of beta"));
       const readPowersB = async (first: number, count: number) =>
         powersB.subarray((first - 1) * 96, (first - 1 + count) * 96);
-      const source = { ...set.source, powersA: expandPoints(set.powersA), readPowersB };
+      const source = { ...set.source, powersA: expandPoints(decodePowersA(set.powersA)), readPowersB };
       expect(await proveAudit(challenge, source, { public: true })).to.deep.equal(proof);
     });
 
