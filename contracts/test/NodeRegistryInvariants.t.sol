@@ -127,9 +127,19 @@ contract NodeRegistryInvariants is TestBase {
         _targetSelectors(address(_handler), selectors);
     }
 
-    /// @dev INV-1, and that the list of operators is exactly those with a stake.
+    /// @dev After every call of every sequence; one campaign for all, since each checks the same states.
+    /// hardhat-config: invariant.runs = 32
     /// hardhat-config: invariant.failOnRevert = true
-    function invariant_1_balance_is_the_sum_of_stakes() public view {
+    function invariant_everything() public {
+        _balanceIsTheSumOfStakes();
+        _everyWeiOfStakeCanLeave();
+        _membershipNeverChanges();
+        _activeMeansThatAllMembersSaidTheSame();
+        _everyAccountHasAnActiveCommitteeOnceThereIsOne();
+    }
+
+    /// @dev INV-1, and that the list of operators is exactly those with a stake.
+    function _balanceIsTheSumOfStakes() private view {
         address[] memory listed = _registry.operators(0, type(uint256).max);
         uint256 sum;
         for (uint256 i = 0; i < listed.length; ++i) {
@@ -152,8 +162,7 @@ contract NodeRegistryInvariants is TestBase {
     }
 
     /// @dev INV-2: whatever happened before, everybody can leave, and then nothing is left.
-    /// hardhat-config: invariant.failOnRevert = true
-    function invariant_2_every_wei_of_stake_can_leave() public {
+    function _everyWeiOfStakeCanLeave() private {
         uint256 snapshot = vm.snapshotState();
         uint256 latest = block.timestamp + _registry.EXIT_DELAY_SECONDS();
         for (uint256 i = 0; i < _handler.ACTORS(); ++i) {
@@ -178,8 +187,7 @@ contract NodeRegistryInvariants is TestBase {
     }
 
     /// @dev INV-3
-    /// hardhat-config: invariant.failOnRevert = true
-    function invariant_3_membership_never_changes() public view {
+    function _membershipNeverChanges() private view {
         for (uint64 number = 1; number <= _registry.committeeCount(); ++number) {
             INodeRegistry.Committee memory committee = _registry.committeeById(CommitteeId.wrap(number));
             vm.assertEq(
@@ -195,8 +203,7 @@ contract NodeRegistryInvariants is TestBase {
     }
 
     /// @dev INV-4
-    /// hardhat-config: invariant.failOnRevert = true
-    function invariant_4_active_means_that_all_members_said_the_same() public view {
+    function _activeMeansThatAllMembersSaidTheSame() private view {
         for (uint64 number = 1; number <= _registry.committeeCount(); ++number) {
             CommitteeId id = CommitteeId.wrap(number);
             INodeRegistry.Committee memory committee = _registry.committeeById(id);
@@ -219,8 +226,7 @@ contract NodeRegistryInvariants is TestBase {
     }
 
     /// @dev INV-5
-    /// hardhat-config: invariant.failOnRevert = true
-    function invariant_5_every_account_has_an_active_committee_once_there_is_one() public view {
+    function _everyAccountHasAnActiveCommitteeOnceThereIsOne() private view {
         bool any;
         for (uint64 number = 1; number <= _registry.committeeCount(); ++number) {
             if (_registry.isActive(CommitteeId.wrap(number))) any = true;
