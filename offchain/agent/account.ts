@@ -2,6 +2,7 @@
 
 import { Wallet } from "ethers";
 import { randomBytes } from "#primitives";
+import { addressOfPrivateKey } from "../core/address.ts";
 import { sessionTypedData, type TypedData } from "../core/eip712.ts";
 import { TallystickError } from "../core/errors.ts";
 import { toHex } from "../core/hex.ts";
@@ -16,16 +17,19 @@ const RENEW_BEFORE_SECONDS = 120;
 /** A secp256k1 key and its address. */
 export class AgentAccount {
   readonly address: string;
-  readonly #wallet: Wallet;
+  readonly #key: string;
+  #wallet: Wallet | undefined;
 
   /** @param signingKey 32 bytes; not kept as such. */
   constructor(signingKey: Uint8Array) {
-    this.#wallet = new Wallet(toHex(signingKey));
-    this.address = this.#wallet.address;
+    this.address = addressOfPrivateKey(signingKey);
+    this.#key = toHex(signingKey);
   }
 
   /** @returns the 65-byte signature, 0x hex. */
   async sign<Message extends object>(typed: TypedData<Message>): Promise<string> {
+    // Made when something is to be signed: its tables take a while, and many commands sign nothing.
+    this.#wallet ??= new Wallet(this.#key);
     return await this.#wallet.signTypedData(typed.domain, typed.types, { ...typed.message });
   }
 }

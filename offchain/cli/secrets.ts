@@ -3,7 +3,6 @@
  * of the machine can read.
  */
 import { readFile } from "node:fs/promises";
-import { password } from "@inquirer/prompts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 
 interface SecretSource {
@@ -38,7 +37,9 @@ async function readSecret(source: SecretSource, ask: () => Promise<string>): Pro
   return ask();
 }
 
-function prompt(message: string): Promise<string> {
+async function prompt(message: string): Promise<string> {
+  // Loaded when somebody is there to be asked: it takes longer than most commands' own work.
+  const { password } = await import("@inquirer/prompts");
   return password({ message, mask: "*" }, { output: process.stderr });
 }
 

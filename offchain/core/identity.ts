@@ -8,10 +8,11 @@
  *     catalogue key kdf(seed, "catalogue")
  */
 
+import { utf8ToBytes } from "@noble/hashes/utils.js";
 import { HDKey } from "@scure/bip32";
-import { entropyToMnemonic, mnemonicToEntropy, mnemonicToSeedSync } from "@scure/bip39";
+import { entropyToMnemonic, mnemonicToEntropy } from "@scure/bip39";
 import { wordlist } from "@scure/bip39/wordlists/english.js";
-import { randomBytes } from "#primitives";
+import { pbkdf2Sha512, randomBytes } from "#primitives";
 import { addressOfPrivateKey } from "./address.ts";
 import { InvalidInputError, TallystickError } from "./errors.ts";
 import { hpkeKeyPairFromSeed } from "./hpke.ts";
@@ -95,8 +96,13 @@ export function phraseOfEntropy(phraseEntropy: Uint8Array): string {
   return entropyToMnemonic(phraseEntropy, wordlist);
 }
 
+/** The seed of a phrase of the English list, with no passphrase (BIP-39, "From mnemonic to seed"). @returns 64 bytes */
+function seedOf(phrase: string): Uint8Array {
+  return pbkdf2Sha512(utf8ToBytes(phrase), utf8ToBytes("mnemonic"), 2048, 64);
+}
+
 function derive(phraseEntropy: Uint8Array, phrase: string): Identity {
-  const seed = mnemonicToSeedSync(phrase);
+  const seed = seedOf(phrase);
   const node = HDKey.fromMasterSeed(seed).derive(ACCOUNT_PATH);
   const signingKey = node.privateKey?.slice();
   node.wipePrivateData();

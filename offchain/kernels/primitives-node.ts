@@ -10,6 +10,7 @@ import {
   hash,
   hkdfSync,
   scrypt as opensslScrypt,
+  pbkdf2Sync,
   randomFillSync,
   timingSafeEqual,
 } from "node:crypto";
@@ -51,6 +52,10 @@ export function hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array {
 export function hkdfSha256(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   checkHkdfArguments(info, length);
   return new Uint8Array(hkdfSync("sha256", ikm, salt, info, length));
+}
+
+export function pbkdf2Sha512(password: Uint8Array, salt: Uint8Array, iterations: number, length: number): Uint8Array {
+  return asPlainBytes(pbkdf2Sync(password, salt, iterations, length, "sha512"));
 }
 
 export function scrypt(
@@ -119,6 +124,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   createSha256,
   hmacSha256,
   hkdfSha256,
+  pbkdf2Sha512,
   scrypt,
   aes256GcmSeal,
   aes256GcmOpen,

@@ -6,8 +6,9 @@
 import { gcm } from "@noble/ciphers/aes.js";
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { hmac } from "@noble/hashes/hmac.js";
+import { pbkdf2 } from "@noble/hashes/pbkdf2.js";
 import { scryptAsync } from "@noble/hashes/scrypt.js";
-import { sha256 as nobleSha256 } from "@noble/hashes/sha2.js";
+import { sha256 as nobleSha256, sha512 } from "@noble/hashes/sha2.js";
 import {
   checkGcmArguments,
   checkHkdfArguments,
@@ -48,6 +49,10 @@ export function hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array {
 export function hkdfSha256(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   checkHkdfArguments(info, length);
   return hkdf(nobleSha256, ikm, salt, info, length);
+}
+
+export function pbkdf2Sha512(password: Uint8Array, salt: Uint8Array, iterations: number, length: number): Uint8Array {
+  return pbkdf2(sha512, password, salt, { c: iterations, dkLen: length });
 }
 
 export function scrypt(
@@ -103,6 +108,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   createSha256,
   hmacSha256,
   hkdfSha256,
+  pbkdf2Sha512,
   scrypt,
   aes256GcmSeal,
   aes256GcmOpen,

@@ -2,8 +2,8 @@
  * Interface of the accelerated symmetric primitives, imported by core as `#primitives`. Two implementations export exactly
  * these names: `primitives-node.ts` (OpenSSL through node:crypto) and `primitives-web.ts` (noble, any JavaScript runtime).
  * All calls but scrypt, which is made to take long, are synchronous: below 64 KiB an await per call costs more than the work,
- * above it a worker thread is the right tool. Standards: FIPS 180-4 (SHA-256), RFC 2104 (HMAC), RFC 5869 (HKDF), RFC 7914
- * (scrypt), NIST SP 800-38D (AES-256-GCM).
+ * above it a worker thread is the right tool. Standards: FIPS 180-4 (SHA-256), RFC 2104 (HMAC), RFC 5869 (HKDF), RFC 8018
+ * (PBKDF2), RFC 7914 (scrypt), NIST SP 800-38D (AES-256-GCM).
  */
 
 /** Length of an AES-GCM nonce in bytes (SP 800-38D §5.2.1.1: 96 bits, the only length used here). */
@@ -50,6 +50,11 @@ export interface Primitives {
    * @throws RangeError for other lengths
    */
   hkdfSha256(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array;
+  /**
+   * PBKDF2 with HMAC-SHA-512.
+   * @param iterations and length in bytes: positive integers
+   */
+  pbkdf2Sha512(password: Uint8Array, salt: Uint8Array, iterations: number, length: number): Uint8Array;
   /**
    * scrypt. The cost is the caller's to bound.
    * @param length bytes wanted

@@ -18,6 +18,7 @@ interface Vectors {
   sha256: { vectors: { data: string; digest: string }[] };
   hmacSha256: { vectors: { key: string; data: string; mac: string }[] };
   hkdfSha256: { vectors: { ikm: string; salt: string; info: string; length: number; okm: string }[] };
+  pbkdf2Sha512: { vectors: { password: string; salt: string; iterations: number; key: string }[] };
   scrypt: { vectors: { passphrase: string; salt: string; n: number; r: number; p: number; key: string }[] };
   aes256Gcm: { vectors: AeadVector[] };
   aes256GcmSiv: { vectors: AeadVector[] };
@@ -47,6 +48,21 @@ for (const [name, primitives] of Object.entries(implementations)) {
     it("computes the HKDF outputs of RFC 5869", () => {
       for (const { ikm, salt, info, length, okm } of vectors.hkdfSha256.vectors) {
         expect(hex(primitives.hkdfSha256(unhex(ikm), unhex(salt), unhex(info), length))).to.equal(okm);
+      }
+    });
+
+    it("stretches a password with PBKDF2 as the published cases say, and as the other implementation does", () => {
+      for (const { password, salt, iterations, key } of vectors.pbkdf2Sha512.vectors) {
+        const stretched = primitives.pbkdf2Sha512(unhex(password), unhex(salt), iterations, key.length / 2);
+        expect(hex(stretched)).to.equal(key);
+      }
+      for (const [iterations, length] of [
+        [1, 1],
+        [3, 65],
+        [7, 200],
+      ] as const) {
+        const [first, second] = [node, web].map((one) => one.pbkdf2Sha512(unhex("0a"), unhex(""), iterations, length));
+        expect(hex(first ?? unhex(""))).to.equal(hex(second ?? unhex("00")));
       }
     });
 
