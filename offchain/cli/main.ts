@@ -3,7 +3,7 @@
  * command does can be done by a program with `offchain/agent`.
  */
 import { Command, CommanderError } from "commander";
-import { InvalidInputError } from "../core/errors.ts";
+import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { registerAgreement } from "./commands/agreement.ts";
 import { registerAudit } from "./commands/audit.ts";
 import { registerCompletion } from "./commands/completion.ts";
@@ -28,6 +28,21 @@ Examples:
 Secrets come from a prompt, a file (--passphrase-file, --phrase-file) or the environment (TALLYSTICK_PASSPHRASE,
 TALLYSTICK_RECOVERY_PHRASE), never from the command line. Exit codes are in docs/errors.md.`;
 
+/** Without it relative paths mean nothing, and Node fails at the first one. @throws TallystickError FILE_UNREADABLE */
+function requireCurrentFolder(): void {
+  try {
+    process.cwd();
+  } catch (cause) {
+    throw new TallystickError("the current folder does not exist any more", {
+      code: "FILE_UNREADABLE",
+      party: "you",
+      check: "current folder",
+      hint: "change to another folder, then run the command again",
+      cause,
+    });
+  }
+}
+
 export function buildProgram(): Command {
   const program = new Command("tallystick")
     .description(
@@ -48,6 +63,7 @@ export function buildProgram(): Command {
     .addHelpText("after", EXAMPLES)
     .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError("(add --help for the options)")
+    .hook("preAction", requireCurrentFolder)
     .exitOverride();
   for (const register of [
     registerInit,

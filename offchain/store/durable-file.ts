@@ -1,6 +1,7 @@
 /** Small files that are whole and durable under their name, or not there at all. */
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, linkSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { makeFolders } from "./make-folders.ts";
 
 /** Makes the names in a folder durable. @throws Error of the system */
 export function syncFolder(folder: string): void {
@@ -18,7 +19,7 @@ export function syncFolder(folder: string): void {
  * @throws Error of the system; EEXIST when the file is there: it is never replaced
  */
 export function createDurably(file: string, text: string): void {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  makeFolders(dirname(file), 0o700);
   // A link, unlike a rename, does not replace what another process has put there meanwhile.
   throughPartial(file, text, (partial) => linkSync(partial, file));
 }

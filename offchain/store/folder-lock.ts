@@ -2,9 +2,9 @@
  * Keeps a folder to one process. Node has no call for file locks, so the lock is the one that SQLite takes on an empty database:
  * the kernel holds it and lets go of it when the process ends, however it ends, so a crash leaves nothing to clear away.
  */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { asDiskError, DiskFailedError } from "./disk-errors.ts";
+import { makeFolders } from "./make-folders.ts";
 import { openGuarded } from "./sqlite.ts";
 
 /** How long a process that is ending may take to let go. */
@@ -17,7 +17,7 @@ const WAIT_MILLISECONDS = 2000;
  */
 export function lockFolder(folder: string, waitMilliseconds = WAIT_MILLISECONDS): { close(): void } {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolders(folder, 0o700);
   } catch (error) {
     throw asDiskError(error, `folder ${folder}`);
   }

@@ -5,11 +5,12 @@
  * `Database` is a `DatabaseSync`, so prepared statements are used as the Node documentation says. SQLite's own constraint errors
  * pass through unchanged: they concern the caller's data, not the disk.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { InvalidInputError, UnknownVersionError } from "../core/errors.ts";
 import { asDiskError, DiskFailedError, DiskFullError } from "./disk-errors.ts";
+import { makeFolders } from "./make-folders.ts";
 
 /** One step of the schema: SQL, or a function where SQL alone does not do. Steps are appended, never edited. */
 export type Migration = string | ((database: Database) => void);
@@ -161,7 +162,7 @@ function migrate(database: Database, migrations: readonly Migration[]): void {
 function createPrivateFile(path: string): void {
   try {
     const folder = dirname(path);
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolders(folder, 0o700);
     closeSync(openSync(path, "a", 0o600));
     const handle = openSync(folder, "r");
     fsyncSync(handle);

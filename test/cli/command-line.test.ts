@@ -124,6 +124,19 @@ describe("command line", () => {
     expect(JSON.parse(stdout).error.code).to.equal("NO_IDENTITY");
   });
 
+  it("says so when the folder it was started in is gone, and shows its help all the same", () => {
+    const gone = (...args: string[]) => {
+      const folder = mkdtempSync(join(directory, "gone-"));
+      const script = 'cd "$0" && rmdir "$0" && exec "$@"';
+      const command = [process.execPath, join(ROOT, "offchain", "cli", "main.ts"), ...args];
+      return spawnSync("sh", ["-c", script, folder, ...command], { encoding: "utf8" });
+    };
+    const { status, stdout } = gone("ls", "--json");
+    expect(JSON.parse(stdout).error).to.include({ code: "FILE_UNREADABLE", check: "current folder" });
+    expect(status).to.equal(exitCodeOf("FILE_UNREADABLE"));
+    expect(gone("--help").status).to.equal(0);
+  });
+
   it("prints one JSON document though no command is given, and with completion", () => {
     const { code, stdout } = run(["--json"]);
     expect(code).to.equal(2);

@@ -12,6 +12,7 @@ import { toHex } from "../../core/hex.ts";
 import { isBelow, pathToBytes } from "../../core/path-name.ts";
 import type { DirectoryEntry, FileEntry, SymlinkEntry } from "../../core/recipe.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk-errors.ts";
+import { makeFolders } from "../../store/make-folders.ts";
 import { timeArgument } from "../file-times.ts";
 import { systemPath } from "../walk.ts";
 
@@ -34,7 +35,7 @@ export class TargetFolder {
   /** Makes the folder if need be. @throws DiskFailedError, DiskFullError */
   static async open(folder: string, dataId: string, overwrite: boolean): Promise<TargetFolder> {
     try {
-      await mkdir(folder, { recursive: true });
+      makeFolders(folder);
       return new TargetFolder(await realpath(folder), dataId, overwrite);
     } catch (error) {
       throw asDiskError(error, `folder ${folder}`);

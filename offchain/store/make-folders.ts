@@ -1,0 +1,25 @@
+/** Folders whose path a person chose. */
+import { mkdirSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { systemErrorCode } from "./disk-errors.ts";
+
+/**
+ * Makes a folder, and those above it as needed. Node's own recursive way never returns where a file system takes no new names, as
+ * under /proc.
+ * @throws Error of the system
+ */
+export function makeFolders(folder: string, mode = 0o777): void {
+  if (isFolder(folder)) return;
+  const above = dirname(folder);
+  if (above !== folder) makeFolders(above, mode);
+  try {
+    mkdirSync(folder, { mode });
+  } catch (error) {
+    // Somebody else may have made it meanwhile.
+    if (systemErrorCode(error) !== "EEXIST" || !isFolder(folder)) throw error;
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
