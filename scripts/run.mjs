@@ -5,7 +5,7 @@
  *   node scripts/run.mjs <entry.ts> [arguments…]
  *
  * It brings what is missing first and says so: the exact packages of the lock file, the Node 24 runtime that is one of
- * them (it runs TypeScript sources as they are and has node:sqlite), and the compiled contracts. This file is plain
+ * them (it runs TypeScript sources as they are and has node:sqlite), the compiled contracts, and each program in one file. This file is plain
  * JavaScript because it is what runs before any of that exists.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -14,6 +14,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, 
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { bundlePrograms } from "./bundle.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const modules = join(root, "node_modules");
@@ -142,6 +143,7 @@ export function prepare() {
   installPackages();
   if (!runtimePath()) fail("the packaged Node runtime is missing", "delete node_modules and run this again");
   compileContracts();
+  bundlePrograms();
 }
 
 const invoked = process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url);

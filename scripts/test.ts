@@ -72,7 +72,9 @@ const wanted = process.argv.slice(2);
 const everything = wanted.length === 0;
 const started = Date.now();
 
-/** Files run two at a time beside the Solidity tests; folders whose files take long come first, so that both lanes end together. */
+/** More than there are cores: many tests wait for blocks and processes. */
+const FILES_AT_A_TIME = 3;
+/** Folders whose files take long come first, so that all lanes end together. */
 const LONGEST_FIRST = ["integration", "scripts", "csp", "nbm", "contracts"];
 
 const rank = (name: string): number =>
@@ -87,7 +89,7 @@ const solidity = everything || wanted.includes("solidity");
 const beside = new Output(solidity);
 const both = await Promise.all([
   solidity ? coverageStep().finally(() => beside.release()) : undefined,
-  files.length > 0 ? runMocha(files, 3, beside) : undefined,
+  files.length > 0 ? runMocha(files, FILES_AT_A_TIME, beside) : undefined,
 ]);
 const outcomes = both.filter((outcome) => outcome !== undefined);
 

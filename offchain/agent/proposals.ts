@@ -1,6 +1,6 @@
 /** The agreements an account has ever proposed, found on chain, and which of the catalogue's they are. */
 
-import { ESCROW_ABI } from "../chain/contracts.ts";
+import { ESCROW_ABI } from "../chain/abis.ts";
 import type { ChainReader } from "../chain/deployment.ts";
 import { type Agreement, parseEscrowLog, readAgreement } from "../chain/escrow.ts";
 import { chainLogs } from "../chain/logs.ts";

@@ -7,7 +7,8 @@
 import { AbiCoder, keccak256, type Log } from "ethers";
 import { IntegrityError, TallystickError } from "../core/errors.ts";
 import { fromHex } from "../core/hex.ts";
-import { keyLedger, LEDGER_ABI } from "./contracts.ts";
+import { LEDGER_ABI } from "./abis.ts";
+import { keyLedger } from "./contracts.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
 import {
   chainLogs,

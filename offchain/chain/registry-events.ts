@@ -4,7 +4,7 @@
 
 import type { Log } from "ethers";
 import { fromHex } from "../core/hex.ts";
-import { REGISTRY_ABI } from "./contracts.ts";
+import { REGISTRY_ABI } from "./abis.ts";
 import type { ChainReader } from "./deployment.ts";
 import { chainLogs, type LogPlace, placeOf, type ScanOptions } from "./logs.ts";
 

@@ -6,7 +6,8 @@
 import { AbiCoder, keccak256, type TransactionReceipt } from "ethers";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { fromHex, toHex } from "../core/hex.ts";
-import { nodeRegistry, REGISTRY_ABI } from "./contracts.ts";
+import { REGISTRY_ABI } from "./abis.ts";
+import { nodeRegistry } from "./contracts.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
 import { readChain } from "./revert.ts";
 import type { ContractCall } from "./sender.ts";

@@ -5,7 +5,7 @@
 
 import { AbiCoder, ErrorFragment, isError } from "ethers";
 import { TallystickError } from "../core/errors.ts";
-import { ESCROW_ABI, LEDGER_ABI, RANDOMNESS_ABI, REGISTRY_ABI } from "./contracts.ts";
+import { ESCROW_ABI, LEDGER_ABI, RANDOMNESS_ABI, REGISTRY_ABI } from "./abis.ts";
 
 /** What a contract said when it refused. */
 export interface DecodedRevert {

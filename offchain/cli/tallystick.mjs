@@ -7,10 +7,10 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { programPath } from "./programs.mjs";
 import { RUNTIME_ENVIRONMENT, RUNTIME_FLAGS } from "./runtime.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..", "..");
-const main = join(root, "offchain", "cli", "main.ts");
 const platform = process.platform === "win32" ? "win" : process.platform;
 const packaged = join(
   root,
@@ -33,7 +33,7 @@ if (runtime === process.execPath && Number(process.versions.node.split(".")[0]) 
   );
   process.exit(1);
 }
-const child = spawn(runtime, [...RUNTIME_FLAGS, main, ...process.argv.slice(2)], {
+const child = spawn(runtime, [...RUNTIME_FLAGS, programPath("tallystick"), ...process.argv.slice(2)], {
   stdio: "inherit",
   env: { ...RUNTIME_ENVIRONMENT, ...process.env },
 });

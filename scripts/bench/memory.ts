@@ -8,10 +8,11 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { finished } from "node:stream/promises";
 import { setInterval as every } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { programPath } from "../../offchain/cli/programs.mjs";
 import { RUNTIME_ENVIRONMENT, RUNTIME_FLAGS } from "../../offchain/cli/runtime.mjs";
 import { tallystick } from "../demo/command.ts";
 import { aesCtrStream } from "../demo/keystream.ts";
@@ -20,7 +21,6 @@ import { startDevnet } from "../devnet/start-devnet.ts";
 const MIB = 1024 * 1024;
 const BAR_BYTES = 350 * MIB;
 const BLOCK_BYTES = 16 * MIB;
-const MAIN = resolve(import.meta.dirname, "..", "..", "offchain", "cli", "main.ts");
 
 interface Figure {
   readonly operation: "put" | "get";
@@ -68,7 +68,7 @@ async function measured({
   args,
 }: Run): Promise<{ peak: number; seconds: number; document: Record<string, unknown> }> {
   const started = performance.now();
-  const child = spawn(process.execPath, [...RUNTIME_FLAGS, MAIN, "--json", ...args], {
+  const child = spawn(process.execPath, [...RUNTIME_FLAGS, programPath("tallystick"), "--json", ...args], {
     stdio: ["ignore", "pipe", "inherit"],
     env: { ...RUNTIME_ENVIRONMENT, ...process.env, ...environment },
   });

@@ -3,10 +3,10 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { resolve } from "node:path";
+import { programPath } from "../../offchain/cli/programs.mjs";
 import { RUNTIME_ENVIRONMENT, RUNTIME_FLAGS } from "../../offchain/cli/runtime.mjs";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
-const MAIN = resolve(ROOT, "offchain", "cli", "main.ts");
 
 export interface CommandResult {
   readonly exitCode: number;
@@ -40,7 +40,13 @@ export function startTallystick(
   args: readonly string[],
   { wrapper = [] }: CommandOptions = {},
 ): StartedCommand {
-  const [command = process.execPath, ...rest] = [...wrapper, process.execPath, ...RUNTIME_FLAGS, MAIN, ...args];
+  const [command = process.execPath, ...rest] = [
+    ...wrapper,
+    process.execPath,
+    ...RUNTIME_FLAGS,
+    programPath("tallystick"),
+    ...args,
+  ];
   const child = spawn(command, rest, {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],

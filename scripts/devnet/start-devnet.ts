@@ -8,6 +8,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { randomBytes } from "#primitives";
 import { connectChain, type Deployment } from "../../offchain/chain/deployment.ts";
 import { readCommittee } from "../../offchain/chain/registry.ts";
+import { programPath } from "../../offchain/cli/programs.mjs";
 import { TallystickError } from "../../offchain/core/errors.ts";
 import { toHex } from "../../offchain/core/hex.ts";
 import type { KeystoreKind } from "../../offchain/core/keystore.ts";
@@ -16,7 +17,6 @@ import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
 import { type ChainKind, type DevelopmentChain, deployContracts, startChain } from "./chain.ts";
 import { freePorts, ManagedProcess } from "./managed-process.ts";
 
-const ROOT = resolve(import.meta.dirname, "../..");
 const ETHER = 10n ** 18n;
 const STAKE_WEI = ETHER;
 const OPERATOR_WEI = 50n * ETHER;
@@ -170,12 +170,7 @@ async function prepareDaemon(
   const part = new ManagedProcess({
     name,
     command: process.execPath,
-    args: [
-      "--disable-warning=ExperimentalWarning",
-      join(ROOT, "offchain", role, "main.ts"),
-      "--config",
-      join(dir, "config.json"),
-    ],
+    args: ["--disable-warning=ExperimentalWarning", programPath(role), "--config", join(dir, "config.json")],
     env: { TALLYSTICK_PASSPHRASE: passphrase },
     logFile: join(root, "logs", `${name}.log`),
     isReady: (line) => line.includes('"ready":true'),

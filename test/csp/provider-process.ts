@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import type { Static, TSchema } from "@sinclair/typebox";
 import { hexlify, randomBytes, type Signer } from "ethers";
+import { programPath } from "../../offchain/cli/programs.mjs";
 import { sessionTypedData } from "../../offchain/core/eip712.ts";
 import { toHex } from "../../offchain/core/hex.ts";
 import { merkleProof } from "../../offchain/core/merkle.ts";
@@ -24,7 +24,6 @@ import { endProcess, type LocalChain } from "../helpers/local-chain.ts";
 import type { AuditedData } from "./audited-data.ts";
 import { frame, type TestChunk } from "./provider-fixture.ts";
 
-const MAIN = fileURLToPath(new URL("../../offchain/csp/main.ts", import.meta.url));
 const PASSPHRASE = "providers in tests";
 export const NATIVE = `0x${"0".repeat(40)}`;
 
@@ -111,7 +110,7 @@ export class ProviderProcess {
       ...wrapper,
       process.execPath,
       "--disable-warning=ExperimentalWarning",
-      MAIN,
+      programPath("csp"),
       "--config",
       join(this.folder, "config.json"),
     ];

@@ -7,8 +7,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { hexlify, randomBytes, type Signer } from "ethers";
+import { programPath } from "../../offchain/cli/programs.mjs";
 import { sessionTypedData } from "../../offchain/core/eip712.ts";
 import { openKeystore } from "../../offchain/core/keystore.ts";
 import type { NodeAnswer } from "../../offchain/core/wire/nbm.ts";
@@ -16,7 +16,6 @@ import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
 import { deriveNodeKeys, type NodeKeys } from "../../offchain/nbm/node-keys.ts";
 import { endProcess, type LocalChain } from "./local-chain.ts";
 
-const MAIN = fileURLToPath(new URL("../../offchain/nbm/main.ts", import.meta.url));
 const PASSPHRASE = "nodes in tests";
 const STAKE_WEI = 10n ** 18n;
 
@@ -68,7 +67,7 @@ export class TestNode {
   async start(): Promise<void> {
     const child = spawn(
       process.execPath,
-      ["--disable-warning=ExperimentalWarning", MAIN, "--config", this.configFile],
+      ["--disable-warning=ExperimentalWarning", programPath("nbm"), "--config", this.configFile],
       {
         env: { ...process.env, TALLYSTICK_PASSPHRASE: PASSPHRASE },
         stdio: ["ignore", "pipe", process.env.TALLYSTICK_TEST_LOGS === undefined ? "pipe" : "inherit"],

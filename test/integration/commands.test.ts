@@ -4,15 +4,15 @@
  */
 import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { expect } from "chai";
 import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
+import { programPath } from "../../offchain/cli/programs.mjs";
 import { startTallystick, tallystick } from "../../scripts/demo/command.ts";
 import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
 import { newPerson, type Person, personFrom } from "../helpers/people.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 
-const MAIN = resolve(import.meta.dirname, "..", "..", "offchain", "cli", "main.ts");
 const MIB = 1024 * 1024;
 const ESCAPE = "\u001b";
 
@@ -95,9 +95,12 @@ describe("commands", () => {
   describe("for people", () => {
     /** Runs a command at a terminal of its own, and types an answer when a prompt shows up. */
     function atTerminal(user: Person, args: readonly string[], answers: Record<string, string>, passphrase?: string) {
-      const quoted = [process.execPath, "--disable-warning=ExperimentalWarning", MAIN, ...args].map(
-        (word) => `'${word}'`,
-      );
+      const quoted = [
+        process.execPath,
+        "--disable-warning=ExperimentalWarning",
+        programPath("tallystick"),
+        ...args,
+      ].map((word) => `'${word}'`);
       const { TALLYSTICK_PASSPHRASE: _, ...inherited } = process.env;
       const child = spawn("script", ["-qefc", quoted.join(" "), "/dev/null"], {
         env: {

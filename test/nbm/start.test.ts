@@ -5,10 +5,11 @@ import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { getAddress } from "ethers";
 import { readNode } from "../../offchain/chain/registry.ts";
+import { programPath } from "../../offchain/cli/programs.mjs";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { prepareCommittee, type TestCommittee, type TestNode } from "../helpers/nbm-committee.ts";
 
-const MAIN = fileURLToPath(new URL("../../offchain/nbm/main.ts", import.meta.url));
+const MAIN = programPath("nbm");
 const INIT = fileURLToPath(new URL("../../offchain/nbm/init.ts", import.meta.url));
 
 function run(file: string, args: string[], passphrase: string | undefined) {

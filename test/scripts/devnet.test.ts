@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
+import { programPath } from "../../offchain/cli/programs.mjs";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
 const FLAGS = ["--disable-warning=ExperimentalWarning"];
@@ -83,7 +84,7 @@ describe("devnet", () => {
     expect(parts).to.have.length(5);
 
     const secrets = { TALLYSTICK_PASSPHRASE: "a passphrase", TALLYSTICK_HOME: join(folder, "home") };
-    const main = join(ROOT, "offchain", "cli", "main.ts");
+    const main = programPath("tallystick");
     const made = await run([main, "init", "--json"], folder, secrets).ended;
     expect(made.code, made.output).to.equal(0);
     expect(made.output).to.contain('"developmentFunds": true');

@@ -1,0 +1,14 @@
+/**
+ * The contracts' ABIs. Parsing one takes some ten milliseconds, which the generated `connect` spends at every call: here each is parsed
+ * once in a process.
+ */
+
+import { IRandomnessSource__factory } from "./types/factories/interfaces/IRandomnessSource__factory.ts";
+import { KeyLedger__factory } from "./types/factories/KeyLedger__factory.ts";
+import { NodeRegistry__factory } from "./types/factories/NodeRegistry__factory.ts";
+import { StorageEscrow__factory } from "./types/factories/StorageEscrow__factory.ts";
+
+export const REGISTRY_ABI = NodeRegistry__factory.createInterface();
+export const LEDGER_ABI = KeyLedger__factory.createInterface();
+export const ESCROW_ABI = StorageEscrow__factory.createInterface();
+export const RANDOMNESS_ABI = IRandomnessSource__factory.createInterface();
