@@ -4,9 +4,10 @@
  *
  *   npx node examples/put-and-get.ts README.md restored
  */
-import { findDeployment } from "../offchain/agent/deployment-file.ts";
-import { homeDirectory, loadIdentity } from "../offchain/agent/identity-store.ts";
-import { openAgent } from "../offchain/agent/open.ts";
+
+import { openAgent } from "../offchain/agent/index.ts";
+import { findDeployment } from "../offchain/agent/node/deployment-file.ts";
+import { homeDirectory, loadIdentity } from "../offchain/agent/node/identity-store.ts";
 
 const [file = "README.md", folder = "restored"] = process.argv.slice(2);
 

@@ -2,12 +2,12 @@
 
 import { Wallet } from "ethers";
 import { randomBytes } from "#primitives";
-import { addressOfPrivateKey } from "../core/address.ts";
-import { sessionTypedData, type TypedData } from "../core/eip712.ts";
+import { addressOfPrivateKey } from "../core/encoding/address.ts";
+import { toHex } from "../core/encoding/hex.ts";
 import { TallystickError } from "../core/errors.ts";
-import { toHex } from "../core/hex.ts";
+import { sessionTypedData, type TypedData } from "../core/identity/typed-messages.ts";
 import { SessionAnswer } from "../core/wire/session.ts";
-import type { HttpParty } from "./http.ts";
+import type { HttpParty } from "../http/client.ts";
 
 /** Asked life of a session: less than the hour a daemon grants, so that clocks may differ. */
 const SESSION_SECONDS = 3000;

@@ -8,18 +8,18 @@ import { type ChainReader, connectChain, type Deployment } from "../chain/deploy
 import { type Committee, readCommittee, readCommitteeOf } from "../chain/registry.ts";
 import { TransactionSender } from "../chain/sender.ts";
 import { TallystickError } from "../core/errors.ts";
-import type { Identity } from "../core/identity.ts";
+import type { Identity } from "../core/identity/identity.ts";
 import { oprfReady } from "../core/oprf/ristretto255.ts";
 import { verifyCommitteeKeys } from "../core/oprf/threshold.ts";
 import { AgentAccount, SessionTokens } from "./account.ts";
-import { Archives } from "./archives.ts";
-import { Catalogue } from "./catalogue.ts";
-import { OprfCommittee, type OprfMember } from "./committee.ts";
-import { CspClient } from "./csp-client.ts";
-import type { ShareMember } from "./key-shares.ts";
-import { NbmClient } from "./nbm-client.ts";
+import { Archives } from "./keys/archives.ts";
+import type { ShareMember } from "./keys/key-shares.ts";
+import { NbmClient } from "./keys/nbm-client.ts";
+import { OprfCommittee, type OprfMember } from "./keys/oprf-committee.ts";
+import { Catalogue } from "./node/catalogue.ts";
 import type { AgentLogger } from "./progress.ts";
-import { HttpStorageProvider, ProviderSet } from "./provider-set.ts";
+import { CspClient } from "./providers/csp-client.ts";
+import { HttpStorageProvider, ProviderSet } from "./providers/provider-set.ts";
 
 export interface ContextOptions {
   readonly identity: Identity;

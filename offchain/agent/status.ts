@@ -3,13 +3,13 @@
 import { balanceOf, NATIVE_TOKEN } from "../chain/escrow.ts";
 import { isOwner } from "../chain/ledger.ts";
 import { readChain } from "../chain/revert.ts";
+import { toHex } from "../core/encoding/hex.ts";
 import { TallystickError } from "../core/errors.ts";
-import { toHex } from "../core/hex.ts";
-import { fileTag } from "../core/key-record.ts";
-import type { AgreementReport } from "./agreement-terms.ts";
-import { Agreements } from "./agreements.ts";
-import type { CataloguedPut } from "./catalogue.ts";
+import { fileTag } from "../core/record/key-record.ts";
+import { Agreements } from "./agreements/agreements.ts";
+import type { AgreementReport } from "./agreements/terms.ts";
 import type { AgentContext } from "./context.ts";
+import type { CataloguedPut } from "./node/catalogue.ts";
 
 export interface PutStatus extends CataloguedPut {
   /** True when the ledger confirms the account as an owner of the key record. */

@@ -7,8 +7,8 @@ import { AbiCoder, Interface, keccak256, type Log, type TransactionReceipt } fro
 import type { AuditChallenge } from "../core/audit/challenge.ts";
 import { type AuditPublicKey, keyForChain } from "../core/audit/keys.ts";
 import { type AuditProof, proofForChain } from "../core/audit/proof.ts";
+import { fromHex } from "../core/encoding/hex.ts";
 import { InvalidInputError } from "../core/errors.ts";
-import { fromHex } from "../core/hex.ts";
 import { ESCROW_ABI } from "./abis.ts";
 import { storageEscrow } from "./contracts.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";

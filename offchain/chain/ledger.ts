@@ -5,8 +5,8 @@
  */
 
 import { AbiCoder, keccak256, type Log } from "ethers";
+import { fromHex } from "../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../core/errors.ts";
-import { fromHex } from "../core/hex.ts";
 import { LEDGER_ABI } from "./abis.ts";
 import { keyLedger } from "./contracts.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";

@@ -3,7 +3,7 @@
  */
 
 import type { Log } from "ethers";
-import { fromHex } from "../core/hex.ts";
+import { fromHex } from "../core/encoding/hex.ts";
 import { REGISTRY_ABI } from "./abis.ts";
 import type { ChainReader } from "./deployment.ts";
 import { chainLogs, type LogPlace, placeOf, type ScanOptions } from "./logs.ts";

@@ -4,8 +4,8 @@
  */
 
 import { AbiCoder, keccak256, type TransactionReceipt } from "ethers";
+import { fromHex, toHex } from "../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
-import { fromHex, toHex } from "../core/hex.ts";
 import { REGISTRY_ABI } from "./abis.ts";
 import { nodeRegistry } from "./contracts.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";

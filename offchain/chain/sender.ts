@@ -10,8 +10,8 @@
 
 import { isError, keccak256, type TransactionReceipt, Wallet } from "ethers";
 import pRetry from "p-retry";
+import { toHex } from "../core/encoding/hex.ts";
 import { TallystickError } from "../core/errors.ts";
-import { toHex } from "../core/hex.ts";
 import type { ChainReader } from "./deployment.ts";
 import { ChainRevertedError, ChainUnavailableError, chainError, decodeRevert, isTransportFailure } from "./revert.ts";
 

@@ -1,8 +1,8 @@
 /** Parsers of option values. They say what they expected. */
 
 import { InvalidArgumentError } from "commander";
-import { checksumAddress } from "../core/address.ts";
-import { fromHex } from "../core/hex.ts";
+import { checksumAddress } from "../core/encoding/address.ts";
+import { fromHex } from "../core/encoding/hex.ts";
 
 /** @returns a parser of whole numbers from 1 to 2^31 − 1 */
 export function wholeNumber(option: string): (text: string) => number {

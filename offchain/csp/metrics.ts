@@ -1,7 +1,7 @@
 /** What a provider's operator watches, on the same registry as the metrics of the process and of HTTP. */
 import { Counter, Gauge } from "prom-client";
 import type { DaemonMetrics } from "../daemon/metrics.ts";
-import type { ChunkIndex } from "./chunk-index.ts";
+import type { ChunkIndex } from "./chunks/chunk-index.ts";
 
 export interface CspMetrics {
   /** One per proof transaction that was mined. */

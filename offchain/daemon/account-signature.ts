@@ -4,8 +4,8 @@
  */
 
 import { Contract, getAddress, type Provider, TypedDataEncoder, verifyTypedData } from "ethers";
-import type { TypedData } from "../core/eip712.ts";
 import { InvalidInputError, InvalidSignatureError, TallystickError } from "../core/errors.ts";
+import type { TypedData } from "../core/identity/typed-messages.ts";
 
 const EIP1271_MAGIC = "0x1626ba7e";
 const EIP1271_ABI = ["function isValidSignature(bytes32 hash, bytes signature) view returns (bytes4)"];

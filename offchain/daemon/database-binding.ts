@@ -7,7 +7,7 @@
 import type { ChainReader, Deployment } from "../chain/deployment.ts";
 import { readChain } from "../chain/revert.ts";
 import { TallystickError } from "../core/errors.ts";
-import type { Database } from "../store/sqlite.ts";
+import type { Database } from "../store/index/sqlite.ts";
 
 /**
  * @param contracts those that the daemon's state speaks of.

@@ -8,13 +8,13 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { computeAddress } from "ethers";
 import { randomBytes } from "#primitives";
+import { kdf } from "../core/crypto/kdf.ts";
+import { toHex } from "../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
-import { toHex } from "../core/hex.ts";
-import { kdf } from "../core/kdf.ts";
-import { DEFAULT_SCRYPT_COST, openKeystore, sealKeystore } from "../core/keystore.ts";
+import { DEFAULT_SCRYPT_COST, openKeystore, sealKeystore } from "../core/identity/keystore.ts";
 import type { ScryptCost } from "../kernels/primitives.ts";
-import { systemErrorCode } from "../store/disk-errors.ts";
-import { createDurably } from "../store/durable-file.ts";
+import { systemErrorCode } from "../store/disk/disk-errors.ts";
+import { createDurably } from "../store/disk/durable-file.ts";
 import { type DaemonConfig, readJsonFile } from "./config.ts";
 
 export type DaemonKind = "nbm" | "csp";

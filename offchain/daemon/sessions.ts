@@ -6,8 +6,8 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { FastifyRequest, onRequestAsyncHookHandler } from "fastify";
 import { randomBytes, sha256 } from "#primitives";
-import { type SessionMessage, sessionTypedData, type TypedData } from "../core/eip712.ts";
 import { InvalidSignatureError, TallystickError } from "../core/errors.ts";
+import { type SessionMessage, sessionTypedData, type TypedData } from "../core/identity/typed-messages.ts";
 import { MAXIMUM_SESSION_SECONDS, SessionAnswer, SessionRequest } from "../core/wire/session.ts";
 import { checksumAddress } from "./account-signature.ts";
 import type { DaemonServer } from "./server.ts";

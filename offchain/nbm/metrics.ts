@@ -2,9 +2,9 @@
 
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { DkgPhase } from "../core/wire/nbm.ts";
-import type { Archive } from "./archive.ts";
-import type { ArchiveFollower } from "./archive-follower.ts";
-import type { CommitteeStore } from "./committee-store.ts";
+import type { CommitteeStore } from "./dkg/committee-store.ts";
+import type { Archive } from "./records/archive.ts";
+import type { ArchiveFollower } from "./records/archive-follower.ts";
 
 const PHASES: readonly DkgPhase[] = ["round1", "round2", "attesting", "ready", "failed"];
 

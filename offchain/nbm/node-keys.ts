@@ -5,9 +5,9 @@
  */
 
 import { Wallet } from "ethers";
-import { toHex } from "../core/hex.ts";
-import { hpkeKeyPairFromSeed } from "../core/hpke.ts";
-import { kdf } from "../core/kdf.ts";
+import { hpkeKeyPairFromSeed } from "../core/crypto/hpke.ts";
+import { kdf } from "../core/crypto/kdf.ts";
+import { toHex } from "../core/encoding/hex.ts";
 import { operatorKey } from "../daemon/keystore-file.ts";
 import { SecretBox } from "./secret-box.ts";
 

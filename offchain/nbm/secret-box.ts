@@ -6,8 +6,8 @@
 
 import { concatBytes } from "@noble/hashes/utils.js";
 import { aes256GcmOpen, aes256GcmSeal, randomBytes } from "#primitives";
+import { domainTag } from "../core/crypto/kdf.ts";
 import { IntegrityError } from "../core/errors.ts";
-import { domainTag } from "../core/kdf.ts";
 
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;

@@ -13,7 +13,7 @@ import {
   keyRecordTypedData,
   ownershipTypedData,
   type TypedData,
-} from "../../offchain/core/eip712.ts";
+} from "../../offchain/core/identity/typed-messages.ts";
 
 export interface GasFigure {
   readonly name: string;

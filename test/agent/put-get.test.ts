@@ -19,14 +19,14 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { restore } from "../../offchain/agent/get/restore.ts";
-import { objectOrder } from "../../offchain/agent/object-order.ts";
 import type { AssembledRoot } from "../../offchain/agent/put/assemble.ts";
 import { storeTree } from "../../offchain/agent/put/store-tree.ts";
-import { CHUNK_LIMITS } from "../../offchain/core/chunker.ts";
-import { contentId } from "../../offchain/core/content-id.ts";
+import { objectOrder } from "../../offchain/agent/read/object-order.ts";
+import { restore } from "../../offchain/agent/read/restore.ts";
+import { contentId } from "../../offchain/core/encoding/content-id.ts";
 import { IntegrityError, TallystickError } from "../../offchain/core/errors.ts";
-import { openRoot, type SealedObject } from "../../offchain/core/recipe-tree.ts";
+import { CHUNK_LIMITS } from "../../offchain/core/recipe/chunker.ts";
+import { openRoot, type SealedObject } from "../../offchain/core/recipe/tree.ts";
 
 const MIB = 1024 * 1024;
 const BIG_BYTES = 21 * MIB;

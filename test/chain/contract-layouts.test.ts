@@ -12,7 +12,7 @@ import { keyMaterialHash } from "../../offchain/chain/registry.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../../offchain/chain/types/factories/NodeRegistry__factory.ts";
 import { StorageEscrow__factory } from "../../offchain/chain/types/factories/StorageEscrow__factory.ts";
-import { fromHex, toHex } from "../../offchain/core/hex.ts";
+import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import vectors from "../vectors/chain-layouts.json" with { type: "json" };
 import records from "../vectors/record-layouts.json" with { type: "json" };

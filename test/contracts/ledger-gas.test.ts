@@ -1,7 +1,7 @@
 import { expect } from "chai";
-import { contentIdFromDigest } from "../../offchain/core/content-id.ts";
-import { hpkeKeyPairFromSeed } from "../../offchain/core/hpke.ts";
-import { buildRecordPayload } from "../../offchain/core/key-record.ts";
+import { hpkeKeyPairFromSeed } from "../../offchain/core/crypto/hpke.ts";
+import { contentIdFromDigest } from "../../offchain/core/encoding/content-id.ts";
+import { buildRecordPayload } from "../../offchain/core/record/key-record.ts";
 import { measureLedgerGas } from "../../scripts/bench/gas-ledger.ts";
 
 /** What one record may cost, the whole transaction included. */

@@ -31,8 +31,8 @@ import { auditKeyHash } from "../../offchain/core/audit/keys.ts";
 import type { AuditProof } from "../../offchain/core/audit/proof.ts";
 import { proveAudit } from "../../offchain/core/audit/prover.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
+import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { InvalidInputError } from "../../offchain/core/errors.ts";
-import { fromHex, toHex } from "../../offchain/core/hex.ts";
 import { type AuditKeys, patternBytes, type StoredSet, storeSet, testKeys } from "../helpers/audit-set.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 

@@ -11,7 +11,7 @@ import {
 import { type AuditManifest, encodeManifest, manifestHash } from "../../offchain/core/audit/manifest.ts";
 import { powersOfAlpha, powersOfBeta } from "../../offchain/core/audit/powers.ts";
 import { SliceTagger } from "../../offchain/core/audit/tags.ts";
-import { toHex } from "../../offchain/core/hex.ts";
+import { toHex } from "../../offchain/core/encoding/hex.ts";
 import type { PreparationRequest } from "../../offchain/core/wire/csp.ts";
 import type { TestChunk } from "./provider-fixture.ts";
 

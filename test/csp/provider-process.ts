@@ -7,9 +7,9 @@ import { createInterface } from "node:readline";
 import type { Static, TSchema } from "@sinclair/typebox";
 import { hexlify, randomBytes, type Signer } from "ethers";
 import { programPath } from "../../offchain/cli/programs.mjs";
-import { sessionTypedData } from "../../offchain/core/eip712.ts";
-import { toHex } from "../../offchain/core/hex.ts";
-import { merkleProof } from "../../offchain/core/merkle.ts";
+import { merkleProof } from "../../offchain/core/crypto/merkle.ts";
+import { toHex } from "../../offchain/core/encoding/hex.ts";
+import { sessionTypedData } from "../../offchain/core/identity/typed-messages.ts";
 import {
   type ClaimAnswer,
   ClaimAnswer as ClaimAnswerSchema,

@@ -2,7 +2,7 @@
 
 import { expect } from "chai";
 import { computeAddress } from "ethers";
-import { fromHex, toHex } from "../../offchain/core/hex.ts";
+import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { operatorKey } from "../../offchain/daemon/keystore-file.ts";
 import { deriveNodeKeys } from "../../offchain/nbm/node-keys.ts";
 import vectors from "../vectors/daemon-keys.json" with { type: "json" };

@@ -3,13 +3,13 @@
 import { expect } from "chai";
 import { TypedDataEncoder } from "ethers";
 import { AgentAccount } from "../../offchain/agent/account.ts";
-import { sessionTypedData } from "../../offchain/core/eip712.ts";
-import { fromHex, toHex } from "../../offchain/core/hex.ts";
+import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
+import { sessionTypedData } from "../../offchain/core/identity/typed-messages.ts";
 import { firstMismatch } from "../../offchain/core/wire/schema.ts";
 import { SessionAnswer, SessionRequest } from "../../offchain/core/wire/session.ts";
 import { checkAccountSignature } from "../../offchain/daemon/account-signature.ts";
 import { SESSION_TABLES, Sessions } from "../../offchain/daemon/sessions.ts";
-import { openDatabase } from "../../offchain/store/sqlite.ts";
+import { openDatabase } from "../../offchain/store/index/sqlite.ts";
 import vectors from "../vectors/session.json" with { type: "json" };
 
 /** Whoever needs the chain to judge a plain account's signature has already failed. */

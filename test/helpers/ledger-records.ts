@@ -16,7 +16,7 @@ import {
   keyRecordTypedData,
   ownershipTypedData,
   type TypedData,
-} from "../../offchain/core/eip712.ts";
+} from "../../offchain/core/identity/typed-messages.ts";
 
 type Signer = { readonly address: string; signTypedData: Wallet["signTypedData"] };
 

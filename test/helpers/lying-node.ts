@@ -6,9 +6,9 @@
 import { randomBytes } from "node:crypto";
 import { connectChain } from "../../offchain/chain/deployment.ts";
 import { readNode, updateNodeCall } from "../../offchain/chain/registry.ts";
-import { fromHex, toHex } from "../../offchain/core/hex.ts";
-import { type KeyRecordHeader, resealShare } from "../../offchain/core/key-record.ts";
-import { RECORD_SECRET_BYTES } from "../../offchain/core/record-payload.ts";
+import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
+import { type KeyRecordHeader, resealShare } from "../../offchain/core/record/key-record.ts";
+import { RECORD_SECRET_BYTES } from "../../offchain/core/record/payload.ts";
 import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";
 import { HANG, HttpProxy, jsonAnswer, jsonOf, type ProxiedAnswer, type ProxiedRequest } from "./http-proxy.ts";
 import type { LocalNet } from "./local-net.ts";

@@ -2,10 +2,10 @@
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { createIdentity } from "../../offchain/agent/identity-store.ts";
-import { type Agent, openAgent } from "../../offchain/agent/open.ts";
+import { type Agent, openAgent } from "../../offchain/agent/index.ts";
+import { createIdentity } from "../../offchain/agent/node/identity-store.ts";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
-import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity.ts";
+import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
 import type { CommandUser } from "../../scripts/demo/command.ts";
 import type { LocalNet } from "./local-net.ts";
 

@@ -3,9 +3,9 @@
  * report as JSON at the end.
  */
 import { readFileSync } from "node:fs";
-import { openAgent } from "../../offchain/agent/open.ts";
+import { openAgent } from "../../offchain/agent/index.ts";
 import { parseDeployment } from "../../offchain/chain/deployment.ts";
-import { identityFromPhrase } from "../../offchain/core/identity.ts";
+import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
 
 interface Plan {
   readonly phrase: string;

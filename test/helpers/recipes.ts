@@ -1,8 +1,8 @@
 /** Arbitrary recipe parts for property tests. */
 import fc from "fast-check";
-import { contentIdFromDigest } from "../../offchain/core/content-id.ts";
-import { pathFromBytes } from "../../offchain/core/path-name.ts";
-import type { ChunkRef, Content, FileEntry } from "../../offchain/core/recipe.ts";
+import { contentIdFromDigest } from "../../offchain/core/encoding/content-id.ts";
+import { pathFromBytes } from "../../offchain/core/recipe/path-name.ts";
+import type { ChunkRef, Content, FileEntry } from "../../offchain/core/recipe/recipe.ts";
 
 const digest = fc.uint8Array({ minLength: 32, maxLength: 32 });
 

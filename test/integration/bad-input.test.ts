@@ -17,21 +17,21 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { AgreementReport } from "../../offchain/agent/agreement-terms.ts";
+import type { AgreementReport } from "../../offchain/agent/agreements/terms.ts";
 import { proposeCall, reportMissCall, type Terms } from "../../offchain/chain/escrow.ts";
 import type { ChainRevertedError } from "../../offchain/chain/revert.ts";
 import { TransactionSender } from "../../offchain/chain/sender.ts";
 import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
 import type { ErrorCode } from "../../offchain/core/errors.ts";
-import { identityFromPhrase } from "../../offchain/core/identity.ts";
+import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
 import { type CommandOptions, tallystick } from "../../scripts/demo/command.ts";
-import { expectAsyncRejection } from "../core/rejection.ts";
 import { HttpProxy } from "../helpers/http-proxy.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { registerUrl } from "../helpers/lying-node.ts";
 import { escrowEvents, ledgerEvents, withChain } from "../helpers/on-chain.ts";
 import { newPerson, type Person, withAgentOf } from "../helpers/people.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
+import { expectAsyncRejection } from "../helpers/rejection.ts";
 import { requireSmallDisk } from "../helpers/small-disk.ts";
 import { expectSameTree, readTree } from "../helpers/trees.ts";
 

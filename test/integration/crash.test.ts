@@ -8,11 +8,11 @@ import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
-import { openAgent } from "../../offchain/agent/open.ts";
-import { proposalsOf } from "../../offchain/agent/proposals.ts";
+import { proposalsOf } from "../../offchain/agent/agreements/proposals.ts";
+import { openAgent } from "../../offchain/agent/index.ts";
 import { type ChainReader, connectChain } from "../../offchain/chain/deployment.ts";
 import type { Agreement } from "../../offchain/chain/escrow.ts";
-import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity.ts";
+import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 
 const PUT_PROCESS = fileURLToPath(new URL("../helpers/put-process.ts", import.meta.url));

@@ -5,15 +5,15 @@
 import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { GetReport } from "../../offchain/agent/get.ts";
-import type { NodeReport } from "../../offchain/agent/quorum.ts";
+import type { NodeReport } from "../../offchain/agent/keys/quorum.ts";
+import type { GetReport } from "../../offchain/agent/read/get.ts";
 import { type CommandUser, tallystick } from "../../scripts/demo/command.ts";
 import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";
-import { expectAsyncRejection } from "../core/rejection.ts";
 import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
 import { type Lie, LyingNode } from "../helpers/lying-node.ts";
 import { newPerson, type Person, personFrom, withAgentOf } from "../helpers/people.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
+import { expectAsyncRejection } from "../helpers/rejection.ts";
 import { expectSameTree, readTree } from "../helpers/trees.ts";
 
 /** Attempts until chance has asked every lying node: three of five are asked at a time. */

@@ -2,10 +2,10 @@
 import { cpSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { Agent } from "../../offchain/agent/open.ts";
-import type { PutOptions } from "../../offchain/agent/put.ts";
-import { toHex } from "../../offchain/core/hex.ts";
-import { fileTag } from "../../offchain/core/key-record.ts";
+import type { Agent } from "../../offchain/agent/index.ts";
+import type { PutOptions } from "../../offchain/agent/put/put.ts";
+import { toHex } from "../../offchain/core/encoding/hex.ts";
+import { fileTag } from "../../offchain/core/record/key-record.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { escrowEvents, ledgerEvents } from "../helpers/on-chain.ts";
 import { agentOf, newPerson, type Person } from "../helpers/people.ts";

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { Catalogue } from "../../offchain/agent/catalogue.ts";
+import { Catalogue } from "../../offchain/agent/node/catalogue.ts";
 import { NATIVE_TOKEN } from "../../offchain/chain/escrow.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { newPerson, personFrom, withAgentOf } from "../helpers/people.ts";

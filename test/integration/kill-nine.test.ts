@@ -7,11 +7,11 @@ import { mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from "
 import { join } from "node:path";
 import { expect } from "chai";
 import { AgentAccount, SessionTokens } from "../../offchain/agent/account.ts";
-import { CspClient } from "../../offchain/agent/csp-client.ts";
-import { HttpStorageProvider } from "../../offchain/agent/provider-set.ts";
-import { toHex } from "../../offchain/core/hex.ts";
-import { identityFromPhrase } from "../../offchain/core/identity.ts";
-import { fileTag } from "../../offchain/core/key-record.ts";
+import { CspClient } from "../../offchain/agent/providers/csp-client.ts";
+import { HttpStorageProvider } from "../../offchain/agent/providers/provider-set.ts";
+import { toHex } from "../../offchain/core/encoding/hex.ts";
+import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
+import { fileTag } from "../../offchain/core/record/key-record.ts";
 import { type CommandResult, startTallystick, tallystick } from "../../scripts/demo/command.ts";
 import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";
 import { jsonOf } from "../helpers/http-proxy.ts";

@@ -3,11 +3,11 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { type Agent, openAgent } from "../../offchain/agent/open.ts";
-import type { NodeReport } from "../../offchain/agent/quorum.ts";
+import { type Agent, openAgent } from "../../offchain/agent/index.ts";
+import type { NodeReport } from "../../offchain/agent/keys/quorum.ts";
 import { drawsFor } from "../../offchain/core/audit/sampling.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
-import { type Identity, identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity.ts";
+import { type Identity, identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
 import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
 import { startTamperingProxy, type TamperingProxy } from "../helpers/tampering-proxy.ts";
 

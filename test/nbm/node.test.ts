@@ -3,15 +3,18 @@ import { keccak_256 } from "@noble/hashes/sha3.js";
 import { expect } from "chai";
 import { type HDNodeWallet, hexlify, randomBytes, Wallet } from "ethers";
 import { readCommittee } from "../../offchain/chain/registry.ts";
-import { contentId } from "../../offchain/core/content-id.ts";
+import { type HpkeKeyPair, hpkeKeyPairFromSeed } from "../../offchain/core/crypto/hpke.ts";
+import { contentId } from "../../offchain/core/encoding/content-id.ts";
+import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import {
   addOwnerTypedData,
   keyRecordTypedData,
   ownershipTypedData,
   shareRequestTypedData,
-} from "../../offchain/core/eip712.ts";
-import { fromHex, toHex } from "../../offchain/core/hex.ts";
-import { type HpkeKeyPair, hpkeKeyPairFromSeed } from "../../offchain/core/hpke.ts";
+} from "../../offchain/core/identity/typed-messages.ts";
+import { scalarAdd, scalarMultiply } from "../../offchain/core/oprf/group.ts";
+import { blindInputs, combineAndFinalize, oprfReady, verifyEvaluation } from "../../offchain/core/oprf/ristretto255.ts";
+import { lagrangeCoefficients } from "../../offchain/core/oprf/threshold.ts";
 import {
   buildRecordPayload,
   committeePolicy,
@@ -22,13 +25,10 @@ import {
   parseRecordPayload,
   rebuildFileKey,
   recordId,
-} from "../../offchain/core/key-record.ts";
-import { scalarAdd, scalarMultiply } from "../../offchain/core/oprf/group.ts";
-import { blindInputs, combineAndFinalize, oprfReady, verifyEvaluation } from "../../offchain/core/oprf/ristretto255.ts";
-import { lagrangeCoefficients } from "../../offchain/core/oprf/threshold.ts";
-import { CommitteeStore } from "../../offchain/nbm/committee-store.ts";
+} from "../../offchain/core/record/key-record.ts";
+import { CommitteeStore } from "../../offchain/nbm/dkg/committee-store.ts";
 import { NBM_MIGRATIONS } from "../../offchain/nbm/tables.ts";
-import { openDatabase } from "../../offchain/store/sqlite.ts";
+import { openDatabase } from "../../offchain/store/index/sqlite.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { prepareCommittee, type TestCommittee, type TestNode, until } from "../helpers/nbm-committee.ts";
 

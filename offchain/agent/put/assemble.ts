@@ -6,15 +6,15 @@
  */
 
 import { createSha256, sha256 } from "#primitives";
-import { Chunker } from "../../core/chunker.ts";
-import { contentId } from "../../core/content-id.ts";
-import { sealChunk } from "../../core/encryption.ts";
+import { sealChunk } from "../../core/crypto/encryption.ts";
+import { contentId } from "../../core/encoding/content-id.ts";
+import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { toHex } from "../../core/hex.ts";
-import { type ChunkRef, type Content, encodeRoot, type FileEntry, type RootRecipe } from "../../core/recipe.ts";
-import { ListingEncoder } from "../../core/recipe-listing.ts";
-import { type SealedObject, sealRoot, writeContent } from "../../core/recipe-tree.ts";
-import { storedTime } from "../file-times.ts";
+import { Chunker } from "../../core/recipe/chunker.ts";
+import { ListingEncoder } from "../../core/recipe/listing.ts";
+import { type ChunkRef, type Content, encodeRoot, type FileEntry, type RootRecipe } from "../../core/recipe/recipe.ts";
+import { type SealedObject, sealRoot, writeContent } from "../../core/recipe/tree.ts";
+import { storedTime } from "../node/file-times.ts";
 import type { ReadEntry } from "./chunk-files.ts";
 import { deriveKey, type KeyedInput, type KeyOracle } from "./derive-keys.ts";
 

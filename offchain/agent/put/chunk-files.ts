@@ -4,11 +4,11 @@
  */
 
 import { createSha256, sha256 } from "#primitives";
-import { chunkStream } from "../../core/chunker.ts";
-import { toHex } from "../../core/hex.ts";
-import { MAX_INLINE_CHUNKS } from "../../core/recipe.ts";
-import { readFile } from "../read-file.ts";
-import type { WalkedEntry } from "../walk.ts";
+import { toHex } from "../../core/encoding/hex.ts";
+import { chunkStream } from "../../core/recipe/chunker.ts";
+import { MAX_INLINE_CHUNKS } from "../../core/recipe/recipe.ts";
+import { readFile } from "../node/read-file.ts";
+import type { WalkedEntry } from "../node/walk.ts";
 
 /** A chunk with a content that is new in this put. */
 export interface NewChunk {

@@ -3,7 +3,7 @@
  * by number (what a node evaluates at once), several batches on their way at a time.
  */
 
-import { chunkKey, fileKey, oprfInput } from "../../core/encryption.ts";
+import { chunkKey, fileKey, oprfInput } from "../../core/crypto/encryption.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { MAXIMUM_BATCH } from "../../core/wire/nbm.ts";
 import { batch, flatten } from "../pipeline/batch.ts";

@@ -4,11 +4,11 @@
  * sends those the provider lacks.
  */
 
-import type { SealedObject } from "../../core/recipe-tree.ts";
+import type { SealedObject } from "../../core/recipe/tree.ts";
 import { MAX_CLAIM_CHUNKS } from "../../core/wire/csp.ts";
 import { batch } from "../pipeline/batch.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
-import type { ProviderSet } from "../provider-set.ts";
+import type { ProviderSet } from "../providers/provider-set.ts";
 
 /** Ciphertext in one group. */
 const GROUP_BYTES = 4 * 1024 * 1024;

@@ -3,9 +3,9 @@
  * stages hold: about six batches of 4 MiB, whatever is put.
  */
 
-import type { SealedObject } from "../../core/recipe-tree.ts";
-import type { ProviderSet } from "../provider-set.ts";
-import { walk } from "../walk.ts";
+import type { SealedObject } from "../../core/recipe/tree.ts";
+import { walk } from "../node/walk.ts";
+import type { ProviderSet } from "../providers/provider-set.ts";
 import { type AssembledRoot, Assembler } from "./assemble.ts";
 import { chunkFiles, type ReadCounter } from "./chunk-files.ts";
 import { deriveKeys, type KeyOracle } from "./derive-keys.ts";

@@ -1,6 +1,6 @@
 /** `tallystick agreement`: what the account does with its agreements. */
 import type { Command } from "commander";
-import type { AgreementReport } from "../../agent/open.ts";
+import type { AgreementReport } from "../../agent/index.ts";
 import { formatEther } from "../output.ts";
 import { withAgent } from "../session.ts";
 import { tableLines } from "../table.ts";

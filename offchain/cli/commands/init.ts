@@ -1,11 +1,11 @@
 /** `tallystick init`: a new identity, its recovery phrase shown this once. */
 import type { Command } from "commander";
-import { findDeployment } from "../../agent/deployment-file.ts";
 import { giveDevelopmentFunds } from "../../agent/development-funds.ts";
-import { createIdentity, hasIdentity, keystorePath } from "../../agent/identity-store.ts";
-import { NoDeploymentError } from "../../agent/open.ts";
+import { NoDeploymentError } from "../../agent/index.ts";
+import { findDeployment } from "../../agent/node/deployment-file.ts";
+import { createIdentity, hasIdentity, keystorePath } from "../../agent/node/identity-store.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { identityFromPhrase, newRecoveryPhrase } from "../../core/identity.ts";
+import { identityFromPhrase, newRecoveryPhrase } from "../../core/identity/identity.ts";
 import { readNewPassphrase } from "../secrets.ts";
 import { type Surroundings, surroundings } from "../session.ts";
 

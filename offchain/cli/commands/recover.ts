@@ -3,7 +3,7 @@
  * stored from the ledger. With an identity in place it renews the list.
  */
 import type { Command } from "commander";
-import { createIdentity, hasIdentity } from "../../agent/identity-store.ts";
+import { createIdentity, hasIdentity } from "../../agent/node/identity-store.ts";
 import { formatBytes, printable } from "../output.ts";
 import { readNewPassphrase, readRecoveryPhrase } from "../secrets.ts";
 import { type AgentSession, surroundings, withAgent } from "../session.ts";

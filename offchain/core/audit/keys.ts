@@ -6,9 +6,9 @@
  */
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { concatBytes } from "@noble/hashes/utils.js";
+import { kdf } from "../crypto/kdf.ts";
+import { toHex } from "../encoding/hex.ts";
 import { InvalidInputError, InvalidScalarError } from "../errors.ts";
-import { toHex } from "../hex.ts";
-import { kdf } from "../kdf.ts";
 import { decodeG2FromChain, encodeG2ForChain, generatorG2, multiplyG2, type PointG2 } from "./curve.ts";
 import { bigEndianToInteger, reduce } from "./field.ts";
 

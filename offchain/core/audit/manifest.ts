@@ -8,9 +8,9 @@
 
 import { concatBytes } from "@noble/hashes/utils.js";
 import { sha256 } from "#primitives";
-import { contentIdFromDigest, DIGEST_BYTES, digestOf } from "../content-id.ts";
+import { domainTag } from "../crypto/kdf.ts";
+import { contentIdFromDigest, DIGEST_BYTES, digestOf } from "../encoding/content-id.ts";
 import { InvalidInputError, UnknownVersionError } from "../errors.ts";
-import { domainTag } from "../kdf.ts";
 import { SLICE_BYTES } from "./field.ts";
 
 export interface ManifestChunk {

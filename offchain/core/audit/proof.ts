@@ -5,8 +5,8 @@
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
+import { toHex } from "../encoding/hex.ts";
 import { InvalidInputError, UnknownVersionError } from "../errors.ts";
-import { toHex } from "../hex.ts";
 import { decodeSubgroupG1, encodeG1ForChain, G1_BYTES } from "./curve.ts";
 import { decodeScalar, encodeScalar, SCALAR_BYTES } from "./field.ts";
 

@@ -48,7 +48,7 @@ export const TokenPrice = Type.Object({
 export type TokenPrice = Static<typeof TokenPrice>;
 
 /**
- * `GET /v1/offer`: the terms the provider accepts. `offchain/core/offer.ts` turns an offer into the amounts of an agreement
+ * `GET /v1/offer`: the terms the provider accepts. `offchain/core/agreement/offer.ts` turns an offer into the amounts of an agreement
  * and holds an agreement against an offer; both sides use it.
  */
 export const Offer = Type.Object({

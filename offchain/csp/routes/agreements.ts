@@ -1,7 +1,7 @@
 /** Routes of the offer, of agreements and of private audits. */
 
+import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { fromHex, toHex } from "../../core/hex.ts";
 import {
   AcceptAnswer,
   AcceptRequest,
@@ -13,9 +13,9 @@ import {
 } from "../../core/wire/csp.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
-import type { AgreementService } from "../agreements.ts";
-import type { PreparationService } from "../preparations.ts";
-import type { ProofService } from "../proofs.ts";
+import type { AgreementService } from "../agreements/agreements.ts";
+import type { PreparationService } from "../possession/preparations.ts";
+import type { ProofService } from "../possession/proofs.ts";
 
 /** Accepting takes up to two transactions to be mined. */
 const ACCEPT_MILLISECONDS = 600_000;

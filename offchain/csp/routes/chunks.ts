@@ -11,9 +11,9 @@ import {
 } from "../../core/wire/csp.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
-import type { ChunkService } from "../chunks.ts";
-import type { ClaimService } from "../claims.ts";
-import { withBody } from "../request-body.ts";
+import type { ChunkService } from "../chunks/chunk-service.ts";
+import type { ClaimService } from "../chunks/claims.ts";
+import { withBody } from "./request-body.ts";
 
 /** 64 leaves of 1 KiB with their paths, in text. */
 const ANSWERS_LIMIT_BYTES = 512 * 1024;

@@ -10,10 +10,10 @@ import {
 } from "../../core/wire/csp.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
-import type { Preparation } from "../preparation-rows.ts";
-import type { PreparationService } from "../preparations.ts";
-import { limited, withBody } from "../request-body.ts";
-import type { VerificationService } from "../verification.ts";
+import type { Preparation } from "../possession/preparation-rows.ts";
+import type { PreparationService } from "../possession/preparations.ts";
+import type { VerificationService } from "../possession/verification.ts";
+import { limited, withBody } from "./request-body.ts";
 
 /** A manifest in base64url, the key, and the JSON around them. */
 const OPEN_LIMIT_BYTES = Math.ceil((MAX_MANIFEST_BYTES * 4) / 3) + 4096;

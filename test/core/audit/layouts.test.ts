@@ -6,8 +6,8 @@ import { decodeManifest, encodeManifest, manifestHash } from "../../../offchain/
 import { powersOfAlpha, powersOfBeta } from "../../../offchain/core/audit/powers.ts";
 import { decodeProof, encodeProof } from "../../../offchain/core/audit/proof.ts";
 import { auditReady } from "../../../offchain/core/audit/ready.ts";
-import { contentIdFromDigest } from "../../../offchain/core/content-id.ts";
-import { fromHex, toHex } from "../../../offchain/core/hex.ts";
+import { contentIdFromDigest } from "../../../offchain/core/encoding/content-id.ts";
+import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
 import audit from "../../vectors/audit.json" with { type: "json" };
 import vectors from "../../vectors/audit-layouts.json" with { type: "json" };
 

@@ -8,7 +8,7 @@ import {
   manifestHash,
   sliceLayout,
 } from "../../../offchain/core/audit/manifest.ts";
-import { contentIdFromDigest } from "../../../offchain/core/content-id.ts";
+import { contentIdFromDigest } from "../../../offchain/core/encoding/content-id.ts";
 import { InvalidInputError, UnknownVersionError } from "../../../offchain/core/errors.ts";
 import { hex } from "../../helpers/audit-oracle.ts";
 

@@ -1,0 +1,299 @@
+/** What an account does with its agreements: open, list, look at, settle misses, take proposals back, withdraw credit. */
+
+import type { TransactionReceipt } from "ethers";
+import {
+  type Agreement,
+  balanceOf,
+  cancelCall,
+  closeCall,
+  type EpochStatus,
+  NATIVE_TOKEN,
+  readAgreement,
+  readEpochStatus,
+  reportMissCall,
+  type Terms,
+  withdrawCall,
+} from "../../chain/escrow.ts";
+import { ChainRevertedError, readChain } from "../../chain/revert.ts";
+import { TallystickError } from "../../core/errors.ts";
+import { openRoot } from "../../core/recipe/tree.ts";
+import type { AgreementStatus as ProviderView } from "../../core/wire/csp.ts";
+import type { AgentContext } from "../context.ts";
+import { openFileKey } from "../keys/file-key.ts";
+import { inTurn } from "../node/home-lock.ts";
+import type { AgreementProgress, ProgressListener } from "../progress.ts";
+import { objectOrder } from "../read/object-order.ts";
+import { openPreparedAgreement, resumeAgreement, takeBack } from "./opening.ts";
+import { agreementKeys, Preparations } from "./possession.ts";
+import { proposalsOf, rowOf } from "./proposals.ts";
+import { type AgreementOptions, type AgreementReport, reportOf } from "./terms.ts";
+
+export interface OpenOptions extends AgreementOptions {
+  readonly onProgress?: ProgressListener<AgreementProgress> | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One epoch that has begun. */
+export interface EpochReport {
+  readonly epoch: number;
+  readonly status: EpochStatus;
+}
+
+export interface AgreementDetails extends AgreementReport {
+  readonly headBlock: number;
+  /** Epochs that have begun, oldest first. */
+  readonly epochs: readonly EpochReport[];
+  /** What the provider says about itself; absent when it does not answer. */
+  readonly providerView?: ProviderView;
+}
+
+export interface Settlement {
+  readonly agreementId: bigint;
+  /** Epochs reported as missed now. */
+  readonly reported: readonly number[];
+  /** True when the agreement was wound up now. */
+  readonly closed: boolean;
+  readonly transactions: readonly string[];
+  /** What the account can withdraw in the agreement's token. */
+  readonly credit: bigint;
+  readonly agreement: AgreementReport;
+}
+
+export interface Withdrawal {
+  readonly token: string;
+  readonly amount: bigint;
+  readonly to: string;
+  readonly transactionHash: string;
+}
+
+export class Agreements {
+  readonly #context: AgentContext;
+
+  constructor(context: AgentContext) {
+    this.#context = context;
+  }
+
+  /**
+   * Makes an agreement for data that is already stored, tagging the provider's own copy, every object verified by its id. An
+   * agreement that runs, or was begun, is returned or finished instead.
+   *
+   * @throws TallystickError as `get` does while reading, and as `put` does while agreeing
+   */
+  async open(dataId: string, options: OpenOptions = {}): Promise<AgreementReport> {
+    const { homeDir, logger } = this.#context;
+    return await inTurn(homeDir, logger, options.signal, () => this.#open(dataId, options));
+  }
+
+  async #open(dataId: string, options: OpenOptions): Promise<AgreementReport> {
+    const context = this.#context;
+    const { onProgress, signal } = options;
+    const earlier = await resumeAgreement(context, dataId, options, onProgress, signal);
+    if (earlier !== undefined) return earlier;
+    const { fileKey } = await openFileKey(context, dataId);
+    const providers = context.providers();
+    const sealedRoot = await providers.fetch(dataId, signal);
+    const root = openRoot(fileKey, dataId, sealedRoot);
+    fileKey.fill(0);
+    const neededSalts = context.catalogue.agreements().map(({ salt }) => salt);
+    const tagger = await new Preparations(context.homeDir).begin(context.identity.auditSeed, neededSalts);
+    try {
+      let doneBytes = 0;
+      for await (const { id } of objectOrder(dataId, root, sealedRoot.length, providers, signal)) {
+        const sealed = await providers.fetch(id, signal);
+        tagger.add({ id, sealed });
+        doneBytes += sealed.length;
+        onProgress?.({ operation: "agreement", phase: "tagging", doneBytes, totalBytes: root.totalBytes });
+      }
+      return await openPreparedAgreement(context, dataId, tagger, options, onProgress, signal);
+    } catch (error) {
+      tagger.discard();
+      throw error;
+    }
+  }
+
+  /** This account's agreements in the deployment's escrow, from the chain, oldest first. Unaccepted ones that were taken back are left out. */
+  async list(): Promise<AgreementReport[]> {
+    const { account, deployment } = this.#context;
+    const chain = await this.#context.chain();
+    const reports: AgreementReport[] = [];
+    for await (const agreement of proposalsOf(chain, account.address, deployment.deployedAtBlock)) {
+      if (agreement.status !== "cancelled") reports.push(reportOf(agreement, await this.#dataIdOf(agreement), false));
+    }
+    return reports;
+  }
+
+  /** @throws TallystickError NOT_FOUND */
+  async show(agreementId: bigint): Promise<AgreementDetails> {
+    const chain = await this.#context.chain();
+    const agreement = await this.#require(agreementId);
+    const headBlock = await readChain("reading the block number", () => chain.provider.getBlockNumber());
+    const epochs: EpochReport[] = [];
+    for (let epoch = 0; epoch < epochsBegun(agreement.terms, headBlock); epoch += 1) {
+      epochs.push({ epoch, status: await readEpochStatus(chain, agreementId, epoch) });
+    }
+    const report = reportOf(agreement, await this.#dataIdOf(agreement), false);
+    const providerView = await this.#providerView(agreement);
+    return { ...report, headBlock, epochs, ...(providerView === undefined ? {} : { providerView }) };
+  }
+
+  /**
+   * Reports every epoch whose window has passed without a proof, and winds the agreement up if it is over or breached.
+   *
+   * @throws TallystickError NOT_FOUND, FUNDS for the gas, CHAIN_REVERTED
+   */
+  async settle(agreementId: bigint): Promise<Settlement> {
+    const chain = await this.#context.chain();
+    const sender = await this.#context.sender();
+    const transactions: string[] = [];
+    const reported: number[] = [];
+    let agreement = await this.#require(agreementId);
+    const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
+    for (let epoch = 0; epoch < epochsBegun(agreement.terms, head) && agreement.status === "active"; epoch += 1) {
+      if ((await readEpochStatus(chain, agreementId, epoch)) !== "overdue") continue;
+      const receipt = await unlessOvertaken(sender.send(reportMissCall(chain.deployment, agreementId, epoch)));
+      if (receipt !== undefined) {
+        transactions.push(receipt.hash);
+        reported.push(epoch);
+      }
+      agreement = await this.#require(agreementId);
+    }
+    const isOver = head >= lastWindowEnd(agreement.terms);
+    let closed = false;
+    if (agreement.status === "breached" || (agreement.status === "active" && isOver)) {
+      const receipt = await unlessOvertaken(sender.send(closeCall(chain.deployment, agreementId)));
+      closed = receipt !== undefined;
+      if (receipt !== undefined) transactions.push(receipt.hash);
+      agreement = await this.#require(agreementId);
+    }
+    if (agreement.status === "closed") {
+      const row = await rowOf(this.#context, agreement);
+      if (row !== undefined) this.#context.catalogue.saveAgreement({ ...row, state: "closed" });
+    }
+    const credit = await balanceOf(chain, agreement.terms.token, this.#context.account.address);
+    const report = reportOf(agreement, await this.#dataIdOf(agreement), false);
+    return { agreementId, reported, closed, transactions, credit, agreement: report };
+  }
+
+  /** Takes back a proposal that has not been accepted; the deposit is credited. @throws TallystickError NOT_FOUND, CONFLICT */
+  async cancel(agreementId: bigint): Promise<void> {
+    const agreement = await this.#require(agreementId);
+    const { status, user } = agreement;
+    const { account, deployment } = this.#context;
+    if (status !== "proposed" || user.toLowerCase() !== account.address.toLowerCase()) {
+      throw new TallystickError(`agreement ${agreementId} cannot be taken back`, {
+        code: "CONFLICT",
+        party: "you",
+        check: "agreement status",
+        expected: `proposed, by ${account.address}`,
+        received: `${status}, by ${user}`,
+      });
+    }
+    const row = await rowOf(this.#context, agreement);
+    if (row !== undefined) await takeBack(this.#context, row);
+    // Proposed from another device: the deposit is this account's all the same.
+    else await (await this.#context.sender()).send(cancelCall(deployment, agreementId));
+  }
+
+  /** What the account can withdraw. @param token default the chain's coin */
+  async credit(token: string = NATIVE_TOKEN): Promise<bigint> {
+    return await balanceOf(await this.#context.chain(), token, this.#context.account.address);
+  }
+
+  /**
+   * Withdraws all credit in one token.
+   *
+   * @param to who receives it; default the account itself.
+   * @throws TallystickError CHAIN_REVERTED (NothingToWithdraw), FUNDS for the gas
+   */
+  async withdraw(token: string = NATIVE_TOKEN, to: string = this.#context.account.address): Promise<Withdrawal> {
+    const chain = await this.#context.chain();
+    const amount = await this.credit(token);
+    const receipt = await (await this.#context.sender()).send(withdrawCall(chain.deployment, token, to));
+    return { token, amount, to, transactionHash: receipt.hash };
+  }
+
+  /**
+   * Finds out which data an agreement of this account is about, for a device that did not make it: the provider names the
+   * salt, which is believed only if the audit key that derives from it is the agreement's.
+   *
+   * @param manifestHashes data ids by the hash of their manifest.
+   * @returns how many agreements were added to the catalogue.
+   */
+  async recover(manifestHashes: ReadonlyMap<string, string>): Promise<number> {
+    const { account, catalogue, deployment, identity, logger } = this.#context;
+    const chain = await this.#context.chain();
+    let recovered = 0;
+    for await (const agreement of proposalsOf(chain, account.address, deployment.deployedAtBlock)) {
+      const { id, terms, status } = agreement;
+      const dataId = manifestHashes.get(terms.manifestHash);
+      if (dataId === undefined || (status !== "active" && status !== "breached")) continue;
+      if ((await rowOf(this.#context, agreement)) !== undefined) continue;
+      const view = await this.#providerView(agreement);
+      if (view === undefined || (await agreementKeys(identity.auditSeed, view.salt)).keyHash !== terms.auditKeyHash) {
+        logger.warn({ agreement: id }, "its provider does not tell the salt of this agreement: no private audits");
+        continue;
+      }
+      const { salt } = view;
+      const escrow = deployment.contracts.storageEscrow;
+      const createdAt = Math.floor(Date.now() / 1000);
+      const { provider } = terms;
+      catalogue.saveAgreement({ salt, dataId, provider, escrow, state: "accepted", agreementId: id, createdAt });
+      recovered += 1;
+    }
+    return recovered;
+  }
+
+  async #dataIdOf(agreement: Agreement): Promise<string | undefined> {
+    return (await rowOf(this.#context, agreement))?.dataId;
+  }
+
+  async #require(agreementId: bigint): Promise<Agreement> {
+    const agreement = await readAgreement(await this.#context.chain(), agreementId);
+    if (agreement !== undefined) return agreement;
+    throw new TallystickError(`there is no agreement ${agreementId}`, {
+      code: "NOT_FOUND",
+      party: "chain",
+      check: "agreement number",
+      received: String(agreementId),
+      hint: "`tallystick agreement ls` shows yours",
+    });
+  }
+
+  /** The provider's own account of an agreement; undefined when it cannot be had. */
+  async #providerView(agreement: Agreement): Promise<ProviderView | undefined> {
+    const provider = this.#context
+      .providers()
+      .providers.find(({ account }) => account.toLowerCase() === agreement.terms.provider.toLowerCase());
+    try {
+      return await provider?.client.agreement(agreement.id);
+    } catch (error) {
+      if (!(error instanceof TallystickError)) throw error;
+      this.#context.logger.debug({ agreement: agreement.id, code: error.code }, error.message);
+      return undefined;
+    }
+  }
+}
+
+/** What the escrow says to a report or a closing that somebody else has made first. */
+const OVERTAKEN: ReadonlySet<string> = new Set(["EpochSettled", "WrongStatus"]);
+
+/** Anybody may report and close, so what was refused may have been done already. @returns undefined then */
+async function unlessOvertaken(sent: Promise<TransactionReceipt>): Promise<TransactionReceipt | undefined> {
+  try {
+    return await sent;
+  } catch (error) {
+    if (error instanceof ChainRevertedError && OVERTAKEN.has(error.revert.name)) return undefined;
+    throw error;
+  }
+}
+
+/** Epochs whose challenge block is not after the head. */
+function epochsBegun(terms: Terms, headBlock: number): number {
+  const passed = headBlock - Number(terms.startBlock);
+  return passed < 0 ? 0 : Math.min(terms.epochs, Math.floor(passed / terms.epochBlocks) + 1);
+}
+
+/** Last block of the last window. */
+function lastWindowEnd(terms: Terms): number {
+  return Number(terms.startBlock) + (terms.epochs - 1) * terms.epochBlocks + terms.windowBlocks;
+}

@@ -1,0 +1,282 @@
+/**
+ * Agreements between the account and a provider: prepared (tags delivered and verified), proposed on chain with the fees
+ * deposited, accepted by the provider with its collateral. Every step is written down before it is taken; an attempt that
+ * was cut off is found again by its audit key hash, which no other proposal can have.
+ */
+
+import { setTimeout as pause } from "node:timers/promises";
+import {
+  approveCall,
+  cancelCall,
+  depositOf,
+  NATIVE_TOKEN,
+  proposeCall,
+  readAgreement,
+  readAllowance,
+} from "../../chain/escrow.ts";
+import { readChain } from "../../chain/revert.ts";
+import { fromHex } from "../../core/encoding/hex.ts";
+import { TallystickError } from "../../core/errors.ts";
+import type { AgentContext } from "../context.ts";
+import type { CataloguedAgreement } from "../node/catalogue.ts";
+import type { AgreementProgress, ProgressListener } from "../progress.ts";
+import type { StorageProvider } from "../providers/provider-set.ts";
+import {
+  type AgreementKeys,
+  agreementKeys,
+  type DataSetTagger,
+  deliverPreparation,
+  Preparations,
+  type PreparedDataSet,
+} from "./possession.ts";
+import { agreementOf, proposalsOf } from "./proposals.ts";
+import { type AgreementOptions, type AgreementReport, makeTerms, reportOf, startTooNear } from "./terms.ts";
+
+/** Proposals whose start came too near while the provider was asked are replaced, this often. */
+const ATTEMPTS = 3;
+const PENDING_SECONDS = 120;
+
+type Listener = ProgressListener<AgreementProgress> | undefined;
+
+/**
+ * Makes the agreement for a data set that has just been tagged. If one for this data id exists or was begun, that one is
+ * kept or finished, and the new tags are thrown away.
+ *
+ * @throws TallystickError FUNDS, CHAIN_REVERTED, INVALID_PROOF, BAD_RESPONSE, …; run again, it goes on where it stopped
+ */
+export async function openPreparedAgreement(
+  context: AgentContext,
+  dataId: string,
+  tagger: DataSetTagger,
+  options: AgreementOptions,
+  onProgress: Listener,
+  signal?: AbortSignal,
+): Promise<AgreementReport> {
+  const earlier = await resumeAgreement(context, dataId, options, onProgress, signal);
+  if (earlier !== undefined) {
+    tagger.discard();
+    return earlier;
+  }
+  const prepared = tagger.finish();
+  const row: CataloguedAgreement = {
+    salt: prepared.salt,
+    dataId,
+    provider: context.providers().primary.account,
+    escrow: context.deployment.contracts.storageEscrow,
+    state: "prepared",
+    createdAt: Math.floor(Date.now() / 1000),
+  };
+  context.catalogue.saveAgreement(row);
+  return await carryThrough(context, row, prepared, options, onProgress, signal);
+}
+
+/** The running agreement for a data id, or the finished attempt at one; undefined when there is neither. */
+export async function resumeAgreement(
+  context: AgentContext,
+  dataId: string,
+  options: AgreementOptions,
+  onProgress: Listener,
+  signal?: AbortSignal,
+): Promise<AgreementReport | undefined> {
+  const preparations = new Preparations(context.homeDir);
+  const { primary } = context.providers();
+  for (const row of context.catalogue.agreements(dataId)) {
+    if (row.state === "closed" || !isSame(row.escrow, context.deployment.contracts.storageEscrow)) continue;
+    if (!isSame(row.provider, primary.account)) continue;
+    if (row.state === "accepted") {
+      const report = await reportRow(context, row, false);
+      if (report?.status === "active") return report;
+      if (report !== undefined) continue;
+    }
+    const prepared = preparations.find(row.salt);
+    if (prepared !== undefined) return await carryThrough(context, row, prepared, options, onProgress, signal);
+    // Its tags are gone, or it is of a chain that has been replaced. A deposit that may be on chain must not be forgotten with them.
+    const located = await locate(context, row, await agreementKeys(context.identity.auditSeed, row.salt));
+    if (located.agreementId === undefined) {
+      context.catalogue.removeAgreement(row.salt);
+      continue;
+    }
+    const report = await reportRow(context, located, false);
+    if (report?.status === "active") {
+      context.catalogue.saveAgreement({ ...located, state: "accepted" });
+      return report;
+    }
+    await takeBack(context, located);
+  }
+  return undefined;
+}
+
+/** Takes a prepared agreement through to acceptance, from wherever an earlier attempt left it. */
+async function carryThrough(
+  context: AgentContext,
+  begun: CataloguedAgreement,
+  prepared: PreparedDataSet,
+  options: AgreementOptions,
+  onProgress: Listener,
+  signal: AbortSignal | undefined,
+): Promise<AgreementReport> {
+  const provider = context.providers().byAccount(begun.provider);
+  const keys = await agreementKeys(context.identity.auditSeed, begun.salt);
+  let row = begun;
+  const tell = (phase: AgreementProgress["phase"], doneBytes = 0, totalBytes = 0) =>
+    onProgress?.({ operation: "agreement", phase, doneBytes, totalBytes });
+  await deliverPreparation(
+    provider.client,
+    prepared,
+    keys,
+    ({ phase, doneBytes, totalBytes }) => tell(phase, doneBytes, totalBytes),
+    signal,
+  );
+  for (let attempt = 1; ; attempt += 1) {
+    row = await locate(context, row, keys);
+    if (row.agreementId === undefined) {
+      tell("proposing");
+      row = await propose(context, row, prepared, keys, provider, options);
+    }
+    tell("accepting");
+    const outcome = await askToAccept(context, row, provider);
+    if (outcome === "accepted") break;
+    row = await takeBack(context, row);
+    if (attempt === ATTEMPTS) throw startTooNear(provider.name);
+  }
+  row = { ...row, state: "accepted" };
+  context.catalogue.saveAgreement(row);
+  new Preparations(context.homeDir).remove(row.salt);
+  tell("done");
+  const report = await reportRow(context, row, true);
+  if (report === undefined) throw new TallystickError("an accepted agreement is not on chain", { code: "INTERNAL" });
+  return report;
+}
+
+/**
+ * Finds the proposal of an attempt that was cut off between sending the transaction and writing down its result. While a
+ * transaction of the account is pending nobody can tell, so that is waited for.
+ */
+async function locate(
+  context: AgentContext,
+  row: CataloguedAgreement,
+  keys: AgreementKeys,
+): Promise<CataloguedAgreement> {
+  if ((await agreementOf(context, row)) !== undefined) return row;
+  const { agreementId: another, ...sought } = row;
+  if (another !== undefined) context.catalogue.saveAgreement(sought);
+  if (row.proposedFromBlock === undefined) return sought;
+  const chain = await context.chain();
+  const { provider } = chain;
+  const count = (tag: "latest" | "pending") =>
+    readChain("counting transactions", () => provider.getTransactionCount(context.account.address, tag));
+  for (const end = Date.now() + PENDING_SECONDS * 1000; (await count("pending")) > (await count("latest")); ) {
+    if (Date.now() > end) throw stillPending(context.account.address);
+    await pause(500);
+  }
+  for await (const { id, terms, status } of proposalsOf(chain, context.account.address, row.proposedFromBlock)) {
+    if (terms.auditKeyHash !== keys.keyHash || status === "cancelled") continue;
+    const found: CataloguedAgreement = { ...sought, state: "proposed", agreementId: id };
+    context.catalogue.saveAgreement(found);
+    return found;
+  }
+  return sought;
+}
+
+/** Deposits the fees. */
+async function propose(
+  context: AgentContext,
+  row: CataloguedAgreement,
+  prepared: PreparedDataSet,
+  keys: AgreementKeys,
+  provider: StorageProvider,
+  options: AgreementOptions,
+): Promise<CataloguedAgreement> {
+  const chain = await context.chain();
+  const sender = await context.sender();
+  const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
+  const terms = makeTerms(context.deployment, await provider.client.offer(), provider, prepared, keys, head, options);
+  const deposit = depositOf(terms);
+  if (terms.token !== NATIVE_TOKEN && (await readAllowance(chain, terms.token, sender.address)) < deposit) {
+    await sender.send(approveCall(chain.deployment, terms.token, deposit));
+  }
+  const intent: CataloguedAgreement = { ...row, state: "proposing", proposedFromBlock: head };
+  context.catalogue.saveAgreement(intent);
+  await sender.send(proposeCall(chain.deployment, terms));
+  const proposed = await locate(context, intent, keys);
+  if (proposed.agreementId !== undefined) return proposed;
+  throw new TallystickError("the proposal was mined but the escrow does not show it", {
+    code: "CHAIN_UNAVAILABLE",
+    party: "chain",
+    check: "AgreementProposed event",
+    retryable: true,
+    hint: "run the command again: it looks for the proposal before it makes another",
+  });
+}
+
+/** @returns `too late` when the provider can no longer accept because the start has come too near */
+async function askToAccept(
+  context: AgentContext,
+  row: CataloguedAgreement,
+  provider: StorageProvider,
+): Promise<"accepted" | "too late"> {
+  const chain = await context.chain();
+  const id = row.agreementId;
+  if (id === undefined) throw new TallystickError("no proposal to accept", { code: "INTERNAL" });
+  const before = await readAgreement(chain, id);
+  if (before?.status === "active") return "accepted";
+  if (before?.status !== "proposed") return "too late";
+  try {
+    await provider.client.acceptAgreement(id, fromHex(row.salt));
+  } catch (error) {
+    if (!(error instanceof TallystickError)) throw error;
+    const now = await readAgreement(chain, id);
+    if (now?.status === "active") return "accepted";
+    const [head, offer] = await Promise.all([
+      readChain("reading the block number", () => chain.provider.getBlockNumber()),
+      provider.client.offer(),
+    ]);
+    if (before.terms.startBlock < BigInt(head + offer.minimumLeadBlocks)) return "too late";
+    throw error;
+  }
+  const after = await readAgreement(chain, id);
+  if (after?.status === "active") return "accepted";
+  throw new TallystickError(`${provider.name} says it accepted, but the escrow does not show it`, {
+    code: "BAD_RESPONSE",
+    party: provider.name,
+    check: "agreement status on chain",
+    expected: "active",
+    received: after?.status ?? "none",
+  });
+}
+
+/** Cancels a proposal and gets the deposit credited; the preparation can be proposed again. */
+export async function takeBack(context: AgentContext, row: CataloguedAgreement): Promise<CataloguedAgreement> {
+  const chain = await context.chain();
+  if (row.agreementId !== undefined && (await readAgreement(chain, row.agreementId))?.status === "proposed") {
+    await (await context.sender()).send(cancelCall(chain.deployment, row.agreementId));
+  }
+  const { agreementId: _cancelled, proposedFromBlock: _block, ...rest } = row;
+  const prepared: CataloguedAgreement = { ...rest, state: "prepared" };
+  context.catalogue.saveAgreement(prepared);
+  return prepared;
+}
+
+/** The chain's view of a catalogued agreement. */
+async function reportRow(
+  context: AgentContext,
+  row: CataloguedAgreement,
+  isNew: boolean,
+): Promise<AgreementReport | undefined> {
+  const agreement = await agreementOf(context, row);
+  return agreement === undefined ? undefined : reportOf(agreement, row.dataId, isNew);
+}
+
+function isSame(a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase();
+}
+
+function stillPending(account: string): TallystickError {
+  return new TallystickError(`account ${account} has a transaction that is not being mined`, {
+    code: "TIMED_OUT",
+    party: "chain",
+    check: "pending transactions",
+    hint: "it may be the proposal of an earlier run; wait until it is mined, then run the command again",
+    retryable: true,
+  });
+}

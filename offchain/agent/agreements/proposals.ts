@@ -1,0 +1,49 @@
+/** The agreements an account has ever proposed, found on chain, and which of the catalogue's they are. */
+
+import { ESCROW_ABI } from "../../chain/abis.ts";
+import type { ChainReader } from "../../chain/deployment.ts";
+import { type Agreement, parseEscrowLog, readAgreement } from "../../chain/escrow.ts";
+import { chainLogs } from "../../chain/logs.ts";
+import { readChain } from "../../chain/revert.ts";
+import type { AgentContext } from "../context.ts";
+import type { CataloguedAgreement } from "../node/catalogue.ts";
+import { agreementKeys } from "./possession.ts";
+
+/** @param fromBlock where to start looking. @returns them as they stand now, oldest first */
+export async function* proposalsOf(
+  chain: ChainReader,
+  account: string,
+  fromBlock: number,
+): AsyncGenerator<Agreement, void, undefined> {
+  const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
+  const topics = ESCROW_ABI.encodeFilterTopics("AgreementProposed", [null, account]);
+  const filter = { address: chain.deployment.contracts.storageEscrow, topics };
+  for await (const log of chainLogs(chain, filter, fromBlock, head)) {
+    const event = parseEscrowLog(log);
+    if (event?.kind !== "AgreementProposed") continue;
+    const agreement = await readAgreement(chain, event.id);
+    if (agreement !== undefined) yield agreement;
+  }
+}
+
+/**
+ * The agreement that was written down under its number. Numbers alone prove nothing: a development chain that was started anew
+ * gives them, and the contracts' addresses, to others.
+ *
+ * @returns undefined when the chain has no such agreement, or another one, under the number
+ */
+export async function agreementOf(context: AgentContext, row: CataloguedAgreement): Promise<Agreement | undefined> {
+  if (row.agreementId === undefined) return undefined;
+  const agreement = await readAgreement(await context.chain(), row.agreementId);
+  return agreement !== undefined && (await isOf(context, row, agreement)) ? agreement : undefined;
+}
+
+/** What was written down about an agreement of the chain; undefined when nothing was on this device. */
+export async function rowOf(context: AgentContext, agreement: Agreement): Promise<CataloguedAgreement | undefined> {
+  const row = context.catalogue.agreement(context.deployment.contracts.storageEscrow, agreement.id);
+  return row !== undefined && (await isOf(context, row, agreement)) ? row : undefined;
+}
+
+async function isOf(context: AgentContext, row: CataloguedAgreement, agreement: Agreement): Promise<boolean> {
+  return (await agreementKeys(context.identity.auditSeed, row.salt)).keyHash === agreement.terms.auditKeyHash;
+}

@@ -1,0 +1,240 @@
+/**
+ * Key records as the agent finds them. Any node's archive will do, since nothing it says is believed before it has been held
+ * against contract state; the chain's own logs are the archive of last resort. An archive that lies costs a bounded number of
+ * questions to the chain, one that does not answer costs a few seconds.
+ */
+
+import type { ChainReader } from "../../chain/deployment.ts";
+import {
+  headerOf,
+  isOwner,
+  type KeyRecord,
+  parseLedgerLog,
+  recordDigest,
+  recordIdOf,
+  verifyArchivedRecord,
+} from "../../chain/ledger.ts";
+import { chainLogs } from "../../chain/logs.ts";
+import { readChain } from "../../chain/revert.ts";
+import { fromHex } from "../../core/encoding/hex.ts";
+import { TallystickError } from "../../core/errors.ts";
+import { parseRecordPayload, type RecordPayload } from "../../core/record/key-record.ts";
+import { type AgentLogger, SILENT } from "../progress.ts";
+import type { ArchivedRecord, NbmClient, RecordFilter } from "./nbm-client.ts";
+
+/** A record that contract state confirms. */
+export interface VerifiedRecord {
+  readonly recordId: string;
+  readonly record: KeyRecord;
+  readonly payload: RecordPayload;
+  /** The node that archived it, or `chain`. */
+  readonly source: string;
+  /**
+   * Notes with which the account that was asked for joined the record, sealed to itself, by the archive that gave them: contract
+   * state confirms the owner, not its note. Empty when it is no later owner, and when no account was asked for.
+   */
+  readonly ownerNotes: ReadonlyMap<string, Uint8Array>;
+}
+
+/** What one archive did when it was asked. */
+export interface ArchiveReport {
+  readonly source: string;
+  readonly records: number;
+  readonly error?: TallystickError;
+}
+
+export interface ArchiveAnswer {
+  readonly records: VerifiedRecord[];
+  readonly reports: ArchiveReport[];
+}
+
+export interface ArchivesOptions {
+  readonly logger?: AgentLogger;
+  /** So many answers hold an honest one: n − k + 1. The other archives then have `graceSeconds` left. All of them by default. */
+  readonly enough?: number;
+  readonly graceSeconds?: number;
+}
+
+interface Candidate {
+  readonly record: KeyRecord;
+  readonly source: string;
+  /** Of a later owner; absent for the recorder. */
+  readonly note?: Uint8Array;
+}
+
+type Confirmed = VerifiedRecord & { readonly ownerNotes: Map<string, Uint8Array> };
+
+const GRACE_SECONDS = 3;
+/** After so many entries that contract state refutes, the rest of an archive's entries is left out. */
+const MAXIMUM_REFUTED = 16;
+
+export class Archives {
+  readonly #chain: ChainReader;
+  readonly #nodes: readonly NbmClient[];
+  readonly #logger: AgentLogger;
+  readonly #enough: number;
+  readonly #graceSeconds: number;
+
+  constructor(chain: ChainReader, nodes: readonly NbmClient[], options: ArchivesOptions = {}) {
+    this.#chain = chain;
+    this.#nodes = nodes;
+    this.#logger = options.logger ?? SILENT;
+    this.#enough = options.enough ?? nodes.length;
+    this.#graceSeconds = options.graceSeconds ?? GRACE_SECONDS;
+  }
+
+  /**
+   * Records of a file, of an account (recorded by it, or joined later), or of both, from all archives together.
+   *
+   * @returns each record once, confirmed by contract state; what is not confirmed is left out and logged. Empty when no archive
+   *   knows one; `reports` tells what each archive said.
+   * @throws TallystickError CHAIN_UNAVAILABLE
+   */
+  async find(filter: RecordFilter): Promise<ArchiveAnswer> {
+    const answers = await this.#askAll(filter);
+    const candidates = answers.flatMap((answer) => answer.candidates);
+    return {
+      records: await this.#confirm(candidates, filter.account),
+      reports: answers.map(({ report }) => report),
+    };
+  }
+
+  /** The same; from the chain's logs when no archive shows a record that is confirmed, which takes long on an old chain. */
+  async findOrScan(filter: RecordFilter & { readonly fileTag: string }): Promise<ArchiveAnswer> {
+    const found = await this.find(filter);
+    if (found.records.length > 0) return found;
+    const logged = await this.#fromLogs(filter);
+    return {
+      records: await this.#confirm(logged, filter.account),
+      reports: [...found.reports, { source: "chain", records: logged.length }],
+    };
+  }
+
+  /** Asks all archives; does not wait for the last ones once an honest one must be among those that have answered. */
+  async #askAll(filter: RecordFilter): Promise<{ candidates: Candidate[]; report: ArchiveReport }[]> {
+    const patience = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let answered = 0;
+    const ask = async (node: NbmClient) => {
+      const answer = await this.#ask(node, filter, patience.signal);
+      if (answer.report.error === undefined) answered += 1;
+      if (answered >= this.#enough) timer ??= setTimeout(() => patience.abort(), this.#graceSeconds * 1000);
+      return answer;
+    };
+    try {
+      return await Promise.all(this.#nodes.map(ask));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #ask(
+    node: NbmClient,
+    filter: RecordFilter,
+    signal: AbortSignal,
+  ): Promise<{ candidates: Candidate[]; report: ArchiveReport }> {
+    const candidates: Candidate[] = [];
+    const report = () => ({ source: node.name, records: candidates.length });
+    try {
+      for await (const archived of node.records(filter, signal)) candidates.push(toCandidate(archived, node.name));
+      return { candidates, report: report() };
+    } catch (cause) {
+      const error = signal.aborted ? tooSlow(node.name) : cause;
+      if (!(error instanceof TallystickError)) throw error;
+      this.#logger.debug({ node: node.url, code: error.code }, `${error.message}; asking other archives`);
+      return { candidates, report: { ...report(), error } };
+    }
+  }
+
+  /** Holds every distinct version, and the account's part in it, against contract state. */
+  async #confirm(candidates: readonly Candidate[], account: string | undefined): Promise<VerifiedRecord[]> {
+    const versions = new Map<string, Confirmed | "refuted" | "malformed">();
+    const owners = new Map<string, boolean>();
+    const refuted = new Map<string, number>();
+    const confirmed = new Set<Confirmed>();
+    for (const { record, source, note } of candidates) {
+      const times = refuted.get(source) ?? 0;
+      if (times >= MAXIMUM_REFUTED) continue;
+      const version = `${recordIdOf(record.account, record.fileTag)} ${recordDigest(headerOf(record))}`;
+      const found = versions.get(version) ?? (await this.#verify(record, source));
+      versions.set(version, found);
+      if (found === "malformed") continue;
+      const needsOwner = note !== undefined && account !== undefined;
+      if (needsOwner && found !== "refuted" && !owners.has(found.recordId)) {
+        owners.set(found.recordId, await isOwner(this.#chain, record, account));
+      }
+      if (found === "refuted" || (needsOwner && owners.get(found.recordId) !== true)) {
+        refuted.set(source, times + 1);
+        continue;
+      }
+      if (needsOwner && !found.ownerNotes.has(source)) found.ownerNotes.set(source, note);
+      confirmed.add(found);
+    }
+    return [...confirmed];
+  }
+
+  async #verify(record: KeyRecord, source: string): Promise<Confirmed | "refuted" | "malformed"> {
+    const recordId = recordIdOf(record.account, record.fileTag);
+    let verdict: "refuted" | "malformed" = "refuted";
+    try {
+      await verifyArchivedRecord(this.#chain, record, source);
+      // What is on the ledger is the recorder's, not the archive's.
+      verdict = "malformed";
+      return { recordId, record, payload: parseRecordPayload(record.payload), source, ownerNotes: new Map() };
+    } catch (error) {
+      if (!(error instanceof TallystickError) || error.code === "CHAIN_UNAVAILABLE") throw error;
+      this.#logger.warn({ archive: source, code: error.code }, `${error.message}; looking in another archive`);
+      return verdict;
+    }
+  }
+
+  async #fromLogs({ fileTag, account }: RecordFilter & { readonly fileTag: string }): Promise<Candidate[]> {
+    const { deployment, provider } = this.#chain;
+    const head = await readChain("reading the block number", () => provider.getBlockNumber());
+    const filter = { address: deployment.contracts.keyLedger, topics: [null, fileTag] };
+    const isAsked = (one: string) => account === undefined || sameAddress(one, account);
+    const versions: KeyRecord[] = [];
+    const joined: { recordId: string; note: Uint8Array }[] = [];
+    for await (const log of chainLogs(this.#chain, filter, deployment.deployedAtBlock, head)) {
+      const event = parseLedgerLog(log);
+      if (event?.kind === "KeyRecorded") versions.push(event.record);
+      if (event?.kind === "OwnerAdded" && isAsked(event.owner)) joined.push(event);
+    }
+    // The newest version comes first: older ones are confirmed by nothing any more.
+    versions.reverse();
+    const recorded = versions
+      .filter((record) => isAsked(record.account))
+      .map((record) => ({ record, source: "chain" }));
+    const owned = joined.flatMap(({ recordId, note }) => {
+      const record = versions.find((version) => recordIdOf(version.account, version.fileTag) === recordId);
+      return record === undefined ? [] : [{ record, source: "chain", note }];
+    });
+    return [...recorded, ...owned];
+  }
+}
+
+function toCandidate(archived: ArchivedRecord, source: string): Candidate {
+  const { account, fileTag, ownershipKey, role, note } = archived;
+  const record: KeyRecord = {
+    account,
+    fileTag,
+    ownershipKey,
+    committeeId: BigInt(archived.committeeId),
+    keyTime: BigInt(archived.keyTime),
+    payload: fromHex(archived.payload),
+  };
+  return role === "owner" ? { record, source, note: fromHex(note) } : { record, source };
+}
+
+function sameAddress(a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase();
+}
+
+function tooSlow(source: string): TallystickError {
+  return new TallystickError(`${source} had not listed its records when the others had`, {
+    code: "TIMED_OUT",
+    party: source,
+    check: "record archives",
+    retryable: true,
+  });
+}

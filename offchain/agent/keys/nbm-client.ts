@@ -1,0 +1,165 @@
+/** One NBM node, as the agent speaks to it: the routes of `core/wire/nbm.ts` with bytes in place of hexadecimal text. */
+
+import { fromHex, toHex } from "../../core/encoding/hex.ts";
+import { TallystickError } from "../../core/errors.ts";
+import {
+  EvaluateAnswer,
+  MAXIMUM_PAGE,
+  NodeAnswer,
+  RecordAnswer,
+  RecordsAnswer,
+  RelayAnswer,
+  type RelayOwnerRequest,
+  type RelayRecordRequest,
+  ShareAnswer,
+  type ShareRequestBody,
+} from "../../core/wire/nbm.ts";
+import { HttpParty } from "../../http/client.ts";
+import type { SessionTokens } from "../account.ts";
+
+/** Relaying waits for a block to be mined. */
+const RELAY_DEADLINE_SECONDS = 180;
+/** An evaluation that takes longer is asked of another node. */
+const EVALUATE_DEADLINE_SECONDS = 20;
+/** What one archive may list: 100,000 records, in pages that weigh no more than so many megabytes together. */
+const MAXIMUM_LISTED_PAGES = 500;
+const MAXIMUM_LISTED_CHARACTERS = 128 * 1024 * 1024;
+
+export interface Evaluation {
+  readonly index: number;
+  readonly evaluated: Uint8Array[];
+  /** Batched DLEQ proof, 64 bytes. */
+  readonly proof: Uint8Array;
+}
+
+export type ArchivedRecord = RecordsAnswer["records"][number];
+
+/** Records of a file, of an account, or of both. */
+export interface RecordFilter {
+  /** 32 bytes, 0x hex. */
+  readonly fileTag?: string;
+  readonly account?: string;
+}
+
+export class NbmClient {
+  readonly url: string;
+  /** Account the node is registered under: the audience of sessions and share requests. */
+  readonly operator: string;
+  readonly #party: HttpParty;
+  readonly #sessions: SessionTokens;
+
+  constructor(url: string, operator: string, sessions: SessionTokens) {
+    this.url = url;
+    this.operator = operator;
+    this.#party = new HttpParty("node", url);
+    this.#sessions = sessions;
+  }
+
+  /** How errors name it. */
+  get name(): string {
+    return this.#party.name;
+  }
+
+  async node(): Promise<NodeAnswer> {
+    return await this.#party.json("GET", "/v1/node", NodeAnswer, { retries: 0 });
+  }
+
+  /** Evaluates blinded elements with the node's key share. Not retried: the caller has other nodes. */
+  async evaluate(committeeId: bigint, blinded: readonly Uint8Array[], signal?: AbortSignal): Promise<Evaluation> {
+    const json = { committeeId: committeeId.toString(), blinded: blinded.map(toHex) };
+    const answer = await this.#sessions.with(this.#party, this.operator, (token) =>
+      this.#party.json("POST", "/v1/oprf/evaluate", EvaluateAnswer, {
+        json,
+        token,
+        signal,
+        retries: 0,
+        deadlineSeconds: EVALUATE_DEADLINE_SECONDS,
+      }),
+    );
+    return { index: answer.index, evaluated: answer.evaluated.map((e) => fromHex(e)), proof: fromHex(answer.proof) };
+  }
+
+  /** Has a signed record put on chain; resolves when it is mined. Not retried: the caller looks at the chain first. */
+  async relayRecord(request: RelayRecordRequest): Promise<RelayAnswer> {
+    return await this.#relay("/v1/records", request);
+  }
+
+  /** Has a later owner added on chain; resolves when it is mined. */
+  async relayOwner(recordId: string, request: RelayOwnerRequest): Promise<RelayAnswer> {
+    return await this.#relay(`/v1/records/${recordId}/owners`, request);
+  }
+
+  async #relay(path: string, json: unknown): Promise<RelayAnswer> {
+    return await this.#sessions.with(this.#party, this.operator, (token) =>
+      this.#party.json("POST", path, RelayAnswer, {
+        json,
+        token,
+        retries: 0,
+        deadlineSeconds: RELAY_DEADLINE_SECONDS,
+      }),
+    );
+  }
+
+  /** The newest version of a record in the node's archive. @throws TallystickError NOT_FOUND */
+  async record(recordId: string): Promise<RecordAnswer> {
+    return await this.#party.json("GET", `/v1/records/${recordId}`, RecordAnswer, { retries: 0 });
+  }
+
+  /**
+   * All archived records that fit the filter, page by page.
+   *
+   * @throws TallystickError BAD_RESPONSE when the node lists others, or does not come to an end
+   */
+  async *records(filter: RecordFilter, signal?: AbortSignal): AsyncGenerator<ArchivedRecord, void, undefined> {
+    let after: string | undefined;
+    let characters = 0;
+    for (let pages = 1; ; pages += 1) {
+      const query = { ...filter, after, limit: MAXIMUM_PAGE };
+      const options = { query, retries: 1, signal };
+      const page: RecordsAnswer = await this.#party.json("GET", "/v1/records", RecordsAnswer, options);
+      for (const record of page.records) {
+        if (!fits(filter, record))
+          throw badListing(this.name, "records asked for", "a record of another file or account");
+        characters += record.payload.length + record.note.length;
+        yield record;
+      }
+      if (page.next === null) return;
+      if (pages === MAXIMUM_LISTED_PAGES || characters > MAXIMUM_LISTED_CHARACTERS) {
+        throw badListing(this.name, "end of the listing", `${pages} pages of ${characters} characters, and more`);
+      }
+      after = page.next;
+    }
+  }
+
+  /** The node's share of a record, sealed to the session key of the request. Not retried: the caller has other nodes. */
+  async share(
+    recordId: string,
+    json: ShareRequestBody,
+    signal?: AbortSignal,
+  ): Promise<{ index: number; sealed: Uint8Array }> {
+    const answer = await this.#party.json("POST", `/v1/records/${recordId}/share`, ShareAnswer, {
+      json,
+      signal,
+      retries: 0,
+      deadlineSeconds: EVALUATE_DEADLINE_SECONDS,
+    });
+    return { index: answer.index, sealed: fromHex(answer.sealed) };
+  }
+}
+
+function fits({ fileTag, account }: RecordFilter, record: ArchivedRecord): boolean {
+  const who = record.role === "recorder" ? record.account : record.owner;
+  return (
+    (fileTag === undefined || record.fileTag === fileTag) &&
+    (account === undefined || who.toLowerCase() === account.toLowerCase())
+  );
+}
+
+function badListing(party: string, check: string, received: string): TallystickError {
+  return new TallystickError(`${party} lists records outside the protocol`, {
+    code: "BAD_RESPONSE",
+    party,
+    check,
+    received,
+  });
+}

@@ -1,0 +1,293 @@
+/**
+ * Threshold OPRF over a committee of NBM nodes (RFC 9497 VOPRF, key shared k of n): any k nodes that answer rightly, whichever
+ * they are. Every answer carries a DLEQ proof against the node's registered verification share, so a wrong one is told from
+ * a right one on its own; the node that gave it is replaced and not asked again.
+ *
+ * Quorums rotate from batch to batch. A node grants an account ⌊B·k/n⌋ evaluations of its budget B; a client that spreads its
+ * requests evenly over the committee gets B in all, one that asks disjoint quorums gets no more.
+ */
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { TallystickError } from "../../core/errors.ts";
+import { ristretto255Suite } from "../../core/oprf/ristretto255.ts";
+import type { OprfSuite } from "../../core/oprf/suite.ts";
+import { MAXIMUM_BATCH } from "../../core/wire/nbm.ts";
+import { type AgentLogger, SILENT } from "../progress.ts";
+import type { Evaluation } from "./nbm-client.ts";
+import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes } from "./quorum.ts";
+
+/** A node that could not be reached is asked again only when nobody else is left, or after this time. */
+const COOLING_SECONDS = 30;
+/** A full batch takes a node some hundred milliseconds. After this time another one is asked as well, out of its own budget. */
+const SLOW_SECONDS = 5;
+/** Rounds over nodes whose failures may pass, when there are not enough others. */
+const ROUNDS = 3;
+const ROUND_DELAY_SECONDS = 1;
+/** Longest time to wait for used-up budgets to refill, over one batch. */
+const PATIENCE_SECONDS = 900;
+
+/** A member with its registered key and the way to reach it. */
+export interface OprfMember extends QuorumMember {
+  /** Registered k_j·G, 32 bytes. */
+  readonly verificationShare: Uint8Array;
+  readonly client: {
+    evaluate(committeeId: bigint, blinded: readonly Uint8Array[], signal?: AbortSignal): Promise<Evaluation>;
+  };
+}
+
+export interface OprfCommitteeOptions {
+  readonly suite?: OprfSuite;
+  readonly logger?: AgentLogger;
+  /** Longest wait for used-up budgets, over one batch. */
+  readonly patienceSeconds?: number;
+  /** Time after which another node is asked in the place of one that has not answered yet. */
+  readonly slowSeconds?: number;
+  /** Injected by tests. Seconds. */
+  readonly now?: () => number;
+  readonly sleepSeconds?: (seconds: number, signal?: AbortSignal) => Promise<void>;
+}
+
+interface Standing {
+  /** Set once an answer did not verify: the node is not asked again. */
+  lied?: TallystickError;
+  /** Not to be asked before, in seconds of the clock. */
+  notBefore: number;
+  lastFailure?: TallystickError;
+  evaluations: number;
+}
+
+/** Codes by which a node shows that it does not keep to the protocol, rather than being down or busy. */
+const LIES: ReadonlySet<string> = new Set(["INVALID_PROOF", "INVALID_POINT", "BAD_RESPONSE"]);
+
+export class OprfCommittee {
+  readonly id: bigint;
+  readonly threshold: number;
+  readonly members: readonly OprfMember[];
+  readonly #suite: OprfSuite;
+  readonly #standing: Map<number, Standing>;
+  readonly #logger: AgentLogger;
+  readonly #patienceSeconds: number;
+  readonly #slowSeconds: number;
+  readonly #now: () => number;
+  readonly #sleep: (seconds: number, signal?: AbortSignal) => Promise<void>;
+  #rotation: number;
+
+  constructor(id: bigint, threshold: number, members: readonly OprfMember[], options: OprfCommitteeOptions = {}) {
+    this.id = id;
+    this.threshold = threshold;
+    this.members = members;
+    this.#standing = new Map(members.map((member) => [member.index, { notBefore: 0, evaluations: 0 }]));
+    this.#suite = options.suite ?? ristretto255Suite;
+    this.#logger = options.logger ?? SILENT;
+    this.#patienceSeconds = options.patienceSeconds ?? PATIENCE_SECONDS;
+    this.#slowSeconds = options.slowSeconds ?? SLOW_SECONDS;
+    this.#now = options.now ?? (() => performance.now() / 1000);
+    this.#sleep = options.sleepSeconds ?? ((seconds, signal) => sleep(seconds * 1000, undefined, { signal }));
+    // Many short-lived clients should not all start with the same nodes.
+    this.#rotation = Math.floor(Math.random() * members.length);
+  }
+
+  /**
+   * Evaluates the OPRF on inputs.
+   *
+   * @param inputs byte strings as made by `oprfInput`; any number.
+   * @returns 64 bytes per input, in order.
+   * @throws TallystickError QUORUM_FAILED when fewer than k nodes answer rightly, RATE_LIMITED when too many budgets stay
+   *   used up; both say in `details.nodes` what every node answered.
+   */
+  async evaluate(inputs: readonly Uint8Array[], signal?: AbortSignal): Promise<Uint8Array[]> {
+    const outputs: Uint8Array[] = [];
+    for (let start = 0; start < inputs.length; start += MAXIMUM_BATCH) {
+      outputs.push(...(await this.#evaluateBatch(inputs.slice(start, start + MAXIMUM_BATCH), signal)));
+    }
+    return outputs;
+  }
+
+  /** How every node has done so far. */
+  report(): (NodeReport & { readonly evaluations: number })[] {
+    return this.members.map(({ index, operator, url }) => {
+      const standing = this.#of(index);
+      const failure = standing.lied ?? standing.lastFailure;
+      const answer = failure?.code ?? (standing.evaluations > 0 ? "right" : "not asked");
+      const message = failure === undefined ? {} : { message: failure.message };
+      return { index, operator, url, answer, ...message, evaluations: standing.evaluations };
+    });
+  }
+
+  async #evaluateBatch(inputs: Uint8Array[], signal: AbortSignal | undefined): Promise<Uint8Array[]> {
+    const batch = this.#suite.blindInputs(inputs);
+    try {
+      const parts = new Map<number, Uint8Array[]>();
+      const failures = new Map<number, TallystickError>();
+      let waitedSeconds = 0;
+      for (let round = 1; parts.size < this.threshold; ) {
+        const order = this.#preference(parts);
+        const ask = (member: OprfMember, unneeded: AbortSignal) =>
+          this.#ask(member, batch.blinded, signal === undefined ? unneeded : AbortSignal.any([signal, unneeded]));
+        const gathered = await gather(order, this.threshold - parts.size, ask, this.#slowSeconds);
+        for (const { member, answer } of gathered.answers) {
+          parts.set(member.index, answer);
+          failures.delete(member.index);
+        }
+        for (const { member, error } of gathered.failures) {
+          failures.set(member.index, error);
+          // What was given up here has not been noted where it was asked.
+          if (error.check === "quorum") this.#note(member, error);
+        }
+        if (parts.size >= this.threshold) break;
+        const pauseSeconds = this.#pause(parts, failures, round, waitedSeconds);
+        if (this.#refillAt(parts) === undefined) round += 1;
+        waitedSeconds += pauseSeconds;
+        await this.#sleep(pauseSeconds, signal);
+      }
+      this.#rotation += 1;
+      const quorum = [...parts].map(([index, evaluated]) => ({ index, evaluated }));
+      return this.#suite.combineAndFinalize(batch, inputs, quorum, this.threshold);
+    } finally {
+      batch.wipe();
+    }
+  }
+
+  /** Members to ask now: those in good standing first, turned by the rotation; liars and those with no budget left out. */
+  #preference(parts: ReadonlyMap<number, unknown>): OprfMember[] {
+    const now = this.#now();
+    const turned = this.members.map((_, i) => this.members[(i + this.#rotation) % this.members.length] as OprfMember);
+    const candidates = turned.filter(({ index }) => {
+      const { lied, lastFailure, notBefore } = this.#of(index);
+      const exhausted = lastFailure?.code === "RATE_LIMITED" && notBefore > now;
+      return lied === undefined && !exhausted && !parts.has(index);
+    });
+    const cooling = (member: OprfMember) => (this.#of(member.index).notBefore > now ? 1 : 0);
+    return candidates.sort((a, b) => cooling(a) - cooling(b));
+  }
+
+  async #ask(member: OprfMember, blinded: Uint8Array[], signal: AbortSignal): Promise<Uint8Array[]> {
+    const standing = this.#of(member.index);
+    try {
+      const { index, evaluated, proof } = await member.client.evaluate(this.id, blinded, signal);
+      if (index !== member.index) throw wrongIndex(member, index);
+      requireRight(this.#suite, member, blinded, evaluated, proof);
+      standing.evaluations += blinded.length;
+      standing.notBefore = 0;
+      delete standing.lastFailure;
+      return evaluated;
+    } catch (error) {
+      if (!(error instanceof TallystickError)) throw error;
+      this.#note(member, error);
+      throw error;
+    }
+  }
+
+  #note(member: OprfMember, error: TallystickError): void {
+    const standing = this.#of(member.index);
+    standing.lastFailure = error;
+    standing.notBefore = this.#now() + (error.retryAfterSeconds ?? COOLING_SECONDS);
+    if (LIES.has(error.code) && !error.retryable) standing.lied = error;
+    this.#logger.warn({ node: member.url, code: error.code }, `${error.message}; asking another node`);
+  }
+
+  /** When the first used-up budget among the missing members refills; undefined when none of them is merely out of budget. */
+  #refillAt(parts: ReadonlyMap<number, unknown>): number | undefined {
+    const times = this.members
+      .filter(({ index }) => !parts.has(index) && this.#of(index).lastFailure?.code === "RATE_LIMITED")
+      .map(({ index }) => this.#of(index).notBefore);
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  /** How long to wait before asking again. @throws TallystickError when waiting is of no use. */
+  #pause(
+    parts: ReadonlyMap<number, unknown>,
+    failures: ReadonlyMap<number, TallystickError>,
+    round: number,
+    waitedSeconds: number,
+  ): number {
+    const missing = this.members.filter(({ index }) => !parts.has(index));
+    const hopeful = missing.filter(({ index }) => {
+      const { lied, lastFailure } = this.#of(index);
+      return (
+        lied === undefined &&
+        (lastFailure === undefined || lastFailure.retryable || lastFailure.code === "RATE_LIMITED")
+      );
+    });
+    const refillAt = this.#refillAt(parts);
+    const seconds = refillAt === undefined ? ROUND_DELAY_SECONDS : Math.max(refillAt - this.#now(), 0.05);
+    const patient = refillAt === undefined ? round < ROUNDS : waitedSeconds + seconds <= this.#patienceSeconds;
+    if (patient && parts.size + hopeful.length >= this.threshold) {
+      if (refillAt !== undefined) {
+        this.#logger.warn(
+          { seconds },
+          `key nodes have no budget left for this account; waiting ${Math.ceil(seconds)} s`,
+        );
+      }
+      return seconds;
+    }
+    const known = new Map(
+      missing.flatMap(({ index }) => {
+        const error = failures.get(index) ?? this.#of(index).lied ?? this.#of(index).lastFailure;
+        return error === undefined ? [] : [[index, error] as const];
+      }),
+    );
+    const nodes = reportNodes(this.members, new Set(parts.keys()), known);
+    throw new TallystickError(`only ${parts.size} of the ${this.threshold} key nodes needed answered rightly`, {
+      code: refillAt === undefined ? "QUORUM_FAILED" : "RATE_LIMITED",
+      party: "committee",
+      check: "threshold OPRF",
+      expected: `${this.threshold} right answers`,
+      received: describeNodes(nodes),
+      hint:
+        refillAt === undefined
+          ? "wait until more key nodes are up, then run the command again"
+          : "the budget of this account refills with time; run the command again later, it goes on where it stopped",
+      retryable: true,
+      ...(refillAt === undefined ? {} : { retryAfterSeconds: Math.ceil(seconds) }),
+      details: { nodes },
+    });
+  }
+
+  #of(index: number): Standing {
+    const standing = this.#standing.get(index);
+    if (standing === undefined) throw new TallystickError(`no member ${index}`, { code: "INTERNAL" });
+    return standing;
+  }
+}
+
+/** Verifies an evaluation and names the node in the error. */
+function requireRight(
+  suite: OprfSuite,
+  member: OprfMember,
+  blinded: Uint8Array[],
+  evaluated: Uint8Array[],
+  proof: Uint8Array,
+): void {
+  const party = `node ${member.url}`;
+  if (evaluated.length !== blinded.length) {
+    throw new TallystickError(`${party} evaluated another number of elements`, {
+      code: "BAD_RESPONSE",
+      party,
+      check: "number of evaluated elements",
+      expected: String(blinded.length),
+      received: String(evaluated.length),
+    });
+  }
+  try {
+    suite.verifyEvaluation(member.verificationShare, blinded, evaluated, proof);
+  } catch (cause) {
+    if (!(cause instanceof TallystickError)) throw cause;
+    throw new TallystickError(`${party} sent a wrong evaluation: ${cause.message}`, {
+      code: cause.code,
+      party,
+      check: cause.check ?? "DLEQ proof",
+      cause,
+    });
+  }
+}
+
+function wrongIndex(member: OprfMember, received: number): TallystickError {
+  return new TallystickError(`node ${member.url} answered for another member`, {
+    code: "BAD_RESPONSE",
+    party: `node ${member.url}`,
+    check: "member index",
+    expected: String(member.index),
+    received: String(received),
+  });
+}

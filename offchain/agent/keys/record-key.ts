@@ -1,0 +1,297 @@
+/**
+ * Makes sure that the key of what was put can be had again: one record on the ledger, this account's own, or somebody else's
+ * record of the very same file that this account joins as an owner. A node relays the signed message and pays; which one
+ * does not matter, and what it says is held against contract state.
+ */
+
+import { setTimeout as pause } from "node:timers/promises";
+import { keccak256, SigningKey, Wallet } from "ethers";
+import type { ChainReader } from "../../chain/deployment.ts";
+import { headerOf, isOwner, type KeyRecord, readRecordState, recordDigest, recordIdOf } from "../../chain/ledger.ts";
+import type { Committee } from "../../chain/registry.ts";
+import { readChain } from "../../chain/revert.ts";
+import { fromHex, toHex } from "../../core/encoding/hex.ts";
+import { TallystickError } from "../../core/errors.ts";
+import { addOwnerTypedData, keyRecordTypedData, ownershipTypedData } from "../../core/identity/typed-messages.ts";
+import {
+  buildRecordPayload,
+  committeePolicy,
+  fileTag,
+  ownershipAddress,
+  ownershipKey,
+  type ShareRecipient,
+  sealCatalogueNote,
+  verifyRecordForKey,
+} from "../../core/record/key-record.ts";
+import type { AgentAccount } from "../account.ts";
+import { type AgentLogger, SILENT } from "../progress.ts";
+import type { Archives, VerifiedRecord } from "./archives.ts";
+import type { NbmClient } from "./nbm-client.ts";
+import { sealableKeys } from "./sealable-keys.ts";
+
+/** How long a signed message may wait to be mined. */
+const DEADLINE_SECONDS = 3600n;
+/** Archives follow the chain with a small delay. */
+const ARCHIVE_ATTEMPTS = 4;
+const ARCHIVE_DELAY_MILLISECONDS = 500;
+
+export interface RecordKeyContext {
+  readonly chain: ChainReader;
+  readonly account: AgentAccount;
+  readonly committee: Committee;
+  /** The committee's members that have an address, in the order in which they are asked to relay. */
+  readonly nodes: readonly NbmClient[];
+  readonly archives: Archives;
+  readonly hpkePublicKey: Uint8Array;
+  readonly catalogueKey: Uint8Array;
+  readonly logger?: AgentLogger;
+}
+
+/** How the account owns the key. */
+export interface KeyOwnership {
+  readonly recordId: string;
+  readonly role: "recorder" | "owner";
+  /** False when an earlier run, or an earlier put, had already done it. */
+  readonly isNew: boolean;
+  readonly transactionHash?: string;
+  readonly blockNumber?: number;
+}
+
+/**
+ * Idempotent: run again after any interruption, it does what is still missing.
+ *
+ * @param recipients whom the shares of a new record are sealed to. Shares sealed to the account itself join nobody's record.
+ * @throws TallystickError of the last node when none could relay; CHAIN_UNAVAILABLE
+ */
+export async function ensureKeyOwnership(
+  context: RecordKeyContext,
+  dataId: string,
+  fileKey: Uint8Array,
+  recipients: ShareRecipient,
+): Promise<KeyOwnership> {
+  const tag = toHex(fileTag(dataId));
+  const ownId = recordIdOf(context.account.address, tag);
+  const ownState = await readRecordState(context.chain, ownId);
+  if (ownState !== undefined && (await ownRecordIsGood(context, tag, dataId, fileKey))) {
+    return { recordId: ownId, role: "recorder", isNew: false };
+  }
+  if (ownState === undefined && recipients === "committee") {
+    const joined = await joinExisting(context, tag, dataId, fileKey);
+    if (joined !== undefined) return joined;
+  }
+  return await recordOwn(context, dataId, fileKey, recipients, ownState?.keyTime);
+}
+
+/** Whether this account's record on the ledger rebuilds the key. One that no archive has, or that is wrong, is made anew. */
+async function ownRecordIsGood(
+  context: RecordKeyContext,
+  tag: string,
+  dataId: string,
+  fileKey: Uint8Array,
+): Promise<boolean> {
+  for (let attempt = 1; attempt <= ARCHIVE_ATTEMPTS; attempt += 1) {
+    const { records } = await context.archives.find({ fileTag: tag, account: context.account.address });
+    const own = records.find(({ record }) => sameAddress(record.account, context.account.address));
+    if (own !== undefined) return await isGood(context, own, dataId, fileKey);
+    await pause(attempt * ARCHIVE_DELAY_MILLISECONDS);
+  }
+  return false;
+}
+
+/** The record holds this key, and enough of the nodes it is sealed to confirm that they can open their shares. */
+async function isGood(
+  context: RecordKeyContext,
+  found: VerifiedRecord,
+  dataId: string,
+  fileKey: Uint8Array,
+): Promise<boolean> {
+  try {
+    verifyRecordForKey(found.payload, found.record, fileKey, dataId);
+  } catch (error) {
+    if (!(error instanceof TallystickError)) throw error;
+    (context.logger ?? SILENT).warn({ recordId: found.recordId, code: error.code }, error.message);
+    return false;
+  }
+  if (found.payload.policy.recipients === "self") return sameAddress(found.record.account, context.account.address);
+  // Another committee's nodes are not at hand here; a record sealed to it is left to those who know it.
+  if (found.record.committeeId !== context.committee.id) return false;
+  const states = await Promise.all(context.nodes.map((node) => shareState(context, node, found.recordId)));
+  const valid = states.filter((state) => state === "valid").length;
+  if (valid < found.payload.policy.threshold) return false;
+  // One's own shares were rightly sealed: a node that says otherwise lies or has lost its key, and k others do without it.
+  return sameAddress(found.record.account, context.account.address) || !states.includes("invalid");
+}
+
+/**
+ * Whether a record bears as many failing nodes, and as many colluding ones, as one that this account would make. Its recorder chose
+ * the policy, and nobody can change it once somebody has joined.
+ */
+function isUsualPolicy({ policy }: VerifiedRecord["payload"], { size, threshold }: Committee): boolean {
+  const usual = committeePolicy(size, threshold);
+  return (
+    policy.recipients === usual.recipients &&
+    policy.shares === usual.shares &&
+    policy.threshold === usual.threshold &&
+    policy.privacy === usual.privacy
+  );
+}
+
+async function shareState(context: RecordKeyContext, node: NbmClient, recordId: string): Promise<string> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return (await node.record(recordId)).share;
+    } catch (error) {
+      if (!(error instanceof TallystickError)) throw error;
+      (context.logger ?? SILENT).debug({ node: node.url, code: error.code }, error.message);
+      if (error.code !== "NOT_FOUND" || attempt === ARCHIVE_ATTEMPTS) return "unknown";
+      await pause(attempt * ARCHIVE_DELAY_MILLISECONDS);
+    }
+  }
+}
+
+/** Joins a good record of somebody else; undefined when there is none. */
+async function joinExisting(
+  context: RecordKeyContext,
+  tag: string,
+  dataId: string,
+  fileKey: Uint8Array,
+): Promise<KeyOwnership | undefined> {
+  const { records } = await context.archives.find({ fileTag: tag });
+  for (const found of records) {
+    if (!isUsualPolicy(found.payload, context.committee)) continue;
+    if (!(await isGood(context, found, dataId, fileKey))) continue;
+    const { recordId } = found;
+    if (await isOwner(context.chain, found.record, context.account.address)) {
+      return { recordId, role: "owner", isNew: false };
+    }
+    const request = await signAddition(context, found, dataId, fileKey);
+    const done = () => isOwner(context.chain, found.record, context.account.address);
+    const relayed = await relay(context, (node) => node.relayOwner(recordId, request), done);
+    return { recordId, role: "owner", isNew: true, ...relayed };
+  }
+  return undefined;
+}
+
+async function signAddition(context: RecordKeyContext, found: VerifiedRecord, dataId: string, fileKey: Uint8Array) {
+  const { account, chain, catalogueKey } = context;
+  const { recordId } = found;
+  const { keyLedger } = chain.deployment.contracts;
+  const chainId = BigInt(chain.deployment.chainId);
+  const deadline = (await chainTime(chain)) + DEADLINE_SECONDS;
+  const note = toHex(sealCatalogueNote(catalogueKey, fromHex(recordId), dataId));
+  const header = headerOf(found.record);
+  const message = { recordId, owner: account.address };
+  const secret = ownershipKey(fileKey);
+  const ownership = new Wallet(new SigningKey(toHex(secret)));
+  secret.fill(0);
+  const owned = ownershipTypedData(chainId, keyLedger, message);
+  const addition = addOwnerTypedData(chainId, keyLedger, { ...message, noteHash: keccak256(note), deadline });
+  return {
+    header: { ...header, committeeId: header.committeeId.toString(), keyTime: header.keyTime.toString() },
+    owner: account.address,
+    note,
+    deadline: deadline.toString(),
+    ownershipSignature: await ownership.signTypedData(owned.domain, owned.types, { ...owned.message }),
+    ownerSignature: await account.sign(addition),
+  };
+}
+
+/** @param previousTime key time of the version it replaces. */
+async function recordOwn(
+  context: RecordKeyContext,
+  dataId: string,
+  fileKey: Uint8Array,
+  recipients: ShareRecipient,
+  previousTime: bigint | undefined,
+): Promise<KeyOwnership> {
+  const { account, chain, committee, catalogueKey, hpkePublicKey } = context;
+  const chainId = BigInt(chain.deployment.chainId);
+  const now = await chainTime(chain);
+  const keyTime = previousTime !== undefined && previousTime >= now ? previousTime + 1n : now;
+  const committeeKeys = recipients === "committee" ? await sealableKeys(committee, context.logger) : [];
+  const payload = await buildRecordPayload({
+    fileKey,
+    dataId,
+    account: account.address,
+    committeeId: committee.id,
+    keyTime,
+    policy: { ...committeePolicy(committee.size, committee.threshold), recipients },
+    committeeKeys,
+    selfPublicKey: hpkePublicKey,
+    catalogueKey,
+  });
+  const record: KeyRecord = {
+    account: account.address,
+    fileTag: toHex(fileTag(dataId)),
+    committeeId: committee.id,
+    keyTime,
+    ownershipKey: ownershipAddress(fileKey),
+    payload,
+  };
+  const header = headerOf(record);
+  const deadline = now + DEADLINE_SECONDS;
+  const signature = await account.sign(
+    keyRecordTypedData(chainId, chain.deployment.contracts.keyLedger, { ...header, deadline }),
+  );
+  const request = {
+    record: { ...record, committeeId: committee.id.toString(), keyTime: keyTime.toString(), payload: toHex(payload) },
+    deadline: deadline.toString(),
+    signature,
+  };
+  const recordId = recordIdOf(record.account, record.fileTag);
+  const done = async () => (await readRecordState(chain, recordId))?.digest === recordDigest(header);
+  const relayed = await relay(context, (node) => node.relayRecord(request), done);
+  return { recordId, role: "recorder", isNew: true, ...relayed };
+}
+
+/**
+ * Has one node after the other relay until contract state shows that it is done. A node that fails after it sent the
+ * transaction has still done it, so state is looked at first each time.
+ */
+async function relay(
+  context: RecordKeyContext,
+  send: (node: NbmClient) => Promise<{ transactionHash: string; blockNumber: number }>,
+  done: () => Promise<boolean>,
+): Promise<{ transactionHash?: string; blockNumber?: number }> {
+  let last: TallystickError | undefined;
+  for (const node of context.nodes) {
+    try {
+      const { transactionHash, blockNumber } = await send(node);
+      if (await eventually(done)) return { transactionHash, blockNumber };
+      last = unconfirmed(node.name);
+    } catch (error) {
+      if (!(error instanceof TallystickError)) throw error;
+      last = error;
+      if (await done()) return {};
+    }
+    (context.logger ?? SILENT).warn({ node: node.url, code: last.code }, `${last.message}; another node relays`);
+  }
+  throw last ?? new TallystickError("the committee has no node that could relay", { code: "QUORUM_FAILED" });
+}
+
+/** The node's endpoint may be a block ahead of ours. */
+async function eventually(done: () => Promise<boolean>): Promise<boolean> {
+  for (let attempt = 1; attempt <= ARCHIVE_ATTEMPTS; attempt += 1) {
+    if (await done()) return true;
+    await pause(attempt * ARCHIVE_DELAY_MILLISECONDS);
+  }
+  return false;
+}
+
+async function chainTime(chain: ChainReader): Promise<bigint> {
+  const block = await readChain("reading the latest block", () => chain.provider.getBlock("latest"));
+  if (block === null) throw new TallystickError("the chain has no latest block", { code: "CHAIN_UNAVAILABLE" });
+  return BigInt(block.timestamp);
+}
+
+function sameAddress(a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase();
+}
+
+function unconfirmed(party: string): TallystickError {
+  return new TallystickError(`${party} says it relayed, but the ledger does not show it`, {
+    code: "BAD_RESPONSE",
+    party,
+    check: "record in contract state",
+  });
+}

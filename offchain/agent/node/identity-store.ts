@@ -1,0 +1,135 @@
+/**
+ * The identity on this device: a home folder for its owner alone, and in it the keystore, sealed with the passphrase.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { TallystickError } from "../../core/errors.ts";
+import {
+  type Identity,
+  identityFromEntropy,
+  identityFromPhrase,
+  newRecoveryPhrase,
+} from "../../core/identity/identity.ts";
+import { DEFAULT_SCRYPT_COST, openKeystore, sealKeystore } from "../../core/identity/keystore.ts";
+import type { ScryptCost } from "../../kernels/primitives.ts";
+import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
+import { createDurably } from "../../store/disk/durable-file.ts";
+
+const KEYSTORE_FILE = "keystore.json";
+
+/** Where the identity and the catalogue live: what is named, else TALLYSTICK_HOME, else `.tallystick` in the user's home. */
+export function homeDirectory(named?: string): string {
+  const fromEnvironment = process.env.TALLYSTICK_HOME;
+  if (named !== undefined && named !== "") return resolve(named);
+  if (fromEnvironment !== undefined && fromEnvironment !== "") return resolve(fromEnvironment);
+  return join(homedir(), ".tallystick");
+}
+
+export function keystorePath(homeDir: string): string {
+  return join(homeDir, KEYSTORE_FILE);
+}
+
+/** A new identity, or one from its recovery phrase, sealed on this device. */
+export interface CreatedIdentity {
+  readonly identity: Identity;
+  /** To be shown once; present for a new identity only. */
+  readonly phrase?: string;
+  readonly keystoreFile: string;
+}
+
+/**
+ * Makes the keystore. An existing one is never overwritten: it may be the only copy of its secret.
+ *
+ * @param phrase recovery phrase of an existing identity; a new identity is made without it.
+ * @throws TallystickError CONFLICT when there is a keystore already; InvalidInputError for a wrong phrase or an empty passphrase
+ * @throws DiskFullError, DiskFailedError
+ */
+export async function createIdentity(
+  homeDir: string,
+  passphrase: string,
+  phrase?: string,
+  cost: ScryptCost = DEFAULT_SCRYPT_COST,
+): Promise<CreatedIdentity> {
+  const file = keystorePath(homeDir);
+  if (existsSync(file)) throw keystoreExists(file);
+  const words = phrase ?? newRecoveryPhrase();
+  const identity = identityFromPhrase(words);
+  const keystore = await sealKeystore(identity.phraseEntropy, passphrase, "user", cost);
+  writeOnce(file, `${JSON.stringify(keystore, null, 2)}\n`);
+  return phrase === undefined ? { identity, phrase: words, keystoreFile: file } : { identity, keystoreFile: file };
+}
+
+/**
+ * Opens the identity of a home folder.
+ *
+ * @throws TallystickError NO_IDENTITY when there is none, WRONG_PASSPHRASE
+ * @throws InvalidInputError, UnknownVersionError for a file that is no keystore of this build
+ */
+export async function loadIdentity(homeDir: string, passphrase: string): Promise<Identity> {
+  const entropy = await openKeystore(readKeystore(homeDir), passphrase, "user");
+  try {
+    return identityFromEntropy(entropy);
+  } finally {
+    entropy.fill(0);
+  }
+}
+
+/** Whether the home folder has an identity. */
+export function hasIdentity(homeDir: string): boolean {
+  return existsSync(keystorePath(homeDir));
+}
+
+/** Before anybody is asked for a passphrase. @throws TallystickError NO_IDENTITY when the home folder has no identity */
+export function requireIdentity(homeDir: string): void {
+  if (!hasIdentity(homeDir)) throw noIdentity(homeDir);
+}
+
+function noIdentity(homeDir: string): TallystickError {
+  return new TallystickError(`there is no identity in ${homeDir}`, {
+    code: "NO_IDENTITY",
+    party: "you",
+    check: "keystore",
+    expected: keystorePath(homeDir),
+    hint: "make one with `tallystick init`, or set TALLYSTICK_HOME to the folder that has it",
+  });
+}
+
+function readKeystore(homeDir: string): unknown {
+  const file = keystorePath(homeDir);
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (cause) {
+    if (systemErrorCode(cause) !== "ENOENT") throw asDiskError(cause, `keystore ${file}`);
+    throw noIdentity(homeDir);
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Whatever is in the file stays there: it may be a secret in the wrong place.
+    throw new TallystickError(`keystore ${file} is not JSON`, {
+      code: "INVALID_INPUT",
+      party: "you",
+      check: "keystore",
+    });
+  }
+}
+
+/** Writes a file that was not there, whole or not at all, readable for its owner only. */
+function writeOnce(file: string, text: string): void {
+  try {
+    createDurably(file, text);
+  } catch (error) {
+    throw systemErrorCode(error) === "EEXIST" ? keystoreExists(file) : asDiskError(error, `keystore ${file}`);
+  }
+}
+
+function keystoreExists(file: string): TallystickError {
+  return new TallystickError(`there is an identity already: ${file}`, {
+    code: "CONFLICT",
+    party: "you",
+    check: "existing keystore",
+    hint: "name another folder with TALLYSTICK_HOME; an identity is never overwritten",
+  });
+}

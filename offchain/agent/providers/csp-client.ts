@@ -1,0 +1,171 @@
+/** One storage provider, as the agent speaks to it: the routes of `core/wire/csp.ts` with bytes in place of text. */
+
+import type { Static, TSchema } from "@sinclair/typebox";
+import { CONTENT_ID_BYTES, contentIdToBytes } from "../../core/encoding/content-id.ts";
+import { fromHex, toHex } from "../../core/encoding/hex.ts";
+import type { SealedObject } from "../../core/recipe/tree.ts";
+import {
+  AcceptAnswer,
+  AgreementStatus,
+  AuditAnswer,
+  type AuditKeyJson,
+  CHUNK_FRAME_HEAD_BYTES,
+  ClaimAnswer,
+  ClaimOutcome,
+  MAX_CHUNK_BYTES,
+  Offer,
+  PreparationStatus,
+  StoreChunksAnswer,
+  VerifyAnswer,
+} from "../../core/wire/csp.ts";
+import { HttpParty, type RequestOptions } from "../../http/client.ts";
+import type { SessionTokens } from "../account.ts";
+
+/** Checks of powers and tags, and transactions of the provider, take longer than other answers. */
+const LONG_DEADLINE_SECONDS = 300;
+
+export type PreparationPart = "powers-a" | "powers-b" | "tags";
+
+/** A leaf of a claimed chunk, with its path to the root. */
+export interface LeafProof {
+  /** Position in the claim. */
+  readonly chunk: number;
+  readonly leaf: number;
+  readonly data: Uint8Array;
+  readonly path: readonly Uint8Array[];
+}
+
+export class CspClient {
+  readonly url: string;
+  /** Account the provider signs with: the audience of sessions. */
+  readonly account: string;
+  readonly #party: HttpParty;
+  readonly #sessions: SessionTokens;
+
+  constructor(url: string, account: string, sessions: SessionTokens) {
+    this.url = url;
+    this.account = account;
+    this.#party = new HttpParty("provider", url);
+    this.#sessions = sessions;
+  }
+
+  /** How errors name it. */
+  get name(): string {
+    return this.#party.name;
+  }
+
+  async offer(): Promise<Offer> {
+    return await this.#party.json("GET", "/v1/offer", Offer);
+  }
+
+  /** Claims chunks. The answer challenges every one of them, known to the provider or not. */
+  async claim(chunks: readonly { id: string; sizeBytes: number }[], signal?: AbortSignal): Promise<ClaimAnswer> {
+    return await this.#call("POST", "/v1/claims", ClaimAnswer, { json: { chunks }, signal });
+  }
+
+  /** Answers a claim. Once only, so not retried: after a broken connection the claim is made anew. */
+  async answerClaim(claimId: string, proofs: readonly LeafProof[], signal?: AbortSignal): Promise<ClaimOutcome> {
+    const answers = proofs.map(({ chunk, leaf, data, path }) => ({
+      chunk,
+      leaf,
+      data: base64url(data),
+      path: path.map(toHex),
+    }));
+    return await this.#call("POST", `/v1/claims/${claimId}/answers`, ClaimOutcome, {
+      json: { answers },
+      signal,
+      retries: 0,
+    });
+  }
+
+  /**
+   * Uploads objects, all or nothing; resolves when they are durable. Not retried: after a failure the claim is made anew, which
+   * tells what is still missing.
+   * @returns their ids
+   */
+  async storeChunks(objects: readonly SealedObject[], signal?: AbortSignal): Promise<string[]> {
+    const pieces = objects.flatMap((object) => [frameHead(object), object.sealed]);
+    return (await this.#call("POST", "/v1/chunks", StoreChunksAnswer, { pieces, signal, retries: 0 })).stored;
+  }
+
+  /** Downloads an object. Its bytes are not verified here. */
+  async chunk(id: string, signal?: AbortSignal): Promise<Uint8Array> {
+    return await this.#sessions.with(this.#party, this.account, (token) =>
+      this.#party.bytes(`/v1/chunks/${id}`, MAX_CHUNK_BYTES, { token, signal }),
+    );
+  }
+
+  async openPreparation(salt: Uint8Array, manifest: Uint8Array, auditKey: AuditKeyJson): Promise<PreparationStatus> {
+    const json = { manifest: base64url(manifest), auditKey };
+    return await this.#call("PUT", `/v1/preparations/${toHex(salt)}`, PreparationStatus, { json });
+  }
+
+  async preparation(salt: Uint8Array): Promise<PreparationStatus> {
+    return await this.#call("GET", `/v1/preparations/${toHex(salt)}`, PreparationStatus, {});
+  }
+
+  /** Appends to a stream of a preparation. Not retried: after a failure the provider's own count tells where to go on. */
+  async appendPreparation(
+    salt: Uint8Array,
+    part: PreparationPart,
+    offset: number,
+    bytes: Uint8Array,
+  ): Promise<PreparationStatus> {
+    return await this.#call("PUT", `/v1/preparations/${toHex(salt)}/${part}`, PreparationStatus, {
+      query: { offset },
+      pieces: [bytes],
+      retries: 0,
+    });
+  }
+
+  /** Has powers and tags checked. State `verifying` means: ask again. @throws TallystickError INVALID_PROOF */
+  async verifyPreparation(salt: Uint8Array): Promise<PreparationStatus> {
+    return await this.#call("POST", `/v1/preparations/${toHex(salt)}/verify`, VerifyAnswer, {
+      deadlineSeconds: LONG_DEADLINE_SECONDS,
+    });
+  }
+
+  /** Asks the provider to accept a proposal on chain. */
+  async acceptAgreement(agreementId: bigint, salt: Uint8Array): Promise<AcceptAnswer> {
+    return await this.#call("POST", "/v1/agreements", AcceptAnswer, {
+      json: { agreementId: agreementId.toString(), salt: toHex(salt) },
+      deadlineSeconds: LONG_DEADLINE_SECONDS,
+    });
+  }
+
+  async agreement(agreementId: bigint): Promise<AgreementStatus> {
+    return await this.#call("GET", `/v1/agreements/${agreementId}`, AgreementStatus, {});
+  }
+
+  /** @returns the encoded possession proof, not verified here. */
+  async audit(agreementId: bigint, seed: Uint8Array, sampleCount: number): Promise<Uint8Array> {
+    const answer = await this.#call("POST", `/v1/agreements/${agreementId}/audit`, AuditAnswer, {
+      json: { seed: toHex(seed), sampleCount },
+      deadlineSeconds: LONG_DEADLINE_SECONDS,
+    });
+    return fromHex(answer.proof);
+  }
+
+  async #call<Schema extends TSchema>(
+    method: "GET" | "POST" | "PUT",
+    path: string,
+    schema: Schema,
+    options: RequestOptions,
+  ): Promise<Static<Schema>> {
+    return await this.#sessions.with(this.#party, this.account, (token) =>
+      this.#party.json(method, path, schema, { ...options, token }),
+    );
+  }
+}
+
+/** Binary id and length, as they precede each ciphertext in an upload. */
+function frameHead({ id, sealed }: SealedObject): Uint8Array {
+  const head = new Uint8Array(CHUNK_FRAME_HEAD_BYTES);
+  head.set(contentIdToBytes(id));
+  new DataView(head.buffer).setUint32(CONTENT_ID_BYTES, sealed.length);
+  return head;
+}
+
+function base64url(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64url");
+}

@@ -1,0 +1,196 @@
+/**
+ * EIP-712 typed data of the project: what accounts, ownership keys and session keys sign. Plain objects in the shape that
+ * ethers and viem take; signing and verifying happen elsewhere.
+ *
+ * Messages that a contract verifies carry the contract in their domain. Messages that only daemons verify (Session,
+ * ShareRequest) have a domain without `verifyingContract`, so that they can never be taken for one of the former.
+ */
+
+import { InvalidInputError } from "../errors.ts";
+
+export interface TypedDataField {
+  name: string;
+  type: string;
+}
+
+/** The EIP-712 domain. `verifyingContract` is absent for messages that no contract verifies. */
+export interface TypedDataDomain {
+  name: string;
+  version: string;
+  chainId: bigint;
+  verifyingContract?: string;
+}
+
+/** A message with its domain and types, as `signTypedData(domain, types, message)` takes them. */
+export interface TypedData<Message> {
+  domain: TypedDataDomain;
+  types: Record<string, TypedDataField[]>;
+  primaryType: string;
+  message: Message;
+}
+
+/** Opens a session with a daemon: `audience` is the daemon's operator address, so that it cannot use it elsewhere. */
+export interface SessionMessage {
+  account: string;
+  audience: string;
+  /** 32 bytes, 0x hex; accepted once. */
+  nonce: string;
+  /** Unix seconds. */
+  expiresAt: bigint;
+}
+
+/** Asks one node for one share, to be sealed to `sessionKey`. */
+export interface ShareRequestMessage {
+  /** 32 bytes, 0x hex. */
+  recordId: string;
+  /** Who asks: the recorder, or an owner added later. */
+  account: string;
+  /** HPKE public key of the session, 32 bytes, 0x hex. */
+  sessionKey: string;
+  /** Operator address of the node. */
+  node: string;
+  /** Unix seconds. */
+  expiresAt: bigint;
+}
+
+/** What an account signs to have a key record put on chain by any relay. */
+export interface KeyRecordMessage {
+  account: string;
+  /** 32 bytes, 0x hex. */
+  fileTag: string;
+  committeeId: bigint;
+  /** Unix seconds; grows with every version of the record. */
+  keyTime: bigint;
+  ownershipKey: string;
+  /** keccak256 of the payload, 0x hex. */
+  payloadHash: string;
+  /** Unix seconds after which the contract refuses the signature. */
+  deadline: bigint;
+}
+
+/** Signed with the ownership key, which only somebody who has the file can derive. */
+export interface OwnershipMessage {
+  recordId: string;
+  owner: string;
+}
+
+/** What a later owner signs to be added to a record. */
+export interface AddOwnerMessage {
+  recordId: string;
+  owner: string;
+  /** keccak256 of the note, 0x hex. */
+  noteHash: string;
+  /** Unix seconds. */
+  deadline: bigint;
+}
+
+const DOMAIN_NAME = "Tallystick";
+const DOMAIN_VERSION = "1";
+
+/** Field order is part of the type hash: it equals that of the contracts. */
+const TYPES = {
+  Session: [
+    { name: "account", type: "address" },
+    { name: "audience", type: "address" },
+    { name: "nonce", type: "bytes32" },
+    { name: "expiresAt", type: "uint64" },
+  ],
+  ShareRequest: [
+    { name: "recordId", type: "bytes32" },
+    { name: "account", type: "address" },
+    { name: "sessionKey", type: "bytes32" },
+    { name: "node", type: "address" },
+    { name: "expiresAt", type: "uint64" },
+  ],
+  KeyRecord: [
+    { name: "account", type: "address" },
+    { name: "fileTag", type: "bytes32" },
+    { name: "committeeId", type: "uint64" },
+    { name: "keyTime", type: "uint64" },
+    { name: "ownershipKey", type: "address" },
+    { name: "payloadHash", type: "bytes32" },
+    { name: "deadline", type: "uint64" },
+  ],
+  Ownership: [
+    { name: "recordId", type: "bytes32" },
+    { name: "owner", type: "address" },
+  ],
+  AddOwner: [
+    { name: "recordId", type: "bytes32" },
+    { name: "owner", type: "address" },
+    { name: "noteHash", type: "bytes32" },
+    { name: "deadline", type: "uint64" },
+  ],
+} satisfies Record<string, TypedDataField[]>;
+
+const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
+const BYTES32 = /^0x[0-9a-fA-F]{64}$/;
+const UINT64_LIMIT = 1n << 64n;
+
+/** Message for a daemon's `POST /v1/sessions`. @throws InvalidInputError for a malformed field. */
+export function sessionTypedData(chainId: bigint, message: SessionMessage): TypedData<SessionMessage> {
+  return typedData("Session", daemonDomain(chainId), message);
+}
+
+/** Message for `POST /v1/records/:recordId/share`. @throws InvalidInputError for a malformed field. */
+export function shareRequestTypedData(chainId: bigint, message: ShareRequestMessage): TypedData<ShareRequestMessage> {
+  return typedData("ShareRequest", daemonDomain(chainId), message);
+}
+
+/** Message for `KeyLedger.record`. @throws InvalidInputError for a malformed field. */
+export function keyRecordTypedData(
+  chainId: bigint,
+  keyLedger: string,
+  message: KeyRecordMessage,
+): TypedData<KeyRecordMessage> {
+  return typedData("KeyRecord", contractDomain(chainId, keyLedger), message);
+}
+
+/** Message of the ownership key for `KeyLedger.addOwner`. @throws InvalidInputError for a malformed field. */
+export function ownershipTypedData(
+  chainId: bigint,
+  keyLedger: string,
+  message: OwnershipMessage,
+): TypedData<OwnershipMessage> {
+  return typedData("Ownership", contractDomain(chainId, keyLedger), message);
+}
+
+/** Message of the new owner for `KeyLedger.addOwner`. @throws InvalidInputError for a malformed field. */
+export function addOwnerTypedData(
+  chainId: bigint,
+  keyLedger: string,
+  message: AddOwnerMessage,
+): TypedData<AddOwnerMessage> {
+  return typedData("AddOwner", contractDomain(chainId, keyLedger), message);
+}
+
+function daemonDomain(chainId: bigint): TypedDataDomain {
+  return { name: DOMAIN_NAME, version: DOMAIN_VERSION, chainId };
+}
+
+function contractDomain(chainId: bigint, verifyingContract: string): TypedDataDomain {
+  checkField("verifyingContract", "address", verifyingContract);
+  return { name: DOMAIN_NAME, version: DOMAIN_VERSION, chainId, verifyingContract };
+}
+
+function typedData<Message extends object>(
+  primaryType: keyof typeof TYPES,
+  domain: TypedDataDomain,
+  message: Message,
+): TypedData<Message> {
+  const fields: TypedDataField[] = TYPES[primaryType].map((field) => ({ ...field }));
+  const values = new Map<string, unknown>(Object.entries(message));
+  for (const { name, type } of fields) checkField(name, type, values.get(name));
+  return { domain, types: { [primaryType]: fields }, primaryType, message };
+}
+
+/** Chain libraries coerce what they are given; a wrong type must fail here, where the field's name is known. */
+function checkField(name: string, type: string, value: unknown): void {
+  const fits =
+    type === "uint64"
+      ? typeof value === "bigint" && value >= 0n && value < UINT64_LIMIT
+      : typeof value === "string" && (type === "address" ? ADDRESS : BYTES32).test(value);
+  if (!fits) {
+    throw new InvalidInputError(`typed data field ${name} is no ${type}`, { check: "typed data", expected: type });
+  }
+}

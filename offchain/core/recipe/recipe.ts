@@ -1,0 +1,355 @@
+/**
+ * Recipes: how to rebuild what was put. Canonical CBOR (see cbor.ts); byte layouts below, integers and arrays as CBOR writes them.
+ *
+ *   chunk reference   [digest (32), key (32), size]                         size: plaintext bytes, 1 to 2 MiB
+ *   list reference    [digest (32), size]                                   size: plaintext bytes under it
+ *   list object       [1, level, [reference, …]]                            1 to 8192 references; level 0 lists chunks
+ *   content           [0, [chunk reference, …]]  up to 8, inline  |  [1, level, digest (32), key (32)]
+ *   entry             [1, path, mode, mtime, size, content]  file  |  [2, path, mode, mtime]  folder
+ *                     [3, path, mode, mtime, target]  symbolic link
+ *   root              [1, domain, entry count, total bytes, listing size, listing content]
+ *
+ * The listing is a CBOR sequence (RFC 8742) of entries in path order, chunked and stored as a file would be. A digest is the
+ * SHA-256 inside the content id of the sealed object. Sealed forms and keys: encryption.ts. Every format that begins with an array
+ * whose first item is not 1 is of another version and is refused as such.
+ */
+
+import { domainBytes, RECIPE_FORMAT_VERSION, RECIPE_OVERHEAD_BYTES } from "../crypto/encryption.ts";
+import { asArray, asBytes, asInt64, asInteger, type CborValue, decodeCbor, encodeCbor } from "../encoding/cbor.ts";
+import { contentIdFromDigest, DIGEST_BYTES, digestOf } from "../encoding/content-id.ts";
+import { InvalidInputError, UnknownVersionError } from "../errors.ts";
+import { CHUNK_LIMITS } from "./chunker.ts";
+import { checkPath, pathFromBytes, pathToBytes, showPath } from "./path-name.ts";
+
+/** Most references in one list object. */
+export const MAX_LIST_REFS = 8192;
+/** Longest list object, sealed. */
+export const MAX_SEALED_RECIPE_BYTES = 1_048_576;
+/** Most chunks that an entry carries inline. */
+export const MAX_INLINE_CHUNKS = 8;
+/** Highest level of a list: 8192^4 chunks are more than a file size can say. */
+export const MAX_LIST_LEVEL = 3;
+/** Longest encoded entry. */
+export const MAX_ENTRY_BYTES = 32_768;
+/** Longest target of a symbolic link in bytes. */
+export const MAX_TARGET_BYTES = 8192;
+
+const MAX_ROOT_BYTES = 4096;
+const MAX_SIZE = Number.MAX_SAFE_INTEGER;
+const KEY_BYTES = 32;
+const PERMISSION_BITS = 0o7777;
+
+/** A chunk of plaintext and how to get it. */
+export interface ChunkRef {
+  /** Content id of the sealed chunk. */
+  readonly id: string;
+  /** 32 bytes. */
+  readonly key: Uint8Array;
+  /** Plaintext bytes. */
+  readonly sizeBytes: number;
+}
+
+/** A tree of list objects, all sealed under one file key. */
+export interface BlobRef {
+  /** Level of the top list: 0 lists chunks, level n lists lists of level n − 1. */
+  readonly level: number;
+  /** Content id of the sealed top list. */
+  readonly id: string;
+  /** File key, 32 bytes. */
+  readonly key: Uint8Array;
+  /** Plaintext bytes of the whole content. */
+  readonly sizeBytes: number;
+}
+
+/** The bytes of a file (or of a listing): few chunks inline, or a tree. No bytes: no chunks, inline. */
+export type Content = { readonly chunks: readonly ChunkRef[] } | { readonly blob: BlobRef };
+
+interface EntryCommon {
+  /** Relative, `/` separated; see path-name.ts for names that are not UTF-8. */
+  readonly path: string;
+  /** Permission, set-id and sticky bits: 0 to 0o7777. */
+  readonly mode: number;
+  /** Nanoseconds since the epoch, may be negative. */
+  readonly mtimeNanos: bigint;
+}
+
+export interface RegularFileEntry extends EntryCommon {
+  readonly type: "file";
+  readonly sizeBytes: number;
+  readonly content: Content;
+}
+
+export interface DirectoryEntry extends EntryCommon {
+  readonly type: "directory";
+}
+
+export interface SymlinkEntry extends EntryCommon {
+  readonly type: "symlink";
+  /** Kept as it is, and never followed. Same string form as paths. */
+  readonly target: string;
+}
+
+export type FileEntry = RegularFileEntry | DirectoryEntry | SymlinkEntry;
+
+/** What one put stored. */
+export interface RootRecipe {
+  readonly version: typeof RECIPE_FORMAT_VERSION;
+  /** Dedup domain of all keys below. */
+  readonly domain: string;
+  readonly entryCount: number;
+  /** Plaintext bytes of all files. */
+  readonly totalBytes: number;
+  readonly listingBytes: number;
+  readonly listing: Content;
+}
+
+/** A list object of level 1 and up points to lists by these. */
+export interface ListRef {
+  readonly id: string;
+  readonly sizeBytes: number;
+}
+
+export type ListObject =
+  | { readonly level: 0; readonly refs: readonly ChunkRef[] }
+  | { readonly level: number; readonly refs: readonly ListRef[] };
+
+/** Bytes that a content says it has. */
+export function contentBytes(content: Content): number {
+  return "blob" in content ? content.blob.sizeBytes : sumSizes(content.chunks);
+}
+
+function sumSizes(refs: readonly { readonly sizeBytes: number }[]): number {
+  return refs.reduce((sum, ref) => sum + ref.sizeBytes, 0);
+}
+
+/** The version comes before everything else, so that a newer format is told from a damaged one. */
+function checkVersion(bytes: Uint8Array, what: string): void {
+  const [head, version] = bytes;
+  if (head === undefined || version === undefined || head >> 5 !== 4 || version > 0x17) return;
+  if (version !== RECIPE_FORMAT_VERSION) throw new UnknownVersionError(what, version, [RECIPE_FORMAT_VERSION]);
+}
+
+// References
+
+function chunkRefToCbor(ref: ChunkRef): CborValue {
+  return [digestOf(ref.id), ref.key, ref.sizeBytes];
+}
+
+function chunkRefFromCbor(value: CborValue | undefined, what: string): ChunkRef {
+  const [digest, key, size] = asArray(value, 3, 3, { what, name: "chunk reference" });
+  return {
+    id: contentIdFromDigest(asBytes(digest, DIGEST_BYTES, DIGEST_BYTES, { what, name: "chunk digest" })),
+    key: asBytes(key, KEY_BYTES, KEY_BYTES, { what, name: "chunk key" }),
+    sizeBytes: asInteger(size, 1, CHUNK_LIMITS.maxBytes, { what, name: "chunk size" }),
+  };
+}
+
+function listRefFromCbor(value: CborValue | undefined, what: string): ListRef {
+  const [digest, size] = asArray(value, 2, 2, { what, name: "list reference" });
+  return {
+    id: contentIdFromDigest(asBytes(digest, DIGEST_BYTES, DIGEST_BYTES, { what, name: "list digest" })),
+    sizeBytes: asInteger(size, 1, MAX_SIZE, { what, name: "list size" }),
+  };
+}
+
+// Lists
+
+/**
+ * Encodes a list object.
+ * @throws InvalidInputError if it breaks a limit, because what is written must be readable
+ */
+export function encodeList(list: ListObject): Uint8Array {
+  const refs = isChunkList(list)
+    ? list.refs.map(chunkRefToCbor)
+    : list.refs.map((ref) => [digestOf(ref.id), ref.sizeBytes]);
+  const bytes = encodeCbor([RECIPE_FORMAT_VERSION, list.level, refs]);
+  decodeList(bytes, list.level);
+  return bytes;
+}
+
+/** Whether a list points to chunks. */
+export function isChunkList(list: ListObject): list is Extract<ListObject, { level: 0 }> {
+  return list.level === 0;
+}
+
+/**
+ * Decodes a list object.
+ * @param level what the reference to it promises
+ * @throws UnknownVersionError, InvalidInputError
+ */
+export function decodeList(bytes: Uint8Array, level: number): ListObject {
+  const what = "recipe list";
+  checkVersion(bytes, what);
+  const value = decodeCbor(bytes, MAX_SEALED_RECIPE_BYTES - RECIPE_OVERHEAD_BYTES, 3, what);
+  const [, found, refs] = asArray(value, 3, 3, { what, name: "shape" });
+  asInteger(found, level, level, { what, name: "level" });
+  const values = asArray(refs, 1, MAX_LIST_REFS, { what, name: "number of references" });
+  if (level === 0) return { level, refs: values.map((ref) => chunkRefFromCbor(ref, what)) };
+  asInteger(level, 1, MAX_LIST_LEVEL, { what, name: "level" });
+  return { level, refs: values.map((ref) => listRefFromCbor(ref, what)) };
+}
+
+// Contents
+
+const INLINE = 0;
+const TREE = 1;
+
+function contentToCbor(content: Content): CborValue {
+  if (!("blob" in content)) return [INLINE, content.chunks.map(chunkRefToCbor)];
+  return [TREE, content.blob.level, digestOf(content.blob.id), content.blob.key];
+}
+
+function contentFromCbor(value: CborValue | undefined, sizeBytes: number, what: string): Content {
+  const items = asArray(value, 2, 4, { what, name: "content" });
+  const kind = asInteger(items[0], INLINE, TREE, { what, name: "content kind" });
+  if (kind === INLINE) {
+    const [, refs] = asArray(items, 2, 2, { what, name: "inline content" });
+    const chunks = asArray(refs, 0, MAX_INLINE_CHUNKS, { what, name: "number of inline chunks" }).map((ref) =>
+      chunkRefFromCbor(ref, what),
+    );
+    if (sumSizes(chunks) !== sizeBytes) {
+      throw new InvalidInputError(`${what}: its chunks do not add up to its size`, {
+        check: "size",
+        expected: `${sizeBytes} bytes`,
+        received: `${sumSizes(chunks)} bytes`,
+      });
+    }
+    return { chunks };
+  }
+  const [, level, digest, key] = asArray(items, 4, 4, { what, name: "tree content" });
+  if (sizeBytes === 0) throw new InvalidInputError(`${what} has a tree for no bytes`, { check: "size" });
+  return {
+    blob: {
+      level: asInteger(level, 0, MAX_LIST_LEVEL, { what, name: "level" }),
+      id: contentIdFromDigest(asBytes(digest, DIGEST_BYTES, DIGEST_BYTES, { what, name: "list digest" })),
+      key: asBytes(key, KEY_BYTES, KEY_BYTES, { what, name: "file key" }),
+      sizeBytes,
+    },
+  };
+}
+
+/** The size beside a content is written once and must be the content's own. */
+function requireSameSize(what: string, sizeBytes: number, content: Content): void {
+  if (contentBytes(content) === sizeBytes) return;
+  throw new InvalidInputError(`${what}: its content has another size`, {
+    check: "size",
+    expected: `${sizeBytes} bytes`,
+    received: `${contentBytes(content)} bytes`,
+  });
+}
+
+// Entries
+
+const MTIME_FIELD = { what: "entry", name: "modification time" };
+const FILE = 1;
+const DIRECTORY = 2;
+const SYMLINK = 3;
+
+/**
+ * Encodes one entry of a listing.
+ * @throws InvalidInputError if the entry breaks a rule of the format, because what is written must be readable
+ */
+export function encodeEntry(entry: FileEntry): Uint8Array {
+  const common = [pathToBytes(entry.path), entry.mode, asInt64(entry.mtimeNanos, MTIME_FIELD)] as const;
+  let value: CborValue;
+  if (entry.type === "file") {
+    requireSameSize(`entry ${showPath(entry.path)}`, entry.sizeBytes, entry.content);
+    value = [FILE, ...common, entry.sizeBytes, contentToCbor(entry.content)];
+  } else if (entry.type === "directory") {
+    value = [DIRECTORY, ...common];
+  } else {
+    value = [SYMLINK, ...common, pathToBytes(entry.target)];
+  }
+  const bytes = encodeCbor(value);
+  decodeEntry(bytes);
+  return bytes;
+}
+
+/**
+ * Decodes one entry of a listing. Order and parents are checked by the listing reader, which sees more than one entry.
+ * @throws InvalidInputError
+ */
+export function decodeEntry(bytes: Uint8Array): FileEntry {
+  const items = asArray(decodeCbor(bytes, MAX_ENTRY_BYTES, ENTRY_DEPTH, "entry"), 4, 6, {
+    what: "entry",
+    name: "shape",
+  });
+  const pathBytes = asBytes(items[1], 1, MAX_ENTRY_BYTES, { what: "entry", name: "path" });
+  checkPath(pathBytes);
+  const path = pathFromBytes(pathBytes);
+  const what = `entry ${showPath(path)}`;
+  const type = asInteger(items[0], FILE, SYMLINK, { what, name: "type" });
+  const common = {
+    path,
+    mode: asInteger(items[2], 0, PERMISSION_BITS, { what, name: "mode" }),
+    mtimeNanos: asInt64(items[3], { what, name: "modification time" }),
+  };
+  if (type === DIRECTORY) {
+    asArray(items, 4, 4, { what, name: "shape" });
+    return { type: "directory", ...common };
+  }
+  if (type === SYMLINK) {
+    asArray(items, 5, 5, { what, name: "shape" });
+    const target = asBytes(items[4], 1, MAX_TARGET_BYTES, { what, name: "link target" });
+    if (target.includes(0))
+      throw new InvalidInputError(`${what}: its target holds a NUL byte`, { check: "link target" });
+    return { type: "symlink", ...common, target: pathFromBytes(target) };
+  }
+  asArray(items, 6, 6, { what, name: "shape" });
+  const sizeBytes = asInteger(items[4], 0, MAX_SIZE, { what, name: "size" });
+  return { type: "file", ...common, sizeBytes, content: contentFromCbor(items[5], sizeBytes, what) };
+}
+
+/** Nesting of an entry: entry, content, array of references, reference. */
+export const ENTRY_DEPTH = 4;
+
+// Root
+
+/**
+ * Encodes the root recipe of a put.
+ * @throws InvalidInputError if it breaks a rule of the format
+ */
+export function encodeRoot(root: RootRecipe): Uint8Array {
+  if (root.version !== RECIPE_FORMAT_VERSION) {
+    throw new UnknownVersionError("root recipe", root.version, [RECIPE_FORMAT_VERSION]);
+  }
+  requireSameSize("root recipe", root.listingBytes, root.listing);
+  const { version, entryCount, totalBytes, listingBytes } = root;
+  const bytes = encodeCbor([
+    version,
+    domainBytes(root.domain),
+    entryCount,
+    totalBytes,
+    listingBytes,
+    contentToCbor(root.listing),
+  ]);
+  decodeRoot(bytes);
+  return bytes;
+}
+
+/**
+ * Decodes a root recipe.
+ * @throws UnknownVersionError, InvalidInputError
+ */
+export function decodeRoot(bytes: Uint8Array): RootRecipe {
+  const what = "root recipe";
+  checkVersion(bytes, what);
+  const value = decodeCbor(bytes, MAX_ROOT_BYTES, ENTRY_DEPTH, what);
+  const [version, domain, entryCount, totalBytes, listing, content] = asArray(value, 6, 6, { what, name: "shape" });
+  asInteger(version, RECIPE_FORMAT_VERSION, RECIPE_FORMAT_VERSION, { what, name: "version" });
+  const listingBytes = asInteger(listing, 0, MAX_SIZE, { what, name: "listing size" });
+  return {
+    version: RECIPE_FORMAT_VERSION,
+    domain: decodeDomain(asBytes(domain, 1, 255, { what, name: "domain" })),
+    entryCount: asInteger(entryCount, 0, MAX_SIZE, { what, name: "entry count" }),
+    totalBytes: asInteger(totalBytes, 0, MAX_SIZE, { what, name: "total size" }),
+    listingBytes,
+    listing: contentFromCbor(content, listingBytes, what),
+  };
+}
+
+function decodeDomain(bytes: Uint8Array): string {
+  const domain = pathFromBytes(bytes);
+  domainBytes(domain); // Refuses bytes that are not UTF-8: they show as unpaired surrogates.
+  return domain;
+}

@@ -1,0 +1,166 @@
+/**
+ * The payload of a key record, byte for byte (version 1; n shares of s bytes each, integers one byte):
+ *
+ *     version 1 ‖ recipients ‖ n ‖ k ‖ r ‖ catalogue note (49) ‖ n commitments (32 each) ‖ n envelopes (48 + s each)
+ *
+ * Share j has the j-th commitment and the j-th envelope. Every length follows from the first five bytes, so nothing else is
+ * encoded: each byte of it costs 24 gas in the ledger's transaction and log.
+ */
+
+import { concatBytes } from "@noble/hashes/utils.js";
+import { HPKE_OVERHEAD_BYTES } from "../crypto/hpke.ts";
+import { shareLength } from "../crypto/ramp-sharing.ts";
+import { IntegrityError, InvalidInputError, UnknownVersionError } from "../errors.ts";
+import { CATALOGUE_NOTE_BYTES } from "./catalogue-note.ts";
+
+export const RECORD_PAYLOAD_VERSION = 1;
+/** What is shared: the file key and its MAC. */
+export const RECORD_SECRET_BYTES = 64;
+export const COMMITMENT_BYTES = 32;
+/** Shortest share in a record: commitments are public, and one to a shorter share is found again by trying all contents. */
+export const MINIMUM_SHARE_BYTES = 16;
+/** Most shares in one record: as many as a committee has members. */
+export const MAX_RECORD_SHARES = 32;
+
+/** Whom shares are sealed to: share j to the committee's member j, or all to the recording account itself. */
+export type ShareRecipient = "committee" | "self";
+
+/** (n, k, r) of the ramp sharing, and whom the shares are sealed to. */
+export interface SharePolicy {
+  shares: number;
+  threshold: number;
+  privacy: number;
+  recipients: ShareRecipient;
+}
+
+export interface ShareEnvelope {
+  recipient: ShareRecipient;
+  /** Of the share, from 1. */
+  index: number;
+  /** HPKE message: enc ‖ ciphertext ‖ tag. */
+  sealed: Uint8Array;
+}
+
+export interface RecordPayload {
+  version: number;
+  policy: SharePolicy;
+  /** Commitment to share j at position j − 1, 32 bytes each. */
+  commitments: Uint8Array[];
+  /** Envelope of share j at position j − 1. */
+  envelopes: ShareEnvelope[];
+  /** See catalogue-note.ts. */
+  catalogueNote: Uint8Array;
+}
+
+const RECIPIENT_CODES: Record<ShareRecipient, number> = { committee: 1, self: 2 };
+const HEAD_BYTES = 5;
+
+/** The usual policy: Shamir's scheme among the members of a committee. */
+export function committeePolicy(size: number, threshold: number): SharePolicy {
+  return { shares: size, threshold, privacy: threshold - 1, recipients: "committee" };
+}
+
+/** The one-byte code of a recipient, also part of what envelopes authenticate. */
+export function recipientCode(recipient: ShareRecipient): number {
+  return RECIPIENT_CODES[recipient];
+}
+
+/** @throws InvalidInputError for a policy that no record may have. */
+export function checkPolicy(policy: SharePolicy): void {
+  const shareBytes = shareLength(policy, RECORD_SECRET_BYTES);
+  if (shareBytes < MINIMUM_SHARE_BYTES) {
+    throw new InvalidInputError(`shares of ${shareBytes} bytes can be found again from their commitments`, {
+      check: "share policy",
+      expected: `shares of at least ${MINIMUM_SHARE_BYTES} bytes`,
+      received: `${shareBytes} bytes for k − r = ${policy.threshold - policy.privacy}`,
+    });
+  }
+  if (policy.shares > MAX_RECORD_SHARES) {
+    throw new InvalidInputError(`a record has at most ${MAX_RECORD_SHARES} shares`, {
+      check: "share policy",
+      expected: `at most ${MAX_RECORD_SHARES} shares`,
+      received: String(policy.shares),
+    });
+  }
+}
+
+/** Length of a payload in bytes. @throws InvalidInputError for a policy that no record may have. */
+export function payloadLength(policy: SharePolicy): number {
+  checkPolicy(policy);
+  const envelopeBytes = HPKE_OVERHEAD_BYTES + shareLength(policy, RECORD_SECRET_BYTES);
+  return HEAD_BYTES + CATALOGUE_NOTE_BYTES + policy.shares * (COMMITMENT_BYTES + envelopeBytes);
+}
+
+/** @throws InvalidInputError when parts are missing or have wrong lengths. */
+export function encodeRecordPayload(payload: RecordPayload): Uint8Array {
+  const { policy, commitments, envelopes, catalogueNote } = payload;
+  const bytes = concatBytes(
+    Uint8Array.of(RECORD_PAYLOAD_VERSION, recipientCode(policy.recipients)),
+    Uint8Array.of(policy.shares, policy.threshold, policy.privacy),
+    catalogueNote,
+    ...commitments,
+    ...envelopes.map(({ sealed }) => sealed),
+  );
+  const expected = payloadLength(policy);
+  if (bytes.length !== expected || commitments.length !== policy.shares || envelopes.length !== policy.shares) {
+    throw new InvalidInputError("record payload has parts missing or of wrong length", {
+      check: "payload length",
+      expected: `${expected} bytes`,
+      received: `${bytes.length} bytes`,
+    });
+  }
+  return bytes;
+}
+
+/**
+ * Reads a payload. Everything but the sealed contents is checked.
+ *
+ * @throws UnknownVersionError for a payload of another version
+ * @throws IntegrityError for a malformed payload: it comes from the ledger, where anybody may have written it
+ */
+export function parseRecordPayload(bytes: Uint8Array): RecordPayload {
+  const [version, code, shares, threshold, privacy] = bytes;
+  if (version !== undefined && version !== RECORD_PAYLOAD_VERSION) {
+    throw new UnknownVersionError("key record", version, [RECORD_PAYLOAD_VERSION]);
+  }
+  if (version === undefined || shares === undefined || threshold === undefined || privacy === undefined) {
+    throw malformed("head", `${HEAD_BYTES} bytes`, `${bytes.length} bytes`);
+  }
+  const recipients = (["committee", "self"] as const).find((kind) => recipientCode(kind) === code);
+  if (recipients === undefined) throw malformed("recipients", "1 or 2", String(code));
+  const policy: SharePolicy = { shares, threshold, privacy, recipients };
+  const expected = expectedLength(policy);
+  if (bytes.length !== expected) throw malformed("length", `${expected} bytes`, `${bytes.length} bytes`);
+
+  let offset = HEAD_BYTES;
+  const take = (length: number): Uint8Array => {
+    offset += length;
+    return bytes.slice(offset - length, offset);
+  };
+  const envelopeBytes = HPKE_OVERHEAD_BYTES + shareLength(policy, RECORD_SECRET_BYTES);
+  const catalogueNote = take(CATALOGUE_NOTE_BYTES);
+  const commitments = Array.from({ length: shares }, () => take(COMMITMENT_BYTES));
+  const envelopes = Array.from({ length: shares }, (_, position) => {
+    return { recipient: recipients, index: position + 1, sealed: take(envelopeBytes) };
+  });
+  return { version, policy, commitments, envelopes, catalogueNote };
+}
+
+function expectedLength(policy: SharePolicy): number {
+  try {
+    return payloadLength(policy);
+  } catch (cause) {
+    if (!(cause instanceof InvalidInputError)) throw cause;
+    const { shares, threshold, privacy } = policy;
+    throw malformed("policy", "a possible (n, k, r)", `(${shares}, ${threshold}, ${privacy})`, cause);
+  }
+}
+
+function malformed(part: string, expected: string, received: string, cause?: unknown): IntegrityError {
+  return new IntegrityError(`key record is malformed: ${part}`, {
+    check: `record payload: ${part}`,
+    expected,
+    received,
+    cause,
+  });
+}

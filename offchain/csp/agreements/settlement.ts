@@ -1,0 +1,80 @@
+/**
+ * The end of agreements: after the last window, or a breach, the daemon winds the agreement up so that what is left of its
+ * collateral is credited, and withdraws its credit. Everything is looked up on chain first, so it can be cut off anywhere.
+ */
+import type { ChainReader } from "../../chain/deployment.ts";
+import { balanceOf, closeCall, readAgreement, withdrawCall } from "../../chain/escrow.ts";
+import type { TransactionSender } from "../../chain/sender.ts";
+import type { FailureLog } from "../../daemon/background.ts";
+import type { Logger } from "../../daemon/logger.ts";
+import { windowOf } from "../possession/epoch-prover.ts";
+import type { AgreementRow, AgreementRows } from "./agreement-rows.ts";
+
+export interface SettlementParts {
+  readonly chain: ChainReader;
+  readonly sender: TransactionSender;
+  readonly rows: AgreementRows;
+  readonly payoutAccount: string;
+  readonly logger: Logger;
+  readonly failures: FailureLog;
+}
+
+export class Settlement {
+  readonly #parts: SettlementParts;
+  /** Head block at which an agreement's status was last read. */
+  readonly #lookedAt = new Map<bigint, number>();
+
+  constructor(parts: SettlementParts) {
+    this.#parts = parts;
+  }
+
+  /** Winds up what has ended, then withdraws. */
+  async round(headBlock: number): Promise<void> {
+    const { rows, failures } = this.#parts;
+    for (const row of rows.inState("active")) {
+      const part = `settlement of ${row.id}`;
+      try {
+        await this.#windUp(row, headBlock);
+        failures.succeeded(part);
+      } catch (error) {
+        failures.failed(part, error);
+      }
+    }
+    await this.#withdraw();
+  }
+
+  async #windUp(row: AgreementRow, headBlock: number): Promise<void> {
+    const { chain, sender, rows, logger } = this.#parts;
+    const over = headBlock >= windowOf(row, row.epochs - 1).deadlineBlock && row.nextEpoch >= row.epochs;
+    if (!over && !this.#isDue(row, headBlock)) return;
+    const agreement = await readAgreement(chain, row.id);
+    this.#lookedAt.set(row.id, headBlock);
+    if (agreement?.status === "breached" || (agreement?.status === "active" && over)) {
+      await sender.send(closeCall(chain.deployment, row.id));
+    } else if (agreement?.status === "active") {
+      return;
+    }
+    rows.end(row.id);
+    this.#lookedAt.delete(row.id);
+    logger.info({ agreement: String(row.id), breached: agreement?.status === "breached" }, "agreement ended");
+  }
+
+  /** A breach is possible once an epoch was missed; it is looked for in every new block from then on. */
+  #isDue(row: AgreementRow, headBlock: number): boolean {
+    return headBlock > (this.#lookedAt.get(row.id) ?? -1) && this.#parts.rows.countEpochs(row.id).notProven > 0;
+  }
+
+  /** Withdraws the credit in every token in which an agreement has ended. */
+  async #withdraw(): Promise<void> {
+    const { chain, sender, rows, payoutAccount, logger } = this.#parts;
+    const unsettled = rows.unsettled();
+    for (const token of new Set(unsettled.map((row) => row.token))) {
+      const creditWei = await balanceOf(chain, token, sender.address);
+      if (creditWei > 0n) {
+        const { hash } = await sender.send(withdrawCall(chain.deployment, token, payoutAccount));
+        logger.info({ token, amount: String(creditWei), transactionHash: hash }, "earnings withdrawn");
+      }
+      for (const row of unsettled) if (row.token === token) rows.settle(row.id);
+    }
+  }
+}

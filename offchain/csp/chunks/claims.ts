@@ -1,0 +1,177 @@
+/**
+ * Proof of ownership (Halevi, Harnik, Pinkas, Shulman-Peleg, CCS 2011): who claims chunks must answer random leaves of the Merkle
+ * trees over their ciphertexts, drawn after the claim. The challenge, the work and the answer are the same for chunks that are
+ * not here, so a claim tells nothing about what other accounts have stored.
+ *
+ * Claims live in memory: after a restart the client claims again.
+ */
+import { randomInt } from "node:crypto";
+import { randomBytes } from "#primitives";
+import { leafCount, verifyMerkleProof } from "../../core/crypto/merkle.ts";
+import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
+import { fromHex, toHex } from "../../core/encoding/hex.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
+import {
+  type ClaimAnswer,
+  type ClaimOutcome,
+  type ClaimProofRequest,
+  type ClaimRequest,
+  MIN_CLAIM_LEAVES,
+} from "../../core/wire/csp.ts";
+import type { ChunkIndex } from "./chunk-index.ts";
+
+const CLAIM_SECONDS = 300;
+/** Open claims of one account; the oldest gives way. */
+const CLAIMS_PER_ACCOUNT = 64;
+/**
+ * Open claims of all accounts, the oldest giving way: accounts cost nothing, so without this anybody could fill the memory. A claim of
+ * 64 chunks takes about 20 KB, and its client answers within seconds.
+ */
+export const CLAIMS_IN_ALL = 4096;
+
+interface Claim {
+  account: string;
+  chunks: { digest: Uint8Array; sizeBytes: number }[];
+  challenges: { chunk: number; leaf: number }[];
+  expiresAt: number;
+}
+
+/**
+ * Draws the leaves of a claim: one in each chunk, then more, uniform over all leaves of the claim, up to
+ * `MIN_CLAIM_LEAVES` or as many as there are.
+ * @param leafCounts - leaves of each chunk, at least 1 each
+ */
+export function drawLeaves(leafCounts: readonly number[]): { chunk: number; leaf: number }[] {
+  const total = leafCounts.reduce((sum, count) => sum + count, 0);
+  const wanted = Math.min(Math.max(MIN_CLAIM_LEAVES, leafCounts.length), total);
+  const drawn = new Map<string, { chunk: number; leaf: number }>();
+  const draw = (chunk: number, leaf: number): void => {
+    drawn.set(`${chunk}:${leaf}`, { chunk, leaf });
+  };
+  for (const [chunk, count] of leafCounts.entries()) draw(chunk, randomInt(count));
+  while (drawn.size < wanted) {
+    let position = randomInt(total);
+    let chunk = 0;
+    for (const count of leafCounts) {
+      if (position < count) break;
+      position -= count;
+      chunk += 1;
+    }
+    draw(chunk, position);
+  }
+  return [...drawn.values()];
+}
+
+export class ClaimService {
+  readonly #index: ChunkIndex;
+  readonly #now: () => number;
+  /** In order of opening, so the first entry of an account is its oldest. */
+  readonly #claims = new Map<string, Claim>();
+
+  constructor(index: ChunkIndex, now: () => number) {
+    this.#index = index;
+    this.#now = now;
+  }
+
+  /**
+   * Opens a claim.
+   * @throws InvalidInputError for an id that is not canonical, or one that is claimed twice
+   */
+  open(account: string, request: ClaimRequest): ClaimAnswer {
+    const chunks = request.chunks.map(({ id, sizeBytes }) => ({ digest: digestOf(id), sizeBytes }));
+    if (new Set(request.chunks.map(({ id }) => id)).size !== chunks.length) {
+      throw new InvalidInputError("a chunk is claimed twice", {
+        party: "client",
+        check: "distinct ids",
+        hint: "a second leaf of one chunk in place of another chunk's would weaken the proof",
+      });
+    }
+    this.#makeRoom(account);
+    const challenges = drawLeaves(chunks.map(({ sizeBytes }) => leafCount(sizeBytes)));
+    const claimId = toHex(randomBytes(16));
+    const expiresAt = this.#now() + CLAIM_SECONDS;
+    this.#claims.set(claimId, { account, chunks, challenges, expiresAt });
+    return { claimId, challenges, expiresAt };
+  }
+
+  #makeRoom(account: string): void {
+    const now = this.#now();
+    const own: string[] = [];
+    for (const [id, claim] of this.#claims) {
+      if (claim.expiresAt <= now) this.#claims.delete(id);
+      else if (claim.account === account) own.push(id);
+    }
+    for (const id of own.slice(0, Math.max(0, own.length - CLAIMS_PER_ACCOUNT + 1))) this.#claims.delete(id);
+    for (const id of this.#claims.keys()) {
+      if (this.#claims.size < CLAIMS_IN_ALL) return;
+      this.#claims.delete(id);
+    }
+  }
+
+  /**
+   * Judges the answers to a claim, once.
+   * @throws TallystickError NOT_FOUND for a claim that is unknown, expired or answered; NOT_OWNER for another account's
+   * @throws InvalidInputError for answers to leaves that were not asked for, or asked for once and answered twice
+   */
+  answer(account: string, claimId: string, request: ClaimProofRequest): ClaimOutcome {
+    const claim = this.#claims.get(claimId);
+    if (claim === undefined || claim.expiresAt <= this.#now()) {
+      throw new TallystickError("there is no such claim", {
+        code: "NOT_FOUND",
+        check: "claim",
+        hint: "claims expire and are answered once; claim again",
+      });
+    }
+    if (claim.account !== account) {
+      throw new TallystickError("the claim is another account's", {
+        code: "NOT_OWNER",
+        party: "client",
+        check: "claim",
+      });
+    }
+    this.#claims.delete(claimId);
+    const asked = new Set(claim.challenges.map(({ chunk, leaf }) => `${chunk}:${leaf}`));
+    const rightLeaves = new Map<number, number>();
+    for (const { chunk, leaf, data, path } of request.answers) {
+      if (!asked.delete(`${chunk}:${leaf}`)) {
+        throw new InvalidInputError("an answer to a leaf that was not asked for, or a second one", {
+          party: "client",
+          check: "challenge",
+          received: `chunk ${chunk}, leaf ${leaf}`,
+        });
+      }
+      if (this.#isRight(claim, chunk, leaf, data, path)) rightLeaves.set(chunk, (rightLeaves.get(chunk) ?? 0) + 1);
+    }
+    const askedLeaves = new Map<number, number>();
+    for (const { chunk } of claim.challenges) askedLeaves.set(chunk, (askedLeaves.get(chunk) ?? 0) + 1);
+    const proven = claim.chunks.filter((_, chunk) => rightLeaves.get(chunk) === askedLeaves.get(chunk));
+    const owned = new Set(
+      this.#index
+        .addOwner(
+          account,
+          proven.map(({ digest }) => digest),
+          this.#now(),
+        )
+        .map(contentIdFromDigest),
+    );
+    const ids = claim.chunks.map(({ digest }) => contentIdFromDigest(digest));
+    return { owned: ids.filter((id) => owned.has(id)), missing: ids.filter((id) => !owned.has(id)) };
+  }
+
+  #isRight(claim: Claim, chunk: number, leaf: number, data: string, path: readonly string[]): boolean {
+    const claimed = claim.chunks[chunk];
+    if (claimed === undefined) return false;
+    const row = this.#index.find(claimed.digest);
+    const known = row?.stored === true && row.sizeBytes === claimed.sizeBytes;
+    // An unknown chunk costs the same work against a root nobody knows.
+    const root = known ? row.merkleRoot : randomBytes(32);
+    const right = verifyMerkleProof(
+      root,
+      claimed.sizeBytes,
+      leaf,
+      Buffer.from(data, "base64url"),
+      path.map((hash) => fromHex(hash, 32)),
+    );
+    return known && right;
+  }
+}

@@ -1,0 +1,329 @@
+/**
+ * Preparation of agreements. An account names a data set (manifest of chunks it owns here) and its public audit key, sends powers
+ * and tags in pieces, and has them checked. Everything is keyed by the client's salt and can be taken up again after a break
+ * on either side. What no agreement takes up expires.
+ */
+
+import { G1_BYTES, G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
+import { SLICE_BYTES } from "../../core/audit/field.ts";
+import { type AuditPublicKey, auditKeyHash, decodeAuditKey } from "../../core/audit/keys.ts";
+import { decodeManifest, manifestHash } from "../../core/audit/manifest.ts";
+import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
+import { fromHex, toHex } from "../../core/encoding/hex.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
+import type { PreparationRequest, PreparationStatus } from "../../core/wire/csp.ts";
+import type { Logger } from "../../daemon/logger.ts";
+import { DiskFullError } from "../../store/disk/disk-errors.ts";
+import type { Database } from "../../store/index/sqlite.ts";
+import type { ChunkIndex } from "../chunks/chunk-index.ts";
+import { FIRST_INDEX } from "./data-set.ts";
+import type { ManifestChunk, ManifestIndex } from "./manifest-index.ts";
+import { PREPARATION_PARTS, type PreparationFiles, type PreparationPart } from "./preparation-files.ts";
+import { expectedBytes, type PartBytes, type Preparation, PreparationRows } from "./preparation-rows.ts";
+
+/** Preparations without agreement that one account may hold. */
+const LOOSE_PREPARATIONS = 256;
+
+export interface PreparationOptions {
+  maximumSlices: number;
+  /** How long a preparation waits for the next request, in seconds. */
+  expirySeconds: number;
+}
+
+export class PreparationService {
+  readonly rows: PreparationRows;
+  readonly #database: Database;
+  readonly #chunks: ChunkIndex;
+  readonly #manifests: ManifestIndex;
+  readonly #files: PreparationFiles;
+  readonly #options: PreparationOptions;
+  readonly #logger: Logger;
+  readonly #now: () => number;
+  /** Preparations that a request is writing to. */
+  readonly #busy = new Set<number>();
+
+  constructor(
+    database: Database,
+    parts: { chunks: ChunkIndex; manifests: ManifestIndex; files: PreparationFiles },
+    options: PreparationOptions,
+    logger: Logger,
+    now: () => number,
+  ) {
+    this.#database = database;
+    this.rows = new PreparationRows(database);
+    this.#chunks = parts.chunks;
+    this.#manifests = parts.manifests;
+    this.#files = parts.files;
+    this.#options = options;
+    this.#logger = logger;
+    this.#now = now;
+  }
+
+  /**
+   * Opens a preparation, or finds the one with this salt again.
+   * @param saltHex - 32 bytes
+   * @throws InvalidInputError for a malformed manifest or too large a data set, InvalidPointError for an audit key that is not three
+   *   points of the subgroup other than the identity, TallystickError NOT_OWNER naming the first chunk the account does not own
+   *   here, CONFLICT when the salt was used for something else
+   */
+  async open(account: string, saltHex: string, request: PreparationRequest): Promise<Preparation> {
+    const salt = fromHex(saltHex, 32, "salt");
+    const manifestBytes = new Uint8Array(Buffer.from(request.manifest, "base64url"));
+    const key: AuditPublicKey = {
+      X: fromHex(request.auditKey.X, 256, "X"),
+      XA: fromHex(request.auditKey.XA, 256, "XA"),
+      Bt: fromHex(request.auditKey.Bt, 256, "Bt"),
+    };
+    const manifest = decodeManifest(manifestBytes);
+    const hashes = { manifestHash: manifestHash(manifest), auditKeyHash: auditKeyHash(key) };
+    const known = this.rows.bySalt(account, salt);
+    if (known !== undefined) return this.#foundAgain(known, hashes);
+    decodeAuditKey(key);
+    if (this.rows.countLoose(account) >= LOOSE_PREPARATIONS) {
+      throw new TallystickError("the account has too many preparations without agreement", {
+        code: "RATE_LIMITED",
+        party: "client",
+        check: "open preparations",
+        expected: `at most ${LOOSE_PREPARATIONS}`,
+        hint: "finish some, or wait until they expire",
+        retryable: true,
+        retryAfterSeconds: this.#options.expirySeconds,
+      });
+    }
+    const chunks = manifest.chunks.map(({ id, sizeBytes }) => ({
+      digest: digestOf(id),
+      sizeBytes,
+    }));
+    const sliceCount = this.#checkChunks(account, chunks);
+    const id = this.#database.transaction(() => {
+      const row = this.rows.insert({ account, salt, key, ...hashes, touchedAt: this.#now() });
+      this.rows.setSize(row, this.#manifests.insert(row, chunks), sliceCount);
+      return row;
+    });
+    this.#busy.add(id);
+    try {
+      await this.#files.create(id);
+      await this.#reusePowers(this.require(account, saltHex));
+    } catch (cause) {
+      this.rows.delete(id);
+      await this.#files.remove(id);
+      throw cause;
+    } finally {
+      this.#busy.delete(id);
+    }
+    return this.require(account, saltHex);
+  }
+
+  #foundAgain(known: Preparation, hashes: { manifestHash: Uint8Array; auditKeyHash: Uint8Array }): Preparation {
+    for (const [what, hash] of Object.entries(hashes)) {
+      const expected = toHex(known[what as keyof typeof hashes]);
+      if (toHex(hash) === expected) continue;
+      throw new TallystickError("the salt was used for another preparation", {
+        code: "CONFLICT",
+        party: "client",
+        check: what,
+        expected,
+        received: toHex(hash),
+        hint: "a salt stands for one data set and one audit secret: draw a fresh one",
+      });
+    }
+    this.rows.touch(known.id, this.#now());
+    return known;
+  }
+
+  /** Every chunk must be here, of the stated size, and the account's. @returns the number of slices */
+  #checkChunks(account: string, chunks: readonly ManifestChunk[]): number {
+    let dataBytes = 0;
+    for (const { digest, sizeBytes } of chunks) {
+      const row = this.#chunks.find(digest);
+      if (!row?.stored || row.sizeBytes !== sizeBytes || !this.#chunks.owns(account, digest)) {
+        throw new TallystickError("the manifest names a chunk that the account does not own here", {
+          code: "NOT_OWNER",
+          party: "client",
+          check: "ownership of every chunk",
+          received: `${contentIdFromDigest(digest)}, ${sizeBytes} bytes`,
+          hint: "upload the chunk, or claim it and prove that you have it",
+        });
+      }
+      dataBytes += sizeBytes;
+    }
+    const sliceCount = Math.ceil(dataBytes / SLICE_BYTES);
+    if (sliceCount < 1 || sliceCount > this.#options.maximumSlices) {
+      throw new InvalidInputError("the data set has a size that cannot be agreed on", {
+        party: "client",
+        check: "slice count",
+        expected: `1 to ${this.#options.maximumSlices}`,
+        received: String(sliceCount),
+        hint: "divide it among several agreements",
+      });
+    }
+    return sliceCount;
+  }
+
+  /**
+   * Powers of α and β depend on the account's secrets alone, so those of an earlier preparation need neither be sent nor checked
+   * again in full: that β is the same is seen from the key, that α is, verification sees from the first power.
+   */
+  async #reusePowers(preparation: Preparation): Promise<void> {
+    const earlier = this.rows.verifiedUnderBeta(preparation.account, preparation.key.Bt);
+    if (earlier === undefined) return;
+    const powersABytes = expectedBytes(0)["powers-a"];
+    const powersB = Math.min(earlier.sliceCount, preparation.sliceCount);
+    const copy = (part: Parameters<PreparationFiles["copyStart"]>[2], bytes: number): Promise<void> =>
+      this.#files.copyStart(earlier.id, preparation.id, part, bytes);
+    try {
+      await copy("powers-a", powersABytes);
+      await copy("powers-a-expanded", (powersABytes / G1_BYTES) * G1_EXPANDED_BYTES);
+      await copy("powers-b", powersB * G1_BYTES);
+      await copy("powers-b-expanded", powersB * G1_EXPANDED_BYTES);
+      this.rows.setReused(preparation.id, powersABytes, powersB);
+    } catch (cause) {
+      if (cause instanceof DiskFullError) throw cause;
+      // The client can send the powers again; what is damaged is the earlier preparation, and its proofs will tell.
+      this.#logger.error({ err: cause, preparation: earlier.id }, "stored powers could not be reused");
+    }
+  }
+
+  /** @throws TallystickError NOT_FOUND; another account's preparation is not found either */
+  require(account: string, saltHex: string): Preparation {
+    const preparation = this.rows.bySalt(account, fromHex(saltHex, 32, "salt"));
+    if (preparation === undefined) {
+      throw new TallystickError("there is no such preparation", {
+        code: "NOT_FOUND",
+        check: "salt",
+        received: saltHex,
+        hint: "it may have expired; open it again",
+      });
+    }
+    return preparation;
+  }
+
+  /**
+   * Appends to one of the streams. When this returns, the bytes are on disk.
+   * @throws TallystickError CONFLICT when the offset is not where the stream ends, or another request is writing; InvalidInputError
+   *   for a body that is longer than what is missing; DISK_FULL, DISK_FAILED
+   */
+  async append(
+    account: string,
+    saltHex: string,
+    part: PreparationPart,
+    offsetBytes: number,
+    body: AsyncIterable<Uint8Array>,
+  ): Promise<Preparation> {
+    const { id } = this.require(account, saltHex);
+    await this.exclusively(id, async () => {
+      // Read under the lock: an answer that got lost may have moved the end.
+      const { received, sliceCount } = this.require(account, saltHex);
+      if (offsetBytes !== received[part]) {
+        throw new TallystickError(`the offset is not where ${part} ends`, {
+          code: "CONFLICT",
+          party: "client",
+          check: "offset",
+          expected: String(received[part]),
+          received: String(offsetBytes),
+          details: { received: received[part] },
+        });
+      }
+      const limitBytes = expectedBytes(sliceCount)[part] - offsetBytes;
+      const writtenBytes = await this.#files.write(id, part, offsetBytes, body, limitBytes);
+      if (writtenBytes > 0) this.rows.setReceived(id, part, offsetBytes + writtenBytes);
+      this.rows.touch(id, this.#now());
+    });
+    return this.require(account, saltHex);
+  }
+
+  /** Runs work on a preparation's files alone. @throws TallystickError CONFLICT when something else does */
+  async exclusively<T>(id: number, work: () => Promise<T>): Promise<T> {
+    if (this.#busy.has(id)) {
+      throw new TallystickError("another request is working on this preparation", {
+        code: "CONFLICT",
+        party: "client",
+        check: "one writer at a time",
+        retryable: true,
+        retryAfterSeconds: 1,
+      });
+    }
+    this.#busy.add(id);
+    try {
+      return await work();
+    } finally {
+      this.#busy.delete(id);
+    }
+  }
+
+  /** @throws TallystickError CONFLICT naming the first stream that is not complete */
+  requireComplete(preparation: Preparation): void {
+    const expected = expectedBytes(preparation.sliceCount);
+    for (const part of PREPARATION_PARTS) {
+      if (preparation.received[part] === expected[part]) continue;
+      throw new TallystickError(`${part} are not complete`, {
+        code: "CONFLICT",
+        party: "client",
+        check: part,
+        expected: `${expected[part]} bytes`,
+        received: `${preparation.received[part]} bytes`,
+        hint: "send the rest, then verify",
+      });
+    }
+  }
+
+  /** The wire form. @param checkedSlices - progress of a running verification, undefined when there is none */
+  status(preparation: Preparation, checkedSlices: number | undefined): PreparationStatus {
+    const { id, salt, sliceCount, received, verified } = preparation;
+    const state = this.rows.isAgreed(id)
+      ? "agreed"
+      : verified
+        ? "verified"
+        : checkedSlices === undefined
+          ? "open"
+          : "verifying";
+    return {
+      salt: toHex(salt),
+      state,
+      firstIndex: FIRST_INDEX,
+      sliceCount,
+      manifestHash: toHex(preparation.manifestHash),
+      auditKeyHash: toHex(preparation.auditKeyHash),
+      expected: onWire(expectedBytes(sliceCount)),
+      received: onWire(received),
+      checkedSlices: verified ? sliceCount : (checkedSlices ?? 0),
+      expiresAt: preparation.touchedAt + this.#options.expirySeconds,
+    };
+  }
+
+  /** Removes preparations that nobody took up in time. */
+  async expire(): Promise<void> {
+    const before = this.#now() - this.#options.expirySeconds;
+    for (const id of this.rows.abandoned(before)) {
+      // While the files of others were removed it may have been taken up, or an agreement may rely on it by now.
+      if (this.#busy.has(id) || !this.rows.deleteAbandoned(id, before)) continue;
+      await this.#files.remove(id);
+      this.#logger.info({ preparation: id }, "abandoned preparation removed");
+    }
+  }
+
+  /** Compares rows and folders after a start: folders without row go, rows count only what their files hold. */
+  async reconcile(): Promise<void> {
+    const rows = this.rows.all();
+    const ids = new Set(rows.map(({ id }) => id));
+    const folders = new Set(await this.#files.list());
+    for (const id of folders) if (!ids.has(id)) await this.#files.remove(id);
+    for (const { id, received } of rows) {
+      if (!folders.has(id) || !(await this.#files.isWhole(id))) await this.#files.create(id);
+      for (const part of PREPARATION_PARTS) {
+        const foundBytes = await this.#files.size(id, part);
+        if (foundBytes >= received[part]) continue;
+        this.#logger.error(
+          { preparation: id, part, foundBytes, receivedBytes: received[part] },
+          "PREPARATION DATA IS LOST",
+        );
+        if (part === "tags") this.rows.setReceived(id, part, Math.floor(foundBytes / G1_BYTES) * G1_BYTES);
+        else this.rows.forgetPowers(id);
+      }
+    }
+  }
+}
+
+function onWire(bytes: PartBytes): PreparationStatus["expected"] {
+  return { powersA: bytes["powers-a"], powersB: bytes["powers-b"], tags: bytes.tags };
+}

@@ -1,0 +1,145 @@
+/**
+ * Possession proofs over the stored bytes: computed, checked against the public key before anybody else sees them, and, when they do
+ * not verify, traced to the chunks that are damaged.
+ */
+import { type AuditChallenge, expandChallenge } from "../../core/audit/challenge.ts";
+import { type AuditProof, encodeProof } from "../../core/audit/proof.ts";
+import { proveAudit } from "../../core/audit/prover.ts";
+import { verifyPublic } from "../../core/audit/verifier.ts";
+import { digestOf } from "../../core/encoding/content-id.ts";
+import { InvalidPointError, InvalidProofError, TallystickError } from "../../core/errors.ts";
+import type { ChunkService } from "../chunks/chunk-service.ts";
+import type { CspMetrics } from "../metrics.ts";
+import { DataSet, type DataSetParts, FIRST_INDEX } from "./data-set.ts";
+import type { Preparation } from "./preparation-rows.ts";
+
+/** Chunk ids named in a message; there may be thousands. */
+const NAMED_CHUNKS = 8;
+
+/** Private audits that one account may have waiting. */
+const AUDITS_PER_ACCOUNT = 4;
+
+/** This provider cannot prove, because what it stores is missing or damaged. */
+export class DataDamagedError extends TallystickError {
+  constructor(damagedChunks: readonly string[], cause: unknown) {
+    const named = damagedChunks.slice(0, NAMED_CHUNKS).join(", ");
+    super(damagedChunks.length === 0 ? "tags or powers are damaged" : `${damagedChunks.length} chunks are damaged`, {
+      code: "DISK_FAILED",
+      party: "provider",
+      check: "possession proof over the stored bytes",
+      received: named === "" ? "tags or powers that do not fit the data" : named,
+      hint: "restore the chunks, or have their owners upload them again",
+      details: { damagedChunks: damagedChunks.length },
+      cause,
+    });
+  }
+}
+
+export class ProofService {
+  readonly #parts: DataSetParts;
+  readonly #chunks: ChunkService;
+  readonly #metrics: CspMetrics;
+  /** One proof at a time: each takes a core. Those for the chain have deadlines, so no number of private audits comes before them. */
+  readonly #forChain: (() => Promise<void>)[] = [];
+  readonly #forOwners: (() => Promise<void>)[] = [];
+  #working = false;
+  /** Private audits waiting or running, by account. */
+  readonly #audits = new Map<string, number>();
+
+  constructor(parts: DataSetParts, chunks: ChunkService, metrics: CspMetrics) {
+    this.#parts = parts;
+    this.#chunks = chunks;
+    this.#metrics = metrics;
+  }
+
+  #inTurn<T>(line: (() => Promise<void>)[], work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      line.push(() => work().then(resolve, reject));
+      if (!this.#working) void this.#takeTurns();
+    });
+  }
+
+  async #takeTurns(): Promise<void> {
+    this.#working = true;
+    for (;;) {
+      const turn = this.#forChain.shift() ?? this.#forOwners.shift();
+      if (turn === undefined) break;
+      await turn();
+    }
+    this.#working = false;
+  }
+
+  /**
+   * A proof for the chain, verified.
+   * @throws DataDamagedError when no valid proof can be made of what is stored
+   */
+  provePublic(preparation: Preparation, challenge: AuditChallenge): Promise<AuditProof> {
+    return this.#inTurn(this.#forChain, async () => {
+      const startedAt = performance.now();
+      const proof = await this.#prove(preparation, challenge, true);
+      try {
+        verifyPublic(preparation.key, challenge, proof);
+      } catch (error) {
+        throw await this.#diagnose(preparation, challenge, error);
+      }
+      this.#metrics.proofSeconds.set((performance.now() - startedAt) / 1000);
+      return proof;
+    });
+  }
+
+  /**
+   * A proof for the owner, without V and W. It is not verified here: that takes the owner's secrets, and a wrong one tells the owner
+   * what it wants to know.
+   * @returns the encoded proof
+   * @throws InvalidInputError for a challenge outside the protocol, DataDamagedError when sampled bytes cannot be read
+   */
+  async provePrivate(preparation: Preparation, seed: Uint8Array, sampleCount: number): Promise<Uint8Array> {
+    const { account, sliceCount } = preparation;
+    const waiting = this.#audits.get(account) ?? 0;
+    if (waiting >= AUDITS_PER_ACCOUNT) {
+      throw new TallystickError("the account has too many audits under way", {
+        code: "RATE_LIMITED",
+        party: "client",
+        check: "audits at once",
+        expected: `at most ${AUDITS_PER_ACCOUNT}`,
+        retryable: true,
+        retryAfterSeconds: 1,
+      });
+    }
+    this.#audits.set(account, waiting + 1);
+    try {
+      const challenge = { seed, sampleCount, firstIndex: FIRST_INDEX, sliceCount };
+      const proof = await this.#inTurn(this.#forOwners, () => this.#prove(preparation, challenge, false));
+      this.#metrics.auditsAnswered.inc();
+      return encodeProof(proof);
+    } finally {
+      const left = (this.#audits.get(account) ?? 1) - 1;
+      if (left === 0) this.#audits.delete(account);
+      else this.#audits.set(account, left);
+    }
+  }
+
+  async #prove(preparation: Preparation, challenge: AuditChallenge, isPublic: boolean): Promise<AuditProof> {
+    const dataSet = new DataSet(this.#parts, preparation.id, preparation.sliceCount);
+    try {
+      return await proveAudit(challenge, await dataSet.sliceSource(), { public: isPublic });
+    } catch (error) {
+      throw await this.#diagnose(preparation, challenge, error);
+    }
+  }
+
+  /** Looks at every chunk the challenge touches. Errors that do not come from the data pass through. */
+  async #diagnose(preparation: Preparation, challenge: AuditChallenge, error: unknown): Promise<unknown> {
+    const fromData =
+      error instanceof InvalidProofError ||
+      error instanceof InvalidPointError ||
+      (error instanceof TallystickError && error.code === "DISK_FAILED");
+    if (!fromData) return error;
+    const dataSet = new DataSet(this.#parts, preparation.id, preparation.sliceCount);
+    const damaged: string[] = [];
+    for (const id of dataSet.chunksOfSlices(new Set(expandChallenge(challenge).indices))) {
+      if ((await this.#chunks.readIntact(id, digestOf(id))) === undefined) damaged.push(id);
+    }
+    return new DataDamagedError(damaged, error);
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * Octet-stream bodies as streams. Fastify would collect them; here a route reads them piece by piece, with the socket's own
+ * back-pressure, and a refusal does not cut the connection before the client has read why.
+ */
+import { Readable } from "node:stream";
+import type { FastifyRequest } from "fastify";
+import { InvalidInputError } from "../../core/errors.ts";
+import { OCTET_STREAM } from "../../core/wire/csp.ts";
+import type { DaemonServer } from "../../daemon/server.ts";
+
+/** Lets routes of this server take octet-stream bodies by `withBody`. */
+export function acceptStreams(server: DaemonServer): void {
+  server.addContentTypeParser(OCTET_STREAM, (_request, payload, done) => done(null, payload));
+}
+
+/**
+ * Runs work on the body of a request.
+ * @throws InvalidInputError for a body of another type, or a connection that breaks inside the body
+ */
+export async function withBody<T>(
+  request: FastifyRequest,
+  work: (body: AsyncIterable<Uint8Array>) => Promise<T>,
+): Promise<T> {
+  const { body } = request;
+  if (!(body instanceof Readable)) {
+    throw new InvalidInputError("the body must be a byte stream", {
+      party: "client",
+      check: "content type",
+      expected: OCTET_STREAM,
+    });
+  }
+  const source = pieces(body);
+  try {
+    return await work(source);
+  } catch (error) {
+    // What is left of the body is read and dropped, or the client would still be writing when the answer arrives. The iterator
+    // ends first, because a stream does not flow while one listens to it.
+    await source.return(undefined);
+    body.resume();
+    throw error;
+  }
+}
+
+async function* pieces(body: Readable): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const piece of body.iterator({ destroyOnReturn: false })) yield piece;
+  } catch (cause) {
+    throw new InvalidInputError("the connection broke inside the body", { party: "client", check: "body", cause });
+  }
+}
+
+/** A body that may not be longer than a limit. @throws InvalidInputError when it is */
+export async function* limited(body: AsyncIterable<Uint8Array>, limitBytes: number): AsyncGenerator<Uint8Array> {
+  let passedBytes = 0;
+  for await (const piece of body) {
+    passedBytes += piece.length;
+    if (passedBytes > limitBytes) {
+      throw new InvalidInputError("the body is larger than a provider takes at once", {
+        party: "client",
+        check: "body size",
+        expected: `at most ${limitBytes} bytes`,
+        received: `more than ${limitBytes} bytes`,
+      });
+    }
+    yield piece;
+  }
+}

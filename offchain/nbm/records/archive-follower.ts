@@ -1,0 +1,71 @@
+/**
+ * Keeps the archive at the head of the chain. One scan at a time; whoever needs fresh data joins the one under way or starts one.
+ */
+
+import type { ChainReader } from "../../chain/deployment.ts";
+import { followLedger, type LedgerEvent } from "../../chain/ledger.ts";
+import { TallystickError } from "../../core/errors.ts";
+import type { ShareState } from "../../core/wire/nbm.ts";
+import type { Archive } from "./archive.ts";
+
+export interface ArchiveFollowerOptions {
+  readonly chain: ChainReader;
+  readonly archive: Archive;
+  /** What this node thinks of its share in a record. */
+  readonly judgeShare: (event: LedgerEvent & { kind: "KeyRecorded" }) => Promise<ShareState>;
+  readonly overlapBlocks: number;
+}
+
+export class ArchiveFollower {
+  readonly #options: ArchiveFollowerOptions;
+  #running: Promise<void> | undefined;
+  #caughtUpAt = 0;
+
+  constructor(options: ArchiveFollowerOptions) {
+    this.#options = options;
+  }
+
+  /** Seconds since the archive was last known to be at the head; Infinity before the first time. */
+  lagSeconds(): number {
+    return this.#caughtUpAt === 0 ? Number.POSITIVE_INFINITY : (Date.now() - this.#caughtUpAt) / 1000;
+  }
+
+  /** Reads up to the head as it is now or later. @throws ChainUnavailableError */
+  async catchUp(): Promise<void> {
+    // A scan under way may have read the head before the caller's event was mined, so this waits for one that begins after;
+    // how the earlier one ends is told to those who began it.
+    const before = this.#running;
+    if (before !== undefined) await before.catch(() => undefined);
+    this.#running ??= this.#scan().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  /**
+   * Reads up to the head if the chain answers; else what is archived has to do, for which an archive is there.
+   *
+   * @returns whether the archive is at the head.
+   */
+  async refresh(): Promise<boolean> {
+    try {
+      await this.catchUp();
+      return true;
+    } catch (cause) {
+      if (cause instanceof TallystickError && cause.code === "CHAIN_UNAVAILABLE") return false;
+      throw cause;
+    }
+  }
+
+  async #scan(): Promise<void> {
+    const { chain, archive, judgeShare, overlapBlocks } = this.#options;
+    for await (const page of followLedger(chain, archive.cursor(), { overlapBlocks })) {
+      const shares = new Map<LedgerEvent, ShareState>();
+      for (const event of page.events) {
+        if (event.kind === "KeyRecorded" && !archive.has(event)) shares.set(event, await judgeShare(event));
+      }
+      archive.apply(page, shares);
+    }
+    this.#caughtUpAt = Date.now();
+  }
+}

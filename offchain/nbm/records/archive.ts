@@ -1,0 +1,223 @@
+/**
+ * The archive: every event of the key ledger, kept because chain nodes may drop old history. What is in it is a copy that anybody
+ * can hold against contract state; it is public on chain and needs no encryption.
+ */
+
+import { type KeyRecord, type LedgerEvent, recordIdOf } from "../../chain/ledger.ts";
+import type { EventPage, ScanCursor } from "../../chain/logs.ts";
+import { toHex } from "../../core/encoding/hex.ts";
+import { TallystickError } from "../../core/errors.ts";
+import { MAXIMUM_PAGE, type RecordAnswer, type RecordsAnswer, type ShareState } from "../../core/wire/nbm.ts";
+import type { Database } from "../../store/index/sqlite.ts";
+
+/** The newest version of a record as the archive has it. */
+export interface ArchivedRecord {
+  readonly recordId: string;
+  readonly record: KeyRecord;
+  readonly blockNumber: number;
+  readonly transactionHash: string;
+  readonly share: ShareState;
+}
+
+export interface ListQuery {
+  readonly account?: string;
+  readonly fileTag?: string;
+  /** Sequence number after which to go on. */
+  readonly after: number;
+  readonly limit: number;
+}
+
+type Row = Record<string, unknown>;
+
+/** Events are compared by block hash and position: a replaced block brings new rows, an unchanged one keeps its rows. */
+const keyOf = (blockHash: unknown, logIndex: unknown) => `${String(blockHash)} ${String(logIndex)}`;
+
+function recordOf(row: Row): KeyRecord {
+  if (!(row.payload instanceof Uint8Array)) {
+    throw new TallystickError("the archive lacks a payload", { code: "INTERNAL", check: "database" });
+  }
+  return {
+    account: String(row.account),
+    fileTag: String(row.file_tag),
+    committeeId: BigInt(String(row.committee_id)),
+    keyTime: BigInt(Number(row.key_time)),
+    ownershipKey: String(row.ownership_key),
+    payload: row.payload,
+  };
+}
+
+function archivedOf(row: Row): ArchivedRecord {
+  return {
+    recordId: String(row.record_id),
+    record: recordOf(row),
+    blockNumber: Number(row.block_number),
+    transactionHash: String(row.transaction_hash),
+    share: String(row.share) as ShareState,
+  };
+}
+
+/** A record as the wire has it. */
+export function toRecordAnswer({
+  recordId,
+  record,
+  blockNumber,
+  transactionHash,
+  share,
+}: ArchivedRecord): RecordAnswer {
+  return {
+    recordId,
+    account: record.account,
+    fileTag: record.fileTag,
+    committeeId: String(record.committeeId),
+    keyTime: String(record.keyTime),
+    ownershipKey: record.ownershipKey,
+    payload: toHex(record.payload),
+    blockNumber,
+    transactionHash,
+    share,
+  };
+}
+
+export class Archive {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** How far the ledger has been read. */
+  cursor(): ScanCursor | undefined {
+    const row = this.#database.prepare("SELECT value FROM meta WHERE name = 'cursor'").get();
+    return row === undefined ? undefined : (JSON.parse(String(row.value)) as ScanCursor);
+  }
+
+  /** Whether the event of this place is kept already. */
+  has(event: LedgerEvent): boolean {
+    const row = this.#database
+      .prepare("SELECT 1 FROM ledger_events WHERE block_hash = ? AND log_index = ?")
+      .get(event.blockHash, event.logIndex);
+    return row !== undefined;
+  }
+
+  /**
+   * Makes the archive say of the page's blocks what the page says.
+   *
+   * @param shares what this node thinks of its share in each new record of the page.
+   */
+  apply(page: EventPage<LedgerEvent>, shares: ReadonlyMap<LedgerEvent, ShareState>): void {
+    this.#database.transaction(() => {
+      const lastBlock = page.atHead ? Number.MAX_SAFE_INTEGER : page.toBlock;
+      const present = new Set(page.events.map(({ blockHash, logIndex }) => keyOf(blockHash, logIndex)));
+      const kept = this.#database
+        .prepare("SELECT sequence, block_hash, log_index FROM ledger_events WHERE block_number BETWEEN ? AND ?")
+        .all(page.fromBlock, lastBlock);
+      const remove = this.#database.prepare("DELETE FROM ledger_events WHERE sequence = ?");
+      for (const row of kept) {
+        if (!present.delete(keyOf(row.block_hash, row.log_index))) remove.run(Number(row.sequence));
+      }
+      for (const event of page.events) {
+        if (present.has(keyOf(event.blockHash, event.logIndex))) this.#insert(event, shares.get(event) ?? "none");
+      }
+      this.#database
+        .prepare(
+          "INSERT INTO meta (name, value) VALUES ('cursor', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )
+        .run(JSON.stringify(page.cursor));
+    });
+  }
+
+  /** The newest version of a record; undefined when the archive has none. */
+  find(recordId: string): ArchivedRecord | undefined {
+    const row = this.#database
+      .prepare("SELECT * FROM ledger_events WHERE kind = 'recorded' AND record_id = ? ORDER BY key_time DESC LIMIT 1")
+      .get(recordId);
+    return row === undefined ? undefined : archivedOf(row);
+  }
+
+  /** Where an account was added to a record as an owner. */
+  findOwner(recordId: string, owner: string): { transactionHash: string; blockNumber: number } | undefined {
+    const row = this.#database
+      .prepare("SELECT * FROM ledger_events WHERE kind = 'owner' AND record_id = ? AND account = ?")
+      .get(recordId, owner);
+    return row === undefined
+      ? undefined
+      : { transactionHash: String(row.transaction_hash), blockNumber: Number(row.block_number) };
+  }
+
+  /** One page of who has what: newest versions of records, and later owners of them. */
+  list(query: ListQuery): RecordsAnswer {
+    const limit = Math.min(query.limit, MAXIMUM_PAGE);
+    const conditions = ["e.sequence > ?"];
+    const values: (string | number)[] = [query.after];
+    if (query.account !== undefined) {
+      conditions.push("e.account = ?");
+      values.push(query.account);
+    }
+    if (query.fileTag !== undefined) {
+      conditions.push("e.file_tag = ?");
+      values.push(query.fileTag);
+    }
+    // A version that a newer one has replaced is no entry of its own.
+    conditions.push(
+      "NOT (e.kind = 'recorded' AND EXISTS (SELECT 1 FROM ledger_events n WHERE n.kind = 'recorded' AND n.record_id = e.record_id AND n.key_time > e.key_time))",
+    );
+    const rows = this.#database
+      .prepare(`SELECT e.* FROM ledger_events e WHERE ${conditions.join(" AND ")} ORDER BY e.sequence LIMIT ?`)
+      .all(...values, limit + 1);
+    const page = rows.slice(0, limit);
+    const records = page.flatMap((row) => {
+      const owned = row.kind === "owner";
+      const newest = owned ? this.find(String(row.record_id)) : archivedOf(row);
+      if (newest === undefined) return [];
+      return {
+        ...toRecordAnswer(newest),
+        role: owned ? ("owner" as const) : ("recorder" as const),
+        owner: String(row.account),
+        note: row.note instanceof Uint8Array ? toHex(row.note) : "0x",
+      };
+    });
+    const last = page.at(-1);
+    return { records, next: rows.length > limit && last !== undefined ? String(last.sequence) : null };
+  }
+
+  /** How many events of each kind there are. */
+  totals(): { records: number; owners: number } {
+    const row = this.#database
+      .prepare(
+        "SELECT count(*) FILTER (WHERE kind = 'recorded') AS r, count(*) FILTER (WHERE kind = 'owner') AS o FROM ledger_events",
+      )
+      .get();
+    return { records: Number(row?.r), owners: Number(row?.o) };
+  }
+
+  #insert(event: LedgerEvent, share: ShareState): void {
+    const place = [event.blockNumber, event.blockHash, event.transactionHash, event.logIndex] as const;
+    if (event.kind === "KeyRecorded") {
+      const { account, fileTag, committeeId, keyTime, ownershipKey, payload } = event.record;
+      this.#database
+        .prepare(
+          `INSERT INTO ledger_events (kind, record_id, account, file_tag, committee_id, key_time, ownership_key, payload, share,
+             block_number, block_hash, transaction_hash, log_index)
+           VALUES ('recorded', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        )
+        .run(
+          recordIdOf(account, fileTag),
+          account,
+          fileTag,
+          String(committeeId),
+          keyTime,
+          ownershipKey,
+          payload,
+          share,
+          ...place,
+        );
+      return;
+    }
+    this.#database
+      .prepare(
+        `INSERT INTO ledger_events (kind, record_id, account, file_tag, note, block_number, block_hash, transaction_hash, log_index)
+         VALUES ('owner', ?, ?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(event.recordId, event.owner, event.fileTag, event.note, ...place);
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * The node's share of a recorded file key: judged when the record is archived, released to an owner on a signed request, sealed to
+ * the owner's session key. The share is opened for the moment of the answer and is never stored in the clear.
+ */
+
+import type { ChainReader } from "../../chain/deployment.ts";
+import { isOwner, type KeyRecord, verifyArchivedRecord } from "../../chain/ledger.ts";
+import { fromHex, toHex } from "../../core/encoding/hex.ts";
+import { IntegrityError, InvalidInputError, InvalidSignatureError, TallystickError } from "../../core/errors.ts";
+import { shareRequestTypedData } from "../../core/identity/typed-messages.ts";
+import { openShare, parseRecordPayload, resealShare } from "../../core/record/key-record.ts";
+import {
+  MAXIMUM_SHARE_REQUEST_SECONDS,
+  type ShareAnswer,
+  type ShareRequestBody,
+  type ShareState,
+} from "../../core/wire/nbm.ts";
+import { checkAccountSignature, checksumAddress } from "../../daemon/account-signature.ts";
+import type { Memberships } from "../dkg/memberships.ts";
+import type { Archive, ArchivedRecord } from "./archive.ts";
+import type { ArchiveFollower } from "./archive-follower.ts";
+
+export interface ShareServiceOptions {
+  readonly chain: ChainReader;
+  readonly operator: string;
+  readonly hpkePrivateKey: Uint8Array;
+  readonly memberships: Memberships;
+  /** Unix seconds; the system's clock unless told. */
+  readonly now?: () => number;
+}
+
+const CLOCK_SKEW_SECONDS = 120;
+
+export class ShareService {
+  readonly #options: ShareServiceOptions;
+  readonly #now: () => number;
+
+  constructor(options: ShareServiceOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => Math.floor(Date.now() / 1000));
+  }
+
+  /**
+   * Whether the record holds a right share for this node.
+   *
+   * @returns "none" when it is not meant to: another committee, or shares sealed to the account itself.
+   * @throws TallystickError CHAIN_UNAVAILABLE when the committee cannot be looked up.
+   */
+  async judge(record: KeyRecord): Promise<ShareState> {
+    try {
+      const opened = await this.#open(record);
+      opened?.share.fill(0);
+      return opened === undefined ? "none" : "valid";
+    } catch (cause) {
+      if (cause instanceof IntegrityError || cause instanceof InvalidInputError) return "invalid";
+      if (cause instanceof TallystickError && cause.code === "UNKNOWN_VERSION") return "invalid";
+      throw cause;
+    }
+  }
+
+  /**
+   * Answers a signed share request.
+   *
+   * @throws InvalidSignatureError when it is expired, or not signed by the account for this node; TallystickError NOT_FOUND when there
+   * is no such record or no share of it here, NOT_OWNER when the account does not own it on chain.
+   */
+  async release(recordId: string, request: ShareRequestBody, archive: Archive, follower: ArchiveFollower) {
+    const account = checksumAddress(request.account, "account");
+    await this.#checkRequest(recordId, account, request);
+    const { record } = await this.#currentRecord(recordId, archive, follower);
+    if (!(await isOwner(this.#options.chain, record, account))) {
+      throw new TallystickError("the account does not own the record", {
+        code: "NOT_OWNER",
+        party: `account ${account}`,
+        check: "ownership on chain",
+      });
+    }
+    const opened = await this.#open(record);
+    if (opened === undefined) throw noShare(recordId);
+    const { share, index } = opened;
+    try {
+      const sealed = await resealShare(record, { index, account }, fromHex(request.sessionKey, 32), share);
+      const answer: ShareAnswer = { index, sealed: toHex(sealed) };
+      return answer;
+    } finally {
+      share.fill(0);
+    }
+  }
+
+  async #checkRequest(recordId: string, account: string, request: ShareRequestBody): Promise<void> {
+    const { chain, operator } = this.#options;
+    const { sessionKey, expiresAt, signature } = request;
+    const now = this.#now();
+    if (expiresAt <= now) throw refused("the share request has expired", "expiresAt");
+    if (expiresAt > now + MAXIMUM_SHARE_REQUEST_SECONDS + CLOCK_SKEW_SECONDS) {
+      throw refused("the share request is valid for too long", "expiresAt");
+    }
+    const typed = shareRequestTypedData(BigInt(chain.deployment.chainId), {
+      recordId,
+      account,
+      sessionKey,
+      node: operator,
+      expiresAt: BigInt(expiresAt),
+    });
+    await checkAccountSignature(chain.provider, account, typed, signature);
+  }
+
+  /** The archived record, once it is known to be the one in contract state. */
+  async #currentRecord(recordId: string, archive: Archive, follower: ArchiveFollower): Promise<ArchivedRecord> {
+    const { chain, operator } = this.#options;
+    const archived = archive.find(recordId);
+    try {
+      if (archived !== undefined) {
+        await verifyArchivedRecord(chain, archived.record, `node ${operator}`);
+        return archived;
+      }
+    } catch (cause) {
+      if (!(cause instanceof IntegrityError)) throw cause;
+    }
+    // Absent or outdated: the chain may be ahead of the last look at it.
+    await follower.catchUp();
+    const fresh = archive.find(recordId);
+    if (fresh === undefined) throw noRecord(recordId);
+    await verifyArchivedRecord(chain, fresh.record, `node ${operator}`);
+    return fresh;
+  }
+
+  /** This node's share of a record; undefined when the record has none for it. */
+  async #open(record: KeyRecord): Promise<{ share: Uint8Array; index: number } | undefined> {
+    const { memberships, hpkePrivateKey } = this.#options;
+    const index = await memberships.indexIn(record.committeeId);
+    if (index === undefined) return undefined;
+    const payload = parseRecordPayload(record.payload);
+    if (payload.policy.recipients !== "committee" || index > payload.policy.shares) return undefined;
+    return { share: await openShare(payload, record, index, hpkePrivateKey), index };
+  }
+}
+
+function refused(message: string, check: string): InvalidSignatureError {
+  return new InvalidSignatureError(message, { party: "client", check, hint: "sign a new request" });
+}
+
+export function noRecord(recordId: string): TallystickError {
+  return new TallystickError(`there is no record ${recordId}`, { code: "NOT_FOUND", check: "record" });
+}
+
+function noShare(recordId: string): TallystickError {
+  return new TallystickError(`record ${recordId} holds no share for this node`, { code: "NOT_FOUND", check: "share" });
+}

@@ -1,0 +1,280 @@
+/**
+ * Relays signed ledger entries: the node pays the gas, the user's signature is what counts. Everything that can be checked before
+ * is, since a refused transaction costs the node and not the user. A request may be repeated, at this node or another one, until
+ * it is answered: what is on chain already is answered, not sent again.
+ */
+
+import { keccak_256 } from "@noble/hashes/sha3.js";
+import { verifyTypedData } from "ethers";
+import type { ChainReader } from "../../chain/deployment.ts";
+import {
+  addOwnerCall,
+  headerOf,
+  isOwner,
+  type KeyRecord,
+  type OwnerAddition,
+  type RecordHeader,
+  readRecordState,
+  recordCall,
+  recordDigest,
+  recordIdOf,
+  type SignedRecord,
+} from "../../chain/ledger.ts";
+import { ChainRevertedError } from "../../chain/revert.ts";
+import type { ContractCall, TransactionSender } from "../../chain/sender.ts";
+import { fromHex, toHex } from "../../core/encoding/hex.ts";
+import { IntegrityError, InvalidInputError, InvalidSignatureError, TallystickError } from "../../core/errors.ts";
+import { addOwnerTypedData, keyRecordTypedData, ownershipTypedData } from "../../core/identity/typed-messages.ts";
+import { parseRecordPayload } from "../../core/record/key-record.ts";
+import type { RelayAnswer, RelayOwnerRequest, RelayRecordRequest } from "../../core/wire/nbm.ts";
+import { checkAccountSignature, checksumAddress } from "../../daemon/account-signature.ts";
+import type { Database } from "../../store/index/sqlite.ts";
+import type { Memberships } from "../dkg/memberships.ts";
+import type { Budgets } from "../oprf/budget.ts";
+import type { Archive } from "./archive.ts";
+import type { ArchiveFollower } from "./archive-follower.ts";
+import type { ShareService } from "./key-share-service.ts";
+
+export interface RelayOptions {
+  readonly chain: ChainReader;
+  readonly sender: TransactionSender;
+  readonly database: Database;
+  readonly archive: Archive;
+  readonly follower: ArchiveFollower;
+  readonly shares: ShareService;
+  readonly memberships: Memberships;
+  readonly budgets: Budgets;
+  readonly budget: { readonly perAccount: number; readonly total: number; readonly periodSeconds: number };
+  /** Unix seconds; the system's clock unless told. */
+  readonly now?: () => number;
+}
+
+const UINT64_LIMIT = 1n << 64n;
+
+function uint64(text: string, name: string): bigint {
+  const value = BigInt(text);
+  if (value >= UINT64_LIMIT) throw new InvalidInputError(`${name} does not fit 64 bits`, { check: name });
+  return value;
+}
+
+type Place = Omit<RelayAnswer, "recordId">;
+
+export class Relay {
+  readonly #options: RelayOptions;
+  readonly #now: () => number;
+  /** Requests under way by what they would put on chain: a repeated request joins the first. */
+  readonly #underWay = new Map<string, Promise<Place>>();
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => Math.floor(Date.now() / 1000));
+  }
+
+  /**
+   * Puts a user's record on the ledger.
+   *
+   * @param account of the session: users relay their own records.
+   * @throws TallystickError NOT_OWNER, NOT_FOUND (committee), INVALID_SIGNATURE, INTEGRITY (this node's share), RATE_LIMITED, CHAIN_REVERTED.
+   */
+  async record(account: string, request: RelayRecordRequest): Promise<RelayAnswer> {
+    const { chain, shares, archive } = this.#options;
+    const signed = this.#parseRecord(request);
+    const { record, deadline, signature } = signed;
+    requireOwn(account, record.account);
+    await this.#requireCommittee(record.committeeId);
+    const recordId = recordIdOf(record.account, record.fileTag);
+    const header = headerOf(record);
+    const digest = recordDigest(header);
+
+    const done = async () => (await readRecordState(chain, recordId))?.digest === digest;
+    const find = () => {
+      const archived = archive.find(recordId);
+      return archived !== undefined && recordDigest(headerOf(archived.record)) === digest ? archived : undefined;
+    };
+    const check = async () => {
+      this.#requireTime(deadline);
+      parseRecordPayload(record.payload);
+      const typed = keyRecordTypedData(BigInt(chain.deployment.chainId), chain.deployment.contracts.keyLedger, {
+        ...header,
+        deadline,
+      });
+      await checkAccountSignature(chain.provider, record.account, typed, signature);
+      if ((await shares.judge(record)) === "invalid") {
+        throw new IntegrityError("the share sealed to this node does not fit the record", {
+          party: `account ${account}`,
+          check: "share commitment",
+          hint: "seal the shares to the keys that the registry lists now, and sign again",
+        });
+      }
+    };
+    const call = recordCall(chain.deployment, signed);
+    return { recordId, ...(await this.#once(`${recordId} ${digest}`, account, { done, find, check, call })) };
+  }
+
+  /**
+   * Adds a later owner to a record on the ledger.
+   *
+   * @param account of the session: users add themselves.
+   * @throws TallystickError NOT_OWNER, INVALID_SIGNATURE, RATE_LIMITED, CHAIN_REVERTED; InvalidInputError when header and record id differ.
+   */
+  async owner(account: string, recordId: string, request: RelayOwnerRequest): Promise<RelayAnswer> {
+    const { chain, archive } = this.#options;
+    const addition = this.#parseAddition(request);
+    const { header, owner, deadline } = addition;
+    requireOwn(account, owner);
+    await this.#requireCommittee(header.committeeId);
+    if (recordIdOf(header.account, header.fileTag) !== recordId) {
+      throw new InvalidInputError("the header is of another record", { check: "record id", expected: recordId });
+    }
+    const done = () => isOwner(chain, header, owner);
+    const find = () => (owner === header.account ? archive.find(recordId) : archive.findOwner(recordId, owner));
+    const check = async () => {
+      this.#requireTime(deadline);
+      await this.#checkAddition(recordId, addition);
+    };
+    const call = addOwnerCall(chain.deployment, addition);
+    return { recordId, ...(await this.#once(`${recordId} ${owner}`, account, { done, find, check, call })) };
+  }
+
+  /** Sends a call unless what it does is done, and says where on the chain it is. */
+  #once(
+    key: string,
+    account: string,
+    work: {
+      done: () => Promise<boolean>;
+      find: () => Place | undefined;
+      check: () => Promise<void>;
+      call: ContractCall;
+    },
+  ): Promise<Place> {
+    const running = this.#underWay.get(key);
+    if (running !== undefined) return running;
+    const place = (async () => {
+      if (!(await work.done())) {
+        await work.check();
+        this.#charge(account);
+        try {
+          const receipt = await this.#options.sender.send(work.call);
+          return { transactionHash: receipt.hash, blockNumber: receipt.blockNumber };
+        } catch (cause) {
+          // Another node, or this one before it was killed, may have sent the same: then it is done.
+          if (!(cause instanceof ChainRevertedError) || !(await work.done())) throw cause;
+        }
+      }
+      return this.#locate(work.find);
+    })().finally(() => this.#underWay.delete(key));
+    this.#underWay.set(key, place);
+    return place;
+  }
+
+  async #locate(find: () => Place | undefined): Promise<Place> {
+    if (find() === undefined) await this.#options.follower.catchUp();
+    const found = find();
+    if (found === undefined) {
+      throw new TallystickError("the entry is on the ledger, but not yet in this archive", {
+        code: "CHAIN_UNAVAILABLE",
+        party: "chain",
+        check: "archive",
+        retryable: true,
+      });
+    }
+    return { transactionHash: found.transactionHash, blockNumber: found.blockNumber };
+  }
+
+  #charge(account: string): void {
+    const { database, budgets, budget } = this.#options;
+    const { perAccount, total, periodSeconds } = budget;
+    database.transaction(() => {
+      budgets.take({ scope: "relay", capacity: perAccount, periodSeconds }, account, 1);
+      budgets.take({ scope: "relay total", capacity: total, periodSeconds }, "all accounts", 1);
+    });
+  }
+
+  async #requireCommittee(committeeId: bigint): Promise<void> {
+    if ((await this.#options.memberships.indexIn(committeeId)) !== undefined) return;
+    throw new TallystickError(`this node is no member of committee ${committeeId}`, {
+      code: "NOT_FOUND",
+      check: "committee",
+      hint: "ask a member of the committee to relay",
+    });
+  }
+
+  #requireTime(deadline: bigint): void {
+    if (deadline > BigInt(this.#now())) return;
+    throw new InvalidSignatureError("the signature's deadline has passed", { party: "client", check: "deadline" });
+  }
+
+  async #checkAddition(recordId: string, addition: OwnerAddition): Promise<void> {
+    const { chain } = this.#options;
+    const { header, owner, note, deadline, ownershipSignature, ownerSignature } = addition;
+    const chainId = BigInt(chain.deployment.chainId);
+    const ledger = chain.deployment.contracts.keyLedger;
+    const ownership = ownershipTypedData(chainId, ledger, { recordId, owner });
+    let signer: string | undefined;
+    try {
+      signer = verifyTypedData(ownership.domain, ownership.types, { ...ownership.message }, ownershipSignature);
+    } catch {
+      // No curve point or a high s: it recovers to nobody.
+      signer = undefined;
+    }
+    if (signer !== header.ownershipKey) {
+      throw new InvalidSignatureError("the ownership signature is not by the file's ownership key", {
+        party: `account ${owner}`,
+        check: "ownership signature",
+        hint: "only somebody who has the file can make it",
+      });
+    }
+    const noteHash = toHex(keccak_256(note));
+    const typed = addOwnerTypedData(chainId, ledger, { recordId, owner, noteHash, deadline });
+    await checkAccountSignature(chain.provider, owner, typed, ownerSignature);
+  }
+
+  #parseRecord({ record, deadline, signature }: RelayRecordRequest): SignedRecord {
+    const parsed: KeyRecord = {
+      account: checksumAddress(record.account, "account"),
+      fileTag: record.fileTag,
+      committeeId: uint64(record.committeeId, "committeeId"),
+      keyTime: uint64(record.keyTime, "keyTime"),
+      ownershipKey: checksumAddress(record.ownershipKey, "ownershipKey"),
+      payload: fromHex(record.payload),
+    };
+    return { record: parsed, deadline: uint64(deadline, "deadline"), signature };
+  }
+
+  #parseAddition({
+    header,
+    owner,
+    note,
+    deadline,
+    ownershipSignature,
+    ownerSignature,
+  }: RelayOwnerRequest): OwnerAddition {
+    const parsed: RecordHeader = {
+      account: checksumAddress(header.account, "account"),
+      fileTag: header.fileTag,
+      committeeId: uint64(header.committeeId, "committeeId"),
+      keyTime: uint64(header.keyTime, "keyTime"),
+      ownershipKey: checksumAddress(header.ownershipKey, "ownershipKey"),
+      payloadHash: header.payloadHash,
+    };
+    return {
+      header: parsed,
+      owner: checksumAddress(owner, "owner"),
+      note: fromHex(note),
+      deadline: uint64(deadline, "deadline"),
+      ownershipSignature,
+      ownerSignature,
+    };
+  }
+}
+
+function requireOwn(sessionAccount: string, account: string): void {
+  if (sessionAccount === account) return;
+  throw new TallystickError("the entry is of another account than the session", {
+    code: "NOT_OWNER",
+    party: `account ${sessionAccount}`,
+    check: "session account",
+    expected: account,
+    received: sessionAccount,
+  });
+}

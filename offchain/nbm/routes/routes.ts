@@ -1,0 +1,144 @@
+/** The node's HTTP interface: validation by schema, one service call each. */
+
+import { Type } from "@sinclair/typebox";
+import {
+  DkgRound1Answer,
+  DkgRound2Answer,
+  EvaluateAnswer,
+  EvaluateRequest,
+  MAXIMUM_PAGE,
+  NodeAnswer,
+  RecordAnswer,
+  RecordsAnswer,
+  RecordsQuery,
+  RelayAnswer,
+  RelayOwnerRequest,
+  RelayRecordRequest,
+  ShareAnswer,
+  ShareRequestBody,
+} from "../../core/wire/nbm.ts";
+import { Bytes32Text, Uint64Text } from "../../core/wire/schema.ts";
+import { checksumAddress } from "../../daemon/account-signature.ts";
+import type { DaemonServer } from "../../daemon/server.ts";
+import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
+import type { DkgCoordinator } from "../dkg/coordinator.ts";
+import type { NbmMetrics } from "../metrics.ts";
+import type { OprfService } from "../oprf/oprf-service.ts";
+import { type Archive, toRecordAnswer } from "../records/archive.ts";
+import type { ArchiveFollower } from "../records/archive-follower.ts";
+import { noRecord, type ShareService } from "../records/key-share-service.ts";
+import type { Relay } from "../records/relay.ts";
+
+export interface NbmServices {
+  readonly sessions: Sessions;
+  readonly describe: () => NodeAnswer;
+  readonly oprf: OprfService;
+  readonly dkg: DkgCoordinator;
+  readonly relay: Relay;
+  readonly archive: Archive;
+  readonly follower: ArchiveFollower;
+  readonly shares: ShareService;
+  readonly metrics: NbmMetrics;
+}
+
+/** Mining may take minutes on a busy chain; somewhat more than the sender waits for a receipt. */
+const RELAY_TIMEOUT_MILLISECONDS = 320_000;
+
+const closed = { additionalProperties: false };
+const RecordParams = Type.Object({ recordId: Bytes32Text }, closed);
+const CommitteeParams = Type.Object({ committeeId: Uint64Text }, closed);
+const MemberParams = Type.Object(
+  { committeeId: Uint64Text, index: Type.String({ pattern: "^[1-9][0-9]{0,2}$" }) },
+  closed,
+);
+
+export function addNbmRoutes(server: DaemonServer, services: NbmServices): void {
+  const { sessions, oprf, dkg, relay, archive, follower, shares, metrics } = services;
+  const onRequest = sessions.requireSession;
+  sessions.addRoute(server);
+
+  server.get("/v1/node", { schema: { response: { 200: NodeAnswer } } }, async () => services.describe());
+
+  server.post(
+    "/v1/oprf/evaluate",
+    { onRequest, bodyLimit: 32 * 1024, schema: { body: EvaluateRequest, response: { 200: EvaluateAnswer } } },
+    async (request) => {
+      const answer = oprf.evaluate(sessionOf(request).account, request.body);
+      metrics.evaluations.inc(answer.evaluated.length);
+      return answer;
+    },
+  );
+
+  server.get(
+    "/v1/dkg/:committeeId/round1",
+    { schema: { params: CommitteeParams, response: { 200: DkgRound1Answer } } },
+    async ({ params }) => dkg.round1(BigInt(params.committeeId)),
+  );
+  server.get(
+    "/v1/dkg/:committeeId/round2/:index",
+    { schema: { params: MemberParams, response: { 200: DkgRound2Answer } } },
+    async ({ params }) => dkg.round2(BigInt(params.committeeId), Number(params.index)),
+  );
+
+  server.post(
+    "/v1/records",
+    {
+      onRequest,
+      bodyLimit: 64 * 1024,
+      handlerTimeout: RELAY_TIMEOUT_MILLISECONDS,
+      schema: { body: RelayRecordRequest, response: { 200: RelayAnswer } },
+    },
+    async (request) => {
+      const answer = await relay.record(sessionOf(request).account, request.body);
+      metrics.relayed.inc({ kind: "record" });
+      return answer;
+    },
+  );
+  server.post(
+    "/v1/records/:recordId/owners",
+    {
+      onRequest,
+      bodyLimit: 16 * 1024,
+      handlerTimeout: RELAY_TIMEOUT_MILLISECONDS,
+      schema: { params: RecordParams, body: RelayOwnerRequest, response: { 200: RelayAnswer } },
+    },
+    async (request) => {
+      const answer = await relay.owner(sessionOf(request).account, request.params.recordId, request.body);
+      metrics.relayed.inc({ kind: "owner" });
+      return answer;
+    },
+  );
+
+  server.get(
+    "/v1/records/:recordId",
+    { schema: { params: RecordParams, response: { 200: RecordAnswer } } },
+    async ({ params }) => {
+      await follower.refresh();
+      const archived = archive.find(params.recordId);
+      if (archived === undefined) throw noRecord(params.recordId);
+      return toRecordAnswer(archived);
+    },
+  );
+  server.get(
+    "/v1/records",
+    { schema: { querystring: RecordsQuery, response: { 200: RecordsAnswer } } },
+    async ({ query }) => {
+      await follower.refresh();
+      return archive.list({
+        after: Number(query.after ?? 0),
+        limit: Number(query.limit ?? MAXIMUM_PAGE),
+        ...(query.account === undefined ? {} : { account: checksumAddress(query.account, "account") }),
+        ...(query.fileTag === undefined ? {} : { fileTag: query.fileTag }),
+      });
+    },
+  );
+  server.post(
+    "/v1/records/:recordId/share",
+    { bodyLimit: 8 * 1024, schema: { params: RecordParams, body: ShareRequestBody, response: { 200: ShareAnswer } } },
+    async ({ params, body }) => {
+      const answer = await shares.release(params.recordId, body, archive, follower);
+      metrics.sharesReleased.inc();
+      return answer;
+    },
+  );
+}

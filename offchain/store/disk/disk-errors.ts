@@ -1,0 +1,51 @@
+/** Failures of this machine's disk as typed errors, for everything that keeps local state. */
+import { TallystickError } from "../../core/errors.ts";
+
+/** A write failed for want of space, quota or permitted file size. What was acknowledged before is untouched. */
+export class DiskFullError extends TallystickError {
+  constructor(what: string, cause: unknown) {
+    super(`${what}: no space left`, {
+      code: "DISK_FULL",
+      party: "this machine",
+      check: "free disk space",
+      hint: "free some space (or raise the quota) and run the same again: nothing that was acknowledged is lost",
+      retryable: true,
+      cause,
+    });
+  }
+}
+
+/** Local state could not be read or written for another reason. */
+export class DiskFailedError extends TallystickError {
+  constructor(what: string, facts: { reason: string; hint?: string; retryable?: boolean; cause?: unknown }) {
+    super(`${what}: ${facts.reason}`, {
+      code: "DISK_FAILED",
+      party: "this machine",
+      check: "local state",
+      received: facts.reason,
+      hint: facts.hint ?? "look at the file system and its permissions",
+      ...(facts.retryable === undefined ? {} : { retryable: facts.retryable }),
+      ...(facts.cause === undefined ? {} : { cause: facts.cause }),
+    });
+  }
+}
+
+/** ENOSPC: device full. EDQUOT: quota used up. EFBIG: file size limit of the process or the file system. */
+const FULL_CODES: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
+
+/** The code of a system error, for example `ENOENT`; undefined for other errors. */
+export function systemErrorCode(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return undefined;
+  return "syscall" in error ? error.code : undefined;
+}
+
+/**
+ * Turns an error of a file-system call into a typed one. Errors that are not from the system pass through.
+ * @param what the operation and its object, for example `writing object bafk…`
+ */
+export function asDiskError(error: unknown, what: string): unknown {
+  const code = systemErrorCode(error);
+  if (code === undefined) return error;
+  if (FULL_CODES.has(code)) return new DiskFullError(what, error);
+  return new DiskFailedError(what, { reason: code, cause: error });
+}

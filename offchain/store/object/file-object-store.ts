@@ -1,0 +1,264 @@
+/**
+ * Objects as files, one per object, in up to 256 folders by the first byte of SHA-256(id).
+ *
+ *   <root>/objects/<00…ff>/<id>     complete objects
+ *   <root>/incoming/<random>        objects being written; whatever is here at open is left over from a crash and removed
+ *
+ * A put writes the whole file under `incoming`, fsyncs it, renames it to its place and fsyncs that folder: a crash leaves the old
+ * object, the new one, or none. One process uses a root at a time; the daemon sees to that (`csp/chunks/store-folder.ts`).
+ */
+import { randomBytes } from "node:crypto";
+import type { FileHandle } from "node:fs/promises";
+import * as nodeFileSystem from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { sha256 } from "#primitives";
+import { InvalidInputError } from "../../core/errors.ts";
+import { asDiskError, systemErrorCode } from "../disk/disk-errors.ts";
+import type { ObjectStore } from "./object-store.ts";
+
+/** The calls of node:fs/promises that the store makes; tests put failing ones in their place. */
+export type FileSystem = Pick<
+  typeof nodeFileSystem,
+  "mkdir" | "open" | "opendir" | "readdir" | "rename" | "stat" | "unlink"
+>;
+
+const ID_PATTERN = /^[a-z0-9_-][a-z0-9._-]{0,127}$/;
+const encoder = new TextEncoder();
+
+/** Runs a file-system operation; failures become typed errors. */
+async function guarded<T>(what: string, operation: () => Promise<T>): Promise<T> {
+  try {
+    return await operation();
+  } catch (error) {
+    throw asDiskError(error, what);
+  }
+}
+
+/** As `guarded`, with undefined for a file that does not exist. */
+async function guardedIfExists<T>(what: string, operation: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await operation();
+  } catch (error) {
+    if (systemErrorCode(error) === "ENOENT") return undefined;
+    throw asDiskError(error, what);
+  }
+}
+
+export class FileObjectStore implements ObjectStore {
+  readonly #root: string;
+  readonly #files: FileSystem;
+  /** Fan-out folders that exist and whose names are durable. */
+  readonly #folders = new Set<string>();
+  readonly #folderSyncs = new Map<string, FolderSync>();
+
+  private constructor(root: string, files: FileSystem) {
+    this.#root = root;
+    this.#files = files;
+  }
+
+  /**
+   * Opens a store, creating it as needed, and removes what a crash left half written.
+   * @param root folder of its own
+   * @throws DiskFullError, DiskFailedError
+   */
+  static async open(root: string, files: FileSystem = nodeFileSystem): Promise<FileObjectStore> {
+    const store = new FileObjectStore(root, files);
+    await guarded(`object store ${root}`, () => store.#prepare());
+    return store;
+  }
+
+  async #prepare(): Promise<void> {
+    const incoming = join(this.#root, "incoming");
+    const objects = join(this.#root, "objects");
+    await this.#files.mkdir(incoming, { recursive: true, mode: 0o700 });
+    await this.#files.mkdir(objects, { recursive: true, mode: 0o700 });
+    for (const name of await this.#files.readdir(objects)) this.#folders.add(join(objects, name));
+    // A crash may have come between making a folder and syncing its name; what is found here is made durable first.
+    await this.#syncFolder(objects);
+    await this.#syncFolder(this.#root);
+    if (this.#folders.size === 0) await this.#syncFolder(dirname(resolve(this.#root)));
+    for (const leftover of await this.#files.readdir(incoming)) await this.#files.unlink(join(incoming, leftover));
+  }
+
+  #folderOf(id: string): string {
+    if (!ID_PATTERN.test(id)) {
+      throw new InvalidInputError("object id is malformed", {
+        check: "object id",
+        expected: ID_PATTERN.source,
+        received: JSON.stringify(id.slice(0, 160)),
+      });
+    }
+    const [byte = 0] = sha256(encoder.encode(id));
+    return join(this.#root, "objects", byte.toString(16).padStart(2, "0"));
+  }
+
+  #pathOf(id: string): string {
+    return join(this.#folderOf(id), id);
+  }
+
+  async put(id: string, bytes: Uint8Array): Promise<void> {
+    const folder = this.#folderOf(id);
+    const incoming = join(this.#root, "incoming", randomBytes(16).toString("hex"));
+    await guarded(`writing object ${id}`, async () => {
+      try {
+        await this.#writeDurably(incoming, bytes);
+        await this.#makeFolder(folder);
+        await this.#files.rename(incoming, join(folder, id));
+      } catch (error) {
+        // Frees the space at once. If even this fails, the next open does it; the first error says more.
+        await this.#files.unlink(incoming).catch(() => undefined);
+        throw error;
+      }
+      await this.#syncFolder(folder);
+    });
+  }
+
+  async #makeFolder(folder: string): Promise<void> {
+    if (this.#folders.has(folder)) return;
+    await this.#files.mkdir(folder, { recursive: true, mode: 0o700 });
+    await this.#syncFolder(join(this.#root, "objects"));
+    this.#folders.add(folder);
+  }
+
+  async #writeDurably(path: string, bytes: Uint8Array): Promise<void> {
+    const handle = await this.#files.open(path, "wx", 0o600);
+    try {
+      // A write may take less than it was given, for example when the disk fills up; the next one then reports why.
+      for (let offset = 0; offset < bytes.length; ) {
+        offset += (await handle.write(bytes, offset, bytes.length - offset, offset)).bytesWritten;
+      }
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** Makes the names in a folder durable. Calls that come while one is running share the next. */
+  async #syncFolder(folder: string): Promise<void> {
+    let sync = this.#folderSyncs.get(folder);
+    if (sync === undefined) {
+      sync = new FolderSync(() => this.#fsyncFolder(folder));
+      this.#folderSyncs.set(folder, sync);
+    }
+    await sync.request();
+  }
+
+  async #fsyncFolder(folder: string): Promise<void> {
+    const handle = await this.#files.open(folder, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async get(id: string): Promise<Uint8Array | undefined> {
+    return this.#read(id, 0, Number.POSITIVE_INFINITY);
+  }
+
+  async getRange(id: string, offset: number, lengthBytes: number): Promise<Uint8Array | undefined> {
+    for (const value of [offset, lengthBytes]) {
+      if (Number.isSafeInteger(value) && value >= 0) continue;
+      throw new InvalidInputError("range is malformed", { check: "range", received: `${offset} + ${lengthBytes}` });
+    }
+    return this.#read(id, offset, lengthBytes);
+  }
+
+  async #read(id: string, offset: number, lengthBytes: number): Promise<Uint8Array | undefined> {
+    const path = this.#pathOf(id);
+    return guardedIfExists(`reading object ${id}`, async () => {
+      const handle = await this.#files.open(path, "r");
+      try {
+        // Objects are replaced by rename, never written in place, so the size cannot change under an open handle.
+        const { size } = await handle.stat();
+        return await readFully(handle, offset, Math.max(Math.min(lengthBytes, size - offset), 0));
+      } finally {
+        await handle.close();
+      }
+    });
+  }
+
+  async has(id: string): Promise<boolean> {
+    return (await this.size(id)) !== undefined;
+  }
+
+  async size(id: string): Promise<number | undefined> {
+    const path = this.#pathOf(id);
+    const status = await guardedIfExists(`looking up object ${id}`, () => this.#files.stat(path));
+    return status?.size;
+  }
+
+  async delete(id: string): Promise<boolean> {
+    const folder = this.#folderOf(id);
+    const path = join(folder, id);
+    const removed = await guardedIfExists(`removing object ${id}`, async () => {
+      await this.#files.unlink(path);
+      return true;
+    });
+    if (removed) await guarded(`removing object ${id}`, () => this.#syncFolder(folder));
+    return removed ?? false;
+  }
+
+  async *list(): AsyncGenerator<string, void, undefined> {
+    const objects = join(this.#root, "objects");
+    try {
+      for (const name of await this.#files.readdir(objects)) {
+        // Other files are not this store's: what a copying program or a network file system has left there.
+        for await (const entry of await this.#files.opendir(join(objects, name)))
+          if (entry.isFile() && ID_PATTERN.test(entry.name)) yield entry.name;
+      }
+    } catch (error) {
+      throw asDiskError(error, `listing objects in ${objects}`);
+    }
+  }
+}
+
+async function readFully(handle: FileHandle, offset: number, lengthBytes: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(lengthBytes);
+  let filled = 0;
+  while (filled < lengthBytes) {
+    const { bytesRead } = await handle.read(bytes, filled, lengthBytes - filled, offset + filled);
+    if (bytesRead === 0) return bytes.subarray(0, filled);
+    filled += bytesRead;
+  }
+  return bytes;
+}
+
+/**
+ * Coalesces fsyncs of one folder. A call may not join an fsync that has begun, because that one may miss the caller's rename; it
+ * joins the one that starts when the running one ends.
+ */
+class FolderSync {
+  readonly #fsync: () => Promise<void>;
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+
+  constructor(fsync: () => Promise<void>) {
+    this.#fsync = fsync;
+  }
+
+  request(): Promise<void> {
+    if (this.#running === undefined) {
+      this.#running = this.#run();
+      return this.#running;
+    }
+    this.#next ??= this.#after(this.#running);
+    return this.#next;
+  }
+
+  async #after(running: Promise<void>): Promise<void> {
+    // The outcome of the running one belongs to those who wait for it; this call only waits for its end.
+    await running.catch(() => undefined);
+    this.#next = undefined;
+    this.#running = this.#run();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    try {
+      await this.#fsync();
+    } finally {
+      this.#running = undefined;
+    }
+  }
+}

@@ -1,0 +1,212 @@
+/** Rebuilding a file key from nodes that fail and lie. */
+import { expect } from "chai";
+import { HDNodeWallet, keccak256 } from "ethers";
+import { AgentAccount } from "../../../offchain/agent/account.ts";
+import type { VerifiedRecord } from "../../../offchain/agent/keys/archives.ts";
+import { rebuildFromRecord, type ShareMember } from "../../../offchain/agent/keys/key-shares.ts";
+import type { NbmClient } from "../../../offchain/agent/keys/nbm-client.ts";
+import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
+import { type HpkeKeyPair, hpkeKeyPairFromSeed, hpkeSeal } from "../../../offchain/core/crypto/hpke.ts";
+import { contentId } from "../../../offchain/core/encoding/content-id.ts";
+import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
+import { shareRequestTypedData } from "../../../offchain/core/identity/typed-messages.ts";
+import {
+  buildRecordPayload,
+  committeePolicy,
+  fileTag,
+  openShare,
+  ownershipAddress,
+  parseRecordPayload,
+  recordId,
+  resealShare,
+  type ShareRecipient,
+} from "../../../offchain/core/record/key-record.ts";
+import type { ShareRequestBody } from "../../../offchain/core/wire/nbm.ts";
+
+const SIZE = 5;
+const THRESHOLD = 3;
+const CHAIN_ID = 31_337n;
+const wallet = HDNodeWallet.fromPhrase("test test test test test test test test test test test junk");
+const account = new AgentAccount(fromHex(wallet.privateKey));
+const fileKey = new Uint8Array(32).fill(9);
+const dataId = contentId(new Uint8Array([1, 2, 3]));
+const nodeKeys = Array.from({ length: SIZE }, (_, i) => hpkeKeyPairFromSeed(new Uint8Array(32).fill(i + 1)));
+const ownKeys = hpkeKeyPairFromSeed(new Uint8Array(32).fill(99));
+
+type Reply = (index: number, request: ShareRequestBody) => Promise<{ index: number; sealed: Uint8Array }>;
+
+async function makeRecord(recipients: ShareRecipient): Promise<VerifiedRecord> {
+  const payload = await buildRecordPayload({
+    fileKey,
+    dataId,
+    account: account.address,
+    committeeId: 1n,
+    keyTime: 1000n,
+    policy: { ...committeePolicy(SIZE, THRESHOLD), recipients },
+    committeeKeys: nodeKeys.map(({ publicKey }) => publicKey),
+    selfPublicKey: ownKeys.publicKey,
+    catalogueKey: new Uint8Array(32).fill(5),
+  });
+  const record = {
+    account: account.address,
+    fileTag: toHex(fileTag(dataId)),
+    committeeId: 1n,
+    keyTime: 1000n,
+    ownershipKey: ownershipAddress(fileKey),
+    payload,
+  };
+  const id = toHex(recordId(record.account, fileTag(dataId)));
+  return { recordId: id, record, payload: parseRecordPayload(payload), source: "test", ownerNotes: new Map() };
+}
+
+describe("key shares: a file key out of nodes that fail and lie", () => {
+  let found: VerifiedRecord;
+
+  /** What an honest node does, and checks. */
+  const honestly: Reply = async (index, request) => {
+    const typed = shareRequestTypedData(CHAIN_ID, {
+      recordId: found.recordId,
+      account: request.account,
+      sessionKey: request.sessionKey,
+      node: operatorOf(index),
+      expiresAt: BigInt(request.expiresAt),
+    });
+    expect(await account.sign(typed)).to.equal(request.signature);
+    const keys = nodeKeys[index - 1] as HpkeKeyPair;
+    const share = await openShare(found.payload, found.record, index, keys.privateKey);
+    const context = { index, account: request.account };
+    return { index, sealed: await resealShare(found.record, context, fromHex(request.sessionKey), share) };
+  };
+  const down: Reply = async (index) => {
+    throw new TallystickError(`node ${index} cannot be reached`, { code: "UNREACHABLE", retryable: true });
+  };
+  /** A share that is not the recorded one, sealed as it should be. */
+  const wrongShare: Reply = async (index, request) => {
+    const share = new Uint8Array(64).fill(index);
+    const context = { index, account: request.account };
+    return { index, sealed: await resealShare(found.record, context, fromHex(request.sessionKey), share) };
+  };
+  const garbage: Reply = async (index) => ({ index, sealed: new Uint8Array(112).fill(7) });
+  const forSomebodyElse: Reply = async (index) => ({
+    index,
+    sealed: await hpkeSeal(ownKeys.publicKey, new Uint8Array(), new Uint8Array(), new Uint8Array(64)),
+  });
+  const anothersIndex: Reply = async (index, request) =>
+    await honestly((index % SIZE) + 1, { ...request }).catch(() => ({ index: 99, sealed: new Uint8Array(112) }));
+
+  const operatorOf = (index: number) => `0x${keccak256(Uint8Array.of(index)).slice(2, 42)}`;
+  const members = (replies: readonly Reply[]): ShareMember[] =>
+    replies.map((reply, position) => {
+      const index = position + 1;
+      const client = { share: async (_id: string, request: ShareRequestBody) => await reply(index, request) };
+      return {
+        index,
+        operator: operatorOf(index),
+        url: `http://node-${index}`,
+        client: client as unknown as NbmClient,
+      };
+    });
+  const rebuild = async (replies: readonly Reply[]) =>
+    await rebuildFromRecord(found, dataId, { id: 1n }, members(replies), {
+      account,
+      chainId: CHAIN_ID,
+      hpkePrivateKey: ownKeys.privateKey,
+    });
+
+  before(async () => {
+    found = await makeRecord("committee");
+  });
+
+  it("asks k nodes when they are honest", async () => {
+    const { fileKey: rebuilt, nodes } = await rebuild(Array(SIZE).fill(honestly));
+    expect(rebuilt).to.deep.equal(fileKey);
+    expect(nodes.map(({ answer }) => answer).sort()).to.deep.equal([
+      "not asked",
+      "not asked",
+      "right",
+      "right",
+      "right",
+    ]);
+  });
+
+  const lies: [string, Reply, string][] = [
+    ["is down", down, "UNREACHABLE"],
+    ["sends a wrong share, well sealed", wrongShare, "INTEGRITY"],
+    ["sends garbage", garbage, "INTEGRITY"],
+    ["seals to another key", forSomebodyElse, "INTEGRITY"],
+    ["answers with another member's share", anothersIndex, "BAD_RESPONSE"],
+  ];
+  for (const [what, lie, code] of lies) {
+    it(`does without any two of five when each of them ${what}, and names them`, async () => {
+      for (const [a, b] of [
+        [0, 1],
+        [1, 4],
+        [2, 3],
+      ]) {
+        const replies = Array.from({ length: SIZE }, (_, i) => (i === a || i === b ? lie : honestly));
+        const { fileKey: rebuilt, nodes } = await rebuild(replies);
+        expect(rebuilt).to.deep.equal(fileKey);
+        for (const { index, answer } of nodes) {
+          const honest = index - 1 !== a && index - 1 !== b;
+          expect(answer).to.be.oneOf(honest ? ["right"] : [code, "not asked"]);
+        }
+      }
+    });
+  }
+
+  it("asks others when two of five never answer, and says so of them", async () => {
+    const never: Reply = () => new Promise(() => {});
+    const started = Date.now();
+    for (const [a, b] of [
+      [0, 1],
+      [2, 4],
+    ]) {
+      const replies = Array.from({ length: SIZE }, (_, i) => (i === a || i === b ? never : honestly));
+      const { fileKey: rebuilt, nodes } = await rebuild(replies);
+      expect(rebuilt).to.deep.equal(fileKey);
+      for (const { index, answer } of nodes) {
+        expect(answer).to.be.oneOf(index - 1 === a || index - 1 === b ? ["TIMED_OUT", "not asked"] : ["right"]);
+      }
+    }
+    expect(Date.now() - started).to.be.lessThan(30_000);
+  });
+
+  it("says what every node answered when fewer than k are right", async () => {
+    let error: unknown;
+    await rebuild([down, honestly, wrongShare, honestly, garbage]).catch((failure: unknown) => {
+      error = failure;
+    });
+    expect(error).to.include({ code: "SHARES_MISSING", check: "right shares", retryable: true });
+    const { details } = error as TallystickError;
+    const answers = ((details?.nodes ?? []) as NodeReport[]).map(({ answer }) => answer);
+    expect(answers).to.deep.equal(["UNREACHABLE", "right", "INTEGRITY", "right", "INTEGRITY"]);
+  });
+
+  it("refuses a record whose right shares rebuild another key", async () => {
+    const other = { ...found, record: { ...found.record, ownershipKey: ownershipAddress(new Uint8Array(32).fill(8)) } };
+    const saved = found;
+    found = other;
+    try {
+      let error: unknown;
+      await rebuild(Array(SIZE).fill(honestly)).catch((failure: unknown) => {
+        error = failure;
+      });
+      expect(error).to.include({ code: "INTEGRITY", check: "MAC of the file key" });
+    } finally {
+      found = saved;
+    }
+  });
+
+  it("opens a record sealed to the account itself without any node", async () => {
+    const saved = found;
+    found = await makeRecord("self");
+    try {
+      const { fileKey: rebuilt, nodes } = await rebuild(Array(SIZE).fill(down));
+      expect(rebuilt).to.deep.equal(fileKey);
+      expect(nodes).to.deep.equal([]);
+    } finally {
+      found = saved;
+    }
+  });
+});

@@ -1,0 +1,254 @@
+import { ristretto255_oprf } from "@noble/curves/ed25519.js";
+import { expect } from "chai";
+import type { Evaluation } from "../../../offchain/agent/keys/nbm-client.ts";
+import { OprfCommittee, type OprfMember } from "../../../offchain/agent/keys/oprf-committee.ts";
+import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
+import { multiplyBase, randomScalar } from "../../../offchain/core/oprf/group.ts";
+import { evaluateBatch, oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
+import { evaluatePolynomial } from "../../../offchain/core/oprf/threshold.ts";
+
+const SIZE = 5;
+const THRESHOLD = 3;
+/** Above what an honest answer takes. */
+const SLOW_SECONDS = 0.5;
+type Behaviour = (
+  honest: () => Evaluation,
+  blinded: readonly Uint8Array[],
+  signal?: AbortSignal,
+) => Evaluation | Promise<Evaluation>;
+
+const honestly: Behaviour = (honest) => honest();
+const down: Behaviour = () => {
+  throw new TallystickError("node cannot be reached", { code: "UNREACHABLE", retryable: true });
+};
+/** Until it is told that nobody waits any more. */
+const hangs: Behaviour = (_honest, _blinded, signal) =>
+  new Promise((_answer, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+const wrongProof: Behaviour = (honest) => {
+  const answer = honest();
+  answer.proof[40] = (answer.proof[40] ?? 0) ^ 1;
+  return answer;
+};
+
+describe("committee: threshold OPRF over nodes that fail and lie", () => {
+  let key: Uint8Array;
+  let shares: Uint8Array[];
+  let behaviour: Behaviour[];
+  let asked: number[];
+  let clock: number;
+  const inputs = ["alpha", "beta", "gamma"].map((text) => new TextEncoder().encode(text));
+
+  before(oprfReady);
+  beforeEach(() => {
+    const coefficients = Array.from({ length: THRESHOLD }, () => randomScalar());
+    key = coefficients[0] as Uint8Array;
+    shares = Array.from({ length: SIZE }, (_, i) => evaluatePolynomial(coefficients, i + 1));
+    behaviour = Array.from({ length: SIZE }, () => honestly);
+    asked = [];
+    clock = 1000;
+  });
+
+  function committee(patienceSeconds = 60): OprfCommittee {
+    const members = shares.map((share, position): OprfMember => {
+      const index = position + 1;
+      const verificationShare = multiplyBase(share);
+      const evaluate = async (_id: bigint, blinded: readonly Uint8Array[], signal?: AbortSignal) => {
+        asked.push(index);
+        const honest = () => ({ index, ...evaluateBatch(share, verificationShare, [...blinded]) });
+        return await (behaviour[position] as Behaviour)(honest, blinded, signal);
+      };
+      return { index, operator: `0x${index}`, url: `http://node-${index}`, verificationShare, client: { evaluate } };
+    });
+    const sleepSeconds = async (seconds: number) => {
+      clock += seconds;
+    };
+    return new OprfCommittee(7n, THRESHOLD, members, {
+      now: () => clock,
+      sleepSeconds,
+      patienceSeconds,
+      slowSeconds: SLOW_SECONDS,
+    });
+  }
+
+  /** RFC 9497 with the whole key in one hand, by an independent implementation. */
+  const singleKey = (input: Uint8Array) => oracle(key, input);
+  function oracle(secretKey: Uint8Array, input: Uint8Array): Uint8Array {
+    const publicKey = multiplyBase(secretKey);
+    const { blind, blinded } = ristretto255_oprf.voprf.blind(input);
+    const { evaluated, proof } = ristretto255_oprf.voprf.blindEvaluate(secretKey, publicKey, blinded);
+    return ristretto255_oprf.voprf.finalize(input, blind, evaluated, blinded, publicKey, proof);
+  }
+
+  async function rejection(work: Promise<unknown>): Promise<TallystickError> {
+    try {
+      await work;
+    } catch (error) {
+      if (error instanceof TallystickError) return error;
+      throw error;
+    }
+    throw new Error("it did not fail");
+  }
+  const answersOf = (error: TallystickError) =>
+    ((error.details?.nodes ?? []) as NodeReport[]).map((node) => node.answer).sort();
+
+  it("gives what RFC 9497 gives with the undivided key, whichever nodes answer", async () => {
+    const expected = inputs.map(singleKey);
+    const nodes = committee();
+    for (let batch = 0; batch < SIZE; batch += 1) expect(await nodes.evaluate(inputs)).to.deep.equal(expected);
+    behaviour[0] = down;
+    behaviour[3] = wrongProof;
+    expect(await committee().evaluate(inputs)).to.deep.equal(expected);
+  });
+
+  it("asks k nodes per batch and spreads batches over all of them", async () => {
+    const nodes = committee();
+    for (let batch = 0; batch < 2 * SIZE; batch += 1) await nodes.evaluate(inputs);
+    const counts = Array.from({ length: SIZE }, (_, i) => asked.filter((index) => index === i + 1).length);
+    expect(counts).to.deep.equal(Array(SIZE).fill(2 * THRESHOLD));
+  });
+
+  it("splits more inputs than a node takes at once", async () => {
+    const many = Array.from({ length: 300 }, (_, i) => new TextEncoder().encode(String(i)));
+    const outputs = await committee().evaluate(many);
+    expect(outputs).to.have.length(300);
+    expect(outputs[299]).to.deep.equal(singleKey(many[299] as Uint8Array));
+    expect(asked).to.have.length(2 * THRESHOLD);
+  });
+
+  for (const [what, lie, code] of [
+    ["a wrong proof", wrongProof, "INVALID_PROOF"],
+    [
+      "an evaluation with another key",
+      (_honest, blinded) => {
+        const other = randomScalar();
+        return { index: 1, ...evaluateBatch(other, multiplyBase(other), [...blinded]) };
+      },
+      "INVALID_PROOF",
+    ],
+    [
+      "two elements swapped",
+      (honest) => {
+        const answer = honest();
+        return { ...answer, evaluated: [...answer.evaluated].reverse() };
+      },
+      "INVALID_PROOF",
+    ],
+    [
+      "the identity element",
+      (honest) => ({ ...honest(), evaluated: inputs.map(() => new Uint8Array(32)) }),
+      "INVALID_POINT",
+    ],
+    [
+      "an encoding that is no element",
+      (honest) => ({ ...honest(), evaluated: inputs.map(() => new Uint8Array(32).fill(0xff)) }),
+      "INVALID_POINT",
+    ],
+    ["too few elements", (honest) => ({ ...honest(), evaluated: honest().evaluated.slice(1) }), "BAD_RESPONSE"],
+    ["another member's index", (honest) => ({ ...honest(), index: 2 }), "BAD_RESPONSE"],
+  ] as [string, Behaviour, string][]) {
+    it(`replaces a node that sends ${what}, names it and does not ask it again`, async () => {
+      behaviour[0] = lie;
+      const nodes = committee();
+      const expected = inputs.map(singleKey);
+      for (let batch = 0; batch < SIZE; batch += 1) expect(await nodes.evaluate(inputs)).to.deep.equal(expected);
+      expect(asked.filter((index) => index === 1)).to.have.length(1);
+      const [first] = nodes.report();
+      expect(first).to.include({ index: 1, answer: code });
+      expect(first?.message).to.contain("http://node-1");
+    });
+  }
+
+  it("fails with what every node answered when fewer than k are right", async () => {
+    behaviour[0] = down;
+    behaviour[1] = down;
+    behaviour[4] = wrongProof;
+    const error = await rejection(committee().evaluate(inputs));
+    expect(error).to.include({ code: "QUORUM_FAILED", check: "threshold OPRF", retryable: true });
+    expect(answersOf(error)).to.deep.equal(["INVALID_PROOF", "UNREACHABLE", "UNREACHABLE", "right", "right"]);
+    expect(error.received).to.contain("http://node-5");
+  });
+
+  it("asks another node in the place of one that takes long, tells it so, and spares it in the next batches", async () => {
+    let told = 0;
+    const hanging: Behaviour = (honest, blinded, signal) => {
+      signal?.addEventListener("abort", () => {
+        told += 1;
+      });
+      return hangs(honest, blinded, signal);
+    };
+    behaviour = [hanging, hanging, honestly, honestly, honestly];
+    const nodes = committee();
+    const expected = inputs.map(singleKey);
+    for (let batch = 0; batch < 2 * SIZE; batch += 1) expect(await nodes.evaluate(inputs)).to.deep.equal(expected);
+    expect(asked.filter((index) => index <= 2)).to.have.length(2);
+    expect(told).to.equal(2);
+    const answers = nodes.report().map(({ answer }) => answer);
+    expect(answers).to.deep.equal(["TIMED_OUT", "TIMED_OUT", "right", "right", "right"]);
+  });
+
+  it("ends when its user gives up, whoever hangs", async () => {
+    behaviour = Array.from({ length: SIZE }, () => hangs);
+    const stop = new AbortController();
+    const work = committee().evaluate(inputs, stop.signal);
+    stop.abort(new Error("enough"));
+    let seen: unknown;
+    await work.catch((error: unknown) => {
+      seen = error;
+    });
+    expect(seen).to.equal(stop.signal.reason);
+  });
+
+  it("asks nodes that were down again when it needs them", async () => {
+    let calls = 0;
+    const flaky: Behaviour = (honest, blinded) => {
+      calls += 1;
+      return calls <= 3 ? down(honest, blinded) : honest();
+    };
+    behaviour = [flaky, flaky, flaky, honestly, honestly];
+    expect(await committee().evaluate(inputs)).to.deep.equal(inputs.map(singleKey));
+  });
+
+  it("turns to other nodes when one has no budget left, and waits when too many have none", async () => {
+    const budgets = [0, 0, 0, 9, 9];
+    const limited =
+      (position: number): Behaviour =>
+      (honest) => {
+        if (clock < 1040 && (budgets[position] as number) <= 0) {
+          throw new TallystickError("budget used up", {
+            code: "RATE_LIMITED",
+            retryable: true,
+            retryAfterSeconds: 1040 - clock,
+          });
+        }
+        return honest();
+      };
+    behaviour = budgets.map((_, position) => limited(position));
+    expect(await committee().evaluate(inputs)).to.deep.equal(inputs.map(singleKey));
+    expect(clock).to.be.closeTo(1040, 1);
+  });
+
+  it("reports when the wait for budgets would be longer than the caller's patience", async () => {
+    const broke: Behaviour = () => {
+      throw new TallystickError("budget used up", { code: "RATE_LIMITED", retryable: true, retryAfterSeconds: 3000 });
+    };
+    behaviour = [broke, broke, broke, honestly, honestly];
+    const error = await rejection(committee(60).evaluate(inputs));
+    expect(error).to.include({ code: "RATE_LIMITED", retryAfterSeconds: 3000 });
+    expect(answersOf(error)).to.deep.equal(["RATE_LIMITED", "RATE_LIMITED", "RATE_LIMITED", "right", "right"]);
+  });
+
+  it("passes on a defect of its own instead of blaming a node", async () => {
+    behaviour[2] = () => {
+      throw new TypeError("undefined is not a function");
+    };
+    const nodes = committee();
+    let seen: unknown;
+    for (let batch = 0; batch < SIZE && seen === undefined; batch += 1) {
+      await nodes.evaluate(inputs).catch((error: unknown) => {
+        seen = error;
+      });
+    }
+    expect(seen).to.be.instanceOf(TypeError);
+  });
+});

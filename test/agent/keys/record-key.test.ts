@@ -1,0 +1,185 @@
+/** Which records an account relies on: its own, somebody else's that is as good, or a new one. */
+import { expect } from "chai";
+import { Wallet } from "ethers";
+import { AgentAccount } from "../../../offchain/agent/account.ts";
+import type { VerifiedRecord } from "../../../offchain/agent/keys/archives.ts";
+import { ensureKeyOwnership, type RecordKeyContext } from "../../../offchain/agent/keys/record-key.ts";
+import { headerOf, recordDigest, recordIdOf } from "../../../offchain/chain/ledger.ts";
+import { KeyLedger__factory } from "../../../offchain/chain/types/factories/KeyLedger__factory.ts";
+import { hpkeKeyPairFromSeed } from "../../../offchain/core/crypto/hpke.ts";
+import { contentId } from "../../../offchain/core/encoding/content-id.ts";
+import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
+import {
+  buildRecordPayload,
+  committeePolicy,
+  fileTag,
+  openShare,
+  ownershipAddress,
+  parseRecordPayload,
+  type RecordPayload,
+  type SharePolicy,
+} from "../../../offchain/core/record/key-record.ts";
+import { expectAsyncRejection } from "../../helpers/rejection.ts";
+
+const ABI = KeyLedger__factory.createInterface();
+const LEDGER = "0x00000000000000000000000000000000000000aa";
+const SIZE = 5;
+const THRESHOLD = 3;
+const dataId = contentId(new Uint8Array([1, 2, 3]));
+const fileKey = new Uint8Array(32).fill(9);
+const us = new AgentAccount(fromHex(Wallet.createRandom().privateKey));
+const somebody = Wallet.createRandom().address;
+const keys = Array.from({ length: SIZE }, (_, i) => hpkeKeyPairFromSeed(new Uint8Array(32).fill(i + 1)).publicKey);
+
+async function recordBy(account: string, policy: SharePolicy): Promise<VerifiedRecord> {
+  const payload = await buildRecordPayload({
+    fileKey,
+    dataId,
+    account,
+    committeeId: 1n,
+    keyTime: 1000n,
+    policy,
+    committeeKeys: Array.from({ length: policy.shares }, (_, i) => keys[i % SIZE] as Uint8Array),
+    selfPublicKey: keys[0] as Uint8Array,
+    catalogueKey: new Uint8Array(32).fill(5),
+  });
+  const ownershipKey = ownershipAddress(fileKey);
+  const record = { account, fileTag: toHex(fileTag(dataId)), committeeId: 1n, keyTime: 1000n, ownershipKey, payload };
+  const recordId = recordIdOf(account, record.fileTag);
+  return { recordId, record, payload: parseRecordPayload(payload), source: "test", ownerNotes: new Map() };
+}
+
+describe("the key record that an account relies on", () => {
+  let found: VerifiedRecord;
+  /** What each node says of its share. */
+  let states: string[];
+  /** What nodes were asked to relay; none does. */
+  let asked: Set<string>;
+  let members: Uint8Array[];
+  /** The last record that a node was to relay. */
+  let relayed: RecordPayload | undefined;
+
+  beforeEach(() => {
+    states = Array(SIZE).fill("valid");
+    asked = new Set();
+    members = [...keys];
+  });
+
+  const call = async ({ data }: { data: string }): Promise<string> => {
+    const parsed = ABI.parseTransaction({ data });
+    if (parsed?.name === "isOwner") return ABI.encodeFunctionResult("isOwner", [false]);
+    const known = String(parsed?.args[0]) === found.recordId;
+    const digest = known ? recordDigest(headerOf(found.record)) : `0x${"00".repeat(24)}`;
+    return ABI.encodeFunctionResult("recordState", [{ keyTime: known ? 1000n : 0n, digest, shared: false }]);
+  };
+
+  function context(): RecordKeyContext {
+    const relay =
+      (what: string) =>
+      async (request: unknown): Promise<never> => {
+        asked.add(what);
+        const { record } = request as { record?: { payload: string } };
+        relayed = record === undefined ? undefined : parseRecordPayload(fromHex(record.payload));
+        throw new TallystickError("no relaying here", { code: "UNREACHABLE", check: what });
+      };
+    const nodes = states.map((share, i) => ({
+      name: `node ${i + 1}`,
+      url: `http://node-${i + 1}`,
+      record: async () => ({ share }),
+      relayRecord: relay("a record of its own"),
+      relayOwner: async (_id: string, request: unknown) => await relay("to join")(request),
+    }));
+    return {
+      chain: {
+        deployment: { chainId: 1, contracts: { keyLedger: LEDGER } },
+        provider: { call, getBlock: async () => ({ timestamp: 2000 }) },
+      },
+      account: us,
+      committee: {
+        id: 1n,
+        size: SIZE,
+        threshold: THRESHOLD,
+        members: members.map((hpkePublicKey, i) => ({ index: i + 1, operator: somebody, hpkePublicKey })),
+      },
+      nodes,
+      archives: { find: async () => ({ records: [found], reports: [] }) },
+      hpkePublicKey: keys[0],
+      catalogueKey: new Uint8Array(32).fill(6),
+    } as unknown as RecordKeyContext;
+  }
+
+  const ensure = () => ensureKeyOwnership(context(), dataId, fileKey, "committee");
+
+  it("is somebody else's where that is as good as one of its own", async () => {
+    found = await recordBy(somebody, committeePolicy(SIZE, THRESHOLD));
+    await expectAsyncRejection(ensure, "UNREACHABLE");
+    expect([...asked]).to.deep.equal(["to join"]);
+  });
+
+  const worse: [string, SharePolicy][] = [
+    ["takes more nodes to rebuild", committeePolicy(SIZE, SIZE)],
+    ["takes fewer nodes to rebuild", committeePolicy(SIZE, THRESHOLD - 1)],
+    ["has fewer shares", committeePolicy(SIZE - 1, THRESHOLD)],
+    ["has shares for nobody", committeePolicy(SIZE + 1, THRESHOLD)],
+    ["reveals a part to fewer nodes", { ...committeePolicy(SIZE, THRESHOLD), privacy: 1 }],
+  ];
+  for (const [what, policy] of worse) {
+    it(`is a new one where somebody else's ${what}`, async () => {
+      found = await recordBy(somebody, policy);
+      await expectAsyncRejection(ensure, "UNREACHABLE");
+      expect([...asked]).to.deep.equal(["a record of its own"]);
+    });
+  }
+
+  it("is a new one where a node says that it cannot open its share of somebody else's", async () => {
+    found = await recordBy(somebody, committeePolicy(SIZE, THRESHOLD));
+    states[1] = "invalid";
+    await expectAsyncRejection(ensure, "UNREACHABLE");
+    expect([...asked]).to.deep.equal(["a record of its own"]);
+  });
+
+  it("stays its own when n − k nodes say that they cannot open their shares: such a node may lie", async () => {
+    found = await recordBy(us.address, committeePolicy(SIZE, THRESHOLD));
+    states[0] = "invalid";
+    states[3] = "invalid";
+    expect(await ensure()).to.deep.equal({ recordId: found.recordId, role: "recorder", isNew: false });
+    expect([...asked]).to.deep.equal([]);
+  });
+
+  it("is made without the members that have withdrawn or registered a key of low order", async () => {
+    found = await recordBy(somebody, committeePolicy(SIZE, SIZE));
+    members[1] = new Uint8Array(0);
+    members[4] = Uint8Array.of(1, ...new Uint8Array(31));
+    await expectAsyncRejection(ensure, "UNREACHABLE");
+    expect([...asked]).to.deep.equal(["a record of its own"]);
+    const { envelopes } = relayed as RecordPayload;
+    const header = { account: us.address, fileTag: toHex(fileTag(dataId)), committeeId: 1n, keyTime: 2000n };
+    for (const [position, { index }] of envelopes.entries()) {
+      const opened = openShare(
+        relayed as RecordPayload,
+        { ...header, ownershipKey: somebody },
+        index,
+        hpkeKeyPairFromSeed(new Uint8Array(32).fill(index)).privateKey,
+      );
+      const isLeft = position !== 1 && position !== 4;
+      expect(await opened.then(() => true).catch(() => false), `share ${index}`).to.equal(isLeft);
+    }
+  });
+
+  it("is not made when fewer than k members are left, who are named", async () => {
+    found = await recordBy(somebody, committeePolicy(SIZE, SIZE));
+    for (const position of [0, 2]) members[position] = new Uint8Array(0);
+    members[3] = new Uint8Array(32);
+    const error = await expectAsyncRejection(ensure, "CONFLICT");
+    for (const index of [1, 3, 4]) expect(error.received).to.contain(`member ${index} `);
+    expect([...asked]).to.deep.equal([]);
+  });
+
+  it("is made anew when fewer than k nodes can open their shares", async () => {
+    found = await recordBy(us.address, committeePolicy(SIZE, THRESHOLD));
+    states = ["valid", "invalid", "invalid", "valid", "invalid"];
+    await expectAsyncRejection(ensure, "UNREACHABLE");
+    expect([...asked]).to.deep.equal(["a record of its own"]);
+  });
+});

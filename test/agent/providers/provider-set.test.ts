@@ -1,0 +1,218 @@
+import { expect } from "chai";
+import { makeTerms } from "../../../offchain/agent/agreements/terms.ts";
+import type { CspClient, LeafProof } from "../../../offchain/agent/providers/csp-client.ts";
+import {
+  HttpStorageProvider,
+  ProviderSet,
+  type StorageProvider,
+} from "../../../offchain/agent/providers/provider-set.ts";
+import { encodeManifest } from "../../../offchain/core/audit/manifest.ts";
+import { merkleRoot, verifyMerkleProof } from "../../../offchain/core/crypto/merkle.ts";
+import { contentId } from "../../../offchain/core/encoding/content-id.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
+import type { SealedObject } from "../../../offchain/core/recipe/tree.ts";
+import type { Offer } from "../../../offchain/core/wire/csp.ts";
+
+async function rejection(work: Promise<unknown>): Promise<TallystickError> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof TallystickError) return error;
+    throw error;
+  }
+  throw new Error("it did not fail");
+}
+
+/** A provider of the wire protocol, in memory, that misbehaves when told to. */
+class FakeProvider {
+  readonly name = "provider http://fake";
+  readonly url = "http://fake";
+  readonly account = "0xfake";
+  readonly known = new Map<string, Uint8Array>();
+  readonly uploads: string[][] = [];
+  claimed: { id: string; sizeBytes: number }[] = [];
+  claims = 0;
+  failAnswers = 0;
+  failure = new TallystickError("connection broke", { code: "UNREACHABLE", retryable: true });
+  forget: string | undefined;
+  strayChallenges: { chunk: number; leaf: number }[] = [];
+
+  async claim(chunks: { id: string; sizeBytes: number }[]) {
+    this.claims += 1;
+    this.claimed = chunks;
+    const challenges = chunks.map((_, chunk) => ({ chunk, leaf: 0 }));
+    challenges.push(...this.strayChallenges);
+    return { claimId: `0x${"00".repeat(16)}`, challenges, expiresAt: 0 };
+  }
+
+  async answerClaim(_claimId: string, proofs: readonly LeafProof[]) {
+    if (this.failAnswers > 0) {
+      this.failAnswers -= 1;
+      throw this.failure;
+    }
+    const owned: string[] = [];
+    const missing: string[] = [];
+    for (const [position, { id, sizeBytes }] of this.claimed.entries()) {
+      const bytes = this.known.get(id);
+      const proven = proofs
+        .filter(({ chunk }) => chunk === position)
+        .every(({ leaf, data, path }) => bytes && verifyMerkleProof(merkleRoot(bytes), sizeBytes, leaf, data, path));
+      if (id !== this.forget) (bytes !== undefined && proven ? owned : missing).push(id);
+    }
+    return { owned, missing };
+  }
+
+  async storeChunks(objects: readonly SealedObject[]) {
+    this.uploads.push(objects.map(({ id }) => id));
+    for (const { id, sealed } of objects) this.known.set(id, sealed);
+    return objects.map(({ id }) => id);
+  }
+
+  async chunk(id: string) {
+    return this.known.get(id) ?? new Uint8Array();
+  }
+}
+
+describe("provider set", () => {
+  let fake: FakeProvider;
+  let provider: HttpStorageProvider;
+  const objects = [1, 2, 3].map((fill): SealedObject => {
+    const sealed = new Uint8Array(3000).fill(fill);
+    return { id: contentId(sealed), sealed };
+  });
+  const [first, second, third] = objects as [SealedObject, SealedObject, SealedObject];
+
+  beforeEach(() => {
+    fake = new FakeProvider();
+    provider = new HttpStorageProvider(fake as unknown as CspClient);
+  });
+
+  it("proves what the provider has and uploads what it lacks", async () => {
+    fake.known.set(second.id, second.sealed);
+    const { uploaded } = await provider.store(objects);
+    expect([...uploaded]).to.deep.equal([first.id, third.id]);
+    expect(fake.uploads).to.deep.equal([[first.id, third.id]]);
+    expect((await provider.store(objects)).uploaded.size).to.equal(0);
+    expect(fake.uploads).to.have.length(1);
+  });
+
+  it("makes a claim anew when the connection broke while it was answered", async () => {
+    fake.failAnswers = 2;
+    expect((await provider.store(objects)).uploaded.size).to.equal(3);
+    expect(fake.claims).to.equal(3);
+  });
+
+  it("makes a claim anew when the provider has restarted and forgotten it", async () => {
+    fake.failAnswers = 1;
+    fake.failure = new TallystickError("there is no such claim", { code: "NOT_FOUND", check: "claim" });
+    expect((await provider.store(objects)).uploaded.size).to.equal(3);
+    expect(fake.claims).to.equal(2);
+  });
+
+  it("does not believe that silence means stored", async () => {
+    fake.forget = third.id;
+    const error = await rejection(provider.store(objects));
+    expect(error).to.include({ code: "BAD_RESPONSE", party: "provider http://fake", expected: third.id });
+  });
+
+  for (const [what, stray] of [
+    ["something that was not claimed", [{ chunk: 3, leaf: 0 }]],
+    ["a leaf behind the end of an object", [{ chunk: 1, leaf: 3 }]],
+    ["more leaves than a claim has to prove", new Array(18).fill({ chunk: 0, leaf: 0 })],
+  ] as [string, { chunk: number; leaf: number }[]][]) {
+    it(`refuses a challenge about ${what}`, async () => {
+      fake.strayChallenges = stray;
+      const error = await rejection(provider.store(objects));
+      expect(error).to.include({ code: "BAD_RESPONSE", party: fake.name, check: "ownership challenge" });
+    });
+  }
+
+  it("names the provider and the object when other bytes come back", async () => {
+    fake.known.set(first.id, second.sealed);
+    const error = await rejection(provider.fetch(first.id));
+    expect(error).to.include({
+      code: "INTEGRITY",
+      party: "provider http://fake",
+      expected: first.id,
+      received: second.id,
+    });
+    fake.known.set(first.id, first.sealed);
+    expect(await provider.fetch(first.id)).to.equal(first.sealed);
+  });
+
+  it("takes exactly one provider, for now by design", () => {
+    expect(() => new ProviderSet([])).to.throw(TallystickError, "0 storage providers");
+    expect(() => new ProviderSet([provider, provider])).to.throw(TallystickError, "2 storage providers");
+    expect(new ProviderSet([provider]).byAccount("0xFAKE")).to.equal(provider);
+    expect(() => new ProviderSet([provider]).byAccount("0xother")).to.throw(TallystickError, "not in the deployment");
+  });
+});
+
+describe("terms from an offer", () => {
+  const account = `0x${"11".repeat(20)}`;
+  const escrow = `0x${"22".repeat(20)}`;
+  const randomness = `0x${"33".repeat(20)}`;
+  const offer: Offer = {
+    version: 1,
+    account,
+    chainId: 31_337,
+    escrow,
+    randomness: [randomness],
+    prices: [{ token: `0x${"00".repeat(20)}`, pricePerGibEpoch: "1000000", minimumFeePerEpoch: "500" }],
+    compensationPercent: 100,
+    bountyPercent: 10,
+    breachLimit: 3,
+    epochBlocks: 20,
+    windowBlocks: 10,
+    sampleCount: 460,
+    maximumEpochs: 12,
+    maximumSlices: 1000,
+    minimumLeadBlocks: 2,
+    maximumLeadBlocks: 100,
+  };
+  const deployment = {
+    version: 1 as const,
+    chainId: 31_337,
+    rpcUrl: "http://127.0.0.1:1",
+    contracts: { nodeRegistry: escrow, keyLedger: escrow, storageEscrow: escrow, randomness },
+    deployedAtBlock: 0,
+    committeeId: "1",
+    providers: [],
+  };
+  const provider = { account, name: "provider http://fake" } as StorageProvider;
+  const hash = `0x${"44".repeat(32)}`;
+  const prepared = (sizeBytes: number) => {
+    const chunks = [{ id: contentId(new Uint8Array(1)), sizeBytes }];
+    return { salt: hash, manifestHash: hash, manifest: encodeManifest({ version: 1, chunks }), tagsFile: "" };
+  };
+  const keys = { keyHash: hash } as Parameters<typeof makeTerms>[4];
+  const make = (changed: Partial<Offer>, options = {}, sizeBytes = 1_000_000) =>
+    makeTerms(deployment, { ...offer, ...changed }, provider, prepared(sizeBytes), keys, 50, options);
+
+  it("keeps to the offer, and to what the user wishes", () => {
+    expect(make({})).to.include({ feePerEpoch: 947n, epochs: 12, sliceCount: 8n, firstIndex: 1n, startBlock: 62n });
+    expect(make({}, { epochs: 2, startInBlocks: 90 })).to.include({ epochs: 2, startBlock: 140n });
+  });
+
+  for (const [what, changed, options, check] of [
+    ["another account", { account: escrow }, {}, "account of the provider"],
+    ["another escrow", { escrow: account }, {}, "escrow contract"],
+    ["another chain", { chainId: 1 }, {}, "chain id"],
+    ["a randomness the deployment does not name", { randomness: [escrow] }, {}, "randomness source"],
+    ["a price above the user's limit", {}, { maximumFeePerEpoch: 900n }, "fee per epoch"],
+    ["fewer epochs than the user wishes", {}, { epochs: 13 }, "epochs"],
+    ["no price in the user's token", {}, { token: account }, "token"],
+    ["less room than the data needs", { maximumSlices: 7 }, {}, "slices in one agreement"],
+  ] as [string, Partial<Offer>, object, string][]) {
+    it(`refuses an offer of ${what}`, () => {
+      let error: unknown;
+      try {
+        make(changed, options);
+      } catch (failure) {
+        error = failure;
+      }
+      expect(error).to.be.instanceOf(TallystickError);
+      expect(error).to.include({ check });
+    });
+  }
+});

@@ -1,0 +1,162 @@
+/** Keystores: what opens, what does not, and that a hostile document cannot exhaust the machine. */
+
+import { expect } from "chai";
+import fc from "fast-check";
+import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
+import {
+  DEFAULT_SCRYPT_COST,
+  type KeystoreJson,
+  openKeystore,
+  sealKeystore,
+} from "../../../offchain/core/identity/keystore.ts";
+import { expectAsyncRejection } from "../../helpers/rejection.ts";
+import vectors from "../../vectors/keystore.json" with { type: "json" };
+
+const cheap = { n: 16, r: 1, p: 1 };
+const secret = Uint8Array.from({ length: 32 }, (_, position) => position);
+
+describe("core/keystore", () => {
+  let keystore: KeystoreJson;
+
+  beforeEach(async () => {
+    keystore = await sealKeystore(secret, "correct horse", "user", cheap);
+  });
+
+  it("opens with its passphrase, also after a trip through a file", async () => {
+    const read: unknown = JSON.parse(JSON.stringify(keystore));
+    expect(await openKeystore(read, "correct horse")).to.deep.equal(secret);
+    expect(await openKeystore(read, "correct horse", "user")).to.deep.equal(secret);
+  });
+
+  it("opens documents made with node:crypto's scrypt and AES-GCM", async () => {
+    for (const vector of vectors.keystores) {
+      expect(toHex(await openKeystore(vector.keystore, vector.passphrase))).to.equal(vector.secret);
+    }
+  });
+
+  it("holds any secret under any passphrase", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uint8Array({ minLength: 1, maxLength: 100 }),
+        fc.string({ minLength: 1, unit: "binary" }),
+        async (anySecret, passphrase) => {
+          const sealed = await sealKeystore(anySecret, passphrase, "csp", cheap);
+          expect(await openKeystore(sealed, passphrase)).to.deep.equal(anySecret);
+        },
+      ),
+      { numRuns: 8 },
+    );
+  });
+
+  it("takes a passphrase however its accents were typed", async () => {
+    const composed = await sealKeystore(secret, "caf\u00e9", "user", cheap);
+    expect(await openKeystore(composed, "cafe\u0301")).to.deep.equal(secret);
+  });
+
+  it("draws a new salt and nonce each time", async () => {
+    const again = await sealKeystore(secret, "correct horse", "user", cheap);
+    expect(again.kdf.salt).to.not.equal(keystore.kdf.salt);
+    expect(again.cipher.nonce).to.not.equal(keystore.cipher.nonce);
+    expect(again.sealed).to.not.equal(keystore.sealed);
+  });
+
+  it("costs 128 MiB and 2^17 rounds unless told otherwise, and writes that down", async () => {
+    expect(DEFAULT_SCRYPT_COST).to.deep.equal({ n: 131_072, r: 8, p: 1 });
+    const { kdf } = await sealKeystore(secret, "x", "nbm");
+    expect([kdf.name, kdf.n, kdf.r, kdf.p]).to.deep.equal(["scrypt", 131_072, 8, 1]);
+  });
+
+  it("does not show the secret", () => {
+    expect(JSON.stringify(keystore)).to.not.contain(toHex(secret).slice(2, 18));
+  });
+
+  describe("does not open", () => {
+    const wrong = (json: unknown, passphrase = "correct horse") =>
+      expectAsyncRejection(() => openKeystore(json, passphrase), "WRONG_PASSPHRASE", /does not open/);
+
+    it("with another passphrase", async () => {
+      await wrong(keystore, "correct horses");
+      await wrong(keystore, "Correct horse");
+    });
+
+    it("when any field was changed", async () => {
+      const flip = (text: string) => (text.endsWith("0") ? `${text.slice(0, -1)}1` : `${text.slice(0, -1)}0`);
+      await wrong({ ...keystore, kind: "nbm" });
+      await wrong({ ...keystore, sealed: flip(keystore.sealed) });
+      await wrong({ ...keystore, sealed: keystore.sealed.slice(0, -2) });
+      await wrong({ ...keystore, cipher: { ...keystore.cipher, nonce: flip(keystore.cipher.nonce) } });
+      await wrong({ ...keystore, kdf: { ...keystore.kdf, salt: flip(keystore.kdf.salt) } });
+      await wrong({ ...keystore, kdf: { ...keystore.kdf, n: 32 } });
+      await wrong({ ...keystore, kdf: { ...keystore.kdf, r: 2 } });
+      await wrong({ ...keystore, kdf: { ...keystore.kdf, p: 2 } });
+    });
+  });
+
+  describe("refuses", () => {
+    const refused = (json: unknown, message: RegExp) =>
+      expectAsyncRejection(() => openKeystore(json, "correct horse"), "INVALID_INPUT", message);
+
+    it("an unknown version, by number or by name", async () => {
+      for (const version of [0, 2, "3"]) {
+        await expectAsyncRejection(() => openKeystore({ ...keystore, version }, "x"), "UNKNOWN_VERSION", /keystore/);
+      }
+    });
+
+    it("documents that are none, lack a field, or have one too many", async () => {
+      const { sealed: _sealed, ...incomplete } = keystore;
+      for (const json of [null, 7, "{}", [], {}, incomplete, { ...keystore, extra: 1 }]) {
+        await refused(json, /malformed/);
+      }
+    });
+
+    it("fields of wrong form, and says which", async () => {
+      await refused({ ...keystore, kind: "root" }, /malformed at \/kind/);
+      await refused({ ...keystore, sealed: "0xZZ" }, /malformed at \/sealed/);
+      await refused({ ...keystore, sealed: `0x${"00".repeat(2000)}` }, /malformed at \/sealed/);
+      await refused({ ...keystore, kdf: { ...keystore.kdf, name: "pbkdf2" } }, /malformed at \/kdf\/name/);
+      await refused({ ...keystore, kdf: { ...keystore.kdf, salt: "0x00" } }, /malformed at \/kdf\/salt/);
+      await refused({ ...keystore, cipher: { ...keystore.cipher, nonce: 1 } }, /malformed at \/cipher\/nonce/);
+    });
+
+    it("costs that would exhaust memory or time, or are no scrypt parameters", async () => {
+      for (const cost of [
+        { n: 2 ** 24, r: 8 },
+        { n: 2 ** 17, r: 1024 },
+        { n: 100 },
+        { n: 2 ** 60 },
+        { p: 16, r: 2 ** 30 },
+      ]) {
+        await refused({ ...keystore, kdf: { ...keystore.kdf, ...cost } }, /out of range/);
+      }
+      await refused({ ...keystore, kdf: { ...keystore.kdf, p: 17 } }, /malformed at \/kdf\/p/);
+      await refused({ ...keystore, kdf: { ...keystore.kdf, n: 0 } }, /malformed at \/kdf\/n/);
+      await expectAsyncRejection(
+        () => sealKeystore(secret, "x", "user", { n: 3, r: 1, p: 1 }),
+        "INVALID_INPUT",
+        /out of range/,
+      );
+    });
+
+    it("a keystore of another kind than asked for", async () => {
+      const error = await expectAsyncRejection(
+        () => openKeystore(keystore, "correct horse", "nbm"),
+        "INVALID_INPUT",
+        /of kind user/,
+      );
+      expect([error.expected, error.received]).to.deep.equal(["nbm", "user"]);
+    });
+
+    it("an empty passphrase and secrets that do not fit", async () => {
+      await expectAsyncRejection(() => sealKeystore(secret, "", "user", cheap), "INVALID_INPUT", /empty/);
+      await expectAsyncRejection(() => openKeystore(keystore, ""), "INVALID_INPUT", /empty/);
+      for (const length of [0, 1025]) {
+        await expectAsyncRejection(
+          () => sealKeystore(new Uint8Array(length), "x", "user", cheap),
+          "INVALID_INPUT",
+          /cannot hold/,
+        );
+      }
+      expect(fromHex((await sealKeystore(new Uint8Array(1024), "x", "user", cheap)).sealed)).to.have.length(1040);
+    });
+  });
+});

@@ -1,0 +1,108 @@
+/** Typed data: the type strings are those of the contracts, ethers takes the objects as they are, and digests are held to vectors. */
+
+import { readFileSync } from "node:fs";
+import { expect } from "chai";
+import { id, TypedDataEncoder, verifyTypedData, Wallet } from "ethers";
+import {
+  addOwnerTypedData,
+  keyRecordTypedData,
+  ownershipTypedData,
+  sessionTypedData,
+  shareRequestTypedData,
+  type TypedData,
+} from "../../../offchain/core/identity/typed-messages.ts";
+import { expectRejection } from "../../helpers/rejection.ts";
+import vectors from "../../vectors/eip712.json" with { type: "json" };
+
+const account = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+const other = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+const ledger = "0x5FbDB2315678afecb367f032d93F642f64180aa3";
+const word = (digit: string) => `0x${digit.repeat(64)}`;
+
+const session = { account, audience: other, nonce: word("1"), expiresAt: 1_790_003_600n };
+const shareRequest = {
+  recordId: word("2"),
+  account,
+  sessionKey: word("3"),
+  node: other,
+  expiresAt: 1_790_003_600n,
+};
+const keyRecord = {
+  account,
+  fileTag: word("4"),
+  committeeId: 1n,
+  keyTime: 1_790_000_000n,
+  ownershipKey: other,
+  payloadHash: word("5"),
+  deadline: 1_790_000_600n,
+};
+const ownership = { recordId: word("6"), owner: account };
+const addOwner = { recordId: word("6"), owner: account, noteHash: word("7"), deadline: 1_790_000_600n };
+
+const messages: Record<string, TypedData<object>> = {
+  Session: sessionTypedData(31_337n, session),
+  ShareRequest: shareRequestTypedData(31_337n, shareRequest),
+  KeyRecord: keyRecordTypedData(31_337n, ledger, keyRecord),
+  Ownership: ownershipTypedData(31_337n, ledger, ownership),
+  AddOwner: addOwnerTypedData(31_337n, ledger, addOwner),
+};
+
+describe("core/eip712", () => {
+  it("has the type strings that the key ledger hashes", () => {
+    const source = readFileSync(new URL("../../../contracts/KeyLedger.sol", import.meta.url), "utf8");
+    for (const name of ["KeyRecord", "Ownership", "AddOwner"]) {
+      const { types } = messages[name] ?? { types: {} };
+      expect(source).to.contain(`"${TypedDataEncoder.from(types).encodeType(name)}"`);
+    }
+  });
+
+  it("has the type strings and digests of the vectors", () => {
+    expect(Object.keys(messages).sort()).to.deep.equal(Object.keys(vectors.messages).sort());
+    for (const [name, { type, digest }] of Object.entries(vectors.messages)) {
+      const typed = messages[name];
+      if (typed === undefined) throw new Error(`no message ${name}`);
+      expect(typed.primaryType).to.equal(name);
+      expect(TypedDataEncoder.from(typed.types).encodeType(name)).to.equal(type);
+      expect(TypedDataEncoder.hash(typed.domain, typed.types, { ...typed.message }), name).to.equal(digest);
+    }
+  });
+
+  it("is signed and verified by ethers as it is", async () => {
+    const wallet = new Wallet(id("somebody"));
+    for (const { domain, types, message } of Object.values(messages)) {
+      const signature = await wallet.signTypedData(domain, types, { ...message });
+      expect(verifyTypedData(domain, types, { ...message }, signature)).to.equal(wallet.address);
+    }
+  });
+
+  it("has a contract in the domain where a contract verifies, and none where only daemons do", () => {
+    const withContract = Object.entries(messages).filter(([, { domain }]) => domain.verifyingContract !== undefined);
+    expect(withContract.map(([name]) => name)).to.deep.equal(["KeyRecord", "Ownership", "AddOwner"]);
+    expect(Object.keys(messages.Session?.domain ?? {})).to.deep.equal(["name", "version", "chainId"]);
+  });
+
+  it("is another digest on another chain and for another contract", () => {
+    const digest = ({ domain, types, message }: TypedData<object>) =>
+      TypedDataEncoder.hash(domain, types, { ...message });
+    const all = [
+      keyRecordTypedData(31_337n, ledger, keyRecord),
+      keyRecordTypedData(1n, ledger, keyRecord),
+      keyRecordTypedData(31_337n, other, keyRecord),
+      keyRecordTypedData(31_337n, ledger, { ...keyRecord, deadline: 1n }),
+    ].map(digest);
+    expect(new Set(all).size).to.equal(4);
+  });
+
+  it("refuses malformed fields by name", () => {
+    const refused = (call: () => unknown, name: string) =>
+      expectRejection(call, "INVALID_INPUT", new RegExp(`field ${name} `));
+    refused(() => sessionTypedData(1n, { ...session, account: "0x12" }), "account");
+    refused(() => sessionTypedData(1n, { ...session, audience: "alice.eth" }), "audience");
+    refused(() => sessionTypedData(1n, { ...session, nonce: word("1").slice(0, -2) }), "nonce");
+    refused(() => sessionTypedData(1n, { ...session, expiresAt: -1n }), "expiresAt");
+    refused(() => sessionTypedData(1n, { ...session, expiresAt: 1n << 64n }), "expiresAt");
+    refused(() => keyRecordTypedData(1n, "0x", keyRecord), "verifyingContract");
+    const numeric: unknown = { ...addOwner, deadline: 5 };
+    refused(() => addOwnerTypedData(1n, ledger, numeric as typeof addOwner), "deadline");
+  });
+});

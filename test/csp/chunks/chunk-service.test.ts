@@ -1,0 +1,227 @@
+import { writeFileSync } from "node:fs";
+import * as nodeFileSystem from "node:fs/promises";
+import { join } from "node:path";
+import { expect } from "chai";
+import { merkleRoot } from "../../../offchain/core/crypto/merkle.ts";
+import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
+import { reconcileChunks } from "../../../offchain/csp/chunks/reconcile.ts";
+import type { FileSystem } from "../../../offchain/store/object/file-object-store.ts";
+import {
+  ALICE,
+  BOB,
+  frame,
+  openProvider,
+  randomChunk,
+  refusal,
+  streamOf,
+  type TestChunk,
+  type TestProvider,
+  temporaryFolder,
+} from "../provider-fixture.ts";
+
+async function idsIn(provider: TestProvider): Promise<string[]> {
+  const ids = [];
+  for await (const id of provider.store.list()) ids.push(id);
+  return ids.sort();
+}
+
+const body = (...chunks: TestChunk[]) => streamOf(...chunks.map((chunk) => frame(chunk)));
+
+describe("chunks of a provider", () => {
+  const folder = temporaryFolder();
+
+  it("are stored, indexed with their ownership root, and served to their owner", async () => {
+    const provider = await openProvider(folder());
+    const chunks = [randomChunk(100_000), randomChunk(1), randomChunk(2_097_168)];
+    expect(await provider.chunks.store(ALICE, body(...chunks))).to.deep.equal(chunks.map(({ id }) => id));
+    for (const { id, bytes } of chunks) {
+      expect(await provider.chunks.serve(ALICE, id)).to.deep.equal(bytes);
+      const row = provider.index.find(digestOf(id));
+      expect(row?.merkleRoot).to.deep.equal(merkleRoot(bytes));
+      expect(row).to.include({ sizeBytes: bytes.length, stored: true });
+    }
+    expect(provider.index.totals()).to.deep.equal({
+      chunks: 3,
+      storedBytes: 2_197_169,
+      ownedBytes: 2_197_169,
+      lostChunks: 0,
+    });
+  });
+
+  it("are refused to others, with the same answer whether they exist or not", async () => {
+    const provider = await openProvider(folder());
+    const [known, unknown] = [randomChunk(10), randomChunk(10)];
+    await provider.chunks.store(ALICE, body(known));
+    const answers = [known, unknown].map(({ id }) => refusal(provider.chunks.serve(BOB, id), "NOT_OWNER"));
+    const [first, second] = await Promise.all(answers);
+    expect(first?.toJSON()).to.deep.equal(second?.toJSON());
+  });
+
+  it("keep nothing of a body whose bytes are not what an id names, not even the frames before", async () => {
+    const provider = await openProvider(folder());
+    const [good, wrong, other] = [randomChunk(50), randomChunk(50), randomChunk(50)];
+    const error = await refusal(
+      provider.chunks.store(ALICE, streamOf(frame(good), frame(wrong, other.id))),
+      "INTEGRITY",
+    );
+    expect(error).to.include({ check: "content id", expected: other.id, received: wrong.id });
+    expect(await idsIn(provider)).to.deep.equal([]);
+    expect(provider.index.totals().chunks).to.equal(0);
+    await refusal(provider.chunks.serve(ALICE, good.id), "NOT_OWNER");
+  });
+
+  it("keep what others own when a body that repeats it is refused", async () => {
+    const provider = await openProvider(folder());
+    const [kept, wrong] = [randomChunk(50), randomChunk(50)];
+    await provider.chunks.store(ALICE, body(kept));
+    await refusal(provider.chunks.store(BOB, streamOf(frame(kept), frame(wrong, kept.id))), "INTEGRITY");
+    expect(await provider.chunks.serve(ALICE, kept.id)).to.deep.equal(kept.bytes);
+    await refusal(provider.chunks.serve(BOB, kept.id), "NOT_OWNER");
+  });
+
+  it("are stored once for two owners", async () => {
+    const provider = await openProvider(folder());
+    const chunk = randomChunk(1000);
+    await provider.chunks.store(ALICE, body(chunk));
+    await provider.chunks.store(BOB, body(chunk, chunk));
+    expect(provider.index.totals()).to.deep.include({ chunks: 1, storedBytes: 1000, ownedBytes: 2000 });
+  });
+
+  it("survive when one of two uploads of the same chunk fails at the same time", async () => {
+    const provider = await openProvider(folder());
+    for (let round = 0; round < 20; round++) {
+      const [shared, wrong] = [randomChunk(5000), randomChunk(10)];
+      const [failed, stored] = await Promise.allSettled([
+        provider.chunks.store(BOB, streamOf(frame(shared), frame(wrong, shared.id))),
+        provider.chunks.store(ALICE, body(shared)),
+      ]);
+      expect(failed.status).to.equal("rejected");
+      expect(stored.status).to.equal("fulfilled");
+      expect(await provider.chunks.serve(ALICE, shared.id)).to.deep.equal(shared.bytes);
+    }
+  });
+
+  it("acknowledge nothing and keep nothing when the disk is full, and work again when it is not", async () => {
+    let full = false;
+    const fileSystem: FileSystem = {
+      ...nodeFileSystem,
+      open: async (...parameters: Parameters<typeof nodeFileSystem.open>) => {
+        if (full && parameters[1] === "wx") {
+          throw Object.assign(new Error("ENOSPC: no space left on device, write"), {
+            code: "ENOSPC",
+            syscall: "write",
+          });
+        }
+        return nodeFileSystem.open(...parameters);
+      },
+    };
+    const provider = await openProvider(folder(), undefined, fileSystem);
+    const chunks = [randomChunk(10), randomChunk(20)];
+    const frames = async function* () {
+      yield frame(chunks[0] ?? randomChunk(1));
+      full = true;
+      yield frame(chunks[1] ?? randomChunk(1));
+    };
+    await refusal(provider.chunks.store(ALICE, frames()), "DISK_FULL");
+    expect(await idsIn(provider)).to.deep.equal([]);
+    expect(provider.index.totals().chunks).to.equal(0);
+    full = false;
+    await provider.chunks.store(ALICE, body(...chunks));
+    expect((await idsIn(provider)).length).to.equal(2);
+  });
+
+  it("that are damaged are not served, count as lost, and are repaired by the next upload", async () => {
+    const provider = await openProvider(folder());
+    const chunk = randomChunk(3000);
+    await provider.chunks.store(ALICE, body(chunk));
+    await provider.store.put(chunk.id, randomChunk(3000).bytes);
+    expect((await refusal(provider.chunks.serve(ALICE, chunk.id), "NOT_FOUND")).party).to.equal("provider");
+    expect(provider.index.totals().lostChunks).to.equal(1);
+    expect(provider.index.addOwner(BOB, [digestOf(chunk.id)], 1)).to.deep.equal([]);
+    await provider.chunks.store(BOB, body(chunk));
+    expect(await provider.chunks.serve(ALICE, chunk.id)).to.deep.equal(chunk.bytes);
+    expect(provider.index.totals().lostChunks).to.equal(0);
+  });
+});
+
+describe("chunks on a failing medium", () => {
+  const folder = temporaryFolder();
+
+  it("count as lost when they cannot be read, and are repaired by the next upload; other failures say nothing", async () => {
+    let failure = "";
+    const unreadable = async (): Promise<never> => {
+      throw Object.assign(new Error(`${failure}: read`), { code: failure, syscall: "read" });
+    };
+    const fileSystem: FileSystem = {
+      ...nodeFileSystem,
+      open: async (...parameters: Parameters<typeof nodeFileSystem.open>) => {
+        const handle = await nodeFileSystem.open(...parameters);
+        if (failure !== "" && parameters[1] === "r") handle.read = unreadable;
+        return handle;
+      },
+    };
+    const provider = await openProvider(folder(), undefined, fileSystem);
+    const chunk = randomChunk(3000);
+    await provider.chunks.store(ALICE, body(chunk));
+    failure = "ENOMEM";
+    await refusal(provider.chunks.serve(ALICE, chunk.id), "DISK_FAILED");
+    expect(provider.index.totals().lostChunks).to.equal(0);
+    failure = "EIO";
+    expect((await refusal(provider.chunks.serve(ALICE, chunk.id), "NOT_FOUND")).party).to.equal("provider");
+    expect(provider.index.totals().lostChunks).to.equal(1);
+    failure = "";
+    await provider.chunks.store(ALICE, body(chunk));
+    expect(provider.index.totals().lostChunks).to.equal(0);
+    expect(await provider.chunks.serve(ALICE, chunk.id)).to.deep.equal(chunk.bytes);
+  });
+});
+
+describe("index and store after a start", () => {
+  const folder = temporaryFolder();
+  const reconcile = ({ store, index, chunks, logger }: TestProvider) => reconcileChunks(store, index, chunks, logger);
+
+  it("loses what was never acknowledged and keeps what was", async () => {
+    const provider = await openProvider(folder());
+    const [acknowledged, halfDone] = [randomChunk(500), randomChunk(600)];
+    await provider.chunks.store(ALICE, body(acknowledged));
+    await provider.store.put(halfDone.id, halfDone.bytes);
+    await provider.store.put("not-a-chunk", halfDone.bytes);
+    writeFileSync(join(folder(), "store", "incoming", "half"), "written");
+    provider.database.close();
+
+    const restarted = await openProvider(folder());
+    expect(await reconcile(restarted)).to.deep.equal({ removed: 2, lost: 0, found: 0 });
+    expect(await idsIn(restarted)).to.deep.equal([acknowledged.id]);
+    expect(await restarted.chunks.serve(ALICE, acknowledged.id)).to.deep.equal(acknowledged.bytes);
+    expect(await nodeFileSystem.readdir(join(folder(), "store", "incoming"))).to.deep.equal([]);
+  });
+
+  it("passes over files that no object store has made", async () => {
+    const provider = await openProvider(folder());
+    const chunk = randomChunk(500);
+    await provider.chunks.store(ALICE, body(chunk));
+    const [fan = ""] = await nodeFileSystem.readdir(join(folder(), "store", "objects"));
+    for (const name of [".nfs0001", `.${chunk.id}.Xb12Q`]) {
+      writeFileSync(join(folder(), "store", "objects", fan, name), "left over");
+    }
+    expect(await reconcile(provider)).to.deep.equal({ removed: 0, lost: 0, found: 0 });
+  });
+
+  it("stops claiming bytes that are missing or cut short, and claims them again when they are back", async () => {
+    const provider = await openProvider(folder());
+    const [missing, short, fine] = [randomChunk(500), randomChunk(600), randomChunk(700)];
+    await provider.chunks.store(ALICE, body(missing, short, fine));
+    await provider.store.delete(missing.id);
+    await provider.store.put(short.id, short.bytes.subarray(1));
+    expect(await reconcile(provider)).to.deep.equal({ removed: 0, lost: 2, found: 0 });
+    expect(provider.index.find(digestOf(missing.id))?.stored).to.equal(false);
+    expect(provider.index.find(digestOf(short.id))?.stored).to.equal(false);
+    expect(provider.index.find(digestOf(fine.id))?.stored).to.equal(true);
+
+    await provider.store.put(missing.id, missing.bytes);
+    await provider.store.put(short.id, randomChunk(600).bytes);
+    expect(await reconcile(provider)).to.deep.equal({ removed: 0, lost: 0, found: 1 });
+    expect(provider.index.find(digestOf(missing.id))?.stored).to.equal(true);
+    expect(provider.index.find(digestOf(short.id))?.stored).to.equal(false);
+  });
+});

@@ -1,0 +1,167 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Type } from "@sinclair/typebox";
+import { expect } from "chai";
+import { TallystickError } from "../../offchain/core/errors.ts";
+import { HttpParty } from "../../offchain/http/client.ts";
+
+const Pong = Type.Object({ pong: Type.Integer() });
+
+async function rejection(work: Promise<unknown>): Promise<TallystickError> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof TallystickError) return error;
+    throw error;
+  }
+  throw new Error("it did not fail");
+}
+
+describe("http: what the agent accepts from other parties", () => {
+  let server: Server;
+  let party: HttpParty;
+  let url: string;
+  let answer: (request: IncomingMessage, response: ServerResponse) => void;
+  let calls: number;
+
+  before(async () => {
+    server = createServer((request, response) => {
+      calls += 1;
+      answer(request, response);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    party = new HttpParty("provider", url);
+  });
+  beforeEach(() => {
+    calls = 0;
+  });
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  const json = (status: number, body: unknown, headers: Record<string, string> = {}) => {
+    answer = (_request, response) => {
+      response.writeHead(status, { "content-type": "application/json", ...headers });
+      response.end(typeof body === "string" ? body : JSON.stringify(body));
+    };
+  };
+
+  it("returns an answer that fits the schema", async () => {
+    json(200, { pong: 7, later: "fields may be added" });
+    expect((await party.json("GET", "/ping", Pong)).pong).to.equal(7);
+  });
+
+  it("sends query, token, JSON and binary pieces", async () => {
+    let seen = "";
+    answer = (request, response) => {
+      const parts: Buffer[] = [];
+      request.on("data", (part: Buffer) => parts.push(part));
+      request.on("end", () => {
+        seen = `${request.method} ${request.url} ${request.headers.authorization} ${Buffer.concat(parts).toString()}`;
+        response.end('{"pong":1}');
+      });
+    };
+    await party.json("POST", "/a", Pong, { query: { offset: 3, none: undefined }, token: "t", json: { x: 1 } });
+    expect(seen).to.equal('POST /a?offset=3 Bearer t {"x":1}');
+    await party.json("PUT", "/b", Pong, { pieces: [new Uint8Array([97, 98]), new Uint8Array([99])] });
+    expect(seen).to.equal("PUT /b undefined abc");
+  });
+
+  for (const [what, body] of [
+    ["of another shape", { pong: "seven" }],
+    ["that is not JSON", "pong"],
+    ["that is not UTF-8", Buffer.from([0x22, 0xff, 0x22]).toString("latin1")],
+  ] as const) {
+    it(`refuses an answer ${what} and names the party`, async () => {
+      json(200, body);
+      const error = await rejection(party.json("GET", "/ping", Pong));
+      expect(error.code).to.equal("BAD_RESPONSE");
+      expect(error.party).to.equal(`provider ${url}`);
+      expect(calls).to.equal(1);
+    });
+  }
+
+  it("refuses an answer above the size limit, announced or not", async () => {
+    json(200, "x".repeat(101), { "content-length": "101" });
+    expect((await rejection(party.bytes("/big", 100))).check).to.equal("size of the answer");
+    answer = (_request, response) => {
+      for (let n = 0; n < 11; n += 1) response.write("0123456789");
+      response.end();
+    };
+    expect((await rejection(party.bytes("/big", 100))).check).to.equal("size of the answer");
+    expect((await party.bytes("/big", 110)).length).to.equal(110);
+  });
+
+  it("passes on the code of an error answer but names the party itself", async () => {
+    json(404, { error: { code: "NOT_FOUND", message: "no such chunk", party: "you", check: "chunk id" } });
+    const error = await rejection(party.json("GET", "/ping", Pong));
+    expect(error).to.include({ code: "NOT_FOUND", party: `provider ${url}`, check: "chunk id", retryable: false });
+    expect(calls).to.equal(1);
+  });
+
+  it("reads an unknown error code as an answer outside the protocol", async () => {
+    json(400, { error: { code: "WRONG_PASSPHRASE", message: "type it again, here" } });
+    expect((await rejection(party.json("GET", "/ping", Pong))).code).to.equal("BAD_RESPONSE");
+  });
+
+  it("retries what may succeed later, and only that", async () => {
+    answer = (_request, response) => {
+      if (calls < 3) {
+        response.writeHead(503);
+        response.end("<html>");
+      } else response.end('{"pong":3}');
+    };
+    expect((await party.json("GET", "/ping", Pong)).pong).to.equal(3);
+    calls = 0;
+    json(400, { error: { code: "INVALID_INPUT", message: "no" } });
+    await rejection(party.json("GET", "/ping", Pong));
+    expect(calls).to.equal(1);
+  });
+
+  it("hands a used-up budget to the caller with the time to wait", async () => {
+    json(429, { error: { code: "RATE_LIMITED", message: "later", retryable: true } }, { "retry-after": "12" });
+    const error = await rejection(party.json("GET", "/ping", Pong));
+    expect(error).to.include({ code: "RATE_LIMITED", retryAfterSeconds: 12 });
+    expect(calls).to.equal(1);
+  });
+
+  it("gives up after the deadline", async () => {
+    answer = () => undefined;
+    const error = await rejection(party.json("POST", "/slow", Pong, { json: {}, deadlineSeconds: 0.1, retries: 0 }));
+    expect(error).to.include({ code: "TIMED_OUT", party: `provider ${url}`, retryable: true });
+  });
+
+  it("does not follow redirects", async () => {
+    answer = (_request, response) => {
+      response.writeHead(307, { location: "/elsewhere" });
+      response.end();
+    };
+    expect((await rejection(party.json("GET", "/ping", Pong, { retries: 0 }))).code).to.equal("UNREACHABLE");
+  });
+
+  it("says when nobody listens", async () => {
+    const nobody = new HttpParty("node", "http://127.0.0.1:1");
+    const error = await rejection(nobody.json("GET", "/ping", Pong, { retries: 0 }));
+    expect(error).to.include({ code: "UNREACHABLE", party: "node http://127.0.0.1:1", retryable: true });
+  });
+
+  it("says when a party has no address that could be asked", async () => {
+    for (const address of ["", "ftp://127.0.0.1/", "http://", "javascript:alert(1)"]) {
+      const error = await rejection(new HttpParty("node", address).json("GET", "/ping", Pong));
+      expect(error, address).to.include({ code: "UNREACHABLE", check: "registered address", retryable: false });
+    }
+  });
+
+  it("stops at once when the caller does", async () => {
+    answer = () => undefined;
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new Error("enough")), 20);
+    let seen: unknown;
+    await party.json("GET", "/slow", Pong, { signal: controller.signal }).catch((error: unknown) => {
+      seen = error;
+    });
+    expect((seen as Error).message).to.equal("enough");
+  });
+});

@@ -1,0 +1,337 @@
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { expect } from "chai";
+import { type HDNodeWallet, Wallet } from "ethers";
+import {
+  attestCommitteeCall,
+  createCommitteeCall,
+  createdCommitteeId,
+  readCommittee,
+  registerNodeCall,
+} from "../../../offchain/chain/registry.ts";
+import { TransactionSender } from "../../../offchain/chain/sender.ts";
+import { hpkeKeyPairFromSeed, hpkeOpen, hpkeSeal } from "../../../offchain/core/crypto/hpke.ts";
+import { type DkgParameters, type DkgRound1, dkgFinish, dkgRound1, dkgRound2 } from "../../../offchain/core/dkg/dkg.ts";
+import { hashBroadcasts } from "../../../offchain/core/dkg/messages.ts";
+import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
+import { oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
+import {
+  DKG_SHARE_INFO,
+  dkgShareContext,
+  round1Message,
+  round2Message,
+  signMessage,
+} from "../../../offchain/nbm/dkg/signed-messages.ts";
+import { freePort, type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
+import { prepareCommittee, type TestCommittee, type TestNode, until } from "../../helpers/nbm-committee.ts";
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void> | void;
+
+async function serve(handler: Handler): Promise<{ server: Server; url: string }> {
+  const server = createServer((request, response) => {
+    Promise.resolve(handler(request, response)).catch((error: Error) => {
+      response.statusCode = 500;
+      response.end(error.message);
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
+const phaseOf = async (node: TestNode, id = "1") =>
+  (await node.describe()).committees.find(({ committeeId }) => committeeId === id)?.phase;
+
+describe("key generation among nodes that crash", () => {
+  let local: LocalChain;
+  let committee: TestCommittee;
+  before(async () => {
+    local = await startLocalChain();
+  });
+  after(() => local?.stop());
+  afterEach(() => committee?.stop());
+
+  it("completes when all are killed with messages half exchanged", async () => {
+    committee = await prepareCommittee(local, { config: { pollMilliseconds: 50 } });
+    const last = committee.nodes[4] as TestNode;
+    // The last node is reached through a gate that holds back its round-2 messages, so the others cannot get on.
+    let open = false;
+    const port = await freePort();
+    const gate = await serve(async (request, response) => {
+      if (!open && request.url?.includes("/round2/")) {
+        response.statusCode = 503;
+        response.end("{}");
+        return;
+      }
+      const answer = await fetch(`http://127.0.0.1:${port}${request.url}`);
+      response.writeHead(answer.status, { "content-type": "application/json" });
+      response.end(await answer.text());
+    });
+    try {
+      last.configure({ listen: { host: "127.0.0.1", port }, publicUrl: gate.url });
+      await committee.startAll();
+      const others = committee.nodes.slice(0, 4);
+      await until("round 2", async () => {
+        const phases = await Promise.all(committee.nodes.map((node) => phaseOf(node)));
+        return phases.join() === "round2,round2,round2,round2,attesting";
+      });
+      await Promise.all(committee.nodes.map((node) => node.end("SIGKILL")));
+      await committee.startAll();
+      expect(await Promise.all(others.map((node) => phaseOf(node)))).to.deep.equal(others.map(() => "round2"));
+      open = true;
+      await committee.ready();
+      expect((await readCommittee(local.chain, 1n)).status).to.equal("active");
+    } finally {
+      gate.server.close();
+    }
+  });
+
+  it("completes when nodes are killed at random moments", async () => {
+    committee = await prepareCommittee(local, { config: { pollMilliseconds: 50 } });
+    await committee.startAll();
+    for (let kill = 0; kill < 6; kill++) {
+      const victim = committee.nodes[Math.floor(Math.random() * committee.nodes.length)] as TestNode;
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 150));
+      await victim.end("SIGKILL");
+      await victim.start();
+    }
+    await committee.ready("2");
+    expect((await readCommittee(local.chain, 2n)).status).to.equal("active");
+  });
+});
+
+/** A member run by the test: it follows the protocol but for what a test changes. */
+class ForeignMember {
+  readonly wallet = new Wallet(toHex(crypto.getRandomValues(new Uint8Array(32))));
+  readonly hpke = hpkeKeyPairFromSeed(crypto.getRandomValues(new Uint8Array(32)));
+  readonly #local: LocalChain;
+  readonly #sender: TransactionSender;
+  readonly #states = new Map<bigint, { parameters: DkgParameters; round1: DkgRound1 }>();
+  #server: Server | undefined;
+  url = "";
+
+  /** What a test changes. */
+  broadcastFor: (request: number, honest: Uint8Array, parameters: DkgParameters) => Uint8Array = (_, honest) => honest;
+  shareFor: (honest: Uint8Array) => Uint8Array = (honest) => honest;
+  signer: Wallet | HDNodeWallet = this.wallet;
+  /** Round in which it does not answer. */
+  silentIn: number | undefined;
+  #round1Requests = 0;
+
+  constructor(local: LocalChain) {
+    this.#local = local;
+    this.#sender = new TransactionSender(local.chain, fromHex(this.wallet.privateKey));
+  }
+
+  behave(): void {
+    this.broadcastFor = (_, honest) => honest;
+    this.shareFor = (honest) => honest;
+    this.signer = this.wallet;
+    this.silentIn = undefined;
+    this.#round1Requests = 0;
+  }
+
+  async attestOtherKeys(id: bigint, size: number): Promise<void> {
+    const key = new Uint8Array(32).fill(1);
+    const { deployment } = this.#local;
+    await this.#sender.send(attestCommitteeCall(deployment, id, key, Array(size).fill(key)));
+  }
+
+  async start(): Promise<void> {
+    const { server, url } = await serve((request, response) => this.#answer(request, response));
+    this.#server = server;
+    this.url = url;
+    await this.#local.fund([this.wallet.address]);
+    const node = { url, hpkePublicKey: this.hpke.publicKey, stakeWei: 10n ** 18n };
+    await this.#sender.send(registerNodeCall(this.#local.deployment, node));
+  }
+
+  stop(): void {
+    this.#server?.close();
+  }
+
+  /** Creates a committee of this member and the nodes, and takes part in it. */
+  async form(nodes: readonly TestNode[], threshold: number): Promise<bigint> {
+    const { deployment } = this.#local;
+    const members = [this.wallet.address, ...nodes.map(({ operator }) => operator)];
+    const receipt = await this.#sender.send(createCommitteeCall(deployment, members, threshold));
+    const committeeId = createdCommitteeId(deployment, receipt);
+    const parameters = { committeeId, size: members.length, threshold, index: 1 };
+    this.#states.set(committeeId, { parameters, round1: dkgRound1(parameters) });
+    return committeeId;
+  }
+
+  /** Finishes its own part and attests. */
+  async attest(id: bigint, nodes: readonly TestNode[]): Promise<void> {
+    const { parameters, secret, broadcasts, transcript } = await this.#round2(id, nodes);
+    const received = new Map<number, Uint8Array>();
+    for (const [position, node] of nodes.entries()) {
+      const from = position + 2;
+      let answer = await node.request("GET", `/v1/dkg/${id}/round2/1`);
+      await until("round 2 of the node", async () => {
+        answer = await node.request("GET", `/v1/dkg/${id}/round2/1`);
+        return answer.status === 200;
+      });
+      const context = dkgShareContext(id, from, 1, transcript);
+      received.set(from, await hpkeOpen(this.hpke.privateKey, DKG_SHARE_INFO, context, fromHex(answer.json.sealed)));
+    }
+    const keys = dkgFinish(parameters, secret, broadcasts, received);
+    const { deployment } = this.#local;
+    await this.#sender.send(attestCommitteeCall(deployment, id, keys.groupPublicKey, keys.verificationShares));
+  }
+
+  nodes: readonly TestNode[] = [];
+
+  async #round2(id: bigint, nodes: readonly TestNode[]) {
+    const state = this.#states.get(id);
+    if (state === undefined) throw new Error("not mine");
+    const broadcasts = new Map([[1, state.round1.broadcast]]);
+    for (const [position, node] of nodes.entries()) {
+      const { json } = await node.request("GET", `/v1/dkg/${id}/round1`);
+      broadcasts.set(position + 2, fromHex(json.broadcast));
+    }
+    const { secret, sharesFor } = dkgRound2(state.parameters, state.round1.secret, broadcasts);
+    const transcript = hashBroadcasts([...broadcasts].map(([, broadcast]) => broadcast));
+    return { parameters: state.parameters, secret, sharesFor, broadcasts, transcript };
+  }
+
+  #scope(committeeId: bigint) {
+    return { chainId: 31_337n, registry: this.#local.deployment.contracts.nodeRegistry, committeeId };
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const match = /^\/v1\/dkg\/(\d+)\/round(1|2)(?:\/(\d+))?$/.exec(request.url ?? "");
+    const id = BigInt(match?.[1] ?? 0);
+    const state = this.#states.get(id);
+    if (state === undefined || match?.[2] === String(this.silentIn)) {
+      response.statusCode = 404;
+      response.end("{}");
+      return;
+    }
+    const committeeId = String(id);
+    let answer: unknown;
+    if (match?.[2] === "1") {
+      this.#round1Requests += 1;
+      const broadcast = this.broadcastFor(this.#round1Requests, state.round1.broadcast, state.parameters);
+      const signature = await signMessage(this.signer as Wallet, round1Message(this.#scope(id), 1, broadcast));
+      answer = { committeeId, index: 1, broadcast: toHex(broadcast), signature };
+    } else {
+      const to = Number(match?.[3]);
+      const node = this.nodes[to - 2] as TestNode;
+      const { sharesFor, transcript } = await this.#round2(id, this.nodes);
+      const share = this.shareFor(sharesFor.get(to) ?? new Uint8Array());
+      const key = fromHex((await node.describe()).hpkePublicKey);
+      const sealed = await hpkeSeal(key, DKG_SHARE_INFO, dkgShareContext(id, 1, to, transcript), share);
+      const typed = round2Message(this.#scope(id), { from: 1, to, transcript, sealed });
+      const signature = await signMessage(this.signer as Wallet, typed);
+      answer = { committeeId, from: 1, to, transcript: toHex(transcript), sealed: toHex(sealed), signature };
+    }
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify(answer));
+  }
+}
+
+describe("key generation with a member that lies", () => {
+  let local: LocalChain;
+  let honest: TestCommittee;
+  let liar: ForeignMember;
+
+  before(async () => {
+    await oprfReady();
+    local = await startLocalChain();
+    honest = await prepareCommittee(local, {
+      size: 2,
+      config: { pollMilliseconds: 50, maximumCommittees: 6 },
+      form: false,
+    });
+    await honest.startAll();
+    liar = new ForeignMember(local);
+    liar.nodes = honest.nodes;
+    await liar.start();
+  });
+  after(async () => {
+    liar?.stop();
+    await honest?.stop();
+    await local?.stop();
+  });
+  beforeEach(() => liar.behave());
+
+  async function problems(id: bigint): Promise<(string | undefined)[]> {
+    const described = await Promise.all(honest.nodes.map((node) => node.describe()));
+    return described.map(({ committees }) => committees.find((each) => each.committeeId === String(id))?.problem);
+  }
+
+  it("does not believe messages that the member's operator key did not sign, and goes on with those it did", async () => {
+    liar.signer = Wallet.createRandom();
+    const id = await liar.form(honest.nodes, 2);
+    await until("refusal", async () =>
+      (await problems(id)).every((problem) => problem?.includes("not signed by member 1")),
+    );
+    expect(await phaseOf(honest.nodes[0] as TestNode, String(id))).to.equal("round1");
+    liar.behave();
+    await liar.attest(id, honest.nodes);
+    await honest.ready(String(id));
+  });
+
+  it("gives up, naming the member, when its broadcast proves nothing", async () => {
+    liar.broadcastFor = (_, broadcast) => broadcast.map((byte, i) => (i === broadcast.length - 10 ? byte ^ 1 : byte));
+    const id = await liar.form(honest.nodes, 2);
+    await until("failure", async () => (await problems(id)).every((problem) => problem?.includes("member 1")));
+    expect(await phaseOf(honest.nodes[0] as TestNode, String(id))).to.equal("failed");
+    expect((await problems(id))[0]).to.equal("member 1 does not prove possession of its secret");
+  });
+
+  it("gives up, naming the member, when its share does not fit its commitments", async () => {
+    liar.shareFor = (share) => share.map((byte, i) => (i === 3 ? byte ^ 1 : byte));
+    const id = await liar.form(honest.nodes, 2);
+    await until("failure", async () => (await problems(id)).every((problem) => problem?.includes("member 1")));
+    expect((await problems(id))[1]).to.equal("member 1 sent a share that does not fit its commitments");
+    expect((await readCommittee(local.chain, id)).status).to.equal("forming");
+  });
+
+  it("gives up when the member shows different broadcasts to different members", async () => {
+    const other = new Map<bigint, Uint8Array>();
+    liar.broadcastFor = (request, broadcast, parameters) => {
+      if (request % 2 === 1) return broadcast;
+      const second = other.get(parameters.committeeId) ?? dkgRound1(parameters).broadcast;
+      other.set(parameters.committeeId, second);
+      return second;
+    };
+    const id = await liar.form(honest.nodes, 2);
+    await until("failure", async () => {
+      const found = await problems(id);
+      return found.some((problem) => problem?.includes("saw other round-1 broadcasts"));
+    });
+    expect((await readCommittee(local.chain, id)).status).to.equal("forming");
+  });
+
+  it("names a member that says nothing, or does not attest, or attests other keys", async () => {
+    const name = `member 1 (${liar.wallet.address})`;
+    const says = async (id: bigint, what: string) =>
+      await until(what, async () => (await problems(id)).every((problem) => problem?.includes(`${what} of ${name}`)));
+    liar.silentIn = 1;
+    const id = await liar.form(honest.nodes, 2);
+    await says(id, "round 1");
+    liar.silentIn = 2;
+    await says(id, "round 2");
+    liar.behave();
+    await says(id, "the attestation");
+    await liar.attestOtherKeys(id, 3);
+    await says(id, "the same attestation as this node's");
+    await liar.attest(id, honest.nodes);
+    await honest.ready(String(id));
+    expect(await problems(id)).to.deep.equal([undefined, undefined]);
+  });
+
+  it("ends at the limit of committees, so that strangers cannot spend the node's gas without end", async () => {
+    const sixth = await liar.form(honest.nodes, 2);
+    await until("sixth begun", async () => (await phaseOf(honest.nodes[0] as TestNode, String(sixth))) !== undefined);
+    const seventh = await liar.form(honest.nodes, 2);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    for (const node of honest.nodes) {
+      expect((await node.request("GET", `/v1/dkg/${seventh}/round1`)).status).to.equal(404);
+      expect((await node.describe()).committees).to.have.length(6);
+    }
+  });
+});
