@@ -1,6 +1,6 @@
 /**
- * Compiles the AssemblyScript kernels (offchain/kernels/assembly/*.ts) into modules that carry them as base64 text, so that
- * using the library needs neither the compiler nor a file beside the code.
+ * Compiles the AssemblyScript kernels (offchain/kernels/assembly/*.ts) into modules that carry them as base64 text, so
+ * that using the library needs neither the compiler nor a file beside the code.
  *
  *   node scripts/build-kernels.ts           writes offchain/kernels/<name>.wasm.ts
  *   node scripts/build-kernels.ts --check   exits 1 when a committed module is not what its source compiles to

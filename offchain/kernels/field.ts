@@ -1,6 +1,6 @@
 /**
- * Loader of the field kernel (assembly/field.ts, compiled into field.wasm.ts): Σ m_j·p_j over the 4096 elements of a slice,
- * and Σ_t ν_t·m_t,j over slices. An instance holds one memory of 768 KiB and serves one purpose.
+ * Loader of the field kernel (assembly/field.ts, compiled into field.wasm.ts): Σ m_j·p_j over the 4096 elements of a
+ * slice, and Σ_t ν_t·m_t,j over slices. An instance holds one memory of 768 KiB and serves one purpose.
  */
 import { FIELD_WASM_BASE64 } from "./field.wasm.ts";
 

@@ -1,6 +1,7 @@
 /**
- * Symmetric primitives on node:crypto (OpenSSL, with the CPU's SHA and AES instructions). See primitives.ts for what each
- * call does. Results are plain `Uint8Array`s, never `Buffer`s, so that they compare and serialise alike on every platform.
+ * Symmetric primitives on node:crypto (OpenSSL, with the CPU's SHA and AES instructions). See primitives.ts for what
+ * each call does. Results are plain `Uint8Array`s, never `Buffer`s, so that they compare and serialise alike on every
+ * platform.
  */
 import {
   createCipheriv,

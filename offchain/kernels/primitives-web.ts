@@ -1,7 +1,7 @@
 /**
- * Symmetric primitives on noble (plain JavaScript), for runtimes without node:crypto. See primitives.ts for what each call
- * does. WebCrypto would be faster on large inputs but is asynchronous only. noble's AES is table based: on a machine shared
- * with an attacker who measures caches, prefer the Node implementation.
+ * Symmetric primitives on noble (plain JavaScript), for runtimes without node:crypto. See primitives.ts for what each
+ * call does. WebCrypto would be faster on large inputs but is asynchronous only. noble's AES is table based: on a
+ * machine shared with an attacker who measures caches, prefer the Node implementation.
  */
 import { gcm } from "@noble/ciphers/aes.js";
 import { hkdf } from "@noble/hashes/hkdf.js";

@@ -1,9 +1,9 @@
 /**
- * Interface of the accelerated symmetric primitives, imported by core as `#primitives`. Two implementations export exactly
- * these names: `primitives-node.ts` (OpenSSL through node:crypto) and `primitives-web.ts` (noble, any JavaScript runtime).
- * All calls but scrypt, which is made to take long, are synchronous: below 64 KiB an await per call costs more than the work,
- * above it a worker thread is the right tool. Standards: FIPS 180-4 (SHA-256), RFC 2104 (HMAC), RFC 5869 (HKDF), RFC 8018
- * (PBKDF2), RFC 7914 (scrypt), NIST SP 800-38D (AES-256-GCM).
+ * Interface of the accelerated symmetric primitives, imported by core as `#primitives`. Two implementations export
+ * exactly these names: `primitives-node.ts` (OpenSSL through node:crypto) and `primitives-web.ts` (noble, any
+ * JavaScript runtime). All calls but scrypt, which is made to take long, are synchronous: below 64 KiB an await per
+ * call costs more than the work, above it a worker thread is the right tool. Standards: FIPS 180-4 (SHA-256), RFC 2104
+ * (HMAC), RFC 5869 (HKDF), RFC 8018 (PBKDF2), RFC 7914 (scrypt), NIST SP 800-38D (AES-256-GCM).
  */
 
 /** Length of an AES-GCM nonce in bytes (SP 800-38D §5.2.1.1: 96 bits, the only length used here). */

@@ -4,7 +4,8 @@
  * significant first.
  *
  *   challengeId = keccak(tag("audit-challenge") ‖ seed ‖ firstIndex ‖ sliceCount ‖ sampleCount)
- *   h_t         = keccak(challengeId ‖ t), t from 0; index_t = firstIndex + (h_t mod 2^128) mod sliceCount; ν_t = ⌊h_t / 2^128⌋
+ *   h_t         = keccak(challengeId ‖ t), t from 0
+ *   index_t     = firstIndex + (h_t mod 2^128) mod sliceCount; ν_t = ⌊h_t / 2^128⌋
  *   z           = keccak(challengeId ‖ tag("audit-point")) mod r
  *   ρ           = keccak(challengeId ‖ tag("audit-opening") ‖ V) mod r
  *   λ           = keccak(challengeId ‖ tag("audit-batch") ‖ keyHash ‖ σ ‖ ψ ‖ V ‖ W ‖ y) mod r

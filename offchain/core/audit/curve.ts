@@ -2,13 +2,13 @@
  * The groups of BLS12-381 on mcl-wasm: encodings, multi-scalar multiplication, pairing products.
  *
  * Two encodings of points are used. Off chain, G1 points are 48 bytes, compressed, in the form of
- * draft-irtf-cfrg-pairing-friendly-curves Appendix C (the "ZCash" form). On chain, EIP-2537: a base field element is 64 bytes,
- * most significant first, 16 zero bytes in front; G1 is x ‖ y (128 bytes), G2 is x.c0 ‖ x.c1 ‖ y.c0 ‖ y.c1 (256 bytes), and the
- * identity is all zeros.
+ * draft-irtf-cfrg-pairing-friendly-curves Appendix C (the "ZCash" form). On chain, EIP-2537: a base field element is 64
+ * bytes, most significant first, 16 zero bytes in front; G1 is x ‖ y (128 bytes), G2 is x.c0 ‖ x.c1 ‖ y.c0 ‖ y.c1 (256
+ * bytes), and the identity is all zeros.
  *
  * Decoding a G1 point checks that it is on the curve; whether it is in the subgroup is asked separately. Points
- * that arrive by the million (tags, powers) are not checked one by one: sums of them are mapped into the subgroup at the
- * end by `clearCofactor`, under which a component outside it vanishes. Checking a random combination instead would
+ * that arrive by the million (tags, powers) are not checked one by one: sums of them are mapped into the subgroup at
+ * the end by `clearCofactor`, under which a component outside it vanishes. Checking a random combination instead would
  * not do, because the cofactor of G1 has small prime factors (3, 11, …).
  *
  * Not constant time: scalars of the owner are used on the owner's own machine.
@@ -124,8 +124,8 @@ export function multiplyG2(point: PointG2, scalar: bigint): PointG2 {
 }
 
 /**
- * Σ scalar_i · point_i. With points outside the subgroup, the result is right up to a component outside it, because mcl splits
- * scalars by the curve's endomorphism; follow with `clearCofactor`.
+ * Σ scalar_i · point_i. With points outside the subgroup, the result is right up to a component outside it, because mcl
+ * splits scalars by the curve's endomorphism; follow with `clearCofactor`.
  * @param scalars in [0, r), as many as points
  */
 export function multiScalarMultiply(points: readonly PointG1[], scalars: readonly bigint[]): PointG1 {
@@ -143,8 +143,8 @@ const EFFECTIVE_COFACTOR = 0xd201000000010001n;
 const EFFECTIVE_COFACTOR_INVERSE = power(EFFECTIVE_COFACTOR, FIELD_ORDER - 2n);
 
 /**
- * The projection of E(F_p) onto the subgroup: the identity map on points of the subgroup, zero on the rest of the curve.
- * Multiplies by h_eff bit by bit (mcl's own multiplication assumes the subgroup), then by its inverse modulo r.
+ * The projection of E(F_p) onto the subgroup: the identity map on points of the subgroup, zero on the rest of the
+ * curve. Multiplies by h_eff bit by bit (mcl's own multiplication assumes the subgroup), then by its inverse modulo r.
  */
 export function clearCofactor(point: PointG1): PointG1 {
   let cleared = identityG1();

@@ -1,7 +1,7 @@
 /**
- * The scalar field Z_r of BLS12-381 (draft-irtf-cfrg-pairing-friendly-curves §4.2.1) as bigints, and the polynomials over it
- * that a possession audit works with. The whole-slice loops run in the WebAssembly kernel (`kernels/field.ts`); what is
- * here runs once per proof, and is the oracle that the kernel is tested against.
+ * The scalar field Z_r of BLS12-381 (draft-irtf-cfrg-pairing-friendly-curves §4.2.1) as bigints, and the polynomials
+ * over it that a possession audit works with. The whole-slice loops run in the WebAssembly kernel (`kernels/field.ts`);
+ * what is here runs once per proof, and is the oracle that the kernel is tested against.
  */
 import { InvalidInputError, InvalidScalarError } from "../errors.ts";
 
@@ -83,8 +83,8 @@ export function encodeScalar(value: bigint): Uint8Array {
 }
 
 /**
- * The coefficients of a slice: element j is bytes [31j, 31j+31) as an integer, least significant byte first (the byte order
- * of the machine that runs the kernel).
+ * The coefficients of a slice: element j is bytes [31j, 31j+31) as an integer, least significant byte first (the byte
+ * order of the machine that runs the kernel).
  * @param slice a multiple of 31 bytes
  */
 export function sliceElements(slice: Uint8Array): bigint[] {

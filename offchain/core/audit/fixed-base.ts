@@ -1,6 +1,6 @@
 /**
- * Multiplication of the fixed generator of G1 by many scalars: a table of d·256^w·G1 for all bytes d and positions w turns
- * one multiplication into at most 31 additions (Brickell et al. 1992, with 8-bit windows), about three times
+ * Multiplication of the fixed generator of G1 by many scalars: a table of d·256^w·G1 for all bytes d and positions w
+ * turns one multiplication into at most 31 additions (Brickell et al. 1992, with 8-bit windows), about three times
  * faster than a multiplication of an unknown point. The table takes 30 ms to build and about 2 MiB.
  *
  * The additions depend on the scalar's bytes, so the time does too; see the threat model.

@@ -1,6 +1,7 @@
 /**
- * Keys of the possession audit. An owner has two secrets for life, α and β, whose powers the provider keeps in the exponent; every
- * agreement adds its own x. All three derive from the owner's audit seed, so the recovery phrase alone brings them back.
+ * Keys of the possession audit. An owner has two secrets for life, α and β, whose powers the provider keeps in the
+ * exponent; every agreement adds its own x. All three derive from the owner's audit seed, so the recovery phrase alone
+ * brings them back.
  *
  * On chain: X = x·G2, XA = xα·G2, Bt = β·G2. The equations are in docs/audit.md.
  */
@@ -27,7 +28,9 @@ export interface AuditPublicKey {
 
 const SALT_BYTES = 32;
 
-/** 48 bytes reduced modulo a 255-bit order leave a bias below 2^-128 (the rule of RFC 9380 §5 for hashing to a field). */
+/**
+ * 48 bytes reduced modulo a 255-bit order leave a bias below 2^-128 (the rule of RFC 9380 §5 for hashing to a field).
+ */
 const SCALAR_SEED_BYTES = 48;
 
 function deriveScalar(auditSeed: Uint8Array, label: string, info?: Uint8Array): bigint {
@@ -43,7 +46,8 @@ export function deriveAuditSecrets(auditSeed: Uint8Array): AuditSecrets {
 
 /**
  * The secret x of one agreement.
- * @param salt 32 bytes, fresh for every agreement: two slices tagged for one index under one x would let the provider forge
+ * @param salt 32 bytes, fresh for every agreement: two slices tagged for one index under one x would let the provider
+ *   forge
  * @throws InvalidInputError for another length
  */
 export function deriveAgreementSecret(auditSeed: Uint8Array, salt: Uint8Array): bigint {

@@ -1,9 +1,9 @@
 /**
- * The audit manifest: which chunks, in which order, make up the data set of an agreement. User and provider pin its hash on
- * chain; slices are cut from the chunks' ciphertexts one after the other.
+ * The audit manifest: which chunks, in which order, make up the data set of an agreement. User and provider pin its
+ * hash on chain; slices are cut from the chunks' ciphertexts one after the other.
  *
- * Layout (docs/spec.md): version 1 (u8) ‖ chunk count (u32be) ‖ per chunk: SHA-256 digest of the ciphertext (32) ‖ its size in
- * bytes (u32be).
+ * Layout (docs/spec.md): version 1 (u8) ‖ chunk count (u32be) ‖ per chunk: SHA-256 digest of the ciphertext (32) ‖ its
+ * size in bytes (u32be).
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";

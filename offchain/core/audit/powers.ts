@@ -1,7 +1,7 @@
 /**
- * The powers in the exponent that a provider keeps for an owner: A_j = α^j·G1 for j from 0 to 4095, and B_i = β^i·G1 for i from 1 to
- * the largest slice index. The owner computes them once; the provider checks them before it relies on them, because
- * with wrong powers its honest proofs would fail.
+ * The powers in the exponent that a provider keeps for an owner: A_j = α^j·G1 for j from 0 to 4095, and B_i = β^i·G1
+ * for i from 1 to the largest slice index. The owner computes them once; the provider checks them before it relies on
+ * them, because with wrong powers its honest proofs would fail.
  */
 import { randomBytes } from "#primitives";
 import { InvalidInputError, InvalidProofError } from "../errors.ts";
@@ -89,7 +89,8 @@ export function decodeStoredPoints(bytes: Uint8Array, count: number, what: strin
 const decodedPowersA = new WeakMap<Uint8Array, readonly PointG1[]>();
 
 /**
- * Reads A_0 … A_4095. Decoding takes 0.3 s, so the points are kept as long as the array is: do not change it afterwards.
+ * Reads A_0 … A_4095. Decoding takes 0.3 s, so the points are kept as long as the array is: do not change it
+ * afterwards.
  * @param powersA 4096 · 48 or 4096 · 96 bytes
  * @throws InvalidPointError, InvalidInputError
  */
@@ -103,7 +104,8 @@ export function decodePowersA(powersA: Uint8Array): readonly PointG1[] {
 }
 
 /**
- * Writes points as x ‖ y, which reads about 14 times faster than the compressed form. A provider of large sets stores its powers so.
+ * Writes points as x ‖ y, which reads about 14 times faster than the compressed form. A provider of large sets stores
+ * its powers so.
  * @returns 96 bytes each
  */
 export function expandPoints(points: readonly PointG1[]): Uint8Array {
@@ -140,8 +142,8 @@ class GeometricCheck {
 }
 
 /**
- * Checks powers as they arrive, so in memory that whoever asks can bound. Components outside the subgroup are harmless (the prover removes them) and
- * are not looked for.
+ * Checks powers as they arrive, so in memory that whoever asks can bound. Components outside the subgroup are harmless
+ * (the prover removes them) and are not looked for.
  */
 export class PowersVerifier {
   readonly #key: { X: PointG2; XA: PointG2; Bt: PointG2 };

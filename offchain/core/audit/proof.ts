@@ -1,7 +1,7 @@
 /**
- * The proof of a possession audit, constant in size: four points of G1 and a scalar for anybody to check, two points and a
- * scalar for the owner. Wire format (docs/spec.md): version 1 ‖ flags (bit 0: V and W present) ‖ σ ‖ ψ ‖ [V ‖ W] ‖ y, points
- * compressed, y most significant byte first: 130 or 226 bytes.
+ * The proof of a possession audit, constant in size: four points of G1 and a scalar for anybody to check, two points
+ * and a scalar for the owner. Wire format (docs/spec.md): version 1 ‖ flags (bit 0: V and W present) ‖ σ ‖ ψ ‖ [V ‖ W]
+ * ‖ y, points compressed, y most significant byte first: 130 or 226 bytes.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";

@@ -1,7 +1,7 @@
 /**
- * The provider's side of a possession audit. Work: one read of each sampled slice, one multi-scalar multiplication of 4095
- * points for ψ, and for a public proof one over all indices up to the largest drawn for W, which is done in pieces,
- * so that memory stays bounded whatever the size of the set.
+ * The provider's side of a possession audit. Work: one read of each sampled slice, one multi-scalar multiplication of
+ * 4095 points for ψ, and for a public proof one over all indices up to the largest drawn for W, which is done in
+ * pieces, so that memory stays bounded whatever the size of the set.
  */
 import { InvalidInputError } from "../errors.ts";
 import { type AuditChallenge, challengeId, expandChallenge, openingPoint } from "./challenge.ts";
@@ -92,8 +92,8 @@ async function readPowers(source: SliceSource, drawn: readonly number[]): Promis
 }
 
 /**
- * Commits to q(Y) = (v(Y) − v(ρ))/(Y − ρ) in powers of β. Synthetic division runs from the highest coefficient down, so the
- * powers are read in pieces from the highest index down and nothing but the running coefficient is kept.
+ * Commits to q(Y) = (v(Y) − v(ρ))/(Y − ρ) in powers of β. Synthetic division runs from the highest coefficient down, so
+ * the powers are read in pieces from the highest index down and nothing but the running coefficient is kept.
  */
 async function commitOpening(
   source: SliceSource,

@@ -1,6 +1,6 @@
 /**
- * One-time set-up of the possession audit: mcl-wasm and the field kernel are compiled asynchronously, everything after that
- * is synchronous.
+ * One-time set-up of the possession audit: mcl-wasm and the field kernel are compiled asynchronously, everything after
+ * that is synchronous.
  */
 import { type FieldKernel, loadFieldKernel } from "../../kernels/field.ts";
 import { loadCurve } from "./curve.ts";

@@ -1,6 +1,6 @@
 /**
- * How many draws an audit needs (Ateniese et al., "Provable Data Possession at Untrusted Stores", section 5.1). Draws are
- * independent and with replacement, so c of them miss a damaged fraction t with probability (1 − t)^c.
+ * How many draws an audit needs (Ateniese et al., "Provable Data Possession at Untrusted Stores", section 5.1). Draws
+ * are independent and with replacement, so c of them miss a damaged fraction t with probability (1 − t)^c.
  */
 
 /** Damage that an audit is made to find. Of fewer than 100 slices one damaged slice is more than that already. */

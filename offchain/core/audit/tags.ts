@@ -1,6 +1,6 @@
 /**
- * Tags: σ_i = x·(β^i + f_i(α))·G1 for slice i, f_i having the slice's 4096 elements as coefficients. The owner makes them while
- * it uploads; the provider checks them, all at once and with random weights, before it signs the agreement.
+ * Tags: σ_i = x·(β^i + f_i(α))·G1 for slice i, f_i having the slice's 4096 elements as coefficients. The owner makes
+ * them while it uploads; the provider checks them, all at once and with random weights, before it signs the agreement.
  * Shacham and Waters 2008 (homomorphic tags), Yuan and Yu 2013 (polynomial slices, constant-size proofs).
  */
 import type { SliceAccumulator, SliceDotProduct } from "../../kernels/field.ts";
@@ -26,8 +26,8 @@ import { decodePowersA, randomWeight } from "./powers.ts";
 import { fieldKernel } from "./ready.ts";
 
 /**
- * Makes the tags of a data set that arrives in pieces of any size: the ciphertexts of its chunks one after the other, cut
- * into slices of 126,976 bytes, the last one filled with zeros.
+ * Makes the tags of a data set that arrives in pieces of any size: the ciphertexts of its chunks one after the other,
+ * cut into slices of 126,976 bytes, the last one filled with zeros.
  */
 export class SliceTagger {
   readonly #beta: bigint;
@@ -42,7 +42,8 @@ export class SliceTagger {
 
   /**
    * @param x secret of the agreement
-   * @param firstIndex index of the first slice, at least 1; no index may ever be tagged twice under one x with other data
+   * @param firstIndex index of the first slice, at least 1; no index may ever be tagged twice under one x with other
+   *   data
    * @throws InvalidInputError for a first index below 1
    */
   constructor(secrets: AuditSecrets, x: bigint, firstIndex: number) {

@@ -1,6 +1,6 @@
 /**
- * Verification of possession proofs. Anybody can check a public proof against the agreement's key; the owner checks a private
- * one with its secrets and without a pairing. The equations, and why they are sound, are in docs/audit.md.
+ * Verification of possession proofs. Anybody can check a public proof against the agreement's key; the owner checks a
+ * private one with its secrets and without a pairing. The equations, and why they are sound, are in docs/audit.md.
  */
 import { InvalidProofError, InvalidScalarError } from "../errors.ts";
 import {

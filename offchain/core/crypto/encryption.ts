@@ -1,14 +1,14 @@
 /**
  * Encryption of chunks and recipes, and the OPRF inputs their keys come from.
  *
- * Chunks: AES-256-GCM (NIST SP 800-38D) with an all-zero nonce. That is sound here, and only here, because a chunk key is derived
- * from the chunk's own content (message-locked encryption, Bellare–Keelveedhi–Ristenpart 2013, with the server-aided keys of
- * DupLESS, 2013): one key encrypts one plaintext, ever. Format version and length are associated data. GCM does not commit to its
- * key; the recipe pins the SHA-256 of the ciphertext beside the key, which does.
+ * Chunks: AES-256-GCM (NIST SP 800-38D) with an all-zero nonce. That is sound here, and only here, because a chunk key
+ * is derived from the chunk's own content (message-locked encryption, Bellare–Keelveedhi–Ristenpart 2013, with the
+ * server-aided keys of DupLESS, 2013): one key encrypts one plaintext, ever. Format version and length are associated
+ * data. GCM does not commit to its key; the recipe pins the SHA-256 of the ciphertext beside the key, which does.
  *
- * Recipes: AES-256-GCM-SIV (RFC 8452) with an all-zero nonce. A file key may meet several recipe objects, and other encodings of
- * the same file over the years, so nonces would repeat; SIV then reveals only whether two recipes are equal, which
- * deduplication reveals anyway.
+ * Recipes: AES-256-GCM-SIV (RFC 8452) with an all-zero nonce. A file key may meet several recipe objects, and other
+ * encodings of the same file over the years, so nonces would repeat; SIV then reveals only whether two recipes are
+ * equal, which deduplication reveals anyway.
  */
 import { gcmsiv } from "@noble/ciphers/aes.js";
 import { concatBytes } from "@noble/hashes/utils.js";
@@ -45,7 +45,10 @@ const encoder = new TextEncoder();
 
 const OPRF_KINDS = { chunk: 1, file: 2 } as const;
 
-/** What a sealed recipe object is: the root of a put, or a list of chunks (level 0) or of further lists (level 1 and up). */
+/**
+ * What a sealed recipe object is: the root of a put, or a list of chunks (level 0) or of further lists (level 1 and
+ * up).
+ */
 export type RecipeKind = "root" | "list";
 const RECIPE_KINDS = { root: 1, list: 2 } as const;
 
@@ -99,12 +102,20 @@ export function oprfInput(domain: string, kind: "chunk" | "file", digest: Uint8A
   return concatBytes(OPRF_TAG, header, name, digest);
 }
 
-/** Derives the key of a chunk. @param oprfOutput what the committee evaluated on `oprfInput(…, "chunk", …)` @returns 32 bytes */
+/**
+ * Derives the key of a chunk.
+ * @param oprfOutput what the committee evaluated on `oprfInput(…, "chunk", …)`
+ * @returns 32 bytes
+ */
 export function chunkKey(oprfOutput: Uint8Array): Uint8Array {
   return kdf(oprfOutput, "chunk-key");
 }
 
-/** Derives the key of a file. @param oprfOutput what the committee evaluated on `oprfInput(…, "file", …)` @returns 32 bytes */
+/**
+ * Derives the key of a file.
+ * @param oprfOutput what the committee evaluated on `oprfInput(…, "file", …)`
+ * @returns 32 bytes
+ */
 export function fileKey(oprfOutput: Uint8Array): Uint8Array {
   return kdf(oprfOutput, "file-key");
 }

@@ -1,6 +1,6 @@
 /**
- * Arithmetic in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1 (FIPS 197 §4.2). Operands are secret: no table is indexed with them and
- * no branch depends on them, so the time taken says nothing about them. Addition and subtraction are both XOR.
+ * Arithmetic in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1 (FIPS 197 §4.2). Operands are secret: no table is indexed with
+ * them and no branch depends on them, so the time taken says nothing about them. Addition and subtraction are both XOR.
  */
 
 /** The reduction polynomial without its x^8 term. */

@@ -31,7 +31,8 @@ const KEM_SUITE_ID = concatBytes(encoder.encode("KEM"), Uint8Array.of(0x00, 0x20
 const HPKE_VERSION = encoder.encode("HPKE-v1");
 
 /**
- * DeriveKeyPair (RFC 9180 §7.1.3). Synchronous: LabeledExtract with an empty salt followed by LabeledExpand is one HKDF call.
+ * DeriveKeyPair (RFC 9180 §7.1.3). Synchronous: LabeledExtract with an empty salt followed by LabeledExpand is one HKDF
+ * call.
  *
  * @param seed at least 32 bytes of high entropy
  * @throws InvalidInputError for a shorter seed

@@ -13,7 +13,8 @@ const NO_BYTES = new Uint8Array(0);
 const LABEL_PATTERN = /^[a-z0-9][a-z0-9/-]{0,63}$/;
 
 /**
- * Returns a domain tag: utf8("tallystick/v1/" + label) ‖ 0x00. It starts every hashed or authenticated layout of the project.
+ * Returns a domain tag: utf8("tallystick/v1/" + label) ‖ 0x00. It starts every hashed or authenticated layout of the
+ * project.
  * @param label lower-case letters, digits, `-` and `/`, at most 64 characters
  * @throws InvalidInputError for another label
  */

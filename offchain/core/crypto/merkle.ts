@@ -1,8 +1,8 @@
 /**
- * Merkle tree for proofs of ownership (S. Halevi et al., "Proofs of Ownership in Remote Storage Systems", CCS 2011), built over a
- * ciphertext: leaves of 1024 bytes, the last one shorter, hashed as RFC 6962 §2.1 does (0x00 before a leaf, 0x01 before a node,
- * left subtree the largest power of two below the count). A claimant who does not hold the ciphertext cannot answer for leaves
- * that are drawn after the claim.
+ * Merkle tree for proofs of ownership (S. Halevi et al., "Proofs of Ownership in Remote Storage Systems", CCS 2011),
+ * built over a ciphertext: leaves of 1024 bytes, the last one shorter, hashed as RFC 6962 §2.1 does (0x00 before a
+ * leaf, 0x01 before a node, left subtree the largest power of two below the count). A claimant who does not hold the
+ * ciphertext cannot answer for leaves that are drawn after the claim.
  */
 import { equalBytes, sha256 } from "#primitives";
 import { InvalidInputError } from "../errors.ts";
@@ -19,7 +19,10 @@ export function leafCount(sizeBytes: number): number {
   return Math.ceil(sizeBytes / LEAF_BYTES);
 }
 
-/** Hash inputs are put together in the same memory every time: a tree over a chunk has thousands, and hashing is synchronous. */
+/**
+ * Hash inputs are put together in the same memory every time: a tree over a chunk has thousands, and hashing is
+ * synchronous.
+ */
 const leafInput = Uint8Array.of(LEAF_PREFIX, ...new Uint8Array(LEAF_BYTES));
 const nodeInput = Uint8Array.of(NODE_PREFIX, ...new Uint8Array(2 * DIGEST_BYTES));
 

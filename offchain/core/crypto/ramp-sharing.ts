@@ -1,12 +1,13 @@
 /**
  * Ramp secret sharing over GF(2^8): of n shares any k rebuild the secret, any r reveal nothing, and each share is
- * ⌈secret/(k − r)⌉ bytes long (Blakley and Meadows 1984; Li, Qin, Lee, Lou: Dekey, 2014). With r = k − 1 it is Shamir's scheme.
+ * ⌈secret/(k − r)⌉ bytes long (Blakley and Meadows 1984; Li, Qin, Lee, Lou: Dekey, 2014). With r = k − 1 it is Shamir's
+ * scheme.
  *
- * The secret is cut into k − r pieces, r random pieces follow, and share j is the polynomial with these k coefficients at x = j,
- * byte by byte. Between r and k shares reveal part of the secret: that is the price of shorter shares.
+ * The secret is cut into k − r pieces, r random pieces follow, and share j is the polynomial with these k coefficients
+ * at x = j, byte by byte. Between r and k shares reveal part of the secret: that is the price of shorter shares.
  *
- * Deterministic variant: the random pieces derive from the secret, so that equal secrets have equal shares. Privacy then
- * rests on the secret being unguessable.
+ * Deterministic variant: the random pieces derive from the secret, so that equal secrets have equal shares. Privacy
+ * then rests on the secret being unguessable.
  */
 
 import { randomBytes } from "#primitives";
@@ -78,7 +79,8 @@ export function sharesOfPieces(pieces: Uint8Array[], shares: number): Uint8Array
 }
 
 /**
- * Rebuilds a secret from at least k shares. More than k must all agree; which one is wrong cannot be told from them alone.
+ * Rebuilds a secret from at least k shares. More than k must all agree; which one is wrong cannot be told from them
+ * alone.
  *
  * @param shares share by index
  * @param secretBytes length of the secret

@@ -1,10 +1,11 @@
 /**
- * The profile of CBOR (RFC 8949) that Tallystick's own formats use, in the core deterministic encoding of its §4.2.1: unsigned and
- * negative integers, byte strings and arrays, all with definite lengths and shortest heads, nested to a stated depth. No text,
- * maps, tags, floats or simple values. Every value has exactly one encoding, and a decoder that accepts any other
- * encoding would give one object two ids.
+ * The profile of CBOR (RFC 8949) that Tallystick's own formats use, in the core deterministic encoding of its §4.2.1:
+ * unsigned and negative integers, byte strings and arrays, all with definite lengths and shortest heads, nested to a
+ * stated depth. No text, maps, tags, floats or simple values. Every value has exactly one encoding, and a decoder that
+ * accepts any other encoding would give one object two ids.
  *
- * `measureItem` enforces the profile on the bytes, without recursion and before anything is built from them; cborg then decodes.
+ * `measureItem` enforces the profile on the bytes, without recursion and before anything is built from them; cborg then
+ * decodes.
  */
 import { decode, encode } from "cborg";
 import { InvalidInputError } from "../errors.ts";

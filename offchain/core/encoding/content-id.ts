@@ -1,10 +1,10 @@
 /**
- * Content ids: CIDv1, codec raw (0x55), multihash sha2-256, in lower-case unpadded base32 (multibase prefix `b`). An id names
- * ciphertext, so a provider can recompute it, and it is the same string that IPFS uses for the same bytes.
+ * Content ids: CIDv1, codec raw (0x55), multihash sha2-256, in lower-case unpadded base32 (multibase prefix `b`). An id
+ * names ciphertext, so a provider can recompute it, and it is the same string that IPFS uses for the same bytes.
  * Specifications: multiformats CID v1, multihash, RFC 4648 §6.
  *
- * Deviation: only this one form is accepted. Upper case, other bases, CIDv0, other codecs and hashes are refused, so that one
- * object has one name and names compare as strings.
+ * Deviation: only this one form is accepted. Upper case, other bases, CIDv0, other codecs and hashes are refused, so
+ * that one object has one name and names compare as strings.
  */
 import { base32 } from "multiformats/bases/base32";
 import { sha256 } from "#primitives";

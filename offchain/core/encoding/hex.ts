@@ -1,6 +1,6 @@
 /**
- * Byte strings as text: lower-case hexadecimal with an `0x` prefix, the one form used in JSON, on the wire and towards the
- * chain libraries. Decoding is strict, so that equal bytes have exactly one text.
+ * Byte strings as text: lower-case hexadecimal with an `0x` prefix, the one form used in JSON, on the wire and towards
+ * the chain libraries. Decoding is strict, so that equal bytes have exactly one text.
  */
 
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
@@ -14,7 +14,8 @@ export function toHex(bytes: Uint8Array): string {
 /**
  * The bytes a hexadecimal text stands for.
  *
- * @param text `0x` and an even number of hexadecimal digits; upper-case digits are read too, since chain libraries emit checksums.
+ * @param text `0x` and an even number of hexadecimal digits; upper-case digits are read too, since chain libraries emit
+ *   checksums.
  * @param expectedBytes when given, the exact length in bytes.
  * @param name what the value is, for the error.
  * @throws InvalidInputError when the text is not hexadecimal or has another length.

@@ -1,5 +1,6 @@
 /**
- * A user's identity: everything derives from one BIP-39 recovery phrase, so that the phrase alone restores it on a new device.
+ * A user's identity: everything derives from one BIP-39 recovery phrase, so that the phrase alone restores it on a new
+ * device.
  *
  *     seed          BIP-39 seed of the phrase, empty passphrase, 64 bytes
  *     signing key   BIP-32 m/44'/60'/0'/0/0 (BIP-44, Ethereum): the same account as in any wallet
@@ -53,8 +54,8 @@ export function newRecoveryPhrase(): string {
 /**
  * The identity of a recovery phrase. Letter case and the amount of white space do not matter.
  *
- * @throws InvalidInputError when it is no BIP-39 phrase: word count, unknown word (its position is named, never the word), or
- *   checksum
+ * @throws InvalidInputError when it is no BIP-39 phrase: word count, unknown word (its position is named, never the
+ *   word), or checksum
  */
 export function identityFromPhrase(phrase: string): Identity {
   const words = phrase.normalize("NFKD").trim().toLowerCase().split(/\s+/);
@@ -70,7 +71,8 @@ export function identityFromPhrase(phrase: string): Identity {
   try {
     entropy = mnemonicToEntropy(canonical, wordlist);
   } catch {
-    // Words and their number are right, so the checksum is all that is left. The cause would carry the phrase's words along.
+    // Words and their number are right, so the checksum is all that is left. The cause would carry the phrase's words
+    // along.
     throw phraseError("the recovery phrase has a wrong checksum: a word is wrong or out of place", "a valid checksum");
   }
   return derive(entropy, canonical);

@@ -1,6 +1,6 @@
 /**
- * Secrets at rest: a JSON document sealed with a passphrase. scrypt (RFC 7914) makes the key, AES-256-GCM (SP 800-38D) seals.
- * The key is used once, since every sealing draws a new salt. Everything in the document but the sealed bytes is
+ * Secrets at rest: a JSON document sealed with a passphrase. scrypt (RFC 7914) makes the key, AES-256-GCM (SP 800-38D)
+ * seals. The key is used once, since every sealing draws a new salt. Everything in the document but the sealed bytes is
  * associated data, so that no field can be changed, and the cost parameters cannot be used to exhaust memory.
  */
 

@@ -1,6 +1,6 @@
 /**
- * EIP-712 typed data of the project: what accounts, ownership keys and session keys sign. Plain objects in the shape that
- * ethers and viem take; signing and verifying happen elsewhere.
+ * EIP-712 typed data of the project: what accounts, ownership keys and session keys sign. Plain objects in the shape
+ * that ethers and viem take; signing and verifying happen elsewhere.
  *
  * Messages that a contract verifies carry the contract in their domain. Messages that only daemons verify (Session,
  * ShareRequest) have a domain without `verifyingContract`, so that they can never be taken for one of the former.

@@ -1,14 +1,16 @@
 /**
  * Content-defined chunking: FastCDC with normalized chunking level 2.
- * W. Xia et al., "FastCDC: a Fast and Efficient Content-Defined Chunking Approach for Data Deduplication", USENIX ATC 2016, and
- * "The Design of Fast Content-Defined Chunking for Data Deduplication Based Storage Systems", IEEE TPDS 31(9), 2020.
+ * W. Xia et al., "FastCDC: a Fast and Efficient Content-Defined Chunking Approach for Data Deduplication", USENIX ATC
+ * 2016, and "The Design of Fast Content-Defined Chunking for Data Deduplication Based Storage Systems", IEEE TPDS
+ * 31(9), 2020.
  *
- * Where chunks are cut is part of the format: two clients deduplicate against each other only if they cut alike. The constants
- * below therefore never change within one format version; test/vectors/chunker.json pins them.
+ * Where chunks are cut is part of the format: two clients deduplicate against each other only if they cut alike. The
+ * constants below therefore never change within one format version; test/vectors/chunker.json pins them.
  *
- * Deviations from the papers: the rolling hash has 32 bits instead of 64 (what JavaScript adds in one instruction), so the window
- * is the last 32 bytes; the masks take its highest bits, which see the most of the window; the switch of masks comes at the
- * average less half the minimum, which centres the measured average (1.02 MiB on random bytes) on the wanted one.
+ * Deviations from the papers: the rolling hash has 32 bits instead of 64 (what JavaScript adds in one instruction), so
+ * the window is the last 32 bytes; the masks take its highest bits, which see the most of the window; the switch of
+ * masks comes at the average less half the minimum, which centres the measured average (1.02 MiB on random bytes) on
+ * the wanted one.
  */
 import { concatBytes } from "@noble/hashes/utils.js";
 import { sha256 } from "#primitives";
@@ -35,9 +37,9 @@ const GEAR: Int32Array = Int32Array.from({ length: 256 }, (_, byte) => {
 });
 
 /**
- * Cuts an input that arrives in pieces. Where it cuts depends on the bytes only, never on how they are split into pieces.
- * Pieces (but tiny ones) are kept, not copied, until the chunk they belong to is complete, and then copied once into it: whoever
- * pushes a piece gives it away. Memory: the pieces of one chunk, and that chunk.
+ * Cuts an input that arrives in pieces. Where it cuts depends on the bytes only, never on how they are split into
+ * pieces. Pieces (but tiny ones) are kept, not copied, until the chunk they belong to is complete, and then copied once
+ * into it: whoever pushes a piece gives it away. Memory: the pieces of one chunk, and that chunk.
  */
 export class Chunker {
   /** Views on pieces, and gathered small parts, that make up the current chunk. */
@@ -86,8 +88,8 @@ export class Chunker {
   #roll(piece: Uint8Array, start: number, stop: number, mask: number): number | undefined {
     let hash = this.#fingerprint;
     let index = start;
-    // Unrolled by four, which doubles its speed: this loop is where put spends its time in JavaScript. Indices are in range by
-    // construction, and the casts say so; a check per byte would cost a third of the speed.
+    // Unrolled by four, which doubles its speed: this loop is where put spends its time in JavaScript. Indices are in
+    // range by construction, and the casts say so; a check per byte would cost a third of the speed.
     for (const last = stop - 3; index < last; index += 4) {
       const first = ((hash << 1) + (GEAR[piece[index] as number] as number)) | 0;
       const second = ((first << 1) + (GEAR[piece[index + 1] as number] as number)) | 0;

@@ -1,10 +1,10 @@
 /**
- * Listings: the entries of a put as a CBOR sequence (RFC 8742), written and read as a stream. Memory is bounded by one entry and
- * the names of the folders around it, whatever the number of entries.
+ * Listings: the entries of a put as a CBOR sequence (RFC 8742), written and read as a stream. Memory is bounded by one
+ * entry and the names of the folders around it, whatever the number of entries.
  *
- * Both directions hold the sequence to two rules. Paths ascend strictly in listing order (path-name.ts), so none occurs twice.
- * The folder that holds an entry is itself an entry before it: a reader that creates entries in order never writes
- * through something that is not a folder it made, such as a symbolic link that leads out of the destination.
+ * Both directions hold the sequence to two rules. Paths ascend strictly in listing order (path-name.ts), so none occurs
+ * twice. The folder that holds an entry is itself an entry before it: a reader that creates entries in order never
+ * writes through something that is not a folder it made, such as a symbolic link that leads out of the destination.
  */
 import { measureItem } from "../encoding/cbor.ts";
 import { IntegrityError, InvalidInputError } from "../errors.ts";

@@ -1,10 +1,11 @@
 /**
  * Paths inside a put: what they look like, their order, and their bytes.
  *
- * A path is relative, its components separated by `/`. File systems name files by bytes, not by characters, so the format holds
- * bytes and forces neither an encoding nor a normalization. In memory a path is a string; bytes that are not UTF-8 stand in it as
- * unpaired surrogates U+DC80 to U+DCFF (Python's "surrogateescape", PEP 383), which makes the way from bytes to string and
- * back lossless for every byte string. Such a string must be turned into bytes again before it is handed to a file system.
+ * A path is relative, its components separated by `/`. File systems name files by bytes, not by characters, so the
+ * format holds bytes and forces neither an encoding nor a normalization. In memory a path is a string; bytes that are
+ * not UTF-8 stand in it as unpaired surrogates U+DC80 to U+DCFF (Python's "surrogateescape", PEP 383), which makes the
+ * way from bytes to string and back lossless for every byte string. Such a string must be turned into bytes again
+ * before it is handed to a file system.
  */
 import { InvalidInputError } from "../errors.ts";
 
@@ -25,7 +26,9 @@ function refuse(message: string, check: string, received: string): InvalidInputE
   return new InvalidInputError(message, { check, expected: "a relative path inside the put", received });
 }
 
-/** The text of a path for error messages: unpaired surrogates and control characters escaped, cut to a readable length. */
+/**
+ * The text of a path for error messages: unpaired surrogates and control characters escaped, cut to a readable length.
+ */
 export function showPath(path: string): string {
   return JSON.stringify(path.length > 200 ? `${path.slice(0, 200)}…` : path);
 }
@@ -89,8 +92,8 @@ export function pathToBytes(path: string): Uint8Array {
 }
 
 /**
- * Holds the bytes of a path to the rules: not empty, not absolute, no NUL, no empty, `.` or `..` component, within limits. Whoever
- * joins such a path to a folder stays inside that folder, as long as no component is a link.
+ * Holds the bytes of a path to the rules: not empty, not absolute, no NUL, no empty, `.` or `..` component, within
+ * limits. Whoever joins such a path to a folder stays inside that folder, as long as no component is a link.
  * @throws InvalidInputError
  */
 export function checkPath(bytes: Uint8Array): void {
@@ -112,8 +115,8 @@ export function checkPath(bytes: Uint8Array): void {
 }
 
 /**
- * Compares paths in listing order: component by component, each by its bytes. A folder comes right before what is in it, and a
- * walk that visits names in byte order meets paths in this order.
+ * Compares paths in listing order: component by component, each by its bytes. A folder comes right before what is in
+ * it, and a walk that visits names in byte order meets paths in this order.
  * @returns negative, zero or positive
  */
 export function comparePaths(a: Uint8Array, b: Uint8Array): number {

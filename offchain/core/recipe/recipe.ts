@@ -1,5 +1,6 @@
 /**
- * Recipes: how to rebuild what was put. Canonical CBOR (see cbor.ts); byte layouts below, integers and arrays as CBOR writes them.
+ * Recipes: how to rebuild what was put. Canonical CBOR (see cbor.ts); byte layouts below, integers and arrays as CBOR
+ * writes them.
  *
  *   chunk reference   [digest (32), key (32), size]                         size: plaintext bytes, 1 to 2 MiB
  *   list reference    [digest (32), size]                                   size: plaintext bytes under it
@@ -9,9 +10,9 @@
  *                     [3, path, mode, mtime, target]  symbolic link
  *   root              [1, domain, entry count, total bytes, listing size, listing content]
  *
- * The listing is a CBOR sequence (RFC 8742) of entries in path order, chunked and stored as a file would be. A digest is the
- * SHA-256 inside the content id of the sealed object. Sealed forms and keys: encryption.ts. Every format that begins with an array
- * whose first item is not 1 is of another version and is refused as such.
+ * The listing is a CBOR sequence (RFC 8742) of entries in path order, chunked and stored as a file would be. A digest
+ * is the SHA-256 inside the content id of the sealed object. Sealed forms and keys: encryption.ts. Every format that
+ * begins with an array whose first item is not 1 is of another version and is refused as such.
  */
 
 import { domainBytes, RECIPE_FORMAT_VERSION, RECIPE_OVERHEAD_BYTES } from "../crypto/encryption.ts";

@@ -1,9 +1,9 @@
 /**
- * Contents of any length as trees of list objects, written and read as streams of chunk references. At most one list per level is
- * in memory in either direction: 8192 references for a content of 8 GiB, 16,384 beyond that.
+ * Contents of any length as trees of list objects, written and read as streams of chunk references. At most one list
+ * per level is in memory in either direction: 8192 references for a content of 8 GiB, 16,384 beyond that.
  *
- * Storing and loading are callbacks, so that the same code serves every provider, cache and test. What is loaded is checked here:
- * its id, its seal, its level, and that sizes add up at every level.
+ * Storing and loading are callbacks, so that the same code serves every provider, cache and test. What is loaded is
+ * checked here: its id, its seal, its level, and that sizes add up at every level.
  */
 
 import { openRecipe, sealRecipe } from "../crypto/encryption.ts";
@@ -107,8 +107,8 @@ class LevelWriter {
 /**
  * Turns a stream of chunk references into a content: inline up to 8 chunks, a tree of sealed lists beyond.
  * @param refs in the order of the bytes
- * @param fileKey asked for once, and only when a tree is needed. It comes from the digest of the whole file, so the references come
- *   from something that has kept them until the file was read
+ * @param fileKey asked for once, and only when a tree is needed. It comes from the digest of the whole file, so the
+ *   references come from something that has kept them until the file was read
  * @param store called for each list, one at a time, lower levels first
  */
 export async function writeContent(

@@ -1,8 +1,8 @@
 /**
  * Field kernel of the possession audit, for AssemblyScript: the two loops that touch every byte of a slice.
  *
- * Integers are arrays of 29-bit limbs in 64-bit words. A product of two limbs has 58 bits, so several can be summed in a
- * 64-bit column before a carry is due ("lazy reduction"), and nothing is reduced modulo the group order here: the
+ * Integers are arrays of 29-bit limbs in 64-bit words. A product of two limbs has 58 bits, so several can be summed in
+ * a 64-bit column before a carry is due ("lazy reduction"), and nothing is reduced modulo the group order here: the
  * caller reduces one sum per slice, or one per coefficient, with bigints. This needs no Montgomery form.
  *
  * One instance serves either `dotProduct` or `accumulate`; both read the slice from SLICE. Offsets are shared with the
@@ -26,7 +26,10 @@ const LIMB_MASK: u64 = 0x1fffffff;
 /** An element has 248 bits: eight limbs of 29 and one of 16. The mask also drops what belongs to the next element. */
 const TOP_MASK: u64 = 0xffff;
 
-/** Elements summed between carries: a column gets at most 9 products of 58 bits per element, and 7 · 9 · 2^58 + 2^36 < 2^64. */
+/**
+ * Elements summed between carries: a column gets at most 9 products of 58 bits per element, and 7 · 9 · 2^58 + 2^36 <
+ * 2^64.
+ */
 const ELEMENTS_PER_CARRY: u32 = 7;
 
 /** Slices accumulated between carries: at most 5 products per column and slice, and 8 · 5 · 2^58 + 2^36 < 2^64. */
