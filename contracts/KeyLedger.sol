@@ -19,7 +19,7 @@ import { INodeRegistry } from "./interfaces/INodeRegistry.sol";
 /// INV-3  The state of a record is exactly the digest of the last record that its account signed and somebody relayed, and
 ///        its committee was active then.
 /// INV-4  An account is a listed owner of a record only after the ownership key of that record and the account itself
-///        signed for exactly that pair; it stays so.
+///        signed for exactly that account and the version of the record that stands; it stays so.
 /// INV-5  A record that has a later owner never changes again: its account cannot take the key away from that owner.
 contract KeyLedger is IKeyLedger, EIP712 {
     uint64 public constant MAX_CLOCK_SKEW_SECONDS = 300;
@@ -30,9 +30,9 @@ contract KeyLedger is IKeyLedger, EIP712 {
     bytes32 private constant KEY_RECORD_TYPEHASH = keccak256(
         "KeyRecord(address account,bytes32 fileTag,uint64 committeeId,uint64 keyTime,address ownershipKey,bytes32 payloadHash,uint64 deadline)"
     );
-    bytes32 private constant OWNERSHIP_TYPEHASH = keccak256("Ownership(bytes32 recordId,address owner)");
+    bytes32 private constant OWNERSHIP_TYPEHASH = keccak256("Ownership(bytes32 recordId,bytes24 digest,address owner)");
     bytes32 private constant ADD_OWNER_TYPEHASH = keccak256(
-        "AddOwner(bytes32 recordId,address owner,bytes32 noteHash,uint64 deadline)"
+        "AddOwner(bytes32 recordId,bytes24 digest,address owner,bytes32 noteHash,uint64 deadline)"
     );
 
     /// @inheritdoc IKeyLedger
@@ -83,12 +83,13 @@ contract KeyLedger is IKeyLedger, EIP712 {
         bytes32 recordId = _recordId(header.account, header.fileTag);
         StoredRecord memory state = _records[recordId];
         if (state.keyTime == 0) revert UnknownRecord(recordId);
-        bytes24 received = _digest(header);
-        if (received != state.digest) revert DigestMismatch(recordId, state.digest, received);
+        bytes24 digest = _digest(header);
+        if (digest != state.digest) revert DigestMismatch(recordId, state.digest, digest);
         if (owner == header.account || isOwner[recordId][owner]) revert AlreadyOwner(recordId, owner);
 
-        _checkOwnership(header.ownershipKey, recordId, owner, ownershipSignature);
-        bytes32 consent = addOwnerSignatureHash(recordId, owner, keccak256(note), deadline);
+        // Both signatures name the digest, so that the record's account cannot publish another version under them.
+        _checkOwnership(header.ownershipKey, recordId, digest, owner, ownershipSignature);
+        bytes32 consent = addOwnerSignatureHash(recordId, digest, owner, keccak256(note), deadline);
         if (!SignatureChecker.isValidSignatureNowCalldata(owner, consent, ownerSignature)) {
             revert InvalidSignature(owner);
         }
@@ -126,18 +127,19 @@ contract KeyLedger is IKeyLedger, EIP712 {
     }
 
     /// @inheritdoc IKeyLedger
-    function ownershipSignatureHash(bytes32 recordId, address owner) public view returns (bytes32) {
-        return _hashTypedDataV4(keccak256(abi.encode(OWNERSHIP_TYPEHASH, recordId, owner)));
+    function ownershipSignatureHash(bytes32 recordId, bytes24 digest, address owner) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(OWNERSHIP_TYPEHASH, recordId, digest, owner)));
     }
 
     /// @inheritdoc IKeyLedger
     function addOwnerSignatureHash(
         bytes32 recordId,
+        bytes24 digest,
         address owner,
         bytes32 noteHash,
         uint64 deadline
     ) public view returns (bytes32) {
-        return _hashTypedDataV4(keccak256(abi.encode(ADD_OWNER_TYPEHASH, recordId, owner, noteHash, deadline)));
+        return _hashTypedDataV4(keccak256(abi.encode(ADD_OWNER_TYPEHASH, recordId, digest, owner, noteHash, deadline)));
     }
 
     function _record(KeyRecord calldata keyRecord, uint64 deadline, bytes calldata signature) private {
@@ -189,11 +191,12 @@ contract KeyLedger is IKeyLedger, EIP712 {
     function _checkOwnership(
         address ownershipKey,
         bytes32 recordId,
+        bytes24 digest,
         address owner,
         bytes calldata signature
     ) private view {
         (address signer, ECDSA.RecoverError failure, ) = ECDSA.tryRecoverCalldata(
-            ownershipSignatureHash(recordId, owner),
+            ownershipSignatureHash(recordId, digest, owner),
             signature
         );
         if (failure != ECDSA.RecoverError.NoError || signer != ownershipKey) revert InvalidSignature(ownershipKey);

@@ -143,10 +143,10 @@ interface IKeyLedger {
     /// @param owner The account to add.
     /// @param note Up to 128 bytes for the owner's own use, such as the data id sealed to itself.
     /// @param deadline Unix seconds up to which `ownerSignature` may be used.
-    /// @param ownershipSignature By `header.ownershipKey` over EIP-712 `Ownership{recordId, owner}`: shows that the owner
-    /// has the file; useless for any other account.
-    /// @param ownerSignature By `owner` over EIP-712 `AddOwner{recordId, owner, noteHash, deadline}`: shows that the owner
-    /// wants this.
+    /// @param ownershipSignature By `header.ownershipKey` over EIP-712 `Ownership{recordId, digest, owner}`: shows that the
+    /// owner has the file. It holds for no other account and for no other version of the record.
+    /// @param ownerSignature By `owner` over EIP-712 `AddOwner{recordId, digest, owner, noteHash, deadline}`: shows that the
+    /// owner agrees to rely on this version of the record.
     function addOwner(
         RecordHeader calldata header,
         address owner,
@@ -196,18 +196,21 @@ interface IKeyLedger {
 
     /// @notice What the ownership key signs to show that the owner has the file.
     /// @param recordId `recordIdOf` its account and file.
+    /// @param digest `digestOf` the version of the record that the owner has checked.
     /// @param owner The later owner.
     /// @return EIP-712 digest that the ownership key signs.
-    function ownershipSignatureHash(bytes32 recordId, address owner) external view returns (bytes32);
+    function ownershipSignatureHash(bytes32 recordId, bytes24 digest, address owner) external view returns (bytes32);
 
     /// @notice What the new owner signs to join.
     /// @param recordId `recordIdOf` its account and file.
+    /// @param digest `digestOf` the version of the record that the owner has checked.
     /// @param owner The later owner.
     /// @param noteHash keccak256 of the note.
     /// @param deadline Unix seconds up to which the signature may be used.
     /// @return EIP-712 digest that the new owner signs.
     function addOwnerSignatureHash(
         bytes32 recordId,
+        bytes24 digest,
         address owner,
         bytes32 noteHash,
         uint64 deadline

@@ -345,8 +345,8 @@ contract KeyLedgerTest is KeyLedgerBase {
         IKeyLedger.KeyRecord memory r = _aliceRecord();
         _record(r);
         bytes32 id = _recordId(r);
-        bytes memory shown = _signOwnership(_fileKey, id, _bob);
-        bytes memory wanted = _signAddOwner(_bobKey, id, _bob, "note", _deadline);
+        bytes memory shown = _signOwnership(_fileKey, r, _bob);
+        bytes memory wanted = _signAddOwner(_bobKey, r, _bob, "note", _deadline);
         vm.expectEmit(address(_ledger));
         emit IKeyLedger.OwnerAdded(TAG, _bob, id, "note");
         vm.prank(_relay);
@@ -366,8 +366,8 @@ contract KeyLedgerTest is KeyLedgerBase {
         _record(r);
         bytes32 id = _recordId(r);
         vm.assertFalse(_ledger.recordState(id).shared);
-        bytes memory wanted = _signAddOwner(_bobKey, id, _bob, "", _deadline);
-        _ledger.addOwner(_header(r), _bob, "", _deadline, _signOwnership(_fileKey, id, _bob), wanted);
+        bytes memory wanted = _signAddOwner(_bobKey, r, _bob, "", _deadline);
+        _ledger.addOwner(_header(r), _bob, "", _deadline, _signOwnership(_fileKey, r, _bob), wanted);
         vm.assertTrue(_ledger.recordState(id).shared);
 
         // Alice signs a newer version that would leave Bob without his key.
@@ -381,8 +381,8 @@ contract KeyLedgerTest is KeyLedgerBase {
         vm.assertTrue(_ledger.isCurrent(_header(r)));
         vm.assertTrue(_ledger.isOwner(id, _bob));
         (address carol, uint256 carolKey) = _account("carol");
-        wanted = _signAddOwner(carolKey, id, carol, "", _deadline);
-        _ledger.addOwner(_header(r), carol, "", _deadline, _signOwnership(_fileKey, id, carol), wanted);
+        wanted = _signAddOwner(carolKey, r, carol, "", _deadline);
+        _ledger.addOwner(_header(r), carol, "", _deadline, _signOwnership(_fileKey, r, carol), wanted);
         vm.assertTrue(_ledger.isOwner(id, carol));
     }
 
@@ -391,14 +391,14 @@ contract KeyLedgerTest is KeyLedgerBase {
         _record(r);
         IKeyLedger.RecordHeader memory header = _header(r);
         bytes32 id = _recordId(r);
-        bytes memory shown = _signOwnership(_fileKey, id, _bob);
-        bytes memory wanted = _signAddOwner(_bobKey, id, _bob, "note", _deadline);
+        bytes memory shown = _signOwnership(_fileKey, r, _bob);
+        bytes memory wanted = _signAddOwner(_bobKey, r, _bob, "note", _deadline);
         (address mallory, uint256 malloryKey) = _account("mallory");
 
         // Not by the file's key, for another account, for another record, malformed.
-        _expectBadOwner(header, _bob, "note", _signOwnership(_bobKey, id, _bob), wanted, _fileKeyAddress);
-        _expectBadOwner(header, _bob, "note", _signOwnership(_fileKey, id, mallory), wanted, _fileKeyAddress);
-        _expectBadOwner(header, _bob, "note", _signOwnership(_fileKey, TAG, _bob), wanted, _fileKeyAddress);
+        _expectBadOwner(header, _bob, "note", _signOwnership(_bobKey, r, _bob), wanted, _fileKeyAddress);
+        _expectBadOwner(header, _bob, "note", _signOwnership(_fileKey, r, mallory), wanted, _fileKeyAddress);
+        _expectBadOwner(header, _bob, "note", _signOwnership(_fileKey, TAG, _digest(r), _bob), wanted, _fileKeyAddress);
         _expectBadOwner(header, _bob, "note", "", wanted, _fileKeyAddress);
         _expectBadOwner(header, _bob, "note", new bytes(65), wanted, _fileKeyAddress);
         // Mallory watches Bob's transaction and puts her own name in.
@@ -407,11 +407,11 @@ contract KeyLedgerTest is KeyLedgerBase {
             mallory,
             "note",
             shown,
-            _signAddOwner(malloryKey, id, mallory, "note", _deadline),
+            _signAddOwner(malloryKey, r, mallory, "note", _deadline),
             _fileKeyAddress
         );
         // Bob did not ask for this, or not for this note.
-        _expectBadOwner(header, _bob, "note", shown, _signAddOwner(malloryKey, id, _bob, "note", _deadline), _bob);
+        _expectBadOwner(header, _bob, "note", shown, _signAddOwner(malloryKey, r, _bob, "note", _deadline), _bob);
         _expectBadOwner(header, _bob, "other", shown, wanted, _bob);
         _expectBadOwner(header, _bob, "note", shown, "", _bob);
 
@@ -421,8 +421,8 @@ contract KeyLedgerTest is KeyLedgerBase {
     function test_refuses_owners_of_unknown_or_outdated_records() public {
         IKeyLedger.KeyRecord memory r = _aliceRecord();
         bytes32 id = _recordId(r);
-        bytes memory shown = _signOwnership(_fileKey, id, _bob);
-        bytes memory wanted = _signAddOwner(_bobKey, id, _bob, "note", _deadline);
+        bytes memory shown = _signOwnership(_fileKey, r, _bob);
+        bytes memory wanted = _signAddOwner(_bobKey, r, _bob, "note", _deadline);
         vm.expectRevert(abi.encodeWithSelector(IKeyLedger.UnknownRecord.selector, id));
         _ledger.addOwner(_header(r), _bob, "note", _deadline, shown, wanted);
 
@@ -434,13 +434,35 @@ contract KeyLedgerTest is KeyLedgerBase {
         _ledger.addOwner(_header(forged), _bob, "note", _deadline, shown, wanted);
     }
 
+    function test_refuses_a_joiners_signatures_for_a_version_that_the_recorder_published_after_them() public {
+        IKeyLedger.KeyRecord memory checked = _aliceRecord();
+        _record(checked);
+        bytes32 id = _recordId(checked);
+        bytes memory shown = _signOwnership(_fileKey, checked, _bob);
+        bytes memory wanted = _signAddOwner(_bobKey, checked, _bob, "note", _deadline);
+
+        // Alice, who knows the file key too, publishes garbage and relays what Bob signed for the version before.
+        IKeyLedger.KeyRecord memory garbage = _aliceRecord();
+        garbage.keyTime = _now + 1;
+        garbage.payload = "garbage";
+        _record(garbage);
+        vm.expectRevert(
+            abi.encodeWithSelector(IKeyLedger.DigestMismatch.selector, id, _digest(garbage), _digest(checked))
+        );
+        _ledger.addOwner(_header(checked), _bob, "note", _deadline, shown, wanted);
+        _expectBadOwner(_header(garbage), _bob, "note", shown, wanted, _fileKeyAddress);
+        bytes memory shownByAlice = _signOwnership(_fileKey, garbage, _bob);
+        _expectBadOwner(_header(garbage), _bob, "note", shownByAlice, wanted, _bob);
+        vm.assertFalse(_ledger.isOwner(id, _bob));
+    }
+
     function test_refuses_late_owners_and_long_notes() public {
         IKeyLedger.KeyRecord memory r = _aliceRecord();
         _record(r);
         bytes32 id = _recordId(r);
-        bytes memory shown = _signOwnership(_fileKey, id, _bob);
+        bytes memory shown = _signOwnership(_fileKey, r, _bob);
         bytes memory longest = new bytes(128);
-        bytes memory wanted = _signAddOwner(_bobKey, id, _bob, longest, _deadline);
+        bytes memory wanted = _signAddOwner(_bobKey, r, _bob, longest, _deadline);
 
         vm.expectRevert(abi.encodeWithSelector(IKeyLedger.NoteLength.selector, 128, 129));
         _ledger.addOwner(_header(r), _bob, new bytes(129), _deadline, shown, wanted);
@@ -458,8 +480,8 @@ contract KeyLedgerTest is KeyLedgerBase {
         IKeyLedger.KeyRecord memory r = _aliceRecord();
         _record(r);
         bytes32 id = _recordId(r);
-        bytes memory shown = _signOwnership(_fileKey, id, address(wallet));
-        bytes memory wanted = _signAddOwner(_bobKey, id, address(wallet), "", _deadline);
+        bytes memory shown = _signOwnership(_fileKey, r, address(wallet));
+        bytes memory wanted = _signAddOwner(_bobKey, r, address(wallet), "", _deadline);
         _ledger.addOwner(_header(r), address(wallet), "", _deadline, shown, wanted);
         vm.assertTrue(_ledger.isOwner(id, address(wallet)));
 
@@ -472,8 +494,8 @@ contract KeyLedgerTest is KeyLedgerBase {
             _header(r),
             _bob,
             "",
-            _signOwnership(_bobKey, id, _bob),
-            _signAddOwner(_bobKey, id, _bob, "", _deadline),
+            _signOwnership(_bobKey, r, _bob),
+            _signAddOwner(_bobKey, r, _bob, "", _deadline),
             address(wallet)
         );
     }

@@ -105,24 +105,39 @@ abstract contract KeyLedgerBase is TestBase {
         return _signature(key, _typed(_domain(block.chainid, address(_ledger)), _recordMessage(r, deadline)));
     }
 
-    function _signOwnership(uint256 key, bytes32 recordId, address owner) internal view returns (bytes memory) {
+    /// @param version The record whose digest the message names; of another record only in tests of refusals.
+    function _signOwnership(
+        uint256 key,
+        IKeyLedger.KeyRecord memory version,
+        address owner
+    ) internal view returns (bytes memory) {
+        return _signOwnership(key, _recordId(version), _digest(version), owner);
+    }
+
+    function _signOwnership(
+        uint256 key,
+        bytes32 recordId,
+        bytes24 digest,
+        address owner
+    ) internal view returns (bytes memory) {
         bytes32 message = keccak256(
-            abi.encode(keccak256("Ownership(bytes32 recordId,address owner)"), recordId, owner)
+            abi.encode(keccak256("Ownership(bytes32 recordId,bytes24 digest,address owner)"), recordId, digest, owner)
         );
         return _signature(key, _typed(_domain(block.chainid, address(_ledger)), message));
     }
 
     function _signAddOwner(
         uint256 key,
-        bytes32 recordId,
+        IKeyLedger.KeyRecord memory version,
         address owner,
         bytes memory note,
         uint64 deadline
     ) internal view returns (bytes memory) {
         bytes32 message = keccak256(
             abi.encode(
-                keccak256("AddOwner(bytes32 recordId,address owner,bytes32 noteHash,uint64 deadline)"),
-                recordId,
+                keccak256("AddOwner(bytes32 recordId,bytes24 digest,address owner,bytes32 noteHash,uint64 deadline)"),
+                _recordId(version),
+                _digest(version),
                 owner,
                 keccak256(note),
                 deadline

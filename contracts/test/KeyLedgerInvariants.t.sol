@@ -98,10 +98,11 @@ contract KeyLedgerHandler is KeyLedgerBase {
         address owner = actors[newcomer % ACTORS];
         if (bookedKeyTime[id] == 0) return;
         uint64 deadline = uint64(block.timestamp);
+        IKeyLedger.KeyRecord memory version = _book[id];
         // A cheat has some file's key, but not this file's.
-        bytes memory shown = _signOwnership(_fileKeys[honest ? file : (file + 1) % FILES], id, owner);
-        bytes memory wanted = _signAddOwner(_keys[newcomer % ACTORS], id, owner, "", deadline);
-        try _ledger.addOwner(_header(_book[id]), owner, "", deadline, shown, wanted) {
+        bytes memory shown = _signOwnership(_fileKeys[honest ? file : (file + 1) % FILES], version, owner);
+        bytes memory wanted = _signAddOwner(_keys[newcomer % ACTORS], version, owner, "", deadline);
+        try _ledger.addOwner(_header(version), owner, "", deadline, shown, wanted) {
             if (!honest || bookedOwner[id][owner]) cheatSucceeded = true;
             bookedOwner[id][owner] = true;
             bookedShared[id] = true;

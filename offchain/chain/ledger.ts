@@ -162,6 +162,20 @@ export async function isOwner(
   return readChain("reading a record's owners", () => keyLedger(chain).isOwner(recordId, account));
 }
 
+/** Whether this version of the record is the one in contract state. */
+export async function isCurrentVersion(chain: ChainReader, header: RecordHeader): Promise<boolean> {
+  const state = await readRecordState(chain, recordIdOf(header.account, header.fileTag));
+  return state?.digest === recordDigest(header);
+}
+
+/**
+ * Whether an account owns a record whose present version is this one. A later owner freezes the record, so what was true stays true.
+ */
+export async function ownsVersion(chain: ChainReader, header: RecordHeader, account: string): Promise<boolean> {
+  // In this order: a version that replaces `header` after the first read is seen by the second.
+  return (await isOwner(chain, header, account)) && (await isCurrentVersion(chain, header));
+}
+
 /**
  * Checks a record that came from an archive against contract state.
  *

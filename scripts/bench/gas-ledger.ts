@@ -3,9 +3,10 @@
  * own network with the production build of the contracts. Payloads are random bytes, the worst case for call data.
  */
 
-import { AbiCoder, hexlify, keccak256, randomBytes, type TransactionResponse, Wallet } from "ethers";
+import { hexlify, keccak256, randomBytes, type TransactionResponse, Wallet } from "ethers";
 import { network } from "hardhat";
 import { deployTallystick } from "../../ignition/deploy-tallystick.ts";
+import { recordDigest, recordIdOf } from "../../offchain/chain/ledger.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../../offchain/chain/types/factories/NodeRegistry__factory.ts";
 import {
@@ -105,19 +106,14 @@ export async function measureLedgerGas(options: LedgerGasOptions = {}): Promise<
     await measure(`recordMany of ${BATCH}, per record`, ledger.recordMany(many), BATCH);
 
     const owner = Wallet.createRandom() as unknown as Wallet;
-    const recordId = keccak256(
-      AbiCoder.defaultAbiCoder().encode(["address", "bytes32"], [account.address, one.record.fileTag]),
-    );
+    const recordId = recordIdOf(account.address, one.record.fileTag);
     const note = hexlify(randomBytes(61));
-    const shown = await sign(
-      ownership,
-      ownershipTypedData(BigInt(chainId), contracts.keyLedger, { recordId, owner: owner.address }),
-    );
+    const joining = { recordId, digest: recordDigest(renewed.header), owner: owner.address };
+    const shown = await sign(ownership, ownershipTypedData(BigInt(chainId), contracts.keyLedger, joining));
     const wanted = await sign(
       owner,
       addOwnerTypedData(BigInt(chainId), contracts.keyLedger, {
-        recordId,
-        owner: owner.address,
+        ...joining,
         noteHash: keccak256(note),
         deadline: DEADLINE,
       }),

@@ -8,6 +8,7 @@ import {
   headerOf,
   type KeyRecord,
   type OwnerAddition,
+  recordDigest,
   recordIdOf,
   type SignedRecord,
 } from "../../offchain/chain/ledger.ts";
@@ -59,22 +60,24 @@ export async function signOwnerAddition(
 ): Promise<OwnerAddition> {
   const chainId = BigInt(deployment.chainId);
   const ledger = deployment.contracts.keyLedger;
-  const recordId = recordIdOf(record.account, record.fileTag);
+  const header = headerOf(record);
+  const message = {
+    recordId: recordIdOf(record.account, record.fileTag),
+    digest: recordDigest(header),
+    owner: owner.address,
+  };
+  const addition = addOwnerTypedData(chainId, ledger, {
+    ...message,
+    noteHash: keccak256(note),
+    deadline: FAR_DEADLINE,
+  });
   return {
-    header: headerOf(record),
+    header,
     owner: owner.address,
     note,
     deadline: FAR_DEADLINE,
-    ownershipSignature: await sign(ownership, ownershipTypedData(chainId, ledger, { recordId, owner: owner.address })),
-    ownerSignature: await sign(
-      owner,
-      addOwnerTypedData(chainId, ledger, {
-        recordId,
-        owner: owner.address,
-        noteHash: keccak256(note),
-        deadline: FAR_DEADLINE,
-      }),
-    ),
+    ownershipSignature: await sign(ownership, ownershipTypedData(chainId, ledger, message)),
+    ownerSignature: await sign(owner, addition),
   };
 }
 

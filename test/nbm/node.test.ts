@@ -2,6 +2,7 @@ import { ristretto255_oprf } from "@noble/curves/ed25519.js";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { expect } from "chai";
 import { type HDNodeWallet, hexlify, randomBytes, Wallet } from "ethers";
+import { recordDigest } from "../../offchain/chain/ledger.ts";
 import { readCommittee } from "../../offchain/chain/registry.ts";
 import { type HpkeKeyPair, hpkeKeyPairFromSeed } from "../../offchain/core/crypto/hpke.ts";
 import { contentId } from "../../offchain/core/encoding/content-id.ts";
@@ -297,6 +298,8 @@ describe("nbm node", () => {
     const id = toHex(recordId(alice.address, fileTag(dataId)));
     let session: HpkeKeyPair;
     let request: Awaited<ReturnType<typeof signedRecord>>;
+    /** The version before `request`. */
+    let replaced: typeof request;
 
     async function signedRecord(
       over: { keyTime?: bigint; deadline?: bigint; keys?: Uint8Array[]; data?: string } = {},
@@ -477,24 +480,21 @@ describe("nbm node", () => {
       );
       const list = await nodeAt(0).request("GET", `/v1/records?fileTag=${tag}`);
       expect(list.json.records.map(({ role }: { role: string }) => role).sort()).to.deep.equal(["recorder"]);
+      replaced = request;
       request = newer;
     });
 
     it("take a later owner who has the file, and serve it", async () => {
-      const signed = async (signer: HDNodeWallet, key = fileKey) => {
+      const signed = async (signer: HDNodeWallet, key = fileKey, version = request) => {
         const { keyLedger } = local.deployment.contracts;
         const deadline = BigInt(nowSeconds() + 600);
         const note = new Uint8Array(60).fill(3);
-        const ownership = ownershipTypedData(31_337n, keyLedger, { recordId: id, owner: signer.address });
+        const joining = { recordId: id, digest: recordDigest(version.header), owner: signer.address };
+        const ownership = ownershipTypedData(31_337n, keyLedger, joining);
         const noteHash = toHex(keccak_256(note));
-        const adding = addOwnerTypedData(31_337n, keyLedger, {
-          recordId: id,
-          owner: signer.address,
-          noteHash,
-          deadline,
-        });
+        const adding = addOwnerTypedData(31_337n, keyLedger, { ...joining, noteHash, deadline });
         return {
-          header: request.headerText,
+          header: version.headerText,
           owner: signer.address,
           note: toHex(note),
           deadline: String(deadline),
@@ -514,6 +514,14 @@ describe("nbm node", () => {
       });
       expect(without.json.error).to.include({ code: "INVALID_SIGNATURE", check: "ownership signature" });
       expect((await shareRequest(nodeAt(0), bob)).status).to.equal(403);
+
+      const outdated = await nodeAt(3).request("POST", path, { token, body: await signed(bob, fileKey, replaced) });
+      expect(outdated.status).to.equal(409);
+      expect(outdated.json.error).to.include({
+        code: "CONFLICT",
+        check: "record digest",
+        received: recordDigest(replaced.header),
+      });
 
       const body = await signed(bob);
       const carol = await nodeAt(3).openSession(Wallet.createRandom());

@@ -1,7 +1,7 @@
 """Derives the vectors of layouts that no standard has vectors for, from docs/spec.md alone.
 
-Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json and daemon-keys.json. It shares
-nothing with offchain/: Python's hashlib, the package `cryptography` (X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and
+Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json, eip712.json and
+daemon-keys.json. It shares nothing with offchain/: Python's hashlib, the package `cryptography` (X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and
 arithmetic of its own for Keccak-256, secp256k1, BLS12-381 and GF(2^8). Run it from this folder to derive them again:
 
     python3 derive-layouts.py
@@ -440,6 +440,35 @@ def session_vectors():
     }
 
 
+def typed_message_vectors():
+    """Digests of one message of every type, on chain 31337 with the key ledger that the test names."""
+    account, other = unhexed("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266"), unhexed("70997970C51812dc3A010C7d01b50e0d17dc79C8")
+    ledger = unhexed("5FbDB2315678afecb367f032d93F642f64180aa3")
+
+    def filled(digit, length=32):
+        # Shorter bytes types are padded at the end.
+        return unhexed(digit * 2 * length).ljust(32, b"\0")
+
+    messages = [
+        (None, "Session(address account,address audience,bytes32 nonce,uint64 expiresAt)",
+         [account, other, filled("1"), 1_790_003_600]),
+        (None, "ShareRequest(bytes32 recordId,address account,bytes32 sessionKey,address node,uint64 expiresAt)",
+         [filled("2"), account, filled("3"), other, 1_790_003_600]),
+        (ledger, "KeyRecord(address account,bytes32 fileTag,uint64 committeeId,uint64 keyTime,address ownershipKey,"
+         "bytes32 payloadHash,uint64 deadline)",
+         [account, filled("4"), 1, 1_790_000_000, other, filled("5"), 1_790_000_600]),
+        (ledger, "Ownership(bytes32 recordId,bytes24 digest,address owner)", [filled("6"), filled("8", 24), account]),
+        (ledger, "AddOwner(bytes32 recordId,bytes24 digest,address owner,bytes32 noteHash,uint64 deadline)",
+         [filled("6"), filled("8", 24), account, filled("7"), 1_790_000_600]),
+    ]
+    return {
+        "messages": {
+            type_text.split("(")[0]: {"type": type_text, "digest": hexed(typed_digest(31337, contract, type_text, *values))}
+            for contract, type_text, values in messages
+        }
+    }
+
+
 def daemon_vectors():
     secret = sha256(b"daemon secret")
     nonce, place, value = sha256(b"nonce")[:12], "committees.key_share 7", b"a key share of a committee member"
@@ -469,4 +498,5 @@ if __name__ == "__main__":
     write("chain-layouts.json", chain_vectors())
     write("audit-layouts.json", audit_vectors())
     write("session.json", session_vectors())
+    write("eip712.json", typed_message_vectors())
     write("daemon-keys.json", daemon_vectors())

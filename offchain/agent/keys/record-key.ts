@@ -7,7 +7,15 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { keccak256, SigningKey, Wallet } from "ethers";
 import type { ChainReader } from "../../chain/deployment.ts";
-import { headerOf, isOwner, type KeyRecord, readRecordState, recordDigest, recordIdOf } from "../../chain/ledger.ts";
+import {
+  headerOf,
+  isCurrentVersion,
+  type KeyRecord,
+  ownsVersion,
+  readRecordState,
+  recordDigest,
+  recordIdOf,
+} from "../../chain/ledger.ts";
 import type { Committee } from "../../chain/registry.ts";
 import { readChain } from "../../chain/revert.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
@@ -34,6 +42,8 @@ const DEADLINE_SECONDS = 3600n;
 /** Archives follow the chain with a small delay. */
 const ARCHIVE_ATTEMPTS = 4;
 const ARCHIVE_DELAY_MILLISECONDS = 500;
+/** How often a record that its account replaces meanwhile is verified again before this account records its own. */
+const JOIN_ATTEMPTS = 3;
 
 export interface RecordKeyContext {
   readonly chain: ChainReader;
@@ -149,25 +159,48 @@ async function shareState(context: RecordKeyContext, node: NbmClient, recordId: 
   }
 }
 
-/** Joins a good record of somebody else; undefined when there is none. */
+/**
+ * Joins a good record of somebody else; undefined when there is none. Its account may replace the record until somebody has joined:
+ * then the new version is verified like any other.
+ */
 async function joinExisting(
   context: RecordKeyContext,
   tag: string,
   dataId: string,
   fileKey: Uint8Array,
 ): Promise<KeyOwnership | undefined> {
+  for (let attempt = 1; attempt <= JOIN_ATTEMPTS; attempt += 1) {
+    const outcome = await joinOnce(context, tag, dataId, fileKey);
+    if (outcome !== "replaced") return outcome;
+    await pause(attempt * ARCHIVE_DELAY_MILLISECONDS);
+  }
+  return undefined;
+}
+
+async function joinOnce(
+  context: RecordKeyContext,
+  tag: string,
+  dataId: string,
+  fileKey: Uint8Array,
+): Promise<KeyOwnership | "replaced" | undefined> {
+  const { chain, account } = context;
   const { records } = await context.archives.find({ fileTag: tag });
   for (const found of records) {
     if (!isUsualPolicy(found.payload, context.committee)) continue;
     if (!(await isGood(context, found, dataId, fileKey))) continue;
     const { recordId } = found;
-    if (await isOwner(context.chain, found.record, context.account.address)) {
-      return { recordId, role: "owner", isNew: false };
-    }
+    const header = headerOf(found.record);
+    const joined = () => ownsVersion(chain, header, account.address);
+    if (await joined()) return { recordId, role: "owner", isNew: false };
     const request = await signAddition(context, found, dataId, fileKey);
-    const done = () => isOwner(context.chain, found.record, context.account.address);
-    const relayed = await relay(context, (node) => node.relayOwner(recordId, request), done);
-    return { recordId, role: "owner", isNew: true, ...relayed };
+    const replaced = async () => !(await isCurrentVersion(chain, header));
+    const relayed = await relay(context, (node) => node.relayOwner(recordId, request), {
+      done: joined,
+      moot: replaced,
+    });
+    if (relayed !== undefined) return { recordId, role: "owner", isNew: true, ...relayed };
+    (context.logger ?? SILENT).warn({ recordId }, "the record's account replaced it before this account had joined");
+    return "replaced";
   }
   return undefined;
 }
@@ -180,7 +213,7 @@ async function signAddition(context: RecordKeyContext, found: VerifiedRecord, da
   const deadline = (await chainTime(chain)) + DEADLINE_SECONDS;
   const note = toHex(sealCatalogueNote(catalogueKey, fromHex(recordId), dataId));
   const header = headerOf(found.record);
-  const message = { recordId, owner: account.address };
+  const message = { recordId, digest: recordDigest(header), owner: account.address };
   const secret = ownershipKey(fileKey);
   const ownership = new Wallet(new SigningKey(toHex(secret)));
   secret.fill(0);
@@ -239,31 +272,37 @@ async function recordOwn(
     signature,
   };
   const recordId = recordIdOf(record.account, record.fileTag);
-  const done = async () => (await readRecordState(chain, recordId))?.digest === recordDigest(header);
-  const relayed = await relay(context, (node) => node.relayRecord(request), done);
+  const done = () => isCurrentVersion(chain, header);
+  const relayed = await relay(context, (node) => node.relayRecord(request), { done });
   return { recordId, role: "recorder", isNew: true, ...relayed };
 }
 
+type Relayed = { readonly transactionHash?: string; readonly blockNumber?: number };
+
 /**
- * Has one node after the other relay until contract state shows that it is done. A node that fails after it sent the
- * transaction has still done it, so state is looked at first each time.
+ * Asks one node after the other to relay until contract state shows the entry. Reads contract state after a failure too, because a
+ * node may fail after it has sent the transaction.
+ *
+ * @param ledger.moot whether the ledger can no longer accept the signed message; then no other node is asked.
+ * @returns undefined when the message became moot.
  */
 async function relay(
   context: RecordKeyContext,
   send: (node: NbmClient) => Promise<{ transactionHash: string; blockNumber: number }>,
-  done: () => Promise<boolean>,
-): Promise<{ transactionHash?: string; blockNumber?: number }> {
+  ledger: { done(): Promise<boolean>; moot?(): Promise<boolean> },
+): Promise<Relayed | undefined> {
   let last: TallystickError | undefined;
   for (const node of context.nodes) {
     try {
       const { transactionHash, blockNumber } = await send(node);
-      if (await eventually(done)) return { transactionHash, blockNumber };
+      if (await eventually(ledger.done)) return { transactionHash, blockNumber };
       last = unconfirmed(node.name);
     } catch (error) {
       if (!(error instanceof TallystickError)) throw error;
       last = error;
-      if (await done()) return {};
+      if (await ledger.done()) return {};
     }
+    if (await ledger.moot?.()) return undefined;
     (context.logger ?? SILENT).warn({ node: node.url, code: last.code }, `${last.message}; another node relays`);
   }
   throw last ?? new TallystickError("the committee has no node that could relay", { code: "QUORUM_FAILED" });

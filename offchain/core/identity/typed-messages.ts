@@ -71,12 +71,16 @@ export interface KeyRecordMessage {
 /** Signed with the ownership key, which only somebody who has the file can derive. */
 export interface OwnershipMessage {
   recordId: string;
+  /** Digest of the version of the record that the owner has checked, 24 bytes, 0x hex. */
+  digest: string;
   owner: string;
 }
 
 /** What a later owner signs to be added to a record. */
 export interface AddOwnerMessage {
   recordId: string;
+  /** As in `OwnershipMessage`: the contract refuses the signature for any other version. */
+  digest: string;
   owner: string;
   /** keccak256 of the note, 0x hex. */
   noteHash: string;
@@ -113,10 +117,12 @@ const TYPES = {
   ],
   Ownership: [
     { name: "recordId", type: "bytes32" },
+    { name: "digest", type: "bytes24" },
     { name: "owner", type: "address" },
   ],
   AddOwner: [
     { name: "recordId", type: "bytes32" },
+    { name: "digest", type: "bytes24" },
     { name: "owner", type: "address" },
     { name: "noteHash", type: "bytes32" },
     { name: "deadline", type: "uint64" },
@@ -124,7 +130,13 @@ const TYPES = {
 } satisfies Record<string, TypedDataField[]>;
 
 const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
+const BYTES24 = /^0x[0-9a-fA-F]{48}$/;
 const BYTES32 = /^0x[0-9a-fA-F]{64}$/;
+const TEXT_FORMS = new Map([
+  ["address", ADDRESS],
+  ["bytes24", BYTES24],
+  ["bytes32", BYTES32],
+]);
 const UINT64_LIMIT = 1n << 64n;
 
 /** Message for a daemon's `POST /v1/sessions`. @throws InvalidInputError for a malformed field. */
@@ -189,7 +201,7 @@ function checkField(name: string, type: string, value: unknown): void {
   const fits =
     type === "uint64"
       ? typeof value === "bigint" && value >= 0n && value < UINT64_LIMIT
-      : typeof value === "string" && (type === "address" ? ADDRESS : BYTES32).test(value);
+      : typeof value === "string" && TEXT_FORMS.get(type)?.test(value) === true;
   if (!fits) {
     throw new InvalidInputError(`typed data field ${name} is no ${type}`, { check: "typed data", expected: type });
   }

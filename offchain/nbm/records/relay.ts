@@ -10,11 +10,11 @@ import type { ChainReader } from "../../chain/deployment.ts";
 import {
   addOwnerCall,
   headerOf,
-  isOwner,
+  isCurrentVersion,
   type KeyRecord,
   type OwnerAddition,
+  ownsVersion,
   type RecordHeader,
-  readRecordState,
   recordCall,
   recordDigest,
   recordIdOf,
@@ -86,7 +86,7 @@ export class Relay {
     const header = headerOf(record);
     const digest = recordDigest(header);
 
-    const done = async () => (await readRecordState(chain, recordId))?.digest === digest;
+    const done = () => isCurrentVersion(chain, header);
     const find = () => {
       const archived = archive.find(recordId);
       return archived !== undefined && recordDigest(headerOf(archived.record)) === digest ? archived : undefined;
@@ -115,7 +115,8 @@ export class Relay {
    * Adds a later owner to a record on the ledger.
    *
    * @param account of the session: users add themselves.
-   * @throws TallystickError NOT_OWNER, INVALID_SIGNATURE, RATE_LIMITED, CHAIN_REVERTED; InvalidInputError when header and record id differ.
+   * @throws TallystickError NOT_OWNER, CONFLICT (the header is not the record's present version), INVALID_SIGNATURE, RATE_LIMITED,
+   *   CHAIN_REVERTED; InvalidInputError when header and record id differ.
    */
   async owner(account: string, recordId: string, request: RelayOwnerRequest): Promise<RelayAnswer> {
     const { chain, archive } = this.#options;
@@ -126,14 +127,18 @@ export class Relay {
     if (recordIdOf(header.account, header.fileTag) !== recordId) {
       throw new InvalidInputError("the header is of another record", { check: "record id", expected: recordId });
     }
-    const done = () => isOwner(chain, header, owner);
+    const done = () => ownsVersion(chain, header, owner);
     const find = () => (owner === header.account ? archive.find(recordId) : archive.findOwner(recordId, owner));
     const check = async () => {
       this.#requireTime(deadline);
+      await this.#requireCurrent(recordId, header);
       await this.#checkAddition(recordId, addition);
     };
     const call = addOwnerCall(chain.deployment, addition);
-    return { recordId, ...(await this.#once(`${recordId} ${owner}`, account, { done, find, check, call })) };
+    return {
+      recordId,
+      ...(await this.#once(`${recordDigest(header)} ${owner}`, account, { done, find, check, call })),
+    };
   }
 
   /** Sends a call unless what it does is done, and says where on the chain it is. */
@@ -204,12 +209,26 @@ export class Relay {
     throw new InvalidSignatureError("the signature's deadline has passed", { party: "client", check: "deadline" });
   }
 
+  /** The contract would refuse a version that has been replaced, at this node's cost. */
+  async #requireCurrent(recordId: string, header: RecordHeader): Promise<void> {
+    if (await isCurrentVersion(this.#options.chain, header)) return;
+    throw new TallystickError(`the header is not the present version of record ${recordId}`, {
+      code: "CONFLICT",
+      party: `account ${header.account}`,
+      check: "record digest",
+      expected: "the digest in contract state",
+      received: recordDigest(header),
+      hint: "verify the present version and sign again",
+    });
+  }
+
   async #checkAddition(recordId: string, addition: OwnerAddition): Promise<void> {
     const { chain } = this.#options;
     const { header, owner, note, deadline, ownershipSignature, ownerSignature } = addition;
     const chainId = BigInt(chain.deployment.chainId);
     const ledger = chain.deployment.contracts.keyLedger;
-    const ownership = ownershipTypedData(chainId, ledger, { recordId, owner });
+    const digest = recordDigest(header);
+    const ownership = ownershipTypedData(chainId, ledger, { recordId, digest, owner });
     let signer: string | undefined;
     try {
       signer = verifyTypedData(ownership.domain, ownership.types, { ...ownership.message }, ownershipSignature);
@@ -225,7 +244,7 @@ export class Relay {
       });
     }
     const noteHash = toHex(keccak_256(note));
-    const typed = addOwnerTypedData(chainId, ledger, { recordId, owner, noteHash, deadline });
+    const typed = addOwnerTypedData(chainId, ledger, { recordId, digest, owner, noteHash, deadline });
     await checkAccountSignature(chain.provider, owner, typed, ownerSignature);
   }
 

@@ -4,7 +4,7 @@ import { Wallet } from "ethers";
 import { AgentAccount } from "../../../offchain/agent/account.ts";
 import type { VerifiedRecord } from "../../../offchain/agent/keys/archives.ts";
 import { ensureKeyOwnership, type RecordKeyContext } from "../../../offchain/agent/keys/record-key.ts";
-import { headerOf, recordDigest, recordIdOf } from "../../../offchain/chain/ledger.ts";
+import { headerOf, type RecordHeader, recordDigest, recordIdOf } from "../../../offchain/chain/ledger.ts";
 import { KeyLedger__factory } from "../../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { hpkeKeyPairFromSeed } from "../../../offchain/core/crypto/hpke.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
@@ -32,20 +32,24 @@ const us = new AgentAccount(fromHex(Wallet.createRandom().privateKey));
 const somebody = Wallet.createRandom().address;
 const keys = Array.from({ length: SIZE }, (_, i) => hpkeKeyPairFromSeed(new Uint8Array(32).fill(i + 1)).publicKey);
 
-async function recordBy(account: string, policy: SharePolicy): Promise<VerifiedRecord> {
+async function recordBy(
+  account: string,
+  policy: SharePolicy,
+  { keyTime = 1000n, secret = fileKey } = {},
+): Promise<VerifiedRecord> {
   const payload = await buildRecordPayload({
-    fileKey,
+    fileKey: secret,
     dataId,
     account,
     committeeId: 1n,
-    keyTime: 1000n,
+    keyTime,
     policy,
     committeeKeys: Array.from({ length: policy.shares }, (_, i) => keys[i % SIZE] as Uint8Array),
     selfPublicKey: keys[0] as Uint8Array,
     catalogueKey: new Uint8Array(32).fill(5),
   });
   const ownershipKey = ownershipAddress(fileKey);
-  const record = { account, fileTag: toHex(fileTag(dataId)), committeeId: 1n, keyTime: 1000n, ownershipKey, payload };
+  const record = { account, fileTag: toHex(fileTag(dataId)), committeeId: 1n, keyTime, ownershipKey, payload };
   const recordId = recordIdOf(account, record.fileTag);
   return { recordId, record, payload: parseRecordPayload(payload), source: "test", ownerNotes: new Map() };
 }
@@ -59,8 +63,14 @@ describe("the key record that an account relies on", () => {
   let members: Uint8Array[];
   /** The last record that a node was to relay. */
   let relayed: RecordPayload | undefined;
+  /** What the recorder does after this account has signed and before a node relays. */
+  let beforeRelay: (() => void) | undefined;
+  /** Digest of the version that the ledger shows this account as an owner of. */
+  let joined: string | undefined;
 
   beforeEach(() => {
+    beforeRelay = undefined;
+    joined = undefined;
     states = Array(SIZE).fill("valid");
     asked = new Set();
     members = [...keys];
@@ -68,10 +78,12 @@ describe("the key record that an account relies on", () => {
 
   const call = async ({ data }: { data: string }): Promise<string> => {
     const parsed = ABI.parseTransaction({ data });
-    if (parsed?.name === "isOwner") return ABI.encodeFunctionResult("isOwner", [false]);
+    if (parsed?.name === "isOwner") return ABI.encodeFunctionResult("isOwner", [joined !== undefined]);
     const known = String(parsed?.args[0]) === found.recordId;
     const digest = known ? recordDigest(headerOf(found.record)) : `0x${"00".repeat(24)}`;
-    return ABI.encodeFunctionResult("recordState", [{ keyTime: known ? 1000n : 0n, digest, shared: false }]);
+    return ABI.encodeFunctionResult("recordState", [
+      { keyTime: known ? found.record.keyTime : 0n, digest, shared: joined !== undefined },
+    ]);
   };
 
   function context(): RecordKeyContext {
@@ -88,7 +100,16 @@ describe("the key record that an account relies on", () => {
       url: `http://node-${i + 1}`,
       record: async () => ({ share }),
       relayRecord: relay("a record of its own"),
-      relayOwner: async (_id: string, request: unknown) => await relay("to join")(request),
+      relayOwner: async (_id: string, request: { header: RecordHeader }) => {
+        if (beforeRelay === undefined) return await relay("to join")(request);
+        beforeRelay();
+        const digest = recordDigest(request.header);
+        asked.add(`to join ${digest}`);
+        if (digest !== recordDigest(headerOf(found.record)))
+          throw new TallystickError("replaced", { code: "CONFLICT" });
+        joined = digest;
+        return { transactionHash: "0x01", blockNumber: 7 };
+      },
     }));
     return {
       chain: {
@@ -131,6 +152,57 @@ describe("the key record that an account relies on", () => {
       expect([...asked]).to.deep.equal(["a record of its own"]);
     });
   }
+
+  describe("when somebody else replaces theirs after this account has signed to join it", () => {
+    const usual = committeePolicy(SIZE, THRESHOLD);
+    const digestOf = (version: VerifiedRecord) => recordDigest(headerOf(version.record));
+
+    it("is the new version, verified and signed for again", async () => {
+      found = await recordBy(somebody, usual);
+      const [first, second] = [found, await recordBy(somebody, usual, { keyTime: 1001n })];
+      beforeRelay = () => {
+        found = second;
+      };
+      const place = { transactionHash: "0x01", blockNumber: 7 };
+      expect(await ensure()).to.deep.equal({ recordId: found.recordId, role: "owner", isNew: true, ...place });
+      expect([...asked]).to.deep.equal([`to join ${digestOf(first)}`, `to join ${digestOf(second)}`]);
+      expect(joined).to.equal(digestOf(second));
+    });
+
+    it("is one of its own where the new version holds another key", async () => {
+      found = await recordBy(somebody, usual);
+      const [first, garbage] = [found, await recordBy(somebody, usual, { keyTime: 1001n, secret: new Uint8Array(32) })];
+      beforeRelay = () => {
+        found = garbage;
+      };
+      await expectAsyncRejection(ensure, "UNREACHABLE");
+      expect([...asked]).to.deep.equal([`to join ${digestOf(first)}`, "a record of its own"]);
+    });
+
+    it("is one of its own where the ledger lists this account for a version that it has not verified", async () => {
+      found = await recordBy(somebody, usual);
+      const [first, garbage] = [found, await recordBy(somebody, usual, { keyTime: 1001n, secret: new Uint8Array(32) })];
+      beforeRelay = () => {
+        found = garbage;
+        joined = digestOf(garbage);
+      };
+      await expectAsyncRejection(ensure, "UNREACHABLE");
+      expect([...asked]).to.deep.equal([`to join ${digestOf(first)}`, "a record of its own"]);
+    });
+
+    it("is one of its own where the record is replaced every time", async () => {
+      found = await recordBy(somebody, usual);
+      const versions = await Promise.all(
+        [1n, 2n, 3n, 4n].map((n) => recordBy(somebody, usual, { keyTime: 1000n + n })),
+      );
+      beforeRelay = () => {
+        found = versions.shift() ?? found;
+      };
+      await expectAsyncRejection(ensure, "UNREACHABLE");
+      expect(asked.size).to.equal(4);
+      expect([...asked].at(-1)).to.equal("a record of its own");
+    });
+  });
 
   it("is a new one where a node says that it cannot open its share of somebody else's", async () => {
     found = await recordBy(somebody, committeePolicy(SIZE, THRESHOLD));

@@ -35,11 +35,11 @@ export declare namespace IKeyLedger {
 
     encodeFunctionData(functionFragment: 'REGISTRY', values?: undefined): string;
 encodeFunctionData(functionFragment: 'addOwner', values: [IKeyLedger.RecordHeaderStruct, AddressLike, BytesLike, BigNumberish, BytesLike, BytesLike]): string;
-encodeFunctionData(functionFragment: 'addOwnerSignatureHash', values: [BytesLike, AddressLike, BytesLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'addOwnerSignatureHash', values: [BytesLike, BytesLike, AddressLike, BytesLike, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'digestOf', values: [IKeyLedger.RecordHeaderStruct]): string;
 encodeFunctionData(functionFragment: 'isCurrent', values: [IKeyLedger.RecordHeaderStruct]): string;
 encodeFunctionData(functionFragment: 'isOwner', values: [BytesLike, AddressLike]): string;
-encodeFunctionData(functionFragment: 'ownershipSignatureHash', values: [BytesLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'ownershipSignatureHash', values: [BytesLike, BytesLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'record', values: [IKeyLedger.KeyRecordStruct, BigNumberish, BytesLike]): string;
 encodeFunctionData(functionFragment: 'recordIdOf', values: [AddressLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'recordMany', values: [IKeyLedger.SignedRecordStruct[]]): string;
@@ -136,7 +136,7 @@ decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
 
     
     addOwnerSignatureHash: TypedContractMethod<
-      [recordId: BytesLike, owner: AddressLike, noteHash: BytesLike, deadline: BigNumberish, ],
+      [recordId: BytesLike, digest: BytesLike, owner: AddressLike, noteHash: BytesLike, deadline: BigNumberish, ],
       [string],
       'view'
     >
@@ -168,7 +168,7 @@ decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
 
     
     ownershipSignatureHash: TypedContractMethod<
-      [recordId: BytesLike, owner: AddressLike, ],
+      [recordId: BytesLike, digest: BytesLike, owner: AddressLike, ],
       [string],
       'view'
     >
@@ -228,7 +228,7 @@ getFunction(nameOrSignature: 'addOwner'): TypedContractMethod<
       'nonpayable'
     >;
 getFunction(nameOrSignature: 'addOwnerSignatureHash'): TypedContractMethod<
-      [recordId: BytesLike, owner: AddressLike, noteHash: BytesLike, deadline: BigNumberish, ],
+      [recordId: BytesLike, digest: BytesLike, owner: AddressLike, noteHash: BytesLike, deadline: BigNumberish, ],
       [string],
       'view'
     >;
@@ -248,7 +248,7 @@ getFunction(nameOrSignature: 'isOwner'): TypedContractMethod<
       'view'
     >;
 getFunction(nameOrSignature: 'ownershipSignatureHash'): TypedContractMethod<
-      [recordId: BytesLike, owner: AddressLike, ],
+      [recordId: BytesLike, digest: BytesLike, owner: AddressLike, ],
       [string],
       'view'
     >;

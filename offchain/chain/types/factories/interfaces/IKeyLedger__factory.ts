@@ -375,6 +375,11 @@
         "type": "bytes32"
       },
       {
+        "internalType": "bytes24",
+        "name": "digest",
+        "type": "bytes24"
+      },
+      {
         "internalType": "address",
         "name": "owner",
         "type": "address"
@@ -533,6 +538,11 @@
         "internalType": "bytes32",
         "name": "recordId",
         "type": "bytes32"
+      },
+      {
+        "internalType": "bytes24",
+        "name": "digest",
+        "type": "bytes24"
       },
       {
         "internalType": "address",
