@@ -1,7 +1,7 @@
 /**
  * Exit codes of the command line. Scripts branch on these; docs/errors.md documents them.
  */
-import type { ErrorCode } from "../core/errors.ts";
+import { ERROR_CODES, type ErrorCode, type ExitClass } from "../core/error-codes.ts";
 
 export const EXIT = {
   ok: 0,
@@ -15,40 +15,9 @@ export const EXIT = {
   keys: 8,
   funds: 9,
   interrupted: 130,
-} as const;
-
-const BY_CODE: Readonly<Record<ErrorCode, number>> = {
-  INVALID_INPUT: EXIT.usage,
-  UNKNOWN_VERSION: EXIT.refused,
-  WRONG_PASSPHRASE: EXIT.identity,
-  NO_IDENTITY: EXIT.identity,
-  NO_DEPLOYMENT: EXIT.identity,
-  FILE_UNREADABLE: EXIT.local,
-  FILE_CHANGED: EXIT.local,
-  DISK_FULL: EXIT.local,
-  DISK_FAILED: EXIT.local,
-  INVALID_POINT: EXIT.integrity,
-  INVALID_SCALAR: EXIT.integrity,
-  INVALID_PROOF: EXIT.integrity,
-  INVALID_SIGNATURE: EXIT.refused,
-  INTEGRITY: EXIT.integrity,
-  SHARES_MISSING: EXIT.keys,
-  QUORUM_FAILED: EXIT.keys,
-  NOT_OWNER: EXIT.refused,
-  NOT_FOUND: EXIT.refused,
-  RATE_LIMITED: EXIT.network,
-  UNREACHABLE: EXIT.network,
-  TIMED_OUT: EXIT.network,
-  BAD_RESPONSE: EXIT.network,
-  CHAIN_REVERTED: EXIT.refused,
-  CHAIN_UNAVAILABLE: EXIT.network,
-  FUNDS: EXIT.funds,
-  CONFLICT: EXIT.refused,
-  INTERRUPTED: EXIT.interrupted,
-  INTERNAL: EXIT.internal,
-};
+} as const satisfies Readonly<Record<ExitClass | "ok", number>>;
 
 /** @returns the process exit code for a failure */
 export function exitCodeOf(code: ErrorCode): number {
-  return BY_CODE[code];
+  return EXIT[ERROR_CODES[code].exit];
 }

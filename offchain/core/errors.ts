@@ -1,39 +1,10 @@
 /**
  * The one error hierarchy of the project. Every failure that a caller can meet is a `TallystickError` that names the party
- * at fault, the check that failed, what was expected and received, and what to do next. docs/errors.md lists the codes;
- * `npm run check` holds that list against this file.
+ * at fault, the check that failed, what was expected and received, and what to do next. The codes are in error-codes.ts.
  */
+import { ERROR_CODES, type ErrorCode } from "./error-codes.ts";
 
-/** Stable identifiers of failures. Machines match on these; messages may change. */
-export type ErrorCode =
-  | "INVALID_INPUT" // a value handed in by the caller is malformed or out of range
-  | "UNKNOWN_VERSION" // a format version this build does not read
-  | "WRONG_PASSPHRASE" // the keystore did not open
-  | "NO_IDENTITY" // no keystore at the place looked at
-  | "NO_DEPLOYMENT" // no deployment file found, or it does not fit the chain
-  | "FILE_UNREADABLE" // a local file could not be opened, read or vanished
-  | "FILE_CHANGED" // a local file changed while it was being read
-  | "DISK_FULL" // a write failed for want of space
-  | "DISK_FAILED" // a write or read of local state failed for another reason
-  | "INVALID_POINT" // not a canonical encoding, off the curve, wrong subgroup, or the identity
-  | "INVALID_SCALAR" // not canonical, zero where it may not be
-  | "INVALID_PROOF" // a DLEQ, ownership or possession proof did not verify
-  | "INVALID_SIGNATURE" // wrong signer, malformed, expired or replayed
-  | "INTEGRITY" // bytes do not match the hash or authentication tag that names them
-  | "SHARES_MISSING" // fewer right shares than the threshold
-  | "QUORUM_FAILED" // fewer than k nodes answered an OPRF request rightly
-  | "NOT_OWNER" // the account has no right to the object
-  | "NOT_FOUND" // the object does not exist there
-  | "RATE_LIMITED" // a budget is used up; see retryAfterSeconds
-  | "UNREACHABLE" // no connection, or the connection broke
-  | "TIMED_OUT" // no answer in time
-  | "BAD_RESPONSE" // a party answered outside the protocol
-  | "CHAIN_REVERTED" // a contract refused; `details.revert` names the custom error
-  | "CHAIN_UNAVAILABLE" // the RPC endpoint failed
-  | "FUNDS" // balance too low for what was asked
-  | "CONFLICT" // state that already exists contradicts the request
-  | "INTERRUPTED" // the user ended the command
-  | "INTERNAL"; // a defect of this program
+export type { ErrorCode } from "./error-codes.ts";
 
 /** What an error says beyond its message. All fields end up in `--json` output; none may hold a secret. */
 export interface ErrorFacts {
@@ -46,7 +17,7 @@ export interface ErrorFacts {
   readonly received?: string;
   /** What the reader can do about it. */
   readonly hint?: string;
-  /** True when the same call may succeed later without any change. */
+  /** True when the same call may succeed later without any change. Default: what the table says of the code. */
   readonly retryable?: boolean;
   readonly retryAfterSeconds?: number;
   readonly details?: Readonly<Record<string, unknown>>;
@@ -74,7 +45,7 @@ export class TallystickError extends Error {
     this.expected = facts.expected;
     this.received = facts.received;
     this.hint = facts.hint;
-    this.retryable = facts.retryable ?? false;
+    this.retryable = facts.retryable ?? ERROR_CODES[facts.code].retryable;
     this.retryAfterSeconds = facts.retryAfterSeconds;
     this.details = facts.details;
   }

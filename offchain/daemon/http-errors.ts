@@ -4,42 +4,12 @@
  */
 
 import type { FastifyError } from "fastify";
-import { type ErrorCode, InvalidInputError, TallystickError } from "../core/errors.ts";
-
-const STATUS: Readonly<Record<ErrorCode, number>> = {
-  INVALID_INPUT: 400,
-  UNKNOWN_VERSION: 400,
-  INVALID_POINT: 400,
-  INVALID_SCALAR: 400,
-  INVALID_PROOF: 400,
-  INTEGRITY: 400,
-  INVALID_SIGNATURE: 401,
-  NOT_OWNER: 403,
-  NOT_FOUND: 404,
-  CONFLICT: 409,
-  CHAIN_REVERTED: 422,
-  RATE_LIMITED: 429,
-  BAD_RESPONSE: 502,
-  CHAIN_UNAVAILABLE: 503,
-  UNREACHABLE: 503,
-  SHARES_MISSING: 503,
-  QUORUM_FAILED: 503,
-  FUNDS: 503,
-  TIMED_OUT: 504,
-  DISK_FULL: 507,
-  DISK_FAILED: 500,
-  WRONG_PASSPHRASE: 500,
-  NO_IDENTITY: 500,
-  NO_DEPLOYMENT: 500,
-  FILE_UNREADABLE: 500,
-  FILE_CHANGED: 500,
-  INTERRUPTED: 500,
-  INTERNAL: 500,
-};
+import { ERROR_CODES, type ErrorCode } from "../core/error-codes.ts";
+import { InvalidInputError, TallystickError } from "../core/errors.ts";
 
 /** The HTTP status for an error code. */
 export function statusOf(code: ErrorCode): number {
-  return STATUS[code];
+  return ERROR_CODES[code].status;
 }
 
 /** An error of Fastify itself (a body too large, not JSON, of a wrong type) in the project's terms, with its own status. */

@@ -6,7 +6,8 @@
 
 import type { Static, TSchema } from "@sinclair/typebox";
 import pRetry from "p-retry";
-import { type ErrorCode, TallystickError } from "../core/errors.ts";
+import { ERROR_CODES, type ErrorCode, isErrorCode } from "../core/error-codes.ts";
+import { TallystickError } from "../core/errors.ts";
 import { parseAnswer } from "../core/wire/schema.ts";
 import { ErrorAnswer } from "../core/wire/session.ts";
 
@@ -20,31 +21,6 @@ const MAXIMUM_JSON_BYTES = 16 * 1024 * 1024;
 const RETRIES = 4;
 const FIRST_DELAY_MILLISECONDS = 200;
 const LONGEST_DELAY_MILLISECONDS = 5000;
-
-/** Codes a remote party may use. An unknown one is read as BAD_RESPONSE. */
-const REMOTE_CODES: ReadonlySet<string> = new Set<ErrorCode>([
-  "INVALID_INPUT",
-  "UNKNOWN_VERSION",
-  "INVALID_POINT",
-  "INVALID_SCALAR",
-  "INVALID_PROOF",
-  "INTEGRITY",
-  "INVALID_SIGNATURE",
-  "NOT_OWNER",
-  "NOT_FOUND",
-  "CONFLICT",
-  "CHAIN_REVERTED",
-  "CHAIN_UNAVAILABLE",
-  "RATE_LIMITED",
-  "UNREACHABLE",
-  "TIMED_OUT",
-  "DISK_FULL",
-  "DISK_FAILED",
-  "SHARES_MISSING",
-  "QUORUM_FAILED",
-  "FUNDS",
-  "INTERNAL",
-]);
 
 export interface RequestOptions {
   readonly query?: Readonly<Record<string, string | number | undefined>>;
@@ -215,7 +191,7 @@ function parseJson(bytes: Uint8Array, party: string): unknown {
   }
 }
 
-/** The error a party answered with, under its own code. Its words are quoted; who is meant is ours to say. */
+/** The error a party answered with. Its message is quoted, but the party is set here, so that it cannot blame another. */
 function remoteError(response: Response, body: Uint8Array, party: string, path: string): TallystickError {
   const status = response.status;
   // Behind a proxy an error may be a page of HTML: then the status alone speaks.
@@ -234,17 +210,32 @@ function remoteError(response: Response, body: Uint8Array, party: string, path: 
       cause: error,
     });
   }
+  const common = { party, retryable: answer.retryable ?? later, ...retryAfter(response, answer.retryAfterSeconds) };
+  const code = status === 429 ? "RATE_LIMITED" : codeFromParty(answer.code);
+  if (code === "PARTY_FAILED") {
+    return new TallystickError(`${party} failed: ${answer.message}`, {
+      ...common,
+      code,
+      check: path,
+      received: answer.code,
+      hint: "this fault is on its side, and only its operator can repair it; run the command again later",
+    });
+  }
   return new TallystickError(`${party} refused: ${answer.message}`, {
-    code: status === 429 ? "RATE_LIMITED" : REMOTE_CODES.has(answer.code) ? (answer.code as ErrorCode) : "BAD_RESPONSE",
-    party,
+    ...common,
+    code,
     ...(answer.check === undefined ? {} : { check: answer.check }),
     ...(answer.expected === undefined ? {} : { expected: answer.expected }),
     ...(answer.received === undefined ? {} : { received: answer.received }),
     ...(answer.hint === undefined ? {} : { hint: answer.hint }),
     ...(answer.details === undefined ? {} : { details: answer.details }),
-    retryable: answer.retryable ?? later,
-    ...retryAfter(response, answer.retryAfterSeconds),
   });
+}
+
+/** What a code means on this side: a full disk of another party is not a full disk here. */
+function codeFromParty(code: string): ErrorCode {
+  if (!isErrorCode(code)) return "BAD_RESPONSE";
+  return ERROR_CODES[code].concernsReporter ? "PARTY_FAILED" : code;
 }
 
 function retryAfter(response: Response, fromBody: number | undefined): { retryAfterSeconds?: number } {
@@ -260,6 +251,7 @@ function noAddress(party: string): TallystickError {
     party,
     check: "registered address",
     expected: "http:// or https://",
+    retryable: false,
   });
 }
 

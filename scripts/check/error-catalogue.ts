@@ -1,28 +1,60 @@
 /**
- * Holds docs/errors.md against the code: every error code is described there once, and nothing else is.
+ * The catalogue in docs/errors.md, generated from the table of error codes. `npm run check` compares the two;
+ * `node scripts/check/error-catalogue.ts --write` renews the document.
  */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { EXIT } from "../../offchain/cli/exit-codes.ts";
+import { ERROR_CODES, type ErrorCodeEntry } from "../../offchain/core/error-codes.ts";
 
-function codesInSource(root: string): string[] {
-  const source = readFileSync(join(root, "offchain", "core", "errors.ts"), "utf8");
-  // The union ends with the blank line after it; semicolons occur in its comments as well.
-  const union = /export type ErrorCode =([\s\S]*?)\n\n/.exec(source)?.[1] ?? "";
-  return [...union.matchAll(/^\s*\| "([A-Z_]+)"/gm)].map((match) => match[1] ?? "");
+const DOCUMENT = join("docs", "errors.md");
+const START = "<!-- generated from offchain/core/error-codes.ts -->";
+const COLUMNS = 120;
+
+/** A list item, wrapped, with the lines after the first indented to the first one's text. */
+function item(label: string, text: string): string {
+  const lines = [`- ${label}:`];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1) ?? "";
+    if (last.length + 1 + word.length <= COLUMNS) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(`  ${word}`);
+  }
+  return lines.join("\n");
 }
 
-/** @returns one line for each difference between the catalogue and the code, none when they agree */
-export function errorCatalogueProblems(root: string): string[] {
-  const inSource = codesInSource(root);
-  const document = readFileSync(join(root, "docs", "errors.md"), "utf8");
-  const described = [...document.matchAll(/^\| `([A-Z_]+)` \|/gm)].map((match) => match[1] ?? "");
-  const twice = described.filter((code, index) => described.indexOf(code) !== index);
+function section(code: string, entry: ErrorCodeEntry): string {
+  const retried = entry.retryable ? ", retryable" : "";
   return [
-    ...inSource.filter((code) => !described.includes(code)).map((code) => `docs/errors.md does not describe ${code}`),
-    ...described
-      .filter((code) => !inSource.includes(code))
-      .map((code) => `docs/errors.md describes ${code}, which no longer exists`),
-    ...twice.map((code) => `docs/errors.md describes ${code} twice`),
-    ...(inSource.length === 0 ? ["no error codes found in offchain/core/errors.ts"] : []),
-  ];
+    `### ${code}`,
+    "",
+    `Exit code ${EXIT[entry.exit]}, HTTP status ${entry.status}${retried}.`,
+    "",
+    item("Meaning", entry.meaning),
+    item("Cause", entry.cause),
+    item("What to do", entry.remedy),
+    "",
+  ].join("\n");
+}
+
+/** @returns the generated part of docs/errors.md */
+export function errorCatalogue(): string {
+  const sections = Object.entries(ERROR_CODES).map(([code, entry]) => section(code, entry));
+  return `${START}\n\n${sections.join("\n")}`;
+}
+
+function introduction(document: string): string {
+  const start = document.indexOf(START);
+  return start < 0 ? document : document.slice(0, start);
+}
+
+/** @returns what differs between docs/errors.md and the table of error codes; nothing when they agree */
+export function errorCatalogueProblems(root: string): string[] {
+  const document = readFileSync(join(root, DOCUMENT), "utf8");
+  if (document === introduction(document) + errorCatalogue()) return [];
+  return [`${DOCUMENT} differs from offchain/core/error-codes.ts: run node scripts/check/error-catalogue.ts --write`];
+}
+
+if (import.meta.main && process.argv.includes("--write")) {
+  const file = join(resolve(import.meta.dirname, "..", ".."), DOCUMENT);
+  writeFileSync(file, introduction(readFileSync(file, "utf8")) + errorCatalogue());
 }

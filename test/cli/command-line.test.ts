@@ -9,10 +9,13 @@ import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
 import type { Command } from "commander";
 import { completionScript } from "../../offchain/cli/completion.ts";
-import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
+import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";
 import { buildProgram } from "../../offchain/cli/main.ts";
 import { asTallystickError, formatBytes, formatEther, printable } from "../../offchain/cli/output.ts";
+import { ERROR_CODES } from "../../offchain/core/error-codes.ts";
 import { type ErrorCode, InvalidInputError } from "../../offchain/core/errors.ts";
+import { statusOf } from "../../offchain/daemon/http-errors.ts";
+import { errorCatalogueProblems } from "../../scripts/check/error-catalogue.ts";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
 const LAUNCHER = join(ROOT, "offchain", "cli", "tallystick.mjs");
@@ -177,9 +180,17 @@ describe("command line", () => {
 
   it("ends with the exit codes that docs/errors.md states", () => {
     const catalogue = readFileSync(join(ROOT, "docs", "errors.md"), "utf8");
-    const rows = [...catalogue.matchAll(/^\| `([A-Z_]+)` \|.*\| (\d+) \|$/gm)];
-    expect(rows.length).to.be.greaterThan(20);
-    for (const [, code, exit] of rows) expect(exitCodeOf(code as ErrorCode), code).to.equal(Number(exit));
+    const sections = [...catalogue.matchAll(/^### ([A-Z_]+)\n\nExit code (\d+), HTTP status (\d+)/gm)];
+    expect(sections.map(([, code]) => code)).to.deep.equal(Object.keys(ERROR_CODES));
+    for (const [, code, exit, status] of sections) {
+      expect([exitCodeOf(code as ErrorCode), statusOf(code as ErrorCode)]).to.deep.equal([
+        Number(exit),
+        Number(status),
+      ]);
+    }
+    const exitCodes = [...catalogue.matchAll(/^\| (\d+) \|/gm)].map(([, exit]) => Number(exit));
+    expect(exitCodes).to.have.members(Object.values(EXIT));
+    expect(errorCatalogueProblems(ROOT)).to.deep.equal([]);
   });
 
   it("has an example in the help of every command", () => {

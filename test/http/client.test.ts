@@ -2,6 +2,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { Type } from "@sinclair/typebox";
 import { expect } from "chai";
+import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";
+import { ERROR_CODES } from "../../offchain/core/error-codes.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
 import { HttpParty } from "../../offchain/http/client.ts";
 
@@ -102,8 +104,21 @@ describe("http: what the agent accepts from other parties", () => {
   });
 
   it("reads an unknown error code as an answer outside the protocol", async () => {
-    json(400, { error: { code: "WRONG_PASSPHRASE", message: "type it again, here" } });
-    expect((await rejection(party.json("GET", "/ping", Pong))).code).to.equal("BAD_RESPONSE");
+    for (const code of ["SURPRISE", "toString", "__proto__"]) {
+      json(400, { error: { code, message: "no" } });
+      expect((await rejection(party.json("GET", "/ping", Pong))).code).to.equal("BAD_RESPONSE");
+    }
+  });
+
+  it("does not take faults of the other machine for faults of this one", async () => {
+    const entries: [string, { status: number; concernsReporter: boolean }][] = Object.entries(ERROR_CODES);
+    for (const [code, { status }] of entries.filter(([, entry]) => entry.concernsReporter)) {
+      json(status, { error: { code, message: "for the operator", hint: "free some space", retryable: false } });
+      const error = await rejection(party.json("GET", "/ping", Pong));
+      expect(error).to.include({ code: "PARTY_FAILED", party: `provider ${url}`, received: code, retryable: false });
+      expect(error.hint).to.not.contain("free some space");
+      expect(exitCodeOf(error.code)).to.equal(EXIT.network);
+    }
   });
 
   it("retries what may succeed later, and only that", async () => {

@@ -66,7 +66,7 @@ export class HttpStorageProvider implements StorageProvider {
   }
 
   async fetch(id: string, signal?: AbortSignal): Promise<Uint8Array> {
-    const ciphertext = await this.client.chunk(id, signal);
+    const ciphertext = await this.#bytesOf(id, signal);
     const received = contentId(ciphertext);
     if (received !== id) {
       throw new IntegrityError(`${this.name} returned other bytes for object ${id}`, {
@@ -78,6 +78,24 @@ export class HttpStorageProvider implements StorageProvider {
       });
     }
     return ciphertext;
+  }
+
+  /** A provider that has lost an object fails the user as one that returns other bytes does. */
+  async #bytesOf(id: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    try {
+      return await this.client.chunk(id, signal);
+    } catch (error) {
+      if (!(error instanceof TallystickError) || error.code !== "NOT_FOUND") throw error;
+      throw new IntegrityError(`${this.name} has lost object ${id}`, {
+        party: this.name,
+        check: "stored bytes",
+        expected: id,
+        received: error.received ?? "nothing",
+        hint: "audit the data and report the miss",
+        details: { id },
+        cause: error,
+      });
+    }
   }
 
   async #claimAndUpload(objects: readonly SealedObject[], signal: AbortSignal | undefined): Promise<StoreOutcome> {

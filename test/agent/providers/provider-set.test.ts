@@ -34,6 +34,7 @@ class FakeProvider {
   claims = 0;
   failAnswers = 0;
   failure = new TallystickError("connection broke", { code: "UNREACHABLE", retryable: true });
+  lost: string | undefined;
   forget: string | undefined;
   strayChallenges: { chunk: number; leaf: number }[] = [];
 
@@ -69,6 +70,7 @@ class FakeProvider {
   }
 
   async chunk(id: string) {
+    if (this.lost === id) throw new TallystickError("it is lost", { code: "NOT_FOUND", check: "stored bytes" });
     return this.known.get(id) ?? new Uint8Array();
   }
 }
@@ -94,6 +96,15 @@ describe("provider set", () => {
     expect(fake.uploads).to.deep.equal([[first.id, third.id]]);
     expect((await provider.store(objects)).uploaded.size).to.equal(0);
     expect(fake.uploads).to.have.length(1);
+  });
+
+  it("says of lost objects what it says of damaged ones: the data does not match its id", async () => {
+    fake.known.set(first.id, second.sealed);
+    fake.lost = second.id;
+    for (const { id } of [first, second]) {
+      const error = await rejection(provider.fetch(id));
+      expect(error).to.include({ code: "INTEGRITY", party: provider.name, expected: id });
+    }
   });
 
   it("makes a claim anew when the connection broke while it was answered", async () => {

@@ -1,0 +1,290 @@
+/**
+ * The table of error codes: the type `ErrorCode`, HTTP statuses, exit codes of the command line, the codes that are accepted
+ * from other parties, and the catalogue in docs/errors.md all follow from it.
+ */
+
+/** Groups of failures that a script tells apart by the exit code of the command line. */
+export type ExitClass =
+  | "internal"
+  | "usage"
+  | "identity"
+  | "local"
+  | "network"
+  | "refused"
+  | "integrity"
+  | "keys"
+  | "funds"
+  | "interrupted";
+
+export interface ErrorCodeEntry {
+  /** HTTP status of an answer that carries the code. */
+  readonly status: number;
+  readonly exit: ExitClass;
+  /** Whether the same call may succeed later without any change, unless the error itself says otherwise. */
+  readonly retryable: boolean;
+  /**
+   * True when the code describes the machine or the account of the program that reports it. Received from another party it
+   * becomes PARTY_FAILED, because its hint addresses the operator and not the user.
+   */
+  readonly concernsReporter: boolean;
+  readonly meaning: string;
+  readonly cause: string;
+  readonly remedy: string;
+}
+
+const PROTOCOL = { retryable: false, concernsReporter: false } as const;
+const LOCAL = { retryable: false, concernsReporter: true } as const;
+const PASSING = { retryable: true, concernsReporter: false } as const;
+
+export const ERROR_CODES = {
+  INVALID_INPUT: {
+    ...PROTOCOL,
+    status: 400,
+    exit: "usage",
+    meaning: "A value that was handed in is malformed or out of range.",
+    cause: "A mistyped id or option, or a message that does not fit its schema.",
+    remedy: "Correct the value; `expected` shows the form.",
+  },
+  UNKNOWN_VERSION: {
+    ...PROTOCOL,
+    status: 400,
+    exit: "refused",
+    meaning: "A recipe, record, key, envelope or file has a format version that this build does not read.",
+    cause: "It was written by a newer Tallystick.",
+    remedy: "Update Tallystick, or read it with the version that wrote it.",
+  },
+  WRONG_PASSPHRASE: {
+    ...LOCAL,
+    status: 500,
+    exit: "identity",
+    meaning: "The keystore did not open.",
+    cause: "The passphrase is another one, or the file was altered.",
+    remedy: "Try again. With the recovery phrase, `tallystick recover --home <new folder>` makes a new keystore.",
+  },
+  NO_IDENTITY: {
+    ...LOCAL,
+    status: 500,
+    exit: "identity",
+    meaning: "There is no keystore in the home folder.",
+    cause: "Neither `init` nor `recover` was run, or `--home` names another folder.",
+    remedy: "Run `tallystick init`, or `tallystick recover` with your recovery phrase.",
+  },
+  NO_DEPLOYMENT: {
+    ...LOCAL,
+    status: 500,
+    exit: "identity",
+    meaning: "No deployment file was found, or it does not fit the chain.",
+    cause: "No devnet runs here, another chain answers at the address, or the contracts are not deployed there.",
+    remedy: "Start `npm run devnet`, or pass `--deployment <file>`.",
+  },
+  WRONG_NETWORK: {
+    ...LOCAL,
+    status: 500,
+    exit: "identity",
+    meaning: "The deployment is not the network that this home folder was first used with.",
+    cause: "Another deployment file was named or found, the file has changed, or a development chain was started anew.",
+    remedy: "Use another folder with `--home`, or accept the new network with `tallystick network forget`.",
+  },
+  FILE_UNREADABLE: {
+    ...LOCAL,
+    status: 500,
+    exit: "local",
+    meaning: "A local file could not be opened or read, or it vanished.",
+    cause: "Missing permissions, or a file that was deleted while it was being stored.",
+    remedy: "Correct the permissions or leave the file out. Nothing was recorded.",
+  },
+  FILE_CHANGED: {
+    ...LOCAL,
+    status: 500,
+    exit: "local",
+    meaning: "A local file changed while it was being read.",
+    cause: "Another program writes to it.",
+    remedy: "Run `put` again when no program writes to it. Nothing was recorded.",
+  },
+  DISK_FULL: {
+    ...LOCAL,
+    retryable: true,
+    status: 507,
+    exit: "local",
+    meaning: "A write failed because no space is left.",
+    cause: "The disk is full, a quota is used up, or a file has reached the permitted size.",
+    remedy: "Free some space and repeat. What was acknowledged is not affected.",
+  },
+  DISK_FAILED: {
+    ...LOCAL,
+    status: 500,
+    exit: "local",
+    meaning: "Local state could not be read or written.",
+    cause: "Missing permissions, a failing disk, or a read-only file system.",
+    remedy: "Correct the cause that the message names and repeat.",
+  },
+  INVALID_POINT: {
+    ...PROTOCOL,
+    status: 400,
+    exit: "integrity",
+    meaning: "A group element is not canonical, off the curve, outside the subgroup, or the identity.",
+    cause: "The party is faulty or hostile.",
+    remedy: "None is needed: the party is left out. Report it if it persists.",
+  },
+  INVALID_SCALAR: {
+    ...PROTOCOL,
+    status: 400,
+    exit: "integrity",
+    meaning: "A scalar is not canonical, or zero where that is not allowed.",
+    cause: "The party is faulty or hostile.",
+    remedy: "None is needed: the party is left out. Report it if it persists.",
+  },
+  INVALID_PROOF: {
+    ...PROTOCOL,
+    status: 400,
+    exit: "integrity",
+    meaning: "A proof of evaluation, of ownership or of possession did not verify.",
+    cause: "The party is faulty or hostile, or the data is damaged.",
+    remedy: "After an audit: the provider does not hold the data; see `tallystick agreement settle`.",
+  },
+  INVALID_SIGNATURE: {
+    ...PROTOCOL,
+    status: 401,
+    exit: "refused",
+    meaning: "A signature is malformed, expired, replayed, or made by another account.",
+    cause: "A clock that is wrong, a repeated message, or another chain.",
+    remedy:
+      "Compare the clocks (`tallystick status` shows the offsets), check the deployment, and run the command again.",
+  },
+  INTEGRITY: {
+    ...PROTOCOL,
+    status: 400,
+    exit: "integrity",
+    meaning: "Stored bytes are missing, or do not match the hash or authentication tag that names them.",
+    cause: "Damage in storage or transit, or a hostile party.",
+    remedy: "The object named is bad; other copies may not be. Audit the data and report the miss.",
+  },
+  SHARES_MISSING: {
+    ...PROTOCOL,
+    status: 503,
+    exit: "keys",
+    meaning: "Fewer valid key shares than the threshold were available.",
+    cause: "Too many key nodes are down or answered wrongly.",
+    remedy: "The list shows what each node answered. Repeat when enough nodes are up.",
+  },
+  QUORUM_FAILED: {
+    ...PROTOCOL,
+    status: 503,
+    exit: "keys",
+    meaning: "Fewer key nodes than the threshold evaluated correctly.",
+    cause: "Too many key nodes are down or answered wrongly.",
+    remedy: "The list shows what each node answered. Repeat when enough nodes are up.",
+  },
+  NOT_OWNER: {
+    ...PROTOCOL,
+    status: 403,
+    exit: "refused",
+    meaning: "The account has no right to the object.",
+    cause: "It belongs to another identity.",
+    remedy: "Use the identity that stored it.",
+  },
+  NOT_FOUND: {
+    ...PROTOCOL,
+    status: 404,
+    exit: "refused",
+    meaning: "The object does not exist there.",
+    cause: "The id is wrong.",
+    remedy: "Check the id with `tallystick ls`.",
+  },
+  RATE_LIMITED: {
+    ...PASSING,
+    status: 429,
+    exit: "network",
+    meaning: "A budget of the account or of the other party is used up.",
+    cause: "Many requests in a short time.",
+    remedy: "Wait `retryAfterSeconds`; the agent does so by itself for a while.",
+  },
+  UNREACHABLE: {
+    ...PASSING,
+    status: 503,
+    exit: "network",
+    meaning: "No connection could be made, or it broke.",
+    cause: "The other party is down, or the network is.",
+    remedy: "Repeat. What was acknowledged is kept.",
+  },
+  TIMED_OUT: {
+    ...PASSING,
+    status: 504,
+    exit: "network",
+    meaning: "No answer came in time.",
+    cause: "The other party or the network is overloaded.",
+    remedy: "Repeat. What was acknowledged is kept.",
+  },
+  BAD_RESPONSE: {
+    ...PROTOCOL,
+    status: 502,
+    exit: "network",
+    meaning: "A party answered outside the protocol.",
+    cause: "Another version, a proxy in between, or a hostile party.",
+    remedy: "Check the address. Report it if it persists.",
+  },
+  PARTY_FAILED: {
+    ...PROTOCOL,
+    status: 502,
+    exit: "network",
+    meaning: "Another party could not do its part because of a fault on its own side; `received` has its error code.",
+    cause: "Its disk is full or failing, its account has no funds, or its program has a defect.",
+    remedy: "Only the operator can repair it. Repeat later, and tell the operator if it persists.",
+  },
+  CHAIN_REVERTED: {
+    ...PROTOCOL,
+    status: 422,
+    exit: "refused",
+    meaning: "A contract refused the call.",
+    cause: "The named custom error says which rule was broken.",
+    remedy: "Read `details.revert` and correct the call.",
+  },
+  CHAIN_UNAVAILABLE: {
+    ...PROTOCOL,
+    status: 503,
+    exit: "network",
+    meaning: "The RPC endpoint of the chain failed.",
+    cause: "It is down or overloaded, or it refuses the request.",
+    remedy: "Repeat, or use another endpoint.",
+  },
+  FUNDS: {
+    ...LOCAL,
+    status: 503,
+    exit: "funds",
+    meaning: "The balance of the account is too low.",
+    cause: "The account is empty, or the fees and the deposit exceed its balance.",
+    remedy: "Fund the account that the message names.",
+  },
+  CONFLICT: {
+    ...PROTOCOL,
+    status: 409,
+    exit: "refused",
+    meaning: "Existing state contradicts the request.",
+    cause: "It was already done, with other values.",
+    remedy: "The message names what exists; decide which of the two is right.",
+  },
+  INTERRUPTED: {
+    ...LOCAL,
+    retryable: true,
+    status: 500,
+    exit: "interrupted",
+    meaning: "The command was ended before it was done.",
+    cause: "Ctrl-C, or Ctrl-D at a prompt.",
+    remedy: "Run the same command again: it continues where it stopped.",
+  },
+  INTERNAL: {
+    ...LOCAL,
+    status: 500,
+    exit: "internal",
+    meaning: "A defect of this program.",
+    cause: "A condition that the program does not expect.",
+    remedy: "Report it, with the command and the output of `TALLYSTICK_DEBUG=1`.",
+  },
+} as const satisfies Readonly<Record<string, ErrorCodeEntry>>;
+
+/** Stable identifiers of failures. Machines match on these; messages may change. */
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(ERROR_CODES, text);
+}
