@@ -1,11 +1,10 @@
 /**
- * A daemon's background work: each part goes round by itself at a steady pace, so that one that waits (for a block, for a peer) does
- * not hold up the others. A round that fails is logged when its reason changes and is tried again; the daemon goes on serving
- * from what it has.
+ * The background work of a daemon: each part runs in a loop of its own at a steady pace, so that a part that waits (for a block, for
+ * a peer) does not delay the others. A round that fails is reported to the failure log and repeated; the daemon keeps serving.
  */
 
 import { setTimeout as delay } from "node:timers/promises";
-import type { Logger } from "./logger.ts";
+import type { FailureLog } from "./failure-log.ts";
 
 export interface BackgroundPart {
   readonly name: string;
@@ -15,31 +14,10 @@ export interface BackgroundPart {
 export interface BackgroundOptions {
   readonly pollMilliseconds: number;
   readonly failures: FailureLog;
-  readonly onFailure?: (part: string) => void;
 }
 
-/** How long an end waits for the steps under way. */
+/** How long `close` waits for the rounds under way. */
 const GRACE_MILLISECONDS = 3000;
-
-/** Logs a recurring failure once per reason, and once when it is over. */
-export class FailureLog {
-  readonly #logger: Logger;
-  readonly #reasons = new Map<string, string>();
-
-  constructor(logger: Logger) {
-    this.#logger = logger;
-  }
-
-  failed(part: string, cause: unknown): void {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    if (this.#reasons.get(part) !== reason) this.#logger.error({ part, err: cause }, "background work failed");
-    this.#reasons.set(part, reason);
-  }
-
-  succeeded(part: string): void {
-    if (this.#reasons.delete(part)) this.#logger.info({ part }, "background work goes on");
-  }
-}
 
 export class Background {
   readonly #stop = new AbortController();
@@ -51,20 +29,19 @@ export class Background {
     this.#done = Promise.all(parts.map((part) => this.#loop(part)));
   }
 
-  /** Ends after the steps under way, or soon without them: every step may be cut off at any point and taken again. */
+  /** Ends after the rounds under way, or after a grace period without them: a round may be cut off anywhere and is repeated. */
   async close(): Promise<void> {
     this.#stop.abort();
     await Promise.race([this.#done, delay(GRACE_MILLISECONDS)]);
   }
 
   async #loop({ name, run }: BackgroundPart): Promise<void> {
-    const { failures, onFailure, pollMilliseconds } = this.#options;
+    const { failures, pollMilliseconds } = this.#options;
     while (!this.#stop.signal.aborted) {
       try {
         await run();
         failures.succeeded(name);
       } catch (cause) {
-        onFailure?.(name);
         failures.failed(name, cause);
       }
       // Aborting the wait is how it ends early.

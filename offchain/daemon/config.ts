@@ -5,7 +5,6 @@
 
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
 import { InvalidInputError } from "../core/errors.ts";
 import { firstMismatch } from "../core/wire/schema.ts";
@@ -81,13 +80,4 @@ export function loadConfig<Schema extends TObject>(schema: Schema, file: string)
     keystoreFile: resolve(base, config.keystoreFile),
     ...(config.passphraseFile === undefined ? {} : { passphraseFile: resolve(base, config.passphraseFile) }),
   };
-}
-
-/** The `--config <file>` argument of a daemon's command line. @throws InvalidInputError when it is missing. */
-export function configArgument(args: readonly string[]): string {
-  const { values } = parseArgs({ args: [...args], options: { config: { type: "string" } }, strict: true });
-  if (values.config === undefined) {
-    throw new InvalidInputError("no configuration given", { hint: "start the daemon with --config <file.json>" });
-  }
-  return values.config;
 }

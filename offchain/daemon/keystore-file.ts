@@ -4,20 +4,19 @@
  */
 
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { computeAddress } from "ethers";
 import { randomBytes } from "#primitives";
 import { kdf } from "../core/crypto/kdf.ts";
 import { toHex } from "../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
-import { DEFAULT_SCRYPT_COST, openKeystore, sealKeystore } from "../core/identity/keystore.ts";
+import { DEFAULT_SCRYPT_COST, type KeystoreKind, openKeystore, sealKeystore } from "../core/identity/keystore.ts";
 import type { ScryptCost } from "../kernels/primitives.ts";
 import { systemErrorCode } from "../store/disk/disk-errors.ts";
 import { createDurably } from "../store/disk/durable-file.ts";
 import { type DaemonConfig, readJsonFile } from "./config.ts";
 
-export type DaemonKind = "nbm" | "csp";
+/** Name of a daemon: the kind of its keystore, 3 to 16 lower-case letters. */
+export type DaemonKind = KeystoreKind;
 
 /**
  * The passphrase from the environment variable TALLYSTICK_PASSPHRASE (removed from the environment once read, so that child
@@ -64,7 +63,7 @@ export async function openDaemonKeystore(config: DaemonConfig, kind: DaemonKind)
   if (!existsSync(config.keystoreFile)) {
     throw new TallystickError(`there is no keystore at ${config.keystoreFile}`, {
       code: "NO_IDENTITY",
-      hint: "make one with the daemon's init.ts",
+      hint: `make one with tallystick-${kind} init --data-dir <folder>`,
     });
   }
   const keystore = readJsonFile(config.keystoreFile, "keystore");
@@ -109,21 +108,4 @@ export async function createDaemonKeystore(
     });
   }
   return computeAddress(toHex(operatorKey(secret, kind)));
-}
-
-/**
- * The `init` command of a daemon: `--data-dir <folder>` [`--passphrase-file <file>`]. Writes `<folder>/keystore.json` and
- * prints one JSON line `{"operator", "keystoreFile"}`.
- */
-export async function runInit(args: readonly string[], kind: DaemonKind): Promise<void> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: { "data-dir": { type: "string" }, "passphrase-file": { type: "string" } },
-    strict: true,
-  });
-  const dataDir = values["data-dir"];
-  if (dataDir === undefined) throw new InvalidInputError("no folder given", { hint: "--data-dir <folder>" });
-  const keystoreFile = join(dataDir, "keystore.json");
-  const operator = await createDaemonKeystore(keystoreFile, readPassphrase(values["passphrase-file"]), kind);
-  process.stdout.write(`${JSON.stringify({ operator, keystoreFile })}\n`);
 }

@@ -3,10 +3,12 @@
  * Labels never carry accounts, ids or paths with parameters filled in, so that their number stays bounded.
  */
 
-import { collectDefaultMetrics, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
 
 export interface DaemonMetrics {
   readonly registry: Registry;
+  /** Failures of background work by part. */
+  readonly failures: Counter<"part">;
   readonly observeRequest: (method: string, route: string, status: number, seconds: number) => void;
 }
 
@@ -22,8 +24,15 @@ export function createMetrics(daemon: string): DaemonMetrics {
     buckets: [0.002, 0.01, 0.05, 0.2, 1, 5, 30],
     registers: [registry],
   });
+  const failures = new Counter({
+    name: "tallystick_background_failures_total",
+    help: "Rounds of background work that failed",
+    labelNames: ["part"] as const,
+    registers: [registry],
+  });
   return {
     registry,
+    failures,
     observeRequest: (method, route, status, seconds) => {
       requests.observe({ method, route, status: String(status) }, seconds);
     },

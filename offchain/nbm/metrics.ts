@@ -12,8 +12,6 @@ export interface NbmMetrics {
   readonly evaluations: Counter;
   readonly relayed: Counter<"kind">;
   readonly sharesReleased: Counter;
-  /** Failures of the background loop: of the chain, as a rule. */
-  readonly loopFailures: Counter<"part">;
 }
 
 /** Registers the node's metrics; gauges read the database when they are scraped. */
@@ -82,11 +80,5 @@ export function addNbmMetrics(
       registers,
     }),
     sharesReleased: new Counter({ name: "tallystick_nbm_shares_released_total", help: "Shares released", registers }),
-    loopFailures: new Counter({
-      name: "tallystick_nbm_loop_failures_total",
-      help: "Failed rounds of the background work",
-      labelNames: ["part"],
-      registers,
-    }),
   };
 }

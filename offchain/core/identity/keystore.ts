@@ -22,8 +22,8 @@ const MAX_SECRET_BYTES = 1024;
 const MAX_MEMORY_BYTES = 1024 * 1024 * 1024;
 const MAX_PARALLELIZATION = 16;
 
-/** Whose secret it is: a user's phrase entropy, or a daemon's root secret. */
-export type KeystoreKind = "user" | "nbm" | "csp";
+/** Whose secret it is: `user` for a user's phrase entropy, else the name of the daemon whose root secret it is (`nbm`, `csp`). */
+export type KeystoreKind = string;
 
 /** OWASP's recommendation for scrypt: 128 MiB and some tenths of a second of native code per guess. */
 export const DEFAULT_SCRYPT_COST: ScryptCost = { n: 2 ** 17, r: 8, p: 1 };
@@ -34,7 +34,7 @@ const closed = { additionalProperties: false };
 const KeystoreJson = Type.Object(
   {
     version: Type.Literal(KEYSTORE_VERSION),
-    kind: Type.Union([Type.Literal("user"), Type.Literal("nbm"), Type.Literal("csp")]),
+    kind: Type.String({ pattern: "^[a-z]{3,16}$" }),
     kdf: Type.Object(
       {
         name: Type.Literal("scrypt"),

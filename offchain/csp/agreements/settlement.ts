@@ -5,7 +5,7 @@
 import type { ChainReader } from "../../chain/deployment.ts";
 import { balanceOf, closeCall, readAgreement, withdrawCall } from "../../chain/escrow.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
-import type { FailureLog } from "../../daemon/background.ts";
+import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import { windowOf } from "../possession/epoch-prover.ts";
 import type { AgreementRow, AgreementRows } from "./agreement-rows.ts";

@@ -9,7 +9,7 @@ import { proveCall, readAgreement, readChallenge, readEpochStatus } from "../../
 import { ChainRevertedError } from "../../chain/revert.ts";
 import { simulateCall, type TransactionSender } from "../../chain/sender.ts";
 import { TallystickError } from "../../core/errors.ts";
-import type { FailureLog } from "../../daemon/background.ts";
+import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import type { AgreementRow, AgreementRows } from "../agreements/agreement-rows.ts";
 import type { CspMetrics } from "../metrics.ts";

@@ -55,7 +55,6 @@ const MemberParams = Type.Object(
 export function addNbmRoutes(server: DaemonServer, services: NbmServices): void {
   const { sessions, oprf, dkg, relay, archive, follower, shares, metrics } = services;
   const onRequest = sessions.requireSession;
-  sessions.addRoute(server);
 
   server.get("/v1/node", { schema: { response: { 200: NodeAnswer } } }, async () => services.describe());
 

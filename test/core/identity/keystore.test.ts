@@ -110,7 +110,7 @@ describe("core/keystore", () => {
     });
 
     it("fields of wrong form, and says which", async () => {
-      await refused({ ...keystore, kind: "root" }, /malformed at \/kind/);
+      await refused({ ...keystore, kind: "Root 1" }, /malformed at \/kind/);
       await refused({ ...keystore, sealed: "0xZZ" }, /malformed at \/sealed/);
       await refused({ ...keystore, sealed: `0x${"00".repeat(2000)}` }, /malformed at \/sealed/);
       await refused({ ...keystore, kdf: { ...keystore.kdf, name: "pbkdf2" } }, /malformed at \/kdf\/name/);

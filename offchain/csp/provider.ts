@@ -1,0 +1,107 @@
+/** A storage provider as a program: its services over the common base. Importing it starts nothing; `main.ts` runs it. */
+
+import { join } from "node:path";
+import { readChain } from "../chain/revert.ts";
+import { auditReady } from "../core/audit/ready.ts";
+import { checksumAddress } from "../daemon/account-signature.ts";
+import { type RunningDaemon, startDaemon } from "../daemon/boot.ts";
+import type { Logger } from "../daemon/logger.ts";
+import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
+import { FileObjectStore } from "../store/object/file-object-store.ts";
+import { AgreementRows } from "./agreements/agreement-rows.ts";
+import { AgreementService } from "./agreements/agreements.ts";
+import { makeOffer } from "./agreements/offer.ts";
+import { Settlement } from "./agreements/settlement.ts";
+import { SqliteChunkIndex } from "./chunks/chunk-index.ts";
+import { ChunkService } from "./chunks/chunk-service.ts";
+import { ClaimService } from "./chunks/claims.ts";
+import { reconcileChunks } from "./chunks/reconcile.ts";
+import { claimStoreFolder } from "./chunks/store-folder.ts";
+import { type CspConfig, loadCspConfig } from "./config.ts";
+import { createCspMetrics } from "./metrics.ts";
+import { Prover } from "./possession/epoch-prover.ts";
+import { ManifestIndex } from "./possession/manifest-index.ts";
+import { PreparationFiles } from "./possession/preparation-files.ts";
+import { PreparationService } from "./possession/preparations.ts";
+import { ProofService } from "./possession/proofs.ts";
+import { VerificationService } from "./possession/verification.ts";
+import { addAgreementRoutes } from "./routes/agreements.ts";
+import { addChunkRoutes } from "./routes/chunks.ts";
+import { addPreparationRoutes } from "./routes/preparations.ts";
+import { acceptStreams } from "./routes/request-body.ts";
+import { PROVIDER_MIGRATIONS } from "./tables.ts";
+
+/** 32 MiB in ten minutes: the slowest upload that is waited for. */
+const REQUEST_SECONDS = 600;
+
+const unixSeconds = (): number => Math.floor(Date.now() / 1000);
+
+async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
+  const { config, chain, database, sender, logger, failures, sessions, server } = base;
+  const claimed = claimStoreFolder(config.storeDir, database);
+  base.closers.add("object store", () => claimed.close());
+  const store = await FileObjectStore.open(config.storeDir);
+  const index = new SqliteChunkIndex(database);
+  const chunks = new ChunkService(store, index, logger, unixSeconds);
+  const manifests = new ManifestIndex(database);
+  const files = new PreparationFiles(join(config.dataDir, "preparations"));
+  const parts = { store, manifests, files };
+  const preparations = new PreparationService(
+    database,
+    { chunks: index, manifests, files },
+    { maximumSlices: config.offer.maximumSlices, expirySeconds: config.preparationExpirySeconds },
+    logger,
+    unixSeconds,
+  );
+  await preparations.reconcile();
+  logger.info(await reconcileChunks(store, index, chunks, logger), "index and store compared");
+
+  const rows = new AgreementRows(database);
+  const metrics = createCspMetrics(base.metrics, index, () => rows.counts());
+  const verification = new VerificationService(parts, preparations, chunks, logger, unixSeconds);
+  const proofs = new ProofService(parts, chunks, metrics);
+  const offer = makeOffer(config.offer, chain, sender.address);
+  const agreements = new AgreementService({ chain, sender, offer, rows, manifests, preparations, logger });
+  const onChain = { chain, sender, rows, logger, failures };
+  const retrySeconds = config.proofRetrySeconds;
+  const prover = new Prover({ ...onChain, preparations: preparations.rows, proofs, metrics, retrySeconds });
+  const payoutAccount = checksumAddress(config.payoutAccount ?? sender.address, "payoutAccount");
+  const settlement = new Settlement({ ...onChain, payoutAccount });
+
+  acceptStreams(server);
+  const claims = new ClaimService(index, unixSeconds);
+  addChunkRoutes(server, { sessions, chunks, claims });
+  const { verifyWaitSeconds } = config;
+  addPreparationRoutes(server, { sessions, preparations, verification, verifyWaitSeconds });
+  addAgreementRoutes(server, { sessions, offer, agreements, preparations, proofs });
+
+  const head = () => readChain("asking for the head", () => chain.provider.getBlockNumber());
+  return {
+    pollMilliseconds: config.pollMilliseconds,
+    background: [
+      { name: "proofs", run: async () => prover.round(await head()) },
+      { name: "acceptances", run: async () => agreements.resolve(await head()) },
+      { name: "settlement", run: async () => settlement.round(await head()) },
+      { name: "abandoned preparations", run: () => preparations.expire() },
+    ],
+    close: () => prover.close(),
+  };
+}
+
+export const providerProgram: DaemonProgram<CspConfig> = {
+  kind: "csp",
+  description:
+    "A storage provider: stores ciphertexts and is paid while it proves, on chain, that it still holds them.",
+  load: loadCspConfig,
+  migrations: PROVIDER_MIGRATIONS,
+  contracts: ["storageEscrow"],
+  sessionContract: "storageEscrow",
+  limits: { requestTimeoutSeconds: REQUEST_SECONDS },
+  prepare: auditReady,
+  build,
+};
+
+/** Starts a provider in this process. @throws TallystickError as `startDaemon` */
+export function startProvider(config: CspConfig, logger: Logger): Promise<RunningDaemon> {
+  return startDaemon(providerProgram, config, logger);
+}

@@ -1,0 +1,128 @@
+/**
+ * The start of a daemon, the same for all of them: keystore, chain, lock, database, sender, sessions, server, then what the daemon
+ * adds, then its background work. Importing this module starts nothing.
+ */
+
+import { join } from "node:path";
+import { computeAddress } from "ethers";
+import { connectChain, parseDeployment } from "../chain/deployment.ts";
+import { TransactionSender } from "../chain/sender.ts";
+import { toHex } from "../core/encoding/hex.ts";
+import { lockFolder } from "../store/disk/folder-lock.ts";
+import { openDatabase } from "../store/index/sqlite.ts";
+import { checkAccountSignature } from "./account-signature.ts";
+import { Background } from "./background.ts";
+import { type DaemonConfig, readJsonFile } from "./config.ts";
+import { bindDatabase } from "./database-binding.ts";
+import { FailureLog } from "./failure-log.ts";
+import { openDaemonKeystore, operatorKey } from "./keystore-file.ts";
+import { Closers, listen } from "./lifecycle.ts";
+import type { Logger } from "./logger.ts";
+import { createMetrics } from "./metrics.ts";
+import type { DaemonBase, DaemonProgram } from "./program.ts";
+import { createServer, type HealthCheck } from "./server.ts";
+import { Sessions } from "./sessions.ts";
+
+/** A daemon that serves. */
+export interface RunningDaemon {
+  readonly url: string;
+  readonly operator: string;
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a daemon in this process.
+ *
+ * @param closers filled while parts are opened, so that a signal during the start closes what is open by then.
+ * @returns once it serves.
+ * @throws TallystickError for a keystore that does not open, a chain that does not answer or fit, a folder in use, a database of
+ * another deployment. What was opened is closed by then.
+ */
+export async function startDaemon<Config extends DaemonConfig>(
+  program: DaemonProgram<Config>,
+  config: Config,
+  logger: Logger,
+  closers: Closers = new Closers(),
+): Promise<RunningDaemon> {
+  try {
+    const base = await openBase(program, config, logger, closers);
+    const url = await serve(program, base);
+    return { url, operator: base.operator, close: () => closers.closeAll(logger) };
+  } catch (error) {
+    await closers.closeAll(logger);
+    throw error;
+  }
+}
+
+async function openBase<Config extends DaemonConfig>(
+  program: DaemonProgram<Config>,
+  config: Config,
+  logger: Logger,
+  closers: Closers,
+): Promise<DaemonBase<Config>> {
+  const { kind, contracts } = program;
+  await program.prepare?.();
+  const secret = await openDaemonKeystore(config, kind);
+  const signingKey = operatorKey(secret, kind);
+  const operator = computeAddress(toHex(signingKey));
+  const chain = await connectChain(parseDeployment(readJsonFile(config.deploymentFile, "deployment")));
+  closers.add("chain", () => chain.close());
+  // Two processes on one database would act twice under one account.
+  const lock = lockFolder(config.dataDir);
+  closers.add("lock of the data folder", () => lock.close());
+  const database = openDatabase(join(config.dataDir, `${kind}.db`), { migrations: program.migrations });
+  closers.add("database", () => database.close());
+  await bindDatabase(database, chain, operator, contracts);
+
+  const metrics = createMetrics(kind);
+  const sessions = new Sessions({
+    database,
+    audience: operator,
+    chainId: BigInt(chain.deployment.chainId),
+    checkSignature: (account, typed, signature) => checkAccountSignature(chain.provider, account, typed, signature),
+  });
+  const healthChecks: Record<string, HealthCheck> = {
+    chain: async () => {
+      await chain.provider.getBlockNumber();
+    },
+    database: () => {
+      database.prepare("SELECT 1").get();
+    },
+  };
+  const server = createServer({ logger, metrics, healthChecks, ...program.limits });
+  sessions.addRoute(server);
+  return {
+    config,
+    logger,
+    closers,
+    secret,
+    operator,
+    chain,
+    database,
+    sender: new TransactionSender(chain, signingKey),
+    metrics,
+    failures: new FailureLog(logger, metrics.failures),
+    sessions,
+    server,
+    healthChecks,
+  };
+}
+
+async function serve<Config extends DaemonConfig>(
+  program: DaemonProgram<Config>,
+  base: DaemonBase<Config>,
+): Promise<string> {
+  const { config, logger, closers, server, operator, failures } = base;
+  const work = await program.build(base);
+  base.secret.fill(0);
+  closers.add("server", () => server.close());
+  const url = await listen(server, config);
+  await work.listening?.(url);
+  const background = new Background(work.background ?? [], { pollMilliseconds: work.pollMilliseconds, failures });
+  closers.add("background", async () => {
+    await work.close?.();
+    await background.close();
+  });
+  logger.info({ operator, url }, `${program.kind} ready`);
+  return url;
+}

@@ -1,0 +1,80 @@
+/** The boot sequence that all daemons share, with a third daemon that is nothing but this sequence. */
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { pino } from "pino";
+import { startDaemon } from "../../offchain/daemon/boot.ts";
+import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
+import { startDaemonProcess } from "../helpers/daemon-process.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { counterProgram } from "./third-daemon.ts";
+
+const SOURCE = join(import.meta.dirname, "third-daemon.ts");
+const PASSPHRASE = "counters in tests";
+
+describe("daemon boot", () => {
+  let local: LocalChain;
+  let folder: string;
+  let operator: string;
+  const configFile = () => join(folder, "config.json");
+
+  before(async () => {
+    local = await startLocalChain();
+  });
+  after(() => local?.stop());
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), "tallystick-counter-"));
+    operator = await createDaemonKeystore(join(folder, "keystore.json"), PASSPHRASE, "counter", { n: 2, r: 8, p: 1 });
+    writeFileSync(join(folder, "deployment.json"), JSON.stringify(local.deployment));
+    const config = {
+      listen: { host: "127.0.0.1", port: 0 },
+      dataDir: "data",
+      deploymentFile: "deployment.json",
+      keystoreFile: "keystore.json",
+      firstBlock: 0,
+    };
+    writeFileSync(configFile(), JSON.stringify(config));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  it("takes at most sixty lines for a third daemon, which serves, works in the background and ends on SIGTERM", async () => {
+    expect(readFileSync(SOURCE, "utf8").trimEnd().split("\n").length).to.be.at.most(60);
+    const daemon = await startDaemonProcess(SOURCE, configFile(), { TALLYSTICK_PASSPHRASE: PASSPHRASE });
+    try {
+      const health = await (await fetch(`${daemon.url}/healthz`)).json();
+      expect(health).to.deep.equal({ ok: true, checks: { chain: "ok", database: "ok" } });
+      const { seen } = (await (await fetch(`${daemon.url}/v1/blocks`)).json()) as { seen: number };
+      expect(seen).to.be.greaterThan(0);
+    } finally {
+      expect(await daemon.end("SIGTERM"), daemon.log()).to.equal(0);
+    }
+  });
+
+  it("starts in the process of whoever imports it, and closes everything that it opened", async () => {
+    process.env.TALLYSTICK_PASSPHRASE = PASSPHRASE;
+    const logger = pino({ level: "silent" });
+    const config = counterProgram.load(configFile());
+    const daemon = await startDaemon(counterProgram, config, logger);
+    expect(daemon.operator).to.equal(operator);
+    expect((await fetch(`${daemon.url}/healthz`)).status).to.equal(200);
+    await daemon.close();
+    // The port is free, the folder's lock is gone, the database is closed: it starts again over the same state.
+    process.env.TALLYSTICK_PASSPHRASE = PASSPHRASE;
+    const again = await startDaemon(counterProgram, config, logger);
+    await again.close();
+  });
+
+  it("closes what it had opened when the start fails", async () => {
+    const logger = pino({ level: "silent" });
+    const config = counterProgram.load(configFile());
+    const broken = { ...counterProgram, build: () => Promise.reject(new Error("a part does not start")) };
+    process.env.TALLYSTICK_PASSPHRASE = PASSPHRASE;
+    const failure = await startDaemon(broken, config, logger).catch((error: unknown) => error);
+    expect(failure).to.have.property("message", "a part does not start");
+    process.env.TALLYSTICK_PASSPHRASE = PASSPHRASE;
+    const daemon = await startDaemon(counterProgram, config, logger);
+    await daemon.close();
+  });
+});

@@ -1,0 +1,41 @@
+/** A daemon of its own, in as few lines as one takes: it counts blocks and answers with the count. `boot.test.ts` runs it. */
+
+import { type Static, Type } from "@sinclair/typebox";
+import { readChain } from "../../offchain/chain/revert.ts";
+import { runProgram } from "../../offchain/daemon/command-line.ts";
+import { type DaemonConfig, daemonConfigFields, loadConfig } from "../../offchain/daemon/config.ts";
+import type { DaemonBase, DaemonProgram, DaemonWork } from "../../offchain/daemon/program.ts";
+import { SESSION_TABLES } from "../../offchain/daemon/sessions.ts";
+
+const ConfigSchema = Type.Object(
+  { ...daemonConfigFields, firstBlock: Type.Integer({ minimum: 0 }) },
+  { additionalProperties: false },
+);
+type CounterConfig = Static<typeof ConfigSchema> & DaemonConfig;
+
+const TABLES = `
+  ${SESSION_TABLES}
+  CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+`;
+
+function build({ config, chain, server }: DaemonBase<CounterConfig>): DaemonWork {
+  let seen = 0;
+  server.get("/v1/blocks", async () => ({ seen }));
+  const count = async () => {
+    const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
+    seen = head - config.firstBlock;
+  };
+  return { pollMilliseconds: 50, background: [{ name: "counting", run: count }] };
+}
+
+export const counterProgram: DaemonProgram<CounterConfig> = {
+  kind: "counter",
+  description: "Counts blocks.",
+  load: (file) => loadConfig(ConfigSchema, file),
+  migrations: [TABLES],
+  contracts: ["keyLedger"],
+  sessionContract: "keyLedger",
+  build,
+};
+
+if (import.meta.main) await runProgram(counterProgram);
