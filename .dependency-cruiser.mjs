@@ -36,6 +36,26 @@ export default {
     may("agent", ["core", "chain", "store", "http"]),
     may("cli", ["core", "agent"]),
     {
+      name: "agent-has-ports",
+      comment: "the agent runs in browsers too: what it needs from Node is behind agent/platform.ts, in agent/node",
+      severity: "error",
+      from: { path: "^offchain/agent/", pathNot: "^offchain/agent/node/" },
+      to: { dependencyTypes: ["core"] },
+    },
+    {
+      name: "agent-platforms-are-apart",
+      comment: "only a platform's own folder imports its files, its database, or its implementation of the ports",
+      severity: "error",
+      from: { path: "^offchain/agent/", pathNot: "^offchain/agent/(node|browser)/" },
+      to: { path: "^offchain/(store|agent/(node|browser))/" },
+    },
+    {
+      name: "browser-knows-no-node",
+      severity: "error",
+      from: { path: "^offchain/agent/browser/" },
+      to: { path: "^offchain/(store|agent/node)/" },
+    },
+    {
       name: "product-needs-no-scripts-or-tests",
       severity: "error",
       from: { path: "^offchain/" },

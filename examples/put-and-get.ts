@@ -1,13 +1,11 @@
 /**
- * The SDK in ten lines: store a file, have the provider prove that it holds it, and get it back. Needs an identity (`tallystick
- * init`), its passphrase in TALLYSTICK_PASSPHRASE, and a network (`npm run devnet`):
+ * The SDK in a few lines: store a file and some bytes, have the provider prove that it holds them, and get them back. Needs an
+ * identity (`tallystick init`), its passphrase in TALLYSTICK_PASSPHRASE, and a network (`npm run devnet`):
  *
  *   npx node examples/put-and-get.ts README.md restored
  */
 
-import { openAgent } from "../offchain/agent/index.ts";
-import { findDeployment } from "../offchain/agent/node/deployment-file.ts";
-import { homeDirectory, loadIdentity } from "../offchain/agent/node/identity-store.ts";
+import { findDeployment, homeDirectory, loadIdentity, openAgent } from "../offchain/agent/node/index.ts";
 
 const [file = "README.md", folder = "restored"] = process.argv.slice(2);
 
@@ -16,10 +14,12 @@ const { deployment } = findDeployment({ homeDir });
 const identity = await loadIdentity(homeDir, process.env.TALLYSTICK_PASSPHRASE ?? "");
 const agent = await openAgent({ identity, deployment, homeDir });
 try {
-  const { dataId, uploadedBytes } = await agent.put([file], { agreement: { epochs: 5 } });
+  const note = { name: "note.txt", bytes: new TextEncoder().encode("stored from memory") };
+  const { dataId, uploadedBytes } = await agent.put([file, note], { agreement: { epochs: 5 } });
   const { sampleCount } = await agent.audit(dataId);
   const { entries } = await agent.get(dataId, folder);
-  process.stdout.write(`${JSON.stringify({ dataId, uploadedBytes, sampleCount, entries })}\n`);
+  const text = new TextDecoder().decode(await agent.getBytes(dataId, { path: note.name }));
+  process.stdout.write(`${JSON.stringify({ dataId, uploadedBytes, sampleCount, entries, text })}\n`);
 } finally {
   await agent.close();
 }

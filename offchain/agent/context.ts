@@ -3,8 +3,7 @@
  * without a network, and a failed attempt is forgotten, so that the next one may succeed.
  */
 
-import { join } from "node:path";
-import { type ChainReader, connectChain, type Deployment } from "../chain/deployment.ts";
+import { type ChainReader, connectChain, type Deployment, NoDeploymentError } from "../chain/deployment.ts";
 import { type Committee, readCommittee, readCommitteeOf } from "../chain/registry.ts";
 import { TransactionSender } from "../chain/sender.ts";
 import { TallystickError } from "../core/errors.ts";
@@ -12,19 +11,22 @@ import type { Identity } from "../core/identity/identity.ts";
 import { oprfReady } from "../core/oprf/ristretto255.ts";
 import { verifyCommitteeKeys } from "../core/oprf/threshold.ts";
 import { AgentAccount, SessionTokens } from "./account.ts";
+import type { Catalogue } from "./catalogue.ts";
 import { Archives } from "./keys/archives.ts";
 import type { ShareMember } from "./keys/key-shares.ts";
 import { NbmClient } from "./keys/nbm-client.ts";
 import { OprfCommittee, type OprfMember } from "./keys/oprf-committee.ts";
-import { Catalogue } from "./node/catalogue.ts";
+import type { AgentPlatform } from "./platform.ts";
 import type { AgentLogger } from "./progress.ts";
 import { CspClient } from "./providers/csp-client.ts";
-import { HttpStorageProvider, ProviderSet } from "./providers/provider-set.ts";
+import { HttpStorageProvider } from "./providers/http-provider.ts";
+import { ProviderSet } from "./providers/provider-set.ts";
 
 export interface ContextOptions {
   readonly identity: Identity;
-  readonly deployment: Deployment;
-  readonly homeDir: string;
+  /** Absent for what needs no network, such as listing the catalogue. */
+  readonly deployment: Deployment | undefined;
+  readonly platform: AgentPlatform;
   readonly logger: AgentLogger;
   /** Blocks that must hold a transaction before it counts. */
   readonly confirmations: number;
@@ -40,28 +42,37 @@ export interface CommitteeLink {
 
 export class AgentContext {
   readonly identity: Identity;
-  readonly deployment: Deployment;
-  readonly homeDir: string;
+  readonly platform: AgentPlatform;
   readonly logger: AgentLogger;
   readonly account: AgentAccount;
-  readonly catalogue: Catalogue;
-  readonly #sessions: SessionTokens;
+  readonly #deployment: Deployment | undefined;
   readonly #confirmations: number;
   readonly #committees = new Map<bigint, Promise<CommitteeLink>>();
   #chain: Promise<ChainReader> | undefined;
   #sender: Promise<TransactionSender> | undefined;
   #providers: ProviderSet | undefined;
+  #sessions: SessionTokens | undefined;
 
-  /** @throws DiskFullError, DiskFailedError when the catalogue cannot be opened */
   constructor(options: ContextOptions) {
     this.identity = options.identity;
-    this.deployment = options.deployment;
-    this.homeDir = options.homeDir;
+    this.#deployment = options.deployment;
+    this.platform = options.platform;
     this.logger = options.logger;
     this.#confirmations = options.confirmations;
     this.account = new AgentAccount(options.identity.signingKey);
-    this.#sessions = new SessionTokens(this.account, BigInt(options.deployment.chainId));
-    this.catalogue = new Catalogue(join(options.homeDir, "agent.db"));
+  }
+
+  get catalogue(): Catalogue {
+    return this.platform.catalogue;
+  }
+
+  /** @throws NoDeploymentError when the agent was opened without one */
+  get deployment(): Deployment {
+    if (this.#deployment !== undefined) return this.#deployment;
+    throw new NoDeploymentError("the agent was opened without a deployment", {
+      check: "deployment",
+      hint: "name a deployment file: only the catalogue can be read without one",
+    });
   }
 
   /** @throws NoDeploymentError, ChainUnavailableError */
@@ -82,11 +93,12 @@ export class AgentContext {
     return this.#sender;
   }
 
-  /** The provider set of the deployment. @throws InvalidInputError when it lists none, or several */
+  /** The providers of the deployment. @throws InvalidInputError when it lists none, or one twice; NoDeploymentError */
   providers(): ProviderSet {
     this.#providers ??= new ProviderSet(
       this.deployment.providers.map(
-        ({ url, account }) => new HttpStorageProvider(new CspClient(url, account, this.#sessions)),
+        ({ url, account }) =>
+          new HttpStorageProvider(new CspClient(url, account, this.#sessionTokens(), this.platform.fetch)),
       ),
     );
     return this.#providers;
@@ -123,14 +135,26 @@ export class AgentContext {
     return new Archives(await this.chain(), nodes, { logger: this.logger, enough });
   }
 
+  /** Runs what must not run twice at once for one catalogue. @throws the signal's reason while waiting; whatever the work throws */
+  async exclusive<Result>(work: () => Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
+    const onWait = () =>
+      this.logger.warn({}, "another command of this home is recording or agreeing; waiting for its end");
+    return await this.platform.lock.exclusive(work, { signal, onWait });
+  }
+
   async close(): Promise<void> {
-    this.catalogue.close();
-    this.#sessions.close();
+    await this.platform.close();
+    this.#sessions?.close();
     // A connection that is still being made is closed when it is there; nobody waits for it.
     this.#chain?.then(
       (chain) => chain.close(),
       () => undefined,
     );
+  }
+
+  #sessionTokens(): SessionTokens {
+    this.#sessions ??= new SessionTokens(this.account, BigInt(this.deployment.chainId));
+    return this.#sessions;
   }
 
   async #link(id: bigint): Promise<CommitteeLink> {
@@ -152,7 +176,7 @@ export class AgentContext {
     verifyCommitteeKeys(committee.groupPublicKey, shares, committee.threshold);
     const members = committee.members.map((member) => ({
       ...member,
-      client: new NbmClient(member.url, member.operator, this.#sessions),
+      client: new NbmClient(member.url, member.operator, this.#sessionTokens(), this.platform.fetch),
     }));
     return {
       committee,

@@ -1,9 +1,10 @@
 /**
- * The SDK: what an application does with Tallystick.
+ * The agent: what an application does with Tallystick, on any platform. `node/index.ts` opens it on files and a home folder,
+ * `browser/` on the storage of a page.
  *
- *   const agent = await openAgent({ identity, deployment, homeDir });
- *   const { dataId } = await agent.put(["photos"]);
- *   await agent.get(dataId, "restored");
+ *   const agent = await openAgent({ identity, deployment, platform });
+ *   const { dataId } = await agent.put([{ name: "notes.txt", bytes }]);
+ *   const copy = await agent.getBytes(dataId);
  *   await agent.close();
  */
 
@@ -13,11 +14,15 @@ import { oprfReady } from "../core/oprf/ristretto255.ts";
 import { Agreements } from "./agreements/agreements.ts";
 import { type AuditOptions, type AuditReport, audit } from "./agreements/audit.ts";
 import type { AgreementReport } from "./agreements/terms.ts";
+import type { CataloguedPut } from "./catalogue.ts";
 import { AgentContext } from "./context.ts";
-import type { CataloguedPut } from "./node/catalogue.ts";
+import { requireOwnCatalogue } from "./own-catalogue.ts";
+import type { AgentPlatform, RestoreTarget } from "./platform.ts";
 import { type AgentLogger, SILENT } from "./progress.ts";
 import { type PutOptions, type PutReport, put } from "./put/put.ts";
-import { type GetOptions, type GetReport, get } from "./read/get.ts";
+import type { PutInput } from "./put/source.ts";
+import { type FileOptions, type GetOptions, type GetReport, get, getBytes, getEntries, getFile } from "./read/get.ts";
+import type { ReadEntry, ReadFile } from "./read/read-entries.ts";
 import { type RecoverOptions, type RecoverReport, recover } from "./read/recover.ts";
 import { type StatusReport, status } from "./status.ts";
 
@@ -25,9 +30,9 @@ export { NoDeploymentError } from "../chain/deployment.ts";
 
 export interface AgentOptions {
   readonly identity: Identity;
-  readonly deployment: Deployment;
-  /** Where the catalogue lives; see `homeDirectory`. */
-  readonly homeDir: string;
+  /** Without one, only `list` works. */
+  readonly deployment?: Deployment;
+  readonly platform: AgentPlatform;
   /** Told about nodes that fail and are replaced, waits, and the like. */
   readonly logger?: AgentLogger;
   /** Blocks that must hold a transaction before it counts; default 1. */
@@ -35,14 +40,16 @@ export interface AgentOptions {
 }
 
 /**
- * Opens an agent. Chain, nodes and provider are connected to when they are first needed.
+ * Opens an agent. Chain, nodes and providers are connected to when they are first needed. The agent closes the platform.
  *
- * @throws DiskFullError, DiskFailedError, UnknownVersionError when the catalogue cannot be opened
+ * @throws TallystickError CONFLICT when the catalogue belongs to another account
  */
 export async function openAgent(options: AgentOptions): Promise<Agent> {
   await oprfReady();
-  const { identity, deployment, homeDir, logger = SILENT, confirmations = 1 } = options;
-  return new Agent(new AgentContext({ identity, deployment, homeDir, logger, confirmations }));
+  const { identity, deployment, platform, logger = SILENT, confirmations = 1 } = options;
+  const context = new AgentContext({ identity, deployment, platform, logger, confirmations });
+  await requireOwnCatalogue(context);
+  return new Agent(context);
 }
 
 /** One identity in one deployment. */
@@ -65,19 +72,39 @@ export class Agent {
     return this.#context.deployment;
   }
 
-  /** Stores files and folders. @see put */
-  async put(paths: readonly string[], options: PutOptions = {}): Promise<PutReport> {
-    return await put(this.#context, paths, options);
+  /** Stores files and folders by path, `File`s, and bytes, blobs or streams with a name. @see put */
+  async put(inputs: readonly PutInput[], options: PutOptions = {}): Promise<PutReport> {
+    return await put(this.#context, inputs, options);
   }
 
-  /** Restores a put into a folder. @see get */
-  async get(dataId: string, folder: string, options: GetOptions = {}): Promise<GetReport> {
-    return await get(this.#context, dataId, folder, options);
+  /** Restores a put into a folder, or another target. @see get */
+  async get(dataId: string, target: string | RestoreTarget, options: GetOptions = {}): Promise<GetReport> {
+    return await get(this.#context, dataId, target, options);
+  }
+
+  /** One file of a put; its content is fetched as it is read. @see getFile */
+  async getFile(dataId: string, options: FileOptions = {}): Promise<ReadFile> {
+    return await getFile(this.#context, dataId, options);
+  }
+
+  /** The content of one file of a put, as a stream. @see getFile */
+  async getStream(dataId: string, options: FileOptions = {}): Promise<ReadableStream<Uint8Array>> {
+    return (await getFile(this.#context, dataId, options)).stream();
+  }
+
+  /** The content of one small file of a put. @see getBytes */
+  async getBytes(dataId: string, options: FileOptions & { readonly maximumBytes?: number } = {}): Promise<Uint8Array> {
+    return await getBytes(this.#context, dataId, options);
+  }
+
+  /** The entries of a put in listing order, each file with its content as a stream. @see getEntries */
+  getEntries(dataId: string, options: { readonly signal?: AbortSignal | undefined } = {}): AsyncIterable<ReadEntry> {
+    return getEntries(this.#context, dataId, options.signal);
   }
 
   /** What this device knows to be stored, newest first; needs no network. */
-  list(): CataloguedPut[] {
-    return this.#context.catalogue.puts();
+  async list(): Promise<CataloguedPut[]> {
+    return await this.#context.catalogue.puts();
   }
 
   /** How everything stands, or one put. @see status */
@@ -101,4 +128,21 @@ export class Agent {
   }
 }
 
-export type { AgreementReport, AuditReport, CataloguedPut, GetReport, PutReport, RecoverReport, StatusReport };
+export type { NamedBlob, NamedBytes, NamedInput, NamedStream } from "./put/named-inputs.ts";
+export type {
+  AgentPlatform,
+  AgreementReport,
+  AuditReport,
+  CataloguedPut,
+  FileOptions,
+  GetOptions,
+  GetReport,
+  PutInput,
+  PutOptions,
+  PutReport,
+  ReadEntry,
+  ReadFile,
+  RecoverReport,
+  RestoreTarget,
+  StatusReport,
+};

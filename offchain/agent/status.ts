@@ -8,8 +8,8 @@ import { TallystickError } from "../core/errors.ts";
 import { fileTag } from "../core/record/key-record.ts";
 import { Agreements } from "./agreements/agreements.ts";
 import type { AgreementReport } from "./agreements/terms.ts";
+import type { CataloguedPut } from "./catalogue.ts";
 import type { AgentContext } from "./context.ts";
-import type { CataloguedPut } from "./node/catalogue.ts";
 
 export interface PutStatus extends CataloguedPut {
   /** True when the ledger confirms the account as an owner of the key record. */
@@ -46,7 +46,7 @@ export interface StatusReport {
  */
 export async function status(context: AgentContext, dataId?: string): Promise<StatusReport> {
   const { account, catalogue, deployment } = context;
-  const puts = dataId === undefined ? catalogue.puts() : [requirePut(context, dataId)];
+  const puts = dataId === undefined ? await catalogue.puts() : [await requirePut(context, dataId)];
   const chain = await context.chain();
   const [blockNumber, balance] = await readChain("reading the account", () =>
     Promise.all([chain.provider.getBlockNumber(), chain.provider.getBalance(account.address)]),
@@ -66,12 +66,12 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
       })),
     ),
     Promise.all(
-      context.providers().providers.map(async ({ url, account: provider, client }) => ({
+      [...context.providers()].map(async (provider) => ({
         name: "provider",
-        url,
-        account: provider,
+        url: provider.url,
+        account: provider.account,
         ...(await answerOf(async () => {
-          await client.offer();
+          await provider.offer();
           return "ready";
         })),
       })),
@@ -95,8 +95,8 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
   };
 }
 
-function requirePut(context: AgentContext, dataId: string): CataloguedPut {
-  const put = context.catalogue.put(dataId);
+async function requirePut(context: AgentContext, dataId: string): Promise<CataloguedPut> {
+  const put = await context.catalogue.put(dataId);
   if (put !== undefined) return put;
   throw new TallystickError(`${dataId} is not in the catalogue of this device`, {
     code: "NOT_FOUND",

@@ -42,10 +42,17 @@ export class HttpParty {
   /** How errors name it, for example `provider http://127.0.0.1:4000`. */
   readonly name: string;
   readonly #baseUrl: string;
+  readonly #fetch: typeof globalThis.fetch;
 
-  constructor(kind: "node" | "provider", url: string) {
+  /** @param fetch of the platform. */
+  constructor(
+    kind: "node" | "provider",
+    url: string,
+    fetch: typeof globalThis.fetch = (input, init) => globalThis.fetch(input, init),
+  ) {
     this.name = `${kind} ${url === "" ? "without address" : url}`;
     this.#baseUrl = url.replace(/\/+$/, "");
+    this.#fetch = fetch;
   }
 
   /**
@@ -91,7 +98,8 @@ export class HttpParty {
     const signal = options.signal === undefined ? deadline : AbortSignal.any([deadline, options.signal]);
     if (!/^https?:\/\//.test(this.#baseUrl) || !URL.canParse(this.#baseUrl)) throw noAddress(this.name);
     try {
-      const response = await fetch(this.#url(path, options.query), { ...requestInit(method, options), signal });
+      const request = this.#fetch;
+      const response = await request(this.#url(path, options.query), { ...requestInit(method, options), signal });
       const body = await readBounded(response, maximumBytes, this.name);
       if (!response.ok) throw remoteError(response, body, this.name, path);
       return body;

@@ -40,7 +40,7 @@ interface PutDocument {
   readonly uploadedObjects: number;
   readonly seconds: number;
   readonly record: { readonly role: string };
-  readonly agreement: { readonly agreementId: string };
+  readonly agreements: readonly { readonly agreementId: string }[];
 }
 
 async function main(directory: string): Promise<void> {
@@ -118,7 +118,7 @@ async function tell(
 
   const chain = await connectChain(devnet.deployment);
   try {
-    const id = BigInt(first.agreement.agreementId);
+    const id = BigInt(first.agreements[0]?.agreementId ?? 0);
     const agreement = await required(readAgreement(chain, id));
     await loseNodesAndLaptop(directory, teller, devnet, person, String(recoveryPhrase), first, folders.alice, figures);
     await payAnEpoch(teller, devnet, chain, agreement, figures);
@@ -132,7 +132,7 @@ function tellPut(teller: Teller, put: PutDocument): void {
   teller.line(
     `${put.entries} entries, ${formatBytes(put.totalBytes)}; sent ${formatBytes(put.uploadedBytes)} in ${put.uploadedObjects} of ${put.objects} objects; ${put.seconds.toFixed(1)} s`,
   );
-  teller.line(`data id ${put.dataId}, agreement ${put.agreement.agreementId}`);
+  teller.line(`data id ${put.dataId}, agreement ${put.agreements[0]?.agreementId}`);
 }
 
 async function loseNodesAndLaptop(

@@ -1,6 +1,6 @@
 /** What the tasks share: the identity of the home folder, the deployment, and the endpoint of Hardhat's network. */
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
-import { type Agent, openAgent } from "../../offchain/agent/index.ts";
+import { type Agent, openAgent } from "../../offchain/agent/node/index.ts";
 import { findDeployment } from "../../offchain/agent/node/deployment-file.ts";
 import { homeDirectory, loadIdentity } from "../../offchain/agent/node/identity-store.ts";
 import type { Deployment } from "../../offchain/chain/deployment.ts";

@@ -19,7 +19,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { localFiles } from "../../offchain/agent/node/local-files.ts";
 import type { AssembledRoot } from "../../offchain/agent/put/assemble.ts";
+import { openSource, type PutInput } from "../../offchain/agent/put/source.ts";
+import { onEvery } from "../../offchain/agent/put/store-objects.ts";
 import { storeTree } from "../../offchain/agent/put/store-tree.ts";
 import { objectOrder } from "../../offchain/agent/read/object-order.ts";
 import { restore } from "../../offchain/agent/read/restore.ts";
@@ -98,15 +101,19 @@ describe("put and get: the data plane", () => {
   });
   afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-  async function put(...paths: string[]) {
+  async function put(...inputs: PutInput[]) {
     const observed: { id: string; sizeBytes: number }[] = [];
+    const tagger = {
+      async add({ id, sealed }: SealedObject) {
+        observed.push({ id, sizeBytes: sealed.length });
+      },
+    };
     const counter = { readBytes: 0, readEntries: 0 };
     const totals = { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 };
-    const assembled = await storeTree(paths, {
+    const assembled = await storeTree(openSource(inputs, localFiles), {
       oracle,
-      providers: provider,
+      place: onEvery([{ provider, tagger }]),
       domain: "public",
-      observe: ({ id, sealed }) => observed.push({ id, sizeBytes: sealed.length }),
       counter,
       totals,
       onChange: () => undefined,
@@ -117,7 +124,8 @@ describe("put and get: the data plane", () => {
   async function get({ dataId, fileKey }: AssembledRoot, folder: string, overwrite = false) {
     const root = openRoot(fileKey, dataId, await provider.fetch(dataId));
     const totals = { entries: 0, bytes: 0, downloadedBytes: 0 };
-    await restore(root, dataId, provider, folder, totals, { overwrite, onStep: () => undefined });
+    const target = await localFiles.openTarget(folder, { dataId, overwrite });
+    await restore(root, provider, target, totals, { onStep: () => undefined });
     return totals;
   }
 
@@ -309,23 +317,23 @@ describe("put and get: the data plane", () => {
   it("notices a file that changes while it is put, and returns no data id", async () => {
     writeFileSync(at("file"), noise(12 * MIB));
     let stored = 0;
-    const providers = {
+    const changing = {
       async store(objects: readonly SealedObject[]) {
         if (stored === 0) appendFileSync(at("file"), "more");
         stored += objects.length;
         return { uploaded: new Set<string>() };
       },
     };
-    const work = storeTree([at("file")], {
+    const append = async () => {
+      if (stored === 0) appendFileSync(at("file"), "x");
+    };
+    const work = storeTree(openSource([at("file")], localFiles), {
       oracle,
-      providers,
+      place: onEvery([{ provider: changing, tagger: { add: append } }]),
       domain: "public",
       counter: { readBytes: 0, readEntries: 0 },
       totals: { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 },
       onChange: () => undefined,
-      observe: ({ id }) => {
-        if (id !== "" && stored === 0) appendFileSync(at("file"), "x");
-      },
     });
     expect((await rejection(work)).code).to.equal("FILE_CHANGED");
   });
@@ -333,9 +341,9 @@ describe("put and get: the data plane", () => {
   it("makes other keys in another dedup domain", async () => {
     writeFileSync(at("file"), noise(MIB));
     const one = await put(at("file"));
-    const other = await storeTree([at("file")], {
+    const other = await storeTree(openSource([at("file")], localFiles), {
       oracle,
-      providers: provider,
+      place: onEvery([{ provider }]),
       domain: "team",
       counter: { readBytes: 0, readEntries: 0 },
       totals: { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 },

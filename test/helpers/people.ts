@@ -2,8 +2,8 @@
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Agent, openAgent } from "../../offchain/agent/index.ts";
 import { createIdentity } from "../../offchain/agent/node/identity-store.ts";
+import { type Agent, openAgent } from "../../offchain/agent/node/index.ts";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
 import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
 import type { CommandUser } from "../../scripts/demo/command.ts";

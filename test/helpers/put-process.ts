@@ -3,7 +3,7 @@
  * report as JSON at the end.
  */
 import { readFileSync } from "node:fs";
-import { openAgent } from "../../offchain/agent/index.ts";
+import { openAgent } from "../../offchain/agent/node/index.ts";
 import { parseDeployment } from "../../offchain/chain/deployment.ts";
 import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
 
@@ -31,5 +31,5 @@ const report = await agent.put([plan.path], {
 });
 await agent.close();
 const { dataId, storedBytes, uploadedBytes } = report;
-const agreementId = report.agreement?.agreementId.toString();
+const agreementId = report.agreements[0]?.agreementId.toString();
 process.stdout.write(`${JSON.stringify({ dataId, storedBytes, uploadedBytes, agreementId })}\n`);

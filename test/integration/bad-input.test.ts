@@ -209,7 +209,7 @@ describe("bad input", () => {
       await process.start();
       const put = await tallystick(alice, ["put", folder, "--epochs", "2"]);
       expect(put.exitCode, put.stderr).to.equal(0);
-      expect(put.document.agreement).to.include({ status: "active" });
+      expect((put.document.agreements as unknown[])[0]).to.include({ status: "active" });
       dataId = String(put.document.dataId);
     });
 
@@ -252,7 +252,7 @@ describe("bad input", () => {
       expect((await state()).deals).to.equal(before.deals);
       const put = await tallystick(alice, ["put", file, "--epochs", "2"]);
       expect(put.exitCode, put.stderr).to.equal(0);
-      expect(put.document.agreement).to.include({ status: "active", isNew: true });
+      expect((put.document.agreements as unknown[])[0]).to.include({ status: "active", isNew: true });
     });
   });
 
@@ -308,7 +308,7 @@ describe("bad input", () => {
       const file = join(place(), "agreed");
       writeFileSync(file, "agreed");
       const report = await withAgentOf(net, alice, (agent) => agent.put([file], { agreement: { epochs: 2 } }));
-      agreement = report.agreement as AgreementReport;
+      agreement = report.agreements[0] as AgreementReport;
     });
 
     /** Sends a call as alice that the escrow must refuse. @returns name and arguments of its refusal */
@@ -360,9 +360,9 @@ describe("bad input", () => {
         );
         expect(await deals()).to.equal(before);
         // Nothing was stored for it either.
-        expect(await withAgentOf(net, alice, async (agent) => agent.list().map(({ name }) => name))).to.not.include(
-          "wished",
-        );
+        expect(
+          await withAgentOf(net, alice, async (agent) => (await agent.list()).map(({ name }) => name)),
+        ).to.not.include("wished");
       }
     });
 

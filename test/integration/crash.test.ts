@@ -9,7 +9,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { proposalsOf } from "../../offchain/agent/agreements/proposals.ts";
-import { openAgent } from "../../offchain/agent/index.ts";
+import { openAgent } from "../../offchain/agent/node/index.ts";
 import { type ChainReader, connectChain } from "../../offchain/chain/deployment.ts";
 import type { Agreement } from "../../offchain/chain/escrow.ts";
 import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";

@@ -123,18 +123,18 @@ describe("deduplication", () => {
         writeFileSync(dir("folder", "inner", `file ${file}`), pseudoRandomBytes(`file ${file}`, 1000 * file));
       }
       const first = await aliceAgent.put([dir("folder")], { agreement: { epochs: 2 } });
-      expect(first.agreement).to.include({ isNew: true, status: "active" });
+      expect(first.agreements[0]).to.include({ isNew: true, status: "active" });
       const ledger = await ledgerEvents(net);
       const escrow = await escrowEvents(net);
       const before = stored();
       const second = await aliceAgent.put([dir("folder")], { agreement: { epochs: 2 } });
       expect(second).to.include({ dataId: first.dataId, uploadedObjects: 0, uploadedBytes: 0 });
       expect(second.record).to.deep.include({ recordId: first.record.recordId, isNew: false });
-      expect(second.agreement).to.include({ agreementId: first.agreement?.agreementId, isNew: false });
+      expect(second.agreements[0]).to.include({ agreementId: first.agreements[0]?.agreementId, isNew: false });
       expect(await ledgerEvents(net)).to.deep.equal(ledger);
       expect(await escrowEvents(net)).to.deep.equal(escrow);
       expect(stored()).to.deep.equal(before);
-      expect(aliceAgent.list().filter(({ dataId }) => dataId === first.dataId)).to.have.length(1);
+      expect((await aliceAgent.list()).filter(({ dataId }) => dataId === first.dataId)).to.have.length(1);
     });
 
     it("has one record on the ledger for any number of owners", async () => {

@@ -103,7 +103,7 @@ describe("an agreement from deposit to the last coin", () => {
     writeFileSync(dir("file"), pseudoRandomBytes("epochs", FILE_BYTES));
     const report = await agent.put([dir("file")], { agreement: { epochs: EPOCHS } });
     dataId = report.dataId;
-    agreement = report.agreement as AgreementReport;
+    agreement = report.agreements[0] as AgreementReport;
     const { feePerEpoch, collateral, compensationPerMiss, bountyPerMiss, breachLimit } = agreement.terms;
     expect(agreement.terms).to.include({ epochs: EPOCHS, breachLimit: 3 });
     expect(collateral).to.equal(BigInt(breachLimit) * (compensationPerMiss + bountyPerMiss));
@@ -175,7 +175,7 @@ describe("an agreement from deposit to the last coin", () => {
   it("goes on once the data has been repaired by putting it again", async () => {
     const repaired = await agent.put([dir("file")], { agreement: { epochs: EPOCHS } });
     expect(repaired).to.include({ dataId, uploadedBytes: repaired.storedBytes });
-    expect(repaired.agreement).to.include({ agreementId: id(), isNew: false });
+    expect(repaired.agreements[0]).to.include({ agreementId: id(), isNew: false });
     await agent.audit(dataId);
     await passProven(2);
     expect(await creditOf(net.provider.account)).to.equal(2n * agreement.terms.feePerEpoch);
@@ -220,8 +220,8 @@ describe("an agreement from deposit to the last coin", () => {
   it("is wound up by the provider alone after its last epoch, with nobody having missed anything", async () => {
     writeFileSync(dir("short"), pseudoRandomBytes("short", 1000));
     const report = await watcher.put([dir("short")], { agreement: { epochs: 1 } });
-    const { startBlock, windowBlocks, collateral, feePerEpoch } = (report.agreement as AgreementReport).terms;
-    const shortId = (report.agreement as AgreementReport).agreementId;
+    const { startBlock, windowBlocks, collateral, feePerEpoch } = (report.agreements[0] as AgreementReport).terms;
+    const shortId = (report.agreements[0] as AgreementReport).agreementId;
     const before = await escrowEvents(net);
     await mineTo(startBlock);
     await until("its epoch is proven", async () => (await watcher.agreements.show(shortId)).epochsProven === 1);

@@ -248,7 +248,7 @@ describe("a round trip through the command line", () => {
       make(path);
       const put = await tallystick(alice, ["put", path, "--epochs", "1"]);
       expect(put.exitCode, put.stderr).to.equal(0);
-      expect(put.document.agreement).to.include({ status: "active" });
+      expect((put.document.agreements as unknown[])[0]).to.include({ status: "active" });
       const out = dir(`got ${what}`);
       const got = await tallystick(alice, ["get", String(put.document.dataId), "-o", out]);
       expect(got.exitCode, got.stderr).to.equal(0);

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { Catalogue } from "../../offchain/agent/node/catalogue.ts";
+import { SqliteCatalogue } from "../../offchain/agent/node/catalogue.ts";
 import { NATIVE_TOKEN } from "../../offchain/chain/escrow.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { newPerson, personFrom, withAgentOf } from "../helpers/people.ts";
@@ -25,21 +25,23 @@ describe("agreements that a device remembers wrongly, or not at all", () => {
   it("takes nobody else's agreement for the one it had under that number on an earlier chain", async () => {
     const bob = await newPerson(net, "bob");
     const theirs = await withAgentOf(net, bob, (agent) => agent.put([fileOf("bob")]));
-    const number = theirs.agreement?.agreementId ?? 0n;
-    expect(theirs.agreement?.status).to.equal("active");
+    const number = theirs.agreements[0]?.agreementId ?? 0n;
+    expect(theirs.agreements[0]?.status).to.equal("active");
 
     const alice = await newPerson(net, "alice");
     const path = fileOf("alice");
     const { dataId } = await withAgentOf(net, alice, (agent) => agent.put([path], { agreement: false }));
-    const catalogue = new Catalogue(join(alice.home, "agent.db"));
+    const catalogue = new SqliteCatalogue(join(alice.home, "agent.db"));
     const [{ account: provider } = { account: "" }] = net.deployment.providers;
     const escrow = net.deployment.contracts.storageEscrow;
     const stale = { salt: `0x${"07".repeat(32)}`, dataId, provider, escrow, createdAt: 1 };
-    catalogue.saveAgreement({ ...stale, state: "accepted", agreementId: number });
-    catalogue.close();
+    await catalogue.saveAgreement({ ...stale, state: "accepted", agreementId: number });
+    await catalogue.close();
 
     await withAgentOf(net, alice, async (agent) => {
-      const { agreement } = await agent.put([path]);
+      const {
+        agreements: [agreement],
+      } = await agent.put([path]);
       expect(agreement).to.include({ isNew: true, status: "active", dataId });
       expect(agreement?.agreementId).to.not.equal(number);
       expect(await agent.audit(dataId)).to.include({ agreementId: agreement?.agreementId });
@@ -82,7 +84,7 @@ describe("agreements that a device remembers wrongly, or not at all", () => {
       withAgentOf(net, eve, (other) => Promise.all([one.put([path]), other.put([path])])),
     );
     expect(reports.map(({ record }) => record.isNew).sort()).to.deep.equal([false, true]);
-    const [first, second] = reports.map(({ agreement }) => agreement);
+    const [first, second] = reports.map(({ agreements }) => agreements[0]);
     expect(first?.agreementId).to.equal(second?.agreementId);
     expect(await withAgentOf(net, eve, (agent) => agent.agreements.list())).to.have.length(1);
   });

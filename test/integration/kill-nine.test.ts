@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { AgentAccount, SessionTokens } from "../../offchain/agent/account.ts";
 import { CspClient } from "../../offchain/agent/providers/csp-client.ts";
-import { HttpStorageProvider } from "../../offchain/agent/providers/provider-set.ts";
+import { HttpStorageProvider } from "../../offchain/agent/providers/http-provider.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
 import { fileTag } from "../../offchain/core/record/key-record.ts";
@@ -97,7 +97,7 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
   async function expectFinished(folder: string, document: CommandResult["document"]): Promise<void> {
     finished += 1;
     const dataId = String(document.dataId);
-    const { manifestHash } = (document.agreement as { terms: { manifestHash: string } }).terms;
+    const { manifestHash } = ((document.agreements as unknown[])[0] as { terms: { manifestHash: string } }).terms;
     const out = dir(`${dataId} out`);
     const agreements = await withAgentOf(net, alice, async (agent) => {
       await agent.get(dataId, out);
@@ -257,7 +257,7 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
       await killProvider(folder, { when: "after", request: ({ path }) => path === "/v1/agreements" });
       const document = await finish(folder);
       await expectFinished(folder, document);
-      const id = BigInt((document.agreement as { agreementId: string }).agreementId);
+      const id = BigInt(((document.agreements as unknown[])[0] as { agreementId: string }).agreementId);
       const { providerView } = await withAgentOf(net, alice, (agent) => agent.agreements.show(id));
       expect(providerView).to.include({ state: "active", agreementId: String(id) });
     });

@@ -3,8 +3,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { type Agent, openAgent } from "../../offchain/agent/index.ts";
 import type { NodeReport } from "../../offchain/agent/keys/quorum.ts";
+import { type Agent, openAgent } from "../../offchain/agent/node/index.ts";
 import { drawsFor } from "../../offchain/core/audit/sampling.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
 import { type Identity, identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
@@ -86,7 +86,7 @@ describe("put and get with real processes", () => {
     expect(report.record).to.include({ role: "recorder", isNew: true });
     expect(report.storedBytes).to.be.within(14 * MIB, 15 * MIB);
     expect(report.uploadedBytes).to.equal(report.storedBytes);
-    expect(report.agreement).to.equal(undefined);
+    expect(report.agreements).to.deep.equal([]);
     const again = await alice.put([folder], { agreement: false });
     expect(again).to.include({ dataId, uploadedBytes: 0 });
     expect(again.record).to.deep.include({ recordId: report.record.recordId, role: "recorder", isNew: false });
@@ -132,10 +132,10 @@ describe("put and get with real processes", () => {
 
     it("makes an agreement in the pass that stores, once", async () => {
       const report = await alice.put([folder]);
-      expect(report.agreement).to.include({ status: "active", isNew: true, dataId });
-      agreementId = report.agreement?.agreementId ?? 0n;
+      expect(report.agreements[0]).to.include({ status: "active", isNew: true, dataId });
+      agreementId = report.agreements[0]?.agreementId ?? 0n;
       const again = await alice.put([folder]);
-      expect(again.agreement).to.include({ agreementId, isNew: false });
+      expect(again.agreements[0]).to.include({ agreementId, isNew: false });
       expect((await alice.agreements.list()).map((one) => one.agreementId)).to.deep.equal([agreementId]);
     });
 
@@ -169,12 +169,12 @@ describe("put and get with real processes", () => {
 
     it("finds everything again on a new device with the phrase alone, agreements included", async () => {
       const fresh = await device(phrases.alice);
-      expect(fresh.list()).to.deep.equal([]);
+      expect(await fresh.list()).to.deep.equal([]);
       const report = await fresh.recover();
       expect(report.failed).to.deep.equal([]);
       expect(report.recovered.map((put) => put.name).sort()).to.deep.equal(["in", "private"]);
       expect(report.agreements).to.equal(1);
-      expect(fresh.list().find((put) => put.dataId === dataId)).to.deep.include({
+      expect((await fresh.list()).find((put) => put.dataId === dataId)).to.deep.include({
         name: "in",
         entryCount: 7,
         role: "recorder",

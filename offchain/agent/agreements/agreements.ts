@@ -15,20 +15,22 @@ import {
   withdrawCall,
 } from "../../chain/escrow.ts";
 import { ChainRevertedError, readChain } from "../../chain/revert.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { openRoot } from "../../core/recipe/tree.ts";
 import type { AgreementStatus as ProviderView } from "../../core/wire/csp.ts";
 import type { AgentContext } from "../context.ts";
-import { openFileKey } from "../keys/file-key.ts";
-import { inTurn } from "../node/home-lock.ts";
 import type { AgreementProgress, ProgressListener } from "../progress.ts";
 import { objectOrder } from "../read/object-order.ts";
+import { openStoredRoot } from "../read/open-root.ts";
+import { agreementKeys } from "./agreement-keys.ts";
+import { beginTagging } from "./data-set-tagger.ts";
 import { openPreparedAgreement, resumeAgreement, takeBack } from "./opening.ts";
-import { agreementKeys, Preparations } from "./possession.ts";
 import { proposalsOf, rowOf } from "./proposals.ts";
 import { type AgreementOptions, type AgreementReport, reportOf } from "./terms.ts";
 
 export interface OpenOptions extends AgreementOptions {
+  /** Account of a provider that has the data. Default: the first of the deployment. */
+  readonly provider?: string;
   readonly onProgress?: ProgressListener<AgreementProgress> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -74,39 +76,35 @@ export class Agreements {
   }
 
   /**
-   * Makes an agreement for data that is already stored, tagging the provider's own copy, every object verified by its id. An
-   * agreement that runs, or was begun, is returned or finished instead.
+   * Makes an agreement with one provider for data that it already stores, tagging its own copy, every object verified by its
+   * id. An agreement with it that runs, or was begun, is returned or finished instead.
    *
    * @throws TallystickError as `get` does while reading, and as `put` does while agreeing
    */
   async open(dataId: string, options: OpenOptions = {}): Promise<AgreementReport> {
-    const { homeDir, logger } = this.#context;
-    return await inTurn(homeDir, logger, options.signal, () => this.#open(dataId, options));
+    return await this.#context.exclusive(() => this.#open(dataId, options), options.signal);
   }
 
   async #open(dataId: string, options: OpenOptions): Promise<AgreementReport> {
     const context = this.#context;
     const { onProgress, signal } = options;
-    const earlier = await resumeAgreement(context, dataId, options, onProgress, signal);
+    const [provider] = context.providers().choose(options.provider === undefined ? undefined : [options.provider]);
+    if (provider === undefined) throw new TallystickError("no provider was chosen", { code: "INTERNAL" });
+    const earlier = await resumeAgreement(context, dataId, provider, options, onProgress, signal);
     if (earlier !== undefined) return earlier;
-    const { fileKey } = await openFileKey(context, dataId);
-    const providers = context.providers();
-    const sealedRoot = await providers.fetch(dataId, signal);
-    const root = openRoot(fileKey, dataId, sealedRoot);
-    fileKey.fill(0);
-    const neededSalts = context.catalogue.agreements().map(({ salt }) => salt);
-    const tagger = await new Preparations(context.homeDir).begin(context.identity.auditSeed, neededSalts);
+    const { root, sealedBytes } = await openStoredRoot(context, dataId, signal);
+    const tagger = await beginTagging(context);
     try {
       let doneBytes = 0;
-      for await (const { id } of objectOrder(dataId, root, sealedRoot.length, providers, signal)) {
-        const sealed = await providers.fetch(id, signal);
-        tagger.add({ id, sealed });
+      for await (const { id } of objectOrder(dataId, root, sealedBytes, provider, signal)) {
+        const sealed = await provider.fetch(id, signal);
+        await tagger.add({ id, sealed });
         doneBytes += sealed.length;
         onProgress?.({ operation: "agreement", phase: "tagging", doneBytes, totalBytes: root.totalBytes });
       }
-      return await openPreparedAgreement(context, dataId, tagger, options, onProgress, signal);
+      return await openPreparedAgreement(context, dataId, provider, tagger, options, onProgress, signal);
     } catch (error) {
-      tagger.discard();
+      await tagger.discard();
       throw error;
     }
   }
@@ -167,7 +165,7 @@ export class Agreements {
     }
     if (agreement.status === "closed") {
       const row = await rowOf(this.#context, agreement);
-      if (row !== undefined) this.#context.catalogue.saveAgreement({ ...row, state: "closed" });
+      if (row !== undefined) await this.#context.catalogue.saveAgreement({ ...row, state: "closed" });
     }
     const credit = await balanceOf(chain, agreement.terms.token, this.#context.account.address);
     const report = reportOf(agreement, await this.#dataIdOf(agreement), false);
@@ -179,7 +177,7 @@ export class Agreements {
     const agreement = await this.#require(agreementId);
     const { status, user } = agreement;
     const { account, deployment } = this.#context;
-    if (status !== "proposed" || user.toLowerCase() !== account.address.toLowerCase()) {
+    if (status !== "proposed" || !isAddressEqual(user, account.address)) {
       throw new TallystickError(`agreement ${agreementId} cannot be taken back`, {
         code: "CONFLICT",
         party: "you",
@@ -235,9 +233,9 @@ export class Agreements {
       }
       const { salt } = view;
       const escrow = deployment.contracts.storageEscrow;
-      const createdAt = Math.floor(Date.now() / 1000);
+      const createdAt = Math.floor(this.#context.platform.clock.now() / 1000);
       const { provider } = terms;
-      catalogue.saveAgreement({ salt, dataId, provider, escrow, state: "accepted", agreementId: id, createdAt });
+      await catalogue.saveAgreement({ salt, dataId, provider, escrow, state: "accepted", agreementId: id, createdAt });
       recovered += 1;
     }
     return recovered;
@@ -261,11 +259,9 @@ export class Agreements {
 
   /** The provider's own account of an agreement; undefined when it cannot be had. */
   async #providerView(agreement: Agreement): Promise<ProviderView | undefined> {
-    const provider = this.#context
-      .providers()
-      .providers.find(({ account }) => account.toLowerCase() === agreement.terms.provider.toLowerCase());
+    const provider = this.#context.providers().find(agreement.terms.provider);
     try {
-      return await provider?.client.agreement(agreement.id);
+      return await provider?.agreement(agreement.id);
     } catch (error) {
       if (!(error instanceof TallystickError)) throw error;
       this.#context.logger.debug({ agreement: agreement.id, code: error.code }, error.message);

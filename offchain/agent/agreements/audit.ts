@@ -10,23 +10,26 @@ import { type Agreement, parseEscrowLog } from "../../chain/escrow.ts";
 import { chainLogs } from "../../chain/logs.ts";
 import { readChain } from "../../chain/revert.ts";
 import type { AuditChallenge } from "../../core/audit/challenge.ts";
-import { decodeStoredG1, encodeG1 } from "../../core/audit/curve.ts";
+import { decodeG1FromChain, encodeG1, G1_CHAIN_BYTES } from "../../core/audit/curve.ts";
 import { type AuditPublicKey, auditKeyHash } from "../../core/audit/keys.ts";
 import { type AuditProof, decodeProof } from "../../core/audit/proof.ts";
 import { auditReady } from "../../core/audit/ready.ts";
 import { detectionProbability, drawsFor } from "../../core/audit/sampling.ts";
 import { verifyPrivate, verifyPublic } from "../../core/audit/verifier.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { MAX_AUDIT_SAMPLES } from "../../core/wire/csp.ts";
+import type { CataloguedAgreement } from "../catalogue.ts";
 import type { AgentContext } from "../context.ts";
-import type { CataloguedAgreement } from "../node/catalogue.ts";
-import { agreementKeys } from "./possession.ts";
+import { agreementKeys } from "./agreement-keys.ts";
 import { agreementOf } from "./proposals.ts";
 
 export interface AuditOptions {
   /** Check the newest proof on chain instead of asking for one. */
   readonly public?: boolean;
+  /** Account of the provider to audit. Default: the provider of the newest agreement about the data. */
+  readonly provider?: string;
   /** Slices drawn in a private audit, with repetition; default 460. */
   readonly sampleCount?: number;
 }
@@ -60,7 +63,7 @@ export interface AuditReport {
 export async function audit(context: AgentContext, dataId: string, options: AuditOptions = {}): Promise<AuditReport> {
   const started = performance.now();
   await auditReady();
-  const { row, agreement } = await auditedAgreement(context, dataId);
+  const { row, agreement } = await auditedAgreement(context, dataId, options.provider);
   const done =
     options.public === true
       ? await auditPublicly(context, agreement)
@@ -91,14 +94,14 @@ async function auditPrivately(
   { id, terms }: Agreement,
   wanted: number | undefined,
 ): Promise<Verified> {
-  const { client, name } = context.providers().byAccount(terms.provider);
+  const provider = context.providers().byAccount(terms.provider);
   const sliceCount = Number(terms.sliceCount);
   const sampleCount = Math.min(wanted ?? drawsFor(sliceCount), MAX_AUDIT_SAMPLES);
   const seed = randomBytes(32);
   const challenge = { seed, sampleCount, firstIndex: Number(terms.firstIndex), sliceCount };
-  const proof = await client.audit(id, seed, sampleCount);
+  const proof = await provider.audit(id, seed, sampleCount);
   const keys = await agreementKeys(context.identity.auditSeed, row.salt);
-  blaming(name, () => verifyPrivate(keys.secrets, keys.x, challenge, decodeProof(proof)));
+  blaming(provider.name, () => verifyPrivate(keys.secrets, keys.x, challenge, decodeProof(proof)));
   return { challenge };
 }
 
@@ -183,28 +186,21 @@ interface ProofArguments {
   readonly y: bigint;
 }
 
-const FIELD_PADDING_BYTES = 16;
-const FIELD_WORD_BYTES = 64;
-const COMPRESSED_IDENTITY = Uint8Array.of(0xc0, ...new Uint8Array(47));
-
-/** A point from the EIP-2537 form (two field elements, each behind 16 zero bytes) to the compressed one. */
+/** A point from the form of the EIP-2537 precompiles to the compressed one. */
 function compressed(chainForm: string): Uint8Array {
-  const bytes = fromHex(chainForm, 2 * FIELD_WORD_BYTES, "point");
-  if (bytes.every((byte) => byte === 0)) return COMPRESSED_IDENTITY;
-  const affine = new Uint8Array(2 * (FIELD_WORD_BYTES - FIELD_PADDING_BYTES));
-  affine.set(bytes.subarray(FIELD_PADDING_BYTES, FIELD_WORD_BYTES));
-  affine.set(bytes.subarray(FIELD_WORD_BYTES + FIELD_PADDING_BYTES), FIELD_WORD_BYTES - FIELD_PADDING_BYTES);
-  return encodeG1(decodeStoredG1(affine, "proof element"));
+  return encodeG1(decodeG1FromChain(fromHex(chainForm, G1_CHAIN_BYTES, "point"), "proof element"));
 }
 
-/** The newest accepted agreement of a data id. */
+/** The newest accepted agreement about a data id, of one provider if it is named. */
 async function auditedAgreement(
   context: AgentContext,
   dataId: string,
+  provider: string | undefined,
 ): Promise<{ row: CataloguedAgreement; agreement: Agreement }> {
   const { storageEscrow } = context.deployment.contracts;
-  for (const row of context.catalogue.agreements(dataId).reverse()) {
-    if (row.escrow.toLowerCase() !== storageEscrow.toLowerCase()) continue;
+  for (const row of (await context.catalogue.agreements(dataId)).toReversed()) {
+    if (!isAddressEqual(row.escrow, storageEscrow)) continue;
+    if (provider !== undefined && !isAddressEqual(row.provider, provider)) continue;
     const agreement = await agreementOf(context, row);
     if (agreement !== undefined && agreement.status !== "proposed" && agreement.status !== "cancelled") {
       return { row, agreement };

@@ -1,10 +1,9 @@
 /**
- * Agreements between the account and a provider: prepared (tags delivered and verified), proposed on chain with the fees
+ * An agreement between the account and one provider: prepared (tags delivered and verified), proposed on chain with the fees
  * deposited, accepted by the provider with its collateral. Every step is written down before it is taken; an attempt that
  * was cut off is found again by its audit key hash, which no other proposal can have.
  */
 
-import { setTimeout as pause } from "node:timers/promises";
 import {
   approveCall,
   cancelCall,
@@ -15,20 +14,16 @@ import {
   readAllowance,
 } from "../../chain/escrow.ts";
 import { readChain } from "../../chain/revert.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
+import type { CataloguedAgreement } from "../catalogue.ts";
 import type { AgentContext } from "../context.ts";
-import type { CataloguedAgreement } from "../node/catalogue.ts";
 import type { AgreementProgress, ProgressListener } from "../progress.ts";
-import type { StorageProvider } from "../providers/provider-set.ts";
-import {
-  type AgreementKeys,
-  agreementKeys,
-  type DataSetTagger,
-  deliverPreparation,
-  Preparations,
-  type PreparedDataSet,
-} from "./possession.ts";
+import type { StorageProvider } from "../providers/storage-provider.ts";
+import { type AgreementKeys, agreementKeys } from "./agreement-keys.ts";
+import { type DataSetTagger, findPrepared, type PreparedDataSet } from "./data-set-tagger.ts";
+import { deliverPreparation } from "./delivery.ts";
 import { agreementOf, proposalsOf } from "./proposals.ts";
 import { type AgreementOptions, type AgreementReport, makeTerms, reportOf, startTooNear } from "./terms.ts";
 
@@ -47,58 +42,59 @@ type Listener = ProgressListener<AgreementProgress> | undefined;
 export async function openPreparedAgreement(
   context: AgentContext,
   dataId: string,
+  provider: StorageProvider,
   tagger: DataSetTagger,
   options: AgreementOptions,
   onProgress: Listener,
   signal?: AbortSignal,
 ): Promise<AgreementReport> {
-  const earlier = await resumeAgreement(context, dataId, options, onProgress, signal);
+  const earlier = await resumeAgreement(context, dataId, provider, options, onProgress, signal);
   if (earlier !== undefined) {
-    tagger.discard();
+    await tagger.discard();
     return earlier;
   }
-  const prepared = tagger.finish();
+  const prepared = await tagger.finish();
   const row: CataloguedAgreement = {
     salt: prepared.salt,
     dataId,
-    provider: context.providers().primary.account,
+    provider: provider.account,
     escrow: context.deployment.contracts.storageEscrow,
     state: "prepared",
-    createdAt: Math.floor(Date.now() / 1000),
+    createdAt: Math.floor(context.platform.clock.now() / 1000),
   };
-  context.catalogue.saveAgreement(row);
-  return await carryThrough(context, row, prepared, options, onProgress, signal);
+  await context.catalogue.saveAgreement(row);
+  return await carryThrough(context, row, provider, prepared, options, onProgress, signal);
 }
 
-/** The running agreement for a data id, or the finished attempt at one; undefined when there is neither. */
+/** The running agreement with a provider about a data id, or the finished attempt at one; undefined when there is neither. */
 export async function resumeAgreement(
   context: AgentContext,
   dataId: string,
+  provider: StorageProvider,
   options: AgreementOptions,
   onProgress: Listener,
   signal?: AbortSignal,
 ): Promise<AgreementReport | undefined> {
-  const preparations = new Preparations(context.homeDir);
-  const { primary } = context.providers();
-  for (const row of context.catalogue.agreements(dataId)) {
-    if (row.state === "closed" || !isSame(row.escrow, context.deployment.contracts.storageEscrow)) continue;
-    if (!isSame(row.provider, primary.account)) continue;
+  for (const row of await context.catalogue.agreements(dataId)) {
+    if (row.state === "closed" || !isAddressEqual(row.escrow, context.deployment.contracts.storageEscrow)) continue;
+    if (!isAddressEqual(row.provider, provider.account)) continue;
     if (row.state === "accepted") {
       const report = await reportRow(context, row, false);
       if (report?.status === "active") return report;
       if (report !== undefined) continue;
     }
-    const prepared = preparations.find(row.salt);
-    if (prepared !== undefined) return await carryThrough(context, row, prepared, options, onProgress, signal);
+    const prepared = await findPrepared(context.platform.preparations, row.salt);
+    if (prepared !== undefined)
+      return await carryThrough(context, row, provider, prepared, options, onProgress, signal);
     // Its tags are gone, or it is of a chain that has been replaced. A deposit that may be on chain must not be forgotten with them.
     const located = await locate(context, row, await agreementKeys(context.identity.auditSeed, row.salt));
     if (located.agreementId === undefined) {
-      context.catalogue.removeAgreement(row.salt);
+      await context.catalogue.removeAgreement(row.salt);
       continue;
     }
     const report = await reportRow(context, located, false);
     if (report?.status === "active") {
-      context.catalogue.saveAgreement({ ...located, state: "accepted" });
+      await context.catalogue.saveAgreement({ ...located, state: "accepted" });
       return report;
     }
     await takeBack(context, located);
@@ -110,21 +106,22 @@ export async function resumeAgreement(
 async function carryThrough(
   context: AgentContext,
   begun: CataloguedAgreement,
+  provider: StorageProvider,
   prepared: PreparedDataSet,
   options: AgreementOptions,
   onProgress: Listener,
   signal: AbortSignal | undefined,
 ): Promise<AgreementReport> {
-  const provider = context.providers().byAccount(begun.provider);
   const keys = await agreementKeys(context.identity.auditSeed, begun.salt);
   let row = begun;
   const tell = (phase: AgreementProgress["phase"], doneBytes = 0, totalBytes = 0) =>
     onProgress?.({ operation: "agreement", phase, doneBytes, totalBytes });
   await deliverPreparation(
-    provider.client,
+    provider,
     prepared,
     keys,
     ({ phase, doneBytes, totalBytes }) => tell(phase, doneBytes, totalBytes),
+    context.platform.clock,
     signal,
   );
   for (let attempt = 1; ; attempt += 1) {
@@ -140,8 +137,8 @@ async function carryThrough(
     if (attempt === ATTEMPTS) throw startTooNear(provider.name);
   }
   row = { ...row, state: "accepted" };
-  context.catalogue.saveAgreement(row);
-  new Preparations(context.homeDir).remove(row.salt);
+  await context.catalogue.saveAgreement(row);
+  await context.platform.preparations.remove(row.salt);
   tell("done");
   const report = await reportRow(context, row, true);
   if (report === undefined) throw new TallystickError("an accepted agreement is not on chain", { code: "INTERNAL" });
@@ -159,20 +156,21 @@ async function locate(
 ): Promise<CataloguedAgreement> {
   if ((await agreementOf(context, row)) !== undefined) return row;
   const { agreementId: another, ...sought } = row;
-  if (another !== undefined) context.catalogue.saveAgreement(sought);
+  if (another !== undefined) await context.catalogue.saveAgreement(sought);
   if (row.proposedFromBlock === undefined) return sought;
   const chain = await context.chain();
   const { provider } = chain;
   const count = (tag: "latest" | "pending") =>
     readChain("counting transactions", () => provider.getTransactionCount(context.account.address, tag));
-  for (const end = Date.now() + PENDING_SECONDS * 1000; (await count("pending")) > (await count("latest")); ) {
-    if (Date.now() > end) throw stillPending(context.account.address);
-    await pause(500);
+  const { clock } = context.platform;
+  for (const end = clock.now() + PENDING_SECONDS * 1000; (await count("pending")) > (await count("latest")); ) {
+    if (clock.now() > end) throw stillPending(context.account.address);
+    await clock.pause(500);
   }
   for await (const { id, terms, status } of proposalsOf(chain, context.account.address, row.proposedFromBlock)) {
     if (terms.auditKeyHash !== keys.keyHash || status === "cancelled") continue;
     const found: CataloguedAgreement = { ...sought, state: "proposed", agreementId: id };
-    context.catalogue.saveAgreement(found);
+    await context.catalogue.saveAgreement(found);
     return found;
   }
   return sought;
@@ -190,13 +188,13 @@ async function propose(
   const chain = await context.chain();
   const sender = await context.sender();
   const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
-  const terms = makeTerms(context.deployment, await provider.client.offer(), provider, prepared, keys, head, options);
+  const terms = makeTerms(context.deployment, await provider.offer(), provider, prepared, keys, head, options);
   const deposit = depositOf(terms);
   if (terms.token !== NATIVE_TOKEN && (await readAllowance(chain, terms.token, sender.address)) < deposit) {
     await sender.send(approveCall(chain.deployment, terms.token, deposit));
   }
   const intent: CataloguedAgreement = { ...row, state: "proposing", proposedFromBlock: head };
-  context.catalogue.saveAgreement(intent);
+  await context.catalogue.saveAgreement(intent);
   await sender.send(proposeCall(chain.deployment, terms));
   const proposed = await locate(context, intent, keys);
   if (proposed.agreementId !== undefined) return proposed;
@@ -222,14 +220,14 @@ async function askToAccept(
   if (before?.status === "active") return "accepted";
   if (before?.status !== "proposed") return "too late";
   try {
-    await provider.client.acceptAgreement(id, fromHex(row.salt));
+    await provider.accept(id, fromHex(row.salt));
   } catch (error) {
     if (!(error instanceof TallystickError)) throw error;
     const now = await readAgreement(chain, id);
     if (now?.status === "active") return "accepted";
     const [head, offer] = await Promise.all([
       readChain("reading the block number", () => chain.provider.getBlockNumber()),
-      provider.client.offer(),
+      provider.offer(),
     ]);
     if (before.terms.startBlock < BigInt(head + offer.minimumLeadBlocks)) return "too late";
     throw error;
@@ -253,7 +251,7 @@ export async function takeBack(context: AgentContext, row: CataloguedAgreement):
   }
   const { agreementId: _cancelled, proposedFromBlock: _block, ...rest } = row;
   const prepared: CataloguedAgreement = { ...rest, state: "prepared" };
-  context.catalogue.saveAgreement(prepared);
+  await context.catalogue.saveAgreement(prepared);
   return prepared;
 }
 
@@ -265,10 +263,6 @@ async function reportRow(
 ): Promise<AgreementReport | undefined> {
   const agreement = await agreementOf(context, row);
   return agreement === undefined ? undefined : reportOf(agreement, row.dataId, isNew);
-}
-
-function isSame(a: string, b: string): boolean {
-  return a.toLowerCase() === b.toLowerCase();
 }
 
 function stillPending(account: string): TallystickError {

@@ -5,9 +5,9 @@ import type { ChainReader } from "../../chain/deployment.ts";
 import { type Agreement, parseEscrowLog, readAgreement } from "../../chain/escrow.ts";
 import { chainLogs } from "../../chain/logs.ts";
 import { readChain } from "../../chain/revert.ts";
+import type { CataloguedAgreement } from "../catalogue.ts";
 import type { AgentContext } from "../context.ts";
-import type { CataloguedAgreement } from "../node/catalogue.ts";
-import { agreementKeys } from "./possession.ts";
+import { agreementKeys } from "./agreement-keys.ts";
 
 /** @param fromBlock where to start looking. @returns them as they stand now, oldest first */
 export async function* proposalsOf(
@@ -40,7 +40,7 @@ export async function agreementOf(context: AgentContext, row: CataloguedAgreemen
 
 /** What was written down about an agreement of the chain; undefined when nothing was on this device. */
 export async function rowOf(context: AgentContext, agreement: Agreement): Promise<CataloguedAgreement | undefined> {
-  const row = context.catalogue.agreement(context.deployment.contracts.storageEscrow, agreement.id);
+  const row = await context.catalogue.agreement(context.deployment.contracts.storageEscrow, agreement.id);
   return row !== undefined && (await isOf(context, row, agreement)) ? row : undefined;
 }
 

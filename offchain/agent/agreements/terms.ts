@@ -4,12 +4,14 @@ import { getAddress } from "ethers";
 import type { Deployment } from "../../chain/deployment.ts";
 import { type Agreement, type AgreementStatus, NATIVE_TOKEN, type Terms } from "../../chain/escrow.ts";
 import { amountsFromOffer, requireTermsKeepOffer } from "../../core/agreement/offer.ts";
+import { FIRST_INDEX } from "../../core/audit/field.ts";
 import { decodeManifest, sliceLayout } from "../../core/audit/manifest.ts";
 import { drawsFor } from "../../core/audit/sampling.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { Offer } from "../../core/wire/csp.ts";
-import type { StorageProvider } from "../providers/provider-set.ts";
-import { type AgreementKeys, FIRST_INDEX, type PreparedDataSet } from "./possession.ts";
+import type { StorageProvider } from "../providers/storage-provider.ts";
+import type { AgreementKeys } from "./agreement-keys.ts";
+import type { PreparedDataSet } from "./data-set-tagger.ts";
 
 const DEFAULT_EPOCHS = 30;
 /** Blocks between proposal and first audit beyond what the provider asks for: time for it to accept. */
@@ -61,7 +63,7 @@ export function makeTerms(
   deployment: Deployment,
   offer: Offer,
   provider: StorageProvider,
-  prepared: PreparedDataSet,
+  prepared: Pick<PreparedDataSet, "manifest" | "manifestHash">,
   keys: AgreementKeys,
   headBlock: number,
   options: AgreementOptions,

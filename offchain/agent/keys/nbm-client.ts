@@ -48,10 +48,10 @@ export class NbmClient {
   readonly #party: HttpParty;
   readonly #sessions: SessionTokens;
 
-  constructor(url: string, operator: string, sessions: SessionTokens) {
+  constructor(url: string, operator: string, sessions: SessionTokens, fetch?: typeof globalThis.fetch) {
     this.url = url;
     this.operator = operator;
-    this.#party = new HttpParty("node", url);
+    this.#party = new HttpParty("node", url, fetch);
     this.#sessions = sessions;
   }
 

@@ -7,11 +7,11 @@
  * requests evenly over the committee gets B in all, one that asks disjoint quorums gets no more.
  */
 
-import { setTimeout as sleep } from "node:timers/promises";
 import { TallystickError } from "../../core/errors.ts";
 import { ristretto255Suite } from "../../core/oprf/ristretto255.ts";
 import type { OprfSuite } from "../../core/oprf/suite.ts";
 import { MAXIMUM_BATCH } from "../../core/wire/nbm.ts";
+import { pause } from "../clock.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import type { Evaluation } from "./nbm-client.ts";
 import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes } from "./quorum.ts";
@@ -82,7 +82,7 @@ export class OprfCommittee {
     this.#patienceSeconds = options.patienceSeconds ?? PATIENCE_SECONDS;
     this.#slowSeconds = options.slowSeconds ?? SLOW_SECONDS;
     this.#now = options.now ?? (() => performance.now() / 1000);
-    this.#sleep = options.sleepSeconds ?? ((seconds, signal) => sleep(seconds * 1000, undefined, { signal }));
+    this.#sleep = options.sleepSeconds ?? ((seconds, signal) => pause(seconds * 1000, signal));
     // Many short-lived clients should not all start with the same nodes.
     this.#rotation = Math.floor(Math.random() * members.length);
   }

@@ -4,7 +4,6 @@
  * does not matter, and what it says is held against contract state.
  */
 
-import { setTimeout as pause } from "node:timers/promises";
 import { keccak256, SigningKey, Wallet } from "ethers";
 import type { ChainReader } from "../../chain/deployment.ts";
 import {
@@ -32,6 +31,7 @@ import {
   verifyRecordForKey,
 } from "../../core/record/key-record.ts";
 import type { AgentAccount } from "../account.ts";
+import { pause } from "../clock.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import type { Archives, VerifiedRecord } from "./archives.ts";
 import type { NbmClient } from "./nbm-client.ts";

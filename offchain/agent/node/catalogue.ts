@@ -1,14 +1,15 @@
-/**
- * What this device remembers: which data ids the account has, and how far each agreement has come. A convenience and a journal,
- * not the truth: `recover` rebuilds the puts from the ledger, and each step of an agreement is written down before it is
- * taken, so that a run after a crash finds the transaction of the run before instead of paying twice.
- */
+/** The catalogue on disk: one SQLite file in the home folder. */
 
 import type { StatementSync } from "node:sqlite";
 import { type Database, openDatabase } from "../../store/index/sqlite.ts";
+import type { AgreementState, Catalogue, CataloguedAgreement, CataloguedPut } from "../catalogue.ts";
 
 const MIGRATIONS = [
   `
+  CREATE TABLE account (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    address TEXT NOT NULL
+  ) STRICT;
   CREATE TABLE puts (
     data_id TEXT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
@@ -19,21 +20,8 @@ const MIGRATIONS = [
     role TEXT NOT NULL CHECK (role IN ('recorder', 'owner')),
     stored_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
+  -- Every escrow numbers its agreements from 1.
   CREATE TABLE agreements (
-    salt TEXT NOT NULL PRIMARY KEY,
-    data_id TEXT NOT NULL,
-    provider TEXT NOT NULL,
-    escrow TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('prepared', 'proposing', 'proposed', 'accepted', 'closed')),
-    proposed_from_block INTEGER,
-    agreement_id TEXT UNIQUE,
-    created_at INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX agreements_by_data ON agreements (data_id);
-  `,
-  // Every escrow numbers its agreements from 1.
-  `
-  CREATE TABLE agreements_by_escrow (
     salt TEXT NOT NULL PRIMARY KEY,
     data_id TEXT NOT NULL,
     provider TEXT NOT NULL,
@@ -44,50 +32,11 @@ const MIGRATIONS = [
     created_at INTEGER NOT NULL,
     UNIQUE (escrow, agreement_id)
   ) STRICT, WITHOUT ROWID;
-  INSERT INTO agreements_by_escrow SELECT * FROM agreements;
-  DROP TABLE agreements;
-  ALTER TABLE agreements_by_escrow RENAME TO agreements;
   CREATE INDEX agreements_by_data ON agreements (data_id);
   `,
 ];
 
-/** A put that this account owns. */
-export interface CataloguedPut {
-  readonly dataId: string;
-  /** Base names of what was put, for people. */
-  readonly name: string;
-  readonly entryCount: number;
-  /** Plaintext bytes of all files. */
-  readonly totalBytes: number;
-  readonly domain: string;
-  readonly recordId: string;
-  readonly role: "recorder" | "owner";
-  /** Unix seconds. */
-  readonly storedAt: number;
-}
-
-/**
- * `prepared`: tags are made. `proposing`: a transaction may be on its way. `proposed`: on chain, not accepted.
- * `accepted`: it was accepted on chain; what became of it since, the chain tells. `closed`: cancelled or settled.
- */
-export type AgreementState = "prepared" | "proposing" | "proposed" | "accepted" | "closed";
-
-export interface CataloguedAgreement {
-  /** 32 bytes, 0x hex: the agreement's audit secret derives from it. */
-  readonly salt: string;
-  readonly dataId: string;
-  readonly provider: string;
-  /** The escrow contract, so that another deployment's agreements are told apart. */
-  readonly escrow: string;
-  readonly state: AgreementState;
-  /** The proposal is looked for from this block on. */
-  readonly proposedFromBlock?: number;
-  readonly agreementId?: bigint;
-  /** Unix seconds. */
-  readonly createdAt: number;
-}
-
-export class Catalogue {
+export class SqliteCatalogue implements Catalogue {
   readonly #database: Database;
   readonly #savePut: StatementSync;
   readonly #saveAgreement: StatementSync;
@@ -109,27 +58,26 @@ export class Catalogue {
     );
   }
 
-  /** Adds a put, or renews what is known of it; when it was first stored stays. */
-  savePut(put: CataloguedPut): void {
+  async claimFor(account: string): Promise<string> {
+    this.#database.prepare("INSERT INTO account VALUES (1, ?) ON CONFLICT DO NOTHING").run(account);
+    return String(this.#database.prepare("SELECT address FROM account").get()?.address);
+  }
+
+  async savePut(put: CataloguedPut): Promise<void> {
     const { dataId, name, entryCount, totalBytes, domain, recordId, role, storedAt } = put;
     this.#savePut.run(dataId, name, entryCount, totalBytes, domain, recordId, role, storedAt);
   }
 
-  /** Newest first. */
-  puts(): CataloguedPut[] {
+  async puts(): Promise<CataloguedPut[]> {
     return this.#database.prepare("SELECT * FROM puts ORDER BY stored_at DESC, data_id").all().map(toPut);
   }
 
-  put(dataId: string): CataloguedPut | undefined {
+  async put(dataId: string): Promise<CataloguedPut | undefined> {
     const row = this.#database.prepare("SELECT * FROM puts WHERE data_id = ?").get(dataId);
     return row === undefined ? undefined : toPut(row);
   }
 
-  /**
-   * Adds an agreement or moves it on; durable when it returns. Another one under the same number loses it: it is of a chain
-   * that has been replaced since, and is to be looked for again.
-   */
-  saveAgreement(agreement: CataloguedAgreement): void {
+  async saveAgreement(agreement: CataloguedAgreement): Promise<void> {
     const { salt, dataId, provider, escrow, state, proposedFromBlock, agreementId, createdAt } = agreement;
     const id = agreementId === undefined ? null : agreementId.toString();
     this.#database.transaction(() => {
@@ -140,26 +88,24 @@ export class Catalogue {
     });
   }
 
-  /** Oldest first. */
-  agreements(dataId?: string): CataloguedAgreement[] {
+  async agreements(dataId?: string): Promise<CataloguedAgreement[]> {
     const where = dataId === undefined ? "" : "WHERE data_id = ?";
     const statement = this.#database.prepare(`SELECT * FROM agreements ${where} ORDER BY created_at, salt`);
     return (dataId === undefined ? statement.all() : statement.all(dataId)).map(toAgreement);
   }
 
-  agreement(escrow: string, agreementId: bigint): CataloguedAgreement | undefined {
+  async agreement(escrow: string, agreementId: bigint): Promise<CataloguedAgreement | undefined> {
     const row = this.#database
       .prepare("SELECT * FROM agreements WHERE escrow = ? AND agreement_id = ?")
       .get(escrow, agreementId.toString());
     return row === undefined ? undefined : toAgreement(row);
   }
 
-  /** Forgets an agreement that never reached the chain. */
-  removeAgreement(salt: string): void {
+  async removeAgreement(salt: string): Promise<void> {
     this.#database.prepare("DELETE FROM agreements WHERE salt = ? AND agreement_id IS NULL").run(salt);
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#database.close();
   }
 }

@@ -5,18 +5,6 @@
 
 const NANOS_PER_SECOND = 1_000_000_000n;
 const NANOS_PER_MILLISECOND = 1_000_000n;
-const NANOS_PER_MICROSECOND = 1_000n;
-
-/**
- * The time that is stored for a found one: cut to microseconds (milliseconds before 1970), which every later restore can set and
- * find again. So a restored tree that is put again has the same root recipe and is stored once.
- */
-export function storedTime(nanos: bigint): bigint {
-  const unit = nanos < 0n ? NANOS_PER_MILLISECOND : NANOS_PER_MICROSECOND;
-  const remainder = ((nanos % unit) + unit) % unit;
-  return nanos - remainder;
-}
-
 /** The argument for `utimes`: a number, or a Date before 1970, where Node takes no number. */
 export function timeArgument(nanos: bigint): number | Date {
   if (nanos < 0n) return new Date(Number(nanos / NANOS_PER_MILLISECOND));

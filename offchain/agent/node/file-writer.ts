@@ -7,8 +7,9 @@ import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { ChunkRef, RegularFileEntry } from "../../core/recipe/recipe.ts";
+import { isPlaintextOf } from "../../core/recipe/tree.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
-import { isPlaintextOf } from "../read/read-content.ts";
+import type { FileSink } from "../platform.ts";
 import { timeArgument } from "./file-times.ts";
 import { inTheWay, type TargetFolder } from "./target-folder.ts";
 import { systemPath } from "./walk.ts";
@@ -16,7 +17,7 @@ import { systemPath } from "./walk.ts";
 const COPY_BYTES = 1024 * 1024;
 const NEW_FILE_MODE = 0o600;
 
-export class FileWriter {
+export class FileWriter implements FileSink {
   readonly entry: RegularFileEntry;
   readonly #folder: TargetFolder;
   readonly #path: string;

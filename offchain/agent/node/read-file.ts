@@ -4,7 +4,8 @@
  */
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { FileChangedError, FileUnreadableError } from "./file-errors.ts";
+import { FileChangedError } from "../put/input-errors.ts";
+import { fileUnreadable } from "./file-errors.ts";
 import { systemPath, type WalkedEntry } from "./walk.ts";
 
 /** Read size: large enough for the disk, small enough not to count. */
@@ -59,6 +60,6 @@ async function unlessUnreadable<Value>(path: string, work: () => Promise<Value>)
   try {
     return await work();
   } catch (cause) {
-    throw new FileUnreadableError(path, cause);
+    throw fileUnreadable(path, cause);
   }
 }

@@ -7,8 +7,8 @@
 import { lstat, readdir, readlink } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { InvalidInputError } from "../../core/errors.ts";
-import { comparePaths, pathFromBytes, pathToBytes } from "../../core/recipe/path-name.ts";
-import { FileUnreadableError } from "./file-errors.ts";
+import { pathFromBytes, pathToBytes } from "../../core/recipe/path-name.ts";
+import { fileUnreadable } from "./file-errors.ts";
 
 /** Bits of `st_mode` that are kept: permissions, set-id and sticky. */
 const MODE_BITS = 0o7777n;
@@ -34,56 +34,41 @@ export interface WalkedEntry {
   readonly inode: bigint;
 }
 
-export interface InputTotals {
-  readonly entries: number;
-  readonly bytes: number;
+/** A named path and the name it is stored under. */
+export interface WalkRoot {
+  /** Absolute. */
+  readonly path: string;
+  readonly name: string;
 }
 
 /**
- * Streams the entries under the paths, each folder before what is in it, names in byte order. Memory: the
- * names of the folders on the way down.
- *
- * @param paths files, folders or links; their base names must differ.
- * @throws InvalidInputError for no path, an empty one, equal base names, a file of another kind.
- * @throws FileUnreadableError for what cannot be listed or read.
+ * @param paths files, folders or links, in any order.
+ * @throws InvalidInputError for an empty path, or one without a base name
  */
-export async function* walk(paths: readonly string[]): AsyncGenerator<WalkedEntry, void, undefined> {
+export function walkRoots(paths: readonly string[]): WalkRoot[] {
   // It would resolve to the working directory: an unset variable of a script, not a wish to store everything here.
   if (paths.includes("")) throw new InvalidInputError("a path is empty", { party: "you", check: "paths" });
-  const roots = paths.map((path) => resolve(path)).map((path) => ({ path, name: basename(path) }));
-  if (roots.length === 0) throw new InvalidInputError("no path given", { party: "you", check: "paths" });
-  roots.sort((a, b) => comparePaths(pathToBytes(a.name), pathToBytes(b.name)));
-  for (const [index, root] of roots.entries()) {
-    if (root.name === "") {
-      throw new InvalidInputError("the root folder has no name to store it under", {
-        party: "you",
-        check: "paths",
-        hint: "name the folders in it",
-      });
-    }
-    const previous = roots[index - 1];
-    if (previous?.name === root.name) {
-      throw new InvalidInputError(`two of the paths are named ${root.name}`, {
-        party: "you",
-        check: "paths",
-        received: `${previous.path} and ${root.path}`,
-        hint: "put them separately, or put the folder that holds both",
-      });
-    }
-  }
-  for (const root of roots) yield* walkEntry(root.path, root.name);
+  return paths.map((given) => {
+    const path = resolve(given);
+    const name = basename(path);
+    if (name !== "") return { path, name };
+    throw new InvalidInputError("the root folder has no name to store it under", {
+      party: "you",
+      check: "paths",
+      hint: "name the folders in it",
+    });
+  });
 }
 
-/** A first look: how much there is. @throws as `walk` */
-export async function measure(paths: readonly string[], signal?: AbortSignal): Promise<InputTotals> {
-  let entries = 0;
-  let bytes = 0;
-  for await (const entry of walk(paths)) {
-    signal?.throwIfAborted();
-    entries += 1;
-    bytes += entry.sizeBytes;
-  }
-  return { entries, bytes };
+/**
+ * Streams a root and the entries below it, each folder before what is in it, names in byte order. Memory: the
+ * names of the folders on the way down.
+ *
+ * @throws InvalidInputError for a file of another kind.
+ * @throws FileUnreadableError for what cannot be listed or read.
+ */
+export function walk(root: WalkRoot): AsyncGenerator<WalkedEntry, void, undefined> {
+  return walkEntry(root.path, root.name);
 }
 
 /** A path as the file system takes it: the very bytes of the names. */
@@ -140,6 +125,6 @@ async function reading<Value>(path: string, read: () => Promise<Value>): Promise
   try {
     return await read();
   } catch (cause) {
-    throw new FileUnreadableError(path, cause);
+    throw fileUnreadable(path, cause);
   }
 }

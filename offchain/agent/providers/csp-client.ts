@@ -1,6 +1,7 @@
 /** One storage provider, as the agent speaks to it: the routes of `core/wire/csp.ts` with bytes in place of text. */
 
 import type { Static, TSchema } from "@sinclair/typebox";
+import { base64url } from "multiformats/bases/base64";
 import { CONTENT_ID_BYTES, contentIdToBytes } from "../../core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
@@ -20,11 +21,10 @@ import {
 } from "../../core/wire/csp.ts";
 import { HttpParty, type RequestOptions } from "../../http/client.ts";
 import type { SessionTokens } from "../account.ts";
+import type { PreparationPart } from "./storage-provider.ts";
 
 /** Checks of powers and tags, and transactions of the provider, take longer than other answers. */
 const LONG_DEADLINE_SECONDS = 300;
-
-export type PreparationPart = "powers-a" | "powers-b" | "tags";
 
 /** A leaf of a claimed chunk, with its path to the root. */
 export interface LeafProof {
@@ -42,10 +42,10 @@ export class CspClient {
   readonly #party: HttpParty;
   readonly #sessions: SessionTokens;
 
-  constructor(url: string, account: string, sessions: SessionTokens) {
+  constructor(url: string, account: string, sessions: SessionTokens, fetch?: typeof globalThis.fetch) {
     this.url = url;
     this.account = account;
-    this.#party = new HttpParty("provider", url);
+    this.#party = new HttpParty("provider", url, fetch);
     this.#sessions = sessions;
   }
 
@@ -68,7 +68,7 @@ export class CspClient {
     const answers = proofs.map(({ chunk, leaf, data, path }) => ({
       chunk,
       leaf,
-      data: base64url(data),
+      data: base64url.baseEncode(data),
       path: path.map(toHex),
     }));
     return await this.#call("POST", `/v1/claims/${claimId}/answers`, ClaimOutcome, {
@@ -96,7 +96,7 @@ export class CspClient {
   }
 
   async openPreparation(salt: Uint8Array, manifest: Uint8Array, auditKey: AuditKeyJson): Promise<PreparationStatus> {
-    const json = { manifest: base64url(manifest), auditKey };
+    const json = { manifest: base64url.baseEncode(manifest), auditKey };
     return await this.#call("PUT", `/v1/preparations/${toHex(salt)}`, PreparationStatus, { json });
   }
 
@@ -164,8 +164,4 @@ function frameHead({ id, sealed }: SealedObject): Uint8Array {
   head.set(contentIdToBytes(id));
   new DataView(head.buffer).setUint32(CONTENT_ID_BYTES, sealed.length);
   return head;
-}
-
-function base64url(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64url");
 }

@@ -1,214 +1,117 @@
-/**
- * Where sealed objects live: a set of storage providers. Today the set has one member and every object goes to it; erasure
- * coding will spread shards over several, behind the same two calls.
- */
+/** The storage providers of a deployment: which of them a put goes to, and reading from whichever has an object. */
 
-import pRetry from "p-retry";
-import { leafCount, merkleProofs } from "../../core/crypto/merkle.ts";
-import { contentId } from "../../core/encoding/content-id.ts";
-import { IntegrityError, InvalidInputError, TallystickError } from "../../core/errors.ts";
-import type { SealedObject } from "../../core/recipe/tree.ts";
-import { type ClaimAnswer, MIN_CLAIM_LEAVES } from "../../core/wire/csp.ts";
-import type { CspClient, LeafProof } from "./csp-client.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
+import { restate } from "../restate-error.ts";
+import type { StorageProvider } from "./storage-provider.ts";
 
-/** Attempts at a whole claim after the first. A claim is answered once, so a broken one starts anew. */
-const CLAIM_RETRIES = 4;
-const CLAIM_DELAY_MILLISECONDS = 300;
+export class ProviderSet<Provider extends StorageProvider = StorageProvider> implements Iterable<Provider> {
+  readonly #providers: readonly Provider[];
+  /** Asked first: it returned the last object. */
+  #preferred = 0;
 
-/** What storing a group of objects came to. */
-export interface StoreOutcome {
-  /** Ids that had to be sent. */
-  readonly uploaded: ReadonlySet<string>;
-}
-
-/** A place for sealed objects that can be held to what it stores. */
-export interface StorageProvider {
-  readonly account: string;
-  readonly url: string;
-  /** How errors name it. */
-  readonly name: string;
-  /** Makes this account an owner of the objects, sending only those the provider lacks. Durable when it resolves. */
-  store(objects: readonly SealedObject[], signal?: AbortSignal): Promise<StoreOutcome>;
-  /** @returns the object, verified against its id. @throws IntegrityError naming the provider and the object */
-  fetch(id: string, signal?: AbortSignal): Promise<Uint8Array>;
-  /** Agreements and audits with this provider. */
-  readonly client: CspClient;
-}
-
-/** A provider that speaks the HTTP protocol of `core/wire/csp.ts`. */
-export class HttpStorageProvider implements StorageProvider {
-  readonly client: CspClient;
-
-  constructor(client: CspClient) {
-    this.client = client;
-  }
-
-  get account(): string {
-    return this.client.account;
-  }
-
-  get url(): string {
-    return this.client.url;
-  }
-
-  get name(): string {
-    return this.client.name;
-  }
-
-  async store(objects: readonly SealedObject[], signal?: AbortSignal): Promise<StoreOutcome> {
-    return await pRetry(() => this.#claimAndUpload(objects, signal), {
-      retries: CLAIM_RETRIES,
-      minTimeout: CLAIM_DELAY_MILLISECONDS,
-      randomize: true,
-      signal,
-      shouldRetry: ({ error }) => error instanceof TallystickError && (error.retryable || isForgottenClaim(error)),
-    });
-  }
-
-  async fetch(id: string, signal?: AbortSignal): Promise<Uint8Array> {
-    const ciphertext = await this.#bytesOf(id, signal);
-    const received = contentId(ciphertext);
-    if (received !== id) {
-      throw new IntegrityError(`${this.name} returned other bytes for object ${id}`, {
-        party: this.name,
-        check: "SHA-256 of the object",
-        expected: id,
-        received,
-        details: { id },
-      });
+  /** @param providers in order of preference. @throws InvalidInputError for none, or for two with one account */
+  constructor(providers: readonly Provider[]) {
+    if (providers.length === 0) throw noProviders();
+    for (const [index, { account }] of providers.entries()) {
+      if (providers.slice(0, index).some((other) => isAddressEqual(other.account, account))) throw listedTwice(account);
     }
-    return ciphertext;
+    this.#providers = providers;
   }
 
-  /** A provider that has lost an object fails the user as one that returns other bytes does. */
-  async #bytesOf(id: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
-    try {
-      return await this.client.chunk(id, signal);
-    } catch (error) {
-      if (!(error instanceof TallystickError) || error.code !== "NOT_FOUND") throw error;
-      throw new IntegrityError(`${this.name} has lost object ${id}`, {
-        party: this.name,
-        check: "stored bytes",
-        expected: id,
-        received: error.received ?? "nothing",
-        hint: "audit the data and report the miss",
-        details: { id },
-        cause: error,
-      });
-    }
+  [Symbol.iterator](): Iterator<Provider> {
+    return this.#providers[Symbol.iterator]();
   }
 
-  async #claimAndUpload(objects: readonly SealedObject[], signal: AbortSignal | undefined): Promise<StoreOutcome> {
-    const chunks = objects.map(({ id, sealed }) => ({ id, sizeBytes: sealed.length }));
-    const claim = await this.client.claim(chunks, signal);
-    const proofs = proveLeaves(objects, claim.challenges, this.name);
-    const { owned, missing } = await this.client.answerClaim(claim.claimId, proofs, signal);
-    const absent = new Set(missing);
-    const answered = new Set([...owned, ...missing]);
-    const silent = objects.find(({ id }) => !answered.has(id));
-    if (silent !== undefined) throw unanswered(this.name, silent.id);
-    const toUpload = objects.filter(({ id }) => absent.has(id));
-    if (toUpload.length > 0) {
-      const stored = new Set(await this.client.storeChunks(toUpload, signal));
-      const refused = toUpload.find(({ id }) => !stored.has(id));
-      if (refused !== undefined) throw unanswered(this.name, refused.id);
-    }
-    return { uploaded: new Set(toUpload.map(({ id }) => id)) };
-  }
-}
-
-/** Claims live in the provider's memory: one that was opened before a restart, or crowded out, is made anew. */
-function isForgottenClaim(error: TallystickError): boolean {
-  return error.code === "NOT_FOUND" && error.check === "claim";
-}
-
-/** The set the agent stores to and reads from. */
-export class ProviderSet {
-  readonly providers: readonly StorageProvider[];
-
-  /** @throws InvalidInputError for an empty set, or for more than one: spreading objects is not built yet. */
-  constructor(providers: readonly StorageProvider[]) {
-    if (providers.length !== 1) {
-      throw new InvalidInputError(`the deployment lists ${providers.length} storage providers`, {
-        party: "deployment",
-        check: "providers",
-        expected: "1",
-        received: String(providers.length),
-        hint: "name the one provider to use in the deployment file",
-      });
-    }
-    this.providers = providers;
+  /** @returns undefined when no member has the account */
+  find(account: string): Provider | undefined {
+    return this.#providers.find((one) => isAddressEqual(one.account, account));
   }
 
-  /** The provider that agreements are made with. */
-  get primary(): StorageProvider {
-    const [provider] = this.providers;
-    if (provider === undefined) throw new TallystickError("empty provider set", { code: "INTERNAL" });
-    return provider;
-  }
-
-  async store(objects: readonly SealedObject[], signal?: AbortSignal): Promise<StoreOutcome> {
-    return await this.primary.store(objects, signal);
-  }
-
-  async fetch(id: string, signal?: AbortSignal): Promise<Uint8Array> {
-    return await this.primary.fetch(id, signal);
-  }
-
-  /** @throws TallystickError NOT_FOUND when no member of the set has this account. */
-  byAccount(account: string): StorageProvider {
-    const provider = this.providers.find((one) => one.account.toLowerCase() === account.toLowerCase());
+  /** @throws TallystickError NOT_FOUND when no member has the account */
+  byAccount(account: string): Provider {
+    const provider = this.find(account);
     if (provider !== undefined) return provider;
     throw new TallystickError(`provider ${account} is not in the deployment`, {
       code: "NOT_FOUND",
       check: "provider account",
-      expected: this.providers.map((one) => one.account).join(" or "),
+      expected: this.#providers.map((one) => one.account).join(" or "),
       received: account,
       hint: "use a deployment file that lists it",
     });
   }
-}
 
-/** Answers every challenge; each object is hashed into its tree once. @throws TallystickError BAD_RESPONSE for one that no claim allows */
-function proveLeaves(
-  objects: readonly SealedObject[],
-  challenges: ClaimAnswer["challenges"],
-  party: string,
-): LeafProof[] {
-  const most = Math.max(MIN_CLAIM_LEAVES, objects.length);
-  if (challenges.length > most) throw impossibleChallenge(party, `${challenges.length} leaves, of ${most} at most`);
-  const leavesOf = new Map<number, number[]>();
-  for (const { chunk, leaf } of challenges) {
-    if (leaf >= leafCount(objects[chunk]?.sealed.length ?? 0)) {
-      throw impossibleChallenge(party, `leaf ${leaf} of chunk ${chunk}`);
-    }
-    leavesOf.set(chunk, [...(leavesOf.get(chunk) ?? []), leaf]);
+  /**
+   * The providers that a put goes to.
+   *
+   * @param accounts which; default the first of the deployment file.
+   * @throws TallystickError NOT_FOUND for an account that is not in the deployment; InvalidInputError for none
+   */
+  choose(accounts: readonly string[] | undefined): Provider[] {
+    if (accounts === undefined) return this.#providers.slice(0, 1);
+    if (accounts.length === 0)
+      throw new InvalidInputError("no provider is named", { party: "you", check: "providers" });
+    return [...new Set(accounts.map((account) => this.byAccount(account)))];
   }
-  return [...leavesOf].flatMap(([chunk, leaves]) => {
-    const object = objects[chunk];
-    if (object === undefined) return [];
-    return merkleProofs(object.sealed, leaves).map((proof, position) => ({
-      chunk,
-      leaf: leaves[position] ?? 0,
-      ...proof,
-    }));
+
+  /**
+   * Fetches an object from whichever provider has it, starting with the one that returned the last object.
+   *
+   * @returns the object, verified against its id.
+   * @throws the first failure other than NOT_FOUND when no provider returned it, with what each answered in `details.providers`;
+   *   the signal's reason
+   */
+  async fetch(id: string, signal?: AbortSignal): Promise<Uint8Array> {
+    const failures: { readonly name: string; readonly error: TallystickError }[] = [];
+    const first = this.#preferred;
+    for (let step = 0; step < this.#providers.length; step += 1) {
+      const position = (first + step) % this.#providers.length;
+      const provider = this.#providers[position];
+      if (provider === undefined) break;
+      try {
+        const object = await provider.fetch(id, signal);
+        this.#preferred = position;
+        return object;
+      } catch (error) {
+        if (signal?.aborted === true || !(error instanceof TallystickError)) throw error;
+        failures.push({ name: provider.name, error });
+      }
+    }
+    throw nobodyHas(id, failures);
+  }
+}
+
+function nobodyHas(
+  id: string,
+  failures: readonly { readonly name: string; readonly error: TallystickError }[],
+): TallystickError {
+  const worst = failures.find(({ error }) => error.code !== "NOT_FOUND") ?? failures[0];
+  if (worst === undefined) return new TallystickError("no provider to ask", { code: "INTERNAL" });
+  if (failures.length === 1) return worst.error;
+  return restate(worst.error, worst.error.message, {
+    retryable: failures.some(({ error }) => error.retryable),
+    details: {
+      ...worst.error.details,
+      id,
+      providers: failures.map(({ name, error }) => ({ provider: name, answer: error.code })),
+    },
   });
 }
 
-function impossibleChallenge(party: string, received: string): TallystickError {
-  return new TallystickError(`${party} challenged what was not claimed`, {
-    code: "BAD_RESPONSE",
-    party,
-    check: "ownership challenge",
-    received,
+function noProviders(): InvalidInputError {
+  return new InvalidInputError("the deployment lists no storage provider", {
+    party: "deployment",
+    check: "providers",
+    expected: "at least one",
+    hint: "name a provider in the deployment file",
   });
 }
 
-function unanswered(party: string, id: string): TallystickError {
-  return new TallystickError(`${party} did not say what became of object ${id}`, {
-    code: "BAD_RESPONSE",
-    party,
-    check: "ids in the answer",
-    expected: id,
+function listedTwice(account: string): InvalidInputError {
+  return new InvalidInputError(`the deployment lists provider ${account} twice`, {
+    party: "deployment",
+    check: "providers",
+    received: account,
+    hint: "remove one of the two from the deployment file",
   });
 }

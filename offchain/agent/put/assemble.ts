@@ -14,9 +14,9 @@ import { Chunker } from "../../core/recipe/chunker.ts";
 import { ListingEncoder } from "../../core/recipe/listing.ts";
 import { type ChunkRef, type Content, encodeRoot, type FileEntry, type RootRecipe } from "../../core/recipe/recipe.ts";
 import { type SealedObject, sealRoot, writeContent } from "../../core/recipe/tree.ts";
-import { storedTime } from "../node/file-times.ts";
 import type { ReadEntry } from "./chunk-files.ts";
 import { deriveKey, type KeyedInput, type KeyOracle } from "./derive-keys.ts";
+import { storedTime } from "./stored-time.ts";
 
 /** What a put amounts to, known after the last object. */
 export interface AssembledRoot {
@@ -137,10 +137,10 @@ function requireKey(fileKey: Uint8Array | undefined): Uint8Array {
   throw new TallystickError("a file with many chunks came without its key", { code: "INTERNAL" });
 }
 
-function fileEntry({ entry }: ReadEntry, content: Content): FileEntry {
-  const { path, mode, sizeBytes, type } = entry;
+function fileEntry({ entry, sizeBytes }: ReadEntry, content: Content): FileEntry {
+  const { path, mode, type } = entry;
   const mtimeNanos = storedTime(entry.mtimeNanos);
   if (type === "file") return { path, mode, mtimeNanos, type, sizeBytes, content };
   if (type === "directory") return { path, mode, mtimeNanos, type };
-  return { path, mode, mtimeNanos, type, target: entry.target ?? "" };
+  return { path, mode, mtimeNanos, type, target: entry.target };
 }

@@ -1,5 +1,5 @@
 /**
- * First stage of a put: entries of a walk become chunks. Each file is read once; its digest and those of its chunks are taken
+ * First stage of a put: entries of the source become chunks. Each file is read once; its digest and those of its chunks are taken
  * on the way. A chunk whose content came up before in this put travels on as its digest only.
  */
 
@@ -7,8 +7,7 @@ import { createSha256, sha256 } from "#primitives";
 import { toHex } from "../../core/encoding/hex.ts";
 import { chunkStream } from "../../core/recipe/chunker.ts";
 import { MAX_INLINE_CHUNKS } from "../../core/recipe/recipe.ts";
-import { readFile } from "../node/read-file.ts";
-import type { WalkedEntry } from "../node/walk.ts";
+import type { SourceEntry } from "../platform.ts";
 
 /** A chunk with a content that is new in this put. */
 export interface NewChunk {
@@ -29,7 +28,9 @@ export interface RepeatedChunk {
 /** An entry, after its chunks. */
 export interface ReadEntry {
   readonly kind: "entry";
-  readonly entry: WalkedEntry;
+  readonly entry: SourceEntry;
+  /** Bytes read; 0 for folders and links. */
+  readonly sizeBytes: number;
   /** SHA-256 of the whole file; present when it has more chunks than an entry carries inline. */
   readonly fileDigest?: Uint8Array;
 }
@@ -42,9 +43,9 @@ export interface ReadCounter {
   readEntries: number;
 }
 
-/** @throws FileUnreadableError, FileChangedError for a file that cannot be read as it was walked. */
+/** @throws FileUnreadableError, FileChangedError for a file that cannot be read as the source announced it. */
 export async function* chunkFiles(
-  entries: AsyncIterable<WalkedEntry>,
+  entries: AsyncIterable<SourceEntry>,
   counter: ReadCounter,
   signal?: AbortSignal,
 ): AsyncGenerator<ChunkedInput, void, undefined> {
@@ -52,12 +53,14 @@ export async function* chunkFiles(
   for await (const entry of entries) {
     signal?.throwIfAborted();
     if (entry.type !== "file") {
-      yield { kind: "entry", entry };
+      yield { kind: "entry", entry, sizeBytes: 0 };
     } else {
       const hash = createSha256();
       let chunks = 0;
-      for await (const plaintext of chunkStream(hashing(readFile(entry, signal), hash))) {
+      let sizeBytes = 0;
+      for await (const plaintext of chunkStream(hashing(entry.read(signal), hash))) {
         chunks += 1;
+        sizeBytes += plaintext.length;
         counter.readBytes += plaintext.length;
         const digest = sha256(plaintext);
         const content = toHex(digest);
@@ -68,7 +71,8 @@ export async function* chunkFiles(
           yield { kind: "chunk", content, digest, plaintext };
         }
       }
-      yield chunks > MAX_INLINE_CHUNKS ? { kind: "entry", entry, fileDigest: hash.digest() } : { kind: "entry", entry };
+      const read: ReadEntry = { kind: "entry", entry, sizeBytes };
+      yield chunks > MAX_INLINE_CHUNKS ? { ...read, fileDigest: hash.digest() } : read;
     }
     counter.readEntries += 1;
   }

@@ -1,21 +1,21 @@
 /**
- * `put`: whatever number of paths becomes one root recipe, one key record on the ledger and, unless told otherwise, one agreement
- * with the provider. Each step is idempotent and the order is fixed (data durable, then recorded, then insured), so a run
- * after any interruption does what is missing and nothing twice.
+ * `put`: any number of inputs becomes one root recipe, one key record on the ledger and, unless told otherwise, one agreement with
+ * each provider that it goes to. Each step is idempotent and the order is fixed (data durable, then recorded, then insured), so
+ * a run after any interruption does what is missing and nothing twice.
  */
 
-import { basename, resolve } from "node:path";
 import { PUBLIC_DOMAIN } from "../../core/crypto/encryption.ts";
 import type { ShareRecipient } from "../../core/record/key-record.ts";
+import { beginTagging, type DataSetTagger } from "../agreements/data-set-tagger.ts";
 import { openPreparedAgreement } from "../agreements/opening.ts";
-import { Preparations } from "../agreements/possession.ts";
 import { type AgreementOptions, type AgreementReport, requireWishesFit } from "../agreements/terms.ts";
 import type { AgentContext } from "../context.ts";
 import { bestFirst, type NodeReport } from "../keys/quorum.ts";
 import { ensureKeyOwnership, type KeyOwnership } from "../keys/record-key.ts";
-import { inTurn } from "../node/home-lock.ts";
-import { measure } from "../node/walk.ts";
 import type { AgreementProgress, ProgressListener, PutProgress } from "../progress.ts";
+import type { StorageProvider } from "../providers/storage-provider.ts";
+import { measure, openSource, type PutInput } from "./source.ts";
+import { onEvery } from "./store-objects.ts";
 import { storeTree } from "./store-tree.ts";
 
 export interface PutOptions {
@@ -23,7 +23,9 @@ export interface PutOptions {
   readonly domain?: string;
   /** Whom the key shares are sealed to. Default: the committee. */
   readonly recipients?: ShareRecipient;
-  /** Terms of the agreement; `false` for none. Default: what the provider offers. */
+  /** Accounts of the providers that it goes to, each with an agreement of its own. Default: the first of the deployment. */
+  readonly providers?: readonly string[];
+  /** Terms of the agreements; `false` for none. Default: what the providers offer. */
   readonly agreement?: AgreementOptions | false;
   readonly onProgress?: ProgressListener<PutProgress | AgreementProgress> | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -31,35 +33,43 @@ export interface PutOptions {
 
 export interface PutReport {
   readonly dataId: string;
-  /** Base names of the paths. */
+  /** Base names of the inputs. */
   readonly name: string;
   readonly domain: string;
   readonly entries: number;
   /** Plaintext bytes of all files. */
   readonly totalBytes: number;
-  /** Distinct objects: chunks, recipe lists, the root. */
+  /** Distinct objects: chunks, recipe lists, the root. This and the figures below count each provider on its own. */
   readonly objects: number;
   /** Ciphertext bytes of the distinct objects. */
   readonly storedBytes: number;
   readonly uploadedObjects: number;
   readonly uploadedBytes: number;
   readonly record: KeyOwnership;
-  readonly agreement?: AgreementReport;
+  /** One per provider; none if the put was to have none. */
+  readonly agreements: readonly AgreementReport[];
   /** How the key nodes did. */
   readonly nodes: readonly NodeReport[];
   readonly seconds: number;
 }
 
+/** A provider of this put; without a tagger if there is to be no agreement. */
+interface Lane {
+  readonly provider: StorageProvider;
+  readonly tagger?: DataSetTagger;
+}
+
 /**
- * Stores files, folders and links.
+ * Stores files, folders and links, and content that comes as bytes, blobs or streams.
  *
- * @throws FileUnreadableError, FileChangedError, InvalidInputError (for wishes the provider does not take as well): nothing has been recorded then
- * @throws TallystickError of nodes, provider or chain, each naming who failed which check; FUNDS when the account cannot pay for the
+ * @throws FileUnreadableError, FileChangedError, InvalidInputError (for wishes a provider does not take as well): nothing has been
+ *   recorded then
+ * @throws TallystickError of nodes, providers or chain, each naming who failed which check; FUNDS when the account cannot pay for an
  *   agreement, with the data stored and its key recorded
  */
 export async function put(
   context: AgentContext,
-  paths: readonly string[],
+  inputs: readonly PutInput[],
   options: PutOptions = {},
 ): Promise<PutReport> {
   const started = performance.now();
@@ -80,38 +90,30 @@ export async function put(
     });
 
   tell("scanning");
-  measured = await measure(paths, signal);
+  const source = openSource(inputs, context.platform.files);
+  measured = await measure(source, signal);
   const { committee, nodes, oprf } = await context.committee();
-  if (options.agreement !== false) {
-    const { primary } = context.providers();
-    requireWishesFit(context.deployment, await primary.client.offer(), primary, options.agreement ?? {});
-  }
-  const neededSalts = context.catalogue.agreements().map(({ salt }) => salt);
-  const tagger =
-    options.agreement === false
-      ? undefined
-      : await new Preparations(context.homeDir).begin(context.identity.auditSeed, neededSalts);
+  const lanes = await openLanes(context, options);
   try {
-    const { dataId, fileKey, root } = await storeTree(paths, {
+    const { dataId, fileKey, root } = await storeTree(source, {
       oracle: oprf,
-      providers: context.providers(),
+      place: onEvery(lanes),
       domain,
-      ...(tagger === undefined ? {} : { observe: (object) => tagger.add(object) }),
       counter,
       totals,
       onChange: () => tell("storing"),
       signal,
     });
     tell("recording");
-    const name = paths.map((path) => basename(resolve(path))).join(", ");
+    const { name } = source;
     const { entryCount: entries, totalBytes } = root;
-    const { record, agreement } = await inTurn(context.homeDir, context.logger, signal, async () => {
+    const finish = async (): Promise<{ record: KeyOwnership; agreements: AgreementReport[] }> => {
       const record = await ensureKeyOwnership(
         {
           chain: await context.chain(),
           account: context.account,
           committee,
-          // Who has just evaluated keys will relay; one that hangs would be waited for.
+          // Nodes that answered recently come first, because a relay request to a hung node blocks until its timeout.
           nodes: bestFirst(nodes, oprf.report()),
           archives: await context.archives(),
           hpkePublicKey: context.identity.hpkePublicKey,
@@ -124,16 +126,21 @@ export async function put(
       );
       fileKey.fill(0);
       const { recordId, role } = record;
-      const storedAt = Math.floor(Date.now() / 1000);
-      context.catalogue.savePut({ dataId, name, entryCount: entries, totalBytes, domain, recordId, role, storedAt });
-
+      const storedAt = Math.floor(context.platform.clock.now() / 1000);
+      await context.catalogue.savePut({
+        dataId,
+        name,
+        entryCount: entries,
+        totalBytes,
+        domain,
+        recordId,
+        role,
+        storedAt,
+      });
       tell("agreeing");
-      const agreement =
-        tagger === undefined || options.agreement === false
-          ? undefined
-          : await openPreparedAgreement(context, dataId, tagger, options.agreement ?? {}, options.onProgress, signal);
-      return { record, agreement };
-    });
+      return { record, agreements: await agreeAbout(context, dataId, lanes, options) };
+    };
+    const { record, agreements } = await context.exclusive(finish, signal);
     tell("done");
     return {
       dataId,
@@ -146,12 +153,40 @@ export async function put(
       uploadedObjects: totals.uploadedObjects,
       uploadedBytes: totals.uploadedBytes,
       record,
-      ...(agreement === undefined ? {} : { agreement }),
+      agreements,
       nodes: oprf.report(),
       seconds: (performance.now() - started) / 1000,
     };
   } catch (error) {
-    tagger?.discard();
+    for (const { tagger } of lanes) await tagger?.discard();
     throw error;
   }
+}
+
+/** Chooses the providers, checks the wishes against their offers before anything is stored, and begins the tags of each. */
+async function openLanes(context: AgentContext, { providers, agreement }: PutOptions): Promise<Lane[]> {
+  const chosen = context.providers().choose(providers);
+  if (agreement === false) return chosen.map((provider) => ({ provider }));
+  for (const provider of chosen) {
+    requireWishesFit(context.deployment, await provider.offer(), provider, agreement ?? {});
+  }
+  const lanes: Lane[] = [];
+  for (const provider of chosen) lanes.push({ provider, tagger: await beginTagging(context) });
+  return lanes;
+}
+
+async function agreeAbout(
+  context: AgentContext,
+  dataId: string,
+  lanes: readonly Lane[],
+  { agreement, onProgress, signal }: PutOptions,
+): Promise<AgreementReport[]> {
+  if (agreement === false) return [];
+  const agreements: AgreementReport[] = [];
+  for (const { provider, tagger } of lanes) {
+    if (tagger === undefined) continue;
+    const wishes = agreement ?? {};
+    agreements.push(await openPreparedAgreement(context, dataId, provider, tagger, wishes, onProgress, signal));
+  }
+  return agreements;
 }

@@ -1,12 +1,13 @@
-/** `get`: from a data id to files on disk, with nothing but the identity and the deployment's addresses. */
+/** `get`: from a data id to files, streams or bytes, with nothing but the identity and the deployment's addresses. */
 
+import { InvalidInputError } from "../../core/errors.ts";
 import type { RootRecipe } from "../../core/recipe/recipe.ts";
-import { openRoot } from "../../core/recipe/tree.ts";
 import type { AgentContext } from "../context.ts";
-import { openFileKey } from "../keys/file-key.ts";
 import type { NodeReport } from "../keys/quorum.ts";
-import { requireFolder } from "../node/target-folder.ts";
+import type { RestoreTarget } from "../platform.ts";
 import type { GetProgress, ProgressListener } from "../progress.ts";
+import { openStoredRoot } from "./open-root.ts";
+import { findFile, type ReadEntry, type ReadFile, readBytes, readEntries } from "./read-entries.ts";
 import { restore } from "./restore.ts";
 
 export interface GetOptions {
@@ -21,28 +22,37 @@ export interface GetReport {
   readonly entries: number;
   /** Plaintext bytes of all files. */
   readonly totalBytes: number;
-  /** Of these, fetched now; the rest was on disk and was verified. */
+  /** Of these, fetched now; the target had the rest, and it was verified. */
   readonly downloadedBytes: number;
   /** What each key node answered. */
   readonly nodes: readonly NodeReport[];
   readonly seconds: number;
 }
 
+export interface FileOptions {
+  /** Path of the file in the put. Default: the put must have one file only. */
+  readonly path?: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
- * Restores a put into a folder.
+ * Restores a put into a folder, or into another target.
  *
- * @throws TallystickError NOT_FOUND, NOT_OWNER, SHARES_MISSING for the key; CONFLICT, DISK_FULL, DISK_FAILED for the folder
+ * @param target folder of the platform's file system, or what implements one.
+ * @throws TallystickError NOT_FOUND, NOT_OWNER, SHARES_MISSING for the key; CONFLICT, DISK_FULL, DISK_FAILED for the target
  * @throws IntegrityError naming file, offset and object when stored bytes are not what was put
  */
 export async function get(
   context: AgentContext,
   dataId: string,
-  folder: string,
+  target: string | RestoreTarget,
   options: GetOptions = {},
 ): Promise<GetReport> {
   const started = performance.now();
   const { signal, overwrite = false } = options;
-  requireFolder(folder);
+  const { files } = context.platform;
+  if (target === "") throw new InvalidInputError("no folder to restore into", { party: "you", check: "output folder" });
+  if (typeof target === "string" && files === undefined) throw noFolders();
   const totals = { entries: 0, bytes: 0, downloadedBytes: 0 };
   let root: RootRecipe | undefined;
   const tell = (phase: GetProgress["phase"]) =>
@@ -56,21 +66,61 @@ export async function get(
       downloadedBytes: totals.downloadedBytes,
     });
   tell("keys");
-  const { fileKey, nodes } = await openFileKey(context, dataId);
-  const providers = context.providers();
-  try {
-    root = openRoot(fileKey, dataId, await providers.fetch(dataId, signal));
-  } finally {
-    fileKey.fill(0);
-  }
-  await restore(root, dataId, providers, folder, totals, { overwrite, signal, onStep: () => tell("restoring") });
+  const opened = await openStoredRoot(context, dataId, signal);
+  root = opened.root;
+  const opening = typeof target === "string" ? await files?.openTarget(target, { dataId, overwrite }) : target;
+  if (opening === undefined) throw noFolders();
+  await restore(root, context.providers(), opening, totals, { signal, onStep: () => tell("restoring") });
   tell("done");
   return {
     dataId,
     entries: totals.entries,
     totalBytes: totals.bytes,
     downloadedBytes: totals.downloadedBytes,
-    nodes,
+    nodes: opened.nodes,
     seconds: (performance.now() - started) / 1000,
   };
+}
+
+/**
+ * Finds one file of a put. Its content is fetched when it is read.
+ *
+ * @throws InvalidInputError without a path when the put is not a single file; TallystickError NOT_FOUND for a path that it has not
+ * @throws TallystickError as `get` for the key
+ */
+export async function getFile(context: AgentContext, dataId: string, options: FileOptions = {}): Promise<ReadFile> {
+  const { root } = await openStoredRoot(context, dataId, options.signal);
+  return await findFile(root, context.providers(), options.path, options.signal);
+}
+
+/**
+ * The content of one small file.
+ *
+ * @param options.maximumBytes default 64 MiB.
+ * @throws InvalidInputError for a larger file; as `getFile`
+ */
+export async function getBytes(
+  context: AgentContext,
+  dataId: string,
+  options: FileOptions & { readonly maximumBytes?: number } = {},
+): Promise<Uint8Array> {
+  return await readBytes(await getFile(context, dataId, options), options.maximumBytes);
+}
+
+/** The entries of a put in listing order. @throws as `getFile` for the key, when the first entry is asked for */
+export async function* getEntries(
+  context: AgentContext,
+  dataId: string,
+  signal?: AbortSignal,
+): AsyncGenerator<ReadEntry, void, undefined> {
+  const { root } = await openStoredRoot(context, dataId, signal);
+  yield* readEntries(root, context.providers(), signal);
+}
+
+function noFolders(): InvalidInputError {
+  return new InvalidInputError("this platform has no folders that can be named by path", {
+    party: "you",
+    check: "output folder",
+    expected: "a restore target, or getEntries, getStream or getBytes",
+  });
 }

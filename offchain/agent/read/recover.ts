@@ -7,14 +7,14 @@
 import { type ManifestChunk, manifestHash } from "../../core/audit/manifest.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { openRoot } from "../../core/recipe/tree.ts";
 import { fileTag, openCatalogueNote } from "../../core/record/key-record.ts";
 import { Agreements } from "../agreements/agreements.ts";
+import type { CataloguedPut } from "../catalogue.ts";
 import type { AgentContext } from "../context.ts";
 import type { VerifiedRecord } from "../keys/archives.ts";
-import { openFileKey, roleIn } from "../keys/file-key.ts";
-import type { CataloguedPut } from "../node/catalogue.ts";
+import { roleIn } from "../keys/file-key.ts";
 import { objectOrder } from "./object-order.ts";
+import { openStoredRoot } from "./open-root.ts";
 import { readListing } from "./read-content.ts";
 
 export interface RecoverOptions {
@@ -56,7 +56,7 @@ export async function recover(context: AgentContext, options: RecoverOptions = {
       dataId = dataIdOf(context, found);
       const { put, manifest } = await describe(context, dataId, options.signal);
       manifests.set(manifest, dataId);
-      context.catalogue.savePut(put);
+      await context.catalogue.savePut(put);
       recovered.push(put);
     } catch (error) {
       if (!(error instanceof TallystickError)) throw error;
@@ -107,16 +107,13 @@ async function describe(
   dataId: string,
   signal: AbortSignal | undefined,
 ): Promise<{ put: CataloguedPut; manifest: string }> {
-  const { fileKey, recordId, role } = await openFileKey(context, dataId);
+  const { root, sealedBytes, recordId, role } = await openStoredRoot(context, dataId, signal);
   const providers = context.providers();
-  const sealedRoot = await providers.fetch(dataId, signal);
-  const root = openRoot(fileKey, dataId, sealedRoot);
-  fileKey.fill(0);
   const names: string[] = [];
   for await (const { path } of readListing(root, providers, signal)) if (!path.includes("/")) names.push(path);
   const chunks: ManifestChunk[] = [];
-  for await (const object of objectOrder(dataId, root, sealedRoot.length, providers, signal)) chunks.push(object);
-  const storedAt = context.catalogue.put(dataId)?.storedAt ?? Math.floor(Date.now() / 1000);
+  for await (const object of objectOrder(dataId, root, sealedBytes, providers, signal)) chunks.push(object);
+  const storedAt = (await context.catalogue.put(dataId))?.storedAt ?? Math.floor(context.platform.clock.now() / 1000);
   const put: CataloguedPut = {
     dataId,
     name: names.join(", "),

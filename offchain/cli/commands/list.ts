@@ -11,7 +11,7 @@ export function registerList(program: Command): void {
     .addHelpText("after", "\nExample:\n  $ tallystick ls --json | jq -r '.puts[].dataId'")
     .action(async (_options: unknown, command: Command) => {
       await withAgent(command, async ({ agent, output }) => {
-        const puts = agent.list();
+        const puts = await agent.list();
         const rows = puts.map((put) => [
           put.dataId,
           String(put.entryCount),

@@ -54,9 +54,9 @@ export function registerPut(program: Command): void {
           `  uploaded   ${formatBytes(report.uploadedBytes)} in ${report.uploadedObjects} of ${report.objects} objects` +
             (saved > 0 ? `, ${formatBytes(saved)} were there already` : ""),
           `  key        ${report.record.role === "recorder" ? "recorded" : "joined as owner"}${report.record.isNew ? "" : " earlier"}, record ${report.record.recordId}`,
-          ...(report.agreement === undefined
+          ...(report.agreements.length === 0
             ? ["  agreement  none: the provider is neither paid nor held to anything"]
-            : [`  agreement  ${report.agreement.agreementId}`]),
+            : report.agreements.map(({ agreementId }) => `  agreement  ${agreementId}`)),
         ]);
       });
     });

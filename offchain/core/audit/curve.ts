@@ -243,6 +243,18 @@ export function encodeG2ForChain(point: PointG2): Uint8Array {
 }
 
 /**
+ * Reads a G1 point in the EIP-2537 form; it is on the curve, not necessarily in the subgroup. The identity is read.
+ * @throws InvalidPointError unless it is a canonical encoding of a point of the curve
+ */
+export function decodeG1FromChain(bytes: Uint8Array, what: string): PointG1 {
+  if (bytes.length !== G1_CHAIN_BYTES) {
+    throw badPoint(what, "length", `${G1_CHAIN_BYTES} bytes`, `${bytes.length} bytes`);
+  }
+  if (bytes.every((byte) => byte === 0)) return identityG1();
+  return affineG1(chainField(bytes, 0, what), chainField(bytes, 1, what), what);
+}
+
+/**
  * Reads a G2 point in the EIP-2537 form.
  * @throws InvalidPointError unless it is a canonical encoding of a point of the subgroup other than the identity
  */
@@ -251,13 +263,7 @@ export function decodeG2FromChain(bytes: Uint8Array, what: string): PointG2 {
     throw badPoint(what, "length", `${G2_CHAIN_BYTES} bytes`, `${bytes.length} bytes`);
   }
   if (bytes.every((byte) => byte === 0)) throw badPoint(what, "identity", "a point other than the identity");
-  const [a, b, c, d] = [0, 1, 2, 3].map((i) => {
-    const field = bytes.subarray(i * FP_CHAIN_BYTES, (i + 1) * FP_CHAIN_BYTES);
-    if (field.subarray(0, FP_CHAIN_BYTES - FP_BYTES).some((byte) => byte !== 0)) {
-      throw badPoint(what, "field element", "16 zero bytes in front of a field element");
-    }
-    return toFp(field.subarray(FP_CHAIN_BYTES - FP_BYTES), what);
-  }) as [mcl.Fp, mcl.Fp, mcl.Fp, mcl.Fp];
+  const [a, b, c, d] = [0, 1, 2, 3].map((i) => chainField(bytes, i, what)) as [mcl.Fp, mcl.Fp, mcl.Fp, mcl.Fp];
   const point = new mcl.G2();
   point.setX(toFp2(a, b));
   point.setY(toFp2(c, d));
@@ -267,6 +273,15 @@ export function decodeG2FromChain(bytes: Uint8Array, what: string): PointG2 {
   if (!point.isValid()) throw badPoint(what, "curve membership", "a point of the curve");
   if (!point.isValidOrder()) throw badPoint(what, "subgroup membership", "a point of order r");
   return point;
+}
+
+/** The field element at a position of the EIP-2537 form. */
+function chainField(bytes: Uint8Array, position: number, what: string): mcl.Fp {
+  const field = bytes.subarray(position * FP_CHAIN_BYTES, (position + 1) * FP_CHAIN_BYTES);
+  if (field.subarray(0, FP_CHAIN_BYTES - FP_BYTES).some((byte) => byte !== 0)) {
+    throw badPoint(what, "field element", "16 zero bytes in front of a field element");
+  }
+  return toFp(field.subarray(FP_CHAIN_BYTES - FP_BYTES), what);
 }
 
 function affineG1(x: mcl.Fp, y: mcl.Fp, what: string): PointG1 {

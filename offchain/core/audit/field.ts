@@ -17,6 +17,9 @@ export const ELEMENTS_PER_SLICE = 4096;
 /** Bytes of data under one tag. */
 export const SLICE_BYTES = ELEMENT_BYTES * ELEMENTS_PER_SLICE;
 
+/** Index of the first slice of a data set: every agreement has its own secret x, so its slices are numbered from 1. */
+export const FIRST_INDEX = 1;
+
 /** Bytes of a scalar on the wire. */
 export const SCALAR_BYTES = 32;
 

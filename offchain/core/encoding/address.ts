@@ -36,3 +36,8 @@ export function checksumAddress(address: Uint8Array): string {
   });
   return `0x${mixed.join("")}`;
 }
+
+/** Whether two texts are the same address; the checksum of EIP-55 makes case differ. */
+export function isAddressEqual(a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase();
+}

@@ -6,7 +6,7 @@
  * checked here: its id, its seal, its level, and that sizes add up at every level.
  */
 
-import { openRecipe, sealRecipe } from "../crypto/encryption.ts";
+import { openRecipe, sealChunk, sealRecipe } from "../crypto/encryption.ts";
 import { contentId } from "../encoding/content-id.ts";
 import { IntegrityError, InvalidInputError } from "../errors.ts";
 import {
@@ -58,6 +58,14 @@ function requireId(id: string, sealed: Uint8Array): void {
   const received = contentId(sealed);
   if (received === id) return;
   throw new IntegrityError(`object ${id} is not what its id names`, { check: "content id", expected: id, received });
+}
+
+/**
+ * Whether bytes are the plaintext of a chunk. Sealing is deterministic, so they are if they seal to its id. Saves a download without
+ * trust in where the bytes come from.
+ */
+export function isPlaintextOf(ref: ChunkRef, bytes: Uint8Array): boolean {
+  return bytes.length === ref.sizeBytes && contentId(sealChunk(ref.key, bytes)) === ref.id;
 }
 
 /** Fills list objects of one level; hands references to full ones to the level above. */

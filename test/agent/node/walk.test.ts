@@ -15,13 +15,16 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { localFiles } from "../../../offchain/agent/node/local-files.ts";
 import { readFile } from "../../../offchain/agent/node/read-file.ts";
-import { measure, type WalkedEntry, walk } from "../../../offchain/agent/node/walk.ts";
+import { type WalkedEntry, walk, walkRoots } from "../../../offchain/agent/node/walk.ts";
+import { measure, openSource } from "../../../offchain/agent/put/source.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
+import { collect } from "../../helpers/promises.ts";
 
 async function entriesOf(...paths: string[]): Promise<WalkedEntry[]> {
   const entries: WalkedEntry[] = [];
-  for await (const entry of walk(paths)) entries.push(entry);
+  for (const root of walkRoots(paths)) for await (const entry of walk(root)) entries.push(entry);
   return entries;
 }
 
@@ -73,7 +76,7 @@ describe("walk: what is under a path", () => {
     const file = entries[3];
     expect(file?.mode).to.equal(0o640);
     expect(file?.mtimeNanos).to.equal(1_500_000_000_250_000_000n);
-    expect(await measure([at("in")])).to.deep.equal({ entries: 5, bytes: 5 });
+    expect(await measure(openSource([at("in")], localFiles))).to.deep.equal({ entries: 5, bytes: 5 });
   });
 
   it("keeps any Unicode name, composed or not, and sorts by UTF-8 bytes", async () => {
@@ -106,10 +109,12 @@ describe("walk: what is under a path", () => {
     mkdirSync(at("1"));
     mkdirSync(at("2"));
     for (const path of [at("1", "same"), at("2", "same"), at("2", "other")]) writeFileSync(path, "x");
-    expect((await entriesOf(at("1", "same"), at("2", "other"))).map((e) => e.path)).to.deep.equal(["other", "same"]);
-    const error = await rejection(entriesOf(at("1", "same"), at("2", "same")));
+    const sourceOf = async (...paths: string[]) => openSource(paths, localFiles);
+    const entries = await collect((await sourceOf(at("1", "same"), at("2", "other"))).entries());
+    expect(entries.map((e) => e.path)).to.deep.equal(["other", "same"]);
+    const error = await rejection(sourceOf(at("1", "same"), at("2", "same")));
     expect(error).to.include({ code: "INVALID_INPUT", check: "paths" });
-    expect((await rejection(entriesOf())).code).to.equal("INVALID_INPUT");
+    expect((await rejection(sourceOf())).code).to.equal("INVALID_INPUT");
     expect((await rejection(entriesOf("/"))).code).to.equal("INVALID_INPUT");
     // `put "$UNSET"` must not store the working directory.
     expect(await rejection(entriesOf(at("1", "same"), ""))).to.include({ code: "INVALID_INPUT", check: "paths" });

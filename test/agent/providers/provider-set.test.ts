@@ -1,11 +1,9 @@
 import { expect } from "chai";
 import { makeTerms } from "../../../offchain/agent/agreements/terms.ts";
 import type { CspClient, LeafProof } from "../../../offchain/agent/providers/csp-client.ts";
-import {
-  HttpStorageProvider,
-  ProviderSet,
-  type StorageProvider,
-} from "../../../offchain/agent/providers/provider-set.ts";
+import { HttpStorageProvider } from "../../../offchain/agent/providers/http-provider.ts";
+import { ProviderSet } from "../../../offchain/agent/providers/provider-set.ts";
+import type { StorageProvider } from "../../../offchain/agent/providers/storage-provider.ts";
 import { encodeManifest } from "../../../offchain/core/audit/manifest.ts";
 import { merkleRoot, verifyMerkleProof } from "../../../offchain/core/crypto/merkle.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
@@ -75,7 +73,7 @@ class FakeProvider {
   }
 }
 
-describe("provider set", () => {
+describe("HTTP storage provider", () => {
   let fake: FakeProvider;
   let provider: HttpStorageProvider;
   const objects = [1, 2, 3].map((fill): SealedObject => {
@@ -150,12 +148,76 @@ describe("provider set", () => {
     fake.known.set(first.id, first.sealed);
     expect(await provider.fetch(first.id)).to.equal(first.sealed);
   });
+});
 
-  it("takes exactly one provider, for now by design", () => {
-    expect(() => new ProviderSet([])).to.throw(TallystickError, "0 storage providers");
-    expect(() => new ProviderSet([provider, provider])).to.throw(TallystickError, "2 storage providers");
-    expect(new ProviderSet([provider]).byAccount("0xFAKE")).to.equal(provider);
-    expect(() => new ProviderSet([provider]).byAccount("0xother")).to.throw(TallystickError, "not in the deployment");
+describe("provider set", () => {
+  const notFound = (name: string) =>
+    new TallystickError(`${name} has no such object`, { code: "NOT_FOUND", party: name });
+  const silent = (name: string) =>
+    new TallystickError(`${name} cannot be reached`, { code: "UNREACHABLE", party: name, retryable: true });
+
+  /** A provider that returns an object, or fails. */
+  function provider(account: string, answer: Uint8Array | TallystickError) {
+    const asked: string[] = [];
+    const fetch = async (id: string) => {
+      asked.push(id);
+      if (answer instanceof TallystickError) throw answer;
+      return answer;
+    };
+    return { account, name: account, asked, fetch } as unknown as StorageProvider & { asked: string[] };
+  }
+  const object = new Uint8Array(8);
+
+  it("refuses no provider, and one that is listed twice", () => {
+    const one = provider("0xAa", object);
+    expect(() => new ProviderSet([])).to.throw(TallystickError, "no storage provider");
+    expect(() => new ProviderSet([one, provider("0xaA", object)])).to.throw(TallystickError, "twice");
+    expect(new ProviderSet([one]).byAccount("0xAA")).to.equal(one);
+    expect(() => new ProviderSet([one]).byAccount("0xother")).to.throw(TallystickError, "not in the deployment");
+  });
+
+  it("puts with the first provider, or with those that are named, each once", () => {
+    const [one, two] = [provider("0x1", object), provider("0x2", object)];
+    const set = new ProviderSet([one, two]);
+    expect(set.choose(undefined)).to.deep.equal([one]);
+    expect(set.choose(["0x2", "0X2"])).to.deep.equal([two]);
+    expect(set.choose(["0x2", "0x1"])).to.deep.equal([two, one]);
+    expect(() => set.choose(["0x3"])).to.throw(TallystickError, "not in the deployment");
+    expect(() => set.choose([])).to.throw(TallystickError, "no provider is named");
+  });
+
+  for (const [what, failure] of [
+    ["does not have the object", notFound("0x1")],
+    ["does not answer", silent("0x1")],
+  ] as const) {
+    it(`reads from the next provider when one ${what}, and then from that one first`, async () => {
+      const [one, two] = [provider("0x1", failure), provider("0x2", object)];
+      const set = new ProviderSet([one, two]);
+      expect(await set.fetch("a")).to.equal(object);
+      expect(await set.fetch("b")).to.equal(object);
+      expect(one.asked).to.deep.equal(["a"]);
+      expect(two.asked).to.deep.equal(["a", "b"]);
+    });
+  }
+
+  it("says what every provider answered when none has the object, and blames the one that failed", async () => {
+    const set = new ProviderSet([provider("0x1", notFound("0x1")), provider("0x2", silent("0x2"))]);
+    const error = await rejection(set.fetch("a"));
+    expect(error).to.include({ code: "UNREACHABLE", party: "0x2", retryable: true });
+    expect(error.details?.providers).to.deep.equal([
+      { provider: "0x1", answer: "NOT_FOUND" },
+      { provider: "0x2", answer: "UNREACHABLE" },
+    ]);
+    expect(await rejection(new ProviderSet([provider("0x1", notFound("0x1"))]).fetch("a"))).to.include({
+      code: "NOT_FOUND",
+      party: "0x1",
+    });
+  });
+
+  it("asks nobody else once the caller has given up", async () => {
+    const [one, two] = [provider("0x1", silent("0x1")), provider("0x2", object)];
+    await rejection(new ProviderSet([one, two]).fetch("a", AbortSignal.abort()));
+    expect(two.asked).to.deep.equal([]);
   });
 });
 
@@ -194,7 +256,7 @@ describe("terms from an offer", () => {
   const hash = `0x${"44".repeat(32)}`;
   const prepared = (sizeBytes: number) => {
     const chunks = [{ id: contentId(new Uint8Array(1)), sizeBytes }];
-    return { salt: hash, manifestHash: hash, manifest: encodeManifest({ version: 1, chunks }), tagsFile: "" };
+    return { manifestHash: hash, manifest: encodeManifest({ version: 1, chunks }) };
   };
   const keys = { keyHash: hash } as Parameters<typeof makeTerms>[4];
   const make = (changed: Partial<Offer>, options = {}, sizeBytes = 1_000_000) =>

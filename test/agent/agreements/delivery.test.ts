@@ -1,24 +1,18 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { expect } from "chai";
 import { randomBytes } from "#primitives";
-import {
-  type AgreementKeys,
-  agreementKeys,
-  deliverPreparation,
-  Preparations,
-  type PreparedDataSet,
-} from "../../../offchain/agent/agreements/possession.ts";
-import type { CspClient, PreparationPart } from "../../../offchain/agent/providers/csp-client.ts";
+import { type AgreementKeys, agreementKeys } from "../../../offchain/agent/agreements/agreement-keys.ts";
+import { DataSetTagger, type PreparedDataSet } from "../../../offchain/agent/agreements/data-set-tagger.ts";
+import { deliverPreparation } from "../../../offchain/agent/agreements/delivery.ts";
+import { systemClock } from "../../../offchain/agent/clock.ts";
+import type { PreparationPart, PreparationReceiver } from "../../../offchain/agent/providers/storage-provider.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { toHex } from "../../../offchain/core/encoding/hex.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import type { PreparationStatus } from "../../../offchain/core/wire/csp.ts";
-import { runOnSmallDisk } from "../../helpers/small-disk.ts";
+import { MemoryPreparations } from "../../helpers/memory-platform.ts";
 
 /** Answers a delivery as a provider would, or as a test wants it to. */
-class FakeProvider {
+class FakeProvider implements PreparationReceiver {
   readonly name = "provider http://fake";
   readonly sent: { part: PreparationPart; offset: number; bytes: number }[] = [];
   readonly asked: number[] = [];
@@ -62,22 +56,20 @@ class FakeProvider {
 
 describe("delivery of a preparation", () => {
   const seed = randomBytes(32);
-  let home: string;
   let prepared: PreparedDataSet;
   let keys: AgreementKeys;
   let fake: FakeProvider;
   beforeEach(async () => {
-    home = mkdtempSync(join(tmpdir(), "tallystick-possession-"));
-    const tagger = await new Preparations(home).begin(seed, []);
+    const salt = toHex(randomBytes(32));
+    keys = await agreementKeys(seed, salt);
+    const tagger = await DataSetTagger.create(new MemoryPreparations(), salt, keys);
     const sealed = randomBytes(300_000);
-    tagger.add({ id: contentId(sealed), sealed });
-    prepared = tagger.finish();
-    keys = await agreementKeys(seed, prepared.salt);
+    await tagger.add({ id: contentId(sealed), sealed });
+    prepared = await tagger.finish();
     fake = new FakeProvider(prepared, keys, 3);
   });
-  afterEach(() => rmSync(home, { recursive: true, force: true }));
 
-  const deliver = () => deliverPreparation(fake as unknown as CspClient, prepared, keys, () => undefined);
+  const deliver = () => deliverPreparation(fake, prepared, keys, () => undefined, systemClock);
   const refusal = async (): Promise<TallystickError> => {
     const error = await deliver().catch((cause: unknown) => cause);
     if (error instanceof TallystickError) return error;
@@ -123,30 +115,5 @@ describe("delivery of a preparation", () => {
     await deliver();
     expect(fake.asked.length).to.equal(3);
     for (const [k, at] of fake.asked.slice(1).entries()) expect(at - (fake.asked[k] ?? 0)).to.be.greaterThan(400);
-  });
-});
-
-describe("prepared tags", () => {
-  it("do not count when the disk was too full for all of the manifest", () => {
-    const module = (path: string) => JSON.stringify(new URL(`../../../offchain/${path}`, import.meta.url).href);
-    const { printed } = runOnSmallDisk(
-      `
-      import { randomBytes } from "node:crypto";
-      import { Preparations } from ${module("agent/agreements/possession.ts")};
-      import { contentId } from ${module("core/encoding/content-id.ts")};
-      const preparations = new Preparations(process.argv[1]);
-      const tagger = await preparations.begin(randomBytes(32), []);
-      for (let k = 0; k < 1000; k++) {
-        const sealed = new Uint8Array(randomBytes(10));
-        tagger.add({ id: contentId(sealed), sealed });
-      }
-      let outcome = "finished";
-      try { tagger.finish(); } catch (error) { outcome = error.code; }
-      console.log(JSON.stringify([outcome, preparations.find(tagger.salt) === undefined]));
-      process.exit(0);
-    `,
-      20_480,
-    );
-    expect(printed).to.deep.equal(["DISK_FULL", true]);
   });
 });

@@ -1,0 +1,38 @@
+/**
+ * The SDK for Node: the agent with files and a home folder.
+ *
+ *   const agent = await openAgent({ identity, deployment, homeDir });
+ *   const { dataId } = await agent.put(["photos"]);
+ *   await agent.get(dataId, "restored");
+ *   await agent.close();
+ */
+
+import { type Agent, type AgentOptions, openAgent as openAgentOn } from "../index.ts";
+import { nodePlatform } from "./platform.ts";
+
+export * from "../index.ts";
+export { type DeploymentPlaces, type FoundDeployment, findDeployment } from "./deployment-file.ts";
+export { type CreatedIdentity, createIdentity, hasIdentity, homeDirectory, loadIdentity } from "./identity-store.ts";
+export { nodePlatform } from "./platform.ts";
+
+export interface NodeAgentOptions extends Omit<AgentOptions, "platform"> {
+  /** Where the catalogue, prepared agreements and the lock are; see `homeDirectory`. */
+  readonly homeDir: string;
+}
+
+/**
+ * Opens an agent on a home folder. Chain, nodes and providers are connected to when they are first needed.
+ *
+ * @throws DiskFullError, DiskFailedError, UnknownVersionError when the catalogue cannot be opened
+ * @throws TallystickError CONFLICT when the home folder belongs to another account
+ */
+export async function openAgent(options: NodeAgentOptions): Promise<Agent> {
+  const { homeDir, ...rest } = options;
+  const platform = nodePlatform(homeDir);
+  try {
+    return await openAgentOn({ ...rest, platform });
+  } catch (error) {
+    await platform.close();
+    throw error;
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * Ports: what the agent needs from the place it runs in. `node/` implements them on files and SQLite, `browser/` on the storage of
+ * a page; the rest of `agent/` imports neither. Random bytes, hashes and ciphers come from `#primitives` in the same way.
+ */
+
+import type { ChunkRef, DirectoryEntry, FileEntry, RegularFileEntry, SymlinkEntry } from "../core/recipe/recipe.ts";
+import type { Catalogue } from "./catalogue.ts";
+import type { Clock } from "./clock.ts";
+
+export interface AgentPlatform {
+  readonly catalogue: Catalogue;
+  readonly preparations: PreparationStore;
+  readonly lock: HomeLock;
+  /** Files by path. Absent where programs have no file system. */
+  readonly files?: FileSystemPort;
+  readonly fetch: typeof globalThis.fetch;
+  readonly clock: Clock;
+  /** Releases the catalogue and everything else that is open. */
+  close(): Promise<void>;
+}
+
+/** Sources and targets that are named by path. */
+export interface FileSystemPort {
+  /**
+   * One root per path. Nothing is read yet.
+   * @throws InvalidInputError for an empty path, or one without a base name
+   */
+  roots(paths: readonly string[]): EntryRoot[];
+  /** Makes the folder if it is absent. @throws TallystickError DISK_FULL, DISK_FAILED */
+  openTarget(folder: string, options: TargetOptions): Promise<RestoreTarget>;
+}
+
+/** A named file, folder or link, with everything below it. */
+export interface EntryRoot {
+  /** Path of its first entry: one component. */
+  readonly name: string;
+  /** For messages that tell two roots of one name apart. */
+  readonly origin: string;
+  /**
+   * The entry itself and what is below it, in listing order (`comparePaths`). May be called more than once: first to measure.
+   * @throws FileUnreadableError, InvalidInputError
+   */
+  entries(): AsyncIterable<SourceEntry>;
+}
+
+interface SourceEntryCommon {
+  /** Starts with the name of the root, `/` separated. */
+  readonly path: string;
+  /** Permission, set-id and sticky bits. */
+  readonly mode: number;
+  readonly mtimeNanos: bigint;
+}
+
+export interface SourceFile extends SourceEntryCommon {
+  readonly type: "file";
+  /** Absent for a stream whose length is not known before its end. */
+  readonly sizeBytes?: number;
+  /**
+   * The content, once. Whoever takes a piece owns its memory; the next piece is read when it is asked for.
+   * @throws FileUnreadableError, FileChangedError
+   */
+  read(signal?: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+export type SourceEntry =
+  | SourceFile
+  | (SourceEntryCommon & { readonly type: "directory" })
+  | (SourceEntryCommon & { readonly type: "symlink"; readonly target: string });
+
+export interface TargetOptions {
+  readonly dataId: string;
+  /** Whether what exists and differs may be replaced. */
+  readonly overwrite: boolean;
+}
+
+/**
+ * Where a put is restored into. Entries come in listing order, each folder before what is in it. `openFile` may be called some
+ * entries ahead of the others.
+ */
+export interface RestoreTarget {
+  /** Finishes the folders that do not hold the entry. Called before anything else is done about it. */
+  before(entry: FileEntry): Promise<void>;
+  /** @throws TallystickError CONFLICT when something else is there */
+  makeFolder(entry: DirectoryEntry): Promise<void>;
+  /** @throws TallystickError CONFLICT when something else is there and may not be replaced */
+  makeLink(entry: SymlinkEntry): Promise<void>;
+  /** @throws TallystickError CONFLICT when something else is there and may not be replaced */
+  openFile(entry: RegularFileEntry): Promise<FileSink>;
+  /** Called after the last entry. */
+  finish(): Promise<void>;
+}
+
+/** Takes one file, chunk after chunk. */
+export interface FileSink {
+  readonly entry: RegularFileEntry;
+  /** Plaintext of the chunk if the target has it, verified; undefined when it must be fetched. */
+  reuse(ref: ChunkRef, offset: number): Promise<Uint8Array | undefined>;
+  /** @param fetched false for bytes that `reuse` returned */
+  write(bytes: Uint8Array, fetched: boolean): Promise<void>;
+  /** Called after the last chunk. */
+  finish(): Promise<void>;
+  /** Releases the file; an unfinished one may be continued by a later attempt. */
+  close(): Promise<void>;
+}
+
+/** Manifests and tags of data sets, by salt, until their agreements are accepted. */
+export interface PreparationStore {
+  /** Starts a preparation under a fresh salt. */
+  create(salt: string): Promise<PreparationWriter>;
+  /** A finished preparation; undefined when there is none. */
+  find(salt: string): Promise<StoredPreparation | undefined>;
+  remove(salt: string): Promise<void>;
+  /** Removes preparations, finished or not, that were last written before the time (milliseconds), except the needed ones. */
+  removeAbandoned(needed: ReadonlySet<string>, before: number): Promise<void>;
+}
+
+export interface PreparationWriter {
+  append(tags: Uint8Array): Promise<void>;
+  /** Makes tags and manifest durable. Until it resolves, `find` does not return the preparation. */
+  finish(manifest: Uint8Array): Promise<void>;
+  /** Removes what was written. */
+  discard(): Promise<void>;
+}
+
+export interface StoredPreparation {
+  readonly salt: string;
+  readonly manifest: Uint8Array;
+  /** @returns fewer bytes than asked for at the end of the tags. */
+  readTags(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** Serializes what must not run twice at once for one catalogue: recording a key, making an agreement. */
+export interface HomeLock {
+  /**
+   * Waits until nobody else holds the lock, runs the work, and releases it.
+   *
+   * @param onWait called once if somebody else holds it.
+   * @throws the signal's reason while waiting; whatever the work throws
+   */
+  exclusive<Result>(work: () => Promise<Result>, options?: ExclusiveOptions): Promise<Result>;
+}
+
+export interface ExclusiveOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onWait?: () => void;
+}

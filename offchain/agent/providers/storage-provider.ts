@@ -1,0 +1,54 @@
+/**
+ * A storage provider as the agent uses it, whatever protocol it speaks: sealed objects are stored and fetched, and agreements make it
+ * accountable for them.
+ */
+
+import type { SealedObject } from "../../core/recipe/tree.ts";
+import type { AgreementStatus, AuditKeyJson, Offer, PreparationStatus } from "../../core/wire/csp.ts";
+
+/** What storing a group of objects came to. */
+export interface StoreOutcome {
+  /** Ids that had to be sent. */
+  readonly uploaded: ReadonlySet<string>;
+}
+
+/** Stores and returns sealed objects. */
+export interface ObjectStorage {
+  /** Makes this account an owner of the objects, sending only those the provider lacks. Durable when it resolves. */
+  store(objects: readonly SealedObject[], signal?: AbortSignal): Promise<StoreOutcome>;
+  /** @returns the object, verified against its id. @throws IntegrityError naming the provider and the object */
+  fetch(id: string, signal?: AbortSignal): Promise<Uint8Array>;
+}
+
+export type PreparationPart = "powers-a" | "powers-b" | "tags";
+
+/** Takes what audits of a data set need. */
+export interface PreparationReceiver {
+  /** How errors name it. */
+  readonly name: string;
+  /** @param manifest encoded. Idempotent for one salt. */
+  openPreparation(salt: Uint8Array, manifest: Uint8Array, auditKey: AuditKeyJson): Promise<PreparationStatus>;
+  /** Appends to a part. After a failure the provider's own count says where to continue. */
+  appendPreparation(
+    salt: Uint8Array,
+    part: PreparationPart,
+    offset: number,
+    bytes: Uint8Array,
+  ): Promise<PreparationStatus>;
+  /** Has powers and tags checked. State `verifying` means: ask again. @throws TallystickError INVALID_PROOF */
+  verifyPreparation(salt: Uint8Array): Promise<PreparationStatus>;
+}
+
+export interface StorageProvider extends ObjectStorage, PreparationReceiver {
+  /** Account that it signs with and that agreements name. */
+  readonly account: string;
+  readonly url: string;
+  /** Its current prices and terms; not verified here. */
+  offer(): Promise<Offer>;
+  /** Asks the provider to accept a proposal on chain. Whether it did, the chain says. */
+  accept(agreementId: bigint, salt: Uint8Array): Promise<void>;
+  /** Its own account of an agreement; not verified here. */
+  agreement(agreementId: bigint): Promise<AgreementStatus>;
+  /** @returns the encoded possession proof, not verified here. */
+  audit(agreementId: bigint, seed: Uint8Array, sampleCount: number): Promise<Uint8Array>;
+}

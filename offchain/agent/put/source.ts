@@ -1,0 +1,73 @@
+/** What one put stores: paths of the platform and named content, as one sequence of entries in listing order. */
+
+import { InvalidInputError } from "../../core/errors.ts";
+import { comparePaths, pathToBytes } from "../../core/recipe/path-name.ts";
+import type { EntryRoot, FileSystemPort, SourceEntry } from "../platform.ts";
+import { type NamedInput, namedRoots } from "./named-inputs.ts";
+
+/** A path, where the platform has files, or content under a name. */
+export type PutInput = string | NamedInput;
+
+export interface InputTotals {
+  readonly entries: number;
+  /** Of streams of unknown length nothing is counted. */
+  readonly bytes: number;
+}
+
+export interface EntrySource {
+  /** Names of the roots as they were given, for people. */
+  readonly name: string;
+  /** May be called more than once; the content of a stream can be read once only. */
+  entries(): AsyncIterable<SourceEntry>;
+}
+
+/**
+ * @param files absent where programs have no file system.
+ * @throws InvalidInputError for no input, equal names, malformed names, a path without a file system
+ */
+export function openSource(inputs: readonly PutInput[], files: FileSystemPort | undefined): EntrySource {
+  if (inputs.length === 0) throw new InvalidInputError("no path given", { party: "you", check: "paths" });
+  const paths = inputs.filter((input) => typeof input === "string");
+  const named = inputs.filter((input) => typeof input !== "string");
+  if (paths.length > 0 && files === undefined) throw noFiles();
+  const given = [...(files?.roots(paths) ?? []), ...namedRoots(named)];
+  const roots = given.toSorted((a, b) => comparePaths(pathToBytes(a.name), pathToBytes(b.name)));
+  for (const [index, root] of roots.entries()) {
+    const previous = roots[index - 1];
+    if (previous?.name === root.name) throw sameName(previous, root);
+  }
+  return { name: given.map(({ name }) => name).join(", "), entries: () => allEntries(roots) };
+}
+
+/** Counts entries and bytes before the put. @throws what the entries of the source throw */
+export async function measure(source: EntrySource, signal?: AbortSignal): Promise<InputTotals> {
+  let entries = 0;
+  let bytes = 0;
+  for await (const entry of source.entries()) {
+    signal?.throwIfAborted();
+    entries += 1;
+    bytes += entry.type === "file" ? (entry.sizeBytes ?? 0) : 0;
+  }
+  return { entries, bytes };
+}
+
+async function* allEntries(roots: readonly EntryRoot[]): AsyncGenerator<SourceEntry, void, undefined> {
+  for (const root of roots) yield* root.entries();
+}
+
+function sameName(one: EntryRoot, other: EntryRoot): InvalidInputError {
+  return new InvalidInputError(`two of the paths are named ${one.name}`, {
+    party: "you",
+    check: "paths",
+    received: `${one.origin} and ${other.origin}`,
+    hint: "put them separately, or put the folder that holds both",
+  });
+}
+
+function noFiles(): InvalidInputError {
+  return new InvalidInputError("this platform has no files that can be named by path", {
+    party: "you",
+    check: "paths",
+    expected: "File objects, bytes, blobs or streams with a name",
+  });
+}

@@ -1,0 +1,32 @@
+/** From a data id to its root recipe: the key from the nodes, the sealed root from a provider. */
+
+import type { RootRecipe } from "../../core/recipe/recipe.ts";
+import { openRoot } from "../../core/recipe/tree.ts";
+import type { AgentContext } from "../context.ts";
+import { type OpenedKey, openFileKey } from "../keys/file-key.ts";
+
+/** A root, and how the account owns it. */
+export interface OpenedRoot extends Omit<OpenedKey, "fileKey"> {
+  readonly dataId: string;
+  readonly root: RootRecipe;
+  /** Length of the sealed root. */
+  readonly sealedBytes: number;
+}
+
+/**
+ * @throws TallystickError NOT_FOUND, NOT_OWNER, SHARES_MISSING for the key; what providers answer for the root
+ * @throws IntegrityError when the root does not open
+ */
+export async function openStoredRoot(
+  context: AgentContext,
+  dataId: string,
+  signal: AbortSignal | undefined,
+): Promise<OpenedRoot> {
+  const { fileKey, ...ownership } = await openFileKey(context, dataId);
+  try {
+    const sealed = await context.providers().fetch(dataId, signal);
+    return { ...ownership, dataId, root: openRoot(fileKey, dataId, sealed), sealedBytes: sealed.length };
+  } finally {
+    fileKey.fill(0);
+  }
+}
