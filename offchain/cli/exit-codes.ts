@@ -44,6 +44,8 @@ const BY_CODE: Readonly<Record<ErrorCode, number>> = {
   CHAIN_UNAVAILABLE: EXIT.network,
   FUNDS: EXIT.funds,
   CONFLICT: EXIT.refused,
+  OBJECT_LOST: EXIT.integrity,
+  STORAGE_UNAVAILABLE: EXIT.network,
   INTERRUPTED: EXIT.interrupted,
   INTERNAL: EXIT.internal,
 };

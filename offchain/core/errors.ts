@@ -32,6 +32,8 @@ export type ErrorCode =
   | "CHAIN_UNAVAILABLE" // the RPC endpoint failed
   | "FUNDS" // balance too low for what was asked
   | "CONFLICT" // state that already exists contradicts the request
+  | "OBJECT_LOST" // the party that stored these bytes has lost or damaged them
+  | "STORAGE_UNAVAILABLE" // the disk of another party is full or fails
   | "INTERRUPTED" // the user ended the command
   | "INTERNAL"; // a defect of this program
 

@@ -20,21 +20,19 @@ import { createMetrics } from "../daemon/metrics.ts";
 import { createServer, type DaemonServer } from "../daemon/server.ts";
 import { Sessions } from "../daemon/sessions.ts";
 import { lockFolder } from "../store/disk/folder-lock.ts";
+import { SqliteProviderIndex } from "../store/index/sqlite/provider-index.ts";
 import { type Database, openDatabase } from "../store/index/sqlite.ts";
-import { FileObjectStore } from "../store/object/file-object-store.ts";
-import { AgreementRows } from "./agreements/agreement-rows.ts";
+import { openObjectStore } from "../store/object/open-object-store.ts";
 import { AgreementService } from "./agreements/agreements.ts";
 import { makeOffer } from "./agreements/offer.ts";
 import { Settlement } from "./agreements/settlement.ts";
-import { SqliteChunkIndex } from "./chunks/chunk-index.ts";
 import { ChunkService } from "./chunks/chunk-service.ts";
 import { ClaimService } from "./chunks/claims.ts";
 import { reconcileChunks } from "./chunks/reconcile.ts";
-import { claimStoreFolder } from "./chunks/store-folder.ts";
+import { bindObjectStore } from "./chunks/store-binding.ts";
 import { type CspConfig, loadCspConfig } from "./config.ts";
 import { createCspMetrics } from "./metrics.ts";
 import { Prover } from "./possession/epoch-prover.ts";
-import { ManifestIndex } from "./possession/manifest-index.ts";
 import { PreparationFiles } from "./possession/preparation-files.ts";
 import { PreparationService } from "./possession/preparations.ts";
 import { ProofService } from "./possession/proofs.ts";
@@ -77,37 +75,35 @@ async function openBase(config: CspConfig, logger: Logger): Promise<Base> {
 async function startProvider(config: CspConfig, logger: Logger): Promise<void> {
   const base = await openBase(config, logger);
   const { chain, database, sender } = base;
-  const claimed = claimStoreFolder(config.storeDir, database);
-  base.closers.add("object store", () => claimed.close());
-  const store = await FileObjectStore.open(config.storeDir);
-  const index = new SqliteChunkIndex(database);
-  const chunks = new ChunkService(store, index, logger, unixSeconds);
-  const manifests = new ManifestIndex(database);
+  const index = new SqliteProviderIndex(database);
+  const store = await openObjectStore(config.store);
+  base.closers.add("object store", () => store.close());
+  await bindObjectStore(store, index);
+  const chunks = new ChunkService(store, index.chunks, logger, unixSeconds);
   const files = new PreparationFiles(join(config.dataDir, "preparations"));
-  const parts = { store, manifests, files };
+  const parts = { store, preparations: index.preparations, files };
   const preparations = new PreparationService(
-    database,
-    { chunks: index, manifests, files },
+    index,
+    files,
     { maximumSlices: config.offer.maximumSlices, expirySeconds: config.preparationExpirySeconds },
     logger,
     unixSeconds,
   );
   await preparations.reconcile();
-  logger.info(await reconcileChunks(store, index, chunks, logger), "index and store compared");
+  logger.info(await reconcileChunks(store, index.chunks, chunks, logger), "index and store compared");
 
-  const rows = new AgreementRows(database);
   const daemonMetrics = createMetrics("csp");
-  const metrics = createCspMetrics(daemonMetrics, index, () => rows.counts());
+  const metrics = createCspMetrics(daemonMetrics, index);
   const verification = new VerificationService(parts, preparations, chunks, logger, unixSeconds);
   const proofs = new ProofService(parts, chunks, metrics);
   const offer = makeOffer(config.offer, chain, sender.address);
-  const agreements = new AgreementService({ chain, sender, offer, rows, manifests, preparations, logger });
+  const agreements = new AgreementService({ chain, sender, offer, index, preparations, logger });
   const failures = new FailureLog(logger);
   const prover = new Prover({
     chain,
     sender,
-    rows,
-    preparations: preparations.rows,
+    rows: index.agreements,
+    preparations: index.preparations,
     proofs,
     metrics,
     logger,
@@ -115,7 +111,7 @@ async function startProvider(config: CspConfig, logger: Logger): Promise<void> {
     retrySeconds: config.proofRetrySeconds,
   });
   const payoutAccount = checksumAddress(config.payoutAccount ?? sender.address, "payoutAccount");
-  const settlement = new Settlement({ chain, sender, rows, payoutAccount, logger, failures });
+  const settlement = new Settlement({ chain, sender, rows: index.agreements, payoutAccount, logger, failures });
 
   const sessions = new Sessions({
     database,
@@ -131,13 +127,11 @@ async function startProvider(config: CspConfig, logger: Logger): Promise<void> {
       chain: async () => {
         await chain.provider.getBlockNumber();
       },
-      database: () => {
-        database.prepare("SELECT 1").get();
-      },
+      database: () => index.ping(),
     },
   });
   acceptStreams(server);
-  const claims = new ClaimService(index, unixSeconds);
+  const claims = new ClaimService(index.chunks, chunks, unixSeconds);
   sessions.addRoute(server);
   addChunkRoutes(server, { sessions, chunks, claims });
   const { verifyWaitSeconds } = config;

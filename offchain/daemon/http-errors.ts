@@ -17,6 +17,7 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   NOT_OWNER: 403,
   NOT_FOUND: 404,
   CONFLICT: 409,
+  OBJECT_LOST: 410,
   CHAIN_REVERTED: 422,
   RATE_LIMITED: 429,
   BAD_RESPONSE: 502,
@@ -26,7 +27,8 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   QUORUM_FAILED: 503,
   FUNDS: 503,
   TIMED_OUT: 504,
-  DISK_FULL: 507,
+  STORAGE_UNAVAILABLE: 503,
+  DISK_FULL: 500,
   DISK_FAILED: 500,
   WRONG_PASSPHRASE: 500,
   NO_IDENTITY: 500,
@@ -53,8 +55,25 @@ function fromFastify(error: FastifyError): { status: number; error: TallystickEr
   return { status, error: new InvalidInputError(error.message, { party: "client", check }) };
 }
 
+/**
+ * A failure of this daemon's disk, as the client has to read it: not its own disk, and not its to repair. Paths stay in the log.
+ */
+function ofOwnDisk({ code, retryable }: Pick<TallystickError, "code" | "retryable">): TallystickError {
+  const full = code === "DISK_FULL";
+  return new TallystickError(full ? "its disk is full" : "its disk fails", {
+    code: "STORAGE_UNAVAILABLE",
+    party: "this daemon",
+    check: full ? "free disk space" : "storage",
+    hint: "nothing that was acknowledged before is affected. Try again later, or use another node or provider",
+    retryable,
+  });
+}
+
 /** Status and body for whatever a route threw. `known` is false for a defect, which belongs into the log with its stack. */
 export function toHttpError(thrown: unknown): { status: number; error: TallystickError; known: boolean } {
+  if (thrown instanceof TallystickError && (thrown.code === "DISK_FULL" || thrown.code === "DISK_FAILED")) {
+    return { status: statusOf("STORAGE_UNAVAILABLE"), error: ofOwnDisk(thrown), known: true };
+  }
   if (thrown instanceof TallystickError) {
     return { status: statusOf(thrown.code), error: thrown, known: thrown.code !== "INTERNAL" };
   }
@@ -62,8 +81,8 @@ export function toHttpError(thrown: unknown): { status: number; error: Tallystic
     const mapped = fromFastify(thrown as FastifyError);
     if (mapped !== undefined) return { ...mapped, known: true };
     if ((thrown as NodeJS.ErrnoException).code === "ENOSPC") {
-      const full = new TallystickError("the disk is full", { code: "DISK_FULL", retryable: true });
-      return { status: statusOf("DISK_FULL"), error: full, known: true };
+      const error = ofOwnDisk({ code: "DISK_FULL", retryable: true });
+      return { status: statusOf("STORAGE_UNAVAILABLE"), error, known: true };
     }
   }
   return { status: 500, error: new TallystickError("internal error", { code: "INTERNAL" }), known: false };
