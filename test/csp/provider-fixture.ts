@@ -4,8 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { randomBytes } from "#primitives";
+import { merkleProof } from "../../offchain/core/crypto/merkle.ts";
 import { contentId, contentIdToBytes } from "../../offchain/core/encoding/content-id.ts";
+import { toHex } from "../../offchain/core/encoding/hex.ts";
 import { type ErrorCode, TallystickError } from "../../offchain/core/errors.ts";
+import type { ClaimAnswer, ClaimProofRequest } from "../../offchain/core/wire/csp.ts";
 import { ChunkService } from "../../offchain/csp/chunks/chunk-service.ts";
 import { PreparationFiles } from "../../offchain/csp/possession/preparation-files.ts";
 import { PreparationService } from "../../offchain/csp/possession/preparations.ts";
@@ -67,6 +70,16 @@ export interface TestChunk {
 export function randomChunk(sizeBytes: number): TestChunk {
   const bytes = randomBytes(sizeBytes);
   return { id: contentId(bytes), bytes };
+}
+
+/** The right answers to a claim. */
+export function answersFor(claim: ClaimAnswer, chunks: readonly TestChunk[]): ClaimProofRequest {
+  return {
+    answers: claim.challenges.map(({ chunk, leaf }) => {
+      const { data, path } = merkleProof(chunks[chunk]?.bytes ?? new Uint8Array(), leaf);
+      return { chunk, leaf, data: Buffer.from(data).toString("base64url"), path: path.map(toHex) };
+    }),
+  };
 }
 
 /** One frame; `claimedId` and `claimedBytes` make it lie. */

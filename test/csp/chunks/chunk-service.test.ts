@@ -4,10 +4,12 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { merkleRoot } from "../../../offchain/core/crypto/merkle.ts";
 import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
+import { ClaimService } from "../../../offchain/csp/chunks/claims.ts";
 import { reconcileChunks } from "../../../offchain/csp/chunks/reconcile.ts";
 import type { FileSystem } from "../../../offchain/store/object/file-object-store.ts";
 import {
   ALICE,
+  answersFor,
   BOB,
   frame,
   openProvider,
@@ -146,6 +148,91 @@ describe("chunks of a provider", () => {
     await provider.chunks.store(BOB, body(chunk));
     expect(await provider.chunks.serve(ALICE, chunk.id)).to.deep.equal(chunk.bytes);
     expect((await provider.index.chunks.totals()).lostChunks).to.equal(0);
+  });
+});
+
+describe("chunks that rot on the disk", () => {
+  const folder = temporaryFolder();
+
+  /** Flips a byte of the stored file, behind the provider's back. */
+  async function rot(chunk: TestChunk): Promise<void> {
+    const objects = join(folder(), "store", "objects");
+    for (const fan of await nodeFileSystem.readdir(objects)) {
+      if (!(await nodeFileSystem.readdir(join(objects, fan))).includes(chunk.id)) continue;
+      const bytes = chunk.bytes.slice();
+      bytes[1234] = (bytes[1234] ?? 0) ^ 1;
+      await nodeFileSystem.writeFile(join(objects, fan, chunk.id), bytes);
+      return;
+    }
+    throw new Error("no such object");
+  }
+
+  it("are rewritten by the next upload, whether or not the damage was noticed before", async () => {
+    const provider = await openProvider(folder());
+    const chunk = randomChunk(3000);
+    await provider.chunks.store(ALICE, body(chunk));
+    for (const noticed of [true, false]) {
+      await rot(chunk);
+      if (noticed) await refusal(provider.chunks.serve(ALICE, chunk.id), "OBJECT_LOST");
+      await provider.chunks.store(BOB, body(chunk));
+      for (const account of [ALICE, BOB]) {
+        expect(await provider.chunks.serve(account, chunk.id)).to.deep.equal(chunk.bytes);
+      }
+      expect(await isStored(provider, chunk)).to.equal(true);
+      expect((await provider.index.chunks.totals()).lostChunks).to.equal(0);
+    }
+  });
+
+  it("are not written again while they are right", async () => {
+    const provider = await openProvider(folder());
+    const chunk = randomChunk(3000);
+    await provider.chunks.store(ALICE, body(chunk));
+    let writes = 0;
+    const put = provider.store.put.bind(provider.store);
+    provider.store.put = async (...parameters) => {
+      writes += 1;
+      await put(...parameters);
+    };
+    await provider.chunks.store(BOB, body(chunk));
+    expect(writes).to.equal(0);
+    await rot(chunk);
+    await provider.chunks.store(BOB, body(chunk));
+    expect(writes).to.equal(1);
+  });
+
+  it("are given the same answer when they are damaged and when they are missing", async () => {
+    const provider = await openProvider(folder());
+    const [damaged, missing] = [randomChunk(3000), randomChunk(3000)];
+    await provider.chunks.store(ALICE, body(damaged, missing));
+    await rot(damaged);
+    await provider.store.delete(missing.id);
+    const answers = [];
+    for (const { id } of [damaged, missing]) {
+      const answer = await refusal(provider.chunks.serve(ALICE, id), "OBJECT_LOST");
+      expect(answer).to.include({ party: "provider", expected: id });
+      answers.push({ ...answer.toJSON(), expected: "" });
+    }
+    expect(answers[0]).to.deep.equal(answers[1]);
+  });
+
+  it("are not owned by a claim, and are repaired by the upload that follows", async () => {
+    const provider = await openProvider(folder());
+    const claims = new ClaimService(provider.index.chunks, provider.chunks, () => 1);
+    const [rotten, fine] = [randomChunk(3000), randomChunk(3000)];
+    await provider.chunks.store(ALICE, body(rotten, fine));
+    await rot(rotten);
+    const request = { chunks: [rotten, fine].map(({ id, bytes }) => ({ id, sizeBytes: bytes.length })) };
+    // Its owner, who puts the file again, and another account: both are asked to upload it.
+    for (const account of [ALICE, BOB]) {
+      const claim = claims.open(account, request);
+      const outcome = await claims.answer(account, claim.claimId, answersFor(claim, [rotten, fine]));
+      expect(outcome).to.deep.equal({ owned: [fine.id], missing: [rotten.id] });
+      expect((await provider.index.chunks.totals()).lostChunks).to.equal(1);
+    }
+    await provider.chunks.store(BOB, body(rotten));
+    expect(await provider.chunks.serve(ALICE, rotten.id)).to.deep.equal(rotten.bytes);
+    const again = claims.open(ALICE, request);
+    expect((await claims.answer(ALICE, again.claimId, answersFor(again, [rotten, fine]))).missing).to.deep.equal([]);
   });
 });
 

@@ -1,12 +1,12 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { leafCount, merkleProof } from "../../../offchain/core/crypto/merkle.ts";
+import { leafCount } from "../../../offchain/core/crypto/merkle.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
-import { toHex } from "../../../offchain/core/encoding/hex.ts";
-import { type ClaimAnswer, type ClaimProofRequest, MIN_CLAIM_LEAVES } from "../../../offchain/core/wire/csp.ts";
+import { type ClaimAnswer, MIN_CLAIM_LEAVES } from "../../../offchain/core/wire/csp.ts";
 import { CLAIMS_IN_ALL, ClaimService, drawLeaves } from "../../../offchain/csp/chunks/claims.ts";
 import {
   ALICE,
+  answersFor,
   BOB,
   frame,
   openProvider,
@@ -16,15 +16,6 @@ import {
   type TestChunk,
   temporaryFolder,
 } from "../provider-fixture.ts";
-
-function answersFor(claim: ClaimAnswer, chunks: readonly TestChunk[]): ClaimProofRequest {
-  return {
-    answers: claim.challenges.map(({ chunk, leaf }) => {
-      const { data, path } = merkleProof(chunks[chunk]?.bytes ?? new Uint8Array(), leaf);
-      return { chunk, leaf, data: Buffer.from(data).toString("base64url"), path: path.map(toHex) };
-    }),
-  };
-}
 
 const claimOf = (chunks: readonly TestChunk[]) => ({
   chunks: chunks.map(({ id, bytes }) => ({ id, sizeBytes: bytes.length })),
