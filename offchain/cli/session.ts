@@ -2,9 +2,9 @@
  * What commands share: the global options, the output, and an open agent that is closed however the command ends.
  */
 import type { Command } from "commander";
-import { type Agent, openAgent } from "../agent/node/index.ts";
 import { findDeployment } from "../agent/node/deployment-file.ts";
 import { homeDirectory, loadIdentity, requireIdentity } from "../agent/node/identity-store.ts";
+import { type Agent, openAgent } from "../agent/node/index.ts";
 import type { AgentLogger } from "../agent/progress.ts";
 import { interruptible } from "./interrupt.ts";
 import { createOutput, type Output } from "./output.ts";

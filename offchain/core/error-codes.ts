@@ -231,6 +231,22 @@ export const ERROR_CODES = {
     cause: "Its disk is full or failing, its account has no funds, or its program has a defect.",
     remedy: "Only the operator can repair it. Repeat later, and tell the operator if it persists.",
   },
+  OBJECT_LOST: {
+    ...PROTOCOL,
+    status: 410,
+    exit: "integrity",
+    meaning: "The party that stored these bytes has lost or damaged them.",
+    cause: "A failing disk, or files that were changed behind the provider's back.",
+    remedy: "Put the same files again, which heals the object; audit the data and report the miss.",
+  },
+  STORAGE_UNAVAILABLE: {
+    ...PASSING,
+    status: 503,
+    exit: "network",
+    meaning: "The disk of another party is full or fails. What it acknowledged before is not affected.",
+    cause: "The operator's disk, not this machine's.",
+    remedy: "Repeat later, or use another node or provider; tell the operator if it persists.",
+  },
   CHAIN_REVERTED: {
     ...PROTOCOL,
     status: 422,

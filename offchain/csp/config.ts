@@ -1,9 +1,9 @@
 /** Configuration of a storage provider. Prices have no defaults: what storage costs is the operator's decision. */
-import { resolve } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
 import { TokenPrice } from "../core/wire/csp.ts";
 import { AddressText } from "../core/wire/schema.ts";
 import { type DaemonConfig, daemonConfigFields, loadConfig } from "../daemon/config.ts";
+import { type ObjectStoreConfig, parseObjectStoreConfig } from "../store/object/open-object-store.ts";
 
 const closed = { additionalProperties: false };
 const Seconds = Type.Integer({ minimum: 1, maximum: 31_536_000 });
@@ -35,8 +35,8 @@ export const CspConfigSchema = Type.Object(
     ...daemonConfigFields,
     /** The terms this provider accepts. See `Offer` for what each means. */
     offer: OfferTermsSchema,
-    /** Where ciphertexts are kept, if not below `dataDir`. Relative to `dataDir`. */
-    storeDir: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
+    /** Where ciphertexts are kept: the kind of object store, and what that kind needs. */
+    store: Type.Optional(Type.Object({ kind: Type.String({ maxLength: 64 }) }, { additionalProperties: true })),
     /** Who receives earnings and returned collateral; the operator's own account unless told. */
     payoutAccount: Type.Optional(AddressText),
     /** A preparation that no agreement uses is removed this long after the last request for it. */
@@ -56,7 +56,7 @@ export type OfferTerms = Required<Static<typeof OfferTermsSchema>>;
 /** A provider's configuration with defaults filled in and paths absolute. */
 export interface CspConfig extends DaemonConfig {
   offer: OfferTerms;
-  storeDir: string;
+  store: ObjectStoreConfig;
   payoutAccount?: string;
   preparationExpirySeconds: number;
   verifyWaitSeconds: number;
@@ -83,6 +83,7 @@ const OFFER_DEFAULTS = {
 };
 
 const DEFAULTS = {
+  store: { kind: "file", path: "store" },
   preparationExpirySeconds: 86_400,
   verifyWaitSeconds: 10,
   pollMilliseconds: 2000,
@@ -96,6 +97,6 @@ export function loadCspConfig(file: string): CspConfig {
     ...DEFAULTS,
     ...config,
     offer: { ...OFFER_DEFAULTS, ...config.offer },
-    storeDir: resolve(config.dataDir, config.storeDir ?? "store"),
+    store: parseObjectStoreConfig(config.store ?? DEFAULTS.store, config.dataDir),
   };
 }

@@ -1,7 +1,7 @@
 /** What a provider's operator watches, on the same registry as the metrics of the process and of HTTP. */
 import { Counter, Gauge } from "prom-client";
 import type { DaemonMetrics } from "../daemon/metrics.ts";
-import type { ChunkIndex } from "./chunks/chunk-index.ts";
+import type { ProviderIndex } from "../store/index/provider-index.ts";
 
 export interface CspMetrics {
   /** One per proof transaction that was mined. */
@@ -13,39 +13,49 @@ export interface CspMetrics {
   readonly proofSeconds: Gauge;
 }
 
-export interface AgreementCounts {
-  active: number;
-  damaged: number;
-}
-
 /** Registers the provider's metrics. Gauges read the index and the agreements when they are scraped. */
 export function createCspMetrics(
   { registry }: DaemonMetrics,
-  index: ChunkIndex,
-  countAgreements: () => AgreementCounts,
+  index: Pick<ProviderIndex, "chunks" | "agreements">,
 ): CspMetrics {
   const registers = [registry];
-  const gauge = (name: string, help: string, read: () => number): void => {
+  const gauge = (name: string, help: string, read: () => Promise<number>): void => {
     new Gauge({
       name,
       help,
       registers,
-      collect() {
-        this.set(read());
+      async collect() {
+        this.set(await read());
       },
     });
   };
-  gauge("tallystick_csp_stored_bytes", "Ciphertext bytes on disk", () => index.totals().storedBytes);
-  gauge("tallystick_csp_chunks", "Distinct ciphertexts on disk", () => index.totals().chunks);
-  gauge("tallystick_csp_lost_chunks", "Ciphertexts whose bytes are gone or damaged", () => index.totals().lostChunks);
-  gauge("tallystick_csp_deduplicated_bytes", "Bytes that owners count as theirs beyond those stored", () => {
-    const { ownedBytes, storedBytes } = index.totals();
+  gauge(
+    "tallystick_csp_stored_bytes",
+    "Ciphertext bytes on disk",
+    async () => (await index.chunks.totals()).storedBytes,
+  );
+  gauge("tallystick_csp_chunks", "Distinct ciphertexts on disk", async () => (await index.chunks.totals()).chunks);
+  gauge(
+    "tallystick_csp_lost_chunks",
+    "Ciphertexts whose bytes are gone or damaged",
+    async () => (await index.chunks.totals()).lostChunks,
+  );
+  gauge("tallystick_csp_deduplicated_bytes", "Bytes that owners count as theirs beyond those stored", async () => {
+    const { ownedBytes, storedBytes } = await index.chunks.totals();
     return ownedBytes - storedBytes;
   });
-  gauge("tallystick_csp_agreements", "Agreements that are being proven", () => countAgreements().active);
-  gauge("tallystick_csp_damaged_agreements", "Agreements whose last proof failed on this provider's own data", () => {
-    return countAgreements().damaged;
-  });
+  gauge(
+    "tallystick_csp_agreements",
+    "Agreements that are being proven",
+    async () => (await index.agreements.counts()).active,
+  );
+  gauge(
+    "tallystick_csp_damaged_agreements",
+    "Agreements whose last proof failed on this provider's own data",
+    async () => {
+      return (await index.agreements.counts()).damaged;
+    },
+  );
   return {
     proofsSent: new Counter({ name: "tallystick_csp_proofs_sent_total", help: "Possession proofs mined", registers }),
     proofsFailed: new Counter({

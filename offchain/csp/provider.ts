@@ -7,20 +7,18 @@ import { checksumAddress } from "../daemon/account-signature.ts";
 import { type RunningDaemon, startDaemon } from "../daemon/boot.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
-import { FileObjectStore } from "../store/object/file-object-store.ts";
-import { AgreementRows } from "./agreements/agreement-rows.ts";
+import { SqliteProviderIndex } from "../store/index/sqlite/provider-index.ts";
+import { openObjectStore } from "../store/object/open-object-store.ts";
 import { AgreementService } from "./agreements/agreements.ts";
 import { makeOffer } from "./agreements/offer.ts";
 import { Settlement } from "./agreements/settlement.ts";
-import { SqliteChunkIndex } from "./chunks/chunk-index.ts";
 import { ChunkService } from "./chunks/chunk-service.ts";
 import { ClaimService } from "./chunks/claims.ts";
 import { reconcileChunks } from "./chunks/reconcile.ts";
-import { claimStoreFolder } from "./chunks/store-folder.ts";
+import { bindObjectStore } from "./chunks/store-binding.ts";
 import { type CspConfig, loadCspConfig } from "./config.ts";
 import { createCspMetrics } from "./metrics.ts";
 import { Prover } from "./possession/epoch-prover.ts";
-import { ManifestIndex } from "./possession/manifest-index.ts";
 import { PreparationFiles } from "./possession/preparation-files.ts";
 import { PreparationService } from "./possession/preparations.ts";
 import { ProofService } from "./possession/proofs.ts";
@@ -38,38 +36,36 @@ const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 
 async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
   const { config, chain, database, sender, logger, failures, sessions, server } = base;
-  const claimed = claimStoreFolder(config.storeDir, database);
-  base.closers.add("object store", () => claimed.close());
-  const store = await FileObjectStore.open(config.storeDir);
-  const index = new SqliteChunkIndex(database);
-  const chunks = new ChunkService(store, index, logger, unixSeconds);
-  const manifests = new ManifestIndex(database);
+  const index = new SqliteProviderIndex(database);
+  const store = await openObjectStore(config.store);
+  base.closers.add("object store", () => store.close());
+  await bindObjectStore(store, index);
+  const chunks = new ChunkService(store, index.chunks, logger, unixSeconds);
   const files = new PreparationFiles(join(config.dataDir, "preparations"));
-  const parts = { store, manifests, files };
+  const parts = { store, preparations: index.preparations, files };
   const preparations = new PreparationService(
-    database,
-    { chunks: index, manifests, files },
+    index,
+    files,
     { maximumSlices: config.offer.maximumSlices, expirySeconds: config.preparationExpirySeconds },
     logger,
     unixSeconds,
   );
   await preparations.reconcile();
-  logger.info(await reconcileChunks(store, index, chunks, logger), "index and store compared");
+  logger.info(await reconcileChunks(store, index.chunks, chunks, logger), "index and store compared");
 
-  const rows = new AgreementRows(database);
-  const metrics = createCspMetrics(base.metrics, index, () => rows.counts());
+  const metrics = createCspMetrics(base.metrics, index);
   const verification = new VerificationService(parts, preparations, chunks, logger, unixSeconds);
   const proofs = new ProofService(parts, chunks, metrics);
   const offer = makeOffer(config.offer, chain, sender.address);
-  const agreements = new AgreementService({ chain, sender, offer, rows, manifests, preparations, logger });
-  const onChain = { chain, sender, rows, logger, failures };
+  const agreements = new AgreementService({ chain, sender, offer, index, preparations, logger });
+  const onChain = { chain, sender, rows: index.agreements, logger, failures };
   const retrySeconds = config.proofRetrySeconds;
-  const prover = new Prover({ ...onChain, preparations: preparations.rows, proofs, metrics, retrySeconds });
+  const prover = new Prover({ ...onChain, preparations: index.preparations, proofs, metrics, retrySeconds });
   const payoutAccount = checksumAddress(config.payoutAccount ?? sender.address, "payoutAccount");
   const settlement = new Settlement({ ...onChain, payoutAccount });
 
   acceptStreams(server);
-  const claims = new ClaimService(index, unixSeconds);
+  const claims = new ClaimService(index.chunks, chunks, unixSeconds);
   addChunkRoutes(server, { sessions, chunks, claims });
   const { verifyWaitSeconds } = config;
   addPreparationRoutes(server, { sessions, preparations, verification, verifyWaitSeconds });

@@ -23,8 +23,25 @@ function fromFastify(error: FastifyError): { status: number; error: TallystickEr
   return { status, error: new InvalidInputError(error.message, { party: "client", check }) };
 }
 
+/**
+ * A failure of this daemon's disk, as the client has to read it: not its own disk, and not its to repair. Paths stay in the log.
+ */
+function ofOwnDisk({ code, retryable }: Pick<TallystickError, "code" | "retryable">): TallystickError {
+  const full = code === "DISK_FULL";
+  return new TallystickError(full ? "its disk is full" : "its disk fails", {
+    code: "STORAGE_UNAVAILABLE",
+    party: "this daemon",
+    check: full ? "free disk space" : "storage",
+    hint: "nothing that was acknowledged before is affected. Try again later, or use another node or provider",
+    retryable,
+  });
+}
+
 /** Status and body for whatever a route threw. `known` is false for a defect, which belongs into the log with its stack. */
 export function toHttpError(thrown: unknown): { status: number; error: TallystickError; known: boolean } {
+  if (thrown instanceof TallystickError && (thrown.code === "DISK_FULL" || thrown.code === "DISK_FAILED")) {
+    return { status: statusOf("STORAGE_UNAVAILABLE"), error: ofOwnDisk(thrown), known: true };
+  }
   if (thrown instanceof TallystickError) {
     return { status: statusOf(thrown.code), error: thrown, known: thrown.code !== "INTERNAL" };
   }
@@ -32,8 +49,8 @@ export function toHttpError(thrown: unknown): { status: number; error: Tallystic
     const mapped = fromFastify(thrown as FastifyError);
     if (mapped !== undefined) return { ...mapped, known: true };
     if ((thrown as NodeJS.ErrnoException).code === "ENOSPC") {
-      const full = new TallystickError("the disk is full", { code: "DISK_FULL", retryable: true });
-      return { status: statusOf("DISK_FULL"), error: full, known: true };
+      const error = ofOwnDisk({ code: "DISK_FULL", retryable: true });
+      return { status: statusOf("STORAGE_UNAVAILABLE"), error, known: true };
     }
   }
   return { status: 500, error: new TallystickError("internal error", { code: "INTERNAL" }), known: false };

@@ -156,7 +156,7 @@ describe("provider on a full disk", () => {
   after(() => local.stop());
   afterEach(() => provider.remove());
 
-  it("answers DISK_FULL, keeps serving what it has, and takes what still fits", async () => {
+  it("answers that its storage is unavailable, keeps serving what it has, and takes what still fits", async () => {
     provider = await ProviderProcess.prepare(local);
     mkdirSync(provider.dataDir);
     const mount = `mount -t tmpfs -o size=${DISK_BYTES} tallystick-test "${provider.dataDir}" && exec "$@"`;
@@ -174,8 +174,10 @@ describe("provider on a full disk", () => {
       const { status, json } = await client.request("POST", "/v1/chunks", { bytes });
       if (status === 200) acknowledged.push(...chunks);
       else {
-        expect(status, JSON.stringify(json)).to.equal(507);
-        expect(json.error).to.include({ code: "DISK_FULL", retryable: true });
+        expect(status, JSON.stringify(json)).to.equal(503);
+        expect(json.error).to.include({ code: "STORAGE_UNAVAILABLE", check: "free disk space", retryable: true });
+        expect(json.error.hint).to.not.match(/free some space/);
+        expect(JSON.stringify(json)).to.not.contain(provider.dataDir);
         refused += 1;
         for (const { id } of chunks) expect((await client.request("GET", `/v1/chunks/${id}`)).status).to.equal(403);
       }

@@ -4,15 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { randomBytes } from "#primitives";
+import { merkleProof } from "../../offchain/core/crypto/merkle.ts";
 import { contentId, contentIdToBytes } from "../../offchain/core/encoding/content-id.ts";
+import { toHex } from "../../offchain/core/encoding/hex.ts";
 import { type ErrorCode, TallystickError } from "../../offchain/core/errors.ts";
-import { SqliteChunkIndex } from "../../offchain/csp/chunks/chunk-index.ts";
+import type { ClaimAnswer, ClaimProofRequest } from "../../offchain/core/wire/csp.ts";
 import { ChunkService } from "../../offchain/csp/chunks/chunk-service.ts";
-import { ManifestIndex } from "../../offchain/csp/possession/manifest-index.ts";
 import { PreparationFiles } from "../../offchain/csp/possession/preparation-files.ts";
 import { PreparationService } from "../../offchain/csp/possession/preparations.ts";
 import { VerificationService } from "../../offchain/csp/possession/verification.ts";
 import { PROVIDER_MIGRATIONS } from "../../offchain/csp/tables.ts";
+import { SqliteProviderIndex } from "../../offchain/store/index/sqlite/provider-index.ts";
 import { openDatabase } from "../../offchain/store/index/sqlite.ts";
 import { FileObjectStore, type FileSystem } from "../../offchain/store/object/file-object-store.ts";
 
@@ -30,19 +32,23 @@ export async function openProvider(folder: string, clock: Clock = { seconds: 1_0
   const now = () => clock.seconds;
   const database = openDatabase(join(folder, "csp.db"), { migrations: PROVIDER_MIGRATIONS });
   const store = await FileObjectStore.open(join(folder, "store"), fileSystem);
-  const index = new SqliteChunkIndex(database);
-  const chunks = new ChunkService(store, index, logger, now);
-  const manifests = new ManifestIndex(database);
+  const index = new SqliteProviderIndex(database);
+  const chunks = new ChunkService(store, index.chunks, logger, now);
   const files = new PreparationFiles(join(folder, "preparations"));
   const preparations = new PreparationService(
-    database,
-    { chunks: index, manifests, files },
+    index,
+    files,
     { maximumSlices: 64, expirySeconds: EXPIRY_SECONDS },
     logger,
     now,
   );
-  const verification = new VerificationService({ store, manifests, files }, preparations, chunks, logger, now);
-  return { database, store, index, chunks, manifests, files, preparations, verification, logger, clock };
+  const parts = { store, preparations: index.preparations, files };
+  const verification = new VerificationService(parts, preparations, chunks, logger, now);
+  const close = async () => {
+    database.close();
+    await store.close();
+  };
+  return { database, store, index, chunks, files, parts, preparations, verification, logger, clock, close };
 }
 export type TestProvider = Awaited<ReturnType<typeof openProvider>>;
 
@@ -64,6 +70,16 @@ export interface TestChunk {
 export function randomChunk(sizeBytes: number): TestChunk {
   const bytes = randomBytes(sizeBytes);
   return { id: contentId(bytes), bytes };
+}
+
+/** The right answers to a claim. */
+export function answersFor(claim: ClaimAnswer, chunks: readonly TestChunk[]): ClaimProofRequest {
+  return {
+    answers: claim.challenges.map(({ chunk, leaf }) => {
+      const { data, path } = merkleProof(chunks[chunk]?.bytes ?? new Uint8Array(), leaf);
+      return { chunk, leaf, data: Buffer.from(data).toString("base64url"), path: path.map(toHex) };
+    }),
+  };
 }
 
 /** One frame; `claimedId` and `claimedBytes` make it lie. */

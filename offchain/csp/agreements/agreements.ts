@@ -3,6 +3,7 @@
  * only then is collateral put down for it. The intent to accept is on disk before the transaction leaves, so whatever the
  * process was doing when it died, the next start finds every agreement it may be bound by.
  */
+import PQueue from "p-queue";
 import type { ChainReader } from "../../chain/deployment.ts";
 import {
   type Agreement,
@@ -16,22 +17,24 @@ import {
 import { ChainRevertedError, readChain } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import { requireTermsKeepOffer } from "../../core/agreement/offer.ts";
+import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { AcceptAnswer, AgreementStatus, Offer } from "../../core/wire/csp.ts";
+import { checksumAddress } from "../../daemon/account-signature.ts";
 import type { Logger } from "../../daemon/logger.ts";
+import type { AgreementRow } from "../../store/index/agreement-index.ts";
+import type { Preparation } from "../../store/index/preparation-index.ts";
+import type { ProviderIndex } from "../../store/index/provider-index.ts";
+import { ObjectLostError } from "../chunks/object-lost.ts";
 import { FIRST_INDEX } from "../possession/data-set.ts";
-import type { ManifestIndex } from "../possession/manifest-index.ts";
-import type { Preparation } from "../possession/preparation-rows.ts";
-import type { PreparationService } from "../possession/preparations.ts";
-import type { AgreementRow, AgreementRows } from "./agreement-rows.ts";
+import { type PreparationService, preparationNotFound } from "../possession/preparations.ts";
 
 export interface AgreementParts {
   readonly chain: ChainReader;
   readonly sender: TransactionSender;
   readonly offer: Offer;
-  readonly rows: AgreementRows;
-  readonly manifests: ManifestIndex;
+  readonly index: ProviderIndex;
   readonly preparations: PreparationService;
   readonly logger: Logger;
 }
@@ -45,7 +48,7 @@ export class AgreementService {
   /** Acceptances under way: a repeated request joins the first. */
   readonly #underWay = new Map<string, Promise<AcceptAnswer>>();
   /** Acceptances in ERC-20 tokens go one by one: each approves and uses exactly its own collateral. */
-  #tokenTurn: Promise<unknown> = Promise.resolve();
+  readonly #tokenAcceptances = new PQueue({ concurrency: 1 });
 
   constructor(parts: AgreementParts) {
     this.#parts = parts;
@@ -57,9 +60,9 @@ export class AgreementService {
    *   not fit the preparation), BelowOfferError, CHAIN_REVERTED, FUNDS, CHAIN_UNAVAILABLE
    */
   async accept(account: string, id: bigint, saltHex: string): Promise<AcceptAnswer> {
-    const preparation = this.#parts.preparations.require(account, saltHex);
-    const known = this.#parts.rows.byId(id);
-    if (known !== undefined && (known.account !== account || known.preparationId !== preparation.id)) {
+    const preparation = await this.#parts.preparations.require(account, saltHex);
+    const known = await this.#parts.index.agreements.find(id);
+    if (known !== undefined && (known.account !== preparation.account || known.preparationId !== preparation.id)) {
       throw notTheirs(id);
     }
     // By preparation too, or a stranger's request, which will be refused, would be the one that the user's joins.
@@ -73,11 +76,13 @@ export class AgreementService {
   }
 
   async #accept(account: string, id: bigint, preparation: Preparation): Promise<AcceptAnswer> {
-    const { chain, rows, preparations, logger } = this.#parts;
+    const { chain, index, logger } = this.#parts;
     const agreement = await readAgreement(chain, id);
     if (agreement === undefined) throw notFound(id);
-    if (agreement.user !== account) throw notTheirs(id);
-    if (agreement.status === "active" && rows.byId(id) !== undefined) return this.#alreadyAccepted(id);
+    if (agreement.user !== preparation.account) throw notTheirs(id);
+    if (agreement.status === "active" && (await index.agreements.find(id)) !== undefined) {
+      return this.#alreadyAccepted(id);
+    }
     if (agreement.status !== "proposed") {
       throw new TallystickError("the proposal can no longer be accepted", {
         code: "CONFLICT",
@@ -89,9 +94,7 @@ export class AgreementService {
     }
     await this.#check(agreement, preparation);
     const { terms } = agreement;
-    // It may have expired while the chain was asked; without it nothing could be proven.
-    preparations.require(account, toHex(preparation.salt));
-    const isFirstAttempt = rows.insert({
+    const outcome = await index.agreements.begin({
       id,
       preparationId: preparation.id,
       account,
@@ -105,15 +108,17 @@ export class AgreementService {
       windowBlocks: terms.windowBlocks,
       epochs: terms.epochs,
     });
+    // The preparation expired while the chain was asked: without it nothing could be proven.
+    if (outcome === "no-preparation") throw preparationNotFound(toHex(preparation.salt));
     try {
       const accepted = await this.#sendAcceptance(agreement);
-      rows.activate(id, accepted);
+      await index.agreements.activate(id, accepted);
       logger.info({ agreement: String(id), account, ...accepted }, "agreement accepted");
       return { agreementId: String(id), ...accepted };
     } catch (error) {
       // Only the refusal of a first attempt means that there is no duty: the chain also refuses what an earlier attempt's
       // transaction, still in the pool, is about to do. Anything else is looked up on chain by `resolve`.
-      if (isFirstAttempt && error instanceof ChainRevertedError) rows.deleteAccepting(id);
+      if (outcome === "begun" && error instanceof ChainRevertedError) await index.agreements.forget(id);
       throw error;
     }
   }
@@ -127,31 +132,29 @@ export class AgreementService {
       return { transactionHash: hash, blockNumber };
     };
     if (token === NATIVE_TOKEN) return send();
-    const turn = this.#tokenTurn.then(async () => {
+    return this.#tokenAcceptances.add(async () => {
       if ((await readAllowance(chain, token, sender.address)) < collateral) {
         await sender.send(approveCall(deployment, token, collateral));
       }
       return send();
     });
-    this.#tokenTurn = turn.catch(() => undefined); // The next in line waits for the end, whichever way it ends.
-    return turn;
   }
 
   async #alreadyAccepted(id: bigint): Promise<AcceptAnswer> {
-    const { chain, rows } = this.#parts;
-    const row = rows.byId(id);
+    const { chain, index } = this.#parts;
+    const row = await index.agreements.find(id);
     if (row?.acceptHash !== undefined && row.acceptBlock !== undefined) {
       return { agreementId: String(id), transactionHash: row.acceptHash, blockNumber: row.acceptBlock };
     }
     const accepted = await readAcceptance(chain, id);
     if (accepted === undefined) throw notFound(id);
-    rows.activate(id, accepted);
+    await index.agreements.activate(id, accepted);
     return { agreementId: String(id), ...accepted };
   }
 
   /** Everything the provider commits to by accepting. */
   async #check(agreement: Agreement, preparation: Preparation): Promise<void> {
-    const { chain, sender, offer, manifests } = this.#parts;
+    const { chain, sender, offer } = this.#parts;
     const { terms } = agreement;
     if (!preparation.verified) {
       throw new TallystickError("the preparation has not been verified", {
@@ -173,47 +176,46 @@ export class AgreementService {
     }
     const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
     requireTermsKeepOffer(offer, terms, BigInt(head));
-    const lost = manifests.firstLost(preparation.id);
-    if (lost !== undefined) {
-      throw new TallystickError("the provider has lost a chunk of the data set", {
-        code: "NOT_FOUND",
-        party: "provider",
-        check: "stored bytes",
-        expected: lost,
-        hint: "upload the chunk again",
-      });
+    await this.#requireStored(preparation);
+  }
+
+  /** Signs for no chunk that is known to be lost. */
+  async #requireStored(preparation: Preparation): Promise<void> {
+    const { chunks, preparations } = this.#parts.index;
+    for await (const digests of preparations.manifestDigests(preparation.id)) {
+      const lost = (await chunks.find(digests)).findIndex((row) => !row?.stored);
+      if (lost !== -1) throw new ObjectLostError(contentIdFromDigest(digests[lost] ?? new Uint8Array()));
     }
   }
 
   /** Finds out on chain what became of acceptances whose outcome is not known here, after a crash or a lost connection. */
   async resolve(headBlock: number): Promise<void> {
-    const { chain, rows, logger } = this.#parts;
-    for (const row of rows.inState("accepting")) {
+    const { chain, index, logger } = this.#parts;
+    const rows = index.agreements;
+    for (const row of await rows.inState("accepting")) {
       if (this.#underWay.has(underWayKey(row.id, row.preparationId))) continue;
       const agreement = await readAgreement(chain, row.id);
       if (agreement?.status === "proposed" && headBlock < row.startBlock) continue;
       if (agreement?.status === "proposed" || agreement?.status === "cancelled" || agreement === undefined) {
-        rows.deleteAccepting(row.id);
+        await rows.forget(row.id);
         logger.info({ agreement: String(row.id) }, "agreement was not accepted after all");
       } else {
-        rows.activate(row.id, await readAcceptance(chain, row.id));
+        await rows.activate(row.id, await readAcceptance(chain, row.id));
         logger.info({ agreement: String(row.id) }, "agreement was accepted before a break");
       }
     }
   }
 
   /** @throws TallystickError NOT_FOUND; another account's agreement is not found either */
-  require(account: string, id: bigint): AgreementRow {
-    const row = this.#parts.rows.byId(id);
-    if (row === undefined || row.account !== account) throw notFound(id);
+  async require(account: string, id: bigint): Promise<AgreementRow> {
+    const row = await this.#parts.index.agreements.find(id);
+    if (row === undefined || row.account !== checksumAddress(account, "account")) throw notFound(id);
     return row;
   }
 
   /** The wire form. */
-  status(row: AgreementRow): AgreementStatus {
-    const { rows } = this.#parts;
-    const { proven, notProven } = rows.countEpochs(row.id);
-    const last = rows.lastProof(row.id);
+  async status(row: AgreementRow): Promise<AgreementStatus> {
+    const { proven, notProven, lastProof: last } = await this.#parts.index.agreements.summaryOf(row.id);
     return {
       agreementId: String(row.id),
       salt: toHex(row.salt),

@@ -7,13 +7,13 @@ import { balanceOf, closeCall, readAgreement, withdrawCall } from "../../chain/e
 import type { TransactionSender } from "../../chain/sender.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { Logger } from "../../daemon/logger.ts";
+import type { AgreementIndex, AgreementRow } from "../../store/index/agreement-index.ts";
 import { windowOf } from "../possession/epoch-prover.ts";
-import type { AgreementRow, AgreementRows } from "./agreement-rows.ts";
 
 export interface SettlementParts {
   readonly chain: ChainReader;
   readonly sender: TransactionSender;
-  readonly rows: AgreementRows;
+  readonly rows: AgreementIndex;
   readonly payoutAccount: string;
   readonly logger: Logger;
   readonly failures: FailureLog;
@@ -31,10 +31,11 @@ export class Settlement {
   /** Winds up what has ended, then withdraws. */
   async round(headBlock: number): Promise<void> {
     const { rows, failures } = this.#parts;
-    for (const row of rows.inState("active")) {
+    const withUnproven = await rows.withUnprovenEpochs();
+    for (const row of await rows.inState("active")) {
       const part = `settlement of ${row.id}`;
       try {
-        await this.#windUp(row, headBlock);
+        await this.#windUp(row, headBlock, withUnproven.has(row.id));
         failures.succeeded(part);
       } catch (error) {
         failures.failed(part, error);
@@ -43,10 +44,11 @@ export class Settlement {
     await this.#withdraw();
   }
 
-  async #windUp(row: AgreementRow, headBlock: number): Promise<void> {
+  async #windUp(row: AgreementRow, headBlock: number, hasUnproven: boolean): Promise<void> {
     const { chain, sender, rows, logger } = this.#parts;
     const over = headBlock >= windowOf(row, row.epochs - 1).deadlineBlock && row.nextEpoch >= row.epochs;
-    if (!over && !this.#isDue(row, headBlock)) return;
+    // A breach is possible once an epoch was missed; the chain is asked in every new block from then on.
+    if (!over && !(hasUnproven && headBlock > (this.#lookedAt.get(row.id) ?? -1))) return;
     const agreement = await readAgreement(chain, row.id);
     this.#lookedAt.set(row.id, headBlock);
     if (agreement?.status === "breached" || (agreement?.status === "active" && over)) {
@@ -54,27 +56,22 @@ export class Settlement {
     } else if (agreement?.status === "active") {
       return;
     }
-    rows.end(row.id);
+    await rows.end(row.id);
     this.#lookedAt.delete(row.id);
     logger.info({ agreement: String(row.id), breached: agreement?.status === "breached" }, "agreement ended");
-  }
-
-  /** A breach is possible once an epoch was missed; it is looked for in every new block from then on. */
-  #isDue(row: AgreementRow, headBlock: number): boolean {
-    return headBlock > (this.#lookedAt.get(row.id) ?? -1) && this.#parts.rows.countEpochs(row.id).notProven > 0;
   }
 
   /** Withdraws the credit in every token in which an agreement has ended. */
   async #withdraw(): Promise<void> {
     const { chain, sender, rows, payoutAccount, logger } = this.#parts;
-    const unsettled = rows.unsettled();
+    const unsettled = await rows.unsettled();
     for (const token of new Set(unsettled.map((row) => row.token))) {
       const creditWei = await balanceOf(chain, token, sender.address);
       if (creditWei > 0n) {
         const { hash } = await sender.send(withdrawCall(chain.deployment, token, payoutAccount));
         logger.info({ token, amount: String(creditWei), transactionHash: hash }, "earnings withdrawn");
       }
-      for (const row of unsettled) if (row.token === token) rows.settle(row.id);
+      await rows.settle(unsettled.filter((row) => row.token === token).map(({ id }) => id));
     }
   }
 }

@@ -1,7 +1,8 @@
 /**
- * Chunks in and chunks out. In: every id is recomputed, bytes are on disk before the index row, the row before the answer; a body
- * is kept whole or not at all. Out: to owners only, and never bytes that do not match their id.
+ * Chunks in and chunks out. In: every id is recomputed, bytes are in the object store before the index row, and the row before
+ * the answer; a body is kept whole or not at all. Out: to owners only, and never bytes that do not match their id.
  */
+import PQueue from "p-queue";
 import { equalBytes, sha256 } from "#primitives";
 import { merkleRoot } from "../../core/crypto/merkle.ts";
 import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
@@ -9,11 +10,17 @@ import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import { type ChunkFrame, readChunkFrames } from "../../http/chunk-frames.ts";
 import { DiskFailedError } from "../../store/disk/disk-errors.ts";
+import type { ChunkIndex, ChunkRow, IndexedChunk } from "../../store/index/chunk-index.ts";
 import type { ObjectStore } from "../../store/object/object-store.ts";
-import type { ChunkIndex, IndexedChunk } from "./chunk-index.ts";
+import { ObjectLostError } from "./object-lost.ts";
 
-/** Chunks of one request that are being written at the same time; bounds its memory to this many chunks and one more. */
+/** Chunks of one request that are written at the same time. */
 const WRITES_AT_ONCE = 4;
+/** One look-up in the index is made for so many chunks, or bytes, of a request. Two batches are in memory at a time. */
+const BATCH_CHUNKS = 64;
+const BATCH_BYTES = 4 * 1024 * 1024;
+/** Stored objects that are read back at the same time for claims, of all requests together. */
+const CHECKS_AT_ONCE = 4;
 
 /** @throws IntegrityError when the bytes are not what the id names */
 function requireNamed({ id, digest, bytes }: ChunkFrame, position: number): void {
@@ -27,6 +34,23 @@ function requireNamed({ id, digest, bytes }: ChunkFrame, position: number): void
   });
 }
 
+/** Groups the frames of a body; their bytes are checked against their ids as they arrive. */
+async function* checkedBatches(body: AsyncIterable<Uint8Array>): AsyncGenerator<ChunkFrame[], void, undefined> {
+  let batch: ChunkFrame[] = [];
+  let batchBytes = 0;
+  let position = 0;
+  for await (const frame of readChunkFrames(body)) {
+    requireNamed(frame, position++);
+    batch.push(frame);
+    batchBytes += frame.bytes.length;
+    if (batch.length < BATCH_CHUNKS && batchBytes < BATCH_BYTES) continue;
+    yield batch;
+    batch = [];
+    batchBytes = 0;
+  }
+  if (batch.length > 0) yield batch;
+}
+
 export class ChunkService {
   readonly #store: ObjectStore;
   readonly #index: ChunkIndex;
@@ -34,8 +58,9 @@ export class ChunkService {
   readonly #now: () => number;
   /** Objects written by requests that have not committed yet, and by how many of them. */
   readonly #uncommitted = new Map<string, number>();
-  /** Removals in progress: a request that wants to write the same object waits for them. */
+  /** Removals in progress: a request that writes the same object waits for them. */
   readonly #removals = new Map<string, Promise<void>>();
+  readonly #checks = new PQueue({ concurrency: CHECKS_AT_ONCE });
 
   constructor(store: ObjectStore, index: ChunkIndex, logger: Logger, now: () => number) {
     this.#store = store;
@@ -46,7 +71,7 @@ export class ChunkService {
 
   /**
    * Stores the chunks of a body and makes the account their owner.
-   * @param body - frames, see `frames.ts`
+   * @param body - frames, see `http/chunk-frames.ts`
    * @returns the ids, in the order of the frames; all durable
    * @throws InvalidInputError for malformed frames, IntegrityError for bytes that are not what their id names, TallystickError
    *   DISK_FULL or DISK_FAILED; in each case nothing of the body is kept
@@ -54,31 +79,47 @@ export class ChunkService {
   async store(account: string, body: AsyncIterable<Uint8Array>): Promise<string[]> {
     const ids: string[] = [];
     const written: string[] = [];
-    const writes: Promise<IndexedChunk>[] = [];
+    const chunks: IndexedChunk[] = [];
+    let writing: Promise<IndexedChunk[]> = Promise.resolve([]);
     let committed = false;
     try {
-      for await (const frame of readChunkFrames(body)) {
-        requireNamed(frame, ids.length);
-        ids.push(frame.id);
-        // While some chunks are being synced, the next ones are received and hashed.
-        await writes.at(-WRITES_AT_ONCE);
-        const write = this.#write(frame, written);
-        write.catch(() => undefined); // Seen when it is waited for; until then it must not count as unhandled.
-        writes.push(write);
+      for await (const batch of checkedBatches(body)) {
+        // One batch is written while the next is received.
+        chunks.push(...(await writing));
+        ids.push(...batch.map(({ id }) => id));
+        writing = this.#writeBatch(batch, written);
+        writing.catch(() => undefined); // Seen when it is waited for; until then it must not count as unhandled.
       }
-      this.#index.record(account, await Promise.all(writes), this.#now());
+      chunks.push(...(await writing));
+      await this.#index.record(account, chunks, this.#now());
       committed = true;
     } finally {
-      await Promise.allSettled(writes);
+      await Promise.allSettled([writing]);
       await this.#release(written, committed);
     }
     return ids;
   }
 
-  /** Puts a chunk on disk unless it is there. @param written - gets the id of what has been put there */
-  async #write({ id, digest, bytes }: ChunkFrame, written: string[]): Promise<IndexedChunk> {
-    const row = this.#index.find(digest);
-    if (row?.stored && (await this.#store.has(id))) return row;
+  /** Settles when all writes of the batch have, so that none is under way when a failed request removes what it wrote. */
+  async #writeBatch(batch: readonly ChunkFrame[], written: string[]): Promise<IndexedChunk[]> {
+    const rows = await this.#index.find(batch.map(({ digest }) => digest));
+    const queue = new PQueue({ concurrency: WRITES_AT_ONCE });
+    const outcomes = await Promise.allSettled(
+      batch.map((frame, k) => queue.add(() => this.#write(frame, rows[k], written))),
+    );
+    return outcomes.map((outcome) => {
+      if (outcome.status === "rejected") throw outcome.reason;
+      return outcome.value;
+    });
+  }
+
+  /**
+   * Puts a chunk into the object store unless the right bytes are there. They are read to find out: a file of the right name
+   * may be damaged, and this upload is the occasion to repair it.
+   * @param written - gets the id of what has been put there
+   */
+  async #write({ id, digest, bytes }: ChunkFrame, row: ChunkRow | undefined, written: string[]): Promise<IndexedChunk> {
+    if (row?.stored && (await this.readIntact(id, digest)) !== undefined) return row;
     this.#uncommitted.set(id, (this.#uncommitted.get(id) ?? 0) + 1);
     written.push(id);
     await this.#removals.get(id);
@@ -88,6 +129,7 @@ export class ChunkService {
 
   /** Ends a request's hold on what it wrote, and removes what no request and no row needs. */
   async #release(written: readonly string[], committed: boolean): Promise<void> {
+    const unneeded: string[] = [];
     for (const id of written) {
       const holders = (this.#uncommitted.get(id) ?? 1) - 1;
       if (holders > 0) {
@@ -95,30 +137,35 @@ export class ChunkService {
         continue;
       }
       this.#uncommitted.delete(id);
-      if (committed || this.#index.find(digestOf(id)) !== undefined) continue;
-      const removal = this.#remove(id).finally(() => this.#removals.delete(id));
-      this.#removals.set(id, removal);
-      await removal;
+      if (!committed) unneeded.push(id);
     }
+    if (unneeded.length === 0) return;
+    // Registered before anything is waited for: a request that writes one of these from here on waits for the removal.
+    const removal = this.#removeUnindexed(unneeded);
+    for (const id of unneeded) this.#removals.set(id, removal);
+    await removal;
+    for (const id of unneeded) if (this.#removals.get(id) === removal) this.#removals.delete(id);
   }
 
-  async #remove(id: string): Promise<void> {
+  async #removeUnindexed(ids: readonly string[]): Promise<void> {
     try {
-      await this.#store.delete(id);
+      const rows = await this.#index.find(ids.map(digestOf));
+      for (const [k, id] of ids.entries()) if (rows[k] === undefined) await this.#store.delete(id);
     } catch (cause) {
-      // The refusal that led here matters more to the client; the next start removes the file.
-      this.#logger.warn({ err: cause, chunk: id }, "a chunk that was not accepted could not be removed");
+      // The refusal that led here matters more to the client; the next start removes the files.
+      this.#logger.warn({ err: cause, chunks: ids.length }, "chunks that were not accepted could not be removed");
     }
   }
 
   /**
    * @returns the ciphertext
-   * @throws TallystickError NOT_OWNER, the same whether or not the chunk exists; NOT_FOUND when this provider has lost it
+   * @throws TallystickError NOT_OWNER, the same whether or not the chunk exists; ObjectLostError
    */
   async serve(account: string, id: string): Promise<Uint8Array> {
     const digest = digestOf(id);
-    if (!this.#index.owns(account, digest)) {
-      throw new TallystickError("the chunk is not one of the account's", {
+    const [isOwner] = await this.#index.owns(account, [digest]);
+    if (!isOwner) {
+      throw new TallystickError("the chunk does not belong to the account", {
         code: "NOT_OWNER",
         party: "client",
         check: "ownership",
@@ -126,34 +173,37 @@ export class ChunkService {
       });
     }
     const bytes = await this.readIntact(id, digest);
-    if (bytes === undefined) {
-      throw new TallystickError("the provider has lost this chunk", {
-        code: "NOT_FOUND",
-        party: "provider",
-        check: "stored bytes",
-        expected: id,
-        received: "missing or damaged bytes",
-      });
-    }
+    if (bytes === undefined) throw new ObjectLostError(id);
     return bytes;
+  }
+
+  /**
+   * Reads stored chunks back and compares them with their ids. Whoever is told that a chunk need not be uploaded relies on the
+   * bytes, so damage must be found before that answer, not by the next audit.
+   * @returns one entry per digest, in the same order; a chunk that is not intact counts as lost from now on
+   */
+  async areIntact(digests: readonly Uint8Array[]): Promise<boolean[]> {
+    return this.#checks.addAll(
+      digests.map((digest) => async () => (await this.readIntact(contentIdFromDigest(digest), digest)) !== undefined),
+    );
   }
 
   /** The bytes of a chunk if they are what the id names. Else undefined, and the chunk counts as lost from now on. */
   async readIntact(id: string, digest: Uint8Array): Promise<Uint8Array | undefined> {
     const bytes = await this.#readable(id);
     if (bytes !== undefined && equalBytes(sha256(bytes), digest)) return bytes;
-    const row = this.#index.find(digest);
+    const [row] = await this.#index.find([digest]);
     if (row?.stored) {
       this.#logger.error(
         { chunk: id, found: bytes === undefined ? "nothing readable" : "other bytes" },
         "STORED CHUNK IS DAMAGED",
       );
-      this.#index.markLost(digest);
+      await this.#index.markLost([digest]);
     }
     return undefined;
   }
 
-  /** Undefined when there are no bytes, or the medium does not give them back (EIO). Other failures say nothing of the bytes. */
+  /** Undefined when there are no bytes, or the medium does not return them (EIO). Other failures say nothing about the bytes. */
   async #readable(id: string): Promise<Uint8Array | undefined> {
     try {
       return await this.#store.get(id);

@@ -18,7 +18,8 @@ import {
   type ClaimRequest,
   MIN_CLAIM_LEAVES,
 } from "../../core/wire/csp.ts";
-import type { ChunkIndex } from "./chunk-index.ts";
+import type { ChunkIndex, ChunkRow } from "../../store/index/chunk-index.ts";
+import type { ChunkService } from "./chunk-service.ts";
 
 const CLAIM_SECONDS = 300;
 /** Open claims of one account; the oldest gives way. */
@@ -64,12 +65,15 @@ export function drawLeaves(leafCounts: readonly number[]): { chunk: number; leaf
 
 export class ClaimService {
   readonly #index: ChunkIndex;
+  readonly #stored: Pick<ChunkService, "areIntact">;
   readonly #now: () => number;
   /** In order of opening, so the first entry of an account is its oldest. */
   readonly #claims = new Map<string, Claim>();
 
-  constructor(index: ChunkIndex, now: () => number) {
+  /** @param stored reads back what a claim is about to give away */
+  constructor(index: ChunkIndex, stored: Pick<ChunkService, "areIntact">, now: () => number) {
     this.#index = index;
+    this.#stored = stored;
     this.#now = now;
   }
 
@@ -113,7 +117,7 @@ export class ClaimService {
    * @throws TallystickError NOT_FOUND for a claim that is unknown, expired or answered; NOT_OWNER for another account's
    * @throws InvalidInputError for answers to leaves that were not asked for, or asked for once and answered twice
    */
-  answer(account: string, claimId: string, request: ClaimProofRequest): ClaimOutcome {
+  async answer(account: string, claimId: string, request: ClaimProofRequest): Promise<ClaimOutcome> {
     const claim = this.#claims.get(claimId);
     if (claim === undefined || claim.expiresAt <= this.#now()) {
       throw new TallystickError("there is no such claim", {
@@ -130,6 +134,19 @@ export class ClaimService {
       });
     }
     this.#claims.delete(claimId);
+    const digests = claim.chunks.map(({ digest }) => digest);
+    const isProven = this.#judge(claim, await this.#index.find(digests), request);
+    const proven = digests.filter((_, chunk) => isProven[chunk]);
+    const intact = await this.#stored.areIntact(proven);
+    const sound = proven.filter((_, k) => intact[k]);
+    const isOwned = await this.#index.addOwner(account, sound, this.#now());
+    const owned = new Set(sound.filter((_, k) => isOwned[k]).map(contentIdFromDigest));
+    const ids = digests.map(contentIdFromDigest);
+    return { owned: ids.filter((id) => owned.has(id)), missing: ids.filter((id) => !owned.has(id)) };
+  }
+
+  /** @returns for each chunk of the claim whether all its challenges were answered rightly */
+  #judge(claim: Claim, rows: readonly (ChunkRow | undefined)[], request: ClaimProofRequest): boolean[] {
     const asked = new Set(claim.challenges.map(({ chunk, leaf }) => `${chunk}:${leaf}`));
     const rightLeaves = new Map<number, number>();
     for (const { chunk, leaf, data, path } of request.answers) {
@@ -140,38 +157,31 @@ export class ClaimService {
           received: `chunk ${chunk}, leaf ${leaf}`,
         });
       }
-      if (this.#isRight(claim, chunk, leaf, data, path)) rightLeaves.set(chunk, (rightLeaves.get(chunk) ?? 0) + 1);
+      if (isRight(claim.chunks[chunk], rows[chunk], leaf, data, path))
+        rightLeaves.set(chunk, (rightLeaves.get(chunk) ?? 0) + 1);
     }
     const askedLeaves = new Map<number, number>();
     for (const { chunk } of claim.challenges) askedLeaves.set(chunk, (askedLeaves.get(chunk) ?? 0) + 1);
-    const proven = claim.chunks.filter((_, chunk) => rightLeaves.get(chunk) === askedLeaves.get(chunk));
-    const owned = new Set(
-      this.#index
-        .addOwner(
-          account,
-          proven.map(({ digest }) => digest),
-          this.#now(),
-        )
-        .map(contentIdFromDigest),
-    );
-    const ids = claim.chunks.map(({ digest }) => contentIdFromDigest(digest));
-    return { owned: ids.filter((id) => owned.has(id)), missing: ids.filter((id) => !owned.has(id)) };
+    return claim.chunks.map((_, chunk) => rightLeaves.get(chunk) === askedLeaves.get(chunk));
   }
+}
 
-  #isRight(claim: Claim, chunk: number, leaf: number, data: string, path: readonly string[]): boolean {
-    const claimed = claim.chunks[chunk];
-    if (claimed === undefined) return false;
-    const row = this.#index.find(claimed.digest);
-    const known = row?.stored === true && row.sizeBytes === claimed.sizeBytes;
-    // An unknown chunk costs the same work against a root nobody knows.
-    const root = known ? row.merkleRoot : randomBytes(32);
-    const right = verifyMerkleProof(
-      root,
-      claimed.sizeBytes,
-      leaf,
-      Buffer.from(data, "base64url"),
-      path.map((hash) => fromHex(hash, 32)),
-    );
-    return known && right;
-  }
+/** Whether the leaf belongs to the stored chunk. An unknown chunk costs the same work, against a root nobody knows. */
+function isRight(
+  claimed: Claim["chunks"][number] | undefined,
+  row: ChunkRow | undefined,
+  leaf: number,
+  data: string,
+  path: readonly string[],
+): boolean {
+  if (claimed === undefined) return false;
+  const known = row?.stored === true && row.sizeBytes === claimed.sizeBytes;
+  const right = verifyMerkleProof(
+    known ? row.merkleRoot : randomBytes(32),
+    claimed.sizeBytes,
+    leaf,
+    Buffer.from(data, "base64url"),
+    path.map((hash) => fromHex(hash, 32)),
+  );
+  return known && right;
 }

@@ -1,25 +1,32 @@
 /**
- * After a start: are the index and the object store of one mind? Bytes without a row were never acknowledged and go. A row whose
- * bytes are missing or of another length stops claiming them, so that they are asked for again; agreements that need them
- * are found out by their next proof. Content is not hashed here: that is what audits and reads do.
+ * Reconciles the index with the object store after a start. Bytes without a row were never acknowledged and are removed. A row
+ * whose bytes are missing or of another length is noted as lost, so that they are asked for again; agreements that need them
+ * are found by their next proof. Content is not hashed here: audits, claims and reads do that.
  */
 import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
 import { InvalidInputError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
+import type { ChunkIndex, ChunkRow } from "../../store/index/chunk-index.ts";
 import type { ObjectStore } from "../../store/object/object-store.ts";
-import type { ChunkIndex, ChunkRow } from "./chunk-index.ts";
 import type { ChunkService } from "./chunk-service.ts";
 
-/** Look-ups at once. */
-const CONCURRENCY = 64;
+/** Objects looked up in the index, or in the store, at once. */
+const BATCH = 256;
 
 export interface Reconciliation {
   /** Objects removed because no row names them. */
   removed: number;
-  /** Rows that no longer claim their bytes. */
+  /** Rows noted as lost. */
   lost: number;
-  /** Rows noted as lost whose bytes are there after all. */
+  /** Rows noted as lost whose bytes are back. */
   found: number;
+}
+
+interface Parts {
+  readonly store: ObjectStore;
+  readonly index: ChunkIndex;
+  readonly chunks: ChunkService;
+  readonly logger: Logger;
 }
 
 /** Brings index and store together. Run before anything is served. */
@@ -29,41 +36,70 @@ export async function reconcileChunks(
   chunks: ChunkService,
   logger: Logger,
 ): Promise<Reconciliation> {
-  const outcome = { removed: 0, lost: 0, found: 0 };
-  for await (const id of store.list()) {
-    if (isIndexed(index, id)) continue;
-    await store.delete(id);
-    outcome.removed += 1;
-  }
-  const check = async (row: ChunkRow): Promise<void> => {
-    const id = contentIdFromDigest(row.digest);
-    const sizeBytes = await store.size(id);
-    if (row.stored && sizeBytes !== row.sizeBytes) {
-      logger.error({ chunk: id, expectedBytes: row.sizeBytes, foundBytes: sizeBytes ?? 0 }, "STORED CHUNK IS LOST");
-      index.markLost(row.digest);
-      outcome.lost += 1;
-    } else if (!row.stored && sizeBytes === row.sizeBytes && (await chunks.readIntact(id, row.digest)) !== undefined) {
-      index.markStored(row.digest);
-      outcome.found += 1;
+  const parts = { store, index, chunks, logger };
+  const removed = await removeUnindexed(parts);
+  const outcome = { removed, lost: 0, found: 0 };
+  for await (const page of index.pages()) {
+    for (let first = 0; first < page.length; first += BATCH) {
+      const { lost, found } = await compareRows(parts, page.slice(first, first + BATCH));
+      outcome.lost += lost;
+      outcome.found += found;
     }
-  };
-  let batch: Promise<void>[] = [];
-  for (const row of index.all()) {
-    batch.push(check(row));
-    if (batch.length < CONCURRENCY) continue;
-    await Promise.all(batch);
-    batch = [];
   }
-  await Promise.all(batch);
   return outcome;
 }
 
-function isIndexed(index: ChunkIndex, id: string): boolean {
+async function removeUnindexed({ store, index }: Parts): Promise<number> {
+  let removed = 0;
+  let batch: string[] = [];
+  const removeFromBatch = async (): Promise<void> => {
+    const digests = batch.map(digestIfNamed);
+    const named = digests.filter((digest) => digest !== undefined);
+    const rows = await index.find(named);
+    const indexed = new Set(rows.filter((row) => row !== undefined).map(({ digest }) => contentIdFromDigest(digest)));
+    for (const id of batch) {
+      if (indexed.has(id)) continue;
+      await store.delete(id);
+      removed += 1;
+    }
+    batch = [];
+  };
+  for await (const id of store.list()) {
+    batch.push(id);
+    if (batch.length === BATCH) await removeFromBatch();
+  }
+  await removeFromBatch();
+  return removed;
+}
+
+async function compareRows(
+  { store, index, chunks, logger }: Parts,
+  rows: readonly ChunkRow[],
+): Promise<{ lost: number; found: number }> {
+  const sizes = await Promise.all(rows.map(({ digest }) => store.size(contentIdFromDigest(digest))));
+  const lost: Uint8Array[] = [];
+  const found: Uint8Array[] = [];
+  for (const [k, row] of rows.entries()) {
+    const id = contentIdFromDigest(row.digest);
+    const foundBytes = sizes[k];
+    if (row.stored && foundBytes !== row.sizeBytes) {
+      logger.error({ chunk: id, expectedBytes: row.sizeBytes, foundBytes: foundBytes ?? 0 }, "STORED CHUNK IS LOST");
+      lost.push(row.digest);
+    } else if (!row.stored && foundBytes === row.sizeBytes && (await chunks.readIntact(id, row.digest)) !== undefined) {
+      found.push(row.digest);
+    }
+  }
+  await index.markLost(lost);
+  await index.markStored(found);
+  return { lost: lost.length, found: found.length };
+}
+
+/** Undefined for a name that this provider does not give: some other file, to be removed like any leftover. */
+function digestIfNamed(id: string): Uint8Array | undefined {
   try {
-    return index.find(digestOf(id)) !== undefined;
+    return digestOf(id);
   } catch (error) {
-    // Not a name this provider gives: some other file, to be removed like any leftover.
-    if (error instanceof InvalidInputError) return false;
+    if (error instanceof InvalidInputError) return undefined;
     throw error;
   }
 }

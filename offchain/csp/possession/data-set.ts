@@ -5,9 +5,10 @@
 import { G1_BYTES, G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
 import { ELEMENTS_PER_SLICE, SLICE_BYTES } from "../../core/audit/field.ts";
 import type { SliceSource } from "../../core/audit/prover.ts";
+import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { TallystickError } from "../../core/errors.ts";
+import type { ChunkRange, PreparationIndex } from "../../store/index/preparation-index.ts";
 import type { ObjectStore } from "../../store/object/object-store.ts";
-import type { ManifestIndex } from "./manifest-index.ts";
 import type { PreparationFiles } from "./preparation-files.ts";
 
 /** Index of the first slice. Each agreement secret belongs to one salt, so all data sets start at 1; 0 would be forgeable. */
@@ -32,7 +33,7 @@ export class ChunkUnreadableError extends TallystickError {
 
 export interface DataSetParts {
   store: ObjectStore;
-  manifests: ManifestIndex;
+  preparations: Pick<PreparationIndex, "rangesOf">;
   files: PreparationFiles;
 }
 
@@ -56,13 +57,8 @@ export class DataSet {
   async readSlice(index: number): Promise<Uint8Array> {
     const slice = new Uint8Array(SLICE_BYTES);
     let filledBytes = 0;
-    const firstByte = (index - FIRST_INDEX) * SLICE_BYTES;
-    for (const { id, offsetBytes, lengthBytes } of this.#parts.manifests.rangesOf(
-      this.preparationId,
-      firstByte,
-      SLICE_BYTES,
-    )) {
-      const piece = await this.#readChunk(id, offsetBytes, lengthBytes);
+    for (const { digest, offsetBytes, lengthBytes } of await this.#rangesOf(index)) {
+      const piece = await this.#readChunk(contentIdFromDigest(digest), offsetBytes, lengthBytes);
       slice.set(piece, filledBytes);
       filledBytes += lengthBytes;
     }
@@ -81,13 +77,16 @@ export class DataSet {
   }
 
   /** Chunks that the slices with these indices touch. */
-  chunksOfSlices(indices: Iterable<number>): Set<string> {
+  async chunksOfSlices(indices: Iterable<number>): Promise<Set<string>> {
     const ids = new Set<string>();
     for (const index of indices) {
-      const firstByte = (index - FIRST_INDEX) * SLICE_BYTES;
-      for (const { id } of this.#parts.manifests.rangesOf(this.preparationId, firstByte, SLICE_BYTES)) ids.add(id);
+      for (const { digest } of await this.#rangesOf(index)) ids.add(contentIdFromDigest(digest));
     }
     return ids;
+  }
+
+  #rangesOf(index: number): Promise<ChunkRange[]> {
+    return this.#parts.preparations.rangesOf(this.preparationId, (index - FIRST_INDEX) * SLICE_BYTES, SLICE_BYTES);
   }
 
   /** Tags of consecutive slices, 48 bytes each. */

@@ -11,16 +11,16 @@ import { simulateCall, type TransactionSender } from "../../chain/sender.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { Logger } from "../../daemon/logger.ts";
-import type { AgreementRow, AgreementRows } from "../agreements/agreement-rows.ts";
+import type { AgreementIndex, AgreementRow } from "../../store/index/agreement-index.ts";
+import type { PreparationIndex } from "../../store/index/preparation-index.ts";
 import type { CspMetrics } from "../metrics.ts";
-import type { PreparationRows } from "./preparation-rows.ts";
 import { DataDamagedError, type ProofService } from "./proofs.ts";
 
 export interface ProverParts {
   readonly chain: ChainReader;
   readonly sender: TransactionSender;
-  readonly rows: AgreementRows;
-  readonly preparations: PreparationRows;
+  readonly rows: AgreementIndex;
+  readonly preparations: PreparationIndex;
   readonly proofs: ProofService;
   readonly metrics: CspMetrics;
   readonly logger: Logger;
@@ -59,7 +59,7 @@ export class Prover {
   /** One look at every active agreement. A failure with one of them does not keep the others from being proven. */
   async round(headBlock: number): Promise<void> {
     const { rows, failures } = this.#parts;
-    for (const row of rows.inState("active")) {
+    for (const row of await rows.inState("active")) {
       if (this.#stop.signal.aborted) return;
       const part = `agreement ${row.id}`;
       try {
@@ -86,7 +86,7 @@ export class Prover {
       // Its transaction may have made it into the last block of the window.
       if (this.#onTheWay.has(`${row.id}:${next}`)) return;
       await this.#recordOver(row, next);
-      this.#parts.rows.setNextEpoch(row.id, next + 1);
+      await this.#parts.rows.setNextEpoch(row.id, next + 1);
     }
     if (next === row.epochs) return;
     const window = windowOf(row, next);
@@ -101,7 +101,7 @@ export class Prover {
     const { rows, metrics, logger } = this.#parts;
     this.#notBefore.delete(`${row.id}:${epoch}`);
     if (await this.#isProven(row, epoch)) return;
-    rows.recordNotProven(row.id, epoch, "missed", "the window passed without a proof");
+    await rows.recordNotProven(row.id, epoch, "missed", "the window passed without a proof");
     metrics.epochsMissed.inc();
     logger.error({ agreement: String(row.id), epoch }, "EPOCH MISSED: collateral will be lost");
   }
@@ -111,7 +111,7 @@ export class Prover {
     const { chain, rows } = this.#parts;
     if ((await readEpochStatus(chain, row.id, epoch)) !== "proven") return false;
     // What is known of its transaction stays.
-    if (rows.epochState(row.id, epoch) !== "proven") rows.recordProven(row.id, epoch);
+    if ((await rows.epochState(row.id, epoch)) !== "proven") await rows.recordProven(row.id, epoch);
     return true;
   }
 
@@ -129,14 +129,17 @@ export class Prover {
     const challenge = await readChallenge(chain, row.id, epoch);
     // The head is the challenge block itself: its randomness can be had from the next block on.
     if (challenge === undefined) return;
-    const preparation = preparations.byId(row.preparationId);
+    const preparation = await preparations.find(row.preparationId);
     if (preparation === undefined) throw new TallystickError("agreement without preparation", { code: "INTERNAL" });
     this.#notBefore.set(key, later);
     try {
       const proof = await this.#parts.proofs.provePublic(preparation, challenge);
       const call = proveCall(chain.deployment, row.id, epoch, preparation.key, proof);
       await simulateCall(chain, call, this.#parts.sender.address);
-      const sent = this.#send(row, epoch, call).finally(() => this.#onTheWay.delete(key));
+      const sent = this.#send(row, epoch, call)
+        // The outcome could not be written down; the chain is asked for it in the next round.
+        .catch((error: unknown) => this.#parts.failures.failed(`agreement ${row.id}`, error))
+        .finally(() => this.#onTheWay.delete(key));
       this.#onTheWay.set(key, sent);
     } catch (error) {
       await this.#failed(row, epoch, error);
@@ -148,8 +151,8 @@ export class Prover {
     const { sender, rows, metrics, logger } = this.#parts;
     try {
       const { hash, blockNumber, gasUsed } = await sender.send(call, this.#stop.signal);
-      rows.recordProven(row.id, epoch, { epoch, transactionHash: hash, blockNumber, gasUsed });
-      rows.setHealth(row.id, "good");
+      await rows.recordProven(row.id, epoch, { epoch, transactionHash: hash, blockNumber, gasUsed });
+      await rows.setHealth(row.id, "good");
       metrics.proofsSent.inc();
       logger.info(
         { agreement: String(row.id), epoch, transactionHash: hash, gasUsed: String(gasUsed) },
@@ -164,8 +167,8 @@ export class Prover {
     const { rows, metrics, logger } = this.#parts;
     if (error instanceof DataDamagedError) {
       metrics.proofsFailed.inc({ reason: "damaged" });
-      rows.setHealth(row.id, "damaged", `epoch ${epoch}: ${error.message}`);
-      rows.recordNotProven(row.id, epoch, "failed", error.message);
+      await rows.setHealth(row.id, "damaged", `epoch ${epoch}: ${error.message}`);
+      await rows.recordNotProven(row.id, epoch, "failed", error.message);
       logger.error(
         { agreement: String(row.id), epoch, damaged: error.received, err: error.cause },
         "DATA DAMAGED: no proof can be made",
@@ -176,7 +179,7 @@ export class Prover {
       // A proof sent before a restart is waiting in the pool, or was mined a moment ago.
       if (error.revert.name === "EpochSettled") return;
       metrics.proofsFailed.inc({ reason: "refused" });
-      rows.recordNotProven(row.id, epoch, "failed", error.message);
+      await rows.recordNotProven(row.id, epoch, "failed", error.message);
       logger.error({ agreement: String(row.id), epoch, err: error }, "the chain refuses the proof");
       return;
     }

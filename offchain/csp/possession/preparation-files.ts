@@ -8,13 +8,13 @@ import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promise
 import { join } from "node:path";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
+import { syncFolderAsync } from "../../store/disk/durable-file.ts";
+import { PREPARATION_PARTS, type PreparationPart } from "../../store/index/preparation-index.ts";
 
-export type PreparationPart = "powers-a" | "powers-b" | "tags";
 /** Files derived from the streams. */
 export type DerivedPart = "powers-a-expanded" | "powers-b-expanded";
 type AnyPart = PreparationPart | DerivedPart;
 export const DERIVED_PARTS: readonly DerivedPart[] = ["powers-a-expanded", "powers-b-expanded"];
-export const PREPARATION_PARTS: readonly PreparationPart[] = ["powers-a", "powers-b", "tags"];
 
 export class PreparationFiles {
   readonly #folder: string;
@@ -30,8 +30,8 @@ export class PreparationFiles {
       await mkdir(folder, { recursive: true, mode: 0o700 });
       for (const part of [...PREPARATION_PARTS, ...DERIVED_PARTS])
         await (await open(join(folder, part), "a", 0o600)).close();
-      await syncFolder(folder);
-      await syncFolder(this.#folder);
+      await syncFolderAsync(folder);
+      await syncFolderAsync(this.#folder);
     } catch (cause) {
       throw asDiskError(cause, "making room for a preparation");
     }
@@ -148,16 +148,6 @@ export class PreparationFiles {
     } finally {
       await file?.close();
     }
-  }
-}
-
-/** Makes names in a folder durable. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

@@ -5,7 +5,7 @@
  */
 
 import { G1_BYTES, G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
-import { SLICE_BYTES } from "../../core/audit/field.ts";
+import { ELEMENTS_PER_SLICE, SLICE_BYTES } from "../../core/audit/field.ts";
 import { type AuditPublicKey, auditKeyHash, decodeAuditKey } from "../../core/audit/keys.ts";
 import { decodeManifest, manifestHash } from "../../core/audit/manifest.ts";
 import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
@@ -14,15 +14,31 @@ import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { PreparationRequest, PreparationStatus } from "../../core/wire/csp.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import { DiskFullError } from "../../store/disk/disk-errors.ts";
-import type { Database } from "../../store/index/sqlite.ts";
-import type { ChunkIndex } from "../chunks/chunk-index.ts";
+import {
+  type ManifestChunk,
+  type PartBytes,
+  PREPARATION_PARTS,
+  type Preparation,
+  type PreparationIndex,
+  type PreparationPart,
+} from "../../store/index/preparation-index.ts";
+import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import { FIRST_INDEX } from "./data-set.ts";
-import type { ManifestChunk, ManifestIndex } from "./manifest-index.ts";
-import { PREPARATION_PARTS, type PreparationFiles, type PreparationPart } from "./preparation-files.ts";
-import { expectedBytes, type PartBytes, type Preparation, PreparationRows } from "./preparation-rows.ts";
+import type { PreparationFiles } from "./preparation-files.ts";
 
 /** Preparations without agreement that one account may hold. */
-const LOOSE_PREPARATIONS = 256;
+const UNUSED_PREPARATIONS = 256;
+/** Chunks of a manifest that are looked up in the index at once. */
+const LOOKUP_CHUNKS = 4096;
+
+/** The length of each stream when it is complete. */
+export function expectedBytes(sliceCount: number): PartBytes {
+  return {
+    "powers-a": ELEMENTS_PER_SLICE * G1_BYTES,
+    "powers-b": sliceCount * G1_BYTES,
+    tags: sliceCount * G1_BYTES,
+  };
+}
 
 export interface PreparationOptions {
   maximumSlices: number;
@@ -31,29 +47,27 @@ export interface PreparationOptions {
 }
 
 export class PreparationService {
-  readonly rows: PreparationRows;
-  readonly #database: Database;
-  readonly #chunks: ChunkIndex;
-  readonly #manifests: ManifestIndex;
+  readonly rows: PreparationIndex;
+  readonly #index: ProviderIndex;
   readonly #files: PreparationFiles;
   readonly #options: PreparationOptions;
   readonly #logger: Logger;
   readonly #now: () => number;
+  /** Requests that are opening a preparation; others for the same salt wait, so that its files are there. */
+  readonly #opening = new Map<string, Promise<Preparation>>();
   /** Preparations that a request is writing to. */
   readonly #busy = new Set<number>();
 
   constructor(
-    database: Database,
-    parts: { chunks: ChunkIndex; manifests: ManifestIndex; files: PreparationFiles },
+    index: ProviderIndex,
+    files: PreparationFiles,
     options: PreparationOptions,
     logger: Logger,
     now: () => number,
   ) {
-    this.#database = database;
-    this.rows = new PreparationRows(database);
-    this.#chunks = parts.chunks;
-    this.#manifests = parts.manifests;
-    this.#files = parts.files;
+    this.#index = index;
+    this.rows = index.preparations;
+    this.#files = files;
     this.#options = options;
     this.#logger = logger;
     this.#now = now;
@@ -67,6 +81,14 @@ export class PreparationService {
    *   here, CONFLICT when the salt was used for something else
    */
   async open(account: string, saltHex: string, request: PreparationRequest): Promise<Preparation> {
+    const key = openingKey(account, saltHex);
+    while (this.#opening.has(key)) await this.#opening.get(key)?.catch(() => undefined);
+    const opening = this.#open(account, saltHex, request).finally(() => this.#opening.delete(key));
+    this.#opening.set(key, opening);
+    return opening;
+  }
+
+  async #open(account: string, saltHex: string, request: PreparationRequest): Promise<Preparation> {
     const salt = fromHex(saltHex, 32, "salt");
     const manifestBytes = new Uint8Array(Buffer.from(request.manifest, "base64url"));
     const key: AuditPublicKey = {
@@ -76,45 +98,58 @@ export class PreparationService {
     };
     const manifest = decodeManifest(manifestBytes);
     const hashes = { manifestHash: manifestHash(manifest), auditKeyHash: auditKeyHash(key) };
-    const known = this.rows.bySalt(account, salt);
-    if (known !== undefined) return this.#foundAgain(known, hashes);
+    const known = await this.#findAgain(account, salt, hashes);
+    if (known !== undefined) return known;
     decodeAuditKey(key);
-    if (this.rows.countLoose(account) >= LOOSE_PREPARATIONS) {
-      throw new TallystickError("the account has too many preparations without agreement", {
-        code: "RATE_LIMITED",
-        party: "client",
-        check: "open preparations",
-        expected: `at most ${LOOSE_PREPARATIONS}`,
-        hint: "finish some, or wait until they expire",
-        retryable: true,
-        retryAfterSeconds: this.#options.expirySeconds,
-      });
-    }
-    const chunks = manifest.chunks.map(({ id, sizeBytes }) => ({
-      digest: digestOf(id),
-      sizeBytes,
-    }));
-    const sliceCount = this.#checkChunks(account, chunks);
-    const id = this.#database.transaction(() => {
-      const row = this.rows.insert({ account, salt, key, ...hashes, touchedAt: this.#now() });
-      this.rows.setSize(row, this.#manifests.insert(row, chunks), sliceCount);
-      return row;
-    });
-    this.#busy.add(id);
-    try {
-      await this.#files.create(id);
-      await this.#reusePowers(this.require(account, saltHex));
-    } catch (cause) {
-      this.rows.delete(id);
-      await this.#files.remove(id);
-      throw cause;
-    } finally {
-      this.#busy.delete(id);
-    }
+    const chunks = manifest.chunks.map(({ id, sizeBytes }) => ({ digest: digestOf(id), sizeBytes }));
+    const sliceCount = this.#sliceCountOf(chunks);
+    await this.#requireOwned(account, chunks);
+    const creation = await this.rows.create(
+      { account, salt, key, ...hashes, sliceCount, touchedAt: this.#now() },
+      chunks,
+      UNUSED_PREPARATIONS,
+    );
+    if (creation.outcome === "too-many") throw this.#tooMany();
+    if (creation.outcome === "exists") return this.#open(account, saltHex, request);
+    await this.#fill(creation.id);
     return this.require(account, saltHex);
   }
 
-  #foundAgain(known: Preparation, hashes: { manifestHash: Uint8Array; auditKeyHash: Uint8Array }): Preparation {
+  /** Makes the files of a new preparation, or removes it. */
+  async #fill(id: number): Promise<void> {
+    await this.exclusively(id, async () => {
+      try {
+        await this.#files.create(id);
+        const preparation = await this.rows.find(id);
+        if (preparation !== undefined) await this.#reusePowers(preparation);
+      } catch (cause) {
+        await this.rows.delete(id);
+        await this.#files.remove(id);
+        throw cause;
+      }
+    });
+  }
+
+  #tooMany(): TallystickError {
+    return new TallystickError("the account has too many preparations without agreement", {
+      code: "RATE_LIMITED",
+      party: "client",
+      check: "open preparations",
+      expected: `at most ${UNUSED_PREPARATIONS}`,
+      hint: "finish some, or wait until they expire",
+      retryable: true,
+      retryAfterSeconds: this.#options.expirySeconds,
+    });
+  }
+
+  /** The preparation with this salt, if there is one. @throws TallystickError CONFLICT when it is for something else */
+  async #findAgain(
+    account: string,
+    salt: Uint8Array,
+    hashes: { manifestHash: Uint8Array; auditKeyHash: Uint8Array },
+  ): Promise<Preparation | undefined> {
+    const known = await this.rows.findBySalt(account, salt);
+    if (known === undefined) return undefined;
     for (const [what, hash] of Object.entries(hashes)) {
       const expected = toHex(known[what as keyof typeof hashes]);
       if (toHex(hash) === expected) continue;
@@ -127,16 +162,20 @@ export class PreparationService {
         hint: "a salt stands for one data set and one audit secret: draw a fresh one",
       });
     }
-    this.rows.touch(known.id, this.#now());
-    return known;
+    // It may have expired since it was read.
+    return (await this.rows.touch(known.id, this.#now())) ? known : undefined;
   }
 
-  /** Every chunk must be here, of the stated size, and the account's. @returns the number of slices */
-  #checkChunks(account: string, chunks: readonly ManifestChunk[]): number {
-    let dataBytes = 0;
-    for (const { digest, sizeBytes } of chunks) {
-      const row = this.#chunks.find(digest);
-      if (!row?.stored || row.sizeBytes !== sizeBytes || !this.#chunks.owns(account, digest)) {
+  /** Every chunk must be stored here, have the stated size, and belong to the account. */
+  async #requireOwned(account: string, chunks: readonly ManifestChunk[]): Promise<void> {
+    for (let first = 0; first < chunks.length; first += LOOKUP_CHUNKS) {
+      const batch = chunks.slice(first, first + LOOKUP_CHUNKS);
+      const digests = batch.map(({ digest }) => digest);
+      const rows = await this.#index.chunks.find(digests);
+      const owns = await this.#index.chunks.owns(account, digests);
+      for (const [k, { digest, sizeBytes }] of batch.entries()) {
+        const row = rows[k];
+        if (row?.stored && row.sizeBytes === sizeBytes && owns[k]) continue;
         throw new TallystickError("the manifest names a chunk that the account does not own here", {
           code: "NOT_OWNER",
           party: "client",
@@ -145,8 +184,12 @@ export class PreparationService {
           hint: "upload the chunk, or claim it and prove that you have it",
         });
       }
-      dataBytes += sizeBytes;
     }
+  }
+
+  /** @throws InvalidInputError when the data set is empty or too large */
+  #sliceCountOf(chunks: readonly ManifestChunk[]): number {
+    const dataBytes = chunks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     const sliceCount = Math.ceil(dataBytes / SLICE_BYTES);
     if (sliceCount < 1 || sliceCount > this.#options.maximumSlices) {
       throw new InvalidInputError("the data set has a size that cannot be agreed on", {
@@ -165,7 +208,7 @@ export class PreparationService {
    * again in full: that β is the same is seen from the key, that α is, verification sees from the first power.
    */
   async #reusePowers(preparation: Preparation): Promise<void> {
-    const earlier = this.rows.verifiedUnderBeta(preparation.account, preparation.key.Bt);
+    const earlier = await this.rows.findVerifiedUnderBeta(preparation.account, preparation.key.Bt);
     if (earlier === undefined) return;
     const powersABytes = expectedBytes(0)["powers-a"];
     const powersB = Math.min(earlier.sliceCount, preparation.sliceCount);
@@ -176,7 +219,7 @@ export class PreparationService {
       await copy("powers-a-expanded", (powersABytes / G1_BYTES) * G1_EXPANDED_BYTES);
       await copy("powers-b", powersB * G1_BYTES);
       await copy("powers-b-expanded", powersB * G1_EXPANDED_BYTES);
-      this.rows.setReused(preparation.id, powersABytes, powersB);
+      await this.rows.setReused(preparation.id, { powersABytes, powersBBytes: powersB * G1_BYTES, count: powersB });
     } catch (cause) {
       if (cause instanceof DiskFullError) throw cause;
       // The client can send the powers again; what is damaged is the earlier preparation, and its proofs will tell.
@@ -185,16 +228,9 @@ export class PreparationService {
   }
 
   /** @throws TallystickError NOT_FOUND; another account's preparation is not found either */
-  require(account: string, saltHex: string): Preparation {
-    const preparation = this.rows.bySalt(account, fromHex(saltHex, 32, "salt"));
-    if (preparation === undefined) {
-      throw new TallystickError("there is no such preparation", {
-        code: "NOT_FOUND",
-        check: "salt",
-        received: saltHex,
-        hint: "it may have expired; open it again",
-      });
-    }
+  async require(account: string, saltHex: string): Promise<Preparation> {
+    const preparation = await this.rows.findBySalt(account, fromHex(saltHex, 32, "salt"));
+    if (preparation === undefined) throw preparationNotFound(saltHex);
     return preparation;
   }
 
@@ -210,10 +246,11 @@ export class PreparationService {
     offsetBytes: number,
     body: AsyncIterable<Uint8Array>,
   ): Promise<Preparation> {
-    const { id } = this.require(account, saltHex);
+    await this.#opening.get(openingKey(account, saltHex))?.catch(() => undefined);
+    const { id } = await this.require(account, saltHex);
     await this.exclusively(id, async () => {
       // Read under the lock: an answer that got lost may have moved the end.
-      const { received, sliceCount } = this.require(account, saltHex);
+      const { received, sliceCount } = await this.require(account, saltHex);
       if (offsetBytes !== received[part]) {
         throw new TallystickError(`the offset is not where ${part} ends`, {
           code: "CONFLICT",
@@ -226,8 +263,8 @@ export class PreparationService {
       }
       const limitBytes = expectedBytes(sliceCount)[part] - offsetBytes;
       const writtenBytes = await this.#files.write(id, part, offsetBytes, body, limitBytes);
-      if (writtenBytes > 0) this.rows.setReceived(id, part, offsetBytes + writtenBytes);
-      this.rows.touch(id, this.#now());
+      if (writtenBytes > 0) await this.rows.setReceived(id, part, offsetBytes + writtenBytes);
+      await this.rows.touch(id, this.#now());
     });
     return this.require(account, saltHex);
   }
@@ -269,14 +306,8 @@ export class PreparationService {
 
   /** The wire form. @param checkedSlices - progress of a running verification, undefined when there is none */
   status(preparation: Preparation, checkedSlices: number | undefined): PreparationStatus {
-    const { id, salt, sliceCount, received, verified } = preparation;
-    const state = this.rows.isAgreed(id)
-      ? "agreed"
-      : verified
-        ? "verified"
-        : checkedSlices === undefined
-          ? "open"
-          : "verifying";
+    const { salt, sliceCount, received, verified, inUse } = preparation;
+    const state = inUse ? "agreed" : verified ? "verified" : checkedSlices === undefined ? "open" : "verifying";
     return {
       salt: toHex(salt),
       state,
@@ -294,34 +325,59 @@ export class PreparationService {
   /** Removes preparations that nobody took up in time. */
   async expire(): Promise<void> {
     const before = this.#now() - this.#options.expirySeconds;
-    for (const id of this.rows.abandoned(before)) {
-      // While the files of others were removed it may have been taken up, or an agreement may rely on it by now.
-      if (this.#busy.has(id) || !this.rows.deleteAbandoned(id, before)) continue;
-      await this.#files.remove(id);
-      this.#logger.info({ preparation: id }, "abandoned preparation removed");
+    for (const id of await this.rows.abandoned(before)) {
+      // A request is working on it.
+      if (this.#busy.has(id)) continue;
+      await this.exclusively(id, async () => {
+        // While others were removed, a request may have touched it, or an agreement may depend on it by now.
+        if (!(await this.rows.deleteAbandoned(id, before))) return;
+        await this.#files.remove(id);
+        this.#logger.info({ preparation: id }, "abandoned preparation removed");
+      });
     }
   }
 
   /** Compares rows and folders after a start: folders without row go, rows count only what their files hold. */
   async reconcile(): Promise<void> {
-    const rows = this.rows.all();
-    const ids = new Set(rows.map(({ id }) => id));
     const folders = new Set(await this.#files.list());
-    for (const id of folders) if (!ids.has(id)) await this.#files.remove(id);
-    for (const { id, received } of rows) {
-      if (!folders.has(id) || !(await this.#files.isWhole(id))) await this.#files.create(id);
-      for (const part of PREPARATION_PARTS) {
-        const foundBytes = await this.#files.size(id, part);
-        if (foundBytes >= received[part]) continue;
-        this.#logger.error(
-          { preparation: id, part, foundBytes, receivedBytes: received[part] },
-          "PREPARATION DATA IS LOST",
-        );
-        if (part === "tags") this.rows.setReceived(id, part, Math.floor(foundBytes / G1_BYTES) * G1_BYTES);
-        else this.rows.forgetPowers(id);
+    const withoutRow = new Set(folders);
+    for await (const page of this.rows.pages()) {
+      for (const preparation of page) {
+        const { id } = preparation;
+        withoutRow.delete(id);
+        if (!folders.has(id) || !(await this.#files.isWhole(id))) await this.#files.create(id);
+        await this.#countFound(preparation);
       }
     }
+    for (const id of withoutRow) await this.#files.remove(id);
   }
+
+  /** Lets a row count no more than what its files hold. */
+  async #countFound({ id, received }: Preparation): Promise<void> {
+    for (const part of PREPARATION_PARTS) {
+      const foundBytes = await this.#files.size(id, part);
+      if (foundBytes >= received[part]) continue;
+      this.#logger.error(
+        { preparation: id, part, foundBytes, receivedBytes: received[part] },
+        "PREPARATION DATA IS LOST",
+      );
+      if (part === "tags") await this.rows.setReceived(id, part, Math.floor(foundBytes / G1_BYTES) * G1_BYTES);
+      else await this.rows.forgetPowers(id);
+    }
+  }
+}
+
+function openingKey(account: string, saltHex: string): string {
+  return `${account} ${saltHex}`.toLowerCase();
+}
+
+export function preparationNotFound(saltHex: string): TallystickError {
+  return new TallystickError("there is no such preparation", {
+    code: "NOT_FOUND",
+    check: "salt",
+    received: saltHex,
+    hint: "it may have expired; open it again",
+  });
 }
 
 function onWire(bytes: PartBytes): PreparationStatus["expected"] {

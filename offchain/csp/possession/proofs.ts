@@ -2,19 +2,23 @@
  * Possession proofs over the stored bytes: computed, checked against the public key before anybody else sees them, and, when they do
  * not verify, traced to the chunks that are damaged.
  */
+import PQueue from "p-queue";
 import { type AuditChallenge, expandChallenge } from "../../core/audit/challenge.ts";
 import { type AuditProof, encodeProof } from "../../core/audit/proof.ts";
 import { proveAudit } from "../../core/audit/prover.ts";
 import { verifyPublic } from "../../core/audit/verifier.ts";
 import { digestOf } from "../../core/encoding/content-id.ts";
 import { InvalidPointError, InvalidProofError, TallystickError } from "../../core/errors.ts";
+import type { Preparation } from "../../store/index/preparation-index.ts";
 import type { ChunkService } from "../chunks/chunk-service.ts";
 import type { CspMetrics } from "../metrics.ts";
 import { DataSet, type DataSetParts, FIRST_INDEX } from "./data-set.ts";
-import type { Preparation } from "./preparation-rows.ts";
 
 /** Chunk ids named in a message; there may be thousands. */
 const NAMED_CHUNKS = 8;
+
+/** Proofs for the chain have deadlines, so no number of private audits comes before them. */
+const PRIORITY = { chain: 1, owner: 0 } as const;
 
 /** Private audits that one account may have waiting. */
 const AUDITS_PER_ACCOUNT = 4;
@@ -24,11 +28,11 @@ export class DataDamagedError extends TallystickError {
   constructor(damagedChunks: readonly string[], cause: unknown) {
     const named = damagedChunks.slice(0, NAMED_CHUNKS).join(", ");
     super(damagedChunks.length === 0 ? "tags or powers are damaged" : `${damagedChunks.length} chunks are damaged`, {
-      code: "DISK_FAILED",
+      code: "OBJECT_LOST",
       party: "provider",
       check: "possession proof over the stored bytes",
       received: named === "" ? "tags or powers that do not fit the data" : named,
-      hint: "restore the chunks, or have their owners upload them again",
+      hint: "put the data again from a copy of yours, then repeat the audit",
       details: { damagedChunks: damagedChunks.length },
       cause,
     });
@@ -39,10 +43,8 @@ export class ProofService {
   readonly #parts: DataSetParts;
   readonly #chunks: ChunkService;
   readonly #metrics: CspMetrics;
-  /** One proof at a time: each takes a core. Those for the chain have deadlines, so no number of private audits comes before them. */
-  readonly #forChain: (() => Promise<void>)[] = [];
-  readonly #forOwners: (() => Promise<void>)[] = [];
-  #working = false;
+  /** One proof at a time, since each takes a core. */
+  readonly #queue = new PQueue({ concurrency: 1 });
   /** Private audits waiting or running, by account. */
   readonly #audits = new Map<string, number>();
 
@@ -52,29 +54,12 @@ export class ProofService {
     this.#metrics = metrics;
   }
 
-  #inTurn<T>(line: (() => Promise<void>)[], work: () => Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      line.push(() => work().then(resolve, reject));
-      if (!this.#working) void this.#takeTurns();
-    });
-  }
-
-  async #takeTurns(): Promise<void> {
-    this.#working = true;
-    for (;;) {
-      const turn = this.#forChain.shift() ?? this.#forOwners.shift();
-      if (turn === undefined) break;
-      await turn();
-    }
-    this.#working = false;
-  }
-
   /**
    * A proof for the chain, verified.
    * @throws DataDamagedError when no valid proof can be made of what is stored
    */
   provePublic(preparation: Preparation, challenge: AuditChallenge): Promise<AuditProof> {
-    return this.#inTurn(this.#forChain, async () => {
+    const work = async (): Promise<AuditProof> => {
       const startedAt = performance.now();
       const proof = await this.#prove(preparation, challenge, true);
       try {
@@ -84,7 +69,8 @@ export class ProofService {
       }
       this.#metrics.proofSeconds.set((performance.now() - startedAt) / 1000);
       return proof;
-    });
+    };
+    return this.#queue.add(work, { priority: PRIORITY.chain });
   }
 
   /**
@@ -109,7 +95,9 @@ export class ProofService {
     this.#audits.set(account, waiting + 1);
     try {
       const challenge = { seed, sampleCount, firstIndex: FIRST_INDEX, sliceCount };
-      const proof = await this.#inTurn(this.#forOwners, () => this.#prove(preparation, challenge, false));
+      const proof = await this.#queue.add(() => this.#prove(preparation, challenge, false), {
+        priority: PRIORITY.owner,
+      });
       this.#metrics.auditsAnswered.inc();
       return encodeProof(proof);
     } finally {
@@ -137,7 +125,7 @@ export class ProofService {
     if (!fromData) return error;
     const dataSet = new DataSet(this.#parts, preparation.id, preparation.sliceCount);
     const damaged: string[] = [];
-    for (const id of dataSet.chunksOfSlices(new Set(expandChallenge(challenge).indices))) {
+    for (const id of await dataSet.chunksOfSlices(new Set(expandChallenge(challenge).indices))) {
       if ((await this.#chunks.readIntact(id, digestOf(id))) === undefined) damaged.push(id);
     }
     return new DataDamagedError(damaged, error);

@@ -4,6 +4,7 @@
  * daemon keeps serving. A check that was cut off by a restart simply starts again when the client asks again.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
+import PQueue from "p-queue";
 import {
   decodeSubgroupG1,
   G1_BYTES,
@@ -16,11 +17,12 @@ import { type AuditPublicKey, decodeAuditKey } from "../../core/audit/keys.ts";
 import { expandPoints, PowersVerifier } from "../../core/audit/powers.ts";
 import { TagVerifier } from "../../core/audit/tags.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
-import { InvalidPointError, InvalidProofError, TallystickError } from "../../core/errors.ts";
+import { InvalidPointError, InvalidProofError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
+import type { Preparation } from "../../store/index/preparation-index.ts";
 import type { ChunkService } from "../chunks/chunk-service.ts";
+import { ObjectLostError } from "../chunks/object-lost.ts";
 import { DataSet, type DataSetParts, FIRST_INDEX } from "./data-set.ts";
-import type { Preparation } from "./preparation-rows.ts";
 import type { PreparationService } from "./preparations.ts";
 
 /** Slices whose tags and powers are read from disk at once. */
@@ -45,7 +47,7 @@ export class VerificationService {
   readonly #runs = new Map<number, Run>();
   /** Failures nobody was waiting for. */
   readonly #failures = new Map<number, Failure>();
-  #queue: Promise<void> = Promise.resolve();
+  readonly #queue = new PQueue({ concurrency: 1 });
 
   constructor(
     parts: DataSetParts,
@@ -71,7 +73,7 @@ export class VerificationService {
    * @param waitSeconds - after this the caller gets an answer, and the check goes on
    * @returns whether the preparation is verified; false: still running
    * @throws TallystickError CONFLICT when streams are incomplete; InvalidPointError or InvalidProofError when powers or tags are
-   *   wrong, in which case the wrong stream counts as not received; NOT_FOUND when this provider has lost a chunk
+   *   wrong, in which case the wrong stream counts as not received; ObjectLostError
    */
   async verify(preparation: Preparation, waitSeconds: number): Promise<boolean> {
     if (preparation.verified) return true;
@@ -80,7 +82,7 @@ export class VerificationService {
     this.#failures.delete(id);
     // What was sent since then deserves a check of its own.
     if (failure !== undefined && failure.at >= preparation.touchedAt) throw failure.error;
-    this.#preparations.rows.touch(id, this.#now());
+    await this.#preparations.rows.touch(id, this.#now());
     this.#preparations.requireComplete(preparation);
     const run = this.#runs.get(id) ?? this.#start(preparation);
     const timer = new AbortController();
@@ -104,10 +106,11 @@ export class VerificationService {
   #start(preparation: Preparation): Run {
     const { id } = preparation;
     const run: Run = { done: Promise.resolve(), checkedSlices: 0 };
-    const turn = this.#queue.then(() => this.#preparations.exclusively(id, () => this.#check(preparation, run)));
-    run.done = turn.finally(() => this.#runs.delete(id));
-    // Whoever waits gets the failure; the queue only needs to know that the turn is over.
-    this.#queue = run.done.catch((error: unknown) => {
+    run.done = this.#queue
+      .add(() => this.#preparations.exclusively(id, () => this.#check(preparation, run)))
+      .finally(() => this.#runs.delete(id));
+    // Whoever waits gets the failure as well.
+    run.done.catch((error: unknown) => {
       this.#logger.info(
         { preparation: id, reason: error instanceof Error ? error.message : "" },
         "preparation refused",
@@ -130,7 +133,7 @@ export class VerificationService {
       () => this.#checkTags(preparation, dataSet, run),
       () => rows.setReceived(id, "tags", 0),
     );
-    this.#preparations.rows.setVerified(id, true);
+    await rows.setVerified(id, true);
     this.#logger.info({ preparation: id, slices: sliceCount }, "preparation verified");
   }
 
@@ -197,26 +200,22 @@ export class VerificationService {
 
   /** Before a client is told that its tags are wrong: are the bytes they were checked against the right ones? */
   async #requireOwnBytes(preparationId: number): Promise<void> {
-    for (const digest of this.#parts.manifests.digestsOf(preparationId)) {
-      const id = contentIdFromDigest(digest);
-      if ((await this.#chunks.readIntact(id, digest)) !== undefined) continue;
-      throw new TallystickError("the provider has lost a chunk of the data set", {
-        code: "NOT_FOUND",
-        party: "provider",
-        check: "stored bytes",
-        expected: id,
-        hint: "upload the chunk again, then send the tags again",
-      });
+    for await (const digests of this.#preparations.rows.manifestDigests(preparationId)) {
+      for (const digest of digests) {
+        const id = contentIdFromDigest(digest);
+        if ((await this.#chunks.readIntact(id, digest)) !== undefined) continue;
+        throw new ObjectLostError(id, { hint: "upload the object again, then ask for verification again" });
+      }
     }
   }
 }
 
 /** What is wrong has to be sent again: `forget` makes it count as not received. */
-async function blaming(check: () => Promise<void>, forget: () => void): Promise<void> {
+async function blaming(check: () => Promise<void>, forget: () => Promise<void>): Promise<void> {
   try {
     await check();
   } catch (error) {
-    if (error instanceof InvalidProofError || error instanceof InvalidPointError) forget();
+    if (error instanceof InvalidProofError || error instanceof InvalidPointError) await forget();
     throw error;
   }
 }

@@ -53,7 +53,7 @@ export function addAgreementRoutes(
     "/v1/agreements/:agreementId",
     { onRequest, schema: { params: AgreementParams, response: { 200: AgreementStatus } } },
     async (request) =>
-      agreements.status(agreements.require(sessionOf(request).account, BigInt(request.params.agreementId))),
+      agreements.status(await agreements.require(sessionOf(request).account, BigInt(request.params.agreementId))),
   );
 
   server.post(
@@ -64,8 +64,8 @@ export function addAgreementRoutes(
       schema: { params: AgreementParams, body: AuditRequest, response: { 200: AuditAnswer } },
     },
     async (request) => {
-      const row = agreements.require(sessionOf(request).account, BigInt(request.params.agreementId));
-      const preparation = preparations.rows.byId(row.preparationId);
+      const row = await agreements.require(sessionOf(request).account, BigInt(request.params.agreementId));
+      const preparation = await preparations.rows.find(row.preparationId);
       if (preparation === undefined || row.state === "ended") {
         throw new TallystickError("the agreement has ended", {
           code: "CONFLICT",

@@ -10,7 +10,7 @@ import {
 } from "../../core/wire/csp.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
-import type { Preparation } from "../possession/preparation-rows.ts";
+import type { Preparation } from "../../store/index/preparation-index.ts";
 import type { PreparationService } from "../possession/preparations.ts";
 import type { VerificationService } from "../possession/verification.ts";
 import { limited, withBody } from "./request-body.ts";
@@ -47,7 +47,7 @@ export function addPreparationRoutes(
   server.get(
     "/v1/preparations/:salt",
     { onRequest, schema: { params: PreparationParams, response: { 200: PreparationStatus } } },
-    async (request) => statusOf(preparations.require(sessionOf(request).account, request.params.salt)),
+    async (request) => statusOf(await preparations.require(sessionOf(request).account, request.params.salt)),
   );
 
   server.put(
@@ -83,8 +83,8 @@ export function addPreparationRoutes(
     async (request, reply) => {
       const { account } = sessionOf(request);
       const { salt } = request.params;
-      const done = await verification.verify(preparations.require(account, salt), verifyWaitSeconds);
-      return reply.code(done ? 200 : 202).send(statusOf(preparations.require(account, salt)));
+      const done = await verification.verify(await preparations.require(account, salt), verifyWaitSeconds);
+      return reply.code(done ? 200 : 202).send(statusOf(await preparations.require(account, salt)));
     },
   );
 }

@@ -1,9 +1,27 @@
 /** Small files that are whole and durable under their name, or not there at all. */
 import { closeSync, fsyncSync, linkSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import * as fileSystem from "node:fs/promises";
 import { dirname } from "node:path";
 import { makeFolders } from "./make-folders.ts";
 
-/** Makes the names in a folder durable. @throws Error of the system */
+/**
+ * Makes the names in a folder durable.
+ * @param files the calls of node:fs/promises, or others in their place
+ * @throws Error of the system
+ */
+export async function syncFolderAsync(
+  folder: string,
+  files: Pick<typeof fileSystem, "open"> = fileSystem,
+): Promise<void> {
+  const handle = await files.open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** As `syncFolderAsync`, for callers that may block. @throws Error of the system */
 export function syncFolder(folder: string): void {
   const handle = openSync(folder, "r");
   try {

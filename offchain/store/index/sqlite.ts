@@ -5,11 +5,12 @@
  * `Database` is a `DatabaseSync`, so prepared statements are used as the Node documentation says. SQLite's own constraint errors
  * pass through unchanged: they concern the caller's data, not the disk.
  */
-import { closeSync, fsyncSync, openSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { InvalidInputError, UnknownVersionError } from "../../core/errors.ts";
 import { asDiskError, DiskFailedError, DiskFullError } from "../disk/disk-errors.ts";
+import { syncFolder } from "../disk/durable-file.ts";
 import { makeFolders } from "../disk/make-folders.ts";
 
 /** One step of the schema: SQL, or a function where SQL alone does not do. Steps are appended, never edited. */
@@ -164,9 +165,7 @@ function createPrivateFile(path: string): void {
     const folder = dirname(path);
     makeFolders(folder, 0o700);
     closeSync(openSync(path, "a", 0o600));
-    const handle = openSync(folder, "r");
-    fsyncSync(handle);
-    closeSync(handle);
+    syncFolder(folder);
   } catch (error) {
     throw asDiskError(error, `database ${path}`);
   }

@@ -3,26 +3,30 @@
  *
  *   <root>/objects/<00…ff>/<id>     complete objects
  *   <root>/incoming/<random>        objects being written; whatever is here at open is left over from a crash and removed
+ *   <root>/belongs-to               the owner of the store, see `claim`
+ *   <root>/lock                     held while the store is open
  *
  * A put writes the whole file under `incoming`, fsyncs it, renames it to its place and fsyncs that folder: a crash leaves the old
- * object, the new one, or none. One process uses a root at a time; the daemon sees to that (`csp/chunks/store-folder.ts`).
+ * object, the new one, or none. One process uses a root at a time.
  */
 import { randomBytes } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import * as nodeFileSystem from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { sha256 } from "#primitives";
-import { InvalidInputError } from "../../core/errors.ts";
 import { asDiskError, systemErrorCode } from "../disk/disk-errors.ts";
-import type { ObjectStore } from "./object-store.ts";
+import { createDurably, syncFolderAsync } from "../disk/durable-file.ts";
+import { lockFolder } from "../disk/folder-lock.ts";
+import { isObjectId, type ObjectStore, requireObjectId, requireRange } from "./object-store.ts";
 
 /** The calls of node:fs/promises that the store makes; tests put failing ones in their place. */
 export type FileSystem = Pick<
   typeof nodeFileSystem,
-  "mkdir" | "open" | "opendir" | "readdir" | "rename" | "stat" | "unlink"
+  "mkdir" | "open" | "opendir" | "readdir" | "readFile" | "rename" | "stat" | "unlink"
 >;
 
-const ID_PATTERN = /^[a-z0-9_-][a-z0-9._-]{0,127}$/;
+/** Holds the owner of the store. */
+const OWNER_FILE = "belongs-to";
 const encoder = new TextEncoder();
 
 /** Runs a file-system operation; failures become typed errors. */
@@ -47,24 +51,51 @@ async function guardedIfExists<T>(what: string, operation: () => Promise<T>): Pr
 export class FileObjectStore implements ObjectStore {
   readonly #root: string;
   readonly #files: FileSystem;
+  readonly #lock: { close(): void };
   /** Fan-out folders that exist and whose names are durable. */
   readonly #folders = new Set<string>();
   readonly #folderSyncs = new Map<string, FolderSync>();
 
-  private constructor(root: string, files: FileSystem) {
+  private constructor(root: string, files: FileSystem, lock: { close(): void }) {
     this.#root = root;
     this.#files = files;
+    this.#lock = lock;
   }
 
   /**
    * Opens a store, creating it as needed, and removes what a crash left half written.
    * @param root folder of its own
-   * @throws DiskFullError, DiskFailedError
+   * @throws DiskFullError; DiskFailedError, also when another process or another caller in this one has it open
    */
   static async open(root: string, files: FileSystem = nodeFileSystem): Promise<FileObjectStore> {
-    const store = new FileObjectStore(root, files);
-    await guarded(`object store ${root}`, () => store.#prepare());
-    return store;
+    const store = new FileObjectStore(root, files, lockFolder(root));
+    try {
+      await guarded(`object store ${root}`, () => store.#prepare());
+      return store;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#lock.close();
+  }
+
+  async claim(owner: string): Promise<string> {
+    await guarded(`object store ${this.#root}`, async () => {
+      try {
+        createDurably(join(this.#root, OWNER_FILE), `${owner}\n`);
+      } catch (error) {
+        if (systemErrorCode(error) !== "EEXIST") throw error;
+      }
+    });
+    return (await this.owner()) ?? owner;
+  }
+
+  async owner(): Promise<string | undefined> {
+    const file = join(this.#root, OWNER_FILE);
+    return (await guardedIfExists(`object store ${this.#root}`, () => this.#files.readFile(file, "utf8")))?.trim();
   }
 
   async #prepare(): Promise<void> {
@@ -81,13 +112,7 @@ export class FileObjectStore implements ObjectStore {
   }
 
   #folderOf(id: string): string {
-    if (!ID_PATTERN.test(id)) {
-      throw new InvalidInputError("object id is malformed", {
-        check: "object id",
-        expected: ID_PATTERN.source,
-        received: JSON.stringify(id.slice(0, 160)),
-      });
-    }
+    requireObjectId(id);
     const [byte = 0] = sha256(encoder.encode(id));
     return join(this.#root, "objects", byte.toString(16).padStart(2, "0"));
   }
@@ -137,19 +162,10 @@ export class FileObjectStore implements ObjectStore {
   async #syncFolder(folder: string): Promise<void> {
     let sync = this.#folderSyncs.get(folder);
     if (sync === undefined) {
-      sync = new FolderSync(() => this.#fsyncFolder(folder));
+      sync = new FolderSync(() => syncFolderAsync(folder, this.#files));
       this.#folderSyncs.set(folder, sync);
     }
     await sync.request();
-  }
-
-  async #fsyncFolder(folder: string): Promise<void> {
-    const handle = await this.#files.open(folder, "r");
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
   }
 
   async get(id: string): Promise<Uint8Array | undefined> {
@@ -157,10 +173,7 @@ export class FileObjectStore implements ObjectStore {
   }
 
   async getRange(id: string, offset: number, lengthBytes: number): Promise<Uint8Array | undefined> {
-    for (const value of [offset, lengthBytes]) {
-      if (Number.isSafeInteger(value) && value >= 0) continue;
-      throw new InvalidInputError("range is malformed", { check: "range", received: `${offset} + ${lengthBytes}` });
-    }
+    requireRange(offset, lengthBytes);
     return this.#read(id, offset, lengthBytes);
   }
 
@@ -205,7 +218,7 @@ export class FileObjectStore implements ObjectStore {
       for (const name of await this.#files.readdir(objects)) {
         // Other files are not this store's: what a copying program or a network file system has left there.
         for await (const entry of await this.#files.opendir(join(objects, name)))
-          if (entry.isFile() && ID_PATTERN.test(entry.name)) yield entry.name;
+          if (entry.isFile() && isObjectId(entry.name)) yield entry.name;
       }
     } catch (error) {
       throw asDiskError(error, `listing objects in ${objects}`);

@@ -1,8 +1,35 @@
 /**
- * Where immutable byte strings are kept under names: the seam between the provider daemon and its storage engine (files here;
- * S3-compatible stores and IPFS can take the same place). A store does not interpret bytes and verifies nothing: names are
- * content ids, and whoever reads checks the hash. What it must do is stated per call.
+ * Where immutable byte strings are kept under names: the seam between the provider daemon and its storage engine. A store does
+ * not interpret bytes and verifies nothing: names are content ids, and whoever reads checks the hash. What a store must do is
+ * stated per call; the suite in test/store/object/ runs against every store.
  */
+import { InvalidInputError } from "../../core/errors.ts";
+
+/** Ids every store takes: names that are safe as file names, in URLs and in keys of object services. */
+const ID_PATTERN = /^[a-z0-9_-][a-z0-9._-]{0,127}$/;
+
+export function isObjectId(name: string): boolean {
+  return ID_PATTERN.test(name);
+}
+
+/** @throws InvalidInputError for an id outside `ID_PATTERN` */
+export function requireObjectId(id: string): void {
+  if (isObjectId(id)) return;
+  throw new InvalidInputError("object id is malformed", {
+    check: "object id",
+    expected: ID_PATTERN.source,
+    received: JSON.stringify(id.slice(0, 160)),
+  });
+}
+
+/** @throws InvalidInputError unless offset and length are safe integers of at least 0 */
+export function requireRange(offset: number, lengthBytes: number): void {
+  for (const value of [offset, lengthBytes]) {
+    if (Number.isSafeInteger(value) && value >= 0) continue;
+    throw new InvalidInputError("range is malformed", { check: "range", received: `${offset} + ${lengthBytes}` });
+  }
+}
+
 export interface ObjectStore {
   /**
    * Stores an object. When the promise resolves, the bytes survive a crash of process and machine; until then the object is
@@ -31,6 +58,22 @@ export interface ObjectStore {
   /** Removes an object, durably. @returns whether there was one */
   delete(id: string): Promise<boolean>;
 
-  /** All ids, in no particular order. Objects stored or removed meanwhile may or may not be seen. */
+  /**
+   * All ids, in no particular order and each once. Objects stored or removed during the walk may or may not be listed; all
+   * others are.
+   */
   list(): AsyncIterable<string>;
+
+  /**
+   * Ties the store to one index, for good: the first call decides which. The name is kept beside the objects and is not listed.
+   * @param owner what names the index, 1 to 128 printable characters
+   * @returns the owner that the store has now: the one given, or the one of an earlier call
+   */
+  claim(owner: string): Promise<string>;
+
+  /** The owner of an earlier `claim`, or undefined. */
+  owner(): Promise<string | undefined>;
+
+  /** Lets go of whatever the store holds; no call may follow. */
+  close(): Promise<void>;
 }

@@ -466,7 +466,7 @@ describe("agreements of a provider", () => {
     await provider.start();
     client = await provider.connect(local.account(1));
     const id = await propose(await termsFor(data));
-    expect((await accept(id, data)).json.error).to.include({ code: "NOT_FOUND", party: "provider" });
+    expect((await accept(id, data)).json.error).to.include({ code: "OBJECT_LOST", party: "provider" });
   });
 
   it("may be in a token: collateral is approved and put down, and fee and collateral come back in it", async () => {

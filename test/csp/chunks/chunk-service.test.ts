@@ -4,10 +4,12 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { merkleRoot } from "../../../offchain/core/crypto/merkle.ts";
 import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
+import { ClaimService } from "../../../offchain/csp/chunks/claims.ts";
 import { reconcileChunks } from "../../../offchain/csp/chunks/reconcile.ts";
 import type { FileSystem } from "../../../offchain/store/object/file-object-store.ts";
 import {
   ALICE,
+  answersFor,
   BOB,
   frame,
   openProvider,
@@ -25,6 +27,11 @@ async function idsIn(provider: TestProvider): Promise<string[]> {
   return ids.sort();
 }
 
+async function isStored(provider: TestProvider, chunk: TestChunk): Promise<boolean | undefined> {
+  const [row] = await provider.index.chunks.find([digestOf(chunk.id)]);
+  return row?.stored;
+}
+
 const body = (...chunks: TestChunk[]) => streamOf(...chunks.map((chunk) => frame(chunk)));
 
 describe("chunks of a provider", () => {
@@ -32,18 +39,18 @@ describe("chunks of a provider", () => {
 
   it("are stored, indexed with their ownership root, and served to their owner", async () => {
     const provider = await openProvider(folder());
-    const chunks = [randomChunk(100_000), randomChunk(1), randomChunk(2_097_168)];
+    const chunks = [randomChunk(100_000), randomChunk(1), randomChunk(2_097_152)];
     expect(await provider.chunks.store(ALICE, body(...chunks))).to.deep.equal(chunks.map(({ id }) => id));
     for (const { id, bytes } of chunks) {
       expect(await provider.chunks.serve(ALICE, id)).to.deep.equal(bytes);
-      const row = provider.index.find(digestOf(id));
+      const [row] = await provider.index.chunks.find([digestOf(id)]);
       expect(row?.merkleRoot).to.deep.equal(merkleRoot(bytes));
       expect(row).to.include({ sizeBytes: bytes.length, stored: true });
     }
-    expect(provider.index.totals()).to.deep.equal({
+    expect(await provider.index.chunks.totals()).to.deep.equal({
       chunks: 3,
-      storedBytes: 2_197_169,
-      ownedBytes: 2_197_169,
+      storedBytes: 2_197_153,
+      ownedBytes: 2_197_153,
       lostChunks: 0,
     });
   });
@@ -66,7 +73,7 @@ describe("chunks of a provider", () => {
     );
     expect(error).to.include({ check: "content id", expected: other.id, received: wrong.id });
     expect(await idsIn(provider)).to.deep.equal([]);
-    expect(provider.index.totals().chunks).to.equal(0);
+    expect((await provider.index.chunks.totals()).chunks).to.equal(0);
     await refusal(provider.chunks.serve(ALICE, good.id), "NOT_OWNER");
   });
 
@@ -84,7 +91,7 @@ describe("chunks of a provider", () => {
     const chunk = randomChunk(1000);
     await provider.chunks.store(ALICE, body(chunk));
     await provider.chunks.store(BOB, body(chunk, chunk));
-    expect(provider.index.totals()).to.deep.include({ chunks: 1, storedBytes: 1000, ownedBytes: 2000 });
+    expect(await provider.index.chunks.totals()).to.deep.include({ chunks: 1, storedBytes: 1000, ownedBytes: 2000 });
   });
 
   it("survive when one of two uploads of the same chunk fails at the same time", async () => {
@@ -124,7 +131,7 @@ describe("chunks of a provider", () => {
     };
     await refusal(provider.chunks.store(ALICE, frames()), "DISK_FULL");
     expect(await idsIn(provider)).to.deep.equal([]);
-    expect(provider.index.totals().chunks).to.equal(0);
+    expect((await provider.index.chunks.totals()).chunks).to.equal(0);
     full = false;
     await provider.chunks.store(ALICE, body(...chunks));
     expect((await idsIn(provider)).length).to.equal(2);
@@ -135,12 +142,97 @@ describe("chunks of a provider", () => {
     const chunk = randomChunk(3000);
     await provider.chunks.store(ALICE, body(chunk));
     await provider.store.put(chunk.id, randomChunk(3000).bytes);
-    expect((await refusal(provider.chunks.serve(ALICE, chunk.id), "NOT_FOUND")).party).to.equal("provider");
-    expect(provider.index.totals().lostChunks).to.equal(1);
-    expect(provider.index.addOwner(BOB, [digestOf(chunk.id)], 1)).to.deep.equal([]);
+    expect((await refusal(provider.chunks.serve(ALICE, chunk.id), "OBJECT_LOST")).party).to.equal("provider");
+    expect((await provider.index.chunks.totals()).lostChunks).to.equal(1);
+    expect(await provider.index.chunks.addOwner(BOB, [digestOf(chunk.id)], 1)).to.deep.equal([false]);
     await provider.chunks.store(BOB, body(chunk));
     expect(await provider.chunks.serve(ALICE, chunk.id)).to.deep.equal(chunk.bytes);
-    expect(provider.index.totals().lostChunks).to.equal(0);
+    expect((await provider.index.chunks.totals()).lostChunks).to.equal(0);
+  });
+});
+
+describe("chunks that rot on the disk", () => {
+  const folder = temporaryFolder();
+
+  /** Flips a byte of the stored file, behind the provider's back. */
+  async function rot(chunk: TestChunk): Promise<void> {
+    const objects = join(folder(), "store", "objects");
+    for (const fan of await nodeFileSystem.readdir(objects)) {
+      if (!(await nodeFileSystem.readdir(join(objects, fan))).includes(chunk.id)) continue;
+      const bytes = chunk.bytes.slice();
+      bytes[1234] = (bytes[1234] ?? 0) ^ 1;
+      await nodeFileSystem.writeFile(join(objects, fan, chunk.id), bytes);
+      return;
+    }
+    throw new Error("no such object");
+  }
+
+  it("are rewritten by the next upload, whether or not the damage was noticed before", async () => {
+    const provider = await openProvider(folder());
+    const chunk = randomChunk(3000);
+    await provider.chunks.store(ALICE, body(chunk));
+    for (const noticed of [true, false]) {
+      await rot(chunk);
+      if (noticed) await refusal(provider.chunks.serve(ALICE, chunk.id), "OBJECT_LOST");
+      await provider.chunks.store(BOB, body(chunk));
+      for (const account of [ALICE, BOB]) {
+        expect(await provider.chunks.serve(account, chunk.id)).to.deep.equal(chunk.bytes);
+      }
+      expect(await isStored(provider, chunk)).to.equal(true);
+      expect((await provider.index.chunks.totals()).lostChunks).to.equal(0);
+    }
+  });
+
+  it("are not written again while they are right", async () => {
+    const provider = await openProvider(folder());
+    const chunk = randomChunk(3000);
+    await provider.chunks.store(ALICE, body(chunk));
+    let writes = 0;
+    const put = provider.store.put.bind(provider.store);
+    provider.store.put = async (...parameters) => {
+      writes += 1;
+      await put(...parameters);
+    };
+    await provider.chunks.store(BOB, body(chunk));
+    expect(writes).to.equal(0);
+    await rot(chunk);
+    await provider.chunks.store(BOB, body(chunk));
+    expect(writes).to.equal(1);
+  });
+
+  it("are given the same answer when they are damaged and when they are missing", async () => {
+    const provider = await openProvider(folder());
+    const [damaged, missing] = [randomChunk(3000), randomChunk(3000)];
+    await provider.chunks.store(ALICE, body(damaged, missing));
+    await rot(damaged);
+    await provider.store.delete(missing.id);
+    const answers = [];
+    for (const { id } of [damaged, missing]) {
+      const answer = await refusal(provider.chunks.serve(ALICE, id), "OBJECT_LOST");
+      expect(answer).to.include({ party: "provider", expected: id });
+      answers.push({ ...answer.toJSON(), expected: "" });
+    }
+    expect(answers[0]).to.deep.equal(answers[1]);
+  });
+
+  it("are not owned by a claim, and are repaired by the upload that follows", async () => {
+    const provider = await openProvider(folder());
+    const claims = new ClaimService(provider.index.chunks, provider.chunks, () => 1);
+    const [rotten, fine] = [randomChunk(3000), randomChunk(3000)];
+    await provider.chunks.store(ALICE, body(rotten, fine));
+    await rot(rotten);
+    const request = { chunks: [rotten, fine].map(({ id, bytes }) => ({ id, sizeBytes: bytes.length })) };
+    // Its owner, who puts the file again, and another account: both are asked to upload it.
+    for (const account of [ALICE, BOB]) {
+      const claim = claims.open(account, request);
+      const outcome = await claims.answer(account, claim.claimId, answersFor(claim, [rotten, fine]));
+      expect(outcome).to.deep.equal({ owned: [fine.id], missing: [rotten.id] });
+      expect((await provider.index.chunks.totals()).lostChunks).to.equal(1);
+    }
+    await provider.chunks.store(BOB, body(rotten));
+    expect(await provider.chunks.serve(ALICE, rotten.id)).to.deep.equal(rotten.bytes);
+    const again = claims.open(ALICE, request);
+    expect((await claims.answer(ALICE, again.claimId, answersFor(again, [rotten, fine]))).missing).to.deep.equal([]);
   });
 });
 
@@ -165,20 +257,21 @@ describe("chunks on a failing medium", () => {
     await provider.chunks.store(ALICE, body(chunk));
     failure = "ENOMEM";
     await refusal(provider.chunks.serve(ALICE, chunk.id), "DISK_FAILED");
-    expect(provider.index.totals().lostChunks).to.equal(0);
+    expect((await provider.index.chunks.totals()).lostChunks).to.equal(0);
     failure = "EIO";
-    expect((await refusal(provider.chunks.serve(ALICE, chunk.id), "NOT_FOUND")).party).to.equal("provider");
-    expect(provider.index.totals().lostChunks).to.equal(1);
+    expect((await refusal(provider.chunks.serve(ALICE, chunk.id), "OBJECT_LOST")).party).to.equal("provider");
+    expect((await provider.index.chunks.totals()).lostChunks).to.equal(1);
     failure = "";
     await provider.chunks.store(ALICE, body(chunk));
-    expect(provider.index.totals().lostChunks).to.equal(0);
+    expect((await provider.index.chunks.totals()).lostChunks).to.equal(0);
     expect(await provider.chunks.serve(ALICE, chunk.id)).to.deep.equal(chunk.bytes);
   });
 });
 
 describe("index and store after a start", () => {
   const folder = temporaryFolder();
-  const reconcile = ({ store, index, chunks, logger }: TestProvider) => reconcileChunks(store, index, chunks, logger);
+  const reconcile = ({ store, index, chunks, logger }: TestProvider) =>
+    reconcileChunks(store, index.chunks, chunks, logger);
 
   it("loses what was never acknowledged and keeps what was", async () => {
     const provider = await openProvider(folder());
@@ -187,7 +280,7 @@ describe("index and store after a start", () => {
     await provider.store.put(halfDone.id, halfDone.bytes);
     await provider.store.put("not-a-chunk", halfDone.bytes);
     writeFileSync(join(folder(), "store", "incoming", "half"), "written");
-    provider.database.close();
+    await provider.close();
 
     const restarted = await openProvider(folder());
     expect(await reconcile(restarted)).to.deep.equal({ removed: 2, lost: 0, found: 0 });
@@ -214,14 +307,14 @@ describe("index and store after a start", () => {
     await provider.store.delete(missing.id);
     await provider.store.put(short.id, short.bytes.subarray(1));
     expect(await reconcile(provider)).to.deep.equal({ removed: 0, lost: 2, found: 0 });
-    expect(provider.index.find(digestOf(missing.id))?.stored).to.equal(false);
-    expect(provider.index.find(digestOf(short.id))?.stored).to.equal(false);
-    expect(provider.index.find(digestOf(fine.id))?.stored).to.equal(true);
+    expect(await isStored(provider, missing)).to.equal(false);
+    expect(await isStored(provider, short)).to.equal(false);
+    expect(await isStored(provider, fine)).to.equal(true);
 
     await provider.store.put(missing.id, missing.bytes);
     await provider.store.put(short.id, randomChunk(600).bytes);
     expect(await reconcile(provider)).to.deep.equal({ removed: 0, lost: 0, found: 1 });
-    expect(provider.index.find(digestOf(missing.id))?.stored).to.equal(true);
-    expect(provider.index.find(digestOf(short.id))?.stored).to.equal(false);
+    expect(await isStored(provider, missing)).to.equal(true);
+    expect(await isStored(provider, short)).to.equal(false);
   });
 });

@@ -8,7 +8,6 @@ import { powersOfBeta } from "../../../offchain/core/audit/powers.ts";
 import { auditReady } from "../../../offchain/core/audit/ready.ts";
 import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
 import { toHex } from "../../../offchain/core/encoding/hex.ts";
-import { AgreementRows } from "../../../offchain/csp/agreements/agreement-rows.ts";
 import { AuditedData } from "../audited-data.ts";
 import {
   ALICE,
@@ -58,8 +57,8 @@ describe("preparation of agreements", () => {
       received: { powersA: 0, powersB: 0, tags: 0 },
     });
     await sendAll(provider, data);
-    expect(await verification.verify(preparations.require(ALICE, data.saltHex), 60)).to.equal(true);
-    const status = preparations.status(preparations.require(ALICE, data.saltHex), undefined);
+    expect(await verification.verify(await preparations.require(ALICE, data.saltHex), 60)).to.equal(true);
+    const status = preparations.status(await preparations.require(ALICE, data.saltHex), undefined);
     expect(status).to.include({ state: "verified", checkedSlices: 3 });
   });
 
@@ -68,7 +67,7 @@ describe("preparation of agreements", () => {
     await provider.preparations.open(ALICE, data.saltHex, data.request);
     const { tags } = data;
     await provider.preparations.append(ALICE, data.saltHex, "tags", 0, streamOf(tags.subarray(0, 50)));
-    provider.database.close();
+    await provider.close();
     appendFileSync(join(folder(), "preparations", "1", "tags"), "written but never acknowledged");
 
     const restarted = await openProvider(folder());
@@ -84,7 +83,7 @@ describe("preparation of agreements", () => {
     await restarted.preparations.append(ALICE, data.saltHex, "powers-a", 0, streamOf(data.powersA));
     await restarted.preparations.append(ALICE, data.saltHex, "powers-b", 0, streamOf(data.powersB));
     expect(await restarted.verification.verify(again, 60).catch((error: Error) => error.message)).to.match(/complete/);
-    const complete = restarted.preparations.require(ALICE, data.saltHex);
+    const complete = await restarted.preparations.require(ALICE, data.saltHex);
     expect(await restarted.verification.verify(complete, 60)).to.equal(true);
   });
 
@@ -95,11 +94,11 @@ describe("preparation of agreements", () => {
     truncateSync(join(folder(), "preparations", "1", "tags"), 100);
     await provider.files.create(99);
     await provider.preparations.reconcile();
-    expect(provider.preparations.require(ALICE, data.saltHex).received.tags).to.equal(96);
+    expect((await provider.preparations.require(ALICE, data.saltHex)).received.tags).to.equal(96);
     expect(readdirSync(join(folder(), "preparations"))).to.deep.equal(["1"]);
     await provider.files.remove(1);
     await provider.preparations.reconcile();
-    expect(provider.preparations.require(ALICE, data.saltHex).received).to.deep.equal({
+    expect((await provider.preparations.require(ALICE, data.saltHex)).received).to.deep.equal({
       "powers-a": 0,
       "powers-b": 0,
       tags: 0,
@@ -110,7 +109,7 @@ describe("preparation of agreements", () => {
     it(`can be carried through after a crash that came when ${made} of its five files were made`, async () => {
       const provider = await stored();
       await provider.preparations.open(ALICE, data.saltHex, data.request);
-      provider.database.close();
+      await provider.close();
       const files = ["powers-a", "powers-b", "tags", "powers-a-expanded", "powers-b-expanded"];
       for (const file of files.slice(made)) rmSync(join(folder(), "preparations", "1", file));
 
@@ -118,7 +117,7 @@ describe("preparation of agreements", () => {
       await restarted.preparations.reconcile();
       await restarted.preparations.open(ALICE, data.saltHex, data.request);
       await sendAll(restarted, data);
-      const complete = restarted.preparations.require(ALICE, data.saltHex);
+      const complete = await restarted.preparations.require(ALICE, data.saltHex);
       expect(await restarted.verification.verify(complete, 60)).to.equal(true);
     });
   }
@@ -128,7 +127,7 @@ describe("preparation of agreements", () => {
     await provider.preparations.open(ALICE, data.saltHex, data.request);
     const longer = new Uint8Array(data.tags.length + 1);
     await refusal(provider.preparations.append(ALICE, data.saltHex, "tags", 0, streamOf(longer)), "INVALID_INPUT");
-    expect(provider.preparations.require(ALICE, data.saltHex).received.tags).to.equal(0);
+    expect((await provider.preparations.require(ALICE, data.saltHex)).received.tags).to.equal(0);
   });
 
   it("refuses chunks that the account does not own, does not have here, or has with another size", async () => {
@@ -143,7 +142,7 @@ describe("preparation of agreements", () => {
     const resized = encodeManifest({ version: 1, chunks: [{ id: first?.id ?? "", sizeBytes: 199_999 }] });
     const request = { ...data.request, manifest: Buffer.from(resized).toString("base64url") };
     await refusal(preparations.open(ALICE, data.saltHex, request), "NOT_OWNER");
-    index.markLost(digestOf(first?.id ?? ""));
+    await index.chunks.markLost([digestOf(first?.id ?? "")]);
     await refusal(preparations.open(ALICE, data.saltHex, data.request), "NOT_OWNER");
   });
 
@@ -206,14 +205,14 @@ describe("preparation of agreements", () => {
     })) {
       await preparations.append(ALICE, data.saltHex, part as (typeof PARTS)[number], 0, streamOf(bytes));
     }
-    await refusal(verification.verify(preparations.require(ALICE, data.saltHex), 60), "INVALID_PROOF");
-    expect(preparations.require(ALICE, data.saltHex)).to.deep.include({
+    await refusal(verification.verify(await preparations.require(ALICE, data.saltHex), 60), "INVALID_PROOF");
+    expect(await preparations.require(ALICE, data.saltHex)).to.deep.include({
       received: { "powers-a": 0, "powers-b": 0, tags: 144 },
       verified: false,
     });
     await preparations.append(ALICE, data.saltHex, "powers-a", 0, streamOf(data.powersA));
     await preparations.append(ALICE, data.saltHex, "powers-b", 0, streamOf(data.powersB));
-    expect(await verification.verify(preparations.require(ALICE, data.saltHex), 60)).to.equal(true);
+    expect(await verification.verify(await preparations.require(ALICE, data.saltHex), 60)).to.equal(true);
   });
 
   it("refuses tags of which one is wrong, and tags of another agreement", async () => {
@@ -227,11 +226,11 @@ describe("preparation of agreements", () => {
       ...data.tags.subarray(96),
     ]);
     for (const wrong of [swapped, new AuditedData(seed, chunks).tags]) {
-      provider.preparations.rows.setReceived(1, "tags", 0);
+      await provider.preparations.rows.setReceived(1, "tags", 0);
       await preparations.append(ALICE, data.saltHex, "tags", 0, streamOf(wrong));
-      await refusal(verification.verify(preparations.require(ALICE, data.saltHex), 60), "INVALID_PROOF");
-      expect(preparations.require(ALICE, data.saltHex)).to.deep.include({ verified: false });
-      expect(preparations.require(ALICE, data.saltHex).received.tags).to.equal(0);
+      await refusal(verification.verify(await preparations.require(ALICE, data.saltHex), 60), "INVALID_PROOF");
+      expect(await preparations.require(ALICE, data.saltHex)).to.deep.include({ verified: false });
+      expect((await preparations.require(ALICE, data.saltHex)).received.tags).to.equal(0);
     }
   });
 
@@ -242,9 +241,12 @@ describe("preparation of agreements", () => {
     await sendAll(provider, data);
     const [first] = chunks;
     await store.put(first?.id ?? "", randomChunk(200_000).bytes);
-    const error = await refusal(verification.verify(preparations.require(ALICE, data.saltHex), 60), "NOT_FOUND");
+    const error = await refusal(
+      verification.verify(await preparations.require(ALICE, data.saltHex), 60),
+      "OBJECT_LOST",
+    );
     expect(error).to.include({ party: "provider", expected: first?.id });
-    expect(preparations.require(ALICE, data.saltHex).received.tags).to.equal(144);
+    expect((await preparations.require(ALICE, data.saltHex)).received.tags).to.equal(144);
   });
 
   it("answers in time while a long check goes on, and keeps its outcome for the next request", async () => {
@@ -252,15 +254,15 @@ describe("preparation of agreements", () => {
     const { preparations, verification } = provider;
     await preparations.open(ALICE, data.saltHex, data.request);
     await sendAll(provider, data);
-    preparations.rows.setReceived(1, "tags", 0);
+    await preparations.rows.setReceived(1, "tags", 0);
     await preparations.append(ALICE, data.saltHex, "tags", 0, streamOf(new AuditedData(seed, chunks).tags));
-    expect(await verification.verify(preparations.require(ALICE, data.saltHex), 0)).to.equal(false);
-    expect(preparations.status(preparations.require(ALICE, data.saltHex), verification.progressOf(1)).state).to.equal(
-      "verifying",
-    );
+    expect(await verification.verify(await preparations.require(ALICE, data.saltHex), 0)).to.equal(false);
+    expect(
+      preparations.status(await preparations.require(ALICE, data.saltHex), verification.progressOf(1)).state,
+    ).to.equal("verifying");
     await refusal(preparations.append(ALICE, data.saltHex, "tags", 144, streamOf()), "CONFLICT");
     while (verification.progressOf(1) !== undefined) await new Promise((resolve) => setTimeout(resolve, 10));
-    await refusal(verification.verify(preparations.require(ALICE, data.saltHex), 0), "INVALID_PROOF");
+    await refusal(verification.verify(await preparations.require(ALICE, data.saltHex), 0), "INVALID_PROOF");
   });
 
   it("reuses the powers of an earlier, verified preparation of the same account only", async () => {
@@ -268,7 +270,7 @@ describe("preparation of agreements", () => {
     const { preparations, verification, chunks: service } = provider;
     await preparations.open(ALICE, data.saltHex, data.request);
     await sendAll(provider, data);
-    await verification.verify(preparations.require(ALICE, data.saltHex), 60);
+    await verification.verify(await preparations.require(ALICE, data.saltHex), 60);
 
     const more = [...chunks, randomChunk(300_000)];
     for (const account of [ALICE, BOB]) await service.store(account, streamOf(...more.map((chunk) => frame(chunk))));
@@ -278,16 +280,16 @@ describe("preparation of agreements", () => {
     await preparations.append(ALICE, larger.saltHex, "tags", 0, streamOf(larger.tags));
     const wrongRest = powersOfBeta(larger.secrets, 5, larger.sliceCount - 3);
     await preparations.append(ALICE, larger.saltHex, "powers-b", 144, streamOf(wrongRest));
-    await refusal(verification.verify(preparations.require(ALICE, larger.saltHex), 60), "INVALID_PROOF");
+    await refusal(verification.verify(await preparations.require(ALICE, larger.saltHex), 60), "INVALID_PROOF");
     await preparations.append(ALICE, larger.saltHex, "powers-a", 0, streamOf(larger.powersA));
     await preparations.append(ALICE, larger.saltHex, "powers-b", 0, streamOf(larger.powersB));
-    expect(await verification.verify(preparations.require(ALICE, larger.saltHex), 60)).to.equal(true);
+    expect(await verification.verify(await preparations.require(ALICE, larger.saltHex), 60)).to.equal(true);
 
     const third = new AuditedData(seed, more.toReversed());
     await preparations.open(ALICE, third.saltHex, third.request);
-    expect(preparations.require(ALICE, third.saltHex).received["powers-b"]).to.equal(third.powersB.length);
+    expect((await preparations.require(ALICE, third.saltHex)).received["powers-b"]).to.equal(third.powersB.length);
     await preparations.append(ALICE, third.saltHex, "tags", 0, streamOf(third.tags));
-    expect(await verification.verify(preparations.require(ALICE, third.saltHex), 60)).to.equal(true);
+    expect(await verification.verify(await preparations.require(ALICE, third.saltHex), 60)).to.equal(true);
     const extended = new AuditedData(seed, [...more, ...more]);
     await preparations.open(ALICE, extended.saltHex, extended.request);
     await preparations.append(
@@ -298,7 +300,7 @@ describe("preparation of agreements", () => {
       streamOf(extended.powersB.subarray(third.powersB.length)),
     );
     await preparations.append(ALICE, extended.saltHex, "tags", 0, streamOf(extended.tags));
-    expect(await verification.verify(preparations.require(ALICE, extended.saltHex), 60)).to.equal(true);
+    expect(await verification.verify(await preparations.require(ALICE, extended.saltHex), 60)).to.equal(true);
 
     const bobs = await preparations.open(BOB, larger.saltHex, larger.request);
     expect(bobs.received).to.deep.equal({ "powers-a": 0, "powers-b": 0, tags: 0 });
@@ -309,21 +311,24 @@ describe("preparation of agreements", () => {
     const { preparations, verification } = provider;
     await preparations.open(ALICE, data.saltHex, data.request);
     await sendAll(provider, data);
-    await verification.verify(preparations.require(ALICE, data.saltHex), 60);
+    await verification.verify(await preparations.require(ALICE, data.saltHex), 60);
 
     const other = new AuditedData(seed, chunks, { alpha: 987_654_321n, beta: data.secrets.beta });
     await preparations.open(ALICE, other.saltHex, other.request);
     await preparations.append(ALICE, other.saltHex, "tags", 0, streamOf(other.tags));
-    const error = await refusal(verification.verify(preparations.require(ALICE, other.saltHex), 60), "INVALID_PROOF");
+    const error = await refusal(
+      verification.verify(await preparations.require(ALICE, other.saltHex), 60),
+      "INVALID_PROOF",
+    );
     expect(error.check).to.equal("powers of alpha");
-    expect(preparations.require(ALICE, other.saltHex).received).to.deep.equal({
+    expect((await preparations.require(ALICE, other.saltHex)).received).to.deep.equal({
       "powers-a": 0,
       "powers-b": 0,
       tags: 144,
     });
     await preparations.append(ALICE, other.saltHex, "powers-a", 0, streamOf(other.powersA));
     await preparations.append(ALICE, other.saltHex, "powers-b", 0, streamOf(other.powersB));
-    expect(await verification.verify(preparations.require(ALICE, other.saltHex), 60)).to.equal(true);
+    expect(await verification.verify(await preparations.require(ALICE, other.saltHex), 60)).to.equal(true);
   });
 
   it("expires when nobody comes back for it, files and rows", async () => {
@@ -334,30 +339,30 @@ describe("preparation of agreements", () => {
     await preparations.append(ALICE, data.saltHex, "tags", 0, streamOf(data.tags));
     clock.seconds += EXPIRY_SECONDS;
     await preparations.expire();
-    preparations.require(ALICE, data.saltHex);
+    await preparations.require(ALICE, data.saltHex);
     clock.seconds += 1;
     await preparations.expire();
-    await refusal((async () => preparations.require(ALICE, data.saltHex))(), "NOT_FOUND");
+    await refusal(preparations.require(ALICE, data.saltHex), "NOT_FOUND");
     expect(readdirSync(join(folder(), "preparations"))).to.deep.equal([]);
     expect(database.prepare("SELECT count(*) AS left FROM manifest_chunks").get()?.left).to.equal(0);
   });
 
   it("does not expire when it was taken up, or agreed on, while others were being removed", async () => {
-    const { preparations, clock, database } = await stored();
+    const { preparations, clock, index } = await stored();
     const [, touched, agreed] = [data, new AuditedData(seed, chunks), new AuditedData(seed, chunks)];
     for (const one of [data, touched, agreed]) await preparations.open(ALICE, one.saltHex, one.request);
     clock.seconds += EXPIRY_SECONDS + 1;
     const expiring = preparations.expire(); // Removes the rows of the first and waits for its files.
     await preparations.open(ALICE, touched.saltHex, touched.request);
-    const preparation = preparations.require(ALICE, agreed.saltHex);
+    const preparation = await preparations.require(ALICE, agreed.saltHex);
     const { id: preparationId, account, salt, auditKeyHash, manifestHash, sliceCount } = preparation;
-    const span = { token: "", startBlock: 1, epochBlocks: 1, windowBlocks: 1, epochs: 1 };
+    const span = { token: ALICE, startBlock: 1, epochBlocks: 1, windowBlocks: 1, epochs: 1 };
     const row = { id: 1n, preparationId, account, salt, auditKeyHash, manifestHash, sliceCount, ...span };
-    new AgreementRows(database).insert(row);
+    expect(await index.agreements.begin(row)).to.equal("begun");
     await expiring;
-    await refusal((async () => preparations.require(ALICE, data.saltHex))(), "NOT_FOUND");
-    preparations.require(ALICE, touched.saltHex);
-    preparations.require(ALICE, agreed.saltHex);
+    await refusal(preparations.require(ALICE, data.saltHex), "NOT_FOUND");
+    await preparations.require(ALICE, touched.saltHex);
+    await preparations.require(ALICE, agreed.saltHex);
     expect(readdirSync(join(folder(), "preparations"))).to.deep.equal(["2", "3"]);
   });
 });

@@ -13,7 +13,7 @@ describe("proofs of a provider", () => {
 
   async function provable() {
     const provider = await openProvider(folder());
-    const { store, manifests, files, chunks, index, preparations, verification } = provider;
+    const { parts, chunks, index, preparations, verification } = provider;
     const stored = [randomChunk(200_000)];
     const data = new AuditedData(randomBytes(32), stored);
     await chunks.store(ALICE, streamOf(...stored.map((chunk) => frame(chunk))));
@@ -25,10 +25,10 @@ describe("proofs of a provider", () => {
     ] as const) {
       await preparations.append(ALICE, data.saltHex, part, 0, streamOf(bytes));
     }
-    await verification.verify(preparations.require(ALICE, data.saltHex), 60);
-    const metrics = createCspMetrics(createMetrics("csp"), index, () => ({ active: 0, damaged: 0 }));
-    const proofs = new ProofService({ store, manifests, files }, chunks, metrics);
-    return { proofs, preparation: preparations.require(ALICE, data.saltHex), sliceCount: data.sliceCount };
+    await verification.verify(await preparations.require(ALICE, data.saltHex), 60);
+    const metrics = createCspMetrics(createMetrics("csp"), index);
+    const proofs = new ProofService(parts, chunks, metrics);
+    return { proofs, preparation: await preparations.require(ALICE, data.saltHex), sliceCount: data.sliceCount };
   }
 
   it("for the chain come before all private audits that are waiting", async () => {

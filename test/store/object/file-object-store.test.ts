@@ -5,13 +5,12 @@ import * as nodeFileSystem from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { expect } from "chai";
-import fc from "fast-check";
 import { sha256 } from "#primitives";
-import { contentId } from "../../../offchain/core/encoding/content-id.ts";
-import { InvalidInputError, TallystickError } from "../../../offchain/core/errors.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
 import { FileObjectStore, type FileSystem } from "../../../offchain/store/object/file-object-store.ts";
 import { pseudoRandomBytes } from "../../helpers/pseudo-random.ts";
 import { runOnSmallDisk } from "../../helpers/small-disk.ts";
+import { idsOf } from "./object-store-suite.ts";
 
 const STORE_URL = new URL("../../../offchain/store/object/file-object-store.ts", import.meta.url).href;
 const A = Uint8Array.of(1, 2, 3, 4, 5);
@@ -24,12 +23,6 @@ async function failure(promise: Promise<unknown>): Promise<unknown> {
     return error;
   }
   throw new Error("expected a failure");
-}
-
-async function idsOf(store: FileObjectStore): Promise<string[]> {
-  const ids: string[] = [];
-  for await (const id of store.list()) ids.push(id);
-  return ids.sort();
 }
 
 function systemError(code: string): Error {
@@ -80,66 +73,6 @@ describe("file object store", () => {
 
   const incoming = () => readdirSync(join(root, "incoming"));
 
-  it("returns what was stored, also after opening again", async () => {
-    const objects = new Map(
-      Array.from({ length: 20 }, (_, index) => pseudoRandomBytes(`object ${index}`, index * 1000)).map((bytes) => [
-        contentId(bytes),
-        bytes,
-      ]),
-    );
-    const first = await FileObjectStore.open(root);
-    await Promise.all([...objects].map(([id, bytes]) => first.put(id, bytes)));
-    for (const store of [first, await FileObjectStore.open(root)]) {
-      for (const [id, bytes] of objects) {
-        expect(await store.get(id)).to.deep.equal(bytes);
-        expect(await store.size(id)).to.equal(bytes.length);
-        expect(await store.has(id)).to.equal(true);
-      }
-      expect(await idsOf(store)).to.deep.equal([...objects.keys()].sort());
-    }
-    expect(incoming()).to.deep.equal([]);
-  });
-
-  it("knows nothing of objects that are not there", async () => {
-    const store = await FileObjectStore.open(root);
-    expect(await store.get("a")).to.equal(undefined);
-    expect(await store.getRange("a", 0, 5)).to.equal(undefined);
-    expect(await store.size("a")).to.equal(undefined);
-    expect(await store.has("a")).to.equal(false);
-    expect(await store.delete("a")).to.equal(false);
-    expect(await idsOf(store)).to.deep.equal([]);
-  });
-
-  it("reads ranges, cut where the object ends", async () => {
-    const store = await FileObjectStore.open(root);
-    await store.put("a", A);
-    await fc.assert(
-      fc.asyncProperty(fc.nat(8), fc.nat(8), async (offset, lengthBytes) => {
-        expect(await store.getRange("a", offset, lengthBytes)).to.deep.equal(A.slice(offset, offset + lengthBytes));
-      }),
-      { numRuns: 40 },
-    );
-    for (const [offset, lengthBytes] of [
-      [-1, 1],
-      [0, -1],
-      [0.5, 1],
-      [0, Number.POSITIVE_INFINITY],
-      [Number.NaN, 1],
-    ] as const) {
-      expect(await failure(store.getRange("a", offset, lengthBytes))).to.be.instanceOf(InvalidInputError);
-    }
-  });
-
-  it("replaces an object as a whole, and removes it", async () => {
-    const store = await FileObjectStore.open(root);
-    await store.put("a", A);
-    await store.put("a", B);
-    expect(await store.get("a")).to.deep.equal(B);
-    expect(await store.delete("a")).to.equal(true);
-    expect(await store.has("a")).to.equal(false);
-    expect(await store.delete("a")).to.equal(false);
-  });
-
   it("keeps files readable by nobody else, spread over folders", async () => {
     const store = await FileObjectStore.open(root);
     for (let index = 0; index < 64; index++) await store.put(`object-${index}`, A);
@@ -153,20 +86,11 @@ describe("file object store", () => {
     }
   });
 
-  it("refuses ids that are no plain names", async () => {
-    const store = await FileObjectStore.open(root);
-    for (const id of ["", ".", "..", "../a", "a/b", "/a", ".hidden", "A", "a b", "ü", "a\0", "a".repeat(129)]) {
-      for (const call of [store.put(id, A), store.get(id), store.getRange(id, 0, 1), store.has(id), store.delete(id)]) {
-        expect(await failure(call), JSON.stringify(id)).to.be.instanceOf(InvalidInputError);
-      }
-    }
-    await store.put(`a${".".repeat(127)}`, A);
-  });
-
   it("removes at open what a crash left half written, and keeps every complete object", async () => {
     const first = await FileObjectStore.open(root);
     await first.put("a", A);
     writeFileSync(join(root, "incoming", "0123456789abcdef"), B);
+    await first.close();
     const second = await FileObjectStore.open(root);
     expect(incoming()).to.deep.equal([]);
     expect(await idsOf(second)).to.deep.equal(["a"]);
@@ -289,6 +213,7 @@ describe("file object store", () => {
     expect(await failure(store.put("a", A))).to.have.property("code", "DISK_FULL");
     expect(incoming().length).to.equal(1);
     failing = false;
+    await store.close();
     await FileObjectStore.open(root);
     expect(incoming()).to.deep.equal([]);
   });
@@ -347,6 +272,7 @@ describe("file object store", () => {
         const size = 10_000 * (n + 1);
         try { await store.put("o" + n, bytesOf(n, size)); acknowledged.push([n, size]); } catch (error) { code = error.code; }
       }
+      await store.close();
       const again = await FileObjectStore.open(root);
       let intact = 0;
       for (const [n, size] of acknowledged) {
@@ -418,6 +344,16 @@ describe("file object store", () => {
       total += acknowledged.length;
     }
     expect(total).to.be.greaterThan(0);
+  });
+
+  it("is open once at a time, and again after it was closed", async () => {
+    const first = await FileObjectStore.open(root);
+    expect(await failure(FileObjectStore.open(root)))
+      .to.be.instanceOf(TallystickError)
+      .with.property("message")
+      .that.contains("another process uses it");
+    await first.close();
+    await (await FileObjectStore.open(root)).close();
   });
 
   it("says that a folder cannot be used", async () => {

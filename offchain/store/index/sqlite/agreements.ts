@@ -1,43 +1,23 @@
-/** The rows of agreements and their epochs, typed. What they mean is in `agreements.ts` and `prover.ts`. */
+/** Agreements and their epochs on SQLite: tables `agreements` and `epochs`. */
 import type { StatementSync } from "node:sqlite";
-import type { Database } from "../../store/index/sqlite.ts";
-import type { AgreementCounts } from "../metrics.ts";
-
-export type AgreementState = "accepting" | "active" | "ended";
-export type Health = "unknown" | "good" | "damaged";
-
-export interface AgreementRow {
-  id: bigint;
-  preparationId: number;
-  account: string;
-  salt: Uint8Array;
-  auditKeyHash: Uint8Array;
-  manifestHash: Uint8Array;
-  sliceCount: number;
-  token: string;
-  startBlock: number;
-  epochBlocks: number;
-  windowBlocks: number;
-  epochs: number;
-  /** All epochs before this one are over and recorded. */
-  nextEpoch: number;
-  state: AgreementState;
-  health: Health;
-  healthDetail: string | undefined;
-  acceptHash: string | undefined;
-  acceptBlock: number | undefined;
-}
-
-export type NewAgreement = Omit<
+import type {
+  Acceptance,
+  AgreementCounts,
+  AgreementIndex,
   AgreementRow,
-  "nextEpoch" | "state" | "health" | "healthDetail" | "acceptHash" | "acceptBlock"
->;
+  AgreementState,
+  EpochState,
+  EpochSummary,
+  Health,
+  NewAgreement,
+  ProofRecord,
+} from "../agreement-index.ts";
+import type { Database } from "../sqlite.ts";
+import { canonicalAddress } from "./accounts.ts";
 
-export interface ProofRecord {
-  epoch: number;
-  transactionHash: string;
-  blockNumber: number;
-  gasUsed: bigint;
+/** What the preparations count: agreements that have not ended. */
+export interface PreparationUses {
+  addUse(preparationId: number, change: 1 | -1): boolean;
 }
 
 function toAgreement(row: Record<string, unknown>): AgreementRow {
@@ -63,17 +43,24 @@ function toAgreement(row: Record<string, unknown>): AgreementRow {
   };
 }
 
-export class AgreementRows {
+export class SqliteAgreementIndex implements AgreementIndex {
   readonly #database: Database;
+  readonly #preparations: PreparationUses;
   readonly #byId: StatementSync;
   readonly #inState: StatementSync;
+  readonly #unproven: StatementSync;
   readonly #epochState: StatementSync;
   readonly #settleEpoch: StatementSync;
 
-  constructor(database: Database) {
+  constructor(database: Database, preparations: PreparationUses) {
     this.#database = database;
+    this.#preparations = preparations;
     this.#byId = database.prepare("SELECT * FROM agreements WHERE id = ?");
     this.#inState = database.prepare("SELECT * FROM agreements WHERE state = ? ORDER BY start_block, id");
+    this.#unproven = database.prepare(
+      `SELECT id FROM agreements WHERE state = 'active'
+       AND EXISTS (SELECT 1 FROM epochs WHERE agreement_id = agreements.id AND state <> 'proven')`,
+    );
     this.#epochState = database.prepare("SELECT state FROM epochs WHERE agreement_id = ? AND epoch = ?");
     this.#settleEpoch = database.prepare(
       `INSERT INTO epochs (agreement_id, epoch, state, transaction_hash, block_number, gas_used, detail)
@@ -84,84 +71,107 @@ export class AgreementRows {
     );
   }
 
-  byId(id: bigint): AgreementRow | undefined {
+  #row(id: bigint): AgreementRow | undefined {
     const row = this.#byId.get(String(id));
     return row === undefined ? undefined : toAgreement(row);
   }
 
-  inState(state: AgreementState): AgreementRow[] {
+  async find(id: bigint): Promise<AgreementRow | undefined> {
+    return this.#row(id);
+  }
+
+  async inState(state: AgreementState): Promise<AgreementRow[]> {
     return this.#inState.all(state).map(toAgreement);
   }
 
-  /** Ended agreements whose payout has not been seen to be withdrawn. */
-  unsettled(): AgreementRow[] {
+  async unsettled(): Promise<AgreementRow[]> {
     return this.#database
-      .prepare("SELECT * FROM agreements WHERE state = 'ended' AND settled = 0")
+      .prepare("SELECT * FROM agreements WHERE state = 'ended' AND settled = 0 ORDER BY start_block, id")
       .all()
       .map(toAgreement);
   }
 
-  /** Adds an agreement that is about to be accepted; a row that is there already stays as it is. @returns whether it is new */
-  insert(agreement: NewAgreement): boolean {
-    const { changes } = this.#database
+  async withUnprovenEpochs(): Promise<ReadonlySet<bigint>> {
+    return new Set(this.#unproven.all().map((row) => BigInt(String(row.id))));
+  }
+
+  async begin(agreement: NewAgreement): Promise<"begun" | "exists" | "no-preparation"> {
+    return this.#database.transaction(() => {
+      if (this.#row(agreement.id) !== undefined) return "exists";
+      if (!this.#preparations.addUse(agreement.preparationId, 1)) return "no-preparation";
+      this.#insert(agreement);
+      return "begun";
+    });
+  }
+
+  #insert(agreement: NewAgreement): void {
+    this.#database
       .prepare(
         `INSERT INTO agreements (id, preparation_id, account, salt, audit_key_hash, manifest_hash, slice_count, token,
            start_block, epoch_blocks, window_blocks, epochs, state)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepting') ON CONFLICT (id) DO NOTHING`,
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'accepting')`,
       )
       .run(
         String(agreement.id),
         agreement.preparationId,
-        agreement.account,
+        canonicalAddress(agreement.account),
         agreement.salt,
         agreement.auditKeyHash,
         agreement.manifestHash,
         agreement.sliceCount,
-        agreement.token,
+        canonicalAddress(agreement.token),
         agreement.startBlock,
         agreement.epochBlocks,
         agreement.windowBlocks,
         agreement.epochs,
       );
-    return Number(changes) > 0;
   }
 
-  /** Forgets an agreement that was not accepted after all. */
-  deleteAccepting(id: bigint): void {
-    this.#database.prepare("DELETE FROM agreements WHERE id = ? AND state = 'accepting'").run(String(id));
+  async forget(id: bigint): Promise<void> {
+    this.#release(id, "DELETE FROM agreements WHERE id = ? AND state = 'accepting'");
   }
 
-  activate(id: bigint, accepted: { transactionHash: string; blockNumber: number } | undefined): void {
+  async end(id: bigint): Promise<void> {
+    this.#release(id, "UPDATE agreements SET state = 'ended' WHERE id = ? AND state <> 'ended'");
+  }
+
+  /** Runs a statement after which the agreement no longer depends on its preparation, and counts that if it had an effect. */
+  #release(id: bigint, statement: string): void {
+    this.#database.transaction(() => {
+      const row = this.#row(id);
+      if (row === undefined || Number(this.#database.prepare(statement).run(String(id)).changes) === 0) return;
+      this.#preparations.addUse(row.preparationId, -1);
+    });
+  }
+
+  async activate(id: bigint, acceptance: Acceptance | undefined): Promise<void> {
     this.#database
       .prepare(
         `UPDATE agreements SET state = 'active', accept_hash = coalesce(?, accept_hash),
            accept_block = coalesce(?, accept_block) WHERE id = ? AND state = 'accepting'`,
       )
-      .run(accepted?.transactionHash ?? null, accepted?.blockNumber ?? null, String(id));
+      .run(acceptance?.transactionHash ?? null, acceptance?.blockNumber ?? null, String(id));
   }
 
-  /** An agreement that has been wound up on chain. */
-  end(id: bigint): void {
-    this.#database.prepare("UPDATE agreements SET state = 'ended' WHERE id = ?").run(String(id));
+  async settle(ids: readonly bigint[]): Promise<void> {
+    const settle = this.#database.prepare("UPDATE agreements SET settled = 1 WHERE id = ? AND state = 'ended'");
+    this.#database.transaction(() => {
+      for (const id of ids) settle.run(String(id));
+    });
   }
 
-  settle(id: bigint): void {
-    this.#database.prepare("UPDATE agreements SET settled = 1 WHERE id = ?").run(String(id));
-  }
-
-  setHealth(id: bigint, health: Health, detail?: string): void {
+  async setHealth(id: bigint, health: Health, detail?: string): Promise<void> {
     this.#database
       .prepare("UPDATE agreements SET health = ?, health_detail = ? WHERE id = ?")
       .run(health, detail ?? null, String(id));
   }
 
-  epochState(id: bigint, epoch: number): "proven" | "failed" | "missed" | undefined {
+  async epochState(id: bigint, epoch: number): Promise<EpochState | undefined> {
     const row = this.#epochState.get(String(id), epoch);
-    return row === undefined ? undefined : (row.state as "proven" | "failed" | "missed");
+    return row === undefined ? undefined : (row.state as EpochState);
   }
 
-  /** @param proof - absent when the chain says so but the transaction is not known here, after a restart for example */
-  recordProven(id: bigint, epoch: number, proof?: ProofRecord): void {
+  async recordProven(id: bigint, epoch: number, proof?: ProofRecord): Promise<void> {
     const { transactionHash, blockNumber, gasUsed } = proof ?? {};
     this.#settleEpoch.run(
       String(id),
@@ -174,25 +184,25 @@ export class AgreementRows {
     );
   }
 
-  setNextEpoch(id: bigint, epoch: number): void {
-    this.#database.prepare("UPDATE agreements SET next_epoch = ? WHERE id = ?").run(epoch, String(id));
-  }
-
-  recordNotProven(id: bigint, epoch: number, state: "failed" | "missed", detail: string): void {
+  async recordNotProven(id: bigint, epoch: number, state: "failed" | "missed", detail: string): Promise<void> {
     this.#settleEpoch.run(String(id), epoch, state, null, null, null, detail);
   }
 
-  countEpochs(id: bigint): { proven: number; notProven: number } {
-    const row = this.#database
+  async setNextEpoch(id: bigint, epoch: number): Promise<void> {
+    this.#database.prepare("UPDATE agreements SET next_epoch = ? WHERE id = ?").run(epoch, String(id));
+  }
+
+  async summaryOf(id: bigint): Promise<EpochSummary> {
+    const counts = this.#database
       .prepare(
         `SELECT coalesce(sum(state = 'proven'), 0) AS proven, coalesce(sum(state <> 'proven'), 0) AS other
          FROM epochs WHERE agreement_id = ?`,
       )
       .get(String(id));
-    return { proven: Number(row?.proven), notProven: Number(row?.other) };
+    return { proven: Number(counts?.proven), notProven: Number(counts?.other), lastProof: this.#lastProof(id) };
   }
 
-  lastProof(id: bigint): ProofRecord | undefined {
+  #lastProof(id: bigint): ProofRecord | undefined {
     const row = this.#database
       .prepare(
         `SELECT * FROM epochs WHERE agreement_id = ? AND transaction_hash IS NOT NULL ORDER BY epoch DESC LIMIT 1`,
@@ -207,7 +217,7 @@ export class AgreementRows {
     };
   }
 
-  counts(): AgreementCounts {
+  async counts(): Promise<AgreementCounts> {
     const row = this.#database
       .prepare(
         `SELECT count(*) AS active, coalesce(sum(health = 'damaged'), 0) AS damaged

@@ -1,0 +1,29 @@
+/**
+ * Everything a provider keeps in its database, as asynchronous interfaces: the place where another database can take over. The
+ * parts of one index share transactions only inside its implementation, and services know only these interfaces.
+ *
+ * Each operation is one transaction: when its promise resolves, all of it is durable; when it rejects, none of it happened.
+ * Operations throw DiskFullError and DiskFailedError. Accounts may be given in any case of letters, and are returned with the
+ * checksum of EIP-55.
+ */
+import type { AgreementIndex } from "./agreement-index.ts";
+import type { ChunkIndex } from "./chunk-index.ts";
+import type { PreparationIndex } from "./preparation-index.ts";
+
+/** Named values that describe the database itself, for example which object store belongs to it. */
+export interface MetaIndex {
+  get(name: string): Promise<string | undefined>;
+  /** Sets a value unless there is one. @returns the value that is there now */
+  setOnce(name: string, value: string): Promise<string>;
+}
+
+export interface ProviderIndex {
+  /** Where the database is, for messages. */
+  readonly location: string;
+  readonly meta: MetaIndex;
+  readonly chunks: ChunkIndex;
+  readonly preparations: PreparationIndex;
+  readonly agreements: AgreementIndex;
+  /** Asks the database something trivial. @throws DiskFailedError when it does not answer */
+  ping(): Promise<void>;
+}

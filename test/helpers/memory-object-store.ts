@@ -1,0 +1,68 @@
+/** An object store in memory: the second implementation, which shows that the suite and the provider rely on the interface alone. */
+import { type ObjectStore, requireObjectId, requireRange } from "../../offchain/store/object/object-store.ts";
+
+/** What outlives a store that is closed, as a disk does. */
+export interface MemoryDisk {
+  readonly objects: Map<string, Uint8Array>;
+  owner: string | undefined;
+}
+
+export function emptyDisk(): MemoryDisk {
+  return { objects: new Map(), owner: undefined };
+}
+
+export class MemoryObjectStore implements ObjectStore {
+  readonly #disk: MemoryDisk;
+
+  constructor(disk: MemoryDisk = emptyDisk()) {
+    this.#disk = disk;
+  }
+
+  async put(id: string, bytes: Uint8Array): Promise<void> {
+    requireObjectId(id);
+    const copy = bytes.slice();
+    await Promise.resolve();
+    this.#disk.objects.set(id, copy);
+  }
+
+  async get(id: string): Promise<Uint8Array | undefined> {
+    requireObjectId(id);
+    return this.#disk.objects.get(id)?.slice();
+  }
+
+  async getRange(id: string, offset: number, lengthBytes: number): Promise<Uint8Array | undefined> {
+    requireObjectId(id);
+    requireRange(offset, lengthBytes);
+    return this.#disk.objects.get(id)?.slice(offset, offset + lengthBytes);
+  }
+
+  async has(id: string): Promise<boolean> {
+    requireObjectId(id);
+    return this.#disk.objects.has(id);
+  }
+
+  async size(id: string): Promise<number | undefined> {
+    requireObjectId(id);
+    return this.#disk.objects.get(id)?.length;
+  }
+
+  async delete(id: string): Promise<boolean> {
+    requireObjectId(id);
+    return this.#disk.objects.delete(id);
+  }
+
+  async *list(): AsyncGenerator<string, void, undefined> {
+    for (const id of [...this.#disk.objects.keys()]) yield id;
+  }
+
+  async claim(owner: string): Promise<string> {
+    this.#disk.owner ??= owner;
+    return this.#disk.owner;
+  }
+
+  async owner(): Promise<string | undefined> {
+    return this.#disk.owner;
+  }
+
+  async close(): Promise<void> {}
+}
