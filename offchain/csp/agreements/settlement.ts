@@ -5,9 +5,9 @@
 import type { ChainReader } from "../../chain/deployment.ts";
 import { balanceOf, closeCall, readAgreement, withdrawCall } from "../../chain/escrow.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
+import { lastWindowEnd } from "../../core/agreement/epochs.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { Logger } from "../../daemon/logger.ts";
-import { windowOf } from "../possession/epoch-prover.ts";
 import type { AgreementRow, AgreementRows } from "./agreement-rows.ts";
 
 export interface SettlementParts {
@@ -45,7 +45,7 @@ export class Settlement {
 
   async #windUp(row: AgreementRow, headBlock: number): Promise<void> {
     const { chain, sender, rows, logger } = this.#parts;
-    const over = headBlock >= windowOf(row, row.epochs - 1).deadlineBlock && row.nextEpoch >= row.epochs;
+    const over = headBlock >= lastWindowEnd(row) && row.nextEpoch >= row.epochs;
     if (!over && !this.#isDue(row, headBlock)) return;
     const agreement = await readAgreement(chain, row.id);
     this.#lookedAt.set(row.id, headBlock);
