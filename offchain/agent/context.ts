@@ -11,7 +11,8 @@ import { TallystickError } from "../core/errors.ts";
 import type { Identity } from "../core/identity/identity.ts";
 import { oprfReady } from "../core/oprf/ristretto255.ts";
 import { verifyCommitteeKeys } from "../core/oprf/threshold.ts";
-import { AgentAccount, SessionTokens } from "./account.ts";
+import { SessionTokens } from "../http/sessions.ts";
+import { AgentAccount } from "./account.ts";
 import { Archives } from "./keys/archives.ts";
 import type { ShareMember } from "./keys/key-shares.ts";
 import { NbmClient } from "./keys/nbm-client.ts";
@@ -60,7 +61,7 @@ export class AgentContext {
     this.logger = options.logger;
     this.#confirmations = options.confirmations;
     this.account = new AgentAccount(options.identity.signingKey);
-    this.#sessions = new SessionTokens(this.account, BigInt(options.deployment.chainId));
+    this.#sessions = new SessionTokens(this.account, options.deployment);
     this.catalogue = new Catalogue(join(options.homeDir, "agent.db"));
   }
 

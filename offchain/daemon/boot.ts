@@ -78,7 +78,10 @@ async function openBase<Config extends DaemonConfig>(
   const sessions = new Sessions({
     database,
     audience: operator,
-    chainId: BigInt(chain.deployment.chainId),
+    domain: {
+      chainId: BigInt(chain.deployment.chainId),
+      contract: chain.deployment.contracts[program.sessionContract],
+    },
     checkSignature: (account, typed, signature) => checkAccountSignature(chain.provider, account, typed, signature),
   });
   const healthChecks: Record<string, HealthCheck> = {

@@ -5,10 +5,12 @@
 
 import type { DatabaseSync } from "node:sqlite";
 import type { FastifyRequest, onRequestAsyncHookHandler } from "fastify";
-import { randomBytes, sha256 } from "#primitives";
+import { sha256 } from "#primitives";
 import { InvalidSignatureError, TallystickError } from "../core/errors.ts";
-import { type SessionMessage, sessionTypedData, type TypedData } from "../core/identity/typed-messages.ts";
+import type { SessionMessage, TypedData } from "../core/identity/typed-messages.ts";
 import { MAXIMUM_SESSION_SECONDS, SessionAnswer, SessionRequest } from "../core/wire/session.ts";
+import { newToken, tokenFromAuthorization } from "../http/authorization.ts";
+import { type SessionDomain, sessionMessage } from "../http/sessions.ts";
 import { checksumAddress } from "./account-signature.ts";
 import type { DaemonServer } from "./server.ts";
 
@@ -45,7 +47,7 @@ export interface SessionOptions {
   readonly database: DatabaseSync;
   /** The daemon's own operator account. */
   readonly audience: string;
-  readonly chainId: bigint;
+  readonly domain: SessionDomain;
   /** Resolves when the account signed the message, throws `InvalidSignatureError` when not; see account-signature.ts. */
   readonly checkSignature: (account: string, typed: TypedData<SessionMessage>, signature: string) => Promise<void>;
   /** Unix seconds; the system's clock unless told. */
@@ -81,7 +83,7 @@ export class Sessions {
    * RATE_LIMITED when the account has too many live sessions.
    */
   async open(request: SessionRequest): Promise<SessionAnswer> {
-    const { database, audience, chainId, checkSignature } = this.#options;
+    const { database, audience, domain, checkSignature } = this.#options;
     const now = this.#now();
     const account = checksumAddress(request.account, "account");
     if (checksumAddress(request.audience, "audience") !== audience) {
@@ -92,10 +94,10 @@ export class Sessions {
       refuse("the session lasts too long", "expiresAt", `at most ${MAXIMUM_SESSION_SECONDS} s ahead`);
     }
     const { nonce, expiresAt } = request;
-    const typed = sessionTypedData(chainId, { account, audience, nonce, expiresAt: BigInt(expiresAt) });
+    const typed = sessionMessage(domain, { account, audience, nonce, expiresAt });
     await checkSignature(account, typed, request.signature);
 
-    const token = randomBytes(32);
+    const token = newToken();
     database.exec("BEGIN IMMEDIATE");
     try {
       database.prepare("DELETE FROM session_nonces WHERE expires_at <= ?").run(now);
@@ -116,22 +118,22 @@ export class Sessions {
       if (changes === 0) refuse("the session message was used before", "nonce", "sign one with a fresh random nonce");
       database
         .prepare("INSERT INTO sessions (token_hash, account, expires_at) VALUES (?, ?, ?)")
-        .run(sha256(token), account, expiresAt);
+        .run(sha256(token.bytes), account, expiresAt);
       database.exec("COMMIT");
     } catch (cause) {
       database.exec("ROLLBACK");
       throw cause;
     }
-    return { token: Buffer.from(token).toString("base64url"), expiresAt };
+    return { token: token.text, expiresAt };
   }
 
   /** The live session of an `Authorization` header. @throws InvalidSignatureError when there is none. */
   check(authorization: string | undefined): Session {
-    const match = /^Bearer ([A-Za-z0-9_-]{43})$/.exec(authorization ?? "");
-    if (match?.[1] === undefined) refuse("no session", "authorization header", "open one with POST /v1/sessions");
+    const token = tokenFromAuthorization(authorization);
+    if (token === undefined) refuse("no session", "authorization header", "open one with POST /v1/sessions");
     const row = this.#options.database
       .prepare("SELECT account, expires_at FROM sessions WHERE token_hash = ?")
-      .get(sha256(Buffer.from(match[1], "base64url")));
+      .get(sha256(token));
     if (row === undefined) refuse("unknown session", "token", "open a new one with POST /v1/sessions");
     const expiresAt = Number(row.expires_at);
     if (expiresAt <= this.#now()) refuse("the session has expired", "token", "open a new one with POST /v1/sessions");

@@ -4,15 +4,15 @@ import { expect } from "chai";
 import { hexlify, JsonRpcProvider, randomBytes, Wallet } from "ethers";
 import { pino } from "pino";
 import { InvalidSignatureError, TallystickError } from "../../offchain/core/errors.ts";
-import { sessionTypedData } from "../../offchain/core/identity/typed-messages.ts";
 import type { SessionRequest } from "../../offchain/core/wire/session.ts";
 import { checkAccountSignature } from "../../offchain/daemon/account-signature.ts";
 import { createMetrics } from "../../offchain/daemon/metrics.ts";
 import { createServer, type DaemonServer } from "../../offchain/daemon/server.ts";
 import { SESSION_TABLES, Sessions, sessionOf } from "../../offchain/daemon/sessions.ts";
+import { sessionMessage } from "../../offchain/http/sessions.ts";
 
 const audience = Wallet.createRandom().address;
-const chainId = 31337n;
+const domain = { chainId: 31_337n, contract: Wallet.createRandom().address };
 
 let clock = 1_800_000_000;
 /** A chain where every account is a plain one, but for one whose wallet contract takes exactly the signature 0x1271. */
@@ -25,22 +25,26 @@ const chain = new (class extends JsonRpcProvider {
     const takes = transaction.to === wallet && String(transaction.data).includes(`1271${"0".repeat(60)}`);
     return takes ? `0x1626ba7e${"0".repeat(56)}` : `0xffffffff${"0".repeat(56)}`;
   }
-})("http://127.0.0.1:9", Number(chainId), { staticNetwork: true });
+})("http://127.0.0.1:9", Number(domain.chainId), { staticNetwork: true });
 
 function sessionsOver(database: DatabaseSync): Sessions {
   return new Sessions({
     database,
     audience,
-    chainId,
+    domain,
     now: () => clock,
     checkSignature: (account, typed, signature) => checkAccountSignature(chain, account, typed, signature),
   });
 }
 
-async function request(over: Partial<SessionRequest> = {}, signer = Wallet.createRandom()): Promise<SessionRequest> {
+async function request(
+  over: Partial<SessionRequest> = {},
+  signer = Wallet.createRandom(),
+  signedFor = domain,
+): Promise<SessionRequest> {
   const nonce = over.nonce ?? hexlify(randomBytes(32));
   const message = { account: signer.address, audience, nonce, expiresAt: clock + 600, ...over };
-  const typed = sessionTypedData(chainId, { ...message, expiresAt: BigInt(message.expiresAt) });
+  const typed = sessionMessage(signedFor, message);
   return { signature: await signer.signTypedData(typed.domain, typed.types, typed.message), ...message };
 }
 
@@ -118,6 +122,18 @@ describe("daemon server", () => {
       expect(answer.statusCode).to.equal(401);
       expect(answer.json().error.code).to.equal("INVALID_SIGNATURE");
       expect(answer.json().error.check).to.equal(check);
+    }
+  });
+
+  it("refuses a message that was signed for another chain, or for another contract of this chain", async () => {
+    for (const other of [
+      { ...domain, chainId: 1n },
+      { ...domain, contract: Wallet.createRandom().address },
+    ]) {
+      const payload = await request({}, Wallet.createRandom(), other);
+      const answer = await server.inject({ method: "POST", url: "/v1/sessions", payload });
+      expect(answer.statusCode).to.equal(401);
+      expect(answer.json().error.check).to.equal("EIP-712 signature");
     }
   });
 

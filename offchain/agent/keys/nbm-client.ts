@@ -15,7 +15,7 @@ import {
   type ShareRequestBody,
 } from "../../core/wire/nbm.ts";
 import { HttpParty } from "../../http/client.ts";
-import type { SessionTokens } from "../account.ts";
+import type { SessionTokens } from "../../http/sessions.ts";
 
 /** Relaying waits for a block to be mined. */
 const RELAY_DEADLINE_SECONDS = 180;

@@ -1,7 +1,7 @@
 /** One storage provider, as the agent speaks to it: the routes of `core/wire/csp.ts` with bytes in place of text. */
 
 import type { Static, TSchema } from "@sinclair/typebox";
-import { CONTENT_ID_BYTES, contentIdToBytes } from "../../core/encoding/content-id.ts";
+import { toBase64Url } from "../../core/encoding/base64url.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import {
@@ -9,7 +9,6 @@ import {
   AgreementStatus,
   AuditAnswer,
   type AuditKeyJson,
-  CHUNK_FRAME_HEAD_BYTES,
   ClaimAnswer,
   ClaimOutcome,
   MAX_CHUNK_BYTES,
@@ -18,8 +17,9 @@ import {
   StoreChunksAnswer,
   VerifyAnswer,
 } from "../../core/wire/csp.ts";
+import { chunkFrames } from "../../http/chunk-frames.ts";
 import { HttpParty, type RequestOptions } from "../../http/client.ts";
-import type { SessionTokens } from "../account.ts";
+import type { SessionTokens } from "../../http/sessions.ts";
 
 /** Checks of powers and tags, and transactions of the provider, take longer than other answers. */
 const LONG_DEADLINE_SECONDS = 300;
@@ -68,7 +68,7 @@ export class CspClient {
     const answers = proofs.map(({ chunk, leaf, data, path }) => ({
       chunk,
       leaf,
-      data: base64url(data),
+      data: toBase64Url(data),
       path: path.map(toHex),
     }));
     return await this.#call("POST", `/v1/claims/${claimId}/answers`, ClaimOutcome, {
@@ -84,7 +84,7 @@ export class CspClient {
    * @returns their ids
    */
   async storeChunks(objects: readonly SealedObject[], signal?: AbortSignal): Promise<string[]> {
-    const pieces = objects.flatMap((object) => [frameHead(object), object.sealed]);
+    const pieces = chunkFrames(objects.map(({ id, sealed }) => ({ id, bytes: sealed })));
     return (await this.#call("POST", "/v1/chunks", StoreChunksAnswer, { pieces, signal, retries: 0 })).stored;
   }
 
@@ -96,7 +96,7 @@ export class CspClient {
   }
 
   async openPreparation(salt: Uint8Array, manifest: Uint8Array, auditKey: AuditKeyJson): Promise<PreparationStatus> {
-    const json = { manifest: base64url(manifest), auditKey };
+    const json = { manifest: toBase64Url(manifest), auditKey };
     return await this.#call("PUT", `/v1/preparations/${toHex(salt)}`, PreparationStatus, { json });
   }
 
@@ -156,16 +156,4 @@ export class CspClient {
       this.#party.json(method, path, schema, { ...options, token }),
     );
   }
-}
-
-/** Binary id and length, as they precede each ciphertext in an upload. */
-function frameHead({ id, sealed }: SealedObject): Uint8Array {
-  const head = new Uint8Array(CHUNK_FRAME_HEAD_BYTES);
-  head.set(contentIdToBytes(id));
-  new DataView(head.buffer).setUint32(CONTENT_ID_BYTES, sealed.length);
-  return head;
-}
-
-function base64url(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64url");
 }
