@@ -13,7 +13,7 @@ import { openDatabase } from "../store/index/sqlite.ts";
 import { checkAccountSignature } from "./account-signature.ts";
 import { Background } from "./background.ts";
 import { type DaemonConfig, readJsonFile } from "./config.ts";
-import { bindDatabase } from "./database-binding.ts";
+import { bindDatabase, bindKeystore, identifyDeployment } from "./deployment-binding.ts";
 import { FailureLog } from "./failure-log.ts";
 import { openDaemonKeystore, operatorKey } from "./keystore-file.ts";
 import { Closers, listen } from "./lifecycle.ts";
@@ -67,12 +67,14 @@ async function openBase<Config extends DaemonConfig>(
   const operator = computeAddress(toHex(signingKey));
   const chain = await connectChain(parseDeployment(readJsonFile(config.deploymentFile, "deployment")));
   closers.add("chain", () => chain.close());
+  const deployment = await identifyDeployment(chain, operator, contracts);
+  bindKeystore(config.keystoreFile, deployment);
   // Two processes on one database would act twice under one account.
   const lock = lockFolder(config.dataDir);
   closers.add("lock of the data folder", () => lock.close());
   const database = openDatabase(join(config.dataDir, `${kind}.db`), { migrations: program.migrations });
   closers.add("database", () => database.close());
-  await bindDatabase(database, chain, operator, contracts);
+  bindDatabase(database, deployment);
 
   const metrics = createMetrics(kind);
   const sessions = new Sessions({
