@@ -11,6 +11,7 @@ import { toHex } from "../core/encoding/hex.ts";
 import { lockFolder } from "../store/disk/folder-lock.ts";
 import { openDatabase } from "../store/index/sqlite.ts";
 import { checkAccountSignature } from "./account-signature.ts";
+import { admissionBy } from "./admission.ts";
 import { Background } from "./background.ts";
 import { type DaemonConfig, readJsonFile } from "./config.ts";
 import { bindDatabase, bindKeystore, identifyDeployment } from "./deployment-binding.ts";
@@ -20,8 +21,12 @@ import { Closers, listen } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
 import { createMetrics } from "./metrics.ts";
 import type { DaemonBase, DaemonProgram } from "./program.ts";
+import { Rates } from "./quota.ts";
 import { createServer, type HealthCheck } from "./server.ts";
 import { Sessions } from "./sessions.ts";
+
+/** Anybody can name a contract wallet, and asking it costs requests to the chain. */
+const WALLET_CHECKS = { scope: "checks by contract wallets", capacity: 300, periodSeconds: 60 };
 
 /** A daemon that serves. */
 export interface RunningDaemon {
@@ -77,6 +82,7 @@ async function openBase<Config extends DaemonConfig>(
   bindDatabase(database, deployment);
 
   const metrics = createMetrics(kind);
+  const walletChecks = new Rates(WALLET_CHECKS);
   const sessions = new Sessions({
     database,
     audience: operator,
@@ -84,7 +90,9 @@ async function openBase<Config extends DaemonConfig>(
       chainId: BigInt(chain.deployment.chainId),
       contract: chain.deployment.contracts[program.sessionContract],
     },
-    checkSignature: (account, typed, signature) => checkAccountSignature(chain.provider, account, typed, signature),
+    checkSignature: (account, typed, signature) =>
+      checkAccountSignature(chain.provider, account, typed, signature, () => walletChecks.take("this daemon")),
+    admit: admissionBy(config.admission, chain),
   });
   const healthChecks: Record<string, HealthCheck> = {
     chain: async () => {

@@ -12,6 +12,8 @@ import { MAXIMUM_SESSION_SECONDS, SessionAnswer, SessionRequest } from "../core/
 import { newToken, tokenFromAuthorization } from "../http/authorization.ts";
 import { type SessionDomain, sessionMessage } from "../http/sessions.ts";
 import { checksumAddress } from "./account-signature.ts";
+import type { AdmissionCheck } from "./admission.ts";
+import { Rates } from "./quota.ts";
 import type { DaemonServer } from "./server.ts";
 
 /** Tables of the session store; part of the daemon's own first migration. */
@@ -36,6 +38,9 @@ export const SESSION_TABLES = `
 const CLOCK_SKEW_SECONDS = 120;
 /** Most live sessions per account. */
 const MAXIMUM_SESSIONS = 1024;
+/** Openings per account, and in all: they bound the rows that a flood of openings leaves in the database. */
+const OPENINGS_PER_ACCOUNT = { scope: "session openings per account", capacity: 120, periodSeconds: 60 };
+const OPENINGS = { scope: "session openings", capacity: 6000, periodSeconds: 60 };
 
 export interface Session {
   /** With EIP-55 checksum. */
@@ -50,6 +55,8 @@ export interface SessionOptions {
   readonly domain: SessionDomain;
   /** Resolves when the account signed the message, throws `InvalidSignatureError` when not; see account-signature.ts. */
   readonly checkSignature: (account: string, typed: TypedData<SessionMessage>, signature: string) => Promise<void>;
+  /** Throws when the account may not open sessions; every account may unless given. See admission.ts. */
+  readonly admit?: AdmissionCheck;
   /** Unix seconds; the system's clock unless told. */
   readonly now?: () => number;
 }
@@ -71,19 +78,24 @@ function refuse(message: string, check: string, hint: string): never {
 export class Sessions {
   readonly #options: SessionOptions;
   readonly #now: () => number;
+  readonly #openingsPerAccount: Rates;
+  readonly #openings: Rates;
 
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => Math.floor(Date.now() / 1000));
+    const milliseconds = () => this.#now() * 1000;
+    this.#openingsPerAccount = new Rates(OPENINGS_PER_ACCOUNT, milliseconds);
+    this.#openings = new Rates(OPENINGS, milliseconds);
   }
 
   /**
    * @returns a token for the account in the request.
    * @throws InvalidSignatureError when the message is expired, for another daemon, replayed or not by the account; TallystickError
-   * RATE_LIMITED when the account has too many live sessions.
+   * RATE_LIMITED when the account has too many live sessions or opens them too fast, NOT_ADMITTED.
    */
   async open(request: SessionRequest): Promise<SessionAnswer> {
-    const { database, audience, domain, checkSignature } = this.#options;
+    const { database, audience, domain, checkSignature, admit } = this.#options;
     const now = this.#now();
     const account = checksumAddress(request.account, "account");
     if (checksumAddress(request.audience, "audience") !== audience) {
@@ -96,6 +108,10 @@ export class Sessions {
     const { nonce, expiresAt } = request;
     const typed = sessionMessage(domain, { account, audience, nonce, expiresAt });
     await checkSignature(account, typed, request.signature);
+    // Only now is it known who asks: limits before it would let a stranger use up another account's rate.
+    this.#openingsPerAccount.take(`account ${account}`);
+    await admit?.(account);
+    this.#openings.take("this daemon");
 
     const token = newToken();
     database.exec("BEGIN IMMEDIATE");

@@ -27,8 +27,14 @@ const chain = new (class extends JsonRpcProvider {
   }
 })("http://127.0.0.1:9", Number(domain.chainId), { staticNetwork: true });
 
+/** An account that is not admitted. */
+const stranger = Wallet.createRandom();
+
 function sessionsOver(database: DatabaseSync): Sessions {
   return new Sessions({
+    admit: async (account) => {
+      if (account === stranger.address) throw new TallystickError("not served", { code: "NOT_ADMITTED" });
+    },
     database,
     audience,
     domain,
@@ -117,6 +123,12 @@ describe("daemon server", () => {
       [{ signature: `0x${"11".repeat(65)}` }, "EIP-712 signature"],
       [{ signature: "0x11" }, "EIP-712 signature"],
     ];
+    // v of 0 or 1, which the contracts do not take either.
+    const signed = await request();
+    const v = Number.parseInt(signed.signature.slice(-2), 16) - 27;
+    const payload = { ...signed, signature: `${signed.signature.slice(0, -2)}0${v}` };
+    const otherV = await server.inject({ method: "POST", url: "/v1/sessions", payload });
+    expect([otherV.statusCode, otherV.json().error.check]).to.deep.equal([401, "EIP-712 signature"]);
     for (const [over, check] of cases) {
       const answer = await open(over);
       expect(answer.statusCode).to.equal(401);
@@ -175,6 +187,33 @@ describe("daemon server", () => {
     expect(refused.json().error.code).to.equal("RATE_LIMITED");
     clock += 10;
     expect((await open({}, signer)).statusCode).to.equal(200);
+  });
+
+  it("limits how fast one account opens sessions, without keeping others out", async () => {
+    const signer = Wallet.createRandom();
+    const statuses = [];
+    for (let k = 0; k < 121; k++) statuses.push((await open({}, signer)).statusCode);
+    expect(statuses.filter((status) => status === 200)).to.have.length(120);
+    expect(statuses.at(-1)).to.equal(429);
+    expect((await open()).statusCode).to.equal(200);
+    clock += 1;
+    expect((await open({}, signer)).statusCode).to.equal(200);
+  }).timeout(120_000);
+
+  it("does not let a stranger use up the rate of an account", async () => {
+    const victim = Wallet.createRandom();
+    const payload = await request({ account: victim.address, signature: `0x${"11".repeat(64)}1b` });
+    for (let k = 0; k < 121; k++) {
+      expect((await server.inject({ method: "POST", url: "/v1/sessions", payload })).statusCode).to.equal(401);
+    }
+    expect((await open({}, victim)).statusCode).to.equal(200);
+  }).timeout(120_000);
+
+  it("answers 403 to an account that is not admitted, and opens no session", async () => {
+    const answer = await open({}, stranger);
+    expect(answer.statusCode).to.equal(403);
+    expect(answer.json().error.code).to.equal("NOT_ADMITTED");
+    expect(database.prepare("SELECT count(*) AS n FROM sessions").get()?.n).to.equal(0);
   });
 
   it("answers 400 with the place of the mismatch, without coercing or dropping anything", async () => {
