@@ -10,7 +10,8 @@ import { TallystickError } from "../core/errors.ts";
 import type { Identity } from "../core/identity/identity.ts";
 import { oprfReady } from "../core/oprf/ristretto255.ts";
 import { verifyCommitteeKeys } from "../core/oprf/threshold.ts";
-import { AgentAccount, SessionTokens } from "./account.ts";
+import { SessionTokens } from "../http/sessions.ts";
+import { AgentAccount } from "./account.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { Archives } from "./keys/archives.ts";
 import type { ShareMember } from "./keys/key-shares.ts";
@@ -98,7 +99,7 @@ export class AgentContext {
     this.#providers ??= new ProviderSet(
       this.deployment.providers.map(
         ({ url, account }) =>
-          new HttpStorageProvider(new CspClient(url, account, this.#sessionTokens(), this.platform.fetch)),
+          new HttpStorageProvider(new CspClient(url, account, this.#sessionTokens(), this.platform.http)),
       ),
     );
     return this.#providers;
@@ -153,7 +154,7 @@ export class AgentContext {
   }
 
   #sessionTokens(): SessionTokens {
-    this.#sessions ??= new SessionTokens(this.account, BigInt(this.deployment.chainId));
+    this.#sessions ??= new SessionTokens(this.account, this.deployment);
     return this.#sessions;
   }
 
@@ -176,7 +177,7 @@ export class AgentContext {
     verifyCommitteeKeys(committee.groupPublicKey, shares, committee.threshold);
     const members = committee.members.map((member) => ({
       ...member,
-      client: new NbmClient(member.url, member.operator, this.#sessionTokens(), this.platform.fetch),
+      client: new NbmClient(member.url, member.operator, this.#sessionTokens(), this.platform.http),
     }));
     return {
       committee,

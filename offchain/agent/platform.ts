@@ -4,6 +4,7 @@
  */
 
 import type { ChunkRef, DirectoryEntry, FileEntry, RegularFileEntry, SymlinkEntry } from "../core/recipe/recipe.ts";
+import type { PartyOptions } from "../http/client.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { Clock } from "./clock.ts";
 
@@ -13,7 +14,8 @@ export interface AgentPlatform {
   readonly lock: HomeLock;
   /** Files by path. Absent where programs have no file system. */
   readonly files?: FileSystemPort;
-  readonly fetch: typeof globalThis.fetch;
+  /** How requests are made: `fetch` of the platform, and whether it takes streamed bodies. */
+  readonly http: PartyOptions;
   readonly clock: Clock;
   /** Releases the catalogue and everything else that is open. */
   close(): Promise<void>;

@@ -183,6 +183,14 @@ export const ERROR_CODES = {
     cause: "It belongs to another identity.",
     remedy: "Use the identity that stored it.",
   },
+  NOT_ADMITTED: {
+    ...PROTOCOL,
+    status: 403,
+    exit: "refused",
+    meaning: "The daemon does not serve the account.",
+    cause: "Its operator admits listed accounts, or accounts with a minimum balance, and this one is not among them.",
+    remedy: "The hint names what is missing; or use another provider or committee.",
+  },
   NOT_FOUND: {
     ...PROTOCOL,
     status: 404,

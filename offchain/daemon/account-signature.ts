@@ -7,6 +7,11 @@ import { Contract, getAddress, type Provider, TypedDataEncoder, verifyTypedData 
 import { InvalidInputError, InvalidSignatureError, TallystickError } from "../core/errors.ts";
 import type { TypedData } from "../core/identity/typed-messages.ts";
 
+/** r ‖ s ‖ v, with v 27 or 28. */
+const PLAIN_SIGNATURE = /^0x[0-9a-f]{128}(?:1b|1c)$/i;
+
+/** Gas that a wallet contract may use. A wallet with a passkey checked in Solidity takes about 350,000. */
+const EIP1271_GAS = 500_000n;
 const EIP1271_MAGIC = "0x1626ba7e";
 const EIP1271_ABI = ["function isValidSignature(bytes32 hash, bytes signature) view returns (bytes4)"];
 
@@ -20,7 +25,8 @@ export function checksumAddress(text: string, name: string): string {
 }
 
 function recoverPlain(typed: TypedData<object>, signature: string): string | undefined {
-  if (signature.length !== 2 + 2 * 65) return undefined;
+  // ethers would take 0 and 1 for v as well; the contracts do not, and one signature has one form.
+  if (!PLAIN_SIGNATURE.test(signature)) return undefined;
   try {
     return verifyTypedData(typed.domain, typed.types, { ...typed.message }, signature);
   } catch {
@@ -33,7 +39,10 @@ async function walletAccepts(provider: Provider, account: string, typed: TypedDa
   const hash = TypedDataEncoder.hash(typed.domain, typed.types, { ...typed.message });
   const wallet = new Contract(account, EIP1271_ABI, provider);
   try {
-    return (await wallet.getFunction("isValidSignature").staticCall(hash, signature)) === EIP1271_MAGIC;
+    return (
+      (await wallet.getFunction("isValidSignature").staticCall(hash, signature, { gasLimit: EIP1271_GAS })) ===
+      EIP1271_MAGIC
+    );
   } catch (cause) {
     const code = (cause as { code?: string }).code;
     if (code === "CALL_EXCEPTION" || code === "BAD_DATA") return false;
@@ -44,6 +53,7 @@ async function walletAccepts(provider: Provider, account: string, typed: TypedDa
 /**
  * Checks that `account` signed `typed`.
  *
+ * @param beforeAskingChain may throw to refuse a check that costs requests to the chain.
  * @throws InvalidSignatureError when it did not; TallystickError CHAIN_UNAVAILABLE when a contract wallet cannot be asked.
  */
 export async function checkAccountSignature(
@@ -51,8 +61,10 @@ export async function checkAccountSignature(
   account: string,
   typed: TypedData<object>,
   signature: string,
+  beforeAskingChain: () => void = () => undefined,
 ): Promise<void> {
   if (recoverPlain(typed, signature) === account) return;
+  beforeAskingChain();
   let accepted = false;
   try {
     accepted = (await provider.getCode(account)) !== "0x" && (await walletAccepts(provider, account, typed, signature));

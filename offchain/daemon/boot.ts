@@ -11,17 +11,22 @@ import { toHex } from "../core/encoding/hex.ts";
 import { lockFolder } from "../store/disk/folder-lock.ts";
 import { openDatabase } from "../store/index/sqlite.ts";
 import { checkAccountSignature } from "./account-signature.ts";
+import { admissionBy } from "./admission.ts";
 import { Background } from "./background.ts";
 import { type DaemonConfig, readJsonFile } from "./config.ts";
-import { bindDatabase } from "./database-binding.ts";
+import { bindDatabase, bindKeystore, identifyDeployment } from "./deployment-binding.ts";
 import { FailureLog } from "./failure-log.ts";
 import { openDaemonKeystore, operatorKey } from "./keystore-file.ts";
 import { Closers, listen } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
 import { createMetrics } from "./metrics.ts";
 import type { DaemonBase, DaemonProgram } from "./program.ts";
+import { Rates } from "./quota.ts";
 import { createServer, type HealthCheck } from "./server.ts";
 import { Sessions } from "./sessions.ts";
+
+/** Anybody can name a contract wallet, and asking it costs requests to the chain. */
+const WALLET_CHECKS = { scope: "checks by contract wallets", capacity: 300, periodSeconds: 60 };
 
 /** A daemon that serves. */
 export interface RunningDaemon {
@@ -67,19 +72,27 @@ async function openBase<Config extends DaemonConfig>(
   const operator = computeAddress(toHex(signingKey));
   const chain = await connectChain(parseDeployment(readJsonFile(config.deploymentFile, "deployment")));
   closers.add("chain", () => chain.close());
+  const deployment = await identifyDeployment(chain, operator, contracts);
+  bindKeystore(config.keystoreFile, deployment);
   // Two processes on one database would act twice under one account.
   const lock = lockFolder(config.dataDir);
   closers.add("lock of the data folder", () => lock.close());
   const database = openDatabase(join(config.dataDir, `${kind}.db`), { migrations: program.migrations });
   closers.add("database", () => database.close());
-  await bindDatabase(database, chain, operator, contracts);
+  bindDatabase(database, deployment);
 
   const metrics = createMetrics(kind);
+  const walletChecks = new Rates(WALLET_CHECKS);
   const sessions = new Sessions({
     database,
     audience: operator,
-    chainId: BigInt(chain.deployment.chainId),
-    checkSignature: (account, typed, signature) => checkAccountSignature(chain.provider, account, typed, signature),
+    domain: {
+      chainId: BigInt(chain.deployment.chainId),
+      contract: chain.deployment.contracts[program.sessionContract],
+    },
+    checkSignature: (account, typed, signature) =>
+      checkAccountSignature(chain.provider, account, typed, signature, () => walletChecks.take("this daemon")),
+    admit: admissionBy(config.admission, chain),
   });
   const healthChecks: Record<string, HealthCheck> = {
     chain: async () => {

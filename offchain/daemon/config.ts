@@ -8,6 +8,7 @@ import { dirname, resolve } from "node:path";
 import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
 import { InvalidInputError } from "../core/errors.ts";
 import { firstMismatch } from "../core/wire/schema.ts";
+import { type AdmissionRule, AdmissionSchema } from "./admission.ts";
 
 const PathText = Type.String({ minLength: 1, maxLength: 4096 });
 
@@ -24,6 +25,8 @@ export const daemonConfigFields = {
   keystoreFile: PathText,
   /** Read when the environment variable TALLYSTICK_PASSPHRASE is absent. */
   passphraseFile: Type.Optional(PathText),
+  /** Which accounts may open sessions; all of them unless given. */
+  admission: Type.Optional(AdmissionSchema),
   logLevel: Type.Optional(
     Type.Union(["fatal", "error", "warn", "info", "debug", "trace", "silent"].map((level) => Type.Literal(level))),
   ),
@@ -37,6 +40,7 @@ export interface DaemonConfig {
   deploymentFile: string;
   keystoreFile: string;
   passphraseFile?: string;
+  admission?: AdmissionRule;
   logLevel?: string;
 }
 

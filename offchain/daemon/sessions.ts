@@ -5,11 +5,15 @@
 
 import type { DatabaseSync } from "node:sqlite";
 import type { FastifyRequest, onRequestAsyncHookHandler } from "fastify";
-import { randomBytes, sha256 } from "#primitives";
+import { sha256 } from "#primitives";
 import { InvalidSignatureError, TallystickError } from "../core/errors.ts";
-import { type SessionMessage, sessionTypedData, type TypedData } from "../core/identity/typed-messages.ts";
+import type { SessionMessage, TypedData } from "../core/identity/typed-messages.ts";
 import { MAXIMUM_SESSION_SECONDS, SessionAnswer, SessionRequest } from "../core/wire/session.ts";
+import { newToken, tokenFromAuthorization } from "../http/authorization.ts";
+import { type SessionDomain, sessionMessage } from "../http/sessions.ts";
 import { checksumAddress } from "./account-signature.ts";
+import type { AdmissionCheck } from "./admission.ts";
+import { Rates } from "./quota.ts";
 import type { DaemonServer } from "./server.ts";
 
 /** Tables of the session store; part of the daemon's own first migration. */
@@ -34,6 +38,9 @@ export const SESSION_TABLES = `
 const CLOCK_SKEW_SECONDS = 120;
 /** Most live sessions per account. */
 const MAXIMUM_SESSIONS = 1024;
+/** Openings per account, and in all: they bound the rows that a flood of openings leaves in the database. */
+const OPENINGS_PER_ACCOUNT = { scope: "session openings per account", capacity: 120, periodSeconds: 60 };
+const OPENINGS = { scope: "session openings", capacity: 6000, periodSeconds: 60 };
 
 export interface Session {
   /** With EIP-55 checksum. */
@@ -45,9 +52,11 @@ export interface SessionOptions {
   readonly database: DatabaseSync;
   /** The daemon's own operator account. */
   readonly audience: string;
-  readonly chainId: bigint;
+  readonly domain: SessionDomain;
   /** Resolves when the account signed the message, throws `InvalidSignatureError` when not; see account-signature.ts. */
   readonly checkSignature: (account: string, typed: TypedData<SessionMessage>, signature: string) => Promise<void>;
+  /** Throws when the account may not open sessions; every account may unless given. See admission.ts. */
+  readonly admit?: AdmissionCheck;
   /** Unix seconds; the system's clock unless told. */
   readonly now?: () => number;
 }
@@ -69,19 +78,24 @@ function refuse(message: string, check: string, hint: string): never {
 export class Sessions {
   readonly #options: SessionOptions;
   readonly #now: () => number;
+  readonly #openingsPerAccount: Rates;
+  readonly #openings: Rates;
 
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => Math.floor(Date.now() / 1000));
+    const milliseconds = () => this.#now() * 1000;
+    this.#openingsPerAccount = new Rates(OPENINGS_PER_ACCOUNT, milliseconds);
+    this.#openings = new Rates(OPENINGS, milliseconds);
   }
 
   /**
    * @returns a token for the account in the request.
    * @throws InvalidSignatureError when the message is expired, for another daemon, replayed or not by the account; TallystickError
-   * RATE_LIMITED when the account has too many live sessions.
+   * RATE_LIMITED when the account has too many live sessions or opens them too fast, NOT_ADMITTED.
    */
   async open(request: SessionRequest): Promise<SessionAnswer> {
-    const { database, audience, chainId, checkSignature } = this.#options;
+    const { database, audience, domain, checkSignature, admit } = this.#options;
     const now = this.#now();
     const account = checksumAddress(request.account, "account");
     if (checksumAddress(request.audience, "audience") !== audience) {
@@ -92,10 +106,14 @@ export class Sessions {
       refuse("the session lasts too long", "expiresAt", `at most ${MAXIMUM_SESSION_SECONDS} s ahead`);
     }
     const { nonce, expiresAt } = request;
-    const typed = sessionTypedData(chainId, { account, audience, nonce, expiresAt: BigInt(expiresAt) });
+    const typed = sessionMessage(domain, { account, audience, nonce, expiresAt });
     await checkSignature(account, typed, request.signature);
+    // Only now is it known who asks: limits before it would let a stranger use up another account's rate.
+    this.#openingsPerAccount.take(`account ${account}`);
+    await admit?.(account);
+    this.#openings.take("this daemon");
 
-    const token = randomBytes(32);
+    const token = newToken();
     database.exec("BEGIN IMMEDIATE");
     try {
       database.prepare("DELETE FROM session_nonces WHERE expires_at <= ?").run(now);
@@ -116,22 +134,22 @@ export class Sessions {
       if (changes === 0) refuse("the session message was used before", "nonce", "sign one with a fresh random nonce");
       database
         .prepare("INSERT INTO sessions (token_hash, account, expires_at) VALUES (?, ?, ?)")
-        .run(sha256(token), account, expiresAt);
+        .run(sha256(token.bytes), account, expiresAt);
       database.exec("COMMIT");
     } catch (cause) {
       database.exec("ROLLBACK");
       throw cause;
     }
-    return { token: Buffer.from(token).toString("base64url"), expiresAt };
+    return { token: token.text, expiresAt };
   }
 
   /** The live session of an `Authorization` header. @throws InvalidSignatureError when there is none. */
   check(authorization: string | undefined): Session {
-    const match = /^Bearer ([A-Za-z0-9_-]{43})$/.exec(authorization ?? "");
-    if (match?.[1] === undefined) refuse("no session", "authorization header", "open one with POST /v1/sessions");
+    const token = tokenFromAuthorization(authorization);
+    if (token === undefined) refuse("no session", "authorization header", "open one with POST /v1/sessions");
     const row = this.#options.database
       .prepare("SELECT account, expires_at FROM sessions WHERE token_hash = ?")
-      .get(sha256(Buffer.from(match[1], "base64url")));
+      .get(sha256(token));
     if (row === undefined) refuse("unknown session", "token", "open a new one with POST /v1/sessions");
     const expiresAt = Number(row.expires_at);
     if (expiresAt <= this.#now()) refuse("the session has expired", "token", "open a new one with POST /v1/sessions");

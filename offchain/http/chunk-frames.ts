@@ -1,9 +1,9 @@
 /**
- * The body of `POST /v1/chunks`, read as a stream: frames of `[36-byte binary CID][u32be length][bytes]`, one after another,
- * at most 32 MiB and 1024 frames. Memory stays at one chunk and one network read, whatever the sender does.
+ * The body of `POST /v1/chunks`: frames of `[36-byte binary CID][u32be length][bytes]`, one after another, at most 32 MiB and
+ * 1024 frames. It is read as a stream: memory stays at one chunk and one network read, whatever the sender does.
  */
 import { equalBytes } from "#primitives";
-import { contentIdFromDigest } from "../core/encoding/content-id.ts";
+import { contentIdFromDigest, contentIdToBytes } from "../core/encoding/content-id.ts";
 import { InvalidInputError } from "../core/errors.ts";
 import {
   BINARY_CID_BYTES,
@@ -21,6 +21,19 @@ export interface ChunkFrame {
   id: string;
   digest: Uint8Array;
   bytes: Uint8Array;
+}
+
+/**
+ * The pieces of a body that carries objects. The bytes of the objects are not copied.
+ * @throws InvalidInputError for an id that is not canonical
+ */
+export function chunkFrames(objects: readonly { id: string; bytes: Uint8Array }[]): Uint8Array[] {
+  return objects.flatMap(({ id, bytes }) => {
+    const head = new Uint8Array(CHUNK_FRAME_HEAD_BYTES);
+    head.set(contentIdToBytes(id));
+    new DataView(head.buffer).setUint32(BINARY_CID_BYTES, bytes.length);
+    return [head, bytes];
+  });
 }
 
 function malformed(message: string, check: string, expected: string, received: string): InvalidInputError {

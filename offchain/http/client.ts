@@ -1,19 +1,20 @@
 /**
- * HTTP as the agent speaks it to nodes and providers: `fetch` with a deadline, a bound on the answer's size, retries of what may
- * succeed later, and typed errors that name the other party. Nothing the other side says is believed before its schema
- * has been checked.
+ * The HTTP client for nodes and providers: `fetch` with a deadline, a bound on the answer's size, retries of what may succeed later, and
+ * typed errors that name the other party. An answer is used only after its schema was checked. Runs in Node and in browsers.
  */
 
 import type { Static, TSchema } from "@sinclair/typebox";
 import pRetry from "p-retry";
+import { redactUrlsIn } from "../core/encoding/redact-url.ts";
 import { ERROR_CODES, type ErrorCode, isErrorCode } from "../core/error-codes.ts";
 import { TallystickError } from "../core/errors.ts";
 import { parseAnswer } from "../core/wire/schema.ts";
 import { ErrorAnswer } from "../core/wire/session.ts";
+import { authorizationOf } from "./authorization.ts";
 
 /** Deadline of a request without a large body. */
 const DEADLINE_SECONDS = 30;
-/** Slowest transfer that is still waited for: it stretches the deadline of large bodies. */
+/** The slowest transfer that does not time out: the deadline of a large body grows accordingly. */
 const SLOWEST_BYTES_PER_SECOND = 128 * 1024;
 /** Largest JSON answer. */
 const MAXIMUM_JSON_BYTES = 16 * 1024 * 1024;
@@ -37,22 +38,31 @@ export interface RequestOptions {
 
 type Method = "GET" | "POST" | "PUT";
 
+export type PartyKind = "node" | "provider";
+
+export interface PartyOptions {
+  /** `globalThis.fetch` unless given. */
+  readonly fetch?: typeof globalThis.fetch;
+  /**
+   * Sends a body of several pieces as one Blob in place of a stream. Browsers need it: they stream request bodies over HTTP/2
+   * only, and not all of them do.
+   */
+  readonly joinsBodies?: boolean;
+}
+
 /** One remote party: its address, its name in errors, and the rules above. */
 export class HttpParty {
+  readonly kind: PartyKind;
   /** How errors name it, for example `provider http://127.0.0.1:4000`. */
   readonly name: string;
   readonly #baseUrl: string;
-  readonly #fetch: typeof globalThis.fetch;
+  readonly #options: PartyOptions;
 
-  /** @param fetch of the platform. */
-  constructor(
-    kind: "node" | "provider",
-    url: string,
-    fetch: typeof globalThis.fetch = (input, init) => globalThis.fetch(input, init),
-  ) {
-    this.name = `${kind} ${url === "" ? "without address" : url}`;
+  constructor(kind: PartyKind, url: string, options: PartyOptions = {}) {
+    this.kind = kind;
+    this.name = `${kind} ${url === "" ? "without address" : withoutCredentials(url)}`;
     this.#baseUrl = url.replace(/\/+$/, "");
-    this.#fetch = fetch;
+    this.#options = options;
   }
 
   /**
@@ -85,7 +95,7 @@ export class HttpParty {
       maxTimeout: LONGEST_DELAY_MILLISECONDS,
       randomize: true,
       signal: options.signal,
-      // A used-up budget comes back on the other side's clock, which the caller of this class knows how to wait for.
+      // An error with a time to wait is for the caller, which knows whether waiting that long makes sense.
       shouldRetry: ({ error }) =>
         error instanceof TallystickError && error.retryable && error.retryAfterSeconds === undefined,
     });
@@ -98,8 +108,10 @@ export class HttpParty {
     const signal = options.signal === undefined ? deadline : AbortSignal.any([deadline, options.signal]);
     if (!/^https?:\/\//.test(this.#baseUrl) || !URL.canParse(this.#baseUrl)) throw noAddress(this.name);
     try {
-      const request = this.#fetch;
-      const response = await request(this.#url(path, options.query), { ...requestInit(method, options), signal });
+      // Looked up at each request: a page or a test may replace the global one.
+      const request = this.#options.fetch ?? globalThis.fetch.bind(globalThis);
+      const init = requestInit(method, options, this.#options.joinsBodies === true);
+      const response = await request(this.#url(path, options.query), { ...init, signal });
       const body = await readBounded(response, maximumBytes, this.name);
       if (!response.ok) throw remoteError(response, body, this.name, path);
       return body;
@@ -118,14 +130,19 @@ export class HttpParty {
   }
 }
 
-/** What an answer may weigh, for the deadline: JSON answers are small, whatever their limit. */
+/** Expected size of an answer, for the deadline: JSON answers are small, whatever their limit. */
 function expectedBytes(maximumBytes: number): number {
   return maximumBytes === MAXIMUM_JSON_BYTES ? 0 : maximumBytes;
 }
 
-function requestInit(method: Method, options: RequestOptions): RequestInit {
+/** Operators write addresses as they like; a password in one is not for error messages. */
+function withoutCredentials(url: string): string {
+  return url.replace(/^(https?:\/\/)[^/?#]*@/i, "$1");
+}
+
+function requestInit(method: Method, options: RequestOptions, joinsBodies: boolean): RequestInit {
   const headers: Record<string, string> = { accept: "application/json, application/octet-stream" };
-  if (options.token !== undefined) headers.authorization = `Bearer ${options.token}`;
+  if (options.token !== undefined) headers.authorization = authorizationOf(options.token);
   // A redirect would send the session token to a party that nobody named.
   const init = { method, headers, redirect: "error" as const };
   if (options.json !== undefined) {
@@ -134,12 +151,13 @@ function requestInit(method: Method, options: RequestOptions): RequestInit {
   }
   if (options.pieces !== undefined) {
     headers["content-type"] = "application/octet-stream";
+    if (joinsBodies) return { ...init, body: new Blob([...options.pieces] as Uint8Array<ArrayBuffer>[]) };
     return { ...init, body: streamOf(options.pieces), duplex: "half" } as RequestInit;
   }
   return init;
 }
 
-/** A body that hands over one piece at a time: nothing is joined, so nothing is held twice. */
+/** A body that yields one piece at a time. The pieces are not joined, so that memory holds them once. */
 function streamOf(pieces: readonly Uint8Array[]): ReadableStream<Uint8Array> {
   const waiting = pieces[Symbol.iterator]();
   return new ReadableStream<Uint8Array>({
@@ -202,7 +220,7 @@ function parseJson(bytes: Uint8Array, party: string): unknown {
 /** The error a party answered with. Its message is quoted, but the party is set here, so that it cannot blame another. */
 function remoteError(response: Response, body: Uint8Array, party: string, path: string): TallystickError {
   const status = response.status;
-  // Behind a proxy an error may be a page of HTML: then the status alone speaks.
+  // A proxy in between may answer with a page of HTML: then only the status says what happened.
   const later = status === 429 || status === 502 || status === 503 || status === 504;
   let answer: ErrorAnswer["error"] | undefined;
   try {
@@ -279,7 +297,7 @@ function unreachable(party: string, path: string, cause: unknown): TallystickErr
     code: "UNREACHABLE",
     party,
     check: path,
-    received: reason.slice(0, 256),
+    received: redactUrlsIn(reason).slice(0, 256),
     retryable: true,
     hint: "check that it is up and reachable, then run the command again",
     cause,

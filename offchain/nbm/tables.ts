@@ -3,6 +3,7 @@
  * evaluation it pays for leaves. Columns named `…_sealed` are encrypted (secret-box.ts).
  */
 
+import { BUDGET_TABLES } from "../daemon/quota.ts";
 import { SESSION_TABLES } from "../daemon/sessions.ts";
 
 /** Migrations in order; the database's `user_version` counts those that have run. Never edit one that was released. */
@@ -57,14 +58,7 @@ export const NBM_MIGRATIONS: readonly string[] = [
     PRIMARY KEY (committee_id, sender)
   ) STRICT, WITHOUT ROWID;
 
-  -- Token buckets: when the bucket will be full again (unix milliseconds). No row: it is full.
-  CREATE TABLE budgets (
-    scope TEXT NOT NULL,
-    account TEXT NOT NULL,
-    full_at REAL NOT NULL,
-    PRIMARY KEY (scope, account)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX budgets_by_time ON budgets (full_at);
+  ${BUDGET_TABLES}
 
   -- The archive: ledger events as the chain emitted them, in the order this node saw them.
   CREATE TABLE ledger_events (

@@ -9,7 +9,6 @@ import { hexlify, randomBytes, type Signer } from "ethers";
 import { programPath } from "../../offchain/cli/programs.mjs";
 import { merkleProof } from "../../offchain/core/crypto/merkle.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
-import { sessionTypedData } from "../../offchain/core/identity/typed-messages.ts";
 import {
   type ClaimAnswer,
   ClaimAnswer as ClaimAnswerSchema,
@@ -20,6 +19,7 @@ import {
 } from "../../offchain/core/wire/csp.ts";
 import { parseAnswer } from "../../offchain/core/wire/schema.ts";
 import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
+import { sessionMessage } from "../../offchain/http/sessions.ts";
 import { endProcess, type LocalChain } from "../helpers/local-chain.ts";
 import type { AuditedData } from "./audited-data.ts";
 import { frame, type TestChunk } from "./provider-fixture.ts";
@@ -182,8 +182,8 @@ export class ProviderProcess {
       nonce: over.nonce ?? hexlify(randomBytes(32)),
       expiresAt: over.expiresAt ?? Math.floor(Date.now() / 1000) + 600,
     };
-    const chainId = BigInt(this.#local.deployment.chainId);
-    const typed = sessionTypedData(chainId, { ...message, expiresAt: BigInt(message.expiresAt) });
+    const { chainId, contracts } = this.#local.deployment;
+    const typed = sessionMessage({ chainId: BigInt(chainId), contract: contracts.storageEscrow }, message);
     return { ...message, signature: await signer.signTypedData(typed.domain, typed.types, typed.message) };
   }
 

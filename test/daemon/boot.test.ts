@@ -1,10 +1,11 @@
 /** The boot sequence that all daemons share, with a third daemon that is nothing but this sequence. */
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { pino } from "pino";
+import { TallystickError } from "../../offchain/core/errors.ts";
 import { startDaemon } from "../../offchain/daemon/boot.ts";
 import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
 import { startDaemonProcess } from "../helpers/daemon-process.ts";
@@ -76,5 +77,58 @@ describe("daemon boot", () => {
     process.env.TALLYSTICK_PASSPHRASE = PASSPHRASE;
     const daemon = await startDaemon(counterProgram, config, logger);
     await daemon.close();
+  });
+
+  describe("binding of the keystore", () => {
+    const logger = pino({ level: "silent" });
+    const bindingFile = () => join(folder, "keystore.deployment.json");
+    const start = () => {
+      process.env.TALLYSTICK_PASSPHRASE = PASSPHRASE;
+      return startDaemon(counterProgram, counterProgram.load(configFile()), logger);
+    };
+    const refusal = async () => {
+      const error = await start().catch((cause: unknown) => cause);
+      expect(error).to.be.instanceOf(TallystickError);
+      return error as TallystickError;
+    };
+
+    it("records chain, contracts, block of the deployment and operator at the first start", async () => {
+      await (await start()).close();
+      const { chainId, contracts, deployedAtBlock } = local.deployment;
+      const block = await local.chain.provider.getBlock(deployedAtBlock);
+      expect(JSON.parse(readFileSync(bindingFile(), "utf8"))).to.deep.equal({
+        chainId,
+        keyLedger: contracts.keyLedger.toLowerCase(),
+        deployedAtBlockHash: block?.hash,
+        operator,
+      });
+      await (await start()).close();
+    });
+
+    it("refuses the keystore at another deployment of the same chain, with a new data folder", async () => {
+      await (await start()).close();
+      const contracts = { ...local.deployment.contracts, keyLedger: local.deployment.contracts.nodeRegistry };
+      writeFileSync(join(folder, "deployment.json"), JSON.stringify({ ...local.deployment, contracts }));
+      rmSync(join(folder, "data"), { recursive: true });
+      const error = await refusal();
+      expect(error).to.include({ code: "CONFLICT" });
+      expect(error.expected).to.include(local.deployment.contracts.keyLedger.toLowerCase());
+      expect(error.hint).to.include("init");
+      expect(existsSync(join(folder, "data"))).to.equal(false);
+    });
+
+    it("refuses the keystore on a chain whose block of the deployment is another one", async () => {
+      const recorded = JSON.stringify({ chainId: 31_337, deployedAtBlockHash: `0x${"11".repeat(32)}` });
+      writeFileSync(bindingFile(), `${recorded}\n`);
+      expect((await refusal()).code).to.equal("CONFLICT");
+      expect(readFileSync(bindingFile(), "utf8")).to.equal(`${recorded}\n`);
+    });
+
+    it("does not start while the chain lacks the block of the deployment", async () => {
+      const later = { ...local.deployment, deployedAtBlock: 1_000_000 };
+      writeFileSync(join(folder, "deployment.json"), JSON.stringify(later));
+      expect((await refusal()).code).to.equal("NO_DEPLOYMENT");
+      expect(existsSync(bindingFile())).to.equal(false);
+    });
   });
 });

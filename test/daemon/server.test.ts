@@ -4,15 +4,15 @@ import { expect } from "chai";
 import { hexlify, JsonRpcProvider, randomBytes, Wallet } from "ethers";
 import { pino } from "pino";
 import { InvalidSignatureError, TallystickError } from "../../offchain/core/errors.ts";
-import { sessionTypedData } from "../../offchain/core/identity/typed-messages.ts";
 import type { SessionRequest } from "../../offchain/core/wire/session.ts";
 import { checkAccountSignature } from "../../offchain/daemon/account-signature.ts";
 import { createMetrics } from "../../offchain/daemon/metrics.ts";
 import { createServer, type DaemonServer } from "../../offchain/daemon/server.ts";
 import { SESSION_TABLES, Sessions, sessionOf } from "../../offchain/daemon/sessions.ts";
+import { sessionMessage } from "../../offchain/http/sessions.ts";
 
 const audience = Wallet.createRandom().address;
-const chainId = 31337n;
+const domain = { chainId: 31_337n, contract: Wallet.createRandom().address };
 
 let clock = 1_800_000_000;
 /** A chain where every account is a plain one, but for one whose wallet contract takes exactly the signature 0x1271. */
@@ -25,22 +25,32 @@ const chain = new (class extends JsonRpcProvider {
     const takes = transaction.to === wallet && String(transaction.data).includes(`1271${"0".repeat(60)}`);
     return takes ? `0x1626ba7e${"0".repeat(56)}` : `0xffffffff${"0".repeat(56)}`;
   }
-})("http://127.0.0.1:9", Number(chainId), { staticNetwork: true });
+})("http://127.0.0.1:9", Number(domain.chainId), { staticNetwork: true });
+
+/** An account that is not admitted. */
+const stranger = Wallet.createRandom();
 
 function sessionsOver(database: DatabaseSync): Sessions {
   return new Sessions({
+    admit: async (account) => {
+      if (account === stranger.address) throw new TallystickError("not served", { code: "NOT_ADMITTED" });
+    },
     database,
     audience,
-    chainId,
+    domain,
     now: () => clock,
     checkSignature: (account, typed, signature) => checkAccountSignature(chain, account, typed, signature),
   });
 }
 
-async function request(over: Partial<SessionRequest> = {}, signer = Wallet.createRandom()): Promise<SessionRequest> {
+async function request(
+  over: Partial<SessionRequest> = {},
+  signer = Wallet.createRandom(),
+  signedFor = domain,
+): Promise<SessionRequest> {
   const nonce = over.nonce ?? hexlify(randomBytes(32));
   const message = { account: signer.address, audience, nonce, expiresAt: clock + 600, ...over };
-  const typed = sessionTypedData(chainId, { ...message, expiresAt: BigInt(message.expiresAt) });
+  const typed = sessionMessage(signedFor, message);
   return { signature: await signer.signTypedData(typed.domain, typed.types, typed.message), ...message };
 }
 
@@ -113,11 +123,29 @@ describe("daemon server", () => {
       [{ signature: `0x${"11".repeat(65)}` }, "EIP-712 signature"],
       [{ signature: "0x11" }, "EIP-712 signature"],
     ];
+    // v of 0 or 1, which the contracts do not take either.
+    const signed = await request();
+    const v = Number.parseInt(signed.signature.slice(-2), 16) - 27;
+    const payload = { ...signed, signature: `${signed.signature.slice(0, -2)}0${v}` };
+    const otherV = await server.inject({ method: "POST", url: "/v1/sessions", payload });
+    expect([otherV.statusCode, otherV.json().error.check]).to.deep.equal([401, "EIP-712 signature"]);
     for (const [over, check] of cases) {
       const answer = await open(over);
       expect(answer.statusCode).to.equal(401);
       expect(answer.json().error.code).to.equal("INVALID_SIGNATURE");
       expect(answer.json().error.check).to.equal(check);
+    }
+  });
+
+  it("refuses a message that was signed for another chain, or for another contract of this chain", async () => {
+    for (const other of [
+      { ...domain, chainId: 1n },
+      { ...domain, contract: Wallet.createRandom().address },
+    ]) {
+      const payload = await request({}, Wallet.createRandom(), other);
+      const answer = await server.inject({ method: "POST", url: "/v1/sessions", payload });
+      expect(answer.statusCode).to.equal(401);
+      expect(answer.json().error.check).to.equal("EIP-712 signature");
     }
   });
 
@@ -159,6 +187,33 @@ describe("daemon server", () => {
     expect(refused.json().error.code).to.equal("RATE_LIMITED");
     clock += 10;
     expect((await open({}, signer)).statusCode).to.equal(200);
+  });
+
+  it("limits how fast one account opens sessions, without keeping others out", async () => {
+    const signer = Wallet.createRandom();
+    const statuses = [];
+    for (let k = 0; k < 121; k++) statuses.push((await open({}, signer)).statusCode);
+    expect(statuses.filter((status) => status === 200)).to.have.length(120);
+    expect(statuses.at(-1)).to.equal(429);
+    expect((await open()).statusCode).to.equal(200);
+    clock += 1;
+    expect((await open({}, signer)).statusCode).to.equal(200);
+  }).timeout(120_000);
+
+  it("does not let a stranger use up the rate of an account", async () => {
+    const victim = Wallet.createRandom();
+    const payload = await request({ account: victim.address, signature: `0x${"11".repeat(64)}1b` });
+    for (let k = 0; k < 121; k++) {
+      expect((await server.inject({ method: "POST", url: "/v1/sessions", payload })).statusCode).to.equal(401);
+    }
+    expect((await open({}, victim)).statusCode).to.equal(200);
+  }).timeout(120_000);
+
+  it("answers 403 to an account that is not admitted, and opens no session", async () => {
+    const answer = await open({}, stranger);
+    expect(answer.statusCode).to.equal(403);
+    expect(answer.json().error.code).to.equal("NOT_ADMITTED");
+    expect(database.prepare("SELECT count(*) AS n FROM sessions").get()?.n).to.equal(0);
   });
 
   it("answers 400 with the place of the mismatch, without coercing or dropping anything", async () => {

@@ -4,11 +4,11 @@ import { expect } from "chai";
 import { TypedDataEncoder } from "ethers";
 import { AgentAccount } from "../../offchain/agent/account.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
-import { sessionTypedData } from "../../offchain/core/identity/typed-messages.ts";
 import { firstMismatch } from "../../offchain/core/wire/schema.ts";
 import { SessionAnswer, SessionRequest } from "../../offchain/core/wire/session.ts";
 import { checkAccountSignature } from "../../offchain/daemon/account-signature.ts";
 import { SESSION_TABLES, Sessions } from "../../offchain/daemon/sessions.ts";
+import { sessionMessage } from "../../offchain/http/sessions.ts";
 import { openDatabase } from "../../offchain/store/index/sqlite.ts";
 import vectors from "../vectors/session.json" with { type: "json" };
 
@@ -16,9 +16,10 @@ import vectors from "../vectors/session.json" with { type: "json" };
 const noChain = {} as Parameters<typeof checkAccountSignature>[0];
 
 describe("session vector", () => {
-  const { request, chainId, now } = vectors;
-  const { account, audience, nonce, expiresAt } = request;
-  const typed = sessionTypedData(BigInt(chainId), { account, audience, nonce, expiresAt: BigInt(expiresAt) });
+  const { request, chainId, contract, now } = vectors;
+  const { account, audience, expiresAt } = request;
+  const domain = { chainId: BigInt(chainId), contract };
+  const typed = sessionMessage(domain, request);
 
   it("is the digest and the signature that the agent makes", async () => {
     expect(TypedDataEncoder.hash(typed.domain, typed.types, { ...typed.message })).to.equal(vectors.digest);
@@ -32,7 +33,7 @@ describe("session vector", () => {
     const sessions = new Sessions({
       database,
       audience,
-      chainId: BigInt(chainId),
+      domain,
       checkSignature: (who, message, signature) => checkAccountSignature(noChain, who, message, signature),
       now: () => now,
     });

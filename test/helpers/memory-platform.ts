@@ -124,7 +124,7 @@ export function memoryPlatform(changed: Partial<AgentPlatform> = {}): AgentPlatf
     catalogue: new MemoryCatalogue(),
     preparations: new MemoryPreparations(),
     lock: new MemoryLock(),
-    fetch: async () => {
+    http: {},
       throw new TypeError("nobody is there");
     },
     clock: systemClock,

@@ -10,9 +10,9 @@ import { createInterface } from "node:readline";
 import { hexlify, randomBytes, type Signer } from "ethers";
 import { programPath } from "../../offchain/cli/programs.mjs";
 import { openKeystore } from "../../offchain/core/identity/keystore.ts";
-import { sessionTypedData } from "../../offchain/core/identity/typed-messages.ts";
 import type { NodeAnswer } from "../../offchain/core/wire/nbm.ts";
 import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
+import { type SessionDomain, sessionMessage } from "../../offchain/http/sessions.ts";
 import { deriveNodeKeys, type NodeKeys } from "../../offchain/nbm/node-keys.ts";
 import { endProcess, type LocalChain } from "./local-chain.ts";
 
@@ -41,12 +41,12 @@ export class TestNode {
   readonly folder: string;
   url = "";
   #process: ChildProcess | undefined;
-  readonly #chainId: bigint;
+  readonly #domain: SessionDomain;
 
-  constructor(operator: string, folder: string, chainId: bigint) {
+  constructor(operator: string, folder: string, domain: SessionDomain) {
     this.operator = operator;
     this.folder = folder;
-    this.#chainId = chainId;
+    this.#domain = domain;
   }
 
   get configFile(): string {
@@ -133,7 +133,7 @@ export class TestNode {
       nonce: over.nonce ?? hexlify(randomBytes(32)),
       expiresAt: over.expiresAt ?? Math.floor(Date.now() / 1000) + 600,
     };
-    const typed = sessionTypedData(this.#chainId, { ...message, expiresAt: BigInt(message.expiresAt) });
+    const typed = sessionMessage(this.#domain, message);
     return { ...message, signature: await signer.signTypedData(typed.domain, typed.types, typed.message) };
   }
 
@@ -192,6 +192,8 @@ export async function prepareCommittee(local: LocalChain, options: CommitteeOpti
   const folder = mkdtempSync(join(tmpdir(), "tallystick-nbm-"));
   const deploymentFile = join(folder, "deployment.json");
   writeFileSync(deploymentFile, JSON.stringify(local.deployment));
+  const { chainId, contracts } = local.deployment;
+  const domain = { chainId: BigInt(chainId), contract: contracts.keyLedger };
   const nodes: TestNode[] = [];
   for (let position = 0; position < size; position++) {
     const nodeFolder = join(folder, `node-${position + 1}`);
@@ -202,7 +204,7 @@ export async function prepareCommittee(local: LocalChain, options: CommitteeOpti
       r: 8,
       p: 1,
     });
-    nodes.push(new TestNode(operator, nodeFolder, BigInt(local.deployment.chainId)));
+    nodes.push(new TestNode(operator, nodeFolder, domain));
   }
   await local.fund(nodes.map(({ operator }) => operator));
   const members = nodes.map(({ operator }) => operator);

@@ -55,6 +55,39 @@ describe("http: what the agent accepts from other parties", () => {
     expect((await party.json("GET", "/ping", Pong)).pong).to.equal(7);
   });
 
+  it("asks by the fetch it is given, and joins a body of pieces into one where the platform cannot stream", async () => {
+    const bodies: unknown[] = [];
+    const own: typeof fetch = async (input, init) => {
+      bodies.push(init?.body);
+      return fetch(input, init);
+    };
+    let received = "";
+    answer = (request, response) => {
+      request.on("data", (part: Buffer) => {
+        received += part.toString("hex");
+      });
+      request.on("end", () => {
+        response.writeHead(200, { "content-type": "application/json" });
+        response.end('{"pong":1}');
+      });
+    };
+    const pieces = [Uint8Array.of(1, 2), Uint8Array.of(3)];
+    for (const joinsBodies of [true, false]) {
+      await new HttpParty("node", url, { fetch: own, joinsBodies }).json("POST", "/ping", Pong, { pieces });
+    }
+    expect(received).to.equal("010203".repeat(2));
+    expect(bodies[0]).to.be.instanceOf(Blob);
+    expect(bodies[1]).to.be.instanceOf(ReadableStream);
+  });
+
+  it("names no password that an address carries", async () => {
+    const secret = new HttpParty("node", "http://me:s3cr3t@127.0.0.1:1");
+    const error = await rejection(secret.json("GET", "/ping", Pong, { retries: 0 }));
+    expect(error.code).to.equal("UNREACHABLE");
+    expect(JSON.stringify(error)).not.to.include("s3cr3t");
+    expect(error.party).to.equal("node http://127.0.0.1:1");
+  });
+
   it("sends query, token, JSON and binary pieces", async () => {
     let seen = "";
     answer = (request, response) => {

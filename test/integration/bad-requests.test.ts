@@ -12,9 +12,9 @@ import { Wallet } from "ethers";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import type { ErrorCode } from "../../offchain/core/errors.ts";
 import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
-import { sessionTypedData } from "../../offchain/core/identity/typed-messages.ts";
 import { parseAnswer } from "../../offchain/core/wire/schema.ts";
 import { ErrorAnswer } from "../../offchain/core/wire/session.ts";
+import { sessionMessage } from "../../offchain/http/sessions.ts";
 import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { newPerson, type Person, withAgentOf } from "../helpers/people.ts";
@@ -89,6 +89,12 @@ describe("bad requests", () => {
   const daemonOf = (route: Pick<Route, "daemon">) =>
     route.daemon === "node" ? (net.nodes[0] as DevnetDaemon) : net.provider;
 
+  function domainOf(daemon: DevnetDaemon) {
+    const { chainId, contracts } = net.deployment;
+    const contract = daemon === net.provider ? contracts.storageEscrow : contracts.keyLedger;
+    return { chainId: BigInt(chainId), contract };
+  }
+
   async function sessionRequest(daemon: DevnetDaemon, over: { expiresAt?: number; audience?: string } = {}) {
     const message = {
       account: alice.account,
@@ -96,10 +102,7 @@ describe("bad requests", () => {
       nonce: toHex(randomBytes(32)),
       expiresAt: over.expiresAt ?? Math.floor(Date.now() / 1000) + 600,
     };
-    const typed = sessionTypedData(BigInt(net.deployment.chainId), {
-      ...message,
-      expiresAt: BigInt(message.expiresAt),
-    });
+    const typed = sessionMessage(domainOf(daemon), message);
     return { ...message, signature: await wallet().signTypedData(typed.domain, typed.types, { ...typed.message }) };
   }
 
@@ -313,7 +316,7 @@ describe("bad requests", () => {
     const { recoveryPhrase } = stranger;
     const session = { account: stranger.account, audience: net.provider.account, nonce: toHex(randomBytes(32)) };
     const expiresAt = Math.floor(Date.now() / 1000) + 600;
-    const typed = sessionTypedData(BigInt(net.deployment.chainId), { ...session, expiresAt: BigInt(expiresAt) });
+    const typed = sessionMessage(domainOf(net.provider), { ...session, expiresAt });
     const signer = new Wallet(toHex(identityFromPhrase(recoveryPhrase).signingKey));
     const signature = await signer.signTypedData(typed.domain, typed.types, { ...typed.message });
     const { answer } = await post(net.provider, "/v1/sessions", { ...session, expiresAt, signature });

@@ -6,12 +6,13 @@
 import { mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { AgentAccount, SessionTokens } from "../../offchain/agent/account.ts";
+import { AgentAccount } from "../../offchain/agent/account.ts";
 import { CspClient } from "../../offchain/agent/providers/csp-client.ts";
 import { HttpStorageProvider } from "../../offchain/agent/providers/http-provider.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
 import { fileTag } from "../../offchain/core/record/key-record.ts";
+import { SessionTokens } from "../../offchain/http/sessions.ts";
 import { type CommandResult, startTallystick, tallystick } from "../../scripts/demo/command.ts";
 import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";
 import { jsonOf } from "../helpers/http-proxy.ts";
@@ -129,7 +130,7 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
   /** Every object that the provider acknowledged is still served, byte for byte. */
   async function expectAcknowledgedServed(): Promise<void> {
     const account = new AgentAccount(identityFromPhrase(alice.recoveryPhrase).signingKey);
-    const sessions = new SessionTokens(account, BigInt(net.deployment.chainId));
+    const sessions = new SessionTokens(account, net.deployment);
     const provider = new HttpStorageProvider(new CspClient(net.provider.url, net.provider.account, sessions));
     for (const id of wires.acknowledged) await provider.fetch(id);
   }

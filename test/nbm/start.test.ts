@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { readNode } from "../../offchain/chain/registry.ts";
@@ -61,18 +61,24 @@ describe("start of an nbm node", () => {
     expect(await readNode(local.chain, node.operator)).to.equal(undefined);
   });
 
-  it("is refused over a database of another chain, which it leaves as it was", async () => {
+  it("is refused with a keystore or a database of another chain, which it leaves as it was", async () => {
     await node.start();
     await node.end();
     const other = await startLocalChain();
     try {
       await other.fund([node.operator]);
       const deployment = join(node.folder, "other.json");
-      const { writeFileSync } = await import("node:fs");
       writeFileSync(deployment, JSON.stringify(other.deployment));
       node.configure({ deploymentFile: "other.json" });
+      const keystore = run(MAIN, ["--config", node.configFile], "nodes in tests");
+      expect(lastError(keystore.stderr)).to.include({ code: "CONFLICT" });
+      expect(lastError(keystore.stderr).message).to.match(/keystore .* belongs to another deployment/);
+      // Whoever removes the record meets the one in the database.
+      rmSync(join(node.folder, "keystore.deployment.json"));
       const started = run(MAIN, ["--config", node.configFile], "nodes in tests");
-      expect(lastError(started.stderr).code).to.equal("CONFLICT");
+      expect(lastError(started.stderr)).to.include({ code: "CONFLICT" });
+      expect(lastError(started.stderr).message).to.match(/database .* belongs to another deployment/);
+      rmSync(join(node.folder, "keystore.deployment.json"));
       expect(await readNode(other.chain, node.operator)).to.equal(undefined);
     } finally {
       await other.stop();

@@ -419,12 +419,13 @@ def audit_vectors():
 
 def session_vectors():
     key, audience, nonce, expires_at = sha256(b"account key"), sha256(b"daemon")[:20], sha256(b"nonce"), 1_790_003_000
-    account = address_of(key)
+    account, contract = address_of(key), sha256(b"contract")[:20]
     type_text = "Session(address account,address audience,bytes32 nonce,uint64 expiresAt)"
-    digest = typed_digest(31337, None, type_text, account, audience, nonce, expires_at)
+    digest = typed_digest(31337, contract, type_text, account, audience, nonce, expires_at)
     token = sha256(b"token")
     return {
         "chainId": 31337,
+        "contract": checksummed(contract),
         "signingKey": hexed(key),
         "now": expires_at - 3000,
         "digest": hexed(digest),

@@ -11,10 +11,10 @@ import {
   readAgreement,
   readEpochStatus,
   reportMissCall,
-  type Terms,
   withdrawCall,
 } from "../../chain/escrow.ts";
 import { ChainRevertedError, readChain } from "../../chain/revert.ts";
+import { epochsBegun, lastWindowEnd } from "../../core/agreement/epochs.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { AgreementStatus as ProviderView } from "../../core/wire/csp.ts";
@@ -281,15 +281,4 @@ async function unlessOvertaken(sent: Promise<TransactionReceipt>): Promise<Trans
     if (error instanceof ChainRevertedError && OVERTAKEN.has(error.revert.name)) return undefined;
     throw error;
   }
-}
-
-/** Epochs whose challenge block is not after the head. */
-function epochsBegun(terms: Terms, headBlock: number): number {
-  const passed = headBlock - Number(terms.startBlock);
-  return passed < 0 ? 0 : Math.min(terms.epochs, Math.floor(passed / terms.epochBlocks) + 1);
-}
-
-/** Last block of the last window. */
-function lastWindowEnd(terms: Terms): number {
-  return Number(terms.startBlock) + (terms.epochs - 1) * terms.epochBlocks + terms.windowBlocks;
 }

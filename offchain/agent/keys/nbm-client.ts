@@ -14,8 +14,8 @@ import {
   ShareAnswer,
   type ShareRequestBody,
 } from "../../core/wire/nbm.ts";
-import { HttpParty } from "../../http/client.ts";
-import type { SessionTokens } from "../account.ts";
+import { HttpParty, type PartyOptions } from "../../http/client.ts";
+import type { SessionTokens } from "../../http/sessions.ts";
 
 /** Relaying waits for a block to be mined. */
 const RELAY_DEADLINE_SECONDS = 180;
@@ -48,10 +48,10 @@ export class NbmClient {
   readonly #party: HttpParty;
   readonly #sessions: SessionTokens;
 
-  constructor(url: string, operator: string, sessions: SessionTokens, fetch?: typeof globalThis.fetch) {
+  constructor(url: string, operator: string, sessions: SessionTokens, http: PartyOptions = {}) {
     this.url = url;
     this.operator = operator;
-    this.#party = new HttpParty("node", url, fetch);
+    this.#party = new HttpParty("node", url, http);
     this.#sessions = sessions;
   }
 

@@ -16,7 +16,7 @@ export function nodePlatform(homeDir: string): AgentPlatform {
     preparations: new FolderPreparations(homeDir),
     lock: new FolderLock(homeDir),
     files: localFiles,
-    fetch: (input, init) => globalThis.fetch(input, init),
+    http: {},
     clock: systemClock,
     close: () => catalogue.close(),
   };

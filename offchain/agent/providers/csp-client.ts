@@ -1,8 +1,7 @@
 /** One storage provider, as the agent speaks to it: the routes of `core/wire/csp.ts` with bytes in place of text. */
 
 import type { Static, TSchema } from "@sinclair/typebox";
-import { base64url } from "multiformats/bases/base64";
-import { CONTENT_ID_BYTES, contentIdToBytes } from "../../core/encoding/content-id.ts";
+import { toBase64Url } from "../../core/encoding/base64url.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import {
@@ -10,7 +9,6 @@ import {
   AgreementStatus,
   AuditAnswer,
   type AuditKeyJson,
-  CHUNK_FRAME_HEAD_BYTES,
   ClaimAnswer,
   ClaimOutcome,
   MAX_CHUNK_BYTES,
@@ -19,8 +17,9 @@ import {
   StoreChunksAnswer,
   VerifyAnswer,
 } from "../../core/wire/csp.ts";
-import { HttpParty, type RequestOptions } from "../../http/client.ts";
-import type { SessionTokens } from "../account.ts";
+import { chunkFrames } from "../../http/chunk-frames.ts";
+import { HttpParty, type PartyOptions, type RequestOptions } from "../../http/client.ts";
+import type { SessionTokens } from "../../http/sessions.ts";
 import type { PreparationPart } from "./storage-provider.ts";
 
 /** Checks of powers and tags, and transactions of the provider, take longer than other answers. */
@@ -42,10 +41,10 @@ export class CspClient {
   readonly #party: HttpParty;
   readonly #sessions: SessionTokens;
 
-  constructor(url: string, account: string, sessions: SessionTokens, fetch?: typeof globalThis.fetch) {
+  constructor(url: string, account: string, sessions: SessionTokens, http: PartyOptions = {}) {
     this.url = url;
     this.account = account;
-    this.#party = new HttpParty("provider", url, fetch);
+    this.#party = new HttpParty("provider", url, http);
     this.#sessions = sessions;
   }
 
@@ -68,7 +67,7 @@ export class CspClient {
     const answers = proofs.map(({ chunk, leaf, data, path }) => ({
       chunk,
       leaf,
-      data: base64url.baseEncode(data),
+      data: toBase64Url(data),
       path: path.map(toHex),
     }));
     return await this.#call("POST", `/v1/claims/${claimId}/answers`, ClaimOutcome, {
@@ -84,7 +83,7 @@ export class CspClient {
    * @returns their ids
    */
   async storeChunks(objects: readonly SealedObject[], signal?: AbortSignal): Promise<string[]> {
-    const pieces = objects.flatMap((object) => [frameHead(object), object.sealed]);
+    const pieces = chunkFrames(objects.map(({ id, sealed }) => ({ id, bytes: sealed })));
     return (await this.#call("POST", "/v1/chunks", StoreChunksAnswer, { pieces, signal, retries: 0 })).stored;
   }
 
@@ -96,7 +95,7 @@ export class CspClient {
   }
 
   async openPreparation(salt: Uint8Array, manifest: Uint8Array, auditKey: AuditKeyJson): Promise<PreparationStatus> {
-    const json = { manifest: base64url.baseEncode(manifest), auditKey };
+    const json = { manifest: toBase64Url(manifest), auditKey };
     return await this.#call("PUT", `/v1/preparations/${toHex(salt)}`, PreparationStatus, { json });
   }
 
@@ -156,12 +155,4 @@ export class CspClient {
       this.#party.json(method, path, schema, { ...options, token }),
     );
   }
-}
-
-/** Binary id and length, as they precede each ciphertext in an upload. */
-function frameHead({ id, sealed }: SealedObject): Uint8Array {
-  const head = new Uint8Array(CHUNK_FRAME_HEAD_BYTES);
-  head.set(contentIdToBytes(id));
-  new DataView(head.buffer).setUint32(CONTENT_ID_BYTES, sealed.length);
-  return head;
 }

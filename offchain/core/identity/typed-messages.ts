@@ -2,8 +2,8 @@
  * EIP-712 typed data of the project: what accounts, ownership keys and session keys sign. Plain objects in the shape
  * that ethers and viem take; signing and verifying happen elsewhere.
  *
- * Messages that a contract verifies carry the contract in their domain. Messages that only daemons verify (Session,
- * ShareRequest) have a domain without `verifyingContract`, so that they can never be taken for one of the former.
+ * Messages that a contract verifies carry the contract in their domain, and so does Session, so that a session at one deployment is
+ * of no use at another. ShareRequest has a domain without `verifyingContract`.
  */
 
 import { InvalidInputError } from "../errors.ts";
@@ -13,7 +13,7 @@ export interface TypedDataField {
   type: string;
 }
 
-/** The EIP-712 domain. `verifyingContract` is absent for messages that no contract verifies. */
+/** The EIP-712 domain. `verifyingContract` is absent for messages that name no contract. */
 export interface TypedDataDomain {
   name: string;
   version: string;
@@ -139,9 +139,18 @@ const TEXT_FORMS = new Map([
 ]);
 const UINT64_LIMIT = 1n << 64n;
 
-/** Message for a daemon's `POST /v1/sessions`. @throws InvalidInputError for a malformed field. */
-export function sessionTypedData(chainId: bigint, message: SessionMessage): TypedData<SessionMessage> {
-  return typedData("Session", daemonDomain(chainId), message);
+/**
+ * Message for a daemon's `POST /v1/sessions`.
+ *
+ * @param contract what the daemon serves: the key ledger for nodes, the storage escrow for providers.
+ * @throws InvalidInputError for a malformed field.
+ */
+export function sessionTypedData(
+  chainId: bigint,
+  contract: string,
+  message: SessionMessage,
+): TypedData<SessionMessage> {
+  return typedData("Session", contractDomain(chainId, contract), message);
 }
 
 /** Message for `POST /v1/records/:recordId/share`. @throws InvalidInputError for a malformed field. */

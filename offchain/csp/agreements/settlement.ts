@@ -5,10 +5,10 @@
 import type { ChainReader } from "../../chain/deployment.ts";
 import { balanceOf, closeCall, readAgreement, withdrawCall } from "../../chain/escrow.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
+import { lastWindowEnd } from "../../core/agreement/epochs.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import type { AgreementIndex, AgreementRow } from "../../store/index/agreement-index.ts";
-import { windowOf } from "../possession/epoch-prover.ts";
 
 export interface SettlementParts {
   readonly chain: ChainReader;
@@ -46,7 +46,7 @@ export class Settlement {
 
   async #windUp(row: AgreementRow, headBlock: number, hasUnproven: boolean): Promise<void> {
     const { chain, sender, rows, logger } = this.#parts;
-    const over = headBlock >= windowOf(row, row.epochs - 1).deadlineBlock && row.nextEpoch >= row.epochs;
+    const over = headBlock >= lastWindowEnd(row) && row.nextEpoch >= row.epochs;
     // A breach is possible once an epoch was missed; the chain is asked in every new block from then on.
     if (!over && !(hasUnproven && headBlock > (this.#lookedAt.get(row.id) ?? -1))) return;
     const agreement = await readAgreement(chain, row.id);

@@ -8,6 +8,7 @@ import type { ChainReader } from "../../chain/deployment.ts";
 import { proveCall, readAgreement, readChallenge, readEpochStatus } from "../../chain/escrow.ts";
 import { ChainRevertedError } from "../../chain/revert.ts";
 import { simulateCall, type TransactionSender } from "../../chain/sender.ts";
+import { type EpochWindow, windowOf } from "../../core/agreement/epochs.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { Logger } from "../../daemon/logger.ts";
@@ -26,22 +27,6 @@ export interface ProverParts {
   readonly logger: Logger;
   readonly failures: FailureLog;
   readonly retrySeconds: number;
-}
-
-/** The blocks of one epoch. A proof counts after `openBlock` up to and with `deadlineBlock`. */
-interface EpochWindow {
-  readonly epoch: number;
-  readonly openBlock: number;
-  readonly deadlineBlock: number;
-}
-
-/** Where an epoch's window lies. */
-export function windowOf(
-  row: Pick<AgreementRow, "startBlock" | "epochBlocks" | "windowBlocks">,
-  epoch: number,
-): EpochWindow {
-  const openBlock = row.startBlock + epoch * row.epochBlocks;
-  return { epoch, openBlock, deadlineBlock: openBlock + row.windowBlocks };
 }
 
 export class Prover {

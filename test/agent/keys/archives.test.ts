@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect } from "chai";
 import { getAddress, type HDNodeWallet, hexlify, keccak256, randomBytes, Wallet } from "ethers";
-import { AgentAccount, SessionTokens } from "../../../offchain/agent/account.ts";
+import { AgentAccount } from "../../../offchain/agent/account.ts";
 import { Archives } from "../../../offchain/agent/keys/archives.ts";
 import { NbmClient } from "../../../offchain/agent/keys/nbm-client.ts";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
@@ -18,6 +18,7 @@ import {
   fileTag,
   ownershipAddress,
 } from "../../../offchain/core/record/key-record.ts";
+import { SessionTokens } from "../../../offchain/http/sessions.ts";
 
 const ABI = KeyLedger__factory.createInterface();
 const LEDGER = "0x00000000000000000000000000000000000000aa";
@@ -119,7 +120,10 @@ describe("archives of key records", () => {
     await new Promise<void>((resolve) => {
       server.listen(0, "127.0.0.1", () => resolve());
     });
-    const sessions = new SessionTokens(new AgentAccount(fromHex(us.privateKey)), 1n);
+    const sessions = new SessionTokens(new AgentAccount(fromHex(us.privateKey)), {
+      chainId: 1,
+      contracts: { keyLedger: LEDGER, storageEscrow: LEDGER },
+    });
     return new NbmClient(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, LEDGER, sessions);
   }
 

@@ -4,9 +4,10 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect } from "chai";
-import { AgentAccount, SessionTokens } from "../../../offchain/agent/account.ts";
+import { AgentAccount } from "../../../offchain/agent/account.ts";
 import { CspClient } from "../../../offchain/agent/providers/csp-client.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
+import { SessionTokens } from "../../../offchain/http/sessions.ts";
 import vectors from "../../vectors/provider.json" with { type: "json" };
 
 describe("chunk upload", () => {
@@ -30,7 +31,10 @@ describe("chunk upload", () => {
     await once(server, "listening");
     try {
       const { port } = server.address() as AddressInfo;
-      const sessions = new SessionTokens(new AgentAccount(new Uint8Array(32).fill(1)), 31_337n);
+      const sessions = new SessionTokens(new AgentAccount(new Uint8Array(32).fill(1)), {
+        chainId: 31_337,
+        contracts: { keyLedger: `0x${"11".repeat(20)}`, storageEscrow: `0x${"22".repeat(20)}` },
+      });
       const client = new CspClient(`http://127.0.0.1:${port}`, `0x${"c5".repeat(20)}`, sessions);
       const objects = chunks.map(({ id, hex }) => ({ id, sealed: fromHex(hex) }));
       expect(await client.storeChunks(objects)).to.deep.equal(ids);

@@ -40,7 +40,7 @@ const ownership = { recordId: word("6"), digest: word("8").slice(0, 2 + 2 * 24),
 const addOwner = { ...ownership, noteHash: word("7"), deadline: 1_790_000_600n };
 
 const messages: Record<string, TypedData<object>> = {
-  Session: sessionTypedData(31_337n, session),
+  Session: sessionTypedData(31_337n, ledger, session),
   ShareRequest: shareRequestTypedData(31_337n, shareRequest),
   KeyRecord: keyRecordTypedData(31_337n, ledger, keyRecord),
   Ownership: ownershipTypedData(31_337n, ledger, ownership),
@@ -75,10 +75,10 @@ describe("core/eip712", () => {
     }
   });
 
-  it("has a contract in the domain where a contract verifies, and none where only daemons do", () => {
+  it("has a contract in the domain of every message but ShareRequest", () => {
     const withContract = Object.entries(messages).filter(([, { domain }]) => domain.verifyingContract !== undefined);
-    expect(withContract.map(([name]) => name)).to.deep.equal(["KeyRecord", "Ownership", "AddOwner"]);
-    expect(Object.keys(messages.Session?.domain ?? {})).to.deep.equal(["name", "version", "chainId"]);
+    expect(withContract.map(([name]) => name)).to.deep.equal(["Session", "KeyRecord", "Ownership", "AddOwner"]);
+    expect(Object.keys(messages.ShareRequest?.domain ?? {})).to.deep.equal(["name", "version", "chainId"]);
   });
 
   it("is another digest on another chain and for another contract", () => {
@@ -96,11 +96,11 @@ describe("core/eip712", () => {
   it("refuses malformed fields by name", () => {
     const refused = (call: () => unknown, name: string) =>
       expectRejection(call, "INVALID_INPUT", new RegExp(`field ${name} `));
-    refused(() => sessionTypedData(1n, { ...session, account: "0x12" }), "account");
-    refused(() => sessionTypedData(1n, { ...session, audience: "alice.eth" }), "audience");
-    refused(() => sessionTypedData(1n, { ...session, nonce: word("1").slice(0, -2) }), "nonce");
-    refused(() => sessionTypedData(1n, { ...session, expiresAt: -1n }), "expiresAt");
-    refused(() => sessionTypedData(1n, { ...session, expiresAt: 1n << 64n }), "expiresAt");
+    refused(() => sessionTypedData(1n, ledger, { ...session, account: "0x12" }), "account");
+    refused(() => sessionTypedData(1n, ledger, { ...session, audience: "alice.eth" }), "audience");
+    refused(() => sessionTypedData(1n, ledger, { ...session, nonce: word("1").slice(0, -2) }), "nonce");
+    refused(() => sessionTypedData(1n, ledger, { ...session, expiresAt: -1n }), "expiresAt");
+    refused(() => sessionTypedData(1n, ledger, { ...session, expiresAt: 1n << 64n }), "expiresAt");
     refused(() => keyRecordTypedData(1n, "0x", keyRecord), "verifyingContract");
     refused(() => ownershipTypedData(1n, ledger, { ...ownership, digest: word("8") }), "digest");
     const numeric: unknown = { ...addOwner, deadline: 5 };

@@ -1,0 +1,133 @@
+/**
+ * Token buckets in the form of the generic cell rate algorithm: one number per bucket, the time at which it will be full again. A bucket
+ * holds `capacity` tokens and fills at `capacity` per `periodSeconds`, so over any span of t seconds at most
+ * capacity · (1 + t / period) tokens are granted.
+ *
+ * `Budgets` keeps its buckets in the database, for what must not start anew with the process. `Rates` keeps them in memory, for what a
+ * restart may forget.
+ */
+
+import type { DatabaseSync } from "node:sqlite";
+import { InvalidInputError, TallystickError } from "../core/errors.ts";
+
+/** Table of `Budgets`: when each bucket will be full again, in unix milliseconds. No row: it is full. */
+export const BUDGET_TABLES = `
+  CREATE TABLE budgets (
+    scope TEXT NOT NULL,
+    account TEXT NOT NULL,
+    full_at REAL NOT NULL,
+    PRIMARY KEY (scope, account)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX budgets_by_time ON budgets (full_at);
+`;
+
+export interface BudgetLimit {
+  /** Names the bucket's purpose; buckets of different scopes are independent. */
+  readonly scope: string;
+  readonly capacity: number;
+  readonly periodSeconds: number;
+}
+
+/**
+ * @param fullAt when the bucket will be full again.
+ * @param holder whose bucket it is, for the error.
+ * @returns when it will be full again after the tokens were taken.
+ * @throws InvalidInputError when it could never hold that many; TallystickError RATE_LIMITED with the time to wait.
+ */
+function takeFrom(limit: BudgetLimit, holder: string, fullAt: number, now: number, tokens: number): number {
+  const details = { capacity: limit.capacity, periodSeconds: limit.periodSeconds };
+  if (tokens > limit.capacity) {
+    throw new InvalidInputError(`${tokens} at once are more than the whole budget`, {
+      check: `${limit.scope} budget`,
+      expected: `at most ${limit.capacity}`,
+      received: String(tokens),
+      hint: "split the request",
+      details,
+    });
+  }
+  const periodMilliseconds = limit.periodSeconds * 1000;
+  const newFullAt = Math.max(now, fullAt) + (tokens * periodMilliseconds) / limit.capacity;
+  const waitMilliseconds = newFullAt - now - periodMilliseconds;
+  // The tolerance absorbs the rounding of capacity · (period / capacity).
+  if (waitMilliseconds > 0.001) {
+    throw new TallystickError(`the budget of ${holder} is used up`, {
+      code: "RATE_LIMITED",
+      party: holder,
+      check: `${limit.scope} budget`,
+      expected: `${limit.capacity} per ${limit.periodSeconds} s`,
+      retryable: true,
+      retryAfterSeconds: waitMilliseconds / 1000,
+      details,
+    });
+  }
+  return newFullAt;
+}
+
+/** Durable buckets. */
+export class Budgets {
+  readonly #database: DatabaseSync;
+  readonly #now: () => number;
+
+  /** @param now unix milliseconds; the system's clock unless told. */
+  constructor(database: DatabaseSync, now: () => number = Date.now) {
+    this.#database = database;
+    this.#now = now;
+  }
+
+  /**
+   * Takes tokens from an account's bucket. Call it inside the transaction that the tokens pay for: they are spent when that commits.
+   *
+   * @throws InvalidInputError when the bucket could never hold that many; TallystickError RATE_LIMITED with the time to wait.
+   */
+  take(limit: BudgetLimit, account: string, tokens: number): void {
+    const now = this.#now();
+    const row = this.#database
+      .prepare("SELECT full_at FROM budgets WHERE scope = ? AND account = ?")
+      .get(limit.scope, account);
+    const fullAt = takeFrom(limit, `account ${account}`, Number(row?.full_at ?? now), now, tokens);
+    this.#database
+      .prepare(
+        "INSERT INTO budgets (scope, account, full_at) VALUES (?, ?, ?) ON CONFLICT (scope, account) DO UPDATE SET full_at = excluded.full_at",
+      )
+      .run(limit.scope, account, fullAt);
+  }
+
+  /** Forgets buckets that are full again. */
+  prune(): void {
+    this.#database.prepare("DELETE FROM budgets WHERE full_at <= ?").run(this.#now());
+  }
+}
+
+/** Buckets in memory that are remembered at the same time; beyond that, full ones are forgotten, then the oldest. */
+const MAXIMUM_BUCKETS = 100_000;
+
+/** Buckets of one limit, in memory. */
+export class Rates {
+  readonly #limit: BudgetLimit;
+  readonly #now: () => number;
+  readonly #fullAt = new Map<string, number>();
+
+  /** @param now milliseconds that never go back. */
+  constructor(limit: BudgetLimit, now: () => number = () => performance.now()) {
+    this.#limit = limit;
+    this.#now = now;
+  }
+
+  /** @param holder whose bucket it is. @throws TallystickError RATE_LIMITED with the time to wait */
+  take(holder: string, tokens = 1): void {
+    const now = this.#now();
+    const fullAt = takeFrom(this.#limit, holder, this.#fullAt.get(holder) ?? now, now, tokens);
+    // Deleted first, so that the map is in the order of the last use.
+    this.#fullAt.delete(holder);
+    this.#fullAt.set(holder, fullAt);
+    if (this.#fullAt.size > MAXIMUM_BUCKETS) this.#prune(now);
+  }
+
+  #prune(now: number): void {
+    for (const [holder, fullAt] of this.#fullAt) if (fullAt <= now) this.#fullAt.delete(holder);
+    for (const holder of this.#fullAt.keys()) {
+      if (this.#fullAt.size <= MAXIMUM_BUCKETS / 2) break;
+      this.#fullAt.delete(holder);
+    }
+  }
+}
