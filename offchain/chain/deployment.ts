@@ -5,9 +5,11 @@
  */
 
 import { type Static, Type } from "@sinclair/typebox";
-import { FetchRequest, JsonRpcProvider, Network } from "ethers";
+import type { JsonRpcProvider } from "ethers";
+import { redactUrl } from "../core/encoding/redact-url.ts";
 import { TallystickError, UnknownVersionError } from "../core/errors.ts";
 import { AddressText, firstMismatch, Uint64Text } from "../core/wire/schema.ts";
+import { openProvider } from "./endpoint.ts";
 import { readChain } from "./revert.ts";
 
 const HttpUrl = Type.String({ pattern: "^https?://[^\\s]+$", maxLength: 1024 });
@@ -84,7 +86,7 @@ export async function connectChain(deployment: Deployment, options: ConnectOptio
   const url = options.rpcUrl ?? deployment.rpcUrl;
   const provider = openProvider(url, BigInt(deployment.chainId), options.requestTimeoutSeconds);
   try {
-    await checkDeployment(provider, deployment, url);
+    await checkDeployment(provider, deployment, redactUrl(url));
   } catch (error) {
     provider.destroy();
     throw error;
@@ -92,18 +94,7 @@ export async function connectChain(deployment: Deployment, options: ConnectOptio
   return { deployment, provider, close: () => provider.destroy() };
 }
 
-/** A provider that neither caches answers (we wait for state to change) nor guesses its network at each call. */
-export function openProvider(url: string, chainId: bigint, requestTimeoutSeconds = 30): JsonRpcProvider {
-  const request = new FetchRequest(url);
-  request.timeout = requestTimeoutSeconds * 1000;
-  return new JsonRpcProvider(request, Network.from(chainId), {
-    staticNetwork: true,
-    cacheTimeout: -1,
-    // Public endpoints limit or refuse batches, and waiting to fill one slows down every call on loopback.
-    batchMaxCount: 1,
-  });
-}
-
+/** @param url as it may be shown. */
 async function checkDeployment(provider: JsonRpcProvider, deployment: Deployment, url: string): Promise<void> {
   const answered: unknown = await readChain("asking for the chain id", () => provider.send("eth_chainId", []));
   const chainId = typeof answered === "string" && /^0x[0-9a-fA-F]+$/.test(answered) ? BigInt(answered) : undefined;

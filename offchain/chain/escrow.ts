@@ -10,11 +10,11 @@ import { type AuditProof, proofForChain } from "../core/audit/proof.ts";
 import { fromHex } from "../core/encoding/hex.ts";
 import { InvalidInputError } from "../core/errors.ts";
 import { ESCROW_ABI } from "./abis.ts";
+import type { ContractCall } from "./contract-call.ts";
 import { storageEscrow } from "./contracts.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
 import { chainLogs, type LogPlace, placeOf, type ScanOptions } from "./logs.ts";
 import { ChainRevertedError, readChain } from "./revert.ts";
-import type { ContractCall } from "./sender.ts";
 import type { IStorageEscrow } from "./types/StorageEscrow.ts";
 
 const TOKEN_ABI = new Interface([

@@ -8,6 +8,7 @@ import { AbiCoder, keccak256, type Log } from "ethers";
 import { fromHex } from "../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../core/errors.ts";
 import { LEDGER_ABI } from "./abis.ts";
+import type { ContractCall } from "./contract-call.ts";
 import { keyLedger } from "./contracts.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
 import {
@@ -20,7 +21,6 @@ import {
   scanPages,
 } from "./logs.ts";
 import { readChain } from "./revert.ts";
-import type { ContractCall } from "./sender.ts";
 
 const CODER = AbiCoder.defaultAbiCoder();
 

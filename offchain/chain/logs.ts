@@ -5,7 +5,9 @@
 
 import { isError, type Log } from "ethers";
 import type { ChainReader } from "./deployment.ts";
-import { ChainUnavailableError, chainError, isTransportFailure, readChain } from "./revert.ts";
+import { mayBeRangeLimit } from "./endpoint-errors.ts";
+import { logSpanOf } from "./log-span.ts";
+import { ChainUnavailableError, chainError, readChain } from "./revert.ts";
 
 /** Where on the chain an event stands. */
 export interface LogPlace {
@@ -35,7 +37,7 @@ export interface EventPage<Event> {
 }
 
 export interface ScanOptions {
-  /** Most blocks in one request; halved for as long as the endpoint refuses. Default 2000. */
+  /** Most blocks in one request, unless the endpoint takes fewer. Default 2000. */
   readonly pageBlocks?: number;
   /** How far behind a replaced block to start again; default 128, which is beyond Ethereum's finality. */
   readonly overlapBlocks?: number;
@@ -65,9 +67,10 @@ export async function* chainLogs(
   options: ScanOptions = {},
 ): AsyncIterable<Log> {
   const longest = options.pageBlocks ?? PAGE_BLOCKS;
-  let span = longest;
+  const span = logSpanOf(chain.provider);
   for (let from = fromBlock; from <= toBlock; ) {
-    const to = Math.min(toBlock, from + span - 1);
+    const blocks = Math.min(longest, span.blocks, toBlock - from + 1);
+    const to = from + blocks - 1;
     try {
       yield* await chain.provider.getLogs({
         address: filter.address,
@@ -76,11 +79,11 @@ export async function* chainLogs(
         toBlock: to,
       });
       from = to + 1;
-      span = Math.min(longest, span * 2);
+      span.answered(blocks);
     } catch (error) {
-      // "Too many results" has no common code: whatever is refused is asked for in halves.
-      if (isTransportFailure(error) || from === to) throw chainError(error, `reading logs of blocks ${from} to ${to}`);
-      span = Math.max(1, Math.floor((to - from + 1) / 2));
+      if (!mayBeRangeLimit(error) || !span.refused(blocks)) {
+        throw chainError(error, `reading logs of blocks ${from} to ${to}`);
+      }
     }
   }
 }

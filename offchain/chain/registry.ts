@@ -7,10 +7,10 @@ import { AbiCoder, keccak256, type TransactionReceipt } from "ethers";
 import { fromHex, toHex } from "../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { REGISTRY_ABI } from "./abis.ts";
+import type { ContractCall } from "./contract-call.ts";
 import { nodeRegistry } from "./contracts.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
 import { readChain } from "./revert.ts";
-import type { ContractCall } from "./sender.ts";
 import type { INodeRegistry } from "./types/NodeRegistry.ts";
 
 /** `INodeRegistry.CommitteeStatus` by number; 0 does not come out of the contract. */

@@ -4,8 +4,10 @@
  */
 
 import { AbiCoder, ErrorFragment, isError } from "ethers";
+import { redactUrlsIn } from "../core/encoding/redact-url.ts";
 import { TallystickError } from "../core/errors.ts";
 import { ESCROW_ABI, LEDGER_ABI, RANDOMNESS_ABI, REGISTRY_ABI } from "./abis.ts";
+import { answeredError, EndpointError, isRateLimited, isTemporaryFailure } from "./endpoint-errors.ts";
 
 /** What a contract said when it refused. */
 export interface DecodedRevert {
@@ -42,13 +44,18 @@ export class ChainRevertedError extends TallystickError {
 /** The RPC endpoint failed or did not answer. Whether a transaction was accepted may be unknown: see `details`. */
 export class ChainUnavailableError extends TallystickError {
   constructor(what: string, facts: { received?: string; transactionHash?: string; cause?: unknown } = {}) {
-    super(`${what}: the chain's RPC endpoint failed`, {
+    const limited = isRateLimited(facts.cause);
+    const retryAfterSeconds = facts.cause instanceof EndpointError ? facts.cause.retryAfterSeconds : undefined;
+    super(`${what}: the chain's RPC endpoint ${limited ? "limits the rate of requests" : "failed"}`, {
       code: "CHAIN_UNAVAILABLE",
       party: "chain",
-      check: "RPC answer",
+      check: limited ? "RPC rate limit" : "RPC answer",
       ...(facts.received === undefined ? {} : { received: facts.received }),
-      hint: "check that the chain node runs and that the deployment file has its address",
+      hint: limited
+        ? "repeat later, or use an endpoint with a higher limit"
+        : "check that the chain node runs and that the deployment file has its address",
       retryable: true,
+      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
       ...(facts.transactionHash === undefined ? {} : { details: { transactionHash: facts.transactionHash } }),
       cause: facts.cause,
     });
@@ -74,22 +81,6 @@ const TOKEN_ERRORS = [
   "error ERC20InvalidReceiver(address receiver)",
 ].map((text) => ErrorFragment.from(text));
 const FOREIGN_ERRORS = [...BUILT_IN, ...TOKEN_ERRORS];
-
-/** Node and undici codes of a connection that failed, and ethers' names for an endpoint that answered with nonsense. */
-const TRANSPORT_CODES = new Set([
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "ECONNABORTED",
-  "EPIPE",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ETIMEDOUT",
-  "NETWORK_ERROR",
-  "SERVER_ERROR",
-  "TIMEOUT",
-]);
 
 /**
  * Reads the bytes a contract reverted with, against the errors of all contracts of this project.
@@ -123,17 +114,6 @@ export function describeRevert(revert: DecodedRevert): string {
   return `${revert.name}(${args.join(", ")})`;
 }
 
-/** Whether the connection failed, as against an answer that says no. */
-export function isTransportFailure(error: unknown): boolean {
-  if (error instanceof ChainUnavailableError) return true;
-  if (typeof error !== "object" || error === null) return false;
-  // ethers gives up on a request while its provider is being destroyed; that is an end, not a failure to retry.
-  if (isError(error, "UNSUPPORTED_OPERATION")) return false;
-  const code: unknown = "code" in error ? error.code : undefined;
-  if (typeof code === "string" && TRANSPORT_CODES.has(code)) return true;
-  return "cause" in error && error.cause !== undefined && isTransportFailure(error.cause);
-}
-
 /**
  * The error of this project for whatever a call into ethers threw.
  *
@@ -154,7 +134,7 @@ export function chainError(error: unknown, what: string): TallystickError {
     });
   }
   const received = briefly(error);
-  if (isTransportFailure(error)) return new ChainUnavailableError(what, { received, cause: error });
+  if (isTemporaryFailure(error)) return new ChainUnavailableError(what, { received, cause: error });
   if (isError(error, "BAD_DATA")) {
     return new TallystickError(`${what}: the chain answered something that does not decode`, {
       code: "BAD_RESPONSE",
@@ -200,12 +180,7 @@ function textArguments(revert: DecodedRevert): Record<string, string> {
 
 /** RPC errors can quote whole transactions; the first line's beginning says enough, the rest is in the cause. */
 function briefly(error: unknown): string {
-  const answered =
-    isError(error, "UNKNOWN_ERROR") || isError(error, "SERVER_ERROR")
-      ? error.error
-      : isError(error, "CALL_EXCEPTION")
-        ? error.info?.error
-        : undefined;
   const said = error instanceof Error ? error.message || String(("code" in error && error.code) || error.name) : error;
-  return (String(messageIn(answered) ?? said).split("\n")[0] ?? "").slice(0, 200);
+  const text = String(answeredError(error)?.message || said);
+  return redactUrlsIn((text.split("\n")[0] ?? "").slice(0, 200));
 }

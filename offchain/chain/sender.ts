@@ -1,29 +1,20 @@
 /**
- * Sends transactions from one account. What to send is a plain `ContractCall`, made by the `…Call` builders of this folder;
- * this module gets it mined: one nonce after the other without gaps, however many callers there are, and despite endpoints that
- * drop connections, restart, or forget what they accepted.
+ * Sends transactions from one account: one nonce after the other without gaps, however many callers there are, and despite endpoints
+ * that drop connections, restart, limit the rate or forget what they accepted, and despite reorganisations.
  *
- * A transaction is estimated, signed and broadcast under a lock, and takes its nonce only when it is signed, so that a call
- * that would revert leaves no gap. Every retry offers the same signed bytes again: it can be mined at most once. Only
- * when another transaction is seen to have taken the nonce is it signed anew.
+ * A transaction is estimated, signed and offered under a lock, and takes its nonce only when it is signed, so that a call
+ * that would revert leaves no gap. Only when another transaction is seen to have taken the nonce is it signed anew.
  */
 
-import { isError, keccak256, type TransactionReceipt, Wallet } from "ethers";
-import pRetry from "p-retry";
-import { toHex } from "../core/encoding/hex.ts";
+import type { TransactionReceipt } from "ethers";
 import { TallystickError } from "../core/errors.ts";
+import { type ContractCall, estimateGas, simulateCall } from "./contract-call.ts";
 import type { ChainReader } from "./deployment.ts";
-import { ChainRevertedError, ChainUnavailableError, chainError, decodeRevert, isTransportFailure } from "./revert.ts";
-
-/** A transaction that nobody has signed yet. */
-export interface ContractCall {
-  readonly to: string;
-  /** ABI-encoded, 0x hex. */
-  readonly data: string;
-  readonly value?: bigint;
-  /** What it does, in words that fit after "while" and before "was refused", for example "recording a key". */
-  readonly description: string;
-}
+import { isTemporaryFailure } from "./endpoint-errors.ts";
+import { NonceBook, type SignedCall } from "./nonces.ts";
+import { Offers } from "./offers.ts";
+import { ChainRevertedError, decodeRevert } from "./revert.ts";
+import { type WaitingTransaction, waitForReceipt } from "./waiting.ts";
 
 export interface SenderOptions {
   /** Blocks that must hold the transaction, its own included; default 1. */
@@ -37,49 +28,47 @@ export interface SenderOptions {
   /** Retries of a request whose connection failed; default 4, the waits doubling from `retryDelayMs`, default 200. */
   readonly retries?: number;
   readonly retryDelayMs?: number;
+  /** The most that is paid, wei per unit of gas, also by replacements; default 500 gwei. */
+  readonly maximumFeePerGas?: bigint;
+  /** Called every `nudgeAfterSeconds` for each transaction that is not mined yet. */
+  readonly onWaiting?: (transaction: WaitingTransaction) => void;
 }
 
-/** A signed transaction on its way. Replacements by a higher fee share the nonce; at most one of `hashes` is ever mined. */
-interface Pending {
-  readonly nonce: number;
-  readonly gasLimit: bigint;
-  /** Of all that were offered, also of those whose answer was lost. */
-  readonly hashes: string[];
-  /** The one the node is believed to have. */
-  raw: string;
-  fees: Fees;
+/** How the account's transactions get on. */
+export interface SenderHealth {
+  /** Transactions that are waited for. */
+  readonly waiting: number;
+  /** How long the oldest of them has waited; 0 when there is none. */
+  readonly oldestSeconds: number;
+  /** Nonces that nobody uses below one that is waited for, when last looked at. */
+  readonly missingNonces: readonly number[];
 }
 
-interface Fees {
-  readonly maxFeePerGas: bigint;
-  readonly maxPriorityFeePerGas: bigint;
-}
-
-type Submission = "accepted" | "nonce-used" | "underpriced";
-
-const FIRST_POLL_MS = 50;
-const SLOWEST_POLL_MS = 2000;
+const GWEI = 10n ** 9n;
+const DEFAULT_MAXIMUM_FEE = 500n * GWEI;
 /** Attempts to find a free nonce before concluding that another process uses the account. */
 const NONCE_ATTEMPTS = 10;
 /** Room for state that changes between the estimate and the block. */
 const GAS_MARGIN_PERCENT = 20n;
-/** Nodes replace a pending transaction from 10 % (geth) or 12.5 % on; 25 % passes all of them. */
-const FEE_BUMP_PERCENT = 25n;
+const TRANSFER_GAS = 21_000n;
+/** A transaction that waits longer makes the account unhealthy. */
+const UNHEALTHY_AFTER_SECONDS = 120;
 
 /** One per key and process: two senders of one account would take each other's nonces (and recover, but slowly). */
 export class TransactionSender {
   readonly address: string;
   readonly #chain: ChainReader;
-  readonly #wallet: Wallet;
   readonly #options: Required<SenderOptions>;
-  readonly #inFlight = new Set<Pending>();
+  readonly #offers: Offers;
+  readonly #book = new NonceBook();
   #lock: Promise<unknown> = Promise.resolve();
+  #lastRepair = Number.NEGATIVE_INFINITY;
+  /** Gaps found by the last repair. */
+  #gaps: readonly number[] = [];
 
   /** @param signingKey secp256k1 private key, 32 bytes. */
   constructor(chain: ChainReader, signingKey: Uint8Array, options: SenderOptions = {}) {
     this.#chain = chain;
-    this.#wallet = new Wallet(toHex(signingKey));
-    this.address = this.#wallet.address;
     this.#options = {
       confirmations: options.confirmations ?? 1,
       receiptTimeoutSeconds: options.receiptTimeoutSeconds ?? 300,
@@ -87,7 +76,11 @@ export class TransactionSender {
       nudgeAfterSeconds: options.nudgeAfterSeconds ?? 30,
       retries: options.retries ?? 4,
       retryDelayMs: options.retryDelayMs ?? 200,
+      maximumFeePerGas: options.maximumFeePerGas ?? DEFAULT_MAXIMUM_FEE,
+      onWaiting: options.onWaiting ?? (() => undefined),
     };
+    this.#offers = new Offers(chain, signingKey, this.#options);
+    this.address = this.#offers.address;
   }
 
   /**
@@ -96,18 +89,50 @@ export class TransactionSender {
    *
    * @param signal stops the waiting; a transaction that was already broadcast may still be mined.
    * @throws ChainRevertedError when the contract refuses, before or after it was sent.
-   * @throws ChainUnavailableError when the endpoint fails for good; `details.transactionHash` is present once it may have the transaction.
-   * @throws TallystickError FUNDS, TIMED_OUT (mined later, perhaps), CONFLICT (another transaction took the nonce).
+   * @throws ChainUnavailableError when the endpoint fails for good; `details.transactionHash` is present once it may have the
+   * transaction.
+   * @throws TallystickError FUNDS (balance too low, or fees above the cap), TIMED_OUT (mined later, perhaps), CONFLICT (another
+   * transaction took the nonce).
    */
   async send(call: ContractCall, signal?: AbortSignal): Promise<TransactionReceipt> {
-    const pending = await this.#exclusively(() => this.#broadcast(call, signal));
+    const signed = await this.#exclusively(() => this.#broadcast(call, signal));
     try {
-      const receipt = await this.#mined(call, pending, signal);
+      const repair = () => this.#repairInTurn();
+      const receipt = await waitForReceipt(this.#offers, signed, this.#options, repair, signal);
+      if (receipt === undefined) throw nonceConflict(call, this.address);
+      this.#book.mined(signed, receipt.blockNumber);
       if (receipt.status === 0) throw await this.#whyReverted(call, receipt);
       return receipt;
     } finally {
-      this.#inFlight.delete(pending);
+      this.#book.abandon(signed);
     }
+  }
+
+  /** What is waited for, without asking the chain. */
+  health(): SenderHealth {
+    const { waiting } = this.#book;
+    const oldest = Math.min(...waiting.map(({ since }) => since));
+    const oldestSeconds = waiting.length === 0 ? 0 : (Date.now() - oldest) / 1000;
+    return { waiting: waiting.length, oldestSeconds, missingNonces: this.#gaps };
+  }
+
+  /**
+   * For a health probe: offers transactions again that a reorganisation dropped, and reports what is stuck.
+   *
+   * @throws TallystickError TIMED_OUT when a transaction waits for more than two minutes, or nonces below it are missing.
+   */
+  async checkHealth(): Promise<void> {
+    await this.#repairInTurn();
+    const { waiting, oldestSeconds, missingNonces } = this.health();
+    if (oldestSeconds <= UNHEALTHY_AFTER_SECONDS && missingNonces.length === 0) return;
+    const missing = missingNonces.length === 0 ? "" : `, nonces missing: ${missingNonces.slice(0, 5).join(", ")}`;
+    throw new TallystickError("transactions of the account are not being mined", {
+      code: "TIMED_OUT",
+      party: "chain",
+      check: "pending transactions",
+      received: `${waiting} waiting, the oldest for ${Math.round(oldestSeconds)} s${missing}`,
+      retryable: true,
+    });
   }
 
   #exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -120,147 +145,63 @@ export class TransactionSender {
     return result;
   }
 
-  async #broadcast(call: ContractCall, signal: AbortSignal | undefined): Promise<Pending> {
+  async #broadcast(call: ContractCall, signal: AbortSignal | undefined): Promise<SignedCall> {
     signal?.throwIfAborted();
-    const estimated = await this.#rpc(call, signal, () => estimateGas(this.#chain, call, this.address));
+    const estimated = await this.#offers.request(call, signal, () => estimateGas(this.#chain, call, this.address));
     const gasLimit = estimated + (estimated * GAS_MARGIN_PERCENT) / 100n;
+    let lowest = 0;
     for (let attempt = 0; attempt < NONCE_ATTEMPTS; attempt++) {
-      const nonce = await this.#nextNonce(call, signal);
-      const fees = await this.#currentFees(call, signal);
-      const { raw, hash } = await this.#sign(call, nonce, gasLimit, fees);
-      const pending: Pending = { nonce, gasLimit, hashes: [hash], raw, fees };
-      if ((await this.#submit(call, pending, signal)) === "accepted") {
-        this.#inFlight.add(pending);
-        return pending;
+      const counted = await this.#offers.count(call, "pending", signal);
+      await this.#reofferDropped(counted, signal);
+      // A node that restarted counts too few: it has forgotten what is waited for, which is offered again.
+      const nonce = this.#book.nextFree(Math.max(counted, lowest));
+      const signed = await this.#offers.sign(call, nonce, gasLimit, signal);
+      const outcome = await this.#offers.submit(signed, signal);
+      if (outcome === "accepted") {
+        this.#book.add(signed);
+        return signed;
       }
+      // Pending from another process, and not counted by an endpoint without pending state.
+      if (outcome === "underpriced") lowest = nonce + 1;
     }
     throw nonceConflict(call, this.address);
   }
 
-  async #nextNonce(call: ContractCall, signal: AbortSignal | undefined): Promise<number> {
-    const provider = this.#chain.provider;
-    const counted = await this.#rpc(call, signal, () => provider.getTransactionCount(this.address, "pending"));
-    // A node that restarted has forgotten what is in flight; whoever waits for that offers it again.
-    return Math.max(counted, ...[...this.#inFlight].map((pending) => pending.nonce + 1));
-  }
-
-  async #currentFees(call: ContractCall, signal: AbortSignal | undefined): Promise<Fees> {
-    const { maxFeePerGas, maxPriorityFeePerGas } = await this.#rpc(call, signal, () =>
-      this.#chain.provider.getFeeData(),
-    );
-    if (maxFeePerGas === null || maxPriorityFeePerGas === null) {
-      throw new ChainUnavailableError(call.description, { received: "no base fee: not an EIP-1559 chain" });
-    }
-    return { maxFeePerGas, maxPriorityFeePerGas };
-  }
-
-  async #sign(call: ContractCall, nonce: number, gasLimit: bigint, fees: Fees): Promise<{ raw: string; hash: string }> {
-    const raw = await this.#wallet.signTransaction({
-      type: 2,
-      chainId: BigInt(this.#chain.deployment.chainId),
-      to: call.to,
-      data: call.data,
-      value: call.value ?? 0n,
-      nonce,
-      gasLimit,
-      ...fees,
+  /** At most once per `nudgeAfterSeconds`, however many wait. */
+  async #repairInTurn(): Promise<void> {
+    await this.#exclusively(async () => {
+      if (Date.now() - this.#lastRepair < this.#options.nudgeAfterSeconds * 1000) return;
+      this.#lastRepair = Date.now();
+      await this.#repair();
     });
-    return { raw, hash: keccak256(raw) };
   }
 
-  /** Offers the signed bytes. Offering them twice is harmless, so a broken connection is simply tried again. */
-  async #submit(call: ContractCall, pending: Pending, signal: AbortSignal | undefined): Promise<Submission> {
-    const provider = this.#chain.provider;
-    let offers = 0;
-    try {
-      await this.#rpc(call, signal, () => {
-        offers++;
-        return provider.send("eth_sendRawTransaction", [pending.raw]);
-      });
-      return "accepted";
-    } catch (error) {
-      const cause: unknown = error instanceof TallystickError ? error.cause : error;
-      if (isAlreadyKnown(cause)) return "accepted";
-      if (isError(cause, "REPLACEMENT_UNDERPRICED")) return "underpriced";
-      if (isError(cause, "NONCE_EXPIRED")) {
-        // It may be this very transaction that was mined, if the first answer got lost. The receipt can be late, and a second
-        // transaction for a call that was mined would do it twice: where there was a first answer to lose, it is waited for.
-        const mined = await this.#rpc(call, signal, () => this.#receiptOf(pending));
-        return mined === null && offers === 1 ? "nonce-used" : "accepted";
-      }
-      if (isTransportFailure(error)) throw unavailable(call, pending, error);
-      throw error;
+  /**
+   * Offers again what a reorganisation dropped, and uses up nonces that nobody uses: of transactions that are unknown to this process
+   * and were dropped. Nothing above such a nonce would be mined. A gap must be seen twice, because the count may be late.
+   */
+  async #repair(): Promise<void> {
+    const filler = fillerOf(this.address);
+    const counted = await this.#offers.count(filler, "pending");
+    await this.#reofferDropped(counted, undefined);
+    const earlier = this.#gaps;
+    this.#gaps = this.#book.gaps(counted);
+    for (const nonce of this.#gaps.filter((gap) => earlier.includes(gap))) {
+      await this.#offers.submit(await this.#offers.sign(filler, nonce, TRANSFER_GAS, undefined), undefined);
     }
   }
 
-  /** Waits for the receipt and its confirmations, offering the transaction again when it seems forgotten or too cheap. */
-  async #mined(call: ContractCall, pending: Pending, signal: AbortSignal | undefined): Promise<TransactionReceipt> {
-    const { confirmations, receiptTimeoutSeconds, unreachableAfterSeconds, nudgeAfterSeconds } = this.#options;
-    const started = Date.now();
-    let answered = started;
-    let nudged = started;
-    let nonceUsed = 0;
-    for (let pollMs = FIRST_POLL_MS; ; pollMs = Math.min(SLOWEST_POLL_MS, pollMs * 1.5)) {
-      signal?.throwIfAborted();
+  /** @param counted the first nonce that is free at the node. */
+  async #reofferDropped(counted: number, signal: AbortSignal | undefined): Promise<void> {
+    for (const signed of this.#book.dropped(counted)) {
       try {
-        const receipt = await this.#receiptOf(pending);
-        if (receipt !== null && (confirmations === 1 || (await receipt.confirmations()) >= confirmations))
-          return receipt;
-        if (receipt === null && Date.now() - nudged >= nudgeAfterSeconds * 1000) {
-          nonceUsed = (await this.#nudge(call, pending, signal)) === "nonce-used" ? nonceUsed + 1 : 0;
-          // Endpoints behind a load balancer may know the nonce before they know the receipt.
-          if (nonceUsed === 3) throw nonceConflict(call, this.address);
-          nudged = Date.now();
-        }
-        answered = Date.now();
+        await this.#offers.submit(signed, signal);
       } catch (error) {
-        if (!isTransportFailure(error)) throw chainError(error, call.description);
-        if (Date.now() - answered > unreachableAfterSeconds * 1000) throw unavailable(call, pending, error);
+        if (signal?.aborted === true || isTemporaryFailure(error)) throw error;
+        // It cannot be had again (its fee is too low by now, the balance too): whatever comes next takes its nonce.
+        this.#book.forget(signed);
       }
-      if (Date.now() - started > receiptTimeoutSeconds * 1000) {
-        throw new TallystickError(`${call.description}: not mined within ${receiptTimeoutSeconds} s`, {
-          code: "TIMED_OUT",
-          party: "chain",
-          check: "receipt",
-          hint: "it may still be mined: look the transaction up before sending again",
-          details: { transactionHash: keccak256(pending.raw), nonce: pending.nonce },
-        });
-      }
-      await sleep(pollMs, signal);
     }
-  }
-
-  async #receiptOf(pending: Pending): Promise<TransactionReceipt | null> {
-    for (const hash of pending.hashes.toReversed()) {
-      const receipt = await this.#chain.provider.getTransactionReceipt(hash);
-      if (receipt !== null) return receipt;
-    }
-    return null;
-  }
-
-  async #nudge(call: ContractCall, pending: Pending, signal: AbortSignal | undefined): Promise<Submission> {
-    const known = await this.#chain.provider.getTransaction(keccak256(pending.raw));
-    if (known === null) return this.#submit(call, pending, signal);
-    const earlier = { raw: pending.raw, fees: pending.fees };
-    const now = await this.#currentFees(call, signal);
-    const fees = {
-      maxFeePerGas: larger(raised(earlier.fees.maxFeePerGas), now.maxFeePerGas),
-      maxPriorityFeePerGas: larger(raised(earlier.fees.maxPriorityFeePerGas), now.maxPriorityFeePerGas),
-    };
-    const { raw, hash } = await this.#sign(call, pending.nonce, pending.gasLimit, fees);
-    // Before it is offered: should the answer get lost, the node may have it all the same.
-    pending.hashes.push(hash);
-    Object.assign(pending, { raw, fees });
-    let outcome: Submission;
-    try {
-      outcome = await this.#submit(call, pending, signal);
-    } catch (error) {
-      if (signal?.aborted === true || isTransportFailure(error)) throw error;
-      // No coins for the higher fee, or more than the node lets through: the earlier one is still on its way.
-      outcome = "underpriced";
-    }
-    if (outcome !== "accepted") Object.assign(pending, earlier);
-    return outcome;
   }
 
   /**
@@ -282,69 +223,11 @@ export class TransactionSender {
     }
     return new ChainRevertedError(call.description, decodeRevert("0x"), { transactionHash, cause });
   }
-
-  /** One request, repeated while the connection fails. */
-  #rpc<T>(call: ContractCall, signal: AbortSignal | undefined, request: () => Promise<T>): Promise<T> {
-    return retrying(request, this.#options, signal).catch((error: unknown) => {
-      throw signal?.aborted === true ? error : chainError(error, call.description);
-    });
-  }
 }
 
-/**
- * Runs a call without sending it, as `eth_call`.
- *
- * @param from the account it would be sent from.
- * @param blockTag a block number, or "pending" for the state the next block starts from.
- * @returns what the function returns, ABI-encoded 0x hex.
- * @throws ChainRevertedError when the contract would refuse.
- */
-export async function simulateCall(
-  chain: ChainReader,
-  call: ContractCall,
-  from: string,
-  blockTag: number | "latest" | "pending" = "pending",
-): Promise<string> {
-  try {
-    return await chain.provider.call({ from, to: call.to, data: call.data, value: call.value ?? 0n, blockTag });
-  } catch (error) {
-    throw chainError(error, call.description);
-  }
-}
-
-/** On the pending state, so that a call may build on one that was sent just before it. */
-async function estimateGas(chain: ChainReader, call: ContractCall, from: string): Promise<bigint> {
-  const value = `0x${(call.value ?? 0n).toString(16)}`;
-  return BigInt(
-    await chain.provider.send("eth_estimateGas", [{ from, to: call.to, data: call.data, value }, "pending"]),
-  );
-}
-
-function retrying<T>(
-  request: () => Promise<T>,
-  options: Required<SenderOptions>,
-  signal: AbortSignal | undefined,
-): Promise<T> {
-  return pRetry(request, {
-    retries: options.retries,
-    minTimeout: options.retryDelayMs,
-    factor: 2,
-    shouldRetry: ({ error }) => isTransportFailure(error),
-    ...(signal === undefined ? {} : { signal }),
-  });
-}
-
-/** Nodes word it differently: geth "already known", anvil "transaction already imported", Hardhat "Known transaction". */
-function isAlreadyKnown(error: unknown): boolean {
-  return error instanceof Error && /already known|already imported|known transaction/i.test(error.message);
-}
-
-function unavailable(call: ContractCall, pending: Pending, cause: unknown): ChainUnavailableError {
-  return new ChainUnavailableError(call.description, {
-    received: "no answer; the transaction may have been accepted",
-    transactionHash: keccak256(pending.raw),
-    cause,
-  });
+/** Uses up a nonce and does nothing else. */
+function fillerOf(address: string): ContractCall {
+  return { to: address, data: "0x", description: "filling a gap in the account's nonces" };
 }
 
 function nonceConflict(call: ContractCall, address: string): TallystickError {
@@ -354,29 +237,5 @@ function nonceConflict(call: ContractCall, address: string): TallystickError {
     check: "account nonce",
     hint: "let only one process send from this account",
     retryable: true,
-  });
-}
-
-function raised(fee: bigint): bigint {
-  // Rounded up, because a bump of a few wei would otherwise be none.
-  return (fee * (100n + FEE_BUMP_PERCENT) + 99n) / 100n;
-}
-
-function larger(a: bigint, b: bigint): bigint {
-  return a > b ? a : b;
-}
-
-/** @throws the signal's reason when it is aborted. */
-function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", onAbort);
-      resolve();
-    }, milliseconds);
-    signal?.addEventListener("abort", onAbort, { once: true });
   });
 }

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { hexlify, randomBytes } from "ethers";
 import fc from "fast-check";
+import type { ContractCall } from "../../offchain/chain/contract-call.ts";
 import { type ChainReader, connectChain, type Deployment } from "../../offchain/chain/deployment.ts";
 import {
   addOwnerCall,
@@ -20,7 +21,7 @@ import {
 import type { ScanCursor } from "../../offchain/chain/logs.ts";
 import { attestCommitteeCall, createCommitteeCall, registerNodeCall } from "../../offchain/chain/registry.ts";
 import { ChainRevertedError } from "../../offchain/chain/revert.ts";
-import { type ContractCall, TransactionSender } from "../../offchain/chain/sender.ts";
+import { TransactionSender } from "../../offchain/chain/sender.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { IntegrityError, TallystickError } from "../../offchain/core/errors.ts";
 import { type Anvil, anvilKey, type FaultyProxy, startAnvil, startFaultyProxy } from "../helpers/anvil.ts";
@@ -48,8 +49,7 @@ describe("key ledger on a chain", () => {
     deployment = await deployTo(anvil.url);
     proxy = await startFaultyProxy(anvil.url);
     chain = await connectChain(deployment, { rpcUrl: proxy.url });
-    relay = new TransactionSender(chain, anvilKey(1), { retryDelayMs: 5 });
-    otherRelay = new TransactionSender(chain, anvilKey(2), { retryDelayMs: 5 });
+    newRelays();
     await relay.send(registerNodeCall(deployment, { url: "http://node", hpkePublicKey: KEY, stakeWei: STAKE_WEI }));
     await relay.send(createCommitteeCall(deployment, [relay.address], 1));
     await relay.send(attestCommitteeCall(deployment, 1n, KEY, [KEY]));
@@ -61,6 +61,7 @@ describe("key ledger on a chain", () => {
   });
   beforeEach(async () => {
     snapshot = await anvil.rpc("evm_snapshot");
+    newRelays();
   });
   afterEach(async () => {
     proxy.fault = () => undefined;
@@ -68,8 +69,20 @@ describe("key ledger on a chain", () => {
     await anvil.rpc("evm_revert", [snapshot]);
   });
 
+  /** Senders without a past: one that sent before a revert would put what the revert dropped on the chain again. */
+  function newRelays(): void {
+    relay = new TransactionSender(chain, anvilKey(1), { retryDelayMs: 5 });
+    otherRelay = new TransactionSender(chain, anvilKey(2), { retryDelayMs: 5 });
+  }
+
   async function now(): Promise<bigint> {
     return BigInt((await chain.provider.getBlock("latest"))?.timestamp ?? 0);
+  }
+
+  /** Replaces the blocks after a snapshot by nothing, with transactions that nobody sends again. */
+  async function revertTo(fork: unknown): Promise<void> {
+    await anvil.rpc("evm_revert", [fork]);
+    newRelays();
   }
 
   /** Signs and sends. */
@@ -389,7 +402,7 @@ describe("key ledger on a chain", () => {
       await archive.update();
       expect(archive.tags()).to.deep.equal([kept.fileTag, lost.fileTag]);
 
-      await anvil.rpc("evm_revert", [fork]);
+      await revertTo(fork);
       // Other blocks at the same heights, and more of them.
       await anvil.rpc("evm_increaseTime", [3]);
       const found = someRecord(bob.address, await now());
@@ -405,7 +418,7 @@ describe("key ledger on a chain", () => {
       for (let i = 0; i < 4; i++) await put(someRecord(alice.address, await now()));
       await archive.update();
       expect(archive.events.length).to.equal(4);
-      await anvil.rpc("evm_revert", [fork]);
+      await revertTo(fork);
       await anvil.rpc("evm_increaseTime", [3]);
       await anvil.rpc("evm_mine");
       await archive.update();
@@ -420,7 +433,7 @@ describe("key ledger on a chain", () => {
       await anvil.rpc("anvil_mine", ["0x2"]);
       await archive.update();
       const head = await chain.provider.getBlockNumber();
-      await anvil.rpc("evm_revert", [fork]);
+      await revertTo(fork);
       await anvil.rpc("evm_increaseTime", [3]);
       await anvil.rpc("anvil_mine", ["0x2"]);
       await archive.update({ overlapBlocks: 5 });
@@ -434,7 +447,7 @@ describe("key ledger on a chain", () => {
       await put(someRecord(alice.address, await now()));
       await archive.update();
       expect(archive.events.length).to.equal(1);
-      await anvil.rpc("evm_revert", [fork]);
+      await revertTo(fork);
       await archive.update({ overlapBlocks: 2 });
       expect(archive.tags()).to.deep.equal([]);
       const head = await chain.provider.getBlockNumber();
@@ -447,7 +460,7 @@ describe("key ledger on a chain", () => {
       await put(lost);
       let asked = 0;
       const replace = async (): Promise<undefined> => {
-        await anvil.rpc("evm_revert", [fork]);
+        await revertTo(fork);
         await anvil.rpc("evm_increaseTime", [3]);
         await anvil.rpc("evm_mine");
       };
@@ -478,7 +491,7 @@ describe("key ledger on a chain", () => {
           return undefined;
         replaced = true;
         return (async () => {
-          await anvil.rpc("evm_revert", [fork]);
+          await revertTo(fork);
           await anvil.rpc("evm_increaseTime", [3]);
           await otherRelay.send(recordCall(deployment, await signRecord(deployment, bob, found)));
           await anvil.rpc("anvil_mine", ["0x3"]);

@@ -1,13 +1,13 @@
 import { expect } from "chai";
 import { AbiCoder, type ErrorFragment, Interface, makeError, type ParamType } from "ethers";
 import fc from "fast-check";
+import { isTemporaryFailure } from "../../offchain/chain/endpoint-errors.ts";
 import {
   ChainRevertedError,
   ChainUnavailableError,
   chainError,
   decodeRevert,
   describeRevert,
-  isTransportFailure,
 } from "../../offchain/chain/revert.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../../offchain/chain/types/factories/NodeRegistry__factory.ts";
@@ -120,12 +120,12 @@ describe("errors of the chain", () => {
   it("tell broken connections from answers", () => {
     for (const code of ["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "TIMEOUT", "SERVER_ERROR"]) {
       const error = Object.assign(new Error("broken"), { code });
-      expect(isTransportFailure(error), code).to.equal(true);
-      expect(isTransportFailure(new Error("outer", { cause: error })), code).to.equal(true);
+      expect(isTemporaryFailure(error), code).to.equal(true);
+      expect(isTemporaryFailure(new Error("outer", { cause: error })), code).to.equal(true);
       expect(chainError(error, "x")).to.be.instanceOf(ChainUnavailableError).with.property("retryable", true);
     }
     for (const error of [reverted("0x"), new Error("no code"), "text", null, undefined]) {
-      expect(isTransportFailure(error)).to.equal(false);
+      expect(isTemporaryFailure(error)).to.equal(false);
     }
     expect(chainError(new Error("method not found"), "x")).to.include({
       code: "CHAIN_UNAVAILABLE",

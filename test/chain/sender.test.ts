@@ -1,9 +1,10 @@
 import { expect } from "chai";
 import { JsonRpcProvider, type TransactionReceipt } from "ethers";
+import { type ContractCall, simulateCall } from "../../offchain/chain/contract-call.ts";
 import { type ChainReader, connectChain, type Deployment } from "../../offchain/chain/deployment.ts";
 import { registerNodeCall, requestExitCall, withdrawStakeCall } from "../../offchain/chain/registry.ts";
 import { ChainRevertedError, ChainUnavailableError } from "../../offchain/chain/revert.ts";
-import { type ContractCall, simulateCall, TransactionSender } from "../../offchain/chain/sender.ts";
+import { TransactionSender } from "../../offchain/chain/sender.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
 import { type Anvil, anvilKey, anvilWallet, type FaultyProxy, startAnvil, startFaultyProxy } from "../helpers/anvil.ts";
 import { deployTo } from "../helpers/contracts.ts";

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { ContractFactory, parseEther, type TransactionReceipt } from "ethers";
 import hre from "hardhat";
+import type { ContractCall } from "../../offchain/chain/contract-call.ts";
 import {
   type Agreement,
   acceptCall,
@@ -26,7 +27,7 @@ import {
   withdrawCall,
 } from "../../offchain/chain/escrow.ts";
 import { ChainRevertedError } from "../../offchain/chain/revert.ts";
-import { type ContractCall, TransactionSender } from "../../offchain/chain/sender.ts";
+import { TransactionSender } from "../../offchain/chain/sender.ts";
 import { auditKeyHash } from "../../offchain/core/audit/keys.ts";
 import type { AuditProof } from "../../offchain/core/audit/proof.ts";
 import { proveAudit } from "../../offchain/core/audit/prover.ts";

@@ -124,8 +124,10 @@ export function memoryPlatform(changed: Partial<AgentPlatform> = {}): AgentPlatf
     catalogue: new MemoryCatalogue(),
     preparations: new MemoryPreparations(),
     lock: new MemoryLock(),
-    http: {},
-      throw new TypeError("nobody is there");
+    http: {
+      fetch: async () => {
+        throw new TypeError("nobody is there");
+      },
     },
     clock: systemClock,
     close: async () => undefined,

@@ -22,3 +22,30 @@ export function redactUrlsIn(text: string): string {
     return redactUrl(found.slice(0, found.length - trailing.length)) + trailing;
   });
 }
+
+/** Segments of routes are words; keys are longer. */
+const LONGEST_WORD = 15;
+
+/**
+ * The parts of one URL that `redactUrl` hides, as they are written there and decoded: for texts that quote a part without the URL.
+ *
+ * @returns no part shorter than 8 characters, because such a part occurs in ordinary text.
+ */
+export function secretsOfUrl(url: string): string[] {
+  const [, authority = "", path = "", suffix = ""] = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)([^?#]*)(.*)$/is.exec(url) ?? [];
+  const user = authority.lastIndexOf("@");
+  const userParts = user < 0 ? [] : authority.slice(0, user).split(":");
+  const segments = path.split("/").filter((segment) => segment.length > LONGEST_WORD);
+  const values = suffix.split(/[?&#;]/).flatMap((pair) => pair.split("="));
+  return [...userParts, ...segments, ...values]
+    .flatMap((part) => [part, decoded(part)])
+    .filter((part, position, all) => part.length >= 8 && all.indexOf(part) === position);
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}

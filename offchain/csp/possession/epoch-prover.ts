@@ -4,10 +4,12 @@
  * state before a transaction leaves. Damaged data costs no gas: it is logged, counted and shown, and tried again while the
  * window is open, since its owner may upload it anew.
  */
+
+import { simulateCall } from "../../chain/contract-call.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { proveCall, readAgreement, readChallenge, readEpochStatus } from "../../chain/escrow.ts";
 import { ChainRevertedError } from "../../chain/revert.ts";
-import { simulateCall, type TransactionSender } from "../../chain/sender.ts";
+import type { TransactionSender } from "../../chain/sender.ts";
 import { type EpochWindow, windowOf } from "../../core/agreement/epochs.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";

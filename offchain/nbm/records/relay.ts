@@ -6,6 +6,7 @@
 
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { verifyTypedData } from "ethers";
+import type { ContractCall } from "../../chain/contract-call.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import {
   addOwnerCall,
@@ -21,7 +22,7 @@ import {
   type SignedRecord,
 } from "../../chain/ledger.ts";
 import { ChainRevertedError } from "../../chain/revert.ts";
-import type { ContractCall, TransactionSender } from "../../chain/sender.ts";
+import type { TransactionSender } from "../../chain/sender.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, InvalidInputError, InvalidSignatureError, TallystickError } from "../../core/errors.ts";
 import { addOwnerTypedData, keyRecordTypedData, ownershipTypedData } from "../../core/identity/typed-messages.ts";

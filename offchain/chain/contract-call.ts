@@ -1,0 +1,43 @@
+/** What to send: a call of a contract, made by the `…Call` builders of this folder. Sending it is sender.ts. */
+
+import type { ChainReader } from "./deployment.ts";
+import { chainError } from "./revert.ts";
+
+/** A transaction that nobody has signed yet. */
+export interface ContractCall {
+  readonly to: string;
+  /** ABI-encoded, 0x hex. */
+  readonly data: string;
+  readonly value?: bigint;
+  /** What it does, in words that fit after "while" and before "was refused", for example "recording a key". */
+  readonly description: string;
+}
+
+/**
+ * Runs a call without sending it, as `eth_call`.
+ *
+ * @param from the account it would be sent from.
+ * @param blockTag a block number, or "pending" for the state the next block starts from.
+ * @returns what the function returns, ABI-encoded 0x hex.
+ * @throws ChainRevertedError when the contract would refuse.
+ */
+export async function simulateCall(
+  chain: ChainReader,
+  call: ContractCall,
+  from: string,
+  blockTag: number | "latest" | "pending" = "pending",
+): Promise<string> {
+  try {
+    return await chain.provider.call({ from, to: call.to, data: call.data, value: call.value ?? 0n, blockTag });
+  } catch (error) {
+    throw chainError(error, call.description);
+  }
+}
+
+/** On the pending state, so that a call may build on one that was sent just before it. Units of gas. */
+export async function estimateGas(chain: ChainReader, call: ContractCall, from: string): Promise<bigint> {
+  const value = `0x${(call.value ?? 0n).toString(16)}`;
+  return BigInt(
+    await chain.provider.send("eth_estimateGas", [{ from, to: call.to, data: call.data, value }, "pending"]),
+  );
+}

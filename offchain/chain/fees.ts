@@ -1,0 +1,81 @@
+/** Fees of EIP-1559 transactions: what the chain asks for, what a replacement must offer, and the cap of the account's owner. */
+
+import { formatUnits } from "ethers";
+import { TallystickError } from "../core/errors.ts";
+import type { ChainReader } from "./deployment.ts";
+import { ChainUnavailableError } from "./revert.ts";
+
+/** Wei per unit of gas. */
+export interface Fees {
+  readonly maxFeePerGas: bigint;
+  readonly maxPriorityFeePerGas: bigint;
+}
+
+/** Nodes replace a pending transaction from 10 % (geth) or 12.5 % on; 25 % passes all of them. */
+const FEE_BUMP_PERCENT = 25n;
+
+/**
+ * Fees for a transaction that is to be mined soon: twice the base fee plus the usual tip, within the cap.
+ *
+ * @param cap the most that may be paid, wei per unit of gas.
+ * @param what what the transaction does, at the start of messages.
+ * @throws TallystickError FUNDS when the base fee alone is above the cap; ChainUnavailableError when the chain has no base fee.
+ */
+export async function currentFees(chain: ChainReader, cap: bigint, what: string): Promise<Fees> {
+  const { maxFeePerGas, maxPriorityFeePerGas } = await chain.provider.getFeeData();
+  if (maxFeePerGas === null || maxPriorityFeePerGas === null) {
+    throw new ChainUnavailableError(what, { received: "no base fee: not an EIP-1559 chain" });
+  }
+  // ethers suggests twice the base fee plus the tip.
+  const baseFee = (maxFeePerGas - maxPriorityFeePerGas) / 2n;
+  if (baseFee > cap) throw feeAboveCap(what, baseFee, cap);
+  return capped({ maxFeePerGas, maxPriorityFeePerGas }, cap);
+}
+
+/**
+ * Fees with which a pending transaction can be replaced.
+ *
+ * @param now what the chain asks for at present.
+ * @returns undefined when the cap leaves no room for the increase that nodes demand of a replacement.
+ */
+export function replacementFees(earlier: Fees, now: Fees, cap: bigint): Fees | undefined {
+  const raisedFees = {
+    maxFeePerGas: larger(raised(earlier.maxFeePerGas), now.maxFeePerGas),
+    maxPriorityFeePerGas: larger(raised(earlier.maxPriorityFeePerGas), now.maxPriorityFeePerGas),
+  };
+  return raisedFees.maxFeePerGas > cap ? undefined : raisedFees;
+}
+
+function capped(fees: Fees, cap: bigint): Fees {
+  const maxFeePerGas = smaller(fees.maxFeePerGas, cap);
+  return { maxFeePerGas, maxPriorityFeePerGas: smaller(fees.maxPriorityFeePerGas, maxFeePerGas) };
+}
+
+function feeAboveCap(what: string, baseFee: bigint, cap: bigint): TallystickError {
+  return new TallystickError(`${what}: the chain's base fee is above the account's fee cap`, {
+    code: "FUNDS",
+    party: "chain",
+    check: "fee cap",
+    expected: `at most ${gwei(cap)} gwei per unit of gas`,
+    received: `${gwei(baseFee)} gwei`,
+    hint: "wait until fees have fallen, or raise the cap",
+    retryable: true,
+  });
+}
+
+function gwei(wei: bigint): string {
+  return formatUnits(wei, "gwei").replace(/\.0$/, "");
+}
+
+function raised(fee: bigint): bigint {
+  // Rounded up, because a bump of a few wei would otherwise be none.
+  return (fee * (100n + FEE_BUMP_PERCENT) + 99n) / 100n;
+}
+
+function larger(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}
+
+function smaller(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}
