@@ -332,10 +332,14 @@ def record(case, recipients, n, k, r):
 
 def dkg_envelope():
     seed, transcript, share = sha256(b"member 4"), sha256(b"transcript"), u(42, 32)
-    aad = u(9, 8) + u(2, 2) + u(4, 2) + transcript
+    registry = sha256(b"registry")[:20]
+    aad = u(31337, 8) + registry + u(9, 8) + u(1, 4) + bytes([1]) + u(2, 2) + u(4, 2) + transcript
     sealed = hpke_seal(public_key(hpke_private_key(seed)), tag("dkg-share"), aad, share, sha256(b"dkg ephemeral"))
     return {
+        "chainId": "31337",
+        "registry": checksummed(registry),
         "committeeId": "9",
+        "generation": 1,
         "from": 2,
         "to": 4,
         "transcript": hexed(transcript),
