@@ -2,7 +2,7 @@ import { ristretto255_oprf } from "@noble/curves/ed25519.js";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { expect } from "chai";
 import { type HDNodeWallet, hexlify, randomBytes, Wallet } from "ethers";
-import { recordDigest } from "../../offchain/chain/ledger.ts";
+import { ledgerScope, recordDigest } from "../../offchain/chain/ledger.ts";
 import { readCommittee } from "../../offchain/chain/registry.ts";
 import { type HpkeKeyPair, hpkeKeyPairFromSeed } from "../../offchain/core/crypto/hpke.ts";
 import { oprfKey } from "../../offchain/core/dkg/key-id.ts";
@@ -21,6 +21,7 @@ import {
   buildRecordPayload,
   committeePolicy,
   fileTag,
+  type LedgerScope,
   openResealedShare,
   ownershipAddress,
   ownershipKey,
@@ -310,11 +311,12 @@ describe("nbm node", () => {
     let replaced: typeof request;
 
     async function signedRecord(
-      over: { keyTime?: bigint; deadline?: bigint; keys?: Uint8Array[]; data?: string } = {},
+      over: { keyTime?: bigint; deadline?: bigint; keys?: Uint8Array[]; data?: string; ledger?: LedgerScope } = {},
     ) {
       const state = await readCommittee(local.chain, 1n);
       const { keyTime = BigInt(nowSeconds()), deadline = BigInt(nowSeconds() + 3600), data = dataId } = over;
       const payload = await buildRecordPayload({
+        ledger: over.ledger ?? ledgerScope(local.deployment),
         fileKey,
         dataId: data,
         account: alice.address,
@@ -322,7 +324,6 @@ describe("nbm node", () => {
         keyTime,
         policy: committeePolicy(SIZE, THRESHOLD),
         committeeKeys: over.keys ?? state.members.map(({ hpkePublicKey }) => hpkePublicKey),
-        selfPublicKey: hpkeKeyPairFromSeed(new Uint8Array(32)).publicKey,
         catalogueKey,
       });
       const header = {
@@ -349,18 +350,29 @@ describe("nbm node", () => {
     async function shareRequest(
       node: TestNode,
       signer: HDNodeWallet,
-      over: { account?: string; expiresAt?: number; node?: string; record?: string } = {},
+      over: {
+        account?: string;
+        expiresAt?: number;
+        node?: string;
+        record?: string;
+        chainId?: bigint;
+        ledger?: string;
+      } = {},
     ) {
       const account = over.account ?? signer.address;
       const expiresAt = over.expiresAt ?? nowSeconds() + 600;
       const sessionKey = toHex(session.publicKey);
-      const typed = shareRequestTypedData(31_337n, {
-        recordId: over.record ?? id,
-        account,
-        sessionKey,
-        node: over.node ?? node.operator,
-        expiresAt: BigInt(expiresAt),
-      });
+      const typed = shareRequestTypedData(
+        over.chainId ?? 31_337n,
+        over.ledger ?? local.deployment.contracts.keyLedger,
+        {
+          recordId: over.record ?? id,
+          account,
+          sessionKey,
+          node: over.node ?? node.operator,
+          expiresAt: BigInt(expiresAt),
+        },
+      );
       const signature = await signer.signTypedData(typed.domain, typed.types, typed.message);
       const body = { account, sessionKey, expiresAt, signature };
       return node.request("POST", `/v1/records/${over.record ?? id}/share`, { body });
@@ -410,6 +422,10 @@ describe("nbm node", () => {
       const late = await signedRecord({ deadline: BigInt(nowSeconds() - 1), keyTime: BigInt(nowSeconds() + 1) });
       const wrongKeys = Array.from({ length: SIZE }, () => hpkeKeyPairFromSeed(randomBytes(32)).publicKey);
       const misdirected = await signedRecord({ keyTime: BigInt(nowSeconds() + 1), keys: wrongKeys });
+      const scope = ledgerScope(local.deployment);
+      const later = BigInt(nowSeconds() + 1);
+      const copied = await signedRecord({ keyTime: later, ledger: { ...scope, keyLedger: nodeAt(0).operator } });
+      const foreign = await signedRecord({ keyTime: later, ledger: { ...scope, chainId: 1n } });
       const cases: [string, unknown, HDNodeWallet, number, string][] = [
         ["another session account", good.body, bob, 403, "NOT_OWNER"],
         ["another signer", { ...good.body, signature: `0x${"11".repeat(65)}` }, alice, 401, "INVALID_SIGNATURE"],
@@ -419,6 +435,8 @@ describe("nbm node", () => {
         ["unknown version", { ...good.body, record: { ...record, payload: "0xff00" } }, alice, 400, "UNKNOWN_VERSION"],
         ["unknown committee", { ...good.body, record: { ...record, committeeId: "7" } }, alice, 404, "NOT_FOUND"],
         ["wrong keys", misdirected.body, alice, 400, "INTEGRITY"],
+        ["envelopes of another ledger", copied.body, alice, 400, "INTEGRITY"],
+        ["envelopes of another chain", foreign.body, alice, 400, "INTEGRITY"],
         ["beyond 64 bits", { ...good.body, deadline: "99999999999999999999" }, alice, 400, "INVALID_INPUT"],
         ["no record", { deadline: "1", signature: "0x11" }, alice, 400, "INVALID_INPUT"],
       ];
@@ -443,13 +461,17 @@ describe("nbm node", () => {
     it("release shares to the recorder, any three of which rebuild the key", async () => {
       const header = request.header;
       const payload = parseRecordPayload(request.payload);
+      const ledger = ledgerScope(local.deployment);
       const shares = new Map<number, Uint8Array>();
       for (const node of [nodeAt(4), nodeAt(1), nodeAt(2)]) {
         const answer = await shareRequest(node, alice);
         expect(answer.status, JSON.stringify(answer.json)).to.equal(200);
         const { index, sealed } = answer.json;
         const context = { index, account: alice.address };
-        shares.set(index, await openResealedShare(payload, header, context, session.privateKey, fromHex(sealed)));
+        shares.set(
+          index,
+          await openResealedShare(payload, ledger, header, context, session.privateKey, fromHex(sealed)),
+        );
       }
       expect([...shares.keys()]).to.deep.equal([5, 2, 3]);
       expect(rebuildFileKey(payload, header, shares, dataId)).to.deep.equal(fileKey);
@@ -463,6 +485,8 @@ describe("nbm node", () => {
         ["for another node", shareRequest(node, alice, { node: nodeAt(1).operator }), 401, "INVALID_SIGNATURE"],
         ["expired", shareRequest(node, alice, { expiresAt: nowSeconds() - 1 }), 401, "INVALID_SIGNATURE"],
         ["far-dated", shareRequest(node, alice, { expiresAt: nowSeconds() + 8000 }), 401, "INVALID_SIGNATURE"],
+        ["of another chain", shareRequest(node, alice, { chainId: 1n }), 401, "INVALID_SIGNATURE"],
+        ["of another ledger", shareRequest(node, alice, { ledger: node.operator }), 401, "INVALID_SIGNATURE"],
         ["no such record", shareRequest(node, alice, { record: hexlify(randomBytes(32)) }), 404, "NOT_FOUND"],
       ];
       for (const [name, pending, status, code] of cases) {
@@ -483,9 +507,9 @@ describe("nbm node", () => {
       const context = { index: 1, account: alice.address };
       const payload = parseRecordPayload(newer.payload);
       const sealed = fromHex(answer.json.sealed);
-      expect(await openResealedShare(payload, newer.header, context, session.privateKey, sealed)).to.have.length.above(
-        20,
-      );
+      const ledger = ledgerScope(local.deployment);
+      const opened = await openResealedShare(payload, ledger, newer.header, context, session.privateKey, sealed);
+      expect(opened).to.have.length(64);
       const list = await nodeAt(0).request("GET", `/v1/records?fileTag=${tag}`);
       expect(list.json.records.map(({ role }: { role: string }) => role).sort()).to.deep.equal(["recorder"]);
       replaced = request;

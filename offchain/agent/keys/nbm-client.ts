@@ -1,6 +1,7 @@
 /** One NBM node, as the agent speaks to it: the routes of `core/wire/nbm.ts` with bytes in place of hexadecimal text. */
 
 import type { KeyId } from "../../core/dkg/key-id.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import {
@@ -152,8 +153,7 @@ export class NbmClient {
 function fits({ fileTag, account }: RecordFilter, record: ArchivedRecord): boolean {
   const who = record.role === "recorder" ? record.account : record.owner;
   return (
-    (fileTag === undefined || record.fileTag === fileTag) &&
-    (account === undefined || who.toLowerCase() === account.toLowerCase())
+    (fileTag === undefined || record.fileTag === fileTag) && (account === undefined || isAddressEqual(who, account))
   );
 }
 
