@@ -58,7 +58,10 @@ export const SELF_POLICY: SharePolicy = { shares: 0, threshold: 0, privacy: 0, r
 
 /** @throws InvalidInputError for a policy that no record may have. */
 export function checkPolicy(policy: SharePolicy): void {
-  if (policy.recipients === "self") return checkSelfPolicy(policy);
+  if (policy.recipients === "self") {
+    checkSelfPolicy(policy);
+    return;
+  }
   const shareBytes = shareLength(policy, RECORD_SECRET_BYTES);
   if (shareBytes < MINIMUM_SHARE_BYTES) {
     throw new InvalidInputError(`shares of ${shareBytes} bytes can be found from their commitments by trial`, {
