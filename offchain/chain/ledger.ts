@@ -7,6 +7,7 @@
 import { AbiCoder, keccak256, type Log } from "ethers";
 import { fromHex } from "../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../core/errors.ts";
+import type { LedgerScope } from "../core/record/ledger-scope.ts";
 import { LEDGER_ABI } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
 import { keyLedger } from "./contracts.ts";
@@ -23,6 +24,11 @@ import {
 import { readChain } from "./revert.ts";
 
 const CODER = AbiCoder.defaultAbiCoder();
+
+/** The deployment that sealed messages of its records are bound to. */
+export function ledgerScope({ chainId, contracts }: Pick<Deployment, "chainId" | "contracts">): LedgerScope {
+  return { chainId: BigInt(chainId), keyLedger: contracts.keyLedger };
+}
 
 /** A record with its payload's hash in the payload's place. Field order is that of the contract and of its digest. */
 export interface RecordHeader {

@@ -2,7 +2,7 @@
 
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { DkgPhase } from "../core/wire/nbm.ts";
-import type { CommitteeStore } from "./dkg/committee-store.ts";
+import type { KeyStateStore } from "./dkg/key-state-store.ts";
 import type { Archive } from "./records/archive.ts";
 import type { ArchiveFollower } from "./records/archive-follower.ts";
 
@@ -17,7 +17,7 @@ export interface NbmMetrics {
 /** Registers the node's metrics; gauges read the database when they are scraped. */
 export function addNbmMetrics(
   registry: Registry,
-  parts: { archive: Archive; follower: ArchiveFollower; committees: CommitteeStore; balanceWei: () => Promise<bigint> },
+  parts: { archive: Archive; follower: ArchiveFollower; keyStates: KeyStateStore; balanceWei: () => Promise<bigint> },
 ): NbmMetrics {
   const registers = [registry];
   new Gauge({
@@ -49,11 +49,11 @@ export function addNbmMetrics(
   });
   new Gauge({
     name: "tallystick_nbm_committees",
-    help: "Committees of this node by the phase of their key generation",
+    help: "Committee keys of this node by the phase of their generation",
     labelNames: ["phase"],
     registers,
     collect() {
-      const states = parts.committees.all();
+      const states = parts.keyStates.all();
       for (const phase of PHASES) this.set({ phase }, states.filter((state) => state.phase === phase).length);
     },
   });

@@ -8,9 +8,11 @@ import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
 import { VERSION } from "../daemon/version.ts";
 import { loadNbmConfig, type NbmConfig } from "./config.ts";
-import { CommitteeStore } from "./dkg/committee-store.ts";
+import { DkgAnswers } from "./dkg/answers.ts";
 import { DkgCoordinator } from "./dkg/coordinator.ts";
+import { KeyStateStore } from "./dkg/key-state-store.ts";
 import { Memberships } from "./dkg/memberships.ts";
+import { DkgRounds } from "./dkg/rounds.ts";
 import { addNbmMetrics } from "./metrics.ts";
 import { deriveNodeKeys } from "./node-keys.ts";
 import { Budgets } from "./oprf/budget.ts";
@@ -32,11 +34,13 @@ function build(base: DaemonBase<NbmConfig>): DaemonWork {
   const { maximumCommittees, reorgOverlapBlocks: overlapBlocks, pollMilliseconds } = config;
 
   const budgets = new Budgets(database);
-  const committees = new CommitteeStore(database, box);
-  const oprf = new OprfService({ database, budgets, committees, budget: config.oprfBudget });
+  const keyStates = new KeyStateStore(database, box);
+  const oprf = new OprfService({ database, budgets, keyStates, budget: config.oprfBudget });
   const onReady = oprf.serve.bind(oprf);
-  const key = { wallet, hpkePrivateKey, store: committees };
-  const dkg = new DkgCoordinator({ chain, sender, ...key, logger, maximumCommittees, onReady });
+  const store = keyStates;
+  const rounds = new DkgRounds({ deployment: chain.deployment, wallet, hpkePrivateKey, store });
+  const dkgAnswers = new DkgAnswers({ chain, store, rounds });
+  const dkg = new DkgCoordinator({ chain, sender, wallet, store, rounds, logger, maximumCommittees, onReady });
   const memberships = new Memberships(chain, operator);
   const shares = new ShareService({ chain, operator, hpkePrivateKey, memberships });
   const archive = new Archive(database);
@@ -51,12 +55,12 @@ function build(base: DaemonBase<NbmConfig>): DaemonWork {
   const relay = new Relay({ chain, sender, database, ...records, budgets, budget: config.relayBudget });
 
   const balanceWei = () => chain.provider.getBalance(operator);
-  const metrics = addNbmMetrics(base.metrics.registry, { archive, follower, committees, balanceWei });
+  const metrics = addNbmMetrics(base.metrics.registry, { archive, follower, keyStates, balanceWei });
   base.healthChecks.archive = () => {
     if (follower.lagSeconds() > UNHEALTHY_LAG_SECONDS) throw new Error("the archive is behind");
   };
-  const describe = () => describeNode(base, hpkePublicKey, { committees, dkg });
-  addNbmRoutes(server, { sessions, describe, oprf, dkg, relay, archive, follower, shares, metrics });
+  const describe = () => describeNode(base, hpkePublicKey, { keyStates, dkg });
+  addNbmRoutes(server, { sessions, describe, oprf, dkg: dkgAnswers, relay, archive, follower, shares, metrics });
 
   const registration = { chain, sender, config, hpkePublicKey, logger };
   return {
@@ -74,18 +78,20 @@ function build(base: DaemonBase<NbmConfig>): DaemonWork {
 function describeNode(
   { operator, chain }: DaemonBase<NbmConfig>,
   hpkePublicKey: Uint8Array,
-  { committees, dkg }: { committees: CommitteeStore; dkg: DkgCoordinator },
+  { keyStates, dkg }: { keyStates: KeyStateStore; dkg: DkgCoordinator },
 ): NodeAnswer {
   return {
     operator,
     hpkePublicKey: toHex(hpkePublicKey),
     chainId: chain.deployment.chainId,
     version: VERSION,
-    committees: committees.all().map((state) => {
+    committees: keyStates.all().map((state) => {
       const problem = dkg.problemOf(state);
-      const { index, phase } = state;
+      const { generation, purpose, index, phase } = state;
+      const committeeId = String(state.committeeId);
       const ready = phase === "ready";
-      return { committeeId: String(state.id), index, ready, phase, ...(problem === undefined ? {} : { problem }) };
+      const named = { committeeId, generation, purpose, index, ready, phase };
+      return problem === undefined ? named : { ...named, problem };
     }),
   };
 }

@@ -17,9 +17,12 @@ export const NBM_MIGRATIONS: readonly string[] = [
     value TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
 
-  -- One row per committee this node belongs to. Secrets are erased once they have served.
-  CREATE TABLE committees (
-    id TEXT NOT NULL PRIMARY KEY,
+  -- One row per key this node has or is making a share of: a committee's key of one purpose in one generation. The first
+  -- generation is 1; a refreshed or reshared key is a further row. Secrets are erased as soon as nothing needs them.
+  CREATE TABLE key_states (
+    committee_id TEXT NOT NULL,
+    generation INTEGER NOT NULL CHECK (generation >= 1),
+    purpose TEXT NOT NULL CHECK (purpose IN ('oprf')),
     size INTEGER NOT NULL,
     threshold INTEGER NOT NULL,
     own_index INTEGER NOT NULL,
@@ -29,33 +32,43 @@ export const NBM_MIGRATIONS: readonly string[] = [
     transcript BLOB,
     key_share_sealed BLOB,
     group_public_key BLOB,
-    verification_shares BLOB
+    verification_shares BLOB,
+    PRIMARY KEY (committee_id, generation, purpose)
   ) STRICT, WITHOUT ROWID;
 
   -- Round 1: what each member, this one included, has committed itself to; the first broadcast seen is the one that counts.
   CREATE TABLE dkg_broadcasts (
-    committee_id TEXT NOT NULL REFERENCES committees (id),
+    committee_id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    purpose TEXT NOT NULL,
     member INTEGER NOT NULL,
     broadcast BLOB NOT NULL,
     signature TEXT NOT NULL,
-    PRIMARY KEY (committee_id, member)
+    PRIMARY KEY (committee_id, generation, purpose, member),
+    FOREIGN KEY (committee_id, generation, purpose) REFERENCES key_states
   ) STRICT, WITHOUT ROWID;
 
-  -- Round 2, outgoing: sealed to each member with HPKE.
+  -- Round 2, outgoing: sealed to each member with HPKE. Rows are deleted when the key is active, or has failed.
   CREATE TABLE dkg_shares_out (
-    committee_id TEXT NOT NULL REFERENCES committees (id),
+    committee_id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    purpose TEXT NOT NULL,
     recipient INTEGER NOT NULL,
     hpke_sealed BLOB NOT NULL,
     signature TEXT NOT NULL,
-    PRIMARY KEY (committee_id, recipient)
+    PRIMARY KEY (committee_id, generation, purpose, recipient),
+    FOREIGN KEY (committee_id, generation, purpose) REFERENCES key_states
   ) STRICT, WITHOUT ROWID;
 
-  -- Round 2, incoming.
+  -- Round 2, incoming. Rows are deleted when they have been added up.
   CREATE TABLE dkg_shares_in (
-    committee_id TEXT NOT NULL REFERENCES committees (id),
+    committee_id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    purpose TEXT NOT NULL,
     sender INTEGER NOT NULL,
     share_sealed BLOB NOT NULL,
-    PRIMARY KEY (committee_id, sender)
+    PRIMARY KEY (committee_id, generation, purpose, sender),
+    FOREIGN KEY (committee_id, generation, purpose) REFERENCES key_states
   ) STRICT, WITHOUT ROWID;
 
   ${BUDGET_TABLES}

@@ -13,6 +13,7 @@ async function realPayload(): Promise<Uint8Array> {
     [1, 2, 3, 4, 5].map(async (n) => (await hpkeKeyPairFromSeed(new Uint8Array(32).fill(n))).publicKey),
   );
   return buildRecordPayload({
+    ledger: { chainId: 31_337n, keyLedger: "0x5FbDB2315678afecb367f032d93F642f64180aa3" },
     fileKey: new Uint8Array(32).fill(0xf1),
     dataId: contentIdFromDigest(new Uint8Array(32).fill(0xda)),
     account: "0x5FbDB2315678afecb367f032d93F642f64180aa3",
@@ -20,7 +21,6 @@ async function realPayload(): Promise<Uint8Array> {
     keyTime: 1_800_000_000n,
     policy: { shares: 5, threshold: 3, privacy: 2, recipients: "committee" },
     committeeKeys,
-    selfPublicKey: committeeKeys[0] ?? new Uint8Array(),
     catalogueKey: new Uint8Array(32).fill(0xca),
   });
 }

@@ -5,6 +5,7 @@
 
 import { randomBytes } from "node:crypto";
 import { connectChain } from "../../offchain/chain/deployment.ts";
+import { ledgerScope } from "../../offchain/chain/ledger.ts";
 import { readNode, updateNodeCall } from "../../offchain/chain/registry.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { type KeyRecordHeader, resealShare } from "../../offchain/core/record/key-record.ts";
@@ -35,9 +36,11 @@ export class LyingNode {
   /** Lies told so far; of garbage, that in answer to requests for a session, an evaluation or a share. */
   told = 0;
   readonly node: DevnetDaemon;
+  readonly #net: LocalNet;
   readonly #proxy: HttpProxy;
 
-  private constructor(node: DevnetDaemon, proxy: HttpProxy) {
+  private constructor(net: LocalNet, node: DevnetDaemon, proxy: HttpProxy) {
+    this.#net = net;
     this.node = node;
     this.#proxy = proxy;
     proxy.intercept = (request) => this.#intercept(request);
@@ -48,7 +51,7 @@ export class LyingNode {
   static async inPlaceOf(net: LocalNet, node: DevnetDaemon): Promise<LyingNode> {
     const proxy = await HttpProxy.start(node.url);
     await registerUrl(net, node, proxy.url);
-    return new LyingNode(node, proxy);
+    return new LyingNode(net, node, proxy);
   }
 
   get url(): string {
@@ -117,7 +120,9 @@ export class LyingNode {
     const header = { ...record, committeeId: BigInt(record.committeeId), keyTime: BigInt(record.keyTime) };
     const context = { index: Number(answer.index), account: asked.account };
     const wrong = new Uint8Array(randomBytes(SHARE_BYTES));
-    return { ...answer, sealed: toHex(await resealShare(header, context, fromHex(asked.sessionKey, 32), wrong)) };
+    const ledger = ledgerScope(this.#net.deployment);
+    const sealed = await resealShare(ledger, header, context, fromHex(asked.sessionKey, 32), wrong);
+    return { ...answer, sealed: toHex(sealed) };
   }
 }
 

@@ -297,7 +297,7 @@ describe("bad requests", () => {
     for (const [what, element] of Object.entries(elements)) {
       it(`are refused: ${what}`, async () => {
         const node = net.nodes[0] as DevnetDaemon;
-        const body = { committeeId: net.deployment.committeeId, blinded: [element] };
+        const body = { committeeId: net.deployment.committeeId, generation: 1, blinded: [element] };
         const { status, answer } = await post(node, "/v1/oprf/evaluate", body, await tokenFor(node));
         expect(status).to.equal(400);
         expect(codeOf(answer)).to.equal("INVALID_POINT" satisfies ErrorCode);

@@ -162,12 +162,12 @@ describe("commands", () => {
     it("says with three nodes gone what each of them answered", async () => {
       await Promise.all(net.nodes.slice(0, 3).map(({ process }) => process.stop("SIGKILL")));
       const device = await personFrom(net, "device", alice.recoveryPhrase);
-      const got = await startTallystick(device, ["get", dataId, "-o", dir("never")]).ended;
+      const put = await startTallystick(device, ["put", dir("files"), "--no-agreement"]).ended;
       await Promise.all(net.nodes.slice(0, 3).map(({ process }) => process.start()));
-      expect(got.exitCode).to.equal(exitCodeOf("SHARES_MISSING"));
+      expect(put.exitCode).to.equal(exitCodeOf("QUORUM_FAILED"));
       for (const [position, { url }] of net.nodes.entries()) {
         const answer = position < 3 ? "UNREACHABLE" : "right";
-        expect(got.stderr).to.contain(`node ${position + 1} ${url}: ${answer}`);
+        expect(put.stderr).to.contain(`node ${position + 1} ${url}: ${answer}`);
       }
     });
   });

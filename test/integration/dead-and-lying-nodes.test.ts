@@ -50,7 +50,7 @@ describe("a committee of which some are dead or lie", () => {
   async function getOnNewDevice(): Promise<GetReport> {
     const device = await newDevice();
     const out = join(device.home, "out");
-    const report = await withAgentOf(net, device, (agent) => agent.get(dataId, out));
+    const report = await withAgentOf(net, device, (agent) => agent.get(dataId, out, { keySource: "committee" }));
     expectSameTree(readTree(join(out, "letters")), readTree(folder));
     return report;
   }
@@ -122,12 +122,19 @@ describe("a committee of which some are dead or lie", () => {
     before(() => Promise.all(dead.map((position) => node(position).process.stop("SIGKILL"))));
     after(() => Promise.all(dead.map((position) => node(position).process.start())));
 
-    it("says which node answered what, exits with 8, and leaves the target untouched", async () => {
+    it("restores all the same: the owner's envelope in the record needs no node", async () => {
+      const out = dir("without-nodes");
+      const { exitCode } = await tallystick(alice, ["get", dataId, "-o", out]);
+      expect(exitCode).to.equal(0);
+      expectSameTree(readTree(join(out, "letters")), readTree(folder));
+    });
+
+    it("says which node answered what when the committee is to give the key, and leaves the target untouched", async () => {
       const out = dir("out-of-reach");
-      const { exitCode, document, stderr } = await tallystick(alice, ["get", dataId, "-o", out]);
-      expect(exitCode).to.equal(EXIT_KEYS);
-      const error = document.error as Record<string, unknown>;
-      expect(error).to.deep.include({ code: "SHARES_MISSING", retryable: true });
+      const error = await withAgentOf(net, alice, (agent) =>
+        expectAsyncRejection(() => agent.get(dataId, out, { keySource: "committee" }), "SHARES_MISSING"),
+      );
+      expect(error.retryable).to.equal(true);
       expect(error.expected).to.contain("3");
       const { nodes } = error.details as { nodes: NodeReport[] };
       expect(nodes.map(({ index, url, answer }) => ({ index, url, answer }))).to.deep.equal(
@@ -135,7 +142,7 @@ describe("a committee of which some are dead or lie", () => {
           return { index: position + 1, url, answer: dead.includes(position) ? "UNREACHABLE" : "right" };
         }),
       );
-      for (const { url } of net.nodes) expect(stderr).to.contain(url);
+      for (const { url } of net.nodes) expect(error.received).to.contain(url);
       expect(existsSync(out)).to.equal(false);
     });
 
@@ -144,7 +151,9 @@ describe("a committee of which some are dead or lie", () => {
       mkdirSync(out);
       writeFileSync(join(out, "mine"), "mine");
       const before = readTree(out);
-      await withAgentOf(net, alice, (agent) => expectAsyncRejection(() => agent.get(dataId, out), "SHARES_MISSING"));
+      await withAgentOf(net, alice, (agent) =>
+        expectAsyncRejection(() => agent.get(dataId, out, { keySource: "committee" }), "SHARES_MISSING"),
+      );
       expect(readTree(out)).to.deep.equal(before);
     });
 
@@ -289,7 +298,7 @@ describe("a committee of which some are dead or lie", () => {
       const device = await newDevice();
       const out = join(device.home, "out");
       const error = await withAgentOf(net, device, (agent) =>
-        expectAsyncRejection(() => agent.get(dataId, out), "SHARES_MISSING"),
+        expectAsyncRejection(() => agent.get(dataId, out, { keySource: "committee" }), "SHARES_MISSING"),
       );
       const nodes = error.details?.nodes as NodeReport[];
       expect(nodes.map(({ answer }) => answer)).to.deep.equal([

@@ -253,7 +253,7 @@ describe("get while key nodes are gone", () => {
     ] as const) {
       await net.nodes[a]?.process.stop("SIGKILL");
       await net.nodes[b]?.process.stop("SIGKILL");
-      const report = await (await device()).get(dataId, join(net.dir, "out"));
+      const report = await (await device()).get(dataId, join(net.dir, "out"), { keySource: "committee" });
       expect(report.nodes.filter(({ answer }) => answer === "right")).to.have.length(3);
       expect(readFileSync(join(net.dir, "out", "file")).equals(readFileSync(join(net.dir, "file")))).to.equal(true);
       rmSync(join(net.dir, "out"), { recursive: true });
@@ -297,7 +297,7 @@ describe("get while key nodes are gone", () => {
       const agent = await device();
       const blamed = new Set<string>();
       for (let attempt = 0; attempt < 4; attempt += 1) {
-        const { nodes } = await agent.get(dataId, join(net.dir, "out"), { overwrite: true });
+        const { nodes } = await agent.get(dataId, join(net.dir, "out"), { overwrite: true, keySource: "committee" });
         for (const { index, answer } of nodes) if (answer === "INTEGRITY") blamed.add(`node ${index}`);
         expect(nodes.filter(({ answer }) => answer === "right")).to.have.length(3);
       }
@@ -326,7 +326,7 @@ describe("get while key nodes are gone", () => {
   it("fails cleanly with three dead, and says what each node answered", async () => {
     for (const position of [0, 2, 4]) await net.nodes[position]?.process.stop("SIGKILL");
     const agent = await device();
-    const error = await rejection(agent.get(dataId, join(net.dir, "out")));
+    const error = await rejection(agent.get(dataId, join(net.dir, "out"), { keySource: "committee" }));
     expect(error.code).to.equal("SHARES_MISSING");
     expect(((error.details?.nodes ?? []) as NodeReport[]).map(({ answer }) => answer)).to.deep.equal([
       "UNREACHABLE",

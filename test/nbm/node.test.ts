@@ -2,9 +2,10 @@ import { ristretto255_oprf } from "@noble/curves/ed25519.js";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { expect } from "chai";
 import { type HDNodeWallet, hexlify, randomBytes, Wallet } from "ethers";
-import { recordDigest } from "../../offchain/chain/ledger.ts";
+import { ledgerScope, recordDigest } from "../../offchain/chain/ledger.ts";
 import { readCommittee } from "../../offchain/chain/registry.ts";
 import { type HpkeKeyPair, hpkeKeyPairFromSeed } from "../../offchain/core/crypto/hpke.ts";
+import { oprfKey } from "../../offchain/core/dkg/key-id.ts";
 import { contentId } from "../../offchain/core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import {
@@ -20,6 +21,7 @@ import {
   buildRecordPayload,
   committeePolicy,
   fileTag,
+  type LedgerScope,
   openResealedShare,
   ownershipAddress,
   ownershipKey,
@@ -27,7 +29,7 @@ import {
   rebuildFileKey,
   recordId,
 } from "../../offchain/core/record/key-record.ts";
-import { CommitteeStore } from "../../offchain/nbm/dkg/committee-store.ts";
+import { KeyStateStore } from "../../offchain/nbm/dkg/key-state-store.ts";
 import { NBM_MIGRATIONS } from "../../offchain/nbm/tables.ts";
 import { openDatabase } from "../../offchain/store/index/sqlite.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
@@ -72,7 +74,10 @@ describe("nbm node", () => {
 
   async function evaluate(node: TestNode, signer: HDNodeWallet, blinded: readonly Uint8Array[], committeeId = "1") {
     const token = await node.openSession(signer);
-    return node.request("POST", "/v1/oprf/evaluate", { token, body: { committeeId, blinded: blinded.map(toHex) } });
+    return node.request("POST", "/v1/oprf/evaluate", {
+      token,
+      body: { committeeId, generation: 1, blinded: blinded.map(toHex) },
+    });
   }
 
   describe("key generation", () => {
@@ -86,7 +91,7 @@ describe("nbm node", () => {
         expect(answer.operator).to.equal(node.operator);
         expect(answer.hpkePublicKey).to.equal(toHex(state.members[position]?.hpkePublicKey ?? new Uint8Array()));
         expect(answer.committees).to.deep.equal([
-          { committeeId: "1", index: position + 1, ready: true, phase: "ready" },
+          { committeeId: "1", generation: 1, purpose: "oprf", index: position + 1, ready: true, phase: "ready" },
         ]);
       }
     });
@@ -95,10 +100,12 @@ describe("nbm node", () => {
       const node = nodeAt(0);
       const { box } = await node.keys();
       const database = openDatabase(`${node.folder}/data/nbm.db`, { migrations: NBM_MIGRATIONS });
-      const { keyShare } = new CommitteeStore(database, box).keyMaterial(1n);
-      const rows = database.prepare("SELECT * FROM committees").all();
+      const { keyShare } = new KeyStateStore(database, box).keyMaterial(oprfKey(1n));
+      const rows = database.prepare("SELECT * FROM key_states").all();
       expect(rows[0]?.dkg_secret_sealed).to.equal(null);
-      expect(database.prepare("SELECT count(*) AS n FROM dkg_shares_in").get()?.n).to.equal(0);
+      for (const table of ["dkg_shares_in", "dkg_shares_out"]) {
+        expect(database.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.n).to.equal(0);
+      }
       const dump = Buffer.concat(
         Object.values(rows[0] ?? {}).map((v) => (v instanceof Uint8Array ? v : Buffer.alloc(0))),
       );
@@ -107,16 +114,18 @@ describe("nbm node", () => {
       database.close();
     });
 
-    it("serves its messages to nobody but those they are for, sealed", async () => {
-      const round1 = await nodeAt(0).request("GET", "/v1/dkg/1/round1");
+    it("serves its broadcast to anybody, and no round-2 message once the key is active", async () => {
+      const round1 = await nodeAt(0).request("GET", "/v1/dkg/1/1/oprf/round1");
       expect(round1.status).to.equal(200);
-      expect((await nodeAt(0).request("GET", "/v1/dkg/2/round1")).status).to.equal(404);
-      expect((await nodeAt(0).request("GET", "/v1/dkg/1/round2/1")).status).to.equal(404);
-      expect((await nodeAt(0).request("GET", "/v1/dkg/1/round2/6")).status).to.equal(404);
-      expect((await nodeAt(0).request("GET", "/v1/dkg/x/round1")).status).to.equal(400);
-      const round2 = await nodeAt(0).request("GET", "/v1/dkg/1/round2/2");
-      expect(round2.status).to.equal(200);
-      expect(fromHex(round2.json.sealed)).to.have.length(32 + 16 + 32);
+      for (const key of ["2/1/oprf", "1/2/oprf"]) {
+        expect((await nodeAt(0).request("GET", `/v1/dkg/${key}/round1`)).status).to.equal(404);
+      }
+      for (const key of ["x/1/oprf", "1/0/oprf", "1/1/record"]) {
+        expect((await nodeAt(0).request("GET", `/v1/dkg/${key}/round1`)).status).to.equal(400);
+      }
+      const body = { to: 2, expiresAt: nowSeconds() + 60, signature: `0x${"00".repeat(65)}` };
+      const round2 = await nodeAt(0).request("POST", "/v1/dkg/1/1/oprf/round2", { body });
+      expect([round2.status, round2.json.error.code]).to.deep.equal([404, "NOT_FOUND"]);
     });
   });
 
@@ -131,7 +140,7 @@ describe("nbm node", () => {
       for (const [position, coefficient] of coefficients.entries()) {
         const node = nodeAt(position);
         const database = openDatabase(`${node.folder}/data/nbm.db`, { migrations: NBM_MIGRATIONS });
-        const { keyShare } = new CommitteeStore(database, (await node.keys()).box).keyMaterial(1n);
+        const { keyShare } = new KeyStateStore(database, (await node.keys()).box).keyMaterial(oprfKey(1n));
         database.close();
         key = scalarAdd(key, scalarMultiply(coefficient, keyShare));
       }
@@ -174,13 +183,13 @@ describe("nbm node", () => {
       const element = toHex(blinded[0] ?? new Uint8Array());
       const post = (body: unknown) => nodeAt(0).request("POST", "/v1/oprf/evaluate", { token, body });
       for (const [name, body, status] of [
-        ["no elements", { committeeId: "1", blinded: [] }, 400],
-        ["257 elements", { committeeId: "1", blinded: Array.from({ length: 257 }, () => element) }, 400],
-        ["too large", { committeeId: "1", blinded: Array.from({ length: 1000 }, () => element) }, 413],
-        ["short element", { committeeId: "1", blinded: [element.slice(0, -2)] }, 400],
-        ["upper case", { committeeId: "1", blinded: [element.toUpperCase().replace("0X", "0x")] }, 400],
-        ["unknown field", { committeeId: "1", blinded: [element], more: 1 }, 400],
-        ["number for text", { committeeId: 1, blinded: [element] }, 400],
+        ["no elements", { committeeId: "1", generation: 1, blinded: [] }, 400],
+        ["257 elements", { committeeId: "1", generation: 1, blinded: Array.from({ length: 257 }, () => element) }, 400],
+        ["too large", { committeeId: "1", generation: 1, blinded: Array.from({ length: 1000 }, () => element) }, 413],
+        ["short element", { committeeId: "1", generation: 1, blinded: [element.slice(0, -2)] }, 400],
+        ["upper case", { committeeId: "1", generation: 1, blinded: [element.toUpperCase().replace("0X", "0x")] }, 400],
+        ["unknown field", { committeeId: "1", generation: 1, blinded: [element], more: 1 }, 400],
+        ["number for text", { committeeId: 1, generation: 1, blinded: [element] }, 400],
         ["no object", [], 400],
       ] as const) {
         const answer = await post(body);
@@ -189,7 +198,7 @@ describe("nbm node", () => {
       }
       const notJson = await nodeAt(0).request("POST", "/v1/oprf/evaluate", { token, raw: "{" });
       expect(notJson.status).to.equal(400);
-      expect((await post({ committeeId: "1", blinded: [element] })).status).to.equal(200);
+      expect((await post({ committeeId: "1", generation: 1, blinded: [element] })).status).to.equal(200);
     });
 
     it("refuses elements that are the identity, not canonical, or not on the curve, and charges nothing", async () => {
@@ -200,13 +209,13 @@ describe("nbm node", () => {
       const share = Math.floor((BUDGET * THRESHOLD) / SIZE);
       for (let round = 0; round < 2 * share; round++) {
         for (const bad of [IDENTITY, NON_CANONICAL, NOT_ON_CURVE]) {
-          const body = { committeeId: "1", blinded: [good, bad] };
+          const body = { committeeId: "1", generation: 1, blinded: [good, bad] };
           const answer = await nodeAt(0).request("POST", "/v1/oprf/evaluate", { token, body });
           expect(answer.status, bad).to.equal(400);
           expect(answer.json.error.code, bad).to.equal("INVALID_POINT");
         }
       }
-      const body = { committeeId: "1", blinded: Array.from({ length: share }, () => good) };
+      const body = { committeeId: "1", generation: 1, blinded: Array.from({ length: share }, () => good) };
       expect((await nodeAt(0).request("POST", "/v1/oprf/evaluate", { token, body })).status).to.equal(200);
     });
 
@@ -220,7 +229,7 @@ describe("nbm node", () => {
     it("refuses requests without a session, with an expired one, or one for another node", async () => {
       const signer = Wallet.createRandom();
       const { blinded } = blindInputs([new Uint8Array(1)]);
-      const body = { committeeId: "1", blinded: blinded.map(toHex) };
+      const body = { committeeId: "1", generation: 1, blinded: blinded.map(toHex) };
       const path = "/v1/oprf/evaluate";
       expect((await nodeAt(0).request("POST", path, { body })).status).to.equal(401);
       const foreign = await nodeAt(1).openSession(signer);
@@ -253,7 +262,7 @@ describe("nbm node", () => {
         const token = await node.openSession(signer);
         let evaluations = 0;
         for (const batch of [10, 10, 10, 4, 4, 1]) {
-          const body = { committeeId: "1", blinded: Array.from({ length: batch }, () => toHex(one)) };
+          const body = { committeeId: "1", generation: 1, blinded: Array.from({ length: batch }, () => toHex(one)) };
           const answer = await node.request("POST", "/v1/oprf/evaluate", { token, body });
           if (answer.status === 200) {
             evaluations += batch;
@@ -302,11 +311,12 @@ describe("nbm node", () => {
     let replaced: typeof request;
 
     async function signedRecord(
-      over: { keyTime?: bigint; deadline?: bigint; keys?: Uint8Array[]; data?: string } = {},
+      over: { keyTime?: bigint; deadline?: bigint; keys?: Uint8Array[]; data?: string; ledger?: LedgerScope } = {},
     ) {
       const state = await readCommittee(local.chain, 1n);
       const { keyTime = BigInt(nowSeconds()), deadline = BigInt(nowSeconds() + 3600), data = dataId } = over;
       const payload = await buildRecordPayload({
+        ledger: over.ledger ?? ledgerScope(local.deployment),
         fileKey,
         dataId: data,
         account: alice.address,
@@ -314,7 +324,6 @@ describe("nbm node", () => {
         keyTime,
         policy: committeePolicy(SIZE, THRESHOLD),
         committeeKeys: over.keys ?? state.members.map(({ hpkePublicKey }) => hpkePublicKey),
-        selfPublicKey: hpkeKeyPairFromSeed(new Uint8Array(32)).publicKey,
         catalogueKey,
       });
       const header = {
@@ -341,18 +350,29 @@ describe("nbm node", () => {
     async function shareRequest(
       node: TestNode,
       signer: HDNodeWallet,
-      over: { account?: string; expiresAt?: number; node?: string; record?: string } = {},
+      over: {
+        account?: string;
+        expiresAt?: number;
+        node?: string;
+        record?: string;
+        chainId?: bigint;
+        ledger?: string;
+      } = {},
     ) {
       const account = over.account ?? signer.address;
       const expiresAt = over.expiresAt ?? nowSeconds() + 600;
       const sessionKey = toHex(session.publicKey);
-      const typed = shareRequestTypedData(31_337n, {
-        recordId: over.record ?? id,
-        account,
-        sessionKey,
-        node: over.node ?? node.operator,
-        expiresAt: BigInt(expiresAt),
-      });
+      const typed = shareRequestTypedData(
+        over.chainId ?? 31_337n,
+        over.ledger ?? local.deployment.contracts.keyLedger,
+        {
+          recordId: over.record ?? id,
+          account,
+          sessionKey,
+          node: over.node ?? node.operator,
+          expiresAt: BigInt(expiresAt),
+        },
+      );
       const signature = await signer.signTypedData(typed.domain, typed.types, typed.message);
       const body = { account, sessionKey, expiresAt, signature };
       return node.request("POST", `/v1/records/${over.record ?? id}/share`, { body });
@@ -402,6 +422,10 @@ describe("nbm node", () => {
       const late = await signedRecord({ deadline: BigInt(nowSeconds() - 1), keyTime: BigInt(nowSeconds() + 1) });
       const wrongKeys = Array.from({ length: SIZE }, () => hpkeKeyPairFromSeed(randomBytes(32)).publicKey);
       const misdirected = await signedRecord({ keyTime: BigInt(nowSeconds() + 1), keys: wrongKeys });
+      const scope = ledgerScope(local.deployment);
+      const later = BigInt(nowSeconds() + 1);
+      const copied = await signedRecord({ keyTime: later, ledger: { ...scope, keyLedger: nodeAt(0).operator } });
+      const foreign = await signedRecord({ keyTime: later, ledger: { ...scope, chainId: 1n } });
       const cases: [string, unknown, HDNodeWallet, number, string][] = [
         ["another session account", good.body, bob, 403, "NOT_OWNER"],
         ["another signer", { ...good.body, signature: `0x${"11".repeat(65)}` }, alice, 401, "INVALID_SIGNATURE"],
@@ -411,6 +435,8 @@ describe("nbm node", () => {
         ["unknown version", { ...good.body, record: { ...record, payload: "0xff00" } }, alice, 400, "UNKNOWN_VERSION"],
         ["unknown committee", { ...good.body, record: { ...record, committeeId: "7" } }, alice, 404, "NOT_FOUND"],
         ["wrong keys", misdirected.body, alice, 400, "INTEGRITY"],
+        ["envelopes of another ledger", copied.body, alice, 400, "INTEGRITY"],
+        ["envelopes of another chain", foreign.body, alice, 400, "INTEGRITY"],
         ["beyond 64 bits", { ...good.body, deadline: "99999999999999999999" }, alice, 400, "INVALID_INPUT"],
         ["no record", { deadline: "1", signature: "0x11" }, alice, 400, "INVALID_INPUT"],
       ];
@@ -435,13 +461,17 @@ describe("nbm node", () => {
     it("release shares to the recorder, any three of which rebuild the key", async () => {
       const header = request.header;
       const payload = parseRecordPayload(request.payload);
+      const ledger = ledgerScope(local.deployment);
       const shares = new Map<number, Uint8Array>();
       for (const node of [nodeAt(4), nodeAt(1), nodeAt(2)]) {
         const answer = await shareRequest(node, alice);
         expect(answer.status, JSON.stringify(answer.json)).to.equal(200);
         const { index, sealed } = answer.json;
         const context = { index, account: alice.address };
-        shares.set(index, await openResealedShare(payload, header, context, session.privateKey, fromHex(sealed)));
+        shares.set(
+          index,
+          await openResealedShare(payload, ledger, header, context, session.privateKey, fromHex(sealed)),
+        );
       }
       expect([...shares.keys()]).to.deep.equal([5, 2, 3]);
       expect(rebuildFileKey(payload, header, shares, dataId)).to.deep.equal(fileKey);
@@ -455,6 +485,8 @@ describe("nbm node", () => {
         ["for another node", shareRequest(node, alice, { node: nodeAt(1).operator }), 401, "INVALID_SIGNATURE"],
         ["expired", shareRequest(node, alice, { expiresAt: nowSeconds() - 1 }), 401, "INVALID_SIGNATURE"],
         ["far-dated", shareRequest(node, alice, { expiresAt: nowSeconds() + 8000 }), 401, "INVALID_SIGNATURE"],
+        ["of another chain", shareRequest(node, alice, { chainId: 1n }), 401, "INVALID_SIGNATURE"],
+        ["of another ledger", shareRequest(node, alice, { ledger: node.operator }), 401, "INVALID_SIGNATURE"],
         ["no such record", shareRequest(node, alice, { record: hexlify(randomBytes(32)) }), 404, "NOT_FOUND"],
       ];
       for (const [name, pending, status, code] of cases) {
@@ -475,9 +507,9 @@ describe("nbm node", () => {
       const context = { index: 1, account: alice.address };
       const payload = parseRecordPayload(newer.payload);
       const sealed = fromHex(answer.json.sealed);
-      expect(await openResealedShare(payload, newer.header, context, session.privateKey, sealed)).to.have.length.above(
-        20,
-      );
+      const ledger = ledgerScope(local.deployment);
+      const opened = await openResealedShare(payload, ledger, newer.header, context, session.privateKey, sealed);
+      expect(opened).to.have.length(64);
       const list = await nodeAt(0).request("GET", `/v1/records?fileTag=${tag}`);
       expect(list.json.records.map(({ role }: { role: string }) => role).sort()).to.deep.equal(["recorder"]);
       replaced = request;

@@ -290,28 +290,34 @@ def sharing_vectors():
 
 def record(case, recipients, n, k, r):
     code = {"committee": 1, "self": 2}[recipients]
+    ledger = sha256(b"key ledger")[:20]
+    deployment = u(31337, 8) + ledger
     file_key, data_digest = sha256(b"file key " + case), sha256(b"root recipe " + case)
     account, committee, key_time = sha256(b"account")[:20], 3, 1_790_000_000
     file_tag = sha256(tag("file-tag") + data_digest)
     record_id = keccak256(word(account) + file_tag)
     secret = file_key + hmac.new(file_key, data_digest, hashlib.sha256).digest()
-    shares = split(secret, n, k, r)
+    shares = split(secret, n, k, r) if n else []
     commitments = [sha256(tag("share") + record_id + u(j, 4) + share) for j, share in enumerate(shares, 1)]
     catalogue_key = sha256(b"catalogue key")
-    note = b"\1" + AESGCMSIV(catalogue_key).encrypt(record_id[:12], data_digest, tag("catalogue-note") + record_id)
-    seeds = [sha256(b"recipient %d" % (j if recipients == "committee" else 0)) for j in range(1, n + 1)]
+    self_aad = tag("self-envelope") + deployment + record_id
+    self_envelope = b"\1" + AESGCMSIV(catalogue_key).encrypt(record_id[:12], data_digest + file_key, self_aad)
+    seeds = [sha256(b"recipient %d" % j) for j in range(1, n + 1)]
     envelopes = []
     for j, share in enumerate(shares, 1):
-        aad = account + file_tag + u(committee, 8) + u(key_time, 8) + u(j, 4) + bytes([code])
+        aad = deployment + account + file_tag + u(committee, 8) + u(key_time, 8) + u(j, 4)
         recipient = public_key(hpke_private_key(seeds[j - 1]))
         envelopes.append(hpke_seal(recipient, tag("share-envelope"), aad, share, sha256(case + b" ephemeral %d" % j)))
-    payload = bytes([1, code, n, k, r]) + note + b"".join(commitments) + b"".join(envelopes)
+    payload = bytes([1, code, n, k, r]) + self_envelope + b"".join(commitments) + b"".join(envelopes)
     ownership = address_of(ownership_key(file_key))
     header = word(account) + file_tag + word(committee) + word(key_time) + word(ownership) + keccak256(payload)
     asker, session_seed = sha256(b"later owner")[:20], sha256(b"session")
-    reply_aad = record_id + u(key_time, 8) + u(1, 4) + asker
-    reply = hpke_seal(public_key(hpke_private_key(session_seed)), tag("share-reply"), reply_aad, shares[0], sha256(case + b" reply"))
+    reply_aad = deployment + record_id + u(key_time, 8) + u(1, 4) + asker
+    session = public_key(hpke_private_key(session_seed))
+    replies = [hpke_seal(session, tag("share-reply"), reply_aad, share, sha256(case + b" reply")) for share in shares[:1]]
     return {
+        "chainId": "31337",
+        "keyLedger": checksummed(ledger),
         "recipients": recipients,
         "policy": {"shares": n, "threshold": k, "privacy": r},
         "fileKey": hexed(file_key),
@@ -326,16 +332,23 @@ def record(case, recipients, n, k, r):
         "recordId": hexed(record_id),
         "payload": hexed(payload),
         "digest": hexed(keccak256(header)[:24]),
-        "reply": {"index": 1, "account": checksummed(asker), "sessionSeed": hexed(session_seed), "sealed": hexed(reply)},
+        "replies": [
+            {"index": 1, "account": checksummed(asker), "sessionSeed": hexed(session_seed), "sealed": hexed(reply)}
+            for reply in replies
+        ],
     }
 
 
 def dkg_envelope():
     seed, transcript, share = sha256(b"member 4"), sha256(b"transcript"), u(42, 32)
-    aad = u(9, 8) + u(2, 2) + u(4, 2) + transcript
+    registry = sha256(b"registry")[:20]
+    aad = u(31337, 8) + registry + u(9, 8) + u(1, 4) + bytes([1]) + u(2, 2) + u(4, 2) + transcript
     sealed = hpke_seal(public_key(hpke_private_key(seed)), tag("dkg-share"), aad, share, sha256(b"dkg ephemeral"))
     return {
+        "chainId": "31337",
+        "registry": checksummed(registry),
         "committeeId": "9",
+        "generation": 1,
         "from": 2,
         "to": 4,
         "transcript": hexed(transcript),
@@ -453,7 +466,7 @@ def typed_message_vectors():
     messages = [
         (None, "Session(address account,address audience,bytes32 nonce,uint64 expiresAt)",
          [account, other, filled("1"), 1_790_003_600]),
-        (None, "ShareRequest(bytes32 recordId,address account,bytes32 sessionKey,address node,uint64 expiresAt)",
+        (ledger, "ShareRequest(bytes32 recordId,address account,bytes32 sessionKey,address node,uint64 expiresAt)",
          [filled("2"), account, filled("3"), other, 1_790_003_600]),
         (ledger, "KeyRecord(address account,bytes32 fileTag,uint64 committeeId,uint64 keyTime,address ownershipKey,"
          "bytes32 payloadHash,uint64 deadline)",
@@ -472,7 +485,7 @@ def typed_message_vectors():
 
 def daemon_vectors():
     secret = sha256(b"daemon secret")
-    nonce, place, value = sha256(b"nonce")[:12], "committees.key_share 7", b"a key share of a committee member"
+    nonce, place, value = sha256(b"nonce")[:12], "key_states.key_share 7/1/oprf", b"a key share of a committee member"
     state_key = kdf(secret, "nbm-state")
     return {
         "secret": hexed(secret),
@@ -492,7 +505,7 @@ if __name__ == "__main__":
     write(
         "record-layouts.json",
         {
-            "records": [record(b"one", "committee", 4, 3, 1), record(b"two", "self", 2, 2, 1)],
+            "records": [record(b"one", "committee", 4, 3, 1), record(b"two", "self", 0, 0, 0)],
             "dkgShare": dkg_envelope(),
         },
     )

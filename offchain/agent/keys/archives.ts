@@ -16,6 +16,7 @@ import {
 } from "../../chain/ledger.ts";
 import { chainLogs } from "../../chain/logs.ts";
 import { readChain } from "../../chain/revert.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { parseRecordPayload, type RecordPayload } from "../../core/record/key-record.ts";
@@ -30,7 +31,7 @@ export interface VerifiedRecord {
   /** The node that archived it, or `chain`. */
   readonly source: string;
   /**
-   * Notes with which the account that was asked for joined the record, sealed to itself, by the archive that gave them: contract
+   * Notes with which the account that was asked for joined the record (its self envelopes), by the archive that gave them: contract
    * state confirms the owner, not its note. Empty when it is no later owner, and when no account was asked for.
    */
   readonly ownerNotes: ReadonlyMap<string, Uint8Array>;
@@ -192,7 +193,7 @@ export class Archives {
     const { deployment, provider } = this.#chain;
     const head = await readChain("reading the block number", () => provider.getBlockNumber());
     const filter = { address: deployment.contracts.keyLedger, topics: [null, fileTag] };
-    const isAsked = (one: string) => account === undefined || sameAddress(one, account);
+    const isAsked = (one: string) => account === undefined || isAddressEqual(one, account);
     const versions: KeyRecord[] = [];
     const joined: { recordId: string; note: Uint8Array }[] = [];
     for await (const log of chainLogs(this.#chain, filter, deployment.deployedAtBlock, head)) {
@@ -224,10 +225,6 @@ function toCandidate(archived: ArchivedRecord, source: string): Candidate {
     payload: fromHex(archived.payload),
   };
   return role === "owner" ? { record, source, note: fromHex(note) } : { record, source };
-}
-
-function sameAddress(a: string, b: string): boolean {
-  return a.toLowerCase() === b.toLowerCase();
 }
 
 function tooSlow(source: string): TallystickError {

@@ -1,8 +1,15 @@
-/** From a data id to its key: records from the archives, shares from the nodes, whichever record the account owns. */
+/**
+ * From a data id to its key: a record that the account owns, from the archives, then the self envelope, or else the committee's shares.
+ *
+ * The self envelope comes first because it needs no answer from anybody: the key is then available with all nodes down, and no
+ * node learns what is read. The committee is asked when the envelope does not open.
+ */
 
+import { ledgerScope } from "../../chain/ledger.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { fileTag } from "../../core/record/key-record.ts";
+import { fileTag, openOwnKey } from "../../core/record/key-record.ts";
 import type { AgentContext } from "../context.ts";
 import type { ArchiveReport, VerifiedRecord } from "./archives.ts";
 import { rebuildFromRecord } from "./key-shares.ts";
@@ -13,18 +20,23 @@ export interface OpenedKey {
   readonly fileKey: Uint8Array;
   readonly recordId: string;
   readonly role: "recorder" | "owner";
-  /** What each key node answered. */
+  readonly source: KeySource;
+  /** What each key node answered; empty when none was asked. */
   readonly nodes: NodeReport[];
 }
 
+/** The account's self envelope, or the shares of the record's committee. */
+export type KeySource = "self" | "committee";
+
 /**
- * Rebuilds the key of a data id that this account owns.
+ * Opens the key of a data id that this account owns.
  *
+ * @param source the only source to use; both, the self envelope first, unless given.
  * @throws InvalidInputError for a malformed data id
  * @throws TallystickError NOT_FOUND when no archive has a record of it, NOT_OWNER when only others own it, SHARES_MISSING with what
- *   every node answered
+ *   every node answered, INTEGRITY when the self envelope is damaged and the record has no shares
  */
-export async function openFileKey(context: AgentContext, dataId: string): Promise<OpenedKey> {
+export async function openFileKey(context: AgentContext, dataId: string, source?: KeySource): Promise<OpenedKey> {
   const tag = toHex(fileTag(dataId));
   const account = context.account.address;
   const archives = await context.archives();
@@ -39,14 +51,8 @@ export async function openFileKey(context: AgentContext, dataId: string): Promis
   let failure: unknown;
   for (const { found, role } of owned) {
     try {
-      const { committee, members } = await context.committeeById(found.record.committeeId);
-      const { fileKey, nodes } = await rebuildFromRecord(found, dataId, committee, members, {
-        account: context.account,
-        chainId: BigInt(context.deployment.chainId),
-        hpkePrivateKey: context.identity.hpkePrivateKey,
-        logger: context.logger,
-      });
-      return { fileKey, recordId: found.recordId, role, nodes };
+      const opened = await openFromRecord(context, found, role, dataId, source);
+      return { ...opened, recordId: found.recordId, role };
     } catch (error) {
       if (!(error instanceof TallystickError)) throw error;
       failure ??= error;
@@ -57,9 +63,68 @@ export async function openFileKey(context: AgentContext, dataId: string): Promis
   throw noRecord(dataId, account, others.records.length > 0, reports);
 }
 
+async function openFromRecord(
+  context: AgentContext,
+  found: VerifiedRecord,
+  role: OpenedKey["role"],
+  dataId: string,
+  source: KeySource | undefined,
+): Promise<Pick<OpenedKey, "fileKey" | "source" | "nodes">> {
+  let damage: unknown;
+  if (source !== "committee") {
+    try {
+      return { fileKey: openSelf(context, found, role).fileKey, source: "self", nodes: [] };
+    } catch (error) {
+      if (!(error instanceof TallystickError)) throw error;
+      damage = error;
+      context.logger.warn({ recordId: found.recordId, code: error.code }, `${error.message}; asking the committee`);
+    }
+  }
+  if (source === "self" || (damage !== undefined && found.payload.policy.recipients === "self")) throw damage;
+  const { committee, members } = await context.committeeById(found.record.committeeId);
+  const rebuilt = await rebuildFromRecord(found, dataId, committee, members, {
+    account: context.account,
+    ledger: ledgerScope(context.deployment),
+    logger: context.logger,
+  });
+  return { ...rebuilt, source: "committee" };
+}
+
+/**
+ * Opens the account's self envelope of a record: data id and file key, checked against the record.
+ *
+ * @throws IntegrityError, UnknownVersionError when none opens; NOT_OWNER when there is none
+ */
+export function openSelf(
+  { identity, deployment }: Pick<AgentContext, "identity" | "deployment">,
+  found: VerifiedRecord,
+  role: OpenedKey["role"],
+): { dataId: string; fileKey: Uint8Array } {
+  // Contract state confirms a later owner, not its note: an archive may give a wrong one, so any that opens will do.
+  const envelopes = role === "recorder" ? [found.payload.selfEnvelope] : [...found.ownerNotes.values()];
+  let failure: unknown = new TallystickError(`record ${found.recordId} has no envelope for this account`, {
+    code: "NOT_OWNER",
+    party: found.source,
+    check: "owners on the ledger",
+  });
+  for (const envelope of envelopes) {
+    try {
+      return openOwnKey(
+        { ledger: ledgerScope(deployment), catalogueKey: identity.catalogueKey },
+        found.record,
+        envelope,
+      );
+    } catch (error) {
+      if (!(error instanceof TallystickError)) throw error;
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
 /** How an account stands to a record that was found for it; undefined when it does not own it. */
 export function roleIn(found: VerifiedRecord, account: string): "recorder" | "owner" | undefined {
-  if (found.record.account.toLowerCase() === account.toLowerCase()) return "recorder";
+  if (isAddressEqual(found.record.account, account)) return "recorder";
   return found.ownerNotes.size > 0 ? "owner" : undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
- * From a record back to the file key: k right shares, asked of the committee the record was sealed to and re-sealed by each node
- * to a key made for this one request, or opened with the account's own key where the record was sealed to that.
+ * From the committee's shares of a record back to the file key: k right shares, each re-sealed by its node to a key made for this one
+ * request.
  */
 
 import { randomBytes } from "#primitives";
@@ -9,7 +9,7 @@ import { hpkeKeyPairFromSeed } from "../../core/crypto/hpke.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import { shareRequestTypedData } from "../../core/identity/typed-messages.ts";
-import { openResealedShare, openShare, rebuildFileKey } from "../../core/record/key-record.ts";
+import { type LedgerScope, openResealedShare, rebuildFileKey } from "../../core/record/key-record.ts";
 import type { AgentAccount } from "../account.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import type { VerifiedRecord } from "./archives.ts";
@@ -27,20 +27,19 @@ export interface ShareMember extends QuorumMember {
 
 export interface ShareCollectorContext {
   readonly account: AgentAccount;
-  readonly chainId: bigint;
-  readonly hpkePrivateKey: Uint8Array;
+  readonly ledger: LedgerScope;
   readonly logger?: AgentLogger;
 }
 
 export interface RebuiltKey {
   /** 32 bytes. */
   readonly fileKey: Uint8Array;
-  /** What each node answered; empty for a record sealed to the account itself. */
+  /** What each node answered. */
   readonly nodes: NodeReport[];
 }
 
 /**
- * Rebuilds the key of a file from its record.
+ * Rebuilds the key of a file from the shares of its record.
  *
  * @param members the committee of the record, each with a way to reach it.
  * @throws TallystickError SHARES_MISSING when fewer than k nodes give right shares; `details.nodes` says what each answered.
@@ -53,9 +52,6 @@ export async function rebuildFromRecord(
   members: readonly ShareMember[],
   context: ShareCollectorContext,
 ): Promise<RebuiltKey> {
-  if (found.payload.policy.recipients === "self") {
-    return { fileKey: await rebuildFromSelf(found, dataId, context), nodes: [] };
-  }
   const { threshold } = found.payload.policy;
   const reachable = shuffled(members.filter(({ url }) => url !== ""));
   const { answers, failures } = await gather(
@@ -86,7 +82,7 @@ async function requestShare(
   const account = context.account.address;
   const expiresAt = Math.floor(Date.now() / 1000) + REQUEST_SECONDS;
   const sessionKey = toHex(session.publicKey);
-  const typed = shareRequestTypedData(context.chainId, {
+  const typed = shareRequestTypedData(context.ledger.chainId, context.ledger.keyLedger, {
     recordId,
     account,
     sessionKey,
@@ -108,6 +104,7 @@ async function requestShare(
   try {
     return await openResealedShare(
       payload,
+      context.ledger,
       record,
       { index: member.index, account },
       session.privateKey,
@@ -125,26 +122,13 @@ async function requestShare(
   }
 }
 
-async function rebuildFromSelf(
-  found: VerifiedRecord,
-  dataId: string,
-  context: ShareCollectorContext,
-): Promise<Uint8Array> {
-  const { payload, record } = found;
-  const shares = new Map<number, Uint8Array>();
-  for (let index = 1; index <= payload.policy.threshold; index += 1) {
-    shares.set(index, await openShare(payload, record, index, context.hpkePrivateKey));
-  }
-  return rebuildFileKey(payload, record, shares, dataId);
-}
-
 function sharesMissing(
   right: number,
   threshold: number,
   committeeId: bigint,
   nodes: readonly NodeReport[],
 ): TallystickError {
-  return new TallystickError(`only ${right} of the ${threshold} key shares needed could be had`, {
+  return new TallystickError(`only ${right} of the ${threshold} required key shares were available`, {
     code: "SHARES_MISSING",
     party: `committee ${committeeId}`,
     check: "right shares",

@@ -1,5 +1,7 @@
 /** One NBM node, as the agent speaks to it: the routes of `core/wire/nbm.ts` with bytes in place of hexadecimal text. */
 
+import type { KeyId } from "../../core/dkg/key-id.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import {
@@ -65,8 +67,9 @@ export class NbmClient {
   }
 
   /** Evaluates blinded elements with the node's key share. Not retried: the caller has other nodes. */
-  async evaluate(committeeId: bigint, blinded: readonly Uint8Array[], signal?: AbortSignal): Promise<Evaluation> {
-    const json = { committeeId: committeeId.toString(), blinded: blinded.map(toHex) };
+  async evaluate(key: KeyId, blinded: readonly Uint8Array[], signal?: AbortSignal): Promise<Evaluation> {
+    const { committeeId, generation } = key;
+    const json = { committeeId: committeeId.toString(), generation, blinded: blinded.map(toHex) };
     const answer = await this.#sessions.with(this.#party, this.operator, (token) =>
       this.#party.json("POST", "/v1/oprf/evaluate", EvaluateAnswer, {
         json,
@@ -150,8 +153,7 @@ export class NbmClient {
 function fits({ fileTag, account }: RecordFilter, record: ArchivedRecord): boolean {
   const who = record.role === "recorder" ? record.account : record.owner;
   return (
-    (fileTag === undefined || record.fileTag === fileTag) &&
-    (account === undefined || who.toLowerCase() === account.toLowerCase())
+    (fileTag === undefined || record.fileTag === fileTag) && (account === undefined || isAddressEqual(who, account))
   );
 }
 

@@ -7,6 +7,7 @@
  * requests evenly over the committee gets B in all, one that asks disjoint quorums gets no more.
  */
 
+import { FIRST_GENERATION, type KeyId, oprfKey } from "../../core/dkg/key-id.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { ristretto255Suite } from "../../core/oprf/ristretto255.ts";
 import type { OprfSuite } from "../../core/oprf/suite.ts";
@@ -31,12 +32,14 @@ export interface OprfMember extends QuorumMember {
   /** Registered k_j·G, 32 bytes. */
   readonly verificationShare: Uint8Array;
   readonly client: {
-    evaluate(committeeId: bigint, blinded: readonly Uint8Array[], signal?: AbortSignal): Promise<Evaluation>;
+    evaluate(key: KeyId, blinded: readonly Uint8Array[], signal?: AbortSignal): Promise<Evaluation>;
   };
 }
 
 export interface OprfCommitteeOptions {
   readonly suite?: OprfSuite;
+  /** Generation of the key that the members' verification shares belong to; the first one unless given. */
+  readonly generation?: number;
   readonly logger?: AgentLogger;
   /** Longest wait for used-up budgets, over one batch. */
   readonly patienceSeconds?: number;
@@ -63,6 +66,7 @@ export class OprfCommittee {
   readonly id: bigint;
   readonly threshold: number;
   readonly members: readonly OprfMember[];
+  readonly #key: KeyId;
   readonly #suite: OprfSuite;
   readonly #standing: Map<number, Standing>;
   readonly #logger: AgentLogger;
@@ -76,6 +80,7 @@ export class OprfCommittee {
     this.id = id;
     this.threshold = threshold;
     this.members = members;
+    this.#key = oprfKey(id, options.generation ?? FIRST_GENERATION);
     this.#standing = new Map(members.map((member) => [member.index, { notBefore: 0, evaluations: 0 }]));
     this.#suite = options.suite ?? ristretto255Suite;
     this.#logger = options.logger ?? SILENT;
@@ -164,7 +169,7 @@ export class OprfCommittee {
   async #ask(member: OprfMember, blinded: Uint8Array[], signal: AbortSignal): Promise<Uint8Array[]> {
     const standing = this.#of(member.index);
     try {
-      const { index, evaluated, proof } = await member.client.evaluate(this.id, blinded, signal);
+      const { index, evaluated, proof } = await member.client.evaluate(this.#key, blinded, signal);
       if (index !== member.index) throw wrongIndex(member, index);
       requireRight(this.#suite, member, blinded, evaluated, proof);
       standing.evaluations += blinded.length;

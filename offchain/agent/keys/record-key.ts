@@ -10,6 +10,7 @@ import {
   headerOf,
   isCurrentVersion,
   type KeyRecord,
+  ledgerScope,
   ownsVersion,
   readRecordState,
   recordDigest,
@@ -17,6 +18,7 @@ import {
 } from "../../chain/ledger.ts";
 import type { Committee } from "../../chain/registry.ts";
 import { readChain } from "../../chain/revert.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { addOwnerTypedData, keyRecordTypedData, ownershipTypedData } from "../../core/identity/typed-messages.ts";
@@ -24,10 +26,12 @@ import {
   buildRecordPayload,
   committeePolicy,
   fileTag,
+  openOwnKey,
   ownershipAddress,
   ownershipKey,
+  SELF_POLICY,
   type ShareRecipient,
-  sealCatalogueNote,
+  sealSelfEnvelope,
   verifyRecordForKey,
 } from "../../core/record/key-record.ts";
 import type { AgentAccount } from "../account.ts";
@@ -52,7 +56,6 @@ export interface RecordKeyContext {
   /** The committee's members that have an address, in the order in which they are asked to relay. */
   readonly nodes: readonly NbmClient[];
   readonly archives: Archives;
-  readonly hpkePublicKey: Uint8Array;
   readonly catalogueKey: Uint8Array;
   readonly logger?: AgentLogger;
 }
@@ -70,42 +73,77 @@ export interface KeyOwnership {
 /**
  * Idempotent: run again after any interruption, it does what is still missing.
  *
- * @param recipients whom the shares of a new record are sealed to. Shares sealed to the account itself join nobody's record.
- * @throws TallystickError of the last node when none could relay; CHAIN_UNAVAILABLE
+ * @param recipients who can open the record: the account and the committee, or the account alone, which then joins nobody's record.
+ *   Unless given, an own record stays as it is, and a new one is for the committee too.
+ * @throws TallystickError CONFLICT when the account alone is wanted, and the committee has shares in an earlier record of the account;
+ *   the error of the last node when none could relay; CHAIN_UNAVAILABLE
  */
 export async function ensureKeyOwnership(
   context: RecordKeyContext,
   dataId: string,
   fileKey: Uint8Array,
-  recipients: ShareRecipient,
+  recipients: ShareRecipient | undefined,
 ): Promise<KeyOwnership> {
   const tag = toHex(fileTag(dataId));
   const ownId = recordIdOf(context.account.address, tag);
   const ownState = await readRecordState(context.chain, ownId);
-  if (ownState !== undefined && (await ownRecordIsGood(context, tag, dataId, fileKey))) {
-    return { recordId: ownId, role: "recorder", isNew: false };
+  const own = ownState === undefined ? undefined : await findGoodOwn(context, tag, dataId, fileKey);
+  if (own !== undefined) {
+    const existing = own.payload.policy.recipients;
+    if (recipients === "self" && existing === "committee") throw sharedAlready(own);
+    // More recipients than before can be had by a new version; fewer cannot, since the ledger's log keeps the old one.
+    if (recipients === undefined || recipients === existing) {
+      return { recordId: ownId, role: "recorder", isNew: false };
+    }
   }
-  if (ownState === undefined && recipients === "committee") {
+  if (ownState === undefined && recipients !== "self") {
     const joined = await joinExisting(context, tag, dataId, fileKey);
     if (joined !== undefined) return joined;
   }
-  return await recordOwn(context, dataId, fileKey, recipients, ownState?.keyTime);
+  return await recordOwn(context, dataId, fileKey, recipients ?? "committee", ownState?.keyTime);
 }
 
-/** Whether this account's record on the ledger rebuilds the key. One that no archive has, or that is wrong, is made anew. */
-async function ownRecordIsGood(
+function sharedAlready({ recordId, record }: VerifiedRecord): TallystickError {
+  return new TallystickError(`the key of this put was recorded with shares for committee ${record.committeeId}`, {
+    code: "CONFLICT",
+    party: "you",
+    check: "recipients of the existing record",
+    expected: "a record for the account alone",
+    received: `record ${recordId} of ${new Date(Number(record.keyTime) * 1000).toISOString()}`,
+    hint: "published shares cannot be taken back: put without naming recipients, or put the data in another domain",
+    details: { recordId, committeeId: String(record.committeeId) },
+  });
+}
+
+/** This account's record on the ledger, when it rebuilds the key. One that no archive has, or that is wrong, is made anew. */
+async function findGoodOwn(
   context: RecordKeyContext,
   tag: string,
   dataId: string,
   fileKey: Uint8Array,
-): Promise<boolean> {
+): Promise<VerifiedRecord | undefined> {
   for (let attempt = 1; attempt <= ARCHIVE_ATTEMPTS; attempt += 1) {
     const { records } = await context.archives.find({ fileTag: tag, account: context.account.address });
-    const own = records.find(({ record }) => sameAddress(record.account, context.account.address));
-    if (own !== undefined) return await isGood(context, own, dataId, fileKey);
+    const own = records.find(({ record }) => isAddressEqual(record.account, context.account.address));
+    if (own !== undefined) {
+      const isComplete = hasOwnEnvelope(context, own) && (await isGood(context, own, dataId, fileKey));
+      return isComplete ? own : undefined;
+    }
     await pause(attempt * ARCHIVE_DELAY_MILLISECONDS);
   }
-  return false;
+  return undefined;
+}
+
+function hasOwnEnvelope({ chain, catalogueKey, logger }: RecordKeyContext, own: VerifiedRecord): boolean {
+  try {
+    const scope = { ledger: ledgerScope(chain.deployment), catalogueKey };
+    openOwnKey(scope, own.record, own.payload.selfEnvelope).fileKey.fill(0);
+    return true;
+  } catch (error) {
+    if (!(error instanceof TallystickError)) throw error;
+    (logger ?? SILENT).warn({ recordId: own.recordId, code: error.code }, `${error.message}; recording the key anew`);
+    return false;
+  }
 }
 
 /** The record holds this key, and enough of the nodes it is sealed to confirm that they can open their shares. */
@@ -122,14 +160,14 @@ async function isGood(
     (context.logger ?? SILENT).warn({ recordId: found.recordId, code: error.code }, error.message);
     return false;
   }
-  if (found.payload.policy.recipients === "self") return sameAddress(found.record.account, context.account.address);
+  if (found.payload.policy.recipients === "self") return isAddressEqual(found.record.account, context.account.address);
   // Another committee's nodes are not at hand here; a record sealed to it is left to those who know it.
   if (found.record.committeeId !== context.committee.id) return false;
   const states = await Promise.all(context.nodes.map((node) => shareState(context, node, found.recordId)));
   const valid = states.filter((state) => state === "valid").length;
   if (valid < found.payload.policy.threshold) return false;
   // One's own shares were rightly sealed: a node that says otherwise lies or has lost its key, and k others do without it.
-  return sameAddress(found.record.account, context.account.address) || !states.includes("invalid");
+  return isAddressEqual(found.record.account, context.account.address) || !states.includes("invalid");
 }
 
 /**
@@ -211,7 +249,8 @@ async function signAddition(context: RecordKeyContext, found: VerifiedRecord, da
   const { keyLedger } = chain.deployment.contracts;
   const chainId = BigInt(chain.deployment.chainId);
   const deadline = (await chainTime(chain)) + DEADLINE_SECONDS;
-  const note = toHex(sealCatalogueNote(catalogueKey, fromHex(recordId), dataId));
+  const envelope = { ledger: ledgerScope(chain.deployment), recordId: fromHex(recordId), catalogueKey };
+  const note = toHex(sealSelfEnvelope(envelope, { dataId, fileKey }));
   const header = headerOf(found.record);
   const message = { recordId, digest: recordDigest(header), owner: account.address };
   const secret = ownershipKey(fileKey);
@@ -237,20 +276,20 @@ async function recordOwn(
   recipients: ShareRecipient,
   previousTime: bigint | undefined,
 ): Promise<KeyOwnership> {
-  const { account, chain, committee, catalogueKey, hpkePublicKey } = context;
+  const { account, chain, committee, catalogueKey } = context;
   const chainId = BigInt(chain.deployment.chainId);
   const now = await chainTime(chain);
   const keyTime = previousTime !== undefined && previousTime >= now ? previousTime + 1n : now;
   const committeeKeys = recipients === "committee" ? await sealableKeys(committee, context.logger) : [];
   const payload = await buildRecordPayload({
+    ledger: ledgerScope(chain.deployment),
     fileKey,
     dataId,
     account: account.address,
     committeeId: committee.id,
     keyTime,
-    policy: { ...committeePolicy(committee.size, committee.threshold), recipients },
+    policy: recipients === "self" ? SELF_POLICY : committeePolicy(committee.size, committee.threshold),
     committeeKeys,
-    selfPublicKey: hpkePublicKey,
     catalogueKey,
   });
   const record: KeyRecord = {
@@ -321,10 +360,6 @@ async function chainTime(chain: ChainReader): Promise<bigint> {
   const block = await readChain("reading the latest block", () => chain.provider.getBlock("latest"));
   if (block === null) throw new TallystickError("the chain has no latest block", { code: "CHAIN_UNAVAILABLE" });
   return BigInt(block.timestamp);
-}
-
-function sameAddress(a: string, b: string): boolean {
-  return a.toLowerCase() === b.toLowerCase();
 }
 
 function unconfirmed(party: string): TallystickError {

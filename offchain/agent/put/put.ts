@@ -73,7 +73,7 @@ export async function put(
   options: PutOptions = {},
 ): Promise<PutReport> {
   const started = performance.now();
-  const { signal, recipients = "committee", domain = PUBLIC_DOMAIN } = options;
+  const { signal, recipients, domain = PUBLIC_DOMAIN } = options;
   const counter = { readBytes: 0, readEntries: 0 };
   const totals = { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 };
   let measured = { entries: 0, bytes: 0 };
@@ -116,7 +116,6 @@ export async function put(
           // Nodes that answered recently come first, because a relay request to a hung node blocks until its timeout.
           nodes: bestFirst(nodes, oprf.report()),
           archives: await context.archives(),
-          hpkePublicKey: context.identity.hpkePublicKey,
           catalogueKey: context.identity.catalogueKey,
           logger: context.logger,
         },

@@ -3,6 +3,7 @@
 import { InvalidInputError } from "../../core/errors.ts";
 import type { RootRecipe } from "../../core/recipe/recipe.ts";
 import type { AgentContext } from "../context.ts";
+import type { KeySource } from "../keys/file-key.ts";
 import type { NodeReport } from "../keys/quorum.ts";
 import type { RestoreTarget } from "../platform.ts";
 import type { GetProgress, ProgressListener } from "../progress.ts";
@@ -11,6 +12,8 @@ import { findFile, type ReadEntry, type ReadFile, readBytes, readEntries } from 
 import { restore } from "./restore.ts";
 
 export interface GetOptions {
+  /** Where the key comes from; the account's own envelope first unless given, see agent/keys/file-key.ts. */
+  readonly keySource?: KeySource;
   /** Replace files that are there and differ. Default: leave them alone and fail. */
   readonly overwrite?: boolean;
   readonly onProgress?: ProgressListener<GetProgress> | undefined;
@@ -66,7 +69,7 @@ export async function get(
       downloadedBytes: totals.downloadedBytes,
     });
   tell("keys");
-  const opened = await openStoredRoot(context, dataId, signal);
+  const opened = await openStoredRoot(context, dataId, signal, options.keySource);
   root = opened.root;
   const opening = typeof target === "string" ? await files?.openTarget(target, { dataId, overwrite }) : target;
   if (opening === undefined) throw noFolders();

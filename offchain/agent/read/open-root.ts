@@ -1,9 +1,9 @@
-/** From a data id to its root recipe: the key from the nodes, the sealed root from a provider. */
+/** From a data id to its root recipe: the key from the account's record, the sealed root from a provider. */
 
 import type { RootRecipe } from "../../core/recipe/recipe.ts";
 import { openRoot } from "../../core/recipe/tree.ts";
 import type { AgentContext } from "../context.ts";
-import { type OpenedKey, openFileKey } from "../keys/file-key.ts";
+import { type KeySource, type OpenedKey, openFileKey } from "../keys/file-key.ts";
 
 /** A root, and how the account owns it. */
 export interface OpenedRoot extends Omit<OpenedKey, "fileKey"> {
@@ -14,6 +14,7 @@ export interface OpenedRoot extends Omit<OpenedKey, "fileKey"> {
 }
 
 /**
+ * @param keySource where the key comes from; see keys/file-key.ts.
  * @throws TallystickError NOT_FOUND, NOT_OWNER, SHARES_MISSING for the key; what providers answer for the root
  * @throws IntegrityError when the root does not open
  */
@@ -21,8 +22,9 @@ export async function openStoredRoot(
   context: AgentContext,
   dataId: string,
   signal: AbortSignal | undefined,
+  keySource?: KeySource,
 ): Promise<OpenedRoot> {
-  const { fileKey, ...ownership } = await openFileKey(context, dataId);
+  const { fileKey, ...ownership } = await openFileKey(context, dataId, keySource);
   try {
     const sealed = await context.providers().fetch(dataId, signal);
     return { ...ownership, dataId, root: openRoot(fileKey, dataId, sealed), sealedBytes: sealed.length };

@@ -1,18 +1,16 @@
 /**
- * `recover`: the catalogue of a new device from the recovery phrase alone. Every record that carries this account's note is found
- * in the archives and held against contract state; its note, sealed to the account, names the data id; key and root recipe are
- * fetched, which shows that the data can be had.
+ * `recover`: the catalogue of a new device from the recovery phrase alone. Every record that this account owns is found in the
+ * archives and held against contract state; its self envelope holds data id and key; the root recipe is fetched, which shows that the
+ * provider still has the data.
  */
 
 import { type ManifestChunk, manifestHash } from "../../core/audit/manifest.ts";
-import { fromHex, toHex } from "../../core/encoding/hex.ts";
+import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { fileTag, openCatalogueNote } from "../../core/record/key-record.ts";
 import { Agreements } from "../agreements/agreements.ts";
 import type { CataloguedPut } from "../catalogue.ts";
 import type { AgentContext } from "../context.ts";
-import type { VerifiedRecord } from "../keys/archives.ts";
-import { roleIn } from "../keys/file-key.ts";
+import { openSelf, roleIn } from "../keys/file-key.ts";
 import { objectOrder } from "./object-order.ts";
 import { openStoredRoot } from "./open-root.ts";
 import { readListing } from "./read-content.ts";
@@ -53,7 +51,9 @@ export async function recover(context: AgentContext, options: RecoverOptions = {
     options.signal?.throwIfAborted();
     let dataId: string | undefined;
     try {
-      dataId = dataIdOf(context, found);
+      const opened = openSelf(context, found, roleIn(found, context.account.address) ?? "owner");
+      opened.fileKey.fill(0);
+      dataId = opened.dataId;
       const { put, manifest } = await describe(context, dataId, options.signal);
       manifests.set(manifest, dataId);
       await context.catalogue.savePut(put);
@@ -66,39 +66,6 @@ export async function recover(context: AgentContext, options: RecoverOptions = {
   }
   const agreements = await new Agreements(context).recover(manifests);
   return { recovered, agreements, failed, archives };
-}
-
-/** Opens this account's note on a record. @throws IntegrityError when it does not open or names another file */
-function dataIdOf(context: AgentContext, found: VerifiedRecord): string {
-  const role = roleIn(found, context.account.address);
-  // An archive may show a wrong note of an owner who is one: any that opens and names the file will do.
-  const notes = role === "recorder" ? [found.payload.catalogueNote] : [...found.ownerNotes.values()];
-  let failure: unknown = new TallystickError(`record ${found.recordId} has no note for this account`, {
-    code: "NOT_OWNER",
-    party: found.source,
-    check: "owners on the ledger",
-  });
-  for (const note of notes) {
-    try {
-      return namedBy(context, found, note);
-    } catch (error) {
-      if (!(error instanceof TallystickError)) throw error;
-      failure = error;
-    }
-  }
-  throw failure;
-}
-
-function namedBy(context: AgentContext, found: VerifiedRecord, note: Uint8Array): string {
-  const dataId = openCatalogueNote(context.identity.catalogueKey, fromHex(found.recordId), note);
-  if (toHex(fileTag(dataId)) === found.record.fileTag) return dataId;
-  throw new TallystickError(`the note on record ${found.recordId} names another file`, {
-    code: "INTEGRITY",
-    party: `recorder ${found.record.account}`,
-    check: "file tag",
-    expected: found.record.fileTag,
-    received: toHex(fileTag(dataId)),
-  });
 }
 
 /** What there is to know about a put: names from its listing, and the hash by which its agreements are known on chain. */

@@ -1,7 +1,7 @@
 /**
  * Byte layouts of the key generation (integers big-endian):
  *
- *     head       version 1 ‖ u64 committee ‖ u16 size ‖ u16 threshold ‖ u16 index            (15 bytes)
+ *     head       version 1 ‖ u64 committee ‖ u32 generation ‖ u8 purpose ‖ u16 size ‖ u16 threshold ‖ u16 index (20 bytes)
  *     broadcast  head ‖ commitments A_0 … A_(k−1) (32 each) ‖ R (32) ‖ μ (32)
  *     secret     head ‖ round (1 or 2) ‖ coefficients a_0 … a_(k−1) (32 each) ‖ in round 2: hash of all broadcasts (32)
  */
@@ -9,20 +9,21 @@
 import { concatBytes } from "@noble/hashes/utils.js";
 import { sha256 } from "#primitives";
 import { domainTag } from "../crypto/kdf.ts";
+import { u16be } from "../encoding/integers.ts";
 import { type ErrorCode, InvalidInputError, TallystickError, UnknownVersionError } from "../errors.ts";
 import { ELEMENT_BYTES, SCALAR_BYTES } from "../oprf/group.ts";
+import { checkKeyId, encodeKeyId, type KeyId } from "./key-id.ts";
 
 export const DKG_VERSION = 1;
 /** Most members of a committee here; the registry allows fewer. */
 export const MAX_COMMITTEE_SIZE = 255;
 
-const HEAD_BYTES = 15;
+const HEAD_BYTES = 20;
 const HASH_BYTES = 32;
 const TRANSCRIPT_TAG = domainTag("dkg-broadcasts");
 
-/** Which key generation this is, and who takes part in it. */
-export interface DkgParameters {
-  committeeId: bigint;
+/** Which key is generated, and who takes part. */
+export interface DkgParameters extends KeyId {
   /** n, the number of members. */
   size: number;
   /** k, how many members an evaluation takes. */
@@ -63,10 +64,10 @@ export interface SecretState {
 }
 
 /** @throws InvalidInputError for an impossible committee. */
-export function checkDkgParameters({ committeeId, size, threshold, index }: DkgParameters): void {
+export function checkDkgParameters(parameters: DkgParameters): void {
+  checkKeyId(parameters);
+  const { committeeId, size, threshold, index } = parameters;
   const fits =
-    committeeId >= 0n &&
-    committeeId < 1n << 64n &&
     [size, threshold, index].every(Number.isInteger) &&
     size >= 1 &&
     size <= MAX_COMMITTEE_SIZE &&
@@ -82,15 +83,9 @@ export function checkDkgParameters({ committeeId, size, threshold, index }: DkgP
   }
 }
 
-export function encodeHead({ committeeId, size, threshold, index }: DkgParameters): Uint8Array {
-  const head = new Uint8Array(HEAD_BYTES);
-  const view = new DataView(head.buffer);
-  view.setUint8(0, DKG_VERSION);
-  view.setBigUint64(1, committeeId);
-  view.setUint16(9, size);
-  view.setUint16(11, threshold);
-  view.setUint16(13, index);
-  return head;
+export function encodeHead(parameters: DkgParameters): Uint8Array {
+  const { size, threshold, index } = parameters;
+  return concatBytes(Uint8Array.of(DKG_VERSION), encodeKeyId(parameters), u16be(size), u16be(threshold), u16be(index));
 }
 
 /** @throws DkgFaultError when the bytes are no broadcast of this member in this key generation. */
@@ -113,7 +108,7 @@ export function decodeBroadcast(parameters: DkgParameters, member: number, bytes
   }
   const head = encodeHead({ ...parameters, index: member });
   if (head.some((byte, position) => byte !== bytes[position])) {
-    throw new DkgFaultError(member, "sent a broadcast of another committee, size, threshold or member", {
+    throw new DkgFaultError(member, "sent a broadcast of another key, size, threshold or member", {
       code: "BAD_RESPONSE",
       check: "broadcast head",
     });

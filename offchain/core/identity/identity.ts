@@ -34,7 +34,7 @@ export interface Identity {
   readonly hpkePublicKey: Uint8Array;
   /** Root of the audit secrets, 32 bytes. */
   readonly auditSeed: Uint8Array;
-  /** Seals catalogue notes, 32 bytes. */
+  /** Seals self envelopes (data ids and file keys, core/record/self-envelope.ts), 32 bytes. */
   readonly catalogueKey: Uint8Array;
   /** Erases all secrets of this object. */
   wipe(): void;

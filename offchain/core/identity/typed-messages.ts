@@ -154,8 +154,12 @@ export function sessionTypedData(
 }
 
 /** Message for `POST /v1/records/:recordId/share`. @throws InvalidInputError for a malformed field. */
-export function shareRequestTypedData(chainId: bigint, message: ShareRequestMessage): TypedData<ShareRequestMessage> {
-  return typedData("ShareRequest", daemonDomain(chainId), message);
+export function shareRequestTypedData(
+  chainId: bigint,
+  keyLedger: string,
+  message: ShareRequestMessage,
+): TypedData<ShareRequestMessage> {
+  return typedData("ShareRequest", contractDomain(chainId, keyLedger), message);
 }
 
 /** Message for `KeyLedger.record`. @throws InvalidInputError for a malformed field. */

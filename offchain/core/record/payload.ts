@@ -1,31 +1,32 @@
 /**
  * The payload of a key record, byte for byte (version 1; n shares of s bytes each, integers one byte):
  *
- *     version 1 ‖ recipients ‖ n ‖ k ‖ r ‖ catalogue note (49) ‖ n commitments (32 each) ‖ n envelopes (48 + s each)
+ *     version 1 ‖ recipients ‖ n ‖ k ‖ r ‖ self envelope (81) ‖ n commitments (32 each) ‖ n share envelopes (48 + s each)
  *
- * Share j has the j-th commitment and the j-th envelope. Every length follows from the first five bytes, so nothing else is
- * encoded: each byte of it costs 24 gas in the ledger's transaction and log.
+ * Every record has the self envelope of its recorder. With recipients "self" it has nothing else, and n, k and r are 0. Share j has
+ * the j-th commitment and the j-th envelope. Every length follows from the first five bytes, so no length is encoded: each byte
+ * costs 24 gas in the ledger's transaction and log.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
 import { HPKE_OVERHEAD_BYTES } from "../crypto/hpke.ts";
 import { shareLength } from "../crypto/ramp-sharing.ts";
 import { IntegrityError, InvalidInputError, UnknownVersionError } from "../errors.ts";
-import { CATALOGUE_NOTE_BYTES } from "./catalogue-note.ts";
+import { SELF_ENVELOPE_BYTES } from "./self-envelope.ts";
 
 export const RECORD_PAYLOAD_VERSION = 1;
 /** What is shared: the file key and its MAC. */
 export const RECORD_SECRET_BYTES = 64;
 export const COMMITMENT_BYTES = 32;
-/** Shortest share in a record: commitments are public, and one to a shorter share is found again by trying all contents. */
+/** Shortest share in a record: a public commitment to a shorter share can be inverted by trying all contents. */
 export const MINIMUM_SHARE_BYTES = 16;
 /** Most shares in one record: as many as a committee has members. */
 export const MAX_RECORD_SHARES = 32;
 
-/** Whom shares are sealed to: share j to the committee's member j, or all to the recording account itself. */
+/** Who can open the record: the recorder and the committee (share j is sealed to member j), or the recorder alone. */
 export type ShareRecipient = "committee" | "self";
 
-/** (n, k, r) of the ramp sharing, and whom the shares are sealed to. */
+/** (n, k, r) of the ramp sharing, all 0 for recipients "self", and who can open the record. */
 export interface SharePolicy {
   shares: number;
   threshold: number;
@@ -33,23 +34,15 @@ export interface SharePolicy {
   recipients: ShareRecipient;
 }
 
-export interface ShareEnvelope {
-  recipient: ShareRecipient;
-  /** Of the share, from 1. */
-  index: number;
-  /** HPKE message: enc ‖ ciphertext ‖ tag. */
-  sealed: Uint8Array;
-}
-
 export interface RecordPayload {
   version: number;
   policy: SharePolicy;
+  /** Data id and file key, sealed to the recorder; see self-envelope.ts. */
+  selfEnvelope: Uint8Array;
   /** Commitment to share j at position j − 1, 32 bytes each. */
   commitments: Uint8Array[];
-  /** Envelope of share j at position j − 1. */
-  envelopes: ShareEnvelope[];
-  /** See catalogue-note.ts. */
-  catalogueNote: Uint8Array;
+  /** Share j, sealed to member j, at position j − 1: HPKE messages, enc ‖ ciphertext ‖ tag. */
+  envelopes: Uint8Array[];
 }
 
 const RECIPIENT_CODES: Record<ShareRecipient, number> = { committee: 1, self: 2 };
@@ -60,16 +53,18 @@ export function committeePolicy(size: number, threshold: number): SharePolicy {
   return { shares: size, threshold, privacy: threshold - 1, recipients: "committee" };
 }
 
-/** The one-byte code of a recipient, also part of what envelopes authenticate. */
-export function recipientCode(recipient: ShareRecipient): number {
-  return RECIPIENT_CODES[recipient];
-}
+/** No shares: the recorder alone can open the record. */
+export const SELF_POLICY: SharePolicy = { shares: 0, threshold: 0, privacy: 0, recipients: "self" };
 
 /** @throws InvalidInputError for a policy that no record may have. */
 export function checkPolicy(policy: SharePolicy): void {
+  if (policy.recipients === "self") {
+    checkSelfPolicy(policy);
+    return;
+  }
   const shareBytes = shareLength(policy, RECORD_SECRET_BYTES);
   if (shareBytes < MINIMUM_SHARE_BYTES) {
-    throw new InvalidInputError(`shares of ${shareBytes} bytes can be found again from their commitments`, {
+    throw new InvalidInputError(`shares of ${shareBytes} bytes can be found from their commitments by trial`, {
       check: "share policy",
       expected: `shares of at least ${MINIMUM_SHARE_BYTES} bytes`,
       received: `${shareBytes} bytes for k − r = ${policy.threshold - policy.privacy}`,
@@ -84,22 +79,35 @@ export function checkPolicy(policy: SharePolicy): void {
   }
 }
 
+function checkSelfPolicy({ shares, threshold, privacy }: SharePolicy): void {
+  if (shares === 0 && threshold === 0 && privacy === 0) return;
+  throw new InvalidInputError("a record for its recorder alone has no shares", {
+    check: "share policy",
+    expected: "(0, 0, 0)",
+    received: `(${shares}, ${threshold}, ${privacy})`,
+  });
+}
+
+/** Length of a share envelope of this policy in bytes. */
+function envelopeLength(policy: SharePolicy): number {
+  return policy.shares === 0 ? 0 : HPKE_OVERHEAD_BYTES + shareLength(policy, RECORD_SECRET_BYTES);
+}
+
 /** Length of a payload in bytes. @throws InvalidInputError for a policy that no record may have. */
 export function payloadLength(policy: SharePolicy): number {
   checkPolicy(policy);
-  const envelopeBytes = HPKE_OVERHEAD_BYTES + shareLength(policy, RECORD_SECRET_BYTES);
-  return HEAD_BYTES + CATALOGUE_NOTE_BYTES + policy.shares * (COMMITMENT_BYTES + envelopeBytes);
+  return HEAD_BYTES + SELF_ENVELOPE_BYTES + policy.shares * (COMMITMENT_BYTES + envelopeLength(policy));
 }
 
 /** @throws InvalidInputError when parts are missing or have wrong lengths. */
 export function encodeRecordPayload(payload: RecordPayload): Uint8Array {
-  const { policy, commitments, envelopes, catalogueNote } = payload;
+  const { policy, commitments, envelopes, selfEnvelope } = payload;
   const bytes = concatBytes(
-    Uint8Array.of(RECORD_PAYLOAD_VERSION, recipientCode(policy.recipients)),
+    Uint8Array.of(RECORD_PAYLOAD_VERSION, RECIPIENT_CODES[policy.recipients]),
     Uint8Array.of(policy.shares, policy.threshold, policy.privacy),
-    catalogueNote,
+    selfEnvelope,
     ...commitments,
-    ...envelopes.map(({ sealed }) => sealed),
+    ...envelopes,
   );
   const expected = payloadLength(policy);
   if (bytes.length !== expected || commitments.length !== policy.shares || envelopes.length !== policy.shares) {
@@ -126,7 +134,7 @@ export function parseRecordPayload(bytes: Uint8Array): RecordPayload {
   if (version === undefined || shares === undefined || threshold === undefined || privacy === undefined) {
     throw malformed("head", `${HEAD_BYTES} bytes`, `${bytes.length} bytes`);
   }
-  const recipients = (["committee", "self"] as const).find((kind) => recipientCode(kind) === code);
+  const recipients = (["committee", "self"] as const).find((kind) => RECIPIENT_CODES[kind] === code);
   if (recipients === undefined) throw malformed("recipients", "1 or 2", String(code));
   const policy: SharePolicy = { shares, threshold, privacy, recipients };
   const expected = expectedLength(policy);
@@ -137,13 +145,10 @@ export function parseRecordPayload(bytes: Uint8Array): RecordPayload {
     offset += length;
     return bytes.slice(offset - length, offset);
   };
-  const envelopeBytes = HPKE_OVERHEAD_BYTES + shareLength(policy, RECORD_SECRET_BYTES);
-  const catalogueNote = take(CATALOGUE_NOTE_BYTES);
+  const selfEnvelope = take(SELF_ENVELOPE_BYTES);
   const commitments = Array.from({ length: shares }, () => take(COMMITMENT_BYTES));
-  const envelopes = Array.from({ length: shares }, (_, position) => {
-    return { recipient: recipients, index: position + 1, sealed: take(envelopeBytes) };
-  });
-  return { version, policy, commitments, envelopes, catalogueNote };
+  const envelopes = Array.from({ length: shares }, () => take(envelopeLength(policy)));
+  return { version, policy, selfEnvelope, commitments, envelopes };
 }
 
 function expectedLength(policy: SharePolicy): number {

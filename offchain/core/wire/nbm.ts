@@ -4,6 +4,7 @@
  */
 
 import { type Static, Type } from "@sinclair/typebox";
+import { FIRST_GENERATION } from "../dkg/key-id.ts";
 import { AddressText, Bytes32Text, HexBytes, HexRange, SignatureText, Uint64Text, UnixSeconds } from "./schema.ts";
 
 /** Most blinded elements in one evaluation request. */
@@ -16,6 +17,8 @@ export const MAXIMUM_NOTE_BYTES = 128;
 export const MAXIMUM_PAGE = 200;
 /** Longest validity of a share request, in seconds. */
 export const MAXIMUM_SHARE_REQUEST_SECONDS = 3600;
+/** Longest validity of a member's request for its round-2 message, in seconds. */
+export const MAXIMUM_ROUND2_REQUEST_SECONDS = 300;
 
 const closed = { additionalProperties: false };
 /** A member's position in its committee, from 1. */
@@ -23,7 +26,12 @@ const MemberIndex = Type.Integer({ minimum: 1, maximum: 255 });
 /** A ristretto255 element. */
 const ElementText = HexBytes(32);
 
-/** Where a committee's distributed key generation stands at one node. */
+/** Counts the changes of a committee's key shares, from 1. */
+const GenerationNumber = Type.Integer({ minimum: FIRST_GENERATION, maximum: 2 ** 32 - 1 });
+const KeyPurposeText = Type.Literal("oprf");
+const keyFields = { committeeId: Uint64Text, generation: GenerationNumber, purpose: KeyPurposeText };
+
+/** How far a key generation is at one node. */
 export const DkgPhase = Type.Union([
   Type.Literal("round1"), // collecting the members' commitments
   Type.Literal("round2"), // collecting the shares meant for this node
@@ -41,7 +49,7 @@ export const NodeAnswer = Type.Object({
   version: Type.String({ maxLength: 32 }),
   committees: Type.Array(
     Type.Object({
-      committeeId: Uint64Text,
+      ...keyFields,
       index: MemberIndex,
       ready: Type.Boolean(),
       phase: DkgPhase,
@@ -54,7 +62,11 @@ export type NodeAnswer = Static<typeof NodeAnswer>;
 
 /** `POST /v1/oprf/evaluate` */
 export const EvaluateRequest = Type.Object(
-  { committeeId: Uint64Text, blinded: Type.Array(ElementText, { minItems: 1, maxItems: MAXIMUM_BATCH }) },
+  {
+    committeeId: Uint64Text,
+    generation: GenerationNumber,
+    blinded: Type.Array(ElementText, { minItems: 1, maxItems: MAXIMUM_BATCH }),
+  },
   closed,
 );
 export type EvaluateRequest = Static<typeof EvaluateRequest>;
@@ -67,18 +79,36 @@ export const EvaluateAnswer = Type.Object({
 });
 export type EvaluateAnswer = Static<typeof EvaluateAnswer>;
 
-/** `GET /v1/dkg/:committeeId/round1`; the signature is by the member's operator key. */
+/** The path of a key's generation messages: `/v1/dkg/<committee>/<generation>/<purpose>/…`. */
+export const DkgKeyParams = Type.Object(
+  {
+    committeeId: Uint64Text,
+    generation: Type.String({ pattern: "^[1-9][0-9]{0,9}$" }),
+    purpose: KeyPurposeText,
+  },
+  closed,
+);
+export type DkgKeyParams = Static<typeof DkgKeyParams>;
+
+/** `GET …/round1`; the signature is by the member's operator key. */
 export const DkgRound1Answer = Type.Object({
-  committeeId: Uint64Text,
+  ...keyFields,
   index: MemberIndex,
   broadcast: HexRange(1, 8192),
   signature: HexBytes(65),
 });
 export type DkgRound1Answer = Static<typeof DkgRound1Answer>;
 
-/** `GET /v1/dkg/:committeeId/round2/:index`; `sealed` is HPKE to the recipient's registered key, `transcript` the hash of all broadcasts. */
+/** `POST …/round2`: member `to` asks for the message meant for it, signed (`DkgRound2Request`) with its operator key. */
+export const DkgRound2Request = Type.Object(
+  { to: MemberIndex, expiresAt: UnixSeconds, signature: HexBytes(65) },
+  closed,
+);
+export type DkgRound2Request = Static<typeof DkgRound2Request>;
+
+/** `sealed` is HPKE to the recipient's registered key, `transcript` the hash of all broadcasts. */
 export const DkgRound2Answer = Type.Object({
-  committeeId: Uint64Text,
+  ...keyFields,
   from: MemberIndex,
   to: MemberIndex,
   transcript: Bytes32Text,

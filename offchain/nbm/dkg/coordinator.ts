@@ -1,10 +1,10 @@
 /**
- * Runs this node's part in the key generation of every committee it belongs to, from the chain's announcement to the key that all
- * members have attested. Pull-based: each member offers what it has said under a URL and fetches what the others have said, again
- * and again until it is there; whatever is offered is on disk first. So members may start, stop and be killed in any order.
+ * Decides which key generations this node takes part in, and which member is asked for which message when, from the chain's
+ * announcement to the key that all members have attested. Pull-based: each member serves the messages it has sent (answers.ts) and
+ * polls the others for theirs. Everything served is on disk first, so members may start, stop and be killed in any order.
  *
- * The protocol itself is core/dkg/dkg.ts. What stands in for its broadcast channel: round-2 messages name the hash of all
- * broadcasts, and the chain activates a committee only when every member has attested the same keys.
+ * What replaces the protocol's broadcast channel: round-2 messages name the hash of all broadcasts (transcript.ts), and the chain
+ * activates a committee only when every member has attested the same keys.
  */
 
 import type { Wallet } from "ethers";
@@ -18,111 +18,70 @@ import {
   readCommittee,
 } from "../../chain/registry.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
-import { hpkeOpen, hpkeSeal } from "../../core/crypto/hpke.ts";
-import { DkgFaultError, type DkgParameters, dkgFinish, dkgRound1, dkgRound2 } from "../../core/dkg/dkg.ts";
-import { hashBroadcasts } from "../../core/dkg/messages.ts";
-import { fromHex, toHex } from "../../core/encoding/hex.ts";
-import { IntegrityError, InvalidPointError, TallystickError } from "../../core/errors.ts";
-import { DkgRound1Answer, DkgRound2Answer } from "../../core/wire/nbm.ts";
+import { keyName, oprfKey } from "../../core/dkg/key-id.ts";
+import { toHex } from "../../core/encoding/hex.ts";
+import { TallystickError } from "../../core/errors.ts";
+import { DkgRound1Answer, DkgRound2Answer, MAXIMUM_ROUND2_REQUEST_SECONDS } from "../../core/wire/nbm.ts";
 import type { Logger } from "../../daemon/logger.ts";
-import type { ServedCommittee } from "../oprf/oprf-service.ts";
-import type { CommitteeState, CommitteeStore, SignedBytes } from "./committee-store.ts";
-import { getFromPeer } from "./peer.ts";
-import {
-  checkMessage,
-  DKG_SHARE_INFO,
-  type DkgScope,
-  dkgShareContext,
-  round1Message,
-  round2Message,
-  signMessage,
-} from "./signed-messages.ts";
-import { Attestations, missingOf, waitsFor } from "./waiting.ts";
+import type { ServedKey } from "../oprf/oprf-service.ts";
+import { ProtocolBreach } from "./breach.ts";
+import type { KeyState, KeyStateStore } from "./key-state-store.ts";
+import { askPeer } from "./peer.ts";
+import type { DkgRounds } from "./rounds.ts";
+import { round2RequestMessage, signMessage } from "./signed-messages.ts";
+import { Attestations } from "./waiting.ts";
 
 export interface DkgCoordinatorOptions {
   readonly chain: ChainReader;
   readonly sender: TransactionSender;
   readonly wallet: Wallet;
-  readonly hpkePrivateKey: Uint8Array;
-  readonly store: CommitteeStore;
+  readonly store: KeyStateStore;
+  readonly rounds: DkgRounds;
   readonly logger: Logger;
   readonly maximumCommittees: number;
-  /** Called once per committee and process, when its key may be used. */
-  readonly onReady: (committee: ServedCommittee) => void;
+  /** Called once per key and process, when the key may be used. */
+  readonly onReady: (key: ServedKey) => void;
 }
 
-/** A member broke the protocol in a way no retry mends. */
-class ProtocolBreach extends Error {}
-
-function bytesByMember(signed: ReadonlyMap<number, SignedBytes>): Map<number, Uint8Array> {
-  return new Map([...signed].map(([member, { bytes }]) => [member, bytes]));
-}
+type Member = Committee["members"][number];
 
 export class DkgCoordinator {
   readonly #options: DkgCoordinatorOptions;
   /** Next committee number of the registry to look at. */
   #nextId = 1n;
-  #joined = 0;
-  readonly #lastProblem = new Map<bigint, string>();
+  readonly #joined: Set<bigint>;
+  readonly #lastProblem = new Map<string, string>();
   readonly #attestations: Attestations;
 
   constructor(options: DkgCoordinatorOptions) {
     this.#options = options;
     this.#attestations = new Attestations(options.chain, options.wallet.address);
     const states = options.store.all();
-    this.#joined = states.length;
+    this.#joined = new Set(states.map(({ committeeId }) => committeeId));
     for (const state of states) if (state.phase === "ready") this.#announce(state);
   }
 
-  /** Takes every key generation as far as it goes now. Failures of one do not keep the others from going on. */
+  /** Takes every key generation as far as possible now. A failure of one does not stop the others. */
   async advance(): Promise<void> {
     await this.#discover();
     for (const state of this.#options.store.all()) {
       if (state.phase === "ready" || state.phase === "failed") continue;
       try {
-        await this.#advanceOne(state.id);
-        this.#lastProblem.delete(state.id);
+        await this.#advanceOne(state);
+        this.#lastProblem.delete(keyName(state));
       } catch (cause) {
-        this.#note(state.id, cause);
+        this.#note(state, cause);
       }
     }
   }
 
-  /** This node's round-1 message. @throws TallystickError NOT_FOUND before there is one. */
-  round1(committeeId: bigint): DkgRound1Answer {
-    const state = this.#require(committeeId);
-    const own = this.#options.store.broadcasts(committeeId).get(state.index);
-    if (own === undefined) throw notYet("round 1");
-    return {
-      committeeId: String(committeeId),
-      index: state.index,
-      broadcast: toHex(own.bytes),
-      signature: own.signature,
-    };
-  }
-
-  /** This node's round-2 message to a member. @throws TallystickError NOT_FOUND before there is one. */
-  round2(committeeId: bigint, recipient: number): DkgRound2Answer {
-    const state = this.#require(committeeId);
-    const outgoing = this.#options.store.outgoing(committeeId, recipient);
-    if (outgoing === undefined || state.transcript === undefined) throw notYet("round 2");
-    return {
-      committeeId: String(committeeId),
-      from: state.index,
-      to: recipient,
-      transcript: toHex(state.transcript),
-      sealed: toHex(outgoing.bytes),
-      signature: outgoing.signature,
-    };
-  }
-
-  /** Why a key generation does not get on, for the node's own description. */
-  problemOf(state: CommitteeState): string | undefined {
-    return state.problem ?? this.#lastProblem.get(state.id);
+  /** Why a key generation does not advance, for the node's own description. */
+  problemOf(state: KeyState): string | undefined {
+    return state.problem ?? this.#lastProblem.get(keyName(state));
   }
 
   async #discover(): Promise<void> {
-    const { chain, wallet, store, logger, maximumCommittees } = this.#options;
+    const { chain, wallet, logger, maximumCommittees } = this.#options;
     for (;;) {
       let committee: Committee;
       try {
@@ -133,11 +92,11 @@ export class DkgCoordinator {
       }
       this.#nextId += 1n;
       const own = committee.members.find(({ operator }) => operator === wallet.address);
-      if (own === undefined || store.find(committee.id) !== undefined) continue;
+      if (own === undefined || this.#joined.has(committee.id)) continue;
       const id = String(committee.id);
       if (committee.status === "active") {
         logger.error({ committee: id }, "the key share of an active committee is missing from the database");
-      } else if (this.#joined >= maximumCommittees) {
+      } else if (this.#joined.size >= maximumCommittees) {
         logger.warn({ committee: id, maximumCommittees }, "not joining: the limit of committees is reached");
       } else {
         await this.#join(committee, own.index);
@@ -145,225 +104,133 @@ export class DkgCoordinator {
     }
   }
 
-  async #join(committee: Committee, index: number): Promise<void> {
-    const { store, wallet, logger } = this.#options;
-    const { id, size, threshold } = committee;
-    const { secret, broadcast } = dkgRound1({ committeeId: id, size, threshold, index });
-    const signature = await signMessage(wallet, round1Message(this.#scope(id), index, broadcast));
-    store.begin({ id, size, threshold, index }, secret, { bytes: broadcast, signature });
-    this.#joined += 1;
+  async #join({ id, size, threshold }: Committee, index: number): Promise<void> {
+    const { rounds, logger } = this.#options;
+    await rounds.begin({ ...oprfKey(id), size, threshold, index });
+    this.#joined.add(id);
     logger.info({ committee: String(id), size, threshold, index }, "key generation begun");
   }
 
-  async #advanceOne(id: bigint): Promise<void> {
-    const { chain, store } = this.#options;
-    const committee = await readCommittee(chain, id);
-    for (;;) {
-      const state = this.#require(id);
-      const own = committee.members[state.index - 1]?.operator;
-      if (committee.size !== state.size || committee.threshold !== state.threshold || own !== this.#address()) {
-        throw new ProtocolBreach("the chain was reorganised: the committee of this number is another one now");
-      }
-      let moved: boolean;
-      if (state.phase === "round1") moved = await this.#collectBroadcasts(state, committee);
-      else if (state.phase === "round2") moved = await this.#collectShares(state, committee);
-      else if (state.phase === "attesting") moved = await this.#attest(state, committee);
-      else return;
-      if (!moved || store.find(id)?.phase === state.phase) return;
+  async #advanceOne(started: KeyState): Promise<void> {
+    const { chain, store, wallet } = this.#options;
+    const committee = await readCommittee(chain, started.committeeId);
+    const own = committee.members[started.index - 1]?.operator;
+    if (committee.size !== started.size || committee.threshold !== started.threshold || own !== wallet.address) {
+      throw new ProtocolBreach("the chain was reorganised: the committee of this number is another one now");
+    }
+    let state: KeyState | undefined = started;
+    while (state !== undefined) {
+      const { phase }: KeyState = state;
+      if (phase === "round1") await this.#collectBroadcasts(state, committee);
+      else if (phase === "round2") await this.#collectShares(state, committee);
+      else return phase === "attesting" ? await this.#attest(state, committee) : undefined;
+      state = store.find(state);
     }
   }
 
-  /** Round 1: keeps the others' broadcasts; when all are there, makes and keeps the round-2 messages. */
-  async #collectBroadcasts(state: CommitteeState, committee: Committee): Promise<boolean> {
-    const { store, wallet } = this.#options;
-    const { id, size, threshold, index } = state;
-    const known = store.broadcasts(id);
-    await this.#fromEach(
-      committee,
-      (member) => known.has(member),
-      async (member) => {
-        const answer = await getFromPeer(member.url, `/v1/dkg/${id}/round1`, DkgRound1Answer, partyOf(member));
-        if (answer === undefined) return;
-        const bytes = fromHex(answer.broadcast);
-        checkMessage(
-          member.operator,
-          member.index,
-          round1Message(this.#scope(id), member.index, bytes),
-          answer.signature,
-        );
-        store.addBroadcast(id, member.index, { bytes, signature: answer.signature });
-      },
-    );
-    const broadcasts = bytesByMember(store.broadcasts(id));
-    if (broadcasts.size < size) throw waitsFor("round 1", missingOf(committee, index, broadcasts));
-
-    const parameters: DkgParameters = { committeeId: id, size, threshold, index };
-    const { secret, sharesFor } = breachIfRefused(() => dkgRound2(parameters, store.dkgSecret(id), broadcasts));
-    const transcript = hashBroadcasts([...broadcasts].sort(([a], [b]) => a - b).map(([, broadcast]) => broadcast));
-    const outgoing = new Map<number, SignedBytes>();
-    for (const { index: to, hpkePublicKey, operator } of committee.members) {
-      const share = sharesFor.get(to);
-      if (to === index || share === undefined) continue;
-      if (hpkePublicKey.length !== 32) throw new ProtocolBreach(`member ${to} (${operator}) has left the registry`);
-      const context = dkgShareContext(id, index, to, transcript);
-      const sealed = await hpkeSeal(hpkePublicKey, DKG_SHARE_INFO, context, share).catch((cause: unknown) => {
-        if (!(cause instanceof InvalidPointError)) throw cause;
-        throw new ProtocolBreach(`member ${to} (${operator}) registered a key that no share can be sealed to`);
-      });
-      const typed = round2Message(this.#scope(id), { from: index, to, transcript, sealed });
-      outgoing.set(to, { bytes: sealed, signature: await signMessage(wallet, typed) });
-    }
-    store.enterRound2(id, { secret, transcript, outgoing });
-    return true;
+  /** Round 1: asks for the missing broadcasts; enters round 2 when all are there. */
+  async #collectBroadcasts(state: KeyState, committee: Committee): Promise<void> {
+    const { store, rounds } = this.#options;
+    await this.#askMissing(committee, store.broadcasts(state), async (member) => {
+      const answer = await askPeer(member.url, `${pathOf(state)}/round1`, DkgRound1Answer, partyOf(member));
+      if (answer !== undefined) rounds.acceptBroadcast(state, member, answer);
+    });
+    await rounds.enterRound2(state, committee);
   }
 
-  /** Round 2: opens and keeps the shares meant for this node; when all are there, computes the key share. */
-  async #collectShares(state: CommitteeState, committee: Committee): Promise<boolean> {
-    const { store } = this.#options;
-    const { id, size, threshold, index } = state;
-    const known = store.incoming(id);
-    await this.#fromEach(
-      committee,
-      (member) => known.has(member),
-      async (member) => {
-        const path = `/v1/dkg/${id}/round2/${index}`;
-        const answer = await getFromPeer(member.url, path, DkgRound2Answer, partyOf(member));
-        if (answer !== undefined) store.addIncoming(id, member.index, await this.#openShare(state, member, answer));
-      },
-    );
-    const received = store.incoming(id);
-    if (received.size < size - 1) throw waitsFor("round 2", missingOf(committee, index, received));
-
-    const parameters: DkgParameters = { committeeId: id, size, threshold, index };
-    const broadcasts = bytesByMember(store.broadcasts(id));
-    const result = breachIfRefused(() => dkgFinish(parameters, store.dkgSecret(id), broadcasts, received));
-    store.finish(id, result);
-    this.#options.logger.info({ committee: String(id) }, "key share computed");
-    return true;
+  /** Round 2: asks for the missing shares; computes the key share when all are there. */
+  async #collectShares(state: KeyState, committee: Committee): Promise<void> {
+    const { store, rounds, logger } = this.#options;
+    await this.#askMissing(committee, store.incoming(state), async (member) => {
+      const body = await this.#signRound2Request(state, member.index);
+      const answer = await askPeer(member.url, `${pathOf(state)}/round2`, DkgRound2Answer, partyOf(member), body);
+      if (answer !== undefined) await rounds.acceptShare(state, member, answer);
+    });
+    rounds.finish(state, committee);
+    logger.info({ committee: String(state.committeeId), generation: state.generation }, "key share computed");
   }
 
-  async #openShare(state: CommitteeState, member: Committee["members"][number], answer: DkgRound2Answer) {
-    const { id, index, transcript } = state;
-    const sealed = fromHex(answer.sealed);
-    const theirs = fromHex(answer.transcript, 32);
-    const typed = round2Message(this.#scope(id), { from: member.index, to: index, transcript: theirs, sealed });
-    checkMessage(member.operator, member.index, typed, answer.signature);
-    if (transcript === undefined || !equalBytes(theirs, transcript)) {
-      throw new ProtocolBreach(
-        `member ${member.index} (${member.operator}) saw other round-1 broadcasts: one of the members showed different ones`,
-      );
-    }
-    try {
-      const context = dkgShareContext(id, member.index, index, transcript);
-      return await hpkeOpen(this.#options.hpkePrivateKey, DKG_SHARE_INFO, context, sealed);
-    } catch (cause) {
-      if (!(cause instanceof IntegrityError)) throw cause;
-      throw new ProtocolBreach(`member ${member.index} (${member.operator}) sealed a share that does not open`);
-    }
+  async #signRound2Request(state: KeyState, from: number): Promise<object> {
+    const { rounds, wallet } = this.#options;
+    const to = state.index;
+    const expiresAt = Math.floor(Date.now() / 1000) + MAXIMUM_ROUND2_REQUEST_SECONDS;
+    const typed = round2RequestMessage(rounds.scope(state), { from, to, expiresAt });
+    return { to, expiresAt, signature: await signMessage(wallet, typed) };
   }
 
-  /** States the result on chain, and takes the committee into service when all members have stated the same. */
-  async #attest(state: CommitteeState, committee: Committee): Promise<boolean> {
-    const { chain, sender, store, logger } = this.#options;
-    const { id } = state;
-    const keys = store.keyMaterial(id);
+  /** Attests the result on chain, and takes the key into service when all members have attested the same. */
+  async #attest(state: KeyState, committee: Committee): Promise<void> {
+    const { chain, sender, store, logger, wallet } = this.#options;
+    const { committeeId: id, generation } = state;
+    const keys = store.keyMaterial(state);
     if (committee.status === "active") {
       if (!equalBytes(committee.groupPublicKey, keys.groupPublicKey)) {
         throw new ProtocolBreach("the committee became active with another key");
       }
-      store.activate(id);
+      store.activate(state);
       this.#announce({ ...state, phase: "ready" });
-      logger.info({ committee: String(id), groupPublicKey: toHex(keys.groupPublicKey) }, "committee active");
-      return true;
+      logger.info(
+        { committee: String(id), generation, groupPublicKey: toHex(keys.groupPublicKey) },
+        "committee active",
+      );
+      return;
     }
     const stated = keyMaterialHash(keys.groupPublicKey, keys.verificationShares);
-    if ((await readAttestation(chain, id, this.#address())) !== stated) {
+    if ((await readAttestation(chain, id, wallet.address)) !== stated) {
       const call = attestCommitteeCall(chain.deployment, id, keys.groupPublicKey, keys.verificationShares);
       const receipt = await sender.send(call);
       logger.info({ committee: String(id), transaction: receipt.hash }, "key attested");
-      return false;
+      return;
     }
     await this.#attestations.require(committee, stated);
-    return false;
   }
 
-  #announce(state: CommitteeState): void {
-    const { id, index, size, threshold } = state;
-    const { keyShare, verificationShares } = this.#options.store.keyMaterial(id);
-    const verificationShare = verificationShares[index - 1];
+  #announce(state: KeyState): void {
+    const { keyShare, verificationShares } = this.#options.store.keyMaterial(state);
+    const verificationShare = verificationShares[state.index - 1];
     if (verificationShare === undefined) {
       throw new TallystickError("the node's database lacks its verification share", { code: "INTERNAL" });
     }
-    this.#options.onReady({ id, index, size, threshold, keyShare, verificationShare });
+    const { committeeId, generation, purpose, index, size, threshold } = state;
+    this.#options.onReady({ committeeId, generation, purpose, index, size, threshold, keyShare, verificationShare });
   }
 
-  /** Asks all other members that are still missing, side by side; throws the first failure once all have been asked. */
-  async #fromEach(
+  /** Asks all members whose message is missing, side by side; throws the worst failure once all have been asked. */
+  async #askMissing(
     committee: Committee,
-    isKnown: (member: number) => boolean,
-    ask: (member: Committee["members"][number]) => Promise<void>,
+    known: ReadonlyMap<number, unknown>,
+    ask: (member: Member) => Promise<void>,
   ): Promise<void> {
-    const missing = committee.members.filter(({ index, operator }) => operator !== this.#address() && !isKnown(index));
+    const { address } = this.#options.wallet;
+    const missing = committee.members.filter(({ index, operator }) => operator !== address && !known.has(index));
     const outcomes = await Promise.allSettled(missing.map(ask));
     const failures = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason] : []));
     const worst = failures.find((reason) => reason instanceof ProtocolBreach) ?? failures[0];
     if (worst !== undefined) throw worst;
   }
 
-  #note(id: bigint, cause: unknown): void {
+  #note(state: KeyState, cause: unknown): void {
     const { store, logger } = this.#options;
+    const committee = String(state.committeeId);
     const problem = cause instanceof Error ? cause.message : String(cause);
     if (cause instanceof ProtocolBreach) {
-      store.fail(id, problem);
-      logger.error({ committee: String(id), problem }, "key generation failed for good");
+      store.fail(state, problem);
+      logger.error({ committee, generation: state.generation, problem }, "key generation failed for good");
       return;
     }
-    // A peer that is down would otherwise fill the log at every look.
-    if (this.#lastProblem.get(id) === problem) return;
-    this.#lastProblem.set(id, problem);
+    // Logged once per problem: otherwise an unreachable peer adds a line at every poll.
+    const name = keyName(state);
+    if (this.#lastProblem.get(name) === problem) return;
+    this.#lastProblem.set(name, problem);
     const expected = cause instanceof TallystickError && cause.code !== "INTERNAL";
-    logger[expected ? "info" : "error"]({ committee: String(id), err: cause }, "key generation waits");
-  }
-
-  #address(): string {
-    return this.#options.wallet.address;
-  }
-
-  #scope(committeeId: bigint): DkgScope {
-    const { chainId, contracts } = this.#options.chain.deployment;
-    return { chainId: BigInt(chainId), registry: contracts.nodeRegistry, committeeId };
-  }
-
-  #require(id: bigint): CommitteeState {
-    const state = this.#options.store.find(id);
-    if (state === undefined) {
-      throw new TallystickError(`this node takes no part in committee ${id}`, {
-        code: "NOT_FOUND",
-        check: "committee",
-      });
-    }
-    return state;
+    logger[expected ? "info" : "error"]({ committee, err: cause }, "key generation waits");
   }
 }
 
-function partyOf({ index, operator, url }: Committee["members"][number]): string {
+function pathOf(state: KeyState): string {
+  return `/v1/dkg/${keyName(state)}`;
+}
+
+function partyOf({ index, operator, url }: Member): string {
   return `member ${index}, node ${operator} at ${url}`;
-}
-
-function notYet(what: string): TallystickError {
-  return new TallystickError(`${what} of the key generation is not there yet`, {
-    code: "NOT_FOUND",
-    check: "key generation",
-    retryable: true,
-  });
-}
-
-/** The protocol's own refusals name the member at fault and are final. */
-function breachIfRefused<Result>(step: () => Result): Result {
-  try {
-    return step();
-  } catch (cause) {
-    if (!(cause instanceof DkgFaultError)) throw cause;
-    throw new ProtocolBreach(cause.message, { cause });
-  }
 }

@@ -1,6 +1,6 @@
 /**
  * Requests to fellow members. Their URLs come from the registry, where anybody with a stake can write one, so a peer gets little:
- * GET only, no redirects, a short time, a small answer, and the answer is used only after schema and signature checks.
+ * no redirects, a short time, a small answer, and the answer is used only after schema and signature checks.
  */
 
 import type { Static, TSchema } from "@sinclair/typebox";
@@ -31,16 +31,17 @@ async function readLimited(response: Response, party: string): Promise<string> {
 }
 
 /**
- * The answer of a peer to a GET request.
+ * The answer of a peer to a GET request, or to a POST request when there is a body.
  *
- * @returns undefined when the peer says it has nothing there yet (404).
+ * @returns undefined when the peer has nothing there yet (404).
  * @throws TallystickError UNREACHABLE or BAD_RESPONSE naming the peer.
  */
-export async function getFromPeer<Schema extends TSchema>(
+export async function askPeer<Schema extends TSchema>(
   baseUrl: string,
   path: string,
   schema: Schema,
   party: string,
+  body?: object,
 ): Promise<Static<Schema> | undefined> {
   let status: number;
   let text: string;
@@ -48,7 +49,8 @@ export async function getFromPeer<Schema extends TSchema>(
     const response = await fetch(`${baseUrl.replace(/\/+$/, "")}${path}`, {
       redirect: "error",
       signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS),
-      headers: { accept: "application/json" },
+      headers: { accept: "application/json", ...(body === undefined ? {} : { "content-type": "application/json" }) },
+      ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
     });
     status = response.status;
     text = await readLimited(response, party);

@@ -1,6 +1,6 @@
 /**
- * Whom a key generation waits for. None of this is a failure yet, but a member that says nothing, or says something else on chain, can
- * hold a committee up for ever: whoever looks at the node shall see its name.
+ * Which members a key generation waits for. Waiting is no failure, but a member that does not answer, or attests other keys on
+ * chain, can delay a committee without limit: the node's description therefore names it.
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
@@ -9,7 +9,7 @@ import { TallystickError } from "../../core/errors.ts";
 
 type Members = Committee["members"];
 
-/** How long what the members have attested is taken for known: to look it up takes a question per member. */
+/** How long attestations are cached: reading them takes one call per member. */
 const KNOWN_MILLISECONDS = 5000;
 
 /** Members other than this node that nothing is known of. */

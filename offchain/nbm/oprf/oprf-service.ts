@@ -3,17 +3,17 @@
  * a full batch takes some hundred milliseconds, and budget and evaluation stay one atomic step.
  */
 
+import { type KeyId, keyName, oprfKey } from "../../core/dkg/key-id.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { evaluateBatch } from "../../core/oprf/ristretto255.ts";
 import type { EvaluateAnswer, EvaluateRequest } from "../../core/wire/nbm.ts";
 import type { Database } from "../../store/index/sqlite.ts";
-import type { CommitteeStore } from "../dkg/committee-store.ts";
+import type { KeyStateStore } from "../dkg/key-state-store.ts";
 import { type Budgets, nodeShareOfBudget } from "./budget.ts";
 
-/** A committee whose key share this node may use. */
-export interface ServedCommittee {
-  readonly id: bigint;
+/** A key whose share this node may use. */
+export interface ServedKey extends KeyId {
   readonly index: number;
   readonly size: number;
   readonly threshold: number;
@@ -24,54 +24,55 @@ export interface ServedCommittee {
 export interface OprfServiceOptions {
   readonly database: Database;
   readonly budgets: Budgets;
-  readonly committees: CommitteeStore;
+  readonly keyStates: KeyStateStore;
   /** OPRF outputs the whole committee grants an account per period. */
   readonly budget: { readonly evaluations: number; readonly periodSeconds: number };
 }
 
 export class OprfService {
   readonly #options: OprfServiceOptions;
-  readonly #committees = new Map<string, ServedCommittee>();
+  readonly #served = new Map<string, ServedKey>();
 
   constructor(options: OprfServiceOptions) {
     this.#options = options;
   }
 
-  serve(committee: ServedCommittee): void {
-    this.#committees.set(String(committee.id), committee);
+  serve(key: ServedKey): void {
+    this.#served.set(keyName(key), key);
   }
 
   /**
    * Evaluates a batch of blinded elements for an account.
    *
-   * @throws TallystickError NOT_FOUND for a committee this node does not serve, retryable when it will soon; RATE_LIMITED;
+   * @throws TallystickError NOT_FOUND for a key this node does not serve, retryable when it will soon; RATE_LIMITED;
    * InvalidPointError for anything but canonical, non-identity elements. Nothing is charged when it throws.
    */
   evaluate(account: string, request: EvaluateRequest): EvaluateAnswer {
-    const committee = this.#committees.get(request.committeeId);
-    if (committee === undefined) throw this.#notServed(request.committeeId);
+    const wanted = oprfKey(BigInt(request.committeeId), request.generation);
+    const key = this.#served.get(keyName(wanted));
+    if (key === undefined) throw this.#notServed(wanted);
     const { budgets, budget, database } = this.#options;
     const blinded = request.blinded.map((text, position) => fromHex(text, 32, `blinded element ${position}`));
     const limit = {
-      scope: `oprf ${committee.id}`,
-      capacity: nodeShareOfBudget(budget.evaluations, committee.threshold, committee.size),
+      scope: `oprf ${key.committeeId}`,
+      capacity: nodeShareOfBudget(budget.evaluations, key.threshold, key.size),
       periodSeconds: budget.periodSeconds,
     };
     const { evaluated, proof } = database.transaction(() => {
       budgets.take(limit, account, blinded.length);
-      return evaluateBatch(committee.keyShare, committee.verificationShare, blinded);
+      return evaluateBatch(key.keyShare, key.verificationShare, blinded);
     });
-    return { index: committee.index, evaluated: evaluated.map(toHex), proof: toHex(proof) };
+    return { index: key.index, evaluated: evaluated.map(toHex), proof: toHex(proof) };
   }
 
-  /** Members see a little after the chain that a key generation has ended. */
-  #notServed(committeeId: string): TallystickError {
-    const known = this.#options.committees.all().find(({ id }) => String(id) === committeeId);
-    return new TallystickError(`this node does not evaluate for committee ${committeeId}`, {
+  /** Members notice a little later than the chain that a key generation has ended. */
+  #notServed(wanted: KeyId): TallystickError {
+    const known = this.#options.keyStates.find(wanted);
+    return new TallystickError(`this node does not evaluate with key ${keyName(wanted)}`, {
       code: "NOT_FOUND",
-      check: "committee",
-      expected: [...this.#committees.keys()].join(", ") || "none",
-      received: committeeId,
+      check: "committee and generation",
+      expected: [...this.#served.keys()].join(", ") || "none",
+      received: keyName(wanted),
       retryable: known !== undefined && known.phase !== "failed",
     });
   }

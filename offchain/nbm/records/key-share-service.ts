@@ -4,9 +4,9 @@
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
-import { isOwner, type KeyRecord, verifyArchivedRecord } from "../../chain/ledger.ts";
+import { isOwner, type KeyRecord, ledgerScope, verifyArchivedRecord } from "../../chain/ledger.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
-import { IntegrityError, InvalidInputError, InvalidSignatureError, TallystickError } from "../../core/errors.ts";
+import { IntegrityError, InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { shareRequestTypedData } from "../../core/identity/typed-messages.ts";
 import { openShare, parseRecordPayload, resealShare } from "../../core/record/key-record.ts";
 import {
@@ -16,6 +16,7 @@ import {
   type ShareState,
 } from "../../core/wire/nbm.ts";
 import { checkAccountSignature, checksumAddress } from "../../daemon/account-signature.ts";
+import { checkExpiry } from "../../daemon/request-time.ts";
 import type { Memberships } from "../dkg/memberships.ts";
 import type { Archive, ArchivedRecord } from "./archive.ts";
 import type { ArchiveFollower } from "./archive-follower.ts";
@@ -29,8 +30,6 @@ export interface ShareServiceOptions {
   readonly now?: () => number;
 }
 
-const CLOCK_SKEW_SECONDS = 120;
-
 export class ShareService {
   readonly #options: ShareServiceOptions;
   readonly #now: () => number;
@@ -43,7 +42,7 @@ export class ShareService {
   /**
    * Whether the record holds a right share for this node.
    *
-   * @returns "none" when it is not meant to: another committee, or shares sealed to the account itself.
+   * @returns "none" when it is not meant to: another committee, or a record without shares.
    * @throws TallystickError CHAIN_UNAVAILABLE when the committee cannot be looked up.
    */
   async judge(record: KeyRecord): Promise<ShareState> {
@@ -79,7 +78,9 @@ export class ShareService {
     if (opened === undefined) throw noShare(recordId);
     const { share, index } = opened;
     try {
-      const sealed = await resealShare(record, { index, account }, fromHex(request.sessionKey, 32), share);
+      const ledger = ledgerScope(this.#options.chain.deployment);
+      const sessionKey = fromHex(request.sessionKey, 32);
+      const sealed = await resealShare(ledger, record, { index, account }, sessionKey, share);
       const answer: ShareAnswer = { index, sealed: toHex(sealed) };
       return answer;
     } finally {
@@ -90,12 +91,13 @@ export class ShareService {
   async #checkRequest(recordId: string, account: string, request: ShareRequestBody): Promise<void> {
     const { chain, operator } = this.#options;
     const { sessionKey, expiresAt, signature } = request;
-    const now = this.#now();
-    if (expiresAt <= now) throw refused("the share request has expired", "expiresAt");
-    if (expiresAt > now + MAXIMUM_SHARE_REQUEST_SECONDS + CLOCK_SKEW_SECONDS) {
-      throw refused("the share request is valid for too long", "expiresAt");
-    }
-    const typed = shareRequestTypedData(BigInt(chain.deployment.chainId), {
+    checkExpiry("the share request", {
+      expiresAt,
+      now: this.#now(),
+      maximumSeconds: MAXIMUM_SHARE_REQUEST_SECONDS,
+    });
+    const { chainId, keyLedger } = ledgerScope(chain.deployment);
+    const typed = shareRequestTypedData(chainId, keyLedger, {
       recordId,
       account,
       sessionKey,
@@ -127,17 +129,14 @@ export class ShareService {
 
   /** This node's share of a record; undefined when the record has none for it. */
   async #open(record: KeyRecord): Promise<{ share: Uint8Array; index: number } | undefined> {
-    const { memberships, hpkePrivateKey } = this.#options;
+    const { chain, memberships, hpkePrivateKey } = this.#options;
     const index = await memberships.indexIn(record.committeeId);
     if (index === undefined) return undefined;
     const payload = parseRecordPayload(record.payload);
-    if (payload.policy.recipients !== "committee" || index > payload.policy.shares) return undefined;
-    return { share: await openShare(payload, record, index, hpkePrivateKey), index };
+    if (index > payload.policy.shares) return undefined;
+    const ledger = ledgerScope(chain.deployment);
+    return { share: await openShare(payload, ledger, record, index, hpkePrivateKey), index };
   }
-}
-
-function refused(message: string, check: string): InvalidSignatureError {
-  return new InvalidSignatureError(message, { party: "client", check, hint: "sign a new request" });
 }
 
 export function noRecord(recordId: string): TallystickError {

@@ -1,9 +1,12 @@
 /** The node's HTTP interface: validation by schema, one service call each. */
 
 import { Type } from "@sinclair/typebox";
+import type { KeyId } from "../../core/dkg/key-id.ts";
 import {
+  DkgKeyParams,
   DkgRound1Answer,
   DkgRound2Answer,
+  DkgRound2Request,
   EvaluateAnswer,
   EvaluateRequest,
   MAXIMUM_PAGE,
@@ -17,11 +20,11 @@ import {
   ShareAnswer,
   ShareRequestBody,
 } from "../../core/wire/nbm.ts";
-import { Bytes32Text, Uint64Text } from "../../core/wire/schema.ts";
+import { Bytes32Text } from "../../core/wire/schema.ts";
 import { checksumAddress } from "../../daemon/account-signature.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
-import type { DkgCoordinator } from "../dkg/coordinator.ts";
+import type { DkgAnswers } from "../dkg/answers.ts";
 import type { NbmMetrics } from "../metrics.ts";
 import type { OprfService } from "../oprf/oprf-service.ts";
 import { type Archive, toRecordAnswer } from "../records/archive.ts";
@@ -33,7 +36,7 @@ export interface NbmServices {
   readonly sessions: Sessions;
   readonly describe: () => NodeAnswer;
   readonly oprf: OprfService;
-  readonly dkg: DkgCoordinator;
+  readonly dkg: DkgAnswers;
   readonly relay: Relay;
   readonly archive: Archive;
   readonly follower: ArchiveFollower;
@@ -46,11 +49,10 @@ const RELAY_TIMEOUT_MILLISECONDS = 320_000;
 
 const closed = { additionalProperties: false };
 const RecordParams = Type.Object({ recordId: Bytes32Text }, closed);
-const CommitteeParams = Type.Object({ committeeId: Uint64Text }, closed);
-const MemberParams = Type.Object(
-  { committeeId: Uint64Text, index: Type.String({ pattern: "^[1-9][0-9]{0,2}$" }) },
-  closed,
-);
+
+function keyOf({ committeeId, generation, purpose }: DkgKeyParams): KeyId {
+  return { committeeId: BigInt(committeeId), generation: Number(generation), purpose };
+}
 
 export function addNbmRoutes(server: DaemonServer, services: NbmServices): void {
   const { sessions, oprf, dkg, relay, archive, follower, shares, metrics } = services;
@@ -69,14 +71,17 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
   );
 
   server.get(
-    "/v1/dkg/:committeeId/round1",
-    { schema: { params: CommitteeParams, response: { 200: DkgRound1Answer } } },
-    async ({ params }) => dkg.round1(BigInt(params.committeeId)),
+    "/v1/dkg/:committeeId/:generation/:purpose/round1",
+    { schema: { params: DkgKeyParams, response: { 200: DkgRound1Answer } } },
+    async ({ params }) => dkg.round1(keyOf(params)),
   );
-  server.get(
-    "/v1/dkg/:committeeId/round2/:index",
-    { schema: { params: MemberParams, response: { 200: DkgRound2Answer } } },
-    async ({ params }) => dkg.round2(BigInt(params.committeeId), Number(params.index)),
+  server.post(
+    "/v1/dkg/:committeeId/:generation/:purpose/round2",
+    {
+      bodyLimit: 4096,
+      schema: { params: DkgKeyParams, body: DkgRound2Request, response: { 200: DkgRound2Answer } },
+    },
+    async ({ params, body }) => dkg.round2(keyOf(params), body),
   );
 
   server.post(

@@ -36,6 +36,7 @@ type Behaviour = (query: URLSearchParams) => Page | undefined;
 async function recordOf({ address }: HDNodeWallet): Promise<KeyRecord> {
   const keys = [1, 2, 3].map((seed) => hpkeKeyPairFromSeed(new Uint8Array(32).fill(seed)).publicKey);
   const payload = await buildRecordPayload({
+    ledger: { chainId: 1n, keyLedger: address },
     fileKey,
     dataId,
     account: address,
@@ -43,7 +44,6 @@ async function recordOf({ address }: HDNodeWallet): Promise<KeyRecord> {
     keyTime: 1000n,
     policy: committeePolicy(3, 2),
     committeeKeys: keys,
-    selfPublicKey: keys[0] as Uint8Array,
     catalogueKey: new Uint8Array(32).fill(5),
   });
   const tag = toHex(fileTag(dataId));

@@ -18,17 +18,21 @@ import {
   ownershipAddress,
   parseRecordPayload,
   type RecordPayload,
+  SELF_POLICY,
   type SharePolicy,
+  type ShareRecipient,
 } from "../../../offchain/core/record/key-record.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
 
 const ABI = KeyLedger__factory.createInterface();
 const LEDGER = "0x00000000000000000000000000000000000000aa";
+const SCOPE = { chainId: 1n, keyLedger: LEDGER };
 const SIZE = 5;
 const THRESHOLD = 3;
 const dataId = contentId(new Uint8Array([1, 2, 3]));
 const fileKey = new Uint8Array(32).fill(9);
 const us = new AgentAccount(fromHex(Wallet.createRandom().privateKey));
+const catalogueKey = new Uint8Array(32).fill(6);
 const somebody = Wallet.createRandom().address;
 const keys = Array.from({ length: SIZE }, (_, i) => hpkeKeyPairFromSeed(new Uint8Array(32).fill(i + 1)).publicKey);
 
@@ -38,6 +42,7 @@ async function recordBy(
   { keyTime = 1000n, secret = fileKey } = {},
 ): Promise<VerifiedRecord> {
   const payload = await buildRecordPayload({
+    ledger: SCOPE,
     fileKey: secret,
     dataId,
     account,
@@ -45,8 +50,7 @@ async function recordBy(
     keyTime,
     policy,
     committeeKeys: Array.from({ length: policy.shares }, (_, i) => keys[i % SIZE] as Uint8Array),
-    selfPublicKey: keys[0] as Uint8Array,
-    catalogueKey: new Uint8Array(32).fill(5),
+    catalogueKey: account === us.address ? catalogueKey : new Uint8Array(32).fill(5),
   });
   const ownershipKey = ownershipAddress(fileKey);
   const record = { account, fileTag: toHex(fileTag(dataId)), committeeId: 1n, keyTime, ownershipKey, payload };
@@ -125,16 +129,15 @@ describe("the key record that an account relies on", () => {
       },
       nodes,
       archives: { find: async () => ({ records: [found], reports: [] }) },
-      hpkePublicKey: keys[0],
-      catalogueKey: new Uint8Array(32).fill(6),
+      catalogueKey,
     } as unknown as RecordKeyContext;
   }
 
-  const ensure = () => ensureKeyOwnership(context(), dataId, fileKey, "committee");
+  const ensure = (recipients?: ShareRecipient) => ensureKeyOwnership(context(), dataId, fileKey, recipients);
 
   it("is somebody else's where that is as good as one of its own", async () => {
     found = await recordBy(somebody, committeePolicy(SIZE, THRESHOLD));
-    await expectAsyncRejection(ensure, "UNREACHABLE");
+    await expectAsyncRejection(() => ensure(), "UNREACHABLE");
     expect([...asked]).to.deep.equal(["to join"]);
   });
 
@@ -148,7 +151,7 @@ describe("the key record that an account relies on", () => {
   for (const [what, policy] of worse) {
     it(`is a new one where somebody else's ${what}`, async () => {
       found = await recordBy(somebody, policy);
-      await expectAsyncRejection(ensure, "UNREACHABLE");
+      await expectAsyncRejection(() => ensure(), "UNREACHABLE");
       expect([...asked]).to.deep.equal(["a record of its own"]);
     });
   }
@@ -175,7 +178,7 @@ describe("the key record that an account relies on", () => {
       beforeRelay = () => {
         found = garbage;
       };
-      await expectAsyncRejection(ensure, "UNREACHABLE");
+      await expectAsyncRejection(() => ensure(), "UNREACHABLE");
       expect([...asked]).to.deep.equal([`to join ${digestOf(first)}`, "a record of its own"]);
     });
 
@@ -186,7 +189,7 @@ describe("the key record that an account relies on", () => {
         found = garbage;
         joined = digestOf(garbage);
       };
-      await expectAsyncRejection(ensure, "UNREACHABLE");
+      await expectAsyncRejection(() => ensure(), "UNREACHABLE");
       expect([...asked]).to.deep.equal([`to join ${digestOf(first)}`, "a record of its own"]);
     });
 
@@ -198,7 +201,7 @@ describe("the key record that an account relies on", () => {
       beforeRelay = () => {
         found = versions.shift() ?? found;
       };
-      await expectAsyncRejection(ensure, "UNREACHABLE");
+      await expectAsyncRejection(() => ensure(), "UNREACHABLE");
       expect(asked.size).to.equal(4);
       expect([...asked].at(-1)).to.equal("a record of its own");
     });
@@ -207,7 +210,7 @@ describe("the key record that an account relies on", () => {
   it("is a new one where a node says that it cannot open its share of somebody else's", async () => {
     found = await recordBy(somebody, committeePolicy(SIZE, THRESHOLD));
     states[1] = "invalid";
-    await expectAsyncRejection(ensure, "UNREACHABLE");
+    await expectAsyncRejection(() => ensure(), "UNREACHABLE");
     expect([...asked]).to.deep.equal(["a record of its own"]);
   });
 
@@ -223,13 +226,15 @@ describe("the key record that an account relies on", () => {
     found = await recordBy(somebody, committeePolicy(SIZE, SIZE));
     members[1] = new Uint8Array(0);
     members[4] = Uint8Array.of(1, ...new Uint8Array(31));
-    await expectAsyncRejection(ensure, "UNREACHABLE");
+    await expectAsyncRejection(() => ensure(), "UNREACHABLE");
     expect([...asked]).to.deep.equal(["a record of its own"]);
     const { envelopes } = relayed as RecordPayload;
     const header = { account: us.address, fileTag: toHex(fileTag(dataId)), committeeId: 1n, keyTime: 2000n };
-    for (const [position, { index }] of envelopes.entries()) {
+    for (const position of envelopes.keys()) {
+      const index = position + 1;
       const opened = openShare(
         relayed as RecordPayload,
+        SCOPE,
         { ...header, ownershipKey: somebody },
         index,
         hpkeKeyPairFromSeed(new Uint8Array(32).fill(index)).privateKey,
@@ -243,15 +248,60 @@ describe("the key record that an account relies on", () => {
     found = await recordBy(somebody, committeePolicy(SIZE, SIZE));
     for (const position of [0, 2]) members[position] = new Uint8Array(0);
     members[3] = new Uint8Array(32);
-    const error = await expectAsyncRejection(ensure, "CONFLICT");
+    const error = await expectAsyncRejection(() => ensure(), "CONFLICT");
     for (const index of [1, 3, 4]) expect(error.received).to.contain(`member ${index} `);
     expect([...asked]).to.deep.equal([]);
+  });
+
+  it("is not narrowed to its account: shares that the committee has cannot be taken back", async () => {
+    found = await recordBy(us.address, committeePolicy(SIZE, THRESHOLD));
+    const error = await expectAsyncRejection(() => ensure("self"), "CONFLICT", /committee 1/);
+    expect(error.received).to.contain(found.recordId);
+    expect([...asked]).to.deep.equal([]);
+  });
+
+  it("for its account alone stays so unless the committee is asked for, which gets a new version", async () => {
+    found = await recordBy(us.address, SELF_POLICY);
+    const kept = { recordId: found.recordId, role: "recorder", isNew: false };
+    expect(await ensure()).to.deep.equal(kept);
+    expect(await ensure("self")).to.deep.equal(kept);
+    expect([...asked]).to.deep.equal([]);
+    await expectAsyncRejection(() => ensure("committee"), "UNREACHABLE");
+    expect([...asked]).to.deep.equal(["a record of its own"]);
+    expect((relayed as RecordPayload).policy).to.deep.equal(committeePolicy(SIZE, THRESHOLD));
+  });
+
+  it("is made for its account alone where only somebody else has recorded for the committee", async () => {
+    found = await recordBy(somebody, committeePolicy(SIZE, THRESHOLD));
+    await expectAsyncRejection(() => ensure("self"), "UNREACHABLE");
+    expect([...asked]).to.deep.equal(["a record of its own"]);
+    expect((relayed as RecordPayload).policy).to.deep.equal(SELF_POLICY);
+  });
+
+  it("is made anew when its self envelope is of another deployment", async () => {
+    found = await recordBy(us.address, committeePolicy(SIZE, THRESHOLD));
+    const { selfEnvelope } = parseRecordPayload(
+      await buildRecordPayload({
+        ledger: { ...SCOPE, chainId: 2n },
+        fileKey,
+        dataId,
+        account: us.address,
+        committeeId: 1n,
+        keyTime: 1000n,
+        policy: SELF_POLICY,
+        committeeKeys: [],
+        catalogueKey,
+      }),
+    );
+    found = { ...found, payload: { ...found.payload, selfEnvelope } };
+    await expectAsyncRejection(() => ensure(), "UNREACHABLE");
+    expect([...asked]).to.deep.equal(["a record of its own"]);
   });
 
   it("is made anew when fewer than k nodes can open their shares", async () => {
     found = await recordBy(us.address, committeePolicy(SIZE, THRESHOLD));
     states = ["valid", "invalid", "invalid", "valid", "invalid"];
-    await expectAsyncRejection(ensure, "UNREACHABLE");
+    await expectAsyncRejection(() => ensure(), "UNREACHABLE");
     expect([...asked]).to.deep.equal(["a record of its own"]);
   });
 });

@@ -14,6 +14,7 @@ import {
   dkgRound1,
   dkgRound2,
 } from "../../../offchain/core/dkg/dkg.ts";
+import { oprfKey } from "../../../offchain/core/dkg/key-id.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
 import {
   add,
@@ -40,7 +41,8 @@ import { expectRejection } from "../../helpers/rejection.ts";
 import vectors from "../../vectors/dkg.json" with { type: "json" };
 
 const committeeId = 3n;
-const HEAD_BYTES = 15;
+const key = oprfKey(committeeId);
+const HEAD_BYTES = 20;
 const nothing = new Uint8Array(0);
 
 interface Run {
@@ -50,7 +52,7 @@ interface Run {
 }
 
 function begin(size: number, threshold: number): Run {
-  const parameters = Array.from({ length: size }, (_, at) => ({ committeeId, size, threshold, index: at + 1 }));
+  const parameters = Array.from({ length: size }, (_, at) => ({ ...key, size, threshold, index: at + 1 }));
   const firsts = parameters.map((own) => dkgRound1(own));
   return {
     parameters,
@@ -203,7 +205,12 @@ describe("core/oprf/dkg", () => {
   describe("vectors", () => {
     const { size, threshold, members } = vectors;
     const broadcasts = new Map(members.map(({ index, broadcast }) => [index, fromHex(broadcast)]));
-    const parametersOf = (index: number) => ({ committeeId: BigInt(vectors.committeeId), size, threshold, index });
+    const parametersOf = (index: number) => ({
+      ...oprfKey(BigInt(vectors.committeeId), vectors.generation),
+      size,
+      threshold,
+      index,
+    });
 
     it("give the same shares, states and keys again", () => {
       for (const { index, round1Secret, round2Secret, sharesFor, keyShare } of members) {
@@ -278,19 +285,20 @@ describe("core/oprf/dkg", () => {
       );
     });
 
-    it("who sends another member's, another committee's, or another threshold's broadcast", () => {
+    it("who sends the broadcast of another member, committee, generation, size or threshold", () => {
       const stranger = (parameters: DkgParameters) => dkgRound1(parameters).broadcast;
-      const honest = { committeeId, size: 4, threshold: 2, index: 3 };
+      const honest = { ...key, size: 4, threshold: 2, index: 3 };
       for (const other of [
         run.broadcasts.get(2) ?? nothing,
         stranger({ ...honest, committeeId: 4n }),
+        stranger({ ...honest, generation: 2 }),
         stranger({ ...honest, size: 5 }),
       ]) {
         expectFault(
           withBroadcast(() => other),
           3,
           "BAD_RESPONSE",
-          /another committee/,
+          /another key/,
         );
       }
       expectFault(
@@ -401,7 +409,7 @@ describe("core/oprf/dkg", () => {
 
     beforeEach(() => {
       run = begin(3, 2);
-      own = { committeeId, size: 3, threshold: 2, index: 1 };
+      own = { ...key, size: 3, threshold: 2, index: 1 };
     });
 
     it("with impossible parameters", () => {
@@ -415,8 +423,11 @@ describe("core/oprf/dkg", () => {
         { index: 1.5 },
         { committeeId: -1n },
         { committeeId: 1n << 64n },
+        { generation: 0 },
+        { generation: 1.5 },
+        { generation: 2 ** 32 },
       ]) {
-        expectRejection(() => dkgRound1({ ...own, ...change }), "INVALID_INPUT", /impossible/);
+        expectRejection(() => dkgRound1({ ...own, ...change }), "INVALID_INPUT", /impossible|cannot have a key/);
       }
     });
 

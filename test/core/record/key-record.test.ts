@@ -16,8 +16,10 @@ import {
   committeePolicy,
   fileTag,
   type KeyRecordHeader,
-  openCatalogueNote,
+  type LedgerScope,
+  openOwnKey,
   openResealedShare,
+  openSelfEnvelope,
   openShare,
   ownershipAddress,
   ownershipKey,
@@ -28,8 +30,9 @@ import {
   rebuildFileKey,
   recordId,
   resealShare,
+  SELF_POLICY,
   type SharePolicy,
-  sealCatalogueNote,
+  sealSelfEnvelope,
   verifyRecordForKey,
   verifyShare,
 } from "../../../offchain/core/record/key-record.ts";
@@ -46,6 +49,12 @@ const dataId = contentId(new TextEncoder().encode("root recipe"));
 const fileKey = filled(32, 0x42);
 const catalogueKey = filled(32, 0x17);
 const own = hpkeKeyPairFromSeed(filled(32, 0x99));
+const ledger: LedgerScope = { chainId: 31_337n, keyLedger: "0x00000000000000000000000000000000000000aA" };
+/** The same chain with other contracts, and the same address on another chain. */
+const elsewhere: LedgerScope[] = [
+  { ...ledger, keyLedger: "0x00000000000000000000000000000000000000aB" },
+  { ...ledger, chainId: 1n },
+];
 
 function header(): KeyRecordHeader {
   const ownership = ownershipAddress(fileKey);
@@ -58,7 +67,7 @@ function nodeKeys(count: number): HpkeKeyPair[] {
 
 function input(policy: SharePolicy, changes: Partial<RecordPayloadInput> = {}): RecordPayloadInput {
   const committeeKeys = nodeKeys(policy.shares).map(({ publicKey }) => publicKey);
-  const fixed = { fileKey, dataId, account, committeeId, keyTime, catalogueKey, selfPublicKey: own.publicKey };
+  const fixed = { ledger, fileKey, dataId, account, committeeId, keyTime, catalogueKey };
   return { ...fixed, policy, committeeKeys, ...changes };
 }
 
@@ -66,7 +75,7 @@ function input(policy: SharePolicy, changes: Partial<RecordPayloadInput> = {}): 
 async function openAll(payload: RecordPayload, keys: HpkeKeyPair[]): Promise<Map<number, Uint8Array>> {
   const shares = new Map<number, Uint8Array>();
   for (const [position, { privateKey }] of keys.entries()) {
-    shares.set(position + 1, await openShare(payload, header(), position + 1, privateKey));
+    shares.set(position + 1, await openShare(payload, ledger, header(), position + 1, privateKey));
   }
   return shares;
 }
@@ -131,9 +140,10 @@ describe("core/key-record", () => {
   });
 
   describe("payload", () => {
-    it("is at most 800 bytes for (5, 3, 2)", () => {
+    it("is 806 bytes for (5, 3, 2), and 86 for the recorder alone", async () => {
       expect(bytes.length).to.equal(payloadLength(policy));
-      expect(bytes.length).to.equal(774);
+      expect(bytes.length).to.equal(806);
+      expect((await buildRecordPayload(input(SELF_POLICY))).length).to.equal(86);
     });
 
     it("has the lengths the layout says, for any policy", async () => {
@@ -144,18 +154,15 @@ describe("core/key-record", () => {
         [9, 5],
       ] as const) {
         const any = committeePolicy(size, threshold);
-        expect((await buildRecordPayload(input(any))).length).to.equal(5 + 49 + size * (32 + 48 + 64));
+        expect((await buildRecordPayload(input(any))).length).to.equal(5 + 81 + size * (32 + 48 + 64));
       }
       const ramp: SharePolicy = { shares: 6, threshold: 5, privacy: 2, recipients: "committee" };
-      expect((await buildRecordPayload(input(ramp))).length).to.equal(5 + 49 + 6 * (32 + 48 + 22));
+      expect((await buildRecordPayload(input(ramp))).length).to.equal(5 + 81 + 6 * (32 + 48 + 22));
     });
 
     it("survives parsing and encoding", () => {
       expect(toHex(encodeRecordPayload(payload))).to.equal(toHex(bytes));
       expect(payload.policy).to.deep.equal(policy);
-      expect(payload.envelopes.map(({ index, recipient }) => [index, recipient])).to.deep.equal(
-        [1, 2, 3, 4, 5].map((index) => [index, "committee"]),
-      );
     });
 
     it("matches the vector: parses, opens and rebuilds bytes made by an earlier build", async () => {
@@ -163,14 +170,14 @@ describe("core/key-record", () => {
       const opened = await openAll(known, keys);
       expect([...opened.values()].map(toHex)).to.deep.equal(vectors.payload.shares);
       expect(known.commitments.map(toHex)).to.deep.equal(vectors.payload.commitments);
-      expect(toHex(known.catalogueNote)).to.equal(vectors.payload.catalogueNote);
+      expect(toHex(known.selfEnvelope)).to.equal(vectors.payload.selfEnvelope);
       expect(toHex(rebuildFileKey(known, header(), opened, dataId))).to.equal(toHex(fileKey));
     });
 
     it("makes equal shares and commitments every time, and fresh envelopes", async () => {
       const again = parseRecordPayload(await buildRecordPayload(input(policy)));
       expect(again.commitments).to.deep.equal(payload.commitments);
-      expect(again.envelopes[0]?.sealed).to.not.deep.equal(payload.envelopes[0]?.sealed);
+      expect(again.envelopes[0]).to.not.deep.equal(payload.envelopes[0]);
     });
 
     it("of an unknown version is refused as such, whatever follows", () => {
@@ -191,6 +198,7 @@ describe("core/key-record", () => {
     it("with unknown recipients or an impossible policy is refused", () => {
       expectRejection(() => parseRecordPayload(bytes.with(1, 0)), "INTEGRITY", /recipients/);
       expectRejection(() => parseRecordPayload(bytes.with(1, 3)), "INTEGRITY", /recipients/);
+      expectRejection(() => parseRecordPayload(bytes.with(1, 2)), "INTEGRITY", /policy/);
       expectRejection(() => parseRecordPayload(bytes.with(2, 33)), "INTEGRITY", /policy/);
       expectRejection(() => parseRecordPayload(bytes.with(3, 6)), "INTEGRITY", /policy/);
       expectRejection(() => parseRecordPayload(bytes.with(3, 0)), "INTEGRITY", /policy/);
@@ -206,9 +214,13 @@ describe("core/key-record", () => {
         [32, 32, 0],
       ] as const) {
         const short: SharePolicy = { shares, threshold, privacy, recipients: "committee" };
-        await expectAsyncRejection(() => buildRecordPayload(input(short)), "INVALID_INPUT", /found again/);
+        await expectAsyncRejection(
+          () => buildRecordPayload(input(short)),
+          "INVALID_INPUT",
+          /found from their commitments/,
+        );
         const shareBytes = Math.ceil(64 / (threshold - privacy));
-        const written = new Uint8Array(5 + 49 + shares * (32 + 48 + shareBytes));
+        const written = new Uint8Array(5 + 81 + shares * (32 + 48 + shareBytes));
         written.set([1, 1, shares, threshold, privacy]);
         expectRejection(() => parseRecordPayload(written), "INTEGRITY", /policy/);
       }
@@ -224,6 +236,9 @@ describe("core/key-record", () => {
       await refused({ keyTime: -1n }, /64-bit/);
       await refused({ catalogueKey: filled(16, 1) }, /catalogue key/);
       await refused({ policy: { ...policy, privacy: 3 } }, /\(5, 3, 3\)/);
+      await refused({ policy: { ...policy, recipients: "self" } }, /no shares/);
+      await refused({ policy: SELF_POLICY }, /0 shares .* 5 committee/);
+      await refused({ ledger: { ...ledger, keyLedger: "0x12" } }, /key ledger/);
       await refused({ policy: committeePolicy(33, 3), committeeKeys: [] }, /at most 32 shares/);
       const zeroKeys = [filled(32, 0), ...keys.slice(1).map(({ publicKey }) => publicKey)];
       await expectAsyncRejection(() => buildRecordPayload(input(policy, { committeeKeys: zeroKeys })), "INVALID_POINT");
@@ -317,7 +332,7 @@ describe("core/key-record", () => {
   describe("envelopes", () => {
     const refused = (changes: Partial<KeyRecordHeader>, index = 1, key = keys[0]) =>
       expectAsyncRejection(
-        () => openShare(payload, { ...header(), ...changes }, index, key?.privateKey ?? filled(32, 0)),
+        () => openShare(payload, ledger, { ...header(), ...changes }, index, key?.privateKey ?? filled(32, 0)),
         "INTEGRITY",
       );
 
@@ -333,12 +348,22 @@ describe("core/key-record", () => {
       await refused({ keyTime: keyTime + 1n });
     });
 
+    it("are bound to chain and key ledger: copied into another deployment's record they do not open", async () => {
+      for (const other of elsewhere) {
+        const error = await expectAsyncRejection(
+          () => openShare(payload, other, header(), 1, keys[0]?.privateKey ?? filled(32, 0)),
+          "INTEGRITY",
+        );
+        expect(error.check).to.equal("HPKE");
+      }
+    });
+
     it("are bound to their index", async () => {
       const [first, second, ...rest] = payload.envelopes;
       if (first === undefined || second === undefined) throw new Error("no envelopes");
       const swapped = { ...payload, envelopes: [second, first, ...rest] };
       const error = await expectAsyncRejection(
-        () => openShare(swapped, header(), 2, keys[0]?.privateKey ?? filled(32, 0)),
+        () => openShare(swapped, ledger, header(), 2, keys[0]?.privateKey ?? filled(32, 0)),
         "INTEGRITY",
       );
       expect(error.check).to.equal("HPKE");
@@ -347,7 +372,7 @@ describe("core/key-record", () => {
     it("that hold another share than committed are found out by the node that opens them", async () => {
       const forged = { ...payload, commitments: payload.commitments.with(0, filled(32, 1)) };
       const error = await expectAsyncRejection(
-        () => openShare(forged, header(), 1, keys[0]?.privateKey ?? filled(32, 0)),
+        () => openShare(forged, ledger, header(), 1, keys[0]?.privateKey ?? filled(32, 0)),
         "INTEGRITY",
         /share 1 is not the one/,
       );
@@ -357,18 +382,20 @@ describe("core/key-record", () => {
     it("do not exist beyond the number of shares", async () => {
       for (const index of [0, 6, -1, 1.5]) {
         await expectAsyncRejection(
-          () => openShare(payload, header(), index, own.privateKey),
+          () => openShare(payload, ledger, header(), index, own.privateKey),
           "INVALID_INPUT",
           /no share/,
         );
       }
     });
 
-    it("of policy self all open with the account's own key and rebuild without any node", async () => {
-      const self: SharePolicy = { ...policy, recipients: "self" };
-      const record = parseRecordPayload(await buildRecordPayload(input(self, { committeeKeys: [] })));
-      const opened = await openAll(record, [own, own, own]);
-      expect(rebuildFileKey(record, header(), opened, dataId)).to.deep.equal(fileKey);
+    it("do not exist in a record for the recorder alone, whose self envelope holds the key", async () => {
+      const record = parseRecordPayload(await buildRecordPayload(input(SELF_POLICY)));
+      expect(record.envelopes).to.deep.equal([]);
+      expectRejection(() => rebuildFileKey(record, header(), new Map(), dataId), "INVALID_INPUT", /no shares/);
+      expect(openOwnKey({ ledger, catalogueKey }, header(), record.selfEnvelope)).to.deep.equal({ dataId, fileKey });
+      verifyRecordForKey(record, header(), fileKey, dataId);
+      expectRejection(() => verifyRecordForKey(record, header(), filled(32, 1), dataId), "INTEGRITY");
     });
   });
 
@@ -380,11 +407,11 @@ describe("core/key-record", () => {
 
     beforeEach(async () => {
       share = shares.get(2) ?? filled(64, 0);
-      reply = await resealShare(header(), context, session.publicKey, share);
+      reply = await resealShare(ledger, header(), context, session.publicKey, share);
     });
 
     it("open with the session key", async () => {
-      const opened = await openResealedShare(payload, header(), context, session.privateKey, reply);
+      const opened = await openResealedShare(payload, ledger, header(), context, session.privateKey, reply);
       expect(opened).to.deep.equal(share);
     });
 
@@ -396,16 +423,25 @@ describe("core/key-record", () => {
         [{ ...header(), keyTime: 1n }, context],
       ] as const) {
         await expectAsyncRejection(
-          () => openResealedShare(payload, changedHeader, changedContext, session.privateKey, reply),
+          () => openResealedShare(payload, ledger, changedHeader, changedContext, session.privateKey, reply),
+          "INTEGRITY",
+        );
+      }
+    });
+
+    it("are bound to chain and key ledger", async () => {
+      for (const other of elsewhere) {
+        await expectAsyncRejection(
+          () => openResealedShare(payload, other, header(), context, session.privateKey, reply),
           "INTEGRITY",
         );
       }
     });
 
     it("that hold a wrong share are refused", async () => {
-      const lie = await resealShare(header(), context, session.publicKey, filled(64, 9));
+      const lie = await resealShare(ledger, header(), context, session.publicKey, filled(64, 9));
       const error = await expectAsyncRejection(
-        () => openResealedShare(payload, header(), context, session.privateKey, lie),
+        () => openResealedShare(payload, ledger, header(), context, session.privateKey, lie),
         "INTEGRITY",
         /share 2 is not/,
       );
@@ -413,7 +449,8 @@ describe("core/key-record", () => {
     });
 
     it("that are truncated, or sealed for another purpose, are refused", async () => {
-      const open = (sealed: Uint8Array) => openResealedShare(payload, header(), context, session.privateKey, sealed);
+      const open = (sealed: Uint8Array) =>
+        openResealedShare(payload, ledger, header(), context, session.privateKey, sealed);
       await expectAsyncRejection(() => open(reply.subarray(0, 47)), "INTEGRITY", /too short/);
       await expectAsyncRejection(() => open(reply.subarray(0, -1)), "INTEGRITY", /does not open/);
       const foreign = await hpkeSeal(session.publicKey, domainTag("share-envelope"), new Uint8Array(0), share);
@@ -436,41 +473,62 @@ describe("core/key-record", () => {
     });
   });
 
-  describe("catalogue note", () => {
+  describe("self envelope", () => {
     const id = recordId(account, fileTag(dataId));
+    const context = { ledger, recordId: id, catalogueKey };
+    const secret = { dataId, fileKey };
 
-    it("gives the data id back to its account, from the payload or from a note of a later owner", () => {
-      expect(openCatalogueNote(catalogueKey, id, payload.catalogueNote)).to.equal(dataId);
-      const note = sealCatalogueNote(own.privateKey, id, dataId);
-      expect(note.length).to.equal(49);
-      expect(openCatalogueNote(own.privateKey, id, note)).to.equal(dataId);
+    it("gives data id and file key back to its account, from the payload or from a later owner's note", () => {
+      expect(openSelfEnvelope(context, payload.selfEnvelope)).to.deep.equal(secret);
+      const joiner = { ...context, catalogueKey: own.privateKey };
+      const note = sealSelfEnvelope(joiner, secret);
+      // What the ledger takes as a note.
+      expect(note.length).to.equal(81).and.to.be.at.most(128);
+      expect(openOwnKey(joiner, header(), note)).to.deep.equal(secret);
     });
 
-    it("opens with no other key, for no other record, and not when a bit is flipped", () => {
-      const note = payload.catalogueNote;
-      expectRejection(() => openCatalogueNote(filled(32, 1), id, note), "INTEGRITY");
-      expectRejection(() => openCatalogueNote(catalogueKey, filled(32, 1), note), "INTEGRITY");
+    it("opens with no other key, for no other record or deployment, and not when a bit is flipped", () => {
+      const envelope = payload.selfEnvelope;
       const sameNonce = id.with(31, (id[31] ?? 0) ^ 1);
-      expectRejection(() => openCatalogueNote(catalogueKey, sameNonce, note), "INTEGRITY");
+      for (const changes of [
+        { catalogueKey: filled(32, 1) },
+        { recordId: filled(32, 1) },
+        { recordId: sameNonce },
+        ...elsewhere.map((other) => ({ ledger: other })),
+      ]) {
+        expectRejection(() => openSelfEnvelope({ ...context, ...changes }, envelope), "INTEGRITY");
+      }
       fc.assert(
-        fc.property(fc.integer({ min: 8, max: 49 * 8 - 1 }), (bit) => {
-          const flipped = note.with(bit >> 3, (note[bit >> 3] ?? 0) ^ (1 << (bit & 7)));
-          expectRejection(() => openCatalogueNote(catalogueKey, id, flipped), "INTEGRITY");
+        fc.property(fc.integer({ min: 8, max: 81 * 8 - 1 }), (bit) => {
+          const flipped = envelope.with(bit >> 3, (envelope[bit >> 3] ?? 0) ^ (1 << (bit & 7)));
+          expectRejection(() => openSelfEnvelope(context, flipped), "INTEGRITY");
         }),
         { numRuns: 30 },
       );
     });
 
+    it("with the key of another file is refused, whoever made it", () => {
+      const wrongKey = sealSelfEnvelope(context, { dataId, fileKey: filled(32, 1) });
+      const keyError = expectRejection(() => openOwnKey({ ledger, catalogueKey }, header(), wrongKey), "INTEGRITY");
+      expect(keyError.check).to.equal("ownership key");
+      const wrongFile = sealSelfEnvelope(context, { dataId: contentId(filled(3, 3)), fileKey });
+      const fileError = expectRejection(() => openOwnKey({ ledger, catalogueKey }, header(), wrongFile), "INTEGRITY");
+      expect(fileError.check).to.equal("file tag");
+    });
+
     it("of an unknown version, truncated, oversize or empty is refused", () => {
-      expectRejection(() => openCatalogueNote(catalogueKey, id, payload.catalogueNote.with(0, 2)), "UNKNOWN_VERSION");
-      for (const note of [
-        payload.catalogueNote.subarray(0, 48),
-        Uint8Array.of(...payload.catalogueNote, 0),
-        new Uint8Array(0),
-      ]) {
-        const error = expectRejection(() => openCatalogueNote(catalogueKey, id, note), "INTEGRITY", /does not open/);
-        expect(error.received).to.equal(`${note.length} bytes`);
+      const envelope = payload.selfEnvelope;
+      expectRejection(() => openSelfEnvelope(context, envelope.with(0, 2)), "UNKNOWN_VERSION");
+      for (const other of [envelope.subarray(0, 80), Uint8Array.of(...envelope, 0), new Uint8Array(0)]) {
+        const error = expectRejection(() => openSelfEnvelope(context, other), "INTEGRITY", /does not open/);
+        expect(error.received).to.equal(`${other.length} bytes`);
       }
+    });
+
+    it("is not made for a malformed key", () => {
+      expectRejection(() => sealSelfEnvelope(context, { dataId, fileKey: filled(31, 1) }), "INVALID_INPUT", /31 bytes/);
+      const short = { ...context, catalogueKey: filled(16, 1) };
+      expectRejection(() => sealSelfEnvelope(short, secret), "INVALID_INPUT", /catalogue key/);
     });
   });
 });

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect } from "chai";
@@ -7,12 +8,14 @@ import {
   attestCommitteeCall,
   createCommitteeCall,
   createdCommitteeId,
+  readAttestation,
   readCommittee,
   registerNodeCall,
 } from "../../../offchain/chain/registry.ts";
 import { TransactionSender } from "../../../offchain/chain/sender.ts";
 import { hpkeKeyPairFromSeed, hpkeOpen, hpkeSeal } from "../../../offchain/core/crypto/hpke.ts";
 import { type DkgParameters, type DkgRound1, dkgFinish, dkgRound1, dkgRound2 } from "../../../offchain/core/dkg/dkg.ts";
+import { keyName, oprfKey } from "../../../offchain/core/dkg/key-id.ts";
 import { hashBroadcasts } from "../../../offchain/core/dkg/messages.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
 import { oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
@@ -21,10 +24,17 @@ import {
   dkgShareContext,
   round1Message,
   round2Message,
+  round2RequestMessage,
   signMessage,
 } from "../../../offchain/nbm/dkg/signed-messages.ts";
 import { freePort, type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
-import { prepareCommittee, type TestCommittee, type TestNode, until } from "../../helpers/nbm-committee.ts";
+import {
+  type Answer,
+  prepareCommittee,
+  type TestCommittee,
+  type TestNode,
+  until,
+} from "../../helpers/nbm-committee.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void> | void;
 
@@ -59,12 +69,16 @@ describe("key generation among nodes that crash", () => {
     let open = false;
     const port = await freePort();
     const gate = await serve(async (request, response) => {
-      if (!open && request.url?.includes("/round2/")) {
+      if (!open && request.url?.endsWith("/round2")) {
         response.statusCode = 503;
         response.end("{}");
         return;
       }
-      const answer = await fetch(`http://127.0.0.1:${port}${request.url}`);
+      const body = Buffer.concat(await request.toArray());
+      const answer = await fetch(`http://127.0.0.1:${port}${request.url}`, {
+        method: request.method ?? "GET",
+        ...(body.length === 0 ? {} : { body, headers: { "content-type": "application/json" } }),
+      });
       response.writeHead(answer.status, { "content-type": "application/json" });
       response.end(await answer.text());
     });
@@ -157,7 +171,7 @@ class ForeignMember {
     const members = [this.wallet.address, ...nodes.map(({ operator }) => operator)];
     const receipt = await this.#sender.send(createCommitteeCall(deployment, members, threshold));
     const committeeId = createdCommitteeId(deployment, receipt);
-    const parameters = { committeeId, size: members.length, threshold, index: 1 };
+    const parameters = { ...oprfKey(committeeId), size: members.length, threshold, index: 1 };
     this.#states.set(committeeId, { parameters, round1: dkgRound1(parameters) });
     return committeeId;
   }
@@ -168,27 +182,46 @@ class ForeignMember {
     const received = new Map<number, Uint8Array>();
     for (const [position, node] of nodes.entries()) {
       const from = position + 2;
-      let answer = await node.request("GET", `/v1/dkg/${id}/round2/1`);
+      let answer = await this.fetchRound2(id, node, from);
       await until("round 2 of the node", async () => {
-        answer = await node.request("GET", `/v1/dkg/${id}/round2/1`);
+        answer = await this.fetchRound2(id, node, from);
         return answer.status === 200;
       });
-      const context = dkgShareContext(id, from, 1, transcript);
+      const context = dkgShareContext(this.#scope(id), from, 1, transcript);
       received.set(from, await hpkeOpen(this.hpke.privateKey, DKG_SHARE_INFO, context, fromHex(answer.json.sealed)));
     }
     const keys = dkgFinish(parameters, secret, broadcasts, received);
-    const { deployment } = this.#local;
+    const { deployment, chain } = this.#local;
+    // The last attestation activates and costs more: estimated before the others are mined, it would run out of gas.
+    await until("attestations of the nodes", async () => {
+      const attested = await Promise.all(nodes.map(({ operator }) => readAttestation(chain, id, operator)));
+      return attested.every((each) => each !== undefined);
+    });
     await this.#sender.send(attestCommitteeCall(deployment, id, keys.groupPublicKey, keys.verificationShares));
   }
 
   nodes: readonly TestNode[] = [];
+
+  /** Asks member `from` for its round-2 message to member `to`, in the name of the signer. */
+  async fetchRound2(
+    id: bigint,
+    node: TestNode,
+    from: number,
+    over: { to?: number; expiresAt?: number; generation?: number; signer?: Wallet | HDNodeWallet } = {},
+  ): Promise<Answer> {
+    const { to = 1, expiresAt = Math.floor(Date.now() / 1000) + 60, generation = 1, signer = this.wallet } = over;
+    const scope = { ...this.#scope(id), key: oprfKey(id, generation) };
+    const signature = await signMessage(signer as Wallet, round2RequestMessage(scope, { from, to, expiresAt }));
+    const path = `/v1/dkg/${keyName(oprfKey(id))}/round2`;
+    return await node.request("POST", path, { body: { to, expiresAt, signature } });
+  }
 
   async #round2(id: bigint, nodes: readonly TestNode[]) {
     const state = this.#states.get(id);
     if (state === undefined) throw new Error("not mine");
     const broadcasts = new Map([[1, state.round1.broadcast]]);
     for (const [position, node] of nodes.entries()) {
-      const { json } = await node.request("GET", `/v1/dkg/${id}/round1`);
+      const { json } = await node.request("GET", `/v1/dkg/${keyName(oprfKey(id))}/round1`);
       broadcasts.set(position + 2, fromHex(json.broadcast));
     }
     const { secret, sharesFor } = dkgRound2(state.parameters, state.round1.secret, broadcasts);
@@ -197,11 +230,11 @@ class ForeignMember {
   }
 
   #scope(committeeId: bigint) {
-    return { chainId: 31_337n, registry: this.#local.deployment.contracts.nodeRegistry, committeeId };
+    return { chainId: 31_337n, registry: this.#local.deployment.contracts.nodeRegistry, key: oprfKey(committeeId) };
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const match = /^\/v1\/dkg\/(\d+)\/round(1|2)(?:\/(\d+))?$/.exec(request.url ?? "");
+    const match = /^\/v1\/dkg\/(\d+)\/1\/oprf\/round(1|2)$/.exec(request.url ?? "");
     const id = BigInt(match?.[1] ?? 0);
     const state = this.#states.get(id);
     if (state === undefined || match?.[2] === String(this.silentIn)) {
@@ -209,23 +242,23 @@ class ForeignMember {
       response.end("{}");
       return;
     }
-    const committeeId = String(id);
+    const named = { committeeId: String(id), generation: 1, purpose: "oprf" };
     let answer: unknown;
     if (match?.[2] === "1") {
       this.#round1Requests += 1;
       const broadcast = this.broadcastFor(this.#round1Requests, state.round1.broadcast, state.parameters);
       const signature = await signMessage(this.signer as Wallet, round1Message(this.#scope(id), 1, broadcast));
-      answer = { committeeId, index: 1, broadcast: toHex(broadcast), signature };
+      answer = { ...named, index: 1, broadcast: toHex(broadcast), signature };
     } else {
-      const to = Number(match?.[3]);
+      const { to } = JSON.parse(Buffer.concat(await request.toArray()).toString()) as { to: number };
       const node = this.nodes[to - 2] as TestNode;
       const { sharesFor, transcript } = await this.#round2(id, this.nodes);
       const share = this.shareFor(sharesFor.get(to) ?? new Uint8Array());
       const key = fromHex((await node.describe()).hpkePublicKey);
-      const sealed = await hpkeSeal(key, DKG_SHARE_INFO, dkgShareContext(id, 1, to, transcript), share);
+      const sealed = await hpkeSeal(key, DKG_SHARE_INFO, dkgShareContext(this.#scope(id), 1, to, transcript), share);
       const typed = round2Message(this.#scope(id), { from: 1, to, transcript, sealed });
       const signature = await signMessage(this.signer as Wallet, typed);
-      answer = { committeeId, from: 1, to, transcript: toHex(transcript), sealed: toHex(sealed), signature };
+      answer = { ...named, from: 1, to, transcript: toHex(transcript), sealed: toHex(sealed), signature };
     }
     response.setHeader("content-type", "application/json");
     response.end(JSON.stringify(answer));
@@ -242,7 +275,7 @@ describe("key generation with a member that lies", () => {
     local = await startLocalChain();
     honest = await prepareCommittee(local, {
       size: 2,
-      config: { pollMilliseconds: 50, maximumCommittees: 6 },
+      config: { pollMilliseconds: 50, maximumCommittees: 7 },
       form: false,
     });
     await honest.startAll();
@@ -324,14 +357,48 @@ describe("key generation with a member that lies", () => {
     expect(await problems(id)).to.deep.equal([undefined, undefined]);
   });
 
+  it("serves a round-2 message to its member alone, and erases it when the key is active", async () => {
+    const [first] = honest.nodes as [TestNode, TestNode];
+    liar.silentIn = 2;
+    const id = await liar.form(honest.nodes, 2);
+    await until("round 2", async () => (await phaseOf(first, String(id))) === "round2");
+    const refusal = async (over: Parameters<ForeignMember["fetchRound2"]>[3]) => {
+      const { status, json } = await liar.fetchRound2(id, first, 2, over);
+      return [status, json.error?.code, json.error?.check];
+    };
+    const unsigned = [401, "INVALID_SIGNATURE", "operator signature"];
+    const now = Math.floor(Date.now() / 1000);
+    expect(await refusal({ signer: Wallet.createRandom() }), "a stranger").to.deep.equal(unsigned);
+    expect(await refusal({ to: 3 }), "another member's message").to.deep.equal(unsigned);
+    expect(await refusal({ generation: 2 }), "a signature for another generation").to.deep.equal(unsigned);
+    expect(await refusal({ expiresAt: now - 1 }), "expired").to.deep.equal([401, "INVALID_SIGNATURE", "clock"]);
+    expect(await refusal({ expiresAt: now + 3600 }), "an hour").to.deep.equal([401, "INVALID_SIGNATURE", "clock"]);
+    const path = `/v1/dkg/${keyName(oprfKey(id))}/round2`;
+    expect((await first.request("POST", path, { body: {} })).status).to.equal(400);
+    expect((await first.request("GET", `${path}/1`)).status).to.equal(404);
+
+    const served = await liar.fetchRound2(id, first, 2);
+    expect(served.status).to.equal(200);
+    const sealed = Buffer.from(fromHex(served.json.sealed));
+    const onDisk = () =>
+      ["nbm.db", "nbm.db-wal"].some((name) => readFileSync(`${first.folder}/data/${name}`).includes(sealed));
+    expect(onDisk()).to.equal(true);
+
+    liar.behave();
+    await liar.attest(id, honest.nodes);
+    await honest.ready(String(id));
+    expect(onDisk()).to.equal(false);
+    expect(await refusal({})).to.deep.equal([404, "NOT_FOUND", "key generation"]);
+  });
+
   it("ends at the limit of committees, so that strangers cannot spend the node's gas without end", async () => {
-    const sixth = await liar.form(honest.nodes, 2);
-    await until("sixth begun", async () => (await phaseOf(honest.nodes[0] as TestNode, String(sixth))) !== undefined);
-    const seventh = await liar.form(honest.nodes, 2);
+    const last = await liar.form(honest.nodes, 2);
+    await until("last begun", async () => (await phaseOf(honest.nodes[0] as TestNode, String(last))) !== undefined);
+    const further = await liar.form(honest.nodes, 2);
     await new Promise((resolve) => setTimeout(resolve, 500));
     for (const node of honest.nodes) {
-      expect((await node.request("GET", `/v1/dkg/${seventh}/round1`)).status).to.equal(404);
-      expect((await node.describe()).committees).to.have.length(6);
+      expect((await node.request("GET", `/v1/dkg/${keyName(oprfKey(further))}/round1`)).status).to.equal(404);
+      expect((await node.describe()).committees).to.have.length(7);
     }
   });
 });

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { Type } from "@sinclair/typebox";
 import { expect } from "chai";
 import type { TallystickError } from "../../../offchain/core/errors.ts";
-import { getFromPeer } from "../../../offchain/nbm/dkg/peer.ts";
+import { askPeer } from "../../../offchain/nbm/dkg/peer.ts";
 
 const Schema = Type.Object({ x: Type.Integer() });
 
@@ -15,7 +15,7 @@ describe("requests to fellow members", () => {
     await once(server, "listening");
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
     try {
-      return { value: await getFromPeer(url, "/v1/x", Schema, "member 3") };
+      return { value: await askPeer(url, "/v1/x", Schema, "member 3") };
     } catch (error) {
       return { error: error as TallystickError };
     } finally {

@@ -2,15 +2,18 @@
 
 import { expect } from "chai";
 import { hpkeKeyPairFromSeed, hpkeOpen } from "../../../offchain/core/crypto/hpke.ts";
+import { oprfKey } from "../../../offchain/core/dkg/key-id.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
 import { DKG_SHARE_INFO, dkgShareContext } from "../../../offchain/nbm/dkg/signed-messages.ts";
 import vectors from "../../vectors/record-layouts.json" with { type: "json" };
 
 describe("key generation share vector", () => {
   it("opens for its recipient, in the context of its layout", async () => {
-    const { committeeId, from, to, transcript, recipientSeed, share, sealed } = vectors.dkgShare;
+    const { chainId, registry, committeeId, generation, from, to, transcript, recipientSeed, share, sealed } =
+      vectors.dkgShare;
+    const scope = { chainId: BigInt(chainId), registry, key: oprfKey(BigInt(committeeId), generation) };
     const { privateKey } = hpkeKeyPairFromSeed(fromHex(recipientSeed));
-    const context = dkgShareContext(BigInt(committeeId), from, to, fromHex(transcript));
+    const context = dkgShareContext(scope, from, to, fromHex(transcript));
     expect(toHex(await hpkeOpen(privateKey, DKG_SHARE_INFO, context, fromHex(sealed)))).to.equal(share);
   });
 });

@@ -3,6 +3,7 @@ import { keccak_256 } from "@noble/hashes/sha3.js";
 import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import { expect } from "chai";
 import { TypedDataEncoder, Wallet } from "ethers";
+import { oprfKey } from "../../../offchain/core/dkg/key-id.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
 import { InvalidSignatureError } from "../../../offchain/core/errors.ts";
 import {
@@ -10,6 +11,7 @@ import {
   dkgShareContext,
   round1Message,
   round2Message,
+  round2RequestMessage,
   signMessage,
 } from "../../../offchain/nbm/dkg/signed-messages.ts";
 
@@ -17,6 +19,7 @@ interface Vectors {
   chainId: string;
   registry: string;
   committeeId: string;
+  generation: number;
   signingKey: string;
   operator: string;
   round1: { index: number; broadcast: string; digest: string; signature: string };
@@ -29,6 +32,7 @@ interface Vectors {
     digest: string;
     signature: string;
   };
+  round2Request: { from: number; to: number; expiresAt: number; digest: string; signature: string };
 }
 
 const vectors = JSON.parse(
@@ -57,11 +61,11 @@ function digest(structHash: Uint8Array): string {
 const scope = {
   chainId: BigInt(vectors.chainId),
   registry: vectors.registry,
-  committeeId: BigInt(vectors.committeeId),
+  key: oprfKey(BigInt(vectors.committeeId), vectors.generation),
 };
 
 describe("key generation messages", () => {
-  const { round1, round2 } = vectors;
+  const { round1, round2, round2Request } = vectors;
   const first = round1Message(scope, round1.index, fromHex(round1.broadcast));
   const second = round2Message(scope, {
     from: round2.from,
@@ -69,32 +73,46 @@ describe("key generation messages", () => {
     transcript: fromHex(round2.transcript),
     sealed: fromHex(round2.sealed),
   });
+  const request = round2RequestMessage(scope, round2Request);
   const digestOf = (typed: typeof first) => TypedDataEncoder.hash(typed.domain, typed.types, { ...typed.message });
 
   it("are signed over the digests of the vectors, which EIP-712 by hand gives too", () => {
-    const { committeeId } = scope;
+    const keyByHand = concatBytes(
+      address(vectors.registry),
+      word(BigInt(vectors.committeeId)),
+      word(BigInt(vectors.generation)),
+      word(1n),
+    );
+    const KEY = "address registry,uint64 committeeId,uint32 generation,uint8 purpose";
     const firstByHand = keccak_256(
       concatBytes(
-        hashText("DkgRound1(address registry,uint64 committeeId,uint16 index,bytes32 broadcastHash)"),
-        address(vectors.registry),
-        word(committeeId),
+        hashText(`DkgRound1(${KEY},uint16 index,bytes32 broadcastHash)`),
+        keyByHand,
         word(BigInt(round1.index)),
         keccak_256(fromHex(round1.broadcast)),
       ),
     );
     const secondByHand = keccak_256(
       concatBytes(
-        hashText(
-          "DkgRound2(address registry,uint64 committeeId,uint16 from,uint16 to,bytes32 transcript,bytes32 sealedHash)",
-        ),
-        address(vectors.registry),
-        word(committeeId),
+        hashText(`DkgRound2(${KEY},uint16 from,uint16 to,bytes32 transcript,bytes32 sealedHash)`),
+        keyByHand,
         word(BigInt(round2.from)),
         word(BigInt(round2.to)),
         word(round2.transcript),
         keccak_256(fromHex(round2.sealed)),
       ),
     );
+    const requestByHand = keccak_256(
+      concatBytes(
+        hashText(`DkgRound2Request(${KEY},uint16 from,uint16 to,uint64 expiresAt)`),
+        keyByHand,
+        word(BigInt(round2Request.from)),
+        word(BigInt(round2Request.to)),
+        word(BigInt(round2Request.expiresAt)),
+      ),
+    );
+    expect(digestOf(request)).to.equal(round2Request.digest);
+    expect(digest(requestByHand)).to.equal(round2Request.digest);
     expect(digestOf(first)).to.equal(round1.digest);
     expect(digest(firstByHand)).to.equal(round1.digest);
     expect(digestOf(second)).to.equal(round2.digest);
@@ -106,28 +124,34 @@ describe("key generation messages", () => {
     expect(wallet.address).to.equal(vectors.operator);
     expect(await signMessage(wallet, first)).to.equal(round1.signature);
     expect(await signMessage(wallet, second)).to.equal(round2.signature);
+    expect(await signMessage(wallet, request)).to.equal(round2Request.signature);
     checkMessage(vectors.operator, round1.index, first, round1.signature);
     checkMessage(vectors.operator, round2.from, second, round2.signature);
   });
 
-  it("bind shares to committee, sender, recipient and transcript in the layout of the vectors", () => {
+  it("bind shares to deployment, key, sender, recipient and transcript in the layout of the vectors", () => {
     const transcript = fromHex(round2.transcript);
     const byHand = concatBytes(
-      word(scope.committeeId).slice(24),
+      word(scope.chainId).slice(24),
+      fromHex(vectors.registry),
+      word(BigInt(vectors.committeeId)).slice(24),
+      word(BigInt(vectors.generation)).slice(28),
+      Uint8Array.of(1),
       word(BigInt(round2.from)).slice(30),
       word(BigInt(round2.to)).slice(30),
       transcript,
     );
     expect(toHex(byHand)).to.equal(round2.context);
-    expect(toHex(dkgShareContext(scope.committeeId, round2.from, round2.to, transcript))).to.equal(round2.context);
+    expect(toHex(dkgShareContext(scope, round2.from, round2.to, transcript))).to.equal(round2.context);
   });
 
-  it("do not pass for those of another chain, registry, committee, round or member", () => {
+  it("do not pass for those of another chain, registry, committee, generation, round or member", () => {
     const broadcast = fromHex(round1.broadcast);
     const others = [
       round1Message({ ...scope, chainId: 1n }, round1.index, broadcast),
       round1Message({ ...scope, registry: vectors.operator }, round1.index, broadcast),
-      round1Message({ ...scope, committeeId: scope.committeeId + 1n }, round1.index, broadcast),
+      round1Message({ ...scope, key: { ...scope.key, committeeId: 259n } }, round1.index, broadcast),
+      round1Message({ ...scope, key: { ...scope.key, generation: 2 } }, round1.index, broadcast),
       round1Message(scope, round1.index + 1, broadcast),
       round1Message(scope, round1.index, broadcast.slice(1)),
       second,

@@ -1,6 +1,7 @@
 import { expect } from "chai";
+import { oprfKey } from "../../../offchain/core/dkg/key-id.ts";
 import type { TallystickError } from "../../../offchain/core/errors.ts";
-import { CommitteeStore } from "../../../offchain/nbm/dkg/committee-store.ts";
+import { KeyStateStore } from "../../../offchain/nbm/dkg/key-state-store.ts";
 import { Budgets } from "../../../offchain/nbm/oprf/budget.ts";
 import { OprfService } from "../../../offchain/nbm/oprf/oprf-service.ts";
 import { SecretBox } from "../../../offchain/nbm/secret-box.ts";
@@ -10,17 +11,17 @@ import { openDatabase } from "../../../offchain/store/index/sqlite.ts";
 describe("evaluation for a committee that has no key here", () => {
   function serviceWith(known: bigint, failed?: string): OprfService {
     const database = openDatabase(":memory:", { migrations: NBM_MIGRATIONS });
-    const committees = new CommitteeStore(database, new SecretBox(new Uint8Array(32).fill(7)));
+    const keyStates = new KeyStateStore(database, new SecretBox(new Uint8Array(32).fill(7)));
     const own = { bytes: new Uint8Array(1), signature: "0x00" };
-    committees.begin({ id: known, size: 5, threshold: 3, index: 1 }, new Uint8Array(32), own);
-    if (failed !== undefined) committees.fail(known, failed);
+    keyStates.begin({ ...oprfKey(known), size: 5, threshold: 3, index: 1 }, new Uint8Array(32), own);
+    if (failed !== undefined) keyStates.fail(oprfKey(known), failed);
     const budget = { evaluations: 10, periodSeconds: 10 };
-    return new OprfService({ database, budgets: new Budgets(database), committees, budget });
+    return new OprfService({ database, budgets: new Budgets(database), keyStates, budget });
   }
 
-  function refusalOf(service: OprfService, committeeId: string): TallystickError {
+  function refusalOf(service: OprfService, committeeId: string, generation = 1): TallystickError {
     try {
-      service.evaluate("0x00", { committeeId, blinded: [`0x${"00".repeat(32)}`] });
+      service.evaluate("0x00", { committeeId, generation, blinded: [`0x${"00".repeat(32)}`] });
     } catch (error) {
       return error as TallystickError;
     }
@@ -28,11 +29,12 @@ describe("evaluation for a committee that has no key here", () => {
   }
 
   it("is worth asking for again while the key generation has not ended here", () => {
-    expect(refusalOf(serviceWith(1n), "1")).to.include({ code: "NOT_FOUND", received: "1", retryable: true });
+    expect(refusalOf(serviceWith(1n), "1")).to.include({ code: "NOT_FOUND", received: "1/1/oprf", retryable: true });
   });
 
   it("is final when the key generation failed, or this node is no member", () => {
     expect(refusalOf(serviceWith(1n, "member 2 lied"), "1")).to.include({ code: "NOT_FOUND", retryable: false });
     expect(refusalOf(serviceWith(1n), "2")).to.include({ code: "NOT_FOUND", retryable: false });
+    expect(refusalOf(serviceWith(1n), "1", 2)).to.include({ code: "NOT_FOUND", retryable: false });
   });
 });

@@ -1,0 +1,115 @@
+import { expect } from "chai";
+import type { AgentContext } from "../../../offchain/agent/context.ts";
+import type { VerifiedRecord } from "../../../offchain/agent/keys/archives.ts";
+import { openFileKey } from "../../../offchain/agent/keys/file-key.ts";
+import { SILENT } from "../../../offchain/agent/progress.ts";
+import { hpkeKeyPairFromSeed } from "../../../offchain/core/crypto/hpke.ts";
+import { contentId } from "../../../offchain/core/encoding/content-id.ts";
+import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
+import {
+  buildRecordPayload,
+  committeePolicy,
+  fileTag,
+  ownershipAddress,
+  parseRecordPayload,
+  recordId,
+  SELF_POLICY,
+  sealSelfEnvelope,
+} from "../../../offchain/core/record/key-record.ts";
+import { expectAsyncRejection } from "../../helpers/rejection.ts";
+
+const SCOPE = { chainId: 1n, keyLedger: "0x00000000000000000000000000000000000000aa" };
+const us = "0x00000000000000000000000000000000DeaDBeef";
+const somebody = "0x00000000000000000000000000000000cafebabe";
+const catalogueKey = new Uint8Array(32).fill(6);
+const dataId = contentId(new Uint8Array([1, 2, 3]));
+const fileKey = new Uint8Array(32).fill(9);
+
+async function recordBy(account: string, policy = committeePolicy(3, 2)): Promise<VerifiedRecord> {
+  const keys = Array.from({ length: policy.shares }, (_, i) => new Uint8Array(32).fill(i + 1));
+  const payload = await buildRecordPayload({
+    ledger: SCOPE,
+    fileKey,
+    dataId,
+    account,
+    committeeId: 1n,
+    keyTime: 1000n,
+    policy,
+    committeeKeys: keys.map((seed) => hpkeKeyPairFromSeed(seed).publicKey),
+    catalogueKey: account === us ? catalogueKey : new Uint8Array(32),
+  });
+  const tag = fileTag(dataId);
+  const ownershipKey = ownershipAddress(fileKey);
+  const record = { account, fileTag: toHex(tag), committeeId: 1n, keyTime: 1000n, ownershipKey, payload };
+  const id = toHex(recordId(account, tag));
+  return { recordId: id, record, payload: parseRecordPayload(payload), source: "test", ownerNotes: new Map() };
+}
+
+describe("the key of a data id", () => {
+  let committeeAsked: number;
+
+  const open = async (found: VerifiedRecord, source?: "self" | "committee") => {
+    const context = {
+      account: { address: us },
+      identity: { catalogueKey },
+      deployment: { chainId: 1, contracts: { keyLedger: SCOPE.keyLedger } },
+      archives: async () => ({
+        find: async () => ({ records: [found], reports: [] }),
+        findOrScan: async () => ({ records: [found], reports: [] }),
+      }),
+      committeeById: async () => {
+        committeeAsked += 1;
+        throw new TallystickError("the committee was asked", { code: "UNREACHABLE" });
+      },
+      logger: SILENT,
+    } as unknown as AgentContext;
+    return await openFileKey(context, dataId, source);
+  };
+  const damaged = (found: VerifiedRecord): VerifiedRecord => {
+    const selfEnvelope = found.payload.selfEnvelope.map((byte, i) => (i === 40 ? byte ^ 1 : byte));
+    return { ...found, payload: { ...found.payload, selfEnvelope } };
+  };
+
+  beforeEach(() => {
+    committeeAsked = 0;
+  });
+
+  it("comes from the recorder's self envelope, and no node is asked", async () => {
+    const found = await recordBy(us);
+    const opened = await open(found);
+    expect(opened).to.deep.equal({ fileKey, source: "self", nodes: [], recordId: found.recordId, role: "recorder" });
+    expect(committeeAsked).to.equal(0);
+  });
+
+  it("comes from a later owner's note, whichever archive gives a right one", async () => {
+    const found = await recordBy(somebody);
+    const envelope = { ledger: SCOPE, recordId: fromHex(found.recordId), catalogueKey };
+    const note = sealSelfEnvelope(envelope, { dataId, fileKey });
+    const ownerNotes = new Map([
+      ["liar", new Uint8Array(81).fill(1)],
+      ["other", new Uint8Array(3)],
+      ["honest", note],
+    ]);
+    const opened = await open({ ...found, ownerNotes });
+    expect(opened).to.include({ source: "self", role: "owner" });
+    expect(opened.fileKey).to.deep.equal(fileKey);
+  });
+
+  it("is asked of the committee when the envelope is damaged, or when only the committee is wanted", async () => {
+    const found = await recordBy(us);
+    await expectAsyncRejection(() => open(damaged(found)), "UNREACHABLE", /committee was asked/);
+    await expectAsyncRejection(() => open(found, "committee"), "UNREACHABLE", /committee was asked/);
+    expect(committeeAsked).to.equal(2);
+  });
+
+  it("is lost with the envelope where the record has no shares, or no node is to be asked", async () => {
+    await expectAsyncRejection(
+      async () => open(damaged(await recordBy(us, SELF_POLICY))),
+      "INTEGRITY",
+      /self envelope/,
+    );
+    await expectAsyncRejection(async () => open(damaged(await recordBy(us)), "self"), "INTEGRITY", /self envelope/);
+    expect(committeeAsked).to.equal(0);
+  });
+});
