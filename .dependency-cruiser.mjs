@@ -35,6 +35,7 @@ export default {
     may("csp", ["core", "chain", "store", "http", "daemon"]),
     may("agent", ["core", "chain", "store", "http"]),
     may("cli", ["core", "agent"]),
+    may("bin", ["cli", "nbm", "csp"]),
     {
       name: "agent-has-ports",
       comment: "the agent runs in browsers too: what it needs from Node is behind agent/platform.ts, in agent/node",
