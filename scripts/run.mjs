@@ -56,7 +56,8 @@ function installPackages() {
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
   say("installing the packages of the lock file (once, about a minute)…");
   const npmCi = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-  const version = JSON.parse(readFileSync(join(root, "package.json"), "utf8")).optionalDependencies[runtimePackage];
+  const version = JSON.parse(readFileSync(join(root, "scripts", "toolchain", "package.json"), "utf8"))
+    .optionalDependencies[runtimePackage];
   const options = { cwd: root, stdio: ["ignore", 2, 2], shell: process.platform === "win32" };
   let done;
   if (major(process.version) >= RUNTIME_MAJOR) {
