@@ -59,14 +59,28 @@ const workerUrls = {
   },
 };
 
+/** The licences of the packages that became part of the programs: most ask that copies carry them. */
+function licencesOf(inputs) {
+  const folders = inputs.map((path) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0]);
+  const texts = [...new Set(folders.filter((folder) => folder !== undefined))].sort().map((folder) => {
+    const { name, version, license } = JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"));
+    const file = readdirSync(join(root, folder)).find((entry) => /^licen[cs]e/i.test(entry));
+    const text = file === undefined ? "" : readFileSync(join(root, folder, file), "utf8");
+    return `${name} ${version} (${license})\n\n${text.trim()}\n`;
+  });
+  return texts.join(`\n${"-".repeat(80)}\n\n`);
+}
+
 /**
  * Builds all programs. Files are replaced one by one and none is removed: a program that runs meanwhile may still load what it was built
  * with, and any number of processes may build at a time.
+ *
+ * @returns the names of the files
  */
 export async function buildPrograms() {
   const { build } = createRequire(import.meta.url)("esbuild");
   const entries = [...PROGRAMS.map((name) => join(SOURCES, "bin", `${name}.ts`)), ...workerModules()];
-  const { outputFiles } = await build({
+  const { outputFiles, metafile } = await build({
     absWorkingDir: root,
     entryPoints: [...new Set(entries)].map((path) => ({ in: path, out: outputName(path) })),
     outdir: OUTPUT,
@@ -82,17 +96,20 @@ export async function buildPrograms() {
     define: { "import.meta.main": "false" },
     tsconfigRaw: {},
     keepNames: true,
-    // Licences ask for it: the programs contain other people's code.
-    legalComments: "eof",
+    legalComments: "none",
     banner: { js: BANNER },
     plugins: [workerUrls],
     logLevel: "error",
+    metafile: true,
     write: false,
   });
   mkdirSync(OUTPUT, { recursive: true });
-  for (const { path, contents } of outputFiles) {
+  const licences = { path: join(OUTPUT, "LICENSES.txt"), contents: licencesOf(Object.keys(metafile.inputs)) };
+  const files = [...outputFiles, licences];
+  for (const { path, contents } of files) {
     const partial = `${path}.${process.pid}`;
     writeFileSync(partial, contents, { mode: PROGRAMS.includes(basename(path, ".js")) ? 0o755 : 0o644 });
     renameSync(partial, path);
   }
+  return files.map(({ path }) => basename(path));
 }

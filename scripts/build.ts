@@ -16,36 +16,28 @@ function compileLibrary(): void {
   if (done.status !== 0) throw new Error("the library does not compile");
 }
 
-/** What the compiler leaves: the files that worker threads start with, and imports in the type declarations. */
-function rewriteRemainingEndings(): void {
+/**
+ * What the compiler leaves: the files that worker threads start with, imports in the type declarations, and the platform's primitives,
+ * which the import map of package.json has once for the sources and once for `dist`.
+ */
+function rewriteRemainingImports(): void {
   for (const entry of readdirSync(DIST, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile() || !/\.(js|d\.ts)$/.test(entry.name)) continue;
     const path = join(entry.parentPath, entry.name);
     const text = readFileSync(path, "utf8");
     const rewritten = text
       .replaceAll(/(new URL\("\.[^"]*)\.ts(", import\.meta\.url\))/g, "$1.js$2")
-      .replaceAll(/((?:from |import\()"\.[^"]*)\.ts"/g, '$1.js"');
+      .replaceAll(/((?:from |import\()"\.[^"]*)\.ts"/g, '$1.js"')
+      .replaceAll('from "#primitives"', 'from "#dist/primitives"');
     if (rewritten !== text) writeFileSync(path, rewritten);
   }
 }
 
-/**
- * Import maps belong to the nearest package.json. With one of its own, `dist` imports its own primitives, and the sources theirs. No
- * module does anything when it is loaded that others rely on, so bundlers may leave out what is not used.
- */
-function writeImportMap(): void {
-  const imports = {
-    "#primitives": { node: "./kernels/primitives-node.js", default: "./kernels/primitives-web.js" },
-  };
-  const document = { type: "module", sideEffects: false, imports };
-  writeFileSync(join(DIST, "package.json"), `${JSON.stringify(document, null, 2)}\n`);
-}
-
-// The folder of the programs stays: a command may be running from it.
 for (const name of existsSync(DIST) ? readdirSync(DIST) : []) {
   if (name !== "bin") rmSync(join(DIST, name), { recursive: true });
 }
 compileLibrary();
-rewriteRemainingEndings();
-writeImportMap();
-await buildPrograms();
+rewriteRemainingImports();
+// Files of earlier builds go last: while nothing changed there are none, and a program that runs from the folder finds all of its own.
+const built = await buildPrograms();
+for (const name of readdirSync(join(DIST, "bin"))) if (!built.includes(name)) rmSync(join(DIST, "bin", name));

@@ -6,6 +6,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { errorCatalogueProblems } from "./error-catalogue.ts";
+import { packageProblems } from "./package.ts";
 
 const root = resolve(import.meta.dirname, "..", "..");
 const bin = (name: string): string => join(root, "node_modules", ".bin", name);
@@ -60,6 +61,7 @@ const steps: readonly Step[] = [
   command("lint (Solidity)", bin("solhint"), ["--max-warnings", "0", "contracts/**/*.sol"]),
   command("field kernel is built from its source", process.execPath, ["scripts/build-kernels.ts", "--check"]),
   { name: "error catalogue", run: () => errorCatalogueProblems(root) },
+  { name: "package: entry points, types, dependencies", run: () => packageProblems(root) },
 ];
 
 let failed = 0;
