@@ -6,6 +6,7 @@
 import { enableCompileCache } from "node:module";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
 
 /** The `engines.node` of package.json. */
 const NEEDED = { major: 22, minor: 15 } as const;
@@ -34,6 +35,14 @@ function keepCompiledCode(): void {
   if (process.env.NODE_COMPILE_CACHE !== undefined) return;
   const caches = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
   enableCompileCache(join(caches, "tallystick", "compiled"));
+}
+
+/**
+ * Keeps the nursery of the heap at its first size: many small collections release the buffers of chunks early, where few large ones let
+ * them pile up. A put of 1 GiB takes 236 MiB of memory with it and 307 without. The size itself cannot be set once Node runs.
+ */
+export function keepNurserySmall(): void {
+  setFlagsFromString("--semi-space-growth-factor=1");
 }
 
 /**

@@ -61,6 +61,7 @@ const steps: readonly Step[] = [
   command("lint (Solidity)", bin("solhint"), ["--max-warnings", "0", "contracts/**/*.sol"]),
   command("field kernel is built from its source", process.execPath, ["scripts/build-kernels.ts", "--check"]),
   { name: "error catalogue", run: () => errorCatalogueProblems(root) },
+  command("API reference: links and names", bin("typedoc"), ["--emit", "none"]),
   { name: "package: entry points, types, dependencies", run: () => packageProblems(root) },
 ];
 
