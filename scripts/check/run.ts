@@ -5,6 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { browserBundleProblems } from "./browser-bundle.ts";
 import { errorCatalogueProblems } from "./error-catalogue.ts";
 import { packageProblems } from "./package.ts";
 
@@ -63,6 +64,8 @@ const steps: readonly Step[] = [
   { name: "error catalogue", run: () => errorCatalogueProblems(root) },
   command("API reference: links and names", bin("typedoc"), ["--emit", "none"]),
   { name: "package: entry points, types, dependencies", run: () => packageProblems(root) },
+  // After the package was built.
+  { name: "bundle for browsers", run: () => browserBundleProblems(root) },
 ];
 
 let failed = 0;
