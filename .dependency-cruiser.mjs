@@ -35,6 +35,16 @@ export default {
     may("csp", ["core", "chain", "store", "http", "daemon"]),
     may("agent", ["core", "chain", "store", "http"]),
     may("cli", ["core", "agent"]),
+    may("bin", ["cli", "nbm", "csp"]),
+    may("contracts", ["chain"]),
+    may("hardhat", ["core", "chain", "agent", "cli"]),
+    {
+      name: "entry-points-are-for-programs",
+      comment: "the package's entry points re-export whole folders; modules of the project import from the file that has what they need",
+      severity: "error",
+      from: {},
+      to: { path: "^offchain/(core/[^/]+|chain|contracts|hardhat)/index\\.ts$" },
+    },
     {
       name: "agent-has-ports",
       comment: "the agent runs in browsers too: what it needs from Node is behind agent/platform.ts, in agent/node",

@@ -2,9 +2,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import hardhatToolboxMochaEthers from "@nomicfoundation/hardhat-toolbox-mocha-ethers";
 import { configVariable, defineConfig } from "hardhat/config";
+import { tallystick } from "./offchain/hardhat/index.ts";
 import { solidityProfile, solidityTests } from "./scripts/solidity.ts";
 import { sortedTypes } from "./scripts/sorted-types.ts";
-import { tallystickTasks } from "./scripts/tasks/index.ts";
 
 /** The chain of the deployment in use (a devnet takes a free port and writes it down); without one, where Hardhat's own node listens. */
 function localUrl(): string {
@@ -14,8 +14,7 @@ function localUrl(): string {
 }
 
 export default defineConfig({
-  plugins: [hardhatToolboxMochaEthers, sortedTypes],
-  tasks: tallystickTasks,
+  plugins: [hardhatToolboxMochaEthers, sortedTypes, tallystick],
   // Ignition deploys and verifies the production profile: compiled as what the tests run, without which the contracts do not compile.
   solidity: { profiles: { default: solidityProfile, production: solidityProfile } },
   // Generated files use namespaces, which only type checking with `erasableSyntaxOnly` minds: they hold types alone.

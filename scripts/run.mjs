@@ -1,26 +1,26 @@
 #!/usr/bin/env node
 /**
- * Runs a TypeScript entry point of this repository on a machine that has only Node 20 or later, npm and git:
+ * Set-up, and runs a TypeScript entry point of this repository on a machine that has only Node 20 or later, npm and git:
  *
  *   node scripts/run.mjs <entry.ts> [arguments…]
  *
- * It brings what is missing first and says so: the exact packages of the lock file, the Node 24 runtime that is one of
- * them (it runs TypeScript sources as they are and has node:sqlite), the compiled contracts, and each program in one file. This file is plain
- * JavaScript because it is what runs before any of that exists.
+ * Installs or builds what is missing or outdated first, and says so: the exact packages of the lock file, the Node 24 runtime that is one
+ * of them (it runs TypeScript sources as they are and has node:sqlite), the compiled contracts, and the programs of `dist/bin`. This file
+ * is plain JavaScript because it runs before any of that exists.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { bundlePrograms } from "./bundle.mjs";
+import { buildPrograms, PROGRAMS, packageSources } from "./build-programs.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const modules = join(root, "node_modules");
 const RUNTIME_MAJOR = 24;
-/** node:sqlite and type stripping are stable enough to use but still announce themselves. */
-export const NODE_FLAGS = ["--disable-warning=ExperimentalWarning", "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON"];
+/** node:sqlite and type stripping are in use but print a warning at every start. */
+const NODE_FLAGS = ["--disable-warning=ExperimentalWarning", "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON"];
 
 const runtimePackage = `node-${process.platform === "win32" ? "win" : process.platform}-${process.arch}`;
 
@@ -37,8 +37,8 @@ function major(version) {
   return Number(version.replace(/^v/, "").split(".")[0]);
 }
 
-/** The Node 24 binary among the packages, or this very process's if that is recent enough. */
-export function runtimePath() {
+/** The Node 24 binary among the packages, or that of this process if it is recent enough. */
+function runtimePath() {
   const packaged = join(modules, runtimePackage, "bin", process.platform === "win32" ? "node.exe" : "node");
   if (existsSync(packaged)) return packaged;
   return major(process.version) >= RUNTIME_MAJOR ? process.execPath : undefined;
@@ -56,7 +56,8 @@ function installPackages() {
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
   say("installing the packages of the lock file (once, about a minute)…");
   const npmCi = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-  const version = JSON.parse(readFileSync(join(root, "package.json"), "utf8")).optionalDependencies[runtimePackage];
+  const version = JSON.parse(readFileSync(join(root, "scripts", "toolchain", "package.json"), "utf8"))
+    .optionalDependencies[runtimePackage];
   const options = { cwd: root, stdio: ["ignore", 2, 2], shell: process.platform === "win32" };
   let done;
   if (major(process.version) >= RUNTIME_MAJOR) {
@@ -76,17 +77,33 @@ function installPackages() {
   }
   if (done.status !== 0)
     fail("npm could not install the packages", "look at its messages above; the npm registry must be reachable");
-  linkCommand();
   writeFileSync(stamp, wanted);
 }
 
-/** Makes `npx tallystick` work inside the checkout, as it would for an installed package. */
-function linkCommand() {
-  if (process.platform === "win32") return;
-  const link = join(modules, ".bin", "tallystick");
-  rmSync(link, { force: true });
-  mkdirSync(dirname(link), { recursive: true });
-  symlinkSync(join("..", "..", "offchain", "cli", "tallystick.mjs"), link);
+/**
+ * Makes `npx tallystick` work inside the checkout, as it does where the package is installed: a script that starts the program of
+ * `dist/bin` with the runtime that was found here, because the Node that runs npx may be too old for it.
+ */
+function writeCommands() {
+  const windows = process.platform === "win32";
+  const folder = join(modules, ".bin");
+  mkdirSync(folder, { recursive: true });
+  for (const name of PROGRAMS) {
+    const program = join(root, "dist", "bin", `${name}.js`);
+    const script = windows
+      ? `@"${runtimePath()}" "${program}" %*\r\n`
+      : `#!/bin/sh\nexec ${quoted(runtimePath())} ${quoted(program)} "$@"\n`;
+    const file = join(folder, windows ? `${name}.cmd` : name);
+    if (existsSync(file) && readFileSync(file, "utf8") === script) continue;
+    // npm links a package's commands: what a link points to must not be written over.
+    rmSync(file, { force: true });
+    writeFileSync(file, script, { mode: 0o755 });
+  }
+}
+
+/** One word of a shell command. */
+function quoted(text) {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 function contractSources(directory) {
@@ -98,18 +115,22 @@ function contractSources(directory) {
     });
 }
 
+/** One digest of the paths and contents of files. */
+function digestOf(paths) {
+  const hash = createHash("sha256");
+  for (const path of paths) hash.update(path.slice(root.length)).update("\0").update(readFileSync(path)).update("\0");
+  return hash.digest("hex");
+}
+
 /** Compiles the contracts when a source, the configuration or a package has changed since the last time. */
 function compileContracts() {
-  const hash = createHash("sha256");
-  const inputs = [
+  const wanted = digestOf([
     ...contractSources(join(root, "contracts")),
     join(root, "hardhat.config.ts"),
     join(root, "scripts", "solidity.ts"),
     join(root, "scripts", "sorted-types.ts"),
     join(root, "package-lock.json"),
-  ];
-  for (const path of inputs) hash.update(path.slice(root.length)).update("\0").update(readFileSync(path)).update("\0");
-  const wanted = hash.digest("hex");
+  ]);
   const stamp = join(root, "artifacts", ".tallystick-sources");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
   say("compiling the contracts…");
@@ -128,29 +149,47 @@ function compileContracts() {
   writeFileSync(stamp, wanted);
 }
 
-/** Child processes find the packaged runtime first and keep compiled modules; Hardhat does not ask about telemetry. */
+/** Builds the programs when a source or a package has changed since the last time. */
+async function updatePrograms() {
+  const wanted = digestOf([
+    ...packageSources(),
+    join(root, "scripts", "build-programs.mjs"),
+    join(root, "package.json"),
+    join(root, "package-lock.json"),
+  ]);
+  const stamp = join(modules, ".tallystick-programs");
+  const built = PROGRAMS.every((name) => existsSync(join(root, "dist", "bin", `${name}.js`)));
+  if (built && existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
+  await buildPrograms();
+  writeFileSync(stamp, wanted);
+}
+
+/**
+ * Child processes find the packaged runtime first, keep compiled modules, and start the programs that were just built
+ * (`scripts/programs.ts`); Hardhat does not ask about telemetry.
+ */
 function environment() {
   const path = `${dirname(runtimePath())}${process.platform === "win32" ? ";" : ":"}${join(modules, ".bin")}`;
   return {
     ...process.env,
     PATH: `${path}${process.platform === "win32" ? ";" : ":"}${process.env.PATH ?? ""}`,
     NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(modules, ".cache", "compiled"),
+    TALLYSTICK_PROGRAMS: join(root, "dist", "bin"),
     HARDHAT_DISABLE_TELEMETRY: "true",
   };
 }
 
-export function prepare() {
+async function prepare() {
   installPackages();
   if (!runtimePath()) fail("the packaged Node runtime is missing", "delete node_modules and run this again");
   compileContracts();
-  bundlePrograms();
+  await updatePrograms();
+  writeCommands();
 }
 
-const invoked = process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url);
-if (invoked) {
-  const [entry, ...rest] = process.argv.slice(2);
-  prepare();
-  if (!entry) process.exit(0);
+const [entry, ...rest] = process.argv.slice(2);
+await prepare();
+if (entry) {
   const child = spawn(runtimePath(), [...NODE_FLAGS, entry, ...rest], {
     cwd: root,
     stdio: "inherit",

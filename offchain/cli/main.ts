@@ -122,10 +122,13 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   }
 }
 
-if (import.meta.main) {
+/** Runs the command line of this process; its exit code becomes the process's. */
+export async function main(): Promise<void> {
   // A reader that has seen enough (`| head`) is no failure: the work is done by then.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", ignoreClosedReader);
   process.exitCode = await runCommandLine(process.argv.slice(2));
   // Work that was given up has no say in when this ends.
   if (process.exitCode === EXIT.interrupted) process.exit();
 }
+
+if (import.meta.main) await main();

@@ -12,11 +12,10 @@ import { join } from "node:path";
 import { finished } from "node:stream/promises";
 import { setInterval as every } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { programPath } from "../../offchain/cli/programs.mjs";
-import { RUNTIME_ENVIRONMENT, RUNTIME_FLAGS } from "../../offchain/cli/runtime.mjs";
 import { tallystick } from "../demo/command.ts";
 import { aesCtrStream } from "../demo/keystream.ts";
 import { startDevnet } from "../devnet/start-devnet.ts";
+import { programPath } from "../programs.ts";
 
 const MIB = 1024 * 1024;
 const BAR_BYTES = 350 * MIB;
@@ -68,9 +67,9 @@ async function measured({
   args,
 }: Run): Promise<{ peak: number; seconds: number; document: Record<string, unknown> }> {
   const started = performance.now();
-  const child = spawn(process.execPath, [...RUNTIME_FLAGS, programPath("tallystick"), "--json", ...args], {
+  const child = spawn(process.execPath, [programPath("tallystick"), "--json", ...args], {
     stdio: ["ignore", "pipe", "inherit"],
-    env: { ...RUNTIME_ENVIRONMENT, ...process.env, ...environment },
+    env: { ...process.env, ...environment },
   });
   let stdout = "";
   child.stdout.on("data", (piece: Buffer) => {

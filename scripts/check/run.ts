@@ -5,7 +5,9 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { browserBundleProblems } from "./browser-bundle.ts";
 import { errorCatalogueProblems } from "./error-catalogue.ts";
+import { packageProblems } from "./package.ts";
 
 const root = resolve(import.meta.dirname, "..", "..");
 const bin = (name: string): string => join(root, "node_modules", ".bin", name);
@@ -60,6 +62,10 @@ const steps: readonly Step[] = [
   command("lint (Solidity)", bin("solhint"), ["--max-warnings", "0", "contracts/**/*.sol"]),
   command("field kernel is built from its source", process.execPath, ["scripts/build-kernels.ts", "--check"]),
   { name: "error catalogue", run: () => errorCatalogueProblems(root) },
+  command("API reference: links and names", bin("typedoc"), ["--emit", "none"]),
+  { name: "package: entry points, types, dependencies", run: () => packageProblems(root) },
+  // After the package was built.
+  { name: "bundle for browsers", run: () => browserBundleProblems(root) },
 ];
 
 let failed = 0;

@@ -3,8 +3,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { resolve } from "node:path";
-import { programPath } from "../../offchain/cli/programs.mjs";
-import { RUNTIME_ENVIRONMENT, RUNTIME_FLAGS } from "../../offchain/cli/runtime.mjs";
+import { programPath } from "../programs.ts";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
 
@@ -40,18 +39,11 @@ export function startTallystick(
   args: readonly string[],
   { wrapper = [] }: CommandOptions = {},
 ): StartedCommand {
-  const [command = process.execPath, ...rest] = [
-    ...wrapper,
-    process.execPath,
-    ...RUNTIME_FLAGS,
-    programPath("tallystick"),
-    ...args,
-  ];
+  const [command = process.execPath, ...rest] = [...wrapper, process.execPath, programPath("tallystick"), ...args];
   const child = spawn(command, rest, {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],
     env: {
-      ...RUNTIME_ENVIRONMENT,
       ...process.env,
       ...user.extra,
       TALLYSTICK_HOME: user.home,

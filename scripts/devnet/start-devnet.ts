@@ -8,12 +8,12 @@ import { setTimeout as pause } from "node:timers/promises";
 import { randomBytes } from "#primitives";
 import { connectChain, type Deployment } from "../../offchain/chain/deployment.ts";
 import { readCommittee } from "../../offchain/chain/registry.ts";
-import { programPath } from "../../offchain/cli/programs.mjs";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
 import type { KeystoreKind } from "../../offchain/core/identity/keystore.ts";
 import type { NodeAnswer } from "../../offchain/core/wire/nbm.ts";
 import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
+import { programPath } from "../programs.ts";
 import { type ChainKind, type DevelopmentChain, deployContracts, startChain } from "./chain.ts";
 import { freePorts, ManagedProcess } from "./managed-process.ts";
 
@@ -170,7 +170,12 @@ async function prepareDaemon(
   const part = new ManagedProcess({
     name,
     command: process.execPath,
-    args: ["--disable-warning=ExperimentalWarning", programPath(role), "--config", join(dir, "config.json")],
+    args: [
+      "--disable-warning=ExperimentalWarning",
+      programPath(`tallystick-${role}`),
+      "--config",
+      join(dir, "config.json"),
+    ],
     env: { TALLYSTICK_PASSPHRASE: passphrase },
     logFile: join(root, "logs", `${name}.log`),
     isReady: (line) => line.includes('"ready":true'),

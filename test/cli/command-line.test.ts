@@ -16,9 +16,10 @@ import { ERROR_CODES } from "../../offchain/core/error-codes.ts";
 import { type ErrorCode, InvalidInputError } from "../../offchain/core/errors.ts";
 import { statusOf } from "../../offchain/daemon/http-errors.ts";
 import { errorCatalogueProblems } from "../../scripts/check/error-catalogue.ts";
+import { programPath } from "../../scripts/programs.ts";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
-const LAUNCHER = join(ROOT, "offchain", "cli", "tallystick.mjs");
+const LAUNCHER = programPath("tallystick");
 
 describe("command line", () => {
   let directory: string;

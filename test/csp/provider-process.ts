@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Static, TSchema } from "@sinclair/typebox";
 import { hexlify, randomBytes, type Signer } from "ethers";
-import { programPath } from "../../offchain/cli/programs.mjs";
+import { programPath } from "../../scripts/programs.ts";
 import { merkleProof } from "../../offchain/core/crypto/merkle.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import {
@@ -110,7 +110,7 @@ export class ProviderProcess {
       ...wrapper,
       process.execPath,
       "--disable-warning=ExperimentalWarning",
-      programPath("csp"),
+      programPath("tallystick-csp"),
       "--config",
       join(this.folder, "config.json"),
     ];

@@ -5,13 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { getAddress } from "ethers";
-import { programPath } from "../../offchain/cli/programs.mjs";
+import { programPath } from "../../scripts/programs.ts";
 import { runDaemonCommand } from "../helpers/daemon-process.ts";
 
 for (const kind of ["nbm", "csp"] as const) {
   describe(`command line of tallystick-${kind}`, () => {
     const name = `tallystick-${kind}`;
-    const run = (args: string[], env: Record<string, string> = {}) => runDaemonCommand(programPath(kind), args, env);
+    const run = (args: string[], env: Record<string, string> = {}) =>
+      runDaemonCommand(programPath(`tallystick-${kind}`), args, env);
     let folder: string;
 
     before(() => {

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { hexlify, randomBytes, type Signer } from "ethers";
-import { programPath } from "../../offchain/cli/programs.mjs";
+import { programPath } from "../../scripts/programs.ts";
 import { openKeystore } from "../../offchain/core/identity/keystore.ts";
 import type { NodeAnswer } from "../../offchain/core/wire/nbm.ts";
 import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
@@ -67,7 +67,7 @@ export class TestNode {
   async start(): Promise<void> {
     const child = spawn(
       process.execPath,
-      ["--disable-warning=ExperimentalWarning", programPath("nbm"), "--config", this.configFile],
+      ["--disable-warning=ExperimentalWarning", programPath("tallystick-nbm"), "--config", this.configFile],
       {
         env: { ...process.env, TALLYSTICK_PASSPHRASE: PASSPHRASE },
         stdio: ["ignore", "pipe", process.env.TALLYSTICK_TEST_LOGS === undefined ? "pipe" : "inherit"],

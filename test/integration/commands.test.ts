@@ -7,7 +7,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
-import { programPath } from "../../offchain/cli/programs.mjs";
+import { programPath } from "../../scripts/programs.ts";
 import { startTallystick, tallystick } from "../../scripts/demo/command.ts";
 import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
 import { newPerson, type Person, personFrom } from "../helpers/people.ts";

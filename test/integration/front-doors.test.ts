@@ -1,4 +1,4 @@
-/** The ways in beside the command line: the example of the README and the Hardhat tasks, as processes against a real network. */
+/** The Hardhat tasks, as processes against a real network; `test/package` runs what the package's users run. */
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -17,7 +17,7 @@ interface Ended {
   readonly stderr: string;
 }
 
-describe("front doors", () => {
+describe("Hardhat tasks", () => {
   let net: LocalNet;
   let home: string;
   let file: string;
@@ -111,15 +111,6 @@ describe("front doors", () => {
     }
   });
 
-  it("runs the example of the README with the same identity, and uploads nothing twice", async () => {
-    const example = join(ROOT, "examples", "put-and-get.ts");
-    const out = join(net.dir, "from-example");
-    const { code, stdout, stderr } = await run(example, file, out);
-    expect(code, stderr).to.equal(0);
-    expect(JSON.parse(stdout)).to.include({ uploadedBytes: 0, entries: 1 });
-    expect(readFileSync(join(out, "letter.txt"))).to.deep.equal(readFileSync(file));
-  });
-
   it("shows the same puts to the command line", async () => {
     const user = { home, deploymentFile: net.deploymentFile, passphrase: PASSPHRASE };
     const { exitCode, document } = await tallystick(user, ["ls"]);
@@ -134,18 +125,5 @@ describe("front doors", () => {
     const { exitCode, stderr } = await tallystick(user, ["put", net.deploymentFile, "--epochs", "2"]);
     expect(exitCode, stderr).to.equal(0);
     expect(stderr).to.include("the account was given 100 coins");
-  });
-
-  it("runs the code that the README shows, as it stands there", async () => {
-    const readme = readFileSync(join(ROOT, "README.md"), "utf8");
-    const shown = /```ts\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
-    const program = join(net.dir, "shown.mts");
-    writeFileSync(program, shown.replaceAll('from "../offchain/', `from "${ROOT}/offchain/`));
-    writeFileSync(join(net.dir, "README.md"), readme);
-    const { code, stderr } = await runIn(net.dir, program);
-    expect(code, stderr).to.equal(0);
-    expect(readFileSync(join(net.dir, "restored", "README.md"), "utf8")).to.equal(readme);
-    const example = readFileSync(join(ROOT, "examples", "put-and-get.ts"), "utf8");
-    for (const line of shown.split("\n").filter((text) => text.startsWith("import"))) expect(example).to.include(line);
   });
 });

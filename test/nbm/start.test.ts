@@ -3,11 +3,11 @@ import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import { expect } from "chai";
 import { readNode } from "../../offchain/chain/registry.ts";
-import { programPath } from "../../offchain/cli/programs.mjs";
+import { programPath } from "../../scripts/programs.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { prepareCommittee, type TestCommittee, type TestNode } from "../helpers/nbm-committee.ts";
 
-const MAIN = programPath("nbm");
+const MAIN = programPath("tallystick-nbm");
 
 function run(file: string, args: string[], passphrase: string | undefined) {
   const { TALLYSTICK_PASSPHRASE: _, ...env } = process.env;

@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
-import { programPath } from "../../offchain/cli/programs.mjs";
+import { programPath } from "../../scripts/programs.ts";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
 const FLAGS = ["--disable-warning=ExperimentalWarning"];

@@ -5,8 +5,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
-import { connectChain, parseDeployment } from "../../offchain/chain/deployment.ts";
-import { InvalidInputError, TallystickError } from "../../offchain/core/errors.ts";
+import { connectChain, parseDeployment } from "../../chain/deployment.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { print } from "./session.ts";
 
 interface DeploymentTaskOptions {
@@ -35,7 +35,7 @@ async function readIgnition(directory: string, name: string): Promise<string> {
       {
         code: "NO_DEPLOYMENT",
         check: "Ignition journal",
-        hint: "run `npx hardhat ignition deploy ignition/modules/tallystick.ts --network <name>` first",
+        hint: "deploy with `npx hardhat ignition deploy <module file> --network <name>` first",
         cause,
       },
     );
@@ -53,14 +53,16 @@ export default async function writeDeployment(
   hre: HardhatRuntimeEnvironment,
 ): Promise<void> {
   const connection = await hre.network.create();
-  const { ethers, networkConfig } = connection;
+  const { networkConfig } = connection;
   if (networkConfig.type !== "http") {
     throw new InvalidInputError("an in-process network ends with this command", {
       hint: "name a network with --network",
     });
   }
-  const chainId = Number((await ethers.provider.getNetwork()).chainId);
-  const directory = join(hre.config.paths.ignition, "deployments", `chain-${chainId}`);
+  const chainId = Number(await connection.provider.request({ method: "eth_chainId" }));
+  // Ignition's plugin adds the path to the configuration; its journal may be there without the plugin.
+  const { root, ignition = join(root, "ignition") }: { root: string; ignition?: string } = hre.config.paths;
+  const directory = join(ignition, "deployments", `chain-${chainId}`);
   const addresses: Record<string, string> = JSON.parse(await readIgnition(directory, "deployed_addresses.json"));
   const address = (name: string) => (addresses[`Tallystick#${name}`] ?? "").toLowerCase();
   const deployment = parseDeployment({

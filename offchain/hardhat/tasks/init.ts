@@ -1,9 +1,9 @@
 /** `npx hardhat tallystick init` */
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
-import { giveDevelopmentFunds } from "../../offchain/agent/development-funds.ts";
-import { createIdentity, homeDirectory } from "../../offchain/agent/node/identity-store.ts";
-import { readNewPassphrase } from "../../offchain/cli/secrets.ts";
-import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
+import { giveDevelopmentFunds } from "../../agent/development-funds.ts";
+import { createIdentity, homeDirectory } from "../../agent/node/identity-store.ts";
+import { readNewPassphrase } from "../../cli/secrets.ts";
+import { identityFromPhrase, newRecoveryPhrase } from "../../core/identity/identity.ts";
 import { print, type TaskOptions, taskDeployment } from "./session.ts";
 
 export default async function init(options: TaskOptions, hre: HardhatRuntimeEnvironment): Promise<void> {

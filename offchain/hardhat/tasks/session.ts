@@ -1,13 +1,13 @@
 /** What the tasks share: the identity of the home folder, the deployment, and the endpoint of Hardhat's network. */
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
-import { findDeployment } from "../../offchain/agent/node/deployment-file.ts";
-import { homeDirectory, loadIdentity } from "../../offchain/agent/node/identity-store.ts";
-import { type Agent, openAgent } from "../../offchain/agent/node/index.ts";
-import type { Deployment } from "../../offchain/chain/deployment.ts";
-import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
-import { createOutput } from "../../offchain/cli/output.ts";
-import { readPassphrase } from "../../offchain/cli/secrets.ts";
-import { InvalidInputError, TallystickError } from "../../offchain/core/errors.ts";
+import { type Agent, openAgent } from "../../agent/node/index.ts";
+import { findDeployment } from "../../agent/node/deployment-file.ts";
+import { homeDirectory, loadIdentity } from "../../agent/node/identity-store.ts";
+import type { Deployment } from "../../chain/deployment.ts";
+import { exitCodeOf } from "../../cli/exit-codes.ts";
+import { createOutput } from "../../cli/output.ts";
+import { readPassphrase } from "../../cli/secrets.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 
 export interface TaskOptions {
   readonly home: string | undefined;

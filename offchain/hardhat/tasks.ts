@@ -20,7 +20,7 @@ async function reporting<Options>(
       try {
         await action(options, hre);
       } catch (error) {
-        const { reportFailure } = await import("./session.ts");
+        const { reportFailure } = await import("./tasks/session.ts");
         reportFailure(error);
       }
     },
@@ -55,7 +55,7 @@ export const tallystickTasks = [
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
-    .setAction(() => reporting(import("./init.ts")))
+    .setAction(() => reporting(import("./tasks/init.ts")))
     .build(),
   task(["tallystick", "put"], "Store a file or folder")
     .addOption(home)
@@ -64,7 +64,7 @@ export const tallystickTasks = [
     .addOption({ name: "file", description: "file or folder to store", defaultValue: "" })
     .addOption({ name: "epochs", description: "length of the agreement", type: ArgumentType.INT, defaultValue: 30 })
     .addFlag({ name: "noAgreement", description: "store without an agreement" })
-    .setAction(() => reporting(import("./put.ts")))
+    .setAction(() => reporting(import("./tasks/put.ts")))
     .build(),
   task(["tallystick", "get"], "Restore what is stored under a data id")
     .addOption(home)
@@ -73,19 +73,19 @@ export const tallystickTasks = [
     .addOption(dataId)
     .addOption({ name: "out", description: "folder to restore into", defaultValue: "" })
     .addFlag({ name: "overwrite", description: "replace files that are there and differ" })
-    .setAction(() => reporting(import("./get.ts")))
+    .setAction(() => reporting(import("./tasks/get.ts")))
     .build(),
   task(["tallystick", "ls"], "List what this account has stored")
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
-    .setAction(() => reporting(import("./ls.ts")))
+    .setAction(() => reporting(import("./tasks/ls.ts")))
     .build(),
   task(["tallystick", "status"], "Show the account, the network and each put")
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
-    .setAction(() => reporting(import("./status.ts")))
+    .setAction(() => reporting(import("./tasks/status.ts")))
     .build(),
   task(["tallystick", "audit"], "Have the provider prove that it holds the data")
     .addOption(home)
@@ -93,31 +93,31 @@ export const tallystickTasks = [
     .addOption(passphraseFile)
     .addOption(dataId)
     .addFlag({ name: "public", description: "check the newest proof on chain" })
-    .setAction(() => reporting(import("./audit.ts")))
+    .setAction(() => reporting(import("./tasks/audit.ts")))
     .build(),
   task(["tallystick", "recover"], "Rebuild the list of what is stored from the ledger")
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
-    .setAction(() => reporting(import("./recover.ts")))
+    .setAction(() => reporting(import("./tasks/recover.ts")))
     .build(),
   task(["tallystick", "agreement", "settle"], "Report missed epochs and wind up what is over")
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
     .addOption(agreementId)
-    .setAction(() => reporting(import("./agreement-settle.ts")))
+    .setAction(() => reporting(import("./tasks/agreement-settle.ts")))
     .build(),
   task(["tallystick", "agreement", "withdraw"], "Withdraw credit from the escrow")
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
-    .setAction(() => reporting(import("./agreement-withdraw.ts")))
+    .setAction(() => reporting(import("./tasks/agreement-withdraw.ts")))
     .build(),
   task(["tallystick", "deployment"], "Write the deployment file of contracts that Ignition deployed")
     .addOption({ name: "out", description: "file to write", defaultValue: "deployment.json" })
     .addOption({ name: "provider", description: "providers, as account@url, separated by commas", defaultValue: "" })
     .addOption({ name: "committee", description: "committee that takes new records", defaultValue: "0" })
-    .setAction(() => reporting(import("./deployment.ts")))
+    .setAction(() => reporting(import("./tasks/deployment.ts")))
     .build(),
 ];

@@ -1,0 +1,71 @@
+/**
+ * What every installed program does first: refuses a Node that is too old with a message that says so, sets up the runtime, and only
+ * then loads the program. The program is loaded by a dynamic import, because a static one would fail on an older Node (for lack of
+ * `node:sqlite`) before this module could say anything.
+ */
+import { enableCompileCache } from "node:module";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+
+/** The `engines.node` of package.json. */
+const NEEDED = { major: 22, minor: 15 } as const;
+
+function isTooOld(version: string): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major < NEEDED.major || (major === NEEDED.major && minor < NEEDED.minor);
+}
+
+/** `node:sqlite` announces itself as experimental at every start; other warnings pass. */
+function silenceExperimentalWarnings(): void {
+  const { emitWarning } = process;
+  process.emitWarning = (warning: string | Error, ...rest: unknown[]) => {
+    const [options] = rest;
+    const isNamed = typeof options === "object" && options !== null && "type" in options;
+    const type = warning instanceof Error ? warning.name : isNamed ? options.type : options;
+    if (type !== "ExperimentalWarning") Reflect.apply(emitWarning, process, [warning, ...rest]);
+  };
+}
+
+/**
+ * Compiled code is kept between starts, which takes a third off the time of a short command. It is kept in the user's own cache folder:
+ * Node's default is a folder below /tmp, where another user of the machine could put code of theirs.
+ */
+function keepCompiledCode(): void {
+  if (process.env.NODE_COMPILE_CACHE !== undefined) return;
+  const caches = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  enableCompileCache(join(caches, "tallystick", "compiled"));
+}
+
+/**
+ * Keeps the nursery of the heap at its first size: many small collections release the buffers of chunks early, where few large ones let
+ * them pile up. A put of 1 GiB takes 236 MiB of memory with it and 307 without. The size itself cannot be set once Node runs.
+ */
+export function keepNurserySmall(): void {
+  setFlagsFromString("--semi-space-growth-factor=1");
+}
+
+/**
+ * Starts a program.
+ *
+ * @param name as the user typed it, for the message about an old Node
+ * @param load imports the program and runs it
+ * @param node version of this Node
+ */
+export async function startProgram(
+  name: string,
+  load: () => Promise<void>,
+  node: string = process.versions.node,
+): Promise<void> {
+  if (isTooOld(node)) {
+    process.stderr.write(
+      `${name}: error: Node ${NEEDED.major}.${NEEDED.minor} or later is needed, this is ${node}\n` +
+        `${name}: hint: install a newer Node from https://nodejs.org and run the command again\n`,
+    );
+    process.exitCode = 1;
+    return;
+  }
+  silenceExperimentalWarnings();
+  keepCompiledCode();
+  await load();
+}

@@ -1,0 +1,21 @@
+/** Where the contracts are, by chain. */
+
+export interface ContractAddresses {
+  readonly nodeRegistry: string;
+  readonly keyLedger: string;
+  readonly storageEscrow: string;
+  readonly randomness: string;
+}
+
+/**
+ * Addresses by chain id. 31337 is a development chain (`npm run devnet`, Hardhat's node, anvil) on which the Ignition module made the first
+ * transactions of the first account. There is no deployment on a public chain yet: those are described by deployment files.
+ */
+export const CONTRACT_ADDRESSES: Readonly<Record<number, ContractAddresses>> = {
+  31337: {
+    nodeRegistry: "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512",
+    keyLedger: "0xCf7Ed3AccA5a467e9e704C703E8D87F634fB0Fc9",
+    storageEscrow: "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0",
+    randomness: "0x5FbDB2315678afecb367f032d93F642f64180aa3",
+  },
+};

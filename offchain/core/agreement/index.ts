@@ -1,0 +1,2 @@
+/** Public entry point `tallystick/core/agreement`. */
+export * from "./offer.ts";

@@ -1,0 +1,7 @@
+/** Public entry point `tallystick/core/crypto`. */
+export * from "./encryption.ts";
+export * from "./gf256.ts";
+export * from "./hpke.ts";
+export * from "./kdf.ts";
+export * from "./merkle.ts";
+export * from "./ramp-sharing.ts";

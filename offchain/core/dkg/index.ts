@@ -1,0 +1,3 @@
+/** Public entry point `tallystick/core/dkg`. */
+export * from "./dkg.ts";
+export * from "./messages.ts";

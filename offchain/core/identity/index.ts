@@ -1,0 +1,4 @@
+/** Public entry point `tallystick/core/identity`. */
+export * from "./identity.ts";
+export * from "./keystore.ts";
+export * from "./typed-messages.ts";

