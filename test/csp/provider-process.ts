@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Static, TSchema } from "@sinclair/typebox";
 import { hexlify, randomBytes, type Signer } from "ethers";
-import { programPath } from "../../scripts/programs.ts";
 import { merkleProof } from "../../offchain/core/crypto/merkle.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import {
@@ -20,6 +19,7 @@ import {
 import { parseAnswer } from "../../offchain/core/wire/schema.ts";
 import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
 import { sessionMessage } from "../../offchain/http/sessions.ts";
+import { programPath } from "../../scripts/programs.ts";
 import { endProcess, type LocalChain } from "../helpers/local-chain.ts";
 import type { AuditedData } from "./audited-data.ts";
 import { frame, type TestChunk } from "./provider-fixture.ts";

@@ -8,12 +8,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { hexlify, randomBytes, type Signer } from "ethers";
-import { programPath } from "../../scripts/programs.ts";
 import { openKeystore } from "../../offchain/core/identity/keystore.ts";
 import type { NodeAnswer } from "../../offchain/core/wire/nbm.ts";
 import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
 import { type SessionDomain, sessionMessage } from "../../offchain/http/sessions.ts";
 import { deriveNodeKeys, type NodeKeys } from "../../offchain/nbm/node-keys.ts";
+import { programPath } from "../../scripts/programs.ts";
 import { endProcess, type LocalChain } from "./local-chain.ts";
 
 const PASSPHRASE = "nodes in tests";

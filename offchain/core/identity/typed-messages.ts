@@ -189,10 +189,6 @@ export function addOwnerTypedData(
   return typedData("AddOwner", contractDomain(chainId, keyLedger), message);
 }
 
-function daemonDomain(chainId: bigint): TypedDataDomain {
-  return { name: DOMAIN_NAME, version: DOMAIN_VERSION, chainId };
-}
-
 function contractDomain(chainId: bigint, verifyingContract: string): TypedDataDomain {
   checkField("verifyingContract", "address", verifyingContract);
   return { name: DOMAIN_NAME, version: DOMAIN_VERSION, chainId, verifyingContract };

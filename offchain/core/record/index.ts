@@ -1,5 +1,8 @@
 /** Public entry point `tallystick/core/record`. */
-export * from "./catalogue-note.ts";
+export * from "./header.ts";
 export * from "./key-record.ts";
+export * from "./ledger-scope.ts";
 export * from "./names.ts";
 export * from "./payload.ts";
+export * from "./self-envelope.ts";
+export * from "./share-envelopes.ts";

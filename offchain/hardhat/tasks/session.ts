@@ -1,8 +1,8 @@
 /** What the tasks share: the identity of the home folder, the deployment, and the endpoint of Hardhat's network. */
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
-import { type Agent, openAgent } from "../../agent/node/index.ts";
 import { findDeployment } from "../../agent/node/deployment-file.ts";
 import { homeDirectory, loadIdentity } from "../../agent/node/identity-store.ts";
+import { type Agent, openAgent } from "../../agent/node/index.ts";
 import type { Deployment } from "../../chain/deployment.ts";
 import { exitCodeOf } from "../../cli/exit-codes.ts";
 import { createOutput } from "../../cli/output.ts";
