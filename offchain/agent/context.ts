@@ -3,6 +3,8 @@
  * without a network, and a failed attempt is forgotten, so that the next one may succeed.
  */
 
+import type { TransactionReceipt } from "ethers";
+import type { ContractCall } from "../chain/contract-call.ts";
 import { type ChainReader, connectChain, type Deployment, NoDeploymentError } from "../chain/deployment.ts";
 import { type Committee, readCommittee, readCommitteeOf } from "../chain/registry.ts";
 import { TransactionSender } from "../chain/sender.ts";
@@ -10,6 +12,7 @@ import { TallystickError } from "../core/errors.ts";
 import type { Identity } from "../core/identity/identity.ts";
 import { oprfReady } from "../core/oprf/ristretto255.ts";
 import { verifyCommitteeKeys } from "../core/oprf/threshold.ts";
+import type { PartyOptions } from "../http/client.ts";
 import { SessionTokens } from "../http/sessions.ts";
 import { AgentAccount } from "./account.ts";
 import type { Catalogue } from "./catalogue.ts";
@@ -22,6 +25,7 @@ import type { AgentLogger } from "./progress.ts";
 import { CspClient } from "./providers/csp-client.ts";
 import { HttpStorageProvider } from "./providers/http-provider.ts";
 import { ProviderSet } from "./providers/provider-set.ts";
+import { announcingFetch, WaitNotices } from "./wait-notices.ts";
 
 export interface ContextOptions {
   readonly identity: Identity;
@@ -46,6 +50,7 @@ export class AgentContext {
   readonly platform: AgentPlatform;
   readonly logger: AgentLogger;
   readonly account: AgentAccount;
+  readonly waits: WaitNotices;
   readonly #deployment: Deployment | undefined;
   readonly #confirmations: number;
   readonly #committees = new Map<bigint, Promise<CommitteeLink>>();
@@ -59,6 +64,7 @@ export class AgentContext {
     this.#deployment = options.deployment;
     this.platform = options.platform;
     this.logger = options.logger;
+    this.waits = new WaitNotices(options.logger, options.platform.clock);
     this.#confirmations = options.confirmations;
     this.account = new AgentAccount(options.identity.signingKey);
   }
@@ -78,14 +84,24 @@ export class AgentContext {
 
   /** @throws NoDeploymentError, ChainUnavailableError */
   chain(): Promise<ChainReader> {
-    this.#chain ??= forgetFailure(connectChain(this.deployment), () => {
+    const connect = async () => await this.waits.during("chain", "connecting", () => connectChain(this.deployment));
+    this.#chain ??= forgetFailure(connect(), () => {
       this.#chain = undefined;
     });
     return this.#chain;
   }
 
+  /**
+   * Sends a transaction of this account and waits until it counts.
+   * @throws ChainRevertedError, ChainUnavailableError; TallystickError FUNDS
+   */
+  async send(call: ContractCall): Promise<TransactionReceipt> {
+    const sender = await this.#openSender();
+    return await this.waits.during("chain", call.description, () => sender.send(call));
+  }
+
   /** The one sender of this account in this process. */
-  sender(): Promise<TransactionSender> {
+  #openSender(): Promise<TransactionSender> {
     const open = async () =>
       new TransactionSender(await this.chain(), this.identity.signingKey, { confirmations: this.#confirmations });
     this.#sender ??= forgetFailure(open(), () => {
@@ -99,7 +115,9 @@ export class AgentContext {
     this.#providers ??= new ProviderSet(
       this.deployment.providers.map(
         ({ url, account }) =>
-          new HttpStorageProvider(new CspClient(url, account, this.#sessionTokens(), this.platform.http)),
+          new HttpStorageProvider(
+            new CspClient(url, account, this.#sessionTokens(), this.#httpTo(`provider ${originOf(url)}`)),
+          ),
       ),
     );
     return this.#providers;
@@ -158,6 +176,13 @@ export class AgentContext {
     return this.#sessions;
   }
 
+  #httpTo(party: string): PartyOptions {
+    const { http } = this.platform;
+    // Looked up at each request: a page or a test may replace the global one.
+    const fetch: typeof globalThis.fetch = http.fetch ?? ((input, init) => globalThis.fetch(input, init));
+    return { ...http, fetch: announcingFetch(fetch, this.waits, party) };
+  }
+
   async #link(id: bigint): Promise<CommitteeLink> {
     await oprfReady();
     const committee = await readCommittee(await this.chain(), id);
@@ -177,7 +202,12 @@ export class AgentContext {
     verifyCommitteeKeys(committee.groupPublicKey, shares, committee.threshold);
     const members = committee.members.map((member) => ({
       ...member,
-      client: new NbmClient(member.url, member.operator, this.#sessionTokens(), this.platform.http),
+      client: new NbmClient(
+        member.url,
+        member.operator,
+        this.#sessionTokens(),
+        this.#httpTo(`node ${originOf(member.url)}`),
+      ),
     }));
     return {
       committee,
@@ -186,6 +216,11 @@ export class AgentContext {
       oprf: new OprfCommittee(id, committee.threshold, members, { logger: this.logger }),
     };
   }
+}
+
+/** Address of a party without what may be secret in a URL. */
+function originOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).origin : url;
 }
 
 /** Passes the promise on and undoes its caching when it fails. */

@@ -7,6 +7,7 @@ import { AbiCoder, Interface, keccak256, type Log, type TransactionReceipt } fro
 import type { AuditChallenge } from "../core/audit/challenge.ts";
 import { type AuditPublicKey, keyForChain } from "../core/audit/keys.ts";
 import { type AuditProof, proofForChain } from "../core/audit/proof.ts";
+import { isAddressEqual } from "../core/encoding/address.ts";
 import { fromHex } from "../core/encoding/hex.ts";
 import { InvalidInputError } from "../core/errors.ts";
 import { ESCROW_ABI } from "./abis.ts";
@@ -167,7 +168,7 @@ export function proposeCall(deployment: Deployment, terms: Terms): ContractCall 
 /** Number of the agreement that a mined `propose` made. @throws InvalidInputError when the receipt is of something else */
 export function proposedAgreementId(deployment: Deployment, receipt: TransactionReceipt): bigint {
   for (const log of receipt.logs) {
-    if (log.address.toLowerCase() !== deployment.contracts.storageEscrow.toLowerCase()) continue;
+    if (!isAddressEqual(log.address, deployment.contracts.storageEscrow)) continue;
     const parsed = ESCROW_ABI.parseLog(log);
     if (parsed?.name === "AgreementProposed") return BigInt(String(parsed.args.getValue("id")));
   }

@@ -5,6 +5,7 @@
  */
 
 import { AbiCoder, keccak256, type Log } from "ethers";
+import { isAddressEqual } from "../core/encoding/address.ts";
 import { fromHex } from "../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../core/errors.ts";
 import type { LedgerScope } from "../core/record/ledger-scope.ts";
@@ -163,8 +164,7 @@ export async function isOwner(
   account: string,
 ): Promise<boolean> {
   const recordId = recordIdOf(key.account, key.fileTag);
-  if (key.account.toLowerCase() === account.toLowerCase())
-    return (await readRecordState(chain, recordId)) !== undefined;
+  if (isAddressEqual(key.account, account)) return (await readRecordState(chain, recordId)) !== undefined;
   return readChain("reading a record's owners", () => keyLedger(chain).isOwner(recordId, account));
 }
 

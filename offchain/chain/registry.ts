@@ -4,6 +4,7 @@
  */
 
 import { AbiCoder, keccak256, type TransactionReceipt } from "ethers";
+import { isAddressEqual } from "../core/encoding/address.ts";
 import { fromHex, toHex } from "../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { REGISTRY_ABI } from "./abis.ts";
@@ -198,7 +199,7 @@ export function assignCommitteeCall(deployment: Deployment, id: bigint): Contrac
 /** Number of the committee that a mined `createCommittee` made. @throws InvalidInputError when the receipt is of something else. */
 export function createdCommitteeId(deployment: Deployment, receipt: TransactionReceipt): bigint {
   for (const log of receipt.logs) {
-    if (log.address.toLowerCase() !== deployment.contracts.nodeRegistry.toLowerCase()) continue;
+    if (!isAddressEqual(log.address, deployment.contracts.nodeRegistry)) continue;
     const parsed = REGISTRY_ABI.parseLog(log);
     if (parsed?.name === "CommitteeCreated") return parsed.args.getValue("id") as bigint;
   }

@@ -1,5 +1,5 @@
 /** The data planes of put and get against each other, in memory: a stand-in committee, a stand-in provider, real files. */
-import { createHash, createHmac, randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import {
   appendFileSync,
   chmodSync,
@@ -26,53 +26,17 @@ import { onEvery } from "../../offchain/agent/put/store-objects.ts";
 import { storeTree } from "../../offchain/agent/put/store-tree.ts";
 import { objectOrder } from "../../offchain/agent/read/object-order.ts";
 import { restore } from "../../offchain/agent/read/restore.ts";
-import { contentId } from "../../offchain/core/encoding/content-id.ts";
-import { IntegrityError, TallystickError } from "../../offchain/core/errors.ts";
+import { TallystickError } from "../../offchain/core/errors.ts";
 import { CHUNK_LIMITS } from "../../offchain/core/recipe/chunker.ts";
 import { openRoot, type SealedObject } from "../../offchain/core/recipe/tree.ts";
+import { MemoryOracle, MemoryProvider } from "../helpers/memory-data-plane.ts";
 
 const MIB = 1024 * 1024;
 const BIG_BYTES = 21 * MIB;
 /** More than the recipes and listings of the test's tree take. */
 const RECIPE_BYTES = 64 * 1024;
 
-/** Holds objects like a provider would, and lies when told to. */
-class MemoryProvider {
-  readonly objects = new Map<string, Uint8Array>();
-  fetched: string[] = [];
-  failAfter = Number.POSITIVE_INFINITY;
-
-  async store(objects: readonly SealedObject[]) {
-    const uploaded = new Set<string>();
-    for (const { id, sealed } of objects) {
-      expect(contentId(sealed)).to.equal(id);
-      if (!this.objects.has(id)) uploaded.add(id);
-      this.objects.set(id, sealed);
-    }
-    return { uploaded };
-  }
-
-  async fetch(id: string): Promise<Uint8Array> {
-    if (this.fetched.length >= this.failAfter)
-      throw new TallystickError("gone", { code: "UNREACHABLE", retryable: true });
-    this.fetched.push(id);
-    const sealed = this.objects.get(id);
-    if (sealed === undefined) throw new TallystickError(`no object ${id}`, { code: "NOT_FOUND", party: "provider" });
-    if (contentId(sealed) !== id) throw new IntegrityError("other bytes", { party: "provider", check: "SHA-256" });
-    return sealed;
-  }
-}
-
-/** A PRF in place of the committee: 64 bytes per input. */
-const oracle = {
-  evaluations: 0,
-  async evaluate(inputs: readonly Uint8Array[]) {
-    this.evaluations += inputs.length;
-    return inputs.map(
-      (input) => new Uint8Array(createHmac("sha512", "secret of the committee").update(input).digest()),
-    );
-  },
-};
+const oracle = new MemoryOracle();
 
 /** Everything a file system shows of a tree, for comparison. */
 function describeTree(folder: Buffer | string): Record<string, unknown>[] {
@@ -166,6 +130,17 @@ describe("put and get: the data plane", () => {
     expect(totals.entries).to.equal(stored.root.entryCount);
     expect(totals.bytes).to.equal(stored.root.totalBytes);
     expect(stored.root.totalBytes).to.be.greaterThan(63 * MIB);
+  });
+
+  it("takes paths and named content in one put, each in its place", async () => {
+    writeFileSync(at("b"), "from disk");
+    const bytes = new TextEncoder().encode("from memory");
+    const stored = await put({ name: "c/in memory", bytes }, at("b"), { name: "a", bytes });
+    await get(stored, at("out"));
+    expect(readFileSync(at("out", "b"), "utf8")).to.equal("from disk");
+    for (const path of ["a", "c/in memory"]) expect(readFileSync(at("out", path), "utf8")).to.equal("from memory");
+    expect(lstatSync(at("out", "a")).mode & 0o777).to.equal(0o644);
+    expect((await rejection(put(at("b"), { name: "b", bytes }))).check).to.equal("paths");
   });
 
   it("gives equal input an equal data id, and uploads nothing twice", async () => {

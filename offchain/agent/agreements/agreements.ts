@@ -141,14 +141,13 @@ export class Agreements {
    */
   async settle(agreementId: bigint): Promise<Settlement> {
     const chain = await this.#context.chain();
-    const sender = await this.#context.sender();
     const transactions: string[] = [];
     const reported: number[] = [];
     let agreement = await this.#require(agreementId);
     const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
     for (let epoch = 0; epoch < epochsBegun(agreement.terms, head) && agreement.status === "active"; epoch += 1) {
       if ((await readEpochStatus(chain, agreementId, epoch)) !== "overdue") continue;
-      const receipt = await unlessOvertaken(sender.send(reportMissCall(chain.deployment, agreementId, epoch)));
+      const receipt = await unlessOvertaken(this.#context.send(reportMissCall(chain.deployment, agreementId, epoch)));
       if (receipt !== undefined) {
         transactions.push(receipt.hash);
         reported.push(epoch);
@@ -158,7 +157,7 @@ export class Agreements {
     const isOver = head >= lastWindowEnd(agreement.terms);
     let closed = false;
     if (agreement.status === "breached" || (agreement.status === "active" && isOver)) {
-      const receipt = await unlessOvertaken(sender.send(closeCall(chain.deployment, agreementId)));
+      const receipt = await unlessOvertaken(this.#context.send(closeCall(chain.deployment, agreementId)));
       closed = receipt !== undefined;
       if (receipt !== undefined) transactions.push(receipt.hash);
       agreement = await this.#require(agreementId);
@@ -189,7 +188,7 @@ export class Agreements {
     const row = await rowOf(this.#context, agreement);
     if (row !== undefined) await takeBack(this.#context, row);
     // Proposed from another device: the deposit is this account's all the same.
-    else await (await this.#context.sender()).send(cancelCall(deployment, agreementId));
+    else await this.#context.send(cancelCall(deployment, agreementId));
   }
 
   /** What the account can withdraw. @param token default the chain's coin */
@@ -206,7 +205,7 @@ export class Agreements {
   async withdraw(token: string = NATIVE_TOKEN, to: string = this.#context.account.address): Promise<Withdrawal> {
     const chain = await this.#context.chain();
     const amount = await this.credit(token);
-    const receipt = await (await this.#context.sender()).send(withdrawCall(chain.deployment, token, to));
+    const receipt = await this.#context.send(withdrawCall(chain.deployment, token, to));
     return { token, amount, to, transactionHash: receipt.hash };
   }
 

@@ -30,6 +30,7 @@ import { type AgreementOptions, type AgreementReport, makeTerms, reportOf, start
 /** Proposals whose start came too near while the provider was asked are replaced, this often. */
 const ATTEMPTS = 3;
 const PENDING_SECONDS = 120;
+const ASK_AGAIN_MILLISECONDS = 500;
 
 type Listener = ProgressListener<AgreementProgress> | undefined;
 
@@ -163,10 +164,12 @@ async function locate(
   const count = (tag: "latest" | "pending") =>
     readChain("counting transactions", () => provider.getTransactionCount(context.account.address, tag));
   const { clock } = context.platform;
-  for (const end = clock.now() + PENDING_SECONDS * 1000; (await count("pending")) > (await count("latest")); ) {
-    if (clock.now() > end) throw stillPending(context.account.address);
-    await clock.pause(500);
-  }
+  await context.waits.during("chain", "mining a pending transaction of this account", async () => {
+    for (const end = clock.now() + PENDING_SECONDS * 1000; (await count("pending")) > (await count("latest")); ) {
+      if (clock.now() > end) throw stillPending(context.account.address);
+      await clock.pause(ASK_AGAIN_MILLISECONDS);
+    }
+  });
   for await (const { id, terms, status } of proposalsOf(chain, context.account.address, row.proposedFromBlock)) {
     if (terms.auditKeyHash !== keys.keyHash || status === "cancelled") continue;
     const found: CataloguedAgreement = { ...sought, state: "proposed", agreementId: id };
@@ -186,16 +189,15 @@ async function propose(
   options: AgreementOptions,
 ): Promise<CataloguedAgreement> {
   const chain = await context.chain();
-  const sender = await context.sender();
   const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
   const terms = makeTerms(context.deployment, await provider.offer(), provider, prepared, keys, head, options);
   const deposit = depositOf(terms);
-  if (terms.token !== NATIVE_TOKEN && (await readAllowance(chain, terms.token, sender.address)) < deposit) {
-    await sender.send(approveCall(chain.deployment, terms.token, deposit));
+  if (terms.token !== NATIVE_TOKEN && (await readAllowance(chain, terms.token, context.account.address)) < deposit) {
+    await context.send(approveCall(chain.deployment, terms.token, deposit));
   }
   const intent: CataloguedAgreement = { ...row, state: "proposing", proposedFromBlock: head };
   await context.catalogue.saveAgreement(intent);
-  await sender.send(proposeCall(chain.deployment, terms));
+  await context.send(proposeCall(chain.deployment, terms));
   const proposed = await locate(context, intent, keys);
   if (proposed.agreementId !== undefined) return proposed;
   throw new TallystickError("the proposal was mined but the escrow does not show it", {
@@ -247,7 +249,7 @@ async function askToAccept(
 export async function takeBack(context: AgentContext, row: CataloguedAgreement): Promise<CataloguedAgreement> {
   const chain = await context.chain();
   if (row.agreementId !== undefined && (await readAgreement(chain, row.agreementId))?.status === "proposed") {
-    await (await context.sender()).send(cancelCall(chain.deployment, row.agreementId));
+    await context.send(cancelCall(chain.deployment, row.agreementId));
   }
   const { agreementId: _cancelled, proposedFromBlock: _block, ...rest } = row;
   const prepared: CataloguedAgreement = { ...rest, state: "prepared" };

@@ -1,5 +1,6 @@
 /** The catalogue on disk: one SQLite file in the home folder. */
 
+import { join } from "node:path";
 import type { StatementSync } from "node:sqlite";
 import { type Database, openDatabase } from "../../store/index/sqlite.ts";
 import type { AgreementState, Catalogue, CataloguedAgreement, CataloguedPut } from "../catalogue.ts";
@@ -35,6 +36,11 @@ const MIGRATIONS = [
   CREATE INDEX agreements_by_data ON agreements (data_id);
   `,
 ];
+
+/** Where the catalogue of a home folder is. */
+export function cataloguePath(homeDir: string): string {
+  return join(homeDir, "agent.db");
+}
 
 export class SqliteCatalogue implements Catalogue {
   readonly #database: Database;

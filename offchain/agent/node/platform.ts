@@ -1,16 +1,15 @@
 /** The agent's ports on this machine: files by path, and catalogue, preparations and lock in a home folder. */
 
-import { join } from "node:path";
 import { systemClock } from "../clock.ts";
 import type { AgentPlatform } from "../platform.ts";
-import { SqliteCatalogue } from "./catalogue.ts";
+import { cataloguePath, SqliteCatalogue } from "./catalogue.ts";
 import { FolderLock } from "./home-lock.ts";
 import { localFiles } from "./local-files.ts";
 import { FolderPreparations } from "./preparations.ts";
 
 /** @param homeDir made if it is absent. @throws DiskFullError, DiskFailedError, UnknownVersionError when the catalogue cannot be opened */
 export function nodePlatform(homeDir: string): AgentPlatform {
-  const catalogue = new SqliteCatalogue(join(homeDir, "agent.db"));
+  const catalogue = new SqliteCatalogue(cataloguePath(homeDir));
   return {
     catalogue,
     preparations: new FolderPreparations(homeDir),

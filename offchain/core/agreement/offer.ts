@@ -2,11 +2,10 @@
  * What a provider's offer means in money: the amounts of an agreement from an offer, and whether given terms keep to it.
  * The agent computes its proposal with this and the provider holds the proposal against it, so rounding cannot part them.
  */
+import { SLICE_BYTES } from "../audit/field.ts";
 import { TallystickError } from "../errors.ts";
 import type { Offer } from "../wire/csp.ts";
 
-/** Bytes of ciphertext in one slice; the last slice of a data set is padded to it and paid in full. */
-const SLICE_BYTES = 126_976n;
 const GIB = 1n << 30n;
 
 export interface OfferAmounts {
@@ -56,7 +55,8 @@ export function amountsFromOffer(offer: Offer, token: string, sliceCount: bigint
   if (price === undefined) {
     throw new BelowOfferError("token", offer.prices.map((p) => p.token).join(" or "), token);
   }
-  const priced = (BigInt(price.pricePerGibEpoch) * sliceCount * SLICE_BYTES + GIB - 1n) / GIB;
+  // The last slice of a data set is padded to its full size and paid in full.
+  const priced = (BigInt(price.pricePerGibEpoch) * sliceCount * BigInt(SLICE_BYTES) + GIB - 1n) / GIB;
   const least = BigInt(price.minimumFeePerEpoch);
   const feePerEpoch = priced > least ? priced : least;
   return { feePerEpoch, ...grantedFor(offer, feePerEpoch) };

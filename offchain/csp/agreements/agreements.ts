@@ -17,6 +17,7 @@ import {
 import { ChainRevertedError, readChain } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import { requireTermsKeepOffer } from "../../core/agreement/offer.ts";
+import { FIRST_INDEX } from "../../core/audit/field.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
@@ -27,7 +28,6 @@ import type { AgreementRow } from "../../store/index/agreement-index.ts";
 import type { Preparation } from "../../store/index/preparation-index.ts";
 import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import { ObjectLostError } from "../chunks/object-lost.ts";
-import { FIRST_INDEX } from "../possession/data-set.ts";
 import { type PreparationService, preparationNotFound } from "../possession/preparations.ts";
 
 export interface AgreementParts {

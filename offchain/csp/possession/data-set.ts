@@ -3,16 +3,13 @@
  * files. Memory is one slice, whatever the size of the data set.
  */
 import { G1_BYTES, G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
-import { ELEMENTS_PER_SLICE, SLICE_BYTES } from "../../core/audit/field.ts";
+import { ELEMENTS_PER_SLICE, FIRST_INDEX, SLICE_BYTES } from "../../core/audit/field.ts";
 import type { SliceSource } from "../../core/audit/prover.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { ChunkRange, PreparationIndex } from "../../store/index/preparation-index.ts";
 import type { ObjectStore } from "../../store/object/object-store.ts";
 import type { PreparationFiles } from "./preparation-files.ts";
-
-/** Index of the first slice. Each agreement secret belongs to one salt, so all data sets start at 1; 0 would be forgeable. */
-export const FIRST_INDEX = 1;
 
 /** A chunk of the data set cannot be read. */
 export class ChunkUnreadableError extends TallystickError {

@@ -5,7 +5,7 @@
  */
 
 import { G1_BYTES, G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
-import { ELEMENTS_PER_SLICE, SLICE_BYTES } from "../../core/audit/field.ts";
+import { ELEMENTS_PER_SLICE, FIRST_INDEX, SLICE_BYTES } from "../../core/audit/field.ts";
 import { type AuditPublicKey, auditKeyHash, decodeAuditKey } from "../../core/audit/keys.ts";
 import { decodeManifest, manifestHash } from "../../core/audit/manifest.ts";
 import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
@@ -23,7 +23,6 @@ import {
   type PreparationPart,
 } from "../../store/index/preparation-index.ts";
 import type { ProviderIndex } from "../../store/index/provider-index.ts";
-import { FIRST_INDEX } from "./data-set.ts";
 import type { PreparationFiles } from "./preparation-files.ts";
 
 /** Preparations without agreement that one account may hold. */

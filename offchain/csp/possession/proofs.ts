@@ -4,6 +4,7 @@
  */
 import PQueue from "p-queue";
 import { type AuditChallenge, expandChallenge } from "../../core/audit/challenge.ts";
+import { FIRST_INDEX } from "../../core/audit/field.ts";
 import { type AuditProof, encodeProof } from "../../core/audit/proof.ts";
 import { proveAudit } from "../../core/audit/prover.ts";
 import { verifyPublic } from "../../core/audit/verifier.ts";
@@ -12,7 +13,7 @@ import { InvalidPointError, InvalidProofError, TallystickError } from "../../cor
 import type { Preparation } from "../../store/index/preparation-index.ts";
 import type { ChunkService } from "../chunks/chunk-service.ts";
 import type { CspMetrics } from "../metrics.ts";
-import { DataSet, type DataSetParts, FIRST_INDEX } from "./data-set.ts";
+import { DataSet, type DataSetParts } from "./data-set.ts";
 
 /** Chunk ids named in a message; there may be thousands. */
 const NAMED_CHUNKS = 8;

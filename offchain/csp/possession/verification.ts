@@ -13,6 +13,7 @@ import {
   negateG1,
   pairingProductIsOne,
 } from "../../core/audit/curve.ts";
+import { FIRST_INDEX } from "../../core/audit/field.ts";
 import { type AuditPublicKey, decodeAuditKey } from "../../core/audit/keys.ts";
 import { expandPoints, PowersVerifier } from "../../core/audit/powers.ts";
 import { TagVerifier } from "../../core/audit/tags.ts";
@@ -22,7 +23,7 @@ import type { Logger } from "../../daemon/logger.ts";
 import type { Preparation } from "../../store/index/preparation-index.ts";
 import type { ChunkService } from "../chunks/chunk-service.ts";
 import { ObjectLostError } from "../chunks/object-lost.ts";
-import { DataSet, type DataSetParts, FIRST_INDEX } from "./data-set.ts";
+import { DataSet, type DataSetParts } from "./data-set.ts";
 import type { PreparationService } from "./preparations.ts";
 
 /** Slices whose tags and powers are read from disk at once. */

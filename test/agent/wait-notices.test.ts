@@ -1,0 +1,128 @@
+import { expect } from "chai";
+import type { Clock } from "../../offchain/agent/clock.ts";
+import { announcingFetch, WaitNotices } from "../../offchain/agent/wait-notices.ts";
+
+/** Time that passes when the test says so. */
+class ManualClock implements Clock {
+  #now = 1_000_000;
+  #pauses: { at: number; wake: () => void }[] = [];
+
+  now(): number {
+    return this.#now;
+  }
+
+  pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#pauses.push({ at: this.#now + milliseconds, wake: resolve });
+      signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+    });
+  }
+
+  async advance(seconds: number): Promise<void> {
+    for (let second = 0; second < seconds; second += 1) {
+      this.#now += 1000;
+      const due = this.#pauses.filter(({ at }) => at <= this.#now);
+      this.#pauses = this.#pauses.filter(({ at }) => at > this.#now);
+      for (const { wake } of due) wake();
+      for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
+    }
+  }
+}
+
+describe("wait notices", () => {
+  let clock: ManualClock;
+  let told: string[];
+  let notices: WaitNotices;
+
+  beforeEach(() => {
+    clock = new ManualClock();
+    told = [];
+    const warn = (facts: Readonly<Record<string, unknown>>, message: string) => {
+      told.push(`${message} (${facts.waitedSeconds})`);
+    };
+    notices = new WaitNotices({ debug: () => undefined, warn }, clock);
+  });
+
+  it("says after five seconds what is waited for, and again at growing intervals until it is there", async () => {
+    const end = notices.begin("chain", "recording a key");
+    await clock.advance(4);
+    expect(told).to.deep.equal([]);
+    await clock.advance(100);
+    expect(told).to.deep.equal([5, 15, 35, 75].map((n) => `still waiting for chain: recording a key (${n})`));
+    end();
+    await clock.advance(300);
+    expect(told).to.have.length(4);
+  });
+
+  it("says nothing about what is quick, and ends with work that fails", async () => {
+    await notices.during("chain", "one", async () => undefined);
+    const failed = notices.during("chain", "two", async () => {
+      throw new Error("no");
+    });
+    expect(await failed.catch((error: Error) => error.message)).to.equal("no");
+    await clock.advance(60);
+    expect(told).to.deep.equal([]);
+  });
+
+  it("does not repeat itself for several requests to one party", async () => {
+    const ends = [1, 2, 3].map(() => notices.begin("provider http://one", "uploading objects"));
+    notices.begin("provider http://two", "uploading objects");
+    await clock.advance(5);
+    expect(told).to.have.length(2);
+    for (const end of ends) end();
+  });
+
+  describe("of requests", () => {
+    let answer: (response: Response) => void;
+    let request: Promise<Response>;
+    const url = "http://provider/v1/chunks/bafk";
+
+    const ask = (signal?: AbortSignal) => {
+      const silent = () =>
+        new Promise<Response>((resolve) => {
+          answer = resolve;
+        });
+      const fetch = announcingFetch(silent, notices, "provider http://provider");
+      request = fetch(url, signal === undefined ? {} : { signal });
+    };
+
+    it("names the party and the step of a silent request", async () => {
+      ask();
+      await clock.advance(6);
+      expect(told).to.deep.equal(["still waiting for provider http://provider: downloading an object (5)"]);
+    });
+
+    it("goes on while the body is awaited, and passes it through", async () => {
+      ask();
+      let body: ReadableStreamDefaultController<Uint8Array> | undefined;
+      answer(
+        new Response(
+          new ReadableStream<Uint8Array>({
+            start: (controller) => {
+              body = controller;
+            },
+          }),
+          { status: 201, headers: { "content-length": "3" } },
+        ),
+      );
+      const response = await request;
+      expect(response.status).to.equal(201);
+      expect(response.headers.get("content-length")).to.equal("3");
+      await clock.advance(6);
+      expect(told).to.have.length(1);
+      body?.enqueue(Uint8Array.of(1, 2, 3));
+      body?.close();
+      expect(await response.bytes()).to.deep.equal(Uint8Array.of(1, 2, 3));
+      await clock.advance(60);
+      expect(told).to.have.length(1);
+    });
+
+    it("ends when the request is given up", async () => {
+      const caller = new AbortController();
+      ask(caller.signal);
+      caller.abort();
+      await clock.advance(60);
+      expect(told).to.deep.equal([]);
+    });
+  });
+});

@@ -1,0 +1,44 @@
+/** A restore target in memory that notes what it is asked for. */
+
+import type { FileSink, RestoreTarget } from "../../offchain/agent/platform.ts";
+import type { DirectoryEntry, FileEntry, RegularFileEntry, SymlinkEntry } from "../../offchain/core/recipe/recipe.ts";
+import { isPlaintextOf } from "../../offchain/core/recipe/tree.ts";
+
+export class CountingTarget implements RestoreTarget {
+  readonly calls: string[] = [];
+  /** Contents of finished files. */
+  readonly files = new Map<string, Uint8Array>();
+
+  async before(_entry: FileEntry): Promise<void> {}
+
+  async makeFolder({ path }: DirectoryEntry): Promise<void> {
+    this.calls.push(`folder ${path}`);
+  }
+
+  async makeLink({ path }: SymlinkEntry): Promise<void> {
+    this.calls.push(`link ${path}`);
+  }
+
+  async openFile(entry: RegularFileEntry): Promise<FileSink> {
+    const pieces: Uint8Array[] = [];
+    return {
+      entry,
+      reuse: async (ref, offset) => {
+        const present = this.files.get(entry.path)?.slice(offset, offset + ref.sizeBytes);
+        return present !== undefined && isPlaintextOf(ref, present) ? present : undefined;
+      },
+      write: async (bytes) => {
+        pieces.push(bytes);
+      },
+      finish: async () => {
+        this.calls.push(`file ${entry.path}`);
+        this.files.set(entry.path, Uint8Array.from(Buffer.concat(pieces)));
+      },
+      close: async () => undefined,
+    };
+  }
+
+  async finish(): Promise<void> {
+    this.calls.push("finish");
+  }
+}

@@ -1,0 +1,46 @@
+/** The parties of the data plane in memory: a provider that stores objects, and a key oracle in the committee's place. */
+
+import { createHmac } from "node:crypto";
+import type { ObjectSource } from "../../offchain/agent/read/read-content.ts";
+import { contentId } from "../../offchain/core/encoding/content-id.ts";
+import { IntegrityError, TallystickError } from "../../offchain/core/errors.ts";
+import type { SealedObject } from "../../offchain/core/recipe/tree.ts";
+
+/** Holds objects like a provider would, and lies or fails when told to. */
+export class MemoryProvider implements ObjectSource {
+  readonly objects = new Map<string, Uint8Array>();
+  fetched: string[] = [];
+  failAfter = Number.POSITIVE_INFINITY;
+
+  async store(objects: readonly SealedObject[]) {
+    const uploaded = new Set<string>();
+    for (const { id, sealed } of objects) {
+      if (contentId(sealed) !== id) throw new Error(`object ${id} was sent with other bytes`);
+      if (!this.objects.has(id)) uploaded.add(id);
+      this.objects.set(id, sealed);
+    }
+    return { uploaded };
+  }
+
+  async fetch(id: string): Promise<Uint8Array> {
+    if (this.fetched.length >= this.failAfter)
+      throw new TallystickError("gone", { code: "UNREACHABLE", retryable: true });
+    this.fetched.push(id);
+    const sealed = this.objects.get(id);
+    if (sealed === undefined) throw new TallystickError(`no object ${id}`, { code: "NOT_FOUND", party: "provider" });
+    if (contentId(sealed) !== id) throw new IntegrityError("other bytes", { party: "provider", check: "SHA-256" });
+    return sealed;
+  }
+}
+
+/** A PRF in place of the committee: 64 bytes per input. */
+export class MemoryOracle {
+  evaluations = 0;
+
+  async evaluate(inputs: readonly Uint8Array[]): Promise<Uint8Array[]> {
+    this.evaluations += inputs.length;
+    return inputs.map(
+      (input) => new Uint8Array(createHmac("sha512", "secret of the committee").update(input).digest()),
+    );
+  }
+}
