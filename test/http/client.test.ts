@@ -144,7 +144,7 @@ describe("http: what the agent accepts from other parties", () => {
     expect(unavailable).to.include({ code: "STORAGE_UNAVAILABLE", party: `provider ${url}` });
     for (const code of ["DISK_FULL", "DISK_FAILED"]) {
       json(500, { error: { code, message: "no space left", hint: "free some space" } });
-      expect((await rejection(party.json("GET", "/ping", Pong))).code).to.equal("BAD_RESPONSE");
+      expect((await rejection(party.json("GET", "/ping", Pong))).code).to.equal("PARTY_FAILED");
     }
   });
 
