@@ -41,7 +41,7 @@ describe("provider over HTTP", () => {
   });
 
   it("deduplicates between accounts by proof of ownership, and shows what that saved", async () => {
-    const chunks = [randomChunk(50_000), randomChunk(2_097_168)];
+    const chunks = [randomChunk(50_000), randomChunk(2_097_152)];
     const before = await provider.metric("tallystick_csp_stored_bytes");
     expect(await alice.upload(...chunks)).to.deep.equal(chunks.map(({ id }) => id));
     const claim = await bob.claim(chunks);

@@ -18,7 +18,7 @@ export const arbitraryName: fc.Arbitrary<string> = fc
 export const arbitraryChunkRef: fc.Arbitrary<ChunkRef> = fc.record({
   id: digest.map(contentIdFromDigest),
   key: digest,
-  sizeBytes: fc.integer({ min: 1, max: 2_097_152 }),
+  sizeBytes: fc.integer({ min: 1, max: 2_097_136 }),
 });
 
 const inlineContent = fc

@@ -136,6 +136,18 @@ describe("http: what the agent accepts from other parties", () => {
     expect(calls).to.equal(1);
   });
 
+  it("takes a party's full disk and lost object for that party's, and never for a disk of this machine", async () => {
+    json(410, { error: { code: "OBJECT_LOST", message: "the provider has lost or damaged this object" } });
+    expect(await rejection(party.json("GET", "/ping", Pong))).to.include({ code: "OBJECT_LOST", retryable: false });
+    json(503, { error: { code: "STORAGE_UNAVAILABLE", message: "its disk fails", retryable: false } });
+    const unavailable = await rejection(party.json("GET", "/ping", Pong));
+    expect(unavailable).to.include({ code: "STORAGE_UNAVAILABLE", party: `provider ${url}` });
+    for (const code of ["DISK_FULL", "DISK_FAILED"]) {
+      json(500, { error: { code, message: "no space left", hint: "free some space" } });
+      expect((await rejection(party.json("GET", "/ping", Pong))).code).to.equal("PARTY_FAILED");
+    }
+  });
+
   it("reads an unknown error code as an answer outside the protocol", async () => {
     for (const code of ["SURPRISE", "toString", "__proto__"]) {
       json(400, { error: { code, message: "no" } });

@@ -198,13 +198,12 @@ describe("bad input", () => {
       writeFileSync(join(folder, "small"), "small");
     });
 
-    it("at the provider: PARTY_FAILED naming it, then put finishes when there is space", async () => {
+    it("at the provider: STORAGE_UNAVAILABLE naming it, then put finishes when there is space", async () => {
       const { process } = net.provider;
       await process.stop();
       await process.start(requireSmallDisk(join(net.provider.dir, "data", "store"), 2 * MIB));
-      const error = await expectFailure(["put", folder, "--epochs", "2"], "PARTY_FAILED");
-      const party = `provider ${net.provider.url}`;
-      expect(error).to.deep.include({ party, received: "DISK_FULL", retryable: true });
+      const error = await expectFailure(["put", folder, "--epochs", "2"], "STORAGE_UNAVAILABLE");
+      expect(error).to.deep.include({ party: `provider ${net.provider.url}`, retryable: true });
       await process.stop();
       await process.start();
       const put = await tallystick(alice, ["put", folder, "--epochs", "2"]);

@@ -48,7 +48,7 @@ def content_id(digest):
 # Chunker
 
 GEAR = [int.from_bytes(sha256(tag("chunker-gear") + bytes([b]))[:4], "big") for b in range(256)]
-MIN, NORMAL, MAX = 262144, 1048576 - 131072, 2097152
+MIN, NORMAL, MAX = 262144, 1048576 - 131072, 2097152 - 16
 
 
 def cut_lengths(data):

@@ -411,7 +411,7 @@ def audit_vectors():
     audit_seed = b"\1" * 32
     alpha = int.from_bytes(kdf(audit_seed, "audit-alpha", b"", 48), "big") % BLS_R
     beta = int.from_bytes(kdf(audit_seed, "audit-beta", b"", 48), "big") % BLS_R
-    chunks = [(sha256(b"chunk %d" % n), size) for n, size in ((1, 2097168), (2, 17), (3, 300000))]
+    chunks = [(sha256(b"chunk %d" % n), size) for n, size in ((1, 2097152), (2, 17), (3, 300000))]
     manifest = b"\1" + u(len(chunks), 4) + b"".join(digest + u(size, 4) for digest, size in chunks)
     with open("audit.json") as file:
         proof = json.load(file)["audits"][0]["proof"]

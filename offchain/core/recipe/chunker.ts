@@ -16,8 +16,11 @@ import { concatBytes } from "@noble/hashes/utils.js";
 import { sha256 } from "#primitives";
 import { domainTag } from "../crypto/kdf.ts";
 
-/** Sizes of chunks in bytes. Only the last chunk of an input may be shorter than the minimum. */
-export const CHUNK_LIMITS = { minBytes: 262_144, averageBytes: 1_048_576, maxBytes: 2_097_152 } as const;
+/**
+ * Sizes of chunks in bytes. Only the last chunk of an input may be shorter than the minimum. The maximum is 2 MiB less the tag
+ * of AES-256-GCM, so that every sealed object has at most 2 MiB: peers of IPFS exchange no larger blocks.
+ */
+export const CHUNK_LIMITS = { minBytes: 262_144, averageBytes: 1_048_576, maxBytes: 2_097_136 } as const;
 
 /** Below this size a cut is made unlikely (22 mask bits), from it on likely (18): normalized chunking, level 2. */
 const NORMAL_BYTES = CHUNK_LIMITS.averageBytes - CHUNK_LIMITS.minBytes / 2;
@@ -148,7 +151,7 @@ export class Chunker {
 /**
  * Cuts a stream into chunks. An empty input has no chunks; the chunks one after the other are the input.
  * @param source pieces of any size; the caller gives them away and may not write to them afterwards
- * @returns chunks of 256 KiB to 2 MiB (the last one may be shorter), each owning its memory
+ * @returns chunks of 256 KiB to 2 MiB less 16 bytes (the last one may be shorter), each owning its memory
  */
 export async function* chunkStream(
   source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,

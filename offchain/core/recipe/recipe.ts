@@ -2,7 +2,7 @@
  * Recipes: how to rebuild what was put. Canonical CBOR (see cbor.ts); byte layouts below, integers and arrays as CBOR
  * writes them.
  *
- *   chunk reference   [digest (32), key (32), size]                         size: plaintext bytes, 1 to 2 MiB
+ *   chunk reference   [digest (32), key (32), size]                         size: plaintext bytes, 1 to 2097136
  *   list reference    [digest (32), size]                                   size: plaintext bytes under it
  *   list object       [1, level, [reference, …]]                            1 to 8192 references; level 0 lists chunks
  *   content           [0, [chunk reference, …]]  up to 8, inline  |  [1, level, digest (32), key (32)]

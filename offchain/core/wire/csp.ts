@@ -8,8 +8,8 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { AddressText, ContentIdText, HexBytes, HexRange, Uint256Text, UnixSeconds } from "./schema.ts";
 
-/** A ciphertext is at most one plaintext chunk (2 MiB) and the 16-byte authentication tag. */
-export const MAX_CHUNK_BYTES = 2 * 1024 * 1024 + 16;
+/** Largest object, tag included: what peers of IPFS exchange as one block. The chunker's maximum follows from it. */
+export const MAX_CHUNK_BYTES = 2 * 1024 * 1024;
 /** Binary CIDv1: version, codec, hash code, hash length, 32-byte digest. */
 export const BINARY_CID_BYTES = 36;
 /** Frame head of `POST /v1/chunks`: binary CID, then the length as a big-endian 32-bit number. */

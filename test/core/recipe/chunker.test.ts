@@ -2,7 +2,10 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import { expect } from "chai";
 import fc from "fast-check";
 import { sha256 } from "#primitives";
+import { CHUNK_OVERHEAD_BYTES, sealChunk } from "../../../offchain/core/crypto/encryption.ts";
 import { CHUNK_LIMITS, Chunker, chunkStream } from "../../../offchain/core/recipe/chunker.ts";
+import { MAX_SEALED_RECIPE_BYTES } from "../../../offchain/core/recipe/recipe.ts";
+import { MAX_CHUNK_BYTES } from "../../../offchain/core/wire/csp.ts";
 import { inPieces, pseudoRandomBytes } from "../../helpers/pseudo-random.ts";
 import { loadVectors } from "../../helpers/vectors.ts";
 
@@ -46,6 +49,14 @@ describe("chunker", () => {
       const [first] = chunker.push(new Uint8Array(CHUNK_LIMITS.maxBytes).fill(byte));
       expect(first?.length, `byte ${byte}`).to.equal(CHUNK_LIMITS.maxBytes);
     }
+  });
+
+  it("cuts no chunk whose sealed object is larger than 2 MiB, the largest block that peers of IPFS exchange", () => {
+    const [largest] = new Chunker().push(new Uint8Array(4 * MIB));
+    expect(sealChunk(new Uint8Array(32), largest ?? new Uint8Array()).length).to.equal(2_097_152);
+    expect(MAX_CHUNK_BYTES).to.equal(2_097_152);
+    expect(CHUNK_LIMITS.maxBytes + CHUNK_OVERHEAD_BYTES).to.equal(MAX_CHUNK_BYTES);
+    expect(MAX_SEALED_RECIPE_BYTES).to.be.at.most(MAX_CHUNK_BYTES);
   });
 
   it("cuts alike however the input is split into pieces", async () => {
