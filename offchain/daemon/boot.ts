@@ -102,7 +102,8 @@ async function openBase<Config extends DaemonConfig>(
       database.prepare("SELECT 1").get();
     },
   };
-  const server = createServer({ logger, metrics, healthChecks, ...program.limits });
+  const failures = new FailureLog(logger, metrics.failures);
+  const server = createServer({ logger, metrics, failures, healthChecks, ...program.limits });
   sessions.addRoute(server);
   return {
     config,
@@ -114,7 +115,7 @@ async function openBase<Config extends DaemonConfig>(
     database,
     sender: new TransactionSender(chain, signingKey),
     metrics,
-    failures: new FailureLog(logger, metrics.failures),
+    failures,
     sessions,
     server,
     healthChecks,

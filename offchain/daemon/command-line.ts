@@ -6,6 +6,7 @@
 
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
+import { redactUrlsIn } from "../core/encoding/redact-url.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { startDaemon } from "./boot.ts";
 import type { DaemonConfig } from "./config.ts";
@@ -86,7 +87,7 @@ function explain(name: string, error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
   if (!(error instanceof TallystickError)) throw error;
   const expected = error.expected === undefined ? "" : `: ${error.expected}`;
-  process.stderr.write(`${name}: error: ${error.message}${expected}\n`);
+  process.stderr.write(`${name}: error: ${redactUrlsIn(error.message + expected)}\n`);
   if (error.hint !== undefined) process.stderr.write(`${name}: hint: ${error.hint}\n`);
   return error.code === "INVALID_INPUT" ? EXIT_USAGE : EXIT_FAILED;
 }

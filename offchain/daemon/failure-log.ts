@@ -27,8 +27,11 @@ export class FailureLog {
     this.#now = now;
   }
 
-  /** @param part what failed, for example `archive` or `agreement 12`; the metric leaves the number out. */
-  failed(part: string, cause: unknown): void {
+  /**
+   * @param part what failed, for example `archive` or `agreement 12`; the metric leaves the number out.
+   * @param message of the log line.
+   */
+  failed(part: string, cause: unknown, message = "background work failed"): void {
     this.#counter?.inc({ part: part.replace(/\s*\d+$/, "") });
     const causes = this.#parts.get(part) ?? new Map<string, Cause>();
     this.#parts.set(part, causes);
@@ -40,7 +43,7 @@ export class FailureLog {
       return;
     }
     const repeated = known?.unlogged ?? 0;
-    this.#logger.error({ part, err: cause, ...(repeated === 0 ? {} : { repeated }) }, "background work failed");
+    this.#logger.error({ part, err: cause, ...(repeated === 0 ? {} : { repeated }) }, message);
     causes.delete(key);
     causes.set(key, { loggedAt: now, unlogged: 0 });
     for (const oldest of causes.keys()) {
@@ -50,7 +53,7 @@ export class FailureLog {
   }
 
   succeeded(part: string): void {
-    if (this.#parts.delete(part)) this.#logger.info({ part }, "background work goes on");
+    if (this.#parts.delete(part)) this.#logger.info({ part }, "works again");
   }
 }
 

@@ -7,7 +7,7 @@ import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client
 
 export interface DaemonMetrics {
   readonly registry: Registry;
-  /** Failures of background work by part. */
+  /** Failures of background work, health checks and requests (status 500 and above) by part. */
   readonly failures: Counter<"part">;
   readonly observeRequest: (method: string, route: string, status: number, seconds: number) => void;
 }
@@ -25,8 +25,8 @@ export function createMetrics(daemon: string): DaemonMetrics {
     registers: [registry],
   });
   const failures = new Counter({
-    name: "tallystick_background_failures_total",
-    help: "Rounds of background work that failed",
+    name: "tallystick_failures_total",
+    help: "Failed rounds of background work, health checks and requests (status 500 and above)",
     labelNames: ["part"] as const,
     registers: [registry],
   });

@@ -16,7 +16,9 @@ import {
   type RawRequestDefaultExpression,
   type RawServerDefault,
 } from "fastify";
+import { redactUrlsIn } from "../core/encoding/redact-url.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
+import type { FailureLog } from "./failure-log.ts";
 import { toHttpError } from "./http-errors.ts";
 import type { Logger } from "./logger.ts";
 import type { DaemonMetrics } from "./metrics.ts";
@@ -41,6 +43,8 @@ export type HealthCheck = () => Promise<void> | void;
 export interface ServerOptions {
   readonly logger: Logger;
   readonly metrics: DaemonMetrics;
+  /** Takes failures of requests and health checks, which may repeat with every request. */
+  readonly failures: FailureLog;
   readonly healthChecks?: Readonly<Record<string, HealthCheck>>;
   /** Default limit of a request body; routes may set their own `bodyLimit`. */
   readonly bodyLimitBytes?: number;
@@ -88,9 +92,14 @@ async function letFinish(body: IncomingMessage): Promise<void> {
   });
 }
 
+/** The body of an error answer. Addresses in it lose what only the operator should read. */
+function serializeError(error: TallystickError): string {
+  return redactUrlsIn(JSON.stringify({ error: error.toJSON() }));
+}
+
 /** A server with the common routes; the daemon adds its own and then listens. */
 export function createServer(options: ServerOptions): DaemonServer {
-  const { logger, metrics } = options;
+  const { logger, metrics, failures } = options;
   const server = fastify({
     loggerInstance: logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -122,15 +131,15 @@ export function createServer(options: ServerOptions): DaemonServer {
 
   server.setErrorHandler(async (thrown, request, reply) => {
     const { status, error, known } = toHttpError(thrown);
-    if (!known || status >= 500) request.log.error({ err: thrown, route: request.routeOptions.url }, "request failed");
-    else
-      request.log.debug({ code: error.code, check: error.check, route: request.routeOptions.url }, "request refused");
+    const route = request.routeOptions.url ?? "unknown";
+    if (!known || status >= 500) failures.failed(`request ${request.method} ${route}`, thrown, "request failed");
+    else request.log.debug({ code: error.code, check: error.check, route }, "request refused");
     if (error.retryAfterSeconds !== undefined) {
       reply.header("retry-after", String(Math.max(1, Math.ceil(error.retryAfterSeconds))));
     }
     if (status === 401) reply.header("www-authenticate", "Bearer");
     if (status === 413) await letFinish(request.raw);
-    return reply.code(status).type("application/json").serializer(JSON.stringify).send({ error: error.toJSON() });
+    return reply.code(status).type("application/json").send(serializeError(error));
   });
   server.setNotFoundHandler((request) => {
     throw new TallystickError("there is no such route", {
@@ -146,20 +155,25 @@ export function createServer(options: ServerOptions): DaemonServer {
     request.log.debug({ route, status: reply.statusCode, milliseconds: Math.round(reply.elapsedTime) }, "answered");
   });
 
-  server.get("/healthz", { schema: { response: { 200: HealthAnswer, 503: HealthAnswer } } }, async (request, reply) => {
-    const checks: Record<string, "ok" | "failing"> = {};
-    for (const [name, check] of Object.entries(options.healthChecks ?? {})) {
-      try {
-        await runHealthCheck(check);
-        checks[name] = "ok";
-      } catch (cause) {
-        request.log.warn({ err: cause, check: name }, "health check failed");
-        checks[name] = "failing";
+  server.get(
+    "/healthz",
+    { schema: { response: { 200: HealthAnswer, 503: HealthAnswer } } },
+    async (_request, reply) => {
+      const checks: Record<string, "ok" | "failing"> = {};
+      for (const [name, check] of Object.entries(options.healthChecks ?? {})) {
+        try {
+          await runHealthCheck(check);
+          failures.succeeded(`health check ${name}`);
+          checks[name] = "ok";
+        } catch (cause) {
+          failures.failed(`health check ${name}`, cause, "health check failed");
+          checks[name] = "failing";
+        }
       }
-    }
-    const ok = Object.values(checks).every((state) => state === "ok");
-    return reply.code(ok ? 200 : 503).send({ ok, checks });
-  });
+      const ok = Object.values(checks).every((state) => state === "ok");
+      return reply.code(ok ? 200 : 503).send({ ok, checks });
+    },
+  );
   server.get("/metrics", async (_request, reply) => {
     reply.type(metrics.registry.contentType);
     return metrics.registry.metrics();

@@ -6,6 +6,7 @@ import { pino } from "pino";
 import { InvalidSignatureError, TallystickError } from "../../offchain/core/errors.ts";
 import type { SessionRequest } from "../../offchain/core/wire/session.ts";
 import { checkAccountSignature } from "../../offchain/daemon/account-signature.ts";
+import { FailureLog } from "../../offchain/daemon/failure-log.ts";
 import { createMetrics } from "../../offchain/daemon/metrics.ts";
 import { createServer, type DaemonServer } from "../../offchain/daemon/server.ts";
 import { SESSION_TABLES, Sessions, sessionOf } from "../../offchain/daemon/sessions.ts";
@@ -64,7 +65,8 @@ describe("daemon server", () => {
     database.exec(SESSION_TABLES);
     const sessions = sessionsOver(database);
     const healthChecks = { chain: () => (clock === 0 ? Promise.reject(new Error("down")) : undefined) };
-    server = createServer({ logger: pino({ level: "silent" }), metrics: createMetrics("test"), healthChecks });
+    const logger = pino({ level: "silent" });
+    server = createServer({ logger, metrics: createMetrics("test"), failures: new FailureLog(logger), healthChecks });
     sessions.addRoute(server);
     const body = Type.Object({ count: Type.Integer() }, { additionalProperties: false });
     server.post("/echo", { schema: { body }, onRequest: sessions.requireSession }, async (incoming) => ({
