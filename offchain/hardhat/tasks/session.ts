@@ -1,8 +1,8 @@
 /** What the tasks share: the identity of the home folder, the deployment, and the endpoint of Hardhat's network. */
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
-import { type Agent, openAgent } from "../../agent/node/index.ts";
 import { findDeployment } from "../../agent/node/deployment-file.ts";
 import { homeDirectory, loadIdentity } from "../../agent/node/identity-store.ts";
+import { type Agent, openAgent } from "../../agent/node/index.ts";
 import type { Deployment } from "../../chain/deployment.ts";
 import { exitCodeOf } from "../../cli/exit-codes.ts";
 import { createOutput } from "../../cli/output.ts";
@@ -15,7 +15,7 @@ export interface TaskOptions {
   readonly passphraseFile: string | undefined;
 }
 
-/** Prints a typed failure as one JSON document, and in words on stderr; passes on what is not typed. */
+/** Prints a typed failure as one JSON document on stdout and as text on stderr. @throws any other error unchanged */
 export function reportFailure(error: unknown): void {
   if (!(error instanceof TallystickError)) throw error;
   createOutput(true, false).failure(error);
@@ -64,7 +64,7 @@ export function required(value: string, option: string): string {
   });
 }
 
-/** @throws InvalidInputError when the text is no number of an agreement */
+/** @throws InvalidInputError when the text is not the number of an agreement */
 export function agreementNumber(value: string): bigint {
   if (/^\d{1,78}$/.test(value)) return BigInt(value);
   throw new InvalidInputError("--agreement takes the number of an agreement", { party: "you", received: value });
