@@ -41,7 +41,7 @@ export default {
     {
       name: "entry-points-are-for-programs",
       comment:
-        "the package's entry points re-export whole folders; modules of the project import from the file that has what they need",
+        "the package's entry points re-export whole folders; modules of the project import the file that has what they need",
       severity: "error",
       from: {},
       to: { path: "^offchain/(core/[^/]+|chain|contracts|hardhat)/index\\.ts$" },

@@ -6,7 +6,10 @@ import { tallystick } from "./offchain/hardhat/index.ts";
 import { solidityProfile, solidityTests } from "./scripts/solidity.ts";
 import { sortedTypes } from "./scripts/sorted-types.ts";
 
-/** The chain of the deployment in use (a devnet takes a free port and writes it down); without one, where Hardhat's own node listens. */
+/**
+ * The chain of the deployment in use (a devnet takes a free port and writes it down); without one, where Hardhat's own
+ * node listens.
+ */
 function localUrl(): string {
   const devnet = fileURLToPath(new URL(".tallystick/devnet.json", import.meta.url));
   const file = process.env.TALLYSTICK_DEPLOYMENT ?? devnet;
@@ -15,7 +18,8 @@ function localUrl(): string {
 
 export default defineConfig({
   plugins: [hardhatToolboxMochaEthers, sortedTypes, tallystick],
-  // Ignition deploys and verifies the production profile: compiled as what the tests run, without which the contracts do not compile.
+  // Ignition deploys and verifies the production profile: compiled as what the tests run, without which the contracts
+  // do not compile.
   solidity: { profiles: { default: solidityProfile, production: solidityProfile } },
   // Generated files use namespaces, which only type checking with `erasableSyntaxOnly` minds: they hold types alone.
   typechain: { outDir: "offchain/chain/types", tsNocheck: true },

@@ -1,7 +1,8 @@
 /**
- * Builds the programs of `offchain/bin` into `dist/bin`: each becomes one file with the packages it needs, beside a few files that
- * programs share or load late. Node reads one large file faster than hundreds of modules: a command starts in a quarter of a second
- * instead of six tenths. Part of set-up and of `npm run build`. Plain JavaScript, because `run.mjs` runs it before it can run TypeScript.
+ * Builds the programs of `offchain/bin` into `dist/bin`: each becomes one file with the packages it needs, beside a few
+ * files that programs share or load late. Node reads one large file faster than hundreds of modules: a command starts
+ * in a quarter of a second instead of six tenths. Part of set-up and of `npm run build`. Plain JavaScript, because
+ * `run.mjs` runs it before it can run TypeScript.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -45,7 +46,9 @@ function outputName(path) {
     : relative(SOURCES, path).replace(/\.ts$/, "").replaceAll(/[\\/]/g, "-");
 }
 
-/** Outputs lie in one folder, so that a worker's file is beside the file that starts it, whichever that became part of. */
+/**
+ * Outputs lie in one folder, so that a worker's file is beside the file that starts it, whichever that became part of.
+ */
 const workerUrls = {
   name: "worker-urls",
   setup(build) {
@@ -72,8 +75,8 @@ function licencesOf(inputs) {
 }
 
 /**
- * Builds all programs. Files are replaced one by one and none is removed: a program that runs meanwhile may still load what it was built
- * with, and any number of processes may build at a time.
+ * Builds all programs. Files are replaced one by one and none is removed: a program that runs meanwhile may still load
+ * what it was built with, and any number of processes may build at a time.
  *
  * @returns the names of the files
  */

@@ -1,6 +1,6 @@
 /**
- * `npm run build`: makes `dist`, what the package consists of beside its contracts. The library is the sources compiled one by one, with
- * types and source maps; the programs are built as set-up builds them.
+ * `npm run build`: makes `dist`, what the package consists of beside its contracts. The library is the sources compiled
+ * one by one, with types and source maps; the programs are built as set-up builds them.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -17,8 +17,8 @@ function compileLibrary(): void {
 }
 
 /**
- * What the compiler leaves: the files that worker threads start with, imports in the type declarations, and the platform's primitives,
- * which the import map of package.json has once for the sources and once for `dist`.
+ * What the compiler leaves: the files that worker threads start with, imports in the type declarations, and the
+ * platform's primitives, which the import map of package.json has once for the sources and once for `dist`.
  */
 function rewriteRemainingImports(): void {
   for (const entry of readdirSync(DIST, { recursive: true, withFileTypes: true })) {
@@ -38,6 +38,7 @@ for (const name of existsSync(DIST) ? readdirSync(DIST) : []) {
 }
 compileLibrary();
 rewriteRemainingImports();
-// Files of earlier builds go last: while nothing changed there are none, and a program that runs from the folder finds all of its own.
+// Files of earlier builds go last: while nothing changed there are none, and a program that runs from the folder finds
+// all of its own.
 const built = await buildPrograms();
 for (const name of readdirSync(join(DIST, "bin"))) if (!built.includes(name)) rmSync(join(DIST, "bin", name));

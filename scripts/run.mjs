@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 /**
- * Set-up, and runs a TypeScript entry point of this repository on a machine that has only Node 20 or later, npm and git:
+ * Set-up, and runs a TypeScript entry point of this repository on a machine that has only Node 20 or later, npm and
+ * git:
  *
  *   node scripts/run.mjs <entry.ts> [arguments…]
  *
- * Installs or builds what is missing or outdated first, and says so: the exact packages of the lock file, the Node 24 runtime that is one
- * of them (it runs TypeScript sources as they are and has node:sqlite), the compiled contracts, and the programs of `dist/bin`. This file
- * is plain JavaScript because it runs before any of that exists.
+ * Installs or builds what is missing or outdated first, and says so: the exact packages of the lock file, the Node 24
+ * runtime that is one of them (it runs TypeScript sources as they are and has node:sqlite), the compiled contracts, and
+ * the programs of `dist/bin`. This file is plain JavaScript because it runs before any of that exists.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -48,7 +49,10 @@ function npmCommand() {
   return process.platform === "win32" ? "npm.cmd" : "npm";
 }
 
-/** Packages exactly as locked, installed by an npm that runs on the new runtime: an older one silently skips platform packages that ask for it. */
+/**
+ * Packages exactly as locked, installed by an npm that runs on the new runtime: an older one silently skips platform
+ * packages that ask for it.
+ */
 function installPackages() {
   const lock = readFileSync(join(root, "package-lock.json"));
   const wanted = createHash("sha256").update(lock).digest("hex");
@@ -81,8 +85,8 @@ function installPackages() {
 }
 
 /**
- * Makes `npx tallystick` work inside the checkout, as it does where the package is installed: a script that starts the program of
- * `dist/bin` with the runtime that was found here, because the Node that runs npx may be too old for it.
+ * Makes `npx tallystick` work inside the checkout, as it does where the package is installed: a script that starts the
+ * program of `dist/bin` with the runtime that was found here, because the Node that runs npx may be too old for it.
  */
 function writeCommands() {
   const windows = process.platform === "win32";

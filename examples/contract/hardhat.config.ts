@@ -1,4 +1,7 @@
-/** A project whose contract reads agreements. The compiler is an npm package, so that nothing but packages is downloaded. */
+/**
+ * A project whose contract reads agreements. The compiler is an npm package, so that nothing but packages is
+ * downloaded.
+ */
 import { createRequire } from "node:module";
 import hardhatEthers from "@nomicfoundation/hardhat-ethers";
 import { defineConfig } from "hardhat/config";

@@ -1,6 +1,7 @@
 /**
- * Stores a file, has the provider prove that it holds it, and restores it. Needs an identity (`npx tallystick init`), its passphrase in
- * TALLYSTICK_PASSPHRASE, and a deployment: TALLYSTICK_DEPLOYMENT, or `.tallystick/devnet.json` here or in a folder above.
+ * Stores a file, has the provider prove that it holds it, and restores it. Needs an identity (`npx tallystick init`),
+ * its passphrase in TALLYSTICK_PASSPHRASE, and a deployment: TALLYSTICK_DEPLOYMENT, or `.tallystick/devnet.json` here
+ * or in a folder above.
  *
  *   node put-and-get.ts package.json restored
  */

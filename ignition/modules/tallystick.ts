@@ -1,6 +1,7 @@
 /**
- * The one deployment of the project: tests, the development chain and public networks all use this module. It takes contracts by
- * name from Hardhat's build, so that `ignition verify` finds their sources. Parameters come from ignition/parameters/*.json.
+ * The one deployment of the project: tests, the development chain and public networks all use this module. It takes
+ * contracts by name from Hardhat's build, so that `ignition verify` finds their sources. Parameters come from
+ * ignition/parameters/*.json.
  */
 import { buildModule } from "@nomicfoundation/hardhat-ignition/modules";
 import { deploymentSteps } from "../../offchain/hardhat/deployment-steps.ts";

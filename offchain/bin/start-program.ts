@@ -1,9 +1,10 @@
 /**
- * What every installed program does first: refuses a Node that is too old with a message that says so, sets up the runtime, and only
- * then loads the program. The program is loaded by a dynamic import, because a static one would fail on an older Node (for lack of
- * `node:sqlite`) before this module could say anything.
+ * What every installed program does first: refuses a Node that is too old with a message that says so, sets up the
+ * runtime, and only then loads the program. The program is loaded by a dynamic import, because a static one would fail
+ * on an older Node (for lack of `node:sqlite`) before this module could say anything.
  */
-import { enableCompileCache } from "node:module";
+// By name it would fail to load on a Node that lacks it, before the message below could be printed.
+import nodeModule from "node:module";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
@@ -28,18 +29,19 @@ function silenceExperimentalWarnings(): void {
 }
 
 /**
- * Compiled code is kept between starts, which takes a third off the time of a short command. It is kept in the user's own cache folder:
- * Node's default is a folder below /tmp, where another user of the machine could put code of theirs.
+ * Compiled code is kept between starts, which takes a third off the time of a short command. It is kept in the user's
+ * own cache folder: Node's default is a folder below /tmp, where another user of the machine could put code of theirs.
  */
 function keepCompiledCode(): void {
   if (process.env.NODE_COMPILE_CACHE !== undefined) return;
   const caches = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-  enableCompileCache(join(caches, "tallystick", "compiled"));
+  nodeModule.enableCompileCache(join(caches, "tallystick", "compiled"));
 }
 
 /**
- * Keeps the nursery of the heap at its first size: many small collections release the buffers of chunks early, where few large ones let
- * them pile up. A put of 1 GiB takes 236 MiB of memory with it and 307 without. The size itself cannot be set once Node runs.
+ * Keeps the nursery of the heap at its first size: many small collections release the buffers of chunks early, where
+ * few large ones let them pile up. A put of 1 GiB takes 236 MiB of memory with it and 307 without. The size itself
+ * cannot be set once Node runs.
  */
 export function keepNurserySmall(): void {
   setFlagsFromString("--semi-space-growth-factor=1");

@@ -1,6 +1,6 @@
 /**
- * The contracts for programs that want more than bindings: the checked connection to a deployment, typed reads and events, builders of
- * calls, and the sender of transactions. Reverts are decoded into typed errors.
+ * The contracts for programs that want more than bindings: the checked connection to a deployment, typed reads and
+ * events, builders of calls, and the sender of transactions. Reverts are decoded into typed errors.
  */
 export * from "./contracts.ts";
 export * from "./deployment.ts";

@@ -8,8 +8,9 @@ export interface ContractAddresses {
 }
 
 /**
- * Addresses by chain id. 31337 is a development chain (`npm run devnet`, Hardhat's node, anvil) on which the Ignition module made the first
- * transactions of the first account. There is no deployment on a public chain yet: those are described by deployment files.
+ * Addresses by chain id. 31337 is a development chain (`npm run devnet`, Hardhat's node, anvil) on which the Ignition
+ * module made the first transactions of the first account. There is no deployment on a public chain yet: those are
+ * described by deployment files.
  */
 export const CONTRACT_ADDRESSES: Readonly<Record<number, ContractAddresses>> = {
   31337: {

@@ -1,6 +1,6 @@
 /**
- * How the contracts are deployed, wherever their compiled code comes from: this repository's own build, or the package. The order matters
- * only for the ledger, which holds the registry's address for good.
+ * How the contracts are deployed, wherever their compiled code comes from: this repository's own build, or the package.
+ * The order matters only for the ledger, which holds the registry's address for good.
  */
 import type { ArgumentType, ContractFuture, IgnitionModuleBuilder } from "@nomicfoundation/ignition-core";
 import { parseEther } from "ethers";
@@ -11,8 +11,8 @@ const DEVELOPMENT_EXIT_DELAY_SECONDS = 3600n;
 export type ContractName = "NodeRegistry" | "KeyLedger" | "BlockRandomness" | "StorageEscrow";
 
 /**
- * The steps of the module "Tallystick". Its parameters are `minStakeWei` and `exitDelaySeconds`; the defaults are those of a development
- * chain.
+ * The steps of the module "Tallystick". Its parameters are `minStakeWei` and `exitDelaySeconds`; the defaults are those
+ * of a development chain.
  *
  * @param contract deploys one contract
  */

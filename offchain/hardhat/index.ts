@@ -1,6 +1,6 @@
 /**
- * The Hardhat plugin: `plugins: [tallystick]` in a `hardhat.config.ts` gives a project the `tallystick` tasks. Contracts are deployed by
- * the Ignition module of `tallystick/hardhat/module`.
+ * The Hardhat plugin: `plugins: [tallystick]` in a `hardhat.config.ts` gives a project the `tallystick` tasks.
+ * Contracts are deployed by the Ignition module of `tallystick/hardhat/module`.
  */
 import type { HardhatPlugin } from "hardhat/types/plugins";
 import { tallystickTasks } from "./tasks.ts";

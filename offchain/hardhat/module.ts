@@ -1,6 +1,6 @@
 /**
- * The Ignition module for projects that depend on the package: it deploys the contracts as they were compiled and tested here, whatever
- * compiler and settings the project itself uses.
+ * The Ignition module for projects that depend on the package: it deploys the contracts as they were compiled and
+ * tested here, whatever compiler and settings the project itself uses.
  *
  *   const { storageEscrow } = await ignition.deploy(tallystickModule);
  */

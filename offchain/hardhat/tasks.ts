@@ -1,6 +1,6 @@
 /**
- * Hardhat tasks for the main job: the same SDK as the command line, on the network that `--network` names. Actions load when they
- * run, so that building contracts does not pull the SDK in.
+ * Hardhat tasks for the main job: the same SDK as the command line, on the network that `--network` names. Actions load
+ * when they run, so that building contracts does not pull the SDK in.
  *
  *   npx hardhat tallystick put --file README.md --network localhost
  */
@@ -10,7 +10,7 @@ import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
 
 type Action<Options> = (options: Options, hre: HardhatRuntimeEnvironment) => Promise<void>;
 
-/** Typed failures are told as the command line tells them. Hardhat would take them for defects of its own. */
+/** Reports typed failures as the command line does. Hardhat would report them as bugs of its own. */
 async function reporting<Options>(
   loading: Promise<{ default: Action<Options> }>,
 ): Promise<{ default: Action<Options> }> {
@@ -29,7 +29,7 @@ async function reporting<Options>(
 
 const home = {
   name: "home",
-  description: "where the keystore and the catalogue live (default ~/.tallystick, or TALLYSTICK_HOME)",
+  description: "folder of the keystore and the catalogue (default ~/.tallystick, or TALLYSTICK_HOME)",
   type: ArgumentType.STRING_WITHOUT_DEFAULT,
   defaultValue: undefined,
 } as const;
@@ -51,7 +51,7 @@ const agreementId = { name: "agreement", description: "number of the agreement",
 export const tallystickTasks = [
   emptyTask("tallystick", "Store, restore and audit files").build(),
   emptyTask(["tallystick", "agreement"], "Agreements with the provider").build(),
-  task(["tallystick", "init"], "Make an identity and show its recovery phrase, once")
+  task(["tallystick", "init"], "Make an identity and print its recovery phrase, once")
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
@@ -101,7 +101,7 @@ export const tallystickTasks = [
     .addOption(passphraseFile)
     .setAction(() => reporting(import("./tasks/recover.ts")))
     .build(),
-  task(["tallystick", "agreement", "settle"], "Report missed epochs and wind up what is over")
+  task(["tallystick", "agreement", "settle"], "Report missed epochs, and close the agreement when it has ended")
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)

@@ -1,6 +1,6 @@
 /**
- * Bundles what `import … from "tallystick"` gives a page and holds the bundle to its budget. Bundling fails when a module for Node is among
- * the sources, because a browser has none.
+ * Bundles what `import … from "tallystick"` gives a page and holds the bundle to its budget. Bundling fails when a
+ * module for Node is among the sources, because a browser has none.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

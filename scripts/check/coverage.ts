@@ -1,6 +1,6 @@
 /**
- * Runs the Solidity tests under Hardhat's coverage and holds every contract to the bar: at least 95 % of its lines, the same
- * for libraries. Test contracts count neither way. Part of `npm test`; alone:
+ * Runs the Solidity tests under Hardhat's coverage and holds every contract to the bar: at least 95 % of its lines, the
+ * same for libraries. Test contracts count neither way. Part of `npm test`; alone:
  *
  *   node scripts/run.mjs scripts/check/coverage.ts
  */

@@ -1,4 +1,7 @@
-/** Holds every line of code, comment and prose to 120 columns. Formatters wrap code only, so comments and documents need this. */
+/**
+ * Holds every line of code, comment and prose to 120 columns. Formatters wrap code only, so comments and documents need
+ * this.
+ */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

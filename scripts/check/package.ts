@@ -1,6 +1,6 @@
 /**
- * Holds the packed package to what its users see: entry points and types that resolve everywhere (publint, are-the-types-wrong), and
- * dependencies that are those its modules import.
+ * Holds the packed package to what its users see: entry points and types that resolve everywhere (publint,
+ * are-the-types-wrong), and dependencies that are those its modules import.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -51,8 +51,8 @@ function importsOf(folder: string, ending: RegExp, pattern: RegExp): Set<string>
 }
 
 /**
- * The library imports its dependencies, the programs contain theirs: what only programs use is a devDependency, so that whoever installs
- * the SDK does not download it.
+ * The library imports its dependencies, the programs contain theirs: what only programs use is a devDependency, so that
+ * whoever installs the SDK does not download it.
  *
  * @param root folder of a built checkout
  */

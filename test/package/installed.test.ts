@@ -1,6 +1,6 @@
 /**
- * The package as its users get it: packed, installed from the registry into an empty folder, and run there. The projects of `examples/`
- * share one folder of packages, which saves a second download of Hardhat.
+ * The package as its users get it: packed, installed from the registry into an empty folder, and run there. The
+ * projects of `examples/` share one folder of packages, which saves a second download of Hardhat.
  */
 import { spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

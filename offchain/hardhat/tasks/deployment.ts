@@ -1,6 +1,6 @@
 /**
- * `npx hardhat tallystick deployment`: after `npx hardhat ignition deploy`, writes the file by which agents and daemons find the
- * contracts.
+ * `npx hardhat tallystick deployment`: after `npx hardhat ignition deploy`, writes the file by which agents and daemons
+ * find the contracts.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -15,7 +15,7 @@ export interface TaskOptions {
   readonly passphraseFile: string | undefined;
 }
 
-/** Prints a typed failure as one JSON document, and in words on stderr; passes on what is not typed. */
+/** Prints a typed failure as one JSON document on stdout and as text on stderr. @throws any other error unchanged */
 export function reportFailure(error: unknown): void {
   if (!(error instanceof TallystickError)) throw error;
   createOutput(true, false).failure(error);
@@ -64,7 +64,7 @@ export function required(value: string, option: string): string {
   });
 }
 
-/** @throws InvalidInputError when the text is no number of an agreement */
+/** @throws InvalidInputError when the text is not the number of an agreement */
 export function agreementNumber(value: string): bigint {
   if (/^\d{1,78}$/.test(value)) return BigInt(value);
   throw new InvalidInputError("--agreement takes the number of an agreement", { party: "you", received: value });

@@ -87,8 +87,10 @@ export class Database extends DatabaseSync {
 
   /** Use `openDatabase`, which also sets the modes and migrates. */
   constructor(path: string, busyTimeoutMillis: number) {
-    super(path, { enableForeignKeyConstraints: true, timeout: busyTimeoutMillis });
+    super(path, { enableForeignKeyConstraints: true });
     this.path = path;
+    // Not by the option `timeout`, which Node 22.15 does not know.
+    this.exec(`PRAGMA busy_timeout = ${busyTimeoutMillis}`);
   }
 
   override exec(sql: string): void {
@@ -113,6 +115,9 @@ export class Database extends DatabaseSync {
   }
 }
 
+/** Databases in a transaction. Node itself tells by `isTransaction`, but only from 22.16 on. */
+const inProgress = new WeakSet<DatabaseSync>();
+
 /**
  * Runs work in a transaction: all of it is on disk when this returns, none of it when this throws. Inside another transaction
  * it is a savepoint: it can fail alone, and is durable when the outer one is.
@@ -120,9 +125,10 @@ export class Database extends DatabaseSync {
  * @throws InvalidInputError if the work returns a promise, DiskFullError, DiskFailedError, and whatever the work throws
  */
 export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
-  const nested = database.isTransaction;
+  const nested = inProgress.has(database);
   // IMMEDIATE takes the write lock at once: a lock that is upgraded later may fail without waiting for the busy timeout.
   database.exec(nested ? "SAVEPOINT nested" : "BEGIN IMMEDIATE");
+  inProgress.add(database);
   try {
     const result = work();
     if (result instanceof Promise) {
@@ -132,9 +138,20 @@ export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
     database.exec(nested ? "RELEASE nested" : "COMMIT");
     return result;
   } catch (error) {
-    // On a full disk SQLite may have rolled back by itself already.
-    if (database.isTransaction) database.exec(nested ? "ROLLBACK TO nested; RELEASE nested" : "ROLLBACK");
+    rollBack(database, nested);
     throw error;
+  } finally {
+    if (!nested) inProgress.delete(database);
+  }
+}
+
+function rollBack(database: DatabaseSync, nested: boolean): void {
+  try {
+    database.exec(nested ? "ROLLBACK TO nested; RELEASE nested" : "ROLLBACK");
+  } catch (error) {
+    // On a full disk SQLite may have rolled back by itself already.
+    const isDone = error instanceof Error && /no transaction is active|no such savepoint/.test(error.message);
+    if (!isDone) throw error;
   }
 }
 
