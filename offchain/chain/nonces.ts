@@ -57,10 +57,10 @@ export class NonceBook {
   }
 
   /** Those that were mined although the chain now counts fewer: dropped by a reorganisation. Lowest nonce first. */
-  dropped(latestCount: number): SignedCall[] {
+  dropped(counted: number): SignedCall[] {
     return [...this.#mined.values()]
       .map(({ signed }) => signed)
-      .filter(({ nonce }) => nonce >= latestCount)
+      .filter(({ nonce }) => nonce >= counted)
       .sort((a, b) => a.nonce - b.nonce);
   }
 
@@ -74,7 +74,7 @@ export class NonceBook {
   /**
    * Nonces that nobody uses and that keep known transactions from being mined.
    *
-   * @param counted the first nonce that is free at the node.
+   * @param counted transactions of the account that are mined.
    */
   gaps(counted: number): number[] {
     const known = [...this.#waiting.keys(), ...this.#mined.keys()];

@@ -178,11 +178,13 @@ export class TransactionSender {
 
   /**
    * Offers again what a reorganisation dropped, and uses up nonces that nobody uses: of transactions that are unknown to this process
-   * and were dropped. Nothing above such a nonce would be mined. A gap must be seen twice, because the count may be late.
+   * and were dropped. Nothing above such a nonce would be mined. A gap must be seen twice, because the count may be late, and a
+   * transaction that another process sent may still be pending: then the node refuses the filler as underpriced.
    */
   async #repair(): Promise<void> {
     const filler = fillerOf(this.address);
-    const counted = await this.#offers.count(filler, "pending");
+    // Of mined transactions: a pool may count those it holds above a gap as pending.
+    const counted = await this.#offers.count(filler, "latest");
     await this.#reofferDropped(counted, undefined);
     const earlier = this.#gaps;
     this.#gaps = this.#book.gaps(counted);
@@ -191,7 +193,7 @@ export class TransactionSender {
     }
   }
 
-  /** @param counted the first nonce that is free at the node. */
+  /** @param counted transactions of the account that the node counts; what was mined at this nonce or above is not any more. */
   async #reofferDropped(counted: number, signal: AbortSignal | undefined): Promise<void> {
     for (const signed of this.#book.dropped(counted)) {
       try {

@@ -91,8 +91,16 @@ export type Fault =
   | "drop-request" // the connection breaks before the node hears of it
   | "drop-answer" // the node has done it, but the answer is lost
   | "unavailable" // HTTP 503
-  | { readonly error: { readonly code: number; readonly message: string } } // a JSON-RPC error
+  | { readonly error: { readonly code: number; readonly message: string } } // a JSON-RPC error in a 200 answer
+  | HttpAnswer // an answer with any status
   | { readonly result: unknown }; // an answer that the node did not give
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Text as it is; anything else as the JSON-RPC answer, with the request's id unless it has its own. */
+  readonly body: unknown;
+}
 
 export interface FaultyProxy {
   readonly url: string;
@@ -144,6 +152,12 @@ async function pass(
   }
   if (fault === "unavailable") {
     response.writeHead(503).end("overloaded");
+    return;
+  }
+  if (typeof fault === "object" && "status" in fault) {
+    const { status, headers = {}, body: answer } = fault;
+    const text = typeof answer === "string" ? answer : JSON.stringify({ jsonrpc: "2.0", id, ...(answer as object) });
+    response.writeHead(status, headers).end(text);
     return;
   }
   response.setHeader("content-type", "application/json");

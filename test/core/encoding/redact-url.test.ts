@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { redactUrl, redactUrlsIn } from "../../../offchain/core/encoding/redact-url.ts";
+import { redactUrl, redactUrlsIn, secretsOfUrl } from "../../../offchain/core/encoding/redact-url.ts";
 
 describe("core/redact-url", () => {
   it("leaves scheme and host, and drops user information, path, query and fragment", () => {
@@ -25,5 +25,16 @@ describe("core/redact-url", () => {
       expect(redacted).to.match(/:\/\/(?:rpc\.example\.org|a|b)/i);
     }
     expect(redactUrlsIn("no address: 7/8 of a://b")).to.equal("no address: 7/8 of a://b");
+  });
+
+  it("names what is hidden, for texts that quote it without the address", () => {
+    const key = "0123456789abcdef0123456789abcdef";
+    expect(secretsOfUrl(`https://user:password1@example.io/v3/${key}?token=abcd%2Defgh&a=1`)).to.have.members([
+      "password1",
+      key,
+      "abcd%2Defgh",
+      "abcd-efgh",
+    ]);
+    expect(secretsOfUrl("http://127.0.0.1:8545")).to.deep.equal([]);
   });
 });
