@@ -79,7 +79,7 @@ async function openBase<Config extends DaemonConfig>(
     database,
     audience: operator,
     chainId: BigInt(chain.deployment.chainId),
-    checkSignature: (account, typed, signature) => checkAccountSignature(chain.provider, account, typed, signature),
+    checkSignature: (account, typed, signature) => checkAccountSignature(chain, account, typed, signature),
   });
   const healthChecks: Record<string, HealthCheck> = {
     chain: async () => {

@@ -7,11 +7,12 @@
 
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { concatBytes } from "@noble/hashes/utils.js";
-import { verifyTypedData, type Wallet } from "ethers";
+import type { Wallet } from "ethers";
 import { domainTag } from "../../core/crypto/kdf.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { InvalidSignatureError } from "../../core/errors.ts";
 import type { TypedData } from "../../core/identity/typed-messages.ts";
+import { recoverSigner } from "../../daemon/account-signature.ts";
 
 /** Whose key generation a message belongs to. */
 export interface DkgScope {
@@ -74,13 +75,7 @@ export async function signMessage(wallet: Wallet, typed: TypedData<object>): Pro
 
 /** @throws InvalidSignatureError naming the member when the message is not by its operator key. */
 export function checkMessage(operator: string, member: number, typed: TypedData<object>, signature: string): void {
-  let signer: string | undefined;
-  try {
-    signer = verifyTypedData(typed.domain, typed.types, { ...typed.message }, signature);
-  } catch {
-    // No curve point or a high s: it recovers to nobody.
-    signer = undefined;
-  }
+  const signer = recoverSigner(typed, signature);
   if (signer !== operator) {
     throw new InvalidSignatureError(`a key generation message is not signed by member ${member}`, {
       party: `node ${operator}`,
