@@ -3,9 +3,9 @@ pragma solidity 0.8.37;
 
 import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import { SignatureChecker } from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import { IKeyLedger } from "./interfaces/IKeyLedger.sol";
 import { INodeRegistry } from "./interfaces/INodeRegistry.sol";
+import { AccountSignature } from "./libraries/AccountSignature.sol";
 
 /// @title Ledger of key-share records
 /// @notice Holds: for each record a time and a digest, and for each later owner one bit. No money, ever.
@@ -90,9 +90,7 @@ contract KeyLedger is IKeyLedger, EIP712 {
         // Both signatures name the digest, so that the record's account cannot publish another version under them.
         _checkOwnership(header.ownershipKey, recordId, digest, owner, ownershipSignature);
         bytes32 consent = addOwnerSignatureHash(recordId, digest, owner, keccak256(note), deadline);
-        if (!SignatureChecker.isValidSignatureNowCalldata(owner, consent, ownerSignature)) {
-            revert InvalidSignature(owner);
-        }
+        if (!AccountSignature.isValid(owner, consent, ownerSignature)) revert InvalidSignature(owner);
 
         isOwner[recordId][owner] = true;
         if (!state.shared) _records[recordId].shared = true;
@@ -109,6 +107,15 @@ contract KeyLedger is IKeyLedger, EIP712 {
     function isCurrent(RecordHeader calldata header) external view returns (bool) {
         StoredRecord memory state = _records[_recordId(header.account, header.fileTag)];
         return state.keyTime != 0 && state.digest == _digest(header);
+    }
+
+    /// @inheritdoc IKeyLedger
+    function isAccountSignature(
+        address account,
+        bytes32 digest,
+        bytes calldata signature
+    ) external view returns (bool) {
+        return AccountSignature.isValid(account, digest, signature);
     }
 
     /// @inheritdoc IKeyLedger
@@ -167,13 +174,8 @@ contract KeyLedger is IKeyLedger, EIP712 {
             payloadHash: keccak256(keyRecord.payload)
         });
         // A wallet contract is asked by staticcall, so nothing can change between the checks above and the write below.
-        if (
-            !SignatureChecker.isValidSignatureNowCalldata(
-                header.account,
-                _recordSignatureHash(header, deadline),
-                signature
-            )
-        ) revert InvalidSignature(header.account);
+        bytes32 consent = _recordSignatureHash(header, deadline);
+        if (!AccountSignature.isValid(header.account, consent, signature)) revert InvalidSignature(header.account);
 
         // The clock check keeps it far below 2^56.
         _records[recordId] = StoredRecord({ keyTime: uint56(header.keyTime), shared: false, digest: _digest(header) });
@@ -187,7 +189,7 @@ contract KeyLedger is IKeyLedger, EIP712 {
         );
     }
 
-    /// @dev The ownership key is derived from the file key, so it never has code: plain ECDSA, no EIP-1271.
+    /// @dev ECDSA only: the ownership key is derived from the file key, so its address is no contract wallet's.
     function _checkOwnership(
         address ownershipKey,
         bytes32 recordId,

@@ -188,6 +188,15 @@ interface IKeyLedger {
     /// @return True after `addOwner`.
     function isOwner(bytes32 recordId, address account) external view returns (bool);
 
+    /// @notice Whether the account signed the digest: the rule by which this contract takes signatures of accounts, for
+    /// off-chain code that must agree with it. ECDSA first (65 bytes, low s, v 27 or 28); if that does not recover to the
+    /// account and the account has code, EIP-1271 with 500,000 gas.
+    /// @param account The account that should have signed.
+    /// @param digest What it should have signed.
+    /// @param signature The signature.
+    /// @return Never reverts for what the account's code does.
+    function isAccountSignature(address account, bytes32 digest, bytes calldata signature) external view returns (bool);
+
     /// @notice What the account signs to record.
     /// @param header A record with the hash of its payload in the payload's place.
     /// @param deadline Unix seconds up to which the signature may be used.

@@ -6,8 +6,9 @@ import { IKeyLedger } from "../interfaces/IKeyLedger.sol";
 import { INodeRegistry } from "../interfaces/INodeRegistry.sol";
 import { CommitteeId } from "../types/CommitteeId.sol";
 import { KeyLedgerBase } from "./KeyLedgerBase.t.sol";
-import { OddWallet, ReentrantWallet, SingleKeyWallet } from "./Wallets.t.sol";
+import { ReentrantWallet } from "./Wallets.t.sol";
 import { vm } from "./Vm.sol";
+import { OddWallet, SingleKeyWallet } from "./zoo/SignatureWallets.sol";
 
 contract KeyLedgerTest is KeyLedgerBase {
     bytes32 private constant TAG = keccak256("file");
@@ -283,7 +284,7 @@ contract KeyLedgerTest is KeyLedgerBase {
     }
 
     function test_takes_no_odd_answer_of_a_wallet_for_a_yes() public {
-        for (uint8 answer = 0; answer <= uint8(OddWallet.Answer.Huge); ++answer) {
+        for (uint8 answer = 0; answer < uint8(OddWallet.Answer.HugeYes); ++answer) {
             IKeyLedger.KeyRecord memory r = _aliceRecord();
             r.account = address(new OddWallet(OddWallet.Answer(answer)));
             _expectInvalidSignature(r, _signRecord(_aliceKey, r, _deadline), r.account);
@@ -299,6 +300,29 @@ contract KeyLedgerTest is KeyLedgerBase {
         _ledger.record(r, _deadline, "anything");
         vm.assertTrue(_ledger.isCurrent(_header(r)));
         vm.assertFalse(_ledger.isCurrent(_header(inner)));
+    }
+
+    function test_says_whether_an_account_signed_by_the_rule_it_applies_itself() public {
+        bytes memory signature = _signature(_aliceKey, TAG);
+        address wallet = address(new SingleKeyWallet(_alice));
+        address burner = address(new OddWallet(OddWallet.Answer.BurnsAllGas));
+        vm.assertTrue(_ledger.isAccountSignature(_alice, TAG, signature));
+        vm.assertTrue(_ledger.isAccountSignature(wallet, TAG, signature));
+        vm.assertFalse(_ledger.isAccountSignature(_bob, TAG, signature));
+        vm.assertFalse(_ledger.isAccountSignature(wallet, TAG, _signature(_bobKey, TAG)));
+        vm.assertFalse(_ledger.isAccountSignature(burner, TAG, signature));
+    }
+
+    function test_records_for_an_account_that_delegates_to_code_without_eip1271() public {
+        vm.etch(_alice, abi.encodePacked(hex"ef0100", address(_registry)));
+        vm.etch(_bob, abi.encodePacked(hex"ef0100", address(_registry)));
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        _expectInvalidSignature(r, _signRecord(_bobKey, r, _deadline), _alice);
+        _record(r);
+        bytes memory shown = _signOwnership(_fileKey, r, _bob);
+        bytes memory wanted = _signAddOwner(_bobKey, r, _bob, "", _deadline);
+        _ledger.addOwner(_header(r), _bob, "", _deadline, shown, wanted);
+        vm.assertTrue(_ledger.isOwner(_recordId(r), _bob));
     }
 
     // Batches
@@ -390,7 +414,6 @@ contract KeyLedgerTest is KeyLedgerBase {
         IKeyLedger.KeyRecord memory r = _aliceRecord();
         _record(r);
         IKeyLedger.RecordHeader memory header = _header(r);
-        bytes32 id = _recordId(r);
         bytes memory shown = _signOwnership(_fileKey, r, _bob);
         bytes memory wanted = _signAddOwner(_bobKey, r, _bob, "note", _deadline);
         (address mallory, uint256 malloryKey) = _account("mallory");
@@ -459,7 +482,6 @@ contract KeyLedgerTest is KeyLedgerBase {
     function test_refuses_late_owners_and_long_notes() public {
         IKeyLedger.KeyRecord memory r = _aliceRecord();
         _record(r);
-        bytes32 id = _recordId(r);
         bytes memory shown = _signOwnership(_fileKey, r, _bob);
         bytes memory longest = new bytes(128);
         bytes memory wanted = _signAddOwner(_bobKey, r, _bob, longest, _deadline);

@@ -25,6 +25,8 @@ import {
 import { readChain } from "./revert.ts";
 
 const CODER = AbiCoder.defaultAbiCoder();
+/** The 500,000 gas of a wallet's answer, with the call data of a signature of 1 KiB and what a call may not pass on (1/64). */
+const ACCOUNT_SIGNATURE_GAS = 600_000n;
 
 /** The deployment that sealed messages of its records are bound to. */
 export function ledgerScope({ chainId, contracts }: Pick<Deployment, "chainId" | "contracts">): LedgerScope {
@@ -180,6 +182,24 @@ export async function isCurrentVersion(chain: ChainReader, header: RecordHeader)
 export async function ownsVersion(chain: ChainReader, header: RecordHeader, account: string): Promise<boolean> {
   // In this order: a version that replaces `header` after the first read is seen by the second.
   return (await isOwner(chain, header, account)) && (await isCurrentVersion(chain, header));
+}
+
+/**
+ * Asks the ledger whether an account signed a digest, by the rule that the ledger itself applies (docs/spec.md, section 14). The
+ * account's code gets a bounded amount of gas, and nothing that it does is mistaken for a failure of the endpoint.
+ *
+ * @param digest 32 bytes, 0x hex.
+ * @param signature at most 1 KiB, 0x hex.
+ */
+export async function isAccountSignature(
+  chain: ChainReader,
+  account: string,
+  digest: string,
+  signature: string,
+): Promise<boolean> {
+  return readChain("checking an account's signature", () =>
+    keyLedger(chain).isAccountSignature(account, digest, signature, { gasLimit: ACCOUNT_SIGNATURE_GAS }),
+  );
 }
 
 /**

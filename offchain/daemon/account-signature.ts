@@ -1,19 +1,22 @@
 /**
- * Signatures of user accounts over EIP-712 messages, as daemons check them: ECDSA for plain accounts, EIP-1271 for contract
- * wallets, so that every account that can act on chain can also open a session.
+ * Signatures over EIP-712 messages, as daemons check them. One rule for accounts, the one that the key ledger applies on chain:
+ * ECDSA first, then EIP-1271 for accounts with code. So every account that can act on chain can also open a session.
  */
 
-import { Contract, getAddress, type Provider, TypedDataEncoder, verifyTypedData } from "ethers";
+import { getAddress, TypedDataEncoder, verifyTypedData } from "ethers";
+import PQueue from "p-queue";
+import type { ChainReader } from "../chain/deployment.ts";
+import { isAccountSignature } from "../chain/ledger.ts";
 import { InvalidInputError, InvalidSignatureError, TallystickError } from "../core/errors.ts";
 import type { TypedData } from "../core/identity/typed-messages.ts";
 
-/** r ‖ s ‖ v, with v 27 or 28. */
-const PLAIN_SIGNATURE = /^0x[0-9a-f]{128}(?:1b|1c)$/i;
+/** 65 bytes, of which the last is 27 or 28. ethers also reads other forms, which the contracts refuse. */
+const ECDSA_SIGNATURE = /^0x[0-9a-f]{128}1[bc]$/i;
+/** Questions to the chain about signatures that one daemon has under way. Anybody can cause them, before any session is open. */
+const QUESTIONS_IN_FLIGHT = 4;
+const QUESTIONS_WAITING = 32;
 
-/** Gas that a wallet contract may use. A wallet with a passkey checked in Solidity takes about 350,000. */
-const EIP1271_GAS = 500_000n;
-const EIP1271_MAGIC = "0x1626ba7e";
-const EIP1271_ABI = ["function isValidSignature(bytes32 hash, bytes signature) view returns (bytes4)"];
+const questions = new WeakMap<ChainReader["provider"], PQueue>();
 
 /** The account with its EIP-55 checksum. @throws InvalidInputError when the checksum in the text is wrong. */
 export function checksumAddress(text: string, name: string): string {
@@ -24,62 +27,59 @@ export function checksumAddress(text: string, name: string): string {
   }
 }
 
-function recoverPlain(typed: TypedData<object>, signature: string): string | undefined {
-  // ethers would take 0 and 1 for v as well; the contracts do not, and one signature has one form.
-  if (!PLAIN_SIGNATURE.test(signature)) return undefined;
+/**
+ * Whose ECDSA signature over `typed` this is.
+ *
+ * @returns the address with its checksum; undefined when the signature is not 65 bytes with v 27 or 28 and a low s, or is no
+ *   curve point.
+ */
+export function recoverSigner(typed: TypedData<object>, signature: string): string | undefined {
+  if (!ECDSA_SIGNATURE.test(signature)) return undefined;
   try {
     return verifyTypedData(typed.domain, typed.types, { ...typed.message }, signature);
   } catch {
-    // ethers throws for a signature that is no curve point or has a high s: it recovers to nobody.
     return undefined;
   }
 }
 
-async function walletAccepts(provider: Provider, account: string, typed: TypedData<object>, signature: string) {
-  const hash = TypedDataEncoder.hash(typed.domain, typed.types, { ...typed.message });
-  const wallet = new Contract(account, EIP1271_ABI, provider);
-  try {
-    return (
-      (await wallet.getFunction("isValidSignature").staticCall(hash, signature, { gasLimit: EIP1271_GAS })) ===
-      EIP1271_MAGIC
-    );
-  } catch (cause) {
-    const code = (cause as { code?: string }).code;
-    if (code === "CALL_EXCEPTION" || code === "BAD_DATA") return false;
-    throw cause;
-  }
-}
-
 /**
- * Checks that `account` signed `typed`.
+ * Checks that `account` signed `typed`. Asks the chain only when the signature is not the account's by ECDSA.
  *
  * @param beforeAskingChain may throw to refuse a check that costs requests to the chain.
- * @throws InvalidSignatureError when it did not; TallystickError CHAIN_UNAVAILABLE when a contract wallet cannot be asked.
+ * @throws InvalidSignatureError when it did not; TallystickError RATE_LIMITED when too many such questions wait, CHAIN_UNAVAILABLE
+ *   when the chain cannot be asked.
  */
 export async function checkAccountSignature(
-  provider: Provider,
+  chain: ChainReader,
   account: string,
   typed: TypedData<object>,
   signature: string,
   beforeAskingChain: () => void = () => undefined,
 ): Promise<void> {
-  if (recoverPlain(typed, signature) === account) return;
+  if (recoverSigner(typed, signature) === account) return;
   beforeAskingChain();
-  let accepted = false;
-  try {
-    accepted = (await provider.getCode(account)) !== "0x" && (await walletAccepts(provider, account, typed, signature));
-  } catch (cause) {
-    throw new TallystickError("the chain cannot be asked about the signature", {
-      code: "CHAIN_UNAVAILABLE",
-      party: "chain",
+  const digest = TypedDataEncoder.hash(typed.domain, typed.types, { ...typed.message });
+  if (await inTurn(chain, () => isAccountSignature(chain, account, digest, signature))) return;
+  throw new InvalidSignatureError("the signature is not by the account", {
+    party: `account ${account}`,
+    check: "EIP-712 signature",
+  });
+}
+
+function inTurn<T>(chain: ChainReader, ask: () => Promise<T>): Promise<T> {
+  let queue = questions.get(chain.provider);
+  if (queue === undefined) {
+    queue = new PQueue({ concurrency: QUESTIONS_IN_FLIGHT });
+    questions.set(chain.provider, queue);
+  }
+  if (queue.size >= QUESTIONS_WAITING) {
+    throw new TallystickError("too many signatures wait to be checked on the chain", {
+      code: "RATE_LIMITED",
+      check: "signatures of contract wallets",
+      hint: "repeat in a moment; signatures of plain accounts are not affected",
       retryable: true,
-      cause,
+      retryAfterSeconds: 1,
     });
   }
-  if (!accepted) {
-    throw new InvalidSignatureError("the signature is not by the account", {
-      party: `account ${account}`,
-      check: "EIP-712 signature",
-    });
-  }
+  return queue.add(ask);
 }

@@ -91,7 +91,7 @@ async function openBase<Config extends DaemonConfig>(
       contract: chain.deployment.contracts[program.sessionContract],
     },
     checkSignature: (account, typed, signature) =>
-      checkAccountSignature(chain.provider, account, typed, signature, () => walletChecks.take("this daemon")),
+      checkAccountSignature(chain, account, typed, signature, () => walletChecks.take("this daemon")),
     admit: admissionBy(config.admission, chain),
   });
   const healthChecks: Record<string, HealthCheck> = {

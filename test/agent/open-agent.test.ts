@@ -91,7 +91,7 @@ describe("opening an agent", () => {
       new Promise<Response>((_resolve, reject) => {
         init?.signal?.addEventListener("abort", () => reject(init.signal?.reason), { once: true });
       });
-    const platform = memoryPlatform({ fetch, clock });
+    const platform = memoryPlatform({ http: { fetch }, clock });
     const context = new AgentContext({ identity: newIdentity(), deployment, platform, logger, confirmations: 1 });
     const reading = context
       .providers()

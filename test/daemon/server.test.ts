@@ -3,6 +3,8 @@ import { Type } from "@sinclair/typebox";
 import { expect } from "chai";
 import { hexlify, JsonRpcProvider, randomBytes, Wallet } from "ethers";
 import { pino } from "pino";
+import { LEDGER_ABI } from "../../offchain/chain/abis.ts";
+import type { ChainReader } from "../../offchain/chain/deployment.ts";
 import { InvalidSignatureError, TallystickError } from "../../offchain/core/errors.ts";
 import type { SessionRequest } from "../../offchain/core/wire/session.ts";
 import { checkAccountSignature } from "../../offchain/daemon/account-signature.ts";
@@ -16,17 +18,17 @@ const audience = Wallet.createRandom().address;
 const domain = { chainId: 31_337n, contract: Wallet.createRandom().address };
 
 let clock = 1_800_000_000;
-/** A chain where every account is a plain one, but for one whose wallet contract takes exactly the signature 0x1271. */
+const keyLedger = Wallet.createRandom().address;
+/** A chain whose ledger knows one contract wallet, which takes exactly the signature 0x1271. */
 const wallet = Wallet.createRandom().address;
-const chain = new (class extends JsonRpcProvider {
-  override async getCode(account: unknown): Promise<string> {
-    return account === wallet ? "0xfe" : "0x";
-  }
-  override async call(transaction: { to?: unknown; data?: unknown }): Promise<string> {
-    const takes = transaction.to === wallet && String(transaction.data).includes(`1271${"0".repeat(60)}`);
-    return takes ? `0x1626ba7e${"0".repeat(56)}` : `0xffffffff${"0".repeat(56)}`;
+const provider = new (class extends JsonRpcProvider {
+  override async call({ to, data }: { to?: unknown; data?: unknown }): Promise<string> {
+    if (to !== keyLedger) throw new Error("the ledger is asked, and nobody else");
+    const [account, , signature] = LEDGER_ABI.decodeFunctionData("isAccountSignature", String(data));
+    return LEDGER_ABI.encodeFunctionResult("isAccountSignature", [account === wallet && signature === "0x1271"]);
   }
 })("http://127.0.0.1:9", Number(domain.chainId), { staticNetwork: true });
+const chain = { provider, deployment: { contracts: { keyLedger } } } as unknown as ChainReader;
 
 /** An account that is not admitted. */
 const stranger = Wallet.createRandom();

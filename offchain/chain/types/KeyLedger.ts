@@ -29,7 +29,7 @@ export declare namespace IKeyLedger {
     }
 
   export interface KeyLedgerInterface extends Interface {
-    getFunction(nameOrSignature: "MAX_BATCH" | "MAX_CLOCK_SKEW_SECONDS" | "MAX_NOTE_BYTES" | "MAX_PAYLOAD_BYTES" | "REGISTRY" | "addOwner" | "addOwnerSignatureHash" | "digestOf" | "eip712Domain" | "isCurrent" | "isOwner" | "ownershipSignatureHash" | "record" | "recordIdOf" | "recordMany" | "recordSignatureHash" | "recordState"): FunctionFragment;
+    getFunction(nameOrSignature: "MAX_BATCH" | "MAX_CLOCK_SKEW_SECONDS" | "MAX_NOTE_BYTES" | "MAX_PAYLOAD_BYTES" | "REGISTRY" | "addOwner" | "addOwnerSignatureHash" | "digestOf" | "eip712Domain" | "isAccountSignature" | "isCurrent" | "isOwner" | "ownershipSignatureHash" | "record" | "recordIdOf" | "recordMany" | "recordSignatureHash" | "recordState"): FunctionFragment;
 
     getEvent(nameOrSignatureOrTopic: "EIP712DomainChanged" | "KeyRecorded" | "OwnerAdded"): EventFragment;
 
@@ -42,6 +42,7 @@ encodeFunctionData(functionFragment: 'addOwner', values: [IKeyLedger.RecordHeade
 encodeFunctionData(functionFragment: 'addOwnerSignatureHash', values: [BytesLike, BytesLike, AddressLike, BytesLike, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'digestOf', values: [IKeyLedger.RecordHeaderStruct]): string;
 encodeFunctionData(functionFragment: 'eip712Domain', values?: undefined): string;
+encodeFunctionData(functionFragment: 'isAccountSignature', values: [AddressLike, BytesLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'isCurrent', values: [IKeyLedger.RecordHeaderStruct]): string;
 encodeFunctionData(functionFragment: 'isOwner', values: [BytesLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'ownershipSignatureHash', values: [BytesLike, BytesLike, AddressLike]): string;
@@ -60,6 +61,7 @@ decodeFunctionResult(functionFragment: 'addOwner', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'addOwnerSignatureHash', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'digestOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'eip712Domain', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'isAccountSignature', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'isCurrent', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'isOwner', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'ownershipSignatureHash', data: BytesLike): Result;
@@ -213,6 +215,14 @@ decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
     
 
     
+    isAccountSignature: TypedContractMethod<
+      [account: AddressLike, digest: BytesLike, signature: BytesLike, ],
+      [boolean],
+      'view'
+    >
+    
+
+    
     isCurrent: TypedContractMethod<
       [header: IKeyLedger.RecordHeaderStruct, ],
       [boolean],
@@ -322,6 +332,11 @@ getFunction(nameOrSignature: 'digestOf'): TypedContractMethod<
 getFunction(nameOrSignature: 'eip712Domain'): TypedContractMethod<
       [],
       [[string, string, string, bigint, string, string, bigint[]] & {fields: string, name: string, version: string, chainId: bigint, verifyingContract: string, salt: string, extensions: bigint[] }],
+      'view'
+    >;
+getFunction(nameOrSignature: 'isAccountSignature'): TypedContractMethod<
+      [account: AddressLike, digest: BytesLike, signature: BytesLike, ],
+      [boolean],
       'view'
     >;
 getFunction(nameOrSignature: 'isCurrent'): TypedContractMethod<

@@ -20,7 +20,10 @@ getContractFactory(name: 'INodeRegistry', signerOrOptions?: ethers.Signer | Fact
 getContractFactory(name: 'IRandomnessSource', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IRandomnessSource__factory>
 getContractFactory(name: 'IStorageEscrow', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IStorageEscrow__factory>
 getContractFactory(name: 'KeyLedger', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.KeyLedger__factory>
+getContractFactory(name: 'MultiKeyWallet', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.MultiKeyWallet__factory>
 getContractFactory(name: 'NodeRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.NodeRegistry__factory>
+getContractFactory(name: 'OddWallet', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.OddWallet__factory>
+getContractFactory(name: 'PasskeyWallet', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.PasskeyWallet__factory>
 getContractFactory(name: 'PausableToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.PausableToken__factory>
 getContractFactory(name: 'PdpVerifierHarness', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.PdpVerifierHarness__factory>
 getContractFactory(name: 'PlainToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.PlainToken__factory>
@@ -29,6 +32,7 @@ getContractFactory(name: 'ReentrantWallet', signerOrOptions?: ethers.Signer | Fa
 getContractFactory(name: 'RejectingWallet', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.RejectingWallet__factory>
 getContractFactory(name: 'ReturnsFalseToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ReturnsFalseToken__factory>
 getContractFactory(name: 'ReturnsNothingToken', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ReturnsNothingToken__factory>
+getContractFactory(name: 'SingleKeyWallet', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.SingleKeyWallet__factory>
 getContractFactory(name: 'StorageEscrow', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.StorageEscrow__factory>
 getContractFactory(name: 'TestBase', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.TestBase__factory>
 getContractFactory(name: 'Vm', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.Vm__factory>
@@ -42,7 +46,10 @@ getContractAt(name: 'INodeRegistry', address: string | ethers.Addressable, signe
 getContractAt(name: 'IRandomnessSource', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IRandomnessSource>
 getContractAt(name: 'IStorageEscrow', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IStorageEscrow>
 getContractAt(name: 'KeyLedger', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.KeyLedger>
+getContractAt(name: 'MultiKeyWallet', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.MultiKeyWallet>
 getContractAt(name: 'NodeRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.NodeRegistry>
+getContractAt(name: 'OddWallet', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.OddWallet>
+getContractAt(name: 'PasskeyWallet', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.PasskeyWallet>
 getContractAt(name: 'PausableToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.PausableToken>
 getContractAt(name: 'PdpVerifierHarness', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.PdpVerifierHarness>
 getContractAt(name: 'PlainToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.PlainToken>
@@ -51,6 +58,7 @@ getContractAt(name: 'ReentrantWallet', address: string | ethers.Addressable, sig
 getContractAt(name: 'RejectingWallet', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.RejectingWallet>
 getContractAt(name: 'ReturnsFalseToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ReturnsFalseToken>
 getContractAt(name: 'ReturnsNothingToken', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ReturnsNothingToken>
+getContractAt(name: 'SingleKeyWallet', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.SingleKeyWallet>
 getContractAt(name: 'StorageEscrow', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.StorageEscrow>
 getContractAt(name: 'TestBase', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.TestBase>
 getContractAt(name: 'Vm', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.Vm>
@@ -64,7 +72,10 @@ deployContract(name: 'INodeRegistry', signerOrOptions?: ethers.Signer | DeployCo
 deployContract(name: 'IRandomnessSource', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IRandomnessSource>
 deployContract(name: 'IStorageEscrow', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IStorageEscrow>
 deployContract(name: 'KeyLedger', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyLedger>
+deployContract(name: 'MultiKeyWallet', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.MultiKeyWallet>
 deployContract(name: 'NodeRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.NodeRegistry>
+deployContract(name: 'OddWallet', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.OddWallet>
+deployContract(name: 'PasskeyWallet', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PasskeyWallet>
 deployContract(name: 'PausableToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PausableToken>
 deployContract(name: 'PdpVerifierHarness', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PdpVerifierHarness>
 deployContract(name: 'PlainToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PlainToken>
@@ -73,6 +84,7 @@ deployContract(name: 'ReentrantWallet', signerOrOptions?: ethers.Signer | Deploy
 deployContract(name: 'RejectingWallet', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.RejectingWallet>
 deployContract(name: 'ReturnsFalseToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReturnsFalseToken>
 deployContract(name: 'ReturnsNothingToken', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReturnsNothingToken>
+deployContract(name: 'SingleKeyWallet', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.SingleKeyWallet>
 deployContract(name: 'StorageEscrow', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.StorageEscrow>
 deployContract(name: 'TestBase', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.TestBase>
 deployContract(name: 'Vm', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Vm>
@@ -86,7 +98,10 @@ deployContract(name: 'INodeRegistry', args: any[], signerOrOptions?: ethers.Sign
 deployContract(name: 'IRandomnessSource', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IRandomnessSource>
 deployContract(name: 'IStorageEscrow', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IStorageEscrow>
 deployContract(name: 'KeyLedger', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyLedger>
+deployContract(name: 'MultiKeyWallet', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.MultiKeyWallet>
 deployContract(name: 'NodeRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.NodeRegistry>
+deployContract(name: 'OddWallet', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.OddWallet>
+deployContract(name: 'PasskeyWallet', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PasskeyWallet>
 deployContract(name: 'PausableToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PausableToken>
 deployContract(name: 'PdpVerifierHarness', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PdpVerifierHarness>
 deployContract(name: 'PlainToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.PlainToken>
@@ -95,6 +110,7 @@ deployContract(name: 'ReentrantWallet', args: any[], signerOrOptions?: ethers.Si
 deployContract(name: 'RejectingWallet', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.RejectingWallet>
 deployContract(name: 'ReturnsFalseToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReturnsFalseToken>
 deployContract(name: 'ReturnsNothingToken', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ReturnsNothingToken>
+deployContract(name: 'SingleKeyWallet', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.SingleKeyWallet>
 deployContract(name: 'StorageEscrow', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.StorageEscrow>
 deployContract(name: 'TestBase', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.TestBase>
 deployContract(name: 'Vm', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Vm>

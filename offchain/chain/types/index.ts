@@ -12,7 +12,10 @@ export type { INodeRegistry } from './interfaces/INodeRegistry.js';
 export type { IRandomnessSource } from './interfaces/IRandomnessSource.js';
 export type { IStorageEscrow } from './interfaces/IStorageEscrow.js';
 export type { KeyLedger } from './KeyLedger.js';
+export type { MultiKeyWallet } from './test/zoo/SignatureWallets.sol/MultiKeyWallet.js';
 export type { NodeRegistry } from './NodeRegistry.js';
+export type { OddWallet } from './test/zoo/SignatureWallets.sol/OddWallet.js';
+export type { PasskeyWallet } from './test/zoo/SignatureWallets.sol/PasskeyWallet.js';
 export type { PausableToken } from './test/zoo/PausableToken.js';
 export type { PdpVerifierHarness } from './test/PdpVerifierHarness.js';
 export type { PlainToken } from './test/zoo/PlainToken.js';
@@ -21,6 +24,7 @@ export type { ReentrantWallet } from './test/zoo/Wallets.sol/ReentrantWallet.js'
 export type { RejectingWallet } from './test/zoo/Wallets.sol/RejectingWallet.js';
 export type { ReturnsFalseToken } from './test/zoo/ReturnsFalseToken.js';
 export type { ReturnsNothingToken } from './test/zoo/ReturnsNothingToken.js';
+export type { SingleKeyWallet } from './test/zoo/SignatureWallets.sol/SingleKeyWallet.js';
 export type { StorageEscrow } from './StorageEscrow.js';
 export type { TestBase } from './test/TestBase.js';
 export type { Vm } from './test/Vm.js';
@@ -36,7 +40,10 @@ export { INodeRegistry__factory } from './factories/interfaces/INodeRegistry__fa
 export { IRandomnessSource__factory } from './factories/interfaces/IRandomnessSource__factory.js';
 export { IStorageEscrow__factory } from './factories/interfaces/IStorageEscrow__factory.js';
 export { KeyLedger__factory } from './factories/KeyLedger__factory.js';
+export { MultiKeyWallet__factory } from './factories/test/zoo/SignatureWallets.sol/MultiKeyWallet__factory.js';
 export { NodeRegistry__factory } from './factories/NodeRegistry__factory.js';
+export { OddWallet__factory } from './factories/test/zoo/SignatureWallets.sol/OddWallet__factory.js';
+export { PasskeyWallet__factory } from './factories/test/zoo/SignatureWallets.sol/PasskeyWallet__factory.js';
 export { PausableToken__factory } from './factories/test/zoo/PausableToken__factory.js';
 export { PdpVerifierHarness__factory } from './factories/test/PdpVerifierHarness__factory.js';
 export { PlainToken__factory } from './factories/test/zoo/PlainToken__factory.js';
@@ -45,6 +52,7 @@ export { ReentrantWallet__factory } from './factories/test/zoo/Wallets.sol/Reent
 export { RejectingWallet__factory } from './factories/test/zoo/Wallets.sol/RejectingWallet__factory.js';
 export { ReturnsFalseToken__factory } from './factories/test/zoo/ReturnsFalseToken__factory.js';
 export { ReturnsNothingToken__factory } from './factories/test/zoo/ReturnsNothingToken__factory.js';
+export { SingleKeyWallet__factory } from './factories/test/zoo/SignatureWallets.sol/SingleKeyWallet__factory.js';
 export { StorageEscrow__factory } from './factories/StorageEscrow__factory.js';
 export { TestBase__factory } from './factories/test/TestBase__factory.js';
 export { Vm__factory } from './factories/test/Vm__factory.js';

@@ -7,7 +7,7 @@
 
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { concatBytes } from "@noble/hashes/utils.js";
-import { verifyTypedData, type Wallet } from "ethers";
+import type { Wallet } from "ethers";
 import { domainTag } from "../../core/crypto/kdf.ts";
 import { encodeKeyId, type KeyId, purposeCode } from "../../core/dkg/key-id.ts";
 import { ADDRESS_BYTES } from "../../core/encoding/address.ts";
@@ -15,6 +15,7 @@ import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { u16be, u64be } from "../../core/encoding/integers.ts";
 import { InvalidSignatureError } from "../../core/errors.ts";
 import type { TypedData } from "../../core/identity/typed-messages.ts";
+import { recoverSigner } from "../../daemon/account-signature.ts";
 
 /** The key generation that a message belongs to. */
 export interface DkgScope {
@@ -97,13 +98,7 @@ export async function signMessage(wallet: Wallet, typed: TypedData<object>): Pro
 
 /** @throws InvalidSignatureError naming the member when the message is not by its operator key. */
 export function checkMessage(operator: string, member: number, typed: TypedData<object>, signature: string): void {
-  let signer: string | undefined;
-  try {
-    signer = verifyTypedData(typed.domain, typed.types, { ...typed.message }, signature);
-  } catch {
-    // No curve point or a high s: it recovers to nobody.
-    signer = undefined;
-  }
+  const signer = recoverSigner(typed, signature);
   if (signer !== operator) {
     throw new InvalidSignatureError(`a key generation message is not signed by member ${member}`, {
       party: `node ${operator}`,

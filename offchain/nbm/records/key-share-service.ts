@@ -104,7 +104,7 @@ export class ShareService {
       node: operator,
       expiresAt: BigInt(expiresAt),
     });
-    await checkAccountSignature(chain.provider, account, typed, signature);
+    await checkAccountSignature(chain, account, typed, signature);
   }
 
   /** The archived record, once it is known to be the one in contract state. */

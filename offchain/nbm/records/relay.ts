@@ -5,7 +5,6 @@
  */
 
 import { keccak_256 } from "@noble/hashes/sha3.js";
-import { verifyTypedData } from "ethers";
 import type { ContractCall } from "../../chain/contract-call.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import {
@@ -28,7 +27,7 @@ import { IntegrityError, InvalidInputError, InvalidSignatureError, TallystickErr
 import { addOwnerTypedData, keyRecordTypedData, ownershipTypedData } from "../../core/identity/typed-messages.ts";
 import { parseRecordPayload } from "../../core/record/key-record.ts";
 import type { RelayAnswer, RelayOwnerRequest, RelayRecordRequest } from "../../core/wire/nbm.ts";
-import { checkAccountSignature, checksumAddress } from "../../daemon/account-signature.ts";
+import { checkAccountSignature, checksumAddress, recoverSigner } from "../../daemon/account-signature.ts";
 import type { Database } from "../../store/index/sqlite.ts";
 import type { Memberships } from "../dkg/memberships.ts";
 import type { Budgets } from "../oprf/budget.ts";
@@ -99,7 +98,7 @@ export class Relay {
         ...header,
         deadline,
       });
-      await checkAccountSignature(chain.provider, record.account, typed, signature);
+      await checkAccountSignature(chain, record.account, typed, signature);
       if ((await shares.judge(record)) === "invalid") {
         throw new IntegrityError("the share sealed to this node does not fit the record", {
           party: `account ${account}`,
@@ -230,14 +229,7 @@ export class Relay {
     const ledger = chain.deployment.contracts.keyLedger;
     const digest = recordDigest(header);
     const ownership = ownershipTypedData(chainId, ledger, { recordId, digest, owner });
-    let signer: string | undefined;
-    try {
-      signer = verifyTypedData(ownership.domain, ownership.types, { ...ownership.message }, ownershipSignature);
-    } catch {
-      // No curve point or a high s: it recovers to nobody.
-      signer = undefined;
-    }
-    if (signer !== header.ownershipKey) {
+    if (recoverSigner(ownership, ownershipSignature) !== header.ownershipKey) {
       throw new InvalidSignatureError("the ownership signature is not by the file's ownership key", {
         party: `account ${owner}`,
         check: "ownership signature",
@@ -246,7 +238,7 @@ export class Relay {
     }
     const noteHash = toHex(keccak_256(note));
     const typed = addOwnerTypedData(chainId, ledger, { recordId, digest, owner, noteHash, deadline });
-    await checkAccountSignature(chain.provider, owner, typed, ownerSignature);
+    await checkAccountSignature(chain, owner, typed, ownerSignature);
   }
 
   #parseRecord({ record, deadline, signature }: RelayRecordRequest): SignedRecord {

@@ -29,7 +29,7 @@ export declare namespace IKeyLedger {
     }
 
   export interface IKeyLedgerInterface extends Interface {
-    getFunction(nameOrSignature: "REGISTRY" | "addOwner" | "addOwnerSignatureHash" | "digestOf" | "isCurrent" | "isOwner" | "ownershipSignatureHash" | "record" | "recordIdOf" | "recordMany" | "recordSignatureHash" | "recordState"): FunctionFragment;
+    getFunction(nameOrSignature: "REGISTRY" | "addOwner" | "addOwnerSignatureHash" | "digestOf" | "isAccountSignature" | "isCurrent" | "isOwner" | "ownershipSignatureHash" | "record" | "recordIdOf" | "recordMany" | "recordSignatureHash" | "recordState"): FunctionFragment;
 
     getEvent(nameOrSignatureOrTopic: "KeyRecorded" | "OwnerAdded"): EventFragment;
 
@@ -37,6 +37,7 @@ export declare namespace IKeyLedger {
 encodeFunctionData(functionFragment: 'addOwner', values: [IKeyLedger.RecordHeaderStruct, AddressLike, BytesLike, BigNumberish, BytesLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'addOwnerSignatureHash', values: [BytesLike, BytesLike, AddressLike, BytesLike, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'digestOf', values: [IKeyLedger.RecordHeaderStruct]): string;
+encodeFunctionData(functionFragment: 'isAccountSignature', values: [AddressLike, BytesLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'isCurrent', values: [IKeyLedger.RecordHeaderStruct]): string;
 encodeFunctionData(functionFragment: 'isOwner', values: [BytesLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'ownershipSignatureHash', values: [BytesLike, BytesLike, AddressLike]): string;
@@ -50,6 +51,7 @@ encodeFunctionData(functionFragment: 'recordState', values: [BytesLike]): string
 decodeFunctionResult(functionFragment: 'addOwner', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'addOwnerSignatureHash', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'digestOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'isAccountSignature', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'isCurrent', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'isOwner', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'ownershipSignatureHash', data: BytesLike): Result;
@@ -151,6 +153,14 @@ decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
     
 
     
+    isAccountSignature: TypedContractMethod<
+      [account: AddressLike, digest: BytesLike, signature: BytesLike, ],
+      [boolean],
+      'view'
+    >
+    
+
+    
     isCurrent: TypedContractMethod<
       [header: IKeyLedger.RecordHeaderStruct, ],
       [boolean],
@@ -235,6 +245,11 @@ getFunction(nameOrSignature: 'addOwnerSignatureHash'): TypedContractMethod<
 getFunction(nameOrSignature: 'digestOf'): TypedContractMethod<
       [header: IKeyLedger.RecordHeaderStruct, ],
       [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'isAccountSignature'): TypedContractMethod<
+      [account: AddressLike, digest: BytesLike, signature: BytesLike, ],
+      [boolean],
       'view'
     >;
 getFunction(nameOrSignature: 'isCurrent'): TypedContractMethod<

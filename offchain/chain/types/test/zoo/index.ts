@@ -10,5 +10,7 @@ export type { PlainToken } from './PlainToken.js';
 export type { ReentrantToken } from './ReentrantToken.js';
 export type { ReturnsFalseToken } from './ReturnsFalseToken.js';
 export type { ReturnsNothingToken } from './ReturnsNothingToken.js';
+export type { signatureWalletsSol };
 export type { walletsSol };
+import type * as signatureWalletsSol from './SignatureWallets.sol/index.js';
 import type * as walletsSol from './Wallets.sol/index.js';

@@ -2,6 +2,7 @@
 // @ts-nocheck
 /* tslint:disable */
 /* eslint-disable */
+export * as signatureWalletsSol from './SignatureWallets.sol/index.js';
 export * as walletsSol from './Wallets.sol/index.js';
 export { BonusToken__factory } from './BonusToken__factory.js';
 export { FakeRandomness__factory } from './FakeRandomness__factory.js';
