@@ -37,13 +37,13 @@ export const CspConfigSchema = Type.Object(
     offer: OfferTermsSchema,
     /** Where ciphertexts are kept: the kind of object store, and what that kind needs. */
     store: Type.Optional(Type.Object({ kind: Type.String({ maxLength: 64 }) }, { additionalProperties: true })),
-    /** Who receives earnings and returned collateral; the operator's own account unless told. */
+    /** Receives earnings and returned collateral; the operator's own account by default. */
     payoutAccount: Type.Optional(AddressText),
     /** A preparation that no agreement uses is removed this long after the last request for it. */
     preparationExpirySeconds: Type.Optional(Seconds),
     /** How long a verification request waits before it answers that the check is still running. */
     verifyWaitSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 60 })),
-    /** How often the chain is looked at. */
+    /** How often the chain is read. */
     pollMilliseconds: Type.Optional(Type.Integer({ minimum: 20, maximum: 600_000 })),
     /** How long to wait before a proof that failed is tried again within its window. */
     proofRetrySeconds: Type.Optional(Seconds),
@@ -65,8 +65,8 @@ export interface CspConfig extends DaemonConfig {
 }
 
 /**
- * Defaults for a chain with a block every 12 seconds: an epoch is a day, a proof has 40 minutes, three misses end an agreement.
- * 460 samples find 1 % damage with 99 %.
+ * Defaults for a chain with a block every 12 seconds: an epoch is a day, a proof has 40 minutes, three misses end an
+ * agreement. 460 samples find 1 % damage with 99 %.
  */
 const OFFER_DEFAULTS = {
   compensationPercent: 100,

@@ -1,4 +1,4 @@
-/** What a provider's operator watches, on the same registry as the metrics of the process and of HTTP. */
+/** Metrics of a provider, on the same registry as the metrics of the process and of HTTP. */
 import { Counter, Gauge } from "prom-client";
 import type { DaemonMetrics } from "../daemon/metrics.ts";
 import type { ProviderIndex } from "../store/index/provider-index.ts";

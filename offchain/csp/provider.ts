@@ -1,4 +1,6 @@
-/** A storage provider as a program: its services over the common base. Importing it starts nothing; `main.ts` runs it. */
+/**
+ * A storage provider as a program: its services over the common base. Importing it starts nothing; `main.ts` runs it.
+ */
 
 import { join } from "node:path";
 import { readChain } from "../chain/revert.ts";

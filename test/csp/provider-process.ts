@@ -1,4 +1,7 @@
-/** A storage provider for tests: a real process of offchain/csp/main.ts with its own folder, on a chain of local-chain.ts. */
+/**
+ * A storage provider for tests: a real process of offchain/csp/main.ts with its own folder, on a chain of
+ * local-chain.ts.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,7 @@
-/** An object store in memory: the second implementation, which shows that the suite and the provider rely on the interface alone. */
+/**
+ * An object store in memory: the second implementation, which shows that the suite and the provider rely on the
+ * interface alone.
+ */
 import { type ObjectStore, requireObjectId, requireRange } from "../../offchain/store/object/object-store.ts";
 
 /** What outlives a store that is closed, as a disk does. */

@@ -1,7 +1,7 @@
 /**
- * Acceptance of agreements: a proposal on chain is held against this provider's offer and against what its user prepared here, and
- * only then is collateral put down for it. The intent to accept is on disk before the transaction leaves, so whatever the
- * process was doing when it died, the next start finds every agreement it may be bound by.
+ * Acceptance of agreements. A proposal on chain is compared with this provider's offer and with what its user prepared
+ * here; only then is collateral deposited for it. The intent to accept is durable before the transaction is sent, so
+ * that after a crash the next start finds every agreement that may bind the provider.
  */
 import PQueue from "p-queue";
 import type { ChainReader } from "../../chain/deployment.ts";
@@ -45,9 +45,9 @@ function mismatch(check: string, expected: string, received: string): InvalidInp
 
 export class AgreementService {
   readonly #parts: AgreementParts;
-  /** Acceptances under way: a repeated request joins the first. */
+  /** Acceptances in progress; a repeated request waits for the first. */
   readonly #underWay = new Map<string, Promise<AcceptAnswer>>();
-  /** Acceptances in ERC-20 tokens go one by one: each approves and uses exactly its own collateral. */
+  /** Acceptances in ERC-20 tokens run one at a time, because each approves and uses exactly its own collateral. */
   readonly #tokenAcceptances = new PQueue({ concurrency: 1 });
 
   constructor(parts: AgreementParts) {
@@ -55,9 +55,10 @@ export class AgreementService {
   }
 
   /**
-   * Accepts a proposal on chain. Asking again is answered from what is known.
-   * @throws TallystickError NOT_FOUND, NOT_OWNER, CONFLICT (not verified, or no longer to be accepted), INVALID_INPUT (the proposal does
-   *   not fit the preparation), BelowOfferError, CHAIN_REVERTED, FUNDS, CHAIN_UNAVAILABLE
+   * Accepts a proposal on chain. A repeated request gets the same answer.
+   * @throws TallystickError NOT_FOUND, NOT_OWNER, CONFLICT (not verified, or too late to accept), INVALID_INPUT (the
+   *   proposal does not fit the preparation), ObjectLostError, BelowOfferError, CHAIN_REVERTED, FUNDS,
+   *   CHAIN_UNAVAILABLE
    */
   async accept(account: string, id: bigint, saltHex: string): Promise<AcceptAnswer> {
     const preparation = await this.#parts.preparations.require(account, saltHex);
@@ -65,7 +66,8 @@ export class AgreementService {
     if (known !== undefined && (known.account !== preparation.account || known.preparationId !== preparation.id)) {
       throw notTheirs(id);
     }
-    // By preparation too, or a stranger's request, which will be refused, would be the one that the user's joins.
+    // The key names the preparation too: a stranger's request, which is refused, must not be the one the user's waits
+    // for.
     const key = underWayKey(id, preparation.id);
     let acceptance = this.#underWay.get(key);
     if (acceptance === undefined) {
@@ -116,8 +118,9 @@ export class AgreementService {
       logger.info({ agreement: String(id), account, ...accepted }, "agreement accepted");
       return { agreementId: String(id), ...accepted };
     } catch (error) {
-      // Only the refusal of a first attempt means that there is no duty: the chain also refuses what an earlier attempt's
-      // transaction, still in the pool, is about to do. Anything else is looked up on chain by `resolve`.
+      // Only when the first attempt is refused is it certain that there is no agreement: a later one is also refused
+      // because the transaction of an earlier one, still in the pool, comes first. `resolve` settles all other cases on
+      // chain.
       if (outcome === "begun" && error instanceof ChainRevertedError) await index.agreements.forget(id);
       throw error;
     }
@@ -152,7 +155,7 @@ export class AgreementService {
     return { agreementId: String(id), ...accepted };
   }
 
-  /** Everything the provider commits to by accepting. */
+  /** Checks everything that the provider commits to by accepting. */
   async #check(agreement: Agreement, preparation: Preparation): Promise<void> {
     const { chain, sender, offer } = this.#parts;
     const { terms } = agreement;
@@ -179,7 +182,7 @@ export class AgreementService {
     await this.#requireStored(preparation);
   }
 
-  /** Signs for no chunk that is known to be lost. */
+  /** @throws ObjectLostError when a chunk of the data set is known to be lost */
   async #requireStored(preparation: Preparation): Promise<void> {
     const { chunks, preparations } = this.#parts.index;
     for await (const digests of preparations.manifestDigests(preparation.id)) {
@@ -188,7 +191,7 @@ export class AgreementService {
     }
   }
 
-  /** Finds out on chain what became of acceptances whose outcome is not known here, after a crash or a lost connection. */
+  /** Reads on chain how acceptances ended whose outcome is unknown after a crash or a lost connection. */
   async resolve(headBlock: number): Promise<void> {
     const { chain, index, logger } = this.#parts;
     const rows = index.agreements;
@@ -201,12 +204,12 @@ export class AgreementService {
         logger.info({ agreement: String(row.id) }, "agreement was not accepted after all");
       } else {
         await rows.activate(row.id, await readAcceptance(chain, row.id));
-        logger.info({ agreement: String(row.id) }, "agreement was accepted before a break");
+        logger.info({ agreement: String(row.id) }, "agreement was accepted before an interruption");
       }
     }
   }
 
-  /** @throws TallystickError NOT_FOUND; another account's agreement is not found either */
+  /** @throws TallystickError NOT_FOUND, also for another account's agreement */
   async require(account: string, id: bigint): Promise<AgreementRow> {
     const row = await this.#parts.index.agreements.find(id);
     if (row === undefined || row.account !== checksumAddress(account, "account")) throw notFound(id);
@@ -247,7 +250,7 @@ function notFound(id: bigint): TallystickError {
 }
 
 function notTheirs(id: bigint): TallystickError {
-  return new TallystickError("the agreement is another account's, or for another preparation", {
+  return new TallystickError("the agreement belongs to another account or to another preparation", {
     code: "NOT_OWNER",
     party: "client",
     check: "agreement",

@@ -1,6 +1,7 @@
 /**
- * The end of agreements: after the last window, or a breach, the daemon winds the agreement up so that what is left of its
- * collateral is credited, and withdraws its credit. Everything is looked up on chain first, so it can be cut off anywhere.
+ * The end of agreements. After the last window, or a breach, the daemon closes the agreement on chain, which credits
+ * the rest of its collateral, and withdraws its credit. Each step reads the state on chain first, so it may be
+ * interrupted anywhere.
  */
 import type { ChainReader } from "../../chain/deployment.ts";
 import { balanceOf, closeCall, readAgreement, withdrawCall } from "../../chain/escrow.ts";
@@ -28,7 +29,7 @@ export class Settlement {
     this.#parts = parts;
   }
 
-  /** Winds up what has ended, then withdraws. */
+  /** Closes the agreements that have ended, then withdraws the credit. */
   async round(headBlock: number): Promise<void> {
     const { rows, failures } = this.#parts;
     const withUnproven = await rows.withUnprovenEpochs();
@@ -47,7 +48,7 @@ export class Settlement {
   async #windUp(row: AgreementRow, headBlock: number, hasUnproven: boolean): Promise<void> {
     const { chain, sender, rows, logger } = this.#parts;
     const over = headBlock >= lastWindowEnd(row) && row.nextEpoch >= row.epochs;
-    // A breach is possible once an epoch was missed; the chain is asked in every new block from then on.
+    // A breach is possible once an epoch was missed: from then on the status is read in every new block.
     if (!over && !(hasUnproven && headBlock > (this.#lookedAt.get(row.id) ?? -1))) return;
     const agreement = await readAgreement(chain, row.id);
     this.#lookedAt.set(row.id, headBlock);

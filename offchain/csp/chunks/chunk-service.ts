@@ -1,6 +1,7 @@
 /**
- * Chunks in and chunks out. In: every id is recomputed, bytes are in the object store before the index row, and the row before
- * the answer; a body is kept whole or not at all. Out: to owners only, and never bytes that do not match their id.
+ * Chunks in and chunks out. In: every id is recomputed, bytes are in the object store before the index row, and the row
+ * before the answer; a body is kept whole or not at all. Out: to owners only, and never bytes that do not match their
+ * id.
  */
 import PQueue from "p-queue";
 import { equalBytes, sha256 } from "#primitives";
@@ -73,8 +74,8 @@ export class ChunkService {
    * Stores the chunks of a body and makes the account their owner.
    * @param body - frames, see `http/chunk-frames.ts`
    * @returns the ids, in the order of the frames; all durable
-   * @throws InvalidInputError for malformed frames, IntegrityError for bytes that are not what their id names, TallystickError
-   *   DISK_FULL or DISK_FAILED; in each case nothing of the body is kept
+   * @throws InvalidInputError for malformed frames, IntegrityError for bytes that are not what their id names,
+   *   TallystickError DISK_FULL or DISK_FAILED; in each case nothing of the body is kept
    */
   async store(account: string, body: AsyncIterable<Uint8Array>): Promise<string[]> {
     const ids: string[] = [];
@@ -100,7 +101,9 @@ export class ChunkService {
     return ids;
   }
 
-  /** Settles when all writes of the batch have, so that none is under way when a failed request removes what it wrote. */
+  /**
+   * Settles when all writes of the batch have, so that none is under way when a failed request removes what it wrote.
+   */
   async #writeBatch(batch: readonly ChunkFrame[], written: string[]): Promise<IndexedChunk[]> {
     const rows = await this.#index.find(batch.map(({ digest }) => digest));
     const queue = new PQueue({ concurrency: WRITES_AT_ONCE });
@@ -114,8 +117,8 @@ export class ChunkService {
   }
 
   /**
-   * Puts a chunk into the object store unless the right bytes are there. They are read to find out: a file of the right name
-   * may be damaged, and this upload is the occasion to repair it.
+   * Puts a chunk into the object store unless the right bytes are there. They are read to find out: a file of the right
+   * name may be damaged, and this upload is the occasion to repair it.
    * @param written - gets the id of what has been put there
    */
   async #write({ id, digest, bytes }: ChunkFrame, row: ChunkRow | undefined, written: string[]): Promise<IndexedChunk> {
@@ -178,8 +181,8 @@ export class ChunkService {
   }
 
   /**
-   * Reads stored chunks back and compares them with their ids. Whoever is told that a chunk need not be uploaded relies on the
-   * bytes, so damage must be found before that answer, not by the next audit.
+   * Reads stored chunks back and compares them with their ids. Whoever is told that a chunk need not be uploaded relies
+   * on the bytes, so damage must be found before that answer, not by the next audit.
    * @returns one entry per digest, in the same order; a chunk that is not intact counts as lost from now on
    */
   async areIntact(digests: readonly Uint8Array[]): Promise<boolean[]> {
@@ -203,7 +206,10 @@ export class ChunkService {
     return undefined;
   }
 
-  /** Undefined when there are no bytes, or the medium does not return them (EIO). Other failures say nothing about the bytes. */
+  /**
+   * Undefined when there are no bytes, or the medium does not return them (EIO). Other failures say nothing about the
+   * bytes.
+   */
   async #readable(id: string): Promise<Uint8Array | undefined> {
     try {
       return await this.#store.get(id);

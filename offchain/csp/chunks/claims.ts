@@ -1,9 +1,9 @@
 /**
- * Proof of ownership (Halevi, Harnik, Pinkas, Shulman-Peleg, CCS 2011): who claims chunks must answer random leaves of the Merkle
- * trees over their ciphertexts, drawn after the claim. The challenge, the work and the answer are the same for chunks that are
- * not here, so a claim tells nothing about what other accounts have stored.
+ * Proof of ownership (Halevi, Harnik, Pinkas, Shulman-Peleg, CCS 2011). Whoever claims chunks must answer with random
+ * leaves of the Merkle trees over their ciphertexts, drawn after the claim. The challenge, the work and the answer are
+ * the same for chunks that are not stored, so a claim reveals nothing about what other accounts have stored.
  *
- * Claims live in memory: after a restart the client claims again.
+ * Claims are kept in memory: after a restart the client claims again.
  */
 import { randomInt } from "node:crypto";
 import { randomBytes } from "#primitives";
@@ -22,11 +22,11 @@ import type { ChunkIndex, ChunkRow } from "../../store/index/chunk-index.ts";
 import type { ChunkService } from "./chunk-service.ts";
 
 const CLAIM_SECONDS = 300;
-/** Open claims of one account; the oldest gives way. */
+/** Most open claims of one account; a further one replaces the oldest. */
 const CLAIMS_PER_ACCOUNT = 64;
 /**
- * Open claims of all accounts, the oldest giving way: accounts cost nothing, so without this anybody could fill the memory. A claim of
- * 64 chunks takes about 20 KB, and its client answers within seconds.
+ * Most open claims of all accounts; a further one replaces the oldest. Accounts cost nothing, so without this bound
+ * anybody could fill the memory. A claim of 64 chunks takes about 20 KB, and its client answers within seconds.
  */
 export const CLAIMS_IN_ALL = 4096;
 
@@ -87,7 +87,7 @@ export class ClaimService {
       throw new InvalidInputError("a chunk is claimed twice", {
         party: "client",
         check: "distinct ids",
-        hint: "a second leaf of one chunk in place of another chunk's would weaken the proof",
+        hint: "name each chunk once",
       });
     }
     this.#makeRoom(account);
@@ -113,7 +113,7 @@ export class ClaimService {
   }
 
   /**
-   * Judges the answers to a claim, once.
+   * Verifies the answers to a claim. Each claim is answered once.
    * @throws TallystickError NOT_FOUND for a claim that is unknown, expired or answered; NOT_OWNER for another account's
    * @throws InvalidInputError for answers to leaves that were not asked for, or asked for once and answered twice
    */

@@ -2,8 +2,8 @@
 import { TallystickError } from "../../core/errors.ts";
 
 /**
- * Missing and damaged bytes get one answer: which of the two it is depends on how the medium failed, and the client can do the
- * same about both.
+ * Missing and damaged bytes get one answer: which of the two it is depends on how the medium failed, and the client can
+ * do the same about both.
  */
 export class ObjectLostError extends TallystickError {
   constructor(id: string, facts: { hint?: string; cause?: unknown } = {}) {

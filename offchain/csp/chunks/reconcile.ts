@@ -1,7 +1,8 @@
 /**
- * Reconciles the index with the object store after a start. Bytes without a row were never acknowledged and are removed. A row
- * whose bytes are missing or of another length is noted as lost, so that they are asked for again; agreements that need them
- * are found by their next proof. Content is not hashed here: audits, claims and reads do that.
+ * Reconciles the index with the object store after a start. Bytes without a row were never acknowledged and are
+ * removed. A row whose bytes are missing or of another length is noted as lost, so that they are asked for again;
+ * agreements that need them are found by their next proof. Content is not hashed here: audits, claims and reads do
+ * that.
  */
 import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
 import { InvalidInputError } from "../../core/errors.ts";

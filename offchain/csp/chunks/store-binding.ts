@@ -1,6 +1,7 @@
 /**
- * Ties the object store to this provider's index. Objects without a row are removed at start (`reconcile.ts`), so a start with
- * another provider's objects, or with an empty database in place of one that was lost, would remove what owners rely on.
+ * Ties the object store to this provider's index. Objects without a row are removed at start (`reconcile.ts`), so a
+ * start with another provider's objects, or with an empty database in place of one that was lost, would remove what
+ * owners rely on.
  */
 import { randomBytes } from "#primitives";
 import { toHex } from "../../core/encoding/hex.ts";

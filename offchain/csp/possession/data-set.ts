@@ -1,6 +1,6 @@
 /**
- * The audited data of one preparation, read piecewise: slices out of the stored chunks, tags and powers out of the preparation's
- * files. Memory is one slice, whatever the size of the data set.
+ * The audited data of one preparation, read piecewise: slices out of the stored chunks, tags and powers out of the
+ * preparation's files. Memory is one slice, whatever the size of the data set.
  */
 import { G1_BYTES, G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
 import { ELEMENTS_PER_SLICE, FIRST_INDEX, SLICE_BYTES } from "../../core/audit/field.ts";
@@ -73,7 +73,7 @@ export class DataSet {
     return piece;
   }
 
-  /** Chunks that the slices with these indices touch. */
+  /** Ids of the chunks that the slices with these indices are cut from. */
   async chunksOfSlices(indices: Iterable<number>): Promise<Set<string>> {
     const ids = new Set<string>();
     for (const index of indices) {
@@ -102,7 +102,7 @@ export class DataSet {
     return this.#parts.files.read(this.preparationId, "powers-b", (first - 1) * G1_BYTES, count * G1_BYTES);
   }
 
-  /** The powers as verification has rewritten them, 96 bytes each: they decode about 14 times faster. */
+  /** The powers in the expanded form that verification derives, 96 bytes each; they decode about 14 times faster. */
   readExpandedPowersA(): Promise<Uint8Array> {
     const { files } = this.#parts;
     return files.read(this.preparationId, "powers-a-expanded", 0, ELEMENTS_PER_SLICE * G1_EXPANDED_BYTES);
@@ -114,7 +114,7 @@ export class DataSet {
     return this.#parts.files.read(this.preparationId, "powers-b-expanded", offsetBytes, count * G1_EXPANDED_BYTES);
   }
 
-  /** What the prover of the possession audit reads; for verified preparations. */
+  /** The input of the possession prover; for verified preparations only. */
   async sliceSource(): Promise<SliceSource> {
     return {
       powersA: await this.readExpandedPowersA(),

@@ -1,8 +1,8 @@
 /**
- * The prover loop: for every epoch of every active agreement, one proof in its window. What has been proven is read from the chain, so
- * a restart neither forgets an epoch nor proves one twice; each proof is verified here and simulated on the chain's pending
- * state before a transaction leaves. Damaged data costs no gas: it is logged, counted and shown, and tried again while the
- * window is open, since its owner may upload it anew.
+ * The prover loop: one proof in the window of each epoch of every active agreement. Which epochs are proven is read
+ * from the chain, so a restart neither forgets an epoch nor proves one twice. Each proof is verified here and simulated
+ * on the chain's pending state before its transaction is sent. Damaged data costs no gas: it is logged, counted and
+ * shown, and the proof is tried again while the window is open, since an owner may upload the data again.
  */
 
 import { simulateCall } from "../../chain/contract-call.ts";
@@ -35,7 +35,7 @@ export class Prover {
   readonly #parts: ProverParts;
   /** When an attempt at an epoch may be made again, in milliseconds, by `agreement:epoch`. */
   readonly #notBefore = new Map<string, number>();
-  /** Proofs whose transaction is on its way. */
+  /** Proofs whose transaction has been sent and is not mined yet. */
   readonly #onTheWay = new Map<string, Promise<void>>();
   readonly #stop = new AbortController();
 
@@ -43,7 +43,7 @@ export class Prover {
     this.#parts = parts;
   }
 
-  /** One look at every active agreement. A failure with one of them does not keep the others from being proven. */
+  /** Visits every active agreement once. A failure with one does not keep the others from being proven. */
   async round(headBlock: number): Promise<void> {
     const { rows, failures } = this.#parts;
     for (const row of await rows.inState("active")) {
@@ -61,7 +61,7 @@ export class Prover {
     }
   }
 
-  /** Stops waiting for transactions; those under way may still be mined and are found on chain after the next start. */
+  /** Stops waiting for transactions. Those already sent may still be mined; the next start finds them on chain. */
   async close(): Promise<void> {
     this.#stop.abort();
     await Promise.allSettled(this.#onTheWay.values());
@@ -70,7 +70,7 @@ export class Prover {
   async #visit(row: AgreementRow, headBlock: number): Promise<void> {
     let next = row.nextEpoch;
     for (; next < row.epochs && headBlock >= windowOf(row, next).deadlineBlock; next++) {
-      // Its transaction may have made it into the last block of the window.
+      // Its transaction may be in the last block of the window.
       if (this.#onTheWay.has(`${row.id}:${next}`)) return;
       await this.#recordOver(row, next);
       await this.#parts.rows.setNextEpoch(row.id, next + 1);
@@ -83,7 +83,7 @@ export class Prover {
     await this.#attempt(row, window, key);
   }
 
-  /** Notes how an epoch ended. */
+  /** Records how an epoch ended. */
   async #recordOver(row: AgreementRow, epoch: number): Promise<void> {
     const { rows, metrics, logger } = this.#parts;
     this.#notBefore.delete(`${row.id}:${epoch}`);
@@ -93,11 +93,11 @@ export class Prover {
     logger.error({ agreement: String(row.id), epoch }, "EPOCH MISSED: collateral will be lost");
   }
 
-  /** As the chain has it: a proof that was mined here may have been lost to a reorganisation. */
+  /** Asks the chain, because a reorganisation may have removed a proof that was mined. */
   async #isProven(row: AgreementRow, epoch: number): Promise<boolean> {
     const { chain, rows } = this.#parts;
     if ((await readEpochStatus(chain, row.id, epoch)) !== "proven") return false;
-    // What is known of its transaction stays.
+    // A row with the transaction of the proof is kept.
     if ((await rows.epochState(row.id, epoch)) !== "proven") await rows.recordProven(row.id, epoch);
     return true;
   }
@@ -114,7 +114,7 @@ export class Prover {
       return;
     }
     const challenge = await readChallenge(chain, row.id, epoch);
-    // The head is the challenge block itself: its randomness can be had from the next block on.
+    // The head is the challenge block itself, whose randomness is available from the next block on.
     if (challenge === undefined) return;
     const preparation = await preparations.find(row.preparationId);
     if (preparation === undefined) throw new TallystickError("agreement without preparation", { code: "INTERNAL" });
@@ -124,7 +124,7 @@ export class Prover {
       const call = proveCall(chain.deployment, row.id, epoch, preparation.key, proof);
       await simulateCall(chain, call, this.#parts.sender.address);
       const sent = this.#send(row, epoch, call)
-        // The outcome could not be written down; the chain is asked for it in the next round.
+        // The outcome could not be recorded; the next round reads it from the chain.
         .catch((error: unknown) => this.#parts.failures.failed(`agreement ${row.id}`, error))
         .finally(() => this.#onTheWay.delete(key));
       this.#onTheWay.set(key, sent);
@@ -133,7 +133,7 @@ export class Prover {
     }
   }
 
-  /** Sends a proof and waits for it beside the loop: with slow blocks, other agreements must not wait. */
+  /** Sends a proof and waits for it outside the loop, so that slow blocks do not delay other agreements. */
   async #send(row: AgreementRow, epoch: number, call: ReturnType<typeof proveCall>): Promise<void> {
     const { sender, rows, metrics, logger } = this.#parts;
     try {

@@ -1,7 +1,8 @@
 /**
- * The three streams of a preparation on disk: `<data>/preparations/<id>/{powers-a,powers-b,tags}`. How much of a file counts is
- * in the preparation's row, written after the bytes were synced; what a crash left behind that point is overwritten. Beside
- * them are the powers in expanded form, which verification derives before it marks the preparation as verified.
+ * The three streams of a preparation on disk: `<data>/preparations/<id>/{powers-a,powers-b,tags}`. The preparation's
+ * row says how many bytes of a file count; it is written after the bytes were synced. Bytes beyond that length, left by
+ * a crash, are overwritten. Beside them are the powers in expanded form, which verification derives before it marks the
+ * row as verified.
  */
 import { createReadStream } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promises";
@@ -23,7 +24,7 @@ export class PreparationFiles {
     this.#folder = folder;
   }
 
-  /** Makes a preparation's folder and empty files, durably, as far as they are not there. */
+  /** Makes a preparation's folder and empty files, durably; what exists is kept. */
   async create(preparationId: number): Promise<void> {
     const folder = join(this.#folder, String(preparationId));
     try {
@@ -39,10 +40,10 @@ export class PreparationFiles {
 
   /**
    * Writes a body at an offset and syncs it.
-   * @param limitBytes - how many bytes there is room for
+   * @param limitBytes - most bytes that the stream may still receive
    * @returns bytes written
-   * @throws InvalidInputError when the body is longer than that; TallystickError DISK_FULL, DISK_FAILED. The caller has not
-   *   counted anything then, so what was written is overwritten by the next try.
+   * @throws InvalidInputError when the body is longer than that; DiskFullError, DiskFailedError. The caller then counts
+   *   nothing, and the next attempt overwrites what was written.
    */
   async write(
     preparationId: number,
@@ -90,7 +91,10 @@ export class PreparationFiles {
     if (copiedBytes !== lengthBytes) throw shortFile(part, lengthBytes, copiedBytes);
   }
 
-  /** @returns exactly `lengthBytes` bytes. @throws TallystickError DISK_FAILED when the file is shorter or cannot be read */
+  /**
+   * @returns exactly `lengthBytes` bytes.
+   * @throws TallystickError DISK_FAILED when the file is shorter or cannot be read
+   */
   async read(preparationId: number, part: AnyPart, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
     return this.#with(preparationId, part, "r", async (file) => {
       const bytes = new Uint8Array(lengthBytes);
@@ -121,13 +125,13 @@ export class PreparationFiles {
     }
   }
 
-  /** Whether the folder has all its files: a crash may have come while they were made. */
+  /** Whether the folder has all its files; a crash while they were made may have left some out. */
   async isWhole(preparationId: number): Promise<boolean> {
     const names = new Set(await readdir(join(this.#folder, String(preparationId))));
     return [...PREPARATION_PARTS, ...DERIVED_PARTS].every((part) => names.has(part));
   }
 
-  /** Ids of all folders there are, for the comparison with the rows at start. Makes the folder if it is not there. */
+  /** Ids of all folders, to be compared with the rows at start. Makes the folder above them if it is missing. */
   async list(): Promise<number[]> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     return (await readdir(this.#folder)).map(Number).filter((id) => Number.isSafeInteger(id));

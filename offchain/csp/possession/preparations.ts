@@ -1,7 +1,7 @@
 /**
- * Preparation of agreements. An account names a data set (manifest of chunks it owns here) and its public audit key, sends powers
- * and tags in pieces, and has them checked. Everything is keyed by the client's salt and can be taken up again after a break
- * on either side. What no agreement takes up expires.
+ * Preparation of agreements. An account names a data set (a manifest of chunks that it owns here) and its public audit
+ * key, sends powers and tags in pieces, and has them verified. Everything is keyed by the client's salt, so either side
+ * may continue after an interruption. A preparation that no agreement uses expires.
  */
 
 import { G1_BYTES, G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
@@ -25,7 +25,7 @@ import {
 import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import type { PreparationFiles } from "./preparation-files.ts";
 
-/** Preparations without agreement that one account may hold. */
+/** Most preparations without agreement that one account may hold. */
 const UNUSED_PREPARATIONS = 256;
 /** Chunks of a manifest that are looked up in the index at once. */
 const LOOKUP_CHUNKS = 4096;
@@ -41,7 +41,7 @@ export function expectedBytes(sliceCount: number): PartBytes {
 
 export interface PreparationOptions {
   maximumSlices: number;
-  /** How long a preparation waits for the next request, in seconds. */
+  /** Seconds after the last request for a preparation until it expires. */
   expirySeconds: number;
 }
 
@@ -73,11 +73,11 @@ export class PreparationService {
   }
 
   /**
-   * Opens a preparation, or finds the one with this salt again.
+   * Opens a preparation, or returns the one with this salt.
    * @param saltHex - 32 bytes
-   * @throws InvalidInputError for a malformed manifest or too large a data set, InvalidPointError for an audit key that is not three
-   *   points of the subgroup other than the identity, TallystickError NOT_OWNER naming the first chunk the account does not own
-   *   here, CONFLICT when the salt was used for something else
+   * @throws InvalidInputError for a malformed manifest or too large a data set, InvalidPointError for an audit key that
+   *   is not three points of the subgroup other than the identity, TallystickError NOT_OWNER naming the first chunk the
+   *   account does not own here, CONFLICT when the salt was used for something else
    */
   async open(account: string, saltHex: string, request: PreparationRequest): Promise<Preparation> {
     const key = openingKey(account, saltHex);
@@ -158,7 +158,7 @@ export class PreparationService {
         check: what,
         expected,
         received: toHex(hash),
-        hint: "a salt stands for one data set and one audit secret: draw a fresh one",
+        hint: "a salt belongs to one data set and one audit secret; use a new random salt",
       });
     }
     // It may have expired since it was read.
@@ -203,8 +203,9 @@ export class PreparationService {
   }
 
   /**
-   * Powers of α and β depend on the account's secrets alone, so those of an earlier preparation need neither be sent nor checked
-   * again in full: that β is the same is seen from the key, that α is, verification sees from the first power.
+   * Copies powers of an earlier, verified preparation. Powers of α and β depend on the account's secrets alone, so they
+   * need neither be sent nor verified again in full: the key shows that β is the same, and verification checks α by the
+   * first power.
    */
   async #reusePowers(preparation: Preparation): Promise<void> {
     const earlier = await this.rows.findVerifiedUnderBeta(preparation.account, preparation.key.Bt);
@@ -221,12 +222,13 @@ export class PreparationService {
       await this.rows.setReused(preparation.id, { powersABytes, powersBBytes: powersB * G1_BYTES, count: powersB });
     } catch (cause) {
       if (cause instanceof DiskFullError) throw cause;
-      // The client can send the powers again; what is damaged is the earlier preparation, and its proofs will tell.
+      // The client can send the powers again. The damage is in the earlier preparation, whose next proof will report
+      // it.
       this.#logger.error({ err: cause, preparation: earlier.id }, "stored powers could not be reused");
     }
   }
 
-  /** @throws TallystickError NOT_FOUND; another account's preparation is not found either */
+  /** @throws TallystickError NOT_FOUND, also for another account's preparation */
   async require(account: string, saltHex: string): Promise<Preparation> {
     const preparation = await this.rows.findBySalt(account, fromHex(saltHex, 32, "salt"));
     if (preparation === undefined) throw preparationNotFound(saltHex);
@@ -234,9 +236,9 @@ export class PreparationService {
   }
 
   /**
-   * Appends to one of the streams. When this returns, the bytes are on disk.
-   * @throws TallystickError CONFLICT when the offset is not where the stream ends, or another request is writing; InvalidInputError
-   *   for a body that is longer than what is missing; DISK_FULL, DISK_FAILED
+   * Appends to one of the streams. The bytes are durable when the promise resolves.
+   * @throws TallystickError CONFLICT when the offset is not where the stream ends, or another request is writing;
+   *   InvalidInputError for a body that is longer than what is missing; DISK_FULL, DISK_FAILED
    */
   async append(
     account: string,
@@ -248,7 +250,7 @@ export class PreparationService {
     await this.#opening.get(openingKey(account, saltHex))?.catch(() => undefined);
     const { id } = await this.require(account, saltHex);
     await this.exclusively(id, async () => {
-      // Read under the lock: an answer that got lost may have moved the end.
+      // Read again under the lock: an earlier request whose answer was lost may have appended.
       const { received, sliceCount } = await this.require(account, saltHex);
       if (offsetBytes !== received[part]) {
         throw new TallystickError(`the offset is not where ${part} ends`, {
@@ -268,7 +270,10 @@ export class PreparationService {
     return this.require(account, saltHex);
   }
 
-  /** Runs work on a preparation's files alone. @throws TallystickError CONFLICT when something else does */
+  /**
+   * Runs work that needs a preparation's files to itself.
+   * @throws TallystickError CONFLICT while other work uses them
+   */
   async exclusively<T>(id: number, work: () => Promise<T>): Promise<T> {
     if (this.#busy.has(id)) {
       throw new TallystickError("another request is working on this preparation", {
@@ -321,7 +326,7 @@ export class PreparationService {
     };
   }
 
-  /** Removes preparations that nobody took up in time. */
+  /** Removes preparations that have expired. */
   async expire(): Promise<void> {
     const before = this.#now() - this.#options.expirySeconds;
     for (const id of await this.rows.abandoned(before)) {
@@ -336,7 +341,10 @@ export class PreparationService {
     }
   }
 
-  /** Compares rows and folders after a start: folders without row go, rows count only what their files hold. */
+  /**
+   * Compares rows with folders after a start: removes folders without a row, and corrects rows that count missing
+   * bytes.
+   */
   async reconcile(): Promise<void> {
     const folders = new Set(await this.#files.list());
     const withoutRow = new Set(folders);

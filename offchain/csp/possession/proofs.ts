@@ -1,6 +1,6 @@
 /**
- * Possession proofs over the stored bytes: computed, checked against the public key before anybody else sees them, and, when they do
- * not verify, traced to the chunks that are damaged.
+ * Possession proofs over the stored bytes. A proof for the chain is verified against the public key before it leaves;
+ * when it does not verify, the damaged chunks are found and named.
  */
 import PQueue from "p-queue";
 import { type AuditChallenge, expandChallenge } from "../../core/audit/challenge.ts";
@@ -15,16 +15,16 @@ import type { ChunkService } from "../chunks/chunk-service.ts";
 import type { CspMetrics } from "../metrics.ts";
 import { DataSet, type DataSetParts } from "./data-set.ts";
 
-/** Chunk ids named in a message; there may be thousands. */
+/** Most chunk ids named in a message; thousands may be damaged. */
 const NAMED_CHUNKS = 8;
 
 /** Proofs for the chain have deadlines, so no number of private audits comes before them. */
 const PRIORITY = { chain: 1, owner: 0 } as const;
 
-/** Private audits that one account may have waiting. */
+/** Most private audits that one account may have waiting or running. */
 const AUDITS_PER_ACCOUNT = 4;
 
-/** This provider cannot prove, because what it stores is missing or damaged. */
+/** No valid proof is possible, because stored bytes are missing or damaged. */
 export class DataDamagedError extends TallystickError {
   constructor(damagedChunks: readonly string[], cause: unknown) {
     const named = damagedChunks.slice(0, NAMED_CHUNKS).join(", ");
@@ -75,8 +75,8 @@ export class ProofService {
   }
 
   /**
-   * A proof for the owner, without V and W. It is not verified here: that takes the owner's secrets, and a wrong one tells the owner
-   * what it wants to know.
+   * A proof for the owner, without V and W. It is not verified here, because that takes the owner's secrets; a wrong
+   * proof tells the owner that data is damaged.
    * @returns the encoded proof
    * @throws InvalidInputError for a challenge outside the protocol, DataDamagedError when sampled bytes cannot be read
    */
@@ -117,7 +117,7 @@ export class ProofService {
     }
   }
 
-  /** Looks at every chunk the challenge touches. Errors that do not come from the data pass through. */
+  /** Reads every chunk that the challenge samples. Errors that do not come from the data pass through. */
   async #diagnose(preparation: Preparation, challenge: AuditChallenge, error: unknown): Promise<unknown> {
     const fromData =
       error instanceof InvalidProofError ||

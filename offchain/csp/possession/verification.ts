@@ -1,7 +1,8 @@
 /**
- * Checks what an account prepared before this provider signs for it: powers against the audit key, tags against the bytes that are
- * really on the disk. Slices are streamed, so memory does not grow with the data; one preparation is checked at a time, so the
- * daemon keeps serving. A check that was cut off by a restart simply starts again when the client asks again.
+ * Verifies a preparation before the provider accepts an agreement over it: powers against the audit key, tags against
+ * the bytes in the object store. Slices are streamed, so memory does not grow with the data. One preparation is checked
+ * at a time, so that the daemon keeps serving. A check that a restart interrupted starts again when the client asks
+ * again.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import PQueue from "p-queue";
@@ -46,7 +47,7 @@ export class VerificationService {
   readonly #logger: Logger;
   readonly #now: () => number;
   readonly #runs = new Map<number, Run>();
-  /** Failures nobody was waiting for. */
+  /** Failures of checks whose request had been answered before; the next request gets them. */
   readonly #failures = new Map<number, Failure>();
   readonly #queue = new PQueue({ concurrency: 1 });
 
@@ -64,24 +65,24 @@ export class VerificationService {
     this.#now = now;
   }
 
-  /** Slices checked by a running check; undefined when none is running. */
+  /** Slices checked so far by a running check; undefined when none is running. */
   progressOf(preparationId: number): number | undefined {
     return this.#runs.get(preparationId)?.checkedSlices;
   }
 
   /**
-   * Starts the check, or joins the one that is running, and waits a while for it.
-   * @param waitSeconds - after this the caller gets an answer, and the check goes on
-   * @returns whether the preparation is verified; false: still running
-   * @throws TallystickError CONFLICT when streams are incomplete; InvalidPointError or InvalidProofError when powers or tags are
-   *   wrong, in which case the wrong stream counts as not received; ObjectLostError
+   * Starts the check, or joins the one that is running, and waits for it.
+   * @param waitSeconds - longest wait; the check continues after it
+   * @returns whether the preparation is verified; false when the check is still running
+   * @throws TallystickError CONFLICT when streams are incomplete; InvalidPointError or InvalidProofError when powers or
+   *   tags are wrong, in which case the wrong stream counts as not received; ObjectLostError
    */
   async verify(preparation: Preparation, waitSeconds: number): Promise<boolean> {
     if (preparation.verified) return true;
     const { id } = preparation;
     const failure = this.#failures.get(id);
     this.#failures.delete(id);
-    // What was sent since then deserves a check of its own.
+    // Bytes that were sent since then need another check.
     if (failure !== undefined && failure.at >= preparation.touchedAt) throw failure.error;
     await this.#preparations.rows.touch(id, this.#now());
     this.#preparations.requireComplete(preparation);
@@ -110,7 +111,7 @@ export class VerificationService {
     run.done = this.#queue
       .add(() => this.#preparations.exclusively(id, () => this.#check(preparation, run)))
       .finally(() => this.#runs.delete(id));
-    // Whoever waits gets the failure as well.
+    // The callers that wait get the failure as well.
     run.done.catch((error: unknown) => {
       this.#logger.info(
         { preparation: id, reason: error instanceof Error ? error.message : "" },
@@ -189,7 +190,10 @@ export class VerificationService {
     }
   }
 
-  /** A chunk that cannot be read is this provider's fault, and is looked at before the client hears of it. */
+  /**
+   * When a chunk cannot be read, all chunks are checked first: the fault is this provider's, and the client must be
+   * told so.
+   */
   async #readSlice(dataSet: DataSet, index: number): Promise<Uint8Array> {
     try {
       return await dataSet.readSlice(index);
@@ -199,7 +203,7 @@ export class VerificationService {
     }
   }
 
-  /** Before a client is told that its tags are wrong: are the bytes they were checked against the right ones? */
+  /** Checks the stored bytes before a client is told that its tags are wrong. @throws ObjectLostError */
   async #requireOwnBytes(preparationId: number): Promise<void> {
     for await (const digests of this.#preparations.rows.manifestDigests(preparationId)) {
       for (const digest of digests) {
@@ -211,7 +215,10 @@ export class VerificationService {
   }
 }
 
-/** What is wrong has to be sent again: `forget` makes it count as not received. */
+/**
+ * Runs a check; when the client's bytes fail it, `forget` makes them count as not received, so that they are sent
+ * again.
+ */
 async function blaming(check: () => Promise<void>, forget: () => Promise<void>): Promise<void> {
   try {
     await check();
@@ -222,7 +229,7 @@ async function blaming(check: () => Promise<void>, forget: () => Promise<void>):
 }
 
 /**
- * Powers known to be geometric belong to a key if the first does: e(A_1, X) = e(G1, XA).
+ * A geometric sequence of powers belongs to a key if its first power does: e(A_1, X) = e(G1, XA).
  * @throws InvalidProofError when they do not
  */
 function requireSameAlpha(key: AuditPublicKey, powersA: Uint8Array): void {
@@ -235,7 +242,7 @@ function requireSameAlpha(key: AuditPublicKey, powersA: Uint8Array): void {
   if (!same) {
     throw new InvalidProofError("powers of alpha do not fit the audit key", {
       check: "powers of alpha",
-      expected: "the α of the account's earlier preparations, which was found under the same β",
+      expected: "the α of the account's earlier preparations with the same β",
       hint: "send the powers again",
     });
   }

@@ -1,6 +1,6 @@
 /**
- * Octet-stream bodies as streams. Fastify would collect them; here a route reads them piece by piece, with the socket's own
- * back-pressure, and a refusal does not cut the connection before the client has read why.
+ * Octet-stream bodies as streams. Fastify would collect a body in memory; here a route reads it piece by piece, with
+ * the back-pressure of the socket, and a refusal does not close the connection before the client has read the reason.
  */
 import { Readable } from "node:stream";
 import type { FastifyRequest } from "fastify";
@@ -8,7 +8,7 @@ import { InvalidInputError } from "../../core/errors.ts";
 import { OCTET_STREAM } from "../../core/wire/csp.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 
-/** Lets routes of this server take octet-stream bodies by `withBody`. */
+/** Makes a server pass octet-stream bodies to its routes unread, for `withBody`. */
 export function acceptStreams(server: DaemonServer): void {
   server.addContentTypeParser(OCTET_STREAM, (_request, payload, done) => done(null, payload));
 }
@@ -33,8 +33,8 @@ export async function withBody<T>(
   try {
     return await work(source);
   } catch (error) {
-    // What is left of the body is read and dropped, or the client would still be writing when the answer arrives. The iterator
-    // ends first, because a stream does not flow while one listens to it.
+    // The rest of the body is read and dropped, or the client would still be writing when the answer arrives. The
+    // iterator must end first, because a stream does not flow while an iterator is attached.
     await source.return(undefined);
     body.resume();
     throw error;
@@ -55,7 +55,7 @@ export async function* limited(body: AsyncIterable<Uint8Array>, limitBytes: numb
   for await (const piece of body) {
     passedBytes += piece.length;
     if (passedBytes > limitBytes) {
-      throw new InvalidInputError("the body is larger than a provider takes at once", {
+      throw new InvalidInputError("the body is larger than a provider accepts in one request", {
         party: "client",
         check: "body size",
         expected: `at most ${limitBytes} bytes`,

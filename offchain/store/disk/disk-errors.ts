@@ -1,14 +1,16 @@
 /** Failures of this machine's disk as typed errors, for everything that keeps local state. */
 import { TallystickError } from "../../core/errors.ts";
 
-/** A write failed for want of space, quota or permitted file size. What was acknowledged before is untouched. */
+/**
+ * A write failed because space, quota or permitted file size is used up. What was acknowledged before is not affected.
+ */
 export class DiskFullError extends TallystickError {
   constructor(what: string, cause: unknown) {
     super(`${what}: no space left`, {
       code: "DISK_FULL",
       party: "this machine",
       check: "free disk space",
-      hint: "free some space (or raise the quota) and run the same again: nothing that was acknowledged is lost",
+      hint: "free some space or raise the quota, then repeat: nothing that was acknowledged is lost",
       retryable: true,
       cause,
     });
@@ -23,7 +25,7 @@ export class DiskFailedError extends TallystickError {
       party: "this machine",
       check: "local state",
       received: facts.reason,
-      hint: facts.hint ?? "look at the file system and its permissions",
+      hint: facts.hint ?? "check the file system and its permissions",
       ...(facts.retryable === undefined ? {} : { retryable: facts.retryable }),
       ...(facts.cause === undefined ? {} : { cause: facts.cause }),
     });

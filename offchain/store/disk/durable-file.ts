@@ -1,4 +1,4 @@
-/** Small files that are whole and durable under their name, or not there at all. */
+/** Small files that are complete and durable under their name, or do not exist. */
 import { closeSync, fsyncSync, linkSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import * as fileSystem from "node:fs/promises";
 import { dirname } from "node:path";

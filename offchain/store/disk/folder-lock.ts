@@ -1,18 +1,18 @@
 /**
- * Keeps a folder to one process. Node has no call for file locks, so the lock is the one that SQLite takes on an empty database:
- * the kernel holds it and lets go of it when the process ends, however it ends, so a crash leaves nothing to clear away.
+ * Locks a folder for one process. Node has no call for file locks, so the lock is the one that SQLite takes on an empty
+ * database. The kernel releases it when the process ends, in whatever way, so a crash leaves nothing to clean up.
  */
 import { join } from "node:path";
 import { openGuarded } from "../index/sqlite.ts";
 import { asDiskError, DiskFailedError } from "./disk-errors.ts";
 import { makeFolders } from "./make-folders.ts";
 
-/** How long a process that is ending may take to let go. */
+/** How long a process that is ending may take to release the lock. */
 const WAIT_MILLISECONDS = 2000;
 
 /**
  * Locks a folder, creating it as needed, until `close` is called or the process ends.
- * @throws DiskFailedError when another process (or another caller in this one) has it
+ * @throws DiskFailedError when another process, or another caller in this one, holds the lock
  * @throws DiskFullError
  */
 export function lockFolder(folder: string, waitMilliseconds = WAIT_MILLISECONDS): { close(): void } {

@@ -1,11 +1,11 @@
-/** Folders whose path a person chose. */
+/** Creation of folders at paths that a person chose. */
 import { mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { systemErrorCode } from "./disk-errors.ts";
 
 /**
- * Makes a folder, and those above it as needed. Node's own recursive way never returns where a file system takes no new names, as
- * under /proc.
+ * Makes a folder, and those above it as needed. Node's own recursive `mkdir` never returns on a file system that
+ * refuses new names, such as /proc.
  * @throws Error of the system
  */
 export function makeFolders(folder: string, mode = 0o777): void {
@@ -15,7 +15,7 @@ export function makeFolders(folder: string, mode = 0o777): void {
   try {
     mkdirSync(folder, { mode });
   } catch (error) {
-    // Somebody else may have made it meanwhile.
+    // Another process may have made it in the meantime.
     if (systemErrorCode(error) !== "EEXIST" || !isFolder(folder)) throw error;
   }
 }

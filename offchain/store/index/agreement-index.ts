@@ -1,6 +1,6 @@
 /**
- * Agreements a provider is or may be bound by, and the outcome of their epochs. A preparation is in use from `begin` to `forget`
- * or `end`, in the same transaction. Every write is durable when its promise resolves.
+ * Agreements a provider is or may be bound by, and the outcome of their epochs. A preparation is in use from `begin` to
+ * `forget` or `end`, in the same transaction. Every write is durable when its promise resolves.
  */
 
 export type AgreementState = "accepting" | "active" | "ended";

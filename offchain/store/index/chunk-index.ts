@@ -1,6 +1,6 @@
 /**
- * Which ciphertexts a provider stores and who owns them: the deduplication index. Every write is durable when its promise
- * resolves. Look-ups take a batch and answer by position, so that no caller asks a remote database row by row.
+ * Which ciphertexts a provider stores and who owns them: the deduplication index. Every write is durable when its
+ * promise resolves. Look-ups take a batch and answer by position, so that no caller asks a remote database row by row.
  */
 
 export interface IndexedChunk {
@@ -39,8 +39,8 @@ export interface ChunkIndex {
   owns(account: string, digests: readonly Uint8Array[]): Promise<boolean[]>;
 
   /**
-   * Records chunks whose bytes are in the object store, and their owner, in one transaction. A chunk noted as lost counts as
-   * stored again.
+   * Records chunks whose bytes are in the object store, and their owner, in one transaction. A chunk noted as lost
+   * counts as stored again.
    */
   record(account: string, chunks: readonly IndexedChunk[], now: number): Promise<void>;
 
@@ -57,8 +57,8 @@ export interface ChunkIndex {
   markStored(digests: readonly Uint8Array[]): Promise<void>;
 
   /**
-   * All rows in the order of their digests, a page at a time. Rows may be written while a caller walks: a row that is changed
-   * during the walk appears once, as it is when its page is read.
+   * All rows in the order of their digests, a page at a time. Rows may be written while a caller walks: a row that is
+   * changed during the walk appears once, as it is when its page is read.
    */
   pages(): AsyncIterable<readonly ChunkRow[]>;
 

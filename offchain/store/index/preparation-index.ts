@@ -1,6 +1,6 @@
 /**
- * What accounts prepare before an agreement: one row per preparation, and its manifest. The byte counts of a row are what the
- * provider has acknowledged. Every write is durable when its promise resolves.
+ * What accounts prepare before an agreement: one row per preparation, and its manifest. The byte counts of a row are
+ * what the provider has acknowledged. Every write is durable when its promise resolves.
  */
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
 
@@ -70,8 +70,8 @@ export interface PreparationIndex {
   findVerifiedUnderBeta(account: string, bt: Uint8Array): Promise<Preparation | undefined>;
 
   /**
-   * Adds a preparation with its manifest in one transaction, which also checks the limit and that the salt is new: of two
-   * concurrent requests with one salt, one creates the preparation.
+   * Adds a preparation with its manifest in one transaction, which also checks the limit and that the salt is new: of
+   * two concurrent requests with one salt, one creates the preparation.
    * @param manifest chunks in the order of the data, each with a row in the chunk index
    * @param unusedLimit most preparations that one account may have without an agreement
    */
@@ -105,8 +105,8 @@ export interface PreparationIndex {
   touch(id: number, now: number): Promise<boolean>;
 
   /**
-   * The pieces of chunks that make up `[firstByte, firstByte + lengthBytes)` of the concatenated ciphertexts, in order. A range
-   * that reaches beyond the end is cut off there.
+   * The pieces of chunks that make up `[firstByte, firstByte + lengthBytes)` of the concatenated ciphertexts, in order.
+   * A range that reaches beyond the end is cut off there.
    */
   rangesOf(id: number, firstByte: number, lengthBytes: number): Promise<ChunkRange[]>;
 

@@ -1,10 +1,11 @@
 /**
- * Everything a provider keeps in its database, as asynchronous interfaces: the place where another database can take over. The
- * parts of one index share transactions only inside its implementation, and services know only these interfaces.
+ * Everything a provider keeps in its database, as asynchronous interfaces: the place where another database can take
+ * over. The parts of one index share transactions only inside its implementation, and services know only these
+ * interfaces.
  *
- * Each operation is one transaction: when its promise resolves, all of it is durable; when it rejects, none of it happened.
- * Operations throw DiskFullError and DiskFailedError. Accounts may be given in any case of letters, and are returned with the
- * checksum of EIP-55.
+ * Each operation is one transaction: when its promise resolves, all of it is durable; when it rejects, none of it
+ * happened. Operations throw DiskFullError and DiskFailedError. Accounts may be given in any case of letters, and are
+ * returned with the checksum of EIP-55.
  */
 import type { AgreementIndex } from "./agreement-index.ts";
 import type { ChunkIndex } from "./chunk-index.ts";

@@ -1,9 +1,10 @@
 /**
- * SQLite as the daemons and the agent use it, over node:sqlite: write-ahead log, synchronous=FULL (a transaction that returned is on
- * disk), foreign keys enforced, a busy timeout, migrations counted by `user_version`, and full or failing disks as typed errors.
+ * SQLite as the daemons and the agent use it, over node:sqlite: write-ahead log, synchronous=FULL (a transaction that
+ * returned is durable), foreign keys enforced, a busy timeout, migrations counted by `user_version`, and disk failures
+ * as typed errors.
  *
- * `Database` is a `DatabaseSync`, so prepared statements are used as the Node documentation says. SQLite's own constraint errors
- * pass through unchanged: they concern the caller's data, not the disk.
+ * `Database` is a `DatabaseSync`, so prepared statements are used as the Node documentation says. SQLite's own
+ * constraint errors pass through unchanged: they concern the caller's data, not the disk.
  */
 import { closeSync, openSync } from "node:fs";
 import { dirname } from "node:path";
@@ -13,7 +14,7 @@ import { asDiskError, DiskFailedError, DiskFullError } from "../disk/disk-errors
 import { syncFolder } from "../disk/durable-file.ts";
 import { makeFolders } from "../disk/make-folders.ts";
 
-/** One step of the schema: SQL, or a function where SQL alone does not do. Steps are appended, never edited. */
+/** One step of the schema: SQL, or a function where SQL alone is not enough. Steps are appended, never edited. */
 export type Migration = string | ((database: Database) => void);
 
 export interface DatabaseOptions {
@@ -42,7 +43,7 @@ function asDatabaseError(error: unknown, path: string): unknown {
     case SQLITE.LOCKED:
       return new DiskFailedError(what, {
         reason: "another process holds its lock",
-        hint: "let the other process finish, or stop it",
+        hint: "wait until the other process is done, or stop it",
         retryable: true,
         cause: error,
       });
@@ -50,7 +51,7 @@ function asDatabaseError(error: unknown, path: string): unknown {
     case SQLITE.NOTADB:
       return new DiskFailedError(what, {
         reason: `it is damaged (${error.message})`,
-        hint: "restore it from a copy; only the agent's own (agent.db) can be made anew without one, by `tallystick recover`",
+        hint: "restore it from a copy; only the agent's agent.db can be rebuilt without one, by `tallystick recover`",
         cause: error,
       });
     case SQLITE.READONLY:
@@ -119,14 +120,15 @@ export class Database extends DatabaseSync {
 const inProgress = new WeakSet<DatabaseSync>();
 
 /**
- * Runs work in a transaction: all of it is on disk when this returns, none of it when this throws. Inside another transaction
- * it is a savepoint: it can fail alone, and is durable when the outer one is.
- * @param work synchronous: a transaction held across an await would mix with whatever else runs meanwhile
+ * Runs work in a transaction: all of it is durable when this returns, none of it is done when this throws. Inside
+ * another transaction it is a savepoint, which can fail alone and is durable when the outer one is.
+ * @param work synchronous, because other calls that run during an await would become part of the transaction
  * @throws InvalidInputError if the work returns a promise, DiskFullError, DiskFailedError, and whatever the work throws
  */
 export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   const nested = inProgress.has(database);
-  // IMMEDIATE takes the write lock at once: a lock that is upgraded later may fail without waiting for the busy timeout.
+  // IMMEDIATE takes the write lock at once: a lock that is upgraded later may fail without waiting for the busy
+  // timeout.
   database.exec(nested ? "SAVEPOINT nested" : "BEGIN IMMEDIATE");
   inProgress.add(database);
   try {
@@ -176,7 +178,9 @@ function migrate(database: Database, migrations: readonly Migration[]): void {
   }
 }
 
-/** Creates the file (mode 0600; SQLite gives its log the same mode) and its folder (0700), and makes the name durable. */
+/**
+ * Creates the file (mode 0600; SQLite gives its log the same mode) and its folder (0700), and makes the name durable.
+ */
 function createPrivateFile(path: string): void {
   try {
     const folder = dirname(path);

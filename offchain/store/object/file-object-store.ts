@@ -2,12 +2,12 @@
  * Objects as files, one per object, in up to 256 folders by the first byte of SHA-256(id).
  *
  *   <root>/objects/<00…ff>/<id>     complete objects
- *   <root>/incoming/<random>        objects being written; whatever is here at open is left over from a crash and removed
+ *   <root>/incoming/<random>        objects being written; what a crash left here is removed at open
  *   <root>/belongs-to               the owner of the store, see `claim`
  *   <root>/lock                     held while the store is open
  *
- * A put writes the whole file under `incoming`, fsyncs it, renames it to its place and fsyncs that folder: a crash leaves the old
- * object, the new one, or none. One process uses a root at a time.
+ * A put writes the whole file under `incoming`, fsyncs it, renames it to its place and fsyncs that folder: a crash
+ * leaves the old object, the new one, or none. One process uses a root at a time.
  */
 import { randomBytes } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
@@ -19,7 +19,7 @@ import { createDurably, syncFolderAsync } from "../disk/durable-file.ts";
 import { lockFolder } from "../disk/folder-lock.ts";
 import { isObjectId, type ObjectStore, requireObjectId, requireRange } from "./object-store.ts";
 
-/** The calls of node:fs/promises that the store makes; tests put failing ones in their place. */
+/** The calls of node:fs/promises that the store uses; tests replace them with failing ones. */
 export type FileSystem = Pick<
   typeof nodeFileSystem,
   "mkdir" | "open" | "opendir" | "readdir" | "readFile" | "rename" | "stat" | "unlink"
@@ -104,7 +104,7 @@ export class FileObjectStore implements ObjectStore {
     await this.#files.mkdir(incoming, { recursive: true, mode: 0o700 });
     await this.#files.mkdir(objects, { recursive: true, mode: 0o700 });
     for (const name of await this.#files.readdir(objects)) this.#folders.add(join(objects, name));
-    // A crash may have come between making a folder and syncing its name; what is found here is made durable first.
+    // A crash may have prevented the sync of a folder's name, so the names found here are made durable first.
     await this.#syncFolder(objects);
     await this.#syncFolder(this.#root);
     if (this.#folders.size === 0) await this.#syncFolder(dirname(resolve(this.#root)));
@@ -130,7 +130,7 @@ export class FileObjectStore implements ObjectStore {
         await this.#makeFolder(folder);
         await this.#files.rename(incoming, join(folder, id));
       } catch (error) {
-        // Frees the space at once. If even this fails, the next open does it; the first error says more.
+        // Frees the space at once. If this fails too, the next open does it; the first error is the useful one.
         await this.#files.unlink(incoming).catch(() => undefined);
         throw error;
       }
@@ -148,7 +148,8 @@ export class FileObjectStore implements ObjectStore {
   async #writeDurably(path: string, bytes: Uint8Array): Promise<void> {
     const handle = await this.#files.open(path, "wx", 0o600);
     try {
-      // A write may take less than it was given, for example when the disk fills up; the next one then reports why.
+      // A write may write fewer bytes than it was given, for example when the disk fills up; the next one reports the
+      // reason.
       for (let offset = 0; offset < bytes.length; ) {
         offset += (await handle.write(bytes, offset, bytes.length - offset, offset)).bytesWritten;
       }
@@ -158,7 +159,7 @@ export class FileObjectStore implements ObjectStore {
     }
   }
 
-  /** Makes the names in a folder durable. Calls that come while one is running share the next. */
+  /** Makes the names in a folder durable. Calls that arrive while one is running share the next one. */
   async #syncFolder(folder: string): Promise<void> {
     let sync = this.#folderSyncs.get(folder);
     if (sync === undefined) {
@@ -182,7 +183,7 @@ export class FileObjectStore implements ObjectStore {
     return guardedIfExists(`reading object ${id}`, async () => {
       const handle = await this.#files.open(path, "r");
       try {
-        // Objects are replaced by rename, never written in place, so the size cannot change under an open handle.
+        // Objects are replaced by rename and never written in place, so the size of an open file cannot change.
         const { size } = await handle.stat();
         return await readFully(handle, offset, Math.max(Math.min(lengthBytes, size - offset), 0));
       } finally {
@@ -216,7 +217,7 @@ export class FileObjectStore implements ObjectStore {
     const objects = join(this.#root, "objects");
     try {
       for (const name of await this.#files.readdir(objects)) {
-        // Other files are not this store's: what a copying program or a network file system has left there.
+        // Skips files that the store did not write, such as leftovers of a copying program or a network file system.
         for await (const entry of await this.#files.opendir(join(objects, name)))
           if (entry.isFile() && isObjectId(entry.name)) yield entry.name;
       }
@@ -238,7 +239,7 @@ async function readFully(handle: FileHandle, offset: number, lengthBytes: number
 }
 
 /**
- * Coalesces fsyncs of one folder. A call may not join an fsync that has begun, because that one may miss the caller's rename; it
+ * Coalesces fsyncs of one folder. A call must not join an fsync that has begun, which may miss the caller's rename; it
  * joins the one that starts when the running one ends.
  */
 class FolderSync {
@@ -260,7 +261,7 @@ class FolderSync {
   }
 
   async #after(running: Promise<void>): Promise<void> {
-    // The outcome of the running one belongs to those who wait for it; this call only waits for its end.
+    // The callers of the running one get its outcome; this call only waits for its end.
     await running.catch(() => undefined);
     this.#next = undefined;
     this.#running = this.#run();

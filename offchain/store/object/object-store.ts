@@ -1,7 +1,7 @@
 /**
- * Where immutable byte strings are kept under names: the seam between the provider daemon and its storage engine. A store does
- * not interpret bytes and verifies nothing: names are content ids, and whoever reads checks the hash. What a store must do is
- * stated per call; the suite in test/store/object/ runs against every store.
+ * Where immutable byte strings are kept under names: the seam between the provider daemon and its storage engine. A
+ * store does not interpret bytes and verifies nothing: names are content ids, and whoever reads checks the hash. What a
+ * store must do is stated per call; the suite in test/store/object/ runs against every store.
  */
 import { InvalidInputError } from "../../core/errors.ts";
 
@@ -32,8 +32,8 @@ export function requireRange(offset: number, lengthBytes: number): void {
 
 export interface ObjectStore {
   /**
-   * Stores an object. When the promise resolves, the bytes survive a crash of process and machine; until then the object is
-   * absent or what it was before, never part of the new one. Storing again under a name replaces the bytes.
+   * Stores an object. When the promise resolves, the bytes survive a crash of process and machine; until then the
+   * object is absent or what it was before, never part of the new one. Storing again under a name replaces the bytes.
    * @param id 1 to 128 characters of a–z, 0–9, `-`, `_` and `.`, not starting with `.`
    * @throws InvalidInputError for another id, DiskFullError, DiskFailedError
    */
@@ -59,13 +59,14 @@ export interface ObjectStore {
   delete(id: string): Promise<boolean>;
 
   /**
-   * All ids, in no particular order and each once. Objects stored or removed during the walk may or may not be listed; all
-   * others are.
+   * All ids, in no particular order and each once. Objects stored or removed during the walk may or may not be listed;
+   * all others are.
    */
   list(): AsyncIterable<string>;
 
   /**
-   * Ties the store to one index, for good: the first call decides which. The name is kept beside the objects and is not listed.
+   * Ties the store to one index, for good: the first call decides which. The name is kept beside the objects and is not
+   * listed.
    * @param owner what names the index, 1 to 128 printable characters
    * @returns the owner that the store has now: the one given, or the one of an earlier call
    */
@@ -74,6 +75,6 @@ export interface ObjectStore {
   /** The owner of an earlier `claim`, or undefined. */
   owner(): Promise<string | undefined>;
 
-  /** Lets go of whatever the store holds; no call may follow. */
+  /** Releases what the store holds, for example a lock. No call may follow. */
   close(): Promise<void>;
 }

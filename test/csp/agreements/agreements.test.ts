@@ -200,7 +200,7 @@ describe("agreements of a provider", () => {
     expect(sent.length).to.equal(5);
   });
 
-  it("cannot be proven once the bytes are damaged: no transaction, loud status, miss, compensation, breach", async () => {
+  it("cannot be proven once bytes are damaged: no transaction, loud status, miss, compensation, breach", async () => {
     const data = await prepared();
     const { id, terms } = await agreed(data);
     await openEpoch(terms, 0);
@@ -290,7 +290,7 @@ describe("agreements of a provider", () => {
     await proven(id, 1);
   });
 
-  it("are taken up when the acceptance is mined while the process is dead, and proofs waiting in the pool are not sent again", async () => {
+  it("are continued when the acceptance was mined meanwhile, and proofs in the pool are not sent again", async () => {
     const data = await prepared();
     const terms = await termsFor(data, { startBlock: BigInt((await head()) + 15), epochs: 2 });
     const id = await propose(terms);

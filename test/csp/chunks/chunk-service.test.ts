@@ -239,7 +239,7 @@ describe("chunks that rot on the disk", () => {
 describe("chunks on a failing medium", () => {
   const folder = temporaryFolder();
 
-  it("count as lost when they cannot be read, and are repaired by the next upload; other failures say nothing", async () => {
+  it("count as lost when they cannot be read, until the next upload; other failures say nothing", async () => {
     let failure = "";
     const unreadable = async (): Promise<never> => {
       throw Object.assign(new Error(`${failure}: read`), { code: failure, syscall: "read" });

@@ -8,6 +8,10 @@ import { powersOfBeta } from "../../../offchain/core/audit/powers.ts";
 import { auditReady } from "../../../offchain/core/audit/ready.ts";
 import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
 import { toHex } from "../../../offchain/core/encoding/hex.ts";
+import { ChunkService } from "../../../offchain/csp/chunks/chunk-service.ts";
+import { PreparationService } from "../../../offchain/csp/possession/preparations.ts";
+import { VerificationService } from "../../../offchain/csp/possession/verification.ts";
+import { MemoryObjectStore } from "../../helpers/memory-object-store.ts";
 import { AuditedData } from "../audited-data.ts";
 import {
   ALICE,
@@ -121,6 +125,36 @@ describe("preparation of agreements", () => {
       expect(await restarted.verification.verify(complete, 60)).to.equal(true);
     });
   }
+
+  it("is opened once by requests at the same time, and takes bytes only when its files are there", async () => {
+    const { preparations, files } = await stored();
+    const create = files.create.bind(files);
+    files.create = async (id) => {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      await create(id);
+    };
+    const opens = [1, 2, 3].map(() => preparations.open(ALICE, data.saltHex, data.request));
+    const appended = preparations.append(ALICE, data.saltHex, "tags", 0, streamOf(data.tags));
+    expect((await Promise.all(opens)).map(({ id }) => id)).to.deep.equal([1, 1, 1]);
+    expect((await appended).received.tags).to.equal(data.tags.length);
+  });
+
+  it("works on any object store", async () => {
+    const { index, files, logger, clock } = await openProvider(folder());
+    const store = new MemoryObjectStore();
+    const now = () => clock.seconds;
+    const service = new ChunkService(store, index.chunks, logger, now);
+    await service.store(ALICE, streamOf(...chunks.map((chunk) => frame(chunk))));
+    const options = { maximumSlices: 64, expirySeconds: EXPIRY_SECONDS };
+    const preparations = new PreparationService(index, files, options, logger, now);
+    const parts = { store, preparations: index.preparations, files };
+    const verification = new VerificationService(parts, preparations, service, logger, now);
+    await preparations.open(ALICE, data.saltHex, data.request);
+    for (const part of PARTS) {
+      await preparations.append(ALICE, data.saltHex, part, 0, streamOf(streamsOf(data)[part]));
+    }
+    expect(await verification.verify(await preparations.require(ALICE, data.saltHex), 60)).to.equal(true);
+  });
 
   it("refuses a body longer than what is missing, and counts nothing of it", async () => {
     const provider = await stored();
@@ -368,8 +402,8 @@ describe("preparation of agreements", () => {
 });
 
 /**
- * A point of the twist E': y² = x³ + 4(1 + i) that is not in the subgroup of order r: the first with x = (k, 0), since the cofactor of
- * G2 is about 2^507 and nearly no point of the curve is in the subgroup.
+ * A point of the twist E': y² = x³ + 4(1 + i) that is not in the subgroup of order r: the first with x = (k, 0), since
+ * the cofactor of G2 is about 2^507 and nearly no point of the curve is in the subgroup.
  */
 function pointOutsideSubgroup(): Uint8Array {
   const p = BASE_FIELD_ORDER;

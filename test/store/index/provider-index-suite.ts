@@ -1,4 +1,6 @@
-/** What every index of a provider must do, as tests over a factory: the promises of `offchain/store/index/`, one by one. */
+/**
+ * What every index of a provider must do, as tests over a factory: the promises of `offchain/store/index/`, one by one.
+ */
 import { expect } from "chai";
 import fc from "fast-check";
 import { SLICE_BYTES } from "../../../offchain/core/audit/field.ts";
@@ -276,7 +278,7 @@ export function describeProviderIndex(
         expect(ids.length).to.equal(5);
       });
 
-      it("are abandoned when nobody touched them in time, unless an agreement that has not ended uses them", async () => {
+      it("are abandoned when nobody touched them in time, unless a running agreement uses them", async () => {
         const [old, used, fresh] = [
           await created(preparation(1, { touchedAt: 10 })),
           await created(preparation(2, { touchedAt: 10 })),

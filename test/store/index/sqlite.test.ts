@@ -8,6 +8,7 @@ import { InvalidInputError, TallystickError, UnknownVersionError } from "../../.
 import { inTransaction, openDatabase } from "../../../offchain/store/index/sqlite.ts";
 import { runOnSmallDisk } from "../../helpers/small-disk.ts";
 
+const SQLITE_URL = new URL("../../../offchain/store/index/sqlite.ts", import.meta.url).href;
 const MIGRATIONS = [
   "CREATE TABLE owner (id INTEGER PRIMARY KEY) STRICT",
   "CREATE TABLE item (id INTEGER PRIMARY KEY, owner INTEGER NOT NULL REFERENCES owner (id), bytes BLOB) STRICT",
@@ -166,8 +167,9 @@ describe("sqlite store", () => {
     const { kind, printed } = runOnSmallDisk(
       `
       import { join } from "node:path";
-      import { openDatabase } from ${JSON.stringify(new URL("../../../offchain/store/index/sqlite.ts", import.meta.url).href)};
-      const open = () => openDatabase(join(process.argv[1], "a.db"), { migrations: ["CREATE TABLE item (bytes BLOB) STRICT"] });
+      import { openDatabase } from ${JSON.stringify(SQLITE_URL)};
+      const migrations = ["CREATE TABLE item (bytes BLOB) STRICT"];
+      const open = () => openDatabase(join(process.argv[1], "a.db"), { migrations });
       const database = open();
       const insert = database.prepare("INSERT INTO item VALUES (zeroblob(8192))");
       let acknowledged = 0;
@@ -191,15 +193,20 @@ describe("sqlite store", () => {
       `
       import { appendFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
       import { join } from "node:path";
-      import { openDatabase } from ${JSON.stringify(new URL("../../../offchain/store/index/sqlite.ts", import.meta.url).href)};
+      import { openDatabase } from ${JSON.stringify(SQLITE_URL)};
+      const migrations = ["CREATE TABLE item (bytes BLOB) STRICT"];
       const fill = join(process.argv[1], "fill");
       const outcomes = [];
       for (let pages = 0; pages < 12; pages++) {
         writeFileSync(fill, "");
-        try { for (;;) appendFileSync(fill, new Uint8Array(4096)); } catch (error) { if (!["ENOSPC", "EFBIG"].includes(error.code)) throw error; }
+        try {
+          for (;;) appendFileSync(fill, new Uint8Array(4096));
+        } catch (error) {
+          if (!["ENOSPC", "EFBIG"].includes(error.code)) throw error;
+        }
         truncateSync(fill, Math.max(0, statSync(fill).size - pages * 4096));
         try {
-          const database = openDatabase(join(process.argv[1], "a.db"), { migrations: ["CREATE TABLE item (bytes BLOB) STRICT"] });
+          const database = openDatabase(join(process.argv[1], "a.db"), { migrations });
           database.exec("INSERT INTO item VALUES (zeroblob(20000))");
           outcomes.push("opened");
           database.close();
@@ -218,11 +225,15 @@ describe("sqlite store", () => {
 
   it("keeps every transaction that returned when the process is killed", () => {
     const script = `
-      import { openDatabase } from ${JSON.stringify(new URL("../../../offchain/store/index/sqlite.ts", import.meta.url).href)};
+      import { openDatabase } from ${JSON.stringify(SQLITE_URL)};
       import { writeSync } from "node:fs";
       const database = openDatabase(process.argv[1], { migrations: ["CREATE TABLE item (n INTEGER) STRICT"] });
       const insert = database.prepare("INSERT INTO item VALUES (?)");
-      for (let n = 1; ; n++) { insert.run(n); writeSync(1, n + "\\n"); if (n === 137) process.kill(process.pid, "SIGKILL"); }
+      for (let n = 1; ; n++) {
+        insert.run(n);
+        writeSync(1, n + "\\n");
+        if (n === 137) process.kill(process.pid, "SIGKILL");
+      }
     `;
     const node = ["--disable-warning=ExperimentalWarning", "--input-type=module", "-e", script, pathOf("a.db")];
     const child = spawnSync(process.execPath, node, { encoding: "utf8" });

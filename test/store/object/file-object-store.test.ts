@@ -203,7 +203,7 @@ describe("file object store", () => {
     expect(await store.get("a")).to.deep.equal(B);
   });
 
-  it("reports the first failure even if the half-written file cannot be removed, and removes it at the next open", async () => {
+  it("reports the first failure if the half-written file cannot be removed, which the next open does", async () => {
     let failing = true;
     const files = hooked((step, path) => {
       if (failing && path.includes("incoming") && step === "sync") throw systemError("ENOSPC");
@@ -270,7 +270,10 @@ describe("file object store", () => {
       // Growing objects meet a limit on file sizes as well as a full file system.
       for (let n = 0; code === undefined && n < 2000; n++) {
         const size = 10_000 * (n + 1);
-        try { await store.put("o" + n, bytesOf(n, size)); acknowledged.push([n, size]); } catch (error) { code = error.code; }
+        try {
+          await store.put("o" + n, bytesOf(n, size));
+          acknowledged.push([n, size]);
+        } catch (error) { code = error.code; }
       }
       await store.close();
       const again = await FileObjectStore.open(root);

@@ -14,7 +14,10 @@ export interface StorePlace {
 
 const A = Uint8Array.of(1, 2, 3, 4, 5);
 const B = Uint8Array.of(9, 9);
-/** Ids that no store may take for a name: they would escape a folder, hide a file, or be read differently by another system. */
+/**
+ * Ids that no store may take for a name: they would escape a folder, hide a file, or be read differently by another
+ * system.
+ */
 const BAD_IDS = ["", ".", "..", "../a", "a/b", "/a", ".hidden", "A", "a b", "ü", "a\0", "a%2fb", "a".repeat(129)];
 
 export async function idsOf(store: ObjectStore): Promise<string[]> {

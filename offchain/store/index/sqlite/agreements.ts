@@ -135,7 +135,10 @@ export class SqliteAgreementIndex implements AgreementIndex {
     this.#release(id, "UPDATE agreements SET state = 'ended' WHERE id = ? AND state <> 'ended'");
   }
 
-  /** Runs a statement after which the agreement no longer depends on its preparation, and counts that if it had an effect. */
+  /**
+   * Runs a statement after which the agreement no longer depends on its preparation, and counts that if it had an
+   * effect.
+   */
   #release(id: bigint, statement: string): void {
     this.#database.transaction(() => {
       const row = this.#row(id);

@@ -208,7 +208,8 @@ export class SqlitePreparationIndex implements PreparationIndex {
   }
 
   /**
-   * Counts an agreement that depends on a preparation (+1), or that no longer does (−1); part of the caller's transaction.
+   * Counts an agreement that depends on a preparation (+1), or that no longer does (−1); part of the caller's
+   * transaction.
    * @returns whether there is such a preparation
    */
   addUse(id: number, change: 1 | -1): boolean {

@@ -1,6 +1,7 @@
 /**
- * The tables of a provider's index. A row is written only after the bytes it describes are in the object store, so a reader may
- * trust it; objects that a crash left without a row are removed at the next start (`csp/chunks/reconcile.ts`).
+ * The tables of a provider's index. A row is written only after the bytes it describes are in the object store, so a
+ * reader may trust it; objects that a crash left without a row are removed at the next start
+ * (`csp/chunks/reconcile.ts`).
  *
  * Each file beside this one owns the tables named in its header; no file queries the tables of another.
  */
@@ -9,7 +10,8 @@
 export const PROVIDER_INDEX_TABLES = `
   CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
-  -- One row per distinct ciphertext. 'lost': the bytes are missing or damaged; the row stays for the agreements that name it.
+  -- One row per distinct ciphertext. 'lost': the bytes are missing or damaged; the row stays for the agreements that
+  -- name it.
   CREATE TABLE chunks (
     digest BLOB NOT NULL PRIMARY KEY,
     size_bytes INTEGER NOT NULL,
@@ -68,7 +70,8 @@ export const PROVIDER_INDEX_TABLES = `
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX manifest_chunks_by_digest ON manifest_chunks (preparation_id, digest);
 
-  -- 'accepting' is written before the transaction is sent, so that after a crash every agreement that may bind the provider is known.
+  -- 'accepting' is written before the transaction is sent, so that after a crash every agreement that may bind the
+  -- provider is known.
   CREATE TABLE agreements (
     id TEXT NOT NULL PRIMARY KEY,
     preparation_id INTEGER NOT NULL,
