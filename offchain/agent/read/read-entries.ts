@@ -10,9 +10,8 @@ import { mapOrdered } from "../pipeline/map-ordered.ts";
 import { locateError } from "./locate-error.ts";
 import { chunkRefs, type ObjectSource, openedChunk, readListing } from "./read-content.ts";
 
-/** Chunks of one file that are fetched ahead of its reader, and their plaintext. */
+/** Chunks of one file that are fetched ahead of its reader: at most 16 MiB. */
 const CHUNKS_AHEAD = 8;
-const BYTES_AHEAD = 8 * 1024 * 1024;
 /** Largest file that is returned as one array unless the caller allows more. */
 const DEFAULT_MAXIMUM_BYTES = 64 * 1024 * 1024;
 
@@ -119,8 +118,7 @@ function contentOf(entry: RegularFileEntry, source: ObjectSource, signal: AbortS
       throw locateError(error, entry.path, offset, ref.id);
     }
   };
-  const weigh = ({ ref }: PlacedChunk): number => ref.sizeBytes;
-  return mapOrdered(placed(), open, { concurrency: CHUNKS_AHEAD, maximumWeight: BYTES_AHEAD, weigh });
+  return mapOrdered(placed(), open, { concurrency: CHUNKS_AHEAD });
 }
 
 /** A stream that takes the next piece when its reader asks for it. */

@@ -4,6 +4,7 @@ import {
   addG1,
   clearCofactor,
   decodeG1,
+  decodeG1FromChain,
   decodeG2FromChain,
   decodeStoredG1,
   decodeSubgroupG1,
@@ -42,6 +43,26 @@ function edited(bytes: Uint8Array, edit: (copy: Uint8Array) => void): Uint8Array
 
 describe("audit curve", () => {
   let some: Uint8Array;
+
+  it("reads points of G1 in the form of the chain, the identity included, and nothing else", async () => {
+    await auditReady();
+    for (const scalar of SCALARS) {
+      const point = multiplyG1(generatorG1(), scalar);
+      expect(decodeG1FromChain(encodeG1ForChain(point), "proof element").isEqual(point)).to.equal(true);
+    }
+    expect(decodeG1FromChain(new Uint8Array(128), "proof element").isZero()).to.equal(true);
+    const good = encodeG1ForChain(generatorG1());
+    for (const [wrong, check] of [
+      [good.subarray(1), "length"],
+      [edited(good, (copy) => copy.set([1], 64)), "field element"],
+      [edited(good, (copy) => copy.fill(0xff, 16, 64)), "field element"],
+      [edited(good, (copy) => copy.set([(copy[127] ?? 0) ^ 1], 127)), "curve membership"],
+    ] as [Uint8Array, string][]) {
+      expect(() => decodeG1FromChain(wrong, "proof element"))
+        .to.throw(InvalidPointError)
+        .with.property("check", check);
+    }
+  });
 
   before(async () => {
     await auditReady();
