@@ -92,6 +92,15 @@ export class Budgets {
       .run(limit.scope, account, fullAt);
   }
 
+  /** Tokens that are missing from an account's bucket now. */
+  used(limit: BudgetLimit, account: string): number {
+    const row = this.#database
+      .prepare("SELECT full_at FROM budgets WHERE scope = ? AND account = ?")
+      .get(limit.scope, account);
+    const untilFull = Math.max(0, Number(row?.full_at ?? 0) - this.#now());
+    return (untilFull * limit.capacity) / (limit.periodSeconds * 1000);
+  }
+
   /** Forgets buckets that are full again. */
   prune(): void {
     this.#database.prepare("DELETE FROM budgets WHERE full_at <= ?").run(this.#now());

@@ -9,6 +9,11 @@ import { type DaemonConfig, daemonConfigFields, loadConfig } from "../daemon/con
 const closed = { additionalProperties: false };
 const PeriodSeconds = Type.Integer({ minimum: 1, maximum: 31_536_000 });
 const Count = Type.Integer({ minimum: 1, maximum: 1_000_000_000 });
+/** Half of the total each for new and for established accounts. */
+const RelayBudgetSchema = Type.Object(
+  { perAccount: Count, total: Type.Integer({ minimum: 2, maximum: 1_000_000_000 }), periodSeconds: PeriodSeconds },
+  closed,
+);
 
 export const NbmConfigSchema = Type.Object(
   {
@@ -27,10 +32,12 @@ export const NbmConfigSchema = Type.Object(
     ),
     /** Committees this node takes part in at most: anybody may name it in one, and each costs gas and work. */
     maximumCommittees: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
-    /** OPRF outputs per account and period that the whole committee grants; a node grants its part of it. */
+    /** OPRF outputs per account and period that the whole committee grants, also with k − 1 colluding members. */
     oprfBudget: Type.Optional(Type.Object({ evaluations: Count, periodSeconds: PeriodSeconds }, closed)),
-    /** Transactions this node pays for: per account, and in all. */
-    relayBudget: Type.Optional(Type.Object({ perAccount: Count, total: Count, periodSeconds: PeriodSeconds }, closed)),
+    /** Transactions this node pays for: per account, and in all; see records/relay-budget.ts. */
+    relayBudget: Type.Optional(RelayBudgetSchema),
+    /** The highest gas price at which this node relays. */
+    maximumFeeGwei: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000 })),
     /** How often the chain and other members are looked at. */
     pollMilliseconds: Type.Optional(Type.Integer({ minimum: 20, maximum: 600_000 })),
     /** How many blocks before a replaced one the archive starts to read again. */
@@ -46,6 +53,7 @@ export interface NbmConfig extends DaemonConfig {
   maximumCommittees: number;
   oprfBudget: { evaluations: number; periodSeconds: number };
   relayBudget: { perAccount: number; total: number; periodSeconds: number };
+  maximumFeeGwei: number;
   pollMilliseconds: number;
   reorgOverlapBlocks: number;
 }
@@ -54,13 +62,14 @@ const WEEK_SECONDS = 604_800;
 const DAY_SECONDS = 86_400;
 
 /**
- * Defaults. The OPRF budget allows about 780 GiB of new data a week at the average chunk size, and leaves somebody who guesses
- * contents 800,000 guesses a week per account.
+ * Defaults. In a 3-of-5 committee the OPRF budget makes 480,000 evaluations per node and week: 800,000 outputs for an account on its
+ * own, which is 781 GiB of new data at 1 MiB per chunk, and 1,440,000 guesses for one that two members help.
  */
 const DEFAULTS = {
   maximumCommittees: 8,
-  oprfBudget: { evaluations: 800_000, periodSeconds: WEEK_SECONDS },
+  oprfBudget: { evaluations: 1_440_000, periodSeconds: WEEK_SECONDS },
   relayBudget: { perAccount: 1000, total: 20_000, periodSeconds: DAY_SECONDS },
+  maximumFeeGwei: 100,
   pollMilliseconds: 1000,
   reorgOverlapBlocks: 128,
 };

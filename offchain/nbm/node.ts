@@ -21,6 +21,7 @@ import { Archive } from "./records/archive.ts";
 import { ArchiveFollower } from "./records/archive-follower.ts";
 import { ShareService } from "./records/key-share-service.ts";
 import { Relay } from "./records/relay.ts";
+import { RelayBudget } from "./records/relay-budget.ts";
 import { committeeFormer, ensureRegistered } from "./registration.ts";
 import { addNbmRoutes } from "./routes/routes.ts";
 import { NBM_MIGRATIONS } from "./tables.ts";
@@ -52,7 +53,10 @@ function build(base: DaemonBase<NbmConfig>): DaemonWork {
     overlapBlocks,
   });
   const records = { archive, follower, shares, memberships };
-  const relay = new Relay({ chain, sender, database, ...records, budgets, budget: config.relayBudget });
+  const limits = config.relayBudget;
+  const isEstablished = archive.hasOwnedFor.bind(archive);
+  const budget = new RelayBudget({ database, budgets, limits, isEstablished });
+  const relay = new Relay({ chain, sender, ...records, budget, maximumFeeGwei: config.maximumFeeGwei });
 
   const balanceWei = () => chain.provider.getBalance(operator);
   const metrics = addNbmMetrics(base.metrics.registry, { archive, follower, keyStates, balanceWei });

@@ -90,6 +90,7 @@ export const NBM_MIGRATIONS: readonly string[] = [
     block_hash TEXT NOT NULL,
     transaction_hash TEXT NOT NULL,
     log_index INTEGER NOT NULL,
+    archived_at INTEGER NOT NULL, -- unix seconds, by this node's clock
     UNIQUE (block_hash, log_index)
   ) STRICT;
   CREATE INDEX ledger_events_by_record ON ledger_events (record_id, kind, key_time);

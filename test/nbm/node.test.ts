@@ -30,6 +30,7 @@ import {
   recordId,
 } from "../../offchain/core/record/key-record.ts";
 import { KeyStateStore } from "../../offchain/nbm/dkg/key-state-store.ts";
+import { nodeShareOfBudget } from "../../offchain/nbm/oprf/budget.ts";
 import { NBM_MIGRATIONS } from "../../offchain/nbm/tables.ts";
 import { openDatabase } from "../../offchain/store/index/sqlite.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
@@ -37,7 +38,7 @@ import { prepareCommittee, type TestCommittee, type TestNode, until } from "../h
 
 const SIZE = 5;
 const THRESHOLD = 3;
-const BUDGET = 40;
+const BUDGET = 72;
 const IDENTITY = `0x${"00".repeat(32)}`;
 /** The order of the field as an encoding: congruent to zero, not canonical. */
 const NON_CANONICAL = `0xedffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f`;
@@ -206,7 +207,7 @@ describe("nbm node", () => {
       const token = await nodeAt(0).openSession(signer);
       const { blinded } = blindInputs([new Uint8Array(1)]);
       const good = toHex(blinded[0] ?? new Uint8Array());
-      const share = Math.floor((BUDGET * THRESHOLD) / SIZE);
+      const share = nodeShareOfBudget(BUDGET, THRESHOLD, SIZE);
       for (let round = 0; round < 2 * share; round++) {
         for (const bad of [IDENTITY, NON_CANONICAL, NOT_ON_CURVE]) {
           const body = { committeeId: "1", generation: 1, blinded: [good, bad] };
@@ -223,7 +224,11 @@ describe("nbm node", () => {
       const { blinded } = blindInputs([new Uint8Array(1)]);
       const answer = await evaluate(nodeAt(0), Wallet.createRandom(), blinded, "2");
       expect(answer.status).to.equal(404);
-      expect(answer.json.error).to.include({ code: "NOT_FOUND", check: "committee", received: "2" });
+      expect(answer.json.error).to.include({
+        code: "NOT_FOUND",
+        check: "committee and generation",
+        received: "2/1/oprf",
+      });
     });
 
     it("refuses requests without a session, with an expired one, or one for another node", async () => {
@@ -448,6 +453,23 @@ describe("nbm node", () => {
       }
       expect(await local.chain.provider.getTransactionCount(nodeAt(1).operator)).to.equal(nonce);
       expect((await nodeAt(1).request("POST", "/v1/records", { body: good.body })).status).to.equal(401);
+    });
+
+    it("are not paid for while gas costs more than the node pays, and the price is stated", async () => {
+      const node = nodeAt(4);
+      node.configure({ maximumFeeGwei: 0.000001 });
+      await node.end();
+      await node.start();
+      const good = await signedRecord({ keyTime: BigInt(nowSeconds() + 1) });
+      const answer = await relay(node, good.body);
+      expect(answer.status).to.equal(429);
+      const { error } = answer.json;
+      expect(error).to.include({ code: "RATE_LIMITED", check: "relay fee cap", retryable: true });
+      expect(error.expected).to.contain("0.000001 gwei");
+      expect(error.received).to.match(/^[0-9.]+ gwei$/);
+      node.configure({ maximumFeeGwei: 100 });
+      await node.end();
+      await node.start();
     });
 
     it("are refused with the contract's own error when the ledger would not take them", async () => {

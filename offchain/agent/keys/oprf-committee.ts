@@ -3,8 +3,8 @@
  * they are. Every answer carries a DLEQ proof against the node's registered verification share, so a wrong one is told from
  * a right one on its own; the node that gave it is replaced and not asked again.
  *
- * Quorums rotate from batch to batch. A node grants an account ⌊B·k/n⌋ evaluations of its budget B; a client that spreads its
- * requests evenly over the committee gets B in all, one that asks disjoint quorums gets no more.
+ * Quorums rotate from batch to batch, so that the budgets of all nodes are used evenly (nbm/oprf/budget.ts). A node whose budget is
+ * smaller than a batch states its size; batches then become as small as the k largest budgets require.
  */
 
 import { FIRST_GENERATION, type KeyId, oprfKey } from "../../core/dkg/key-id.ts";
@@ -56,6 +56,8 @@ interface Standing {
   /** Not to be asked before, in seconds of the clock. */
   notBefore: number;
   lastFailure?: TallystickError;
+  /** Most elements that the node takes at once, as far as it has said. */
+  capacity: number;
   evaluations: number;
 }
 
@@ -81,7 +83,9 @@ export class OprfCommittee {
     this.threshold = threshold;
     this.members = members;
     this.#key = oprfKey(id, options.generation ?? FIRST_GENERATION);
-    this.#standing = new Map(members.map((member) => [member.index, { notBefore: 0, evaluations: 0 }]));
+    this.#standing = new Map(
+      members.map((member) => [member.index, { notBefore: 0, capacity: MAXIMUM_BATCH, evaluations: 0 }]),
+    );
     this.#suite = options.suite ?? ristretto255Suite;
     this.#logger = options.logger ?? SILENT;
     this.#patienceSeconds = options.patienceSeconds ?? PATIENCE_SECONDS;
@@ -102,10 +106,23 @@ export class OprfCommittee {
    */
   async evaluate(inputs: readonly Uint8Array[], signal?: AbortSignal): Promise<Uint8Array[]> {
     const outputs: Uint8Array[] = [];
-    for (let start = 0; start < inputs.length; start += MAXIMUM_BATCH) {
-      outputs.push(...(await this.#evaluateBatch(inputs.slice(start, start + MAXIMUM_BATCH), signal)));
+    while (outputs.length < inputs.length) {
+      const batch = inputs.slice(outputs.length, outputs.length + this.#batchSize());
+      const evaluated = await this.#evaluateBatch(batch, signal);
+      // Undefined when nodes have stated smaller budgets meanwhile: the same inputs are cut anew.
+      if (evaluated !== undefined) outputs.push(...evaluated);
     }
     return outputs;
+  }
+
+  /** The largest batch that k nodes have room for: nodes that state less cannot slow down a client that has k others. */
+  #batchSize(): number {
+    const capacities = this.members
+      .map(({ index }) => this.#of(index))
+      .filter(({ lied }) => lied === undefined)
+      .map(({ capacity }) => capacity)
+      .sort((a, b) => b - a);
+    return capacities[this.threshold - 1] ?? MAXIMUM_BATCH;
   }
 
   /** How every node has done so far. */
@@ -119,14 +136,14 @@ export class OprfCommittee {
     });
   }
 
-  async #evaluateBatch(inputs: Uint8Array[], signal: AbortSignal | undefined): Promise<Uint8Array[]> {
+  async #evaluateBatch(inputs: Uint8Array[], signal: AbortSignal | undefined): Promise<Uint8Array[] | undefined> {
     const batch = this.#suite.blindInputs(inputs);
     try {
       const parts = new Map<number, Uint8Array[]>();
       const failures = new Map<number, TallystickError>();
       let waitedSeconds = 0;
       for (let round = 1; parts.size < this.threshold; ) {
-        const order = this.#preference(parts);
+        const order = this.#preference(parts, inputs.length);
         const ask = (member: OprfMember, unneeded: AbortSignal) =>
           this.#ask(member, batch.blinded, signal === undefined ? unneeded : AbortSignal.any([signal, unneeded]));
         const gathered = await gather(order, this.threshold - parts.size, ask, this.#slowSeconds);
@@ -140,6 +157,7 @@ export class OprfCommittee {
           if (error.check === "quorum") this.#note(member, error);
         }
         if (parts.size >= this.threshold) break;
+        if (this.#batchSize() < inputs.length) return undefined;
         const pauseSeconds = this.#pause(parts, failures, round, waitedSeconds);
         if (this.#refillAt(parts) === undefined) round += 1;
         waitedSeconds += pauseSeconds;
@@ -153,12 +171,16 @@ export class OprfCommittee {
     }
   }
 
-  /** Members to ask now: those in good standing first, turned by the rotation; liars and those with no budget left out. */
-  #preference(parts: ReadonlyMap<number, unknown>): OprfMember[] {
+  /**
+   * Members to ask now: those in good standing first, turned by the rotation. Left out are liars, those that have no budget left, and
+   * those whose whole budget is smaller than the batch.
+   */
+  #preference(parts: ReadonlyMap<number, unknown>, size: number): OprfMember[] {
     const now = this.#now();
     const turned = this.members.map((_, i) => this.members[(i + this.#rotation) % this.members.length] as OprfMember);
     const candidates = turned.filter(({ index }) => {
-      const { lied, lastFailure, notBefore } = this.#of(index);
+      const { lied, lastFailure, notBefore, capacity } = this.#of(index);
+      if (capacity < size) return false;
       const exhausted = lastFailure?.code === "RATE_LIMITED" && notBefore > now;
       return lied === undefined && !exhausted && !parts.has(index);
     });
@@ -185,6 +207,12 @@ export class OprfCommittee {
 
   #note(member: OprfMember, error: TallystickError): void {
     const standing = this.#of(member.index);
+    const capacity = statedCapacity(error);
+    if (capacity !== undefined && capacity < standing.capacity) {
+      standing.capacity = capacity;
+      this.#logger.debug({ node: member.url, capacity }, "the node takes smaller batches only");
+      return;
+    }
     standing.lastFailure = error;
     standing.notBefore = this.#now() + (error.retryAfterSeconds ?? COOLING_SECONDS);
     if (LIES.has(error.code) && !error.retryable) standing.lied = error;
@@ -254,6 +282,13 @@ export class OprfCommittee {
     if (standing === undefined) throw new TallystickError(`no member ${index}`, { code: "INTERNAL" });
     return standing;
   }
+}
+
+/** The node's whole budget, where the error says that the batch was larger. */
+function statedCapacity({ code, check, details }: TallystickError): number | undefined {
+  const capacity = details?.capacity;
+  const isBudget = code === "INVALID_INPUT" && check?.endsWith(" budget") === true;
+  return isBudget && typeof capacity === "number" && Number.isInteger(capacity) && capacity >= 1 ? capacity : undefined;
 }
 
 /** Verifies an evaluation and names the node in the error. */

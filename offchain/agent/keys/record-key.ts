@@ -1,7 +1,6 @@
 /**
- * Makes sure that the key of what was put can be had again: one record on the ledger, this account's own, or somebody else's
- * record of the very same file that this account joins as an owner. A node relays the signed message and pays; which one
- * does not matter, and what it says is held against contract state.
+ * Makes sure that the key of a put stays available: by a record on the ledger, either this account's own, or somebody else's record
+ * of the same file that this account joins as an owner. A node relays the signed message and pays the gas (relay-entry.ts).
  */
 
 import { keccak256, SigningKey, Wallet } from "ethers";
@@ -17,7 +16,6 @@ import {
   recordIdOf,
 } from "../../chain/ledger.ts";
 import type { Committee } from "../../chain/registry.ts";
-import { readChain } from "../../chain/revert.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
@@ -35,17 +33,14 @@ import {
   verifyRecordForKey,
 } from "../../core/record/key-record.ts";
 import type { AgentAccount } from "../account.ts";
-import { pause } from "../clock.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import type { Archives, VerifiedRecord } from "./archives.ts";
 import type { NbmClient } from "./nbm-client.ts";
+import { chainTime, polled, relayEntry } from "./relay-entry.ts";
 import { sealableKeys } from "./sealable-keys.ts";
 
 /** How long a signed message may wait to be mined. */
 const DEADLINE_SECONDS = 3600n;
-/** Archives follow the chain with a small delay. */
-const ARCHIVE_ATTEMPTS = 4;
-const ARCHIVE_DELAY_MILLISECONDS = 500;
 /** How often a record that its account replaces meanwhile is verified again before this account records its own. */
 const JOIN_ATTEMPTS = 3;
 
@@ -122,16 +117,12 @@ async function findGoodOwn(
   dataId: string,
   fileKey: Uint8Array,
 ): Promise<VerifiedRecord | undefined> {
-  for (let attempt = 1; attempt <= ARCHIVE_ATTEMPTS; attempt += 1) {
+  const own = await polled(async () => {
     const { records } = await context.archives.find({ fileTag: tag, account: context.account.address });
-    const own = records.find(({ record }) => isAddressEqual(record.account, context.account.address));
-    if (own !== undefined) {
-      const isComplete = hasOwnEnvelope(context, own) && (await isGood(context, own, dataId, fileKey));
-      return isComplete ? own : undefined;
-    }
-    await pause(attempt * ARCHIVE_DELAY_MILLISECONDS);
-  }
-  return undefined;
+    return records.find(({ record }) => isAddressEqual(record.account, context.account.address));
+  });
+  if (own === undefined || !hasOwnEnvelope(context, own)) return undefined;
+  return (await isGood(context, own, dataId, fileKey)) ? own : undefined;
 }
 
 function hasOwnEnvelope({ chain, catalogueKey, logger }: RecordKeyContext, own: VerifiedRecord): boolean {
@@ -184,17 +175,18 @@ function isUsualPolicy({ policy }: VerifiedRecord["payload"], { size, threshold 
   );
 }
 
+/** What a node says of its share in a record; "unknown" when its archive has no such record, or it does not answer. */
 async function shareState(context: RecordKeyContext, node: NbmClient, recordId: string): Promise<string> {
-  for (let attempt = 1; ; attempt += 1) {
+  const state = await polled(async () => {
     try {
       return (await node.record(recordId)).share;
     } catch (error) {
       if (!(error instanceof TallystickError)) throw error;
       (context.logger ?? SILENT).debug({ node: node.url, code: error.code }, error.message);
-      if (error.code !== "NOT_FOUND" || attempt === ARCHIVE_ATTEMPTS) return "unknown";
-      await pause(attempt * ARCHIVE_DELAY_MILLISECONDS);
+      return error.code === "NOT_FOUND" ? undefined : "unknown";
     }
-  }
+  });
+  return state ?? "unknown";
 }
 
 /**
@@ -207,12 +199,11 @@ async function joinExisting(
   dataId: string,
   fileKey: Uint8Array,
 ): Promise<KeyOwnership | undefined> {
-  for (let attempt = 1; attempt <= JOIN_ATTEMPTS; attempt += 1) {
+  const settled = await polled(async () => {
     const outcome = await joinOnce(context, tag, dataId, fileKey);
-    if (outcome !== "replaced") return outcome;
-    await pause(attempt * ARCHIVE_DELAY_MILLISECONDS);
-  }
-  return undefined;
+    return outcome === "replaced" ? undefined : { ownership: outcome };
+  }, JOIN_ATTEMPTS - 1);
+  return settled?.ownership;
 }
 
 async function joinOnce(
@@ -232,7 +223,7 @@ async function joinOnce(
     if (await joined()) return { recordId, role: "owner", isNew: false };
     const request = await signAddition(context, found, dataId, fileKey);
     const replaced = async () => !(await isCurrentVersion(chain, header));
-    const relayed = await relay(context, (node) => node.relayOwner(recordId, request), {
+    const relayed = await relayEntry(context, (node) => node.relayOwner(recordId, request), {
       done: joined,
       moot: replaced,
     });
@@ -312,60 +303,6 @@ async function recordOwn(
   };
   const recordId = recordIdOf(record.account, record.fileTag);
   const done = () => isCurrentVersion(chain, header);
-  const relayed = await relay(context, (node) => node.relayRecord(request), { done });
+  const relayed = await relayEntry(context, (node) => node.relayRecord(request), { done });
   return { recordId, role: "recorder", isNew: true, ...relayed };
-}
-
-type Relayed = { readonly transactionHash?: string; readonly blockNumber?: number };
-
-/**
- * Asks one node after the other to relay until contract state shows the entry. Reads contract state after a failure too, because a
- * node may fail after it has sent the transaction.
- *
- * @param ledger.moot whether the ledger can no longer accept the signed message; then no other node is asked.
- * @returns undefined when the message became moot.
- */
-async function relay(
-  context: RecordKeyContext,
-  send: (node: NbmClient) => Promise<{ transactionHash: string; blockNumber: number }>,
-  ledger: { done(): Promise<boolean>; moot?(): Promise<boolean> },
-): Promise<Relayed | undefined> {
-  let last: TallystickError | undefined;
-  for (const node of context.nodes) {
-    try {
-      const { transactionHash, blockNumber } = await send(node);
-      if (await eventually(ledger.done)) return { transactionHash, blockNumber };
-      last = unconfirmed(node.name);
-    } catch (error) {
-      if (!(error instanceof TallystickError)) throw error;
-      last = error;
-      if (await ledger.done()) return {};
-    }
-    if (await ledger.moot?.()) return undefined;
-    (context.logger ?? SILENT).warn({ node: node.url, code: last.code }, `${last.message}; another node relays`);
-  }
-  throw last ?? new TallystickError("the committee has no node that could relay", { code: "QUORUM_FAILED" });
-}
-
-/** The node's endpoint may be a block ahead of ours. */
-async function eventually(done: () => Promise<boolean>): Promise<boolean> {
-  for (let attempt = 1; attempt <= ARCHIVE_ATTEMPTS; attempt += 1) {
-    if (await done()) return true;
-    await pause(attempt * ARCHIVE_DELAY_MILLISECONDS);
-  }
-  return false;
-}
-
-async function chainTime(chain: ChainReader): Promise<bigint> {
-  const block = await readChain("reading the latest block", () => chain.provider.getBlock("latest"));
-  if (block === null) throw new TallystickError("the chain has no latest block", { code: "CHAIN_UNAVAILABLE" });
-  return BigInt(block.timestamp);
-}
-
-function unconfirmed(party: string): TallystickError {
-  return new TallystickError(`${party} says it relayed, but the ledger does not show it`, {
-    code: "BAD_RESPONSE",
-    party,
-    check: "record in contract state",
-  });
 }

@@ -14,6 +14,7 @@ import { gcmsiv } from "@noble/ciphers/aes.js";
 import { concatBytes } from "@noble/hashes/utils.js";
 import { aes256GcmOpen, aes256GcmSeal } from "#primitives";
 import { DIGEST_BYTES } from "../encoding/content-id.ts";
+import { u64be } from "../encoding/integers.ts";
 import { IntegrityError, InvalidInputError, UnknownVersionError } from "../errors.ts";
 import { domainTag, kdf } from "./kdf.ts";
 
@@ -59,12 +60,6 @@ function requireKey(key: Uint8Array): void {
     expected: `${KEY_BYTES} bytes`,
     received: `${key.length} bytes`,
   });
-}
-
-function u64be(value: number): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
-  return bytes;
 }
 
 /**
@@ -122,7 +117,7 @@ export function fileKey(oprfOutput: Uint8Array): Uint8Array {
 
 /** Associated data of a chunk: domainTag("chunk") ‖ u8 version ‖ u64be length of the plaintext. */
 function chunkAad(plaintextBytes: number): Uint8Array {
-  return concatBytes(CHUNK_TAG, Uint8Array.of(CHUNK_FORMAT_VERSION), u64be(plaintextBytes));
+  return concatBytes(CHUNK_TAG, Uint8Array.of(CHUNK_FORMAT_VERSION), u64be(BigInt(plaintextBytes)));
 }
 
 /**
@@ -160,7 +155,7 @@ export function openChunk(key: Uint8Array, ciphertext: Uint8Array, plaintextByte
 
 /** Associated data of a recipe object: domainTag("recipe") ‖ u8 version ‖ u8 kind (1 root, 2 list) ‖ u64be length. */
 function recipeAad(kind: RecipeKind, plaintextBytes: number): Uint8Array {
-  return concatBytes(RECIPE_TAG, Uint8Array.of(RECIPE_FORMAT_VERSION, RECIPE_KINDS[kind]), u64be(plaintextBytes));
+  return concatBytes(RECIPE_TAG, Uint8Array.of(RECIPE_FORMAT_VERSION, RECIPE_KINDS[kind]), u64be(BigInt(plaintextBytes)));
 }
 
 /** The key of a file's recipe objects; the file key itself is kept for sharing and for the ownership key. */

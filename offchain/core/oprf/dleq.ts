@@ -5,6 +5,7 @@
 
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes } from "#primitives";
+import { u16be } from "../encoding/integers.ts";
 import { InvalidInputError, InvalidProofError, InvalidScalarError } from "../errors.ts";
 import {
   add,
@@ -52,21 +53,16 @@ export const TAGS = {
 } as const;
 const SEED_TAG = tagged("Seed-", MODE_VOPRF);
 
-/** I2OSP(value, 2). */
-export function uint16(value: number): Uint8Array {
-  return Uint8Array.of(value >> 8, value & 0xff);
-}
-
 /** I2OSP(len, 2) ‖ bytes. */
 export function lengthPrefixed(bytes: Uint8Array): Uint8Array {
-  return concatBytes(uint16(bytes.length), bytes);
+  return concatBytes(u16be(bytes.length), bytes);
 }
 
 /** expand_message_xmd with SHA-512 for exactly 64 bytes (RFC 9380 §5.3.1; two hashes, since 64 bytes are one block b_1). */
 export function expandMessage(message: Uint8Array, tag: Uint8Array): Uint8Array {
   const tagPrime = concatBytes(tag, Uint8Array.of(tag.length));
   const padding = new Uint8Array(SHA512_BLOCK_BYTES);
-  const b0 = sha512(concatBytes(padding, message, uint16(UNIFORM_BYTES), Uint8Array.of(0), tagPrime));
+  const b0 = sha512(concatBytes(padding, message, u16be(UNIFORM_BYTES), Uint8Array.of(0), tagPrime));
   return sha512(concatBytes(b0, Uint8Array.of(1), tagPrime));
 }
 
@@ -80,7 +76,7 @@ function compositeWeights(publicKey: Uint8Array, from: Uint8Array[], to: Uint8Ar
   const seed = lengthPrefixed(sha512(concatBytes(lengthPrefixed(publicKey), lengthPrefixed(SEED_TAG))));
   return from.map((element, index) => {
     const image = lengthPrefixed(itemAt(to, index));
-    const transcript = concatBytes(seed, uint16(index), lengthPrefixed(element), image, COMPOSITE);
+    const transcript = concatBytes(seed, u16be(index), lengthPrefixed(element), image, COMPOSITE);
     return hashToScalar(transcript, MODE_VOPRF);
   });
 }

@@ -80,9 +80,12 @@ export function toRecordAnswer({
 
 export class Archive {
   readonly #database: Database;
+  readonly #now: () => number;
 
-  constructor(database: Database) {
+  /** @param now unix seconds; the system's clock unless given. */
+  constructor(database: Database, now: () => number = () => Math.floor(Date.now() / 1000)) {
     this.#database = database;
+    this.#now = now;
   }
 
   /** How far the ledger has been read. */
@@ -180,6 +183,14 @@ export class Archive {
     return { records, next: rows.length > limit && last !== undefined ? String(last.sequence) : null };
   }
 
+  /** Whether the account has owned a record, as its recorder or later, that was archived at least so many seconds ago. */
+  hasOwnedFor(account: string, seconds: number): boolean {
+    const row = this.#database
+      .prepare("SELECT 1 FROM ledger_events WHERE account = ? AND archived_at <= ? LIMIT 1")
+      .get(account, this.#now() - seconds);
+    return row !== undefined;
+  }
+
   /** How many events of each kind there are. */
   totals(): { records: number; owners: number } {
     const row = this.#database
@@ -191,14 +202,15 @@ export class Archive {
   }
 
   #insert(event: LedgerEvent, share: ShareState): void {
-    const place = [event.blockNumber, event.blockHash, event.transactionHash, event.logIndex] as const;
+    const { blockNumber, blockHash, transactionHash, logIndex } = event;
+    const place = [blockNumber, blockHash, transactionHash, logIndex, this.#now()] as const;
     if (event.kind === "KeyRecorded") {
       const { account, fileTag, committeeId, keyTime, ownershipKey, payload } = event.record;
       this.#database
         .prepare(
           `INSERT INTO ledger_events (kind, record_id, account, file_tag, committee_id, key_time, ownership_key, payload, share,
-             block_number, block_hash, transaction_hash, log_index)
-           VALUES ('recorded', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+             block_number, block_hash, transaction_hash, log_index, archived_at)
+           VALUES ('recorded', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         )
         .run(
           recordIdOf(account, fileTag),
@@ -215,8 +227,9 @@ export class Archive {
     }
     this.#database
       .prepare(
-        `INSERT INTO ledger_events (kind, record_id, account, file_tag, note, block_number, block_hash, transaction_hash, log_index)
-         VALUES ('owner', ?, ?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO ledger_events
+           (kind, record_id, account, file_tag, note, block_number, block_hash, transaction_hash, log_index, archived_at)
+         VALUES ('owner', ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(event.recordId, event.owner, event.fileTag, event.note, ...place);
   }

@@ -5,6 +5,7 @@
  */
 
 import { keccak_256 } from "@noble/hashes/sha3.js";
+import { formatUnits, parseUnits } from "ethers";
 import type { ContractCall } from "../../chain/contract-call.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import {
@@ -20,7 +21,7 @@ import {
   recordIdOf,
   type SignedRecord,
 } from "../../chain/ledger.ts";
-import { ChainRevertedError } from "../../chain/revert.ts";
+import { ChainRevertedError, readChain } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, InvalidInputError, InvalidSignatureError, TallystickError } from "../../core/errors.ts";
@@ -28,28 +29,29 @@ import { addOwnerTypedData, keyRecordTypedData, ownershipTypedData } from "../..
 import { parseRecordPayload } from "../../core/record/key-record.ts";
 import type { RelayAnswer, RelayOwnerRequest, RelayRecordRequest } from "../../core/wire/nbm.ts";
 import { checkAccountSignature, checksumAddress, recoverSigner } from "../../daemon/account-signature.ts";
-import type { Database } from "../../store/index/sqlite.ts";
 import type { Memberships } from "../dkg/memberships.ts";
-import type { Budgets } from "../oprf/budget.ts";
 import type { Archive } from "./archive.ts";
 import type { ArchiveFollower } from "./archive-follower.ts";
 import type { ShareService } from "./key-share-service.ts";
+import type { RelayBudget } from "./relay-budget.ts";
 
 export interface RelayOptions {
   readonly chain: ChainReader;
   readonly sender: TransactionSender;
-  readonly database: Database;
   readonly archive: Archive;
   readonly follower: ArchiveFollower;
   readonly shares: ShareService;
   readonly memberships: Memberships;
-  readonly budgets: Budgets;
-  readonly budget: { readonly perAccount: number; readonly total: number; readonly periodSeconds: number };
+  readonly budget: RelayBudget;
+  /** The highest gas price at which this node relays, in gwei. */
+  readonly maximumFeeGwei: number;
   /** Unix seconds; the system's clock unless told. */
   readonly now?: () => number;
 }
 
 const UINT64_LIMIT = 1n << 64n;
+/** After this time the gas price may be another. */
+const FEE_RETRY_SECONDS = 60;
 
 function uint64(text: string, name: string): bigint {
   const value = BigInt(text);
@@ -157,7 +159,8 @@ export class Relay {
     const place = (async () => {
       if (!(await work.done())) {
         await work.check();
-        this.#charge(account);
+        await this.#requireFee();
+        this.#options.budget.take(account);
         try {
           const receipt = await this.#options.sender.send(work.call);
           return { transactionHash: receipt.hash, blockNumber: receipt.blockNumber };
@@ -186,12 +189,21 @@ export class Relay {
     return { transactionHash: found.transactionHash, blockNumber: found.blockNumber };
   }
 
-  #charge(account: string): void {
-    const { database, budgets, budget } = this.#options;
-    const { perAccount, total, periodSeconds } = budget;
-    database.transaction(() => {
-      budgets.take({ scope: "relay", capacity: perAccount, periodSeconds }, account, 1);
-      budgets.take({ scope: "relay total", capacity: total, periodSeconds }, "all accounts", 1);
+  /** @throws TallystickError RATE_LIMITED with the price while gas costs more than this node pays. */
+  async #requireFee(): Promise<void> {
+    const { chain, maximumFeeGwei } = this.#options;
+    const { gasPrice } = await readChain("reading the gas price", () => chain.provider.getFeeData());
+    if (gasPrice === null || gasPrice <= parseUnits(String(maximumFeeGwei), "gwei")) return;
+    throw new TallystickError("gas costs more than this node pays for relaying", {
+      code: "RATE_LIMITED",
+      party: "chain",
+      check: "relay fee cap",
+      expected: `at most ${maximumFeeGwei} gwei per unit of gas`,
+      received: `${formatUnits(gasPrice, "gwei")} gwei`,
+      hint: "wait until the price has fallen, ask another node, or send the signed record to the ledger yourself",
+      retryable: true,
+      retryAfterSeconds: FEE_RETRY_SECONDS,
+      details: { gasPriceWei: String(gasPrice), maximumFeeGwei },
     });
   }
 

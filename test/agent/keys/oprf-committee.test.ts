@@ -239,6 +239,40 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     expect(answersOf(error)).to.deep.equal(["RATE_LIMITED", "RATE_LIMITED", "RATE_LIMITED", "right", "right"]);
   });
 
+  describe("whose budget is smaller than a batch", () => {
+    /** A node that takes at most so many elements at once, and says so. */
+    const small =
+      (capacity: number): Behaviour =>
+      (honest, blinded) => {
+        if (blinded.length <= capacity) return honest();
+        throw new TallystickError("more than the whole budget", {
+          code: "INVALID_INPUT",
+          check: "oprf 7 budget",
+          details: { capacity, periodSeconds: 60 },
+        });
+      };
+    const five = Array.from({ length: 5 }, (_, i) => new TextEncoder().encode(`input ${i}`));
+
+    it("get batches that k of them take", async () => {
+      behaviour = [small(1), small(2), small(2), small(3), small(4)];
+      const nodes = committee();
+      expect(await nodes.evaluate(five)).to.deep.equal(five.map(singleKey));
+      asked.length = 0;
+      expect(await nodes.evaluate(five)).to.deep.equal(five.map(singleKey));
+      // Two, two and one, of three nodes each: sizes are remembered.
+      expect(asked).to.have.length(9);
+    });
+
+    it("do not make batches smaller when k others take them whole", async () => {
+      behaviour = [small(1), honestly, honestly, small(1), honestly];
+      const nodes = committee();
+      await nodes.evaluate(five);
+      asked.length = 0;
+      expect(await nodes.evaluate(five)).to.deep.equal(five.map(singleKey));
+      expect(asked.sort()).to.deep.equal([2, 3, 5]);
+    });
+  });
+
   it("passes on a defect of its own instead of blaming a node", async () => {
     behaviour[2] = () => {
       throw new TypeError("undefined is not a function");

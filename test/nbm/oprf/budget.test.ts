@@ -98,21 +98,39 @@ describe("account budget", () => {
     );
   });
 
-  it("grants at most B outputs across a committee, whichever quorums are asked", () => {
+  it("is split so that B outputs are the most with any number of colluding members below k", () => {
+    for (let size = 1; size <= 9; size++) {
+      for (let threshold = 1; threshold <= size; threshold++) {
+        const B = 1000;
+        const each = nodeShareOfBudget(B, threshold, size);
+        for (let colluding = 0; colluding < threshold; colluding++) {
+          const outputs = Math.floor(((size - colluding) * each) / (threshold - colluding));
+          expect(outputs, `${threshold} of ${size} with ${colluding} colluding`).to.be.at.most(B);
+        }
+        // The bound is reached up to rounding: no larger share would do.
+        expect((size - threshold + 1) * (each + 1)).to.be.greaterThan(B);
+      }
+    }
+    expect(nodeShareOfBudget(1_440_000, 3, 5)).to.equal(480_000);
+    expect(nodeShareOfBudget(1, 1, 5)).to.equal(1);
+  });
+
+  it("grants at most B outputs across a committee, whichever quorums are asked, also with k − 1 colluding", () => {
     const committee = fc
       .integer({ min: 1, max: 9 })
       .chain((size) => fc.record({ size: fc.constant(size), threshold: fc.integer({ min: 1, max: size }) }));
     fc.assert(
-      fc.property(committee, fc.integer({ min: 1, max: 40 }), fc.infiniteStream(fc.nat(1000)), (shape, B, random) => {
+      fc.property(committee, fc.integer({ min: 9, max: 40 }), fc.infiniteStream(fc.nat(1000)), (shape, B, random) => {
         const { size, threshold } = shape;
         const capacity = nodeShareOfBudget(B, threshold, size);
-        const nodes = Array.from({ length: size }, () => clockedBudgets().budgets);
+        const colluding = random.next().value % threshold;
+        const nodes = Array.from({ length: size - colluding }, () => clockedBudgets().budgets);
         let outputs = 0;
         for (let attempt = 0; attempt < 4 * B; attempt++) {
           const order = nodes
             .map((budgets) => ({ budgets, rank: random.next().value }))
             .sort((a, b) => a.rank - b.rank);
-          let answers = 0;
+          let answers = colluding;
           for (const { budgets } of order) {
             if (answers === threshold) break;
             if (refusal(() => budgets.take({ scope: "s", capacity, periodSeconds: 60 }, "a", 1)) === undefined)

@@ -54,6 +54,17 @@ describe("archive", () => {
     archive = new Archive(openDatabase(":memory:", { migrations: NBM_MIGRATIONS }));
   });
 
+  it("knows for how long an account has owned a record, as its recorder or later", () => {
+    let now = 1000;
+    archive = new Archive(openDatabase(":memory:", { migrations: NBM_MIGRATIONS }), () => now);
+    archive.apply(page(0, 2, [recorded(1, 5n), added(2, bob)]), none);
+    now = 1059;
+    for (const account of [alice, bob]) expect(archive.hasOwnedFor(account, 60)).to.equal(false);
+    now = 1060;
+    for (const account of [alice, bob]) expect(archive.hasOwnedFor(account, 60)).to.equal(true);
+    expect(archive.hasOwnedFor(Wallet.createRandom().address, 0)).to.equal(false);
+  });
+
   it("answers with the newest version of a record and lists it once", () => {
     archive.apply(page(0, 3, [recorded(1, 5n), recorded(2, 7n), recorded(3, 6n)]), none);
     expect(archive.find(recordIdOf(alice, tag))?.record.payload).to.deep.equal(new Uint8Array([7]));
