@@ -1,6 +1,6 @@
 /**
- * Octet-stream bodies as streams. Fastify would collect them; here a route reads them piece by piece, with the socket's own
- * back-pressure, and a refusal does not cut the connection before the client has read why.
+ * Octet-stream bodies as streams. Fastify would collect them; here a route reads them piece by piece, with the back-pressure of the
+ * socket, and a refusal does not close the connection before the client has read its reason.
  */
 import { Readable } from "node:stream";
 import type { FastifyRequest } from "fastify";
@@ -11,6 +11,11 @@ import type { DaemonServer } from "../../daemon/server.ts";
 /** Lets routes of this server take octet-stream bodies by `withBody`. */
 export function acceptStreams(server: DaemonServer): void {
   server.addContentTypeParser(OCTET_STREAM, (_request, payload, done) => done(null, payload));
+  server.addHook("preValidation", async ({ body, routeOptions }) => {
+    if (!(body instanceof Readable) || routeOptions.schema?.body === undefined) return;
+    body.resume();
+    throw wrongType("application/json");
+  });
 }
 
 /**
@@ -23,22 +28,26 @@ export async function withBody<T>(
 ): Promise<T> {
   const { body } = request;
   if (!(body instanceof Readable)) {
-    throw new InvalidInputError("the body must be a byte stream", {
-      party: "client",
-      check: "content type",
-      expected: OCTET_STREAM,
-    });
+    throw wrongType(OCTET_STREAM);
   }
   const source = pieces(body);
   try {
     return await work(source);
   } catch (error) {
-    // What is left of the body is read and dropped, or the client would still be writing when the answer arrives. The iterator
-    // ends first, because a stream does not flow while one listens to it.
+    // The rest of the body is read and dropped: otherwise the client would still be writing when the answer arrives. The iterator
+    // ends first, because a stream does not flow while it has one.
     await source.return(undefined);
     body.resume();
     throw error;
   }
+}
+
+function wrongType(expected: string): InvalidInputError {
+  return new InvalidInputError("the body has another content type", {
+    party: "client",
+    check: "content type",
+    expected,
+  });
 }
 
 async function* pieces(body: Readable): AsyncGenerator<Uint8Array> {
