@@ -3,6 +3,7 @@
  * command does can be done by a program with `offchain/agent`.
  */
 import { Command, CommanderError } from "commander";
+import { useProxyFromEnvironment } from "../agent/node/proxy.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { registerAgreement } from "./commands/agreement.ts";
 import { registerAudit } from "./commands/audit.ts";
@@ -126,6 +127,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
 export async function main(): Promise<void> {
   // A reader that has seen enough (`| head`) is no failure: the work is done by then.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", ignoreClosedReader);
+  await useProxyFromEnvironment();
   process.exitCode = await runCommandLine(process.argv.slice(2));
   // Work that was given up has no say in when this ends.
   if (process.exitCode === EXIT.interrupted) process.exit();

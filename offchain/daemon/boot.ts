@@ -103,7 +103,8 @@ async function openBase<Config extends DaemonConfig>(
     },
   };
   const failures = new FailureLog(logger, metrics.failures);
-  const server = createServer({ logger, metrics, failures, healthChecks, ...program.limits });
+  const { allowedOrigins = [] } = config;
+  const server = createServer({ logger, metrics, failures, healthChecks, allowedOrigins, ...program.limits });
   sessions.addRoute(server);
   return {
     config,

@@ -6,6 +6,7 @@
 
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
+import { useProxyFromEnvironment } from "../chain/node-proxy.ts";
 import { redactUrlsIn } from "../core/encoding/redact-url.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { startDaemon } from "./boot.ts";
@@ -31,6 +32,7 @@ export async function runProgram<Config extends DaemonConfig>(
   const name = `tallystick-${program.kind}`;
   const command = buildCommand(program, name);
   try {
+    await useProxyFromEnvironment();
     await command.parseAsync([...argv], { from: "user" });
   } catch (error) {
     process.exitCode = explain(name, error);

@@ -25,6 +25,10 @@ export const daemonConfigFields = {
   keystoreFile: PathText,
   /** Read when the environment variable TALLYSTICK_PASSPHRASE is absent. */
   passphraseFile: Type.Optional(PathText),
+  /** Origins of web pages that may use the daemon, or `*`; none unless given. */
+  allowedOrigins: Type.Optional(
+    Type.Array(Type.String({ pattern: "^(?:\\*|https?://[^\\s/?#]+)$", maxLength: 256 }), { maxItems: 64 }),
+  ),
   /** Which accounts may open sessions; all of them unless given. */
   admission: Type.Optional(AdmissionSchema),
   logLevel: Type.Optional(
@@ -40,6 +44,7 @@ export interface DaemonConfig {
   deploymentFile: string;
   keystoreFile: string;
   passphraseFile?: string;
+  allowedOrigins?: string[];
   admission?: AdmissionRule;
   logLevel?: string;
 }

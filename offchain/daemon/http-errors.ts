@@ -1,11 +1,14 @@
 /**
- * From errors to HTTP answers. Every answer of status 400 and above is `{ error: … }` with the fields of a `TallystickError`.
- * What a stranger may learn ends there: causes, stacks and messages of unexpected errors stay in the log.
+ * From errors to HTTP answers. Every answer of status 400 and above is `{ error: … }` with the fields of a `TallystickError`. Causes,
+ * stacks and messages of unexpected errors go to the log only.
  */
 
 import type { FastifyError } from "fastify";
 import { ERROR_CODES, type ErrorCode } from "../core/error-codes.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
+
+/** Checks of the body as a whole, which HTTP has statuses of its own for. */
+const STATUS_OF_CHECK: Readonly<Record<string, number>> = { "body size": 413, "content type": 415 };
 
 /** The HTTP status for an error code. */
 export function statusOf(code: ErrorCode): number {
@@ -37,13 +40,26 @@ function ofOwnDisk({ code, retryable }: Pick<TallystickError, "code" | "retryabl
   });
 }
 
+/** Errors of Node's HTTP parser that have a status of their own, by their code. */
+const PARSER_ERRORS: Readonly<Record<string, [status: number, message: string]>> = {
+  HPE_HEADER_OVERFLOW: [431, "the head of the request is too large"],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, "the request did not arrive in time"],
+};
+
+/** Status and error for bytes that are no HTTP request, as Node's parser reports them. */
+export function malformedRequest(code: string | undefined): { status: number; error: TallystickError } {
+  const [status, message] = PARSER_ERRORS[code ?? ""] ?? [400, "this is not an HTTP request"];
+  return { status, error: new InvalidInputError(message, { party: "client", check: "HTTP" }) };
+}
+
 /** Status and body for whatever a route threw. `known` is false for a defect, which belongs into the log with its stack. */
 export function toHttpError(thrown: unknown): { status: number; error: TallystickError; known: boolean } {
   if (thrown instanceof TallystickError && (thrown.code === "DISK_FULL" || thrown.code === "DISK_FAILED")) {
     return { status: statusOf("STORAGE_UNAVAILABLE"), error: ofOwnDisk(thrown), known: true };
   }
   if (thrown instanceof TallystickError) {
-    return { status: statusOf(thrown.code), error: thrown, known: thrown.code !== "INTERNAL" };
+    const ofCheck = thrown.code === "INVALID_INPUT" ? STATUS_OF_CHECK[thrown.check ?? ""] : undefined;
+    return { status: ofCheck ?? statusOf(thrown.code), error: thrown, known: thrown.code !== "INTERNAL" };
   }
   if (thrown instanceof Error) {
     const mapped = fromFastify(thrown as FastifyError);

@@ -3,12 +3,14 @@
  * fields), limits on body size and time, errors as `{ error }` bodies, `/healthz` and `/metrics`.
  */
 
-import type { IncomingMessage } from "node:http";
+import { type IncomingMessage, STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import {
   type FastifyBaseLogger,
   type FastifyInstance,
+  type FastifyReply,
   type FastifyTypeProvider,
   fastify,
   LogController,
@@ -18,8 +20,9 @@ import {
 } from "fastify";
 import { redactUrlsIn } from "../core/encoding/redact-url.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
+import { allowOrigins } from "./cors.ts";
 import type { FailureLog } from "./failure-log.ts";
-import { toHttpError } from "./http-errors.ts";
+import { malformedRequest, toHttpError } from "./http-errors.ts";
 import type { Logger } from "./logger.ts";
 import type { DaemonMetrics } from "./metrics.ts";
 
@@ -46,6 +49,8 @@ export interface ServerOptions {
   /** Takes failures of requests and health checks, which may repeat with every request. */
   readonly failures: FailureLog;
   readonly healthChecks?: Readonly<Record<string, HealthCheck>>;
+  /** Origins of web pages that may use the daemon; see cors.ts. None unless given. */
+  readonly allowedOrigins?: readonly string[];
   /** Default limit of a request body; routes may set their own `bodyLimit`. */
   readonly bodyLimitBytes?: number;
   /** Most seconds for a request to arrive in full. */
@@ -97,6 +102,23 @@ function serializeError(error: TallystickError): string {
   return redactUrlsIn(JSON.stringify({ error: error.toJSON() }));
 }
 
+/** Answers bytes that are no HTTP request, and closes the connection: where the next request starts is unknown. */
+function answerMalformed(cause: NodeJS.ErrnoException, socket: Socket): void {
+  if (cause.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { status, error } = malformedRequest(cause.code);
+  const body = serializeError(error);
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    "content-type: application/json",
+    `content-length: ${Buffer.byteLength(body)}`,
+    "connection: close",
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+}
+
 /** A server with the common routes; the daemon adds its own and then listens. */
 export function createServer(options: ServerOptions): DaemonServer {
   const { logger, metrics, failures } = options;
@@ -110,6 +132,13 @@ export function createServer(options: ServerOptions): DaemonServer {
     routerOptions: { maxParamLength: 128 },
     // Idle keep-alive connections must not hold up a shutdown; requests in progress are finished.
     forceCloseConnections: "idle",
+    clientErrorHandler: answerMalformed,
+    // A path that cannot be decoded, or a parameter that is too long: the router refuses before the error handler is reached.
+    frameworkErrors: (thrown, _request, reply) => {
+      const { status, error } = toHttpError(thrown);
+      const untyped: FastifyReply = reply as unknown as FastifyReply;
+      untyped.code(status).type("application/json").send(serializeError(error));
+    },
   }).withTypeProvider<TypeBoxProvider>();
 
   server.setValidatorCompiler<TSchema>(({ schema, httpPart }) => {
@@ -149,6 +178,7 @@ export function createServer(options: ServerOptions): DaemonServer {
     });
   });
 
+  allowOrigins(server, options.allowedOrigins ?? []);
   server.addHook("onResponse", async (request, reply) => {
     const route = request.routeOptions.url ?? "unknown";
     metrics.observeRequest(request.method, route, reply.statusCode, reply.elapsedTime / 1000);

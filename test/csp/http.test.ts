@@ -111,7 +111,10 @@ describe("provider over HTTP", () => {
       expect(answer.json.error.code).to.equal(code);
     }
     const typed = await alice.request("POST", "/v1/chunks", { body: { chunks: [] } });
+    expect(typed.status).to.equal(415);
     expect(typed.json.error).to.include({ code: "INVALID_INPUT", check: "content type" });
+    const stream = await alice.request("POST", "/v1/claims", { bytes: good });
+    expect([stream.status, stream.json.error.expected]).to.deep.equal([415, "application/json"]);
     expect((await alice.request("POST", "/v1/chunks", { bytes: good })).status).to.equal(200);
   });
 

@@ -1,3 +1,4 @@
+import { type AddressInfo, connect } from "node:net";
 import { DatabaseSync } from "node:sqlite";
 import { Type } from "@sinclair/typebox";
 import { expect } from "chai";
@@ -270,5 +271,41 @@ describe("daemon server", () => {
     expect(failing.json()).to.deep.equal({ ok: false, checks: { chain: "failing" } });
     const metrics = await server.inject({ url: "/metrics" });
     expect(metrics.body).to.match(/tallystick_http_request_seconds_count\{.*route="\/healthz",status="503".*\} 1/);
+  });
+
+  describe("on a socket", () => {
+    let port: number;
+
+    beforeEach(async () => {
+      await server.listen({ host: "127.0.0.1", port: 0 });
+      port = (server.server.address() as AddressInfo).port;
+    });
+
+    /** What comes back for some bytes. */
+    const answerTo = async (bytes: string): Promise<{ status: number; body: { error: Record<string, unknown> } }> => {
+      const socket = connect(port, "127.0.0.1");
+      socket.write(bytes);
+      let text = "";
+      for await (const part of socket) text += String(part);
+      const [head = "", body = ""] = text.split("\r\n\r\n");
+      expect(head).to.match(/content-type: application\/json/i);
+      return { status: Number(head.split(" ")[1]), body: JSON.parse(body) };
+    };
+
+    it("answers what is no HTTP, a head too large and a path that cannot be decoded like every other refusal", async () => {
+      const cases: [string, number][] = [
+        ["hello\r\n\r\n", 400],
+        ["GET / HTTP/9.9\r\n\r\n", 400],
+        ["POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n", 400],
+        [`GET / HTTP/1.1\r\nhost: a\r\nx: ${"y".repeat(70_000)}\r\n\r\n`, 431],
+        ["GET /%E0%A4%A HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", 400],
+      ];
+      for (const [bytes, status] of cases) {
+        const answer = await answerTo(bytes);
+        expect(answer.status, bytes.slice(0, 40)).to.equal(status);
+        expect(answer.body.error).to.include({ code: "INVALID_INPUT", retryable: false });
+        expect(Object.keys(answer.body)).to.deep.equal(["error"]);
+      }
+    });
   });
 });

@@ -185,7 +185,7 @@ export const RecordsQuery = Type.Object(
     fileTag: Type.Optional(Bytes32Text),
     /** The `next` of the page before. */
     after: Type.Optional(Type.String({ pattern: "^[0-9]{1,15}$" })),
-    limit: Type.Optional(Type.String({ pattern: "^[1-9][0-9]{0,2}$" })),
+    limit: Type.Optional(Type.String({ pattern: "^(?:[1-9][0-9]?|1[0-9]{2}|200)$" })),
   },
   closed,
 );

@@ -11,6 +11,11 @@ import type { DaemonServer } from "../../daemon/server.ts";
 /** Makes a server pass octet-stream bodies to its routes unread, for `withBody`. */
 export function acceptStreams(server: DaemonServer): void {
   server.addContentTypeParser(OCTET_STREAM, (_request, payload, done) => done(null, payload));
+  server.addHook("preValidation", async ({ body, routeOptions }) => {
+    if (!(body instanceof Readable) || routeOptions.schema?.body === undefined) return;
+    body.resume();
+    throw wrongType("application/json");
+  });
 }
 
 /**
@@ -23,11 +28,7 @@ export async function withBody<T>(
 ): Promise<T> {
   const { body } = request;
   if (!(body instanceof Readable)) {
-    throw new InvalidInputError("the body must be a byte stream", {
-      party: "client",
-      check: "content type",
-      expected: OCTET_STREAM,
-    });
+    throw wrongType(OCTET_STREAM);
   }
   const source = pieces(body);
   try {
@@ -39,6 +40,14 @@ export async function withBody<T>(
     body.resume();
     throw error;
   }
+}
+
+function wrongType(expected: string): InvalidInputError {
+  return new InvalidInputError("the body has another content type", {
+    party: "client",
+    check: "content type",
+    expected,
+  });
 }
 
 async function* pieces(body: Readable): AsyncGenerator<Uint8Array> {
