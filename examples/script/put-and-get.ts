@@ -14,9 +14,10 @@ const { deployment } = findDeployment({ homeDir });
 const identity = await loadIdentity(homeDir, process.env.TALLYSTICK_PASSPHRASE ?? "");
 const agent = await openAgent({ identity, deployment, homeDir });
 try {
-  const { dataId, uploadedBytes, agreement } = await agent.put([file], { agreement: { epochs: 5 } });
+  const { dataId, uploadedBytes, agreements } = await agent.put([file], { agreement: { epochs: 5 } });
   const { sampleCount } = await agent.audit(dataId);
   const { entries } = await agent.get(dataId, folder);
+  const [agreement] = agreements;
   const agreementId = String(agreement?.agreementId);
   process.stdout.write(`${JSON.stringify({ dataId, uploadedBytes, agreementId, sampleCount, entries })}\n`);
 } finally {
