@@ -70,7 +70,7 @@ describe("Hardhat tasks", () => {
   it("makes an identity, stores, audits, restores, settles and withdraws with Hardhat tasks", async () => {
     const { recoveryPhrase } = await runTask("init");
     expect(String(recoveryPhrase).split(" ")).to.have.length(24);
-    const { dataId, agreement } = await runTask("put", "--file", file, "--epochs", "3");
+    const { dataId, agreements } = await runTask("put", "--file", file, "--epochs", "3");
     const audited = await runTask("audit", "--id", String(dataId));
     expect(audited).to.include({ mode: "private", dataId });
     const out = join(net.dir, "from-task");
@@ -84,7 +84,7 @@ describe("Hardhat tasks", () => {
     // The provider sleeps through all epochs.
     await net.provider.process.stop("SIGKILL");
     await net.chain.mine(200);
-    const { agreementId } = agreement as { agreementId: string };
+    const [{ agreementId } = { agreementId: "" }] = agreements as { agreementId: string }[];
     const settled = await runTask("agreement", "settle", "--agreement", agreementId);
     expect(settled.reported).to.deep.equal([0, 1, 2]);
     const withdrawn = await runTask("agreement", "withdraw");
