@@ -25,6 +25,8 @@ export const daemonConfigFields = {
   keystoreFile: PathText,
   /** Read when the environment variable TALLYSTICK_PASSPHRASE is absent. */
   passphraseFile: Type.Optional(PathText),
+  /** The most that a transaction of the daemon pays, gwei per unit of gas; 500 unless given. */
+  maximumFeeGwei: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000 })),
   /** Which accounts may open sessions; all of them unless given. */
   admission: Type.Optional(AdmissionSchema),
   logLevel: Type.Optional(
@@ -40,6 +42,7 @@ export interface DaemonConfig {
   deploymentFile: string;
   keystoreFile: string;
   passphraseFile?: string;
+  maximumFeeGwei?: number;
   admission?: AdmissionRule;
   logLevel?: string;
 }
