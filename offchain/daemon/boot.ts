@@ -4,7 +4,7 @@
  */
 
 import { join } from "node:path";
-import { computeAddress } from "ethers";
+import { computeAddress, parseUnits } from "ethers";
 import { connectChain, parseDeployment } from "../chain/deployment.ts";
 import { TransactionSender } from "../chain/sender.ts";
 import { toHex } from "../core/encoding/hex.ts";
@@ -94,6 +94,12 @@ async function openBase<Config extends DaemonConfig>(
       checkAccountSignature(chain, account, typed, signature, () => walletChecks.take("this daemon")),
     admit: admissionBy(config.admission, chain),
   });
+  const sender = new TransactionSender(chain, signingKey, {
+    ...(config.maximumFeeGwei === undefined
+      ? {}
+      : { maximumFeePerGas: parseUnits(String(config.maximumFeeGwei), "gwei") }),
+    onWaiting: (transaction) => logger.warn({ ...transaction }, "transaction not mined yet"),
+  });
   const healthChecks: Record<string, HealthCheck> = {
     chain: async () => {
       await chain.provider.getBlockNumber();
@@ -101,6 +107,7 @@ async function openBase<Config extends DaemonConfig>(
     database: () => {
       database.prepare("SELECT 1").get();
     },
+    transactions: () => sender.checkHealth(),
   };
   const failures = new FailureLog(logger, metrics.failures);
   const { allowedOrigins = [] } = config;
@@ -114,7 +121,7 @@ async function openBase<Config extends DaemonConfig>(
     operator,
     chain,
     database,
-    sender: new TransactionSender(chain, signingKey),
+    sender,
     metrics,
     failures,
     sessions,

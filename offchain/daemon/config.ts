@@ -29,6 +29,8 @@ export const daemonConfigFields = {
   allowedOrigins: Type.Optional(
     Type.Array(Type.String({ pattern: "^(?:\\*|https?://[^\\s/?#]+)$", maxLength: 256 }), { maxItems: 64 }),
   ),
+  /** The most that a transaction of the daemon pays, gwei per unit of gas; 500 unless given. */
+  maximumFeeGwei: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000 })),
   /** Which accounts may open sessions; all of them unless given. */
   admission: Type.Optional(AdmissionSchema),
   logLevel: Type.Optional(
@@ -45,6 +47,7 @@ export interface DaemonConfig {
   keystoreFile: string;
   passphraseFile?: string;
   allowedOrigins?: string[];
+  maximumFeeGwei?: number;
   admission?: AdmissionRule;
   logLevel?: string;
 }

@@ -36,8 +36,6 @@ export const NbmConfigSchema = Type.Object(
     oprfBudget: Type.Optional(Type.Object({ evaluations: Count, periodSeconds: PeriodSeconds }, closed)),
     /** Transactions this node pays for: per account, and in all; see records/relay-budget.ts. */
     relayBudget: Type.Optional(RelayBudgetSchema),
-    /** The highest gas price at which this node relays. */
-    maximumFeeGwei: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000 })),
     /** How often the chain and other members are looked at. */
     pollMilliseconds: Type.Optional(Type.Integer({ minimum: 20, maximum: 600_000 })),
     /** How many blocks before a replaced one the archive starts to read again. */

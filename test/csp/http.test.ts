@@ -35,7 +35,7 @@ describe("provider over HTTP", () => {
     expect(offer.prices[0]?.token).to.equal(NATIVE);
     expect((await provider.request("GET", "/healthz")).json).to.deep.equal({
       ok: true,
-      checks: { chain: "ok", database: "ok" },
+      checks: { chain: "ok", database: "ok", transactions: "ok" },
     });
     expect(await provider.metric("tallystick_csp_stored_bytes")).to.be.a("number").and.not.NaN;
   });

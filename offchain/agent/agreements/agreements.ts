@@ -22,7 +22,7 @@ import type { AgentContext } from "../context.ts";
 import type { AgreementProgress, ProgressListener } from "../progress.ts";
 import { objectOrder } from "../read/object-order.ts";
 import { openStoredRoot } from "../read/open-root.ts";
-import { agreementKeys } from "./agreement-keys.ts";
+import { adopt, providerViewOf } from "./adoption.ts";
 import { beginTagging } from "./data-set-tagger.ts";
 import { openPreparedAgreement, resumeAgreement, takeBack } from "./opening.ts";
 import { proposalsOf, rowOf } from "./proposals.ts";
@@ -102,7 +102,8 @@ export class Agreements {
         doneBytes += sealed.length;
         onProgress?.({ operation: "agreement", phase: "tagging", doneBytes, totalBytes: root.totalBytes });
       }
-      return await openPreparedAgreement(context, dataId, provider, tagger, options, onProgress, signal);
+      const opening = { ...options, mayRunElsewhere: true };
+      return await openPreparedAgreement(context, dataId, provider, tagger, opening, onProgress, signal);
     } catch (error) {
       await tagger.discard();
       throw error;
@@ -130,7 +131,7 @@ export class Agreements {
       epochs.push({ epoch, status: await readEpochStatus(chain, agreementId, epoch) });
     }
     const report = reportOf(agreement, await this.#dataIdOf(agreement), false);
-    const providerView = await this.#providerView(agreement);
+    const providerView = await providerViewOf(this.#context, agreement);
     return { ...report, headBlock, epochs, ...(providerView === undefined ? {} : { providerView }) };
   }
 
@@ -217,25 +218,15 @@ export class Agreements {
    * @returns how many agreements were added to the catalogue.
    */
   async recover(manifestHashes: ReadonlyMap<string, string>): Promise<number> {
-    const { account, catalogue, deployment, identity, logger } = this.#context;
+    const { account, deployment } = this.#context;
     const chain = await this.#context.chain();
     let recovered = 0;
     for await (const agreement of proposalsOf(chain, account.address, deployment.deployedAtBlock)) {
-      const { id, terms, status } = agreement;
+      const { terms, status } = agreement;
       const dataId = manifestHashes.get(terms.manifestHash);
       if (dataId === undefined || (status !== "active" && status !== "breached")) continue;
       if ((await rowOf(this.#context, agreement)) !== undefined) continue;
-      const view = await this.#providerView(agreement);
-      if (view === undefined || (await agreementKeys(identity.auditSeed, view.salt)).keyHash !== terms.auditKeyHash) {
-        logger.warn({ agreement: id }, "its provider does not tell the salt of this agreement: no private audits");
-        continue;
-      }
-      const { salt } = view;
-      const escrow = deployment.contracts.storageEscrow;
-      const createdAt = Math.floor(this.#context.platform.clock.now() / 1000);
-      const { provider } = terms;
-      await catalogue.saveAgreement({ salt, dataId, provider, escrow, state: "accepted", agreementId: id, createdAt });
-      recovered += 1;
+      if ((await adopt(this.#context, agreement, dataId)) !== undefined) recovered += 1;
     }
     return recovered;
   }
@@ -254,18 +245,6 @@ export class Agreements {
       received: String(agreementId),
       hint: "`tallystick agreement ls` shows yours",
     });
-  }
-
-  /** The provider's own account of an agreement; undefined when it cannot be had. */
-  async #providerView(agreement: Agreement): Promise<ProviderView | undefined> {
-    const provider = this.#context.providers().find(agreement.terms.provider);
-    try {
-      return await provider?.agreement(agreement.id);
-    } catch (error) {
-      if (!(error instanceof TallystickError)) throw error;
-      this.#context.logger.debug({ agreement: agreement.id, code: error.code }, error.message);
-      return undefined;
-    }
   }
 }
 

@@ -21,6 +21,7 @@ import type { CataloguedAgreement } from "../catalogue.ts";
 import type { AgentContext } from "../context.ts";
 import type { AgreementProgress, ProgressListener } from "../progress.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
+import { adoptRunning } from "./adoption.ts";
 import { type AgreementKeys, agreementKeys } from "./agreement-keys.ts";
 import { type DataSetTagger, findPrepared, type PreparedDataSet } from "./data-set-tagger.ts";
 import { deliverPreparation } from "./delivery.ts";
@@ -34,6 +35,11 @@ const ASK_AGAIN_MILLISECONDS = 500;
 
 type Listener = ProgressListener<AgreementProgress> | undefined;
 
+export interface OpeningOptions extends AgreementOptions {
+  /** Whether another device of the account may have made the agreement: then the chain is searched before one is paid. */
+  readonly mayRunElsewhere?: boolean;
+}
+
 /**
  * Makes the agreement for a data set that has just been tagged. If one for this data id exists or was begun, that one is
  * kept or finished, and the new tags are thrown away.
@@ -45,7 +51,7 @@ export async function openPreparedAgreement(
   dataId: string,
   provider: StorageProvider,
   tagger: DataSetTagger,
-  options: AgreementOptions,
+  options: OpeningOptions,
   onProgress: Listener,
   signal?: AbortSignal,
 ): Promise<AgreementReport> {
@@ -55,6 +61,14 @@ export async function openPreparedAgreement(
     return earlier;
   }
   const prepared = await tagger.finish();
+  if (options.mayRunElsewhere === true) {
+    const adopted = await adoptRunning(context, dataId, provider.account, prepared.manifestHash);
+    const report = adopted === undefined ? undefined : await reportRow(context, adopted, false);
+    if (report !== undefined) {
+      await context.platform.preparations.remove(prepared.salt);
+      return report;
+    }
+  }
   const row: CataloguedAgreement = {
     salt: prepared.salt,
     dataId,

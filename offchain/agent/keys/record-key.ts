@@ -41,6 +41,8 @@ import { sealableKeys } from "./sealable-keys.ts";
 
 /** How long a signed message may wait to be mined. */
 const DEADLINE_SECONDS = 3600n;
+/** Devices of one account that record at the same time: each attempt reads what the others have recorded. */
+const RECORD_ATTEMPTS = 3;
 /** How often a record that its account replaces meanwhile is verified again before this account records its own. */
 const JOIN_ATTEMPTS = 3;
 
@@ -79,6 +81,28 @@ export async function ensureKeyOwnership(
   fileKey: Uint8Array,
   recipients: ShareRecipient | undefined,
 ): Promise<KeyOwnership> {
+  for (let attempt = 1; attempt <= RECORD_ATTEMPTS; attempt += 1) {
+    const ownership = await ensureOnce(context, dataId, fileKey, recipients);
+    if (ownership !== undefined) return ownership;
+    // Another device of this account recorded the same file at the same time. Its record serves both, if it is good.
+    (context.logger ?? SILENT).debug({ dataId }, "another device of this account recorded the same key");
+  }
+  throw new TallystickError("another device of this account keeps recording a key for the same data", {
+    code: "CONFLICT",
+    party: "you",
+    check: "key time",
+    hint: "run the command again when the other device is done",
+    retryable: true,
+  });
+}
+
+/** @returns undefined when another device of the account recorded the key meanwhile. */
+async function ensureOnce(
+  context: RecordKeyContext,
+  dataId: string,
+  fileKey: Uint8Array,
+  recipients: ShareRecipient | undefined,
+): Promise<KeyOwnership | undefined> {
   const tag = toHex(fileTag(dataId));
   const ownId = recordIdOf(context.account.address, tag);
   const ownState = await readRecordState(context.chain, ownId);
@@ -259,14 +283,17 @@ async function signAddition(context: RecordKeyContext, found: VerifiedRecord, da
   };
 }
 
-/** @param previousTime key time of the version it replaces. */
+/**
+ * @param previousTime key time of the version it replaces.
+ * @returns undefined when the ledger has a version that is as new, which this one cannot replace.
+ */
 async function recordOwn(
   context: RecordKeyContext,
   dataId: string,
   fileKey: Uint8Array,
   recipients: ShareRecipient,
   previousTime: bigint | undefined,
-): Promise<KeyOwnership> {
+): Promise<KeyOwnership | undefined> {
   const { account, chain, committee, catalogueKey } = context;
   const chainId = BigInt(chain.deployment.chainId);
   const now = await chainTime(chain);
@@ -303,6 +330,8 @@ async function recordOwn(
   };
   const recordId = recordIdOf(record.account, record.fileTag);
   const done = () => isCurrentVersion(chain, header);
-  const relayed = await relayEntry(context, (node) => node.relayRecord(request), { done });
+  const moot = async () => ((await readRecordState(chain, recordId))?.keyTime ?? -1n) >= keyTime && !(await done());
+  const relayed = await relayEntry(context, (node) => node.relayRecord(request), { done, moot });
+  if (relayed === undefined) return undefined;
   return { recordId, role: "recorder", isNew: true, ...relayed };
 }

@@ -137,7 +137,9 @@ export async function put(
         storedAt,
       });
       tell("agreeing");
-      return { record, agreements: await agreeAbout(context, dataId, lanes, options) };
+      // The account had a record already, so another of its devices may have the agreement too.
+      const mayRunElsewhere = role === "recorder" && !record.isNew;
+      return { record, agreements: await agreeAbout(context, dataId, lanes, options, mayRunElsewhere) };
     };
     const { record, agreements } = await context.exclusive(finish, signal);
     tell("done");
@@ -179,12 +181,13 @@ async function agreeAbout(
   dataId: string,
   lanes: readonly Lane[],
   { agreement, onProgress, signal }: PutOptions,
+  mayRunElsewhere: boolean,
 ): Promise<AgreementReport[]> {
   if (agreement === false) return [];
   const agreements: AgreementReport[] = [];
   for (const { provider, tagger } of lanes) {
     if (tagger === undefined) continue;
-    const wishes = agreement ?? {};
+    const wishes = { ...agreement, mayRunElsewhere };
     agreements.push(await openPreparedAgreement(context, dataId, provider, tagger, wishes, onProgress, signal));
   }
   return agreements;

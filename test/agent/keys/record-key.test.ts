@@ -67,6 +67,8 @@ describe("the key record that an account relies on", () => {
   let members: Uint8Array[];
   /** The last record that a node was to relay. */
   let relayed: RecordPayload | undefined;
+  /** How often a node was asked. */
+  let relays: number;
   /** What the recorder does after this account has signed and before a node relays. */
   let beforeRelay: (() => void) | undefined;
   /** Digest of the version that the ledger shows this account as an owner of. */
@@ -74,6 +76,7 @@ describe("the key record that an account relies on", () => {
 
   beforeEach(() => {
     beforeRelay = undefined;
+    relays = 0;
     joined = undefined;
     states = Array(SIZE).fill("valid");
     asked = new Set();
@@ -97,6 +100,8 @@ describe("the key record that an account relies on", () => {
         asked.add(what);
         const { record } = request as { record?: { payload: string } };
         relayed = record === undefined ? undefined : parseRecordPayload(fromHex(record.payload));
+        relays += 1;
+        beforeRelay?.();
         throw new TallystickError("no relaying here", { code: "UNREACHABLE", check: what });
       };
     const nodes = states.map((share, i) => ({
@@ -303,5 +308,29 @@ describe("the key record that an account relies on", () => {
     states = ["valid", "invalid", "invalid", "valid", "invalid"];
     await expectAsyncRejection(() => ensure(), "UNREACHABLE");
     expect([...asked]).to.deep.equal(["a record of its own"]);
+  });
+
+  it("is that of another device of the account that recorded the same file in the same second", async () => {
+    found = await recordBy(somebody, committeePolicy(SIZE, SIZE));
+    const others = await recordBy(us.address, committeePolicy(SIZE, THRESHOLD), { keyTime: 2000n });
+    beforeRelay = () => {
+      found = others;
+    };
+    expect(await ensure()).to.deep.equal({ recordId: others.recordId, role: "recorder", isNew: false });
+    expect(relays).to.equal(1);
+  });
+
+  it("replaces that of another device in the same second where it is of no use", async () => {
+    found = await recordBy(somebody, committeePolicy(SIZE, SIZE));
+    const wrong = await recordBy(us.address, committeePolicy(SIZE, THRESHOLD), {
+      keyTime: 2000n,
+      secret: new Uint8Array(32).fill(1),
+    });
+    beforeRelay = () => {
+      found = wrong;
+    };
+    await expectAsyncRejection(ensure, "UNREACHABLE");
+    expect(relays).to.equal(1 + SIZE);
+    expect(relayed?.envelopes).to.have.length(SIZE);
   });
 });

@@ -1,0 +1,55 @@
+/** One identity on two devices that do the same at the same time. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import type { Agent } from "../../offchain/agent/index.ts";
+import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
+import { escrowEvents, ledgerEvents } from "../helpers/on-chain.ts";
+import { agentOf, newPerson, personFrom } from "../helpers/people.ts";
+
+describe("two devices of one identity", () => {
+  let net: LocalNet;
+  let devices: Agent[];
+  const dir = (...names: string[]) => join(net.dir, ...names);
+
+  before(async () => {
+    net = await startLocalNet(SMALL_COMMITTEE);
+    const first = await newPerson(net, "laptop");
+    const second = await personFrom(net, "desktop", first.recoveryPhrase);
+    devices = [await agentOf(net, first), await agentOf(net, second)];
+  });
+  after(async () => {
+    await Promise.all((devices ?? []).map((device) => device.close()));
+    await net?.stop();
+  });
+
+  it("put the same new file in the same second, both successfully", async () => {
+    mkdirSync(dir("files"));
+    for (const name of ["one", "two", "three"]) {
+      writeFileSync(dir("files", name), `the contents of ${name}`);
+      const reports = await Promise.all(
+        devices.map((device) => device.put([dir("files", name)], { agreement: false })),
+      );
+      expect(new Set(reports.map(({ dataId }) => dataId)).size).to.equal(1);
+      expect(reports.map(({ record }) => record.role)).to.deep.equal(["recorder", "recorder"]);
+      for (const [position, device] of devices.entries()) {
+        const target = dir(`${name} of ${position}`);
+        await device.get(String(reports[0]?.dataId), target);
+      }
+    }
+    expect((await ledgerEvents(net)).filter(({ kind }) => kind === "KeyRecorded").length).to.be.within(3, 6);
+  });
+
+  it("pay one agreement when the second device puts what the first has put", async () => {
+    writeFileSync(dir("files", "paid"), "paid for once");
+    const [first, second] = devices as [Agent, Agent];
+    const paid = await first.put([dir("files", "paid")]);
+    const again = await second.put([dir("files", "paid")]);
+    expect(again.agreements.map(({ agreementId, isNew }) => [agreementId, isNew])).to.deep.equal([
+      [paid.agreements[0]?.agreementId, false],
+    ]);
+    const repeated = await second.put([dir("files", "paid")]);
+    expect(repeated.agreements.map(({ agreementId }) => agreementId)).to.deep.equal([paid.agreements[0]?.agreementId]);
+    expect((await escrowEvents(net)).filter(({ kind }) => kind === "AgreementProposed")).to.have.length(1);
+  });
+});
