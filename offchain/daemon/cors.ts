@@ -4,7 +4,7 @@
  * Standard: Fetch, section 3.2 (CORS protocol).
  */
 
-import type { DaemonServer } from "./server.ts";
+import type { onRequestAsyncHookHandler } from "fastify";
 
 const METHODS = "GET, POST, PUT";
 const REQUEST_HEADERS = "authorization, content-type";
@@ -13,16 +13,14 @@ const ANSWER_HEADERS = "retry-after";
 const PREFLIGHT_SECONDS = 7200;
 
 /**
- * Answers preflights and marks answers for the origins given; without any, a browser refuses all of them. Call it before routes are
- * added.
+ * A hook that answers preflights and marks answers for the origins given. Without it a browser refuses every page.
  *
  * @param origins such as `https://app.example.org`, compared as they are, or `*`.
  */
-export function allowOrigins(server: DaemonServer, origins: readonly string[]): void {
-  if (origins.length === 0) return;
+export function allowOrigins(origins: readonly string[]): onRequestAsyncHookHandler {
   const allowed = new Set(origins);
   const any = allowed.has("*");
-  server.addHook("onRequest", async (request, reply) => {
+  return async (request, reply) => {
     // Caches must not serve the answer for one origin to another.
     if (!any) reply.header("vary", "origin");
     const { origin } = request.headers;
@@ -34,5 +32,5 @@ export function allowOrigins(server: DaemonServer, origins: readonly string[]): 
     reply.header("access-control-allow-headers", REQUEST_HEADERS);
     reply.header("access-control-max-age", String(PREFLIGHT_SECONDS));
     return reply.code(204).send();
-  });
+  };
 }

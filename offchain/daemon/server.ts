@@ -178,7 +178,8 @@ export function createServer(options: ServerOptions): DaemonServer {
     });
   });
 
-  allowOrigins(server, options.allowedOrigins ?? []);
+  const { allowedOrigins = [] } = options;
+  if (allowedOrigins.length > 0) server.addHook("onRequest", allowOrigins(allowedOrigins));
   server.addHook("onResponse", async (request, reply) => {
     const route = request.routeOptions.url ?? "unknown";
     metrics.observeRequest(request.method, route, reply.statusCode, reply.elapsedTime / 1000);
