@@ -1,14 +1,17 @@
 /**
- * Proxies from the environment: HTTP_PROXY, HTTPS_PROXY and NO_PROXY, in either letter case. Node's `fetch` ignores them unless told
- * otherwise, and ethers sends its requests by `node:http`, which ignores them too. For Node only; a program calls this once,
- * before its first request.
+ * Proxies from the environment: HTTP_PROXY, HTTPS_PROXY and NO_PROXY, in either letter case. Node's `fetch` ignores
+ * them unless told otherwise, and ethers sends its requests by `node:http`, which ignores them too. For Node only; a
+ * program calls this once, before its first request.
  */
 
 import { FetchRequest, makeError } from "ethers";
 
 const VARIABLES = ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"];
 
-/** Sends the requests of `fetch` and of ethers through the proxies that the environment names. Does nothing when it names none. */
+/**
+ * Sends the requests of `fetch` and of ethers through the proxies that the environment names. Does nothing when it
+ * names none.
+ */
 export async function useProxyFromEnvironment(
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): Promise<void> {

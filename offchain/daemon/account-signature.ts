@@ -1,6 +1,7 @@
 /**
- * Signatures over EIP-712 messages, as daemons check them. One rule for accounts, the one that the key ledger applies on chain:
- * ECDSA first, then EIP-1271 for accounts with code. So every account that can act on chain can also open a session.
+ * Signatures over EIP-712 messages, as daemons check them. One rule for accounts, the one that the key ledger applies
+ * on chain: ECDSA first, then EIP-1271 for accounts with code. So every account that can act on chain can also open a
+ * session.
  */
 
 import { getAddress, TypedDataEncoder, verifyTypedData } from "ethers";
@@ -12,7 +13,10 @@ import type { TypedData } from "../core/identity/typed-messages.ts";
 
 /** 65 bytes, of which the last is 27 or 28. ethers also reads other forms, which the contracts refuse. */
 const ECDSA_SIGNATURE = /^0x[0-9a-f]{128}1[bc]$/i;
-/** Questions to the chain about signatures that one daemon has under way. Anybody can cause them, before any session is open. */
+/**
+ * Questions to the chain about signatures that one daemon has under way. Anybody can cause them, before any session
+ * is open.
+ */
 const QUESTIONS_IN_FLIGHT = 4;
 const QUESTIONS_WAITING = 32;
 
@@ -30,8 +34,8 @@ export function checksumAddress(text: string, name: string): string {
 /**
  * Whose ECDSA signature over `typed` this is.
  *
- * @returns the address with its checksum; undefined when the signature is not 65 bytes with v 27 or 28 and a low s, or is no
- *   curve point.
+ * @returns the address with its checksum; undefined when the signature is not 65 bytes with v 27 or 28 and a low s,
+ *   or is no curve point.
  */
 export function recoverSigner(typed: TypedData<object>, signature: string): string | undefined {
   if (!ECDSA_SIGNATURE.test(signature)) return undefined;
@@ -46,8 +50,8 @@ export function recoverSigner(typed: TypedData<object>, signature: string): stri
  * Checks that `account` signed `typed`. Asks the chain only when the signature is not the account's by ECDSA.
  *
  * @param beforeAskingChain may throw to refuse a check that costs requests to the chain.
- * @throws InvalidSignatureError when it did not; TallystickError RATE_LIMITED when too many such questions wait, CHAIN_UNAVAILABLE
- *   when the chain cannot be asked.
+ * @throws InvalidSignatureError when it did not; TallystickError RATE_LIMITED when too many such questions wait,
+ *   CHAIN_UNAVAILABLE when the chain cannot be asked.
  */
 export async function checkAccountSignature(
   chain: ChainReader,

@@ -1,7 +1,8 @@
 /**
- * Admission: which accounts may open sessions. `open` admits every account. `allow-list` admits the accounts named. `deposit` admits an
- * account while its balance on chain and its credit in the escrow together reach a minimum. That money is not locked: it
- * makes many accounts at the same time dear, but one amount can move from account to account between openings.
+ * Admission: which accounts may open sessions. `open` admits every account. `allow-list` admits the accounts named.
+ * `deposit` admits an account while its balance on chain and its credit in the escrow together reach a minimum. That
+ * money is not locked: it makes many accounts at the same time dear, but one amount can move from account to account
+ * between openings.
  */
 
 import { type Static, Type } from "@sinclair/typebox";

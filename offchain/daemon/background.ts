@@ -1,6 +1,7 @@
 /**
- * The background work of a daemon: each part runs in a loop of its own at a steady pace, so that a part that waits (for a block, for
- * a peer) does not delay the others. A round that fails is reported to the failure log and repeated; the daemon keeps serving.
+ * The background work of a daemon: each part runs in a loop of its own at a steady pace, so that a part that waits
+ * (for a block, for a peer) does not delay the others. A round that fails is reported to the failure log and
+ * repeated; the daemon keeps serving.
  */
 
 import { setTimeout as delay } from "node:timers/promises";
@@ -29,7 +30,10 @@ export class Background {
     this.#done = Promise.all(parts.map((part) => this.#loop(part)));
   }
 
-  /** Ends after the rounds under way, or after a grace period without them: a round may be cut off anywhere and is repeated. */
+  /**
+   * Ends after the rounds under way, or after a grace period without them: a round may be cut off anywhere and is
+   * repeated.
+   */
   async close(): Promise<void> {
     this.#stop.abort();
     await Promise.race([this.#done, delay(GRACE_MILLISECONDS)]);

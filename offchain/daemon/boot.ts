@@ -1,6 +1,6 @@
 /**
- * The start of a daemon, the same for all of them: keystore, chain, lock, database, sender, sessions, server, then what the daemon
- * adds, then its background work. Importing this module starts nothing.
+ * The start of a daemon, the same for all of them: keystore, chain, lock, database, sender, sessions, server, then
+ * what the daemon adds, then its background work. Importing this module starts nothing.
  */
 
 import { join } from "node:path";
@@ -40,8 +40,8 @@ export interface RunningDaemon {
  *
  * @param closers filled while parts are opened, so that a signal during the start closes what is open by then.
  * @returns once it serves.
- * @throws TallystickError for a keystore that does not open, a chain that does not answer or fit, a folder in use, a database of
- * another deployment. What was opened is closed by then.
+ * @throws TallystickError for a keystore that does not open, a chain that does not answer or fit, a folder in use, a
+ *   database of another deployment. What was opened is closed by then.
  */
 export async function startDaemon<Config extends DaemonConfig>(
   program: DaemonProgram<Config>,

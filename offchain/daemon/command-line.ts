@@ -1,7 +1,7 @@
 /**
- * The command line of a daemon: `tallystick-nbm --config <file>`, `tallystick-nbm init --data-dir <folder>`, `--help`, `--version`.
- * Mistakes in options and in the configuration are for the person who typed them: a plain line and a hint on stderr, exit
- * code 2. From the start of the daemon on, stderr is its log.
+ * The command line of a daemon: `tallystick-nbm --config <file>`, `tallystick-nbm init --data-dir <folder>`,
+ * `--help`, `--version`. Mistakes in options and in the configuration are for the person who typed them: a plain line
+ * and a hint on stderr, exit code 2. From the start of the daemon on, stderr is its log.
  */
 
 import { join } from "node:path";
@@ -22,7 +22,8 @@ const EXIT_USAGE = 2;
 
 const HELP = `
 The passphrase of the keystore comes from TALLYSTICK_PASSPHRASE or from a file of mode 0600 (passphraseFile in the
-configuration, --passphrase-file of init), never from the command line. docs/operating.md has all fields of the configuration.`;
+configuration, --passphrase-file of init), never from the command line. docs/operating.md has all fields of the
+configuration.`;
 
 /** Runs the program with the arguments of this process. */
 export async function runProgram<Config extends DaemonConfig>(
@@ -76,7 +77,10 @@ function start<Config extends DaemonConfig>(program: DaemonProgram<Config>, file
   runDaemon(logger, async () => announceReady((await startDaemon(program, config, logger, closers)).url));
 }
 
-/** Writes `<folder>/keystore.json` and prints `{"operator", "keystoreFile"}`. The account needs coins before the daemon starts. */
+/**
+ * Writes `<folder>/keystore.json` and prints `{"operator", "keystoreFile"}`. The account needs coins before the
+ * daemon starts.
+ */
 async function initialise(kind: DaemonKind, options: { dataDir: string; passphraseFile?: string }): Promise<void> {
   const keystoreFile = join(options.dataDir, "keystore.json");
   const operator = await createDaemonKeystore(keystoreFile, readPassphrase(options.passphraseFile), kind);

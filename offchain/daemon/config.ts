@@ -1,6 +1,6 @@
 /**
- * Configuration of a daemon: one JSON file, checked against a schema before anything starts. Paths in it are relative to the
- * file's own folder, so that a configuration can be moved together with its data. It never holds a secret.
+ * Configuration of a daemon: one JSON file, checked against a schema before anything starts. Paths in it are relative
+ * to the folder of the file, so that a configuration can be moved together with its data. It holds no secret.
  */
 
 import { readFileSync } from "node:fs";
@@ -52,7 +52,11 @@ export interface DaemonConfig {
   logLevel?: string;
 }
 
-/** Reads and parses a JSON file of this machine. @throws InvalidInputError naming the file when it cannot be read or is not JSON. */
+/**
+ * Reads and parses a JSON file of this machine.
+ *
+ * @throws InvalidInputError naming the file when it cannot be read or is not JSON.
+ */
 export function readJsonFile(file: string, what: string): unknown {
   let text: string;
   try {

@@ -1,7 +1,7 @@
 /**
- * Cross-origin requests (CORS) of web pages. A page may talk to a daemon only if the daemon's configuration names its origin. Requests
- * carry their token in a header and no cookies, so `*` gives a page no more than any other program has.
- * Standard: Fetch, section 3.2 (CORS protocol).
+ * Cross-origin requests (CORS) of web pages. A page may talk to a daemon only if the daemon's configuration names its
+ * origin. Requests carry their token in a header and no cookies, so `*` gives a page no more than any other program
+ * has. Standard: Fetch, section 3.2 (CORS protocol).
  */
 
 import type { onRequestAsyncHookHandler } from "fastify";

@@ -1,8 +1,8 @@
 /**
- * Binds what a daemon keeps to one chain and one set of contracts. Key shares, archives and agreements of one deployment must not be
- * mixed with those of another, and a keystore used at two deployments would open, for the operator of the second, what was
- * sealed to it at the first. A development chain that was started anew is another chain under the same addresses, so
- * the hash of the deployment's block is part of the binding.
+ * Binds what a daemon keeps to one chain and one set of contracts. Key shares, archives and agreements of one
+ * deployment must not be mixed with those of another, and a keystore used at two deployments would open, for the
+ * operator of the second, what was sealed to it at the first. A development chain that was started anew is another
+ * chain under the same addresses, so the hash of the deployment's block is part of the binding.
  */
 
 import { readFileSync } from "node:fs";
@@ -89,7 +89,8 @@ function createBinding(file: string, identity: DeploymentIdentity): string {
 }
 
 /**
- * Records the deployment in a new database, and compares it in any other. The database has a table `meta (name, value)`.
+ * Records the deployment in a new database, and compares it in any other. The database has a table `meta (name,
+ * value)`.
  *
  * @throws TallystickError CONFLICT when the database belongs to something else.
  */

@@ -1,4 +1,7 @@
-/** Recurring failures in the log: one line per cause and period, one line when it is over, and every one of them in a metric. */
+/**
+ * Recurring failures in the log: one line per cause and period, one line when it is over, and every one of them in a
+ * metric.
+ */
 
 import type { Counter } from "prom-client";
 import type { Logger } from "./logger.ts";
@@ -58,8 +61,8 @@ export class FailureLog {
 }
 
 /**
- * What identifies a cause: the error's code and its message without what changes from one occurrence to the next, such as block
- * numbers, hashes and addresses.
+ * What identifies a cause: the error's code and its message without what changes from one occurrence to the next,
+ * such as block numbers, hashes and addresses.
  */
 function causeOf(error: unknown): string {
   if (!(error instanceof Error)) return withoutValues(String(error));

@@ -1,6 +1,6 @@
 /**
- * From errors to HTTP answers. Every answer of status 400 and above is `{ error: … }` with the fields of a `TallystickError`. Causes,
- * stacks and messages of unexpected errors go to the log only.
+ * From errors to HTTP answers. Every answer of status 400 and above is `{ error: … }` with the fields of a
+ * `TallystickError`. Causes, stacks and messages of unexpected errors go to the log only.
  */
 
 import type { FastifyError } from "fastify";
@@ -15,7 +15,10 @@ export function statusOf(code: ErrorCode): number {
   return ERROR_CODES[code].status;
 }
 
-/** An error of Fastify itself (a body too large, not JSON, of a wrong type) in the project's terms, with its own status. */
+/**
+ * An error of Fastify itself (a body too large, not JSON, of a wrong type) in the project's terms, with its own
+ * status.
+ */
 function fromFastify(error: FastifyError): { status: number; error: TallystickError } | undefined {
   const status = error.statusCode;
   if (error.code === "FST_ERR_HANDLER_TIMEOUT") {
@@ -27,7 +30,8 @@ function fromFastify(error: FastifyError): { status: number; error: TallystickEr
 }
 
 /**
- * A failure of this daemon's disk, as the client has to read it: not its own disk, and not its to repair. Paths stay in the log.
+ * A failure of this daemon's disk, as the client has to read it: not its own disk, and not its to repair. Paths stay
+ * in the log.
  */
 function ofOwnDisk({ code, retryable }: Pick<TallystickError, "code" | "retryable">): TallystickError {
   const full = code === "DISK_FULL";
@@ -52,7 +56,10 @@ export function malformedRequest(code: string | undefined): { status: number; er
   return { status, error: new InvalidInputError(message, { party: "client", check: "HTTP" }) };
 }
 
-/** Status and body for whatever a route threw. `known` is false for a defect, which belongs into the log with its stack. */
+/**
+ * Status and body for whatever a route threw. `known` is false for a defect, which belongs into the log with its
+ * stack.
+ */
 export function toHttpError(thrown: unknown): { status: number; error: TallystickError; known: boolean } {
   if (thrown instanceof TallystickError && (thrown.code === "DISK_FULL" || thrown.code === "DISK_FAILED")) {
     return { status: statusOf("STORAGE_UNAVAILABLE"), error: ofOwnDisk(thrown), known: true };

@@ -1,6 +1,6 @@
 /**
- * A daemon's keystore on disk: a 32-byte secret sealed with the operator's passphrase, mode 0600. All keys of the daemon derive
- * from that secret with labels, so one file is all there is to back up.
+ * A daemon's keystore on disk: a 32-byte secret sealed with the operator's passphrase, mode 0600. All keys of the
+ * daemon derive from that secret with labels, so one file is enough for a backup of the keys.
  */
 
 import { existsSync, readFileSync, statSync } from "node:fs";
@@ -19,8 +19,8 @@ import { type DaemonConfig, readJsonFile } from "./config.ts";
 export type DaemonKind = KeystoreKind;
 
 /**
- * The passphrase from the environment variable TALLYSTICK_PASSPHRASE (removed from the environment once read, so that child
- * processes and crash dumps of it do not carry it), else from the first line of `passphraseFile`.
+ * The passphrase from the environment variable TALLYSTICK_PASSPHRASE (removed from the environment once read, so that
+ * child processes and crash dumps of it do not carry it), else from the first line of `passphraseFile`.
  *
  * @throws InvalidInputError when there is neither, or others can read the file; TallystickError FILE_UNREADABLE
  */

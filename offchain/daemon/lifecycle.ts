@@ -1,6 +1,7 @@
 /**
- * The life of a daemon process: start, one ready line on stdout, orderly end on SIGTERM or SIGINT. An unexpected error ends the
- * process at once with status 1: state is on disk before it is acknowledged, so a restart is always safe and a limp is not.
+ * The life of a daemon process: one ready line on stdout, orderly end on SIGTERM or SIGINT. An unexpected error ends
+ * the process at once with status 1: state is on disk before it is acknowledged, so a restart is safe, and going on
+ * after a defect is not.
  */
 
 import type { DaemonConfig } from "./config.ts";
@@ -9,7 +10,7 @@ import type { DaemonServer } from "./server.ts";
 
 const SHUTDOWN_SECONDS = 15;
 
-/** Things to close at the end, last opened first. */
+/** Parts to close at the end, the last opened first. */
 export class Closers {
   readonly #closers: { name: string; close: () => Promise<void> | void }[] = [];
 
@@ -37,12 +38,15 @@ export async function listen(server: DaemonServer, config: DaemonConfig): Promis
   return config.publicUrl ?? `http://${host}:${port}`;
 }
 
-/** Tells whoever started the daemon that it serves: one JSON line on stdout. */
+/** Prints the ready line, for the program that started the daemon: one JSON line on stdout. */
 export function announceReady(url: string): void {
   process.stdout.write(`${JSON.stringify({ ready: true, url })}\n`);
 }
 
-/** Ends the process on SIGTERM and SIGINT after closing everything, within 15 seconds; a second signal ends it at once. */
+/**
+ * Ends the process on SIGTERM and SIGINT after closing everything, within 15 seconds; a second signal ends it at
+ * once.
+ */
 export function closeOnSignals(closers: Closers, logger: Logger): void {
   let closing = false;
   const close = (signal: string) => {
@@ -59,7 +63,10 @@ export function closeOnSignals(closers: Closers, logger: Logger): void {
   process.on("SIGINT", () => close("SIGINT"));
 }
 
-/** Runs a daemon's main function; whatever escapes it is logged in one line and ends the process with status 1. */
+/**
+ * Runs a daemon's main function. An error that it does not catch is logged in one line and ends the process with
+ * status 1.
+ */
 export function runDaemon(logger: Logger, main: () => Promise<void>): void {
   const fail = (cause: unknown) => {
     logger.fatal({ err: cause }, cause instanceof Error ? cause.message : "failed");

@@ -1,7 +1,7 @@
 /**
- * The daemons' log: JSON lines on stderr (stdout carries only the ready line). Fields that could hold a secret are replaced before they
- * are written, and so are paths, queries and user information of addresses, wherever in a line they are: providers of RPC
- * endpoints put keys there.
+ * The daemons' log: JSON lines on stderr (stdout carries only the ready line). Fields that could hold a secret are
+ * replaced before they are written, and so are paths, queries and user information of addresses, wherever in a line
+ * they are: providers of RPC endpoints put keys there.
  */
 
 import { destination, type Logger, pino } from "pino";
@@ -27,8 +27,8 @@ const SECRET_FIELDS = [
 const MAXIMUM_DEPTH = 5;
 
 /**
- * An error as fields. Errors of libraries carry whole requests and answers, ethers' even in the message: only what explains the failure
- * is taken over.
+ * An error as fields. Errors of libraries carry whole requests and answers, ethers' even in the message: only what
+ * explains the failure is taken over.
  */
 function errorFields(thrown: unknown, depth = 0): unknown {
   if (!(thrown instanceof Error)) return thrown;

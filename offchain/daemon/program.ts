@@ -1,4 +1,7 @@
-/** What makes one daemon differ from another: its configuration, its tables, its contracts, its routes and its background work. */
+/**
+ * What makes one daemon differ from another: its configuration, its tables, its contracts, its routes and its
+ * background work.
+ */
 
 import type { ChainReader, Deployment } from "../chain/deployment.ts";
 import type { TransactionSender } from "../chain/sender.ts";

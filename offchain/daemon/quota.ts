@@ -1,10 +1,10 @@
 /**
- * Token buckets in the form of the generic cell rate algorithm: one number per bucket, the time at which it will be full again. A bucket
- * holds `capacity` tokens and fills at `capacity` per `periodSeconds`, so over any span of t seconds at most
- * capacity · (1 + t / period) tokens are granted.
+ * Token buckets in the form of the generic cell rate algorithm: one number per bucket, the time at which it will be
+ * full again. A bucket holds `capacity` tokens and fills at `capacity` per `periodSeconds`, so over any span of t
+ * seconds at most capacity · (1 + t / period) tokens are granted.
  *
- * `Budgets` keeps its buckets in the database, for what must not start anew with the process. `Rates` keeps them in memory, for what a
- * restart may forget.
+ * `Budgets` keeps its buckets in the database, for what must not start anew with the process. `Rates` keeps them in
+ * memory, for what a restart may forget.
  */
 
 import type { DatabaseSync } from "node:sqlite";
@@ -75,9 +75,11 @@ export class Budgets {
   }
 
   /**
-   * Takes tokens from an account's bucket. Call it inside the transaction that the tokens pay for: they are spent when that commits.
+   * Takes tokens from an account's bucket. Call it inside the transaction that the tokens pay for: they are spent
+   * when that commits.
    *
-   * @throws InvalidInputError when the bucket could never hold that many; TallystickError RATE_LIMITED with the time to wait.
+   * @throws InvalidInputError when the bucket could never hold that many; TallystickError RATE_LIMITED with the time
+   *   to wait.
    */
   take(limit: BudgetLimit, account: string, tokens: number): void {
     const now = this.#now();
@@ -87,7 +89,8 @@ export class Budgets {
     const fullAt = takeFrom(limit, `account ${account}`, Number(row?.full_at ?? now), now, tokens);
     this.#database
       .prepare(
-        "INSERT INTO budgets (scope, account, full_at) VALUES (?, ?, ?) ON CONFLICT (scope, account) DO UPDATE SET full_at = excluded.full_at",
+        `INSERT INTO budgets (scope, account, full_at) VALUES (?, ?, ?)
+         ON CONFLICT (scope, account) DO UPDATE SET full_at = excluded.full_at`,
       )
       .run(limit.scope, account, fullAt);
   }

@@ -1,6 +1,6 @@
 /**
- * Lifetimes of signed requests. A client whose clock is off signs times that look expired or too far ahead: the refusal then states
- * this daemon's time, so that the client can tell its user by how much its clock is off.
+ * Lifetimes of signed requests. A client whose clock is off signs times that look expired or too far ahead: the
+ * refusal then states this daemon's time, so that the client can tell its user by how much its clock is off.
  */
 
 import { InvalidSignatureError } from "../core/errors.ts";

@@ -1,6 +1,6 @@
 /**
- * The HTTP server both daemons are built on: Fastify with TypeBox schemas checked strictly (no coercion, no silent removal of
- * fields), limits on body size and time, errors as `{ error }` bodies, `/healthz` and `/metrics`.
+ * The HTTP server both daemons are built on: Fastify with TypeBox schemas checked strictly (no coercion, no silent
+ * removal of fields), limits on body size and time, errors as `{ error }` bodies, `/healthz` and `/metrics`.
  */
 
 import { type IncomingMessage, STATUS_CODES } from "node:http";
@@ -60,7 +60,7 @@ export interface ServerOptions {
 }
 
 const HEALTH_CHECK_SECONDS = 5;
-/** How long the rest of a body that is too large is listened to. */
+/** How long the rest of a body that is too large is read. */
 const LINGER_SECONDS = 3;
 
 const HealthAnswer = Type.Object({
@@ -84,8 +84,8 @@ async function runHealthCheck(check: HealthCheck): Promise<void> {
 }
 
 /**
- * The connection is closed after a body that is too large. Were that done while its sender still writes, the sender would see a
- * broken connection instead of the answer; so what is left is read and dropped for a while.
+ * Reads and drops the rest of a body that is too large, for a limited time. The connection is closed afterwards: if
+ * it were closed while the sender still writes, the sender would see a broken connection instead of the answer.
  */
 async function letFinish(body: IncomingMessage): Promise<void> {
   if (body.complete || body.destroyed) return;
@@ -119,7 +119,7 @@ function answerMalformed(cause: NodeJS.ErrnoException, socket: Socket): void {
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
-/** A server with the common routes; the daemon adds its own and then listens. */
+/** A server with the common routes; the daemon adds its own routes and then listens. */
 export function createServer(options: ServerOptions): DaemonServer {
   const { logger, metrics, failures } = options;
   const server = fastify({
@@ -133,7 +133,8 @@ export function createServer(options: ServerOptions): DaemonServer {
     // Idle keep-alive connections must not hold up a shutdown; requests in progress are finished.
     forceCloseConnections: "idle",
     clientErrorHandler: answerMalformed,
-    // A path that cannot be decoded, or a parameter that is too long: the router refuses before the error handler is reached.
+    // A path that cannot be decoded, or a parameter that is too long: the router refuses before the error handler is
+    // reached.
     frameworkErrors: (thrown, _request, reply) => {
       const { status, error } = toHttpError(thrown);
       const untyped: FastifyReply = reply as unknown as FastifyReply;
@@ -155,7 +156,7 @@ export function createServer(options: ServerOptions): DaemonServer {
       };
     };
   });
-  // Fastify decorates what a validator returns; the error goes out as it came.
+  // Fastify adds fields to what a validator returns; the error is sent unchanged.
   server.setSchemaErrorFormatter((errors) => errors[0] as unknown as Error);
 
   server.setErrorHandler(async (thrown, request, reply) => {

@@ -1,6 +1,7 @@
 /**
- * Session authentication: `POST /v1/sessions` trades a signed, single-use `Session` message for a bearer token. Nonces are on
- * disk until they have expired, so a message cannot be replayed across a restart either; of tokens only the hash is stored.
+ * Session authentication: `POST /v1/sessions` exchanges a signed, single-use `Session` message for a bearer token.
+ * Nonces are on disk until they expire, so that a message cannot be replayed after a restart either. Of tokens only
+ * the hash is stored.
  */
 
 import type { DatabaseSync } from "node:sqlite";
@@ -53,7 +54,9 @@ export interface SessionOptions {
   /** The daemon's own operator account. */
   readonly audience: string;
   readonly domain: SessionDomain;
-  /** Resolves when the account signed the message, throws `InvalidSignatureError` when not; see account-signature.ts. */
+  /**
+   * Resolves when the account signed the message, throws `InvalidSignatureError` when not; see account-signature.ts.
+   */
   readonly checkSignature: (account: string, typed: TypedData<SessionMessage>, signature: string) => Promise<void>;
   /** Throws when the account may not open sessions; every account may unless given. See admission.ts. */
   readonly admit?: AdmissionCheck;
@@ -91,8 +94,8 @@ export class Sessions {
 
   /**
    * @returns a token for the account in the request.
-   * @throws InvalidSignatureError when the message is expired, for another daemon, replayed or not by the account; TallystickError
-   * RATE_LIMITED when the account has too many live sessions or opens them too fast, NOT_ADMITTED.
+   * @throws InvalidSignatureError when the message is expired, for another daemon, replayed or not by the account;
+   *   TallystickError RATE_LIMITED when the account has too many live sessions or opens them too fast, NOT_ADMITTED.
    */
   async open(request: SessionRequest): Promise<SessionAnswer> {
     const { database, audience, domain, checkSignature, admit } = this.#options;
@@ -156,7 +159,10 @@ export class Sessions {
     return { account: String(row.account), expiresAt };
   }
 
-  /** Hook for routes that need a session. It runs before the body is read, so strangers cannot make the daemon read one. */
+  /**
+   * Hook for routes that need a session. It runs before the body is read, so that only accounts with a session send
+   * bodies.
+   */
   readonly requireSession: onRequestAsyncHookHandler = async (request) => {
     sessions.set(request, this.check(request.headers.authorization));
   };

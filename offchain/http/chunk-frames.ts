@@ -1,6 +1,7 @@
 /**
- * The body of `POST /v1/chunks`: frames of `[36-byte binary CID][u32be length][bytes]`, one after another, at most 32 MiB and
- * 1024 frames. It is read as a stream: memory stays at one chunk and one network read, whatever the sender does.
+ * The body of `POST /v1/chunks`: frames of `[36-byte binary CID][u32be length][bytes]`, one after another, at most 32
+ * MiB and 1024 frames. It is read as a stream: memory stays at one chunk and one network read, whatever the sender
+ * does.
  */
 import { equalBytes } from "#primitives";
 import { contentIdFromDigest, contentIdToBytes } from "../core/encoding/content-id.ts";
@@ -93,8 +94,8 @@ class BodyReader {
 
 /**
  * Cuts a body into frames.
- * @throws InvalidInputError for a head that is no CIDv1 (raw, sha2-256), a length of zero or above `MAX_CHUNK_BYTES`, a body
- *   that ends inside a frame, an empty body, or one with too many bytes or frames
+ * @throws InvalidInputError for a head that is no CIDv1 (raw, sha2-256), a length of zero or above `MAX_CHUNK_BYTES`,
+ *   a body that ends inside a frame, an empty body, or one with too many bytes or frames
  */
 export async function* readChunkFrames(body: AsyncIterable<Uint8Array>): AsyncGenerator<ChunkFrame> {
   const reader = new BodyReader(body);

@@ -1,6 +1,7 @@
 /**
- * The HTTP client for nodes and providers: `fetch` with a deadline, a bound on the answer's size, retries of what may succeed later, and
- * typed errors that name the other party. An answer is used only after its schema was checked. Runs in Node and in browsers.
+ * The HTTP client for nodes and providers: `fetch` with a deadline, a bound on the answer's size, retries of what may
+ * succeed later, and typed errors that name the other party. An answer is used only after its schema was checked.
+ * Runs in Node and in browsers.
  */
 
 import type { Static, TSchema } from "@sinclair/typebox";
@@ -44,8 +45,8 @@ export interface PartyOptions {
   /** `globalThis.fetch` unless given. */
   readonly fetch?: typeof globalThis.fetch;
   /**
-   * Sends a body of several pieces as one Blob in place of a stream. Browsers need it: they stream request bodies over HTTP/2
-   * only, and not all of them do.
+   * Sends a body of several pieces as one Blob in place of a stream. Browsers need it: they stream request bodies
+   * over HTTP/2 only, and not all of them do.
    */
   readonly joinsBodies?: boolean;
 }
@@ -217,7 +218,9 @@ function parseJson(bytes: Uint8Array, party: string): unknown {
   }
 }
 
-/** The error a party answered with. Its message is quoted, but the party is set here, so that it cannot blame another. */
+/**
+ * The error a party answered with. Its message is quoted, but the party is set here, so that it cannot blame another.
+ */
 function remoteError(response: Response, body: Uint8Array, party: string, path: string): TallystickError {
   const status = response.status;
   // A proxy in between may answer with a page of HTML: then only the status says what happened.

@@ -69,7 +69,8 @@ export class SessionTokens {
   }
 
   /**
-   * Runs `work` with a valid token. A token that the daemon does not know any more, for example after a restart, is renewed once.
+   * Runs `work` with a valid token. A token that the daemon does not know any more, for example after a restart, is
+   * renewed once.
    *
    * @param audience operator address of the daemon: the token is of no use anywhere else.
    * @throws whatever `work` throws.
@@ -85,7 +86,10 @@ export class SessionTokens {
     }
   }
 
-  /** Aborts requests for tokens that are under way, so that a node that never answers does not delay the end of the program. */
+  /**
+   * Aborts requests for tokens that are under way, so that a node that never answers does not delay the end of the
+   * program.
+   */
   close(): void {
     this.#end.abort();
   }

@@ -1,4 +1,7 @@
-/** What daemons derive from the secret of their keystore, against vectors of an independent implementation (test/vectors/derive-layouts.py). */
+/**
+ * What daemons derive from the secret of their keystore, against vectors of an independent implementation
+ * (test/vectors/derive-layouts.py).
+ */
 
 import { expect } from "chai";
 import { computeAddress } from "ethers";

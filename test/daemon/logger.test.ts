@@ -29,7 +29,8 @@ describe("daemon log", () => {
         code: "SERVER_ERROR",
         info: { requestUrl: "https://rpc.example.org/v2/hush", headers: { authorization: "hush" } },
       });
-      log.error({ err: new Error("reading https://rpc.example.org/v2/hush failed", { cause: inner }) }, "http://u:hush@h");
+      const outer = new Error("reading https://rpc.example.org/v2/hush failed", { cause: inner });
+      log.error({ err: outer }, "http://u:hush@h");
       log.info({ url: "https://rpc.example.org:1/?key=hush", list: ["wss://h/hush"] }, "told");
     `;
     const run = spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });

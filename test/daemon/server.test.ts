@@ -292,7 +292,7 @@ describe("daemon server", () => {
       return { status: Number(head.split(" ")[1]), body: JSON.parse(body) };
     };
 
-    it("answers what is no HTTP, a head too large and a path that cannot be decoded like every other refusal", async () => {
+    it("answers bytes that are no HTTP, large heads and undecodable paths like every other refusal", async () => {
       const cases: [string, number][] = [
         ["hello\r\n\r\n", 400],
         ["GET / HTTP/9.9\r\n\r\n", 400],

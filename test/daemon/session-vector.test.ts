@@ -1,4 +1,7 @@
-/** The session message, its signature and the token against vectors of an independent implementation (test/vectors/derive-layouts.py). */
+/**
+ * The session message, its signature and the token against vectors of an independent implementation
+ * (test/vectors/derive-layouts.py).
+ */
 
 import { expect } from "chai";
 import { TypedDataEncoder } from "ethers";

@@ -1,4 +1,7 @@
-/** A daemon of its own, in as few lines as one takes: it counts blocks and answers with the count. `boot.test.ts` runs it. */
+/**
+ * A daemon of its own, in as few lines as one takes: it counts blocks and answers with the count. `boot.test.ts` runs
+ * it.
+ */
 
 import { type Static, Type } from "@sinclair/typebox";
 import { readChain } from "../../offchain/chain/revert.ts";

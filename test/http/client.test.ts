@@ -55,7 +55,7 @@ describe("http: what the agent accepts from other parties", () => {
     expect((await party.json("GET", "/ping", Pong)).pong).to.equal(7);
   });
 
-  it("asks by the fetch it is given, and joins a body of pieces into one where the platform cannot stream", async () => {
+  it("uses the fetch it is given, and joins the pieces of a body where the platform cannot stream", async () => {
     const bodies: unknown[] = [];
     const own: typeof fetch = async (input, init) => {
       bodies.push(init?.body);

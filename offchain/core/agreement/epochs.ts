@@ -1,7 +1,7 @@
 /**
- * Epochs of an agreement in blocks, as `StorageEscrow` counts them. Epoch e opens at its challenge block, `start + e · epochBlocks`. Its
- * proof counts in the blocks after that one, up to and with the deadline, `windowBlocks` later. A miss can be reported in any
- * block after the deadline.
+ * Epochs of an agreement in blocks, as `StorageEscrow` counts them. Epoch e opens at its challenge block, `start + e
+ * · epochBlocks`. Its proof counts in the blocks after that one, up to and with the deadline, `windowBlocks` later. A
+ * miss can be reported in any block after the deadline.
  */
 
 /** The fields of an agreement's terms that fix its epochs. Blocks are below 2^53. */
@@ -34,7 +34,10 @@ export function epochsBegun(schedule: EpochSchedule, headBlock: number): number 
   return passed < 0 ? 0 : Math.min(schedule.epochs, Math.floor(passed / schedule.epochBlocks) + 1);
 }
 
-/** Number of epochs in which a transaction sent at `headBlock`, mined in the next block at the earliest, comes too late. */
+/**
+ * Number of epochs in which a transaction sent at `headBlock`, mined in the next block at the earliest, comes too
+ * late.
+ */
 export function epochsOver(schedule: EpochSchedule, headBlock: number): number {
   const passed = headBlock - Number(schedule.startBlock) - schedule.windowBlocks;
   return passed < 0 ? 0 : Math.min(schedule.epochs, Math.floor(passed / schedule.epochBlocks) + 1);

@@ -1,6 +1,6 @@
 /**
- * What a provider's offer means in money: the amounts of an agreement from an offer, and whether given terms keep to it.
- * The agent computes its proposal with this and the provider holds the proposal against it, so rounding cannot part them.
+ * The amounts of an agreement under a provider's offer, and whether given terms meet it. The agent computes its
+ * proposal with this code and the provider checks the proposal with it, so that both round alike.
  */
 import { SLICE_BYTES } from "../audit/field.ts";
 import { TallystickError } from "../errors.ts";

@@ -1,6 +1,6 @@
 /**
- * Byte strings as base64url text without padding (RFC 4648 §5), the form of tokens, manifests and Merkle leaves on the wire. Decoding is
- * strict: equal bytes have exactly one text.
+ * Byte strings as base64url text without padding (RFC 4648 §5), the form of tokens, manifests and Merkle leaves on
+ * the wire. Decoding is strict: equal bytes have exactly one text.
  */
 
 import { base64url } from "multiformats/bases/base64";
@@ -15,7 +15,8 @@ export function toBase64Url(bytes: Uint8Array): string {
  * The bytes that a base64url text stands for.
  *
  * @param name what the value is, for the error.
- * @throws InvalidInputError for other characters, padding, a length that no byte string has, or spare bits that are not zero.
+ * @throws InvalidInputError for other characters, padding, a length that no byte string has, or spare bits that are
+ *   not zero.
  */
 export function fromBase64Url(text: string, name = "value"): Uint8Array {
   try {

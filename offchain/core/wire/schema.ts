@@ -1,10 +1,10 @@
 /**
- * Building blocks of the HTTP messages between agents and daemons, and the check a client runs on what a daemon answered.
- * Schemas are TypeBox, that is JSON Schema with a static TypeScript type. Requests are closed (unknown fields are refused),
- * answers are open (a newer daemon may add fields).
+ * Building blocks of the HTTP messages between agents and daemons, and the check a client runs on what a daemon
+ * answered. Schemas are TypeBox, that is JSON Schema with a static TypeScript type. Requests are closed (unknown
+ * fields are refused), answers are open (a newer daemon may add fields).
  *
- * Conventions: byte strings are lower-case `0x` hexadecimal, integers that may exceed 2^53 are decimal strings, times are unix
- * seconds, chunk and data ids are CIDv1 base32 text (raw, sha2-256).
+ * Conventions: byte strings are lower-case `0x` hexadecimal, integers that may exceed 2^53 are decimal strings, times
+ * are unix seconds, chunk and data ids are CIDv1 base32 text (raw, sha2-256).
  */
 
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
@@ -35,7 +35,10 @@ export const Bytes32Text = HexBytes(32);
  */
 export const SignatureText = HexRange(1, 1024);
 
-/** An unsigned 64-bit integer as decimal text: `"0"`, or digits without a leading zero. The range is checked where it is used. */
+/**
+ * An unsigned 64-bit integer as decimal text: `"0"`, or digits without a leading zero. The range is checked where it
+ * is used.
+ */
 export const Uint64Text = Type.String({ pattern: "^(?:0|[1-9][0-9]{0,19})$" });
 
 /** An unsigned 256-bit integer as decimal text. */

@@ -1,7 +1,8 @@
 /**
- * Sessions, the same at every daemon. The user signs one EIP-712 `Session` message per daemon (audience = the daemon's operator
- * account, fresh random nonce, an end at most an hour ahead); the daemon answers with a bearer token that stands for the
- * account until then. A message is good once: its nonce is remembered until it has expired.
+ * Sessions, the same at every daemon. The user signs one EIP-712 `Session` message per daemon: the audience is the
+ * daemon's operator account, the nonce is random, the end is at most an hour ahead. The daemon answers with a bearer
+ * token that represents the account until then. A message is accepted once: its nonce is stored until the message
+ * expires.
  */
 
 import { type Static, Type } from "@sinclair/typebox";
