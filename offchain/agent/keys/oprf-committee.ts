@@ -14,6 +14,7 @@ import type { OprfSuite } from "../../core/oprf/suite.ts";
 import { MAXIMUM_BATCH } from "../../core/wire/nbm.ts";
 import { pause } from "../clock.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
+import { clockError } from "./clock-offset.ts";
 import type { Evaluation } from "./nbm-client.ts";
 import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes } from "./quorum.ts";
 
@@ -260,6 +261,8 @@ export class OprfCommittee {
         return error === undefined ? [] : [[index, error] as const];
       }),
     );
+    const clock = parts.size === 0 ? clockError([...known.values()], Math.floor(Date.now() / 1000)) : undefined;
+    if (clock !== undefined) throw clock;
     const nodes = reportNodes(this.members, new Set(parts.keys()), known);
     throw new TallystickError(`only ${parts.size} of the ${this.threshold} key nodes needed answered rightly`, {
       code: refillAt === undefined ? "QUORUM_FAILED" : "RATE_LIMITED",
