@@ -15,6 +15,7 @@ import { type SessionDomain, sessionMessage } from "../http/sessions.ts";
 import { checksumAddress } from "./account-signature.ts";
 import type { AdmissionCheck } from "./admission.ts";
 import { Rates } from "./quota.ts";
+import { checkExpiry } from "./request-time.ts";
 import type { DaemonServer } from "./server.ts";
 
 /** Tables of the session store; part of the daemon's own first migration. */
@@ -35,8 +36,6 @@ export const SESSION_TABLES = `
   CREATE INDEX sessions_by_expiry ON sessions (expires_at);
 `;
 
-/** How far a client's clock may be ahead, in seconds. */
-const CLOCK_SKEW_SECONDS = 120;
 /** Most live sessions per account. */
 const MAXIMUM_SESSIONS = 1024;
 /** Openings per account, and in all: they bound the rows that a flood of openings leaves in the database. */
@@ -104,11 +103,8 @@ export class Sessions {
     if (checksumAddress(request.audience, "audience") !== audience) {
       refuse("the session is for another daemon", "audience", `this daemon is ${audience}`);
     }
-    if (request.expiresAt <= now) refuse("the session has expired", "expiresAt", "sign a new one");
-    if (request.expiresAt > now + MAXIMUM_SESSION_SECONDS + CLOCK_SKEW_SECONDS) {
-      refuse("the session lasts too long", "expiresAt", `at most ${MAXIMUM_SESSION_SECONDS} s ahead`);
-    }
     const { nonce, expiresAt } = request;
+    checkExpiry("the session message", { expiresAt, now, maximumSeconds: MAXIMUM_SESSION_SECONDS });
     const typed = sessionMessage(domain, { account, audience, nonce, expiresAt });
     await checkSignature(account, typed, request.signature);
     // Only now is it known who asks: limits before it would let a stranger use up another account's rate.

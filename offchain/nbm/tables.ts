@@ -1,6 +1,6 @@
 /**
- * The node's tables. Whatever another party is told is in here first: a DKG message before it is served, a budget before the
- * evaluation it pays for leaves. Columns named `…_sealed` are encrypted (secret-box.ts).
+ * The node's tables. State is durable before another party sees an effect of it: a DKG message before it is served, a charged budget
+ * before the evaluation is sent. Columns named `…_sealed` are encrypted (secret-box.ts).
  */
 
 import { BUDGET_TABLES } from "../daemon/quota.ts";

@@ -121,8 +121,8 @@ describe("daemon server", () => {
 
   it("refuses expired, far-dated, misdirected and wrongly signed session messages", async () => {
     const cases: [Partial<SessionRequest>, string | undefined][] = [
-      [{ expiresAt: clock }, "expiresAt"],
-      [{ expiresAt: clock + 3600 + 121 }, "expiresAt"],
+      [{ expiresAt: clock }, "clock"],
+      [{ expiresAt: clock + 3600 + 121 }, "clock"],
       [{ audience: Wallet.createRandom().address }, "audience"],
       [{ account: Wallet.createRandom().address }, "EIP-712 signature"],
       [{ signature: `0x${"11".repeat(65)}` }, "EIP-712 signature"],

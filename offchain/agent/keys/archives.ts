@@ -1,7 +1,7 @@
 /**
- * Key records as the agent finds them. Any node's archive will do, since nothing it says is believed before it has been held
- * against contract state; the chain's own logs are the archive of last resort. An archive that lies costs a bounded number of
- * questions to the chain, one that does not answer costs a few seconds.
+ * Finds key records. Any node's archive can be asked, since each record is verified against contract state before it is used; the
+ * logs of the chain are the last resort. An archive that lies costs a bounded number of chain requests, and one that does
+ * not answer costs a few seconds.
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
@@ -37,7 +37,7 @@ export interface VerifiedRecord {
   readonly ownerNotes: ReadonlyMap<string, Uint8Array>;
 }
 
-/** What one archive did when it was asked. */
+/** How one archive answered. */
 export interface ArchiveReport {
   readonly source: string;
   readonly records: number;
@@ -51,7 +51,7 @@ export interface ArchiveAnswer {
 
 export interface ArchivesOptions {
   readonly logger?: AgentLogger;
-  /** So many answers hold an honest one: n − k + 1. The other archives then have `graceSeconds` left. All of them by default. */
+  /** Number of answers of which one is honest: n − k + 1. The other archives then have `graceSeconds` left. All by default. */
   readonly enough?: number;
   readonly graceSeconds?: number;
 }
@@ -179,7 +179,7 @@ export class Archives {
     let verdict: "refuted" | "malformed" = "refuted";
     try {
       await verifyArchivedRecord(this.#chain, record, source);
-      // What is on the ledger is the recorder's, not the archive's.
+      // From here on the recorder is at fault and not the archive.
       verdict = "malformed";
       return { recordId, record, payload: parseRecordPayload(record.payload), source, ownerNotes: new Map() };
     } catch (error) {
@@ -201,7 +201,7 @@ export class Archives {
       if (event?.kind === "KeyRecorded") versions.push(event.record);
       if (event?.kind === "OwnerAdded" && isAsked(event.owner)) joined.push(event);
     }
-    // The newest version comes first: older ones are confirmed by nothing any more.
+    // The newest version comes first: contract state confirms no older one.
     versions.reverse();
     const recorded = versions
       .filter((record) => isAsked(record.account))

@@ -13,6 +13,7 @@ import { type LedgerScope, openResealedShare, rebuildFileKey } from "../../core/
 import type { AgentAccount } from "../account.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import type { VerifiedRecord } from "./archives.ts";
+import { clockError } from "./clock-offset.ts";
 import type { NbmClient } from "./nbm-client.ts";
 import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes, shuffled } from "./quorum.ts";
 
@@ -66,6 +67,9 @@ export async function rebuildFromRecord(
   for (const { member, error } of failures) {
     logger.warn({ node: member.url, code: error.code }, `${error.message}; asking another node for its share`);
   }
+  const nowSeconds = Math.floor(Date.now() / 1000);
+  const clock = answers.length === 0 ? clockError([...failed.values()], nowSeconds) : undefined;
+  if (clock !== undefined) throw clock;
   if (answers.length < threshold) throw sharesMissing(answers.length, threshold, committee.id, nodes);
   const shares = new Map(answers.map(({ member, answer }) => [member.index, answer]));
   return { fileKey: rebuildFileKey(found.payload, found.record, shares, dataId), nodes };

@@ -1,7 +1,7 @@
 /**
- * Threshold OPRF over a committee of NBM nodes (RFC 9497 VOPRF, key shared k of n): any k nodes that answer rightly, whichever
- * they are. Every answer carries a DLEQ proof against the node's registered verification share, so a wrong one is told from
- * a right one on its own; the node that gave it is replaced and not asked again.
+ * Threshold OPRF over a committee of NBM nodes (RFC 9497 VOPRF, key shared k of n): any k nodes that answer rightly suffice. Every
+ * answer carries a DLEQ proof against the node's registered verification share, so each is verified on its own; a node
+ * that gives a wrong one is replaced and not asked again.
  *
  * Quorums rotate from batch to batch, so that the budgets of all nodes are used evenly (nbm/oprf/budget.ts). A node whose budget is
  * smaller than a batch states its size; batches then become as small as the k largest budgets require.
@@ -14,6 +14,7 @@ import type { OprfSuite } from "../../core/oprf/suite.ts";
 import { MAXIMUM_BATCH } from "../../core/wire/nbm.ts";
 import { pause } from "../clock.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
+import { clockError } from "./clock-offset.ts";
 import type { Evaluation } from "./nbm-client.ts";
 import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes } from "./quorum.ts";
 
@@ -61,7 +62,7 @@ interface Standing {
   evaluations: number;
 }
 
-/** Codes by which a node shows that it does not keep to the protocol, rather than being down or busy. */
+/** Codes of failures that show a breach of the protocol, as opposed to a node that is down or busy. */
 const LIES: ReadonlySet<string> = new Set(["INVALID_PROOF", "INVALID_POINT", "BAD_RESPONSE"]);
 
 export class OprfCommittee {
@@ -260,6 +261,8 @@ export class OprfCommittee {
         return error === undefined ? [] : [[index, error] as const];
       }),
     );
+    const clock = parts.size === 0 ? clockError([...known.values()], Math.floor(Date.now() / 1000)) : undefined;
+    if (clock !== undefined) throw clock;
     const nodes = reportNodes(this.members, new Set(parts.keys()), known);
     throw new TallystickError(`only ${parts.size} of the ${this.threshold} key nodes needed answered rightly`, {
       code: refillAt === undefined ? "QUORUM_FAILED" : "RATE_LIMITED",

@@ -1,4 +1,4 @@
-/** Asking a committee: k right answers out of n, where those that fail or lie are replaced by others and remembered. */
+/** Asks a committee for k right answers out of n: members that fail or lie are replaced by others and reported. */
 
 import { TallystickError } from "../../core/errors.ts";
 
@@ -25,8 +25,9 @@ export interface Gathered<Member, Answer> {
 }
 
 /**
- * Asks members until `needed` have answered rightly or all have been asked. So many are asked at a time that they could
- * suffice; each failure brings in the next one, and so does one that takes long, whose own answer may still come.
+ * Asks members until `needed` have answered rightly or all have been asked. Keeps as many requests in flight as answers are missing:
+ * the smallest number that could complete the quorum. A failure starts the next request, and so does a slow member, whose
+ * own answer still counts if it comes.
  *
  * @param order members in order of preference.
  * @param ask resolves with a right answer; throws when the member fails, or when its answer does not verify. Its signal aborts when
@@ -96,7 +97,7 @@ function tooSlow({ url }: QuorumMember): TallystickError {
   });
 }
 
-/** One line per member, for errors: everybody is on the list, whatever they did. */
+/** One report per member, for errors: all members are listed, whatever they did. */
 export function reportNodes<Member extends QuorumMember>(
   members: readonly Member[],
   right: ReadonlySet<number>,
@@ -115,7 +116,7 @@ export function describeNodes(reports: readonly NodeReport[]): string {
   return reports.map((node) => `node ${node.index} (${node.url}): ${node.message ?? node.answer}`).join("; ");
 }
 
-/** No node is asked first every time. */
+/** In random order, so that no node is always asked first. */
 export function shuffled<Item>(items: readonly Item[]): Item[] {
   return items
     .map((item) => ({ item, rank: Math.random() }))

@@ -176,18 +176,18 @@ async function isGood(
     return false;
   }
   if (found.payload.policy.recipients === "self") return isAddressEqual(found.record.account, context.account.address);
-  // Another committee's nodes are not at hand here; a record sealed to it is left to those who know it.
+  // Nodes of another committee are not known here, so their shares cannot be checked.
   if (found.record.committeeId !== context.committee.id) return false;
   const states = await Promise.all(context.nodes.map((node) => shareState(context, node, found.recordId)));
   const valid = states.filter((state) => state === "valid").length;
   if (valid < found.payload.policy.threshold) return false;
-  // One's own shares were rightly sealed: a node that says otherwise lies or has lost its key, and k others do without it.
+  // This account sealed its own shares rightly: a node that denies it lies or has lost its key, and k others suffice.
   return isAddressEqual(found.record.account, context.account.address) || !states.includes("invalid");
 }
 
 /**
- * Whether a record bears as many failing nodes, and as many colluding ones, as one that this account would make. Its recorder chose
- * the policy, and nobody can change it once somebody has joined.
+ * Whether a record tolerates as many failing and as many colluding nodes as one that this account would make. Its recorder chose the
+ * policy, which is fixed once somebody has joined.
  */
 function isUsualPolicy({ policy }: VerifiedRecord["payload"], { size, threshold }: Committee): boolean {
   const usual = committeePolicy(size, threshold);

@@ -1,4 +1,4 @@
-/** The keys that the shares of a new record are sealed to, as the registry has them now. */
+/** The keys that the shares of a new record are sealed to, as the registry lists them now. */
 
 import { randomBytes } from "#primitives";
 import type { Committee } from "../../chain/registry.ts";
@@ -8,7 +8,7 @@ import { type AgentLogger, SILENT } from "../progress.ts";
 
 /**
  * Keys to seal the committee's shares to. A member that has withdrawn, or registered a key that nothing can be sealed to, must not
- * keep the others from taking new keys: its share goes to a key that nobody has, as if the node were down for good.
+ * prevent new records: its share is sealed to a random key that nobody has, as if the node were down for good.
  *
  * @throws TallystickError CONFLICT when fewer than k members are left
  */
@@ -30,7 +30,7 @@ export async function sealableKeys(committee: Committee, logger: AgentLogger = S
   if (without.length > 0) {
     logger.warn(
       { members: without },
-      `${without.join(", ")} of committee ${committee.id} can hold no share; the key is recorded without`,
+      `${without.join(", ")} of committee ${committee.id} cannot hold a share; the key is recorded without it`,
     );
   }
   return keys;

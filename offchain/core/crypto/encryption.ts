@@ -155,7 +155,11 @@ export function openChunk(key: Uint8Array, ciphertext: Uint8Array, plaintextByte
 
 /** Associated data of a recipe object: domainTag("recipe") ‖ u8 version ‖ u8 kind (1 root, 2 list) ‖ u64be length. */
 function recipeAad(kind: RecipeKind, plaintextBytes: number): Uint8Array {
-  return concatBytes(RECIPE_TAG, Uint8Array.of(RECIPE_FORMAT_VERSION, RECIPE_KINDS[kind]), u64be(BigInt(plaintextBytes)));
+  return concatBytes(
+    RECIPE_TAG,
+    Uint8Array.of(RECIPE_FORMAT_VERSION, RECIPE_KINDS[kind]),
+    u64be(BigInt(plaintextBytes)),
+  );
 }
 
 /** The key of a file's recipe objects; the file key itself is kept for sharing and for the ownership key. */

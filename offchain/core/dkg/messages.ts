@@ -32,7 +32,7 @@ export interface DkgParameters extends KeyId {
   index: number;
 }
 
-/** A member broke the protocol; `member` and `party` say which one. No retry mends it: the committee is to be formed anew. */
+/** A member broke the protocol; `member` and `party` name it. A retry does not help: the committee must be formed anew. */
 export class DkgFaultError extends TallystickError {
   readonly member: number;
 

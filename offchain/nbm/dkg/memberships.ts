@@ -1,4 +1,7 @@
-/** This node's positions in the chain's committees, whether or not its database knows them: active committees never change. */
+/**
+ * This node's position in each committee, as the chain has it, whether or not this node's database knows the committee. Positions in
+ * active committees are cached, since these never change.
+ */
 
 import type { ChainReader } from "../../chain/deployment.ts";
 import { readCommittee } from "../../chain/registry.ts";

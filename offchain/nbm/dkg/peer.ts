@@ -1,5 +1,5 @@
 /**
- * Requests to fellow members. Their URLs come from the registry, where anybody with a stake can write one, so a peer gets little:
+ * Requests to fellow members. Their URLs come from the registry, where anybody with a stake can write one, so requests are limited:
  * no redirects, a short time, a small answer, and the answer is used only after schema and signature checks.
  */
 

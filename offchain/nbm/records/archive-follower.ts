@@ -1,5 +1,5 @@
 /**
- * Keeps the archive at the head of the chain. One scan at a time; whoever needs fresh data joins the one under way or starts one.
+ * Keeps the archive at the head of the chain. One scan runs at a time; a caller that needs fresh data waits for the next one.
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
@@ -11,7 +11,7 @@ import type { Archive } from "./archive.ts";
 export interface ArchiveFollowerOptions {
   readonly chain: ChainReader;
   readonly archive: Archive;
-  /** What this node thinks of its share in a record. */
+  /** This node's verdict on its share in a record. */
   readonly judgeShare: (event: LedgerEvent & { kind: "KeyRecorded" }) => Promise<ShareState>;
   readonly overlapBlocks: number;
 }
@@ -32,8 +32,8 @@ export class ArchiveFollower {
 
   /** Reads up to the head as it is now or later. @throws ChainUnavailableError */
   async catchUp(): Promise<void> {
-    // A scan under way may have read the head before the caller's event was mined, so this waits for one that begins after;
-    // how the earlier one ends is told to those who began it.
+    // A running scan may have read the head before the caller's event was mined, so this waits for one that starts later. A
+    // failure of the running scan is reported to the callers that started it.
     const before = this.#running;
     if (before !== undefined) await before.catch(() => undefined);
     this.#running ??= this.#scan().finally(() => {
@@ -43,7 +43,7 @@ export class ArchiveFollower {
   }
 
   /**
-   * Reads up to the head if the chain answers; else what is archived has to do, for which an archive is there.
+   * Reads up to the head if the chain answers. If not, the caller uses what is archived: that is what an archive is for.
    *
    * @returns whether the archive is at the head.
    */

@@ -1,6 +1,6 @@
 /**
- * The archive: every event of the key ledger, kept because chain nodes may drop old history. What is in it is a copy that anybody
- * can hold against contract state; it is public on chain and needs no encryption.
+ * The archive: a copy of every event of the key ledger, kept because chain nodes may drop old history. Anybody can verify the copy
+ * against contract state. The events are public on chain, so they are not encrypted.
  */
 
 import { type KeyRecord, type LedgerEvent, recordIdOf } from "../../chain/ledger.ts";
@@ -103,9 +103,9 @@ export class Archive {
   }
 
   /**
-   * Makes the archive say of the page's blocks what the page says.
+   * Replaces the archived events of the page's blocks by the events of the page.
    *
-   * @param shares what this node thinks of its share in each new record of the page.
+   * @param shares this node's verdict on its share in each new record of the page.
    */
   apply(page: EventPage<LedgerEvent>, shares: ReadonlyMap<LedgerEvent, ShareState>): void {
     this.#database.transaction(() => {
@@ -147,7 +147,7 @@ export class Archive {
       : { transactionHash: String(row.transaction_hash), blockNumber: Number(row.block_number) };
   }
 
-  /** One page of who has what: newest versions of records, and later owners of them. */
+  /** One page of the newest versions of records, and of their later owners. */
   list(query: ListQuery): RecordsAnswer {
     const limit = Math.min(query.limit, MAXIMUM_PAGE);
     const conditions = ["e.sequence > ?"];
@@ -160,7 +160,7 @@ export class Archive {
       conditions.push("e.file_tag = ?");
       values.push(query.fileTag);
     }
-    // A version that a newer one has replaced is no entry of its own.
+    // Versions that a newer one has replaced are not listed.
     conditions.push(
       "NOT (e.kind = 'recorded' AND EXISTS (SELECT 1 FROM ledger_events n WHERE n.kind = 'recorded' AND n.record_id = e.record_id AND n.key_time > e.key_time))",
     );

@@ -1,6 +1,6 @@
 /**
- * The node's share of a recorded file key: judged when the record is archived, released to an owner on a signed request, sealed to
- * the owner's session key. The share is opened for the moment of the answer and is never stored in the clear.
+ * The node's share of a recorded file key: checked when the record is archived, and released to an owner on a signed request, sealed
+ * to the owner's session key. The share is decrypted only while an answer is made, and never stored in the clear.
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
@@ -107,7 +107,7 @@ export class ShareService {
     await checkAccountSignature(chain, account, typed, signature);
   }
 
-  /** The archived record, once it is known to be the one in contract state. */
+  /** The archived record, verified against contract state. */
   async #currentRecord(recordId: string, archive: Archive, follower: ArchiveFollower): Promise<ArchivedRecord> {
     const { chain, operator } = this.#options;
     const archived = archive.find(recordId);
@@ -119,7 +119,7 @@ export class ShareService {
     } catch (cause) {
       if (!(cause instanceof IntegrityError)) throw cause;
     }
-    // Absent or outdated: the chain may be ahead of the last look at it.
+    // Absent or outdated: the chain may be ahead of the archive.
     await follower.catchUp();
     const fresh = archive.find(recordId);
     if (fresh === undefined) throw noRecord(recordId);

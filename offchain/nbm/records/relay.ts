@@ -1,7 +1,7 @@
 /**
- * Relays signed ledger entries: the node pays the gas, the user's signature is what counts. Everything that can be checked before
- * is, since a refused transaction costs the node and not the user. A request may be repeated, at this node or another one, until
- * it is answered: what is on chain already is answered, not sent again.
+ * Relays signed ledger entries: the user signs, the node pays the gas. Everything that can be checked is checked before sending, since
+ * a reverted transaction costs the node and not the user. Requests are idempotent, at this node and at others: an entry
+ * that is on chain already is answered with its place and not sent again.
  */
 
 import { keccak_256 } from "@noble/hashes/sha3.js";
@@ -143,7 +143,7 @@ export class Relay {
     };
   }
 
-  /** Sends a call unless what it does is done, and says where on the chain it is. */
+  /** Sends a call unless its entry is on chain already. @returns the place of the entry on the chain */
   #once(
     key: string,
     account: string,

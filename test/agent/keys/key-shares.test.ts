@@ -181,6 +181,20 @@ describe("key shares: a file key out of nodes that fail and lie", () => {
     expect(answers).to.deep.equal(["UNREACHABLE", "right", "INTEGRITY", "right", "INTEGRITY"]);
   });
 
+  it("says that this computer's clock is wrong when every node refuses for that reason", async () => {
+    const early: Reply = async () => {
+      const details = { nowSeconds: Math.floor(Date.now() / 1000) + 3000 };
+      throw new TallystickError("the share request has expired", {
+        code: "INVALID_SIGNATURE",
+        check: "clock",
+        details,
+      });
+    };
+    const error = await rebuild([early, early, down, early, early]).catch((failure: unknown) => failure);
+    expect(error).to.include({ code: "INVALID_SIGNATURE", party: "you", check: "clock" });
+    expect((error as Error).message).to.equal("this computer's clock is 50 minutes behind the key nodes'");
+  });
+
   it("refuses a record whose right shares rebuild another key", async () => {
     const other = { ...found, record: { ...found.record, ownershipKey: ownershipAddress(new Uint8Array(32).fill(8)) } };
     const saved = found;

@@ -239,6 +239,37 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     expect(answersOf(error)).to.deep.equal(["RATE_LIMITED", "RATE_LIMITED", "RATE_LIMITED", "right", "right"]);
   });
 
+  describe("that all refuse because of the clock", () => {
+    /** Refuses as a node does whose clock shows another time. */
+    const refuses =
+      (offsetSeconds: number): Behaviour =>
+      () => {
+        const nowSeconds = Math.floor(Date.now() / 1000) - offsetSeconds;
+        throw new TallystickError("the session message is valid for too long", {
+          code: "INVALID_SIGNATURE",
+          check: "clock",
+          details: { nowSeconds, expiresAt: 0 },
+        });
+      };
+
+    it("give one error that says how far this computer's clock is off", async () => {
+      behaviour = Array(SIZE).fill(refuses(3000));
+      const ahead = await rejection(committee().evaluate(inputs));
+      expect(ahead).to.include({ code: "INVALID_SIGNATURE", party: "you", check: "clock" });
+      expect(ahead.message).to.equal("this computer's clock is 50 minutes ahead of the key nodes'");
+      behaviour = [refuses(-3000), refuses(-3001), refuses(99_999), refuses(-3000), down];
+      const behind = await rejection(committee().evaluate(inputs));
+      expect(behind.message).to.equal("this computer's clock is 50 minutes behind the key nodes'");
+    });
+
+    it("but not when a node fails for another reason, or answers rightly", async () => {
+      behaviour = [refuses(3000), refuses(3000), refuses(3000), refuses(3000), wrongProof];
+      expect(await rejection(committee().evaluate(inputs))).to.include({ code: "QUORUM_FAILED" });
+      behaviour = [refuses(3000), refuses(3000), refuses(3000), honestly, honestly];
+      expect(await rejection(committee().evaluate(inputs))).to.include({ code: "QUORUM_FAILED" });
+    });
+  });
+
   describe("whose budget is smaller than a batch", () => {
     /** A node that takes at most so many elements at once, and says so. */
     const small =
