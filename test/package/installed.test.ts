@@ -12,6 +12,7 @@ import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
 const EXAMPLES = ["script", "hardhat", "contract"];
+const SETUP_MILLISECONDS = 900_000;
 const PASSPHRASE = "a passphrase of a stranger";
 
 /** The package with the oldest Node that package.json allows. */
@@ -77,7 +78,9 @@ describe("the installed package", () => {
     return stdout;
   }
 
-  before(async () => {
+  before(async function () {
+    // It builds the package and downloads Hardhat and a second Node.
+    this.timeout(SETUP_MILLISECONDS);
     folder = mkdtempSync(join(tmpdir(), "tallystick-installed-"));
     net = await startLocalNet(SMALL_COMMITTEE);
     const tarball = packPackage(ROOT, folder);
