@@ -3,8 +3,8 @@ import { fileURLToPath } from "node:url";
 import hardhatToolboxMochaEthers from "@nomicfoundation/hardhat-toolbox-mocha-ethers";
 import { configVariable, defineConfig } from "hardhat/config";
 import { tallystick } from "./offchain/hardhat/index.ts";
+import { productTypesPlugin } from "./scripts/product-types.ts";
 import { solidityProfile, solidityTests } from "./scripts/solidity.ts";
-import { sortedTypes } from "./scripts/sorted-types.ts";
 
 /**
  * The chain of the deployment in use (a devnet takes a free port and writes it down); without one, where Hardhat's own
@@ -17,12 +17,12 @@ function localUrl(): string {
 }
 
 export default defineConfig({
-  plugins: [hardhatToolboxMochaEthers, sortedTypes, tallystick],
+  plugins: [hardhatToolboxMochaEthers, productTypesPlugin, tallystick],
   // Ignition deploys and verifies the production profile: compiled as what the tests run, without which the contracts
   // do not compile.
   solidity: { profiles: { default: solidityProfile, production: solidityProfile } },
   // Generated files use namespaces, which only type checking with `erasableSyntaxOnly` minds: they hold types alone.
-  typechain: { outDir: "offchain/chain/types", tsNocheck: true },
+  typechain: { outDir: "cache/typechain", tsNocheck: true },
   test: { solidity: solidityTests },
   networks: {
     localhost: { type: "http", chainType: "l1", url: localUrl() },

@@ -132,7 +132,7 @@ function compileContracts() {
     ...contractSources(join(root, "contracts")),
     join(root, "hardhat.config.ts"),
     join(root, "scripts", "solidity.ts"),
-    join(root, "scripts", "sorted-types.ts"),
+    join(root, "scripts", "product-types.ts"),
     join(root, "package-lock.json"),
   ]);
   const stamp = join(root, "artifacts", ".tallystick-sources");

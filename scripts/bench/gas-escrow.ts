@@ -10,7 +10,6 @@ import { network } from "hardhat";
 import { deployTallystick } from "../../ignition/deploy-tallystick.ts";
 import { depositOf, NATIVE_TOKEN, type Terms, termsHash } from "../../offchain/chain/escrow.ts";
 import { StorageEscrow__factory } from "../../offchain/chain/types/factories/StorageEscrow__factory.ts";
-import { PlainToken__factory } from "../../offchain/chain/types/factories/test/zoo/PlainToken__factory.ts";
 import { auditKeyHash, keyForChain } from "../../offchain/core/audit/keys.ts";
 import { proofForChain } from "../../offchain/core/audit/proof.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
@@ -38,10 +37,10 @@ export async function measureEscrowGas(): Promise<GasFigure[]> {
     const [user, provider, watcher] = await connection.ethers.getSigners();
     if (user === undefined || provider === undefined || watcher === undefined) throw new Error("no accounts");
     const escrow = StorageEscrow__factory.connect(contracts.storageEscrow, user);
-    const token = await new PlainToken__factory(user).deploy();
+    const token = await connection.ethers.deployContract("PlainToken", user);
     for (const party of [user, provider]) {
-      await (await token.mint(party, 10n ** 24n)).wait();
-      await (await token.connect(party).approve(escrow, 10n ** 24n)).wait();
+      await (await token.getFunction("mint")(party, 10n ** 24n)).wait();
+      await (await token.connect(party).getFunction("approve")(escrow, 10n ** 24n)).wait();
     }
 
     const figures: GasFigure[] = [];

@@ -5,6 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { TYPES_FOLDER } from "../product-types.ts";
 import { browserBundleProblems } from "./browser-bundle.ts";
 import { errorCatalogueProblems } from "./error-catalogue.ts";
 import { packageProblems } from "./package.ts";
@@ -37,7 +38,7 @@ function readFolder(directory: string): Map<string, string> {
 const typechain: Step = {
   name: "TypeChain types are those of the contracts",
   run() {
-    const types = join(root, "offchain", "chain", "types");
+    const types = join(root, TYPES_FOLDER);
     const before = readFolder(types);
     const problems = command("build", bin("hardhat"), ["build", "--force", "--quiet", "--no-tests"]).run();
     if (problems.length > 0) return problems;

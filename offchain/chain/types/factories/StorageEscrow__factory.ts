@@ -5,8 +5,8 @@
 import type { Addressable } from "ethers";
 import { Contract, ContractFactory, ContractTransactionResponse, Interface } from "ethers"
 import type { Signer, ContractDeployTransaction, ContractRunner } from "ethers"
-import type { NonPayableOverrides } from "../common.js"
-  import type { StorageEscrow, StorageEscrowInterface } from "../StorageEscrow.js";
+import type { NonPayableOverrides } from "../common.ts"
+  import type { StorageEscrow, StorageEscrowInterface } from "../StorageEscrow.ts";
 
   const _abi = [
   {

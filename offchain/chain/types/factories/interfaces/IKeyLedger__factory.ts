@@ -4,7 +4,7 @@
 /* eslint-disable */
 
   import { Contract, Interface, type ContractRunner } from "ethers";
-  import type { IKeyLedger, IKeyLedgerInterface } from "../../interfaces/IKeyLedger.js";
+  import type { IKeyLedger, IKeyLedgerInterface } from "../../interfaces/IKeyLedger.ts";
 
   const _abi = [
   {

@@ -4,7 +4,7 @@
 /* eslint-disable */
 
   import { Contract, Interface, type ContractRunner } from "ethers";
-  import type { INodeRegistry, INodeRegistryInterface } from "../../interfaces/INodeRegistry.js";
+  import type { INodeRegistry, INodeRegistryInterface } from "../../interfaces/INodeRegistry.ts";
 
   const _abi = [
   {

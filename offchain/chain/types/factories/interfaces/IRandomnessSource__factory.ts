@@ -4,7 +4,7 @@
 /* eslint-disable */
 
   import { Contract, Interface, type ContractRunner } from "ethers";
-  import type { IRandomnessSource, IRandomnessSourceInterface } from "../../interfaces/IRandomnessSource.js";
+  import type { IRandomnessSource, IRandomnessSourceInterface } from "../../interfaces/IRandomnessSource.ts";
 
   const _abi = [
   {

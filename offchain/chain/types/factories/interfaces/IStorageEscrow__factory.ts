@@ -4,7 +4,7 @@
 /* eslint-disable */
 
   import { Contract, Interface, type ContractRunner } from "ethers";
-  import type { IStorageEscrow, IStorageEscrowInterface } from "../../interfaces/IStorageEscrow.js";
+  import type { IStorageEscrow, IStorageEscrowInterface } from "../../interfaces/IStorageEscrow.ts";
 
   const _abi = [
   {

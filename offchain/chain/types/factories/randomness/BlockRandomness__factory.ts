@@ -5,8 +5,8 @@
 import type { Addressable } from "ethers";
 import { Contract, ContractFactory, ContractTransactionResponse, Interface } from "ethers"
 import type { Signer, ContractDeployTransaction, ContractRunner } from "ethers"
-import type { NonPayableOverrides } from "../../common.js"
-  import type { BlockRandomness, BlockRandomnessInterface } from "../../randomness/BlockRandomness.js";
+import type { NonPayableOverrides } from "../../common.ts"
+  import type { BlockRandomness, BlockRandomnessInterface } from "../../randomness/BlockRandomness.ts";
 
   const _abi = [
   {
