@@ -14,5 +14,11 @@ export const solidityProfile = {
   },
 };
 
-/** Enough to reach every state of the contracts many times, tests of larger ones say more; the defaults (256 × 500 calls) take minutes. */
-export const solidityTests = { fuzz: { runs: 256 }, invariant: { runs: 32, depth: 128 } };
+/**
+ * Cases per property and calls per invariant. The usual number reaches every state of the contracts many times; `npm run test:long` runs
+ * with the deep one.
+ */
+export const solidityTests =
+  process.env.TALLYSTICK_TEST_FUZZ === "deep"
+    ? { fuzz: { runs: 10_000 }, invariant: { runs: 256, depth: 256 } }
+    : { fuzz: { runs: 256 }, invariant: { runs: 32, depth: 128 } };

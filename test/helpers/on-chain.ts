@@ -3,24 +3,24 @@
 import { type ChainReader, connectChain } from "../../offchain/chain/deployment.ts";
 import { type EscrowEvent, scanEscrow } from "../../offchain/chain/escrow.ts";
 import { type LedgerEvent, scanLedger } from "../../offchain/chain/ledger.ts";
-import type { LocalNet } from "./local-net.ts";
+import type { TestNet } from "./shared-net.ts";
 
 /** All events of the ledger, in order. */
-export function ledgerEvents(net: LocalNet): Promise<LedgerEvent[]> {
+export function ledgerEvents(net: TestNet): Promise<LedgerEvent[]> {
   return withChain(net, async (chain) => {
     return await collect(scanLedger(chain, 0, await chain.provider.getBlockNumber()));
   });
 }
 
 /** All events of the escrow, in order. */
-export function escrowEvents(net: LocalNet): Promise<EscrowEvent[]> {
+export function escrowEvents(net: TestNet): Promise<EscrowEvent[]> {
   return withChain(net, async (chain) => {
     return await collect(scanEscrow(chain, 0, await chain.provider.getBlockNumber()));
   });
 }
 
 /** Does something with a connection to the network's chain. */
-export async function withChain<Result>(net: LocalNet, work: (chain: ChainReader) => Promise<Result>): Promise<Result> {
+export async function withChain<Result>(net: TestNet, work: (chain: ChainReader) => Promise<Result>): Promise<Result> {
   const chain = await connectChain(net.deployment);
   try {
     return await work(chain);

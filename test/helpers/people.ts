@@ -7,7 +7,7 @@ import { type Agent, openAgent } from "../../offchain/agent/node/index.ts";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
 import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
 import type { CommandUser } from "../../scripts/demo/command.ts";
-import type { LocalNet } from "./local-net.ts";
+import type { TestNet } from "./shared-net.ts";
 
 /** As cheap to open as the format allows: the cost of keystores is tested elsewhere. */
 const COST = { n: 2, r: 8, p: 1 };
@@ -19,7 +19,7 @@ export interface Person extends CommandUser {
 }
 
 /** @param name of the home folder, new in this network */
-export async function newPerson(net: LocalNet, name: string): Promise<Person> {
+export async function newPerson(net: TestNet, name: string): Promise<Person> {
   const recoveryPhrase = newRecoveryPhrase();
   const person = await personFrom(net, name, recoveryPhrase);
   await net.fund([person.account], 100n * ETHER);
@@ -27,7 +27,7 @@ export async function newPerson(net: LocalNet, name: string): Promise<Person> {
 }
 
 /** Somebody on a new device, with nothing but the recovery phrase. */
-export async function personFrom(net: LocalNet, name: string, recoveryPhrase: string): Promise<Person> {
+export async function personFrom(net: TestNet, name: string, recoveryPhrase: string): Promise<Person> {
   const home = join(net.dir, name);
   mkdirSync(home, { mode: 0o700 });
   const passphrase = `passphrase of ${name}`;
@@ -38,13 +38,13 @@ export async function personFrom(net: LocalNet, name: string, recoveryPhrase: st
 }
 
 /** The SDK as this person, in this process. @param deployment other than the network's own */
-export function agentOf(net: LocalNet, person: Person, deployment: Deployment = net.deployment): Promise<Agent> {
+export function agentOf(net: TestNet, person: Person, deployment: Deployment = net.deployment): Promise<Agent> {
   return openAgent({ identity: identityFromPhrase(person.recoveryPhrase), deployment, homeDir: person.home });
 }
 
 /** Does something with the SDK as this person. */
 export async function withAgentOf<Result>(
-  net: LocalNet,
+  net: TestNet,
   person: Person,
   work: (agent: Agent) => Promise<Result>,
   deployment?: Deployment,

@@ -18,9 +18,9 @@ import {
 import { join } from "node:path";
 import { expect } from "chai";
 import { type CommandOptions, tallystick } from "../../scripts/demo/command.ts";
-import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { newPerson, type Person } from "../helpers/people.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
+import { joinSharedNet, type TestNet } from "../helpers/shared-net.ts";
 import { expectSameTree, readTree, type TreeEntry } from "../helpers/trees.ts";
 
 const KIB = 1024;
@@ -59,13 +59,13 @@ const NAMES: Record<string, string | Buffer> = {
 const at = (folder: string, name: string | Buffer) => Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(name)]);
 
 describe("a round trip through the command line", () => {
-  let net: LocalNet;
+  let net: TestNet;
   let alice: Person;
   let trips = 0;
   const dir = (...names: string[]) => join(net.dir, ...names);
 
   before(async () => {
-    net = await startLocalNet(SMALL_COMMITTEE);
+    net = await joinSharedNet();
     alice = await newPerson(net, "alice");
   });
   after(async () => {

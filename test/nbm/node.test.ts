@@ -652,7 +652,10 @@ describe("nbm node", () => {
   describe("operation", () => {
     it("reports health and metrics", async () => {
       const health = await nodeAt(0).request("GET", "/healthz");
-      expect(health.json).to.deep.equal({ ok: true, checks: { chain: "ok", database: "ok", transactions: "ok", archive: "ok" } });
+      expect(health.json).to.deep.equal({
+        ok: true,
+        checks: { chain: "ok", database: "ok", transactions: "ok", archive: "ok" },
+      });
       const { json: metrics } = await nodeAt(0).request("GET", "/metrics");
       expect(metrics).to.match(/tallystick_nbm_committees\{phase="ready",daemon="nbm"\} 1/);
       expect(metrics).to.match(/tallystick_nbm_archive_events\{kind="record",daemon="nbm"\} [1-9]/);

@@ -1,12 +1,8 @@
 /** kill -9 of the agent, of key nodes and of the provider in the middle of a put: run it again, and nothing is lost or paid twice. */
-import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { proposalsOf } from "../../offchain/agent/agreements/proposals.ts";
 import { openAgent } from "../../offchain/agent/node/index.ts";
@@ -14,72 +10,10 @@ import { type ChainReader, connectChain } from "../../offchain/chain/deployment.
 import type { Agreement } from "../../offchain/chain/escrow.ts";
 import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
+import { type PutResult, RunningPut } from "../helpers/running-put.ts";
 
-const PUT_PROCESS = fileURLToPath(new URL("../helpers/put-process.ts", import.meta.url));
 /** More than one group of uploads. */
 const FILE_BYTES = 10 * 1024 * 1024;
-
-interface PutResult {
-  readonly dataId: string;
-  readonly storedBytes: number;
-  readonly uploadedBytes: number;
-  readonly agreementId?: string;
-}
-
-/** A put under way: its phases as they come, and its end. */
-class RunningPut {
-  readonly #child: ChildProcess;
-  readonly #waiting = new Map<string, () => void>();
-  readonly #seen = new Set<string>();
-  #result: PutResult | undefined;
-  #errors = "";
-
-  constructor(planFile: string) {
-    const flags = ["--disable-warning=ExperimentalWarning"];
-    this.#child = spawn(process.execPath, [...flags, PUT_PROCESS, planFile], { stdio: ["ignore", "pipe", "pipe"] });
-    this.#child.stderr?.on("data", (part: Buffer) => {
-      this.#errors += part.toString();
-    });
-    createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
-      if (line.startsWith("{")) this.#result = JSON.parse(line) as PutResult;
-      this.#seen.add(line);
-      this.#waiting.get(line)?.();
-    });
-  }
-
-  get running(): boolean {
-    return this.#child.exitCode === null && this.#child.signalCode === null;
-  }
-
-  /** Resolves when one of the phases begins. @throws Error when the process ends before */
-  async reached(...phases: string[]): Promise<void> {
-    const lines = phases.map((phase) => `phase ${phase}`);
-    const seen = () => lines.some((line) => this.#seen.has(line));
-    const begins = new Promise<void>((resolve) => {
-      for (const line of lines) this.#waiting.set(line, resolve);
-    });
-    const ends = this.running ? once(this.#child, "exit") : undefined;
-    if (!seen()) await Promise.race([begins, ends]);
-    if (!seen()) throw new Error(`the put ended before ${lines.join(" or ")}: ${this.#errors}`);
-  }
-
-  async kill(): Promise<void> {
-    if (!this.running) return;
-    const gone = once(this.#child, "exit");
-    this.#child.kill("SIGKILL");
-    await gone;
-  }
-
-  /** Waits for the end. @returns what it printed, or undefined when it failed */
-  async ended(): Promise<PutResult | undefined> {
-    if (this.running) await once(this.#child, "close");
-    return this.#result;
-  }
-
-  get errors(): string {
-    return this.#errors;
-  }
-}
 
 describe("crashes in the middle of a put", () => {
   let net: LocalNet;

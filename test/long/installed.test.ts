@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { expect } from "chai";
 import { packPackage } from "../../scripts/check/package.ts";
-import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
+import { joinSharedNet, type TestNet } from "../helpers/shared-net.ts";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
 const EXAMPLES = ["script", "hardhat", "contract"];
@@ -35,7 +35,7 @@ function manifestOf(folder: string): Manifest {
 
 describe("the installed package", () => {
   let folder: string;
-  let net: LocalNet;
+  let net: TestNet;
   /** Further variables for what is run. */
   const environment: Record<string, string> = {};
 
@@ -82,7 +82,7 @@ describe("the installed package", () => {
     // It builds the package and downloads Hardhat and a second Node.
     this.timeout(SETUP_MILLISECONDS);
     folder = mkdtempSync(join(tmpdir(), "tallystick-installed-"));
-    net = await startLocalNet(SMALL_COMMITTEE);
+    net = await joinSharedNet();
     const tarball = packPackage(ROOT, folder);
     const wanted = Object.assign(
       {},
