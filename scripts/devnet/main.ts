@@ -1,7 +1,7 @@
 /**
  * `npm run devnet`: a whole network on this machine until Ctrl-C. The command line finds it by `.tallystick/devnet.json`.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { connectChain, parseDeployment } from "../../offchain/chain/deployment.ts";
@@ -87,11 +87,14 @@ async function main(): Promise<void> {
   await refuseSecond(pointer);
   // The chain lives in memory, so what daemons kept of an earlier one fits nothing any more.
   rmSync(directory, { recursive: true, force: true });
+  // The command line passes over files that others could have written.
+  mkdirSync(options.home, { recursive: true });
+  chmodSync(options.home, 0o700);
   mkdirSync(directory, { recursive: true });
   // Left behind by a network that was killed: nobody may find it while this one starts.
   rmSync(pointer, { force: true });
   const devnet = await startDevnet(options.network);
-  writeFileSync(`${pointer}.partial`, `${JSON.stringify(devnet.deployment, null, 2)}\n`);
+  writeFileSync(`${pointer}.partial`, `${JSON.stringify(devnet.deployment, null, 2)}\n`, { mode: 0o600 });
   renameSync(`${pointer}.partial`, pointer);
 
   process.stdout.write(

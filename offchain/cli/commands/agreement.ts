@@ -7,11 +7,12 @@ import { tableLines } from "../table.ts";
 import { address, agreementId, wholeNumber } from "../values.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 
-const NATIVE = /^0x0{40}$/;
+/** The address that stands for the chain's coin. */
+const NATIVE = `0x${"0".repeat(40)}`;
 
 /** Amounts of the chain's coin in ether; those of a token in its smallest unit, whose decimals only the token knows. */
 function amount(value: bigint, token: string): string {
-  return NATIVE.test(token) ? formatEther(value) : `${value} of ${token}`;
+  return token === NATIVE ? formatEther(value) : `${value} of ${token}`;
 }
 
 function lines(report: AgreementReport): string[] {
@@ -150,7 +151,14 @@ function registerWithdraw(agreement: Command): void {
     .addHelpText("after", "\nExample:\n  $ tallystick agreement withdraw")
     .action(async (options: { token?: string; to?: string }, command: Command) => {
       await withAgent(command, async ({ agent, output }) => {
-        const done = await agent.agreements.withdraw(options.token, options.to);
+        const token = options.token ?? NATIVE;
+        // Without credit the contract would refuse. Done is done: a second withdrawal is no failure.
+        if ((await agent.agreements.credit(token)) === 0n) {
+          const to = options.to ?? agent.account;
+          output.result({ token, amount: 0n, to }, ["nothing to withdraw"]);
+          return;
+        }
+        const done = await agent.agreements.withdraw(token, options.to);
         output.result(done, [`withdrew ${amount(done.amount, done.token)} to ${done.to}`]);
       });
     });
