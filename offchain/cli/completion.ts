@@ -1,8 +1,8 @@
 /**
  * Shell completion, generated from the command tree itself, so that it cannot miss a command or an option.
  *
- * Each script walks the words before the cursor, skips values of options, and so knows the command it is in. Global options are
- * offered in every command. `npx tallystick` is completed unless another completion of npx is in place.
+ * Each script walks the words before the cursor, skips values of options, and so knows the command it is in. Global
+ * options are offered in every command. `npx tallystick` is completed unless another completion of npx is in place.
  */
 import type { Command, Option } from "commander";
 import { InvalidInputError } from "../core/errors.ts";

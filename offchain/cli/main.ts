@@ -1,6 +1,6 @@
 /**
- * The `tallystick` command line. Commands are thin: they read options and secrets, call the SDK, and print. Everything a
- * command does can be done by a program with `offchain/agent`.
+ * The `tallystick` command line. Commands are thin: they read options and secrets, call the SDK, and print. A program can
+ * do everything a command does with `offchain/agent`.
  */
 import { Command, CommanderError } from "commander";
 import { useProxyFromEnvironment } from "../agent/node/proxy.ts";
@@ -86,11 +86,11 @@ export function buildProgram(): Command {
   return program;
 }
 
-/** Errors of the parser itself: help and version are no failures; a usage error becomes one JSON document with `--json`. */
+/** Errors of the parser itself. Help and version are no failures; with `--json` a usage error is one JSON document. */
 function parserExit(error: CommanderError, json: boolean): number {
   if (error.exitCode === 0) return EXIT.ok;
   if (json) {
-    // Without a command commander shows the help and has no words of its own.
+    // Without a command commander shows the help and has no message of its own.
     const message = error.code === "commander.help" ? "no command given" : error.message.replace(/^error: /, "");
     const failure = new InvalidInputError(message, { party: "you", check: error.code });
     process.stdout.write(`${JSON.stringify({ error: failure.toJSON() }, null, 2)}\n`);
@@ -126,7 +126,7 @@ export async function main(): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", onOutputError);
   await useProxyFromEnvironment();
   process.exitCode = await runCommandLine(process.argv.slice(2));
-  // Work that was given up has no say in when this ends.
+  // Abandoned work must not keep the process alive.
   if (process.exitCode === EXIT.interrupted) process.exit();
 }
 

@@ -61,7 +61,7 @@ function failureLines(error: TallystickError): string[] {
 let isFailureReported = false;
 
 /**
- * For the error events of stdout and stderr. A reader that has seen enough (`| head`) is no failure: the work is done by then.
+ * For the error events of stdout and stderr. A reader that stops early (`| head`) is no failure: the work is done by then.
  * What waits for its output reports the failure itself.
  */
 export function onOutputError(error: NodeJS.ErrnoException): void {

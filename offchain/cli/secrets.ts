@@ -59,7 +59,7 @@ export async function ask(message: string): Promise<string> {
   return await answered(() => input({ message }, { output: process.stderr }));
 }
 
-/** Ctrl-D closes the input without an answer. Then nothing is left that could settle the prompt, which `beforeExit` tells. */
+/** Ctrl-D closes the input without an answer. Nothing is left then that could settle the prompt; `beforeExit` reports that. */
 async function answered(show: () => Promise<string>): Promise<string> {
   const closed = Promise.withResolvers<never>();
   const giveUp = () => closed.reject(new InterruptedError());
@@ -79,7 +79,10 @@ export function readPassphrase(file: string | undefined): Promise<string> {
   );
 }
 
-/** Asks twice on a terminal, since a mistyped new passphrase would lock its owner out. @returns the passphrase for a new keystore */
+/**
+ * Asks twice on a terminal, because a mistyped new passphrase would lock its owner out.
+ * @returns the passphrase for a new keystore
+ */
 export function readNewPassphrase(file: string | undefined): Promise<string> {
   return readSecret(
     { what: "passphrase", environment: "TALLYSTICK_PASSPHRASE", option: "--passphrase-file", file },

@@ -2,6 +2,7 @@
  * What commands share: the global options, the output, and an open agent that is closed however the command ends.
  */
 import type { Command } from "commander";
+import { systemClock } from "../agent/clock.ts";
 import { describeNetwork, networkFacts } from "../agent/network-facts.ts";
 import { type FoundDeployment, findDeployment } from "../agent/node/deployment-file.ts";
 import { homeDirectory, loadIdentity, requireIdentity } from "../agent/node/identity-store.ts";
@@ -51,7 +52,10 @@ export function surroundings(command: Command): Surroundings {
   return { options, output, homeDir: homeDirectory(options.home) };
 }
 
-/** Finds the deployment, and says which files were found and not used. @throws TallystickError NO_DEPLOYMENT, WRONG_NETWORK */
+/**
+ * Finds the deployment, and says which files were found and not used.
+ * @throws TallystickError NO_DEPLOYMENT, WRONG_NETWORK
+ */
 export function requireDeployment({ options, output, homeDir }: Surroundings): FoundDeployment {
   const found = findDeployment({ named: options.deployment, homeDir });
   for (const ignored of found.ignored) output.say(`tallystick: ignored ${ignored}`);
@@ -89,7 +93,7 @@ export async function withIdentity(
 }
 
 /**
- * Opens the agent of the home folder, runs the command's work, and closes what was opened. The network is named first, and a
+ * Opens the agent of the home folder, runs the command's work, and closes what was opened. The network is named first. A
  * network other than the one that the home folder was first used with is refused.
  */
 export async function withAgent(
@@ -114,7 +118,7 @@ export async function withAgent(
     const agent = await openAgent({ identity, deployment, homeDir, logger });
     try {
       await interruptible(async (signal) => {
-        const waits = new WaitNotices(logger, SYSTEM_CLOCK);
+        const waits = new WaitNotices(logger, systemClock);
         await waits.during("chain", "checking the network", () => pinNetwork(homeDir, deployment));
         await work({ ...around, output, agent, progress, signal });
       });

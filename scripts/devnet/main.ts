@@ -1,5 +1,6 @@
 /**
- * `npm run devnet`: a whole network on this machine until Ctrl-C. The command line finds it by `.tallystick/devnet.json`.
+ * `npm run devnet`: a whole network on this machine until Ctrl-C. The command line finds it by
+ * `.tallystick/devnet.json`.
  */
 import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -83,7 +84,7 @@ function parseOptions(): Options | undefined {
   return { action, part, home, network };
 }
 
-/** Two networks in one folder would delete each other's databases. @throws Error naming the processes of an earlier one */
+/** Two networks in one folder would delete each other's databases. @throws Error naming the processes of the first */
 function refuseSecond(directory: string): void {
   const live = liveProcesses(pidFolderOf(directory));
   if (live.length === 0) return;

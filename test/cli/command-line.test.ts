@@ -8,12 +8,10 @@ import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
 import type { Command } from "commander";
-import type { Progress } from "../../offchain/agent/progress.ts";
 import { completionScript } from "../../offchain/cli/completion.ts";
 import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";
 import { buildProgram } from "../../offchain/cli/main.ts";
 import { asTallystickError, formatBytes, formatEther, printable } from "../../offchain/cli/output.ts";
-import { watchSilence } from "../../offchain/cli/silence.ts";
 import { ERROR_CODES } from "../../offchain/core/error-codes.ts";
 import { type ErrorCode, InvalidInputError } from "../../offchain/core/errors.ts";
 import { statusOf } from "../../offchain/daemon/http-errors.ts";
@@ -121,20 +119,6 @@ describe("command line", () => {
       expect(JSON.parse(Buffer.concat(stdout).toString()).error).to.include({ code: "INTERRUPTED", retryable: true });
     });
   }
-
-  it("says what it waits for when nobody answers", async () => {
-    const lines: string[] = [];
-    const watch = watchSilence((line) => lines.push(line), "the chain at 127.0.0.1:1", 0.05);
-    await pause(150);
-    expect(lines).to.have.length(1);
-    expect(lines[0]).to.match(/waiting for the chain at 127\.0\.0\.1:1 \(\d+ s without an answer/);
-    watch.heard({ operation: "get", phase: "restoring" } as Progress);
-    await pause(150);
-    expect(lines[1]).to.contain("waiting for the provider");
-    watch.stop();
-    await pause(100);
-    expect(lines).to.have.length(2);
-  });
 
   it("says that there is no identity before it asks for a passphrase", () => {
     const { code, stdout } = run(["ls", "--json", "--deployment", deploymentFor("http://127.0.0.1:9")], {

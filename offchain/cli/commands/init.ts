@@ -1,4 +1,7 @@
-/** `tallystick init`: a new identity. Its keystore counts only once its recovery phrase was written and, on a terminal, confirmed. */
+/**
+ * `tallystick init`: a new identity. Its keystore counts only once its recovery phrase was written and, on a terminal,
+ * confirmed.
+ */
 import type { Command } from "commander";
 import { giveDevelopmentFunds } from "../../agent/development-funds.ts";
 import { NoDeploymentError } from "../../agent/index.ts";
@@ -58,7 +61,7 @@ export function phraseLines(phrase: string): string[] {
   ];
 }
 
-/** Asks for some of the words until they are right. @throws InterruptedError when the user gives up: then nothing is kept */
+/** Asks for some of the words until they are right. @throws InterruptedError when the user ends it; nothing is kept then */
 async function confirmPhrase({ output }: Surroundings, phrase: string): Promise<void> {
   const words = phrase.split(" ");
   for (const place of randomPlaces(words.length, CONFIRMED_WORDS)) {
@@ -88,8 +91,8 @@ export function refuseExisting(homeDir: string): void {
 }
 
 /**
- * A devnet gives coins to accounts that have none: new ones, and those of an earlier devnet whose chain is gone. An identity
- * needs no network, so failures here are only reported.
+ * A devnet gives coins to accounts that have none: new ones, and those of an earlier devnet whose chain is gone. An
+ * identity needs no network, so failures here are only reported.
  */
 export async function fundOnDevelopmentChain(around: Surroundings, account: string): Promise<boolean> {
   const { options, output } = around;

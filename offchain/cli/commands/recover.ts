@@ -1,6 +1,6 @@
 /**
- * `tallystick recover`: a device that has only the recovery phrase gets its identity back, and the list of what the account has
- * stored from the ledger. With an identity in place it renews the list.
+ * `tallystick recover`: restores the identity of a device that has only the recovery phrase, and the list of what the
+ * account has stored from the ledger. With an identity in place it renews the list.
  */
 import type { Command } from "commander";
 import { createIdentity, hasIdentity } from "../../agent/node/identity-store.ts";
@@ -43,7 +43,7 @@ async function restoreIdentity(command: Command, phraseFile: string | undefined)
   return { passphrase };
 }
 
-/** A phrase that is given along with an existing identity must be its own. @throws InvalidInputError when it is no phrase */
+/** A phrase that is given along with an existing identity must be its own. @throws InvalidInputError for a wrong phrase */
 async function sameIdentity(phraseFile: string | undefined): Promise<AgentNeeds> {
   const phrase = await givenRecoveryPhrase(phraseFile);
   if (phrase === undefined) return {};
