@@ -83,7 +83,7 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
     new Agreements(context).list(),
     clockOffsets([
       ...members.flatMap(({ index, url }) => (url === "" ? [] : [{ name: `node ${index}`, url }])),
-      ...context.providers().providers.map(({ url }) => ({ name: "provider", url })),
+      ...[...context.providers()].map(({ url }) => ({ name: "provider", url })),
     ]),
   ]);
   const described: PutStatus[] = [];

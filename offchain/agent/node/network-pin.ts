@@ -6,8 +6,10 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
-import { type Deployment, openProvider } from "../../chain/deployment.ts";
+import type { Deployment } from "../../chain/deployment.ts";
+import { openProvider } from "../../chain/endpoint.ts";
 import { readChain } from "../../chain/revert.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError, UnknownVersionError } from "../../core/errors.ts";
 import { AddressText, Bytes32Text, firstMismatch, Uint64Text } from "../../core/wire/schema.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
@@ -117,7 +119,7 @@ function differenceOf(pin: NetworkPin, deployment: Deployment): Difference | und
   }
   for (const name of ["nodeRegistry", "keyLedger", "storageEscrow", "randomness"] as const) {
     const [expected, received] = [pin.contracts[name], deployment.contracts[name]];
-    if (expected.toLowerCase() !== received.toLowerCase()) return { check: `contract ${name}`, expected, received };
+    if (!isAddressEqual(expected, received)) return { check: `contract ${name}`, expected, received };
   }
   if (pin.committeeId !== deployment.committeeId) {
     return { check: "committee", expected: pin.committeeId, received: deployment.committeeId };
