@@ -1,11 +1,11 @@
 /**
- * Coins of a development chain, so that a first run needs no purse. Does nothing anywhere else: a chain that is not anvil or
+ * Coins of a development chain, so that a first run needs no funding. Does nothing anywhere else: a chain that is not anvil or
  * Hardhat's has no such method and is not asked.
  */
 import { connectChain, type Deployment } from "../chain/deployment.ts";
 import { readChain } from "../chain/revert.ts";
+import { DEVELOPMENT_CHAIN_ID } from "./network-facts.ts";
 
-const DEVELOPMENT_CHAIN_ID = 31_337;
 const GIFT_WEI = 100n * 10n ** 18n;
 
 /**

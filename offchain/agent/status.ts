@@ -9,6 +9,7 @@ import { fileTag } from "../core/record/key-record.ts";
 import { Agreements } from "./agreements/agreements.ts";
 import type { AgreementReport } from "./agreements/terms.ts";
 import type { CataloguedPut } from "./catalogue.ts";
+import { type ClockOffset, clockOffsets } from "./clock-offsets.ts";
 import type { AgentContext } from "./context.ts";
 
 export interface PutStatus extends CataloguedPut {
@@ -37,6 +38,8 @@ export interface StatusReport {
   readonly credit: bigint;
   readonly committee: { readonly id: bigint; readonly threshold: number; readonly nodes: readonly PartyStatus[] };
   readonly providers: readonly PartyStatus[];
+  /** Nodes and providers that answered, and the chain when its newest block is ahead of this machine's clock. */
+  readonly clocks: readonly ClockOffset[];
   readonly puts: readonly PutStatus[];
 }
 
@@ -48,11 +51,12 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
   const { account, catalogue, deployment } = context;
   const puts = dataId === undefined ? await catalogue.puts() : [await requirePut(context, dataId)];
   const chain = await context.chain();
-  const [blockNumber, balance] = await readChain("reading the account", () =>
-    Promise.all([chain.provider.getBlockNumber(), chain.provider.getBalance(account.address)]),
+  const [block, balance] = await readChain("reading the account", () =>
+    Promise.all([chain.provider.getBlock("latest"), chain.provider.getBalance(account.address)]),
   );
+  const chainAhead = (block?.timestamp ?? 0) - Math.floor(Date.now() / 1000);
   const { committee, members } = await context.committee();
-  const [nodes, providers, agreements] = await Promise.all([
+  const [nodes, providers, agreements, clocks] = await Promise.all([
     Promise.all(
       members.map(async ({ index, url, operator, client }) => ({
         name: `node ${index}`,
@@ -77,6 +81,10 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
       })),
     ),
     new Agreements(context).list(),
+    clockOffsets([
+      ...members.flatMap(({ index, url }) => (url === "" ? [] : [{ name: `node ${index}`, url }])),
+      ...[...context.providers()].map(({ url }) => ({ name: "provider", url })),
+    ]),
   ]);
   const described: PutStatus[] = [];
   for (const put of puts) {
@@ -86,11 +94,13 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
   return {
     account: account.address,
     chainId: deployment.chainId,
-    blockNumber,
+    blockNumber: block?.number ?? 0,
     balance,
     credit: await balanceOf(chain, NATIVE_TOKEN, account.address),
     committee: { id: committee.id, threshold: committee.threshold, nodes },
     providers,
+    // A chain that mines on demand has an old newest block; one in the future is a clock.
+    clocks: [...clocks, ...(chainAhead > 0 ? [{ name: "chain", offsetSeconds: chainAhead }] : [])],
     puts: described,
   };
 }

@@ -1,4 +1,4 @@
-/** Ctrl-C: what is under way ends in order, or is left behind when it takes too long; every step may be cut off anyway. */
+/** Ctrl-C: the work ends in order, or is abandoned when that takes too long. Every step tolerates being cut off. */
 import { TallystickError } from "../core/errors.ts";
 
 /** The terminal and the launcher both pass one Ctrl-C on. What comes later than this is another one. */
@@ -12,14 +12,15 @@ export class InterruptedError extends TallystickError {
     super("interrupted", {
       code: "INTERRUPTED",
       party: "you",
-      hint: "run the same command again: it goes on where it stopped",
+      hint: "run the same command again: it continues where it stopped",
       retryable: true,
     });
   }
 }
 
 /**
- * Runs work that Ctrl-C ends: it is told by the signal, and given up if it has not ended soon after, or at a second Ctrl-C.
+ * Runs work that Ctrl-C ends: the signal aborts it, and it is abandoned if it has not ended soon after, or at a second
+ * Ctrl-C.
  *
  * @throws InterruptedError once Ctrl-C was pressed, unless the work succeeded all the same; whatever the work throws
  */

@@ -1,6 +1,6 @@
 /**
- * The `tallystick` command line. Commands are thin: they read options and secrets, call the SDK, and print. Everything a
- * command does can be done by a program with `offchain/agent`.
+ * The `tallystick` command line. Commands are thin: they read options and secrets, call the SDK, and print. A program can
+ * do everything a command does with `offchain/agent`.
  */
 import { Command, CommanderError } from "commander";
 import { useProxyFromEnvironment } from "../agent/node/proxy.ts";
@@ -11,12 +11,14 @@ import { registerCompletion } from "./commands/completion.ts";
 import { registerGet } from "./commands/get.ts";
 import { registerInit } from "./commands/init.ts";
 import { registerList } from "./commands/list.ts";
+import { registerNetwork } from "./commands/network.ts";
+import { registerPhrase } from "./commands/phrase.ts";
 import { registerPut } from "./commands/put.ts";
 import { registerRecover } from "./commands/recover.ts";
 import { registerStatus } from "./commands/status.ts";
 import { EXIT, exitCodeOf } from "./exit-codes.ts";
 import { InterruptedError } from "./interrupt.ts";
-import { asTallystickError, createOutput } from "./output.ts";
+import { asTallystickError, createOutput, onOutputError } from "./output.ts";
 
 const EXAMPLES = `
 Examples:
@@ -58,7 +60,7 @@ export function buildProgram(): Command {
     )
     .option(
       "--deployment <file>",
-      "deployment to use (default: TALLYSTICK_DEPLOYMENT, a devnet started here, then the home's)",
+      "deployment to use (default: TALLYSTICK_DEPLOYMENT, the home's, then a devnet started here)",
     )
     .option("--passphrase-file <file>", "read the passphrase from this file")
     .addHelpText("after", EXAMPLES)
@@ -75,6 +77,8 @@ export function buildProgram(): Command {
     registerStatus,
     registerAudit,
     registerAgreement,
+    registerPhrase,
+    registerNetwork,
     registerCompletion,
   ]) {
     register(program);
@@ -82,22 +86,16 @@ export function buildProgram(): Command {
   return program;
 }
 
-/** Errors of the parser itself: help and version are no failures; a usage error becomes one JSON document with `--json`. */
+/** Errors of the parser itself. Help and version are no failures; with `--json` a usage error is one JSON document. */
 function parserExit(error: CommanderError, json: boolean): number {
   if (error.exitCode === 0) return EXIT.ok;
   if (json) {
-    // Without a command commander shows the help and has no words of its own.
+    // Without a command commander shows the help and has no message of its own.
     const message = error.code === "commander.help" ? "no command given" : error.message.replace(/^error: /, "");
     const failure = new InvalidInputError(message, { party: "you", check: error.code });
     process.stdout.write(`${JSON.stringify({ error: failure.toJSON() }, null, 2)}\n`);
   }
   return EXIT.usage;
-}
-
-function ignoreClosedReader(error: NodeJS.ErrnoException): void {
-  if (error.code === "EPIPE") return;
-  process.stderr.write(`tallystick: error: the output cannot be written: ${error.code ?? error.message}\n`);
-  process.exit(EXIT.local);
 }
 
 /** @param argv arguments after the program's name @returns the exit code */
@@ -125,11 +123,10 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
 
 /** Runs the command line of this process; its exit code becomes the process's. */
 export async function main(): Promise<void> {
-  // A reader that has seen enough (`| head`) is no failure: the work is done by then.
-  for (const stream of [process.stdout, process.stderr]) stream.on("error", ignoreClosedReader);
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", onOutputError);
   await useProxyFromEnvironment();
   process.exitCode = await runCommandLine(process.argv.slice(2));
-  // Work that was given up has no say in when this ends.
+  // Abandoned work must not keep the process alive.
   if (process.exitCode === EXIT.interrupted) process.exit();
 }
 

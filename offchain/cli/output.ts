@@ -3,11 +3,17 @@
  * the result or `{ "error": … }`, and nothing else.
  */
 import { TallystickError } from "../core/errors.ts";
+import { EXIT } from "./exit-codes.ts";
 
 export interface Output {
   readonly json: boolean;
   /** Prints the one result of a command: the document for machines, the lines for people. */
-  result(document: unknown, lines: readonly string[]): void;
+  result(document: object, lines: readonly string[]): void;
+  /**
+   * Prints the result and waits until it is written, for what must not be lost.
+   * @throws TallystickError DISK_FAILED when nobody reads it or no space is left
+   */
+  confirmedResult(document: object, lines: readonly string[]): Promise<void>;
   /** Talk: progress remarks, warnings, what happens next. Never on stdout. */
   say(line: string): void;
   /** A typed failure: `error`, then `hint`, in the form scripts and people know. */
@@ -52,18 +58,59 @@ function failureLines(error: TallystickError): string[] {
   return lines;
 }
 
+let isFailureReported = false;
+
+/**
+ * For the error events of stdout and stderr. A reader that stops early (`| head`) is no failure: the work is done by then.
+ * What waits for its output reports the failure itself.
+ */
+export function onOutputError(error: NodeJS.ErrnoException): void {
+  if (error.code === "EPIPE" || isFailureReported) return;
+  process.stderr.write(`tallystick: error: the output cannot be written: ${error.code ?? error.message}\n`);
+  process.exit(EXIT.local);
+}
+
+/** @throws TallystickError DISK_FAILED when stdout does not take the text */
+async function writeConfirmed(text: string): Promise<void> {
+  await new Promise<void>((done, reject) => {
+    process.stdout.write(text, (error) => {
+      if (error === null || error === undefined) return done();
+      isFailureReported = true;
+      const code = "code" in error ? String(error.code) : error.message;
+      reject(
+        new TallystickError("the output cannot be written", {
+          code: "DISK_FAILED",
+          party: "you",
+          check: "standard output",
+          received: code,
+          hint: "run the command again with its output on a terminal or in a file that has space",
+          cause: error,
+        }),
+      );
+    });
+  });
+}
+
 export function createOutput(json: boolean, quiet: boolean): Output {
+  const text = (document: object, lines: readonly string[]) => {
+    if (json) return `${JSON.stringify(document, replacer, 2)}\n`;
+    return lines.length > 0 ? `${lines.join("\n")}\n` : "";
+  };
   return {
     json,
     result(document, lines) {
-      if (json) process.stdout.write(`${JSON.stringify(document, replacer, 2)}\n`);
-      else if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`);
+      process.stdout.write(text(document, lines));
+    },
+    async confirmedResult(document, lines) {
+      await writeConfirmed(text(document, lines));
     },
     say(line) {
       if (!quiet) process.stderr.write(`${printable(line)}\n`);
     },
     failure(error) {
-      if (json) process.stdout.write(`${JSON.stringify({ error: error.toJSON() }, replacer, 2)}\n`);
+      if (json && !isFailureReported) {
+        process.stdout.write(`${JSON.stringify({ error: error.toJSON() }, replacer, 2)}\n`);
+      }
       process.stderr.write(`${failureLines(error).join("\n")}\n`);
     },
   };

@@ -25,7 +25,9 @@ function viewOf(event: Progress): View {
         label: event.phase,
         done: event.readBytes,
         total: event.totalBytes,
-        remark: `${event.readEntries}/${event.totalEntries} entries, ${formatBytes(event.uploadedBytes)} sent, ${formatBytes(event.deduplicatedBytes)} known`,
+        remark:
+          `${event.readEntries}/${event.totalEntries} entries, ${formatBytes(event.uploadedBytes)} sent, ` +
+          `${formatBytes(event.deduplicatedBytes)} known`,
       };
     case "get":
       return {

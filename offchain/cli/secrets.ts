@@ -4,6 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
+import { InterruptedError } from "./interrupt.ts";
 
 interface SecretSource {
   readonly what: string;
@@ -12,7 +13,7 @@ interface SecretSource {
   readonly file: string | undefined;
 }
 
-async function readSecret(source: SecretSource, ask: () => Promise<string>): Promise<string> {
+async function readSecret(source: SecretSource, askFor: () => Promise<string>): Promise<string> {
   if (source.file !== undefined) {
     try {
       return (await readFile(source.file, "utf8")).replace(/\r?\n$/, "");
@@ -28,19 +29,46 @@ async function readSecret(source: SecretSource, ask: () => Promise<string>): Pro
   }
   const fromEnvironment = process.env[source.environment];
   if (fromEnvironment !== undefined) return fromEnvironment;
-  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+  if (!isTerminal()) {
     throw new InvalidInputError(`no ${source.what} given, and there is no terminal to ask on`, {
       party: "you",
       hint: `set ${source.environment} or pass ${source.option} <path>`,
     });
   }
-  return ask();
+  return askFor();
 }
 
+/** Whether somebody can be asked: prompts are shown on stderr and answered on stdin. */
+export function isTerminal(): boolean {
+  return process.stdin.isTTY === true && process.stderr.isTTY === true;
+}
+
+/** @throws InterruptedError at Ctrl-C, and at Ctrl-D or when the terminal is closed */
 async function prompt(message: string): Promise<string> {
   // Loaded when somebody is there to be asked: it takes longer than most commands' own work.
   const { password } = await import("@inquirer/prompts");
-  return password({ message, mask: "*" }, { output: process.stderr });
+  return await answered(() => password({ message, mask: "*" }, { output: process.stderr }));
+}
+
+/**
+ * Asks for something that is no secret, and shows what is typed.
+ * @throws InterruptedError as `prompt`
+ */
+export async function ask(message: string): Promise<string> {
+  const { input } = await import("@inquirer/prompts");
+  return await answered(() => input({ message }, { output: process.stderr }));
+}
+
+/** Ctrl-D closes the input without an answer. Nothing is left then that could settle the prompt; `beforeExit` reports that. */
+async function answered(show: () => Promise<string>): Promise<string> {
+  const closed = Promise.withResolvers<never>();
+  const giveUp = () => closed.reject(new InterruptedError());
+  process.once("beforeExit", giveUp);
+  try {
+    return await Promise.race([show(), closed.promise]);
+  } finally {
+    process.off("beforeExit", giveUp);
+  }
 }
 
 /** @returns the passphrase that opens the keystore */
@@ -51,7 +79,10 @@ export function readPassphrase(file: string | undefined): Promise<string> {
   );
 }
 
-/** Asks twice on a terminal, since a mistyped new passphrase would lock its owner out. @returns the passphrase for a new keystore */
+/**
+ * Asks twice on a terminal, because a mistyped new passphrase would lock its owner out.
+ * @returns the passphrase for a new keystore
+ */
 export function readNewPassphrase(file: string | undefined): Promise<string> {
   return readSecret(
     { what: "passphrase", environment: "TALLYSTICK_PASSPHRASE", option: "--passphrase-file", file },
@@ -65,11 +96,19 @@ export function readNewPassphrase(file: string | undefined): Promise<string> {
   );
 }
 
+const PHRASE_ENVIRONMENT = "TALLYSTICK_RECOVERY_PHRASE";
+
 /** @returns the recovery phrase, words separated by single spaces */
 export async function readRecoveryPhrase(file: string | undefined): Promise<string> {
   const phrase = await readSecret(
-    { what: "recovery phrase", environment: "TALLYSTICK_RECOVERY_PHRASE", option: "--phrase-file", file },
+    { what: "recovery phrase", environment: PHRASE_ENVIRONMENT, option: "--phrase-file", file },
     () => prompt("Recovery phrase"),
   );
   return phrase.trim().toLowerCase().split(/\s+/).join(" ");
+}
+
+/** @returns the recovery phrase if a file or the environment has one; nobody is asked */
+export async function givenRecoveryPhrase(file: string | undefined): Promise<string | undefined> {
+  const isGiven = file !== undefined || process.env[PHRASE_ENVIRONMENT] !== undefined;
+  return isGiven ? await readRecoveryPhrase(file) : undefined;
 }

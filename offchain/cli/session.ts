@@ -2,10 +2,15 @@
  * What commands share: the global options, the output, and an open agent that is closed however the command ends.
  */
 import type { Command } from "commander";
-import { findDeployment } from "../agent/node/deployment-file.ts";
+import { systemClock } from "../agent/clock.ts";
+import { describeNetwork, networkFacts } from "../agent/network-facts.ts";
+import { type FoundDeployment, findDeployment } from "../agent/node/deployment-file.ts";
 import { homeDirectory, loadIdentity, requireIdentity } from "../agent/node/identity-store.ts";
 import { type Agent, openAgent } from "../agent/node/index.ts";
+import { pinNetwork } from "../agent/node/network-pin.ts";
 import type { AgentLogger } from "../agent/progress.ts";
+import { WaitNotices } from "../agent/wait-notices.ts";
+import type { Identity } from "../core/identity/identity.ts";
 import { interruptible } from "./interrupt.ts";
 import { createOutput, type Output } from "./output.ts";
 import { createProgressBar, type ProgressBar } from "./progress-bar.ts";
@@ -19,7 +24,7 @@ interface GlobalOptions {
   readonly passphraseFile?: string;
 }
 
-/** A command's surroundings before any identity is opened. */
+/** What a command has before any identity is opened. */
 export interface Surroundings {
   readonly options: GlobalOptions;
   readonly output: Output;
@@ -33,10 +38,28 @@ export interface AgentSession extends Surroundings {
   readonly signal: AbortSignal;
 }
 
+/** What some commands bring to the opening of the agent. */
+export interface AgentNeeds {
+  /** Of an identity that this command has just made, so that nobody is asked for it again. */
+  readonly passphrase?: string | undefined;
+  /** Refuses the identity before anything is sent. */
+  readonly check?: ((identity: Identity) => void) | undefined;
+}
+
 export function surroundings(command: Command): Surroundings {
   const options = command.optsWithGlobals<GlobalOptions>();
   const output = createOutput(options.json === true, options.quiet === true);
   return { options, output, homeDir: homeDirectory(options.home) };
+}
+
+/**
+ * Finds the deployment, and says which files were found and not used.
+ * @throws TallystickError NO_DEPLOYMENT, WRONG_NETWORK
+ */
+export function requireDeployment({ options, output, homeDir }: Surroundings): FoundDeployment {
+  const found = findDeployment({ named: options.deployment, homeDir });
+  for (const ignored of found.ignored) output.say(`tallystick: ignored ${ignored}`);
+  return found;
 }
 
 /** Remarks of the SDK for people at a terminal; programs get them as part of the result. */
@@ -52,29 +75,57 @@ export function agentLogger(output: Output): AgentLogger {
   };
 }
 
+/** Opens the identity of the home folder, runs the work, and wipes the identity. Needs no network. */
+export async function withIdentity(
+  around: Surroundings,
+  work: (identity: Identity) => Promise<void>,
+  passphrase?: string,
+): Promise<void> {
+  // Before the passphrase is asked for: a prompt that leads nowhere is a nuisance.
+  requireIdentity(around.homeDir);
+  const secret = passphrase ?? (await readPassphrase(around.options.passphraseFile));
+  const identity = await loadIdentity(around.homeDir, secret);
+  try {
+    await work(identity);
+  } finally {
+    identity.wipe();
+  }
+}
+
 /**
- * Opens the agent of the home folder, runs the command's work, and closes what was opened.
- *
- * @param knownPassphrase of an identity that this command has just made, so that nobody is asked for it again.
+ * Opens the agent of the home folder, runs the command's work, and closes what was opened. The network is named first. A
+ * network other than the one that the home folder was first used with is refused.
  */
 export async function withAgent(
   command: Command,
   work: (session: AgentSession) => Promise<void>,
-  knownPassphrase?: string,
+  needs: AgentNeeds = {},
 ): Promise<void> {
   const around = surroundings(command);
-  const { options, output, homeDir } = around;
-  // Both files are looked at before the passphrase is asked for: a prompt that leads nowhere is a nuisance.
-  const { deployment } = findDeployment({ named: options.deployment, homeDir });
-  requireIdentity(homeDir);
-  const identity = await loadIdentity(homeDir, knownPassphrase ?? (await readPassphrase(options.passphraseFile)));
-  const agent = await openAgent({ identity, deployment, homeDir, logger: agentLogger(output) });
-  const progress = createProgressBar(!output.json && options.quiet !== true);
-  try {
-    await interruptible((signal) => work({ ...around, agent, progress, signal }));
-  } finally {
-    progress.stop();
-    await agent.close();
-    identity.wipe();
-  }
+  const { options, homeDir } = around;
+  const { deployment } = requireDeployment(around);
+  const network = networkFacts(deployment);
+  // Results name the network too.
+  const output: Output = {
+    ...around.output,
+    result: (document, lines) => around.output.result({ network, ...document }, lines),
+  };
+  const open = async (identity: Identity) => {
+    needs.check?.(identity);
+    output.say(`tallystick: network: ${describeNetwork(network)}`);
+    const logger = agentLogger(output);
+    const progress = createProgressBar(!output.json && options.quiet !== true);
+    const agent = await openAgent({ identity, deployment, homeDir, logger });
+    try {
+      await interruptible(async (signal) => {
+        const waits = new WaitNotices(logger, systemClock);
+        await waits.during("chain", "checking the network", () => pinNetwork(homeDir, deployment));
+        await work({ ...around, output, agent, progress, signal });
+      });
+    } finally {
+      progress.stop();
+      await agent.close();
+    }
+  };
+  await withIdentity(around, open, needs.passphrase);
 }

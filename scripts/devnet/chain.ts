@@ -22,6 +22,7 @@ export type ChainKind = "anvil" | "hardhat";
 export interface ChainOptions {
   readonly kind: ChainKind;
   readonly logFile: string;
+  readonly pidFolder: string;
 }
 
 export class DevelopmentChain {
@@ -90,17 +91,18 @@ export async function deployContracts(rpcUrl: string): Promise<DeployedTallystic
   }
 }
 
-function anvilPlan(port: number, { logFile }: ChainOptions) {
+function anvilPlan(port: number, { logFile, pidFolder }: ChainOptions) {
   return {
     name: "chain",
     command: join(ROOT, "node_modules", ".bin", "anvil"),
     args: ["--port", String(port), "--chain-id", String(CHAIN_ID), "--hardfork", "prague", "--mnemonic", PHRASE],
     logFile,
+    pidFolder,
     isReady: (line: string) => line.includes("Listening on"),
   };
 }
 
-function hardhatPlan(port: number, { logFile }: ChainOptions) {
+function hardhatPlan(port: number, { logFile, pidFolder }: ChainOptions) {
   const packageFile = createRequire(import.meta.url).resolve("hardhat/package.json");
   return {
     name: "chain",
@@ -119,6 +121,7 @@ function hardhatPlan(port: number, { logFile }: ChainOptions) {
     env: { HARDHAT_DISABLE_TELEMETRY: "true" },
     cwd: ROOT,
     logFile,
+    pidFolder,
     isReady: (line: string) => line.includes("Started HTTP"),
   };
 }

@@ -1,13 +1,22 @@
 /**
- * `npm run devnet`: a whole network on this machine until Ctrl-C. The command line finds it by `.tallystick/devnet.json`.
+ * `npm run devnet`: a whole network on this machine until Ctrl-C. The command line finds it by
+ * `.tallystick/devnet.json`.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { connectChain, parseDeployment } from "../../offchain/chain/deployment.ts";
-import { type DevnetOptions, startDevnet } from "./start-devnet.ts";
+import { endProcess, liveProcesses, nameProcesses, removePidFile, writePidFile } from "./pid-files.ts";
+import { type Devnet, type DevnetOptions, pidFolderOf, startDevnet } from "./start-devnet.ts";
 
-const HELP = `npm run devnet -- [options]
+/** Name of the process that runs the network, among its parts. */
+const MAIN = "devnet";
+const POLL_MILLISECONDS = 250;
+const RESTART_SECONDS = 90;
+
+const HELP = `npm run devnet -- [options]            start a network and run it until Ctrl-C
+npm run devnet -- restart <name>       start a part that has ended again: node-1, provider, …
+npm run devnet -- stop                 end the network of this folder, or what is left of one that was killed
 
   --nodes <n>             key nodes (default 5)
   --threshold <k>         nodes that rebuild a key (default 3)
@@ -16,7 +25,9 @@ const HELP = `npm run devnet -- [options]
   --block-time <seconds>  seconds between blocks (default 1)
   --dir <folder>          where .tallystick/ is made (default: this folder)
 
-Example: npm run devnet -- --epoch-blocks 15
+Examples:
+  npm run devnet -- --epoch-blocks 15
+  npm run devnet -- restart node-2
 `;
 
 function wholeNumber(text: string | undefined, name: string): number | undefined {
@@ -26,13 +37,17 @@ function wholeNumber(text: string | undefined, name: string): number | undefined
 }
 
 interface Options {
+  readonly action: "start" | "stop" | "restart";
+  /** The part to restart. */
+  readonly part: string;
   /** The `.tallystick` folder. */
   readonly home: string;
   readonly network: DevnetOptions;
 }
 
 function parseOptions(): Options | undefined {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
     options: {
       nodes: { type: "string" },
       threshold: { type: "string" },
@@ -44,6 +59,12 @@ function parseOptions(): Options | undefined {
     },
   });
   if (values.help) return undefined;
+  const [action = "start", part = "", ...more] = positionals;
+  const isKnown = action === "start" || action === "stop" || action === "restart";
+  if (!isKnown) throw new TypeError(`${action} is no command: start, stop or restart`);
+  if (more.length > 0 || (action === "restart") !== (part !== "")) {
+    throw new TypeError("restart takes the name of one part, start and stop take none");
+  }
   if (values.chain !== undefined && values.chain !== "anvil" && values.chain !== "hardhat") {
     throw new TypeError(`--chain takes anvil or hardhat, not ${values.chain}`);
   }
@@ -60,20 +81,92 @@ function parseOptions(): Options | undefined {
     blockTimeSeconds: wholeNumber(values["block-time"], "block-time") ?? 1,
     say: (line) => process.stderr.write(`devnet: ${line}\n`),
   };
-  return { home, network };
+  return { action, part, home, network };
 }
 
-/** Two networks in one folder would delete each other's databases. @throws Error when an earlier one still answers */
-async function refuseSecond(pointer: string): Promise<void> {
-  if (!existsSync(pointer)) return;
-  try {
-    const deployment = parseDeployment(JSON.parse(readFileSync(pointer, "utf8")));
-    (await connectChain(deployment, { requestTimeoutSeconds: 5 })).close();
-  } catch {
-    // Left behind by one that was killed: nothing answers there any more, or something else does.
-    return;
+/** Two networks in one folder would delete each other's databases. @throws Error naming the processes of the first */
+function refuseSecond(directory: string): void {
+  const live = liveProcesses(pidFolderOf(directory));
+  if (live.length === 0) return;
+  const main = live.find(({ name }) => name === MAIN);
+  throw new Error(
+    main === undefined
+      ? `parts of a devnet that was killed still run here: ${nameProcesses(live)}; end them with npm run devnet -- stop`
+      : `a devnet is running here already (process ${main.pid}): stop it with Ctrl-C in its terminal or with ` +
+          "npm run devnet -- stop, or name another folder with --dir",
+  );
+}
+
+/** Ends the network of a folder: its main process first, which ends the others in order, then whatever is left. */
+async function stopDevnet({ home, network }: Options): Promise<void> {
+  const pids = pidFolderOf(network.dir);
+  const live = liveProcesses(pids);
+  const main = live.find(({ name }) => name === MAIN);
+  if (main !== undefined) await endProcess(pids, main);
+  await Promise.all(liveProcesses(pids).map((one) => endProcess(pids, one)));
+  rmSync(join(home, "devnet.json"), { force: true });
+  process.stdout.write(live.length === 0 ? "no devnet is running here\n" : `stopped: ${nameProcesses(live)}\n`);
+}
+
+/** Asks the running devnet to start a part again, and waits until it did. @throws Error when it cannot */
+async function requestRestart({ part, network }: Options): Promise<void> {
+  const pids = pidFolderOf(network.dir);
+  const find = (wanted: string) => liveProcesses(pids).find(({ name }) => name === wanted);
+  if (find(MAIN) === undefined) throw new Error("no devnet is running here: start one with npm run devnet");
+  const before = find(part)?.pid;
+  const request = join(requestsOf(network.dir), part);
+  if (/[/\\]/.test(part)) throw new TypeError(`${part} is no name of a part`);
+  writeFileSync(request, "");
+  for (const end = Date.now() + RESTART_SECONDS * 1000; existsSync(request); await pause(POLL_MILLISECONDS)) {
+    if (Date.now() > end) throw new Error(`${part} was not started again within ${RESTART_SECONDS} seconds`);
   }
-  throw new Error(`a devnet is running here already (${pointer}): stop it, or name another folder with --dir`);
+  const now = find(part);
+  if (now === undefined || now.pid === before)
+    throw new Error(`${part} was not started again; see the devnet's output`);
+  process.stdout.write(`${part} runs again (process ${now.pid})\n`);
+}
+
+/** Folder of the requests to this devnet: a file with the name of a part asks for its restart. */
+function requestsOf(directory: string): string {
+  return join(directory, "restart");
+}
+
+/** Starts parts again on request, and says when one has ended. @returns what ends the watch */
+function watchParts(devnet: Devnet, directory: string, say: (line: string) => void): () => void {
+  for (const part of devnet.processes) {
+    const remedy =
+      part.name === devnet.chain.process.name
+        ? "its state is lost: end this devnet and start another one"
+        : `start it again with npm run devnet -- restart ${part.name}`;
+    part.onUnexpectedEnd((reason) => say(`${part.name} ${reason}; its log is ${part.logFile}; ${remedy}`));
+  }
+  const requests = requestsOf(directory);
+  mkdirSync(requests, { recursive: true });
+  const restart = async (name: string) => {
+    const part = devnet.processes.find((one) => one.name === name);
+    if (part === undefined || part === devnet.chain.process) {
+      const names = devnet.processes.filter((one) => one !== devnet.chain.process).map((one) => one.name);
+      throw new Error(`there is no part ${name} that can be started again; there are ${names.join(", ")}`);
+    }
+    await part.stop();
+    await part.start();
+    say(`${name} runs again`);
+  };
+  let busy = false;
+  const timer = setInterval(async () => {
+    if (busy || !existsSync(requests)) return;
+    busy = true;
+    for (const name of readdirSync(requests)) {
+      try {
+        await restart(name);
+      } catch (error) {
+        say(`error: ${error instanceof Error ? error.message : String(error)}`);
+      }
+      rmSync(join(requests, name), { force: true });
+    }
+    busy = false;
+  }, POLL_MILLISECONDS);
+  return () => clearInterval(timer);
 }
 
 async function main(): Promise<void> {
@@ -82,16 +175,22 @@ async function main(): Promise<void> {
     process.stdout.write(HELP);
     return;
   }
+  if (options.action === "stop") return await stopDevnet(options);
+  if (options.action === "restart") return await requestRestart(options);
   const directory = options.network.dir;
   const pointer = join(options.home, "devnet.json");
-  await refuseSecond(pointer);
+  refuseSecond(directory);
   // The chain lives in memory, so what daemons kept of an earlier one fits nothing any more.
   rmSync(directory, { recursive: true, force: true });
+  // The command line passes over files that others could have written.
+  mkdirSync(options.home, { recursive: true });
+  chmodSync(options.home, 0o700);
   mkdirSync(directory, { recursive: true });
+  writePidFile(pidFolderOf(directory), MAIN, process.pid, ["devnet/main.ts", ...process.argv.slice(2)].join(" "));
   // Left behind by a network that was killed: nobody may find it while this one starts.
   rmSync(pointer, { force: true });
   const devnet = await startDevnet(options.network);
-  writeFileSync(`${pointer}.partial`, `${JSON.stringify(devnet.deployment, null, 2)}\n`);
+  writeFileSync(`${pointer}.partial`, `${JSON.stringify(devnet.deployment, null, 2)}\n`, { mode: 0o600 });
   renameSync(`${pointer}.partial`, pointer);
 
   process.stdout.write(
@@ -111,13 +210,16 @@ async function main(): Promise<void> {
       "",
     ].join("\n"),
   );
+  const endWatch = watchParts(devnet, directory, options.network.say ?? (() => undefined));
   const ended = await new Promise<string>((done) => {
     // Handlers stay: a terminal sends Ctrl-C to the whole group, and the launcher passes it on once more.
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => done(signal));
   });
   process.stderr.write(`devnet: ${ended}, stopping…\n`);
+  endWatch();
   rmSync(pointer, { force: true });
   await devnet.stop();
+  removePidFile(pidFolderOf(directory), MAIN);
 }
 
 try {

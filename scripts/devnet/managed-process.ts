@@ -7,6 +7,7 @@ import { createWriteStream, existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { constants } from "node:os";
 import { createInterface } from "node:readline";
+import { removePidFile, writePidFile } from "./pid-files.ts";
 
 const LOG_TAIL_CHARACTERS = 4000;
 const READY_SECONDS = 60;
@@ -28,6 +29,8 @@ export interface ProcessPlan {
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** Folder in which the running process is recorded; see pid-files.ts. */
+  readonly pidFolder?: string;
   /** Where stdout and stderr go. Appended to, so that restarts are in one place. */
   readonly logFile: string;
   /** Tells from a line of stdout that the process is ready. */
@@ -39,6 +42,8 @@ export class ManagedProcess {
   readonly logFile: string;
   readonly #plan: ProcessPlan;
   #child: ChildProcess | undefined;
+  #isStopping = false;
+  #onUnexpectedEnd: (reason: string) => void = () => undefined;
 
   constructor(plan: ProcessPlan) {
     this.name = plan.name;
@@ -49,6 +54,11 @@ export class ManagedProcess {
   /** Undefined while it does not run. */
   get pid(): number | undefined {
     return this.#child?.pid;
+  }
+
+  /** Sets what is told when the process ends after it was ready and nobody stopped it. */
+  onUnexpectedEnd(listener: (reason: string) => void): void {
+    this.#onUnexpectedEnd = listener;
   }
 
   get running(): boolean {
@@ -63,7 +73,8 @@ export class ManagedProcess {
    */
   async start(wrapper: readonly string[] = []): Promise<void> {
     if (this.#child !== undefined) return;
-    const { env, cwd, logFile, isReady } = this.#plan;
+    const { env, cwd, logFile, pidFolder, isReady } = this.#plan;
+    this.#isStopping = false;
     const [command = "", ...args] = [...wrapper, this.#plan.command, ...this.#plan.args];
     const child = spawn(command, args, {
       cwd,
@@ -72,11 +83,17 @@ export class ManagedProcess {
     });
     this.#child = child;
     running.add(child);
+    if (pidFolder !== undefined && child.pid !== undefined) {
+      writePidFile(pidFolder, this.name, child.pid, this.#plan.args.join(" "));
+    }
     const log = createWriteStream(logFile, { flags: "a" });
     child.stderr?.pipe(log, { end: false });
     child.once("exit", () => {
       running.delete(child);
-      if (this.#child === child) this.#child = undefined;
+      if (this.#child === child) {
+        this.#child = undefined;
+        if (pidFolder !== undefined) removePidFile(pidFolder, this.name);
+      }
       log.end();
     });
     await new Promise<void>((resolve, reject) => {
@@ -89,6 +106,7 @@ export class ManagedProcess {
       child.once("error", (error) => fail(`could not be started: ${error.message}`));
       child.once("exit", (code, signal) => {
         clearTimeout(timer);
+        if (ready && !this.#isStopping) this.#onUnexpectedEnd(`ended with ${code ?? signal}`);
         // The log is written asynchronously; its end is what tells why.
         log.once("close", () => fail(`ended with ${code ?? signal}`));
       });
@@ -106,6 +124,7 @@ export class ManagedProcess {
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    this.#isStopping = true;
     const gone = once(child, "exit");
     child.kill(signal);
     await gone;

@@ -22,7 +22,7 @@ const STAKE_WEI = ETHER;
 const OPERATOR_WEI = 50n * ETHER;
 const COMMITTEE_ID = 1n;
 const COMMITTEE_SECONDS = 120;
-/** Opening a development keystore should cost nothing; its passphrase is random and lives as long as this process. */
+/** Opening a development keystore should cost nothing; its passphrase is kept in the devnet's folder. */
 const DEVELOPMENT_COST = { n: 2, r: 8, p: 1 };
 
 export interface DevnetOptions {
@@ -93,12 +93,14 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
   const kind = options.chain ?? "anvil";
   say(`starting a chain (${kind})…`);
   const logFile = join(dir, "logs", "chain.log");
-  const chain = await startChain({ kind, logFile });
+  const chain = await startChain({ kind, logFile, pidFolder: pidFolderOf(dir) });
   started.push(chain.process);
   say("deploying the contracts…");
   const deployed = await deployContracts(chain.rpcUrl);
 
   const passphrase = toHex(randomBytes(16));
+  // Kept so that a daemon can be started by hand as well. It protects keys of a development chain only.
+  writeFileSync(join(dir, "passphrase"), `${passphrase}\n`, { mode: 0o600 });
   const ports = await freePorts(size + 1);
   const daemons: DevnetDaemon[] = [];
   for (const [position, port] of ports.entries()) {
@@ -157,6 +159,11 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
   };
 }
 
+/** Where a devnet records its processes. */
+export function pidFolderOf(dir: string): string {
+  return join(resolve(dir), "pids");
+}
+
 async function prepareDaemon(
   root: string,
   role: "nbm" | "csp",
@@ -178,6 +185,7 @@ async function prepareDaemon(
     ],
     env: { TALLYSTICK_PASSPHRASE: passphrase },
     logFile: join(root, "logs", `${name}.log`),
+    pidFolder: pidFolderOf(root),
     isReady: (line) => line.includes('"ready":true'),
   });
   return { name, url: `http://127.0.0.1:${port}`, account, dir, process: part };

@@ -145,7 +145,9 @@ describe("command line", () => {
     const { code, stdout } = run(["--json"]);
     expect(code).to.equal(2);
     expect(JSON.parse(stdout).error).to.include({ message: "no command given", party: "you", retryable: false });
-    expect(JSON.parse(run(["completion", "bash", "--json"]).stdout).script).to.include("complete -o filenames");
+    expect(JSON.parse(run(["completion", "bash", "--json"]).stdout).script).to.include(
+      "complete -F _tallystick tallystick",
+    );
   });
 
   it("ends quietly when nobody reads its output any more", () => {
@@ -164,8 +166,11 @@ describe("command line", () => {
   it("reads the passphrase from a file", () => {
     const file = join(directory, "passphrase");
     writeFileSync(file, "a passphrase\n");
-    const { code, stderr } = run(["ls", "--passphrase-file", file]);
-    // The identity opens only after a deployment was found; there is none here.
+    const listed = run(["ls", "--passphrase-file", file]);
+    // What this device stored is known without a network.
+    expect(listed.code, listed.stderr).to.equal(0);
+    expect(listed.stderr).to.include("nothing is listed");
+    const { code, stderr } = run(["status", "--passphrase-file", file]);
     expect(code).to.equal(exitCodeOf("NO_DEPLOYMENT"));
     expect(stderr).to.include("npm run devnet");
   });
@@ -221,12 +226,28 @@ describe("command line", () => {
     });
   }
 
-  it("completes in a real bash", () => {
+  /** What bash would offer after these words. */
+  function offered(completer: string, ...words: string[]): string[] {
     const script = completionScript(buildProgram(), "bash");
-    const ask = `${script}\nCOMP_WORDS=(tallystick agreement se); COMP_CWORD=2; _tallystick; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const { stdout, status } = spawnSync("bash", ["-c", ask], { encoding: "utf8", cwd: directory });
-    expect(status).to.equal(0);
-    expect(stdout.trim().split("\n")).to.deep.equal(["settle"]);
+    const quoted = words.map((word) => `'${word}'`).join(" ");
+    const cursor = `COMP_WORDS=(${quoted}); COMP_CWORD=${words.length - 1}`;
+    const ask = `${script}\n${cursor}; ${completer}; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { stdout, stderr } = spawnSync("bash", ["--norc", "-c", ask], { encoding: "utf8", cwd: directory });
+    expect(stderr).to.equal("");
+    return stdout.trim().split("\n");
+  }
+
+  it("completes in a real bash: subcommands, global options in each of them, values of options, and for npx", () => {
+    writeFileSync(join(directory, "name with blanks"), "");
+    expect(offered("_tallystick", "tallystick", "agreement", "se")).to.deep.equal(["settle"]);
+    expect(offered("_tallystick", "tallystick", "agreement", "ls", "--js")).to.deep.equal(["--json"]);
+    expect(offered("_tallystick", "tallystick", "--home", "put", "agreement", "wi")).to.deep.equal(["withdraw"]);
+    expect(offered("_tallystick", "tallystick", "--home", "=", "put", "agreement", "wi")).to.deep.equal(["withdraw"]);
+    expect(offered("_tallystick", "tallystick", "put", "name")).to.deep.equal(["name with blanks"]);
+    expect(offered("_tallystick", "tallystick", "--passphrase-file", "name")).to.deep.equal(["name with blanks"]);
+    expect(offered("_tallystick", "tallystick", "put", "--epochs", "name")).to.deep.equal([""]);
+    expect(offered("_tallystick_npx", "npx", "tallystick", "agreement", "se")).to.deep.equal(["settle"]);
+    expect(offered("_tallystick_npx", "npx", "hardhat", "agreement", "se")).to.deep.equal([""]);
   });
 
   it("prints the script itself, or one JSON document with it in", () => {

@@ -2,7 +2,6 @@
  * Every command against a real network, for machines and for people: with --json one document and nothing else on stdout; at a terminal
  * prompts and a progress bar; in a pipe neither.
  */
-import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -12,6 +11,7 @@ import { programPath } from "../../scripts/programs.ts";
 import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
 import { newPerson, type Person, personFrom } from "../helpers/people.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
+import { type Answer, askedWord, atTerminal as runAtTerminal, shownPhrase } from "../helpers/terminal.ts";
 
 const MIB = 1024 * 1024;
 const ESCAPE = "\u001b";
@@ -70,7 +70,17 @@ describe("commands", () => {
       const withdrawn = await documentOf("agreement", "withdraw");
       expect(withdrawn).to.include({ amount: settled.credit, to: alice.account });
       expect(BigInt(String(withdrawn.amount)) > 0n).to.equal(true);
+      expect(await documentOf("agreement", "withdraw")).to.include({ amount: "0", to: alice.account });
       await net.provider.process.start();
+    });
+
+    it("name the network, on stderr and in the document", async () => {
+      const { chainId, rpcUrl, contracts } = net.deployment;
+      const { document, stderr } = await tallystick(alice, ["put", dir("files"), "--no-agreement"]);
+      const rpcHost = new URL(rpcUrl).host;
+      const escrow = contracts.storageEscrow;
+      expect(document.network).to.deep.equal({ chainId, name: "development chain", rpcHost, escrow });
+      expect(stderr).to.contain(`network: development chain (chain id ${chainId}) at ${rpcHost}, escrow ${escrow}`);
     });
 
     it("print one document with the error, and the exit code of its kind, when they are refused", async () => {
@@ -93,62 +103,47 @@ describe("commands", () => {
   });
 
   describe("for people", () => {
-    /** Runs a command at a terminal of its own, and types an answer when a prompt shows up. */
-    function atTerminal(user: Person, args: readonly string[], answers: Record<string, string>, passphrase?: string) {
-      const quoted = [
-        process.execPath,
-        "--disable-warning=ExperimentalWarning",
-        programPath("tallystick"),
-        ...args,
-      ].map((word) => `'${word}'`);
-      const { TALLYSTICK_PASSPHRASE: _, ...inherited } = process.env;
-      const child = spawn("script", ["-qefc", quoted.join(" "), "/dev/null"], {
-        env: {
-          ...inherited,
-          TERM: "xterm",
-          TALLYSTICK_HOME: user.home,
-          TALLYSTICK_DEPLOYMENT: net.deploymentFile,
-          ...(passphrase === undefined ? {} : { TALLYSTICK_PASSPHRASE: passphrase }),
-        },
-      });
-      let shown = "";
-      const waiting = Object.entries(answers);
-      child.stdout.on("data", (piece: Buffer) => {
-        shown += piece.toString();
-        const [prompt, answer] = waiting[0] ?? [];
-        if (prompt === undefined || !shown.includes(prompt)) return;
-        waiting.shift();
-        child.stdin.write(`${answer}\r`);
-      });
-      return new Promise<{ exitCode: number | null; shown: string }>((done, reject) => {
-        child.once("error", reject);
-        child.once("close", (exitCode) => done({ exitCode, shown }));
+    /** Runs the command at a terminal of its own, and types an answer when a prompt shows up. */
+    function atTerminal(
+      user: Person,
+      args: readonly string[],
+      answers: readonly (readonly [string, Answer])[],
+      passphrase?: string,
+    ) {
+      const program = [process.execPath, "--disable-warning=ExperimentalWarning", programPath("tallystick")];
+      return runAtTerminal([...program, ...args], answers, {
+        TALLYSTICK_HOME: user.home,
+        TALLYSTICK_DEPLOYMENT: net.deploymentFile,
+        TALLYSTICK_PASSPHRASE: passphrase,
       });
     }
 
     it("asks for a new passphrase twice, shows the phrase once, and echoes no secret", async () => {
       const newcomer = { ...alice, home: dir("newcomer") };
       const passphrase = "typed at a terminal";
-      const answers = { "New passphrase": passphrase, Again: passphrase };
+      const answers = [
+        ["New passphrase", passphrase],
+        ["Again", passphrase],
+        ["Word ", askedWord],
+        ["Word ", askedWord],
+      ] as const;
       const { exitCode, shown } = await atTerminal(newcomer, ["init"], answers);
       expect(exitCode, shown).to.equal(0);
       expect(shown).to.not.contain(passphrase);
-      expect(shown).to.match(
-        /(?:[a-z]+ ){5}[a-z]+\s+(?:[a-z]+ ){5}[a-z]+\s+(?:[a-z]+ ){5}[a-z]+\s+(?:[a-z]+ ){5}[a-z]+/,
-      );
-      const opened = await atTerminal(newcomer, ["ls"], { Passphrase: passphrase });
+      expect(shownPhrase(shown)).to.have.length(24);
+      const opened = await atTerminal(newcomer, ["ls"], [["Passphrase", passphrase]]);
       expect(opened.exitCode, opened.shown).to.equal(0);
-      expect(opened.shown).to.contain("nothing here");
-      const refused = await atTerminal(newcomer, ["ls"], { Passphrase: "another" });
+      expect(opened.shown).to.contain("nothing is listed");
+      const refused = await atTerminal(newcomer, ["ls"], [["Passphrase", "another"]]);
       expect(refused.exitCode, refused.shown).to.equal(exitCodeOf("WRONG_PASSPHRASE"));
     });
 
     it("draws a progress bar at a terminal, and none in a pipe or when told to be quiet", async () => {
-      const drawn = await atTerminal(alice, ["put", dir("files"), "--no-agreement"], {}, alice.passphrase);
+      const drawn = await atTerminal(alice, ["put", dir("files"), "--no-agreement"], [], alice.passphrase);
       expect(drawn.exitCode, drawn.shown).to.equal(0);
       expect(drawn.shown).to.match(/[░█]+ \d+%/);
       expect(drawn.shown).to.contain(dataId);
-      const quiet = await atTerminal(alice, ["put", dir("files"), "--no-agreement", "--quiet"], {}, alice.passphrase);
+      const quiet = await atTerminal(alice, ["put", dir("files"), "--no-agreement", "--quiet"], [], alice.passphrase);
       expect(quiet.shown).to.contain(dataId);
       expect(quiet.shown).to.not.match(/\d+%/);
       const piped = await startTallystick(alice, ["put", dir("files"), "--no-agreement"]).ended;

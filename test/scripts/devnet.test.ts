@@ -64,6 +64,8 @@ describe("devnet", () => {
 
   const devnet = () => run(["scripts/devnet/main.ts", "--dir", folder, "--nodes", "3", "--threshold", "2"], ROOT);
 
+  const control = (...words: string[]) => run(["scripts/devnet/main.ts", "--dir", folder, ...words], ROOT).ended;
+
   /** Processes that this one has started. */
   function childrenOf({ pid }: ChildProcess): number[] {
     return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
@@ -93,15 +95,51 @@ describe("devnet", () => {
 
     const second = await devnet().ended;
     expect(second.code).to.equal(1);
-    expect(second.output).to.contain("a devnet is running here already");
+    expect(second.output).to.contain(`a devnet is running here already (process ${network.child.pid})`);
     expect(childrenOf(network.child)).to.deep.equal(parts);
     expect(JSON.parse(readFileSync(pointer, "utf8"))).to.deep.equal(deployment);
+
+    // A daemon that dies is noticed, and comes back on request.
+    const node = parts.find((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("node-2")) ?? 0;
+    process.kill(node, "SIGKILL");
+    await network.printed("node-2 ended with SIGKILL");
+    await network.printed(join(folder, ".tallystick", "devnet", "logs", "node-2.log"));
+    await network.printed("npm run devnet -- restart node-2");
+    const again = await control("restart", "node-2");
+    expect(again.code, again.output).to.equal(0);
+    expect(again.output).to.match(/^node-2 runs again \(process \d+\)$/m);
+    const unknown = await control("restart", "node-9");
+    expect(unknown.code, unknown.output).to.equal(1);
+    await network.printed(
+      "there is no part node-9 that can be started again; there are node-1, node-2, node-3, provider",
+    );
+    parts.push(...childrenOf(network.child));
+    expect(childrenOf(network.child)).to.have.length(5);
 
     network.child.kill("SIGINT");
     const { code, output } = await network.ended;
     expect(code, output).to.equal(0);
     expect(existsSync(pointer)).to.equal(false);
     await expectGone(parts);
+  });
+
+  it("is ended by its stop command though its main process was killed, which another start points at", async () => {
+    const network = devnet();
+    await network.printed("Ctrl-C stops everything.");
+    const parts = childrenOf(network.child);
+    network.child.kill("SIGKILL");
+    await network.ended;
+    const refused = await devnet().ended;
+    expect(refused.code).to.equal(1);
+    for (const pid of parts) expect(refused.output).to.contain(`(process ${pid})`);
+    expect(refused.output).to.contain("npm run devnet -- stop");
+    const stopped = await control("stop");
+    expect(stopped.code, stopped.output).to.equal(0);
+    expect(stopped.output).to.contain("stopped: chain (process ");
+    await expectGone(parts);
+    expect(existsSync(join(folder, ".tallystick", "devnet.json"))).to.equal(false);
+    expect((await control("stop")).output).to.contain("no devnet is running here");
+    expect((await control("restart", "node-1")).output).to.contain("no devnet is running here");
   });
 
   it("leaves nothing running when it is ended while it starts", async () => {
@@ -115,7 +153,14 @@ describe("devnet", () => {
   });
 
   it("refuses options that mean nothing, before it starts anything", async () => {
-    for (const args of [["--nodes", "0"], ["--threshold", "9"], ["--chain", "other"], ["--surprise"]]) {
+    for (const args of [
+      ["--nodes", "0"],
+      ["--threshold", "9"],
+      ["--chain", "other"],
+      ["--surprise"],
+      ["halt"],
+      ["restart"],
+    ]) {
       const { code, output } = await run(["scripts/devnet/main.ts", "--dir", folder, ...args], ROOT).ended;
       expect([code, output.startsWith("devnet: error: ")], output).to.deep.equal([1, true]);
     }

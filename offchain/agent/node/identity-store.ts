@@ -1,9 +1,9 @@
 /**
  * The identity on this device: a home folder for its owner alone, and in it the keystore, sealed with the passphrase.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, linkSync, readFileSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { TallystickError } from "../../core/errors.ts";
 import {
   type Identity,
@@ -14,7 +14,7 @@ import {
 import { DEFAULT_SCRYPT_COST, openKeystore, sealKeystore } from "../../core/identity/keystore.ts";
 import type { ScryptCost } from "../../kernels/primitives.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
-import { createDurably } from "../../store/disk/durable-file.ts";
+import { createDurably, syncFolder } from "../../store/disk/durable-file.ts";
 
 const KEYSTORE_FILE = "keystore.json";
 
@@ -33,9 +33,51 @@ export function keystorePath(homeDir: string): string {
 /** A new identity, or one from its recovery phrase, sealed on this device. */
 export interface CreatedIdentity {
   readonly identity: Identity;
-  /** To be shown once; present for a new identity only. */
+  /** Present for a new identity only; its owner has to write it down. */
   readonly phrase?: string;
   readonly keystoreFile: string;
+}
+
+/** An identity whose keystore is durable but does not count yet. */
+export interface StagedIdentity extends CreatedIdentity {
+  /** Puts the keystore in its place. @throws TallystickError CONFLICT when there is one already; DiskFailedError */
+  keep(): void;
+  /** Wipes the identity, and removes the keystore unless it was kept. */
+  release(): void;
+}
+
+/**
+ * Seals a keystore beside its place, so that nothing but a link is left to do once the owner has seen the recovery phrase.
+ *
+ * @param phrase recovery phrase of an existing identity; a new identity is made without it.
+ * @throws TallystickError CONFLICT when there is a keystore already; InvalidInputError for a wrong phrase or an empty passphrase
+ * @throws DiskFullError, DiskFailedError
+ */
+export async function stageIdentity(
+  homeDir: string,
+  passphrase: string,
+  phrase?: string,
+  cost: ScryptCost = DEFAULT_SCRYPT_COST,
+): Promise<StagedIdentity> {
+  const file = keystorePath(homeDir);
+  if (existsSync(file)) throw keystoreExists(file);
+  const words = phrase ?? newRecoveryPhrase();
+  const identity = identityFromPhrase(words);
+  const keystore = await sealKeystore(identity.phraseEntropy, passphrase, "user", cost);
+  const staged = `${file}.${process.pid}.staged`;
+  // Left behind by a process of the same number that was killed: its phrase was never confirmed.
+  rmSync(staged, { force: true });
+  writeOnce(staged, `${JSON.stringify(keystore, null, 2)}\n`);
+  return {
+    identity,
+    ...(phrase === undefined ? { phrase: words } : {}),
+    keystoreFile: file,
+    keep: () => linkOnce(staged, file),
+    release: () => {
+      identity.wipe();
+      rmSync(staged, { force: true });
+    },
+  };
 }
 
 /**
@@ -51,13 +93,16 @@ export async function createIdentity(
   phrase?: string,
   cost: ScryptCost = DEFAULT_SCRYPT_COST,
 ): Promise<CreatedIdentity> {
-  const file = keystorePath(homeDir);
-  if (existsSync(file)) throw keystoreExists(file);
-  const words = phrase ?? newRecoveryPhrase();
-  const identity = identityFromPhrase(words);
-  const keystore = await sealKeystore(identity.phraseEntropy, passphrase, "user", cost);
-  writeOnce(file, `${JSON.stringify(keystore, null, 2)}\n`);
-  return phrase === undefined ? { identity, phrase: words, keystoreFile: file } : { identity, keystoreFile: file };
+  const staged = await stageIdentity(homeDir, passphrase, phrase, cost);
+  const { keystoreFile } = staged;
+  try {
+    staged.keep();
+    // The caller gets keys of its own: those of the staged identity are wiped.
+    const identity = identityFromEntropy(staged.identity.phraseEntropy);
+    return { identity, ...(staged.phrase === undefined ? {} : { phrase: staged.phrase }), keystoreFile };
+  } finally {
+    staged.release();
+  }
 }
 
 /**
@@ -125,11 +170,21 @@ function writeOnce(file: string, text: string): void {
   }
 }
 
+/** A link, unlike a rename, does not replace what another process has put there meanwhile. */
+function linkOnce(from: string, to: string): void {
+  try {
+    linkSync(from, to);
+    syncFolder(dirname(to));
+  } catch (error) {
+    throw systemErrorCode(error) === "EEXIST" ? keystoreExists(to) : asDiskError(error, `keystore ${to}`);
+  }
+}
+
 function keystoreExists(file: string): TallystickError {
   return new TallystickError(`there is an identity already: ${file}`, {
     code: "CONFLICT",
     party: "you",
     check: "existing keystore",
-    hint: "name another folder with TALLYSTICK_HOME; an identity is never overwritten",
+    hint: "name another folder with --home or TALLYSTICK_HOME; an identity is never overwritten",
   });
 }

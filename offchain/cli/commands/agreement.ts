@@ -7,11 +7,12 @@ import { tableLines } from "../table.ts";
 import { address, agreementId, wholeNumber } from "../values.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 
-const NATIVE = /^0x0{40}$/;
+/** The address that stands for the chain's coin. */
+const NATIVE = `0x${"0".repeat(40)}`;
 
 /** Amounts of the chain's coin in ether; those of a token in its smallest unit, whose decimals only the token knows. */
 function amount(value: bigint, token: string): string {
-  return NATIVE.test(token) ? formatEther(value) : `${value} of ${token}`;
+  return token === NATIVE ? formatEther(value) : `${value} of ${token}`;
 }
 
 function lines(report: AgreementReport): string[] {
@@ -21,10 +22,12 @@ function lines(report: AgreementReport): string[] {
     `agreement  ${report.agreementId}, ${report.status}`,
     ...(report.dataId === undefined ? [] : [`  data     ${report.dataId}`]),
     `  provider ${report.provider}`,
-    `  epochs   ${report.epochsProven} proven, ${report.epochsMissed} missed, of ${terms.epochs}; ${terms.epochBlocks} blocks each, from block ${terms.startBlock}`,
+    `  epochs   ${report.epochsProven} proven, ${report.epochsMissed} missed, of ${terms.epochs}; ` +
+      `${terms.epochBlocks} blocks each, from block ${terms.startBlock}`,
     `  proof    ${terms.sampleCount} draws from ${terms.sliceCount} slices, within ${terms.windowBlocks} blocks`,
     `  fee      ${money(terms.feePerEpoch)} per proven epoch`,
-    `  miss     fee back, ${money(terms.compensationPerMiss)} compensation, ${money(terms.bountyPerMiss)} to whoever reports it; ${terms.breachLimit} end the agreement`,
+    `  miss     fee back, ${money(terms.compensationPerMiss)} compensation, ${money(terms.bountyPerMiss)} to the ` +
+      `reporter; ${terms.breachLimit} misses end the agreement`,
     `  locked   ${money(terms.collateral)} of the provider's`,
   ];
 }
@@ -32,7 +35,7 @@ function lines(report: AgreementReport): string[] {
 export function registerAgreement(program: Command): void {
   const agreement = program
     .command("agreement")
-    .description("open, look at and settle agreements with the provider")
+    .description("open, inspect and settle agreements with the provider")
     .addHelpText("after", "\nExample:\n  $ tallystick agreement ls");
   registerOpen(agreement);
   registerLs(agreement);
@@ -111,7 +114,7 @@ function registerShow(agreement: Command): void {
 function registerSettle(agreement: Command): void {
   agreement
     .command("settle")
-    .description("report missed epochs, and wind the agreement up when it is over; money goes to your credit")
+    .description("report missed epochs, and close the agreement when it is over; money goes to your credit")
     .argument("<agreement-id>", "number of the agreement", agreementId)
     .addHelpText("after", "\nExample:\n  $ tallystick agreement settle 1 && tallystick agreement withdraw")
     .action(async (id: bigint, _options: unknown, command: Command) => {
@@ -120,7 +123,7 @@ function registerSettle(agreement: Command): void {
         const { reported, closed, credit } = settled;
         output.result(settled, [
           reported.length === 0 ? "no missed epochs to report" : `reported missed epochs: ${reported.join(", ")}`,
-          ...(closed ? ["the agreement is wound up"] : []),
+          ...(closed ? ["the agreement is closed"] : []),
           `credit: ${amount(credit, settled.agreement.terms.token)}`,
         ]);
       });
@@ -130,13 +133,13 @@ function registerSettle(agreement: Command): void {
 function registerCancel(agreement: Command): void {
   agreement
     .command("cancel")
-    .description("take back a proposal that the provider has not accepted; the deposit goes to your credit")
+    .description("cancel a proposal that the provider has not accepted; the deposit goes to your credit")
     .argument("<agreement-id>", "number of the agreement", agreementId)
     .addHelpText("after", "\nExample:\n  $ tallystick agreement cancel 2")
     .action(async (id: bigint, _options: unknown, command: Command) => {
       await withAgent(command, async ({ agent, output }) => {
         await agent.agreements.cancel(id);
-        output.result({ agreementId: id, cancelled: true }, [`agreement ${id} is taken back`]);
+        output.result({ agreementId: id, cancelled: true }, [`agreement ${id} is cancelled`]);
       });
     });
 }
@@ -150,7 +153,14 @@ function registerWithdraw(agreement: Command): void {
     .addHelpText("after", "\nExample:\n  $ tallystick agreement withdraw")
     .action(async (options: { token?: string; to?: string }, command: Command) => {
       await withAgent(command, async ({ agent, output }) => {
-        const done = await agent.agreements.withdraw(options.token, options.to);
+        const token = options.token ?? NATIVE;
+        // Without credit the contract would refuse. Done is done: a second withdrawal is no failure.
+        if ((await agent.agreements.credit(token)) === 0n) {
+          const to = options.to ?? agent.account;
+          output.result({ token, amount: 0n, to }, ["nothing to withdraw"]);
+          return;
+        }
+        const done = await agent.agreements.withdraw(token, options.to);
         output.result(done, [`withdrew ${amount(done.amount, done.token)} to ${done.to}`]);
       });
     });

@@ -8,7 +8,7 @@ export function registerGet(program: Command): void {
     .command("get")
     .description("restore what was stored under a data id")
     .argument("<id>", "data id, as `put` and `ls` print it")
-    .requiredOption("-o, --out <directory>", "folder to restore into; made if need be")
+    .requiredOption("-o, --out <directory>", "folder to restore into; created if it is missing")
     .option("--overwrite", "replace files that are there and differ")
     .addHelpText("after", "\nExample:\n  $ tallystick get bafkrei… -o ~/restored")
     .action(async (id: string, options: { out: string; overwrite?: boolean }, command: Command) => {
@@ -22,7 +22,7 @@ export function registerGet(program: Command): void {
         const onDisk = report.totalBytes - report.downloadedBytes;
         output.result(report, [
           `restored ${report.entries} entries, ${formatBytes(report.totalBytes)}, into ${options.out}` +
-            (onDisk > 0 ? ` (${formatBytes(onDisk)} were there and right)` : ""),
+            (onDisk > 0 ? ` (${formatBytes(onDisk)} were there already)` : ""),
           ...report.nodes.map((node) => `  node ${node.index}  ${node.answer}`),
         ]);
       });

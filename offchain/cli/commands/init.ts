@@ -1,45 +1,85 @@
-/** `tallystick init`: a new identity, its recovery phrase shown this once. */
+/**
+ * `tallystick init`: a new identity. Its keystore counts only once its recovery phrase was written and, on a terminal,
+ * confirmed.
+ */
 import type { Command } from "commander";
 import { giveDevelopmentFunds } from "../../agent/development-funds.ts";
 import { NoDeploymentError } from "../../agent/index.ts";
-import { findDeployment } from "../../agent/node/deployment-file.ts";
-import { createIdentity, hasIdentity, keystorePath } from "../../agent/node/identity-store.ts";
+import { hasIdentity, keystorePath, stageIdentity } from "../../agent/node/identity-store.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { identityFromPhrase, newRecoveryPhrase } from "../../core/identity/identity.ts";
-import { readNewPassphrase } from "../secrets.ts";
-import { type Surroundings, surroundings } from "../session.ts";
+import { interruptible } from "../interrupt.ts";
+import { ask, isTerminal, readNewPassphrase } from "../secrets.ts";
+import { requireDeployment, type Surroundings, surroundings } from "../session.ts";
+
+/** Words that are typed again on a terminal. */
+const CONFIRMED_WORDS = 2;
 
 export function registerInit(program: Command): void {
   program
     .command("init")
-    .description("make a new identity and show its recovery phrase, once")
+    .description("create an identity and show its recovery phrase")
     .addHelpText(
       "after",
       "\nExample:\n  $ tallystick init\n  $ TALLYSTICK_PASSPHRASE=… tallystick init --json > phrase.json",
     )
     .action(async (_options: unknown, command: Command) => {
       const around = surroundings(command);
-      refuseExisting(around.homeDir);
+      const { output, homeDir } = around;
+      refuseExisting(homeDir);
       const passphrase = await readNewPassphrase(around.options.passphraseFile);
-      const phrase = newRecoveryPhrase();
-      const { account } = identityFromPhrase(phrase);
-      // The network comes first: once the keystore is written, nothing may keep the phrase from being shown.
-      const funded = await fundOnDevelopmentChain(around, account);
-      const { identity, keystoreFile } = await createIdentity(around.homeDir, passphrase, phrase);
-      identity.wipe();
-      around.output.result({ account, recoveryPhrase: phrase, keystore: keystoreFile, developmentFunds: funded }, [
-        `account   ${account}`,
-        `keystore  ${keystoreFile}`,
-        "",
-        "Your recovery phrase. Write it down; it is shown only now. Whoever has it has your files, and without it and without",
-        "this device nobody can restore them:",
-        "",
-        ...rows(phrase.split(" "), 6).map((row) => `  ${row.join(" ")}`),
-      ]);
+      const staged = await stageIdentity(homeDir, passphrase);
+      // Also when Ctrl-C ends the process while the work below still waits for something.
+      process.once("exit", staged.release);
+      try {
+        await interruptible(async () => {
+          const { identity, keystoreFile, phrase = "" } = staged;
+          const { account } = identity;
+          const developmentFunds = await fundOnDevelopmentChain(around, account);
+          await output.confirmedResult({ account, recoveryPhrase: phrase, keystore: keystoreFile, developmentFunds }, [
+            `account   ${account}`,
+            `keystore  ${keystoreFile}`,
+            "",
+            ...phraseLines(phrase),
+          ]);
+          if (!output.json && isTerminal() && process.stdout.isTTY === true) await confirmPhrase(around, phrase);
+          staged.keep();
+        });
+      } finally {
+        process.off("exit", staged.release);
+        staged.release();
+      }
     });
 }
 
-/** Looked at before the passphrase is asked for. */
+/** The recovery phrase for people, with what it is. */
+export function phraseLines(phrase: string): string[] {
+  return [
+    "Your recovery phrase. Write it down and keep it offline. Whoever has it has your files; without it and without this",
+    "device nobody can restore them. `tallystick phrase` shows it again while you have this device and the passphrase.",
+    "",
+    ...rows(phrase.split(" "), 6).map((row) => `  ${row.join(" ")}`),
+  ];
+}
+
+/** Asks for some of the words until they are right. @throws InterruptedError when the user ends it; nothing is kept then */
+async function confirmPhrase({ output }: Surroundings, phrase: string): Promise<void> {
+  const words = phrase.split(" ");
+  for (const place of randomPlaces(words.length, CONFIRMED_WORDS)) {
+    const question = `Word ${place + 1} of the recovery phrase`;
+    while ((await ask(question)).trim().toLowerCase() !== words[place]) {
+      output.say("tallystick: that is not the word at this place; look at the phrase again (Ctrl-C keeps no identity)");
+    }
+  }
+}
+
+/** Different places in ascending order. The choice needs no secrecy. */
+function randomPlaces(count: number, wanted: number): number[] {
+  const places = Array.from({ length: count }, (_, place) => place);
+  while (places.length > wanted) places.splice(Math.floor(Math.random() * places.length), 1);
+  return places;
+}
+
+/** Called before the passphrase is asked for. @throws TallystickError CONFLICT */
 export function refuseExisting(homeDir: string): void {
   if (!hasIdentity(homeDir)) return;
   throw new TallystickError(`there is an identity already: ${keystorePath(homeDir)}`, {
@@ -51,22 +91,22 @@ export function refuseExisting(homeDir: string): void {
 }
 
 /**
- * A devnet gives coins to accounts that have none: new ones, and those of an earlier devnet whose chain is gone. Without a network
- * there is nothing to give, and an identity needs none: whatever fails here must not keep a new recovery phrase, which is shown
- * this once, from being shown.
+ * A devnet gives coins to accounts that have none: new ones, and those of an earlier devnet whose chain is gone. An
+ * identity needs no network, so failures here are only reported.
  */
 export async function fundOnDevelopmentChain(around: Surroundings, account: string): Promise<boolean> {
-  const { options, output, homeDir } = around;
+  const { options, output } = around;
   try {
-    const { deployment } = findDeployment({ named: options.deployment, homeDir });
+    const { deployment } = requireDeployment(around);
     const funded = await giveDevelopmentFunds(deployment, account);
     if (funded) output.say("tallystick: this is a development chain: the account was given 100 coins");
     return funded;
   } catch (error) {
     if (!(error instanceof TallystickError)) throw error;
     const isNamed = options.deployment !== undefined;
-    if (isNamed || !(error instanceof NoDeploymentError))
+    if (isNamed || !(error instanceof NoDeploymentError)) {
       output.say(`tallystick: no coins were given: ${error.message}`);
+    }
     return false;
   }
 }

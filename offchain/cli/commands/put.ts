@@ -52,10 +52,11 @@ export function registerPut(program: Command): void {
           report.dataId,
           `  entries    ${report.entries}, ${formatBytes(report.totalBytes)}`,
           `  uploaded   ${formatBytes(report.uploadedBytes)} in ${report.uploadedObjects} of ${report.objects} objects` +
-            (saved > 0 ? `, ${formatBytes(saved)} were there already` : ""),
-          `  key        ${report.record.role === "recorder" ? "recorded" : "joined as owner"}${report.record.isNew ? "" : " earlier"}, record ${report.record.recordId}`,
+            (saved > 0 ? `, ${formatBytes(saved)} were stored already` : ""),
+          `  key        ${report.record.role === "recorder" ? "recorded" : "joined as owner"}` +
+            `${report.record.isNew ? "" : " earlier"}, record ${report.record.recordId}`,
           ...(report.agreements.length === 0
-            ? ["  agreement  none: the provider is neither paid nor held to anything"]
+            ? ["  agreement  none: the provider is not paid and has no obligation"]
             : report.agreements.map(({ agreementId }) => `  agreement  ${agreementId}`)),
         ]);
       });

@@ -1,12 +1,14 @@
 /**
- * `tallystick recover`: a device that has only the recovery phrase gets its identity back, and the list of what the account has
- * stored from the ledger. With an identity in place it renews the list.
+ * `tallystick recover`: restores the identity of a device that has only the recovery phrase, and the list of what the
+ * account has stored from the ledger. With an identity in place it renews the list.
  */
 import type { Command } from "commander";
 import { createIdentity, hasIdentity } from "../../agent/node/identity-store.ts";
+import { TallystickError } from "../../core/errors.ts";
+import { type Identity, identityFromPhrase } from "../../core/identity/identity.ts";
 import { formatBytes, printable } from "../output.ts";
-import { readNewPassphrase, readRecoveryPhrase } from "../secrets.ts";
-import { type AgentSession, surroundings, withAgent } from "../session.ts";
+import { givenRecoveryPhrase, readNewPassphrase, readRecoveryPhrase } from "../secrets.ts";
+import { type AgentNeeds, type AgentSession, surroundings, withAgent } from "../session.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 
 export function registerRecover(program: Command): void {
@@ -19,27 +21,57 @@ export function registerRecover(program: Command): void {
       "\nExample:\n  $ tallystick recover --home ~/.tallystick-new\n  $ tallystick ls --home ~/.tallystick-new",
     )
     .action(async (options: { phraseFile?: string }, command: Command) => {
-      const around = surroundings(command);
-      let passphrase: string | undefined;
-      if (!hasIdentity(around.homeDir)) {
-        const phrase = await readRecoveryPhrase(options.phraseFile);
-        passphrase = await readNewPassphrase(around.options.passphraseFile);
-        const { identity, keystoreFile } = await createIdentity(around.homeDir, passphrase, phrase);
-        const { account } = identity;
-        identity.wipe();
-        around.output.say(`tallystick: identity ${account} restored to ${keystoreFile}`);
-        await fundOnDevelopmentChain(around, account);
-      }
-      const listAgain = async ({ agent, output, signal }: AgentSession) => {
-        const report = await agent.recover({ signal });
-        output.result({ account: agent.account, ...report }, [
-          `account  ${agent.account}`,
-          ...report.recovered.map((put) => `${put.dataId}  ${formatBytes(put.totalBytes)}  ${printable(put.name)}`),
-          ...report.failed.map(
-            ({ recordId, error }) => `record ${recordId} cannot be had now: ${printable(error.message)}`,
-          ),
-        ]);
-      };
-      await withAgent(command, listAgain, passphrase);
+      const { homeDir } = surroundings(command);
+      const needs = hasIdentity(homeDir)
+        ? await sameIdentity(options.phraseFile)
+        : await restoreIdentity(command, options.phraseFile);
+      await withAgent(command, renewList, needs);
     });
+}
+
+async function restoreIdentity(command: Command, phraseFile: string | undefined): Promise<AgentNeeds> {
+  const around = surroundings(command);
+  const phrase = await readRecoveryPhrase(phraseFile);
+  // Before a passphrase is asked for.
+  identityFromPhrase(phrase).wipe();
+  const passphrase = await readNewPassphrase(around.options.passphraseFile);
+  const { identity, keystoreFile } = await createIdentity(around.homeDir, passphrase, phrase);
+  const { account } = identity;
+  identity.wipe();
+  around.output.say(`tallystick: identity ${account} restored to ${keystoreFile}`);
+  await fundOnDevelopmentChain(around, account);
+  return { passphrase };
+}
+
+/** A phrase that is given along with an existing identity must be its own. @throws InvalidInputError for a wrong phrase */
+async function sameIdentity(phraseFile: string | undefined): Promise<AgentNeeds> {
+  const phrase = await givenRecoveryPhrase(phraseFile);
+  if (phrase === undefined) return {};
+  const given = identityFromPhrase(phrase);
+  const { account } = given;
+  given.wipe();
+  return { check: (identity) => requireAccount(identity, account) };
+}
+
+function requireAccount(identity: Identity, account: string): void {
+  if (identity.account === account) return;
+  throw new TallystickError("the recovery phrase is of another identity than the one in the home folder", {
+    code: "CONFLICT",
+    party: "you",
+    check: "account of the recovery phrase",
+    expected: identity.account,
+    received: account,
+    hint: "name another folder with --home for the other identity",
+  });
+}
+
+async function renewList({ agent, output, signal }: AgentSession): Promise<void> {
+  const report = await agent.recover({ signal });
+  output.result({ account: agent.account, ...report }, [
+    `account  ${agent.account}`,
+    ...report.recovered.map((put) => `${put.dataId}  ${formatBytes(put.totalBytes)}  ${printable(put.name)}`),
+    ...report.failed.map(
+      ({ recordId, error }) => `record ${recordId} is not available now: ${printable(error.message)}`,
+    ),
+  ]);
 }

@@ -1,5 +1,6 @@
 /** `tallystick status`: the account, the network, and how each put stands on chain. */
 import type { Command } from "commander";
+import { type ClockOffset, TOLERATED_CLOCK_SECONDS } from "../../agent/clock-offsets.ts";
 import { formatBytes, formatEther, printable } from "../output.ts";
 import { withAgent } from "../session.ts";
 
@@ -23,15 +24,27 @@ export function registerStatus(program: Command): void {
             ({ name, url, state, message }) =>
               `  ${name.padEnd(9)} ${state}  ${url}${message === undefined ? "" : `  ${printable(message)}`}`,
           ),
+          ...clockLines(report.clocks),
           ...report.puts.flatMap((put) => [
             `${put.dataId}  ${formatBytes(put.totalBytes)}  ${printable(put.name)}`,
             `  key        ${put.recorded ? `on the ledger, ${put.role}` : "NOT on the ledger"}`,
             ...put.agreements.map(
               (agreement) =>
-                `  agreement  ${agreement.agreementId} ${agreement.status}: ${agreement.epochsProven} epochs proven, ${agreement.epochsMissed} missed, of ${agreement.terms.epochs}`,
+                `  agreement  ${agreement.agreementId} ${agreement.status}: ${agreement.epochsProven} epochs proven, ` +
+                `${agreement.epochsMissed} missed, of ${agreement.terms.epochs}`,
             ),
           ]),
         ]);
       });
+    });
+}
+
+/** Only clocks that are too far off for signed messages to be safe. */
+export function clockLines(clocks: readonly ClockOffset[]): string[] {
+  return clocks
+    .filter(({ offsetSeconds }) => Math.abs(offsetSeconds) > TOLERATED_CLOCK_SECONDS)
+    .map(({ name, offsetSeconds }) => {
+      const direction = offsetSeconds > 0 ? "ahead of" : "behind";
+      return `clock      ${name} is ${Math.abs(offsetSeconds)} s ${direction} this machine`;
     });
 }

@@ -1,8 +1,10 @@
 /** What the tasks share: the identity of the home folder, the deployment, and the endpoint of Hardhat's network. */
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
+import { describeNetwork, networkFacts } from "../../agent/network-facts.ts";
 import { findDeployment } from "../../agent/node/deployment-file.ts";
 import { homeDirectory, loadIdentity } from "../../agent/node/identity-store.ts";
 import { type Agent, openAgent } from "../../agent/node/index.ts";
+import { pinNetwork } from "../../agent/node/network-pin.ts";
 import type { Deployment } from "../../chain/deployment.ts";
 import { exitCodeOf } from "../../cli/exit-codes.ts";
 import { createOutput } from "../../cli/output.ts";
@@ -42,6 +44,8 @@ export async function runWithAgent(
   const identity = await loadIdentity(homeDir, await readPassphrase(options.passphraseFile));
   const agent = await openAgent({ identity, deployment, homeDir });
   try {
+    process.stderr.write(`tallystick: network: ${describeNetwork(networkFacts(deployment))}\n`);
+    await pinNetwork(homeDir, deployment);
     print(await work(agent));
   } finally {
     await agent.close();

@@ -1,5 +1,15 @@
 /** What lies around on a device: the keystore, the deployment file, file times. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -12,6 +22,7 @@ import {
   homeDirectory,
   keystorePath,
   loadIdentity,
+  stageIdentity,
 } from "../../../offchain/agent/node/identity-store.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 
@@ -78,6 +89,30 @@ describe("identity store", () => {
     expect(hasIdentity(dir)).to.equal(false);
   });
 
+  it("counts a staged identity only once it is kept, and removes it when it is not", async () => {
+    const given = await stageIdentity(dir, "one", undefined, CHEAP);
+    expect(hasIdentity(dir)).to.equal(false);
+    given.release();
+    expect(readdirSync(dir)).to.deep.equal([]);
+    const kept = await stageIdentity(dir, "one", undefined, CHEAP);
+    const { account } = kept.identity;
+    kept.keep();
+    kept.release();
+    expect(readdirSync(dir)).to.deep.equal(["keystore.json"]);
+    expect((await loadIdentity(dir, "one")).account).to.equal(account);
+  });
+
+  it("keeps the identity that came first when two are staged", async () => {
+    const late = await stageIdentity(dir, "late", undefined, CHEAP);
+    // As another process would, under a name of its own.
+    renameSync(`${keystorePath(dir)}.${process.pid}.staged`, `${keystorePath(dir)}.moved`);
+    const { identity } = await createIdentity(dir, "first", undefined, CHEAP);
+    renameSync(`${keystorePath(dir)}.moved`, `${keystorePath(dir)}.${process.pid}.staged`);
+    expect(thrown(() => late.keep()).code).to.equal("CONFLICT");
+    late.release();
+    expect((await loadIdentity(dir, "first")).account).to.equal(identity.account);
+  });
+
   it("tells a missing keystore from a damaged one, without quoting what is in it", async () => {
     expect((await rejection(loadIdentity(dir, "one"))).code).to.equal("NO_IDENTITY");
     writeFileSync(keystorePath(dir), "abandon abandon about");
@@ -116,8 +151,8 @@ describe("deployment file", () => {
   });
   const write = (chainId: number, ...names: string[]) => {
     const file = join(dir, ...names);
-    mkdirSync(join(file, ".."), { recursive: true });
-    writeFileSync(file, JSON.stringify(deployment(chainId)));
+    mkdirSync(join(file, ".."), { recursive: true, mode: 0o700 });
+    writeFileSync(file, JSON.stringify(deployment(chainId)), { mode: 0o600 });
     return file;
   };
 
@@ -132,14 +167,14 @@ describe("deployment file", () => {
     rmSync(dir, { recursive: true, force: true });
   });
 
-  it("looks at the named file, the environment, the folders above, and the home folder, in this order", () => {
+  it("looks at the named file, the environment, the home folder, and the folders above, in this order", () => {
     const homeDir = join(dir, "home");
     const workingDirectory = join(dir, "project", "deep", "down");
     const chainIdFound = (named?: string) => findDeployment({ named, homeDir, workingDirectory }).deployment.chainId;
     expect(thrown(() => chainIdFound()).code).to.equal("NO_DEPLOYMENT");
-    write(4, "home", "deployment.json");
-    expect(chainIdFound()).to.equal(4);
-    write(3, "project", ".tallystick", "devnet.json");
+    write(31_337, "project", ".tallystick", "devnet.json");
+    expect(chainIdFound()).to.equal(31_337);
+    write(3, "home", "deployment.json");
     expect(chainIdFound()).to.equal(3);
     process.env.TALLYSTICK_DEPLOYMENT = write(2, "environment.json");
     expect(chainIdFound()).to.equal(2);

@@ -1,0 +1,181 @@
+/**
+ * The network that a home folder belongs to. First use writes down chain id, contracts, committee and the hash of the deployment
+ * block; from then on another network is refused, so that no file that is found or changed later can redirect data or money.
+ * The RPC endpoint and the provider may change: neither of them decides what is on the ledger.
+ */
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { type Static, Type } from "@sinclair/typebox";
+import type { Deployment } from "../../chain/deployment.ts";
+import { openProvider } from "../../chain/endpoint.ts";
+import { readChain } from "../../chain/revert.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
+import { TallystickError, UnknownVersionError } from "../../core/errors.ts";
+import { AddressText, Bytes32Text, firstMismatch, Uint64Text } from "../../core/wire/schema.ts";
+import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
+import { createDurably, syncFolder } from "../../store/disk/durable-file.ts";
+
+const PIN_FILE = "network.json";
+const VERSION = 1;
+
+const PinSchema = Type.Object({
+  version: Type.Literal(VERSION),
+  chainId: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
+  contracts: Type.Object({
+    nodeRegistry: AddressText,
+    keyLedger: AddressText,
+    storageEscrow: AddressText,
+    randomness: AddressText,
+  }),
+  committeeId: Uint64Text,
+  /** A development chain that is started anew has the same id and the same addresses, but another block here. */
+  deploymentBlock: Type.Object({ number: Type.Integer({ minimum: 0 }), hash: Bytes32Text }),
+});
+
+/** The file `network.json` of a home folder, version 1. */
+export type NetworkPin = Static<typeof PinSchema>;
+
+export function pinPath(homeDir: string): string {
+  return join(homeDir, PIN_FILE);
+}
+
+/**
+ * @returns undefined while the home folder has not been used with any network
+ * @throws TallystickError INVALID_INPUT when the file is damaged; UnknownVersionError; DiskFailedError
+ */
+export function readPin(homeDir: string): NetworkPin | undefined {
+  const file = pinPath(homeDir);
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    if (systemErrorCode(error) === "ENOENT") return undefined;
+    if (systemErrorCode(error) !== undefined) throw asDiskError(error, `reading ${file}`);
+    throw damagedPin(file, "a JSON document", "something else");
+  }
+  if (typeof json === "object" && json !== null && "version" in json && json.version !== VERSION) {
+    throw new UnknownVersionError(file, String(json.version), [VERSION]);
+  }
+  const mismatch = firstMismatch(PinSchema, json);
+  if (mismatch !== undefined) throw damagedPin(file, mismatch.reason, `other content at ${mismatch.path}`);
+  return json as NetworkPin;
+}
+
+/**
+ * Compares what the files say. Needs no network.
+ *
+ * @throws TallystickError WRONG_NETWORK naming the first difference
+ */
+export function requirePinnedNetwork(homeDir: string, deployment: Deployment): void {
+  const pin = readPin(homeDir);
+  if (pin === undefined) return;
+  const difference = differenceOf(pin, deployment);
+  if (difference !== undefined) throw wrongNetwork(homeDir, difference);
+}
+
+/**
+ * Pins the network at first use, and later asks the chain whether it is still the one that was pinned.
+ *
+ * @throws TallystickError WRONG_NETWORK; ChainUnavailableError; DiskFullError, DiskFailedError
+ */
+export async function pinNetwork(homeDir: string, deployment: Deployment): Promise<void> {
+  requirePinnedNetwork(homeDir, deployment);
+  const number = readPin(homeDir)?.deploymentBlock.number ?? deployment.deployedAtBlock;
+  const hash = await blockHash(deployment, number);
+  if (hash !== undefined && readPin(homeDir) === undefined) savePin(homeDir, deployment, { number, hash });
+  // Read again: another process may have pinned the home meanwhile.
+  requirePinnedNetwork(homeDir, deployment);
+  const expected = readPin(homeDir)?.deploymentBlock;
+  if (expected?.number !== number || expected.hash === hash) return;
+  throw wrongNetwork(homeDir, {
+    check: "hash of the deployment block",
+    expected: `block ${number} with hash ${expected.hash}`,
+    received: hash ?? "no such block",
+  });
+}
+
+/** Lets the next command pin another network. @returns whether one was pinned @throws DiskFailedError */
+export function forgetNetwork(homeDir: string): boolean {
+  const file = pinPath(homeDir);
+  if (!existsSync(file)) return false;
+  try {
+    rmSync(file);
+    syncFolder(homeDir);
+  } catch (error) {
+    throw asDiskError(error, `removing ${file}`);
+  }
+  return true;
+}
+
+interface Difference {
+  readonly check: string;
+  readonly expected: string;
+  readonly received: string;
+}
+
+function differenceOf(pin: NetworkPin, deployment: Deployment): Difference | undefined {
+  if (pin.chainId !== deployment.chainId) {
+    return { check: "chain id", expected: String(pin.chainId), received: String(deployment.chainId) };
+  }
+  for (const name of ["nodeRegistry", "keyLedger", "storageEscrow", "randomness"] as const) {
+    const [expected, received] = [pin.contracts[name], deployment.contracts[name]];
+    if (!isAddressEqual(expected, received)) return { check: `contract ${name}`, expected, received };
+  }
+  if (pin.committeeId !== deployment.committeeId) {
+    return { check: "committee", expected: pin.committeeId, received: deployment.committeeId };
+  }
+  return undefined;
+}
+
+async function blockHash(deployment: Deployment, number: number): Promise<string | undefined> {
+  const provider = openProvider(deployment.rpcUrl, BigInt(deployment.chainId));
+  try {
+    const block = await readChain("reading the deployment block", () => provider.getBlock(number));
+    return block?.hash?.toLowerCase() ?? undefined;
+  } finally {
+    provider.destroy();
+  }
+}
+
+function savePin(homeDir: string, deployment: Deployment, deploymentBlock: NetworkPin["deploymentBlock"]): void {
+  const { chainId, contracts, committeeId } = deployment;
+  const { nodeRegistry, keyLedger, storageEscrow, randomness } = contracts;
+  const pin: NetworkPin = {
+    version: VERSION,
+    chainId,
+    contracts: { nodeRegistry, keyLedger, storageEscrow, randomness },
+    committeeId,
+    deploymentBlock,
+  };
+  try {
+    createDurably(pinPath(homeDir), `${JSON.stringify(pin, null, 2)}\n`);
+  } catch (error) {
+    if (systemErrorCode(error) !== "EEXIST") throw asDiskError(error, `writing ${pinPath(homeDir)}`);
+  }
+}
+
+function wrongNetwork(homeDir: string, difference: Difference): TallystickError {
+  const restarted = difference.check === "hash of the deployment block";
+  return new TallystickError(
+    restarted
+      ? "the chain is not the one this home folder was first used with: it was started anew"
+      : "the deployment is not the network this home folder was first used with",
+    {
+      code: "WRONG_NETWORK",
+      party: "deployment",
+      ...difference,
+      hint: `use another home folder (--home), or run \`tallystick network forget\` to let ${homeDir} use this network`,
+    },
+  );
+}
+
+function damagedPin(file: string, expected: string, received: string): TallystickError {
+  return new TallystickError(`${file} is damaged`, {
+    code: "INVALID_INPUT",
+    party: "you",
+    check: "pinned network",
+    expected,
+    received,
+    hint: "restore the file, or run `tallystick network forget` and check the network that the next command names",
+  });
+}

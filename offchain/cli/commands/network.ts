@@ -1,0 +1,57 @@
+/** `tallystick network`: the network that the home folder belongs to. */
+import type { Command } from "commander";
+import { forgetNetwork, pinPath, readPin } from "../../agent/node/network-pin.ts";
+import { surroundings } from "../session.ts";
+
+export function registerNetwork(program: Command): void {
+  const network = program
+    .command("network")
+    .description("show or forget the network that the home folder belongs to")
+    .addHelpText("after", "\nExample:\n  $ tallystick network show");
+  registerShow(network);
+  registerForget(network);
+}
+
+function registerShow(network: Command): void {
+  network
+    .command("show")
+    .description("show the network that the home folder was first used with")
+    .addHelpText("after", "\nExample:\n  $ tallystick network show")
+    .action((_options: unknown, command: Command) => {
+      const { output, homeDir } = surroundings(command);
+      const pin = readPin(homeDir);
+      output.result(
+        { pinned: pin ?? null },
+        pin === undefined
+          ? []
+          : [
+              `chain id   ${pin.chainId}`,
+              ...Object.entries(pin.contracts).map(([name, contract]) => `${name.padEnd(14)} ${contract}`),
+              `committee  ${pin.committeeId === "0" ? "the active one" : pin.committeeId}`,
+              `deployed   in block ${pin.deploymentBlock.number}, ${pin.deploymentBlock.hash}`,
+              `file       ${pinPath(homeDir)}`,
+            ],
+      );
+      if (pin === undefined) output.say("tallystick: this home folder has not been used with a network yet");
+    });
+}
+
+function registerForget(network: Command): void {
+  network
+    .command("forget")
+    .description("let the next command use this home folder with another network")
+    .addHelpText(
+      "after",
+      "\nThe list of what is stored and the journal of agreements are kept; they still speak of the network before.\n\n" +
+        "Example:\n  $ tallystick network forget",
+    )
+    .action((_options: unknown, command: Command) => {
+      const { output, homeDir } = surroundings(command);
+      const forgotten = forgetNetwork(homeDir);
+      output.result({ forgotten }, [
+        forgotten
+          ? "the network is forgotten; the next command that uses one belongs to it from then on"
+          : "this home folder has not been used with a network yet",
+      ]);
+    });
+}
