@@ -464,7 +464,7 @@ def typed_message_vectors():
         return unhexed(digit * 2 * length).ljust(32, b"\0")
 
     messages = [
-        (None, "Session(address account,address audience,bytes32 nonce,uint64 expiresAt)",
+        (ledger, "Session(address account,address audience,bytes32 nonce,uint64 expiresAt)",
          [account, other, filled("1"), 1_790_003_600]),
         (ledger, "ShareRequest(bytes32 recordId,address account,bytes32 sessionKey,address node,uint64 expiresAt)",
          [filled("2"), account, filled("3"), other, 1_790_003_600]),
