@@ -37,7 +37,7 @@ export interface ContextOptions {
   readonly confirmations: number;
 }
 
-/** A committee and the ways to its members. */
+/** A committee and clients for its members. */
 export interface CommitteeLink {
   readonly committee: Committee;
   readonly members: readonly (OprfMember & ShareMember)[];
@@ -164,7 +164,7 @@ export class AgentContext {
   async close(): Promise<void> {
     await this.platform.close();
     this.#sessions?.close();
-    // A connection that is still being made is closed when it is there; nobody waits for it.
+    // A connection that is still being opened is closed as soon as it is open, without waiting for it here.
     this.#chain?.then(
       (chain) => chain.close(),
       () => undefined,
@@ -198,7 +198,7 @@ export class AgentContext {
       });
     }
     const shares = committee.members.map(({ verificationShare }) => verificationShare);
-    // Checked once: then every quorum gives the same keys.
+    // One check is enough: with consistent verification shares, every quorum gives the same keys.
     verifyCommitteeKeys(committee.groupPublicKey, shares, committee.threshold);
     const members = committee.members.map((member) => ({
       ...member,

@@ -1,6 +1,6 @@
 /**
- * Coins of a development chain, so that a first run needs no funding. Does nothing anywhere else: a chain that is not anvil or
- * Hardhat's has no such method and is not asked.
+ * Funds the account on development chains, so that a first run needs no coins from elsewhere. Does nothing on other chains: only
+ * anvil and Hardhat have the method.
  */
 import { connectChain, type Deployment } from "../chain/deployment.ts";
 import { readChain } from "../chain/revert.ts";

@@ -33,7 +33,7 @@ export interface AgentOptions {
   /** Without one, only `list` works. */
   readonly deployment?: Deployment;
   readonly platform: AgentPlatform;
-  /** Told about nodes that fail and are replaced, waits, and the like. */
+  /** Receives remarks: nodes that fail and are replaced, and what is waited for. */
   readonly logger?: AgentLogger;
   /** Blocks that must hold a transaction before it counts; default 1. */
   readonly confirmations?: number;
@@ -107,7 +107,7 @@ export class Agent {
     return await this.#context.catalogue.puts();
   }
 
-  /** How everything stands, or one put. @see status */
+  /** State of the account, its puts and agreements, or of one put. @see status */
   async status(dataId?: string): Promise<StatusReport> {
     return await status(this.#context, dataId);
   }
@@ -122,7 +122,7 @@ export class Agent {
     return await recover(this.#context, options);
   }
 
-  /** Lets go of the catalogue and the connections. */
+  /** Closes the catalogue and the connections. */
   async close(): Promise<void> {
     await this.#context.close();
   }

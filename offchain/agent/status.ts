@@ -1,4 +1,4 @@
-/** `status`: the account, the network it deals with, and how each put stands on chain. */
+/** `status`: the account, its network, and the state of each put on chain. */
 
 import { balanceOf, NATIVE_TOKEN } from "../chain/escrow.ts";
 import { isOwner } from "../chain/ledger.ts";
@@ -112,11 +112,11 @@ async function requirePut(context: AgentContext, dataId: string): Promise<Catalo
     code: "NOT_FOUND",
     party: "you",
     check: "data id",
-    hint: "`tallystick ls` lists what is; `tallystick recover` finds what other devices stored",
+    hint: "`tallystick ls` shows the catalogue; `tallystick recover` adds what other devices stored",
   });
 }
 
-/** Asks the chain, not the catalogue. A later owner is known to the record by its recorder. */
+/** Asks the chain, not the catalogue. The record that a later owner joined is found by its recorder. */
 async function confirmOwnership(context: AgentContext, put: CataloguedPut): Promise<boolean> {
   const tag = toHex(fileTag(put.dataId));
   const { address } = context.account;

@@ -1,4 +1,4 @@
-/** What an account does with its agreements: open, list, look at, settle misses, take proposals back, withdraw credit. */
+/** Operations on an account's agreements: open, list, show, settle, cancel, withdraw credit. */
 
 import type { TransactionReceipt } from "ethers";
 import {
@@ -45,7 +45,7 @@ export interface AgreementDetails extends AgreementReport {
   readonly headBlock: number;
   /** Epochs that have begun, oldest first. */
   readonly epochs: readonly EpochReport[];
-  /** What the provider says about itself; absent when it does not answer. */
+  /** The provider's own report; absent when it does not answer. */
   readonly providerView?: ProviderView;
 }
 
@@ -248,7 +248,7 @@ export class Agreements {
   }
 }
 
-/** What the escrow says to a report or a closing that somebody else has made first. */
+/** Reverts of a report or a closing that somebody else has made first. */
 const OVERTAKEN: ReadonlySet<string> = new Set(["EpochSettled", "WrongStatus"]);
 
 /** Anybody may report and close, so what was refused may have been done already. @returns undefined then */

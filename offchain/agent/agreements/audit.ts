@@ -1,7 +1,7 @@
 /**
- * Audits: does the provider still have every byte? Privately, the owner draws a challenge and checks the answer with its own
- * secrets, at no cost. Publicly, the newest proof on chain is fetched and checked again, without trust in the chain's verdict
- * and without any secret.
+ * Audits check that the provider still has every byte. In a private audit the owner draws a challenge and checks the answer with its own
+ * secrets, at no cost. In a public audit the newest proof on chain is fetched and verified again, without
+ * trust in the chain's verdict and without any secret.
  */
 
 import { randomBytes } from "#primitives";

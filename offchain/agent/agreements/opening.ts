@@ -1,7 +1,7 @@
 /**
  * An agreement between the account and one provider: prepared (tags delivered and verified), proposed on chain with the fees
- * deposited, accepted by the provider with its collateral. Every step is written down before it is taken; an attempt that
- * was cut off is found again by its audit key hash, which no other proposal can have.
+ * deposited, accepted by the provider with its collateral. Every step is saved before it is taken; an interrupted
+ * attempt is found again by its audit key hash, which no other proposal can have.
  */
 
 import {
@@ -44,7 +44,7 @@ export interface OpeningOptions extends AgreementOptions {
  * Makes the agreement for a data set that has just been tagged. If one for this data id exists or was begun, that one is
  * kept or finished, and the new tags are thrown away.
  *
- * @throws TallystickError FUNDS, CHAIN_REVERTED, INVALID_PROOF, BAD_RESPONSE, …; run again, it goes on where it stopped
+ * @throws TallystickError FUNDS, CHAIN_REVERTED, INVALID_PROOF, BAD_RESPONSE, …; a second run continues where the first stopped
  */
 export async function openPreparedAgreement(
   context: AgentContext,
@@ -117,7 +117,7 @@ export async function resumeAgreement(
   return undefined;
 }
 
-/** Takes a prepared agreement through to acceptance, from wherever an earlier attempt left it. */
+/** Completes a prepared agreement up to acceptance, continuing an earlier attempt. */
 async function carryThrough(
   context: AgentContext,
   begun: CataloguedAgreement,
@@ -161,8 +161,8 @@ async function carryThrough(
 }
 
 /**
- * Finds the proposal of an attempt that was cut off between sending the transaction and writing down its result. While a
- * transaction of the account is pending nobody can tell, so that is waited for.
+ * Finds the proposal of an attempt that was interrupted between sending the transaction and saving its result. A pending
+ * transaction of the account may be that proposal, so it is waited for.
  */
 async function locate(
   context: AgentContext,
@@ -259,7 +259,7 @@ async function askToAccept(
   });
 }
 
-/** Cancels a proposal and gets the deposit credited; the preparation can be proposed again. */
+/** Cancels a proposal; the deposit is credited, and the preparation can be proposed again. */
 export async function takeBack(context: AgentContext, row: CataloguedAgreement): Promise<CataloguedAgreement> {
   const chain = await context.chain();
   if (row.agreementId !== undefined && (await readAgreement(chain, row.agreementId))?.status === "proposed") {

@@ -38,7 +38,7 @@ export async function agreementOf(context: AgentContext, row: CataloguedAgreemen
   return agreement !== undefined && (await isOf(context, row, agreement)) ? agreement : undefined;
 }
 
-/** What was written down about an agreement of the chain; undefined when nothing was on this device. */
+/** The catalogue's row of an agreement on chain; undefined when this device has none. */
 export async function rowOf(context: AgentContext, agreement: Agreement): Promise<CataloguedAgreement | undefined> {
   const row = await context.catalogue.agreement(context.deployment.contracts.storageEscrow, agreement.id);
   return row !== undefined && (await isOf(context, row, agreement)) ? row : undefined;

@@ -75,8 +75,8 @@ export function makeTerms(
 }
 
 /**
- * Refuses wishes that no agreement with the provider could fulfil, however little it is about: to be asked before anything is
- * stored and recorded.
+ * Refuses wishes that no agreement with the provider could fulfil, whatever its size. Called before anything is stored and
+ * recorded.
  *
  * @throws as `makeTerms`
  */
@@ -124,7 +124,7 @@ function termsFor(
   return terms;
 }
 
-/** The start of the agreement came too near, again and again, while the provider was asked to accept. */
+/** The provider did not accept before the start block, in several attempts. */
 export function startTooNear(provider: string): TallystickError {
   return new TallystickError(`${provider} did not accept in time`, {
     code: "TIMED_OUT",

@@ -1,4 +1,4 @@
-/** Grouping stages: many small items become few large ones, so that a round trip or a request carries as much as it may. */
+/** Grouping stages: many small items become few large ones, so that a request carries as much as its limits allow. */
 
 export interface BatchLimits<Item> {
   readonly maximumItems: number;

@@ -5,7 +5,7 @@
  * Back-pressure is explicit. Items that were taken from the source and whose results have not been yielded yet count
  * against two limits: a number of items and a weight (bytes, as a rule). The source is asked for the next item only while
  * both hold, so what a stage keeps in memory is known before it starts. A stage is a plain function from AsyncIterable to
- * AsyncIterable: what runs inside `transform` can move to a worker thread without its neighbours noticing.
+ * AsyncIterable: what runs inside `transform` can move to a worker thread without a change to other stages.
  */
 
 /** How much a stage may hold at once. */
@@ -42,7 +42,7 @@ class SlotQueue<Result> {
     return this.#stopped;
   }
 
-  /** Waits until an item of this weight fits. Returns at once when the consumer has gone. */
+  /** Waits until an item of this weight fits. Returns at once when the consumer has stopped. */
   async room(weight: number): Promise<void> {
     while (!this.#stopped && this.#slots.length > 0 && !this.#fits(weight)) await this.#change();
   }
@@ -102,8 +102,8 @@ class SlotQueue<Result> {
 /**
  * Maps items concurrently and yields results in order.
  *
- * The first failure in item order ends the stream with that error, after everything already started has settled: nothing
- * goes on behind the caller's back. A consumer that stops early ends the source as well.
+ * The first failure in item order ends the stream with that error, after everything already started has settled: no work
+ * continues after the error. A consumer that stops early ends the source as well.
  *
  * @throws whatever the source or `transform` throws.
  */
@@ -116,7 +116,7 @@ export async function* mapOrdered<Item, Result>(
   const weigh = limits.weigh ?? (() => 0);
 
   const enqueue = (result: Promise<Result>, weight: number): void => {
-    // The consumer awaits every result in its turn; this keeps one that fails early from counting as unhandled until then.
+    // The consumer awaits every result in order; without this, one that fails early would be reported as unhandled until then.
     result.catch(() => undefined);
     queue.push({ result, weight });
   };

@@ -103,7 +103,7 @@ export class CspClient {
     return await this.#call("GET", `/v1/preparations/${toHex(salt)}`, PreparationStatus, {});
   }
 
-  /** Appends to a stream of a preparation. Not retried: after a failure the provider's own count tells where to go on. */
+  /** Appends to a stream of a preparation. Not retried: after a failure the provider's own count says where to continue. */
   async appendPreparation(
     salt: Uint8Array,
     part: PreparationPart,

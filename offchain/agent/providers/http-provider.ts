@@ -138,7 +138,7 @@ export class HttpStorageProvider implements StorageProvider {
   }
 }
 
-/** Claims live in the provider's memory: one that was opened before a restart, or crowded out, is made anew. */
+/** The provider keeps claims in memory: one that was lost in a restart, or evicted, is made anew. */
 function isForgottenClaim(error: TallystickError): boolean {
   return error.code === "NOT_FOUND" && error.check === "claim";
 }

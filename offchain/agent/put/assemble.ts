@@ -1,5 +1,5 @@
 /**
- * Third stage of a put: chunks are sealed, and what they belong to is written down. Out come sealed objects in one fixed order,
+ * Third stage of a put: chunks are sealed, and the recipes that refer to them are written. Sealed objects are yielded in one fixed order,
  * which is also the order of the data set that audits are about: for each entry its chunks, then its recipe lists; where the
  * listing completes a chunk, that chunk; at the end the rest of the listing, its lists, and the root. `object-order.ts`
  * finds the same order from the recipe alone.
@@ -18,7 +18,7 @@ import type { ReadEntry } from "./chunk-files.ts";
 import { deriveKey, type KeyedInput, type KeyOracle } from "./derive-keys.ts";
 import { storedTime } from "./stored-time.ts";
 
-/** What a put amounts to, known after the last object. */
+/** The result of a put, known after the last object. */
 export interface AssembledRoot {
   readonly dataId: string;
   /** Key of the root recipe, 32 bytes: what is shared among the committee. */

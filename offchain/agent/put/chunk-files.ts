@@ -1,6 +1,6 @@
 /**
  * First stage of a put: entries of the source become chunks. Each file is read once; its digest and those of its chunks are taken
- * on the way. A chunk whose content came up before in this put travels on as its digest only.
+ * on the way. A chunk whose content occurred before in this put is passed on as its digest only.
  */
 
 import { createSha256, sha256 } from "#primitives";
@@ -18,7 +18,7 @@ export interface NewChunk {
   readonly plaintext: Uint8Array;
 }
 
-/** A chunk whose content came up before. */
+/** A chunk whose content occurred before. */
 export interface RepeatedChunk {
   readonly kind: "repeat";
   readonly content: string;

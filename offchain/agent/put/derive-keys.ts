@@ -1,6 +1,6 @@
 /**
- * Second stage of a put: contents get their keys from the committee, in batches bounded by bytes (what is held meanwhile) and
- * by number (what a node evaluates at once), several batches on their way at a time.
+ * Second stage of a put: contents get their keys from the committee, in batches bounded by bytes (memory) and by
+ * number (one request to a node), several batches at a time.
  */
 
 import { chunkKey, fileKey, oprfInput } from "../../core/crypto/encryption.ts";

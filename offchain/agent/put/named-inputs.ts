@@ -32,7 +32,7 @@ export interface NamedBlob extends Named {
 export interface NamedStream extends Named {
   /** Read once, as fast as it can be stored. */
   readonly stream: ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
-  /** If it is known: shown as progress, and held against what comes. */
+  /** If it is known: shown as progress, and compared with the length of the stream. */
   readonly sizeBytes?: number;
 }
 

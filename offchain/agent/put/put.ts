@@ -21,7 +21,7 @@ import { storeTree } from "./store-tree.ts";
 export interface PutOptions {
   /** Dedup domain: only puts of one domain share chunks. Default: everybody's. */
   readonly domain?: string;
-  /** Whom the key shares are sealed to. Default: the committee. */
+  /** Recipients of the key shares. Default: the committee. */
   readonly recipients?: ShareRecipient;
   /** Accounts of the providers that it goes to, each with an agreement of its own. Default: the first of the deployment. */
   readonly providers?: readonly string[];
@@ -48,7 +48,7 @@ export interface PutReport {
   readonly record: KeyOwnership;
   /** One per provider; none if the put was to have none. */
   readonly agreements: readonly AgreementReport[];
-  /** How the key nodes did. */
+  /** What each key node answered. */
   readonly nodes: readonly NodeReport[];
   readonly seconds: number;
 }

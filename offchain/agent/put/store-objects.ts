@@ -44,7 +44,7 @@ export function onEvery(lanes: readonly StorageLane[]): Placement {
   return () => lanes;
 }
 
-/** Passes on each object the first time it comes up. */
+/** Passes on each object at its first occurrence. */
 export async function* distinct(objects: AsyncIterable<SealedObject>): AsyncGenerator<SealedObject, void, undefined> {
   const seen = new Set<string>();
   for await (const object of objects) {

@@ -1,6 +1,6 @@
 /**
- * The objects of a put in the order in which `put` stores them, found from its recipe alone: the audit manifest can be made
- * again by anybody who has the key, on another device or years later. `put/assemble.ts` says what the order is.
+ * The objects of a put in the order in which `put` stores them, found from its recipe alone: anybody who has the key
+ * can rebuild the audit manifest, on another device or years later. `put/assemble.ts` says what the order is.
  */
 
 import type { ManifestChunk } from "../../core/audit/manifest.ts";

@@ -1,4 +1,4 @@
-/** Verified plaintext from sealed objects: what `get` and everything else that reads stored data goes through. */
+/** Verified plaintext from sealed objects. Everything that reads stored data uses this module. */
 
 import { openChunk } from "../../core/crypto/encryption.ts";
 import { decodeListing } from "../../core/recipe/listing.ts";
@@ -9,7 +9,7 @@ import { mapOrdered } from "../pipeline/map-ordered.ts";
 /** Chunks of a listing that are fetched ahead. */
 const LISTING_AHEAD = 2;
 
-/** Where sealed objects come from. What it returns must have been held against the id. */
+/** Where sealed objects come from. It returns only bytes whose hash matches the id. */
 export interface ObjectSource {
   fetch(id: string, signal?: AbortSignal): Promise<Uint8Array>;
 }

@@ -26,14 +26,14 @@ export interface RecoverReport {
   readonly recovered: readonly CataloguedPut[];
   /** Agreements found again, with what private audits of them need. */
   readonly agreements: number;
-  /** On the ledger, but not to be had at the moment. */
+  /** On the ledger, but not readable at the moment. */
   readonly failed: readonly { readonly recordId: string; readonly dataId?: string; readonly error: TallystickError }[];
   /** What each archive answered. */
   readonly archives: readonly { readonly archive: string; readonly answer: string }[];
 }
 
 /**
- * Rebuilds the catalogue. What cannot be had now is reported, not thrown, so that one damaged put does not hide the others.
+ * Rebuilds the catalogue. What cannot be read now is reported, not thrown, so that one damaged put does not hide the others.
  *
  * @throws TallystickError UNREACHABLE when no archive answered; CHAIN_UNAVAILABLE
  */
@@ -68,7 +68,7 @@ export async function recover(context: AgentContext, options: RecoverOptions = {
   return { recovered, agreements, failed, archives };
 }
 
-/** What there is to know about a put: names from its listing, and the hash by which its agreements are known on chain. */
+/** Description of a put: names from its listing, and the hash by which its agreements are known on chain. */
 async function describe(
   context: AgentContext,
   dataId: string,

@@ -1,6 +1,6 @@
 /**
  * Restores a put: a pipeline from the listing to a target. Chunks are fetched several at a time, bounded by bytes and across
- * the borders of files, and written in order. What the target already has is not fetched.
+ * files, and written in order. What the target already has is not fetched.
  */
 
 import type { ChunkRef, FileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
