@@ -18,7 +18,10 @@ const RelayBudgetSchema = Type.Object(
 export const NbmConfigSchema = Type.Object(
   {
     ...daemonConfigFields,
-    /** Register on NodeRegistry at the start when the operator is not, with this stake; keep the registered URL up to date. */
+    /**
+     * Register on NodeRegistry at the start when the operator is not, with this stake; keep the registered URL up to
+     * date.
+     */
     autoRegister: Type.Optional(Type.Object({ stakeWei: Uint256Text }, closed)),
     /** Create this committee once all members are registered, unless it exists. One member's configuration has it. */
     formCommittee: Type.Optional(
@@ -60,8 +63,9 @@ const WEEK_SECONDS = 604_800;
 const DAY_SECONDS = 86_400;
 
 /**
- * Defaults. In a 3-of-5 committee the OPRF budget makes 480,000 evaluations per node and week: 800,000 outputs for an account on its
- * own, which is 781 GiB of new data at 1 MiB per chunk, and 1,440,000 guesses for one that two members help.
+ * Defaults. In a 3-of-5 committee the OPRF budget makes 480,000 evaluations per node and week: 800,000 outputs for an
+ * account on its own, which is 781 GiB of new data at 1 MiB per chunk, and 1,440,000 guesses for one that two members
+ * help.
  */
 const DEFAULTS = {
   maximumCommittees: 8,
