@@ -39,6 +39,8 @@ export const NbmConfigSchema = Type.Object(
     oprfBudget: Type.Optional(Type.Object({ evaluations: Count, periodSeconds: PeriodSeconds }, closed)),
     /** Transactions this node pays for: per account, and in all; see records/relay-budget.ts. */
     relayBudget: Type.Optional(RelayBudgetSchema),
+    /** The highest gas price at which this node relays; `maximumFeeGwei` caps all its transactions. */
+    maximumRelayFeeGwei: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000 })),
     /** How often the chain and other members are looked at. */
     pollMilliseconds: Type.Optional(Type.Integer({ minimum: 20, maximum: 600_000 })),
     /** How many blocks before a replaced one the archive starts to read again. */
@@ -54,7 +56,7 @@ export interface NbmConfig extends DaemonConfig {
   maximumCommittees: number;
   oprfBudget: { evaluations: number; periodSeconds: number };
   relayBudget: { perAccount: number; total: number; periodSeconds: number };
-  maximumFeeGwei: number;
+  maximumRelayFeeGwei: number;
   pollMilliseconds: number;
   reorgOverlapBlocks: number;
 }
@@ -71,7 +73,7 @@ const DEFAULTS = {
   maximumCommittees: 8,
   oprfBudget: { evaluations: 1_440_000, periodSeconds: WEEK_SECONDS },
   relayBudget: { perAccount: 1000, total: 20_000, periodSeconds: DAY_SECONDS },
-  maximumFeeGwei: 100,
+  maximumRelayFeeGwei: 100,
   pollMilliseconds: 1000,
   reorgOverlapBlocks: 128,
 };
