@@ -18,7 +18,10 @@ const RelayBudgetSchema = Type.Object(
 export const NbmConfigSchema = Type.Object(
   {
     ...daemonConfigFields,
-    /** Register on NodeRegistry at the start when the operator is not, with this stake; keep the registered URL up to date. */
+    /**
+     * Register on NodeRegistry at the start when the operator is not, with this stake; keep the registered URL up to
+     * date.
+     */
     autoRegister: Type.Optional(Type.Object({ stakeWei: Uint256Text }, closed)),
     /** Create this committee once all members are registered, unless it exists. One member's configuration has it. */
     formCommittee: Type.Optional(
@@ -36,6 +39,8 @@ export const NbmConfigSchema = Type.Object(
     oprfBudget: Type.Optional(Type.Object({ evaluations: Count, periodSeconds: PeriodSeconds }, closed)),
     /** Transactions this node pays for: per account, and in all; see records/relay-budget.ts. */
     relayBudget: Type.Optional(RelayBudgetSchema),
+    /** The highest gas price at which this node relays; `maximumFeeGwei` caps all its transactions. */
+    maximumRelayFeeGwei: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000 })),
     /** How often the chain and other members are looked at. */
     pollMilliseconds: Type.Optional(Type.Integer({ minimum: 20, maximum: 600_000 })),
     /** How many blocks before a replaced one the archive starts to read again. */
@@ -51,7 +56,7 @@ export interface NbmConfig extends DaemonConfig {
   maximumCommittees: number;
   oprfBudget: { evaluations: number; periodSeconds: number };
   relayBudget: { perAccount: number; total: number; periodSeconds: number };
-  maximumFeeGwei: number;
+  maximumRelayFeeGwei: number;
   pollMilliseconds: number;
   reorgOverlapBlocks: number;
 }
@@ -60,14 +65,15 @@ const WEEK_SECONDS = 604_800;
 const DAY_SECONDS = 86_400;
 
 /**
- * Defaults. In a 3-of-5 committee the OPRF budget makes 480,000 evaluations per node and week: 800,000 outputs for an account on its
- * own, which is 781 GiB of new data at 1 MiB per chunk, and 1,440,000 guesses for one that two members help.
+ * Defaults. In a 3-of-5 committee the OPRF budget makes 480,000 evaluations per node and week: 800,000 outputs for an
+ * account on its own, which is 781 GiB of new data at 1 MiB per chunk, and 1,440,000 guesses for one that two members
+ * help.
  */
 const DEFAULTS = {
   maximumCommittees: 8,
   oprfBudget: { evaluations: 1_440_000, periodSeconds: WEEK_SECONDS },
   relayBudget: { perAccount: 1000, total: 20_000, periodSeconds: DAY_SECONDS },
-  maximumFeeGwei: 100,
+  maximumRelayFeeGwei: 100,
   pollMilliseconds: 1000,
   reorgOverlapBlocks: 128,
 };

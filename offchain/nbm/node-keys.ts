@@ -1,7 +1,7 @@
 /**
- * All keys of a node, derived from the one secret in its keystore: the operator's signing key, the HPKE key pair that shares are
- * sealed to, and the key that seals the database's secrets. A node that lost its database but kept the keystore can still
- * open every recovery share on the ledger; only its share of the OPRF key is gone.
+ * All keys of a node, derived from the one secret in its keystore: the operator's signing key, the HPKE key pair that
+ * shares are sealed to, and the key that seals the database's secrets. A node that lost its database but kept the
+ * keystore can still open every recovery share on the ledger; only its share of the OPRF key is gone.
  */
 
 import { Wallet } from "ethers";

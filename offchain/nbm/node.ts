@@ -56,7 +56,7 @@ function build(base: DaemonBase<NbmConfig>): DaemonWork {
   const limits = config.relayBudget;
   const isEstablished = archive.hasOwnedFor.bind(archive);
   const budget = new RelayBudget({ database, budgets, limits, isEstablished });
-  const relay = new Relay({ chain, sender, ...records, budget, maximumFeeGwei: config.maximumFeeGwei });
+  const relay = new Relay({ chain, sender, ...records, budget, maximumFeeGwei: config.maximumRelayFeeGwei });
 
   const balanceWei = () => chain.provider.getBalance(operator);
   const metrics = addNbmMetrics(base.metrics.registry, { archive, follower, keyStates, balanceWei });

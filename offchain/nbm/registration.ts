@@ -1,6 +1,6 @@
 /**
- * The node's standing on chain: registers it with its stake, keeps URL and HPKE key up to date, and creates the committee that the
- * configuration names once all its members are there.
+ * The node's standing on chain: registers it with its stake, keeps URL and HPKE key up to date, and creates the
+ * committee that the configuration names once all its members are there.
  */
 
 import { equalBytes } from "#primitives";
@@ -50,7 +50,10 @@ export async function ensureRegistered(options: RegistrationOptions, url: string
   }
 }
 
-/** Creates the configured committee when all its members are registered and there is none like it. @returns true when it exists. */
+/**
+ * Creates the configured committee when all its members are registered and there is none like it.
+ * @returns true when it exists.
+ */
 async function formCommittee(options: RegistrationOptions): Promise<boolean> {
   const { chain, sender, config, logger } = options;
   if (config.formCommittee === undefined) return true;

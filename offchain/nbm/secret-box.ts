@@ -1,7 +1,7 @@
 /**
- * Encryption at rest for what the node keeps in its database: AES-256-GCM with a random 96-bit nonce per value, under a key derived
- * from the keystore's secret. The associated data names the place of the value, so that two values cannot be swapped.
- * Layout: nonce (12) ‖ ciphertext ‖ tag (16).
+ * Encryption at rest for what the node keeps in its database: AES-256-GCM with a random 96-bit nonce per value, under a
+ * key derived from the keystore's secret. The associated data names the place of the value, so that two values cannot
+ * be swapped. Layout: nonce (12) ‖ ciphertext ‖ tag (16).
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";

@@ -1,6 +1,6 @@
 /**
- * The node's tables. State is durable before another party sees an effect of it: a DKG message before it is served, a charged budget
- * before the evaluation is sent. Columns named `…_sealed` are encrypted (secret-box.ts).
+ * The node's tables. State is durable before another party sees an effect of it: a DKG message before it is served, a
+ * charged budget before the evaluation is sent. Columns named `…_sealed` are encrypted (secret-box.ts).
  */
 
 import { BUDGET_TABLES } from "../daemon/quota.ts";
@@ -17,8 +17,9 @@ export const NBM_MIGRATIONS: readonly string[] = [
     value TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
 
-  -- One row per key this node has or is making a share of: a committee's key of one purpose in one generation. The first
-  -- generation is 1; a refreshed or reshared key is a further row. Secrets are erased as soon as nothing needs them.
+  -- One row per key this node has or is making a share of: a committee's key of one purpose in one generation. The
+  -- first generation is 1; a refreshed or reshared key is a further row. Secrets are erased as soon as nothing needs
+  -- them.
   CREATE TABLE key_states (
     committee_id TEXT NOT NULL,
     generation INTEGER NOT NULL CHECK (generation >= 1),
@@ -36,7 +37,8 @@ export const NBM_MIGRATIONS: readonly string[] = [
     PRIMARY KEY (committee_id, generation, purpose)
   ) STRICT, WITHOUT ROWID;
 
-  -- Round 1: what each member, this one included, has committed itself to; the first broadcast seen is the one that counts.
+  -- Round 1: what each member, this one included, has committed itself to; the first broadcast seen is the one that
+  -- counts.
   CREATE TABLE dkg_broadcasts (
     committee_id TEXT NOT NULL,
     generation INTEGER NOT NULL,

@@ -1,6 +1,6 @@
 /**
- * An NBM node that lies: a proxy registered in the place of a real one, which changes what the node says. Every lie is well
- * formed, signed in where that is asked for, and wrong.
+ * An NBM node that lies: a proxy registered in the place of a real one, which changes what the node says. Every lie is
+ * well formed, signed in where that is asked for, and wrong.
  */
 
 import { randomBytes } from "node:crypto";

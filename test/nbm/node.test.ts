@@ -65,7 +65,7 @@ describe("nbm node", () => {
       config: { oprfBudget: { evaluations: BUDGET, periodSeconds: 86_400 } },
     });
     nodes = committee.nodes;
-    nodeAt(4).configure({ maximumFeeGwei: 0.000001 });
+    nodeAt(4).configure({ maximumRelayFeeGwei: 0.000001 });
     await committee.startAll();
     await committee.ready();
   });

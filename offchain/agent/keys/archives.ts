@@ -1,7 +1,7 @@
 /**
- * Finds key records. Any node's archive can be asked, since each record is verified against contract state before it is used; the
- * logs of the chain are the last resort. An archive that lies costs a bounded number of chain requests, and one that does
- * not answer costs a few seconds.
+ * Finds key records. Any node's archive can be asked, since each record is verified against contract state before it is
+ * used; the logs of the chain are the last resort. An archive that lies costs a bounded number of chain requests, and
+ * one that does not answer costs a few seconds.
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
@@ -31,8 +31,9 @@ export interface VerifiedRecord {
   /** The node that archived it, or `chain`. */
   readonly source: string;
   /**
-   * Notes with which the account that was asked for joined the record (its self envelopes), by the archive that gave them: contract
-   * state confirms the owner, not its note. Empty when it is no later owner, and when no account was asked for.
+   * Notes with which the account that was asked for joined the record (its self envelopes), by the archive that gave
+   * them: contract state confirms the owner, not its note. Empty when it is no later owner, and when no account was
+   * asked for.
    */
   readonly ownerNotes: ReadonlyMap<string, Uint8Array>;
 }
@@ -51,7 +52,10 @@ export interface ArchiveAnswer {
 
 export interface ArchivesOptions {
   readonly logger?: AgentLogger;
-  /** Number of answers of which one is honest: n − k + 1. The other archives then have `graceSeconds` left. All by default. */
+  /**
+   * Number of answers of which one is honest: n − k + 1. The other archives then have `graceSeconds` left. All by
+   * default.
+   */
   readonly enough?: number;
   readonly graceSeconds?: number;
 }
@@ -87,8 +91,8 @@ export class Archives {
   /**
    * Records of a file, of an account (recorded by it, or joined later), or of both, from all archives together.
    *
-   * @returns each record once, confirmed by contract state; what is not confirmed is left out and logged. Empty when no archive
-   *   knows one; `reports` tells what each archive said.
+   * @returns each record once, confirmed by contract state; what is not confirmed is left out and logged. Empty when no
+   *   archive knows one; `reports` tells what each archive said.
    * @throws TallystickError CHAIN_UNAVAILABLE
    */
   async find(filter: RecordFilter): Promise<ArchiveAnswer> {
@@ -100,7 +104,9 @@ export class Archives {
     };
   }
 
-  /** The same; from the chain's logs when no archive shows a record that is confirmed, which takes long on an old chain. */
+  /**
+   * The same; from the chain's logs when no archive shows a record that is confirmed, which takes long on an old chain.
+   */
   async findOrScan(filter: RecordFilter & { readonly fileTag: string }): Promise<ArchiveAnswer> {
     const found = await this.find(filter);
     if (found.records.length > 0) return found;

@@ -1,7 +1,7 @@
 /**
- * Tells a wrong clock of this computer from faults of the nodes. A node refuses a request whose lifetime does not fit its own time, and
- * states that time. When every node that answered refused for this reason, the user needs one sentence about the clock instead of
- * a list of nodes.
+ * Tells a wrong clock of this computer from faults of the nodes. A node refuses a request whose lifetime does not fit
+ * its own time, and states that time. When every node that answered refused for this reason, the user needs one
+ * sentence about the clock instead of a list of nodes.
  */
 
 import { InvalidSignatureError, type TallystickError } from "../../core/errors.ts";

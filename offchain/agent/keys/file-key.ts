@@ -1,8 +1,9 @@
 /**
- * From a data id to its key: a record that the account owns, from the archives, then the self envelope, or else the committee's shares.
+ * From a data id to its key: a record that the account owns, from the archives, then the self envelope, or else the
+ * committee's shares.
  *
- * The self envelope comes first because it needs no answer from anybody: the key is then available with all nodes down, and no
- * node learns what is read. The committee is asked when the envelope does not open.
+ * The self envelope comes first because it needs no answer from anybody: the key is then available with all nodes down,
+ * and no node learns what is read. The committee is asked when the envelope does not open.
  */
 
 import { ledgerScope } from "../../chain/ledger.ts";
@@ -33,8 +34,9 @@ export type KeySource = "self" | "committee";
  *
  * @param source the only source to use; both, the self envelope first, unless given.
  * @throws InvalidInputError for a malformed data id
- * @throws TallystickError NOT_FOUND when no archive has a record of it, NOT_OWNER when only others own it, SHARES_MISSING with what
- *   every node answered, INTEGRITY when the self envelope is damaged and the record has no shares
+ * @throws TallystickError NOT_FOUND when no archive has a record of it, NOT_OWNER when only others own it,
+ *   SHARES_MISSING with what every node answered, INTEGRITY when the self envelope is damaged and the record has no
+ *   shares
  */
 export async function openFileKey(context: AgentContext, dataId: string, source?: KeySource): Promise<OpenedKey> {
   const tag = toHex(fileTag(dataId));

@@ -1,6 +1,6 @@
 /**
- * From the committee's shares of a record back to the file key: k right shares, each re-sealed by its node to a key made for this one
- * request.
+ * From the committee's shares of a record back to the file key: k right shares, each re-sealed by its node to a key
+ * made for this one request.
  */
 
 import { randomBytes } from "#primitives";
@@ -43,7 +43,8 @@ export interface RebuiltKey {
  * Rebuilds the key of a file from the shares of its record.
  *
  * @param members the committee of the record, each with a way to reach it.
- * @throws TallystickError SHARES_MISSING when fewer than k nodes give right shares; `details.nodes` says what each answered.
+ * @throws TallystickError SHARES_MISSING when fewer than k nodes give right shares; `details.nodes` says what each
+ *   answered.
  * @throws IntegrityError when right shares rebuild no key of this file: the recorder made the record wrongly.
  */
 export async function rebuildFromRecord(

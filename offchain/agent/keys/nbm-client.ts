@@ -1,4 +1,6 @@
-/** One NBM node, as the agent speaks to it: the routes of `core/wire/nbm.ts` with bytes in place of hexadecimal text. */
+/**
+ * One NBM node, as the agent speaks to it: the routes of `core/wire/nbm.ts` with bytes in place of hexadecimal text.
+ */
 
 import type { KeyId } from "../../core/dkg/key-id.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
@@ -134,7 +136,9 @@ export class NbmClient {
     }
   }
 
-  /** The node's share of a record, sealed to the session key of the request. Not retried: the caller has other nodes. */
+  /**
+   * The node's share of a record, sealed to the session key of the request. Not retried: the caller has other nodes.
+   */
   async share(
     recordId: string,
     json: ShareRequestBody,

@@ -1,10 +1,10 @@
 /**
- * Threshold OPRF over a committee of NBM nodes (RFC 9497 VOPRF, key shared k of n): any k nodes that answer rightly suffice. Every
- * answer carries a DLEQ proof against the node's registered verification share, so each is verified on its own; a node
- * that gives a wrong one is replaced and not asked again.
+ * Threshold OPRF over a committee of NBM nodes (RFC 9497 VOPRF, key shared k of n): any k nodes that answer rightly
+ * suffice. Every answer carries a DLEQ proof against the node's registered verification share, so each is verified on
+ * its own; a node that gives a wrong one is replaced and not asked again.
  *
- * Quorums rotate from batch to batch, so that the budgets of all nodes are used evenly (nbm/oprf/budget.ts). A node whose budget is
- * smaller than a batch states its size; batches then become as small as the k largest budgets require.
+ * Quorums rotate from batch to batch, so that the budgets of all nodes are used evenly (nbm/oprf/budget.ts). A node
+ * whose budget is smaller than a batch states its size; batches then become as small as the k largest budgets require.
  */
 
 import { FIRST_GENERATION, type KeyId, oprfKey } from "../../core/dkg/key-id.ts";
@@ -20,7 +20,10 @@ import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes 
 
 /** A node that could not be reached is asked again only when nobody else is left, or after this time. */
 const COOLING_SECONDS = 30;
-/** A full batch takes a node some hundred milliseconds. After this time another one is asked as well, out of its own budget. */
+/**
+ * A full batch takes a node some hundred milliseconds. After this time another one is asked as well, out of its own
+ * budget.
+ */
 const SLOW_SECONDS = 5;
 /** Rounds over nodes whose failures may pass, when there are not enough others. */
 const ROUNDS = 3;
@@ -102,8 +105,8 @@ export class OprfCommittee {
    *
    * @param inputs byte strings as made by `oprfInput`; any number.
    * @returns 64 bytes per input, in order.
-   * @throws TallystickError QUORUM_FAILED when fewer than k nodes answer rightly, RATE_LIMITED when too many budgets stay
-   *   used up; both say in `details.nodes` what every node answered.
+   * @throws TallystickError QUORUM_FAILED when fewer than k nodes answer rightly, RATE_LIMITED when too many budgets
+   *   stay used up; both say in `details.nodes` what every node answered.
    */
   async evaluate(inputs: readonly Uint8Array[], signal?: AbortSignal): Promise<Uint8Array[]> {
     const outputs: Uint8Array[] = [];
@@ -116,7 +119,9 @@ export class OprfCommittee {
     return outputs;
   }
 
-  /** The largest batch that k nodes have room for: nodes that state less cannot slow down a client that has k others. */
+  /**
+   * The largest batch that k nodes have room for: nodes that state less cannot slow down a client that has k others.
+   */
   #batchSize(): number {
     const capacities = this.members
       .map(({ index }) => this.#of(index))
@@ -173,8 +178,8 @@ export class OprfCommittee {
   }
 
   /**
-   * Members to ask now: those in good standing first, turned by the rotation. Left out are liars, those that have no budget left, and
-   * those whose whole budget is smaller than the batch.
+   * Members to ask now: those in good standing first, turned by the rotation. Left out are liars, those that have no
+   * budget left, and those whose whole budget is smaller than the batch.
    */
   #preference(parts: ReadonlyMap<number, unknown>, size: number): OprfMember[] {
     const now = this.#now();
@@ -220,7 +225,10 @@ export class OprfCommittee {
     this.#logger.warn({ node: member.url, code: error.code }, `${error.message}; asking another node`);
   }
 
-  /** When the first used-up budget among the missing members refills; undefined when none of them is merely out of budget. */
+  /**
+   * When the first used-up budget among the missing members refills; undefined when none of them is merely out of
+   * budget.
+   */
   #refillAt(parts: ReadonlyMap<number, unknown>): number | undefined {
     const times = this.members
       .filter(({ index }) => !parts.has(index) && this.#of(index).lastFailure?.code === "RATE_LIMITED")

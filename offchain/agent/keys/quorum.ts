@@ -25,15 +25,16 @@ export interface Gathered<Member, Answer> {
 }
 
 /**
- * Asks members until `needed` have answered rightly or all have been asked. Keeps as many requests in flight as answers are missing:
- * the smallest number that could complete the quorum. A failure starts the next request, and so does a slow member, whose
- * own answer still counts if it comes.
+ * Asks members until `needed` have answered rightly or all have been asked. Keeps as many requests in flight as answers
+ * are missing: the smallest number that could complete the quorum. A failure starts the next request, and so does a
+ * slow member, whose own answer still counts if it comes.
  *
  * @param order members in order of preference.
- * @param ask resolves with a right answer; throws when the member fails, or when its answer does not verify. Its signal aborts when
- *   the answer is no longer needed.
+ * @param ask resolves with a right answer; throws when the member fails, or when its answer does not verify. Its signal
+ *   aborts when the answer is no longer needed.
  * @param patienceSeconds after which another member is asked as well; never by default.
- * @returns at most `needed` answers; fewer when too many failed. Those that had not answered by then are among the failures.
+ * @returns at most `needed` answers; fewer when too many failed. Those that had not answered by then are among the
+ *   failures.
  * @throws what `ask` throws that is no TallystickError: a defect here, not there.
  */
 export async function gather<Member extends QuorumMember, Answer>(

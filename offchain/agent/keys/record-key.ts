@@ -1,6 +1,7 @@
 /**
- * Makes sure that the key of a put stays available: by a record on the ledger, either this account's own, or somebody else's record
- * of the same file that this account joins as an owner. A node relays the signed message and pays the gas (relay-entry.ts).
+ * Makes sure that the key of a put stays available: by a record on the ledger, either this account's own, or somebody
+ * else's record of the same file that this account joins as an owner. A node relays the signed message and pays the gas
+ * (relay-entry.ts).
  */
 
 import { keccak256, SigningKey, Wallet } from "ethers";
@@ -70,10 +71,10 @@ export interface KeyOwnership {
 /**
  * Idempotent: run again after any interruption, it does what is still missing.
  *
- * @param recipients who can open the record: the account and the committee, or the account alone, which then joins nobody's record.
- *   Unless given, an own record stays as it is, and a new one is for the committee too.
- * @throws TallystickError CONFLICT when the account alone is wanted, and the committee has shares in an earlier record of the account;
- *   the error of the last node when none could relay; CHAIN_UNAVAILABLE
+ * @param recipients who can open the record: the account and the committee, or the account alone, which then joins
+ *   nobody's record. Unless given, an own record stays as it is, and a new one is for the committee too.
+ * @throws TallystickError CONFLICT when the account alone is wanted, and the committee has shares in an earlier record
+ *   of the account; the error of the last node when none could relay; CHAIN_UNAVAILABLE
  */
 export async function ensureKeyOwnership(
   context: RecordKeyContext,
@@ -134,7 +135,10 @@ function sharedAlready({ recordId, record }: VerifiedRecord): TallystickError {
   });
 }
 
-/** This account's record on the ledger, when it rebuilds the key. One that no archive has, or that is wrong, is made anew. */
+/**
+ * This account's record on the ledger, when it rebuilds the key. One that no archive has, or that is wrong, is made
+ * anew.
+ */
 async function findGoodOwn(
   context: RecordKeyContext,
   tag: string,
@@ -186,8 +190,8 @@ async function isGood(
 }
 
 /**
- * Whether a record tolerates as many failing and as many colluding nodes as one that this account would make. Its recorder chose the
- * policy, which is fixed once somebody has joined.
+ * Whether a record tolerates as many failing and as many colluding nodes as one that this account would make. Its
+ * recorder chose the policy, which is fixed once somebody has joined.
  */
 function isUsualPolicy({ policy }: VerifiedRecord["payload"], { size, threshold }: Committee): boolean {
   const usual = committeePolicy(size, threshold);
@@ -214,8 +218,8 @@ async function shareState(context: RecordKeyContext, node: NbmClient, recordId: 
 }
 
 /**
- * Joins a good record of somebody else; undefined when there is none. Its account may replace the record until somebody has joined:
- * then the new version is verified like any other.
+ * Joins a good record of somebody else; undefined when there is none. Its account may replace the record until somebody
+ * has joined: then the new version is verified like any other.
  */
 async function joinExisting(
   context: RecordKeyContext,

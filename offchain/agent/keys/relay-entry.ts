@@ -1,6 +1,7 @@
 /**
- * Has a signed ledger entry relayed: one node after the other, until contract state shows the entry. What a node answers is never
- * proof of it. A node that fails after it sent the transaction has still done it, so state is read first each time.
+ * Has a signed ledger entry relayed: one node after the other, until contract state shows the entry. What a node
+ * answers is never proof of it. A node that fails after it sent the transaction has still done it, so state is read
+ * first each time.
  */
 
 import pRetry from "p-retry";
@@ -26,8 +27,8 @@ export interface RelayContext {
 }
 
 /**
- * @param ledger `done`: whether the entry is in contract state. `moot`: whether the ledger can no longer accept the signed message;
- *   then no other node is asked.
+ * @param ledger `done`: whether the entry is in contract state. `moot`: whether the ledger can no longer accept the
+ *   signed message; then no other node is asked.
  * @returns undefined when the message became moot.
  * @throws TallystickError of the last node when none could relay
  */

@@ -7,8 +7,9 @@ import { InvalidPointError, TallystickError } from "../../core/errors.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 
 /**
- * Keys to seal the committee's shares to. A member that has withdrawn, or registered a key that nothing can be sealed to, must not
- * prevent new records: its share is sealed to a random key that nobody has, as if the node were down for good.
+ * Keys to seal the committee's shares to. A member that has withdrawn, or registered a key that nothing can be sealed
+ * to, must not prevent new records: its share is sealed to a random key that nobody has, as if the node were down for
+ * good.
  *
  * @throws TallystickError CONFLICT when fewer than k members are left
  */

@@ -1,14 +1,15 @@
 /**
  * Distributed generation of the OPRF key: Pedersen's protocol (1991) with Feldman commitments and a Schnorr proof of
- * possession of each constant term, as in FROST's KeyGen (Komlo and Goldberg, 2020, figure 1). Every member ends with a key
- * share f(index); nobody ever holds f(0). All members must take part; a bad one is named and the committee formed anew.
+ * possession of each constant term, as in FROST's KeyGen (Komlo and Goldberg, 2020, figure 1). Every member ends with a
+ * key share f(index); nobody ever holds f(0). All members must take part; a bad one is named and the committee formed
+ * anew.
  *
- * A pure state machine. What carries the messages must authenticate senders, encrypt round-2 shares to their recipients, and
- * make sure that all members saw the same broadcasts (here: NBM nodes sign the hash of all broadcasts with every share, and the
- * registry takes a group key only when all members attest the same).
+ * A pure state machine. What carries the messages must authenticate senders, encrypt round-2 shares to their
+ * recipients, and make sure that all members saw the same broadcasts (here: NBM nodes sign the hash of all broadcasts
+ * with every share, and the registry takes a group key only when all members attest the same).
  *
- * Known limit: whoever broadcasts last can choose among many keys and so bias a few bits of the group key (Gennaro et al.,
- * 1999). The key stays as hard to compute, which is all an OPRF asks of it.
+ * Known limit: whoever broadcasts last can choose among many keys and so bias a few bits of the group key (Gennaro et
+ * al., 1999). The key stays as hard to compute, which is all an OPRF asks of it.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";

@@ -1,6 +1,6 @@
 /**
- * Names one key of a committee. A committee keeps its keys through changes of its members and shares: each change is a new
- * generation of the same key, so that shares, messages and rows of different generations never mix.
+ * Names one key of a committee. A committee keeps its keys through changes of its members and shares: each change is a
+ * new generation of the same key, so that shares, messages and rows of different generations never mix.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";

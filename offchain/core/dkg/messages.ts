@@ -1,7 +1,8 @@
 /**
  * Byte layouts of the key generation (integers big-endian):
  *
- *     head       version 1 ‖ u64 committee ‖ u32 generation ‖ u8 purpose ‖ u16 size ‖ u16 threshold ‖ u16 index (20 bytes)
+ *     key        u64 committee ‖ u32 generation ‖ u8 purpose                                   (13 bytes)
+ *     head       version 1 ‖ key ‖ u16 size ‖ u16 threshold ‖ u16 index                        (20 bytes)
  *     broadcast  head ‖ commitments A_0 … A_(k−1) (32 each) ‖ R (32) ‖ μ (32)
  *     secret     head ‖ round (1 or 2) ‖ coefficients a_0 … a_(k−1) (32 each) ‖ in round 2: hash of all broadcasts (32)
  */
@@ -32,7 +33,9 @@ export interface DkgParameters extends KeyId {
   index: number;
 }
 
-/** A member broke the protocol; `member` and `party` name it. A retry does not help: the committee must be formed anew. */
+/**
+ * A member broke the protocol; `member` and `party` name it. A retry does not help: the committee must be formed anew.
+ */
 export class DkgFaultError extends TallystickError {
   readonly member: number;
 

@@ -1,4 +1,7 @@
-/** Unsigned integers as fixed-length byte strings, most significant byte first: the only encoders of the project's layouts. */
+/**
+ * Unsigned integers as fixed-length byte strings, most significant byte first: the only encoders of the project's
+ * layouts.
+ */
 
 import { InvalidInputError } from "../errors.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Batched proofs of discrete logarithm equality (RFC 9497 §2.2), suite ristretto255-SHA512, and the hashing they share with
- * the OPRF itself. One proof of 64 bytes shows that all D_i = k·C_i for the k of B = k·G.
+ * Batched proofs of discrete logarithm equality (RFC 9497 §2.2), suite ristretto255-SHA512, and the hashing they share
+ * with the OPRF itself. One proof of 64 bytes shows that all D_i = k·C_i for the k of B = k·G.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
@@ -58,7 +58,9 @@ export function lengthPrefixed(bytes: Uint8Array): Uint8Array {
   return concatBytes(u16be(bytes.length), bytes);
 }
 
-/** expand_message_xmd with SHA-512 for exactly 64 bytes (RFC 9380 §5.3.1; two hashes, since 64 bytes are one block b_1). */
+/**
+ * expand_message_xmd with SHA-512 for exactly 64 bytes (RFC 9380 §5.3.1; two hashes, since 64 bytes are one block b_1).
+ */
 export function expandMessage(message: Uint8Array, tag: Uint8Array): Uint8Array {
   const tagPrime = concatBytes(tag, Uint8Array.of(tag.length));
   const padding = new Uint8Array(SHA512_BLOCK_BYTES);

@@ -1,7 +1,7 @@
 /**
- * The ristretto255 group (RFC 9496) on libsodium: elements and scalars as 32-byte strings, in constant time where libsodium
- * is (all operations here but the checks of public encodings). Every value from another party passes `checkElement` or
- * `checkScalar` before it is used; libsodium itself reduces or masks what it should refuse.
+ * The ristretto255 group (RFC 9496) on libsodium: elements and scalars as 32-byte strings, in constant time where
+ * libsodium is (all operations here but the checks of public encodings). Every value from another party passes
+ * `checkElement` or `checkScalar` before it is used; libsodium itself reduces or masks what it should refuse.
  *
  * Deviation: libsodium runs as WebAssembly, whose heap keeps copies of operands until they are overwritten.
  */
@@ -117,7 +117,8 @@ export function identityElement(): Uint8Array {
 }
 
 /**
- * scalar · element, the identity included on both sides. The element must have been checked, or be a result of this module.
+ * scalar · element, the identity included on both sides. The element must have been checked, or be a result of this
+ * module.
  *
  * @throws InvalidPointError when the element is no valid encoding after all.
  */

@@ -1,7 +1,7 @@
 /**
- * What an oblivious pseudorandom function must offer to be used by nodes and agents. A key is held in shares by a committee;
- * a client blinds its inputs once, asks any `threshold` members, verifies each answer on its own and combines them.
- * Elements, shares, proofs and outputs are opaque byte strings whose lengths the suite fixes.
+ * What an oblivious pseudorandom function must offer to be used by nodes and agents. A key is held in shares by a
+ * committee; a client blinds its inputs once, asks any `threshold` members, verifies each answer on its own and
+ * combines them. Elements, shares, proofs and outputs are opaque byte strings whose lengths the suite fixes.
  */
 
 /** Blinded inputs on their way. The secret blinds are held by the suite, not by this object, so it is safe to log. */

@@ -1,6 +1,6 @@
 /**
- * Shamir sharing over the scalars of ristretto255 and Lagrange interpolation, on scalars and in the exponent. Member i of a
- * committee holds f(i) for a polynomial f of degree threshold − 1; the key is f(0).
+ * Shamir sharing over the scalars of ristretto255 and Lagrange interpolation, on scalars and in the exponent. Member i
+ * of a committee holds f(i) for a polynomial f of degree threshold − 1; the key is f(0).
  */
 
 import { equalBytes } from "#primitives";
@@ -93,8 +93,8 @@ export function interpolateElements(points: IndexedElement[], at: number): Uint8
 
 /**
  * Checks that a committee's published keys belong together: all verification shares lie on one polynomial of degree
- * threshold − 1 in the exponent, whose value at 0 is the group key. A client that has checked this gets the same outputs
- * from every quorum.
+ * threshold − 1 in the exponent, whose value at 0 is the group key. A client that has checked this gets the same
+ * outputs from every quorum.
  *
  * @param groupPublicKey 32 bytes
  * @param verificationShares of members 1 … n, in order

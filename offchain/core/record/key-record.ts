@@ -1,11 +1,11 @@
 /**
- * Key records: a file key K_F as the key ledger carries it (after Dekey: Li, Qin, Lee, Lou, 2014). The recorder seals it to itself
- * (self-envelope.ts); for recipients "committee" K_F ‖ HMAC(K_F, data id) is also ramp-shared (n, k, r), and each share is sealed to
- * one member. Each share is committed to, so that a wrong one is detected on its own, names its sender and becomes an
- * erasure; any k right ones rebuild.
+ * Key records: a file key K_F as the key ledger carries it (after Dekey: Li, Qin, Lee, Lou, 2014). The recorder seals
+ * it to itself (self-envelope.ts); for recipients "committee" K_F ‖ HMAC(K_F, data id) is also ramp-shared (n, k, r),
+ * and each share is sealed to one member. Each share is committed to, so that a wrong one is detected on its own, names
+ * its sender and becomes an erasure; any k right ones rebuild.
  *
- * Shares are made deterministically. A later owner, who has K_F from the file, can therefore recompute all commitments and
- * need not believe whoever recorded first (`verifyRecordForKey`).
+ * Shares are made deterministically. A later owner, who has K_F from the file, can therefore recompute all commitments
+ * and need not believe whoever recorded first (`verifyRecordForKey`).
  *
  * Deviation from the published scheme: the time T_K is authenticated with each envelope, not repeated inside it.
  */
@@ -65,7 +65,8 @@ export interface RecordPayloadInput {
 const FILE_KEY_BYTES = 32;
 
 /**
- * Makes the payload of a record. Self envelope, shares and commitments are the same every time, share envelopes are fresh.
+ * Makes the payload of a record. Self envelope, shares and commitments are the same every time, share envelopes are
+ * fresh.
  *
  * @throws InvalidInputError for impossible policies, wrong numbers of keys, malformed ids
  * @throws InvalidPointError for a recipient's key that cannot be sealed to
@@ -106,8 +107,8 @@ export async function buildRecordPayload(input: RecordPayloadInput): Promise<Uin
 /**
  * Opens the self envelope of the recorder or of a later owner, and holds it against the record.
  *
- * @throws UnknownVersionError, IntegrityError when it does not open here, or names another file or key than the record: whoever
- *   handed out the envelope is at fault, or the account itself made it wrongly
+ * @throws UnknownVersionError, IntegrityError when it does not open here, or names another file or key than the record:
+ *   whoever handed out the envelope is at fault, or the account itself made it wrongly
  */
 export function openOwnKey(
   context: Pick<SelfEnvelopeContext, "ledger" | "catalogueKey">,
@@ -175,8 +176,8 @@ export function rebuildFileKey(
 }
 
 /**
- * Checks a record that somebody else made for a file whose key the caller has: its shares are those of this key. Only the recipients
- * can tell whether their envelopes open.
+ * Checks a record that somebody else made for a file whose key the caller has: its shares are those of this key. Only
+ * the recipients can tell whether their envelopes open.
  *
  * @throws InvalidInputError when the data id is not the one of the header
  * @throws IntegrityError when the record would not rebuild this key

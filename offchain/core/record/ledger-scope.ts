@@ -1,6 +1,6 @@
 /**
- * The deployment that a record belongs to: chain and key ledger. Everything that is sealed for a record is authenticated with it, so
- * that an envelope copied into another deployment's record does not open there.
+ * The deployment that a record belongs to: chain and key ledger. Everything that is sealed for a record is
+ * authenticated with it, so that an envelope copied into another deployment's record does not open there.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";

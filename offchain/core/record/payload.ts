@@ -1,11 +1,12 @@
 /**
  * The payload of a key record, byte for byte (version 1; n shares of s bytes each, integers one byte):
  *
- *     version 1 ‖ recipients ‖ n ‖ k ‖ r ‖ self envelope (81) ‖ n commitments (32 each) ‖ n share envelopes (48 + s each)
+ *     version 1 ‖ recipients ‖ n ‖ k ‖ r ‖ self envelope (81)
+ *       ‖ n commitments (32 each) ‖ n share envelopes (48 + s each)
  *
- * Every record has the self envelope of its recorder. With recipients "self" it has nothing else, and n, k and r are 0. Share j has
- * the j-th commitment and the j-th envelope. Every length follows from the first five bytes, so no length is encoded: each byte
- * costs 24 gas in the ledger's transaction and log.
+ * Every record has the self envelope of its recorder. With recipients "self" it has nothing else, and n, k and r are 0.
+ * Share j has the j-th commitment and the j-th envelope. Every length follows from the first five bytes, so no length
+ * is encoded: each byte costs 24 gas in the ledger's transaction and log.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";

@@ -1,6 +1,7 @@
 /**
- * The shares of a record, one by one: sealed to a member's registered key, committed to in public, opened by the member, and sealed
- * again to the session key of an owner that asked. Associated data binds each message to deployment, record and position.
+ * The shares of a record, one by one: sealed to a member's registered key, committed to in public, opened by the
+ * member, and sealed again to the session key of an owner that asked. Associated data binds each message to deployment,
+ * record and position.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
@@ -50,7 +51,8 @@ export async function sealShare(
  * @param index of the share, from 1
  * @returns the share, checked against its commitment
  * @throws InvalidInputError for an index the record does not have
- * @throws IntegrityError when the envelope does not open with this key for this header and deployment, or holds another share
+ * @throws IntegrityError when the envelope does not open with this key for this header and deployment, or holds another
+ *   share
  */
 export async function openShare(
   payload: RecordPayload,

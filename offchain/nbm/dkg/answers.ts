@@ -1,7 +1,7 @@
 /**
- * What this node serves to fellow members. Round-1 broadcasts are public commitments. A round-2 message is served only to the
- * member that it is sealed to, which signs its request with its operator key, and only until the key is active: afterwards it is
- * erased (key-state-store.ts).
+ * What this node serves to fellow members. Round-1 broadcasts are public commitments. A round-2 message is served only
+ * to the member that it is sealed to, which signs its request with its operator key, and only until the key is active:
+ * afterwards it is erased (key-state-store.ts).
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";

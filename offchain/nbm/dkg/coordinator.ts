@@ -1,10 +1,11 @@
 /**
- * Decides which key generations this node takes part in, and which member is asked for which message when, from the chain's
- * announcement to the key that all members have attested. Pull-based: each member serves the messages it has sent (answers.ts) and
- * polls the others for theirs. Everything served is on disk first, so members may start, stop and be killed in any order.
+ * Decides which key generations this node takes part in, and which member is asked for which message when, from the
+ * chain's announcement to the key that all members have attested. Pull-based: each member serves the messages it has
+ * sent (answers.ts) and polls the others for theirs. Everything served is on disk first, so members may start, stop and
+ * be killed in any order.
  *
- * What replaces the protocol's broadcast channel: round-2 messages name the hash of all broadcasts (transcript.ts), and the chain
- * activates a committee only when every member has attested the same keys.
+ * What replaces the protocol's broadcast channel: round-2 messages name the hash of all broadcasts (transcript.ts), and
+ * the chain activates a committee only when every member has attested the same keys.
  */
 
 import type { Wallet } from "ethers";

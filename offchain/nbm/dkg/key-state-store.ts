@@ -1,10 +1,10 @@
 /**
- * The key states on disk: how far each key generation is, and the key share it ended with. Every change is one transaction, so
- * a restart at any moment finds the state before or after a step, never between.
+ * The key states on disk: how far each key generation is, and the key share it ended with. Every change is one
+ * transaction, so a restart at any moment finds the state before or after a step, never between.
  *
- * Sealed sub-shares and polynomial coefficients would give the key share of another member to whoever also has that member's
- * keystore. They are erased when nothing needs them: `secure_delete` overwrites deleted rows, and a checkpoint that truncates
- * the write-ahead log removes the copies in it.
+ * Sealed sub-shares and polynomial coefficients would give the key share of another member to whoever also has that
+ * member's keystore. They are erased when nothing needs them: `secure_delete` overwrites deleted rows, and a checkpoint
+ * that truncates the write-ahead log removes the copies in it.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";

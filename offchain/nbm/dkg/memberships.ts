@@ -1,6 +1,6 @@
 /**
- * This node's position in each committee, as the chain has it, whether or not this node's database knows the committee. Positions in
- * active committees are cached, since these never change.
+ * This node's position in each committee, as the chain has it, whether or not this node's database knows the committee.
+ * Positions in active committees are cached, since these never change.
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
@@ -16,7 +16,10 @@ export class Memberships {
     this.#operator = operator;
   }
 
-  /** The node's index in a committee, from 1; undefined when it is no member. @throws TallystickError NOT_FOUND, CHAIN_UNAVAILABLE */
+  /**
+   * The node's index in a committee, from 1; undefined when it is no member.
+   * @throws TallystickError NOT_FOUND, CHAIN_UNAVAILABLE
+   */
   async indexIn(committeeId: bigint): Promise<number | undefined> {
     if (this.#known.has(committeeId)) return this.#known.get(committeeId);
     const committee = await readCommittee(this.#chain, committeeId);

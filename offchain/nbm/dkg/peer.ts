@@ -1,6 +1,7 @@
 /**
- * Requests to fellow members. Their URLs come from the registry, where anybody with a stake can write one, so requests are limited:
- * no redirects, a short time, a small answer, and the answer is used only after schema and signature checks.
+ * Requests to fellow members. Their URLs come from the registry, where anybody with a stake can write one, so requests
+ * are limited: no redirects, a short time, a small answer, and the answer is used only after schema and signature
+ * checks.
  */
 
 import type { Static, TSchema } from "@sinclair/typebox";

@@ -1,6 +1,7 @@
 /**
- * The rounds of a key generation as steps over the store: each takes one key state as far as the messages at hand allow and keeps
- * the result. Who is asked for messages, and when, is in coordinator.ts; the protocol itself is core/dkg/dkg.ts.
+ * The rounds of a key generation as steps over the store: each takes one key state as far as the messages at hand allow
+ * and keeps the result. Who is asked for messages, and when, is in coordinator.ts; the protocol itself is
+ * core/dkg/dkg.ts.
  */
 
 import type { Wallet } from "ethers";

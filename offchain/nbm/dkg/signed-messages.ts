@@ -1,8 +1,9 @@
 /**
- * The messages of the distributed key generation as nodes exchange them: EIP-712 signed with the operator key that the registry
- * lists, so that a member cannot deny what it sent, and nobody can speak for it. Each names chain, registry and key, so that none
- * is valid in another deployment, committee or generation. Round-2 shares are HPKE-sealed to the recipient's registered key and
- * bound to the hash of all round-1 broadcasts, so that members who were shown different broadcasts notice before they use a share.
+ * The messages of the distributed key generation as nodes exchange them: EIP-712 signed with the operator key that the
+ * registry lists, so that a member cannot deny what it sent, and nobody can speak for it. Each names chain, registry
+ * and key, so that none is valid in another deployment, committee or generation. Round-2 shares are HPKE-sealed to the
+ * recipient's registered key and bound to the hash of all round-1 broadcasts, so that members who were shown different
+ * broadcasts notice before they use a share.
  */
 
 import { keccak_256 } from "@noble/hashes/sha3.js";
@@ -113,8 +114,8 @@ export function checkMessage(operator: string, member: number, typed: TypedData<
 export const DKG_SHARE_INFO = domainTag("dkg-share");
 
 /**
- * HPKE associated data of a round-2 share:
- * u64be chain id ‖ registry (20) ‖ u64be committee ‖ u32be generation ‖ u8 purpose ‖ u16be from ‖ u16be to ‖ transcript (32).
+ * HPKE associated data of a round-2 share: u64be chain id ‖ registry (20) ‖ u64be committee ‖ u32be generation ‖ u8
+ * purpose ‖ u16be from ‖ u16be to ‖ transcript (32).
  */
 export function dkgShareContext(scope: DkgScope, from: number, to: number, transcript: Uint8Array): Uint8Array {
   const registry = fromHex(scope.registry, ADDRESS_BYTES, "registry");

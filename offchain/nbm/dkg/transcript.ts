@@ -1,6 +1,6 @@
 /**
- * The transcript of a key generation: all round-1 broadcasts in member order, and the hash over them that every round-2 message
- * names. Members that were shown different broadcasts have different hashes.
+ * The transcript of a key generation: all round-1 broadcasts in member order, and the hash over them that every round-2
+ * message names. Members that were shown different broadcasts have different hashes.
  */
 
 import { equalBytes } from "#primitives";

@@ -1,6 +1,6 @@
 /**
- * Which members a key generation waits for. Waiting is no failure, but a member that does not answer, or attests other keys on
- * chain, can delay a committee without limit: the node's description therefore names it.
+ * Which members a key generation waits for. Waiting is no failure, but a member that does not answer, or attests other
+ * keys on chain, can delay a committee without limit: the node's description therefore names it.
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
@@ -40,7 +40,8 @@ export class Attestations {
 
   /**
    * @param expected what this node has attested itself.
-   * @throws TallystickError NOT_FOUND naming the members that attested something else, or else those that attested nothing.
+   * @throws TallystickError NOT_FOUND naming the members that attested something else, or else those that attested
+   *   nothing.
    */
   async require(committee: Committee, expected: string): Promise<void> {
     const known = this.#known.get(committee.id);

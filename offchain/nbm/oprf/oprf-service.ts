@@ -1,6 +1,6 @@
 /**
- * Threshold OPRF evaluation: the node's part, with a DLEQ proof, for an account that has budget left. It runs on the main thread:
- * a full batch takes some hundred milliseconds, and budget and evaluation stay one atomic step.
+ * Threshold OPRF evaluation: the node's part, with a DLEQ proof, for an account that has budget left. It runs on the
+ * main thread: a full batch takes some hundred milliseconds, and budget and evaluation stay one atomic step.
  */
 
 import { type KeyId, keyName, oprfKey } from "../../core/dkg/key-id.ts";

@@ -1,5 +1,6 @@
 /**
- * Keeps the archive at the head of the chain. One scan runs at a time; a caller that needs fresh data waits for the next one.
+ * Keeps the archive at the head of the chain. One scan runs at a time; a caller that needs fresh data waits for the
+ * next one.
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
@@ -32,8 +33,8 @@ export class ArchiveFollower {
 
   /** Reads up to the head as it is now or later. @throws ChainUnavailableError */
   async catchUp(): Promise<void> {
-    // A running scan may have read the head before the caller's event was mined, so this waits for one that starts later. A
-    // failure of the running scan is reported to the callers that started it.
+    // A running scan may have read the head before the caller's event was mined, so this waits for one that starts
+    // later. A failure of the running scan is reported to the callers that started it.
     const before = this.#running;
     if (before !== undefined) await before.catch(() => undefined);
     this.#running ??= this.#scan().finally(() => {
@@ -43,7 +44,8 @@ export class ArchiveFollower {
   }
 
   /**
-   * Reads up to the head if the chain answers. If not, the caller uses what is archived: that is what an archive is for.
+   * Reads up to the head if the chain answers. If not, the caller uses what is archived: that is what an archive is
+   * for.
    *
    * @returns whether the archive is at the head.
    */

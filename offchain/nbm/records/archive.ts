@@ -1,6 +1,6 @@
 /**
- * The archive: a copy of every event of the key ledger, kept because chain nodes may drop old history. Anybody can verify the copy
- * against contract state. The events are public on chain, so they are not encrypted.
+ * The archive: a copy of every event of the key ledger, kept because chain nodes may drop old history. Anybody can
+ * verify the copy against contract state. The events are public on chain, so they are not encrypted.
  */
 
 import { type KeyRecord, type LedgerEvent, recordIdOf } from "../../chain/ledger.ts";
@@ -29,7 +29,9 @@ export interface ListQuery {
 
 type Row = Record<string, unknown>;
 
-/** Events are compared by block hash and position: a replaced block brings new rows, an unchanged one keeps its rows. */
+/**
+ * Events are compared by block hash and position: a replaced block brings new rows, an unchanged one keeps its rows.
+ */
 const keyOf = (blockHash: unknown, logIndex: unknown) => `${String(blockHash)} ${String(logIndex)}`;
 
 function recordOf(row: Row): KeyRecord {
@@ -183,7 +185,9 @@ export class Archive {
     return { records, next: rows.length > limit && last !== undefined ? String(last.sequence) : null };
   }
 
-  /** Whether the account has owned a record, as its recorder or later, that was archived at least so many seconds ago. */
+  /**
+   * Whether the account has owned a record, as its recorder or later, that was archived at least so many seconds ago.
+   */
   hasOwnedFor(account: string, seconds: number): boolean {
     const row = this.#database
       .prepare("SELECT 1 FROM ledger_events WHERE account = ? AND archived_at <= ? LIMIT 1")

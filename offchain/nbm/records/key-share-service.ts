@@ -1,6 +1,7 @@
 /**
- * The node's share of a recorded file key: checked when the record is archived, and released to an owner on a signed request, sealed
- * to the owner's session key. The share is decrypted only while an answer is made, and never stored in the clear.
+ * The node's share of a recorded file key: checked when the record is archived, and released to an owner on a signed
+ * request, sealed to the owner's session key. The share is decrypted only while an answer is made, and never stored in
+ * the clear.
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
@@ -60,8 +61,9 @@ export class ShareService {
   /**
    * Answers a signed share request.
    *
-   * @throws InvalidSignatureError when it is expired, or not signed by the account for this node; TallystickError NOT_FOUND when there
-   * is no such record or no share of it here, NOT_OWNER when the account does not own it on chain.
+   * @throws InvalidSignatureError when it is expired, or not signed by the account for this node; TallystickError
+   *   NOT_FOUND when there is no such record or no share of it here, NOT_OWNER when the account does not own it on
+   *   chain.
    */
   async release(recordId: string, request: ShareRequestBody, archive: Archive, follower: ArchiveFollower) {
     const account = checksumAddress(request.account, "account");

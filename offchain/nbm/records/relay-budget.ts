@@ -1,11 +1,13 @@
 /**
- * Who may have how many transactions relayed. The node pays for each, so the total per period is fixed, and accounts are free, so no
- * fixed limit per account keeps many of them from using the total up. Two rules leave a part for everybody else:
+ * Who may have how many transactions relayed. The node pays for each, so the total per period is fixed, and accounts
+ * are free, so no fixed limit per account keeps many of them from using the total up. Two rules leave a part for
+ * everybody else:
  *
- * - Half of the total is for accounts new to this node, half for established ones, which own a record that this node archived at
- *   least one period ago. Neither group can use up the other's half.
- * - An account may use at most a 20th of what is left of its group's half (dynamic thresholds: Choudhury and Hahne, 1998). m accounts
- *   that ask without end then use at most m / (m + 20) of it, and the next account still gets a 20th of the rest.
+ * - Half of the total is for accounts new to this node, half for established ones, which own a record that this node
+ *   archived at least one period ago. Neither group can use up the other's half.
+ * - An account may use at most a 20th of what is left of its group's half (dynamic thresholds: Choudhury and Hahne,
+ *   1998). m accounts that ask without end then use at most m / (m + 20) of it, and the next account still gets a 20th
+ *   of the rest.
  */
 
 import { TallystickError } from "../../core/errors.ts";

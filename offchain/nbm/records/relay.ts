@@ -1,7 +1,7 @@
 /**
- * Relays signed ledger entries: the user signs, the node pays the gas. Everything that can be checked is checked before sending, since
- * a reverted transaction costs the node and not the user. Requests are idempotent, at this node and at others: an entry
- * that is on chain already is answered with its place and not sent again.
+ * Relays signed ledger entries: the user signs, the node pays the gas. Everything that can be checked is checked before
+ * sending, since a reverted transaction costs the node and not the user. Requests are idempotent, at this node and at
+ * others: an entry that is on chain already is answered with its place and not sent again.
  */
 
 import { keccak_256 } from "@noble/hashes/sha3.js";
@@ -76,7 +76,8 @@ export class Relay {
    * Puts a user's record on the ledger.
    *
    * @param account of the session: users relay their own records.
-   * @throws TallystickError NOT_OWNER, NOT_FOUND (committee), INVALID_SIGNATURE, INTEGRITY (this node's share), RATE_LIMITED, CHAIN_REVERTED.
+   * @throws TallystickError NOT_OWNER, NOT_FOUND (committee), INVALID_SIGNATURE, INTEGRITY (this node's share),
+   *   RATE_LIMITED, CHAIN_REVERTED.
    */
   async record(account: string, request: RelayRecordRequest): Promise<RelayAnswer> {
     const { chain, shares, archive } = this.#options;
@@ -117,8 +118,8 @@ export class Relay {
    * Adds a later owner to a record on the ledger.
    *
    * @param account of the session: users add themselves.
-   * @throws TallystickError NOT_OWNER, CONFLICT (the header is not the record's present version), INVALID_SIGNATURE, RATE_LIMITED,
-   *   CHAIN_REVERTED; InvalidInputError when header and record id differ.
+   * @throws TallystickError NOT_OWNER, CONFLICT (the header is not the record's present version), INVALID_SIGNATURE,
+   *   RATE_LIMITED, CHAIN_REVERTED; InvalidInputError when header and record id differ.
    */
   async owner(account: string, recordId: string, request: RelayOwnerRequest): Promise<RelayAnswer> {
     const { chain, archive } = this.#options;

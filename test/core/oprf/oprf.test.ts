@@ -1,5 +1,6 @@
 /**
- * Threshold VOPRF against the vectors of RFC 9497 and against noble's `ristretto255_oprf`, an independent implementation.
+ * Threshold VOPRF against the vectors of RFC 9497 and against noble's `ristretto255_oprf`, an independent
+ * implementation.
  */
 
 import { ristretto255_FROST, ristretto255_oprf } from "@noble/curves/ed25519.js";

@@ -1,4 +1,7 @@
-/** A key generation share sealed by an independent implementation (test/vectors/derive-layouts.py) opens with the context of its layout. */
+/**
+ * A key generation share sealed by an independent implementation (test/vectors/derive-layouts.py) opens with the
+ * context of its layout.
+ */
 
 import { expect } from "chai";
 import { hpkeKeyPairFromSeed, hpkeOpen } from "../../../offchain/core/crypto/hpke.ts";
