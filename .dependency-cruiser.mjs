@@ -1,6 +1,6 @@
 /**
- * The layers of the architecture, as rules: arrows go one way, and core knows nobody. `#primitives` (hashes, ciphers, random bytes
- * of the platform) is open to all, as a platform's own modules are; the other kernels are core's.
+ * The layers of the architecture, as rules: arrows go one way, and core knows nobody. `#primitives` (hashes, ciphers,
+ * random bytes of the platform) is open to all, as a platform's own modules are; the other kernels are core's.
  */
 const may = (from, allowed) => ({
   name: `${from}-layer`,
@@ -41,7 +41,7 @@ export default {
     {
       name: "entry-points-are-for-programs",
       comment:
-        "the package's entry points re-export whole folders; modules of the project import the file that has what they need",
+        "the package's entry points re-export whole folders; modules of the project import the one file they need",
       severity: "error",
       from: {},
       to: { path: "^offchain/(core/[^/]+|chain|contracts|hardhat)/index\\.ts$" },
