@@ -20,5 +20,5 @@ export const solidityProfile = {
  */
 export const solidityTests =
   process.env.TALLYSTICK_TEST_FUZZ === "deep"
-    ? { fuzz: { runs: 10_000 }, invariant: { runs: 256, depth: 256 } }
+    ? { fuzz: { runs: 2000 }, invariant: { runs: 128, depth: 256 } }
     : { fuzz: { runs: 256 }, invariant: { runs: 32, depth: 128 } };

@@ -49,7 +49,7 @@ async function runLong(wanted: readonly string[]): Promise<Outcome> {
     );
   }
   if (isWanted("properties")) {
-    const environment = { TALLYSTICK_TEST_PROPERTY_RUNS: "2000" };
+    const environment = { TALLYSTICK_TEST_PROPERTY_RUNS: "500" };
     outcomes.push(await runMocha({ files: propertyFiles(), jobs: LONG_FILES_AT_A_TIME, environment }, output));
   }
   if (isWanted("solidity")) outcomes.push(await runDeepSolidityTests());

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { batch, flatten } from "../../offchain/agent/pipeline/batch.ts";
 import { mapOrdered } from "../../offchain/agent/pipeline/map-ordered.ts";
+import { failure } from "../helpers/promises.ts";
 
 async function* iterate<Item>(items: Iterable<Item>): AsyncGenerator<Item, void, undefined> {
   yield* items;
@@ -16,15 +17,6 @@ async function collect<Item>(source: AsyncIterable<Item>): Promise<Item[]> {
 const ticks = async (count: number): Promise<void> => {
   for (let tick = 0; tick < count; tick += 1) await new Promise((resolve) => setImmediate(resolve));
 };
-
-async function failure(work: Promise<unknown>): Promise<unknown> {
-  try {
-    await work;
-  } catch (error) {
-    return error;
-  }
-  throw new Error("it did not fail");
-}
 
 describe("pipeline: mapOrdered", () => {
   it("yields results in the order of the items, whatever order they finish in", async () => {

@@ -26,10 +26,10 @@ import { onEvery } from "../../offchain/agent/put/store-objects.ts";
 import { storeTree } from "../../offchain/agent/put/store-tree.ts";
 import { objectOrder } from "../../offchain/agent/read/object-order.ts";
 import { restore } from "../../offchain/agent/read/restore.ts";
-import { TallystickError } from "../../offchain/core/errors.ts";
 import { CHUNK_LIMITS } from "../../offchain/core/recipe/chunker.ts";
 import { openRoot, type SealedObject } from "../../offchain/core/recipe/tree.ts";
 import { MemoryOracle, MemoryProvider } from "../helpers/memory-data-plane.ts";
+import { rejection } from "../helpers/rejection.ts";
 
 const MIB = 1024 * 1024;
 const BIG_BYTES = 21 * MIB;
@@ -91,16 +91,6 @@ describe("put and get: the data plane", () => {
     const target = await localFiles.openTarget(folder, { dataId, overwrite });
     await restore(root, provider, target, totals, { onStep: () => undefined });
     return totals;
-  }
-
-  async function rejection(work: Promise<unknown>): Promise<TallystickError> {
-    try {
-      await work;
-    } catch (error) {
-      if (error instanceof TallystickError) return error;
-      throw error;
-    }
-    throw new Error("it did not fail");
   }
 
   function makeTree(): string {

@@ -189,7 +189,10 @@ describe("key ledger on a chain", () => {
       const record = someRecord(alice.address, await now());
       const call = recordCall(deployment, await signRecord(deployment, alice, record));
       const outcomes = Promise.allSettled([relay.send(call), otherRelay.send(call)]);
-      await until(async () => BigInt(((await anvil.rpc("txpool_status")) as { pending: string }).pending) === 2n);
+      await until(
+        "what the test waits for",
+        async () => BigInt(((await anvil.rpc("txpool_status")) as { pending: string }).pending) === 2n,
+      );
       await anvil.rpc("evm_mine");
       const settled = await outcomes;
       expect(settled.map(({ status }) => status)).to.have.members(["fulfilled", "rejected"]);

@@ -71,7 +71,7 @@ describe("a transaction sender, when blocks are replaced", function () {
     for (let value = 1n; value <= 3n; value += 1n) await node.send(transfer(value));
     await anvil.rpc("evm_setAutomine", [false]);
     const waiting = [node.send(transfer(10n)), node.send(transfer(20n))];
-    await until(async () => (await pendingCount()) === 5);
+    await until("what the test waits for", async () => (await pendingCount()) === 5);
     await anvil.rpc("anvil_reorg", [3, []]);
     await anvil.rpc("evm_setAutomine", [true]);
     const receipts = await Promise.all(waiting);
@@ -90,7 +90,7 @@ describe("a transaction sender, when blocks are replaced", function () {
     }
     await anvil.rpc("evm_setAutomine", [true]);
     await Promise.all(sent);
-    await until(async () => (await received()) === 24n, 20);
+    await until("what the test waits for", async () => (await received()) === 24n, 20);
   });
 
   it("uses up nonces whose transactions another process sent and nobody knows any more", async () => {
@@ -98,7 +98,7 @@ describe("a transaction sender, when blocks are replaced", function () {
     for (let value = 1n; value <= 3n; value += 1n) await earlier.send(transfer(value));
     await anvil.rpc("evm_setAutomine", [false]);
     const waiting = node.send(transfer(10n));
-    await until(async () => (await pendingCount()) === 4);
+    await until("what the test waits for", async () => (await pendingCount()) === 4);
     await anvil.rpc("anvil_reorg", [3, []]);
     await anvil.rpc("evm_setAutomine", [true]);
     expect((await (await waiting).getTransaction()).nonce).to.equal(3);
@@ -120,10 +120,10 @@ describe("a transaction sender, when blocks are replaced", function () {
     const slow = sender({ nudgeAfterSeconds: 0.5 });
     const abort = new AbortController();
     const waiting = failure(slow.send(transfer(1n), abort.signal));
-    await until(async () => (await pendingCount()) === 4);
+    await until("what the test waits for", async () => (await pendingCount()) === 4);
     await anvil.rpc("anvil_reorg", [1, []]);
     let unhealthy: unknown;
-    await until(async () => {
+    await until("what the test waits for", async () => {
       unhealthy = await slow.checkHealth().then(
         () => undefined,
         (error: unknown) => error,
@@ -143,7 +143,7 @@ describe("a transaction sender, when blocks are replaced", function () {
     const reports: WaitingTransaction[] = [];
     const telling = sender({ onWaiting: (transaction) => reports.push(transaction) });
     const sent = telling.send(transfer(1n));
-    await until(() => reports.length >= 2);
+    await until("what the test waits for", () => reports.length >= 2);
     expect(reports[0]).to.include({ description: "sending ether", nonce: 0 });
     expect(reports[0]?.transactionHash).to.match(/^0x[0-9a-f]{64}$/);
     expect(telling.health()).to.include({ waiting: 1 });

@@ -84,7 +84,10 @@ describe("transaction sender", () => {
       await anvil.rpc("evm_setAutomine", [false]);
       const node = sender(1);
       const both = [node.send(registration()), node.send(requestExitCall(deployment))];
-      await until(async () => (await witness.getTransactionCount(node.address, "pending")) === 2);
+      await until(
+        "what the test waits for",
+        async () => (await witness.getTransactionCount(node.address, "pending")) === 2,
+      );
       await anvil.rpc("evm_mine");
       const receipts = await Promise.all(both);
       expect(receipts.map((receipt) => receipt.status)).to.deep.equal([1, 1]);
@@ -97,7 +100,7 @@ describe("transaction sender", () => {
       const sent = node.send(transfer(1n)).finally(() => {
         done = true;
       });
-      await until(async () => (await witness.getTransactionCount(node.address)) === 1);
+      await until("what the test waits for", async () => (await witness.getTransactionCount(node.address)) === 1);
       await anvil.rpc("evm_mine");
       await new Promise((resolve) => setTimeout(resolve, 300));
       expect(done).to.equal(false);
@@ -193,7 +196,10 @@ describe("transaction sender", () => {
       proxy.seen.length = 0;
       failFirst("eth_sendRawTransaction", 2, "drop-answer");
       const sent = node.send(transfer(5n));
-      await until(() => proxy.seen.filter((method) => method === "eth_sendRawTransaction").length >= 3);
+      await until(
+        "what the test waits for",
+        () => proxy.seen.filter((method) => method === "eth_sendRawTransaction").length >= 3,
+      );
       await anvil.rpc("evm_mine");
       expect((await (await sent).getTransaction()).nonce).to.equal(0);
       expect((await witness.getBalance(SINK)) - before).to.equal(5n);
@@ -233,7 +239,7 @@ describe("transaction sender", () => {
       const error = (await failure(node.send(transfer(3n)))) as ChainUnavailableError;
       expect(error).to.be.instanceOf(ChainUnavailableError);
       const hash = String(error.details?.transactionHash);
-      await until(async () => (await witness.getTransactionReceipt(hash))?.status === 1);
+      await until("what the test waits for", async () => (await witness.getTransactionReceipt(hash))?.status === 1);
       proxy.fault = () => undefined;
       expect((await (await node.send(transfer(1n))).getTransaction()).nonce).to.equal(1);
     });
@@ -264,7 +270,10 @@ describe("transaction sender", () => {
       await anvil.rpc("evm_setAutomine", [false]);
       const node = sender(2);
       const sent = failure(node.send(transfer(1n)));
-      await until(async () => (await witness.getTransactionCount(node.address, "pending")) === 1);
+      await until(
+        "what the test waits for",
+        async () => (await witness.getTransactionCount(node.address, "pending")) === 1,
+      );
       await anvil.rpc("anvil_dropAllTransactions");
       await anvil.rpc("eth_sendRawTransaction", [
         await anvilWallet(2).signTransaction({
@@ -288,9 +297,15 @@ describe("transaction sender", () => {
       await anvil.rpc("evm_setAutomine", [false]);
       const node = sender(3);
       const sent = node.send(transfer(1n));
-      await until(async () => (await witness.getTransactionCount(node.address, "pending")) === 1);
+      await until(
+        "what the test waits for",
+        async () => (await witness.getTransactionCount(node.address, "pending")) === 1,
+      );
       await anvil.rpc("anvil_dropAllTransactions");
-      await until(async () => (await witness.getTransactionCount(node.address, "pending")) === 1);
+      await until(
+        "what the test waits for",
+        async () => (await witness.getTransactionCount(node.address, "pending")) === 1,
+      );
       await anvil.rpc("evm_mine");
       expect((await sent).status).to.equal(1);
     });
@@ -299,10 +314,16 @@ describe("transaction sender", () => {
       await anvil.rpc("evm_setAutomine", [false]);
       const node = sender(3);
       const sent = [node.send(transfer(1n))];
-      await until(async () => (await witness.getTransactionCount(node.address, "pending")) === 1);
+      await until(
+        "what the test waits for",
+        async () => (await witness.getTransactionCount(node.address, "pending")) === 1,
+      );
       await anvil.rpc("anvil_dropAllTransactions");
       sent.push(node.send(transfer(2n)));
-      await until(async () => (await witness.getTransactionCount(node.address, "pending")) === 2);
+      await until(
+        "what the test waits for",
+        async () => (await witness.getTransactionCount(node.address, "pending")) === 2,
+      );
       await anvil.rpc("evm_mine");
       const transactions = await Promise.all((await Promise.all(sent)).map((receipt) => receipt.getTransaction()));
       expect(transactions.map(({ nonce, value }) => [nonce, value])).to.deep.equal([
@@ -316,9 +337,9 @@ describe("transaction sender", () => {
       const node = sender(4);
       const before = await witness.getBalance(SINK);
       const sent = node.send(transfer(9n));
-      await until(async () => (await pendingHashes()).length === 1);
+      await until("what the test waits for", async () => (await pendingHashes()).length === 1);
       const [first] = await pendingHashes();
-      await until(async () => (await pendingHashes())[0] !== first);
+      await until("what the test waits for", async () => (await pendingHashes())[0] !== first);
       await anvil.rpc("evm_mine");
       const receipt = await sent;
       expect(receipt.hash).to.not.equal(first);
@@ -336,9 +357,9 @@ describe("transaction sender", () => {
         return raw === first ? undefined : "drop-answer";
       };
       const sent = node.send(transfer(9n));
-      await until(async () => (await pendingHashes()).length === 1);
+      await until("what the test waits for", async () => (await pendingHashes()).length === 1);
       const [cheap] = await pendingHashes();
-      await until(async () => (await pendingHashes())[0] !== cheap);
+      await until("what the test waits for", async () => (await pendingHashes())[0] !== cheap);
       await anvil.rpc("evm_mine");
       const receipt = await sent;
       expect(receipt.hash).to.not.equal(cheap);
@@ -358,8 +379,8 @@ describe("transaction sender", () => {
         return { error: { code: -32_000, message: "insufficient funds for gas * price + value" } };
       };
       const sent = node.send(transfer(9n));
-      await until(async () => (await pendingHashes()).length === 1);
-      await until(() => refused >= 2);
+      await until("what the test waits for", async () => (await pendingHashes()).length === 1);
+      await until("what the test waits for", () => refused >= 2);
       const [cheap] = await pendingHashes();
       await anvil.rpc("evm_mine");
       expect((await sent).hash).to.equal(cheap);
@@ -378,7 +399,10 @@ describe("transaction sender", () => {
       const node = sender(6);
       const abort = new AbortController();
       const sent = failure(node.send(transfer(1n), abort.signal));
-      await until(async () => (await witness.getTransactionCount(node.address, "pending")) === 1);
+      await until(
+        "what the test waits for",
+        async () => (await witness.getTransactionCount(node.address, "pending")) === 1,
+      );
       abort.abort(new Error("shutting down"));
       expect(await sent).to.have.property("message", "shutting down");
       expect(await failure(node.send(transfer(1n), abort.signal))).to.have.property("message", "shutting down");
@@ -399,7 +423,10 @@ describe("transaction sender, when the chain node dies", () => {
     const node = new TransactionSender(chain, anvilKey(1), { unreachableAfterSeconds: 0.5, retryDelayMs: 5 });
     const sent = failure(node.send(transfer(1n)));
     const witness = new JsonRpcProvider(anvil.url, 31_337, { staticNetwork: true, cacheTimeout: -1 });
-    await until(async () => (await witness.getTransactionCount(node.address, "pending")) === 1);
+    await until(
+      "what the test waits for",
+      async () => (await witness.getTransactionCount(node.address, "pending")) === 1,
+    );
     witness.destroy();
     await anvil.kill();
     const error = (await sent) as ChainUnavailableError;
@@ -414,7 +441,10 @@ describe("transaction sender, when the chain node dies", () => {
     const node = new TransactionSender(chain, anvilKey(1), { nudgeAfterSeconds: 0.2, retryDelayMs: 50, retries: 8 });
     const witness = new JsonRpcProvider(first.url, 31_337, { staticNetwork: true, cacheTimeout: -1 });
     const sent: Promise<TransactionReceipt>[] = [node.send(transfer(1n)), node.send(transfer(2n))];
-    await until(async () => (await witness.getTransactionCount(node.address, "pending")) === 2);
+    await until(
+      "what the test waits for",
+      async () => (await witness.getTransactionCount(node.address, "pending")) === 2,
+    );
     await first.kill();
     const second = await startAnvil([], first.port);
     const receipts = await Promise.all(sent);

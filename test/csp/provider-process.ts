@@ -259,10 +259,3 @@ export class ProviderClient {
 }
 
 /** Waits until a condition holds. */
-export async function until(what: string, holds: () => Promise<boolean>, timeoutSeconds = 60): Promise<void> {
-  const end = Date.now() + timeoutSeconds * 1000;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`${what}: not after ${timeoutSeconds} s`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}

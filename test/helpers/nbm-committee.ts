@@ -15,6 +15,7 @@ import { type SessionDomain, sessionMessage } from "../../offchain/http/sessions
 import { deriveNodeKeys, type NodeKeys } from "../../offchain/nbm/node-keys.ts";
 import { programPath } from "../../scripts/programs.ts";
 import { endProcess, type LocalChain } from "./local-chain.ts";
+import { until } from "./promises.ts";
 
 const PASSPHRASE = "nodes in tests";
 const STAKE_WEI = 10n ** 18n;
@@ -146,13 +147,6 @@ export class TestNode {
 }
 
 /** Waits until a condition holds. */
-export async function until(what: string, holds: () => Promise<boolean>, timeoutSeconds = 60): Promise<void> {
-  const end = Date.now() + timeoutSeconds * 1000;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`${what}: not after ${timeoutSeconds} s`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
 
 export class TestCommittee {
   readonly nodes: readonly TestNode[];

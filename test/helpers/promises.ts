@@ -19,10 +19,21 @@ export async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]>
   return collected;
 }
 
-/** Waits for something that happens elsewhere. @throws Error when it has not happened in time. */
-export async function until(condition: () => Promise<boolean> | boolean, timeoutSeconds = 10): Promise<void> {
-  for (const end = Date.now() + timeoutSeconds * 1000; !(await condition()); ) {
-    if (Date.now() > end) throw new Error("it never came to pass");
+/**
+ * Waits for something that happens elsewhere.
+ *
+ * @param what is waited for, for the message.
+ * @param detail for the message, for example the end of a daemon's log.
+ * @throws Error when it has not happened in time.
+ */
+export async function until(
+  what: string,
+  holds: () => Promise<boolean> | boolean,
+  timeoutSeconds = 60,
+  detail: () => string = () => "",
+): Promise<void> {
+  for (const end = Date.now() + timeoutSeconds * 1000; !(await holds()); ) {
+    if (Date.now() > end) throw new Error(`${what}: not after ${timeoutSeconds} s ${detail()}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -3,6 +3,17 @@
 import { expect } from "chai";
 import { type ErrorCode, TallystickError } from "../../offchain/core/errors.ts";
 
+/** The typed error of a promise that has to fail. @throws whatever else it fails with */
+export async function rejection(work: Promise<unknown>): Promise<TallystickError> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof TallystickError) return error;
+    throw error;
+  }
+  throw new Error("it did not fail");
+}
+
 /** @returns the error, for assertions on its facts */
 export function expectRejection(call: () => unknown, code: ErrorCode, message?: RegExp): TallystickError {
   try {

@@ -38,7 +38,7 @@ export interface TestNet extends SharedNetworkState {
 export async function joinSharedNet(): Promise<TestNet> {
   const stateFile = process.env.TALLYSTICK_TEST_NETWORK;
   if (stateFile === undefined) return await startLocalNet(SHARED_NETWORK);
-  await until(() => existsSync(stateFile), READY_SECONDS);
+  await until("the shared network is ready", () => existsSync(stateFile), READY_SECONDS);
   const state = JSON.parse(readFileSync(stateFile, "utf8")) as SharedNetworkState;
   const dir = mkdtempSync(join(tmpdir(), "tallystick-guest-"));
   const { chainId, rpcUrl } = state.deployment;

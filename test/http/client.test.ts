@@ -4,20 +4,10 @@ import { Type } from "@sinclair/typebox";
 import { expect } from "chai";
 import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";
 import { ERROR_CODES } from "../../offchain/core/error-codes.ts";
-import { TallystickError } from "../../offchain/core/errors.ts";
 import { HttpParty } from "../../offchain/http/client.ts";
+import { rejection } from "../helpers/rejection.ts";
 
 const Pong = Type.Object({ pong: Type.Integer() });
-
-async function rejection(work: Promise<unknown>): Promise<TallystickError> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof TallystickError) return error;
-    throw error;
-  }
-  throw new Error("it did not fail");
-}
 
 describe("http: what the agent accepts from other parties", () => {
   let server: Server;

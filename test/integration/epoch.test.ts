@@ -4,7 +4,6 @@
  */
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
 import type { AgreementReport } from "../../offchain/agent/agreements/terms.ts";
 import type { Agent } from "../../offchain/agent/index.ts";
@@ -15,6 +14,7 @@ import { HttpProxy, type ProxiedAnswer } from "../helpers/http-proxy.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { escrowEvents, withChain } from "../helpers/on-chain.ts";
 import { agentOf, newPerson, type Person, withAgentOf } from "../helpers/people.ts";
+import { until } from "../helpers/promises.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 import { expectAsyncRejection } from "../helpers/rejection.ts";
 
@@ -56,10 +56,9 @@ describe("an agreement from deposit to the last coin", () => {
   const escrowHolds = () => net.chain.provider.getBalance(net.deployment.contracts.storageEscrow);
   const creditOf = (account: string) => withChain(net, (chain) => balanceOf(chain, NATIVE_TOKEN, account));
 
-  async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-    for (const end = Date.now() + 60_000; !(await holds()); await pause(100)) {
-      if (Date.now() > end) throw new Error(`${what}: not after a minute\n${net.provider.process.logTail()}`);
-    }
+  /** With the end of the provider's log when it does not happen. */
+  async function untilProvider(what: string, holds: () => Promise<boolean>): Promise<void> {
+    await until(what, holds, 60, () => net.provider.process.logTail());
   }
 
   async function mineTo(block: bigint | number): Promise<void> {
@@ -72,13 +71,13 @@ describe("an agreement from deposit to the last coin", () => {
 
   async function passProven(epoch: number): Promise<void> {
     await mineTo(opens(epoch));
-    await until(`epoch ${epoch} is proven`, async () => (await statusOf(epoch)) === "proven");
+    await untilProvider(`epoch ${epoch} is proven`, async () => (await statusOf(epoch)) === "proven");
   }
 
   /** Passes an epoch's window while the provider cannot prove. */
   async function passMissed(epoch: number): Promise<void> {
     await mineTo(opens(epoch));
-    await until("the provider has noticed", async () => {
+    await untilProvider("the provider has noticed", async () => {
       return (await agent.agreements.show(id())).providerView?.health === "damaged";
     });
     await mineTo(opens(epoch) + agreement.terms.windowBlocks + 1);
@@ -191,7 +190,7 @@ describe("an agreement from deposit to the last coin", () => {
     const settled = await Promise.all([agent, watcher].map((each) => each.agreements.settle(id())));
     expect(settled.flatMap(({ reported }) => reported)).to.deep.equal([4]);
     watcherBounties += settled[1]?.reported.length === 1 ? 1n : 0n;
-    await until("it is wound up", async () => (await agent.agreements.show(id())).status === "closed");
+    await untilProvider("it is wound up", async () => (await agent.agreements.show(id())).status === "closed");
     // The fee of the sixth epoch, which will not come, goes back as well.
     const bounties = (3n - watcherBounties) * bountyPerMiss;
     expect(await creditOf(alice.account)).to.equal(4n * feePerEpoch + 3n * compensationPerMiss + bounties);
@@ -203,7 +202,7 @@ describe("an agreement from deposit to the last coin", () => {
     await agent.agreements.withdraw();
     await watcher.agreements.withdraw();
     // The provider's daemon withdraws by itself.
-    await until("the escrow is empty", async () => (await escrowHolds()) === 0n);
+    await untilProvider("the escrow is empty", async () => (await escrowHolds()) === 0n);
     const events = await escrowEvents(net);
     const withdrawn = (account: string) =>
       sum(events, "Withdrawn", (event) => event.account === account && event.amount);
@@ -224,9 +223,9 @@ describe("an agreement from deposit to the last coin", () => {
     const shortId = (report.agreements[0] as AgreementReport).agreementId;
     const before = await escrowEvents(net);
     await mineTo(startBlock);
-    await until("its epoch is proven", async () => (await watcher.agreements.show(shortId)).epochsProven === 1);
+    await untilProvider("its epoch is proven", async () => (await watcher.agreements.show(shortId)).epochsProven === 1);
     await mineTo(Number(startBlock) + windowBlocks + 1);
-    await until("the escrow is empty", async () => (await escrowHolds()) === 0n);
+    await untilProvider("the escrow is empty", async () => (await escrowHolds()) === 0n);
     const events = (await escrowEvents(net)).slice(before.length);
     expect(events.map(({ kind }) => kind)).to.deep.equal(["EpochProven", "AgreementEnded", "Withdrawn"]);
     expect(sum(events, "Withdrawn", (event) => event.amount)).to.equal(collateral + feePerEpoch);

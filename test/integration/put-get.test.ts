@@ -6,23 +6,14 @@ import { expect } from "chai";
 import type { NodeReport } from "../../offchain/agent/keys/quorum.ts";
 import { type Agent, openAgent } from "../../offchain/agent/node/index.ts";
 import { drawsFor } from "../../offchain/core/audit/sampling.ts";
-import { TallystickError } from "../../offchain/core/errors.ts";
 import { type Identity, identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
 import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+import { until } from "../helpers/promises.ts";
+import { rejection } from "../helpers/rejection.ts";
 import { startTamperingProxy, type TamperingProxy } from "../helpers/tampering-proxy.ts";
 
 const MIB = 1024 * 1024;
 const EPOCH_BLOCKS = 20;
-
-async function rejection(work: Promise<unknown>): Promise<TallystickError> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof TallystickError) return error;
-    throw error;
-  }
-  throw new Error("it did not fail");
-}
 
 /** Relative paths and digests of the files under a folder. */
 function digests(folder: string): Record<string, string> {
@@ -159,7 +150,7 @@ describe("put and get with real processes", () => {
       const { terms } = await alice.agreements.show(agreementId);
       const head = (await alice.status(dataId)).blockNumber;
       await net.chain.mine(Number(terms.startBlock) - head);
-      await until("the first epoch is proven", async () => {
+      await untilProvider("the first epoch is proven", async () => {
         const { epochs } = await alice.agreements.show(agreementId);
         return epochs[0]?.status === "proven";
       });
@@ -211,11 +202,9 @@ describe("put and get with real processes", () => {
     });
   });
 
-  async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-    for (const end = Date.now() + 60_000; !(await holds()); ) {
-      if (Date.now() > end) throw new Error(`${what}: not after a minute\n${net.provider.process.logTail()}`);
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    }
+  /** With the end of the provider's log when it does not happen. */
+  async function untilProvider(what: string, holds: () => Promise<boolean>): Promise<void> {
+    await until(what, holds, 60, () => net.provider.process.logTail());
   }
 });
 

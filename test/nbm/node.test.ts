@@ -34,7 +34,8 @@ import { nodeShareOfBudget } from "../../offchain/nbm/oprf/budget.ts";
 import { NBM_MIGRATIONS } from "../../offchain/nbm/tables.ts";
 import { openDatabase } from "../../offchain/store/index/sqlite.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
-import { prepareCommittee, type TestCommittee, type TestNode, until } from "../helpers/nbm-committee.ts";
+import { prepareCommittee, type TestCommittee, type TestNode } from "../helpers/nbm-committee.ts";
+import { until } from "../helpers/promises.ts";
 
 const SIZE = 5;
 const THRESHOLD = 3;

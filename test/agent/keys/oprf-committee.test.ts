@@ -8,6 +8,7 @@ import { TallystickError } from "../../../offchain/core/errors.ts";
 import { multiplyBase, randomScalar } from "../../../offchain/core/oprf/group.ts";
 import { evaluateBatch, oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
 import { evaluatePolynomial } from "../../../offchain/core/oprf/threshold.ts";
+import { rejection } from "../../helpers/rejection.ts";
 
 const SIZE = 5;
 const THRESHOLD = 3;
@@ -81,15 +82,6 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     return ristretto255_oprf.voprf.finalize(input, blind, evaluated, blinded, publicKey, proof);
   }
 
-  async function rejection(work: Promise<unknown>): Promise<TallystickError> {
-    try {
-      await work;
-    } catch (error) {
-      if (error instanceof TallystickError) return error;
-      throw error;
-    }
-    throw new Error("it did not fail");
-  }
   const answersOf = (error: TallystickError) =>
     ((error.details?.nodes ?? []) as NodeReport[]).map((node) => node.answer).sort();
 

@@ -25,6 +25,7 @@ import {
   stageIdentity,
 } from "../../../offchain/agent/node/identity-store.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
+import { rejection } from "../../helpers/rejection.ts";
 
 const CHEAP = { n: 2, r: 8, p: 1 };
 
@@ -34,17 +35,6 @@ function thrown(work: () => unknown): TallystickError {
   } catch (error) {
     if (error instanceof TallystickError) return error;
     throw error;
-  }
-  throw new Error("it did not fail");
-}
-
-async function rejection(work: Promise<unknown>): Promise<TallystickError> {
-  try {
-    await work;
-  } catch (error) {
-    return thrown(() => {
-      throw error;
-    });
   }
   throw new Error("it did not fail");
 }

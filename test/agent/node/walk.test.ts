@@ -19,8 +19,8 @@ import { localFiles } from "../../../offchain/agent/node/local-files.ts";
 import { readFile } from "../../../offchain/agent/node/read-file.ts";
 import { type WalkedEntry, walk, walkRoots } from "../../../offchain/agent/node/walk.ts";
 import { measure, openSource } from "../../../offchain/agent/put/source.ts";
-import { TallystickError } from "../../../offchain/core/errors.ts";
 import { collect } from "../../helpers/promises.ts";
+import { rejection } from "../../helpers/rejection.ts";
 
 async function entriesOf(...paths: string[]): Promise<WalkedEntry[]> {
   const entries: WalkedEntry[] = [];
@@ -35,16 +35,6 @@ async function contentOf(source: AsyncIterable<Uint8Array>, meanwhile?: () => vo
     meanwhile?.();
   }
   return Buffer.concat(pieces);
-}
-
-async function rejection(work: Promise<unknown>): Promise<TallystickError> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof TallystickError) return error;
-    throw error;
-  }
-  throw new Error("it did not fail");
 }
 
 describe("walk: what is under a path", () => {

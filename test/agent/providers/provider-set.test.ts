@@ -10,16 +10,7 @@ import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import type { SealedObject } from "../../../offchain/core/recipe/tree.ts";
 import type { Offer } from "../../../offchain/core/wire/csp.ts";
-
-async function rejection(work: Promise<unknown>): Promise<TallystickError> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof TallystickError) return error;
-    throw error;
-  }
-  throw new Error("it did not fail");
-}
+import { rejection } from "../../helpers/rejection.ts";
 
 /** A provider of the wire protocol, in memory, that misbehaves when told to. */
 class FakeProvider {

@@ -13,6 +13,7 @@ import {
 } from "../../../offchain/core/recipe/listing.ts";
 import { comparePaths, pathToBytes } from "../../../offchain/core/recipe/path-name.ts";
 import { type FileEntry, MAX_ENTRY_BYTES } from "../../../offchain/core/recipe/recipe.ts";
+import { failure } from "../../helpers/promises.ts";
 import { inPieces } from "../../helpers/pseudo-random.ts";
 import { arbitraryEntry } from "../../helpers/recipes.ts";
 
@@ -47,15 +48,6 @@ async function read(bytes: Uint8Array, expected?: ListingTotals, ...pieceBytes: 
   const pieces = inPieces(bytes, ...(pieceBytes.length === 0 ? [bytes.length] : pieceBytes));
   for await (const entry of decodeListing(pieces, expected)) entries.push(entry);
   return entries;
-}
-
-async function failure(promise: Promise<unknown>): Promise<unknown> {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  throw new Error("expected a failure");
 }
 
 /** Bytes of a sequence no encoder would write. */

@@ -15,6 +15,7 @@ import {
   type RootRecipe,
 } from "../../../offchain/core/recipe/recipe.ts";
 import { openRoot, readContent, sealRoot, writeContent } from "../../../offchain/core/recipe/tree.ts";
+import { failure } from "../../helpers/promises.ts";
 import { arbitraryChunkRef } from "../../helpers/recipes.ts";
 
 const FILE_KEY = new Uint8Array(32).fill(3);
@@ -63,15 +64,6 @@ class Objects {
     this.sealed.set(id, sealed);
     return id;
   }
-}
-
-async function failure(promise: Promise<unknown>): Promise<unknown> {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  throw new Error("expected a failure");
 }
 
 function blobOf(content: Content): BlobRef {

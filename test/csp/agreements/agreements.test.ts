@@ -27,9 +27,10 @@ import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
 import { AgreementStatus, type Offer } from "../../../offchain/core/wire/csp.ts";
 import { parseAnswer } from "../../../offchain/core/wire/schema.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
+import { until } from "../../helpers/promises.ts";
 import { AuditedData } from "../audited-data.ts";
 import { randomChunk, type TestChunk } from "../provider-fixture.ts";
-import { type ProviderClient, ProviderProcess, TEST_OFFER, until } from "../provider-process.ts";
+import { type ProviderClient, ProviderProcess, TEST_OFFER } from "../provider-process.ts";
 
 describe("agreements of a provider", () => {
   const seed = randomBytes(32);

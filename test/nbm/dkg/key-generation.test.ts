@@ -28,13 +28,8 @@ import {
   signMessage,
 } from "../../../offchain/nbm/dkg/signed-messages.ts";
 import { freePort, type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
-import {
-  type Answer,
-  prepareCommittee,
-  type TestCommittee,
-  type TestNode,
-  until,
-} from "../../helpers/nbm-committee.ts";
+import { type Answer, prepareCommittee, type TestCommittee, type TestNode } from "../../helpers/nbm-committee.ts";
+import { until } from "../../helpers/promises.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void> | void;
 

@@ -8,6 +8,7 @@ import { expect } from "chai";
 import { sha256 } from "#primitives";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import { FileObjectStore, type FileSystem } from "../../../offchain/store/object/file-object-store.ts";
+import { failure } from "../../helpers/promises.ts";
 import { pseudoRandomBytes } from "../../helpers/pseudo-random.ts";
 import { runOnSmallDisk } from "../../helpers/small-disk.ts";
 import { idsOf } from "./object-store-suite.ts";
@@ -15,15 +16,6 @@ import { idsOf } from "./object-store-suite.ts";
 const STORE_URL = new URL("../../../offchain/store/object/file-object-store.ts", import.meta.url).href;
 const A = Uint8Array.of(1, 2, 3, 4, 5);
 const B = Uint8Array.of(9, 9);
-
-async function failure(promise: Promise<unknown>): Promise<unknown> {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  throw new Error("expected a failure");
-}
 
 function systemError(code: string): Error {
   return Object.assign(new Error(`${code}: injected`), { code, errno: -1, syscall: "injected" });
