@@ -15,8 +15,8 @@ export const solidityProfile = {
 };
 
 /**
- * Cases per property and calls per invariant. The usual number reaches every state of the contracts many times; `npm run test:long` runs
- * with the deep one.
+ * Cases per property and calls per invariant. The usual number reaches every state of the contracts many times; `npm
+ * run test:long` runs with the deep one.
  */
 export const solidityTests =
   process.env.TALLYSTICK_TEST_FUZZ === "deep"

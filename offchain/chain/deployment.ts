@@ -1,7 +1,7 @@
 /**
- * Where the contracts are: the deployment file that devnet and deploy scripts write, and the connection to its chain. The
- * connection is refused unless the chain has the file's id and code at every address, so that nothing is ever sent to, or
- * believed from, the wrong chain.
+ * Where the contracts are: the deployment file that devnet and deploy scripts write, and the connection to its chain.
+ * The connection is refused unless the chain has the file's id and code at every address, so that nothing is ever sent
+ * to, or believed from, the wrong chain.
  */
 
 import { type Static, Type } from "@sinclair/typebox";

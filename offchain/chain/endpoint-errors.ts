@@ -1,6 +1,6 @@
 /**
- * What RPC endpoints say when they do not answer. There is no common code for most of it, so codes and words of the endpoints in use
- * are listed here, and nowhere else.
+ * What RPC endpoints say when they do not answer. There is no common code for most of it, so codes and words of the
+ * endpoints in use are listed here, and nowhere else.
  */
 
 import { isError } from "ethers";
@@ -27,7 +27,9 @@ export class EndpointError extends Error {
   }
 }
 
-/** Node and undici codes of a connection that failed, and names for an endpoint that answered with nonsense or not yet. */
+/**
+ * Node and undici codes of a connection that failed, and names for an endpoint that answered with nonsense or not yet.
+ */
 const TEMPORARY_CODES: ReadonlySet<string> = new Set([
   "ECONNREFUSED",
   "ECONNRESET",
@@ -89,8 +91,8 @@ export function isRateLimited(error: unknown): boolean {
 }
 
 /**
- * Whether a refused `eth_getLogs` may succeed for fewer blocks. "Too many results" has no common form (-32005, -32602, -32000, HTTP 400
- * or 413 with or without JSON), so every refusal counts that does not clearly mean something else.
+ * Whether a refused `eth_getLogs` may succeed for fewer blocks. "Too many results" has no common form (-32005, -32602,
+ * -32000, HTTP 400 or 413 with or without JSON), so every refusal counts that does not clearly mean something else.
  */
 export function mayBeRangeLimit(error: unknown): boolean {
   if (isTemporaryFailure(error) || isError(error, "UNSUPPORTED_OPERATION")) return false;

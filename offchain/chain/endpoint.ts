@@ -1,5 +1,6 @@
 /**
- * The connection to a chain's RPC endpoint. Endpoints differ in how they say the same thing; those differences end here:
+ * The connection to a chain's RPC endpoint. Endpoints differ in how they say the same thing; those differences end
+ * here:
  *
  * - an error may come in a 200 answer or with an HTTP status: callers see one form;
  * - a rate limit is waited out, whatever request meets it, with the delay the endpoint asks for;
@@ -48,7 +49,8 @@ export class EndpointProvider extends JsonRpcProvider {
   constructor(url: string, chainId: bigint, requestTimeoutSeconds: number) {
     const request = new FetchRequest(url);
     request.timeout = requestTimeoutSeconds * 1000;
-    // ethers takes the seconds of Retry-After for milliseconds and repeats a request twelve times; `_send` waits itself.
+    // ethers takes the seconds of Retry-After for milliseconds and repeats a request twelve times; `_send` waits
+    // itself.
     request.retryFunc = () => Promise.resolve(false);
     super(request, Network.from(chainId), {
       staticNetwork: true,

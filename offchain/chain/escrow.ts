@@ -1,6 +1,6 @@
 /**
- * The escrow of storage agreements: agreements and challenges as they are on chain, what to send to change them, and its events.
- * Amounts are in the token's smallest unit; the zero address stands for the native coin.
+ * The escrow of storage agreements: agreements and challenges as they are on chain, what to send to change them, and
+ * its events. Amounts are in the token's smallest unit; the zero address stands for the native coin.
  */
 
 import { AbiCoder, Interface, keccak256, type Log, type TransactionReceipt } from "ethers";
@@ -165,7 +165,9 @@ export function proposeCall(deployment: Deployment, terms: Terms): ContractCall 
   return call(deployment, "proposing an agreement", ESCROW_ABI.encodeFunctionData("propose", [terms]), value);
 }
 
-/** Number of the agreement that a mined `propose` made. @throws InvalidInputError when the receipt is of something else */
+/**
+ * Number of the agreement that a mined `propose` made. @throws InvalidInputError when the receipt is of something else
+ */
 export function proposedAgreementId(deployment: Deployment, receipt: TransactionReceipt): bigint {
   for (const log of receipt.logs) {
     if (!isAddressEqual(log.address, deployment.contracts.storageEscrow)) continue;

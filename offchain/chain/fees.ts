@@ -1,4 +1,7 @@
-/** Fees of EIP-1559 transactions: what the chain asks for, what a replacement must offer, and the cap of the account's owner. */
+/**
+ * Fees of EIP-1559 transactions: what the chain asks for, what a replacement must offer, and the cap of the account's
+ * owner.
+ */
 
 import { formatUnits } from "ethers";
 import { TallystickError } from "../core/errors.ts";
@@ -19,7 +22,8 @@ const FEE_BUMP_PERCENT = 25n;
  *
  * @param cap the most that may be paid, wei per unit of gas.
  * @param what what the transaction does, at the start of messages.
- * @throws TallystickError FUNDS when the base fee alone is above the cap; ChainUnavailableError when the chain has no base fee.
+ * @throws TallystickError FUNDS when the base fee alone is above the cap; ChainUnavailableError when the chain has no
+ *   base fee.
  */
 export async function currentFees(chain: ChainReader, cap: bigint, what: string): Promise<Fees> {
   const { maxFeePerGas, maxPriorityFeePerGas } = await chain.provider.getFeeData();

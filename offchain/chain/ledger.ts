@@ -1,7 +1,7 @@
 /**
- * The key ledger: what to send to record a key or add an owner, the state of a record, and the events that carry the sealed
- * shares. Event bytes may come from anywhere (a node's archive, a log server): `verifyArchivedRecord` holds them against the
- * digest in contract state before anything in them is believed.
+ * The key ledger: what to send to record a key or add an owner, the state of a record, and the events that carry the
+ * sealed shares. Event bytes may come from anywhere (a node's archive, a log server): `verifyArchivedRecord` holds them
+ * against the digest in contract state before anything in them is believed.
  */
 
 import { AbiCoder, keccak256, type Log } from "ethers";
@@ -25,7 +25,10 @@ import {
 import { readChain } from "./revert.ts";
 
 const CODER = AbiCoder.defaultAbiCoder();
-/** The 500,000 gas of a wallet's answer, with the call data of a signature of 1 KiB and what a call may not pass on (1/64). */
+/**
+ * The 500,000 gas of a wallet's answer, with the call data of a signature of 1 KiB and what a call may not pass on
+ * (1/64).
+ */
 const ACCOUNT_SIGNATURE_GAS = 600_000n;
 
 /** The deployment that sealed messages of its records are bound to. */
@@ -177,7 +180,8 @@ export async function isCurrentVersion(chain: ChainReader, header: RecordHeader)
 }
 
 /**
- * Whether an account owns a record whose present version is this one. A later owner freezes the record, so what was true stays true.
+ * Whether an account owns a record whose present version is this one. A later owner freezes the record, so what was
+ * true stays true.
  */
 export async function ownsVersion(chain: ChainReader, header: RecordHeader, account: string): Promise<boolean> {
   // In this order: a version that replaces `header` after the first read is seen by the second.
@@ -185,8 +189,9 @@ export async function ownsVersion(chain: ChainReader, header: RecordHeader, acco
 }
 
 /**
- * Asks the ledger whether an account signed a digest, by the rule that the ledger itself applies (docs/spec.md, section 14). The
- * account's code gets a bounded amount of gas, and nothing that it does is mistaken for a failure of the endpoint.
+ * Asks the ledger whether an account signed a digest, by the rule that the ledger itself applies (docs/spec.md, section
+ * 14). The account's code gets a bounded amount of gas, and nothing that it does is mistaken for a failure of the
+ * endpoint.
  *
  * @param digest 32 bytes, 0x hex.
  * @param signature at most 1 KiB, 0x hex.
@@ -207,8 +212,8 @@ export async function isAccountSignature(
  *
  * @param archive who gave it, for the error, for example `node 0x…`.
  * @returns the state it agrees with.
- * @throws TallystickError NOT_FOUND when the chain has no such record, IntegrityError naming the archive when the record
- * is not, byte for byte, the chain's present version (an older version, or a forged one).
+ * @throws TallystickError NOT_FOUND when the chain has no such record, IntegrityError naming the archive when the
+ * record is not, byte for byte, the chain's present version (an older version, or a forged one).
  */
 export async function verifyArchivedRecord(
   chain: ChainReader,
@@ -254,8 +259,8 @@ export async function* scanLedger(
 }
 
 /**
- * Follows the ledger from where the last scan ended up to the head, for whoever keeps an archive. See `EventPage` for what
- * to do with a page; blocks that were replaced since the last scan come again.
+ * Follows the ledger from where the last scan ended up to the head, for whoever keeps an archive. See `EventPage` for
+ * what to do with a page; blocks that were replaced since the last scan come again.
  *
  * @param cursor that of the last page; undefined for a first scan.
  */

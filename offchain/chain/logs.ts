@@ -1,6 +1,6 @@
 /**
- * Event logs in pages. Endpoints limit how many blocks or logs one request may span, and recent blocks may still be
- * replaced by others; both are dealt with here once for all contracts.
+ * Reads event logs in pages. Endpoints limit how many blocks or logs one request may span, and recent blocks may still
+ * be replaced; both are handled here for all contracts.
  */
 
 import { isError, type Log } from "ethers";
@@ -25,8 +25,8 @@ export interface ScanCursor {
 }
 
 /**
- * What the chain says of a range of blocks, all of it: whoever keeps events replaces what it had for these blocks, and for
- * all later ones when `atHead`, by these.
+ * All events of a range of blocks. A store of events replaces what it had for these blocks by them, and also what it
+ * had for all later blocks when `atHead`.
  */
 export interface EventPage<Event> {
   readonly fromBlock: number;
@@ -95,7 +95,8 @@ export async function* chainLogs(
  *
  * @param startBlock the first block that can hold events, usually that of the deployment.
  * @param cursor undefined for a first scan.
- * @throws ChainUnavailableError when the endpoint fails, or does not stand by what it says for long enough to read a page.
+ * @throws ChainUnavailableError when the endpoint fails, or does not stand by what it says for long enough to read a
+ *   page.
  */
 export async function* scanPages<Event>(
   chain: ChainReader,
@@ -144,7 +145,10 @@ export function placeOf(log: Log): LogPlace {
   };
 }
 
-/** Where to read on: behind what is covered if the chain still has that, else `overlapBlocks` before it and before the head. */
+/**
+ * Where to read on: behind what is covered if the chain still has that, else `overlapBlocks` before it and before the
+ * head.
+ */
 async function resumeAt(
   chain: ChainReader,
   startBlock: number,

@@ -1,6 +1,7 @@
 /**
- * The transactions of one account that this process has signed, by nonce. A transaction stays known for some blocks after it was mined:
- * a reorganisation can drop it, and then nothing with a higher nonce is mined until its nonce is used again.
+ * The transactions of one account that this process has signed, by nonce. A transaction stays known for some blocks
+ * after it was mined: a reorganisation can drop it, and then nothing with a higher nonce is mined until its nonce is
+ * used again.
  */
 
 import type { ContractCall } from "./contract-call.ts";

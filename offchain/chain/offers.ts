@@ -1,6 +1,6 @@
 /**
- * Signs transactions of one account and offers them to the chain's node. Every retry offers the same signed bytes again, so a
- * transaction is mined at most once however often its answer is lost.
+ * Signs transactions of one account and offers them to the chain's node. Every retry offers the same signed bytes
+ * again, so a transaction is mined at most once however often its answer is lost.
  */
 
 import { isError, keccak256, type TransactionReceipt, Wallet } from "ethers";
@@ -62,7 +62,9 @@ export class Offers {
     return await this.request(call, signal, () => this.#chain.provider.getTransactionCount(this.address, tag));
   }
 
-  /** Signs a call under a nonce, at the fees of the moment. @throws TallystickError FUNDS when those are above the cap */
+  /**
+   * Signs a call under a nonce, at the fees of the moment. @throws TallystickError FUNDS when those are above the cap
+   */
   async sign(
     call: ContractCall,
     nonce: number,
@@ -89,8 +91,9 @@ export class Offers {
       if (isAlreadyKnown(cause)) return "accepted";
       if (isError(cause, "REPLACEMENT_UNDERPRICED")) return "underpriced";
       if (isError(cause, "NONCE_EXPIRED")) {
-        // It may be this very transaction that was mined, if the first answer got lost. The receipt can be late, and a second
-        // transaction for a call that was mined would do it twice: where there was a first answer to lose, it is waited for.
+        // It may be this very transaction that was mined, if the first answer got lost. The receipt can be late, and a
+        // second transaction for a call that was mined would do it twice: where there was a first answer to lose, it is
+        // waited for.
         const mined = await this.request(call, signal, () => this.receiptOf(signed));
         return mined === null && offers === 1 ? "nonce-used" : "accepted";
       }
@@ -109,7 +112,10 @@ export class Offers {
     return null;
   }
 
-  /** Offers a pending transaction again when the node has forgotten it, and with a higher fee when it is the next in line. */
+  /**
+   * Offers a pending transaction again when the node has forgotten it, and with a higher fee when it is the next in
+   * line.
+   */
   async nudge(signed: SignedCall, signal: AbortSignal | undefined): Promise<Submission> {
     const { call } = signed;
     const known = await this.#chain.provider.getTransaction(keccak256(signed.raw));
@@ -129,7 +135,8 @@ export class Offers {
       outcome = await this.submit(signed, signal);
     } catch (error) {
       if (signal?.aborted === true || isTemporaryFailure(error)) throw error;
-      // No coins for the higher fee, or more than the cap or the node lets through: the earlier one is still on its way.
+      // No coins for the higher fee, or more than the cap or the node lets through: the earlier one is still on its
+      // way.
       outcome = "underpriced";
     }
     if (outcome !== "accepted") Object.assign(signed, earlier);
@@ -166,7 +173,9 @@ export function unavailable(signed: SignedCall, cause: unknown): ChainUnavailabl
   });
 }
 
-/** geth "already known", Nethermind "AlreadyKnown", anvil "transaction already imported", Hardhat "Known transaction". */
+/**
+ * geth "already known", Nethermind "AlreadyKnown", anvil "transaction already imported", Hardhat "Known transaction".
+ */
 function isAlreadyKnown(error: unknown): boolean {
   return error instanceof Error && /already ?(known|imported|exists)|known ?transaction/i.test(error.message);
 }

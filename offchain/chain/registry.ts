@@ -1,6 +1,6 @@
 /**
- * The node registry: committees and nodes as they are on chain, and what to send to change them. Readers take the whole state
- * of a committee at one block, so that keys and members belong together. Its events are in registry-events.ts.
+ * The node registry: committees and nodes as they are on chain, and what to send to change them. Readers take the whole
+ * state of a committee at one block, so that keys and members belong together. Its events are in registry-events.ts.
  */
 
 import { AbiCoder, keccak256, type TransactionReceipt } from "ethers";
@@ -196,7 +196,10 @@ export function assignCommitteeCall(deployment: Deployment, id: bigint): Contrac
   };
 }
 
-/** Number of the committee that a mined `createCommittee` made. @throws InvalidInputError when the receipt is of something else. */
+/**
+ * Number of the committee that a mined `createCommittee` made. @throws InvalidInputError when the receipt is of
+ * something else.
+ */
 export function createdCommitteeId(deployment: Deployment, receipt: TransactionReceipt): bigint {
   for (const log of receipt.logs) {
     if (!isAddressEqual(log.address, deployment.contracts.nodeRegistry)) continue;

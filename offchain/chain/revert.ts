@@ -1,6 +1,6 @@
 /**
- * Failures of the chain, told apart: a contract that refused (with the name and arguments of its custom error), an account
- * without funds, an endpoint that does not answer. Everything in this folder throws these.
+ * Failures of the chain, told apart: a contract that refused (with the name and arguments of its custom error), an
+ * account without funds, an endpoint that does not answer. Everything in this folder throws these.
  */
 
 import { AbiCoder, ErrorFragment, isError } from "ethers";
@@ -9,9 +9,11 @@ import { TallystickError } from "../core/errors.ts";
 import { ESCROW_ABI, LEDGER_ABI, RANDOMNESS_ABI, REGISTRY_ABI } from "./abis.ts";
 import { answeredError, EndpointError, isRateLimited, isTemporaryFailure } from "./endpoint-errors.ts";
 
-/** What a contract said when it refused. */
+/** The decoded reason of a revert. */
 export interface DecodedRevert {
-  /** Name of the custom error; `Error` for a reason string, `Panic` for a failed assertion, `Unknown` for anything else. */
+  /**
+   * Name of the custom error; `Error` for a reason string, `Panic` for a failed assertion, `Unknown` for anything else.
+   */
   readonly name: string;
   /** Arguments by name (by position where unnamed): bigint, string, boolean, or lists of them. */
   readonly args: Readonly<Record<string, unknown>>;
@@ -163,7 +165,9 @@ export async function readChain<T>(what: string, read: () => Promise<T>): Promis
   }
 }
 
-/** ethers takes every error of an estimate for a refusal by the contract; without data, only the node's words can tell. */
+/**
+ * ethers takes every error of an estimate for a refusal by the contract; without data, only the node's words can tell.
+ */
 function saysReverted(info: Record<string, unknown> | undefined): boolean {
   const said = messageIn(info?.error);
   return said === undefined || /revert/i.test(said);

@@ -1,9 +1,11 @@
 /**
- * Sends transactions from one account: one nonce after the other without gaps, however many callers there are, and despite endpoints
- * that drop connections, restart, limit the rate or forget what they accepted, and despite reorganisations.
+ * Sends transactions from one account: one nonce after the other without gaps, however many callers there are, and
+ * despite endpoints that drop connections, restart, limit the rate or forget what they accepted, and despite
+ * reorganisations.
  *
- * A transaction is estimated, signed and offered under a lock, and takes its nonce only when it is signed, so that a call
- * that would revert leaves no gap. Only when another transaction is seen to have taken the nonce is it signed anew.
+ * A transaction is estimated, signed and offered under a lock, and takes its nonce only when it is signed, so that a
+ * call that would revert leaves no gap. Only when another transaction is seen to have taken the nonce is it signed
+ * anew.
  */
 
 import type { TransactionReceipt } from "ethers";
@@ -34,7 +36,7 @@ export interface SenderOptions {
   readonly onWaiting?: (transaction: WaitingTransaction) => void;
 }
 
-/** How the account's transactions get on. */
+/** State of the transactions of the account. */
 export interface SenderHealth {
   /** Transactions that are waited for. */
   readonly waiting: number;
@@ -89,10 +91,10 @@ export class TransactionSender {
    *
    * @param signal stops the waiting; a transaction that was already broadcast may still be mined.
    * @throws ChainRevertedError when the contract refuses, before or after it was sent.
-   * @throws ChainUnavailableError when the endpoint fails for good; `details.transactionHash` is present once it may have the
-   * transaction.
-   * @throws TallystickError FUNDS (balance too low, or fees above the cap), TIMED_OUT (mined later, perhaps), CONFLICT (another
-   * transaction took the nonce).
+   * @throws ChainUnavailableError when the endpoint fails for good; `details.transactionHash` is present once it may
+   * have the transaction.
+   * @throws TallystickError FUNDS (balance too low, or fees above the cap), TIMED_OUT (mined later, perhaps), CONFLICT
+   * (another transaction took the nonce).
    */
   async send(call: ContractCall, signal?: AbortSignal): Promise<TransactionReceipt> {
     const signed = await this.#exclusively(() => this.#broadcast(call, signal));
@@ -119,7 +121,8 @@ export class TransactionSender {
   /**
    * For a health probe: offers transactions again that a reorganisation dropped, and reports what is stuck.
    *
-   * @throws TallystickError TIMED_OUT when a transaction waits for more than two minutes, or nonces below it are missing.
+   * @throws TallystickError TIMED_OUT when a transaction waits for more than two minutes, or nonces below it are
+   *   missing.
    */
   async checkHealth(): Promise<void> {
     await this.#repairInTurn();
@@ -177,9 +180,10 @@ export class TransactionSender {
   }
 
   /**
-   * Offers again what a reorganisation dropped, and uses up nonces that nobody uses: of transactions that are unknown to this process
-   * and were dropped. Nothing above such a nonce would be mined. A gap must be seen twice, because the count may be late, and a
-   * transaction that another process sent may still be pending: then the node refuses the filler as underpriced.
+   * Offers again what a reorganisation dropped, and uses up nonces that nobody uses: of transactions that are unknown
+   * to this process and were dropped. Nothing above such a nonce would be mined. A gap must be seen twice, because the
+   * count may be late, and a transaction that another process sent may still be pending: then the node refuses the
+   * filler as underpriced.
    */
   async #repair(): Promise<void> {
     const filler = fillerOf(this.address);
@@ -193,22 +197,26 @@ export class TransactionSender {
     }
   }
 
-  /** @param counted transactions of the account that the node counts; what was mined at this nonce or above is not any more. */
+  /**
+   * @param counted transactions of the account that the node counts; what was mined at this nonce or above is not any
+   *   more.
+   */
   async #reofferDropped(counted: number, signal: AbortSignal | undefined): Promise<void> {
     for (const signed of this.#book.dropped(counted)) {
       try {
         await this.#offers.submit(signed, signal);
       } catch (error) {
         if (signal?.aborted === true || isTemporaryFailure(error)) throw error;
-        // It cannot be had again (its fee is too low by now, the balance too): whatever comes next takes its nonce.
+        // It is refused for good (fee or balance are too low by now): the next transaction takes its nonce.
         this.#book.forget(signed);
       }
     }
   }
 
   /**
-   * A receipt says that it reverted, not why: the call is made again on the state before its block, then on that after it. Where
-   * the endpoint cannot do that (it keeps no old state, it is gone), the reason stays unknown, but not that it reverted.
+   * A receipt says that it reverted, not why: the call is made again on the state before its block, then on that after
+   * it. Where the endpoint cannot do that (it keeps no old state, it is gone), the reason stays unknown, but not that
+   * it reverted.
    */
   async #whyReverted(call: ContractCall, receipt: TransactionReceipt): Promise<TallystickError> {
     const transactionHash = receipt.hash;

@@ -36,8 +36,8 @@ const NONCE_USED_LIMIT = 3;
 /**
  * @param repair fills gaps below the transaction; called before it is offered again.
  * @returns undefined when another transaction took its nonce.
- * @throws ChainUnavailableError when the endpoint stays silent; TallystickError TIMED_OUT; the signal's reason. Never an error
- * that says that the transaction was refused, because it was sent.
+ * @throws ChainUnavailableError when the endpoint stays silent; TallystickError TIMED_OUT; the signal's reason. Never
+ * an error that says that the transaction was refused, because it was sent.
  */
 export async function waitForReceipt(
   offers: Offers,
@@ -75,7 +75,8 @@ export async function waitForReceipt(
     } catch (error) {
       if (signal?.aborted === true) throw error;
       problem = error;
-      // A limited rate is an answer. So is a refusal, but there is nothing to do about it: the transaction is out.
+      // A rate limit or a refusal shows that the endpoint works. A refusal changes nothing: the transaction has been
+      // sent.
       if (isRateLimited(error) || !isTemporaryFailure(error)) answered = Date.now();
       const isSilent = Date.now() - answered > options.unreachableAfterSeconds * 1000;
       if (isSilent || offers.isClosed) throw unavailable(signed, error);

@@ -1,6 +1,6 @@
 /**
- * The network that test files share: a process of its own, started once for a run when one of its files asks for it. The files find it
- * by an environment variable and wait until it is ready (test/helpers/shared-net.ts).
+ * The network that test files share: a process of its own, started once for a run when one of its files asks for it.
+ * The files find it by an environment variable and wait until it is ready (test/helpers/shared-net.ts).
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";

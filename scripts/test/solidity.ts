@@ -1,4 +1,7 @@
-/** The Solidity tests of what is deployed (optimized, not instrumented), with many more fuzz cases and longer invariant runs. */
+/**
+ * The Solidity tests of what is deployed (optimized, not instrumented), with many more fuzz cases and longer invariant
+ * runs.
+ */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { ROOT } from "./files.ts";

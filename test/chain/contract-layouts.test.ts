@@ -1,7 +1,7 @@
 /**
- * What the contracts hash, against vectors of an independent implementation (test/vectors/derive-layouts.py), on both sides: as
- * offchain/chain computes it, and as the contracts themselves answer on a chain. The escrow is put at the address of the vector,
- * and its randomness source is a few bytes of code that always answers the vector's word.
+ * What the contracts hash, against vectors of an independent implementation (test/vectors/derive-layouts.py), on both
+ * sides: as offchain/chain computes it, and as the contracts themselves answer on a chain. The escrow is put at the
+ * address of the vector, and its randomness source is a few bytes of code that always answers the vector's word.
  */
 
 import { expect } from "chai";

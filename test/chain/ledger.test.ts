@@ -489,7 +489,8 @@ describe("key ledger on a chain", () => {
       const found = someRecord(bob.address, await now());
       let replaced = false;
       proxy.fault = (method, [block]) => {
-        // The cursor's block has just been found to be still there; what is asked about next is the last block of the page.
+        // The cursor's block has just been found to be still there; what is asked about next is the last block of the
+        // page.
         if (replaced || method !== "eth_getBlockByNumber" || Number(block) === archive.cursor?.blockNumber)
           return undefined;
         replaced = true;

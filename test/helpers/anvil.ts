@@ -1,6 +1,6 @@
 /**
- * A bare anvil on a loopback port, for tests that stop, starve or restart the chain itself, and a proxy in front of it that
- * misbehaves on request.
+ * A bare anvil on a loopback port, for tests that stop, starve or restart the chain itself, and a proxy in front of it
+ * that misbehaves on request.
  */
 
 import { type ChildProcess, spawn } from "node:child_process";

@@ -1,6 +1,6 @@
 /**
- * Proofs that would verify if one rule of the audit were missing. They are made with the owner's secrets, which no provider has,
- * so that each fulfils everything but the rule it is named after.
+ * Proofs that would verify if one rule of the audit were missing. They are made with the owner's secrets, which no
+ * provider has, so that each fulfils everything but the rule it is named after.
  */
 import type { AuditChallenge } from "../../offchain/core/audit/challenge.ts";
 import {

@@ -1,7 +1,7 @@
 /**
- * A second, slow implementation of the possession audit on other libraries (noble for the curve, ethers for Keccak and ABI encoding),
- * written from the equations in docs/audit.md and not from the code under test. It checks the two equations one by one,
- * without the random weight that joins them.
+ * A second, slow implementation of the possession audit on other libraries (noble for the curve, ethers for Keccak and
+ * ABI encoding), written from the equations in docs/audit.md and not from the code under test. It checks the two
+ * equations one by one, without the random weight that joins them.
  */
 import { hkdfSync } from "node:crypto";
 import { bls12_381 } from "@noble/curves/bls12-381.js";
@@ -128,7 +128,9 @@ export function oracleOpeningPoint(id: string, V: string | Uint8Array): bigint {
   return Fr.create(BigInt(keccak256(concat([id, tag("audit-opening"), V]))));
 }
 
-/** λ, over as many of the parts (key hash, σ, ψ, V, W, y) as are given. @param parts in the EIP-2537 form; y 32 bytes */
+/**
+ * λ, over as many of the parts (key hash, σ, ψ, V, W, y) as are given. @param parts in the EIP-2537 form; y 32 bytes
+ */
 export function oracleBatchWeight(id: string, parts: readonly (string | Uint8Array)[]): bigint {
   return Fr.create(BigInt(keccak256(concat([id, tag("audit-batch"), ...parts]))));
 }

@@ -1,6 +1,6 @@
 /**
- * Audit sets for tests: a small real one, stored in memory as a provider would, and one of any size whose proofs are computed from
- * the owner's secrets, since nobody wants to build a terabyte to test an index range.
+ * Audit sets for tests: a small real one, stored in memory as a provider would, and one of any size whose proofs are
+ * computed from the owner's secrets, since nobody wants to build a terabyte to test an index range.
  */
 import {
   type AuditChallenge,
@@ -105,8 +105,8 @@ export function storeSet(keys: AuditKeys, data: Uint8Array, firstIndex = 1): Sto
 }
 
 /**
- * The proof an honest provider would give, from the owner's secrets and the drawn slices only: each commitment is its exponent
- * times the generator.
+ * The proof an honest provider would give, from the owner's secrets and the drawn slices only: each commitment is its
+ * exponent times the generator.
  */
 export function proveWithSecrets(
   keys: AuditKeys,

@@ -1,6 +1,6 @@
 /**
- * Makes the vectors of the possession audit with the oracle, and the Solidity file that carries the same values into the
- * contract tests. `node test/helpers/audit-vectors.ts` writes both; a test compares them with what is committed.
+ * Makes the vectors of the possession audit with the oracle, and the Solidity file that carries the same values into
+ * the contract tests. `node test/helpers/audit-vectors.ts` writes both; a test compares them with what is committed.
  */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

@@ -6,7 +6,9 @@ import hre from "hardhat";
 import { type DeployParameters, deployTallystick } from "../../ignition/deploy-tallystick.ts";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
 
-/** Deploys to the chain at a URL, whose node must hold unlocked accounts, and describes it as a deployment file does. */
+/**
+ * Deploys to the chain at a URL, whose node must hold unlocked accounts, and describes it as a deployment file does.
+ */
 export async function deployTo(rpcUrl: string, parameters: DeployParameters = {}): Promise<Deployment> {
   const connection = await hre.network.create({ network: "localhost", override: { url: rpcUrl } });
   try {

@@ -1,5 +1,6 @@
 /**
- * A loopback HTTP proxy for tests that change, lose or count what passes between an agent and a daemon. Bodies are held whole.
+ * A loopback HTTP proxy for tests that change, lose or count what passes between an agent and a daemon. Bodies are held
+ * whole.
  */
 
 import { once } from "node:events";

@@ -1,6 +1,6 @@
 /**
- * Stands between an agent and what it talks to (provider and chain), counts what passes, and strikes at a chosen moment: before a
- * request arrives, after it has been carried out but before the answer is back, or a little later.
+ * Stands between an agent and what it talks to (provider and chain), counts what passes, and strikes at a chosen
+ * moment: before a request arrives, after it has been carried out but before the answer is back, or a little later.
  */
 
 import { setTimeout as pause } from "node:timers/promises";

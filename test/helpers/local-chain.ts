@@ -1,6 +1,6 @@
 /**
- * A chain for tests: anvil on a free loopback port, with the contracts deployed by the same Ignition module as everywhere else. Needs
- * compiled contracts (`npx hardhat build`) and says so when they are missing.
+ * A chain for tests: anvil on a free loopback port, with the contracts deployed by the same Ignition module as
+ * everywhere else. Needs compiled contracts (`npx hardhat build`) and says so when they are missing.
  */
 
 import { type ChildProcess, spawn } from "node:child_process";

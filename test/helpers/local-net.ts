@@ -1,4 +1,7 @@
-/** A network for tests: `startDevnet` in a temporary folder that goes away with it. Blocks are mined per transaction unless told. */
+/**
+ * A network for tests: `startDevnet` in a temporary folder that goes away with it. Blocks are mined per transaction
+ * unless told.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

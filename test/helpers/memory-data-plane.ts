@@ -1,4 +1,6 @@
-/** The parties of the data plane in memory: a provider that stores objects, and a key oracle in the committee's place. */
+/**
+ * The parties of the data plane in memory: a provider that stores objects, and a key oracle in the committee's place.
+ */
 
 import { createHmac } from "node:crypto";
 import type { ObjectSource } from "../../offchain/agent/read/read-content.ts";

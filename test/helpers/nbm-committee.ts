@@ -1,5 +1,6 @@
 /**
- * A committee of NBM nodes for tests: real processes of offchain/nbm/main.ts with their own folders, on a chain of local-chain.ts.
+ * A committee of NBM nodes for tests: real processes of offchain/nbm/main.ts with their own folders, on a chain of
+ * local-chain.ts.
  */
 
 import { type ChildProcess, spawn } from "node:child_process";

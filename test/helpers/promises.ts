@@ -1,6 +1,4 @@
-/**
- * What a test does with promises and streams.
- */
+/** Helpers for promises and streams in tests. */
 
 /** The error of a promise that has to fail. */
 export async function failure(promise: Promise<unknown>): Promise<unknown> {

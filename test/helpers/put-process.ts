@@ -1,6 +1,6 @@
 /**
- * A put in a process of its own, to be killed at any moment: `node put-process.ts <plan.json>`. Prints one line per phase, and the
- * report as JSON at the end.
+ * A put in a process of its own, to be killed at any moment: `node put-process.ts <plan.json>`. Prints one line per
+ * phase, and the report as JSON at the end.
  */
 import { readFileSync } from "node:fs";
 import { openAgent } from "../../offchain/agent/node/index.ts";

@@ -1,4 +1,7 @@
-/** Chance that can be had again: every number follows from a seed that is printed, and taken from TALLYSTICK_TEST_SEED when set. */
+/**
+ * Chance that can be had again: every number follows from a seed that is printed, and taken from TALLYSTICK_TEST_SEED
+ * when set.
+ */
 
 import { randomBytes } from "node:crypto";
 import { pseudoRandomBytes } from "./pseudo-random.ts";

@@ -1,6 +1,6 @@
 /**
- * The network that test files share, as a process: `shared-net-process.ts <state file>`. Writes the state file when the network is ready
- * and stops everything when its standard input ends.
+ * The network that test files share, as a process: `shared-net-process.ts <state file>`. Writes the state file when the
+ * network is ready and stops everything when its standard input ends.
  */
 import { renameSync, writeFileSync } from "node:fs";
 import { startLocalNet } from "./local-net.ts";

@@ -1,6 +1,7 @@
 /**
- * Runs a script where writing fails for want of space. With the right to mount (root, or user namespaces) that is a file system of
- * the given size of its own; elsewhere a limit on the size of each file, the one real write failure that any user may set.
+ * Runs a script where writing fails for want of space. With the right to mount (root, or user namespaces) that is a
+ * file system of the given size of its own; elsewhere a limit on the size of each file, the one real write failure that
+ * any user may set.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -1,4 +1,6 @@
-/** Stands in front of a daemon and changes what it answers on chosen routes: how a node that lies looks from outside. */
+/**
+ * Stands in front of a daemon and changes what it answers on chosen routes: how a node that lies looks from outside.
+ */
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 

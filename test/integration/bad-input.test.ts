@@ -1,6 +1,6 @@
 /**
- * Bad input on the user's side: files that cannot be read, disks that are full, passphrases and agreements that are wrong. Each gets a
- * typed error with the exit code of its kind, and nothing is recorded, agreed on or left behind.
+ * Bad input on the user's side: files that cannot be read, disks that are full, passphrases and agreements that are
+ * wrong. Each gets a typed error with the exit code of its kind, and nothing is recorded, agreed on or left behind.
  */
 import { spawnSync } from "node:child_process";
 import {

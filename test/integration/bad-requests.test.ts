@@ -1,6 +1,7 @@
 /**
- * Malformed, oversize, expired and replayed requests to both daemons, over the wire: every route that takes a body, every way in which a
- * body can be wrong. Each answer is a typed error, the daemon goes on, and its database has not moved.
+ * Malformed, oversize, expired and replayed requests to both daemons, over the wire: every route that takes a body,
+ * every way in which a body can be wrong. Each answer is a typed error, the daemon goes on, and its database has not
+ * moved.
  */
 import { randomBytes } from "node:crypto";
 import { readdirSync } from "node:fs";

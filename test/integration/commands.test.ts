@@ -1,6 +1,6 @@
 /**
- * Every command against a real network, for machines and for people: with --json one document and nothing else on stdout; at a terminal
- * prompts and a progress bar; in a pipe neither.
+ * Every command against a real network, for machines and for people: with --json one document and nothing else on
+ * stdout; at a terminal prompts and a progress bar; in a pipe neither.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

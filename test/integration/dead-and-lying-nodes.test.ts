@@ -1,6 +1,6 @@
 /**
- * Get and put while key nodes are gone or lie: any three right ones of five are enough, from a device that has only the recovery
- * phrase and the deployment file; with fewer, everybody's answer is told and nothing is written.
+ * Get and put while key nodes are gone or lie: any three right ones of five are enough, from a device that has only the
+ * recovery phrase and the deployment file; with fewer, everybody's answer is told and nothing is written.
  */
 import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,6 @@
-/** What is uploaded, recorded and paid when the same, or nearly the same, is put again, by the same or by another user. */
+/**
+ * What is uploaded, recorded and paid when the same, or nearly the same, is put again, by the same or by another user.
+ */
 import { cpSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";

@@ -1,6 +1,6 @@
 /**
- * The life of an agreement to its end, every coin of it: paid while the provider proves, compensated when its disk is damaged, proven
- * again after a repair, breached, wound up, withdrawn, until the escrow holds nothing.
+ * The life of an agreement to its end, every coin of it: paid while the provider proves, compensated when its disk is
+ * damaged, proven again after a repair, breached, wound up, withdrawn, until the escrow holds nothing.
  */
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -186,7 +186,8 @@ describe("an agreement from deposit to the last coin", () => {
     await passMissed(3);
     expect((await agent.agreements.settle(id())).reported).to.deep.equal([3]);
     await mineTo(opens(4) + agreement.terms.windowBlocks + 1);
-    // Two see the same miss, and the provider winds the agreement up at the same time: who comes too late has nothing to do.
+    // Two see the same miss, and the provider winds the agreement up at the same time: who comes too late has nothing
+    // to do.
     const settled = await Promise.all([agent, watcher].map((each) => each.agreements.settle(id())));
     expect(settled.flatMap(({ reported }) => reported)).to.deep.equal([4]);
     watcherBounties += settled[1]?.reported.length === 1 ? 1n : 0n;

@@ -1,6 +1,6 @@
 /**
- * What goes in comes out, by the command line: every byte, name, mode, link and time, whatever the names are made of. Names are
- * bytes to the file system; they are handed over as such here.
+ * What goes in comes out, by the command line: every byte, name, mode, link and time, whatever the names are made of.
+ * Names are bytes to the file system; they are handed over as such here.
  */
 import { spawnSync } from "node:child_process";
 import {

@@ -1,4 +1,7 @@
-/** Agreements and the device's memory of them out of step: a chain that was started anew, a device that is gone, two commands at once. */
+/**
+ * Agreements and the device's memory of them out of step: a chain that was started anew, a device that is gone, two
+ * commands at once.
+ */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";

@@ -1,4 +1,7 @@
-/** kill -9 of the agent, of key nodes and of the provider in the middle of a put: run it again, and nothing is lost or paid twice. */
+/**
+ * kill -9 of the agent, of key nodes and of the provider in the middle of a put: run it again, and nothing is lost or
+ * paid twice.
+ */
 import { randomBytes } from "node:crypto";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -91,7 +94,8 @@ describe("crashes in the middle of a put", () => {
       await pause(Math.random() * 60);
       await run.kill();
     }
-    // The worst moment: the deposit is on its way, nobody has heard of it yet, and the next run begins before it is mined.
+    // The worst moment: the deposit is on its way, nobody has heard of it yet, and the next run begins before it is
+    // mined.
     const { account } = identityFromPhrase(phrase);
     const depositing = new RunningPut(planFile);
     const sent = async (tag: string) => await provider.getTransactionCount(account, tag);

@@ -1,7 +1,7 @@
 /**
- * kill -9 in the middle of a put: of the command, of the provider, of a key node, at random points between any two requests.
- * Whatever was acknowledged is still there, running put again finishes, get gives the same bytes, and everything is recorded
- * and paid once.
+ * kill -9 in the middle of a put: of the command, of the provider, of a key node, at random points between any two
+ * requests. Whatever was acknowledged is still there, running put again finishes, get gives the same bytes, and
+ * everything is recorded and paid once.
  */
 import { mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
