@@ -122,7 +122,7 @@ contract AccountSignatureTest is TestBase {
 
     function test_leaves_a_margin_for_a_wallet_of_ten_owners() public {
         (MultiKeyWallet wallet, bytes memory signatures) = _multiKeyWallet(10);
-        _needs(IERC1271(address(wallet)), signatures, 45_000);
+        _needs(IERC1271(address(wallet)), signatures, 50_000);
     }
 
     function test_leaves_a_margin_for_a_passkey_without_a_precompile() public {

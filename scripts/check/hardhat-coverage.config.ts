@@ -7,7 +7,7 @@
 import { defineConfig } from "hardhat/config";
 import { solidityProfile, solidityTests } from "../solidity.ts";
 
-const settings = { ...solidityProfile.settings, viaIR: false, optimizer: { enabled: true, runs: 1 } };
+const settings = { ...solidityProfile.settings, viaIR: false };
 
 export default defineConfig({
   plugins: [],
