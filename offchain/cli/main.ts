@@ -1,6 +1,6 @@
 /**
- * The `tallystick` command line. Commands are thin: they read options and secrets, call the SDK, and print. A program can
- * do everything a command does with `offchain/agent`.
+ * The `tallystick` command line. Commands are thin: they read options and secrets, call the SDK, and print. A program
+ * can do everything a command does with `offchain/agent`.
  */
 import { Command, CommanderError } from "commander";
 import { useProxyFromEnvironment } from "../agent/node/proxy.ts";

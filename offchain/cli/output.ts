@@ -61,8 +61,8 @@ function failureLines(error: TallystickError): string[] {
 let isFailureReported = false;
 
 /**
- * For the error events of stdout and stderr. A reader that stops early (`| head`) is no failure: the work is done by then.
- * What waits for its output reports the failure itself.
+ * For the error events of stdout and stderr. A reader that stops early (`| head`) is no failure: the work is done by
+ * then. What waits for its output reports the failure itself.
  */
 export function onOutputError(error: NodeJS.ErrnoException): void {
   if (error.code === "EPIPE" || isFailureReported) return;

@@ -23,8 +23,8 @@ import { writeSampleFolders } from "./sample-files.ts";
 import { damageObjects, differences, Person, requireFolder, Teller, until } from "./story.ts";
 
 /**
- * A block comes every second, however long a machine takes for a folder, so the agreement has to outlast the slowest: 50 epochs of ten
- * minutes. Nobody waits for them, because blocks in which nothing happens are skipped.
+ * A block comes every second, however long a machine takes for a folder, so the agreement has to outlast the slowest:
+ * 50 epochs of ten minutes. Nobody waits for them, because blocks in which nothing happens are skipped.
  */
 const EPOCH_BLOCKS = 600;
 const WINDOW_BLOCKS = 120;

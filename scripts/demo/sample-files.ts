@@ -1,6 +1,6 @@
 /**
- * The folders of the demonstration: files that look like those of a small office, generated from a seed so that every run
- * stores the same bytes. They repeat themselves the way real folders do: copies within one user's folder, the same
+ * The folders of the demonstration: files that look like those of a small office, generated from a seed so that every
+ * run stores the same bytes. They repeat themselves the way real folders do: copies within one user's folder, the same
  * hand-outs with two users, and a large file that was edited in a few places.
  */
 import { createHash } from "node:crypto";

@@ -1,4 +1,6 @@
-/** The data planes of put and get against each other, in memory: a stand-in committee, a stand-in provider, real files. */
+/**
+ * The data planes of put and get against each other, in memory: a stand-in committee, a stand-in provider, real files.
+ */
 import { createHash, randomBytes } from "node:crypto";
 import {
   appendFileSync,

@@ -1,4 +1,7 @@
-/** What the command line promises whatever the network does: one JSON document, exit codes, help, completion, no secrets in argv. */
+/**
+ * What the command line promises whatever the network does: one JSON document, exit codes, help, completion, no secrets
+ * in argv.
+ */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";

@@ -61,7 +61,10 @@ export function phraseLines(phrase: string): string[] {
   ];
 }
 
-/** Asks for some of the words until they are right. @throws InterruptedError when the user ends it; nothing is kept then */
+/**
+ * Asks for some of the words until they are right.
+ * @throws InterruptedError when the user ends it; nothing is kept then
+ */
 async function confirmPhrase({ output }: Surroundings, phrase: string): Promise<void> {
   const words = phrase.split(" ");
   for (const place of randomPlaces(words.length, CONFIRMED_WORDS)) {

@@ -22,7 +22,10 @@ const MAX_SECRET_BYTES = 1024;
 const MAX_MEMORY_BYTES = 1024 * 1024 * 1024;
 const MAX_PARALLELIZATION = 16;
 
-/** Whose secret it is: `user` for a user's phrase entropy, else the name of the daemon whose root secret it is (`nbm`, `csp`). */
+/**
+ * Whose secret it is: `user` for a user's phrase entropy, else the name of the daemon whose root secret it is (`nbm`,
+ * `csp`).
+ */
 export type KeystoreKind = string;
 
 /** OWASP's recommendation for scrypt: 128 MiB and some tenths of a second of native code per guess. */

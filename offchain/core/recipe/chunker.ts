@@ -17,8 +17,8 @@ import { sha256 } from "#primitives";
 import { domainTag } from "../crypto/kdf.ts";
 
 /**
- * Sizes of chunks in bytes. Only the last chunk of an input may be shorter than the minimum. The maximum is 2 MiB less the tag
- * of AES-256-GCM, so that every sealed object has at most 2 MiB: peers of IPFS exchange no larger blocks.
+ * Sizes of chunks in bytes. Only the last chunk of an input may be shorter than the minimum. The maximum is 2 MiB less
+ * the tag of AES-256-GCM, so that every sealed object has at most 2 MiB: peers of IPFS exchange no larger blocks.
  */
 export const CHUNK_LIMITS = { minBytes: 262_144, averageBytes: 1_048_576, maxBytes: 2_097_136 } as const;
 

@@ -61,8 +61,8 @@ function requireId(id: string, sealed: Uint8Array): void {
 }
 
 /**
- * Whether bytes are the plaintext of a chunk. Sealing is deterministic, so they are if they seal to its id. Saves a download without
- * trust in where the bytes come from.
+ * Whether bytes are the plaintext of a chunk. Sealing is deterministic, so they are if they seal to its id. Saves a
+ * download without trust in where the bytes come from.
  */
 export function isPlaintextOf(ref: ChunkRef, bytes: Uint8Array): boolean {
   return bytes.length === ref.sizeBytes && contentId(sealChunk(ref.key, bytes)) === ref.id;

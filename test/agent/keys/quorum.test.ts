@@ -72,7 +72,8 @@ describe("a quorum", () => {
       if (index !== 3) return;
       replaced.resolve();
       await failed.promise;
-      // Long enough for another to be asked, were the failure to bring one in; short of what would bring one in by itself.
+      // Long enough for another to be asked, were the failure to bring one in; short of what would bring one in by
+      // itself.
       await pause(30);
     };
     const { answers, failures } = await gather(members, 2, ask, 0.3);

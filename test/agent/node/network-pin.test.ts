@@ -1,4 +1,6 @@
-/** A home folder belongs to the network it was first used with; another one is refused until the user forgets the first. */
+/**
+ * A home folder belongs to the network it was first used with; another one is refused until the user forgets the first.
+ */
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
