@@ -49,7 +49,7 @@ const TEMPORARY_CODES: ReadonlySet<string> = new Set([
 /** Alchemy and drpc 429, QuickNode -32007, OP -32016, several -32029, some proxies -32097. */
 const RATE_LIMIT_CODES: ReadonlySet<number> = new Set([429, -32_007, -32_016, -32_029, -32_097]);
 const RATE_LIMIT_WORDS =
-  /rate.?limit|too many requests|requests? (rate|limit|count)|(requests|units) per (second|minute|day)|capacity|throttl/i;
+  /rate.?limit|too many requests|requests? (rate|limit|count)|(requests|units) per (sec|min|day)|capacity|throttl/i;
 /** "Limit exceeded" (EIP-1474): a rate for most requests, a number of results or blocks for logs. */
 const LIMIT_EXCEEDED = -32_005;
 /** Statuses that say the key, the path or the method is wrong: asking for less does not help. */

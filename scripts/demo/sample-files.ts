@@ -9,10 +9,10 @@ import { dirname, join } from "node:path";
 import { aesCtrStream } from "./keystream.ts";
 
 const MIB = 1024 * 1024;
-const WORDS =
-  "ledger invoice harbour quarter payment storage copper meadow delivery contract audit summary window engine supplier balance review autumn signal carrier estimate".split(
-    " ",
-  );
+const WORDS = (
+  "ledger invoice harbour quarter payment storage copper meadow delivery contract audit " +
+  "summary window engine supplier balance review autumn signal carrier estimate"
+).split(" ");
 
 interface Sample {
   readonly path: string;

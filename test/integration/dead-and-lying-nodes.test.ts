@@ -129,7 +129,7 @@ describe("a committee of which some are dead or lie", () => {
       expectSameTree(readTree(join(out, "letters")), readTree(folder));
     });
 
-    it("says which node answered what when the committee is to give the key, and leaves the target untouched", async () => {
+    it("says what each node answered when the committee cannot give the key; leaves the target as it was", async () => {
       const out = dir("out-of-reach");
       const error = await withAgentOf(net, alice, (agent) =>
         expectAsyncRejection(() => agent.get(dataId, out, { keySource: "committee" }), "SHARES_MISSING"),

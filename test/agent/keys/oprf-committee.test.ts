@@ -162,7 +162,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     expect(error.received).to.contain("http://node-5");
   });
 
-  it("asks another node in the place of one that takes long, tells it so, and spares it in the next batches", async () => {
+  it("replaces a slow node, reports it, and prefers others for the next batches", async () => {
     let told = 0;
     const hanging: Behaviour = (honest, blinded, signal) => {
       signal?.addEventListener("abort", () => {

@@ -155,7 +155,7 @@ describe("recipe tree", () => {
     );
   });
 
-  it("names the list whose bytes are not what its id says, even if the provider changed both seal and length", async () => {
+  it("names the list whose bytes do not match its id, even if the provider changed seal and length", async () => {
     const objects = new Objects();
     const blob = blobOf(await objects.write(refs(9)));
     const sealed = objects.sealed.get(blob.id) as Uint8Array;

@@ -290,7 +290,7 @@ describe("key generation with a member that lies", () => {
     return described.map(({ committees }) => committees.find((each) => each.committeeId === String(id))?.problem);
   }
 
-  it("does not believe messages that the member's operator key did not sign, and goes on with those it did", async () => {
+  it("rejects messages not signed by the member's operator key, and completes with signed ones", async () => {
     liar.signer = Wallet.createRandom();
     const id = await liar.form(honest.nodes, 2);
     await until("refusal", async () =>
