@@ -49,7 +49,7 @@ function requireCurrentFolder(): void {
 export function buildProgram(): Command {
   const program = new Command("tallystick")
     .description(
-      "Encrypted, deduplicated storage whose keys cannot be lost and whose provider is paid only while it proves.",
+      "Encrypted, deduplicated storage whose provider is paid only for epochs in which it proves to hold the data.",
     )
     .version("0.1.0")
     .option("--json", "print one JSON document on stdout and nothing else there")
