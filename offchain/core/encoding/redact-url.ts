@@ -1,5 +1,5 @@
 /**
- * Addresses without what only their owner should read. Providers of RPC endpoints put keys into the path (`/v2/<key>`),
+ * Removes secrets from URLs. Providers of RPC endpoints put keys into the path (`/v2/<key>`),
  * the query or the user information, so errors, `--json` documents and logs show the scheme and the host alone.
  */
 

@@ -95,7 +95,7 @@ export async function sealKeystore(
  * Opens a keystore.
  *
  * @param json the parsed document, from disk and not trusted
- * @param kind when given, the kind it must be of
+ * @param kind when given, the required kind
  * @throws UnknownVersionError for a document of another version
  * @throws InvalidInputError for a malformed document, one of another kind, or an empty passphrase
  * @throws TallystickError WRONG_PASSPHRASE when it does not open; damage to the document looks the same
