@@ -160,7 +160,7 @@ describe("bad requests", () => {
 
   for (const route of ROUTES) {
     describe(`${route.method} ${route.path.replace(/0x0+/, "0x0…")} of a ${route.daemon}`, () => {
-      it("refuses every malformed body and stays as it was", async () => {
+      it("refuses every malformed body and changes nothing", async () => {
         const daemon = daemonOf(route);
         const token = route.session ? await tokenFor(daemon) : undefined;
         const before = stateOf(daemon);
