@@ -1,6 +1,7 @@
 /**
- * Deploys the contracts through the Ignition module and says where they are, in the form of a deployment file. Development
- * chain, tests and benchmarks share it; public networks use `npx hardhat ignition deploy`, which keeps a journal.
+ * Deploys the contracts through the Ignition module and says where they are, in the form of a deployment file.
+ * Development chain, tests and benchmarks share it; public networks use `npx hardhat ignition deploy`, which keeps a
+ * journal.
  */
 
 import { randomUUID } from "node:crypto";

@@ -1,7 +1,7 @@
 /**
- * What a device remembers: the data ids of the account, and the state of each agreement. It is a cache and a journal, not the source of
- * truth: `recover` rebuilds the puts from the ledger. Each step of an agreement is written before it is taken, so that a run
- * after a crash finds the transaction of the earlier run and does not pay twice.
+ * What a device remembers: the data ids of the account, and the state of each agreement. It is a cache and a journal,
+ * not the source of truth: `recover` rebuilds the puts from the ledger. Each step of an agreement is written before it
+ * is taken, so that a run after a crash finds the transaction of the earlier run and does not pay twice.
  */
 
 /** A put that this account owns. */
@@ -55,8 +55,8 @@ export interface Catalogue {
   put(dataId: string): Promise<CataloguedPut | undefined>;
 
   /**
-   * Adds an agreement or updates its state. Another agreement with the same escrow and number loses its number: it belongs
-   * to a chain that has been replaced, and is searched for again.
+   * Adds an agreement or updates its state. Another agreement with the same escrow and number loses its number: it
+   * belongs to a chain that has been replaced, and is searched for again.
    */
   saveAgreement(agreement: CataloguedAgreement): Promise<void>;
   /** Oldest first. @param dataId only those about this put */

@@ -1,6 +1,6 @@
 /**
- * How far the clocks of the other parties are from this one. Signed messages expire, so a clock that is wrong by minutes makes
- * every party refuse them, and the refusals alone do not show whose clock it is.
+ * How far the clocks of the other parties are from this one. Signed messages expire, so a clock that is wrong by
+ * minutes makes every party refuse them, and the refusals alone do not show whose clock it is.
  */
 
 /** Offsets up to this are those of slow answers and of HTTP dates, which count whole seconds. */

@@ -1,6 +1,6 @@
 /**
- * What the operations of an agent share. Connections are made when they are first needed, so that listing the catalogue works
- * without a network, and a failed attempt is forgotten, so that the next one may succeed.
+ * What the operations of an agent share. Connections are made when they are first needed, so that listing the catalogue
+ * works without a network, and a failed attempt is forgotten, so that the next one may succeed.
  */
 
 import type { TransactionReceipt } from "ethers";
@@ -123,7 +123,10 @@ export class AgentContext {
     return this.#providers;
   }
 
-  /** The committee that evaluates keys and takes new records. @throws TallystickError NOT_FOUND, CONFLICT while it is forming */
+  /**
+   * The committee that evaluates keys and takes new records.
+   * @throws TallystickError NOT_FOUND, CONFLICT while it is forming
+   */
   async committee(): Promise<CommitteeLink> {
     const named = BigInt(this.deployment.committeeId);
     const id = named > 0n ? named : await readCommitteeOf(await this.chain(), this.account.address);
@@ -138,7 +141,10 @@ export class AgentContext {
     return await this.committeeById(id);
   }
 
-  /** @throws TallystickError NOT_FOUND, CONFLICT while it is forming; InvalidPointError when its keys do not belong together */
+  /**
+   * @throws TallystickError NOT_FOUND, CONFLICT while it is forming; InvalidPointError when its keys do not belong
+   *   together
+   */
   committeeById(id: bigint): Promise<CommitteeLink> {
     const known = this.#committees.get(id);
     if (known !== undefined) return known;
@@ -154,7 +160,10 @@ export class AgentContext {
     return new Archives(await this.chain(), nodes, { logger: this.logger, enough });
   }
 
-  /** Runs what must not run twice at once for one catalogue. @throws the signal's reason while waiting; whatever the work throws */
+  /**
+   * Runs what must not run twice at once for one catalogue.
+   * @throws the signal's reason while waiting; whatever the work throws
+   */
   async exclusive<Result>(work: () => Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
     const onWait = () =>
       this.logger.warn({}, "another command of this home is recording or agreeing; waiting for its end");

@@ -1,6 +1,6 @@
 /**
- * Funds the account on development chains, so that a first run needs no coins from elsewhere. Does nothing on other chains: only
- * anvil and Hardhat have the method.
+ * Funds the account on development chains, so that a first run needs no coins from elsewhere. Does nothing on other
+ * chains: only anvil and Hardhat have the method.
  */
 import { connectChain, type Deployment } from "../chain/deployment.ts";
 import { readChain } from "../chain/revert.ts";

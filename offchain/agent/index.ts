@@ -1,6 +1,6 @@
 /**
- * The agent: what an application does with Tallystick, on any platform. `node/index.ts` opens it on files and a home folder,
- * `browser/` on the storage of a page.
+ * The agent: what an application does with Tallystick, on any platform. `node/index.ts` opens it on files and a home
+ * folder, `browser/` on the storage of a page.
  *
  *   const agent = await openAgent({ identity, deployment, platform });
  *   const { dataId } = await agent.put([{ name: "notes.txt", bytes }]);
@@ -40,7 +40,8 @@ export interface AgentOptions {
 }
 
 /**
- * Opens an agent. Chain, nodes and providers are connected to when they are first needed. The agent closes the platform.
+ * Opens an agent. Chain, nodes and providers are connected to when they are first needed. The agent closes the
+ * platform.
  *
  * @throws TallystickError CONFLICT when the catalogue belongs to another account
  */

@@ -1,6 +1,7 @@
 /**
- * Ports: what the agent needs from the place it runs in. `node/` implements them on files and SQLite, `browser/` on the storage of
- * a page; the rest of `agent/` imports neither. Random bytes, hashes and ciphers come from `#primitives` in the same way.
+ * Ports: what the agent needs from the place it runs in. `node/` implements them on files and SQLite, `browser/` on the
+ * storage of a page; the rest of `agent/` imports neither. Random bytes, hashes and ciphers come from `#primitives` in
+ * the same way.
  */
 
 import type { ChunkRef, DirectoryEntry, FileEntry, RegularFileEntry, SymlinkEntry } from "../core/recipe/recipe.ts";
@@ -39,7 +40,8 @@ export interface EntryRoot {
   /** For messages that tell two roots of one name apart. */
   readonly origin: string;
   /**
-   * The entry itself and what is below it, in listing order (`comparePaths`). May be called more than once: first to measure.
+   * The entry itself and what is below it, in listing order (`comparePaths`). May be called more than once: first to
+   * measure.
    * @throws FileUnreadableError, InvalidInputError
    */
   entries(): AsyncIterable<SourceEntry>;
@@ -76,8 +78,8 @@ export interface TargetOptions {
 }
 
 /**
- * Where a put is restored into. Entries come in listing order, each folder before what is in it. `openFile` may be called some
- * entries ahead of the others.
+ * Where a put is restored into. Entries come in listing order, each folder before what is in it. `openFile` may be
+ * called some entries ahead of the others.
  */
 export interface RestoreTarget {
   /** Finishes the folders that do not hold the entry. Called before anything else is done about it. */
@@ -112,7 +114,10 @@ export interface PreparationStore {
   /** A finished preparation; undefined when there is none. */
   find(salt: string): Promise<StoredPreparation | undefined>;
   remove(salt: string): Promise<void>;
-  /** Removes preparations, finished or not, that were last written before the time (milliseconds), except the needed ones. */
+  /**
+   * Removes preparations, finished or not, that were last written before the time (milliseconds), except the needed
+   * ones.
+   */
   removeAbandoned(needed: ReadonlySet<string>, before: number): Promise<void>;
 }
 

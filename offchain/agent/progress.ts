@@ -1,6 +1,8 @@
 /** Progress events of long operations. Each event carries the totals so far, so a listener may skip some. */
 
-/** `put`: bytes and entries read, chunks known to the provider, bytes sent. Totals are counted before anything is read. */
+/**
+ * `put`: bytes and entries read, chunks known to the provider, bytes sent. Totals are counted before anything is read.
+ */
 export interface PutProgress {
   readonly operation: "put";
   readonly phase: "scanning" | "storing" | "recording" | "agreeing" | "done";

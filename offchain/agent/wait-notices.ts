@@ -1,6 +1,7 @@
 /**
- * Says what is waited for. Whatever takes longer than a few seconds is announced to the logger with its party and its step, and again
- * at growing intervals, so that a provider, a node or a chain that is silent does not look like a program that hangs.
+ * Says what is waited for. Whatever takes longer than a few seconds is announced to the logger with its party and its
+ * step, and again at growing intervals, so that a provider, a node or a chain that is silent does not look like a
+ * program that hangs.
  */
 
 import type { Clock } from "./clock.ts";

@@ -1,6 +1,6 @@
 /**
- * The contracts' ABIs. Parsing one takes some ten milliseconds, which the generated `connect` spends at every call:
- * here each is parsed once in a process.
+ * The contracts' ABIs. Parsing an ABI takes about ten milliseconds, and the generated `connect` parses at every call.
+ * Here each is parsed once per process.
  */
 
 import { IRandomnessSource__factory } from "./types/factories/interfaces/IRandomnessSource__factory.ts";

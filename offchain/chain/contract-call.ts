@@ -1,4 +1,4 @@
-/** What to send: a call of a contract, made by the `…Call` builders of this folder. Sending it is sender.ts. */
+/** A call of a contract, as the `…Call` builders of this folder make it. `sender.ts` sends it. */
 
 import type { ChainReader } from "./deployment.ts";
 import { chainError } from "./revert.ts";
@@ -9,7 +9,10 @@ export interface ContractCall {
   /** ABI-encoded, 0x hex. */
   readonly data: string;
   readonly value?: bigint;
-  /** What it does, in words that fit after "while" and before "was refused", for example "recording a key". */
+  /**
+   * What the call does, as text for messages: it fits after "while" and before "was refused", for example "recording a
+   * key".
+   */
   readonly description: string;
 }
 
@@ -19,7 +22,7 @@ export interface ContractCall {
  * @param from the account it would be sent from.
  * @param blockTag a block number, or "pending" for the state the next block starts from.
  * @returns what the function returns, ABI-encoded 0x hex.
- * @throws ChainRevertedError when the contract would refuse.
+ * @throws ChainRevertedError when the contract would revert.
  */
 export async function simulateCall(
   chain: ChainReader,

@@ -1,7 +1,7 @@
 /**
  * Where the contracts are: the deployment file that devnet and deploy scripts write, and the connection to its chain.
- * The connection is refused unless the chain has the file's id and code at every address, so that nothing is ever sent
- * to, or believed from, the wrong chain.
+ * The connection is refused unless the chain has the file's id and code at every address, so that no transaction goes
+ * to the wrong chain, and no state is read from it.
  */
 
 import { type Static, Type } from "@sinclair/typebox";
@@ -38,7 +38,7 @@ export type Deployment = Static<typeof DeploymentSchema>;
 export interface ChainReader {
   readonly deployment: Deployment;
   readonly provider: JsonRpcProvider;
-  /** Lets go of timers and sockets. */
+  /** Releases timers and sockets. */
   close(): void;
 }
 
@@ -49,7 +49,7 @@ export interface ConnectOptions {
   readonly requestTimeoutSeconds?: number;
 }
 
-/** There is no deployment to talk to, or it does not fit the chain. */
+/** There is no deployment, or it does not match the chain. */
 export class NoDeploymentError extends TallystickError {
   constructor(message: string, facts: { check: string; expected?: string; received?: string; hint?: string }) {
     super(message, { ...facts, code: "NO_DEPLOYMENT" });

@@ -1,11 +1,11 @@
 /**
- * What RPC endpoints say when they do not answer. There is no common code for most of it, so codes and words of the
- * endpoints in use are listed here, and nowhere else.
+ * Classifies errors of RPC endpoints. Most have no common code, so the codes and texts of the endpoints in use are
+ * listed here, and nowhere else.
  */
 
 import { isError } from "ethers";
 
-/** RATE_LIMITED and SERVER_ERROR pass with time; REFUSED is an HTTP answer that says no. */
+/** RATE_LIMITED and SERVER_ERROR pass with time; REFUSED is an HTTP answer that refuses the request. */
 export type EndpointErrorCode = "RATE_LIMITED" | "SERVER_ERROR" | "REFUSED";
 
 /** An HTTP answer that is no JSON-RPC answer. */
@@ -49,7 +49,7 @@ const TEMPORARY_CODES: ReadonlySet<string> = new Set([
 /** Alchemy and drpc 429, QuickNode -32007, OP -32016, several -32029, some proxies -32097. */
 const RATE_LIMIT_CODES: ReadonlySet<number> = new Set([429, -32_007, -32_016, -32_029, -32_097]);
 const RATE_LIMIT_WORDS =
-  /rate.?limit|too many requests|requests? (rate|limit|count)|(requests|units) per (second|minute|day)|capacity|throttl/i;
+  /rate.?limit|too many requests|requests? (rate|limit|count)|(requests|units) per (sec|min|day)|capacity|throttl/i;
 /** "Limit exceeded" (EIP-1474): a rate for most requests, a number of results or blocks for logs. */
 const LIMIT_EXCEEDED = -32_005;
 /** Statuses that say the key, the path or the method is wrong: asking for less does not help. */
@@ -63,18 +63,18 @@ const PENDING_CODES: ReadonlySet<number> = new Set([-32_602, -32_004, -32_001]);
 export function isRateLimitAnswer(error: { code?: unknown; message?: unknown }, method: string): boolean {
   const code = Number(error.code);
   const said = String(error.message ?? "");
-  // The words of a contract are not the endpoint's.
+  // A contract's reason text is not the endpoint's.
   if (/revert/i.test(said)) return false;
   if (RATE_LIMIT_CODES.has(code) || RATE_LIMIT_WORDS.test(said)) return true;
   return code === LIMIT_EXCEEDED && method !== "eth_getLogs";
 }
 
-/** Whether an HTTP status passes with time. */
+/** Whether an HTTP status is temporary. */
 export function isTemporaryStatus(status: number): boolean {
   return status >= 500 || status === 408 || status === 425;
 }
 
-/** Whether the endpoint did not answer, as against an answer that says no: the same request may succeed later. */
+/** Whether the endpoint did not answer, so that the same request may succeed later. A refusal is an answer. */
 export function isTemporaryFailure(error: unknown): boolean {
   if (typeof error !== "object" || error === null) return false;
   // ethers gives up on a request while its provider is being destroyed; that is an end, not a failure to retry.
@@ -92,7 +92,7 @@ export function isRateLimited(error: unknown): boolean {
 
 /**
  * Whether a refused `eth_getLogs` may succeed for fewer blocks. "Too many results" has no common form (-32005, -32602,
- * -32000, HTTP 400 or 413 with or without JSON), so every refusal counts that does not clearly mean something else.
+ * -32000, HTTP 400 or 413 with or without JSON), so every refusal counts unless it clearly means something else.
  */
 export function mayBeRangeLimit(error: unknown): boolean {
   if (isTemporaryFailure(error) || isError(error, "UNSUPPORTED_OPERATION")) return false;

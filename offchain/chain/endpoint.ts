@@ -1,9 +1,9 @@
 /**
- * The connection to a chain's RPC endpoint. Endpoints differ in how they say the same thing; those differences end
- * here:
+ * The connection to a chain's RPC endpoint. Endpoints differ in how they report the same condition. This module hides
+ * the differences:
  *
  * - an error may come in a 200 answer or with an HTTP status: callers see one form;
- * - a rate limit is waited out, whatever request meets it, with the delay the endpoint asks for;
+ * - after a rate limit, every kind of request is repeated, with the delay that the endpoint asks for;
  * - endpoints without a pending state answer from the latest block;
  * - the address, which may hold an API key, is in no error.
  */
@@ -82,7 +82,7 @@ export class EndpointProvider extends JsonRpcProvider {
       retries: RATE_LIMIT_RETRIES,
       minTimeout: RATE_LIMIT_FIRST_WAIT_MS,
       maxTimeout: RATE_LIMIT_LONGEST_WAIT_MS,
-      // Clients that were limited together must not come back together.
+      // Random delay, so that clients that were limited together do not return together.
       randomize: true,
       shouldRetry: ({ error }) =>
         !this.destroyed &&
@@ -173,7 +173,7 @@ function parsedBody(response: FetchResponse): unknown {
   }
 }
 
-/** A page of HTML says nothing worth quoting beyond its first words. */
+/** Of an HTML page, only the first words are quoted. */
 function briefly(body: unknown): string {
   const text = typeof body === "string" ? body : JSON.stringify(body ?? "");
   return text.replace(/\s+/g, " ").trim().slice(0, 120);

@@ -94,7 +94,7 @@ export async function readEpochStatus(chain: ChainReader, id: bigint, epoch: num
 
 /**
  * The challenge of an epoch.
- * @returns undefined while the challenge block is not in the past, and when its randomness is no longer to be had
+ * @returns undefined while the challenge block is not in the past, and when its randomness is no longer available
  * @throws ChainRevertedError for an agreement or epoch that does not exist
  */
 export async function readChallenge(
@@ -147,7 +147,7 @@ export async function readAcceptance(
   return undefined;
 }
 
-/** keccak256(abi.encode(user, terms)): what the provider says it accepts. */
+/** keccak256(abi.encode(user, terms)): the terms that the provider accepts. */
 export function termsHash(user: string, terms: Terms): string {
   const type = ESCROW_ABI.getFunction("propose").inputs[0];
   if (type === undefined) throw new InvalidInputError("the escrow's ABI has no terms");

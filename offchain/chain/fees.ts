@@ -1,6 +1,5 @@
 /**
- * Fees of EIP-1559 transactions: what the chain asks for, what a replacement must offer, and the cap of the account's
- * owner.
+ * Fees of EIP-1559 transactions: the current fee, the fee of a replacement, and the cap that the account's owner sets.
  */
 
 import { formatUnits } from "ethers";
@@ -39,7 +38,7 @@ export async function currentFees(chain: ChainReader, cap: bigint, what: string)
 /**
  * Fees with which a pending transaction can be replaced.
  *
- * @param now what the chain asks for at present.
+ * @param now the current fees of the chain.
  * @returns undefined when the cap leaves no room for the increase that nodes demand of a replacement.
  */
 export function replacementFees(earlier: Fees, now: Fees, cap: bigint): Fees | undefined {
@@ -72,7 +71,7 @@ function gwei(wei: bigint): string {
 }
 
 function raised(fee: bigint): bigint {
-  // Rounded up, because a bump of a few wei would otherwise be none.
+  // Rounded up, because an increase of a few wei would otherwise round to zero.
   return (fee * (100n + FEE_BUMP_PERCENT) + 99n) / 100n;
 }
 

@@ -1,7 +1,7 @@
 /**
  * The key ledger: what to send to record a key or add an owner, the state of a record, and the events that carry the
- * sealed shares. Event bytes may come from anywhere (a node's archive, a log server): `verifyArchivedRecord` holds them
- * against the digest in contract state before anything in them is believed.
+ * sealed shares. Event bytes may come from anywhere (a node's archive, a log server): `verifyArchivedRecord` checks
+ * them against the digest in contract state before they are used.
  */
 
 import { AbiCoder, keccak256, type Log } from "ethers";
@@ -259,7 +259,7 @@ export async function* scanLedger(
 }
 
 /**
- * Follows the ledger from where the last scan ended up to the head, for whoever keeps an archive. See `EventPage` for
+ * Follows the ledger from the end of the last scan up to the head, for an archive. See `EventPage` for
  * what to do with a page; blocks that were replaced since the last scan come again.
  *
  * @param cursor that of the last page; undefined for a first scan.

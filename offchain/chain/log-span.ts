@@ -1,9 +1,9 @@
 /**
  * How many blocks an endpoint lets one `eth_getLogs` span. Endpoints limit the number of blocks, of results, or the
- * size of the answer, and most do not say the limit in a form that a program can read. So the span is learnt: it is
- * halved when it is refused, and a larger one is tried after a number of successes that grows with each larger one that
- * is refused. An endpoint with a fixed limit refuses a handful of requests in all, and where logs become sparse again
- * the span grows again.
+ * size of the answer, and most do not say the limit in a form that a program can read. So the span is learnt. A refused
+ * span is halved. A larger one is tried after a number of successes; this number grows each time a larger span is
+ * refused. An endpoint with a fixed limit refuses a handful of requests in all, and where logs become sparse again the
+ * span grows again.
  */
 
 /** Full spans that must succeed before a larger one is tried. */

@@ -51,7 +51,10 @@ export interface LogFilter {
 
 const PAGE_BLOCKS = 2000;
 const OVERLAP_BLOCKS = 128;
-/** A page is read again when its blocks are replaced meanwhile; an endpoint that says so every time is of no use. */
+/**
+ * A page is read again when its blocks are replaced meanwhile; an endpoint that reports replaced blocks every time is
+ * unusable.
+ */
 const PAGE_ATTEMPTS = 10;
 
 /**
@@ -95,8 +98,7 @@ export async function* chainLogs(
  *
  * @param startBlock the first block that can hold events, usually that of the deployment.
  * @param cursor undefined for a first scan.
- * @throws ChainUnavailableError when the endpoint fails, or does not stand by what it says for long enough to read a
- *   page.
+ * @throws ChainUnavailableError when the endpoint fails, or contradicts itself before a page is read.
  */
 export async function* scanPages<Event>(
   chain: ChainReader,

@@ -16,7 +16,7 @@ export interface SignedCall {
   readonly since: number;
   /** Of all that were offered, also of those whose answer was lost. */
   readonly hashes: string[];
-  /** The one the node is believed to have. */
+  /** The one that the node probably has. */
   raw: string;
   fees: Fees;
 }
@@ -38,7 +38,7 @@ export class NonceBook {
     this.#waiting.set(signed.nonce, signed);
   }
 
-  /** Nobody waits for it any more; it may still be mined. */
+  /** No caller waits for it any more; it may still be mined. */
   abandon(signed: SignedCall): void {
     if (this.#waiting.get(signed.nonce) === signed) this.#waiting.delete(signed.nonce);
   }

@@ -76,7 +76,7 @@ export class Offers {
     return { call, nonce, gasLimit, since: Date.now(), hashes: [hash], raw, fees };
   }
 
-  /** Offers the signed bytes. Offering them twice is harmless, so a broken connection is simply tried again. */
+  /** Offers the signed bytes. Offering them twice is harmless, so a request whose connection broke is repeated. */
   async submit(signed: SignedCall, signal: AbortSignal | undefined): Promise<Submission> {
     const { call } = signed;
     let offers = 0;

@@ -1,5 +1,5 @@
 /**
- * The node registry: committees and nodes as they are on chain, and what to send to change them. Readers take the whole
+ * The node registry: committees and nodes as they are on chain, and the calls that change them. Readers take the whole
  * state of a committee at one block, so that keys and members belong together. Its events are in registry-events.ts.
  */
 

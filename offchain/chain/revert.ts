@@ -1,5 +1,5 @@
 /**
- * Failures of the chain, told apart: a contract that refused (with the name and arguments of its custom error), an
+ * Tells failures of the chain apart: a contract that reverted (with the name and arguments of its custom error), an
  * account without funds, an endpoint that does not answer. Everything in this folder throws these.
  */
 
@@ -119,7 +119,7 @@ export function describeRevert(revert: DecodedRevert): string {
 /**
  * The error of this project for whatever a call into ethers threw.
  *
- * @param what what was being done, at the start of the message, for example "recording a key".
+ * @param what the operation, at the start of the message, for example "recording a key".
  */
 export function chainError(error: unknown, what: string): TallystickError {
   if (error instanceof TallystickError) return error;
@@ -166,7 +166,7 @@ export async function readChain<T>(what: string, read: () => Promise<T>): Promis
 }
 
 /**
- * ethers takes every error of an estimate for a refusal by the contract; without data, only the node's words can tell.
+ * ethers takes every error of an estimate for a revert. Without data, only the node's text shows whether it is one.
  */
 function saysReverted(info: Record<string, unknown> | undefined): boolean {
   const said = messageIn(info?.error);

@@ -235,7 +235,7 @@ export class TransactionSender {
   }
 }
 
-/** Uses up a nonce and does nothing else. */
+/** Sends an empty transaction that uses up a nonce. */
 function fillerOf(address: string): ContractCall {
   return { to: address, data: "0x", description: "filling a gap in the account's nonces" };
 }

@@ -13,7 +13,7 @@ export interface WaitingTransaction {
   readonly transactionHash: string;
   readonly nonce: number;
   readonly waitedSeconds: number;
-  /** Why it could not be offered again or looked up, as far as the endpoint said. */
+  /** Why it could not be offered again or looked up, if the endpoint gave a reason. */
   readonly problem?: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The `tallystick` command line. Commands are thin: they read options and secrets, call the SDK, and print. A program can
- * do everything a command does with `offchain/agent`.
+ * The `tallystick` command line. Commands are thin: they read options and secrets, call the SDK, and print. A program
+ * can do everything a command does with `offchain/agent`.
  */
 import { Command, CommanderError } from "commander";
 import { useProxyFromEnvironment } from "../agent/node/proxy.ts";
@@ -49,7 +49,7 @@ function requireCurrentFolder(): void {
 export function buildProgram(): Command {
   const program = new Command("tallystick")
     .description(
-      "Encrypted, deduplicated storage whose keys cannot be lost and whose provider is paid only while it proves.",
+      "Encrypted, deduplicated storage whose provider is paid only for epochs in which it proves to hold the data.",
     )
     .version("0.1.0")
     .option("--json", "print one JSON document on stdout and nothing else there")

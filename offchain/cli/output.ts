@@ -40,7 +40,8 @@ function nodeAnswers(error: TallystickError): string[] {
   const answers = error.details?.nodes;
   if (!Array.isArray(answers)) return [];
   return answers.map(({ index, url, answer, message }: Record<string, unknown>) => {
-    return `node ${String(index)} ${String(url)}: ${String(answer)}${message === undefined ? "" : `, ${String(message)}`}`;
+    const reason = message === undefined ? "" : `, ${String(message)}`;
+    return `node ${String(index)} ${String(url)}: ${String(answer)}${reason}`;
   });
 }
 
@@ -61,8 +62,8 @@ function failureLines(error: TallystickError): string[] {
 let isFailureReported = false;
 
 /**
- * For the error events of stdout and stderr. A reader that stops early (`| head`) is no failure: the work is done by then.
- * What waits for its output reports the failure itself.
+ * For the error events of stdout and stderr. A reader that stops early (`| head`) is no failure: the work is done by
+ * then. What waits for its output reports the failure itself.
  */
 export function onOutputError(error: NodeJS.ErrnoException): void {
   if (error.code === "EPIPE" || isFailureReported) return;
@@ -122,7 +123,7 @@ export function asTallystickError(error: unknown): TallystickError {
   const message = error instanceof Error ? error.message : String(error);
   return new TallystickError(message, {
     code: "INTERNAL",
-    hint: "this is a defect of Tallystick; please report it with the command you ran (set TALLYSTICK_DEBUG=1 for the stack)",
+    hint: "this is a defect of Tallystick; report it with the command you ran (TALLYSTICK_DEBUG=1 shows the stack)",
     cause: error,
   });
 }

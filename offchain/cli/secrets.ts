@@ -59,7 +59,10 @@ export async function ask(message: string): Promise<string> {
   return await answered(() => input({ message }, { output: process.stderr }));
 }
 
-/** Ctrl-D closes the input without an answer. Nothing is left then that could settle the prompt; `beforeExit` reports that. */
+/**
+ * Ctrl-D closes the input without an answer. Nothing is left then that could settle the prompt; `beforeExit` reports
+ * that.
+ */
 async function answered(show: () => Promise<string>): Promise<string> {
   const closed = Promise.withResolvers<never>();
   const giveUp = () => closed.reject(new InterruptedError());

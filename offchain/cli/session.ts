@@ -93,8 +93,8 @@ export async function withIdentity(
 }
 
 /**
- * Opens the agent of the home folder, runs the command's work, and closes what was opened. The network is named first. A
- * network other than the one that the home folder was first used with is refused.
+ * Opens the agent of the home folder, runs the command's work, and closes what was opened. The network is named first.
+ * A network other than the one that the home folder was first used with is refused.
  */
 export async function withAgent(
   command: Command,

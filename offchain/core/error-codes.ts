@@ -1,6 +1,6 @@
 /**
- * The table of error codes: the type `ErrorCode`, HTTP statuses, exit codes of the command line, the codes that are accepted
- * from other parties, and the catalogue in docs/errors.md all follow from it.
+ * The table of error codes: the type `ErrorCode`, HTTP statuses, exit codes of the command line, the codes that are
+ * accepted from other parties, and the catalogue in docs/errors.md all follow from it.
  */
 
 /** Groups of failures that a script tells apart by the exit code of the command line. */
@@ -23,8 +23,8 @@ export interface ErrorCodeEntry {
   /** Whether the same call may succeed later without any change, unless the error itself says otherwise. */
   readonly retryable: boolean;
   /**
-   * True when the code describes the machine or the account of the program that reports it. Received from another party it
-   * becomes PARTY_FAILED, because its hint addresses the operator and not the user.
+   * True when the code describes the machine or the account of the program that reports it. Received from another party
+   * it becomes PARTY_FAILED, because its hint addresses the operator and not the user.
    */
   readonly concernsReporter: boolean;
   readonly meaning: string;

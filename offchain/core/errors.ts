@@ -1,6 +1,7 @@
 /**
- * The one error hierarchy of the project. Every failure that a caller can meet is a `TallystickError` that names the party
- * at fault, the check that failed, what was expected and received, and what to do next. The codes are in error-codes.ts.
+ * The one error hierarchy of the project. Every failure that a caller can meet is a `TallystickError` that names the
+ * party at fault, the check that failed, what was expected and received, and what to do next. The codes are in
+ * error-codes.ts.
  */
 import { ERROR_CODES, type ErrorCode } from "./error-codes.ts";
 
@@ -50,7 +51,9 @@ export class TallystickError extends Error {
     this.details = facts.details;
   }
 
-  /** The fields for `--json` output and for HTTP error bodies. Causes stay local: they may name paths of this machine. */
+  /**
+   * The fields for `--json` output and for HTTP error bodies. Causes stay local: they may name paths of this machine.
+   */
   toJSON(): Record<string, unknown> {
     const { code, message, party, check, expected, received, hint, retryable, retryAfterSeconds, details } = this;
     return Object.fromEntries(

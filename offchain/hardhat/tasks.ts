@@ -35,7 +35,7 @@ const home = {
 } as const;
 const deployment = {
   name: "deployment",
-  description: "deployment file (default: TALLYSTICK_DEPLOYMENT, a devnet started here, then the home's)",
+  description: "deployment file (default: TALLYSTICK_DEPLOYMENT, the home's, then a devnet started here)",
   type: ArgumentType.STRING_WITHOUT_DEFAULT,
   defaultValue: undefined,
 } as const;

@@ -46,7 +46,8 @@ export function barChart(title: string, bars: readonly Bar[]): string {
     const end = scale(value);
     parts.push(
       `<text class="s" x="${LABEL_WIDTH - 10}" y="${base}" text-anchor="end">${escapeXml(label)}</text>` +
-        `<rect class="${kind}" x="${LABEL_WIDTH}" y="${top}" width="${end - LABEL_WIDTH}" height="${BAR_HEIGHT}" rx="2"/>` +
+        `<rect class="${kind}" x="${LABEL_WIDTH}" y="${top}" ` +
+        `width="${end - LABEL_WIDTH}" height="${BAR_HEIGHT}" rx="2"/>` +
         `<text class="n" x="${Math.max(end, scale(limit ?? 0)) + 8}" y="${base}">${value.toLocaleString("en")}</text>`,
     );
     if (limit !== undefined) {

@@ -1,7 +1,7 @@
 /**
- * Gas of a storage agreement: whole transactions as their senders pay for them, call data included, on Hardhat's own network with
- * the production build of the contracts. Proofs are real; they are computed from the owner's secrets over a set of
- * 1 TiB, which costs the chain the same as any other size.
+ * Gas of a storage agreement: whole transactions as their senders pay for them, call data included, on Hardhat's own
+ * network with the production build of the contracts. Proofs are real; they are computed from the owner's secrets over
+ * a set of 1 TiB, which costs the chain the same as any other size.
  *
  *   node scripts/bench/gas-escrow.ts
  */

@@ -1,6 +1,7 @@
 /**
- * Gas of the node registry and the key ledger: whole transactions as a user pays for them, call data included, on Hardhat's
- * own network with the production build of the contracts. Payloads are random bytes, the worst case for call data.
+ * Gas of the node registry and the key ledger: whole transactions as a user pays for them, call data included, on
+ * Hardhat's own network with the production build of the contracts. Payloads are random bytes, the worst case for call
+ * data.
  */
 
 import { hexlify, keccak256, randomBytes, type TransactionResponse, Wallet } from "ethers";

@@ -1,7 +1,7 @@
 /**
- * Gas of checking a possession proof on Hardhat's own network with the production build of the contracts. Two figures per size: the
- * library call alone, and a whole transaction that does nothing else (21,000 and call data included). Proofs are
- * computed from the owner's secrets, which costs the chain the same as one made from data.
+ * Gas of checking a possession proof on Hardhat's own network with the production build of the contracts. Two figures
+ * per size: the library call alone, and a whole transaction that does nothing else (21,000 and call data included).
+ * Proofs are computed from the owner's secrets, which costs the chain the same as one made from data.
  *
  *   node scripts/bench/gas-pdp.ts
  */

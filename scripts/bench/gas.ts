@@ -1,6 +1,6 @@
 /**
- * `npm run bench:gas`: what every transaction costs, and whether it stays under its bar. Whole transactions on Hardhat's own network,
- * production build of the contracts; `PdpVerifier … check` is the library call alone.
+ * `npm run bench:gas`: what every transaction costs, and whether it stays under its bar. Whole transactions on
+ * Hardhat's own network, production build of the contracts; `PdpVerifier … check` is the library call alone.
  *
  *   npm run bench:gas               a table
  *   npm run bench:gas -- --json     one JSON document on stdout
@@ -36,7 +36,10 @@ export interface JudgedFigure extends GasFigure {
   readonly pass: boolean;
 }
 
-/** Holds figures against the bars. @throws Error when a bar matches no figure: it would pass for want of a measurement */
+/**
+ * Holds figures against the bars.
+ * @throws Error when a bar matches no figure: it would pass for want of a measurement
+ */
 export function judge(groups: Readonly<Record<string, readonly GasFigure[]>>, bars = BARS): JudgedFigure[] {
   const figures = Object.entries(groups).flatMap(([group, list]) => list.map((figure) => ({ group, ...figure })));
   for (const { matches } of bars) {

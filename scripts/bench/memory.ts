@@ -135,7 +135,8 @@ if (values.json) {
   for (const { operation, peakRssBytes, seconds, fileBytes } of figures) {
     const rate = (fileBytes / MIB / seconds).toFixed(0);
     process.stdout.write(
-      `${operation}  peak ${(peakRssBytes / MIB).toFixed(0)} MiB of ${BAR_BYTES / MIB}  ${seconds.toFixed(1)} s  ${rate} MiB/s\n`,
+      `${operation}  peak ${(peakRssBytes / MIB).toFixed(0)} MiB of ${BAR_BYTES / MIB}  ` +
+        `${seconds.toFixed(1)} s  ${rate} MiB/s\n`,
     );
   }
   process.stdout.write(`${identical ? "restored bytes are identical" : "RESTORED BYTES DIFFER"}\n`);

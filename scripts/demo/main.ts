@@ -23,8 +23,8 @@ import { writeSampleFolders } from "./sample-files.ts";
 import { damageObjects, differences, Person, requireFolder, Teller, until } from "./story.ts";
 
 /**
- * A block comes every second, however long a machine takes for a folder, so the agreement has to outlast the slowest: 50 epochs of ten
- * minutes. Nobody waits for them, because blocks in which nothing happens are skipped.
+ * A block comes every second, however long a machine takes for a folder, so the agreement has to outlast the slowest:
+ * 50 epochs of ten minutes. Nobody waits for them, because blocks in which nothing happens are skipped.
  */
 const EPOCH_BLOCKS = 600;
 const WINDOW_BLOCKS = 120;
@@ -130,7 +130,8 @@ async function tell(
 
 function tellPut(teller: Teller, put: PutDocument): void {
   teller.line(
-    `${put.entries} entries, ${formatBytes(put.totalBytes)}; sent ${formatBytes(put.uploadedBytes)} in ${put.uploadedObjects} of ${put.objects} objects; ${put.seconds.toFixed(1)} s`,
+    `${put.entries} entries, ${formatBytes(put.totalBytes)}; sent ${formatBytes(put.uploadedBytes)} in ` +
+      `${put.uploadedObjects} of ${put.objects} objects; ${put.seconds.toFixed(1)} s`,
   );
   teller.line(`data id ${put.dataId}, agreement ${put.agreements[0]?.agreementId}`);
 }
@@ -206,7 +207,8 @@ async function payAnEpoch(
     const receipt = await chain.provider.getTransactionReceipt(event.transactionHash);
     const draws = `${terms.sampleCount} draws from ${terms.sliceCount} slices`;
     teller.line(
-      `epoch ${event.epoch} proven in block ${event.blockNumber}: ${draws}, fee ${formatEther(terms.feePerEpoch)} to the provider`,
+      `epoch ${event.epoch} proven in block ${event.blockNumber}: ${draws}, ` +
+        `fee ${formatEther(terms.feePerEpoch)} to the provider`,
     );
     figures.push([
       "gas of a proof on chain, whole transaction",
@@ -247,7 +249,9 @@ async function damageAndCompensate(
   const least = terms.feePerEpoch + terms.compensationPerMiss;
   if (credited < least) throw new Error(`credited ${credited}, expected at least ${least}`);
   teller.line(
-    `epoch ${epoch} was missed: fee ${formatEther(terms.feePerEpoch)} back, ${formatEther(terms.compensationPerMiss)} compensation, ${formatEther(terms.bountyPerMiss)} bounty for the report`,
+    `epoch ${epoch} was missed: fee ${formatEther(terms.feePerEpoch)} back, ` +
+      `${formatEther(terms.compensationPerMiss)} compensation, ` +
+      `${formatEther(terms.bountyPerMiss)} bounty for the report`,
   );
   await alice.run("agreement", "withdraw");
   const left = await balanceOf(chain, NATIVE_TOKEN, user);

@@ -1,6 +1,6 @@
 /**
- * The folders of the demonstration: files that look like those of a small office, generated from a seed so that every run
- * stores the same bytes. They repeat themselves the way real folders do: copies within one user's folder, the same
+ * The folders of the demonstration: files that look like those of a small office, generated from a seed so that every
+ * run stores the same bytes. They repeat themselves the way real folders do: copies within one user's folder, the same
  * hand-outs with two users, and a large file that was edited in a few places.
  */
 import { createHash } from "node:crypto";
@@ -9,10 +9,10 @@ import { dirname, join } from "node:path";
 import { aesCtrStream } from "./keystream.ts";
 
 const MIB = 1024 * 1024;
-const WORDS =
-  "ledger invoice harbour quarter payment storage copper meadow delivery contract audit summary window engine supplier balance review autumn signal carrier estimate".split(
-    " ",
-  );
+const WORDS = (
+  "ledger invoice harbour quarter payment storage copper meadow delivery contract audit " +
+  "summary window engine supplier balance review autumn signal carrier estimate"
+).split(" ");
 
 interface Sample {
   readonly path: string;

@@ -62,7 +62,10 @@ function filesBelow(directory: string): string[] {
     .sort();
 }
 
-/** Flips a byte in every fourth stored object, in all of them when there are few. @returns how many were damaged, and of how many */
+/**
+ * Flips a byte in every fourth stored object, in all of them when there are few.
+ * @returns how many were damaged, and of how many
+ */
 export function damageObjects(storeDirectory: string): { damaged: number; objects: number } {
   const files = filesBelow(storeDirectory);
   const victims = files.length < 40 ? files : files.filter((_, position) => position % 4 === 0);
@@ -75,7 +78,10 @@ export function damageObjects(storeDirectory: string): { damaged: number; object
   return { damaged: victims.length, objects: files.length };
 }
 
-/** Everything that a restored tree must have in common with its original, entry by entry. Times are stored to the microsecond. */
+/**
+ * Everything that a restored tree must have in common with its original, entry by entry. Times are stored to the
+ * microsecond.
+ */
 function describeTree(root: string): Map<string, string> {
   const entries = new Map<string, string>();
   const visit = (path: string) => {

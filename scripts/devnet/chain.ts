@@ -1,6 +1,6 @@
 /**
- * A development chain as a process of its own: anvil, or Hardhat's node. Both know the same ten rich accounts. Contracts are
- * deployed by the Ignition module that public networks get as well.
+ * A development chain as a process of its own: anvil, or Hardhat's node. Both know the same ten rich accounts.
+ * Contracts are deployed by the Ignition module that public networks get as well.
  */
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -1,6 +1,6 @@
 /**
- * Which processes belong to a devnet, as files in its folder. A devnet that was killed leaves processes behind, and the next
- * command finds them by these files. A process id counts only while its process has the recorded command line.
+ * Which processes belong to a devnet, as files in its folder. A devnet that was killed leaves processes behind, and the
+ * next command finds them by these files. A process id counts only while its process has the recorded command line.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * A whole network on this machine, every part a process of its own on a free loopback port: a chain with the contracts, a
- * committee of NBM nodes, a storage provider. Used by `npm run devnet`, the demo and the integration tests.
+ * A whole network on this machine, every part a process of its own on a free loopback port: a chain with the contracts,
+ * a committee of NBM nodes, a storage provider. Used by `npm run devnet`, the demo and the integration tests.
  */
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -73,7 +73,10 @@ export interface Devnet {
   stop(): Promise<void>;
 }
 
-/** Starts the network; resolves when the committee has its key and the provider serves. @throws Error when a part fails to start */
+/**
+ * Starts the network; resolves when the committee has its key and the provider serves.
+ * @throws Error when a part fails to start
+ */
 export async function startDevnet(options: DevnetOptions): Promise<Devnet> {
   const say = options.say ?? (() => undefined);
   const started: ManagedProcess[] = [];

@@ -35,7 +35,7 @@ describe("opening an agent", () => {
     await openAgent({ identity: owner, platform: memoryPlatform({ catalogue }) });
   });
 
-  it("refuses a home folder of another identity, and lets go of it", async () => {
+  it("refuses a home folder of another identity, and closes it", async () => {
     const homeDir = mkdtempSync(join(tmpdir(), "tallystick-open-"));
     try {
       const owner = newIdentity();
@@ -63,7 +63,7 @@ describe("opening an agent", () => {
     await agent.close();
   });
 
-  it("says which provider is silent, and at which step", async () => {
+  it("names the provider that does not answer, and the step", async () => {
     const told: string[] = [];
     const logger: AgentLogger = { ...SILENT, warn: (_facts, message) => told.push(message) };
     const address = `0x${"11".repeat(20)}`;

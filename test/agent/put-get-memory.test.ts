@@ -41,7 +41,7 @@ describe("put and get without files", () => {
   const entriesOf = async (stored: AssembledRoot) => await collect(readEntries(await rootOf(stored), provider));
   const fileOf = async (stored: AssembledRoot, path?: string) => await findFile(await rootOf(stored), provider, path);
 
-  it("returns bytes, blobs, files and streams as they were put, in one put", async () => {
+  it("returns bytes, blobs, files and streams of one put unchanged", async () => {
     const [big, blob, page, streamed] = [5 * MIB, 300_000, 70_000, 3 * MIB].map(randomBytes) as [
       Uint8Array<ArrayBuffer>,
       Uint8Array<ArrayBuffer>,
@@ -81,7 +81,7 @@ describe("put and get without files", () => {
     expect(stored.root.totalBytes).to.equal(stored.measured.bytes + streamed.length);
   });
 
-  it("gives equal content under equal names one data id, whatever it comes as", async () => {
+  it("gives equal content under equal names one data id, for every kind of input", async () => {
     const bytes = randomBytes(2 * MIB) as Uint8Array<ArrayBuffer>;
     const first = await put([{ name: "a", bytes }]);
     expect((await put([{ name: "a", blob: new Blob([bytes]) }])).dataId).to.equal(first.dataId);
@@ -250,7 +250,7 @@ describe("put and get without files", () => {
     });
   });
 
-  it("restores into a target that is no folder, in listing order, without what the target has", async () => {
+  it("restores into a target that is no folder, in listing order, and skips what the target has", async () => {
     const stored = await put([
       { name: "a", bytes: randomBytes(3 * MIB) },
       { name: "f/b", bytes: text("two") },

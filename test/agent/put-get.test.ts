@@ -1,4 +1,6 @@
-/** The data planes of put and get against each other, in memory: a stand-in committee, a stand-in provider, real files. */
+/**
+ * The data planes of put and get against each other, in memory: a stand-in committee, a stand-in provider, real files.
+ */
 import { createHash, randomBytes } from "node:crypto";
 import {
   appendFileSync,
@@ -162,7 +164,7 @@ describe("put and get: the data plane", () => {
     expect(new Set(order.map(({ id }) => id)).size).to.equal(order.length);
   });
 
-  it("does so for a listing of many chunks as well", async () => {
+  it("finds it for a listing of many chunks as well", async () => {
     mkdirSync(at("many"));
     for (let n = 0; n < 5200; n += 1) writeFileSync(at("many", `${n} ${"long name ".repeat(18)}`), "");
     const stored = await put(at("many"));
@@ -199,7 +201,7 @@ describe("put and get: the data plane", () => {
     expect(existsSync(at("out", "in", "big"))).to.equal(false);
   });
 
-  it("goes on where a broken attempt stopped", async () => {
+  it("continues where an interrupted attempt stopped", async () => {
     const stored = await put(makeTree());
     provider.failAfter = 12;
     expect((await rejection(get(stored, at("out")))).code).to.equal("UNREACHABLE");
@@ -303,7 +305,7 @@ describe("put and get: the data plane", () => {
     expect((await rejection(work)).code).to.equal("FILE_CHANGED");
   });
 
-  it("makes other keys in another dedup domain", async () => {
+  it("derives other keys in another dedup domain", async () => {
     writeFileSync(at("file"), noise(MIB));
     const one = await put(at("file"));
     const other = await storeTree(openSource([at("file")], localFiles), {

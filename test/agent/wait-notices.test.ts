@@ -43,7 +43,7 @@ describe("wait notices", () => {
     notices = new WaitNotices({ debug: () => undefined, warn }, clock);
   });
 
-  it("says after five seconds what is waited for, and again at growing intervals until it is there", async () => {
+  it("reports after five seconds what the command waits for, and again at growing intervals", async () => {
     const end = notices.begin("chain", "recording a key");
     await clock.advance(4);
     expect(told).to.deep.equal([]);
@@ -54,7 +54,7 @@ describe("wait notices", () => {
     expect(told).to.have.length(4);
   });
 
-  it("says nothing about what is quick, and ends with work that fails", async () => {
+  it("reports nothing for quick work, and stops when the work fails", async () => {
     await notices.during("chain", "one", async () => undefined);
     const failed = notices.during("chain", "two", async () => {
       throw new Error("no");

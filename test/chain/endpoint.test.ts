@@ -202,7 +202,7 @@ describe("an RPC endpoint", () => {
       expect(proxy.seen).to.deep.equal(["eth_blockNumber"]);
     });
 
-    it("is not taken for the refusal of a transaction that is out", async () => {
+    it("is not taken for the refusal of a transaction that was sent", async () => {
       const impatient = new TransactionSender(chain, anvilKey(2), { receiptTimeoutSeconds: 0.5, retryDelayMs: 5 });
       proxy.fault = (method) =>
         method === "eth_getTransactionReceipt"
@@ -217,7 +217,7 @@ describe("an RPC endpoint", () => {
       expect(error.details?.transactionHash).to.match(/^0x[0-9a-f]{64}$/);
     });
 
-    it("and neither is any other answer to the question for its receipt", async () => {
+    it("is told from a refusal for every other answer to the request for the receipt", async () => {
       failFirst("eth_getTransactionReceipt", 2, { error: { code: -32_603, message: "internal error" } });
       expect((await sender().send(transfer)).status).to.equal(1);
     });
@@ -247,7 +247,7 @@ describe("an RPC endpoint", () => {
       });
     }
 
-    it("does not count what another process has sent: the next nonce is found all the same", async () => {
+    it("does not count transactions of another process: the next nonce is found all the same", async () => {
       proxy.fault = (_, params) =>
         params.at(-1) === "pending" ? { error: { code: -32_602, message: "invalid block tag" } } : undefined;
       await anvil.rpc("evm_setAutomine", [false]);

@@ -189,7 +189,7 @@ describe("transaction sender", () => {
       }
     }
 
-    it("takes a node's word that it has the transaction already", async () => {
+    it("accepts that the node has the transaction already", async () => {
       await anvil.rpc("evm_setAutomine", [false]);
       const before = await witness.getBalance(SINK);
       const node = sender(7);
@@ -221,7 +221,7 @@ describe("transaction sender", () => {
       expect(await witness.getTransactionCount(node.address)).to.equal(1);
     });
 
-    it("gives up on an endpoint that stays away, and then goes on where it was", async () => {
+    it("fails at an endpoint that stays unreachable, and continues later where it was", async () => {
       const node = sender(8, { retries: 2 });
       failFirst("eth_estimateGas", Number.POSITIVE_INFINITY, "drop-request");
       const error = await failure(node.send(transfer(1n)));
@@ -332,7 +332,7 @@ describe("transaction sender", () => {
       ]);
     });
 
-    it("raises the fee of a transaction that nobody wants to mine", async () => {
+    it("raises the fee of a transaction that is not mined", async () => {
       await anvil.rpc("evm_setAutomine", [false]);
       const node = sender(4);
       const before = await witness.getBalance(SINK);
@@ -347,7 +347,7 @@ describe("transaction sender", () => {
       expect((await witness.getBalance(SINK)) - before).to.equal(9n);
     });
 
-    it("knows a dearer one again that the node took although its answers were lost", async () => {
+    it("recognises a replacement that the node accepted although its answers were lost", async () => {
       await anvil.rpc("evm_setAutomine", [false]);
       const node = sender(4, { retries: 1 });
       let first: unknown;
@@ -366,7 +366,7 @@ describe("transaction sender", () => {
       expect((await receipt.getTransaction()).nonce).to.equal(0);
     });
 
-    it("waits on for the first one when a dearer one is refused", async () => {
+    it("keeps waiting for the first one when a replacement is refused", async () => {
       await anvil.rpc("evm_setAutomine", [false]);
       const node = sender(4);
       let first: unknown;
@@ -394,7 +394,7 @@ describe("transaction sender", () => {
       expect([error.details?.transactionHash]).to.deep.equal(await pendingHashes());
     });
 
-    it("stops when asked to, and does not send what is still in line", async () => {
+    it("stops when aborted, and does not send queued calls", async () => {
       await anvil.rpc("evm_setAutomine", [false]);
       const node = sender(6);
       const abort = new AbortController();
@@ -417,7 +417,7 @@ describe("transaction sender", () => {
 });
 
 describe("transaction sender, when the chain node dies", () => {
-  it("says so while it waits, with the hash of what it sent", async () => {
+  it("reports it while it waits, with the hash of the transaction", async () => {
     const anvil = await startAnvil(["--no-mining"]);
     const chain = await connectTo(anvil.url);
     const node = new TransactionSender(chain, anvilKey(1), { unreachableAfterSeconds: 0.5, retryDelayMs: 5 });

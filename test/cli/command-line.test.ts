@@ -1,4 +1,7 @@
-/** What the command line promises whatever the network does: one JSON document, exit codes, help, completion, no secrets in argv. */
+/**
+ * What the command line promises whatever the network does: one JSON document, exit codes, help, completion, no secrets
+ * in argv.
+ */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -150,7 +153,7 @@ describe("command line", () => {
     );
   });
 
-  it("ends quietly when nobody reads its output any more", () => {
+  it("ends without an error when its output is closed", () => {
     const command = `${process.execPath} ${LAUNCHER} completion bash | true; exit "\${PIPESTATUS[0]}"`;
     const { status, stderr } = spawnSync("bash", ["-c", command], { encoding: "utf8", cwd: directory });
     expect({ status, stderr }).to.deep.equal({ status: 0, stderr: "" });
@@ -277,7 +280,7 @@ describe("command line", () => {
     expect(printable("a\u001b[31mb\u202ec\n")).to.equal("a\\u001b[31mb\\u202ec\\u000a");
   });
 
-  it("calls what is not typed a defect of its own", () => {
+  it("reports an untyped error as a defect of Tallystick", () => {
     expect(asTallystickError(new TypeError("x is undefined"))).to.include({
       code: "INTERNAL",
       message: "x is undefined",

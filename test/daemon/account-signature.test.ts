@@ -192,7 +192,7 @@ describe("signatures of accounts", () => {
       await proxy.close();
     });
 
-    it("are checked four at a time, 32 more wait, and others are told to repeat; plain accounts never wait", async () => {
+    it("are checked four at a time; 32 more wait, further ones get 429; plain accounts never wait", async () => {
       const chain = await connectChain({ ...local.deployment, rpcUrl: proxy.url });
       const typed = messageFor(alice.address);
       const wrong = await sign(mallory, typed);

@@ -40,7 +40,7 @@ describe("daemon boot", () => {
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  it("takes sixty lines at most for a third daemon, which serves, works beside that and ends on SIGTERM", async () => {
+  it("runs a daemon of at most sixty lines that serves, does background work and stops on SIGTERM", async () => {
     expect(readFileSync(SOURCE, "utf8").trimEnd().split("\n").length).to.be.at.most(60);
     const daemon = await startDaemonProcess(SOURCE, configFile(), { TALLYSTICK_PASSPHRASE: PASSPHRASE });
     try {

@@ -24,7 +24,7 @@ function expectDefaults(rows: Map<string, string>, config: object, given: object
   for (const [field, stated] of rows) {
     const read = (from: unknown) =>
       field.split(".").reduce((value, part) => (value as Record<string, unknown>)?.[part], from);
-    if (stated === "–" || stated === "") continue;
+    if (stated === "required" || stated === "") continue;
     expect(read(given), `${field} is in the sample`).to.equal(undefined);
     const value = field === "store" ? withPathAsGiven(read(config)) : read(config);
     expect(value, field).to.deep.equal(JSON.parse(stated.replaceAll("`", "")));
@@ -58,10 +58,10 @@ describe("operating manual", () => {
     expectDefaults(rows, config, given);
   });
 
-  it("has every field that both have, and says which ones have to be there", () => {
+  it("has every field of both daemons, and says which are required", () => {
     const rows = rowsAfter("Fields of both daemons.");
     expect([...rows.keys()]).to.have.members(Object.keys(daemonConfigFields));
     const { required = [] } = NbmConfigSchema as { required?: string[] };
-    expect([...rows].filter(([, value]) => value === "–").map(([field]) => field)).to.have.members(required);
+    expect([...rows].filter(([, value]) => value === "required").map(([field]) => field)).to.have.members(required);
   });
 });

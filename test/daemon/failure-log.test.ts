@@ -45,12 +45,12 @@ describe("failure log", () => {
     expect(lines).to.have.length(4);
   });
 
-  it("logs a cause that goes on once per period, with how often it came", () => {
+  it("logs a repeated cause once per period, with a count", () => {
     for (now = 0; now <= 15 * 60_000; now += 60_000) failures.failed("archive", new Error("down"));
     expect(lines.map(({ repeated }) => repeated)).to.deep.equal([undefined, 14]);
   });
 
-  it("says when it is over, and then logs the same cause again", () => {
+  it("logs the recovery, and then the same cause again", () => {
     failures.failed("archive", new Error("down"));
     failures.succeeded("archive");
     failures.succeeded("archive");

@@ -79,7 +79,7 @@ describe("redaction of a daemon", () => {
     }
   });
 
-  it("keeps the key out of what a start says that meets 502", async () => {
+  it("keeps the key out of the message of a start that fails with 502", async () => {
     status = 502;
     const failure = await startDaemonProcess(SOURCE, configFile(), ENVIRONMENT).catch((error: unknown) => error);
     expect(String(failure)).to.include("the daemon ended with 1").and.to.include("CHAIN_UNAVAILABLE");

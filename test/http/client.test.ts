@@ -126,7 +126,7 @@ describe("http: what the agent accepts from other parties", () => {
     expect(calls).to.equal(1);
   });
 
-  it("takes a party's full disk and lost object for that party's, and never for a disk of this machine", async () => {
+  it("attributes a full disk or a lost object to the party that reports it, never to this machine", async () => {
     json(410, { error: { code: "OBJECT_LOST", message: "the provider has lost or damaged this object" } });
     expect(await rejection(party.json("GET", "/ping", Pong))).to.include({ code: "OBJECT_LOST", retryable: false });
     json(503, { error: { code: "STORAGE_UNAVAILABLE", message: "its disk fails", retryable: false } });
@@ -145,7 +145,7 @@ describe("http: what the agent accepts from other parties", () => {
     }
   });
 
-  it("does not take faults of the other machine for faults of this one", async () => {
+  it("does not report faults of the other machine as faults of this one", async () => {
     const entries: [string, { status: number; concernsReporter: boolean }][] = Object.entries(ERROR_CODES);
     for (const [code, { status }] of entries.filter(([, entry]) => entry.concernsReporter)) {
       json(status, { error: { code, message: "for the operator", hint: "free some space", retryable: false } });
@@ -191,7 +191,7 @@ describe("http: what the agent accepts from other parties", () => {
     expect((await rejection(party.json("GET", "/ping", Pong, { retries: 0 }))).code).to.equal("UNREACHABLE");
   });
 
-  it("says when nobody listens", async () => {
+  it("reports that nothing listens at the address", async () => {
     const nobody = new HttpParty("node", "http://127.0.0.1:1");
     const error = await rejection(nobody.json("GET", "/ping", Pong, { retries: 0 }));
     expect(error).to.include({ code: "UNREACHABLE", party: "node http://127.0.0.1:1", retryable: true });
@@ -204,7 +204,7 @@ describe("http: what the agent accepts from other parties", () => {
     }
   });
 
-  it("stops at once when the caller does", async () => {
+  it("stops at once when the caller aborts", async () => {
     answer = () => undefined;
     const controller = new AbortController();
     setTimeout(() => controller.abort(new Error("enough")), 20);

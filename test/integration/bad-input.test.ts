@@ -212,7 +212,7 @@ describe("bad input", () => {
       dataId = String(put.document.dataId);
     });
 
-    it("where files are restored to: DISK_FULL, no half file under its own name, and a second get elsewhere", async () => {
+    it("where files are restored to: DISK_FULL, no half file under its name, and get works elsewhere", async () => {
       const target = place();
       // The file system goes with the command, so what it left is listed before it ends.
       const listing = dir("left behind");
@@ -238,7 +238,7 @@ describe("bad input", () => {
       expectSameTree(readTree(join(out, name)), readTree(folder));
     });
 
-    it("where tags wait for their agreement: DISK_FULL with data and key safe, and put finishes when there is space", async () => {
+    it("where tags are kept: DISK_FULL, data and key are stored, and put finishes once there is space", async () => {
       const file = join(place(), "tagged");
       writeFileSync(file, pseudoRandomBytes("tagged", 6 * MIB));
       const preparations = join(alice.home, "preparations");

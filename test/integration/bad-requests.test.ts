@@ -160,7 +160,7 @@ describe("bad requests", () => {
 
   for (const route of ROUTES) {
     describe(`${route.method} ${route.path.replace(/0x0+/, "0x0…")} of a ${route.daemon}`, () => {
-      it("refuses every malformed body and stays as it was", async () => {
+      it("refuses every malformed body and changes nothing", async () => {
         const daemon = daemonOf(route);
         const token = route.session ? await tokenFor(daemon) : undefined;
         const before = stateOf(daemon);
@@ -173,7 +173,7 @@ describe("bad requests", () => {
         await expectAlive(daemon);
       });
 
-      it("refuses a body larger than it takes, announced or not, and says so to a sender that is still writing", async () => {
+      it("refuses a body above the limit, announced or not, and answers while the sender still writes", async () => {
         const daemon = daemonOf(route);
         const token = route.session ? await tokenFor(daemon) : undefined;
         const before = stateOf(daemon);
@@ -253,7 +253,7 @@ describe("bad requests", () => {
 
   describe("with a session", () => {
     for (const daemonKind of ["node", "provider"] as const) {
-      it(`that is expired, far-dated, replayed, or signed by or for somebody else are refused by a ${daemonKind}`, async () => {
+      it(`are refused by a ${daemonKind} when expired, far-dated, replayed, or signed by or for another`, async () => {
         const daemon = daemonOf({ daemon: daemonKind });
         const now = Math.floor(Date.now() / 1000);
         const good = await sessionRequest(daemon);

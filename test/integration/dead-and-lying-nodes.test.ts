@@ -122,14 +122,14 @@ describe("a committee of which some are dead or lie", () => {
     before(() => Promise.all(dead.map((position) => node(position).process.stop("SIGKILL"))));
     after(() => Promise.all(dead.map((position) => node(position).process.start())));
 
-    it("restores all the same: the owner's envelope in the record needs no node", async () => {
+    it("restores everything: the owner's envelope in the record needs no node", async () => {
       const out = dir("without-nodes");
       const { exitCode } = await tallystick(alice, ["get", dataId, "-o", out]);
       expect(exitCode).to.equal(0);
       expectSameTree(readTree(join(out, "letters")), readTree(folder));
     });
 
-    it("says which node answered what when the committee is to give the key, and leaves the target untouched", async () => {
+    it("says what each node answered when the committee cannot give the key; leaves the target as it was", async () => {
       const out = dir("out-of-reach");
       const error = await withAgentOf(net, alice, (agent) =>
         expectAsyncRejection(() => agent.get(dataId, out, { keySource: "committee" }), "SHARES_MISSING"),
@@ -157,7 +157,7 @@ describe("a committee of which some are dead or lie", () => {
       expect(readTree(out)).to.deep.equal(before);
     });
 
-    it("stores nothing either, and says who did not evaluate", async () => {
+    it("stores nothing, and names the nodes that did not evaluate", async () => {
       const file = dir("not stored");
       writeFileSync(file, "not stored");
       const objects = storedObjects();
@@ -317,7 +317,7 @@ describe("a committee of which some are dead or lie", () => {
       for (const { told } of liars) expect(told).to.be.greaterThan(0);
     });
 
-    it("believes no node that it has relayed: the record is on the ledger when put returns", async () => {
+    it("verifies on the ledger that a node has relayed: the record is on the ledger when put returns", async () => {
       const chosen = tell("says it relayed", [2]);
       let files = 0;
       await untilAllLied(chosen, async () => {

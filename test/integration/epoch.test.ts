@@ -25,7 +25,7 @@ const FILE_BYTES = 1024 * 1024;
 const SAMPLES = 250;
 const EXIT_INTEGRITY = 7;
 
-describe("an agreement from deposit to the last coin", () => {
+describe("an agreement from deposit to the last withdrawal", () => {
   let net: LocalNet;
   let alice: Person;
   let agent: Agent;
@@ -125,7 +125,7 @@ describe("an agreement from deposit to the last coin", () => {
     expect(await escrowHolds()).to.equal(held);
   });
 
-  it("lets no provider pass off an old proof as the answer to a new challenge", async () => {
+  it("rejects an old proof as the answer to a new challenge", async () => {
     const proxy = await HttpProxy.start(net.provider.url);
     let old: ProxiedAnswer | undefined;
     proxy.alter = async ({ path }, answer) => {
@@ -217,7 +217,7 @@ describe("an agreement from deposit to the last coin", () => {
     expect(total).to.equal(BigInt(EPOCHS) * feePerEpoch + collateral);
   });
 
-  it("is wound up by the provider alone after its last epoch, with nobody having missed anything", async () => {
+  it("is closed by the provider alone after its last epoch, when no epoch was missed", async () => {
     writeFileSync(dir("short"), pseudoRandomBytes("short", 1000));
     const report = await watcher.put([dir("short")], { agreement: { epochs: 1 } });
     const { startBlock, windowBlocks, collateral, feePerEpoch } = (report.agreements[0] as AgreementReport).terms;

@@ -185,13 +185,13 @@ describe("a round trip through the command line", () => {
       });
     }
 
-    it("empty files and folders, and a long way down", () => {
+    it("empty files and folders, and deeply nested ones", () => {
       expect(entry(found, "sizes/0")).to.include({ type: "file" });
       expect(entry(found, "empty/emptier")).to.include({ type: "folder", mode: "1777" });
       expect(found.some(({ path }) => path.endsWith(`/level ${DEPTH - 1}`))).to.equal(true);
     });
 
-    it("links as links, wherever they point", () => {
+    it("links as links, whatever their targets", () => {
       expect(entry(found, "links/dangling")).to.include({ type: "link", content: "nowhere/at all" });
       expect(entry(found, "links/loop")).to.include({ type: "link", content: "loop" });
       expect(entry(found, "links/folder")).to.include({ type: "link", content: "../empty" });
@@ -214,7 +214,7 @@ describe("a round trip through the command line", () => {
       expect(entry(found, "times/@9000000000.5")?.mtimeNanos).to.equal(9_000_000_000_500_000_000n);
     });
 
-    it("so much that what came out is the same data when it is put again", async () => {
+    it("everything, so that a second put of the restored tree has the same data id", async () => {
       const again = await tallystick(alice, ["put", "--no-agreement", join(out, "everything")]);
       expect(again.document).to.include({ dataId, uploadedBytes: 0 });
     });

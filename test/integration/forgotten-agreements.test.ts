@@ -25,7 +25,7 @@ describe("agreements that a device remembers wrongly, or not at all", () => {
     return path;
   }
 
-  it("takes nobody else's agreement for the one it had under that number on an earlier chain", async () => {
+  it("does not confuse another's agreement with its own of the same number on an earlier chain", async () => {
     const bob = await newPerson(net, "bob");
     const theirs = await withAgentOf(net, bob, (agent) => agent.put([fileOf("bob")]));
     const number = theirs.agreements[0]?.agreementId ?? 0n;
@@ -52,7 +52,7 @@ describe("agreements that a device remembers wrongly, or not at all", () => {
     });
   });
 
-  it("takes a proposal back from a device that did not make it, with the recovery phrase alone", async () => {
+  it("cancels a proposal from a device that did not make it, with the recovery phrase alone", async () => {
     const carol = await newPerson(net, "carol");
     const path = fileOf("carol");
     let stopping: Promise<void> | undefined;
@@ -92,7 +92,7 @@ describe("agreements that a device remembers wrongly, or not at all", () => {
     expect(await withAgentOf(net, eve, (agent) => agent.agreements.list())).to.have.length(1);
   });
 
-  it("takes back nobody else's proposal", async () => {
+  it("does not cancel another account's proposal", async () => {
     const dora = await newPerson(net, "dora");
     await withAgentOf(net, dora, async (agent) => {
       const failure = await agent.agreements.cancel(1n).then(

@@ -101,7 +101,7 @@ describe("put and get with real processes", () => {
     expect(digests(dir("out-bob", "in"))).to.deep.equal(digests(folder));
   });
 
-  it("shares keys with nobody but the user when told so", async () => {
+  it("seals keys to the user alone with --recipients self", async () => {
     writeFileSync(dir("private"), "for my eyes");
     const report = await alice.put([dir("private")], { recipients: "self", agreement: false });
     const { nodes } = await alice.get(report.dataId, dir("out-self"));
@@ -112,7 +112,7 @@ describe("put and get with real processes", () => {
     expect(second.record).to.include({ role: "recorder", isNew: true });
   });
 
-  it("has nothing to say about a data id that nobody stored", async () => {
+  it("reports a data id that nobody stored as not found", async () => {
     const unknown = `bafkrei${"a".repeat(52)}`;
     expect((await rejection(alice.get(unknown, dir("out-none")))).code).to.equal("NOT_FOUND");
     expect((await rejection(alice.get("not an id", dir("out-none")))).code).to.equal("INVALID_INPUT");
@@ -130,7 +130,7 @@ describe("put and get with real processes", () => {
       expect((await alice.agreements.list()).map((one) => one.agreementId)).to.deep.equal([agreementId]);
     });
 
-    it("makes one later as well, from the provider's own copy", async () => {
+    it("makes one later, from the provider's copy", async () => {
       const report = await bob.agreements.open(dataId, { epochs: 2 });
       expect(report).to.include({ status: "active", isNew: true });
       expect(report.terms.epochs).to.equal(2);
@@ -261,7 +261,7 @@ describe("get while key nodes are gone", () => {
     await net.nodes[3]?.process.start();
   });
 
-  it("works with any two of five lying about everything they can lie about", async () => {
+  it("works with any two of five lying in every answer", async () => {
     const flipped = (hex: unknown) => `${String(hex).slice(0, -2)}${String(hex).endsWith("00") ? "01" : "00"}`;
     const proxies: TamperingProxy[] = [];
     for (const position of [1, 2]) {

@@ -30,7 +30,7 @@ describe("demo", () => {
     });
   }
 
-  it("comes out as promised on a folder of one's own, which it only reads, and leaves nothing behind", () => {
+  it("succeeds on a given folder, which it only reads, and leaves no files or processes", () => {
     const before = readTree(join(folder, "mine"));
     const { status, stdout, stderr } = run(join(folder, "mine"));
     expect(status, `${stdout}${stderr}`).to.equal(0);
@@ -52,7 +52,7 @@ describe("demo", () => {
     expect(readdirSync(temporary)).to.deep.equal([]);
   });
 
-  it("says so when the folder is none", () => {
+  it("reports a folder that does not exist", () => {
     const { status, stderr } = run(join(folder, "not there"));
     expect(status).to.equal(1);
     expect(stderr).to.contain("demo: error: ");

@@ -176,7 +176,7 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
       await expectFinished(folder, await finish(folder));
     });
 
-    it("finds its proposal again when it was killed before it heard of the transaction", async () => {
+    it("finds its proposal again when it was killed before it knew the transaction", async () => {
       const isTransaction = (request: { path: string; body: Uint8Array }) =>
         request.path === "/" && jsonOf(request).method === "eth_sendRawTransaction";
       await killedCommandRound("proposing", { when: "after", request: isTransaction });
@@ -189,7 +189,7 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
       await expectNoProposalTakenBack();
     });
 
-    it("knows of the agreement when it was killed after acceptance, before it heard of it", async () => {
+    it("finds the agreement when it was killed after acceptance, before it knew of it", async () => {
       const asksToAccept = ({ path }: { path: string }) => path === "/v1/agreements";
       await killedCommandRound("after acceptance", { when: "after", request: asksToAccept });
       await expectNoProposalTakenBack();
@@ -201,7 +201,7 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
       expect(kinds.slice(-2)).to.deep.equal(["AgreementProposed", "AgreementAccepted"]);
     }
 
-    it("leaves files behind that a later put clears away, once nobody can be working on them any more", async () => {
+    it("leaves files that a later put removes, once no command can be using them", async () => {
       const preparations = join(alice.home, "preparations");
       for (const name of ["fresh", "old"]) mkdirSync(join(preparations, name), { recursive: true });
       const left = readdirSync(preparations);
@@ -246,14 +246,14 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
       });
     }
 
-    it("has everything that it acknowledged a moment before it died", async () => {
+    it("has everything that it acknowledged just before it was killed", async () => {
       const folder = makeFolder("just acknowledged");
       // Whatever is asked next, of it or of the chain: the agent has its first word of stored objects by then.
       await killProvider(folder, { when: "before", request: () => wires.acknowledged.size > 0 });
       await expectFinished(folder, await finish(folder));
     });
 
-    it("keeps to an agreement that it accepted on chain and then died", async () => {
+    it("continues an agreement that it accepted on chain just before it was killed", async () => {
       const folder = makeFolder("dead after acceptance");
       await killProvider(folder, { when: "after", request: ({ path }) => path === "/v1/agreements" });
       const document = await finish(folder);
@@ -269,7 +269,7 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
     const momentFor = (name: string): Moment => ({ ...randomMoment(name), when: "later" });
 
     for (let round = 1; round <= NODE_ROUNDS; round += 1) {
-      it(`is no reason for put to fail, and the node finds every record again (${round})`, async () => {
+      it(`does not make put fail, and the node finds every record again (${round})`, async () => {
         const name = `node ${round}`;
         const folder = makeFolder(name);
         const node = net.nodes[chance(`${name}: which`, net.nodes.length)] as DevnetDaemon;

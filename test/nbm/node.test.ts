@@ -411,7 +411,7 @@ describe("nbm node", () => {
       expect(await nonces()).to.deep.equal(before);
     });
 
-    it("are archived by every node, with a word on its own share", async () => {
+    it("are archived by every node, with a verdict on its own share", async () => {
       for (const node of nodes) {
         const answer = await node.request("GET", `/v1/records/${id}`);
         expect(answer.status).to.equal(200);
@@ -592,7 +592,7 @@ describe("nbm node", () => {
       });
     });
 
-    it("that a later owner relies on are renewed no more", async () => {
+    it("that a later owner has joined cannot be renewed", async () => {
       const newer = await signedRecord({ keyTime: BigInt(nowSeconds() + 4) });
       const refused = await relay(nodeAt(2), newer.body);
       expect(refused.status).to.equal(422);
@@ -613,7 +613,7 @@ describe("nbm node", () => {
       expect(answer.json.records[1].payload).to.equal(toHex(other.payload));
     });
 
-    it("that a wrong recorder made are archived with the word that the share is invalid", async () => {
+    it("of a recorder that made them wrongly are archived with the share marked invalid", async () => {
       const wrongKeys = Array.from({ length: SIZE }, () => hpkeKeyPairFromSeed(randomBytes(32)).publicKey);
       const data = contentId(new TextEncoder().encode("a recipe sealed to nobody"));
       const wrong = await signedRecord({ data, keys: wrongKeys });
@@ -663,7 +663,7 @@ describe("nbm node", () => {
       expect(metrics).to.match(/tallystick_nbm_evaluations_total\{daemon="nbm"\} /);
     });
 
-    it("ends orderly on SIGTERM and is there again at another port with the same standing", async () => {
+    it("stops in order on SIGTERM and serves again at another port with the same registration", async () => {
       const before = nodeAt(2).url;
       await nodeAt(2).end("SIGTERM");
       await nodeAt(2).start();

@@ -123,7 +123,7 @@ describe("devnet", () => {
     await expectGone(parts);
   });
 
-  it("is ended by its stop command though its main process was killed, which another start points at", async () => {
+  it("is stopped by its stop command after its main process was killed; another start names that command", async () => {
     const network = devnet();
     await network.printed("Ctrl-C stops everything.");
     const parts = childrenOf(network.child);

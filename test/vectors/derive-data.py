@@ -1,7 +1,8 @@
 """Derives chunker.json, sealing.json, recipe.json and merkle.json from docs/spec.md alone.
 
-An implementation of the data formats that shares nothing with offchain/core: Python's hashlib and the package `cryptography`
-(AES-GCM and AES-GCM-SIV of OpenSSL), a CBOR writer and an RFC 6962 tree of its own. Run it from this folder to derive the vectors again:
+An implementation of the data formats that shares nothing with offchain/core: Python's hashlib and the package
+`cryptography` (AES-GCM and AES-GCM-SIV of OpenSSL), a CBOR writer and an RFC 6962 tree of its own. Run it from this
+folder to derive the vectors again:
 
     python3 derive-data.py
 """
@@ -171,7 +172,8 @@ def sealing_vectors():
     digest = sha256(plaintext)
     return {
         "source": "derive-data.py",
-        "kdf": {"key": output.hex(), "label": "test", "info": "00ff", "length": 40, "output": kdf(output, "test", b"\0\xff", 40).hex()},
+        "kdf": {"key": output.hex(), "label": "test", "info": "00ff", "length": 40,
+                "output": kdf(output, "test", b"\0\xff", 40).hex()},
         "oprfOutput": output.hex(),
         "chunkKey": chunk_key.hex(),
         "fileKey": file_key.hex(),
@@ -180,7 +182,8 @@ def sealing_vectors():
         "sealedChunkId": content_id(sha256(sealed)),
         "emptyId": content_id(sha256(b"")),
         "recipe": recipe.hex(),
-        "sealedRecipe": {"root": seal_recipe(file_key, 1, recipe).hex(), "list": seal_recipe(file_key, 2, recipe).hex()},
+        "sealedRecipe": {"root": seal_recipe(file_key, 1, recipe).hex(),
+                         "list": seal_recipe(file_key, 2, recipe).hex()},
         "oprfInputs": [
             {"domain": domain, "kind": kind, "digest": digest.hex(), "input": oprf_input(domain, code, digest).hex()}
             for domain in ("public", "équipe")

@@ -1,8 +1,9 @@
 """Derives the vectors of layouts that no standard has vectors for, from docs/spec.md alone.
 
 Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json, eip712.json and
-daemon-keys.json. It shares nothing with offchain/: Python's hashlib, the package `cryptography` (X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and
-arithmetic of its own for Keccak-256, secp256k1, BLS12-381 and GF(2^8). Run it from this folder to derive them again:
+daemon-keys.json. It shares nothing with offchain/: Python's hashlib, the package `cryptography` (X25519,
+ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and arithmetic of its own for Keccak-256, secp256k1, BLS12-381 and GF(2^8).
+Run it from this folder to derive them again:
 
     python3 derive-layouts.py
 """
@@ -177,7 +178,8 @@ def ownership_key(file_key):
 
 
 def typed_digest(chain_id, contract, type_text, *values):
-    domain_type = "EIP712Domain(string name,string version,uint256 chainId" + (",address verifyingContract)" if contract else ")")
+    domain_end = ",address verifyingContract)" if contract else ")"
+    domain_type = "EIP712Domain(string name,string version,uint256 chainId" + domain_end
     domain = keccak256(domain_type.encode()) + keccak256(b"Tallystick") + keccak256(b"1") + word(chain_id)
     domain = keccak256(domain + (word(contract) if contract else b""))
     message = keccak256(keccak256(type_text.encode()) + b"".join(word(value) for value in values))
@@ -209,8 +211,10 @@ def public_key(private_key):
 def hpke_seal(recipient, info, aad, plaintext, ephemeral):
     enc = public_key(ephemeral)
     shared = X25519PrivateKey.from_private_bytes(ephemeral).exchange(X25519PublicKey.from_public_bytes(recipient))
-    secret = labeled_expand(SUITE_KEM, labeled_extract(SUITE_KEM, b"", b"eae_prk", shared), b"shared_secret", enc + recipient, 32)
-    context = b"\0" + labeled_extract(SUITE_HPKE, b"", b"psk_id_hash", b"") + labeled_extract(SUITE_HPKE, b"", b"info_hash", info)
+    extracted = labeled_extract(SUITE_KEM, b"", b"eae_prk", shared)
+    secret = labeled_expand(SUITE_KEM, extracted, b"shared_secret", enc + recipient, 32)
+    context = (b"\0" + labeled_extract(SUITE_HPKE, b"", b"psk_id_hash", b"")
+               + labeled_extract(SUITE_HPKE, b"", b"info_hash", info))
     schedule = labeled_extract(SUITE_HPKE, secret, b"secret", b"")
     key = labeled_expand(SUITE_HPKE, schedule, b"key", context, 32)
     nonce = labeled_expand(SUITE_HPKE, schedule, b"base_nonce", context, 12)
@@ -314,7 +318,8 @@ def record(case, recipients, n, k, r):
     asker, session_seed = sha256(b"later owner")[:20], sha256(b"session")
     reply_aad = deployment + record_id + u(key_time, 8) + u(1, 4) + asker
     session = public_key(hpke_private_key(session_seed))
-    replies = [hpke_seal(session, tag("share-reply"), reply_aad, share, sha256(case + b" reply")) for share in shares[:1]]
+    replies = [hpke_seal(session, tag("share-reply"), reply_aad, share, sha256(case + b" reply"))
+               for share in shares[:1]]
     return {
         "chainId": "31337",
         "keyLedger": checksummed(ledger),
@@ -456,7 +461,8 @@ def session_vectors():
 
 def typed_message_vectors():
     """Digests of one message of every type, on chain 31337 with the key ledger that the test names."""
-    account, other = unhexed("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266"), unhexed("70997970C51812dc3A010C7d01b50e0d17dc79C8")
+    account = unhexed("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
+    other = unhexed("70997970C51812dc3A010C7d01b50e0d17dc79C8")
     ledger = unhexed("5FbDB2315678afecb367f032d93F642f64180aa3")
 
     def filled(digit, length=32):
@@ -477,7 +483,10 @@ def typed_message_vectors():
     ]
     return {
         "messages": {
-            type_text.split("(")[0]: {"type": type_text, "digest": hexed(typed_digest(31337, contract, type_text, *values))}
+            type_text.split("(")[0]: {
+                "type": type_text,
+                "digest": hexed(typed_digest(31337, contract, type_text, *values)),
+            }
             for contract, type_text, values in messages
         }
     }

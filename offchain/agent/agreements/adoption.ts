@@ -1,6 +1,7 @@
 /**
- * Agreements that another device of this account made. The provider tells the salt of the audit key, and it is believed only if the
- * key that derives from it is the one in the agreement on chain: so nobody but this account can have made the agreement.
+ * Agreements that another device of this account made. The provider tells the salt of the audit key, and it is believed
+ * only if the key that derives from it is the one in the agreement on chain: so nobody but this account can have made
+ * the agreement.
  */
 
 import type { Agreement } from "../../chain/escrow.ts";
@@ -59,8 +60,9 @@ export async function adopt(
 }
 
 /**
- * Adopts the running agreement that another device of this account made with a provider about the same data, so that no second one is
- * paid. Reads the account's proposals since the deployment, so it is worth it only when another device has recorded the data.
+ * Adopts the running agreement that another device of this account made with a provider about the same data, so that no
+ * second one is paid. Reads the account's proposals since the deployment, so it is worth it only when another device
+ * has recorded the data.
  *
  * @param manifestHash of the data at the provider, 0x hex.
  * @returns undefined when there is none that still has an epoch to run.

@@ -76,8 +76,8 @@ export class Agreements {
   }
 
   /**
-   * Makes an agreement with one provider for data that it already stores, tagging its own copy, every object verified by its
-   * id. An agreement with it that runs, or was begun, is returned or finished instead.
+   * Makes an agreement with one provider for data that it already stores, tagging its own copy, every object verified
+   * by its id. An agreement with it that runs, or was begun, is returned or finished instead.
    *
    * @throws TallystickError as `get` does while reading, and as `put` does while agreeing
    */
@@ -110,7 +110,10 @@ export class Agreements {
     }
   }
 
-  /** This account's agreements in the deployment's escrow, from the chain, oldest first. Unaccepted ones that were taken back are left out. */
+  /**
+   * This account's agreements in the deployment's escrow, from the chain, oldest first. Unaccepted ones that were taken
+   * back are left out.
+   */
   async list(): Promise<AgreementReport[]> {
     const { account, deployment } = this.#context;
     const chain = await this.#context.chain();
@@ -172,7 +175,10 @@ export class Agreements {
     return { agreementId, reported, closed, transactions, credit, agreement: report };
   }
 
-  /** Takes back a proposal that has not been accepted; the deposit is credited. @throws TallystickError NOT_FOUND, CONFLICT */
+  /**
+   * Takes back a proposal that has not been accepted; the deposit is credited.
+   * @throws TallystickError NOT_FOUND, CONFLICT
+   */
   async cancel(agreementId: bigint): Promise<void> {
     const agreement = await this.#require(agreementId);
     const { status, user } = agreement;
@@ -211,8 +217,8 @@ export class Agreements {
   }
 
   /**
-   * Finds out which data an agreement of this account is about, for a device that did not make it: the provider names the
-   * salt, which is believed only if the audit key that derives from it is the agreement's.
+   * Finds out which data an agreement of this account is about, for a device that did not make it: the provider names
+   * the salt, which is believed only if the audit key that derives from it is the agreement's.
    *
    * @param manifestHashes data ids by the hash of their manifest.
    * @returns how many agreements were added to the catalogue.

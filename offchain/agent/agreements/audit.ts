@@ -1,7 +1,7 @@
 /**
- * Audits check that the provider still has every byte. In a private audit the owner draws a challenge and checks the answer with its own
- * secrets, at no cost. In a public audit the newest proof on chain is fetched and verified again, without
- * trust in the chain's verdict and without any secret.
+ * Audits check that the provider still has every byte. In a private audit the owner draws a challenge and checks the
+ * answer with its own secrets, at no cost. In a public audit the newest proof on chain is fetched and verified again,
+ * without trust in the chain's verdict and without any secret.
  */
 
 import { randomBytes } from "#primitives";
@@ -57,8 +57,8 @@ export interface AuditReport {
  *
  * @returns only if the proof verifies.
  * @throws InvalidProofError naming the provider when it does not
- * @throws TallystickError NOT_FOUND when there is no agreement, or no proof on chain yet; INTEGRITY or NOT_FOUND by the provider when it
- *   admits damage
+ * @throws TallystickError NOT_FOUND when there is no agreement, or no proof on chain yet; INTEGRITY or NOT_FOUND by the
+ *   provider when it admits damage
  */
 export async function audit(context: AgentContext, dataId: string, options: AuditOptions = {}): Promise<AuditReport> {
   const started = performance.now();
@@ -133,7 +133,9 @@ interface ChainProofFound {
   readonly blockNumber: number;
 }
 
-/** The newest proof of an agreement, from the transaction that carried it, with the challenge as it was in its block. */
+/**
+ * The newest proof of an agreement, from the transaction that carried it, with the challenge as it was in its block.
+ */
 async function newestProof(context: AgentContext, id: bigint): Promise<ChainProofFound | undefined> {
   const chain = await context.chain();
   const { provider, deployment } = chain;

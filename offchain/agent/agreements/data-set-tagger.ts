@@ -1,7 +1,7 @@
 /**
- * Possession tags of a data set, made in the pass that stores it, or later from the provider's own copy. Tags and manifest are kept
- * until the agreement is accepted, so that a run after a crash uses the same ones: under one salt, a slice index is tagged for
- * one data set only.
+ * Possession tags of a data set, made in the pass that stores it, or later from the provider's own copy. Tags and
+ * manifest are kept until the agreement is accepted, so that a run after a crash uses the same ones: under one salt, a
+ * slice index is tagged for one data set only.
  */
 
 import { randomBytes } from "#primitives";

@@ -28,7 +28,8 @@ export interface DeliveryProgress {
  * Uploads manifest, powers and tags to the provider and has it check them. Continues an earlier attempt.
  *
  * @returns what the provider has verified: it agrees with what was prepared here.
- * @throws TallystickError INVALID_PROOF when the provider finds powers or tags wrong; BAD_RESPONSE when it describes another data set
+ * @throws TallystickError INVALID_PROOF when the provider finds powers or tags wrong; BAD_RESPONSE when it describes
+ *   another data set
  */
 export async function deliverPreparation(
   provider: PreparationReceiver,
@@ -127,8 +128,8 @@ async function readPoints(prepared: PreparedDataSet, first: number, count: numbe
 }
 
 /**
- * Checks each answer of a provider about a preparation against what this agent prepared, sizes included: a provider could otherwise make
- * it upload without end.
+ * Checks each answer of a provider about a preparation against what this agent prepared, sizes included: a provider
+ * could otherwise make it upload without end.
  * @throws TallystickError BAD_RESPONSE
  */
 function sameDataSet(

@@ -1,6 +1,6 @@
 /**
- * An agreement between the account and one provider: prepared (tags delivered and verified), proposed on chain with the fees
- * deposited, accepted by the provider with its collateral. Every step is saved before it is taken; an interrupted
+ * An agreement between the account and one provider: prepared (tags delivered and verified), proposed on chain with the
+ * fees deposited, accepted by the provider with its collateral. Every step is saved before it is taken; an interrupted
  * attempt is found again by its audit key hash, which no other proposal can have.
  */
 
@@ -36,15 +36,18 @@ const ASK_AGAIN_MILLISECONDS = 500;
 type Listener = ProgressListener<AgreementProgress> | undefined;
 
 export interface OpeningOptions extends AgreementOptions {
-  /** Whether another device of the account may have made the agreement: then the chain is searched before one is paid. */
+  /**
+   * Whether another device of the account may have made the agreement: then the chain is searched before one is paid.
+   */
   readonly mayRunElsewhere?: boolean;
 }
 
 /**
- * Makes the agreement for a data set that has just been tagged. If one for this data id exists or was begun, that one is
- * kept or finished, and the new tags are thrown away.
+ * Makes the agreement for a data set that has just been tagged. If one for this data id exists or was begun, that one
+ * is kept or finished, and the new tags are thrown away.
  *
- * @throws TallystickError FUNDS, CHAIN_REVERTED, INVALID_PROOF, BAD_RESPONSE, …; a second run continues where the first stopped
+ * @throws TallystickError FUNDS, CHAIN_REVERTED, INVALID_PROOF, BAD_RESPONSE, …; a second run continues where the first
+ *   stopped
  */
 export async function openPreparedAgreement(
   context: AgentContext,
@@ -81,7 +84,10 @@ export async function openPreparedAgreement(
   return await carryThrough(context, row, provider, prepared, options, onProgress, signal);
 }
 
-/** The running agreement with a provider about a data id, or the finished attempt at one; undefined when there is neither. */
+/**
+ * The running agreement with a provider about a data id, or the finished attempt at one; undefined when there is
+ * neither.
+ */
 export async function resumeAgreement(
   context: AgentContext,
   dataId: string,
@@ -101,7 +107,8 @@ export async function resumeAgreement(
     const prepared = await findPrepared(context.platform.preparations, row.salt);
     if (prepared !== undefined)
       return await carryThrough(context, row, provider, prepared, options, onProgress, signal);
-    // Its tags are gone, or it is of a chain that has been replaced. A deposit that may be on chain must not be forgotten with them.
+    // Its tags are gone, or it is of a chain that has been replaced. A deposit that may be on chain must not be
+    // forgotten with them.
     const located = await locate(context, row, await agreementKeys(context.identity.auditSeed, row.salt));
     if (located.agreementId === undefined) {
       await context.catalogue.removeAgreement(row.salt);
@@ -161,8 +168,8 @@ async function carryThrough(
 }
 
 /**
- * Finds the proposal of an attempt that was interrupted between sending the transaction and saving its result. A pending
- * transaction of the account may be that proposal, so it is waited for.
+ * Finds the proposal of an attempt that was interrupted between sending the transaction and saving its result. A
+ * pending transaction of the account may be that proposal, so it is waited for.
  */
 async function locate(
   context: AgentContext,

@@ -27,8 +27,8 @@ export async function* proposalsOf(
 }
 
 /**
- * The agreement that was written down under its number. Numbers alone prove nothing: a development chain that was started anew
- * gives them, and the contracts' addresses, to others.
+ * The agreement that was written down under its number. Numbers alone prove nothing: a development chain that was
+ * started anew gives them, and the contracts' addresses, to others.
  *
  * @returns undefined when the chain has no such agreement, or another one, under the number
  */

@@ -1,4 +1,6 @@
-/** What an agreement says: the user's wishes and the provider's offer turned into terms, and terms turned into a report. */
+/**
+ * What an agreement says: the user's wishes and the provider's offer turned into terms, and terms turned into a report.
+ */
 
 import { getAddress } from "ethers";
 import type { Deployment } from "../../chain/deployment.ts";
@@ -57,7 +59,8 @@ export function reportOf(agreement: Agreement, dataId: string | undefined, isNew
  *
  * @param headBlock number of the latest block.
  * @throws TallystickError BAD_RESPONSE when the offer is not by this provider or for this deployment
- * @throws InvalidInputError when the wishes do not keep to the offer, or the provider asks for more than the user allows
+ * @throws InvalidInputError when the wishes do not keep to the offer, or the provider asks for more than the user
+ *   allows
  */
 export function makeTerms(
   deployment: Deployment,
@@ -75,8 +78,8 @@ export function makeTerms(
 }
 
 /**
- * Refuses wishes that no agreement with the provider could fulfil, whatever its size. Called before anything is stored and
- * recorded.
+ * Refuses wishes that no agreement with the provider could fulfil, whatever its size. Called before anything is stored
+ * and recorded.
  *
  * @throws as `makeTerms`
  */

@@ -54,7 +54,8 @@ export class SqliteCatalogue implements Catalogue {
       `INSERT INTO puts (data_id, name, entry_count, total_bytes, domain, record_id, role, stored_at)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (data_id) DO UPDATE SET name = excluded.name, entry_count = excluded.entry_count,
-         total_bytes = excluded.total_bytes, domain = excluded.domain, record_id = excluded.record_id, role = excluded.role`,
+         total_bytes = excluded.total_bytes, domain = excluded.domain,
+         record_id = excluded.record_id, role = excluded.role`,
     );
     this.#saveAgreement = this.#database.prepare(
       `INSERT INTO agreements (salt, data_id, provider, escrow, state, proposed_from_block, agreement_id, created_at)

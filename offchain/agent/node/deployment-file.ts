@@ -1,6 +1,7 @@
 /**
- * Finds the deployment file: which contracts, committee and provider the agent uses. A file that the user did not name decides
- * where data and money go, so it must belong to the user, and it must describe a development chain on this machine.
+ * Finds the deployment file: which contracts, committee and provider the agent uses. A file that the user did not name
+ * decides where data and money go, so it must belong to the user, and it must describe a development chain on this
+ * machine.
  */
 
 import { existsSync, lstatSync, readFileSync } from "node:fs";
@@ -30,9 +31,9 @@ export interface DeploymentPlaces {
 }
 
 /**
- * Looks for the deployment and takes the first that exists: the named file, TALLYSTICK_DEPLOYMENT, `deployment.json` in the home
- * folder, `.tallystick/devnet.json` in the working directory or above. The last counts only when the file and its folder belong
- * to the user alone and it describes a development chain on this machine.
+ * Looks for the deployment and takes the first that exists: the named file, TALLYSTICK_DEPLOYMENT, `deployment.json` in
+ * the home folder, `.tallystick/devnet.json` in the working directory or above. The last counts only when the file and
+ * its folder belong to the user alone and it describes a development chain on this machine.
  *
  * @throws NoDeploymentError when there is none, or it cannot be read or is malformed; UnknownVersionError
  * @throws TallystickError WRONG_NETWORK when the home folder was first used with another network

@@ -1,6 +1,7 @@
 /**
- * Modification times to the precision Node offers. Its calls take seconds as a double, which at today's dates steps by 238 ns:
- * the time set is the next representable one at or after the wanted one, so that seconds and milliseconds come out right.
+ * Modification times to the precision Node offers. Its calls take seconds as a double, which at today's dates steps by
+ * 238 ns: the time set is the next representable one at or after the wanted one, so that seconds and milliseconds come
+ * out right.
  */
 
 const NANOS_PER_SECOND = 1_000_000_000n;

@@ -1,6 +1,7 @@
 /**
- * Puts one file together under a temporary name, chunk by chunk, and gives it its own name when all of it is there. Verified
- * chunks that an earlier attempt left behind are kept; a finished file with the right content is left in place.
+ * Puts one file together under a temporary name, chunk by chunk, and gives it its own name when all of it is there.
+ * Verified chunks that an earlier attempt left behind are kept; a finished file with the right content is left in
+ * place.
  */
 
 import { constants } from "node:fs";

@@ -1,4 +1,7 @@
-/** The lock of a home folder: one process at a time, where two would record a key or deposit fees for the same data twice. */
+/**
+ * The lock of a home folder: one process at a time, where two would record a key or deposit fees for the same data
+ * twice.
+ */
 
 import { DiskFailedError } from "../../store/disk/disk-errors.ts";
 import { lockFolder } from "../../store/disk/folder-lock.ts";

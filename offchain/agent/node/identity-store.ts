@@ -18,7 +18,10 @@ import { createDurably, syncFolder } from "../../store/disk/durable-file.ts";
 
 const KEYSTORE_FILE = "keystore.json";
 
-/** Where the identity and the catalogue live: what is named, else TALLYSTICK_HOME, else `.tallystick` in the user's home. */
+/**
+ * Where the identity and the catalogue live: what is named, else TALLYSTICK_HOME, else `.tallystick` in the user's
+ * home.
+ */
 export function homeDirectory(named?: string): string {
   const fromEnvironment = process.env.TALLYSTICK_HOME;
   if (named !== undefined && named !== "") return resolve(named);
@@ -47,10 +50,12 @@ export interface StagedIdentity extends CreatedIdentity {
 }
 
 /**
- * Seals a keystore beside its place, so that nothing but a link is left to do once the owner has seen the recovery phrase.
+ * Seals a keystore beside its place, so that nothing but a link is left to do once the owner has seen the recovery
+ * phrase.
  *
  * @param phrase recovery phrase of an existing identity; a new identity is made without it.
- * @throws TallystickError CONFLICT when there is a keystore already; InvalidInputError for a wrong phrase or an empty passphrase
+ * @throws TallystickError CONFLICT when there is a keystore already; InvalidInputError for a wrong phrase or an empty
+ *   passphrase
  * @throws DiskFullError, DiskFailedError
  */
 export async function stageIdentity(
@@ -84,7 +89,8 @@ export async function stageIdentity(
  * Makes the keystore. An existing one is never overwritten: it may be the only copy of its secret.
  *
  * @param phrase recovery phrase of an existing identity; a new identity is made without it.
- * @throws TallystickError CONFLICT when there is a keystore already; InvalidInputError for a wrong phrase or an empty passphrase
+ * @throws TallystickError CONFLICT when there is a keystore already; InvalidInputError for a wrong phrase or an empty
+ *   passphrase
  * @throws DiskFullError, DiskFailedError
  */
 export async function createIdentity(
@@ -125,7 +131,10 @@ export function hasIdentity(homeDir: string): boolean {
   return existsSync(keystorePath(homeDir));
 }
 
-/** Before anybody is asked for a passphrase. @throws TallystickError NO_IDENTITY when the home folder has no identity */
+/**
+ * Before anybody is asked for a passphrase.
+ * @throws TallystickError NO_IDENTITY when the home folder has no identity
+ */
 export function requireIdentity(homeDir: string): void {
   if (!hasIdentity(homeDir)) throw noIdentity(homeDir);
 }

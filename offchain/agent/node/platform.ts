@@ -7,7 +7,10 @@ import { FolderLock } from "./home-lock.ts";
 import { localFiles } from "./local-files.ts";
 import { FolderPreparations } from "./preparations.ts";
 
-/** @param homeDir made if it is absent. @throws DiskFullError, DiskFailedError, UnknownVersionError when the catalogue cannot be opened */
+/**
+ * @param homeDir made if it is absent.
+ * @throws DiskFullError, DiskFailedError, UnknownVersionError when the catalogue cannot be opened
+ */
 export function nodePlatform(homeDir: string): AgentPlatform {
   const catalogue = new SqliteCatalogue(cataloguePath(homeDir));
   return {

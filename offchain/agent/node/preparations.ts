@@ -1,6 +1,6 @@
 /**
- * Prepared data sets in the home folder: a folder per salt with the files `tags` and `manifest`. The manifest is written last, and only
- * a preparation that has one counts.
+ * Prepared data sets in the home folder: a folder per salt with the files `tags` and `manifest`. The manifest is
+ * written last, and only a preparation that has one counts.
  */
 
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";

@@ -18,7 +18,8 @@ const PIECE_BYTES = 512 * 1024;
  */
 export async function* readFile(entry: WalkedEntry, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
   const path = entry.absolutePath;
-  // O_NOFOLLOW: the walk saw a file here; a link put in its place must not lead elsewhere. O_NONBLOCK: and a pipe must not block the read.
+  // O_NOFOLLOW: the walk saw a file here; a link put in its place must not lead elsewhere. O_NONBLOCK: and a pipe must
+  // not block the read.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   const file = await unlessUnreadable(path, () => open(systemPath(path), flags));
   try {

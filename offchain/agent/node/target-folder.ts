@@ -1,7 +1,7 @@
 /**
- * The folder a put is restored into. Folders and links are made here; nothing is ever written through a link or outside the
- * folder: paths were checked when the listing was decoded, every folder on the way is an entry that this class has made or
- * found to be a real folder, and files are opened without following links.
+ * The folder a put is restored into. Folders and links are made here; nothing is ever written through a link or outside
+ * the folder: paths were checked when the listing was decoded, every folder on the way is an entry that this class has
+ * made or found to be a real folder, and files are opened without following links.
  */
 
 import { chmod, lstat, lutimes, mkdir, readlink, realpath, rename, rm, symlink, utimes } from "node:fs/promises";
@@ -52,7 +52,9 @@ export class TargetFolder {
     return join(this.#root, entry.path);
   }
 
-  /** Where a file is put together before it takes its name: the same place at every attempt, so that a run can go on. */
+  /**
+   * Where a file is put together before it takes its name: the same place at every attempt, so that a run can go on.
+   */
   partPathOf(entry: FileEntry): string {
     const name = toHex(sha256(Buffer.concat([pathToBytes(this.#dataId), pathToBytes(entry.path)]))).slice(2, 26);
     return join(this.pathOf(entry), "..", `.tallystick-${name}.part`);

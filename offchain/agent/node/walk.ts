@@ -1,8 +1,8 @@
 /**
- * What is under the paths a user names: files, folders and symbolic links with mode and modification time, in path order, as a
- * stream. Links are entries of their own and never followed. Names are bytes to the file system and need not be Unicode; see
- * core/recipe/path-name.ts for their form as strings. Whatever cannot be stored faithfully (a device, a socket) is an error: a
- * backup that silently leaves things out is none.
+ * What is under the paths a user names: files, folders and symbolic links with mode and modification time, in path
+ * order, as a stream. Links are entries of their own and never followed. Names are bytes to the file system and need
+ * not be Unicode; see core/recipe/path-name.ts for their form as strings. Whatever cannot be stored faithfully (a
+ * device, a socket) is an error: a backup that silently leaves things out is none.
  */
 import { lstat, readdir, readlink } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";

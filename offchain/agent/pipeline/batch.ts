@@ -7,8 +7,8 @@ export interface BatchLimits<Item> {
 }
 
 /**
- * Yields groups of consecutive items, as large as the limits allow. An item heavier than `maximumWeight` makes a group of
- * its own. No group is empty.
+ * Yields groups of consecutive items, as large as the limits allow. An item heavier than `maximumWeight` makes a group
+ * of its own. No group is empty.
  */
 export async function* batch<Item>(
   source: AsyncIterable<Item>,

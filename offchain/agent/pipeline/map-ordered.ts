@@ -1,11 +1,12 @@
 /**
- * The concurrent stage of a pipeline: applies an asynchronous function to the items of an async iterable, several at a time,
- * and yields the results in the order of the items.
+ * The concurrent stage of a pipeline: applies an asynchronous function to the items of an async iterable, several at a
+ * time, and yields the results in the order of the items.
  *
  * Back-pressure is explicit. Items that were taken from the source and whose results have not been yielded yet count
- * against two limits: a number of items and a weight (bytes, as a rule). The source is asked for the next item only while
- * both hold, so what a stage keeps in memory is known before it starts. A stage is a plain function from AsyncIterable to
- * AsyncIterable: what runs inside `transform` can move to a worker thread without a change to other stages.
+ * against two limits: a number of items and a weight (bytes, as a rule). The source is asked for the next item only
+ * while both hold, so what a stage keeps in memory is known before it starts. A stage is a plain function from
+ * AsyncIterable to AsyncIterable: what runs inside `transform` can move to a worker thread without a change to other
+ * stages.
  */
 
 /** How much a stage may hold at once. */
@@ -14,7 +15,9 @@ export interface StageLimits<Item> {
   readonly concurrency: number;
   /** What an item weighs, in the unit of `maximumWeight`. Default: nothing. */
   readonly weigh?: (item: Item) => number;
-  /** Weight of the items in work or waiting to be yielded. An item heavier than this passes alone. Default: no limit. */
+  /**
+   * Weight of the items in work or waiting to be yielded. An item heavier than this passes alone. Default: no limit.
+   */
   readonly maximumWeight?: number;
 }
 
@@ -102,8 +105,8 @@ class SlotQueue<Result> {
 /**
  * Maps items concurrently and yields results in order.
  *
- * The first failure in item order ends the stream with that error, after everything already started has settled: no work
- * continues after the error. A consumer that stops early ends the source as well.
+ * The first failure in item order ends the stream with that error, after everything already started has settled: no
+ * work continues after the error. A consumer that stops early ends the source as well.
  *
  * @throws whatever the source or `transform` throws.
  */
@@ -116,7 +119,8 @@ export async function* mapOrdered<Item, Result>(
   const weigh = limits.weigh ?? (() => 0);
 
   const enqueue = (result: Promise<Result>, weight: number): void => {
-    // The consumer awaits every result in order; without this, one that fails early would be reported as unhandled until then.
+    // The consumer awaits every result in order; without this, one that fails early would be reported as unhandled
+    // until then.
     result.catch(() => undefined);
     queue.push({ result, weight });
   };

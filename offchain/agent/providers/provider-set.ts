@@ -58,8 +58,8 @@ export class ProviderSet<Provider extends StorageProvider = StorageProvider> imp
    * Fetches an object from whichever provider has it, starting with the one that returned the last object.
    *
    * @returns the object, verified against its id.
-   * @throws the first failure other than NOT_FOUND when no provider returned it, with what each answered in `details.providers`;
-   *   the signal's reason
+   * @throws the first failure other than NOT_FOUND when no provider returned it, with what each answered in
+   *   `details.providers`; the signal's reason
    */
   async fetch(id: string, signal?: AbortSignal): Promise<Uint8Array> {
     const failures: { readonly name: string; readonly error: TallystickError }[] = [];

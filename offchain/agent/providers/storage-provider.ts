@@ -1,6 +1,6 @@
 /**
- * A storage provider as the agent uses it, whatever protocol it speaks: sealed objects are stored and fetched, and agreements make it
- * accountable for them.
+ * A storage provider as the agent uses it, whatever protocol it speaks: sealed objects are stored and fetched, and
+ * agreements make it accountable for them.
  */
 
 import type { SealedObject } from "../../core/recipe/tree.ts";

@@ -1,8 +1,8 @@
 /**
- * Third stage of a put: chunks are sealed, and the recipes that refer to them are written. Sealed objects are yielded in one fixed order,
- * which is also the order of the data set that audits are about: for each entry its chunks, then its recipe lists; where the
- * listing completes a chunk, that chunk; at the end the rest of the listing, its lists, and the root. `object-order.ts`
- * finds the same order from the recipe alone.
+ * Third stage of a put: chunks are sealed, and the recipes that refer to them are written. Sealed objects are yielded
+ * in one fixed order, which is also the order of the data set that audits are about: for each entry its chunks, then
+ * its recipe lists; where the listing completes a chunk, that chunk; at the end the rest of the listing, its lists, and
+ * the root. `object-order.ts` finds the same order from the recipe alone.
  */
 
 import { createSha256, sha256 } from "#primitives";

@@ -1,6 +1,6 @@
 /**
- * First stage of a put: entries of the source become chunks. Each file is read once; its digest and those of its chunks are taken
- * on the way. A chunk whose content occurred before in this put is passed on as its digest only.
+ * First stage of a put: entries of the source become chunks. Each file is read once; its digest and those of its chunks
+ * are taken on the way. A chunk whose content occurred before in this put is passed on as its digest only.
  */
 
 import { createSha256, sha256 } from "#primitives";

@@ -1,6 +1,6 @@
 /**
- * Content that a program hands over under a name: bytes, blobs, the files of a page, streams. Names may have folders in them
- * (`photos/2026/a.jpg`); these become entries of their own.
+ * Content that a program hands over under a name: bytes, blobs, the files of a page, streams. Names may have folders in
+ * them (`photos/2026/a.jpg`); these become entries of their own.
  */
 
 import { InvalidInputError } from "../../core/errors.ts";
@@ -17,7 +17,10 @@ const NANOS_PER_MILLISECOND = 1_000_000n;
 interface Named {
   /** Path inside the put, `/` separated. */
   readonly name: string;
-  /** Modification time. Default: that of a `File`, else 1970-01-01, so that equal content under an equal name has one data id. */
+  /**
+   * Modification time. Default: that of a `File`, else 1970-01-01, so that equal content under an equal name has one
+   * data id.
+   */
   readonly mtime?: Date;
 }
 
@@ -40,9 +43,11 @@ export interface NamedStream extends Named {
 export type NamedInput = File | NamedBytes | NamedBlob | NamedStream;
 
 /**
- * Turns named inputs into roots, one per first component of a name. Files have mode 0644, folders 0755 and the time 1970-01-01.
+ * Turns named inputs into roots, one per first component of a name. Files have mode 0644, folders 0755 and the time
+ * 1970-01-01.
  *
- * @throws InvalidInputError for a name that is no path inside the put, one that occurs twice, or a file that is also a folder
+ * @throws InvalidInputError for a name that is no path inside the put, one that occurs twice, or a file that is also a
+ *   folder
  */
 export function namedRoots(inputs: readonly NamedInput[]): EntryRoot[] {
   const entries = new Map<string, SourceEntry>();

@@ -1,7 +1,7 @@
 /**
- * `put`: any number of inputs becomes one root recipe, one key record on the ledger and, unless told otherwise, one agreement with
- * each provider that it goes to. Each step is idempotent and the order is fixed (data durable, then recorded, then insured), so
- * a run after any interruption does what is missing and nothing twice.
+ * `put`: any number of inputs becomes one root recipe, one key record on the ledger and, unless told otherwise, one
+ * agreement with each provider that it goes to. Each step is idempotent and the order is fixed (data durable, then
+ * recorded, then insured), so a run after any interruption does what is missing and nothing twice.
  */
 
 import { PUBLIC_DOMAIN } from "../../core/crypto/encryption.ts";
@@ -23,7 +23,9 @@ export interface PutOptions {
   readonly domain?: string;
   /** Recipients of the key shares. Default: the committee. */
   readonly recipients?: ShareRecipient;
-  /** Accounts of the providers that it goes to, each with an agreement of its own. Default: the first of the deployment. */
+  /**
+   * Accounts of the providers that it goes to, each with an agreement of its own. Default: the first of the deployment.
+   */
   readonly providers?: readonly string[];
   /** Terms of the agreements; `false` for none. Default: what the providers offer. */
   readonly agreement?: AgreementOptions | false;
@@ -62,10 +64,10 @@ interface Lane {
 /**
  * Stores files, folders and links, and content that comes as bytes, blobs or streams.
  *
- * @throws FileUnreadableError, FileChangedError, InvalidInputError (for wishes a provider does not take as well): nothing has been
- *   recorded then
- * @throws TallystickError of nodes, providers or chain, each naming who failed which check; FUNDS when the account cannot pay for an
- *   agreement, with the data stored and its key recorded
+ * @throws FileUnreadableError, FileChangedError, InvalidInputError (for wishes a provider does not take as well):
+ *   nothing has been recorded then
+ * @throws TallystickError of nodes, providers or chain, each naming who failed which check; FUNDS when the account
+ *   cannot pay for an agreement, with the data stored and its key recorded
  */
 export async function put(
   context: AgentContext,
@@ -164,7 +166,9 @@ export async function put(
   }
 }
 
-/** Chooses the providers, checks the wishes against their offers before anything is stored, and begins the tags of each. */
+/**
+ * Chooses the providers, checks the wishes against their offers before anything is stored, and begins the tags of each.
+ */
 async function openLanes(context: AgentContext, { providers, agreement }: PutOptions): Promise<Lane[]> {
   const chosen = context.providers().choose(providers);
   if (agreement === false) return chosen.map((provider) => ({ provider }));

@@ -1,7 +1,7 @@
 /**
- * Last stages of a put: every distinct object is placed with one or more providers, tagged for each, and stored in groups bounded by
- * bytes, several groups at a time. Providers need not trust the agent or each other: the agent proves to each that it has an
- * object, and sends those the provider lacks.
+ * Last stages of a put: every distinct object is placed with one or more providers, tagged for each, and stored in
+ * groups bounded by bytes, several groups at a time. Providers need not trust the agent or each other: the agent proves
+ * to each that it has an object, and sends those the provider lacks.
  */
 
 import { TallystickError } from "../../core/errors.ts";

@@ -1,6 +1,6 @@
 /**
- * The data plane of a put, stage after stage: read, chunk, derive keys, seal and assemble, place, tag, store. Memory is what the
- * stages hold: about six batches of 4 MiB, whatever is put.
+ * The data plane of a put, stage after stage: read, chunk, derive keys, seal and assemble, place, tag, store. Memory is
+ * what the stages hold: about six batches of 4 MiB, whatever is put.
  */
 
 import { type AssembledRoot, Assembler } from "./assemble.ts";

@@ -42,7 +42,8 @@ export interface FileOptions {
  * Restores a put into a folder, or into another target.
  *
  * @param target folder of the platform's file system, or what implements one.
- * @throws TallystickError NOT_FOUND, NOT_OWNER, SHARES_MISSING for the key; CONFLICT, DISK_FULL, DISK_FAILED for the target
+ * @throws TallystickError NOT_FOUND, NOT_OWNER, SHARES_MISSING for the key; CONFLICT, DISK_FULL, DISK_FAILED for the
+ *   target
  * @throws IntegrityError naming file, offset and object when stored bytes are not what was put
  */
 export async function get(
@@ -88,7 +89,8 @@ export async function get(
 /**
  * Finds one file of a put. Its content is fetched when it is read.
  *
- * @throws InvalidInputError without a path when the put is not a single file; TallystickError NOT_FOUND for a path that it has not
+ * @throws InvalidInputError without a path when the put is not a single file; TallystickError NOT_FOUND for a path that
+ *   it has not
  * @throws TallystickError as `get` for the key
  */
 export async function getFile(context: AgentContext, dataId: string, options: FileOptions = {}): Promise<ReadFile> {

@@ -1,6 +1,6 @@
 /**
- * Reads a put without a target: its entries in listing order, each file with its content as a stream that is fetched when it is
- * read. Nothing is fetched for entries whose content nobody reads.
+ * Reads a put without a target: its entries in listing order, each file with its content as a stream that is fetched
+ * when it is read. Nothing is fetched for entries whose content nobody reads.
  */
 
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";

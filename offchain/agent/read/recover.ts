@@ -1,7 +1,7 @@
 /**
- * `recover`: the catalogue of a new device from the recovery phrase alone. Every record that this account owns is found in the
- * archives and held against contract state; its self envelope holds data id and key; the root recipe is fetched, which shows that the
- * provider still has the data.
+ * `recover`: the catalogue of a new device from the recovery phrase alone. Every record that this account owns is found
+ * in the archives and held against contract state; its self envelope holds data id and key; the root recipe is fetched,
+ * which shows that the provider still has the data.
  */
 
 import { type ManifestChunk, manifestHash } from "../../core/audit/manifest.ts";
@@ -33,7 +33,8 @@ export interface RecoverReport {
 }
 
 /**
- * Rebuilds the catalogue. What cannot be read now is reported, not thrown, so that one damaged put does not hide the others.
+ * Rebuilds the catalogue. What cannot be read now is reported, not thrown, so that one damaged put does not hide the
+ * others.
  *
  * @throws TallystickError UNREACHABLE when no archive answered; CHAIN_UNAVAILABLE
  */

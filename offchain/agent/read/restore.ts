@@ -1,6 +1,6 @@
 /**
- * Restores a put: a pipeline from the listing to a target. Chunks are fetched several at a time, bounded by bytes and across
- * files, and written in order. What the target already has is not fetched.
+ * Restores a put: a pipeline from the listing to a target. Chunks are fetched several at a time, bounded by bytes and
+ * across files, and written in order. What the target already has is not fetched.
  */
 
 import type { ChunkRef, FileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
@@ -41,7 +41,8 @@ type ReadyStep = Step & { readonly bytes?: Uint8Array; readonly fetched?: boolea
  * @param target is finished only if everything was restored.
  * @param totals counts as the restore proceeds.
  * @throws IntegrityError naming file, offset and object when stored bytes are not what was put
- * @throws TallystickError CONFLICT when something else is where an entry belongs; DISK_FULL, DISK_FAILED; whatever the source throws
+ * @throws TallystickError CONFLICT when something else is where an entry belongs; DISK_FULL, DISK_FAILED; whatever the
+ *   source throws
  */
 export async function restore(
   root: RootRecipe,

@@ -20,7 +20,8 @@ export function registerAudit(program: Command): void {
         const where =
           report.epoch === undefined ? "" : `, proof of epoch ${report.epoch} in block ${report.blockNumber}`;
         output.result({ intact: true, ...report }, [
-          `intact: ${report.sampleCount} draws from ${report.sliceCount} slices verified (${report.mode} audit${where})`,
+          `intact: ${report.sampleCount} draws from ${report.sliceCount} slices verified ` +
+            `(${report.mode} audit${where})`,
           "  damage of 1 %, or of one slice, would have been found with a probability of " +
             `${(report.confidence * 100).toFixed(1)} %`,
           `  agreement ${report.agreementId}, provider ${report.provider}, ${report.seconds.toFixed(2)} s`,

@@ -54,14 +54,17 @@ export function registerInit(program: Command): void {
 /** The recovery phrase for people, with what it is. */
 export function phraseLines(phrase: string): string[] {
   return [
-    "Your recovery phrase. Write it down and keep it offline. Whoever has it has your files; without it and without this",
-    "device nobody can restore them. `tallystick phrase` shows it again while you have this device and the passphrase.",
+    "Your recovery phrase. Write it down and keep it offline. Whoever has it can read your files. If you lose it and",
+    "this device, nobody can restore them. On this device, `tallystick phrase` shows it again after the passphrase.",
     "",
     ...rows(phrase.split(" "), 6).map((row) => `  ${row.join(" ")}`),
   ];
 }
 
-/** Asks for some of the words until they are right. @throws InterruptedError when the user ends it; nothing is kept then */
+/**
+ * Asks for some of the words until they are right.
+ * @throws InterruptedError when the user ends it; nothing is kept then
+ */
 async function confirmPhrase({ output }: Surroundings, phrase: string): Promise<void> {
   const words = phrase.split(" ");
   for (const place of randomPlaces(words.length, CONFIRMED_WORDS)) {

@@ -51,7 +51,8 @@ export function registerPut(program: Command): void {
         output.result(report, [
           report.dataId,
           `  entries    ${report.entries}, ${formatBytes(report.totalBytes)}`,
-          `  uploaded   ${formatBytes(report.uploadedBytes)} in ${report.uploadedObjects} of ${report.objects} objects` +
+          `  uploaded   ${formatBytes(report.uploadedBytes)} in ${report.uploadedObjects} of ` +
+            `${report.objects} objects` +
             (saved > 0 ? `, ${formatBytes(saved)} were stored already` : ""),
           `  key        ${report.record.role === "recorder" ? "recorded" : "joined as owner"}` +
             `${report.record.isNew ? "" : " earlier"}, record ${report.record.recordId}`,

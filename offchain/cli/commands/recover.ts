@@ -43,7 +43,10 @@ async function restoreIdentity(command: Command, phraseFile: string | undefined)
   return { passphrase };
 }
 
-/** A phrase that is given along with an existing identity must be its own. @throws InvalidInputError for a wrong phrase */
+/**
+ * A phrase that is given along with an existing identity must be its own.
+ * @throws InvalidInputError for a wrong phrase
+ */
 async function sameIdentity(phraseFile: string | undefined): Promise<AgentNeeds> {
   const phrase = await givenRecoveryPhrase(phraseFile);
   if (phrase === undefined) return {};

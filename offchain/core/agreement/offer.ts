@@ -1,6 +1,6 @@
 /**
- * The amounts of an agreement under a provider's offer, and whether given terms meet it. The agent computes its
- * proposal with this code and the provider checks the proposal with it, so that both round alike.
+ * Computes the amounts of an agreement under a provider's offer, and checks terms against the offer. Agent and provider
+ * both use this code, so that they round alike.
  */
 import { SLICE_BYTES } from "../audit/field.ts";
 import { TallystickError } from "../errors.ts";
@@ -15,7 +15,7 @@ export interface OfferAmounts {
   collateral: bigint;
 }
 
-/** The fields of an on-chain agreement that an offer speaks about. */
+/** The fields of an on-chain agreement that an offer limits. */
 export interface OfferedTerms extends OfferAmounts {
   token: string;
   startBlock: bigint;
@@ -28,7 +28,7 @@ export interface OfferedTerms extends OfferAmounts {
   randomness: string;
 }
 
-/** Proposed terms do not keep to the offer. `check` names the first term that does not. */
+/** Proposed terms violate the offer. `check` names the first term that does. */
 export class BelowOfferError extends TallystickError {
   constructor(check: string, expected: string, received: string, hint?: string) {
     super(`the terms do not keep to the provider's offer: ${check}`, {
@@ -37,7 +37,7 @@ export class BelowOfferError extends TallystickError {
       check,
       expected,
       received,
-      hint: hint ?? "read the provider's offer again and propose terms that keep to it",
+      hint: hint ?? "read the provider's offer again and propose terms within it",
     });
   }
 }
@@ -71,9 +71,9 @@ function grantedFor(offer: Offer, feePerEpoch: bigint): Omit<OfferAmounts, "feeP
 }
 
 /**
- * Holds terms against an offer.
+ * Checks terms against an offer.
  * @param headBlock - number of the latest block the provider knows
- * @throws BelowOfferError naming the first term that does not keep to the offer
+ * @throws BelowOfferError naming the first term that violates the offer
  */
 export function requireTermsKeepOffer(offer: Offer, terms: OfferedTerms, headBlock: bigint): void {
   const least = amountsFromOffer(offer, terms.token, terms.sliceCount);

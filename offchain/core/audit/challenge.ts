@@ -1,7 +1,7 @@
 /**
- * From a 32-byte seed to everything a possession audit asks for. contracts/libraries/PdpVerifier.sol computes the same;
- * docs/spec.md has the layouts, test/vectors/audit.json the vectors. Keccak-256 throughout; integers are 32 bytes, most
- * significant first.
+ * Derives everything that a possession audit asks for from a 32-byte seed. contracts/libraries/PdpVerifier.sol computes
+ * the same; docs/spec.md has the layouts, test/vectors/audit.json the vectors. Keccak-256 throughout; integers are 32
+ * bytes, most significant first.
  *
  *   challengeId = keccak(tag("audit-challenge") ‖ seed ‖ firstIndex ‖ sliceCount ‖ sampleCount)
  *   h_t         = keccak(challengeId ‖ t), t from 0
@@ -29,7 +29,7 @@ export interface AuditChallenge {
   readonly sliceCount: number;
 }
 
-/** A challenge, expanded. `indices[t]` is asked for with weight `weights[t]`. */
+/** An expanded challenge: slice `indices[t]` has weight `weights[t]`. */
 export interface ExpandedChallenge {
   readonly indices: readonly number[];
   /** 128 bits each. */
@@ -78,7 +78,7 @@ export function checkChallenge(challenge: AuditChallenge): void {
   }
 }
 
-/** Names one challenge; all its randomness is drawn from this. @returns 32 bytes */
+/** Identifies one challenge; all its randomness is derived from this. @returns 32 bytes */
 export function challengeId(challenge: AuditChallenge): Uint8Array {
   checkChallenge(challenge);
   const { seed, sampleCount, firstIndex, sliceCount } = challenge;

@@ -6,7 +6,7 @@
  * bytes, most significant first, 16 zero bytes in front; G1 is x ‖ y (128 bytes), G2 is x.c0 ‖ x.c1 ‖ y.c0 ‖ y.c1 (256
  * bytes), and the identity is all zeros.
  *
- * Decoding a G1 point checks that it is on the curve; whether it is in the subgroup is asked separately. Points
+ * Decoding a G1 point checks that it is on the curve; the subgroup is checked separately. Points
  * that arrive by the million (tags, powers) are not checked one by one: sums of them are mapped into the subgroup at
  * the end by `clearCofactor`, under which a component outside it vanishes. Checking a random combination instead would
  * not do, because the cofactor of G1 has small prime factors (3, 11, …).

@@ -1,7 +1,7 @@
 /**
- * Keys of the possession audit. An owner has two secrets for life, α and β, whose powers the provider keeps in the
- * exponent; every agreement adds its own x. All three derive from the owner's audit seed, so the recovery phrase alone
- * brings them back.
+ * Keys of the possession audit. An owner has two permanent secrets, α and β, whose powers the provider keeps in the
+ * exponent. Every agreement adds its own x. All three derive from the owner's audit seed, so the recovery phrase alone
+ * restores them.
  *
  * On chain: X = x·G2, XA = xα·G2, Bt = β·G2. The equations are in docs/audit.md.
  */

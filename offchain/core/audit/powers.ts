@@ -105,7 +105,7 @@ export function decodePowersA(powersA: Uint8Array): readonly PointG1[] {
 
 /**
  * Writes points as x ‖ y, which reads about 14 times faster than the compressed form. A provider of large sets stores
- * its powers so.
+ * its powers in this form.
  * @returns 96 bytes each
  */
 export function expandPoints(points: readonly PointG1[]): Uint8Array {
@@ -142,8 +142,8 @@ class GeometricCheck {
 }
 
 /**
- * Checks powers as they arrive, so in memory that whoever asks can bound. Components outside the subgroup are harmless
- * (the prover removes them) and are not looked for.
+ * Checks powers as they arrive, so that the caller can bound the memory. Components outside the subgroup are harmless,
+ * because the prover removes them, and are not checked.
  */
 export class PowersVerifier {
   readonly #key: { X: PointG2; XA: PointG2; Bt: PointG2 };
@@ -165,7 +165,7 @@ export class PowersVerifier {
    * Checks all powers of α.
    * @param powersA A_0 … A_4095
    * @returns the points
-   * @throws InvalidProofError when they are not the powers that the key stands for
+   * @throws InvalidProofError when they are not the powers of the key
    */
   checkPowersA(powersA: Uint8Array): readonly PointG1[] {
     const points = decodePowersA(powersA);
@@ -189,7 +189,7 @@ export class PowersVerifier {
     return points;
   }
 
-  /** @throws InvalidProofError when the powers of β added are not the ones that the key stands for */
+  /** @throws InvalidProofError when the powers of β added are not those of the key */
   finishPowersB(): void {
     if (!this.#beta.holds(generatorG2(), this.#key.Bt)) throw notPowers("beta", "not geometric with the key's ratio");
   }

@@ -1,7 +1,7 @@
 /**
  * The provider's side of a possession audit. Work: one read of each sampled slice, one multi-scalar multiplication of
- * 4095 points for ψ, and for a public proof one over all indices up to the largest drawn for W, which is done in
- * pieces, so that memory stays bounded whatever the size of the set.
+ * 4095 points for ψ, and for a public proof one over all indices up to the largest drawn for W, computed in pieces, so
+ * that memory does not grow with the set.
  */
 import { InvalidInputError } from "../errors.ts";
 import { type AuditChallenge, challengeId, expandChallenge, openingPoint } from "./challenge.ts";

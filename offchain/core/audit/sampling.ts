@@ -3,10 +3,13 @@
  * are independent and with replacement, so c of them miss a damaged fraction t with probability (1 − t)^c.
  */
 
-/** Damage that an audit is made to find. Of fewer than 100 slices one damaged slice is more than that already. */
+/**
+ * The fraction of damage that an audit must detect. Among fewer than 100 slices, one damaged slice is a larger
+ * fraction.
+ */
 const DAMAGE = 0.01;
 const MISSED = 0.01;
-/** 99 % for 1 %, rounded up to the number that the field quotes. */
+/** 99 % for 1 %, rounded up to the number that the literature quotes. */
 const DRAWS_FOR_ONE_PERCENT = 460;
 
 /** @returns draws that find damage of 1 %, or of one slice if that is more, with at least 99 % */

@@ -74,7 +74,7 @@ export function verifyPublic(key: AuditPublicKey, challenge: AuditChallenge, pro
 }
 
 /**
- * Checks a proof with the owner's secrets: σ = x(v(β) + y)·G1 + x(α − z)·ψ. V and W are not looked at.
+ * Checks a proof with the owner's secrets: σ = x(v(β) + y)·G1 + x(α − z)·ψ. V and W are ignored.
  * @param x secret of the agreement
  * @throws InvalidProofError when the provider did not prove possession
  * @throws InvalidPointError, InvalidScalarError for malformed elements

@@ -6,8 +6,8 @@
  * server-aided keys of DupLESS, 2013): one key encrypts one plaintext, ever. Format version and length are associated
  * data. GCM does not commit to its key; the recipe pins the SHA-256 of the ciphertext beside the key, which does.
  *
- * Recipes: AES-256-GCM-SIV (RFC 8452) with an all-zero nonce. A file key may meet several recipe objects, and other
- * encodings of the same file over the years, so nonces would repeat; SIV then reveals only whether two recipes are
+ * Recipes: AES-256-GCM-SIV (RFC 8452) with an all-zero nonce. A file key may encrypt several recipe objects, and later
+ * other encodings of the same file, so nonces repeat. With SIV, a repeated nonce reveals only whether two recipes are
  * equal, which deduplication reveals anyway.
  */
 import { gcmsiv } from "@noble/ciphers/aes.js";
@@ -63,7 +63,7 @@ function requireKey(key: Uint8Array): void {
 }
 
 /**
- * Holds the name of a dedup domain to its rules: well-formed Unicode, 1 to 255 bytes of UTF-8.
+ * Checks the name of a dedup domain: well-formed Unicode, 1 to 255 bytes of UTF-8.
  * @returns its UTF-8 bytes
  * @throws InvalidInputError
  */
@@ -99,7 +99,7 @@ export function oprfInput(domain: string, kind: "chunk" | "file", digest: Uint8A
 
 /**
  * Derives the key of a chunk.
- * @param oprfOutput what the committee evaluated on `oprfInput(…, "chunk", …)`
+ * @param oprfOutput the committee's output for `oprfInput(…, "chunk", …)`
  * @returns 32 bytes
  */
 export function chunkKey(oprfOutput: Uint8Array): Uint8Array {
@@ -108,7 +108,7 @@ export function chunkKey(oprfOutput: Uint8Array): Uint8Array {
 
 /**
  * Derives the key of a file.
- * @param oprfOutput what the committee evaluated on `oprfInput(…, "file", …)`
+ * @param oprfOutput the committee's output for `oprfInput(…, "file", …)`
  * @returns 32 bytes
  */
 export function fileKey(oprfOutput: Uint8Array): Uint8Array {

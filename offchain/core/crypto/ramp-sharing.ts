@@ -4,7 +4,7 @@
  * scheme.
  *
  * The secret is cut into k − r pieces, r random pieces follow, and share j is the polynomial with these k coefficients
- * at x = j, byte by byte. Between r and k shares reveal part of the secret: that is the price of shorter shares.
+ * at x = j, byte by byte. Between r and k shares reveal part of the secret, in exchange for shorter shares.
  *
  * Deterministic variant: the random pieces derive from the secret, so that equal secrets have equal shares. Privacy
  * then rests on the secret being unguessable.
@@ -79,8 +79,8 @@ export function sharesOfPieces(pieces: Uint8Array[], shares: number): Uint8Array
 }
 
 /**
- * Rebuilds a secret from at least k shares. More than k must all agree; which one is wrong cannot be told from them
- * alone.
+ * Rebuilds a secret from at least k shares. If there are more than k, all must agree; they do not show which one is
+ * wrong.
  *
  * @param shares share by index
  * @param secretBytes length of the secret

@@ -1,15 +1,15 @@
 /**
  * Distributed generation of the OPRF key: Pedersen's protocol (1991) with Feldman commitments and a Schnorr proof of
  * possession of each constant term, as in FROST's KeyGen (Komlo and Goldberg, 2020, figure 1). Every member ends with a
- * key share f(index); nobody ever holds f(0). All members must take part; a bad one is named and the committee formed
- * anew.
+ * key share f(index); nobody ever holds f(0). All members must take part. A member that breaks the protocol is named,
+ * and a new committee has to be formed.
  *
- * A pure state machine. What carries the messages must authenticate senders, encrypt round-2 shares to their
- * recipients, and make sure that all members saw the same broadcasts (here: NBM nodes sign the hash of all broadcasts
- * with every share, and the registry takes a group key only when all members attest the same).
+ * A pure state machine. The transport must authenticate senders, encrypt round-2 shares to their recipients, and ensure
+ * that all members saw the same broadcasts. Here, NBM nodes sign the hash of all broadcasts with every share, and the
+ * registry accepts a group key only when all members attest the same.
  *
- * Known limit: whoever broadcasts last can choose among many keys and so bias a few bits of the group key (Gennaro et
- * al., 1999). The key stays as hard to compute, which is all an OPRF asks of it.
+ * Known limit: the last member to broadcast can choose among many keys and so bias a few bits of the group key (Gennaro
+ * et al., 1999). The key is still as hard to compute, which is all that the OPRF needs.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
@@ -96,7 +96,7 @@ export function dkgRound1(parameters: DkgParameters): DkgRound1 {
  *
  * @param secret of round 1
  * @param broadcasts of all members, this one's included
- * @throws DkgFaultError naming the member whose broadcast is malformed or proves nothing
+ * @throws DkgFaultError naming the member whose broadcast is malformed or has no valid proof
  * @throws InvalidInputError when broadcasts are missing, or the own one is not that of `secret`
  */
 export function dkgRound2(

@@ -10,7 +10,7 @@
 import { decode, encode } from "cborg";
 import { InvalidInputError } from "../errors.ts";
 
-/** What the profile can hold. Integers beyond 2^53 decode as bigint. */
+/** Values of the profile. Integers beyond 2^53 decode as bigint. */
 export type CborValue = number | bigint | Uint8Array | readonly CborValue[];
 
 const UNSIGNED = 0;
@@ -59,7 +59,7 @@ function readHead(bytes: Uint8Array, position: number, what: string): Head | und
 }
 
 /**
- * Finds the end of the item that starts at a position, and holds it to the profile.
+ * Finds the end of the item that starts at a position, and checks it against the profile.
  * @param maxDepth how deep arrays may nest; 1 is an array of scalars
  * @param what names the data in errors
  * @returns index after the item, or undefined if the bytes end within it
@@ -111,7 +111,7 @@ export function decodeCbor(bytes: Uint8Array, maxBytes: number, maxDepth: number
   return decode(bytes, { strict: true, allowIndefinite: false }) as CborValue;
 }
 
-/** Names where a value stands, for errors: what it belongs to, and which field it is. */
+/** Names the place of a value in errors: what it belongs to, and which field it is. */
 export interface Field {
   readonly what: string;
   readonly name: string;
@@ -131,13 +131,13 @@ function describe(value: CborValue | undefined): string {
   return typeof value === "object" ? `an array of ${value.length}` : String(value);
 }
 
-/** Takes a value for an integer in a range. @throws InvalidInputError */
+/** Checks that a value is an integer in a range. @throws InvalidInputError */
 export function asInteger(value: CborValue | undefined, min: number, max: number, field: Field): number {
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= min && value <= max) return value;
   throw wrong(field, `an integer from ${min} to ${max}`, value);
 }
 
-/** Takes a value for a signed 64-bit integer. @throws InvalidInputError */
+/** Checks that a value is a signed 64-bit integer. @throws InvalidInputError */
 export function asInt64(value: CborValue | undefined, field: Field): bigint {
   if (typeof value === "number" || typeof value === "bigint") {
     const integer = BigInt(value);
@@ -146,13 +146,13 @@ export function asInt64(value: CborValue | undefined, field: Field): bigint {
   throw wrong(field, "a signed 64-bit integer", value);
 }
 
-/** Takes a value for a byte string with a length in a range, in memory of its own. @throws InvalidInputError */
+/** Checks that a value is a byte string with a length in a range, and copies it. @throws InvalidInputError */
 export function asBytes(value: CborValue | undefined, minBytes: number, maxBytes: number, field: Field): Uint8Array {
   if (value instanceof Uint8Array && value.length >= minBytes && value.length <= maxBytes) return value.slice();
   throw wrong(field, minBytes === maxBytes ? `${minBytes} bytes` : `${minBytes} to ${maxBytes} bytes`, value);
 }
 
-/** Takes a value for an array with a length in a range. @throws InvalidInputError */
+/** Checks that a value is an array with a length in a range. @throws InvalidInputError */
 export function asArray(
   value: CborValue | undefined,
   minItems: number,

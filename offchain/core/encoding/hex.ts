@@ -1,6 +1,6 @@
 /**
- * Byte strings as text: lower-case hexadecimal with an `0x` prefix, the one form used in JSON, on the wire and towards
- * the chain libraries. Decoding is strict, so that equal bytes have exactly one text.
+ * Byte strings as text: lower-case hexadecimal with an `0x` prefix, the one form used in JSON, on the wire and for the
+ * chain libraries. Decoding is strict, so that equal bytes have exactly one text.
  */
 
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";

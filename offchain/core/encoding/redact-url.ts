@@ -1,9 +1,11 @@
 /**
- * Addresses without what only their owner should read. Providers of RPC endpoints put keys into the path (`/v2/<key>`), the query or the
- * user information, so errors, `--json` documents and logs show the scheme and the host alone.
+ * Removes secrets from URLs. Providers of RPC endpoints put keys into the path (`/v2/<key>`),
+ * the query or the user information, so errors, `--json` documents and logs show the scheme and the host alone.
  */
 
-/** `https://user:secret@host:1/v2/key?x=y` becomes `https://host:1/…`; a text that is no URL comes back as `<address>`. */
+/**
+ * `https://user:secret@host:1/v2/key?x=y` becomes `https://host:1/…`; a text that is no URL comes back as `<address>`.
+ */
 export function redactUrl(address: string | URL): string {
   const text = String(address);
   if (!URL.canParse(text)) return "<address>";
@@ -27,7 +29,8 @@ export function redactUrlsIn(text: string): string {
 const LONGEST_WORD = 15;
 
 /**
- * The parts of one URL that `redactUrl` hides, as they are written there and decoded: for texts that quote a part without the URL.
+ * The parts of one URL that `redactUrl` hides, as they are written there and decoded: for texts that quote a part
+ * without the URL.
  *
  * @returns no part shorter than 8 characters, because such a part occurs in ordinary text.
  */

@@ -71,8 +71,8 @@ export function identityFromPhrase(phrase: string): Identity {
   try {
     entropy = mnemonicToEntropy(canonical, wordlist);
   } catch {
-    // Words and their number are right, so the checksum is all that is left. The cause would carry the phrase's words
-    // along.
+    // The words and their number are valid, so the checksum is wrong. The cause is left out, because it would contain
+    // words of the phrase.
     throw phraseError("the recovery phrase has a wrong checksum: a word is wrong or out of place", "a valid checksum");
   }
   return derive(entropy, canonical);

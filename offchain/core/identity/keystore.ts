@@ -22,7 +22,10 @@ const MAX_SECRET_BYTES = 1024;
 const MAX_MEMORY_BYTES = 1024 * 1024 * 1024;
 const MAX_PARALLELIZATION = 16;
 
-/** Whose secret it is: `user` for a user's phrase entropy, else the name of the daemon whose root secret it is (`nbm`, `csp`). */
+/**
+ * Whose secret it is: `user` for a user's phrase entropy, else the name of the daemon whose root secret it is (`nbm`,
+ * `csp`).
+ */
 export type KeystoreKind = string;
 
 /** OWASP's recommendation for scrypt: 128 MiB and some tenths of a second of native code per guess. */
@@ -92,7 +95,7 @@ export async function sealKeystore(
  * Opens a keystore.
  *
  * @param json the parsed document, from disk and not trusted
- * @param kind when given, the kind it must be of
+ * @param kind when given, the required kind
  * @throws UnknownVersionError for a document of another version
  * @throws InvalidInputError for a malformed document, one of another kind, or an empty passphrase
  * @throws TallystickError WRONG_PASSPHRASE when it does not open; damage to the document looks the same

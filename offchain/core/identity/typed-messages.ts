@@ -2,8 +2,8 @@
  * EIP-712 typed data of the project: what accounts, ownership keys and session keys sign. Plain objects in the shape
  * that ethers and viem take; signing and verifying happen elsewhere.
  *
- * Messages that a contract verifies carry the contract in their domain, and so does Session, so that a session at one deployment is
- * of no use at another. ShareRequest has a domain without `verifyingContract`.
+ * Messages that a contract verifies carry the contract in their domain, and so does Session, so that a session at one
+ * deployment is of no use at another. ShareRequest has a domain without `verifyingContract`.
  */
 
 import { InvalidInputError } from "../errors.ts";

@@ -1,7 +1,8 @@
 /**
  * The ristretto255 group (RFC 9496) on libsodium: elements and scalars as 32-byte strings, in constant time where
  * libsodium is (all operations here but the checks of public encodings). Every value from another party passes
- * `checkElement` or `checkScalar` before it is used; libsodium itself reduces or masks what it should refuse.
+ * `checkElement` or `checkScalar` before it is used; because libsodium reduces or masks invalid values instead of
+ * refusing them.
  *
  * Deviation: libsodium runs as WebAssembly, whose heap keeps copies of operands until they are overwritten.
  */
@@ -38,7 +39,7 @@ export function assertGroupReady(): void {
   }
 }
 
-/** SHA-512 (64 bytes): the hash of the suite, here because libsodium's is the fastest at hand. */
+/** SHA-512 (64 bytes), the hash of the suite. It is here because libsodium's is the fastest available. */
 export function sha512(data: Uint8Array): Uint8Array {
   return sodium.crypto_hash_sha512(data);
 }
@@ -100,7 +101,7 @@ export function isZero(bytes: Uint8Array): boolean {
   return bytes.reduce((bits, byte) => bits | byte, 0) === 0;
 }
 
-/** An item that the caller's loop guarantees. @throws TallystickError INTERNAL when it is not there after all. */
+/** An item that exists by the caller's loop. @throws TallystickError INTERNAL when it does not */
 export function itemAt(items: readonly Uint8Array[], position: number): Uint8Array {
   const item = items[position];
   if (item === undefined) throw new TallystickError(`no item at position ${position}`, { code: "INTERNAL" });

@@ -1,8 +1,8 @@
 /**
  * Threshold VOPRF: RFC 9497, suite ristretto255-SHA512, with the key Shamir-shared among a committee. A member's answer
  * is an RFC 9497 VOPRF evaluation under its share, with the RFC's batched DLEQ proof against its verification share;
- * the client interpolates the answers in the exponent. Outputs equal those of the RFC with the undivided key, byte for
- * byte (Jarecki, Kiayias, Krawczyk, Xu: TOPPSS, 2017, for the construction).
+ * the client interpolates the answers in the exponent. Outputs equal those of the RFC with the whole key, byte for byte
+ * (Jarecki, Kiayias, Krawczyk, Xu: TOPPSS, 2017, for the construction).
  *
  * Deviation: the client multiplies each answer by λ_j/r at once, instead of interpolating first and unblinding after.
  */

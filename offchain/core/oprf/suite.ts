@@ -1,5 +1,5 @@
 /**
- * What an oblivious pseudorandom function must offer to be used by nodes and agents. A key is held in shares by a
+ * The interface of an oblivious pseudorandom function for nodes and agents. A key is held in shares by a
  * committee; a client blinds its inputs once, asks any `threshold` members, verifies each answer on its own and
  * combines them. Elements, shares, proofs and outputs are opaque byte strings whose lengths the suite fixes.
  */
@@ -35,7 +35,7 @@ export interface OprfSuite {
   readonly proofBytes: number;
   readonly outputBytes: number;
 
-  /** Loads what the suite runs on. Await it once, before any other call. */
+  /** Loads the libraries of the suite. Await it once, before any other call. */
   ready(): Promise<void>;
 
   /**
@@ -55,7 +55,7 @@ export interface OprfSuite {
 
   /**
    * Checks one member's answer.
-   * @throws InvalidProofError when it is not what the holder of the share would have answered
+   * @throws InvalidProofError when the answer is not an evaluation under the member's share
    * @throws InvalidPointError when an element is malformed or the identity; the message says which
    */
   verifyEvaluation(
@@ -66,9 +66,10 @@ export interface OprfSuite {
   ): void;
 
   /**
-   * Combines verified answers, takes the blinds off and hashes: the same output for every quorum.
+   * Combines verified answers, removes the blinds and hashes. Every quorum gives the same output.
    * @param inputs the inputs that were blinded, in order
-   * @param parts answers of at least `threshold` different members, all verified; one wrong part spoils all outputs
+   * @param parts answers of at least `threshold` different members, all verified; one wrong part makes all outputs
+   *   wrong
    * @returns one output per input
    * @throws InvalidInputError for too few parts, a repeated or impossible index, an uneven or wiped batch
    */

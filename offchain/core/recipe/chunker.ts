@@ -8,7 +8,7 @@
  * constants below therefore never change within one format version; test/vectors/chunker.json pins them.
  *
  * Deviations from the papers: the rolling hash has 32 bits instead of 64 (what JavaScript adds in one instruction), so
- * the window is the last 32 bytes; the masks take its highest bits, which see the most of the window; the switch of
+ * the window is the last 32 bytes; the masks take its highest bits, which depend on most of the window; the switch of
  * masks comes at the average less half the minimum, which centres the measured average (1.02 MiB on random bytes) on
  * the wanted one.
  */
@@ -17,8 +17,8 @@ import { sha256 } from "#primitives";
 import { domainTag } from "../crypto/kdf.ts";
 
 /**
- * Sizes of chunks in bytes. Only the last chunk of an input may be shorter than the minimum. The maximum is 2 MiB less the tag
- * of AES-256-GCM, so that every sealed object has at most 2 MiB: peers of IPFS exchange no larger blocks.
+ * Sizes of chunks in bytes. Only the last chunk of an input may be shorter than the minimum. The maximum is 2 MiB less
+ * the tag of AES-256-GCM, so that every sealed object has at most 2 MiB: peers of IPFS exchange no larger blocks.
  */
 export const CHUNK_LIMITS = { minBytes: 262_144, averageBytes: 1_048_576, maxBytes: 2_097_136 } as const;
 
@@ -42,7 +42,7 @@ const GEAR: Int32Array = Int32Array.from({ length: 256 }, (_, byte) => {
 /**
  * Cuts an input that arrives in pieces. Where it cuts depends on the bytes only, never on how they are split into
  * pieces. Pieces (but tiny ones) are kept, not copied, until the chunk they belong to is complete, and then copied once
- * into it: whoever pushes a piece gives it away. Memory: the pieces of one chunk, and that chunk.
+ * into it: the caller must not use a piece after pushing it. Memory: the pieces of one chunk, and that chunk.
  */
 export class Chunker {
   /** Views on pieces, and gathered small parts, that make up the current chunk. */
@@ -73,7 +73,7 @@ export class Chunker {
 
   /** Advances to the next cut or to the end of the piece; `end` is the index after the last byte that was taken. */
   #scan(piece: Uint8Array, start: number): { end: number; cut: boolean } {
-    // No cut may lie before the minimum, so those bytes are not even hashed (FastCDC 2016, §3.3: cut-point skipping).
+    // No cut may lie before the minimum, so those bytes are not hashed (FastCDC 2016, §3.3: cut-point skipping).
     const skippedBytes = Math.min(Math.max(CHUNK_LIMITS.minBytes - this.#lengthBytes, 0), piece.length - start);
     this.#lengthBytes += skippedBytes;
     let end = start + skippedBytes;
@@ -91,8 +91,8 @@ export class Chunker {
   #roll(piece: Uint8Array, start: number, stop: number, mask: number): number | undefined {
     let hash = this.#fingerprint;
     let index = start;
-    // Unrolled by four, which doubles its speed: this loop is where put spends its time in JavaScript. Indices are in
-    // range by construction, and the casts say so; a check per byte would cost a third of the speed.
+    // Unrolled by four, which doubles the speed: put spends most of its JavaScript time in this loop. The casts are
+    // valid because indices are in range by construction; a check per byte would cost a third of the speed.
     for (const last = stop - 3; index < last; index += 4) {
       const first = ((hash << 1) + (GEAR[piece[index] as number] as number)) | 0;
       const second = ((first << 1) + (GEAR[piece[index + 1] as number] as number)) | 0;
@@ -150,7 +150,7 @@ export class Chunker {
 
 /**
  * Cuts a stream into chunks. An empty input has no chunks; the chunks one after the other are the input.
- * @param source pieces of any size; the caller gives them away and may not write to them afterwards
+ * @param source pieces of any size; the caller must not write to them afterwards
  * @returns chunks of 256 KiB to 2 MiB less 16 bytes (the last one may be shorter), each owning its memory
  */
 export async function* chunkStream(

@@ -2,7 +2,7 @@
  * Listings: the entries of a put as a CBOR sequence (RFC 8742), written and read as a stream. Memory is bounded by one
  * entry and the names of the folders around it, whatever the number of entries.
  *
- * Both directions hold the sequence to two rules. Paths ascend strictly in listing order (path-name.ts), so none occurs
+ * Both directions enforce two rules. Paths ascend strictly in listing order (path-name.ts), so none occurs
  * twice. The folder that holds an entry is itself an entry before it: a reader that creates entries in order never
  * writes through something that is not a folder it made, such as a symbolic link that leads out of the destination.
  */
@@ -96,7 +96,7 @@ export class ListingDecoder {
     }
     let start = 0;
     while (start < bytes.length) {
-      // Never looks further than the longest entry: a head that promises more is refused, not waited for.
+      // Reads no further than the longest entry: a head that announces more is refused at once.
       const window = bytes.subarray(start, start + MAX_ENTRY_BYTES);
       const length = measureItem(window, 0, ENTRY_DEPTH, "entry");
       if (length === undefined) {

@@ -92,8 +92,8 @@ export function pathToBytes(path: string): Uint8Array {
 }
 
 /**
- * Holds the bytes of a path to the rules: not empty, not absolute, no NUL, no empty, `.` or `..` component, within
- * limits. Whoever joins such a path to a folder stays inside that folder, as long as no component is a link.
+ * Checks the bytes of a path: not empty, not absolute, no NUL, no empty, `.` or `..` component, within
+ * limits. Joined to a folder, such a path stays inside that folder, as long as no component is a link.
  * @throws InvalidInputError
  */
 export function checkPath(bytes: Uint8Array): void {

@@ -1,5 +1,5 @@
 /**
- * Recipes: how to rebuild what was put. Canonical CBOR (see cbor.ts); byte layouts below, integers and arrays as CBOR
+ * Recipes describe how to rebuild a put. Canonical CBOR (see cbor.ts); byte layouts below, integers and arrays as CBOR
  * writes them.
  *
  *   chunk reference   [digest (32), key (32), size]                         size: plaintext bytes, 1 to 2097136
@@ -28,7 +28,7 @@ export const MAX_LIST_REFS = 8192;
 export const MAX_SEALED_RECIPE_BYTES = 1_048_576;
 /** Most chunks that an entry carries inline. */
 export const MAX_INLINE_CHUNKS = 8;
-/** Highest level of a list: 8192^4 chunks are more than a file size can say. */
+/** Highest level of a list: 8192^4 chunks are more than any file size allows. */
 export const MAX_LIST_LEVEL = 3;
 /** Longest encoded entry. */
 export const MAX_ENTRY_BYTES = 32_768;

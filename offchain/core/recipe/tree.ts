@@ -34,7 +34,7 @@ export interface SealedObject {
 /** Takes a sealed object to be stored; a content that refers to it is only valid once the promise has resolved. */
 export type StoreObject = (object: SealedObject) => Promise<void>;
 
-/** Returns the sealed bytes of an object. Rejects if it cannot be had; need not verify. */
+/** Returns the sealed bytes of an object. Rejects if the object is not available; it need not verify the bytes. */
 export type LoadObject = (id: string) => Promise<Uint8Array>;
 
 /** Seals the root recipe of a put. Its id is the data id. */
@@ -61,8 +61,8 @@ function requireId(id: string, sealed: Uint8Array): void {
 }
 
 /**
- * Whether bytes are the plaintext of a chunk. Sealing is deterministic, so they are if they seal to its id. Saves a download without
- * trust in where the bytes come from.
+ * Whether bytes are the plaintext of a chunk. Sealing is deterministic, so they are if they seal to its id. Saves a
+ * download without trusting the source of the bytes.
  */
 export function isPlaintextOf(ref: ChunkRef, bytes: Uint8Array): boolean {
   return bytes.length === ref.sizeBytes && contentId(sealChunk(ref.key, bytes)) === ref.id;

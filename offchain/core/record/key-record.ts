@@ -5,7 +5,7 @@
  * its sender and becomes an erasure; any k right ones rebuild.
  *
  * Shares are made deterministically. A later owner, who has K_F from the file, can therefore recompute all commitments
- * and need not believe whoever recorded first (`verifyRecordForKey`).
+ * and need not trust the recorder (`verifyRecordForKey`).
  *
  * Deviation from the published scheme: the time T_K is authenticated with each envelope, not repeated inside it.
  */
@@ -105,7 +105,7 @@ export async function buildRecordPayload(input: RecordPayloadInput): Promise<Uin
 }
 
 /**
- * Opens the self envelope of the recorder or of a later owner, and holds it against the record.
+ * Opens the self envelope of the recorder or of a later owner, and checks it against the record.
  *
  * @throws UnknownVersionError, IntegrityError when it does not open here, or names another file or key than the record:
  *   whoever handed out the envelope is at fault, or the account itself made it wrongly
@@ -128,7 +128,7 @@ export function openOwnKey(
 }
 
 /**
- * Rebuilds the file key from any k right shares; wrong ones among them do no harm.
+ * Rebuilds the file key from any k right shares and ignores wrong ones.
  *
  * @param shares share by index
  * @throws InvalidInputError when the data id is not the one of the header, or the record has no shares
@@ -176,8 +176,8 @@ export function rebuildFileKey(
 }
 
 /**
- * Checks a record that somebody else made for a file whose key the caller has: its shares are those of this key. Only
- * the recipients can tell whether their envelopes open.
+ * Checks that the shares of a record, made by another account, are those of a file key that the caller has. Only the
+ * recipients can check whether their envelopes open.
  *
  * @throws InvalidInputError when the data id is not the one of the header
  * @throws IntegrityError when the record would not rebuild this key

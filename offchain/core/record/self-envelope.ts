@@ -1,11 +1,11 @@
 /**
  * The self envelope: data id and file key, sealed by an account to itself and put on chain with each record and each
- * later owner. The recovery phrase alone therefore finds everything the account ever stored, and opens it without
- * asking any node.
+ * later owner. The recovery phrase alone therefore finds everything the account ever stored, and opens it without any
+ * node.
  *
  * AES-256-GCM-SIV (RFC 8452) under the account's catalogue key. Nonce and associated data come from the record id, so
- * that a repeated envelope repeats byte for byte. A symmetric key is enough, since an account seals to itself: it costs
- * 48 bytes less than HPKE, and fits into the note that the ledger carries for a later owner.
+ * that sealing again gives the same bytes. A symmetric key is enough, since an account seals to itself: it costs 48
+ * bytes less than HPKE, and fits into the note that the ledger carries for a later owner.
  *
  * Layout: version (1) ‖ sealed digest of the data id (32) ‖ sealed file key (32) ‖ tag (16).
  */

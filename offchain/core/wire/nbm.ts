@@ -1,6 +1,6 @@
 /**
- * HTTP messages of an NBM node. Requests are what the node validates, answers what the agent (or a fellow node) checks before it
- * believes them.
+ * HTTP messages of an NBM node. Requests are what the node validates, answers what the agent (or a fellow node) checks
+ * before it believes them.
  */
 
 import { type Static, Type } from "@sinclair/typebox";
@@ -99,7 +99,9 @@ export const DkgRound1Answer = Type.Object({
 });
 export type DkgRound1Answer = Static<typeof DkgRound1Answer>;
 
-/** `POST …/round2`: member `to` asks for the message meant for it, signed (`DkgRound2Request`) with its operator key. */
+/**
+ * `POST …/round2`: member `to` asks for the message meant for it, signed (`DkgRound2Request`) with its operator key.
+ */
 export const DkgRound2Request = Type.Object(
   { to: MemberIndex, expiresAt: UnixSeconds, signature: HexBytes(65) },
   closed,
@@ -161,7 +163,10 @@ export const RelayAnswer = Type.Object({
 });
 export type RelayAnswer = Static<typeof RelayAnswer>;
 
-/** What the node says of the share in the record that is sealed to it; "none" when the record has no envelope for this node. */
+/**
+ * What the node says of the share in the record that is sealed to it; "none" when the record has no envelope for this
+ * node.
+ */
 export const ShareState = Type.Union([Type.Literal("valid"), Type.Literal("invalid"), Type.Literal("none")]);
 export type ShareState = Static<typeof ShareState>;
 
@@ -192,8 +197,8 @@ export const RecordsQuery = Type.Object(
 export type RecordsQuery = Static<typeof RecordsQuery>;
 
 /**
- * One page in ledger order. An account appears as the "recorder" of a record, or as a later "owner" with its note (`0x` for a
- * recorder, whose note is inside the payload). The record itself is always the newest version.
+ * One page in ledger order. An account appears as the "recorder" of a record, or as a later "owner" with its note (`0x`
+ * for a recorder, whose note is inside the payload). The record itself is always the newest version.
  */
 export const RecordsAnswer = Type.Object({
   records: Type.Array(
@@ -209,7 +214,9 @@ export const RecordsAnswer = Type.Object({
 });
 export type RecordsAnswer = Static<typeof RecordsAnswer>;
 
-/** `POST /v1/records/:recordId/share`: EIP-712 `ShareRequest` for this node; `sessionKey` is a fresh X25519 public key. */
+/**
+ * `POST /v1/records/:recordId/share`: EIP-712 `ShareRequest` for this node; `sessionKey` is a fresh X25519 public key.
+ */
 export const ShareRequestBody = Type.Object(
   { account: AddressText, sessionKey: Bytes32Text, expiresAt: UnixSeconds, signature: SignatureText },
   closed,

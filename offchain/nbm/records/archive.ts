@@ -164,7 +164,9 @@ export class Archive {
     }
     // Versions that a newer one has replaced are not listed.
     conditions.push(
-      "NOT (e.kind = 'recorded' AND EXISTS (SELECT 1 FROM ledger_events n WHERE n.kind = 'recorded' AND n.record_id = e.record_id AND n.key_time > e.key_time))",
+      `NOT (e.kind = 'recorded' AND EXISTS (
+         SELECT 1 FROM ledger_events n
+         WHERE n.kind = 'recorded' AND n.record_id = e.record_id AND n.key_time > e.key_time))`,
     );
     const rows = this.#database
       .prepare(`SELECT e.* FROM ledger_events e WHERE ${conditions.join(" AND ")} ORDER BY e.sequence LIMIT ?`)
@@ -199,7 +201,8 @@ export class Archive {
   totals(): { records: number; owners: number } {
     const row = this.#database
       .prepare(
-        "SELECT count(*) FILTER (WHERE kind = 'recorded') AS r, count(*) FILTER (WHERE kind = 'owner') AS o FROM ledger_events",
+        `SELECT count(*) FILTER (WHERE kind = 'recorded') AS r, count(*) FILTER (WHERE kind = 'owner') AS o
+         FROM ledger_events`,
       )
       .get();
     return { records: Number(row?.r), owners: Number(row?.o) };
@@ -212,8 +215,9 @@ export class Archive {
       const { account, fileTag, committeeId, keyTime, ownershipKey, payload } = event.record;
       this.#database
         .prepare(
-          `INSERT INTO ledger_events (kind, record_id, account, file_tag, committee_id, key_time, ownership_key, payload, share,
-             block_number, block_hash, transaction_hash, log_index, archived_at)
+          `INSERT INTO ledger_events
+             (kind, record_id, account, file_tag, committee_id, key_time, ownership_key, payload, share,
+              block_number, block_hash, transaction_hash, log_index, archived_at)
            VALUES ('recorded', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         )
         .run(
@@ -232,7 +236,8 @@ export class Archive {
     this.#database
       .prepare(
         `INSERT INTO ledger_events
-           (kind, record_id, account, file_tag, note, block_number, block_hash, transaction_hash, log_index, archived_at)
+           (kind, record_id, account, file_tag, note,
+            block_number, block_hash, transaction_hash, log_index, archived_at)
          VALUES ('owner', ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(event.recordId, event.owner, event.fileTag, event.note, ...place);

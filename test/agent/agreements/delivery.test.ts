@@ -85,7 +85,7 @@ describe("delivery of a preparation", () => {
     ]);
   });
 
-  it("goes on where the provider says it stopped", async () => {
+  it("continues at the length that the provider reports", async () => {
     fake.status = { ...fake.status, received: { powersA: 196_608, powersB: 48, tags: 0 } };
     await deliver();
     expect(fake.sent).to.deep.equal([
@@ -110,7 +110,7 @@ describe("delivery of a preparation", () => {
     });
   }
 
-  it("waits between questions, whatever state the provider tells", async () => {
+  it("waits between requests, whatever state the provider reports", async () => {
     fake.afterVerify = ["open", "verifying"];
     await deliver();
     expect(fake.asked.length).to.equal(3);

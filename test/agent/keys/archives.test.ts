@@ -154,7 +154,7 @@ describe("archives of key records", () => {
     ]);
   });
 
-  it("leaves one that lists without end, and asks the chain about a few of its inventions only", async () => {
+  it("stops reading an archive that lists without end, after checking a few of its entries on chain", async () => {
     let pages = 0;
     const record = await recordOf(us);
     put(record);
@@ -172,7 +172,7 @@ describe("archives of key records", () => {
     expect(ledger.questions).to.be.at.most(20);
   });
 
-  it("leaves one that lists what was not asked for, be it on the ledger or not", async () => {
+  it("stops reading an archive that lists entries that were not asked for, on the ledger or not", async () => {
     const foreign = await recordOf(somebody);
     put(foreign);
     const { fileTag: tag } = foreign;
@@ -190,7 +190,7 @@ describe("archives of key records", () => {
     }
   });
 
-  it("does not take an account for an owner because an archive says so", async () => {
+  it("does not believe an archive that an account is an owner", async () => {
     const foreign = await recordOf(somebody);
     put(foreign);
     const archives = await archivesOf([listing(entryOf(foreign, { owner: us.address, note: "0x01" }))]);

@@ -85,7 +85,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
   const answersOf = (error: TallystickError) =>
     ((error.details?.nodes ?? []) as NodeReport[]).map((node) => node.answer).sort();
 
-  it("gives what RFC 9497 gives with the undivided key, whichever nodes answer", async () => {
+  it("gives the outputs of RFC 9497 under the whole key, for every quorum", async () => {
     const expected = inputs.map(singleKey);
     const nodes = committee();
     for (let batch = 0; batch < SIZE; batch += 1) expect(await nodes.evaluate(inputs)).to.deep.equal(expected);
@@ -162,7 +162,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     expect(error.received).to.contain("http://node-5");
   });
 
-  it("asks another node in the place of one that takes long, tells it so, and spares it in the next batches", async () => {
+  it("replaces a slow node, reports it, and prefers others for the next batches", async () => {
     let told = 0;
     const hanging: Behaviour = (honest, blinded, signal) => {
       signal?.addEventListener("abort", () => {
@@ -180,7 +180,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     expect(answers).to.deep.equal(["TIMED_OUT", "TIMED_OUT", "right", "right", "right"]);
   });
 
-  it("ends when its user gives up, whoever hangs", async () => {
+  it("ends when the caller aborts, although nodes hang", async () => {
     behaviour = Array.from({ length: SIZE }, () => hangs);
     const stop = new AbortController();
     const work = committee().evaluate(inputs, stop.signal);
@@ -254,7 +254,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
       expect(behind.message).to.equal("this computer's clock is 50 minutes behind the key nodes'");
     });
 
-    it("but not when a node fails for another reason, or answers rightly", async () => {
+    it("do not, when a node fails for another reason or answers correctly", async () => {
       behaviour = [refuses(3000), refuses(3000), refuses(3000), refuses(3000), wrongProof];
       expect(await rejection(committee().evaluate(inputs))).to.include({ code: "QUORUM_FAILED" });
       behaviour = [refuses(3000), refuses(3000), refuses(3000), honestly, honestly];
@@ -276,7 +276,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
       };
     const five = Array.from({ length: 5 }, (_, i) => new TextEncoder().encode(`input ${i}`));
 
-    it("get batches that k of them take", async () => {
+    it("get batches that k of them accept", async () => {
       behaviour = [small(1), small(2), small(2), small(3), small(4)];
       const nodes = committee();
       expect(await nodes.evaluate(five)).to.deep.equal(five.map(singleKey));
@@ -286,7 +286,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
       expect(asked).to.have.length(9);
     });
 
-    it("do not make batches smaller when k others take them whole", async () => {
+    it("do not reduce batches when k others accept them whole", async () => {
       behaviour = [small(1), honestly, honestly, small(1), honestly];
       const nodes = committee();
       await nodes.evaluate(five);

@@ -46,7 +46,7 @@ describe("a quorum", () => {
     for (const { error } of failures) expect(error).to.include({ code: "TIMED_OUT", check: "quorum" });
   });
 
-  it("takes the answer of a slow one that is right after all, and waits for it when nobody else is left", async () => {
+  it("accepts the late answer of a slow member, and waits for it when no other member is left", async () => {
     const ask = async ({ index }: QuorumMember) => {
       if (index > 3) throw down;
       await pause(index === 1 ? 150 : 0);
@@ -58,7 +58,7 @@ describe("a quorum", () => {
     ]);
   });
 
-  it("brings in one member, not two, for one that is slow and then fails", async () => {
+  it("asks one further member, not two, for one that is slow and then fails", async () => {
     const asked: number[] = [];
     const replaced = Promise.withResolvers<void>();
     const failed = Promise.withResolvers<void>();
@@ -72,14 +72,15 @@ describe("a quorum", () => {
       if (index !== 3) return;
       replaced.resolve();
       await failed.promise;
-      // Long enough for another to be asked, were the failure to bring one in; short of what would bring one in by itself.
+      // Long enough for another to be asked, were the failure to bring one in; short of what would bring one in by
+      // itself.
       await pause(30);
     };
     const { answers, failures } = await gather(members, 2, ask, 0.3);
     expect([indices(answers), indices(failures), asked]).to.deep.equal([[2, 3], [1], [1, 2, 3]]);
   });
 
-  it("is followed up with those that were right first and those that failed last, in no order among equals", () => {
+  it("prefers members that answered correctly, then untried ones, then those that failed", () => {
     const said = ["TIMED_OUT", "right", "not asked", "right", "INVALID_PROOF"];
     const reports = members.map((member, i) => ({ ...member, answer: String(said[i]) }));
     const seen = new Set<string>();

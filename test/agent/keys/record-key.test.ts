@@ -249,7 +249,7 @@ describe("the key record that an account relies on", () => {
     }
   });
 
-  it("is not made when fewer than k members are left, who are named", async () => {
+  it("is not made when fewer than k members are left, and names them", async () => {
     found = await recordBy(somebody, committeePolicy(SIZE, SIZE));
     for (const position of [0, 2]) members[position] = new Uint8Array(0);
     members[3] = new Uint8Array(32);
@@ -258,7 +258,7 @@ describe("the key record that an account relies on", () => {
     expect([...asked]).to.deep.equal([]);
   });
 
-  it("is not narrowed to its account: shares that the committee has cannot be taken back", async () => {
+  it("cannot be restricted to its account later: shares that the committee has cannot be taken back", async () => {
     found = await recordBy(us.address, committeePolicy(SIZE, THRESHOLD));
     const error = await expectAsyncRejection(() => ensure("self"), "CONFLICT", /committee 1/);
     expect(error.received).to.contain(found.recordId);

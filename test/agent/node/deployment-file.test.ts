@@ -133,7 +133,7 @@ describe("deployment file", () => {
     });
   }
 
-  it("is the one that is named, and no other", () => {
+  it("is only the named one, if one is named", () => {
     const named = join(root, "named.json");
     writeFileSync(join(homeDir, "deployment.json"), text);
     expect(() => findDeployment({ named, homeDir, workingDirectory })).to.throw(/no deployment file/);

@@ -1,4 +1,6 @@
-/** A home folder belongs to the network it was first used with; another one is refused until the user forgets the first. */
+/**
+ * A home folder belongs to the network it was first used with; another one is refused until the user forgets the first.
+ */
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -49,7 +51,7 @@ describe("pinned network", () => {
   });
   afterEach(() => rmSync(home, { recursive: true, force: true }));
 
-  it("is written at first use, for its owner alone, and asked of the chain from then on", async () => {
+  it("is written at first use, readable by its owner alone, and checked against the chain from then on", async () => {
     expect(readPin(home)).to.equal(undefined);
     await pinNetwork(home, deployment);
     const pin = readPin(home);
@@ -147,7 +149,7 @@ describe("network in words", () => {
     expect(networkFacts({ ...sepolia, chainId: 424_242_424 })).to.not.have.property("name");
   });
 
-  it("knows this machine's own addresses from those that only look like them", () => {
+  it("tells loopback addresses from addresses that look similar", () => {
     for (const url of ["http://127.0.0.1:1", "http://127.9.9.9", "http://localhost:80", "http://[::1]:80"]) {
       expect(isLoopback(url), url).to.equal(true);
     }

@@ -16,7 +16,7 @@ describe("preparations in a home folder", () => {
   });
   afterEach(() => rmSync(home, { recursive: true, force: true }));
 
-  it("returns manifest and tags of what was finished, and nothing before", async () => {
+  it("returns manifest and tags once finished, and nothing before", async () => {
     const writer = await preparations.create("0xaa");
     await writer.append(Uint8Array.of(1, 2));
     await writer.append(Uint8Array.of(3, 4, 5));
@@ -30,7 +30,7 @@ describe("preparations in a home folder", () => {
     expect(await preparations.find("0xaa")).to.equal(undefined);
   });
 
-  it("keeps nothing of what was discarded", async () => {
+  it("keeps nothing of a discarded preparation", async () => {
     const writer = await preparations.create("0xaa");
     await writer.append(manifest);
     await writer.discard();
@@ -38,7 +38,7 @@ describe("preparations in a home folder", () => {
     expect(await preparations.find("0xaa")).to.equal(undefined);
   });
 
-  it("removes what is old and not needed, and only that", async () => {
+  it("removes only preparations that are old and not needed", async () => {
     for (const salt of ["0xold", "0xneeded", "0xnew"]) await (await preparations.create(salt)).finish(manifest);
     for (const salt of ["0xold", "0xneeded"]) utimesSync(join(home, "preparations", salt), 1000, 1000);
     await preparations.removeAbandoned(new Set(["0xneeded"]), Date.now() - 60_000);

@@ -1,4 +1,6 @@
-/** The body in which the agent uploads chunks is, byte for byte, the one of the vectors that the provider is held to. */
+/**
+ * The body in which the agent uploads chunks is, byte for byte, the one of the vectors that the provider is held to.
+ */
 
 import { once } from "node:events";
 import { createServer } from "node:http";

@@ -87,7 +87,7 @@ describe("HTTP storage provider", () => {
     expect(fake.uploads).to.have.length(1);
   });
 
-  it("says of lost objects what it says of damaged ones: the data does not match its id", async () => {
+  it("reports lost objects as it reports damaged ones: the data does not match its id", async () => {
     fake.known.set(first.id, second.sealed);
     fake.lost = second.id;
     for (const { id } of [first, second]) {
@@ -109,7 +109,7 @@ describe("HTTP storage provider", () => {
     expect(fake.claims).to.equal(2);
   });
 
-  it("does not believe that silence means stored", async () => {
+  it("does not take a missing answer for success", async () => {
     fake.forget = third.id;
     const error = await rejection(provider.store(objects));
     expect(error).to.include({ code: "BAD_RESPONSE", party: "provider http://fake", expected: third.id });
@@ -191,7 +191,7 @@ describe("provider set", () => {
     });
   }
 
-  it("says what every provider answered when none has the object, and blames the one that failed", async () => {
+  it("reports what every provider answered when none has the object, and names the one that failed", async () => {
     const set = new ProviderSet([provider("0x1", notFound("0x1")), provider("0x2", silent("0x2"))]);
     const error = await rejection(set.fetch("a"));
     expect(error).to.include({ code: "UNREACHABLE", party: "0x2", retryable: true });
@@ -205,7 +205,7 @@ describe("provider set", () => {
     });
   });
 
-  it("asks nobody else once the caller has given up", async () => {
+  it("asks no other provider after the caller has aborted", async () => {
     const [one, two] = [provider("0x1", silent("0x1")), provider("0x2", object)];
     await rejection(new ProviderSet([one, two]).fetch("a", AbortSignal.abort()));
     expect(two.asked).to.deep.equal([]);
@@ -253,7 +253,7 @@ describe("terms from an offer", () => {
   const make = (changed: Partial<Offer>, options = {}, sizeBytes = 1_000_000) =>
     makeTerms(deployment, { ...offer, ...changed }, provider, prepared(sizeBytes), keys, 50, options);
 
-  it("keeps to the offer, and to what the user wishes", () => {
+  it("follow the offer and the options of the user", () => {
     expect(make({})).to.include({ feePerEpoch: 947n, epochs: 12, sliceCount: 8n, firstIndex: 1n, startBlock: 62n });
     expect(make({}, { epochs: 2, startInBlocks: 90 })).to.include({ epochs: 2, startBlock: 140n });
   });

@@ -48,7 +48,7 @@ const good: OfferedTerms = {
 
 describe("offer", () => {
   for (const vector of vectors.offerAmounts) {
-    it(`gives the amounts that were computed independently: ${vector.sliceCount} slices at ${vector.pricePerGibEpoch} per GiB`, () => {
+    it(`gives the amounts of the vector: ${vector.sliceCount} slices at ${vector.pricePerGibEpoch} per GiB`, () => {
       const { pricePerGibEpoch, minimumFeePerEpoch, compensationPercent, bountyPercent, breachLimit } = vector;
       const prices = [{ token: NATIVE, pricePerGibEpoch, minimumFeePerEpoch }];
       const amounts = amountsFromOffer(
@@ -104,7 +104,8 @@ describe("offer", () => {
     ["token", { token: TOKEN }],
   ];
   for (const [check, over] of refusals) {
-    it(`refuses terms by their ${check}: ${JSON.stringify(over, (_, v) => (typeof v === "bigint" ? `${v}` : v))}`, () => {
+    const shown = JSON.stringify(over, (_, value) => (typeof value === "bigint" ? `${value}` : value));
+    it(`refuses terms by their ${check}: ${shown}`, () => {
       try {
         requireTermsKeepOffer(offer, { ...good, ...over }, HEAD);
       } catch (error) {

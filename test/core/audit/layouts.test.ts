@@ -1,4 +1,7 @@
-/** Manifest, powers and proof encodings against vectors of an independent implementation (test/vectors/derive-layouts.py). */
+/**
+ * Manifest, powers and proof encodings against vectors of an independent implementation
+ * (test/vectors/derive-layouts.py).
+ */
 
 import { expect } from "chai";
 import { deriveAuditSecrets } from "../../../offchain/core/audit/keys.ts";

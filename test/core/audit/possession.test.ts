@@ -335,7 +335,7 @@ describe("possession audit", () => {
       expect(() => verifyPrivate(keys.secrets, keys.x, everySlice, answer)).to.throw(InvalidProofError);
     });
 
-    it("verify although the owner smuggled components outside the subgroup into tags and powers", async () => {
+    it("verify although tags and powers have components outside the subgroup", async () => {
       const tainted = (points: Uint8Array) => {
         const copy = points.slice();
         for (let k = 0; k < 3 * 48; k += 48) {
@@ -357,7 +357,7 @@ describe("possession audit", () => {
       verifyPrivate(keys.secrets, keys.x, everySlice, answer);
     });
 
-    it("are not made from damaged storage without saying what is damaged", async () => {
+    it("are not made from damaged storage, and the error names the damage", async () => {
       const short = { ...set.source, readSlice: async () => new Uint8Array(5) };
       expect(await thrown(() => proveAudit(challenge, short, { public: false }))).to.be.instanceOf(InvalidInputError);
       const noTag = { ...set.source, readTag: async () => new Uint8Array(48) };

@@ -1,4 +1,7 @@
-/** Ramp sharing against vectors of an independent implementation (test/vectors/derive-layouts.py): k − r above 1, padding, many shares. */
+/**
+ * Ramp sharing against vectors of an independent implementation (test/vectors/derive-layouts.py): k − r above 1,
+ * padding, many shares.
+ */
 
 import { expect } from "chai";
 import { combineShares, splitSecret } from "../../../offchain/core/crypto/ramp-sharing.ts";

@@ -1,4 +1,7 @@
-/** Ramp secret sharing: against `shamir-secret-sharing` where it is Shamir's scheme, and by its own properties elsewhere. */
+/**
+ * Ramp secret sharing: against `shamir-secret-sharing` where it is Shamir's scheme, and by its own properties
+ * elsewhere.
+ */
 
 import { expect } from "chai";
 import fc from "fast-check";

@@ -52,7 +52,7 @@ describe("core/identity", () => {
     expect(phraseOfEntropy(identity.phraseEntropy)).to.equal(phrase);
   });
 
-  it("does not mind case and white space", () => {
+  it("ignores case and white space", () => {
     const phrase = vectors.identities[0]?.phrase ?? "";
     const untidy = `  ${phrase.toUpperCase().replaceAll(" ", " \n\t ")} `;
     expect(asText(identityFromPhrase(untidy))).to.deep.equal(asText(identityFromPhrase(phrase)));

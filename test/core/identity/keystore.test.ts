@@ -22,7 +22,7 @@ describe("core/keystore", () => {
     keystore = await sealKeystore(secret, "correct horse", "user", cheap);
   });
 
-  it("opens with its passphrase, also after a trip through a file", async () => {
+  it("opens with its passphrase, also after JSON encoding", async () => {
     const read: unknown = JSON.parse(JSON.stringify(keystore));
     expect(await openKeystore(read, "correct horse")).to.deep.equal(secret);
     expect(await openKeystore(read, "correct horse", "user")).to.deep.equal(secret);
@@ -48,7 +48,7 @@ describe("core/keystore", () => {
     );
   });
 
-  it("takes a passphrase however its accents were typed", async () => {
+  it("accepts a passphrase in any Unicode normalisation", async () => {
     const composed = await sealKeystore(secret, "caf\u00e9", "user", cheap);
     expect(await openKeystore(composed, "cafe\u0301")).to.deep.equal(secret);
   });

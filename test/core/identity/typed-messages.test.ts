@@ -1,4 +1,7 @@
-/** Typed data: the type strings are those of the contracts, ethers takes the objects as they are, and digests are held to vectors. */
+/**
+ * Typed data: the type strings are those of the contracts, ethers takes the objects as they are, and digests are held
+ * to vectors.
+ */
 
 import { readFileSync } from "node:fs";
 import { expect } from "chai";

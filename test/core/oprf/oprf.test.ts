@@ -136,7 +136,7 @@ describe("core/oprf", () => {
       [3, 5],
       [7, 9],
     ] as const) {
-      it(`pass through the threshold path, ${threshold} of ${size}, for every quorum of the first and last members`, () => {
+      it(`pass through the threshold path, ${threshold} of ${size}, for quorums of the first and last members`, () => {
         for (const vector of vectors) {
           const members = shareKey(vector.secretKey, threshold, size);
           for (const quorum of [members.slice(0, threshold), members.slice(size - threshold).reverse()]) {

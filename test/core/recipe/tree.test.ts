@@ -155,7 +155,7 @@ describe("recipe tree", () => {
     );
   });
 
-  it("names the list whose bytes are not what its id says, even if the provider changed both seal and length", async () => {
+  it("names the list whose bytes do not match its id, even if the provider changed seal and length", async () => {
     const objects = new Objects();
     const blob = blobOf(await objects.write(refs(9)));
     const sealed = objects.sealed.get(blob.id) as Uint8Array;
@@ -202,7 +202,7 @@ describe("recipe tree", () => {
     expect(await failure(objects.read(top(blob.sizeBytes + 1)))).to.be.instanceOf(IntegrityError);
   });
 
-  it("cannot be led in circles", async () => {
+  it("refuses a list whose references do not lead one level down, so that no cycle is possible", async () => {
     // A list cannot name itself (its id is a hash), and each step down must be one level lower.
     const objects = new Objects();
     const blob = blobOf(await objects.write(refs(9)));

@@ -290,7 +290,7 @@ describe("key generation with a member that lies", () => {
     return described.map(({ committees }) => committees.find((each) => each.committeeId === String(id))?.problem);
   }
 
-  it("does not believe messages that the member's operator key did not sign, and goes on with those it did", async () => {
+  it("rejects messages not signed by the member's operator key, and completes with signed ones", async () => {
     liar.signer = Wallet.createRandom();
     const id = await liar.form(honest.nodes, 2);
     await until("refusal", async () =>
@@ -302,7 +302,7 @@ describe("key generation with a member that lies", () => {
     await honest.ready(String(id));
   });
 
-  it("gives up, naming the member, when its broadcast proves nothing", async () => {
+  it("fails, naming the member, when its broadcast has no valid proof", async () => {
     liar.broadcastFor = (_, broadcast) => broadcast.map((byte, i) => (i === broadcast.length - 10 ? byte ^ 1 : byte));
     const id = await liar.form(honest.nodes, 2);
     await until("failure", async () => (await problems(id)).every((problem) => problem?.includes("member 1")));
@@ -310,7 +310,7 @@ describe("key generation with a member that lies", () => {
     expect((await problems(id))[0]).to.equal("member 1 does not prove possession of its secret");
   });
 
-  it("gives up, naming the member, when its share does not fit its commitments", async () => {
+  it("fails, naming the member, when its share does not match its commitments", async () => {
     liar.shareFor = (share) => share.map((byte, i) => (i === 3 ? byte ^ 1 : byte));
     const id = await liar.form(honest.nodes, 2);
     await until("failure", async () => (await problems(id)).every((problem) => problem?.includes("member 1")));
@@ -318,7 +318,7 @@ describe("key generation with a member that lies", () => {
     expect((await readCommittee(local.chain, id)).status).to.equal("forming");
   });
 
-  it("gives up when the member shows different broadcasts to different members", async () => {
+  it("fails when the member sends different broadcasts to different members", async () => {
     const other = new Map<bigint, Uint8Array>();
     liar.broadcastFor = (request, broadcast, parameters) => {
       if (request % 2 === 1) return broadcast;
@@ -334,7 +334,7 @@ describe("key generation with a member that lies", () => {
     expect((await readCommittee(local.chain, id)).status).to.equal("forming");
   });
 
-  it("names a member that says nothing, or does not attest, or attests other keys", async () => {
+  it("names a member that does not answer, does not attest, or attests other keys", async () => {
     const name = `member 1 (${liar.wallet.address})`;
     const says = async (id: bigint, what: string) =>
       await until(what, async () => (await problems(id)).every((problem) => problem?.includes(`${what} of ${name}`)));
@@ -386,7 +386,7 @@ describe("key generation with a member that lies", () => {
     expect(await refusal({})).to.deep.equal([404, "NOT_FOUND", "key generation"]);
   });
 
-  it("ends at the limit of committees, so that strangers cannot spend the node's gas without end", async () => {
+  it("stops at the limit of committees, which bounds the gas that strangers can make the node spend", async () => {
     const last = await liar.form(honest.nodes, 2);
     await until("last begun", async () => (await phaseOf(honest.nodes[0] as TestNode, String(last))) !== undefined);
     const further = await liar.form(honest.nodes, 2);
