@@ -13,6 +13,7 @@ import { type Agent, type AgentOptions, openAgent as openAgentOn } from "../inde
 import { browserPlatform } from "./platform.ts";
 
 export { type Deployment, parseDeployment } from "../../chain/deployment.ts";
+export { giveDevelopmentFunds } from "../development-funds.ts";
 export * from "../index.ts";
 export { type CreatedIdentity, createIdentity, hasIdentity, loadIdentity } from "./identity-store.ts";
 export { browserPlatform } from "./platform.ts";
