@@ -1,0 +1,187 @@
+/**
+ * The agent in a page: `examples/page` with the packed package, in headless Chromium, against a network of its own whose
+ * daemons allow the page's origin. The page is served with a strict Content-Security-Policy.
+ */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { expect } from "chai";
+import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { randomBytes } from "#primitives";
+import { packPackage } from "../../scripts/check/package.ts";
+import { freePorts } from "../../scripts/devnet/managed-process.ts";
+import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
+
+const ROOT = resolve(import.meta.dirname, "..", "..");
+const CHROMIUM = "/usr/bin/chromium";
+const CHROMIUM_FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--no-first-run",
+];
+const SETUP_MILLISECONDS = 600_000;
+const FILE_BYTES = 3 * 1024 * 1024 + 12_345;
+const PASSPHRASE = "a passphrase of a page";
+
+describe("the agent in a page", () => {
+  let folder: string;
+  let net: LocalNet;
+  let origin: string;
+  let server: ChildProcess;
+  let context: BrowserContext;
+  let page: Page;
+  /** What the browser complains about: errors of scripts, refusals by the policy. */
+  const complaints: string[] = [];
+  const content = randomBytes(FILE_BYTES);
+
+  function succeeds(cwd: string, command: string, ...args: string[]): void {
+    const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, encoding: "utf8" });
+    expect(status, `${command} ${args.join(" ")}: ${error?.message ?? ""}${stdout}${stderr}`).to.equal(0);
+  }
+
+  async function openBrowser(): Promise<void> {
+    context = await chromium.launchPersistentContext(join(folder, "profile"), {
+      executablePath: CHROMIUM,
+      args: CHROMIUM_FLAGS,
+      acceptDownloads: true,
+    });
+    page = await context.newPage();
+    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("console", (message) => {
+      if (message.type() === "error") complaints.push(message.text());
+    });
+    await page.goto(origin);
+  }
+
+  /** Waits until the page says so. @returns the line; a failure that the page shows fails the test */
+  async function said(pattern: RegExp, seconds = 60): Promise<string> {
+    const shown = page.locator("#status");
+    for (const end = Date.now() + seconds * 1000; ; await page.waitForTimeout(50)) {
+      const text = (await shown.textContent()) ?? "";
+      const failed = (await shown.getAttribute("class")) === "failed";
+      if (!failed && pattern.test(text)) return text;
+      if (failed || Date.now() > end) throw new Error(`the page says: ${text}; and: ${complaints.join("; ")}`);
+    }
+  }
+
+  async function openIdentity(phrase = ""): Promise<string> {
+    await page.fill("input[name=passphrase]", PASSPHRASE);
+    await page.fill("input[name=phrase]", phrase);
+    await page.click("#identity button");
+    await said(/^ready$/);
+    return (await page.textContent("#account")) ?? "";
+  }
+
+  async function put(epochs: number): Promise<{ dataId: string; storedBytes: number; uploadedBytes: number }> {
+    await page.setInputFiles("input[name=file]", join(folder, "film.bin"));
+    await page.fill("input[name=epochs]", String(epochs));
+    await page.click("#put button");
+    const agreements = epochs > 0 ? 1 : 0;
+    const line = await said(new RegExp(`^stored .* ${agreements} agreements$`), 240);
+    const [, dataId = "", stored, uploaded] = /^stored (\S+): (\d+) bytes, (\d+) uploaded/.exec(line) ?? [];
+    return { dataId, storedBytes: Number(stored), uploadedBytes: Number(uploaded) };
+  }
+
+  async function fetchBytes(dataId: string): Promise<Uint8Array> {
+    const [download] = await Promise.all([
+      page.waitForEvent("download", { timeout: 60_000 }),
+      page.click(`[data-data-id=${dataId}] button`),
+    ]);
+    expect(download.suggestedFilename()).to.equal("film.bin");
+    return readFileSync(await download.path());
+  }
+
+  async function listed(): Promise<string[]> {
+    return await page.locator("#list li").allTextContents();
+  }
+
+  before(async function () {
+    this.timeout(SETUP_MILLISECONDS);
+    expect(existsSync(CHROMIUM), `this test needs ${CHROMIUM}: .ci/run installs it`).to.equal(true);
+    folder = mkdtempSync(join(tmpdir(), "tallystick-page-"));
+    const [port] = (await freePorts(1)) as [number];
+    origin = `http://127.0.0.1:${port}`;
+    const allowing = { allowedOrigins: [origin] };
+    net = await startLocalNet({ ...SMALL_COMMITTEE, nbmConfig: allowing, cspConfig: allowing });
+
+    cpSync(join(ROOT, "examples", "page"), folder, { recursive: true });
+    const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+    manifest.dependencies.tallystick = `file:${packPackage(ROOT, folder)}`;
+    writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
+    succeeds(folder, "npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline");
+    succeeds(folder, "npm", "run", "build");
+    writeFileSync(join(folder, "film.bin"), content);
+    server = spawn(process.execPath, ["serve.mjs"], {
+      cwd: folder,
+      env: { ...process.env, PORT: String(port), TALLYSTICK_DEPLOYMENT: net.deploymentFile },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    if (server.stdout !== null) await once(server.stdout, "data");
+    await openBrowser();
+  });
+  after(async () => {
+    await context?.close();
+    server?.kill();
+    await net?.stop();
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+  });
+
+  let account: string;
+  let phrase: string;
+  let dataId: string;
+
+  it("makes an identity and shows its phrase once", async () => {
+    account = await openIdentity();
+    expect(account).to.match(/^0x[0-9a-fA-F]{40}$/);
+    phrase = (await page.textContent("#new-phrase strong")) ?? "";
+    expect(phrase.split(" ")).to.have.length(24);
+    expect(await listed()).to.deep.equal([]);
+  });
+
+  it("stores a file, with an agreement", async () => {
+    const stored = await put(5);
+    dataId = stored.dataId;
+    expect(dataId).to.match(/^bafkrei/);
+    expect(stored.storedBytes).to.be.greaterThan(FILE_BYTES);
+    expect(stored.uploadedBytes).to.equal(stored.storedBytes);
+    expect(await listed()).to.deep.equal([`film.bin, ${FILE_BYTES} bytes Fetch`]);
+  });
+
+  it("uploads nothing when the same file is stored again", async () => {
+    expect(await put(0)).to.deep.include({ dataId, uploadedBytes: 0 });
+  });
+
+  it("has identity, list and file after a reload, and after the browser was closed", async () => {
+    await page.reload();
+    expect(await openIdentity()).to.equal(account);
+    expect(await page.isVisible("#new-phrase")).to.equal(false);
+    expect(await listed()).to.deep.equal([`film.bin, ${FILE_BYTES} bytes Fetch`]);
+    expect(Buffer.compare(await fetchBytes(dataId), content)).to.equal(0);
+
+    await context.close();
+    await openBrowser();
+    expect(await openIdentity()).to.equal(account);
+    expect(Buffer.compare(await fetchBytes(dataId), content)).to.equal(0);
+  });
+
+  it("refuses a wrong passphrase", async () => {
+    await page.reload();
+    await page.fill("input[name=passphrase]", "another passphrase");
+    await page.click("#identity button");
+    let failure = "";
+    await said(/^ready$/).catch((error: Error) => {
+      failure = error.message;
+    });
+    expect(failure).to.match(/does not open with this passphrase/);
+  });
+
+  it("does all this under its Content-Security-Policy, without an error of a script", () => {
+    expect(complaints).to.deep.equal([]);
+  });
+});
