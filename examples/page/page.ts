@@ -50,7 +50,10 @@ async function open(form: FormData): Promise<Agent> {
     element("#new-phrase strong", HTMLElement).textContent = created.phrase;
     element("#new-phrase", HTMLElement).hidden = false;
   }
-  return await openAgent({ identity: created.identity, deployment, name: STORE });
+  const agent = await openAgent({ identity: created.identity, deployment, name: STORE });
+  // The files that the identity has stored from other devices.
+  if (created.phrase === undefined) await agent.recover();
+  return agent;
 }
 
 async function store(agent: Agent, form: FormData): Promise<string> {

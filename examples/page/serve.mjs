@@ -20,6 +20,7 @@ const policy = [
   // The OPRF and the possession audit are WebAssembly.
   "script-src 'self' 'wasm-unsafe-eval'",
   "style-src 'self'",
+  "img-src data:",
   // Key nodes and providers have addresses of their own, which the registry and the deployment name.
   "connect-src 'self' https: http://127.0.0.1:*",
   "base-uri 'none'",

@@ -45,8 +45,9 @@ describe("the agent in a page", () => {
     expect(status, `${command} ${args.join(" ")}: ${error?.message ?? ""}${stdout}${stderr}`).to.equal(0);
   }
 
-  async function openBrowser(): Promise<void> {
-    context = await chromium.launchPersistentContext(join(folder, "profile"), {
+  /** @param profile folder of what the browser keeps; a new one is a new device */
+  async function openBrowser(profile: string): Promise<void> {
+    context = await chromium.launchPersistentContext(join(folder, profile), {
       executablePath: CHROMIUM,
       args: CHROMIUM_FLAGS,
       acceptDownloads: true,
@@ -123,7 +124,7 @@ describe("the agent in a page", () => {
       stdio: ["ignore", "pipe", "inherit"],
     });
     if (server.stdout !== null) await once(server.stdout, "data");
-    await openBrowser();
+    await openBrowser("profile");
   });
   after(async () => {
     await context?.close();
@@ -165,7 +166,7 @@ describe("the agent in a page", () => {
     expect(Buffer.compare(await fetchBytes(dataId), content)).to.equal(0);
 
     await context.close();
-    await openBrowser();
+    await openBrowser("profile");
     expect(await openIdentity()).to.equal(account);
     expect(Buffer.compare(await fetchBytes(dataId), content)).to.equal(0);
   });
@@ -179,6 +180,14 @@ describe("the agent in a page", () => {
       failure = error.message;
     });
     expect(failure).to.match(/does not open with this passphrase/);
+  });
+
+  it("brings list and file to another browser by the recovery phrase alone", async () => {
+    await context.close();
+    await openBrowser("another profile");
+    expect(await openIdentity(phrase)).to.equal(account);
+    expect(await listed()).to.deep.equal([`film.bin, ${FILE_BYTES} bytes Fetch`]);
+    expect(Buffer.compare(await fetchBytes(dataId), content)).to.equal(0);
   });
 
   it("does all this under its Content-Security-Policy, without an error of a script", () => {
