@@ -1,4 +1,7 @@
-/** Stores files from a page and fetches them again. The identity and the list of files are in the storage of the page's origin. */
+/**
+ * Stores files from a page and fetches them again. The identity and the list of files are in the storage of the page's
+ * origin.
+ */
 import {
   type Agent,
   createIdentity,

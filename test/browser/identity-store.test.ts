@@ -3,6 +3,7 @@
 import { expect } from "chai";
 import { createIdentity, hasIdentity, loadIdentity, openAgent } from "../../offchain/agent/browser/index.ts";
 import { PageStore } from "../../offchain/agent/browser/page-store.ts";
+import { TallystickError } from "../../offchain/core/errors.ts";
 import { expectAsyncRejection } from "../helpers/rejection.ts";
 import { freshName } from "./page-store.ts";
 
@@ -40,6 +41,8 @@ describe("identity in a page", () => {
       createIdentity(name, "two", undefined, CHEAP),
     ]);
     expect(made.map(({ status }) => status)).to.have.members(["fulfilled", "rejected"]);
+    const [reason] = made.flatMap((one) => (one.status === "rejected" ? [one.reason] : []));
+    expect(reason).to.be.instanceOf(TallystickError).with.property("code", "CONFLICT");
     const winner = made[0].status === "fulfilled" ? "one" : "two";
     await expectAsyncRejection(() => createIdentity(name, "three", undefined, CHEAP), "CONFLICT");
     expect((await loadIdentity(name, winner)).account).to.match(/^0x/);
@@ -57,7 +60,19 @@ describe("identity in a page", () => {
     const agent = await openAgent({ identity, name });
     expect(await agent.list()).to.deep.equal([]);
     await agent.close();
+    await expectAsyncRejection(() => agent.list(), "DISK_FAILED");
     const { identity: stranger } = await createIdentity(freshName(), "one", undefined, CHEAP);
-    await expectAsyncRejection(() => openAgent({ identity: stranger, name }), "CONFLICT");
+    const { close } = IDBDatabase.prototype;
+    let closed = 0;
+    IDBDatabase.prototype.close = function () {
+      closed += 1;
+      close.call(this);
+    };
+    try {
+      await expectAsyncRejection(() => openAgent({ identity: stranger, name }), "CONFLICT");
+    } finally {
+      IDBDatabase.prototype.close = close;
+    }
+    expect(closed, "connections closed after the failure").to.equal(1);
   });
 });

@@ -1,6 +1,6 @@
 /**
- * The agent in a page: `examples/page` with the packed package, in headless Chromium, against a network of its own whose
- * daemons allow the page's origin. The page is served with a strict Content-Security-Policy.
+ * The agent in a page: `examples/page` with the packed package, in headless Chromium, against a network of its own
+ * whose daemons allow the page's origin. The page is served with a strict Content-Security-Policy.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -13,6 +13,7 @@ import { randomBytes } from "#primitives";
 import { packPackage } from "../../scripts/check/package.ts";
 import { freePorts } from "../../scripts/devnet/managed-process.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
+import { escrowEvents, ledgerEvents } from "../helpers/on-chain.ts";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
 const CHROMIUM = "/usr/bin/chromium";
@@ -52,18 +53,23 @@ describe("the agent in a page", () => {
       args: CHROMIUM_FLAGS,
       acceptDownloads: true,
     });
-    page = await context.newPage();
-    page.on("pageerror", (error) => complaints.push(error.message));
-    page.on("console", (message) => {
+    page = await openTab();
+  }
+
+  async function openTab(): Promise<Page> {
+    const tab = await context.newPage();
+    tab.on("pageerror", (error) => complaints.push(error.message));
+    tab.on("console", (message) => {
       if (message.type() === "error") complaints.push(message.text());
     });
-    await page.goto(origin);
+    await tab.goto(origin);
+    return tab;
   }
 
   /** Waits until the page says so. @returns the line; a failure that the page shows fails the test */
-  async function said(pattern: RegExp, seconds = 60): Promise<string> {
-    const shown = page.locator("#status");
-    for (const end = Date.now() + seconds * 1000; ; await page.waitForTimeout(50)) {
+  async function said(tab: Page, pattern: RegExp, seconds = 60): Promise<string> {
+    const shown = tab.locator("#status");
+    for (const end = Date.now() + seconds * 1000; ; await tab.waitForTimeout(50)) {
       const text = (await shown.textContent()) ?? "";
       const failed = (await shown.getAttribute("class")) === "failed";
       if (!failed && pattern.test(text)) return text;
@@ -71,20 +77,24 @@ describe("the agent in a page", () => {
     }
   }
 
-  async function openIdentity(phrase = ""): Promise<string> {
-    await page.fill("input[name=passphrase]", PASSPHRASE);
-    await page.fill("input[name=phrase]", phrase);
-    await page.click("#identity button");
-    await said(/^ready$/);
-    return (await page.textContent("#account")) ?? "";
+  /** @returns the account */
+  async function openIdentity(tab: Page, phrase = ""): Promise<string> {
+    await tab.fill("input[name=passphrase]", PASSPHRASE);
+    await tab.fill("input[name=phrase]", phrase);
+    await tab.click("#identity button");
+    await said(tab, /^ready$/);
+    return (await tab.textContent("#account")) ?? "";
   }
 
-  async function put(epochs: number): Promise<{ dataId: string; storedBytes: number; uploadedBytes: number }> {
-    await page.setInputFiles("input[name=file]", join(folder, "film.bin"));
-    await page.fill("input[name=epochs]", String(epochs));
-    await page.click("#put button");
+  async function put(
+    tab: Page,
+    epochs: number,
+  ): Promise<{ dataId: string; storedBytes: number; uploadedBytes: number }> {
+    await tab.setInputFiles("input[name=file]", join(folder, "film.bin"));
+    await tab.fill("input[name=epochs]", String(epochs));
+    await tab.click("#put button");
     const agreements = epochs > 0 ? 1 : 0;
-    const line = await said(new RegExp(`^stored .* ${agreements} agreements$`), 240);
+    const line = await said(tab, new RegExp(`^stored .* ${agreements} agreements$`), 240);
     const [, dataId = "", stored, uploaded] = /^stored (\S+): (\d+) bytes, (\d+) uploaded/.exec(line) ?? [];
     return { dataId, storedBytes: Number(stored), uploadedBytes: Number(uploaded) };
   }
@@ -138,7 +148,7 @@ describe("the agent in a page", () => {
   let dataId: string;
 
   it("makes an identity and shows its phrase once", async () => {
-    account = await openIdentity();
+    account = await openIdentity(page);
     expect(account).to.match(/^0x[0-9a-fA-F]{40}$/);
     phrase = (await page.textContent("#new-phrase strong")) ?? "";
     expect(phrase.split(" ")).to.have.length(24);
@@ -146,7 +156,7 @@ describe("the agent in a page", () => {
   });
 
   it("stores a file, with an agreement", async () => {
-    const stored = await put(5);
+    const stored = await put(page, 5);
     dataId = stored.dataId;
     expect(dataId).to.match(/^bafkrei/);
     expect(stored.storedBytes).to.be.greaterThan(FILE_BYTES);
@@ -155,20 +165,33 @@ describe("the agent in a page", () => {
   });
 
   it("uploads nothing when the same file is stored again", async () => {
-    expect(await put(0)).to.deep.include({ dataId, uploadedBytes: 0 });
+    expect(await put(page, 0)).to.deep.include({ dataId, uploadedBytes: 0 });
   });
 
   it("has identity, list and file after a reload, and after the browser was closed", async () => {
     await page.reload();
-    expect(await openIdentity()).to.equal(account);
+    expect(await openIdentity(page)).to.equal(account);
     expect(await page.isVisible("#new-phrase")).to.equal(false);
     expect(await listed()).to.deep.equal([`film.bin, ${FILE_BYTES} bytes Fetch`]);
     expect(Buffer.compare(await fetchBytes(dataId), content)).to.equal(0);
 
     await context.close();
     await openBrowser("profile");
-    expect(await openIdentity()).to.equal(account);
+    expect(await openIdentity(page)).to.equal(account);
     expect(Buffer.compare(await fetchBytes(dataId), content)).to.equal(0);
+  });
+
+  it("makes one record and one agreement when two tabs store the same file at the same time", async () => {
+    writeFileSync(join(folder, "film.bin"), content.subarray(0, 500_000));
+    const other = await openTab();
+    expect(await openIdentity(other)).to.equal(account);
+    const [first, second] = await Promise.all([put(page, 5), put(other, 5)]);
+    expect(first.dataId).to.equal(second.dataId).and.not.equal(dataId);
+    // With those of the first file.
+    const recorded = (await ledgerEvents(net)).filter(({ kind }) => kind === "KeyRecorded");
+    const proposed = (await escrowEvents(net)).filter(({ kind }) => kind === "AgreementProposed");
+    expect([recorded.length, proposed.length]).to.deep.equal([2, 2]);
+    await other.close();
   });
 
   it("refuses a wrong passphrase", async () => {
@@ -176,7 +199,7 @@ describe("the agent in a page", () => {
     await page.fill("input[name=passphrase]", "another passphrase");
     await page.click("#identity button");
     let failure = "";
-    await said(/^ready$/).catch((error: Error) => {
+    await said(page, /^ready$/).catch((error: Error) => {
       failure = error.message;
     });
     expect(failure).to.match(/does not open with this passphrase/);
@@ -185,8 +208,8 @@ describe("the agent in a page", () => {
   it("brings list and file to another browser by the recovery phrase alone", async () => {
     await context.close();
     await openBrowser("another profile");
-    expect(await openIdentity(phrase)).to.equal(account);
-    expect(await listed()).to.deep.equal([`film.bin, ${FILE_BYTES} bytes Fetch`]);
+    expect(await openIdentity(page, phrase)).to.equal(account);
+    expect(await listed()).to.have.members([`film.bin, ${FILE_BYTES} bytes Fetch`, "film.bin, 500000 bytes Fetch"]);
     expect(Buffer.compare(await fetchBytes(dataId), content)).to.equal(0);
   });
 

@@ -25,7 +25,8 @@ export interface CreatedIdentity {
  *
  * @param name of the store
  * @param phrase recovery phrase of an existing identity; a new identity is made without it
- * @throws TallystickError CONFLICT when there is a keystore already; InvalidInputError for a wrong phrase or an empty passphrase
+ * @throws TallystickError CONFLICT when there is a keystore already; InvalidInputError for a wrong phrase or an empty
+ *   passphrase
  * @throws TallystickError DISK_FULL, DISK_FAILED
  */
 export async function createIdentity(

@@ -1,7 +1,7 @@
 /**
- * What the agent keeps in a page: one IndexedDB database per name, in the storage of the page's origin. Writes use strict
- * durability: once their promise resolves, they are on disk (W3C Indexed Database API 3.0, section 2.7.1). The browser may
- * evict the whole database unless it granted `navigator.storage.persist()`.
+ * What the agent keeps in a page: one IndexedDB database per name, in the storage of the page's origin. Writes use
+ * strict durability: once their promise resolves, they are on disk (W3C Indexed Database API 3.0, section 2.7.1). The
+ * browser may evict the whole database unless it granted `navigator.storage.persist()`.
  */
 
 import { type DBSchema, type IDBPDatabase, type IDBPTransaction, openDB, type StoreNames } from "idb";
@@ -23,7 +23,6 @@ export interface PreparationRow {
   readonly salt: string;
   /** Milliseconds since the epoch. */
   readonly writtenAt: number;
-  readonly tagBytes: number;
   /** Absent until the preparation is finished. */
   readonly manifest?: Uint8Array;
 }
@@ -60,7 +59,8 @@ export class PageStore {
    *
    * @throws InvalidInputError for an empty name
    * @throws UnknownVersionError when a newer build has written it
-   * @throws TallystickError DISK_FULL, DISK_FAILED; the latter also where pages have no storage, as in some private windows
+   * @throws TallystickError DISK_FULL, DISK_FAILED; the latter also where pages have no storage, as in some private
+   *   windows
    */
   static async open(name: string): Promise<PageStore> {
     if (name === "") throw new InvalidInputError("the store has no name", { party: "you", check: "name of the store" });

@@ -1,4 +1,7 @@
-/** The agent's ports in a page: catalogue and preparations in IndexedDB, Web Locks, `fetch`. A page has no files by path. */
+/**
+ * The agent's ports in a page: catalogue and preparations in IndexedDB, Web Locks, `fetch`. A page has no files by
+ * path.
+ */
 
 import { systemClock } from "../clock.ts";
 import type { AgentPlatform } from "../platform.ts";

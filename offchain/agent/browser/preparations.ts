@@ -1,6 +1,6 @@
 /**
- * Prepared data sets in the storage of a page: a row per salt, and its tags in pieces of equal length. The manifest enters the
- * row last, and only a preparation that has one counts.
+ * Prepared data sets in the storage of a page: a row per salt, and its tags in pieces of equal length. The manifest
+ * enters the row last, and only a preparation that has one counts.
  */
 
 import type { PreparationStore, PreparationWriter, StoredPreparation } from "../platform.ts";
@@ -19,7 +19,7 @@ export class PagePreparations implements PreparationStore {
   async create(salt: string): Promise<PreparationWriter> {
     await this.#store.write(["preparations", "tags"], async (transaction) => {
       await transaction.objectStore("tags").delete(piecesOf(salt));
-      await transaction.objectStore("preparations").put({ salt, writtenAt: Date.now(), tagBytes: 0 });
+      await transaction.objectStore("preparations").put({ salt, writtenAt: Date.now() });
     });
     return new PagePreparationWriter(this.#store, salt);
   }
@@ -29,10 +29,8 @@ export class PagePreparations implements PreparationStore {
       transaction.objectStore("preparations").get(salt),
     );
     if (row?.manifest === undefined) return undefined;
-    const { manifest, tagBytes } = row;
-    const readTags = (offset: number, length: number) =>
-      readPart(this.#store, salt, offset, Math.min(length, tagBytes - offset));
-    return { salt, manifest, readTags };
+    const { manifest } = row;
+    return { salt, manifest, readTags: (offset, length) => readPart(this.#store, salt, offset, length) };
   }
 
   async remove(salt: string): Promise<void> {
@@ -82,8 +80,7 @@ class PagePreparationWriter implements PreparationWriter {
     const salt = this.#salt;
     // Slices, because IndexedDB stores the whole buffer behind a view.
     const piece = this.#piece.slice(0, this.#filled);
-    const tagBytes = this.#pieceCount * PIECE_BYTES + this.#filled;
-    const row = { salt, writtenAt: Date.now(), tagBytes };
+    const row = { salt, writtenAt: Date.now() };
     await this.#store.write(["preparations", "tags"], async (transaction) => {
       await transaction.objectStore("tags").put(piece, [salt, this.#pieceCount]);
       const finished = manifest === undefined ? row : { ...row, manifest: manifest.slice() };
@@ -106,7 +103,7 @@ async function removePreparation(store: PageStore, salt: string): Promise<void> 
 }
 
 async function readPart(store: PageStore, salt: string, offset: number, length: number): Promise<Uint8Array> {
-  if (length <= 0) return new Uint8Array(0);
+  if (length === 0) return new Uint8Array(0);
   const first = Math.floor(offset / PIECE_BYTES);
   const last = Math.floor((offset + length - 1) / PIECE_BYTES);
   const pieces = await store.read(["tags"], (transaction) =>

@@ -1,6 +1,6 @@
 /**
- * The lock of a store by the Web Locks API: one tab or worker of the origin at a time, where two would record a key or deposit
- * fees for the same data twice. The browser releases it when the page goes away.
+ * The lock of a store by the Web Locks API: one tab or worker of the origin at a time, where two would record a key or
+ * deposit fees for the same data twice. The browser releases it when the page goes away.
  */
 
 import { InvalidInputError } from "../../core/errors.ts";

@@ -4,7 +4,11 @@ import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
 import type { HomeLock } from "../../../offchain/agent/platform.ts";
 
-/** Adds the tests to the suite under way. @param makeLocks two locks of one store, as two programs have them, and one of another */
+/**
+ * Adds the tests to the suite under way.
+ *
+ * @param makeLocks two locks of one store, as two programs have them, and one of another store
+ */
 export function testLock(makeLocks: () => { one: HomeLock; other: HomeLock; elsewhere: HomeLock }): void {
   let locks: ReturnType<typeof makeLocks>;
   let release: () => void;

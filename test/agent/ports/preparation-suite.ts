@@ -37,6 +37,7 @@ export function testPreparations(makeFixture: () => Promise<PreparationFixture>)
     expect(await found?.readTags(1, 3)).to.deep.equal(Uint8Array.of(2, 3, 4));
     expect(await found?.readTags(4, 9)).to.deep.equal(Uint8Array.of(5));
     expect(await found?.readTags(5, 9)).to.deep.equal(new Uint8Array(0));
+    expect(await found?.readTags(0, 0)).to.deep.equal(new Uint8Array(0));
     await preparations.remove("0xaa");
     expect(await preparations.find("0xaa")).to.equal(undefined);
   });
@@ -60,6 +61,7 @@ export function testPreparations(makeFixture: () => Promise<PreparationFixture>)
       [65_536, 65_536],
       [131_071, 48],
       [199_999, 48],
+      [200_001, 48],
     ] as const) {
       const read = (await found?.readTags(from, length)) ?? new Uint8Array(0);
       expect(Buffer.compare(read, tags.subarray(from, from + length)), `${length} from ${from}`).to.equal(0);
