@@ -1,6 +1,7 @@
 /**
- * Bundles what `import … from "tallystick"` gives a page and holds the bundle to its budget. A browser has no modules of
- * Node: bundling fails when a source imports one, and so does the check when the bundle still asks for one at run time.
+ * Bundles what `import … from "tallystick"` gives a page and holds the bundle to its budget. A browser has no modules
+ * of Node: bundling fails when a source imports one, and the check fails when the bundle still asks for one at run
+ * time.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

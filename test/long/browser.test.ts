@@ -149,6 +149,10 @@ describe("the agent in a page", () => {
   let phrase: string;
   let dataId: string;
 
+  it("has types that a strict page accepts", () => {
+    succeeds(folder, process.execPath, join(ROOT, "node_modules", "typescript", "bin", "tsc"), "-p", ".");
+  });
+
   it("makes an identity and shows its phrase once", async () => {
     account = await openIdentity(page);
     expect(account).to.match(/^0x[0-9a-fA-F]{40}$/);
