@@ -7,6 +7,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { lockFolder } from "../../offchain/store/disk/folder-lock.ts";
+
+/** How long another packing may take. */
+const PACK_MILLISECONDS = 600_000;
 
 /** Runs a command of the checkout. @returns what it printed when it failed, nothing otherwise */
 function failure(root: string, program: string, ...args: string[]): string[] {
@@ -18,11 +22,14 @@ function failure(root: string, program: string, ...args: string[]): string[] {
 
 /** Builds and packs the package into a folder. @returns the tarball @throws Error with npm's messages */
 export function packPackage(root: string, folder: string): string {
+  // Packing builds `dist` anew: a second run at the same time would remove what the first is about to pack.
+  const lock = lockFolder(join(root, "node_modules", ".tallystick-pack"), PACK_MILLISECONDS);
   const { status, stdout, stderr } = spawnSync("npm", ["pack", "--json", "--pack-destination", folder], {
     cwd: root,
     encoding: "utf8",
     shell: process.platform === "win32",
   });
+  lock.close();
   if (status !== 0) throw new Error(`npm pack failed: ${stdout}${stderr}`);
   const [name] = readdirSync(folder).filter((file) => file.endsWith(".tgz"));
   if (name === undefined) throw new Error(`npm pack left no tarball: ${stdout}${stderr}`);

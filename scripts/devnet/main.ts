@@ -23,6 +23,7 @@ npm run devnet -- stop                 end the network of this folder, or what i
   --chain <anvil|hardhat> chain to run (default: anvil where it is packaged, else hardhat)
   --epoch-blocks <n>      blocks from one audit to the next (default 30)
   --block-time <seconds>  seconds between blocks (default 1)
+  --allow-origin <origin> origin of a web page that may use the network; may be given more than once
   --dir <folder>          where .tallystick/ is made (default: this folder)
 
 Examples:
@@ -54,6 +55,7 @@ function parseOptions(): Options | undefined {
       chain: { type: "string" },
       "epoch-blocks": { type: "string" },
       "block-time": { type: "string" },
+      "allow-origin": { type: "string", multiple: true },
       dir: { type: "string", default: "." },
       help: { type: "boolean" },
     },
@@ -71,6 +73,7 @@ function parseOptions(): Options | undefined {
   const nodes = wholeNumber(values.nodes, "nodes") ?? 5;
   const threshold = wholeNumber(values.threshold, "threshold") ?? 3;
   if (threshold > nodes) throw new TypeError(`--threshold ${threshold} is more than ${nodes} nodes`);
+  const allowed = values["allow-origin"] === undefined ? {} : { allowedOrigins: values["allow-origin"] };
   const home = resolve(values.dir, ".tallystick");
   const network: DevnetOptions = {
     dir: join(home, "devnet"),
@@ -79,6 +82,8 @@ function parseOptions(): Options | undefined {
     ...(values.chain === undefined ? {} : { chain: values.chain }),
     epochBlocks: wholeNumber(values["epoch-blocks"], "epoch-blocks") ?? 30,
     blockTimeSeconds: wholeNumber(values["block-time"], "block-time") ?? 1,
+    nbmConfig: allowed,
+    cspConfig: allowed,
     say: (line) => process.stderr.write(`devnet: ${line}\n`),
   };
   return { action, part, home, network };

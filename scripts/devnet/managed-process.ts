@@ -10,7 +10,7 @@ import { createInterface } from "node:readline";
 import { removePidFile, writePidFile } from "./pid-files.ts";
 
 const LOG_TAIL_CHARACTERS = 4000;
-const READY_SECONDS = 60;
+const READY_SECONDS = 180;
 
 const running = new Set<ChildProcess>();
 process.on("exit", () => {

@@ -105,7 +105,7 @@ describe("Hardhat tasks", () => {
       expect(code, stderr).to.equal(exitCodeOf(refusal));
       expect(JSON.parse(stdout).error).to.include({ code: refusal });
       expect(stderr)
-        .to.match(/^tallystick: error: /)
+        .to.match(/^tallystick: error: /m)
         .and.to.not.contain("report");
       expect(stderr).to.not.match(/^ +at /m);
     }

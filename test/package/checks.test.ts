@@ -40,8 +40,12 @@ describe("checks of the package", () => {
     write("small.js", 'export const small = "small";');
     write("large.js", `export const large = ${JSON.stringify(Array.from({ length: 2000 }, (_, i) => i * i))};`);
     write("node.js", 'export * from "node:fs";');
+    write("late.js", 'export async function late() {\n  try { return await import("fs"); } catch { return 1; }\n}\n');
     expect(browserBundleProblems(root, "./small.js")).to.deep.equal([]);
     expect(browserBundleProblems(root, "./large.js").join()).to.match(/has \d+ bytes \(gzip\), 300 are allowed/);
     expect(browserBundleProblems(root, "./node.js").join()).to.match(/cannot be built: .*node:fs/s);
+    expect(browserBundleProblems(root, "./late.js")).to.deep.equal([
+      "the bundle for browsers imports a module at run time: late.js: fs",
+    ]);
   });
 });

@@ -62,7 +62,8 @@ describe("devnet", () => {
     return { child, printed, ended };
   }
 
-  const devnet = () => run(["scripts/devnet/main.ts", "--dir", folder, "--nodes", "3", "--threshold", "2"], ROOT);
+  const size = ["--nodes", "3", "--threshold", "2"];
+  const devnet = (...options: string[]) => run(["scripts/devnet/main.ts", "--dir", folder, ...size, ...options], ROOT);
 
   const control = (...words: string[]) => run(["scripts/devnet/main.ts", "--dir", folder, ...words], ROOT).ended;
 
@@ -78,12 +79,20 @@ describe("devnet", () => {
   }
 
   it("is found by the command line, has its folder to itself, and stops all of it at Ctrl-C", async () => {
-    const network = devnet();
+    const origin = "http://127.0.0.1:8000";
+    const network = devnet("--allow-origin", origin);
     await network.printed("Ctrl-C stops everything.");
     const pointer = join(folder, ".tallystick", "devnet.json");
     const deployment = JSON.parse(readFileSync(pointer, "utf8")) as Deployment;
     const parts = childrenOf(network.child);
     expect(parts).to.have.length(5);
+
+    for (const daemon of ["node-1", "provider"]) {
+      const config = join(folder, ".tallystick", "devnet", daemon, "config.json");
+      const { listen } = JSON.parse(readFileSync(config, "utf8")) as { listen: { port: number } };
+      const answer = await fetch(`http://127.0.0.1:${listen.port}/healthz`, { headers: { origin } });
+      expect(answer.headers.get("access-control-allow-origin"), daemon).to.equal(origin);
+    }
 
     const secrets = { TALLYSTICK_PASSPHRASE: "a passphrase", TALLYSTICK_HOME: join(folder, "home") };
     const main = programPath("tallystick");

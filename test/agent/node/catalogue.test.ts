@@ -2,105 +2,25 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { CataloguedAgreement, CataloguedPut } from "../../../offchain/agent/catalogue.ts";
 import { SqliteCatalogue } from "../../../offchain/agent/node/catalogue.ts";
+import { CATALOGUED_PUT, testCatalogue } from "../ports/catalogue-suite.ts";
 
-describe("catalogue: what a device remembers", () => {
+describe("catalogue in a home folder", () => {
   let dir: string;
-  let catalogue: SqliteCatalogue;
   const file = () => join(dir, "home", "agent.db");
-  const put: CataloguedPut = {
-    dataId: "bafk-1",
-    name: "photos",
-    entryCount: 3,
-    totalBytes: 2 ** 40,
-    domain: "public",
-    recordId: "0x01",
-    role: "recorder",
-    storedAt: 100,
-  };
-  const agreement: CataloguedAgreement = {
-    salt: "0xaa",
-    dataId: "bafk-1",
-    provider: "0xp",
-    escrow: "0xe",
-    state: "prepared",
-    createdAt: 100,
-  };
 
-  beforeEach(() => {
+  testCatalogue(async () => {
     dir = mkdtempSync(join(tmpdir(), "tallystick-catalogue-"));
-    catalogue = new SqliteCatalogue(file());
-  });
-  afterEach(async () => {
-    await catalogue.close();
-    rmSync(dir, { recursive: true, force: true });
+    return {
+      open: async () => new SqliteCatalogue(file()),
+      remove: async () => rmSync(dir, { recursive: true, force: true }),
+    };
   });
 
-  const reopen = async () => {
+  it("is a file for the owner only", async () => {
+    const catalogue = new SqliteCatalogue(file());
+    await catalogue.savePut(CATALOGUED_PUT);
     await catalogue.close();
-    catalogue = new SqliteCatalogue(file());
-  };
-
-  it("keeps puts over a restart, in a file for the owner only", async () => {
-    await catalogue.savePut(put);
-    await catalogue.savePut({ ...put, dataId: "bafk-2", storedAt: 200 });
-    await reopen();
-    expect((await catalogue.puts()).map(({ dataId }) => dataId)).to.deep.equal(["bafk-2", "bafk-1"]);
-    expect(await catalogue.put("bafk-1")).to.deep.equal(put);
-    expect(await catalogue.put("bafk-3")).to.equal(undefined);
     expect(statSync(file()).mode & 0o777).to.equal(0o600);
-  });
-
-  it("renews a put without forgetting when it was first stored", async () => {
-    await catalogue.savePut(put);
-    await catalogue.savePut({ ...put, name: "renamed", role: "owner", storedAt: 999 });
-    expect(await catalogue.put("bafk-1")).to.deep.equal({ ...put, name: "renamed", role: "owner" });
-  });
-
-  it("moves an agreement on, durably, step by step", async () => {
-    await catalogue.saveAgreement(agreement);
-    await catalogue.saveAgreement({ ...agreement, state: "proposing", proposedFromBlock: 7 });
-    await reopen();
-    expect(await catalogue.agreements("bafk-1")).to.deep.equal([
-      { ...agreement, state: "proposing", proposedFromBlock: 7 },
-    ]);
-    const accepted = { ...agreement, state: "accepted" as const, proposedFromBlock: 7, agreementId: 2n ** 200n };
-    await catalogue.saveAgreement(accepted);
-    await reopen();
-    expect(await catalogue.agreement("0xE", 2n ** 200n)).to.deep.equal(accepted);
-    expect(await catalogue.agreements("bafk-2")).to.deep.equal([]);
-  });
-
-  it("keeps agreements of several escrows apart, each of which numbers them from 1", async () => {
-    const first = { ...agreement, state: "accepted" as const, agreementId: 1n };
-    const second = { ...first, salt: "0xbb", escrow: "0xf" };
-    await catalogue.saveAgreement(first);
-    await catalogue.saveAgreement(second);
-    expect(await catalogue.agreement("0xe", 1n)).to.deep.equal(first);
-    expect(await catalogue.agreement("0xf", 1n)).to.deep.equal(second);
-  });
-
-  it("takes a number from an agreement whose chain was replaced by one that gave it to another", async () => {
-    const first = { ...agreement, state: "accepted" as const, agreementId: 1n, proposedFromBlock: 3 };
-    const second = { ...first, salt: "0xbb" };
-    await catalogue.saveAgreement(first);
-    await catalogue.saveAgreement(second);
-    const { agreementId: _lost, ...without } = first;
-    expect(await catalogue.agreements()).to.deep.equal([without, second]);
-  });
-
-  it("belongs to the account that opened it first", async () => {
-    expect(await catalogue.claimFor("0xone")).to.equal("0xone");
-    await reopen();
-    expect(await catalogue.claimFor("0xtwo")).to.equal("0xone");
-  });
-
-  it("forgets agreements that never reached the chain, and only those", async () => {
-    await catalogue.saveAgreement(agreement);
-    await catalogue.saveAgreement({ ...agreement, salt: "0xbb", agreementId: 1n, state: "accepted" });
-    await catalogue.removeAgreement("0xaa");
-    await catalogue.removeAgreement("0xbb");
-    expect((await catalogue.agreements()).map(({ salt }) => salt)).to.deep.equal(["0xbb"]);
   });
 });

@@ -1,0 +1,115 @@
+/**
+ * Stores files from a page and fetches them again. The identity and the list of files are in the storage of the page's
+ * origin.
+ */
+import {
+  type Agent,
+  createIdentity,
+  giveDevelopmentFunds,
+  hasIdentity,
+  loadIdentity,
+  openAgent,
+  parseDeployment,
+} from "tallystick";
+import { TallystickError } from "tallystick/core/errors";
+
+const STORE = "main";
+
+function element<Kind extends HTMLElement>(selector: string, kind: new () => Kind): Kind {
+  const found = document.querySelector(selector);
+  if (!(found instanceof kind)) throw new TypeError(`the page has no ${selector}`);
+  return found;
+}
+
+const status = element("#status", HTMLOutputElement);
+
+function say(text: string, failed = false): void {
+  status.textContent = text;
+  status.classList.toggle("failed", failed);
+}
+
+/** Runs what a person asked for, and shows how it went. */
+async function attempt(work: () => Promise<string>): Promise<void> {
+  try {
+    say(await work());
+  } catch (error) {
+    if (!(error instanceof TallystickError)) console.error(error);
+    const hint = error instanceof TallystickError && error.hint !== undefined ? ` (${error.hint})` : "";
+    say(`${error instanceof Error ? error.message : String(error)}${hint}`, true);
+  }
+}
+
+async function open(form: FormData): Promise<Agent> {
+  const deployment = parseDeployment(await (await fetch("deployment.json")).json());
+  const [passphrase, phrase] = [String(form.get("passphrase")), String(form.get("phrase"))];
+  if (await hasIdentity(STORE)) {
+    return await openAgent({ identity: await loadIdentity(STORE, passphrase), deployment, name: STORE });
+  }
+  const created = await createIdentity(STORE, passphrase, phrase === "" ? undefined : phrase);
+  // Without it, a browser that is short of space may remove the keystore and the list.
+  await navigator.storage.persist();
+  await giveDevelopmentFunds(deployment, created.identity.account);
+  if (created.phrase !== undefined) {
+    element("#new-phrase strong", HTMLElement).textContent = created.phrase;
+    element("#new-phrase", HTMLElement).hidden = false;
+  }
+  const agent = await openAgent({ identity: created.identity, deployment, name: STORE });
+  // The files that the identity has stored from other devices.
+  if (created.phrase === undefined) await agent.recover();
+  return agent;
+}
+
+async function store(agent: Agent, form: FormData): Promise<string> {
+  const file = form.get("file");
+  if (!(file instanceof File)) throw new TypeError("no file was chosen");
+  const epochs = Number(form.get("epochs"));
+  const { dataId, storedBytes, uploadedBytes, agreements } = await agent.put([file], {
+    agreement: epochs > 0 ? { epochs } : false,
+    onProgress: (progress) => say(`${progress.operation}: ${progress.phase}`),
+  });
+  await showList(agent);
+  return `stored ${dataId}: ${storedBytes} bytes, ${uploadedBytes} uploaded, ${agreements.length} agreements`;
+}
+
+/** Fetches the file into a blob, which the browser may keep on disk, and offers it as a download. */
+async function fetchFile(agent: Agent, dataId: string, name: string): Promise<string> {
+  say("get");
+  const blob = await new Response(await agent.getStream(dataId)).blob();
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  return `fetched ${dataId}: ${blob.size} bytes`;
+}
+
+async function showList(agent: Agent): Promise<void> {
+  const items = (await agent.list()).map(({ dataId, name, totalBytes }) => {
+    const button = document.createElement("button");
+    button.textContent = "Fetch";
+    button.addEventListener("click", () => void attempt(() => fetchFile(agent, dataId, name)));
+    const item = document.createElement("li");
+    item.append(`${name}, ${totalBytes} bytes `, button);
+    item.dataset.dataId = dataId;
+    return item;
+  });
+  element("#list", HTMLUListElement).replaceChildren(...items);
+}
+
+function onSubmit(selector: string, work: (form: FormData) => Promise<string>): void {
+  element(selector, HTMLFormElement).addEventListener("submit", (event) => {
+    event.preventDefault();
+    void attempt(() => work(new FormData(element(selector, HTMLFormElement))));
+  });
+}
+
+onSubmit("#identity", async (form) => {
+  say("opening the identity");
+  const agent = await open(form);
+  element("#account", HTMLElement).textContent = agent.account;
+  await showList(agent);
+  element("#identity", HTMLFormElement).hidden = true;
+  element("#files", HTMLElement).hidden = false;
+  onSubmit("#put", (put) => store(agent, put));
+  return "ready";
+});

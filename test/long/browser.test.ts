@@ -1,0 +1,225 @@
+/**
+ * The agent in a page: `examples/page` with the packed package, in headless Chromium, against a network of its own
+ * whose daemons allow the page's origin. The page is served with a strict Content-Security-Policy.
+ */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { expect } from "chai";
+import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { randomBytes } from "#primitives";
+import { packPackage } from "../../scripts/check/package.ts";
+import { freePorts } from "../../scripts/devnet/managed-process.ts";
+import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
+import { escrowEvents, ledgerEvents } from "../helpers/on-chain.ts";
+
+const ROOT = resolve(import.meta.dirname, "..", "..");
+const CHROMIUM = "/usr/bin/chromium";
+const CHROMIUM_FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--no-first-run",
+];
+const SETUP_MILLISECONDS = 600_000;
+const FILE_BYTES = 3 * 1024 * 1024 + 12_345;
+const PASSPHRASE = "a passphrase of a page";
+
+describe("the agent in a page", () => {
+  let folder: string;
+  let net: LocalNet;
+  let origin: string;
+  let server: ChildProcess;
+  let context: BrowserContext;
+  let page: Page;
+  /** What the browser complains about: errors of scripts, refusals by the policy. */
+  const complaints: string[] = [];
+  const content = randomBytes(FILE_BYTES);
+
+  function succeeds(cwd: string, command: string, ...args: string[]): void {
+    const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, encoding: "utf8" });
+    expect(status, `${command} ${args.join(" ")}: ${error?.message ?? ""}${stdout}${stderr}`).to.equal(0);
+  }
+
+  /** @param profile folder of what the browser keeps; a new one is a new device */
+  async function openBrowser(profile: string): Promise<void> {
+    context = await chromium.launchPersistentContext(join(folder, profile), {
+      executablePath: CHROMIUM,
+      args: CHROMIUM_FLAGS,
+      acceptDownloads: true,
+    });
+    page = await openTab();
+  }
+
+  async function openTab(): Promise<Page> {
+    const tab = await context.newPage();
+    tab.on("pageerror", (error) => complaints.push(error.message));
+    tab.on("console", (message) => {
+      // Answers with an error status are the agent's to handle; the browser mentions each.
+      const isAnswer = message.text().startsWith("Failed to load resource");
+      if (message.type() === "error" && !isAnswer) complaints.push(message.text());
+    });
+    await tab.goto(origin);
+    return tab;
+  }
+
+  /** Waits until the page says so. @returns the line; a failure that the page shows fails the test */
+  async function said(tab: Page, pattern: RegExp, seconds = 60): Promise<string> {
+    const shown = tab.locator("#status");
+    for (const end = Date.now() + seconds * 1000; ; await tab.waitForTimeout(50)) {
+      const text = (await shown.textContent()) ?? "";
+      const failed = (await shown.getAttribute("class")) === "failed";
+      if (!failed && pattern.test(text)) return text;
+      if (failed || Date.now() > end) throw new Error(`the page says: ${text}; and: ${complaints.join("; ")}`);
+    }
+  }
+
+  /** @returns the account */
+  async function openIdentity(tab: Page, phrase = ""): Promise<string> {
+    await tab.fill("input[name=passphrase]", PASSPHRASE);
+    await tab.fill("input[name=phrase]", phrase);
+    await tab.click("#identity button");
+    await said(tab, /^ready$/);
+    return (await tab.textContent("#account")) ?? "";
+  }
+
+  async function put(
+    tab: Page,
+    epochs: number,
+  ): Promise<{ dataId: string; storedBytes: number; uploadedBytes: number }> {
+    await tab.setInputFiles("input[name=file]", join(folder, "film.bin"));
+    await tab.fill("input[name=epochs]", String(epochs));
+    await tab.click("#put button");
+    const agreements = epochs > 0 ? 1 : 0;
+    const line = await said(tab, new RegExp(`^stored .* ${agreements} agreements$`), 240);
+    const [, dataId = "", stored, uploaded] = /^stored (\S+): (\d+) bytes, (\d+) uploaded/.exec(line) ?? [];
+    return { dataId, storedBytes: Number(stored), uploadedBytes: Number(uploaded) };
+  }
+
+  async function fetchBytes(dataId: string): Promise<Uint8Array> {
+    const [download] = await Promise.all([
+      page.waitForEvent("download", { timeout: 60_000 }),
+      page.click(`[data-data-id=${dataId}] button`),
+    ]);
+    expect(download.suggestedFilename()).to.equal("film.bin");
+    return readFileSync(await download.path());
+  }
+
+  async function listed(): Promise<string[]> {
+    return await page.locator("#list li").allTextContents();
+  }
+
+  before(async function () {
+    this.timeout(SETUP_MILLISECONDS);
+    expect(existsSync(CHROMIUM), `this test needs ${CHROMIUM}: .ci/run installs it`).to.equal(true);
+    folder = mkdtempSync(join(tmpdir(), "tallystick-page-"));
+    const [port] = (await freePorts(1)) as [number];
+    origin = `http://127.0.0.1:${port}`;
+    const allowing = { allowedOrigins: [origin] };
+    net = await startLocalNet({ ...SMALL_COMMITTEE, nbmConfig: allowing, cspConfig: allowing });
+
+    cpSync(join(ROOT, "examples", "page"), folder, { recursive: true });
+    const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+    manifest.dependencies.tallystick = `file:${packPackage(ROOT, folder)}`;
+    writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
+    succeeds(folder, "npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline");
+    succeeds(folder, "npm", "run", "build");
+    writeFileSync(join(folder, "film.bin"), content);
+    server = spawn(process.execPath, ["serve.mjs"], {
+      cwd: folder,
+      env: { ...process.env, PORT: String(port), TALLYSTICK_DEPLOYMENT: net.deploymentFile },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    if (server.stdout !== null) await once(server.stdout, "data");
+    await openBrowser("profile");
+  });
+  after(async () => {
+    await context?.close();
+    server?.kill();
+    await net?.stop();
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+  });
+
+  let account: string;
+  let phrase: string;
+  let dataId: string;
+
+  it("has types that a strict page accepts", () => {
+    succeeds(folder, process.execPath, join(ROOT, "node_modules", "typescript", "bin", "tsc"), "-p", ".");
+  });
+
+  it("makes an identity and shows its phrase once", async () => {
+    account = await openIdentity(page);
+    expect(account).to.match(/^0x[0-9a-fA-F]{40}$/);
+    phrase = (await page.textContent("#new-phrase strong")) ?? "";
+    expect(phrase.split(" ")).to.have.length(24);
+    expect(await listed()).to.deep.equal([]);
+  });
+
+  it("stores a file, with an agreement", async () => {
+    const stored = await put(page, 5);
+    dataId = stored.dataId;
+    expect(dataId).to.match(/^bafkrei/);
+    expect(stored.storedBytes).to.be.greaterThan(FILE_BYTES);
+    expect(stored.uploadedBytes).to.equal(stored.storedBytes);
+    expect(await listed()).to.deep.equal([`film.bin, ${FILE_BYTES} bytes Fetch`]);
+  });
+
+  it("uploads nothing when the same file is stored again", async () => {
+    expect(await put(page, 0)).to.deep.include({ dataId, uploadedBytes: 0 });
+  });
+
+  it("has identity, list and file after a reload, and after the browser was closed", async () => {
+    await page.reload();
+    expect(await openIdentity(page)).to.equal(account);
+    expect(await page.isVisible("#new-phrase")).to.equal(false);
+    expect(await listed()).to.deep.equal([`film.bin, ${FILE_BYTES} bytes Fetch`]);
+    expect(Buffer.compare(await fetchBytes(dataId), content)).to.equal(0);
+
+    await context.close();
+    await openBrowser("profile");
+    expect(await openIdentity(page)).to.equal(account);
+    expect(Buffer.compare(await fetchBytes(dataId), content)).to.equal(0);
+  });
+
+  it("makes one record and one agreement when two tabs store the same file at the same time", async () => {
+    writeFileSync(join(folder, "film.bin"), content.subarray(0, 500_000));
+    const other = await openTab();
+    expect(await openIdentity(other)).to.equal(account);
+    const [first, second] = await Promise.all([put(page, 5), put(other, 5)]);
+    expect(first.dataId).to.equal(second.dataId).and.not.equal(dataId);
+    // With those of the first file.
+    const recorded = (await ledgerEvents(net)).filter(({ kind }) => kind === "KeyRecorded");
+    const proposed = (await escrowEvents(net)).filter(({ kind }) => kind === "AgreementProposed");
+    expect([recorded.length, proposed.length]).to.deep.equal([2, 2]);
+    await other.close();
+  });
+
+  it("refuses a wrong passphrase", async () => {
+    await page.reload();
+    await page.fill("input[name=passphrase]", "another passphrase");
+    await page.click("#identity button");
+    let failure = "";
+    await said(page, /^ready$/).catch((error: Error) => {
+      failure = error.message;
+    });
+    expect(failure).to.match(/does not open with this passphrase/);
+  });
+
+  it("brings list and file to another browser by the recovery phrase alone", async () => {
+    await context.close();
+    await openBrowser("another profile");
+    expect(await openIdentity(page, phrase)).to.equal(account);
+    expect(await listed()).to.have.members([`film.bin, ${FILE_BYTES} bytes Fetch`, "film.bin, 500000 bytes Fetch"]);
+    expect(Buffer.compare(await fetchBytes(dataId), content)).to.equal(0);
+  });
+
+  it("does all this under its Content-Security-Policy, without an error of a script", () => {
+    expect(complaints).to.deep.equal([]);
+  });
+});
