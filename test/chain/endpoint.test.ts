@@ -203,7 +203,9 @@ describe("an RPC endpoint", () => {
     });
 
     it("is not taken for the refusal of a transaction that is out", async () => {
-      const impatient = new TransactionSender(chain, anvilKey(2), { receiptTimeoutSeconds: 0.5, retryDelayMs: 5 });
+      // A limited rate is an answer: the endpoint is not silent.
+      const times = { receiptTimeoutSeconds: 0.5, unreachableAfterSeconds: 0.03 };
+      const impatient = new TransactionSender(chain, anvilKey(2), { ...times, retryDelayMs: 5 });
       proxy.fault = (method) =>
         method === "eth_getTransactionReceipt"
           ? {
@@ -218,8 +220,9 @@ describe("an RPC endpoint", () => {
     });
 
     it("and neither is any other answer to the question for its receipt", async () => {
-      failFirst("eth_getTransactionReceipt", 2, { error: { code: -32_603, message: "internal error" } });
-      expect((await sender().send(transfer)).status).to.equal(1);
+      failFirst("eth_getTransactionReceipt", 3, { error: { code: -32_603, message: "internal error" } });
+      const impatient = new TransactionSender(chain, anvilKey(1), { unreachableAfterSeconds: 0.03, retryDelayMs: 5 });
+      expect((await impatient.send(transfer)).status).to.equal(1);
     });
   });
 
