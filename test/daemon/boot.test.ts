@@ -69,6 +69,23 @@ describe("daemon boot", () => {
     await again.close();
   });
 
+  it("overwrites the secret of the keystore once the parts are built, and not before", async () => {
+    process.env.TALLYSTICK_PASSPHRASE = PASSPHRASE;
+    const secrets: Uint8Array[] = [];
+    const watched = {
+      ...counterProgram,
+      build: async (base: Parameters<typeof counterProgram.build>[0]) => {
+        const work = await counterProgram.build(base);
+        expect(base.secret.some((byte) => byte !== 0)).to.equal(true);
+        secrets.push(base.secret);
+        return work;
+      },
+    };
+    const daemon = await startDaemon(watched, watched.load(configFile()), pino({ level: "silent" }));
+    await daemon.close();
+    expect(secrets).to.deep.equal([new Uint8Array(32)]);
+  });
+
   it("closes what it had opened when the start fails", async () => {
     const logger = pino({ level: "silent" });
     const config = counterProgram.load(configFile());
