@@ -16,7 +16,7 @@ import {
   startAnvil,
   startFaultyProxy,
 } from "../helpers/anvil.ts";
-import { collect, failure } from "../helpers/promises.ts";
+import { collect, failure, until } from "../helpers/promises.ts";
 
 const NOWHERE = "0x000000000000000000000000000000000000dEaD";
 const CHAIN_ID = 31_337;
@@ -262,7 +262,8 @@ describe("an RPC endpoint", () => {
           await anvil.rpc("eth_sendRawTransaction", [await wallet.signTransaction(fields)]);
         }
         const sent = new TransactionSender(chain, anvilKey(3), { retryDelayMs: 5 }).send(transfer);
-        await new Promise((resolve) => setTimeout(resolve, 500));
+        const pending = () => anvil.rpc("eth_getTransactionCount", [wallet.address, "pending"]);
+        await until(async () => (await pending()) === "0x3", 60);
         await anvil.rpc("evm_mine");
         expect((await (await sent).getTransaction()).nonce).to.equal(2);
       } finally {

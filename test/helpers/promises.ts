@@ -22,7 +22,7 @@ export async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]>
 /** Waits for something that happens elsewhere. @throws Error when it has not happened in time. */
 export async function until(condition: () => Promise<boolean> | boolean, timeoutSeconds = 10): Promise<void> {
   for (const end = Date.now() + timeoutSeconds * 1000; !(await condition()); ) {
-    if (Date.now() > end) throw new Error("it never came to pass");
+    if (Date.now() > end) throw new Error("the condition was not met in time");
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
