@@ -5,6 +5,7 @@
 import { Command, CommanderError } from "commander";
 import { useProxyFromEnvironment } from "../agent/node/proxy.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
+import { VERSION } from "../core/version.ts";
 import { registerAgreement } from "./commands/agreement.ts";
 import { registerAudit } from "./commands/audit.ts";
 import { registerCompletion } from "./commands/completion.ts";
@@ -51,7 +52,7 @@ export function buildProgram(): Command {
     .description(
       "Encrypted, deduplicated storage whose provider is paid only for epochs in which it proves to hold the data.",
     )
-    .version("0.1.0")
+    .version(VERSION)
     .option("--json", "print one JSON document on stdout and nothing else there")
     .option("-q, --quiet", "print no remarks and no progress")
     .option(

@@ -9,13 +9,13 @@ import { Command, CommanderError } from "commander";
 import { useProxyFromEnvironment } from "../chain/node-proxy.ts";
 import { redactUrlsIn } from "../core/encoding/redact-url.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
+import { VERSION } from "../core/version.ts";
 import { startDaemon } from "./boot.ts";
 import type { DaemonConfig } from "./config.ts";
 import { createDaemonKeystore, type DaemonKind, readPassphrase } from "./keystore-file.ts";
 import { announceReady, Closers, closeOnSignals, runDaemon } from "./lifecycle.ts";
 import { createLogger } from "./logger.ts";
 import type { DaemonProgram } from "./program.ts";
-import { VERSION } from "./version.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;

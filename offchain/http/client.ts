@@ -12,6 +12,7 @@ import { TallystickError } from "../core/errors.ts";
 import { parseAnswer } from "../core/wire/schema.ts";
 import { ErrorAnswer } from "../core/wire/session.ts";
 import { authorizationOf } from "./authorization.ts";
+import { parseJson, readBounded } from "./bounded-body.ts";
 
 /** Deadline of a request without a large body. */
 const DEADLINE_SECONDS = 30;
@@ -168,54 +169,6 @@ function streamOf(pieces: readonly Uint8Array[]): ReadableStream<Uint8Array> {
       else controller.enqueue(next.value);
     },
   });
-}
-
-async function readBounded(response: Response, maximumBytes: number, party: string): Promise<Uint8Array> {
-  const tooLarge = () =>
-    new TallystickError(`${party} sent a larger answer than the protocol allows`, {
-      code: "BAD_RESPONSE",
-      party,
-      check: "size of the answer",
-      expected: `at most ${maximumBytes} bytes`,
-    });
-  const announcedBytes = Number(response.headers.get("content-length") ?? "0");
-  if (announcedBytes > maximumBytes) {
-    await response.body?.cancel();
-    throw tooLarge();
-  }
-  if (response.body === null) return new Uint8Array(0);
-  // The announced length saves a copy; the bytes that really come are what counts.
-  let joined = new Uint8Array(announcedBytes > 0 ? announcedBytes : 4096);
-  let filled = 0;
-  const reader = response.body.getReader();
-  for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    const piece = next.value;
-    if (filled + piece.length > maximumBytes) {
-      await reader.cancel();
-      throw tooLarge();
-    }
-    if (filled + piece.length > joined.length) {
-      const grown = new Uint8Array(Math.max(filled + piece.length, 2 * joined.length));
-      grown.set(joined.subarray(0, filled));
-      joined = grown;
-    }
-    joined.set(piece, filled);
-    filled += piece.length;
-  }
-  return filled === joined.length ? joined : joined.slice(0, filled);
-}
-
-function parseJson(bytes: Uint8Array, party: string): unknown {
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new TallystickError(`${party} answered with something else than JSON`, {
-      code: "BAD_RESPONSE",
-      party,
-      check: "JSON",
-      cause,
-    });
-  }
 }
 
 /**

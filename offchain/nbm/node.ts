@@ -2,11 +2,11 @@
 
 import { toHex } from "../core/encoding/hex.ts";
 import { oprfReady } from "../core/oprf/ristretto255.ts";
+import { VERSION } from "../core/version.ts";
 import type { NodeAnswer } from "../core/wire/nbm.ts";
 import { type RunningDaemon, startDaemon } from "../daemon/boot.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
-import { VERSION } from "../daemon/version.ts";
 import { loadNbmConfig, type NbmConfig } from "./config.ts";
 import { DkgAnswers } from "./dkg/answers.ts";
 import { DkgCoordinator } from "./dkg/coordinator.ts";

@@ -6,6 +6,7 @@ import type { NamedStream } from "../../offchain/agent/put/named-inputs.ts";
 import { measure, openSource, type PutInput } from "../../offchain/agent/put/source.ts";
 import { onEvery, type StorageLane } from "../../offchain/agent/put/store-objects.ts";
 import { storeTree } from "../../offchain/agent/put/store-tree.ts";
+import type { ObjectSource } from "../../offchain/agent/read/read-content.ts";
 import { findFile, type ReadFile, readBytes, readEntries } from "../../offchain/agent/read/read-entries.ts";
 import { restore } from "../../offchain/agent/read/restore.ts";
 import type { TallystickError } from "../../offchain/core/errors.ts";
@@ -213,6 +214,25 @@ describe("put and get without files", () => {
       const fetched = provider.fetched.length;
       await new Promise((resolve) => setTimeout(resolve, 50));
       expect(provider.fetched.length).to.equal(fetched);
+    });
+
+    it("stops fetching when its stream is cancelled: nothing is under way once that is done", async () => {
+      const stored = await put([{ name: "a", bytes: randomBytes(12 * MIB) }]);
+      const root = await rootOf(stored);
+      let underWay = 0;
+      const slow: ObjectSource = {
+        async fetch(id) {
+          underWay += 1;
+          await new Promise((resolve) => setTimeout(resolve, 10));
+          underWay -= 1;
+          return await provider.fetch(id);
+        },
+      };
+      const reader = (await findFile(root, slow, "a")).stream().getReader();
+      await reader.read();
+      expect(underWay).to.be.greaterThan(0);
+      await reader.cancel();
+      expect(underWay).to.equal(0);
     });
 
     it("is found by its path, or as the only one", async () => {

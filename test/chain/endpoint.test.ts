@@ -16,7 +16,7 @@ import {
   startAnvil,
   startFaultyProxy,
 } from "../helpers/anvil.ts";
-import { collect, failure } from "../helpers/promises.ts";
+import { collect, failure, until } from "../helpers/promises.ts";
 
 const NOWHERE = "0x000000000000000000000000000000000000dEaD";
 const CHAIN_ID = 31_337;
@@ -203,7 +203,9 @@ describe("an RPC endpoint", () => {
     });
 
     it("is not taken for the refusal of a transaction that was sent", async () => {
-      const impatient = new TransactionSender(chain, anvilKey(2), { receiptTimeoutSeconds: 0.5, retryDelayMs: 5 });
+      // A limited rate is an answer: the endpoint is not silent.
+      const times = { receiptTimeoutSeconds: 0.5, unreachableAfterSeconds: 0.03 };
+      const impatient = new TransactionSender(chain, anvilKey(2), { ...times, retryDelayMs: 5 });
       proxy.fault = (method) =>
         method === "eth_getTransactionReceipt"
           ? {
@@ -218,8 +220,9 @@ describe("an RPC endpoint", () => {
     });
 
     it("is told from a refusal for every other answer to the request for the receipt", async () => {
-      failFirst("eth_getTransactionReceipt", 2, { error: { code: -32_603, message: "internal error" } });
-      expect((await sender().send(transfer)).status).to.equal(1);
+      failFirst("eth_getTransactionReceipt", 3, { error: { code: -32_603, message: "internal error" } });
+      const impatient = new TransactionSender(chain, anvilKey(1), { unreachableAfterSeconds: 0.03, retryDelayMs: 5 });
+      expect((await impatient.send(transfer)).status).to.equal(1);
     });
   });
 
@@ -259,7 +262,8 @@ describe("an RPC endpoint", () => {
           await anvil.rpc("eth_sendRawTransaction", [await wallet.signTransaction(fields)]);
         }
         const sent = new TransactionSender(chain, anvilKey(3), { retryDelayMs: 5 }).send(transfer);
-        await new Promise((resolve) => setTimeout(resolve, 500));
+        const pending = () => anvil.rpc("eth_getTransactionCount", [wallet.address, "pending"]);
+        await until(async () => (await pending()) === "0x3", 60);
         await anvil.rpc("evm_mine");
         expect((await (await sent).getTransaction()).nonce).to.equal(2);
       } finally {

@@ -59,6 +59,8 @@ describe("a transaction sender, when blocks are replaced", function () {
   const pendingCount = () => witness.getTransactionCount(node.address, "pending");
 
   it("puts on the chain again what was mined and dropped, before what comes next", async () => {
+    // The periodic repair comes too late to help.
+    node = sender({ nudgeAfterSeconds: 60, receiptTimeoutSeconds: 3 });
     for (let value = 1n; value <= 3n; value += 1n) await node.send(transfer(value));
     await anvil.rpc("anvil_reorg", [3, []]);
     expect(await received()).to.equal(0n);

@@ -18,6 +18,7 @@ import { asTallystickError, formatBytes, formatEther, printable } from "../../of
 import { ERROR_CODES } from "../../offchain/core/error-codes.ts";
 import { type ErrorCode, InvalidInputError } from "../../offchain/core/errors.ts";
 import { statusOf } from "../../offchain/daemon/http-errors.ts";
+import packageJson from "../../package.json" with { type: "json" };
 import { errorCatalogueProblems } from "../../scripts/check/error-catalogue.ts";
 import { programPath } from "../../scripts/programs.ts";
 
@@ -122,6 +123,10 @@ describe("command line", () => {
       expect(JSON.parse(Buffer.concat(stdout).toString()).error).to.include({ code: "INTERRUPTED", retryable: true });
     });
   }
+
+  it("prints the version of the package", () => {
+    expect(run(["--version"]).stdout).to.equal(`${packageJson.version}\n`);
+  });
 
   it("says that there is no identity before it asks for a passphrase", () => {
     const { code, stdout } = run(["ls", "--json", "--deployment", deploymentFor("http://127.0.0.1:9")], {

@@ -4,10 +4,12 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { hexlify, randomBytes, Wallet } from "ethers";
 import { pino } from "pino";
 import { TallystickError } from "../../offchain/core/errors.ts";
 import { startDaemon } from "../../offchain/daemon/boot.ts";
 import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
+import { sessionMessage } from "../../offchain/http/sessions.ts";
 import { startDaemonProcess } from "../helpers/daemon-process.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { counterProgram } from "./third-daemon.ts";
@@ -67,6 +69,23 @@ describe("daemon boot", () => {
     await again.close();
   });
 
+  it("overwrites the secret of the keystore once the parts are built, and not before", async () => {
+    process.env.TALLYSTICK_PASSPHRASE = PASSPHRASE;
+    const secrets: Uint8Array[] = [];
+    const watched = {
+      ...counterProgram,
+      build: async (base: Parameters<typeof counterProgram.build>[0]) => {
+        const work = await counterProgram.build(base);
+        expect(base.secret.some((byte) => byte !== 0)).to.equal(true);
+        secrets.push(base.secret);
+        return work;
+      },
+    };
+    const daemon = await startDaemon(watched, watched.load(configFile()), pino({ level: "silent" }));
+    await daemon.close();
+    expect(secrets).to.deep.equal([new Uint8Array(32)]);
+  });
+
   it("closes what it had opened when the start fails", async () => {
     const logger = pino({ level: "silent" });
     const config = counterProgram.load(configFile());
@@ -77,6 +96,59 @@ describe("daemon boot", () => {
     process.env.TALLYSTICK_PASSPHRASE = PASSPHRASE;
     const daemon = await startDaemon(counterProgram, config, logger);
     await daemon.close();
+  });
+
+  describe("sessions", () => {
+    const config = () => counterProgram.load(configFile());
+    const start = (over: Partial<ReturnType<typeof config>> = {}) => {
+      process.env.TALLYSTICK_PASSPHRASE = PASSPHRASE;
+      return startDaemon(counterProgram, { ...config(), ...over }, pino({ level: "silent" }));
+    };
+
+    async function open(url: string, signer: Wallet, signature?: string): Promise<{ status: number; error: unknown }> {
+      const { chainId, contracts } = local.deployment;
+      const expiresAt = Math.floor(Date.now() / 1000) + 600;
+      const message = { account: signer.address, audience: operator, nonce: hexlify(randomBytes(32)), expiresAt };
+      const typed = sessionMessage({ chainId: BigInt(chainId), contract: contracts.keyLedger }, message);
+      const signed = signature ?? (await signer.signTypedData(typed.domain, typed.types, typed.message));
+      const answer = await fetch(`${url}/v1/sessions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ ...message, signature: signed }),
+      });
+      const { error } = (await answer.json()) as { error?: { code: string } };
+      return { status: answer.status, error: error?.code };
+    }
+
+    const newWallet = () => new Wallet(hexlify(randomBytes(32)));
+
+    it("are opened by the accounts that the configuration admits, and by no others", async () => {
+      const [listed, other] = [newWallet(), newWallet()];
+      const daemon = await start({ admission: { mode: "allow-list", accounts: [listed.address] } });
+      try {
+        expect(await open(daemon.url, listed)).to.deep.equal({ status: 200, error: undefined });
+        expect(await open(daemon.url, other)).to.deep.equal({ status: 403, error: "NOT_ADMITTED" });
+      } finally {
+        await daemon.close();
+      }
+    });
+
+    it("ask the chain about 300 signatures of contract wallets per minute, and plain accounts get in all the same", async () => {
+      const daemon = await start();
+      try {
+        const wrong = `0x${"11".repeat(64)}1b`;
+        const statuses = [];
+        for (let asked = 0; asked < 330; asked += 30) {
+          const answers = await Promise.all(Array.from({ length: 30 }, () => open(daemon.url, newWallet(), wrong)));
+          statuses.push(...answers.map(({ status }) => status));
+        }
+        expect(statuses.slice(0, 300).filter((status) => status !== 401)).to.deep.equal([]);
+        expect(statuses).to.include(429);
+        expect((await open(daemon.url, newWallet())).status).to.equal(200);
+      } finally {
+        await daemon.close();
+      }
+    });
   });
 
   describe("binding of the keystore", () => {
@@ -118,7 +190,9 @@ describe("daemon boot", () => {
     });
 
     it("refuses the keystore on a chain whose block of the deployment is another one", async () => {
-      const recorded = JSON.stringify({ chainId: 31_337, deployedAtBlockHash: `0x${"11".repeat(32)}` });
+      await (await start()).close();
+      const bound = JSON.parse(readFileSync(bindingFile(), "utf8"));
+      const recorded = JSON.stringify({ ...bound, deployedAtBlockHash: `0x${"11".repeat(32)}` });
       writeFileSync(bindingFile(), `${recorded}\n`);
       expect((await refusal()).code).to.equal("CONFLICT");
       expect(readFileSync(bindingFile(), "utf8")).to.equal(`${recorded}\n`);

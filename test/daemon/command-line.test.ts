@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { getAddress } from "ethers";
+import packageJson from "../../package.json" with { type: "json" };
 import { programPath } from "../../scripts/programs.ts";
 import { runDaemonCommand } from "../helpers/daemon-process.ts";
 
@@ -27,7 +28,7 @@ for (const kind of ["nbm", "csp"] as const) {
         .to.match(new RegExp(`^Usage: ${name} `))
         .and.to.include("--config <file>");
       expect(run(["init", "--help"]).stdout).to.include("--data-dir <folder>");
-      expect(run(["--version"]).stdout).to.match(/^\d+\.\d+\.\d+\n$/);
+      expect(run(["--version"]).stdout).to.equal(`${packageJson.version}\n`);
     });
 
     it("answers a wrong option with one plain message, a hint and exit code 2", () => {

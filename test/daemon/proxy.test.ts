@@ -1,4 +1,4 @@
-/** Proxies from the environment, for the requests of a daemon to its chain and for `fetch`. */
+/** Proxies from the environment, for the requests of daemons and of the command line, and for `fetch`. */
 
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "chai";
 import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
+import { programPath } from "../../scripts/programs.ts";
 import { startDaemonProcess } from "../helpers/daemon-process.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 
@@ -83,6 +84,23 @@ describe("proxy from the environment", () => {
         await daemon.end();
       }
       expect(running.hosts).to.include("chain.test");
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it("carries the requests of the command line", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "tallystick-proxy-"));
+    try {
+      const deployment = join(folder, "deployment.json");
+      writeFileSync(deployment, JSON.stringify({ ...local.deployment, rpcUrl: "http://chain.test/" }));
+      const args = ["--disable-warning=ExperimentalWarning", programPath("tallystick"), "init", "--json"];
+      const env = { ...process.env, TALLYSTICK_PASSPHRASE: "a passphrase", HTTP_PROXY: running.url };
+      const home = ["--home", join(folder, "home"), "--deployment", deployment];
+      const { stdout } = await promisify(execFile)(process.execPath, [...args, ...home], { env });
+      // A new account gets coins when the development chain could be asked.
+      expect(JSON.parse(stdout)).to.include({ developmentFunds: true });
+      expect(new Set(running.hosts)).to.deep.equal(new Set(["chain.test"]));
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

@@ -10,8 +10,10 @@ import { expect } from "chai";
 import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
 import { startDaemonProcess } from "../helpers/daemon-process.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { until } from "../helpers/promises.ts";
 
 const SOURCE = join(import.meta.dirname, "third-daemon.ts");
+const LEAKING_SOURCE = join(import.meta.dirname, "leaking-daemon.ts");
 const ENVIRONMENT = { TALLYSTICK_PASSPHRASE: "counters in tests", TALLYSTICK_LOG_LEVEL: "trace" };
 const KEY = "s3cr3tk3y";
 
@@ -74,6 +76,19 @@ describe("redaction of a daemon", () => {
       expect(failed("background work failed"), daemon.log()).to.equal(1);
       expect(failed('"part":"health check chain"')).to.equal(1);
       expect(daemon.log()).to.include("127.0.0.1").and.not.to.include(KEY);
+    } finally {
+      await daemon.end("SIGKILL");
+    }
+  });
+
+  it("keeps the key out of the log where a part that knows nothing of redaction puts it into its error", async () => {
+    status = 200;
+    const daemon = await startDaemonProcess(LEAKING_SOURCE, configFile(), ENVIRONMENT);
+    try {
+      await until("the foreign part is logged", () => daemon.log().includes("foreign part"));
+      const { host } = new URL(`http://127.0.0.1:${(endpoint.address() as AddressInfo).port}`);
+      expect(daemon.log()).to.include(`GET http://${host}/… failed`).and.to.include(`no answer from http://${host}/…`);
+      expect(daemon.log()).not.to.include(KEY);
     } finally {
       await daemon.end("SIGKILL");
     }

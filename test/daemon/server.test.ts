@@ -14,6 +14,7 @@ import { createMetrics } from "../../offchain/daemon/metrics.ts";
 import { createServer, type DaemonServer } from "../../offchain/daemon/server.ts";
 import { SESSION_TABLES, Sessions, sessionOf } from "../../offchain/daemon/sessions.ts";
 import { sessionMessage } from "../../offchain/http/sessions.ts";
+import { expectAsyncRejection } from "../helpers/rejection.ts";
 
 const audience = Wallet.createRandom().address;
 const domain = { chainId: 31_337n, contract: Wallet.createRandom().address };
@@ -204,6 +205,30 @@ describe("daemon server", () => {
     clock += 1;
     expect((await open({}, signer)).statusCode).to.equal(200);
   }).timeout(120_000);
+
+  it("limits how fast sessions are opened in all, however many accounts there are", async () => {
+    // Without signatures, which would take most of the time.
+    const sessions = new Sessions({
+      database,
+      audience,
+      domain,
+      now: () => clock,
+      checkSignature: async () => undefined,
+    });
+    const openAs = (n: number) => {
+      const account = `0x${Math.floor(n / 100)
+        .toString(16)
+        .padStart(40, "0")}`;
+      const nonce = `0x${n.toString(16).padStart(64, "0")}`;
+      return sessions.open({ account, audience, nonce, expiresAt: clock + 600, signature: "0x" });
+    };
+    for (let n = 0; n < 6000; n++) await openAs(n);
+    const refused = await expectAsyncRejection(() => openAs(6000), "RATE_LIMITED");
+    expect(refused).to.include({ check: "session openings budget", retryable: true });
+    clock += 1;
+    for (let n = 6001; n < 6101; n++) await openAs(n);
+    await expectAsyncRejection(() => openAs(6101), "RATE_LIMITED");
+  });
 
   it("does not let a stranger use up the rate of an account", async () => {
     const victim = Wallet.createRandom();

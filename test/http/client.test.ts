@@ -119,6 +119,23 @@ describe("http: what the agent accepts from other parties", () => {
     expect((await party.bytes("/big", 110)).length).to.equal(110);
   });
 
+  for (const [what, announced] of [
+    ["announced", { "content-length": "1000000" }],
+    ["not announced", {}],
+  ] as const) {
+    it(`hangs up on an answer above the size limit that was ${what}`, async () => {
+      const hungUp = Promise.withResolvers<void>();
+      answer = (_request, response) => {
+        response.on("close", () => hungUp.resolve());
+        response.writeHead(200, announced);
+        // More would come, if somebody read it.
+        response.write("x".repeat(101));
+      };
+      expect((await rejection(party.bytes("/endless", 100))).check).to.equal("size of the answer");
+      await hungUp.promise;
+    }).timeout(5000);
+  }
+
   it("passes on the code of an error answer but names the party itself", async () => {
     json(404, { error: { code: "NOT_FOUND", message: "no such chunk", party: "you", check: "chunk id" } });
     const error = await rejection(party.json("GET", "/ping", Pong));

@@ -66,6 +66,7 @@ describe("nbm node", () => {
       config: { oprfBudget: { evaluations: BUDGET, periodSeconds: 86_400 } },
     });
     nodes = committee.nodes;
+    nodeAt(3).configure({ relayBudget: { perAccount: 10, total: 6, periodSeconds: 86_400 } });
     nodeAt(4).configure({ maximumRelayFeeGwei: 0.000001 });
     await committee.startAll();
     await committee.ready();
@@ -630,6 +631,23 @@ describe("nbm node", () => {
       expect(archived.json.share).to.equal("invalid");
       const answer = await shareRequest(nodeAt(0), alice, { record: wrongId });
       expect(answer.json.error.code).to.equal("INTEGRITY");
+    });
+
+    it("are relayed for an account while it has a part of the node's budget, and then by other nodes", async () => {
+      const [first, second] = await Promise.all(
+        ["the first of two", "the second of two"].map((text) =>
+          signedRecord({ data: contentId(new TextEncoder().encode(text)) }),
+        ),
+      );
+      expect((await relay(nodeAt(3), first?.body)).status).to.equal(200);
+      const nonce = await local.chain.provider.getTransactionCount(nodeAt(3).operator);
+      const refused = await relay(nodeAt(3), second?.body);
+      expect(refused.status).to.equal(429);
+      expect(refused.json.error).to.include({ check: "relay budget", party: `account ${alice.address}` });
+      expect(await local.chain.provider.getTransactionCount(nodeAt(3).operator)).to.equal(nonce);
+      // What is on the ledger already costs nothing.
+      expect((await relay(nodeAt(3), first?.body)).status).to.equal(200);
+      expect((await relay(nodeAt(1), second?.body)).status).to.equal(200);
     });
 
     it("that the chain takes back in a reorganisation leave the archive", async () => {

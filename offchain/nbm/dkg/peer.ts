@@ -7,32 +7,13 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import { TallystickError } from "../../core/errors.ts";
 import { parseAnswer } from "../../core/wire/schema.ts";
+import { parseJson, readBounded } from "../../http/bounded-body.ts";
 
 const TIMEOUT_MILLISECONDS = 5000;
 const MAXIMUM_ANSWER_BYTES = 64 * 1024;
 
-async function readLimited(response: Response, party: string): Promise<string> {
-  const parts: Uint8Array[] = [];
-  let sizeBytes = 0;
-  // The web types lack the async iterator that Node's streams have.
-  const body = (response.body ?? []) as unknown as AsyncIterable<Uint8Array>;
-  for await (const part of body) {
-    sizeBytes += part.length;
-    if (sizeBytes > MAXIMUM_ANSWER_BYTES) {
-      throw new TallystickError(`${party} sent too much`, {
-        code: "BAD_RESPONSE",
-        party,
-        check: "size of the answer",
-        expected: `at most ${MAXIMUM_ANSWER_BYTES} bytes`,
-      });
-    }
-    parts.push(part);
-  }
-  return Buffer.concat(parts).toString("utf8");
-}
-
 /**
- * The answer of a peer to a GET request, or to a POST request when there is a body.
+ * The answer of a peer to a GET request, or to a POST request when there is something to send.
  *
  * @returns undefined when the peer has nothing there yet (404).
  * @throws TallystickError UNREACHABLE or BAD_RESPONSE naming the peer.
@@ -42,19 +23,19 @@ export async function askPeer<Schema extends TSchema>(
   path: string,
   schema: Schema,
   party: string,
-  body?: object,
+  request?: object,
 ): Promise<Static<Schema> | undefined> {
   let status: number;
-  let text: string;
+  let body: Uint8Array;
   try {
     const response = await fetch(`${baseUrl.replace(/\/+$/, "")}${path}`, {
       redirect: "error",
       signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS),
-      headers: { accept: "application/json", ...(body === undefined ? {} : { "content-type": "application/json" }) },
-      ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
+      headers: { accept: "application/json", ...(request === undefined ? {} : { "content-type": "application/json" }) },
+      ...(request === undefined ? {} : { method: "POST", body: JSON.stringify(request) }),
     });
     status = response.status;
-    text = await readLimited(response, party);
+    body = await readBounded(response, MAXIMUM_ANSWER_BYTES, party);
   } catch (cause) {
     if (cause instanceof TallystickError) throw cause;
     throw new TallystickError(`${party} cannot be reached`, { code: "UNREACHABLE", party, retryable: true, cause });
@@ -70,11 +51,5 @@ export async function askPeer<Schema extends TSchema>(
       retryable: true,
     });
   }
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new TallystickError(`${party} did not answer in JSON`, { code: "BAD_RESPONSE", party, check: "JSON", cause });
-  }
-  return parseAnswer(schema, json, party);
+  return parseAnswer(schema, parseJson(body, party), party);
 }

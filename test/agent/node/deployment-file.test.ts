@@ -99,7 +99,7 @@ describe("deployment file", () => {
   }
 
   for (const [what, spoil] of [
-    ["that others may write to", (file: string) => chmodSync(file, 0o666)],
+    ["that any user may write to", (file: string) => chmodSync(file, 0o602)],
     ["whose folder the group may write to", (file: string) => chmodSync(join(file, ".."), 0o770)],
     ["that is a link", (file: string) => link(file)],
     ["whose folder is a link", (file: string) => link(join(file, ".."))],

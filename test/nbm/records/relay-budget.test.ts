@@ -66,6 +66,14 @@ describe("relay budget", () => {
     expect(drain("established")).to.be.greaterThan(90);
   });
 
+  it("keeps a single account to the limit per account where that is below its part of the total", () => {
+    budget = budgetOf({ ...LIMITS, perAccount: 5 });
+    expect(drain("free")).to.equal(5);
+    expect(drain("another")).to.equal(5);
+    now += (DAY_SECONDS / 5) * 1000;
+    expect(drain("free")).to.equal(1);
+  });
+
   it("never grants more than the total, and works with totals of a few", () => {
     budget = budgetOf({ perAccount: 2, total: 3, periodSeconds: 60 });
     expect(drain("free")).to.equal(1);
