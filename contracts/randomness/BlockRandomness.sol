@@ -24,12 +24,12 @@ contract BlockRandomness is IRandomnessSource {
         randomness = blockhash(blockNumber);
         if (randomness != bytes32(0)) return randomness;
 
-        require(blockNumber < block.number, RandomnessUnavailable(blockNumber, block.number));
+        if (blockNumber >= block.number) revert RandomnessUnavailable(blockNumber, block.number);
         (bool success, bytes memory answer) = HISTORY.staticcall(abi.encode(blockNumber));
         // Chains without the contract answer an empty string; development chains that skip blocks answer zero.
-        require(success && answer.length == 32, RandomnessUnavailable(blockNumber, block.number));
+        if (!success || answer.length != 32) revert RandomnessUnavailable(blockNumber, block.number);
         randomness = abi.decode(answer, (bytes32));
-        require(randomness != bytes32(0), RandomnessUnavailable(blockNumber, block.number));
+        if (randomness == bytes32(0)) revert RandomnessUnavailable(blockNumber, block.number);
     }
 
     /// @inheritdoc IRandomnessSource
