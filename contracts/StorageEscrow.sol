@@ -14,27 +14,31 @@ import { AgreementRecord } from "./types/AgreementRecord.sol";
 import { EpochIndex } from "./types/EpochIndex.sol";
 
 /// @title Escrow of storage agreements
-/// @notice Holds the users' fees and the providers' collateral, in the native coin and in ERC-20 tokens, until an audit epoch
-/// decides whose they are, and then until their owner withdraws them. Nobody owns the contract, and nothing in it can be
-/// changed or paused.
+/// @notice Holds the users' fees and the providers' collateral, in the native coin and in ERC-20 tokens, until an audit
+/// epoch decides who gets them, and then until that party withdraws them. The contract has no owner, cannot be
+/// changed and cannot be paused.
 ///
-/// Only the functions that move tokens or coins call strangers' code that could call back; they share one re-entrancy guard.
-/// The others only book credits, and call nothing but views.
+/// This contract authenticates callers, keeps balances, moves money and emits events. The life of an agreement is the
+/// state machine of `AgreementState`.
 ///
-/// Who may call: anybody proposes and withdraws for itself; the user cancels; the named provider accepts; proofs, reports of
-/// misses, closing, and cancelling what was not accepted in time are open to all.
+/// Only the functions that move tokens or coins call untrusted code that could re-enter; they share one re-entrancy
+/// guard. The other functions only credit balances and call only views.
 ///
-/// INV-1 Per token, the contract holds the sum of all withdrawable balances, of the unsettled fees of all agreements that are
-///       proposed or running, and of the collateral left in those that are running. (More only if somebody sends a gift.)
-/// INV-2 The fee of an epoch leaves the deposit once: to the provider if proven, else to the user.
-/// INV-3 An epoch is never both proven and missed, and the counters count exactly the epochs that are.
-/// INV-4 A provider loses at most `breachLimit * (compensationPerMiss + bountyPerMiss)`, which its collateral covers.
-/// INV-5 Every agreement can be wound up by anyone, by waiting, whatever the other parties, the randomness source, the proof
-///       verifier and the token do; after that it holds nothing.
-/// INV-6 Terms never change. An agreement that is closed or cancelled never changes.
+/// Who may call: any account proposes and withdraws for itself; the user cancels; the named provider accepts. Any
+/// account may send proofs, report misses, close, and cancel a proposal that was not accepted in time.
 ///
-/// Tokens that take a fee, or otherwise move another amount than asked, are refused when they come in. Tokens that change
-/// balances by themselves break INV-1 for that token alone: balances of different tokens never mix.
+/// INV-1  Per token, the contract holds the sum of all withdrawable balances, of the unsettled fees of all agreements
+///        that are proposed or running, and of the collateral left in those that are running. It holds more only if it
+///        was sent money unasked.
+/// INV-2  The fee of an epoch leaves the deposit once: to the provider if the epoch was proven, else to the user.
+/// INV-3  An epoch is never both proven and missed, and the counters equal the numbers of such epochs.
+/// INV-4  A provider loses at most `breachLimit * (compensationPerMiss + bountyPerMiss)`, which its collateral covers.
+/// INV-5  Any account can close every agreement after its last window, whatever the other parties, the randomness
+///        source, the proof verifier and the token do. A closed agreement holds no money.
+/// INV-6  Terms never change. An agreement that is closed or cancelled never changes.
+///
+/// A deposit in a token that takes a fee, or otherwise moves another amount than requested, is refused. A token that
+/// changes balances on its own breaks INV-1 for that token only, because balances of different tokens are separate.
 contract StorageEscrow is IStorageEscrow, ReentrancyGuard {
     using SafeERC20 for IERC20;
     using AgreementState for AgreementState.State;

@@ -18,8 +18,8 @@ import { PdpVerifier } from "./PdpVerifier.sol";
 ///   miss    -> Breached    when the number of misses reaches the breach limit
 ///   close   -> Closed      from Breached, or from Active after the last window
 ///
-/// A transition checks that it is allowed, changes the state, and returns what the escrow has to take or to credit. The escrow
-/// identifies the caller, moves the money and emits the events.
+/// A transition checks that it is allowed, changes the state, and returns what the escrow has to take or to credit. The
+/// escrow identifies the caller, moves the money and emits the events.
 library AgreementState {
     using AgreementTerms for AgreementRecord;
     using AgreementTerms for IStorageEscrow.Terms;

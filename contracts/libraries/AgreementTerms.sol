@@ -10,8 +10,8 @@ import { AgreementRecord } from "../types/AgreementRecord.sol";
 library AgreementTerms {
     /// @notice The token address that stands for the native coin.
     address internal constant NATIVE = address(0);
-    /// @notice The last block of an agreement is at most this many blocks after its proposal: about 150 years of 12-second
-    /// blocks, 25 years of 2-second blocks.
+    /// @notice The last block of an agreement is at most this many blocks after its proposal: about 150 years of
+    /// 12-second blocks, 25 years of 2-second blocks.
     uint256 internal constant MAX_BLOCKS = 400_000_000;
     /// @notice Most slices in one challenge. A proof of more would come close to the gas limit of a transaction.
     uint16 internal constant MAX_SAMPLES = 2048;

@@ -3,8 +3,8 @@ pragma solidity 0.8.37;
 
 import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 
-/// @dev An agreement as it is stored: its terms, its user, its status and how many epochs have been settled. Eight slots,
-/// ordered so that a proof and a report of a miss read six of them each.
+/// @dev An agreement as it is stored: its terms, its user, its status and how many epochs have been settled. Eight
+/// slots, ordered so that a proof and a report of a miss read six of them each.
 struct AgreementRecord {
     address provider;
     uint32 epochBlocks;

@@ -47,7 +47,7 @@ async function digestOfFile(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** The kernel's own high-water mark, read until the process is gone: it only grows, so the last reading is the peak. */
+/** Peak memory as the kernel counts it, read until the process ends: it only grows, so the last value is the peak. */
 function peakRss(pid: number): number {
   try {
     return Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
@@ -135,7 +135,8 @@ if (values.json) {
   for (const { operation, peakRssBytes, seconds, fileBytes } of figures) {
     const rate = (fileBytes / MIB / seconds).toFixed(0);
     process.stdout.write(
-      `${operation}  peak ${(peakRssBytes / MIB).toFixed(0)} MiB of ${BAR_BYTES / MIB}  ${seconds.toFixed(1)} s  ${rate} MiB/s\n`,
+      `${operation}  peak ${(peakRssBytes / MIB).toFixed(0)} MiB of ${BAR_BYTES / MIB}  ` +
+        `${seconds.toFixed(1)} s  ${rate} MiB/s\n`,
     );
   }
   process.stdout.write(`${identical ? "restored bytes are identical" : "RESTORED BYTES DIFFER"}\n`);

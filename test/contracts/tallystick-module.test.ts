@@ -115,7 +115,8 @@ describe("the Ignition module on anvil", () => {
     try {
       const there = await deployTo(anvil.url);
       const here = await deployTallystick(connection);
-      // The ledger holds its own address and its registry's, which are the same because the accounts' addresses are not.
+      // The ledger holds its own address and its registry's, which are the same because the accounts' addresses are
+      // not.
       for (const name of ["nodeRegistry", "storageEscrow", "randomness"] as const) {
         expect(await anvil.rpc("eth_getCode", [there.contracts[name], "latest"]), name).to.equal(
           await connection.ethers.provider.getCode(here.contracts[name]),
