@@ -8,19 +8,20 @@ import { INodeRegistry } from "./interfaces/INodeRegistry.sol";
 import { AccountSignature } from "./libraries/AccountSignature.sol";
 
 /// @title Ledger of key-share records
-/// @notice Holds: for each record a time and a digest, and for each later owner one bit. No money, ever.
+/// @notice Holds a time and a digest for each record, and one bit for each later owner. It never holds money.
 ///
-/// Who may call: anyone, as a relay. A record takes the signature of its account; an owner is added with the signature of
-/// the file's ownership key, which shows that the owner has the file, and the owner's own. There is no administrator, and
-/// nothing can be removed.
+/// Who may call: any account, as a relay. A record needs the signature of its account. A later owner needs two
+/// signatures: one of the file's ownership key, which shows that the owner has the file, and its own. There is no
+/// administrator, and nothing can be removed.
 ///
 /// INV-1  The contract accepts and holds no ether through any of its functions.
-/// INV-2  The keyTime of a record only ever grows, and was at most MAX_CLOCK_SKEW_SECONDS ahead of the block that set it.
-/// INV-3  The state of a record is exactly the digest of the last record that its account signed and somebody relayed, and
-///        its committee was active then.
+/// INV-2  The keyTime of a record only grows, and was at most MAX_CLOCK_SKEW_SECONDS ahead of the block that set it.
+/// INV-3  The state of a record is exactly the digest of the last relayed version that its account signed, and the
+///        committee of that version was active at that time.
 /// INV-4  An account is a listed owner of a record only after the ownership key of that record and the account itself
-///        signed for exactly that account and the version of the record that stands; it stays so.
-/// INV-5  A record that has a later owner never changes again: its account cannot take the key away from that owner.
+///        signed for that account and for the current version of the record. Owners are never removed.
+/// INV-5  A record that has a later owner never changes again: its account cannot make the key unavailable to that
+///        owner.
 contract KeyLedger is IKeyLedger, EIP712 {
     uint64 public constant MAX_CLOCK_SKEW_SECONDS = 300;
     uint256 public constant MAX_PAYLOAD_BYTES = 16_384;
@@ -28,7 +29,8 @@ contract KeyLedger is IKeyLedger, EIP712 {
     uint256 public constant MAX_BATCH = 32;
 
     bytes32 private constant KEY_RECORD_TYPEHASH = keccak256(
-        "KeyRecord(address account,bytes32 fileTag,uint64 committeeId,uint64 keyTime,address ownershipKey,bytes32 payloadHash,uint64 deadline)"
+        "KeyRecord(address account,bytes32 fileTag,uint64 committeeId,uint64 keyTime,address ownershipKey,"
+        "bytes32 payloadHash,uint64 deadline)"
     );
     bytes32 private constant OWNERSHIP_TYPEHASH = keccak256("Ownership(bytes32 recordId,bytes24 digest,address owner)");
     bytes32 private constant ADD_OWNER_TYPEHASH = keccak256(
@@ -173,11 +175,11 @@ contract KeyLedger is IKeyLedger, EIP712 {
             ownershipKey: keyRecord.ownershipKey,
             payloadHash: keccak256(keyRecord.payload)
         });
-        // A wallet contract is asked by staticcall, so nothing can change between the checks above and the write below.
+        // A contract wallet is called by staticcall, so no state changes between the checks above and the write below.
         bytes32 consent = _recordSignatureHash(header, deadline);
         if (!AccountSignature.isValid(header.account, consent, signature)) revert InvalidSignature(header.account);
 
-        // The clock check keeps it far below 2^56.
+        // Fits: keyTime is at most the block time plus MAX_CLOCK_SKEW_SECONDS, far below 2^56.
         _records[recordId] = StoredRecord({ keyTime: uint56(header.keyTime), shared: false, digest: _digest(header) });
         emit KeyRecorded(
             keyRecord.fileTag,
@@ -189,7 +191,7 @@ contract KeyLedger is IKeyLedger, EIP712 {
         );
     }
 
-    /// @dev ECDSA only: the ownership key is derived from the file key, so its address is no contract wallet's.
+    /// @dev ECDSA only: the ownership key is derived from the file key, so its address is never a contract wallet.
     function _checkOwnership(
         address ownershipKey,
         bytes32 recordId,

@@ -5,14 +5,14 @@ import { INodeRegistry } from "./interfaces/INodeRegistry.sol";
 import { CommitteeId } from "./types/CommitteeId.sol";
 
 /// @title Registry of key nodes and their committees
-/// @notice Holds: the stakes of registered nodes, and no other money. Nobody but a node's operator can move its stake,
-/// and nothing can keep it from leaving after the exit delay.
+/// @notice Holds the stakes of registered nodes, and no other money. Only its operator can move a node's stake, and
+/// nothing can prevent its withdrawal after the exit delay.
 ///
-/// Who may call: anyone may register a node; an operator manages only its own; a member proposes a committee and each
-/// member attests for itself; an account chooses only its own committee. There is no administrator.
+/// Who may call: any account may register as a node; an operator manages only its own node; a member proposes a
+/// committee, and each member attests for itself; an account chooses only its own committee. There is no administrator.
 ///
 /// INV-1  The contract's balance is the sum of the stakes of registered nodes.
-/// INV-2  Each stake is at least the minimum, and its operator can have all of it once its exit delay is over.
+/// INV-2  Each stake is at least the minimum, and its operator can withdraw all of it after the exit delay.
 /// INV-3  A committee's members and threshold never change; members are distinct; 1 <= threshold <= size <= 32.
 /// INV-4  A committee is active exactly when every member attested to the one key material that it holds, and that
 ///        key material then never changes.
@@ -33,7 +33,7 @@ contract NodeRegistry is INodeRegistry {
     CommitteeId public defaultCommittee;
 
     address[] private _operators;
-    /// @dev Position in `_operators` plus one, so that a leaving operator is taken out in constant time; 0: not in it.
+    /// @dev Position in `_operators` plus one, so that removal takes constant time; 0: not in the list.
     mapping(address operator => uint256) private _placeOf;
     mapping(address operator => Node) private _nodes;
     mapping(CommitteeId id => Committee) private _committees;
@@ -44,7 +44,7 @@ contract NodeRegistry is INodeRegistry {
     mapping(address account => CommitteeId) private _assigned;
 
     constructor(uint256 minStakeWei, uint64 exitDelaySeconds) {
-        // A node without a stake could not be told from one that has left.
+        // A node with no stake would look like one that has left.
         if (minStakeWei == 0) revert StakeTooLow(1, 0);
         if (minStakeWei > type(uint128).max) revert StakeTooHigh(type(uint128).max, minStakeWei);
         if (exitDelaySeconds > MAX_EXIT_DELAY_SECONDS) {
@@ -91,7 +91,7 @@ contract NodeRegistry is INodeRegistry {
         if (exitAt == 0) revert ExitNotRequested(msg.sender);
         if (block.timestamp < exitAt) revert ExitPending(exitAt, uint64(block.timestamp));
 
-        // The node is gone before the money moves, so a recipient that calls back finds nothing to take twice.
+        // The node is deleted before the money moves, so a recipient that re-enters cannot withdraw twice.
         uint256 stakeWei = node.stakeWei;
         delete _nodes[msg.sender];
         _unlist(msg.sender);
@@ -228,14 +228,14 @@ contract NodeRegistry is INodeRegistry {
         node.hpkePublicKey = hpkePublicKey;
     }
 
-    /// @dev The last operator takes the place of the one that leaves.
+    /// @dev Moves the last operator to the position of the leaving one.
     function _unlist(address operator) private {
         uint256 place = _placeOf[operator];
         address last = _operators[_operators.length - 1];
         _operators[place - 1] = last;
         _placeOf[last] = place;
         _operators.pop();
-        // Last, because the leaving operator may be the last one itself.
+        // After the move, because the leaving operator may itself be the last one.
         delete _placeOf[operator];
     }
 

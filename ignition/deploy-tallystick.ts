@@ -1,6 +1,6 @@
 /**
- * Deploys the contracts through the Ignition module and says where they are, in the form of a deployment file.
- * Development chain, tests and benchmarks share it; public networks use `npx hardhat ignition deploy`, which keeps a
+ * Deploys the contracts through the Ignition module and returns their addresses in the form of a deployment file. Used
+ * by the development chain, tests and benchmarks; public networks use `npx hardhat ignition deploy`, which keeps a
  * journal.
  */
 
@@ -11,15 +11,15 @@ import type { NetworkConnection } from "hardhat/types/network";
 import tallystick from "./modules/tallystick.ts";
 
 export interface DeployParameters {
-  /** Least stake of a key node. */
+  /** Minimum stake of a key node. */
   readonly minStakeWei?: bigint;
-  /** How long a leaving node waits for its stake. */
+  /** Time from a node's exit request until it may withdraw its stake. */
   readonly exitDelaySeconds?: bigint;
 }
 
 export interface DeployedTallystick {
   readonly chainId: number;
-  /** No event of the contracts is older than this. */
+  /** Block of the first deployment transaction: no event of the contracts is older. */
   readonly deployedAtBlock: number;
   readonly contracts: {
     readonly nodeRegistry: string;
@@ -36,7 +36,7 @@ export async function deployTallystick(
 ): Promise<DeployedTallystick> {
   const { ethers, ignition } = connection;
   const deployedAtBlock = (await ethers.provider.getBlockNumber()) + 1;
-  // A journal under the chain's id would make the next deployment to a restarted chain believe that it is done already.
+  // With a journal named after the chain id, Ignition would skip the deployment to a chain that was restarted.
   const deploymentId = `once-${randomUUID()}`;
   const journal = fileURLToPath(new URL(`deployments/${deploymentId}`, import.meta.url));
   const deployed = await ignition

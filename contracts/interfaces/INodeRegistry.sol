@@ -7,7 +7,7 @@ import { CommitteeId } from "../types/CommitteeId.sol";
 /// @notice Key nodes register with a stake, an endpoint and an HPKE key; form committees that hold one shared OPRF key
 /// (any `threshold` of the members can use it); and leave with their whole stake after a delay.
 interface INodeRegistry {
-    /// @dev `Forming` until all members have attested to the same key material, then `Active` for good.
+    /// @dev `Forming` until all members have attested to the same key material, then `Active` for ever.
     enum CommitteeStatus {
         None,
         Forming,
@@ -40,7 +40,7 @@ interface INodeRegistry {
         bytes32[] verificationShares;
     }
 
-    /// @notice A node has registered, or come back after it had left.
+    /// @notice A node has registered, for the first time or again after it had left.
     /// @param operator The node's account.
     /// @param stakeWei The stake.
     /// @param registeredAt Unix seconds.
@@ -53,12 +53,12 @@ interface INodeRegistry {
         bytes32 hpkePublicKey,
         string endpoint
     );
-    /// @notice A node has another endpoint or key from now on.
+    /// @notice A node has changed its endpoint or key.
     /// @param operator The node's account.
     /// @param hpkePublicKey X25519 public key that shares are sealed to.
     /// @param endpoint Base URL of the daemon.
     event NodeUpdated(address indexed operator, bytes32 hpkePublicKey, string endpoint);
-    /// @notice A node has asked to leave: it takes on nothing new.
+    /// @notice A node has requested to leave: it can join no further committee.
     /// @param operator The node's account.
     /// @param exitAt Unix seconds from which the stake may be withdrawn.
     event ExitRequested(address indexed operator, uint64 exitAt);
@@ -84,9 +84,9 @@ interface INodeRegistry {
     /// @param id Number of the committee.
     /// @param member The operator.
     /// @param keyMaterialHash `hashKeyMaterial` of what was stated.
-    /// @param agreeing How many members have stated the same by now.
+    /// @param agreeing Number of members that have stated the same so far.
     event CommitteeAttested(CommitteeId indexed id, address indexed member, bytes32 keyMaterialHash, uint16 agreeing);
-    /// @notice All members have stated the same: the committee has its key.
+    /// @notice All members have stated the same key material: the committee is active.
     /// @param id Number of the committee.
     /// @param groupPublicKey ristretto255 encoding of k·G.
     /// @param verificationShares ristretto255 encodings of k_j·G in index order.
@@ -100,11 +100,11 @@ interface INodeRegistry {
     /// @param maximumSeconds Longest delay allowed.
     /// @param receivedSeconds Delay given.
     error ExitDelayTooLong(uint64 maximumSeconds, uint64 receivedSeconds);
-    /// @notice The value sent is less than a node's least stake.
-    /// @param minimumWei Least stake.
+    /// @notice The value sent is less than the minimum stake.
+    /// @param minimumWei Minimum stake.
     /// @param receivedWei Value sent.
     error StakeTooLow(uint256 minimumWei, uint256 receivedWei);
-    /// @notice The value sent does not fit the registry's books.
+    /// @notice The value sent does not fit the 128 bits in which stakes are stored.
     /// @param maximumWei Highest stake.
     /// @param receivedWei Value sent.
     error StakeTooHigh(uint256 maximumWei, uint256 receivedWei);
@@ -122,18 +122,18 @@ interface INodeRegistry {
     error ZeroHpkePublicKey();
     /// @notice The stake would go to the zero address.
     error ZeroRecipient();
-    /// @notice The node has asked to leave and takes on nothing new.
+    /// @notice The node has requested to leave and can join no further committee.
     /// @param operator The node's account.
     /// @param exitAt Unix seconds from which the stake may be withdrawn.
     error NodeExiting(address operator, uint64 exitAt);
-    /// @notice The node has not asked to leave.
+    /// @notice The node has not requested to leave.
     /// @param operator The node's account.
     error ExitNotRequested(address operator);
     /// @notice The delay is not over.
     /// @param exitAt Unix seconds from which the stake may be withdrawn.
     /// @param nowAt Time of the block, Unix seconds.
     error ExitPending(uint64 exitAt, uint64 nowAt);
-    /// @notice The recipient did not take the stake; the node is still registered.
+    /// @notice The recipient rejected the stake; the node is still registered.
     /// @param to Who receives the stake.
     /// @param stakeWei The stake.
     error StakeTransferFailed(address to, uint256 stakeWei);
@@ -155,13 +155,13 @@ interface INodeRegistry {
     /// @notice There is no committee of this number.
     /// @param id Number of the committee.
     error UnknownCommittee(CommitteeId id);
-    /// @notice The committee has its key already.
+    /// @notice The committee is already active.
     /// @param id Number of the committee.
     error CommitteeNotForming(CommitteeId id);
-    /// @notice The committee does not have its key yet.
+    /// @notice The committee is not active yet.
     /// @param id Number of the committee.
     error CommitteeNotActive(CommitteeId id);
-    /// @notice There is not one verification share per member.
+    /// @notice The number of verification shares is not the number of members.
     /// @param expected Number of members.
     /// @param received Number given.
     error VerificationShareCount(uint256 expected, uint256 received);
@@ -180,7 +180,7 @@ interface INodeRegistry {
     /// @param hpkePublicKey X25519 public key that shares are sealed to.
     function updateNode(string calldata endpoint, bytes32 hpkePublicKey) external;
 
-    /// @notice Starts the exit delay. It cannot be taken back: withdraw, then register again.
+    /// @notice Starts the exit delay. This cannot be undone: to stay, withdraw the stake and register again.
     function requestExit() external;
 
     /// @notice Pays the caller's whole stake to `to` once the exit delay is over, and removes the node.
@@ -188,14 +188,15 @@ interface INodeRegistry {
     function withdrawStake(address payable to) external;
 
     /// @notice Proposes a committee. The caller must be one of the members; all must be registered and not exiting. It
-    /// binds nobody until every member has attested.
+    /// has no effect until every member has attested.
     /// @param members 1 to 32 distinct operators; position + 1 becomes the member's share index.
     /// @param threshold How many members together can use the key, 1 to `members.length`.
     /// @return id Number of the committee.
     function createCommittee(address[] calldata members, uint16 threshold) external returns (CommitteeId id);
 
     /// @notice A member states the outcome of key generation. The committee becomes active when all members have
-    /// stated the same. Until then a member may correct itself, so that one wrong statement blocks nothing.
+    /// stated the same. Until then a member may correct itself, so that one wrong statement does not block the
+    /// committee.
     /// @param id Number of the committee.
     /// @param groupPublicKey ristretto255 encoding of k·G.
     /// @param verificationShares ristretto255 encodings of k_j·G in index order.
@@ -205,12 +206,12 @@ interface INodeRegistry {
     /// @param id Number of the committee.
     function assignCommittee(CommitteeId id) external;
 
-    /// @notice Least stake of a node.
-    /// @return Least stake of a node, wei.
+    /// @notice Minimum stake of a node.
+    /// @return Minimum stake in wei.
     function MIN_STAKE_WEI() external view returns (uint256); // solhint-disable-line func-name-mixedcase
 
-    /// @notice How long a node that leaves waits for its stake.
-    /// @return Seconds between asking to leave and getting the stake.
+    /// @notice Time from `requestExit` until the stake may be withdrawn.
+    /// @return Seconds.
     function EXIT_DELAY_SECONDS() external view returns (uint64); // solhint-disable-line func-name-mixedcase
 
     /// @notice All zero when `operator` is not registered.
@@ -218,7 +219,7 @@ interface INodeRegistry {
     /// @return The node's entry.
     function nodeOf(address operator) external view returns (Node memory);
 
-    /// @notice How many nodes are registered.
+    /// @notice Number of registered nodes.
     /// @return Number of nodes.
     function nodeCount() external view returns (uint256);
 
@@ -228,8 +229,8 @@ interface INodeRegistry {
     /// @return Their accounts.
     function operators(uint256 offset, uint256 limit) external view returns (address[] memory);
 
-    /// @notice How many committees were ever created: ids are 1 to this.
-    /// @return How many committees were ever created: ids are 1 to this.
+    /// @notice Number of committees ever created: ids are 1 to this number.
+    /// @return Number of committees.
     function committeeCount() external view returns (uint64);
 
     /// @notice Reverts with `UnknownCommittee` when there is none.
@@ -242,7 +243,7 @@ interface INodeRegistry {
     /// @return One entry per member.
     function committeeNodes(CommitteeId id) external view returns (Node[] memory);
 
-    /// @notice Whether the committee has its key.
+    /// @notice Whether the committee is active.
     /// @param id Number of the committee.
     /// @return False also when there is no such committee.
     function isActive(CommitteeId id) external view returns (bool);

@@ -2,11 +2,12 @@
 pragma solidity 0.8.37;
 
 /// @title Source of public randomness
-/// @notice Maps a block number to 32 bytes that nobody could predict before that block, that never change, and that do not
-/// depend on who asks or when. An agreement names its source, so a better one needs no new escrow.
+/// @notice Maps a block number to 32 bytes that nobody could predict before that block, that never change, and that do
+/// not depend on the caller or the time of the call. An agreement names its source, so a better one needs no new
+/// escrow.
 interface IRandomnessSource {
-    /// @notice The block is not in the past yet, or so far in the past that its randomness can no longer be had.
-    /// @param blockNumber The block that was asked about.
+    /// @notice The block is not in the past yet, or so far in the past that its randomness is no longer available.
+    /// @param blockNumber The requested block.
     /// @param currentBlock The block of the call.
     error RandomnessUnavailable(uint64 blockNumber, uint256 currentBlock);
 
@@ -15,7 +16,7 @@ interface IRandomnessSource {
     /// @return randomness 32 bytes, never zero. Reverts with `RandomnessUnavailable` when there is none.
     function randomnessAt(uint64 blockNumber) external view returns (bytes32 randomness);
 
-    /// @notice For how many blocks after a block its randomness can be asked for. An audit window may not be longer.
+    /// @notice For how many blocks after a block its randomness is available. An audit window may not be longer.
     /// @return Number of blocks.
     function horizonBlocks() external view returns (uint64);
 }

@@ -6,28 +6,30 @@ import { AgreementId } from "../types/AgreementId.sol";
 import { EpochIndex } from "../types/EpochIndex.sol";
 
 /// @title Escrow of storage agreements
-/// @notice A user deposits the fees of all epochs, a provider deposits collateral. Per epoch the provider either proves, on
-/// chain and in time, that it still has the data, and gets the fee; or the user gets the fee back and compensation from the
-/// collateral, and whoever reported the miss gets a bounty. All payments are credits that their owner withdraws.
+/// @notice A user deposits the fees of all epochs, a provider deposits collateral. Per epoch the provider either
+/// proves, on chain and in time, that it still has the data, and gets the fee; or the user gets the fee back and
+/// compensation from the collateral, and the reporter of the miss gets a bounty. All payments are credits that their
+/// owner withdraws.
 ///
-/// Epoch e has its challenge block at `startBlock + e * epochBlocks`. A proof is accepted in the `windowBlocks` blocks after it.
+/// Epoch e has its challenge block at `startBlock + e * epochBlocks`. A proof is accepted in the `windowBlocks` blocks
+/// after it.
 interface IStorageEscrow {
-    /// @notice What user and provider agree on. It never changes.
+    /// @notice What user and provider agree on. Terms never change.
     /// @param provider Who stores, proves and is paid.
     /// @param token ERC-20 in which all amounts are; zero for the chain's native coin.
     /// @param feePerEpoch Paid to the provider for a proven epoch, back to the user for any other. Not zero.
     /// @param compensationPerMiss From collateral to the user for an epoch without proof.
-    /// @param bountyPerMiss From collateral to the first who reports such an epoch.
+    /// @param bountyPerMiss From collateral to the first account that reports such an epoch.
     /// @param collateral At least `breachLimit * (compensationPerMiss + bountyPerMiss)`.
     /// @param startBlock Challenge block of epoch 0. In the future.
     /// @param epochBlocks From one challenge block to the next.
-    /// @param windowBlocks Blocks after the challenge block in which a proof counts; at most `epochBlocks` and at most what
-    /// the randomness source remembers.
+    /// @param windowBlocks Blocks after the challenge block in which a proof counts; at most `epochBlocks` and at most
+    /// `horizonBlocks()` of the randomness source.
     /// @param epochs How many epochs there are.
     /// @param sampleCount Slices sampled by one challenge.
     /// @param breachLimit Reported misses that end the agreement.
     /// @param firstIndex First index of the audited slices. At least 1: index 0 would make proofs forgeable.
-    /// @param sliceCount How many slices, so the last index is `firstIndex + sliceCount - 1`.
+    /// @param sliceCount Number of slices; the last index is `firstIndex + sliceCount - 1`.
     /// @param auditKeyHash keccak256(X ‖ XA ‖ Bt) of the user's public audit key.
     /// @param manifestHash Hash of the list of what is stored; the contract only keeps it.
     /// @param randomness Where the challenges come from.
@@ -51,9 +53,9 @@ interface IStorageEscrow {
         address randomness;
     }
 
-    /// @notice How far an agreement is.
-    /// @dev None: no such agreement. Proposed: waits for the provider. Active: accepted. Breached: ended by misses, to be
-    /// closed. Closed: wound up. Cancelled: never accepted, refunded.
+    /// @notice Status of an agreement.
+    /// @dev None: no such agreement. Proposed: waits for the provider. Active: accepted. Breached: ended by misses, but
+    /// not closed yet. Closed: all money is credited. Cancelled: never accepted, refunded.
     enum AgreementStatus {
         None,
         Proposed,
@@ -63,9 +65,10 @@ interface IStorageEscrow {
         Cancelled
     }
 
-    /// @notice How an epoch of an agreement stands.
-    /// @dev Upcoming: challenge not yet drawn. Open: a proof counts now. Proven: fee paid. Overdue: no proof, anyone may
-    /// report. Missed: reported, compensated. Lapsed: the agreement was wound up, or breached, before it was settled.
+    /// @notice Status of an epoch of an agreement.
+    /// @dev Upcoming: challenge not yet drawn. Open: a proof counts now. Proven: fee paid. Overdue: no proof, anyone
+    /// may report. Missed: reported, compensated. Lapsed: the agreement was closed or breached before the epoch was
+    /// settled.
     enum EpochStatus {
         Upcoming,
         Open,
@@ -75,7 +78,7 @@ interface IStorageEscrow {
         Lapsed
     }
 
-    /// @notice An agreement and how far it is.
+    /// @notice An agreement and its status.
     struct Agreement {
         address user;
         AgreementStatus status;
@@ -96,7 +99,7 @@ interface IStorageEscrow {
     /// @param provider Who stores and proves.
     /// @param termsHash `termsHashOf` the agreement.
     event AgreementAccepted(AgreementId indexed id, address indexed user, address indexed provider, bytes32 termsHash);
-    /// @notice A proposal is taken back, and the user credited with the deposit.
+    /// @notice A proposal was cancelled, and its deposit credited to the user.
     /// @param id Number of the agreement.
     /// @param user Who deposited the fees.
     /// @param token Token of the amounts; zero for the native coin.
@@ -111,7 +114,7 @@ interface IStorageEscrow {
     /// @notice The user has been credited with fee and compensation, the reporter with the bounty.
     /// @param id Number of the agreement.
     /// @param epoch Epoch, from 0.
-    /// @param reporter Who reported the miss and gets the bounty.
+    /// @param reporter Account that reported the miss and gets the bounty.
     /// @param fee Fee of the epoch.
     /// @param compensation From collateral to the user.
     /// @param bounty From collateral to the reporter.
@@ -123,12 +126,12 @@ interface IStorageEscrow {
         uint256 compensation,
         uint256 bounty
     );
-    /// @notice The reported misses reached the limit. No more proofs; `close` winds the agreement up.
+    /// @notice The reported misses reached the limit. Proofs no longer count; `close` credits what is left.
     /// @param id Number of the agreement.
     /// @param user Who deposited the fees.
     /// @param provider Who stores and proves.
     event AgreementBreached(AgreementId indexed id, address indexed user, address indexed provider);
-    /// @notice The agreement is wound up.
+    /// @notice The agreement is closed, and what was left is credited.
     /// @param id Number of the agreement.
     /// @param user Who deposited the fees.
     /// @param provider Who stores and proves.
@@ -151,7 +154,7 @@ interface IStorageEscrow {
     );
     /// @notice A credit has been paid out.
     /// @param token Token of the amounts; zero for the native coin.
-    /// @param account Whose credit it is.
+    /// @param account Owner of the credit.
     /// @param to Who receives the payment.
     /// @param amount Amount paid.
     event Withdrawn(address indexed token, address indexed account, address indexed to, uint256 amount);
@@ -162,20 +165,20 @@ interface IStorageEscrow {
     error ZeroFee();
     /// @notice There are no epochs.
     error ZeroEpochs();
-    /// @notice A challenge would draw nothing.
+    /// @notice A challenge would sample no slice.
     error ZeroSamples();
     /// @notice No number of misses would end the agreement.
     error ZeroBreachLimit();
     /// @notice Audit key or manifest is missing.
     error ZeroHash();
-    /// @notice A proof of so many draws would not fit a block comfortably.
-    /// @param sampleCount Draws asked for.
-    /// @param maximum Most draws.
+    /// @notice A proof of that many samples would come close to the gas limit of a transaction.
+    /// @param sampleCount Samples given.
+    /// @param maximum Most samples allowed.
     error TooManySamples(uint16 sampleCount, uint16 maximum);
     /// @notice An address that must be a contract has no code.
     /// @param account The address.
     error NotAContract(address account);
-    /// @notice The first challenge would be drawn in the past, or now.
+    /// @notice The first challenge block is not in the future.
     /// @param startBlock Challenge block of epoch 0.
     /// @param currentBlock The block of the call.
     error StartNotInFuture(uint64 startBlock, uint256 currentBlock);
@@ -183,13 +186,13 @@ interface IStorageEscrow {
     /// @param windowBlocks Length of the window.
     /// @param epochBlocks Length of an epoch.
     error InvalidWindow(uint32 windowBlocks, uint32 epochBlocks);
-    /// @notice The source of randomness would have forgotten the challenge before the window ends.
+    /// @notice The randomness source would no longer know the challenge block at the end of the window.
     /// @param windowBlocks Length of the window.
-    /// @param horizonBlocks How far back the source can be asked.
+    /// @param horizonBlocks Number of past blocks that the source knows.
     error WindowBeyondHorizon(uint32 windowBlocks, uint64 horizonBlocks);
-    /// @notice The agreement would end so far in the future that its funds would be locked for good.
+    /// @notice The agreement would end so far in the future that its funds would be locked in effect for ever.
     /// @param endBlock Last block of the last window.
-    /// @param latestAllowed Latest end that would be taken now.
+    /// @param latestAllowed Latest end allowed at the current block.
     error EndTooFar(uint256 endBlock, uint256 latestAllowed);
     /// @notice The range of slices is empty, begins at 0 or ends beyond 64 bits.
     /// @param firstIndex First index given.
@@ -200,22 +203,22 @@ interface IStorageEscrow {
     /// @param minimum Least collateral for these terms.
     error CollateralTooLow(uint128 collateral, uint256 minimum);
     /// @notice The value sent is not the deposit or collateral.
-    /// @param expected What it should have been.
-    /// @param received What it was.
+    /// @param expected Expected value.
+    /// @param received Received value.
     error WrongValue(uint256 expected, uint256 received);
-    /// @notice The token moved another amount than asked for; such tokens cannot be escrowed.
+    /// @notice The token moved another amount than requested; the escrow does not support such tokens.
     /// @param token Token of the amounts; zero for the native coin.
-    /// @param expected What it should have been.
-    /// @param received What it was.
+    /// @param expected Expected value.
+    /// @param received Received value.
     error TransferMismatch(address token, uint256 expected, uint256 received);
-    /// @notice The agreement is not at the stage that the call is for.
+    /// @notice The status of the agreement does not allow this call.
     /// @param id Number of the agreement.
-    /// @param actual Where the agreement is.
+    /// @param actual Status of the agreement.
     error WrongStatus(AgreementId id, AgreementStatus actual);
-    /// @notice The agreement is not the one the caller has agreed to.
+    /// @notice The terms of the agreement are not those that the caller agreed to.
     /// @param id Number of the agreement.
-    /// @param expected What it should have been.
-    /// @param received What it was.
+    /// @param expected Expected value.
+    /// @param received Received value.
     error TermsMismatch(AgreementId id, bytes32 expected, bytes32 received);
     /// @notice Only the provider may do this.
     /// @param caller Who called.
@@ -232,25 +235,25 @@ interface IStorageEscrow {
     /// @notice The agreement has fewer epochs.
     /// @param id Number of the agreement.
     /// @param epoch Epoch, from 0.
-    /// @param epochs How many epochs it has.
+    /// @param epochs Number of epochs.
     error NoSuchEpoch(AgreementId id, EpochIndex epoch, uint32 epochs);
     /// @notice The epoch has been proven or its miss has been reported.
     /// @param id Number of the agreement.
     /// @param epoch Epoch, from 0.
-    /// @param status How the epoch was settled.
+    /// @param status Outcome of the epoch.
     error EpochSettled(AgreementId id, EpochIndex epoch, EpochStatus status);
-    /// @notice Proofs of this epoch do not count now.
+    /// @notice The block is outside the window of the epoch.
     /// @param currentBlock The block of the call.
-    /// @param afterBlock Proofs count after this block,
-    /// @param lastBlock up to and with this one.
+    /// @param afterBlock Proofs count after this block.
+    /// @param lastBlock Last block in which a proof counts.
     error OutsideWindow(uint256 currentBlock, uint256 afterBlock, uint256 lastBlock);
-    /// @notice The epoch, or the last one, can still be proven.
+    /// @notice The window of the epoch, or the last window of the agreement, is not over.
     /// @param currentBlock The block of the call.
     /// @param lastBlock Last block in which a proof counts.
     error WindowStillOpen(uint256 currentBlock, uint256 lastBlock);
     /// @notice The key is not the one in the terms.
-    /// @param expected What it should have been.
-    /// @param received What it was.
+    /// @param expected Expected value.
+    /// @param received Received value.
     error WrongAuditKey(bytes32 expected, bytes32 received);
     /// @notice The proof does not verify.
     /// @param id Number of the agreement.
@@ -258,7 +261,7 @@ interface IStorageEscrow {
     error ProofRejected(AgreementId id, EpochIndex epoch);
     /// @notice The account has no credit in this token.
     /// @param token Token of the amounts; zero for the native coin.
-    /// @param account Whose credit it is.
+    /// @param account Owner of the credit.
     error NothingToWithdraw(address token, address account);
     /// @notice The payment would go to the zero address or to the escrow itself.
     /// @param to Who receives the payment.
@@ -269,17 +272,17 @@ interface IStorageEscrow {
     /// @return id Number of the agreement.
     function propose(Terms calldata terms) external payable returns (AgreementId id);
 
-    /// @notice Takes a proposal back. By the user at any time before acceptance; by anyone from the start block on.
+    /// @notice Cancels a proposal. The user may at any time before acceptance; any account from the start block on.
     /// @param id Number of the agreement.
     function cancel(AgreementId id) external;
 
-    /// @notice Binds the provider, who deposits the collateral. By the provider, before the start block.
+    /// @notice Accepts a proposal and deposits the collateral. Only the provider may, before the start block.
     /// @param id Number of the agreement.
-    /// @param termsHash `termsHashOf(id)` as the provider has checked it: after a reorganisation of the chain another
-    /// proposal may carry the same number.
+    /// @param termsHash `termsHashOf(id)` of the terms that the provider checked: after a reorganisation of the chain
+    /// another proposal may have the same number.
     function accept(AgreementId id, bytes32 termsHash) external payable;
 
-    /// @notice Settles an epoch by a possession proof. Anyone may send it; the fee is the provider's.
+    /// @notice Settles an epoch by a possession proof. Any account may send it; the provider gets the fee.
     /// @param id Number of the agreement.
     /// @param epoch Epoch, from 0.
     /// @param key The user's public audit key.
@@ -296,24 +299,25 @@ interface IStorageEscrow {
     /// @param epoch Epoch, from 0.
     function reportMiss(AgreementId id, EpochIndex epoch) external;
 
-    /// @notice Winds an agreement up, after its last window or its breach. Epochs nobody settled count as missed, without
-    /// bounty and, with those reported, compensated up to the breach limit. By anyone; costs the same however many epochs.
+    /// @notice Ends an agreement after its last window or its breach, and credits what is left. Unsettled epochs count
+    /// as missed: without bounty, and compensated until, with the reported ones, the breach limit is reached. Any
+    /// account may call; the gas does not depend on the number of epochs.
     /// @param id Number of the agreement.
     function close(AgreementId id) external;
 
-    /// @notice Pays the caller all it has been credited with in one token.
+    /// @notice Pays the caller its whole credit in one token.
     /// @param token Token of the amounts; zero for the native coin.
     /// @param to Who receives the payment.
-    /// @return amount What was paid.
+    /// @return amount Amount paid.
     function withdraw(address token, address to) external returns (uint256 amount);
 
     /// @notice What an account can withdraw.
     /// @param token Token of the amounts; zero for the native coin.
-    /// @param account Whose credit.
+    /// @param account Owner of the credit.
     /// @return Amount.
     function balanceOf(address token, address account) external view returns (uint256);
 
-    /// @notice The agreement as proposed, and how far it is. All zero when there is none.
+    /// @notice The agreement as proposed, and its status. All zero when there is none.
     /// @param id Number of the agreement.
     /// @return Parties, status, counts and terms.
     function agreementOf(AgreementId id) external view returns (Agreement memory);
@@ -323,11 +327,11 @@ interface IStorageEscrow {
     /// @return The hash. Reverts with `WrongStatus` when there is no such agreement.
     function termsHashOf(AgreementId id) external view returns (bytes32);
 
-    /// @notice How many agreements have been proposed. Their ids are 1 to this.
+    /// @notice Number of proposed agreements. Their ids are 1 to this number.
     /// @return Number of agreements.
     function agreementCount() external view returns (uint256);
 
-    /// @notice How an epoch stands, at the block of the call.
+    /// @notice Status of an epoch at the block of the call.
     /// @param id Number of the agreement.
     /// @param epoch Epoch, from 0.
     /// @return Its status. Reverts with `WrongStatus` or `NoSuchEpoch` when there is no such agreement or epoch.
@@ -337,11 +341,11 @@ interface IStorageEscrow {
     /// @param id Number of the agreement.
     /// @param epoch Epoch, from 0.
     /// @return seed keccak256(abi.encode(chain id, this contract, id, epoch, randomness of openBlock)).
-    /// @return sampleCount Slices sampled.
+    /// @return sampleCount Number of samples.
     /// @return firstIndex First index of the audited slices.
-    /// @return sliceCount How many slices there are.
-    /// @return openBlock The challenge block. Proofs are accepted after it,
-    /// @return deadlineBlock up to and with this one.
+    /// @return sliceCount Number of audited slices.
+    /// @return openBlock The challenge block. Proofs are accepted after it.
+    /// @return deadlineBlock The last block in which a proof is accepted.
     function challengeOf(
         AgreementId id,
         EpochIndex epoch

@@ -11,15 +11,15 @@ import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 /// 2. The account has code, and answers `isValidSignature(digest, signature)` with the magic value within WALLET_GAS
 ///    (EIP-1271).
 ///
-/// ECDSA comes first because the private key of an account that delegates to code (EIP-7702) keeps all its power, whether
-/// or not that code knows EIP-1271. No private key is known for the address of a deployed contract, so step 1 never
-/// overrules a contract wallet. Daemons apply the same rule: they check ECDSA themselves and ask
-/// `KeyLedger.isAccountSignature` for the rest (offchain/daemon/account-signature.ts).
+/// ECDSA comes first because the private key of an account that delegates to code (EIP-7702) still controls the
+/// account, whether or not that code implements EIP-1271. No private key is known for the address of a deployed
+/// contract, so step 1 never overrules a contract wallet. Daemons apply the same rule: they check ECDSA themselves and
+/// ask `KeyLedger.isAccountSignature` for the rest (offchain/daemon/account-signature.ts).
 library AccountSignature {
-    /// @notice Gas that a contract wallet gets for its answer.
+    /// @notice Gas limit of the call to a contract wallet.
     /// @dev A wallet that verifies a passkey (WebAuthn, P-256) without a precompile needs 247,000 gas, one that checks
-    /// ten owners' ECDSA signatures 40,000: AccountSignature.t.sol measures both. The limit is twice the larger figure, as a
-    /// margin for proxies and for wallets that own wallets.
+    /// ten owners' ECDSA signatures 40,000: AccountSignature.t.sol measures both. The limit is twice the larger figure,
+    /// as a margin for proxies and for wallets that own wallets.
     uint256 internal constant WALLET_GAS = 500_000;
 
     function isValid(address account, bytes32 digest, bytes calldata signature) internal view returns (bool) {

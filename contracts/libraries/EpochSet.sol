@@ -4,8 +4,8 @@ pragma solidity 0.8.37;
 import { EpochIndex } from "../types/EpochIndex.sol";
 
 /// @title How the epochs of one agreement were settled
-/// @notice Two bits per epoch, 128 epochs per storage word: nothing yet, proven, or missed. One field for both outcomes, so
-/// that an epoch cannot have both.
+/// @notice Two bits per epoch, 128 epochs per storage word: unsettled, proven, or missed. Both outcomes share one
+/// field, so an epoch cannot have both.
 library EpochSet {
     enum Outcome {
         Unsettled,
@@ -24,7 +24,7 @@ library EpochSet {
         return Outcome((set.words[word] >> shift) & OUTCOME_MASK);
     }
 
-    /// @dev The epoch must be unsettled: outcomes are only ever added.
+    /// @dev The epoch must be unsettled: an outcome is ORed in, and never replaced.
     function settle(Set storage set, EpochIndex epoch, Outcome outcome) internal {
         (uint256 word, uint256 shift) = _position(epoch);
         set.words[word] |= uint256(outcome) << shift;

@@ -2,21 +2,22 @@
 pragma solidity 0.8.37;
 
 /// @title Verifier of possession proofs
-/// @notice Checks, with the BLS12-381 precompiles of EIP-2537, that a storage provider holds the slices that a challenge
-/// draws. Proof and cost do not depend on the size of the data, only on how many slices are drawn.
+/// @notice Checks, with the BLS12-381 precompiles of EIP-2537, that a storage provider holds the slices that a
+/// challenge draws. Proof and cost do not depend on the size of the data, only on how many slices are drawn.
 ///
 /// With f the weighted sum of the drawn slices' polynomials and v(Y) = Σ ν_t·Y^(i_t) it checks
 ///
 ///   σ = x·(V + (f(α))·G1)          as  e(σ, G2)              = e(V + y·G1 − z·ψ, X) · e(ψ, XA)
 ///   V = v(β)·G1                    as  e(V − v(ρ)·G1 + ρ·W, G2) = e(W, Bt)
 ///
-/// both at once, the second weighted by λ. docs/audit.md derives the equations and argues why they are sound; docs/spec.md
-/// has the byte layouts; offchain/core/audit computes the same off chain.
+/// both at once, the second weighted by λ. docs/audit.md derives the equations and argues why they are sound;
+/// docs/spec.md has the byte layouts; offchain/core/audit computes the same off chain.
 ///
 /// @dev Which points need which check. EIP-2537 multiplication and pairing check that their inputs are in the subgroup,
-/// addition checks only the curve. ψ, V and W are inputs of a multiplication, X, XA and Bt of the pairing. σ only enters
-/// an addition whose other operand is in the subgroup and whose result goes into the pairing, so it is checked there.
-/// A malformed point makes the precompile consume all gas it was given (63/64 of what is left), then `verify` returns false.
+/// addition checks only the curve. ψ, V and W are inputs of a multiplication, X, XA and Bt of the pairing. σ only
+/// enters an addition whose other operand is in the subgroup and whose result goes into the pairing, so it is checked
+/// there. A malformed point makes the precompile consume all gas it was given (63/64 of what is left), then `verify`
+/// returns false.
 library PdpVerifier {
     // Group elements keep the capital letters that they have in the papers and in docs/audit.md.
     // solhint-disable var-name-mixedcase
@@ -67,7 +68,7 @@ library PdpVerifier {
     uint256 private constant PAIR_BYTES = 384;
     uint256 private constant MSM_TERM_BYTES = 160;
 
-    /// @dev Memory layout of what is checked: what is hashed into λ, then the key.
+    /// @dev Memory layout of the input: the values that are hashed into λ, then the key.
     uint256 private constant SIGMA_OFFSET = 0x60;
     uint256 private constant PSI_OFFSET = 0xe0;
     uint256 private constant V_OFFSET = 0x160;
@@ -104,17 +105,17 @@ library PdpVerifier {
     uint256 private constant NEG_G2_Y1_HIGH = 0x13fa4d4a0ad8b1ce186ed5061789213d;
     uint256 private constant NEG_G2_Y1_LOW = 0x993923066dddaf1040bc3ff59f825c78df74f2d75467e25e0f55f8a00fa030ed;
 
-    /// @notice What an agreement stores of its key.
+    /// @notice The hash of a key, which an agreement stores.
     function hashKey(Key calldata key) internal pure returns (bytes32) {
         return keccak256(bytes.concat(key.X, key.XA, key.Bt));
     }
 
     /// @notice Checks a proof.
-    /// @param challenge what was asked for
-    /// @param key key of the agreement; the caller compares `hashKey` with what it has stored
+    /// @param challenge the challenge that the proof must answer
+    /// @param key key of the agreement; the caller compares `hashKey` with the stored hash
     /// @param proof the provider's answer
-    /// @return valid whether the provider proved possession; false also for malformed input, and when the gas does not suffice for
-    /// a precompile. A caller must therefore revert on false, and never count it against the provider.
+    /// @return valid whether the provider proved possession; false also for malformed input, and when the gas does not
+    /// suffice for a precompile. A caller must therefore revert on false, and never count it against the provider.
     function verify(
         Challenge memory challenge,
         Key calldata key,
@@ -129,7 +130,7 @@ library PdpVerifier {
         return _checkEquation(input, rho, claimed);
     }
 
-    /// @notice Names a challenge: all its randomness is drawn from this hash.
+    /// @notice The hash that identifies a challenge; all its randomness is derived from it.
     function hashChallenge(Challenge memory challenge) internal pure returns (bytes32) {
         return
             keccak256(
@@ -144,9 +145,10 @@ library PdpVerifier {
     }
 
     /// @notice v(ρ) = Σ ν_t·ρ^(i_t) for the drawn indices i_t and weights ν_t.
-    /// @dev The offset of an index from the first one is cut into digits of 6 bits. A table holds ρ^(digit·64^position) for every
-    /// digit and position, so one draw costs one multiplication per digit. Four positions, enough for 16.7 million slices
-    /// (2 TiB), are looked up without a loop; larger ranges take further ones.
+    /// @dev The offset of an index from the first one is split into digits of 6 bits. A table holds
+    /// ρ^(digit·64^position) for every digit and position, so one draw costs one multiplication per digit. Four
+    /// positions, enough for 16.7 million slices (2 TiB), are looked up without a loop; larger ranges need more
+    /// positions.
     /// @param challenge with at least one slice
     /// @param id its hash
     /// @param rho below the group order
@@ -167,8 +169,8 @@ library PdpVerifier {
 
     /// @dev Copies key and proof to memory, in the layout that is hashed into λ:
     /// id ‖ BATCH_TAG ‖ keyHash ‖ σ ‖ ψ ‖ V ‖ W ‖ y, and the key behind it.
-    /// @return input where, or 0 when a length is wrong, y is not canonical, or a point of the key is the identity, under
-    /// which anything would verify
+    /// @return input memory address of the copy; 0 when a length is wrong, y is not canonical, or a point of the key is
+    /// the identity, under which any proof would verify
     function _load(bytes32 id, Key calldata key, Proof calldata proof) private pure returns (uint256 input) {
         bytes32 batchTag = BATCH_TAG;
         uint256 y = proof.y;
@@ -224,8 +226,9 @@ library PdpVerifier {
         }
     }
 
-    /// @dev Writes ρ^(digit·64^position) for all digits of all positions that offsets up to `largest` have, and of at least four
-    /// positions. In positions that no offset reaches the only digit is 0, and only its power, 1, is written.
+    /// @dev Writes ρ^(digit·64^position) for all digits of all positions that offsets up to `largest` have, and of at
+    /// least four positions. In positions that no offset reaches the only digit is 0, and only its power, 1, is
+    /// written.
     function _tabulatePowers(uint256 rho, uint256 largest) private pure returns (uint256 table, uint256 tableEnd) {
         assembly ("memory-safe") {
             table := mload(0x40)
@@ -238,7 +241,7 @@ library PdpVerifier {
                 let levelEnd := add(tableEnd, LEVEL_BYTES)
                 mstore(tableEnd, 1)
                 if largest {
-                    // Four powers to a turn.
+                    // Four powers per iteration.
                     let power := 1
                     for {} lt(tableEnd, levelEnd) {
                         tableEnd := add(tableEnd, 0x80)
@@ -260,7 +263,8 @@ library PdpVerifier {
         }
     }
 
-    /// @dev Σ ν_t·ρ^(i_t − firstIndex), with h_t = keccak(id ‖ t): the offset comes from its low half, ν_t is its high half.
+    /// @dev Σ ν_t·ρ^(i_t − firstIndex), with h_t = keccak(id ‖ t): the offset comes from its low half, ν_t is its high
+    /// half.
     function _sumDraws(
         Challenge memory challenge,
         bytes32 id,
@@ -408,8 +412,8 @@ library PdpVerifier {
         }
     }
 
-    /// @dev Calls a precompile. False when it refuses its input, and on a chain that does not have it: there the call
-    /// succeeds and returns nothing.
+    /// @dev Calls a precompile. Returns false when the precompile rejects its input, and on a chain without it: there
+    /// the call succeeds and returns no data.
     function _call(
         uint256 precompile,
         uint256 input,

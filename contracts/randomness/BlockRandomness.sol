@@ -4,13 +4,14 @@ pragma solidity 0.8.37;
 import { IRandomnessSource } from "../interfaces/IRandomnessSource.sol";
 
 /// @title Randomness from block hashes
-/// @notice The hash of the block itself: from the BLOCKHASH opcode for 256 blocks, then from the history contract of EIP-2935
-/// for 8191. Holds nothing; anybody may call.
+/// @notice The hash of the block itself: from the BLOCKHASH opcode for 256 blocks, then from the history contract of
+/// EIP-2935 for 8191. Holds no state and no money; any account may call.
 ///
-/// Nobody can roll again by choosing when to call. Who builds the block itself can: a hash is thrown away by building the block
-/// once more with other extra data, at no price. A provider in league with the builder of every challenge block can so hide a
-/// small damage, with one try in a hundred for 1 % of the slices, but no large one: at 10 % it is one in 10^20. Agreements name
-/// their source, so one that cannot be ground takes the place of this one without a change of the escrow.
+/// The time of the call does not change the answer. The builder of the block can change it: it discards an unwanted
+/// hash by building the block again with other extra data, at no cost. A provider that colludes with the builder of
+/// every challenge block can therefore hide small damage, but not large damage: one hash in 100 hides damage to 1 % of
+/// the slices, one in 10^20 damage to 10 %. Agreements name their source, so a source without this weakness needs no
+/// change of the escrow.
 ///
 /// INV-1: two calls for one block never return different values.
 contract BlockRandomness is IRandomnessSource {
@@ -24,12 +25,12 @@ contract BlockRandomness is IRandomnessSource {
         randomness = blockhash(blockNumber);
         if (randomness != bytes32(0)) return randomness;
 
-        require(blockNumber < block.number, RandomnessUnavailable(blockNumber, block.number));
+        if (blockNumber >= block.number) revert RandomnessUnavailable(blockNumber, block.number);
         (bool success, bytes memory answer) = HISTORY.staticcall(abi.encode(blockNumber));
-        // Chains without the contract answer an empty string; development chains that skip blocks answer zero.
-        require(success && answer.length == 32, RandomnessUnavailable(blockNumber, block.number));
+        // A chain without the contract returns no data; a development chain returns zero for blocks that it skipped.
+        if (!success || answer.length != 32) revert RandomnessUnavailable(blockNumber, block.number);
         randomness = abi.decode(answer, (bytes32));
-        require(randomness != bytes32(0), RandomnessUnavailable(blockNumber, block.number));
+        if (randomness == bytes32(0)) revert RandomnessUnavailable(blockNumber, block.number);
     }
 
     /// @inheritdoc IRandomnessSource

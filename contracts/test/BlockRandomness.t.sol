@@ -40,7 +40,8 @@ contract BlockRandomnessTest is TestBase {
         vm.assertEq(_randomness.randomnessAt(19_900), early);
     }
 
-    /// @dev INV-1 over all blocks that can be asked for: neither the asking block nor the asking account changes the answer.
+    /// @dev INV-1 over all blocks that can be asked for: neither the asking block nor the asking account changes the
+    /// answer.
     function testFuzz_theAnswerDoesNotDependOnWhoAsksWhen(uint256 asked, uint256 later, address asker) public {
         asked = _bound(asked, 12_000, 19_999);
         later = _bound(later, 20_000, asked + 8_191);
@@ -62,7 +63,8 @@ contract BlockRandomnessTest is TestBase {
     function test_forgottenBlocksHaveNone() public {
         vm.etch(HISTORY, "");
         _refuses(19_743);
-        // The history contract reverts for what it has forgotten, and development chains answer zero for skipped blocks.
+        // The history contract reverts for what it has forgotten, and development chains answer zero for skipped
+        // blocks.
         vm.etch(HISTORY, hex"60006000fd");
         _refuses(11_808);
         _mockHistory(15_000, abi.encode(bytes32(0)));

@@ -15,9 +15,9 @@ import { PlainToken } from "./zoo/PlainToken.sol";
 import { ReturnsNothingToken } from "./zoo/ReturnsNothingToken.sol";
 
 /// @title What random sequences may do to an escrow
-/// @notice Each function makes one call, of a random party, right or wrong. A bookkeeper that knows only the rules (one number
-/// per epoch, no packing, no counters) says beforehand whether the call must succeed; the handler reverts, and with it the
-/// test fails, when the escrow is of another opinion.
+/// @notice Each function makes one call by a random party, which the rules allow or not. A simple model of the rules
+/// (one number per epoch, no packing, no counters) predicts whether the call must succeed. When the escrow does not
+/// do what the model predicts, the handler reverts, and the test fails.
 contract EscrowHandler is TestBase {
     struct Book {
         address user;
@@ -44,7 +44,7 @@ contract EscrowHandler is TestBase {
     address[] public parties;
     uint256 public currentBlock;
 
-    /// @dev What the bookkeeper thinks each account can withdraw, and what was forced upon the escrow.
+    /// @dev What each account can withdraw according to the model, and what was sent to the escrow unasked.
     mapping(address token => mapping(address account => uint256)) public credit;
     mapping(address token => uint256) public gifts;
     mapping(bytes32 action => uint256) public successes;
@@ -126,7 +126,7 @@ contract EscrowHandler is TestBase {
     }
 
     function accept(uint256 idSeed, uint256 callerSeed) external inCurrentBlock {
-        // Mostly the newest, which may still wait for it.
+        // Mostly the newest agreement, which may still wait for its acceptance.
         (AgreementId id, Book storage book) = _pick(idSeed % 4 == 0 ? idSeed / 4 : type(uint256).max);
         if (AgreementId.unwrap(id) == 0) return;
         IStorageEscrow.Terms memory terms = book.terms;
@@ -243,7 +243,7 @@ contract EscrowHandler is TestBase {
         if (allowed) credit[token][caller] = 0;
     }
 
-    /// @notice Somebody sends tokens, or forces coins, upon the escrow.
+    /// @notice Sends tokens or coins to the escrow without a call of its functions.
     function give(uint256 tokenSeed, uint256 amount) external inCurrentBlock {
         address token = tokens[tokenSeed % tokens.length];
         amount = _bound(amount, 1, 1e6);
@@ -352,7 +352,7 @@ contract EscrowHandler is TestBase {
         }
     }
 
-    /// @dev Mostly the epoch that a proof could be for now, else any, now and then one that does not exist.
+    /// @dev Mostly the epoch that a proof could be for now, else any, sometimes one that does not exist.
     function _epochFrom(Book storage book, uint256 epochSeed) private view returns (uint256) {
         if (epochSeed % 4 != 0 && currentBlock > book.terms.startBlock) {
             return (currentBlock - book.terms.startBlock - 1) / book.terms.epochBlocks;

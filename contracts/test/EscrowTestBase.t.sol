@@ -12,7 +12,8 @@ import { FakeRandomness } from "./zoo/FakeRandomness.sol";
 import { PlainToken } from "./zoo/PlainToken.sol";
 
 /// @title Base of the escrow's tests
-/// @notice An escrow whose proofs are one comparison, a user, a provider, a watcher, and one step for each thing they do.
+/// @notice An escrow whose proofs are one comparison, a user, a provider, a watcher, and one step for each thing they
+/// do.
 abstract contract EscrowTestBase is TestBase {
     address internal constant NATIVE = address(0);
 
@@ -70,7 +71,7 @@ abstract contract EscrowTestBase is TestBase {
         return PdpVerifier.Key({ X: new bytes(256), XA: new bytes(256), Bt: new bytes(256) });
     }
 
-    /// @dev The right proof of an epoch, in the eyes of the harness.
+    /// @dev The proof of an epoch that the harness accepts.
     function _proof(AgreementId id, uint256 epoch) internal view returns (PdpVerifier.Proof memory) {
         (bytes32 seed, , , , , ) = _escrow.challengeOf(id, _epoch(epoch));
         return _proofFor(seed);

@@ -148,7 +148,7 @@ contract KeyLedgerTest is KeyLedgerBase {
         vm.warp(_deadline + 1);
         vm.expectRevert(abi.encodeWithSelector(IKeyLedger.DeadlinePassed.selector, _deadline, _deadline + 1));
         _ledger.record(r, _deadline, signature);
-        // A relay cannot move the deadline: it is signed.
+        // A relay cannot change the deadline, because it is signed.
         vm.expectRevert(abi.encodeWithSelector(IKeyLedger.InvalidSignature.selector, _alice));
         _ledger.record(r, _deadline + 1, signature);
         vm.warp(_deadline);
@@ -424,7 +424,7 @@ contract KeyLedgerTest is KeyLedgerBase {
         _expectBadOwner(header, _bob, "note", _signOwnership(_fileKey, TAG, _digest(r), _bob), wanted, _fileKeyAddress);
         _expectBadOwner(header, _bob, "note", "", wanted, _fileKeyAddress);
         _expectBadOwner(header, _bob, "note", new bytes(65), wanted, _fileKeyAddress);
-        // Mallory watches Bob's transaction and puts her own name in.
+        // Mallory copies Bob's transaction and replaces his address with hers.
         _expectBadOwner(
             header,
             mallory,
@@ -507,7 +507,7 @@ contract KeyLedgerTest is KeyLedgerBase {
         _ledger.addOwner(_header(r), address(wallet), "", _deadline, shown, wanted);
         vm.assertTrue(_ledger.isOwner(id, address(wallet)));
 
-        // Somebody recorded an own "ownership key" that is a contract: nobody can show ownership with it.
+        // The recorded "ownership key" is a contract: no signature can show ownership with it.
         r.fileTag = keccak256("second file");
         r.ownershipKey = address(wallet);
         _record(r);

@@ -9,8 +9,8 @@ import { TestBase } from "./TestBase.sol";
 import { vm } from "./Vm.sol";
 
 /// @title What tests of the key ledger share
-/// @notice A registry with an active committee (1) and a forming one (2), and signatures made from the EIP-712 text alone,
-/// without asking the ledger what to sign.
+/// @notice A registry with an active committee (1) and a forming one (2), and signatures made from the EIP-712 text
+/// alone, without asking the ledger what to sign.
 abstract contract KeyLedgerBase is TestBase {
     CommitteeId internal constant ACTIVE = CommitteeId.wrap(1);
     CommitteeId internal constant FORMING = CommitteeId.wrap(2);
@@ -84,7 +84,8 @@ abstract contract KeyLedgerBase is TestBase {
             keccak256(
                 abi.encode(
                     keccak256(
-                        "KeyRecord(address account,bytes32 fileTag,uint64 committeeId,uint64 keyTime,address ownershipKey,bytes32 payloadHash,uint64 deadline)"
+                        "KeyRecord(address account,bytes32 fileTag,uint64 committeeId,uint64 keyTime,"
+                        "address ownershipKey,bytes32 payloadHash,uint64 deadline)"
                     ),
                     r.account,
                     r.fileTag,

@@ -8,8 +8,8 @@ import { CommitteeId } from "../types/CommitteeId.sol";
 import { KeyLedgerBase } from "./KeyLedgerBase.t.sol";
 import { vm } from "./Vm.sol";
 
-/// @dev Plays users, relays and cheats. Writes down every record that was rightly signed and accepted; whatever else gets
-/// through shows as a difference between its book and the ledger.
+/// @dev Acts as users, relays and attackers. Stores every correctly signed record that was accepted, so that any other
+/// accepted record is a difference between this model and the ledger.
 contract KeyLedgerHandler is KeyLedgerBase {
     uint256 public constant ACTORS = 3;
     uint256 public constant FILES = 2;
@@ -99,7 +99,7 @@ contract KeyLedgerHandler is KeyLedgerBase {
         if (bookedKeyTime[id] == 0) return;
         uint64 deadline = uint64(block.timestamp);
         IKeyLedger.KeyRecord memory version = _book[id];
-        // A cheat has some file's key, but not this file's.
+        // An attacker has the key of some file, but not of this one.
         bytes memory shown = _signOwnership(_fileKeys[honest ? file : (file + 1) % FILES], version, owner);
         bytes memory wanted = _signAddOwner(_keys[newcomer % ACTORS], version, owner, "", deadline);
         try _ledger.addOwner(_header(version), owner, "", deadline, shown, wanted) {
@@ -233,7 +233,8 @@ contract KeyLedgerInvariants is KeyLedgerBase {
         }
     }
 
-    /// @dev Not an invariant of the contract but of these tests: a campaign in which nothing is accepted shows nothing.
+    /// @dev Not an invariant of the contract but of these tests: a campaign in which the ledger accepts no call tests
+    /// nothing.
     function test_the_handler_gets_records_and_owners_through() public {
         _handler.renew(0, 0, "");
         _handler.record(1, 1, block.timestamp, "");

@@ -7,7 +7,7 @@ import { CommitteeId } from "../types/CommitteeId.sol";
 import { TestBase } from "./TestBase.sol";
 import { vm } from "./Vm.sol";
 
-/// @dev Takes no money.
+/// @dev Rejects money.
 contract Penniless {
     function register(NodeRegistry registry) external payable {
         registry.registerNode{ value: msg.value }("http://penniless", bytes32("hpke"));
@@ -205,7 +205,7 @@ contract NodeRegistryTest is TestBase {
         vm.assertEq(_registry.nodeOf(_alice).stakeWei, 0);
         vm.assertEq(_registry.nodeOf(_alice).endpoint, "");
         vm.assertEq(_registry.nodeCount(), 2);
-        // The last one took the free place.
+        // The last one moved to the free position.
         vm.assertEq(_registry.operators(0, 1)[0], _carol);
     }
 
@@ -387,7 +387,7 @@ contract NodeRegistryTest is TestBase {
         emit INodeRegistry.CommitteeAttested(id, _alice, hash, 1);
         _attest(_alice, id, "group", shares);
         vm.assertEq(_registry.attestationOf(id, _alice), hash);
-        // Saying it again counts once.
+        // Attesting again counts once.
         _attest(_alice, id, "group", shares);
         vm.assertEq(_registry.agreementOn(id, hash), 1);
         _attest(_bob, id, "group", shares);

@@ -7,7 +7,7 @@ import { CommitteeId } from "../types/CommitteeId.sol";
 import { TestBase } from "./TestBase.sol";
 import { vm } from "./Vm.sol";
 
-/// @dev Plays all operators. Keeps, beside the registry, what its state should be.
+/// @dev Acts as all operators, and keeps a model of the state that the registry should have.
 contract NodeRegistryHandler is TestBase {
     uint256 public constant ACTORS = 4;
     uint256 public constant MAX_COMMITTEES = 4;
@@ -18,7 +18,7 @@ contract NodeRegistryHandler is TestBase {
     mapping(address actor => uint256) public deposited;
     /// @dev keccak256(abi.encode(members, threshold)) at creation.
     mapping(uint64 id => bytes32) public membershipAtCreation;
-    /// @dev What each member last said, and what the committee had when it became active.
+    /// @dev The last attestation of each member, and the key material of the committee at its activation.
     mapping(uint64 id => mapping(address member => bytes32)) public said;
     mapping(uint64 id => bytes32) public keysAtActivation;
 
@@ -161,7 +161,7 @@ contract NodeRegistryInvariants is TestBase {
         vm.assertEq(listed.length, depositors);
     }
 
-    /// @dev INV-2: whatever happened before, everybody can leave, and then nothing is left.
+    /// @dev INV-2: whatever happened before, every operator can leave, and the balance is then zero.
     function _everyWeiOfStakeCanLeave() private {
         uint256 snapshot = vm.snapshotState();
         uint256 latest = block.timestamp + _registry.EXIT_DELAY_SECONDS();

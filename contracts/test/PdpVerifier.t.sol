@@ -8,10 +8,10 @@ import { TestBase } from "./TestBase.sol";
 import { vm } from "./Vm.sol";
 
 /// @title Tests of the verifier library
-/// @notice Honest proofs from an independent implementation, and every way of tampering with them. A malformed point makes a
-/// precompile consume the gas it is given, so calls carry a limit.
+/// @notice Honest proofs from an independent implementation, and every way of tampering with them. A malformed point
+/// makes a precompile consume the gas it is given, so calls carry a limit.
 contract PdpVerifierTest is TestBase {
-    /// @dev A 64th of it must do for the rest of the call, also where coverage is measured.
+    /// @dev A 64th of it must suffice for the rest of the call, also when coverage is measured.
     uint256 private constant GAS_LIMIT = 16_000_000;
     uint256 private constant ORDER = PdpVerifier.GROUP_ORDER;
 
@@ -88,7 +88,7 @@ contract PdpVerifierTest is TestBase {
         (challenge, ) = PdpVectors.vector(0);
         challenge.sampleCount = 0;
         assertVerifies(challenge, PdpVectors.key(), proof, false);
-        // Nothing drawn, nothing to prove: the equations hold for the identity, the answer is still no.
+        // With no samples the equations hold for the identity; `verify` must return false nevertheless.
         proof = PdpVerifier.Proof({ sigma: _zeros(128), psi: _zeros(128), V: _zeros(128), W: _zeros(128), y: 0 });
         assertVerifies(challenge, PdpVectors.key(), proof, false);
     }
@@ -179,7 +179,8 @@ contract PdpVerifierTest is TestBase {
         }
     }
 
-    /// @dev With X = XA = identity, σ = identity fulfils the first equation for any data. The check must come before.
+    /// @dev With X = XA = identity, σ = identity satisfies the first equation for any data. Identity keys are rejected
+    /// before.
     function test_rejectsIdentityKeys() external view {
         (PdpVerifier.Challenge memory challenge, PdpVerifier.Proof memory proof) = PdpVectors.vector(1);
         PdpVerifier.Key memory key = PdpVectors.key();

@@ -32,8 +32,8 @@ contract PdpVerifierHarness {
         gasUsed = gasBefore - gasleft();
     }
 
-    /// @notice The check as a transaction, so that a receipt shows its whole price. Reverts for a proof that does not verify, as
-    /// every caller must, because running out of gas looks the same.
+    /// @notice The check as a transaction, so that a receipt shows its whole price. Reverts for a proof that does not
+    /// verify, as every caller must, because running out of gas looks the same.
     function check(
         PdpVerifier.Challenge memory challenge,
         PdpVerifier.Key calldata key,

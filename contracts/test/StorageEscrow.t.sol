@@ -8,7 +8,7 @@ import { AgreementId } from "../types/AgreementId.sol";
 import { EscrowTestBase } from "./EscrowTestBase.t.sol";
 import { vm } from "./Vm.sol";
 
-/// @notice What each party may do when, what it costs, and which error says no.
+/// @notice What each party may do at which time, what it costs, and with which error other calls revert.
 contract StorageEscrowTest is EscrowTestBase {
     function test_proposeKeepsTermsTakesDepositAndTells() public {
         IStorageEscrow.Terms memory terms = _terms(NATIVE);
@@ -442,7 +442,7 @@ contract StorageEscrowTest is EscrowTestBase {
         _escrow.close(id);
     }
 
-    /// @dev Windings-up need neither randomness nor a verifier that works.
+    /// @dev Closing needs neither randomness nor a working verifier.
     function test_brokenRandomnessAndVerifierDoNotLockFunds() public {
         AgreementId id = _activate(NATIVE);
         _rollIntoWindow(id, 0);

@@ -23,7 +23,7 @@ contract StorageEscrowFuzzTest is EscrowTestBase {
         vm.assertEq(agreement.epochsMissed, 0);
     }
 
-    /// @dev Terms that nobody has made sound are refused or leave an agreement that ends within the allowed time.
+    /// @dev Arbitrary terms are refused, or make an agreement that ends within the allowed time.
     function testFuzz_arbitraryTermsAreRefusedOrEnd(IStorageEscrow.Terms memory terms) public {
         uint256 value = _deposit(terms);
         vm.deal(_user, value);
@@ -38,8 +38,8 @@ contract StorageEscrowFuzzTest is EscrowTestBase {
         }
     }
 
-    /// @dev Two bits of `plan` say what happens to each epoch: proven, reported at once, reported late, or nothing. Whatever the
-    /// history, everybody gets what a bookkeeper with one number per epoch computes, and nothing is left.
+    /// @dev Two bits of `plan` say what happens to each epoch: proven, reported at once, reported late, or nothing.
+    /// Whatever the history, every account gets what a model with one number per epoch computes, and nothing is left.
     function testFuzz_anyHistoryPaysOut(uint256 plan, IStorageEscrow.Terms memory terms) public {
         terms = _sound(terms);
         terms.epochs = uint32(1 + (terms.epochs % 24));

@@ -4,10 +4,11 @@ pragma solidity 0.8.37;
 import { StorageEscrow } from "../StorageEscrow.sol";
 import { PdpVerifier } from "../libraries/PdpVerifier.sol";
 
-/// @notice The escrow with a proof system of one comparison, so that tests can exercise its economics alone: a proof is right
-/// when its evaluation equals the challenge's seed, which binds it to chain, escrow, agreement, epoch and randomness.
+/// @notice The escrow with a proof system that only compares two numbers, so that tests can exercise its economics
+/// alone: a proof is valid when its y equals the challenge's seed, which depends on chain, escrow, agreement, epoch
+/// and randomness.
 contract StorageEscrowHarness is StorageEscrow {
-    /// @dev Set to make even right proofs fail, as a broken verifier would.
+    /// @dev When set, valid proofs fail too, as with a broken verifier.
     bool public broken;
 
     function setBroken(bool broken_) external {

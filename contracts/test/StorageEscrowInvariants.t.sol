@@ -10,8 +10,8 @@ import { StorageEscrowHarness } from "./StorageEscrowHarness.t.sol";
 import { TestBase } from "./TestBase.sol";
 import { vm } from "./Vm.sol";
 
-/// @notice INV-1 to INV-6 of `StorageEscrow`, after every step of random sequences of calls by five parties, in four tokens.
-/// That each call succeeds exactly when the rules say so is checked by the handler, in all of them.
+/// @notice INV-1 to INV-6 of `StorageEscrow`, after every step of random sequences of calls by five parties, in four
+/// tokens. That each call succeeds exactly when the rules say so is checked by the handler, in all of them.
 contract StorageEscrowInvariantsTest is TestBase {
     EscrowHandler internal _handler;
     StorageEscrowHarness internal _escrow;
@@ -115,8 +115,8 @@ contract StorageEscrowInvariantsTest is TestBase {
         }
     }
 
-    /// @dev From here, with randomness and verifier broken and a token stopped, a stranger ends everything; when the token runs
-    /// again, everybody withdraws, and nothing but gifts is left.
+    /// @dev With randomness and verifier broken and a token paused, an unrelated account closes every agreement. After
+    /// the token is unpaused, all accounts withdraw, and the escrow holds only what was sent to it unasked.
     /// hardhat-config: invariant.runs = 24
     /// hardhat-config: invariant.depth = 100
     /// hardhat-config: invariant.failOnRevert = true
@@ -162,8 +162,8 @@ contract StorageEscrowInvariantsTest is TestBase {
         }
     }
 
-    /// @dev Invariants over sequences in which nothing happens would hold too. Here everything happens, in sequences as long
-    /// as those of the invariants.
+    /// @dev The invariants would also hold over sequences in which no call succeeds. This checks that every action
+    /// succeeds in sequences as long as those of the invariants.
     function test_randomSequencesReachEveryAction() public {
         bytes32[7] memory actions = [
             bytes32("propose"),

@@ -19,8 +19,8 @@ import { ReturnsFalseToken } from "./zoo/ReturnsFalseToken.sol";
 import { ReturnsNothingToken } from "./zoo/ReturnsNothingToken.sol";
 import { ReentrantWallet, RejectingWallet } from "./zoo/Wallets.sol";
 
-/// @notice The escrow among tokens and wallets that misbehave. None of them gets more than it put in, and none can touch what
-/// others have in the escrow.
+/// @notice The escrow with tokens and wallets that misbehave. None of them gets more than it deposited, and none can
+/// change the balances of others.
 contract StorageEscrowTokensTest is EscrowTestBase {
     function test_feeOnTransferIsRefused() public {
         FeeToken token = new FeeToken();
@@ -185,7 +185,7 @@ contract StorageEscrowTokensTest is EscrowTestBase {
         vm.assertEq(_watcher.balance, 10_000);
     }
 
-    /// @dev A provider that rejects ether does not stand in the user's way.
+    /// @dev A provider that rejects ether does not block the user.
     function test_walletThatRejectsEtherBlocksNobodyElse() public {
         RejectingWallet wallet = new RejectingWallet();
         IStorageEscrow.Terms memory terms = _terms(NATIVE);
@@ -207,7 +207,7 @@ contract StorageEscrowTokensTest is EscrowTestBase {
 
     function test_walletThatReentersGetsPaidOnce() public {
         ReentrantWallet wallet = new ReentrantWallet();
-        // Somebody else's money is in the escrow too.
+        // The escrow also holds money of another party.
         _propose(_terms(NATIVE));
         vm.deal(address(this), 10_000);
         bytes memory answer = wallet.execute{ value: 10_000 }(

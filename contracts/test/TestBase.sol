@@ -4,8 +4,8 @@ pragma solidity 0.8.37;
 import { vm } from "./Vm.sol";
 
 /// @title Base of all Solidity tests
-/// @notice Holds the addresses that an invariant test wants called (the runner asks for them by the functions below) and
-/// a few helpers that every test needs. Cheatcodes are the file-level `vm` of Vm.sol.
+/// @notice Holds the addresses that an invariant test wants called (the runner asks for them by the functions below)
+/// and helpers that every test needs. Cheatcodes are the file-level `vm` of Vm.sol.
 abstract contract TestBase {
     /// @dev Layout that the runner reads: a contract and the functions of it that random sequences may call.
     struct FuzzSelector {
@@ -22,7 +22,7 @@ abstract contract TestBase {
     address[] private _excludedSenders;
     FuzzSelector[] private _targetedSelectors;
 
-    /// @notice Contracts that random call sequences are made of. With none, the runner picks every deployed contract.
+    /// @notice Contracts that random call sequences call. With none, the runner picks every deployed contract.
     function targetContracts() external view returns (address[] memory) {
         return _targetedContracts;
     }
@@ -69,7 +69,7 @@ abstract contract TestBase {
     }
 
     /// @dev Maps a fuzzed value into [min, max]. Values near the ends of the type map to the ends of the range, because
-    /// that is where the runner's dictionary looks for trouble.
+    /// the runner's dictionary contains many of them.
     function _bound(uint256 value, uint256 min, uint256 max) internal pure returns (uint256) {
         require(min <= max, "TestBase: empty range");
         if (value >= min && value <= max) return value;

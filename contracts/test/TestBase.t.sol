@@ -24,7 +24,8 @@ contract Counter {
     }
 }
 
-/// @notice The cheatcodes that the other tests lean on do what they say. A silent cheatcode would make tests that cannot fail.
+/// @notice The cheatcodes that the other tests use have their documented effect. One without effect would make tests
+/// that cannot fail.
 contract TestBaseTest is TestBase {
     Counter internal _counter;
 

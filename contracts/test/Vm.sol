@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 /// @title Cheatcodes of the Solidity test runner
-/// @notice The part of the cheatcode interface (as documented by Hardhat 3 and Foundry) that the tests of this repository
-/// use. The published Solidity package that carries the whole interface is not on npm, hence this file.
+/// @notice The part of the cheatcode interface (as documented by Hardhat 3 and Foundry) that the tests of this
+/// repository use. The published Solidity package that carries the whole interface is not on npm, hence this file.
 interface Vm {
     struct Log {
         bytes32[] topics;
@@ -116,5 +116,5 @@ interface Vm {
     function assertGe(uint256 left, uint256 right, string calldata message) external pure;
 }
 
-/// @dev Where the test runner answers cheatcodes: the low 20 bytes of keccak256("hevm cheat code").
+/// @dev The address at which the test runner implements cheatcodes: the low 20 bytes of keccak256("hevm cheat code").
 Vm constant vm = Vm(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);

@@ -1,7 +1,6 @@
 /**
- * The one deployment of the project: tests, the development chain and public networks all use this module. It takes
- * contracts by name from Hardhat's build, so that `ignition verify` finds their sources. Parameters come from
- * ignition/parameters/*.json.
+ * The Ignition module that tests, the development chain and public networks use. It refers to contracts by their name
+ * in Hardhat's build, so that `ignition verify` finds their sources. Parameters come from ignition/parameters/*.json.
  */
 import { buildModule } from "@nomicfoundation/hardhat-ignition/modules";
 import { deploymentSteps } from "../../offchain/hardhat/deployment-steps.ts";

@@ -1,12 +1,12 @@
 /**
- * Speed of the possession audit on one core: what the owner does (powers, tags), what the provider does (checking both,
- * proving) and what a verifier does. Nothing is read from disk, and time is processor time, so that other load on the
- * machine matters little.
+ * Speed of the possession audit on one core: the owner's work (powers, tags), the provider's (checking both, proving)
+ * and the verifier's. Nothing is read from disk, and times are processor times, so other load on the machine has little
+ * effect.
  *
  *   node scripts/bench/audit-speed.ts [--json] [--slices <count>]
  *
- * The large set has as many slices as 4 GiB have, all of one content, so that only indices, powers and tags take
- * memory.
+ * The large set has as many slices as 4 GiB of data. All slices have the same content, so only indices, powers and tags
+ * take memory.
  */
 import { parseArgs } from "node:util";
 import { FIELD_ORDER, SLICE_BYTES } from "../../offchain/core/audit/field.ts";

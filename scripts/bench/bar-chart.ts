@@ -1,10 +1,10 @@
-/** Pictures of figures: horizontal bars in groups, as an SVG document that a page of documentation shows. */
+/** Draws horizontal bars in groups as an SVG document, for the documentation. */
 
 export interface Bar {
   readonly group: string;
   readonly label: string;
   readonly value: number;
-  /** Drawn as a mark that the bar should not pass. */
+  /** Drawn as a red mark; a bar beyond it is red. */
   readonly limit?: number;
 }
 
@@ -23,7 +23,7 @@ const escapeXml = (text: string): string =>
 
 /**
  * Draws bars from zero, on one scale; a bar above its limit is red.
- * @param bars those of one group one after the other
+ * @param bars bars of the same group must be adjacent
  * @returns an SVG document
  */
 export function barChart(title: string, bars: readonly Bar[]): string {
@@ -46,8 +46,8 @@ export function barChart(title: string, bars: readonly Bar[]): string {
     const end = scale(value);
     parts.push(
       `<text class="s" x="${LABEL_WIDTH - 10}" y="${base}" text-anchor="end">${escapeXml(label)}</text>` +
-        `<rect class="${kind}" x="${LABEL_WIDTH}" y="${top}" ` +
-        `width="${end - LABEL_WIDTH}" height="${BAR_HEIGHT}" rx="2"/>` +
+        `<rect class="${kind}" x="${LABEL_WIDTH}" y="${top}" width="${end - LABEL_WIDTH}" height="${BAR_HEIGHT}" ` +
+        'rx="2"/>' +
         `<text class="n" x="${Math.max(end, scale(limit ?? 0)) + 8}" y="${base}">${value.toLocaleString("en")}</text>`,
     );
     if (limit !== undefined) {

@@ -1,11 +1,12 @@
 /**
  * Gas of the node registry and the key ledger: whole transactions as a user pays for them, call data included, on
- * Hardhat's own network with the production build of the contracts. Payloads are random bytes, the worst case for call
- * data.
+ * Hardhat's own network with the production build of the contracts. Payloads look random, as sealed ones do: call data
+ * costs most where it has no zero bytes. Names and bytes are the same in every run.
+ *
+ *   node scripts/bench/gas-ledger.ts
  */
 
-import { hexlify, keccak256, randomBytes, type TransactionResponse, Wallet } from "ethers";
-import { network } from "hardhat";
+import { hexlify, keccak256, Wallet } from "ethers";
 import { deployTallystick } from "../../ignition/deploy-tallystick.ts";
 import { recordDigest, recordIdOf } from "../../offchain/chain/ledger.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
@@ -16,26 +17,26 @@ import {
   ownershipTypedData,
   type TypedData,
 } from "../../offchain/core/identity/typed-messages.ts";
+import { payloadLength, type SharePolicy } from "../../offchain/core/record/key-record.ts";
+import { pseudoRandomBytes } from "../../test/helpers/pseudo-random.ts";
+import { type GasFigure, GasMeter, GENESIS_SECONDS, measuringNetwork } from "./gas-figure.ts";
 
-export interface GasFigure {
-  readonly name: string;
-  readonly gas: number;
-}
-
-export interface LedgerGasOptions {
-  /** Bytes of a record payload; default 806: a self envelope and five shares. */
-  readonly payloadBytes?: number;
-}
-
+/** Recipients of a record's key shares: the usual committee. */
+const POLICY: SharePolicy = { shares: 5, threshold: 3, privacy: 2, recipients: "committee" };
+/** Bytes of the payload of a record: a self envelope and five key shares. */
+export const PAYLOAD_BYTES = payloadLength(POLICY);
 const COMMITTEE_SIZE = 5;
 const THRESHOLD = 3;
 const BATCH = 8;
 const DEADLINE = 2n ** 40n;
 
-/** Figures for one run; deterministic but for the zero bytes that random data happens to hold. */
-export async function measureLedgerGas(options: LedgerGasOptions = {}): Promise<GasFigure[]> {
-  const payloadBytes = options.payloadBytes ?? 806;
-  const connection = await network.create();
+/** The same bytes in every run: their zero bytes are cheaper, so random ones would change the figures. */
+const bytes = (name: string, length: number): Uint8Array => pseudoRandomBytes(`gas-ledger ${name}`, length);
+const walletOf = (name: string): Wallet => new Wallet(hexlify(bytes(`wallet ${name}`, 32)));
+
+/** Measures every function of both contracts. @throws Error when a step is refused or a function was not called */
+export async function measureLedgerGas(): Promise<GasFigure[]> {
+  const connection = await measuringNetwork();
   try {
     const { contracts, chainId } = await deployTallystick(connection);
     const signers = await connection.ethers.getSigners();
@@ -43,18 +44,16 @@ export async function measureLedgerGas(options: LedgerGasOptions = {}): Promise<
     if (relay === undefined) throw new Error("the network has no accounts");
     const registry = NodeRegistry__factory.connect(contracts.nodeRegistry, relay);
     const ledger = KeyLedger__factory.connect(contracts.keyLedger, relay);
-    const figures: GasFigure[] = [];
-    const measure = async (name: string, sent: Promise<TransactionResponse>, per = 1): Promise<void> => {
-      const receipt = await (await sent).wait();
-      if (receipt === null) throw new Error(`${name} was not mined`);
-      figures.push({ name, gas: Math.ceil(Number(receipt.gasUsed) / per) });
-    };
+    const meter = new GasMeter();
+    const measure = meter.measure.bind(meter);
     const last = <T>(list: T[]): T[] => list.slice(-1);
 
     const stake = { value: await registry.MIN_STAKE_WEI() };
     const register = operators.map(
       (operator, index) => () =>
-        registry.connect(operator).registerNode(`https://node-${index}.example.org:8443`, randomBytes(32), stake),
+        registry
+          .connect(operator)
+          .registerNode(`https://node-${index}.example.org:8443`, bytes(`node ${index}`, 32), stake),
     );
     for (const send of register.slice(0, -1)) await (await send()).wait();
     for (const send of last(register)) await measure("registerNode", send());
@@ -65,7 +64,10 @@ export async function measureLedgerGas(options: LedgerGasOptions = {}): Promise<
       `createCommittee ${THRESHOLD} of ${COMMITTEE_SIZE}`,
       registry.connect(first).createCommittee(operators, THRESHOLD),
     );
-    const keys: [Uint8Array, Uint8Array[]] = [randomBytes(32), operators.map(() => randomBytes(32))];
+    const keys: [Uint8Array, Uint8Array[]] = [
+      bytes("group", 32),
+      operators.map((_, index) => bytes(`share ${index}`, 32)),
+    ];
     for (const [index, operator] of operators.entries()) {
       const name = index === 0 ? "attestCommittee first" : index === COMMITTEE_SIZE - 1 ? "attestCommittee last" : "";
       const sent = registry.connect(operator).attestCommittee(1n, ...keys);
@@ -77,7 +79,7 @@ export async function measureLedgerGas(options: LedgerGasOptions = {}): Promise<
       wallet: { signTypedData: Wallet["signTypedData"] },
       data: TypedData<M>,
     ): Promise<string> => wallet.signTypedData(data.domain, data.types, data.message);
-    const now = BigInt((await connection.ethers.provider.getBlock("latest"))?.timestamp ?? 0);
+    const now = BigInt(GENESIS_SECONDS);
     const signedRecord = async (account: Wallet, ownershipKey: string, keyTime: bigint) => {
       const record = {
         account: account.address,
@@ -85,7 +87,7 @@ export async function measureLedgerGas(options: LedgerGasOptions = {}): Promise<
         committeeId: 1n,
         keyTime,
         ownershipKey,
-        payload: hexlify(randomBytes(payloadBytes)),
+        payload: hexlify(bytes(`payload ${account.address} ${keyTime}`, PAYLOAD_BYTES)),
       };
       const { payload, ...fields } = record;
       const message = { ...fields, payloadHash: keccak256(payload), deadline: DEADLINE };
@@ -93,22 +95,22 @@ export async function measureLedgerGas(options: LedgerGasOptions = {}): Promise<
       return { record, header: { ...fields, payloadHash: message.payloadHash }, deadline: DEADLINE, signature };
     };
 
-    const account = Wallet.createRandom() as unknown as Wallet;
-    const ownership = Wallet.createRandom() as unknown as Wallet;
+    const account = walletOf("account");
+    const ownership = walletOf("ownership");
     const one = await signedRecord(account, ownership.address, now);
-    await measure(`record, ${payloadBytes}-byte payload`, ledger.record(one.record, one.deadline, one.signature));
+    await measure(`record, ${PAYLOAD_BYTES}-byte payload`, ledger.record(one.record, one.deadline, one.signature));
     const renewed = await signedRecord(account, ownership.address, now + 1n);
     await measure("record, renewed", ledger.record(renewed.record, renewed.deadline, renewed.signature));
 
     const many = [];
     for (let i = 0; i < BATCH; i++) {
-      many.push(await signedRecord(Wallet.createRandom() as unknown as Wallet, ownership.address, now));
+      many.push(await signedRecord(walletOf(`account ${i}`), ownership.address, now));
     }
     await measure(`recordMany of ${BATCH}, per record`, ledger.recordMany(many), BATCH);
 
-    const owner = Wallet.createRandom() as unknown as Wallet;
+    const owner = walletOf("owner");
     const recordId = recordIdOf(account.address, one.record.fileTag);
-    const note = hexlify(randomBytes(81));
+    const note = hexlify(bytes("note", 81));
     const joining = { recordId, digest: recordDigest(renewed.header), owner: owner.address };
     const shown = await sign(ownership, ownershipTypedData(BigInt(chainId), contracts.keyLedger, joining));
     const wanted = await sign(
@@ -120,7 +122,42 @@ export async function measureLedgerGas(options: LedgerGasOptions = {}): Promise<
       }),
     );
     await measure("addOwner", ledger.addOwner(renewed.header, owner.address, note, DEADLINE, shown, wanted));
-    return figures;
+
+    const member = registry.connect(first);
+    await measure("updateNode", member.updateNode("https://moved.example.org:8443", bytes("next key", 32)));
+    await measure("assignCommittee", member.assignCommittee(1n));
+    await measure("requestExit", member.requestExit());
+    await connection.ethers.provider.send("evm_increaseTime", [Number(await registry.EXIT_DELAY_SECONDS()) + 1]);
+    await measure("withdrawStake", member.withdrawStake(first.address));
+
+    const [second] = operators.slice(1);
+    if (second === undefined) throw new Error("no second operator");
+    await meter.measureViews(registry, relay, {
+      nodeOf: [second.address],
+      operators: [0, COMMITTEE_SIZE],
+      committeeById: [1n],
+      committeeNodes: [1n],
+      isActive: [1n],
+      attestationOf: [1n, second.address],
+      agreementOn: [1n, await registry.hashKeyMaterial(...keys)],
+      hashKeyMaterial: keys,
+      committeeOf: [second.address],
+    });
+    const { header, deadline, signature } = renewed;
+    const consent = await ledger.recordSignatureHash(header, deadline);
+    await meter.measureViews(ledger, relay, {
+      recordState: [recordId],
+      isCurrent: [header],
+      isAccountSignature: [account.address, consent, signature],
+      recordIdOf: [header.account, header.fileTag],
+      digestOf: [header],
+      recordSignatureHash: [header, deadline],
+      ownershipSignatureHash: [recordId, joining.digest, owner.address],
+      addOwnerSignatureHash: [recordId, joining.digest, owner.address, keccak256(note), DEADLINE],
+      isOwner: [recordId, owner.address],
+    });
+    for (const contract of [registry, ledger]) meter.checkComplete(contract);
+    return meter.figures;
   } finally {
     await connection.close();
   }

@@ -1,11 +1,10 @@
 /**
  * Gas of checking a possession proof on Hardhat's own network with the production build of the contracts. Two figures
- * per size: the library call alone, and a whole transaction that does nothing else (21,000 and call data included).
- * Proofs are computed from the owner's secrets, which costs the chain the same as one made from data.
+ * per size: the library call alone, and a whole transaction with only that call (21,000 and call data included). Proofs
+ * are computed from the owner's secrets; they cost the chain the same as proofs made from data.
  *
  *   node scripts/bench/gas-pdp.ts
  */
-import { network } from "hardhat";
 import { keyForChain } from "../../offchain/core/audit/keys.ts";
 import { proofForChain } from "../../offchain/core/audit/proof.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
@@ -16,12 +15,7 @@ import {
   TEBIBYTE_SLICES,
   testKeys,
 } from "../../test/helpers/audit-set.ts";
-
-/** One figure of `npm run bench:gas`. */
-export interface GasFigure {
-  readonly name: string;
-  readonly gas: number;
-}
+import { type GasFigure, measuringNetwork } from "./gas-figure.ts";
 
 const SIZES = [
   { label: "1 MiB", sliceCount: MEBIBYTE_SLICES },
@@ -34,7 +28,7 @@ export async function measurePdpGas(): Promise<GasFigure[]> {
   await auditReady();
   const keys = testKeys();
   const key = keyForChain(keys.publicKey);
-  const connection = await network.create();
+  const connection = await measuringNetwork();
   try {
     const harness = await connection.ethers.deployContract("PdpVerifierHarness");
     const [measure, check] = [harness.getFunction("measure"), harness.getFunction("check")];

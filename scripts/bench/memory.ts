@@ -47,7 +47,7 @@ async function digestOfFile(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** The kernel's own high-water mark, read until the process is gone: it only grows, so the last reading is the peak. */
+/** Peak memory as the kernel counts it, read until the process ends: it only grows, so the last value is the peak. */
 function peakRss(pid: number): number {
   try {
     return Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;

@@ -1,6 +1,6 @@
 /**
- * Runs the Solidity tests under Hardhat's coverage and holds every contract to the bar: at least 95 % of its lines, the
- * same for libraries. Test contracts count neither way. Part of `npm test`; alone:
+ * Runs the Solidity tests with Hardhat's coverage and checks that at least 95 % of the lines of every contract and
+ * library are covered. Test contracts are not measured. Part of `npm test`; alone:
  *
  *   node scripts/run.mjs scripts/check/coverage.ts
  */
@@ -40,12 +40,12 @@ export function parseLcov(text: string): FileCoverage[] {
     .filter(({ path }) => path !== "");
 }
 
-/** What is wrong with a report: files under the bar, and files with code that it does not know. */
+/** Problems of a report: files under the bar, and sources that the report does not contain. */
 export function coverageProblems(report: readonly FileCoverage[], sources: readonly string[]): string[] {
   const known = new Map(report.map((file) => [file.path.split(sep).join("/"), file]));
   return sources.flatMap((path) => {
     const file = known.get(path);
-    if (file === undefined) return [`${path}: no test compiles it, so nothing of it is covered`];
+    if (file === undefined) return [`${path}: no test compiles it, so none of its lines are covered`];
     const percent = file.lines === 0 ? 100 : (100 * file.executed) / file.lines;
     return percent >= BAR_PERCENT
       ? []
@@ -53,7 +53,7 @@ export function coverageProblems(report: readonly FileCoverage[], sources: reado
   });
 }
 
-/** Sources with code of their own: all but tests, interfaces, and type definitions. */
+/** Sources with code to cover: all except tests, interfaces, and type definitions. */
 function contractSources(): string[] {
   return readdirSync(join(ROOT, "contracts"), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(".sol"))
@@ -81,9 +81,9 @@ function runTests(): Promise<{ code: number | null; output: string }> {
   });
 }
 
-/** Runs everything and prints what it finds. Never throws for a failing test: the outcome says it. */
+/** Runs the tests and prints the problems. Does not throw for a failing test: the outcome counts it. */
 export async function coverageStep(): Promise<CoverageOutcome> {
-  // A report of an earlier run must not speak for this one.
+  // Without this, the report of an earlier run could be read as the result of this one.
   rmSync(REPORT, { force: true });
   const { code, output } = await runTests();
   const passed = Number(/^\s+(\d+) passing/m.exec(output)?.[1] ?? 0);

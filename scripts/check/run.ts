@@ -9,6 +9,7 @@ import { TYPES_FOLDER } from "../product-types.ts";
 import { browserBundleProblems } from "./browser-bundle.ts";
 import { errorCatalogueProblems } from "./error-catalogue.ts";
 import { packageProblems } from "./package.ts";
+import { contractRevertProblems } from "./revert-idiom.ts";
 
 const root = resolve(import.meta.dirname, "..", "..");
 const bin = (name: string): string => join(root, "node_modules", ".bin", name);
@@ -61,6 +62,8 @@ const steps: readonly Step[] = [
   command("layers", bin("depcruise"), ["offchain", "--config", ".dependency-cruiser.mjs"]),
   command("format (Solidity)", bin("prettier"), ["--check", "contracts/**/*.sol"]),
   command("lint (Solidity)", bin("solhint"), ["--max-warnings", "0", "contracts/**/*.sol"]),
+  { name: "one revert idiom (Solidity)", run: () => contractRevertProblems(root) },
+  command("gas and code size are those of the snapshots", process.execPath, ["scripts/check/snapshots.ts"]),
   command("field kernel is built from its source", process.execPath, ["scripts/build-kernels.ts", "--check"]),
   { name: "error catalogue", run: () => errorCatalogueProblems(root) },
   command("API reference: links and names", bin("typedoc"), ["--emit", "none"]),

@@ -263,7 +263,7 @@ describe("an RPC endpoint", () => {
         }
         const sent = new TransactionSender(chain, anvilKey(3), { retryDelayMs: 5 }).send(transfer);
         const pending = () => anvil.rpc("eth_getTransactionCount", [wallet.address, "pending"]);
-        await until(async () => (await pending()) === "0x3", 60);
+        await until("the third transaction is pending", async () => (await pending()) === "0x3");
         await anvil.rpc("evm_mine");
         expect((await (await sent).getTransaction()).nonce).to.equal(2);
       } finally {

@@ -33,7 +33,7 @@ describe("coverage of the contracts", () => {
 
   it("does not let a contract pass that no test compiles", () => {
     expect(coverageProblems(parseLcov(REPORT), ["contracts/Forgotten.sol"])).to.deep.equal([
-      "contracts/Forgotten.sol: no test compiles it, so nothing of it is covered",
+      "contracts/Forgotten.sol: no test compiles it, so none of its lines are covered",
     ]);
   });
 });

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import { IRandomnessSource } from "../../interfaces/IRandomnessSource.sol";
 
-/// @notice Randomness that a test can predict, and switch off.
+/// @notice A randomness source whose values a test can compute, and that can be made unavailable.
 contract FakeRandomness is IRandomnessSource {
     uint64 public horizonBlocks = 8191;
     bool public available = true;

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import { PlainToken } from "./PlainToken.sol";
 
-/// @notice Calls a contract back in the middle of every transfer, once armed, and remembers how that went.
+/// @notice When armed, calls a contract during every transfer and stores the result of the call.
 contract ReentrantToken is PlainToken {
     address public target;
     bytes public data;
@@ -15,7 +15,7 @@ contract ReentrantToken is PlainToken {
         (target, data, called) = (target_, data_, false);
     }
 
-    /// @dev So that the token itself can be a user or a provider, and its call back be made as one.
+    /// @dev Lets the token itself be a user or a provider, and re-enter as one.
     function execute(address to, uint256 value, bytes calldata data_) external payable returns (bytes memory) {
         (bool success, bytes memory result) = to.call{ value: value }(data_);
         if (!success) {

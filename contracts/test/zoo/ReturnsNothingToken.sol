@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @notice A token of before the standard was fixed: its transfers return no value, as those of some large tokens do.
+/// @notice A token that predates the final ERC-20: its transfers return no value, as those of some large tokens do.
 contract ReturnsNothingToken {
     mapping(address account => uint256) public balanceOf;
     mapping(address owner => mapping(address spender => uint256)) public allowance;

@@ -23,7 +23,7 @@ contract SingleKeyWallet is IERC1271 {
     }
 }
 
-/// @notice A contract wallet that wants the signatures of all its owners, one after the other.
+/// @notice A contract wallet that needs the signatures of all its owners, one after the other.
 contract MultiKeyWallet is IERC1271 {
     address[] private _owners;
 
@@ -55,8 +55,8 @@ contract PasskeyWallet is IERC1271 {
     }
 }
 
-/// @notice A contract wallet that answers signature questions in odd ways: some that a careless caller takes for a yes, some
-/// that cost a caller without limits dearly.
+/// @notice A contract wallet that misbehaves when asked about a signature: some answers look valid to a careless
+/// caller, some use all the gas of a caller that sets no limit.
 contract OddWallet {
     enum Answer {
         Revert,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @notice A contract wallet that anybody may drive. It rejects ether that comes without a call.
+/// @notice A contract wallet that any account may use. It rejects ether that comes without a call.
 contract RejectingWallet {
     function execute(address to, uint256 value, bytes calldata data) external payable returns (bytes memory) {
         (bool success, bytes memory result) = to.call{ value: value }(data);
@@ -14,7 +14,7 @@ contract RejectingWallet {
     }
 }
 
-/// @notice A contract wallet that, when it receives ether, makes a call it was armed with, and remembers how that went.
+/// @notice A contract wallet that makes a prepared call when it receives ether, and stores the result of the call.
 contract ReentrantWallet is RejectingWallet {
     address public target;
     bytes public data;
