@@ -4,7 +4,7 @@ export interface Bar {
   readonly group: string;
   readonly label: string;
   readonly value: number;
-  /** Drawn as a mark that the bar should not pass. */
+  /** The limit, drawn as a mark. */
   readonly limit?: number;
 }
 

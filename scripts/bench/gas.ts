@@ -31,14 +31,14 @@ export const BARS: readonly Bar[] = [
 
 export interface JudgedFigure extends GasFigure {
   readonly group: string;
-  /** The most it may cost; absent when nobody has promised anything. */
+  /** The most it may cost; absent when there is no bar. */
   readonly limit?: number;
   readonly pass: boolean;
 }
 
 /**
  * Holds figures against the bars.
- * @throws Error when a bar matches no figure: it would pass for want of a measurement
+ * @throws Error when a bar matches no figure: it would pass without a measurement
  */
 export function judge(groups: Readonly<Record<string, readonly GasFigure[]>>, bars = BARS): JudgedFigure[] {
   const figures = Object.entries(groups).flatMap(([group, list]) => list.map((figure) => ({ group, ...figure })));
@@ -62,7 +62,7 @@ function table(figures: readonly JudgedFigure[]): string {
   return tableLines(["OF", "WHAT", "      GAS", "AT MOST", ""], rows).join("\n");
 }
 
-/** What people pay for, and what is promised. */
+/** The transactions, and their bars. */
 function picture(figures: readonly JudgedFigure[]): string {
   const bars = figures.map(({ name, gas, ...rest }) => ({ ...rest, label: name, value: gas }));
   return barChart("Gas of transactions and of checks; red marks are what a figure must not pass", bars);

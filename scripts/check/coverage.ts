@@ -83,7 +83,7 @@ function runTests(): Promise<{ code: number | null; output: string }> {
 
 /** Runs everything and prints what it finds. Never throws for a failing test: the outcome says it. */
 export async function coverageStep(): Promise<CoverageOutcome> {
-  // A report of an earlier run must not speak for this one.
+  // A report of an earlier run must not count for this one.
   rmSync(REPORT, { force: true });
   const { code, output } = await runTests();
   const passed = Number(/^\s+(\d+) passing/m.exec(output)?.[1] ?? 0);

@@ -1,6 +1,6 @@
 /**
  * `npm run check`: formatting, lint, types, layers, and everything that is generated or written twice and must agree.
- * Every step runs even when an earlier one failed, so that one run shows all there is to mend.
+ * Every step runs even when an earlier one failed, so that one run shows every problem.
  */
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
