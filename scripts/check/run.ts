@@ -8,6 +8,7 @@ import { join, resolve } from "node:path";
 import { TYPES_FOLDER } from "../product-types.ts";
 import { browserBundleProblems } from "./browser-bundle.ts";
 import { errorCatalogueProblems } from "./error-catalogue.ts";
+import { lineWidthProblems } from "./line-width.ts";
 import { packageProblems } from "./package.ts";
 
 const root = resolve(import.meta.dirname, "..", "..");
@@ -57,6 +58,7 @@ const typechain: Step = {
 const steps: readonly Step[] = [
   command("format and lint (TypeScript)", bin("biome"), ["check", "--error-on-warnings", "."]),
   typechain,
+  { name: "lines of at most 120 columns", run: () => lineWidthProblems(root) },
   command("types", bin("tsc"), ["-p", "."]),
   command("layers", bin("depcruise"), ["offchain", "--config", ".dependency-cruiser.mjs"]),
   command("format (Solidity)", bin("prettier"), ["--check", "contracts/**/*.sol"]),

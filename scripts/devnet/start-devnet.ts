@@ -204,7 +204,9 @@ function configure(daemon: DevnetDaemon, deploymentFile: string, fields: Readonl
   });
 }
 
-/** Terms of a provider that accepts quickly and is audited often, so that the effect can be watched. Amounts are wei. */
+/**
+ * Terms of a provider that accepts quickly and is audited often, so that the effect can be watched. Amounts are wei.
+ */
 function providerConfig(options: DevnetOptions): Record<string, unknown> {
   const epochBlocks = options.epochBlocks ?? 20;
   return {
