@@ -1,6 +1,6 @@
 /**
  * `npm run check`: formatting, lint, types, layers, and everything that is generated or written twice and must agree.
- * Every step runs even when an earlier one failed, so that one run shows all there is to mend.
+ * Every step runs even when an earlier one failed, so that one run shows every problem.
  */
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
@@ -8,6 +8,7 @@ import { join, resolve } from "node:path";
 import { TYPES_FOLDER } from "../product-types.ts";
 import { browserBundleProblems } from "./browser-bundle.ts";
 import { errorCatalogueProblems } from "./error-catalogue.ts";
+import { lineWidthProblems } from "./line-width.ts";
 import { packageProblems } from "./package.ts";
 import { contractRevertProblems } from "./revert-idiom.ts";
 
@@ -58,6 +59,7 @@ const typechain: Step = {
 const steps: readonly Step[] = [
   command("format and lint (TypeScript)", bin("biome"), ["check", "--error-on-warnings", "."]),
   typechain,
+  { name: "lines of at most 120 columns", run: () => lineWidthProblems(root) },
   command("types", bin("tsc"), ["-p", "."]),
   command("layers", bin("depcruise"), ["offchain", "--config", ".dependency-cruiser.mjs"]),
   command("format (Solidity)", bin("prettier"), ["--check", "contracts/**/*.sol"]),

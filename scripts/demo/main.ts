@@ -23,8 +23,8 @@ import { writeSampleFolders } from "./sample-files.ts";
 import { damageObjects, differences, Person, requireFolder, Teller, until } from "./story.ts";
 
 /**
- * A block comes every second, however long a machine takes for a folder, so the agreement has to outlast the slowest:
- * 50 epochs of ten minutes. Nobody waits for them, because blocks in which nothing happens are skipped.
+ * A block comes every second, however long a machine takes for a folder, so the agreement is long enough for the
+ * slowest: 50 epochs of ten minutes. The demo does not wait for them, because it mines empty blocks at once.
  */
 const EPOCH_BLOCKS = 600;
 const WINDOW_BLOCKS = 120;
@@ -72,9 +72,7 @@ async function main(directory: string): Promise<void> {
     await devnet.stop();
   }
   figures.push(["time of the whole run", `${((Date.now() - started) / 1000).toFixed(0)} s`]);
-  process.stdout.write(
-    `\n${tableLines(["FIGURE", "VALUE"], figures).join("\n")}\n\nEverything came out as promised.\n`,
-  );
+  process.stdout.write(`\n${tableLines(["FIGURE", "VALUE"], figures).join("\n")}\n\nAll steps succeeded.\n`);
 }
 
 async function tell(
@@ -146,20 +144,20 @@ async function loseNodesAndLaptop(
   original: string,
   figures: [string, string][],
 ): Promise<void> {
-  teller.heading("Two key nodes die, and alice loses her laptop");
+  teller.heading("Two key nodes are killed, and alice loses her laptop");
   await Promise.all(devnet.nodes.slice(0, 2).map((node) => node.process.stop("SIGKILL")));
   teller.line("killed node-1 and node-2 (kill -9)");
   const phone = person("alice", "alice-new-device", { TALLYSTICK_RECOVERY_PHRASE: phrase });
   const { recovered } = (await phone.run("recover")) as { recovered: { dataId: string }[] };
   if (!recovered.some(({ dataId }) => dataId === put.dataId))
-    throw new Error("the ledger did not lead back to the data");
+    throw new Error("recover did not find the data on the ledger");
   const out = join(directory, "restored");
   const restored = (await phone.run("get", put.dataId, "-o", out)) as { seconds: number; totalBytes: number };
   const different = differences(original, join(out, basename(original)));
   if (different.length > 0) throw new Error(`restored files differ: ${different.join(", ")}`);
   teller.line(`all ${put.entries} entries are back: bytes, names, permissions, times and links are identical`);
   figures.push(
-    ["restored on a new device, 2 of 5 nodes dead", "byte-identical"],
+    ["restored on a new device, 2 of 5 nodes killed", "byte-identical"],
     ["speed of the restore", `${formatBytes(restored.totalBytes / restored.seconds)}/s`],
   );
 }
@@ -172,7 +170,7 @@ async function required(reading: Promise<Agreement | undefined>): Promise<Agreem
   return agreement;
 }
 
-/** Nobody wants to watch empty blocks: up to `block` they are mined at once. */
+/** Mines the blocks up to `block` at once, so that nobody has to wait for empty blocks. */
 async function skipTo(devnet: Devnet, chain: Chain, block: number): Promise<void> {
   const missing = block - (await chain.provider.getBlockNumber());
   if (missing > 0) await devnet.chain.mine(missing);
@@ -228,14 +226,14 @@ async function damageAndCompensate(
   dataId: string,
   figures: [string, string][],
 ): Promise<void> {
-  teller.heading("The provider's disk goes bad");
+  teller.heading("Some data on the provider's disk is damaged");
   const { id, terms, user } = agreement;
   await alice.run("audit", dataId);
   teller.line("alice audits: intact");
   const { damaged, objects } = damageObjects(join(devnet.provider.dir, "data", "store", "objects"));
   teller.line(`one byte flipped in each of ${damaged} of ${objects} stored objects`);
   const audit = await alice.attempt("audit", dataId);
-  if (audit.exitCode === 0) throw new Error("the audit did not notice the damage");
+  if (audit.exitCode === 0) throw new Error("the audit did not detect the damage");
   teller.line(`alice audits again: damaged (exit code ${audit.exitCode})`);
 
   teller.heading("The next epoch passes without a proof, and the collateral compensates alice");

@@ -49,7 +49,7 @@ function table(seed: string, rows: number): Uint8Array {
   return Buffer.from(`id,date,item,amount\n${lines.join("\n")}\n`);
 }
 
-/** Compressed pictures look like noise behind a header, and so does this. */
+/** A header and noise, as in a compressed picture. */
 function picture(seed: string, sizeBytes: number): Uint8Array {
   const header = Buffer.from("ffd8ffe000104a46494600010100000100010000", "hex");
   return Buffer.concat([header, aesCtrStream(seed, sizeBytes - header.length)]);
@@ -76,7 +76,7 @@ async function writeSamples(directory: string, samples: readonly Sample[]): Prom
   }
 }
 
-/** What the two people of the demonstration have on their disks. */
+/** The folders of the two people of the demonstration. */
 export interface SampleFolders {
   readonly alice: string;
   readonly bob: string;

@@ -63,7 +63,7 @@ function parseOptions(): Options | undefined {
   if (values.help) return undefined;
   const [action = "start", part = "", ...more] = positionals;
   const isKnown = action === "start" || action === "stop" || action === "restart";
-  if (!isKnown) throw new TypeError(`${action} is no command: start, stop or restart`);
+  if (!isKnown) throw new TypeError(`${action} is not a command; use start, stop or restart`);
   if (more.length > 0 || (action === "restart") !== (part !== "")) {
     throw new TypeError("restart takes the name of one part, start and stop take none");
   }
@@ -89,7 +89,10 @@ function parseOptions(): Options | undefined {
   return { action, part, home, network };
 }
 
-/** Two networks in one folder would delete each other's databases. @throws Error naming the processes of the first */
+/**
+ * Refuses a second network in one folder, because it would delete the databases of the first.
+ * @throws Error naming the processes of the first
+ */
 function refuseSecond(directory: string): void {
   const live = liveProcesses(pidFolderOf(directory));
   if (live.length === 0) return;
@@ -120,7 +123,7 @@ async function requestRestart({ part, network }: Options): Promise<void> {
   if (find(MAIN) === undefined) throw new Error("no devnet is running here: start one with npm run devnet");
   const before = find(part)?.pid;
   const request = join(requestsOf(network.dir), part);
-  if (/[/\\]/.test(part)) throw new TypeError(`${part} is no name of a part`);
+  if (/[/\\]/.test(part)) throw new TypeError(`${part} is not the name of a part`);
   writeFileSync(request, "");
   for (const end = Date.now() + RESTART_SECONDS * 1000; existsSync(request); await pause(POLL_MILLISECONDS)) {
     if (Date.now() > end) throw new Error(`${part} was not started again within ${RESTART_SECONDS} seconds`);
@@ -185,14 +188,14 @@ async function main(): Promise<void> {
   const directory = options.network.dir;
   const pointer = join(options.home, "devnet.json");
   refuseSecond(directory);
-  // The chain lives in memory, so what daemons kept of an earlier one fits nothing any more.
+  // The chain is in memory, so state that daemons kept of an earlier chain is useless.
   rmSync(directory, { recursive: true, force: true });
-  // The command line passes over files that others could have written.
+  // The command line ignores files that others could have written.
   mkdirSync(options.home, { recursive: true });
   chmodSync(options.home, 0o700);
   mkdirSync(directory, { recursive: true });
   writePidFile(pidFolderOf(directory), MAIN, process.pid, ["devnet/main.ts", ...process.argv.slice(2)].join(" "));
-  // Left behind by a network that was killed: nobody may find it while this one starts.
+  // Left behind by a network that was killed: no command may find it while this one starts.
   rmSync(pointer, { force: true });
   const devnet = await startDevnet(options.network);
   writeFileSync(`${pointer}.partial`, `${JSON.stringify(devnet.deployment, null, 2)}\n`, { mode: 0o600 });

@@ -107,7 +107,7 @@ export class ManagedProcess {
       child.once("exit", (code, signal) => {
         clearTimeout(timer);
         if (ready && !this.#isStopping) this.#onUnexpectedEnd(`ended with ${code ?? signal}`);
-        // The log is written asynchronously; its end is what tells why.
+        // The log is written asynchronously, and its last lines state the reason.
         log.once("close", () => fail(`ended with ${code ?? signal}`));
       });
       createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {

@@ -22,7 +22,7 @@ const STAKE_WEI = ETHER;
 const OPERATOR_WEI = 50n * ETHER;
 const COMMITTEE_ID = 1n;
 const COMMITTEE_SECONDS = 120;
-/** Opening a development keystore should cost nothing; its passphrase is kept in the devnet's folder. */
+/** A development keystore is cheap to open; its passphrase is kept in the devnet's folder. */
 const DEVELOPMENT_COST = { n: 2, r: 8, p: 1 };
 
 export interface DevnetOptions {
@@ -45,7 +45,7 @@ export interface DevnetOptions {
   /** Further fields of the daemons' configurations. */
   readonly nbmConfig?: Readonly<Record<string, unknown>>;
   readonly cspConfig?: Readonly<Record<string, unknown>>;
-  /** Told what is being done. */
+  /** Receives progress messages. */
   readonly say?: (line: string) => void;
 }
 
@@ -144,7 +144,7 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
   say(`the nodes make their key (${threshold} of ${size})…`);
   await committeeReady(deployment);
   await Promise.all(nodes.map(({ url }) => nodeServes(url)));
-  // Only now: until here nobody has to wait for a block.
+  // Only now, so that the set-up above does not wait for blocks.
   const blockTimeSeconds = options.blockTimeSeconds ?? 1;
   if (blockTimeSeconds > 0) await chain.mineEvery(blockTimeSeconds);
   return {
@@ -204,7 +204,9 @@ function configure(daemon: DevnetDaemon, deploymentFile: string, fields: Readonl
   });
 }
 
-/** A provider that is quick to accept and audits often, for people who watch. Amounts are wei. */
+/**
+ * Terms of a provider that accepts quickly and is audited often, so that the effect can be watched. Amounts are wei.
+ */
 function providerConfig(options: DevnetOptions): Record<string, unknown> {
   const epochBlocks = options.epochBlocks ?? 20;
   return {

@@ -2,8 +2,8 @@
  * Runs tests and counts them; the last line is `N passed, N failed` and nothing else.
  *
  *   npm test                      what a contributor runs: Solidity tests with the coverage bar, vectors, properties,
- *                                 protocols, and flows with real processes, databases and chains, all on free loopback
- *   ports npm test -- core agent        only test/core and test/agent; `solidity` names the Solidity tests
+ *                                 protocols, and flows with real processes, databases and chains on loopback
+ *   npm test -- core agent        only test/core and test/agent; `solidity` names the Solidity tests
  *   npm run test:long             test/long: crashes, soak, browser, real shells, package installs; and properties and
  *                                 invariants with many more cases
  *   npm run test:long -- crash    only test/long/crash.test.ts; `solidity` and `properties` name the rest

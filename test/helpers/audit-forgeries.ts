@@ -57,8 +57,8 @@ function challengeAt(drawn: OracleChallenge, at: bigint, keep: (index: number) =
 }
 
 /**
- * Proofs in which neither equation holds, but their sum does, because one element was chosen after λ. It takes a λ that
- * leaves the element out: in each of them that one is missing, and nothing else is wrong.
+ * Proofs in which neither equation holds, but their sum does, because one element was chosen after λ. They verify only
+ * if λ leaves that element out; everything else in them is right.
  * @param openedAt v(ρ) for an exponent of V, and ρ
  */
 function chosenAfterTheWeight(

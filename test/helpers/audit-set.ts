@@ -60,7 +60,7 @@ export function patternBytes(lengthBytes: number, seed: number): Uint8Array {
   return bytes;
 }
 
-/** A set as a provider holds it. The arrays may be changed by a test that damages them. */
+/** A data set as a provider stores it. A test may change the arrays to damage them. */
 export interface StoredSet {
   readonly slices: Uint8Array[];
   readonly powersA: Uint8Array;

@@ -1,6 +1,6 @@
 /**
- * Stands between an agent and what it talks to (provider and chain), counts what passes, and strikes at a chosen
- * moment: before a request arrives, after it has been carried out but before the answer is back, or a little later.
+ * Proxies between an agent and its provider and chain. They count requests and interrupt at a chosen moment: before a
+ * request arrives, after it was carried out but before the answer returns, or a little later.
  */
 
 import { setTimeout as pause } from "node:timers/promises";
@@ -19,13 +19,13 @@ export interface Moment {
 export class Interruptions {
   /** Requests that have passed since the last `reset`. */
   requests = 0;
-  /** Objects that the provider has said it holds, in answers that got through. */
+  /** Objects that the provider has acknowledged, in answers that reached the agent. */
   readonly acknowledged = new Set<string>();
   readonly provider: HttpProxy;
   readonly chain: HttpProxy;
   #moment: Moment | undefined;
   #strike: () => Promise<void> = async () => undefined;
-  /** The request that was struck at. */
+  /** The request at which the interruption happened. */
   struck: string | undefined;
 
   private constructor(provider: HttpProxy, chain: HttpProxy) {
@@ -47,7 +47,7 @@ export class Interruptions {
     return { ...net.deployment, rpcUrl: this.chain.url, providers };
   }
 
-  /** Forgets what passed and what was planned. */
+  /** Resets the counts and the planned interruption. */
   reset(): void {
     this.requests = 0;
     this.acknowledged.clear();
@@ -55,7 +55,7 @@ export class Interruptions {
     this.#moment = undefined;
   }
 
-  /** Plans one strike. */
+  /** Plans one interruption. */
   plan(moment: Moment, strike: () => Promise<void>): void {
     this.#moment = moment;
     this.#strike = strike;

@@ -8,7 +8,7 @@ import { contentId } from "../../offchain/core/encoding/content-id.ts";
 import { IntegrityError, TallystickError } from "../../offchain/core/errors.ts";
 import type { SealedObject } from "../../offchain/core/recipe/tree.ts";
 
-/** Holds objects like a provider would, and lies or fails when told to. */
+/** Stores objects as a provider does, and lies or fails on request. */
 export class MemoryProvider implements ObjectSource {
   readonly objects = new Map<string, Uint8Array>();
   fetched: string[] = [];

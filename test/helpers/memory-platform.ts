@@ -98,7 +98,7 @@ export class MemoryPreparations implements PreparationStore {
   }
 }
 
-/** Whoever comes later runs later. */
+/** Runs work in the order of the calls. */
 export class MemoryLock implements HomeLock {
   #last: Promise<unknown> = Promise.resolve();
   #holders = 0;

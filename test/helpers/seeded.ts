@@ -1,6 +1,5 @@
 /**
- * Chance that can be had again: every number follows from a seed that is printed, and taken from TALLYSTICK_TEST_SEED
- * when set.
+ * Reproducible random numbers. Each follows from a seed, which is printed, and which TALLYSTICK_TEST_SEED sets.
  */
 
 import { randomBytes } from "node:crypto";

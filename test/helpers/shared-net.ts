@@ -1,8 +1,8 @@
 /**
- * A network for test files that disturb nothing: `npm test` starts one for all of them. Whoever joins has a folder of
- * their own and makes new identities. Nobody may stop or change its daemons, mine blocks on its chain, or count what
- * all accounts have done: files that do start their own network (local-net.ts). A file that is run alone starts the
- * network for itself.
+ * A network that test files share; `npm test` starts one for all of them. Each file has a folder of its own and makes
+ * new identities. No file may stop or change its daemons, mine blocks on its chain, or count the actions of all
+ * accounts: files that do so start a network of their own (local-net.ts). A file that is run alone starts the network
+ * itself.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
 /**
- * Stands in front of a daemon and changes what it answers on chosen routes: how a node that lies looks from outside.
+ * A proxy in front of a daemon that changes answers on chosen routes, so that the daemon appears to lie.
  */
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { expect } from "chai";
 
-/** What Node's `utimes` can be off by: it takes seconds as a double. */
+/** Error of Node's `utimes`, which takes seconds as a double. */
 const TIME_TOLERANCE_NANOS = 1000n;
 
 export interface TreeEntry {

@@ -47,7 +47,7 @@ describe("demo", () => {
     ]) {
       expect(stdout).to.contain(part);
     }
-    expect(stdout.trimEnd().split("\n").at(-1)).to.equal("Everything came out as promised.");
+    expect(stdout.trimEnd().split("\n").at(-1)).to.equal("All steps succeeded.");
     expectSameTree(readTree(join(folder, "mine")), before);
     expect(readdirSync(temporary)).to.deep.equal([]);
   });
