@@ -23,7 +23,8 @@ export async function useProxyFromEnvironment(
     const cancelled = new AbortController();
     cancel?.addListener(() => cancelled.abort());
     const deadline = AbortSignal.timeout(request.timeout);
-    const { url, method, headers, body } = request;
+    const { method, body } = request;
+    const { url, headers } = withoutCredentials(request);
     try {
       const signal = AbortSignal.any([cancelled.signal, deadline]);
       // ethers decides itself about redirects.
@@ -41,4 +42,15 @@ export async function useProxyFromEnvironment(
       throw error;
     }
   });
+}
+
+/** `fetch` refuses addresses with user information, which `node:http` sends as a header. */
+function withoutCredentials(request: FetchRequest): { url: URL; headers: Record<string, string> } {
+  const url = new URL(request.url);
+  const { username, password } = url;
+  if (username === "" && password === "") return { url, headers: request.headers };
+  url.username = "";
+  url.password = "";
+  const bytes = new TextEncoder().encode(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`);
+  return { url, headers: { authorization: `Basic ${btoa(String.fromCharCode(...bytes))}`, ...request.headers } };
 }

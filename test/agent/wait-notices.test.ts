@@ -117,6 +117,24 @@ describe("wait notices", () => {
       expect(told).to.have.length(1);
     });
 
+    it("ends when the body is cancelled, and cancels what the body comes from", async () => {
+      ask();
+      let reason: unknown;
+      answer(
+        new Response(
+          new ReadableStream<Uint8Array>({
+            cancel: (given) => {
+              reason = given;
+            },
+          }),
+        ),
+      );
+      await (await request).body?.cancel("enough");
+      expect(reason).to.equal("enough");
+      await clock.advance(60);
+      expect(told).to.deep.equal([]);
+    });
+
     it("ends when the request is given up", async () => {
       const caller = new AbortController();
       ask(caller.signal);

@@ -1,5 +1,6 @@
 /** Endpoints that limit, refuse and word things differently, in front of a chain that works. */
 import { expect } from "chai";
+import { FetchRequest } from "ethers";
 import type { ChainReader, Deployment } from "../../offchain/chain/deployment.ts";
 import { connectChain } from "../../offchain/chain/deployment.ts";
 import { type EndpointProvider, openProvider } from "../../offchain/chain/endpoint.ts";
@@ -298,6 +299,21 @@ describe("an RPC endpoint", () => {
         expect(everythingIn(error)).to.not.contain(KEY);
       });
     }
+
+    it("does not show it when the transport's own error quotes the address", async () => {
+      FetchRequest.registerGetUrl(async ({ url }) => {
+        throw Object.assign(new Error(`cannot connect to ${url}`), { code: "ECONNREFUSED", url });
+      });
+      try {
+        const keyed = openProvider(`${proxy.url}/v3/${KEY}?token=${KEY}`, BigInt(CHAIN_ID));
+        const error = await failure(readChain("reading the block number", () => keyed.getBlockNumber()));
+        keyed.destroy();
+        expect(error).to.have.property("code", "CHAIN_UNAVAILABLE");
+        expect(everythingIn(error)).to.contain("cannot connect").and.to.not.contain(KEY);
+      } finally {
+        FetchRequest.registerGetUrl(FetchRequest.createGetUrlFunc());
+      }
+    });
 
     it("does not show it when the chain is another one", async () => {
       const rpcUrl = `${proxy.url}/v3/${KEY}`;

@@ -12,6 +12,7 @@ import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
 import { sessionMessage } from "../../offchain/http/sessions.ts";
 import { startDaemonProcess } from "../helpers/daemon-process.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { until } from "../helpers/promises.ts";
 import { counterProgram } from "./third-daemon.ts";
 
 const SOURCE = join(import.meta.dirname, "third-daemon.ts");
@@ -59,11 +60,30 @@ describe("daemon boot", () => {
     process.env.TALLYSTICK_PASSPHRASE = PASSPHRASE;
     const logger = pino({ level: "silent" });
     const config = counterProgram.load(configFile());
-    const daemon = await startDaemon(counterProgram, config, logger);
+    const databases: { prepare: (statement: string) => unknown }[] = [];
+    let runs = 0;
+    const watched = {
+      ...counterProgram,
+      build: async (base: Parameters<typeof counterProgram.build>[0]) => {
+        databases.push(base.database);
+        const work = await counterProgram.build(base);
+        const run = async () => {
+          runs += 1;
+        };
+        return { ...work, background: [...(work.background ?? []), { name: "watched", run }] };
+      },
+    };
+    const daemon = await startDaemon(watched, config, logger);
     expect(daemon.operator).to.equal(operator);
     expect((await fetch(`${daemon.url}/healthz`)).status).to.equal(200);
+    await until(() => runs > 0);
     await daemon.close();
-    // The port is free, the folder's lock is gone, the database is closed: it starts again over the same state.
+    const ended = runs;
+    expect(databases).to.have.length(1);
+    for (const database of databases) expect(() => database.prepare("SELECT 1")).to.throw(/not open/);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(runs).to.equal(ended);
+    // The port is free and the folder's lock is gone: it starts again over the same state.
     process.env.TALLYSTICK_PASSPHRASE = PASSPHRASE;
     const again = await startDaemon(counterProgram, config, logger);
     await again.close();

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
-import { type ErrorCode, TallystickError } from "../../offchain/core/errors.ts";
+import { type ErrorCode, InvalidInputError, TallystickError } from "../../offchain/core/errors.ts";
 import { ObjectLostError } from "../../offchain/csp/chunks/object-lost.ts";
 import { toHttpError } from "../../offchain/daemon/http-errors.ts";
 import { DiskFailedError, DiskFullError } from "../../offchain/store/disk/disk-errors.ts";
@@ -8,6 +8,19 @@ import { DiskFailedError, DiskFullError } from "../../offchain/store/disk/disk-e
 const EXIT_LOCAL = 4;
 const EXIT_NETWORK = 5;
 const EXIT_INTEGRITY = 7;
+
+describe("errors of a body as a whole", () => {
+  for (const [check, expected] of [
+    ["body size", 413],
+    ["content type", 415],
+    ["body/count", 400],
+  ] as const) {
+    it(`have status ${expected} when the check is "${check}"`, () => {
+      const { status, error, known } = toHttpError(new InvalidInputError("refused", { check }));
+      expect([status, error.code, known]).to.deep.equal([expected, "INVALID_INPUT", true]);
+    });
+  }
+});
 
 describe("errors of a daemon's own disk, as its client reads them", () => {
   const systemError = Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });

@@ -16,9 +16,19 @@ import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 const SOURCE = join(import.meta.dirname, "third-daemon.ts");
 const PROXY_MODULE = new URL("../../offchain/chain/node-proxy.ts", import.meta.url);
 
+interface StartedProxy {
+  readonly proxy: Server;
+  readonly url: string;
+  /** Hosts that it was asked for. */
+  readonly hosts: string[];
+  /** `Authorization` headers of requests to them. */
+  readonly authorizations: Set<string>;
+}
+
 /** A proxy that takes every host for the chain's, and remembers which ones it was asked for. */
-async function startProxy(target: URL): Promise<{ proxy: Server; url: string; hosts: string[] }> {
+async function startProxy(target: URL): Promise<StartedProxy> {
   const hosts: string[] = [];
+  const authorizations = new Set<string>();
   const proxy = createServer(async (request, response) => {
     hosts.push(new URL(request.url ?? "").hostname);
     const parts: Buffer[] = [];
@@ -33,12 +43,15 @@ async function startProxy(target: URL): Promise<{ proxy: Server; url: string; ho
       socket.write("HTTP/1.1 200 Connection Established\r\n\r\n");
       socket.pipe(onward).pipe(socket);
     });
+    socket.on("data", (piece: Buffer) => {
+      for (const [, value = ""] of piece.toString().matchAll(/^authorization: (.+?)\r$/gim)) authorizations.add(value);
+    });
     for (const end of [socket, onward]) end.on("error", () => socket.destroy());
   });
   await new Promise<void>((resolve) => {
     proxy.listen(0, "127.0.0.1", () => resolve());
   });
-  return { proxy, url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, hosts };
+  return { proxy, url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, hosts, authorizations };
 }
 
 describe("proxy from the environment", () => {
@@ -56,6 +69,7 @@ describe("proxy from the environment", () => {
   });
   beforeEach(() => {
     running.hosts.length = 0;
+    running.authorizations.clear();
   });
 
   it("carries the requests of a daemon to its chain", async () => {
@@ -93,7 +107,7 @@ describe("proxy from the environment", () => {
     const folder = mkdtempSync(join(tmpdir(), "tallystick-proxy-"));
     try {
       const deployment = join(folder, "deployment.json");
-      writeFileSync(deployment, JSON.stringify({ ...local.deployment, rpcUrl: "http://chain.test/" }));
+      writeFileSync(deployment, JSON.stringify({ ...local.deployment, rpcUrl: "http://us%65r:secret@chain.test/" }));
       const args = ["--disable-warning=ExperimentalWarning", programPath("tallystick"), "init", "--json"];
       const env = { ...process.env, TALLYSTICK_PASSPHRASE: "a passphrase", HTTP_PROXY: running.url };
       const home = ["--home", join(folder, "home"), "--deployment", deployment];
@@ -101,6 +115,8 @@ describe("proxy from the environment", () => {
       // A new account gets coins when the development chain could be asked.
       expect(JSON.parse(stdout)).to.include({ developmentFunds: true });
       expect(new Set(running.hosts)).to.deep.equal(new Set(["chain.test"]));
+      // User information in the address of an endpoint becomes a header, as without a proxy.
+      expect(running.authorizations).to.deep.equal(new Set([`Basic ${btoa("user:secret")}`]));
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

@@ -80,6 +80,10 @@ describe("daemon server", () => {
     server.get("/limited", async () => {
       throw new TallystickError("slow down", { code: "RATE_LIMITED", retryable: true, retryAfterSeconds: 2.5 });
     });
+    server.get("/failing", async () => {
+      const received = "answer of https://user:hush@rpc.example.org/v2/hush";
+      throw new TallystickError("no answer from wss://rpc.example.org/hush", { code: "CHAIN_UNAVAILABLE", received });
+    });
     server.get("/defect", async () => {
       throw new Error("a path of this machine: /home/x");
     });
@@ -278,6 +282,12 @@ describe("daemon server", () => {
     expect(answer.headers["retry-after"]).to.equal("3");
     expect(answer.json().error).to.include({ code: "RATE_LIMITED", retryAfterSeconds: 2.5 });
     expect((await server.inject({ url: "/nowhere" })).json().error.code).to.equal("NOT_FOUND");
+  });
+
+  it("leaves out of an error what an address may hold beside its host", async () => {
+    const { error } = (await server.inject({ url: "/failing" })).json();
+    expect(error.message).to.equal("no answer from wss://rpc.example.org/…");
+    expect(error.received).to.equal("answer of https://rpc.example.org/…");
   });
 
   it("says nothing of an unexpected error but that there was one", async () => {
