@@ -177,8 +177,8 @@ contract AccountSignatureTest is TestBase {
         vm.assertLt(used, limit);
     }
 
-    /// @dev The wallet accepts with at most this much gas, and WALLET_GAS leaves a margin of 80 %. Builds for coverage need
-    /// up to 7 % more gas than the deployed code.
+    /// @dev The wallet accepts with at most this much gas, and WALLET_GAS leaves a margin of 80 %. Builds for coverage
+    ///   need up to 7 % more gas than the deployed code.
     function _needs(IERC1271 wallet, bytes memory signature, uint256 limit) private view {
         vm.assertTrue(_harness.isValid(address(wallet), DIGEST, signature));
         uint256 before = gasleft();

@@ -76,7 +76,7 @@ describe("daemon boot", () => {
     const daemon = await startDaemon(watched, config, logger);
     expect(daemon.operator).to.equal(operator);
     expect((await fetch(`${daemon.url}/healthz`)).status).to.equal(200);
-    await until(() => runs > 0);
+    await until("the background work ran", () => runs > 0);
     await daemon.close();
     const ended = runs;
     expect(databases).to.have.length(1);
@@ -153,7 +153,7 @@ describe("daemon boot", () => {
       }
     });
 
-    it("ask the chain about 300 signatures of contract wallets per minute, and plain accounts get in all the same", async () => {
+    it("ask the chain about 300 contract wallet signatures a minute, which keeps no plain account out", async () => {
       const daemon = await start();
       try {
         const wrong = `0x${"11".repeat(64)}1b`;
