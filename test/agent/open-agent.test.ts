@@ -98,7 +98,7 @@ describe("opening an agent", () => {
       .providers()
       .fetch("bafk")
       .catch((error: unknown) => error);
-    await until(() => told.length > 0);
+    await until("a notice", () => told.length > 0);
     expect(told[0]).to.equal("still waiting for provider http://silent.invalid: opening a session");
     await context.close();
     expect(await reading).to.be.instanceOf(Error);

@@ -155,7 +155,7 @@ describe("a transaction sender, when blocks are replaced", function () {
   it("tells a health probe of a transaction that waits for more than two minutes", async () => {
     await anvil.rpc("evm_setAutomine", [false]);
     const waiting = node.send(transfer(1n));
-    await until(async () => (await pendingCount()) === 1);
+    await until("the transaction in the pool", async () => (await pendingCount()) === 1);
     await node.checkHealth();
     const { now } = Date;
     Date.now = () => now() + 121_000;
