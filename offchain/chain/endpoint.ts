@@ -20,6 +20,7 @@ import {
 import pRetry from "p-retry";
 import { redactUrlsIn, secretsOfUrl } from "../core/encoding/redact-url.ts";
 import { EndpointError, isRateLimitAnswer, isTemporaryStatus, refusesPendingTag } from "./endpoint-errors.ts";
+import { pause } from "./pause.ts";
 
 /** What the base class declares; it also takes errors here. */
 type Answer = JsonRpcResult;
@@ -184,8 +185,4 @@ function retryAfterSeconds(response: FetchResponse): number | undefined {
   if (/^\d{1,6}$/.test(header)) return Number(header);
   const at = Date.parse(header);
   return Number.isNaN(at) ? undefined : Math.max(0, (at - Date.now()) / 1000);
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -5,6 +5,7 @@ import { TallystickError } from "../core/errors.ts";
 import { isRateLimited, isTemporaryFailure } from "./endpoint-errors.ts";
 import type { SignedCall } from "./nonces.ts";
 import { type Offers, unavailable } from "./offers.ts";
+import { pause } from "./pause.ts";
 
 /** What is known of a transaction that is not mined yet. */
 export interface WaitingTransaction {
@@ -85,7 +86,7 @@ export async function waitForReceipt(
     if (Date.now() - started > options.receiptTimeoutSeconds * 1000) {
       throw notMined(signed, options.receiptTimeoutSeconds, problem);
     }
-    await sleep(pollMs, signal);
+    await pause(pollMs, signal);
   }
 }
 
@@ -107,20 +108,5 @@ function notMined(signed: SignedCall, seconds: number, cause: unknown): Tallysti
     hint: "it may still be mined: look the transaction up before sending again",
     details: { transactionHash: keccak256(signed.raw), nonce: signed.nonce },
     ...(cause === undefined ? {} : { cause }),
-  });
-}
-
-/** @throws the signal's reason when it is aborted. */
-function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", onAbort);
-      resolve();
-    }, milliseconds);
-    signal?.addEventListener("abort", onAbort, { once: true });
   });
 }

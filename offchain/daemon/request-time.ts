@@ -4,12 +4,10 @@
  */
 
 import { InvalidSignatureError } from "../core/errors.ts";
+import { CLOCK_CHECK } from "../core/wire/session.ts";
 
 /** How far a client's clock may be ahead, in seconds. */
 export const CLOCK_SKEW_SECONDS = 120;
-
-/** The `check` of a refusal that may be due to a clock; `details` then has `nowSeconds` and `expiresAt`. */
-export const CLOCK_CHECK = "clock";
 
 /**
  * @param what the message, for the error.

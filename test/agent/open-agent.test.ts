@@ -9,6 +9,7 @@ import { openAgent as openAgentInHome } from "../../offchain/agent/node/index.ts
 import { type AgentLogger, SILENT } from "../../offchain/agent/progress.ts";
 import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
 import { MemoryCatalogue, memoryPlatform } from "../helpers/memory-platform.ts";
+import { until } from "../helpers/promises.ts";
 import { expectAsyncRejection } from "../helpers/rejection.ts";
 
 describe("opening an agent", () => {
@@ -97,7 +98,7 @@ describe("opening an agent", () => {
       .providers()
       .fetch("bafk")
       .catch((error: unknown) => error);
-    while (told.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until("a notice", () => told.length > 0);
     expect(told[0]).to.equal("still waiting for provider http://silent.invalid: opening a session");
     await context.close();
     expect(await reading).to.be.instanceOf(Error);

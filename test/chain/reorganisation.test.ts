@@ -152,6 +152,22 @@ describe("a transaction sender, when blocks are replaced", function () {
     await waiting;
   });
 
+  it("tells a health probe of a transaction that waits for more than two minutes", async () => {
+    await anvil.rpc("evm_setAutomine", [false]);
+    const waiting = node.send(transfer(1n));
+    await until("the transaction in the pool", async () => (await pendingCount()) === 1);
+    await node.checkHealth();
+    const { now } = Date;
+    Date.now = () => now() + 121_000;
+    const unhealthy = await failure(node.checkHealth()).finally(() => {
+      Date.now = now;
+    });
+    expect(unhealthy).to.include({ code: "TIMED_OUT", check: "pending transactions" });
+    expect((unhealthy as { received: string }).received).to.match(/^1 waiting, the oldest for 12\d s$/);
+    await anvil.rpc("evm_mine");
+    await waiting;
+  });
+
   it("reports what it waits for while it waits", async () => {
     await anvil.rpc("evm_setAutomine", [false]);
     const reports: WaitingTransaction[] = [];

@@ -224,7 +224,7 @@ describe("signatures of accounts", () => {
       expect(most).to.be.within(1, 4);
       await expectAsyncRejection(() => checkAccountSignature(chain, alice.address, typed, wrong), "INVALID_SIGNATURE");
       chain.close();
-    });
+    }).timeout(60_000);
 
     it("are neither taken nor refused: the failure is the chain's", async () => {
       const chain = await connectChain({ ...local.deployment, rpcUrl: proxy.url });

@@ -5,9 +5,8 @@
  */
 
 import { InvalidSignatureError, type TallystickError } from "../../core/errors.ts";
+import { CLOCK_CHECK } from "../../core/wire/session.ts";
 
-/** The `check` of such a refusal; see daemon/request-time.ts. */
-const CLOCK_CHECK = "clock";
 /** Codes of nodes that gave no answer: they say nothing about the clock. */
 const SILENT_CODES: ReadonlySet<string> = new Set(["UNREACHABLE", "TIMED_OUT"]);
 

@@ -7,12 +7,12 @@
  * whose budget is smaller than a batch states its size; batches then become as small as the k largest budgets require.
  */
 
+import { pause } from "../../chain/pause.ts";
 import { FIRST_GENERATION, type KeyId, oprfKey } from "../../core/dkg/key-id.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { ristretto255Suite } from "../../core/oprf/ristretto255.ts";
 import type { OprfSuite } from "../../core/oprf/suite.ts";
 import { MAXIMUM_BATCH } from "../../core/wire/nbm.ts";
-import { pause } from "../clock.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import { clockError } from "./clock-offset.ts";
 import type { Evaluation } from "./nbm-client.ts";

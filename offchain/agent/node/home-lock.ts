@@ -3,9 +3,9 @@
  * twice.
  */
 
+import { pause } from "../../chain/pause.ts";
 import { DiskFailedError } from "../../store/disk/disk-errors.ts";
 import { lockFolder } from "../../store/disk/folder-lock.ts";
-import { pause } from "../clock.ts";
 import type { ExclusiveOptions, HomeLock } from "../platform.ts";
 
 const ASK_AGAIN_MILLISECONDS = 250;

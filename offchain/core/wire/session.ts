@@ -11,6 +11,9 @@ import { AddressText, Bytes32Text, SignatureText, UnixSeconds } from "./schema.t
 /** Longest life of a session, in seconds. */
 export const MAXIMUM_SESSION_SECONDS = 3600;
 
+/** The `check` of a refusal that may be due to a clock; `details` then has `nowSeconds` and `expiresAt`. */
+export const CLOCK_CHECK = "clock";
+
 /** `POST /v1/sessions` */
 export const SessionRequest = Type.Object(
   {

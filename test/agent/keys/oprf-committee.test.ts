@@ -252,6 +252,9 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
       behaviour = [refuses(-3000), refuses(-3001), refuses(99_999), refuses(-3000), down];
       const behind = await rejection(committee().evaluate(inputs));
       expect(behind.message).to.equal("this computer's clock is 50 minutes behind the key nodes'");
+      behaviour = [refuses(3000), refuses(3001), refuses(-99_999), refuses(3000), down];
+      const lied = await rejection(committee().evaluate(inputs));
+      expect(lied.message).to.equal("this computer's clock is 50 minutes ahead of the key nodes'");
     });
 
     it("do not, when a node fails for another reason or answers correctly", async () => {
