@@ -45,6 +45,8 @@ export const CspConfigSchema = Type.Object(
     verifyWaitSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 60 })),
     /** How often the chain is read. */
     pollMilliseconds: Type.Optional(Type.Integer({ minimum: 20, maximum: 600_000 })),
+    /** Average speed at which stored objects are read and checked in the background. */
+    scrubMebibytesPerSecond: Type.Optional(Type.Number({ minimum: 0.01, maximum: 4096 })),
     /** How long to wait before a proof that failed is tried again within its window. */
     proofRetrySeconds: Type.Optional(Seconds),
   },
@@ -62,6 +64,7 @@ export interface CspConfig extends DaemonConfig {
   verifyWaitSeconds: number;
   pollMilliseconds: number;
   proofRetrySeconds: number;
+  scrubMebibytesPerSecond: number;
 }
 
 /**
@@ -88,6 +91,7 @@ const DEFAULTS = {
   verifyWaitSeconds: 10,
   pollMilliseconds: 2000,
   proofRetrySeconds: 30,
+  scrubMebibytesPerSecond: 4,
 };
 
 /** Reads a provider's configuration. @throws InvalidInputError naming the wrong field. */

@@ -9,14 +9,18 @@ import { checksumAddress } from "../daemon/account-signature.ts";
 import { type RunningDaemon, startDaemon } from "../daemon/boot.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
+import { Budgets } from "../daemon/quota.ts";
 import { SqliteProviderIndex } from "../store/index/sqlite/provider-index.ts";
 import { openObjectStore } from "../store/object/open-object-store.ts";
 import { AgreementService } from "./agreements/agreements.ts";
 import { makeOffer } from "./agreements/offer.ts";
 import { Settlement } from "./agreements/settlement.ts";
+import { ChallengeRefill } from "./chunks/challenge-refill.ts";
 import { ChunkService } from "./chunks/chunk-service.ts";
 import { ClaimService } from "./chunks/claims.ts";
+import { OwnershipChallenges } from "./chunks/ownership-challenges.ts";
 import { reconcileChunks } from "./chunks/reconcile.ts";
+import { scrubObjects } from "./chunks/scrub.ts";
 import { bindObjectStore } from "./chunks/store-binding.ts";
 import { type CspConfig, loadCspConfig } from "./config.ts";
 import { createCspMetrics } from "./metrics.ts";
@@ -42,7 +46,8 @@ async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
   const store = await openObjectStore(config.store);
   base.closers.add("object store", () => store.close());
   await bindObjectStore(store, index);
-  const chunks = new ChunkService(store, index.chunks, logger, unixSeconds);
+  const challenges = new OwnershipChallenges(sender.address, base.secret);
+  const chunks = new ChunkService(store, index.chunks, challenges, logger, unixSeconds);
   const files = new PreparationFiles(join(config.dataDir, "preparations"));
   const parts = { store, preparations: index.preparations, files };
   const preparations = new PreparationService(
@@ -67,7 +72,12 @@ async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
   const settlement = new Settlement({ ...onChain, payoutAccount });
 
   acceptStreams(server);
-  const claims = new ClaimService(index.chunks, chunks, unixSeconds);
+  const refill = new ChallengeRefill(chunks, logger);
+  const budgets = new Budgets(database);
+  const claims = new ClaimService({ index: index.chunks, challenges, refill, budgets }, unixSeconds);
+  chunks.onUpload((account, madeUp) => claims.giveBack(account, madeUp));
+  const scrubBytesPerSecond = config.scrubMebibytesPerSecond * 2 ** 20;
+  const stopped = new AbortController();
   addChunkRoutes(server, { sessions, chunks, claims });
   const { verifyWaitSeconds } = config;
   addPreparationRoutes(server, { sessions, preparations, verification, verifyWaitSeconds });
@@ -81,8 +91,13 @@ async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
       { name: "acceptances", run: async () => agreements.resolve(await head()) },
       { name: "settlement", run: async () => settlement.round(await head()) },
       { name: "abandoned preparations", run: () => preparations.expire() },
+      { name: "expired claims", run: () => claims.expire() },
+      { name: "scrub", run: () => scrubObjects(index.chunks, chunks, scrubBytesPerSecond, stopped.signal) },
     ],
-    close: () => prover.close(),
+    close: async () => {
+      stopped.abort();
+      await Promise.all([prover.close(), refill.close()]);
+    },
   };
 }
 

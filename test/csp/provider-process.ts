@@ -9,8 +9,6 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Static, TSchema } from "@sinclair/typebox";
 import { hexlify, randomBytes, type Signer } from "ethers";
-import { merkleProof } from "../../offchain/core/crypto/merkle.ts";
-import { toHex } from "../../offchain/core/encoding/hex.ts";
 import {
   type ClaimAnswer,
   ClaimAnswer as ClaimAnswerSchema,
@@ -25,7 +23,7 @@ import { sessionMessage } from "../../offchain/http/sessions.ts";
 import { programPath } from "../../scripts/programs.ts";
 import { endProcess, type LocalChain } from "../helpers/local-chain.ts";
 import type { AuditedData } from "./audited-data.ts";
-import { frame, type TestChunk } from "./provider-fixture.ts";
+import { answersFor, frame, type TestChunk } from "./provider-fixture.ts";
 
 const PASSPHRASE = "providers in tests";
 export const NATIVE = `0x${"0".repeat(40)}`;
@@ -228,12 +226,11 @@ export class ProviderClient {
   }
 
   prove(claim: ClaimAnswer, chunks: readonly TestChunk[]): Promise<Static<typeof ClaimOutcome>> {
-    const answers = claim.challenges.map(({ chunk, leaf }) => {
-      const { data, path } = merkleProof(chunks[chunk]?.bytes ?? new Uint8Array(), leaf);
-      return { chunk, leaf, data: Buffer.from(data).toString("base64url"), path: path.map(toHex) };
-    });
     const path = `/v1/claims/${claim.claimId}/answers`;
-    return this.#checked(ClaimOutcome, this.request("POST", path, { body: { answers } }));
+    return this.#checked(
+      ClaimOutcome,
+      this.request("POST", path, { body: answersFor(claim, chunks, this.#provider.operator) }),
+    );
   }
 
   async prepare(data: AuditedData): Promise<PreparationStatus> {

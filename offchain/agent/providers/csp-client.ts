@@ -25,15 +25,6 @@ import type { PreparationPart } from "./storage-provider.ts";
 /** Checks of powers and tags, and transactions of the provider, take longer than other answers. */
 const LONG_DEADLINE_SECONDS = 300;
 
-/** A leaf of a claimed chunk, with its path to the root. */
-export interface LeafProof {
-  /** Position in the claim. */
-  readonly chunk: number;
-  readonly leaf: number;
-  readonly data: Uint8Array;
-  readonly path: readonly Uint8Array[];
-}
-
 export class CspClient {
   readonly url: string;
   /** Account the provider signs with: the audience of sessions. */
@@ -62,16 +53,13 @@ export class CspClient {
     return await this.#call("POST", "/v1/claims", ClaimAnswer, { json: { chunks }, signal });
   }
 
-  /** Answers a claim. Once only, so not retried: after a broken connection the claim is made anew. */
-  async answerClaim(claimId: string, proofs: readonly LeafProof[], signal?: AbortSignal): Promise<ClaimOutcome> {
-    const answers = proofs.map(({ chunk, leaf, data, path }) => ({
-      chunk,
-      leaf,
-      data: toBase64Url(data),
-      path: path.map(toHex),
-    }));
+  /**
+   * Answers a claim. Once only, so not retried: after a broken connection the claim is made anew.
+   * @param answers 32 bytes for each challenge, in the order of the claim
+   */
+  async answerClaim(claimId: string, answers: readonly Uint8Array[], signal?: AbortSignal): Promise<ClaimOutcome> {
     return await this.#call("POST", `/v1/claims/${claimId}/answers`, ClaimOutcome, {
-      json: { answers },
+      json: { answers: answers.map(toHex) },
       signal,
       retries: 0,
     });

@@ -6,6 +6,7 @@
  * unix seconds; chunk ids are CIDv1 (raw, sha2-256, base32). Requests refuse unknown fields; answers may gain fields.
  */
 import { type Static, Type } from "@sinclair/typebox";
+import { CHALLENGE_ANSWER_BYTES, CHALLENGE_NONCE_BYTES, CHALLENGE_PLACES } from "../crypto/ownership-challenge.ts";
 import { AddressText, ContentIdText, HexBytes, HexRange, Uint256Text, UnixSeconds } from "./schema.ts";
 
 /** Largest object, tag included: what peers of IPFS exchange as one block. The chunker's maximum follows from it. */
@@ -20,8 +21,6 @@ export const MAX_CHUNK_BODY_BYTES = 32 * 1024 * 1024;
 export const MAX_BODY_CHUNKS = 1024;
 /** Most chunks in one ownership claim. */
 export const MAX_CLAIM_CHUNKS = 64;
-/** Leaves challenged per claim: this many, or one for each chunk if there are more chunks. */
-export const MIN_CLAIM_LEAVES = 20;
 /** Largest body of `PUT /v1/preparations/:salt/{powers-a,powers-b,tags}`. */
 export const MAX_PREPARATION_PART_BYTES = 8 * 1024 * 1024;
 /** Largest encoded manifest. */
@@ -94,16 +93,17 @@ export const ClaimRequest = Type.Object(
 );
 export type ClaimRequest = Static<typeof ClaimRequest>;
 
-/** A leaf to prove: `chunk` is the position in the claim, `leaf` the position of a 1024-byte leaf in that ciphertext. */
+/** What to prove about one chunk: `offchain/core/crypto/ownership-challenge.ts`. */
 const Challenge = Type.Object({
-  chunk: Type.Integer({ minimum: 0, maximum: MAX_CLAIM_CHUNKS - 1 }),
-  leaf: Type.Integer({ minimum: 0, maximum: MAX_CHUNK_BYTES }),
+  nonce: HexBytes(CHALLENGE_NONCE_BYTES),
+  /** Byte offsets in the ciphertext: none for a chunk below 640 bytes, which is proven as a whole, else 20. */
+  positions: Type.Array(Type.Integer({ minimum: 0, maximum: MAX_CHUNK_BYTES }), { maxItems: CHALLENGE_PLACES }),
 });
 
-/** Drawn after the claim, and always, whether or not the provider has the chunks. */
+/** One challenge for each chunk of the claim, in its order, whether or not the provider has the chunk. */
 export const ClaimAnswer = Type.Object({
   claimId: HexBytes(16),
-  challenges: Type.Array(Challenge, { minItems: 1 }),
+  challenges: Type.Array(Challenge, { minItems: 1, maxItems: MAX_CLAIM_CHUNKS }),
   /** The claim is void after this time. */
   expiresAt: UnixSeconds,
 });
@@ -112,23 +112,9 @@ export type ClaimAnswer = Static<typeof ClaimAnswer>;
 export const ClaimParams = Type.Object({ claimId: HexBytes(16) });
 export type ClaimParams = Static<typeof ClaimParams>;
 
-/** `POST /v1/claims/:claimId/answers`. A claim is answered once. Challenges left out make their chunk count as missing. */
+/** `POST /v1/claims/:claimId/answers`: one answer for each challenge, in the same order. A claim is answered once. */
 export const ClaimProofRequest = Type.Object(
-  {
-    answers: Type.Array(
-      Type.Object(
-        {
-          chunk: Type.Integer({ minimum: 0, maximum: MAX_CLAIM_CHUNKS - 1 }),
-          leaf: Type.Integer({ minimum: 0, maximum: MAX_CHUNK_BYTES }),
-          data: base64url(1024),
-          /** Sibling hashes from the leaf to the root. */
-          path: Type.Array(HexBytes(32), { maxItems: 32 }),
-        },
-        closed,
-      ),
-      { maxItems: 4 * MAX_CLAIM_CHUNKS },
-    ),
-  },
+  { answers: Type.Array(HexBytes(CHALLENGE_ANSWER_BYTES), { minItems: 1, maxItems: MAX_CLAIM_CHUNKS }) },
   closed,
 );
 export type ClaimProofRequest = Static<typeof ClaimProofRequest>;

@@ -15,8 +15,6 @@ import type { ChunkService } from "../chunks/chunk-service.ts";
 import type { ClaimService } from "../chunks/claims.ts";
 import { withBody } from "./request-body.ts";
 
-/** 64 leaves of 1 KiB with their paths, in text. */
-const ANSWERS_LIMIT_BYTES = 512 * 1024;
 /** Time for 32 MiB on a slow line. */
 const UPLOAD_MILLISECONDS = 600_000;
 
@@ -36,7 +34,6 @@ export function addChunkRoutes(
     "/v1/claims/:claimId/answers",
     {
       onRequest,
-      bodyLimit: ANSWERS_LIMIT_BYTES,
       schema: { params: ClaimParams, body: ClaimProofRequest, response: { 200: ClaimOutcome } },
     },
     async (request) => claims.answer(sessionOf(request).account, request.params.claimId, request.body),

@@ -140,10 +140,10 @@ describe("preparation of agreements", () => {
   });
 
   it("works on any object store", async () => {
-    const { index, files, logger, clock } = await openProvider(folder());
+    const { index, files, challenges, logger, clock } = await openProvider(folder());
     const store = new MemoryObjectStore();
     const now = () => clock.seconds;
-    const service = new ChunkService(store, index.chunks, logger, now);
+    const service = new ChunkService(store, index.chunks, challenges, logger, now);
     await service.store(ALICE, streamOf(...chunks.map((chunk) => frame(chunk))));
     const options = { maximumSlices: 64, expirySeconds: EXPIRY_SECONDS };
     const preparations = new PreparationService(index, files, options, logger, now);

@@ -7,7 +7,7 @@ import { SLICE_BYTES } from "../../../offchain/core/audit/field.ts";
 import { sliceLayout } from "../../../offchain/core/audit/manifest.ts";
 import { contentIdFromDigest } from "../../../offchain/core/encoding/content-id.ts";
 import type { NewAgreement } from "../../../offchain/store/index/agreement-index.ts";
-import type { IndexedChunk } from "../../../offchain/store/index/chunk-index.ts";
+import type { RecordedChunk } from "../../../offchain/store/index/chunk-index.ts";
 import type { ManifestChunk, NewPreparation } from "../../../offchain/store/index/preparation-index.ts";
 import type { ProviderIndex } from "../../../offchain/store/index/provider-index.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
@@ -25,10 +25,12 @@ const ALICE_LOWER = ALICE.toLowerCase();
 const BOB = `0x${"b0".repeat(20)}`;
 
 const digest = (k: number) => new Uint8Array(32).fill(k + 1);
-const chunk = (k: number, sizeBytes = 100 + k): IndexedChunk => ({
+const challengesOf = (k: number) =>
+  [1, 2].map((n) => ({ nonce: new Uint8Array(16).fill(10 * k + n), answer: new Uint8Array(32).fill(200 - k - n) }));
+const chunk = (k: number, sizeBytes = 100 + k): RecordedChunk => ({
   digest: digest(k),
   sizeBytes,
-  merkleRoot: new Uint8Array(32).fill(200 - k),
+  challenges: challengesOf(k),
 });
 const salt = (k: number) => new Uint8Array(32).fill(k);
 
@@ -104,7 +106,7 @@ export function describeProviderIndex(
         await reopen();
         const found = await index.chunks.find([digest(2), digest(9), digest(1), digest(2)]);
         expect(found.map((row) => row?.sizeBytes)).to.deep.equal([102, undefined, 101, 102]);
-        expect(found[2]).to.deep.equal({ ...chunk(1), stored: true });
+        expect(found[2]).to.deep.equal({ digest: digest(1), sizeBytes: 101, stored: true });
         expect(await index.chunks.find([])).to.deep.equal([]);
       });
 
@@ -299,12 +301,54 @@ export function describeProviderIndex(
       });
     });
 
+    describe("ownership challenges", () => {
+      const spare = (k: number) => new Uint8Array(16).fill(200 + k);
+      const take = (account: string, k: number, n: number, sizeBytes = 100 + k) =>
+        index.chunks.takeChallenges(account, [{ digest: digest(k), sizeBytes, spareNonce: spare(n) }], 50);
+
+      it("are taken once each, and then the spare nonce, without an answer", async () => {
+        await index.chunks.record(ALICE, [chunk(1)], 5);
+        const [first, second] = challengesOf(1);
+        expect(await take(BOB, 1, 1)).to.deep.equal([{ ...first, runsLow: true }]);
+        await reopen();
+        expect(await take(ALICE, 1, 2)).to.deep.equal([{ ...second, runsLow: true }]);
+        expect(await take(BOB, 1, 3)).to.deep.equal([{ nonce: spare(3), answer: undefined, runsLow: true }]);
+        await index.chunks.forgetClaims(50);
+        expect(await take(BOB, 1, 3)).to.deep.equal([{ nonce: spare(3), answer: undefined, runsLow: true }]);
+        await index.chunks.setChallenges(digest(1), challengesOf(7));
+        expect((await take(BOB, 1, 4))[0]?.nonce).to.deep.equal(challengesOf(7)[0]?.nonce);
+      });
+
+      it("have no answer for chunks that are unknown, lost or of another size", async () => {
+        await index.chunks.record(ALICE, [chunk(1), chunk(2)], 5);
+        await index.chunks.markLost([digest(2)]);
+        const none = (n: number) => [{ nonce: spare(n), answer: undefined, runsLow: false }];
+        expect(await take(BOB, 1, 1, 99)).to.deep.equal(none(1));
+        expect(await take(BOB, 2, 2)).to.deep.equal(none(2));
+        expect(await take(BOB, 3, 3)).to.deep.equal(none(3));
+        await index.chunks.record(ALICE, [chunk(2)], 5);
+        expect((await take(BOB, 2, 4))[0]?.answer).to.deep.equal(challengesOf(2)[0]?.answer);
+      });
+
+      it("are made up for by an upload of the same account, once, in time, unless the claim succeeded", async () => {
+        await take(BOB, 1, 1);
+        await take(BOB, 1, 2);
+        await take(BOB, 2, 3);
+        await index.chunks.settleClaims(BOB, [digest(2)]);
+        expect(await index.chunks.record(ALICE, [chunk(1), chunk(2)], 5)).to.equal(0);
+        expect(await index.chunks.record(BOB, [chunk(1), chunk(2)], 5)).to.equal(2);
+        expect(await index.chunks.record(BOB, [chunk(1), chunk(2)], 5)).to.equal(0);
+        await take(BOB, 3, 4);
+        expect(await index.chunks.record(BOB, [chunk(3)], 50)).to.equal(0);
+      });
+    });
+
     describe("manifests", () => {
       const indexed = async (k: number, sizes: readonly number[]) => {
         const chunks = sizes.map((sizeBytes, at) => ({ digest: digest(at % 100), sizeBytes }));
         await index.chunks.record(
           ALICE,
-          chunks.map((one) => ({ ...one, merkleRoot: salt(0) })),
+          chunks.map((one) => ({ ...one, challenges: [] })),
           5,
         );
         return { id: await created(preparation(k), chunks, 1000), chunks };

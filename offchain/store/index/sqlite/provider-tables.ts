@@ -15,7 +15,8 @@ export const PROVIDER_INDEX_TABLES = `
   CREATE TABLE chunks (
     digest BLOB NOT NULL PRIMARY KEY,
     size_bytes INTEGER NOT NULL,
-    merkle_root BLOB NOT NULL,
+    -- Prepared ownership challenges: nonce (16) and answer (32) of each.
+    challenges BLOB NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('stored', 'lost')),
     stored_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
@@ -26,6 +27,19 @@ export const PROVIDER_INDEX_TABLES = `
     since INTEGER NOT NULL,
     PRIMARY KEY (account, digest)
   ) STRICT, WITHOUT ROWID;
+
+  -- Challenges that claims have taken, also for chunks that are not here. A nonce in this table is not used again.
+  -- 'settled': the claim succeeded.
+  CREATE TABLE taken_challenges (
+    digest BLOB NOT NULL,
+    nonce BLOB NOT NULL,
+    account TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    settled INTEGER NOT NULL DEFAULT 0 CHECK (settled IN (0, 1)),
+    PRIMARY KEY (digest, nonce)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX taken_challenges_by_time ON taken_challenges (expires_at);
+  CREATE INDEX taken_challenges_by_account ON taken_challenges (account, digest);
 
   -- Sums over 'owners', kept in the same transactions: a quota is checked by reading one row.
   CREATE TABLE accounts (
