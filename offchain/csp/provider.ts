@@ -96,7 +96,7 @@ async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
     ],
     close: async () => {
       stopped.abort();
-      await Promise.all([prover.close(), refill.close()]);
+      await Promise.all([prover.close(), refill.close(), verification.close()]);
     },
   };
 }

@@ -3,7 +3,7 @@
  * local-chain.ts.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -99,6 +99,12 @@ export class ProviderProcess {
 
   get running(): boolean {
     return this.#process !== undefined;
+  }
+
+  /** Largest resident memory of the process so far, in bytes. Linux only. */
+  peakMemoryBytes(): number {
+    const status = readFileSync(`/proc/${this.#process?.pid}/status`, "utf8");
+    return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
   }
 
   get dataDir(): string {
@@ -235,7 +241,7 @@ export class ProviderClient {
 
   async prepare(data: AuditedData): Promise<PreparationStatus> {
     const path = `/v1/preparations/${data.saltHex}`;
-    const opened = await this.#checked(PreparationStatus, this.request("PUT", path, { body: data.request }));
+    const opened = await this.#checked(PreparationStatus, this.request("PUT", path, { bytes: data.body }));
     const streams = { "powers-a": data.powersA, "powers-b": data.powersB, tags: data.tags };
     const received = {
       "powers-a": opened.received.powersA,

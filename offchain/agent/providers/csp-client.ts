@@ -1,14 +1,13 @@
 /** One storage provider, as the agent speaks to it: the routes of `core/wire/csp.ts` with bytes in place of text. */
 
 import type { Static, TSchema } from "@sinclair/typebox";
-import { toBase64Url } from "../../core/encoding/base64url.ts";
+import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import {
   AcceptAnswer,
   AgreementStatus,
   AuditAnswer,
-  type AuditKeyJson,
   ClaimAnswer,
   ClaimOutcome,
   MAX_CHUNK_BYTES,
@@ -17,6 +16,7 @@ import {
   StoreChunksAnswer,
   VerifyAnswer,
 } from "../../core/wire/csp.ts";
+import { preparationBody } from "../../core/wire/preparation-body.ts";
 import { chunkFrames } from "../../http/chunk-frames.ts";
 import { HttpParty, type PartyOptions, type RequestOptions } from "../../http/client.ts";
 import type { SessionTokens } from "../../http/sessions.ts";
@@ -82,9 +82,10 @@ export class CspClient {
     );
   }
 
-  async openPreparation(salt: Uint8Array, manifest: Uint8Array, auditKey: AuditKeyJson): Promise<PreparationStatus> {
-    const json = { manifest: toBase64Url(manifest), auditKey };
-    return await this.#call("PUT", `/v1/preparations/${toHex(salt)}`, PreparationStatus, { json });
+  /** @param manifest encoded */
+  async openPreparation(salt: Uint8Array, manifest: Uint8Array, key: AuditPublicKey): Promise<PreparationStatus> {
+    const pieces = preparationBody(manifest, key);
+    return await this.#call("PUT", `/v1/preparations/${toHex(salt)}`, PreparationStatus, { pieces });
   }
 
   async preparation(salt: Uint8Array): Promise<PreparationStatus> {

@@ -4,13 +4,14 @@
  */
 
 import pRetry from "p-retry";
+import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import { challengeAnswer, positionCount } from "../../core/crypto/ownership-challenge.ts";
 import { ADDRESS_BYTES } from "../../core/encoding/address.ts";
 import { contentId } from "../../core/encoding/content-id.ts";
 import { fromHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
-import type { AgreementStatus, AuditKeyJson, ClaimAnswer, Offer, PreparationStatus } from "../../core/wire/csp.ts";
+import type { AgreementStatus, ClaimAnswer, Offer, PreparationStatus } from "../../core/wire/csp.ts";
 import type { CspClient } from "./csp-client.ts";
 import type { PreparationPart, StorageProvider, StoreOutcome } from "./storage-provider.ts";
 
@@ -67,8 +68,8 @@ export class HttpStorageProvider implements StorageProvider {
     return await this.#client.offer();
   }
 
-  async openPreparation(salt: Uint8Array, manifest: Uint8Array, auditKey: AuditKeyJson): Promise<PreparationStatus> {
-    return await this.#client.openPreparation(salt, manifest, auditKey);
+  async openPreparation(salt: Uint8Array, manifest: Uint8Array, key: AuditPublicKey): Promise<PreparationStatus> {
+    return await this.#client.openPreparation(salt, manifest, key);
   }
 
   async appendPreparation(

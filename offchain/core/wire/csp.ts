@@ -2,7 +2,7 @@
  * The wire format between an agent and a storage provider: TypeBox schemas (JSON Schema draft 7 subset) and the types they
  * stand for. The provider validates requests with them, the agent validates answers with them, so both sides read one text.
  *
- * Encodings: byte strings are lower-case `0x` hex unless a field says base64url; big integers are decimal strings; times are
+ * Encodings: byte strings are lower-case `0x` hex; big integers are decimal strings; times are
  * unix seconds; chunk ids are CIDv1 (raw, sha2-256, base32). Requests refuse unknown fields; answers may gain fields.
  */
 import { type Static, Type } from "@sinclair/typebox";
@@ -33,8 +33,6 @@ export const OCTET_STREAM = "application/octet-stream";
 const closed = { additionalProperties: false } as const;
 const uint32 = (minimum = 0) => Type.Integer({ minimum, maximum: 0xffff_ffff });
 const count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
-const base64url = (bytes: number) =>
-  Type.String({ pattern: "^[A-Za-z0-9_-]*$", maxLength: Math.ceil((bytes * 4) / 3) });
 
 /** A price in one token. `token` is the zero address for the native coin. Amounts are in the token's smallest unit. */
 export const TokenPrice = Type.Object({
@@ -134,21 +132,14 @@ export type StoreChunksAnswer = Static<typeof StoreChunksAnswer>;
 export const ChunkParams = Type.Object({ id: ContentIdText });
 export type ChunkParams = Static<typeof ChunkParams>;
 
-/** The owner's public audit key: three G2 points in EIP-2537 encoding. */
-export const AuditKey = Type.Object({ X: HexBytes(256), XA: HexBytes(256), Bt: HexBytes(256) }, closed);
-export type AuditKeyJson = Static<typeof AuditKey>;
-
 export const PreparationParams = Type.Object({ salt: HexBytes(32) });
 export type PreparationParams = Static<typeof PreparationParams>;
 
 /**
- * `PUT /v1/preparations/:salt`: opens a preparation, or finds it again after a break (same salt, same content). The salt is
- * the one the agreement secret derives from; another manifest or key under a known salt is a CONFLICT.
- */
-export const PreparationRequest = Type.Object({ manifest: base64url(MAX_MANIFEST_BYTES), auditKey: AuditKey }, closed);
-export type PreparationRequest = Static<typeof PreparationRequest>;
-
-/**
+ * `PUT /v1/preparations/:salt` (octet-stream, `preparation-body.ts`) opens a preparation, or finds it again after a break
+ * (same salt, same content). The salt is the one the agreement secret derives from; another manifest or key under a known
+ * salt is a CONFLICT.
+ *
  * Answer to `PUT` and `GET /v1/preparations/:salt`, and to each part. `expected` and `received` are byte counts of the three
  * streams; a client continues each at `received`. `received` may be above zero at the start: powers that the account sent
  * with an earlier preparation under the same β are reused.

@@ -5,9 +5,9 @@ import {
   PreparationParams,
   PreparationPartParams,
   PreparationPartQuery,
-  PreparationRequest,
   PreparationStatus,
 } from "../../core/wire/csp.ts";
+import { PREPARATION_HEAD_BYTES } from "../../core/wire/preparation-body.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
 import type { Preparation } from "../../store/index/preparation-index.ts";
@@ -15,8 +15,6 @@ import type { PreparationService } from "../possession/preparations.ts";
 import type { VerificationService } from "../possession/verification.ts";
 import { limited, withBody } from "./request-body.ts";
 
-/** A manifest in base64url, the key, and the JSON around them. */
-const OPEN_LIMIT_BYTES = Math.ceil((MAX_MANIFEST_BYTES * 4) / 3) + 4096;
 const UPLOAD_MILLISECONDS = 600_000;
 
 export function addPreparationRoutes(
@@ -37,11 +35,16 @@ export function addPreparationRoutes(
     "/v1/preparations/:salt",
     {
       onRequest,
-      bodyLimit: OPEN_LIMIT_BYTES,
       handlerTimeout: UPLOAD_MILLISECONDS,
-      schema: { params: PreparationParams, body: PreparationRequest, response: { 200: PreparationStatus } },
+      schema: { params: PreparationParams, response: { 200: PreparationStatus } },
     },
-    async (request) => statusOf(await preparations.open(sessionOf(request).account, request.params.salt, request.body)),
+    async (request) => {
+      const { account } = sessionOf(request);
+      const limitBytes = PREPARATION_HEAD_BYTES + MAX_MANIFEST_BYTES;
+      return statusOf(
+        await withBody(request, (body) => preparations.open(account, request.params.salt, limited(body, limitBytes))),
+      );
+    },
   );
 
   server.get(

@@ -58,8 +58,11 @@ export const PROVIDER_INDEX_TABLES = `
     key_bt BLOB NOT NULL,
     audit_key_hash BLOB NOT NULL,
     manifest_hash BLOB NOT NULL,
-    data_bytes INTEGER NOT NULL,
-    slice_count INTEGER NOT NULL,
+    -- 0 while the manifest is arriving, or being removed: the row is unknown to all that read preparations.
+    complete INTEGER NOT NULL DEFAULT 0 CHECK (complete IN (0, 1)),
+    data_bytes INTEGER NOT NULL DEFAULT 0,
+    chunk_count INTEGER NOT NULL DEFAULT 0,
+    slice_count INTEGER NOT NULL DEFAULT 0,
     powers_a_bytes INTEGER NOT NULL DEFAULT 0,
     powers_b_bytes INTEGER NOT NULL DEFAULT 0,
     tags_bytes INTEGER NOT NULL DEFAULT 0,
@@ -73,6 +76,7 @@ export const PROVIDER_INDEX_TABLES = `
   ) STRICT;
   CREATE INDEX preparations_by_beta ON preparations (account, key_bt);
   CREATE INDEX preparations_unused ON preparations (touched_at) WHERE uses = 0;
+  CREATE INDEX preparations_incomplete ON preparations (id) WHERE complete = 0;
 
   -- The manifest as a prefix sum: which chunk holds byte n of the concatenated ciphertexts.
   CREATE TABLE manifest_chunks (
@@ -82,7 +86,7 @@ export const PROVIDER_INDEX_TABLES = `
     digest BLOB NOT NULL REFERENCES chunks (digest),
     PRIMARY KEY (preparation_id, start_byte)
   ) STRICT, WITHOUT ROWID;
-  CREATE INDEX manifest_chunks_by_digest ON manifest_chunks (preparation_id, digest);
+  CREATE UNIQUE INDEX manifest_chunks_by_digest ON manifest_chunks (preparation_id, digest);
 
   -- 'accepting' is written before the transaction is sent, so that after a crash every agreement that may bind the
   -- provider is known.
