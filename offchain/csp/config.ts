@@ -4,6 +4,7 @@ import { TokenPrice } from "../core/wire/csp.ts";
 import { AddressText } from "../core/wire/schema.ts";
 import { type DaemonConfig, daemonConfigFields, loadConfig } from "../daemon/config.ts";
 import { type ObjectStoreConfig, parseObjectStoreConfig } from "../store/object/open-object-store.ts";
+import { QUOTA_DEFAULTS, type Quotas, QuotasSchema } from "./quotas.ts";
 
 const closed = { additionalProperties: false };
 const Seconds = Type.Integer({ minimum: 1, maximum: 31_536_000 });
@@ -47,6 +48,8 @@ export const CspConfigSchema = Type.Object(
     pollMilliseconds: Type.Optional(Type.Integer({ minimum: 20, maximum: 600_000 })),
     /** Average speed at which stored objects are read and checked in the background. */
     scrubMebibytesPerSecond: Type.Optional(Type.Number({ minimum: 0.01, maximum: 4096 })),
+    /** What one account may cost. */
+    quotas: Type.Optional(QuotasSchema),
     /** How long to wait before a proof that failed is tried again within its window. */
     proofRetrySeconds: Type.Optional(Seconds),
   },
@@ -65,6 +68,7 @@ export interface CspConfig extends DaemonConfig {
   pollMilliseconds: number;
   proofRetrySeconds: number;
   scrubMebibytesPerSecond: number;
+  quotas: Quotas;
 }
 
 /**
@@ -101,6 +105,7 @@ export function loadCspConfig(file: string): CspConfig {
     ...DEFAULTS,
     ...config,
     offer: { ...OFFER_DEFAULTS, ...config.offer },
+    quotas: { ...QUOTA_DEFAULTS, ...config.quotas },
     store: parseObjectStoreConfig(config.store ?? DEFAULTS.store, config.dataDir),
   };
 }

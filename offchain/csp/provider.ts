@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { readChain } from "../chain/revert.ts";
 import { auditReady } from "../core/audit/ready.ts";
 import { checksumAddress } from "../daemon/account-signature.ts";
+import { fundsOf } from "../daemon/admission.ts";
 import { type RunningDaemon, startDaemon } from "../daemon/boot.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
@@ -29,6 +30,7 @@ import { PreparationFiles } from "./possession/preparation-files.ts";
 import { PreparationService } from "./possession/preparations.ts";
 import { ProofService } from "./possession/proofs.ts";
 import { VerificationService } from "./possession/verification.ts";
+import { AccountQuotas } from "./quotas.ts";
 import { addAgreementRoutes } from "./routes/agreements.ts";
 import { addChunkRoutes } from "./routes/chunks.ts";
 import { addPreparationRoutes } from "./routes/preparations.ts";
@@ -53,7 +55,11 @@ async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
   const preparations = new PreparationService(
     index,
     files,
-    { maximumSlices: config.offer.maximumSlices, expirySeconds: config.preparationExpirySeconds },
+    {
+      maximumSlices: config.offer.maximumSlices,
+      unusedPreparations: config.quotas.preparations,
+      expirySeconds: config.preparationExpirySeconds,
+    },
     logger,
     unixSeconds,
   );
@@ -78,10 +84,16 @@ async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
   chunks.onUpload((account, madeUp) => claims.giveBack(account, madeUp));
   const scrubBytesPerSecond = config.scrubMebibytesPerSecond * 2 ** 20;
   const stopped = new AbortController();
-  addChunkRoutes(server, { sessions, chunks, claims });
+  const quotas = new AccountQuotas({
+    quotas: config.quotas,
+    index,
+    folders: [config.dataDir, config.store.path],
+    fundsOf: (account) => fundsOf(chain, account),
+  });
+  addChunkRoutes(server, { sessions, quotas, chunks, claims });
   const { verifyWaitSeconds } = config;
-  addPreparationRoutes(server, { sessions, preparations, verification, verifyWaitSeconds });
-  addAgreementRoutes(server, { sessions, offer, agreements, preparations, proofs });
+  addPreparationRoutes(server, { sessions, quotas, preparations, verification, verifyWaitSeconds });
+  addAgreementRoutes(server, { sessions, quotas, offer, agreements, preparations, proofs });
 
   const head = () => readChain("asking for the head", () => chain.provider.getBlockNumber());
   return {

@@ -49,7 +49,7 @@ export async function openProvider(folder: string, clock: Clock = { seconds: 1_0
   const preparations = new PreparationService(
     index,
     files,
-    { maximumSlices: 64, expirySeconds: EXPIRY_SECONDS },
+    { maximumSlices: 64, unusedPreparations: 32, expirySeconds: EXPIRY_SECONDS },
     logger,
     now,
   );

@@ -30,8 +30,6 @@ import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import { FairQueue } from "../fair-queue.ts";
 import type { PreparationFiles } from "./preparation-files.ts";
 
-/** Most preparations without agreement that one account may hold. */
-const UNUSED_PREPARATIONS = 256;
 /** Chunks of a manifest that are looked up in the index, and written to it, at once: some milliseconds of work. */
 const BATCH_CHUNKS = 256;
 /** Manifests of one account that may arrive at the same time. */
@@ -48,6 +46,8 @@ export function expectedBytes(sliceCount: number): PartBytes {
 
 export interface PreparationOptions {
   maximumSlices: number;
+  /** Most preparations without agreement that one account may hold. */
+  unusedPreparations: number;
   /** Seconds after the last request for a preparation until it expires. */
   expirySeconds: number;
 }
@@ -122,7 +122,7 @@ export class PreparationService {
     if (known !== undefined) return known;
     decodeAuditKey(key);
     const facts = { account, salt, key, ...hashes, touchedAt: this.#now() };
-    const creation = await this.rows.begin(facts, UNUSED_PREPARATIONS);
+    const creation = await this.rows.begin(facts, this.#options.unusedPreparations);
     if (creation.outcome === "too-many") throw this.#tooMany();
     // Only what is being removed is unknown and exists.
     if (creation.outcome === "exists") throw stillRemoved();
@@ -196,7 +196,7 @@ export class PreparationService {
       code: "RATE_LIMITED",
       party: "client",
       check: "open preparations",
-      expected: `at most ${UNUSED_PREPARATIONS}`,
+      expected: `at most ${this.#options.unusedPreparations}`,
       hint: "finish some, or wait until they expire",
       retryable: true,
       retryAfterSeconds: this.#options.expirySeconds,

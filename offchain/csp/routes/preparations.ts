@@ -13,6 +13,8 @@ import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
 import type { Preparation } from "../../store/index/preparation-index.ts";
 import type { PreparationService } from "../possession/preparations.ts";
 import type { VerificationService } from "../possession/verification.ts";
+import type { AccountQuotas } from "../quotas.ts";
+import { forAccounts } from "./account-requests.ts";
 import { limited, withBody } from "./request-body.ts";
 
 const UPLOAD_MILLISECONDS = 600_000;
@@ -21,13 +23,14 @@ export function addPreparationRoutes(
   server: DaemonServer,
   services: {
     sessions: Sessions;
+    quotas: AccountQuotas;
     preparations: PreparationService;
     verification: VerificationService;
     verifyWaitSeconds: number;
   },
 ): void {
-  const { sessions, preparations, verification, verifyWaitSeconds } = services;
-  const onRequest = sessions.requireSession;
+  const { sessions, quotas, preparations, verification, verifyWaitSeconds } = services;
+  const onRequest = forAccounts(sessions, quotas);
   const statusOf = (preparation: Preparation): PreparationStatus =>
     preparations.status(preparation, verification.progressOf(preparation.id));
 
@@ -42,7 +45,10 @@ export function addPreparationRoutes(
       const { account } = sessionOf(request);
       const limitBytes = PREPARATION_HEAD_BYTES + MAX_MANIFEST_BYTES;
       return statusOf(
-        await withBody(request, (body) => preparations.open(account, request.params.salt, limited(body, limitBytes))),
+        await withBody(request, async (body) => {
+          await quotas.requireDisk();
+          return preparations.open(account, request.params.salt, limited(body, limitBytes));
+        }),
       );
     },
   );
@@ -69,9 +75,10 @@ export function addPreparationRoutes(
       const offsetBytes = Number(request.query.offset ?? "0");
       const { account } = sessionOf(request);
       return statusOf(
-        await withBody(request, (body) =>
-          preparations.append(account, salt, part, offsetBytes, limited(body, MAX_PREPARATION_PART_BYTES)),
-        ),
+        await withBody(request, async (body) => {
+          await quotas.requireDisk();
+          return preparations.append(account, salt, part, offsetBytes, limited(body, MAX_PREPARATION_PART_BYTES));
+        }),
       );
     },
   );

@@ -83,7 +83,7 @@ export interface PreparationIndex {
 
   /**
    * Appends to the manifest of a preparation that is not complete. Callers give some hundred chunks at a time, because
-   * each call is one transaction.
+   * each call is one transaction. What was added is durable once `complete` has resolved.
    * @param chunks in the order of the data, each with a row in the chunk index
    * @throws InvalidInputError when the manifest names a chunk already
    */
@@ -100,6 +100,9 @@ export interface PreparationIndex {
    * first on; after a crash `incomplete` names it.
    */
   delete(id: number): Promise<void>;
+
+  /** What the account's running agreements cover, an object that two of them name counting twice. */
+  agreedOf(account: string): Promise<{ bytes: number; chunks: number }>;
 
   /** Preparations that were last touched before a time and that no running agreement uses. */
   abandoned(before: number): Promise<number[]>;

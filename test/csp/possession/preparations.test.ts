@@ -145,7 +145,7 @@ describe("preparation of agreements", () => {
     const now = () => clock.seconds;
     const service = new ChunkService(store, index.chunks, challenges, logger, now);
     await service.store(ALICE, streamOf(...chunks.map((chunk) => frame(chunk))));
-    const options = { maximumSlices: 64, expirySeconds: EXPIRY_SECONDS };
+    const options = { maximumSlices: 64, unusedPreparations: 32, expirySeconds: EXPIRY_SECONDS };
     const preparations = new PreparationService(index, files, options, logger, now);
     const parts = { store, preparations: index.preparations, files };
     const verification = new VerificationService(parts, preparations, service, logger, now);

@@ -135,7 +135,7 @@ export class SqlitePreparationIndex implements PreparationIndex {
   }
 
   async addToManifest(id: number, chunks: readonly ManifestChunk[]): Promise<void> {
-    this.#database.transaction(() => {
+    this.#withoutSync(() => {
       const row = this.#database.prepare("SELECT data_bytes FROM preparations WHERE id = ? AND complete = 0").get(id);
       let startByte = Number(row?.data_bytes);
       for (const { digest, sizeBytes } of chunks) {
@@ -148,6 +148,19 @@ export class SqlitePreparationIndex implements PreparationIndex {
         .prepare("UPDATE preparations SET data_bytes = ?, chunk_count = chunk_count + ? WHERE id = ?")
         .run(startByte, chunks.length, id);
     });
+  }
+
+  /**
+   * Runs a transaction that need not be durable, so that it does not wait for the disk. The next durable one makes it
+   * durable too, because the log is written in order.
+   */
+  #withoutSync<T>(work: () => T): T {
+    this.#database.exec("PRAGMA synchronous = NORMAL");
+    try {
+      return this.#database.transaction(work);
+    } finally {
+      this.#database.exec("PRAGMA synchronous = FULL");
+    }
   }
 
   async complete(id: number, sliceCount: number): Promise<void> {
@@ -172,8 +185,18 @@ export class SqlitePreparationIndex implements PreparationIndex {
       `DELETE FROM manifest_chunks WHERE preparation_id = ?1 AND start_byte IN
          (SELECT start_byte FROM manifest_chunks WHERE preparation_id = ?1 LIMIT ${DELETED_AT_ONCE})`,
     );
-    while (Number(some.run(id).changes) > 0) await nextTurn();
+    while (Number(this.#withoutSync(() => some.run(id)).changes) > 0) await nextTurn();
     this.#database.prepare("DELETE FROM preparations WHERE id = ? AND complete = 0").run(id);
+  }
+
+  async agreedOf(account: string): Promise<{ bytes: number; chunks: number }> {
+    const row = this.#database
+      .prepare(
+        `SELECT coalesce(sum(data_bytes), 0) AS bytes, coalesce(sum(chunk_count), 0) AS chunks
+         FROM preparations WHERE account = ? AND uses > 0 AND complete = 1`,
+      )
+      .get(canonicalAddress(account));
+    return { bytes: Number(row?.bytes), chunks: Number(row?.chunks) };
   }
 
   async abandoned(before: number): Promise<number[]> {
