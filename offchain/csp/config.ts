@@ -4,6 +4,7 @@ import { TokenPrice } from "../core/wire/csp.ts";
 import { AddressText } from "../core/wire/schema.ts";
 import { type DaemonConfig, daemonConfigFields, loadConfig } from "../daemon/config.ts";
 import { type ObjectStoreConfig, parseObjectStoreConfig } from "../store/object/open-object-store.ts";
+import { QUOTA_DEFAULTS, type Quotas, QuotasSchema } from "./quotas.ts";
 
 const closed = { additionalProperties: false };
 const Seconds = Type.Integer({ minimum: 1, maximum: 31_536_000 });
@@ -45,6 +46,10 @@ export const CspConfigSchema = Type.Object(
     verifyWaitSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 60 })),
     /** How often the chain is read. */
     pollMilliseconds: Type.Optional(Type.Integer({ minimum: 20, maximum: 600_000 })),
+    /** Average speed at which stored objects are read and checked in the background. */
+    scrubMebibytesPerSecond: Type.Optional(Type.Number({ minimum: 0.01, maximum: 4096 })),
+    /** What one account may cost. */
+    quotas: Type.Optional(QuotasSchema),
     /** How long to wait before a proof that failed is tried again within its window. */
     proofRetrySeconds: Type.Optional(Seconds),
   },
@@ -62,6 +67,8 @@ export interface CspConfig extends DaemonConfig {
   verifyWaitSeconds: number;
   pollMilliseconds: number;
   proofRetrySeconds: number;
+  scrubMebibytesPerSecond: number;
+  quotas: Quotas;
 }
 
 /**
@@ -88,6 +95,7 @@ const DEFAULTS = {
   verifyWaitSeconds: 10,
   pollMilliseconds: 2000,
   proofRetrySeconds: 30,
+  scrubMebibytesPerSecond: 4,
 };
 
 /** Reads a provider's configuration. @throws InvalidInputError naming the wrong field. */
@@ -97,6 +105,7 @@ export function loadCspConfig(file: string): CspConfig {
     ...DEFAULTS,
     ...config,
     offer: { ...OFFER_DEFAULTS, ...config.offer },
+    quotas: { ...QUOTA_DEFAULTS, ...config.quotas },
     store: parseObjectStoreConfig(config.store ?? DEFAULTS.store, config.dataDir),
   };
 }

@@ -6,17 +6,22 @@ import { join } from "node:path";
 import { readChain } from "../chain/revert.ts";
 import { auditReady } from "../core/audit/ready.ts";
 import { checksumAddress } from "../daemon/account-signature.ts";
+import { fundsOf } from "../daemon/admission.ts";
 import { type RunningDaemon, startDaemon } from "../daemon/boot.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
+import { Budgets } from "../daemon/quota.ts";
 import { SqliteProviderIndex } from "../store/index/sqlite/provider-index.ts";
 import { openObjectStore } from "../store/object/open-object-store.ts";
 import { AgreementService } from "./agreements/agreements.ts";
 import { makeOffer } from "./agreements/offer.ts";
 import { Settlement } from "./agreements/settlement.ts";
+import { ChallengeRefill } from "./chunks/challenge-refill.ts";
 import { ChunkService } from "./chunks/chunk-service.ts";
 import { ClaimService } from "./chunks/claims.ts";
+import { OwnershipChallenges } from "./chunks/ownership-challenges.ts";
 import { reconcileChunks } from "./chunks/reconcile.ts";
+import { scrubObjects } from "./chunks/scrub.ts";
 import { bindObjectStore } from "./chunks/store-binding.ts";
 import { type CspConfig, loadCspConfig } from "./config.ts";
 import { createCspMetrics } from "./metrics.ts";
@@ -25,6 +30,7 @@ import { PreparationFiles } from "./possession/preparation-files.ts";
 import { PreparationService } from "./possession/preparations.ts";
 import { ProofService } from "./possession/proofs.ts";
 import { VerificationService } from "./possession/verification.ts";
+import { AccountQuotas } from "./quotas.ts";
 import { addAgreementRoutes } from "./routes/agreements.ts";
 import { addChunkRoutes } from "./routes/chunks.ts";
 import { addPreparationRoutes } from "./routes/preparations.ts";
@@ -42,13 +48,18 @@ async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
   const store = await openObjectStore(config.store);
   base.closers.add("object store", () => store.close());
   await bindObjectStore(store, index);
-  const chunks = new ChunkService(store, index.chunks, logger, unixSeconds);
+  const challenges = new OwnershipChallenges(sender.address, base.secret);
+  const chunks = new ChunkService(store, index.chunks, challenges, logger, unixSeconds);
   const files = new PreparationFiles(join(config.dataDir, "preparations"));
   const parts = { store, preparations: index.preparations, files };
   const preparations = new PreparationService(
     index,
     files,
-    { maximumSlices: config.offer.maximumSlices, expirySeconds: config.preparationExpirySeconds },
+    {
+      maximumSlices: config.offer.maximumSlices,
+      unusedPreparations: config.quotas.preparations,
+      expirySeconds: config.preparationExpirySeconds,
+    },
     logger,
     unixSeconds,
   );
@@ -67,11 +78,22 @@ async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
   const settlement = new Settlement({ ...onChain, payoutAccount });
 
   acceptStreams(server);
-  const claims = new ClaimService(index.chunks, chunks, unixSeconds);
-  addChunkRoutes(server, { sessions, chunks, claims });
+  const refill = new ChallengeRefill(chunks, logger);
+  const budgets = new Budgets(database);
+  const claims = new ClaimService({ index: index.chunks, challenges, refill, budgets }, unixSeconds);
+  chunks.onUpload((account, madeUp) => claims.giveBack(account, madeUp));
+  const scrubBytesPerSecond = config.scrubMebibytesPerSecond * 2 ** 20;
+  const stopped = new AbortController();
+  const quotas = new AccountQuotas({
+    quotas: config.quotas,
+    index,
+    folders: [config.dataDir, config.store.path],
+    fundsOf: (account) => fundsOf(chain, account),
+  });
+  addChunkRoutes(server, { sessions, quotas, chunks, claims });
   const { verifyWaitSeconds } = config;
-  addPreparationRoutes(server, { sessions, preparations, verification, verifyWaitSeconds });
-  addAgreementRoutes(server, { sessions, offer, agreements, preparations, proofs });
+  addPreparationRoutes(server, { sessions, quotas, preparations, verification, verifyWaitSeconds });
+  addAgreementRoutes(server, { sessions, quotas, offer, agreements, preparations, proofs });
 
   const head = () => readChain("asking for the head", () => chain.provider.getBlockNumber());
   return {
@@ -81,8 +103,13 @@ async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
       { name: "acceptances", run: async () => agreements.resolve(await head()) },
       { name: "settlement", run: async () => settlement.round(await head()) },
       { name: "abandoned preparations", run: () => preparations.expire() },
+      { name: "expired claims", run: () => claims.expire() },
+      { name: "scrub", run: () => scrubObjects(index.chunks, chunks, scrubBytesPerSecond, stopped.signal) },
     ],
-    close: () => prover.close(),
+    close: async () => {
+      stopped.abort();
+      await Promise.all([prover.close(), refill.close(), verification.close()]);
+    },
   };
 }
 

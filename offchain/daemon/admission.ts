@@ -64,7 +64,8 @@ export function admissionBy(
   };
 }
 
-async function fundsOf(chain: ChainReader, account: string): Promise<bigint> {
+/** What an account has: its balance on chain and its credit in the escrow, in wei. @throws CHAIN_UNAVAILABLE */
+export async function fundsOf(chain: ChainReader, account: string): Promise<bigint> {
   const [balance, credit] = await Promise.all([
     readChain("reading an account's balance", () => chain.provider.getBalance(account)),
     balanceOf(chain, NATIVE_TOKEN, account),

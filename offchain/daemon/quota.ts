@@ -95,6 +95,13 @@ export class Budgets {
       .run(limit.scope, account, fullAt);
   }
 
+  /** Puts tokens back that were taken. The bucket is never more than full. */
+  giveBack(limit: BudgetLimit, account: string, tokens: number): void {
+    this.#database
+      .prepare("UPDATE budgets SET full_at = full_at - ? WHERE scope = ? AND account = ?")
+      .run((tokens * limit.periodSeconds * 1000) / limit.capacity, limit.scope, account);
+  }
+
   /** Tokens that are missing from an account's bucket now. */
   used(limit: BudgetLimit, account: string): number {
     const row = this.#database

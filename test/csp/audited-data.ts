@@ -1,4 +1,5 @@
 /** What a client prepares for an agreement, computed by the owner's side of the audit. */
+import { concatBytes } from "@noble/hashes/utils.js";
 import { randomBytes } from "#primitives";
 import { SLICE_BYTES } from "../../offchain/core/audit/field.ts";
 import {
@@ -12,8 +13,8 @@ import { type AuditManifest, encodeManifest, manifestHash } from "../../offchain
 import { powersOfAlpha, powersOfBeta } from "../../offchain/core/audit/powers.ts";
 import { SliceTagger } from "../../offchain/core/audit/tags.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
-import type { PreparationRequest } from "../../offchain/core/wire/csp.ts";
-import type { TestChunk } from "./provider-fixture.ts";
+import { preparationBody } from "../../offchain/core/wire/preparation-body.ts";
+import { streamOf, type TestChunk } from "./provider-fixture.ts";
 
 /** Powers of α by α: they take a second to compute and are the same in every data set of an owner. */
 const powersOfAlphas = new Map<bigint, Uint8Array>();
@@ -51,11 +52,13 @@ export class AuditedData {
     return toHex(manifestHash(this.manifest));
   }
 
-  get request(): PreparationRequest {
-    const { X, XA, Bt } = this.key;
-    return {
-      manifest: Buffer.from(encodeManifest(this.manifest)).toString("base64url"),
-      auditKey: { X: toHex(X), XA: toHex(XA), Bt: toHex(Bt) },
-    };
+  /** The body that opens the preparation. */
+  get body(): Uint8Array {
+    return concatBytes(...preparationBody(encodeManifest(this.manifest), this.key));
+  }
+
+  /** As `body`, in a stream. */
+  get request(): AsyncGenerator<Uint8Array> {
+    return streamOf(this.body);
   }
 }

@@ -144,7 +144,9 @@ describe("provider over HTTP", () => {
     const chunk = randomChunk(100);
     await alice.upload(chunk);
     const claim = await alice.claim([chunk]);
-    const stolen = await bob.request("POST", `/v1/claims/${claim.claimId}/answers`, { body: { answers: [] } });
+    const stolen = await bob.request("POST", `/v1/claims/${claim.claimId}/answers`, {
+      body: { answers: [`0x${"00".repeat(32)}`] },
+    });
     expect(stolen).to.deep.include({ status: 403 });
     const read = await bob.request("GET", `/v1/chunks/${chunk.id}`);
     expect(read.status).to.equal(403);

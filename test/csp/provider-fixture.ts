@@ -4,22 +4,28 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { randomBytes } from "#primitives";
-import { merkleProof } from "../../offchain/core/crypto/merkle.ts";
+import { challengeAnswer } from "../../offchain/core/crypto/ownership-challenge.ts";
 import { contentId, contentIdToBytes } from "../../offchain/core/encoding/content-id.ts";
-import { toHex } from "../../offchain/core/encoding/hex.ts";
+import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { type ErrorCode, TallystickError } from "../../offchain/core/errors.ts";
 import type { ClaimAnswer, ClaimProofRequest } from "../../offchain/core/wire/csp.ts";
+import { ChallengeRefill } from "../../offchain/csp/chunks/challenge-refill.ts";
 import { ChunkService } from "../../offchain/csp/chunks/chunk-service.ts";
+import { ClaimService } from "../../offchain/csp/chunks/claims.ts";
+import { OwnershipChallenges } from "../../offchain/csp/chunks/ownership-challenges.ts";
 import { PreparationFiles } from "../../offchain/csp/possession/preparation-files.ts";
 import { PreparationService } from "../../offchain/csp/possession/preparations.ts";
 import { VerificationService } from "../../offchain/csp/possession/verification.ts";
 import { PROVIDER_MIGRATIONS } from "../../offchain/csp/tables.ts";
+import { Budgets } from "../../offchain/daemon/quota.ts";
 import { SqliteProviderIndex } from "../../offchain/store/index/sqlite/provider-index.ts";
 import { openDatabase } from "../../offchain/store/index/sqlite.ts";
 import { FileObjectStore, type FileSystem } from "../../offchain/store/object/file-object-store.ts";
 
 export const ALICE = `0x${"a1".repeat(20)}`;
 export const BOB = `0x${"b0".repeat(20)}`;
+/** Account of the provider under test. */
+export const PROVIDER = `0x${"c5".repeat(20)}`;
 export const EXPIRY_SECONDS = 1000;
 
 /** A clock that tests move. */
@@ -33,12 +39,17 @@ export async function openProvider(folder: string, clock: Clock = { seconds: 1_0
   const database = openDatabase(join(folder, "csp.db"), { migrations: PROVIDER_MIGRATIONS });
   const store = await FileObjectStore.open(join(folder, "store"), fileSystem);
   const index = new SqliteProviderIndex(database);
-  const chunks = new ChunkService(store, index.chunks, logger, now);
+  const challenges = new OwnershipChallenges(PROVIDER, new Uint8Array(32).fill(7));
+  const chunks = new ChunkService(store, index.chunks, challenges, logger, now);
+  const refill = new ChallengeRefill(chunks, logger);
+  const budgets = new Budgets(database, () => clock.seconds * 1000);
+  const claims = new ClaimService({ index: index.chunks, challenges, refill, budgets }, now);
+  chunks.onUpload((account, madeUp) => claims.giveBack(account, madeUp));
   const files = new PreparationFiles(join(folder, "preparations"));
   const preparations = new PreparationService(
     index,
     files,
-    { maximumSlices: 64, expirySeconds: EXPIRY_SECONDS },
+    { maximumSlices: 64, unusedPreparations: 32, expirySeconds: EXPIRY_SECONDS },
     logger,
     now,
   );
@@ -48,7 +59,23 @@ export async function openProvider(folder: string, clock: Clock = { seconds: 1_0
     database.close();
     await store.close();
   };
-  return { database, store, index, chunks, files, parts, preparations, verification, logger, clock, close };
+  return {
+    database,
+    store,
+    index,
+    chunks,
+    challenges,
+    refill,
+    budgets,
+    claims,
+    files,
+    parts,
+    preparations,
+    verification,
+    logger,
+    clock,
+    close,
+  };
 }
 export type TestProvider = Awaited<ReturnType<typeof openProvider>>;
 
@@ -72,12 +99,16 @@ export function randomChunk(sizeBytes: number): TestChunk {
   return { id: contentId(bytes), bytes };
 }
 
-/** The right answers to a claim. */
-export function answersFor(claim: ClaimAnswer, chunks: readonly TestChunk[]): ClaimProofRequest {
+/** The right answers to a claim. @param provider account of the provider that made the challenges */
+export function answersFor(
+  claim: Pick<ClaimAnswer, "challenges">,
+  chunks: readonly TestChunk[],
+  provider = PROVIDER,
+): ClaimProofRequest {
   return {
-    answers: claim.challenges.map(({ chunk, leaf }) => {
-      const { data, path } = merkleProof(chunks[chunk]?.bytes ?? new Uint8Array(), leaf);
-      return { chunk, leaf, data: Buffer.from(data).toString("base64url"), path: path.map(toHex) };
+    answers: claim.challenges.map(({ nonce, positions }, k) => {
+      const bytes = chunks[k]?.bytes ?? new Uint8Array();
+      return toHex(challengeAnswer(fromHex(provider), fromHex(nonce), bytes, positions));
     }),
   };
 }

@@ -3,14 +3,12 @@
  * local-chain.ts.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Static, TSchema } from "@sinclair/typebox";
 import { hexlify, randomBytes, type Signer } from "ethers";
-import { merkleProof } from "../../offchain/core/crypto/merkle.ts";
-import { toHex } from "../../offchain/core/encoding/hex.ts";
 import {
   type ClaimAnswer,
   ClaimAnswer as ClaimAnswerSchema,
@@ -25,7 +23,7 @@ import { sessionMessage } from "../../offchain/http/sessions.ts";
 import { programPath } from "../../scripts/programs.ts";
 import { endProcess, type LocalChain } from "../helpers/local-chain.ts";
 import type { AuditedData } from "./audited-data.ts";
-import { frame, type TestChunk } from "./provider-fixture.ts";
+import { answersFor, frame, type TestChunk } from "./provider-fixture.ts";
 
 const PASSPHRASE = "providers in tests";
 export const NATIVE = `0x${"0".repeat(40)}`;
@@ -101,6 +99,12 @@ export class ProviderProcess {
 
   get running(): boolean {
     return this.#process !== undefined;
+  }
+
+  /** Largest resident memory of the process so far, in bytes. Linux only. */
+  peakMemoryBytes(): number {
+    const status = readFileSync(`/proc/${this.#process?.pid}/status`, "utf8");
+    return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
   }
 
   get dataDir(): string {
@@ -228,17 +232,16 @@ export class ProviderClient {
   }
 
   prove(claim: ClaimAnswer, chunks: readonly TestChunk[]): Promise<Static<typeof ClaimOutcome>> {
-    const answers = claim.challenges.map(({ chunk, leaf }) => {
-      const { data, path } = merkleProof(chunks[chunk]?.bytes ?? new Uint8Array(), leaf);
-      return { chunk, leaf, data: Buffer.from(data).toString("base64url"), path: path.map(toHex) };
-    });
     const path = `/v1/claims/${claim.claimId}/answers`;
-    return this.#checked(ClaimOutcome, this.request("POST", path, { body: { answers } }));
+    return this.#checked(
+      ClaimOutcome,
+      this.request("POST", path, { body: answersFor(claim, chunks, this.#provider.operator) }),
+    );
   }
 
   async prepare(data: AuditedData): Promise<PreparationStatus> {
     const path = `/v1/preparations/${data.saltHex}`;
-    const opened = await this.#checked(PreparationStatus, this.request("PUT", path, { body: data.request }));
+    const opened = await this.#checked(PreparationStatus, this.request("PUT", path, { bytes: data.body }));
     const streams = { "powers-a": data.powersA, "powers-b": data.powersB, tags: data.tags };
     const received = {
       "powers-a": opened.received.powersA,

@@ -1,8 +1,8 @@
-"""Derives chunker.json, sealing.json, recipe.json and merkle.json from docs/spec.md alone.
+"""Derives chunker.json, sealing.json, recipe.json and ownership-challenge.json from docs/spec.md alone.
 
 An implementation of the data formats that shares nothing with offchain/core: Python's hashlib and the package
-`cryptography` (AES-GCM and AES-GCM-SIV of OpenSSL), a CBOR writer and an RFC 6962 tree of its own. Run it from this
-folder to derive the vectors again:
+`cryptography` (AES-GCM and AES-GCM-SIV of OpenSSL), and a CBOR writer of its own. Run it from this folder to derive the
+vectors again:
 
     python3 derive-data.py
 """
@@ -88,31 +88,25 @@ def cbor(value):
     return head(4, len(value)) + b"".join(cbor(item) for item in value)
 
 
-# Merkle (RFC 6962, section 2.1), recursive as the RFC writes it
+# Ownership challenges
 
-LEAF = 1024
-
-
-def mth(leaves):
-    if len(leaves) == 0:
-        return sha256(b"")
-    if len(leaves) == 1:
-        return sha256(b"\0" + leaves[0])
-    k = 1
-    while k * 2 < len(leaves):
-        k *= 2
-    return sha256(b"\1" + mth(leaves[:k]) + mth(leaves[k:]))
+PLACES, PLACE = 20, 32
 
 
-def audit_path(m, leaves):
-    if len(leaves) == 1:
+def challenge_positions(secret, digest, size, nonce):
+    if size < PLACES * PLACE:
         return []
-    k = 1
-    while k * 2 < len(leaves):
-        k *= 2
-    if m < k:
-        return audit_path(m, leaves[:k]) + [mth(leaves[k:])]
-    return audit_path(m - k, leaves[k:]) + [mth(leaves[:k])]
+    drawn = kdf(secret, "ownership-positions", digest + size.to_bytes(4, "big") + nonce, 8 * PLACES)
+    positions = []
+    for k in range(PLACES):
+        start, end = k * size // PLACES, (k + 1) * size // PLACES
+        positions.append(start + int.from_bytes(drawn[8 * k : 8 * k + 8], "big") % (end - start - PLACE + 1))
+    return positions
+
+
+def challenge_answer(provider, nonce, data, positions):
+    pieces = b"".join(data[at : at + PLACE] for at in positions) if positions else data
+    return sha256(tag("ownership-answer") + provider + nonce + pieces)
 
 
 # Sealing
@@ -222,18 +216,30 @@ def recipe_vectors():
     }
 
 
-def merkle_vectors():
+def ownership_vectors():
+    secret, provider = sha256(b"ownership secret"), bytes(range(20))
     vectors = []
-    for size, leaf in ((1, 0), (1023, 0), (1024, 0), (1025, 1), (3000, 2), (5 * 1024, 4), (7 * 1024 + 1, 3), (100_000, 97)):
-        data = pseudo_random("merkle vector", size)
-        leaves = [data[i : i + LEAF] for i in range(0, size, LEAF)]
-        path = [node.hex() for node in audit_path(leaf, leaves)]
-        vectors.append({"sizeBytes": size, "root": mth(leaves).hex(), "leaf": leaf, "path": path})
-    return {"source": "derive-data.py; input: pseudo-random bytes as in chunker.json, seed 'merkle vector'", "vectors": vectors}
+    for size in (1, 639, 640, 641, 1023, 100_000, 1_048_592, 2_097_152):
+        data = pseudo_random("ownership vector", size)
+        digest, nonce = sha256(data), sha256(b"nonce %d" % size)[:16]
+        positions = challenge_positions(secret, digest, size, nonce)
+        vectors.append({
+            "sizeBytes": size,
+            "digest": digest.hex(),
+            "nonce": nonce.hex(),
+            "positions": positions,
+            "answer": challenge_answer(provider, nonce, data, positions).hex(),
+        })
+    return {
+        "source": "derive-data.py; input: pseudo-random bytes as in chunker.json, seed 'ownership vector'",
+        "secret": secret.hex(),
+        "provider": provider.hex(),
+        "vectors": vectors,
+    }
 
 
 if __name__ == "__main__":
     write("chunker.json", chunker_vectors())
     write("sealing.json", sealing_vectors())
     write("recipe.json", recipe_vectors())
-    write("merkle.json", merkle_vectors())
+    write("ownership-challenge.json", ownership_vectors())

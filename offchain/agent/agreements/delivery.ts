@@ -2,7 +2,6 @@
 
 import { G1_BYTES } from "../../core/audit/curve.ts";
 import { ELEMENTS_PER_SLICE, FIRST_INDEX } from "../../core/audit/field.ts";
-import { keyForChain } from "../../core/audit/keys.ts";
 import { decodeManifest, sliceLayout } from "../../core/audit/manifest.ts";
 import { powersOfAlpha, powersOfBeta } from "../../core/audit/powers.ts";
 import { fromHex } from "../../core/encoding/hex.ts";
@@ -41,7 +40,7 @@ export async function deliverPreparation(
 ): Promise<PreparationStatus> {
   const salt = fromHex(prepared.salt);
   const requireSame = sameDataSet(provider.name, prepared, keys);
-  let status = requireSame(await provider.openPreparation(salt, prepared.manifest, keyForChain(keys.publicKey)));
+  let status = requireSame(await provider.openPreparation(salt, prepared.manifest, keys.publicKey));
   const sources: Record<PreparationPart, PointSource> = {
     "powers-a": async (first, count) =>
       await inTurns(clock, first, count, (from, n) => powersOfAlpha(keys.secrets, from, n)),

@@ -1,14 +1,13 @@
 /** One storage provider, as the agent speaks to it: the routes of `core/wire/csp.ts` with bytes in place of text. */
 
 import type { Static, TSchema } from "@sinclair/typebox";
-import { toBase64Url } from "../../core/encoding/base64url.ts";
+import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import {
   AcceptAnswer,
   AgreementStatus,
   AuditAnswer,
-  type AuditKeyJson,
   ClaimAnswer,
   ClaimOutcome,
   MAX_CHUNK_BYTES,
@@ -17,6 +16,7 @@ import {
   StoreChunksAnswer,
   VerifyAnswer,
 } from "../../core/wire/csp.ts";
+import { preparationBody } from "../../core/wire/preparation-body.ts";
 import { chunkFrames } from "../../http/chunk-frames.ts";
 import { HttpParty, type PartyOptions, type RequestOptions } from "../../http/client.ts";
 import type { SessionTokens } from "../../http/sessions.ts";
@@ -24,15 +24,6 @@ import type { PreparationPart } from "./storage-provider.ts";
 
 /** Checks of powers and tags, and transactions of the provider, take longer than other answers. */
 const LONG_DEADLINE_SECONDS = 300;
-
-/** A leaf of a claimed chunk, with its path to the root. */
-export interface LeafProof {
-  /** Position in the claim. */
-  readonly chunk: number;
-  readonly leaf: number;
-  readonly data: Uint8Array;
-  readonly path: readonly Uint8Array[];
-}
 
 export class CspClient {
   readonly url: string;
@@ -62,16 +53,13 @@ export class CspClient {
     return await this.#call("POST", "/v1/claims", ClaimAnswer, { json: { chunks }, signal });
   }
 
-  /** Answers a claim. Once only, so not retried: after a broken connection the claim is made anew. */
-  async answerClaim(claimId: string, proofs: readonly LeafProof[], signal?: AbortSignal): Promise<ClaimOutcome> {
-    const answers = proofs.map(({ chunk, leaf, data, path }) => ({
-      chunk,
-      leaf,
-      data: toBase64Url(data),
-      path: path.map(toHex),
-    }));
+  /**
+   * Answers a claim. Once only, so not retried: after a broken connection the claim is made anew.
+   * @param answers 32 bytes for each challenge, in the order of the claim
+   */
+  async answerClaim(claimId: string, answers: readonly Uint8Array[], signal?: AbortSignal): Promise<ClaimOutcome> {
     return await this.#call("POST", `/v1/claims/${claimId}/answers`, ClaimOutcome, {
-      json: { answers },
+      json: { answers: answers.map(toHex) },
       signal,
       retries: 0,
     });
@@ -94,9 +82,10 @@ export class CspClient {
     );
   }
 
-  async openPreparation(salt: Uint8Array, manifest: Uint8Array, auditKey: AuditKeyJson): Promise<PreparationStatus> {
-    const json = { manifest: toBase64Url(manifest), auditKey };
-    return await this.#call("PUT", `/v1/preparations/${toHex(salt)}`, PreparationStatus, { json });
+  /** @param manifest encoded */
+  async openPreparation(salt: Uint8Array, manifest: Uint8Array, key: AuditPublicKey): Promise<PreparationStatus> {
+    const pieces = preparationBody(manifest, key);
+    return await this.#call("PUT", `/v1/preparations/${toHex(salt)}`, PreparationStatus, { pieces });
   }
 
   async preparation(salt: Uint8Array): Promise<PreparationStatus> {

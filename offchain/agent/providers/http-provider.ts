@@ -4,19 +4,15 @@
  */
 
 import pRetry from "p-retry";
-import { leafCount, merkleProofs } from "../../core/crypto/merkle.ts";
+import type { AuditPublicKey } from "../../core/audit/keys.ts";
+import { challengeAnswer, positionCount } from "../../core/crypto/ownership-challenge.ts";
+import { ADDRESS_BYTES } from "../../core/encoding/address.ts";
 import { contentId } from "../../core/encoding/content-id.ts";
+import { fromHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
-import {
-  type AgreementStatus,
-  type AuditKeyJson,
-  type ClaimAnswer,
-  MIN_CLAIM_LEAVES,
-  type Offer,
-  type PreparationStatus,
-} from "../../core/wire/csp.ts";
-import type { CspClient, LeafProof } from "./csp-client.ts";
+import type { AgreementStatus, ClaimAnswer, Offer, PreparationStatus } from "../../core/wire/csp.ts";
+import type { CspClient } from "./csp-client.ts";
 import type { PreparationPart, StorageProvider, StoreOutcome } from "./storage-provider.ts";
 
 /** Attempts at a whole claim after the first. A claim is answered once, so a broken one starts anew. */
@@ -72,8 +68,8 @@ export class HttpStorageProvider implements StorageProvider {
     return await this.#client.offer();
   }
 
-  async openPreparation(salt: Uint8Array, manifest: Uint8Array, auditKey: AuditKeyJson): Promise<PreparationStatus> {
-    return await this.#client.openPreparation(salt, manifest, auditKey);
+  async openPreparation(salt: Uint8Array, manifest: Uint8Array, key: AuditPublicKey): Promise<PreparationStatus> {
+    return await this.#client.openPreparation(salt, manifest, key);
   }
 
   async appendPreparation(
@@ -122,8 +118,8 @@ export class HttpStorageProvider implements StorageProvider {
   async #claimAndUpload(objects: readonly SealedObject[], signal: AbortSignal | undefined): Promise<StoreOutcome> {
     const chunks = objects.map(({ id, sealed }) => ({ id, sizeBytes: sealed.length }));
     const claim = await this.#client.claim(chunks, signal);
-    const proofs = proveLeaves(objects, claim.challenges, this.name);
-    const { owned, missing } = await this.#client.answerClaim(claim.claimId, proofs, signal);
+    const answers = this.#answer(objects, claim.challenges);
+    const { owned, missing } = await this.#client.answerClaim(claim.claimId, answers, signal);
     const absent = new Set(missing);
     const answered = new Set([...owned, ...missing]);
     const silent = objects.find(({ id }) => !answered.has(id));
@@ -136,46 +132,38 @@ export class HttpStorageProvider implements StorageProvider {
     }
     return { uploaded: new Set(toUpload.map(({ id }) => id)) };
   }
+
+  /** @throws TallystickError BAD_RESPONSE for challenges that do not fit what was claimed */
+  #answer(objects: readonly SealedObject[], challenges: ClaimAnswer["challenges"]): Uint8Array[] {
+    const provider = fromHex(this.account, ADDRESS_BYTES, "account of the provider");
+    if (challenges.length !== objects.length) {
+      throw this.#badChallenge(`${objects.length} challenges`, `${challenges.length} challenges`);
+    }
+    return objects.map(({ sealed }, k) => {
+      const { nonce = "0x", positions = [] } = challenges[k] ?? {};
+      try {
+        return challengeAnswer(provider, fromHex(nonce, undefined, "nonce"), sealed, positions);
+      } catch {
+        const expected = `${positionCount(sealed.length)} places inside an object of ${sealed.length} bytes`;
+        throw this.#badChallenge(expected, `positions ${positions.join(", ")}`);
+      }
+    });
+  }
+
+  #badChallenge(expected: string, received: string): TallystickError {
+    return new TallystickError(`${this.name} challenged what was not claimed`, {
+      code: "BAD_RESPONSE",
+      party: this.name,
+      check: "ownership challenge",
+      expected,
+      received,
+    });
+  }
 }
 
 /** The provider keeps claims in memory: one that was lost in a restart, or evicted, is made anew. */
 function isForgottenClaim(error: TallystickError): boolean {
   return error.code === "NOT_FOUND" && error.check === "claim";
-}
-
-/** Answers every challenge; each object is hashed into its tree once. @throws TallystickError BAD_RESPONSE for one that no claim allows */
-function proveLeaves(
-  objects: readonly SealedObject[],
-  challenges: ClaimAnswer["challenges"],
-  party: string,
-): LeafProof[] {
-  const most = Math.max(MIN_CLAIM_LEAVES, objects.length);
-  if (challenges.length > most) throw impossibleChallenge(party, `${challenges.length} leaves, of ${most} at most`);
-  const leavesOf = new Map<number, number[]>();
-  for (const { chunk, leaf } of challenges) {
-    if (leaf >= leafCount(objects[chunk]?.sealed.length ?? 0)) {
-      throw impossibleChallenge(party, `leaf ${leaf} of chunk ${chunk}`);
-    }
-    leavesOf.set(chunk, [...(leavesOf.get(chunk) ?? []), leaf]);
-  }
-  return [...leavesOf].flatMap(([chunk, leaves]) => {
-    const object = objects[chunk];
-    if (object === undefined) return [];
-    return merkleProofs(object.sealed, leaves).map((proof, position) => ({
-      chunk,
-      leaf: leaves[position] ?? 0,
-      ...proof,
-    }));
-  });
-}
-
-function impossibleChallenge(party: string, received: string): TallystickError {
-  return new TallystickError(`${party} challenged what was not claimed`, {
-    code: "BAD_RESPONSE",
-    party,
-    check: "ownership challenge",
-    received,
-  });
 }
 
 function unanswered(party: string, id: string): TallystickError {

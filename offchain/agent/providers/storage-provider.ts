@@ -3,8 +3,9 @@
  * agreements make it accountable for them.
  */
 
+import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
-import type { AgreementStatus, AuditKeyJson, Offer, PreparationStatus } from "../../core/wire/csp.ts";
+import type { AgreementStatus, Offer, PreparationStatus } from "../../core/wire/csp.ts";
 
 /** What storing a group of objects came to. */
 export interface StoreOutcome {
@@ -27,7 +28,7 @@ export interface PreparationReceiver {
   /** How errors name it. */
   readonly name: string;
   /** @param manifest encoded. Idempotent for one salt. */
-  openPreparation(salt: Uint8Array, manifest: Uint8Array, auditKey: AuditKeyJson): Promise<PreparationStatus>;
+  openPreparation(salt: Uint8Array, manifest: Uint8Array, key: AuditPublicKey): Promise<PreparationStatus>;
   /** Appends to a part. After a failure the provider's own count says where to continue. */
   appendPreparation(
     salt: Uint8Array,

@@ -3,11 +3,11 @@
  * hash on chain; slices are cut from the chunks' ciphertexts one after the other.
  *
  * Layout (docs/spec.md): version 1 (u8) ‖ chunk count (u32be) ‖ per chunk: SHA-256 digest of the ciphertext (32) ‖ its
- * size in bytes (u32be).
+ * size in bytes (u32be). A chunk is named at most once.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
-import { sha256 } from "#primitives";
+import { createSha256 } from "#primitives";
 import { domainTag } from "../crypto/kdf.ts";
 import { contentIdFromDigest, DIGEST_BYTES, digestOf } from "../encoding/content-id.ts";
 import { InvalidInputError, UnknownVersionError } from "../errors.ts";
@@ -40,10 +40,11 @@ function checkSize(sizeBytes: number): void {
   }
 }
 
-/** @throws InvalidInputError for no chunks, too many, a malformed id or a size out of range */
+/** @throws InvalidInputError for no chunks, too many, one named twice, a malformed id or a size out of range */
 export function encodeManifest(manifest: AuditManifest): Uint8Array {
   const { chunks } = manifest;
   if (chunks.length < 1 || chunks.length > U32_LIMIT) throw refuse("chunk count", "at least 1", String(chunks.length));
+  requireDistinct(chunks);
   const bytes = new Uint8Array(HEADER_BYTES + chunks.length * ENTRY_BYTES);
   const view = new DataView(bytes.buffer);
   view.setUint8(0, VERSION);
@@ -57,28 +58,125 @@ export function encodeManifest(manifest: AuditManifest): Uint8Array {
   return bytes;
 }
 
-/** @throws UnknownVersionError, InvalidInputError unless the bytes are exactly one manifest */
+/** One entry of an encoded manifest. */
+export interface ManifestEntry {
+  /** SHA-256 of the ciphertext, 32 bytes. */
+  readonly digest: Uint8Array;
+  readonly sizeBytes: number;
+}
+
+/**
+ * Reads a manifest that arrives in pieces of any size, in memory that does not grow with it. It does not find chunks
+ * that are named twice: that takes a set of all entries, which the caller keeps.
+ */
+export class ManifestReader {
+  readonly #hash = createSha256();
+  /** Bytes of a header or entry that is not complete. */
+  #rest: Uint8Array = new Uint8Array(0);
+  #count: number | undefined;
+  #entries = 0;
+
+  constructor() {
+    this.#hash.update(domainTag("audit-manifest"));
+  }
+
+  /** Entries that the header announces; undefined until it has arrived. */
+  get count(): number | undefined {
+    return this.#count;
+  }
+
+  /**
+   * @returns the entries that became complete
+   * @throws UnknownVersionError, InvalidInputError for bytes that no manifest has
+   */
+  push(piece: Uint8Array): ManifestEntry[] {
+    this.#hash.update(piece);
+    const bytes = this.#rest.length === 0 ? piece : concatBytes(this.#rest, piece);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    let offset = 0;
+    if (this.#count === undefined) {
+      const version = bytes[0];
+      if (version !== undefined && version !== VERSION) {
+        throw new UnknownVersionError("audit manifest", version, [VERSION]);
+      }
+      if (bytes.length < HEADER_BYTES) {
+        this.#rest = bytes.slice();
+        return [];
+      }
+      this.#count = view.getUint32(1);
+      if (this.#count < 1) throw refuse("chunk count", "at least 1", "0");
+      offset = HEADER_BYTES;
+    }
+    const entries: ManifestEntry[] = [];
+    for (; offset + ENTRY_BYTES <= bytes.length; offset += ENTRY_BYTES) {
+      const sizeBytes = view.getUint32(offset + DIGEST_BYTES);
+      checkSize(sizeBytes);
+      entries.push({ digest: bytes.slice(offset, offset + DIGEST_BYTES), sizeBytes });
+    }
+    this.#entries += entries.length;
+    this.#rest = bytes.slice(offset);
+    if (this.#entries > this.#count || (this.#entries === this.#count && this.#rest.length > 0)) {
+      throw this.#wrongLength();
+    }
+    return entries;
+  }
+
+  /**
+   * Call it when all bytes were pushed.
+   * @returns the hash that the agreement pins, 32 bytes
+   * @throws InvalidInputError when the bytes end before the manifest does
+   */
+  finish(): Uint8Array {
+    if (this.#count === undefined || this.#entries < this.#count) throw this.#wrongLength();
+    return this.#hash.digest();
+  }
+
+  #wrongLength(): InvalidInputError {
+    const received = `${this.#entries} entries and ${this.#rest.length} bytes`;
+    return refuse(
+      "length",
+      `${HEADER_BYTES} bytes and ${ENTRY_BYTES} for each of ${this.#count ?? 0} chunks`,
+      received,
+    );
+  }
+}
+
+/**
+ * @throws UnknownVersionError, InvalidInputError unless the bytes are exactly one manifest that names each chunk once
+ */
 export function decodeManifest(bytes: Uint8Array): AuditManifest {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length === 0 || view.getUint8(0) !== VERSION) {
-    throw new UnknownVersionError("audit manifest", bytes[0] ?? "none", [VERSION]);
-  }
-  const count = (bytes.length - HEADER_BYTES) / ENTRY_BYTES;
-  if (!(Number.isInteger(count) && count >= 1 && view.getUint32(1) === count)) {
-    throw refuse("length", "5 bytes and 36 for every chunk counted, at least one", `${bytes.length} bytes`);
-  }
-  const chunks: ManifestChunk[] = [];
-  for (let offset = HEADER_BYTES; offset < bytes.length; offset += ENTRY_BYTES) {
-    const sizeBytes = view.getUint32(offset + DIGEST_BYTES);
-    checkSize(sizeBytes);
-    chunks.push({ id: contentIdFromDigest(bytes.subarray(offset, offset + DIGEST_BYTES)), sizeBytes });
-  }
+  if (bytes.length === 0) throw new UnknownVersionError("audit manifest", "none", [VERSION]);
+  const reader = new ManifestReader();
+  const chunks = reader.push(bytes).map(({ digest, sizeBytes }) => ({ id: contentIdFromDigest(digest), sizeBytes }));
+  reader.finish();
+  requireDistinct(chunks);
   return { version: VERSION, chunks };
+}
+
+function requireDistinct(chunks: readonly ManifestChunk[]): void {
+  const named = new Set<string>();
+  for (const { id } of chunks) {
+    if (named.has(id)) throw namedTwice(id);
+    named.add(id);
+  }
+}
+
+/** What is said of a manifest that names a chunk twice. */
+export function namedTwice(id: string): InvalidInputError {
+  return refuse("distinct chunks", "each chunk once", id);
+}
+
+/** The hash of an encoded manifest, which the agreement pins. @returns 32 bytes */
+export function encodedManifestHash(encoded: Uint8Array): Uint8Array {
+  const hash = createSha256();
+  hash.update(domainTag("audit-manifest"));
+  hash.update(encoded);
+  return hash.digest();
 }
 
 /** The hash that the agreement pins. @returns 32 bytes */
 export function manifestHash(manifest: AuditManifest): Uint8Array {
-  return sha256(concatBytes(domainTag("audit-manifest"), encodeManifest(manifest)));
+  return encodedManifestHash(encodeManifest(manifest));
 }
 
 /** A piece of a chunk's ciphertext that lies in a slice. */

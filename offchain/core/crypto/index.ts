@@ -3,5 +3,5 @@ export * from "./encryption.ts";
 export * from "./gf256.ts";
 export * from "./hpke.ts";
 export * from "./kdf.ts";
-export * from "./merkle.ts";
+export * from "./ownership-challenge.ts";
 export * from "./ramp-sharing.ts";

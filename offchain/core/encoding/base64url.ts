@@ -1,6 +1,6 @@
 /**
- * Byte strings as base64url text without padding (RFC 4648 §5), the form of tokens, manifests and Merkle leaves on
- * the wire. Decoding is strict: equal bytes have exactly one text.
+ * Byte strings as base64url text without padding (RFC 4648 §5), the form of session tokens. Decoding is strict: equal
+ * bytes have exactly one text.
  */
 
 import { base64url } from "multiformats/bases/base64";

@@ -2,10 +2,11 @@
  * The wire format between an agent and a storage provider: TypeBox schemas (JSON Schema draft 7 subset) and the types they
  * stand for. The provider validates requests with them, the agent validates answers with them, so both sides read one text.
  *
- * Encodings: byte strings are lower-case `0x` hex unless a field says base64url; big integers are decimal strings; times are
+ * Encodings: byte strings are lower-case `0x` hex; big integers are decimal strings; times are
  * unix seconds; chunk ids are CIDv1 (raw, sha2-256, base32). Requests refuse unknown fields; answers may gain fields.
  */
 import { type Static, Type } from "@sinclair/typebox";
+import { CHALLENGE_ANSWER_BYTES, CHALLENGE_NONCE_BYTES, CHALLENGE_PLACES } from "../crypto/ownership-challenge.ts";
 import { AddressText, ContentIdText, HexBytes, HexRange, Uint256Text, UnixSeconds } from "./schema.ts";
 
 /** Largest object, tag included: what peers of IPFS exchange as one block. The chunker's maximum follows from it. */
@@ -20,8 +21,6 @@ export const MAX_CHUNK_BODY_BYTES = 32 * 1024 * 1024;
 export const MAX_BODY_CHUNKS = 1024;
 /** Most chunks in one ownership claim. */
 export const MAX_CLAIM_CHUNKS = 64;
-/** Leaves challenged per claim: this many, or one for each chunk if there are more chunks. */
-export const MIN_CLAIM_LEAVES = 20;
 /** Largest body of `PUT /v1/preparations/:salt/{powers-a,powers-b,tags}`. */
 export const MAX_PREPARATION_PART_BYTES = 8 * 1024 * 1024;
 /** Largest encoded manifest. */
@@ -34,8 +33,6 @@ export const OCTET_STREAM = "application/octet-stream";
 const closed = { additionalProperties: false } as const;
 const uint32 = (minimum = 0) => Type.Integer({ minimum, maximum: 0xffff_ffff });
 const count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
-const base64url = (bytes: number) =>
-  Type.String({ pattern: "^[A-Za-z0-9_-]*$", maxLength: Math.ceil((bytes * 4) / 3) });
 
 /** A price in one token. `token` is the zero address for the native coin. Amounts are in the token's smallest unit. */
 export const TokenPrice = Type.Object({
@@ -94,16 +91,17 @@ export const ClaimRequest = Type.Object(
 );
 export type ClaimRequest = Static<typeof ClaimRequest>;
 
-/** A leaf to prove: `chunk` is the position in the claim, `leaf` the position of a 1024-byte leaf in that ciphertext. */
+/** What to prove about one chunk: `offchain/core/crypto/ownership-challenge.ts`. */
 const Challenge = Type.Object({
-  chunk: Type.Integer({ minimum: 0, maximum: MAX_CLAIM_CHUNKS - 1 }),
-  leaf: Type.Integer({ minimum: 0, maximum: MAX_CHUNK_BYTES }),
+  nonce: HexBytes(CHALLENGE_NONCE_BYTES),
+  /** Byte offsets in the ciphertext: none for a chunk below 640 bytes, which is proven as a whole, else 20. */
+  positions: Type.Array(Type.Integer({ minimum: 0, maximum: MAX_CHUNK_BYTES }), { maxItems: CHALLENGE_PLACES }),
 });
 
-/** Drawn after the claim, and always, whether or not the provider has the chunks. */
+/** One challenge for each chunk of the claim, in its order, whether or not the provider has the chunk. */
 export const ClaimAnswer = Type.Object({
   claimId: HexBytes(16),
-  challenges: Type.Array(Challenge, { minItems: 1 }),
+  challenges: Type.Array(Challenge, { minItems: 1, maxItems: MAX_CLAIM_CHUNKS }),
   /** The claim is void after this time. */
   expiresAt: UnixSeconds,
 });
@@ -112,23 +110,9 @@ export type ClaimAnswer = Static<typeof ClaimAnswer>;
 export const ClaimParams = Type.Object({ claimId: HexBytes(16) });
 export type ClaimParams = Static<typeof ClaimParams>;
 
-/** `POST /v1/claims/:claimId/answers`. A claim is answered once. Challenges left out make their chunk count as missing. */
+/** `POST /v1/claims/:claimId/answers`: one answer for each challenge, in the same order. A claim is answered once. */
 export const ClaimProofRequest = Type.Object(
-  {
-    answers: Type.Array(
-      Type.Object(
-        {
-          chunk: Type.Integer({ minimum: 0, maximum: MAX_CLAIM_CHUNKS - 1 }),
-          leaf: Type.Integer({ minimum: 0, maximum: MAX_CHUNK_BYTES }),
-          data: base64url(1024),
-          /** Sibling hashes from the leaf to the root. */
-          path: Type.Array(HexBytes(32), { maxItems: 32 }),
-        },
-        closed,
-      ),
-      { maxItems: 4 * MAX_CLAIM_CHUNKS },
-    ),
-  },
+  { answers: Type.Array(HexBytes(CHALLENGE_ANSWER_BYTES), { minItems: 1, maxItems: MAX_CLAIM_CHUNKS }) },
   closed,
 );
 export type ClaimProofRequest = Static<typeof ClaimProofRequest>;
@@ -148,21 +132,14 @@ export type StoreChunksAnswer = Static<typeof StoreChunksAnswer>;
 export const ChunkParams = Type.Object({ id: ContentIdText });
 export type ChunkParams = Static<typeof ChunkParams>;
 
-/** The owner's public audit key: three G2 points in EIP-2537 encoding. */
-export const AuditKey = Type.Object({ X: HexBytes(256), XA: HexBytes(256), Bt: HexBytes(256) }, closed);
-export type AuditKeyJson = Static<typeof AuditKey>;
-
 export const PreparationParams = Type.Object({ salt: HexBytes(32) });
 export type PreparationParams = Static<typeof PreparationParams>;
 
 /**
- * `PUT /v1/preparations/:salt`: opens a preparation, or finds it again after a break (same salt, same content). The salt is
- * the one the agreement secret derives from; another manifest or key under a known salt is a CONFLICT.
- */
-export const PreparationRequest = Type.Object({ manifest: base64url(MAX_MANIFEST_BYTES), auditKey: AuditKey }, closed);
-export type PreparationRequest = Static<typeof PreparationRequest>;
-
-/**
+ * `PUT /v1/preparations/:salt` (octet-stream, `preparation-body.ts`) opens a preparation, or finds it again after a break
+ * (same salt, same content). The salt is the one the agreement secret derives from; another manifest or key under a known
+ * salt is a CONFLICT.
+ *
  * Answer to `PUT` and `GET /v1/preparations/:salt`, and to each part. `expected` and `received` are byte counts of the three
  * streams; a client continues each at `received`. `received` may be above zero at the start: powers that the account sent
  * with an earlier preparation under the same β are reused.

@@ -5,23 +5,21 @@
  */
 import PQueue from "p-queue";
 import { equalBytes, sha256 } from "#primitives";
-import { merkleRoot } from "../../core/crypto/merkle.ts";
 import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import { type ChunkFrame, readChunkFrames } from "../../http/chunk-frames.ts";
 import { DiskFailedError } from "../../store/disk/disk-errors.ts";
-import type { ChunkIndex, ChunkRow, IndexedChunk } from "../../store/index/chunk-index.ts";
+import type { ChunkIndex, ChunkRow, RecordedChunk } from "../../store/index/chunk-index.ts";
 import type { ObjectStore } from "../../store/object/object-store.ts";
 import { ObjectLostError } from "./object-lost.ts";
+import type { OwnershipChallenges } from "./ownership-challenges.ts";
 
 /** Chunks of one request that are written at the same time. */
 const WRITES_AT_ONCE = 4;
 /** One look-up in the index is made for so many chunks, or bytes, of a request. Two batches are in memory at a time. */
 const BATCH_CHUNKS = 64;
 const BATCH_BYTES = 4 * 1024 * 1024;
-/** Stored objects that are read back at the same time for claims, of all requests together. */
-const CHECKS_AT_ONCE = 4;
 
 /** @throws IntegrityError when the bytes are not what the id names */
 function requireNamed({ id, digest, bytes }: ChunkFrame, position: number): void {
@@ -61,10 +59,18 @@ export class ChunkService {
   readonly #uncommitted = new Map<string, number>();
   /** Removals in progress: a request that writes the same object waits for them. */
   readonly #removals = new Map<string, Promise<void>>();
-  readonly #checks = new PQueue({ concurrency: CHECKS_AT_ONCE });
+  readonly #challenges: OwnershipChallenges;
+  #onUpload: (account: string, madeUp: number) => void = () => undefined;
 
-  constructor(store: ObjectStore, index: ChunkIndex, logger: Logger, now: () => number) {
+  constructor(
+    store: ObjectStore,
+    index: ChunkIndex,
+    challenges: OwnershipChallenges,
+    logger: Logger,
+    now: () => number,
+  ) {
     this.#store = store;
+    this.#challenges = challenges;
     this.#index = index;
     this.#logger = logger;
     this.#now = now;
@@ -80,8 +86,8 @@ export class ChunkService {
   async store(account: string, body: AsyncIterable<Uint8Array>): Promise<string[]> {
     const ids: string[] = [];
     const written: string[] = [];
-    const chunks: IndexedChunk[] = [];
-    let writing: Promise<IndexedChunk[]> = Promise.resolve([]);
+    const chunks: RecordedChunk[] = [];
+    let writing: Promise<RecordedChunk[]> = Promise.resolve([]);
     let committed = false;
     try {
       for await (const batch of checkedBatches(body)) {
@@ -92,8 +98,9 @@ export class ChunkService {
         writing.catch(() => undefined); // Seen when it is waited for; until then it must not count as unhandled.
       }
       chunks.push(...(await writing));
-      await this.#index.record(account, chunks, this.#now());
+      const madeUp = await this.#index.record(account, chunks, this.#now());
       committed = true;
+      if (madeUp > 0) this.#onUpload(account, madeUp);
     } finally {
       await Promise.allSettled([writing]);
       await this.#release(written, committed);
@@ -104,7 +111,7 @@ export class ChunkService {
   /**
    * Settles when all writes of the batch have, so that none is under way when a failed request removes what it wrote.
    */
-  async #writeBatch(batch: readonly ChunkFrame[], written: string[]): Promise<IndexedChunk[]> {
+  async #writeBatch(batch: readonly ChunkFrame[], written: string[]): Promise<RecordedChunk[]> {
     const rows = await this.#index.find(batch.map(({ digest }) => digest));
     const queue = new PQueue({ concurrency: WRITES_AT_ONCE });
     const outcomes = await Promise.allSettled(
@@ -121,13 +128,19 @@ export class ChunkService {
    * name may be damaged, and this upload is the occasion to repair it.
    * @param written - gets the id of what has been put there
    */
-  async #write({ id, digest, bytes }: ChunkFrame, row: ChunkRow | undefined, written: string[]): Promise<IndexedChunk> {
-    if (row?.stored && (await this.readIntact(id, digest)) !== undefined) return row;
+  async #write(
+    { id, digest, bytes }: ChunkFrame,
+    row: ChunkRow | undefined,
+    written: string[],
+  ): Promise<RecordedChunk> {
+    const challenges = this.#challenges.prepare(digest, bytes);
+    const chunk = { digest, sizeBytes: bytes.length, challenges };
+    if (row?.stored && (await this.readIntact(id, digest)) !== undefined) return chunk;
     this.#uncommitted.set(id, (this.#uncommitted.get(id) ?? 0) + 1);
     written.push(id);
     await this.#removals.get(id);
     await this.#store.put(id, bytes);
-    return { digest, sizeBytes: bytes.length, merkleRoot: row?.merkleRoot ?? merkleRoot(bytes) };
+    return chunk;
   }
 
   /** Ends a request's hold on what it wrote, and removes what no request and no row needs. */
@@ -180,15 +193,18 @@ export class ChunkService {
     return bytes;
   }
 
+  /** Calls back with the number of failed claims for which an upload of the account makes up. */
+  onUpload(notify: (account: string, madeUp: number) => void): void {
+    this.#onUpload = notify;
+  }
+
   /**
-   * Reads stored chunks back and compares them with their ids. Whoever is told that a chunk need not be uploaded relies
-   * on the bytes, so damage must be found before that answer, not by the next audit.
-   * @returns one entry per digest, in the same order; a chunk that is not intact counts as lost from now on
+   * Reads a stored chunk, checks it, and prepares new ownership challenges. A chunk that is not intact counts as lost
+   * from now on.
    */
-  async areIntact(digests: readonly Uint8Array[]): Promise<boolean[]> {
-    return this.#checks.addAll(
-      digests.map((digest) => async () => (await this.readIntact(contentIdFromDigest(digest), digest)) !== undefined),
-    );
+  async inspect(digest: Uint8Array): Promise<void> {
+    const bytes = await this.readIntact(contentIdFromDigest(digest), digest);
+    if (bytes !== undefined) await this.#index.setChallenges(digest, this.#challenges.prepare(digest, bytes));
   }
 
   /** The bytes of a chunk if they are what the id names. Else undefined, and the chunk counts as lost from now on. */

@@ -1,25 +1,25 @@
 /**
- * Proof of ownership (Halevi, Harnik, Pinkas, Shulman-Peleg, CCS 2011). Whoever claims chunks must answer with random
- * leaves of the Merkle trees over their ciphertexts, drawn after the claim. The challenge, the work and the answer are
- * the same for chunks that are not stored, so a claim reveals nothing about what other accounts have stored.
+ * Proof of ownership by secret positions (`core/crypto/ownership-challenge.ts`). Whoever claims chunks must answer a
+ * challenge about each of them. Challenge, work and answer are the same for chunks that are not stored, and no stored
+ * object is read, so a claim reveals nothing about what other accounts have stored.
  *
- * Claims are kept in memory: after a restart the client claims again.
+ * Every chunk that is claimed costs a token of the account's budget. The token comes back when the claim succeeds, or
+ * when the account uploads the chunk before the claim expires. So the budget limits failed attempts, and the refusal
+ * depends on nothing but what the account did itself.
+ *
+ * Open claims are kept in memory: after a restart the client claims again. Challenges that were taken, and the budget,
+ * are durable.
  */
-import { randomInt } from "node:crypto";
-import { randomBytes } from "#primitives";
-import { leafCount, verifyMerkleProof } from "../../core/crypto/merkle.ts";
+import { equalBytes, randomBytes } from "#primitives";
 import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
-import {
-  type ClaimAnswer,
-  type ClaimOutcome,
-  type ClaimProofRequest,
-  type ClaimRequest,
-  MIN_CLAIM_LEAVES,
-} from "../../core/wire/csp.ts";
-import type { ChunkIndex, ChunkRow } from "../../store/index/chunk-index.ts";
-import type { ChunkService } from "./chunk-service.ts";
+import type { ClaimAnswer, ClaimOutcome, ClaimProofRequest, ClaimRequest } from "../../core/wire/csp.ts";
+import { MAX_CLAIM_CHUNKS } from "../../core/wire/csp.ts";
+import type { Budgets } from "../../daemon/quota.ts";
+import type { ChunkIndex } from "../../store/index/chunk-index.ts";
+import type { ChallengeRefill } from "./challenge-refill.ts";
+import type { OwnershipChallenges } from "./ownership-challenges.ts";
 
 const CLAIM_SECONDS = 300;
 /** Most open claims of one account; a further one replaces the oldest. */
@@ -29,60 +29,55 @@ const CLAIMS_PER_ACCOUNT = 64;
  * anybody could fill the memory. A claim of 64 chunks takes about 20 KB, and its client answers within seconds.
  */
 export const CLAIMS_IN_ALL = 4096;
+/**
+ * Chunks that an account may claim in vain. A claimant with half of an object guesses the rest with 2^-20, so 2048 a day
+ * give it one object in 500 days. An honest client has a few claims under way, each of 64 chunks at most.
+ */
+export const FAILED_CLAIMS = { scope: "failed claims", capacity: 2048, periodSeconds: 86_400 };
+
+interface ClaimedObject {
+  digest: Uint8Array;
+  /** Undefined when no answer is right. */
+  answer: Uint8Array | undefined;
+}
 
 interface Claim {
   account: string;
-  chunks: { digest: Uint8Array; sizeBytes: number }[];
-  challenges: { chunk: number; leaf: number }[];
+  objects: ClaimedObject[];
   expiresAt: number;
 }
 
-/**
- * Draws the leaves of a claim: one in each chunk, then more, uniform over all leaves of the claim, up to
- * `MIN_CLAIM_LEAVES` or as many as there are.
- * @param leafCounts - leaves of each chunk, at least 1 each
- */
-export function drawLeaves(leafCounts: readonly number[]): { chunk: number; leaf: number }[] {
-  const total = leafCounts.reduce((sum, count) => sum + count, 0);
-  const wanted = Math.min(Math.max(MIN_CLAIM_LEAVES, leafCounts.length), total);
-  const drawn = new Map<string, { chunk: number; leaf: number }>();
-  const draw = (chunk: number, leaf: number): void => {
-    drawn.set(`${chunk}:${leaf}`, { chunk, leaf });
-  };
-  for (const [chunk, count] of leafCounts.entries()) draw(chunk, randomInt(count));
-  while (drawn.size < wanted) {
-    let position = randomInt(total);
-    let chunk = 0;
-    for (const count of leafCounts) {
-      if (position < count) break;
-      position -= count;
-      chunk += 1;
-    }
-    draw(chunk, position);
-  }
-  return [...drawn.values()];
+/** What a claim needs of the rest of the provider. */
+export interface ClaimParts {
+  readonly index: ChunkIndex;
+  readonly challenges: OwnershipChallenges;
+  readonly refill: Pick<ChallengeRefill, "request">;
+  readonly budgets: Pick<Budgets, "take" | "giveBack">;
 }
 
 export class ClaimService {
-  readonly #index: ChunkIndex;
-  readonly #stored: Pick<ChunkService, "areIntact">;
+  readonly #parts: ClaimParts;
   readonly #now: () => number;
   /** In order of opening, so the first entry of an account is its oldest. */
   readonly #claims = new Map<string, Claim>();
 
-  /** @param stored reads back what a claim is about to give away */
-  constructor(index: ChunkIndex, stored: Pick<ChunkService, "areIntact">, now: () => number) {
-    this.#index = index;
-    this.#stored = stored;
+  constructor(parts: ClaimParts, now: () => number) {
+    this.#parts = parts;
     this.#now = now;
   }
 
   /**
    * Opens a claim.
-   * @throws InvalidInputError for an id that is not canonical, or one that is claimed twice
+   * @throws InvalidInputError for an id that is not canonical, or one that is claimed twice; TallystickError
+   *   RATE_LIMITED for an account with too many failed claims
    */
-  open(account: string, request: ClaimRequest): ClaimAnswer {
-    const chunks = request.chunks.map(({ id, sizeBytes }) => ({ digest: digestOf(id), sizeBytes }));
+  async open(account: string, request: ClaimRequest): Promise<ClaimAnswer> {
+    const { index, challenges, budgets, refill } = this.#parts;
+    const chunks = request.chunks.map(({ id, sizeBytes }) => ({
+      digest: digestOf(id),
+      sizeBytes,
+      spareNonce: challenges.spareNonce(),
+    }));
     if (new Set(request.chunks.map(({ id }) => id)).size !== chunks.length) {
       throw new InvalidInputError("a chunk is claimed twice", {
         party: "client",
@@ -90,12 +85,21 @@ export class ClaimService {
         hint: "name each chunk once",
       });
     }
-    this.#makeRoom(account);
-    const challenges = drawLeaves(chunks.map(({ sizeBytes }) => leafCount(sizeBytes)));
-    const claimId = toHex(randomBytes(16));
+    budgets.take(FAILED_CLAIMS, account, chunks.length);
     const expiresAt = this.#now() + CLAIM_SECONDS;
-    this.#claims.set(claimId, { account, chunks, challenges, expiresAt });
-    return { claimId, challenges, expiresAt };
+    const taken = await index.takeChallenges(account, chunks, expiresAt);
+    const objects: ClaimedObject[] = [];
+    const answer: ClaimAnswer["challenges"] = [];
+    for (const [k, { digest, sizeBytes, spareNonce }] of chunks.entries()) {
+      const { nonce = spareNonce, answer: right, runsLow = false } = taken[k] ?? {};
+      if (runsLow) refill.request(digest);
+      objects.push({ digest, answer: right });
+      answer.push({ nonce: toHex(nonce), positions: challenges.positions(digest, sizeBytes, nonce) });
+    }
+    this.#makeRoom(account);
+    const claimId = toHex(randomBytes(16));
+    this.#claims.set(claimId, { account, objects, expiresAt });
+    return { claimId, challenges: answer, expiresAt };
   }
 
   #makeRoom(account: string): void {
@@ -115,7 +119,7 @@ export class ClaimService {
   /**
    * Verifies the answers to a claim. Each claim is answered once.
    * @throws TallystickError NOT_FOUND for a claim that is unknown, expired or answered; NOT_OWNER for another account's
-   * @throws InvalidInputError for answers to leaves that were not asked for, or asked for once and answered twice
+   * @throws InvalidInputError for another number of answers than there are challenges
    */
   async answer(account: string, claimId: string, request: ClaimProofRequest): Promise<ClaimOutcome> {
     const claim = this.#claims.get(claimId);
@@ -134,54 +138,42 @@ export class ClaimService {
       });
     }
     this.#claims.delete(claimId);
-    const digests = claim.chunks.map(({ digest }) => digest);
-    const isProven = this.#judge(claim, await this.#index.find(digests), request);
-    const proven = digests.filter((_, chunk) => isProven[chunk]);
-    const intact = await this.#stored.areIntact(proven);
-    const sound = proven.filter((_, k) => intact[k]);
-    const isOwned = await this.#index.addOwner(account, sound, this.#now());
-    const owned = new Set(sound.filter((_, k) => isOwned[k]).map(contentIdFromDigest));
-    const ids = digests.map(contentIdFromDigest);
-    return { owned: ids.filter((id) => owned.has(id)), missing: ids.filter((id) => !owned.has(id)) };
+    requireOnePerChallenge(claim.objects.length, request.answers.length);
+    const proven = claim.objects.filter(({ answer }, k) => isRight(answer, request.answers[k])).map(toDigest);
+    const isOwned = await this.#parts.index.addOwner(account, proven, this.#now());
+    const owned = proven.filter((_, k) => isOwned[k]);
+    await this.#parts.index.settleClaims(account, owned);
+    this.giveBack(account, owned.length);
+    const ownedIds = new Set(owned.map(contentIdFromDigest));
+    const ids = claim.objects.map(({ digest }) => contentIdFromDigest(digest));
+    return { owned: ids.filter((id) => ownedIds.has(id)), missing: ids.filter((id) => !ownedIds.has(id)) };
   }
 
-  /** @returns for each chunk of the claim whether all its challenges were answered rightly */
-  #judge(claim: Claim, rows: readonly (ChunkRow | undefined)[], request: ClaimProofRequest): boolean[] {
-    const asked = new Set(claim.challenges.map(({ chunk, leaf }) => `${chunk}:${leaf}`));
-    const rightLeaves = new Map<number, number>();
-    for (const { chunk, leaf, data, path } of request.answers) {
-      if (!asked.delete(`${chunk}:${leaf}`)) {
-        throw new InvalidInputError("an answer to a leaf that was not asked for, or a second one", {
-          party: "client",
-          check: "challenge",
-          received: `chunk ${chunk}, leaf ${leaf}`,
-        });
-      }
-      if (isRight(claim.chunks[chunk], rows[chunk], leaf, data, path))
-        rightLeaves.set(chunk, (rightLeaves.get(chunk) ?? 0) + 1);
-    }
-    const askedLeaves = new Map<number, number>();
-    for (const { chunk } of claim.challenges) askedLeaves.set(chunk, (askedLeaves.get(chunk) ?? 0) + 1);
-    return claim.chunks.map((_, chunk) => rightLeaves.get(chunk) === askedLeaves.get(chunk));
+  /** Puts back the tokens of claims that succeeded, or that an upload has made up for. */
+  giveBack(account: string, chunks: number): void {
+    this.#parts.budgets.giveBack(FAILED_CLAIMS, account, chunks);
+  }
+
+  /** Forgets challenges of claims that have expired. */
+  async expire(): Promise<void> {
+    await this.#parts.index.forgetClaims(this.#now());
   }
 }
 
-/** Whether the leaf belongs to the stored chunk. An unknown chunk costs the same work, against a root nobody knows. */
-function isRight(
-  claimed: Claim["chunks"][number] | undefined,
-  row: ChunkRow | undefined,
-  leaf: number,
-  data: string,
-  path: readonly string[],
-): boolean {
-  if (claimed === undefined) return false;
-  const known = row?.stored === true && row.sizeBytes === claimed.sizeBytes;
-  const right = verifyMerkleProof(
-    known ? row.merkleRoot : randomBytes(32),
-    claimed.sizeBytes,
-    leaf,
-    Buffer.from(data, "base64url"),
-    path.map((hash) => fromHex(hash, 32)),
-  );
-  return known && right;
+const toDigest = ({ digest }: ClaimedObject): Uint8Array => digest;
+
+function requireOnePerChallenge(expected: number, received: number): void {
+  if (received === expected) return;
+  throw new InvalidInputError("a claim is answered with one answer for each challenge", {
+    party: "client",
+    check: "number of answers",
+    expected: `${expected} answers, of ${MAX_CLAIM_CHUNKS} at most`,
+    received: String(received),
+  });
+}
+
+/** An unknown chunk costs the same comparison, with an answer nobody knows. */
+function isRight(expected: Uint8Array | undefined, received: string | undefined): boolean {
+  const equal = equalBytes(expected ?? randomBytes(32), fromHex(received ?? "0x", 32, "answer"));
+  return expected !== undefined && equal;
 }

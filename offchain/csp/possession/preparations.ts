@@ -4,14 +4,18 @@
  * may continue after an interruption. A preparation that no agreement uses expires.
  */
 
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { concatBytes } from "@noble/hashes/utils.js";
+import { equalBytes } from "#primitives";
 import { G1_BYTES, G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
 import { ELEMENTS_PER_SLICE, FIRST_INDEX, SLICE_BYTES } from "../../core/audit/field.ts";
-import { type AuditPublicKey, auditKeyHash, decodeAuditKey } from "../../core/audit/keys.ts";
-import { decodeManifest, manifestHash } from "../../core/audit/manifest.ts";
-import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
+import { auditKeyHash, decodeAuditKey } from "../../core/audit/keys.ts";
+import { ManifestReader } from "../../core/audit/manifest.ts";
+import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
-import type { PreparationRequest, PreparationStatus } from "../../core/wire/csp.ts";
+import type { PreparationStatus } from "../../core/wire/csp.ts";
+import { PREPARATION_HEAD_BYTES, readPreparationHead } from "../../core/wire/preparation-body.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import { DiskFullError } from "../../store/disk/disk-errors.ts";
 import {
@@ -23,12 +27,13 @@ import {
   type PreparationPart,
 } from "../../store/index/preparation-index.ts";
 import type { ProviderIndex } from "../../store/index/provider-index.ts";
+import { FairQueue } from "../fair-queue.ts";
 import type { PreparationFiles } from "./preparation-files.ts";
 
-/** Most preparations without agreement that one account may hold. */
-const UNUSED_PREPARATIONS = 256;
-/** Chunks of a manifest that are looked up in the index at once. */
-const LOOKUP_CHUNKS = 4096;
+/** Chunks of a manifest that are looked up in the index, and written to it, at once: some milliseconds of work. */
+const BATCH_CHUNKS = 256;
+/** Manifests of one account that may arrive at the same time. */
+const MANIFESTS_PER_ACCOUNT = 4;
 
 /** The length of each stream when it is complete. */
 export function expectedBytes(sliceCount: number): PartBytes {
@@ -41,6 +46,8 @@ export function expectedBytes(sliceCount: number): PartBytes {
 
 export interface PreparationOptions {
   maximumSlices: number;
+  /** Most preparations without agreement that one account may hold. */
+  unusedPreparations: number;
   /** Seconds after the last request for a preparation until it expires. */
   expirySeconds: number;
 }
@@ -54,6 +61,15 @@ export class PreparationService {
   readonly #now: () => number;
   /** Requests that are opening a preparation; others for the same salt wait, so that its files are there. */
   readonly #opening = new Map<string, Promise<Preparation>>();
+  /** Manifests that are arriving, by account. */
+  readonly #arriving = new Map<string, number>();
+  /** One batch of one manifest at a time, accounts in turn. */
+  readonly #batches = new FairQueue({
+    what: "reading of manifests",
+    concurrency: 1,
+    perAccount: MANIFESTS_PER_ACCOUNT,
+    inAll: Number.POSITIVE_INFINITY,
+  });
   /** Preparations that a request is writing to. */
   readonly #busy = new Set<number>();
 
@@ -75,43 +91,89 @@ export class PreparationService {
   /**
    * Opens a preparation, or returns the one with this salt.
    * @param saltHex - 32 bytes
+   * @param body - see `core/wire/preparation-body.ts`; it is read no further than is needed to decide
    * @throws InvalidInputError for a malformed manifest or too large a data set, InvalidPointError for an audit key that
    *   is not three points of the subgroup other than the identity, TallystickError NOT_OWNER naming the first chunk the
-   *   account does not own here, CONFLICT when the salt was used for something else
+   *   account does not own here, CONFLICT when the salt was used for something else, RATE_LIMITED for too many at once
    */
-  async open(account: string, saltHex: string, request: PreparationRequest): Promise<Preparation> {
+  async open(account: string, saltHex: string, body: AsyncIterable<Uint8Array>): Promise<Preparation> {
     const key = openingKey(account, saltHex);
-    while (this.#opening.has(key)) await this.#opening.get(key)?.catch(() => undefined);
-    const opening = this.#open(account, saltHex, request).finally(() => this.#opening.delete(key));
-    this.#opening.set(key, opening);
-    return opening;
+    const arriving = this.#arriving.get(account) ?? 0;
+    if (arriving >= MANIFESTS_PER_ACCOUNT) throw tooManyArriving();
+    this.#arriving.set(account, arriving + 1);
+    try {
+      while (this.#opening.has(key)) await this.#opening.get(key)?.catch(() => undefined);
+      const opening = this.#open(account, saltHex, body).finally(() => this.#opening.delete(key));
+      this.#opening.set(key, opening);
+      return await opening;
+    } finally {
+      const left = (this.#arriving.get(account) ?? 1) - 1;
+      if (left === 0) this.#arriving.delete(account);
+      else this.#arriving.set(account, left);
+    }
   }
 
-  async #open(account: string, saltHex: string, request: PreparationRequest): Promise<Preparation> {
+  async #open(account: string, saltHex: string, body: AsyncIterable<Uint8Array>): Promise<Preparation> {
     const salt = fromHex(saltHex, 32, "salt");
-    const manifestBytes = new Uint8Array(Buffer.from(request.manifest, "base64url"));
-    const key: AuditPublicKey = {
-      X: fromHex(request.auditKey.X, 256, "X"),
-      XA: fromHex(request.auditKey.XA, 256, "XA"),
-      Bt: fromHex(request.auditKey.Bt, 256, "Bt"),
-    };
-    const manifest = decodeManifest(manifestBytes);
-    const hashes = { manifestHash: manifestHash(manifest), auditKeyHash: auditKeyHash(key) };
+    const { head, rest } = await splitHead(body);
+    const { manifestHash, key } = readPreparationHead(head);
+    const hashes = { manifestHash, auditKeyHash: auditKeyHash(key) };
     const known = await this.#findAgain(account, salt, hashes);
     if (known !== undefined) return known;
     decodeAuditKey(key);
-    const chunks = manifest.chunks.map(({ id, sizeBytes }) => ({ digest: digestOf(id), sizeBytes }));
-    const sliceCount = this.#sliceCountOf(chunks);
-    await this.#requireOwned(account, chunks);
-    const creation = await this.rows.create(
-      { account, salt, key, ...hashes, sliceCount, touchedAt: this.#now() },
-      chunks,
-      UNUSED_PREPARATIONS,
-    );
+    const facts = { account, salt, key, ...hashes, touchedAt: this.#now() };
+    const creation = await this.rows.begin(facts, this.#options.unusedPreparations);
     if (creation.outcome === "too-many") throw this.#tooMany();
-    if (creation.outcome === "exists") return this.#open(account, saltHex, request);
-    await this.#fill(creation.id);
+    // Only what is being removed is unknown and exists.
+    if (creation.outcome === "exists") throw stillRemoved();
+    const { id } = creation;
+    try {
+      const sliceCount = await this.#readManifest(account, id, manifestHash, rest);
+      await this.rows.complete(id, sliceCount);
+    } catch (cause) {
+      await this.rows.delete(id);
+      throw cause;
+    }
+    await this.#fill(id);
     return this.require(account, saltHex);
+  }
+
+  /**
+   * Writes a manifest to the index while it arrives.
+   * @param rest - the encoded manifest
+   * @returns the number of slices of the data set
+   */
+  async #readManifest(
+    account: string,
+    id: number,
+    expectedHash: Uint8Array,
+    rest: AsyncIterable<Uint8Array>,
+  ): Promise<number> {
+    const reader = new ManifestReader();
+    let dataBytes = 0;
+    for await (const piece of rest) {
+      const entries = reader.push(piece);
+      for (let first = 0; first < entries.length; first += BATCH_CHUNKS) {
+        const batch = entries.slice(first, first + BATCH_CHUNKS);
+        dataBytes = batch.reduce((sum, { sizeBytes }) => sum + sizeBytes, dataBytes);
+        this.#requireSize(dataBytes);
+        await this.#batches.run(account, async () => {
+          await this.#requireOwned(account, batch);
+          await this.rows.addToManifest(id, batch);
+          await nextTurn();
+        });
+      }
+    }
+    const received = reader.finish();
+    if (!equalBytes(received, expectedHash)) {
+      throw new InvalidInputError("the manifest has another hash than the body says", {
+        party: "client",
+        check: "manifest hash",
+        expected: toHex(expectedHash),
+        received: toHex(received),
+      });
+    }
+    return Math.ceil(dataBytes / SLICE_BYTES);
   }
 
   /** Makes the files of a new preparation, or removes it. */
@@ -134,7 +196,7 @@ export class PreparationService {
       code: "RATE_LIMITED",
       party: "client",
       check: "open preparations",
-      expected: `at most ${UNUSED_PREPARATIONS}`,
+      expected: `at most ${this.#options.unusedPreparations}`,
       hint: "finish some, or wait until they expire",
       retryable: true,
       retryAfterSeconds: this.#options.expirySeconds,
@@ -166,40 +228,34 @@ export class PreparationService {
   }
 
   /** Every chunk must be stored here, have the stated size, and belong to the account. */
-  async #requireOwned(account: string, chunks: readonly ManifestChunk[]): Promise<void> {
-    for (let first = 0; first < chunks.length; first += LOOKUP_CHUNKS) {
-      const batch = chunks.slice(first, first + LOOKUP_CHUNKS);
-      const digests = batch.map(({ digest }) => digest);
-      const rows = await this.#index.chunks.find(digests);
-      const owns = await this.#index.chunks.owns(account, digests);
-      for (const [k, { digest, sizeBytes }] of batch.entries()) {
-        const row = rows[k];
-        if (row?.stored && row.sizeBytes === sizeBytes && owns[k]) continue;
-        throw new TallystickError("the manifest names a chunk that the account does not own here", {
-          code: "NOT_OWNER",
-          party: "client",
-          check: "ownership of every chunk",
-          received: `${contentIdFromDigest(digest)}, ${sizeBytes} bytes`,
-          hint: "upload the chunk, or claim it and prove that you have it",
-        });
-      }
+  async #requireOwned(account: string, batch: readonly ManifestChunk[]): Promise<void> {
+    const digests = batch.map(({ digest }) => digest);
+    const rows = await this.#index.chunks.find(digests);
+    const owns = await this.#index.chunks.owns(account, digests);
+    for (const [k, { digest, sizeBytes }] of batch.entries()) {
+      const row = rows[k];
+      if (row?.stored && row.sizeBytes === sizeBytes && owns[k]) continue;
+      throw new TallystickError("the manifest names a chunk that the account does not own here", {
+        code: "NOT_OWNER",
+        party: "client",
+        check: "ownership of every chunk",
+        received: `${contentIdFromDigest(digest)}, ${sizeBytes} bytes`,
+        hint: "upload the chunk, or claim it and prove that you have it",
+      });
     }
   }
 
-  /** @throws InvalidInputError when the data set is empty or too large */
-  #sliceCountOf(chunks: readonly ManifestChunk[]): number {
-    const dataBytes = chunks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  /** @throws InvalidInputError when the data set is too large already */
+  #requireSize(dataBytes: number): void {
     const sliceCount = Math.ceil(dataBytes / SLICE_BYTES);
-    if (sliceCount < 1 || sliceCount > this.#options.maximumSlices) {
-      throw new InvalidInputError("the data set has a size that cannot be agreed on", {
-        party: "client",
-        check: "slice count",
-        expected: `1 to ${this.#options.maximumSlices}`,
-        received: String(sliceCount),
-        hint: "divide it among several agreements",
-      });
-    }
-    return sliceCount;
+    if (sliceCount <= this.#options.maximumSlices) return;
+    throw new InvalidInputError("the data set has a size that cannot be agreed on", {
+      party: "client",
+      check: "slice count",
+      expected: `1 to ${this.#options.maximumSlices}`,
+      received: `at least ${sliceCount}`,
+      hint: "divide it among several agreements",
+    });
   }
 
   /**
@@ -346,6 +402,7 @@ export class PreparationService {
    * bytes.
    */
   async reconcile(): Promise<void> {
+    for (const id of await this.rows.incomplete()) await this.rows.delete(id);
     const folders = new Set(await this.#files.list());
     const withoutRow = new Set(folders);
     for await (const page of this.rows.pages()) {
@@ -376,6 +433,53 @@ export class PreparationService {
 
 function openingKey(account: string, saltHex: string): string {
   return `${account} ${saltHex}`.toLowerCase();
+}
+
+/** Reads the head of a body, and leaves the rest to be read. */
+async function splitHead(
+  body: AsyncIterable<Uint8Array>,
+): Promise<{ head: Uint8Array; rest: AsyncGenerator<Uint8Array> }> {
+  const pieces = body[Symbol.asyncIterator]();
+  let head: Uint8Array = new Uint8Array(0);
+  while (head.length < PREPARATION_HEAD_BYTES) {
+    const next = await pieces.next();
+    if (next.done === true) {
+      throw new InvalidInputError("the body ends before the manifest", {
+        party: "client",
+        check: "body",
+        expected: `${PREPARATION_HEAD_BYTES} bytes and a manifest`,
+        received: `${head.length} bytes`,
+      });
+    }
+    head = concatBytes(head, next.value);
+  }
+  const first = head.subarray(PREPARATION_HEAD_BYTES);
+  const rest = async function* (): AsyncGenerator<Uint8Array> {
+    if (first.length > 0) yield first;
+    for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) yield next.value;
+  };
+  return { head: head.slice(0, PREPARATION_HEAD_BYTES), rest: rest() };
+}
+
+function tooManyArriving(): TallystickError {
+  return new TallystickError("the account sends too many manifests at the same time", {
+    code: "RATE_LIMITED",
+    party: "client",
+    check: "manifests at once",
+    expected: `at most ${MANIFESTS_PER_ACCOUNT}`,
+    retryable: true,
+    retryAfterSeconds: 1,
+  });
+}
+
+function stillRemoved(): TallystickError {
+  return new TallystickError("an earlier preparation with this salt is still being removed", {
+    code: "CONFLICT",
+    party: "client",
+    check: "salt",
+    retryable: true,
+    retryAfterSeconds: 1,
+  });
 }
 
 export function preparationNotFound(saltHex: string): TallystickError {

@@ -1,23 +1,11 @@
 /**
  * Verifies a preparation before the provider accepts an agreement over it: powers against the audit key, tags against
- * the bytes in the object store. Slices are streamed, so memory does not grow with the data. One preparation is checked
- * at a time, so that the daemon keeps serving. A check that a restart interrupted starts again when the client asks
- * again.
+ * the bytes in the object store. The main thread reads, a worker thread computes. Slices are streamed, so memory does
+ * not grow with the data. Accounts are served in turn. A check that a restart interrupted starts again when the client
+ * asks again.
  */
-import { setImmediate as nextTurn } from "node:timers/promises";
-import PQueue from "p-queue";
-import {
-  decodeSubgroupG1,
-  G1_BYTES,
-  G1_EXPANDED_BYTES,
-  generatorG1,
-  negateG1,
-  pairingProductIsOne,
-} from "../../core/audit/curve.ts";
-import { FIRST_INDEX } from "../../core/audit/field.ts";
-import { type AuditPublicKey, decodeAuditKey } from "../../core/audit/keys.ts";
-import { expandPoints, PowersVerifier } from "../../core/audit/powers.ts";
-import { TagVerifier } from "../../core/audit/tags.ts";
+import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
+import { FIRST_INDEX, SLICE_BYTES } from "../../core/audit/field.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { InvalidPointError, InvalidProofError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
@@ -26,9 +14,16 @@ import type { ChunkService } from "../chunks/chunk-service.ts";
 import { ObjectLostError } from "../chunks/object-lost.ts";
 import { DataSet, type DataSetParts } from "./data-set.ts";
 import type { PreparationService } from "./preparations.ts";
+import { type Perform, VerificationWorkers } from "./verification-workers.ts";
 
-/** Slices whose tags and powers are read from disk at once. */
-const SLICES_PER_PAGE = 1024;
+/** Powers that are read from disk and sent to the worker at once. */
+const POWERS_PER_PAGE = 1024;
+/** Slices that are read from the store and sent to the worker at once: 1 MiB. */
+const SLICES_PER_PAGE = 8;
+
+/** A verification that takes longer is ended: 60 s, and 50 ms for each slice, which takes some milliseconds. */
+const BASE_SECONDS = 60;
+const SECONDS_PER_SLICE = 0.05;
 
 interface Run {
   done: Promise<void>;
@@ -49,7 +44,7 @@ export class VerificationService {
   readonly #runs = new Map<number, Run>();
   /** Failures of checks whose request had been answered before; the next request gets them. */
   readonly #failures = new Map<number, Failure>();
-  readonly #queue = new PQueue({ concurrency: 1 });
+  readonly #workers = new VerificationWorkers();
 
   constructor(
     parts: DataSetParts,
@@ -106,10 +101,12 @@ export class VerificationService {
   }
 
   #start(preparation: Preparation): Run {
-    const { id } = preparation;
+    const { id, account, sliceCount } = preparation;
     const run: Run = { done: Promise.resolve(), checkedSlices: 0 };
-    run.done = this.#queue
-      .add(() => this.#preparations.exclusively(id, () => this.#check(preparation, run)))
+    run.done = this.#workers
+      .run(account, BASE_SECONDS + sliceCount * SECONDS_PER_SLICE, (perform) =>
+        this.#preparations.exclusively(id, () => this.#check(preparation, run, perform)),
+      )
       .finally(() => this.#runs.delete(id));
     // The callers that wait get the failure as well.
     run.done.catch((error: unknown) => {
@@ -122,68 +119,64 @@ export class VerificationService {
     return run;
   }
 
-  async #check(preparation: Preparation, run: Run): Promise<void> {
+  /** Ends the workers; checks under way fail and start again when the client asks again. */
+  close(): Promise<void> {
+    return this.#workers.close();
+  }
+
+  async #check(preparation: Preparation, run: Run, perform: Perform): Promise<void> {
     const { id, sliceCount } = preparation;
     const dataSet = new DataSet(this.#parts, id, sliceCount);
     const { rows } = this.#preparations;
     await blaming(
-      () => this.#checkPowers(preparation, dataSet),
+      () => this.#checkPowers(preparation, dataSet, perform),
       () => rows.forgetPowers(id),
     );
     await this.#parts.files.syncDerived(id);
     await blaming(
-      () => this.#checkTags(preparation, dataSet, run),
+      () => this.#checkTags(preparation, dataSet, run, perform),
       () => rows.setReceived(id, "tags", 0),
     );
     await rows.setVerified(id, true);
     this.#logger.info({ preparation: id, slices: sliceCount }, "preparation verified");
   }
 
-  async #checkPowers(preparation: Preparation, dataSet: DataSet): Promise<void> {
+  async #checkPowers(preparation: Preparation, dataSet: DataSet, perform: Perform): Promise<void> {
     const { id, key, sliceCount, reusedPowers } = preparation;
     const { files } = this.#parts;
-    const powersA = await dataSet.readPowersA();
-    const verifier = await this.#powersVerifier(preparation, dataSet);
+    const bytes = await dataSet.readPowersA();
+    // A sequence of powers of β goes on after those that were checked in an earlier preparation.
+    const lastVerifiedB = reusedPowers === 0 ? undefined : await dataSet.readPowersB(FIRST_INDEX + reusedPowers - 1, 1);
+    await perform({ step: "begin", key, lastVerifiedB });
     if (reusedPowers > 0) {
-      requireSameAlpha(key, powersA);
+      await perform({ step: "checkReusedPowersA", bytes });
     } else {
-      const points = verifier.checkPowersA(powersA);
-      await nextTurn();
-      await files.writeDerived(id, "powers-a-expanded", 0, expandPoints(points));
-      await nextTurn();
+      await files.writeDerived(id, "powers-a-expanded", 0, expanded(await perform({ step: "checkPowersA", bytes })));
     }
-    for (let first = reusedPowers; first < sliceCount; first += SLICES_PER_PAGE) {
-      const powersB = await dataSet.readPowersB(FIRST_INDEX + first, Math.min(SLICES_PER_PAGE, sliceCount - first));
-      const expanded = expandPoints(verifier.addPowersB(powersB));
-      await files.writeDerived(id, "powers-b-expanded", first * G1_EXPANDED_BYTES, expanded);
-      await nextTurn();
+    for (let first = reusedPowers; first < sliceCount; first += POWERS_PER_PAGE) {
+      const powersB = await dataSet.readPowersB(FIRST_INDEX + first, Math.min(POWERS_PER_PAGE, sliceCount - first));
+      const points = expanded(await perform({ step: "addPowersB", bytes: powersB }));
+      await files.writeDerived(id, "powers-b-expanded", first * G1_EXPANDED_BYTES, points);
     }
-    if (reusedPowers < sliceCount) verifier.finishPowersB();
+    if (reusedPowers < sliceCount) await perform({ step: "finishPowersB" });
   }
 
-  /** Begins after the powers of β that were checked in an earlier preparation. */
-  async #powersVerifier({ key, reusedPowers }: Preparation, dataSet: DataSet): Promise<PowersVerifier> {
-    if (reusedPowers === 0) return new PowersVerifier(key);
-    return new PowersVerifier(key, await dataSet.readPowersB(FIRST_INDEX + reusedPowers - 1, 1));
-  }
-
-  async #checkTags(preparation: Preparation, dataSet: DataSet, run: Run): Promise<void> {
-    const { key, sliceCount } = preparation;
-    const verifier = new TagVerifier(key, await dataSet.readExpandedPowersA());
+  async #checkTags(preparation: Preparation, dataSet: DataSet, run: Run, perform: Perform): Promise<void> {
+    const { sliceCount } = preparation;
+    await perform({ step: "beginTags", bytes: await dataSet.readExpandedPowersA() });
     for (let first = 0; first < sliceCount; first += SLICES_PER_PAGE) {
       const count = Math.min(SLICES_PER_PAGE, sliceCount - first);
       const tags = await dataSet.readTags(FIRST_INDEX + first, count);
       const powersB = await dataSet.readExpandedPowersB(FIRST_INDEX + first, count);
+      const slices = new Uint8Array(count * SLICE_BYTES);
       for (let k = 0; k < count; k++) {
-        const slice = await this.#readSlice(dataSet, FIRST_INDEX + first + k);
-        const powerB = powersB.subarray(k * G1_EXPANDED_BYTES, (k + 1) * G1_EXPANDED_BYTES);
-        verifier.add(slice, powerB, tags.subarray(k * G1_BYTES, (k + 1) * G1_BYTES));
-        run.checkedSlices = first + k + 1;
+        slices.set(await this.#readSlice(dataSet, FIRST_INDEX + first + k), k * SLICE_BYTES);
       }
+      await perform({ step: "addTags", slices, powersB, tags });
+      run.checkedSlices = first + count;
     }
-    await nextTurn();
     try {
-      verifier.finish();
+      await perform({ step: "finishTags" });
     } catch (error) {
       await this.#requireOwnBytes(dataSet.preparationId);
       throw error;
@@ -228,24 +221,10 @@ async function blaming(check: () => Promise<void>, forget: () => Promise<void>):
   }
 }
 
-/**
- * A geometric sequence of powers belongs to a key if its first power does: e(A_1, X) = e(G1, XA).
- * @throws InvalidProofError when they do not
- */
-function requireSameAlpha(key: AuditPublicKey, powersA: Uint8Array): void {
-  const { X, XA } = decodeAuditKey(key);
-  const first = decodeSubgroupG1(powersA.subarray(G1_BYTES, 2 * G1_BYTES), "power of alpha");
-  const same = pairingProductIsOne([
-    [first, X],
-    [negateG1(generatorG1()), XA],
-  ]);
-  if (!same) {
-    throw new InvalidProofError("powers of alpha do not fit the audit key", {
-      check: "powers of alpha",
-      expected: "the α of the account's earlier preparations with the same β",
-      hint: "send the powers again",
-    });
-  }
+/** The points that a step returns. */
+function expanded(points: Uint8Array | undefined): Uint8Array {
+  if (points === undefined) throw new Error("the verification worker returned no points");
+  return points;
 }
 
 function sleep(seconds: number, signal: AbortSignal): Promise<void> {

@@ -16,6 +16,8 @@ import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
 import type { AgreementService } from "../agreements/agreements.ts";
 import type { PreparationService } from "../possession/preparations.ts";
 import type { ProofService } from "../possession/proofs.ts";
+import type { AccountQuotas } from "../quotas.ts";
+import { forAccounts } from "./account-requests.ts";
 
 /** Accepting takes up to two transactions to be mined. */
 const ACCEPT_MILLISECONDS = 600_000;
@@ -25,14 +27,15 @@ export function addAgreementRoutes(
   server: DaemonServer,
   services: {
     sessions: Sessions;
+    quotas: AccountQuotas;
     offer: Offer;
     agreements: AgreementService;
     preparations: PreparationService;
     proofs: ProofService;
   },
 ): void {
-  const { sessions, offer, agreements, preparations, proofs } = services;
-  const onRequest = sessions.requireSession;
+  const { sessions, quotas, offer, agreements, preparations, proofs } = services;
+  const onRequest = forAccounts(sessions, quotas);
 
   server.get("/v1/offer", { schema: { response: { 200: Offer } } }, async () => offer);
 

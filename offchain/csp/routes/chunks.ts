@@ -13,30 +13,34 @@ import type { DaemonServer } from "../../daemon/server.ts";
 import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
 import type { ChunkService } from "../chunks/chunk-service.ts";
 import type { ClaimService } from "../chunks/claims.ts";
+import type { AccountQuotas } from "../quotas.ts";
+import { forAccounts } from "./account-requests.ts";
 import { withBody } from "./request-body.ts";
 
-/** 64 leaves of 1 KiB with their paths, in text. */
-const ANSWERS_LIMIT_BYTES = 512 * 1024;
 /** Time for 32 MiB on a slow line. */
 const UPLOAD_MILLISECONDS = 600_000;
 
 export function addChunkRoutes(
   server: DaemonServer,
-  { sessions, chunks, claims }: { sessions: Sessions; chunks: ChunkService; claims: ClaimService },
+  services: { sessions: Sessions; quotas: AccountQuotas; chunks: ChunkService; claims: ClaimService },
 ): void {
-  const onRequest = sessions.requireSession;
+  const { sessions, quotas, chunks, claims } = services;
+  const onRequest = forAccounts(sessions, quotas);
 
   server.post(
     "/v1/claims",
     { onRequest, schema: { body: ClaimRequest, response: { 200: ClaimAnswer } } },
-    async (request) => claims.open(sessionOf(request).account, request.body),
+    async (request) => {
+      const { account } = sessionOf(request);
+      await quotas.requireClaim(account, request.body.chunks);
+      return claims.open(account, request.body);
+    },
   );
 
   server.post(
     "/v1/claims/:claimId/answers",
     {
       onRequest,
-      bodyLimit: ANSWERS_LIMIT_BYTES,
       schema: { params: ClaimParams, body: ClaimProofRequest, response: { 200: ClaimOutcome } },
     },
     async (request) => claims.answer(sessionOf(request).account, request.params.claimId, request.body),
@@ -47,7 +51,7 @@ export function addChunkRoutes(
     { onRequest, handlerTimeout: UPLOAD_MILLISECONDS, schema: { response: { 200: StoreChunksAnswer } } },
     async (request) => {
       const { account } = sessionOf(request);
-      return { stored: await withBody(request, (body) => chunks.store(account, body)) };
+      return { stored: await withBody(request, (body) => quotas.upload(account, () => chunks.store(account, body))) };
     },
   );
 

@@ -5,31 +5,32 @@ import {
   PreparationParams,
   PreparationPartParams,
   PreparationPartQuery,
-  PreparationRequest,
   PreparationStatus,
 } from "../../core/wire/csp.ts";
+import { PREPARATION_HEAD_BYTES } from "../../core/wire/preparation-body.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
 import type { Preparation } from "../../store/index/preparation-index.ts";
 import type { PreparationService } from "../possession/preparations.ts";
 import type { VerificationService } from "../possession/verification.ts";
+import type { AccountQuotas } from "../quotas.ts";
+import { forAccounts } from "./account-requests.ts";
 import { limited, withBody } from "./request-body.ts";
 
-/** A manifest in base64url, the key, and the JSON around them. */
-const OPEN_LIMIT_BYTES = Math.ceil((MAX_MANIFEST_BYTES * 4) / 3) + 4096;
 const UPLOAD_MILLISECONDS = 600_000;
 
 export function addPreparationRoutes(
   server: DaemonServer,
   services: {
     sessions: Sessions;
+    quotas: AccountQuotas;
     preparations: PreparationService;
     verification: VerificationService;
     verifyWaitSeconds: number;
   },
 ): void {
-  const { sessions, preparations, verification, verifyWaitSeconds } = services;
-  const onRequest = sessions.requireSession;
+  const { sessions, quotas, preparations, verification, verifyWaitSeconds } = services;
+  const onRequest = forAccounts(sessions, quotas);
   const statusOf = (preparation: Preparation): PreparationStatus =>
     preparations.status(preparation, verification.progressOf(preparation.id));
 
@@ -37,11 +38,19 @@ export function addPreparationRoutes(
     "/v1/preparations/:salt",
     {
       onRequest,
-      bodyLimit: OPEN_LIMIT_BYTES,
       handlerTimeout: UPLOAD_MILLISECONDS,
-      schema: { params: PreparationParams, body: PreparationRequest, response: { 200: PreparationStatus } },
+      schema: { params: PreparationParams, response: { 200: PreparationStatus } },
     },
-    async (request) => statusOf(await preparations.open(sessionOf(request).account, request.params.salt, request.body)),
+    async (request) => {
+      const { account } = sessionOf(request);
+      const limitBytes = PREPARATION_HEAD_BYTES + MAX_MANIFEST_BYTES;
+      return statusOf(
+        await withBody(request, async (body) => {
+          await quotas.requireDisk();
+          return preparations.open(account, request.params.salt, limited(body, limitBytes));
+        }),
+      );
+    },
   );
 
   server.get(
@@ -66,9 +75,10 @@ export function addPreparationRoutes(
       const offsetBytes = Number(request.query.offset ?? "0");
       const { account } = sessionOf(request);
       return statusOf(
-        await withBody(request, (body) =>
-          preparations.append(account, salt, part, offsetBytes, limited(body, MAX_PREPARATION_PART_BYTES)),
-        ),
+        await withBody(request, async (body) => {
+          await quotas.requireDisk();
+          return preparations.append(account, salt, part, offsetBytes, limited(body, MAX_PREPARATION_PART_BYTES));
+        }),
       );
     },
   );

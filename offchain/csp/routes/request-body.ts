@@ -33,12 +33,11 @@ export async function withBody<T>(
   const source = pieces(body);
   try {
     return await work(source);
-  } catch (error) {
-    // The rest of the body is read and dropped, or the client would still be writing when the answer arrives. The
-    // iterator must end first, because a stream does not flow while an iterator is attached.
+  } finally {
+    // What the work did not read is read and dropped, or the client would still be writing when the answer arrives.
+    // The iterator must end first, because a stream does not flow while an iterator is attached.
     await source.return(undefined);
     body.resume();
-    throw error;
   }
 }
 

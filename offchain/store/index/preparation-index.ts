@@ -30,7 +30,11 @@ export interface Preparation {
   inUse: boolean;
 }
 
-export type NewPreparation = Omit<Preparation, "id" | "received" | "reusedPowers" | "verified" | "dataBytes" | "inUse">;
+/** A preparation whose manifest is still arriving. */
+export type NewPreparation = Omit<
+  Preparation,
+  "id" | "received" | "reusedPowers" | "verified" | "dataBytes" | "sliceCount" | "inUse"
+>;
 
 export interface ManifestChunk {
   digest: Uint8Array;
@@ -70,24 +74,40 @@ export interface PreparationIndex {
   findVerifiedUnderBeta(account: string, bt: Uint8Array): Promise<Preparation | undefined>;
 
   /**
-   * Adds a preparation with its manifest in one transaction, which also checks the limit and that the salt is new: of
-   * two concurrent requests with one salt, one creates the preparation.
-   * @param manifest chunks in the order of the data, each with a row in the chunk index
-   * @param unusedLimit most preparations that one account may have without an agreement
+   * Adds a preparation without its manifest. Until `complete`, no other call but `addToManifest` and `delete` knows it.
+   * The limit and the salt are checked in the same transaction: of two concurrent requests with one salt, one creates
+   * the preparation.
+   * @param unusedLimit most preparations that one account may have without an agreement, incomplete ones included
    */
-  create(
-    preparation: NewPreparation,
-    manifest: readonly ManifestChunk[],
-    unusedLimit: number,
-  ): Promise<CreationOutcome>;
+  begin(preparation: NewPreparation, unusedLimit: number): Promise<CreationOutcome>;
 
-  /** Removes a preparation and its manifest. */
+  /**
+   * Appends to the manifest of a preparation that is not complete. Callers give some hundred chunks at a time, because
+   * each call is one transaction. What was added is durable once `complete` has resolved.
+   * @param chunks in the order of the data, each with a row in the chunk index
+   * @throws InvalidInputError when the manifest names a chunk already
+   */
+  addToManifest(id: number, chunks: readonly ManifestChunk[]): Promise<void>;
+
+  /** Makes a preparation known. */
+  complete(id: number, sliceCount: number): Promise<void>;
+
+  /** Preparations whose manifest never became complete: left by a crash. */
+  incomplete(): Promise<number[]>;
+
+  /**
+   * Removes a preparation and its manifest, in several transactions with other work in between. It is unknown from the
+   * first on; after a crash `incomplete` names it.
+   */
   delete(id: number): Promise<void>;
+
+  /** What the account's running agreements cover, an object that two of them name counting twice. */
+  agreedOf(account: string): Promise<{ bytes: number; chunks: number }>;
 
   /** Preparations that were last touched before a time and that no running agreement uses. */
   abandoned(before: number): Promise<number[]>;
 
-  /** Removes a preparation if `abandoned` would still name it. @returns whether it was removed */
+  /** As `delete`, if `abandoned` would still name it. @returns whether it was removed */
   deleteAbandoned(id: number, before: number): Promise<boolean>;
 
   /** Sets the acknowledged bytes of a stream; the preparation has to be verified anew. */

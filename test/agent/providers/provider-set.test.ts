@@ -1,11 +1,12 @@
 import { expect } from "chai";
+import { equalBytes } from "#primitives";
 import { makeTerms } from "../../../offchain/agent/agreements/terms.ts";
-import type { CspClient, LeafProof } from "../../../offchain/agent/providers/csp-client.ts";
+import type { CspClient } from "../../../offchain/agent/providers/csp-client.ts";
 import { HttpStorageProvider } from "../../../offchain/agent/providers/http-provider.ts";
 import { ProviderSet } from "../../../offchain/agent/providers/provider-set.ts";
 import type { StorageProvider } from "../../../offchain/agent/providers/storage-provider.ts";
 import { encodeManifest } from "../../../offchain/core/audit/manifest.ts";
-import { merkleRoot, verifyMerkleProof } from "../../../offchain/core/crypto/merkle.ts";
+import { challengeAnswer, positionCount } from "../../../offchain/core/crypto/ownership-challenge.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import type { SealedObject } from "../../../offchain/core/recipe/tree.ts";
@@ -16,7 +17,7 @@ import { rejection } from "../../helpers/rejection.ts";
 class FakeProvider {
   readonly name = "provider http://fake";
   readonly url = "http://fake";
-  readonly account = "0xfake";
+  readonly account = `0x${"fa".repeat(20)}`;
   readonly known = new Map<string, Uint8Array>();
   readonly uploads: string[][] = [];
   claimed: { id: string; sizeBytes: number }[] = [];
@@ -25,17 +26,21 @@ class FakeProvider {
   failure = new TallystickError("connection broke", { code: "UNREACHABLE", retryable: true });
   lost: string | undefined;
   forget: string | undefined;
-  strayChallenges: { chunk: number; leaf: number }[] = [];
+  /** Sent in place of the right challenges. */
+  strayChallenges: { nonce: string; positions: number[] }[] | undefined;
 
   async claim(chunks: { id: string; sizeBytes: number }[]) {
     this.claims += 1;
     this.claimed = chunks;
-    const challenges = chunks.map((_, chunk) => ({ chunk, leaf: 0 }));
-    challenges.push(...this.strayChallenges);
+    const challenges = this.strayChallenges ?? chunks.map(({ sizeBytes }) => this.challenge(sizeBytes));
     return { claimId: `0x${"00".repeat(16)}`, challenges, expiresAt: 0 };
   }
 
-  async answerClaim(_claimId: string, proofs: readonly LeafProof[]) {
+  challenge(sizeBytes: number) {
+    return { nonce: `0x${"01".repeat(16)}`, positions: Array.from({ length: positionCount(sizeBytes) }, (_, k) => k) };
+  }
+
+  async answerClaim(_claimId: string, answers: readonly Uint8Array[]) {
     if (this.failAnswers > 0) {
       this.failAnswers -= 1;
       throw this.failure;
@@ -44,9 +49,10 @@ class FakeProvider {
     const missing: string[] = [];
     for (const [position, { id, sizeBytes }] of this.claimed.entries()) {
       const bytes = this.known.get(id);
-      const proven = proofs
-        .filter(({ chunk }) => chunk === position)
-        .every(({ leaf, data, path }) => bytes && verifyMerkleProof(merkleRoot(bytes), sizeBytes, leaf, data, path));
+      const { positions } = this.challenge(sizeBytes);
+      const account = new Uint8Array(20).fill(0xfa);
+      const right = bytes && challengeAnswer(account, new Uint8Array(16).fill(1), bytes, positions);
+      const proven = right !== undefined && equalBytes(right, answers[position] ?? new Uint8Array(32));
       if (id !== this.forget) (bytes !== undefined && proven ? owned : missing).push(id);
     }
     return { owned, missing };
@@ -115,13 +121,19 @@ describe("HTTP storage provider", () => {
     expect(error).to.include({ code: "BAD_RESPONSE", party: "provider http://fake", expected: third.id });
   });
 
+  const places = (count: number, at = 0) => ({
+    nonce: `0x${"01".repeat(16)}`,
+    positions: new Array<number>(count).fill(at),
+  });
   for (const [what, stray] of [
-    ["something that was not claimed", [{ chunk: 3, leaf: 0 }]],
-    ["a leaf behind the end of an object", [{ chunk: 1, leaf: 3 }]],
-    ["more leaves than a claim has to prove", new Array(18).fill({ chunk: 0, leaf: 0 })],
-  ] as [string, { chunk: number; leaf: number }[]][]) {
+    ["more objects than were claimed", [places(20), places(20), places(20), places(20)]],
+    ["fewer objects than were claimed", [places(20), places(20)]],
+    ["a place behind the end of an object", [places(20), places(20, 2969), places(20)]],
+    ["too few places", [places(20), places(19), places(20)]],
+    ["too many places", [places(20), places(21), places(20)]],
+  ] as const) {
     it(`refuses a challenge about ${what}`, async () => {
-      fake.strayChallenges = stray;
+      fake.strayChallenges = [...stray];
       const error = await rejection(provider.store(objects));
       expect(error).to.include({ code: "BAD_RESPONSE", party: fake.name, check: "ownership challenge" });
     });

@@ -355,7 +355,7 @@ describe("agreements of a provider", () => {
     const chunk = randomChunk(1000);
     await stranger.upload(chunk);
     const theirs = new AuditedData(randomBytes(32), [chunk]);
-    await stranger.request("PUT", `/v1/preparations/${theirs.saltHex}`, { body: theirs.request });
+    await stranger.request("PUT", `/v1/preparations/${theirs.saltHex}`, { bytes: theirs.body });
     const id = await propose(await termsFor(data, { startBlock: BigInt((await head()) + 30) }));
     const body = { agreementId: String(id), salt: theirs.saltHex };
     const strangers = Array.from({ length: 20 }, () => stranger.request("POST", "/v1/agreements", { body }));
@@ -451,7 +451,7 @@ describe("agreements of a provider", () => {
     const chunk = randomChunk(1000);
     await client.upload(chunk);
     const unverified = new AuditedData(seed, [chunk]);
-    await client.request("PUT", `/v1/preparations/${unverified.saltHex}`, { body: unverified.request });
+    await client.request("PUT", `/v1/preparations/${unverified.saltHex}`, { bytes: unverified.body });
     const early = await propose(await termsFor(unverified, { startBlock: BigInt((await head()) + 50) }));
     expect((await accept(early, unverified)).json.error).to.include({ code: "CONFLICT", check: "verification" });
 

@@ -2,10 +2,9 @@ import { writeFileSync } from "node:fs";
 import * as nodeFileSystem from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
-import { merkleRoot } from "../../../offchain/core/crypto/merkle.ts";
 import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
-import { ClaimService } from "../../../offchain/csp/chunks/claims.ts";
 import { reconcileChunks } from "../../../offchain/csp/chunks/reconcile.ts";
+import { scrubObjects } from "../../../offchain/csp/chunks/scrub.ts";
 import type { FileSystem } from "../../../offchain/store/object/file-object-store.ts";
 import {
   ALICE,
@@ -37,14 +36,13 @@ const body = (...chunks: TestChunk[]) => streamOf(...chunks.map((chunk) => frame
 describe("chunks of a provider", () => {
   const folder = temporaryFolder();
 
-  it("are stored, indexed with their ownership root, and served to their owner", async () => {
+  it("are stored, indexed, and served to their owner", async () => {
     const provider = await openProvider(folder());
     const chunks = [randomChunk(100_000), randomChunk(1), randomChunk(2_097_152)];
     expect(await provider.chunks.store(ALICE, body(...chunks))).to.deep.equal(chunks.map(({ id }) => id));
     for (const { id, bytes } of chunks) {
       expect(await provider.chunks.serve(ALICE, id)).to.deep.equal(bytes);
       const [row] = await provider.index.chunks.find([digestOf(id)]);
-      expect(row?.merkleRoot).to.deep.equal(merkleRoot(bytes));
       expect(row).to.include({ sizeBytes: bytes.length, stored: true });
     }
     expect(await provider.index.chunks.totals()).to.deep.equal({
@@ -215,24 +213,39 @@ describe("chunks that rot on the disk", () => {
     expect(answers[0]).to.deep.equal(answers[1]);
   });
 
-  it("are not owned by a claim, and are repaired by the upload that follows", async () => {
+  const scrub = ({ index, chunks }: TestProvider, start?: Uint8Array) =>
+    scrubObjects(index.chunks, chunks, 1e12, new AbortController().signal, start);
+
+  it("are found by the scrub, not owned by a claim after it, and repaired by the upload that follows", async () => {
     const provider = await openProvider(folder());
-    const claims = new ClaimService(provider.index.chunks, provider.chunks, () => 1);
+    const { claims } = provider;
     const [rotten, fine] = [randomChunk(3000), randomChunk(3000)];
     await provider.chunks.store(ALICE, body(rotten, fine));
     await rot(rotten);
+    await scrub(provider);
     const request = { chunks: [rotten, fine].map(({ id, bytes }) => ({ id, sizeBytes: bytes.length })) };
     // Its owner, who puts the file again, and another account: both are asked to upload it.
     for (const account of [ALICE, BOB]) {
-      const claim = claims.open(account, request);
+      const claim = await claims.open(account, request);
       const outcome = await claims.answer(account, claim.claimId, answersFor(claim, [rotten, fine]));
       expect(outcome).to.deep.equal({ owned: [fine.id], missing: [rotten.id] });
       expect((await provider.index.chunks.totals()).lostChunks).to.equal(1);
     }
     await provider.chunks.store(BOB, body(rotten));
     expect(await provider.chunks.serve(ALICE, rotten.id)).to.deep.equal(rotten.bytes);
-    const again = claims.open(ALICE, request);
+    const again = await claims.open(ALICE, request);
     expect((await claims.answer(ALICE, again.claimId, answersFor(again, [rotten, fine]))).missing).to.deep.equal([]);
+  });
+
+  it("are found wherever the scrub starts", async () => {
+    const provider = await openProvider(folder());
+    const chunks = Array.from({ length: 12 }, () => randomChunk(3000));
+    await provider.chunks.store(ALICE, body(...chunks));
+    for (const [k, chunk] of chunks.entries()) {
+      await rot(chunk);
+      await scrub(provider, new Uint8Array(32).fill(20 * k));
+      expect(await isStored(provider, chunk)).to.equal(false);
+    }
   });
 });
 

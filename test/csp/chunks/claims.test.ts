@@ -1,9 +1,10 @@
 import { expect } from "chai";
-import fc from "fast-check";
-import { leafCount } from "../../../offchain/core/crypto/merkle.ts";
-import { contentId } from "../../../offchain/core/encoding/content-id.ts";
-import { type ClaimAnswer, MIN_CLAIM_LEAVES } from "../../../offchain/core/wire/csp.ts";
-import { CLAIMS_IN_ALL, ClaimService, drawLeaves } from "../../../offchain/csp/chunks/claims.ts";
+import { randomBytes } from "#primitives";
+import { positionCount } from "../../../offchain/core/crypto/ownership-challenge.ts";
+import { contentId, digestOf } from "../../../offchain/core/encoding/content-id.ts";
+import type { ClaimAnswer } from "../../../offchain/core/wire/csp.ts";
+import { CLAIMS_IN_ALL, ClaimService, FAILED_CLAIMS } from "../../../offchain/csp/chunks/claims.ts";
+import type { ChunkIndex } from "../../../offchain/store/index/chunk-index.ts";
 import {
   ALICE,
   answersFor,
@@ -14,6 +15,7 @@ import {
   refusal,
   streamOf,
   type TestChunk,
+  type TestProvider,
   temporaryFolder,
 } from "../provider-fixture.ts";
 
@@ -21,160 +23,273 @@ const claimOf = (chunks: readonly TestChunk[]) => ({
   chunks: chunks.map(({ id, bytes }) => ({ id, sizeBytes: bytes.length })),
 });
 
-describe("drawn leaves", () => {
-  it("are distinct, exist, cover every chunk, and are as many as asked for or as there are", () => {
-    fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 2049 }), { minLength: 1, maxLength: 64 }), (counts) => {
-        const leaves = drawLeaves(counts);
-        const total = counts.reduce((sum, count) => sum + count, 0);
-        expect(leaves.length).to.equal(Math.min(total, Math.max(MIN_CLAIM_LEAVES, counts.length)));
-        expect(new Set(leaves.map(({ chunk, leaf }) => `${chunk}:${leaf}`)).size).to.equal(leaves.length);
-        expect(new Set(leaves.map(({ chunk }) => chunk)).size).to.equal(counts.length);
-        for (const { chunk, leaf } of leaves) expect(leaf).to.be.within(0, (counts[chunk] ?? 0) - 1);
-      }),
-    );
-  });
-
-  it("reach every leaf of a chunk", () => {
-    const seen = new Set<number>();
-    for (let round = 0; round < 200; round++) for (const { leaf } of drawLeaves([40])) seen.add(leaf);
-    expect(seen.size).to.equal(40);
-  });
-});
+/** An account of its own for each number. */
+const account = (k: number) => `0x${k.toString(16).padStart(40, "0")}`;
 
 describe("ownership claims", () => {
   const folder = temporaryFolder();
-  const open = async () => {
-    const provider = await openProvider(folder());
-    return {
-      ...provider,
-      claims: new ClaimService(provider.index.chunks, provider.chunks, () => provider.clock.seconds),
-    };
+  let provider: TestProvider;
+  beforeEach(async () => {
+    provider = await openProvider(folder());
+  });
+  afterEach(async () => {
+    await provider.refill.settled();
+    await provider.close();
+  });
+
+  const store = (who: string, ...chunks: TestChunk[]) =>
+    provider.chunks.store(who, streamOf(...chunks.map((chunk) => frame(chunk))));
+
+  /** Claims chunks and answers with what `held` has. */
+  const claim = async (who: string, chunks: readonly TestChunk[], held = chunks) => {
+    const opened = await provider.claims.open(who, claimOf(chunks));
+    return provider.claims.answer(who, opened.claimId, answersFor(opened, held));
   };
 
   it("make an owner of whoever has the bytes, and name the chunks to upload", async () => {
-    const { claims, chunks, index } = await open();
-    const [known, unknown] = [randomChunk(70_000), randomChunk(70_000)];
-    await chunks.store(ALICE, streamOf(frame(known)));
-    const claim = claims.open(BOB, claimOf([known, unknown]));
-    const outcome = await claims.answer(BOB, claim.claimId, answersFor(claim, [known, unknown]));
-    expect(outcome).to.deep.equal({ owned: [known.id], missing: [unknown.id] });
-    expect(await chunks.serve(BOB, known.id)).to.deep.equal(known.bytes);
-    expect(await index.chunks.totals()).to.include({ storedBytes: 70_000, ownedBytes: 140_000 });
+    const [known, unknown, small] = [randomChunk(70_000), randomChunk(70_000), randomChunk(5)];
+    await store(ALICE, known, small);
+    const outcome = await claim(BOB, [known, unknown, small]);
+    expect(outcome).to.deep.equal({ owned: [known.id, small.id], missing: [unknown.id] });
+    expect(await provider.chunks.serve(BOB, known.id)).to.deep.equal(known.bytes);
+    expect(await provider.index.chunks.totals()).to.include({ storedBytes: 70_005, ownedBytes: 140_010 });
   });
 
-  it("report a chunk as missing when one leaf of it is wrong, and do not tell it from an unknown one", async () => {
-    const { claims, chunks } = await open();
+  it("ask for 20 places of every chunk, however many others are claimed with it", async () => {
+    const target = randomChunk(1_000_000);
+    await store(ALICE, target);
+    const decoys = Array.from({ length: 63 }, () => randomChunk(700));
+    const { challenges } = await provider.claims.open(BOB, claimOf([...decoys, target]));
+    for (const { positions } of challenges) expect(new Set(positions).size).to.equal(20);
+    const small = await provider.claims.open(BOB, claimOf([randomChunk(639), randomChunk(640)]));
+    expect(small.challenges.map(({ positions }) => positions.length)).to.deep.equal([0, 20]);
+  });
+
+  it("fail for a claimant who has half of every object, in whatever form", async () => {
+    const chunks = Array.from({ length: 32 }, () => randomChunk(100_000));
+    await store(ALICE, ...chunks);
+    const half = (keep: (at: number) => boolean) =>
+      chunks.map(({ id, bytes }) => ({ id, bytes: bytes.map((byte, at) => (keep(at) ? byte : 0)) }));
+    for (const keep of [
+      (at: number) => at < 50_000,
+      (at: number) => at >= 50_000,
+      (at: number) => at % 2_000 < 1_000,
+    ]) {
+      expect((await claim(BOB, chunks, half(keep))).owned).to.deep.equal([]);
+    }
+  });
+
+  it("do not tell a wrong answer from an unknown chunk", async () => {
     const [known, unknown] = [randomChunk(70_000), randomChunk(70_000)];
-    await chunks.store(ALICE, streamOf(frame(known)));
-    const claim = claims.open(BOB, claimOf([known, unknown]));
-    const request = answersFor(claim, [known, unknown]);
-    const forged = request.answers.find(({ chunk }) => chunk === 0);
-    if (forged !== undefined) forged.data = Buffer.alloc(1024).toString("base64url");
-    const outcome = await claims.answer(BOB, claim.claimId, request);
+    await store(ALICE, known);
+    const outcome = await claim(BOB, [known, unknown], [unknown, unknown]);
     expect(outcome).to.deep.equal({ owned: [], missing: [known.id, unknown.id] });
-    await refusal(chunks.serve(BOB, known.id), "NOT_OWNER");
+    await refusal(provider.chunks.serve(BOB, known.id), "NOT_OWNER");
   });
 
-  it("count a challenge that is left out as wrong", async () => {
-    const { claims, chunks } = await open();
+  it("challenge a chunk that is not stored as one that is, and read no object", async () => {
+    const [known, unknown] = [randomChunk(70_000), randomChunk(70_000)];
+    await store(ALICE, known);
+    for (const name of ["get", "getRange", "has", "size"] as const) {
+      provider.store[name] = () => {
+        throw new Error(`a claim called ${name}`);
+      };
+    }
+    for (const one of [known, unknown]) {
+      const [first, second] = await Promise.all([1, 2].map(() => provider.claims.open(BOB, claimOf([one]))));
+      const [a, b] = [first?.challenges[0], second?.challenges[0]];
+      expect(a?.nonce).to.match(/^0x[0-9a-f]{32}$/);
+      expect(a?.positions.length).to.equal(positionCount(70_000));
+      expect(a?.nonce).not.to.equal(b?.nonce);
+      expect(a?.positions).not.to.deep.equal(b?.positions);
+    }
+    const rows = provider.database.prepare("SELECT digest, count(*) AS n FROM taken_challenges GROUP BY digest").all();
+    expect(rows.map(({ n }) => n)).to.deep.equal([2, 2]);
+  });
+
+  it("do not accept the answer to an earlier challenge", async () => {
     const known = randomChunk(70_000);
-    await chunks.store(ALICE, streamOf(frame(known)));
-    const claim = claims.open(BOB, claimOf([known]));
-    const { answers } = answersFor(claim, [known]);
-    expect(await claims.answer(BOB, claim.claimId, { answers: answers.slice(1) })).to.deep.equal({
-      owned: [],
-      missing: [known.id],
-    });
+    await store(ALICE, known);
+    const first = await provider.claims.open(BOB, claimOf([known]));
+    const seen = answersFor(first, [known]);
+    const second = await provider.claims.open(BOB, claimOf([known]));
+    expect((await provider.claims.answer(BOB, second.claimId, seen)).owned).to.deep.equal([]);
+  });
+
+  it("use a challenge once, also after a restart", async () => {
+    const known = randomChunk(70_000);
+    await store(ALICE, known);
+    const nonces = new Set<string>();
+    for (const restart of [false, true, false, true]) {
+      if (restart) {
+        await provider.close();
+        provider = await openProvider(folder(), provider.clock);
+      }
+      nonces.add((await provider.claims.open(BOB, claimOf([known]))).challenges[0]?.nonce ?? "");
+      provider.clock.seconds += 301;
+      await provider.claims.expire();
+    }
+    expect(nonces.size).to.equal(4);
+    expect(provider.database.prepare("SELECT count(*) AS n FROM taken_challenges").get()?.n).to.equal(0);
+  });
+
+  it("do not accept an answer that was made for another provider", async () => {
+    const known = randomChunk(70_000);
+    await store(ALICE, known);
+    const opened = await provider.claims.open(BOB, claimOf([known]));
+    const relayed = answersFor(opened, [known], account(99));
+    expect((await provider.claims.answer(BOB, opened.claimId, relayed)).owned).to.deep.equal([]);
+  });
+
+  it("fail when no challenge is left, and succeed when new ones were prepared or the chunk was uploaded", async () => {
+    const known = randomChunk(70_000);
+    await store(ALICE, known);
+    const paused: Uint8Array[] = [];
+    const inspect = provider.chunks.inspect.bind(provider.chunks);
+    provider.chunks.inspect = async (digest) => {
+      paused.push(digest);
+    };
+    for (let k = 0; k < 8; k++) await provider.claims.open(BOB, claimOf([known]));
+    expect((await claim(BOB, [known])).missing).to.deep.equal([known.id]);
+    await provider.refill.settled();
+    expect(paused.length).to.be.within(1, 4);
+    await inspect(digestOf(known.id));
+    expect((await claim(BOB, [known])).owned).to.deep.equal([known.id]);
+
+    for (let k = 0; k < 8; k++) await provider.claims.open(BOB, claimOf([known]));
+    expect((await claim(BOB, [known])).missing).to.deep.equal([known.id]);
+    await store(ALICE, known);
+    expect((await claim(BOB, [known])).owned).to.deep.equal([known.id]);
+  });
+
+  it("prepare new challenges by themselves", async () => {
+    const known = randomChunk(70_000);
+    await store(ALICE, known);
+    for (let k = 0; k < 30; k++) {
+      expect((await claim(account(k), [known])).owned).to.deep.equal([known.id]);
+      await provider.refill.settled();
+    }
   });
 
   it("do not pass with another size for the same id", async () => {
-    const { claims, chunks } = await open();
-    const known = randomChunk(5000);
-    await chunks.store(ALICE, streamOf(frame(known)));
-    const shorter = { id: known.id, bytes: known.bytes.subarray(0, 1024) };
-    const claim = claims.open(BOB, claimOf([shorter]));
-    expect(claim.challenges.length).to.equal(leafCount(1024));
-    expect((await claims.answer(BOB, claim.claimId, answersFor(claim, [shorter]))).owned).to.deep.equal([]);
-  });
-
-  it("do not pass with a size that is a byte off, though every leaf that is drawn be right", async () => {
-    const { claims, chunks } = await open();
     const known = randomChunk(60_000);
-    await chunks.store(ALICE, streamOf(frame(known)));
-    // The last of the leaves tells the size; most draws leave it out.
-    let claim: ClaimAnswer;
-    do claim = claims.open(BOB, { chunks: [{ id: known.id, sizeBytes: known.bytes.length - 1 }] });
-    while (claim.challenges.some(({ leaf }) => leaf === leafCount(known.bytes.length) - 1));
-    expect((await claims.answer(BOB, claim.claimId, answersFor(claim, [known]))).owned).to.deep.equal([]);
+    await store(ALICE, known);
+    for (const size of [59_999, 60_001, 600]) {
+      const resized = { id: known.id, bytes: new Uint8Array([...known.bytes, 0]).subarray(0, size) };
+      expect((await claim(BOB, [resized])).owned).to.deep.equal([]);
+    }
   });
 
-  it("are answered once, by the account that made them, and expire", async () => {
-    const { claims, clock } = await open();
+  it("are answered once, by the account that made them, with one answer each, and expire", async () => {
+    const { claims, clock } = provider;
     const chunk = randomChunk(10);
-    const claim = claims.open(ALICE, claimOf([chunk]));
-    const answers = answersFor(claim, [chunk]);
-    const answer = async (account: string) => claims.answer(account, claim.claimId, answers);
-    await refusal(answer(BOB), "NOT_OWNER");
-    expect((await answer(ALICE)).missing).to.deep.equal([chunk.id]);
-    await refusal(answer(ALICE), "NOT_FOUND");
+    const first = await claims.open(ALICE, claimOf([chunk]));
+    const answers = answersFor(first, [chunk]);
+    await refusal(claims.answer(BOB, first.claimId, answers), "NOT_OWNER");
+    expect((await claims.answer(ALICE, first.claimId, answers)).missing).to.deep.equal([chunk.id]);
+    await refusal(claims.answer(ALICE, first.claimId, answers), "NOT_FOUND");
 
-    const late = claims.open(ALICE, claimOf([chunk]));
+    for (const count of [0, 2]) {
+      const short = await claims.open(ALICE, claimOf([chunk]));
+      const wrong = { answers: new Array<string>(count).fill(answers.answers[0] ?? "") };
+      await refusal(claims.answer(ALICE, short.claimId, wrong), "INVALID_INPUT");
+    }
+    const late = await claims.open(ALICE, claimOf([chunk]));
     clock.seconds = late.expiresAt;
-    await refusal((async () => claims.answer(ALICE, late.claimId, answersFor(late, [chunk])))(), "NOT_FOUND");
+    await refusal(claims.answer(ALICE, late.claimId, answersFor(late, [chunk])), "NOT_FOUND");
   });
 
-  it("refuse a chunk claimed twice, a leaf that was not asked for, and a leaf answered twice", async () => {
-    const { claims } = await open();
+  it("refuse a chunk claimed twice, and an id that is not in its one canonical form", async () => {
     const chunk = randomChunk(100_000);
-    await refusal((async () => claims.open(ALICE, claimOf([chunk, chunk])))(), "INVALID_INPUT");
-    const claim = claims.open(ALICE, claimOf([chunk]));
-    const { answers } = answersFor(claim, [chunk]);
-    const asked = new Set(claim.challenges.map(({ leaf }) => leaf));
-    const leaf = [...Array(leafCount(100_000)).keys()].find((one) => !asked.has(one)) ?? 0;
-    const stranger = { ...answersFor({ ...claim, challenges: [{ chunk: 0, leaf }] }, [chunk]).answers[0] };
-    await refusal(
-      (async () => claims.answer(ALICE, claim.claimId, { answers: [...answers, stranger as (typeof answers)[0]] }))(),
-      "INVALID_INPUT",
-    );
-    const again = claims.open(ALICE, claimOf([chunk]));
-    const twice = answersFor(again, [chunk]).answers;
-    await refusal(
-      (async () => claims.answer(ALICE, again.claimId, { answers: [...twice, ...twice.slice(0, 1)] }))(),
-      "INVALID_INPUT",
-    );
-  });
-
-  it("refuse an id that is not in its one canonical form", async () => {
-    const { claims } = await open();
+    await refusal(provider.claims.open(ALICE, claimOf([chunk, chunk])), "INVALID_INPUT");
     const id = contentId(new Uint8Array([1]));
     const last = id.at(-1) ?? "";
     const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
     const noncanonical = id.slice(0, -1) + alphabet[alphabet.indexOf(last) ^ 1];
-    await refusal(
-      (async () => claims.open(ALICE, { chunks: [{ id: noncanonical, sizeBytes: 1 }] }))(),
-      "INVALID_INPUT",
-    );
+    await refusal(provider.claims.open(ALICE, { chunks: [{ id: noncanonical, sizeBytes: 1 }] }), "INVALID_INPUT");
   });
 
   it("of one account give way to newer ones, and never to another account's", async () => {
-    const { claims } = await open();
+    const { claims } = provider;
     const chunk = randomChunk(10);
-    const first = claims.open(ALICE, claimOf([chunk]));
-    const bobs = claims.open(BOB, claimOf([chunk]));
-    for (let k = 0; k < 64; k++) claims.open(ALICE, claimOf([chunk]));
-    await refusal((async () => claims.answer(ALICE, first.claimId, answersFor(first, [chunk])))(), "NOT_FOUND");
+    const first = await claims.open(ALICE, claimOf([chunk]));
+    const bobs = await claims.open(BOB, claimOf([chunk]));
+    for (let k = 0; k < 64; k++) await claims.open(ALICE, claimOf([chunk]));
+    await refusal(claims.answer(ALICE, first.claimId, answersFor(first, [chunk])), "NOT_FOUND");
     expect((await claims.answer(BOB, bobs.claimId, answersFor(bobs, [chunk]))).missing).to.deep.equal([chunk.id]);
   });
 
   it("of all accounts together are bounded, whatever the number of accounts", async () => {
-    const { claims } = await open();
+    const { index, challenges, refill, clock } = provider;
+    // Without the durable part, which would take most of the time.
+    const { chunks: stored } = index;
+    const fast: Pick<ChunkIndex, "takeChallenges" | "addOwner" | "settleClaims"> = {
+      takeChallenges: async () => [{ nonce: randomBytes(16), answer: undefined, runsLow: false }],
+      addOwner: (...parameters) => stored.addOwner(...parameters),
+      settleClaims: (...parameters) => stored.settleClaims(...parameters),
+    };
+    const free = { take: () => undefined, giveBack: () => undefined };
+    const claims = new ClaimService(
+      { index: fast as ChunkIndex, challenges, budgets: free, refill },
+      () => clock.seconds,
+    );
     const chunk = randomChunk(10);
-    const answer = async (account: string, claim: ClaimAnswer) =>
-      claims.answer(account, claim.claimId, answersFor(claim, [chunk]));
-    const [oldest, second] = [claims.open(ALICE, claimOf([chunk])), claims.open(BOB, claimOf([chunk]))];
-    for (let k = 1; k < CLAIMS_IN_ALL; k++) claims.open(`0x${k}`, claimOf([chunk]));
+    const answer = (who: string, opened: ClaimAnswer) =>
+      claims.answer(who, opened.claimId, answersFor(opened, [chunk]));
+    const [oldest, second] = [await claims.open(ALICE, claimOf([chunk])), await claims.open(BOB, claimOf([chunk]))];
+    for (let k = 1; k < CLAIMS_IN_ALL; k++) await claims.open(account(k), claimOf([chunk]));
     await refusal(answer(ALICE, oldest), "NOT_FOUND");
     expect((await answer(BOB, second)).missing).to.deep.equal([chunk.id]);
+  });
+
+  describe("that fail", () => {
+    const used = (who: string) => Math.round(provider.budgets.used(FAILED_CLAIMS, who));
+
+    it("are limited per account, across restarts, and wrong answers count as unknown chunks do", async () => {
+      const [known, other] = [randomChunk(2000), randomChunk(2000)];
+      await store(ALICE, known, other);
+      const decoys = Array.from({ length: 63 }, () => randomChunk(10));
+      let claims = 0;
+      const attack = async () => {
+        for (; claims < 4000; claims++) await claim(BOB, [known, ...decoys], [randomChunk(2000), ...decoys]);
+      };
+      const error = await refusal(attack(), "RATE_LIMITED");
+      expect(claims).to.equal(FAILED_CLAIMS.capacity / 64);
+      expect(error).to.include({ check: "failed claims budget", retryable: true });
+      await provider.close();
+      provider = await openProvider(folder(), provider.clock);
+      await refusal(claim(BOB, [known]), "RATE_LIMITED");
+      // Others are served, and time brings the budget back.
+      expect((await claim(account(5), [other])).owned).to.deep.equal([other.id]);
+      provider.clock.seconds += FAILED_CLAIMS.periodSeconds / 64;
+      expect((await claim(BOB, [other])).owned).to.deep.equal([other.id]);
+    });
+
+    it("cost nothing when the claim succeeds or the chunks are uploaded in time", async () => {
+      const [known, fresh, late] = [randomChunk(2000), randomChunk(2000), randomChunk(2000)];
+      await store(ALICE, known);
+      await claim(BOB, [known, fresh]);
+      expect(used(BOB)).to.equal(1);
+      await store(BOB, fresh);
+      expect(used(BOB)).to.equal(0);
+      await store(BOB, fresh);
+      await claim(BOB, [late]);
+      await claim(BOB, [late]);
+      // An upload by another account makes up for nothing.
+      await store(ALICE, late);
+      expect(used(BOB)).to.equal(2);
+      const decoys = Array.from({ length: 63 }, () => randomChunk(10));
+      await claim(BOB, [late, ...decoys]);
+      provider.clock.seconds += 301;
+      const before = used(BOB);
+      await store(BOB, late);
+      expect(used(BOB)).to.equal(before);
+      expect(before).to.be.within(55, 66);
+    });
+
+    it("cost an account its budget when they are never answered", async () => {
+      await provider.claims.open(BOB, claimOf([randomChunk(2000), randomChunk(2000)]));
+      expect(used(BOB)).to.equal(2);
+    });
   });
 });

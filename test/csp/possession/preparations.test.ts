@@ -7,7 +7,7 @@ import { encodeManifest } from "../../../offchain/core/audit/manifest.ts";
 import { powersOfBeta } from "../../../offchain/core/audit/powers.ts";
 import { auditReady } from "../../../offchain/core/audit/ready.ts";
 import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
-import { toHex } from "../../../offchain/core/encoding/hex.ts";
+import { preparationBody } from "../../../offchain/core/wire/preparation-body.ts";
 import { ChunkService } from "../../../offchain/csp/chunks/chunk-service.ts";
 import { PreparationService } from "../../../offchain/csp/possession/preparations.ts";
 import { VerificationService } from "../../../offchain/csp/possession/verification.ts";
@@ -140,12 +140,12 @@ describe("preparation of agreements", () => {
   });
 
   it("works on any object store", async () => {
-    const { index, files, logger, clock } = await openProvider(folder());
+    const { index, files, challenges, logger, clock } = await openProvider(folder());
     const store = new MemoryObjectStore();
     const now = () => clock.seconds;
-    const service = new ChunkService(store, index.chunks, logger, now);
+    const service = new ChunkService(store, index.chunks, challenges, logger, now);
     await service.store(ALICE, streamOf(...chunks.map((chunk) => frame(chunk))));
-    const options = { maximumSlices: 64, expirySeconds: EXPIRY_SECONDS };
+    const options = { maximumSlices: 64, unusedPreparations: 32, expirySeconds: EXPIRY_SECONDS };
     const preparations = new PreparationService(index, files, options, logger, now);
     const parts = { store, preparations: index.preparations, files };
     const verification = new VerificationService(parts, preparations, service, logger, now);
@@ -174,7 +174,7 @@ describe("preparation of agreements", () => {
     expect(error.received).to.contain(foreign.id);
     const [first] = chunks;
     const resized = encodeManifest({ version: 1, chunks: [{ id: first?.id ?? "", sizeBytes: 199_999 }] });
-    const request = { ...data.request, manifest: Buffer.from(resized).toString("base64url") };
+    const request = streamOf(...preparationBody(resized, data.key));
     await refusal(preparations.open(ALICE, data.saltHex, request), "NOT_OWNER");
     await index.chunks.markLost([digestOf(first?.id ?? "")]);
     await refusal(preparations.open(ALICE, data.saltHex, data.request), "NOT_OWNER");
@@ -182,10 +182,7 @@ describe("preparation of agreements", () => {
 
   it("refuses malformed manifests, data sets that are too large, and salts used for something else", async () => {
     const { preparations } = await stored();
-    const withManifest = (bytes: Uint8Array) => ({
-      ...data.request,
-      manifest: Buffer.from(bytes).toString("base64url"),
-    });
+    const withManifest = (bytes: Uint8Array) => streamOf(...preparationBody(bytes, data.key));
     const valid = encodeManifest(data.manifest);
     for (const bytes of [valid.subarray(0, -1), new Uint8Array([1, 0, 0, 0, 0]), new Uint8Array([...valid, 0])]) {
       await refusal(preparations.open(ALICE, data.saltHex, withManifest(bytes)), "INVALID_INPUT");
@@ -195,19 +192,79 @@ describe("preparation of agreements", () => {
     await refusal(preparations.open(ALICE, data.saltHex, withManifest(newer)), "UNKNOWN_VERSION");
     const [first] = data.manifest.chunks;
     if (first !== undefined) {
-      const large = encodeManifest({ version: 1, chunks: new Array(64).fill(first) });
+      const large = encodeManifest({ version: 1, chunks: [{ ...first, sizeBytes: 64 * 126_976 + 1 }] });
       const error = await refusal(preparations.open(ALICE, data.saltHex, withManifest(large)), "INVALID_INPUT");
-      expect(error).to.include({ check: "slice count", expected: "1 to 64", received: "101" });
+      expect(error).to.include({ check: "slice count", expected: "1 to 64", received: "at least 65" });
     }
     await preparations.open(ALICE, data.saltHex, data.request);
     const reordered = encodeManifest({ version: 1, chunks: data.manifest.chunks.toReversed() });
     const error = await refusal(preparations.open(ALICE, data.saltHex, withManifest(reordered)), "CONFLICT");
     expect(error.check).to.equal("manifestHash");
     const { X } = auditPublicKey(deriveAuditSecrets(seed), 12345n);
-    const otherKey = { ...data.request, auditKey: { ...data.request.auditKey, X: toHex(X) } };
+    const otherKey = streamOf(...preparationBody(valid, { ...data.key, X }));
     expect((await refusal(preparations.open(ALICE, data.saltHex, otherKey), "CONFLICT")).check).to.equal(
       "auditKeyHash",
     );
+  });
+
+  it("refuses a manifest that names a chunk twice, whatever comes between, and keeps nothing of it", async () => {
+    const { preparations, database } = await stored();
+    const entries = [...chunks, ...chunks.slice(0, 1)].map(({ id, bytes }) => {
+      const entry = new Uint8Array(36);
+      entry.set(digestOf(id));
+      new DataView(entry.buffer).setUint32(32, bytes.length);
+      return entry;
+    });
+    const manifest = new Uint8Array([1, 0, 0, 0, entries.length, ...entries.flatMap((entry) => [...entry])]);
+    const [head = new Uint8Array(0)] = preparationBody(manifest, data.key);
+    // In one piece, and byte by byte.
+    for (const pieces of [[head, manifest], Array.from([...head, ...manifest], (byte) => Uint8Array.of(byte))]) {
+      const error = await refusal(preparations.open(ALICE, data.saltHex, streamOf(...pieces)), "INVALID_INPUT");
+      expect(error).to.include({ check: "distinct chunks", received: chunks[0]?.id });
+    }
+    for (const table of ["preparations", "manifest_chunks"]) {
+      expect(database.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.n).to.equal(0);
+    }
+    await preparations.open(ALICE, data.saltHex, data.request);
+  });
+
+  it("does not read the manifest of a preparation that it knows, nor one under a salt of something else", async () => {
+    const { preparations } = await stored();
+    await preparations.open(ALICE, data.saltHex, data.request);
+    const [head = new Uint8Array(0)] = preparationBody(encodeManifest(data.manifest), data.key);
+    await preparations.open(ALICE, data.saltHex, streamOf(head));
+    const [otherHead = new Uint8Array(0)] = preparationBody(new Uint8Array(5), data.key);
+    await refusal(preparations.open(ALICE, data.saltHex, streamOf(otherHead)), "CONFLICT");
+  });
+
+  it("refuses bodies that are cut off or state another hash", async () => {
+    const { preparations } = await stored();
+    const { body } = data;
+    for (const length of [0, 799, 800, 804, body.length - 1]) {
+      await refusal(preparations.open(ALICE, data.saltHex, streamOf(body.subarray(0, length))), "INVALID_INPUT");
+    }
+    const lying = body.slice();
+    lying[0] = (lying[0] ?? 0) ^ 1;
+    const error = await refusal(preparations.open(ALICE, data.saltHex, streamOf(lying)), "INVALID_INPUT");
+    expect(error.check).to.equal("manifest hash");
+  });
+
+  it("lets an account send four manifests at the same time", async () => {
+    const { preparations } = await stored();
+    const open = (account: string, pieces: AsyncIterable<Uint8Array>) =>
+      preparations.open(account, new AuditedData(seed, chunks).saltHex, pieces);
+    const ends: (() => void)[] = [];
+    const hanging = async function* (): AsyncGenerator<Uint8Array> {
+      yield data.body.subarray(0, 900);
+      await new Promise<void>((resolve) => ends.push(resolve));
+    };
+    const slow = [1, 2, 3, 4].map(() => open(ALICE, hanging()));
+    await refusal(open(ALICE, data.request), "RATE_LIMITED");
+    await refusal(open(BOB, data.request), "NOT_OWNER");
+    while (ends.length < 4) await new Promise((resolve) => setTimeout(resolve, 5));
+    for (const end of ends) end();
+    for (const one of slow) await refusal(one, "INVALID_INPUT");
+    await open(ALICE, data.request);
   });
 
   it("refuses an audit key with the identity, a point off the curve, or a point outside the subgroup", async () => {
@@ -220,7 +277,8 @@ describe("preparation of agreements", () => {
       "outside the subgroup": pointOutsideSubgroup(),
     })) {
       for (const part of ["X", "XA", "Bt"]) {
-        const request = { ...data.request, auditKey: { ...data.request.auditKey, [part]: toHex(point) } };
+        const key = { ...data.key, [part]: point };
+        const request = streamOf(...preparationBody(encodeManifest(data.manifest), key));
         const error = await refusal(preparations.open(ALICE, data.saltHex, request), "INVALID_POINT");
         expect(error.message, name).to.contain(part);
       }
@@ -324,7 +382,9 @@ describe("preparation of agreements", () => {
     expect((await preparations.require(ALICE, third.saltHex)).received["powers-b"]).to.equal(third.powersB.length);
     await preparations.append(ALICE, third.saltHex, "tags", 0, streamOf(third.tags));
     expect(await verification.verify(await preparations.require(ALICE, third.saltHex), 60)).to.equal(true);
-    const extended = new AuditedData(seed, [...more, ...more]);
+    const further = [randomChunk(250_000), randomChunk(10)];
+    await service.store(ALICE, streamOf(...further.map((chunk) => frame(chunk))));
+    const extended = new AuditedData(seed, [...more, ...further]);
     await preparations.open(ALICE, extended.saltHex, extended.request);
     await preparations.append(
       ALICE,

@@ -7,7 +7,7 @@ import { SLICE_BYTES } from "../../../offchain/core/audit/field.ts";
 import { sliceLayout } from "../../../offchain/core/audit/manifest.ts";
 import { contentIdFromDigest } from "../../../offchain/core/encoding/content-id.ts";
 import type { NewAgreement } from "../../../offchain/store/index/agreement-index.ts";
-import type { IndexedChunk } from "../../../offchain/store/index/chunk-index.ts";
+import type { RecordedChunk } from "../../../offchain/store/index/chunk-index.ts";
 import type { ManifestChunk, NewPreparation } from "../../../offchain/store/index/preparation-index.ts";
 import type { ProviderIndex } from "../../../offchain/store/index/provider-index.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
@@ -25,10 +25,12 @@ const ALICE_LOWER = ALICE.toLowerCase();
 const BOB = `0x${"b0".repeat(20)}`;
 
 const digest = (k: number) => new Uint8Array(32).fill(k + 1);
-const chunk = (k: number, sizeBytes = 100 + k): IndexedChunk => ({
+const challengesOf = (k: number) =>
+  [1, 2].map((n) => ({ nonce: new Uint8Array(16).fill(10 * k + n), answer: new Uint8Array(32).fill(200 - k - n) }));
+const chunk = (k: number, sizeBytes = 100 + k): RecordedChunk => ({
   digest: digest(k),
   sizeBytes,
-  merkleRoot: new Uint8Array(32).fill(200 - k),
+  challenges: challengesOf(k),
 });
 const salt = (k: number) => new Uint8Array(32).fill(k);
 
@@ -39,7 +41,6 @@ function preparation(k: number, facts: Partial<NewPreparation> = {}): NewPrepara
     key: { X: Uint8Array.of(1), XA: Uint8Array.of(2), Bt: Uint8Array.of(3) },
     auditKeyHash: new Uint8Array(32).fill(1),
     manifestHash: new Uint8Array(32).fill(2),
-    sliceCount: 3,
     touchedAt: 1000,
     ...facts,
   };
@@ -92,9 +93,18 @@ export function describeProviderIndex(
       await place.close();
       index = await place.open();
     };
-    const created = async (facts: NewPreparation, manifest: ManifestChunk[] = [], unusedLimit = 256) => {
-      const creation = await index.preparations.create(facts, manifest, unusedLimit);
+    const created = async (
+      facts: NewPreparation,
+      manifest: ManifestChunk[] = [],
+      unusedLimit = 256,
+      sliceCount = 3,
+    ) => {
+      const creation = await index.preparations.begin(facts, unusedLimit);
       if (creation.outcome !== "created") throw new Error(`expected a preparation, got ${creation.outcome}`);
+      for (let k = 0; k < manifest.length; k += 5) {
+        await index.preparations.addToManifest(creation.id, manifest.slice(k, k + 5));
+      }
+      await index.preparations.complete(creation.id, sliceCount);
       return creation.id;
     };
 
@@ -104,7 +114,7 @@ export function describeProviderIndex(
         await reopen();
         const found = await index.chunks.find([digest(2), digest(9), digest(1), digest(2)]);
         expect(found.map((row) => row?.sizeBytes)).to.deep.equal([102, undefined, 101, 102]);
-        expect(found[2]).to.deep.equal({ ...chunk(1), stored: true });
+        expect(found[2]).to.deep.equal({ digest: digest(1), sizeBytes: 101, stored: true });
         expect(await index.chunks.find([])).to.deep.equal([]);
       });
 
@@ -192,14 +202,15 @@ export function describeProviderIndex(
 
     describe("preparations", () => {
       it("are found by id and by salt, for their account alone", async () => {
-        await index.chunks.record(ALICE, [chunk(1)], 5);
-        const id = await created(preparation(1, { account: ALICE_LOWER }), [chunk(1), chunk(1)]);
+        await index.chunks.record(ALICE, [chunk(1), chunk(2)], 5);
+        const id = await created(preparation(1, { account: ALICE_LOWER }), [chunk(1), chunk(2)]);
         await reopen();
         const found = await index.preparations.find(id);
         expect(found).to.deep.equal({
           ...preparation(1),
           id,
-          dataBytes: 202,
+          dataBytes: 203,
+          sliceCount: 3,
           received: { "powers-a": 0, "powers-b": 0, tags: 0 },
           reusedPowers: 0,
           verified: false,
@@ -211,30 +222,74 @@ export function describeProviderIndex(
       });
 
       it("are created once per account and salt, by whoever comes first", async () => {
-        const outcomes = await Promise.all([1, 2, 3].map(() => index.preparations.create(preparation(1), [], 256)));
+        const outcomes = await Promise.all([1, 2, 3].map(() => index.preparations.begin(preparation(1), 256)));
         expect(outcomes.map(({ outcome }) => outcome).sort()).to.deep.equal(["created", "exists", "exists"]);
         await created(preparation(1, { account: BOB }));
       });
 
       it("without agreement are limited per account, also for requests at the same time", async () => {
         const outcomes = await Promise.all(
-          Array.from({ length: 8 }, (_, k) => index.preparations.create(preparation(k), [], 3)),
+          Array.from({ length: 8 }, (_, k) => index.preparations.begin(preparation(k), 3)),
         );
         expect(outcomes.filter(({ outcome }) => outcome === "created").length).to.equal(3);
         expect(outcomes.filter(({ outcome }) => outcome === "too-many").length).to.equal(5);
         await created(preparation(99, { account: BOB }), [], 3);
         const first = outcomes[0]?.outcome === "created" ? outcomes[0].id : 0;
+        await index.preparations.complete(first, 3);
         expect(await index.agreements.begin(agreement(1n, first))).to.equal("begun");
         await created(preparation(50), [], 3);
       });
 
-      it("are created with their manifest or not at all", async () => {
+      it("are unknown until their manifest is complete, and can be found after a crash", async () => {
+        await index.chunks.record(ALICE, [chunk(1)], 5);
+        const creation = await index.preparations.begin(preparation(1), 256);
+        const id = creation.outcome === "created" ? creation.id : 0;
+        await index.preparations.addToManifest(id, [chunk(1)]);
+        await reopen();
+        expect(await index.preparations.find(id)).to.equal(undefined);
+        expect(await index.preparations.findBySalt(ALICE, salt(1))).to.equal(undefined);
+        expect(await all(index.preparations.pages())).to.deep.equal([]);
+        expect(await index.preparations.abandoned(5000)).to.deep.equal([]);
+        expect(await index.preparations.touch(id, 7)).to.equal(false);
+        expect(await index.agreements.begin(agreement(1n, id))).not.to.equal("begun");
+        expect(await index.preparations.incomplete()).to.deep.equal([id]);
+        await index.preparations.delete(id);
+        expect(await index.preparations.incomplete()).to.deep.equal([]);
+        await created(preparation(1), [chunk(1)]);
+      });
+
+      it("name a chunk once, within and across calls, and only chunks that are indexed", async () => {
+        await index.chunks.record(ALICE, [chunk(1), chunk(2)], 5);
+        const creation = await index.preparations.begin(preparation(1), 256);
+        const id = creation.outcome === "created" ? creation.id : 0;
+        await expectAsyncRejection(() => index.preparations.addToManifest(id, [chunk(1), chunk(1)]), "INVALID_INPUT");
+        await index.preparations.addToManifest(id, [chunk(1)]);
+        await expectAsyncRejection(() => index.preparations.addToManifest(id, [chunk(2), chunk(1)]), "INVALID_INPUT");
         let failed = false;
-        await index.preparations.create(preparation(1), [chunk(1)], 256).catch(() => {
+        await index.preparations.addToManifest(id, [chunk(3)]).catch(() => {
           failed = true; // No row for the chunk.
         });
         expect(failed).to.equal(true);
-        expect(await index.preparations.findBySalt(ALICE, salt(1))).to.equal(undefined);
+        await index.preparations.addToManifest(id, [chunk(2)]);
+        await index.preparations.complete(id, 1);
+        expect((await index.preparations.find(id))?.dataBytes).to.equal(203);
+      });
+
+      it("are removed with manifests of any size, while other work goes on", async () => {
+        const chunks = Array.from({ length: 3500 }, (_, k) => {
+          const bytes = new Uint8Array(32);
+          new DataView(bytes.buffer).setUint32(0, k);
+          return { digest: bytes, sizeBytes: 1, challenges: [] };
+        });
+        await index.chunks.record(ALICE, chunks, 5);
+        const id = await created(preparation(1), chunks);
+        let turns = 0;
+        const counting = setInterval(() => turns++, 0);
+        await index.preparations.delete(id);
+        clearInterval(counting);
+        expect(turns).to.be.at.least(2);
+        expect(await index.preparations.find(id)).to.equal(undefined);
+        expect(await index.preparations.incomplete()).to.deep.equal([]);
       });
 
       it("keep what was received, verified, reused and forgotten", async () => {
@@ -260,7 +315,7 @@ export function describeProviderIndex(
 
       it("offer the powers of the largest verified one under the same β, of the same account", async () => {
         const ids = [];
-        for (const [k, sliceCount] of [2, 9, 5].entries()) ids.push(await created(preparation(k, { sliceCount })));
+        for (const [k, sliceCount] of [2, 9, 5].entries()) ids.push(await created(preparation(k), [], 256, sliceCount));
         const [small = 0, , middle = 0] = ids;
         const find = (account: string, bt: number) =>
           index.preparations.findVerifiedUnderBeta(account, Uint8Array.of(bt));
@@ -299,12 +354,54 @@ export function describeProviderIndex(
       });
     });
 
+    describe("ownership challenges", () => {
+      const spare = (k: number) => new Uint8Array(16).fill(200 + k);
+      const take = (account: string, k: number, n: number, sizeBytes = 100 + k) =>
+        index.chunks.takeChallenges(account, [{ digest: digest(k), sizeBytes, spareNonce: spare(n) }], 50);
+
+      it("are taken once each, and then the spare nonce, without an answer", async () => {
+        await index.chunks.record(ALICE, [chunk(1)], 5);
+        const [first, second] = challengesOf(1);
+        expect(await take(BOB, 1, 1)).to.deep.equal([{ ...first, runsLow: true }]);
+        await reopen();
+        expect(await take(ALICE, 1, 2)).to.deep.equal([{ ...second, runsLow: true }]);
+        expect(await take(BOB, 1, 3)).to.deep.equal([{ nonce: spare(3), answer: undefined, runsLow: true }]);
+        await index.chunks.forgetClaims(50);
+        expect(await take(BOB, 1, 3)).to.deep.equal([{ nonce: spare(3), answer: undefined, runsLow: true }]);
+        await index.chunks.setChallenges(digest(1), challengesOf(7));
+        expect((await take(BOB, 1, 4))[0]?.nonce).to.deep.equal(challengesOf(7)[0]?.nonce);
+      });
+
+      it("have no answer for chunks that are unknown, lost or of another size", async () => {
+        await index.chunks.record(ALICE, [chunk(1), chunk(2)], 5);
+        await index.chunks.markLost([digest(2)]);
+        const none = (n: number) => [{ nonce: spare(n), answer: undefined, runsLow: false }];
+        expect(await take(BOB, 1, 1, 99)).to.deep.equal(none(1));
+        expect(await take(BOB, 2, 2)).to.deep.equal(none(2));
+        expect(await take(BOB, 3, 3)).to.deep.equal(none(3));
+        await index.chunks.record(ALICE, [chunk(2)], 5);
+        expect((await take(BOB, 2, 4))[0]?.answer).to.deep.equal(challengesOf(2)[0]?.answer);
+      });
+
+      it("are made up for by an upload of the same account, once, in time, unless the claim succeeded", async () => {
+        await take(BOB, 1, 1);
+        await take(BOB, 1, 2);
+        await take(BOB, 2, 3);
+        await index.chunks.settleClaims(BOB, [digest(2)]);
+        expect(await index.chunks.record(ALICE, [chunk(1), chunk(2)], 5)).to.equal(0);
+        expect(await index.chunks.record(BOB, [chunk(1), chunk(2)], 5)).to.equal(2);
+        expect(await index.chunks.record(BOB, [chunk(1), chunk(2)], 5)).to.equal(0);
+        await take(BOB, 3, 4);
+        expect(await index.chunks.record(BOB, [chunk(3)], 50)).to.equal(0);
+      });
+    });
+
     describe("manifests", () => {
       const indexed = async (k: number, sizes: readonly number[]) => {
-        const chunks = sizes.map((sizeBytes, at) => ({ digest: digest(at % 100), sizeBytes }));
+        const chunks = sizes.map((sizeBytes, at) => ({ digest: digest(at), sizeBytes }));
         await index.chunks.record(
           ALICE,
-          chunks.map((one) => ({ ...one, merkleRoot: salt(0) })),
+          chunks.map((one) => ({ ...one, challenges: [] })),
           5,
         );
         return { id: await created(preparation(k), chunks, 1000), chunks };
@@ -342,14 +439,14 @@ export function describeProviderIndex(
         expect(await index.preparations.rangesOf(id + 1, 0, 10)).to.deep.equal([]);
       });
 
-      it("may name as many chunks as a slice holds, and a chunk again and again", async () => {
-        const { id } = await indexed(1, new Array(300).fill(500));
+      it("may name as many chunks as a slice holds", async () => {
+        const { id } = await indexed(1, new Array(255).fill(500));
         const ranges = await index.preparations.rangesOf(id, 250, SLICE_BYTES);
         expect(ranges.length).to.equal(255);
         expect(ranges[0]).to.include({ offsetBytes: 250, lengthBytes: 250 });
         expect(ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)).to.equal(SLICE_BYTES);
         const digests = await all(index.preparations.manifestDigests(id));
-        expect(digests.map(([byte]) => byte)).to.deep.equal(Array.from({ length: 100 }, (_, k) => k + 1));
+        expect(digests.map(([byte]) => byte)).to.deep.equal(Array.from({ length: 255 }, (_, k) => k + 1));
       });
 
       it("go with their preparation", async () => {

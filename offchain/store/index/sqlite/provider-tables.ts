@@ -15,7 +15,8 @@ export const PROVIDER_INDEX_TABLES = `
   CREATE TABLE chunks (
     digest BLOB NOT NULL PRIMARY KEY,
     size_bytes INTEGER NOT NULL,
-    merkle_root BLOB NOT NULL,
+    -- Prepared ownership challenges: nonce (16) and answer (32) of each.
+    challenges BLOB NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('stored', 'lost')),
     stored_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
@@ -26,6 +27,19 @@ export const PROVIDER_INDEX_TABLES = `
     since INTEGER NOT NULL,
     PRIMARY KEY (account, digest)
   ) STRICT, WITHOUT ROWID;
+
+  -- Challenges that claims have taken, also for chunks that are not here. A nonce in this table is not used again.
+  -- 'settled': the claim succeeded.
+  CREATE TABLE taken_challenges (
+    digest BLOB NOT NULL,
+    nonce BLOB NOT NULL,
+    account TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    settled INTEGER NOT NULL DEFAULT 0 CHECK (settled IN (0, 1)),
+    PRIMARY KEY (digest, nonce)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX taken_challenges_by_time ON taken_challenges (expires_at);
+  CREATE INDEX taken_challenges_by_account ON taken_challenges (account, digest);
 
   -- Sums over 'owners', kept in the same transactions: a quota is checked by reading one row.
   CREATE TABLE accounts (
@@ -44,8 +58,11 @@ export const PROVIDER_INDEX_TABLES = `
     key_bt BLOB NOT NULL,
     audit_key_hash BLOB NOT NULL,
     manifest_hash BLOB NOT NULL,
-    data_bytes INTEGER NOT NULL,
-    slice_count INTEGER NOT NULL,
+    -- 0 while the manifest is arriving, or being removed: the row is unknown to all that read preparations.
+    complete INTEGER NOT NULL DEFAULT 0 CHECK (complete IN (0, 1)),
+    data_bytes INTEGER NOT NULL DEFAULT 0,
+    chunk_count INTEGER NOT NULL DEFAULT 0,
+    slice_count INTEGER NOT NULL DEFAULT 0,
     powers_a_bytes INTEGER NOT NULL DEFAULT 0,
     powers_b_bytes INTEGER NOT NULL DEFAULT 0,
     tags_bytes INTEGER NOT NULL DEFAULT 0,
@@ -59,6 +76,7 @@ export const PROVIDER_INDEX_TABLES = `
   ) STRICT;
   CREATE INDEX preparations_by_beta ON preparations (account, key_bt);
   CREATE INDEX preparations_unused ON preparations (touched_at) WHERE uses = 0;
+  CREATE INDEX preparations_incomplete ON preparations (id) WHERE complete = 0;
 
   -- The manifest as a prefix sum: which chunk holds byte n of the concatenated ciphertexts.
   CREATE TABLE manifest_chunks (
@@ -68,7 +86,7 @@ export const PROVIDER_INDEX_TABLES = `
     digest BLOB NOT NULL REFERENCES chunks (digest),
     PRIMARY KEY (preparation_id, start_byte)
   ) STRICT, WITHOUT ROWID;
-  CREATE INDEX manifest_chunks_by_digest ON manifest_chunks (preparation_id, digest);
+  CREATE UNIQUE INDEX manifest_chunks_by_digest ON manifest_chunks (preparation_id, digest);
 
   -- 'accepting' is written before the transaction is sent, so that after a crash every agreement that may bind the
   -- provider is known.

@@ -1,0 +1,103 @@
+/**
+ * The computing part of a verification, without input or output: what runs in a worker thread. The calls come in the
+ * order of this class's methods.
+ */
+import {
+  decodeSubgroupG1,
+  G1_BYTES,
+  G1_EXPANDED_BYTES,
+  generatorG1,
+  negateG1,
+  pairingProductIsOne,
+} from "../../core/audit/curve.ts";
+import { SLICE_BYTES } from "../../core/audit/field.ts";
+import { type AuditPublicKey, decodeAuditKey } from "../../core/audit/keys.ts";
+import { expandPoints, PowersVerifier } from "../../core/audit/powers.ts";
+import { TagVerifier } from "../../core/audit/tags.ts";
+import { InvalidProofError } from "../../core/errors.ts";
+
+export class VerificationSteps {
+  readonly #key: AuditPublicKey;
+  readonly #powers: PowersVerifier;
+  #tags: TagVerifier | undefined;
+
+  /** @param lastVerifiedB the last power of β that was checked earlier; absent when none was */
+  constructor(key: AuditPublicKey, lastVerifiedB: Uint8Array | undefined) {
+    this.#key = key;
+    this.#powers = new PowersVerifier(key, lastVerifiedB);
+  }
+
+  /** @returns the powers in expanded form @throws InvalidProofError, InvalidPointError */
+  checkPowersA(powersA: Uint8Array): Uint8Array {
+    return expandPoints(this.#powers.checkPowersA(powersA));
+  }
+
+  /**
+   * Checks powers of α that were copied from a verified preparation under the same β. A geometric sequence belongs to a
+   * key if its first power does: e(A_1, X) = e(G1, XA).
+   * @throws InvalidProofError when they belong to another α
+   */
+  checkReusedPowersA(powersA: Uint8Array): void {
+    const { X, XA } = decodeAuditKey(this.#key);
+    const first = decodeSubgroupG1(powersA.subarray(G1_BYTES, 2 * G1_BYTES), "power of alpha");
+    const same = pairingProductIsOne([
+      [first, X],
+      [negateG1(generatorG1()), XA],
+    ]);
+    if (!same) {
+      throw new InvalidProofError("powers of alpha do not fit the audit key", {
+        check: "powers of alpha",
+        expected: "the α of the account's earlier preparations with the same β",
+        hint: "send the powers again",
+      });
+    }
+  }
+
+  /** @returns the powers in expanded form @throws InvalidPointError */
+  addPowersB(powersB: Uint8Array): Uint8Array {
+    return expandPoints(this.#powers.addPowersB(powersB));
+  }
+
+  /** @throws InvalidProofError */
+  finishPowersB(): void {
+    this.#powers.finishPowersB();
+  }
+
+  /** @param expandedPowersA 96 bytes each */
+  beginTags(expandedPowersA: Uint8Array): void {
+    this.#tags = new TagVerifier(this.#key, expandedPowersA);
+  }
+
+  /**
+   * @param slices one after the other
+   * @param expandedPowersB 96 bytes for each slice
+   * @param tags 48 bytes for each slice
+   * @throws InvalidPointError
+   */
+  addTags(slices: Uint8Array, expandedPowersB: Uint8Array, tags: Uint8Array): void {
+    for (let k = 0; k * SLICE_BYTES < slices.length; k++) {
+      this.#tags?.add(
+        slices.subarray(k * SLICE_BYTES, (k + 1) * SLICE_BYTES),
+        expandedPowersB.subarray(k * G1_EXPANDED_BYTES, (k + 1) * G1_EXPANDED_BYTES),
+        tags.subarray(k * G1_BYTES, (k + 1) * G1_BYTES),
+      );
+    }
+  }
+
+  /** @throws InvalidProofError */
+  finishTags(): void {
+    this.#tags?.finish();
+  }
+}
+
+/** A call of one of the steps, as it crosses to the worker; `begin` makes the steps. */
+export type StepCall =
+  | { readonly step: "begin"; readonly key: AuditPublicKey; readonly lastVerifiedB: Uint8Array | undefined }
+  | { readonly step: "checkPowersA" | "checkReusedPowersA" | "addPowersB" | "beginTags"; readonly bytes: Uint8Array }
+  | { readonly step: "addTags"; readonly slices: Uint8Array; readonly powersB: Uint8Array; readonly tags: Uint8Array }
+  | { readonly step: "finishPowersB" | "finishTags" };
+
+/** What comes back: bytes or nothing, or the facts of an error. */
+export type StepAnswer =
+  | { readonly bytes: Uint8Array | undefined }
+  | { readonly refused: { readonly message: string; readonly facts: Record<string, unknown> } };

@@ -1,0 +1,115 @@
+/**
+ * Worker threads for verifications: pairings and multi-scalar multiplications take seconds, and the thread that serves
+ * requests must not wait for them. A worker is started when it is needed first and ends with the provider.
+ */
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { type ErrorCode, InvalidPointError, InvalidProofError, TallystickError } from "../../core/errors.ts";
+import { FairQueue } from "../fair-queue.ts";
+import type { StepAnswer, StepCall } from "./verification-steps.ts";
+
+/** One core is left to the thread that serves. */
+const WORKERS = Math.max(1, Math.min(4, availableParallelism() - 1));
+/** Verifications that may wait or run. */
+const PER_ACCOUNT = 4;
+const IN_ALL = 64;
+
+/** Performs one step in a worker. @throws the TallystickError of the step */
+export type Perform = (call: StepCall) => Promise<Uint8Array | undefined>;
+
+export class VerificationWorkers {
+  readonly #queue = new FairQueue({
+    what: "verification",
+    concurrency: WORKERS,
+    perAccount: PER_ACCOUNT,
+    inAll: IN_ALL,
+  });
+  readonly #idle: Worker[] = [];
+  readonly #all = new Set<Worker>();
+
+  /**
+   * Runs a verification in a worker of its own, when it is the account's turn.
+   * @param deadlineSeconds after which the worker is ended
+   * @throws TallystickError RATE_LIMITED when too many wait, or when the deadline has passed; whatever the work throws
+   */
+  run<T>(account: string, deadlineSeconds: number, work: (perform: Perform) => Promise<T>): Promise<T> {
+    return this.#queue.run(account, async () => {
+      const worker = this.#idle.pop() ?? this.#start();
+      // A worker that waits does not keep the process alive.
+      worker.ref();
+      let timer: NodeJS.Timeout | undefined;
+      const deadline = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => {
+          reject(tooSlow(deadlineSeconds));
+          this.#all.delete(worker);
+          void worker.terminate();
+        }, deadlineSeconds * 1000);
+      });
+      try {
+        return await Promise.race([work((call) => performIn(worker, call)), deadline]);
+      } finally {
+        clearTimeout(timer);
+        worker.unref();
+        if (this.#all.has(worker)) this.#idle.push(worker);
+      }
+    });
+  }
+
+  #start(): Worker {
+    const worker = new Worker(new URL("./verification-worker.ts", import.meta.url));
+    this.#all.add(worker);
+    const forget = (): void => {
+      this.#all.delete(worker);
+      const position = this.#idle.indexOf(worker);
+      if (position >= 0) this.#idle.splice(position, 1);
+    };
+    worker.on("error", forget);
+    worker.on("exit", forget);
+    return worker;
+  }
+
+  /** Ends the workers; verifications under way fail. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#all].map((worker) => worker.terminate()));
+  }
+}
+
+function performIn(worker: Worker, call: StepCall): Promise<Uint8Array | undefined> {
+  return new Promise((resolve, reject) => {
+    const settle = (end: () => void): void => {
+      worker.off("message", onMessage);
+      worker.off("error", onError);
+      worker.off("exit", onExit);
+      end();
+    };
+    const onMessage = (answer: StepAnswer): void =>
+      settle(() => ("refused" in answer ? reject(restored(answer.refused)) : resolve(answer.bytes)));
+    const onError = (error: unknown): void => settle(() => reject(error));
+    const onExit = (): void => settle(() => reject(new Error("the verification worker has ended")));
+    worker.on("message", onMessage);
+    worker.on("error", onError);
+    worker.on("exit", onExit);
+    // The slices are large and not needed here any more: they are handed over instead of copied.
+    worker.postMessage(call, call.step === "addTags" ? [call.slices.buffer as ArrayBuffer] : []);
+  });
+}
+
+/** An error of the worker, with its class: what crosses between threads keeps fields only. */
+function restored({ message, facts }: { message: string; facts: Record<string, unknown> }): TallystickError {
+  const { code, message: _, ...rest } = facts;
+  if (code === "INVALID_PROOF") return new InvalidProofError(message, rest);
+  if (code === "INVALID_POINT") return new InvalidPointError(message, rest);
+  return new TallystickError(message, { ...rest, code: code as ErrorCode });
+}
+
+function tooSlow(deadlineSeconds: number): TallystickError {
+  return new TallystickError("the verification took too long", {
+    code: "RATE_LIMITED",
+    party: "provider",
+    check: "time of a verification",
+    expected: `at most ${deadlineSeconds} s`,
+    hint: "the provider is overloaded: ask again later",
+    retryable: true,
+    retryAfterSeconds: 60,
+  });
+}

@@ -1,0 +1,154 @@
+import { expect } from "chai";
+import { AccountQuotas, type Quotas } from "../../offchain/csp/quotas.ts";
+import {
+  ALICE,
+  BOB,
+  frame,
+  openProvider,
+  randomChunk,
+  refusal,
+  streamOf,
+  temporaryFolder,
+} from "./provider-fixture.ts";
+
+const LIMITS: Quotas = {
+  storedBytes: 10_000,
+  objects: 5,
+  preparations: 2,
+  requestsPerMinute: 60,
+  freeDiskBytes: 1000,
+  weiPerGib: "0",
+};
+
+describe("quotas of a provider", () => {
+  const folder = temporaryFolder();
+
+  async function open(limits: Partial<Quotas> = {}) {
+    const provider = await openProvider(folder());
+    const outside = { free: 1_000_000, wei: 0n, asked: 0, milliseconds: 0 };
+    const quotas = new AccountQuotas({
+      quotas: { ...LIMITS, ...limits },
+      index: provider.index,
+      folders: ["one", "other"],
+      fundsOf: async () => {
+        outside.asked += 1;
+        return outside.wei;
+      },
+      freeBytes: async (name) => (name === "one" ? outside.free : 2_000_000),
+      now: () => outside.milliseconds,
+    });
+    const upload = (account: string, ...sizes: number[]) =>
+      quotas.upload(account, () =>
+        provider.chunks.store(account, streamOf(...sizes.map((size) => frame(randomChunk(size))))),
+      );
+    return { ...provider, quotas, upload, outside };
+  }
+
+  it("refuse an upload of an account that has used up its bytes, before the body is read, and serve others", async () => {
+    const { quotas, upload } = await open();
+    await upload(ALICE, 6000);
+    await upload(ALICE, 4000);
+    let read = false;
+    const error = await refusal(
+      quotas.upload(ALICE, async () => {
+        read = true;
+      }),
+      "RATE_LIMITED",
+    );
+    expect(error).to.include({ check: "stored data of the account", party: "client", retryable: false });
+    expect(error.expected).to.equal("at most 10000 bytes in 5 objects");
+    expect(read).to.equal(false);
+    await upload(BOB, 10);
+  });
+
+  it("refuse further objects, however small", async () => {
+    const { upload } = await open();
+    await upload(ALICE, 50, 51, 52, 53, 54);
+    await refusal(upload(ALICE, 1), "RATE_LIMITED");
+  });
+
+  it("let an account below its limit exceed it by one body, not by many at the same time", async () => {
+    const { quotas, upload } = await open();
+    await upload(ALICE, 1000);
+    const ends: (() => void)[] = [];
+    const first = quotas.upload(ALICE, () => new Promise<void>((resolve) => ends.push(resolve)));
+    while (ends.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    await refusal(upload(ALICE, 1), "RATE_LIMITED");
+    for (const end of ends) end();
+    await first;
+    await upload(ALICE, 1);
+  });
+
+  it("count what a claim would add, and nothing that the account owns", async () => {
+    const { quotas, chunks, upload } = await open();
+    const [own, other] = [randomChunk(9000), randomChunk(2000)];
+    await chunks.store(ALICE, streamOf(frame(own)));
+    await chunks.store(BOB, streamOf(frame(other)));
+    const claimOf = (...claimed: (typeof own)[]) => claimed.map(({ id, bytes }) => ({ id, sizeBytes: bytes.length }));
+    await quotas.requireClaim(ALICE, claimOf(own));
+    await refusal(quotas.requireClaim(ALICE, claimOf(own, other)), "RATE_LIMITED");
+    await quotas.requireClaim(ALICE, claimOf(own, randomChunk(1000)));
+    await upload(ALICE, 1000);
+    await quotas.requireClaim(ALICE, claimOf(own));
+  });
+
+  it("leave room for what agreements cover", async () => {
+    const { upload, index, database } = await open();
+    await upload(ALICE, 10_000);
+    await refusal(upload(ALICE, 1), "RATE_LIMITED");
+    const creation = await index.preparations.begin(
+      {
+        account: ALICE,
+        salt: new Uint8Array(32),
+        key: { X: Uint8Array.of(1), XA: Uint8Array.of(1), Bt: Uint8Array.of(1) },
+        auditKeyHash: new Uint8Array(32),
+        manifestHash: new Uint8Array(32),
+        touchedAt: 1,
+      },
+      32,
+    );
+    const id = creation.outcome === "created" ? creation.id : 0;
+    const digest = database.prepare("SELECT digest FROM chunks").get()?.digest as Uint8Array;
+    await index.preparations.addToManifest(id, [{ digest, sizeBytes: 10_000 }]);
+    await index.preparations.complete(id, 1);
+    await refusal(upload(ALICE, 1), "RATE_LIMITED");
+    index.preparations.addUse(id, 1);
+    await upload(ALICE, 1);
+    index.preparations.addUse(id, -1);
+    await refusal(upload(ALICE, 1), "RATE_LIMITED");
+  });
+
+  it("give another GiB for each deposit, and ask the chain only when it matters", async () => {
+    const { upload, outside } = await open({ weiPerGib: "100" });
+    await upload(ALICE, 10_000);
+    expect(outside.asked).to.equal(0);
+    outside.wei = 99n;
+    const error = await refusal(upload(ALICE, 1), "RATE_LIMITED");
+    expect(error.hint).to.contain("100 wei");
+    outside.wei = 100n;
+    await refusal(upload(ALICE, 1), "RATE_LIMITED");
+    expect(outside.asked).to.equal(1);
+    outside.milliseconds += 60_000;
+    await upload(ALICE, 1);
+    expect(outside.asked).to.equal(2);
+  });
+
+  it("refuse uploads of everybody while the disk is nearly full, and take them again", async () => {
+    const { upload, outside } = await open();
+    outside.free = 999;
+    const error = await refusal(upload(ALICE, 1), "STORAGE_UNAVAILABLE");
+    expect(error).to.include({ party: "provider", check: "free disk space", retryable: true });
+    outside.free = 1000;
+    outside.milliseconds += 1000;
+    await upload(ALICE, 1);
+  });
+
+  it("limit the requests of an account per minute", async () => {
+    const { quotas, outside } = await open();
+    for (let k = 0; k < 60; k++) quotas.countRequest(ALICE);
+    expect(() => quotas.countRequest(ALICE.toUpperCase().replace("X", "x"))).to.throw(/budget/);
+    quotas.countRequest(BOB);
+    outside.milliseconds += 1000;
+    quotas.countRequest(ALICE);
+  });
+});
