@@ -172,7 +172,8 @@ export class AccountQuotas {
       hint:
         quotas.weiPerGib === "0"
           ? "make an agreement over what is stored, or use another provider"
-          : `make an agreement over what is stored, have ${quotas.weiPerGib} wei on chain for each further GiB, or use another provider`,
+          : `make an agreement over what is stored, have ${quotas.weiPerGib} wei on chain for each further GiB, ` +
+            "or use another provider",
     });
   }
 

@@ -44,7 +44,7 @@ describe("quotas of a provider", () => {
     return { ...provider, quotas, upload, outside };
   }
 
-  it("refuse an upload of an account that has used up its bytes, before the body is read, and serve others", async () => {
+  it("refuse an upload beyond the account's bytes before the body is read, and serve others", async () => {
     const { quotas, upload } = await open();
     await upload(ALICE, 6000);
     await upload(ALICE, 4000);

@@ -66,8 +66,8 @@ export class CspClient {
   }
 
   /**
-   * Uploads objects, all or nothing; resolves when they are durable. Not retried: after a failure the claim is made anew, which
-   * tells what is still missing.
+   * Uploads objects, all or nothing; resolves when they are durable. Not retried: after a failure the claim is made
+   * anew, which tells what is still missing.
    * @returns their ids
    */
   async storeChunks(objects: readonly SealedObject[], signal?: AbortSignal): Promise<string[]> {
@@ -92,7 +92,9 @@ export class CspClient {
     return await this.#call("GET", `/v1/preparations/${toHex(salt)}`, PreparationStatus, {});
   }
 
-  /** Appends to a stream of a preparation. Not retried: after a failure the provider's own count says where to continue. */
+  /**
+   * Appends to a stream of a preparation. Not retried: after a failure the provider's own count says where to continue.
+   */
   async appendPreparation(
     salt: Uint8Array,
     part: PreparationPart,

@@ -1,6 +1,6 @@
 /**
- * A storage provider behind the HTTP protocol of `core/wire/csp.ts`. Objects are stored by claims: the agent proves that it has each
- * object, and sends those that the provider lacks.
+ * A storage provider behind the HTTP protocol of `core/wire/csp.ts`. Objects are stored by claims: the agent proves
+ * that it has each object, and sends those that the provider lacks.
  */
 
 import pRetry from "p-retry";

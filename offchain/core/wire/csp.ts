@@ -1,6 +1,7 @@
 /**
- * The wire format between an agent and a storage provider: TypeBox schemas (JSON Schema draft 7 subset) and the types they
- * stand for. The provider validates requests with them, the agent validates answers with them, so both sides read one text.
+ * The wire format between an agent and a storage provider: TypeBox schemas (JSON Schema draft 7 subset) and the types
+ * they stand for. The provider validates requests with them, the agent validates answers with them, so both sides read
+ * one text.
  *
  * Encodings: byte strings are lower-case `0x` hex; big integers are decimal strings; times are
  * unix seconds; chunk ids are CIDv1 (raw, sha2-256, base32). Requests refuse unknown fields; answers may gain fields.
@@ -45,8 +46,8 @@ export const TokenPrice = Type.Object({
 export type TokenPrice = Static<typeof TokenPrice>;
 
 /**
- * `GET /v1/offer`: the terms the provider accepts. `offchain/core/agreement/offer.ts` turns an offer into the amounts of an agreement
- * and holds an agreement against an offer; both sides use it.
+ * `GET /v1/offer`: the terms the provider accepts. `offchain/core/agreement/offer.ts` turns an offer into the amounts
+ * of an agreement and holds an agreement against an offer; both sides use it.
  */
 export const Offer = Type.Object({
   version: Type.Literal(1),
@@ -117,7 +118,9 @@ export const ClaimProofRequest = Type.Object(
 );
 export type ClaimProofRequest = Static<typeof ClaimProofRequest>;
 
-/** `owned`: the account now owns these. `missing`: to be uploaded; a wrong answer looks the same as an unknown chunk. */
+/**
+ * `owned`: the account now owns these. `missing`: to be uploaded; a wrong answer looks the same as an unknown chunk.
+ */
 export const ClaimOutcome = Type.Object({
   owned: Type.Array(ContentIdText),
   missing: Type.Array(ContentIdText),
@@ -136,13 +139,13 @@ export const PreparationParams = Type.Object({ salt: HexBytes(32) });
 export type PreparationParams = Static<typeof PreparationParams>;
 
 /**
- * `PUT /v1/preparations/:salt` (octet-stream, `preparation-body.ts`) opens a preparation, or finds it again after a break
- * (same salt, same content). The salt is the one the agreement secret derives from; another manifest or key under a known
- * salt is a CONFLICT.
+ * `PUT /v1/preparations/:salt` (octet-stream, `preparation-body.ts`) opens a preparation, or finds it again after a
+ * break (same salt, same content). The salt is the one the agreement secret derives from; another manifest or key under
+ * a known salt is a CONFLICT.
  *
- * Answer to `PUT` and `GET /v1/preparations/:salt`, and to each part. `expected` and `received` are byte counts of the three
- * streams; a client continues each at `received`. `received` may be above zero at the start: powers that the account sent
- * with an earlier preparation under the same β are reused.
+ * Answer to `PUT` and `GET /v1/preparations/:salt`, and to each part. `expected` and `received` are byte counts of the
+ * three streams; a client continues each at `received`. `received` may be above zero at the start: powers that the
+ * account sent with an earlier preparation under the same β are reused.
  */
 const StreamBytes = Type.Object({ powersA: count, powersB: count, tags: count });
 export const PreparationStatus = Type.Object({
@@ -166,8 +169,8 @@ export const PreparationStatus = Type.Object({
 export type PreparationStatus = Static<typeof PreparationStatus>;
 
 /**
- * `PUT /v1/preparations/:salt/:part?offset=`: bytes appended to one stream. `offset` must be the `received` count of that
- * stream, else CONFLICT with `details.received`.
+ * `PUT /v1/preparations/:salt/:part?offset=`: bytes appended to one stream. `offset` must be the `received` count of
+ * that stream, else CONFLICT with `details.received`.
  */
 export const PreparationPartParams = Type.Object({
   salt: HexBytes(32),
@@ -181,9 +184,9 @@ export const PreparationPartQuery = Type.Object(
 export type PreparationPartQuery = Static<typeof PreparationPartQuery>;
 
 /**
- * `POST /v1/preparations/:salt/verify`: checks powers and tags. Answers 200 with state `verified`, or, when the check takes
- * longer than some seconds, 202 with state `verifying`: ask again. A check that fails is an INVALID_PROOF error and resets
- * the stream that failed to zero bytes received.
+ * `POST /v1/preparations/:salt/verify`: checks powers and tags. Answers 200 with state `verified`, or, when the check
+ * takes longer than some seconds, 202 with state `verifying`: ask again. A check that fails is an INVALID_PROOF error
+ * and resets the stream that failed to zero bytes received.
  */
 export const VerifyAnswer = PreparationStatus;
 export type VerifyAnswer = PreparationStatus;

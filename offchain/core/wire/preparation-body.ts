@@ -1,6 +1,6 @@
 /**
- * The body of `PUT /v1/preparations/:salt`: manifest hash (32) ‖ X ‖ XA ‖ Bt (256 each) ‖ the encoded manifest. The hash
- * comes first, so that a provider that knows the preparation answers without reading the manifest.
+ * The body of `PUT /v1/preparations/:salt`: manifest hash (32) ‖ X ‖ XA ‖ Bt (256 each) ‖ the encoded manifest. The
+ * hash comes first, so that a provider that knows the preparation answers without reading the manifest.
  */
 import { concatBytes } from "@noble/hashes/utils.js";
 import type { AuditPublicKey } from "../audit/keys.ts";

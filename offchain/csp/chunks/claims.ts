@@ -30,8 +30,8 @@ const CLAIMS_PER_ACCOUNT = 64;
  */
 export const CLAIMS_IN_ALL = 4096;
 /**
- * Chunks that an account may claim in vain. A claimant with half of an object guesses the rest with 2^-20, so 2048 a day
- * give it one object in 500 days. An honest client has a few claims under way, each of 64 chunks at most.
+ * Chunks that an account may claim in vain. A claimant with half of an object guesses the rest with 2^-20, so 2048 a
+ * day give it one object in 500 days. An honest client has a few claims under way, each of 64 chunks at most.
  */
 export const FAILED_CLAIMS = { scope: "failed claims", capacity: 2048, periodSeconds: 86_400 };
 

@@ -62,7 +62,8 @@ export class SqlitePreparationIndex implements PreparationIndex {
     this.#byId = database.prepare("SELECT * FROM preparations WHERE id = ? AND complete = 1");
     this.#bySalt = database.prepare("SELECT * FROM preparations WHERE account = ? AND salt = ? AND complete = 1");
     this.#insertChunk = database.prepare(
-      "INSERT INTO manifest_chunks (preparation_id, start_byte, size_bytes, digest) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+      `INSERT INTO manifest_chunks (preparation_id, start_byte, size_bytes, digest) VALUES (?, ?, ?, ?)
+       ON CONFLICT DO NOTHING`,
     );
     this.#containing = database.prepare(
       `SELECT start_byte FROM manifest_chunks WHERE preparation_id = ? AND start_byte <= ?
