@@ -68,7 +68,7 @@ describe("quotas of a provider", () => {
   });
 
   it("let an account below its limit exceed it by one body, not by many at the same time", async () => {
-    const { quotas, upload } = await open();
+    const { quotas, upload } = await open({ objects: 10_000 });
     await upload(ALICE, 1000);
     const ends: (() => void)[] = [];
     const first = quotas.upload(ALICE, () => new Promise<void>((resolve) => ends.push(resolve)));
