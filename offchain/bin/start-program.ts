@@ -6,7 +6,7 @@
 // By name it would fail to load on a Node that lacks it, before the message below could be printed.
 import nodeModule from "node:module";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 
 /** The `engines.node` of package.json. */
@@ -34,8 +34,21 @@ function silenceExperimentalWarnings(): void {
  */
 function keepCompiledCode(): void {
   if (process.env.NODE_COMPILE_CACHE !== undefined) return;
-  const caches = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-  nodeModule.enableCompileCache(join(caches, "tallystick", "compiled"));
+  const caches = cacheFolder();
+  if (caches !== undefined) nodeModule.enableCompileCache(join(caches, "tallystick", "compiled"));
+}
+
+/** Undefined for a user without a home folder: a relative path would lead into the current folder. */
+function cacheFolder(): string | undefined {
+  const named = process.env.XDG_CACHE_HOME ?? "";
+  if (isAbsolute(named)) return named;
+  try {
+    const home = homedir();
+    return isAbsolute(home) ? join(home, ".cache") : undefined;
+  } catch {
+    // No HOME, and no entry in the user database.
+    return undefined;
+  }
 }
 
 /**

@@ -5,20 +5,33 @@
  */
 
 import { FetchRequest, makeError } from "ethers";
+import { InvalidInputError } from "../core/errors.ts";
 
-const VARIABLES = ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"];
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * Sends the requests of `fetch` and of ethers through the proxies that the environment names. Does nothing when it
  * names none.
+ *
+ * @throws InvalidInputError naming the variable whose value is no address; the value may hold a password and is not
+ *   shown
  */
-export async function useProxyFromEnvironment(
-  environment: Readonly<Record<string, string | undefined>> = process.env,
-): Promise<void> {
-  if (VARIABLES.every((name) => (environment[name] ?? "") === "")) return;
-  // Loaded only when there is a proxy: it would slow down every start.
-  const { EnvHttpProxyAgent, setGlobalDispatcher } = await import("undici");
-  setGlobalDispatcher(new EnvHttpProxyAgent());
+export async function useProxyFromEnvironment(environment: Environment = process.env): Promise<void> {
+  const httpProxy = proxyAddress(environment, "http_proxy", "HTTP_PROXY");
+  const httpsProxy = proxyAddress(environment, "https_proxy", "HTTPS_PROXY");
+  if (httpProxy === undefined && httpsProxy === undefined) return;
+  // Loaded only when there is a proxy: it would slow down every start. In the joined programs a CommonJS package that
+  // is imported dynamically has its exports in `default` alone.
+  const imported: typeof import("undici") & { default?: typeof import("undici") } = await import("undici");
+  const { EnvHttpProxyAgent, setGlobalDispatcher } = imported.default ?? imported;
+  const noProxy = environment.no_proxy ?? environment.NO_PROXY;
+  setGlobalDispatcher(
+    new EnvHttpProxyAgent({
+      ...(httpProxy === undefined ? {} : { httpProxy }),
+      ...(httpsProxy === undefined ? {} : { httpsProxy }),
+      ...(noProxy === undefined ? {} : { noProxy }),
+    }),
+  );
   FetchRequest.registerGetUrl(async (request, cancel) => {
     const cancelled = new AbortController();
     cancel?.addListener(() => cancelled.abort());
@@ -41,6 +54,21 @@ export async function useProxyFromEnvironment(
       if (deadline.aborted) throw makeError("request timeout", "TIMEOUT", { operation: "request", reason: "timeout" });
       throw error;
     }
+  });
+}
+
+/** The first of the variables that is set; `host:port` stands for `http://host:port`, as it does for curl. */
+function proxyAddress(environment: Environment, ...names: readonly string[]): string | undefined {
+  const name = names.find((one) => (environment[one] ?? "").trim() !== "");
+  if (name === undefined) return undefined;
+  const text = (environment[name] ?? "").trim();
+  const address = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
+  if (/^https?:\/\/[^/"'\s]+\/?$/i.test(address) && URL.canParse(address)) return address;
+  throw new InvalidInputError(`the environment variable ${name} is not the address of a proxy`, {
+    party: "you",
+    check: name,
+    expected: "http://host:port or host:port",
+    hint: "correct the variable or unset it",
   });
 }
 

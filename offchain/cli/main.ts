@@ -110,6 +110,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     });
   }
   try {
+    await useProxyFromEnvironment();
     await program.parseAsync([...argv], { from: "user" });
     return EXIT.ok;
   } catch (error) {
@@ -125,7 +126,6 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
 /** Runs the command line of this process; its exit code becomes the process's. */
 export async function main(): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", onOutputError);
-  await useProxyFromEnvironment();
   process.exitCode = await runCommandLine(process.argv.slice(2));
   // Abandoned work must not keep the process alive.
   if (process.exitCode === EXIT.interrupted) process.exit();

@@ -11,12 +11,15 @@ interface SecretSource {
   readonly environment: string;
   readonly option: string;
   readonly file: string | undefined;
+  /** How much of the file counts; its first line unless stated. */
+  readonly lines?: "all";
 }
 
 async function readSecret(source: SecretSource, askFor: () => Promise<string>): Promise<string> {
   if (source.file !== undefined) {
     try {
-      return (await readFile(source.file, "utf8")).replace(/\r?\n$/, "");
+      const text = (await readFile(source.file, "utf8")).replace(/^\uFEFF/, "");
+      return source.lines === "all" ? text : (text.split(/\r?\n/, 1)[0] ?? "");
     } catch (cause) {
       throw new TallystickError(`the ${source.what} file cannot be read`, {
         code: "FILE_UNREADABLE",
@@ -28,7 +31,7 @@ async function readSecret(source: SecretSource, askFor: () => Promise<string>): 
     }
   }
   const fromEnvironment = process.env[source.environment];
-  if (fromEnvironment !== undefined) return fromEnvironment;
+  if (fromEnvironment !== undefined && fromEnvironment !== "") return fromEnvironment;
   if (!isTerminal()) {
     throw new InvalidInputError(`no ${source.what} given, and there is no terminal to ask on`, {
       party: "you",
@@ -100,18 +103,52 @@ export function readNewPassphrase(file: string | undefined): Promise<string> {
 }
 
 const PHRASE_ENVIRONMENT = "TALLYSTICK_RECOVERY_PHRASE";
+const PHRASE_WORDS = 24;
 
 /** @returns the recovery phrase, words separated by single spaces */
 export async function readRecoveryPhrase(file: string | undefined): Promise<string> {
   const phrase = await readSecret(
-    { what: "recovery phrase", environment: PHRASE_ENVIRONMENT, option: "--phrase-file", file },
-    () => prompt("Recovery phrase"),
+    { what: "recovery phrase", environment: PHRASE_ENVIRONMENT, option: "--phrase-file", file, lines: "all" },
+    () => promptWords("Recovery phrase", PHRASE_WORDS),
   );
-  return phrase.trim().toLowerCase().split(/\s+/).join(" ");
+  return wordsOf(phrase).join(" ").toLowerCase();
+}
+
+function wordsOf(text: string): string[] {
+  return text.split(/\s+/).filter((word) => word !== "");
+}
+
+/**
+ * Reads lines without showing them until they hold enough words. `init` prints the phrase in several rows, and rows
+ * that nobody reads would be executed, and remembered, by the shell.
+ *
+ * @throws InterruptedError at Ctrl-C and Ctrl-D
+ */
+async function promptWords(message: string, count: number): Promise<string> {
+  const { createInterface } = await import("node:readline");
+  const { Writable } = await import("node:stream");
+  const unseen = new Writable({ write: (_piece, _encoding, done) => done() });
+  const reader = createInterface({ input: process.stdin, output: unseen, terminal: true });
+  process.stderr.write(`${message} (${count} words, in one line or several; they are not shown): `);
+  const words: string[] = [];
+  try {
+    return await new Promise<string>((resolve, reject) => {
+      reader.on("line", (line) => {
+        words.push(...wordsOf(line));
+        if (words.length >= count) resolve(words.join(" "));
+        else process.stderr.write(`\n${words.length} of ${count} words: `);
+      });
+      reader.on("SIGINT", () => reject(new InterruptedError()));
+      reader.on("close", () => reject(new InterruptedError()));
+    });
+  } finally {
+    reader.close();
+    process.stderr.write("\n");
+  }
 }
 
 /** @returns the recovery phrase if a file or the environment has one; nobody is asked */
 export async function givenRecoveryPhrase(file: string | undefined): Promise<string | undefined> {
-  const isGiven = file !== undefined || process.env[PHRASE_ENVIRONMENT] !== undefined;
+  const isGiven = file !== undefined || (process.env[PHRASE_ENVIRONMENT] ?? "") !== "";
   return isGiven ? await readRecoveryPhrase(file) : undefined;
 }

@@ -37,7 +37,11 @@ export function readPassphrase(passphraseFile?: string): string {
   }
   try {
     if (process.platform === "win32" || (statSync(passphraseFile).mode & 0o077) === 0)
-      return readFileSync(passphraseFile, "utf8").split(/\r?\n/, 1)[0] ?? "";
+      return (
+        readFileSync(passphraseFile, "utf8")
+          .replace(/^\uFEFF/, "")
+          .split(/\r?\n/, 1)[0] ?? ""
+      );
   } catch (cause) {
     throw new TallystickError("the passphrase file cannot be read", {
       code: "FILE_UNREADABLE",

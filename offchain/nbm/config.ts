@@ -3,6 +3,7 @@
  */
 
 import { type Static, Type } from "@sinclair/typebox";
+import { InvalidInputError } from "../core/errors.ts";
 import { AddressText, Uint256Text } from "../core/wire/schema.ts";
 import { type DaemonConfig, daemonConfigFields, loadConfig } from "../daemon/config.ts";
 
@@ -78,13 +79,26 @@ const DEFAULTS = {
   reorgOverlapBlocks: 128,
 };
 
+const WILDCARD_HOSTS: ReadonlySet<string> = new Set(["0.0.0.0", "::", "[::]", "0:0:0:0:0:0:0:0"]);
+
 /** Reads a node's configuration. @throws InvalidInputError naming the wrong field. */
 export function loadNbmConfig(file: string): NbmConfig {
   const { autoRegister, ...config } = loadConfig(NbmConfigSchema, file) as Static<typeof NbmConfigSchema> &
     DaemonConfig;
+  if (autoRegister !== undefined) requireReachable(config);
   return {
     ...DEFAULTS,
     ...config,
     ...(autoRegister === undefined ? {} : { autoRegister: { stakeWei: BigInt(autoRegister.stakeWei) } }),
   };
+}
+
+/** The registered address is what everybody asks: one that stands for all interfaces of a machine leads nowhere. */
+function requireReachable({ listen, publicUrl }: DaemonConfig): void {
+  if (publicUrl !== undefined || !WILDCARD_HOSTS.has(listen.host)) return;
+  throw new InvalidInputError(`a node that listens on ${listen.host} has no address to register`, {
+    check: "publicUrl",
+    expected: "the URL by which users and members reach this node",
+    hint: "add publicUrl to the configuration",
+  });
 }

@@ -111,6 +111,20 @@ describe("identity on the command line", () => {
     });
   }
 
+  it("reads the phrase in the rows in which init shows it, and shows none of its words", async () => {
+    const words = newRecoveryPhrase().split(" ");
+    const rows = [0, 6, 12, 18].map((first) => words.slice(first, first + 6).join(" "));
+    const { exitCode, shown } = await atTerminal(
+      [...MAIN, "recover"],
+      [["24 words, in one line or several", rows.join("\r")]],
+      environment(),
+      directory,
+    );
+    // There is no deployment to recover from; the phrase was accepted before that was noticed.
+    expect(exitCode, shown).to.equal(exitCodeOf("NO_DEPLOYMENT"));
+    for (const word of words.filter((one) => one.length > 5)) expect(shown).to.not.contain(word);
+  });
+
   describe("that exists, when recover is given a phrase", () => {
     let own: string;
     let deployment: string;

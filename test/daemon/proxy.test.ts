@@ -8,10 +8,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "chai";
+import { useProxyFromEnvironment } from "../../offchain/chain/node-proxy.ts";
 import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
 import { programPath } from "../../scripts/programs.ts";
 import { startDaemonProcess } from "../helpers/daemon-process.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { rejection } from "../helpers/rejection.ts";
 
 const SOURCE = join(import.meta.dirname, "third-daemon.ts");
 const PROXY_MODULE = new URL("../../offchain/chain/node-proxy.ts", import.meta.url);
@@ -144,4 +146,16 @@ describe("proxy from the environment", () => {
     expect(await fetchChainId(local.rpcUrl, direct)).to.equal("0x7a69");
     expect(running.hosts).to.deep.equal([]);
   });
+
+  for (const [name, value] of [
+    ["HTTP_PROXY", "http://user:secret@proxy:99999"],
+    ["https_proxy", '"http://proxy:8080"'],
+    ["HTTPS_PROXY", "socks5://127.0.0.1:1080"],
+  ] as const) {
+    it(`refuses ${name}=${value.replace("secret", "…")} by name, and does not show its value`, async () => {
+      const error = await rejection(useProxyFromEnvironment({ [name]: value }));
+      expect(error).to.include({ code: "INVALID_INPUT", check: name });
+      expect(JSON.stringify(error)).to.not.contain("secret").and.to.not.contain("proxy:8080");
+    });
+  }
 });

@@ -50,6 +50,9 @@ describe("start of an nbm node", () => {
     node.configure({ oprfBudget: { evaluations: 1, periodSeconds: 1 }, privateKey: "0x11" });
     const unknown = run(MAIN, ["--config", node.configFile], "nodes in tests");
     expect(unknown.stderr).to.match(/is wrong at \/privateKey/);
+    node.configure({ privateKey: undefined, listen: { host: "0.0.0.0", port: 0 } });
+    const nowhere = run(MAIN, ["--config", node.configFile], "nodes in tests");
+    expect(nowhere.stderr).to.contain("listens on 0.0.0.0").and.to.contain("publicUrl");
   });
 
   it("is refused when the node is not registered and may not register itself", async () => {

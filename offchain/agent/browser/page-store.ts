@@ -64,6 +64,7 @@ export class PageStore {
    */
   static async open(name: string): Promise<PageStore> {
     if (name === "") throw new InvalidInputError("the store has no name", { party: "you", check: "name of the store" });
+    if (typeof indexedDB === "undefined") throw noStorage(name);
     try {
       return new PageStore(name, await openDB<PageSchema>(databaseName(name), SCHEMA_VERSION, { upgrade, blocking }));
     } catch (error) {
@@ -150,6 +151,16 @@ function abort(transaction: { abort(): void }): void {
 }
 
 /** Failures of the browser's storage as typed errors. Others pass through. */
+/** Server-side rendering, or a browser whose storage is disabled. */
+function noStorage(name: string): TallystickError {
+  return new TallystickError(`opening store ${name}: there is no IndexedDB`, {
+    code: "DISK_FAILED",
+    party: "this browser",
+    check: "storage of the page",
+    hint: "run this in a page, and allow the page to store data",
+  });
+}
+
 function storageError(what: string, error: unknown): unknown {
   if (!(error instanceof DOMException)) return error;
   if (error.name === "QuotaExceededError") {

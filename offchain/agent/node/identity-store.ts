@@ -3,8 +3,8 @@
  */
 import { existsSync, linkSync, readFileSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { TallystickError } from "../../core/errors.ts";
+import { dirname, isAbsolute, join, resolve } from "node:path";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import {
   type Identity,
   identityFromEntropy,
@@ -26,7 +26,25 @@ export function homeDirectory(named?: string): string {
   const fromEnvironment = process.env.TALLYSTICK_HOME;
   if (named !== undefined && named !== "") return resolve(named);
   if (fromEnvironment !== undefined && fromEnvironment !== "") return resolve(fromEnvironment);
-  return join(homedir(), ".tallystick");
+  return join(userHome(), ".tallystick");
+}
+
+function userHome(): string {
+  let home = "";
+  try {
+    home = homedir();
+  } catch {
+    // No HOME, and no entry in the user database.
+  }
+  // A keystore in whatever folder the command runs in would be left behind there.
+  if (isAbsolute(home)) return home;
+  throw new InvalidInputError("this user has no home folder", {
+    party: "you",
+    check: "home folder",
+    expected: "an absolute path in HOME",
+    received: JSON.stringify(home),
+    hint: "set HOME or TALLYSTICK_HOME, or name a folder with --home",
+  });
 }
 
 export function keystorePath(homeDir: string): string {

@@ -14,6 +14,7 @@ export * from "../index.ts";
 export { type DeploymentPlaces, type FoundDeployment, findDeployment } from "./deployment-file.ts";
 export { type CreatedIdentity, createIdentity, hasIdentity, homeDirectory, loadIdentity } from "./identity-store.ts";
 export { nodePlatform } from "./platform.ts";
+export { useProxyFromEnvironment } from "./proxy.ts";
 
 export interface NodeAgentOptions extends Omit<AgentOptions, "platform"> {
   /** Where the catalogue, prepared agreements and the lock are; see `homeDirectory`. */

@@ -5,6 +5,7 @@ import { findDeployment } from "../../agent/node/deployment-file.ts";
 import { homeDirectory, loadIdentity } from "../../agent/node/identity-store.ts";
 import { type Agent, openAgent } from "../../agent/node/index.ts";
 import { pinNetwork } from "../../agent/node/network-pin.ts";
+import { useProxyFromEnvironment } from "../../agent/node/proxy.ts";
 import type { Deployment } from "../../chain/deployment.ts";
 import { exitCodeOf } from "../../cli/exit-codes.ts";
 import { createOutput } from "../../cli/output.ts";
@@ -26,6 +27,7 @@ export function reportFailure(error: unknown): void {
 
 /** The deployment, reached through the endpoint of the network that was named on Hardhat's command line. */
 export async function taskDeployment(options: TaskOptions, hre: HardhatRuntimeEnvironment): Promise<Deployment> {
+  await useProxyFromEnvironment();
   const homeDir = homeDirectory(options.home);
   const { deployment } = findDeployment({ named: options.deployment, homeDir });
   const network = hre.config.networks[hre.globalOptions.network ?? ""];

@@ -113,13 +113,18 @@ describe("identity store", () => {
 
   it("takes the folder that is named before the one in the environment", () => {
     const before = process.env.TALLYSTICK_HOME;
+    const userHome = process.env.HOME;
     try {
       process.env.TALLYSTICK_HOME = "/from/environment";
       expect(homeDirectory("/named")).to.equal("/named");
       expect(homeDirectory()).to.equal("/from/environment");
       delete process.env.TALLYSTICK_HOME;
       expect(homeDirectory()).to.match(/\.tallystick$/);
+      // Not the current folder, whichever that is.
+      process.env.HOME = "";
+      expect(thrown(() => homeDirectory())).to.include({ code: "INVALID_INPUT", check: "home folder" });
     } finally {
+      process.env.HOME = userHome;
       if (before === undefined) delete process.env.TALLYSTICK_HOME;
       else process.env.TALLYSTICK_HOME = before;
     }
