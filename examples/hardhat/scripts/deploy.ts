@@ -1,4 +1,7 @@
-/** Deploys the contracts of Tallystick to the network that `--network` names: `npm run deploy`. */
+/**
+ * Deploys the contracts of Tallystick and prints their addresses. `npm run deploy` uses Hardhat's chain in this process,
+ * which ends with it; `npm run deploy:local` uses the chain at RPC_URL (`--network localhost`).
+ */
 import { network } from "hardhat";
 import tallystickModule from "tallystick/hardhat/module";
 
