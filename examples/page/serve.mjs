@@ -5,10 +5,18 @@
  *
  * Browsers let a page on plain HTTP use locks and cryptography on loopback only. Elsewhere, serve it over HTTPS.
  */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 
 const { TALLYSTICK_DEPLOYMENT: deploymentFile = ".tallystick/devnet.json", PORT: port = "8000" } = process.env;
+if (!existsSync(deploymentFile)) {
+  process.stderr.write(
+    `there is no deployment file ${deploymentFile}: set TALLYSTICK_DEPLOYMENT to one, ` +
+      "for example <checkout>/.tallystick/devnet.json while `npm run devnet` runs in a checkout of Tallystick\n",
+  );
+  process.exit(1);
+}
 const files = new Map([
   ["/", ["dist/index.html", "text/html; charset=utf-8"]],
   ["/page.css", ["dist/page.css", "text/css; charset=utf-8"]],
