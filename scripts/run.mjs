@@ -9,7 +9,7 @@
  * runtime that is one of them (it runs TypeScript sources as they are and has node:sqlite), the compiled contracts, and
  * the programs of `dist/bin`. This file is plain JavaScript because it runs before any of that exists.
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -20,6 +20,7 @@ import { buildPrograms, PROGRAMS, packageSources } from "./build-programs.mjs";
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const modules = join(root, "node_modules");
 const RUNTIME_MAJOR = 24;
+const SIGN_OF_LIFE_SECONDS = 15;
 /** node:sqlite and type stripping are in use but print a warning at every start. */
 const NODE_FLAGS = ["--disable-warning=ExperimentalWarning", "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON"];
 
@@ -50,25 +51,52 @@ function npmCommand() {
 }
 
 /**
+ * Runs a program until it ends. Installing and compiling print nothing for minutes on a slow machine, so this says
+ * every 15 seconds that they go on.
+ *
+ * @returns whether it succeeded
+ */
+async function succeeds(doing, command, args, options) {
+  const begin = Date.now();
+  const timer = setInterval(
+    () => say(`… still ${doing}, ${Math.round((Date.now() - begin) / 1000)} s`),
+    SIGN_OF_LIFE_SECONDS * 1000,
+  );
+  try {
+    return await new Promise((done) => {
+      const child = spawn(command, args, options);
+      child.once("error", (error) => {
+        say(error.message);
+        done(false);
+      });
+      child.once("close", (code) => done(code === 0));
+    });
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/**
  * Packages exactly as locked, installed by an npm that runs on the new runtime: an older one silently skips platform
  * packages that ask for it.
  */
-function installPackages() {
+async function installPackages() {
   const lock = readFileSync(join(root, "package-lock.json"));
   const wanted = createHash("sha256").update(lock).digest("hex");
   const stamp = join(modules, ".tallystick-lock");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
-  say("installing the packages of the lock file (once, about a minute)…");
+  say("installing the packages of the lock file (once; it takes some minutes on a slow machine)…");
   const npmCi = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
   const version = JSON.parse(readFileSync(join(root, "scripts", "toolchain", "package.json"), "utf8"))
     .optionalDependencies[runtimePackage];
   const options = { cwd: root, stdio: ["ignore", 2, 2], shell: process.platform === "win32" };
   let done;
   if (major(process.version) >= RUNTIME_MAJOR) {
-    done = spawnSync(npmCommand(), npmCi, options);
+    done = await succeeds("installing", npmCommand(), npmCi, options);
   } else if (version) {
     const npx = npmCommand().replace("npm", "npx");
-    done = spawnSync(
+    done = await succeeds(
+      "installing",
       npx,
       ["--loglevel=error", "-y", "-p", `${runtimePackage}@${version}`, "--", "npm", ...npmCi],
       options,
@@ -79,7 +107,7 @@ function installPackages() {
       `install Node ${RUNTIME_MAJOR} and run this again`,
     );
   }
-  if (done.status !== 0)
+  if (!done)
     fail("npm could not install the packages", "look at its messages above; the npm registry must be reachable");
   writeFileSync(stamp, wanted);
 }
@@ -127,7 +155,7 @@ function digestOf(paths) {
 }
 
 /** Compiles the contracts when a source, the configuration or a package has changed since the last time. */
-function compileContracts() {
+async function compileContracts() {
   const wanted = digestOf([
     ...contractSources(join(root, "contracts")),
     join(root, "hardhat.config.ts"),
@@ -137,19 +165,19 @@ function compileContracts() {
   ]);
   const stamp = join(root, "artifacts", ".tallystick-sources");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
-  say("compiling the contracts…");
+  say("compiling the contracts (once; it takes some minutes on a slow machine)…");
   const hardhat = join(
     dirname(createRequire(join(root, "package.json")).resolve("hardhat/package.json")),
     "dist",
     "src",
     "cli.js",
   );
-  const done = spawnSync(runtimePath(), [...NODE_FLAGS, hardhat, "build", "--quiet", "--no-tests"], {
+  const done = await succeeds("compiling", runtimePath(), [...NODE_FLAGS, hardhat, "build", "--quiet", "--no-tests"], {
     cwd: root,
     stdio: ["ignore", "ignore", "inherit"],
     env: environment(),
   });
-  if (done.status !== 0) fail("the contracts did not compile", "run `npx hardhat build` to see why");
+  if (!done) fail("the contracts did not compile", "run `npx hardhat build` to see why");
   writeFileSync(stamp, wanted);
 }
 
@@ -184,9 +212,9 @@ function environment() {
 }
 
 async function prepare() {
-  installPackages();
+  await installPackages();
   if (!runtimePath()) fail("the packaged Node runtime is missing", "delete node_modules and run this again");
-  compileContracts();
+  await compileContracts();
   await updatePrograms();
   writeCommands();
 }
