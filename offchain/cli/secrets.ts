@@ -77,6 +77,9 @@ async function answered(show: () => Promise<string>): Promise<string> {
   }
 }
 
+/** How often a new passphrase is asked for when its repetition differs. */
+const PASSPHRASE_ATTEMPTS = 3;
+
 /** @returns the passphrase that opens the keystore */
 export function readPassphrase(file: string | undefined): Promise<string> {
   return readSecret(
@@ -86,18 +89,20 @@ export function readPassphrase(file: string | undefined): Promise<string> {
 }
 
 /**
- * Asks twice on a terminal, because a mistyped new passphrase would lock its owner out.
+ * Asks twice on a terminal, because a mistyped new passphrase would lock its owner out; again when the two differ.
  * @returns the passphrase for a new keystore
  */
 export function readNewPassphrase(file: string | undefined): Promise<string> {
   return readSecret(
     { what: "passphrase", environment: "TALLYSTICK_PASSPHRASE", option: "--passphrase-file", file },
     async () => {
-      const first = await prompt("New passphrase");
-      if (first.length === 0) throw new InvalidInputError("the passphrase is empty", { party: "you" });
-      if ((await prompt("Again")) !== first)
-        throw new InvalidInputError("the two passphrases differ", { party: "you" });
-      return first;
+      for (let left = PASSPHRASE_ATTEMPTS; left > 0; left--) {
+        const first = await prompt("New passphrase");
+        if (first.length === 0) throw new InvalidInputError("the passphrase is empty", { party: "you" });
+        if ((await prompt("Again")) === first) return first;
+        if (left > 1) process.stderr.write("tallystick: the two passphrases differ; type the new passphrase again\n");
+      }
+      throw new InvalidInputError("the two passphrases differ", { party: "you" });
     },
   );
 }
@@ -114,8 +119,9 @@ export async function readRecoveryPhrase(file: string | undefined): Promise<stri
   return wordsOf(phrase).join(" ").toLowerCase();
 }
 
+/** The words without the numbers that `init` shows before them, so that its rows can be pasted as they are. */
 function wordsOf(text: string): string[] {
-  return text.split(/\s+/).filter((word) => word !== "");
+  return text.split(/\s+/).filter((word) => word !== "" && !/^\d+$/.test(word));
 }
 
 /**

@@ -7,7 +7,7 @@ import { expect } from "chai";
 import { createIdentity } from "../../offchain/agent/node/identity-store.ts";
 import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";
 import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
-import { askedWord, atTerminal, CTRL_D, shownPhrase } from "../helpers/terminal.ts";
+import { type Answer, askedWord, atTerminal, CTRL_D, shownPhrase } from "../helpers/terminal.ts";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
 const MAIN = [process.execPath, "--disable-warning=ExperimentalWarning", join(ROOT, "offchain", "cli", "main.ts")];
@@ -89,10 +89,28 @@ describe("identity on the command line", () => {
       directory,
     );
     expect(exitCode, shown).to.equal(0);
+    expect(shown).to.contain("You will be asked for 2 of these words now.");
+    expect(shown).to.match(/^ {3}1 [a-z]+ +2 [a-z]+ .* 6 [a-z]+\r?$/m).and.to.match(/^ {2}19 [a-z]+ .*24 [a-z]+\r?$/m);
     expect(shown).to.contain("that is not the word at this place");
     expect(leftInHome()).to.deep.equal(["keystore.json"]);
     const account = /account +(0x[0-9a-fA-F]{40})/.exec(shown)?.[1];
     expect(identityFromPhrase(shownPhrase(shown).join(" ")).account).to.equal(account);
+  });
+
+  it("asks for a new passphrase again when its repetition differs, three times in all", async () => {
+    const attempt = (again: string): [string, string][] => [
+      ["New passphrase", PASSPHRASE],
+      ["Again", again],
+    ];
+    const atInit = (answers: [string, Answer][]) =>
+      atTerminal([...MAIN, "init"], answers, environment({ TALLYSTICK_PASSPHRASE: undefined }), directory);
+    const never = await atInit([...attempt("one"), ...attempt("two"), ...attempt("three")]);
+    expect(never.exitCode, never.shown).to.equal(exitCodeOf("INVALID_INPUT"));
+    expect(leftInHome()).to.deep.equal([]);
+    const second = await atInit([...attempt("one"), ...attempt(PASSPHRASE), ["Word ", askedWord], ["Word ", askedWord]]);
+    expect(second.exitCode, second.shown).to.equal(0);
+    expect(second.shown).to.contain("the two passphrases differ; type the new passphrase again");
+    expect(leftInHome()).to.deep.equal(["keystore.json"]);
   });
 
   for (const prompt of ["New passphrase", "Word "]) {
@@ -113,7 +131,8 @@ describe("identity on the command line", () => {
 
   it("reads the phrase in the rows in which init shows it, and shows none of its words", async () => {
     const words = newRecoveryPhrase().split(" ");
-    const rows = [0, 6, 12, 18].map((first) => words.slice(first, first + 6).join(" "));
+    const numbered = words.map((word, place) => `${place + 1} ${word}`);
+    const rows = [0, 6, 12, 18].map((first) => numbered.slice(first, first + 6).join("  "));
     const { exitCode, shown } = await atTerminal(
       [...MAIN, "recover"],
       [["24 words, in one line or several", rows.join("\r")]],

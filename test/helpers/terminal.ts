@@ -59,10 +59,10 @@ export async function atTerminal(
   });
 }
 
-/** The recovery phrase on a screen: four lines of six words. */
+/** The recovery phrase on a screen: four lines of six words, each after its number. */
 export function shownPhrase(shown: string): string[] {
-  const lines = [...shown.matchAll(/^ {2}((?:[a-z]+ ){5}[a-z]+)\r?$/gm)];
-  return lines.flatMap(([, words = ""]) => words.split(" "));
+  const lines = [...shown.matchAll(/^ {2}((?: *\d+ [a-z]+){6})\r?$/gm)];
+  return lines.flatMap(([, words = ""]) => words.match(/[a-z]+/g) ?? []);
 }
 
 /** Answers the question for a word of the recovery phrase that was shown before. */

@@ -35,13 +35,15 @@ export function registerInit(program: Command): void {
           const { identity, keystoreFile, phrase = "" } = staged;
           const { account } = identity;
           const developmentFunds = await fundOnDevelopmentChain(around, account);
+          const asksWords = !output.json && isTerminal() && process.stdout.isTTY === true;
           await output.confirmedResult({ account, recoveryPhrase: phrase, keystore: keystoreFile, developmentFunds }, [
             `account   ${account}`,
             `keystore  ${keystoreFile}`,
             "",
             ...phraseLines(phrase),
+            ...(asksWords ? ["", `You will be asked for ${CONFIRMED_WORDS} of these words now.`] : []),
           ]);
-          if (!output.json && isTerminal() && process.stdout.isTTY === true) await confirmPhrase(around, phrase);
+          if (asksWords) await confirmPhrase(around, phrase);
           staged.keep();
         });
       } finally {
@@ -51,13 +53,15 @@ export function registerInit(program: Command): void {
     });
 }
 
-/** The recovery phrase for people, with what it is. */
+/** The recovery phrase for people, each word with its number, and what it is. */
 export function phraseLines(phrase: string): string[] {
+  const numbered = phrase.split(" ").map((word, place) => `${String(place + 1).padStart(2)} ${word}`);
+  const width = Math.max(...numbered.map((word) => word.length));
   return [
     "Your recovery phrase. Write it down and keep it offline. Whoever has it can read your files. If you lose it and",
     "this device, nobody can restore them. On this device, `tallystick phrase` shows it again after the passphrase.",
     "",
-    ...rows(phrase.split(" "), 6).map((row) => `  ${row.join(" ")}`),
+    ...rows(numbered, 6).map((row) => `  ${row.map((word) => word.padEnd(width)).join("  ").trimEnd()}`),
   ];
 }
 
