@@ -80,6 +80,8 @@ export class TransactionSender {
   #lastRepair = Number.NEGATIVE_INFINITY;
   /** Gaps found by the last repair. */
   #gaps: readonly number[] = [];
+  /** Nonces that the last repair found to be nobody's. */
+  #free: readonly number[] = [];
   #isTooFarAhead = false;
   /** Nonces that this process has filled and that are not mined. */
   readonly #filled = new Set<number>();
@@ -206,8 +208,8 @@ export class TransactionSender {
   /**
    * Offers again what a reorganisation dropped, and uses up nonces that nobody uses: of transactions that are unknown
    * to this process and were dropped. Nothing above such a nonce would be mined. A gap must be seen twice, because the
-   * count may be late. A nonce that the endpoint counts as pending is another process's, which a filler with a higher
-   * fee would replace; an endpoint without pending state refuses the filler as underpriced.
+   * count may be late. A nonce that the endpoint counts as pending may be another process's, which a filler with a
+   * higher fee would replace: it is only reported. Endpoints without pending state refuse the filler as underpriced.
    */
   async #repair(): Promise<void> {
     const filler = fillerOf(this.address);
@@ -215,12 +217,14 @@ export class TransactionSender {
     const counted = await this.#offers.count(filler, "latest");
     await this.#reofferDropped(counted, undefined);
     for (const nonce of this.#filled) if (nonce < counted) this.#filled.delete(nonce);
-    const earlier = this.#gaps;
-    const pending = this.#book.gaps(counted).length === 0 ? counted : await this.#offers.count(filler, "pending");
-    this.#gaps = this.#book.gaps(counted, (nonce) => pending <= nonce || this.#filled.has(nonce));
+    this.#gaps = this.#book.gaps(counted);
     this.#isTooFarAhead = this.#gaps.length > 0 && this.#book.span(counted) > MAXIMUM_SPAN;
-    if (this.#isTooFarAhead) return;
-    for (const nonce of this.#gaps.filter((gap) => earlier.includes(gap))) {
+    const earlier = this.#free;
+    this.#free = [];
+    if (this.#gaps.length === 0 || this.#isTooFarAhead) return;
+    const pending = await this.#offers.count(filler, "pending");
+    this.#free = this.#book.gaps(counted, (nonce) => pending <= nonce || this.#filled.has(nonce));
+    for (const nonce of this.#free.filter((gap) => earlier.includes(gap))) {
       const signed = await this.#offers.signFiller(nonce, this.#limitsOf({}));
       if ((await this.#offers.submit(signed, undefined)) === "accepted") this.#filled.add(nonce);
     }
