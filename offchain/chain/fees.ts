@@ -13,45 +13,60 @@ export interface Fees {
   readonly maxPriorityFeePerGas: bigint;
 }
 
+/** The most that may be paid, wei per unit of gas. */
+export interface FeeLimits {
+  readonly maximumFeePerGas: bigint;
+  /** Of this, what goes to the block's producer beside the base fee. An endpoint suggests it, and may suggest anything. */
+  readonly maximumPriorityFeePerGas: bigint;
+}
+
 /** Nodes replace a pending transaction from 10 % (geth) or 12.5 % on; 25 % passes all of them. */
 const FEE_BUMP_PERCENT = 25n;
 
 /**
- * Fees for a transaction that is to be mined soon: twice the base fee plus the usual tip, within the cap.
+ * Fees for a transaction that is to be mined soon: twice the base fee plus the usual tip, within the limits.
  *
- * @param cap the most that may be paid, wei per unit of gas.
  * @param what what the transaction does, at the start of messages.
  * @throws TallystickError FUNDS when the base fee alone is above the cap; ChainUnavailableError when the chain has no
  *   base fee.
  */
-export async function currentFees(chain: ChainReader, cap: bigint, what: string): Promise<Fees> {
+export async function currentFees(chain: ChainReader, limits: FeeLimits, what: string): Promise<Fees> {
   const { maxFeePerGas, maxPriorityFeePerGas } = await chain.provider.getFeeData();
   if (maxFeePerGas === null || maxPriorityFeePerGas === null) {
     throw new ChainUnavailableError(what, { received: "no base fee: not an EIP-1559 chain" });
   }
   // ethers suggests twice the base fee plus the tip.
   const baseFee = (maxFeePerGas - maxPriorityFeePerGas) / 2n;
+  const cap = limits.maximumFeePerGas;
   if (baseFee > cap) throw feeAboveCap(what, baseFee, cap);
-  return capped({ maxFeePerGas, maxPriorityFeePerGas }, cap);
+  const tip = smaller(smaller(maxPriorityFeePerGas, limits.maximumPriorityFeePerGas), cap);
+  return { maxFeePerGas: smaller(2n * baseFee + tip, cap), maxPriorityFeePerGas: tip };
+}
+
+/**
+ * Fees of a transaction that fills a gap in the nonces: a tenth of the usual tip. A node replaces a pending transaction
+ * only when both figures are raised, so what another process sent with a usual tip stays.
+ */
+export function fillerFees({ maxFeePerGas, maxPriorityFeePerGas }: Fees): Fees {
+  const tip = (maxPriorityFeePerGas + 9n) / 10n;
+  return { maxFeePerGas: maxFeePerGas - maxPriorityFeePerGas + tip, maxPriorityFeePerGas: tip };
 }
 
 /**
  * Fees with which a pending transaction can be replaced.
  *
  * @param now the current fees of the chain.
- * @returns undefined when the cap leaves no room for the increase that nodes demand of a replacement.
+ * @returns undefined when the limits leave no room for the increase that nodes demand of a replacement.
  */
-export function replacementFees(earlier: Fees, now: Fees, cap: bigint): Fees | undefined {
+export function replacementFees(earlier: Fees, now: Fees, limits: FeeLimits): Fees | undefined {
   const raisedFees = {
     maxFeePerGas: larger(raised(earlier.maxFeePerGas), now.maxFeePerGas),
     maxPriorityFeePerGas: larger(raised(earlier.maxPriorityFeePerGas), now.maxPriorityFeePerGas),
   };
-  return raisedFees.maxFeePerGas > cap ? undefined : raisedFees;
-}
-
-function capped(fees: Fees, cap: bigint): Fees {
-  const maxFeePerGas = smaller(fees.maxFeePerGas, cap);
-  return { maxFeePerGas, maxPriorityFeePerGas: smaller(fees.maxPriorityFeePerGas, maxFeePerGas) };
+  const isAllowed =
+    raisedFees.maxFeePerGas <= limits.maximumFeePerGas &&
+    raisedFees.maxPriorityFeePerGas <= limits.maximumPriorityFeePerGas;
+  return isAllowed ? raisedFees : undefined;
 }
 
 function feeAboveCap(what: string, baseFee: bigint, cap: bigint): TallystickError {

@@ -5,13 +5,15 @@
  */
 
 import type { ContractCall } from "./contract-call.ts";
-import type { Fees } from "./fees.ts";
+import type { FeeLimits, Fees } from "./fees.ts";
 
 /** A signed transaction. Replacements by a higher fee share the nonce; at most one of `hashes` is ever mined. */
 export interface SignedCall {
   readonly call: ContractCall;
   readonly nonce: number;
   readonly gasLimit: bigint;
+  /** The most that its replacements pay, too. */
+  readonly limits: FeeLimits;
   /** When it was offered first, in milliseconds of `Date.now()`. */
   readonly since: number;
   /** Of all that were offered, also of those whose answer was lost. */
@@ -24,6 +26,8 @@ export interface SignedCall {
 /** Reorganisations of more blocks do not happen on chains with finality. */
 const KEPT_BLOCKS = 128;
 const KEPT_TRANSACTIONS = 256;
+/** Gaps that are told of, and filled, at a time. */
+const MAXIMUM_GAPS = 8;
 
 export class NonceBook {
   readonly #waiting = new Map<number, SignedCall>();
@@ -73,17 +77,27 @@ export class NonceBook {
   }
 
   /**
-   * Nonces that nobody uses and that keep known transactions from being mined.
+   * The lowest nonces that nobody uses and that keep known transactions from being mined, at most `MAXIMUM_GAPS`.
    *
    * @param counted transactions of the account that are mined.
+   * @param isFree whether nobody else has a transaction with the nonce, as far as the endpoint tells.
    */
-  gaps(counted: number): number[] {
-    const known = [...this.#waiting.keys(), ...this.#mined.keys()];
+  gaps(counted: number, isFree: (nonce: number) => boolean = () => true): number[] {
+    const known = this.#known();
     const highest = Math.max(-1, ...known);
     const gaps: number[] = [];
-    for (let nonce = counted; nonce < highest; nonce += 1) {
-      if (!this.#waiting.has(nonce) && !this.#mined.has(nonce)) gaps.push(nonce);
+    for (let nonce = counted; nonce < highest && gaps.length < MAXIMUM_GAPS; nonce += 1) {
+      if (!known.has(nonce) && isFree(nonce)) gaps.push(nonce);
     }
     return gaps;
+  }
+
+  /** How far the highest known nonce is above the first that is not mined; 0 or less when all are mined. */
+  span(counted: number): number {
+    return Math.max(-1, ...this.#known()) - counted;
+  }
+
+  #known(): Set<number> {
+    return new Set([...this.#waiting.keys(), ...this.#mined.keys()]);
   }
 }

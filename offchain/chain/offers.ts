@@ -10,17 +10,17 @@ import { TallystickError } from "../core/errors.ts";
 import type { ContractCall } from "./contract-call.ts";
 import type { ChainReader } from "./deployment.ts";
 import { isTemporaryFailure } from "./endpoint-errors.ts";
-import { currentFees, type Fees, replacementFees } from "./fees.ts";
+import { currentFees, type FeeLimits, type Fees, fillerFees, replacementFees } from "./fees.ts";
 import type { SignedCall } from "./nonces.ts";
 import { ChainUnavailableError, chainError } from "./revert.ts";
+
+const TRANSFER_GAS = 21_000n;
 
 export type Submission = "accepted" | "nonce-used" | "underpriced";
 
 export interface OfferOptions {
   readonly retries: number;
   readonly retryDelayMs: number;
-  /** Wei per unit of gas. */
-  readonly maximumFeePerGas: bigint;
 }
 
 export class Offers {
@@ -69,11 +69,20 @@ export class Offers {
     call: ContractCall,
     nonce: number,
     gasLimit: bigint,
+    limits: FeeLimits,
     signal: AbortSignal | undefined,
   ): Promise<SignedCall> {
-    const fees = await this.#fees(call, signal);
+    const fees = await this.#fees(call, limits, signal);
     const { raw, hash } = await this.#signed(call, nonce, gasLimit, fees);
-    return { call, nonce, gasLimit, since: Date.now(), hashes: [hash], raw, fees };
+    return { call, nonce, gasLimit, limits, since: Date.now(), hashes: [hash], raw, fees };
+  }
+
+  /** Signs an empty transaction that uses up a nonce. @throws TallystickError FUNDS when fees are above the limit */
+  async signFiller(nonce: number, limits: FeeLimits): Promise<SignedCall> {
+    const call = fillerOf(this.address);
+    const fees = fillerFees(await this.#fees(call, limits, undefined));
+    const { raw, hash } = await this.#signed(call, nonce, TRANSFER_GAS, fees);
+    return { call, nonce, gasLimit: TRANSFER_GAS, limits, since: Date.now(), hashes: [hash], raw, fees };
   }
 
   /** Offers the signed bytes. Offering them twice is harmless, so a request whose connection broke is repeated. */
@@ -123,10 +132,9 @@ export class Offers {
     // One that waits for a lower nonce is not mined sooner at a higher fee.
     if ((await this.count(call, "latest", signal)) !== signed.nonce) return "accepted";
     const earlier = { raw: signed.raw, fees: signed.fees };
-    const { maximumFeePerGas } = this.#options;
     let outcome: Submission;
     try {
-      const fees = replacementFees(earlier.fees, await this.#fees(call, signal), maximumFeePerGas);
+      const fees = replacementFees(earlier.fees, await this.#fees(call, signed.limits, signal), signed.limits);
       if (fees === undefined) return "underpriced";
       const { raw, hash } = await this.#signed(call, signed.nonce, signed.gasLimit, fees);
       // Before it is offered: should the answer get lost, the node may have it all the same.
@@ -143,9 +151,8 @@ export class Offers {
     return outcome;
   }
 
-  #fees(call: ContractCall, signal: AbortSignal | undefined): Promise<Fees> {
-    const { maximumFeePerGas } = this.#options;
-    return this.request(call, signal, () => currentFees(this.#chain, maximumFeePerGas, call.description));
+  #fees(call: ContractCall, limits: FeeLimits, signal: AbortSignal | undefined): Promise<Fees> {
+    return this.request(call, signal, () => currentFees(this.#chain, limits, call.description));
   }
 
   async #signed(call: ContractCall, nonce: number, gasLimit: bigint, fees: Fees) {
@@ -161,6 +168,11 @@ export class Offers {
     });
     return { raw, hash: keccak256(raw) };
   }
+}
+
+/** Sends an empty transaction that uses up a nonce. */
+export function fillerOf(address: string): ContractCall {
+  return { to: address, data: "0x", description: "filling a gap in the account's nonces" };
 }
 
 /** The error of a sent transaction that cannot be looked up: it may be mined. */

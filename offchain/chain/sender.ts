@@ -13,8 +13,9 @@ import { TallystickError } from "../core/errors.ts";
 import { type ContractCall, estimateGas, simulateCall } from "./contract-call.ts";
 import type { ChainReader } from "./deployment.ts";
 import { isTemporaryFailure } from "./endpoint-errors.ts";
+import type { FeeLimits } from "./fees.ts";
 import { NonceBook, type SignedCall } from "./nonces.ts";
-import { Offers } from "./offers.ts";
+import { fillerOf, Offers } from "./offers.ts";
 import { ChainRevertedError, decodeRevert } from "./revert.ts";
 import { type WaitingTransaction, waitForReceipt } from "./waiting.ts";
 
@@ -32,8 +33,16 @@ export interface SenderOptions {
   readonly retryDelayMs?: number;
   /** The most that is paid, wei per unit of gas, also by replacements; default 500 gwei. */
   readonly maximumFeePerGas?: bigint;
+  /** Of this, the most for the block's producer beside the base fee; default 100 gwei. */
+  readonly maximumPriorityFeePerGas?: bigint;
   /** Called every `nudgeAfterSeconds` for each transaction that is not mined yet. */
   readonly onWaiting?: (transaction: WaitingTransaction) => void;
+}
+
+/** Of one call. */
+export interface CallOptions {
+  /** Lowers the account's limit for this call and its replacements; wei per unit of gas. */
+  readonly maximumFeePerGas?: bigint;
 }
 
 /** State of the transactions of the account. */
@@ -42,17 +51,21 @@ export interface SenderHealth {
   readonly waiting: number;
   /** How long the oldest of them has waited; 0 when there is none. */
   readonly oldestSeconds: number;
-  /** Nonces that nobody uses below one that is waited for, when last looked at. */
+  /** The lowest nonces that nobody uses below one that is waited for, when last looked at. */
   readonly missingNonces: readonly number[];
+  /** They are not filled, because a transaction waits too far above what the endpoint counts as mined. */
+  readonly isTooFarAhead: boolean;
 }
 
 const GWEI = 10n ** 9n;
 const DEFAULT_MAXIMUM_FEE = 500n * GWEI;
+const DEFAULT_MAXIMUM_PRIORITY_FEE = 100n * GWEI;
+/** Gaps are filled below a nonce that is at most this far above the first one not mined; else the count is doubted. */
+const MAXIMUM_SPAN = 256;
 /** Attempts to find a free nonce before concluding that another process uses the account. */
 const NONCE_ATTEMPTS = 10;
 /** Room for state that changes between the estimate and the block. */
 const GAS_MARGIN_PERCENT = 20n;
-const TRANSFER_GAS = 21_000n;
 /** A transaction that waits longer makes the account unhealthy. */
 const UNHEALTHY_AFTER_SECONDS = 120;
 
@@ -67,6 +80,11 @@ export class TransactionSender {
   #lastRepair = Number.NEGATIVE_INFINITY;
   /** Gaps found by the last repair. */
   #gaps: readonly number[] = [];
+  /** Nonces that the last repair found to be nobody's. */
+  #free: readonly number[] = [];
+  #isTooFarAhead = false;
+  /** Nonces that this process has filled and that are not mined. */
+  readonly #filled = new Set<number>();
 
   /** @param signingKey secp256k1 private key, 32 bytes. */
   constructor(chain: ChainReader, signingKey: Uint8Array, options: SenderOptions = {}) {
@@ -79,6 +97,7 @@ export class TransactionSender {
       retries: options.retries ?? 4,
       retryDelayMs: options.retryDelayMs ?? 200,
       maximumFeePerGas: options.maximumFeePerGas ?? DEFAULT_MAXIMUM_FEE,
+      maximumPriorityFeePerGas: options.maximumPriorityFeePerGas ?? DEFAULT_MAXIMUM_PRIORITY_FEE,
       onWaiting: options.onWaiting ?? (() => undefined),
     };
     this.#offers = new Offers(chain, signingKey, this.#options);
@@ -96,8 +115,9 @@ export class TransactionSender {
    * @throws TallystickError FUNDS (balance too low, or fees above the cap), TIMED_OUT (mined later, perhaps), CONFLICT
    * (another transaction took the nonce).
    */
-  async send(call: ContractCall, signal?: AbortSignal): Promise<TransactionReceipt> {
-    const signed = await this.#exclusively(() => this.#broadcast(call, signal));
+  async send(call: ContractCall, signal?: AbortSignal, options: CallOptions = {}): Promise<TransactionReceipt> {
+    const limits = this.#limitsOf(options);
+    const signed = await this.#exclusively(() => this.#broadcast(call, limits, signal));
     try {
       const repair = () => this.#repairInTurn();
       const receipt = await waitForReceipt(this.#offers, signed, this.#options, repair, signal);
@@ -115,7 +135,7 @@ export class TransactionSender {
     const { waiting } = this.#book;
     const oldest = Math.min(...waiting.map(({ since }) => since));
     const oldestSeconds = waiting.length === 0 ? 0 : (Date.now() - oldest) / 1000;
-    return { waiting: waiting.length, oldestSeconds, missingNonces: this.#gaps };
+    return { waiting: waiting.length, oldestSeconds, missingNonces: this.#gaps, isTooFarAhead: this.#isTooFarAhead };
   }
 
   /**
@@ -126,16 +146,22 @@ export class TransactionSender {
    */
   async checkHealth(): Promise<void> {
     await this.#repairInTurn();
-    const { waiting, oldestSeconds, missingNonces } = this.health();
+    const { waiting, oldestSeconds, missingNonces, isTooFarAhead } = this.health();
     if (oldestSeconds <= UNHEALTHY_AFTER_SECONDS && missingNonces.length === 0) return;
     const missing = missingNonces.length === 0 ? "" : `, nonces missing: ${missingNonces.slice(0, 5).join(", ")}`;
+    const why = isTooFarAhead ? `; they are not filled, as a transaction waits over ${MAXIMUM_SPAN} nonces ahead` : "";
     throw new TallystickError("transactions of the account are not being mined", {
       code: "TIMED_OUT",
       party: "chain",
       check: "pending transactions",
-      received: `${waiting} waiting, the oldest for ${Math.round(oldestSeconds)} s${missing}`,
+      received: `${waiting} waiting, the oldest for ${Math.round(oldestSeconds)} s${missing}${why}`,
       retryable: true,
     });
+  }
+
+  #limitsOf({ maximumFeePerGas: own }: CallOptions): FeeLimits {
+    const { maximumFeePerGas: cap, maximumPriorityFeePerGas } = this.#options;
+    return { maximumFeePerGas: own !== undefined && own < cap ? own : cap, maximumPriorityFeePerGas };
   }
 
   #exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -148,7 +174,7 @@ export class TransactionSender {
     return result;
   }
 
-  async #broadcast(call: ContractCall, signal: AbortSignal | undefined): Promise<SignedCall> {
+  async #broadcast(call: ContractCall, limits: FeeLimits, signal: AbortSignal | undefined): Promise<SignedCall> {
     signal?.throwIfAborted();
     const estimated = await this.#offers.request(call, signal, () => estimateGas(this.#chain, call, this.address));
     const gasLimit = estimated + (estimated * GAS_MARGIN_PERCENT) / 100n;
@@ -158,7 +184,7 @@ export class TransactionSender {
       await this.#reofferDropped(counted, signal);
       // A node that restarted counts too few: it has forgotten what is waited for, which is offered again.
       const nonce = this.#book.nextFree(Math.max(counted, lowest));
-      const signed = await this.#offers.sign(call, nonce, gasLimit, signal);
+      const signed = await this.#offers.sign(call, nonce, gasLimit, limits, signal);
       const outcome = await this.#offers.submit(signed, signal);
       if (outcome === "accepted") {
         this.#book.add(signed);
@@ -182,18 +208,25 @@ export class TransactionSender {
   /**
    * Offers again what a reorganisation dropped, and uses up nonces that nobody uses: of transactions that are unknown
    * to this process and were dropped. Nothing above such a nonce would be mined. A gap must be seen twice, because the
-   * count may be late, and a transaction that another process sent may still be pending: then the node refuses the
-   * filler as underpriced.
+   * count may be late. A nonce that the endpoint counts as pending may be another process's, which a filler with a
+   * higher fee would replace: it is only reported. Endpoints without pending state refuse the filler as underpriced.
    */
   async #repair(): Promise<void> {
     const filler = fillerOf(this.address);
     // Of mined transactions: a pool may count those it holds above a gap as pending.
     const counted = await this.#offers.count(filler, "latest");
     await this.#reofferDropped(counted, undefined);
-    const earlier = this.#gaps;
+    for (const nonce of this.#filled) if (nonce < counted) this.#filled.delete(nonce);
     this.#gaps = this.#book.gaps(counted);
-    for (const nonce of this.#gaps.filter((gap) => earlier.includes(gap))) {
-      await this.#offers.submit(await this.#offers.sign(filler, nonce, TRANSFER_GAS, undefined), undefined);
+    this.#isTooFarAhead = this.#gaps.length > 0 && this.#book.span(counted) > MAXIMUM_SPAN;
+    const earlier = this.#free;
+    this.#free = [];
+    if (this.#gaps.length === 0 || this.#isTooFarAhead) return;
+    const pending = await this.#offers.count(filler, "pending");
+    this.#free = this.#book.gaps(counted, (nonce) => pending <= nonce || this.#filled.has(nonce));
+    for (const nonce of this.#free.filter((gap) => earlier.includes(gap))) {
+      const signed = await this.#offers.signFiller(nonce, this.#limitsOf({}));
+      if ((await this.#offers.submit(signed, undefined)) === "accepted") this.#filled.add(nonce);
     }
   }
 
@@ -233,11 +266,6 @@ export class TransactionSender {
     }
     return new ChainRevertedError(call.description, decodeRevert("0x"), { transactionHash, cause });
   }
-}
-
-/** Sends an empty transaction that uses up a nonce. */
-function fillerOf(address: string): ContractCall {
-  return { to: address, data: "0x", description: "filling a gap in the account's nonces" };
 }
 
 function nonceConflict(call: ContractCall, address: string): TallystickError {

@@ -29,6 +29,16 @@ export interface BudgetLimit {
 }
 
 /**
+ * When a bucket will be full again, now or later. An empty one takes one period, so a time more than two periods ahead
+ * was stored before the clock was set back by more than a period. The bucket counts as full then, as it would after
+ * the clock was set forward by as much: otherwise nobody could take from it until the stored time. After a smaller step
+ * nobody waits for more than one period.
+ */
+function fullAgainAt({ periodSeconds }: BudgetLimit, fullAt: number, now: number): number {
+  return fullAt > now + 2 * periodSeconds * 1000 ? now : Math.max(now, fullAt);
+}
+
+/**
  * @param fullAt when the bucket will be full again.
  * @param holder whose bucket it is, for the error.
  * @returns when it will be full again after the tokens were taken.
@@ -46,7 +56,7 @@ function takeFrom(limit: BudgetLimit, holder: string, fullAt: number, now: numbe
     });
   }
   const periodMilliseconds = limit.periodSeconds * 1000;
-  const newFullAt = Math.max(now, fullAt) + (tokens * periodMilliseconds) / limit.capacity;
+  const newFullAt = fullAgainAt(limit, fullAt, now) + (tokens * periodMilliseconds) / limit.capacity;
   const waitMilliseconds = newFullAt - now - periodMilliseconds;
   // The tolerance absorbs the rounding of capacity · (period / capacity).
   if (waitMilliseconds > 0.001) {
@@ -107,8 +117,9 @@ export class Budgets {
     const row = this.#database
       .prepare("SELECT full_at FROM budgets WHERE scope = ? AND account = ?")
       .get(limit.scope, account);
-    const untilFull = Math.max(0, Number(row?.full_at ?? 0) - this.#now());
-    return (untilFull * limit.capacity) / (limit.periodSeconds * 1000);
+    const now = this.#now();
+    const untilFull = fullAgainAt(limit, Number(row?.full_at ?? now), now) - now;
+    return Math.min(limit.capacity, (untilFull * limit.capacity) / (limit.periodSeconds * 1000));
   }
 
   /** Forgets buckets that are full again. */

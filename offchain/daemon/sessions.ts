@@ -12,6 +12,7 @@ import type { SessionMessage, TypedData } from "../core/identity/typed-messages.
 import { MAXIMUM_SESSION_SECONDS, SessionAnswer, SessionRequest } from "../core/wire/session.ts";
 import { newToken, tokenFromAuthorization } from "../http/authorization.ts";
 import { type SessionDomain, sessionMessage } from "../http/sessions.ts";
+import { inTransaction } from "../store/index/sqlite.ts";
 import { checksumAddress } from "./account-signature.ts";
 import type { AdmissionCheck } from "./admission.ts";
 import { Rates } from "./quota.ts";
@@ -61,6 +62,8 @@ export interface SessionOptions {
   readonly admit?: AdmissionCheck;
   /** Unix seconds; the system's clock unless told. */
   readonly now?: () => number;
+  /** Milliseconds that never go back, for rates; the process's clock unless told. */
+  readonly monotonicNow?: () => number;
 }
 
 const sessions = new WeakMap<FastifyRequest, Session>();
@@ -86,9 +89,8 @@ export class Sessions {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => Math.floor(Date.now() / 1000));
-    const milliseconds = () => this.#now() * 1000;
-    this.#openingsPerAccount = new Rates(OPENINGS_PER_ACCOUNT, milliseconds);
-    this.#openings = new Rates(OPENINGS, milliseconds);
+    this.#openingsPerAccount = new Rates(OPENINGS_PER_ACCOUNT, options.monotonicNow);
+    this.#openings = new Rates(OPENINGS, options.monotonicNow);
   }
 
   /**
@@ -113,8 +115,7 @@ export class Sessions {
     this.#openings.take("this daemon");
 
     const token = newToken();
-    database.exec("BEGIN IMMEDIATE");
-    try {
+    inTransaction(database, () => {
       database.prepare("DELETE FROM session_nonces WHERE expires_at <= ?").run(now);
       database.prepare("DELETE FROM sessions WHERE expires_at <= ?").run(now);
       const live = database.prepare("SELECT count(*) AS live FROM sessions WHERE account = ?").get(account);
@@ -134,11 +135,7 @@ export class Sessions {
       database
         .prepare("INSERT INTO sessions (token_hash, account, expires_at) VALUES (?, ?, ?)")
         .run(sha256(token.bytes), account, expiresAt);
-      database.exec("COMMIT");
-    } catch (cause) {
-      database.exec("ROLLBACK");
-      throw cause;
-    }
+    });
     return { token: token.text, expiresAt };
   }
 

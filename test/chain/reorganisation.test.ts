@@ -119,7 +119,7 @@ describe("a transaction sender, when blocks are replaced", function () {
   it("tells a health probe of missing nonces, and repairs what was dropped when asked", async () => {
     for (let value = 1n; value <= 2n; value += 1n) await node.send(transfer(value));
     await node.checkHealth();
-    expect(node.health()).to.deep.equal({ waiting: 0, oldestSeconds: 0, missingNonces: [] });
+    expect(node.health()).to.deep.include({ waiting: 0, oldestSeconds: 0, missingNonces: [] });
     await anvil.rpc("anvil_reorg", [2, []]);
     await new Promise((resolve) => setTimeout(resolve, 250));
     await node.checkHealth();

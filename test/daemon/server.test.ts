@@ -14,6 +14,7 @@ import { createMetrics } from "../../offchain/daemon/metrics.ts";
 import { createServer, type DaemonServer } from "../../offchain/daemon/server.ts";
 import { SESSION_TABLES, Sessions, sessionOf } from "../../offchain/daemon/sessions.ts";
 import { sessionMessage } from "../../offchain/http/sessions.ts";
+import { openDatabase } from "../../offchain/store/index/sqlite.ts";
 import { expectAsyncRejection } from "../helpers/rejection.ts";
 
 const audience = Wallet.createRandom().address;
@@ -44,6 +45,7 @@ function sessionsOver(database: DatabaseSync): Sessions {
     audience,
     domain,
     now: () => clock,
+    monotonicNow: () => clock * 1000,
     checkSignature: (account, typed, signature) => checkAccountSignature(chain, account, typed, signature),
   });
 }
@@ -217,6 +219,7 @@ describe("daemon server", () => {
       audience,
       domain,
       now: () => clock,
+      monotonicNow: () => clock * 1000,
       checkSignature: async () => undefined,
     });
     const openAs = (n: number) => {
@@ -232,6 +235,45 @@ describe("daemon server", () => {
     clock += 1;
     for (let n = 6001; n < 6101; n++) await openAs(n);
     await expectAsyncRejection(() => openAs(6101), "RATE_LIMITED");
+  });
+
+  it("counts the rates by a clock that never goes back", async () => {
+    const sessions = new Sessions({
+      database,
+      audience,
+      domain,
+      now: () => clock,
+      checkSignature: async () => undefined,
+    });
+    const account = Wallet.createRandom().address;
+    const openNext = () => {
+      const nonce = hexlify(randomBytes(32));
+      return sessions.open({ account, audience, nonce, expiresAt: clock + 600, signature: "0x" });
+    };
+    await openNext();
+    clock -= 3600;
+    await openNext();
+  });
+
+  it("says that the disk is full when it is", async () => {
+    const full = openDatabase(":memory:", { migrations: [SESSION_TABLES] });
+    full.exec("PRAGMA max_page_count = 1");
+    const sessions = new Sessions({
+      database: full,
+      audience,
+      domain,
+      now: () => clock,
+      checkSignature: async () => undefined,
+    });
+    const account = Wallet.createRandom().address;
+    const fill = async () => {
+      for (let n = 0; n < 100; n++) {
+        const nonce = hexlify(randomBytes(32));
+        await sessions.open({ account, audience, nonce, expiresAt: clock + 600, signature: "0x" });
+      }
+    };
+    await expectAsyncRejection(fill, "DISK_FULL");
+    full.close();
   });
 
   it("does not let a stranger use up the rate of an account", async () => {

@@ -163,9 +163,11 @@ export class Relay {
         await this.#requireFee();
         this.#options.budget.take(account);
         try {
-          const receipt = await this.#options.sender.send(work.call);
+          const receipt = await this.#options.sender.send(work.call, undefined, { maximumFeePerGas: this.#feeCap() });
           return { transactionHash: receipt.hash, blockNumber: receipt.blockNumber };
         } catch (cause) {
+          // The price rose after it was read, or the base fee is above the cap.
+          if (isFeeAboveCap(cause)) throw this.#tooDear(cause.received, {}, cause);
           // Another node, or this one before it was killed, may have sent the same: then it is done.
           if (!(cause instanceof ChainRevertedError) || !(await work.done())) throw cause;
         }
@@ -192,20 +194,31 @@ export class Relay {
 
   /** @throws TallystickError RATE_LIMITED with the price while gas costs more than this node pays. */
   async #requireFee(): Promise<void> {
-    const { chain, maximumFeeGwei } = this.#options;
+    const { chain } = this.#options;
     const { gasPrice } = await readChain("reading the gas price", () => chain.provider.getFeeData());
-    if (gasPrice === null || gasPrice <= parseUnits(String(maximumFeeGwei), "gwei")) return;
-    throw new TallystickError("gas costs more than this node pays for relaying", {
+    if (gasPrice === null || gasPrice <= this.#feeCap()) return;
+    throw this.#tooDear(`${formatUnits(gasPrice, "gwei")} gwei`, { gasPriceWei: String(gasPrice) });
+  }
+
+  #tooDear(price: string | undefined, known: { gasPriceWei?: string }, cause?: unknown): TallystickError {
+    const { maximumFeeGwei } = this.#options;
+    return new TallystickError("gas costs more than this node pays for relaying", {
       code: "RATE_LIMITED",
       party: "chain",
       check: "relay fee cap",
       expected: `at most ${maximumFeeGwei} gwei per unit of gas`,
-      received: `${formatUnits(gasPrice, "gwei")} gwei`,
+      received: price ?? "more",
       hint: "wait until the price has fallen, ask another node, or send the signed record to the ledger yourself",
       retryable: true,
       retryAfterSeconds: FEE_RETRY_SECONDS,
-      details: { gasPriceWei: String(gasPrice), maximumFeeGwei },
+      details: { ...known, maximumFeeGwei },
+      cause,
     });
+  }
+
+  /** Wei per unit of gas. */
+  #feeCap(): bigint {
+    return parseUnits(String(this.#options.maximumFeeGwei), "gwei");
   }
 
   async #requireCommittee(committeeId: bigint): Promise<void> {
@@ -291,6 +304,11 @@ export class Relay {
       ownerSignature,
     };
   }
+}
+
+/** A refusal by the sender, before anything was sent. */
+function isFeeAboveCap(cause: unknown): cause is TallystickError {
+  return cause instanceof TallystickError && cause.code === "FUNDS" && cause.check === "fee cap";
 }
 
 function requireOwn(sessionAccount: string, account: string): void {

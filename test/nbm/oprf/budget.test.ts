@@ -38,6 +38,27 @@ describe("account budget", () => {
     expect(refusal(() => budgets.take(limit, "a", 3))).to.equal(undefined);
   });
 
+  it("is not blocked for longer than a period after the clock was set back", () => {
+    const { budgets, clock } = clockedBudgets();
+    for (const [account, step] of Object.entries({ hours: 90_000, years: 10 * 365 * 86_400_000 })) {
+      clock.now = START + step;
+      budgets.take(limit, account, 10);
+      clock.now = START;
+      expect(budgets.used(limit, account)).to.be.at.most(10);
+      const { retryAfterSeconds = 0 } = refusal(() => budgets.take(limit, account, 1)) ?? {};
+      expect(retryAfterSeconds).to.be.at.most(100);
+      clock.now += 100_000;
+      expect(refusal(() => budgets.take(limit, account, 1))).to.equal(undefined);
+    }
+  });
+
+  it("gives nothing away when the clock was set back by a moment", () => {
+    const { budgets, clock } = clockedBudgets();
+    budgets.take(limit, "a", 10);
+    clock.now -= 1000;
+    expect(refusal(() => budgets.take(limit, "a", 1))).to.include({ code: "RATE_LIMITED", retryAfterSeconds: 11 });
+  });
+
   it("keeps accounts and scopes apart", () => {
     const { budgets } = clockedBudgets();
     budgets.take(limit, "a", 10);

@@ -1,0 +1,90 @@
+/** What a relay pays for; the relay as a whole is tested with the node (test/nbm/node.test.ts). */
+import { expect } from "chai";
+import { JsonRpcProvider, Wallet } from "ethers";
+import { LEDGER_ABI } from "../../../offchain/chain/abis.ts";
+import type { ContractCall } from "../../../offchain/chain/contract-call.ts";
+import { recordDigest, recordIdOf } from "../../../offchain/chain/ledger.ts";
+import type { CallOptions } from "../../../offchain/chain/sender.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
+import { addOwnerTypedData, ownershipTypedData } from "../../../offchain/core/identity/typed-messages.ts";
+import { Relay, type RelayOptions } from "../../../offchain/nbm/records/relay.ts";
+import { expectAsyncRejection } from "../../helpers/rejection.ts";
+
+const CHAIN_ID = 31_337n;
+const GWEI = 10n ** 9n;
+/** keccak256 of no bytes: the hash of an empty note. */
+const EMPTY_HASH = "0xc5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470";
+
+describe("relay", () => {
+  const ledger = Wallet.createRandom().address;
+  const owner = Wallet.createRandom();
+  const ownershipKey = Wallet.createRandom();
+  const header = {
+    account: Wallet.createRandom().address,
+    fileTag: `0x${"22".repeat(32)}`,
+    committeeId: 1n,
+    keyTime: 1_800_000_000n,
+    ownershipKey: ownershipKey.address,
+    payloadHash: `0x${"33".repeat(32)}`,
+  };
+  const deadline = 1_800_000_600n;
+  const recordId = recordIdOf(header.account, header.fileTag);
+
+  /** A chain on which the record stands as in the header, without the owner. */
+  const provider = new (class extends JsonRpcProvider {
+    override async call({ data }: { data?: unknown }): Promise<string> {
+      const { name = "" } = LEDGER_ABI.parseTransaction({ data: String(data) }) ?? {};
+      const state = { keyTime: header.keyTime, digest: recordDigest(header), shared: false };
+      return LEDGER_ABI.encodeFunctionResult(name, [name === "recordState" ? state : false]);
+    }
+    override async getFeeData(): Promise<never> {
+      return { gasPrice: 20n * GWEI } as never;
+    }
+  })("http://127.0.0.1:9", Number(CHAIN_ID), { staticNetwork: true });
+
+  function relayThat(send: (call: ContractCall, signal?: AbortSignal, options?: CallOptions) => Promise<unknown>): Relay {
+    return new Relay({
+      chain: { provider, deployment: { chainId: Number(CHAIN_ID), contracts: { keyLedger: ledger } } },
+      sender: { send },
+      memberships: { indexIn: async () => 1 },
+      budget: { take: () => undefined },
+      maximumFeeGwei: 30,
+      now: () => 1_800_000_000,
+    } as unknown as RelayOptions);
+  }
+
+  async function request() {
+    const digest = recordDigest(header);
+    const ownership = ownershipTypedData(CHAIN_ID, ledger, { recordId, digest, owner: owner.address });
+    const addition = { recordId, digest, owner: owner.address, noteHash: EMPTY_HASH, deadline };
+    const typed = addOwnerTypedData(CHAIN_ID, ledger, addition);
+    return {
+      header: { ...header, committeeId: "1", keyTime: String(header.keyTime) },
+      owner: owner.address,
+      note: "0x",
+      deadline: String(deadline),
+      ownershipSignature: await ownershipKey.signTypedData(ownership.domain, ownership.types, ownership.message),
+      ownerSignature: await owner.signTypedData(typed.domain, typed.types, typed.message),
+    };
+  }
+
+  it("bounds the fee of the transaction and its replacements by its own cap, not the account's", async () => {
+    const limits: unknown[] = [];
+    const relay = relayThat(async (_call, _signal, options) => {
+      limits.push(options?.maximumFeePerGas);
+      return { hash: `0x${"44".repeat(32)}`, blockNumber: 9 };
+    });
+    expect(await relay.owner(owner.address, recordId, await request())).to.include({ blockNumber: 9 });
+    expect(limits).to.deep.equal([30n * GWEI]);
+  });
+
+  it("asks to wait when the fee has risen above its cap by the time the transaction is signed", async () => {
+    const relay = relayThat(async () => {
+      const facts = { code: "FUNDS", check: "fee cap", received: "31 gwei" } as const;
+      throw new TallystickError("the chain's base fee is above the account's fee cap", facts);
+    });
+    const sent = async () => relay.owner(owner.address, recordId, await request());
+    const refused = await expectAsyncRejection(sent, "RATE_LIMITED");
+    expect(refused).to.include({ check: "relay fee cap", received: "31 gwei" });
+  });
+});
