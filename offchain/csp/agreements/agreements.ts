@@ -30,6 +30,13 @@ import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import { ObjectLostError } from "../chunks/object-lost.ts";
 import { type PreparationService, preparationNotFound } from "../possession/preparations.ts";
 
+/**
+ * A row is kept for so many blocks after an agreement's start while the chain shows no acceptance. From the start on the
+ * contract refuses an acceptance, so only a block that the answering endpoint does not have, or no longer has, can hold
+ * one. Endpoints lag and chains reorganise by less than this; the last blocks of two Ethereum epochs, 64, are not final.
+ */
+const FORGET_AFTER_BLOCKS = 128;
+
 export interface AgreementParts {
   readonly chain: ChainReader;
   readonly sender: TransactionSender;
@@ -55,7 +62,8 @@ export class AgreementService {
   }
 
   /**
-   * Accepts a proposal on chain. A repeated request gets the same answer.
+   * Accepts a proposal on chain. A repeated request gets the same answer, also when this provider has lost its own
+   * record of the acceptance: what the preparation and the chain say is enough to go on.
    * @throws TallystickError NOT_FOUND, NOT_OWNER, CONFLICT (not verified, or too late to accept), INVALID_INPUT (the
    *   proposal does not fit the preparation), ObjectLostError, BelowOfferError, CHAIN_REVERTED, FUNDS,
    *   CHAIN_UNAVAILABLE
@@ -78,11 +86,16 @@ export class AgreementService {
   }
 
   async #accept(account: string, id: bigint, preparation: Preparation): Promise<AcceptAnswer> {
-    const { chain, index, logger } = this.#parts;
+    const { chain, sender, index, logger } = this.#parts;
     const agreement = await readAgreement(chain, id);
     if (agreement === undefined) throw notFound(id);
     if (agreement.user !== preparation.account) throw notTheirs(id);
-    if (agreement.status === "active" && (await index.agreements.find(id)) !== undefined) {
+    if (agreement.status === "active" && agreement.terms.provider === sender.address) {
+      if ((await index.agreements.find(id)) === undefined) {
+        this.#requireFitting(agreement, preparation);
+        await this.#begin(agreement, preparation);
+        logger.warn({ agreement: String(id) }, "record of an accepted agreement made anew");
+      }
       return this.#alreadyAccepted(id);
     }
     if (agreement.status !== "proposed") {
@@ -95,23 +108,7 @@ export class AgreementService {
       });
     }
     await this.#check(agreement, preparation);
-    const { terms } = agreement;
-    const outcome = await index.agreements.begin({
-      id,
-      preparationId: preparation.id,
-      account,
-      salt: preparation.salt,
-      auditKeyHash: preparation.auditKeyHash,
-      manifestHash: preparation.manifestHash,
-      sliceCount: preparation.sliceCount,
-      token: terms.token,
-      startBlock: Number(terms.startBlock),
-      epochBlocks: terms.epochBlocks,
-      windowBlocks: terms.windowBlocks,
-      epochs: terms.epochs,
-    });
-    // The preparation expired while the chain was asked: without it nothing could be proven.
-    if (outcome === "no-preparation") throw preparationNotFound(toHex(preparation.salt));
+    const outcome = await this.#begin(agreement, preparation);
     try {
       const accepted = await this.#sendAcceptance(agreement);
       await index.agreements.activate(id, accepted);
@@ -124,6 +121,27 @@ export class AgreementService {
       if (outcome === "begun" && error instanceof ChainRevertedError) await index.agreements.forget(id);
       throw error;
     }
+  }
+
+  /** Makes the row of an agreement, unless there is one. @throws TallystickError NOT_FOUND */
+  async #begin({ id, terms }: Agreement, preparation: Preparation): Promise<"begun" | "exists"> {
+    const outcome = await this.#parts.index.agreements.begin({
+      id,
+      preparationId: preparation.id,
+      account: preparation.account,
+      salt: preparation.salt,
+      auditKeyHash: preparation.auditKeyHash,
+      manifestHash: preparation.manifestHash,
+      sliceCount: preparation.sliceCount,
+      token: terms.token,
+      startBlock: Number(terms.startBlock),
+      epochBlocks: terms.epochBlocks,
+      windowBlocks: terms.windowBlocks,
+      epochs: terms.epochs,
+    });
+    // The preparation expired while the chain was asked: without it nothing could be proven.
+    if (outcome === "no-preparation") throw preparationNotFound(toHex(preparation.salt));
+    return outcome;
   }
 
   async #sendAcceptance(agreement: Agreement): Promise<{ transactionHash: string; blockNumber: number }> {
@@ -157,8 +175,15 @@ export class AgreementService {
 
   /** Checks everything that the provider commits to by accepting. */
   async #check(agreement: Agreement, preparation: Preparation): Promise<void> {
-    const { chain, sender, offer } = this.#parts;
-    const { terms } = agreement;
+    const { chain, offer } = this.#parts;
+    this.#requireFitting(agreement, preparation);
+    const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
+    requireTermsKeepOffer(offer, agreement.terms, BigInt(head));
+    await this.#requireStored(preparation);
+  }
+
+  /** Checks that the agreement is about the data of the preparation, which must have been verified. */
+  #requireFitting({ terms }: Agreement, preparation: Preparation): void {
     if (!preparation.verified) {
       throw new TallystickError("the preparation has not been verified", {
         code: "CONFLICT",
@@ -168,7 +193,7 @@ export class AgreementService {
       });
     }
     const expected = {
-      provider: [sender.address, terms.provider],
+      provider: [this.#parts.sender.address, terms.provider],
       "audit key hash": [toHex(preparation.auditKeyHash), terms.auditKeyHash],
       "manifest hash": [toHex(preparation.manifestHash), terms.manifestHash],
       "first index": [String(FIRST_INDEX), String(terms.firstIndex)],
@@ -177,9 +202,6 @@ export class AgreementService {
     for (const [check, [own = "", proposed = ""]] of Object.entries(expected)) {
       if (own !== proposed) throw mismatch(check, own, proposed);
     }
-    const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
-    requireTermsKeepOffer(offer, terms, BigInt(head));
-    await this.#requireStored(preparation);
   }
 
   /** @throws ObjectLostError when a chunk of the data set is known to be lost */
@@ -191,15 +213,19 @@ export class AgreementService {
     }
   }
 
-  /** Reads on chain how acceptances ended whose outcome is unknown after a crash or a lost connection. */
+  /**
+   * Reads on chain how acceptances ended whose outcome is unknown after a crash or a lost connection. One answer without
+   * an acceptance proves nothing, since the endpoint may lag; the row, which keeps the data, is removed long after the
+   * start.
+   */
   async resolve(headBlock: number): Promise<void> {
     const { chain, index, logger } = this.#parts;
     const rows = index.agreements;
     for (const row of await rows.inState("accepting")) {
       if (this.#underWay.has(underWayKey(row.id, row.preparationId))) continue;
-      const agreement = await readAgreement(chain, row.id);
-      if (agreement?.status === "proposed" && headBlock < row.startBlock) continue;
-      if (agreement?.status === "proposed" || agreement?.status === "cancelled" || agreement === undefined) {
+      const status = (await readAgreement(chain, row.id))?.status;
+      if (status === undefined || status === "proposed" || status === "cancelled") {
+        if (headBlock < row.startBlock + FORGET_AFTER_BLOCKS) continue;
         await rows.forget(row.id);
         logger.info({ agreement: String(row.id) }, "agreement was not accepted after all");
       } else {

@@ -5,6 +5,7 @@
  */
 import type { ChainReader } from "../../chain/deployment.ts";
 import { balanceOf, closeCall, readAgreement, withdrawCall } from "../../chain/escrow.ts";
+import { ChainUnavailableError } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import { lastWindowEnd } from "../../core/agreement/epochs.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
@@ -56,6 +57,8 @@ export class Settlement {
       await sender.send(closeCall(chain.deployment, row.id));
     } else if (agreement?.status === "active") {
       return;
+    } else if (agreement?.status !== "closed") {
+      throw unexpectedStatus(row.id, agreement?.status);
     }
     await rows.end(row.id);
     this.#lookedAt.delete(row.id);
@@ -75,4 +78,14 @@ export class Settlement {
       await rows.settle(unsettled.filter((row) => row.token === token).map(({ id }) => id));
     }
   }
+}
+
+/**
+ * An agreement that was accepted is active, breached or closed. Another answer comes from an endpoint that lags, or from
+ * a chain that is being reorganised: the next round asks again.
+ */
+function unexpectedStatus(id: bigint, status: string | undefined): ChainUnavailableError {
+  return new ChainUnavailableError(`reading the end of agreement ${id}`, {
+    received: status ?? "no such agreement",
+  });
 }
