@@ -443,18 +443,33 @@ describe("key ledger on a chain", () => {
       expect(archive.pages).to.deep.equal([[head - 4, head]]);
     });
 
-    it("forgets all that a much shorter chain does not have", async () => {
+    it("keeps what it has when the head is further back than it may scan again", async () => {
       const archive = new Archive();
-      const fork = await anvil.rpc("evm_snapshot");
+      const kept = someRecord(alice.address, await now());
+      await put(kept);
       await anvil.rpc("anvil_mine", ["0x20"]);
-      await put(someRecord(alice.address, await now()));
       await archive.update();
-      expect(archive.events.length).to.equal(1);
-      await revertTo(fork);
-      await archive.update({ overlapBlocks: 2 });
-      expect(archive.tags()).to.deep.equal([]);
-      const head = await chain.provider.getBlockNumber();
-      expect(archive.pages).to.deep.equal([[head - 1, head]]);
+      const { cursor } = archive;
+      const head = cursor?.blockNumber ?? 0;
+      const seeAt = (block: number) => {
+        // An endpoint that is not in sync and has dropped old logs.
+        proxy.fault = (method, [asked]) => {
+          if (method === "eth_blockNumber") return { result: `0x${block.toString(16)}` };
+          if (method === "eth_getLogs") return { result: [] };
+          return method === "eth_getBlockByNumber" && Number(asked) > block ? { result: null } : undefined;
+        };
+      };
+      for (const behind of [5, 20, head]) {
+        seeAt(head - behind);
+        const error = await failure(archive.update({ overlapBlocks: 5 }));
+        expect(error).to.include({ code: "CHAIN_UNAVAILABLE", retryable: true });
+        expect(archive.tags()).to.deep.equal([kept.fileTag]);
+        expect(archive.cursor).to.deep.equal(cursor);
+      }
+      seeAt(head - 4);
+      await archive.update({ overlapBlocks: 5 });
+      expect(archive.pages).to.deep.equal([[head - 4, head - 4]]);
+      expect(archive.tags()).to.deep.equal([kept.fileTag]);
     });
 
     it("reads a page again whose last block was replaced while it was being read", async () => {
