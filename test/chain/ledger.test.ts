@@ -128,7 +128,7 @@ describe("key ledger on a chain", () => {
       const record = someRecord(alice.address, await now());
       await put(record);
       const state = await readRecordState(chain, recordIdOf(record.account, record.fileTag));
-      expect(state).to.deep.equal({ keyTime: record.keyTime, digest: recordDigest(headerOf(record)) });
+      expect(state).to.deep.equal({ keyTime: record.keyTime, digest: recordDigest(headerOf(record)), shared: false });
     });
 
     it("stores a batch at once", async () => {
@@ -212,6 +212,8 @@ describe("key ledger on a chain", () => {
       expect(await isOwner(chain, record, alice.address.toLowerCase())).to.equal(true);
       expect(await isOwner(chain, record, bob.address)).to.equal(false);
       await relay.send(addOwnerCall(deployment, await signOwnerAddition(deployment, record, file, bob, KEY)));
+      const state = await readRecordState(chain, recordIdOf(record.account, record.fileTag));
+      expect(state?.shared).to.equal(true);
       expect(await isOwner(chain, record, bob.address)).to.equal(true);
     });
 
@@ -247,7 +249,7 @@ describe("key ledger on a chain", () => {
       const record = someRecord(alice.address, await now());
       await put(record);
       const state = await verifyArchivedRecord(chain, record, "node 0x1");
-      expect(state).to.deep.equal({ keyTime: record.keyTime, digest: recordDigest(headerOf(record)) });
+      expect(state).to.deep.equal({ keyTime: record.keyTime, digest: recordDigest(headerOf(record)), shared: false });
     });
 
     it("are refused when a byte of them differs, with the archive's name", async () => {

@@ -42,6 +42,8 @@ describe("relay", () => {
   }
 
   it("goes on to the other checks with a signature that is valid for five more minutes", async () => {
-    expect(await failure(record(NOW + 300))).to.have.property("check").that.does.not.equal("deadline");
+    expect(await failure(record(NOW + 300)))
+      .to.have.property("check")
+      .that.does.not.equal("deadline");
   });
 });
