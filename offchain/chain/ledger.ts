@@ -65,6 +65,8 @@ export interface RecordState {
   readonly keyTime: bigint;
   /** 24 bytes, 0x hex. */
   readonly digest: string;
+  /** A later owner has joined: the ledger takes no new version. */
+  readonly shared: boolean;
 }
 
 export interface KeyRecordedEvent extends LogPlace {
@@ -155,7 +157,7 @@ export async function readRecordState(
   blockTag: number | "latest" = "latest",
 ): Promise<RecordState | undefined> {
   const state = await readChain("reading a record's state", () => keyLedger(chain).recordState(recordId, { blockTag }));
-  return state.keyTime === 0n ? undefined : { keyTime: state.keyTime, digest: state.digest };
+  return state.keyTime === 0n ? undefined : { keyTime: state.keyTime, digest: state.digest, shared: state.shared };
 }
 
 /**

@@ -93,12 +93,14 @@ export async function* chainLogs(
 
 /**
  * Follows a contract's events from where the last scan ended up to the head. Where the cursor's block has been replaced
- * since, or is while later ones are read, the scan starts again `overlapBlocks` before it. Ends at the head; call again
- * with the last cursor.
+ * since, or is while later ones are read, the scan starts again `overlapBlocks` before it, and never further back: an
+ * endpoint that is behind or has dropped old logs must not empty what was stored. Ends at the head; call again with the
+ * last cursor.
  *
  * @param startBlock the first block that can hold events, usually that of the deployment.
  * @param cursor undefined for a first scan.
- * @throws ChainUnavailableError when the endpoint fails, or contradicts itself before a page is read.
+ * @throws ChainUnavailableError when the endpoint fails, contradicts itself before a page is read, or has a head that is
+ *   `overlapBlocks` or more behind the cursor.
  */
 export async function* scanPages<Event>(
   chain: ChainReader,
@@ -148,8 +150,10 @@ export function placeOf(log: Log): LogPlace {
 }
 
 /**
- * Where to read on: behind what is covered if the chain still has that, else `overlapBlocks` before it and before the
- * head.
+ * Where to read on: behind what is covered if the chain still has that, else `overlapBlocks` before it. Where nothing
+ * is covered yet, or no more, `last.from` is the earliest block to read.
+ *
+ * @throws ChainUnavailableError when the head is before that: the endpoint is not in sync, or is of another chain.
  */
 async function resumeAt(
   chain: ChainReader,
@@ -162,9 +166,12 @@ async function resumeAt(
   if (covered !== undefined && covered.blockNumber <= head && (await isThere(chain, covered))) {
     return { head, from: covered.blockNumber + 1, covered };
   }
-  const behind = Math.min(covered?.blockNumber ?? head, head) - overlapBlocks + 1;
-  const from = covered === undefined ? Math.min(last.from, behind) : behind;
-  return { head, from: Math.max(startBlock, from), covered: undefined };
+  const from = covered === undefined ? last.from : Math.max(startBlock, covered.blockNumber - overlapBlocks + 1);
+  // A first scan of a chain that has not reached its first block has nothing to lose.
+  if (head >= from || (covered === undefined && from === startBlock)) return { head, from, covered: undefined };
+  throw new ChainUnavailableError("reading on where the last scan ended", {
+    received: `a head at block ${head}, while blocks from ${from} on were read before`,
+  });
 }
 
 /** Whether the chain has this very block; there is nothing to ask where nothing is covered. */

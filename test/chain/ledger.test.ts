@@ -128,7 +128,7 @@ describe("key ledger on a chain", () => {
       const record = someRecord(alice.address, await now());
       await put(record);
       const state = await readRecordState(chain, recordIdOf(record.account, record.fileTag));
-      expect(state).to.deep.equal({ keyTime: record.keyTime, digest: recordDigest(headerOf(record)) });
+      expect(state).to.deep.equal({ keyTime: record.keyTime, digest: recordDigest(headerOf(record)), shared: false });
     });
 
     it("stores a batch at once", async () => {
@@ -212,6 +212,8 @@ describe("key ledger on a chain", () => {
       expect(await isOwner(chain, record, alice.address.toLowerCase())).to.equal(true);
       expect(await isOwner(chain, record, bob.address)).to.equal(false);
       await relay.send(addOwnerCall(deployment, await signOwnerAddition(deployment, record, file, bob, KEY)));
+      const state = await readRecordState(chain, recordIdOf(record.account, record.fileTag));
+      expect(state?.shared).to.equal(true);
       expect(await isOwner(chain, record, bob.address)).to.equal(true);
     });
 
@@ -247,7 +249,7 @@ describe("key ledger on a chain", () => {
       const record = someRecord(alice.address, await now());
       await put(record);
       const state = await verifyArchivedRecord(chain, record, "node 0x1");
-      expect(state).to.deep.equal({ keyTime: record.keyTime, digest: recordDigest(headerOf(record)) });
+      expect(state).to.deep.equal({ keyTime: record.keyTime, digest: recordDigest(headerOf(record)), shared: false });
     });
 
     it("are refused when a byte of them differs, with the archive's name", async () => {
@@ -443,18 +445,33 @@ describe("key ledger on a chain", () => {
       expect(archive.pages).to.deep.equal([[head - 4, head]]);
     });
 
-    it("forgets all that a much shorter chain does not have", async () => {
+    it("keeps what it has when the head is further back than it may scan again", async () => {
       const archive = new Archive();
-      const fork = await anvil.rpc("evm_snapshot");
+      const kept = someRecord(alice.address, await now());
+      await put(kept);
       await anvil.rpc("anvil_mine", ["0x20"]);
-      await put(someRecord(alice.address, await now()));
       await archive.update();
-      expect(archive.events.length).to.equal(1);
-      await revertTo(fork);
-      await archive.update({ overlapBlocks: 2 });
-      expect(archive.tags()).to.deep.equal([]);
-      const head = await chain.provider.getBlockNumber();
-      expect(archive.pages).to.deep.equal([[head - 1, head]]);
+      const { cursor } = archive;
+      const head = cursor?.blockNumber ?? 0;
+      const seeAt = (block: number) => {
+        // An endpoint that is not in sync and has dropped old logs.
+        proxy.fault = (method, [asked]) => {
+          if (method === "eth_blockNumber") return { result: `0x${block.toString(16)}` };
+          if (method === "eth_getLogs") return { result: [] };
+          return method === "eth_getBlockByNumber" && Number(asked) > block ? { result: null } : undefined;
+        };
+      };
+      for (const behind of [5, 20, head]) {
+        seeAt(head - behind);
+        const error = await failure(archive.update({ overlapBlocks: 5 }));
+        expect(error).to.include({ code: "CHAIN_UNAVAILABLE", retryable: true });
+        expect(archive.tags()).to.deep.equal([kept.fileTag]);
+        expect(archive.cursor).to.deep.equal(cursor);
+      }
+      seeAt(head - 4);
+      await archive.update({ overlapBlocks: 5 });
+      expect(archive.pages).to.deep.equal([[head - 4, head - 4]]);
+      expect(archive.tags()).to.deep.equal([kept.fileTag]);
     });
 
     it("reads a page again whose last block was replaced while it was being read", async () => {

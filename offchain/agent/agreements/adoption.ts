@@ -5,14 +5,13 @@
  */
 
 import type { Agreement } from "../../chain/escrow.ts";
-import { readChain } from "../../chain/revert.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { AgreementStatus as ProviderView } from "../../core/wire/csp.ts";
 import type { CataloguedAgreement } from "../catalogue.ts";
 import type { AgentContext } from "../context.ts";
 import { agreementKeys } from "./agreement-keys.ts";
-import { proposalsOf } from "./proposals.ts";
+import { isRunning, proposalsOf } from "./proposals.ts";
 
 /** The provider's own account of an agreement; undefined when it cannot be had. */
 export async function providerViewOf(context: AgentContext, agreement: Agreement): Promise<ProviderView | undefined> {
@@ -65,7 +64,7 @@ export async function adopt(
  * has recorded the data.
  *
  * @param manifestHash of the data at the provider, 0x hex.
- * @returns undefined when there is none that still has an epoch to run.
+ * @returns undefined when there is none that still has a window to meet.
  */
 export async function adoptRunning(
   context: AgentContext,
@@ -74,12 +73,10 @@ export async function adoptRunning(
   manifestHash: string,
 ): Promise<CataloguedAgreement | undefined> {
   const chain = await context.chain();
-  const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
   for await (const agreement of proposalsOf(chain, context.account.address, context.deployment.deployedAtBlock)) {
-    const { terms, status } = agreement;
-    if (status !== "active" || terms.manifestHash !== manifestHash || !isAddressEqual(terms.provider, provider))
-      continue;
-    if (Number(terms.startBlock) + (terms.epochs - 1) * terms.epochBlocks < head) continue;
+    const { terms } = agreement;
+    if (terms.manifestHash !== manifestHash || !isAddressEqual(terms.provider, provider)) continue;
+    if (!(await isRunning(context, agreement))) continue;
     const adopted = await adopt(context, agreement, dataId);
     if (adopted !== undefined) return adopted;
   }

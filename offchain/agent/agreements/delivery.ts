@@ -16,6 +16,8 @@ import type { PreparedDataSet } from "./data-set-tagger.ts";
 const POINTS_AT_ONCE = 256;
 const POINTS_IN_PART = 16_384;
 const ASK_AGAIN_MILLISECONDS = 500;
+/** A provider that verifies no further slice for so long is given up: the home folder is locked while it is asked. */
+const STALLED_MILLISECONDS = 10 * 60_000;
 
 export interface DeliveryProgress {
   readonly phase: "uploading" | "verifying";
@@ -28,7 +30,7 @@ export interface DeliveryProgress {
  *
  * @returns what the provider has verified: it agrees with what was prepared here.
  * @throws TallystickError INVALID_PROOF when the provider finds powers or tags wrong; BAD_RESPONSE when it describes
- *   another data set
+ *   another data set; TIMED_OUT when it verifies no further slice for ten minutes
  */
 export async function deliverPreparation(
   provider: PreparationReceiver,
@@ -53,10 +55,16 @@ export async function deliverPreparation(
       requireSame(await provider.appendPreparation(salt, part, offset, bytes));
     status = await deliverPart(provider.name, part, sources[part], append, status, onProgress, signal);
   }
+  let grown = { slices: status.checkedSlices, at: clock.now() };
   for (let asked = false; status.state === "open" || status.state === "verifying"; asked = true) {
     signal?.throwIfAborted();
     if (asked || status.state === "verifying") await clock.pause(ASK_AGAIN_MILLISECONDS, signal);
     status = requireSame(await provider.verifyPreparation(salt));
+    // It must exceed all it reported before: a count that goes up and down is no progress.
+    if (status.checkedSlices > grown.slices) grown = { slices: status.checkedSlices, at: clock.now() };
+    if (status.state !== "verified" && clock.now() - grown.at >= STALLED_MILLISECONDS) {
+      throw stalled(provider.name, grown.slices, status.sliceCount);
+    }
     onProgress({ phase: "verifying", doneBytes: status.checkedSlices, totalBytes: status.sliceCount });
   }
   return status;
@@ -169,6 +177,18 @@ function sameDataSet(
     }
     return status;
   };
+}
+
+function stalled(party: string, checked: number, slices: number): TallystickError {
+  return new TallystickError(`${party} does not finish verifying the tags`, {
+    code: "TIMED_OUT",
+    party,
+    check: "verified slices",
+    expected: `more than ${checked} of ${slices} within ${STALLED_MILLISECONDS / 60_000} minutes`,
+    received: `${checked} of ${slices}`,
+    hint: "run the command again later, it continues where this one stopped, or choose another provider",
+    retryable: true,
+  });
 }
 
 function outOfStep(party: string, part: string, received: number): TallystickError {

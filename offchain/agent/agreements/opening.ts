@@ -25,7 +25,7 @@ import { adoptRunning } from "./adoption.ts";
 import { type AgreementKeys, agreementKeys } from "./agreement-keys.ts";
 import { type DataSetTagger, findPrepared, type PreparedDataSet } from "./data-set-tagger.ts";
 import { deliverPreparation } from "./delivery.ts";
-import { agreementOf, proposalsOf } from "./proposals.ts";
+import { agreementOf, isRunning, proposalsOf } from "./proposals.ts";
 import { type AgreementOptions, type AgreementReport, makeTerms, reportOf, startTooNear } from "./terms.ts";
 
 /** Proposals whose start came too near while the provider was asked are replaced, this often. */
@@ -86,7 +86,9 @@ export async function openPreparedAgreement(
 
 /**
  * The running agreement with a provider about a data id, or the finished attempt at one; undefined when there is
- * neither.
+ * neither. One whose last window has passed is not running.
+ *
+ * @throws TallystickError CHAIN_UNAVAILABLE when the chain does not show an agreement that was accepted
  */
 export async function resumeAgreement(
   context: AgentContext,
@@ -101,7 +103,7 @@ export async function resumeAgreement(
     if (!isAddressEqual(row.provider, provider.account)) continue;
     if (row.state === "accepted") {
       const report = await reportRow(context, row, false);
-      if (report?.status === "active") return report;
+      if (report !== undefined && (await isRunning(context, report))) return report;
       if (report !== undefined) continue;
     }
     const prepared = await findPrepared(context.platform.preparations, row.salt);
@@ -117,7 +119,8 @@ export async function resumeAgreement(
     const report = await reportRow(context, located, false);
     if (report?.status === "active") {
       await context.catalogue.saveAgreement({ ...located, state: "accepted" });
-      return report;
+      if (await isRunning(context, report)) return report;
+      continue;
     }
     await takeBack(context, located);
   }

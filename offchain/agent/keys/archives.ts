@@ -28,6 +28,8 @@ export interface VerifiedRecord {
   readonly recordId: string;
   readonly record: KeyRecord;
   readonly payload: RecordPayload;
+  /** A later owner has joined, so this version is final. */
+  readonly shared: boolean;
   /** The node that archived it, or `chain`. */
   readonly source: string;
   /**
@@ -184,10 +186,11 @@ export class Archives {
     const recordId = recordIdOf(record.account, record.fileTag);
     let verdict: "refuted" | "malformed" = "refuted";
     try {
-      await verifyArchivedRecord(this.#chain, record, source);
+      const { shared } = await verifyArchivedRecord(this.#chain, record, source);
       // From here on the recorder is at fault and not the archive.
       verdict = "malformed";
-      return { recordId, record, payload: parseRecordPayload(record.payload), source, ownerNotes: new Map() };
+      const payload = parseRecordPayload(record.payload);
+      return { recordId, record, payload, shared, source, ownerNotes: new Map() };
     } catch (error) {
       if (!(error instanceof TallystickError) || error.code === "CHAIN_UNAVAILABLE") throw error;
       this.#logger.warn({ archive: source, code: error.code }, `${error.message}; looking in another archive`);

@@ -35,7 +35,7 @@ import {
 } from "../../core/record/key-record.ts";
 import type { AgentAccount } from "../account.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
-import type { Archives, VerifiedRecord } from "./archives.ts";
+import type { ArchiveAnswer, Archives, VerifiedRecord } from "./archives.ts";
 import type { NbmClient } from "./nbm-client.ts";
 import { chainTime, polled, relayEntry } from "./relay-entry.ts";
 import { sealableKeys } from "./sealable-keys.ts";
@@ -46,6 +46,8 @@ const DEADLINE_SECONDS = 3600n;
 const RECORD_ATTEMPTS = 3;
 /** How often a record that its account replaces meanwhile is verified again before this account records its own. */
 const JOIN_ATTEMPTS = 3;
+/** Each candidate costs a request to every node, and anybody who has the file can record it under many accounts. */
+const MAXIMUM_CANDIDATES = 8;
 
 export interface RecordKeyContext {
   readonly chain: ChainReader;
@@ -107,7 +109,7 @@ async function ensureOnce(
   const tag = toHex(fileTag(dataId));
   const ownId = recordIdOf(context.account.address, tag);
   const ownState = await readRecordState(context.chain, ownId);
-  const own = ownState === undefined ? undefined : await findGoodOwn(context, tag, dataId, fileKey);
+  const own = ownState === undefined ? undefined : await findUsableOwn(context, tag, dataId, fileKey);
   if (own !== undefined) {
     const existing = own.payload.policy.recipients;
     if (recipients === "self" && existing === "committee") throw sharedAlready(own);
@@ -136,21 +138,31 @@ function sharedAlready({ recordId, record }: VerifiedRecord): TallystickError {
 }
 
 /**
- * This account's record on the ledger, when it rebuilds the key. One that no archive has, or that is wrong, is made
- * anew.
+ * This account's record on the ledger, when it rebuilds the key. One that is wrong is made anew, unless somebody has
+ * joined it: the ledger takes no new version then, and the account has the key by its self envelope.
  */
-async function findGoodOwn(
+async function findUsableOwn(
   context: RecordKeyContext,
   tag: string,
   dataId: string,
   fileKey: Uint8Array,
 ): Promise<VerifiedRecord | undefined> {
-  const own = await polled(async () => {
-    const { records } = await context.archives.find({ fileTag: tag, account: context.account.address });
-    return records.find(({ record }) => isAddressEqual(record.account, context.account.address));
-  });
+  const { archives, account, logger = SILENT } = context;
+  const filter = { fileTag: tag, account: account.address };
+  const ownOf = ({ records }: ArchiveAnswer) =>
+    records.find(({ record }) => isAddressEqual(record.account, account.address));
+  // The chain's logs are the last resort: the record is on the ledger, whether or not an archive shows it.
+  const own =
+    (await polled(async () => ownOf(await archives.find(filter)))) ?? ownOf(await archives.findOrScan(filter));
   if (own === undefined || !hasOwnEnvelope(context, own)) return undefined;
-  return (await isGood(context, own, dataId, fileKey)) ? own : undefined;
+  if (await isGood(context, own, dataId, fileKey)) return own;
+  if (!own.shared || !isAddressEqual(own.record.ownershipKey, ownershipAddress(fileKey))) return undefined;
+  logger.warn(
+    { recordId: own.recordId },
+    "the key record of this account cannot be renewed, since another account has joined it; the committee may be " +
+      "unable to restore this key, but the recovery phrase can",
+  );
+  return own;
 }
 
 function hasOwnEnvelope({ chain, catalogueKey, logger }: RecordKeyContext, own: VerifiedRecord): boolean {
@@ -218,7 +230,7 @@ async function shareState(context: RecordKeyContext, node: NbmClient, recordId: 
 }
 
 /**
- * Joins a good record of somebody else; undefined when there is none. Its account may replace the record until somebody
+ * Joins a good record of somebody else; undefined when there is none among the first candidates. Its account may replace the record until somebody
  * has joined: then the new version is verified like any other.
  */
 async function joinExisting(
@@ -242,8 +254,7 @@ async function joinOnce(
 ): Promise<KeyOwnership | "replaced" | undefined> {
   const { chain, account } = context;
   const { records } = await context.archives.find({ fileTag: tag });
-  for (const found of records) {
-    if (!isUsualPolicy(found.payload, context.committee)) continue;
+  for (const found of candidatesOf(records, context.committee, fileKey)) {
     if (!(await isGood(context, found, dataId, fileKey))) continue;
     const { recordId } = found;
     const header = headerOf(found.record);
@@ -260,6 +271,18 @@ async function joinOnce(
     return "replaced";
   }
   return undefined;
+}
+
+/**
+ * The records worth the requests to the nodes. Those with later owners come first: who joined had the file, and the
+ * account can no longer replace them.
+ */
+function candidatesOf(records: readonly VerifiedRecord[], committee: Committee, fileKey: Uint8Array): VerifiedRecord[] {
+  const owner = ownershipAddress(fileKey);
+  return records
+    .filter(({ record, payload }) => isAddressEqual(record.ownershipKey, owner) && isUsualPolicy(payload, committee))
+    .sort((a, b) => Number(b.shared) - Number(a.shared))
+    .slice(0, MAXIMUM_CANDIDATES);
 }
 
 async function signAddition(context: RecordKeyContext, found: VerifiedRecord, dataId: string, fileKey: Uint8Array) {

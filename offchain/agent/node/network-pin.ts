@@ -6,7 +6,7 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
-import type { Deployment } from "../../chain/deployment.ts";
+import { type Deployment, NoDeploymentError } from "../../chain/deployment.ts";
 import { openProvider } from "../../chain/endpoint.ts";
 import { readChain } from "../../chain/revert.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
@@ -76,13 +76,18 @@ export function requirePinnedNetwork(homeDir: string, deployment: Deployment): v
 /**
  * Pins the network at first use, and later asks the chain whether it is still the one that was pinned.
  *
+ * @throws NoDeploymentError when at first use the chain does not have the block of the deployment
  * @throws TallystickError WRONG_NETWORK; ChainUnavailableError; DiskFullError, DiskFailedError
  */
 export async function pinNetwork(homeDir: string, deployment: Deployment): Promise<void> {
   requirePinnedNetwork(homeDir, deployment);
   const number = readPin(homeDir)?.deploymentBlock.number ?? deployment.deployedAtBlock;
   const hash = await blockHash(deployment, number);
-  if (hash !== undefined && readPin(homeDir) === undefined) savePin(homeDir, deployment, { number, hash });
+  if (readPin(homeDir) === undefined) {
+    // Without the block's hash nothing could be pinned, and the next use could be with any network.
+    if (hash === undefined) throw noDeploymentBlock(number);
+    savePin(homeDir, deployment, { number, hash });
+  }
   // Read again: another process may have pinned the home meanwhile.
   requirePinnedNetwork(homeDir, deployment);
   const expected = readPin(homeDir)?.deploymentBlock;
@@ -152,6 +157,13 @@ function savePin(homeDir: string, deployment: Deployment, deploymentBlock: Netwo
   } catch (error) {
     if (systemErrorCode(error) !== "EEXIST") throw asDiskError(error, `writing ${pinPath(homeDir)}`);
   }
+}
+
+function noDeploymentBlock(number: number): NoDeploymentError {
+  return new NoDeploymentError(`the chain has no block ${number}, in which the contracts were deployed`, {
+    check: "block of the deployment",
+    hint: "wait until the endpoint is in sync, or use another one",
+  });
 }
 
 function wrongNetwork(homeDir: string, difference: Difference): TallystickError {

@@ -1,6 +1,7 @@
 /**
  * Relays signed ledger entries: the user signs, the node pays the gas. Everything that can be checked is checked before
- * sending, since a reverted transaction costs the node and not the user. Requests are idempotent, at this node and at
+ * sending, since a reverted transaction costs the node and not the user. What becomes invalid between check and mining
+ * cannot be foreseen: the account may put a newer version on the ledger meanwhile. Requests are idempotent, at this node and at
  * others: an entry that is on chain already is answered with its place and not sent again.
  */
 
@@ -50,6 +51,8 @@ export interface RelayOptions {
 }
 
 const UINT64_LIMIT = 1n << 64n;
+/** A signature that expires before its transaction is mined reverts it, so it must be valid for this long. */
+const MINIMUM_VALIDITY_SECONDS = 300;
 /** After this time the gas price may be another. */
 const FEE_RETRY_SECONDS = 60;
 
@@ -231,8 +234,15 @@ export class Relay {
   }
 
   #requireTime(deadline: bigint): void {
-    if (deadline > BigInt(this.#now())) return;
-    throw new InvalidSignatureError("the signature's deadline has passed", { party: "client", check: "deadline" });
+    const earliest = BigInt(this.#now() + MINIMUM_VALIDITY_SECONDS);
+    if (deadline >= earliest) return;
+    throw new InvalidSignatureError("the signature expires before its transaction is sure to be mined", {
+      party: "client",
+      check: "deadline",
+      expected: `${earliest} (unix seconds) or later`,
+      received: String(deadline),
+      hint: `sign again with a deadline at least ${MINIMUM_VALIDITY_SECONDS} seconds ahead, and check the clock`,
+    });
   }
 
   /** The contract would refuse a version that has been replaced, at this node's cost. */

@@ -10,6 +10,7 @@ import { toHex } from "../../../offchain/core/encoding/hex.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import type { PreparationStatus } from "../../../offchain/core/wire/csp.ts";
 import { MemoryPreparations } from "../../helpers/memory-platform.ts";
+import { expectAsyncRejection } from "../../helpers/rejection.ts";
 
 /** Answers a delivery as a provider would, or as a test wants it to. */
 class FakeProvider implements PreparationReceiver {
@@ -109,6 +110,48 @@ describe("delivery of a preparation", () => {
       expect(fake.sent).to.deep.equal([]);
     });
   }
+
+  describe("to a provider that goes on verifying", () => {
+    let now: number;
+    let pauses: number;
+    const clock = {
+      now: () => now,
+      pause: async (milliseconds: number) => {
+        now += milliseconds;
+        pauses += 1;
+        if (pauses > 10_000) throw new Error("it never stops");
+      },
+    };
+    const deliverAt = (counts: (asked: number) => number) => {
+      now = 0;
+      pauses = 0;
+      let asked = 0;
+      fake.verifyPreparation = async () => {
+        asked += 1;
+        const state = asked > 4000 ? "verified" : "verifying";
+        fake.status = { ...fake.status, state, checkedSlices: counts(asked) };
+        return fake.status;
+      };
+      return deliverPreparation(fake, prepared, keys, () => undefined, clock);
+    };
+
+    for (const [what, counts] of [
+      ["without any progress", () => 0],
+      ["and reports counts that go up and down", (asked: number) => asked % 2],
+      ["and stops in the middle", (asked: number) => Math.min(asked, 2)],
+    ] as const) {
+      it(`ends after ten minutes when it does so ${what}`, async () => {
+        const error = await expectAsyncRejection(() => deliverAt(counts), "TIMED_OUT");
+        expect(error).to.include({ party: fake.name, check: "verified slices", retryable: true });
+        expect(now).to.be.within(600_000, 602_000);
+      });
+    }
+
+    it("continues as long as it makes progress", async () => {
+      const status = await deliverAt((asked) => Math.floor(asked / 1100));
+      expect(status).to.include({ state: "verified", checkedSlices: 3 });
+    });
+  });
 
   it("waits between requests, whatever state the provider reports", async () => {
     fake.afterVerify = ["open", "verifying"];

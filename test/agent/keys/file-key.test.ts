@@ -43,7 +43,14 @@ async function recordBy(account: string, policy = committeePolicy(3, 2)): Promis
   const ownershipKey = ownershipAddress(fileKey);
   const record = { account, fileTag: toHex(tag), committeeId: 1n, keyTime: 1000n, ownershipKey, payload };
   const id = toHex(recordId(account, tag));
-  return { recordId: id, record, payload: parseRecordPayload(payload), source: "test", ownerNotes: new Map() };
+  return {
+    recordId: id,
+    record,
+    payload: parseRecordPayload(payload),
+    shared: false,
+    source: "test",
+    ownerNotes: new Map(),
+  };
 }
 
 describe("the key of a data id", () => {

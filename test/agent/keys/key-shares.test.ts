@@ -56,7 +56,14 @@ async function makeRecord(): Promise<VerifiedRecord> {
     payload,
   };
   const id = toHex(recordId(record.account, fileTag(dataId)));
-  return { recordId: id, record, payload: parseRecordPayload(payload), source: "test", ownerNotes: new Map() };
+  return {
+    recordId: id,
+    record,
+    payload: parseRecordPayload(payload),
+    shared: false,
+    source: "test",
+    ownerNotes: new Map(),
+  };
 }
 
 describe("key shares: a file key out of nodes that fail and lie", () => {

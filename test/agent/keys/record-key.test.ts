@@ -55,7 +55,8 @@ async function recordBy(
   const ownershipKey = ownershipAddress(fileKey);
   const record = { account, fileTag: toHex(fileTag(dataId)), committeeId: 1n, keyTime, ownershipKey, payload };
   const recordId = recordIdOf(account, record.fileTag);
-  return { recordId, record, payload: parseRecordPayload(payload), source: "test", ownerNotes: new Map() };
+  const parsed = parseRecordPayload(payload);
+  return { recordId, record, payload: parsed, shared: false, source: "test", ownerNotes: new Map() };
 }
 
 describe("the key record that an account relies on", () => {
@@ -73,8 +74,19 @@ describe("the key record that an account relies on", () => {
   let beforeRelay: (() => void) | undefined;
   /** Digest of the version that the ledger shows this account as an owner of. */
   let joined: string | undefined;
+  /** What archives have beside the record, and before it. */
+  let others: VerifiedRecord[];
+  /** Whether archives have the record; the chain's logs always do. */
+  let archived: boolean;
+  /** The records that nodes were asked about. */
+  let judged: Set<string>;
+  let committeeId: bigint;
 
   beforeEach(() => {
+    others = [];
+    archived = true;
+    judged = new Set();
+    committeeId = 1n;
     beforeRelay = undefined;
     relays = 0;
     joined = undefined;
@@ -89,7 +101,7 @@ describe("the key record that an account relies on", () => {
     const known = String(parsed?.args[0]) === found.recordId;
     const digest = known ? recordDigest(headerOf(found.record)) : `0x${"00".repeat(24)}`;
     return ABI.encodeFunctionResult("recordState", [
-      { keyTime: known ? found.record.keyTime : 0n, digest, shared: joined !== undefined },
+      { keyTime: known ? found.record.keyTime : 0n, digest, shared: found.shared || joined !== undefined },
     ]);
   };
 
@@ -107,7 +119,10 @@ describe("the key record that an account relies on", () => {
     const nodes = states.map((share, i) => ({
       name: `node ${i + 1}`,
       url: `http://node-${i + 1}`,
-      record: async () => ({ share }),
+      record: async (recordId: string) => {
+        judged.add(recordId);
+        return { share: recordId === found.recordId ? share : "invalid" };
+      },
       relayRecord: relay("a record of its own"),
       relayOwner: async (_id: string, request: { header: RecordHeader }) => {
         if (beforeRelay === undefined) return await relay("to join")(request);
@@ -127,13 +142,16 @@ describe("the key record that an account relies on", () => {
       },
       account: us,
       committee: {
-        id: 1n,
+        id: committeeId,
         size: SIZE,
         threshold: THRESHOLD,
         members: members.map((hpkePublicKey, i) => ({ index: i + 1, operator: somebody, hpkePublicKey })),
       },
       nodes,
-      archives: { find: async () => ({ records: [found], reports: [] }) },
+      archives: {
+        find: async () => ({ records: archived ? [...others, found] : others, reports: [] }),
+        findOrScan: async () => ({ records: [...others, found], reports: [] }),
+      },
       catalogueKey,
     } as unknown as RecordKeyContext;
   }
@@ -256,6 +274,65 @@ describe("the key record that an account relies on", () => {
     const error = await expectAsyncRejection(() => ensure(), "CONFLICT");
     for (const index of [1, 3, 4]) expect(error.received).to.contain(`member ${index} `);
     expect([...asked]).to.deep.equal([]);
+  });
+
+  describe("when the account's own is of an earlier committee, whose nodes cannot be asked", () => {
+    beforeEach(async () => {
+      committeeId = 2n;
+      found = await recordBy(us.address, committeePolicy(SIZE, THRESHOLD));
+    });
+
+    it("stays that where another account has joined it: the ledger takes no new version", async () => {
+      found = { ...found, shared: true };
+      expect(await ensure()).to.deep.equal({ recordId: found.recordId, role: "recorder", isNew: false });
+      expect([...asked]).to.deep.equal([]);
+    });
+
+    it("is a new version where nobody has joined it", async () => {
+      await expectAsyncRejection(() => ensure(), "UNREACHABLE");
+      expect([...asked]).to.deep.equal(["a record of its own"]);
+    });
+
+    it("is not that where it holds another key, although it has been joined", async () => {
+      const wrong = { secret: new Uint8Array(32).fill(1) };
+      found = { ...(await recordBy(us.address, committeePolicy(SIZE, THRESHOLD), wrong)), shared: true };
+      await expectAsyncRejection(() => ensure(), "UNREACHABLE");
+    });
+  });
+
+  it("stays its own where no archive shows it, but the chain's logs do", async () => {
+    found = await recordBy(us.address, committeePolicy(SIZE, THRESHOLD));
+    archived = false;
+    expect(await ensure()).to.deep.equal({ recordId: found.recordId, role: "recorder", isNew: false });
+    expect([...asked]).to.deep.equal([]);
+  }).timeout(10_000);
+
+  describe("when many have recorded the file, with shares that nodes cannot open", () => {
+    const usual = committeePolicy(SIZE, THRESHOLD);
+    beforeEach(async () => {
+      found = await recordBy(somebody, usual);
+      const useless = Array.from({ length: 10 }, () => recordBy(Wallet.createRandom().address, usual));
+      others = await Promise.all(useless);
+    });
+
+    it("is one of its own after eight of theirs were looked at", async () => {
+      await expectAsyncRejection(() => ensure(), "UNREACHABLE");
+      expect([...asked]).to.deep.equal(["a record of its own"]);
+      expect(judged.size).to.equal(8);
+    });
+
+    it("is a good one that others have joined already, wherever it stands", async () => {
+      found = { ...found, shared: true };
+      await expectAsyncRejection(() => ensure(), "UNREACHABLE");
+      expect([...asked]).to.deep.equal(["to join"]);
+      expect([...judged]).to.deep.equal([found.recordId]);
+    });
+
+    it("is a good one after any number whose ownership key is another: these are not of the file", async () => {
+      others = others.map((other) => ({ ...other, record: { ...other.record, ownershipKey: somebody } }));
+      await expectAsyncRejection(() => ensure(), "UNREACHABLE");
+      expect([...asked]).to.deep.equal(["to join"]);
+    });
   });
 
   it("cannot be restricted to its account later: shares that the committee has cannot be taken back", async () => {

@@ -118,6 +118,12 @@ describe("pinned network", () => {
     });
   });
 
+  it("is not used at first with a chain that does not have the deployment block, since nothing could be pinned", async () => {
+    const later = { ...deployment, rpcUrl: restarted.url, deployedAtBlock: 1000 };
+    await expectAsyncRejection(() => pinNetwork(home, later), "NO_DEPLOYMENT", /no block 1000/);
+    expect(readPin(home)).to.equal(undefined);
+  });
+
   it("pins nothing while the chain does not answer", async () => {
     await expectAsyncRejection(
       () => pinNetwork(home, { ...deployment, rpcUrl: "http://127.0.0.1:9" }),

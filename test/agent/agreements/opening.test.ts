@@ -1,0 +1,118 @@
+/** Which agreement a put relies on, as the chain's answers about the catalogued one say. */
+import { expect } from "chai";
+import { agreementKeys } from "../../../offchain/agent/agreements/agreement-keys.ts";
+import { resumeAgreement } from "../../../offchain/agent/agreements/opening.ts";
+import type { CataloguedAgreement } from "../../../offchain/agent/catalogue.ts";
+import { systemClock } from "../../../offchain/agent/clock.ts";
+import type { AgentContext } from "../../../offchain/agent/context.ts";
+import type { StorageProvider } from "../../../offchain/agent/providers/storage-provider.ts";
+import { ESCROW_ABI } from "../../../offchain/chain/abis.ts";
+import { expectAsyncRejection } from "../../helpers/rejection.ts";
+
+const address = (digits: string) => `0x${digits.repeat(20)}`;
+const ESCROW = address("66");
+const PROVIDER = address("22");
+const [NONE, ACTIVE] = [0, 2];
+/** The end of the last window of the agreement below. */
+const LAST_WINDOW_END = 125;
+const salt = `0x${"44".repeat(32)}`;
+const auditSeed = new Uint8Array(32).fill(3);
+
+describe("the agreement that a put relies on", () => {
+  let rows: CataloguedAgreement[];
+  let status: number;
+  let head: number;
+  let keyHash: string;
+
+  beforeEach(async () => {
+    const common = { salt, dataId: "d", provider: PROVIDER, escrow: ESCROW, createdAt: 0 };
+    rows = [{ ...common, state: "accepted", agreementId: 9n, proposedFromBlock: 90 }];
+    status = ACTIVE;
+    head = 100;
+    keyHash = (await agreementKeys(auditSeed, salt)).keyHash;
+  });
+
+  const agreement = () => ({
+    user: address("11"),
+    status,
+    epochsProven: 0,
+    epochsMissed: 0,
+    terms: {
+      provider: PROVIDER,
+      token: address("00"),
+      feePerEpoch: 1,
+      compensationPerMiss: 1,
+      bountyPerMiss: 0,
+      collateral: 3,
+      startBlock: 100,
+      epochBlocks: 10,
+      windowBlocks: 5,
+      epochs: 3,
+      sampleCount: 1,
+      breachLimit: 3,
+      firstIndex: 1,
+      sliceCount: 1,
+      auditKeyHash: keyHash,
+      manifestHash: `0x${"55".repeat(32)}`,
+      randomness: address("33"),
+    },
+  });
+
+  function context(): AgentContext {
+    const deployment = { contracts: { storageEscrow: ESCROW }, deployedAtBlock: 0 };
+    const provider = {
+      call: async () => ESCROW_ABI.encodeFunctionResult("agreementOf", [agreement()]),
+      getBlockNumber: async () => head,
+      getTransactionCount: async () => 1,
+      getLogs: async () => [],
+    };
+    return {
+      deployment,
+      chain: async () => ({ deployment, provider }),
+      account: { address: address("11") },
+      identity: { auditSeed },
+      platform: { preparations: { find: async () => undefined }, clock: systemClock },
+      waits: { during: async (_kind: string, _what: string, work: () => Promise<unknown>) => await work() },
+      catalogue: {
+        agreements: async () => [...rows],
+        saveAgreement: async (row: CataloguedAgreement) => {
+          rows = [row];
+        },
+        removeAgreement: async () => {
+          rows = [];
+        },
+      },
+    } as unknown as AgentContext;
+  }
+
+  const resume = () => resumeAgreement(context(), "d", { account: PROVIDER } as StorageProvider, {}, undefined);
+
+  it("is the catalogued one up to the end of its last window, and a new one from then on", async () => {
+    head = LAST_WINDOW_END - 1;
+    expect(await resume()).to.include({ agreementId: 9n, status: "active", isNew: false });
+    head = LAST_WINDOW_END;
+    expect(await resume()).to.equal(undefined);
+    expect(rows).to.have.length(1);
+  });
+
+  it("is a new one where one whose acceptance was not written down has passed its last window", async () => {
+    rows = rows.map((row) => ({ ...row, state: "proposed" }));
+    head = LAST_WINDOW_END;
+    expect(await resume()).to.equal(undefined);
+    expect(rows[0]).to.include({ state: "accepted", agreementId: 9n });
+  });
+
+  it("stays in the catalogue, and no other is made, when the endpoint denies it", async () => {
+    status = NONE;
+    const before = [...rows];
+    const error = await expectAsyncRejection(resume, "CHAIN_UNAVAILABLE", /agreement 9/);
+    expect(error.retryable).to.equal(true);
+    expect(rows).to.deep.equal(before);
+  });
+
+  it("is a new one where somebody else's has its number: the chain is another", async () => {
+    keyHash = `0x${"77".repeat(32)}`;
+    expect(await resume()).to.equal(undefined);
+    expect(rows).to.deep.equal([]);
+  });
+});
