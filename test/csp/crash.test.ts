@@ -77,7 +77,7 @@ describe("provider that crashes", () => {
     await client.upload(...chunks);
     const data = new AuditedData(randomBytes(32), chunks);
     const path = `/v1/preparations/${data.saltHex}`;
-    await client.request("PUT", path, { body: data.request });
+    await client.request("PUT", path, { bytes: data.body });
     const half = data.powersA.subarray(0, 100_000);
     const answer = await client.request("PUT", `${path}/powers-a?offset=0`, { bytes: half });
     expect(answer.json.received.powersA).to.equal(100_000);
@@ -157,7 +157,8 @@ describe("provider on a full disk", () => {
   afterEach(() => provider.remove());
 
   it("answers that its storage is unavailable, keeps serving what it has, and takes what still fits", async () => {
-    provider = await ProviderProcess.prepare(local);
+    // Without a floor of free space, so that the disk really fills up.
+    provider = await ProviderProcess.prepare(local, { quotas: { freeDiskBytes: 1 } });
     mkdirSync(provider.dataDir);
     const mount = `mount -t tmpfs -o size=${DISK_BYTES} tallystick-test "${provider.dataDir}" && exec "$@"`;
     const wrapper = ["unshare", "-rm", "sh", "-c", mount, "sh"];

@@ -283,13 +283,16 @@ describe("bad input", () => {
       expect(existsSync(join(home, "keystore.json"))).to.equal(false);
     });
 
-    it("with no deployment file, a malformed one, or one for another chain: NO_DEPLOYMENT", async () => {
+    it("with no deployment file, a malformed one, or one for another chain: NO_DEPLOYMENT, WRONG_NETWORK", async () => {
       const deploymentFile = dir("broken-deployment.json");
       await expectFailure(["status"], "NO_DEPLOYMENT", {}, other({ deploymentFile }));
-      for (const text of ["{", "{}", JSON.stringify({ ...net.deployment, chainId: 1 })]) {
+      for (const text of ["{", "{}"]) {
         writeFileSync(deploymentFile, text);
         await expectFailure(["status"], "NO_DEPLOYMENT", {}, other({ deploymentFile }));
       }
+      // The home has been used with the network of these tests.
+      writeFileSync(deploymentFile, JSON.stringify({ ...net.deployment, chainId: 1 }));
+      await expectFailure(["status"], "WRONG_NETWORK", {}, other({ deploymentFile }));
     });
 
     it("with a catalogue that is no database: DISK_FAILED", async () => {

@@ -47,7 +47,7 @@ const ROUTES: readonly Route[] = [
   { daemon: "provider", method: "POST", path: "/v1/claims", session: true },
   { daemon: "provider", method: "POST", path: `/v1/claims/0x${"00".repeat(16)}/answers`, session: true },
   { daemon: "provider", method: "POST", path: "/v1/chunks", session: true, stream: true },
-  { daemon: "provider", method: "PUT", path: `/v1/preparations/${ZEROS}`, session: true },
+  { daemon: "provider", method: "PUT", path: `/v1/preparations/${ZEROS}`, session: true, stream: true },
   { daemon: "provider", method: "PUT", path: `/v1/preparations/${ZEROS}/tags`, session: true, stream: true },
   { daemon: "provider", method: "POST", path: "/v1/agreements", session: true },
   { daemon: "provider", method: "POST", path: "/v1/agreements/1/audit", session: true },
@@ -167,7 +167,7 @@ describe("bad requests", () => {
         for (const [what, bad] of Object.entries(BAD_BODIES)) {
           const { status, answer } = await send(daemon, route.method, route.path, bad, token);
           expect(status, `${what}: ${JSON.stringify(answer)}`).to.be.oneOf([400, 404, 413, 415]);
-          expect(codeOf(answer), what).to.be.oneOf(["INVALID_INPUT", "INTEGRITY", "NOT_FOUND"]);
+          expect(codeOf(answer), what).to.be.oneOf(["INVALID_INPUT", "INVALID_POINT", "INTEGRITY", "NOT_FOUND"]);
         }
         expect(stateOf(daemon)).to.deep.equal(before);
         await expectAlive(daemon);
