@@ -1,7 +1,7 @@
 /**
  * The command line of a daemon: `tallystick-nbm --config <file>`, `tallystick-nbm init --data-dir <folder>`,
  * `--help`, `--version`. Mistakes in options and in the configuration are for the person who typed them: a plain line
- * and a hint on stderr, exit code 2. From the start of the daemon on, stderr is its log.
+ * and a hint on stderr, exit code 2; a keystore that is not there the same with 3. From the start of the daemon on, stderr is its log.
  */
 
 import { join } from "node:path";
@@ -12,13 +12,14 @@ import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { VERSION } from "../core/version.ts";
 import { startDaemon } from "./boot.ts";
 import type { DaemonConfig } from "./config.ts";
-import { createDaemonKeystore, type DaemonKind, readPassphrase } from "./keystore-file.ts";
+import { createDaemonKeystore, type DaemonKind, readPassphrase, requireKeystore } from "./keystore-file.ts";
 import { announceReady, Closers, closeOnSignals, runDaemon } from "./lifecycle.ts";
 import { createLogger } from "./logger.ts";
 import type { DaemonProgram } from "./program.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
+const EXIT_IDENTITY = 3;
 
 const HELP = `
 The passphrase of the keystore comes from TALLYSTICK_PASSPHRASE or from a file of mode 0600 (passphraseFile in the
@@ -71,6 +72,7 @@ function start<Config extends DaemonConfig>(program: DaemonProgram<Config>, file
     throw new InvalidInputError("no configuration given", { hint: "start the daemon with --config <file.json>" });
   }
   const config = program.load(file);
+  requireKeystore(config, program.kind);
   const logger = createLogger(program.kind, config.logLevel ?? process.env.TALLYSTICK_LOG_LEVEL);
   const closers = new Closers();
   closeOnSignals(closers, logger);
@@ -95,5 +97,6 @@ function explain(name: string, error: unknown): number {
   const expected = error.expected === undefined ? "" : `: ${error.expected}`;
   process.stderr.write(`${name}: error: ${redactUrlsIn(error.message + expected)}\n`);
   if (error.hint !== undefined) process.stderr.write(`${name}: hint: ${error.hint}\n`);
+  if (error.code === "NO_IDENTITY") return EXIT_IDENTITY;
   return error.code === "INVALID_INPUT" ? EXIT_USAGE : EXIT_FAILED;
 }

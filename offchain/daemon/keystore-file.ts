@@ -57,6 +57,15 @@ export function readPassphrase(passphraseFile?: string): string {
   });
 }
 
+/** @throws TallystickError NO_IDENTITY when there is no keystore where the configuration says */
+export function requireKeystore({ keystoreFile }: DaemonConfig, kind: DaemonKind): void {
+  if (existsSync(keystoreFile)) return;
+  throw new TallystickError(`there is no keystore at ${keystoreFile}`, {
+    code: "NO_IDENTITY",
+    hint: `make one with tallystick-${kind} init --data-dir <folder>`,
+  });
+}
+
 /**
  * Opens the keystore named in a configuration.
  *
@@ -64,12 +73,7 @@ export function readPassphrase(passphraseFile?: string): string {
  * @throws TallystickError WRONG_PASSPHRASE, NO_IDENTITY when there is no keystore, INVALID_INPUT when it is malformed.
  */
 export async function openDaemonKeystore(config: DaemonConfig, kind: DaemonKind): Promise<Uint8Array> {
-  if (!existsSync(config.keystoreFile)) {
-    throw new TallystickError(`there is no keystore at ${config.keystoreFile}`, {
-      code: "NO_IDENTITY",
-      hint: `make one with tallystick-${kind} init --data-dir <folder>`,
-    });
-  }
+  requireKeystore(config, kind);
   const keystore = readJsonFile(config.keystoreFile, "keystore");
   const secret = await openKeystore(keystore, readPassphrase(config.passphraseFile), kind);
   if (secret.length !== 32) {

@@ -2,7 +2,16 @@
  * `npm run devnet`: a whole network on this machine until Ctrl-C. The command line finds it by
  * `.tallystick/devnet.json`.
  */
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -13,6 +22,8 @@ import { type Devnet, type DevnetOptions, pidFolderOf, startDevnet } from "./sta
 const MAIN = "devnet";
 const POLL_MILLISECONDS = 250;
 const RESTART_SECONDS = 90;
+/** Ctrl-C reaches the parts as well as this process: an end that is reported later than this came on its own. */
+const ALARM_MILLISECONDS = 1000;
 
 const HELP = `npm run devnet -- [options]            start a network and run it until Ctrl-C
 npm run devnet -- restart <name>       start a part that has ended again: node-1, provider, …
@@ -121,9 +132,13 @@ async function requestRestart({ part, network }: Options): Promise<void> {
   const pids = pidFolderOf(network.dir);
   const find = (wanted: string) => liveProcesses(pids).find(({ name }) => name === wanted);
   if (find(MAIN) === undefined) throw new Error("no devnet is running here: start one with npm run devnet");
+  if (!existsSync(partsFileOf(network.dir))) throw new Error("the devnet is still starting: wait until it is ready");
+  const parts = JSON.parse(readFileSync(partsFileOf(network.dir), "utf8")) as string[];
+  if (!parts.includes(part)) {
+    throw new Error(`there is no part ${part} that can be started again; there are ${parts.join(", ")}`);
+  }
   const before = find(part)?.pid;
   const request = join(requestsOf(network.dir), part);
-  if (/[/\\]/.test(part)) throw new TypeError(`${part} is not the name of a part`);
   writeFileSync(request, "");
   for (const end = Date.now() + RESTART_SECONDS * 1000; existsSync(request); await pause(POLL_MILLISECONDS)) {
     if (Date.now() > end) throw new Error(`${part} was not started again within ${RESTART_SECONDS} seconds`);
@@ -139,23 +154,31 @@ function requestsOf(directory: string): string {
   return join(directory, "restart");
 }
 
+/** Names of the parts that can be started again, for the terminal that asks. */
+function partsFileOf(directory: string): string {
+  return join(directory, "parts.json");
+}
+
 /** Starts parts again on request, and says when one has ended. @returns what ends the watch */
 function watchParts(devnet: Devnet, directory: string, say: (line: string) => void): () => void {
+  let isOver = false;
   for (const part of devnet.processes) {
     const remedy =
       part.name === devnet.chain.process.name
         ? "its state is lost: end this devnet and start another one"
         : `start it again with npm run devnet -- restart ${part.name}`;
-    part.onUnexpectedEnd((reason) => say(`${part.name} ${reason}; its log is ${part.logFile}; ${remedy}`));
+    part.onUnexpectedEnd(async (reason) => {
+      await pause(ALARM_MILLISECONDS);
+      if (!isOver) say(`${part.name} ${reason}; its log is ${part.logFile}; ${remedy}`);
+    });
   }
   const requests = requestsOf(directory);
   mkdirSync(requests, { recursive: true });
+  const restartable = devnet.processes.filter((one) => one !== devnet.chain.process);
+  writeFileSync(partsFileOf(directory), JSON.stringify(restartable.map(({ name }) => name)));
   const restart = async (name: string) => {
-    const part = devnet.processes.find((one) => one.name === name);
-    if (part === undefined || part === devnet.chain.process) {
-      const names = devnet.processes.filter((one) => one !== devnet.chain.process).map((one) => one.name);
-      throw new Error(`there is no part ${name} that can be started again; there are ${names.join(", ")}`);
-    }
+    const part = restartable.find((one) => one.name === name);
+    if (part === undefined) throw new Error(`there is no part ${name} that can be started again`);
     await part.stop();
     await part.start();
     say(`${name} runs again`);
@@ -174,7 +197,10 @@ function watchParts(devnet: Devnet, directory: string, say: (line: string) => vo
     }
     busy = false;
   }, POLL_MILLISECONDS);
-  return () => clearInterval(timer);
+  return () => {
+    isOver = true;
+    clearInterval(timer);
+  };
 }
 
 async function main(): Promise<void> {

@@ -90,7 +90,9 @@ describe("identity on the command line", () => {
     );
     expect(exitCode, shown).to.equal(0);
     expect(shown).to.contain("You will be asked for 2 of these words now.");
-    expect(shown).to.match(/^ {3}1 [a-z]+ +2 [a-z]+ .* 6 [a-z]+\r?$/m).and.to.match(/^ {2}19 [a-z]+ .*24 [a-z]+\r?$/m);
+    expect(shown)
+      .to.match(/^ {3}1 [a-z]+ +2 [a-z]+ .* 6 [a-z]+\r?$/m)
+      .and.to.match(/^ {2}19 [a-z]+ .*24 [a-z]+\r?$/m);
     expect(shown).to.contain("that is not the word at this place");
     expect(leftInHome()).to.deep.equal(["keystore.json"]);
     const account = /account +(0x[0-9a-fA-F]{40})/.exec(shown)?.[1];
@@ -107,7 +109,12 @@ describe("identity on the command line", () => {
     const never = await atInit([...attempt("one"), ...attempt("two"), ...attempt("three")]);
     expect(never.exitCode, never.shown).to.equal(exitCodeOf("INVALID_INPUT"));
     expect(leftInHome()).to.deep.equal([]);
-    const second = await atInit([...attempt("one"), ...attempt(PASSPHRASE), ["Word ", askedWord], ["Word ", askedWord]]);
+    const second = await atInit([
+      ...attempt("one"),
+      ...attempt(PASSPHRASE),
+      ["Word ", askedWord],
+      ["Word ", askedWord],
+    ]);
     expect(second.exitCode, second.shown).to.equal(0);
     expect(second.shown).to.contain("the two passphrases differ; type the new passphrase again");
     expect(leftInHome()).to.deep.equal(["keystore.json"]);

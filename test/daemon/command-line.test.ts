@@ -53,6 +53,21 @@ for (const kind of ["nbm", "csp"] as const) {
       expect(unfit.stderr).to.match(new RegExp(`^${name}: error: configuration .* is wrong at /`));
     });
 
+    it("answers a configuration whose keystore is not there with a plain message and exit code 3", () => {
+      const sample = JSON.parse(
+        readFileSync(join(import.meta.dirname, "..", "..", "examples", `${kind}.json`), "utf8"),
+      );
+      const keystoreFile = join(folder, "no-keystore.json");
+      const file = join(folder, "complete.json");
+      writeFileSync(file, JSON.stringify({ ...sample, dataDir: folder, keystoreFile }));
+      const refused = run(["--config", file]);
+      expect([refused.status, refused.stdout], refused.stderr).to.deep.equal([3, ""]);
+      expect(refused.stderr).to.equal(
+        `${name}: error: there is no keystore at ${keystoreFile}\n` +
+          `${name}: hint: make one with ${name} init --data-dir <folder>\n`,
+      );
+    });
+
     it("makes a keystore with init, once, and says which account it is", () => {
       const dataDir = join(folder, "fresh");
       const secret = { TALLYSTICK_PASSPHRASE: "secret words" };

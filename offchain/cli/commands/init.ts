@@ -61,7 +61,13 @@ export function phraseLines(phrase: string): string[] {
     "Your recovery phrase. Write it down and keep it offline. Whoever has it can read your files. If you lose it and",
     "this device, nobody can restore them. On this device, `tallystick phrase` shows it again after the passphrase.",
     "",
-    ...rows(numbered, 6).map((row) => `  ${row.map((word) => word.padEnd(width)).join("  ").trimEnd()}`),
+    ...rows(numbered, 6).map(
+      (row) =>
+        `  ${row
+          .map((word) => word.padEnd(width))
+          .join("  ")
+          .trimEnd()}`,
+    ),
   ];
 }
 

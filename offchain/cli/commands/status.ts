@@ -30,7 +30,8 @@ export function registerStatus(program: Command): void {
             `  key        ${put.recorded ? `on the ledger, ${put.role}` : "NOT on the ledger"}`,
             ...put.agreements.map(
               (agreement) =>
-                `  agreement  ${agreement.agreementId} ${agreement.status}: ${agreement.epochsProven} epochs proven, ` +
+                `  agreement  ${agreement.agreementId} ${agreement.status}: ` +
+                `${agreement.epochsProven} ${agreement.epochsProven === 1 ? "epoch" : "epochs"} proven, ` +
                 `${agreement.epochsMissed} missed, of ${agreement.terms.epochs}`,
             ),
           ]),
