@@ -42,9 +42,12 @@ describe("relay", () => {
     }
   })("http://127.0.0.1:9", Number(CHAIN_ID), { staticNetwork: true });
 
-  function relayThat(send: (call: ContractCall, signal?: AbortSignal, options?: CallOptions) => Promise<unknown>): Relay {
+  function relayThat(
+    send: (call: ContractCall, signal?: AbortSignal, options?: CallOptions) => Promise<unknown>,
+  ): Relay {
     return new Relay({
       chain: { provider, deployment: { chainId: Number(CHAIN_ID), contracts: { keyLedger: ledger } } },
+      checkSignature: async () => undefined,
       sender: { send },
       memberships: { indexIn: async () => 1 },
       budget: { take: () => undefined },
