@@ -22,6 +22,9 @@ const QUESTIONS_WAITING = 32;
 
 const questions = new WeakMap<ChainReader["provider"], PQueue>();
 
+/** `checkAccountSignature` for one chain and with the daemon's limit of questions to it. */
+export type SignatureCheck = (account: string, typed: TypedData<object>, signature: string) => Promise<void>;
+
 /** The account with its EIP-55 checksum. @throws InvalidInputError when the checksum in the text is wrong. */
 export function checksumAddress(text: string, name: string): string {
   try {

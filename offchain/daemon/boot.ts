@@ -10,7 +10,7 @@ import { TransactionSender } from "../chain/sender.ts";
 import { toHex } from "../core/encoding/hex.ts";
 import { lockFolder } from "../store/disk/folder-lock.ts";
 import { openDatabase } from "../store/index/sqlite.ts";
-import { checkAccountSignature } from "./account-signature.ts";
+import { checkAccountSignature, type SignatureCheck } from "./account-signature.ts";
 import { admissionBy } from "./admission.ts";
 import { Background } from "./background.ts";
 import { type DaemonConfig, readJsonFile } from "./config.ts";
@@ -21,11 +21,12 @@ import { Closers, listen } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
 import { createMetrics } from "./metrics.ts";
 import type { DaemonBase, DaemonProgram } from "./program.ts";
-import { Rates } from "./quota.ts";
+import { SharedRates } from "./quota.ts";
 import { createServer, type HealthCheck } from "./server.ts";
 import { Sessions } from "./sessions.ts";
 
 /** Anybody can name a contract wallet, and asking it costs requests to the chain. */
+const WALLET_CHECKS_PER_ACCOUNT = { scope: "checks by one contract wallet", capacity: 60, periodSeconds: 60 };
 const WALLET_CHECKS = { scope: "checks by contract wallets", capacity: 300, periodSeconds: 60 };
 
 /** A daemon that serves. */
@@ -82,7 +83,9 @@ async function openBase<Config extends DaemonConfig>(
   bindDatabase(database, deployment);
 
   const metrics = createMetrics(kind);
-  const walletChecks = new Rates(WALLET_CHECKS);
+  const walletChecks = new SharedRates(WALLET_CHECKS_PER_ACCOUNT, WALLET_CHECKS);
+  const checkSignature: SignatureCheck = (account, typed, signature) =>
+    checkAccountSignature(chain, account, typed, signature, () => walletChecks.take(`account ${account}`));
   const sessions = new Sessions({
     database,
     audience: operator,
@@ -90,8 +93,7 @@ async function openBase<Config extends DaemonConfig>(
       chainId: BigInt(chain.deployment.chainId),
       contract: chain.deployment.contracts[program.sessionContract],
     },
-    checkSignature: (account, typed, signature) =>
-      checkAccountSignature(chain, account, typed, signature, () => walletChecks.take("this daemon")),
+    checkSignature,
     admit: admissionBy(config.admission, chain),
   });
   const sender = new TransactionSender(chain, signingKey, {
@@ -124,6 +126,7 @@ async function openBase<Config extends DaemonConfig>(
     sender,
     metrics,
     failures,
+    checkSignature,
     sessions,
     server,
     healthChecks,

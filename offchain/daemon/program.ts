@@ -6,6 +6,7 @@
 import type { ChainReader, Deployment } from "../chain/deployment.ts";
 import type { TransactionSender } from "../chain/sender.ts";
 import type { Database } from "../store/index/sqlite.ts";
+import type { SignatureCheck } from "./account-signature.ts";
 import type { BackgroundPart } from "./background.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { FailureLog } from "./failure-log.ts";
@@ -53,6 +54,8 @@ export interface DaemonBase<Config extends DaemonConfig> {
   readonly sender: TransactionSender;
   readonly metrics: DaemonMetrics;
   readonly failures: FailureLog;
+  /** Takes from the one budget that all checks of contract wallets' signatures share. */
+  readonly checkSignature: SignatureCheck;
   readonly sessions: Sessions;
   readonly server: DaemonServer;
   /** Checks of `/healthz`; a daemon adds its own. */

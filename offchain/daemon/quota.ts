@@ -153,11 +153,72 @@ export class Rates {
     if (this.#fullAt.size > MAXIMUM_BUCKETS) this.#prune(now);
   }
 
+  /** Tokens that are missing from a bucket now. */
+  used(holder: string): number {
+    const untilFull = Math.max(0, (this.#fullAt.get(holder) ?? 0) - this.#now());
+    return (untilFull * this.#limit.capacity) / (this.#limit.periodSeconds * 1000);
+  }
+
   #prune(now: number): void {
     for (const [holder, fullAt] of this.#fullAt) if (fullAt <= now) this.#fullAt.delete(holder);
     for (const holder of this.#fullAt.keys()) {
       if (this.#fullAt.size <= MAXIMUM_BUCKETS / 2) break;
       this.#fullAt.delete(holder);
     }
+  }
+}
+
+/** What a holder may use of what is left of the total. */
+const FRACTION = 1 / 20;
+/** Rounding of token counts that are kept as times. */
+const TOLERANCE = 1e-6;
+const EVERYBODY = "this daemon";
+
+/**
+ * Rates per holder and in all, in memory. Accounts are free, so that a limit per account and one in all would let a few
+ * dozen accounts keep everybody else out. A holder may therefore use at most a 20th of what is left of the total, as
+ * with relayed records (nbm/records/relay-budget.ts): m holders that ask without end use at most m / (m + 20) of it.
+ */
+export class SharedRates {
+  readonly #each: BudgetLimit;
+  readonly #total: BudgetLimit;
+  readonly #ratesOfEach: Rates;
+  readonly #rateOfAll: Rates;
+
+  /** @param now milliseconds that never go back. */
+  constructor(each: BudgetLimit, total: BudgetLimit, now?: () => number) {
+    this.#each = each;
+    this.#total = total;
+    this.#ratesOfEach = new Rates(each, now);
+    this.#rateOfAll = new Rates(total, now);
+  }
+
+  /** Takes one token from the holder's rate and from the total. @throws TallystickError RATE_LIMITED */
+  take(holder: string): void {
+    this.takeOwn(holder);
+    this.takeTotal();
+  }
+
+  /** The first half of `take`, for callers that check something in between. */
+  takeOwn(holder: string): void {
+    const { scope, capacity, periodSeconds } = this.#total;
+    const share = Math.max(1, (capacity - this.#rateOfAll.used(EVERYBODY)) * FRACTION);
+    if (this.#ratesOfEach.used(holder) + 1 > share + TOLERANCE) {
+      throw new TallystickError(`the budget of ${holder} is used up`, {
+        code: "RATE_LIMITED",
+        party: holder,
+        check: `${scope} budget`,
+        expected: `${Math.floor(share)} per ${periodSeconds} s at present`,
+        retryable: true,
+        // One token of the holder's own rate; the total may free up earlier.
+        retryAfterSeconds: this.#each.periodSeconds / this.#each.capacity,
+      });
+    }
+    this.#ratesOfEach.take(holder);
+  }
+
+  /** The second half of `take`. */
+  takeTotal(): void {
+    this.#rateOfAll.take(EVERYBODY);
   }
 }

@@ -20,6 +20,7 @@ import {
 } from "fastify";
 import { redactUrlsIn } from "../core/encoding/redact-url.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
+import { cachedFor } from "./cached.ts";
 import { allowOrigins } from "./cors.ts";
 import type { FailureLog } from "./failure-log.ts";
 import { malformedRequest, toHttpError } from "./http-errors.ts";
@@ -51,6 +52,8 @@ export interface ServerOptions {
   readonly healthChecks?: Readonly<Record<string, HealthCheck>>;
   /** Origins of web pages that may use the daemon; see cors.ts. None unless given. */
   readonly allowedOrigins?: readonly string[];
+  /** Milliseconds that never go back; the process's clock unless told. */
+  readonly monotonicNow?: () => number;
   /** Default limit of a request body; routes may set their own `bodyLimit`. */
   readonly bodyLimitBytes?: number;
   /** Most seconds for a request to arrive in full. */
@@ -60,6 +63,8 @@ export interface ServerOptions {
 }
 
 const HEALTH_CHECK_SECONDS = 5;
+/** How long the result of the health checks is given again: some of them ask the chain, and anybody may ask for them. */
+const HEALTH_MILLISECONDS = 5000;
 /** How long the rest of a body that is too large is read. */
 const LINGER_SECONDS = 3;
 
@@ -187,10 +192,9 @@ export function createServer(options: ServerOptions): DaemonServer {
     request.log.debug({ route, status: reply.statusCode, milliseconds: Math.round(reply.elapsedTime) }, "answered");
   });
 
-  server.get(
-    "/healthz",
-    { schema: { response: { 200: HealthAnswer, 503: HealthAnswer } } },
-    async (_request, reply) => {
+  const checkHealth = cachedFor(
+    HEALTH_MILLISECONDS,
+    async () => {
       const checks: Record<string, "ok" | "failing"> = {};
       for (const [name, check] of Object.entries(options.healthChecks ?? {})) {
         try {
@@ -202,6 +206,15 @@ export function createServer(options: ServerOptions): DaemonServer {
           checks[name] = "failing";
         }
       }
+      return checks;
+    },
+    options.monotonicNow,
+  );
+  server.get(
+    "/healthz",
+    { schema: { response: { 200: HealthAnswer, 503: HealthAnswer } } },
+    async (_request, reply) => {
+      const checks = await checkHealth();
       const ok = Object.values(checks).every((state) => state === "ok");
       return reply.code(ok ? 200 : 503).send({ ok, checks });
     },

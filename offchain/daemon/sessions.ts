@@ -15,7 +15,7 @@ import { type SessionDomain, sessionMessage } from "../http/sessions.ts";
 import { inTransaction } from "../store/index/sqlite.ts";
 import { checksumAddress } from "./account-signature.ts";
 import type { AdmissionCheck } from "./admission.ts";
-import { Rates } from "./quota.ts";
+import { SharedRates } from "./quota.ts";
 import { checkExpiry } from "./request-time.ts";
 import type { DaemonServer } from "./server.ts";
 
@@ -83,14 +83,12 @@ function refuse(message: string, check: string, hint: string): never {
 export class Sessions {
   readonly #options: SessionOptions;
   readonly #now: () => number;
-  readonly #openingsPerAccount: Rates;
-  readonly #openings: Rates;
+  readonly #openings: SharedRates;
 
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => Math.floor(Date.now() / 1000));
-    this.#openingsPerAccount = new Rates(OPENINGS_PER_ACCOUNT, options.monotonicNow);
-    this.#openings = new Rates(OPENINGS, options.monotonicNow);
+    this.#openings = new SharedRates(OPENINGS_PER_ACCOUNT, OPENINGS, options.monotonicNow);
   }
 
   /**
@@ -110,9 +108,9 @@ export class Sessions {
     const typed = sessionMessage(domain, { account, audience, nonce, expiresAt });
     await checkSignature(account, typed, request.signature);
     // Only now is it known who asks: limits before it would let a stranger use up another account's rate.
-    this.#openingsPerAccount.take(`account ${account}`);
+    this.#openings.takeOwn(`account ${account}`);
     await admit?.(account);
-    this.#openings.take("this daemon");
+    this.#openings.takeTotal();
 
     const token = newToken();
     inTransaction(database, () => {

@@ -5,6 +5,7 @@ import { oprfReady } from "../core/oprf/ristretto255.ts";
 import { VERSION } from "../core/version.ts";
 import type { NodeAnswer } from "../core/wire/nbm.ts";
 import { type RunningDaemon, startDaemon } from "../daemon/boot.ts";
+import { cachedFor } from "../daemon/cached.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
 import { loadNbmConfig, type NbmConfig } from "./config.ts";
@@ -28,9 +29,13 @@ import { NBM_MIGRATIONS } from "./tables.ts";
 
 /** An archive further behind than this makes the node unhealthy. */
 const UNHEALTHY_LAG_SECONDS = 60;
+/** How long the balance is shown again, since anybody may read the metrics. */
+const BALANCE_MILLISECONDS = 60_000;
+/** An archive that was at the head so recently is not read up again for a request; anybody may send those. */
+const MAXIMUM_FRESH_MILLISECONDS = 1000;
 
 function build(base: DaemonBase<NbmConfig>): DaemonWork {
-  const { config, chain, sender, database, logger, operator, sessions, server } = base;
+  const { config, chain, sender, database, logger, operator, checkSignature, sessions, server } = base;
   const { wallet, hpkePrivateKey, hpkePublicKey, box } = deriveNodeKeys(base.secret);
   const { maximumCommittees, reorgOverlapBlocks: overlapBlocks, pollMilliseconds } = config;
 
@@ -43,7 +48,7 @@ function build(base: DaemonBase<NbmConfig>): DaemonWork {
   const dkgAnswers = new DkgAnswers({ chain, store, rounds });
   const dkg = new DkgCoordinator({ chain, sender, wallet, store, rounds, logger, maximumCommittees, onReady });
   const memberships = new Memberships(chain, operator);
-  const shares = new ShareService({ chain, operator, hpkePrivateKey, memberships });
+  const shares = new ShareService({ chain, checkSignature, operator, hpkePrivateKey, memberships });
   const archive = new Archive(database);
   const judgeShare = shares.judge.bind(shares);
   const follower = new ArchiveFollower({
@@ -51,14 +56,22 @@ function build(base: DaemonBase<NbmConfig>): DaemonWork {
     archive,
     judgeShare: (event) => judgeShare(event.record),
     overlapBlocks,
+    freshMilliseconds: Math.min(pollMilliseconds, MAXIMUM_FRESH_MILLISECONDS),
   });
   const records = { archive, follower, shares, memberships };
   const limits = config.relayBudget;
   const isEstablished = archive.hasOwnedFor.bind(archive);
   const budget = new RelayBudget({ database, budgets, limits, isEstablished });
-  const relay = new Relay({ chain, sender, ...records, budget, maximumFeeGwei: config.maximumRelayFeeGwei });
+  const relay = new Relay({
+    chain,
+    checkSignature,
+    sender,
+    ...records,
+    budget,
+    maximumFeeGwei: config.maximumRelayFeeGwei,
+  });
 
-  const balanceWei = () => chain.provider.getBalance(operator);
+  const balanceWei = cachedFor(BALANCE_MILLISECONDS, () => chain.provider.getBalance(operator));
   const metrics = addNbmMetrics(base.metrics.registry, { archive, follower, keyStates, balanceWei });
   base.healthChecks.archive = () => {
     if (follower.lagSeconds() > UNHEALTHY_LAG_SECONDS) throw new Error("the archive is behind");

@@ -2,7 +2,7 @@
 
 import { expect } from "chai";
 import type { TallystickError } from "../../offchain/core/errors.ts";
-import { Rates } from "../../offchain/daemon/quota.ts";
+import { Rates, SharedRates } from "../../offchain/daemon/quota.ts";
 
 describe("daemon rates", () => {
   let now: number;
@@ -39,5 +39,23 @@ describe("daemon rates", () => {
     for (let k = 0; k < 3; k++) rates.take("busy");
     for (let k = 0; k < 50_000; k++) rates.take(`new ${k}`);
     expect(refusal(() => rates.take("busy"))?.code).to.equal("RATE_LIMITED");
+  });
+
+  it("leave a part to others when some take as much as they can", () => {
+    const each = { scope: "openings of one", capacity: 120, periodSeconds: 60 };
+    const rates = new SharedRates(each, { scope: "openings", capacity: 6000, periodSeconds: 60 }, () => now);
+    const drain = (holder: string): number => {
+      for (let taken = 0; ; taken++) {
+        const refused = refusal(() => rates.take(holder));
+        if (refused === undefined) continue;
+        expect(refused).to.include({ code: "RATE_LIMITED", party: holder, retryable: true });
+        return taken;
+      }
+    };
+    expect(drain("first")).to.equal(120);
+    for (let k = 0; k < 60; k++) drain(`greedy ${k}`);
+    expect(drain("last")).to.be.at.least(20);
+    now += 60_000;
+    expect(drain("first")).to.equal(120);
   });
 });

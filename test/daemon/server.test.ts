@@ -21,6 +21,7 @@ const audience = Wallet.createRandom().address;
 const domain = { chainId: 31_337n, contract: Wallet.createRandom().address };
 
 let clock = 1_800_000_000;
+let milliseconds = 0;
 const keyLedger = Wallet.createRandom().address;
 /** A chain whose ledger knows one contract wallet, which takes exactly the signature 0x1271. */
 const wallet = Wallet.createRandom().address;
@@ -72,7 +73,8 @@ describe("daemon server", () => {
     const sessions = sessionsOver(database);
     const healthChecks = { chain: () => (clock === 0 ? Promise.reject(new Error("down")) : undefined) };
     const logger = pino({ level: "silent" });
-    server = createServer({ logger, metrics: createMetrics("test"), failures: new FailureLog(logger), healthChecks });
+    const parts = { logger, metrics: createMetrics("test"), failures: new FailureLog(logger), healthChecks };
+    server = createServer({ ...parts, monotonicNow: () => milliseconds });
     sessions.addRoute(server);
     const body = Type.Object({ count: Type.Integer() }, { additionalProperties: false });
     server.post("/echo", { schema: { body }, onRequest: sessions.requireSession }, async (incoming) => ({
@@ -222,19 +224,21 @@ describe("daemon server", () => {
       monotonicNow: () => clock * 1000,
       checkSignature: async () => undefined,
     });
-    const openAs = (n: number) => {
-      const account = `0x${Math.floor(n / 100)
-        .toString(16)
-        .padStart(40, "0")}`;
+    const openAs = (n: number, by = n) => {
+      const account = `0x${by.toString(16).padStart(40, "0")}`;
       const nonce = `0x${n.toString(16).padStart(64, "0")}`;
       return sessions.open({ account, audience, nonce, expiresAt: clock + 600, signature: "0x" });
     };
-    for (let n = 0; n < 6000; n++) await openAs(n);
-    const refused = await expectAsyncRejection(() => openAs(6000), "RATE_LIMITED");
-    expect(refused).to.include({ check: "session openings budget", retryable: true });
-    clock += 1;
-    for (let n = 6001; n < 6101; n++) await openAs(n);
+    for (let n = 0; n < 5900; n++) await openAs(n);
+    // One account gets a 20th of what is left: four, when 97 are.
+    for (let n = 6000; n < 6004; n++) await openAs(n, 1_000_000);
+    const refused = await expectAsyncRejection(() => openAs(6004, 1_000_000), "RATE_LIMITED");
+    expect(refused).to.include({ check: "session openings budget", expected: "4 per 60 s at present" });
+    for (let n = 6005; n < 6101; n++) await openAs(n);
     await expectAsyncRejection(() => openAs(6101), "RATE_LIMITED");
+    clock += 1;
+    for (let n = 6102; n < 6202; n++) await openAs(n);
+    await expectAsyncRejection(() => openAs(6202), "RATE_LIMITED");
   });
 
   it("counts the rates by a clock that never goes back", async () => {
@@ -343,6 +347,10 @@ describe("daemon server", () => {
   it("reports health and metrics", async () => {
     expect((await server.inject({ url: "/healthz" })).json()).to.deep.equal({ ok: true, checks: { chain: "ok" } });
     clock = 0;
+    milliseconds += 4999;
+    // Anybody may ask, and the checks ask the chain.
+    expect((await server.inject({ url: "/healthz" })).statusCode).to.equal(200);
+    milliseconds += 1;
     const failing = await server.inject({ url: "/healthz" });
     expect(failing.statusCode).to.equal(503);
     expect(failing.json()).to.deep.equal({ ok: false, checks: { chain: "failing" } });

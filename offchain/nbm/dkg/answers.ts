@@ -5,7 +5,7 @@
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
-import { readCommittee } from "../../chain/registry.ts";
+import { type Committee, readCommittee } from "../../chain/registry.ts";
 import { type KeyId, keyName } from "../../core/dkg/key-id.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
@@ -15,6 +15,7 @@ import {
   type DkgRound2Request,
   MAXIMUM_ROUND2_REQUEST_SECONDS,
 } from "../../core/wire/nbm.ts";
+import { cachedFor } from "../../daemon/cached.ts";
 import { checkExpiry } from "../../daemon/request-time.ts";
 import type { KeyState, KeyStateStore } from "./key-state-store.ts";
 import type { DkgRounds } from "./rounds.ts";
@@ -28,8 +29,12 @@ export interface DkgAnswersOptions {
   readonly now?: () => number;
 }
 
+/** How long the members of a committee are used again: anybody may send a request that is checked against them. */
+const COMMITTEE_MILLISECONDS = 10_000;
+
 export class DkgAnswers {
   readonly #options: DkgAnswersOptions;
+  readonly #committees = new Map<bigint, () => Promise<Committee>>();
   readonly #now: () => number;
 
   constructor(options: DkgAnswersOptions) {
@@ -57,7 +62,7 @@ export class DkgAnswers {
    * @throws InvalidSignatureError when the request has expired, or is not signed by the operator key of member `to`
    */
   async round2(key: KeyId, { to, expiresAt, signature }: DkgRound2Request): Promise<DkgRound2Answer> {
-    const { chain, store, rounds } = this.#options;
+    const { store, rounds } = this.#options;
     const state = this.#require(key);
     if (state.phase === "ready" || state.phase === "failed") throw notThere("round 2", false);
     checkExpiry("the request for a round-2 message", {
@@ -65,7 +70,7 @@ export class DkgAnswers {
       now: this.#now(),
       maximumSeconds: MAXIMUM_ROUND2_REQUEST_SECONDS,
     });
-    const { members } = await readCommittee(chain, key.committeeId);
+    const { members } = await this.#committee(key.committeeId);
     const member = members[to - 1];
     if (member === undefined || to === state.index) throw notThere("round 2", false);
     const typed = round2RequestMessage(rounds.scope(key), { from: state.index, to, expiresAt });
@@ -80,6 +85,16 @@ export class DkgAnswers {
       sealed: toHex(outgoing.bytes),
       signature: outgoing.signature,
     };
+  }
+
+  /** Of a committee that this node is in, so that there are few. */
+  #committee(id: bigint): Promise<Committee> {
+    let read = this.#committees.get(id);
+    if (read === undefined) {
+      read = cachedFor(COMMITTEE_MILLISECONDS, () => readCommittee(this.#options.chain, id));
+      this.#committees.set(id, read);
+    }
+    return read();
   }
 
   #require(key: KeyId): KeyState {

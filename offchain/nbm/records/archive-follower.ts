@@ -15,12 +15,16 @@ export interface ArchiveFollowerOptions {
   /** This node's verdict on its share in a record. */
   readonly judgeShare: (event: LedgerEvent & { kind: "KeyRecorded" }) => Promise<ShareState>;
   readonly overlapBlocks: number;
+  /** For so long after it was at the head, `refresh` leaves the archive as it is. */
+  readonly freshMilliseconds: number;
 }
 
 export class ArchiveFollower {
   readonly #options: ArchiveFollowerOptions;
   #running: Promise<void> | undefined;
   #caughtUpAt = 0;
+  /** The same by a clock that never goes back. */
+  #readAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: ArchiveFollowerOptions) {
     this.#options = options;
@@ -44,12 +48,13 @@ export class ArchiveFollower {
   }
 
   /**
-   * Reads up to the head if the chain answers. If not, the caller uses what is archived: that is what an archive is
+   * Reads up to the head if the chain answers, unless that was done a moment ago. If not, the caller uses what is archived: that is what an archive is
    * for.
    *
    * @returns whether the archive is at the head.
    */
   async refresh(): Promise<boolean> {
+    if (performance.now() - this.#readAt < this.#options.freshMilliseconds) return true;
     try {
       await this.catchUp();
       return true;
@@ -69,5 +74,6 @@ export class ArchiveFollower {
       archive.apply(page, shares);
     }
     this.#caughtUpAt = Date.now();
+    this.#readAt = performance.now();
   }
 }

@@ -16,7 +16,7 @@ import {
   type ShareRequestBody,
   type ShareState,
 } from "../../core/wire/nbm.ts";
-import { checkAccountSignature, checksumAddress } from "../../daemon/account-signature.ts";
+import { checksumAddress, type SignatureCheck } from "../../daemon/account-signature.ts";
 import { checkExpiry } from "../../daemon/request-time.ts";
 import type { Memberships } from "../dkg/memberships.ts";
 import type { Archive, ArchivedRecord } from "./archive.ts";
@@ -24,6 +24,7 @@ import type { ArchiveFollower } from "./archive-follower.ts";
 
 export interface ShareServiceOptions {
   readonly chain: ChainReader;
+  readonly checkSignature: SignatureCheck;
   readonly operator: string;
   readonly hpkePrivateKey: Uint8Array;
   readonly memberships: Memberships;
@@ -91,7 +92,7 @@ export class ShareService {
   }
 
   async #checkRequest(recordId: string, account: string, request: ShareRequestBody): Promise<void> {
-    const { chain, operator } = this.#options;
+    const { chain, checkSignature, operator } = this.#options;
     const { sessionKey, expiresAt, signature } = request;
     checkExpiry("the share request", {
       expiresAt,
@@ -106,7 +107,7 @@ export class ShareService {
       node: operator,
       expiresAt: BigInt(expiresAt),
     });
-    await checkAccountSignature(chain, account, typed, signature);
+    await checkSignature(account, typed, signature);
   }
 
   /** The archived record, verified against contract state. */

@@ -29,7 +29,7 @@ import { IntegrityError, InvalidInputError, InvalidSignatureError, TallystickErr
 import { addOwnerTypedData, keyRecordTypedData, ownershipTypedData } from "../../core/identity/typed-messages.ts";
 import { parseRecordPayload } from "../../core/record/key-record.ts";
 import type { RelayAnswer, RelayOwnerRequest, RelayRecordRequest } from "../../core/wire/nbm.ts";
-import { checkAccountSignature, checksumAddress, recoverSigner } from "../../daemon/account-signature.ts";
+import { checksumAddress, recoverSigner, type SignatureCheck } from "../../daemon/account-signature.ts";
 import type { Memberships } from "../dkg/memberships.ts";
 import type { Archive } from "./archive.ts";
 import type { ArchiveFollower } from "./archive-follower.ts";
@@ -38,6 +38,7 @@ import type { RelayBudget } from "./relay-budget.ts";
 
 export interface RelayOptions {
   readonly chain: ChainReader;
+  readonly checkSignature: SignatureCheck;
   readonly sender: TransactionSender;
   readonly archive: Archive;
   readonly follower: ArchiveFollower;
@@ -83,7 +84,7 @@ export class Relay {
    *   RATE_LIMITED, CHAIN_REVERTED.
    */
   async record(account: string, request: RelayRecordRequest): Promise<RelayAnswer> {
-    const { chain, shares, archive } = this.#options;
+    const { chain, checkSignature, shares, archive } = this.#options;
     const signed = this.#parseRecord(request);
     const { record, deadline, signature } = signed;
     requireOwn(account, record.account);
@@ -104,7 +105,7 @@ export class Relay {
         ...header,
         deadline,
       });
-      await checkAccountSignature(chain, record.account, typed, signature);
+      await checkSignature(record.account, typed, signature);
       if ((await shares.judge(record)) === "invalid") {
         throw new IntegrityError("the share sealed to this node does not fit the record", {
           party: `account ${account}`,
@@ -259,7 +260,7 @@ export class Relay {
   }
 
   async #checkAddition(recordId: string, addition: OwnerAddition): Promise<void> {
-    const { chain } = this.#options;
+    const { chain, checkSignature } = this.#options;
     const { header, owner, note, deadline, ownershipSignature, ownerSignature } = addition;
     const chainId = BigInt(chain.deployment.chainId);
     const ledger = chain.deployment.contracts.keyLedger;
@@ -274,7 +275,7 @@ export class Relay {
     }
     const noteHash = toHex(keccak_256(note));
     const typed = addOwnerTypedData(chainId, ledger, { recordId, digest, owner, noteHash, deadline });
-    await checkAccountSignature(chain, owner, typed, ownerSignature);
+    await checkSignature(owner, typed, ownerSignature);
   }
 
   #parseRecord({ record, deadline, signature }: RelayRecordRequest): SignedRecord {

@@ -28,6 +28,8 @@ describe("relay", () => {
     payloadHash: `0x${"33".repeat(32)}`,
   };
   const deadline = 1_800_000_600n;
+  /** Accounts whose signatures were checked, by the check that has the daemon's budget. */
+  const checked: string[] = [];
   const recordId = recordIdOf(header.account, header.fileTag);
 
   /** A chain on which the record stands as in the header, without the owner. */
@@ -42,9 +44,14 @@ describe("relay", () => {
     }
   })("http://127.0.0.1:9", Number(CHAIN_ID), { staticNetwork: true });
 
-  function relayThat(send: (call: ContractCall, signal?: AbortSignal, options?: CallOptions) => Promise<unknown>): Relay {
+  function relayThat(
+    send: (call: ContractCall, signal?: AbortSignal, options?: CallOptions) => Promise<unknown>,
+  ): Relay {
     return new Relay({
       chain: { provider, deployment: { chainId: Number(CHAIN_ID), contracts: { keyLedger: ledger } } },
+      checkSignature: async (account: string) => {
+        checked.push(account);
+      },
       sender: { send },
       memberships: { indexIn: async () => 1 },
       budget: { take: () => undefined },
@@ -76,6 +83,7 @@ describe("relay", () => {
     });
     expect(await relay.owner(owner.address, recordId, await request())).to.include({ blockNumber: 9 });
     expect(limits).to.deep.equal([30n * GWEI]);
+    expect(checked).to.deep.equal([owner.address]);
   });
 
   it("asks to wait when the fee has risen above its cap by the time the transaction is signed", async () => {
