@@ -1,5 +1,7 @@
 /** Progress events of long operations. Each event carries the totals so far, so a listener may skip some. */
 
+import type { Terms } from "../chain/escrow.ts";
+
 /**
  * `put`: bytes and entries read, chunks known to the provider, bytes sent. Totals are counted before anything is read.
  */
@@ -34,6 +36,8 @@ export interface AgreementProgress {
   readonly phase: "tagging" | "uploading" | "verifying" | "proposing" | "accepting" | "done";
   readonly doneBytes: number;
   readonly totalBytes: number;
+  /** With `proposing`: the terms that are about to be proposed. The fees of all their epochs are deposited. */
+  readonly terms?: Terms;
 }
 
 export type Progress = PutProgress | GetProgress | AgreementProgress;

@@ -15,6 +15,14 @@ export function wholeNumber(option: string): (text: string) => number {
   };
 }
 
+/** @returns a parser of amounts in the smallest unit, wei for the chain's coin */
+export function amountInWei(option: string): (text: string) => bigint {
+  return (text) => {
+    if (!/^\d{1,78}$/.test(text)) throw new InvalidArgumentError(`${option} takes a whole number of wei.`);
+    return BigInt(text);
+  };
+}
+
 /** @returns an address with its checksum @throws InvalidArgumentError when it is none, or its checksum is wrong */
 export function address(text: string): string {
   if (!/^0x[0-9a-fA-F]{40}$/.test(text)) throw new InvalidArgumentError("An address is 0x and 40 hex digits.");

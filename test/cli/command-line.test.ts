@@ -11,10 +11,12 @@ import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
 import type { Command } from "commander";
+import { NATIVE_TOKEN, type Terms } from "../../offchain/chain/escrow.ts";
+import { tellingDeposits } from "../../offchain/cli/commands/agreement.ts";
 import { completionScript } from "../../offchain/cli/completion.ts";
 import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";
 import { buildProgram } from "../../offchain/cli/main.ts";
-import { asTallystickError, formatBytes, formatEther, printable } from "../../offchain/cli/output.ts";
+import { asTallystickError, formatBytes, formatEther, type Output, printable } from "../../offchain/cli/output.ts";
 import { ERROR_CODES } from "../../offchain/core/error-codes.ts";
 import { type ErrorCode, InvalidInputError } from "../../offchain/core/errors.ts";
 import { statusOf } from "../../offchain/daemon/http-errors.ts";
@@ -183,6 +185,24 @@ describe("command line", () => {
     expect(stderr).to.include("npm run devnet");
   });
 
+  it("says what an agreement costs before its deposit is sent, and does not hide other progress", () => {
+    const [said, seen]: [string[], string[]] = [[], []];
+    const tell = tellingDeposits({
+      output: { say: (line: string) => said.push(line) } as unknown as Output,
+      progress: { listener: ({ phase }) => seen.push(phase), stop: () => undefined },
+    });
+    const terms = { provider: "0xP", token: NATIVE_TOKEN, feePerEpoch: 3n * 10n ** 15n, epochs: 4 } as Terms;
+    const event = { operation: "agreement", doneBytes: 0, totalBytes: 0 } as const;
+    tell({ ...event, phase: "verifying" });
+    tell({ ...event, phase: "proposing", terms });
+    tell({ ...event, phase: "proposing", terms: { ...terms, token: "0xT", feePerEpoch: 5n } });
+    expect(said).to.deep.equal([
+      "tallystick: depositing 0.012 ETH: 0.003 ETH per epoch, 4 epochs, for 0xP",
+      "tallystick: depositing 20 of 0xT: 5 of 0xT per epoch, 4 epochs, for 0xP",
+    ]);
+    expect(seen).to.deep.equal(["verifying", "proposing", "proposing"]);
+  });
+
   it("answers usage errors with exit code 2, as JSON too", () => {
     expect(run(["put"]).code).to.equal(2);
     expect(run(["frobnicate"]).code).to.equal(2);
@@ -190,6 +210,9 @@ describe("command line", () => {
     expect(code).to.equal(2);
     expect(JSON.parse(stdout).error.code).to.equal("INVALID_INPUT");
     expect(run(["put", "x", "--epochs", "0"]).stderr).to.include("whole number from 1");
+    for (const fee of ["1.5", "-1", "1gwei"]) {
+      expect(run(["put", "x", "--max-fee", fee]).stderr).to.include("whole number of wei");
+    }
   });
 
   it("ends with the exit codes that docs/errors.md states", () => {

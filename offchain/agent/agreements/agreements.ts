@@ -26,7 +26,7 @@ import { adopt, providerViewOf } from "./adoption.ts";
 import { beginTagging } from "./data-set-tagger.ts";
 import { openPreparedAgreement, resumeAgreement, takeBack } from "./opening.ts";
 import { proposalsOf, rowOf } from "./proposals.ts";
-import { type AgreementOptions, type AgreementReport, reportOf } from "./terms.ts";
+import { type AgreementOptions, type AgreementReport, reportOf, requireWishesFit } from "./terms.ts";
 
 export interface OpenOptions extends AgreementOptions {
   /** Account of a provider that has the data. Default: the first of the deployment. */
@@ -92,6 +92,8 @@ export class Agreements {
     if (provider === undefined) throw new TallystickError("no provider was chosen", { code: "INTERNAL" });
     const earlier = await resumeAgreement(context, dataId, provider, options, onProgress, signal);
     if (earlier !== undefined) return earlier;
+    const offer = await provider.offer();
+    requireWishesFit(context.deployment, offer, provider, options);
     const { root, sealedBytes } = await openStoredRoot(context, dataId, signal);
     const tagger = await beginTagging(context);
     try {
@@ -102,7 +104,7 @@ export class Agreements {
         doneBytes += sealed.length;
         onProgress?.({ operation: "agreement", phase: "tagging", doneBytes, totalBytes: root.totalBytes });
       }
-      const opening = { ...options, mayRunElsewhere: true };
+      const opening = { ...options, mayRunElsewhere: true, offer };
       return await openPreparedAgreement(context, dataId, provider, tagger, opening, onProgress, signal);
     } catch (error) {
       await tagger.discard();

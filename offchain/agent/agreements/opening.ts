@@ -17,6 +17,7 @@ import { readChain } from "../../chain/revert.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
+import type { Offer } from "../../core/wire/csp.ts";
 import type { CataloguedAgreement } from "../catalogue.ts";
 import type { AgentContext } from "../context.ts";
 import type { AgreementProgress, ProgressListener } from "../progress.ts";
@@ -26,7 +27,14 @@ import { type AgreementKeys, agreementKeys } from "./agreement-keys.ts";
 import { type DataSetTagger, findPrepared, type PreparedDataSet } from "./data-set-tagger.ts";
 import { deliverPreparation } from "./delivery.ts";
 import { agreementOf, isRunning, proposalsOf } from "./proposals.ts";
-import { type AgreementOptions, type AgreementReport, makeTerms, reportOf, startTooNear } from "./terms.ts";
+import {
+  type AgreementOptions,
+  type AgreementReport,
+  makeTerms,
+  reportOf,
+  requireNotWorse,
+  startTooNear,
+} from "./terms.ts";
 
 /** Proposals whose start came too near while the provider was asked are replaced, this often. */
 const ATTEMPTS = 3;
@@ -40,6 +48,8 @@ export interface OpeningOptions extends AgreementOptions {
    * Whether another device of the account may have made the agreement: then the chain is searched before one is paid.
    */
   readonly mayRunElsewhere?: boolean;
+  /** The provider's offer as it was first read: terms that are worse for the user are not proposed. */
+  readonly offer?: Offer;
 }
 
 /**
@@ -94,7 +104,7 @@ export async function resumeAgreement(
   context: AgentContext,
   dataId: string,
   provider: StorageProvider,
-  options: AgreementOptions,
+  options: OpeningOptions,
   onProgress: Listener,
   signal?: AbortSignal,
 ): Promise<AgreementReport | undefined> {
@@ -133,7 +143,7 @@ async function carryThrough(
   begun: CataloguedAgreement,
   provider: StorageProvider,
   prepared: PreparedDataSet,
-  options: AgreementOptions,
+  options: OpeningOptions,
   onProgress: Listener,
   signal: AbortSignal | undefined,
 ): Promise<AgreementReport> {
@@ -152,8 +162,7 @@ async function carryThrough(
   for (let attempt = 1; ; attempt += 1) {
     row = await locate(context, row, keys);
     if (row.agreementId === undefined) {
-      tell("proposing");
-      row = await propose(context, row, prepared, keys, provider, options);
+      row = await propose(context, row, prepared, keys, provider, options, onProgress);
     }
     tell("accepting");
     const outcome = await askToAccept(context, row, provider);
@@ -203,18 +212,22 @@ async function locate(
   return sought;
 }
 
-/** Deposits the fees. */
+/** Deposits the fees. @throws TallystickError CONFLICT when the provider has made its offer worse */
 async function propose(
   context: AgentContext,
   row: CataloguedAgreement,
   prepared: PreparedDataSet,
   keys: AgreementKeys,
   provider: StorageProvider,
-  options: AgreementOptions,
+  options: OpeningOptions,
+  onProgress: Listener,
 ): Promise<CataloguedAgreement> {
   const chain = await context.chain();
   const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
-  const terms = makeTerms(context.deployment, await provider.offer(), provider, prepared, keys, head, options);
+  const termsOf = (offer: Offer) => makeTerms(context.deployment, offer, provider, prepared, keys, head, options);
+  const terms = termsOf(await provider.offer());
+  if (options.offer !== undefined) requireNotWorse(provider.name, terms, options.offer, termsOf);
+  onProgress?.({ operation: "agreement", phase: "proposing", doneBytes: 0, totalBytes: 0, terms });
   const deposit = depositOf(terms);
   if (terms.token !== NATIVE_TOKEN && (await readAllowance(chain, terms.token, context.account.address)) < deposit) {
     await context.send(approveCall(chain.deployment, terms.token, deposit));

@@ -4,7 +4,7 @@
 
 import { getAddress } from "ethers";
 import type { Deployment } from "../../chain/deployment.ts";
-import { type Agreement, type AgreementStatus, NATIVE_TOKEN, type Terms } from "../../chain/escrow.ts";
+import { type Agreement, type AgreementStatus, depositOf, NATIVE_TOKEN, type Terms } from "../../chain/escrow.ts";
 import { amountsFromOffer, requireTermsKeepOffer } from "../../core/agreement/offer.ts";
 import { FIRST_INDEX } from "../../core/audit/field.ts";
 import { decodeManifest, sliceLayout } from "../../core/audit/manifest.ts";
@@ -125,6 +125,38 @@ function termsFor(
   };
   requireTermsKeepOffer(offer, terms, BigInt(headBlock));
   return terms;
+}
+
+/**
+ * Refuses terms that are worse for the user than those of the offer that was read first: the data has been stored since
+ * then because of that offer.
+ *
+ * @param termsOf terms for the same data and wishes under an offer.
+ * @throws TallystickError CONFLICT naming the first term that is worse
+ */
+export function requireNotWorse(provider: string, terms: Terms, first: Offer, termsOf: (offer: Offer) => Terms): void {
+  const { token, feePerEpoch } = terms;
+  const promised = termsOf(first);
+  // A lower fee goes with less collateral: the first offer's percentages of the fee that is asked now.
+  const price = { token, pricePerGibEpoch: "0", minimumFeePerEpoch: String(feePerEpoch) };
+  const secured = feePerEpoch < promised.feePerEpoch ? termsOf({ ...first, prices: [price] }) : promised;
+  const checks = [
+    ["fee per epoch", feePerEpoch, promised.feePerEpoch, "at most"],
+    ["deposit", depositOf(terms), depositOf(promised), "at most"],
+    ["collateral", terms.collateral, secured.collateral, "at least"],
+    ["compensation per miss", terms.compensationPerMiss, secured.compensationPerMiss, "at least"],
+  ] as const;
+  for (const [check, received, bound, side] of checks) {
+    if (side === "at most" ? received <= bound : received >= bound) continue;
+    throw new TallystickError(`${provider} has made its offer worse since it was first read`, {
+      code: "CONFLICT",
+      party: provider,
+      check,
+      expected: `${side} ${bound}`,
+      received: String(received),
+      hint: "nothing was deposited; run the command again to take the new offer, or choose another provider",
+    });
+  }
 }
 
 /** The provider did not accept before the start block, in several attempts. */

@@ -6,6 +6,7 @@
 
 import { PUBLIC_DOMAIN } from "../../core/crypto/encryption.ts";
 import type { ShareRecipient } from "../../core/record/key-record.ts";
+import type { Offer } from "../../core/wire/csp.ts";
 import { beginTagging, type DataSetTagger } from "../agreements/data-set-tagger.ts";
 import { openPreparedAgreement } from "../agreements/opening.ts";
 import { type AgreementOptions, type AgreementReport, requireWishesFit } from "../agreements/terms.ts";
@@ -59,6 +60,8 @@ export interface PutReport {
 interface Lane {
   readonly provider: StorageProvider;
   readonly tagger?: DataSetTagger;
+  /** What the provider offered before anything was stored. */
+  readonly offer?: Offer;
 }
 
 /**
@@ -172,11 +175,14 @@ export async function put(
 async function openLanes(context: AgentContext, { providers, agreement }: PutOptions): Promise<Lane[]> {
   const chosen = context.providers().choose(providers);
   if (agreement === false) return chosen.map((provider) => ({ provider }));
+  const offered: { provider: StorageProvider; offer: Offer }[] = [];
   for (const provider of chosen) {
-    requireWishesFit(context.deployment, await provider.offer(), provider, agreement ?? {});
+    const offer = await provider.offer();
+    requireWishesFit(context.deployment, offer, provider, agreement ?? {});
+    offered.push({ provider, offer });
   }
   const lanes: Lane[] = [];
-  for (const provider of chosen) lanes.push({ provider, tagger: await beginTagging(context) });
+  for (const lane of offered) lanes.push({ ...lane, tagger: await beginTagging(context) });
   return lanes;
 }
 
@@ -189,9 +195,9 @@ async function agreeAbout(
 ): Promise<AgreementReport[]> {
   if (agreement === false) return [];
   const agreements: AgreementReport[] = [];
-  for (const { provider, tagger } of lanes) {
+  for (const { provider, tagger, offer } of lanes) {
     if (tagger === undefined) continue;
-    const wishes = { ...agreement, mayRunElsewhere };
+    const wishes = { ...agreement, mayRunElsewhere, ...(offer === undefined ? {} : { offer }) };
     agreements.push(await openPreparedAgreement(context, dataId, provider, tagger, wishes, onProgress, signal));
   }
   return agreements;

@@ -1,10 +1,11 @@
 /** `tallystick agreement`: what the account does with its agreements. */
 import type { Command } from "commander";
 import type { AgreementReport } from "../../agent/index.ts";
+import type { ProgressListener } from "../../agent/progress.ts";
 import { formatEther } from "../output.ts";
-import { withAgent } from "../session.ts";
+import { type AgentSession, withAgent } from "../session.ts";
 import { tableLines } from "../table.ts";
-import { address, agreementId, wholeNumber } from "../values.ts";
+import { address, agreementId, amountInWei, wholeNumber } from "../values.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 
 /** The address that stands for the chain's coin. */
@@ -32,6 +33,19 @@ function lines(report: AgreementReport): string[] {
   ];
 }
 
+/** Says on stderr what an agreement costs before the deposit is sent. */
+export function tellingDeposits({ output, progress }: Pick<AgentSession, "output" | "progress">): ProgressListener {
+  return (event) => {
+    progress.listener(event);
+    if (event.operation !== "agreement" || event.terms === undefined) return;
+    const { provider, token, feePerEpoch, epochs } = event.terms;
+    const deposit = amount(feePerEpoch * BigInt(epochs), token);
+    output.say(
+      `tallystick: depositing ${deposit}: ${amount(feePerEpoch, token)} per epoch, ${epochs} epochs, for ${provider}`,
+    );
+  };
+}
+
 export function registerAgreement(program: Command): void {
   const agreement = program
     .command("agreement")
@@ -52,21 +66,29 @@ function registerOpen(agreement: Command): void {
     .argument("<data-id>", "data id")
     .option("--epochs <n>", "length in epochs (default: 30, or the most the provider takes)", wholeNumber("--epochs"))
     .option("--samples <n>", "slices sampled per epoch (default: what the provider offers)", wholeNumber("--samples"))
+    .option(
+      "--max-fee <wei>",
+      "the most that one epoch may cost with one provider, in wei (default: what it offers)",
+      amountInWei("--max-fee"),
+    )
     .addHelpText("after", "\nExample:\n  $ tallystick agreement open bafkrei… --epochs 12")
-    .action(async (dataId: string, options: { epochs?: number; samples?: number }, command: Command) => {
-      await withAgent(command, async (session) => {
-        const { agent, output, progress, signal } = session;
-        await fundOnDevelopmentChain(session, agent.account);
-        const report = await agent.agreements.open(dataId, {
-          ...(options.epochs === undefined ? {} : { epochs: options.epochs }),
-          ...(options.samples === undefined ? {} : { sampleCount: options.samples }),
-          onProgress: progress.listener,
-          signal,
+    .action(
+      async (dataId: string, options: { epochs?: number; samples?: number; maxFee?: bigint }, command: Command) => {
+        await withAgent(command, async (session) => {
+          const { agent, output, progress, signal } = session;
+          await fundOnDevelopmentChain(session, agent.account);
+          const report = await agent.agreements.open(dataId, {
+            ...(options.epochs === undefined ? {} : { epochs: options.epochs }),
+            ...(options.samples === undefined ? {} : { sampleCount: options.samples }),
+            ...(options.maxFee === undefined ? {} : { maximumFeePerEpoch: options.maxFee }),
+            onProgress: tellingDeposits(session),
+            signal,
+          });
+          progress.stop();
+          output.result(report, lines(report));
         });
-        progress.stop();
-        output.result(report, lines(report));
-      });
-    });
+      },
+    );
 }
 
 function registerLs(agreement: Command): void {

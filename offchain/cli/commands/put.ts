@@ -2,11 +2,13 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { formatBytes } from "../output.ts";
 import { withAgent } from "../session.ts";
-import { wholeNumber } from "../values.ts";
+import { amountInWei, wholeNumber } from "../values.ts";
+import { tellingDeposits } from "./agreement.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 
 interface PutCommandOptions {
   readonly epochs?: number;
+  readonly maxFee?: bigint;
   readonly agreement: boolean;
   readonly domain?: string;
   readonly recipients?: "committee" | "self";
@@ -27,6 +29,11 @@ export function registerPut(program: Command): void {
       "length of the agreement in epochs (default: what the provider offers, at most 30)",
       wholeNumber("--epochs"),
     )
+    .option(
+      "--max-fee <wei>",
+      "the most that one epoch may cost with one provider, in wei (default: what it offers)",
+      amountInWei("--max-fee"),
+    )
     .option("--no-agreement", "store without an agreement: nothing is paid and nothing is proven")
     .option(
       "--domain <name>",
@@ -38,12 +45,16 @@ export function registerPut(program: Command): void {
       await withAgent(command, async (session) => {
         const { agent, output, progress, signal } = session;
         if (options.agreement) await fundOnDevelopmentChain(session, agent.account);
-        const { epochs, domain } = options;
+        const { epochs, maxFee, domain } = options;
+        const wishes = {
+          ...(epochs === undefined ? {} : { epochs }),
+          ...(maxFee === undefined ? {} : { maximumFeePerEpoch: maxFee }),
+        };
         const report = await agent.put(paths, {
           ...(domain === undefined ? {} : { domain }),
           ...(options.recipients === undefined ? {} : { recipients: options.recipients }),
-          agreement: options.agreement ? (epochs === undefined ? {} : { epochs }) : false,
-          onProgress: progress.listener,
+          agreement: options.agreement ? wishes : false,
+          onProgress: tellingDeposits(session),
           signal,
         });
         progress.stop();

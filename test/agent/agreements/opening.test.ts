@@ -1,12 +1,19 @@
 /** Which agreement a put relies on, as the chain's answers about the catalogued one say. */
 import { expect } from "chai";
 import { agreementKeys } from "../../../offchain/agent/agreements/agreement-keys.ts";
+import { DataSetTagger, type PreparedDataSet } from "../../../offchain/agent/agreements/data-set-tagger.ts";
 import { resumeAgreement } from "../../../offchain/agent/agreements/opening.ts";
 import type { CataloguedAgreement } from "../../../offchain/agent/catalogue.ts";
 import { systemClock } from "../../../offchain/agent/clock.ts";
 import type { AgentContext } from "../../../offchain/agent/context.ts";
 import type { StorageProvider } from "../../../offchain/agent/providers/storage-provider.ts";
 import { ESCROW_ABI } from "../../../offchain/chain/abis.ts";
+import type { ContractCall } from "../../../offchain/chain/contract-call.ts";
+import { depositOf, NATIVE_TOKEN } from "../../../offchain/chain/escrow.ts";
+import { contentId } from "../../../offchain/core/encoding/content-id.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
+import type { Offer } from "../../../offchain/core/wire/csp.ts";
+import { MemoryPreparations } from "../../helpers/memory-platform.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
 
 const address = (digits: string) => `0x${digits.repeat(20)}`;
@@ -23,10 +30,15 @@ describe("the agreement that a put relies on", () => {
   let status: number;
   let head: number;
   let keyHash: string;
+  let preparations: MemoryPreparations;
+  /** What happened, in order. */
+  let events: string[];
 
   beforeEach(async () => {
     const common = { salt, dataId: "d", provider: PROVIDER, escrow: ESCROW, createdAt: 0 };
     rows = [{ ...common, state: "accepted", agreementId: 9n, proposedFromBlock: 90 }];
+    preparations = new MemoryPreparations();
+    events = [];
     status = ACTIVE;
     head = 100;
     keyHash = (await agreementKeys(auditSeed, salt)).keyHash;
@@ -59,7 +71,8 @@ describe("the agreement that a put relies on", () => {
   });
 
   function context(): AgentContext {
-    const deployment = { contracts: { storageEscrow: ESCROW }, deployedAtBlock: 0 };
+    const contracts = { storageEscrow: ESCROW, randomness: address("33") };
+    const deployment = { chainId: 1, contracts, deployedAtBlock: 0 };
     const provider = {
       call: async () => ESCROW_ABI.encodeFunctionResult("agreementOf", [agreement()]),
       getBlockNumber: async () => head,
@@ -71,8 +84,12 @@ describe("the agreement that a put relies on", () => {
       chain: async () => ({ deployment, provider }),
       account: { address: address("11") },
       identity: { auditSeed },
-      platform: { preparations: { find: async () => undefined }, clock: systemClock },
+      platform: { preparations, clock: systemClock },
       waits: { during: async (_kind: string, _what: string, work: () => Promise<unknown>) => await work() },
+      send: async ({ description }: ContractCall) => {
+        events.push(description);
+        throw new TallystickError("no transactions here", { code: "CHAIN_REVERTED" });
+      },
       catalogue: {
         agreements: async () => [...rows],
         saveAgreement: async (row: CataloguedAgreement) => {
@@ -114,5 +131,69 @@ describe("the agreement that a put relies on", () => {
     keyHash = `0x${"77".repeat(32)}`;
     expect(await resume()).to.equal(undefined);
     expect(rows).to.deep.equal([]);
+  });
+
+  describe("when one that was begun is proposed", () => {
+    const first: Offer = {
+      version: 1,
+      account: PROVIDER,
+      chainId: 1,
+      escrow: ESCROW,
+      randomness: [address("33")],
+      prices: [{ token: NATIVE_TOKEN, pricePerGibEpoch: "0", minimumFeePerEpoch: "500" }],
+      compensationPercent: 100,
+      bountyPercent: 10,
+      breachLimit: 3,
+      epochBlocks: 20,
+      windowBlocks: 10,
+      sampleCount: 460,
+      maximumEpochs: 12,
+      maximumSlices: 1000,
+      minimumLeadBlocks: 2,
+      maximumLeadBlocks: 100,
+    };
+    const doubled = [{ token: NATIVE_TOKEN, pricePerGibEpoch: "0", minimumFeePerEpoch: "1000" }];
+    let prepared: PreparedDataSet;
+
+    beforeEach(async () => {
+      const keys = await agreementKeys(auditSeed, salt);
+      const tagger = await DataSetTagger.create(preparations, salt, keys);
+      const sealed = new Uint8Array(10);
+      await tagger.add({ id: contentId(sealed), sealed });
+      prepared = await tagger.finish();
+      rows = [{ salt, dataId: "d", provider: PROVIDER, escrow: ESCROW, createdAt: 0, state: "prepared" }];
+    });
+
+    /** A provider that has verified everything, and whose offer is now this. */
+    const providerWith = (offer: Offer) =>
+      ({
+        account: PROVIDER,
+        name: "provider",
+        offer: async () => offer,
+        openPreparation: async () => ({
+          state: "verified",
+          firstIndex: 1,
+          sliceCount: 1,
+          manifestHash: prepared.manifestHash,
+          auditKeyHash: keyHash,
+          expected: { powersA: 196_608, powersB: 48, tags: 48 },
+        }),
+      }) as unknown as StorageProvider;
+    const propose = (offer: Offer) =>
+      resumeAgreement(context(), "d", providerWith(offer), { offer: first }, ({ phase, terms }) =>
+        events.push(terms === undefined ? phase : `${phase} for ${depositOf(terms)}`),
+      );
+
+    it("is not proposed when the provider has made its offer worse meanwhile", async () => {
+      const error = await expectAsyncRejection(() => propose({ ...first, prices: doubled }), "CONFLICT");
+      expect(error).to.include({ party: "provider", check: "fee per epoch", expected: "at most 500" });
+      expect(events).to.deep.equal([]);
+      expect(rows[0]?.state).to.equal("prepared");
+    });
+
+    it("tells its terms before anything is sent", async () => {
+      await expectAsyncRejection(() => propose(first), "CHAIN_REVERTED");
+      expect(events).to.deep.equal(["proposing for 6000", "proposing an agreement"]);
+    });
   });
 });

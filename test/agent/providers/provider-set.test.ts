@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { equalBytes } from "#primitives";
-import { makeTerms } from "../../../offchain/agent/agreements/terms.ts";
+import { makeTerms, requireNotWorse } from "../../../offchain/agent/agreements/terms.ts";
 import type { CspClient } from "../../../offchain/agent/providers/csp-client.ts";
 import { HttpStorageProvider } from "../../../offchain/agent/providers/http-provider.ts";
 import { ProviderSet } from "../../../offchain/agent/providers/provider-set.ts";
@@ -11,7 +11,7 @@ import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import type { SealedObject } from "../../../offchain/core/recipe/tree.ts";
 import type { Offer } from "../../../offchain/core/wire/csp.ts";
-import { rejection } from "../../helpers/rejection.ts";
+import { expectRejection, rejection } from "../../helpers/rejection.ts";
 
 /** A provider of the wire protocol, in memory, that misbehaves when told to. */
 class FakeProvider {
@@ -291,4 +291,30 @@ describe("terms from an offer", () => {
       expect(error).to.include({ check });
     });
   }
+
+  const notWorse = (now: Partial<Offer>, first: Partial<Offer>) =>
+    requireNotWorse("it", make(now), { ...offer, ...first }, make);
+  const dearer = [{ token: `0x${"00".repeat(20)}`, pricePerGibEpoch: "2000000", minimumFeePerEpoch: "500" }];
+  for (const [what, changed, check] of [
+    ["a higher fee", { prices: dearer }, "fee per epoch"],
+    ["a deposit for more epochs", { maximumEpochs: 13 }, "deposit"],
+    ["less collateral", { breachLimit: 2 }, "collateral"],
+    [
+      "less compensation for the same collateral",
+      { compensationPercent: 10, bountyPercent: 100 },
+      "compensation per miss",
+    ],
+  ] as [string, Partial<Offer>, string][]) {
+    it(`are not proposed with ${what} than in the offer that was first read`, () => {
+      const error = expectRejection(() => notWorse(changed, {}), "CONFLICT");
+      expect(error).to.include({ party: "it", check });
+    });
+  }
+
+  it("are proposed where the offer has become better, with the same percentages of a lower fee as collateral", () => {
+    notWorse({}, { prices: dearer, maximumEpochs: 13 });
+    notWorse({ breachLimit: 4 }, {});
+    const error = expectRejection(() => notWorse({ bountyPercent: 9 }, { prices: dearer }), "CONFLICT");
+    expect(error).to.include({ check: "collateral" });
+  });
 });

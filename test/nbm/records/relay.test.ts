@@ -27,7 +27,7 @@ describe("relay", () => {
     ownershipKey: ownershipKey.address,
     payloadHash: `0x${"33".repeat(32)}`,
   };
-  const deadline = 1_800_000_600n;
+  const now = 1_800_000_000;
   /** Accounts whose signatures were checked, by the check that has the daemon's budget. */
   const checked: string[] = [];
   const recordId = recordIdOf(header.account, header.fileTag);
@@ -56,11 +56,11 @@ describe("relay", () => {
       memberships: { indexIn: async () => 1 },
       budget: { take: () => undefined },
       maximumFeeGwei: 30,
-      now: () => 1_800_000_000,
+      now: () => now,
     } as unknown as RelayOptions);
   }
 
-  async function request() {
+  async function request(deadline = BigInt(now + 600)) {
     const digest = recordDigest(header);
     const ownership = ownershipTypedData(CHAIN_ID, ledger, { recordId, digest, owner: owner.address });
     const addition = { recordId, digest, owner: owner.address, noteHash: EMPTY_HASH, deadline };
@@ -94,5 +94,28 @@ describe("relay", () => {
     const sent = async () => relay.owner(owner.address, recordId, await request());
     const refused = await expectAsyncRejection(sent, "RATE_LIMITED");
     expect(refused).to.include({ check: "relay fee cap", received: "31 gwei" });
+  });
+
+  it("relays no signature that could expire before it is mined, and nothing is sent for it", async () => {
+    let sent = 0;
+    const relay = relayThat(async () => {
+      sent += 1;
+      return { hash: `0x${"44".repeat(32)}`, blockNumber: 9 };
+    });
+    for (const left of [-1, 0, 299]) {
+      const deadline = BigInt(now + left);
+      const { keyTime, account, fileTag } = header;
+      const record = { account, fileTag, committeeId: "1", keyTime: String(keyTime + 1n), payload: "0x00" };
+      const recorded = { record: { ...record, ownershipKey: account }, deadline: String(deadline), signature: "0x" };
+      for (const late of [
+        async () => relay.owner(owner.address, recordId, await request(deadline)),
+        async () => relay.record(account, recorded),
+      ]) {
+        expect(await expectAsyncRejection(late, "INVALID_SIGNATURE")).to.include({ check: "deadline" });
+      }
+    }
+    expect(sent).to.equal(0);
+    await relay.owner(owner.address, recordId, await request(BigInt(now + 300)));
+    expect(sent).to.equal(1);
   });
 });
