@@ -65,9 +65,11 @@ export const ERROR_CODES = {
     ...LOCAL,
     status: 500,
     exit: "identity",
-    meaning: "There is no keystore in the home folder.",
+    meaning: "There is no keystore in the home folder, or none where a daemon's configuration says (`keystoreFile`).",
     cause: "Neither `init` nor `recover` was run, or `--home` names another folder.",
-    remedy: "Run `tallystick init`, or `tallystick recover` with your recovery phrase.",
+    remedy:
+      "Run `tallystick init`, or `tallystick recover` with your recovery phrase. For a daemon, run its `init` " +
+      "(`tallystick-nbm` or `tallystick-csp`).",
   },
   NO_DEPLOYMENT: {
     ...LOCAL,

@@ -1,7 +1,8 @@
 /**
  * The command line of a daemon: `tallystick-nbm --config <file>`, `tallystick-nbm init --data-dir <folder>`,
  * `--help`, `--version`. Mistakes in options and in the configuration are for the person who typed them: a plain line
- * and a hint on stderr, exit code 2; a keystore that is not there the same with 3. From the start of the daemon on, stderr is its log.
+ * and a hint on stderr, exit code 2, or 3 when there is no keystore. From the start of the daemon on, stderr is its
+ * log.
  */
 
 import { join } from "node:path";

@@ -8,6 +8,7 @@ import { type Agent, openAgent } from "../../offchain/agent/node/index.ts";
 import { drawsFor } from "../../offchain/core/audit/sampling.ts";
 import { type Identity, identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
 import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+import { ledgerEvents } from "../helpers/on-chain.ts";
 import { until } from "../helpers/promises.ts";
 import { rejection } from "../helpers/rejection.ts";
 import { startTamperingProxy, type TamperingProxy } from "../helpers/tampering-proxy.ts";
@@ -165,11 +166,12 @@ describe("put and get with real processes", () => {
       expect(report.failed).to.deep.equal([]);
       expect(report.recovered.map((put) => put.name).sort()).to.deep.equal(["in", "private"]);
       expect(report.agreements).to.equal(1);
-      expect((await fresh.list()).find((put) => put.dataId === dataId)).to.deep.include({
-        name: "in",
-        entryCount: 7,
-        role: "recorder",
-      });
+      const found = (await fresh.list()).find((put) => put.dataId === dataId);
+      expect(found).to.deep.include({ name: "in", entryCount: 7, role: "recorder" });
+      // When it was stored, not when it was recovered.
+      const recorded = (await ledgerEvents(net)).find(({ recordId }) => recordId === found?.recordId);
+      if (recorded?.kind !== "KeyRecorded") throw new Error("the record is not on the ledger");
+      expect(found?.storedAt).to.be.at.most(Number(recorded.record.keyTime));
       expect((await fresh.audit(dataId)).agreementId).to.equal(agreementId);
       await fresh.get(dataId, dir("out-fresh"));
       expect(digests(dir("out-fresh", "in"))).to.deep.equal(digests(folder));

@@ -1,6 +1,6 @@
 /**
- * Deploys the contracts of Tallystick and prints their addresses. `npm run deploy` uses Hardhat's chain in this process,
- * which ends with it; `npm run deploy:local` uses the chain at RPC_URL (`--network localhost`).
+ * Deploys the contracts of Tallystick and prints their addresses. `npm run deploy` uses Hardhat's chain in this
+ * process, which ends with it; `npm run deploy:local` uses the chain at RPC_URL (`--network localhost`).
  */
 import { network } from "hardhat";
 import tallystickModule from "tallystick/hardhat/module";

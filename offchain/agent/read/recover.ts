@@ -55,7 +55,7 @@ export async function recover(context: AgentContext, options: RecoverOptions = {
       const opened = openSelf(context, found, roleIn(found, context.account.address) ?? "owner");
       opened.fileKey.fill(0);
       dataId = opened.dataId;
-      const { put, manifest } = await describe(context, dataId, options.signal);
+      const { put, manifest } = await describe(context, dataId, found.record.keyTime, options.signal);
       manifests.set(manifest, dataId);
       await context.catalogue.savePut(put);
       recovered.push(put);
@@ -73,6 +73,7 @@ export async function recover(context: AgentContext, options: RecoverOptions = {
 async function describe(
   context: AgentContext,
   dataId: string,
+  keyTime: bigint,
   signal: AbortSignal | undefined,
 ): Promise<{ put: CataloguedPut; manifest: string }> {
   const { root, sealedBytes, recordId, role } = await openStoredRoot(context, dataId, signal);
@@ -81,7 +82,9 @@ async function describe(
   for await (const { path } of readListing(root, providers, signal)) if (!path.includes("/")) names.push(path);
   const chunks: ManifestChunk[] = [];
   for await (const object of objectOrder(dataId, root, sealedBytes, providers, signal)) chunks.push(object);
-  const storedAt = (await context.catalogue.put(dataId))?.storedAt ?? Math.floor(context.platform.clock.now() / 1000);
+  // The time of the record is that of the put. Somebody else's record, joined later, may claim any time.
+  const now = Math.floor(context.platform.clock.now() / 1000);
+  const storedAt = (await context.catalogue.put(dataId))?.storedAt ?? Math.min(Number(keyTime), now);
   const put: CataloguedPut = {
     dataId,
     name: names.join(", "),
