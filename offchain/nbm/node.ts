@@ -31,8 +31,8 @@ import { NBM_MIGRATIONS } from "./tables.ts";
 const UNHEALTHY_LAG_SECONDS = 60;
 /** How long the balance is shown again, since anybody may read the metrics. */
 const BALANCE_MILLISECONDS = 60_000;
-/** An archive that was at the head so recently is not read up again for a request; anybody may send those. */
-const MAXIMUM_FRESH_MILLISECONDS = 1000;
+/** Between scans of the chain for requests, which anybody may send: they wait for so long and share a scan. */
+const SCAN_SPACING_MILLISECONDS = 200;
 
 function build(base: DaemonBase<NbmConfig>): DaemonWork {
   const { config, chain, sender, database, logger, operator, checkSignature, sessions, server } = base;
@@ -56,7 +56,7 @@ function build(base: DaemonBase<NbmConfig>): DaemonWork {
     archive,
     judgeShare: (event) => judgeShare(event.record),
     overlapBlocks,
-    freshMilliseconds: Math.min(pollMilliseconds, MAXIMUM_FRESH_MILLISECONDS),
+    spacingMilliseconds: SCAN_SPACING_MILLISECONDS,
   });
   const records = { archive, follower, shares, memberships };
   const limits = config.relayBudget;

@@ -5,6 +5,7 @@
 
 import type { ChainReader } from "../../chain/deployment.ts";
 import { followLedger, type LedgerEvent } from "../../chain/ledger.ts";
+import { pause } from "../../chain/pause.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { ShareState } from "../../core/wire/nbm.ts";
 import type { Archive } from "./archive.ts";
@@ -15,16 +16,18 @@ export interface ArchiveFollowerOptions {
   /** This node's verdict on its share in a record. */
   readonly judgeShare: (event: LedgerEvent & { kind: "KeyRecorded" }) => Promise<ShareState>;
   readonly overlapBlocks: number;
-  /** For so long after it was at the head, `refresh` leaves the archive as it is. */
-  readonly freshMilliseconds: number;
+  /** `refresh` lets so much time pass after a scan before it starts the next one. */
+  readonly spacingMilliseconds: number;
 }
 
 export class ArchiveFollower {
   readonly #options: ArchiveFollowerOptions;
   #running: Promise<void> | undefined;
   #caughtUpAt = 0;
-  /** The same by a clock that never goes back. */
-  #readAt = Number.NEGATIVE_INFINITY;
+  /** When the last scan ended, failed or not, by a clock that never goes back. */
+  #scannedAt = Number.NEGATIVE_INFINITY;
+  /** A scan that starts soon. */
+  #next: Promise<void> | undefined;
 
   constructor(options: ArchiveFollowerOptions) {
     this.#options = options;
@@ -43,25 +46,34 @@ export class ArchiveFollower {
     if (before !== undefined) await before.catch(() => undefined);
     this.#running ??= this.#scan().finally(() => {
       this.#running = undefined;
+      this.#scannedAt = performance.now();
     });
     return this.#running;
   }
 
   /**
-   * Reads up to the head if the chain answers, unless that was done a moment ago. If not, the caller uses what is archived: that is what an archive is
+   * Reads up to the head if the chain answers, together with other requests of the same moment. If not, the caller uses what is archived: that is what an archive is
    * for.
    *
    * @returns whether the archive is at the head.
    */
   async refresh(): Promise<boolean> {
-    if (performance.now() - this.#readAt < this.#options.freshMilliseconds) return true;
     try {
-      await this.catchUp();
+      this.#next ??= this.#catchUpLater();
+      await this.#next;
       return true;
     } catch (cause) {
       if (cause instanceof TallystickError && cause.code === "CHAIN_UNAVAILABLE") return false;
       throw cause;
     }
+  }
+
+  async #catchUpLater(): Promise<void> {
+    const wait = this.#scannedAt + this.#options.spacingMilliseconds - performance.now();
+    await pause(Math.max(0, wait));
+    // Whoever comes from now on may need what the scan has no longer seen.
+    this.#next = undefined;
+    await this.catchUp();
   }
 
   async #scan(): Promise<void> {
@@ -74,6 +86,5 @@ export class ArchiveFollower {
       archive.apply(page, shares);
     }
     this.#caughtUpAt = Date.now();
-    this.#readAt = performance.now();
   }
 }
