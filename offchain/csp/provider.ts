@@ -32,6 +32,7 @@ import { ProofService } from "./possession/proofs.ts";
 import { VerificationService } from "./possession/verification.ts";
 import { AccountQuotas } from "./quotas.ts";
 import { addAgreementRoutes } from "./routes/agreements.ts";
+import { BodyPlaces } from "./routes/body-places.ts";
 import { addChunkRoutes } from "./routes/chunks.ts";
 import { addPreparationRoutes } from "./routes/preparations.ts";
 import { acceptStreams } from "./routes/request-body.ts";
@@ -90,9 +91,10 @@ async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
     folders: [config.dataDir, config.store.path],
     fundsOf: (account) => fundsOf(chain, account),
   });
-  addChunkRoutes(server, { sessions, quotas, chunks, claims });
+  const bodies = new BodyPlaces();
+  addChunkRoutes(server, { sessions, quotas, bodies, chunks, claims });
   const { verifyWaitSeconds } = config;
-  addPreparationRoutes(server, { sessions, quotas, preparations, verification, verifyWaitSeconds });
+  addPreparationRoutes(server, { sessions, quotas, bodies, preparations, verification, verifyWaitSeconds });
   addAgreementRoutes(server, { sessions, quotas, offer, agreements, preparations, proofs });
 
   const head = () => readChain("asking for the head", () => chain.provider.getBlockNumber());

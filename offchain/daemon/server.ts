@@ -3,7 +3,7 @@
  * removal of fields), limits on body size and time, errors as `{ error }` bodies, `/healthz` and `/metrics`.
  */
 
-import { type IncomingMessage, STATUS_CODES } from "node:http";
+import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
@@ -26,6 +26,7 @@ import type { FailureLog } from "./failure-log.ts";
 import { malformedRequest, toHttpError } from "./http-errors.ts";
 import type { Logger } from "./logger.ts";
 import type { DaemonMetrics } from "./metrics.ts";
+import { dropUnreadBody } from "./unread-body.ts";
 
 /** Gives routes the static types of their TypeBox schemas. */
 export interface TypeBoxProvider extends FastifyTypeProvider {
@@ -65,8 +66,6 @@ export interface ServerOptions {
 const HEALTH_CHECK_SECONDS = 5;
 /** How long the result of the health checks is given again: some of them ask the chain, and anybody may ask for them. */
 const HEALTH_MILLISECONDS = 5000;
-/** How long the rest of a body that is too large is read. */
-const LINGER_SECONDS = 3;
 
 const HealthAnswer = Type.Object({
   ok: Type.Boolean(),
@@ -86,20 +85,6 @@ async function runHealthCheck(check: HealthCheck): Promise<void> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-/**
- * Reads and drops the rest of a body that is too large, for a limited time. The connection is closed afterwards: if
- * it were closed while the sender still writes, the sender would see a broken connection instead of the answer.
- */
-async function letFinish(body: IncomingMessage): Promise<void> {
-  if (body.complete || body.destroyed) return;
-  const limit = AbortSignal.timeout(LINGER_SECONDS * 1000);
-  await new Promise<void>((resolve) => {
-    for (const event of ["end", "close", "error"]) body.once(event, () => resolve());
-    limit.addEventListener("abort", () => resolve());
-    body.resume();
-  });
 }
 
 /** The body of an error answer. Addresses in it lose what only the operator should read. */
@@ -173,7 +158,6 @@ export function createServer(options: ServerOptions): DaemonServer {
       reply.header("retry-after", String(Math.max(1, Math.ceil(error.retryAfterSeconds))));
     }
     if (status === 401) reply.header("www-authenticate", "Bearer");
-    if (status === 413) await letFinish(request.raw);
     return reply.code(status).type("application/json").send(serializeError(error));
   });
   server.setNotFoundHandler((request) => {
@@ -186,6 +170,7 @@ export function createServer(options: ServerOptions): DaemonServer {
 
   const { allowedOrigins = [] } = options;
   if (allowedOrigins.length > 0) server.addHook("onRequest", allowOrigins(allowedOrigins));
+  server.addHook("onSend", dropUnreadBody);
   server.addHook("onResponse", async (request, reply) => {
     const route = request.routeOptions.url ?? "unknown";
     metrics.observeRequest(request.method, route, reply.statusCode, reply.elapsedTime / 1000);

@@ -32,8 +32,6 @@ import type { PreparationFiles } from "./preparation-files.ts";
 
 /** Chunks of a manifest that are looked up in the index, and written to it, at once: some milliseconds of work. */
 const BATCH_CHUNKS = 256;
-/** Manifests of one account that may arrive at the same time. */
-const MANIFESTS_PER_ACCOUNT = 4;
 
 /** The length of each stream when it is complete. */
 export function expectedBytes(sliceCount: number): PartBytes {
@@ -61,13 +59,11 @@ export class PreparationService {
   readonly #now: () => number;
   /** Requests that are opening a preparation; others for the same salt wait, so that its files are there. */
   readonly #opening = new Map<string, Promise<Preparation>>();
-  /** Manifests that are arriving, by account. */
-  readonly #arriving = new Map<string, number>();
-  /** One batch of one manifest at a time, accounts in turn. */
+  /** One batch of one manifest at a time, accounts in turn. The places for bodies limit how many wait. */
   readonly #batches = new FairQueue({
     what: "reading of manifests",
     concurrency: 1,
-    perAccount: MANIFESTS_PER_ACCOUNT,
+    perAccount: Number.POSITIVE_INFINITY,
     inAll: Number.POSITIVE_INFINITY,
   });
   /** Preparations that a request is writing to. */
@@ -94,23 +90,15 @@ export class PreparationService {
    * @param body - see `core/wire/preparation-body.ts`; it is read no further than is needed to decide
    * @throws InvalidInputError for a malformed manifest or too large a data set, InvalidPointError for an audit key that
    *   is not three points of the subgroup other than the identity, TallystickError NOT_OWNER naming the first chunk the
-   *   account does not own here, CONFLICT when the salt was used for something else, RATE_LIMITED for too many at once
+   *   account does not own here, CONFLICT when the salt was used for something else, RATE_LIMITED for too many without
+   *   agreement
    */
   async open(account: string, saltHex: string, body: AsyncIterable<Uint8Array>): Promise<Preparation> {
     const key = openingKey(account, saltHex);
-    const arriving = this.#arriving.get(account) ?? 0;
-    if (arriving >= MANIFESTS_PER_ACCOUNT) throw tooManyArriving();
-    this.#arriving.set(account, arriving + 1);
-    try {
-      while (this.#opening.has(key)) await this.#opening.get(key)?.catch(() => undefined);
-      const opening = this.#open(account, saltHex, body).finally(() => this.#opening.delete(key));
-      this.#opening.set(key, opening);
-      return await opening;
-    } finally {
-      const left = (this.#arriving.get(account) ?? 1) - 1;
-      if (left === 0) this.#arriving.delete(account);
-      else this.#arriving.set(account, left);
-    }
+    while (this.#opening.has(key)) await this.#opening.get(key)?.catch(() => undefined);
+    const opening = this.#open(account, saltHex, body).finally(() => this.#opening.delete(key));
+    this.#opening.set(key, opening);
+    return await opening;
   }
 
   async #open(account: string, saltHex: string, body: AsyncIterable<Uint8Array>): Promise<Preparation> {
@@ -459,17 +447,6 @@ async function splitHead(
     for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) yield next.value;
   };
   return { head: head.slice(0, PREPARATION_HEAD_BYTES), rest: rest() };
-}
-
-function tooManyArriving(): TallystickError {
-  return new TallystickError("the account sends too many manifests at the same time", {
-    code: "RATE_LIMITED",
-    party: "client",
-    check: "manifests at once",
-    expected: `at most ${MANIFESTS_PER_ACCOUNT}`,
-    retryable: true,
-    retryAfterSeconds: 1,
-  });
 }
 
 function stillRemoved(): TallystickError {

@@ -15,6 +15,7 @@ import type { ChunkService } from "../chunks/chunk-service.ts";
 import type { ClaimService } from "../chunks/claims.ts";
 import type { AccountQuotas } from "../quotas.ts";
 import { forAccounts } from "./account-requests.ts";
+import type { BodyPlaces } from "./body-places.ts";
 import { withBody } from "./request-body.ts";
 
 /** Time for 32 MiB on a slow line. */
@@ -22,10 +23,17 @@ const UPLOAD_MILLISECONDS = 600_000;
 
 export function addChunkRoutes(
   server: DaemonServer,
-  services: { sessions: Sessions; quotas: AccountQuotas; chunks: ChunkService; claims: ClaimService },
+  services: {
+    sessions: Sessions;
+    quotas: AccountQuotas;
+    bodies: BodyPlaces;
+    chunks: ChunkService;
+    claims: ClaimService;
+  },
 ): void {
-  const { sessions, quotas, chunks, claims } = services;
+  const { sessions, quotas, bodies, chunks, claims } = services;
   const onRequest = forAccounts(sessions, quotas);
+  const onBody = [...onRequest, bodies.take];
 
   server.post(
     "/v1/claims",
@@ -48,7 +56,11 @@ export function addChunkRoutes(
 
   server.post(
     "/v1/chunks",
-    { onRequest, handlerTimeout: UPLOAD_MILLISECONDS, schema: { response: { 200: StoreChunksAnswer } } },
+    {
+      onRequest: onBody,
+      handlerTimeout: UPLOAD_MILLISECONDS,
+      schema: { response: { 200: StoreChunksAnswer } },
+    },
     async (request) => {
       const { account } = sessionOf(request);
       return { stored: await withBody(request, (body) => quotas.upload(account, () => chunks.store(account, body))) };

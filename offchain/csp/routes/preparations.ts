@@ -15,6 +15,7 @@ import type { PreparationService } from "../possession/preparations.ts";
 import type { VerificationService } from "../possession/verification.ts";
 import type { AccountQuotas } from "../quotas.ts";
 import { forAccounts } from "./account-requests.ts";
+import type { BodyPlaces } from "./body-places.ts";
 import { limited, withBody } from "./request-body.ts";
 
 const UPLOAD_MILLISECONDS = 600_000;
@@ -24,20 +25,22 @@ export function addPreparationRoutes(
   services: {
     sessions: Sessions;
     quotas: AccountQuotas;
+    bodies: BodyPlaces;
     preparations: PreparationService;
     verification: VerificationService;
     verifyWaitSeconds: number;
   },
 ): void {
-  const { sessions, quotas, preparations, verification, verifyWaitSeconds } = services;
+  const { sessions, quotas, bodies, preparations, verification, verifyWaitSeconds } = services;
   const onRequest = forAccounts(sessions, quotas);
+  const onBody = [...onRequest, bodies.take];
   const statusOf = (preparation: Preparation): PreparationStatus =>
     preparations.status(preparation, verification.progressOf(preparation.id));
 
   server.put(
     "/v1/preparations/:salt",
     {
-      onRequest,
+      onRequest: onBody,
       handlerTimeout: UPLOAD_MILLISECONDS,
       schema: { params: PreparationParams, response: { 200: PreparationStatus } },
     },
@@ -62,7 +65,7 @@ export function addPreparationRoutes(
   server.put(
     "/v1/preparations/:salt/:part",
     {
-      onRequest,
+      onRequest: onBody,
       handlerTimeout: UPLOAD_MILLISECONDS,
       schema: {
         params: PreparationPartParams,

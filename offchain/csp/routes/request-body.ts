@@ -1,6 +1,7 @@
 /**
  * Octet-stream bodies as streams. Fastify would collect a body in memory; here a route reads it piece by piece, with
- * the back-pressure of the socket, and a refusal does not close the connection before the client has read the reason.
+ * the back-pressure of the socket. A body that arrives too slowly is given up, since it holds memory and one of the
+ * few places for bodies (`body-places.ts`).
  */
 import { Readable } from "node:stream";
 import type { FastifyRequest } from "fastify";
@@ -8,36 +9,45 @@ import { InvalidInputError } from "../../core/errors.ts";
 import { OCTET_STREAM } from "../../core/wire/csp.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 
+/** A body that is waited for must bring so many bytes in so much time; what the provider itself takes does not count. */
+export interface SlowestBody {
+  readonly bytes: number;
+  readonly seconds: number;
+}
+
+/** An upload of 32 MiB has to arrive much faster, in ten minutes; this ends one that stalls. */
+const SLOWEST_BODY: SlowestBody = { bytes: 64 * 1024, seconds: 30 };
+
 /** Makes a server pass octet-stream bodies to its routes unread, for `withBody`. */
 export function acceptStreams(server: DaemonServer): void {
   server.addContentTypeParser(OCTET_STREAM, (_request, payload, done) => done(null, payload));
   server.addHook("preValidation", async ({ body, routeOptions }) => {
     if (!(body instanceof Readable) || routeOptions.schema?.body === undefined) return;
-    body.resume();
     throw wrongType("application/json");
   });
 }
 
 /**
  * Runs work on the body of a request.
- * @throws InvalidInputError for a body of another type, or a connection that breaks inside the body
+ * @throws InvalidInputError for a body of another type, one that arrives too slowly, or a connection that breaks inside
+ *   the body
  */
 export async function withBody<T>(
   request: FastifyRequest,
   work: (body: AsyncIterable<Uint8Array>) => Promise<T>,
+  slowest: SlowestBody = SLOWEST_BODY,
 ): Promise<T> {
   const { body } = request;
   if (!(body instanceof Readable)) {
     throw wrongType(OCTET_STREAM);
   }
-  const source = pieces(body);
+  const source = pieces(body, slowest);
   try {
     return await work(source);
   } finally {
-    // What the work did not read is read and dropped, or the client would still be writing when the answer arrives.
-    // The iterator must end first, because a stream does not flow while an iterator is attached.
+    // What the work did not read is dropped when the answer is sent. The iterator must end first, because a stream does
+    // not flow while an iterator is attached.
     await source.return(undefined);
-    body.resume();
   }
 }
 
@@ -49,12 +59,57 @@ function wrongType(expected: string): InvalidInputError {
   });
 }
 
-async function* pieces(body: Readable): AsyncGenerator<Uint8Array> {
+async function* pieces(body: Readable, slowest: SlowestBody): AsyncGenerator<Uint8Array> {
+  const source = body.iterator({ destroyOnReturn: false });
+  let leftMilliseconds = slowest.seconds * 1000;
+  let arrivedBytes = 0;
+  let isStalled = false;
   try {
-    for await (const piece of body.iterator({ destroyOnReturn: false })) yield piece;
+    for (;;) {
+      const askedAt = performance.now();
+      const next = await within(leftMilliseconds, source.next());
+      isStalled = next === undefined;
+      if (next === undefined) throw tooSlow(slowest);
+      if (next.done === true) return;
+      leftMilliseconds -= performance.now() - askedAt;
+      arrivedBytes += next.value.length;
+      if (arrivedBytes >= slowest.bytes) {
+        leftMilliseconds = slowest.seconds * 1000;
+        arrivedBytes = 0;
+      }
+      yield next.value;
+    }
   } catch (cause) {
+    if (isStalled) throw cause;
     throw new InvalidInputError("the connection broke inside the body", { party: "client", check: "body", cause });
+  } finally {
+    // The iterator of a stalled body ends with the connection.
+    if (!isStalled) await source.return?.(undefined);
   }
+}
+
+/** What a promise resolves to, or undefined when that takes longer. */
+async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), milliseconds);
+  });
+  promise.catch(() => undefined); // It may reject when nobody waits for it any more.
+  try {
+    return await Promise.race([promise, over]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function tooSlow({ bytes, seconds }: SlowestBody): InvalidInputError {
+  return new InvalidInputError("the body arrives too slowly", {
+    party: "client",
+    check: "transfer rate",
+    expected: `at least ${bytes} bytes in ${seconds} seconds`,
+    hint: "repeat, with fewer transfers at the same time",
+    retryable: true,
+  });
 }
 
 /** A body that may not be longer than a limit. @throws InvalidInputError when it is */
