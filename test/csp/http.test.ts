@@ -1,8 +1,10 @@
+import { type ClientRequest, request } from "node:http";
 import { expect } from "chai";
 import { randomBytes } from "#primitives";
-import { Offer } from "../../offchain/core/wire/csp.ts";
+import { OCTET_STREAM, Offer } from "../../offchain/core/wire/csp.ts";
 import { parseAnswer } from "../../offchain/core/wire/schema.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { until } from "../helpers/promises.ts";
 import { frame, randomChunk } from "./provider-fixture.ts";
 import { NATIVE, type ProviderClient, ProviderProcess, TEST_OFFER } from "./provider-process.ts";
 
@@ -116,6 +118,59 @@ describe("provider over HTTP", () => {
     const stream = await alice.request("POST", "/v1/claims", { bytes: good });
     expect([stream.status, stream.json.error.expected]).to.deep.equal([415, "application/json"]);
     expect((await alice.request("POST", "/v1/chunks", { bytes: good })).status).to.equal(200);
+  });
+
+  it("receives four bodies of an account and 32 in all at the same time, of uploads and of preparations", async () => {
+    const open: ClientRequest[] = [];
+    let isOver = false;
+    const stall = (client: ProviderClient, method: string, path: string): void => {
+      const headers = { authorization: `Bearer ${client.token}`, "content-type": OCTET_STREAM, "content-length": 1000 };
+      const stalled = request(`${provider.url}${path}`, { method, headers });
+      stalled.on("error", () => undefined);
+      // Another upload of the test had the place at that moment.
+      stalled.on("response", ({ statusCode }) => {
+        if (statusCode === 429 && !isOver) stall(client, method, path);
+      });
+      stalled.write("x");
+      open.push(stalled);
+    };
+    const paths = [
+      ["POST", "/v1/chunks"],
+      ["POST", "/v1/chunks"],
+      ["PUT", `/v1/preparations/0x${"01".repeat(32)}`],
+      ["PUT", `/v1/preparations/0x${"02".repeat(32)}`],
+    ] as const;
+    const bytes = frame(randomChunk(100));
+    const refusedFor = async (client: ProviderClient, check: string): Promise<void> => {
+      await until(
+        `refused: ${check}`,
+        async () => {
+          const answer = await client.request("POST", "/v1/chunks", { bytes });
+          return answer.status === 429 && answer.json.error.check === check;
+        },
+        10,
+      );
+    };
+    try {
+      for (const [method, path] of paths) stall(alice, method, path);
+      await refusedFor(alice, "bodies of the account under way");
+      for (const path of ["", "/tags"]) {
+        const put = await alice.request("PUT", `/v1/preparations/0x${"03".repeat(32)}${path}`, { bytes });
+        expect([put.status, put.json.error.code], path).to.deep.equal([429, "RATE_LIMITED"]);
+      }
+      expect((await bob.request("POST", "/v1/chunks", { bytes })).status).to.equal(200);
+      for (let k = 3; k < 10; k++) {
+        const client = await provider.connect(local.account(k));
+        for (const [method, path] of paths) stall(client, method, path);
+      }
+      await refusedFor(bob, "bodies of all accounts under way");
+    } finally {
+      isOver = true;
+      for (const stalled of open) stalled.destroy();
+    }
+    await until("the places are free", async () => {
+      return (await alice.request("POST", "/v1/chunks", { bytes })).status === 200;
+    });
   });
 
   it("refuses claims outside the schema: none, too many, too large, malformed ids, unknown fields", async () => {

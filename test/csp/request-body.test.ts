@@ -104,7 +104,9 @@ describe("bodies of requests to a provider", () => {
       await client.closed;
       expect(performance.now() - startedAt).to.be.below(6000);
       expect(client.status, client.answer).to.be.oneOf([400, 404, 413]);
-      expect(client.answer).to.contain('"error"').and.match(/connection: close/i);
+      expect(client.answer)
+        .to.contain('"error"')
+        .and.match(/connection: close/i);
       expect(accepted[0]?.bytesRead).to.be.below(2 * MIB);
     });
   }
@@ -125,7 +127,9 @@ describe("bodies of requests to a provider", () => {
     const client = new RawClient(port, "/refused", 5);
     client.socket.write("12345");
     await once(client.socket, "data");
-    expect(client.answer).to.contain('"error"').and.not.match(/connection: close/i);
+    expect(client.answer)
+      .to.contain('"error"')
+      .and.not.match(/connection: close/i);
     client.socket.destroy();
   });
 });

@@ -42,7 +42,11 @@ describe("a provider that one account attacks", function () {
     await local.stop();
   });
 
-  /** Works on a machine that is busy with something else, too: a provider that stalls does so at each attempt. */
+  /**
+   * Takes the best of three attempts. What is measured is time on a clock, and on a machine that is busy with something
+   * else every process waits now and then for longer than the bar. A provider that stalls does so at each attempt, so
+   * the repetition hides no such fault; a stall that comes once in a while it can hide.
+   */
   async function measure<T>(what: string, work: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       const startedAt = performance.now();

@@ -1,9 +1,9 @@
 /**
  * Bounds the bodies that are received at the same time. Each holds some MiB until it has arrived, and how long that
  * takes is up to the sender, so the places are few: for each account, and in all. A place is taken before anything of
- * the body is read, and held until the answer has been sent or the connection is closed.
+ * the body is read, and held until there is an answer or the connection is closed.
  */
-import type { onRequestAsyncHookHandler } from "fastify";
+import type { FastifyRequest, onRequestAsyncHookHandler, onSendAsyncHookHandler } from "fastify";
 import { TallystickError } from "../../core/errors.ts";
 import { sessionOf } from "../../daemon/sessions.ts";
 
@@ -15,9 +15,11 @@ const IN_ALL = 32;
 export class BodyPlaces {
   readonly #taken = new Map<string, number>();
   #total = 0;
+  /** Accounts of the requests that have a place. */
+  readonly #holders = new Map<FastifyRequest, string>();
 
   /**
-   * A hook for routes with streamed bodies, after the one that asks for a session.
+   * The hook onRequest of routes with streamed bodies, after the one that asks for a session.
    * @throws TallystickError RATE_LIMITED
    */
   readonly take: onRequestAsyncHookHandler = async (request, reply) => {
@@ -29,10 +31,20 @@ export class BodyPlaces {
     if (reply.raw.closed) return;
     this.#taken.set(account, taken + 1);
     this.#total += 1;
-    reply.raw.once("close", () => this.#giveBack(account));
+    this.#holders.set(request, account);
+    reply.raw.once("close", () => this.#giveBack(request));
   };
 
-  #giveBack(account: string): void {
+  /** The other hook of these routes. After a refusal the connection stays open for a while, and holds no place. */
+  readonly giveBack: onSendAsyncHookHandler<unknown> = async (request, _reply, payload) => {
+    this.#giveBack(request);
+    return payload;
+  };
+
+  #giveBack(request: FastifyRequest): void {
+    const account = this.#holders.get(request);
+    if (account === undefined) return;
+    this.#holders.delete(request);
     this.#total -= 1;
     const left = (this.#taken.get(account) ?? 1) - 1;
     if (left === 0) this.#taken.delete(account);

@@ -33,7 +33,7 @@ export function addChunkRoutes(
 ): void {
   const { sessions, quotas, bodies, chunks, claims } = services;
   const onRequest = forAccounts(sessions, quotas);
-  const onBody = [...onRequest, bodies.take];
+  const withPlace = { onRequest: [...onRequest, bodies.take], onSend: bodies.giveBack };
 
   server.post(
     "/v1/claims",
@@ -57,7 +57,7 @@ export function addChunkRoutes(
   server.post(
     "/v1/chunks",
     {
-      onRequest: onBody,
+      ...withPlace,
       handlerTimeout: UPLOAD_MILLISECONDS,
       schema: { response: { 200: StoreChunksAnswer } },
     },

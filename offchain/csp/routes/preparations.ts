@@ -33,14 +33,14 @@ export function addPreparationRoutes(
 ): void {
   const { sessions, quotas, bodies, preparations, verification, verifyWaitSeconds } = services;
   const onRequest = forAccounts(sessions, quotas);
-  const onBody = [...onRequest, bodies.take];
+  const withPlace = { onRequest: [...onRequest, bodies.take], onSend: bodies.giveBack };
   const statusOf = (preparation: Preparation): PreparationStatus =>
     preparations.status(preparation, verification.progressOf(preparation.id));
 
   server.put(
     "/v1/preparations/:salt",
     {
-      onRequest: onBody,
+      ...withPlace,
       handlerTimeout: UPLOAD_MILLISECONDS,
       schema: { params: PreparationParams, response: { 200: PreparationStatus } },
     },
@@ -65,7 +65,7 @@ export function addPreparationRoutes(
   server.put(
     "/v1/preparations/:salt/:part",
     {
-      onRequest: onBody,
+      ...withPlace,
       handlerTimeout: UPLOAD_MILLISECONDS,
       schema: {
         params: PreparationPartParams,
