@@ -16,7 +16,9 @@ export interface Fees {
 /** The most that may be paid, wei per unit of gas. */
 export interface FeeLimits {
   readonly maximumFeePerGas: bigint;
-  /** Of this, what goes to the block's producer beside the base fee. An endpoint suggests it, and may suggest anything. */
+  /**
+   * Of this, what goes to the block's producer beside the base fee. An endpoint suggests it, and may suggest anything.
+   */
   readonly maximumPriorityFeePerGas: bigint;
 }
 

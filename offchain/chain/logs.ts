@@ -99,8 +99,8 @@ export async function* chainLogs(
  *
  * @param startBlock the first block that can hold events, usually that of the deployment.
  * @param cursor undefined for a first scan.
- * @throws ChainUnavailableError when the endpoint fails, contradicts itself before a page is read, or has a head that is
- *   `overlapBlocks` or more behind the cursor.
+ * @throws ChainUnavailableError when the endpoint fails, contradicts itself before a page is read, or has a head that
+ *   is `overlapBlocks` or more behind the cursor.
  */
 export async function* scanPages<Event>(
   chain: ChainReader,

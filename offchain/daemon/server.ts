@@ -64,7 +64,9 @@ export interface ServerOptions {
 }
 
 const HEALTH_CHECK_SECONDS = 5;
-/** How long the result of the health checks is given again: some of them ask the chain, and anybody may ask for them. */
+/**
+ * How long the result of the health checks is given again: some of them ask the chain, and anybody may ask for them.
+ */
 const HEALTH_MILLISECONDS = 5000;
 
 const HealthAnswer = Type.Object({

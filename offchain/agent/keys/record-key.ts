@@ -230,8 +230,8 @@ async function shareState(context: RecordKeyContext, node: NbmClient, recordId: 
 }
 
 /**
- * Joins a good record of somebody else; undefined when there is none among the first candidates. Its account may replace the record until somebody
- * has joined: then the new version is verified like any other.
+ * Joins a good record of somebody else; undefined when there is none among the first candidates. Its account may
+ * replace the record until somebody has joined: then the new version is verified like any other.
  */
 async function joinExisting(
   context: RecordKeyContext,

@@ -31,9 +31,10 @@ import { ObjectLostError } from "../chunks/object-lost.ts";
 import { type PreparationService, preparationNotFound } from "../possession/preparations.ts";
 
 /**
- * A row is kept for so many blocks after an agreement's start while the chain shows no acceptance. From the start on the
- * contract refuses an acceptance, so only a block that the answering endpoint does not have, or no longer has, can hold
- * one. Endpoints lag and chains reorganise by less than this; the last blocks of two Ethereum epochs, 64, are not final.
+ * A row is kept for so many blocks after an agreement's start while the chain shows no acceptance. From the start on
+ * the contract refuses an acceptance, so only a block that the answering endpoint does not have, or no longer has, can
+ * hold one. Endpoints lag and chains reorganise by less than this; the last blocks of two Ethereum epochs, 64, are not
+ * final.
  */
 const FORGET_AFTER_BLOCKS = 128;
 
@@ -214,9 +215,9 @@ export class AgreementService {
   }
 
   /**
-   * Reads on chain how acceptances ended whose outcome is unknown after a crash or a lost connection. One answer without
-   * an acceptance proves nothing, since the endpoint may lag; the row, which keeps the data, is removed long after the
-   * start.
+   * Reads on chain how acceptances ended whose outcome is unknown after a crash or a lost connection. One answer
+   * without an acceptance proves nothing, since the endpoint may lag; the row, which keeps the data, is removed long
+   * after the start.
    */
   async resolve(headBlock: number): Promise<void> {
     const { chain, index, logger } = this.#parts;

@@ -81,8 +81,8 @@ export class Settlement {
 }
 
 /**
- * An agreement that was accepted is active, breached or closed. Another answer comes from an endpoint that lags, or from
- * a chain that is being reorganised: the next round asks again.
+ * An agreement that was accepted is active, breached or closed. Another answer comes from an endpoint that lags, or
+ * from a chain that is being reorganised: the next round asks again.
  */
 function unexpectedStatus(id: bigint, status: string | undefined): ChainUnavailableError {
   return new ChainUnavailableError(`reading the end of agreement ${id}`, {

@@ -9,7 +9,9 @@ import { InvalidInputError } from "../../core/errors.ts";
 import { OCTET_STREAM } from "../../core/wire/csp.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 
-/** A body that is waited for must bring so many bytes in so much time; what the provider itself takes does not count. */
+/**
+ * A body that is waited for must bring so many bytes in so much time; what the provider itself takes does not count.
+ */
 export interface SlowestBody {
   readonly bytes: number;
   readonly seconds: number;

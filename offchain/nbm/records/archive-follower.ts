@@ -52,8 +52,8 @@ export class ArchiveFollower {
   }
 
   /**
-   * Reads up to the head if the chain answers, together with other requests of the same moment. If not, the caller uses what is archived: that is what an archive is
-   * for.
+   * Reads up to the head if the chain answers, together with other requests of the same moment. If not, the caller uses
+   * what is archived: that is what an archive is for.
    *
    * @returns whether the archive is at the head.
    */

@@ -1,8 +1,8 @@
 /**
  * Relays signed ledger entries: the user signs, the node pays the gas. Everything that can be checked is checked before
  * sending, since a reverted transaction costs the node and not the user. What becomes invalid between check and mining
- * cannot be foreseen: the account may put a newer version on the ledger meanwhile. Requests are idempotent, at this node and at
- * others: an entry that is on chain already is answered with its place and not sent again.
+ * cannot be foreseen: the account may put a newer version on the ledger meanwhile. Requests are idempotent, at this
+ * node and at others: an entry that is on chain already is answered with its place and not sent again.
  */
 
 import { keccak_256 } from "@noble/hashes/sha3.js";

@@ -118,7 +118,7 @@ describe("pinned network", () => {
     });
   });
 
-  it("is not used at first with a chain that does not have the deployment block, since nothing could be pinned", async () => {
+  it("is refused at first use when the chain lacks the deployment block, since nothing could be pinned", async () => {
     const later = { ...deployment, rpcUrl: restarted.url, deployedAtBlock: 1000 };
     await expectAsyncRejection(() => pinNetwork(home, later), "NO_DEPLOYMENT", /no block 1000/);
     expect(readPin(home)).to.equal(undefined);
