@@ -20,7 +20,7 @@ export function filesOfFolders(wanted: readonly string[]): string[] {
     .flatMap((name) => testFiles(join(TESTS, name)));
 }
 
-/** Files of test/long that measure times: whatever runs beside them would be measured too, so they run by name alone. */
+/** Files of test/long that measure times. They run by name only: what runs beside them would be measured too. */
 const MEASUREMENTS: readonly string[] = ["hostile-provider"];
 
 /** Files of test/long with these names; all but the measurements when none is given. */

@@ -249,24 +249,6 @@ describe("preparation of agreements", () => {
     expect(error.check).to.equal("manifest hash");
   });
 
-  it("lets an account send four manifests at the same time", async () => {
-    const { preparations } = await stored();
-    const open = (account: string, pieces: AsyncIterable<Uint8Array>) =>
-      preparations.open(account, new AuditedData(seed, chunks).saltHex, pieces);
-    const ends: (() => void)[] = [];
-    const hanging = async function* (): AsyncGenerator<Uint8Array> {
-      yield data.body.subarray(0, 900);
-      await new Promise<void>((resolve) => ends.push(resolve));
-    };
-    const slow = [1, 2, 3, 4].map(() => open(ALICE, hanging()));
-    await refusal(open(ALICE, data.request), "RATE_LIMITED");
-    await refusal(open(BOB, data.request), "NOT_OWNER");
-    while (ends.length < 4) await new Promise((resolve) => setTimeout(resolve, 5));
-    for (const end of ends) end();
-    for (const one of slow) await refusal(one, "INVALID_INPUT");
-    await open(ALICE, data.request);
-  });
-
   it("refuses an audit key with the identity, a point off the curve, or a point outside the subgroup", async () => {
     const { preparations } = await stored();
     const offCurve = new Uint8Array(256);
