@@ -153,18 +153,16 @@ describe("daemon boot", () => {
       }
     });
 
-    it("ask the chain about 300 contract wallet signatures a minute, which keeps no plain account out", async () => {
+    it("ask the chain about few signatures of one account, which keeps no other account out", async () => {
       const daemon = await start();
       try {
         const wrong = `0x${"11".repeat(64)}1b`;
         const stranger = newWallet();
         const statuses = [];
-        for (let asked = 0; asked < 330; asked += 30) {
-          const answers = await Promise.all(Array.from({ length: 30 }, () => open(daemon.url, stranger, wrong)));
-          statuses.push(...answers.map(({ status }) => status));
-        }
-        expect(statuses.slice(0, 300).filter((status) => status !== 401)).to.deep.equal([]);
-        expect(statuses).to.include(429);
+        for (let asked = 0; asked < 20; asked += 1) statuses.push((await open(daemon.url, stranger, wrong)).status);
+        expect(statuses.slice(0, 10).filter((status) => status !== 401)).to.deep.equal([]);
+        expect(statuses.at(-1)).to.equal(429);
+        expect((await open(daemon.url, newWallet(), wrong)).status).to.equal(401);
         expect((await open(daemon.url, newWallet())).status).to.equal(200);
       } finally {
         await daemon.close();

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { expect } from "chai";
 import { CspConfigSchema, loadCspConfig, OfferTermsSchema } from "../../offchain/csp/config.ts";
+import { QuotasSchema } from "../../offchain/csp/quotas.ts";
 import { daemonConfigFields } from "../../offchain/daemon/config.ts";
 import { loadNbmConfig, NbmConfigSchema } from "../../offchain/nbm/config.ts";
 
@@ -54,7 +55,8 @@ describe("operating manual", () => {
     const config = loadCspConfig(sample("csp.json"));
     const own = Object.keys(CspConfigSchema.properties).filter((field) => !(field in daemonConfigFields));
     const offer = Object.keys(OfferTermsSchema.properties).map((field) => `offer.${field}`);
-    expect([...rows.keys()]).to.have.members([...own, ...offer]);
+    const quotas = Object.keys(QuotasSchema.properties).map((field) => `quotas.${field}`);
+    expect([...rows.keys()]).to.have.members([...own.filter((field) => field !== "quotas"), ...offer, ...quotas]);
     expectDefaults(rows, config, given);
   });
 

@@ -144,7 +144,7 @@ export async function registerUrl(net: LocalNet, { account }: DevnetDaemon, url:
     await chain.provider.send("anvil_impersonateAccount", [account]);
     const hash: unknown = await chain.provider.send("eth_sendTransaction", [{ from: account, to, data }]);
     await chain.provider.send("anvil_stopImpersonatingAccount", [account]);
-    const receipt = await chain.provider.waitForTransaction(String(hash), 1, 10_000);
+    const receipt = await chain.provider.waitForTransaction(String(hash), 1, 60_000);
     if (receipt?.status !== 1) throw new Error(`the node of ${account} could not be updated`);
   } finally {
     chain.close();
