@@ -352,7 +352,7 @@ contract EscrowHandler is TestBase {
         }
     }
 
-    /// @dev Mostly the epoch that a proof could be for now, else any, sometimes one that does not exist.
+    /// @dev Mostly the epoch whose proof is due at this block, else any epoch, sometimes one that does not exist.
     function _epochFrom(Book storage book, uint256 epochSeed) private view returns (uint256) {
         if (epochSeed % 4 != 0 && currentBlock > book.terms.startBlock) {
             return (currentBlock - book.terms.startBlock - 1) / book.terms.epochBlocks;

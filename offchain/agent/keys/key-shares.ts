@@ -17,7 +17,7 @@ import { clockError } from "./clock-offset.ts";
 import type { NbmClient } from "./nbm-client.ts";
 import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes, shuffled } from "./quorum.ts";
 
-/** A request is for now; the daemons' clocks may differ a little. */
+/** Lifetime of a signed request: the daemons' clocks may differ from ours by less than this. */
 const REQUEST_SECONDS = 600;
 /** A node that takes longer is waited for, but another one is asked as well. */
 const PATIENCE_SECONDS = 5;
