@@ -21,6 +21,12 @@ async function deployed(module: typeof tallystick) {
 }
 
 describe("contracts of the package", () => {
+  it("are compiled for a deployment exactly as for the tests, so that both have the same bytecode", () => {
+    const { default: tested, production } = hre.config.solidity.profiles;
+    // Tool versions go into the build info only.
+    expect({ ...production, toolVersionsInBuildInfo: tested?.toolVersionsInBuildInfo }).to.deep.equal(tested);
+  });
+
   it("deploys by the package's module what the repository's module deploys from its build", async () => {
     const [own, packaged] = [
       await deployed(tallystick),
