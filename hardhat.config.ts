@@ -19,8 +19,8 @@ function localUrl(): string {
 export default defineConfig({
   plugins: [hardhatToolboxMochaEthers, productTypesPlugin, tallystick],
   // Ignition deploys and verifies the production profile. It must give the bytecode that the tests run, so its sources
-  // are compiled together as well: Hardhat would compile each alone, which changes the metadata hash in the bytecode and
-  // with it the generated types.
+  // are compiled together as well: Hardhat would compile each alone, which changes the metadata hash in the bytecode
+  // and with it the generated types.
   solidity: { profiles: { default: solidityProfile, production: { ...solidityProfile, isolated: false } } },
   // Generated files use namespaces, which only type checking with `erasableSyntaxOnly` minds: they hold types alone.
   typechain: { outDir: "cache/typechain", tsNocheck: true },
