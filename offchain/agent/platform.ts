@@ -5,6 +5,7 @@
  */
 
 import type { ChunkRef, DirectoryEntry, FileEntry, RegularFileEntry, SymlinkEntry } from "../core/recipe/recipe.ts";
+import type { EntryMetadata } from "../core/snapshot/entry-metadata.ts";
 import type { PartyOptions } from "../http/client.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { Clock } from "./clock.ts";
@@ -50,9 +51,7 @@ export interface EntryRoot {
 interface SourceEntryCommon {
   /** Starts with the name of the root, `/` separated. */
   readonly path: string;
-  /** Permission, set-id and sticky bits. */
-  readonly mode: number;
-  readonly mtimeNanos: bigint;
+  readonly metadata: EntryMetadata;
 }
 
 export interface SourceFile extends SourceEntryCommon {

@@ -16,7 +16,7 @@ export const localFiles: FileSystemPort = {
 async function* sources(walked: AsyncIterable<WalkedEntry>): AsyncGenerator<SourceEntry, void, undefined> {
   for await (const entry of walked) {
     const { path, mode, mtimeNanos, type, sizeBytes, target = "" } = entry;
-    const common = { path, mode, mtimeNanos };
+    const common = { path, metadata: { mode, mtimeNanos } };
     if (type === "file") yield { ...common, type, sizeBytes, read: (signal) => readFile(entry, signal) };
     else if (type === "directory") yield { ...common, type };
     else yield { ...common, type, target };

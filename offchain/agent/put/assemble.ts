@@ -138,8 +138,9 @@ function requireKey(fileKey: Uint8Array | undefined): Uint8Array {
 }
 
 function fileEntry({ entry, sizeBytes }: ReadEntry, content: Content): FileEntry {
-  const { path, mode, type } = entry;
-  const mtimeNanos = storedTime(entry.mtimeNanos);
+  const { path, type } = entry;
+  const { mode } = entry.metadata;
+  const mtimeNanos = storedTime(entry.metadata.mtimeNanos);
   if (type === "file") return { path, mode, mtimeNanos, type, sizeBytes, content };
   if (type === "directory") return { path, mode, mtimeNanos, type };
   return { path, mode, mtimeNanos, type, target: entry.target };

@@ -78,7 +78,7 @@ function addFolders(entries: Map<string, SourceEntry>, path: string): void {
   for (let slash = path.indexOf("/"); slash !== -1; slash = path.indexOf("/", slash + 1)) {
     const folder = path.slice(0, slash);
     if (entries.get(folder)?.type === "file") throw twice(folder);
-    entries.set(folder, { path: folder, mode: FOLDER_MODE, mtimeNanos: 0n, type: "directory" });
+    entries.set(folder, { path: folder, type: "directory", metadata: { mode: FOLDER_MODE, mtimeNanos: 0n } });
   }
 }
 
@@ -107,9 +107,8 @@ function fileOf(
 ): SourceFile {
   return {
     path,
-    mode: FILE_MODE,
-    mtimeNanos,
     type: "file",
+    metadata: { mode: FILE_MODE, mtimeNanos },
     ...(sizeBytes === undefined ? {} : { sizeBytes }),
     read: (signal) => counted(path, sizeBytes, open(), signal),
   };
