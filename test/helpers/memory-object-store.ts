@@ -2,7 +2,12 @@
  * An object store in memory: the second implementation, which shows that the suite and the provider rely on the
  * interface alone.
  */
-import { type ObjectStore, requireObjectId, requireRange } from "../../offchain/store/object/object-store.ts";
+import {
+  type NamedBytes,
+  type ObjectStore,
+  requireObjectId,
+  requireRange,
+} from "../../offchain/store/object/object-store.ts";
 
 /** What outlives a store that is closed, as a disk does. */
 export interface MemoryDisk {
@@ -22,10 +27,14 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   async put(id: string, bytes: Uint8Array): Promise<void> {
-    requireObjectId(id);
-    const copy = bytes.slice();
+    await this.putMany([{ id, bytes }]);
+  }
+
+  async putMany(objects: readonly NamedBytes[]): Promise<void> {
+    for (const { id } of objects) requireObjectId(id);
+    const copies = objects.map(({ id, bytes }) => [id, bytes.slice()] as const);
     await Promise.resolve();
-    this.#disk.objects.set(id, copy);
+    for (const [id, bytes] of copies) this.#disk.objects.set(id, bytes);
   }
 
   async get(id: string): Promise<Uint8Array | undefined> {
@@ -52,6 +61,15 @@ export class MemoryObjectStore implements ObjectStore {
   async delete(id: string): Promise<boolean> {
     requireObjectId(id);
     return this.#disk.objects.delete(id);
+  }
+
+  async deleteMany(ids: readonly string[]): Promise<number> {
+    for (const id of ids) requireObjectId(id);
+    return ids.filter((id) => this.#disk.objects.delete(id)).length;
+  }
+
+  async compact(): Promise<number> {
+    return 0;
   }
 
   async *list(): AsyncGenerator<string, void, undefined> {

@@ -17,7 +17,7 @@ import { sha256 } from "#primitives";
 import { asDiskError, systemErrorCode } from "../disk/disk-errors.ts";
 import { createDurably, syncFolderAsync } from "../disk/durable-file.ts";
 import { lockFolder } from "../disk/folder-lock.ts";
-import { isObjectId, type ObjectStore, requireObjectId, requireRange } from "./object-store.ts";
+import { isObjectId, type NamedBytes, type ObjectStore, requireObjectId, requireRange } from "./object-store.ts";
 
 /** The calls of node:fs/promises that the store uses; tests replace them with failing ones. */
 export type FileSystem = Pick<
@@ -138,6 +138,13 @@ export class FileObjectStore implements ObjectStore {
     });
   }
 
+  async putMany(objects: readonly NamedBytes[]): Promise<void> {
+    const last = new Map(objects.map(({ id, bytes }) => [id, bytes]));
+    for (const id of last.keys()) requireObjectId(id);
+    const outcomes = await Promise.allSettled([...last].map(([id, bytes]) => this.put(id, bytes)));
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  }
+
   async #makeFolder(folder: string): Promise<void> {
     if (this.#folders.has(folder)) return;
     await this.#files.mkdir(folder, { recursive: true, mode: 0o700 });
@@ -211,6 +218,16 @@ export class FileObjectStore implements ObjectStore {
     });
     if (removed) await guarded(`removing object ${id}`, () => this.#syncFolder(folder));
     return removed ?? false;
+  }
+
+  async deleteMany(ids: readonly string[]): Promise<number> {
+    for (const id of ids) requireObjectId(id);
+    const removed = await Promise.all([...new Set(ids)].map((id) => this.delete(id)));
+    return removed.filter(Boolean).length;
+  }
+
+  async compact(): Promise<number> {
+    return 0;
   }
 
   async *list(): AsyncGenerator<string, void, undefined> {

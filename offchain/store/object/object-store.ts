@@ -30,9 +30,24 @@ export function requireRange(offset: number, lengthBytes: number): void {
   }
 }
 
+/** An object on its way into a store. */
+export interface NamedBytes {
+  readonly id: string;
+  readonly bytes: Uint8Array;
+}
+
 export interface ObjectStore {
   /**
-   * Stores an object. When the promise resolves, the bytes survive a crash of process and machine; until then the
+   * Stores objects in one durable commit. When the promise resolves, all of them survive a crash of process and
+   * machine. When it rejects, or after a crash before that, each of them is as a whole the new object or what it was
+   * before. An id that is given twice keeps the bytes that were given last.
+   * @param objects ids as in `put`
+   * @throws InvalidInputError for another id, and then none is stored; DiskFullError, DiskFailedError
+   */
+  putMany(objects: readonly NamedBytes[]): Promise<void>;
+
+  /**
+   * Stores an object: `putMany` of one. When the promise resolves, the bytes survive a crash of process and machine; until then the
    * object is absent or what it was before, never part of the new one. Storing again under a name replaces the bytes.
    * @param id 1 to 128 characters of a–z, 0–9, `-`, `_` and `.`, not starting with `.`
    * @throws InvalidInputError for another id, DiskFullError, DiskFailedError
@@ -57,6 +72,20 @@ export interface ObjectStore {
 
   /** Removes an object, durably. @returns whether there was one */
   delete(id: string): Promise<boolean>;
+
+  /**
+   * Removes objects in one durable commit.
+   * @returns how many of them there were
+   * @throws InvalidInputError for an id that is malformed, and then none is removed; DiskFullError, DiskFailedError
+   */
+  deleteMany(ids: readonly string[]): Promise<number>;
+
+  /**
+   * Gives back the space of removed objects where the store does not do so at once. A crash loses nothing.
+   * @param signal ends the work early
+   * @returns bytes that were given back
+   */
+  compact(signal?: AbortSignal): Promise<number>;
 
   /**
    * All ids, in no particular order and each once. Objects stored or removed during the walk may or may not be listed;

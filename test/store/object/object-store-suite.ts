@@ -113,6 +113,64 @@ export function describeObjectStore(name: string, makePlace: () => Promise<Store
       expect(await store.delete("a")).to.equal(false);
     });
 
+    it("stores many objects at once, also after it was opened again", async () => {
+      const objects = Array.from({ length: 300 }, (_, k) => ({
+        id: `o${k}`,
+        bytes: pseudoRandomBytes(`m${k}`, k * 7),
+      }));
+      await store.put("o7", B);
+      await store.putMany([]);
+      await Promise.all([store.putMany(objects.slice(0, 200)), store.putMany(objects.slice(100))]);
+      for (const again of [false, true]) {
+        if (again) await reopen();
+        for (const { id, bytes } of objects) expect(await store.get(id), id).to.deep.equal(bytes);
+        expect(await idsOf(store)).to.deep.equal(objects.map(({ id }) => id).sort());
+      }
+    });
+
+    it("keeps of an id that is given twice in one call what was given last", async () => {
+      const given = [A.slice(), B.slice()] as const;
+      const writing = store.putMany([
+        { id: "a", bytes: given[0] },
+        { id: "b", bytes: A },
+        { id: "a", bytes: given[1] },
+      ]);
+      await writing;
+      for (const bytes of given) bytes.fill(0);
+      expect(await store.get("a")).to.deep.equal(B);
+      expect(await store.size("b")).to.equal(A.length);
+    });
+
+    it("removes many objects at once and says how many there were, also after it was opened again", async () => {
+      await store.putMany(["a", "b", "c", "d"].map((id) => ({ id, bytes: A })));
+      expect(await store.deleteMany([])).to.equal(0);
+      expect(await store.deleteMany(["a", "c", "a", "absent"])).to.equal(2);
+      expect(await idsOf(store)).to.deep.equal(["b", "d"]);
+      await reopen();
+      expect(await idsOf(store)).to.deep.equal(["b", "d"]);
+      const removed = await Promise.all([store.deleteMany(["b", "d"]), store.deleteMany(["d", "b"])]);
+      expect(removed.reduce((sum, count) => sum + count, 0)).to.equal(2);
+    });
+
+    it("gives back the space of removed objects, and loses no other, also while it is read and written", async () => {
+      const objects = Array.from({ length: 60 }, (_, k) => ({
+        id: `o${k}`,
+        bytes: pseudoRandomBytes(`c${k}`, 5000 + k),
+      }));
+      await store.putMany(objects);
+      await store.deleteMany(objects.filter((_, k) => k % 2 === 0).map(({ id }) => id));
+      const work = store.compact();
+      await store.put("late", A);
+      const kept = objects.filter((_, k) => k % 2 === 1);
+      for (const { id, bytes } of kept) expect(await store.get(id), id).to.deep.equal(bytes);
+      expect(await work).to.be.at.least(0);
+      for (const again of [false, true]) {
+        if (again) await reopen();
+        for (const { id, bytes } of kept) expect(await store.get(id), id).to.deep.equal(bytes);
+        expect(await idsOf(store)).to.deep.equal(["late", ...kept.map(({ id }) => id)].sort());
+      }
+    });
+
     it("refuses ids that are no plain names, in every call", async () => {
       for (const id of BAD_IDS) {
         for (const call of [
@@ -122,6 +180,12 @@ export function describeObjectStore(name: string, makePlace: () => Promise<Store
           () => store.has(id),
           () => store.size(id),
           () => store.delete(id),
+          () =>
+            store.putMany([
+              { id: "good", bytes: A },
+              { id, bytes: A },
+            ]),
+          () => store.deleteMany(["good", id]),
         ]) {
           await expectAsyncRejection(call, "INVALID_INPUT", /object id/);
         }
