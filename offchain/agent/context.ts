@@ -14,6 +14,7 @@ import { oprfReady } from "../core/oprf/ristretto255.ts";
 import { verifyCommitteeKeys } from "../core/oprf/threshold.ts";
 import type { PartyOptions } from "../http/client.ts";
 import { SessionTokens } from "../http/sessions.ts";
+import { fetchTransport } from "../http/transport.ts";
 import { AgentAccount } from "./account.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { Archives } from "./keys/archives.ts";
@@ -25,7 +26,7 @@ import type { AgentLogger } from "./progress.ts";
 import { CspClient } from "./providers/csp-client.ts";
 import { HttpStorageProvider } from "./providers/http-provider.ts";
 import { ProviderSet } from "./providers/provider-set.ts";
-import { announcingFetch, WaitNotices } from "./wait-notices.ts";
+import { announcingTransport, WaitNotices } from "./wait-notices.ts";
 
 export interface ContextOptions {
   readonly identity: Identity;
@@ -186,10 +187,8 @@ export class AgentContext {
   }
 
   #httpTo(party: string): PartyOptions {
-    const { http } = this.platform;
-    // Looked up at each request: a page or a test may replace the global one.
-    const fetch: typeof globalThis.fetch = http.fetch ?? ((input, init) => globalThis.fetch(input, init));
-    return { ...http, fetch: announcingFetch(fetch, this.waits, party) };
+    const transport = this.platform.http.transport ?? fetchTransport();
+    return { transport: announcingTransport(transport, this.waits, party) };
   }
 
   async #link(id: bigint): Promise<CommitteeLink> {

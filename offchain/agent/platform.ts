@@ -16,7 +16,7 @@ export interface AgentPlatform {
   readonly lock: HomeLock;
   /** Files by path. Absent where programs have no file system. */
   readonly files?: FileSystemPort;
-  /** How requests are made: `fetch` of the platform, and whether it takes streamed bodies. */
+  /** How requests are sent. */
   readonly http: PartyOptions;
   readonly clock: Clock;
   /** Releases the catalogue and everything else that is open. */

@@ -4,6 +4,7 @@
  * program that hangs.
  */
 
+import type { Transport } from "../http/transport.ts";
 import type { Clock } from "./clock.ts";
 import type { AgentLogger } from "./progress.ts";
 
@@ -11,6 +12,9 @@ import type { AgentLogger } from "./progress.ts";
 const FIRST_NOTICE_SECONDS = 5;
 /** Longest time between two notices about one party. */
 const LONGEST_INTERVAL_SECONDS = 60;
+
+/** Ends a wait. Made once: an error that is made for each request would cost as much as a small request. */
+const ENDED = new Error("the wait is over");
 
 export class WaitNotices {
   readonly #logger: AgentLogger;
@@ -53,7 +57,7 @@ export class WaitNotices {
     };
     // Ends by being aborted.
     announce().catch(() => undefined);
-    return () => end.abort();
+    return () => end.abort(ENDED);
   }
 
   #mayTell(party: string, now: number): boolean {
@@ -85,60 +89,14 @@ const STEPS: readonly (readonly [RegExp, string])[] = [
 ];
 
 /**
- * A `fetch` that announces requests which take long, until the whole answer is there.
+ * A transport that announces requests which take long, until the whole answer is there.
  *
  * @param party whom the requests go to, as errors name it.
  */
-export function announcingFetch(
-  fetch: typeof globalThis.fetch,
-  notices: WaitNotices,
-  party: string,
-): typeof globalThis.fetch {
-  return async (input, init) => {
-    const url = new URL(input instanceof Request ? input.url : input);
-    const { pathname } = url;
-    const step = STEPS.find(([path]) => path.test(pathname))?.[1] ?? `${init?.method ?? "GET"} ${pathname}`;
-    const end = notices.begin(party, step);
-    // An answer that nobody reads to its end is given up by the signal of its request.
-    init?.signal?.addEventListener("abort", end, { once: true });
-    try {
-      const response = await fetch(input, init);
-      if (response.body === null) {
-        end();
-        return response;
-      }
-      const { status, statusText, headers } = response;
-      return new Response(endingWith(response.body, end), { status, statusText, headers });
-    } catch (error) {
-      end();
-      throw error;
-    }
+export function announcingTransport(transport: Transport, notices: WaitNotices, party: string): Transport {
+  return async (request) => {
+    const { pathname } = new URL(request.url);
+    const step = STEPS.find(([path]) => path.test(pathname))?.[1] ?? `${request.method} ${pathname}`;
+    return await notices.during(party, step, () => transport(request));
   };
-}
-
-function endingWith(body: ReadableStream<Uint8Array>, end: () => void): ReadableStream<Uint8Array> {
-  const reader = body.getReader();
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          const next = await reader.read();
-          if (!next.done) {
-            controller.enqueue(next.value);
-            return;
-          }
-          end();
-          controller.close();
-        } catch (error) {
-          end();
-          throw error;
-        }
-      },
-      async cancel(reason) {
-        end();
-        await reader.cancel(reason);
-      },
-    },
-    { highWaterMark: 0 },
-  );
 }

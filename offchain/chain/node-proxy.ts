@@ -7,6 +7,13 @@
 import { FetchRequest, makeError } from "ethers";
 import { InvalidInputError } from "../core/errors.ts";
 
+let proxied = false;
+
+/** Whether requests of this process go through a proxy. */
+export function isProxied(): boolean {
+  return proxied;
+}
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
@@ -20,6 +27,7 @@ export async function useProxyFromEnvironment(environment: Environment = process
   const httpProxy = proxyAddress(environment, "http_proxy", "HTTP_PROXY");
   const httpsProxy = proxyAddress(environment, "https_proxy", "HTTPS_PROXY");
   if (httpProxy === undefined && httpsProxy === undefined) return;
+  proxied = true;
   // Loaded only when there is a proxy: it would slow down every start. In the joined programs a CommonJS package that
   // is imported dynamically has its exports in `default` alone.
   const imported: typeof import("undici") & { default?: typeof import("undici") } = await import("undici");

@@ -2,44 +2,80 @@
 
 import { TallystickError } from "../core/errors.ts";
 
+/** Most bytes that are set aside on the word of another party. */
+const MOST_ANNOUNCED_BYTES = 4 * 1024 * 1024;
+const FIRST_BYTES = 4096;
+
+/** Joins the pieces of a body as they arrive, up to a bound. */
+export class BodyCollector {
+  readonly #announcedBytes: number;
+  readonly #maximumBytes: number;
+  readonly #party: string;
+  #joined: Uint8Array;
+  #filled = 0;
+
+  /**
+   * @param announcedBytes what the header says, or 0. It saves copies; the bytes that really come are what counts.
+   * @param maximumBytes a longer body is refused.
+   * @param party whose answer it is, for the error.
+   */
+  constructor(announcedBytes: number, maximumBytes: number, party: string) {
+    this.#announcedBytes = announcedBytes;
+    this.#maximumBytes = maximumBytes;
+    this.#party = party;
+    const expected = announcedBytes > 0 ? Math.min(announcedBytes, maximumBytes, MOST_ANNOUNCED_BYTES) : FIRST_BYTES;
+    this.#joined = new Uint8Array(expected);
+  }
+
+  /** @throws TallystickError BAD_RESPONSE when more is announced than allowed */
+  requireAnnounced(): void {
+    if (this.#announcedBytes > this.#maximumBytes) throw this.#tooLarge();
+  }
+
+  /** @throws TallystickError BAD_RESPONSE when more has come than allowed */
+  add(piece: Uint8Array): void {
+    const end = this.#filled + piece.length;
+    if (end > this.#maximumBytes) throw this.#tooLarge();
+    if (end > this.#joined.length) {
+      const grown = new Uint8Array(Math.max(end, 2 * this.#joined.length));
+      grown.set(this.#joined.subarray(0, this.#filled));
+      this.#joined = grown;
+    }
+    this.#joined.set(piece, this.#filled);
+    this.#filled = end;
+  }
+
+  finish(): Uint8Array {
+    return this.#filled === this.#joined.length ? this.#joined : this.#joined.slice(0, this.#filled);
+  }
+
+  #tooLarge(): TallystickError {
+    return new TallystickError(`${this.#party} sent a larger answer than the protocol allows`, {
+      code: "BAD_RESPONSE",
+      party: this.#party,
+      check: "size of the answer",
+      expected: `at most ${this.#maximumBytes} bytes`,
+    });
+  }
+}
+
 /**
  * @param maximumBytes a longer body is refused, and given up, as soon as its announced length or its bytes exceed this.
  * @param party whose answer it is, for the error.
  * @throws TallystickError BAD_RESPONSE for a longer body; whatever the connection fails with.
  */
 export async function readBounded(response: Response, maximumBytes: number, party: string): Promise<Uint8Array> {
-  const tooLarge = () =>
-    new TallystickError(`${party} sent a larger answer than the protocol allows`, {
-      code: "BAD_RESPONSE",
-      party,
-      check: "size of the answer",
-      expected: `at most ${maximumBytes} bytes`,
-    });
-  const announcedBytes = Number(response.headers.get("content-length") ?? "0");
-  if (announcedBytes > maximumBytes) {
-    await response.body?.cancel();
-    throw tooLarge();
+  const body = new BodyCollector(Number(response.headers.get("content-length") ?? "0"), maximumBytes, party);
+  const reader = response.body?.getReader();
+  try {
+    body.requireAnnounced();
+    if (reader === undefined) return new Uint8Array(0);
+    for (let next = await reader.read(); !next.done; next = await reader.read()) body.add(next.value);
+  } catch (error) {
+    await reader?.cancel().catch(() => undefined);
+    throw error;
   }
-  if (response.body === null) return new Uint8Array(0);
-  // The announced length saves a copy; the bytes that really come are what counts.
-  let joined = new Uint8Array(announcedBytes > 0 ? announcedBytes : 4096);
-  let filled = 0;
-  const reader = response.body.getReader();
-  for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    const piece = next.value;
-    if (filled + piece.length > maximumBytes) {
-      await reader.cancel();
-      throw tooLarge();
-    }
-    if (filled + piece.length > joined.length) {
-      const grown = new Uint8Array(Math.max(filled + piece.length, 2 * joined.length));
-      grown.set(joined.subarray(0, filled));
-      joined = grown;
-    }
-    joined.set(piece, filled);
-    filled += piece.length;
-  }
-  return filled === joined.length ? joined : joined.slice(0, filled);
+  return body.finish();
 }
 
 /** @throws TallystickError BAD_RESPONSE naming the party for bytes that are no JSON in UTF-8 */

@@ -1,5 +1,5 @@
 /**
- * The HTTP client for nodes and providers: `fetch` with a deadline, a bound on the answer's size, retries of what may
+ * The HTTP client for nodes and providers: requests with a deadline, a bound on the answer's size, retries of what may
  * succeed later, and typed errors that name the other party. An answer is used only after its schema was checked.
  * Runs in Node and in browsers.
  */
@@ -12,7 +12,8 @@ import { TallystickError } from "../core/errors.ts";
 import { parseAnswer } from "../core/wire/schema.ts";
 import { ErrorAnswer } from "../core/wire/session.ts";
 import { authorizationOf } from "./authorization.ts";
-import { parseJson, readBounded } from "./bounded-body.ts";
+import { parseJson } from "./bounded-body.ts";
+import { fetchTransport, type Transport, type TransportAnswer, type TransportRequest } from "./transport.ts";
 
 /** Deadline of a request without a large body. */
 const DEADLINE_SECONDS = 30;
@@ -43,13 +44,8 @@ type Method = "GET" | "POST" | "PUT";
 export type PartyKind = "node" | "provider";
 
 export interface PartyOptions {
-  /** `globalThis.fetch` unless given. */
-  readonly fetch?: typeof globalThis.fetch;
-  /**
-   * Sends a body of several pieces as one Blob in place of a stream. Browsers need it: they stream request bodies
-   * over HTTP/2 only, and not all of them do.
-   */
-  readonly joinsBodies?: boolean;
+  /** How requests are sent. Default: by the global `fetch`. */
+  readonly transport?: Transport;
 }
 
 /** One remote party: its address, its name in errors, and the rules above. */
@@ -58,13 +54,13 @@ export class HttpParty {
   /** How errors name it, for example `provider http://127.0.0.1:4000`. */
   readonly name: string;
   readonly #baseUrl: string;
-  readonly #options: PartyOptions;
+  readonly #transport: Transport;
 
   constructor(kind: PartyKind, url: string, options: PartyOptions = {}) {
     this.kind = kind;
     this.name = `${kind} ${url === "" ? "without address" : withoutCredentials(url)}`;
     this.#baseUrl = url.replace(/\/+$/, "");
-    this.#options = options;
+    this.#transport = options.transport ?? fetchTransport();
   }
 
   /**
@@ -110,13 +106,10 @@ export class HttpParty {
     const signal = options.signal === undefined ? deadline : AbortSignal.any([deadline, options.signal]);
     if (!/^https?:\/\//.test(this.#baseUrl) || !URL.canParse(this.#baseUrl)) throw noAddress(this.name);
     try {
-      // Looked up at each request: a page or a test may replace the global one.
-      const request = this.#options.fetch ?? globalThis.fetch.bind(globalThis);
-      const init = requestInit(method, options, this.#options.joinsBodies === true);
-      const response = await request(this.#url(path, options.query), { ...init, signal });
-      const body = await readBounded(response, maximumBytes, this.name);
-      if (!response.ok) throw remoteError(response, body, this.name, path);
-      return body;
+      const request = { ...contentOf(method, options), url: this.#url(path, options.query), signal };
+      const answer = await this.#transport({ ...request, maximumBytes, party: this.name });
+      if (answer.status < 200 || answer.status > 299) throw remoteError(answer, this.name, path);
+      return answer.body;
     } catch (error) {
       if (error instanceof TallystickError) throw error;
       if (options.signal?.aborted === true) throw options.signal.reason;
@@ -142,40 +135,23 @@ function withoutCredentials(url: string): string {
   return url.replace(/^(https?:\/\/)[^/?#]*@/i, "$1");
 }
 
-function requestInit(method: Method, options: RequestOptions, joinsBodies: boolean): RequestInit {
+function contentOf(method: Method, options: RequestOptions): Pick<TransportRequest, "method" | "headers" | "body"> {
   const headers: Record<string, string> = { accept: "application/json, application/octet-stream" };
   if (options.token !== undefined) headers.authorization = authorizationOf(options.token);
-  // A redirect would send the session token to a party that nobody named.
-  const init = { method, headers, redirect: "error" as const };
   if (options.json !== undefined) {
     headers["content-type"] = "application/json";
-    return { ...init, body: JSON.stringify(options.json) };
+    return { method, headers, body: JSON.stringify(options.json) };
   }
-  if (options.pieces !== undefined) {
-    headers["content-type"] = "application/octet-stream";
-    if (joinsBodies) return { ...init, body: new Blob([...options.pieces] as Uint8Array<ArrayBuffer>[]) };
-    return { ...init, body: streamOf(options.pieces), duplex: "half" } as RequestInit;
-  }
-  return init;
-}
-
-/** A body that yields one piece at a time. The pieces are not joined, so that memory holds them once. */
-function streamOf(pieces: readonly Uint8Array[]): ReadableStream<Uint8Array> {
-  const waiting = pieces[Symbol.iterator]();
-  return new ReadableStream<Uint8Array>({
-    pull(controller) {
-      const next = waiting.next();
-      if (next.done === true) controller.close();
-      else controller.enqueue(next.value);
-    },
-  });
+  if (options.pieces === undefined) return { method, headers };
+  headers["content-type"] = "application/octet-stream";
+  return { method, headers, body: options.pieces };
 }
 
 /**
  * The error a party answered with. Its message is quoted, but the party is set here, so that it cannot blame another.
  */
-function remoteError(response: Response, body: Uint8Array, party: string, path: string): TallystickError {
-  const status = response.status;
+function remoteError(response: TransportAnswer, party: string, path: string): TallystickError {
+  const { status, body } = response;
   // A proxy in between may answer with a page of HTML: then only the status says what happened.
   const later = status === 429 || status === 502 || status === 503 || status === 504;
   let answer: ErrorAnswer["error"] | undefined;
@@ -220,8 +196,8 @@ function codeFromParty(code: string): ErrorCode {
   return ERROR_CODES[code].concernsReporter ? "PARTY_FAILED" : code;
 }
 
-function retryAfter(response: Response, fromBody: number | undefined): { retryAfterSeconds?: number } {
-  const header = Number(response.headers.get("retry-after") ?? Number.NaN);
+function retryAfter(response: TransportAnswer, fromBody: number | undefined): { retryAfterSeconds?: number } {
+  const header = Number(response.retryAfter ?? Number.NaN);
   const seconds = fromBody ?? header;
   return Number.isFinite(seconds) && seconds >= 0 ? { retryAfterSeconds: seconds } : {};
 }
@@ -248,7 +224,8 @@ function timedOut(party: string, path: string, seconds: number): TallystickError
 }
 
 function unreachable(party: string, path: string, cause: unknown): TallystickError {
-  const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause.message : String(cause);
+  const innermost = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
+  const reason = innermost instanceof Error ? innermost.message : String(innermost);
   return new TallystickError(`${party} cannot be reached`, {
     code: "UNREACHABLE",
     party,

@@ -8,6 +8,7 @@ import { openAgent } from "../../offchain/agent/index.ts";
 import { openAgent as openAgentInHome } from "../../offchain/agent/node/index.ts";
 import { type AgentLogger, SILENT } from "../../offchain/agent/progress.ts";
 import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
+import type { Transport } from "../../offchain/http/transport.ts";
 import { MemoryCatalogue, memoryPlatform } from "../helpers/memory-platform.ts";
 import { until } from "../helpers/promises.ts";
 import { expectAsyncRejection } from "../helpers/rejection.ts";
@@ -88,11 +89,11 @@ describe("opening an agent", () => {
         now += milliseconds;
       },
     };
-    const fetch = (_input: unknown, init?: RequestInit) =>
-      new Promise<Response>((_resolve, reject) => {
-        init?.signal?.addEventListener("abort", () => reject(init.signal?.reason), { once: true });
+    const transport: Transport = ({ signal }) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
       });
-    const platform = memoryPlatform({ http: { fetch }, clock });
+    const platform = memoryPlatform({ http: { transport }, clock });
     const context = new AgentContext({ identity: newIdentity(), deployment, platform, logger, confirmations: 1 });
     const reading = context
       .providers()

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import type { Clock } from "../../offchain/agent/clock.ts";
-import { announcingFetch, WaitNotices } from "../../offchain/agent/wait-notices.ts";
+import { announcingTransport, WaitNotices } from "../../offchain/agent/wait-notices.ts";
+import type { TransportAnswer } from "../../offchain/http/transport.ts";
 
 /** Time that passes when the test says so. */
 class ManualClock implements Clock {
@@ -73,72 +74,38 @@ describe("wait notices", () => {
   });
 
   describe("of requests", () => {
-    let answer: (response: Response) => void;
-    let request: Promise<Response>;
     const url = "http://provider/v1/chunks/bafk";
+    const answer: TransportAnswer = { status: 201, retryAfter: undefined, body: Uint8Array.of(1, 2, 3) };
+    let settle: PromiseWithResolvers<TransportAnswer>;
 
-    const ask = (signal?: AbortSignal) => {
-      const silent = () =>
-        new Promise<Response>((resolve) => {
-          answer = resolve;
-        });
-      const fetch = announcingFetch(silent, notices, "provider http://provider");
-      request = fetch(url, signal === undefined ? {} : { signal });
+    const ask = (signal = new AbortController().signal): Promise<TransportAnswer> => {
+      settle = Promise.withResolvers();
+      const transport = announcingTransport(() => settle.promise, notices, "provider http://provider");
+      return transport({ method: "GET", url, headers: {}, signal, maximumBytes: 3, party: "provider http://provider" });
     };
 
     it("names the party and the step of a silent request", async () => {
-      ask();
+      const request = ask();
       await clock.advance(6);
+      settle.resolve(answer);
+      await request;
       expect(told).to.deep.equal(["still waiting for provider http://provider: downloading an object (5)"]);
     });
 
-    it("goes on while the body is awaited, and passes it through", async () => {
-      ask();
-      let body: ReadableStreamDefaultController<Uint8Array> | undefined;
-      answer(
-        new Response(
-          new ReadableStream<Uint8Array>({
-            start: (controller) => {
-              body = controller;
-            },
-          }),
-          { status: 201, headers: { "content-length": "3" } },
-        ),
-      );
-      const response = await request;
-      expect(response.status).to.equal(201);
-      expect(response.headers.get("content-length")).to.equal("3");
+    it("ends with the answer, and passes it on", async () => {
+      const request = ask();
       await clock.advance(6);
-      expect(told).to.have.length(1);
-      body?.enqueue(Uint8Array.of(1, 2, 3));
-      body?.close();
-      expect(await response.bytes()).to.deep.equal(Uint8Array.of(1, 2, 3));
+      settle.resolve(answer);
+      expect(await request).to.equal(answer);
       await clock.advance(60);
       expect(told).to.have.length(1);
     });
 
-    it("ends when the body is cancelled, and cancels what the body comes from", async () => {
-      ask();
-      let reason: unknown;
-      answer(
-        new Response(
-          new ReadableStream<Uint8Array>({
-            cancel: (given) => {
-              reason = given;
-            },
-          }),
-        ),
-      );
-      await (await request).body?.cancel("enough");
-      expect(reason).to.equal("enough");
-      await clock.advance(60);
-      expect(told).to.deep.equal([]);
-    });
-
-    it("ends when the request is given up", async () => {
-      const caller = new AbortController();
-      ask(caller.signal);
-      caller.abort();
+    it("ends when the request fails or is given up", async () => {
+      const request = ask();
+      settle.reject(new Error("given up"));
+      const failure = await request.catch((error: unknown) => error);
+      expect(failure).to.have.property("message", "given up");
       await clock.advance(60);
       expect(told).to.deep.equal([]);
     });

@@ -125,7 +125,7 @@ export function memoryPlatform(changed: Partial<AgentPlatform> = {}): AgentPlatf
     preparations: new MemoryPreparations(),
     lock: new MemoryLock(),
     http: {
-      fetch: async () => {
+      transport: async () => {
         throw new TypeError("nobody is there");
       },
     },

@@ -8,6 +8,7 @@ import type { TypedData } from "../../offchain/core/identity/typed-messages.ts";
 import { authorizationOf, newToken, tokenFromAuthorization } from "../../offchain/http/authorization.ts";
 import { HttpParty } from "../../offchain/http/client.ts";
 import { SessionTokens } from "../../offchain/http/sessions.ts";
+import { fetchTransport } from "../../offchain/http/transport.ts";
 
 const keyLedger = `0x${"11".repeat(20)}`;
 const storageEscrow = `0x${"22".repeat(20)}`;
@@ -32,8 +33,10 @@ describe("http sessions", () => {
     const { expiresAt } = JSON.parse(String(init?.body)) as { expiresAt: number };
     return Response.json({ token: newToken().text, expiresAt });
   };
-  const node = new HttpParty("node", "http://node.test", { fetch: answering });
-  const provider = new HttpParty("provider", "http://provider.test", { fetch: answering });
+  const node = new HttpParty("node", "http://node.test", { transport: fetchTransport({ fetch: answering }) });
+  const provider = new HttpParty("provider", "http://provider.test", {
+    transport: fetchTransport({ fetch: answering }),
+  });
 
   beforeEach(() => {
     now = 1_800_000_000;

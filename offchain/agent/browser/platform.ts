@@ -3,6 +3,7 @@
  * path.
  */
 
+import { fetchTransport } from "../../http/transport.ts";
 import { systemClock } from "../clock.ts";
 import type { AgentPlatform } from "../platform.ts";
 import { PageCatalogue } from "./catalogue.ts";
@@ -22,7 +23,7 @@ export async function browserPlatform(name: string): Promise<AgentPlatform> {
     catalogue: new PageCatalogue(store),
     preparations: new PagePreparations(store),
     lock,
-    http: { joinsBodies: true },
+    http: { transport: fetchTransport({ joinsBodies: true }) },
     clock: systemClock,
     close: async () => store.close(),
   };

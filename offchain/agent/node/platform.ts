@@ -4,6 +4,7 @@ import { systemClock } from "../clock.ts";
 import type { AgentPlatform } from "../platform.ts";
 import { cataloguePath, SqliteCatalogue } from "./catalogue.ts";
 import { FolderLock } from "./home-lock.ts";
+import { nodeTransport } from "./http-transport.ts";
 import { localFiles } from "./local-files.ts";
 import { FolderPreparations } from "./preparations.ts";
 
@@ -18,7 +19,7 @@ export function nodePlatform(homeDir: string): AgentPlatform {
     preparations: new FolderPreparations(homeDir),
     lock: new FolderLock(homeDir),
     files: localFiles,
-    http: {},
+    http: { transport: nodeTransport },
     clock: systemClock,
     close: () => catalogue.close(),
   };
