@@ -46,7 +46,7 @@ const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
   const { config, chain, database, sender, logger, failures, sessions, server } = base;
   const index = new SqliteProviderIndex(database);
-  const store = await openObjectStore(config.store);
+  const store = await openObjectStore(config.store, (finding) => logger.warn({ ...finding }, "object store"));
   base.closers.add("object store", () => store.close());
   await bindObjectStore(store, index);
   const challenges = new OwnershipChallenges(sender.address, base.secret);

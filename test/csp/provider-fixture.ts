@@ -28,6 +28,9 @@ export const BOB = `0x${"b0".repeat(20)}`;
 export const PROVIDER = `0x${"c5".repeat(20)}`;
 export const EXPIRY_SECONDS = 1000;
 
+/** Providers that are open; `temporaryFolder` closes them after each test. */
+const opened = new Set<() => Promise<void>>();
+
 /** A clock that tests move. */
 export interface Clock {
   seconds: number;
@@ -37,7 +40,10 @@ export async function openProvider(folder: string, clock: Clock = { seconds: 1_0
   const logger = pino({ level: "silent" });
   const now = () => clock.seconds;
   const database = openDatabase(join(folder, "csp.db"), { migrations: PROVIDER_MIGRATIONS });
-  const store = await FileObjectStore.open(join(folder, "store"), fileSystem);
+  const store = await FileObjectStore.open(
+    join(folder, "store"),
+    fileSystem === undefined ? {} : { files: fileSystem },
+  );
   const index = new SqliteProviderIndex(database);
   const challenges = new OwnershipChallenges(PROVIDER, new Uint8Array(32).fill(7));
   const chunks = new ChunkService(store, index.chunks, challenges, logger, now);
@@ -56,9 +62,11 @@ export async function openProvider(folder: string, clock: Clock = { seconds: 1_0
   const parts = { store, preparations: index.preparations, files };
   const verification = new VerificationService(parts, preparations, chunks, logger, now);
   const close = async () => {
+    if (!opened.delete(close)) return;
     database.close();
     await store.close();
   };
+  opened.add(close);
   return {
     database,
     store,
@@ -85,7 +93,10 @@ export function temporaryFolder(): () => string {
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), "tallystick-csp-"));
   });
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  afterEach(async () => {
+    for (const close of opened) await close();
+    rmSync(folder, { recursive: true, force: true });
+  });
   return () => folder;
 }
 

@@ -2,7 +2,7 @@
  * Get and put while key nodes are gone or lie: any three right ones of five are enough, from a device that has only the
  * recovery phrase and the deployment file; with fewer, everybody's answer is told and nothing is written.
  */
-import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import type { NodeReport } from "../../offchain/agent/keys/quorum.ts";
@@ -11,6 +11,7 @@ import { type CommandUser, tallystick } from "../../scripts/demo/command.ts";
 import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";
 import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
 import { type Lie, LyingNode } from "../helpers/lying-node.ts";
+import { packedObjects } from "../helpers/pack-files.ts";
 import { newPerson, type Person, personFrom, withAgentOf } from "../helpers/people.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 import { expectAsyncRejection } from "../helpers/rejection.ts";
@@ -172,11 +173,7 @@ describe("a committee of which some are dead or lie", () => {
 
   /** Ids of the objects on the provider's disk. */
   function storedObjects(): string[] {
-    const names = readdirSync(join(net.provider.dir, "data", "store", "objects"), {
-      recursive: true,
-      encoding: "utf8",
-    });
-    return names.filter((name) => name.includes("bafkrei")).sort();
+    return [...packedObjects(join(net.provider.dir, "data", "store")).keys()].sort();
   }
 
   describe("with liars in it", () => {

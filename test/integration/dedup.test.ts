@@ -1,7 +1,7 @@
 /**
  * What is uploaded, recorded and paid when the same, or nearly the same, is put again, by the same or by another user.
  */
-import { cpSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import type { Agent } from "../../offchain/agent/index.ts";
@@ -10,6 +10,7 @@ import { toHex } from "../../offchain/core/encoding/hex.ts";
 import { fileTag } from "../../offchain/core/record/key-record.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { escrowEvents, ledgerEvents } from "../helpers/on-chain.ts";
+import { packedObjects } from "../helpers/pack-files.ts";
 import { agentOf, newPerson, type Person } from "../helpers/people.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 
@@ -40,9 +41,8 @@ describe("deduplication", () => {
 
   /** Bytes and number of the objects on the provider's disk. */
   function stored(): { objects: number; bytes: number } {
-    const root = join(net.provider.dir, "data", "store", "objects");
-    const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((name) => name.includes("bafkrei"));
-    return { objects: files.length, bytes: files.reduce((sum, name) => sum + statSync(join(root, name)).size, 0) };
+    const objects = [...packedObjects(join(net.provider.dir, "data", "store")).values()];
+    return { objects: objects.length, bytes: objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) };
   }
 
   describe("of a file of 64 MiB", () => {

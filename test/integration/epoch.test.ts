@@ -2,7 +2,7 @@
  * The life of an agreement to its end, every coin of it: paid while the provider proves, compensated when its disk is
  * damaged, proven again after a repair, breached, wound up, withdrawn, until the escrow holds nothing.
  */
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import type { AgreementReport } from "../../offchain/agent/agreements/terms.ts";
@@ -13,6 +13,7 @@ import { tallystick } from "../../scripts/demo/command.ts";
 import { HttpProxy, type ProxiedAnswer } from "../helpers/http-proxy.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { escrowEvents, withChain } from "../helpers/on-chain.ts";
+import { damageObjects } from "../helpers/pack-files.ts";
 import { agentOf, newPerson, type Person, withAgentOf } from "../helpers/people.ts";
 import { until } from "../helpers/promises.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
@@ -86,16 +87,7 @@ describe("an agreement from deposit to the last withdrawal", () => {
 
   /** Flips a bit in every slice that the provider stores. */
   function damage(): void {
-    const root = join(net.provider.dir, "data", "store", "objects");
-    for (const name of readdirSync(root, { recursive: true, encoding: "utf8" })) {
-      const file = join(root, name);
-      if (!statSync(file).isFile()) continue;
-      const bytes = readFileSync(file);
-      for (let offset = 0; offset < bytes.length; offset += SLICE_BYTES / 2) {
-        bytes.writeUInt8(bytes.readUInt8(offset) ^ 1, offset);
-      }
-      writeFileSync(file, bytes);
-    }
+    damageObjects(join(net.provider.dir, "data", "store"), SLICE_BYTES / 2);
   }
 
   it("begins with all fees and the collateral in the escrow", async () => {

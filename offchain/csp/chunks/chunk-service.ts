@@ -9,9 +9,8 @@ import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import { type ChunkFrame, readChunkFrames } from "../../http/chunk-frames.ts";
-import { DiskFailedError } from "../../store/disk/disk-errors.ts";
 import type { ChunkIndex, ChunkRow, RecordedChunk } from "../../store/index/chunk-index.ts";
-import type { ObjectStore } from "../../store/object/object-store.ts";
+import { type ObjectStore, UnreadableObjectError } from "../../store/object/object-store.ts";
 import { ObjectLostError } from "./object-lost.ts";
 import type { OwnershipChallenges } from "./ownership-challenges.ts";
 
@@ -223,14 +222,13 @@ export class ChunkService {
   }
 
   /**
-   * Undefined when there are no bytes, or the medium does not return them (EIO). Other failures say nothing about the
-   * bytes.
+   * Undefined when there are no bytes, or the medium does not return them. Other failures say nothing about the bytes.
    */
   async #readable(id: string): Promise<Uint8Array | undefined> {
     try {
       return await this.#store.get(id);
     } catch (error) {
-      if (!(error instanceof DiskFailedError && error.received === "EIO")) throw error;
+      if (!(error instanceof UnreadableObjectError)) throw error;
       this.#logger.error({ err: error, chunk: id }, "a stored chunk cannot be read");
       return undefined;
     }

@@ -1,35 +1,62 @@
 /**
- * Objects as files, one per object, in up to 256 folders by the first byte of SHA-256(id).
+ * Objects in packs: files to which records are appended. Docs/spec.md, section "Packs".
  *
- *   <root>/objects/<00…ff>/<id>     complete objects
- *   <root>/incoming/<random>        objects being written; what a crash left here is removed at open
- *   <root>/belongs-to               the owner of the store, see `claim`
- *   <root>/lock                     held while the store is open
+ *   <root>/packs/<number>.pack    objects and removals, in the order in which they were acknowledged
+ *   <root>/index.db               where each object is; the packs can rebuild it
+ *   <root>/belongs-to             the owner of the store, see `claim`
+ *   <root>/lock                   held while the store is open
  *
- * A put writes the whole file under `incoming`, fsyncs it, renames it to its place and fsyncs that folder: a crash
- * leaves the old object, the new one, or none. One process uses a root at a time.
+ * A commit is one write to the end of a pack and one sync, whatever the number of objects and callers; then the index
+ * has it, and readers see it. A crash leaves a cut record at the end at most, which the next start removes. One process
+ * uses a root at a time.
  */
-import { randomBytes } from "node:crypto";
-import type { FileHandle } from "node:fs/promises";
+import { rmSync } from "node:fs";
 import * as nodeFileSystem from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
-import { sha256 } from "#primitives";
-import { asDiskError, systemErrorCode } from "../disk/disk-errors.ts";
-import { createDurably, syncFolderAsync } from "../disk/durable-file.ts";
+import { join } from "node:path";
+import { asDiskError, DiskFailedError, systemErrorCode } from "../disk/disk-errors.ts";
+import { createDurably } from "../disk/durable-file.ts";
 import { lockFolder } from "../disk/folder-lock.ts";
-import { isObjectId, type NamedBytes, type ObjectStore, requireObjectId, requireRange } from "./object-store.ts";
+import {
+  type NamedBytes,
+  type ObjectStore,
+  requireObjectId,
+  requireRange,
+  UnreadableObjectError,
+} from "./object-store.ts";
+import { compactPacks } from "./pack/pack-compaction.ts";
+import type { Report } from "./pack/pack-findings.ts";
+import { type FileSystem, PackFolder } from "./pack/pack-folder.ts";
+import { isDamagedIndex, PackIndex } from "./pack/pack-index.ts";
+import { fitsIndex, recoverPacks } from "./pack/pack-recovery.ts";
+import { type ActivePack, PackWriter } from "./pack/pack-writer.ts";
 
-/** The calls of node:fs/promises that the store uses; tests replace them with failing ones. */
-export type FileSystem = Pick<
-  typeof nodeFileSystem,
-  "mkdir" | "open" | "opendir" | "readdir" | "readFile" | "rename" | "stat" | "unlink"
->;
+export type { FileSystem } from "./pack/pack-folder.ts";
 
-/** Holds the owner of the store. */
 const OWNER_FILE = "belongs-to";
-const encoder = new TextEncoder();
+export const INDEX_FILE = "index.db";
+/**
+ * Large enough that ten tebibytes are 80,000 files, small enough that compaction needs little space.
+ */
+const PACK_BYTES = 128 * 1024 * 1024;
 
-/** Runs a file-system operation; failures become typed errors. */
+export interface FileStoreOptions {
+  readonly files?: FileSystem;
+  /** A pack of this size takes no more objects. */
+  readonly packBytes?: number;
+  /** Is told what is wrong with the packs, at the start and by `compact`. */
+  readonly report?: Report;
+}
+
+interface Parts {
+  readonly files: FileSystem;
+  readonly folder: PackFolder;
+  readonly index: PackIndex;
+  readonly writer: PackWriter;
+  readonly packs: Set<number>;
+  readonly report: Report;
+}
+
+/** Runs an operation on the disk; failures become typed errors. */
 async function guarded<T>(what: string, operation: () => Promise<T>): Promise<T> {
   try {
     return await operation();
@@ -38,47 +65,41 @@ async function guarded<T>(what: string, operation: () => Promise<T>): Promise<T>
   }
 }
 
-/** As `guarded`, with undefined for a file that does not exist. */
-async function guardedIfExists<T>(what: string, operation: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await operation();
-  } catch (error) {
-    if (systemErrorCode(error) === "ENOENT") return undefined;
-    throw asDiskError(error, what);
-  }
-}
-
 export class FileObjectStore implements ObjectStore {
   readonly #root: string;
-  readonly #files: FileSystem;
   readonly #lock: { close(): void };
-  /** Fan-out folders that exist and whose names are durable. */
-  readonly #folders = new Set<string>();
-  readonly #folderSyncs = new Map<string, FolderSync>();
+  readonly #parts: Parts;
+  /** The compaction under way; a further call waits for it. */
+  #compaction: Promise<unknown> = Promise.resolve();
 
-  private constructor(root: string, files: FileSystem, lock: { close(): void }) {
+  private constructor(root: string, lock: { close(): void }, parts: Parts) {
     this.#root = root;
-    this.#files = files;
     this.#lock = lock;
+    this.#parts = parts;
   }
 
   /**
    * Opens a store, creating it as needed, and removes what a crash left half written.
    * @param root folder of its own
-   * @throws DiskFullError; DiskFailedError, also when another process or another caller in this one has it open
+   * @throws DiskFullError; DiskFailedError, also when another process or another caller in this one has it open;
+   *   UnknownVersionError for packs of a later format
    */
-  static async open(root: string, files: FileSystem = nodeFileSystem): Promise<FileObjectStore> {
-    const store = new FileObjectStore(root, files, lockFolder(root));
+  static async open(root: string, options: FileStoreOptions = {}): Promise<FileObjectStore> {
+    const lock = lockFolder(root);
     try {
-      await guarded(`object store ${root}`, () => store.#prepare());
-      return store;
+      return new FileObjectStore(root, lock, await guarded(`object store ${root}`, () => openParts(root, options)));
     } catch (error) {
-      await store.close();
+      lock.close();
       throw error;
     }
   }
 
   async close(): Promise<void> {
+    const { writer, folder, index } = this.#parts;
+    await this.#compaction.catch(() => undefined);
+    await writer.close();
+    folder.close();
+    index.close();
     this.#lock.close();
   }
 
@@ -94,86 +115,23 @@ export class FileObjectStore implements ObjectStore {
   }
 
   async owner(): Promise<string | undefined> {
-    const file = join(this.#root, OWNER_FILE);
-    return (await guardedIfExists(`object store ${this.#root}`, () => this.#files.readFile(file, "utf8")))?.trim();
-  }
-
-  async #prepare(): Promise<void> {
-    const incoming = join(this.#root, "incoming");
-    const objects = join(this.#root, "objects");
-    await this.#files.mkdir(incoming, { recursive: true, mode: 0o700 });
-    await this.#files.mkdir(objects, { recursive: true, mode: 0o700 });
-    for (const name of await this.#files.readdir(objects)) this.#folders.add(join(objects, name));
-    // A crash may have prevented the sync of a folder's name, so the names found here are made durable first.
-    await this.#syncFolder(objects);
-    await this.#syncFolder(this.#root);
-    if (this.#folders.size === 0) await this.#syncFolder(dirname(resolve(this.#root)));
-    for (const leftover of await this.#files.readdir(incoming)) await this.#files.unlink(join(incoming, leftover));
-  }
-
-  #folderOf(id: string): string {
-    requireObjectId(id);
-    const [byte = 0] = sha256(encoder.encode(id));
-    return join(this.#root, "objects", byte.toString(16).padStart(2, "0"));
-  }
-
-  #pathOf(id: string): string {
-    return join(this.#folderOf(id), id);
-  }
-
-  async put(id: string, bytes: Uint8Array): Promise<void> {
-    const folder = this.#folderOf(id);
-    const incoming = join(this.#root, "incoming", randomBytes(16).toString("hex"));
-    await guarded(`writing object ${id}`, async () => {
+    return guarded(`object store ${this.#root}`, async () => {
       try {
-        await this.#writeDurably(incoming, bytes);
-        await this.#makeFolder(folder);
-        await this.#files.rename(incoming, join(folder, id));
+        return (await this.#parts.files.readFile(join(this.#root, OWNER_FILE), "utf8")).trim();
       } catch (error) {
-        // Frees the space at once. If this fails too, the next open does it; the first error is the useful one.
-        await this.#files.unlink(incoming).catch(() => undefined);
+        if (systemErrorCode(error) === "ENOENT") return undefined;
         throw error;
       }
-      await this.#syncFolder(folder);
     });
   }
 
+  async put(id: string, bytes: Uint8Array): Promise<void> {
+    await this.putMany([{ id, bytes }]);
+  }
+
   async putMany(objects: readonly NamedBytes[]): Promise<void> {
-    const last = new Map(objects.map(({ id, bytes }) => [id, bytes]));
-    for (const id of last.keys()) requireObjectId(id);
-    const outcomes = await Promise.allSettled([...last].map(([id, bytes]) => this.put(id, bytes)));
-    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-  }
-
-  async #makeFolder(folder: string): Promise<void> {
-    if (this.#folders.has(folder)) return;
-    await this.#files.mkdir(folder, { recursive: true, mode: 0o700 });
-    await this.#syncFolder(join(this.#root, "objects"));
-    this.#folders.add(folder);
-  }
-
-  async #writeDurably(path: string, bytes: Uint8Array): Promise<void> {
-    const handle = await this.#files.open(path, "wx", 0o600);
-    try {
-      // A write may write fewer bytes than it was given, for example when the disk fills up; the next one reports the
-      // reason.
-      for (let offset = 0; offset < bytes.length; ) {
-        offset += (await handle.write(bytes, offset, bytes.length - offset, offset)).bytesWritten;
-      }
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  }
-
-  /** Makes the names in a folder durable. Calls that arrive while one is running share the next one. */
-  async #syncFolder(folder: string): Promise<void> {
-    let sync = this.#folderSyncs.get(folder);
-    if (sync === undefined) {
-      sync = new FolderSync(() => syncFolderAsync(folder, this.#files));
-      this.#folderSyncs.set(folder, sync);
-    }
-    await sync.request();
+    for (const { id } of objects) requireObjectId(id);
+    await this.#parts.writer.submit(objects.map((object) => ({ kind: "put", object })));
   }
 
   async get(id: string): Promise<Uint8Array | undefined> {
@@ -186,17 +144,34 @@ export class FileObjectStore implements ObjectStore {
   }
 
   async #read(id: string, offset: number, lengthBytes: number): Promise<Uint8Array | undefined> {
-    const path = this.#pathOf(id);
-    return guardedIfExists(`reading object ${id}`, async () => {
-      const handle = await this.#files.open(path, "r");
-      try {
-        // Objects are replaced by rename and never written in place, so the size of an open file cannot change.
-        const { size } = await handle.stat();
-        return await readFully(handle, offset, Math.max(Math.min(lengthBytes, size - offset), 0));
-      } finally {
-        await handle.close();
+    requireObjectId(id);
+    const { index, folder } = this.#parts;
+    for (let at = index.find(id), isFirst = true; at !== undefined; isFirst = false) {
+      const wanted = Math.max(Math.min(lengthBytes, at.lengthBytes - offset), 0);
+      const bytes = await this.#readPack(id, at.pack, () =>
+        folder.read(at?.pack ?? 0, (at?.offset ?? 0) + offset, wanted),
+      );
+      if (bytes?.length === wanted) return bytes;
+      // Compaction may have moved the object, and removed its pack, between the two look-ups.
+      const now = index.find(id);
+      if (!isFirst || now?.pack === at.pack) {
+        throw new UnreadableObjectError(id, {
+          reason: bytes === undefined ? "its pack is missing" : "its pack is cut off",
+        });
       }
-    });
+      at = now;
+    }
+    return undefined;
+  }
+
+  async #readPack<T>(id: string, pack: number, read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (cause) {
+      const error = asDiskError(cause, `reading object ${id} from pack ${pack}`);
+      if (!(error instanceof DiskFailedError && error.received === "EIO")) throw error;
+      throw new UnreadableObjectError(id, { reason: "EIO", cause });
+    }
   }
 
   async has(id: string): Promise<boolean> {
@@ -204,92 +179,70 @@ export class FileObjectStore implements ObjectStore {
   }
 
   async size(id: string): Promise<number | undefined> {
-    const path = this.#pathOf(id);
-    const status = await guardedIfExists(`looking up object ${id}`, () => this.#files.stat(path));
-    return status?.size;
+    requireObjectId(id);
+    return this.#parts.index.find(id)?.lengthBytes;
   }
 
   async delete(id: string): Promise<boolean> {
-    const folder = this.#folderOf(id);
-    const path = join(folder, id);
-    const removed = await guardedIfExists(`removing object ${id}`, async () => {
-      await this.#files.unlink(path);
-      return true;
-    });
-    if (removed) await guarded(`removing object ${id}`, () => this.#syncFolder(folder));
-    return removed ?? false;
+    return (await this.deleteMany([id])) > 0;
   }
 
   async deleteMany(ids: readonly string[]): Promise<number> {
     for (const id of ids) requireObjectId(id);
-    const removed = await Promise.all([...new Set(ids)].map((id) => this.delete(id)));
-    return removed.filter(Boolean).length;
+    return this.#parts.writer.submit(ids.map((id) => ({ kind: "remove", id })));
   }
 
-  async compact(): Promise<number> {
-    return 0;
+  async compact(signal?: AbortSignal): Promise<number> {
+    const work = this.#compaction
+      .catch(() => undefined)
+      .then(() => guarded(`compacting ${this.#root}`, () => compactPacks(this.#parts, signal)));
+    this.#compaction = work;
+    return work;
   }
 
   async *list(): AsyncGenerator<string, void, undefined> {
-    const objects = join(this.#root, "objects");
-    try {
-      for (const name of await this.#files.readdir(objects)) {
-        // Skips files that the store did not write, such as leftovers of a copying program or a network file system.
-        for await (const entry of await this.#files.opendir(join(objects, name)))
-          if (entry.isFile() && isObjectId(entry.name)) yield entry.name;
-      }
-    } catch (error) {
-      throw asDiskError(error, `listing objects in ${objects}`);
-    }
+    for (const page of this.#parts.index.pages()) for (const { id } of page) yield id;
   }
 }
 
-async function readFully(handle: FileHandle, offset: number, lengthBytes: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(lengthBytes);
-  let filled = 0;
-  while (filled < lengthBytes) {
-    const { bytesRead } = await handle.read(bytes, filled, lengthBytes - filled, offset + filled);
-    if (bytesRead === 0) return bytes.subarray(0, filled);
-    filled += bytesRead;
+async function openParts(root: string, options: FileStoreOptions): Promise<Parts> {
+  const { files = nodeFileSystem, packBytes = PACK_BYTES, report = () => undefined } = options;
+  const folder = new PackFolder(root, files);
+  await folder.prepare();
+  const packs = new Set(await folder.numbers());
+  const index = openIndex(join(root, INDEX_FILE), [...packs], report);
+  let active: ActivePack | undefined;
+  try {
+    active = await recoverPacks(folder, index, packs, report);
+  } catch (error) {
+    folder.close();
+    index.close();
+    throw error;
   }
-  return bytes;
+  const writer = new PackWriter({ folder, index, active, packs, packBytes });
+  return { files, folder, index, writer, packs, report };
 }
 
-/**
- * Coalesces fsyncs of one folder. A call must not join an fsync that has begun, which may miss the caller's rename; it
- * joins the one that starts when the running one ends.
- */
-class FolderSync {
-  readonly #fsync: () => Promise<void>;
-  #running: Promise<void> | undefined;
-  #next: Promise<void> | undefined;
-
-  constructor(fsync: () => Promise<void>) {
-    this.#fsync = fsync;
+/** Opens the index; one that is damaged, or of other packs, is replaced by an empty one, which the packs then fill. */
+function openIndex(path: string, packs: readonly number[], report: Report): PackIndex {
+  try {
+    const index = new PackIndex(path);
+    if (fitsIndex(packs, index)) return index;
+    index.close();
+    report({
+      damage: "index damaged",
+      file: INDEX_FILE,
+      detail: "packs are there that it does not know; rebuilding it",
+    });
+  } catch (error) {
+    if (!isDamagedIndex(error)) throw error;
+    report({ damage: "index damaged", file: INDEX_FILE, detail: "it is no database; rebuilding it" });
   }
+  removeIndex(path);
+  return new PackIndex(path);
+}
 
-  request(): Promise<void> {
-    if (this.#running === undefined) {
-      this.#running = this.#run();
-      return this.#running;
-    }
-    this.#next ??= this.#after(this.#running);
-    return this.#next;
-  }
-
-  async #after(running: Promise<void>): Promise<void> {
-    // The callers of the running one get its outcome; this call only waits for its end.
-    await running.catch(() => undefined);
-    this.#next = undefined;
-    this.#running = this.#run();
-    await this.#running;
-  }
-
-  async #run(): Promise<void> {
-    try {
-      await this.#fsync();
-    } finally {
-      this.#running = undefined;
-    }
-  }
+/** Removes an index with its log. */
+export function removeIndex(path: string): void {
+  for (const suffix of ["", "-wal", "-shm"]) rmSync(`${path}${suffix}`, { force: true });
 }

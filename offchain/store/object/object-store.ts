@@ -4,6 +4,7 @@
  * store must do is stated per call; the suite in test/store/object/ runs against every store.
  */
 import { InvalidInputError } from "../../core/errors.ts";
+import { DiskFailedError } from "../disk/disk-errors.ts";
 
 /** Ids every store takes: names that are safe as file names, in URLs and in keys of object services. */
 const ID_PATTERN = /^[a-z0-9_-][a-z0-9._-]{0,127}$/;
@@ -36,6 +37,16 @@ export interface NamedBytes {
   readonly bytes: Uint8Array;
 }
 
+/**
+ * The store has an object, and its medium does not give back the bytes. Says nothing about other objects; a failure
+ * that may pass is another error.
+ */
+export class UnreadableObjectError extends DiskFailedError {
+  constructor(id: string, facts: { reason: string; cause?: unknown }) {
+    super(`reading object ${id}`, { ...facts, hint: "check the medium; `tallystick-csp check` names what is damaged" });
+  }
+}
+
 export interface ObjectStore {
   /**
    * Stores objects in one durable commit. When the promise resolves, all of them survive a crash of process and
@@ -54,7 +65,10 @@ export interface ObjectStore {
    */
   put(id: string, bytes: Uint8Array): Promise<void>;
 
-  /** @returns the whole object in memory of its own, or undefined if there is none */
+  /**
+   * @returns the whole object in memory of its own, or undefined if there is none
+   * @throws UnreadableObjectError, DiskFailedError
+   */
   get(id: string): Promise<Uint8Array | undefined>;
 
   /**
@@ -62,6 +76,7 @@ export interface ObjectStore {
    * @param offset first byte
    * @param lengthBytes how many; fewer come back where the object ends earlier
    * @returns undefined if there is no such object
+   * @throws UnreadableObjectError, DiskFailedError
    */
   getRange(id: string, offset: number, lengthBytes: number): Promise<Uint8Array | undefined>;
 

@@ -5,8 +5,9 @@ import { InvalidInputError } from "../../core/errors.ts";
 import { firstMismatch } from "../../core/wire/schema.ts";
 import { FileObjectStore } from "./file-object-store.ts";
 import type { ObjectStore } from "./object-store.ts";
+import type { Report } from "./pack/pack-findings.ts";
 
-/** Objects as files of this machine. A relative path is below the daemon's data folder. */
+/** Objects in packs on this machine. A relative path is below the daemon's data folder. */
 const FileStoreConfig = Type.Object(
   { kind: Type.Literal("file"), path: Type.String({ minLength: 1, maxLength: 4096 }) },
   { additionalProperties: false },
@@ -18,14 +19,14 @@ interface StoreKind {
   readonly schema: TSchema;
   /** Makes paths absolute. */
   readonly resolve: (config: ObjectStoreConfig, dataDir: string) => ObjectStoreConfig;
-  readonly open: (config: ObjectStoreConfig) => Promise<ObjectStore>;
+  readonly open: (config: ObjectStoreConfig, report: Report) => Promise<ObjectStore>;
 }
 
 const KINDS: Readonly<Record<ObjectStoreConfig["kind"], StoreKind>> = {
   file: {
     schema: FileStoreConfig,
     resolve: (config, dataDir) => ({ ...config, path: resolve(dataDir, config.path) }),
-    open: ({ path }) => FileObjectStore.open(path),
+    open: ({ path }, report) => FileObjectStore.open(path, { report }),
   },
 };
 
@@ -57,7 +58,11 @@ export function parseObjectStoreConfig(config: { readonly kind: string }, dataDi
   return KINDS[kind].resolve(config as ObjectStoreConfig, dataDir);
 }
 
-/** Opens the object store that a configuration describes. @throws DiskFullError, DiskFailedError */
-export function openObjectStore(config: ObjectStoreConfig): Promise<ObjectStore> {
-  return KINDS[config.kind].open(config);
+/**
+ * Opens the object store that a configuration describes.
+ * @param report is told what is found to be damaged
+ * @throws DiskFullError, DiskFailedError
+ */
+export function openObjectStore(config: ObjectStoreConfig, report: Report = () => undefined): Promise<ObjectStore> {
+  return KINDS[config.kind].open(config, report);
 }

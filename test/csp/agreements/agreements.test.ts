@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { Contract, ContractFactory, type InterfaceAbi } from "ethers";
@@ -27,6 +27,7 @@ import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
 import { AgreementStatus, type Offer } from "../../../offchain/core/wire/csp.ts";
 import { parseAnswer } from "../../../offchain/core/wire/schema.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
+import { damageObjects } from "../../helpers/pack-files.ts";
 import { until } from "../../helpers/promises.ts";
 import { AuditedData } from "../audited-data.ts";
 import { randomChunk, type TestChunk } from "../provider-fixture.ts";
@@ -131,10 +132,7 @@ describe("agreements of a provider", () => {
 
   /** Damages every stored byte of every chunk. */
   function damage(): void {
-    const folder = join(provider.dataDir, "store", "objects");
-    for (const fan of readdirSync(folder)) {
-      for (const name of readdirSync(join(folder, fan))) writeFileSync(join(folder, fan, name), randomBytes(300_000));
-    }
+    damageObjects(join(provider.dataDir, "store"), 1);
   }
 
   it("are accepted, audited in private, proven on chain each epoch, paid, wound up and withdrawn", async () => {
@@ -462,8 +460,8 @@ describe("agreements of a provider", () => {
 
   it("are not accepted when a chunk of the data set has been lost since it was verified", async () => {
     const data = await prepared();
-    rmSync(join(provider.dataDir, "store", "objects"), { recursive: true });
     await provider.end();
+    rmSync(join(provider.dataDir, "store", "packs"), { recursive: true });
     await provider.start();
     client = await provider.connect(local.account(1));
     const id = await propose(await termsFor(data));
