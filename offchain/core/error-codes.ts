@@ -120,6 +120,15 @@ export const ERROR_CODES = {
     cause: "Missing permissions, a failing disk, or a read-only file system.",
     remedy: "Correct the cause that the message names and repeat.",
   },
+  DATABASE_UNAVAILABLE: {
+    ...LOCAL,
+    retryable: true,
+    status: 503,
+    exit: "local",
+    meaning: "The database server of a daemon does not answer, or refuses the connection.",
+    cause: "PostgreSQL is down, restarting, overloaded or out of reach, or the address or the password is wrong.",
+    remedy: "Start it, or correct the address. The daemon goes on by itself when the server answers again.",
+  },
   INVALID_POINT: {
     ...PROTOCOL,
     status: 400,

@@ -84,7 +84,7 @@ export class InvalidInputError extends TallystickError {
 
 /** A recipe, record, key or envelope carries a format version this build does not read. */
 export class UnknownVersionError extends TallystickError {
-  constructor(what: string, received: number | string, known: readonly number[]) {
+  constructor(what: string, received: number | string, known: readonly (number | string)[]) {
     super(`${what} has format version ${received}, which this build does not read`, {
       code: "UNKNOWN_VERSION",
       check: "format version",

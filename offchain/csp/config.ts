@@ -1,9 +1,11 @@
 /** Configuration of a storage provider. Prices have no defaults: what storage costs is the operator's decision. */
+import { dirname, resolve } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
 import { TokenPrice } from "../core/wire/csp.ts";
 import { AddressText } from "../core/wire/schema.ts";
 import { type DaemonConfig, daemonConfigFields, loadConfig } from "../daemon/config.ts";
 import { type ObjectStoreConfig, parseObjectStoreConfig } from "../store/object/open-object-store.ts";
+import { type DatabaseConfig, DatabaseSchema, resolveDatabaseConfig } from "./database.ts";
 import { QUOTA_DEFAULTS, type Quotas, QuotasSchema } from "./quotas.ts";
 
 const closed = { additionalProperties: false };
@@ -38,6 +40,8 @@ export const CspConfigSchema = Type.Object(
     offer: OfferTermsSchema,
     /** Where ciphertexts are kept: the kind of object store, and what that kind needs. */
     store: Type.Optional(Type.Object({ kind: Type.String({ maxLength: 64 }) }, { additionalProperties: true })),
+    /** Where the index is kept: SQLite in `dataDir` unless given. */
+    database: Type.Optional(DatabaseSchema),
     /** Receives earnings and returned collateral; the operator's own account by default. */
     payoutAccount: Type.Optional(AddressText),
     /** A preparation that no agreement uses is removed this long after the last request for it. */
@@ -62,6 +66,7 @@ export type OfferTerms = Required<Static<typeof OfferTermsSchema>>;
 export interface CspConfig extends DaemonConfig {
   offer: OfferTerms;
   store: ObjectStoreConfig;
+  database: DatabaseConfig;
   payoutAccount?: string;
   preparationExpirySeconds: number;
   verifyWaitSeconds: number;
@@ -107,5 +112,7 @@ export function loadCspConfig(file: string): CspConfig {
     offer: { ...OFFER_DEFAULTS, ...config.offer },
     quotas: { ...QUOTA_DEFAULTS, ...config.quotas },
     store: parseObjectStoreConfig(config.store ?? DEFAULTS.store, config.dataDir),
+    // Beside the configuration, as the other files that it names.
+    database: resolveDatabaseConfig(config.database ?? { kind: "sqlite" }, dirname(resolve(file))),
   };
 }

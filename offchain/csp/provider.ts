@@ -10,8 +10,7 @@ import { fundsOf } from "../daemon/admission.ts";
 import { type RunningDaemon, startDaemon } from "../daemon/boot.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
-import { Budgets } from "../daemon/quota.ts";
-import { SqliteProviderIndex } from "../store/index/sqlite/provider-index.ts";
+import { SharedBudgets } from "../daemon/quota.ts";
 import { openObjectStore } from "../store/object/open-object-store.ts";
 import { AgreementService } from "./agreements/agreements.ts";
 import { makeOffer } from "./agreements/offer.ts";
@@ -24,6 +23,7 @@ import { reconcileChunks } from "./chunks/reconcile.ts";
 import { scrubObjects } from "./chunks/scrub.ts";
 import { bindObjectStore } from "./chunks/store-binding.ts";
 import { type CspConfig, loadCspConfig } from "./config.ts";
+import { ProviderDatabase } from "./database.ts";
 import { createCspMetrics } from "./metrics.ts";
 import { Prover } from "./possession/epoch-prover.ts";
 import { PreparationFiles } from "./possession/preparation-files.ts";
@@ -36,16 +36,15 @@ import { BodyPlaces } from "./routes/body-places.ts";
 import { addChunkRoutes } from "./routes/chunks.ts";
 import { addPreparationRoutes } from "./routes/preparations.ts";
 import { acceptStreams } from "./routes/request-body.ts";
-import { PROVIDER_MIGRATIONS } from "./tables.ts";
 
 /** 32 MiB in ten minutes: the slowest upload that is waited for. */
 const REQUEST_SECONDS = 600;
 
 const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 
-async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
+async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<DaemonWork> {
   const { config, chain, database, sender, logger, failures, sessions, server } = base;
-  const index = new SqliteProviderIndex(database);
+  const { index } = database;
   const store = await openObjectStore(config.store, (finding) => logger.warn({ ...finding }, "object store"));
   base.closers.add("object store", () => store.close());
   await bindObjectStore(store, index);
@@ -80,8 +79,8 @@ async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
 
   acceptStreams(server);
   const refill = new ChallengeRefill(chunks, logger);
-  const budgets = new Budgets(database);
-  const claims = new ClaimService({ index: index.chunks, challenges, refill, budgets }, unixSeconds);
+  const budgets = new SharedBudgets(database.sql.part());
+  const claims = new ClaimService({ index, challenges, refill, budgets }, unixSeconds);
   chunks.onUpload((account, madeUp) => claims.giveBack(account, madeUp));
   const scrubBytesPerSecond = config.scrubMebibytesPerSecond * 2 ** 20;
   const stopped = new AbortController();
@@ -115,12 +114,12 @@ async function build(base: DaemonBase<CspConfig>): Promise<DaemonWork> {
   };
 }
 
-export const providerProgram: DaemonProgram<CspConfig> = {
+export const providerProgram: DaemonProgram<CspConfig, ProviderDatabase> = {
   kind: "csp",
   description:
     "A storage provider: stores ciphertexts and is paid while it proves, on chain, that it still holds them.",
   load: loadCspConfig,
-  migrations: PROVIDER_MIGRATIONS,
+  openDatabase: ({ database, dataDir }) => ProviderDatabase.open(database, dataDir),
   contracts: ["storageEscrow"],
   sessionContract: "storageEscrow",
   limits: { requestTimeoutSeconds: REQUEST_SECONDS },

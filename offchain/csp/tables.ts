@@ -1,7 +1,12 @@
 /** The provider's database: sessions and budgets of the daemon, and the index. */
-import { BUDGET_TABLES } from "../daemon/quota.ts";
-import { SESSION_TABLES } from "../daemon/sessions.ts";
-import { PROVIDER_INDEX_TABLES } from "../store/index/sqlite/provider-tables.ts";
+import { BUDGET_TABLES, type BudgetTables } from "../daemon/quota.ts";
+import { SESSION_TABLES, type SessionTables } from "../daemon/sessions.ts";
+import type { Migrations } from "../store/index/sql/migrate.ts";
+import { PROVIDER_INDEX_TABLES, type ProviderTables } from "../store/index/sql/provider-tables.ts";
 
-/** Migrations in order; the database's `user_version` counts those that have run. Never edit one that was released. */
-export const PROVIDER_MIGRATIONS: readonly string[] = [SESSION_TABLES + BUDGET_TABLES + PROVIDER_INDEX_TABLES];
+export type CspTables = ProviderTables & SessionTables & BudgetTables;
+
+/** Steps in order, for SQLite and PostgreSQL. Never edit one that was released. */
+export const PROVIDER_MIGRATIONS: Migrations = {
+  "0001 tables": (types) => [...SESSION_TABLES(types), ...BUDGET_TABLES(types), ...PROVIDER_INDEX_TABLES(types)],
+};

@@ -3,17 +3,16 @@
  * what the daemon adds, then its background work. Importing this module starts nothing.
  */
 
-import { join } from "node:path";
 import { computeAddress, parseUnits } from "ethers";
 import { connectChain, parseDeployment } from "../chain/deployment.ts";
 import { TransactionSender } from "../chain/sender.ts";
 import { toHex } from "../core/encoding/hex.ts";
 import { lockFolder } from "../store/disk/folder-lock.ts";
-import { openDatabase } from "../store/index/sqlite.ts";
 import { checkAccountSignature, type SignatureCheck } from "./account-signature.ts";
 import { admissionBy } from "./admission.ts";
 import { Background } from "./background.ts";
 import { type DaemonConfig, readJsonFile } from "./config.ts";
+import type { DaemonDatabase } from "./database.ts";
 import { bindDatabase, bindKeystore, identifyDeployment } from "./deployment-binding.ts";
 import { FailureLog } from "./failure-log.ts";
 import { openDaemonKeystore, operatorKey } from "./keystore-file.ts";
@@ -44,8 +43,8 @@ export interface RunningDaemon {
  * @throws TallystickError for a keystore that does not open, a chain that does not answer or fit, a folder in use, a
  *   database of another deployment. What was opened is closed by then.
  */
-export async function startDaemon<Config extends DaemonConfig>(
-  program: DaemonProgram<Config>,
+export async function startDaemon<Config extends DaemonConfig, Data extends DaemonDatabase>(
+  program: DaemonProgram<Config, Data>,
   config: Config,
   logger: Logger,
   closers: Closers = new Closers(),
@@ -60,12 +59,12 @@ export async function startDaemon<Config extends DaemonConfig>(
   }
 }
 
-async function openBase<Config extends DaemonConfig>(
-  program: DaemonProgram<Config>,
+async function openBase<Config extends DaemonConfig, Data extends DaemonDatabase>(
+  program: DaemonProgram<Config, Data>,
   config: Config,
   logger: Logger,
   closers: Closers,
-): Promise<DaemonBase<Config>> {
+): Promise<DaemonBase<Config, Data>> {
   const { kind, contracts } = program;
   await program.prepare?.();
   const secret = await openDaemonKeystore(config, kind);
@@ -75,19 +74,19 @@ async function openBase<Config extends DaemonConfig>(
   closers.add("chain", () => chain.close());
   const deployment = await identifyDeployment(chain, operator, contracts);
   bindKeystore(config.keystoreFile, deployment);
-  // Two processes on one database would act twice under one account.
+  // Two processes on one folder would act twice under one account.
   const lock = lockFolder(config.dataDir);
   closers.add("lock of the data folder", () => lock.close());
-  const database = openDatabase(join(config.dataDir, `${kind}.db`), { migrations: program.migrations });
+  const database = await program.openDatabase(config);
   closers.add("database", () => database.close());
-  bindDatabase(database, deployment);
+  await bindDatabase(database, deployment);
 
   const metrics = createMetrics(kind);
   const walletChecks = new SharedRates(WALLET_CHECKS_PER_ACCOUNT, WALLET_CHECKS);
   const checkSignature: SignatureCheck = (account, typed, signature) =>
     checkAccountSignature(chain, account, typed, signature, () => walletChecks.take(`account ${account}`));
   const sessions = new Sessions({
-    database,
+    database: database.sessions,
     audience: operator,
     domain: {
       chainId: BigInt(chain.deployment.chainId),
@@ -106,9 +105,7 @@ async function openBase<Config extends DaemonConfig>(
     chain: async () => {
       await chain.provider.getBlockNumber();
     },
-    database: () => {
-      database.prepare("SELECT 1").get();
-    },
+    database: () => database.ping(),
     transactions: () => sender.checkHealth(),
   };
   const failures = new FailureLog(logger, metrics.failures);
@@ -133,9 +130,9 @@ async function openBase<Config extends DaemonConfig>(
   };
 }
 
-async function serve<Config extends DaemonConfig>(
-  program: DaemonProgram<Config>,
-  base: DaemonBase<Config>,
+async function serve<Config extends DaemonConfig, Data extends DaemonDatabase>(
+  program: DaemonProgram<Config, Data>,
+  base: DaemonBase<Config, Data>,
 ): Promise<string> {
   const { config, logger, closers, server, operator, failures } = base;
   const work = await program.build(base);

@@ -13,6 +13,7 @@ import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { VERSION } from "../core/version.ts";
 import { startDaemon } from "./boot.ts";
 import type { DaemonConfig } from "./config.ts";
+import type { DaemonDatabase } from "./database.ts";
 import { createDaemonKeystore, type DaemonKind, readPassphrase, requireKeystore } from "./keystore-file.ts";
 import { announceReady, Closers, closeOnSignals, runDaemon } from "./lifecycle.ts";
 import { createLogger } from "./logger.ts";
@@ -28,8 +29,8 @@ configuration, --passphrase-file of init), never from the command line. docs/ope
 configuration.`;
 
 /** Runs the program with the arguments of this process. */
-export async function runProgram<Config extends DaemonConfig>(
-  program: DaemonProgram<Config>,
+export async function runProgram<Config extends DaemonConfig, Data extends DaemonDatabase>(
+  program: DaemonProgram<Config, Data>,
   argv: readonly string[] = process.argv.slice(2),
 ): Promise<void> {
   const name = `tallystick-${program.kind}`;
@@ -42,7 +43,10 @@ export async function runProgram<Config extends DaemonConfig>(
   }
 }
 
-function buildCommand<Config extends DaemonConfig>(program: DaemonProgram<Config>, name: string): Command {
+function buildCommand<Config extends DaemonConfig, Data extends DaemonDatabase>(
+  program: DaemonProgram<Config, Data>,
+  name: string,
+): Command {
   const output = {
     writeErr: (text: string) => process.stderr.write(text.replace(/^error: /, `${name}: error: `)),
   };
@@ -68,7 +72,10 @@ function buildCommand<Config extends DaemonConfig>(program: DaemonProgram<Config
   return command;
 }
 
-function start<Config extends DaemonConfig>(program: DaemonProgram<Config>, file: string | undefined): void {
+function start<Config extends DaemonConfig, Data extends DaemonDatabase>(
+  program: DaemonProgram<Config, Data>,
+  file: string | undefined,
+): void {
   if (file === undefined) {
     throw new InvalidInputError("no configuration given", { hint: "start the daemon with --config <file.json>" });
   }

@@ -11,7 +11,7 @@ import { readChain } from "../chain/revert.ts";
 import { TallystickError } from "../core/errors.ts";
 import { systemErrorCode } from "../store/disk/disk-errors.ts";
 import { createDurably } from "../store/disk/durable-file.ts";
-import type { Database } from "../store/index/sqlite.ts";
+import type { DaemonDatabase } from "./database.ts";
 import type { ContractName } from "./program.ts";
 
 /** Text that is equal for equal deployments and operators, and only then. */
@@ -89,21 +89,22 @@ function createBinding(file: string, identity: DeploymentIdentity): string {
 }
 
 /**
- * Records the deployment in a new database, and compares it in any other. The database has a table `meta (name,
- * value)`.
+ * Records the deployment in a new database, and compares it in any other.
  *
  * @throws TallystickError CONFLICT when the database belongs to something else.
  */
-export function bindDatabase(database: Database, identity: DeploymentIdentity): void {
-  database.prepare("INSERT OR IGNORE INTO meta (name, value) VALUES ('belongs_to', ?)").run(identity);
-  const row = database.prepare("SELECT value FROM meta WHERE name = 'belongs_to'").get();
-  if (row?.value === identity) return;
-  throw new TallystickError(`database ${database.path} belongs to another deployment or keystore`, {
+export async function bindDatabase(
+  database: Pick<DaemonDatabase, "location" | "setOnce">,
+  identity: DeploymentIdentity,
+): Promise<void> {
+  const bound = await database.setOnce("belongs_to", identity);
+  if (bound === identity) return;
+  throw new TallystickError(`database ${database.location} belongs to another deployment or keystore`, {
     code: "CONFLICT",
     party: "this daemon",
     check: "deployment of the database",
-    expected: String(row?.value),
+    expected: bound,
     received: identity,
-    hint: "give each deployment its own dataDir; do not delete one that holds key shares or running agreements",
+    hint: "give each deployment its own database; do not delete one that holds key shares or running agreements",
   });
 }

@@ -30,19 +30,26 @@ function fromFastify(error: FastifyError): { status: number; error: TallystickEr
 }
 
 /**
- * A failure of this daemon's disk, as the client has to read it: not its own disk, and not its to repair. Paths stay
- * in the log.
+ * A failure of this daemon's disk or database, as the client has to read it: not its own, and not its to repair. Paths
+ * and addresses stay in the log.
  */
-function ofOwnDisk({ code, retryable }: Pick<TallystickError, "code" | "retryable">): TallystickError {
-  const full = code === "DISK_FULL";
-  return new TallystickError(full ? "its disk is full" : "its disk fails", {
+function ofOwnStorage({ code, retryable }: Pick<TallystickError, "code" | "retryable">): TallystickError {
+  const [message, check] = OWN_STORAGE[code] ?? ["its storage fails", "storage"];
+  return new TallystickError(message, {
     code: "STORAGE_UNAVAILABLE",
     party: "this daemon",
-    check: full ? "free disk space" : "storage",
+    check,
     hint: "nothing that was acknowledged before is affected. Try again later, or use another node or provider",
     retryable,
   });
 }
+
+/** What clients are told of a failure of this daemon's own storage, and the check. */
+const OWN_STORAGE: Readonly<Partial<Record<ErrorCode, readonly [message: string, check: string]>>> = {
+  DISK_FULL: ["its disk is full", "free disk space"],
+  DISK_FAILED: ["its disk fails", "storage"],
+  DATABASE_UNAVAILABLE: ["its database does not answer", "database"],
+};
 
 /** Errors of Node's HTTP parser that have a status of their own, by their code. */
 const PARSER_ERRORS: Readonly<Record<string, [status: number, message: string]>> = {
@@ -61,8 +68,8 @@ export function malformedRequest(code: string | undefined): { status: number; er
  * stack.
  */
 export function toHttpError(thrown: unknown): { status: number; error: TallystickError; known: boolean } {
-  if (thrown instanceof TallystickError && (thrown.code === "DISK_FULL" || thrown.code === "DISK_FAILED")) {
-    return { status: statusOf("STORAGE_UNAVAILABLE"), error: ofOwnDisk(thrown), known: true };
+  if (thrown instanceof TallystickError && thrown.code in OWN_STORAGE) {
+    return { status: statusOf("STORAGE_UNAVAILABLE"), error: ofOwnStorage(thrown), known: true };
   }
   if (thrown instanceof TallystickError) {
     const ofCheck = thrown.code === "INVALID_INPUT" ? STATUS_OF_CHECK[thrown.check ?? ""] : undefined;
@@ -72,7 +79,7 @@ export function toHttpError(thrown: unknown): { status: number; error: Tallystic
     const mapped = fromFastify(thrown as FastifyError);
     if (mapped !== undefined) return { ...mapped, known: true };
     if ((thrown as NodeJS.ErrnoException).code === "ENOSPC") {
-      const error = ofOwnDisk({ code: "DISK_FULL", retryable: true });
+      const error = ofOwnStorage({ code: "DISK_FULL", retryable: true });
       return { status: statusOf("STORAGE_UNAVAILABLE"), error, known: true };
     }
   }

@@ -5,10 +5,10 @@
 
 import type { ChainReader, Deployment } from "../chain/deployment.ts";
 import type { TransactionSender } from "../chain/sender.ts";
-import type { Database } from "../store/index/sqlite.ts";
 import type { SignatureCheck } from "./account-signature.ts";
 import type { BackgroundPart } from "./background.ts";
 import type { DaemonConfig } from "./config.ts";
+import type { DaemonDatabase } from "./database.ts";
 import type { FailureLog } from "./failure-log.ts";
 import type { DaemonKind } from "./keystore-file.ts";
 import type { Closers } from "./lifecycle.ts";
@@ -20,15 +20,15 @@ import type { Sessions } from "./sessions.ts";
 export type ContractName = keyof Deployment["contracts"];
 
 /** A daemon, as `boot.ts` starts it. */
-export interface DaemonProgram<Config extends DaemonConfig> {
-  /** Kind of its keystore, name of its database file and of its command: `nbm` runs as `tallystick-nbm`. */
+export interface DaemonProgram<Config extends DaemonConfig, Data extends DaemonDatabase = DaemonDatabase> {
+  /** Kind of its keystore, and name of its command: `nbm` runs as `tallystick-nbm`. */
   readonly kind: DaemonKind;
   /** One sentence for `--help`. */
   readonly description: string;
   /** Reads a configuration file. */
   readonly load: (file: string) => Config;
-  /** Migrations of its database. They include `SESSION_TABLES` and the table `meta (name, value)`. */
-  readonly migrations: readonly string[];
+  /** Opens its database, with the tables of sessions. `boot.ts` closes it. */
+  readonly openDatabase: (config: Config) => Promise<Data>;
   /** Contracts that its state refers to: the keystore and the database are bound to them. */
   readonly contracts: readonly ContractName[];
   /** The contract that sessions with this daemon name. */
@@ -37,11 +37,11 @@ export interface DaemonProgram<Config extends DaemonConfig> {
   /** Loads what has to be in memory first, for example WebAssembly. */
   readonly prepare?: () => Promise<unknown>;
   /** Builds the services, adds the routes, and says what runs beside them. */
-  readonly build: (base: DaemonBase<Config>) => Promise<DaemonWork> | DaemonWork;
+  readonly build: (base: DaemonBase<Config, Data>) => Promise<DaemonWork> | DaemonWork;
 }
 
 /** What every daemon has by the time its own parts are built. */
-export interface DaemonBase<Config extends DaemonConfig> {
+export interface DaemonBase<Config extends DaemonConfig, Data extends DaemonDatabase = DaemonDatabase> {
   readonly config: Config;
   readonly logger: Logger;
   readonly closers: Closers;
@@ -50,7 +50,7 @@ export interface DaemonBase<Config extends DaemonConfig> {
   /** Account the daemon signs with. */
   readonly operator: string;
   readonly chain: ChainReader;
-  readonly database: Database;
+  readonly database: Data;
   readonly sender: TransactionSender;
   readonly metrics: DaemonMetrics;
   readonly failures: FailureLog;

@@ -3,23 +3,31 @@
  * full again. A bucket holds `capacity` tokens and fills at `capacity` per `periodSeconds`, so over any span of t
  * seconds at most capacity · (1 + t / period) tokens are granted.
  *
- * `Budgets` keeps its buckets in the database, for what must not start anew with the process. `Rates` keeps them in
- * memory, for what a restart may forget.
+ * `Budgets` and `SharedBudgets` keep their buckets in the database, for what must not start anew with the process: the
+ * first inside the transactions of a node's SQLite database, the second for several processes on one database. `Rates`
+ * keeps them in memory, for what a restart may forget.
  */
 
 import type { DatabaseSync } from "node:sqlite";
+import { sql } from "kysely";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
+import type { TableDefinitions } from "../store/index/sql/column-types.ts";
+import type { SqlDatabase } from "../store/index/sql/sql-database.ts";
 
-/** Table of `Budgets`: when each bucket will be full again, in unix milliseconds. No row: it is full. */
-export const BUDGET_TABLES = `
-  CREATE TABLE budgets (
+export interface BudgetTables {
+  budgets: { scope: string; account: string; full_at: number };
+}
+
+/** When each bucket will be full again, in unix milliseconds. No row: it is full. */
+export const BUDGET_TABLES: TableDefinitions = ({ real, clustered }) => [
+  `CREATE TABLE budgets (
     scope TEXT NOT NULL,
     account TEXT NOT NULL,
-    full_at REAL NOT NULL,
+    full_at ${real} NOT NULL,
     PRIMARY KEY (scope, account)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX budgets_by_time ON budgets (full_at);
-`;
+  ) ${clustered}`,
+  "CREATE INDEX budgets_by_time ON budgets (full_at)",
+];
 
 export interface BudgetLimit {
   /** Names the bucket's purpose; buckets of different scopes are independent. */
@@ -73,7 +81,12 @@ function takeFrom(limit: BudgetLimit, holder: string, fullAt: number, now: numbe
   return newFullAt;
 }
 
-/** Durable buckets. */
+function missingTokens(limit: BudgetLimit, fullAt: number, now: number): number {
+  const untilFull = fullAgainAt(limit, fullAt, now) - now;
+  return Math.min(limit.capacity, (untilFull * limit.capacity) / (limit.periodSeconds * 1000));
+}
+
+/** Durable buckets of one process. */
 export class Budgets {
   readonly #database: DatabaseSync;
   readonly #now: () => number;
@@ -118,13 +131,84 @@ export class Budgets {
       .prepare("SELECT full_at FROM budgets WHERE scope = ? AND account = ?")
       .get(limit.scope, account);
     const now = this.#now();
-    const untilFull = fullAgainAt(limit, Number(row?.full_at ?? now), now) - now;
-    return Math.min(limit.capacity, (untilFull * limit.capacity) / (limit.periodSeconds * 1000));
+    return missingTokens(limit, Number(row?.full_at ?? now), now);
   }
 
   /** Forgets buckets that are full again. */
   prune(): void {
     this.#database.prepare("DELETE FROM budgets WHERE full_at <= ?").run(this.#now());
+  }
+}
+
+/** Durable buckets of all processes on a database. */
+export class SharedBudgets {
+  readonly #database: SqlDatabase<BudgetTables>;
+  readonly #now: () => number;
+
+  /** @param now unix milliseconds; the system's clock unless told. */
+  constructor(database: SqlDatabase<BudgetTables>, now: () => number = Date.now) {
+    this.#database = database;
+    this.#now = now;
+  }
+
+  /**
+   * Takes tokens from an account's bucket. If the connection to the database breaks meanwhile, they may be taken twice.
+   * @throws InvalidInputError when the bucket could never hold that many; TallystickError RATE_LIMITED with the time
+   *   to wait.
+   */
+  async take(limit: BudgetLimit, account: string, tokens: number): Promise<void> {
+    const now = this.#now();
+    const { scope } = limit;
+    await this.#database.write(
+      async (transaction) => {
+        // The row is there to be locked: of two transactions, the second counts what the first has taken.
+        await transaction
+          .insertInto("budgets")
+          .values({ scope, account, full_at: now })
+          .onConflict((conflict) => conflict.columns(["scope", "account"]).doNothing())
+          .execute();
+        const query = transaction.selectFrom("budgets").select("full_at").where("scope", "=", scope);
+        const row = await this.#database.locking(query.where("account", "=", account)).executeTakeFirstOrThrow();
+        const full_at = takeFrom(limit, `account ${account}`, row.full_at, now, tokens);
+        const update = transaction.updateTable("budgets").set({ full_at }).where("scope", "=", scope);
+        await update.where("account", "=", account).execute();
+      },
+      { repeatable: true },
+    );
+  }
+
+  /** Puts tokens back that were taken. The bucket is never more than full. */
+  async giveBack(limit: BudgetLimit, account: string, tokens: number): Promise<void> {
+    if (tokens === 0) return;
+    const milliseconds = (tokens * limit.periodSeconds * 1000) / limit.capacity;
+    await this.#database.write((transaction) =>
+      transaction
+        .updateTable("budgets")
+        .set({ full_at: sql`full_at - ${sql.lit(milliseconds)}` })
+        .where("scope", "=", limit.scope)
+        .where("account", "=", account)
+        .execute(),
+    );
+  }
+
+  /** Tokens that are missing from an account's bucket now. */
+  async used(limit: BudgetLimit, account: string): Promise<number> {
+    const now = this.#now();
+    const row = await this.#database.run((database) =>
+      database
+        .selectFrom("budgets")
+        .select("full_at")
+        .where("scope", "=", limit.scope)
+        .where("account", "=", account)
+        .executeTakeFirst(),
+    );
+    return missingTokens(limit, row?.full_at ?? now, now);
+  }
+
+  /** Forgets buckets that are full again. */
+  async prune(): Promise<void> {
+    const now = this.#now();
+    await this.#database.run((database) => database.deleteFrom("budgets").where("full_at", "<=", now).execute());
   }
 }
 

@@ -1,41 +1,40 @@
 /**
  * Session authentication: `POST /v1/sessions` exchanges a signed, single-use `Session` message for a bearer token.
- * Nonces are on disk until they expire, so that a message cannot be replayed after a restart either. Of tokens only
- * the hash is stored.
+ * Nonces are in the database until they expire, so that a message cannot be replayed after a restart, or at another
+ * process on the database. Of tokens only the hash is stored.
  */
 
-import type { DatabaseSync } from "node:sqlite";
 import type { FastifyRequest, onRequestAsyncHookHandler } from "fastify";
-import { sha256 } from "#primitives";
+import { equalBytes, sha256 } from "#primitives";
 import { InvalidSignatureError, TallystickError } from "../core/errors.ts";
 import type { SessionMessage, TypedData } from "../core/identity/typed-messages.ts";
 import { MAXIMUM_SESSION_SECONDS, SessionAnswer, SessionRequest } from "../core/wire/session.ts";
 import { newToken, tokenFromAuthorization } from "../http/authorization.ts";
 import { type SessionDomain, sessionMessage } from "../http/sessions.ts";
-import { inTransaction } from "../store/index/sqlite.ts";
+import type { TableDefinitions } from "../store/index/sql/column-types.ts";
+import type { SqlDatabase } from "../store/index/sql/sql-database.ts";
 import { checksumAddress } from "./account-signature.ts";
 import type { AdmissionCheck } from "./admission.ts";
 import { SharedRates } from "./quota.ts";
 import { checkExpiry } from "./request-time.ts";
 import type { DaemonServer } from "./server.ts";
 
-/** Tables of the session store; part of the daemon's own first migration. */
-export const SESSION_TABLES = `
-  CREATE TABLE session_nonces (
+/** A row per live session. Its nonce is remembered for as long as the message that named it could be replayed. */
+export interface SessionTables {
+  sessions: { token_hash: Uint8Array; account: string; nonce: string; expires_at: number };
+}
+
+/** Part of the daemon's own first migration. */
+export const SESSION_TABLES: TableDefinitions = ({ bytes, integer, clustered }) => [
+  `CREATE TABLE sessions (
+    token_hash ${bytes} NOT NULL PRIMARY KEY,
     account TEXT NOT NULL,
     nonce TEXT NOT NULL,
-    expires_at INTEGER NOT NULL,
-    PRIMARY KEY (account, nonce)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX session_nonces_by_expiry ON session_nonces (expires_at);
-  CREATE TABLE sessions (
-    token_hash BLOB NOT NULL PRIMARY KEY,
-    account TEXT NOT NULL,
-    expires_at INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX sessions_by_account ON sessions (account);
-  CREATE INDEX sessions_by_expiry ON sessions (expires_at);
-`;
+    expires_at ${integer} NOT NULL,
+    UNIQUE (account, nonce)
+  ) ${clustered}`,
+  "CREATE INDEX sessions_by_expiry ON sessions (expires_at)",
+];
 
 /** Most live sessions per account. */
 const MAXIMUM_SESSIONS = 1024;
@@ -49,8 +48,12 @@ export interface Session {
   readonly expiresAt: number;
 }
 
+/** What sessions need of a database. */
+export type SessionDatabase = Pick<SqlDatabase<SessionTables>, "run">;
+
 export interface SessionOptions {
-  readonly database: DatabaseSync;
+  /** Single statements only: a node's other services use the same database in transactions of their own. */
+  readonly database: SessionDatabase;
   /** The daemon's own operator account. */
   readonly audience: string;
   readonly domain: SessionDomain;
@@ -97,7 +100,7 @@ export class Sessions {
    *   TallystickError RATE_LIMITED when the account has too many live sessions or opens them too fast, NOT_ADMITTED.
    */
   async open(request: SessionRequest): Promise<SessionAnswer> {
-    const { database, audience, domain, checkSignature, admit } = this.#options;
+    const { audience, domain, checkSignature, admit } = this.#options;
     const now = this.#now();
     const account = checksumAddress(request.account, "account");
     if (checksumAddress(request.audience, "audience") !== audience) {
@@ -113,41 +116,67 @@ export class Sessions {
     this.#openings.takeTotal();
 
     const token = newToken();
-    inTransaction(database, () => {
-      database.prepare("DELETE FROM session_nonces WHERE expires_at <= ?").run(now);
-      database.prepare("DELETE FROM sessions WHERE expires_at <= ?").run(now);
-      const live = database.prepare("SELECT count(*) AS live FROM sessions WHERE account = ?").get(account);
-      if (Number(live?.live) >= MAXIMUM_SESSIONS) {
-        throw new TallystickError("the account has too many live sessions", {
-          code: "RATE_LIMITED",
-          check: "sessions per account",
-          expected: `at most ${MAXIMUM_SESSIONS}`,
-          retryable: true,
-          retryAfterSeconds: 60,
-        });
-      }
-      const { changes } = database
-        .prepare("INSERT OR IGNORE INTO session_nonces (account, nonce, expires_at) VALUES (?, ?, ?)")
-        .run(account, nonce, expiresAt);
-      if (changes === 0) refuse("the session message was used before", "nonce", "sign one with a fresh random nonce");
-      database
-        .prepare("INSERT INTO sessions (token_hash, account, expires_at) VALUES (?, ?, ?)")
-        .run(sha256(token.bytes), account, expiresAt);
-    });
+    await this.#add({ token_hash: sha256(token.bytes), account, nonce, expires_at: expiresAt }, now);
     return { token: token.text, expiresAt };
   }
 
+  async #add(row: SessionTables["sessions"], now: number): Promise<void> {
+    const { database } = this.#options;
+    const { account, nonce } = row;
+    await database.run((all) => all.deleteFrom("sessions").where("expires_at", "<=", now).execute());
+    const { live } = await database.run((all) =>
+      all
+        .selectFrom("sessions")
+        .select((build) => build.fn.countAll<number>().as("live"))
+        .where("account", "=", account)
+        .executeTakeFirstOrThrow(),
+    );
+    // Of openings at the same time, a few may pass above the limit. It bounds the rows, not a right.
+    if (live >= MAXIMUM_SESSIONS) {
+      throw new TallystickError("the account has too many live sessions", {
+        code: "RATE_LIMITED",
+        check: "sessions per account",
+        expected: `at most ${MAXIMUM_SESSIONS}`,
+        retryable: true,
+        retryAfterSeconds: 60,
+      });
+    }
+    await database.run((all) =>
+      all
+        .insertInto("sessions")
+        .values(row)
+        .onConflict((conflict) => conflict.columns(["account", "nonce"]).doNothing())
+        .execute(),
+    );
+    // The statement may have been repeated after a broken connection: the row says who used the nonce.
+    const user = await database.run((all) =>
+      all
+        .selectFrom("sessions")
+        .select("token_hash")
+        .where("account", "=", account)
+        .where("nonce", "=", nonce)
+        .executeTakeFirst(),
+    );
+    if (user === undefined || !equalBytes(user.token_hash, row.token_hash)) {
+      refuse("the session message was used before", "nonce", "sign one with a fresh random nonce");
+    }
+  }
+
   /** The live session of an `Authorization` header. @throws InvalidSignatureError when there is none. */
-  check(authorization: string | undefined): Session {
+  async check(authorization: string | undefined): Promise<Session> {
     const token = tokenFromAuthorization(authorization);
     if (token === undefined) refuse("no session", "authorization header", "open one with POST /v1/sessions");
-    const row = this.#options.database
-      .prepare("SELECT account, expires_at FROM sessions WHERE token_hash = ?")
-      .get(sha256(token));
+    const row = await this.#options.database.run((all) =>
+      all
+        .selectFrom("sessions")
+        .select(["account", "expires_at"])
+        .where("token_hash", "=", sha256(token))
+        .executeTakeFirst(),
+    );
     if (row === undefined) refuse("unknown session", "token", "open a new one with POST /v1/sessions");
-    const expiresAt = Number(row.expires_at);
+    const expiresAt = row.expires_at;
     if (expiresAt <= this.#now()) refuse("the session has expired", "token", "open a new one with POST /v1/sessions");
-    return { account: String(row.account), expiresAt };
+    return { account: row.account, expiresAt };
   }
 
   /**
@@ -155,7 +184,7 @@ export class Sessions {
    * bodies.
    */
   readonly requireSession: onRequestAsyncHookHandler = async (request) => {
-    sessions.set(request, this.check(request.headers.authorization));
+    sessions.set(request, await this.check(request.headers.authorization));
   };
 
   /** Adds `POST /v1/sessions`. */

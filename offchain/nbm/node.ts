@@ -6,6 +6,7 @@ import { VERSION } from "../core/version.ts";
 import type { NodeAnswer } from "../core/wire/nbm.ts";
 import { type RunningDaemon, startDaemon } from "../daemon/boot.ts";
 import { cachedFor } from "../daemon/cached.ts";
+import { LocalDatabase } from "../daemon/database.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
 import { loadNbmConfig, type NbmConfig } from "./config.ts";
@@ -34,11 +35,12 @@ const BALANCE_MILLISECONDS = 60_000;
 /** Between scans of the chain for requests, which anybody may send: they wait for so long and share a scan. */
 const SCAN_SPACING_MILLISECONDS = 200;
 
-function build(base: DaemonBase<NbmConfig>): DaemonWork {
-  const { config, chain, sender, database, logger, operator, checkSignature, sessions, server } = base;
+function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
+  const { config, chain, sender, logger, operator, checkSignature, sessions, server } = base;
   const { wallet, hpkePrivateKey, hpkePublicKey, box } = deriveNodeKeys(base.secret);
   const { maximumCommittees, reorgOverlapBlocks: overlapBlocks, pollMilliseconds } = config;
 
+  const database = base.database.handle;
   const budgets = new Budgets(database);
   const keyStates = new KeyStateStore(database, box);
   const oprf = new OprfService({ database, budgets, keyStates, budget: config.oprfBudget });
@@ -113,11 +115,11 @@ function describeNode(
   };
 }
 
-export const nodeProgram: DaemonProgram<NbmConfig> = {
+export const nodeProgram: DaemonProgram<NbmConfig, LocalDatabase> = {
   kind: "nbm",
   description: "A key node: one member of the committees that evaluate the OPRF, keep key shares and relay records.",
   load: loadNbmConfig,
-  migrations: NBM_MIGRATIONS,
+  openDatabase: (config) => LocalDatabase.open(config, "nbm", NBM_MIGRATIONS),
   contracts: ["nodeRegistry", "keyLedger"],
   sessionContract: "keyLedger",
   limits: { bodyLimitBytes: 64 * 1024 },

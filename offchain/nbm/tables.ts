@@ -5,11 +5,12 @@
 
 import { BUDGET_TABLES } from "../daemon/quota.ts";
 import { SESSION_TABLES } from "../daemon/sessions.ts";
+import { sqliteScript } from "../store/index/sql/column-types.ts";
 
 /** Migrations in order; the database's `user_version` counts those that have run. Never edit one that was released. */
 export const NBM_MIGRATIONS: readonly string[] = [
   `
-  ${SESSION_TABLES}
+  ${sqliteScript(SESSION_TABLES)}
 
   -- Which chain and contracts the rest belongs to, and how far the archive has read.
   CREATE TABLE meta (
@@ -73,7 +74,7 @@ export const NBM_MIGRATIONS: readonly string[] = [
     FOREIGN KEY (committee_id, generation, purpose) REFERENCES key_states
   ) STRICT, WITHOUT ROWID;
 
-  ${BUDGET_TABLES}
+  ${sqliteScript(BUDGET_TABLES)}
 
   -- The archive: ledger events as the chain emitted them, in the order this node saw them.
   CREATE TABLE ledger_events (

@@ -13,12 +13,11 @@ import { ChallengeRefill } from "../../offchain/csp/chunks/challenge-refill.ts";
 import { ChunkService } from "../../offchain/csp/chunks/chunk-service.ts";
 import { ClaimService } from "../../offchain/csp/chunks/claims.ts";
 import { OwnershipChallenges } from "../../offchain/csp/chunks/ownership-challenges.ts";
+import { ProviderDatabase } from "../../offchain/csp/database.ts";
 import { PreparationFiles } from "../../offchain/csp/possession/preparation-files.ts";
 import { PreparationService } from "../../offchain/csp/possession/preparations.ts";
 import { VerificationService } from "../../offchain/csp/possession/verification.ts";
-import { PROVIDER_MIGRATIONS } from "../../offchain/csp/tables.ts";
-import { Budgets } from "../../offchain/daemon/quota.ts";
-import { SqliteProviderIndex } from "../../offchain/store/index/sqlite/provider-index.ts";
+import { SharedBudgets } from "../../offchain/daemon/quota.ts";
 import { openDatabase } from "../../offchain/store/index/sqlite.ts";
 import { FileObjectStore, type FileSystem } from "../../offchain/store/object/file-object-store.ts";
 
@@ -39,17 +38,19 @@ export interface Clock {
 export async function openProvider(folder: string, clock: Clock = { seconds: 1_000_000 }, fileSystem?: FileSystem) {
   const logger = pino({ level: "silent" });
   const now = () => clock.seconds;
-  const database = openDatabase(join(folder, "csp.db"), { migrations: PROVIDER_MIGRATIONS });
+  const provided = await ProviderDatabase.open({ kind: "sqlite" }, folder);
+  const { index } = provided;
+  /** For looks at the tables. */
+  const database = openDatabase(join(folder, "csp.db"), { migrations: [] });
   const store = await FileObjectStore.open(
     join(folder, "store"),
     fileSystem === undefined ? {} : { files: fileSystem },
   );
-  const index = new SqliteProviderIndex(database);
   const challenges = new OwnershipChallenges(PROVIDER, new Uint8Array(32).fill(7));
   const chunks = new ChunkService(store, index.chunks, challenges, logger, now);
   const refill = new ChallengeRefill(chunks, logger);
-  const budgets = new Budgets(database, () => clock.seconds * 1000);
-  const claims = new ClaimService({ index: index.chunks, challenges, refill, budgets }, now);
+  const budgets = new SharedBudgets(provided.sql.part(), () => clock.seconds * 1000);
+  const claims = new ClaimService({ index, challenges, refill, budgets }, now);
   chunks.onUpload((account, madeUp) => claims.giveBack(account, madeUp));
   const files = new PreparationFiles(join(folder, "preparations"));
   const preparations = new PreparationService(
@@ -64,6 +65,7 @@ export async function openProvider(folder: string, clock: Clock = { seconds: 1_0
   const close = async () => {
     if (!opened.delete(close)) return;
     database.close();
+    await provided.close();
     await store.close();
   };
   opened.add(close);

@@ -8,6 +8,7 @@ import { hexlify, randomBytes, Wallet } from "ethers";
 import { pino } from "pino";
 import { TallystickError } from "../../offchain/core/errors.ts";
 import { startDaemon } from "../../offchain/daemon/boot.ts";
+import type { LocalDatabase } from "../../offchain/daemon/database.ts";
 import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
 import { sessionMessage } from "../../offchain/http/sessions.ts";
 import { startDaemonProcess } from "../helpers/daemon-process.ts";
@@ -60,7 +61,7 @@ describe("daemon boot", () => {
     process.env.TALLYSTICK_PASSPHRASE = PASSPHRASE;
     const logger = pino({ level: "silent" });
     const config = counterProgram.load(configFile());
-    const databases: { prepare: (statement: string) => unknown }[] = [];
+    const databases: LocalDatabase[] = [];
     let runs = 0;
     const watched = {
       ...counterProgram,
@@ -80,7 +81,7 @@ describe("daemon boot", () => {
     await daemon.close();
     const ended = runs;
     expect(databases).to.have.length(1);
-    for (const database of databases) expect(() => database.prepare("SELECT 1")).to.throw(/not open/);
+    for (const database of databases) expect(() => database.handle.prepare("SELECT 1")).to.throw(/not open/);
     await new Promise((resolve) => setTimeout(resolve, 200));
     expect(runs).to.equal(ended);
     // The port is free and the folder's lock is gone: it starts again over the same state.

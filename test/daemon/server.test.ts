@@ -1,5 +1,4 @@
 import { type AddressInfo, connect } from "node:net";
-import { DatabaseSync } from "node:sqlite";
 import { Type } from "@sinclair/typebox";
 import { expect } from "chai";
 import { hexlify, JsonRpcProvider, randomBytes, Wallet } from "ethers";
@@ -14,7 +13,9 @@ import { createMetrics } from "../../offchain/daemon/metrics.ts";
 import { createServer, type DaemonServer } from "../../offchain/daemon/server.ts";
 import { SESSION_TABLES, Sessions, sessionOf } from "../../offchain/daemon/sessions.ts";
 import { sessionMessage } from "../../offchain/http/sessions.ts";
-import { openDatabase } from "../../offchain/store/index/sqlite.ts";
+import { sqliteScript } from "../../offchain/store/index/sql/column-types.ts";
+import { statementsOn } from "../../offchain/store/index/sql/open-sqlite.ts";
+import { type Database, openDatabase } from "../../offchain/store/index/sqlite.ts";
 import { expectAsyncRejection } from "../helpers/rejection.ts";
 
 const audience = Wallet.createRandom().address;
@@ -37,12 +38,12 @@ const chain = { provider, deployment: { contracts: { keyLedger } } } as unknown 
 /** An account that is not admitted. */
 const stranger = Wallet.createRandom();
 
-function sessionsOver(database: DatabaseSync): Sessions {
+function sessionsOver(database: Database): Sessions {
   return new Sessions({
     admit: async (account) => {
       if (account === stranger.address) throw new TallystickError("not served", { code: "NOT_ADMITTED" });
     },
-    database,
+    database: statementsOn(database),
     audience,
     domain,
     now: () => clock,
@@ -63,13 +64,12 @@ async function request(
 }
 
 describe("daemon server", () => {
-  let database: DatabaseSync;
+  let database: Database;
   let server: DaemonServer;
 
   beforeEach(() => {
     clock = 1_800_000_000;
-    database = new DatabaseSync(":memory:");
-    database.exec(SESSION_TABLES);
+    database = openDatabase(":memory:", { migrations: [sqliteScript(SESSION_TABLES)] });
     const sessions = sessionsOver(database);
     const healthChecks = { chain: () => (clock === 0 ? Promise.reject(new Error("down")) : undefined) };
     const logger = pino({ level: "silent" });
@@ -194,8 +194,8 @@ describe("daemon server", () => {
   it("limits the live sessions of one account", async () => {
     const signer = Wallet.createRandom();
     const account = signer.address;
-    const insert = database.prepare("INSERT INTO sessions VALUES (?, ?, ?)");
-    for (let i = 0; i < 1024; i++) insert.run(Buffer.from(`token ${i}`), account, clock + 10);
+    const insert = database.prepare("INSERT INTO sessions VALUES (?, ?, ?, ?)");
+    for (let i = 0; i < 1024; i++) insert.run(Buffer.from(`token ${i}`), account, `nonce ${i}`, clock + 10);
     const refused = await open({}, signer);
     expect(refused.statusCode).to.equal(429);
     expect(refused.json().error.code).to.equal("RATE_LIMITED");
@@ -217,7 +217,7 @@ describe("daemon server", () => {
   it("limits how fast sessions are opened in all, however many accounts there are", async () => {
     // Without signatures, which would take most of the time.
     const sessions = new Sessions({
-      database,
+      database: statementsOn(database),
       audience,
       domain,
       now: () => clock,
@@ -243,7 +243,7 @@ describe("daemon server", () => {
 
   it("counts the rates by a clock that never goes back", async () => {
     const sessions = new Sessions({
-      database,
+      database: statementsOn(database),
       audience,
       domain,
       now: () => clock,
@@ -260,10 +260,10 @@ describe("daemon server", () => {
   });
 
   it("says that the disk is full when it is", async () => {
-    const full = openDatabase(":memory:", { migrations: [SESSION_TABLES] });
+    const full = openDatabase(":memory:", { migrations: [sqliteScript(SESSION_TABLES)] });
     full.exec("PRAGMA max_page_count = 1");
     const sessions = new Sessions({
-      database: full,
+      database: statementsOn(full),
       audience,
       domain,
       now: () => clock,

@@ -12,6 +12,8 @@ import { SessionAnswer, SessionRequest } from "../../offchain/core/wire/session.
 import { checkAccountSignature } from "../../offchain/daemon/account-signature.ts";
 import { SESSION_TABLES, Sessions } from "../../offchain/daemon/sessions.ts";
 import { sessionMessage } from "../../offchain/http/sessions.ts";
+import { sqliteScript } from "../../offchain/store/index/sql/column-types.ts";
+import { statementsOn } from "../../offchain/store/index/sql/open-sqlite.ts";
 import { openDatabase } from "../../offchain/store/index/sqlite.ts";
 import vectors from "../vectors/session.json" with { type: "json" };
 
@@ -32,9 +34,9 @@ describe("session vector", () => {
   });
 
   it("opens a session, and the token's hash is what the daemon keeps", async () => {
-    const database = openDatabase(":memory:", { migrations: [SESSION_TABLES] });
+    const database = openDatabase(":memory:", { migrations: [sqliteScript(SESSION_TABLES)] });
     const sessions = new Sessions({
-      database,
+      database: statementsOn(database),
       audience,
       domain,
       checkSignature: (who, message, signature) => checkAccountSignature(noChain, who, message, signature),
@@ -44,13 +46,13 @@ describe("session vector", () => {
     const answer = await sessions.open(request);
     expect(firstMismatch(SessionAnswer, answer)).to.equal(undefined);
     const row = database.prepare("SELECT token_hash FROM sessions").get();
-    expect(sessions.check(`Bearer ${answer.token}`).account).to.equal(account);
+    expect((await sessions.check(`Bearer ${answer.token}`)).account).to.equal(account);
     expect(toHex(row?.token_hash as Uint8Array)).not.to.equal(toHex(Buffer.from(answer.token, "base64url")));
 
     database
-      .prepare("INSERT INTO sessions (token_hash, account, expires_at) VALUES (?, ?, ?)")
-      .run(fromHex(vectors.tokenHash), audience, expiresAt);
-    expect(sessions.check(`Bearer ${vectors.token}`)).to.deep.equal({ account: audience, expiresAt });
+      .prepare("INSERT INTO sessions (token_hash, account, nonce, expires_at) VALUES (?, ?, ?, ?)")
+      .run(fromHex(vectors.tokenHash), audience, "0x00", expiresAt);
+    expect(await sessions.check(`Bearer ${vectors.token}`)).to.deep.equal({ account: audience, expiresAt });
     database.close();
   });
 });

@@ -7,8 +7,10 @@ import { type Static, Type } from "@sinclair/typebox";
 import { readChain } from "../../offchain/chain/revert.ts";
 import { runProgram } from "../../offchain/daemon/command-line.ts";
 import { type DaemonConfig, daemonConfigFields, loadConfig } from "../../offchain/daemon/config.ts";
+import { LocalDatabase } from "../../offchain/daemon/database.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../../offchain/daemon/program.ts";
 import { SESSION_TABLES } from "../../offchain/daemon/sessions.ts";
+import { sqliteScript } from "../../offchain/store/index/sql/column-types.ts";
 
 const ConfigSchema = Type.Object(
   { ...daemonConfigFields, firstBlock: Type.Integer({ minimum: 0 }) },
@@ -17,11 +19,11 @@ const ConfigSchema = Type.Object(
 type CounterConfig = Static<typeof ConfigSchema> & DaemonConfig;
 
 const TABLES = `
-  ${SESSION_TABLES}
+  ${sqliteScript(SESSION_TABLES)}
   CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 `;
 
-function build({ config, chain, server }: DaemonBase<CounterConfig>): DaemonWork {
+function build({ config, chain, server }: DaemonBase<CounterConfig, LocalDatabase>): DaemonWork {
   let seen = 0;
   server.get("/v1/blocks", async () => ({ seen }));
   const count = async () => {
@@ -31,11 +33,11 @@ function build({ config, chain, server }: DaemonBase<CounterConfig>): DaemonWork
   return { pollMilliseconds: 50, background: [{ name: "counting", run: count }] };
 }
 
-export const counterProgram: DaemonProgram<CounterConfig> = {
+export const counterProgram: DaemonProgram<CounterConfig, LocalDatabase> = {
   kind: "counter",
   description: "Counts blocks.",
   load: (file) => loadConfig(ConfigSchema, file),
-  migrations: [TABLES],
+  openDatabase: (config) => LocalDatabase.open(config, "counter", [TABLES]),
   contracts: ["keyLedger"],
   sessionContract: "keyLedger",
   build,

@@ -129,7 +129,7 @@ describe("bad requests", () => {
     return String(answer.token);
   }
 
-  /** Number of rows of every table, and of stored objects. Sessions and used-up budgets come and go. */
+  /** Number of rows of every table, and of stored objects. Sessions, leases and used-up budgets come and go. */
   function stateOf(daemon: DevnetDaemon): Record<string, number> {
     const folder = join(daemon.dir, "data");
     const files = readdirSync(folder, { recursive: true, encoding: "utf8" });
@@ -138,7 +138,7 @@ describe("bad requests", () => {
     try {
       const tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all();
       for (const table of tables.map(({ name }) => String(name))) {
-        if (table.startsWith("session") || table === "budgets") continue;
+        if (["sessions", "budgets", "leases"].includes(table)) continue;
         counts[table] = Number(database.prepare(`SELECT count(*) AS n FROM "${table}"`).get()?.n);
       }
     } finally {

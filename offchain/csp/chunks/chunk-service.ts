@@ -59,7 +59,7 @@ export class ChunkService {
   /** Removals in progress: a request that writes the same object waits for them. */
   readonly #removals = new Map<string, Promise<void>>();
   readonly #challenges: OwnershipChallenges;
-  #onUpload: (account: string, madeUp: number) => void = () => undefined;
+  #onUpload: (account: string, madeUp: number) => Promise<void> = async () => undefined;
 
   constructor(
     store: ObjectStore,
@@ -99,7 +99,7 @@ export class ChunkService {
       chunks.push(...(await writing));
       const madeUp = await this.#index.record(account, chunks, this.#now());
       committed = true;
-      if (madeUp > 0) this.#onUpload(account, madeUp);
+      if (madeUp > 0) await this.#onUpload(account, madeUp);
     } finally {
       await Promise.allSettled([writing]);
       await this.#release(written, committed);
@@ -193,7 +193,7 @@ export class ChunkService {
   }
 
   /** Calls back with the number of failed claims for which an upload of the account makes up. */
-  onUpload(notify: (account: string, madeUp: number) => void): void {
+  onUpload(notify: (account: string, madeUp: number) => Promise<void>): void {
     this.#onUpload = notify;
   }
 

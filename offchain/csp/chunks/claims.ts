@@ -7,8 +7,8 @@
  * when the account uploads the chunk before the claim expires. So the budget limits failed attempts, and the refusal
  * depends on nothing but what the account did itself.
  *
- * Open claims are kept in memory: after a restart the client claims again. Challenges that were taken, and the budget,
- * are durable.
+ * Open claims, challenges that were taken, and the budget are in the database, so that any process of the provider can
+ * take the answers.
  */
 import { equalBytes, randomBytes } from "#primitives";
 import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
@@ -16,8 +16,9 @@ import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { ClaimAnswer, ClaimOutcome, ClaimProofRequest, ClaimRequest } from "../../core/wire/csp.ts";
 import { MAX_CLAIM_CHUNKS } from "../../core/wire/csp.ts";
-import type { Budgets } from "../../daemon/quota.ts";
-import type { ChunkIndex } from "../../store/index/chunk-index.ts";
+import type { SharedBudgets } from "../../daemon/quota.ts";
+import type { ClaimedObject } from "../../store/index/claim-index.ts";
+import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import type { ChallengeRefill } from "./challenge-refill.ts";
 import type { OwnershipChallenges } from "./ownership-challenges.ts";
 
@@ -26,7 +27,7 @@ const CLAIM_SECONDS = 300;
 const CLAIMS_PER_ACCOUNT = 64;
 /**
  * Most open claims of all accounts; a further one replaces the oldest. Accounts cost nothing, so without this bound
- * anybody could fill the memory. A claim of 64 chunks takes about 20 KB, and its client answers within seconds.
+ * anybody could fill the disk. A claim of 64 chunks takes about 4 KB, and its client answers within seconds.
  */
 export const CLAIMS_IN_ALL = 4096;
 /**
@@ -35,31 +36,21 @@ export const CLAIMS_IN_ALL = 4096;
  */
 export const FAILED_CLAIMS = { scope: "failed claims", capacity: 2048, periodSeconds: 86_400 };
 
-interface ClaimedObject {
-  digest: Uint8Array;
-  /** Undefined when no answer is right. */
-  answer: Uint8Array | undefined;
-}
-
-interface Claim {
-  account: string;
-  objects: ClaimedObject[];
-  expiresAt: number;
-}
+const LIMITS = { perAccount: CLAIMS_PER_ACCOUNT, inAll: CLAIMS_IN_ALL };
+const CLAIM_ID_BYTES = 16;
+const CLAIM_ID = /^0x[0-9a-f]{32}$/;
 
 /** What a claim needs of the rest of the provider. */
 export interface ClaimParts {
-  readonly index: ChunkIndex;
+  readonly index: Pick<ProviderIndex, "chunks" | "claims">;
   readonly challenges: OwnershipChallenges;
   readonly refill: Pick<ChallengeRefill, "request">;
-  readonly budgets: Pick<Budgets, "take" | "giveBack">;
+  readonly budgets: Pick<SharedBudgets, "take" | "giveBack" | "prune">;
 }
 
 export class ClaimService {
   readonly #parts: ClaimParts;
   readonly #now: () => number;
-  /** In order of opening, so the first entry of an account is its oldest. */
-  readonly #claims = new Map<string, Claim>();
 
   constructor(parts: ClaimParts, now: () => number) {
     this.#parts = parts;
@@ -85,9 +76,9 @@ export class ClaimService {
         hint: "name each chunk once",
       });
     }
-    budgets.take(FAILED_CLAIMS, account, chunks.length);
+    await budgets.take(FAILED_CLAIMS, account, chunks.length);
     const expiresAt = this.#now() + CLAIM_SECONDS;
-    const taken = await index.takeChallenges(account, chunks, expiresAt);
+    const taken = await index.chunks.takeChallenges(account, chunks, expiresAt);
     const objects: ClaimedObject[] = [];
     const answer: ClaimAnswer["challenges"] = [];
     for (const [k, { digest, sizeBytes, spareNonce }] of chunks.entries()) {
@@ -96,24 +87,9 @@ export class ClaimService {
       objects.push({ digest, answer: right });
       answer.push({ nonce: toHex(nonce), positions: challenges.positions(digest, sizeBytes, nonce) });
     }
-    this.#makeRoom(account);
-    const claimId = toHex(randomBytes(16));
-    this.#claims.set(claimId, { account, objects, expiresAt });
-    return { claimId, challenges: answer, expiresAt };
-  }
-
-  #makeRoom(account: string): void {
-    const now = this.#now();
-    const own: string[] = [];
-    for (const [id, claim] of this.#claims) {
-      if (claim.expiresAt <= now) this.#claims.delete(id);
-      else if (claim.account === account) own.push(id);
-    }
-    for (const id of own.slice(0, Math.max(0, own.length - CLAIMS_PER_ACCOUNT + 1))) this.#claims.delete(id);
-    for (const id of this.#claims.keys()) {
-      if (this.#claims.size < CLAIMS_IN_ALL) return;
-      this.#claims.delete(id);
-    }
+    const id = randomBytes(CLAIM_ID_BYTES);
+    await index.claims.open({ id, account, objects, expiresAt }, LIMITS);
+    return { claimId: toHex(id), challenges: answer, expiresAt };
   }
 
   /**
@@ -122,42 +98,54 @@ export class ClaimService {
    * @throws InvalidInputError for another number of answers than there are challenges
    */
   async answer(account: string, claimId: string, request: ClaimProofRequest): Promise<ClaimOutcome> {
-    const claim = this.#claims.get(claimId);
-    if (claim === undefined || claim.expiresAt <= this.#now()) {
-      throw new TallystickError("there is no such claim", {
-        code: "NOT_FOUND",
-        check: "claim",
-        hint: "claims expire and are answered once; claim again",
-      });
-    }
-    if (claim.account !== account) {
+    const { index } = this.#parts;
+    const id = idOf(claimId);
+    const claim = id === undefined ? undefined : await index.claims.find(id);
+    if (id === undefined || claim === undefined || claim.expiresAt <= this.#now()) throw noSuchClaim();
+    if (claim.account.toLowerCase() !== account.toLowerCase()) {
       throw new TallystickError("the claim is another account's", {
         code: "NOT_OWNER",
         party: "client",
         check: "claim",
       });
     }
-    this.#claims.delete(claimId);
+    // Of two answers at the same time, one finds the claim open.
+    if (!(await index.claims.end(id))) throw noSuchClaim();
     requireOnePerChallenge(claim.objects.length, request.answers.length);
     const proven = claim.objects.filter(({ answer }, k) => isRight(answer, request.answers[k])).map(toDigest);
-    const isOwned = await this.#parts.index.addOwner(account, proven, this.#now());
+    const isOwned = await index.chunks.addOwner(account, proven, this.#now());
     const owned = proven.filter((_, k) => isOwned[k]);
-    await this.#parts.index.settleClaims(account, owned);
-    this.giveBack(account, owned.length);
+    await index.chunks.settleClaims(account, owned);
+    await this.giveBack(account, owned.length);
     const ownedIds = new Set(owned.map(contentIdFromDigest));
     const ids = claim.objects.map(({ digest }) => contentIdFromDigest(digest));
     return { owned: ids.filter((id) => ownedIds.has(id)), missing: ids.filter((id) => !ownedIds.has(id)) };
   }
 
   /** Puts back the tokens of claims that succeeded, or that an upload has made up for. */
-  giveBack(account: string, chunks: number): void {
-    this.#parts.budgets.giveBack(FAILED_CLAIMS, account, chunks);
+  async giveBack(account: string, chunks: number): Promise<void> {
+    await this.#parts.budgets.giveBack(FAILED_CLAIMS, account, chunks);
   }
 
-  /** Forgets challenges of claims that have expired. */
+  /** Forgets claims that have expired with their challenges, and budgets that are full. */
   async expire(): Promise<void> {
-    await this.#parts.index.forgetClaims(this.#now());
+    const { index, budgets } = this.#parts;
+    await index.chunks.forgetClaims(this.#now());
+    await index.claims.forget(this.#now());
+    await budgets.prune();
   }
+}
+
+function idOf(claimId: string): Uint8Array | undefined {
+  return CLAIM_ID.test(claimId) ? fromHex(claimId) : undefined;
+}
+
+function noSuchClaim(): TallystickError {
+  return new TallystickError("there is no such claim", {
+    code: "NOT_FOUND",
+    check: "claim",
+    hint: "claims expire and are answered once; claim again",
+  });
 }
 
 const toDigest = ({ digest }: ClaimedObject): Uint8Array => digest;

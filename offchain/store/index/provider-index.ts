@@ -4,11 +4,15 @@
  * interfaces.
  *
  * Each operation is one transaction: when its promise resolves, all of it is durable; when it rejects, none of it
- * happened. Operations throw DiskFullError and DiskFailedError. Accounts may be given in any case of letters, and are
- * returned with the checksum of EIP-55.
+ * happened. Operations throw DiskFullError, DiskFailedError and DatabaseUnavailableError; that last one says in
+ * `details.outcome` when a connection broke during a commit, so that the outcome is unknown. Accounts may be given in
+ * any case of letters, and are returned with the checksum of EIP-55.
  */
 import type { AgreementIndex } from "./agreement-index.ts";
 import type { ChunkIndex } from "./chunk-index.ts";
+import type { ClaimIndex } from "./claim-index.ts";
+import type { HeadIndex } from "./head-index.ts";
+import type { Leases } from "./leases.ts";
 import type { PreparationIndex } from "./preparation-index.ts";
 
 /** Named values that describe the database itself, for example which object store belongs to it. */
@@ -22,9 +26,12 @@ export interface ProviderIndex {
   /** Where the database is, for messages. */
   readonly location: string;
   readonly meta: MetaIndex;
+  readonly leases: Leases;
   readonly chunks: ChunkIndex;
+  readonly claims: ClaimIndex;
   readonly preparations: PreparationIndex;
   readonly agreements: AgreementIndex;
+  readonly heads: HeadIndex;
   /** Asks the database something trivial. @throws DiskFailedError when it does not answer */
   ping(): Promise<void>;
 }

@@ -1,17 +1,15 @@
 import { expect } from "chai";
 import { bindObjectStore } from "../../../offchain/csp/chunks/store-binding.ts";
-import { PROVIDER_MIGRATIONS } from "../../../offchain/csp/tables.ts";
-import { SqliteProviderIndex } from "../../../offchain/store/index/sqlite/provider-index.ts";
-import { openDatabase } from "../../../offchain/store/index/sqlite.ts";
+import { ProviderDatabase } from "../../../offchain/csp/database.ts";
 import { emptyDisk, MemoryObjectStore } from "../../helpers/memory-object-store.ts";
 import { refusal } from "../provider-fixture.ts";
 
-const newIndex = () => new SqliteProviderIndex(openDatabase(":memory:", { migrations: PROVIDER_MIGRATIONS }));
+const newIndex = async () => (await ProviderDatabase.open({ kind: "sqlite", path: ":memory:" }, "")).index;
 
 describe("binding of the object store", () => {
   it("is to the index that took it first", async () => {
     const store = new MemoryObjectStore();
-    const [first, second] = [newIndex(), newIndex()];
+    const [first, second] = [await newIndex(), await newIndex()];
     await bindObjectStore(store, first);
     await bindObjectStore(store, first);
     const error = await refusal(bindObjectStore(store, second), "CONFLICT");
@@ -21,7 +19,7 @@ describe("binding of the object store", () => {
   });
 
   it("is made again after a crash between row and owner, and when the store was emptied", async () => {
-    const index = newIndex();
+    const index = await newIndex();
     const [first, emptied] = [emptyDisk(), emptyDisk()];
     await bindObjectStore(new MemoryObjectStore(first), index);
     await bindObjectStore(new MemoryObjectStore(emptied), index);

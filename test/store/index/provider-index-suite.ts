@@ -101,8 +101,9 @@ export function describeProviderIndex(
     ) => {
       const creation = await index.preparations.begin(facts, unusedLimit);
       if (creation.outcome !== "created") throw new Error(`expected a preparation, got ${creation.outcome}`);
-      for (let k = 0; k < manifest.length; k += 5) {
-        await index.preparations.addToManifest(creation.id, manifest.slice(k, k + 5));
+      const atOnce = Math.max(5, Math.ceil(manifest.length / 7));
+      for (let k = 0; k < manifest.length; k += atOnce) {
+        await index.preparations.addToManifest(creation.id, manifest.slice(k, k + atOnce));
       }
       await index.preparations.complete(creation.id, sliceCount);
       return creation.id;
@@ -396,6 +397,50 @@ export function describeProviderIndex(
       });
     });
 
+    describe("claims", () => {
+      const claim = (k: number, account = ALICE_LOWER) => ({
+        id: new Uint8Array(16).fill(k),
+        account,
+        objects: [
+          { digest: digest(1), answer: new Uint8Array(32).fill(9) },
+          { digest: digest(2), answer: undefined },
+        ],
+        expiresAt: 50 + k,
+      });
+      const limits = { perAccount: 3, inAll: 100 };
+
+      it("are found as they were opened, and end once", async () => {
+        await index.claims.open(claim(1), limits);
+        await reopen();
+        expect(await index.claims.find(claim(1).id)).to.deep.equal({ ...claim(1), account: ALICE });
+        const ended = await Promise.all([1, 2, 3].map(() => index.claims.end(claim(1).id)));
+        expect(ended.sort()).to.deep.equal([false, false, true]);
+        expect(await index.claims.find(claim(1).id)).to.equal(undefined);
+      });
+
+      it("of one account replace its oldest, and no other account's", async () => {
+        await index.claims.open(claim(9, BOB), limits);
+        for (const k of [1, 2, 3, 4]) await index.claims.open(claim(k), limits);
+        const found = await Promise.all([1, 2, 3, 4, 9].map((k) => index.claims.find(claim(k).id)));
+        expect(found.map((each) => each !== undefined)).to.deep.equal([false, true, true, true, true]);
+      });
+
+      it("of all accounts together are bounded, whatever the number of accounts", async () => {
+        const account = (k: number) => `0x${k.toString(16).padStart(40, "0")}`;
+        for (let k = 0; k < 192; k++) await index.claims.open(claim(k, account(k)), limits);
+        const found = await Promise.all(Array.from({ length: 192 }, (_, k) => index.claims.find(claim(k).id)));
+        const open = found.flatMap((each, k) => (each === undefined ? [] : [k]));
+        expect(open).to.deep.equal(Array.from({ length: 100 }, (_, k) => 92 + k));
+      });
+
+      it("are forgotten when they have expired", async () => {
+        for (const k of [1, 2]) await index.claims.open(claim(k), limits);
+        await index.claims.forget(51);
+        const found = await Promise.all([1, 2].map((k) => index.claims.find(claim(k).id)));
+        expect(found.map((each) => each !== undefined)).to.deep.equal([false, true]);
+      });
+    });
+
     describe("manifests", () => {
       const indexed = async (k: number, sizes: readonly number[]) => {
         const chunks = sizes.map((sizeBytes, at) => ({ digest: digest(at), sizeBytes }));
@@ -429,7 +474,7 @@ export function describeProviderIndex(
               }
             },
           ),
-          { numRuns: 30 },
+          { numRuns: 15 },
         );
       });
 

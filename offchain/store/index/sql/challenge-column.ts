@@ -1,4 +1,4 @@
-/** Column `challenges` of table `chunks`: nonce (16 bytes) and answer (32 bytes) of each prepared challenge. */
+/** Column `packed` of table `challenge_sets`: nonce (16 bytes) and answer (32 bytes) of each prepared challenge. */
 import {
   CHALLENGE_ANSWER_BYTES,
   CHALLENGE_NONCE_BYTES,
