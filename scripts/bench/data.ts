@@ -144,7 +144,7 @@ const peers = findPeers(say);
 requireRoom(tmpdir(), options.scale, say);
 const dir = mkdtempSync(join(tmpdir(), "tallystick-bench-"));
 // Also when a signal ends it: children end with this process, see managed-process.ts.
-process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
+process.on("exit", () => rmSync(dir, { recursive: true, force: true, maxRetries: 5 }));
 const { samples, subjects } = await measureAll({ ...options, dir, peers, say });
 const figures = summarise(samples, subjects);
 const verdicts = judge(figures, options.steps);

@@ -2,13 +2,17 @@
  * What a process costs: wall time, processor seconds and peak memory, as the Linux kernel counts them. Commands are run
  * to their end; daemons are read before and after.
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 
 const POLL_MILLISECONDS = 15;
 const LOG_TAIL_CHARACTERS = 2000;
 /** Clock ticks of /proc per second. Every Linux that Node supports has 100. */
 const TICKS_PER_SECOND = 100;
+
+/** The command under way: it ends with this process. */
+let running: ChildProcess | undefined;
+process.on("exit", () => running?.kill("SIGKILL"));
 
 export interface CommandPlan {
   readonly command: string;
@@ -47,6 +51,12 @@ export function parseStat(line: string): { own: number; children: number } {
 /** @returns VmHWM in bytes; 0 when the process has no memory any more */
 export function parsePeak(status: string): number {
   return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+}
+
+/** Processor time of this process, all threads. Only differences mean anything. */
+export function cpuMilliseconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 function readProc(pid: number | "self", name: string): string {
@@ -89,6 +99,7 @@ export async function runCommand(plan: CommandPlan): Promise<CommandCost> {
     env: { ...process.env, ...plan.env },
     ...(plan.cwd === undefined ? {} : { cwd: plan.cwd }),
   });
+  running = child;
   const stdout: Buffer[] = [];
   child.stdout?.on("data", (piece: Buffer) => stdout.push(piece));
   let wallSeconds = 0;
@@ -107,6 +118,7 @@ export async function runCommand(plan: CommandPlan): Promise<CommandCost> {
     const cpuSeconds = parseStat(readProc("self", "stat")).children - before;
     return { exitCode, stdout: Buffer.concat(stdout).toString(), wallSeconds, cpuSeconds, peakBytes };
   } finally {
+    running = undefined;
     clearInterval(watch);
     if (typeof log === "number") closeSync(log);
   }

@@ -1,0 +1,278 @@
+/**
+ * What a file's key costs by phase (operations and milliseconds of each party) and by place (bytes that stay there).
+ */
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Wallet } from "ethers";
+import { randomBytes, sha256 } from "#primitives";
+import type { Deployment } from "../../offchain/chain/deployment.ts";
+import { type KeyRecord, type LedgerEvent, recordCall, recordIdOf } from "../../offchain/chain/ledger.ts";
+import { fileKey as deriveFileKey, oprfInput, PUBLIC_DOMAIN } from "../../offchain/core/crypto/encryption.ts";
+import { hpkeKeyPairFromSeed } from "../../offchain/core/crypto/hpke.ts";
+import { contentId } from "../../offchain/core/encoding/content-id.ts";
+import { toHex } from "../../offchain/core/encoding/hex.ts";
+import { encodeList } from "../../offchain/core/recipe/recipe.ts";
+import {
+  buildRecordPayload,
+  committeePolicy,
+  fileTag,
+  type LedgerScope,
+  openOwnKey,
+  openResealedShare,
+  openShare,
+  ownershipAddress,
+  parseRecordPayload,
+  rebuildFileKey,
+  resealShare,
+} from "../../offchain/core/record/key-record.ts";
+import { Archive } from "../../offchain/nbm/records/archive.ts";
+import { NBM_MIGRATIONS } from "../../offchain/nbm/tables.ts";
+import { openDatabase } from "../../offchain/store/index/sqlite.ts";
+import { signRecord } from "../../test/helpers/ledger-records.ts";
+import { median } from "./data-figures.ts";
+import type { BenchCommittee } from "./keys-committee.ts";
+import { cpuMilliseconds } from "./process-cost.ts";
+
+const RUNS = 20;
+/** Rows of which a key node's bytes are an average: index pages are shared by many. */
+const ARCHIVED_RECORDS = 2000;
+/** A new slot is a 32-byte key and a 32-byte value in the state of every chain node. */
+const SLOT_BYTES = 64;
+
+const LEDGER: LedgerScope = { chainId: 31_337n, keyLedger: "0x00000000000000000000000000000000000000aa" };
+const KEY_TIME = 1_790_000_000n;
+const COMMITTEE_ID = 1n;
+
+/** Nothing is sent anywhere: it says what records are signed for. */
+const DEPLOYMENT: Deployment = {
+  version: 1,
+  rpcUrl: "http://127.0.0.1:8545",
+  chainId: Number(LEDGER.chainId),
+  contracts: {
+    nodeRegistry: LEDGER.keyLedger,
+    keyLedger: LEDGER.keyLedger,
+    storageEscrow: LEDGER.keyLedger,
+    randomness: LEDGER.keyLedger,
+  },
+  deployedAtBlock: 0,
+  committeeId: String(COMMITTEE_ID),
+  providers: [],
+};
+
+export interface PhaseCost {
+  readonly phase: "tag generation" | "key distribution" | "key recovery";
+  readonly party: "user" | "key node";
+  /** Per file, and per node where several take part. */
+  readonly operations: string;
+  readonly milliseconds: number;
+}
+
+export interface PlaceCost {
+  readonly place: "user" | "provider" | "key node" | "chain";
+  readonly bytesPerFile: number;
+  /** Per key of a chunk. */
+  readonly bytesPerKey: number;
+  readonly what: string;
+}
+
+/** Medians of {@link RUNS} runs; everything that depends on the size of the file is in the other figures. */
+export async function measurePhases(committee: BenchCommittee): Promise<PhaseCost[]> {
+  const samples = new Map<string, number[]>();
+  const timed = async <T>(name: string, work: () => Promise<T>, share = 1): Promise<T> => {
+    const started = cpuMilliseconds();
+    const result = await work();
+    samples.set(name, [...(samples.get(name) ?? []), (cpuMilliseconds() - started) / share]);
+    return result;
+  };
+  const { size, threshold } = committee;
+  const nodes = Array.from({ length: size }, (_, position) => hpkeKeyPairFromSeed(sha256(Uint8Array.of(position))));
+  const session = hpkeKeyPairFromSeed(sha256(Uint8Array.of(200)));
+  const wallet = Wallet.createRandom();
+  const catalogueKey = randomBytes(32);
+  for (let run = 0; run < RUNS; run += 1) {
+    const digest = randomBytes(32);
+    committee.takeTimes();
+    const key = await timed("tag", async () => {
+      const [output] = await committee.evaluate([oprfInput(PUBLIC_DOMAIN, "file", digest)]);
+      if (output === undefined) throw new Error("the committee gave no output");
+      return deriveFileKey(output);
+    });
+    const { nodeMilliseconds } = committee.takeTimes();
+    samples.set("tag node", [...(samples.get("tag node") ?? []), nodeMilliseconds]);
+
+    const dataId = contentId(digest);
+    const header = {
+      account: wallet.address,
+      fileTag: toHex(fileTag(dataId)),
+      committeeId: COMMITTEE_ID,
+      keyTime: KEY_TIME,
+      ownershipKey: ownershipAddress(key),
+    };
+    const payload = await timed("distribute", async () => {
+      const built = await buildRecordPayload({
+        ledger: LEDGER,
+        fileKey: key,
+        dataId,
+        account: wallet.address,
+        committeeId: COMMITTEE_ID,
+        keyTime: KEY_TIME,
+        policy: committeePolicy(size, threshold),
+        committeeKeys: nodes.map(({ publicKey }) => publicKey),
+        catalogueKey,
+      });
+      await signRecord(DEPLOYMENT, wallet, { ...header, payload: built });
+      return parseRecordPayload(built);
+    });
+    await timed("recover alone", async () =>
+      openOwnKey({ ledger: LEDGER, catalogueKey }, header, payload.selfEnvelope),
+    );
+    const quorum = nodes.slice(0, threshold).map(({ privateKey }, position) => ({ privateKey, index: position + 1 }));
+    const sealed = await timed(
+      "recover node",
+      () =>
+        Promise.all(
+          quorum.map(async ({ privateKey, index }) => {
+            const share = await openShare(payload, LEDGER, header, index, privateKey);
+            return await resealShare(LEDGER, header, { index, account: wallet.address }, session.publicKey, share);
+          }),
+        ),
+      quorum.length,
+    );
+    await timed("recover", async () => {
+      const shares = new Map<number, Uint8Array>();
+      for (const [position, answer] of sealed.entries()) {
+        const context = { index: position + 1, account: wallet.address };
+        const share = await openResealedShare(payload, LEDGER, header, context, session.privateKey, answer);
+        shares.set(context.index, share);
+      }
+      return rebuildFileKey(payload, header, shares, dataId);
+    });
+  }
+  const of = (name: string) => median(samples.get(name) ?? []);
+  return [
+    {
+      phase: "tag generation",
+      party: "user",
+      operations: `1 blinding, ${threshold} proofs checked, 1 combination, 1 key derivation`,
+      milliseconds: of("tag") - threshold * of("tag node"),
+    },
+    {
+      phase: "tag generation",
+      party: "key node",
+      operations: "1 evaluation with proof",
+      milliseconds: of("tag node"),
+    },
+    {
+      phase: "key distribution",
+      party: "user",
+      operations: `1 envelope for itself, ${size} shares, commitments and HPKE envelopes, 1 signature`,
+      milliseconds: of("distribute"),
+    },
+    {
+      phase: "key recovery",
+      party: "user",
+      operations: "by the own envelope: 1 opened",
+      milliseconds: of("recover alone"),
+    },
+    {
+      phase: "key recovery",
+      party: "user",
+      operations: `by the committee: ${threshold} envelopes opened, ${threshold} commitments checked, 1 MAC`,
+      milliseconds: of("recover"),
+    },
+    {
+      phase: "key recovery",
+      party: "key node",
+      operations: "1 envelope opened, 1 sealed",
+      milliseconds: of("recover node"),
+    },
+  ];
+}
+
+/** Bytes that stay at each place for a file whose key the committee shares, and for each key of its chunks. */
+export async function measurePlaces(committee: BenchCommittee): Promise<PlaceCost[]> {
+  const payload = await buildRecordPayload({
+    ledger: LEDGER,
+    fileKey: randomBytes(32),
+    dataId: contentId(randomBytes(32)),
+    account: LEDGER.keyLedger,
+    committeeId: COMMITTEE_ID,
+    keyTime: KEY_TIME,
+    policy: committeePolicy(committee.size, committee.threshold),
+    committeeKeys: Array.from({ length: committee.size }, () => hpkeKeyPairFromSeed(randomBytes(32)).publicKey),
+    catalogueKey: randomBytes(32),
+  });
+  const record: KeyRecord = {
+    account: LEDGER.keyLedger,
+    fileTag: toHex(randomBytes(32)),
+    committeeId: COMMITTEE_ID,
+    keyTime: KEY_TIME,
+    ownershipKey: LEDGER.keyLedger,
+    payload,
+  };
+  const { data } = recordCall(DEPLOYMENT, await signRecord(DEPLOYMENT, Wallet.createRandom(), record));
+  return [
+    { place: "user", bytesPerFile: 0, bytesPerKey: 0, what: "the recovery phrase opens everything" },
+    {
+      place: "provider",
+      bytesPerFile: 0,
+      bytesPerKey: bytesPerReference(),
+      what: "chunk references in sealed recipes: digest, key, length",
+    },
+    {
+      place: "key node",
+      bytesPerFile: Math.round(archivedBytes(record)),
+      bytesPerKey: 0,
+      what: `the archived record, payload of ${payload.length} bytes, with its indexes`,
+    },
+    {
+      place: "chain",
+      bytesPerFile: SLOT_BYTES,
+      bytesPerKey: 0,
+      what: `state: 1 slot; transaction data of ${(data.length - 2) / 2} bytes`,
+    },
+  ];
+}
+
+/** Growth of a list of chunks by one reference. */
+function bytesPerReference(): number {
+  const chunk = () => ({ id: contentId(randomBytes(32)), key: randomBytes(32), sizeBytes: 1024 * 1024 });
+  const list = (count: number) => encodeList({ level: 0, refs: Array.from({ length: count }, chunk) }).length;
+  return (list(1000) - list(500)) / 500;
+}
+
+/** Growth of a key node's database by one record. */
+function archivedBytes(record: KeyRecord): number {
+  const folder = mkdtempSync(join(tmpdir(), "tallystick-bench-"));
+  try {
+    const file = join(folder, "archive.db");
+    const database = openDatabase(file, { migrations: NBM_MIGRATIONS });
+    const sizeNow = () => {
+      database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+      return statSync(file).size;
+    };
+    const before = sizeNow();
+    const archive = new Archive(database);
+    const events: LedgerEvent[] = Array.from({ length: ARCHIVED_RECORDS }, (_, position) => {
+      const tag = toHex(randomBytes(32));
+      return {
+        kind: "KeyRecorded",
+        recordId: recordIdOf(record.account, tag),
+        record: { ...record, fileTag: tag },
+        blockNumber: position,
+        blockHash: toHex(randomBytes(32)),
+        transactionHash: toHex(randomBytes(32)),
+        logIndex: 0,
+      };
+    });
+    const cursor = { blockNumber: ARCHIVED_RECORDS, blockHash: toHex(randomBytes(32)) };
+    const page = { events, fromBlock: 0, toBlock: ARCHIVED_RECORDS, atHead: false, cursor };
+    archive.apply(page, new Map(events.map((event) => [event, "valid"])));
+    const after = sizeNow();
+    database.close();
+    return (after - before) / ARCHIVED_RECORDS;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
