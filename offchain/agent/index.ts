@@ -21,7 +21,18 @@ import type { AgentPlatform, RestoreTarget } from "./platform.ts";
 import { type AgentLogger, SILENT } from "./progress.ts";
 import { type PutOptions, type PutReport, put } from "./put/put.ts";
 import type { PutInput } from "./put/source.ts";
-import { type FileOptions, type GetOptions, type GetReport, get, getBytes, getEntries, getFile } from "./read/get.ts";
+import type { ByteRange } from "./read/byte-range.ts";
+import {
+  type ContentOptions,
+  type FileOptions,
+  type GetOptions,
+  type GetReport,
+  get,
+  getBytes,
+  getEntries,
+  getFile,
+  getStream,
+} from "./read/get.ts";
 import type { ReadEntry, ReadFile } from "./read/read-entries.ts";
 import { type RecoverOptions, type RecoverReport, recover } from "./read/recover.ts";
 import { type StatusReport, status } from "./status.ts";
@@ -88,13 +99,16 @@ export class Agent {
     return await getFile(this.#context, dataId, options);
   }
 
-  /** The content of one file of a put, as a stream. @see getFile */
-  async getStream(dataId: string, options: FileOptions = {}): Promise<ReadableStream<Uint8Array>> {
-    return (await getFile(this.#context, dataId, options)).stream();
+  /** The content of one file of a put, or a range of it, as a stream. @see getStream */
+  async getStream(dataId: string, options: ContentOptions = {}): Promise<ReadableStream<Uint8Array>> {
+    return await getStream(this.#context, dataId, options);
   }
 
-  /** The content of one small file of a put. @see getBytes */
-  async getBytes(dataId: string, options: FileOptions & { readonly maximumBytes?: number } = {}): Promise<Uint8Array> {
+  /** The content of one small file of a put, or a small range of one. @see getBytes */
+  async getBytes(
+    dataId: string,
+    options: ContentOptions & { readonly maximumBytes?: number } = {},
+  ): Promise<Uint8Array> {
     return await getBytes(this.#context, dataId, options);
   }
 
@@ -134,7 +148,9 @@ export type {
   AgentPlatform,
   AgreementReport,
   AuditReport,
+  ByteRange,
   CataloguedPut,
+  ContentOptions,
   FileOptions,
   GetOptions,
   GetReport,

@@ -7,6 +7,7 @@ import type { KeySource } from "../keys/file-key.ts";
 import type { NodeReport } from "../keys/quorum.ts";
 import type { RestoreTarget } from "../platform.ts";
 import type { GetProgress, ProgressListener } from "../progress.ts";
+import type { ByteRange } from "./byte-range.ts";
 import { openStoredRoot } from "./open-root.ts";
 import { findFile, type ReadEntry, type ReadFile, readBytes, readEntries } from "./read-entries.ts";
 import { restore } from "./restore.ts";
@@ -36,6 +37,11 @@ export interface FileOptions {
   /** Path of the file in the put. Default: the put must have one file only. */
   readonly path?: string;
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface ContentOptions extends FileOptions {
+  /** The bytes to read; what is beyond the end of the file is left out. Default: all. */
+  readonly range?: Partial<ByteRange>;
 }
 
 /**
@@ -99,17 +105,30 @@ export async function getFile(context: AgentContext, dataId: string, options: Fi
 }
 
 /**
- * The content of one small file.
+ * The content of one file, or a part of it, as a stream that fetches the chunks of the part alone.
+ *
+ * @throws InvalidInputError for a range that is none; as `getFile`
+ */
+export async function getStream(
+  context: AgentContext,
+  dataId: string,
+  options: ContentOptions = {},
+): Promise<ReadableStream<Uint8Array>> {
+  return (await getFile(context, dataId, options)).stream(options.range);
+}
+
+/**
+ * The content of one small file, or a small part of one.
  *
  * @param options.maximumBytes default 64 MiB.
- * @throws InvalidInputError for a larger file; as `getFile`
+ * @throws InvalidInputError for more bytes, and for a range that is none; as `getFile`
  */
 export async function getBytes(
   context: AgentContext,
   dataId: string,
-  options: FileOptions & { readonly maximumBytes?: number } = {},
+  options: ContentOptions & { readonly maximumBytes?: number } = {},
 ): Promise<Uint8Array> {
-  return await readBytes(await getFile(context, dataId, options), options.maximumBytes);
+  return await readBytes(await getFile(context, dataId, options), options.maximumBytes, options.range);
 }
 
 /** The entries of a put in listing order. @throws as `getFile` for the key, when the first entry is asked for */

@@ -3,7 +3,7 @@
 import { openChunk } from "../../core/crypto/encryption.ts";
 import { decodeListing } from "../../core/recipe/listing.ts";
 import type { ChunkRef, Content, FileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
-import { readContent } from "../../core/recipe/tree.ts";
+import { type PlacedRef, readContent, readContentFrom } from "../../core/recipe/tree.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
 
 /** Chunks of a listing that are fetched ahead. */
@@ -29,4 +29,14 @@ export function readListing(root: RootRecipe, source: ObjectSource, signal?: Abo
 /** The chunk references of a content, with the lists on the way fetched from the source. */
 export function chunkRefs(content: Content, source: ObjectSource, signal?: AbortSignal): AsyncIterable<ChunkRef> {
   return readContent(content, (id) => source.fetch(id, signal));
+}
+
+/** As `chunkRefs`, from the chunk on that holds a byte, each with its offset. Lists before that chunk are not fetched. */
+export function chunkRefsFrom(
+  content: Content,
+  source: ObjectSource,
+  startBytes: number,
+  signal?: AbortSignal,
+): AsyncIterable<PlacedRef> {
+  return readContentFrom(content, (id) => source.fetch(id, signal), startBytes);
 }

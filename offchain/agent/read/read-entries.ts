@@ -5,13 +5,11 @@
 
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { showPath } from "../../core/recipe/path-name.ts";
-import type { ChunkRef, FileEntry, RegularFileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
-import { mapOrdered } from "../pipeline/map-ordered.ts";
-import { locateError } from "./locate-error.ts";
-import { chunkRefs, type ObjectSource, openedChunk, readListing } from "./read-content.ts";
+import type { FileEntry, RegularFileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
+import { type ByteRange, withinSize } from "./byte-range.ts";
+import { type ObjectSource, readListing } from "./read-content.ts";
+import { fileStream } from "./read-range.ts";
 
-/** Chunks of one file that are fetched ahead of its reader: at most 16 MiB. */
-const CHUNKS_AHEAD = 8;
 /** Largest file that is returned as one array unless the caller allows more. */
 const DEFAULT_MAXIMUM_BYTES = 64 * 1024 * 1024;
 
@@ -23,10 +21,12 @@ export interface ReadFile {
   readonly mtimeNanos: bigint;
   readonly sizeBytes: number;
   /**
-   * The content, verified chunk by chunk; may be opened again. Cancel it to stop early.
-   * @throws IntegrityError (as the stream's error) naming file, offset and object
+   * The content or a part of it, verified chunk by chunk; may be opened again. Only what the range needs is fetched.
+   * Cancel it to stop early.
+   * @throws InvalidInputError for a range that is none; IntegrityError (as the stream's error) naming file, offset and
+   *   object
    */
-  stream(): ReadableStream<Uint8Array>;
+  stream(range?: Partial<ByteRange>): ReadableStream<Uint8Array>;
 }
 
 export type ReadEntry = ReadFile | Exclude<FileEntry, { type: "file" }>;
@@ -72,20 +72,28 @@ export async function findFile(
   });
 }
 
-/** The whole content of a file. @throws InvalidInputError for one that is larger than allowed */
-export async function readBytes(file: ReadFile, maximumBytes: number = DEFAULT_MAXIMUM_BYTES): Promise<Uint8Array> {
-  if (file.sizeBytes > maximumBytes) {
+/**
+ * The content of a file, or a part of it.
+ * @throws InvalidInputError for one that is larger than allowed, and for a range that is none
+ */
+export async function readBytes(
+  file: ReadFile,
+  maximumBytes: number = DEFAULT_MAXIMUM_BYTES,
+  range: Partial<ByteRange> = {},
+): Promise<Uint8Array> {
+  const { start, end } = withinSize(range, file.sizeBytes);
+  if (end - start > maximumBytes) {
     throw new InvalidInputError(`${showPath(file.path)} is too large to be returned as one array`, {
       party: "you",
       check: "size of the file",
       expected: `at most ${maximumBytes} bytes`,
-      received: `${file.sizeBytes} bytes`,
-      hint: "read it as a stream, or allow more with maximumBytes",
+      received: `${end - start} bytes`,
+      hint: "read it as a stream, read a range of it, or allow more with maximumBytes",
     });
   }
-  const bytes = new Uint8Array(file.sizeBytes);
+  const bytes = new Uint8Array(end - start);
   let filled = 0;
-  const reader = file.stream().getReader();
+  const reader = file.stream({ start, end }).getReader();
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
     bytes.set(next.value, filled);
     filled += next.value.length;
@@ -95,47 +103,8 @@ export async function readBytes(file: ReadFile, maximumBytes: number = DEFAULT_M
 
 function readableFile(entry: RegularFileEntry, source: ObjectSource, signal: AbortSignal | undefined): ReadFile {
   const { type, path, mode, mtimeNanos, sizeBytes } = entry;
-  return { type, path, mode, mtimeNanos, sizeBytes, stream: () => streamOf(contentOf(entry, source, signal)) };
-}
-
-interface PlacedChunk {
-  readonly ref: ChunkRef;
-  readonly offset: number;
-}
-
-function contentOf(entry: RegularFileEntry, source: ObjectSource, signal: AbortSignal | undefined) {
-  async function* placed(): AsyncGenerator<PlacedChunk, void, undefined> {
-    let offset = 0;
-    for await (const ref of chunkRefs(entry.content, source, signal)) {
-      yield { ref, offset };
-      offset += ref.sizeBytes;
-    }
-  }
-  const open = async ({ ref, offset }: PlacedChunk): Promise<Uint8Array> => {
-    try {
-      return await openedChunk(source, ref, signal);
-    } catch (error) {
-      throw locateError(error, entry.path, offset, ref.id);
-    }
-  };
-  return mapOrdered(placed(), open, { concurrency: CHUNKS_AHEAD });
-}
-
-/** A stream that takes the next piece when its reader asks for it. */
-function streamOf(pieces: AsyncGenerator<Uint8Array, void, undefined>): ReadableStream<Uint8Array> {
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const next = await pieces.next();
-        if (next.done === true) controller.close();
-        else controller.enqueue(next.value);
-      },
-      async cancel() {
-        await pieces.return();
-      },
-    },
-    { highWaterMark: 0 },
-  );
+  const stream = (range: Partial<ByteRange> = {}) => fileStream(entry, source, range, { signal });
+  return { type, path, mode, mtimeNanos, sizeBytes, stream };
 }
 
 function notOneFile(received: string): InvalidInputError {

@@ -140,6 +140,12 @@ export async function writeContent(
   return tree === undefined ? { chunks } : { blob: await tree.finish() };
 }
 
+/** A chunk reference, and where in its content the chunk begins. */
+export interface PlacedRef {
+  readonly ref: ChunkRef;
+  readonly offset: number;
+}
+
 /**
  * Reads a content as a stream of chunk references, in the order of the bytes.
  * @param load called for each list when its turn comes
@@ -147,19 +153,48 @@ export async function writeContent(
  * @throws UnknownVersionError, InvalidInputError for a list this build cannot read
  */
 export async function* readContent(content: Content, load: LoadObject): AsyncGenerator<ChunkRef, void, undefined> {
+  for await (const { ref } of readContentFrom(content, load, 0)) yield ref;
+}
+
+/**
+ * Reads the end of a content: the references from the chunk that holds a byte on. Lists that end before the byte are
+ * not loaded.
+ * @param startBytes offset of the byte; from the size of the content on, there are no references
+ * @throws as `readContent`
+ */
+export async function* readContentFrom(
+  content: Content,
+  load: LoadObject,
+  startBytes: number,
+): AsyncGenerator<PlacedRef, void, undefined> {
   if (!("blob" in content)) {
-    yield* content.chunks;
+    yield* reaching(content.chunks, startBytes, 0);
     return;
   }
-  yield* readList(content.blob, content.blob.key, content.blob.level, load);
+  if (startBytes >= content.blob.sizeBytes) return;
+  yield* readList(content.blob, 0, { fileKey: content.blob.key, level: content.blob.level, startBytes }, load);
+}
+
+/** The references that reach beyond a byte. @param offset of the first one */
+function* reaching<Ref extends { readonly sizeBytes: number }>(
+  refs: readonly Ref[],
+  startBytes: number,
+  offset: number,
+): Generator<{ readonly ref: Ref; readonly offset: number }, void, undefined> {
+  let at = offset;
+  for (const ref of refs) {
+    if (at + ref.sizeBytes > startBytes) yield { ref, offset: at };
+    at += ref.sizeBytes;
+  }
 }
 
 async function* readList(
   ref: ListRef,
-  fileKey: Uint8Array,
-  level: number,
+  offset: number,
+  place: { readonly fileKey: Uint8Array; readonly level: number; readonly startBytes: number },
   load: LoadObject,
-): AsyncGenerator<ChunkRef, void, undefined> {
+): AsyncGenerator<PlacedRef, void, undefined> {
+  const { fileKey, level, startBytes } = place;
   const sealed = await load(ref.id);
   requireId(ref.id, sealed);
   const list = decodeList(openRecipe(fileKey, "list", sealed, ref.id), level);
@@ -172,8 +207,10 @@ async function* readList(
     });
   }
   if (isChunkList(list)) {
-    yield* list.refs;
+    yield* reaching(list.refs, startBytes, offset);
     return;
   }
-  for (const lower of list.refs) yield* readList(lower, fileKey, level - 1, load);
+  for (const lower of reaching(list.refs, startBytes, offset)) {
+    yield* readList(lower.ref, lower.offset, { ...place, level: level - 1 }, load);
+  }
 }
