@@ -50,7 +50,8 @@ describe("ranges of a file", () => {
     let entry: RegularFileEntry;
     const chunks = 2 * MAX_LIST_REFS + 3;
 
-    beforeEach(async () => {
+    const provider = new MemoryProvider();
+    before(async () => {
       bytes = pseudoRandomBytes("tree", chunks * TINY - 2);
       entry = await storeInChunks(provider.objects, "tree", bytes, TINY);
       expect("blob" in entry.content && entry.content.blob.level).to.equal(1);
@@ -59,6 +60,8 @@ describe("ranges of a file", () => {
     for (const [what, start, end, objects] of [
       ["the first byte", 0, 1, 3],
       ["one byte in the second list", MAX_LIST_REFS * TINY + 1, MAX_LIST_REFS * TINY + 2, 3],
+      ["the first byte of a chunk", 7 * TINY, 7 * TINY + 1, 3],
+      ["the first byte of the second list", MAX_LIST_REFS * TINY, MAX_LIST_REFS * TINY + 1, 3],
       ["the last byte", chunks * TINY - 3, chunks * TINY - 2, 3],
       ["the border of two chunks", 2 * TINY - 1, 2 * TINY + 1, 4],
       ["the border of two lists", MAX_LIST_REFS * TINY - 1, MAX_LIST_REFS * TINY + 1, 5],
