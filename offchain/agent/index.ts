@@ -33,8 +33,11 @@ import {
   getFile,
   getStream,
 } from "./read/get.ts";
+import { openStoredRoot } from "./read/open-root.ts";
 import type { ReadEntry, ReadFile } from "./read/read-entries.ts";
+import type { ReadableTree, TreeEntry, TreeFile } from "./read/readable-tree.ts";
 import { type RecoverOptions, type RecoverReport, recover } from "./read/recover.ts";
+import { StoredTrees, type TreeLimits } from "./read/stored-trees.ts";
 import { type StatusReport, status } from "./status.ts";
 
 export { NoDeploymentError } from "../chain/deployment.ts";
@@ -117,6 +120,12 @@ export class Agent {
     return getEntries(this.#context, dataId, options.signal);
   }
 
+  /** Puts as trees to look up paths in and to read files from, again and again: what a server shows. @see StoredTrees */
+  trees(limits: Partial<TreeLimits> = {}): StoredTrees {
+    const openRoot = async (dataId: string) => (await openStoredRoot(this.#context, dataId, undefined)).root;
+    return new StoredTrees(openRoot, this.#context.providers(), limits);
+  }
+
   /** What this device knows to be stored, newest first; needs no network. */
   async list(): Promise<CataloguedPut[]> {
     return await this.#context.catalogue.puts();
@@ -157,9 +166,14 @@ export type {
   PutInput,
   PutOptions,
   PutReport,
+  ReadableTree,
   ReadEntry,
   ReadFile,
   RecoverReport,
   RestoreTarget,
   StatusReport,
+  StoredTrees,
+  TreeEntry,
+  TreeFile,
+  TreeLimits,
 };

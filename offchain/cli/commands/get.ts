@@ -1,27 +1,45 @@
-/** `tallystick get`: restores a put. */
+/** `tallystick get`: restores a put, or a part of one of its files. */
 import type { Command } from "commander";
+import type { RangeSpec } from "../../agent/read/byte-range.ts";
 import { formatBytes } from "../output.ts";
 import { withAgent } from "../session.ts";
+import { getRange, rangeOption } from "./get-range.ts";
+
+interface GetCommandOptions {
+  readonly out?: string;
+  readonly overwrite?: boolean;
+  readonly range?: RangeSpec;
+}
 
 export function registerGet(program: Command): void {
   program
     .command("get")
     .description("restore what was stored under a data id")
-    .argument("<id>", "data id, as `put` and `ls` print it")
-    .requiredOption("-o, --out <directory>", "folder to restore into; created if it is missing")
+    .argument("<id>", "data id, as `put` and `ls` print it; with --range <id>:<path of a file>")
+    .option("-o, --out <directory>", "folder to restore into, created if it is missing; with --range the file to write")
     .option("--overwrite", "replace files that are there and differ")
-    .addHelpText("after", "\nExample:\n  $ tallystick get bafkrei… -o ~/restored")
-    .action(async (id: string, options: { out: string; overwrite?: boolean }, command: Command) => {
-      await withAgent(command, async ({ agent, output, progress, signal }) => {
-        const report = await agent.get(id, options.out, {
-          overwrite: options.overwrite === true,
-          onProgress: progress.listener,
-          signal,
+    .option("--range <bytes>", "only these bytes of one file: 0-499, 500- or -500; to stdout unless --out", rangeOption)
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ tallystick get bafkrei… -o ~/restored" +
+        "\n  $ tallystick get bafkrei…:photos/film.mp4 --range 0-1048575 | mpv -",
+    )
+    .action(async (id: string, { out, overwrite = false, range }: GetCommandOptions, command: Command) => {
+      if (range !== undefined) {
+        await withAgent(command, async (session) => getRange(session, { target: id, range, out, overwrite }));
+        return;
+      }
+      if (out === undefined) {
+        command.error("error: required option '-o, --out <directory>' not specified", {
+          code: "commander.missingMandatoryOptionValue",
         });
+      }
+      await withAgent(command, async ({ agent, output, progress, signal }) => {
+        const report = await agent.get(id, out, { overwrite, onProgress: progress.listener, signal });
         progress.stop();
         const onDisk = report.totalBytes - report.downloadedBytes;
         output.result(report, [
-          `restored ${report.entries} entries, ${formatBytes(report.totalBytes)}, into ${options.out}` +
+          `restored ${report.entries} entries, ${formatBytes(report.totalBytes)}, into ${out}` +
             (onDisk > 0 ? ` (${formatBytes(onDisk)} were there already)` : ""),
           ...report.nodes.map((node) => `  node ${node.index}  ${node.answer}`),
         ]);

@@ -1,0 +1,178 @@
+/**
+ * Puts as trees for many look-ups: what a server needs to show them. Listings are indexed at the first look-up and kept
+ * while there is room, the least recently used one going first, so that a request does not read a listing again.
+ */
+
+import { sha256 } from "#primitives";
+import { toBase64Url } from "../../core/encoding/base64url.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
+import { pathToBytes, showPath } from "../../core/recipe/path-name.ts";
+import type { RootRecipe } from "../../core/recipe/recipe.ts";
+import type { ByteRange } from "./byte-range.ts";
+import { CachedSource } from "./cached-source.ts";
+import { type IndexedEntry, type ListingIndex, ListingIndexBuilder } from "./listing-index.ts";
+import { type ObjectSource, readListing } from "./read-content.ts";
+import { fileStream } from "./read-range.ts";
+import type { ReadableTree, TreeEntry, TreePath } from "./readable-tree.ts";
+
+/** What the trees of one agent keep in memory. */
+export interface TreeLimits {
+  /** All indexes together, and each of them. Default 96 MiB, which is the listing of some 500,000 files. */
+  readonly indexBytes: number;
+  /** Sealed objects fetched lately. Default 32 MiB. */
+  readonly objectBytes: number;
+  /** Chunks of at most 2 MiB that each open file is read ahead. Default 2. */
+  readonly chunksAhead: number;
+}
+
+const MIB = 1_048_576;
+export const TREE_LIMITS: TreeLimits = { indexBytes: 96 * MIB, objectBytes: 32 * MIB, chunksAhead: 2 };
+
+/** Bytes of the digest in a file's tag. */
+const TAG_BYTES = 16;
+
+export class StoredTrees {
+  readonly #openRoot: (dataId: string) => Promise<RootRecipe>;
+  readonly #source: ObjectSource;
+  readonly #limits: TreeLimits;
+  /** In order of use, the oldest first. */
+  readonly #indexes = new Map<string, Promise<ListingIndex>>();
+  readonly #sizes = new Map<string, number>();
+  #lastBuild: Promise<unknown> = Promise.resolve();
+
+  /** @param openRoot finds the key of a put and opens its root recipe. @param source of all puts */
+  constructor(
+    openRoot: (dataId: string) => Promise<RootRecipe>,
+    source: ObjectSource,
+    limits: Partial<TreeLimits> = {},
+  ) {
+    this.#openRoot = openRoot;
+    this.#limits = { ...TREE_LIMITS, ...limits };
+    this.#source = new CachedSource(source, this.#limits.objectBytes);
+  }
+
+  /** The files of one put. Nothing is read yet. */
+  tree(dataId: string): ReadableTree {
+    const index = () => this.#indexOf(dataId);
+    return new StoredTree(dataId, index, this.#source, this.#limits.chunksAhead);
+  }
+
+  /** One build for all who need the index now. A build that fails is forgotten, so that the next one may succeed. */
+  #indexOf(dataId: string): Promise<ListingIndex> {
+    const known = this.#indexes.get(dataId);
+    this.#indexes.delete(dataId);
+    const index = known ?? this.#build(dataId);
+    this.#indexes.set(dataId, index);
+    return index;
+  }
+
+  /** Builds run one after the other, because the memory of all of them is limited together. */
+  #build(dataId: string): Promise<ListingIndex> {
+    const building = this.#lastBuild.then(() => this.#read(dataId));
+    this.#lastBuild = building.catch(() => this.#forget(dataId));
+    return building;
+  }
+
+  async #read(dataId: string): Promise<ListingIndex> {
+    const root = await this.#openRoot(dataId);
+    const builder = new ListingIndexBuilder();
+    for await (const entry of readListing(root, this.#source)) {
+      builder.push(entry, Number(entry.mtimeNanos / 1_000_000n));
+      if (builder.sizeBytes > this.#limits.indexBytes) throw tooLarge(dataId, root, this.#limits.indexBytes);
+      if (builder.sizeBytes !== this.#sizes.get(dataId)) this.#makeRoom(dataId, builder.sizeBytes);
+    }
+    return builder.finish();
+  }
+
+  /** Drops the indexes that were not used for longest until the one that is being built fits. */
+  #makeRoom(dataId: string, sizeBytes: number): void {
+    this.#sizes.set(dataId, sizeBytes);
+    let sum = [...this.#sizes.values()].reduce((total, size) => total + size, 0);
+    for (const other of [...this.#indexes.keys()]) {
+      if (sum <= this.#limits.indexBytes) return;
+      const size = this.#sizes.get(other);
+      if (other === dataId || size === undefined) continue;
+      this.#forget(other);
+      sum -= size;
+    }
+  }
+
+  #forget(dataId: string): void {
+    this.#indexes.delete(dataId);
+    this.#sizes.delete(dataId);
+  }
+}
+
+class StoredTree implements ReadableTree {
+  readonly #dataId: string;
+  readonly #index: () => Promise<ListingIndex>;
+  readonly #source: ObjectSource;
+  readonly #chunksAhead: number;
+
+  constructor(dataId: string, index: () => Promise<ListingIndex>, source: ObjectSource, chunksAhead: number) {
+    this.#dataId = dataId;
+    this.#index = index;
+    this.#source = source;
+    this.#chunksAhead = chunksAhead;
+  }
+
+  async stat(path: TreePath, signal?: AbortSignal): Promise<TreeEntry | undefined> {
+    signal?.throwIfAborted();
+    const index = await this.#index();
+    if (path === "") return { type: "directory", name: "" };
+    const found = index.find(path);
+    return found === undefined ? undefined : this.#describe(found);
+  }
+
+  async *list(path: TreePath, signal?: AbortSignal): AsyncGenerator<TreeEntry, void, undefined> {
+    signal?.throwIfAborted();
+    const index = await this.#index();
+    const folder = path === "" ? undefined : index.find(path);
+    if (path !== "" && folder?.entry.type !== "directory") throw notThere("folder", path);
+    for (const child of index.children(folder)) yield this.#describe(child);
+  }
+
+  async open(
+    path: TreePath,
+    range: Partial<ByteRange> = {},
+    signal?: AbortSignal,
+  ): Promise<ReadableStream<Uint8Array>> {
+    signal?.throwIfAborted();
+    const entry = (await this.#index()).find(path)?.entry;
+    if (entry?.type !== "file") throw notThere("file", path);
+    return fileStream(entry, this.#source, range, { chunksAhead: this.#chunksAhead, signal });
+  }
+
+  #describe({ entry, modifiedMillis }: IndexedEntry): TreeEntry {
+    const name = entry.path.slice(entry.path.lastIndexOf("/") + 1);
+    const common = { name, modifiedMillis };
+    if (entry.type === "directory") return { ...common, type: "directory" };
+    if (entry.type === "symlink") return { ...common, type: "symlink", target: entry.target };
+    return { ...common, type: "file", sizeBytes: entry.sizeBytes, tag: tagOf(this.#dataId, entry.path) };
+  }
+}
+
+/** A data id fixes the bytes of each of its paths. */
+function tagOf(dataId: string, path: string): string {
+  return toBase64Url(sha256(pathToBytes(`${dataId}/${path}`)).subarray(0, TAG_BYTES));
+}
+
+/** @param kind what the path was expected to name */
+export function notThere(kind: "file" | "folder", path: TreePath): TallystickError {
+  return new TallystickError(`there is no ${kind} ${showPath(path)}`, {
+    code: "NOT_FOUND",
+    party: "you",
+    check: "path in the tree",
+    received: showPath(path),
+  });
+}
+
+function tooLarge(dataId: string, root: RootRecipe, indexBytes: number): InvalidInputError {
+  return new InvalidInputError(`the listing of ${dataId} is too large to be kept in memory`, {
+    party: "you",
+    check: "size of the listing",
+    expected: `an index of at most ${indexBytes} bytes`,
+    received: `${root.entryCount} entries`,
+    hint: "restore it with `tallystick get`",
+  });
+}
