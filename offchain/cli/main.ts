@@ -16,6 +16,7 @@ import { registerNetwork } from "./commands/network.ts";
 import { registerPhrase } from "./commands/phrase.ts";
 import { registerPut } from "./commands/put.ts";
 import { registerRecover } from "./commands/recover.ts";
+import { registerServe } from "./commands/serve.ts";
 import { registerStatus } from "./commands/status.ts";
 import { EXIT, exitCodeOf } from "./exit-codes.ts";
 import { InterruptedError } from "./interrupt.ts";
@@ -75,6 +76,7 @@ export function buildProgram(): Command {
     registerPut,
     registerList,
     registerGet,
+    registerServe,
     registerStatus,
     registerAudit,
     registerAgreement,

@@ -15,6 +15,17 @@ export function wholeNumber(option: string): (text: string) => number {
   };
 }
 
+/** @returns a parser of port numbers */
+export function portNumber(option: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d{1,5}$/.test(text) || value < 1 || value > 65_535) {
+      throw new InvalidArgumentError(`${option} takes a number from 1 to 65535.`);
+    }
+    return value;
+  };
+}
+
 /** @returns a parser of amounts in the smallest unit, wei for the chain's coin */
 export function amountInWei(option: string): (text: string) => bigint {
   return (text) => {

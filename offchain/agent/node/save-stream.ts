@@ -4,6 +4,7 @@ import { type FileHandle, link, lstat, open, rename, rm } from "node:fs/promises
 import { randomBytes } from "#primitives";
 import { toHex } from "../../core/encoding/hex.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
+import { streamPieces } from "../read/stream-pieces.ts";
 import { inTheWay } from "./target-folder.ts";
 
 /** File systems without hard links, such as FAT, answer a link with one of these. */
@@ -35,7 +36,7 @@ export async function saveStream(
 async function writeAll(handle: FileHandle, stream: ReadableStream<Uint8Array>, part: string): Promise<number> {
   let written = 0;
   try {
-    for await (const piece of stream) {
+    for await (const piece of streamPieces(stream)) {
       await onDisk(part, () => handle.writeFile(piece));
       written += piece.length;
     }

@@ -9,6 +9,7 @@ import type { FileEntry, RegularFileEntry, RootRecipe } from "../../core/recipe/
 import { type ByteRange, withinSize } from "./byte-range.ts";
 import { type ObjectSource, readListing } from "./read-content.ts";
 import { fileStream } from "./read-range.ts";
+import { streamPieces } from "./stream-pieces.ts";
 
 /** Largest file that is returned as one array unless the caller allows more. */
 const DEFAULT_MAXIMUM_BYTES = 64 * 1024 * 1024;
@@ -93,10 +94,9 @@ export async function readBytes(
   }
   const bytes = new Uint8Array(end - start);
   let filled = 0;
-  const reader = file.stream({ start, end }).getReader();
-  for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    bytes.set(next.value, filled);
-    filled += next.value.length;
+  for await (const piece of streamPieces(file.stream({ start, end }))) {
+    bytes.set(piece, filled);
+    filled += piece.length;
   }
   return bytes;
 }

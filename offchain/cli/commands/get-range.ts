@@ -4,6 +4,7 @@ import { pipeline } from "node:stream/promises";
 import { InvalidArgumentError } from "commander";
 import { saveStream } from "../../agent/node/save-stream.ts";
 import { parseRangeSpec, type RangeSpec, resolveRange } from "../../agent/read/byte-range.ts";
+import { streamPieces } from "../../agent/read/stream-pieces.ts";
 import { InvalidInputError } from "../../core/errors.ts";
 import { formatBytes } from "../output.ts";
 import type { AgentSession } from "../session.ts";
@@ -61,7 +62,7 @@ function splitTarget(target: string): { readonly dataId: string; readonly path?:
 /** A reader that stops early, such as `head`, is no failure. */
 async function writeToStdout(stream: ReadableStream<Uint8Array>): Promise<void> {
   try {
-    await pipeline(Readable.from(stream), process.stdout, { end: false });
+    await pipeline(Readable.from(streamPieces(stream)), process.stdout, { end: false });
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "EPIPE")) throw error;
   }

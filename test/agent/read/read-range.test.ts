@@ -3,6 +3,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { readBytes, readEntries } from "../../../offchain/agent/read/read-entries.ts";
 import { fileStream } from "../../../offchain/agent/read/read-range.ts";
+import { streamPieces } from "../../../offchain/agent/read/stream-pieces.ts";
 import { CHUNK_LIMITS } from "../../../offchain/core/recipe/chunker.ts";
 import { MAX_LIST_REFS, type RegularFileEntry } from "../../../offchain/core/recipe/recipe.ts";
 import { openRoot } from "../../../offchain/core/recipe/tree.ts";
@@ -17,7 +18,7 @@ import { counting, storeInChunks } from "../../helpers/stored-file.ts";
 const TINY = 5;
 
 async function bytesOf(stream: ReadableStream<Uint8Array>): Promise<Buffer> {
-  return Buffer.concat(await collect(stream));
+  return Buffer.concat(await collect(streamPieces(stream)));
 }
 
 describe("ranges of a file", () => {
@@ -87,7 +88,7 @@ describe("ranges of a file", () => {
       const stream = fileStream(entry, provider, { start: at - 2 * TINY, end: at + 3 * TINY });
       const passed: Uint8Array[] = [];
       const error = await expectAsyncRejection(async () => {
-        for await (const piece of stream) passed.push(piece);
+        for await (const piece of streamPieces(stream)) passed.push(piece);
       }, "INTEGRITY");
       expect(error.details).to.include({ path: "tree", offsetBytes: at, id: victim });
       expect(Buffer.concat(passed).length).to.equal(2 * TINY);
