@@ -124,6 +124,7 @@ function requestedRange(
 
 /** Of one range. Of other units, several ranges, or what is malformed: undefined, which means to ignore the header. */
 function specOf(header: string | undefined): RangeSpec | undefined {
-  const [, spec] = /^bytes=\s*([\d-]*)\s*$/i.exec(header ?? "") ?? [];
-  return spec === undefined ? undefined : parseRangeSpec(spec);
+  // No pattern that could try to match blanks in many ways.
+  const [unit = "", ...specs] = header?.split("=") ?? [];
+  return unit.toLowerCase() === "bytes" ? parseRangeSpec(specs.join("=").trim()) : undefined;
 }

@@ -75,15 +75,15 @@ export class TreeSite {
     if (!isAddressedHere(request, hosts)) return textAnswer(421, "this server has another name");
     const target = originForm(request.url ?? "", hosts);
     const parsed = target === undefined ? undefined : parseRequestPath(target);
-    const [first, ...rest] = parsed?.components ?? [];
-    const inPath = first !== undefined && isToken(first, token);
+    // A token has no character that would be escaped.
+    const inPath = isToken(/^\/([^/?#]*)/.exec(target ?? "")?.[1] ?? "", token);
     if (!inPath && !hasPassword(request, token)) {
       return textAnswer(401, "the token is missing or wrong", {
         "www-authenticate": 'Basic realm="tallystick", charset="UTF-8"',
       });
     }
     if (parsed === undefined) return textAnswer(400, "the path of the request is malformed");
-    const components = inPath ? rest : parsed.components;
+    const components = inPath ? parsed.components.slice(1) : parsed.components;
     const base = inPath ? `/${token}` : "";
     return { base, components, path: components.join("/"), hasSlash: parsed.hasSlash, signal };
   }

@@ -1,0 +1,33 @@
+/** A put in memory, shown by a real server on loopback. */
+
+import { StoredTrees, type TreeLimits } from "../../offchain/agent/read/stored-trees.ts";
+import { openRoot } from "../../offchain/core/recipe/tree.ts";
+import type { PutInput } from "../../offchain/agent/put/source.ts";
+import { startTreeServer, type TreeServer, type TreeServerOptions } from "../../offchain/serve/tree-server.ts";
+import { MemoryProvider } from "./memory-data-plane.ts";
+import { storeInMemory } from "./memory-put.ts";
+
+export interface ServedTree extends TreeServer {
+  readonly provider: MemoryProvider;
+  readonly dataId: string;
+  /** Errors of requests that failed. */
+  readonly failures: unknown[];
+}
+
+export async function serveInputs(
+  inputs: readonly PutInput[],
+  options: Partial<TreeServerOptions> & { readonly limits?: Partial<TreeLimits> } = {},
+): Promise<ServedTree> {
+  const { limits, ...rest } = options;
+  const provider = new MemoryProvider();
+  const { dataId, fileKey } = await storeInMemory(provider, inputs);
+  const open = async (id: string) => openRoot(fileKey, id, await provider.fetch(id));
+  const failures: unknown[] = [];
+  const server = await startTreeServer({
+    tree: new StoredTrees(open, provider, limits).tree(dataId),
+    webdav: true,
+    onFailure: (error) => failures.push(error),
+    ...rest,
+  });
+  return { ...server, provider, dataId, failures };
+}
