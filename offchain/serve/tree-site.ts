@@ -63,6 +63,10 @@ export class TreeSite {
     if (method === "GET" || method === "HEAD") return await this.#read(request, method, place);
     if (method === "OPTIONS") return this.#describe();
     if (method === "PROPFIND" && this.#options.webdav) return await this.#propfind(request, response, place);
+    if (method === "MKCOL" && (await this.#options.tree.stat(place.path, signal)) === undefined) {
+      // RFC 4918, section 9.3.1: 405 would tell the client that the folder is there.
+      return textAnswer(403, "this server only reads");
+    }
     if (method === "PROPFIND" || WRITING.has(method)) {
       return textAnswer(405, "this server only reads", { allow: this.#allow });
     }

@@ -1,8 +1,8 @@
 /** A put in memory, shown by a real server on loopback. */
 
+import type { PutInput } from "../../offchain/agent/put/source.ts";
 import { StoredTrees, type TreeLimits } from "../../offchain/agent/read/stored-trees.ts";
 import { openRoot } from "../../offchain/core/recipe/tree.ts";
-import type { PutInput } from "../../offchain/agent/put/source.ts";
 import { startTreeServer, type TreeServer, type TreeServerOptions } from "../../offchain/serve/tree-server.ts";
 import { MemoryProvider } from "./memory-data-plane.ts";
 import { storeInMemory } from "./memory-put.ts";

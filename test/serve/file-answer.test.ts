@@ -60,7 +60,11 @@ describe("answers for files", () => {
       const answer = await ask({ range });
       expect(answer.status).to.equal(206);
       expect(answer.text).to.equal(text);
-      expect(answer.headers).to.include({ "content-range": position, "content-length": String(text.length), etag: ETAG });
+      expect(answer.headers).to.include({
+        "content-range": position,
+        "content-length": String(text.length),
+        etag: ETAG,
+      });
     });
   }
 
@@ -73,7 +77,16 @@ describe("answers for files", () => {
     });
   }
 
-  for (const range of ["bytes=3-2", "bytes=a-b", "bytes=", "bytes 0-1", "lines=0-1", "bytes=0-1,3-4", "bytes=--1", ""]) {
+  for (const range of [
+    "bytes=3-2",
+    "bytes=a-b",
+    "bytes=",
+    "bytes 0-1",
+    "lines=0-1",
+    "bytes=0-1,3-4",
+    "bytes=--1",
+    "",
+  ]) {
     it(`are whole for the range ${JSON.stringify(range)}, which is to be ignored`, async () => {
       const answer = await ask({ range });
       expect(answer.status).to.equal(200);

@@ -2,10 +2,10 @@
 import { expect } from "chai";
 import { CHUNK_LIMITS } from "../../offchain/core/recipe/chunker.ts";
 import { pathFromBytes } from "../../offchain/core/recipe/path-name.ts";
+import { readXml } from "../../offchain/serve/dav/xml-reader.ts";
 import { MountedTrees } from "../../offchain/serve/mounted-trees.ts";
 import { encodeComponent } from "../../offchain/serve/request-path.ts";
 import { startTreeServer } from "../../offchain/serve/tree-server.ts";
-import { readXml } from "../../offchain/serve/dav/xml-reader.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 import { rawHttp } from "../helpers/raw-http.ts";
 import { expectAsyncRejection } from "../helpers/rejection.ts";
@@ -83,7 +83,7 @@ describe("server of a tree", () => {
       expect(answer.headers.get("content-type")).to.equal("text/html; charset=utf-8");
       expect(answer.headers.get("content-security-policy")).to.contain("default-src 'none'");
       const page = await answer.text();
-      expect(page).to.not.match(/<b>|\u202e|\u0001/);
+      for (const raw of ["<b>", "\u202e", "\u0001"]) expect(page).to.not.contain(raw);
       const links = [...page.matchAll(/href="([^"]*)"/g)].map(([, link = ""]) => new URL(link, answer.url).href);
       expect(links).to.have.length(ODD_NAMES.length + 1);
       for (const link of links) {
@@ -164,7 +164,9 @@ describe("server of a tree", () => {
       const request = `PROPFIND ${path()} HTTP/1.1\r\nhost: ${host()}\r\ndepth: 0\r\ntransfer-encoding: chunked`;
       const body = '<D:propfind xmlns:D="DAV:"><D:propname/></D:propfind>';
       const chunk = (of: string) => `${of.length.toString(16)}\r\n${of}\r\n`;
-      expect((await send(request, `${chunk(body.slice(0, 20))}${chunk(body.slice(20))}0\r\n\r\n`)).status).to.equal(207);
+      expect((await send(request, `${chunk(body.slice(0, 20))}${chunk(body.slice(20))}0\r\n\r\n`)).status).to.equal(
+        207,
+      );
       expect((await send(request, chunk(" ".repeat(60_000)).repeat(3))).status).to.equal(413);
     });
 
@@ -175,6 +177,11 @@ describe("server of a tree", () => {
         expect(answer.headers.get("allow")).to.equal("OPTIONS, GET, HEAD, PROPFIND");
       });
     }
+
+    it("refuses to make a folder in such a way that the client does not believe it is there", async () => {
+      expect((await ask("folder/new", { method: "MKCOL" })).status).to.equal(403);
+      expect((await ask("folder", { method: "MKCOL" })).status).to.equal(405);
+    });
 
     it("answers a long upload before its end, and one that asks first without having it sent", async () => {
       const head = `PUT ${path()}new HTTP/1.1\r\nhost: ${host()}\r\ncontent-length: 104857600`;
@@ -242,7 +249,14 @@ describe("server of a tree", () => {
 
     it("only requests that are addressed to it, which a page with a name of its own cannot make", async () => {
       const port = new URL(served.url).port;
-      for (const name of ["evil.example", `evil.example:${port}`, "127.0.0.1", "127.0.0.1:1", `localhost.:${port}`, ""]) {
+      for (const name of [
+        "evil.example",
+        `evil.example:${port}`,
+        "127.0.0.1",
+        "127.0.0.1:1",
+        `localhost.:${port}`,
+        "",
+      ]) {
         expect((await send(`GET ${path()} HTTP/1.1\r\nhost: ${name}`)).status, name).to.equal(421);
       }
       const twice = `GET ${path()} HTTP/1.1\r\nhost: ${host()}\r\nhost: evil.example`;
@@ -284,7 +298,9 @@ describe("server of a tree", () => {
   it("makes a new token each time, and serves on IPv6", async () => {
     const other = await startTreeServer({ tree: new MountedTrees(() => []), host: "::1" });
     try {
-      expect(other.token).to.match(/^[A-Za-z0-9_-]{43}$/).and.to.not.equal(served.token);
+      expect(other.token)
+        .to.match(/^[A-Za-z0-9_-]{43}$/)
+        .and.to.not.equal(served.token);
       expect((await fetch(other.url)).status).to.equal(200);
     } finally {
       await other.close();
@@ -341,7 +357,9 @@ describe("server of a tree", () => {
   });
 
   it("stops reading from storage when a client goes away, and ends within a moment when it is closed", async () => {
-    const busy = await serveInputs([{ name: "large", bytes: pseudoRandomBytes("busy", 24 * CHUNK_LIMITS.averageBytes) }]);
+    const busy = await serveInputs([
+      { name: "large", bytes: pseudoRandomBytes("busy", 24 * CHUNK_LIMITS.averageBytes) },
+    ]);
     const abort = new AbortController();
     const answer = await fetch(`${busy.url}large`, { signal: abort.signal });
     await answer.body?.getReader().read();
@@ -389,4 +407,3 @@ describe("server of a tree", () => {
     }
   });
 });
-

@@ -135,8 +135,14 @@ describe("requests for properties", () => {
   });
 
   it("have a depth of 0, 1 or infinity", () => {
-    expect(["0", "1", "Infinity", undefined, "2", "1,noroot", ""].map(parseDepth)).to.deep.equal(
-      [0, 1, "infinity", "infinity", undefined, undefined, undefined],
-    );
+    expect(["0", "1", "Infinity", undefined, "2", "1,noroot", ""].map(parseDepth)).to.deep.equal([
+      0,
+      1,
+      "infinity",
+      "infinity",
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 });
