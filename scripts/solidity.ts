@@ -14,11 +14,28 @@ export const solidityProfile = {
   },
 };
 
-/**
- * Cases per property and calls per invariant. The usual number reaches every state of the contracts many times; `npm
- * run test:long` runs with the deep one.
- */
-export const solidityTests =
-  process.env.TALLYSTICK_TEST_FUZZ === "deep"
-    ? { fuzz: { runs: 2000 }, invariant: { runs: 128, depth: 256 } }
-    : { fuzz: { runs: 256 }, invariant: { runs: 32, depth: 128 } };
+/** Cases per property and calls per invariant. */
+const DEPTHS = {
+  /** What `npm test` has time for: properties and invariants fail on a plain mistake. */
+  quick: { fuzz: { runs: 64 }, invariant: { runs: 8, depth: 64 } },
+  /** Reaches every state of the contracts many times: `npm run test:long -- invariants`, and Hardhat by itself. */
+  usual: { fuzz: { runs: 256 }, invariant: { runs: 32, depth: 200 } },
+  /** `npm run test:long -- solidity`. */
+  deep: { fuzz: { runs: 2000 }, invariant: { runs: 128, depth: 256 } },
+};
+export type FuzzDepth = keyof typeof DEPTHS;
+
+/** Environment variable that names the depth. */
+export const FUZZ_DEPTH_VARIABLE = "TALLYSTICK_TEST_FUZZ";
+
+function isDepth(name: string): name is FuzzDepth {
+  return Object.hasOwn(DEPTHS, name);
+}
+
+function depth(): FuzzDepth {
+  const name = process.env[FUZZ_DEPTH_VARIABLE] ?? "usual";
+  if (isDepth(name)) return name;
+  throw new Error(`${FUZZ_DEPTH_VARIABLE}: expected ${Object.keys(DEPTHS).join(", ")}, received ${name}`);
+}
+
+export const solidityTests = DEPTHS[depth()];

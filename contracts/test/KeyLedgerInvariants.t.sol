@@ -162,7 +162,6 @@ contract KeyLedgerInvariants is KeyLedgerBase {
     }
 
     /// @dev After every call of every sequence; one campaign for all, since each checks the same states.
-    /// hardhat-config: invariant.runs = 32
     /// hardhat-config: invariant.failOnRevert = true
     function invariant_everything() public view {
         _holdsNoEther();

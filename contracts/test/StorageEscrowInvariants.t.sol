@@ -36,8 +36,6 @@ contract StorageEscrowInvariantsTest is TestBase {
         _targetSelectors(address(_handler), selectors);
     }
 
-    /// hardhat-config: invariant.runs = 24
-    /// hardhat-config: invariant.depth = 200
     /// hardhat-config: invariant.failOnRevert = true
     function invariant_1_theSumOfAllBalancesIsWhatTheContractHolds() public view {
         uint256 agreements = _handler.agreementCount();
@@ -58,8 +56,6 @@ contract StorageEscrowInvariantsTest is TestBase {
         }
     }
 
-    /// hardhat-config: invariant.runs = 24
-    /// hardhat-config: invariant.depth = 200
     /// hardhat-config: invariant.failOnRevert = true
     function invariant_2_aFeeLeavesTheDepositOnce() public view {
         for (uint256 i; i < _handler.agreementCount(); ++i) {
@@ -77,8 +73,6 @@ contract StorageEscrowInvariantsTest is TestBase {
         }
     }
 
-    /// hardhat-config: invariant.runs = 24
-    /// hardhat-config: invariant.depth = 200
     /// hardhat-config: invariant.failOnRevert = true
     function invariant_3_anEpochIsNeverBothProvenAndMissed() public {
         vm.roll(_handler.currentBlock());
@@ -101,8 +95,6 @@ contract StorageEscrowInvariantsTest is TestBase {
         }
     }
 
-    /// hardhat-config: invariant.runs = 24
-    /// hardhat-config: invariant.depth = 200
     /// hardhat-config: invariant.failOnRevert = true
     function invariant_4_aProviderLosesAtMostTheLimit() public view {
         for (uint256 i; i < _handler.agreementCount(); ++i) {
@@ -117,8 +109,6 @@ contract StorageEscrowInvariantsTest is TestBase {
 
     /// @dev With randomness and verifier broken and a token paused, an unrelated account closes every agreement. After
     /// the token is unpaused, all accounts withdraw, and the escrow holds only what was sent to it unasked.
-    /// hardhat-config: invariant.runs = 24
-    /// hardhat-config: invariant.depth = 100
     /// hardhat-config: invariant.failOnRevert = true
     function invariant_5_everyAgreementCanBeWoundUp() public {
         uint256 snapshot = vm.snapshotState();
@@ -147,8 +137,6 @@ contract StorageEscrowInvariantsTest is TestBase {
         vm.revertToState(snapshot);
     }
 
-    /// hardhat-config: invariant.runs = 24
-    /// hardhat-config: invariant.depth = 200
     /// hardhat-config: invariant.failOnRevert = true
     function invariant_6_termsAndEndsAreFinal() public view {
         for (uint256 i; i < _handler.agreementCount(); ++i) {

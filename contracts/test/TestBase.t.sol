@@ -74,8 +74,6 @@ contract TestBaseTest is TestBase {
     }
 
     /// @dev Fails at once if the runner ignored the list of selectors: `forbidden` sets the total to the maximum.
-    /// hardhat-config: invariant.runs = 16
-    /// hardhat-config: invariant.depth = 32
     function invariant_onlyTargetedSelectorsAreCalled() public view {
         vm.assertLt(_counter.total(), type(uint256).max);
     }

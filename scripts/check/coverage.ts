@@ -1,12 +1,14 @@
 /**
  * Runs the Solidity tests with Hardhat's coverage and checks that at least 95 % of the lines of every contract and
- * library are covered. Test contracts are not measured. Part of `npm test`; alone:
+ * library are covered. Test contracts are not measured. Part of `npm test`, and of `npm run test:long` with more cases;
+ * alone:
  *
  *   node scripts/run.mjs scripts/check/coverage.ts
  */
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve, sep } from "node:path";
+import { FUZZ_DEPTH_VARIABLE, type FuzzDepth } from "../solidity.ts";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
 const HARDHAT = join(ROOT, "node_modules", "hardhat", "dist", "src", "cli.js");
@@ -63,13 +65,13 @@ function contractSources(): string[] {
     .sort();
 }
 
-function runTests(): Promise<{ code: number | null; output: string }> {
+function runTests(depth: FuzzDepth): Promise<{ code: number | null; output: string }> {
   return new Promise((done, reject) => {
     const hardhat = [HARDHAT, "--config", CONFIG, "test", "solidity", "--coverage"];
     const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", ...hardhat], {
       cwd: ROOT,
       stdio: ["ignore", "pipe", "inherit"],
-      env: { ...process.env, HARDHAT_DISABLE_TELEMETRY: "true" },
+      env: { ...process.env, HARDHAT_DISABLE_TELEMETRY: "true", [FUZZ_DEPTH_VARIABLE]: depth },
     });
     let output = "";
     child.stdout.on("data", (piece: Buffer) => {
@@ -82,10 +84,10 @@ function runTests(): Promise<{ code: number | null; output: string }> {
 }
 
 /** Runs the tests and prints the problems. Does not throw for a failing test: the outcome counts it. */
-export async function coverageStep(): Promise<CoverageOutcome> {
+export async function coverageStep(depth: FuzzDepth): Promise<CoverageOutcome> {
   // Without this, the report of an earlier run could be read as the result of this one.
   rmSync(REPORT, { force: true });
-  const { code, output } = await runTests();
+  const { code, output } = await runTests(depth);
   const passed = Number(/^\s+(\d+) passing/m.exec(output)?.[1] ?? 0);
   const counted = Number(/^\s+(\d+) failing/m.exec(output)?.[1] ?? 0);
   const failedTests = code === 0 && passed > 0 ? counted : Math.max(counted, 1);
@@ -100,4 +102,4 @@ export async function coverageStep(): Promise<CoverageOutcome> {
   return { passed, failed: failedTests + problems.length };
 }
 
-if (import.meta.main) process.exit((await coverageStep()).failed === 0 ? 0 : 1);
+if (import.meta.main) process.exit((await coverageStep("quick")).failed === 0 ? 0 : 1);

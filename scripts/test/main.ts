@@ -6,7 +6,7 @@
  *   npm test -- core agent        only test/core and test/agent; `solidity` names the Solidity tests
  *   npm run test:long             test/long: crashes, soak, browser, real shells, package installs; and properties and
  *                                 invariants with many more cases
- *   npm run test:long -- crash    only test/long/crash.test.ts; `solidity` and `properties` name the rest
+ *   npm run test:long -- crash    only test/long/crash.test.ts; `properties`, `invariants` and `solidity` name the rest
  *   npm test -- --all             both, for continuous integration
  */
 import { coverageStep } from "../check/coverage.ts";
@@ -27,7 +27,7 @@ async function runShort(wanted: readonly string[]): Promise<Outcome> {
   const solidity = wanted.length === 0 || wanted.includes("solidity");
   const beside = new Output(solidity);
   const both = await Promise.all([
-    solidity ? coverageStep().finally(() => beside.release()) : undefined,
+    solidity ? coverageStep("quick").finally(() => beside.release()) : undefined,
     files.length === 0
       ? undefined
       : withSharedNetwork(files, (environment) => runMocha({ files, jobs: FILES_AT_A_TIME, environment }, beside)),
@@ -52,6 +52,7 @@ async function runLong(wanted: readonly string[]): Promise<Outcome> {
     const environment = { TALLYSTICK_TEST_PROPERTY_RUNS: "500" };
     outcomes.push(await runMocha({ files: propertyFiles(), jobs: LONG_FILES_AT_A_TIME, environment }, output));
   }
+  if (isWanted("invariants")) outcomes.push(await coverageStep("usual"));
   if (isWanted("solidity")) outcomes.push(await runDeepSolidityTests());
   return sum(outcomes);
 }

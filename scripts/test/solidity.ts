@@ -4,6 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { FUZZ_DEPTH_VARIABLE } from "../solidity.ts";
 import { ROOT } from "./files.ts";
 import type { Outcome } from "./outcome.ts";
 
@@ -14,7 +15,7 @@ export function runDeepSolidityTests(): Promise<Outcome> {
     const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", HARDHAT, "test", "solidity"], {
       cwd: ROOT,
       stdio: ["ignore", "pipe", "inherit"],
-      env: { ...process.env, HARDHAT_DISABLE_TELEMETRY: "true", TALLYSTICK_TEST_FUZZ: "deep" },
+      env: { ...process.env, HARDHAT_DISABLE_TELEMETRY: "true", [FUZZ_DEPTH_VARIABLE]: "deep" },
     });
     let output = "";
     child.stdout.on("data", (piece: Buffer) => {
