@@ -4,7 +4,7 @@
  * the same way.
  */
 
-import type { ChunkRef, DirectoryEntry, FileEntry, RegularFileEntry, SymlinkEntry } from "../core/recipe/recipe.ts";
+import type { DirectoryEntry, FileEntry, RegularFileEntry, SymlinkEntry } from "../core/recipe/recipe.ts";
 import type { EntryMetadata } from "../core/snapshot/entry-metadata.ts";
 import type { PartyOptions } from "../http/client.ts";
 import type { Catalogue } from "./catalogue.ts";
@@ -77,6 +77,11 @@ export interface TargetOptions {
 }
 
 /**
+ * An entry to be restored. Without metadata, files get the mode 0644, folders 0755, and the time is when they are made.
+ */
+export type RestoreEntry<Entry extends FileEntry = FileEntry> = Entry & { readonly metadata?: EntryMetadata };
+
+/**
  * Where a put is restored into. Entries come in listing order, each folder before what is in it. `openFile` may be
  * called some entries ahead of the others.
  */
@@ -84,23 +89,30 @@ export interface RestoreTarget {
   /** Finishes the folders that do not hold the entry. Called before anything else is done about it. */
   before(entry: FileEntry): Promise<void>;
   /** @throws TallystickError CONFLICT when something else is there */
-  makeFolder(entry: DirectoryEntry): Promise<void>;
+  makeFolder(entry: RestoreEntry<DirectoryEntry>): Promise<void>;
   /** @throws TallystickError CONFLICT when something else is there and may not be replaced */
-  makeLink(entry: SymlinkEntry): Promise<void>;
+  makeLink(entry: RestoreEntry<SymlinkEntry>): Promise<void>;
   /** @throws TallystickError CONFLICT when something else is there and may not be replaced */
-  openFile(entry: RegularFileEntry): Promise<FileSink>;
+  openFile(entry: RestoreEntry<RegularFileEntry>): Promise<FileSink>;
   /** Called after the last entry. */
   finish(): Promise<void>;
 }
 
-/** Takes one file, chunk after chunk. */
+/** A piece of a file that the target may have already. */
+export interface ExpectedPiece {
+  readonly sizeBytes: number;
+  /** Whether bytes of this length are the piece. */
+  isRight(bytes: Uint8Array): Promise<boolean>;
+}
+
+/** Takes one file, piece after piece. */
 export interface FileSink {
-  readonly entry: RegularFileEntry;
-  /** Plaintext of the chunk if the target has it, verified; undefined when it must be fetched. */
-  reuse(ref: ChunkRef, offset: number): Promise<Uint8Array | undefined>;
+  readonly entry: RestoreEntry<RegularFileEntry>;
+  /** Plaintext of the piece if the target has it, verified; undefined when it must be fetched. */
+  reuse(piece: ExpectedPiece, offset: number): Promise<Uint8Array | undefined>;
   /** @param fetched false for bytes that `reuse` returned */
   write(bytes: Uint8Array, fetched: boolean): Promise<void>;
-  /** Called after the last chunk. */
+  /** Called after the last piece. */
   finish(): Promise<void>;
   /** Releases the file; an unfinished one may be continued by a later attempt. */
   close(): Promise<void>;

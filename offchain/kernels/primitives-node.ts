@@ -15,6 +15,7 @@ import {
   randomFillSync,
   timingSafeEqual,
 } from "node:crypto";
+import { zstdDecompressSync } from "node:zlib";
 import {
   checkGcmArguments,
   checkHkdfArguments,
@@ -110,6 +111,16 @@ export function aes256GcmOpen(
   return asPlainBytes(plaintext);
 }
 
+export function zstdDecompress(frame: Uint8Array, sizeBytes: number): Uint8Array | undefined {
+  try {
+    const bytes = zstdDecompressSync(frame, { maxOutputLength: Math.max(sizeBytes, 1) });
+    return bytes.length === sizeBytes ? asPlainBytes(bytes) : undefined;
+  } catch {
+    // Whatever is wrong with the frame: the caller names the object it came from.
+    return undefined;
+  }
+}
+
 export function randomBytes(n: number): Uint8Array {
   checkRandomLength(n);
   return randomFillSync(new Uint8Array(n));
@@ -129,6 +140,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   scrypt,
   aes256GcmSeal,
   aes256GcmOpen,
+  zstdDecompress,
   randomBytes,
   equalBytes,
 }) satisfies Primitives;

@@ -86,6 +86,9 @@ export function aes256GcmOpen(
   }
 }
 
+/** No browser has zstd. */
+export const zstdDecompress: Primitives["zstdDecompress"] = undefined;
+
 export function randomBytes(n: number): Uint8Array {
   checkRandomLength(n);
   const bytes = new Uint8Array(n);
@@ -112,6 +115,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   scrypt,
   aes256GcmSeal,
   aes256GcmOpen,
+  zstdDecompress,
   randomBytes,
   equalBytes,
 }) satisfies Primitives;

@@ -74,6 +74,11 @@ export interface Primitives {
    * @throws RangeError for wrong lengths of key or nonce
    */
   aes256GcmOpen(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined;
+  /**
+   * zstd decompression of one frame, where the platform has it. It need not check the frame: kernels/zstd.ts does.
+   * @returns exactly `sizeBytes` bytes, or undefined when the frame is damaged or has another content size
+   */
+  readonly zstdDecompress: ((frame: Uint8Array, sizeBytes: number) => Uint8Array | undefined) | undefined;
   /** Bytes from the system's cryptographic generator. @param n how many, a non-negative integer */
   randomBytes(n: number): Uint8Array;
   /** Equality in time that depends on the lengths only. False for different lengths. */

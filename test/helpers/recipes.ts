@@ -15,11 +15,9 @@ export const arbitraryName: fc.Arbitrary<string> = fc
   .map((name) => name.replaceAll(/[/\0]/g, "_"))
   .filter((name) => name !== "." && name !== "..");
 
-export const arbitraryChunkRef: fc.Arbitrary<ChunkRef> = fc.record({
-  id: digest.map(contentIdFromDigest),
-  key: digest,
-  sizeBytes: fc.integer({ min: 1, max: 2_097_136 }),
-});
+export const arbitraryChunkRef: fc.Arbitrary<ChunkRef> = fc
+  .tuple(digest.map(contentIdFromDigest), digest, fc.integer({ min: 1, max: 2_097_135 }), fc.nat())
+  .map(([id, key, sizeBytes, drawn]) => ({ id, key, sizeBytes, sealedBytes: 18 + (drawn % sizeBytes) }));
 
 const inlineContent = fc
   .array(arbitraryChunkRef, { maxLength: 8 })
@@ -35,10 +33,16 @@ const treeContent = fc
     content: { blob: { level, id: contentIdFromDigest(id), key, sizeBytes } },
   }));
 
+const bundledContent = fc
+  .tuple(arbitraryChunkRef, fc.integer({ min: 1, max: 131_072 }), fc.nat(4095), fc.nat(1_000_000), fc.nat(900_000))
+  .map(([{ id, key }, sizeBytes, position, offset, behind]): { sizeBytes: number; content: Content } => {
+    const sealedBytes = 18 + (behind % sizeBytes);
+    const bundleBytes = offset + sealedBytes + behind;
+    return { sizeBytes, content: { segment: { id, key, bundleBytes, position, offset, sealedBytes, sizeBytes } } };
+  });
+
 const common = fc.record({
   path: fc.array(arbitraryName, { minLength: 1, maxLength: 4 }).map((names) => names.join("/")),
-  mode: fc.nat(0o7777),
-  mtimeNanos: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
 });
 
 export const arbitraryEntry: fc.Arbitrary<FileEntry> = fc.oneof(
@@ -47,6 +51,6 @@ export const arbitraryEntry: fc.Arbitrary<FileEntry> = fc.oneof(
     .tuple(common, fc.string({ unit: "grapheme", minLength: 1 }))
     .map(([fields, target]): FileEntry => ({ type: "symlink", ...fields, target: target.replaceAll("\0", "_") })),
   fc
-    .tuple(common, fc.oneof(inlineContent, treeContent))
+    .tuple(common, fc.oneof(inlineContent, treeContent, bundledContent))
     .map(([fields, content]): FileEntry => ({ type: "file", ...fields, ...content })),
 );

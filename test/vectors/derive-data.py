@@ -1,4 +1,4 @@
-"""Derives chunker.json, sealing.json, recipe.json and ownership-challenge.json from docs/spec.md alone.
+"""Derives chunker.json, sealing.json, recipe.json, bundles.json and ownership-challenge.json from docs/spec.md alone.
 
 An implementation of the data formats that shares nothing with offchain/core: Python's hashlib and the package
 `cryptography` (AES-GCM and AES-GCM-SIV of OpenSSL), and a CBOR writer of its own. Run it from this folder to derive the
@@ -49,7 +49,7 @@ def content_id(digest):
 # Chunker
 
 GEAR = [int.from_bytes(sha256(tag("chunker-gear") + bytes([b]))[:4], "big") for b in range(256)]
-MIN, NORMAL, MAX = 262144, 1048576 - 131072, 2097152 - 16
+MIN, NORMAL, MAX = 262144, 1048576 - 131072, 2097152 - 16 - 1
 
 
 def cut_lengths(data):
@@ -115,13 +115,30 @@ def u64be(n):
     return n.to_bytes(8, "big")
 
 
-def seal_chunk(key, plaintext):
-    return AESGCM(key).encrypt(bytes(12), plaintext, tag("chunk") + b"\1" + u64be(len(plaintext)))
+def stored(plaintext):
+    return b"\0" + plaintext
+
+
+def seal_chunk(key, frame):
+    return AESGCM(key).encrypt(bytes(12), frame, tag("chunk") + b"\1" + u64be(len(frame)))
 
 
 def seal_recipe(file_key, kind, plaintext):
     aad = tag("recipe") + b"\1" + bytes([kind]) + u64be(len(plaintext))
     return b"\1" + AESGCMSIV(kdf(file_key, "recipe-key")).encrypt(bytes(12), plaintext, aad)
+
+
+def seal_segment(bundle_key, position, frame):
+    key = kdf(bundle_key, "segment-key", position.to_bytes(4, "big"))
+    return AESGCM(key).encrypt(bytes(12), frame, tag("segment") + b"\1" + u64be(len(frame)))
+
+
+def file_digest(frames):
+    return sha256(tag("file-digest") + b"".join(sha256(frame) for frame in frames))
+
+
+def bundle_digest(frames):
+    return sha256(tag("bundle") + b"".join(len(frame).to_bytes(4, "big") + sha256(frame) for frame in frames))
 
 
 def oprf_input(domain, kind, digest):
@@ -161,9 +178,11 @@ def sealing_vectors():
     output = bytes(range(64))
     chunk_key, file_key = kdf(output, "chunk-key"), kdf(output, "file-key")
     plaintext = b"A tally stick was split in two."
-    sealed = seal_chunk(chunk_key, plaintext)
+    sealed = seal_chunk(chunk_key, stored(plaintext))
+    frames = [stored(plaintext), stored(b"a"), stored(b"bc")]
+    bundle_key = kdf(output, "bundle-key")
     recipe = b"\x83\x01\x00\x80"
-    digest = sha256(plaintext)
+    digest = sha256(stored(plaintext))
     return {
         "source": "derive-data.py",
         "kdf": {"key": output.hex(), "label": "test", "info": "00ff", "length": 40,
@@ -171,6 +190,7 @@ def sealing_vectors():
         "oprfOutput": output.hex(),
         "chunkKey": chunk_key.hex(),
         "fileKey": file_key.hex(),
+        "bundleKey": bundle_key.hex(),
         "plaintext": plaintext.hex(),
         "sealedChunk": sealed.hex(),
         "sealedChunkId": content_id(sha256(sealed)),
@@ -181,8 +201,12 @@ def sealing_vectors():
         "oprfInputs": [
             {"domain": domain, "kind": kind, "digest": digest.hex(), "input": oprf_input(domain, code, digest).hex()}
             for domain in ("public", "équipe")
-            for kind, code in (("chunk", 1), ("file", 2))
+            for kind, code in (("chunk", 1), ("file", 2), ("bundle", 3))
         ],
+        "frames": [frame.hex() for frame in frames],
+        "fileDigest": file_digest(frames).hex(),
+        "bundleDigest": bundle_digest(frames).hex(),
+        "bundle": b"".join(seal_segment(bundle_key, k, frame) for k, frame in enumerate(frames)).hex(),
     }
 
 
@@ -193,19 +217,21 @@ def recipe_vectors():
     def key(n):
         return sha256(b"key %d" % n)
 
-    def chunk(n, size):
-        return [digest(n), key(n), size]
+    def chunk(n, size, sealed):
+        return [digest(n), key(n), size, sealed]
 
-    second = 1_700_000_000 * 10**9
     entries = [
-        [2, "Straße".encode(), 0o755, second],
-        [1, "Straße/empty".encode(), 0o600, -1, 0, [0, []]],
-        [1, "Straße/large".encode(), 0o444, second + 1, 10 * 2**30, [1, 1, digest(9), key(9)]],
-        [1, "Straße/small".encode(), 0o4755, 0, 1_050_000, [0, [chunk(1, 1_000_000), chunk(2, 50_000)]]],
-        [3, b"link-\xff\xfe", 0o777, second, b"../outside/\x80"],
+        [2, "Straße".encode()],
+        [1, "Straße/bundled".encode(), 1000, [2, digest(7), key(7), 5000, 0, 0, 417]],
+        [1, "Straße/bundled, too".encode(), 4566, [2, digest(7), key(7), 5000, 1, 417, 4583]],
+        [1, "Straße/empty".encode(), 0, [0, []]],
+        [1, "Straße/large".encode(), 10 * 2**30, [1, 1, digest(9), key(9)]],
+        [1, "Straße/middle".encode(), 1_050_000, [0, [chunk(1, 1_000_000, 1_000_017), chunk(2, 50_000, 12_345)]]],
+        [3, b"link-\xff\xfe", b"../outside/\x80"],
     ]
-    root = [1, b"public", len(entries), 10 * 2**30 + 1_050_000, 500, [0, [chunk(3, 500)]]]
-    leaf_list = [1, 0, [chunk(n, 1000 + n) for n in range(10)]]
+    total = 1000 + 4566 + 10 * 2**30 + 1_050_000
+    root = [1, b"public", 1, len(entries), total, 500, [0, [chunk(3, 500, 517)]]]
+    leaf_list = [1, 0, [chunk(n, 1000 + n, 1017) for n in range(10)]]
     upper_list = [1, 2, [[digest(n), 2**40 + n] for n in range(3)]]
     return {
         "source": "derive-data.py; digest n = SHA-256('object n'), key n = SHA-256('key n')",
@@ -213,6 +239,25 @@ def recipe_vectors():
         "root": cbor(root).hex(),
         "chunkList": cbor(leaf_list).hex(),
         "upperList": cbor(upper_list).hex(),
+    }
+
+
+def bundle_vectors():
+    """Which files of a tree share a bundle: the sizes and digests of frames decide, and the number of entries."""
+    files = [{"seed": "bundle vector %d" % n, "frameBytes": 2 + (n * n * 7919) % 131072} for n in range(120)]
+    bundles, sealed, count = [], 0, 0
+    for entry in files:
+        sealed, count = sealed + entry["frameBytes"] + 16, count + 1
+        drawn = int.from_bytes(sha256(entry["seed"].encode())[:4], "big")
+        by_content = sealed >= 524288 and drawn < (entry["frameBytes"] + 16) * 8192
+        if by_content or sealed > 2097152 - (131072 + 1 + 16):
+            bundles.append({"files": count, "sealedBytes": sealed})
+            sealed, count = 0, 0
+    bundles.append({"files": count, "sealedBytes": sealed})
+    return {
+        "source": "derive-data.py; digest of each frame: SHA-256(seed)",
+        "files": files,
+        "bundles": bundles,
     }
 
 
@@ -242,4 +287,5 @@ if __name__ == "__main__":
     write("chunker.json", chunker_vectors())
     write("sealing.json", sealing_vectors())
     write("recipe.json", recipe_vectors())
+    write("bundles.json", bundle_vectors())
     write("ownership-challenge.json", ownership_vectors())

@@ -7,19 +7,20 @@
 import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { ChunkRef, RegularFileEntry } from "../../core/recipe/recipe.ts";
-import { isPlaintextOf } from "../../core/recipe/tree.ts";
+import type { RegularFileEntry } from "../../core/recipe/recipe.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
-import type { FileSink } from "../platform.ts";
+import type { ExpectedPiece, FileSink, RestoreEntry } from "../platform.ts";
 import { timeArgument } from "./file-times.ts";
 import { inTheWay, type TargetFolder } from "./target-folder.ts";
 import { systemPath } from "./walk.ts";
 
 const COPY_BYTES = 1024 * 1024;
 const NEW_FILE_MODE = 0o600;
+/** Mode of a file without metadata. */
+const FILE_MODE = 0o644;
 
 export class FileWriter implements FileSink {
-  readonly entry: RegularFileEntry;
+  readonly entry: RestoreEntry<RegularFileEntry>;
   readonly #folder: TargetFolder;
   readonly #path: string;
   readonly #partPath: string;
@@ -31,7 +32,7 @@ export class FileWriter implements FileSink {
   /** All bytes before this offset are right, in the existing file or in the part. */
   #offset = 0;
 
-  private constructor(folder: TargetFolder, entry: RegularFileEntry) {
+  private constructor(folder: TargetFolder, entry: RestoreEntry<RegularFileEntry>) {
     this.#folder = folder;
     this.entry = entry;
     this.#path = folder.pathOf(entry);
@@ -39,7 +40,7 @@ export class FileWriter implements FileSink {
   }
 
   /** @throws TallystickError CONFLICT when something else than a file is in the way and may not be replaced */
-  static async open(folder: TargetFolder, entry: RegularFileEntry): Promise<FileWriter> {
+  static async open(folder: TargetFolder, entry: RestoreEntry<RegularFileEntry>): Promise<FileWriter> {
     const writer = new FileWriter(folder, entry);
     const found = await folder.kindAt(writer.#path);
     if (found === "folder" || (found !== "nothing" && found !== "file" && !folder.overwrite)) {
@@ -52,14 +53,14 @@ export class FileWriter implements FileSink {
     return writer;
   }
 
-  /** The bytes of a chunk if this disk has them, right where they belong; undefined when they must be fetched. */
-  async reuse(ref: ChunkRef, offset: number): Promise<Uint8Array | undefined> {
+  /** The bytes of a piece if this disk has them, right where they belong; undefined when they must be fetched. */
+  async reuse(piece: ExpectedPiece, offset: number): Promise<Uint8Array | undefined> {
     return await this.#onDisk(async () => {
       for (const file of [this.#existing, this.#part]) {
         if (file === undefined) continue;
-        const bytes = new Uint8Array(ref.sizeBytes);
+        const bytes = new Uint8Array(piece.sizeBytes);
         const { bytesRead } = await file.read(bytes, 0, bytes.length, offset);
-        if (bytesRead === bytes.length && isPlaintextOf(ref, bytes)) return bytes;
+        if (bytesRead === bytes.length && (await piece.isRight(bytes))) return bytes;
       }
       return undefined;
     });
@@ -78,16 +79,19 @@ export class FileWriter implements FileSink {
   /** Gives the file its content's end, mode, time and name. */
   async finish(): Promise<void> {
     await this.#onDisk(async () => {
-      const { mode, mtimeNanos, sizeBytes } = this.entry;
+      const { metadata, sizeBytes } = this.entry;
       const sameSize = this.#existing !== undefined && (await this.#existing.stat()).size === sizeBytes;
       if (this.#existing === undefined || this.#diverged || !sameSize)
         await (await this.#startPart()).truncate(sizeBytes);
       const file = this.#diverged ? this.#part : this.#existing;
-      await file?.utimes(timeArgument(mtimeNanos), timeArgument(mtimeNanos));
+      if (metadata !== undefined) {
+        const time = timeArgument(metadata.mtimeNanos);
+        await file?.utimes(time, time);
+      }
       if (this.#diverged) await rename(systemPath(this.#partPath), systemPath(this.#path));
       else await rm(systemPath(this.#partPath), { force: true });
       // Last: a part that is read-only already could not be opened again after a crash.
-      await file?.chmod(mode);
+      await file?.chmod(metadata?.mode ?? FILE_MODE);
       await this.close();
     });
   }

@@ -1,7 +1,7 @@
 /** A folder of this machine as the target of a restore: folders and links by `TargetFolder`, files by `FileWriter`. */
 
 import type { DirectoryEntry, FileEntry, RegularFileEntry, SymlinkEntry } from "../../core/recipe/recipe.ts";
-import type { FileSink, RestoreTarget } from "../platform.ts";
+import type { FileSink, RestoreEntry, RestoreTarget } from "../platform.ts";
 import { FileWriter } from "./file-writer.ts";
 import { requireFolder, TargetFolder } from "./target-folder.ts";
 
@@ -21,15 +21,15 @@ export class LocalTarget implements RestoreTarget {
     await this.#folder.leaveFoldersBefore(entry);
   }
 
-  async makeFolder(entry: DirectoryEntry): Promise<void> {
+  async makeFolder(entry: RestoreEntry<DirectoryEntry>): Promise<void> {
     await this.#folder.makeFolder(entry);
   }
 
-  async makeLink(entry: SymlinkEntry): Promise<void> {
+  async makeLink(entry: RestoreEntry<SymlinkEntry>): Promise<void> {
     await this.#folder.makeLink(entry);
   }
 
-  async openFile(entry: RegularFileEntry): Promise<FileSink> {
+  async openFile(entry: RestoreEntry<RegularFileEntry>): Promise<FileSink> {
     return await FileWriter.open(this.#folder, entry);
   }
 

@@ -11,11 +11,15 @@ import { toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { isBelow, pathToBytes } from "../../core/recipe/path-name.ts";
 import type { DirectoryEntry, FileEntry, SymlinkEntry } from "../../core/recipe/recipe.ts";
+import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
 import { makeFolders } from "../../store/disk/make-folders.ts";
+import type { RestoreEntry } from "../platform.ts";
 import { timeArgument } from "./file-times.ts";
 import { systemPath } from "./walk.ts";
 
+/** Mode of a folder without metadata. */
+const FOLDER_MODE = 0o755;
 /** Folders are writable for their owner until everything in them is there. */
 const WORKING_MODE = 0o700;
 
@@ -24,7 +28,7 @@ export class TargetFolder {
   readonly #dataId: string;
   readonly #overwrite: boolean;
   /** Folders around the current entry, outermost first; their modes and times are set when they are left. */
-  readonly #open: DirectoryEntry[] = [];
+  readonly #open: RestoreEntry<DirectoryEntry>[] = [];
 
   private constructor(root: string, dataId: string, overwrite: boolean) {
     this.#root = root;
@@ -79,7 +83,7 @@ export class TargetFolder {
   }
 
   /** @throws TallystickError CONFLICT when something else than a folder is in the way */
-  async makeFolder(entry: DirectoryEntry): Promise<void> {
+  async makeFolder(entry: RestoreEntry<DirectoryEntry>): Promise<void> {
     const path = this.pathOf(entry);
     await this.#onDisk(path, async () => {
       try {
@@ -94,7 +98,7 @@ export class TargetFolder {
   }
 
   /** @throws TallystickError CONFLICT when something else is in the way and may not be replaced */
-  async makeLink(entry: SymlinkEntry): Promise<void> {
+  async makeLink(entry: RestoreEntry<SymlinkEntry>): Promise<void> {
     const path = this.pathOf(entry);
     const part = systemPath(this.partPathOf(entry));
     await this.#onDisk(path, async () => {
@@ -103,14 +107,14 @@ export class TargetFolder {
         found === "link" &&
         systemPath(entry.target).equals(await readlink(systemPath(path), { encoding: "buffer" }))
       ) {
-        await lutimes(systemPath(path), timeArgument(entry.mtimeNanos), timeArgument(entry.mtimeNanos));
+        await setLinkTime(systemPath(path), entry.metadata);
         return;
       }
       if (found !== "nothing" && (found === "folder" || !this.#overwrite))
         throw inTheWay(path, "a link", found !== "folder");
       await rm(part, { force: true });
       await symlink(systemPath(entry.target), part);
-      await lutimes(part, timeArgument(entry.mtimeNanos), timeArgument(entry.mtimeNanos));
+      await setLinkTime(part, entry.metadata);
       await rename(part, systemPath(path));
     });
   }
@@ -126,12 +130,14 @@ export class TargetFolder {
     }
   }
 
-  async #leave(entry: DirectoryEntry): Promise<void> {
-    const path = this.pathOf(entry);
+  async #leave({ path: name, metadata }: RestoreEntry<DirectoryEntry>): Promise<void> {
+    const path = join(this.#root, name);
     await this.#onDisk(path, async () => {
-      const time = timeArgument(entry.mtimeNanos);
-      await utimes(systemPath(path), time, time);
-      await chmod(systemPath(path), entry.mode);
+      if (metadata !== undefined) {
+        const time = timeArgument(metadata.mtimeNanos);
+        await utimes(systemPath(path), time, time);
+      }
+      await chmod(systemPath(path), metadata?.mode ?? FOLDER_MODE);
     });
   }
 
@@ -142,6 +148,12 @@ export class TargetFolder {
       throw error instanceof TallystickError ? error : asDiskError(error, path);
     }
   }
+}
+
+async function setLinkTime(path: Buffer, metadata: EntryMetadata | undefined): Promise<void> {
+  if (metadata === undefined) return;
+  const time = timeArgument(metadata.mtimeNanos);
+  await lutimes(path, time, time);
 }
 
 /** Something is where an entry belongs, and may not be replaced. */

@@ -1,22 +1,32 @@
 /**
- * Third stage of a put: chunks are sealed, and the recipes that refer to them are written. Sealed objects are yielded
- * in one fixed order, which is also the order of the data set that audits are about: for each entry its chunks, then
- * its recipe lists; where the listing completes a chunk, that chunk; at the end the rest of the listing, its lists, and
- * the root. `object-order.ts` finds the same order from the recipe alone.
+ * Fifth stage of a put: the recipes that refer to sealed objects are written. Objects are yielded in one fixed order,
+ * which is also the order of the data set that audits are about: for each entry its chunks, then its recipe lists. The
+ * entries from the first file of a bundle on are held back until the bundle is known: before the first file of the next
+ * bundle, after 4096 entries, or at the end. Then comes the bundle. Where a listing entry that is written completes a
+ * chunk of the listing, that chunk follows; at the end the rest of the listing, its lists, and the root.
+ * `object-order.ts` finds the same order from the recipe alone.
  */
 
-import { createSha256, sha256 } from "#primitives";
-import { sealChunk } from "../../core/crypto/encryption.ts";
-import { contentId } from "../../core/encoding/content-id.ts";
-import { toHex } from "../../core/encoding/hex.ts";
+import { sha256 } from "#primitives";
 import { TallystickError } from "../../core/errors.ts";
+import { segmentBytes } from "../../core/recipe/bundle.ts";
 import { Chunker } from "../../core/recipe/chunker.ts";
+import { FRAME_HEAD_BYTES, fileDigest } from "../../core/recipe/frame.ts";
 import { ListingEncoder } from "../../core/recipe/listing.ts";
-import { type ChunkRef, type Content, encodeRoot, type FileEntry, type RootRecipe } from "../../core/recipe/recipe.ts";
+import {
+  type ChunkedContent,
+  type ChunkRef,
+  type Content,
+  encodeRoot,
+  type FileEntry,
+  type RootRecipe,
+} from "../../core/recipe/recipe.ts";
 import { type SealedObject, sealRoot, writeContent } from "../../core/recipe/tree.ts";
-import type { ReadEntry } from "./chunk-files.ts";
-import { deriveKey, type KeyedInput, type KeyOracle } from "./derive-keys.ts";
-import { storedTime } from "./stored-time.ts";
+import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
+import type { DataStages } from "../pipeline/data-stages.ts";
+import type { CollectedEntry } from "./collect-contents.ts";
+import { deriveKey, type KeyOracle } from "./derive-keys.ts";
+import type { BundleRef, SealedInput } from "./seal-contents.ts";
 
 /** The result of a put, known after the last object. */
 export interface AssembledRoot {
@@ -26,23 +36,37 @@ export interface AssembledRoot {
   readonly root: RootRecipe;
 }
 
+export interface AssemblerContext {
+  readonly oracle: KeyOracle;
+  readonly stages: DataStages;
+  readonly domain: string;
+  /** Takes the metadata of every entry, in listing order. */
+  readonly onEntry?: ((metadata: EntryMetadata) => Promise<void>) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+type SealedEntry = Extract<SealedInput, { kind: "entry" }>;
+
+/** An entry that waits for its bundle, or for that of an entry before it. */
+type HeldEntry =
+  | { readonly item: SealedEntry; readonly content: ChunkedContent }
+  | { readonly item: SealedEntry; readonly place: NonNullable<CollectedEntry["place"]> };
+
 export class Assembler {
-  readonly #oracle: KeyOracle;
-  readonly #domain: string;
-  readonly #signal: AbortSignal | undefined;
-  /** References by content, so that a repeated chunk needs neither key nor cipher. */
+  readonly #context: AssemblerContext;
+  /** References by content, so that a repeated content needs neither key nor cipher. */
   readonly #refs = new Map<string, ChunkRef>();
+  readonly #bundles = new Map<string, BundleRef>();
   readonly #listing = new ListingEncoder();
   readonly #listingChunker = new Chunker();
-  readonly #listingHash = createSha256();
+  readonly #listingDigests: Uint8Array[] = [];
   readonly #listingRefs: ChunkRef[] = [];
   #fileRefs: ChunkRef[] = [];
+  #held: HeldEntry[] = [];
   #result: AssembledRoot | undefined;
 
-  constructor(oracle: KeyOracle, domain: string, signal?: AbortSignal) {
-    this.#oracle = oracle;
-    this.#domain = domain;
-    this.#signal = signal;
+  constructor(context: AssemblerContext) {
+    this.#context = context;
   }
 
   /** @throws TallystickError INTERNAL before the last object has been taken */
@@ -55,75 +79,114 @@ export class Assembler {
    * @returns sealed objects, in order. Equal objects may come up more than once (equal files have equal lists).
    * @throws TallystickError QUORUM_FAILED, RATE_LIMITED for keys of the listing and the root
    */
-  async *assemble(input: AsyncIterable<KeyedInput>): AsyncGenerator<SealedObject, void, undefined> {
+  async *assemble(input: AsyncIterable<SealedInput>): AsyncGenerator<SealedObject, void, undefined> {
     for await (const item of input) {
-      if (item.kind === "chunk") {
-        const object = this.#seal(item.content, item.key, item.plaintext);
-        this.#fileRefs.push(this.#refOf(item.content));
-        yield object;
-      } else if (item.kind === "repeat") {
-        this.#fileRefs.push(this.#refOf(item.content));
-      } else {
-        yield* this.#entry(item);
+      switch (item.kind) {
+        case "chunk":
+          this.#refs.set(item.content, item.ref);
+          this.#fileRefs.push(item.ref);
+          yield item.object;
+          break;
+        case "repeated chunk":
+          this.#fileRefs.push(known(this.#refs, item.content));
+          break;
+        case "bundle":
+          this.#bundles.set(item.content, item.ref);
+          yield item.object;
+          yield* this.#release(item.ref);
+          break;
+        case "repeated bundle":
+          yield* this.#release(known(this.#bundles, item.content));
+          break;
+        case "entry":
+          yield* this.#entry(item);
       }
     }
     yield* this.#root();
   }
 
-  async *#entry(item: ReadEntry & { readonly fileKey?: Uint8Array }): AsyncGenerator<SealedObject, void, undefined> {
+  async *#entry(item: SealedEntry): AsyncGenerator<SealedObject, void, undefined> {
+    if (item.place !== undefined) {
+      this.#held.push({ item, place: item.place });
+      return;
+    }
     const lists: SealedObject[] = [];
     const refs = this.#fileRefs;
     this.#fileRefs = [];
     const content = await writeContent(refs, async () => requireKey(item.fileKey), collectInto(lists));
     yield* lists;
-    for (const chunk of this.#append(this.#listing.push(fileEntry(item, content))))
-      yield await this.#listingChunk(chunk);
+    if (this.#held.length > 0) this.#held.push({ item, content });
+    else yield* this.#append(item, content);
+  }
+
+  /** Writes the entries that waited for a bundle. */
+  async *#release({ id, key, bundleBytes }: BundleRef): AsyncGenerator<SealedObject, void, undefined> {
+    const held = this.#held;
+    this.#held = [];
+    for (const entry of held) {
+      if ("content" in entry) {
+        yield* this.#append(entry.item, entry.content);
+        continue;
+      }
+      const { position, offset, frameBytes } = entry.place;
+      const sealedBytes = segmentBytes(frameBytes);
+      const { sizeBytes } = entry.item;
+      const segment = { id, key, bundleBytes, position, offset, sealedBytes, sizeBytes };
+      yield* this.#append(entry.item, { segment });
+    }
+  }
+
+  async *#append(item: SealedEntry, content: Content): AsyncGenerator<SealedObject, void, undefined> {
+    const bytes = this.#listing.push(fileEntry(item, content));
+    for (const stored of this.#listingChunker.push(bytes)) yield await this.#listingChunk(stored);
+    await this.#context.onEntry?.(item.entry.metadata);
   }
 
   async *#root(): AsyncGenerator<SealedObject, void, undefined> {
+    const { domain } = this.#context;
     const last = this.#listingChunker.finish();
     if (last !== undefined) yield await this.#listingChunk(last);
     const lists: SealedObject[] = [];
-    const listingKey = async () => await this.#keyOf("file", this.#listingHash.digest());
+    const listingKey = async () => await this.#keyOf("file", fileDigest(this.#listingDigests));
     const listing = await writeContent(this.#listingRefs, listingKey, collectInto(lists));
     yield* lists;
     const listingBytes = this.#listingRefs.reduce((sum, ref) => sum + ref.sizeBytes, 0);
-    const root: RootRecipe = { version: 1, domain: this.#domain, ...this.#listing.totals, listingBytes, listing };
+    const root: RootRecipe = {
+      version: 1,
+      domain,
+      keyMode: "oprf",
+      ...this.#listing.totals,
+      listingBytes,
+      listing,
+    };
     const fileKey = await this.#keyOf("file", sha256(encodeRoot(root)));
     const object = sealRoot(fileKey, root);
     this.#result = { dataId: object.id, fileKey, root };
     yield object;
   }
 
-  *#append(bytes: Uint8Array): Generator<Uint8Array, void, undefined> {
-    this.#listingHash.update(bytes);
-    yield* this.#listingChunker.push(bytes);
-  }
-
   /** One key for one chunk: a listing completes a chunk once in thousands of entries. */
-  async #listingChunk(plaintext: Uint8Array): Promise<SealedObject> {
-    const digest = sha256(plaintext);
-    const object = this.#seal(toHex(digest), await this.#keyOf("chunk", digest), plaintext);
-    this.#listingRefs.push(this.#refOf(toHex(digest)));
+  async #listingChunk(stored: Uint8Array): Promise<SealedObject> {
+    const { stages } = this.#context;
+    const sizeBytes = stored.length - FRAME_HEAD_BYTES;
+    const { frame, digest } = await stages.frame(stored);
+    const key = await this.#keyOf("chunk", digest);
+    const object = await stages.seal(frame, key);
+    this.#listingDigests.push(digest);
+    this.#listingRefs.push({ id: object.id, key, sizeBytes, sealedBytes: object.sealed.length });
     return object;
   }
 
-  #seal(content: string, key: Uint8Array, plaintext: Uint8Array): SealedObject {
-    const sealed = sealChunk(key, plaintext);
-    const id = contentId(sealed);
-    this.#refs.set(content, { id, key, sizeBytes: plaintext.length });
-    return { id, sealed };
-  }
-
-  #refOf(content: string): ChunkRef {
-    const ref = this.#refs.get(content);
-    if (ref === undefined) throw new TallystickError("repeated chunk before its first", { code: "INTERNAL" });
-    return ref;
-  }
-
   async #keyOf(kind: "chunk" | "file", digest: Uint8Array): Promise<Uint8Array> {
-    return await deriveKey(this.#oracle, this.#domain, kind, digest, this.#signal);
+    const { oracle, domain, signal } = this.#context;
+    return await deriveKey(oracle, domain, kind, digest, signal);
   }
+}
+
+function known<Ref>(refs: ReadonlyMap<string, Ref>, content: string): Ref {
+  const ref = refs.get(content);
+  if (ref === undefined) throw new TallystickError("repeated content before its first", { code: "INTERNAL" });
+  return ref;
 }
 
 function collectInto(objects: SealedObject[]): (object: SealedObject) => Promise<void> {
@@ -137,11 +200,9 @@ function requireKey(fileKey: Uint8Array | undefined): Uint8Array {
   throw new TallystickError("a file with many chunks came without its key", { code: "INTERNAL" });
 }
 
-function fileEntry({ entry, sizeBytes }: ReadEntry, content: Content): FileEntry {
+function fileEntry({ entry, sizeBytes }: SealedEntry, content: Content): FileEntry {
   const { path, type } = entry;
-  const { mode } = entry.metadata;
-  const mtimeNanos = storedTime(entry.metadata.mtimeNanos);
-  if (type === "file") return { path, mode, mtimeNanos, type, sizeBytes, content };
-  if (type === "directory") return { path, mode, mtimeNanos, type };
-  return { path, mode, mtimeNanos, type, target: entry.target };
+  if (type === "file") return { path, type, sizeBytes, content };
+  if (type === "directory") return { path, type };
+  return { path, type, target: entry.target };
 }

@@ -1,28 +1,19 @@
 /**
- * First stage of a put: entries of the source become chunks. Each file is read once; its digest and those of its chunks
- * are taken on the way. A chunk whose content occurred before in this put is passed on as its digest only.
+ * First stage of a put: entries of the source become frames to be compressed, and entries. Each file is read once.
  */
 
-import { createSha256, sha256 } from "#primitives";
-import { toHex } from "../../core/encoding/hex.ts";
-import { chunkStream } from "../../core/recipe/chunker.ts";
-import { MAX_INLINE_CHUNKS } from "../../core/recipe/recipe.ts";
+import { isBundled } from "../../core/recipe/bundle.ts";
+import { Chunker } from "../../core/recipe/chunker.ts";
+import { FRAME_HEAD_BYTES } from "../../core/recipe/frame.ts";
 import type { SourceEntry } from "../platform.ts";
 
-/** A chunk with a content that is new in this put. */
-export interface NewChunk {
+/** A chunk of a file, laid out as the frame that stores it. */
+export interface ReadChunk {
   readonly kind: "chunk";
-  /** SHA-256 of the plaintext, hex: the name of the content within the put. */
-  readonly content: string;
-  readonly digest: Uint8Array;
-  readonly plaintext: Uint8Array;
-}
-
-/** A chunk whose content occurred before. */
-export interface RepeatedChunk {
-  readonly kind: "repeat";
-  readonly content: string;
+  readonly stored: Uint8Array;
   readonly sizeBytes: number;
+  /** It is a whole file that goes into a bundle. */
+  readonly isSmallFile: boolean;
 }
 
 /** An entry, after its chunks. */
@@ -31,11 +22,9 @@ export interface ReadEntry {
   readonly entry: SourceEntry;
   /** Bytes read; 0 for folders and links. */
   readonly sizeBytes: number;
-  /** SHA-256 of the whole file; present when it has more chunks than an entry carries inline. */
-  readonly fileDigest?: Uint8Array;
 }
 
-export type ChunkedInput = NewChunk | RepeatedChunk | ReadEntry;
+export type ReadInput = ReadChunk | ReadEntry;
 
 /** Counts what has been read, for progress. */
 export interface ReadCounter {
@@ -48,42 +37,28 @@ export async function* chunkFiles(
   entries: AsyncIterable<SourceEntry>,
   counter: ReadCounter,
   signal?: AbortSignal,
-): AsyncGenerator<ChunkedInput, void, undefined> {
-  const seen = new Set<string>();
+): AsyncGenerator<ReadInput, void, undefined> {
   for await (const entry of entries) {
     signal?.throwIfAborted();
     if (entry.type !== "file") {
       yield { kind: "entry", entry, sizeBytes: 0 };
     } else {
-      const hash = createSha256();
-      let chunks = 0;
+      const chunker = new Chunker({ sizeBytes: entry.sizeBytes });
       let sizeBytes = 0;
-      for await (const plaintext of chunkStream(hashing(entry.read(signal), hash))) {
-        chunks += 1;
-        sizeBytes += plaintext.length;
-        counter.readBytes += plaintext.length;
-        const digest = sha256(plaintext);
-        const content = toHex(digest);
-        if (seen.has(content)) {
-          yield { kind: "repeat", content, sizeBytes: plaintext.length };
-        } else {
-          seen.add(content);
-          yield { kind: "chunk", content, digest, plaintext };
-        }
+      const readChunk = (stored: Uint8Array, isLast: boolean): ReadChunk => {
+        const chunkBytes = stored.length - FRAME_HEAD_BYTES;
+        const isSmallFile = isLast && sizeBytes === 0 && isBundled(chunkBytes);
+        sizeBytes += chunkBytes;
+        counter.readBytes += chunkBytes;
+        return { kind: "chunk", stored, sizeBytes: chunkBytes, isSmallFile };
+      };
+      for await (const piece of entry.read(signal)) {
+        for (const stored of chunker.push(piece)) yield readChunk(stored, false);
       }
-      const read: ReadEntry = { kind: "entry", entry, sizeBytes };
-      yield chunks > MAX_INLINE_CHUNKS ? { ...read, fileDigest: hash.digest() } : read;
+      const last = chunker.finish();
+      if (last !== undefined) yield readChunk(last, true);
+      yield { kind: "entry", entry, sizeBytes };
     }
     counter.readEntries += 1;
-  }
-}
-
-async function* hashing(
-  pieces: AsyncIterable<Uint8Array>,
-  hash: { update(piece: Uint8Array): void },
-): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const piece of pieces) {
-    hash.update(piece);
-    yield piece;
   }
 }

@@ -1,13 +1,21 @@
 /**
- * The data plane of a put, stage after stage: read, chunk, derive keys, seal and assemble, place, tag, store. Memory is
- * what the stages hold: about six batches of 4 MiB, whatever is put.
+ * The data plane of a put, stage after stage: read and chunk, frame, collect, derive keys, seal, assemble, place, tag,
+ * store. Memory is what the stages hold, stated where each is built, whatever is put.
  */
 
+import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
+import { type DataStages, localStages } from "../pipeline/data-stages.ts";
+import { mapOrdered } from "../pipeline/map-ordered.ts";
 import { type AssembledRoot, Assembler } from "./assemble.ts";
-import { chunkFiles, type ReadCounter } from "./chunk-files.ts";
+import { chunkFiles, type ReadCounter, type ReadInput } from "./chunk-files.ts";
+import { collectContents, type FramedInput } from "./collect-contents.ts";
 import { deriveKeys, type KeyOracle } from "./derive-keys.ts";
+import { sealContents } from "./seal-contents.ts";
 import type { EntrySource } from "./source.ts";
 import { distinct, type Placement, type StoreTotals, storeObjects } from "./store-objects.ts";
+
+/** Chunks and entries being framed, and the memory of the chunks among them. */
+const FRAMES_AHEAD = { concurrency: 64, maximumWeight: 8 * 1024 * 1024 } as const;
 
 export interface StoreTreeContext {
   readonly oracle: KeyOracle;
@@ -17,6 +25,10 @@ export interface StoreTreeContext {
   readonly totals: StoreTotals;
   /** Called when the counts have changed. */
   readonly onChange: () => void;
+  /** Takes the metadata of every entry, in listing order; awaited before the next one. */
+  readonly onEntry?: ((metadata: EntryMetadata) => Promise<void>) | undefined;
+  /** Where frames are compressed and sealed. Default: in this thread. */
+  readonly stages?: DataStages | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -26,10 +38,21 @@ export interface StoreTreeContext {
  * @throws FileUnreadableError, FileChangedError; TallystickError of the committee or a provider
  */
 export async function storeTree(source: EntrySource, context: StoreTreeContext): Promise<AssembledRoot> {
-  const { oracle, place, domain, counter, totals, onChange, signal } = context;
-  const assembler = new Assembler(oracle, domain, signal);
-  const chunked = chunkFiles(source.entries(), counter, signal);
-  const objects = distinct(assembler.assemble(deriveKeys(chunked, oracle, domain, signal)));
+  const { oracle, place, domain, counter, totals, onChange, onEntry, stages = localStages, signal } = context;
+  const assembler = new Assembler({ oracle, stages, domain, onEntry, signal });
+  const read = chunkFiles(source.entries(), counter, signal);
+  const framed = mapOrdered(read, (item) => frameItem(item, stages), {
+    ...FRAMES_AHEAD,
+    weigh: (item) => (item.kind === "chunk" ? item.stored.buffer.byteLength : 0),
+  });
+  const keyed = deriveKeys(collectContents(framed), oracle, domain, signal);
+  const objects = distinct(assembler.assemble(sealContents(keyed, stages)));
   await storeObjects(objects, place, totals, onChange, signal);
   return assembler.result;
+}
+
+async function frameItem(item: ReadInput, stages: DataStages): Promise<FramedInput> {
+  if (item.kind === "entry") return item;
+  const { kind, stored, sizeBytes, isSmallFile } = item;
+  return { kind, sizeBytes, isSmallFile, ...(await stages.frame(stored)) };
 }

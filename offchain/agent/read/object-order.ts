@@ -4,16 +4,18 @@
  */
 
 import type { ManifestChunk } from "../../core/audit/manifest.ts";
-import { CHUNK_OVERHEAD_BYTES, openRecipe } from "../../core/crypto/encryption.ts";
+import { openRecipe } from "../../core/crypto/encryption.ts";
 import { contentId } from "../../core/encoding/content-id.ts";
 import { IntegrityError } from "../../core/errors.ts";
+import { MAX_BUNDLE_SPAN } from "../../core/recipe/bundle.ts";
 import {
+  type ChunkedContent,
   type ChunkRef,
-  type Content,
   decodeList,
   encodeEntry,
   isChunkList,
   type RootRecipe,
+  type SegmentRef,
 } from "../../core/recipe/recipe.ts";
 import { type ObjectSource, readListing } from "./read-content.ts";
 
@@ -39,36 +41,87 @@ export async function* objectOrder(
     }
   }
   const listing = await expand(root.listing, source, signal);
-  const listingChunks = listing.chunks.values();
-  let writtenBytes = 0;
-  let cutAt = 0;
-  let next = listingChunks.next();
+  const held = new HeldEntries(listing.chunks);
   for await (const entry of readListing(root, source, signal)) {
+    let segment: SegmentRef | undefined;
     if (entry.type === "file") {
-      const { chunks, lists } = await expand(entry.content, source, signal);
-      yield* fresh(chunks.map(sealedChunk));
-      yield* fresh(lists);
+      if ("segment" in entry.content) {
+        segment = entry.content.segment;
+      } else {
+        const { chunks, lists } = await expand(entry.content, source, signal);
+        yield* fresh(chunks.map(sealedChunk));
+        yield* fresh(lists);
+      }
     }
-    writtenBytes += encodeEntry(entry).length;
-    // The chunk that ends the listing is closed by its end, not by an entry.
-    while (!next.done && cutAt + next.value.sizeBytes <= writtenBytes && next.value !== listing.chunks.at(-1)) {
-      cutAt += next.value.sizeBytes;
-      yield* fresh([sealedChunk(next.value)]);
-      next = listingChunks.next();
-    }
+    yield* fresh(held.add(encodeEntry(entry).length, segment));
   }
-  for (; !next.done; next = listingChunks.next()) yield* fresh([sealedChunk(next.value)]);
+  yield* fresh(held.finish());
   yield* fresh(listing.lists);
   yield* fresh([{ id: dataId, sizeBytes: rootBytes }]);
 }
 
-function sealedChunk(ref: ChunkRef): ManifestChunk {
-  return { id: ref.id, sizeBytes: ref.sizeBytes + CHUNK_OVERHEAD_BYTES };
+function sealedChunk({ id, sealedBytes }: ChunkRef): ManifestChunk {
+  return { id, sizeBytes: sealedBytes };
+}
+
+/**
+ * The entries that a writer holds back until their bundle is complete, and the chunks of the listing, which are complete
+ * once their entries are written.
+ */
+class HeldEntries {
+  readonly #chunks: readonly ChunkRef[];
+  /** Chunks of the listing that were returned, and where the last of them ends. */
+  #returned = 0;
+  #cutAt = 0;
+  #writtenBytes = 0;
+  #bundle: ManifestChunk | undefined;
+  /** Length of each entry since the first file of the bundle. */
+  #held: number[] = [];
+
+  constructor(chunks: readonly ChunkRef[]) {
+    this.#chunks = chunks;
+  }
+
+  /** @param segment of a file in a bundle @returns the objects that are stored before the next entry's */
+  *add(entryBytes: number, segment: SegmentRef | undefined): Generator<ManifestChunk, void, undefined> {
+    if (segment?.position === 0) {
+      yield* this.#release();
+      this.#bundle = { id: segment.id, sizeBytes: segment.bundleBytes };
+    }
+    this.#held.push(entryBytes);
+    if (this.#bundle === undefined || this.#held.length === MAX_BUNDLE_SPAN) yield* this.#release();
+  }
+
+  *finish(): Generator<ManifestChunk, void, undefined> {
+    yield* this.#release();
+    for (const chunk of this.#chunks.slice(this.#returned)) yield sealedChunk(chunk);
+  }
+
+  *#release(): Generator<ManifestChunk, void, undefined> {
+    if (this.#bundle !== undefined) yield this.#bundle;
+    this.#bundle = undefined;
+    for (const entryBytes of this.#held) {
+      this.#writtenBytes += entryBytes;
+      // The chunk that ends the listing is closed by its end, not by an entry.
+      for (let next = this.#next(); next !== undefined; next = this.#next()) yield sealedChunk(next);
+    }
+    this.#held = [];
+  }
+
+  /** The next chunk of the listing if it is complete, the last one excepted. */
+  #next(): ChunkRef | undefined {
+    const next = this.#chunks[this.#returned];
+    if (next === undefined || this.#returned === this.#chunks.length - 1) return undefined;
+    if (this.#cutAt + next.sizeBytes > this.#writtenBytes) return undefined;
+    this.#cutAt += next.sizeBytes;
+    this.#returned += 1;
+    return next;
+  }
 }
 
 /** Chunks of a content in order, and its lists in the order in which they were completed: lower ones first. */
 async function expand(
-  content: Content,
+  content: ChunkedContent,
   source: ObjectSource,
   signal: AbortSignal | undefined,
 ): Promise<{ chunks: ChunkRef[]; lists: ManifestChunk[] }> {

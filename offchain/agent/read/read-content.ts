@@ -1,10 +1,12 @@
 /** Verified plaintext from sealed objects. Everything that reads stored data uses this module. */
 
 import { openChunk } from "../../core/crypto/encryption.ts";
+import { readFrame } from "../../core/recipe/frame.ts";
 import { decodeListing } from "../../core/recipe/listing.ts";
-import type { ChunkRef, Content, FileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
-import { type PlacedRef, readContent, readContentFrom } from "../../core/recipe/tree.ts";
+import type { ChunkRef, Content, FileEntry, RootRecipe, SegmentRef } from "../../core/recipe/recipe.ts";
+import { readContent, readContentFrom } from "../../core/recipe/tree.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
+import type { OpenedBundles } from "./opened-bundles.ts";
 
 /** Chunks of a listing that are fetched ahead. */
 const LISTING_AHEAD = 2;
@@ -16,27 +18,56 @@ export interface ObjectSource {
 
 /** Fetches and opens one chunk. @throws IntegrityError when it does not decrypt; whatever the source throws */
 export async function openedChunk(source: ObjectSource, ref: ChunkRef, signal?: AbortSignal): Promise<Uint8Array> {
-  return openChunk(ref.key, await source.fetch(ref.id, signal), ref.sizeBytes, ref.id);
+  const frame = openChunk(ref.key, await source.fetch(ref.id, signal), ref.sealedBytes, ref.id);
+  return await readFrame(frame, ref.sizeBytes, `chunk ${ref.id}`);
 }
 
-/** The entries of a put, checked for order, parents and totals as they come. */
+/** The entries of a put, checked for order, parents, bundles and totals as they come. */
 export function readListing(root: RootRecipe, source: ObjectSource, signal?: AbortSignal): AsyncIterable<FileEntry> {
   const refs = readContent(root.listing, (id) => source.fetch(id, signal));
   const pieces = mapOrdered(refs, (ref) => openedChunk(source, ref, signal), { concurrency: LISTING_AHEAD });
   return decodeListing(pieces, root);
 }
 
-/** The chunk references of a content, with the lists on the way fetched from the source. */
-export function chunkRefs(content: Content, source: ObjectSource, signal?: AbortSignal): AsyncIterable<ChunkRef> {
-  return readContent(content, (id) => source.fetch(id, signal));
+/** A piece of a file that is opened as one. */
+export interface ContentPiece {
+  /** Of the object that it is in. */
+  readonly id: string;
+  /** Where it begins in the file. */
+  readonly offset: number;
+  readonly sizeBytes: number;
+  readonly ref: { readonly chunk: ChunkRef } | { readonly segment: SegmentRef };
 }
 
-/** As `chunkRefs`, from the chunk on that holds a byte, each with its offset. Lists before that chunk are not fetched. */
-export function chunkRefsFrom(
+/**
+ * The pieces of a file in order, with the lists on the way fetched from the source.
+ * @param startBytes offset of a byte: pieces, and lists, that end before it are left out
+ */
+export async function* contentPieces(
   content: Content,
   source: ObjectSource,
   startBytes: number,
   signal?: AbortSignal,
-): AsyncIterable<PlacedRef> {
-  return readContentFrom(content, (id) => source.fetch(id, signal), startBytes);
+): AsyncGenerator<ContentPiece, void, undefined> {
+  if ("segment" in content) {
+    const { segment } = content;
+    if (startBytes < segment.sizeBytes) {
+      yield { id: segment.id, offset: 0, sizeBytes: segment.sizeBytes, ref: { segment } };
+    }
+    return;
+  }
+  const load = (id: string) => source.fetch(id, signal);
+  for await (const { ref: chunk, offset } of readContentFrom(content, load, startBytes)) {
+    yield { id: chunk.id, offset, sizeBytes: chunk.sizeBytes, ref: { chunk } };
+  }
+}
+
+/** Fetches and opens one piece. @throws IntegrityError when it does not decrypt; whatever the source throws */
+export async function openedPiece(
+  { ref }: ContentPiece,
+  source: ObjectSource,
+  bundles: OpenedBundles,
+  signal?: AbortSignal,
+): Promise<Uint8Array> {
+  return "chunk" in ref ? await openedChunk(source, ref.chunk, signal) : await bundles.open(ref.segment, signal);
 }

@@ -7,6 +7,7 @@ import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { showPath } from "../../core/recipe/path-name.ts";
 import type { FileEntry, RegularFileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
 import { type ByteRange, withinSize } from "./byte-range.ts";
+import { OpenedBundles } from "./opened-bundles.ts";
 import { type ObjectSource, readListing } from "./read-content.ts";
 import { fileStream } from "./read-range.ts";
 import { streamPieces } from "./stream-pieces.ts";
@@ -18,11 +19,9 @@ const DEFAULT_MAXIMUM_BYTES = 64 * 1024 * 1024;
 export interface ReadFile {
   readonly type: "file";
   readonly path: string;
-  readonly mode: number;
-  readonly mtimeNanos: bigint;
   readonly sizeBytes: number;
   /**
-   * The content or a part of it, verified chunk by chunk; may be opened again. Only what the range needs is fetched.
+   * The content or a part of it, verified piece by piece; may be opened again. Only what the range needs is fetched.
    * Cancel it to stop early.
    * @throws InvalidInputError for a range that is none; IntegrityError (as the stream's error) naming file, offset and
    *   object
@@ -38,8 +37,9 @@ export async function* readEntries(
   source: ObjectSource,
   signal?: AbortSignal,
 ): AsyncGenerator<ReadEntry, void, undefined> {
+  const bundles = new OpenedBundles(source);
   for await (const entry of readListing(root, source, signal)) {
-    yield entry.type === "file" ? readableFile(entry, source, signal) : entry;
+    yield entry.type === "file" ? readableFile(entry, source, bundles, signal) : entry;
   }
 }
 
@@ -101,10 +101,15 @@ export async function readBytes(
   return bytes;
 }
 
-function readableFile(entry: RegularFileEntry, source: ObjectSource, signal: AbortSignal | undefined): ReadFile {
-  const { type, path, mode, mtimeNanos, sizeBytes } = entry;
-  const stream = (range: Partial<ByteRange> = {}) => fileStream(entry, source, range, { signal });
-  return { type, path, mode, mtimeNanos, sizeBytes, stream };
+function readableFile(
+  entry: RegularFileEntry,
+  source: ObjectSource,
+  bundles: OpenedBundles,
+  signal: AbortSignal | undefined,
+): ReadFile {
+  const { type, path, sizeBytes } = entry;
+  const stream = (range: Partial<ByteRange> = {}) => fileStream(entry, source, range, { bundles, signal });
+  return { type, path, sizeBytes, stream };
 }
 
 function notOneFile(received: string): InvalidInputError {

@@ -4,11 +4,11 @@
  */
 
 import type { RegularFileEntry } from "../../core/recipe/recipe.ts";
-import type { PlacedRef } from "../../core/recipe/tree.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
 import { type ByteRange, withinSize } from "./byte-range.ts";
 import { locateError } from "./locate-error.ts";
-import { chunkRefsFrom, type ObjectSource, openedChunk } from "./read-content.ts";
+import { OpenedBundles } from "./opened-bundles.ts";
+import { type ContentPiece, contentPieces, type ObjectSource, openedPiece } from "./read-content.ts";
 
 /** Chunks of one file that are fetched ahead of its reader unless told: at most 16 MiB. */
 const CHUNKS_AHEAD = 8;
@@ -16,6 +16,8 @@ const CHUNKS_AHEAD = 8;
 export interface StreamOptions {
   /** Chunks of at most 2 MiB that are fetched ahead of the reader. */
   readonly chunksAhead?: number;
+  /** Shared by the files of a put, so that a bundle is fetched once. Default: for this file alone. */
+  readonly bundles?: OpenedBundles;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -35,21 +37,22 @@ export function fileStream(
 }
 
 function piecesOf(entry: RegularFileEntry, source: ObjectSource, { start, end }: ByteRange, options: StreamOptions) {
-  const { chunksAhead = CHUNKS_AHEAD, signal } = options;
-  async function* placed(): AsyncGenerator<PlacedRef, void, undefined> {
+  const { chunksAhead = CHUNKS_AHEAD, bundles = new OpenedBundles(source), signal } = options;
+  async function* placed(): AsyncGenerator<ContentPiece, void, undefined> {
     if (start >= end) return;
-    for await (const chunk of chunkRefsFrom(entry.content, source, start, signal)) {
-      yield chunk;
+    for await (const piece of contentPieces(entry.content, source, start, signal)) {
+      yield piece;
       // The list that holds the next chunk may be another one, which the range does not need.
-      if (chunk.offset + chunk.ref.sizeBytes >= end) return;
+      if (piece.offset + piece.sizeBytes >= end) return;
     }
   }
-  const open = async ({ ref, offset }: PlacedRef): Promise<Uint8Array> => {
+  const open = async (piece: ContentPiece): Promise<Uint8Array> => {
+    const { offset, id } = piece;
     try {
-      const bytes = await openedChunk(source, ref, signal);
+      const bytes = await openedPiece(piece, source, bundles, signal);
       return bytes.subarray(Math.max(start - offset, 0), Math.min(end - offset, bytes.length));
     } catch (error) {
-      throw locateError(error, entry.path, offset, ref.id);
+      throw locateError(error, entry.path, offset, id);
     }
   };
   return mapOrdered(placed(), open, { concurrency: chunksAhead });

@@ -1,13 +1,19 @@
 /**
- * Restores a put: a pipeline from the listing to a target. Chunks are fetched several at a time, bounded by bytes and
- * across files, and written in order. What the target already has is not fetched.
+ * Restores a put: a pipeline from the listing to a target. Pieces are fetched several at a time, bounded by bytes and
+ * across files, and written in order. Chunks that the target already has are not fetched. A bundle is fetched for the
+ * first of its files, whether or not the target has them: nothing in a recipe tells the content of one file of it.
  */
 
-import type { ChunkRef, FileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
+import { equalBytes } from "#primitives";
+import { IntegrityError } from "../../core/errors.ts";
+import type { FileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
+import { isPlaintextOf } from "../../core/recipe/tree.ts";
+import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
-import type { FileSink, RestoreTarget } from "../platform.ts";
+import type { FileSink, RestoreEntry, RestoreTarget } from "../platform.ts";
 import { locateError } from "./locate-error.ts";
-import { chunkRefs, type ObjectSource, openedChunk, readListing } from "./read-content.ts";
+import { OpenedBundles } from "./opened-bundles.ts";
+import { type ContentPiece, contentPieces, type ObjectSource, openedPiece, readListing } from "./read-content.ts";
 
 /** Steps being prepared: bounds open files as well. */
 const STEPS_AHEAD = 16;
@@ -23,15 +29,17 @@ export interface RestoreTotals {
 }
 
 export interface RestoreOptions {
+  /** Modes, times and the rest, one for each entry in listing order. Default: none, and the target's defaults. */
+  readonly metadata?: AsyncIterable<EntryMetadata> | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called after every step. */
   readonly onStep: () => void;
 }
 
 type Step =
-  | { readonly kind: "entry"; readonly entry: Exclude<FileEntry, { type: "file" }> }
+  | { readonly kind: "entry"; readonly entry: RestoreEntry<Exclude<FileEntry, { type: "file" }>> }
   | { readonly kind: "open"; readonly sink: FileSink }
-  | { readonly kind: "chunk"; readonly sink: FileSink; readonly ref: ChunkRef; readonly offset: number }
+  | { readonly kind: "piece"; readonly sink: FileSink; readonly piece: ContentPiece }
   | { readonly kind: "finish"; readonly sink: FileSink };
 
 type ReadyStep = Step & { readonly bytes?: Uint8Array; readonly fetched?: boolean };
@@ -53,11 +61,12 @@ export async function restore(
 ): Promise<void> {
   const sinks = new Set<FileSink>();
   try {
-    const steps = planSteps(root, source, target, sinks, options.signal);
-    const ready = mapOrdered(steps, (step) => prepare(step, source, options.signal), {
+    const steps = planSteps(root, source, target, sinks, options);
+    const bundles = new OpenedBundles(source);
+    const ready = mapOrdered(steps, (step) => prepare(step, source, bundles, options.signal), {
       concurrency: STEPS_AHEAD,
       maximumWeight: BYTES_AHEAD,
-      weigh: (step) => (step.kind === "chunk" ? step.ref.sizeBytes : 0),
+      weigh: (step) => (step.kind === "piece" ? step.piece.sizeBytes : 0),
     });
     for await (const step of ready) {
       options.signal?.throwIfAborted();
@@ -77,9 +86,9 @@ async function* planSteps(
   source: ObjectSource,
   target: RestoreTarget,
   sinks: Set<FileSink>,
-  signal: AbortSignal | undefined,
+  { signal, metadata }: RestoreOptions,
 ): AsyncGenerator<Step, void, undefined> {
-  for await (const entry of readListing(root, source, signal)) {
+  for await (const entry of withMetadata(readListing(root, source, signal), metadata)) {
     if (entry.type !== "file") {
       yield { kind: "entry", entry };
       continue;
@@ -87,25 +96,66 @@ async function* planSteps(
     const sink = await target.openFile(entry);
     sinks.add(sink);
     yield { kind: "open", sink };
-    let offset = 0;
-    for await (const ref of chunkRefs(entry.content, source, signal)) {
-      yield { kind: "chunk", sink, ref, offset };
-      offset += ref.sizeBytes;
-    }
+    for await (const piece of contentPieces(entry.content, source, 0, signal)) yield { kind: "piece", sink, piece };
     yield { kind: "finish", sink };
   }
 }
 
-async function prepare(step: Step, source: ObjectSource, signal: AbortSignal | undefined): Promise<ReadyStep> {
-  if (step.kind !== "chunk") return step;
-  const { sink, ref, offset } = step;
-  const present = await sink.reuse(ref, offset);
-  if (present !== undefined) return { ...step, bytes: present, fetched: false };
-  try {
-    return { ...step, bytes: await openedChunk(source, ref, signal), fetched: true };
-  } catch (error) {
-    throw locateError(error, sink.entry.path, offset, ref.id);
+/** Joins two streams entry by entry. @throws IntegrityError when one is longer than the other */
+async function* withMetadata(
+  entries: AsyncIterable<FileEntry>,
+  metadata: AsyncIterable<EntryMetadata> | undefined,
+): AsyncGenerator<RestoreEntry, void, undefined> {
+  if (metadata === undefined) {
+    yield* entries;
+    return;
   }
+  const values = metadata[Symbol.asyncIterator]();
+  try {
+    for await (const entry of entries) {
+      const next = await values.next();
+      if (next.done === true) throw unlikeListing("fewer");
+      yield { ...entry, metadata: next.value };
+    }
+    if ((await values.next()).done !== true) throw unlikeListing("more");
+  } finally {
+    await values.return?.();
+  }
+}
+
+function unlikeListing(received: string): IntegrityError {
+  return new IntegrityError("the metadata belongs to another listing", {
+    check: "number of entries",
+    expected: "metadata for each entry of the listing",
+    received,
+  });
+}
+
+async function prepare(
+  step: Step,
+  source: ObjectSource,
+  bundles: OpenedBundles,
+  signal: AbortSignal | undefined,
+): Promise<ReadyStep> {
+  if (step.kind !== "piece") return step;
+  const { sink, piece } = step;
+  const { ref, offset, sizeBytes } = piece;
+  const opened = async (): Promise<Uint8Array> => {
+    try {
+      return await openedPiece(piece, source, bundles, signal);
+    } catch (error) {
+      throw locateError(error, sink.entry.path, offset, piece.id);
+    }
+  };
+  if ("segment" in ref) {
+    const bytes = await opened();
+    // A file that is there and right is left in place, also where nothing may be overwritten.
+    const present = await sink.reuse({ sizeBytes, isRight: async (found) => equalBytes(found, bytes) }, offset);
+    return { ...step, bytes, fetched: present === undefined };
+  }
+  const present = await sink.reuse({ sizeBytes, isRight: (found) => isPlaintextOf(ref.chunk, found) }, offset);
+  if (present !== undefined) return { ...step, bytes: present, fetched: false };
+  return { ...step, bytes: await opened(), fetched: true };
 }
 
 async function carryOut(step: ReadyStep, target: RestoreTarget, totals: RestoreTotals): Promise<void> {
@@ -119,7 +169,7 @@ async function carryOut(step: ReadyStep, target: RestoreTarget, totals: RestoreT
     case "open":
       await target.before(step.sink.entry);
       return;
-    case "chunk":
+    case "piece":
       if (step.bytes === undefined) return;
       await step.sink.write(step.bytes, step.fetched === true);
       totals.bytes += step.bytes.length;

@@ -77,7 +77,7 @@ export class StoredTrees {
     const root = await this.#openRoot(dataId);
     const builder = new ListingIndexBuilder();
     for await (const entry of readListing(root, this.#source)) {
-      builder.push(entry, Number(entry.mtimeNanos / 1_000_000n));
+      builder.push(entry, undefined);
       if (builder.sizeBytes > this.#limits.indexBytes) throw tooLarge(dataId, root, this.#limits.indexBytes);
       if (builder.sizeBytes !== this.#sizes.get(dataId)) this.#makeRoom(dataId, builder.sizeBytes);
     }

@@ -2,9 +2,11 @@
  * Encryption of chunks and recipes, and the OPRF inputs their keys come from.
  *
  * Chunks: AES-256-GCM (NIST SP 800-38D) with an all-zero nonce. That is sound here, and only here, because a chunk key
- * is derived from the chunk's own content (message-locked encryption, Bellare–Keelveedhi–Ristenpart 2013, with the
- * server-aided keys of DupLESS, 2013): one key encrypts one plaintext, ever. Format version and length are associated
- * data. GCM does not commit to its key; the recipe pins the SHA-256 of the ciphertext beside the key, which does.
+ * is derived from the digest of the frame that it encrypts (message-locked encryption, Bellare–Keelveedhi–Ristenpart
+ * 2013, with the server-aided keys of DupLESS, 2013): one key encrypts one frame, ever. It derives from the frame, not
+ * from the plaintext before compression: two compressors that disagree about a plaintext then have two keys, instead of
+ * one key and nonce for two frames. Format version and length are associated data. GCM does not commit to its key; the
+ * recipe pins the SHA-256 of the ciphertext beside the key, which does.
  *
  * Recipes: AES-256-GCM-SIV (RFC 8452) with an all-zero nonce. A file key may encrypt several recipe objects, and later
  * other encodings of the same file, so nonces repeat. With SIV, a repeated nonce reveals only whether two recipes are
@@ -24,7 +26,7 @@ export const CHUNK_FORMAT_VERSION = 1;
 /** Version of the recipe format; the first byte of every sealed recipe object. */
 export const RECIPE_FORMAT_VERSION = 1;
 
-/** Bytes by which a sealed chunk is longer than its plaintext. */
+/** Bytes by which a sealed chunk is longer than its frame. */
 export const CHUNK_OVERHEAD_BYTES = 16;
 
 /** Bytes by which a sealed recipe object is longer than its plaintext: version byte and tag. */
@@ -44,7 +46,10 @@ const OPRF_TAG = domainTag("oprf");
 const NOBLE_INVALID_TAG = "invalid polyval tag";
 const encoder = new TextEncoder();
 
-const OPRF_KINDS = { chunk: 1, file: 2 } as const;
+const OPRF_KINDS = { chunk: 1, file: 2, bundle: 3 } as const;
+
+/** What a key belongs to. */
+export type KeyKind = keyof typeof OPRF_KINDS;
 
 /**
  * What a sealed recipe object is: the root of a put, or a list of chunks (level 0) or of further lists (level 1 and
@@ -79,12 +84,12 @@ export function domainBytes(domain: string): Uint8Array {
 
 /**
  * Returns the OPRF input for a content:
- * domainTag("oprf") ‖ u8 kind (1 chunk, 2 file) ‖ u16be length of the domain ‖ domain ‖ digest.
+ * domainTag("oprf") ‖ u8 kind (1 chunk, 2 file, 3 bundle) ‖ u16be length of the domain ‖ domain ‖ digest.
  * @param domain dedup domain: only inputs of one domain share keys
- * @param digest SHA-256 of the plaintext, 32 bytes
+ * @param digest 32 bytes: SHA-256 of the frame (chunk), `fileDigest`, `bundleDigest`, or SHA-256 of the encoded root
  * @throws InvalidInputError for a malformed domain or digest
  */
-export function oprfInput(domain: string, kind: "chunk" | "file", digest: Uint8Array): Uint8Array {
+export function oprfInput(domain: string, kind: KeyKind, digest: Uint8Array): Uint8Array {
   if (digest.length !== DIGEST_BYTES) {
     throw new InvalidInputError("digest has the wrong length", {
       check: "digest length",
@@ -115,42 +120,44 @@ export function fileKey(oprfOutput: Uint8Array): Uint8Array {
   return kdf(oprfOutput, "file-key");
 }
 
-/** Associated data of a chunk: domainTag("chunk") ‖ u8 version ‖ u64be length of the plaintext. */
-function chunkAad(plaintextBytes: number): Uint8Array {
-  return concatBytes(CHUNK_TAG, Uint8Array.of(CHUNK_FORMAT_VERSION), u64be(BigInt(plaintextBytes)));
+/** Associated data of a chunk: domainTag("chunk") ‖ u8 version ‖ u64be length of the frame. */
+function chunkAad(frameBytes: number): Uint8Array {
+  return concatBytes(CHUNK_TAG, Uint8Array.of(CHUNK_FORMAT_VERSION), u64be(BigInt(frameBytes)));
 }
 
 /**
  * Encrypts a chunk under the key that belongs to its content and to no other.
  * @param key from `chunkKey`, 32 bytes
- * @returns ciphertext ‖ tag, 16 bytes longer than the plaintext
+ * @param frame codec byte and payload, see recipe/frame.ts
+ * @returns ciphertext ‖ tag, 16 bytes longer than the frame
  * @throws InvalidInputError for a key of another length
  */
-export function sealChunk(key: Uint8Array, plaintext: Uint8Array): Uint8Array {
+export function sealChunk(key: Uint8Array, frame: Uint8Array): Uint8Array {
   requireKey(key);
-  return aes256GcmSeal(key, ZERO_NONCE, chunkAad(plaintext.length), plaintext);
+  return aes256GcmSeal(key, ZERO_NONCE, chunkAad(frame.length), frame);
 }
 
 /**
  * Decrypts a chunk.
- * @param plaintextBytes length that the recipe states
+ * @param sealedBytes length that the recipe states
  * @param label names the chunk in errors, for example its id and the file it belongs to
+ * @returns the frame
  * @throws IntegrityError if the length or the tag is wrong
  */
-export function openChunk(key: Uint8Array, ciphertext: Uint8Array, plaintextBytes: number, label: string): Uint8Array {
+export function openChunk(key: Uint8Array, ciphertext: Uint8Array, sealedBytes: number, label: string): Uint8Array {
   requireKey(key);
-  if (ciphertext.length !== plaintextBytes + CHUNK_OVERHEAD_BYTES) {
+  if (ciphertext.length !== sealedBytes) {
     throw new IntegrityError(`chunk ${label} has the wrong length`, {
       check: "chunk length",
-      expected: `${plaintextBytes + CHUNK_OVERHEAD_BYTES} bytes`,
+      expected: `${sealedBytes} bytes`,
       received: `${ciphertext.length} bytes`,
     });
   }
-  const plaintext = aes256GcmOpen(key, ZERO_NONCE, chunkAad(plaintextBytes), ciphertext);
-  if (plaintext === undefined) {
+  const frame = aes256GcmOpen(key, ZERO_NONCE, chunkAad(sealedBytes - CHUNK_OVERHEAD_BYTES), ciphertext);
+  if (frame === undefined) {
     throw new IntegrityError(`chunk ${label} does not decrypt`, { check: "AES-256-GCM tag" });
   }
-  return plaintext;
+  return frame;
 }
 
 /** Associated data of a recipe object: domainTag("recipe") ‖ u8 version ‖ u8 kind (1 root, 2 list) ‖ u64be length. */

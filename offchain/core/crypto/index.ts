@@ -5,3 +5,4 @@ export * from "./hpke.ts";
 export * from "./kdf.ts";
 export * from "./ownership-challenge.ts";
 export * from "./ramp-sharing.ts";
+export * from "./segments.ts";

@@ -14,13 +14,19 @@
  */
 import { concatBytes } from "@noble/hashes/utils.js";
 import { sha256 } from "#primitives";
+import { createGearKernel, type RollGear } from "../../kernels/gear.ts";
 import { domainTag } from "../crypto/kdf.ts";
+import { FRAME_HEAD_BYTES, MAX_FRAME_BYTES } from "./frame.ts";
 
 /**
- * Sizes of chunks in bytes. Only the last chunk of an input may be shorter than the minimum. The maximum is 2 MiB less
- * the tag of AES-256-GCM, so that every sealed object has at most 2 MiB: peers of IPFS exchange no larger blocks.
+ * Sizes of chunks in bytes. Only the last chunk of an input may be shorter than the minimum. The maximum is what fits
+ * a frame that stores it as it is.
  */
-export const CHUNK_LIMITS = { minBytes: 262_144, averageBytes: 1_048_576, maxBytes: 2_097_136 } as const;
+export const CHUNK_LIMITS = {
+  minBytes: 262_144,
+  averageBytes: 1_048_576,
+  maxBytes: MAX_FRAME_BYTES - FRAME_HEAD_BYTES,
+} as const;
 
 /** Below this size a cut is made unlikely (22 mask bits), from it on likely (18): normalized chunking, level 2. */
 const NORMAL_BYTES = CHUNK_LIMITS.averageBytes - CHUNK_LIMITS.minBytes / 2;
@@ -29,44 +35,71 @@ const REGIONS = [
   [CHUNK_LIMITS.maxBytes, 0xffff_c000 | 0],
 ] as const;
 
-/** Parts below this size are copied together into buffers of the other size; larger ones are only referred to. */
-const SMALL_PART_BYTES = 4096;
-const GATHER_BYTES = 65_536;
+/** First memory of a chunk of an input of unknown length. */
+const FIRST_BYTES = 65_536;
 
 /** Gear table: G[b] = first four bytes, big-endian, of SHA-256(domainTag("chunker-gear") ‖ u8 b). */
-const GEAR: Int32Array = Int32Array.from({ length: 256 }, (_, byte) => {
+export const GEAR: Int32Array = Int32Array.from({ length: 256 }, (_, byte) => {
   const digest = sha256(concatBytes(domainTag("chunker-gear"), Uint8Array.of(byte)));
   return new DataView(digest.buffer, digest.byteOffset).getInt32(0);
 });
 
+let kernel: RollGear | undefined;
+
+/** The kernel, made when the first chunk reaches the smallest size: small inputs need none. */
+function rollInKernel(...call: Parameters<RollGear>): ReturnType<RollGear> {
+  kernel ??= createGearKernel(GEAR);
+  return kernel(...call);
+}
+
+export interface ChunkerOptions {
+  /** Length of the input, if it is known: memory is taken accordingly. */
+  readonly sizeBytes?: number | undefined;
+  /** Memory of one frame of the largest size. Default: memory that grows with the chunk. */
+  readonly allocate?: (() => Uint8Array) | undefined;
+  /** The rolling hash. Default: the kernel. */
+  readonly roll?: RollGear | undefined;
+}
+
 /**
- * Cuts an input that arrives in pieces. Where it cuts depends on the bytes only, never on how they are split into
- * pieces. Pieces (but tiny ones) are kept, not copied, until the chunk they belong to is complete, and then copied once
- * into it: the caller must not use a piece after pushing it. Memory: the pieces of one chunk, and that chunk.
+ * Cuts an input that arrives in pieces, and lays each chunk out as the frame that stores it: one zero byte, then the
+ * chunk. Where it cuts depends on the bytes only, never on how they are split into pieces. A piece is copied as it is
+ * taken in, so that the caller may use its memory again. Memory: one frame.
  */
 export class Chunker {
-  /** Views on pieces, and gathered small parts, that make up the current chunk. */
-  #parts: Uint8Array[] = [];
-  #gathered = { bytes: new Uint8Array(0), start: GATHER_BYTES, end: GATHER_BYTES };
+  readonly #roll: RollGear;
+  readonly #allocate: (() => Uint8Array) | undefined;
+  readonly #sizeBytes: number | undefined;
+  /** Bytes of the input in chunks that were returned. */
+  #returnedBytes = 0;
+  #frame: Uint8Array | undefined;
   /** Bytes of the current chunk seen so far. */
   #lengthBytes = 0;
   #fingerprint = 0;
 
+  constructor({ sizeBytes, allocate, roll = rollInKernel }: ChunkerOptions = {}) {
+    this.#roll = roll;
+    this.#allocate = allocate;
+    this.#sizeBytes = sizeBytes;
+  }
+
   /**
    * Takes the next piece of the input.
-   * @returns the chunks it completes, in order; each owns its memory. The piece is taken in as the chunks are consumed
+   * @returns the frames of the chunks it completes, in order; each owns its memory. The piece is taken in as the frames
+   *   are consumed
    */
   *push(piece: Uint8Array): Generator<Uint8Array, void, undefined> {
     let start = 0;
     while (start < piece.length) {
+      const begun = this.#lengthBytes;
       const { end, cut } = this.#scan(piece, start);
-      this.#keep(piece.subarray(start, end));
+      this.#room(begun, end - start).set(piece.subarray(start, end), FRAME_HEAD_BYTES + begun);
       start = end;
       if (cut) yield this.#take();
     }
   }
 
-  /** Ends the input. @returns the last chunk, or undefined if nothing is left */
+  /** Ends the input. @returns the frame of the last chunk, or undefined if nothing is left */
   finish(): Uint8Array | undefined {
     return this.#lengthBytes === 0 ? undefined : this.#take();
   }
@@ -79,7 +112,9 @@ export class Chunker {
     let end = start + skippedBytes;
     for (const [limitBytes, mask] of REGIONS) {
       const stop = Math.min(piece.length, end + Math.max(limitBytes - this.#lengthBytes, 0));
-      const found = this.#roll(piece, end, stop, mask);
+      if (stop === end) continue;
+      const { found, fingerprint } = this.#roll(piece, { start: end, stop, mask, fingerprint: this.#fingerprint });
+      this.#fingerprint = fingerprint;
       this.#lengthBytes += (found ?? stop) - end;
       end = found ?? stop;
       if (found !== undefined) return { end, cut: true };
@@ -87,77 +122,32 @@ export class Chunker {
     return { end, cut: this.#lengthBytes === CHUNK_LIMITS.maxBytes };
   }
 
-  /** Rolls the gear hash over a range. @returns the index after the first byte at which the masked bits are zero */
-  #roll(piece: Uint8Array, start: number, stop: number, mask: number): number | undefined {
-    let hash = this.#fingerprint;
-    let index = start;
-    // Unrolled by four, which doubles the speed: put spends most of its JavaScript time in this loop. The casts are
-    // valid because indices are in range by construction; a check per byte would cost a third of the speed.
-    for (const last = stop - 3; index < last; index += 4) {
-      const first = ((hash << 1) + (GEAR[piece[index] as number] as number)) | 0;
-      const second = ((first << 1) + (GEAR[piece[index + 1] as number] as number)) | 0;
-      const third = ((second << 1) + (GEAR[piece[index + 2] as number] as number)) | 0;
-      hash = ((third << 1) + (GEAR[piece[index + 3] as number] as number)) | 0;
-      if ((first & mask) === 0) return index + 1;
-      if ((second & mask) === 0) return index + 2;
-      if ((third & mask) === 0) return index + 3;
-      if ((hash & mask) === 0) return index + 4;
+  /** The frame under construction, with room for more bytes of the chunk. */
+  #room(begun: number, added: number): Uint8Array {
+    const needed = FRAME_HEAD_BYTES + begun + added;
+    const frame = this.#frame;
+    if (frame !== undefined && needed <= frame.length) return frame;
+    if (this.#allocate !== undefined && frame === undefined) {
+      this.#frame = this.#allocate();
+      this.#frame[0] = 0;
+      return this.#frame;
     }
-    for (; index < stop; index++) {
-      hash = ((hash << 1) + (GEAR[piece[index] as number] as number)) | 0;
-      if ((hash & mask) === 0) return index + 1;
-    }
-    this.#fingerprint = hash;
-    return undefined;
-  }
-
-  /** Keeps a part of the chunk under construction. */
-  #keep(part: Uint8Array): void {
-    if (part.length >= SMALL_PART_BYTES) {
-      this.#closeGathered();
-      this.#parts.push(part);
-      return;
-    }
-    // Small parts are gathered: a million of them then cost no more memory than the bytes they hold.
-    if (this.#gathered.end + part.length > GATHER_BYTES) {
-      this.#closeGathered();
-      this.#gathered = { bytes: new Uint8Array(GATHER_BYTES), start: 0, end: 0 };
-    }
-    this.#gathered.bytes.set(part, this.#gathered.end);
-    this.#gathered.end += part.length;
-  }
-
-  #closeGathered(): void {
-    const { bytes, start, end } = this.#gathered;
-    if (end > start) this.#parts.push(bytes.subarray(start, end));
-    this.#gathered.start = end;
+    // A source that is longer than announced is refused by its reader; until then it must not break this.
+    const announced = FRAME_HEAD_BYTES + (this.#sizeBytes ?? 0) - this.#returnedBytes;
+    const isFirst = frame === undefined && this.#sizeBytes !== undefined && announced >= needed;
+    const wanted = isFirst ? announced : Math.max(needed, FIRST_BYTES, 2 * (frame?.length ?? 0));
+    const grown = new Uint8Array(Math.min(wanted, MAX_FRAME_BYTES));
+    if (frame !== undefined) grown.set(frame.subarray(0, FRAME_HEAD_BYTES + begun));
+    this.#frame = grown;
+    return grown;
   }
 
   #take(): Uint8Array {
-    this.#closeGathered();
-    const chunk = new Uint8Array(this.#lengthBytes);
-    let offset = 0;
-    for (const part of this.#parts) {
-      chunk.set(part, offset);
-      offset += part.length;
-    }
-    this.#parts = [];
+    const frame = this.#frame?.subarray(0, FRAME_HEAD_BYTES + this.#lengthBytes) ?? new Uint8Array(FRAME_HEAD_BYTES);
+    this.#returnedBytes += this.#lengthBytes;
+    this.#frame = undefined;
     this.#lengthBytes = 0;
     this.#fingerprint = 0;
-    return chunk;
+    return frame;
   }
-}
-
-/**
- * Cuts a stream into chunks. An empty input has no chunks; the chunks one after the other are the input.
- * @param source pieces of any size; the caller must not write to them afterwards
- * @returns chunks of 256 KiB to 2 MiB less 16 bytes (the last one may be shorter), each owning its memory
- */
-export async function* chunkStream(
-  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  const chunker = new Chunker();
-  for await (const piece of source) yield* chunker.push(piece);
-  const last = chunker.finish();
-  if (last !== undefined) yield last;
 }

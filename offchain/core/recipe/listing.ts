@@ -2,14 +2,16 @@
  * Listings: the entries of a put as a CBOR sequence (RFC 8742), written and read as a stream. Memory is bounded by one
  * entry and the names of the folders around it, whatever the number of entries.
  *
- * Both directions enforce two rules. Paths ascend strictly in listing order (path-name.ts), so none occurs
+ * Both directions enforce three rules. Paths ascend strictly in listing order (path-name.ts), so none occurs
  * twice. The folder that holds an entry is itself an entry before it: a reader that creates entries in order never
- * writes through something that is not a folder it made, such as a symbolic link that leads out of the destination.
+ * writes through something that is not a folder it made, such as a symbolic link that leads out of the destination. The
+ * files of a bundle come in the order of the bundle, from its first to its last, and none of another bundle between.
  */
 import { measureItem } from "../encoding/cbor.ts";
 import { IntegrityError, InvalidInputError } from "../errors.ts";
+import { MAX_BUNDLE_SPAN } from "./bundle.ts";
 import { comparePaths, isBelow, parentLength, pathFromBytes, pathToBytes, showPath } from "./path-name.ts";
-import { decodeEntry, ENTRY_DEPTH, encodeEntry, type FileEntry, MAX_ENTRY_BYTES } from "./recipe.ts";
+import { decodeEntry, ENTRY_DEPTH, encodeEntry, type FileEntry, MAX_ENTRY_BYTES, type SegmentRef } from "./recipe.ts";
 
 /** What a listing adds up to; the root recipe states it. */
 export interface ListingTotals {
@@ -18,8 +20,47 @@ export interface ListingTotals {
   readonly totalBytes: number;
 }
 
+/** Checks that the files of a bundle follow each other without a gap. */
+class BundleOrder {
+  /** The file before, while the bundle has more. */
+  #previous: SegmentRef | undefined;
+  /** Entries since the first file of the bundle, that included. */
+  #span = 0;
+
+  accept(entry: FileEntry): void {
+    if (this.#previous !== undefined) this.#span += 1;
+    if (entry.type !== "file" || !("segment" in entry.content)) return;
+    const { segment } = entry.content;
+    const previous = this.#previous;
+    const follows =
+      previous === undefined
+        ? segment.position === 0 && segment.offset === 0
+        : segment.id === previous.id &&
+          segment.bundleBytes === previous.bundleBytes &&
+          segment.position === previous.position + 1 &&
+          segment.offset === previous.offset + previous.sealedBytes &&
+          this.#span <= MAX_BUNDLE_SPAN;
+    if (!follows) {
+      throw new InvalidInputError("listing has a bundled file that does not follow the one before it", {
+        check: "order within a bundle",
+        expected:
+          previous === undefined ? "the first file of a bundle" : `file ${previous.position + 1} of ${previous.id}`,
+        received: `file ${segment.position} of ${segment.id}, ${showPath(entry.path)}`,
+      });
+    }
+    if (previous === undefined) this.#span = 1;
+    this.#previous = segment.offset + segment.sealedBytes === segment.bundleBytes ? undefined : segment;
+  }
+
+  /** Whether a bundle lacks its last files. */
+  get isIncomplete(): boolean {
+    return this.#previous !== undefined;
+  }
+}
+
 /** Checks that entries come in order and inside folders that came before. */
 class ListingOrder {
+  readonly bundles = new BundleOrder();
   #previous: Uint8Array | undefined;
   /** Paths of the folders around the current position, outermost first. */
   readonly #folders: Uint8Array[] = [];
@@ -46,6 +87,7 @@ class ListingOrder {
         received: showPath(entry.path),
       });
     }
+    this.bundles.accept(entry);
     if (entry.type === "directory") this.#folders.push(path);
     this.#previous = path;
     this.entryCount += 1;
@@ -125,6 +167,9 @@ export class ListingDecoder {
         check: "listing length",
         received: `${this.#rest.length} bytes left over`,
       });
+    }
+    if (this.#order.bundles.isIncomplete) {
+      throw new IntegrityError("listing ends in the middle of a bundle", { check: "order within a bundle" });
     }
     const { entryCount, totalBytes } = this.#order;
     if (expected !== undefined && (entryCount !== expected.entryCount || totalBytes !== expected.totalBytes)) {

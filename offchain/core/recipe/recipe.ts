@@ -1,25 +1,33 @@
 /**
- * Recipes describe how to rebuild a put. Canonical CBOR (see cbor.ts); byte layouts below, integers and arrays as CBOR
- * writes them.
+ * Recipes describe how to rebuild a put: contents, names and nothing else, so that two users with the same tree have one
+ * data id. Modes, times and owners are the owner's, see core/snapshot. Canonical CBOR (see cbor.ts); byte layouts below,
+ * integers and arrays as CBOR writes them.
  *
- *   chunk reference   [digest (32), key (32), size]                         size: plaintext bytes, 1 to 2097136
+ *   chunk reference   [digest (32), key (32), size, sealed size]            size: plaintext bytes, 1 to 2097135
  *   list reference    [digest (32), size]                                   size: plaintext bytes under it
  *   list object       [1, level, [reference, …]]                            1 to 8192 references; level 0 lists chunks
  *   content           [0, [chunk reference, …]]  up to 8, inline  |  [1, level, digest (32), key (32)]
- *   entry             [1, path, mode, mtime, size, content]  file  |  [2, path, mode, mtime]  folder
- *                     [3, path, mode, mtime, target]  symbolic link
- *   root              [1, domain, entry count, total bytes, listing size, listing content]
+ *                     [2, digest (32), key (32), bundle size, position, offset, sealed size]
+ *   entry             [1, path, size, content]  file  |  [2, path]  folder  |  [3, path, target]  symbolic link
+ *   root              [1, domain, key mode, entry count, total bytes, listing size, listing content]
  *
  * The listing is a CBOR sequence (RFC 8742) of entries in path order, chunked and stored as a file would be. A digest
- * is the SHA-256 inside the content id of the sealed object. Sealed forms and keys: encryption.ts. Every format that
- * begins with an array whose first item is not 1 is of another version and is refused as such.
+ * is the SHA-256 inside the content id of the sealed object. Sealed forms and keys: encryption.ts, segments.ts. Every
+ * format that begins with an array whose first item is not 1 is of another version and is refused as such.
  */
 
-import { domainBytes, RECIPE_FORMAT_VERSION, RECIPE_OVERHEAD_BYTES } from "../crypto/encryption.ts";
-import { asArray, asBytes, asInt64, asInteger, type CborValue, decodeCbor, encodeCbor } from "../encoding/cbor.ts";
+import {
+  CHUNK_OVERHEAD_BYTES,
+  domainBytes,
+  RECIPE_FORMAT_VERSION,
+  RECIPE_OVERHEAD_BYTES,
+} from "../crypto/encryption.ts";
+import { SEGMENT_OVERHEAD_BYTES } from "../crypto/segments.ts";
+import { asArray, asBytes, asInteger, type CborValue, decodeCbor, encodeCbor } from "../encoding/cbor.ts";
 import { contentIdFromDigest, DIGEST_BYTES, digestOf } from "../encoding/content-id.ts";
 import { InvalidInputError, UnknownVersionError } from "../errors.ts";
-import { CHUNK_LIMITS } from "./chunker.ts";
+import { BUNDLE_LIMITS, MAX_BUNDLE_SPAN } from "./bundle.ts";
+import { FRAME_HEAD_BYTES, MAX_FRAME_BYTES } from "./frame.ts";
 import { checkPath, pathFromBytes, pathToBytes, showPath } from "./path-name.ts";
 
 /** Most references in one list object. */
@@ -38,7 +46,8 @@ export const MAX_TARGET_BYTES = 8192;
 const MAX_ROOT_BYTES = 4096;
 const MAX_SIZE = Number.MAX_SAFE_INTEGER;
 const KEY_BYTES = 32;
-const PERMISSION_BITS = 0o7777;
+/** The shortest frame: one byte, stored. */
+const MIN_FRAME_BYTES = FRAME_HEAD_BYTES + 1;
 
 /** A chunk of plaintext and how to get it. */
 export interface ChunkRef {
@@ -46,6 +55,26 @@ export interface ChunkRef {
   readonly id: string;
   /** 32 bytes. */
   readonly key: Uint8Array;
+  /** Plaintext bytes. */
+  readonly sizeBytes: number;
+  /** Bytes of the object, which an audit manifest states. */
+  readonly sealedBytes: number;
+}
+
+/** A small file within a bundle, see bundle.ts. */
+export interface SegmentRef {
+  /** Content id of the bundle. */
+  readonly id: string;
+  /** Key of the bundle, 32 bytes. */
+  readonly key: Uint8Array;
+  /** Bytes of the bundle. */
+  readonly bundleBytes: number;
+  /** Place among the files of the bundle, from 0. */
+  readonly position: number;
+  /** Where the sealed file begins in the bundle. */
+  readonly offset: number;
+  /** Length of the sealed file. */
+  readonly sealedBytes: number;
   /** Plaintext bytes. */
   readonly sizeBytes: number;
 }
@@ -62,16 +91,15 @@ export interface BlobRef {
   readonly sizeBytes: number;
 }
 
-/** The bytes of a file (or of a listing): few chunks inline, or a tree. No bytes: no chunks, inline. */
-export type Content = { readonly chunks: readonly ChunkRef[] } | { readonly blob: BlobRef };
+/** The bytes of a listing, or of a file that is not in a bundle: few chunks inline, or a tree. No bytes: no chunks. */
+export type ChunkedContent = { readonly chunks: readonly ChunkRef[] } | { readonly blob: BlobRef };
+
+/** The bytes of a file. */
+export type Content = ChunkedContent | { readonly segment: SegmentRef };
 
 interface EntryCommon {
   /** Relative, `/` separated; see path-name.ts for names that are not UTF-8. */
   readonly path: string;
-  /** Permission, set-id and sticky bits: 0 to 0o7777. */
-  readonly mode: number;
-  /** Nanoseconds since the epoch, may be negative. */
-  readonly mtimeNanos: bigint;
 }
 
 export interface RegularFileEntry extends EntryCommon {
@@ -92,16 +120,25 @@ export interface SymlinkEntry extends EntryCommon {
 
 export type FileEntry = RegularFileEntry | DirectoryEntry | SymlinkEntry;
 
+/**
+ * How the keys of a file's chunks derive: `oprf` from one evaluation per chunk, so that equal chunks of any two files
+ * are stored once; `merkle` from one evaluation per file, so that only equal files are.
+ */
+export type KeyMode = "oprf" | "merkle";
+const KEY_MODES: readonly KeyMode[] = ["oprf", "merkle"];
+
 /** What one put stored. */
 export interface RootRecipe {
   readonly version: typeof RECIPE_FORMAT_VERSION;
   /** Dedup domain of all keys below. */
   readonly domain: string;
+  /** How the keys of chunks derive. */
+  readonly keyMode: KeyMode;
   readonly entryCount: number;
   /** Plaintext bytes of all files. */
   readonly totalBytes: number;
   readonly listingBytes: number;
-  readonly listing: Content;
+  readonly listing: ChunkedContent;
 }
 
 /** A list object of level 1 and up points to lists by these. */
@@ -116,6 +153,7 @@ export type ListObject =
 
 /** Bytes that a content says it has. */
 export function contentBytes(content: Content): number {
+  if ("segment" in content) return content.segment.sizeBytes;
   return "blob" in content ? content.blob.sizeBytes : sumSizes(content.chunks);
 }
 
@@ -133,16 +171,24 @@ function checkVersion(bytes: Uint8Array, what: string): void {
 // References
 
 function chunkRefToCbor(ref: ChunkRef): CborValue {
-  return [digestOf(ref.id), ref.key, ref.sizeBytes];
+  return [digestOf(ref.id), ref.key, ref.sizeBytes, ref.sealedBytes];
 }
 
 function chunkRefFromCbor(value: CborValue | undefined, what: string): ChunkRef {
-  const [digest, key, size] = asArray(value, 3, 3, { what, name: "chunk reference" });
+  const [digest, key, size, sealed] = asArray(value, 4, 4, { what, name: "chunk reference" });
+  const sizeBytes = asInteger(size, 1, MAX_FRAME_BYTES - FRAME_HEAD_BYTES, { what, name: "chunk size" });
   return {
     id: contentIdFromDigest(asBytes(digest, DIGEST_BYTES, DIGEST_BYTES, { what, name: "chunk digest" })),
     key: asBytes(key, KEY_BYTES, KEY_BYTES, { what, name: "chunk key" }),
-    sizeBytes: asInteger(size, 1, CHUNK_LIMITS.maxBytes, { what, name: "chunk size" }),
+    sizeBytes,
+    sealedBytes: sealedSize(sealed, sizeBytes, CHUNK_OVERHEAD_BYTES, what),
   };
+}
+
+/** A sealed frame is longer than the plaintext by codec byte and tag at most, namely when it is stored. */
+function sealedSize(value: CborValue | undefined, sizeBytes: number, overheadBytes: number, what: string): number {
+  const largest = FRAME_HEAD_BYTES + sizeBytes + overheadBytes;
+  return asInteger(value, MIN_FRAME_BYTES + overheadBytes, largest, { what, name: "sealed size" });
 }
 
 function listRefFromCbor(value: CborValue | undefined, what: string): ListRef {
@@ -194,29 +240,42 @@ export function decodeList(bytes: Uint8Array, level: number): ListObject {
 
 const INLINE = 0;
 const TREE = 1;
+const SEGMENT = 2;
 
 function contentToCbor(content: Content): CborValue {
-  if (!("blob" in content)) return [INLINE, content.chunks.map(chunkRefToCbor)];
-  return [TREE, content.blob.level, digestOf(content.blob.id), content.blob.key];
+  if ("chunks" in content) return [INLINE, content.chunks.map(chunkRefToCbor)];
+  if ("blob" in content) return [TREE, content.blob.level, digestOf(content.blob.id), content.blob.key];
+  const { id, key, bundleBytes, position, offset, sealedBytes } = content.segment;
+  return [SEGMENT, digestOf(id), key, bundleBytes, position, offset, sealedBytes];
 }
 
 function contentFromCbor(value: CborValue | undefined, sizeBytes: number, what: string): Content {
-  const items = asArray(value, 2, 4, { what, name: "content" });
-  const kind = asInteger(items[0], INLINE, TREE, { what, name: "content kind" });
-  if (kind === INLINE) {
-    const [, refs] = asArray(items, 2, 2, { what, name: "inline content" });
-    const chunks = asArray(refs, 0, MAX_INLINE_CHUNKS, { what, name: "number of inline chunks" }).map((ref) =>
-      chunkRefFromCbor(ref, what),
-    );
-    if (sumSizes(chunks) !== sizeBytes) {
-      throw new InvalidInputError(`${what}: its chunks do not add up to its size`, {
-        check: "size",
-        expected: `${sizeBytes} bytes`,
-        received: `${sumSizes(chunks)} bytes`,
-      });
-    }
-    return { chunks };
-  }
+  const items = asArray(value, 2, 7, { what, name: "content" });
+  const kind = asInteger(items[0], INLINE, SEGMENT, { what, name: "content kind" });
+  if (kind === SEGMENT) return { segment: segmentFromCbor(items, sizeBytes, what) };
+  return kind === INLINE ? { chunks: inlineFromCbor(items, sizeBytes, what) } : treeFromCbor(items, sizeBytes, what);
+}
+
+function chunkedContentFromCbor(value: CborValue | undefined, sizeBytes: number, what: string): ChunkedContent {
+  const content = contentFromCbor(value, sizeBytes, what);
+  if (!("segment" in content)) return content;
+  throw new InvalidInputError(`${what} is in a bundle`, { check: "content kind", expected: "chunks or lists" });
+}
+
+function inlineFromCbor(items: readonly CborValue[], sizeBytes: number, what: string): ChunkRef[] {
+  const [, refs] = asArray(items, 2, 2, { what, name: "inline content" });
+  const chunks = asArray(refs, 0, MAX_INLINE_CHUNKS, { what, name: "number of inline chunks" }).map((ref) =>
+    chunkRefFromCbor(ref, what),
+  );
+  if (sumSizes(chunks) === sizeBytes) return chunks;
+  throw new InvalidInputError(`${what}: its chunks do not add up to its size`, {
+    check: "size",
+    expected: `${sizeBytes} bytes`,
+    received: `${sumSizes(chunks)} bytes`,
+  });
+}
+
+function treeFromCbor(items: readonly CborValue[], sizeBytes: number, what: string): { readonly blob: BlobRef } {
   const [, level, digest, key] = asArray(items, 4, 4, { what, name: "tree content" });
   if (sizeBytes === 0) throw new InvalidInputError(`${what} has a tree for no bytes`, { check: "size" });
   return {
@@ -226,6 +285,22 @@ function contentFromCbor(value: CborValue | undefined, sizeBytes: number, what: 
       key: asBytes(key, KEY_BYTES, KEY_BYTES, { what, name: "file key" }),
       sizeBytes,
     },
+  };
+}
+
+function segmentFromCbor(items: readonly CborValue[], size: number, what: string): SegmentRef {
+  const [, digest, key, bundle, position, offset, sealed] = asArray(items, 7, 7, { what, name: "bundled content" });
+  const sizeBytes = asInteger(size, 1, BUNDLE_LIMITS.fileBytes, { what, name: "size of a bundled file" });
+  const sealedBytes = sealedSize(sealed, sizeBytes, SEGMENT_OVERHEAD_BYTES, what);
+  const bundleBytes = asInteger(bundle, sealedBytes, BUNDLE_LIMITS.maxBytes, { what, name: "bundle size" });
+  return {
+    id: contentIdFromDigest(asBytes(digest, DIGEST_BYTES, DIGEST_BYTES, { what, name: "bundle digest" })),
+    key: asBytes(key, KEY_BYTES, KEY_BYTES, { what, name: "bundle key" }),
+    bundleBytes,
+    position: asInteger(position, 0, MAX_BUNDLE_SPAN - 1, { what, name: "position in the bundle" }),
+    offset: asInteger(offset, 0, bundleBytes - sealedBytes, { what, name: "offset in the bundle" }),
+    sealedBytes,
+    sizeBytes,
   };
 }
 
@@ -241,7 +316,6 @@ function requireSameSize(what: string, sizeBytes: number, content: Content): voi
 
 // Entries
 
-const MTIME_FIELD = { what: "entry", name: "modification time" };
 const FILE = 1;
 const DIRECTORY = 2;
 const SYMLINK = 3;
@@ -251,15 +325,15 @@ const SYMLINK = 3;
  * @throws InvalidInputError if the entry breaks a rule of the format, because what is written must be readable
  */
 export function encodeEntry(entry: FileEntry): Uint8Array {
-  const common = [pathToBytes(entry.path), entry.mode, asInt64(entry.mtimeNanos, MTIME_FIELD)] as const;
+  const path = pathToBytes(entry.path);
   let value: CborValue;
   if (entry.type === "file") {
     requireSameSize(`entry ${showPath(entry.path)}`, entry.sizeBytes, entry.content);
-    value = [FILE, ...common, entry.sizeBytes, contentToCbor(entry.content)];
+    value = [FILE, path, entry.sizeBytes, contentToCbor(entry.content)];
   } else if (entry.type === "directory") {
-    value = [DIRECTORY, ...common];
+    value = [DIRECTORY, path];
   } else {
-    value = [SYMLINK, ...common, pathToBytes(entry.target)];
+    value = [SYMLINK, path, pathToBytes(entry.target)];
   }
   const bytes = encodeCbor(value);
   decodeEntry(bytes);
@@ -271,7 +345,7 @@ export function encodeEntry(entry: FileEntry): Uint8Array {
  * @throws InvalidInputError
  */
 export function decodeEntry(bytes: Uint8Array): FileEntry {
-  const items = asArray(decodeCbor(bytes, MAX_ENTRY_BYTES, ENTRY_DEPTH, "entry"), 4, 6, {
+  const items = asArray(decodeCbor(bytes, MAX_ENTRY_BYTES, ENTRY_DEPTH, "entry"), 2, 4, {
     what: "entry",
     name: "shape",
   });
@@ -280,25 +354,20 @@ export function decodeEntry(bytes: Uint8Array): FileEntry {
   const path = pathFromBytes(pathBytes);
   const what = `entry ${showPath(path)}`;
   const type = asInteger(items[0], FILE, SYMLINK, { what, name: "type" });
-  const common = {
-    path,
-    mode: asInteger(items[2], 0, PERMISSION_BITS, { what, name: "mode" }),
-    mtimeNanos: asInt64(items[3], { what, name: "modification time" }),
-  };
   if (type === DIRECTORY) {
-    asArray(items, 4, 4, { what, name: "shape" });
-    return { type: "directory", ...common };
+    asArray(items, 2, 2, { what, name: "shape" });
+    return { type: "directory", path };
   }
   if (type === SYMLINK) {
-    asArray(items, 5, 5, { what, name: "shape" });
-    const target = asBytes(items[4], 1, MAX_TARGET_BYTES, { what, name: "link target" });
+    asArray(items, 3, 3, { what, name: "shape" });
+    const target = asBytes(items[2], 1, MAX_TARGET_BYTES, { what, name: "link target" });
     if (target.includes(0))
       throw new InvalidInputError(`${what}: its target holds a NUL byte`, { check: "link target" });
-    return { type: "symlink", ...common, target: pathFromBytes(target) };
+    return { type: "symlink", path, target: pathFromBytes(target) };
   }
-  asArray(items, 6, 6, { what, name: "shape" });
-  const sizeBytes = asInteger(items[4], 0, MAX_SIZE, { what, name: "size" });
-  return { type: "file", ...common, sizeBytes, content: contentFromCbor(items[5], sizeBytes, what) };
+  asArray(items, 4, 4, { what, name: "shape" });
+  const sizeBytes = asInteger(items[2], 0, MAX_SIZE, { what, name: "size" });
+  return { type: "file", path, sizeBytes, content: contentFromCbor(items[3], sizeBytes, what) };
 }
 
 /** Nesting of an entry: entry, content, array of references, reference. */
@@ -319,6 +388,7 @@ export function encodeRoot(root: RootRecipe): Uint8Array {
   const bytes = encodeCbor([
     version,
     domainBytes(root.domain),
+    KEY_MODES.indexOf(root.keyMode),
     entryCount,
     totalBytes,
     listingBytes,
@@ -336,16 +406,20 @@ export function decodeRoot(bytes: Uint8Array): RootRecipe {
   const what = "root recipe";
   checkVersion(bytes, what);
   const value = decodeCbor(bytes, MAX_ROOT_BYTES, ENTRY_DEPTH, what);
-  const [version, domain, entryCount, totalBytes, listing, content] = asArray(value, 6, 6, { what, name: "shape" });
+  const [version, domain, mode, entryCount, totalBytes, listing, content] = asArray(value, 7, 7, {
+    what,
+    name: "shape",
+  });
   asInteger(version, RECIPE_FORMAT_VERSION, RECIPE_FORMAT_VERSION, { what, name: "version" });
   const listingBytes = asInteger(listing, 0, MAX_SIZE, { what, name: "listing size" });
   return {
     version: RECIPE_FORMAT_VERSION,
     domain: decodeDomain(asBytes(domain, 1, 255, { what, name: "domain" })),
+    keyMode: KEY_MODES[asInteger(mode, 0, KEY_MODES.length - 1, { what, name: "key mode" })] ?? "oprf",
     entryCount: asInteger(entryCount, 0, MAX_SIZE, { what, name: "entry count" }),
     totalBytes: asInteger(totalBytes, 0, MAX_SIZE, { what, name: "total size" }),
     listingBytes,
-    listing: contentFromCbor(content, listingBytes, what),
+    listing: chunkedContentFromCbor(content, listingBytes, what),
   };
 }
 

@@ -6,13 +6,15 @@
  * checked here: its id, its seal, its level, and that sizes add up at every level.
  */
 
-import { openRecipe, sealChunk, sealRecipe } from "../crypto/encryption.ts";
+import { loadCompressor } from "../../kernels/zstd.ts";
+import { CHUNK_OVERHEAD_BYTES, openRecipe, sealChunk, sealRecipe } from "../crypto/encryption.ts";
 import { contentId } from "../encoding/content-id.ts";
 import { IntegrityError, InvalidInputError } from "../errors.ts";
+import { compressFrame, storedFrame } from "./frame.ts";
 import {
   type BlobRef,
+  type ChunkedContent,
   type ChunkRef,
-  type Content,
   decodeList,
   decodeRoot,
   encodeList,
@@ -61,11 +63,15 @@ function requireId(id: string, sealed: Uint8Array): void {
 }
 
 /**
- * Whether bytes are the plaintext of a chunk. Sealing is deterministic, so they are if they seal to its id. Saves a
- * download without trusting the source of the bytes.
+ * Whether bytes are the plaintext of a chunk. Compression and sealing are deterministic, so they are if they seal to its
+ * id. Saves a download without trusting the source of the bytes.
  */
-export function isPlaintextOf(ref: ChunkRef, bytes: Uint8Array): boolean {
-  return bytes.length === ref.sizeBytes && contentId(sealChunk(ref.key, bytes)) === ref.id;
+export async function isPlaintextOf(ref: ChunkRef, bytes: Uint8Array): Promise<boolean> {
+  if (bytes.length !== ref.sizeBytes) return false;
+  const stored = storedFrame(bytes);
+  const isStored = ref.sealedBytes === stored.length + CHUNK_OVERHEAD_BYTES;
+  const frame = isStored ? stored : compressFrame(stored, await loadCompressor());
+  return frame.length + CHUNK_OVERHEAD_BYTES === ref.sealedBytes && contentId(sealChunk(ref.key, frame)) === ref.id;
 }
 
 /** Fills list objects of one level; hands references to full ones to the level above. */
@@ -123,7 +129,7 @@ export async function writeContent(
   refs: AsyncIterable<ChunkRef> | Iterable<ChunkRef>,
   fileKey: () => Promise<Uint8Array>,
   store: StoreObject,
-): Promise<Content> {
+): Promise<ChunkedContent> {
   const chunks: ChunkRef[] = [];
   let tree: LevelWriter | undefined;
   for await (const ref of refs) {
@@ -152,7 +158,10 @@ export interface PlacedRef {
  * @throws IntegrityError if a list is not what its id names, does not decrypt, or does not add up
  * @throws UnknownVersionError, InvalidInputError for a list this build cannot read
  */
-export async function* readContent(content: Content, load: LoadObject): AsyncGenerator<ChunkRef, void, undefined> {
+export async function* readContent(
+  content: ChunkedContent,
+  load: LoadObject,
+): AsyncGenerator<ChunkRef, void, undefined> {
   for await (const { ref } of readContentFrom(content, load, 0)) yield ref;
 }
 
@@ -163,7 +172,7 @@ export async function* readContent(content: Content, load: LoadObject): AsyncGen
  * @throws as `readContent`
  */
 export async function* readContentFrom(
-  content: Content,
+  content: ChunkedContent,
   load: LoadObject,
   startBytes: number,
 ): AsyncGenerator<PlacedRef, void, undefined> {

@@ -6,6 +6,7 @@ import {
   chunkKey,
   domainBytes,
   fileKey,
+  type KeyKind,
   openChunk,
   openRecipe,
   oprfInput,
@@ -15,8 +16,10 @@ import {
   sealRecipe,
 } from "../../../offchain/core/crypto/encryption.ts";
 import { domainTag, kdf } from "../../../offchain/core/crypto/kdf.ts";
+import { bundleKey, openSegment, sealSegment, segmentKey } from "../../../offchain/core/crypto/segments.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { IntegrityError, InvalidInputError, UnknownVersionError } from "../../../offchain/core/errors.ts";
+import { storedFrame } from "../../../offchain/core/recipe/frame.ts";
 import { loadVectors, unhex } from "../../helpers/vectors.ts";
 
 interface Vectors {
@@ -27,9 +30,12 @@ interface Vectors {
   plaintext: string;
   sealedChunk: string;
   sealedChunkId: string;
+  bundleKey: string;
+  frames: string[];
+  bundle: string;
   recipe: string;
   sealedRecipe: Record<RecipeKind, string>;
-  oprfInputs: { domain: string; kind: "chunk" | "file"; digest: string; input: string }[];
+  oprfInputs: { domain: string; kind: KeyKind; digest: string; input: string }[];
 }
 
 const vectors = loadVectors<Vectors>("sealing.json");
@@ -82,7 +88,7 @@ describe("oprf inputs", () => {
   it("differ whenever domain, kind or digest differ", () => {
     const part = fc.record({
       domain: fc.string({ minLength: 1, maxLength: 20, unit: "grapheme" }),
-      kind: fc.constantFrom("chunk" as const, "file" as const),
+      kind: fc.constantFrom<KeyKind[]>("chunk", "file", "bundle"),
       digest: fc.uint8Array({ minLength: 32, maxLength: 32 }),
     });
     fc.assert(
@@ -108,7 +114,7 @@ describe("oprf inputs", () => {
 
 describe("chunk encryption", () => {
   it("seals to the bytes, and so to the id, that an independent implementation gets", () => {
-    const sealed = sealChunk(unhex(vectors.chunkKey), unhex(vectors.plaintext));
+    const sealed = sealChunk(unhex(vectors.chunkKey), storedFrame(unhex(vectors.plaintext)));
     expect(hex(sealed)).to.equal(vectors.sealedChunk);
     expect(contentId(sealed)).to.equal(vectors.sealedChunkId);
   });
@@ -121,7 +127,7 @@ describe("chunk encryption", () => {
         (key, plaintext) => {
           const sealed = sealChunk(key, plaintext);
           expect(sealed.length).to.equal(plaintext.length + CHUNK_OVERHEAD_BYTES);
-          expect(openChunk(key, sealed, plaintext.length, "x")).to.deep.equal(plaintext);
+          expect(openChunk(key, sealed, sealed.length, "x")).to.deep.equal(plaintext);
           expect(sealChunk(key, plaintext)).to.deep.equal(sealed);
         },
       ),
@@ -132,7 +138,7 @@ describe("chunk encryption", () => {
     const plaintext = Uint8Array.of(1, 2, 3);
     const sealed = sealChunk(KEY, plaintext);
     for (let bit = 0; bit < sealed.length * 8; bit += 5) {
-      expect(() => openChunk(KEY, flip(sealed, bit), 3, "c1"), `bit ${bit}`).to.throw(
+      expect(() => openChunk(KEY, flip(sealed, bit), 19, "c1"), `bit ${bit}`).to.throw(
         IntegrityError,
         "chunk c1 does not",
       );
@@ -141,25 +147,51 @@ describe("chunk encryption", () => {
       openChunk(
         KEY.map(() => 6),
         sealed,
-        3,
+        19,
         "c1",
       ),
     ).to.throw(IntegrityError, "does not decrypt");
-    for (const lengthBytes of [2, 4, 0, 1e9]) {
+    for (const lengthBytes of [18, 20, 0, 1e9]) {
       expect(() => openChunk(KEY, sealed, lengthBytes, "c1"))
         .to.throw(IntegrityError, "wrong length")
         .with.include({
-          expected: `${lengthBytes + 16} bytes`,
+          expected: `${lengthBytes} bytes`,
           received: "19 bytes",
         });
     }
-    expect(() => openChunk(KEY, sealed.subarray(0, 10), 3, "c1")).to.throw(IntegrityError, "wrong length");
+    expect(() => openChunk(KEY, sealed.subarray(0, 10), 19, "c1")).to.throw(IntegrityError, "wrong length");
     for (const call of [
       () => sealChunk(new Uint8Array(16), plaintext),
-      () => openChunk(new Uint8Array(31), sealed, 3, "c1"),
+      () => openChunk(new Uint8Array(31), sealed, 19, "c1"),
     ]) {
       expect(call).to.throw(InvalidInputError, "key has the wrong length");
     }
+  });
+});
+
+describe("encryption of bundles", () => {
+  it("seals to the bytes that an independent implementation gets", () => {
+    const key = bundleKey(unhex(vectors.oprfOutput));
+    expect(hex(key)).to.equal(vectors.bundleKey);
+    const segments = vectors.frames.map((frame, position) => sealSegment(segmentKey(key, position), unhex(frame)));
+    expect(segments.map(hex).join("")).to.equal(vectors.bundle);
+    expect(hex(openSegment(segmentKey(key, 1), segments[1] as Uint8Array, "f"))).to.equal(vectors.frames[1]);
+  });
+
+  it("opens a file under its own key only, and at its own place only", () => {
+    const frame = Uint8Array.of(0, 1, 2, 3);
+    const sealed = sealSegment(segmentKey(KEY, 1), frame);
+    for (const key of [segmentKey(KEY, 0), segmentKey(KEY, 2), KEY]) {
+      expect(() => openSegment(key, sealed, "file 1")).to.throw(IntegrityError, "file 1 does not decrypt");
+    }
+    for (let bit = 0; bit < sealed.length * 8; bit += 3) {
+      expect(() => openSegment(segmentKey(KEY, 1), flip(sealed, bit), "f"), `bit ${bit}`).to.throw(IntegrityError);
+    }
+    for (const length of [0, 15, 16, 19]) {
+      expect(() => openSegment(segmentKey(KEY, 1), sealed.subarray(0, length), "f")).to.throw(IntegrityError);
+    }
+    // Neither is it a chunk: the associated data differ.
+    expect(() => openChunk(segmentKey(KEY, 1), sealed, sealed.length, "c")).to.throw(IntegrityError);
   });
 });
 

@@ -3,9 +3,10 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { sha256 } from "#primitives";
 import { CHUNK_OVERHEAD_BYTES, sealChunk } from "../../../offchain/core/crypto/encryption.ts";
-import { CHUNK_LIMITS, Chunker, chunkStream } from "../../../offchain/core/recipe/chunker.ts";
+import { CHUNK_LIMITS, Chunker, GEAR } from "../../../offchain/core/recipe/chunker.ts";
 import { MAX_SEALED_RECIPE_BYTES } from "../../../offchain/core/recipe/recipe.ts";
 import { MAX_CHUNK_BYTES } from "../../../offchain/core/wire/csp.ts";
+import { createGearKernel, createGearOracle, type RollGear } from "../../../offchain/kernels/gear.ts";
 import { inPieces, pseudoRandomBytes } from "../../helpers/pseudo-random.ts";
 import { loadVectors } from "../../helpers/vectors.ts";
 
@@ -16,10 +17,19 @@ interface Vectors {
 
 const MIB = 1_048_576;
 
-async function chunksOf(bytes: Uint8Array, ...pieceBytes: number[]): Promise<Uint8Array[]> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of chunkStream(inPieces(bytes, ...pieceBytes))) chunks.push(chunk);
-  return chunks;
+/** The chunks of a stream: frames without their codec byte. */
+function* chunkStream(
+  source: Iterable<Uint8Array>,
+  options?: ConstructorParameters<typeof Chunker>[0],
+): Generator<Uint8Array, void, undefined> {
+  const chunker = new Chunker(options);
+  for (const piece of source) for (const frame of chunker.push(piece)) yield frame.subarray(1);
+  const last = chunker.finish();
+  if (last !== undefined) yield last.subarray(1);
+}
+
+function chunksOf(bytes: Uint8Array, ...pieceBytes: number[]): Uint8Array[] {
+  return [...chunkStream(inPieces(bytes, ...pieceBytes))];
 }
 
 const lengthsOf = (chunks: Uint8Array[]) => chunks.map((chunk) => chunk.length);
@@ -47,7 +57,7 @@ describe("chunker", () => {
     for (let byte = 0; byte < 256; byte++) {
       const chunker = new Chunker();
       const [first] = chunker.push(new Uint8Array(CHUNK_LIMITS.maxBytes).fill(byte));
-      expect(first?.length, `byte ${byte}`).to.equal(CHUNK_LIMITS.maxBytes);
+      expect(first?.length, `byte ${byte}`).to.equal(1 + CHUNK_LIMITS.maxBytes);
     }
   });
 
@@ -55,7 +65,7 @@ describe("chunker", () => {
     const [largest] = new Chunker().push(new Uint8Array(4 * MIB));
     expect(sealChunk(new Uint8Array(32), largest ?? new Uint8Array()).length).to.equal(2_097_152);
     expect(MAX_CHUNK_BYTES).to.equal(2_097_152);
-    expect(CHUNK_LIMITS.maxBytes + CHUNK_OVERHEAD_BYTES).to.equal(MAX_CHUNK_BYTES);
+    expect(1 + CHUNK_LIMITS.maxBytes + CHUNK_OVERHEAD_BYTES).to.equal(MAX_CHUNK_BYTES);
     expect(MAX_SEALED_RECIPE_BYTES).to.be.at.most(MAX_CHUNK_BYTES);
   });
 
@@ -90,8 +100,8 @@ describe("chunker", () => {
       offset += chunk.length;
       expect(chunk.length).to.be.at.most(CHUNK_LIMITS.maxBytes);
       if (index < chunks.length - 1) expect(chunk.length).to.be.greaterThan(CHUNK_LIMITS.minBytes);
-      expect(chunk.buffer.byteLength).to.equal(chunk.length);
       expect(chunk.buffer).to.not.equal(bytes.buffer);
+      expect(chunk.buffer).to.not.equal(chunks[index - 1]?.buffer);
     }
     expect(offset).to.equal(bytes.length);
     const averageBytes = bytes.length / chunks.length;
@@ -103,6 +113,70 @@ describe("chunker", () => {
     expect(await chunksOf(Uint8Array.of(9))).to.deep.equal([Uint8Array.of(9)]);
   });
 
+  it("lays a chunk out as the frame that stores it, and lets the caller use the memory of a piece again", () => {
+    const bytes = pseudoRandomBytes("reused", 3 * MIB);
+    const buffer = new Uint8Array(100_000);
+    const frames: Uint8Array[] = [];
+    const chunker = new Chunker();
+    for (const piece of inPieces(bytes, buffer.length)) {
+      buffer.set(piece);
+      frames.push(...chunker.push(buffer.subarray(0, piece.length)));
+      buffer.fill(0xee);
+    }
+    const last = chunker.finish();
+    if (last !== undefined) frames.push(last);
+    expect(frames.map((frame) => frame[0])).to.deep.equal(frames.map(() => 0));
+    expect(Buffer.compare(Buffer.concat(frames.map((frame) => frame.subarray(1))), bytes)).to.equal(0);
+  });
+
+  it("takes memory for what is announced, and copes with an input that is longer or shorter", () => {
+    for (const [announced, actual] of [
+      [1000, 1000],
+      [1000, 999],
+      [1000, 70_000],
+      [0, 5000],
+      [3 * MIB, 3 * MIB],
+      [3 * MIB, 5 * MIB],
+    ] as const) {
+      const bytes = pseudoRandomBytes("announced", actual);
+      const chunks = [...chunkStream(inPieces(bytes, 65_536), { sizeBytes: announced })];
+      expect(Buffer.compare(Buffer.concat(chunks), bytes), `${announced}, ${actual}`).to.equal(0);
+      expect(lengthsOf(chunks)).to.deep.equal(lengthsOf(chunksOf(bytes, actual)));
+      if (announced === actual && actual === 1000) expect(chunks[0]?.buffer.byteLength).to.equal(1001);
+    }
+    const slots = [new Uint8Array(2_097_136), new Uint8Array(2_097_136), new Uint8Array(2_097_136)];
+    const [first] = slots;
+    const free = [...slots];
+    const bytes = pseudoRandomBytes("slots", 2 * MIB);
+    const allocate = () => free.shift() ?? new Uint8Array(0);
+    const chunks = [...chunkStream(inPieces(bytes, 65_536), { allocate })];
+    expect(chunks[0]?.buffer).to.equal(first?.buffer);
+    expect(Buffer.compare(Buffer.concat(chunks), bytes)).to.equal(0);
+  });
+
+  it("cuts in the kernel where its twin cuts, whatever the bytes, the pieces and the state in between", () => {
+    const twins: RollGear[] = [createGearKernel(GEAR), createGearOracle(GEAR)];
+    const bytes = pseudoRandomBytes("twins", 300_000);
+    fc.assert(
+      fc.property(
+        fc.nat(299_999),
+        fc.nat(150_000),
+        fc.integer({ min: 8, max: 22 }),
+        fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
+        (start, length, bits, fingerprint) => {
+          const range = { start, stop: Math.min(bytes.length, start + length), mask: -1 << (32 - bits), fingerprint };
+          const [kernel, twin] = twins.map((roll) => roll(bytes, range));
+          expect(kernel).to.deep.equal(twin);
+        },
+      ),
+    );
+    const input = pseudoRandomBytes("twins", 20 * MIB);
+    const roll = createGearOracle(GEAR);
+    expect(lengthsOf([...chunkStream(inPieces(input, 65_537), { roll })])).to.deep.equal(
+      lengthsOf(chunksOf(input, 1_000_000)),
+    );
+  });
+
   it("asks for no more input than the chunk at hand needs", async () => {
     let taken = 0;
     const source = (function* () {
@@ -112,10 +186,10 @@ describe("chunker", () => {
       }
     })();
     const chunks = chunkStream(source);
-    const first = await chunks.next();
+    const first = chunks.next();
     if (first.done) throw new Error("expected a chunk");
     expect(taken).to.be.below(first.value.length + 65_536);
-    await chunks.return();
+    chunks.return();
   });
 
   for (const seed of ["a", "b", "c", "d", "e", "f"]) {

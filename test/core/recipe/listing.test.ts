@@ -12,17 +12,15 @@ import {
   type ListingTotals,
 } from "../../../offchain/core/recipe/listing.ts";
 import { comparePaths, pathToBytes } from "../../../offchain/core/recipe/path-name.ts";
-import { type FileEntry, MAX_ENTRY_BYTES } from "../../../offchain/core/recipe/recipe.ts";
+import { encodeEntry, type FileEntry, MAX_ENTRY_BYTES, type SegmentRef } from "../../../offchain/core/recipe/recipe.ts";
 import { failure } from "../../helpers/promises.ts";
 import { inPieces } from "../../helpers/pseudo-random.ts";
 import { arbitraryEntry } from "../../helpers/recipes.ts";
 
-const folder = (path: string): FileEntry => ({ type: "directory", path, mode: 0o755, mtimeNanos: 0n });
+const folder = (path: string): FileEntry => ({ type: "directory", path });
 const file = (path: string, sizeBytes = 0): FileEntry => ({
   type: "file",
   path,
-  mode: 0o644,
-  mtimeNanos: 0n,
   sizeBytes,
   content:
     sizeBytes === 0
@@ -32,9 +30,25 @@ const file = (path: string, sizeBytes = 0): FileEntry => ({
 const link = (path: string, target: string): FileEntry => ({
   type: "symlink",
   path,
-  mode: 0o777,
-  mtimeNanos: 0n,
   target,
+});
+/** A bundled file of 100 bytes; segments of 117. */
+const bundled = (path: string, position: number, files: number, facts: Partial<SegmentRef> = {}): FileEntry => ({
+  type: "file",
+  path,
+  sizeBytes: 100,
+  content: {
+    segment: {
+      id: `bafkrei${"a".repeat(52)}`,
+      key: new Uint8Array(32),
+      bundleBytes: 117 * files,
+      position,
+      offset: 117 * position,
+      sealedBytes: 117,
+      sizeBytes: 100,
+      ...facts,
+    },
+  },
 });
 
 function write(entries: Iterable<FileEntry>): { bytes: Uint8Array; totals: ListingTotals } {
@@ -53,9 +67,9 @@ async function read(bytes: Uint8Array, expected?: ListingTotals, ...pieceBytes: 
 /** Bytes of a sequence no encoder would write. */
 function raw(...paths: [path: string, type?: "folder" | "link" | "file"][]): Uint8Array {
   const items = paths.map(([path, type]) => {
-    const common = [utf8ToBytes(path), 0, 0] as const;
-    if (type === "link") return encodeCbor([3, ...common, utf8ToBytes("/etc")]);
-    return encodeCbor(type === "file" ? [1, ...common, 0, [0, []]] : [2, ...common]);
+    const name = utf8ToBytes(path);
+    if (type === "link") return encodeCbor([3, name, utf8ToBytes("/etc")]);
+    return encodeCbor(type === "file" ? [1, name, 0, [0, []]] : [2, name]);
   });
   return new Uint8Array(Buffer.concat(items));
 }
@@ -174,7 +188,7 @@ describe("listing", () => {
   });
 
   it("refuses an entry that promises more bytes than an entry may have, without waiting for them", () => {
-    const promises = { "a path of a terabyte": "8402 5b0000010000000000", "a billion fields": "9a3b9aca00" };
+    const promises = { "a path of a terabyte": "8202 5b0000010000000000", "a billion fields": "9a3b9aca00" };
     for (const [name, head] of Object.entries(promises)) {
       const decoder = new ListingDecoder();
       const start = Uint8Array.from(Buffer.from(head.replaceAll(" ", ""), "hex"));
@@ -188,6 +202,52 @@ describe("listing", () => {
       expect(feed, name).to.throw(InvalidInputError);
       expect(taken, name).to.be.at.most(MAX_ENTRY_BYTES + 2048);
     }
+  });
+
+  it("takes the files of a bundle one after the other, with other entries between, and bundle after bundle", async () => {
+    const entries = [
+      bundled("a", 0, 2),
+      folder("b"),
+      file("b/large", 5_000_000),
+      bundled("b/x", 1, 2),
+      bundled("c", 0, 1),
+      bundled("d", 0, 3),
+      bundled("e", 1, 3),
+      bundled("f", 2, 3),
+    ];
+    const { bytes, totals } = write(entries);
+    expect(await read(bytes, totals)).to.deep.equal(entries);
+  });
+
+  const otherId = { id: `bafkrei${"a".repeat(51)}e` };
+  const disordered: Record<string, FileEntry[]> = {
+    "a bundle that does not begin with its first file": [bundled("a", 1, 2)],
+    "a first file that is not at the start": [bundled("a", 0, 3, { offset: 117 })],
+    "a file of a bundle left out": [bundled("a", 0, 3), bundled("b", 2, 3)],
+    "a file of a bundle twice": [bundled("a", 0, 2), bundled("b", 0, 2)],
+    "a gap within a bundle": [bundled("a", 0, 3), bundled("b", 1, 3, { offset: 118 })],
+    "two files of a bundle that overlap": [bundled("a", 0, 3), bundled("b", 1, 3, { offset: 116 })],
+    "a file of another bundle within one": [bundled("a", 0, 3), bundled("b", 1, 3, otherId)],
+    "a bundle of two lengths": [bundled("a", 0, 3), bundled("b", 1, 2)],
+    "a bundle over more entries than a writer holds back": [
+      bundled("a", 0, 2),
+      ...Array.from({ length: 4095 }, (_, n) => file(`b${String(n).padStart(4, "0")}`)),
+      bundled("c", 1, 2),
+    ],
+  };
+  for (const [name, entries] of Object.entries(disordered)) {
+    it(`refuses ${name}`, async () => {
+      expect(() => write(entries)).to.throw(InvalidInputError, "does not follow the one before it");
+      const bytes = new Uint8Array(Buffer.concat(entries.map(encodeEntry)));
+      expect(await failure(read(bytes))).to.be.instanceOf(InvalidInputError);
+    });
+  }
+
+  it("refuses to end within a bundle", async () => {
+    const { bytes } = write([bundled("a", 0, 2)]);
+    expect(await failure(read(bytes)))
+      .to.be.instanceOf(IntegrityError)
+      .with.property("message", "listing ends in the middle of a bundle");
   });
 
   it("refuses totals that cannot be counted", () => {

@@ -33,39 +33,49 @@ interface Vectors {
 const vectors = loadVectors<Vectors>("recipe.json");
 const digest = (n: number) => sha256(utf8ToBytes(`object ${n}`));
 const key = (n: number) => sha256(utf8ToBytes(`key ${n}`));
-const chunk = (n: number, sizeBytes: number): ChunkRef => ({
+const chunk = (n: number, sizeBytes: number, sealedBytes = sizeBytes + 17): ChunkRef => ({
   id: contentIdFromDigest(digest(n)),
   key: key(n),
   sizeBytes,
+  sealedBytes,
 });
+const bundle = { id: contentIdFromDigest(digest(7)), key: key(7), bundleBytes: 5000 };
 
-const SECOND = 1_700_000_000_000_000_000n;
 const ENTRIES: FileEntry[] = [
-  { type: "directory", path: "Straße", mode: 0o755, mtimeNanos: SECOND },
-  { type: "file", path: "Straße/empty", mode: 0o600, mtimeNanos: -1n, sizeBytes: 0, content: { chunks: [] } },
+  { type: "directory", path: "Straße" },
+  {
+    type: "file",
+    path: "Straße/bundled",
+    sizeBytes: 1000,
+    content: { segment: { ...bundle, position: 0, offset: 0, sealedBytes: 417, sizeBytes: 1000 } },
+  },
+  {
+    type: "file",
+    path: "Straße/bundled, too",
+    sizeBytes: 4566,
+    content: { segment: { ...bundle, position: 1, offset: 417, sealedBytes: 4583, sizeBytes: 4566 } },
+  },
+  { type: "file", path: "Straße/empty", sizeBytes: 0, content: { chunks: [] } },
   {
     type: "file",
     path: "Straße/large",
-    mode: 0o444,
-    mtimeNanos: SECOND + 1n,
     sizeBytes: 10 * 2 ** 30,
     content: { blob: { level: 1, id: contentIdFromDigest(digest(9)), key: key(9), sizeBytes: 10 * 2 ** 30 } },
   },
   {
     type: "file",
-    path: "Straße/small",
-    mode: 0o4755,
-    mtimeNanos: 0n,
+    path: "Straße/middle",
     sizeBytes: 1_050_000,
-    content: { chunks: [chunk(1, 1_000_000), chunk(2, 50_000)] },
+    content: { chunks: [chunk(1, 1_000_000), chunk(2, 50_000, 12_345)] },
   },
-  { type: "symlink", path: "link-\udcff\udcfe", mode: 0o777, mtimeNanos: SECOND, target: "../outside/\udc80" },
+  { type: "symlink", path: "link-\udcff\udcfe", target: "../outside/\udc80" },
 ];
 const ROOT: RootRecipe = {
   version: 1,
   domain: "public",
+  keyMode: "merkle",
   entryCount: ENTRIES.length,
-  totalBytes: 10 * 2 ** 30 + 1_050_000,
+  totalBytes: 1000 + 4566 + 10 * 2 ** 30 + 1_050_000,
   listingBytes: 500,
   listing: { chunks: [chunk(3, 500)] },
 };
@@ -74,7 +84,7 @@ describe("recipe", () => {
   it("has the bytes that an independent implementation of the specification writes", () => {
     expect(ENTRIES.map((entry) => hex(encodeEntry(entry)))).to.deep.equal(vectors.entries);
     expect(hex(encodeRoot(ROOT))).to.equal(vectors.root);
-    const chunks = Array.from({ length: 10 }, (_, n) => chunk(n, 1000 + n));
+    const chunks = Array.from({ length: 10 }, (_, n) => chunk(n, 1000 + n, 1017));
     expect(hex(encodeList({ level: 0, refs: chunks }))).to.equal(vectors.chunkList);
     const lists = Array.from({ length: 3 }, (_, n) => ({ id: contentIdFromDigest(digest(n)), sizeBytes: 2 ** 40 + n }));
     expect(hex(encodeList({ level: 2, refs: lists }))).to.equal(vectors.upperList);
@@ -84,7 +94,7 @@ describe("recipe", () => {
     expect(vectors.entries.map((entry) => decodeEntry(unhex(entry)))).to.deep.equal(ENTRIES);
     expect(decodeRoot(unhex(vectors.root))).to.deep.equal(ROOT);
     const list = decodeList(unhex(vectors.chunkList), 0);
-    expect(list.refs[9]).to.deep.equal(chunk(9, 1009));
+    expect(list.refs[9]).to.deep.equal(chunk(9, 1009, 1017));
     expect(decodeList(unhex(vectors.upperList), 2).refs.length).to.equal(3);
   });
 
@@ -136,40 +146,51 @@ describe("recipe", () => {
   });
 
   const path = utf8ToBytes("a");
-  const ref: CborValue = [digest(1), key(1), 100];
+  const ref: CborValue = [digest(1), key(1), 100, 117];
+  const segment = (...rest: number[]): CborValue => [2, digest(1), key(1), ...rest];
   const malformedEntries: Record<string, CborValue> = {
-    "another type": [4, path, 0, 0],
-    "a negative type": [-1, path, 0, 0],
-    "a missing field": [2, path, 0],
-    "an additional field": [2, path, 0, 0, 0],
-    "a file's fields on a folder": [2, path, 0, 0, 100, [0, [ref]]],
-    "a negative mode": [2, path, -1, 0],
-    "a file type in the mode": [2, path, 0o100644, 0],
-    "a time beyond 64 bits": [2, path, 0, 2n ** 63n],
-    "a path that is a number": [2, 5, 0, 0],
-    "a path that leads out": [2, utf8ToBytes("../a"), 0, 0],
-    "a path that is absolute": [2, utf8ToBytes("/a"), 0, 0],
-    "an empty path": [2, new Uint8Array(0), 0, 0],
-    "a NUL byte in the path": [2, utf8ToBytes("a\0"), 0, 0],
-    "a negative size": [1, path, 0, 0, -100, [0, [ref]]],
-    "a size beyond what can be counted": [1, path, 0, 0, 2n ** 60n, [1, 0, digest(1), key(1)]],
-    "chunks that add up to less": [1, path, 0, 0, 101, [0, [ref]]],
-    "chunks that add up to more": [1, path, 0, 0, 99, [0, [ref]]],
-    "chunks for no bytes": [1, path, 0, 0, 0, [0, [ref]]],
-    "an empty chunk": [1, path, 0, 0, 0, [0, [[digest(1), key(1), 0]]]],
-    "a chunk of negative size": [1, path, 0, 0, 0, [0, [ref, [digest(1), key(1), -100]]]],
-    "a chunk above the largest": [1, path, 0, 0, 2_097_153, [0, [[digest(1), key(1), 2_097_153]]]],
-    "a short digest": [1, path, 0, 0, 100, [0, [[digest(1).subarray(1), key(1), 100]]]],
-    "a short key": [1, path, 0, 0, 100, [0, [[digest(1), key(1).subarray(1), 100]]]],
-    "more than eight inline chunks": [1, path, 0, 0, 900, [0, new Array(9).fill(ref)]],
-    "another kind of content": [1, path, 0, 0, 100, [2, [ref]]],
-    "a tree for no bytes": [1, path, 0, 0, 0, [1, 0, digest(1), key(1)]],
-    "too deep a tree": [1, path, 0, 0, 100, [1, 4, digest(1), key(1)]],
-    "a tree of negative depth": [1, path, 0, 0, 100, [1, -1, digest(1), key(1)]],
-    "an empty link target": [3, path, 0, 0, new Uint8Array(0)],
-    "a NUL byte in the link target": [3, path, 0, 0, Uint8Array.of(97, 0)],
-    "an oversize link target": [3, path, 0, 0, new Uint8Array(8193).fill(97)],
-    "nesting beyond the format": [1, path, 0, 0, 100, [0, [[digest(1), key(1), [100]]]]],
+    "another type": [4, path],
+    "a negative type": [-1, path],
+    "a missing field": [2],
+    "an additional field": [2, path, 0],
+    "a mode and a time, as only metadata has them": [2, path, 0o755, 0],
+    "a file's fields on a folder": [2, path, 100, [0, [ref]]],
+    "a path that is a number": [2, 5],
+    "a path that leads out": [2, utf8ToBytes("../a")],
+    "a path that is absolute": [2, utf8ToBytes("/a")],
+    "an empty path": [2, new Uint8Array(0)],
+    "a NUL byte in the path": [2, utf8ToBytes("a\0")],
+    "a negative size": [1, path, -100, [0, [ref]]],
+    "a size beyond what can be counted": [1, path, 2n ** 60n, [1, 0, digest(1), key(1)]],
+    "chunks that add up to less": [1, path, 101, [0, [ref]]],
+    "chunks that add up to more": [1, path, 99, [0, [ref]]],
+    "chunks for no bytes": [1, path, 0, [0, [ref]]],
+    "an empty chunk": [1, path, 0, [0, [[digest(1), key(1), 0, 17]]]],
+    "a chunk of negative size": [1, path, 0, [0, [ref, [digest(1), key(1), -100, 18]]]],
+    "a chunk above the largest": [1, path, 2_097_136, [0, [[digest(1), key(1), 2_097_136, 2_097_153]]]],
+    "a sealed chunk longer than a stored one": [1, path, 100, [0, [[digest(1), key(1), 100, 118]]]],
+    "a sealed chunk too short for a frame": [1, path, 100, [0, [[digest(1), key(1), 100, 17]]]],
+    "a chunk without its sealed size": [1, path, 100, [0, [[digest(1), key(1), 100]]]],
+    "a short digest": [1, path, 100, [0, [[digest(1).subarray(1), key(1), 100, 117]]]],
+    "a short key": [1, path, 100, [0, [[digest(1), key(1).subarray(1), 100, 117]]]],
+    "more than eight inline chunks": [1, path, 900, [0, new Array(9).fill(ref)]],
+    "another kind of content": [1, path, 100, [3, [ref]]],
+    "a tree for no bytes": [1, path, 0, [1, 0, digest(1), key(1)]],
+    "too deep a tree": [1, path, 100, [1, 4, digest(1), key(1)]],
+    "a tree of negative depth": [1, path, 100, [1, -1, digest(1), key(1)]],
+    "a bundle for no bytes": [1, path, 0, segment(5000, 0, 0, 18)],
+    "a bundled file above the threshold": [1, path, 131_073, segment(500_000, 0, 0, 1000)],
+    "a bundled file longer than a stored one": [1, path, 100, segment(5000, 0, 0, 118)],
+    "a bundled file too short for a frame": [1, path, 100, segment(5000, 0, 0, 17)],
+    "a bundled file that reaches beyond its bundle": [1, path, 100, segment(5000, 0, 4884, 117)],
+    "a bundle above the largest object": [1, path, 100, segment(2_097_153, 0, 0, 117)],
+    "a position beyond the span of a bundle": [1, path, 100, segment(5000, 4096, 0, 117)],
+    "a negative offset in its bundle": [1, path, 100, segment(5000, 0, -1, 117)],
+    "a bundle without a length": [1, path, 100, segment(5000, 0, 0)],
+    "an empty link target": [3, path, new Uint8Array(0)],
+    "a NUL byte in the link target": [3, path, Uint8Array.of(97, 0)],
+    "an oversize link target": [3, path, new Uint8Array(8193).fill(97)],
+    "nesting beyond the format": [1, path, 100, [0, [[digest(1), key(1), [100], 117]]]],
   };
   for (const [name, value] of Object.entries(malformedEntries)) {
     it(`refuses an entry with ${name}`, () => {
@@ -178,26 +199,26 @@ describe("recipe", () => {
   }
 
   it("refuses an oversize entry, an entry cut short, and bytes after it", () => {
-    const bytes = encodeCbor([3, path, 0, 0, new Uint8Array(MAX_ENTRY_BYTES)]);
+    const bytes = encodeCbor([3, path, new Uint8Array(MAX_ENTRY_BYTES)]);
     expect(() => decodeEntry(bytes)).to.throw(InvalidInputError, "too long");
-    const good = unhex(vectors.entries[3] as string);
+    const good = unhex(vectors.entries[5] as string);
     expect(() => decodeEntry(good.subarray(0, -1))).to.throw(InvalidInputError, "truncated");
     expect(() => decodeEntry(new Uint8Array([...good, 0]))).to.throw(InvalidInputError, "after the end");
   });
 
   it("refuses to write what it would refuse to read", () => {
-    const [directory, , , small] = ENTRIES as [FileEntry, FileEntry, FileEntry, FileEntry & { type: "file" }];
+    const [directory] = ENTRIES as [FileEntry];
+    const small = ENTRIES[5] as FileEntry & { type: "file" };
+    const bundled = ENTRIES[1] as FileEntry & { type: "file" };
     const bad: FileEntry[] = [
       { ...directory, path: "../x" },
       { ...directory, path: "x\ud800" },
-      { ...directory, mode: 1.5 },
-      { ...directory, mode: 0o10000 },
-      { ...directory, mtimeNanos: 2n ** 64n },
+      { ...bundled, sizeBytes: bundled.sizeBytes + 1 },
       { ...small, sizeBytes: small.sizeBytes - 1 },
-      { ...small, sizeBytes: -1, content: { chunks: [chunk(1, -1)] } },
+      { ...small, sizeBytes: -1, content: { chunks: [chunk(1, -1, 18)] } },
       { ...small, sizeBytes: 9, content: { chunks: new Array<ChunkRef>(9).fill(chunk(1, 1)) } },
       { ...small, sizeBytes: 1, content: { chunks: [{ ...chunk(1, 1), id: "bafy" }] } },
-      { type: "symlink", path: "l", mode: 0, mtimeNanos: 0n, target: "" },
+      { type: "symlink", path: "l", target: "" },
     ];
     for (const entry of bad) expect(() => encodeEntry(entry), entry.path).to.throw(InvalidInputError);
     expect(() => encodeList({ level: 0, refs: [] })).to.throw(InvalidInputError);
@@ -205,6 +226,8 @@ describe("recipe", () => {
     expect(() => encodeRoot({ ...ROOT, domain: "" })).to.throw(InvalidInputError);
     expect(() => encodeRoot({ ...ROOT, entryCount: -1 })).to.throw(InvalidInputError);
     expect(() => encodeRoot({ ...ROOT, listingBytes: 499 })).to.throw(InvalidInputError);
+    const bundledListing = { listing: bundled.content, listingBytes: 1000 } as unknown as Partial<RootRecipe>;
+    expect(() => encodeRoot({ ...ROOT, ...bundledListing })).to.throw(InvalidInputError, "bundle");
   });
 
   it("holds lists to their level, their number of references and their size", () => {
@@ -225,25 +248,29 @@ describe("recipe", () => {
     expect(() => decodeList(list(1, [[digest(1), 0]]), 1)).to.throw(InvalidInputError, "list size");
     expect(() => decodeList(new Uint8Array(MAX_SEALED_RECIPE_BYTES), 0)).to.throw(InvalidInputError, "too long");
     // The largest list there can be stays within the limit once sealed.
-    const largest = new Array<CborValue>(MAX_LIST_REFS).fill([digest(1), key(1), 2_097_136]);
+    const largest = new Array<CborValue>(MAX_LIST_REFS).fill([digest(1), key(1), 2_097_135, 2_097_152]);
     expect(list(0, largest).length).to.be.below(MAX_SEALED_RECIPE_BYTES - 17);
   });
 
   it("refuses roots out of shape", () => {
     const domain = utf8ToBytes("public");
     const listing: CborValue = [0, [ref]];
-    expect(decodeRoot(encodeCbor([1, domain, 0, 0, 100, listing])).entryCount).to.equal(0);
+    expect(decodeRoot(encodeCbor([1, domain, 0, 0, 0, 100, listing])).keyMode).to.equal("oprf");
     const malformed: CborValue[] = [
-      [1, domain, 0, 0, 100],
-      [1, domain, 0, 0, 100, listing, 0],
-      [1, new Uint8Array(0), 0, 0, 100, listing],
-      [1, Uint8Array.of(0xff), 0, 0, 100, listing],
-      [1, new Uint8Array(256).fill(97), 0, 0, 100, listing],
-      [1, domain, -1, 0, 100, listing],
-      [1, domain, 0, -1, 100, listing],
-      [1, domain, 0, 0, 101, listing],
-      [1, domain, 0, 0, -100, listing],
-      [[1], domain, 0, 0, 100, listing],
+      [1, domain, 0, 0, 0, 100],
+      [1, domain, 0, 0, 100, listing],
+      [1, domain, 0, 0, 0, 100, listing, 0],
+      [1, new Uint8Array(0), 0, 0, 0, 100, listing],
+      [1, Uint8Array.of(0xff), 0, 0, 0, 100, listing],
+      [1, new Uint8Array(256).fill(97), 0, 0, 0, 100, listing],
+      [1, domain, 2, 0, 0, 100, listing],
+      [1, domain, -1, 0, 0, 100, listing],
+      [1, domain, 0, -1, 0, 100, listing],
+      [1, domain, 0, 0, -1, 100, listing],
+      [1, domain, 0, 0, 0, 101, listing],
+      [1, domain, 0, 0, 0, -100, listing],
+      [1, domain, 0, 0, 0, 100, [2, digest(1), key(1), 5000, 0, 0, 117]],
+      [[1], domain, 0, 0, 0, 100, listing],
     ];
     for (const value of malformed) expect(() => decodeRoot(encodeCbor(value))).to.throw(InvalidInputError);
     expect(() => decodeRoot(new Uint8Array(5000))).to.throw(InvalidInputError, "too long");

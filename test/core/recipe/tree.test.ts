@@ -1,21 +1,25 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { sha256 } from "#primitives";
-import { sealRecipe } from "../../../offchain/core/crypto/encryption.ts";
+import { sealChunk, sealRecipe } from "../../../offchain/core/crypto/encryption.ts";
 import { contentId, contentIdFromDigest } from "../../../offchain/core/encoding/content-id.ts";
 import { IntegrityError, InvalidInputError, UnknownVersionError } from "../../../offchain/core/errors.ts";
+import { compressFrame, storedFrame } from "../../../offchain/core/recipe/frame.ts";
 import {
   type BlobRef,
+  type ChunkedContent,
   type ChunkRef,
-  type Content,
   contentBytes,
   encodeList,
   MAX_LIST_REFS,
   MAX_SEALED_RECIPE_BYTES,
   type RootRecipe,
 } from "../../../offchain/core/recipe/recipe.ts";
-import { openRoot, readContent, sealRoot, writeContent } from "../../../offchain/core/recipe/tree.ts";
+import { isPlaintextOf, openRoot, readContent, sealRoot, writeContent } from "../../../offchain/core/recipe/tree.ts";
+import { loadCompressor } from "../../../offchain/kernels/zstd.ts";
+import { pseudoText } from "../../helpers/frame-inputs.ts";
 import { failure } from "../../helpers/promises.ts";
+import { pseudoRandomBytes } from "../../helpers/pseudo-random.ts";
 import { arbitraryChunkRef } from "../../helpers/recipes.ts";
 
 const FILE_KEY = new Uint8Array(32).fill(3);
@@ -24,6 +28,7 @@ const refAt = (n: number): ChunkRef => ({
   id: ids[n % ids.length] as string,
   key: new Uint8Array(32).fill(n % 251),
   sizeBytes: 1 + (n % 2_000_000),
+  sealedBytes: 18 + (n % 2_000_000),
 });
 
 function* refs(count: number): Generator<ChunkRef> {
@@ -35,7 +40,7 @@ class Objects {
   readonly order: string[] = [];
   keysAsked = 0;
 
-  write(source: Iterable<ChunkRef> | AsyncIterable<ChunkRef>): Promise<Content> {
+  write(source: Iterable<ChunkRef> | AsyncIterable<ChunkRef>): Promise<ChunkedContent> {
     const fileKey = async () => {
       this.keysAsked++;
       return FILE_KEY;
@@ -52,7 +57,7 @@ class Objects {
     return sealed;
   };
 
-  async read(content: Content): Promise<ChunkRef[]> {
+  async read(content: ChunkedContent): Promise<ChunkRef[]> {
     const found: ChunkRef[] = [];
     for await (const ref of readContent(content, this.load)) found.push(ref);
     return found;
@@ -66,7 +71,7 @@ class Objects {
   }
 }
 
-function blobOf(content: Content): BlobRef {
+function blobOf(content: ChunkedContent): BlobRef {
   if (!("blob" in content)) throw new Error("expected a tree");
   return content.blob;
 }
@@ -197,7 +202,9 @@ describe("recipe tree", () => {
     }
     const upper = (sizeBytes: number) =>
       objects.add(sealRecipe(FILE_KEY, "list", encodeList({ level: 1, refs: [{ id: blob.id, sizeBytes }] })));
-    const top = (sizeBytes: number): Content => ({ blob: { ...blob, level: 1, id: upper(sizeBytes), sizeBytes } });
+    const top = (sizeBytes: number): ChunkedContent => ({
+      blob: { ...blob, level: 1, id: upper(sizeBytes), sizeBytes },
+    });
     expect((await objects.read(top(blob.sizeBytes))).length).to.equal(9);
     expect(await failure(objects.read(top(blob.sizeBytes + 1)))).to.be.instanceOf(IntegrityError);
   });
@@ -212,14 +219,30 @@ describe("recipe tree", () => {
     expect(await failure(objects.read({ blob: { ...blob, id, level: 2 } }))).to.be.instanceOf(InvalidInputError);
   });
 
+  it("tells the plaintext of a chunk from other bytes by compressing and sealing it again", async () => {
+    const compress = await loadCompressor();
+    for (const [plaintext, other] of [
+      [pseudoRandomBytes("plaintext", 3000), pseudoRandomBytes("other", 3000)],
+      [pseudoText("plaintext", 3000), pseudoText("other", 3000)],
+    ] as const) {
+      const sealed = sealChunk(FILE_KEY, compressFrame(storedFrame(plaintext), compress));
+      const ref = { id: contentId(sealed), key: FILE_KEY, sizeBytes: 3000, sealedBytes: sealed.length };
+      expect(await isPlaintextOf(ref, plaintext)).to.equal(true);
+      expect(await isPlaintextOf(ref, other)).to.equal(false);
+      expect(await isPlaintextOf(ref, plaintext.subarray(1))).to.equal(false);
+      expect(await isPlaintextOf({ ...ref, key: new Uint8Array(32) }, plaintext)).to.equal(false);
+    }
+  });
+
   it("seals a root whose id is the data id, and opens only that", () => {
     const root: RootRecipe = {
       version: 1,
       domain: "public",
+      keyMode: "oprf",
       entryCount: 1,
       totalBytes: 5,
       listingBytes: 1,
-      listing: { chunks: [{ ...refAt(1), sizeBytes: 1 }] },
+      listing: { chunks: [{ ...refAt(1), sizeBytes: 1, sealedBytes: 18 }] },
     };
     const { id, sealed } = sealRoot(FILE_KEY, root);
     expect(id).to.equal(contentId(sealed));
