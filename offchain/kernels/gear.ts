@@ -37,8 +37,8 @@ export interface GearStop {
 export type RollGear = (piece: Uint8Array, range: GearRange) => GearStop;
 
 /**
- * The kernel, with a memory of 128 KiB. The module has less than 4 KiB, so browsers compile it synchronously on the main
- * thread too.
+ * The kernel, with a memory of 128 KiB. The module has less than 4 KiB, so browsers compile it synchronously on the
+ * main thread too.
  * @param table 256 entries
  */
 export function createGearKernel(table: Int32Array): RollGear {

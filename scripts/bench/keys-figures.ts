@@ -2,9 +2,10 @@
  * The time to derive keys of files and of their blocks, against a bare SHA-256 of the same bytes: processor time, which
  * other programs on the machine disturb little.
  */
-import { createSha256, sha256 } from "#primitives";
+import { sha256 } from "#primitives";
 import { chunkKey, fileKey, oprfInput, PUBLIC_DOMAIN } from "../../offchain/core/crypto/encryption.ts";
-import { chunkStream } from "../../offchain/core/recipe/chunker.ts";
+import { Chunker } from "../../offchain/core/recipe/chunker.ts";
+import { fileDigest, loadFramer } from "../../offchain/core/recipe/frame.ts";
 import { aesCtrStream } from "../demo/keystream.ts";
 import { median } from "./data-figures.ts";
 import type { BenchCommittee } from "./keys-committee.ts";
@@ -51,24 +52,23 @@ export function oprfMode(committee: BenchCommittee): BlockKeyMode {
   };
 }
 
-/** The digest that a file's key derives from, taken as a put takes it: the file is cut on the way. */
-async function fileDigest(file: Uint8Array): Promise<Uint8Array> {
-  const hash = createSha256();
-  async function* pieces(): AsyncGenerator<Uint8Array> {
-    for (let offset = 0; offset < file.length; offset += MEGABYTE) {
-      const piece = file.subarray(offset, offset + MEGABYTE);
-      hash.update(piece);
-      yield piece;
-    }
+/** The digest that a file's key derives from, taken as a put takes it: the file is cut and framed on the way. */
+async function digestOfFile(file: Uint8Array): Promise<Uint8Array> {
+  const compress = await loadFramer();
+  const digests: Uint8Array[] = [];
+  const chunker = new Chunker({ sizeBytes: file.length });
+  for (let offset = 0; offset < file.length; offset += MEGABYTE) {
+    for (const stored of chunker.push(file.subarray(offset, offset + MEGABYTE))) digests.push(sha256(compress(stored)));
   }
-  for await (const chunk of chunkStream(pieces())) sha256(chunk);
-  return hash.digest();
+  const last = chunker.finish();
+  if (last !== undefined) digests.push(sha256(compress(last)));
+  return fileDigest(digests);
 }
 
 export async function measureFileKey(megabytes: number, committee: BenchCommittee, runs: number): Promise<KeyFigure> {
   const file = aesCtrStream(`file ${megabytes}`, megabytes * MEGABYTE);
   const work = async () => {
-    const [output] = await committee.evaluate([oprfInput(PUBLIC_DOMAIN, "file", await fileDigest(file))]);
+    const [output] = await committee.evaluate([oprfInput(PUBLIC_DOMAIN, "file", await digestOfFile(file))]);
     if (output === undefined) throw new Error("the committee gave no output");
     fileKey(output);
     return 1;

@@ -66,7 +66,7 @@ const steps: readonly Step[] = [
   command("lint (Solidity)", bin("solhint"), ["--max-warnings", "0", "contracts/**/*.sol"]),
   { name: "one revert idiom (Solidity)", run: () => contractRevertProblems(root) },
   command("gas and code size are those of the snapshots", process.execPath, ["scripts/check/snapshots.ts"]),
-  command("field kernel is built from its source", process.execPath, ["scripts/build-kernels.ts", "--check"]),
+  command("kernels are built from their sources", process.execPath, ["scripts/build-kernels.ts", "--check"]),
   { name: "error catalogue", run: () => errorCatalogueProblems(root) },
   command("API reference: links and names", bin("typedoc"), ["--emit", "none"]),
   { name: "package: entry points, types, dependencies", run: () => packageProblems(root) },

@@ -6,11 +6,12 @@ import type { NamedStream } from "../../offchain/agent/put/named-inputs.ts";
 import { measure, openSource, type PutInput } from "../../offchain/agent/put/source.ts";
 import { onEvery, type StorageLane } from "../../offchain/agent/put/store-objects.ts";
 import { storeTree } from "../../offchain/agent/put/store-tree.ts";
-import type { ObjectSource } from "../../offchain/agent/read/read-content.ts";
+import type { ObjectSource } from "../../offchain/agent/read/object-source.ts";
 import { findFile, type ReadFile, readBytes, readEntries } from "../../offchain/agent/read/read-entries.ts";
 import { restore } from "../../offchain/agent/read/restore.ts";
 import type { TallystickError } from "../../offchain/core/errors.ts";
 import { openRoot, type SealedObject } from "../../offchain/core/recipe/tree.ts";
+import type { EntryMetadata } from "../../offchain/core/snapshot/entry-metadata.ts";
 import { CountingTarget } from "../helpers/counting-target.ts";
 import { MemoryOracle, MemoryProvider } from "../helpers/memory-data-plane.ts";
 import { collect } from "../helpers/promises.ts";
@@ -31,8 +32,13 @@ describe("put and get without files", () => {
     const counter = { readBytes: 0, readEntries: 0 };
     const totals = { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 };
     const source = openSource(inputs, undefined);
+    const metadata: EntryMetadata[] = [];
+    const onEntry = async (value: EntryMetadata) => {
+      metadata.push(value);
+    };
     const common = { oracle, place: onEvery(lanes), domain: "public", counter, totals, onChange: () => undefined };
-    return { ...(await storeTree(source, common)), totals, measured: await measure(source) };
+    const stored = await storeTree(source, { ...common, onEntry });
+    return { ...stored, totals, metadata, measured: await measure(source) };
   }
 
   async function rootOf({ dataId, fileKey }: AssembledRoot) {
@@ -60,17 +66,20 @@ describe("put and get without files", () => {
       { name: "empty", bytes: new Uint8Array(0) },
     ]);
     const entries = await entriesOf(stored);
-    expect(entries.map(({ path, type, mode, mtimeNanos }) => [path, type, mode.toString(8), mtimeNanos])).to.deep.equal(
-      [
-        ["b", "directory", "755", 0n],
-        ["b/big", "file", "644", 0n],
-        ["b/c", "directory", "755", 0n],
-        ["b/c/streamed", "file", "644", 0n],
-        ["blob", "file", "644", 1_500_000_000_123_000_000n],
-        ["empty", "file", "644", 0n],
-        ["page.html", "file", "644", 1_600_000_000_456_000_000n],
-      ],
-    );
+    expect(
+      entries.map(({ path, type }, index) => {
+        const { mode, mtimeNanos } = stored.metadata[index] ?? { mode: 0, mtimeNanos: -1n };
+        return [path, type, mode.toString(8), mtimeNanos];
+      }),
+    ).to.deep.equal([
+      ["b", "directory", "755", 0n],
+      ["b/big", "file", "644", 0n],
+      ["b/c", "directory", "755", 0n],
+      ["b/c/streamed", "file", "644", 0n],
+      ["blob", "file", "644", 1_500_000_000_123_000_000n],
+      ["empty", "file", "644", 0n],
+      ["page.html", "file", "644", 1_600_000_000_456_000_000n],
+    ]);
     const contents = await Promise.all(
       entries.filter((entry): entry is ReadFile => entry.type === "file").map((file) => readBytes(file)),
     );
@@ -86,7 +95,7 @@ describe("put and get without files", () => {
     const bytes = randomBytes(2 * MIB) as Uint8Array<ArrayBuffer>;
     const first = await put([{ name: "a", bytes }]);
     expect((await put([{ name: "a", blob: new Blob([bytes]) }])).dataId).to.equal(first.dataId);
-    const file = new File([bytes], "a", { lastModified: 0 });
+    const file = new File([bytes], "a", { lastModified: 1_600_000_000_000 });
     expect((await put([file])).dataId).to.equal(first.dataId);
   });
 

@@ -27,10 +27,18 @@ import { openSource, type PutInput } from "../../offchain/agent/put/source.ts";
 import { onEvery } from "../../offchain/agent/put/store-objects.ts";
 import { storeTree } from "../../offchain/agent/put/store-tree.ts";
 import { objectOrder } from "../../offchain/agent/read/object-order.ts";
+import type { ObjectSource } from "../../offchain/agent/read/object-source.ts";
+import { readListing } from "../../offchain/agent/read/read-content.ts";
 import { restore } from "../../offchain/agent/read/restore.ts";
+import { BUNDLE_LIMITS } from "../../offchain/core/recipe/bundle.ts";
 import { CHUNK_LIMITS } from "../../offchain/core/recipe/chunker.ts";
+import type { RootRecipe } from "../../offchain/core/recipe/recipe.ts";
 import { openRoot, type SealedObject } from "../../offchain/core/recipe/tree.ts";
+import type { EntryMetadata } from "../../offchain/core/snapshot/entry-metadata.ts";
+import { CountingTarget } from "../helpers/counting-target.ts";
+import { pseudoText } from "../helpers/frame-inputs.ts";
 import { MemoryOracle, MemoryProvider } from "../helpers/memory-data-plane.ts";
+import { streamed } from "../helpers/promises.ts";
 import { rejection } from "../helpers/rejection.ts";
 
 const MIB = 1024 * 1024;
@@ -76,6 +84,7 @@ describe("put and get: the data plane", () => {
     };
     const counter = { readBytes: 0, readEntries: 0 };
     const totals = { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 };
+    const metadata: EntryMetadata[] = [];
     const assembled = await storeTree(openSource(inputs, localFiles), {
       oracle,
       place: onEvery([{ provider, tagger }]),
@@ -83,16 +92,32 @@ describe("put and get: the data plane", () => {
       counter,
       totals,
       onChange: () => undefined,
+      onEntry: async (value) => {
+        metadata.push(value);
+      },
     });
-    return { ...assembled, observed, counter, totals };
+    return { ...assembled, observed, counter, totals, metadata };
   }
 
-  async function get({ dataId, fileKey }: AssembledRoot, folder: string, overwrite = false) {
+  type Stored = AssembledRoot & { readonly metadata?: readonly EntryMetadata[] };
+
+  async function get({ dataId, fileKey, metadata }: Stored, folder: string, overwrite = false) {
     const root = openRoot(fileKey, dataId, await provider.fetch(dataId));
     const totals = { entries: 0, bytes: 0, downloadedBytes: 0 };
     const target = await localFiles.openTarget(folder, { dataId, overwrite });
-    await restore(root, provider, target, totals, { onStep: () => undefined });
+    await restore(root, provider, target, totals, {
+      onStep: () => undefined,
+      ...(metadata === undefined ? {} : { metadata: streamed(metadata) }),
+    });
     return totals;
+  }
+
+  async function orderOf({ dataId, fileKey }: AssembledRoot) {
+    const sealed = await provider.fetch(dataId);
+    const root = openRoot(fileKey, dataId, sealed);
+    const order: { id: string; sizeBytes: number }[] = [];
+    for await (const object of objectOrder(dataId, root, sealed.length, provider)) order.push(object);
+    return order;
   }
 
   function makeTree(): string {
@@ -145,6 +170,139 @@ describe("put and get: the data plane", () => {
     expect(second.observed).to.deep.equal(first.observed);
   });
 
+  it("gives equal content one data id whatever its modes and times, and restores it without them", async () => {
+    const first = await put(makeTree());
+    chmodSync(at("in", "nested", "deep"), 0o755);
+    chmodSync(at("in", "big"), 0o600);
+    utimesSync(at("in", "big"), 5, 1_600_000_000);
+    const second = await put(at("in"));
+    expect(second.dataId).to.equal(first.dataId);
+    expect(second.totals.uploadedObjects).to.equal(0);
+    expect(second.metadata).to.not.deep.equal(first.metadata);
+    await get({ dataId: first.dataId, fileKey: first.fileKey, root: first.root }, at("out"));
+    const found = describeTree(at("out", "in")) as { mode: bigint; sha256?: string; target?: string }[];
+    for (const { mode, sha256, target } of found) {
+      if (target === undefined) expect(Number(mode & 0o7777n)).to.equal(sha256 === undefined ? 0o755 : 0o644);
+    }
+    const contents = (tree: Record<string, unknown>[]) =>
+      tree.map(({ name, sha256, target }) => [name, sha256, target]);
+    expect(contents(found)).to.deep.equal(contents(describeTree(at("in"))));
+  });
+
+  it("refuses metadata of another listing", async () => {
+    const stored = await put(makeTree());
+    const metadata = stored.metadata;
+    const fewer = await rejection(get({ ...stored, metadata: metadata.slice(1) }, at("out")));
+    expect(fewer).to.include({ code: "INTEGRITY", check: "number of entries", received: "fewer" });
+    const more = await rejection(get({ ...stored, metadata: [...metadata, ...metadata.slice(0, 1)] }, at("out 2")));
+    expect(more).to.include({ code: "INTEGRITY", check: "number of entries", received: "more" });
+  });
+
+  it("compresses what shrinks and leaves alone what does not", async () => {
+    const text = pseudoText("put", 8 * MIB);
+    writeFileSync(at("text"), text);
+    const compressed = await put(at("text"));
+    expect(compressed.totals.bytes).to.be.lessThan(4 * MIB);
+    expect((await get(compressed, at("out"))).bytes).to.equal(text.length);
+    expect(Buffer.compare(readFileSync(at("out", "text")), text)).to.equal(0);
+    writeFileSync(at("noise"), noise(8 * MIB));
+    expect((await put(at("noise"))).totals.bytes).to.be.within(8 * MIB, 8 * MIB + RECIPE_BYTES);
+    expect(await orderOf(compressed)).to.deep.equal(compressed.observed);
+  });
+
+  describe("bundles", () => {
+    /** Folders of small files among others: empty ones, large ones, links. */
+    function makeSmallFiles(count: number): string {
+      for (let n = 0; n < count; n += 1) {
+        const folder = at("in", `folder ${n % 7}`);
+        mkdirSync(folder, { recursive: true });
+        writeFileSync(join(folder, `small ${n}`), n % 3 === 0 ? pseudoText(`${n}`, 1 + n * 13) : noise(1 + n * 11));
+      }
+      writeFileSync(at("in", "folder 1", "empty"), "");
+      writeFileSync(at("in", "folder 2", "large"), noise(12 * MIB));
+      writeFileSync(at("in", "folder 2", "threshold"), noise(BUNDLE_LIMITS.fileBytes));
+      writeFileSync(at("in", "folder 2", "threshold, exceeded"), noise(BUNDLE_LIMITS.fileBytes + 1));
+      symlinkSync("large", at("in", "folder 2", "link"));
+      return at("in");
+    }
+
+    it("carry small files in few objects, with one evaluation each, and give them back", async () => {
+      const stored = await put(makeSmallFiles(1000));
+      expect(stored.observed.length).to.be.lessThan(50);
+      expect(oracle.evaluations).to.be.at.most(stored.observed.length);
+      provider.fetched = [];
+      await get(stored, at("out"));
+      expect(describeTree(at("out", "in"))).to.deep.equal(describeTree(at("in")));
+      expect(new Set(provider.fetched).size, "an object that was fetched twice").to.equal(provider.fetched.length);
+      expect(await orderOf(stored)).to.deep.equal(stored.observed);
+    });
+
+    it("are the same for the same tree, and few change with a file", async () => {
+      const tree = makeSmallFiles(1000);
+      const first = await put(tree);
+      expect((await put(tree)).totals.uploadedObjects).to.equal(0);
+      writeFileSync(at("in", "folder 3", "small 500"), noise(500));
+      const changed = await put(tree);
+      expect(changed.dataId).to.not.equal(first.dataId);
+      // The bundle of the file, the listing, the root.
+      expect(changed.totals.uploadedObjects).to.be.at.most(4);
+    });
+
+    it("are written at the latest after 4096 entries, and the order of objects is found all the same", async () => {
+      const inputs = Array.from({ length: 4200 }, (_, n): PutInput => {
+        const bytes = n === 10 || n === 4150 ? noise(1000) : n % 500 === 0 ? noise(BUNDLE_LIMITS.fileBytes + n) : [];
+        return { name: `${String(n).padStart(5, "0")} ${"long name ".repeat(30)}`, bytes: Uint8Array.from(bytes) };
+      });
+      const stored = await put(...inputs);
+      expect(stored.root.listingBytes).to.be.greaterThan(MIB);
+      expect(await orderOf(stored)).to.deep.equal(stored.observed);
+    });
+
+    it("are stored once, most of them, when a folder of small files is there twice", async () => {
+      let bytes = 0;
+      for (let n = 0; n < 80; n += 1) {
+        const content = noise(100_000 + n);
+        bytes += content.length;
+        for (const copy of ["a", "b"]) {
+          mkdirSync(at("in", copy), { recursive: true });
+          writeFileSync(at("in", copy, `${n + 10}`), content);
+        }
+      }
+      const stored = await put(at("in"));
+      expect(stored.totals.bytes).to.be.lessThan(1.7 * bytes);
+      expect(await orderOf(stored)).to.deep.equal(stored.observed);
+      await get(stored, at("out"));
+      expect(describeTree(at("out", "in"))).to.deep.equal(describeTree(at("in")));
+    });
+
+    it("name file, offset and object when one is damaged, and when it has another length", async () => {
+      const stored = await put(makeSmallFiles(100));
+      const root = openRoot(stored.fileKey, stored.dataId, await provider.fetch(stored.dataId));
+      const bundles = new Map<string, string>();
+      for await (const { content, path } of filesOf(root)) {
+        if ("segment" in content && !bundles.has(content.segment.id)) bundles.set(content.segment.id, path);
+      }
+      for (const [id, path] of bundles) {
+        const sealed = provider.objects.get(id) ?? new Uint8Array(0);
+        const damaged = sealed.slice();
+        damaged[5] = (damaged[5] ?? 0) ^ 1;
+        for (const bytes of [damaged, sealed.subarray(1)]) {
+          const lying: ObjectSource = { fetch: async (asked) => (asked === id ? bytes : await provider.fetch(asked)) };
+          const target = new CountingTarget();
+          const error = await rejection(
+            restore(root, lying, target, { entries: 0, bytes: 0, downloadedBytes: 0 }, { onStep: () => undefined }),
+          );
+          expect(error).to.include({ code: "INTEGRITY", party: "provider" });
+          expect(error.details).to.include({ id, path, offsetBytes: 0 });
+        }
+      }
+    });
+
+    async function* filesOf(root: RootRecipe) {
+      for await (const entry of readListing(root, provider)) if (entry.type === "file") yield entry;
+    }
+  });
+
   it("asks the committee once per distinct content", async () => {
     const content = noise(3 * MIB);
     mkdirSync(at("in"));
@@ -156,25 +314,19 @@ describe("put and get: the data plane", () => {
 
   it("finds the order of the data set from the recipe alone", async () => {
     const stored = await put(makeTree());
-    const sealed = await provider.fetch(stored.dataId);
-    const order: { id: string; sizeBytes: number }[] = [];
-    const root = openRoot(stored.fileKey, stored.dataId, sealed);
-    for await (const object of objectOrder(stored.dataId, root, sealed.length, provider)) order.push(object);
+    const order = await orderOf(stored);
     expect(order).to.deep.equal(stored.observed);
     expect(new Set(order.map(({ id }) => id)).size).to.equal(order.length);
   });
 
   it("finds it for a listing of many chunks as well", async () => {
     mkdirSync(at("many"));
-    for (let n = 0; n < 5200; n += 1) writeFileSync(at("many", `${n} ${"long name ".repeat(18)}`), "");
+    for (let n = 0; n < 5600; n += 1) writeFileSync(at("many", `${n} ${"long name ".repeat(18)}`), "");
     const stored = await put(at("many"));
     expect(stored.root.listingBytes).to.be.greaterThan(MIB);
-    const root = openRoot(stored.fileKey, stored.dataId, await provider.fetch(stored.dataId));
-    const order: { id: string }[] = [];
-    for await (const object of objectOrder(stored.dataId, root, 0, provider)) order.push(object);
-    expect(order.map(({ id }) => id)).to.deep.equal(stored.observed.map(({ id }) => id));
+    expect(await orderOf(stored)).to.deep.equal(stored.observed);
     await get(stored, at("out"));
-    expect(readdirSync(at("out", "many"))).to.have.length(5200);
+    expect(readdirSync(at("out", "many"))).to.have.length(5600);
   });
 
   it("re-uploads little of a large file that changed in a few places", async () => {
@@ -195,7 +347,7 @@ describe("put and get: the data plane", () => {
     const error = await rejection(get(stored, at("out")));
     expect(error.code).to.equal("INTEGRITY");
     expect(error.details).to.include({ id: victim, path: "in/big" });
-    const before = stored.observed.slice(0, 5).reduce((sum, { sizeBytes }) => sum + sizeBytes - 16, 0);
+    const before = stored.observed.slice(0, 5).reduce((sum, { sizeBytes }) => sum + sizeBytes - 17, 0);
     expect(error.details?.offsetBytes).to.equal(before);
     expect(error.message).to.contain(`byte ${before}`);
     expect(existsSync(at("out", "in", "big"))).to.equal(false);
@@ -212,7 +364,7 @@ describe("put and get: the data plane", () => {
     expect(describeTree(at("out", "in"))).to.deep.equal(describeTree(at("in")));
   });
 
-  it("fetches nothing but the recipe when everything is there already", async () => {
+  it("fetches nothing but recipe and bundles when everything is there already", async () => {
     const stored = await put(makeTree());
     await get(stored, at("out"));
     const totals = await get(stored, at("out"));
@@ -321,10 +473,11 @@ describe("put and get: the data plane", () => {
     expect(readFileSync(at("out", "file")).equals(readFileSync(at("file")))).to.equal(true);
   });
 
-  it("uploads next to nothing when what was restored is put again", async () => {
+  it("uploads nothing when what was restored is put again", async () => {
     const stored = await put(makeTree());
     await get(stored, at("out"));
     const again = await put(at("out", "in"));
-    expect(again.totals.uploadedBytes).to.be.lessThan(MIB);
+    expect(again.dataId).to.equal(stored.dataId);
+    expect(again.totals.uploadedBytes).to.equal(0);
   });
 });

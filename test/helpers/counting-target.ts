@@ -2,7 +2,6 @@
 
 import type { FileSink, RestoreTarget } from "../../offchain/agent/platform.ts";
 import type { DirectoryEntry, FileEntry, RegularFileEntry, SymlinkEntry } from "../../offchain/core/recipe/recipe.ts";
-import { isPlaintextOf } from "../../offchain/core/recipe/tree.ts";
 
 export class CountingTarget implements RestoreTarget {
   readonly calls: string[] = [];
@@ -23,9 +22,9 @@ export class CountingTarget implements RestoreTarget {
     const pieces: Uint8Array[] = [];
     return {
       entry,
-      reuse: async (ref, offset) => {
-        const present = this.files.get(entry.path)?.slice(offset, offset + ref.sizeBytes);
-        return present !== undefined && isPlaintextOf(ref, present) ? present : undefined;
+      reuse: async (piece, offset) => {
+        const present = this.files.get(entry.path)?.slice(offset, offset + piece.sizeBytes);
+        return present !== undefined && (await piece.isRight(present)) ? present : undefined;
       },
       write: async (bytes) => {
         pieces.push(bytes);

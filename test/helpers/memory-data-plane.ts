@@ -3,7 +3,7 @@
  */
 
 import { createHmac } from "node:crypto";
-import type { ObjectSource } from "../../offchain/agent/read/read-content.ts";
+import type { ObjectSource } from "../../offchain/agent/read/object-source.ts";
 import { contentId } from "../../offchain/core/encoding/content-id.ts";
 import { IntegrityError, TallystickError } from "../../offchain/core/errors.ts";
 import type { SealedObject } from "../../offchain/core/recipe/tree.ts";

@@ -6,6 +6,7 @@ import { openRoot } from "../../offchain/core/recipe/tree.ts";
 import { startTreeServer, type TreeServer, type TreeServerOptions } from "../../offchain/serve/tree-server.ts";
 import { MemoryProvider } from "./memory-data-plane.ts";
 import { storeInMemory } from "./memory-put.ts";
+import { streamed } from "./promises.ts";
 
 export interface ServedTree extends TreeServer {
   readonly provider: MemoryProvider;
@@ -20,11 +21,11 @@ export async function serveInputs(
 ): Promise<ServedTree> {
   const { limits, ...rest } = options;
   const provider = new MemoryProvider();
-  const { dataId, fileKey } = await storeInMemory(provider, inputs);
+  const { dataId, fileKey, metadata } = await storeInMemory(provider, inputs);
   const open = async (id: string) => openRoot(fileKey, id, await provider.fetch(id));
   const failures: unknown[] = [];
   const server = await startTreeServer({
-    tree: new StoredTrees(open, provider, limits).tree(dataId),
+    tree: new StoredTrees(open, provider, limits, () => streamed(metadata)).tree(dataId),
     webdav: true,
     onFailure: (error) => failures.push(error),
     ...rest,

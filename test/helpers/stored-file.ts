@@ -1,8 +1,9 @@
 /** A stored file in chunks of any size, so that a few kilobytes already make a tree of lists. */
 
-import type { ObjectSource } from "../../offchain/agent/read/read-content.ts";
+import type { ObjectSource } from "../../offchain/agent/read/object-source.ts";
 import { sealChunk } from "../../offchain/core/crypto/encryption.ts";
 import { contentId } from "../../offchain/core/encoding/content-id.ts";
+import { storedFrame } from "../../offchain/core/recipe/frame.ts";
 import type { ChunkRef, RegularFileEntry } from "../../offchain/core/recipe/recipe.ts";
 import { writeContent } from "../../offchain/core/recipe/tree.ts";
 
@@ -19,10 +20,10 @@ export async function storeInChunks(
     for (let start = 0; start < bytes.length; start += chunkBytes) {
       const chunk = bytes.subarray(start, start + chunkBytes);
       const key = new Uint8Array(32).fill(start % 251);
-      const sealed = sealChunk(key, chunk);
+      const sealed = sealChunk(key, storedFrame(chunk));
       const id = contentId(sealed);
       objects.set(id, sealed);
-      yield { id, key, sizeBytes: chunk.length };
+      yield { id, key, sizeBytes: chunk.length, sealedBytes: sealed.length };
     }
   }
   const content = await writeContent(
@@ -32,7 +33,7 @@ export async function storeInChunks(
       objects.set(id, sealed);
     },
   );
-  return { type: "file", path, mode: 0o644, mtimeNanos: 0n, sizeBytes: bytes.length, content };
+  return { type: "file", path, sizeBytes: bytes.length, content };
 }
 
 /** Counts what is asked for. */

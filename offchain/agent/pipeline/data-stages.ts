@@ -7,9 +7,8 @@ import { sealChunk } from "../../core/crypto/encryption.ts";
 import { sealSegment, segmentKey } from "../../core/crypto/segments.ts";
 import { contentId } from "../../core/encoding/content-id.ts";
 import { segmentBytes } from "../../core/recipe/bundle.ts";
-import { compressFrame } from "../../core/recipe/frame.ts";
+import { loadFramer } from "../../core/recipe/frame.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
-import { loadCompressor } from "../../kernels/zstd.ts";
 
 /** A frame and its SHA-256. */
 export interface Framed {
@@ -29,7 +28,7 @@ export interface DataStages {
 /** The stages in this thread. */
 export const localStages: DataStages = {
   async frame(stored) {
-    const frame = compressFrame(stored, await loadCompressor());
+    const frame = (await loadFramer())(stored);
     // A short frame does not hold on to the memory of the chunk it came from.
     const own = 2 * frame.length < frame.buffer.byteLength ? frame.slice() : frame;
     return { frame: own, digest: sha256(own) };

@@ -3,7 +3,7 @@
  * so does a file manager that opens the small files of one object one after the other. What is kept is ciphertext.
  */
 
-import type { ObjectSource } from "./read-content.ts";
+import type { ObjectSource } from "./object-source.ts";
 
 export class CachedSource implements ObjectSource {
   readonly #source: ObjectSource;

@@ -17,7 +17,8 @@ import {
   type RootRecipe,
   type SegmentRef,
 } from "../../core/recipe/recipe.ts";
-import { type ObjectSource, readListing } from "./read-content.ts";
+import type { ObjectSource } from "./object-source.ts";
+import { readListing } from "./read-content.ts";
 
 /**
  * Every distinct object once.
@@ -65,8 +66,8 @@ function sealedChunk({ id, sealedBytes }: ChunkRef): ManifestChunk {
 }
 
 /**
- * The entries that a writer holds back until their bundle is complete, and the chunks of the listing, which are complete
- * once their entries are written.
+ * The entries that a writer holds back until their bundle is complete, and the chunks of the listing, which are
+ * complete once their entries are written.
  */
 class HeldEntries {
   readonly #chunks: readonly ChunkRef[];

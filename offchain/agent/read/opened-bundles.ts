@@ -6,7 +6,7 @@ import { openSegment, segmentKey } from "../../core/crypto/segments.ts";
 import { IntegrityError } from "../../core/errors.ts";
 import { readFrame } from "../../core/recipe/frame.ts";
 import type { SegmentRef } from "../../core/recipe/recipe.ts";
-import type { ObjectSource } from "./read-content.ts";
+import type { ObjectSource } from "./object-source.ts";
 
 /** Sealed bundles that are kept: at most 8 MiB. Readers work at most this many bundles ahead. */
 const KEPT_BUNDLES = 4;

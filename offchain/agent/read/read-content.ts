@@ -6,15 +6,11 @@ import { decodeListing } from "../../core/recipe/listing.ts";
 import type { ChunkRef, Content, FileEntry, RootRecipe, SegmentRef } from "../../core/recipe/recipe.ts";
 import { readContent, readContentFrom } from "../../core/recipe/tree.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
+import type { ObjectSource } from "./object-source.ts";
 import type { OpenedBundles } from "./opened-bundles.ts";
 
 /** Chunks of a listing that are fetched ahead. */
 const LISTING_AHEAD = 2;
-
-/** Where sealed objects come from. It returns only bytes whose hash matches the id. */
-export interface ObjectSource {
-  fetch(id: string, signal?: AbortSignal): Promise<Uint8Array>;
-}
 
 /** Fetches and opens one chunk. @throws IntegrityError when it does not decrypt; whatever the source throws */
 export async function openedChunk(source: ObjectSource, ref: ChunkRef, signal?: AbortSignal): Promise<Uint8Array> {

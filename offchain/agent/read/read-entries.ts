@@ -7,8 +7,9 @@ import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { showPath } from "../../core/recipe/path-name.ts";
 import type { FileEntry, RegularFileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
 import { type ByteRange, withinSize } from "./byte-range.ts";
+import type { ObjectSource } from "./object-source.ts";
 import { OpenedBundles } from "./opened-bundles.ts";
-import { type ObjectSource, readListing } from "./read-content.ts";
+import { readListing } from "./read-content.ts";
 import { fileStream } from "./read-range.ts";
 import { streamPieces } from "./stream-pieces.ts";
 

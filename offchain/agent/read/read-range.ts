@@ -7,8 +7,9 @@ import type { RegularFileEntry } from "../../core/recipe/recipe.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
 import { type ByteRange, withinSize } from "./byte-range.ts";
 import { locateError } from "./locate-error.ts";
+import type { ObjectSource } from "./object-source.ts";
 import { OpenedBundles } from "./opened-bundles.ts";
-import { type ContentPiece, contentPieces, type ObjectSource, openedPiece } from "./read-content.ts";
+import { type ContentPiece, contentPieces, openedPiece } from "./read-content.ts";
 
 /** Chunks of one file that are fetched ahead of its reader unless told: at most 16 MiB. */
 const CHUNKS_AHEAD = 8;

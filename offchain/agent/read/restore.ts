@@ -5,15 +5,16 @@
  */
 
 import { equalBytes } from "#primitives";
-import { IntegrityError } from "../../core/errors.ts";
 import type { FileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
 import { isPlaintextOf } from "../../core/recipe/tree.ts";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
 import type { FileSink, RestoreEntry, RestoreTarget } from "../platform.ts";
 import { locateError } from "./locate-error.ts";
+import type { ObjectSource } from "./object-source.ts";
 import { OpenedBundles } from "./opened-bundles.ts";
-import { type ContentPiece, contentPieces, type ObjectSource, openedPiece, readListing } from "./read-content.ts";
+import { type ContentPiece, contentPieces, openedPiece, readListing } from "./read-content.ts";
+import { withMetadata } from "./with-metadata.ts";
 
 /** Steps being prepared: bounds open files as well. */
 const STEPS_AHEAD = 16;
@@ -99,36 +100,6 @@ async function* planSteps(
     for await (const piece of contentPieces(entry.content, source, 0, signal)) yield { kind: "piece", sink, piece };
     yield { kind: "finish", sink };
   }
-}
-
-/** Joins two streams entry by entry. @throws IntegrityError when one is longer than the other */
-async function* withMetadata(
-  entries: AsyncIterable<FileEntry>,
-  metadata: AsyncIterable<EntryMetadata> | undefined,
-): AsyncGenerator<RestoreEntry, void, undefined> {
-  if (metadata === undefined) {
-    yield* entries;
-    return;
-  }
-  const values = metadata[Symbol.asyncIterator]();
-  try {
-    for await (const entry of entries) {
-      const next = await values.next();
-      if (next.done === true) throw unlikeListing("fewer");
-      yield { ...entry, metadata: next.value };
-    }
-    if ((await values.next()).done !== true) throw unlikeListing("more");
-  } finally {
-    await values.return?.();
-  }
-}
-
-function unlikeListing(received: string): IntegrityError {
-  return new IntegrityError("the metadata belongs to another listing", {
-    check: "number of entries",
-    expected: "metadata for each entry of the listing",
-    received,
-  });
 }
 
 async function prepare(

@@ -8,12 +8,15 @@ import { toBase64Url } from "../../core/encoding/base64url.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { pathToBytes, showPath } from "../../core/recipe/path-name.ts";
 import type { RootRecipe } from "../../core/recipe/recipe.ts";
+import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import type { ByteRange } from "./byte-range.ts";
 import { CachedSource } from "./cached-source.ts";
 import { type IndexedEntry, type ListingIndex, ListingIndexBuilder } from "./listing-index.ts";
-import { type ObjectSource, readListing } from "./read-content.ts";
+import type { ObjectSource } from "./object-source.ts";
+import { readListing } from "./read-content.ts";
 import { fileStream } from "./read-range.ts";
 import type { ReadableTree, TreeEntry, TreePath } from "./readable-tree.ts";
+import { withMetadata } from "./with-metadata.ts";
 
 /** What the trees of one agent keep in memory. */
 export interface TreeLimits {
@@ -28,6 +31,9 @@ export interface TreeLimits {
 const MIB = 1_048_576;
 export const TREE_LIMITS: TreeLimits = { indexBytes: 96 * MIB, objectBytes: 32 * MIB, chunksAhead: 2 };
 
+/** Metadata of the entries of a put, in listing order; undefined where none is known. */
+export type MetadataOf = (dataId: string) => AsyncIterable<EntryMetadata> | undefined;
+
 /** Bytes of the digest in a file's tag. */
 const TAG_BYTES = 16;
 
@@ -35,19 +41,26 @@ export class StoredTrees {
   readonly #openRoot: (dataId: string) => Promise<RootRecipe>;
   readonly #source: ObjectSource;
   readonly #limits: TreeLimits;
+  readonly #metadataOf: MetadataOf;
   /** In order of use, the oldest first. */
   readonly #indexes = new Map<string, Promise<ListingIndex>>();
   readonly #sizes = new Map<string, number>();
   #lastBuild: Promise<unknown> = Promise.resolve();
 
-  /** @param openRoot finds the key of a put and opens its root recipe. @param source of all puts */
+  /**
+   * @param openRoot finds the key of a put and opens its root recipe
+   * @param source of all puts
+   * @param metadataOf the times of a put's entries. Default: no times
+   */
   constructor(
     openRoot: (dataId: string) => Promise<RootRecipe>,
     source: ObjectSource,
     limits: Partial<TreeLimits> = {},
+    metadataOf: MetadataOf = () => undefined,
   ) {
     this.#openRoot = openRoot;
     this.#limits = { ...TREE_LIMITS, ...limits };
+    this.#metadataOf = metadataOf;
     this.#source = new CachedSource(source, this.#limits.objectBytes);
   }
 
@@ -76,8 +89,9 @@ export class StoredTrees {
   async #read(dataId: string): Promise<ListingIndex> {
     const root = await this.#openRoot(dataId);
     const builder = new ListingIndexBuilder();
-    for await (const entry of readListing(root, this.#source)) {
-      builder.push(entry, undefined);
+    for await (const entry of withMetadata(readListing(root, this.#source), this.#metadataOf(dataId))) {
+      const { metadata } = entry;
+      builder.push(entry, metadata === undefined ? undefined : Number(metadata.mtimeNanos / 1_000_000n));
       if (builder.sizeBytes > this.#limits.indexBytes) throw tooLarge(dataId, root, this.#limits.indexBytes);
       if (builder.sizeBytes !== this.#sizes.get(dataId)) this.#makeRoom(dataId, builder.sizeBytes);
     }

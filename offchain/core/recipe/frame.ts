@@ -6,7 +6,7 @@
  * Which codec a writer takes is part of the format, because it decides what deduplicates: see `compressFrame`.
  */
 import { createSha256 } from "#primitives";
-import { type Compress, loadDecompressor } from "../../kernels/zstd.ts";
+import { type Compress, loadCompressor, loadDecompressor } from "../../kernels/zstd.ts";
 import { domainTag } from "../crypto/kdf.ts";
 import { IntegrityError, UnknownVersionError } from "../errors.ts";
 
@@ -53,6 +53,12 @@ export function compressFrame(stored: Uint8Array, compress: Compress): Uint8Arra
   stored[0] = ZSTD;
   stored.set(compressed, FRAME_HEAD_BYTES);
   return stored.subarray(0, FRAME_HEAD_BYTES + compressed.length);
+}
+
+/** `compressFrame` with the compressor of this thread, which is loaded when it is first asked for. */
+export async function loadFramer(): Promise<(stored: Uint8Array) => Uint8Array> {
+  const compress = await loadCompressor();
+  return (stored) => compressFrame(stored, compress);
 }
 
 function seemsCompressible(plaintext: Uint8Array, compress: Compress): boolean {

@@ -1,7 +1,7 @@
 /**
- * Recipes describe how to rebuild a put: contents, names and nothing else, so that two users with the same tree have one
- * data id. Modes, times and owners are the owner's, see core/snapshot. Canonical CBOR (see cbor.ts); byte layouts below,
- * integers and arrays as CBOR writes them.
+ * Recipes describe how to rebuild a put: contents, names and nothing else, so that two users with the same tree have
+ * one data id. Modes, times and owners are the owner's, see core/snapshot. Canonical CBOR (see cbor.ts); byte layouts
+ * below, integers and arrays as CBOR writes them.
  *
  *   chunk reference   [digest (32), key (32), size, sealed size]            size: plaintext bytes, 1 to 2097135
  *   list reference    [digest (32), size]                                   size: plaintext bytes under it

@@ -6,11 +6,10 @@
  * checked here: its id, its seal, its level, and that sizes add up at every level.
  */
 
-import { loadCompressor } from "../../kernels/zstd.ts";
 import { CHUNK_OVERHEAD_BYTES, openRecipe, sealChunk, sealRecipe } from "../crypto/encryption.ts";
 import { contentId } from "../encoding/content-id.ts";
 import { IntegrityError, InvalidInputError } from "../errors.ts";
-import { compressFrame, storedFrame } from "./frame.ts";
+import { loadFramer, storedFrame } from "./frame.ts";
 import {
   type BlobRef,
   type ChunkedContent,
@@ -63,14 +62,14 @@ function requireId(id: string, sealed: Uint8Array): void {
 }
 
 /**
- * Whether bytes are the plaintext of a chunk. Compression and sealing are deterministic, so they are if they seal to its
- * id. Saves a download without trusting the source of the bytes.
+ * Whether bytes are the plaintext of a chunk. Compression and sealing are deterministic, so they are if they seal to
+ * its id. Saves a download without trusting the source of the bytes.
  */
 export async function isPlaintextOf(ref: ChunkRef, bytes: Uint8Array): Promise<boolean> {
   if (bytes.length !== ref.sizeBytes) return false;
   const stored = storedFrame(bytes);
   const isStored = ref.sealedBytes === stored.length + CHUNK_OVERHEAD_BYTES;
-  const frame = isStored ? stored : compressFrame(stored, await loadCompressor());
+  const frame = isStored ? stored : (await loadFramer())(stored);
   return frame.length + CHUNK_OVERHEAD_BYTES === ref.sealedBytes && contentId(sealChunk(ref.key, frame)) === ref.id;
 }
 

@@ -20,7 +20,7 @@ export function roll(length: usize, mask: u32, start: u32): usize {
   let at = WINDOW;
   const end = WINDOW + length;
   const lastEight = end - (length & 7);
-  // Eight bytes in one load, and unrolled: the table is in the first-level cache, so the loop is bound by the additions.
+  // Eight bytes in one load, and unrolled: the table is in the first-level cache, so the additions bound the loop.
   for (; at < lastEight; at += 8) {
     const word = load<u64>(at);
     hash = (hash << 1) + load<u32>(TABLE + ((<usize>word & 0xff) << 2));

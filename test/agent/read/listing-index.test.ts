@@ -16,7 +16,7 @@ function listingOf(wanted: readonly (readonly string[])[]): FileEntry[] {
   const all = new Set(wanted.flatMap((parts) => parts.map((_, index) => parts.slice(0, index + 1).join("/"))));
   const sorted = [...all].sort((a, b) => comparePaths(pathToBytes(a), pathToBytes(b)));
   return sorted.map((path): FileEntry => {
-    const common = { path, mode: 0o644, mtimeNanos: 0n };
+    const common = { path };
     if (sorted.some((other) => parentOf(other) === path)) return { type: "directory", ...common };
     if (path.endsWith("b")) return { type: "symlink", ...common, target: "a" };
     return { type: "file", ...common, sizeBytes: 0, content: { chunks: [] } };
@@ -63,7 +63,7 @@ describe("index of a listing", () => {
   it("spans several blocks, and says how much memory it takes", () => {
     const builder = new ListingIndexBuilder();
     const name = (n: number) => `${String(n).padStart(5, "0")} ${"long ".repeat(40)}`;
-    const common = { type: "file", mode: 0o644, mtimeNanos: 0n, sizeBytes: 0, content: { chunks: [] } } as const;
+    const common = { type: "file", sizeBytes: 0, content: { chunks: [] } } as const;
     for (let n = 0; n < 12_000; n += 1) builder.push({ ...common, path: name(n) }, undefined);
     const index = builder.finish();
     expect(index.sizeBytes).to.be.within(12_000 * 220, 12_000 * 330);

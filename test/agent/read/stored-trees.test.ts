@@ -5,9 +5,10 @@ import { StoredTrees, type TreeLimits } from "../../../offchain/agent/read/store
 import { streamPieces } from "../../../offchain/agent/read/stream-pieces.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import { openRoot } from "../../../offchain/core/recipe/tree.ts";
+import type { EntryMetadata } from "../../../offchain/core/snapshot/entry-metadata.ts";
 import { MemoryProvider } from "../../helpers/memory-data-plane.ts";
 import { storeInMemory } from "../../helpers/memory-put.ts";
-import { collect } from "../../helpers/promises.ts";
+import { collect, streamed } from "../../helpers/promises.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
 import { counting } from "../../helpers/stored-file.ts";
 
@@ -17,6 +18,7 @@ describe("stored trees", () => {
   let provider: MemoryProvider;
   let keysAsked: string[];
   const keys = new Map<string, Uint8Array>();
+  const metadata = new Map<string, readonly EntryMetadata[]>();
 
   beforeEach(() => {
     provider = new MemoryProvider();
@@ -29,8 +31,9 @@ describe("stored trees", () => {
       bytes: text(`content of ${name}`),
       mtime: new Date(1_500_000_000_123),
     }));
-    const { dataId, fileKey } = await storeInMemory(provider, inputs);
+    const { dataId, fileKey, metadata: values } = await storeInMemory(provider, inputs);
     keys.set(dataId, fileKey);
+    metadata.set(dataId, values);
     return dataId;
   }
 
@@ -39,7 +42,7 @@ describe("stored trees", () => {
       keysAsked.push(dataId);
       return openRoot(keys.get(dataId) ?? new Uint8Array(32), dataId, await provider.fetch(dataId));
     };
-    return new StoredTrees(open, provider, limits);
+    return new StoredTrees(open, provider, limits, (dataId) => streamed(metadata.get(dataId) ?? []));
   }
 
   it("show folders, files with size, time and tag, and their content", async () => {

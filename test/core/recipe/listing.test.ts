@@ -204,7 +204,7 @@ describe("listing", () => {
     }
   });
 
-  it("takes the files of a bundle one after the other, with other entries between, and bundle after bundle", async () => {
+  it("takes the files of a bundle in order, with other entries between, and bundle after bundle", async () => {
     const entries = [
       bundled("a", 0, 2),
       folder("b"),
