@@ -58,6 +58,8 @@ export interface SourceFile extends SourceEntryCommon {
   readonly type: "file";
   /** Absent for a stream whose length is not known before its end. */
   readonly sizeBytes?: number;
+  /** Whether the content is gone once it was read, as that of a stream is. */
+  readonly isReadOnce?: boolean;
   /**
    * The content, once. Whoever takes a piece owns its memory; the next piece is read when it is asked for.
    * @throws FileUnreadableError, FileChangedError

@@ -10,6 +10,7 @@ import type { ObjectSource } from "../../offchain/agent/read/object-source.ts";
 import { findFile, type ReadFile, readBytes, readEntries } from "../../offchain/agent/read/read-entries.ts";
 import { restore } from "../../offchain/agent/read/restore.ts";
 import type { TallystickError } from "../../offchain/core/errors.ts";
+import type { KeyMode } from "../../offchain/core/recipe/recipe.ts";
 import { openRoot, type SealedObject } from "../../offchain/core/recipe/tree.ts";
 import type { EntryMetadata } from "../../offchain/core/snapshot/entry-metadata.ts";
 import { CountingTarget } from "../helpers/counting-target.ts";
@@ -28,7 +29,11 @@ describe("put and get without files", () => {
     provider = new MemoryProvider();
   });
 
-  async function put(inputs: readonly PutInput[], lanes: readonly StorageLane[] = [{ provider }]) {
+  async function put(
+    inputs: readonly PutInput[],
+    lanes: readonly StorageLane[] = [{ provider }],
+    keyMode: KeyMode = "oprf",
+  ) {
     const counter = { readBytes: 0, readEntries: 0 };
     const totals = { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 };
     const source = openSource(inputs, undefined);
@@ -37,7 +42,7 @@ describe("put and get without files", () => {
       metadata.push(value);
     };
     const common = { oracle, place: onEvery(lanes), domain: "public", counter, totals, onChange: () => undefined };
-    const stored = await storeTree(source, { ...common, onEntry });
+    const stored = await storeTree(source, { ...common, keyMode, onEntry });
     return { ...stored, totals, metadata, measured: await measure(source) };
   }
 
@@ -208,6 +213,75 @@ describe("put and get without files", () => {
     expect(seen[1]).to.deep.equal(seen[0]);
     expect([...second.objects.keys()]).to.have.members(seen[0] ?? []);
     expect(totals.objects).to.equal(2 * provider.objects.size);
+  });
+
+  describe("in key mode merkle", () => {
+    const merkle = async (inputs: readonly PutInput[]) => await put(inputs, [{ provider }], "merkle");
+
+    it("needs one evaluation per file, and gives everything back", async () => {
+      const contents = [12 * MIB, 3 * MIB, 300_000, 1000, 0].map(randomBytes);
+      const before = oracle.evaluations;
+      const stored = await merkle(contents.map((bytes, n) => ({ name: `${n}`, bytes })));
+      expect(stored.root.keyMode).to.equal("merkle");
+      // Three files, one bundle, the listing's chunk, the root.
+      expect(oracle.evaluations - before).to.equal(6);
+      for (const [n, bytes] of contents.entries()) {
+        expect(Buffer.compare(await readBytes(await fileOf(stored, `${n}`)), bytes), `file ${n}`).to.equal(0);
+      }
+    });
+
+    it("stores equal files once and equal chunks of different files twice", async () => {
+      const bytes = randomBytes(5 * MIB);
+      const longer = Buffer.concat([bytes, randomBytes(MIB)]);
+      const copies = await merkle([
+        { name: "a", bytes },
+        { name: "b", bytes },
+      ]);
+      expect(copies.totals.bytes).to.be.lessThan(5.1 * MIB);
+      const chunksOfA = provider.objects.size;
+      expect((await merkle([{ name: "other name", bytes }])).totals.uploadedObjects).to.equal(2);
+      const other = await merkle([{ name: "c", bytes: longer }]);
+      expect(other.totals.uploadedBytes).to.be.greaterThan(6 * MIB);
+      expect(chunksOfA).to.be.greaterThan(3);
+      const oprf = await put([{ name: "c", bytes: longer }]);
+      await put([{ name: "a", bytes }]);
+      expect(oprf.dataId).to.not.equal(other.dataId);
+    });
+
+    it("reads a long file a second time, and notices when it has changed in between", async () => {
+      const bytes = randomBytes(20 * MIB);
+      let readings = 0;
+      const changing = new Blob([bytes as Uint8Array<ArrayBuffer>]);
+      const stream = changing.stream.bind(changing);
+      changing.stream = () => {
+        readings += 1;
+        return stream();
+      };
+      const stored = await merkle([{ name: "a", blob: changing }]);
+      expect(readings).to.equal(2);
+      expect(Buffer.compare(await readBytes(await fileOf(stored)), bytes)).to.equal(0);
+      const other = bytes.slice();
+      other[15 * MIB] = (other[15 * MIB] ?? 0) ^ 1;
+      changing.stream = () => {
+        readings += 1;
+        return new Blob([(readings === 4 ? other : bytes) as Uint8Array<ArrayBuffer>]).stream();
+      };
+      const error = await expectAsyncRejection(() => merkle([{ name: "a", blob: changing }]), "FILE_CHANGED");
+      expect(error.check).to.contain("second reading");
+    });
+
+    it("holds a short stream, and refuses a long one, which cannot be read twice", async () => {
+      async function* pieces(count: number) {
+        for (let n = 0; n < count; n += 1) yield randomBytes(MIB);
+      }
+      const short = await merkle([{ name: "s", stream: pieces(2) }]);
+      expect((await readBytes(await fileOf(short))).length).to.equal(2 * MIB);
+      await expectAsyncRejection(
+        () => merkle([{ name: "s", stream: pieces(20) }]),
+        "INVALID_INPUT",
+        /too long for key/,
+      );
+    });
   });
 
   describe("one file", () => {

@@ -141,6 +141,15 @@ def bundle_digest(frames):
     return sha256(tag("bundle") + b"".join(len(frame).to_bytes(4, "big") + sha256(frame) for frame in frames))
 
 
+def merkle_root(leaves):
+    if len(leaves) == 1:
+        return leaves[0]
+    split = 1
+    while 2 * split < len(leaves):
+        split *= 2
+    return sha256(tag("merkle-node") + merkle_root(leaves[:split]) + merkle_root(leaves[split:]))
+
+
 def oprf_input(domain, kind, digest):
     name = domain.encode()
     return tag("oprf") + bytes([kind]) + len(name).to_bytes(2, "big") + name + digest
@@ -201,11 +210,15 @@ def sealing_vectors():
         "oprfInputs": [
             {"domain": domain, "kind": kind, "digest": digest.hex(), "input": oprf_input(domain, code, digest).hex()}
             for domain in ("public", "équipe")
-            for kind, code in (("chunk", 1), ("file", 2), ("bundle", 3))
+            for kind, code in (("chunk", 1), ("file", 2), ("bundle", 3), ("merkle", 4))
         ],
         "frames": [frame.hex() for frame in frames],
         "fileDigest": file_digest(frames).hex(),
         "bundleDigest": bundle_digest(frames).hex(),
+        "merkleRoots": [merkle_root([sha256(b"leaf %d" % k) for k in range(n)]).hex() for n in range(1, 10)],
+        "merkleSecret": kdf(output, "merkle-secret").hex(),
+        "merkleChunkKey": sha256(bytes([0, 0, 0, 1]) + kdf(output, "merkle-secret") + tag("merkle-chunk-key")
+                                 + sha256(frames[0])).hex(),
         "bundle": b"".join(seal_segment(bundle_key, k, frame) for k, frame in enumerate(frames)).hex(),
     }
 

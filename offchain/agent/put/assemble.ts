@@ -25,7 +25,7 @@ import { type SealedObject, sealRoot, writeContent } from "../../core/recipe/tre
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import type { DataStages } from "../pipeline/data-stages.ts";
 import type { CollectedEntry } from "./collect-contents.ts";
-import { deriveKey, type KeyOracle } from "./derive-keys.ts";
+import { deriveKey, type KeyDerivation } from "./derive-keys.ts";
 import type { BundleRef, SealedInput } from "./seal-contents.ts";
 
 /** The result of a put, known after the last object. */
@@ -36,13 +36,10 @@ export interface AssembledRoot {
   readonly root: RootRecipe;
 }
 
-export interface AssemblerContext {
-  readonly oracle: KeyOracle;
+export interface AssemblerContext extends KeyDerivation {
   readonly stages: DataStages;
-  readonly domain: string;
   /** Takes the metadata of every entry, in listing order. */
   readonly onEntry?: ((metadata: EntryMetadata) => Promise<void>) | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 type SealedEntry = Extract<SealedInput, { kind: "entry" }>;
@@ -143,7 +140,7 @@ export class Assembler {
   }
 
   async *#root(): AsyncGenerator<SealedObject, void, undefined> {
-    const { domain } = this.#context;
+    const { domain, keyMode } = this.#context;
     const last = this.#listingChunker.finish();
     if (last !== undefined) yield await this.#listingChunk(last);
     const lists: SealedObject[] = [];
@@ -154,7 +151,7 @@ export class Assembler {
     const root: RootRecipe = {
       version: 1,
       domain,
-      keyMode: "oprf",
+      keyMode,
       ...this.#listing.totals,
       listingBytes,
       listing,
@@ -178,8 +175,7 @@ export class Assembler {
   }
 
   async #keyOf(kind: "chunk" | "file", digest: Uint8Array): Promise<Uint8Array> {
-    const { oracle, domain, signal } = this.#context;
-    return await deriveKey(oracle, domain, kind, digest, signal);
+    return await deriveKey(this.#context, kind, digest);
   }
 }
 

@@ -5,7 +5,7 @@
 import { isBundled } from "../../core/recipe/bundle.ts";
 import { Chunker } from "../../core/recipe/chunker.ts";
 import { FRAME_HEAD_BYTES } from "../../core/recipe/frame.ts";
-import type { SourceEntry } from "../platform.ts";
+import type { SourceEntry, SourceFile } from "../platform.ts";
 
 /** A chunk of a file, laid out as the frame that stores it. */
 export interface ReadChunk {
@@ -40,25 +40,32 @@ export async function* chunkFiles(
 ): AsyncGenerator<ReadInput, void, undefined> {
   for await (const entry of entries) {
     signal?.throwIfAborted();
-    if (entry.type !== "file") {
-      yield { kind: "entry", entry, sizeBytes: 0 };
-    } else {
-      const chunker = new Chunker({ sizeBytes: entry.sizeBytes });
-      let sizeBytes = 0;
-      const readChunk = (stored: Uint8Array, isLast: boolean): ReadChunk => {
-        const chunkBytes = stored.length - FRAME_HEAD_BYTES;
-        const isSmallFile = isLast && sizeBytes === 0 && isBundled(chunkBytes);
-        sizeBytes += chunkBytes;
-        counter.readBytes += chunkBytes;
-        return { kind: "chunk", stored, sizeBytes: chunkBytes, isSmallFile };
-      };
-      for await (const piece of entry.read(signal)) {
-        for (const stored of chunker.push(piece)) yield readChunk(stored, false);
+    let sizeBytes = 0;
+    if (entry.type === "file") {
+      for await (const chunk of chunksOf(entry, signal)) {
+        sizeBytes += chunk.sizeBytes;
+        counter.readBytes += chunk.sizeBytes;
+        yield chunk;
       }
-      const last = chunker.finish();
-      if (last !== undefined) yield readChunk(last, true);
-      yield { kind: "entry", entry, sizeBytes };
     }
+    yield { kind: "entry", entry, sizeBytes };
     counter.readEntries += 1;
   }
+}
+
+/** The chunks of one file. */
+export async function* chunksOf(file: SourceFile, signal?: AbortSignal): AsyncGenerator<ReadChunk, void, undefined> {
+  const chunker = new Chunker({ sizeBytes: file.sizeBytes });
+  let isFirst = true;
+  const readChunk = (stored: Uint8Array, isLast: boolean): ReadChunk => {
+    const sizeBytes = stored.length - FRAME_HEAD_BYTES;
+    const isSmallFile = isFirst && isLast && isBundled(sizeBytes);
+    isFirst = false;
+    return { kind: "chunk", stored, sizeBytes, isSmallFile };
+  };
+  for await (const piece of file.read(signal)) {
+    for (const stored of chunker.push(piece)) yield readChunk(stored, false);
+  }
+  const last = chunker.finish();
+  if (last !== undefined) yield readChunk(last, true);
 }

@@ -1,20 +1,32 @@
 /**
- * Second stage of a put, after chunks were framed: contents that need a key are told from repeated ones, and small
- * files are collected into bundles. A content that occurred before in this put is passed on as its digest only.
+ * Stage of a put after chunks were framed: contents that need a key are told from repeated ones, and small files are
+ * collected into bundles. A content that occurred before in this put is passed on as its digest only.
+ *
+ * In key mode `merkle`, the keys of a file's chunks derive from all of them, so none can be sealed before the file was
+ * read to its end. The frames of a short file are held until then; a longer file is read a second time.
  */
+import { merkleRoot } from "../../core/crypto/merkle-keys.ts";
 import { toHex } from "../../core/encoding/hex.ts";
+import { InvalidInputError } from "../../core/errors.ts";
 import { BundleCutter, type BundleMember, type BundleStep, bundleDigest } from "../../core/recipe/bundle.ts";
 import { fileDigest } from "../../core/recipe/frame.ts";
-import { MAX_INLINE_CHUNKS } from "../../core/recipe/recipe.ts";
+import { showPath } from "../../core/recipe/path-name.ts";
+import { type KeyMode, MAX_INLINE_CHUNKS } from "../../core/recipe/recipe.ts";
 import type { Framed } from "../pipeline/data-stages.ts";
+import type { SourceFile } from "../platform.ts";
 import type { ReadChunk, ReadEntry } from "./chunk-files.ts";
+import { FileChangedError } from "./input-errors.ts";
 
-export type FramedInput = (Omit<ReadChunk, "stored"> & Framed) | ReadEntry;
+/** Frames of one file that are held until its end. */
+const HELD_BYTES = 8 * 1024 * 1024;
+
+export type FramedChunk = Omit<ReadChunk, "stored"> & Framed;
+export type FramedInput = FramedChunk | ReadEntry;
 
 /** A chunk with a content that is new in this put. */
 export interface NewChunk extends Framed {
   readonly kind: "chunk";
-  /** The digest in hex: the name of the content within the put. */
+  /** Name of the content within the put. */
   readonly content: string;
   readonly sizeBytes: number;
 }
@@ -25,6 +37,12 @@ export interface NewBundle {
   readonly content: string;
   readonly digest: Uint8Array;
   readonly frames: readonly Uint8Array[];
+}
+
+/** The Merkle root of a file, before its chunks. Key mode `merkle` only. */
+export interface FileRoot {
+  readonly kind: "file root";
+  readonly digest: Uint8Array;
 }
 
 /** A chunk or bundle whose content occurred before. */
@@ -41,13 +59,22 @@ export interface CollectedEntry extends ReadEntry {
   readonly place?: NonNullable<BundleStep["place"]> & { readonly frameBytes: number };
 }
 
-export type CollectedInput = NewChunk | NewBundle | Repeated | CollectedEntry;
+export type CollectedInput = NewChunk | NewBundle | FileRoot | Repeated | CollectedEntry;
 
-/** Collects what was framed. Memory: one bundle, and the digests of one file. */
+/** Reads a file again, chunk after chunk. */
+export type ReadAgain = (file: SourceFile) => AsyncIterable<FramedChunk>;
+
+/**
+ * Collects what was framed. Memory: one bundle, and of one file the digests, in mode `merkle` also 8 MiB of frames.
+ * @throws FileChangedError for a file that differs when it is read a second time; InvalidInputError for a stream that
+ *   cannot be
+ */
 export async function* collectContents(
   input: AsyncIterable<FramedInput>,
+  keyMode: KeyMode,
+  readAgain: ReadAgain,
 ): AsyncGenerator<CollectedInput, void, undefined> {
-  const collector = new Collector();
+  const collector = keyMode === "oprf" ? new Collector() : new MerkleCollector(readAgain);
   for await (const item of input) {
     if (item.kind === "chunk") yield* collector.chunk(item);
     else yield* collector.entry(item);
@@ -64,18 +91,16 @@ class Collector {
   #members: BundleMember[] = [];
   #frames: Uint8Array[] = [];
 
-  *chunk({ isSmallFile, frame, digest, sizeBytes }: Exclude<FramedInput, ReadEntry>): Generator<CollectedInput> {
-    if (isSmallFile) {
-      this.#smallFile = { frame, digest };
+  *chunk(chunk: FramedChunk): Generator<CollectedInput> {
+    if (chunk.isSmallFile) {
+      this.#smallFile = chunk;
       return;
     }
-    this.#fileDigests.push(digest);
-    const content = toHex(digest);
-    if (this.#isNew(content)) yield { kind: "chunk", content, digest, frame, sizeBytes };
-    else yield { kind: "repeated chunk", content };
+    this.#fileDigests.push(chunk.digest);
+    yield* this.chunkOfFile(chunk);
   }
 
-  *entry(read: ReadEntry): Generator<CollectedInput> {
+  async *entry(read: ReadEntry): AsyncGenerator<CollectedInput> {
     const small = this.#smallFile;
     const digests = this.#fileDigests;
     this.#smallFile = undefined;
@@ -88,6 +113,7 @@ class Collector {
       this.#frames.push(small.frame);
       yield { ...read, place: { ...step.place, frameBytes: member.frameBytes } };
     } else {
+      if (digests.length > 0 && read.entry.type === "file") yield* this.endOfFile(read.entry, digests);
       yield digests.length > MAX_INLINE_CHUNKS ? { ...read, fileDigest: fileDigest(digests) } : read;
     }
     if (step.closesAfter) yield* this.bundle();
@@ -101,13 +127,91 @@ class Collector {
     this.#frames = [];
     const digest = bundleDigest(members);
     const content = toHex(digest);
-    if (this.#isNew(content)) yield { kind: "bundle", content, digest, frames };
+    if (this.isNew(content)) yield { kind: "bundle", content, digest, frames };
     else yield { kind: "repeated bundle", content };
   }
 
-  #isNew(content: string): boolean {
+  /** @param content name of the chunk's content: equal names have equal keys */
+  protected *collected({ frame, digest, sizeBytes }: FramedChunk, content: string): Generator<CollectedInput> {
+    if (this.isNew(content)) yield { kind: "chunk", content, digest, frame, sizeBytes };
+    else yield { kind: "repeated chunk", content };
+  }
+
+  protected chunkOfFile(chunk: FramedChunk): Iterable<CollectedInput> {
+    return this.collected(chunk, toHex(chunk.digest));
+  }
+
+  /** What is collected after the last chunk of a file. */
+  protected endOfFile(
+    _file: SourceFile,
+    _digests: readonly Uint8Array[],
+  ): Iterable<CollectedInput> | AsyncIterable<CollectedInput> {
+    return [];
+  }
+
+  protected isNew(content: string): boolean {
     if (this.#seen.has(content)) return false;
     this.#seen.add(content);
     return true;
   }
+}
+
+class MerkleCollector extends Collector {
+  readonly #readAgain: ReadAgain;
+  /** Chunks of the file; undefined once they are too long to be held. */
+  #held: FramedChunk[] | undefined = [];
+  #heldBytes = 0;
+
+  constructor(readAgain: ReadAgain) {
+    super();
+    this.#readAgain = readAgain;
+  }
+
+  protected override chunkOfFile(chunk: FramedChunk): Iterable<CollectedInput> {
+    this.#heldBytes += chunk.frame.buffer.byteLength;
+    if (this.#heldBytes > HELD_BYTES) this.#held = undefined;
+    this.#held?.push(chunk);
+    return [];
+  }
+
+  protected override async *endOfFile(
+    file: SourceFile,
+    digests: readonly Uint8Array[],
+  ): AsyncGenerator<CollectedInput> {
+    const held = this.#held;
+    this.#held = [];
+    this.#heldBytes = 0;
+    const digest = merkleRoot(digests);
+    const root = toHex(digest);
+    const isKnown = !this.isNew(root);
+    // The key of the file's lists derives from the root as well, also where all chunks are known.
+    if (!isKnown || digests.length > MAX_INLINE_CHUNKS) yield { kind: "file root", digest };
+    // Chunks share their keys within the file only, so the name of a content begins with that of the file.
+    const nameOf = (chunk: Uint8Array) => `${root} ${toHex(chunk)}`;
+    if (isKnown) {
+      for (const chunk of digests) yield { kind: "repeated chunk", content: nameOf(chunk) };
+      return;
+    }
+    if (held === undefined && file.isReadOnce === true) throw readOnce(file);
+    let index = 0;
+    for await (const chunk of held ?? this.#readAgain(file)) {
+      const expected = digests[index++];
+      if (expected === undefined || toHex(expected) !== toHex(chunk.digest)) throw changed(file);
+      yield* this.collected(chunk, nameOf(chunk.digest));
+    }
+    if (index < digests.length) throw changed(file);
+  }
+}
+
+function changed({ path }: SourceFile): FileChangedError {
+  return new FileChangedError(path, "second reading for key mode merkle", "the same bytes", "other bytes");
+}
+
+function readOnce({ path }: SourceFile): InvalidInputError {
+  return new InvalidInputError(`the stream named ${showPath(path)} is too long for key mode merkle`, {
+    party: "you",
+    check: "length of a stream",
+    expected: `at most ${HELD_BYTES} bytes: longer content is read twice`,
+    hint: "put it in key mode oprf, or as a file or blob",
+  });
 }

@@ -1,11 +1,13 @@
 /**
- * Third stage of a put: contents get their keys from the committee, in batches bounded by bytes (memory) and by number
- * (one request to a node), several batches at a time.
+ * Stage of a put: contents get their keys from the committee, in batches bounded by bytes (memory) and by number (one
+ * request to a node), several batches at a time.
  */
 
 import { chunkKey, fileKey, type KeyKind, oprfInput } from "../../core/crypto/encryption.ts";
+import { merkleChunkKey, merkleSecret } from "../../core/crypto/merkle-keys.ts";
 import { bundleKey } from "../../core/crypto/segments.ts";
 import { TallystickError } from "../../core/errors.ts";
+import type { KeyMode } from "../../core/recipe/recipe.ts";
 import { MAXIMUM_BATCH } from "../../core/wire/nbm.ts";
 import { batch, flatten } from "../pipeline/batch.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
@@ -32,22 +34,24 @@ export interface KeyOracle {
   evaluate(inputs: readonly Uint8Array[], signal?: AbortSignal): Promise<Uint8Array[]>;
 }
 
+export interface KeyDerivation {
+  readonly oracle: KeyOracle;
+  readonly domain: string;
+  readonly keyMode: KeyMode;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** @throws TallystickError QUORUM_FAILED, RATE_LIMITED */
-export function deriveKeys(
-  input: AsyncIterable<CollectedInput>,
-  oracle: KeyOracle,
-  domain: string,
-  signal?: AbortSignal,
-): AsyncIterable<KeyedInput> {
+export function deriveKeys(input: AsyncIterable<CollectedInput>, derivation: KeyDerivation): AsyncIterable<KeyedInput> {
   const batches = batch(input, {
     maximumItems: MAXIMUM_BATCH,
     maximumWeight: BATCH_BYTES,
     weigh: (item) => weightOf(item),
   });
-  const keyed = mapOrdered(batches, (items) => keysForBatch(items, oracle, domain, signal), {
+  const evaluated = mapOrdered(batches, (items) => evaluateBatch(items, derivation), {
     concurrency: BATCHES_UNDER_WAY,
   });
-  return flatten(keyed);
+  return assignKeys(flatten(evaluated));
 }
 
 function weightOf(item: CollectedInput): number {
@@ -55,55 +59,86 @@ function weightOf(item: CollectedInput): number {
   return item.kind === "bundle" ? item.frames.reduce((sum, frame) => sum + frame.length, 0) : 0;
 }
 
-const KEY_OF: Readonly<Record<KeyKind, (output: Uint8Array) => Uint8Array>> = {
-  chunk: chunkKey,
-  file: fileKey,
-  bundle: bundleKey,
-};
-
-/** What an item needs a key for. */
-function wanted(item: CollectedInput): { readonly kind: KeyKind; readonly digest: Uint8Array } | undefined {
-  if (item.kind === "chunk" || item.kind === "bundle") return item;
+/** What an item needs an evaluation for. */
+function wanted(
+  item: CollectedInput,
+  keyMode: KeyMode,
+): { readonly kind: KeyKind; readonly digest: Uint8Array } | undefined {
+  if (item.kind === "bundle") return item;
+  if (item.kind === "file root") return { kind: "merkle", digest: item.digest };
+  if (keyMode === "merkle") return undefined;
+  if (item.kind === "chunk") return item;
   if (item.kind !== "entry" || item.fileDigest === undefined) return undefined;
   return { kind: "file", digest: item.fileDigest };
 }
 
-async function keysForBatch(
+interface Evaluated {
+  readonly item: CollectedInput;
+  readonly output?: Uint8Array | undefined;
+}
+
+async function evaluateBatch(
   items: readonly CollectedInput[],
-  oracle: KeyOracle,
-  domain: string,
-  signal: AbortSignal | undefined,
-): Promise<KeyedInput[]> {
-  const inputs = items.flatMap((item) => {
-    const key = wanted(item);
-    return key === undefined ? [] : [oprfInput(domain, key.kind, key.digest)];
-  });
-  const outputs = (inputs.length === 0 ? [] : await oracle.evaluate(inputs, signal)).values();
-  return items.map((item): KeyedInput => {
-    if (item.kind === "chunk" || item.kind === "bundle") {
-      return { ...item, key: KEY_OF[item.kind](nextOutput(outputs)) };
+  { oracle, domain, keyMode, signal }: KeyDerivation,
+): Promise<Evaluated[]> {
+  const inputs = items.map((item) => wanted(item, keyMode));
+  const asked = inputs.flatMap((input) => (input === undefined ? [] : [oprfInput(domain, input.kind, input.digest)]));
+  const outputs = (asked.length === 0 ? [] : await oracle.evaluate(asked, signal)).values();
+  return items.map((item, index) => (inputs[index] === undefined ? { item } : { item, output: nextOutput(outputs) }));
+}
+
+/** The keys of one file in mode `merkle`. */
+interface FileSecrets {
+  readonly secret: Uint8Array;
+  readonly fileKey: Uint8Array;
+}
+
+/** An evaluated root of a file holds for what follows, until the entry of the file. */
+async function* assignKeys(input: AsyncIterable<Evaluated>): AsyncGenerator<KeyedInput, void, undefined> {
+  let file: FileSecrets | undefined;
+  for await (const { item, output } of input) {
+    switch (item.kind) {
+      case "file root":
+        file = { secret: merkleSecret(present(output)), fileKey: fileKey(present(output)) };
+        break;
+      case "chunk":
+        yield {
+          ...item,
+          key: output === undefined ? merkleChunkKey(present(file).secret, item.digest) : chunkKey(output),
+        };
+        break;
+      case "bundle":
+        yield { ...item, key: bundleKey(present(output)) };
+        break;
+      case "entry":
+        if (item.fileDigest === undefined) yield item;
+        else yield { ...item, fileKey: output === undefined ? present(file).fileKey : fileKey(output) };
+        file = undefined;
+        break;
+      default:
+        yield item;
     }
-    if (item.kind === "entry" && item.fileDigest !== undefined) {
-      return { ...item, fileKey: fileKey(nextOutput(outputs)) };
-    }
-    return item;
-  });
+  }
 }
 
 /** The key of one content, outside a batch. */
 export async function deriveKey(
-  oracle: KeyOracle,
-  domain: string,
-  kind: KeyKind,
+  { oracle, domain, signal }: KeyDerivation,
+  kind: "chunk" | "file",
   digest: Uint8Array,
-  signal?: AbortSignal,
 ): Promise<Uint8Array> {
   const outputs = await oracle.evaluate([oprfInput(domain, kind, digest)], signal);
-  return KEY_OF[kind](nextOutput(outputs.values()));
+  const output = nextOutput(outputs.values());
+  return kind === "chunk" ? chunkKey(output) : fileKey(output);
 }
 
 function nextOutput(outputs: Iterator<Uint8Array>): Uint8Array {
   const next = outputs.next();
   if (next.done === true) throw new TallystickError("the key oracle gave too few outputs", { code: "INTERNAL" });
   return next.value;
+}
+
+function present<Value>(value: Value | undefined): Value {
+  if (value !== undefined) return value;
+  throw new TallystickError("a content came without what its key derives from", { code: "INTERNAL" });
 }

@@ -96,7 +96,7 @@ function sourceFile(input: NamedInput): SourceFile {
   if ("bytes" in input) return fileOf(name, mtimeNanos, input.bytes.length, () => bytePieces(input.bytes));
   if ("blob" in input) return fileOf(name, mtimeNanos, input.blob.size, () => blobPieces(name, input.blob));
   const { stream, sizeBytes } = input;
-  return fileOf(name, mtimeNanos, sizeBytes, () => streamPieces(name, stream));
+  return { ...fileOf(name, mtimeNanos, sizeBytes, () => streamPieces(name, stream)), isReadOnce: true };
 }
 
 function fileOf(

@@ -5,6 +5,7 @@
  */
 
 import { PUBLIC_DOMAIN } from "../../core/crypto/encryption.ts";
+import type { KeyMode } from "../../core/recipe/recipe.ts";
 import type { ShareRecipient } from "../../core/record/key-record.ts";
 import type { Offer } from "../../core/wire/csp.ts";
 import { beginTagging, type DataSetTagger } from "../agreements/data-set-tagger.ts";
@@ -22,6 +23,11 @@ import { storeTree } from "./store-tree.ts";
 export interface PutOptions {
   /** Dedup domain: only puts of one domain share chunks. Default: everybody's. */
   readonly domain?: string;
+  /**
+   * How the keys of chunks derive. `oprf`, the default: one evaluation per chunk, and equal chunks of any two files are
+   * stored once. `merkle`: one evaluation per file, and only equal files are.
+   */
+  readonly keyMode?: KeyMode;
   /** Recipients of the key shares. Default: the committee. */
   readonly recipients?: ShareRecipient;
   /**
@@ -78,7 +84,7 @@ export async function put(
   options: PutOptions = {},
 ): Promise<PutReport> {
   const started = performance.now();
-  const { signal, recipients, domain = PUBLIC_DOMAIN } = options;
+  const { signal, recipients, domain = PUBLIC_DOMAIN, keyMode } = options;
   const counter = { readBytes: 0, readEntries: 0 };
   const totals = { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 };
   let measured = { entries: 0, bytes: 0 };
@@ -104,6 +110,7 @@ export async function put(
       oracle: oprf,
       place: onEvery(lanes),
       domain,
+      keyMode,
       counter,
       totals,
       onChange: () => tell("storing"),

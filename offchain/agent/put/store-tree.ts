@@ -3,12 +3,14 @@
  * store. Memory is what the stages hold, stated where each is built, whatever is put.
  */
 
+import type { KeyMode } from "../../core/recipe/recipe.ts";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import { type DataStages, localStages } from "../pipeline/data-stages.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
+import type { SourceFile } from "../platform.ts";
 import { type AssembledRoot, Assembler } from "./assemble.ts";
-import { chunkFiles, type ReadCounter, type ReadInput } from "./chunk-files.ts";
-import { collectContents, type FramedInput } from "./collect-contents.ts";
+import { chunkFiles, chunksOf, type ReadChunk, type ReadCounter, type ReadInput } from "./chunk-files.ts";
+import { collectContents, type FramedChunk, type FramedInput } from "./collect-contents.ts";
 import { deriveKeys, type KeyOracle } from "./derive-keys.ts";
 import { sealContents } from "./seal-contents.ts";
 import type { EntrySource } from "./source.ts";
@@ -21,6 +23,8 @@ export interface StoreTreeContext {
   readonly oracle: KeyOracle;
   readonly place: Placement;
   readonly domain: string;
+  /** How the keys of chunks derive. Default: one evaluation per chunk. */
+  readonly keyMode?: KeyMode | undefined;
   readonly counter: ReadCounter;
   readonly totals: StoreTotals;
   /** Called when the counts have changed. */
@@ -38,21 +42,30 @@ export interface StoreTreeContext {
  * @throws FileUnreadableError, FileChangedError; TallystickError of the committee or a provider
  */
 export async function storeTree(source: EntrySource, context: StoreTreeContext): Promise<AssembledRoot> {
-  const { oracle, place, domain, counter, totals, onChange, onEntry, stages = localStages, signal } = context;
-  const assembler = new Assembler({ oracle, stages, domain, onEntry, signal });
-  const read = chunkFiles(source.entries(), counter, signal);
-  const framed = mapOrdered(read, (item) => frameItem(item, stages), {
-    ...FRAMES_AHEAD,
-    weigh: (item) => (item.kind === "chunk" ? item.stored.buffer.byteLength : 0),
-  });
-  const keyed = deriveKeys(collectContents(framed), oracle, domain, signal);
+  const { oracle, place, domain, keyMode = "oprf", counter, totals, onChange, onEntry, signal } = context;
+  const { stages = localStages } = context;
+  const derivation = { oracle, domain, keyMode, signal };
+  const assembler = new Assembler({ ...derivation, stages, onEntry });
+  const frame = <Input extends ReadInput>(read: AsyncIterable<Input>) =>
+    mapOrdered(read, (item) => frameItem(item, stages), { ...FRAMES_AHEAD, weigh: memoryOf });
+  const framed = frame(chunkFiles(source.entries(), counter, signal));
+  const readAgain = (file: SourceFile) => chunksOnly(frame(chunksOf(file, signal)));
+  const keyed = deriveKeys(collectContents(framed, keyMode, readAgain), derivation);
   const objects = distinct(assembler.assemble(sealContents(keyed, stages)));
   await storeObjects(objects, place, totals, onChange, signal);
   return assembler.result;
 }
 
+function memoryOf(item: ReadInput): number {
+  return item.kind === "chunk" ? item.stored.buffer.byteLength : 0;
+}
+
+async function* chunksOnly(input: AsyncIterable<FramedInput>): AsyncGenerator<FramedChunk, void, undefined> {
+  for await (const item of input) if (item.kind === "chunk") yield item;
+}
+
 async function frameItem(item: ReadInput, stages: DataStages): Promise<FramedInput> {
   if (item.kind === "entry") return item;
-  const { kind, stored, sizeBytes, isSmallFile } = item;
+  const { kind, stored, sizeBytes, isSmallFile }: ReadChunk = item;
   return { kind, sizeBytes, isSmallFile, ...(await stages.frame(stored)) };
 }

@@ -11,7 +11,13 @@ interface PutCommandOptions {
   readonly maxFee?: bigint;
   readonly agreement: boolean;
   readonly domain?: string;
+  readonly keyMode?: "oprf" | "merkle";
   readonly recipients?: "committee" | "self";
+}
+
+function keyMode(text: string): "oprf" | "merkle" {
+  if (text === "oprf" || text === "merkle") return text;
+  throw new InvalidArgumentError("The key mode is oprf or merkle.");
 }
 
 function recipients(text: string): "committee" | "self" {
@@ -39,6 +45,12 @@ export function registerPut(program: Command): void {
       "--domain <name>",
       "dedup domain: equal content is shared within it only; a name, not an access right (default: public)",
     )
+    .option(
+      "--key-mode <mode>",
+      "oprf: a key from the nodes for each chunk; merkle: one for each file, so that only equal files are shared " +
+        "(default: oprf)",
+      keyMode,
+    )
     .option("--recipients <who>", "who holds the key shares: committee, or self (default: committee)", recipients)
     .addHelpText("after", "\nExample:\n  $ tallystick put ~/Documents notes.txt --epochs 12")
     .action(async (paths: string[], options: PutCommandOptions, command: Command) => {
@@ -52,6 +64,7 @@ export function registerPut(program: Command): void {
         };
         const report = await agent.put(paths, {
           ...(domain === undefined ? {} : { domain }),
+          ...(options.keyMode === undefined ? {} : { keyMode: options.keyMode }),
           ...(options.recipients === undefined ? {} : { recipients: options.recipients }),
           agreement: options.agreement ? wishes : false,
           onProgress: tellingDeposits(session),

@@ -46,7 +46,7 @@ const OPRF_TAG = domainTag("oprf");
 const NOBLE_INVALID_TAG = "invalid polyval tag";
 const encoder = new TextEncoder();
 
-const OPRF_KINDS = { chunk: 1, file: 2, bundle: 3 } as const;
+const OPRF_KINDS = { chunk: 1, file: 2, bundle: 3, merkle: 4 } as const;
 
 /** What a key belongs to. */
 export type KeyKind = keyof typeof OPRF_KINDS;
@@ -84,9 +84,11 @@ export function domainBytes(domain: string): Uint8Array {
 
 /**
  * Returns the OPRF input for a content:
- * domainTag("oprf") ‖ u8 kind (1 chunk, 2 file, 3 bundle) ‖ u16be length of the domain ‖ domain ‖ digest.
+ * domainTag("oprf") ‖ u8 kind (1 chunk, 2 file, 3 bundle, 4 merkle) ‖ u16be length of the domain ‖ domain ‖
+ * digest.
  * @param domain dedup domain: only inputs of one domain share keys
- * @param digest 32 bytes: SHA-256 of the frame (chunk), `fileDigest`, `bundleDigest`, or SHA-256 of the encoded root
+ * @param digest 32 bytes: SHA-256 of the frame (chunk), `fileDigest`, `bundleDigest`, `merkleRoot`, or SHA-256
+ *   of the encoded root
  * @throws InvalidInputError for a malformed domain or digest
  */
 export function oprfInput(domain: string, kind: KeyKind, digest: Uint8Array): Uint8Array {

@@ -1,6 +1,7 @@
 import { bytesToHex as hex } from "@noble/hashes/utils.js";
 import { expect } from "chai";
 import fc from "fast-check";
+import { sha256 } from "#primitives";
 import {
   CHUNK_OVERHEAD_BYTES,
   chunkKey,
@@ -16,6 +17,7 @@ import {
   sealRecipe,
 } from "../../../offchain/core/crypto/encryption.ts";
 import { domainTag, kdf } from "../../../offchain/core/crypto/kdf.ts";
+import { merkleChunkKey, merkleRoot, merkleSecret } from "../../../offchain/core/crypto/merkle-keys.ts";
 import { bundleKey, openSegment, sealSegment, segmentKey } from "../../../offchain/core/crypto/segments.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { IntegrityError, InvalidInputError, UnknownVersionError } from "../../../offchain/core/errors.ts";
@@ -33,6 +35,9 @@ interface Vectors {
   bundleKey: string;
   frames: string[];
   bundle: string;
+  merkleRoots: string[];
+  merkleSecret: string;
+  merkleChunkKey: string;
   recipe: string;
   sealedRecipe: Record<RecipeKind, string>;
   oprfInputs: { domain: string; kind: KeyKind; digest: string; input: string }[];
@@ -88,7 +93,7 @@ describe("oprf inputs", () => {
   it("differ whenever domain, kind or digest differ", () => {
     const part = fc.record({
       domain: fc.string({ minLength: 1, maxLength: 20, unit: "grapheme" }),
-      kind: fc.constantFrom<KeyKind[]>("chunk", "file", "bundle"),
+      kind: fc.constantFrom<KeyKind[]>("chunk", "file", "bundle", "merkle"),
       digest: fc.uint8Array({ minLength: 32, maxLength: 32 }),
     });
     fc.assert(
@@ -192,6 +197,31 @@ describe("encryption of bundles", () => {
     }
     // Neither is it a chunk: the associated data differ.
     expect(() => openChunk(segmentKey(KEY, 1), sealed, sealed.length, "c")).to.throw(IntegrityError);
+  });
+});
+
+describe("keys of mode merkle", () => {
+  const leaf = (n: number) => sha256(new TextEncoder().encode(`leaf ${n}`));
+  const leaves = (count: number) => Array.from({ length: count }, (_, n) => leaf(n));
+
+  it("are those that an independent implementation derives", () => {
+    for (const [index, root] of vectors.merkleRoots.entries()) {
+      expect(hex(merkleRoot(leaves(index + 1))), `${index + 1} leaves`).to.equal(root);
+    }
+    const secret = merkleSecret(unhex(vectors.oprfOutput));
+    expect(hex(secret)).to.equal(vectors.merkleSecret);
+    expect(hex(merkleChunkKey(secret, sha256(unhex(vectors.frames[0] ?? ""))))).to.equal(vectors.merkleChunkKey);
+  });
+
+  it("depend on every frame of the file, and on their order", () => {
+    const roots = [leaves(5), leaves(4), leaves(6), leaves(5).toReversed(), leaves(5).with(2, leaf(9))].map((list) =>
+      hex(merkleRoot(list)),
+    );
+    expect(new Set(roots).size).to.equal(roots.length);
+    expect(() => merkleRoot([])).to.throw(InvalidInputError, "at least one leaf");
+    const secrets = [merkleSecret(unhex(vectors.oprfOutput)), merkleSecret(new Uint8Array(64))];
+    const keys = secrets.flatMap((secret) => [leaf(1), leaf(2)].map((digest) => hex(merkleChunkKey(secret, digest))));
+    expect(new Set(keys).size).to.equal(4);
   });
 });
 
