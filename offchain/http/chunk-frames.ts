@@ -44,11 +44,13 @@ function malformed(message: string, check: string, expected: string, received: s
 /** Takes exact byte counts out of a stream of pieces, and counts what has passed. */
 class BodyReader {
   readonly #source: AsyncIterator<Uint8Array>;
+  readonly #allocate: (sizeBytes: number) => Uint8Array;
   #piece: Uint8Array = new Uint8Array(0);
   #passedBytes = 0;
 
-  constructor(source: AsyncIterable<Uint8Array>) {
+  constructor(source: AsyncIterable<Uint8Array>, allocate: (sizeBytes: number) => Uint8Array) {
     this.#source = source[Symbol.asyncIterator]();
+    this.#allocate = allocate;
   }
 
   /** Makes at least one byte available; false at the end of the body. */
@@ -72,12 +74,12 @@ class BodyReader {
 
   /**
    * @param what names the piece, for the error
-   * @returns `sizeBytes` bytes in memory of their own, or undefined when the body ended before the first of them
+   * @returns `sizeBytes` bytes in memory of the given kind, or undefined when the body ended before the first of them
    * @throws InvalidInputError when the body ends in the middle
    */
   async take(sizeBytes: number, what: string): Promise<Uint8Array | undefined> {
     if (!(await this.#fill())) return undefined;
-    const taken = new Uint8Array(sizeBytes);
+    const taken = this.#allocate(sizeBytes);
     let filledBytes = 0;
     while (filledBytes < sizeBytes) {
       if (!(await this.#fill())) {
@@ -94,11 +96,15 @@ class BodyReader {
 
 /**
  * Cuts a body into frames.
+ * @param allocate - memory for the frames; all of it is overwritten
  * @throws InvalidInputError for a head that is no CIDv1 (raw, sha2-256), a length of zero or above `MAX_CHUNK_BYTES`,
  *   a body that ends inside a frame, an empty body, or one with too many bytes or frames
  */
-export async function* readChunkFrames(body: AsyncIterable<Uint8Array>): AsyncGenerator<ChunkFrame> {
-  const reader = new BodyReader(body);
+export async function* readChunkFrames(
+  body: AsyncIterable<Uint8Array>,
+  allocate: (sizeBytes: number) => Uint8Array = (sizeBytes) => new Uint8Array(sizeBytes),
+): AsyncGenerator<ChunkFrame> {
+  const reader = new BodyReader(body, allocate);
   for (let position = 0; ; position++) {
     const head = await reader.take(CHUNK_FRAME_HEAD_BYTES, `the head of frame ${position}`);
     if (head === undefined) {
@@ -117,7 +123,7 @@ export async function* readChunkFrames(body: AsyncIterable<Uint8Array>): AsyncGe
       );
     }
     const digest = head.slice(CID_PREFIX.length, BINARY_CID_BYTES);
-    const sizeBytes = new DataView(head.buffer).getUint32(BINARY_CID_BYTES);
+    const sizeBytes = new DataView(head.buffer, head.byteOffset).getUint32(BINARY_CID_BYTES);
     if (sizeBytes === 0 || sizeBytes > MAX_CHUNK_BYTES) {
       throw malformed(
         `frame ${position} has a length no chunk has`,

@@ -51,7 +51,11 @@ describe("provider that crashes", () => {
         expect((await client.request("GET", `/v1/chunks/${id}`)).bytes).to.deep.equal(bytes);
       }
       const uploads = Array.from({ length: 4 }, () => uploadUntilItDies(client, acknowledged));
-      await new Promise((resolve) => setTimeout(resolve, 100 + Math.random() * 400));
+      const before = acknowledged.length;
+      for (let waited = 0; waited < 5000 && acknowledged.length < before + 4; waited += 20) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 200));
       await provider.end("SIGKILL");
       interrupted = await Promise.all(uploads);
       const ids = await objects();

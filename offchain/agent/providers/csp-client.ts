@@ -10,6 +10,7 @@ import {
   AuditAnswer,
   ClaimAnswer,
   ClaimOutcome,
+  InspectAnswer,
   MAX_CHUNK_BYTES,
   Offer,
   PreparationStatus,
@@ -80,6 +81,11 @@ export class CspClient {
     return await this.#sessions.with(this.#party, this.account, (token) =>
       this.#party.bytes(`/v1/chunks/${id}`, MAX_CHUNK_BYTES, { token, signal }),
     );
+  }
+
+  /** Has the provider check objects that it returned damaged. @returns those that it has lost */
+  async inspectChunks(ids: readonly string[], signal?: AbortSignal): Promise<string[]> {
+    return (await this.#call("POST", "/v1/chunks/inspect", InspectAnswer, { json: { ids }, signal })).lost;
   }
 
   /** @param manifest encoded */

@@ -108,6 +108,17 @@ export const ClaimAnswer = Type.Object({
 });
 export type ClaimAnswer = Static<typeof ClaimAnswer>;
 
+/** `POST /v1/chunks/inspect`: objects of the account that it has found damaged or missing. */
+export const InspectRequest = Type.Object(
+  { ids: Type.Array(ContentIdText, { minItems: 1, maxItems: MAX_CLAIM_CHUNKS }) },
+  closed,
+);
+export type InspectRequest = Static<typeof InspectRequest>;
+
+/** `lost`: the provider cannot give these back. An upload of them heals them. */
+export const InspectAnswer = Type.Object({ lost: Type.Array(ContentIdText) });
+export type InspectAnswer = Static<typeof InspectAnswer>;
+
 export const ClaimParams = Type.Object({ claimId: HexBytes(16) });
 export type ClaimParams = Static<typeof ClaimParams>;
 

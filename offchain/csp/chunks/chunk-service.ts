@@ -3,22 +3,17 @@
  * before the answer; a body is kept whole or not at all. Out: to owners only, and never bytes that do not match their
  * id.
  */
-import PQueue from "p-queue";
 import { equalBytes, sha256 } from "#primitives";
 import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import { type ChunkFrame, readChunkFrames } from "../../http/chunk-frames.ts";
-import type { ChunkIndex, ChunkRow, RecordedChunk } from "../../store/index/chunk-index.ts";
+import type { ChunkIndex, RecordedChunk } from "../../store/index/chunk-index.ts";
 import { type ObjectStore, UnreadableObjectError } from "../../store/object/object-store.ts";
+import { CheckedObjects } from "./checked-objects.ts";
 import { ObjectLostError } from "./object-lost.ts";
 import type { OwnershipChallenges } from "./ownership-challenges.ts";
-
-/** Chunks of one request that are written at the same time. */
-const WRITES_AT_ONCE = 4;
-/** One look-up in the index is made for so many chunks, or bytes, of a request. Two batches are in memory at a time. */
-const BATCH_CHUNKS = 64;
-const BATCH_BYTES = 4 * 1024 * 1024;
+import { BATCH_BYTES, BATCH_CHUNKS, UploadMemory } from "./upload-memory.ts";
 
 /** @throws IntegrityError when the bytes are not what the id names */
 function requireNamed({ id, digest, bytes }: ChunkFrame, position: number): void {
@@ -32,21 +27,37 @@ function requireNamed({ id, digest, bytes }: ChunkFrame, position: number): void
   });
 }
 
-/** Groups the frames of a body; their bytes are checked against their ids as they arrive. */
-async function* checkedBatches(body: AsyncIterable<Uint8Array>): AsyncGenerator<ChunkFrame[], void, undefined> {
+/**
+ * Groups the frames of a body; their bytes are checked against their ids as they arrive. A batch is valid until the
+ * next one is asked for.
+ */
+async function* checkedBatches(
+  body: AsyncIterable<Uint8Array>,
+  memory: UploadMemory,
+): AsyncGenerator<ChunkFrame[], void, undefined> {
   let batch: ChunkFrame[] = [];
   let batchBytes = 0;
   let position = 0;
-  for await (const frame of readChunkFrames(body)) {
+  for await (const frame of readChunkFrames(body, memory.allocate)) {
     requireNamed(frame, position++);
     batch.push(frame);
     batchBytes += frame.bytes.length;
     if (batch.length < BATCH_CHUNKS && batchBytes < BATCH_BYTES) continue;
     yield batch;
+    memory.reset();
     batch = [];
     batchBytes = 0;
   }
   if (batch.length > 0) yield batch;
+}
+
+function notOwner(): TallystickError {
+  return new TallystickError("the chunk does not belong to the account", {
+    code: "NOT_OWNER",
+    party: "client",
+    check: "ownership",
+    hint: "upload the chunk, or claim it and prove that you have it",
+  });
 }
 
 export class ChunkService {
@@ -59,6 +70,7 @@ export class ChunkService {
   /** Removals in progress: a request that writes the same object waits for them. */
   readonly #removals = new Map<string, Promise<void>>();
   readonly #challenges: OwnershipChallenges;
+  readonly #checked: CheckedObjects;
   #onUpload: (account: string, madeUp: number) => Promise<void> = async () => undefined;
 
   constructor(
@@ -73,6 +85,7 @@ export class ChunkService {
     this.#index = index;
     this.#logger = logger;
     this.#now = now;
+    this.#checked = new CheckedObjects(now);
   }
 
   /**
@@ -86,60 +99,76 @@ export class ChunkService {
     const ids: string[] = [];
     const written: string[] = [];
     const chunks: RecordedChunk[] = [];
-    let writing: Promise<RecordedChunk[]> = Promise.resolve([]);
+    const memory = new UploadMemory();
     let committed = false;
     try {
-      for await (const batch of checkedBatches(body)) {
-        // One batch is written while the next is received.
-        chunks.push(...(await writing));
+      for await (const batch of checkedBatches(body, memory)) {
         ids.push(...batch.map(({ id }) => id));
-        writing = this.#writeBatch(batch, written);
-        writing.catch(() => undefined); // Seen when it is waited for; until then it must not count as unhandled.
+        chunks.push(...(await this.#writeBatch(account, batch, written)));
       }
-      chunks.push(...(await writing));
       const madeUp = await this.#index.record(account, chunks, this.#now());
       committed = true;
       if (madeUp > 0) await this.#onUpload(account, madeUp);
     } finally {
-      await Promise.allSettled([writing]);
+      memory.close();
       await this.#release(written, committed);
     }
     return ids;
   }
 
   /**
-   * Settles when all writes of the batch have, so that none is under way when a failed request removes what it wrote.
+   * Puts the chunks of a batch into the object store, in one commit, unless the right bytes are there.
+   * @param written - gets the ids of what has been put there
    */
-  async #writeBatch(batch: readonly ChunkFrame[], written: string[]): Promise<RecordedChunk[]> {
-    const rows = await this.#index.find(batch.map(({ digest }) => digest));
-    const queue = new PQueue({ concurrency: WRITES_AT_ONCE });
-    const outcomes = await Promise.allSettled(
-      batch.map((frame, k) => queue.add(() => this.#write(frame, rows[k], written))),
-    );
-    return outcomes.map((outcome) => {
-      if (outcome.status === "rejected") throw outcome.reason;
-      return outcome.value;
-    });
+  async #writeBatch(account: string, batch: readonly ChunkFrame[], written: string[]): Promise<RecordedChunk[]> {
+    const needed = new Map<string, ChunkFrame>();
+    const isStored = await this.#intactIn(account, batch);
+    for (const [k, frame] of batch.entries()) if (!isStored[k]) needed.set(frame.id, frame);
+    const removals: Promise<void>[] = [];
+    for (const id of needed.keys()) {
+      this.#uncommitted.set(id, (this.#uncommitted.get(id) ?? 0) + 1);
+      written.push(id);
+      const removal = this.#removals.get(id);
+      if (removal !== undefined) removals.push(removal);
+    }
+    await Promise.all(removals);
+    await this.#store.putMany([...needed.values()]);
+    for (const { digest } of needed.values()) this.#checked.note(digest);
+    return batch.map(({ digest, bytes }) => ({
+      digest,
+      sizeBytes: bytes.length,
+      challenges: this.#challenges.prepareFew(digest, bytes),
+    }));
   }
 
   /**
-   * Puts a chunk into the object store unless the right bytes are there. They are read to find out: a file of the right
-   * name may be damaged, and this upload is the occasion to repair it.
-   * @param written - gets the id of what has been put there
+   * Which objects of a batch need not be written, because the store has the same bytes. They are read to find out,
+   * unless they were checked lately: this upload is the occasion to repair what is damaged. An owner who uploads an
+   * object again may have found it damaged, so that a recent check does not count.
    */
-  async #write(
-    { id, digest, bytes }: ChunkFrame,
-    row: ChunkRow | undefined,
-    written: string[],
-  ): Promise<RecordedChunk> {
-    const challenges = this.#challenges.prepare(digest, bytes);
-    const chunk = { digest, sizeBytes: bytes.length, challenges };
-    if (row?.stored && (await this.readIntact(id, digest)) !== undefined) return chunk;
-    this.#uncommitted.set(id, (this.#uncommitted.get(id) ?? 0) + 1);
-    written.push(id);
-    await this.#removals.get(id);
-    await this.#store.put(id, bytes);
-    return chunk;
+  async #intactIn(account: string, batch: readonly ChunkFrame[]): Promise<boolean[]> {
+    const digests = batch.map(({ digest }) => digest);
+    const rows = await this.#index.find(digests);
+    if (!rows.some((row) => row?.stored)) return batch.map(() => false);
+    const owned = await this.#index.owns(account, digests);
+    const intact: boolean[] = [];
+    for (const [k, { id, digest, bytes }] of batch.entries()) {
+      if (!rows[k]?.stored) intact.push(false);
+      else if (!owned[k] && this.#checked.isRecent(digest)) intact.push(true);
+      else intact.push(await this.#holds(id, digest, bytes));
+    }
+    return intact;
+  }
+
+  /** Whether the store has these bytes, which have been checked, under the id. */
+  async #holds(id: string, digest: Uint8Array, bytes: Uint8Array): Promise<boolean> {
+    const found = await this.#readable(id);
+    if (found !== undefined && Buffer.compare(found, bytes) === 0) {
+      this.#checked.note(digest);
+      return true;
+    }
+    await this.#noteDamage(id, digest, found);
+    return false;
   }
 
   /** Ends a request's hold on what it wrote, and removes what no request and no row needs. */
@@ -173,21 +202,17 @@ export class ChunkService {
   }
 
   /**
+   * Returns an object. One that was checked lately is not hashed: its owner verifies it, and may tell.
    * @returns the ciphertext
    * @throws TallystickError NOT_OWNER, the same whether or not the chunk exists; ObjectLostError
    */
   async serve(account: string, id: string): Promise<Uint8Array> {
     const digest = digestOf(id);
     const [isOwner] = await this.#index.owns(account, [digest]);
-    if (!isOwner) {
-      throw new TallystickError("the chunk does not belong to the account", {
-        code: "NOT_OWNER",
-        party: "client",
-        check: "ownership",
-        hint: "upload the chunk, or claim it and prove that you have it",
-      });
-    }
-    const bytes = await this.readIntact(id, digest);
+    if (!isOwner) throw notOwner();
+    const bytes = this.#checked.isRecent(digest)
+      ? ((await this.#readable(id)) ?? (await this.readIntact(id, digest)))
+      : await this.readIntact(id, digest);
     if (bytes === undefined) throw new ObjectLostError(id);
     return bytes;
   }
@@ -206,19 +231,42 @@ export class ChunkService {
     if (bytes !== undefined) await this.#index.setChallenges(digest, this.#challenges.prepare(digest, bytes));
   }
 
+  /**
+   * Reads objects that their owner has found damaged.
+   * @returns the ids of those that are: an upload of them is stored
+   * @throws TallystickError NOT_OWNER, the same whether or not the chunk exists
+   */
+  async inspectFor(account: string, ids: readonly string[]): Promise<string[]> {
+    const digests = ids.map(digestOf);
+    const owned = await this.#index.owns(account, digests);
+    if (!owned.every(Boolean)) throw notOwner();
+    const lost: string[] = [];
+    for (const [k, digest] of digests.entries()) {
+      const id = ids[k] ?? "";
+      if ((await this.readIntact(id, digest)) === undefined) lost.push(id);
+    }
+    return lost;
+  }
+
   /** The bytes of a chunk if they are what the id names. Else undefined, and the chunk counts as lost from now on. */
   async readIntact(id: string, digest: Uint8Array): Promise<Uint8Array | undefined> {
     const bytes = await this.#readable(id);
-    if (bytes !== undefined && equalBytes(sha256(bytes), digest)) return bytes;
-    const [row] = await this.#index.find([digest]);
-    if (row?.stored) {
-      this.#logger.error(
-        { chunk: id, found: bytes === undefined ? "nothing readable" : "other bytes" },
-        "STORED CHUNK IS DAMAGED",
-      );
-      await this.#index.markLost([digest]);
+    if (bytes !== undefined && equalBytes(sha256(bytes), digest)) {
+      this.#checked.note(digest);
+      return bytes;
     }
+    await this.#noteDamage(id, digest, bytes);
     return undefined;
+  }
+
+  /** @param found what is there in place of the right bytes */
+  async #noteDamage(id: string, digest: Uint8Array, found: Uint8Array | undefined): Promise<void> {
+    this.#checked.forget(digest);
+    const [row] = await this.#index.find([digest]);
+    if (!row?.stored) return;
+    const received = found === undefined ? "nothing readable" : "other bytes";
+    this.#logger.error({ chunk: id, found: received }, "STORED CHUNK IS DAMAGED");
+    await this.#index.markLost([digest]);
   }
 
   /**

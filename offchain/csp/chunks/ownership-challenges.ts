@@ -11,6 +11,9 @@ import { ADDRESS_BYTES } from "../../core/encoding/address.ts";
 import { fromHex } from "../../core/encoding/hex.ts";
 import { PREPARED_CHALLENGES } from "../../store/index/chunk-index.ts";
 
+/** Prepared for an object that is uploaded: two accounts that claim it at once both succeed. */
+const CHALLENGES_OF_UPLOAD = 2;
+
 export class OwnershipChallenges {
   readonly #provider: Uint8Array;
   readonly #secret: Uint8Array;
@@ -27,6 +30,11 @@ export class OwnershipChallenges {
   /** Prepares challenges while the bytes are at hand. */
   prepare(digest: Uint8Array, bytes: Uint8Array): PreparedChallenge[] {
     return prepareChallenges(this.#provider, this.#secret, digest, bytes, PREPARED_CHALLENGES);
+  }
+
+  /** As `prepare`, a few: most objects are never claimed, and the first claim of one has more prepared. */
+  prepareFew(digest: Uint8Array, bytes: Uint8Array): PreparedChallenge[] {
+    return prepareChallenges(this.#provider, this.#secret, digest, bytes, CHALLENGES_OF_UPLOAD);
   }
 
   /** A nonce for a chunk about which nothing is known. */

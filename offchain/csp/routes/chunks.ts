@@ -6,6 +6,8 @@ import {
   ClaimParams,
   ClaimProofRequest,
   ClaimRequest,
+  InspectAnswer,
+  InspectRequest,
   OCTET_STREAM,
   StoreChunksAnswer,
 } from "../../core/wire/csp.ts";
@@ -65,6 +67,12 @@ export function addChunkRoutes(
       const { account } = sessionOf(request);
       return { stored: await withBody(request, (body) => quotas.upload(account, () => chunks.store(account, body))) };
     },
+  );
+
+  server.post(
+    "/v1/chunks/inspect",
+    { onRequest, schema: { body: InspectRequest, response: { 200: InspectAnswer } } },
+    async (request) => ({ lost: await chunks.inspectFor(sessionOf(request).account, request.body.ids) }),
   );
 
   server.get("/v1/chunks/:id", { onRequest, schema: { params: ChunkParams } }, async (request, reply) => {

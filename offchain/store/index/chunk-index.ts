@@ -4,7 +4,7 @@
  */
 import type { PreparedChallenge } from "../../core/crypto/ownership-challenge.ts";
 
-/** Ownership challenges that are prepared for a chunk at a time; each is used once. */
+/** Ownership challenges that a chunk has at most; each is used once. */
 export const PREPARED_CHALLENGES = 8;
 
 export interface IndexedChunk {
