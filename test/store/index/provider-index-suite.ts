@@ -609,6 +609,30 @@ export function describeProviderIndex(
       });
     });
 
+    describe("heads of snapshot lists", () => {
+      const head = (version: number, fill = version) => ({ version, sealed: new Uint8Array(40).fill(fill) });
+
+      it("are replaced by the next version only, for each account on its own", async () => {
+        expect(await index.heads.find(ALICE)).to.equal(undefined);
+        expect(await index.heads.bytesOf(ALICE)).to.equal(0);
+        expect(await index.heads.replace(ALICE, 1, head(2))).to.equal(false);
+        expect(await index.heads.replace(ALICE, 0, head(1))).to.equal(true);
+        expect(await index.heads.replace(ALICE_LOWER, 0, head(1, 9))).to.equal(false);
+        expect(await index.heads.replace(ALICE_LOWER, 1, head(2))).to.equal(true);
+        expect(await index.heads.replace(ALICE, 1, head(2, 9))).to.equal(false);
+        expect(await index.heads.find(BOB)).to.equal(undefined);
+        await reopen();
+        expect(await index.heads.find(ALICE)).to.deep.equal(head(2));
+        expect(await index.heads.bytesOf(ALICE_LOWER)).to.equal(40);
+      });
+
+      it("let one of several writers win", async () => {
+        const outcomes = await Promise.all([1, 2, 3].map((fill) => index.heads.replace(ALICE, 0, head(1, fill))));
+        expect(outcomes.filter((replaced) => replaced)).to.have.length(1);
+        expect((await index.heads.find(ALICE))?.sealed[0]).to.equal(outcomes.indexOf(true) + 1);
+      });
+    });
+
     describe("meta", () => {
       it("keeps the first value under a name", async () => {
         expect(await index.meta.get("store")).to.equal(undefined);

@@ -1,0 +1,377 @@
+/**
+ * A provider's index on a real PostgreSQL server: the suite of test/store/index, what two processes decide between
+ * them, and what happens when the server goes away in the middle of it.
+ */
+import { randomBytes } from "node:crypto";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import { inspect } from "node:util";
+import { expect } from "chai";
+import { TallystickError } from "../../offchain/core/errors.ts";
+import { type CspTables, PROVIDER_MIGRATIONS } from "../../offchain/csp/tables.ts";
+import { SharedBudgets } from "../../offchain/daemon/quota.ts";
+import type { RecordedChunk } from "../../offchain/store/index/chunk-index.ts";
+import { openPostgresqlDatabase } from "../../offchain/store/index/sql/open-postgresql.ts";
+import { SqlProviderIndex } from "../../offchain/store/index/sql/provider-index.ts";
+import type { SqlDatabase } from "../../offchain/store/index/sql/sql-database.ts";
+import { freePort } from "../helpers/local-chain.ts";
+import { DATABASE_PASSWORD, PostgresqlServer } from "../helpers/postgresql.ts";
+import { expectAsyncRejection } from "../helpers/rejection.ts";
+import { emptyTables, placeOn } from "../store/index/places.ts";
+import { describeProviderIndex } from "../store/index/provider-index-suite.ts";
+
+const account = (k: number) => `0x${k.toString(16).padStart(40, "0")}`;
+const chunk = (challenges = 8): RecordedChunk => ({
+  digest: new Uint8Array(randomBytes(32)),
+  sizeBytes: 100,
+  challenges: Array.from({ length: challenges }, () => ({
+    nonce: new Uint8Array(randomBytes(16)),
+    answer: new Uint8Array(randomBytes(32)),
+  })),
+});
+
+interface Process {
+  readonly database: SqlDatabase<CspTables>;
+  readonly index: SqlProviderIndex;
+}
+
+/** Passes a connection on until it is told to cut it, or to swallow what comes. */
+class Wire {
+  readonly port: number;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  /** Called with each message of the client; true cuts the connection before the server sees it. */
+  cutsBefore: (text: string) => boolean = () => false;
+  /** As above, cuts after the server has seen it and before the client sees the answer. */
+  cutsAfter: (text: string) => boolean = () => false;
+  isSilent = false;
+  refuses = false;
+
+  private constructor(port: number, target: number) {
+    this.port = port;
+    this.#server = createServer((client) => {
+      if (this.refuses) return void client.destroy();
+      const upstream = connect(target, "127.0.0.1");
+      let drops = false;
+      for (const socket of [client, upstream]) {
+        this.#sockets.add(socket);
+        socket.on("error", () => undefined);
+        socket.on("close", () => {
+          this.#sockets.delete(socket);
+          client.destroy();
+          upstream.destroy();
+        });
+      }
+      client.on("data", (bytes) => {
+        const text = bytes.toString("latin1");
+        if (this.cutsBefore(text)) return void client.destroy();
+        if (this.cutsAfter(text)) drops = true;
+        if (!this.isSilent) upstream.write(bytes);
+      });
+      upstream.on("data", (bytes) => {
+        if (drops) client.destroy();
+        else if (!this.isSilent) client.write(bytes);
+      });
+    });
+  }
+
+  static async to(target: number): Promise<Wire> {
+    const wire = new Wire(await freePort(), target);
+    await new Promise<void>((resolve) => wire.#server.listen(wire.port, "127.0.0.1", resolve));
+    return wire;
+  }
+
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    this.cut();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+describe("PostgreSQL", () => {
+  let server: PostgresqlServer;
+  let url: string;
+  const opened: Process[] = [];
+
+  before(async () => {
+    server = await PostgresqlServer.start(["deadlock_timeout=100ms"]);
+    url = await server.createDatabase("provider");
+  });
+  after(() => server?.remove());
+  afterEach(async () => {
+    for (const { database, index } of opened.splice(0)) {
+      await index.close().catch(() => undefined);
+      await database.close();
+    }
+  });
+
+  const openDatabase = (at = url, connections = 10) =>
+    openPostgresqlDatabase<CspTables>({ url: at, connections }, PROVIDER_MIGRATIONS);
+  async function open(at = url, options: { leaseMilliseconds?: number } = {}): Promise<Process> {
+    const database = await openDatabase(at);
+    const process = { database, index: await SqlProviderIndex.open(database.part(), options) };
+    opened.push(process);
+    return process;
+  }
+  const two = async () => [await open(), await open()] as const;
+
+  describeProviderIndex(
+    "a real server",
+    async () => {
+      const database = await openDatabase();
+      await emptyTables(database.part());
+      await database.close();
+      return placeOn(
+        async () => (await openDatabase()).part(),
+        () => undefined,
+      );
+    },
+    { survivesReopening: true },
+  );
+
+  it("is migrated once by processes that start at once", async () => {
+    const fresh = await server.createDatabase("started_by_many");
+    await Promise.all(Array.from({ length: 6 }, () => open(fresh)));
+    const steps = await server.query("started_by_many", "SELECT name FROM schema_migrations");
+    expect(steps).to.deep.equal(Object.keys(PROVIDER_MIGRATIONS).map((name) => ({ name })));
+  });
+
+  it("is refused when a newer build has migrated it", async () => {
+    const fresh = await server.createDatabase("of_the_future");
+    const newer = { ...PROVIDER_MIGRATIONS, "9999 later": () => ["CREATE TABLE later (id BIGINT)"] };
+    await (await openPostgresqlDatabase({ url: fresh }, newer)).close();
+    const error = await expectAsyncRejection(() => openDatabase(fresh), "UNKNOWN_VERSION");
+    expect(error).to.include({ received: "9999 later" });
+  });
+
+  describe("with two processes", () => {
+    it("gives each ownership challenge to one claim", async () => {
+      const [here, there] = await two();
+      const chunks = Array.from({ length: 40 }, () => chunk());
+      await here.index.chunks.record(account(1), chunks, 5);
+      const claim = ({ index }: Process, who: number, order: 1 | -1) =>
+        index.chunks.takeChallenges(
+          account(who),
+          chunks.toSorted(() => order).map((each) => ({ ...each, spareNonce: new Uint8Array(randomBytes(16)) })),
+          1e9,
+        );
+      // Eight challenges for twelve claims on each chunk, in opposite orders.
+      const claims = await Promise.all(
+        Array.from({ length: 12 }, (_, k) => claim(k % 2 === 0 ? here : there, k, k % 3 === 0 ? 1 : -1)),
+      );
+      const answered = claims.flat().filter(({ answer }) => answer !== undefined);
+      expect(answered.length).to.equal(40 * 8);
+      expect(new Set(answered.map(({ nonce }) => Buffer.from(nonce).toString("hex"))).size).to.equal(40 * 8);
+    });
+
+    it("counts every chunk, owner and byte once when both record the same", async () => {
+      const [here, there] = await two();
+      const before = await here.index.chunks.totals();
+      const chunks = Array.from({ length: 300 }, () => chunk(1));
+      const record = ({ index }: Process, owner: number, order: 1 | -1) =>
+        index.chunks.record(account(owner), order === 1 ? chunks : chunks.toReversed(), 5);
+      await Promise.all(
+        [10, 11, 12, 13, 10, 11].flatMap((owner, k) => [record(here, owner, 1), record(there, owner, k % 2 ? 1 : -1)]),
+      );
+      const totals = await there.index.chunks.totals();
+      expect(totals.chunks - before.chunks).to.equal(300);
+      expect(totals.storedBytes - before.storedBytes).to.equal(300 * 100);
+      expect(totals.ownedBytes - before.ownedBytes).to.equal(4 * 300 * 100);
+      expect(await here.index.chunks.usageOf(account(11))).to.deep.equal({ chunks: 300, bytes: 300 * 100 });
+      const sets = await server.query(
+        "provider",
+        "SELECT count(*)::int AS n FROM challenge_sets s LEFT JOIN chunks c ON c.challenge_set = s.id WHERE c.digest IS NULL",
+      );
+      expect(sets).to.deep.equal([{ n: 0 }]);
+    });
+
+    it("keeps the limit of preparations without agreement", async () => {
+      const processes = await two();
+      const begin = (k: number) =>
+        (processes[k % 2] ?? processes[0]).index.preparations.begin(
+          {
+            account: account(77),
+            salt: new Uint8Array(32).fill(k),
+            key: { X: Uint8Array.of(1), XA: Uint8Array.of(2), Bt: Uint8Array.of(3) },
+            auditKeyHash: new Uint8Array(32),
+            manifestHash: new Uint8Array(32),
+            touchedAt: 1,
+          },
+          5,
+        );
+      const outcomes = await Promise.all(Array.from({ length: 20 }, (_, k) => begin(k)));
+      expect(outcomes.filter(({ outcome }) => outcome === "created").length).to.equal(5);
+    });
+
+    it("charges one budget", async () => {
+      const processes = await two();
+      const limit = { scope: "test", capacity: 30, periodSeconds: 86_400 };
+      const budgets = processes.map(({ database }) => new SharedBudgets(database.part()));
+      const outcomes = await Promise.allSettled(
+        Array.from({ length: 50 }, (_, k) => budgets[k % 2]?.take(limit, account(9), 1)),
+      );
+      expect(outcomes.filter(({ status }) => status === "fulfilled").length).to.equal(30);
+    });
+
+    it("answers a claim once", async () => {
+      const [here, there] = await two();
+      const id = new Uint8Array(randomBytes(16));
+      const limits = { perAccount: 3, inAll: 100 };
+      await here.index.claims.open({ id, account: account(1), objects: [], expiresAt: 1e9 }, limits);
+      expect(await there.index.claims.find(id)).not.to.equal(undefined);
+      const ends = await Promise.all([here, there, here, there].map(({ index }) => index.claims.end(id)));
+      expect(ends.filter(Boolean).length).to.equal(1);
+    });
+
+    it("lets one hold a lease until it releases it, or for as long as it lives", async () => {
+      const [first, second] = [
+        await open(url, { leaseMilliseconds: 800 }),
+        await open(url, { leaseMilliseconds: 800 }),
+      ];
+      const held = await Promise.all([first, second].map(({ index }) => index.leases.hold("scrub")));
+      expect(held.filter(Boolean).length).to.equal(1);
+      const [holder, other] = held[0] ? [first, second] : [second, first];
+      await pause(2000);
+      expect(await other.index.leases.hold("scrub")).to.equal(false);
+      await holder.index.leases.release("scrub");
+      expect(await other.index.leases.hold("scrub")).to.equal(true);
+      // The process ends without a word: its connections are gone, and nobody renews.
+      await other.database.close();
+      await pause(1200);
+      expect(await holder.index.leases.hold("scrub")).to.equal(true);
+    });
+
+    it("leaves a manifest that arrives to the process that receives it, while that lives", async () => {
+      const [first, second] = [
+        await open(url, { leaseMilliseconds: 800 }),
+        await open(url, { leaseMilliseconds: 800 }),
+      ];
+      const creation = await first.index.preparations.begin(
+        {
+          account: account(78),
+          salt: new Uint8Array(32),
+          key: { X: Uint8Array.of(1), XA: Uint8Array.of(2), Bt: Uint8Array.of(3) },
+          auditKeyHash: new Uint8Array(32),
+          manifestHash: new Uint8Array(32),
+          touchedAt: 1,
+        },
+        5,
+      );
+      const id = creation.outcome === "created" ? creation.id : 0;
+      await pause(1500);
+      expect(await second.index.preparations.incomplete()).not.to.include(id);
+      await first.database.close();
+      await pause(1200);
+      expect(await second.index.preparations.incomplete()).to.include(id);
+      await second.index.preparations.delete(id);
+    });
+  });
+
+  describe("behind a connection that fails", () => {
+    let wire: Wire;
+    let reached: Process;
+    beforeEach(async () => {
+      wire = await Wire.to(server.port);
+      reached = await open(server.url("provider", wire.port));
+    });
+    afterEach(() => wire.close());
+
+    const isCommit = (text: string) => /\bcommit\b/i.test(text);
+    const once = (test: (text: string) => boolean) => {
+      let struck = false;
+      return (text: string) => {
+        if (struck || !test(text)) return false;
+        struck = true;
+        return true;
+      };
+    };
+
+    it("repeats what was cut off in the middle of a transaction, and does it once", async () => {
+      for (const [k, cut] of ["begin", 'insert into "chunks"', 'insert into "owners"', "commit"].entries()) {
+        const owner = account(200 + k);
+        wire.cutsBefore = once((text) => text.includes(cut));
+        await reached.index.chunks.record(owner, [chunk(), chunk()], 5);
+        expect(await reached.index.chunks.usageOf(owner), cut).to.deep.equal({ chunks: 2, bytes: 200 });
+      }
+    });
+
+    it("repeats what may happen twice when the answer to the commit is lost", async () => {
+      const owner = account(300);
+      wire.cutsAfter = once(isCommit);
+      await reached.index.chunks.record(owner, [chunk()], 5);
+      expect(await reached.index.chunks.usageOf(owner)).to.deep.equal({ chunks: 1, bytes: 100 });
+    });
+
+    it("says that the outcome is unknown where repeating could do it twice", async () => {
+      wire.cutsAfter = once(isCommit);
+      const replaced = reached.index.heads.replace(account(301), 0, { version: 1, sealed: Uint8Array.of(1) });
+      const error = await expectAsyncRejection(() => replaced, "DATABASE_UNAVAILABLE");
+      expect(error.details?.outcome).to.contain("unknown");
+      expect((await reached.index.heads.find(account(301)))?.version).to.equal(1);
+    });
+
+    it("gives up after a while, with an error that names the endpoint and no password", async () => {
+      wire.refuses = true;
+      wire.cut();
+      const error = await expectAsyncRejection(() => reached.index.ping(), "DATABASE_UNAVAILABLE");
+      expect(error).to.include({ retryable: true, party: `database postgresql://127.0.0.1:${wire.port}/provider` });
+      for (const text of [inspect(error, { depth: 9, showHidden: true }), JSON.stringify(error), error.stack]) {
+        expect(text).not.to.contain(DATABASE_PASSWORD);
+      }
+      wire.refuses = false;
+      await reached.index.ping();
+    }).timeout(120_000);
+
+    it("goes on after a server that fell silent", async () => {
+      wire.isSilent = true;
+      const work = reached.index.ping();
+      await pause(500);
+      wire.cut();
+      wire.isSilent = false;
+      await work;
+    });
+
+    it("tells a wrong password without telling it", async () => {
+      const wrong = server.url("provider").replace(DATABASE_PASSWORD, "wrong-7730aa");
+      const error = await expectAsyncRejection(() => openDatabase(wrong), "DATABASE_UNAVAILABLE");
+      expect(error.retryable).to.equal(false);
+      expect(inspect(error, { depth: 9, showHidden: true })).not.to.contain("wrong-7730aa");
+      await expectAsyncRejection(() => openDatabase(server.url("nowhere")), "DATABASE_UNAVAILABLE");
+    });
+  });
+
+  it("loses nothing that was acknowledged when the server crashes again and again", async () => {
+    const { index } = await open();
+    const acknowledged: Uint8Array[] = [];
+    let stop = false;
+    const write = async (k: number) => {
+      while (!stop) {
+        const some = Array.from({ length: 16 }, () => chunk(1));
+        try {
+          await index.chunks.record(account(400 + k), some, 5);
+          acknowledged.push(...some.map(({ digest }) => digest));
+        } catch (error) {
+          expect(error).to.be.instanceOf(TallystickError).with.property("code", "DATABASE_UNAVAILABLE");
+        }
+      }
+    };
+    const writers = Promise.all(Array.from({ length: 4 }, (_, k) => write(k)));
+    for (let crash = 0; crash < 3; crash++) {
+      await pause(300 + Math.random() * 700);
+      await server.stop("SIGQUIT");
+      await pause(Math.random() * 1000);
+      await server.resume();
+    }
+    await pause(500);
+    stop = true;
+    await writers;
+    expect(acknowledged.length).to.be.greaterThan(100);
+    const rows = await index.chunks.find(acknowledged);
+    expect(rows.every((row) => row?.stored === true)).to.equal(true);
+    const owned = await index.chunks.owns(account(400), acknowledged);
+    expect(owned.filter(Boolean).length).to.equal((await index.chunks.usageOf(account(400))).chunks);
+  });
+});
