@@ -35,6 +35,8 @@ export interface SenderOptions {
   readonly maximumFeePerGas?: bigint;
   /** Of this, the most for the block's producer beside the base fee; default 100 gwei. */
   readonly maximumPriorityFeePerGas?: bigint;
+  /** Keeps other processes that send from the account from signing at the same time; none does unless given. */
+  readonly exclusively?: <T>(work: () => Promise<T>) => Promise<T>;
   /** Called every `nudgeAfterSeconds` for each transaction that is not mined yet. */
   readonly onWaiting?: (transaction: WaitingTransaction) => void;
 }
@@ -69,7 +71,10 @@ const GAS_MARGIN_PERCENT = 20n;
 /** A transaction that waits longer makes the account unhealthy. */
 const UNHEALTHY_AFTER_SECONDS = 120;
 
-/** One per key and process: two senders of one account would take each other's nonces (and recover, but slowly). */
+/**
+ * One per key and process: two senders of one account would take each other's nonces (and recover, but slowly), unless
+ * `exclusively` keeps them apart.
+ */
 export class TransactionSender {
   readonly address: string;
   readonly #chain: ChainReader;
@@ -98,6 +103,7 @@ export class TransactionSender {
       retryDelayMs: options.retryDelayMs ?? 200,
       maximumFeePerGas: options.maximumFeePerGas ?? DEFAULT_MAXIMUM_FEE,
       maximumPriorityFeePerGas: options.maximumPriorityFeePerGas ?? DEFAULT_MAXIMUM_PRIORITY_FEE,
+      exclusively: options.exclusively ?? ((work) => work()),
       onWaiting: options.onWaiting ?? (() => undefined),
     };
     this.#offers = new Offers(chain, signingKey, this.#options);
@@ -165,7 +171,7 @@ export class TransactionSender {
   }
 
   #exclusively<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#lock.then(work);
+    const result = this.#lock.then(() => this.#options.exclusively(work));
     // The next in line waits for this one, whichever way it ends; its own caller sees the failure.
     this.#lock = result.then(
       () => undefined,

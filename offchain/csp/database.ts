@@ -118,6 +118,10 @@ export class ProviderDatabase implements DaemonDatabase {
     return this.index.meta.setOnce(name, value);
   }
 
+  exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
+    return this.sql.exclusively(name, work);
+  }
+
   ping(): Promise<void> {
     return this.index.ping();
   }

@@ -7,10 +7,13 @@ import { readChain } from "../chain/revert.ts";
 import { auditReady } from "../core/audit/ready.ts";
 import { checksumAddress } from "../daemon/account-signature.ts";
 import { fundsOf } from "../daemon/admission.ts";
+import type { BackgroundPart } from "../daemon/background.ts";
 import { type RunningDaemon, startDaemon } from "../daemon/boot.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
 import { SharedBudgets } from "../daemon/quota.ts";
+import { withLease } from "../store/index/leases.ts";
+import { SqlPreparationStreams } from "../store/index/sql/preparation-streams.ts";
 import { openObjectStore } from "../store/object/open-object-store.ts";
 import { AgreementService } from "./agreements/agreements.ts";
 import { makeOffer } from "./agreements/offer.ts";
@@ -39,6 +42,8 @@ import { acceptStreams } from "./routes/request-body.ts";
 
 /** 32 MiB in ten minutes: the slowest upload that is waited for. */
 const REQUEST_SECONDS = 600;
+/** How long a start waits for another process that compares index and store. */
+const RECONCILIATION_SECONDS = 3600;
 
 const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 
@@ -49,8 +54,11 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   base.closers.add("object store", () => store.close());
   await bindObjectStore(store, index);
   const challenges = new OwnershipChallenges(sender.address, base.secret);
-  const chunks = new ChunkService(store, index.chunks, challenges, logger, unixSeconds);
-  const files = new PreparationFiles(join(config.dataDir, "preparations"));
+  const { isShared } = database;
+  const chunks = new ChunkService(store, index.chunks, challenges, logger, unixSeconds, { isShared });
+  const files = isShared
+    ? new SqlPreparationStreams(database.sql.part())
+    : new PreparationFiles(join(config.dataDir, "preparations"));
   const parts = { store, preparations: index.preparations, files };
   const preparations = new PreparationService(
     index,
@@ -63,8 +71,12 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
     logger,
     unixSeconds,
   );
-  await preparations.reconcile();
-  logger.info(await reconcileChunks(store, index.chunks, chunks, logger), "index and store compared");
+  // A process that starts meanwhile waits, so that none that is not counted puts objects.
+  await withLease(index.leases, "reconciliation", RECONCILIATION_SECONDS, async () => {
+    const isAlone = (await index.leases.processes()).size === 1;
+    await preparations.reconcile();
+    logger.info(await reconcileChunks(store, index.chunks, chunks, logger, { isAlone }), "index and store compared");
+  });
 
   const metrics = createCspMetrics(base.metrics, index);
   const verification = new VerificationService(parts, preparations, chunks, logger, unixSeconds);
@@ -96,16 +108,26 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   addPreparationRoutes(server, { sessions, quotas, bodies, preparations, verification, verifyWaitSeconds });
   addAgreementRoutes(server, { sessions, quotas, offer, agreements, preparations, proofs });
 
+  /** Of several processes, the one that has the job's lease does it, until it ends. */
+  const once = (name: string, run: (lost: AbortSignal) => Promise<void>): BackgroundPart => ({
+    name,
+    run: async () => {
+      const lease = `job ${name}`;
+      if (await index.leases.hold(lease)) await run(index.leases.lost(lease));
+    },
+  });
   const head = () => readChain("asking for the head", () => chain.provider.getBlockNumber());
   return {
     pollMilliseconds: config.pollMilliseconds,
     background: [
-      { name: "proofs", run: async () => prover.round(await head()) },
-      { name: "acceptances", run: async () => agreements.resolve(await head()) },
-      { name: "settlement", run: async () => settlement.round(await head()) },
-      { name: "abandoned preparations", run: () => preparations.expire() },
-      { name: "expired claims", run: () => claims.expire() },
-      { name: "scrub", run: () => scrubObjects(index.chunks, chunks, scrubBytesPerSecond, stopped.signal) },
+      once("proofs", async () => prover.round(await head())),
+      once("acceptances", async () => agreements.resolve(await head())),
+      once("settlement", async () => settlement.round(await head())),
+      once("abandoned preparations", () => preparations.expire()),
+      once("expired claims", () => claims.expire()),
+      once("scrub", (lost) =>
+        scrubObjects(index.chunks, chunks, scrubBytesPerSecond, AbortSignal.any([stopped.signal, lost])),
+      ),
     ],
     close: async () => {
       stopped.abort();

@@ -99,6 +99,7 @@ async function openBase<Config extends DaemonConfig, Data extends DaemonDatabase
     ...(config.maximumFeeGwei === undefined
       ? {}
       : { maximumFeePerGas: parseUnits(String(config.maximumFeeGwei), "gwei") }),
+    exclusively: (work) => database.exclusively("transactions", work),
     onWaiting: (transaction) => logger.warn({ ...transaction }, "transaction not mined yet"),
   });
   const healthChecks: Record<string, HealthCheck> = {

@@ -11,6 +11,8 @@ export interface DaemonDatabase {
   readonly sessions: SessionDatabase;
   /** Sets a named value for good, unless there is one. @returns the value that is there now */
   setOnce(name: string, value: string): Promise<string>;
+  /** Runs work that one process on the database may do at a time. */
+  exclusively<T>(name: string, work: () => Promise<T>): Promise<T>;
   /** @throws TallystickError when the database does not answer */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -37,6 +39,10 @@ export class LocalDatabase implements DaemonDatabase {
   async setOnce(name: string, value: string): Promise<string> {
     this.handle.prepare("INSERT OR IGNORE INTO meta (name, value) VALUES (?, ?)").run(name, value);
     return String(this.handle.prepare("SELECT value FROM meta WHERE name = ?").get(name)?.value);
+  }
+
+  exclusively<T>(_name: string, work: () => Promise<T>): Promise<T> {
+    return work();
   }
 
   async ping(): Promise<void> {

@@ -262,10 +262,10 @@ describe("PostgreSQL", () => {
       );
       const id = creation.outcome === "created" ? creation.id : 0;
       await pause(1500);
-      expect(await second.index.preparations.incomplete()).not.to.include(id);
+      expect(await second.index.preparations.incomplete({ own: false })).not.to.include(id);
       await first.database.close();
       await pause(1200);
-      expect(await second.index.preparations.incomplete()).to.include(id);
+      expect(await second.index.preparations.incomplete({ own: false })).to.include(id);
       await second.index.preparations.delete(id);
     });
   });

@@ -25,6 +25,7 @@ import type { AcceptAnswer, AgreementStatus, Offer } from "../../core/wire/csp.t
 import { checksumAddress } from "../../daemon/account-signature.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import type { AgreementRow } from "../../store/index/agreement-index.ts";
+import { withLease } from "../../store/index/leases.ts";
 import type { Preparation } from "../../store/index/preparation-index.ts";
 import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import { ObjectLostError } from "../chunks/object-lost.ts";
@@ -37,6 +38,9 @@ import { type PreparationService, preparationNotFound } from "../possession/prep
  * final.
  */
 const FORGET_AFTER_BLOCKS = 128;
+
+/** How long an acceptance at another process is waited for. */
+const ACCEPTANCE_SECONDS = 25;
 
 export interface AgreementParts {
   readonly chain: ChainReader;
@@ -80,7 +84,10 @@ export class AgreementService {
     const key = underWayKey(id, preparation.id);
     let acceptance = this.#underWay.get(key);
     if (acceptance === undefined) {
-      acceptance = this.#accept(account, id, preparation).finally(() => this.#underWay.delete(key));
+      // Of two processes that accept at once, the first one's transaction would make the second's fail.
+      acceptance = withLease(this.#parts.index.leases, `acceptance ${id}`, ACCEPTANCE_SECONDS, () =>
+        this.#accept(account, id, preparation),
+      ).finally(() => this.#underWay.delete(key));
       this.#underWay.set(key, acceptance);
     }
     return acceptance;
@@ -146,7 +153,7 @@ export class AgreementService {
   }
 
   async #sendAcceptance(agreement: Agreement): Promise<{ transactionHash: string; blockNumber: number }> {
-    const { chain, sender } = this.#parts;
+    const { chain, sender, index } = this.#parts;
     const { deployment } = chain;
     const { token, collateral } = agreement.terms;
     const send = async () => {
@@ -154,12 +161,14 @@ export class AgreementService {
       return { transactionHash: hash, blockNumber };
     };
     if (token === NATIVE_TOKEN) return send();
-    return this.#tokenAcceptances.add(async () => {
-      if ((await readAllowance(chain, token, sender.address)) < collateral) {
-        await sender.send(approveCall(deployment, token, collateral));
-      }
-      return send();
-    });
+    return this.#tokenAcceptances.add(() =>
+      withLease(index.leases, "token acceptances", ACCEPTANCE_SECONDS, async () => {
+        if ((await readAllowance(chain, token, sender.address)) < collateral) {
+          await sender.send(approveCall(deployment, token, collateral));
+        }
+        return send();
+      }),
+    );
   }
 
   async #alreadyAccepted(id: bigint): Promise<AcceptAnswer> {

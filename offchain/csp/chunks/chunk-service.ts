@@ -65,6 +65,7 @@ export class ChunkService {
   readonly #index: ChunkIndex;
   readonly #logger: Logger;
   readonly #now: () => number;
+  readonly #isShared: boolean;
   /** Objects written by requests that have not committed yet, and by how many of them. */
   readonly #uncommitted = new Map<string, number>();
   /** Removals in progress: a request that writes the same object waits for them. */
@@ -73,14 +74,20 @@ export class ChunkService {
   readonly #checked: CheckedObjects;
   #onUpload: (account: string, madeUp: number) => Promise<void> = async () => undefined;
 
+  /**
+   * @param isShared other processes put objects into the store, and may be about to write the row of one: what a failed
+   *   request has put there stays until the store is reconciled
+   */
   constructor(
     store: ObjectStore,
     index: ChunkIndex,
     challenges: OwnershipChallenges,
     logger: Logger,
     now: () => number,
+    { isShared = false }: { isShared?: boolean } = {},
   ) {
     this.#store = store;
+    this.#isShared = isShared;
     this.#challenges = challenges;
     this.#index = index;
     this.#logger = logger;
@@ -183,7 +190,7 @@ export class ChunkService {
       this.#uncommitted.delete(id);
       if (!committed) unneeded.push(id);
     }
-    if (unneeded.length === 0) return;
+    if (unneeded.length === 0 || this.#isShared) return;
     // Registered before anything is waited for: a request that writes one of these from here on waits for the removal.
     const removal = this.#removeUnindexed(unneeded);
     for (const id of unneeded) this.#removals.set(id, removal);

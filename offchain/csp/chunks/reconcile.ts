@@ -1,6 +1,6 @@
 /**
  * Reconciles the index with the object store after a start. Bytes without a row were never acknowledged and are
- * removed. A row whose bytes are missing or of another length is noted as lost, so that they are asked for again;
+ * removed, unless another process of the provider may be about to write the row. A row whose bytes are missing or of another length is noted as lost, so that they are asked for again;
  * agreements that need them are found by their next proof. Content is not hashed here: audits, claims and reads do
  * that.
  */
@@ -30,15 +30,16 @@ interface Parts {
   readonly logger: Logger;
 }
 
-/** Brings index and store together. Run before anything is served. */
+/** Brings index and store together. Run before anything is served. @param isAlone no other process is alive */
 export async function reconcileChunks(
   store: ObjectStore,
   index: ChunkIndex,
   chunks: ChunkService,
   logger: Logger,
+  { isAlone }: { isAlone: boolean },
 ): Promise<Reconciliation> {
   const parts = { store, index, chunks, logger };
-  const removed = await removeUnindexed(parts);
+  const removed = isAlone ? await removeUnindexed(parts) : 0;
   const outcome = { removed, lost: 0, found: 0 };
   for await (const page of index.pages()) {
     for (let first = 0; first < page.length; first += BATCH) {

@@ -5,6 +5,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { randomBytes } from "#primitives";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
+import { toHex } from "../../core/encoding/hex.ts";
 import type { ChunkIndex } from "../../store/index/chunk-index.ts";
 import type { ChunkService } from "./chunk-service.ts";
 
@@ -22,13 +23,14 @@ export async function scrubObjects(
   signal: AbortSignal,
   start: Uint8Array = randomBytes(32),
 ): Promise<void> {
-  const startId = contentIdFromDigest(start);
+  // Not the ids: their letters and digits are in another order than the bytes that they stand for.
+  const startKey = toHex(start);
   for (const isFirstPart of [true, false]) {
     for await (const page of index.pages(isFirstPart ? start : undefined)) {
       for (const { digest, sizeBytes, stored } of page) {
         if (signal.aborted) return;
         const id = contentIdFromDigest(digest);
-        if (!isFirstPart && id > startId) return;
+        if (!isFirstPart && toHex(digest) > startKey) return;
         if (!stored) continue;
         await chunks.readIntact(id, digest);
         await pause((sizeBytes * 1000) / bytesPerSecond, undefined, { signal }).catch(() => undefined);

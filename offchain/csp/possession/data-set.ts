@@ -8,8 +8,8 @@ import type { SliceSource } from "../../core/audit/prover.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { ChunkRange, PreparationIndex } from "../../store/index/preparation-index.ts";
+import type { PreparationStreams } from "../../store/index/preparation-streams.ts";
 import type { ObjectStore } from "../../store/object/object-store.ts";
-import type { PreparationFiles } from "./preparation-files.ts";
 
 /** A chunk of the data set cannot be read. */
 export class ChunkUnreadableError extends TallystickError {
@@ -31,7 +31,7 @@ export class ChunkUnreadableError extends TallystickError {
 export interface DataSetParts {
   store: ObjectStore;
   preparations: Pick<PreparationIndex, "rangesOf">;
-  files: PreparationFiles;
+  files: PreparationStreams;
 }
 
 export class DataSet {

@@ -18,6 +18,7 @@ import type { PreparationStatus } from "../../core/wire/csp.ts";
 import { PREPARATION_HEAD_BYTES, readPreparationHead } from "../../core/wire/preparation-body.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import { DiskFullError } from "../../store/disk/disk-errors.ts";
+import { withLease } from "../../store/index/leases.ts";
 import {
   type ManifestChunk,
   type PartBytes,
@@ -26,9 +27,9 @@ import {
   type PreparationIndex,
   type PreparationPart,
 } from "../../store/index/preparation-index.ts";
+import type { PreparationStreams } from "../../store/index/preparation-streams.ts";
 import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import { FairQueue } from "../fair-queue.ts";
-import type { PreparationFiles } from "./preparation-files.ts";
 
 /** Chunks of a manifest that are looked up in the index, and written to it, at once: some milliseconds of work. */
 const BATCH_CHUNKS = 256;
@@ -53,7 +54,7 @@ export interface PreparationOptions {
 export class PreparationService {
   readonly rows: PreparationIndex;
   readonly #index: ProviderIndex;
-  readonly #files: PreparationFiles;
+  readonly #files: PreparationStreams;
   readonly #options: PreparationOptions;
   readonly #logger: Logger;
   readonly #now: () => number;
@@ -71,7 +72,7 @@ export class PreparationService {
 
   constructor(
     index: ProviderIndex,
-    files: PreparationFiles,
+    files: PreparationStreams,
     options: PreparationOptions,
     logger: Logger,
     now: () => number,
@@ -164,6 +165,11 @@ export class PreparationService {
     return Math.ceil(dataBytes / SLICE_BYTES);
   }
 
+  async #remove(id: number): Promise<void> {
+    await this.rows.delete(id);
+    await this.#files.remove(id);
+  }
+
   /** Makes the files of a new preparation, or removes it. */
   async #fill(id: number): Promise<void> {
     await this.exclusively(id, async () => {
@@ -172,8 +178,7 @@ export class PreparationService {
         const preparation = await this.rows.find(id);
         if (preparation !== undefined) await this.#reusePowers(preparation);
       } catch (cause) {
-        await this.rows.delete(id);
-        await this.#files.remove(id);
+        await this.#remove(id);
         throw cause;
       }
     });
@@ -256,7 +261,7 @@ export class PreparationService {
     if (earlier === undefined) return;
     const powersABytes = expectedBytes(0)["powers-a"];
     const powersB = Math.min(earlier.sliceCount, preparation.sliceCount);
-    const copy = (part: Parameters<PreparationFiles["copyStart"]>[2], bytes: number): Promise<void> =>
+    const copy = (part: Parameters<PreparationStreams["copyStart"]>[2], bytes: number): Promise<void> =>
       this.#files.copyStart(earlier.id, preparation.id, part, bytes);
     try {
       await copy("powers-a", powersABytes);
@@ -330,7 +335,7 @@ export class PreparationService {
     }
     this.#busy.add(id);
     try {
-      return await work();
+      return await withLease(this.#index.leases, `preparation ${id}`, 0, work);
     } finally {
       this.#busy.delete(id);
     }
@@ -370,8 +375,9 @@ export class PreparationService {
     };
   }
 
-  /** Removes preparations that have expired. */
+  /** Removes preparations that have expired, and those whose process ended while their manifest arrived. */
   async expire(): Promise<void> {
+    for (const id of await this.rows.incomplete({ own: false })) await this.#remove(id);
     const before = this.#now() - this.#options.expirySeconds;
     for (const id of await this.rows.abandoned(before)) {
       // A request is working on it.
@@ -390,7 +396,7 @@ export class PreparationService {
    * bytes.
    */
   async reconcile(): Promise<void> {
-    for (const id of await this.rows.incomplete()) await this.rows.delete(id);
+    for (const id of await this.rows.incomplete({ own: true })) await this.rows.delete(id);
     const folders = new Set(await this.#files.list());
     const withoutRow = new Set(folders);
     for await (const page of this.rows.pages()) {

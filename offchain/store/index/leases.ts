@@ -1,8 +1,11 @@
 /**
- * Which of several processes on one database does what only one may do at a time: background jobs, and work on the
- * files of a preparation. A holder that ends without releasing a lease, or loses the database, loses the lease when it
- * expires; then another process takes over. Where one process has the database, it holds everything it asks for.
+ * Which of several processes on one database does what only one may do at a time: background jobs, acceptance of an
+ * agreement, work on the streams of a preparation. A holder that ends without releasing a lease, or loses the database,
+ * loses the lease when it expires; then another process takes over.
  */
+import { setTimeout as pause } from "node:timers/promises";
+import { TallystickError } from "../../core/errors.ts";
+
 export interface Leases {
   /** Identifies this process among those on the database. */
   readonly holder: string;
@@ -10,11 +13,70 @@ export interface Leases {
   /** Takes a lease, or keeps one that this process has. It is renewed until it is released or lost. */
   hold(name: string): Promise<boolean>;
 
-  /** Runs work while this process has a lease. @returns whether it had it @param work ends early when the signal does */
-  during(name: string, work: (signal: AbortSignal) => Promise<void>): Promise<boolean>;
+  /** Ends when the lease that this process holds is lost; ended already when it holds none. */
+  lost(name: string): AbortSignal;
 
   release(name: string): Promise<void>;
 
+  /** Identities of the processes that are alive, this one included. */
+  processes(): Promise<ReadonlySet<string>>;
+
   /** Releases all leases. */
   close(): Promise<void>;
+}
+
+const POLL_MILLISECONDS = 100;
+
+/**
+ * Runs work that one process may do at a time, after whoever does it now. Within a process, callers keep each other
+ * apart themselves.
+ * @throws TallystickError CONFLICT when the lease is not free in time
+ */
+export async function withLease<T>(
+  leases: Leases,
+  name: string,
+  waitSeconds: number,
+  work: (lost: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const end = performance.now() + waitSeconds * 1000;
+  while (!(await leases.hold(name))) {
+    if (performance.now() >= end) {
+      throw new TallystickError("another process of this daemon is at the same work", {
+        code: "CONFLICT",
+        party: "this daemon",
+        check: `lease ${name}`,
+        retryable: true,
+        retryAfterSeconds: 1,
+      });
+    }
+    await pause(POLL_MILLISECONDS);
+  }
+  try {
+    return await work(leases.lost(name));
+  } finally {
+    // A lease that cannot be released expires.
+    await leases.release(name).catch(() => undefined);
+  }
+}
+
+/** Leases of a process that is alone on its database: all are free. */
+export class SoleLeases implements Leases {
+  readonly holder = "";
+  readonly #never = new AbortController().signal;
+
+  async hold(): Promise<boolean> {
+    return true;
+  }
+
+  lost(): AbortSignal {
+    return this.#never;
+  }
+
+  async release(): Promise<void> {}
+
+  async processes(): Promise<ReadonlySet<string>> {
+    return new Set([this.holder]);
+  }
+
+  async close(): Promise<void> {}
 }

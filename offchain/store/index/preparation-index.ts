@@ -92,8 +92,11 @@ export interface PreparationIndex {
   /** Makes a preparation known. */
   complete(id: number, sliceCount: number): Promise<void>;
 
-  /** Preparations whose manifest never became complete: left by a crash. */
-  incomplete(): Promise<number[]>;
+  /**
+   * Preparations whose manifest never became complete, or which were being removed, when their process ended.
+   * @param own those of this process as well, which has just started and works on none
+   */
+  incomplete({ own }: { own: boolean }): Promise<number[]>;
 
   /**
    * Removes a preparation and its manifest, in several transactions with other work in between. It is unknown from the

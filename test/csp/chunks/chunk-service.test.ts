@@ -305,6 +305,21 @@ describe("chunks that rot on the disk", () => {
     expect((await claims.answer(ALICE, again.claimId, answersFor(again, [rotten, fine]))).missing).to.deep.equal([]);
   });
 
+  it("are read by the scrub up to where it started, in the order of the digests", async () => {
+    // In base32, 25 is the letter z and 26 the digit 2, which sorts before the letters.
+    const [low, high] = [new Uint8Array(32).fill(0xcd), new Uint8Array(32).fill(0xd2)];
+    const read: Uint8Array[] = [];
+    const index = {
+      pages: async function* (after = new Uint8Array()) {
+        const rows = [low, high].map((digest) => ({ digest, sizeBytes: 1, stored: true }));
+        yield rows.filter(({ digest }) => Buffer.compare(digest, after) > 0);
+      },
+    };
+    const chunks = { readIntact: async (_: string, digest: Uint8Array) => void read.push(digest) as undefined };
+    await scrubObjects(index, chunks, 1e12, new AbortController().signal, new Uint8Array(32).fill(0xd0));
+    expect(read).to.deep.equal([high, low]);
+  });
+
   it("are found wherever the scrub starts", async () => {
     const provider = await openProvider(folder());
     const chunks = Array.from({ length: 12 }, () => randomChunk(3000));
@@ -352,7 +367,7 @@ describe("chunks on a failing medium", () => {
 describe("index and store after a start", () => {
   const folder = temporaryFolder();
   const reconcile = ({ store, index, chunks, logger }: TestProvider) =>
-    reconcileChunks(store, index.chunks, chunks, logger);
+    reconcileChunks(store, index.chunks, chunks, logger, { isAlone: true });
 
   it("loses what was never acknowledged and keeps what was", async () => {
     const provider = await openProvider(folder());

@@ -42,10 +42,9 @@ export class SqlLeases implements Leases {
     }, this.#leaseMilliseconds / RENEWALS_PER_LEASE).unref();
   }
 
-  /** Registers this process. SQLite has one process, so that all leases that are left are of processes that ended. */
+  /** Registers this process. */
   static async open(database: SqlDatabase<ProviderTables>, options: LeaseOptions = {}): Promise<SqlLeases> {
     const leases = new SqlLeases(database, options);
-    if (database.engine === "sqlite") await database.run((all) => all.deleteFrom("leases").execute());
     await leases.hold(PROCESS + leases.holder);
     return leases;
   }
@@ -104,12 +103,8 @@ export class SqlLeases implements Leases {
     if (this.#held.get(name) === held) this.#held.delete(name);
   }
 
-  async during(name: string, work: (signal: AbortSignal) => Promise<void>): Promise<boolean> {
-    if (!(await this.hold(name))) return false;
-    const held = this.#held.get(name);
-    if (held === undefined) return false;
-    await work(held.lost.signal);
-    return true;
+  lost(name: string): AbortSignal {
+    return this.#held.get(name)?.lost.signal ?? AbortSignal.abort();
   }
 
   async release(name: string): Promise<void> {
@@ -121,7 +116,6 @@ export class SqlLeases implements Leases {
     );
   }
 
-  /** Identities of the processes that are alive, this one included. */
   async processes(): Promise<ReadonlySet<string>> {
     const rows = await this.#database.run((database) =>
       database

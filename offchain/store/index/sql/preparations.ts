@@ -4,6 +4,7 @@ import { type Selectable, sql, type Transaction, type Updateable } from "kysely"
 import { namedTwice } from "../../../core/audit/manifest.ts";
 import { contentIdFromDigest } from "../../../core/encoding/content-id.ts";
 import { TallystickError } from "../../../core/errors.ts";
+import type { Leases } from "../leases.ts";
 import type {
   ChunkRange,
   CreationOutcome,
@@ -15,7 +16,6 @@ import type {
   ReusedPowers,
 } from "../preparation-index.ts";
 import { canonicalAddress } from "./accounts.ts";
-import type { SqlLeases } from "./leases.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
@@ -50,10 +50,10 @@ function toPreparation(row: Selectable<PreparationColumns>): Preparation {
 
 export class SqlPreparationIndex implements PreparationIndex {
   readonly #database: SqlDatabase<ProviderTables>;
-  readonly #leases: SqlLeases;
+  readonly #leases: Leases;
 
   /** @param leases tell which processes still write the manifests that are not complete */
-  constructor(database: SqlDatabase<ProviderTables>, leases: SqlLeases) {
+  constructor(database: SqlDatabase<ProviderTables>, leases: Leases) {
     this.#database = database;
     this.#leases = leases;
   }
@@ -197,12 +197,13 @@ export class SqlPreparationIndex implements PreparationIndex {
     );
   }
 
-  async incomplete(): Promise<number[]> {
+  async incomplete({ own }: { own: boolean }): Promise<number[]> {
     const alive = await this.#leases.processes();
     const rows = await this.#database.run((database) =>
       database.selectFrom("preparations").select(["id", "writer"]).where("complete", "=", 0).orderBy("id").execute(),
     );
-    return rows.filter(({ writer }) => writer === this.#leases.holder || !alive.has(writer)).map(({ id }) => id);
+    const isLeft = (writer: string) => (writer === this.#leases.holder ? own : !alive.has(writer));
+    return rows.filter(({ writer }) => isLeft(writer)).map(({ id }) => id);
   }
 
   async delete(id: number): Promise<void> {

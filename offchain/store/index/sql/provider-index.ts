@@ -1,4 +1,5 @@
 /** A provider's index on SQLite or PostgreSQL: the parts, which share one database, and table `meta`. */
+import { type Leases, SoleLeases } from "../leases.ts";
 import type { MetaIndex, ProviderIndex } from "../provider-index.ts";
 import { SqlAgreementIndex } from "./agreements.ts";
 import { SqlChunkIndex } from "./chunks.ts";
@@ -42,7 +43,7 @@ export class SqlMetaIndex implements MetaIndex {
 export class SqlProviderIndex implements ProviderIndex {
   readonly location: string;
   readonly meta: SqlMetaIndex;
-  readonly leases: SqlLeases;
+  readonly leases: Leases;
   readonly chunks: SqlChunkIndex;
   readonly claims: SqlClaimIndex;
   readonly preparations: SqlPreparationIndex;
@@ -50,7 +51,7 @@ export class SqlProviderIndex implements ProviderIndex {
   readonly heads: SqlHeadIndex;
   readonly #database: SqlDatabase<ProviderTables>;
 
-  private constructor(database: SqlDatabase<ProviderTables>, leases: SqlLeases) {
+  private constructor(database: SqlDatabase<ProviderTables>, leases: Leases) {
     this.#database = database;
     this.location = database.location;
     this.leases = leases;
@@ -64,7 +65,8 @@ export class SqlProviderIndex implements ProviderIndex {
 
   /** @param database with the tables of `provider-tables.ts`; whoever opened it closes it, after the index */
   static async open(database: SqlDatabase<ProviderTables>, options: LeaseOptions = {}): Promise<SqlProviderIndex> {
-    return new SqlProviderIndex(database, await SqlLeases.open(database, options));
+    const isAlone = database.engine === "sqlite";
+    return new SqlProviderIndex(database, isAlone ? new SoleLeases() : await SqlLeases.open(database, options));
   }
 
   async ping(): Promise<void> {

@@ -11,8 +11,9 @@
 import type { Generated } from "kysely";
 import type { ColumnTypes, TableDefinitions } from "./column-types.ts";
 import { HEAD_TABLES, type HeadTables } from "./heads.ts";
+import { STREAM_TABLES, type StreamTables } from "./preparation-streams.ts";
 
-export interface ProviderTables extends HeadTables {
+export interface ProviderTables extends HeadTables, StreamTables {
   meta: { name: string; value: string };
   chunks: {
     digest: Uint8Array;
@@ -96,7 +97,11 @@ export interface ProviderTables extends HeadTables {
 }
 
 /** Part of the provider's first migration. */
-export const PROVIDER_INDEX_TABLES: TableDefinitions = (types) => [...ownTables(types), ...HEAD_TABLES(types)];
+export const PROVIDER_INDEX_TABLES: TableDefinitions = (types) => [
+  ...ownTables(types),
+  ...HEAD_TABLES(types),
+  ...STREAM_TABLES(types),
+];
 
 const ownTables = ({ bytes, integer, counted, appended, clustered }: ColumnTypes): readonly string[] => [
   `CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) ${clustered}`,

@@ -8,6 +8,7 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { type Kysely, type RawBuilder, sql, type Transaction } from "kysely";
+import { TallystickError } from "../../../core/errors.ts";
 import type { Database } from "../sqlite.ts";
 import type { SqlEngine } from "./column-types.ts";
 
@@ -40,6 +41,11 @@ const FIRST_PAUSE_MILLISECONDS = 50;
 const LONGEST_PAUSE_MILLISECONDS = 1500;
 /** No attempt begins later than this after the first. */
 const GIVE_UP_MILLISECONDS = 12_000;
+
+/** How far an attempt has come. */
+interface Phase {
+  committing: boolean;
+}
 
 type Connection<Tables> = Pick<Kysely<Tables>, "transaction">;
 
@@ -100,11 +106,11 @@ export class SqlDatabase<Tables> {
     });
   }
 
-  async #persist<T>(repeatable: boolean, attempt: (phase: { committing: boolean }) => Promise<T>): Promise<T> {
+  async #persist<T>(repeatable: boolean, attempt: (phase: Phase) => Promise<T>): Promise<T> {
     const start = performance.now();
     for (let count = 1; ; count++) {
       // A single statement commits while it runs.
-      const phase = { committing: true };
+      const phase: Phase = { committing: true };
       try {
         return await attempt(phase);
       } catch (error) {
@@ -135,6 +141,28 @@ export class SqlDatabase<Tables> {
     return this.engine === "sqlite"
       ? sql<number>`CAST(unixepoch('subsec') * 1000 AS INTEGER)`
       : sql<number>`CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)`;
+  }
+
+  /**
+   * Runs work that one process may do at a time, after whoever does it now; for as long as the connection lasts. Callers
+   * of one process keep each other apart themselves.
+   * @throws TallystickError DATABASE_UNAVAILABLE, also when the others take too long
+   */
+  async exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
+    if (this.engine === "sqlite") return work();
+    const lock = sql`hashtextextended(${name}, 0)`;
+    let done: Promise<T> | undefined;
+    await this.#persist(true, () =>
+      this.#parts.kysely.connection().execute(async (connection) => {
+        await sql`SELECT pg_advisory_lock(${lock})`.execute(connection);
+        // From here on nothing fails, so that the work is not repeated. Its own failure is its caller's to judge.
+        done = work();
+        await done.catch(() => undefined);
+        await sql`SELECT pg_advisory_unlock(${lock})`.execute(connection).catch(() => undefined);
+      }),
+    );
+    if (done === undefined) throw new TallystickError("work without a lock", { code: "INTERNAL" });
+    return done;
   }
 
   /** The same database for code that knows some of its tables. */
