@@ -45,12 +45,15 @@ const REQUEST_SECONDS = 600;
 /** How long a start waits for another process that compares index and store. */
 const RECONCILIATION_SECONDS = 3600;
 
+export type OpenStore = typeof openObjectStore;
+
 const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 
-async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<DaemonWork> {
+async function build(base: DaemonBase<CspConfig, ProviderDatabase>, openStore: OpenStore): Promise<DaemonWork> {
   const { config, chain, database, sender, logger, failures, sessions, server } = base;
   const { index } = database;
-  const store = await openObjectStore(config.store, (finding) => logger.warn({ ...finding }, "object store"));
+  logger.info({ database: database.location }, "database opened");
+  const store = await openStore(config.store, (finding) => logger.warn({ ...finding }, "object store"));
   base.closers.add("object store", () => store.close());
   await bindObjectStore(store, index);
   const challenges = new OwnershipChallenges(sender.address, base.secret);
@@ -136,7 +139,8 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   };
 }
 
-export const providerProgram: DaemonProgram<CspConfig, ProviderDatabase> = {
+/** @param openStore opens the object store that the configuration describes */
+export const providerProgramOver = (openStore: OpenStore): DaemonProgram<CspConfig, ProviderDatabase> => ({
   kind: "csp",
   description:
     "A storage provider: stores ciphertexts and is paid while it proves, on chain, that it still holds them.",
@@ -146,8 +150,10 @@ export const providerProgram: DaemonProgram<CspConfig, ProviderDatabase> = {
   sessionContract: "storageEscrow",
   limits: { requestTimeoutSeconds: REQUEST_SECONDS },
   prepare: auditReady,
-  build,
-};
+  build: (base) => build(base, openStore),
+});
+
+export const providerProgram = providerProgramOver(openObjectStore);
 
 /** Starts a provider in this process. @throws TallystickError as `startDaemon` */
 export function startProvider(config: CspConfig, logger: Logger): Promise<RunningDaemon> {

@@ -3,7 +3,7 @@
  * local-chain.ts.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -51,30 +51,56 @@ export interface Answer {
   readonly json: any;
 }
 
+export interface ProcessOptions {
+  /** Path of the program; the built `tallystick-csp` unless given. */
+  readonly program?: string;
+  readonly environment?: NodeJS.ProcessEnv;
+}
+
 export class ProviderProcess {
   readonly operator: string;
   readonly folder: string;
   url = "";
   log = "";
   readonly #local: LocalChain;
+  readonly #program: string;
+  /** Added to that of the tests; for the next start. */
+  environment: NodeJS.ProcessEnv;
   #process: ChildProcess | undefined;
 
-  private constructor(operator: string, folder: string, local: LocalChain) {
+  private constructor(operator: string, folder: string, local: LocalChain, options: ProcessOptions) {
     this.operator = operator;
     this.folder = folder;
     this.#local = local;
+    this.#program = options.program ?? programPath("tallystick-csp");
+    this.environment = options.environment ?? {};
   }
 
   /** Makes keystore and configuration, and funds the operator. @param config - fields besides the common ones */
-  static async prepare(local: LocalChain, config: Record<string, unknown> = {}): Promise<ProviderProcess> {
+  static async prepare(
+    local: LocalChain,
+    config: Record<string, unknown> = {},
+    options: ProcessOptions = {},
+  ): Promise<ProviderProcess> {
     const folder = mkdtempSync(join(tmpdir(), "tallystick-provider-"));
     // As cheap to open as the format allows: the cost of keystores is tested elsewhere.
     const cost = { n: 2, r: 8, p: 1 };
     const operator = await createDaemonKeystore(join(folder, "keystore.json"), PASSPHRASE, "csp", cost);
-    const provider = new ProviderProcess(operator, folder, local);
+    const provider = new ProviderProcess(operator, folder, local, options);
     provider.deploymentFrom(local);
     provider.configure(config);
     await local.fund([operator]);
+    return provider;
+  }
+
+  /** Another process of the same provider: the same keystore, a data folder of its own. */
+  async sibling(config: Record<string, unknown> = {}): Promise<ProviderProcess> {
+    const folder = mkdtempSync(join(tmpdir(), "tallystick-provider-"));
+    copyFileSync(join(this.folder, "keystore.json"), join(folder, "keystore.json"));
+    const options = { program: this.#program, environment: this.environment };
+    const provider = new ProviderProcess(this.operator, folder, this.#local, options);
+    provider.deploymentFrom(this.#local);
+    provider.configure(config);
     return provider;
   }
 
@@ -97,6 +123,10 @@ export class ProviderProcess {
     writeFileSync(join(this.folder, "deployment.json"), JSON.stringify(local.deployment));
   }
 
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
   get running(): boolean {
     return this.#process !== undefined;
   }
@@ -117,12 +147,12 @@ export class ProviderProcess {
       ...wrapper,
       process.execPath,
       "--disable-warning=ExperimentalWarning",
-      programPath("tallystick-csp"),
+      this.#program,
       "--config",
       join(this.folder, "config.json"),
     ];
     const child = spawn(command, rest, {
-      env: { ...process.env, TALLYSTICK_PASSPHRASE: PASSPHRASE },
+      env: { ...process.env, TALLYSTICK_PASSPHRASE: PASSPHRASE, ...this.environment },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#process = child;

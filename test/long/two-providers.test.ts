@@ -1,0 +1,240 @@
+/**
+ * Two processes of one provider on one PostgreSQL database and one object store: they serve the same users at once, and
+ * either may be killed at any time. The object store is a folder that both use, in place of an object service.
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { expect } from "chai";
+import { randomBytes } from "#primitives";
+import { NATIVE_TOKEN, proposeCall, proposedAgreementId, readAgreement } from "../../offchain/chain/escrow.ts";
+import { TransactionSender } from "../../offchain/chain/sender.ts";
+import { amountsFromOffer } from "../../offchain/core/agreement/offer.ts";
+import { auditKeyHash } from "../../offchain/core/audit/keys.ts";
+import { auditReady } from "../../offchain/core/audit/ready.ts";
+import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
+import type { Offer } from "../../offchain/core/wire/csp.ts";
+import { AuditedData } from "../csp/audited-data.ts";
+import { randomChunk, type TestChunk } from "../csp/provider-fixture.ts";
+import { ProviderClient, ProviderProcess } from "../csp/provider-process.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { DATABASE_PASSWORD, PostgresqlServer } from "../helpers/postgresql.ts";
+import { until } from "../helpers/promises.ts";
+
+const PROGRAM = fileURLToPath(new URL("../csp/shared-store-provider.ts", import.meta.url));
+const KILLS = 6;
+
+describe("two processes of one provider", () => {
+  let server: PostgresqlServer;
+  let local: LocalChain;
+  let folder: string;
+  let store: { kind: "file"; path: string };
+  let processes: [ProviderProcess, ProviderProcess];
+
+  before(async () => {
+    await auditReady();
+    server = await PostgresqlServer.start();
+    local = await startLocalChain();
+    folder = mkdtempSync(join(tmpdir(), "tallystick-shared-"));
+    store = { kind: "file", path: folder };
+    const environment = {
+      TALLYSTICK_DATABASE_URL: await server.createDatabase("provider"),
+      TALLYSTICK_TEST_SHARED_STORE: folder,
+    };
+    const config = { database: { kind: "postgresql" }, store };
+    const first = await ProviderProcess.prepare(local, config, { program: PROGRAM, environment });
+    processes = [first, await first.sibling(config)];
+    await Promise.all(processes.map((each) => each.start()));
+  });
+  after(async () => {
+    for (const each of processes ?? []) await each.remove();
+    await local?.stop();
+    await server?.remove();
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** One session, at both. */
+  async function clientsOf(account: number): Promise<[ProviderClient, ProviderClient]> {
+    const here = await processes[0].connect(local.account(account));
+    return [here, new ProviderClient(processes[1], here.token)];
+  }
+
+  const bytesAt = async (client: ProviderClient, { id }: TestChunk) => {
+    const { status, bytes, json } = await client.request("GET", `/v1/chunks/${id}`);
+    return status === 200 ? bytes : json;
+  };
+
+  it("take each other's sessions, objects and claims", async () => {
+    const [here, there] = await clientsOf(1);
+    const [bobHere, bobThere] = await clientsOf(2);
+    const chunks = [randomChunk(70_000), randomChunk(500)];
+    await here.upload(...chunks);
+    for (const chunk of chunks) expect(await bytesAt(there, chunk)).to.deep.equal(chunk.bytes);
+    const claim = await bobThere.claim(chunks);
+    expect(await bobHere.prove(claim, chunks)).to.deep.equal({ owned: chunks.map(({ id }) => id), missing: [] });
+    for (const chunk of chunks) expect(await bytesAt(bobThere, chunk)).to.deep.equal(chunk.bytes);
+    const totals = await Promise.all(processes.map((each) => each.metric("tallystick_csp_deduplicated_bytes")));
+    expect(totals).to.deep.equal([70_500, 70_500]);
+    // A session message is used once, wherever it is sent.
+    const body = await processes[0].sessionRequest(local.account(1));
+    const answers = [];
+    for (const each of processes) answers.push((await each.request("POST", "/v1/sessions", { body })).status);
+    expect(answers).to.deep.equal([200, 401]);
+  });
+
+  it("lose nothing that either acknowledged, whichever is killed", async () => {
+    const acknowledged: TestChunk[] = [];
+    let over = false;
+    /** Uploads to one of the processes until that fails, then to the other. */
+    async function upload(account: number): Promise<void> {
+      const clients = await clientsOf(account);
+      let at = account % 2;
+      while (!over) {
+        const chunks = Array.from({ length: 1 + (acknowledged.length % 4) }, () => randomChunk(20_000));
+        try {
+          await (clients[at] ?? clients[0]).upload(...chunks);
+          acknowledged.push(...chunks);
+        } catch (error) {
+          // The connection broke, or the process is not up yet.
+          if (!(error instanceof TypeError)) throw error;
+          at = 1 - at;
+        }
+      }
+    }
+    const uploads = Promise.all([1, 2, 3, 4].map(upload));
+    uploads.catch(() => undefined);
+    for (let kill = 0; kill < KILLS; kill++) {
+      await pause(500 + Math.random() * 1000);
+      const victim = processes[kill % 2] ?? processes[0];
+      const before = acknowledged.length;
+      await victim.end("SIGKILL");
+      await until("the other one serves", async () => acknowledged.length > before + 4);
+      await victim.start();
+    }
+    over = true;
+    await uploads;
+    const clients = await Promise.all([1, 2, 3, 4].map(async (account) => (await clientsOf(account))[account % 2]));
+    let missing = acknowledged.length;
+    for (const chunk of acknowledged) {
+      for (const client of clients) {
+        const found = client === undefined ? undefined : await client.request("GET", `/v1/chunks/${chunk.id}`);
+        if (found?.status !== 200) continue;
+        expect(Buffer.compare(found.bytes, chunk.bytes)).to.equal(0);
+        missing -= 1;
+        break;
+      }
+    }
+    expect(acknowledged.length).to.be.greaterThan(50);
+    expect(missing).to.equal(0);
+  });
+
+  it("prepare, accept and prove one agreement between them, and one goes on when the other is killed", async () => {
+    const [here, there] = await clientsOf(1);
+    const chunks = [randomChunk(300_000), randomChunk(150_000)];
+    await here.upload(...chunks);
+    const data = new AuditedData(randomBytes(32), chunks);
+    const path = `/v1/preparations/${data.saltHex}`;
+    expect((await here.request("PUT", path, { bytes: data.body })).status).to.equal(200);
+    const half = data.powersA.subarray(0, 100_000);
+    expect((await here.request("PUT", `${path}/powers-a?offset=0`, { bytes: half })).status).to.equal(200);
+    // The rest at the other one, which knows where the first one stopped.
+    expect((await there.prepare(data)).state).to.equal("verified");
+
+    const user = new TransactionSender(local.chain, fromHex(local.account(1).privateKey));
+    const offer = (await processes[0].request("GET", "/v1/offer")).json as Offer;
+    const head = () => local.chain.provider.getBlockNumber();
+    const startBlock = (await head()) + 8;
+    const sliceCount = BigInt(data.sliceCount);
+    const terms = {
+      provider: processes[0].operator,
+      token: NATIVE_TOKEN,
+      ...amountsFromOffer(offer, offer.prices[0]?.token ?? "", sliceCount),
+      startBlock: BigInt(startBlock),
+      epochBlocks: offer.epochBlocks,
+      windowBlocks: offer.windowBlocks,
+      epochs: 3,
+      sampleCount: offer.sampleCount,
+      breachLimit: offer.breachLimit,
+      firstIndex: 1n,
+      sliceCount,
+      auditKeyHash: toHex(auditKeyHash(data.key)),
+      manifestHash: data.manifestHash,
+      randomness: offer.randomness[0] ?? "",
+    };
+    const id = proposedAgreementId(local.deployment, await user.send(proposeCall(local.deployment, terms)));
+    const body = { agreementId: String(id), salt: data.saltHex };
+    const accepted = await Promise.all([here, there].map((each) => each.request("POST", "/v1/agreements", { body })));
+    expect(accepted.map(({ status, json }) => (status === 200 ? 200 : json))).to.deep.equal([200, 200]);
+    expect(accepted[0]?.json).to.deep.equal(accepted[1]?.json);
+
+    async function openEpoch(epoch: number): Promise<void> {
+      const target = startBlock + epoch * offer.epochBlocks + 1;
+      if ((await head()) < target) await local.mine(target - (await head()));
+    }
+    const proven = (count: number) =>
+      until(
+        `${count} epochs proven`,
+        async () => ((await readAgreement(local.chain, id))?.epochsProven ?? 0) >= count,
+        120,
+      );
+    const sentBy = (each: ProviderProcess) => each.metric("tallystick_csp_proofs_sent_total");
+    await openEpoch(0);
+    await proven(1);
+    await until("the proof is counted", async () => (await sentBy(processes[0])) + (await sentBy(processes[1])) === 1);
+    const prover = (await sentBy(processes[0])) === 1 ? 0 : 1;
+    const [victim, survivor] = prover === 0 ? processes : ([processes[1], processes[0]] as const);
+    await victim.end("SIGKILL");
+    await openEpoch(1);
+    await proven(2);
+    await until("the other one has proven it", async () => (await sentBy(survivor)) === 1);
+    await victim.start();
+    await openEpoch(2);
+    await proven(3);
+  });
+
+  it("say in /healthz that the database is gone, and go on when it is back", async () => {
+    const [here, there] = await clientsOf(3);
+    const chunk = randomChunk(1000);
+    await here.upload(chunk);
+    await server.stop("SIGQUIT");
+    for (const each of processes) {
+      await until("unhealthy", async () => (await each.request("GET", "/healthz")).json.checks.database === "failing");
+    }
+    const refused = await there.request("GET", `/v1/chunks/${chunk.id}`);
+    expect(refused.status).to.equal(503);
+    expect(refused.json.error).to.include({ code: "STORAGE_UNAVAILABLE", check: "database", retryable: true });
+    expect(JSON.stringify(refused.json)).not.to.contain(String(server.port));
+    await server.resume();
+    for (const client of [here, there]) expect(await bytesAt(client, chunk)).to.deep.equal(chunk.bytes);
+    for (const each of processes) {
+      await until("healthy", async () => (await each.request("GET", "/healthz")).status === 200);
+    }
+  });
+
+  it("keep the password out of their logs and command lines, and refuse a file that others may read", async () => {
+    for (const each of processes) {
+      expect(each.log).to.contain(`127.0.0.1:${server.port}`);
+      expect(each.log).not.to.contain(DATABASE_PASSWORD);
+      expect(readFileSync(`/proc/${each.pid}/cmdline`, "utf8")).not.to.contain(DATABASE_PASSWORD);
+    }
+    const third = await processes[0].sibling({ database: { kind: "postgresql", urlFile: "url" }, store });
+    try {
+      const failureOf = () =>
+        third.start().then(
+          () => "it started",
+          (error: Error) => error.message,
+        );
+      third.environment = { TALLYSTICK_DATABASE_URL: "" };
+      writeFileSync(join(third.folder, "url"), server.url("provider"), { mode: 0o644 });
+      expect(await failureOf()).to.contain("others may read the database's address");
+      rmSync(join(third.folder, "url"));
+      writeFileSync(join(third.folder, "url"), server.url("nowhere"), { mode: 0o600 });
+      expect(await failureOf()).to.contain(`postgresql://127.0.0.1:${server.port}/nowhere`);
+      expect(third.log).not.to.contain(DATABASE_PASSWORD);
+    } finally {
+      await third.remove();
+    }
+  });
+});
