@@ -7,6 +7,7 @@
  *     HPKE key      DeriveKeyPair of RFC 9180 from kdf(seed, "hpke")
  *     audit seed    kdf(seed, "audit")
  *     catalogue key kdf(seed, "catalogue")
+ *     snapshot key  kdf(seed, "snapshots")
  */
 
 import { utf8ToBytes } from "@noble/hashes/utils.js";
@@ -36,6 +37,8 @@ export interface Identity {
   readonly auditSeed: Uint8Array;
   /** Seals self envelopes (data ids and file keys, core/record/self-envelope.ts), 32 bytes. */
   readonly catalogueKey: Uint8Array;
+  /** Root of the keys of snapshots (core/snapshot/snapshot-keys.ts), 32 bytes. */
+  readonly snapshotKey: Uint8Array;
   /** Erases all secrets of this object. */
   wipe(): void;
 }
@@ -115,9 +118,10 @@ function derive(phraseEntropy: Uint8Array, phrase: string): Identity {
   const { privateKey: hpkePrivateKey, publicKey: hpkePublicKey } = hpkeKeyPairFromSeed(hpkeSeed);
   const auditSeed = kdf(seed, "audit");
   const catalogueKey = kdf(seed, "catalogue");
+  const snapshotKey = kdf(seed, "snapshots");
   seed.fill(0);
   hpkeSeed.fill(0);
-  const secrets = [phraseEntropy, signingKey, hpkePrivateKey, auditSeed, catalogueKey];
+  const secrets = [phraseEntropy, signingKey, hpkePrivateKey, auditSeed, catalogueKey, snapshotKey];
   return {
     phraseEntropy,
     account: addressOfPrivateKey(signingKey),
@@ -126,6 +130,7 @@ function derive(phraseEntropy: Uint8Array, phrase: string): Identity {
     hpkePublicKey,
     auditSeed,
     catalogueKey,
+    snapshotKey,
     wipe() {
       for (const secret of secrets) secret.fill(0);
     },

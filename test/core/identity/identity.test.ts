@@ -21,6 +21,7 @@ const asText = (identity: Identity) => ({
   hpkePublicKey: toHex(identity.hpkePublicKey),
   auditSeed: toHex(identity.auditSeed),
   catalogueKey: toHex(identity.catalogueKey),
+  snapshotKey: toHex(identity.snapshotKey),
 });
 
 describe("core/identity", () => {
@@ -58,12 +59,12 @@ describe("core/identity", () => {
     expect(asText(identityFromPhrase(untidy))).to.deep.equal(asText(identityFromPhrase(phrase)));
   });
 
-  it("has five different secrets", () => {
-    const { signingKey, hpkePrivateKey, auditSeed, catalogueKey, phraseEntropy } = identityFromPhrase(
+  it("has six different secrets", () => {
+    const { signingKey, hpkePrivateKey, auditSeed, catalogueKey, snapshotKey, phraseEntropy } = identityFromPhrase(
       newRecoveryPhrase(),
     );
-    const all = [signingKey, hpkePrivateKey, auditSeed, catalogueKey, phraseEntropy].map(toHex);
-    expect(new Set(all).size).to.equal(5);
+    const all = [signingKey, hpkePrivateKey, auditSeed, catalogueKey, snapshotKey, phraseEntropy].map(toHex);
+    expect(new Set(all).size).to.equal(6);
   });
 
   it("refuses wrong word counts, unknown words and wrong checksums, without repeating the words", () => {
@@ -96,6 +97,7 @@ describe("core/identity", () => {
       identity.hpkePrivateKey,
       identity.auditSeed,
       identity.catalogueKey,
+      identity.snapshotKey,
     ]) {
       expect(secret.every((value) => value === 0)).to.equal(true);
     }

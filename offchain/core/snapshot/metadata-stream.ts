@@ -1,0 +1,102 @@
+/**
+ * Writes and reads the metadata of a put as a stream: items in, sealed objects out, and back. Memory is bounded by one
+ * piece of the stream in either direction, whatever the number of entries.
+ */
+
+import { CborSequence } from "../encoding/cbor-sequence.ts";
+import { IntegrityError, TallystickError } from "../errors.ts";
+import { Chunker } from "../recipe/chunker.ts";
+import type { SealedObject } from "../recipe/tree.ts";
+import type { EntryMetadata } from "./entry-metadata.ts";
+import { decodeMetadata, encodeMetadata, MAX_METADATA_ITEM_BYTES, METADATA_DEPTH } from "./metadata-item.ts";
+import { type MetadataPiece, type MetadataRoot, sealMetadataPiece, sealMetadataRoot } from "./metadata-objects.ts";
+import type { SnapshotKeys } from "./snapshot-keys.ts";
+
+/** Compresses a piece before it is sealed, and undoes it. Deterministic: equal pieces give equal frames. */
+export interface Framing {
+  frame(plaintext: Uint8Array): Uint8Array;
+  /** @throws IntegrityError, InvalidInputError for a frame that does not hold `sizeBytes` */
+  unframe(frame: Uint8Array, sizeBytes: number): Uint8Array;
+}
+
+export class MetadataWriter {
+  readonly #keys: SnapshotKeys;
+  readonly #framing: Framing;
+  readonly #chunker = new Chunker();
+  readonly #pieces: MetadataPiece[] = [];
+  #itemCount = 0;
+  #streamBytes = 0;
+  #rootId: string | undefined;
+
+  constructor(keys: SnapshotKeys, framing: Framing) {
+    this.#keys = keys;
+    this.#framing = framing;
+  }
+
+  /**
+   * Takes the metadata of the next entry.
+   * @returns the sealed objects that it completes
+   * @throws InvalidInputError for metadata that breaks a limit
+   */
+  push(metadata: EntryMetadata): SealedObject[] {
+    const bytes = encodeMetadata(metadata);
+    this.#itemCount += 1;
+    this.#streamBytes += bytes.length;
+    return Array.from(this.#chunker.push(bytes), (chunk) => this.#seal(chunk));
+  }
+
+  /** Ends the stream. @returns the objects that are left, the root last */
+  finish(): SealedObject[] {
+    const last = this.#chunker.finish();
+    const objects = last === undefined ? [] : [this.#seal(last)];
+    const root = sealMetadataRoot(this.#keys, {
+      itemCount: this.#itemCount,
+      streamBytes: this.#streamBytes,
+      pieces: this.#pieces,
+    });
+    this.#rootId = root.id;
+    return [...objects, root];
+  }
+
+  /** Content id of the root. @throws TallystickError INTERNAL before the end */
+  get rootId(): string {
+    if (this.#rootId === undefined) throw new TallystickError("metadata is not complete yet", { code: "INTERNAL" });
+    return this.#rootId;
+  }
+
+  #seal(chunk: Uint8Array): SealedObject {
+    const { piece, object } = sealMetadataPiece(this.#keys, this.#framing.frame(chunk), chunk.length);
+    this.#pieces.push(piece);
+    return object;
+  }
+}
+
+/**
+ * Reads the items of a stream.
+ * @param pieces plaintext of the pieces of `root`, in order
+ * @throws IntegrityError, InvalidInputError for a stream that is not what its root says
+ */
+export async function* decodeMetadataStream(
+  pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  root: Pick<MetadataRoot, "itemCount">,
+): AsyncGenerator<EntryMetadata, void, undefined> {
+  const sequence = new CborSequence(MAX_METADATA_ITEM_BYTES, METADATA_DEPTH, "metadata stream");
+  let count = 0;
+  for await (const piece of pieces) {
+    for (const item of sequence.push(piece)) {
+      count += 1;
+      if (count > root.itemCount) throw wrongCount(root.itemCount, `more than ${root.itemCount} items`);
+      yield decodeMetadata(item);
+    }
+  }
+  sequence.finish();
+  if (count !== root.itemCount) throw wrongCount(root.itemCount, `${count} items`);
+}
+
+function wrongCount(expected: number, received: string): IntegrityError {
+  return new IntegrityError("metadata stream is not the one its root describes", {
+    check: "item count",
+    expected: `${expected} items`,
+    received,
+  });
+}
