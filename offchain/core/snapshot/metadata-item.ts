@@ -7,7 +7,8 @@
  * An optional number is an array of none or one. Names are byte strings, empty where there is none. Flag 1: sparse.
  */
 
-import { asArray, asBytes, asInt64, asInteger, type CborValue, decodeCbor, encodeCbor } from "../encoding/cbor.ts";
+import { asArray, asBytes, asInt64, asInteger, type CborValue, decodeCbor } from "../encoding/cbor.ts";
+import { CborWriter } from "../encoding/cbor-writer.ts";
 import { compareBytes } from "../encoding/compare-bytes.ts";
 import { InvalidInputError } from "../errors.ts";
 import { pathFromBytes, pathToBytes } from "../recipe/path-name.ts";
@@ -30,24 +31,43 @@ const SPARSE = 1;
 const what = "metadata item";
 const field = (name: string) => ({ what, name });
 
+const writer = new CborWriter();
+const NO_NAME = new Uint8Array(0);
+
 /** @throws InvalidInputError if it breaks a limit, because what is written must be readable */
 export function encodeMetadata(metadata: EntryMetadata): Uint8Array {
   const { mode, mtimeNanos, uid, gid, user, group, xattrs, linkGroup, sparse } = metadata;
-  const attributes = [...(xattrs ?? [])].map(([name, value]): [Uint8Array, Uint8Array] => [pathToBytes(name), value]);
-  attributes.sort(([one], [other]) => compareBytes(one, other));
-  const bytes = encodeCbor([
-    mode,
-    asInt64(mtimeNanos, field("modification time")),
-    optional(uid),
-    optional(gid),
-    nameToBytes(user, "user"),
-    nameToBytes(group, "group"),
-    attributes,
-    optional(linkGroup),
-    sparse === true ? SPARSE : 0,
-  ]);
-  decodeMetadata(bytes);
-  return bytes;
+  // All is checked before anything is written: the writer is shared, and a failure must leave nothing in it.
+  const userName = nameToBytes(user, "user");
+  const groupName = nameToBytes(group, "group");
+  const attributes = attributesToBytes(xattrs);
+  asInteger(mode, 0, PERMISSION_BITS, field("mode"));
+  asInt64(mtimeNanos, field("modification time"));
+  if (uid !== undefined) asInteger(uid, 0, MAX_OWNER_NUMBER, field("user number"));
+  if (gid !== undefined) asInteger(gid, 0, MAX_OWNER_NUMBER, field("group number"));
+  if (linkGroup !== undefined) asInteger(linkGroup, 0, Number.MAX_SAFE_INTEGER, field("link group"));
+  writer.array(9);
+  writer.integer(mode);
+  writer.integer(mtimeNanos);
+  writeOptional(uid);
+  writeOptional(gid);
+  writer.bytes(userName);
+  writer.bytes(groupName);
+  writer.array(attributes.length);
+  for (const [name, value] of attributes) {
+    writer.array(2);
+    writer.bytes(name);
+    writer.bytes(value);
+  }
+  writeOptional(linkGroup);
+  writer.integer(sparse === true ? SPARSE : 0);
+  const bytes = writer.take();
+  if (bytes.length <= MAX_METADATA_ITEM_BYTES) return bytes;
+  throw new InvalidInputError(`${what} is too long`, {
+    check: "size",
+    expected: `at most ${MAX_METADATA_ITEM_BYTES} bytes`,
+    received: `${bytes.length} bytes`,
+  });
 }
 
 /** @throws InvalidInputError */
@@ -74,8 +94,9 @@ export function decodeMetadata(bytes: Uint8Array): EntryMetadata {
   };
 }
 
-function optional(value: number | undefined): readonly number[] {
-  return value === undefined ? [] : [value];
+function writeOptional(value: number | undefined): void {
+  writer.array(value === undefined ? 0 : 1);
+  if (value !== undefined) writer.integer(value);
 }
 
 function optionalFrom(value: CborValue | undefined, min: number, max: number, name: string): number | undefined {
@@ -84,10 +105,27 @@ function optionalFrom(value: CborValue | undefined, min: number, max: number, na
 }
 
 function nameToBytes(name: string | undefined, role: string): Uint8Array {
-  if (name === "") {
-    throw new InvalidInputError(`${what} has an empty ${role} name`, { check: role, expected: "a name, or none" });
+  if (name === undefined) return NO_NAME;
+  const bytes = asBytes(pathToBytes(name), 1, MAX_OWNER_NAME_BYTES, field(role));
+  requireNoNul(bytes, role);
+  return bytes;
+}
+
+function attributesToBytes(xattrs: EntryMetadata["xattrs"]): [Uint8Array, Uint8Array][] {
+  if (xattrs === undefined) return [];
+  if (xattrs.size > MAX_XATTRS) {
+    throw new InvalidInputError(`${what} has too many attributes`, {
+      check: "number of attributes",
+      expected: `at most ${MAX_XATTRS}`,
+      received: String(xattrs.size),
+    });
   }
-  return pathToBytes(name ?? "");
+  const attributes = [...xattrs].map(([text, value]): [Uint8Array, Uint8Array] => {
+    const name = asBytes(pathToBytes(text), 1, MAX_XATTR_NAME_BYTES, field("attribute name"));
+    requireNoNul(name, "attribute name");
+    return [name, asBytes(value, 0, MAX_XATTR_VALUE_BYTES, field("attribute value"))];
+  });
+  return attributes.sort(([one], [other]) => compareBytes(one, other));
 }
 
 function nameFrom(value: CborValue | undefined, role: string): string | undefined {

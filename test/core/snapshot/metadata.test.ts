@@ -2,7 +2,7 @@ import { concatBytes } from "@noble/hashes/utils.js";
 import { expect } from "chai";
 import fc from "fast-check";
 import { sha256 } from "#primitives";
-import { encodeCbor } from "../../../offchain/core/encoding/cbor.ts";
+import { decodeCbor, encodeCbor } from "../../../offchain/core/encoding/cbor.ts";
 import type { EntryMetadata } from "../../../offchain/core/snapshot/entry-metadata.ts";
 import {
   decodeMetadata,
@@ -33,7 +33,9 @@ describe("metadata of entries", () => {
   it("returns what was written", () => {
     fc.assert(
       fc.property(arbitraryMetadata, (metadata) => {
-        expect(decodeMetadata(encodeMetadata(metadata))).to.deep.equal(metadata);
+        const bytes = encodeMetadata(metadata);
+        expect(decodeMetadata(bytes)).to.deep.equal(metadata);
+        expect(bytes).to.deep.equal(encodeCbor(decodeCbor(bytes, bytes.length, 3, "item")));
       }),
     );
   });
@@ -113,6 +115,17 @@ describe("metadata of entries", () => {
     expectRejection(() => encodeMetadata({ ...plain, user: "" }), "INVALID_INPUT");
     expectRejection(() => encodeMetadata({ ...plain, mode: -1 }), "INVALID_INPUT");
     expectRejection(() => encodeMetadata({ ...plain, linkGroup: 0.5 }), "INVALID_INPUT");
+    expectRejection(() => encodeMetadata({ ...plain, mtimeNanos: 2n ** 63n }), "INVALID_INPUT");
+    expectRejection(() => encodeMetadata({ ...plain, uid: 2 ** 32 }), "INVALID_INPUT");
+    expectRejection(() => encodeMetadata({ ...plain, group: "x".repeat(256) }), "INVALID_INPUT");
+    for (const name of ["", "a\0", "x".repeat(256)]) {
+      expectRejection(
+        () => encodeMetadata({ ...plain, xattrs: new Map([[name, new Uint8Array(1)]]) }),
+        "INVALID_INPUT",
+      );
+    }
+    const numerous = new Map(Array.from({ length: 1025 }, (_, k) => [`user.${k}`, new Uint8Array(0)]));
+    expectRejection(() => encodeMetadata({ ...plain, xattrs: numerous }), "INVALID_INPUT", /too many/);
     const large = new Map(Array.from({ length: 17 }, (_, k) => [`user.${k}`, new Uint8Array(65_536)]));
     expectRejection(() => encodeMetadata({ ...plain, xattrs: large }), "INVALID_INPUT", /too long/);
   });
