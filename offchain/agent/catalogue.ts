@@ -66,5 +66,13 @@ export interface Catalogue {
   /** Removes an agreement that has no number, that is, one that never reached the chain. */
   removeAgreement(salt: string): Promise<void>;
 
+  /**
+   * Highest version of a snapshot list that this device has seen; 0 for none.
+   * @param list names provider and deployment
+   */
+  listVersion(list: string): Promise<number>;
+  /** Notes that a version was seen. A lower one than before changes nothing. */
+  sawListVersion(list: string, version: number): Promise<void>;
+
   close(): Promise<void>;
 }

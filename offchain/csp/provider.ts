@@ -27,6 +27,7 @@ import { scrubObjects } from "./chunks/scrub.ts";
 import { bindObjectStore } from "./chunks/store-binding.ts";
 import { type CspConfig, loadCspConfig } from "./config.ts";
 import { ProviderDatabase } from "./database.ts";
+import { HeadService } from "./heads/heads.ts";
 import { createCspMetrics } from "./metrics.ts";
 import { Prover } from "./possession/epoch-prover.ts";
 import { PreparationFiles } from "./possession/preparation-files.ts";
@@ -37,6 +38,7 @@ import { AccountQuotas } from "./quotas.ts";
 import { addAgreementRoutes } from "./routes/agreements.ts";
 import { BodyPlaces } from "./routes/body-places.ts";
 import { addChunkRoutes } from "./routes/chunks.ts";
+import { addHeadRoutes } from "./routes/heads.ts";
 import { addPreparationRoutes } from "./routes/preparations.ts";
 import { acceptStreams } from "./routes/request-body.ts";
 
@@ -107,6 +109,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>, openStore: O
   });
   const bodies = new BodyPlaces();
   addChunkRoutes(server, { sessions, quotas, bodies, chunks, claims });
+  addHeadRoutes(server, { sessions, quotas, bodies, heads: new HeadService(index.heads, quotas) });
   const { verifyWaitSeconds } = config;
   addPreparationRoutes(server, { sessions, quotas, bodies, preparations, verification, verifyWaitSeconds });
   addAgreementRoutes(server, { sessions, quotas, offer, agreements, preparations, proofs });

@@ -1,7 +1,7 @@
 /**
- * What one account may cost the provider: stored bytes and objects, open preparations, requests. Accounts cost nothing,
- * so a floor of free disk space protects what was acknowledged, however many accounts there are. All of it is decided
- * before the bytes of a request are taken.
+ * What one account may cost the provider: stored bytes and objects, the head of its snapshot list, open preparations,
+ * requests. Accounts cost nothing, so a floor of free disk space protects what was acknowledged, however many accounts
+ * there are. All of it is decided before the bytes of a request are taken; a head is small, and is taken first.
  *
  * An account may store what its agreements cover in addition to the free part, and more for a deposit. The deposit is
  * the account's money on chain, as in `daemon/admission.ts`: it is not locked.
@@ -63,7 +63,7 @@ interface Amount {
 
 export interface AccountQuotasOptions {
   readonly quotas: Quotas;
-  readonly index: Pick<ProviderIndex, "chunks" | "preparations">;
+  readonly index: Pick<ProviderIndex, "chunks" | "preparations" | "heads">;
   /** Folders whose disks must keep the floor. */
   readonly folders: readonly string[];
   /** What an account has on chain, in wei. */
@@ -134,6 +134,18 @@ export class AccountQuotas {
     await this.#requireRoom(account, { bytes, chunks: added.length });
   }
 
+  /**
+   * Refuses a head of a snapshot list that would take the account above its limit. One that is not larger than the head
+   * in its place is always taken: an account above its limit must be able to remove snapshots.
+   * @throws TallystickError RATE_LIMITED, STORAGE_UNAVAILABLE
+   */
+  async requireHead(account: string, sizeBytes: number): Promise<void> {
+    const growthBytes = sizeBytes - (await this.#options.index.heads.bytesOf(account));
+    if (growthBytes <= 0) return;
+    await this.requireDisk();
+    await this.#requireRoom(account, { bytes: growthBytes, chunks: 0 });
+  }
+
   /** @throws TallystickError STORAGE_UNAVAILABLE while a disk has less free space than the floor */
   async requireDisk(): Promise<void> {
     const { folders, freeBytes = freeBytesOf, quotas } = this.#options;
@@ -154,7 +166,8 @@ export class AccountQuotas {
 
   async #requireRoom(account: string, added: Amount): Promise<void> {
     const { index, quotas } = this.#options;
-    const used = await index.chunks.usageOf(account);
+    const owned = await index.chunks.usageOf(account);
+    const used = { chunks: owned.chunks, bytes: owned.bytes + (await index.heads.bytesOf(account)) };
     const agreed = await index.preparations.agreedOf(account);
     const free = { bytes: quotas.storedBytes + agreed.bytes, chunks: quotas.objects + agreed.chunks };
     if (fits(used, added, free)) return;

@@ -1,6 +1,8 @@
 import { type ClientRequest, request } from "node:http";
+import { concatBytes } from "@noble/hashes/utils.js";
 import { expect } from "chai";
 import { randomBytes } from "#primitives";
+import { u64be } from "../../offchain/core/encoding/integers.ts";
 import { OCTET_STREAM, Offer } from "../../offchain/core/wire/csp.ts";
 import { parseAnswer } from "../../offchain/core/wire/schema.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
@@ -68,6 +70,8 @@ describe("provider over HTTP", () => {
       ["GET", `/v1/preparations/0x${"00".repeat(32)}`],
       ["PUT", `/v1/preparations/0x${"00".repeat(32)}/tags`],
       ["POST", `/v1/preparations/0x${"00".repeat(32)}/verify`],
+      ["GET", "/v1/head"],
+      ["PUT", "/v1/head?expected=0"],
       ["POST", "/v1/agreements"],
       ["GET", "/v1/agreements/1"],
       ["POST", "/v1/agreements/1/audit"],
@@ -76,6 +80,42 @@ describe("provider over HTTP", () => {
       expect(answer.status, `${method} ${path}`).to.equal(401);
       expect(answer.json.error.code).to.equal("INVALID_SIGNATURE");
     }
+  });
+
+  it("keeps the head of a snapshot list through kill -9, and replaces it by compare-and-swap only", async () => {
+    const head = (version: number) => concatBytes(Uint8Array.of(1), u64be(BigInt(version)), randomBytes(200));
+    const put = (client: ProviderClient, expected: number, bytes: Uint8Array) =>
+      client.request("PUT", `/v1/head?expected=${expected}`, { bytes });
+    const codeOf = async (answer: ReturnType<ProviderClient["request"]>) => {
+      const { status, json } = await answer;
+      return [status, json.error.code];
+    };
+    expect(await codeOf(alice.request("GET", "/v1/head"))).to.deep.equal([404, "NOT_FOUND"]);
+    const [first, second, other] = [head(1), head(2), head(2)];
+    expect((await put(alice, 0, first)).json).to.deep.equal({ version: 1 });
+    expect((await put(alice, 1, second)).json).to.deep.equal({ version: 2 });
+    const late = await put(alice, 1, other);
+    expect([late.status, late.json.error.code, late.json.error.details]).to.deep.equal([
+      409,
+      "CONFLICT",
+      { version: 2 },
+    ]);
+    // The answer was lost, and the request came again.
+    expect((await put(alice, 1, second)).json).to.deep.equal({ version: 2 });
+    expect(await codeOf(put(alice, 2, head(4)))).to.deep.equal([400, "INVALID_INPUT"]);
+    expect(await codeOf(put(alice, 2, new Uint8Array(8)))).to.deep.equal([400, "UNKNOWN_VERSION"]);
+    expect(await codeOf(put(alice, 2, head(3).subarray(0, 20)))).to.deep.equal([400, "INTEGRITY"]);
+    expect(await codeOf(put(alice, 2, new Uint8Array(65_537).fill(1)))).to.deep.equal([413, "INVALID_INPUT"]);
+    expect(await codeOf(alice.request("PUT", "/v1/head?expected=-1", { bytes: first }))).to.deep.equal([
+      400,
+      "INVALID_INPUT",
+    ]);
+    await provider.end("SIGKILL");
+    await provider.start();
+    alice = await provider.connect(local.account(1));
+    bob = await provider.connect(local.account(2));
+    expect((await alice.request("GET", "/v1/head")).bytes).to.deep.equal(second);
+    expect(await codeOf(bob.request("GET", "/v1/head"))).to.deep.equal([404, "NOT_FOUND"]);
   });
 
   it("refuses sessions that are expired, replayed, for another daemon, or signed by somebody else", async () => {

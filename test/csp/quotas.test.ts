@@ -152,4 +152,20 @@ describe("quotas of a provider", () => {
     outside.milliseconds += 1000;
     quotas.countRequest(ALICE);
   });
+
+  it("count the head of a snapshot list, and take a smaller one from an account that is above its limit", async () => {
+    const { quotas, upload, index, outside } = await open();
+    await quotas.requireHead(ALICE, 9000);
+    await index.heads.replace(ALICE, 0, { version: 1, sealed: new Uint8Array(9000) });
+    await upload(ALICE, 1000);
+    const error = await refusal(upload(ALICE, 10), "RATE_LIMITED");
+    expect(error.received).to.equal("10001 bytes in 2 objects");
+    await refusal(quotas.requireHead(ALICE, 9001), "RATE_LIMITED");
+    await quotas.requireHead(ALICE, 9000);
+    await quotas.requireHead(BOB, 9000);
+    outside.free = 0;
+    outside.milliseconds += 2000;
+    await refusal(quotas.requireHead(ALICE, 9001), "STORAGE_UNAVAILABLE");
+    await quotas.requireHead(ALICE, 8999);
+  });
 });

@@ -15,6 +15,7 @@ export class MemoryCatalogue implements Catalogue {
   #account: string | undefined;
   readonly #puts = new Map<string, CataloguedPut>();
   readonly #agreements = new Map<string, CataloguedAgreement>();
+  readonly #listVersions = new Map<string, number>();
 
   async claimFor(account: string): Promise<string> {
     this.#account ??= account;
@@ -57,6 +58,14 @@ export class MemoryCatalogue implements Catalogue {
 
   async removeAgreement(salt: string): Promise<void> {
     if (this.#agreements.get(salt)?.agreementId === undefined) this.#agreements.delete(salt);
+  }
+
+  async listVersion(list: string): Promise<number> {
+    return this.#listVersions.get(list) ?? 0;
+  }
+
+  async sawListVersion(list: string, version: number): Promise<void> {
+    this.#listVersions.set(list, Math.max(version, this.#listVersions.get(list) ?? 0));
   }
 
   async close(): Promise<void> {}

@@ -78,6 +78,20 @@ export class PageCatalogue implements Catalogue {
     });
   }
 
+  async listVersion(list: string): Promise<number> {
+    return (
+      (await this.#store.read(["listVersions"], (transaction) => transaction.objectStore("listVersions").get(list))) ??
+      0
+    );
+  }
+
+  async sawListVersion(list: string, version: number): Promise<void> {
+    await this.#store.write(["listVersions"], async (transaction) => {
+      const versions = transaction.objectStore("listVersions");
+      await versions.put(Math.max(version, (await versions.get(list)) ?? 0), list);
+    });
+  }
+
   async close(): Promise<void> {
     this.#store.close();
   }

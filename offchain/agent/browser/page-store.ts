@@ -34,6 +34,8 @@ export interface PageSchema extends DBSchema {
   keystore: { key: string; value: KeystoreJson };
   puts: { key: string; value: CataloguedPut };
   agreements: { key: string; value: AgreementRow; indexes: { byData: string; byNumber: [string, string] } };
+  /** Highest version seen of each snapshot list, by the name of the list. */
+  listVersions: { key: string; value: number };
   preparations: { key: string; value: PreparationRow; indexes: { byTime: number } };
   /** Tags in pieces of equal length, by salt and number of the piece. */
   tags: { key: [string, number]; value: Uint8Array };
@@ -128,6 +130,7 @@ export function databaseName(name: string): string {
 function upgrade(database: IDBPDatabase<PageSchema>): void {
   database.createObjectStore("account");
   database.createObjectStore("keystore");
+  database.createObjectStore("listVersions");
   database.createObjectStore("puts", { keyPath: "dataId" });
   const agreements = database.createObjectStore("agreements", { keyPath: "salt" });
   agreements.createIndex("byData", "dataId");

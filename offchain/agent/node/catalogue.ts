@@ -34,6 +34,10 @@ const MIGRATIONS = [
     UNIQUE (escrow, agreement_id)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX agreements_by_data ON agreements (data_id);
+  CREATE TABLE snapshot_lists (
+    list TEXT NOT NULL PRIMARY KEY,
+    version INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
   `,
 ];
 
@@ -110,6 +114,20 @@ export class SqliteCatalogue implements Catalogue {
 
   async removeAgreement(salt: string): Promise<void> {
     this.#database.prepare("DELETE FROM agreements WHERE salt = ? AND agreement_id IS NULL").run(salt);
+  }
+
+  async listVersion(list: string): Promise<number> {
+    const row = this.#database.prepare("SELECT version FROM snapshot_lists WHERE list = ?").get(list);
+    return Number(row?.version ?? 0);
+  }
+
+  async sawListVersion(list: string, version: number): Promise<void> {
+    this.#database
+      .prepare(
+        `INSERT INTO snapshot_lists (list, version) VALUES (?, ?)
+         ON CONFLICT (list) DO UPDATE SET version = max(version, excluded.version)`,
+      )
+      .run(list, version);
   }
 
   async close(): Promise<void> {

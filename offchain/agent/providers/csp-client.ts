@@ -4,6 +4,7 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
+import { MAX_HEAD_BYTES } from "../../core/snapshot/list-objects.ts";
 import {
   AcceptAnswer,
   AgreementStatus,
@@ -17,6 +18,7 @@ import {
   StoreChunksAnswer,
   VerifyAnswer,
 } from "../../core/wire/csp.ts";
+import { HeadAnswer, ReleaseAnswer } from "../../core/wire/heads.ts";
 import { preparationBody } from "../../core/wire/preparation-body.ts";
 import { chunkFrames } from "../../http/chunk-frames.ts";
 import { HttpParty, type PartyOptions, type RequestOptions } from "../../http/client.ts";
@@ -86,6 +88,23 @@ export class CspClient {
   /** Has the provider check objects that it returned damaged. @returns those that it has lost */
   async inspectChunks(ids: readonly string[], signal?: AbortSignal): Promise<string[]> {
     return (await this.#call("POST", "/v1/chunks/inspect", InspectAnswer, { json: { ids }, signal })).lost;
+  }
+
+  /** The sealed head of the snapshot list. @throws TallystickError NOT_FOUND when there is none */
+  async head(signal?: AbortSignal): Promise<Uint8Array> {
+    return await this.#sessions.with(this.#party, this.account, (token) =>
+      this.#party.bytes("/v1/head", MAX_HEAD_BYTES, { token, signal }),
+    );
+  }
+
+  /** @param expected version that must be in place @throws TallystickError CONFLICT when another one is */
+  async replaceHead(expected: number, sealed: Uint8Array, signal?: AbortSignal): Promise<HeadAnswer> {
+    return await this.#call("PUT", "/v1/head", HeadAnswer, { query: { expected }, pieces: [sealed], signal });
+  }
+
+  /** @throws TallystickError NOT_FOUND, check `route`, from a provider that does not offer this */
+  async release(ids: readonly string[], signal?: AbortSignal): Promise<ReleaseAnswer> {
+    return await this.#call("POST", "/v1/chunks/release", ReleaseAnswer, { json: { ids }, signal });
   }
 
   /** @param manifest encoded */

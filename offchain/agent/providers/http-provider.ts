@@ -12,6 +12,7 @@ import { fromHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import type { AgreementStatus, ClaimAnswer, Offer, PreparationStatus } from "../../core/wire/csp.ts";
+import type { ReleaseAnswer } from "../../core/wire/heads.ts";
 import type { CspClient } from "./csp-client.ts";
 import type { PreparationPart, StorageProvider, StoreOutcome } from "./storage-provider.ts";
 
@@ -97,6 +98,34 @@ export class HttpStorageProvider implements StorageProvider {
 
   async audit(agreementId: bigint, seed: Uint8Array, sampleCount: number): Promise<Uint8Array> {
     return await this.#client.audit(agreementId, seed, sampleCount);
+  }
+
+  async head(signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#client.head(signal);
+    } catch (error) {
+      if (error instanceof TallystickError && error.code === "NOT_FOUND") return undefined;
+      throw error;
+    }
+  }
+
+  async replaceHead(expected: number, sealed: Uint8Array, signal?: AbortSignal): Promise<boolean> {
+    try {
+      await this.#client.replaceHead(expected, sealed, signal);
+      return true;
+    } catch (error) {
+      if (error instanceof TallystickError && error.code === "CONFLICT") return false;
+      throw error;
+    }
+  }
+
+  async release(ids: readonly string[], signal?: AbortSignal): Promise<ReleaseAnswer | undefined> {
+    try {
+      return await this.#client.release(ids, signal);
+    } catch (error) {
+      if (error instanceof TallystickError && error.code === "NOT_FOUND") return undefined;
+      throw error;
+    }
   }
 
   /** A provider that has lost an object fails the user as one that returns other bytes does. */

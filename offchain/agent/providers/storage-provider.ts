@@ -6,6 +6,7 @@
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import type { AgreementStatus, Offer, PreparationStatus } from "../../core/wire/csp.ts";
+import type { ReleaseAnswer } from "../../core/wire/heads.ts";
 
 /** What storing a group of objects came to. */
 export interface StoreOutcome {
@@ -40,7 +41,24 @@ export interface PreparationReceiver {
   verifyPreparation(salt: Uint8Array): Promise<PreparationStatus>;
 }
 
-export interface StorageProvider extends ObjectStorage, PreparationReceiver {
+/** Keeps the head of this account's snapshot list. */
+export interface HeadKeeper {
+  /** @returns the sealed head, not verified here; undefined when the provider says that there is none */
+  head(signal?: AbortSignal): Promise<Uint8Array | undefined>;
+  /**
+   * Puts a head in place of another. Durable when it resolves; may be repeated.
+   * @param expected version that must be in place, 0 for none
+   * @returns whether it was
+   */
+  replaceHead(expected: number, sealed: Uint8Array, signal?: AbortSignal): Promise<boolean>;
+  /**
+   * Says that this account no longer needs these objects, at most `MAX_RELEASE_IDS`.
+   * @returns undefined when the provider does not offer this
+   */
+  release(ids: readonly string[], signal?: AbortSignal): Promise<ReleaseAnswer | undefined>;
+}
+
+export interface StorageProvider extends ObjectStorage, PreparationReceiver, HeadKeeper {
   /** Account that it signs with and that agreements name. */
   readonly account: string;
   readonly url: string;

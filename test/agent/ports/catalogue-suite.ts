@@ -118,4 +118,13 @@ export function testCatalogue(makeFixture: () => Promise<CatalogueFixture>): voi
     await catalogue.removeAgreement("0xbb");
     expect((await catalogue.agreements()).map(({ salt }) => salt)).to.deep.equal(["0xbb"]);
   });
+
+  it("remembers the highest version of each snapshot list", async () => {
+    expect(await catalogue.listVersion("one")).to.equal(0);
+    await catalogue.sawListVersion("one", 7);
+    await catalogue.sawListVersion("one", 5);
+    await catalogue.sawListVersion("two", 1);
+    await reopen();
+    expect([await catalogue.listVersion("one"), await catalogue.listVersion("two")]).to.deep.equal([7, 1]);
+  });
 }

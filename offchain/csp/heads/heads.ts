@@ -1,0 +1,67 @@
+/**
+ * The head of an account's snapshot list. It is opaque to the provider but for its version, which only grows: two
+ * devices that append at the same time cannot overwrite each other's change unseen.
+ */
+import { concatBytes } from "@noble/hashes/utils.js";
+import { equalBytes } from "#primitives";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
+import { headVersion } from "../../core/snapshot/list-objects.ts";
+import type { HeadIndex } from "../../store/index/head-index.ts";
+import type { AccountQuotas } from "../quotas.ts";
+
+export class HeadService {
+  readonly #index: HeadIndex;
+  readonly #quotas: Pick<AccountQuotas, "requireHead">;
+
+  constructor(index: HeadIndex, quotas: Pick<AccountQuotas, "requireHead">) {
+    this.#index = index;
+    this.#quotas = quotas;
+  }
+
+  /** @throws TallystickError NOT_FOUND when the account has none */
+  async find(account: string): Promise<Uint8Array> {
+    const head = await this.#index.find(account);
+    if (head !== undefined) return head.sealed;
+    throw new TallystickError("the account has no snapshot list here", {
+      code: "NOT_FOUND",
+      party: "client",
+      check: "head of the snapshot list",
+    });
+  }
+
+  /**
+   * Puts a head in place of version `expected`, 0 for none. It is durable when this resolves.
+   * @param body at most `MAX_HEAD_BYTES`
+   * @returns its version
+   * @throws InvalidInputError for a head of another version than the next; IntegrityError for a truncated one
+   * @throws TallystickError CONFLICT when another version is in place; RATE_LIMITED, STORAGE_UNAVAILABLE
+   */
+  async replace(account: string, expected: number, body: AsyncIterable<Uint8Array>): Promise<number> {
+    const pieces: Uint8Array[] = [];
+    for await (const piece of body) pieces.push(piece);
+    const sealed = concatBytes(...pieces);
+    const version = headVersion(sealed);
+    if (version !== expected + 1) {
+      throw new InvalidInputError("the head is not of the next version", {
+        party: "client",
+        check: "version of the head",
+        expected: String(expected + 1),
+        received: String(version),
+      });
+    }
+    await this.#quotas.requireHead(account, sealed.length);
+    if (await this.#index.replace(account, expected, { version, sealed })) return version;
+    const found = await this.#index.find(account);
+    // The answer to an earlier request was lost.
+    if (found !== undefined && equalBytes(found.sealed, sealed)) return version;
+    throw new TallystickError("another device has changed the snapshot list", {
+      code: "CONFLICT",
+      party: "client",
+      check: "version of the head",
+      expected: String(found?.version ?? 0),
+      received: String(expected),
+      hint: "read the head, make the change again, and repeat",
+      details: { version: found?.version ?? 0 },
+    });
+  }
+}
