@@ -46,3 +46,43 @@ export class MemoryOracle {
     );
   }
 }
+
+/** A provider of objects that keeps a snapshot list's head as well. */
+export class MemoryListKeeper extends MemoryProvider {
+  readonly account: string;
+  readonly name: string;
+  /** Versions of the head, the newest last. */
+  readonly heads: Uint8Array[] = [];
+  readonly released: string[] = [];
+  /** Replacements that were refused, because another device came first. */
+  conflicts = 0;
+  /** Called before each replacement is decided. */
+  beforeReplace: () => Promise<void> = async () => undefined;
+
+  constructor(account: string) {
+    super();
+    this.account = account;
+    this.name = `provider ${account.slice(0, 6)}`;
+  }
+
+  async head(): Promise<Uint8Array | undefined> {
+    return this.heads.at(-1);
+  }
+
+  async replaceHead(expected: number, sealed: Uint8Array): Promise<boolean> {
+    await this.beforeReplace();
+    if (expected !== this.heads.length) {
+      this.conflicts += 1;
+      return false;
+    }
+    this.heads.push(sealed);
+    return true;
+  }
+
+  async release(ids: readonly string[]) {
+    const freedBytes = ids.reduce((sum, id) => sum + (this.objects.get(id)?.length ?? 0), 0);
+    const released = ids.filter((id) => this.objects.delete(id)).length;
+    this.released.push(...ids);
+    return { released, freedBytes };
+  }
+}

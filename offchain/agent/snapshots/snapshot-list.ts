@@ -1,0 +1,260 @@
+/**
+ * The snapshot list at one provider: read, appended to, rewritten. The provider keeps its head under compare-and-swap,
+ * so that devices which change it at the same time take turns: the one that comes late reads again, makes its change on
+ * what it finds, and repeats.
+ *
+ * A provider could present an old head. This device remembers the highest version that it has seen, and refuses a
+ * lower one.
+ */
+
+import { IntegrityError, TallystickError } from "../../core/errors.ts";
+import type { SealedObject } from "../../core/recipe/tree.ts";
+import {
+  MAX_HEAD_BYTES,
+  MAX_PAGE_BYTES,
+  MAX_PAGE_RECORDS,
+  openHead,
+  openPage,
+  type PageRef,
+  type SnapshotHead,
+  sealHead,
+  sealPage,
+} from "../../core/snapshot/list-objects.ts";
+import { recordBytes, type Snapshot } from "../../core/snapshot/snapshot.ts";
+import type { SnapshotKeys } from "../../core/snapshot/snapshot-keys.ts";
+import type { Catalogue } from "../catalogue.ts";
+import type { Clock } from "../clock.ts";
+import type { HeadKeeper, ObjectStorage } from "../providers/storage-provider.ts";
+import { restate } from "../restate-error.ts";
+
+/** Records in a head before they move to a page; the other half of the head is for the names of pages. */
+const RECENT_BYTES = MAX_HEAD_BYTES / 2;
+/** Records on one page, below its limit by what the page itself takes. */
+const PAGE_BYTES = MAX_PAGE_BYTES - 1024;
+/** A page with fewer records is filled up when the list is rewritten, or records move to it. */
+const SMALL_PAGE_RECORDS = 256;
+const PAGES_AHEAD = 4;
+/** Attempts at a change while other devices change the list as well. */
+const ATTEMPTS = 30;
+const FIRST_DELAY_MILLISECONDS = 20;
+const LONGEST_DELAY_MILLISECONDS = 2000;
+
+export type ListKeeper = HeadKeeper & ObjectStorage & { readonly account: string; readonly name: string };
+
+export interface SnapshotListContext {
+  readonly provider: ListKeeper;
+  readonly keys: SnapshotKeys;
+  readonly catalogue: Pick<Catalogue, "listVersion" | "sawListVersion">;
+  readonly clock: Pick<Clock, "pause">;
+  /** Under which the catalogue remembers the version: names deployment and provider. */
+  readonly listName: string;
+}
+
+/** What a change came to. */
+export interface ListChange {
+  readonly version: number;
+  readonly removed: readonly Snapshot[];
+  /** Page objects that the list no longer names. */
+  readonly replacedPages: readonly string[];
+}
+
+interface Page {
+  readonly ref: PageRef;
+  readonly records: readonly Snapshot[];
+}
+
+interface Edit {
+  readonly pages: readonly PageRef[];
+  readonly recent: readonly Snapshot[];
+  readonly removed: readonly Snapshot[];
+}
+
+export class SnapshotList {
+  readonly #context: SnapshotListContext;
+
+  constructor(context: SnapshotListContext) {
+    this.#context = context;
+  }
+
+  /**
+   * All snapshots, in the order in which they were appended.
+   * @throws IntegrityError naming the provider when the list is damaged or older than one seen before; what the
+   *   provider throws
+   */
+  async read(signal?: AbortSignal): Promise<Snapshot[]> {
+    const head = await this.#head(signal);
+    const pages = await this.#pages(head, signal);
+    return [...pages.flatMap(({ records }) => records), ...head.recent];
+  }
+
+  /** Appends a snapshot. One that is there already changes nothing. @throws as `read`; CONFLICT after many attempts */
+  async append(snapshot: Snapshot, signal?: AbortSignal): Promise<ListChange> {
+    return await this.#change(async (head) => {
+      if (head.recent.some(({ id }) => id === snapshot.id)) return undefined;
+      const recent = [...head.recent, snapshot];
+      if (sumBytes(recent) <= RECENT_BYTES) return { pages: head.pages, recent, removed: [] };
+      // The new record stays in the head, where an attempt after a lost answer finds it.
+      return { pages: await this.#moveToPages(head, signal), recent: [snapshot], removed: [] };
+    }, signal);
+  }
+
+  /** Removes snapshots. @param isRemoved is asked about each, again at each attempt @throws as `append` */
+  async remove(isRemoved: (snapshot: Snapshot) => boolean, signal?: AbortSignal): Promise<ListChange> {
+    return await this.#change(async (head) => {
+      const pages = await this.#pages(head, signal);
+      const removed = [...pages.flatMap(({ records }) => records), ...head.recent].filter(isRemoved);
+      if (removed.length === 0) return undefined;
+      const kept = (snapshot: Snapshot) => !isRemoved(snapshot);
+      return { pages: await this.#repack(pages, kept, signal), recent: head.recent.filter(kept), removed };
+    }, signal);
+  }
+
+  async #change(edit: (head: SnapshotHead) => Promise<Edit | undefined>, signal?: AbortSignal): Promise<ListChange> {
+    const { provider, keys, catalogue, clock, listName } = this.#context;
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+      const head = await this.#head(signal);
+      const edited = await edit(head);
+      if (edited === undefined) return { version: head.version, removed: [], replacedPages: [] };
+      const version = head.version + 1;
+      const sealed = sealHead(keys, provider.account, { version, pages: edited.pages, recent: edited.recent });
+      if (await provider.replaceHead(head.version, sealed, signal)) {
+        await catalogue.sawListVersion(listName, version);
+        const named = new Set(edited.pages.map(({ id }) => id));
+        const replacedPages = head.pages.map(({ id }) => id).filter((id) => !named.has(id));
+        return { version, removed: edited.removed, replacedPages };
+      }
+      const longest = Math.min(FIRST_DELAY_MILLISECONDS * 2 ** attempt, LONGEST_DELAY_MILLISECONDS);
+      await clock.pause(longest * Math.random(), signal);
+    }
+    throw new TallystickError(`other devices keep changing the snapshot list at ${provider.name}`, {
+      code: "CONFLICT",
+      party: provider.name,
+      check: "version of the snapshot list",
+      hint: "run the command again when they are done",
+      retryable: true,
+    });
+  }
+
+  async #head(signal: AbortSignal | undefined): Promise<SnapshotHead> {
+    const { provider, keys, catalogue, listName } = this.#context;
+    const sealed = await provider.head(signal);
+    const head =
+      sealed === undefined
+        ? { version: 0, pages: [], recent: [] }
+        : await this.#opened(() => openHead(keys, provider.account, sealed));
+    const seen = await catalogue.listVersion(listName);
+    if (head.version < seen) throw olderThanSeen(provider.name, seen, head.version);
+    if (head.version > seen) await catalogue.sawListVersion(listName, head.version);
+    return head;
+  }
+
+  async #pages({ pages }: SnapshotHead, signal: AbortSignal | undefined): Promise<Page[]> {
+    const loaded: Page[] = [];
+    for (let start = 0; start < pages.length; start += PAGES_AHEAD) {
+      const group = pages.slice(start, start + PAGES_AHEAD);
+      loaded.push(...(await Promise.all(group.map((ref) => this.#page(ref, signal)))));
+    }
+    return loaded;
+  }
+
+  async #page(ref: PageRef, signal: AbortSignal | undefined): Promise<Page> {
+    const { provider, keys } = this.#context;
+    const sealed = await provider.fetch(ref.id, signal);
+    return { ref, records: await this.#opened(() => openPage(keys, ref, sealed)) };
+  }
+
+  /** Names the provider in what is wrong with its bytes. */
+  async #opened<Result>(open: () => Result): Promise<Result> {
+    try {
+      return open();
+    } catch (error) {
+      if (!(error instanceof TallystickError)) throw error;
+      const { name } = this.#context.provider;
+      throw restate(error, `${name}: ${error.message}`, {
+        party: name,
+        hint: "the provider does not return the snapshot list that it was given; another provider may have one",
+      });
+    }
+  }
+
+  /** Moves the records of the head to its last page while that is small, and to new pages. */
+  async #moveToPages(head: SnapshotHead, signal: AbortSignal | undefined): Promise<PageRef[]> {
+    const last = head.pages.at(-1);
+    const records = [...head.recent];
+    const pages = [...head.pages];
+    if (last !== undefined && last.recordCount < SMALL_PAGE_RECORDS) {
+      records.unshift(...(await this.#page(last, signal)).records);
+      pages.pop();
+    }
+    return [...pages, ...(await this.#store(records, signal))];
+  }
+
+  /** Pages without the removed records. A page that loses none is kept as it is, unless it is small. */
+  async #repack(
+    pages: readonly Page[],
+    isKept: (snapshot: Snapshot) => boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<PageRef[]> {
+    const packed: PageRef[] = [];
+    let waiting: Snapshot[] = [];
+    for (const { ref, records } of pages) {
+      const kept = records.filter(isKept);
+      if (kept.length === records.length && records.length >= SMALL_PAGE_RECORDS) {
+        packed.push(...(await this.#store(waiting, signal)), ref);
+        waiting = [];
+      } else {
+        waiting.push(...kept);
+      }
+    }
+    return [...packed, ...(await this.#store(waiting, signal))];
+  }
+
+  /** Stores records on as few pages as they need. They are durable before a head names them. */
+  async #store(records: readonly Snapshot[], signal: AbortSignal | undefined): Promise<PageRef[]> {
+    const { provider, keys } = this.#context;
+    const refs: PageRef[] = [];
+    for (const group of pageGroups(records)) {
+      const object: SealedObject = sealPage(keys, group);
+      await provider.store([object], signal);
+      refs.push({ id: object.id, recordCount: group.length });
+    }
+    return refs;
+  }
+}
+
+function sumBytes(records: readonly Snapshot[]): number {
+  return records.reduce((sum, record) => sum + recordBytes(record), 0);
+}
+
+function pageGroups(records: readonly Snapshot[]): Snapshot[][] {
+  const groups: Snapshot[][] = [];
+  let bytes = 0;
+  for (const record of records) {
+    const size = recordBytes(record);
+    const last = groups.at(-1);
+    if (last === undefined || last.length === MAX_PAGE_RECORDS || bytes + size > PAGE_BYTES) {
+      groups.push([record]);
+      bytes = size;
+    } else {
+      last.push(record);
+      bytes += size;
+    }
+  }
+  return groups;
+}
+
+function olderThanSeen(provider: string, seen: number, received: number): IntegrityError {
+  const message =
+    received === 0
+      ? `${provider} says that there is no snapshot list, but this device has seen one`
+      : `${provider} returns an older snapshot list than this device has seen`;
+  return new IntegrityError(message, {
+    party: provider,
+    check: "version of the snapshot list",
+    expected: `version ${seen} or later`,
+    received: received === 0 ? "none" : `version ${received}`,
+    hint:
+      "the provider lost or withholds newer snapshots: read them from another provider, or, if the loss is known " +
+      "and accepted, run `tallystick snapshots --accept-older`",
+  });
+}
