@@ -3,6 +3,7 @@
  * piece of the stream in either direction, whatever the number of entries.
  */
 
+import { concatBytes } from "@noble/hashes/utils.js";
 import { CborSequence } from "../encoding/cbor-sequence.ts";
 import { IntegrityError, TallystickError } from "../errors.ts";
 import { Chunker } from "../recipe/chunker.ts";
@@ -12,43 +13,43 @@ import { decodeMetadata, encodeMetadata, MAX_METADATA_ITEM_BYTES, METADATA_DEPTH
 import { type MetadataPiece, type MetadataRoot, sealMetadataPiece, sealMetadataRoot } from "./metadata-objects.ts";
 import type { SnapshotKeys } from "./snapshot-keys.ts";
 
-/** Compresses a piece before it is sealed, and undoes it. Deterministic: equal pieces give equal frames. */
-export interface Framing {
-  frame(plaintext: Uint8Array): Uint8Array;
-  /** @throws IntegrityError, InvalidInputError for a frame that does not hold `sizeBytes` */
-  unframe(frame: Uint8Array, sizeBytes: number): Uint8Array;
-}
+/** Compresses a stored frame (u8 0 ‖ plaintext) if that is worthwhile. Equal frames give equal frames. */
+export type FramePiece = (stored: Uint8Array) => Promise<Uint8Array>;
+
+const STORED = Uint8Array.of(0);
 
 export class MetadataWriter {
   readonly #keys: SnapshotKeys;
-  readonly #framing: Framing;
+  readonly #frame: FramePiece;
   readonly #chunker = new Chunker();
   readonly #pieces: MetadataPiece[] = [];
   #itemCount = 0;
   #streamBytes = 0;
   #rootId: string | undefined;
 
-  constructor(keys: SnapshotKeys, framing: Framing) {
+  constructor(keys: SnapshotKeys, frame: FramePiece) {
     this.#keys = keys;
-    this.#framing = framing;
+    this.#frame = frame;
   }
 
   /**
-   * Takes the metadata of the next entry.
+   * Takes the metadata of the next entry; the one before it must have been taken in.
    * @returns the sealed objects that it completes
    * @throws InvalidInputError for metadata that breaks a limit
    */
-  push(metadata: EntryMetadata): SealedObject[] {
+  async push(metadata: EntryMetadata): Promise<SealedObject[]> {
     const bytes = encodeMetadata(metadata);
     this.#itemCount += 1;
     this.#streamBytes += bytes.length;
-    return Array.from(this.#chunker.push(bytes), (chunk) => this.#seal(chunk));
+    const objects: SealedObject[] = [];
+    for (const chunk of this.#chunker.push(bytes)) objects.push(await this.#seal(chunk));
+    return objects;
   }
 
   /** Ends the stream. @returns the objects that are left, the root last */
-  finish(): SealedObject[] {
+  async finish(): Promise<SealedObject[]> {
     const last = this.#chunker.finish();
-    const objects = last === undefined ? [] : [this.#seal(last)];
+    const objects = last === undefined ? [] : [await this.#seal(last)];
     const root = sealMetadataRoot(this.#keys, {
       itemCount: this.#itemCount,
       streamBytes: this.#streamBytes,
@@ -64,8 +65,9 @@ export class MetadataWriter {
     return this.#rootId;
   }
 
-  #seal(chunk: Uint8Array): SealedObject {
-    const { piece, object } = sealMetadataPiece(this.#keys, this.#framing.frame(chunk), chunk.length);
+  async #seal(chunk: Uint8Array): Promise<SealedObject> {
+    const frame = await this.#frame(concatBytes(STORED, chunk));
+    const { piece, object } = sealMetadataPiece(this.#keys, frame, chunk.length);
     this.#pieces.push(piece);
     return object;
   }

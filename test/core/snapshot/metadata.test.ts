@@ -3,6 +3,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { sha256 } from "#primitives";
 import { decodeCbor, encodeCbor } from "../../../offchain/core/encoding/cbor.ts";
+import type { SealedObject } from "../../../offchain/core/recipe/tree.ts";
 import type { EntryMetadata } from "../../../offchain/core/snapshot/entry-metadata.ts";
 import {
   decodeMetadata,
@@ -15,7 +16,11 @@ import {
   sealMetadataPiece,
   sealMetadataRoot,
 } from "../../../offchain/core/snapshot/metadata-objects.ts";
-import { decodeMetadataStream, type Framing, MetadataWriter } from "../../../offchain/core/snapshot/metadata-stream.ts";
+import {
+  decodeMetadataStream,
+  type FramePiece,
+  MetadataWriter,
+} from "../../../offchain/core/snapshot/metadata-stream.ts";
 import { snapshotKeys } from "../../../offchain/core/snapshot/snapshot-keys.ts";
 import { collect } from "../../helpers/promises.ts";
 import { inPieces } from "../../helpers/pseudo-random.ts";
@@ -23,10 +28,16 @@ import { expectAsyncRejection, expectRejection } from "../../helpers/rejection.t
 import { arbitraryMetadata, SNAPSHOT_KEYS, scopeOf, vectors } from "../../helpers/snapshots.ts";
 import { unhex } from "../../helpers/vectors.ts";
 
-const STORED: Framing = {
-  frame: (plaintext) => concatBytes(Uint8Array.of(0), plaintext),
-  unframe: (frame) => frame.subarray(1),
-};
+const STORED: FramePiece = async (stored) => stored;
+
+async function write(entries: readonly EntryMetadata[]) {
+  const writer = new MetadataWriter(SNAPSHOT_KEYS, STORED);
+  const objects: SealedObject[] = [];
+  for (const entry of entries) objects.push(...(await writer.push(entry)));
+  objects.push(...(await writer.finish()));
+  return { objects, rootId: writer.rootId };
+}
+
 const plain: EntryMetadata = { mode: 0o644, mtimeNanos: 0n };
 
 describe("metadata of entries", () => {
@@ -40,7 +51,7 @@ describe("metadata of entries", () => {
     );
   });
 
-  it("matches the vectors", () => {
+  it("matches the vectors", async () => {
     const { items, frame, piece, root } = vectors.metadata;
     for (const hex of items) expect(encodeMetadata(decodeMetadata(unhex(hex)))).to.deep.equal(unhex(hex));
     const [, second, third] = items.map((hex) => decodeMetadata(unhex(hex)));
@@ -59,8 +70,7 @@ describe("metadata of entries", () => {
       ]),
     );
     expect([third?.linkGroup, third?.sparse, third?.uid]).to.deep.equal([7, true, 0xffff_ffff]);
-    const writer = new MetadataWriter(SNAPSHOT_KEYS, STORED);
-    const objects = [...items.flatMap((hex) => writer.push(decodeMetadata(unhex(hex)))), ...writer.finish()];
+    const { objects } = await write(items.map((hex) => decodeMetadata(unhex(hex))));
     expect(objects.map(({ id }) => id)).to.deep.equal([piece.id, root.id]);
     expect(objects.map(({ sealed }) => sealed)).to.deep.equal([unhex(piece.sealed), unhex(root.sealed)]);
     const opened = openMetadataRoot(SNAPSHOT_KEYS, root.id, unhex(root.sealed));
@@ -139,33 +149,25 @@ describe("metadata stream", () => {
     return { ...plain, mtimeNanos: BigInt(k), xattrs: new Map([["user.a", concatBytes(digest, value)]]) };
   });
 
-  function write(entries: readonly EntryMetadata[]) {
-    const writer = new MetadataWriter(SNAPSHOT_KEYS, STORED);
-    const objects = [...entries.flatMap((entry) => writer.push(entry)), ...writer.finish()];
-    return { objects, rootId: writer.rootId };
-  }
-
-  async function read({ objects, rootId }: ReturnType<typeof write>) {
+  async function read({ objects, rootId }: Awaited<ReturnType<typeof write>>) {
     const byId = new Map(objects.map(({ id, sealed }) => [id, sealed]));
     const sealed = (id: string) => byId.get(id) ?? new Uint8Array(0);
     const root = openMetadataRoot(SNAPSHOT_KEYS, rootId, sealed(rootId));
-    const pieces = root.pieces.map((piece) =>
-      STORED.unframe(openMetadataPiece(SNAPSHOT_KEYS, piece, sealed(piece.id)), 0),
-    );
+    const pieces = root.pieces.map((piece) => openMetadataPiece(SNAPSHOT_KEYS, piece, sealed(piece.id)).subarray(1));
     return await collect(decodeMetadataStream(pieces, root));
   }
 
   it("returns the items of a stream of several pieces, and of an empty one", async () => {
-    const stored = write(many);
+    const stored = await write(many);
     expect(stored.objects.length).to.be.greaterThan(2);
     expect(await read(stored)).to.deep.equal(many);
-    expect(await read(write([]))).to.deep.equal([]);
+    expect(await read(await write([]))).to.deep.equal([]);
   });
 
-  it("makes the same objects of the same entries, and shares most pieces after a change", () => {
-    const first = write(many);
-    expect(write(many)).to.deep.equal(first);
-    const changed = write(many.with(5999, plain));
+  it("makes the same objects of the same entries, and shares most pieces after a change", async () => {
+    const first = await write(many);
+    expect(await write(many)).to.deep.equal(first);
+    const changed = await write(many.with(5999, plain));
     const known = new Set(first.objects.map(({ id }) => id));
     expect(changed.objects.filter(({ id }) => !known.has(id))).to.have.length(2);
   });
@@ -178,8 +180,8 @@ describe("metadata stream", () => {
     }
   });
 
-  it("does not open for another account, ledger or chain, nor damaged or with another name", () => {
-    const { objects, rootId } = write(many.slice(0, 3));
+  it("does not open for another account, ledger or chain, nor damaged or with another name", async () => {
+    const { objects, rootId } = await write(many.slice(0, 3));
     const [piece, root] = objects;
     if (piece === undefined || root === undefined) throw new Error("objects are missing");
     for (const keys of [scopeOf({ account: `0x${"ab".repeat(20)}` }), scopeOf({ chainId: 1n }), scopeOf({ key: 9 })]) {

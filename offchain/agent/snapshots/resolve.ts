@@ -1,0 +1,121 @@
+/**
+ * What a person writes for a snapshot, and for a place in it:
+ *
+ *   1a2b3c4d          the snapshot whose id begins so
+ *   latest            the newest snapshot
+ *   latest:laptop     the newest snapshot of a host
+ *   bafkrei…          a data id: the newest snapshot of it, or the data itself where no snapshot names it
+ *   <snapshot>:path   a file or folder in it
+ *
+ * After `latest:`, the name of a host that has snapshots comes before a path of the same name.
+ */
+
+import { CONTENT_ID_LENGTH } from "../../core/encoding/content-id.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
+import { checkPath, pathToBytes } from "../../core/recipe/path-name.ts";
+import { SNAPSHOT_ID_LENGTH, type Snapshot } from "../../core/snapshot/snapshot.ts";
+
+/** Characters of an id that are shown; enough to tell snapshots of one account apart. */
+export const SHORT_ID_LENGTH = 8;
+/** Shortest prefix that is taken for one. */
+const SHORTEST_PREFIX = 2;
+const DATA_ID = new RegExp(`^bafkrei[a-z2-7]{${CONTENT_ID_LENGTH - 7}}$`);
+const PREFIX = new RegExp(`^[0-9a-f]{${SHORTEST_PREFIX},${SNAPSHOT_ID_LENGTH}}$`);
+const LATEST = "latest";
+
+/** A snapshot, or data that no snapshot names; and perhaps a place in it. */
+export interface ResolvedPlace<Found extends Snapshot = Snapshot> {
+  readonly dataId: string;
+  readonly snapshot?: Found;
+  /** Path in the put, without a slash at its ends. Absent for all of it. */
+  readonly path?: string;
+}
+
+/** The data id in a text, if it names one: such data is found without a list of snapshots. */
+export function dataIdIn(text: string): string | undefined {
+  const { head } = cut(text);
+  return DATA_ID.test(head) ? head : undefined;
+}
+
+/**
+ * @param snapshots all that there are
+ * @throws InvalidInputError for a malformed name, or a prefix that several ids begin with
+ * @throws TallystickError NOT_FOUND
+ */
+export function resolvePlace<Found extends Snapshot>(text: string, snapshots: readonly Found[]): ResolvedPlace<Found> {
+  const { head, rest } = cut(text);
+  if (head === LATEST) return resolveLatest(rest, snapshots);
+  const path = pathOf(rest);
+  if (DATA_ID.test(head)) {
+    const snapshot = newest(snapshots.filter(({ dataId }) => dataId === head));
+    return { dataId: head, ...(snapshot === undefined ? {} : { snapshot }), ...path };
+  }
+  if (!PREFIX.test(head)) throw malformed(text);
+  const found = snapshots.filter(({ id }) => id.startsWith(head));
+  const [snapshot, other] = found;
+  if (snapshot === undefined) throw notFound(`no snapshot has an id that begins with ${head}`, head);
+  if (other !== undefined) throw ambiguous(head, found);
+  return { dataId: snapshot.dataId, snapshot, ...path };
+}
+
+function resolveLatest<Found extends Snapshot>(
+  rest: string | undefined,
+  snapshots: readonly Found[],
+): ResolvedPlace<Found> {
+  const { head: host, rest: afterHost } = cut(rest ?? "");
+  const ofHost = rest === undefined ? [] : snapshots.filter((snapshot) => snapshot.host === host);
+  const snapshot = newest(ofHost.length > 0 ? ofHost : snapshots);
+  if (snapshot === undefined) throw notFound("there is no snapshot", LATEST);
+  return { dataId: snapshot.dataId, snapshot, ...pathOf(ofHost.length > 0 ? afterHost : rest) };
+}
+
+/** The newest; of several of one time, the one appended last. */
+export function newest<Found extends Snapshot>(snapshots: readonly Found[]): Found | undefined {
+  return snapshots.reduce<Found | undefined>(
+    (latest, one) => (latest === undefined || one.timeMillis >= latest.timeMillis ? one : latest),
+    undefined,
+  );
+}
+
+function cut(text: string): { head: string; rest?: string } {
+  const colon = text.indexOf(":");
+  return colon === -1 ? { head: text } : { head: text.slice(0, colon), rest: text.slice(colon + 1) };
+}
+
+/** @throws InvalidInputError for a path that no put can have */
+function pathOf(text: string | undefined): { path?: string } {
+  const path = (text ?? "").replace(/^(?:\.?\/+)+/, "").replace(/\/+$/, "");
+  if (path === "" || path === ".") return {};
+  checkPath(pathToBytes(path));
+  return { path };
+}
+
+function malformed(text: string): InvalidInputError {
+  return new InvalidInputError("this names no snapshot", {
+    party: "you",
+    check: "snapshot",
+    expected: "the beginning of a snapshot id, latest, latest:<host> or a data id, and perhaps :<path>",
+    received: JSON.stringify(text.slice(0, 80)),
+    hint: "list the snapshots with `tallystick snapshots`",
+  });
+}
+
+function notFound(message: string, received: string): TallystickError {
+  return new TallystickError(message, {
+    code: "NOT_FOUND",
+    party: "you",
+    check: "snapshot",
+    received,
+    hint: "list the snapshots with `tallystick snapshots`",
+  });
+}
+
+function ambiguous(prefix: string, found: readonly Snapshot[]): InvalidInputError {
+  const shown = found.slice(0, 4).map(({ id }) => id.slice(0, Math.max(SHORT_ID_LENGTH, prefix.length + 4)));
+  return new InvalidInputError(`several snapshots have ids that begin with ${prefix}`, {
+    party: "you",
+    check: "snapshot",
+    expected: "more digits of the id",
+    received: `${shown.join(", ")}${found.length > 4 ? ", …" : ""}`,
+  });
+}

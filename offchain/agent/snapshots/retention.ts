@@ -1,0 +1,176 @@
+/**
+ * Which snapshots to keep: the rules of restic's `forget`. Snapshots of one host and one set of paths form a group; the
+ * rules hold for each group on its own. A snapshot is kept if any rule keeps it.
+ *
+ * - last, hourly … yearly: the newest snapshot of each of the last n hours, days … that have one. The oldest snapshot of
+ *   a group counts as one more, while a rule has some left, so that the history reaches as far back as it may.
+ * - within: snapshots younger than a span, counted from the newest of the group that is not in the future.
+ * - tags: snapshots that have all tags of one of the lists.
+ *
+ * Hours, days, weeks (ISO 8601) are those of this machine's time zone.
+ */
+
+import { InvalidInputError } from "../../core/errors.ts";
+import type { Snapshot } from "../../core/snapshot/snapshot.ts";
+
+/** A number of snapshots, or all of them. */
+export type KeepCount = number | "all";
+
+export interface RetentionPolicy {
+  readonly last?: KeepCount;
+  readonly hourly?: KeepCount;
+  readonly daily?: KeepCount;
+  readonly weekly?: KeepCount;
+  readonly monthly?: KeepCount;
+  readonly yearly?: KeepCount;
+  readonly within?: KeepSpan;
+  /** Lists of tags. */
+  readonly tags?: readonly (readonly string[])[];
+}
+
+/** A span of the calendar. */
+export interface KeepSpan {
+  readonly years: number;
+  readonly months: number;
+  readonly days: number;
+  readonly hours: number;
+}
+
+export interface KeptSnapshot<Kept extends Snapshot = Snapshot> {
+  readonly snapshot: Kept;
+  /** Rules that keep it, for example `daily` or `tags home`. */
+  readonly reasons: readonly string[];
+}
+
+export interface RetentionGroup<Kept extends Snapshot = Snapshot> {
+  readonly host: string;
+  readonly paths: readonly string[];
+  /** Newest first. */
+  readonly kept: readonly KeptSnapshot<Kept>[];
+  /** Newest first. */
+  readonly removed: readonly Kept[];
+}
+
+interface Rule {
+  readonly name: string;
+  readonly bucketOf: (time: Date, position: number) => number;
+  left: number;
+  last: number | undefined;
+}
+
+const BUCKETS = {
+  last: (_time: Date, position: number) => position,
+  hourly: (time: Date) => dayOf(time) * 100 + time.getHours(),
+  daily: dayOf,
+  weekly: isoWeekOf,
+  monthly: (time: Date) => time.getFullYear() * 100 + time.getMonth(),
+  yearly: (time: Date) => time.getFullYear(),
+} as const;
+
+/**
+ * Decides about every snapshot. Nothing is removed here.
+ * @param nowMillis snapshots after it do not count as the newest
+ * @throws InvalidInputError for a policy that keeps nothing
+ */
+export function applyRetention<Kept extends Snapshot>(
+  snapshots: readonly Kept[],
+  policy: RetentionPolicy,
+  nowMillis: number,
+): RetentionGroup<Kept>[] {
+  requireRule(policy);
+  const groups = new Map<string, Kept[]>();
+  for (const snapshot of snapshots) {
+    const key = JSON.stringify([snapshot.host, [...snapshot.paths].sort()]);
+    groups.set(key, [...(groups.get(key) ?? []), snapshot]);
+  }
+  return [...groups.values()].map((members) => applyToGroup(members, policy, nowMillis));
+}
+
+function applyToGroup<Kept extends Snapshot>(
+  members: readonly Kept[],
+  policy: RetentionPolicy,
+  nowMillis: number,
+): RetentionGroup<Kept> {
+  const newestFirst = members.toSorted((one, other) => other.timeMillis - one.timeMillis);
+  const rules = (Object.keys(BUCKETS) as (keyof typeof BUCKETS)[]).map((name): Rule => {
+    const count = policy[name] ?? 0;
+    const left = count === "all" ? Number.POSITIVE_INFINITY : count;
+    return { name, bucketOf: BUCKETS[name], left, last: undefined };
+  });
+  const newest = newestFirst.find(({ timeMillis }) => timeMillis <= nowMillis)?.timeMillis ?? nowMillis;
+  const youngerThan = policy.within === undefined ? Number.POSITIVE_INFINITY : before(newest, policy.within);
+  const kept: KeptSnapshot<Kept>[] = [];
+  const removed: Kept[] = [];
+  for (const [position, snapshot] of newestFirst.entries()) {
+    const isOldest = position === newestFirst.length - 1;
+    const reasons = [
+      ...(policy.tags ?? []).filter((list) => hasAll(snapshot, list)).map((list) => `tags ${list.join(",")}`),
+      ...(snapshot.timeMillis > youngerThan ? ["within"] : []),
+      ...rules.filter((rule) => counts(rule, snapshot, position, isOldest)).map(({ name }) => name),
+    ];
+    if (reasons.length > 0) kept.push({ snapshot, reasons });
+    else removed.push(snapshot);
+  }
+  const [{ host = "", paths = [] } = {}] = newestFirst;
+  return { host, paths, kept, removed };
+}
+
+/** Whether a rule keeps the snapshot; counts it if so. */
+function counts(rule: Rule, { timeMillis }: Snapshot, position: number, isOldest: boolean): boolean {
+  if (rule.left <= 0) return false;
+  const bucket = rule.bucketOf(new Date(timeMillis), position);
+  if (bucket === rule.last && !isOldest) return false;
+  rule.last = bucket;
+  rule.left -= 1;
+  return true;
+}
+
+function hasAll({ tags }: Snapshot, wanted: readonly string[]): boolean {
+  return wanted.every((tag) => tags.includes(tag));
+}
+
+/** A rule that keeps something: a policy without one would remove every snapshot there is. */
+function requireRule({ tags, within, ...counted }: RetentionPolicy): void {
+  const hasCount = Object.values(counted).some((count) => count === "all" || count > 0);
+  if (hasCount || within !== undefined || (tags !== undefined && tags.length > 0)) return;
+  throw new InvalidInputError("no rule says what to keep", {
+    party: "you",
+    check: "retention policy",
+    expected: "at least one rule, such as --keep-last 3",
+    hint: "remove single snapshots with `tallystick rm`",
+  });
+}
+
+function dayOf(time: Date): number {
+  return (time.getFullYear() * 100 + time.getMonth()) * 100 + time.getDate();
+}
+
+/** Year and week of ISO 8601: a week belongs to the year of its Thursday. */
+function isoWeekOf(time: Date): number {
+  const thursday = new Date(time.getFullYear(), time.getMonth(), time.getDate() + 4 - (time.getDay() || 7));
+  const firstDay = new Date(thursday.getFullYear(), 0, 1);
+  // Days of the local calendar, which may have 23 or 25 hours.
+  const days = Math.round((thursday.getTime() - firstDay.getTime()) / 86_400_000);
+  return thursday.getFullYear() * 100 + Math.floor(days / 7) + 1;
+}
+
+function before(timeMillis: number, { years, months, days, hours }: KeepSpan): number {
+  const time = new Date(timeMillis);
+  time.setFullYear(time.getFullYear() - years, time.getMonth() - months, time.getDate() - days);
+  return time.getTime() - hours * 3_600_000;
+}
+
+/** Parses a span such as `1y6m7d12h`. @throws InvalidInputError */
+export function parseSpan(text: string): KeepSpan {
+  const match = /^(?:(\d{1,4})y)?(?:(\d{1,5})m)?(?:(\d{1,6})d)?(?:(\d{1,7})h)?$/.exec(text);
+  if (match === null || text === "") {
+    throw new InvalidInputError("the span is malformed", {
+      party: "you",
+      check: "span of time",
+      expected: "years, months, days, hours in this order, such as 1y6m, 7d or 36h",
+      received: JSON.stringify(text.slice(0, 40)),
+    });
+  }
+  const [years = 0, months = 0, days = 0, hours = 0] = match.slice(1).map((digits) => Number(digits ?? 0));
+  return { years, months, days, hours };
+}

@@ -1,0 +1,124 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import { applyRetention, parseSpan, type RetentionPolicy } from "../../../offchain/agent/snapshots/retention.ts";
+import type { Snapshot } from "../../../offchain/core/snapshot/snapshot.ts";
+import { expectRejection } from "../../helpers/rejection.ts";
+import { snapshotOf } from "../../helpers/snapshots.ts";
+
+const NOW = new Date(2026, 5, 15, 12).getTime();
+let count = 0;
+/** A snapshot of a time on the local calendar. */
+const at = (time: string, changed: Partial<Snapshot> = {}) =>
+  snapshotOf(count++, { ...changed, timeMillis: new Date(time).getTime() });
+
+/** Times that are kept, oldest first, as they were written. */
+function kept(times: readonly string[], policy: RetentionPolicy): string[] {
+  const snapshots = times.map((time) => at(time));
+  const byId = new Map(snapshots.map(({ id }, k) => [id, times[k] ?? ""]));
+  const [group] = applyRetention(snapshots, policy, NOW);
+  return (group?.kept ?? []).map(({ snapshot }) => byId.get(snapshot.id) ?? "").sort();
+}
+
+describe("retention of snapshots", () => {
+  it("keeps the last n", () => {
+    const times = ["2026-01-01T10:00", "2026-01-02T10:00", "2026-01-02T10:00:01", "2026-01-03T10:00"];
+    expect(kept(times, { last: 2 })).to.deep.equal(times.slice(2));
+    expect(kept(times, { last: 9 })).to.deep.equal(times);
+    expect(kept(times, { last: "all" })).to.deep.equal(times);
+  });
+
+  it("keeps the newest of each hour, day, week, month and year", () => {
+    const times = [
+      "2024-12-30T08:00", // Monday of week 1 of 2025
+      "2025-01-05T09:00", // Sunday of the same week
+      "2025-06-01T00:00",
+      "2025-06-30T23:59",
+      "2026-06-13T10:00",
+      "2026-06-14T09:10",
+      "2026-06-14T10:05",
+      "2026-06-14T10:55",
+    ];
+    const oldest = times[0] ?? "";
+    expect(kept(times, { hourly: 2 })).to.deep.equal([times[5], times[7]]);
+    expect(kept(times, { daily: 2 })).to.deep.equal([times[4], times[7]]);
+    // The oldest counts as one more while some are left.
+    expect(kept(times, { weekly: 9 })).to.deep.equal([oldest, times[1], times[2], times[3], times[7]]);
+    expect(kept(times, { weekly: 4 })).to.deep.equal([times[1], times[2], times[3], times[7]]);
+    expect(kept(times, { monthly: 3 })).to.deep.equal([times[1], times[3], times[7]]);
+    expect(kept(times, { yearly: 3 })).to.deep.equal([oldest, times[3], times[7]]);
+    expect(kept(times, { yearly: 1, daily: 2 })).to.deep.equal([times[4], times[7]]);
+  });
+
+  it("keeps what is within a span of the newest that is not in the future", () => {
+    const times = ["2026-04-14T09:00", "2026-06-07T09:00", "2026-06-13T10:00", "2026-06-14T09:00", "2027-01-01T00:00"];
+    expect(kept(times, { within: parseSpan("1d") })).to.deep.equal(times.slice(2));
+    expect(kept(times, { within: parseSpan("24h") })).to.deep.equal(times.slice(2));
+    expect(kept(times, { within: parseSpan("23h") }), "the border itself is not within").to.deep.equal(times.slice(3));
+    expect(kept(times, { within: parseSpan("2m1h") })).to.deep.equal(times);
+    expect(kept(times, { within: parseSpan("2m") })).to.deep.equal(times.slice(1));
+  });
+
+  it("keeps snapshots with all tags of one list", () => {
+    const [both, one, none] = [["a", "b"], ["a"], []].map((tags) => at("2026-01-01T00:00", { tags }));
+    const policy = { tags: [["a", "b"], ["c"]] };
+    const [group] = applyRetention(
+      [both, one, none].filter((s) => s !== undefined),
+      policy,
+      NOW,
+    );
+    expect(group?.kept.map(({ snapshot, reasons }) => [snapshot.tags, reasons])).to.deep.equal([
+      [["a", "b"], ["tags a,b"]],
+    ]);
+    expect(group?.removed).to.have.length(2);
+  });
+
+  it("treats each host and set of paths on its own, whatever the order of the paths", () => {
+    const snapshots = [
+      at("2026-01-01T00:00", { host: "one", paths: ["/a", "/b"] }),
+      at("2026-01-02T00:00", { host: "one", paths: ["/b", "/a"] }),
+      at("2026-01-01T00:00", { host: "two", paths: ["/a", "/b"] }),
+      at("2026-01-01T00:00", { host: "one", paths: ["/a"] }),
+    ];
+    const groups = applyRetention(snapshots, { last: 1 }, NOW);
+    expect(groups.map(({ host, paths, removed }) => [host, paths, removed.length])).to.deep.equal([
+      ["one", ["/b", "/a"], 1],
+      ["two", ["/a", "/b"], 0],
+      ["one", ["/a"], 0],
+    ]);
+  });
+
+  it("keeps or removes every snapshot, and never the newest of a group by a rule that counts", () => {
+    const policies = fc.record(
+      Object.fromEntries(
+        ["last", "hourly", "daily", "weekly", "monthly", "yearly"].map((name) => [
+          name,
+          fc.integer({ min: 1, max: 5 }),
+        ]),
+      ),
+      { requiredKeys: ["daily"] },
+    );
+    const times = fc.array(fc.integer({ min: NOW - 4e10, max: NOW }), { minLength: 1, maxLength: 30 });
+    fc.assert(
+      fc.property(times, policies, (all, policy) => {
+        const snapshots = all.map((timeMillis, k) => snapshotOf(k, { timeMillis }));
+        const [group] = applyRetention(snapshots, policy, NOW);
+        expect((group?.kept.length ?? 0) + (group?.removed.length ?? 0)).to.equal(all.length);
+        expect(group?.kept[0]?.snapshot.timeMillis).to.equal(Math.max(...all));
+      }),
+    );
+  });
+
+  it("refuses a policy without a rule, which would remove everything", () => {
+    for (const policy of [{}, { last: 0 }, { tags: [] }, { daily: 0, hourly: 0 }]) {
+      expectRejection(() => applyRetention([snapshotOf(1)], policy, NOW), "INVALID_INPUT", /no rule/);
+    }
+  });
+
+  it("reads spans of time, and nothing else", () => {
+    expect(parseSpan("1y2m3d4h")).to.deep.equal({ years: 1, months: 2, days: 3, hours: 4 });
+    expect(parseSpan("7d")).to.deep.equal({ years: 0, months: 0, days: 7, hours: 0 });
+    for (const text of ["", "7", "d", "7d1y", "-1d", "1w", "1.5d", "7 d"]) {
+      expectRejection(() => parseSpan(text), "INVALID_INPUT");
+    }
+  });
+});
