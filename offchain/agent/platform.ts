@@ -19,6 +19,8 @@ export interface AgentPlatform {
   /** How requests are sent. */
   readonly http: PartyOptions;
   readonly clock: Clock;
+  /** Where puts come from, for the list of snapshots. */
+  readonly origin?: { readonly host: string; readonly user: string };
   /** Releases the catalogue and everything else that is open. */
   close(): Promise<void>;
 }

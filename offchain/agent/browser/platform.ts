@@ -25,6 +25,7 @@ export async function browserPlatform(name: string): Promise<AgentPlatform> {
     lock,
     http: { transport: fetchTransport({ joinsBodies: true }) },
     clock: systemClock,
+    origin: { host: location.host, user: "" },
     close: async () => store.close(),
   };
 }

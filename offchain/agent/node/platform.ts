@@ -1,5 +1,6 @@
 /** The agent's ports on this machine: files by path, and catalogue, preparations and lock in a home folder. */
 
+import { hostname, userInfo } from "node:os";
 import { systemClock } from "../clock.ts";
 import type { AgentPlatform } from "../platform.ts";
 import { cataloguePath, SqliteCatalogue } from "./catalogue.ts";
@@ -21,6 +22,16 @@ export function nodePlatform(homeDir: string): AgentPlatform {
     files: localFiles,
     http: { transport: nodeTransport },
     clock: systemClock,
+    origin: { host: hostname(), user: userName() },
     close: () => catalogue.close(),
   };
+}
+
+/** Empty for a user that the system has no entry for, as in some containers. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return "";
+  }
 }

@@ -1,12 +1,14 @@
 /**
- * `put`: any number of inputs becomes one root recipe, one key record on the ledger and, unless told otherwise, one
- * agreement with each provider that it goes to. Each step is idempotent and the order is fixed (data durable, then
- * recorded, then insured), so a run after any interruption does what is missing and nothing twice.
+ * `put`: any number of inputs becomes one root recipe, one key record on the ledger, unless told otherwise one
+ * agreement with each provider that it goes to, and one more snapshot in the list there. Each step is idempotent and the
+ * order is fixed (data durable, then recorded, then insured, then listed), so a run after any interruption does what is
+ * missing and nothing twice. A put of what was put before sends no transaction.
  */
 
 import { PUBLIC_DOMAIN } from "../../core/crypto/encryption.ts";
 import type { KeyMode } from "../../core/recipe/recipe.ts";
 import type { ShareRecipient } from "../../core/record/key-record.ts";
+import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 import type { Offer } from "../../core/wire/csp.ts";
 import { beginTagging, type DataSetTagger } from "../agreements/data-set-tagger.ts";
 import { openPreparedAgreement } from "../agreements/opening.ts";
@@ -16,11 +18,15 @@ import { bestFirst, type NodeReport } from "../keys/quorum.ts";
 import { ensureKeyOwnership, type KeyOwnership } from "../keys/record-key.ts";
 import type { AgreementProgress, ProgressListener, PutProgress } from "../progress.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
+import { accountSnapshotKeys } from "../snapshots/account-keys.ts";
+import { MetadataUpload } from "../snapshots/metadata-upload.ts";
+import { checkLabels, recordSnapshot, type SnapshotLabels, snapshotOf } from "../snapshots/record-snapshot.ts";
+import { knownOwnership } from "./known-ownership.ts";
 import { measure, openSource, type PutInput } from "./source.ts";
 import { onEvery } from "./store-objects.ts";
 import { storeTree } from "./store-tree.ts";
 
-export interface PutOptions {
+export interface PutOptions extends SnapshotLabels {
   /** Dedup domain: only puts of one domain share chunks. Default: everybody's. */
   readonly domain?: string;
   /**
@@ -55,6 +61,8 @@ export interface PutReport {
   readonly uploadedObjects: number;
   readonly uploadedBytes: number;
   readonly record: KeyOwnership;
+  /** What the list of snapshots says of this put. */
+  readonly snapshot: Snapshot;
   /** One per provider; none if the put was to have none. */
   readonly agreements: readonly AgreementReport[];
   /** What each key node answered. */
@@ -100,12 +108,16 @@ export async function put(
       deduplicatedBytes: totals.bytes - totals.uploadedBytes,
     });
 
+  const startedAtMillis = context.platform.clock.now();
+  checkLabels(context, options);
   tell("scanning");
   const source = openSource(inputs, context.platform.files);
   measured = await measure(source, signal);
   const { committee, nodes, oprf } = await context.committee();
   const lanes = await openLanes(context, options);
   try {
+    const providers = lanes.map(({ provider }) => provider);
+    const metadata = new MetadataUpload(accountSnapshotKeys(context), providers, totals, signal);
     const { dataId, fileKey, root } = await storeTree(source, {
       oracle: oprf,
       place: onEvery(lanes),
@@ -114,27 +126,32 @@ export async function put(
       counter,
       totals,
       onChange: () => tell("storing"),
+      onEntry: (entry) => metadata.push(entry),
       signal,
     });
+    const metadataId = await metadata.finish();
     tell("recording");
-    const { name } = source;
+    const { name, origins } = source;
     const { entryCount: entries, totalBytes } = root;
     const finish = async (): Promise<{ record: KeyOwnership; agreements: AgreementReport[] }> => {
-      const record = await ensureKeyOwnership(
-        {
-          chain: await context.chain(),
-          account: context.account,
-          committee,
-          // Nodes that answered recently come first, because a relay request to a hung node blocks until its timeout.
-          nodes: bestFirst(nodes, oprf.report()),
-          archives: await context.archives(),
-          catalogueKey: context.identity.catalogueKey,
-          logger: context.logger,
-        },
-        dataId,
-        fileKey,
-        recipients,
-      );
+      const known = recipients === undefined ? await knownOwnership(context, dataId) : undefined;
+      const record =
+        known ??
+        (await ensureKeyOwnership(
+          {
+            chain: await context.chain(),
+            account: context.account,
+            committee,
+            // Nodes that answered recently come first: a relay request to a hung node blocks until its timeout.
+            nodes: bestFirst(nodes, oprf.report()),
+            archives: await context.archives(),
+            catalogueKey: context.identity.catalogueKey,
+            logger: context.logger,
+          },
+          dataId,
+          fileKey,
+          recipients,
+        ));
       fileKey.fill(0);
       const { recordId, role } = record;
       const storedAt = Math.floor(context.platform.clock.now() / 1000);
@@ -154,6 +171,15 @@ export async function put(
       return { record, agreements: await agreeAbout(context, dataId, lanes, options, mayRunElsewhere) };
     };
     const { record, agreements } = await context.exclusive(finish, signal);
+    const snapshot = snapshotOf(context, options, {
+      dataId,
+      metadataId,
+      startedAtMillis,
+      paths: origins,
+      totals: { entries, bytes: totalBytes, addedObjects: totals.uploadedObjects, addedBytes: totals.uploadedBytes },
+      unreadEntries: 0,
+    });
+    await recordSnapshot(context, providers, snapshot, signal);
     tell("done");
     return {
       dataId,
@@ -166,6 +192,7 @@ export async function put(
       uploadedObjects: totals.uploadedObjects,
       uploadedBytes: totals.uploadedBytes,
       record,
+      snapshot,
       agreements,
       nodes: oprf.report(),
       seconds: (performance.now() - started) / 1000,

@@ -17,6 +17,8 @@ export interface InputTotals {
 export interface EntrySource {
   /** Names of the roots as they were given, for people. */
   readonly name: string;
+  /** The roots as this machine names them. */
+  readonly origins: readonly string[];
   /** May be called more than once; the content of a stream can be read once only. */
   entries(): AsyncIterable<SourceEntry>;
 }
@@ -36,7 +38,8 @@ export function openSource(inputs: readonly PutInput[], files: FileSystemPort | 
     const previous = roots[index - 1];
     if (previous?.name === root.name) throw sameName(previous, root);
   }
-  return { name: given.map(({ name }) => name).join(", "), entries: () => allEntries(roots) };
+  const origins = given.map(({ origin }) => origin);
+  return { name: given.map(({ name }) => name).join(", "), origins, entries: () => allEntries(roots) };
 }
 
 /** Counts entries and bytes before the put. @throws what the entries of the source throw */

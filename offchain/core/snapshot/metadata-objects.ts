@@ -21,6 +21,7 @@ import { contentId, contentIdFromDigest, DIGEST_BYTES, digestOf } from "../encod
 import { u64be } from "../encoding/integers.ts";
 import { IntegrityError, InvalidInputError, UnknownVersionError } from "../errors.ts";
 import { CHUNK_LIMITS } from "../recipe/chunker.ts";
+import { readFrame } from "../recipe/frame.ts";
 import type { SealedObject } from "../recipe/tree.ts";
 import {
   openWith,
@@ -73,13 +74,17 @@ export function sealMetadataPiece(
   return { piece: { id, frameDigest, sizeBytes }, object: { id, sealed } };
 }
 
-/** @returns the frame @throws IntegrityError for other bytes than were sealed */
-export function openMetadataPiece(keys: SnapshotKeys, piece: MetadataPiece, sealed: Uint8Array): Uint8Array {
+/** @returns the stream bytes of the piece @throws IntegrityError for other bytes than were sealed */
+export async function openMetadataPiece(
+  keys: SnapshotKeys,
+  piece: MetadataPiece,
+  sealed: Uint8Array,
+): Promise<Uint8Array> {
   const key = pieceKey(keys, piece.frameDigest);
   const frameBytes = sealed.length - GCM_TAG_BYTES;
   const frame = frameBytes < 1 ? undefined : aes256GcmOpen(key, ZERO_NONCE, pieceAad(keys, frameBytes), sealed);
   key.fill(0);
-  if (frame !== undefined) return frame;
+  if (frame !== undefined) return await readFrame(frame, piece.sizeBytes, `metadata object ${piece.id}`);
   throw new IntegrityError(`metadata object ${piece.id} does not decrypt`, {
     check: "AES-256-GCM tag",
     details: { id: piece.id },

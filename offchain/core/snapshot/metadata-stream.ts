@@ -3,33 +3,27 @@
  * piece of the stream in either direction, whatever the number of entries.
  */
 
-import { concatBytes } from "@noble/hashes/utils.js";
+import { loadCompressor } from "../../kernels/zstd.ts";
 import { CborSequence } from "../encoding/cbor-sequence.ts";
 import { IntegrityError, TallystickError } from "../errors.ts";
 import { Chunker } from "../recipe/chunker.ts";
+import { compressFrame, FRAME_HEAD_BYTES } from "../recipe/frame.ts";
 import type { SealedObject } from "../recipe/tree.ts";
 import type { EntryMetadata } from "./entry-metadata.ts";
 import { decodeMetadata, encodeMetadata, MAX_METADATA_ITEM_BYTES, METADATA_DEPTH } from "./metadata-item.ts";
 import { type MetadataPiece, type MetadataRoot, sealMetadataPiece, sealMetadataRoot } from "./metadata-objects.ts";
 import type { SnapshotKeys } from "./snapshot-keys.ts";
 
-/** Compresses a stored frame (u8 0 ‖ plaintext) if that is worthwhile. Equal frames give equal frames. */
-export type FramePiece = (stored: Uint8Array) => Promise<Uint8Array>;
-
-const STORED = Uint8Array.of(0);
-
 export class MetadataWriter {
   readonly #keys: SnapshotKeys;
-  readonly #frame: FramePiece;
   readonly #chunker = new Chunker();
   readonly #pieces: MetadataPiece[] = [];
   #itemCount = 0;
   #streamBytes = 0;
   #rootId: string | undefined;
 
-  constructor(keys: SnapshotKeys, frame: FramePiece) {
+  constructor(keys: SnapshotKeys) {
     this.#keys = keys;
-    this.#frame = frame;
   }
 
   /**
@@ -42,7 +36,7 @@ export class MetadataWriter {
     this.#itemCount += 1;
     this.#streamBytes += bytes.length;
     const objects: SealedObject[] = [];
-    for (const chunk of this.#chunker.push(bytes)) objects.push(await this.#seal(chunk));
+    for (const stored of this.#chunker.push(bytes)) objects.push(await this.#seal(stored));
     return objects;
   }
 
@@ -65,9 +59,10 @@ export class MetadataWriter {
     return this.#rootId;
   }
 
-  async #seal(chunk: Uint8Array): Promise<SealedObject> {
-    const frame = await this.#frame(concatBytes(STORED, chunk));
-    const { piece, object } = sealMetadataPiece(this.#keys, frame, chunk.length);
+  async #seal(stored: Uint8Array): Promise<SealedObject> {
+    const sizeBytes = stored.length - FRAME_HEAD_BYTES;
+    const frame = compressFrame(stored, await loadCompressor());
+    const { piece, object } = sealMetadataPiece(this.#keys, frame, sizeBytes);
     this.#pieces.push(piece);
     return object;
   }

@@ -1,0 +1,102 @@
+/** The end of a put: a snapshot in the list of every provider that has the data. */
+
+import { contentIdFromDigest, DIGEST_BYTES } from "../../core/encoding/content-id.ts";
+import { TallystickError } from "../../core/errors.ts";
+import { pathToBytes } from "../../core/recipe/path-name.ts";
+import {
+  MAX_HOST_BYTES,
+  MAX_SNAPSHOT_PATHS,
+  makeSnapshot,
+  type Snapshot,
+  type SnapshotTotals,
+} from "../../core/snapshot/snapshot.ts";
+import type { AgentContext } from "../context.ts";
+import type { StorageProvider } from "../providers/storage-provider.ts";
+import { restate } from "../restate-error.ts";
+import { snapshotListAt } from "./account-keys.ts";
+
+/** Bytes of all paths of a record together. */
+const PATHS_BYTES = 8192;
+
+/** What a user may say about a snapshot. */
+export interface SnapshotLabels {
+  readonly tags?: readonly string[];
+  /** Default: the name of this machine. */
+  readonly host?: string;
+  /** Default: when the put began. */
+  readonly time?: Date;
+}
+
+export interface PutFacts {
+  readonly dataId: string;
+  readonly metadataId: string;
+  /** Milliseconds since the epoch. */
+  readonly startedAtMillis: number;
+  /** What was put, as it was named. */
+  readonly paths: readonly string[];
+  readonly totals: SnapshotTotals;
+  readonly unreadEntries: number;
+}
+
+/** Refuses labels that no record can carry, before anything is stored. @throws InvalidInputError */
+export function checkLabels(context: AgentContext, labels: SnapshotLabels): void {
+  const nothing = contentIdFromDigest(new Uint8Array(DIGEST_BYTES));
+  const totals = { entries: 0, bytes: 0, addedObjects: 0, addedBytes: 0 };
+  snapshotOf(context, labels, {
+    dataId: nothing,
+    metadataId: nothing,
+    startedAtMillis: 0,
+    paths: ["/"],
+    totals,
+    unreadEntries: 0,
+  });
+}
+
+/** @throws InvalidInputError for labels that break a limit */
+export function snapshotOf(context: AgentContext, labels: SnapshotLabels, facts: PutFacts): Snapshot {
+  const { host = "unknown", user = "" } = context.platform.origin ?? {};
+  return makeSnapshot({
+    dataId: facts.dataId,
+    metadataId: facts.metadataId,
+    timeMillis: labels.time?.getTime() ?? facts.startedAtMillis,
+    host: labels.host ?? host.slice(0, MAX_HOST_BYTES),
+    user,
+    paths: shortenPaths(facts.paths),
+    tags: labels.tags ?? [],
+    totals: facts.totals,
+    unreadEntries: facts.unreadEntries,
+  });
+}
+
+/**
+ * Appends the snapshot to the list of each provider. Idempotent.
+ * @throws TallystickError of the first provider whose list could not be changed, after the others were
+ */
+export async function recordSnapshot(
+  context: AgentContext,
+  providers: readonly StorageProvider[],
+  snapshot: Snapshot,
+  signal?: AbortSignal,
+): Promise<void> {
+  const outcomes = await Promise.allSettled(
+    providers.map((provider) => snapshotListAt(context, provider).append(snapshot, signal)),
+  );
+  const failure = outcomes.find((outcome) => outcome.status === "rejected");
+  if (failure === undefined) return;
+  if (!(failure.reason instanceof TallystickError)) throw failure.reason;
+  throw restate(failure.reason, `the data is stored, but no snapshot of it is listed: ${failure.reason.message}`, {});
+}
+
+/** Paths for a record: where they are too many or too long, the folders that hold them. */
+export function shortenPaths(paths: readonly string[]): string[] {
+  let shortened = [...new Set(paths)];
+  while (shortened.length > MAX_SNAPSHOT_PATHS || sumBytes(shortened) > PATHS_BYTES) {
+    const folders = shortened.map((path) => path.slice(0, Math.max(path.lastIndexOf("/"), 0)) || "/");
+    shortened = [...new Set(folders)];
+  }
+  return shortened;
+}
+
+function sumBytes(paths: readonly string[]): number {
+  return paths.reduce((sum, path) => sum + pathToBytes(path).length, 0);
+}
