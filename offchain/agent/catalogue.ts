@@ -53,6 +53,8 @@ export interface Catalogue {
   /** Newest first. */
   puts(): Promise<CataloguedPut[]>;
   put(dataId: string): Promise<CataloguedPut | undefined>;
+  /** Forgets a put whose objects were released. */
+  removePut(dataId: string): Promise<void>;
 
   /**
    * Adds an agreement or updates its state. Another agreement with the same escrow and number loses its number: it
@@ -73,6 +75,8 @@ export interface Catalogue {
   listVersion(list: string): Promise<number>;
   /** Notes that a version was seen. A lower one than before changes nothing. */
   sawListVersion(list: string, version: number): Promise<void>;
+  /** Forgets what was seen of a list, so that an older version is accepted again. */
+  forgetListVersion(list: string): Promise<void>;
 
   close(): Promise<void>;
 }

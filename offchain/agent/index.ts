@@ -38,6 +38,7 @@ import type { ReadEntry, ReadFile } from "./read/read-entries.ts";
 import type { ReadableTree, TreeEntry, TreeFile } from "./read/readable-tree.ts";
 import { type RecoverOptions, type RecoverReport, recover } from "./read/recover.ts";
 import { StoredTrees, type TreeLimits } from "./read/stored-trees.ts";
+import { Snapshots } from "./snapshots/snapshots.ts";
 import { type StatusReport, status } from "./status.ts";
 
 export { NoDeploymentError } from "../chain/deployment.ts";
@@ -70,12 +71,14 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
 /** One identity in one deployment. */
 export class Agent {
   readonly agreements: Agreements;
+  readonly snapshots: Snapshots;
   readonly #context: AgentContext;
 
   /** Use `openAgent`. */
   constructor(context: AgentContext) {
     this.#context = context;
     this.agreements = new Agreements(context);
+    this.snapshots = new Snapshots(context);
   }
 
   /** The account's address. */

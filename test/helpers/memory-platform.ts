@@ -34,6 +34,10 @@ export class MemoryCatalogue implements Catalogue {
     return this.#puts.get(dataId);
   }
 
+  async removePut(dataId: string): Promise<void> {
+    this.#puts.delete(dataId);
+  }
+
   async saveAgreement(agreement: CataloguedAgreement): Promise<void> {
     const { escrow, agreementId, salt } = agreement;
     const holder = agreementId === undefined ? undefined : await this.agreement(escrow, agreementId);
@@ -66,6 +70,10 @@ export class MemoryCatalogue implements Catalogue {
 
   async sawListVersion(list: string, version: number): Promise<void> {
     this.#listVersions.set(list, Math.max(version, this.#listVersions.get(list) ?? 0));
+  }
+
+  async forgetListVersion(list: string): Promise<void> {
+    this.#listVersions.delete(list);
   }
 
   async close(): Promise<void> {}

@@ -42,7 +42,7 @@ def metadata():
     key = kdf(METADATA_KEY, "metadata-chunk-key", sha256(frame))
     aad = tag("metadata-chunk") + b"\1" + SCOPE + u64(len(frame))
     piece = AESGCM(key).encrypt(bytes(12), frame, aad)
-    root = cbor([1, len(items), len(stream), [[sha256(piece), sha256(frame), len(stream)]]])
+    root = cbor([1, len(items), len(stream), [[sha256(piece), sha256(frame), len(stream), len(piece)]]])
     sealed_root = b"\1" + siv(kdf(METADATA_KEY, "metadata-root-key"), "metadata-root", b"", root)
     return {
         "items": [cbor(item).hex() for item in items],

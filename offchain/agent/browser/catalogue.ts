@@ -38,6 +38,10 @@ export class PageCatalogue implements Catalogue {
     return await this.#store.read(["puts"], (transaction) => transaction.objectStore("puts").get(dataId));
   }
 
+  async removePut(dataId: string): Promise<void> {
+    await this.#store.write(["puts"], (transaction) => transaction.objectStore("puts").delete(dataId));
+  }
+
   async saveAgreement(agreement: CataloguedAgreement): Promise<void> {
     const row = toRow(agreement);
     await this.#store.write(["agreements"], async (transaction) => {
@@ -90,6 +94,10 @@ export class PageCatalogue implements Catalogue {
       const versions = transaction.objectStore("listVersions");
       await versions.put(Math.max(version, (await versions.get(list)) ?? 0), list);
     });
+  }
+
+  async forgetListVersion(list: string): Promise<void> {
+    await this.#store.write(["listVersions"], (transaction) => transaction.objectStore("listVersions").delete(list));
   }
 
   async close(): Promise<void> {

@@ -88,6 +88,10 @@ export class SqliteCatalogue implements Catalogue {
     return row === undefined ? undefined : toPut(row);
   }
 
+  async removePut(dataId: string): Promise<void> {
+    this.#database.prepare("DELETE FROM puts WHERE data_id = ?").run(dataId);
+  }
+
   async saveAgreement(agreement: CataloguedAgreement): Promise<void> {
     const { salt, dataId, provider, escrow, state, proposedFromBlock, agreementId, createdAt } = agreement;
     const id = agreementId === undefined ? null : agreementId.toString();
@@ -128,6 +132,10 @@ export class SqliteCatalogue implements Catalogue {
          ON CONFLICT (list) DO UPDATE SET version = max(version, excluded.version)`,
       )
       .run(list, version);
+  }
+
+  async forgetListVersion(list: string): Promise<void> {
+    this.#database.prepare("DELETE FROM snapshot_lists WHERE list = ?").run(list);
   }
 
   async close(): Promise<void> {

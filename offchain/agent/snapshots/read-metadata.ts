@@ -5,7 +5,7 @@ import { type MetadataRoot, openMetadataPiece, openMetadataRoot } from "../../co
 import { decodeMetadataStream } from "../../core/snapshot/metadata-stream.ts";
 import type { SnapshotKeys } from "../../core/snapshot/snapshot-keys.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
-import type { ObjectSource } from "../read/read-content.ts";
+import type { ObjectSource } from "../read/object-source.ts";
 
 /** Pieces that are fetched ahead: 4 MiB. */
 const PIECES_AHEAD = 2;

@@ -6,7 +6,7 @@
  *              tag("metadata-chunk") ‖ u8 1 ‖ scope ‖ u64 length of the frame, frame)
  *   root       u8 1 ‖ AES-256-GCM-SIV(kdf(metadata key, "metadata-root-key"), 12 zero bytes,
  *              tag("metadata-root") ‖ u8 1 ‖ scope, [1, item count, stream bytes, [piece reference, …]])
- *   reference  [digest of the object (32), SHA-256 of the frame (32), stream bytes of the piece]
+ *   reference  [digest of the object (32), SHA-256 of the frame (32), stream bytes of the piece, bytes of the object]
  *
  * A key belongs to one frame in one scope, so the constant nonce is sound. No OPRF: metadata deduplicates within one
  * account only, and nobody else can guess a key that derives from a secret. Everything is deterministic: an unchanged
@@ -21,7 +21,7 @@ import { contentId, contentIdFromDigest, DIGEST_BYTES, digestOf } from "../encod
 import { u64be } from "../encoding/integers.ts";
 import { IntegrityError, InvalidInputError, UnknownVersionError } from "../errors.ts";
 import { CHUNK_LIMITS } from "../recipe/chunker.ts";
-import { readFrame } from "../recipe/frame.ts";
+import { FRAME_HEAD_BYTES, MAX_FRAME_BYTES, readFrame } from "../recipe/frame.ts";
 import type { SealedObject } from "../recipe/tree.ts";
 import {
   openWith,
@@ -38,6 +38,9 @@ export const MAX_METADATA_PIECES = 8192;
 export const MAX_METADATA_ROOT_BYTES = 1_048_576;
 
 const GCM_TAG_BYTES = 16;
+/** The shortest frame: one byte, stored. */
+const MIN_FRAME_BYTES = FRAME_HEAD_BYTES + 1;
+const MAX_SEALED_BYTES = MAX_FRAME_BYTES + GCM_TAG_BYTES;
 const ZERO_NONCE = new Uint8Array(12);
 const CHUNK_TAG = domainTag("metadata-chunk");
 const ROOT_DEPTH = 3;
@@ -52,6 +55,8 @@ export interface MetadataPiece {
   readonly frameDigest: Uint8Array;
   /** Bytes of the stream, before framing. */
   readonly sizeBytes: number;
+  /** Bytes of the object. */
+  readonly sealedBytes: number;
 }
 
 export interface MetadataRoot {
@@ -71,7 +76,7 @@ export function sealMetadataPiece(
   const sealed = aes256GcmSeal(key, ZERO_NONCE, pieceAad(keys, frame.length), frame);
   key.fill(0);
   const id = contentId(sealed);
-  return { piece: { id, frameDigest, sizeBytes }, object: { id, sealed } };
+  return { piece: { id, frameDigest, sizeBytes, sealedBytes: sealed.length }, object: { id, sealed } };
 }
 
 /** @returns the stream bytes of the piece @throws IntegrityError for other bytes than were sealed */
@@ -82,7 +87,10 @@ export async function openMetadataPiece(
 ): Promise<Uint8Array> {
   const key = pieceKey(keys, piece.frameDigest);
   const frameBytes = sealed.length - GCM_TAG_BYTES;
-  const frame = frameBytes < 1 ? undefined : aes256GcmOpen(key, ZERO_NONCE, pieceAad(keys, frameBytes), sealed);
+  const frame =
+    sealed.length !== piece.sealedBytes
+      ? undefined
+      : aes256GcmOpen(key, ZERO_NONCE, pieceAad(keys, frameBytes), sealed);
   key.fill(0);
   if (frame !== undefined) return await readFrame(frame, piece.sizeBytes, `metadata object ${piece.id}`);
   throw new IntegrityError(`metadata object ${piece.id} does not decrypt`, {
@@ -97,7 +105,12 @@ export function sealMetadataRoot(keys: SnapshotKeys, root: MetadataRoot): Sealed
     SNAPSHOT_FORMAT_VERSION,
     root.itemCount,
     root.streamBytes,
-    root.pieces.map(({ id, frameDigest, sizeBytes }) => [digestOf(id), frameDigest, sizeBytes]),
+    root.pieces.map(({ id, frameDigest, sizeBytes, sealedBytes }) => [
+      digestOf(id),
+      frameDigest,
+      sizeBytes,
+      sealedBytes,
+    ]),
   ]);
   decodeMetadataRoot(plaintext);
   const sealed = sealWith(rootKey(keys), "metadata-root", keys.scope, new Uint8Array(0), plaintext);
@@ -142,11 +155,12 @@ function decodeMetadataRoot(bytes: Uint8Array): MetadataRoot {
 }
 
 function pieceFrom(value: CborValue): MetadataPiece {
-  const [digest, frameDigest, size] = asArray(value, 3, 3, field("piece reference"));
+  const [digest, frameDigest, size, sealed] = asArray(value, 4, 4, field("piece reference"));
   return {
     id: contentIdFromDigest(asBytes(digest, DIGEST_BYTES, DIGEST_BYTES, field("object digest"))),
     frameDigest: asBytes(frameDigest, DIGEST_BYTES, DIGEST_BYTES, field("frame digest")),
     sizeBytes: asInteger(size, 1, CHUNK_LIMITS.maxBytes, field("piece size")),
+    sealedBytes: asInteger(sealed, MIN_FRAME_BYTES + GCM_TAG_BYTES, MAX_SEALED_BYTES, field("sealed size")),
   };
 }
 

@@ -126,5 +126,7 @@ export function testCatalogue(makeFixture: () => Promise<CatalogueFixture>): voi
     await catalogue.sawListVersion("two", 1);
     await reopen();
     expect([await catalogue.listVersion("one"), await catalogue.listVersion("two")]).to.deep.equal([7, 1]);
+    await catalogue.forgetListVersion("one");
+    expect([await catalogue.listVersion("one"), await catalogue.listVersion("two")]).to.deep.equal([0, 1]);
   });
 }

@@ -1,0 +1,96 @@
+/** The tree of a snapshot: entries of its listing, each with its metadata, whole or below a path. */
+
+import { TallystickError } from "../../core/errors.ts";
+import { isBelow, pathToBytes, showPath } from "../../core/recipe/path-name.ts";
+import type { FileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
+import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
+import type { Snapshot } from "../../core/snapshot/snapshot.ts";
+import type { AgentContext } from "../context.ts";
+import type { RestoreEntry } from "../platform.ts";
+import { openStoredRoot } from "../read/open-root.ts";
+import type { ObjectSource } from "../read/object-source.ts";
+import { readListing } from "../read/read-content.ts";
+import { withMetadata } from "../read/with-metadata.ts";
+import { accountSnapshotKeys } from "./account-keys.ts";
+import { readMetadata } from "./read-metadata.ts";
+import type { ResolvedPlace } from "./resolve.ts";
+
+/** A tree that is open for reading. */
+export interface SnapshotTree {
+  readonly dataId: string;
+  readonly snapshot?: Snapshot;
+  readonly root: RootRecipe;
+  /** Length of the sealed root. */
+  readonly rootBytes: number;
+  readonly source: ObjectSource;
+  /** Metadata of each entry in listing order; absent for data that no snapshot names. */
+  metadata(signal?: AbortSignal): AsyncIterable<EntryMetadata> | undefined;
+}
+
+/**
+ * @param source where the objects come from; default: whichever provider has them
+ * @throws TallystickError NOT_FOUND, NOT_OWNER, SHARES_MISSING for the key; IntegrityError for a damaged root
+ */
+export async function openTree(
+  context: AgentContext,
+  { dataId, snapshot }: Pick<ResolvedPlace, "dataId" | "snapshot">,
+  signal?: AbortSignal,
+  source: ObjectSource = context.providers(),
+): Promise<SnapshotTree> {
+  const { root, sealedBytes } = await openStoredRoot(context, dataId, signal);
+  const keys = accountSnapshotKeys(context);
+  return {
+    dataId,
+    ...(snapshot === undefined ? {} : { snapshot }),
+    root,
+    rootBytes: sealedBytes,
+    source,
+    metadata: (stop) => (snapshot === undefined ? undefined : readMetadata(keys, snapshot.metadataId, source, stop)),
+  };
+}
+
+/**
+ * The entries of a tree in listing order.
+ * @param path only this entry and what is below it
+ * @throws TallystickError NOT_FOUND after the last entry when there is none of this path
+ * @throws IntegrityError when listing or metadata are damaged
+ */
+export async function* treeEntries(
+  tree: Pick<SnapshotTree, "root" | "source" | "metadata">,
+  path?: string,
+  signal?: AbortSignal,
+): AsyncGenerator<RestoreEntry<FileEntry>, void, undefined> {
+  const entries = withMetadata(readListing(tree.root, tree.source, signal), tree.metadata(signal));
+  if (path === undefined) {
+    yield* entries;
+    return;
+  }
+  const isWanted = belowOrAt(path);
+  let isFound = false;
+  for await (const entry of entries) {
+    if (isWanted(entry.path)) {
+      isFound = true;
+      yield entry;
+    } else if (isFound) {
+      // What is below a path follows it without a gap.
+      return;
+    }
+  }
+  if (!isFound) throw noSuchPath(path);
+}
+
+/** Whether a path is this one, or below it. */
+export function belowOrAt(path: string): (other: string) => boolean {
+  const bytes = pathToBytes(path);
+  return (other) => other === path || (other.startsWith(path) && isBelow(pathToBytes(other), bytes));
+}
+
+export function noSuchPath(path: string): TallystickError {
+  return new TallystickError(`the snapshot has no entry ${showPath(path)}`, {
+    code: "NOT_FOUND",
+    party: "you",
+    check: "path in the snapshot",
+    received: showPath(path),
+    hint: "list what it has with `tallystick ls <snapshot>`",
+  });
+}

@@ -1,0 +1,264 @@
+/** The snapshots of an account: what `agent.snapshots` offers. */
+
+import { InvalidInputError } from "../../core/errors.ts";
+import type { Snapshot } from "../../core/snapshot/snapshot.ts";
+import type { AgentContext } from "../context.ts";
+import type { RestoreEntry } from "../platform.ts";
+import type { StorageProvider } from "../providers/storage-provider.ts";
+import { objectOrder } from "../read/object-order.ts";
+import { accountSnapshotKeys } from "./account-keys.ts";
+import { diffTrees, type TreeChange } from "./diff.ts";
+import { globMatcher } from "./glob.ts";
+import { type ObjectsOf, type ReleaseOutcome, releaseAll, unneededObjects } from "./release.ts";
+import { type ResolvedPlace, resolvePlace } from "./resolve.ts";
+import { applyRetention, type RetentionGroup, type RetentionPolicy } from "./retention.ts";
+import {
+  acceptOlderLists,
+  type ListedSnapshot,
+  type ListFailure,
+  readLists,
+  removeListed,
+  resolveListed,
+  type SnapshotListing,
+} from "./snapshot-lists.ts";
+import { metadataObjects, snapshotObjects } from "./snapshot-objects.ts";
+import { openTree, type SnapshotTree, treeEntries } from "./snapshot-tree.ts";
+import { measureTrees, type StatsReport } from "./stats.ts";
+import { type VerifyReport, type VerifyTotals, verifyTree } from "./verify.ts";
+
+export interface SignalOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Which snapshots are meant. All that are given must hold. */
+export interface SnapshotFilter {
+  readonly host?: string;
+  /** Tags that a snapshot must have, all of them. */
+  readonly tags?: readonly string[];
+  /** A path that was put. */
+  readonly path?: string;
+}
+
+export interface ListOptions extends SignalOptions, SnapshotFilter {
+  /** Accept lists that are older than those this device has seen. */
+  readonly acceptOlder?: boolean;
+}
+
+export interface RemoveReport {
+  readonly removed: readonly Snapshot[];
+  /** Providers whose lists could not be changed: the snapshots are still listed there. */
+  readonly failures: readonly ListFailure[];
+  /** What was given up at each provider. */
+  readonly released: readonly ({ readonly provider: string } & ReleaseOutcome)[];
+}
+
+export interface ForgetReport extends RemoveReport {
+  readonly groups: readonly RetentionGroup<ListedSnapshot>[];
+  readonly dryRun: boolean;
+}
+
+export interface FoundEntry {
+  readonly snapshot?: ListedSnapshot;
+  readonly dataId: string;
+  readonly entry: RestoreEntry;
+}
+
+export interface VerifiedCopy extends VerifyReport {
+  readonly dataId: string;
+  readonly snapshotId?: string;
+  readonly provider: string;
+}
+
+export class Snapshots {
+  readonly #context: AgentContext;
+
+  constructor(context: AgentContext) {
+    this.#context = context;
+  }
+
+  /** The snapshots of the account, oldest first, from the lists of all providers. @throws as `readLists` */
+  async list({ signal, acceptOlder, ...filter }: ListOptions = {}): Promise<SnapshotListing> {
+    if (acceptOlder === true) await acceptOlderLists(this.#context);
+    const { snapshots, failures } = await readLists(this.#context, signal);
+    return { snapshots: snapshots.filter((snapshot) => fits(snapshot, filter)), failures };
+  }
+
+  /** What a name stands for: see resolve.ts. */
+  async resolve(place: string, { signal }: SignalOptions = {}): Promise<ResolvedPlace<ListedSnapshot>> {
+    return await resolveListed(this.#context, place, signal);
+  }
+
+  /** The entries of a snapshot, or those at and below a path, in listing order and with their metadata. */
+  async *entries(place: string, { signal }: SignalOptions = {}): AsyncGenerator<RestoreEntry, void, undefined> {
+    const resolved = await this.resolve(place, { signal });
+    yield* treeEntries(await openTree(this.#context, resolved, signal), resolved.path, signal);
+  }
+
+  /** Changes from one snapshot to another, in listing order. */
+  async *diff(before: string, after: string, { signal }: SignalOptions = {}): AsyncGenerator<TreeChange> {
+    const [old, next] = [await this.resolve(before, { signal }), await this.resolve(after, { signal })];
+    const trees = [await openTree(this.#context, old, signal), await openTree(this.#context, next, signal)] as const;
+    yield* diffTrees(...trees, signal);
+  }
+
+  /**
+   * Entries whose name or path matches a pattern.
+   * @param pattern see glob.ts
+   * @param places default: all snapshots
+   */
+  async *find(
+    pattern: string,
+    places?: readonly string[],
+    { signal, ...filter }: SignalOptions & SnapshotFilter = {},
+  ): AsyncGenerator<FoundEntry, void, undefined> {
+    const matches = globMatcher(pattern);
+    for (const resolved of await this.#meant(places, filter, signal)) {
+      const tree = await openTree(this.#context, resolved, signal);
+      const { dataId, snapshot, path } = resolved;
+      for await (const entry of treeEntries(tree, path, signal)) {
+        if (matches(entry.path)) yield { dataId, ...(snapshot === undefined ? {} : { snapshot }), entry };
+      }
+    }
+  }
+
+  /** Sizes of snapshots and of the objects that hold them. @param places default: all snapshots */
+  async stats(
+    places?: readonly string[],
+    { signal, ...filter }: SignalOptions & SnapshotFilter = {},
+  ): Promise<StatsReport> {
+    const meant = await this.#meant(places, filter, signal);
+    const keys = accountSnapshotKeys(this.#context);
+    const trees = this.#trees(meant, signal);
+    return await measureTrees(trees, (tree) => snapshotObjects(keys, tree, signal), signal);
+  }
+
+  /**
+   * Reads every object of a snapshot again, at each provider that lists it.
+   * @param options.provider account of the only provider to ask
+   * @throws as `verifyTree`
+   */
+  async verify(
+    place: string,
+    options: SignalOptions & {
+      readonly provider?: string | undefined;
+      readonly onStep?: ((totals: Readonly<VerifyTotals>) => void) | undefined;
+    } = {},
+  ): Promise<VerifiedCopy[]> {
+    const { signal, provider, onStep } = options;
+    const resolved = await this.resolve(place, { signal });
+    const { dataId, snapshot, path } = resolved;
+    const accounts = provider === undefined ? snapshot?.providers : [provider];
+    const providers = accounts?.map((account) => this.#context.providers().byAccount(account)) ?? [
+      ...this.#context.providers(),
+    ];
+    const copies: VerifiedCopy[] = [];
+    for (const source of providers) {
+      const tree = await openTree(this.#context, resolved, signal, source);
+      const report = await verifyTree(tree, path, onStep, signal);
+      const named = snapshot === undefined ? {} : { snapshotId: snapshot.id };
+      copies.push({ dataId, ...named, provider: source.account, ...report });
+    }
+    return copies;
+  }
+
+  /**
+   * Removes snapshots from the lists of all providers, and releases the objects that no other snapshot needs.
+   * @param options.release false to leave the objects where they are
+   */
+  async remove(
+    places: readonly string[],
+    options: SignalOptions & { readonly release?: boolean } = {},
+  ): Promise<RemoveReport> {
+    const { snapshots } = await readLists(this.#context, options.signal);
+    const meant = places.map((place) => requireSnapshot(place, resolvePlace(place, snapshots)));
+    return await this.#removeAll(meant, options);
+  }
+
+  /** Removes the snapshots that no rule keeps. @throws InvalidInputError for a policy that keeps nothing */
+  async forget(
+    policy: RetentionPolicy,
+    options: SignalOptions & SnapshotFilter & { readonly dryRun?: boolean; readonly release?: boolean } = {},
+  ): Promise<ForgetReport> {
+    const { signal, dryRun = false, release, ...filter } = options;
+    const { snapshots, failures } = await readLists(this.#context, signal);
+    const groups = applyRetention(
+      snapshots.filter((snapshot) => fits(snapshot, filter)),
+      policy,
+      this.#context.platform.clock.now(),
+    );
+    const removed = groups.flatMap((group) => group.removed);
+    if (dryRun || removed.length === 0) return { removed, failures, released: [], groups, dryRun };
+    const report = await this.#removeAll(removed, { signal, ...(release === undefined ? {} : { release }) });
+    return { ...report, failures: [...failures, ...report.failures], groups, dryRun };
+  }
+
+  /** The places that are named, or all snapshots that a filter lets pass, the newest first. */
+  async #meant(
+    places: readonly string[] | undefined,
+    filter: SnapshotFilter,
+    signal: AbortSignal | undefined,
+  ): Promise<ResolvedPlace<ListedSnapshot>[]> {
+    const { snapshots } = await readLists(this.#context, signal);
+    if (places !== undefined && places.length > 0) return places.map((place) => resolvePlace(place, snapshots));
+    const meant = snapshots.filter((snapshot) => fits(snapshot, filter)).toReversed();
+    return meant.map((snapshot) => ({ dataId: snapshot.dataId, snapshot }));
+  }
+
+  async *#trees(
+    places: readonly ResolvedPlace<ListedSnapshot>[],
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<SnapshotTree, void, undefined> {
+    for (const place of places) yield await openTree(this.#context, place, signal);
+  }
+
+  async #removeAll(
+    snapshots: readonly Snapshot[],
+    { signal, release = true }: SignalOptions & { readonly release?: boolean },
+  ): Promise<RemoveReport> {
+    const ids = new Set(snapshots.map(({ id }) => id));
+    const { changes, failures } = await removeListed(this.#context, ids, signal);
+    const removedIds = new Set(changes.flatMap(({ change }) => change.removed.map(({ id }) => id)));
+    const removed = snapshots.filter(({ id }) => removedIds.has(id));
+    if (!release) return { removed, failures, released: [] };
+    // Read again: a put may have ended meanwhile, and its snapshot counts.
+    const left = (await readLists(this.#context, signal)).snapshots;
+    const released: RemoveReport["released"][number][] = [];
+    for (const { provider, change } of changes) {
+      const remaining = left.filter(({ providers }) => providers.includes(provider.account));
+      const unneeded = await unneededObjects(change.removed, remaining, this.#objectsAt(provider, signal));
+      for (const page of change.replacedPages) unneeded.add(page);
+      if (unneeded.size === 0) continue;
+      released.push({ provider: provider.account, ...(await releaseAll(provider, unneeded, signal)) });
+    }
+    const needed = new Set(left.map(({ dataId }) => dataId));
+    for (const { dataId } of removed) if (!needed.has(dataId)) await this.#context.catalogue.removePut(dataId);
+    return { removed, failures, released };
+  }
+
+  #objectsAt(provider: StorageProvider, signal: AbortSignal | undefined): ObjectsOf {
+    const context = this.#context;
+    const keys = accountSnapshotKeys(context);
+    return {
+      async *data(dataId) {
+        const { root, rootBytes } = await openTree(context, { dataId }, signal, provider);
+        yield* objectOrder(dataId, root, rootBytes, provider, signal);
+      },
+      metadata: (metadataId) => metadataObjects(keys, metadataId, { source: provider }, signal),
+    };
+  }
+}
+
+function fits(snapshot: Snapshot, { host, tags = [], path }: SnapshotFilter): boolean {
+  if (host !== undefined && snapshot.host !== host) return false;
+  if (path !== undefined && !snapshot.paths.includes(path)) return false;
+  return tags.every((tag) => snapshot.tags.includes(tag));
+}
+
+/** @throws InvalidInputError for data without a snapshot, and for a place in one */
+function requireSnapshot(text: string, { snapshot, path }: ResolvedPlace<ListedSnapshot>): ListedSnapshot {
+  if (snapshot !== undefined && path === undefined) return snapshot;
+  throw new InvalidInputError(
+    path === undefined ? "no snapshot is of this data" : "a snapshot is removed as a whole, not a path of it",
+    { party: "you", check: "snapshot", received: JSON.stringify(text.slice(0, 80)) },
+  );
+}
