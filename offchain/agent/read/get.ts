@@ -1,28 +1,45 @@
 /** `get`: from a data id to files, streams or bytes, with nothing but the identity and the deployment's addresses. */
 
-import { InvalidInputError } from "../../core/errors.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { RootRecipe } from "../../core/recipe/recipe.ts";
 import type { AgentContext } from "../context.ts";
 import type { KeySource } from "../keys/file-key.ts";
 import type { NodeReport } from "../keys/quorum.ts";
 import type { RestoreTarget } from "../platform.ts";
 import type { GetProgress, ProgressListener } from "../progress.ts";
+import { restate } from "../restate-error.ts";
+import { accountSnapshotKeys } from "../snapshots/account-keys.ts";
+import { readMetadata } from "../snapshots/read-metadata.ts";
+import { dataIdIn, type ResolvedPlace, resolvePlace } from "../snapshots/resolve.ts";
+import { resolveListed } from "../snapshots/snapshot-lists.ts";
 import type { ByteRange } from "./byte-range.ts";
 import { openStoredRoot } from "./open-root.ts";
 import { findFile, type ReadEntry, type ReadFile, readBytes, readEntries } from "./read-entries.ts";
-import { restore } from "./restore.ts";
+import { type DamagedFile, restore } from "./restore.ts";
+
+/** Files that an error names. */
+const MOST_NAMED = 100;
 
 export interface GetOptions {
   /** Where the key comes from; the account's own envelope first unless given, see agent/keys/file-key.ts. */
   readonly keySource?: KeySource;
   /** Replace files that are there and differ. Default: leave them alone and fail. */
   readonly overwrite?: boolean;
+  /**
+   * Told of every file that cannot be restored because an object is lost or damaged. Default: `get` restores the others,
+   * then throws the first failure.
+   */
+  readonly onDamage?: ((damaged: DamagedFile) => void) | undefined;
   readonly onProgress?: ProgressListener<GetProgress> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface GetReport {
   readonly dataId: string;
+  /** The snapshot that times, modes and owners come from; none if no list names the data. */
+  readonly snapshotId?: string;
+  /** Files that could not be restored. */
+  readonly damaged: readonly DamagedFile[];
   readonly entries: number;
   /** Plaintext bytes of all files. */
   readonly totalBytes: number;
@@ -45,8 +62,9 @@ export interface ContentOptions extends FileOptions {
 }
 
 /**
- * Restores a put into a folder, or into another target.
+ * Restores a snapshot, or a file or folder of one, into a folder or another target.
  *
+ * @param place name of a snapshot or data id, perhaps with a path: see snapshots/resolve.ts.
  * @param target folder of the platform's file system, or what implements one.
  * @throws TallystickError NOT_FOUND, NOT_OWNER, SHARES_MISSING for the key; CONFLICT, DISK_FULL, DISK_FAILED for the
  *   target
@@ -54,7 +72,7 @@ export interface ContentOptions extends FileOptions {
  */
 export async function get(
   context: AgentContext,
-  dataId: string,
+  place: string,
   target: string | RestoreTarget,
   options: GetOptions = {},
 ): Promise<GetReport> {
@@ -76,14 +94,34 @@ export async function get(
       downloadedBytes: totals.downloadedBytes,
     });
   tell("keys");
+  const { dataId, snapshot, path } = await placeWithSnapshot(context, place, signal);
   const opened = await openStoredRoot(context, dataId, signal, options.keySource);
   root = opened.root;
+  const metadata =
+    snapshot === undefined
+      ? undefined
+      : readMetadata(accountSnapshotKeys(context), snapshot.metadataId, context.providers(), signal);
   const opening = typeof target === "string" ? await files?.openTarget(target, { dataId, overwrite }) : target;
   if (opening === undefined) throw noFolders();
-  await restore(root, context.providers(), opening, totals, { signal, onStep: () => tell("restoring") });
+  const damaged: DamagedFile[] = [];
+  const onDamage = (file: DamagedFile) => {
+    damaged.push(file);
+    options.onDamage?.(file);
+  };
+  await restore(root, context.providers(), opening, totals, {
+    metadata,
+    path,
+    signal,
+    onDamage,
+    onStep: () => tell("restoring"),
+  });
+  const [first] = damaged;
+  if (first !== undefined && options.onDamage === undefined) throw damageError(first, damaged);
   tell("done");
   return {
     dataId,
+    ...(snapshot === undefined ? {} : { snapshotId: snapshot.id }),
+    damaged,
     entries: totals.entries,
     totalBytes: totals.bytes,
     downloadedBytes: totals.downloadedBytes,
@@ -99,9 +137,10 @@ export async function get(
  *   it has not
  * @throws TallystickError as `get` for the key
  */
-export async function getFile(context: AgentContext, dataId: string, options: FileOptions = {}): Promise<ReadFile> {
+export async function getFile(context: AgentContext, place: string, options: FileOptions = {}): Promise<ReadFile> {
+  const { dataId, path } = await placeOf(context, place, options.signal);
   const { root } = await openStoredRoot(context, dataId, options.signal);
-  return await findFile(root, context.providers(), options.path, options.signal);
+  return await findFile(root, context.providers(), options.path ?? path, options.signal);
 }
 
 /**
@@ -111,10 +150,10 @@ export async function getFile(context: AgentContext, dataId: string, options: Fi
  */
 export async function getStream(
   context: AgentContext,
-  dataId: string,
+  place: string,
   options: ContentOptions = {},
 ): Promise<ReadableStream<Uint8Array>> {
-  return (await getFile(context, dataId, options)).stream(options.range);
+  return (await getFile(context, place, options)).stream(options.range);
 }
 
 /**
@@ -125,20 +164,54 @@ export async function getStream(
  */
 export async function getBytes(
   context: AgentContext,
-  dataId: string,
+  place: string,
   options: ContentOptions & { readonly maximumBytes?: number } = {},
 ): Promise<Uint8Array> {
-  return await readBytes(await getFile(context, dataId, options), options.maximumBytes, options.range);
+  return await readBytes(await getFile(context, place, options), options.maximumBytes, options.range);
 }
 
 /** The entries of a put in listing order. @throws as `getFile` for the key, when the first entry is asked for */
 export async function* getEntries(
   context: AgentContext,
-  dataId: string,
+  place: string,
   signal?: AbortSignal,
 ): AsyncGenerator<ReadEntry, void, undefined> {
+  const { dataId } = await placeOf(context, place, signal);
   const { root } = await openStoredRoot(context, dataId, signal);
   yield* readEntries(root, context.providers(), signal);
+}
+
+/**
+ * What a place names, with the snapshot that has its metadata. Data that is named by its id is found without a list: when
+ * no list can be read, it is restored without metadata.
+ */
+async function placeWithSnapshot(
+  context: AgentContext,
+  place: string,
+  signal: AbortSignal | undefined,
+): Promise<ResolvedPlace> {
+  try {
+    return await resolveListed(context, place, signal);
+  } catch (error) {
+    if (dataIdIn(place) === undefined || signal?.aborted === true || !(error instanceof TallystickError)) throw error;
+    if (error.code === "INVALID_INPUT") throw error;
+    context.logger.warn(
+      { reason: error.message },
+      "no list of snapshots can be read: files are restored without times, modes and owners",
+    );
+    return resolvePlace(place, []);
+  }
+}
+
+/** Where the content of a file is: the lists are read only for names that need them. */
+async function placeOf(context: AgentContext, place: string, signal: AbortSignal | undefined): Promise<ResolvedPlace> {
+  return dataIdIn(place) === undefined ? await resolveListed(context, place, signal) : resolvePlace(place, []);
+}
+
+/** The first failure, and the names of all files that are missing. */
+function damageError({ error }: DamagedFile, damaged: readonly DamagedFile[]): TallystickError {
+  const names = damaged.slice(0, MOST_NAMED).map(({ path }) => path);
+  return restate(error, error.message, { details: { ...error.details, damaged: names, damagedCount: damaged.length } });
 }
 
 function noFolders(): InvalidInputError {

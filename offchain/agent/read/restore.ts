@@ -2,18 +2,25 @@
  * Restores a put: a pipeline from the listing to a target. Pieces are fetched several at a time, bounded by bytes and
  * across files, and written in order. Chunks that the target already has are not fetched. A bundle is fetched for the
  * first of its files, whether or not the target has them: nothing in a recipe tells the content of one file of it.
+ *
+ * An object that is lost or damaged costs the files that need it. The others are restored.
  */
 
 import { equalBytes } from "#primitives";
+import type { TallystickError } from "../../core/errors.ts";
+import { showPath } from "../../core/recipe/path-name.ts";
 import type { FileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
 import { isPlaintextOf } from "../../core/recipe/tree.ts";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
 import type { FileSink, RestoreEntry, RestoreTarget } from "../platform.ts";
+import { restate } from "../restate-error.ts";
+import { isDamage } from "./damage.ts";
 import { locateError } from "./locate-error.ts";
 import type { ObjectSource } from "./object-source.ts";
 import { OpenedBundles } from "./opened-bundles.ts";
 import { type ContentPiece, contentPieces, openedPiece, readListing } from "./read-content.ts";
+import { belowOrAt, noSuchPath } from "./tree-path.ts";
 import { withMetadata } from "./with-metadata.ts";
 
 /** Steps being prepared: bounds open files as well. */
@@ -32,24 +39,44 @@ export interface RestoreTotals {
 export interface RestoreOptions {
   /** Modes, times and the rest, one for each entry in listing order. Default: none, and the target's defaults. */
   readonly metadata?: AsyncIterable<EntryMetadata> | undefined;
+  /** Restores this entry and what is below it only, under the last name of the path. */
+  readonly path?: string | undefined;
+  /**
+   * Told of every file that could not be restored. Default: after the others were restored, the first failure is thrown.
+   */
+  readonly onDamage?: ((damaged: DamagedFile) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called after every step. */
   readonly onStep: () => void;
+}
+
+/** A file that cannot be read as it was put. */
+export interface DamagedFile {
+  /** Empty for the metadata of the entries. */
+  readonly path: string;
+  readonly error: TallystickError;
 }
 
 type Step =
   | { readonly kind: "entry"; readonly entry: RestoreEntry<Exclude<FileEntry, { type: "file" }>> }
   | { readonly kind: "open"; readonly sink: FileSink }
   | { readonly kind: "piece"; readonly sink: FileSink; readonly piece: ContentPiece }
+  | { readonly kind: "damage"; readonly sink: FileSink; readonly damage: TallystickError }
   | { readonly kind: "finish"; readonly sink: FileSink };
 
-type ReadyStep = Step & { readonly bytes?: Uint8Array; readonly fetched?: boolean };
+type ReadyStep = Step & {
+  readonly bytes?: Uint8Array;
+  readonly fetched?: boolean;
+  /** Why the piece cannot be read. */
+  readonly damage?: TallystickError;
+};
 
 /**
  * @param root recipe of the put, verified against its data id.
- * @param target is finished only if everything was restored.
+ * @param target is finished when everything was restored that could be.
  * @param totals counts as the restore proceeds.
- * @throws IntegrityError naming file, offset and object when stored bytes are not what was put
+ * @throws IntegrityError naming file, offset and object when stored bytes are not what was put, unless `onDamage` is told
+ * @throws TallystickError NOT_FOUND when no entry has the path
  * @throws TallystickError CONFLICT when something else is where an entry belongs; DISK_FULL, DISK_FAILED; whatever the
  *   source throws
  */
@@ -61,8 +88,15 @@ export async function restore(
   options: RestoreOptions,
 ): Promise<void> {
   const sinks = new Set<FileSink>();
+  const damaged = new Map<FileSink | "metadata", DamagedFile>();
+  const noteDamage = (whose: FileSink | "metadata", error: TallystickError) => {
+    if (damaged.has(whose)) return;
+    const file = { path: whose === "metadata" ? "" : whose.entry.path, error };
+    damaged.set(whose, file);
+    options.onDamage?.(file);
+  };
   try {
-    const steps = planSteps(root, source, target, sinks, options);
+    const steps = planSteps(root, source, target, sinks, options, (error) => noteDamage("metadata", error));
     const bundles = new OpenedBundles(source);
     const ready = mapOrdered(steps, (step) => prepare(step, source, bundles, options.signal), {
       concurrency: STEPS_AHEAD,
@@ -71,11 +105,19 @@ export async function restore(
     });
     for await (const step of ready) {
       options.signal?.throwIfAborted();
-      await carryOut(step, target, totals);
+      if (step.damage !== undefined && "sink" in step) noteDamage(step.sink, step.damage);
+      if ("sink" in step && damaged.has(step.sink)) {
+        // Its part stays, as after a failure.
+        if (step.kind === "finish") await step.sink.close();
+      } else {
+        await carryOut(step, target, totals);
+      }
       if (step.kind === "finish") sinks.delete(step.sink);
       options.onStep();
     }
     await target.finish();
+    const [first] = damaged.values();
+    if (first !== undefined && options.onDamage === undefined) throw first.error;
   } finally {
     // After a failure the parts stay: the next attempt verifies what is in them and fetches only the rest.
     for (const sink of sinks) await sink.close();
@@ -87,9 +129,11 @@ async function* planSteps(
   source: ObjectSource,
   target: RestoreTarget,
   sinks: Set<FileSink>,
-  { signal, metadata }: RestoreOptions,
+  { signal, metadata, path }: RestoreOptions,
+  onMetadataDamage: (error: TallystickError) => void,
 ): AsyncGenerator<Step, void, undefined> {
-  for await (const entry of withMetadata(readListing(root, source, signal), metadata)) {
+  const entries = withMetadata(readListing(root, source, signal), metadata, onMetadataDamage);
+  for await (const entry of path === undefined ? entries : under(entries, path)) {
     if (entry.type !== "file") {
       yield { kind: "entry", entry };
       continue;
@@ -97,9 +141,34 @@ async function* planSteps(
     const sink = await target.openFile(entry);
     sinks.add(sink);
     yield { kind: "open", sink };
-    for await (const piece of contentPieces(entry.content, source, 0, signal)) yield { kind: "piece", sink, piece };
+    try {
+      for await (const piece of contentPieces(entry.content, source, 0, signal)) yield { kind: "piece", sink, piece };
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      yield { kind: "damage", sink, damage: restate(error, `${showPath(entry.path)}: ${error.message}`, {}) };
+    }
     yield { kind: "finish", sink };
   }
+}
+
+/** The entry of a path and those below it, under the last name of the path. @throws TallystickError NOT_FOUND */
+async function* under(
+  entries: AsyncIterable<RestoreEntry>,
+  path: string,
+): AsyncGenerator<RestoreEntry, void, undefined> {
+  const isWanted = belowOrAt(path);
+  const parentLength = path.lastIndexOf("/") + 1;
+  let isFound = false;
+  for await (const entry of entries) {
+    if (isWanted(entry.path)) {
+      isFound = true;
+      yield { ...entry, path: entry.path.slice(parentLength) };
+    } else if (isFound) {
+      // What is below a path follows it without a gap.
+      return;
+    }
+  }
+  if (!isFound) throw noSuchPath(path);
 }
 
 async function prepare(
@@ -110,7 +179,7 @@ async function prepare(
 ): Promise<ReadyStep> {
   if (step.kind !== "piece") return step;
   const { sink, piece } = step;
-  const { ref, offset, sizeBytes } = piece;
+  const { offset } = piece;
   const opened = async (): Promise<Uint8Array> => {
     try {
       return await openedPiece(piece, source, bundles, signal);
@@ -118,15 +187,28 @@ async function prepare(
       throw locateError(error, sink.entry.path, offset, piece.id);
     }
   };
+  try {
+    return { ...step, ...(await presentOrOpened(step.piece, sink, opened)) };
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return { ...step, damage: error };
+  }
+}
+
+async function presentOrOpened(
+  { ref, offset, sizeBytes }: ContentPiece,
+  sink: FileSink,
+  opened: () => Promise<Uint8Array>,
+): Promise<{ bytes: Uint8Array; fetched: boolean }> {
   if ("segment" in ref) {
     const bytes = await opened();
     // A file that is there and right is left in place, also where nothing may be overwritten.
     const present = await sink.reuse({ sizeBytes, isRight: async (found) => equalBytes(found, bytes) }, offset);
-    return { ...step, bytes, fetched: present === undefined };
+    return { bytes, fetched: present === undefined };
   }
   const present = await sink.reuse({ sizeBytes, isRight: (found) => isPlaintextOf(ref.chunk, found) }, offset);
-  if (present !== undefined) return { ...step, bytes: present, fetched: false };
-  return { ...step, bytes: await opened(), fetched: true };
+  if (present !== undefined) return { bytes: present, fetched: false };
+  return { bytes: await opened(), fetched: true };
 }
 
 async function carryOut(step: ReadyStep, target: RestoreTarget, totals: RestoreTotals): Promise<void> {
@@ -145,6 +227,8 @@ async function carryOut(step: ReadyStep, target: RestoreTarget, totals: RestoreT
       await step.sink.write(step.bytes, step.fetched === true);
       totals.bytes += step.bytes.length;
       totals.downloadedBytes += step.fetched === true ? step.bytes.length : 0;
+      return;
+    case "damage":
       return;
     case "finish":
       await step.sink.finish();

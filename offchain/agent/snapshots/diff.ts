@@ -128,7 +128,7 @@ async function bytesOf(
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
   const bytes = new Uint8Array(sizeBytes);
-  for await (const piece of contentPieces(content, source, signal)) {
+  for await (const piece of contentPieces(content, source, 0, signal)) {
     bytes.set(await openedPiece(piece, source, bundles, signal), piece.offset);
   }
   return bytes;

@@ -1,15 +1,14 @@
 /** The tree of a snapshot: entries of its listing, each with its metadata, whole or below a path. */
 
-import { TallystickError } from "../../core/errors.ts";
-import { isBelow, pathToBytes, showPath } from "../../core/recipe/path-name.ts";
 import type { FileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 import type { AgentContext } from "../context.ts";
 import type { RestoreEntry } from "../platform.ts";
-import { openStoredRoot } from "../read/open-root.ts";
 import type { ObjectSource } from "../read/object-source.ts";
+import { openStoredRoot } from "../read/open-root.ts";
 import { readListing } from "../read/read-content.ts";
+import { belowOrAt, noSuchPath } from "../read/tree-path.ts";
 import { withMetadata } from "../read/with-metadata.ts";
 import { accountSnapshotKeys } from "./account-keys.ts";
 import { readMetadata } from "./read-metadata.ts";
@@ -77,20 +76,4 @@ export async function* treeEntries(
     }
   }
   if (!isFound) throw noSuchPath(path);
-}
-
-/** Whether a path is this one, or below it. */
-export function belowOrAt(path: string): (other: string) => boolean {
-  const bytes = pathToBytes(path);
-  return (other) => other === path || (other.startsWith(path) && isBelow(pathToBytes(other), bytes));
-}
-
-export function noSuchPath(path: string): TallystickError {
-  return new TallystickError(`the snapshot has no entry ${showPath(path)}`, {
-    code: "NOT_FOUND",
-    party: "you",
-    check: "path in the snapshot",
-    received: showPath(path),
-    hint: "list what it has with `tallystick ls <snapshot>`",
-  });
 }

@@ -7,19 +7,14 @@ import type { TallystickError } from "../../core/errors.ts";
 import type { RegularFileEntry } from "../../core/recipe/recipe.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
 import { isDamage } from "../read/damage.ts";
-import { OpenedBundles } from "../read/opened-bundles.ts";
 import type { ObjectSource } from "../read/object-source.ts";
+import { OpenedBundles } from "../read/opened-bundles.ts";
 import { type ContentPiece, contentPieces, openedPiece } from "../read/read-content.ts";
+import type { DamagedFile } from "../read/restore.ts";
 import { type SnapshotTree, treeEntries } from "./snapshot-tree.ts";
 
 /** Pieces being read, and their plaintext. */
 const PIECES_AHEAD = { concurrency: 16, maximumWeight: 16 * 1024 * 1024 } as const;
-
-/** A file that cannot be read as it was put. */
-export interface DamagedFile {
-  readonly path: string;
-  readonly error: TallystickError;
-}
 
 export interface VerifyTotals {
   entries: number;
@@ -103,7 +98,7 @@ async function* piecesOfFile(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Found, void, undefined> {
   try {
-    for await (const piece of contentPieces(content, source, signal)) yield { path, piece };
+    for await (const piece of contentPieces(content, source, 0, signal)) yield { path, piece };
   } catch (error) {
     if (!isDamage(error)) throw error;
     yield { path, error };
