@@ -30,6 +30,18 @@ export interface GetProgress {
   readonly downloadedBytes: number;
 }
 
+/** `verify`: files whose objects were asked for, and the bytes of these objects. */
+export interface VerifyProgress {
+  readonly operation: "verify";
+  readonly phase: "reading";
+  readonly totalEntries: number;
+  readonly totalBytes: number;
+  readonly readEntries: number;
+  readonly readBytes: number;
+  /** Ciphertext. */
+  readonly objectBytes: number;
+}
+
 /** Preparing an agreement: audit data accepted by the provider. */
 export interface AgreementProgress {
   readonly operation: "agreement";
@@ -40,7 +52,7 @@ export interface AgreementProgress {
   readonly terms?: Terms;
 }
 
-export type Progress = PutProgress | GetProgress | AgreementProgress;
+export type Progress = PutProgress | GetProgress | VerifyProgress | AgreementProgress;
 export type ProgressListener<Event extends Progress = Progress> = (event: Event) => void;
 
 /** A remark worth a line in a log: a node that failed and was replaced, a wait for a budget. */

@@ -14,8 +14,9 @@ export const EXIT = {
   integrity: 7,
   keys: 8,
   funds: 9,
+  incomplete: 10,
   interrupted: 130,
-} as const satisfies Readonly<Record<ExitClass | "ok", number>>;
+} as const satisfies Readonly<Record<ExitClass | "ok" | "incomplete", number>>;
 
 /** @returns the process exit code for a failure */
 export function exitCodeOf(code: ErrorCode): number {

@@ -9,6 +9,8 @@ import { VERSION } from "../core/version.ts";
 import { registerAgreement } from "./commands/agreement.ts";
 import { registerAudit } from "./commands/audit.ts";
 import { registerCompletion } from "./commands/completion.ts";
+import { registerDiff, registerFind } from "./commands/find-diff.ts";
+import { registerForget, registerRemove } from "./commands/forget.ts";
 import { registerGet } from "./commands/get.ts";
 import { registerInit } from "./commands/init.ts";
 import { registerList } from "./commands/list.ts";
@@ -17,17 +19,22 @@ import { registerPhrase } from "./commands/phrase.ts";
 import { registerPut } from "./commands/put.ts";
 import { registerRecover } from "./commands/recover.ts";
 import { registerServe } from "./commands/serve.ts";
+import { registerSnapshots } from "./commands/snapshots.ts";
 import { registerStatus } from "./commands/status.ts";
+import { registerStats, registerVerify } from "./commands/verify-stats.ts";
 import { EXIT, exitCodeOf } from "./exit-codes.ts";
 import { InterruptedError } from "./interrupt.ts";
 import { asTallystickError, createOutput, onOutputError } from "./output.ts";
+import { INCOMPLETE } from "./session.ts";
 
 const EXAMPLES = `
 Examples:
   $ tallystick init
   $ tallystick put ~/Documents --epochs 30
-  $ tallystick ls
-  $ tallystick get bafkrei… -o ~/restored
+  $ tallystick snapshots
+  $ tallystick get latest -o ~/restored
+  $ tallystick get latest:Documents/letter.odt -o .
+  $ tallystick forget --keep-daily 7 --keep-monthly 12
   $ tallystick audit bafkrei…
 
 Secrets come from a prompt, a file (--passphrase-file, --phrase-file) or the environment (TALLYSTICK_PASSPHRASE,
@@ -74,8 +81,15 @@ export function buildProgram(): Command {
     registerInit,
     registerRecover,
     registerPut,
+    registerSnapshots,
     registerList,
     registerGet,
+    registerFind,
+    registerDiff,
+    registerVerify,
+    registerStats,
+    registerRemove,
+    registerForget,
     registerServe,
     registerStatus,
     registerAudit,
@@ -114,7 +128,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   try {
     await useProxyFromEnvironment();
     await program.parseAsync([...argv], { from: "user" });
-    return EXIT.ok;
+    return program.getOptionValue(INCOMPLETE) === true ? EXIT.incomplete : EXIT.ok;
   } catch (error) {
     if (error instanceof CommanderError) return parserExit(error, json);
     const isPromptEnded = error instanceof Error && error.name === "ExitPromptError";

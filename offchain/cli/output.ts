@@ -14,6 +14,8 @@ export interface Output {
    * @throws TallystickError DISK_FAILED when nobody reads it or no space is left
    */
   confirmedResult(document: object, lines: readonly string[]): Promise<void>;
+  /** Prints one line of a result that is too long to be kept, for people. With `--json` it prints nothing. */
+  line(text: string): Promise<void>;
   /** Talk: progress remarks, warnings, what happens next. Never on stdout. */
   say(line: string): void;
   /** A typed failure: `error`, then `hint`, in the form scripts and people know. */
@@ -105,6 +107,10 @@ export function createOutput(json: boolean, quiet: boolean): Output {
     async confirmedResult(document, lines) {
       await writeConfirmed(text(document, lines));
     },
+    async line(text) {
+      if (json || process.stdout.write(`${text}\n`)) return;
+      await new Promise((resolve) => process.stdout.once("drain", resolve));
+    },
     say(line) {
       if (!quiet) process.stderr.write(`${printable(line)}\n`);
     },
@@ -126,6 +132,16 @@ export function asTallystickError(error: unknown): TallystickError {
     hint: "this is a defect of Tallystick; report it with the command you ran (TALLYSTICK_DEBUG=1 shows the stack)",
     cause: error,
   });
+}
+
+/** @returns a time of this machine's zone, for people, for example `2026-11-28 04:45:10 +0100` */
+export function formatTime(millis: number): string {
+  const time = new Date(millis);
+  const two = (value: number) => String(value).padStart(2, "0");
+  const zone = -time.getTimezoneOffset();
+  const offset = `${zone < 0 ? "-" : "+"}${two(Math.floor(Math.abs(zone) / 60))}${two(Math.abs(zone) % 60)}`;
+  const date = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;
+  return `${date} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())} ${offset}`;
 }
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;

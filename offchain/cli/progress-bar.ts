@@ -36,6 +36,13 @@ function viewOf(event: Progress): View {
         total: event.totalBytes,
         remark: `${event.restoredEntries}/${event.totalEntries} entries`,
       };
+    case "verify":
+      return {
+        label: event.phase,
+        done: event.readBytes,
+        total: event.totalBytes,
+        remark: `${event.readEntries}/${event.totalEntries} entries, ${formatBytes(event.objectBytes)} of objects`,
+      };
     case "agreement":
       return { label: event.phase, done: event.doneBytes, total: event.totalBytes, remark: "" };
   }

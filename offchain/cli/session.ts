@@ -16,6 +16,9 @@ import { createOutput, type Output } from "./output.ts";
 import { createProgressBar, type ProgressBar } from "./progress-bar.ts";
 import { readPassphrase } from "./secrets.ts";
 
+/** Set on the program by a command that did a part of its work only. */
+export const INCOMPLETE = "incomplete";
+
 interface GlobalOptions {
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -36,6 +39,8 @@ export interface AgentSession extends Surroundings {
   readonly progress: ProgressBar;
   /** Aborted by Ctrl-C, so that what is under way ends in order. */
   readonly signal: AbortSignal;
+  /** Makes the exit code say that the command did a part of its work only. */
+  incomplete(): void;
 }
 
 /** What some commands bring to the opening of the agent. */
@@ -110,6 +115,11 @@ export async function withAgent(
     ...around.output,
     result: (document, lines) => around.output.result({ network, ...document }, lines),
   };
+  const incomplete = () => {
+    let program = command;
+    while (program.parent !== null) program = program.parent;
+    program.setOptionValue(INCOMPLETE, true);
+  };
   const open = async (identity: Identity) => {
     needs.check?.(identity);
     output.say(`tallystick: network: ${describeNetwork(network)}`);
@@ -120,7 +130,7 @@ export async function withAgent(
       await interruptible(async (signal) => {
         const waits = new WaitNotices(logger, systemClock);
         await waits.during("chain", "checking the network", () => pinNetwork(homeDir, deployment));
-        await work({ ...around, output, agent, progress, signal });
+        await work({ ...around, output, agent, progress, signal, incomplete });
       });
     } finally {
       progress.stop();

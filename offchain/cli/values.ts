@@ -34,6 +34,20 @@ export function amountInWei(option: string): (text: string) => bigint {
   };
 }
 
+/** Appends values of an option that may be repeated, each a list separated by commas. */
+export function commaList(text: string, before: readonly string[] = []): string[] {
+  return [...before, ...text.split(",").filter((value) => value !== "")];
+}
+
+/** @returns a time, of this machine's zone unless the text names one @throws InvalidArgumentError */
+export function timeOption(text: string): Date {
+  const time = new Date(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00` : text.replace(" ", "T"));
+  if (Number.isNaN(time.getTime()) || !/^\d{4}-\d{2}-\d{2}/.test(text)) {
+    throw new InvalidArgumentError("A time is 2026-01-31, '2026-01-31 18:30:00' or 2026-01-31T18:30:00Z.");
+  }
+  return time;
+}
+
 /** @returns an address with its checksum @throws InvalidArgumentError when it is none, or its checksum is wrong */
 export function address(text: string): string {
   if (!/^0x[0-9a-fA-F]{40}$/.test(text)) throw new InvalidArgumentError("An address is 0x and 40 hex digits.");

@@ -4,6 +4,7 @@ import { InvalidInputError } from "../../core/errors.ts";
 import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 import type { AgentContext } from "../context.ts";
 import type { RestoreEntry } from "../platform.ts";
+import type { ProgressListener, VerifyProgress } from "../progress.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { objectOrder } from "../read/object-order.ts";
 import { accountSnapshotKeys } from "./account-keys.ts";
@@ -141,10 +142,10 @@ export class Snapshots {
     place: string,
     options: SignalOptions & {
       readonly provider?: string | undefined;
-      readonly onStep?: ((totals: Readonly<VerifyTotals>) => void) | undefined;
+      readonly onProgress?: ProgressListener<VerifyProgress> | undefined;
     } = {},
   ): Promise<VerifiedCopy[]> {
-    const { signal, provider, onStep } = options;
+    const { signal, provider, onProgress } = options;
     const resolved = await this.resolve(place, { signal });
     const { dataId, snapshot, path } = resolved;
     const accounts = provider === undefined ? snapshot?.providers : [provider];
@@ -154,6 +155,17 @@ export class Snapshots {
     const copies: VerifiedCopy[] = [];
     for (const source of providers) {
       const tree = await openTree(this.#context, resolved, signal, source);
+      const { entryCount: totalEntries, totalBytes } = tree.root;
+      const onStep = ({ entries: readEntries, bytes: readBytes, objectBytes }: Readonly<VerifyTotals>) =>
+        onProgress?.({
+          operation: "verify",
+          phase: "reading",
+          totalEntries,
+          totalBytes,
+          readEntries,
+          readBytes,
+          objectBytes,
+        });
       const report = await verifyTree(tree, path, onStep, signal);
       const named = snapshot === undefined ? {} : { snapshotId: snapshot.id };
       copies.push({ dataId, ...named, provider: source.account, ...report });

@@ -10,7 +10,7 @@ import { formatBytes } from "../output.ts";
 import type { AgentSession } from "../session.ts";
 
 export interface RangeRequest {
-  /** Data id, with the path of the file behind a colon unless the put has one file only. */
+  /** Snapshot or data id, with the path of the file behind a colon unless the put has one file only. */
   readonly target: string;
   readonly range: RangeSpec;
   /** File to write; default stdout. */
@@ -37,8 +37,7 @@ export async function getRange({ agent, output, signal }: AgentSession, request:
       hint: "name a file with --out, or leave --json out",
     });
   }
-  const { dataId, path } = splitTarget(target);
-  const file = await agent.getFile(dataId, { ...(path === undefined ? {} : { path }), signal });
+  const file = await agent.getFile(target, { signal });
   const range = resolveRange(request.range, file.sizeBytes);
   if (range === undefined) {
     throw new InvalidInputError("the file has no byte in this range", {
@@ -50,13 +49,8 @@ export async function getRange({ agent, output, signal }: AgentSession, request:
   const stream = file.stream(range);
   if (toStdout) return await writeToStdout(stream);
   const writtenBytes = await saveStream(stream, out, { overwrite });
-  const report = { dataId, path: file.path, start: range.start, end: range.end, writtenBytes };
+  const report = { target, path: file.path, start: range.start, end: range.end, writtenBytes };
   output.result(report, [`wrote ${formatBytes(writtenBytes)} of ${formatBytes(file.sizeBytes)} into ${out}`]);
-}
-
-function splitTarget(target: string): { readonly dataId: string; readonly path?: string } {
-  const colon = target.indexOf(":");
-  return colon === -1 ? { dataId: target } : { dataId: target.slice(0, colon), path: target.slice(colon + 1) };
 }
 
 /** A reader that stops early, such as `head`, is no failure. */

@@ -14,14 +14,15 @@ interface GetCommandOptions {
 export function registerGet(program: Command): void {
   program
     .command("get")
-    .description("restore what was stored under a data id")
-    .argument("<id>", "data id, as `put` and `ls` print it; with --range <id>:<path of a file>")
+    .description("restore a snapshot, or a file or folder of one")
+    .argument("<snapshot>", "beginning of an id, latest, latest:<host> or a data id; with :<path> only what is there")
     .option("-o, --out <directory>", "folder to restore into, created if it is missing; with --range the file to write")
     .option("--overwrite", "replace files that are there and differ")
     .option("--range <bytes>", "only these bytes of one file: 0-499, 500- or -500; to stdout unless --out", rangeOption)
     .addHelpText(
       "after",
-      "\nExamples:\n  $ tallystick get bafkrei… -o ~/restored" +
+      "\nExamples:\n  $ tallystick get latest -o ~/restored" +
+        "\n  $ tallystick get 1a2b3c4d:Documents/letters -o ~/restored" +
         "\n  $ tallystick get bafkrei…:photos/film.mp4 --range 0-1048575 | mpv -",
     )
     .action(async (id: string, { out, overwrite = false, range }: GetCommandOptions, command: Command) => {
@@ -34,8 +35,9 @@ export function registerGet(program: Command): void {
           code: "commander.missingMandatoryOptionValue",
         });
       }
-      await withAgent(command, async ({ agent, output, progress, signal }) => {
-        const report = await agent.get(id, out, { overwrite, onProgress: progress.listener, signal });
+      await withAgent(command, async ({ agent, output, progress, signal, incomplete }) => {
+        const onDamage = () => undefined;
+        const report = await agent.get(id, out, { overwrite, onDamage, onProgress: progress.listener, signal });
         progress.stop();
         const onDisk = report.totalBytes - report.downloadedBytes;
         output.result(report, [
@@ -43,6 +45,17 @@ export function registerGet(program: Command): void {
             (onDisk > 0 ? ` (${formatBytes(onDisk)} were there already)` : ""),
           ...report.nodes.map((node) => `  node ${node.index}  ${node.answer}`),
         ]);
+        if (report.damaged.length === 0) return;
+        for (const { path, error } of report.damaged) output.say(`tallystick: ${damageLine(path, error.message)}`);
+        output.say(
+          `tallystick: hint: ${report.damaged.length} not restored: what the provider lost. Put the same files again, ` +
+            "or restore an older snapshot of them",
+        );
+        incomplete();
       });
     });
+}
+
+function damageLine(path: string, message: string): string {
+  return path === "" ? `times, modes and owners are not restored: ${message}` : message;
 }

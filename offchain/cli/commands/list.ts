@@ -1,20 +1,42 @@
-/** `tallystick ls`: what this account has stored. */
+/** `tallystick ls`: what this account has stored, and what is in a snapshot. */
 import type { Command } from "commander";
 import { openAgent } from "../../agent/node/index.ts";
 import type { Identity } from "../../core/identity/identity.ts";
-import { formatBytes, printable } from "../output.ts";
-import { type Surroundings, surroundings, withIdentity } from "../session.ts";
+import { entryDocument, entryLine } from "../entry-lines.ts";
+import { formatBytes, formatTime, printable } from "../output.ts";
+import { type AgentSession, type Surroundings, surroundings, withAgent, withIdentity } from "../session.ts";
 import { tableLines } from "../table.ts";
 
 export function registerList(program: Command): void {
   program
     .command("ls")
-    .description("list what this account has stored, as this device remembers it")
-    .addHelpText("after", "\nExample:\n  $ tallystick ls --json | jq -r '.puts[].dataId'")
-    .action(async (_options: unknown, command: Command) => {
+    .description(
+      "list the entries of a snapshot; without one, what this account has stored, as this device remembers it",
+    )
+    .argument("[snapshot]", "beginning of an id, latest, latest:<host> or a data id; with :<path> only what is there")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ tallystick ls --json | jq -r '.puts[].dataId'" +
+        "\n  $ tallystick ls latest:Documents" +
+        "\n  $ tallystick ls latest:laptop:Documents/letters",
+    )
+    .action(async (place: string | undefined, _options: unknown, command: Command) => {
+      if (place !== undefined) {
+        await withAgent(command, (session) => listEntries(session, place));
+        return;
+      }
       const around = surroundings(command);
       await withIdentity(around, (identity) => list(around, identity));
     });
+}
+
+async function listEntries({ agent, output, signal }: AgentSession, place: string): Promise<void> {
+  const entries: object[] = [];
+  for await (const entry of agent.snapshots.entries(place, { signal })) {
+    if (output.json) entries.push(entryDocument(entry));
+    await output.line(entryLine(entry));
+  }
+  output.result({ entries }, []);
 }
 
 /** From the catalogue alone, so that no network and no deployment is needed. */
@@ -26,7 +48,7 @@ async function list({ homeDir, output }: Surroundings, identity: Identity): Prom
       put.dataId,
       String(put.entryCount),
       formatBytes(put.totalBytes),
-      new Date(put.storedAt * 1000).toISOString().slice(0, 16).replace("T", " "),
+      formatTime(put.storedAt * 1000),
       printable(put.name),
     ]);
     output.result(

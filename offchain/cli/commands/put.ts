@@ -1,8 +1,9 @@
 /** `tallystick put`: stores files and folders. */
 import { type Command, InvalidArgumentError } from "commander";
-import { formatBytes } from "../output.ts";
+import { SHORT_ID_LENGTH } from "../../agent/snapshots/resolve.ts";
+import { formatBytes, formatTime } from "../output.ts";
 import { withAgent } from "../session.ts";
-import { amountInWei, wholeNumber } from "../values.ts";
+import { amountInWei, commaList, timeOption, wholeNumber } from "../values.ts";
 import { tellingDeposits } from "./agreement.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 
@@ -13,6 +14,9 @@ interface PutCommandOptions {
   readonly domain?: string;
   readonly keyMode?: "oprf" | "merkle";
   readonly recipients?: "committee" | "self";
+  readonly tag?: readonly string[];
+  readonly host?: string;
+  readonly time?: Date;
 }
 
 function keyMode(text: string): "oprf" | "merkle" {
@@ -52,12 +56,15 @@ export function registerPut(program: Command): void {
       keyMode,
     )
     .option("--recipients <who>", "who holds the key shares: committee, or self (default: committee)", recipients)
+    .option("--tag <tags>", "tags of the snapshot, separated by commas; may be given again", commaList)
+    .option("--host <name>", "host of the snapshot (default: the name of this machine)")
+    .option("--time <time>", "time of the snapshot (default: now)", timeOption)
     .addHelpText("after", "\nExample:\n  $ tallystick put ~/Documents notes.txt --epochs 12")
     .action(async (paths: string[], options: PutCommandOptions, command: Command) => {
       await withAgent(command, async (session) => {
         const { agent, output, progress, signal } = session;
         if (options.agreement) await fundOnDevelopmentChain(session, agent.account);
-        const { epochs, maxFee, domain } = options;
+        const { epochs, maxFee, domain, tag, host, time } = options;
         const wishes = {
           ...(epochs === undefined ? {} : { epochs }),
           ...(maxFee === undefined ? {} : { maximumFeePerEpoch: maxFee }),
@@ -65,6 +72,9 @@ export function registerPut(program: Command): void {
         const report = await agent.put(paths, {
           ...(domain === undefined ? {} : { domain }),
           ...(options.keyMode === undefined ? {} : { keyMode: options.keyMode }),
+          ...(tag === undefined ? {} : { tags: tag }),
+          ...(host === undefined ? {} : { host }),
+          ...(time === undefined ? {} : { time }),
           ...(options.recipients === undefined ? {} : { recipients: options.recipients }),
           agreement: options.agreement ? wishes : false,
           onProgress: tellingDeposits(session),
@@ -74,6 +84,7 @@ export function registerPut(program: Command): void {
         const saved = report.storedBytes - report.uploadedBytes;
         output.result(report, [
           report.dataId,
+          `  snapshot   ${report.snapshot.id.slice(0, SHORT_ID_LENGTH)}, ${formatTime(report.snapshot.timeMillis)}`,
           `  entries    ${report.entries}, ${formatBytes(report.totalBytes)}`,
           `  uploaded   ${formatBytes(report.uploadedBytes)} in ${report.uploadedObjects} of ` +
             `${report.objects} objects` +

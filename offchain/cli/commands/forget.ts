@@ -1,0 +1,149 @@
+/** `tallystick rm` and `tallystick forget`: remove snapshots from the lists, by name or by rules. */
+import { type Command, InvalidArgumentError } from "commander";
+import { SHORT_ID_LENGTH } from "../../agent/snapshots/resolve.ts";
+import {
+  type KeepCount,
+  type KeepSpan,
+  parseSpan,
+  type RetentionGroup,
+  type RetentionPolicy,
+} from "../../agent/snapshots/retention.ts";
+import type { ListedSnapshot } from "../../agent/snapshots/snapshot-lists.ts";
+import type { RemoveReport } from "../../agent/snapshots/snapshots.ts";
+import { TallystickError } from "../../core/errors.ts";
+import { formatBytes, formatTime, printable } from "../output.ts";
+import { withAgent } from "../session.ts";
+import { commaList } from "../values.ts";
+import { type FilterOptions, filterOptions, readFilter, tellFailures } from "./snapshots.ts";
+
+const COUNTED = ["last", "hourly", "daily", "weekly", "monthly", "yearly"] as const;
+
+interface ForgetOptions extends FilterOptions {
+  readonly keepLast?: KeepCount;
+  readonly keepHourly?: KeepCount;
+  readonly keepDaily?: KeepCount;
+  readonly keepWeekly?: KeepCount;
+  readonly keepMonthly?: KeepCount;
+  readonly keepYearly?: KeepCount;
+  readonly keepWithin?: KeepSpan;
+  readonly keepTag?: readonly (readonly string[])[];
+  readonly dryRun?: boolean;
+  readonly release: boolean;
+}
+
+export function registerRemove(program: Command): void {
+  program
+    .command("rm")
+    .description("remove snapshots from the list, and release the objects that no other snapshot needs")
+    .argument("<snapshot...>", "beginning of an id, latest, latest:<host> or a data id")
+    .option("--no-release", "leave the objects where they are")
+    .addHelpText("after", "\nExample:\n  $ tallystick rm 1a2b3c4d 5e6f7a8b")
+    .action(async (places: string[], { release }: { release: boolean }, command: Command) => {
+      await withAgent(command, async ({ agent, output, signal, incomplete }) => {
+        const report = await agent.snapshots.remove(places, { release, signal });
+        output.result(report, [
+          ...report.removed.map(
+            ({ id, paths }) => `removed ${id.slice(0, SHORT_ID_LENGTH)}  ${printable(paths.join(", "))}`,
+          ),
+          ...releaseLines(report),
+        ]);
+        if (tellFailures(output, report.failures)) incomplete();
+      });
+    });
+}
+
+export function registerForget(program: Command): void {
+  const command = program
+    .command("forget")
+    .description("remove the snapshots that no rule keeps, for each host and set of paths on its own");
+  for (const name of COUNTED) {
+    const what = name === "last" ? "the last n snapshots" : `the newest snapshot of each of the last n ${UNITS[name]}`;
+    command.option(`--keep-${name} <n>`, `keep ${what}; n is a number or all`, keepCount(`--keep-${name}`));
+  }
+  command
+    .option("--keep-within <span>", "keep snapshots this much younger than the newest: 1y6m, 7d, 36h", keepSpan)
+    .option("--keep-tag <tags>", "keep snapshots with all these tags; may be given again", tagLists)
+    .option("-n, --dry-run", "only show what would be removed")
+    .option("--no-release", "leave the objects where they are");
+  filterOptions(command)
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ tallystick forget --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --dry-run" +
+        "\n  $ tallystick forget --host laptop --keep-within 2y --keep-tag yearly,tax",
+    )
+    .action(async (options: ForgetOptions, own: Command) => {
+      await withAgent(own, async ({ agent, output, signal, incomplete }) => {
+        const { dryRun = false, release } = options;
+        const report = await agent.snapshots.forget(readPolicy(options), {
+          ...readFilter(options),
+          dryRun,
+          release,
+          signal,
+        });
+        output.result(report, [
+          ...report.groups.flatMap((group) => groupLines(group, dryRun)),
+          ...(dryRun ? [] : releaseLines(report)),
+        ]);
+        if (tellFailures(output, report.failures)) incomplete();
+      });
+    });
+}
+
+const UNITS = { hourly: "hours", daily: "days", weekly: "weeks", monthly: "months", yearly: "years" } as const;
+
+function readPolicy(options: ForgetOptions): RetentionPolicy {
+  const { keepWithin, keepTag } = options;
+  const counted = {
+    last: options.keepLast,
+    hourly: options.keepHourly,
+    daily: options.keepDaily,
+    weekly: options.keepWeekly,
+    monthly: options.keepMonthly,
+    yearly: options.keepYearly,
+  };
+  return {
+    ...Object.fromEntries(Object.entries(counted).filter(([, count]) => count !== undefined)),
+    ...(keepWithin === undefined ? {} : { within: keepWithin }),
+    ...(keepTag === undefined ? {} : { tags: keepTag }),
+  };
+}
+
+function groupLines({ host, paths, kept, removed }: RetentionGroup<ListedSnapshot>, dryRun: boolean): string[] {
+  const line = ({ id, timeMillis }: ListedSnapshot) => `${id.slice(0, SHORT_ID_LENGTH)}  ${formatTime(timeMillis)}`;
+  return [
+    `${printable(host)}: ${printable(paths.join(", "))}`,
+    ...kept.map(({ snapshot, reasons }) => `  keep    ${line(snapshot)}  ${printable(reasons.join(", "))}`),
+    ...removed.map((snapshot) => `  ${dryRun ? "would remove" : "removed"}  ${line(snapshot)}`),
+  ];
+}
+
+function releaseLines({ released }: RemoveReport): string[] {
+  return released.map(({ provider, unneeded, released: count, freedBytes = 0 }) =>
+    count === undefined
+      ? `provider ${provider} keeps ${unneeded} objects that no snapshot needs: it does not offer to release them`
+      : `provider ${provider} released ${count} objects, ${formatBytes(freedBytes)}`,
+  );
+}
+
+function keepCount(option: string): (text: string) => KeepCount {
+  return (text) => {
+    if (text === "all") return "all";
+    if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError(`${option} takes a whole number, or all.`);
+    return Number(text);
+  };
+}
+
+function keepSpan(text: string): KeepSpan {
+  try {
+    return parseSpan(text);
+  } catch (error) {
+    if (!(error instanceof TallystickError)) throw error;
+    throw new InvalidArgumentError(`A span is ${error.expected}.`);
+  }
+}
+
+function tagLists(text: string, before: readonly (readonly string[])[] = []): string[][] {
+  const tags = commaList(text);
+  if (tags.length === 0) throw new InvalidArgumentError("Tags are words separated by commas.");
+  return [...before.map((list) => [...list]), tags];
+}
