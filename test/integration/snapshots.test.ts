@@ -1,0 +1,230 @@
+/** Snapshots on a real network: what a put appends, what the commands show, and what comes back on a new device. */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { expect } from "chai";
+import type { PutReport } from "../../offchain/agent/index.ts";
+import { EXIT } from "../../offchain/cli/exit-codes.ts";
+import { tallystick } from "../../scripts/demo/command.ts";
+import { escrowEvents, ledgerEvents } from "../helpers/on-chain.ts";
+import { newPerson, type Person, personFrom, withAgentOf } from "../helpers/people.ts";
+import { collect } from "../helpers/promises.ts";
+import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
+import { joinSharedNet, type TestNet } from "../helpers/shared-net.ts";
+
+const MIB = 1024 * 1024;
+
+describe("snapshots", () => {
+  let net: TestNet;
+  let alice: Person;
+  let first: PutReport;
+  const dir = (...names: string[]) => join(net.dir, ...names);
+
+  before(async () => {
+    net = await joinSharedNet();
+    alice = await newPerson(net, "alice");
+    mkdirSync(dir("files", "letters"), { recursive: true });
+    writeFileSync(dir("files", "large"), pseudoRandomBytes("large", 3 * MIB));
+    writeFileSync(dir("files", "letters", "one.txt"), "first letter");
+    writeFileSync(dir("files", "letters", "two.txt"), "second letter");
+  });
+  after(() => net?.stop());
+
+  /** The document of a command that succeeds. */
+  async function documentOf(person: Person, ...args: string[]): Promise<Record<string, unknown>> {
+    const { exitCode, document, stderr } = await tallystick(person, args);
+    expect(exitCode, stderr).to.equal(EXIT.ok);
+    return document;
+  }
+
+  const eventCount = async () => (await ledgerEvents(net)).length + (await escrowEvents(net)).length;
+
+  it("are appended by every put; one of nothing new sends no transaction and stores no object", async () => {
+    await withAgentOf(net, alice, async (agent) => {
+      first = await agent.put([dir("files")], { tags: ["daily", "home"], host: "laptop" });
+      expect(first.snapshot).to.deep.include({ host: "laptop", tags: ["daily", "home"], dataId: first.dataId });
+      expect(first.snapshot.paths).to.deep.equal([dir("files")]);
+      expect(first.snapshot.totals).to.include({ entries: first.entries, bytes: first.totalBytes });
+      const events = await eventCount();
+      const second = await agent.put([dir("files")], { host: "laptop" });
+      expect(second.dataId).to.equal(first.dataId);
+      expect(second.snapshot.id).to.not.equal(first.snapshot.id);
+      expect(second.snapshot.metadataId).to.equal(first.snapshot.metadataId);
+      expect([second.uploadedObjects, second.record.isNew, second.agreements[0]?.isNew]).to.deep.equal([
+        0,
+        false,
+        false,
+      ]);
+      expect(await eventCount()).to.equal(events);
+      const { snapshots, failures } = await agent.snapshots.list();
+      expect(snapshots.map(({ id }) => id)).to.deep.equal([first.snapshot.id, second.snapshot.id]);
+      expect(snapshots[0]?.providers).to.deep.equal([net.provider.account]);
+      expect(failures).to.deep.equal([]);
+    });
+  });
+
+  it("can be listed, searched, compared, measured and verified by commands", async () => {
+    writeFileSync(dir("files", "letters", "one.txt"), "first letter, amended");
+    writeFileSync(dir("files", "new.txt"), "new");
+    rmSync(dir("files", "letters", "two.txt"));
+    const put = await documentOf(alice, "put", dir("files"), "--no-agreement", "--tag", "weekly", "--host", "desk");
+    const id = String((put.snapshot as { id: string }).id);
+    const { snapshots } = (await documentOf(alice, "snapshots", "--tag", "weekly")) as { snapshots: { id: string }[] };
+    expect(snapshots.map((snapshot) => snapshot.id)).to.deep.equal([id]);
+    const old = first.snapshot.id.slice(0, 12);
+    const { changes } = (await documentOf(alice, "diff", old, id.slice(0, 12))) as {
+      changes: Record<string, string>[];
+    };
+    const changed = changes.map(({ kind, path }) => `${kind} ${path}`);
+    expect(changed).to.include.members([
+      "changed files/letters/one.txt",
+      "removed files/letters/two.txt",
+      "added files/new.txt",
+    ]);
+    expect(changed.filter((line) => !line.startsWith("metadata"))).to.have.length(3);
+    const { found } = (await documentOf(alice, "find", "two.*")) as { found: Record<string, unknown>[] };
+    expect(found.map(({ path }) => path)).to.deep.equal(Array(2).fill("files/letters/two.txt"));
+    const { entries } = (await documentOf(alice, "ls", "latest:desk:files/letters")) as {
+      entries: Record<string, unknown>[];
+    };
+    expect(entries.map(({ path }) => path)).to.deep.equal(["files/letters", "files/letters/one.txt"]);
+    expect(entries[1]).to.include({ type: "file", sizeBytes: 21 });
+    const { total } = (await documentOf(alice, "stats")) as { total: Record<string, number> };
+    expect(total).to.include({ snapshots: 3 });
+    expect(total.storedBytes).to.be.within(3 * MIB, 3.2 * MIB);
+    expect(await documentOf(alice, "verify", "latest")).to.include({ intact: true });
+    await documentOf(alice, "get", "latest:files/letters", "-o", dir("out"));
+    expect(readFileSync(dir("out", "letters", "one.txt"), "utf8")).to.equal("first letter, amended");
+  });
+
+  it("come back on a new device, with times and tags", async () => {
+    const device = await personFrom(net, "new device", alice.recoveryPhrase);
+    await withAgentOf(net, device, async (agent) => {
+      const { snapshots } = await agent.snapshots.list();
+      expect(snapshots.map(({ host, tags }) => [host, tags])).to.deep.equal([
+        ["laptop", ["daily", "home"]],
+        ["laptop", []],
+        ["desk", ["weekly"]],
+      ]);
+      const [entry] = await collect(agent.snapshots.entries(`${first.snapshot.id}:files/letters/two.txt`));
+      expect(entry?.metadata?.mode).to.be.a("number");
+      const bytes = await agent.getBytes("latest:laptop:files/letters/two.txt");
+      expect(new TextDecoder().decode(bytes)).to.equal("second letter");
+    });
+  });
+
+  it("are appended by devices at the same time, and none is lost", async () => {
+    const other = await personFrom(net, "other device", alice.recoveryPhrase);
+    writeFileSync(dir("a"), "a");
+    writeFileSync(dir("b"), "b");
+    await Promise.all(
+      [
+        [alice, "a"],
+        [other, "b"],
+      ].map(([person, name]) =>
+        withAgentOf(net, person as Person, (agent) =>
+          agent.put([dir(String(name))], { agreement: false, host: "race", tags: [String(name)] }),
+        ),
+      ),
+    );
+    await withAgentOf(net, alice, async (agent) => {
+      const { snapshots } = await agent.snapshots.list({ host: "race" });
+      expect(snapshots.flatMap(({ tags }) => tags).sort()).to.deep.equal(["a", "b"]);
+    });
+  });
+
+  it("are forgotten by rules, and only shown with --dry-run", async () => {
+    const forget = ["forget", "--host", "laptop", "--keep-last", "1"];
+    const dry = await documentOf(alice, ...forget, "--dry-run");
+    expect((dry.removed as { id: string }[]).map(({ id }) => id)).to.deep.equal([first.snapshot.id]);
+    const { snapshots: before } = (await documentOf(alice, "snapshots")) as { snapshots: object[] };
+    expect(before).to.have.length(5);
+    await documentOf(alice, ...forget);
+    const { snapshots } = (await documentOf(alice, "snapshots")) as { snapshots: { id: string; host: string }[] };
+    expect(snapshots.map(({ host }) => host).sort()).to.deep.equal(["desk", "laptop", "race", "race"]);
+    const nothing = await tallystick(alice, ["forget", "--keep-last", "0"]);
+    expect(nothing.document.error).to.include({ code: "INVALID_INPUT" });
+    const gone = await tallystick(alice, ["ls", first.snapshot.id]);
+    expect(gone.document.error).to.include({ code: "NOT_FOUND" });
+    const [desk] = snapshots.filter(({ host }) => host === "desk");
+    await documentOf(alice, "rm", String(desk?.id));
+    expect((await documentOf(alice, "snapshots", "--host", "desk")).snapshots).to.deep.equal([]);
+  });
+
+  describe("of a provider that has lost an object", () => {
+    let proxy: Server;
+    let bob: Person;
+    let lost = "";
+    const asked: string[] = [];
+    before(async () => {
+      proxy = await forwarding(net.provider.url, (path) => {
+        asked.push(path);
+        return path === lost;
+      });
+      const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+      const providers = [{ account: net.provider.account, url }];
+      writeFileSync(dir("deployment.json"), JSON.stringify({ ...net.deployment, providers }));
+      bob = { ...(await newPerson(net, "bob")), deploymentFile: dir("deployment.json") };
+    });
+    after(() => {
+      proxy?.close();
+      proxy?.closeAllConnections();
+    });
+
+    it("are restored in part, with an exit code that says so, and not verified", async () => {
+      mkdirSync(dir("five"));
+      for (const k of [1, 2, 3, 4, 5]) writeFileSync(dir("five", `f${k}`), pseudoRandomBytes(`f${k}`, 3 * MIB));
+      await documentOf(bob, "put", dir("five"), "--no-agreement");
+      const deployment = JSON.parse(readFileSync(dir("deployment.json"), "utf8"));
+      await withAgentOf(
+        net,
+        bob,
+        async (agent) => {
+          await agent.getBytes("latest:five/f3");
+          lost = asked.at(-1) ?? "";
+          expect(lost).to.match(/^\/v1\/chunks\//);
+        },
+        deployment,
+      );
+      const got = await tallystick(bob, ["get", "latest", "-o", dir("five back")]);
+      expect(got.exitCode, got.stderr).to.equal(EXIT.incomplete);
+      expect((got.document.damaged as { path: string }[]).map(({ path }) => path)).to.deep.equal(["five/f3"]);
+      expect(got.stderr).to.match(/five\/f3, from byte \d+ on/);
+      for (const k of [1, 2, 4, 5]) {
+        const back = readFileSync(dir("five back", "five", `f${k}`));
+        expect(Buffer.compare(back, pseudoRandomBytes(`f${k}`, 3 * MIB)), `f${k}`).to.equal(0);
+      }
+      const verified = await tallystick(bob, ["verify", "latest"]);
+      expect(verified.exitCode).to.equal(EXIT.integrity);
+      expect(verified.document.error).to.include({ code: "INTEGRITY" });
+      expect(verified.stderr).to.contain("five/f3");
+    });
+  });
+});
+
+/** Forwards requests, but for those that are answered as if the object were lost. */
+async function forwarding(target: string, isLost: (path: string) => boolean): Promise<Server> {
+  const server = createServer(async (request, response) => {
+    if (isLost(request.url ?? "")) {
+      response.writeHead(410, { "content-type": "application/json" });
+      response.end(JSON.stringify({ error: { code: "OBJECT_LOST", message: "it is lost" } }));
+      return;
+    }
+    const pieces: Buffer[] = [];
+    for await (const piece of request) pieces.push(piece as Buffer);
+    const { authorization, "content-type": type } = request.headers;
+    const answer = await fetch(`${target}${request.url}`, {
+      method: request.method ?? "GET",
+      headers: {
+        ...(authorization === undefined ? {} : { authorization }),
+        ...(type === undefined ? {} : { "content-type": type }),
+      },
+      ...(request.method === "GET" ? {} : { body: new Uint8Array(Buffer.concat(pieces)) }),
+    });
+    response.writeHead(answer.status, { "content-type": answer.headers.get("content-type") ?? "application/json" });
+    response.end(new Uint8Array(await answer.arrayBuffer()));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return server;
+}
