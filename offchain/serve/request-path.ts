@@ -48,11 +48,16 @@ function percentDecode(text: string): Uint8Array | undefined {
   return Buffer.concat(pieces);
 }
 
+/** What `encodeURIComponent` leaves alone beyond the unreserved characters. */
+const ESCAPED_TOO: Readonly<Record<string, string>> = { "!": "%21", "'": "%27", "(": "%28", ")": "%29", "*": "%2A" };
+
 /** The characters that RFC 3986 calls unreserved. */
 const UNRESERVED = /[A-Za-z0-9\-._~]/;
 
 /** One component of a target: every byte but unreserved characters is escaped. */
 export function encodeComponent(name: string): string {
+  // The platform's own function is much faster, but knows no names that are not Unicode.
+  if (name.isWellFormed()) return encodeURIComponent(name).replace(/[!'()*]/g, (one) => ESCAPED_TOO[one] ?? one);
   return Array.from(pathToBytes(name), (byte) => {
     const character = String.fromCharCode(byte);
     return UNRESERVED.test(character) ? character : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;

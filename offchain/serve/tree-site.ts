@@ -148,12 +148,14 @@ export class TreeSite {
     const say = (resource: Resource) => responseOf(resource, asked, contentType);
     const isFolder = entry.type === "directory";
     yield MULTISTATUS_START;
-    yield say({ entry, href: hrefOf(base, components, isFolder) });
+    const href = hrefOf(base, components, isFolder);
+    yield say({ entry, href });
     if (depth === 1 && isFolder) {
       for await (const child of tree.list(path, signal)) {
         // WebDAV has no links; what they point to may be outside of the tree.
         if (child.type === "symlink") continue;
-        yield say({ entry: child, href: hrefOf(base, [...components, child.name], child.type === "directory") });
+        const slash = child.type === "directory" ? "/" : "";
+        yield say({ entry: child, href: `${href}${encodeComponent(child.name)}${slash}` });
       }
     }
     yield MULTISTATUS_END;
