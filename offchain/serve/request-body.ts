@@ -32,7 +32,7 @@ export async function readBody(request: IncomingMessage, response: ServerRespons
 
 /**
  * Has the connection closed after the answer, unless the request has no body, and reads a part of the body.
- * @returns resolves when the answer may end: the body is over, enough of it was read, or it takes too long
+ * @returns resolves when the answer may end: the body is over, its sender is gone, or it takes too long
  */
 export async function dropBody(request: IncomingMessage, response: ServerResponse): Promise<void> {
   if (!hasBody(request) || request.complete) return;
@@ -49,10 +49,8 @@ export async function dropBody(request: IncomingMessage, response: ServerRespons
     let dropped = 0;
     request.on("data", (piece: Buffer) => {
       dropped += piece.length;
-      if (dropped < DROPPED_BYTES) return;
-      request.pause();
-      clearTimeout(timer);
-      resolve();
+      // The sender has the rest of the time to read the answer and to stop.
+      if (dropped >= DROPPED_BYTES) request.pause();
     });
   });
 }

@@ -1,4 +1,6 @@
 /** The server of a tree as clients see it: files, pages, WebDAV, and what it refuses. */
+import { once } from "node:events";
+import { connect } from "node:net";
 import { expect } from "chai";
 import { CHUNK_LIMITS } from "../../offchain/core/recipe/chunker.ts";
 import { pathFromBytes } from "../../offchain/core/recipe/path-name.ts";
@@ -6,6 +8,7 @@ import { readXml } from "../../offchain/serve/dav/xml-reader.ts";
 import { MountedTrees } from "../../offchain/serve/mounted-trees.ts";
 import { encodeComponent } from "../../offchain/serve/request-path.ts";
 import { startTreeServer } from "../../offchain/serve/tree-server.ts";
+import { collect } from "../helpers/promises.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 import { rawHttp } from "../helpers/raw-http.ts";
 import { expectAsyncRejection } from "../helpers/rejection.ts";
@@ -189,6 +192,21 @@ describe("server of a tree", () => {
       const { raw, status } = await send(`${head}\r\nexpect: 100-continue`);
       expect(status).to.equal(405);
       expect(raw).to.not.contain(" 100 ");
+    });
+
+    it("is heard by a client that sends its whole body before it reads", async () => {
+      const { hostname, port } = new URL(served.url);
+      const socket = connect({ host: hostname, port: Number(port) });
+      await once(socket, "connect");
+      socket.on("error", () => undefined);
+      const head = `PUT ${path()}new HTTP/1.1\r\nhost: ${host()}\r\ncontent-length: 900000\r\n\r\n`;
+      socket.write(head);
+      for (let sent = 0; sent < 900_000; sent += 100_000) {
+        await new Promise((resolve, reject) => {
+          socket.write(Buffer.alloc(100_000), (error) => (error ? reject(error) : setTimeout(resolve, 30)));
+        });
+      }
+      expect((await collect(socket)).join("")).to.match(/^HTTP\/1.1 405 /);
     });
 
     it("knows no other methods", async () => {
