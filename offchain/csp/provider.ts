@@ -25,6 +25,7 @@ import { OwnershipChallenges } from "./chunks/ownership-challenges.ts";
 import { reconcileChunks } from "./chunks/reconcile.ts";
 import { scrubObjects } from "./chunks/scrub.ts";
 import { bindObjectStore } from "./chunks/store-binding.ts";
+import { checkCommand } from "./commands/check.ts";
 import { type CspConfig, loadCspConfig } from "./config.ts";
 import { ProviderDatabase } from "./database.ts";
 import { HeadService } from "./heads/heads.ts";
@@ -153,6 +154,7 @@ export const providerProgramOver = (openStore: OpenStore): DaemonProgram<CspConf
   sessionContract: "storageEscrow",
   limits: { requestTimeoutSeconds: REQUEST_SECONDS },
   prepare: auditReady,
+  commands: [checkCommand],
   build: (base) => build(base, openStore),
 });
 

@@ -69,6 +69,21 @@ function buildCommand<Config extends DaemonConfig, Data extends DaemonDatabase>(
     .configureOutput(output)
     .exitOverride()
     .action((options: { dataDir: string; passphraseFile?: string }) => initialise(program.kind, options));
+  for (const extra of program.commands ?? []) {
+    const added = command
+      .command(extra.name)
+      .description(extra.description)
+      .requiredOption("--config <file>", "configuration of the daemon (JSON)")
+      .addHelpText("after", `\nExample:\n  ${name} ${extra.example}`)
+      .showHelpAfterError(`${name}: hint: ${extra.name} --help lists the options`)
+      .configureOutput(output)
+      .exitOverride();
+    for (const [flags, description] of extra.options) added.option(flags, description);
+    added.action(async () => {
+      const options = added.optsWithGlobals<Record<string, unknown>>();
+      process.exitCode = await extra.run(program.load(String(options.config)), options);
+    });
+  }
   return command;
 }
 

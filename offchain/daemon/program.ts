@@ -19,6 +19,18 @@ import type { Sessions } from "./sessions.ts";
 
 export type ContractName = keyof Deployment["contracts"];
 
+/** A command of the program besides the start of the daemon, on the same configuration. */
+export interface DaemonCommand<Config extends DaemonConfig> {
+  readonly name: string;
+  readonly description: string;
+  /** Flags, such as `--json`, and what each does. */
+  readonly options: readonly (readonly [flags: string, description: string])[];
+  /** For `--help`. */
+  readonly example: string;
+  /** @returns the exit code */
+  readonly run: (config: Config, options: Readonly<Record<string, unknown>>) => Promise<number>;
+}
+
 /** A daemon, as `boot.ts` starts it. */
 export interface DaemonProgram<Config extends DaemonConfig, Data extends DaemonDatabase = DaemonDatabase> {
   /** Kind of its keystore, and name of its command: `nbm` runs as `tallystick-nbm`. */
@@ -36,6 +48,7 @@ export interface DaemonProgram<Config extends DaemonConfig, Data extends DaemonD
   readonly limits?: Pick<ServerOptions, "bodyLimitBytes" | "requestTimeoutSeconds">;
   /** Loads what has to be in memory first, for example WebAssembly. */
   readonly prepare?: () => Promise<unknown>;
+  readonly commands?: readonly DaemonCommand<Config>[];
   /** Builds the services, adds the routes, and says what runs beside them. */
   readonly build: (base: DaemonBase<Config, Data>) => Promise<DaemonWork> | DaemonWork;
 }

@@ -21,6 +21,8 @@ export interface ChunkRow extends IndexedChunk {
 /** A chunk whose bytes were at hand, with the ownership challenges that were prepared from them. */
 export interface RecordedChunk extends IndexedChunk {
   challenges: readonly PreparedChallenge[];
+  /** The chunk had a row when it was decided whether to write its bytes. */
+  hadRow?: boolean;
 }
 
 /** What a claim says about a chunk, and the nonce of the challenge in case the index has none that is unused. */
@@ -50,6 +52,12 @@ export interface ChunkTotals {
 export interface AccountUsage {
   chunks: number;
   bytes: number;
+  /** When the account was found to have no running agreement; undefined while it has one, or nobody has looked. */
+  unpaidSince?: number;
+}
+
+export interface AccountOwnership extends AccountUsage {
+  account: string;
 }
 
 export interface ChunkIndex {
@@ -59,10 +67,14 @@ export interface ChunkIndex {
   /** @returns one entry per digest, in the same order: whether the account owns it */
   owns(account: string, digests: readonly Uint8Array[]): Promise<boolean[]>;
 
+  /** @returns one entry per digest, in the same order: how many accounts own it */
+  ownersOf(digests: readonly Uint8Array[]): Promise<number[]>;
+
   /**
    * Records chunks whose bytes are in the object store, and their owner, in one transaction. A chunk noted as lost
    * counts as stored again. Their challenges replace earlier ones.
    * @returns how many of them the account had claimed in vain, by claims that have not expired
+   * @throws TallystickError CONFLICT, retryable, when one of the chunks is being removed, or was since `hadRow`
    */
   record(account: string, chunks: readonly RecordedChunk[], now: number): Promise<number>;
 
@@ -102,7 +114,38 @@ export interface ChunkIndex {
    */
   pages(after?: Uint8Array): AsyncIterable<readonly ChunkRow[]>;
 
+  /**
+   * Ends an account's ownership of chunks. A chunk that then has no owner and is in no manifest is unused.
+   * @returns how many of them the account owned
+   */
+  release(account: string, digests: readonly Uint8Array[], now: number): Promise<number>;
+
+  /** Some of the chunks that an account owns, at most `limit`, in the order of their digests. */
+  ownedBy(account: string, limit: number, after?: Uint8Array): Promise<Uint8Array[]>;
+
+  /**
+   * Chunks that have been unused since a time or longer, those of a removal that a crash interrupted included, in the
+   * order of their digests.
+   */
+  unused(since: number, limit: number, after?: Uint8Array): Promise<IndexedChunk[]>;
+
+  /**
+   * Begins to remove chunks: those that are still unused since that time count as not stored from now on, for every
+   * process. Their bytes may be removed then.
+   * @returns the digests of those
+   */
+  beginRemoval(digests: readonly Uint8Array[], since: number): Promise<Uint8Array[]>;
+
+  /** Removes the rows of chunks whose bytes have been removed. */
+  endRemoval(digests: readonly Uint8Array[]): Promise<void>;
+
   totals(): Promise<ChunkTotals>;
 
   usageOf(account: string): Promise<AccountUsage>;
+
+  /** Accounts that own chunks, a page at a time. */
+  owners(): AsyncIterable<readonly AccountOwnership[]>;
+
+  /** Notes since when an account pays for nothing; undefined when it pays. */
+  setUnpaidSince(account: string, since: number | undefined): Promise<void>;
 }

@@ -10,7 +10,6 @@
  * has it, and readers see it. A crash leaves a cut record at the end at most, which the next start removes. One process
  * uses a root at a time.
  */
-import { rmSync } from "node:fs";
 import * as nodeFileSystem from "node:fs/promises";
 import { join } from "node:path";
 import { asDiskError, DiskFailedError, systemErrorCode } from "../disk/disk-errors.ts";
@@ -23,12 +22,15 @@ import {
   requireRange,
   UnreadableObjectError,
 } from "./object-store.ts";
+import { removeDatabase } from "./pack/index-file.ts";
+import { checkPacks } from "./pack/pack-check.ts";
 import { compactPacks } from "./pack/pack-compaction.ts";
 import type { Report } from "./pack/pack-findings.ts";
 import { type FileSystem, PackFolder } from "./pack/pack-folder.ts";
 import { isDamagedIndex, PackIndex } from "./pack/pack-index.ts";
 import { fitsIndex, recoverPacks } from "./pack/pack-recovery.ts";
 import { type ActivePack, PackWriter } from "./pack/pack-writer.ts";
+import type { StoreCheck, StoreCheckOptions } from "./store-check.ts";
 
 export type { FileSystem } from "./pack/pack-folder.ts";
 
@@ -213,7 +215,7 @@ async function openParts(root: string, options: FileStoreOptions): Promise<Parts
   const index = openIndex(join(root, INDEX_FILE), [...packs], report);
   let active: ActivePack | undefined;
   try {
-    active = await recoverPacks(folder, index, packs, report);
+    active = await recoverPacks(folder, index, packs, { report });
   } catch (error) {
     folder.close();
     index.close();
@@ -238,11 +240,25 @@ function openIndex(path: string, packs: readonly number[], report: Report): Pack
     if (!isDamagedIndex(error)) throw error;
     report({ damage: "index damaged", file: INDEX_FILE, detail: "it is no database; rebuilding it" });
   }
-  removeIndex(path);
+  removeDatabase(path);
   return new PackIndex(path);
 }
 
-/** Removes an index with its log. */
-export function removeIndex(path: string): void {
-  for (const suffix of ["", "-wal", "-shm"]) rmSync(`${path}${suffix}`, { force: true });
+/** Checks a store that nobody has open. @throws DiskFullError; DiskFailedError, also when a process uses it */
+export async function checkFileStore(root: string, options: StoreCheckOptions): Promise<StoreCheck> {
+  const lock = lockFolder(root);
+  try {
+    const check = await checkPacks(root, INDEX_FILE, options);
+    return {
+      sizeOf: async (id) => check.sizeOf(id),
+      repair: async () => check.repair(),
+      close: async () => {
+        check.close();
+        lock.close();
+      },
+    };
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
 }

@@ -3,9 +3,10 @@ import { resolve } from "node:path";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { InvalidInputError } from "../../core/errors.ts";
 import { firstMismatch } from "../../core/wire/schema.ts";
-import { FileObjectStore } from "./file-object-store.ts";
+import { checkFileStore, FileObjectStore } from "./file-object-store.ts";
 import type { ObjectStore } from "./object-store.ts";
 import type { Report } from "./pack/pack-findings.ts";
+import type { StoreCheck, StoreCheckOptions } from "./store-check.ts";
 
 /** Objects in packs on this machine. A relative path is below the daemon's data folder. */
 const FileStoreConfig = Type.Object(
@@ -20,6 +21,7 @@ interface StoreKind {
   /** Makes paths absolute. */
   readonly resolve: (config: ObjectStoreConfig, dataDir: string) => ObjectStoreConfig;
   readonly open: (config: ObjectStoreConfig, report: Report) => Promise<ObjectStore>;
+  readonly check: (config: ObjectStoreConfig, options: StoreCheckOptions) => Promise<StoreCheck>;
 }
 
 const KINDS: Readonly<Record<ObjectStoreConfig["kind"], StoreKind>> = {
@@ -27,6 +29,7 @@ const KINDS: Readonly<Record<ObjectStoreConfig["kind"], StoreKind>> = {
     schema: FileStoreConfig,
     resolve: (config, dataDir) => ({ ...config, path: resolve(dataDir, config.path) }),
     open: ({ path }, report) => FileObjectStore.open(path, { report }),
+    check: ({ path }, options) => checkFileStore(path, options),
   },
 };
 
@@ -65,4 +68,12 @@ export function parseObjectStoreConfig(config: { readonly kind: string }, dataDi
  */
 export function openObjectStore(config: ObjectStoreConfig, report: Report = () => undefined): Promise<ObjectStore> {
   return KINDS[config.kind].open(config, report);
+}
+
+/**
+ * Takes the object store that a configuration describes to check it. Nothing is changed but by `repair`.
+ * @throws DiskFullError, DiskFailedError, also when a process uses the store
+ */
+export function checkObjectStore(config: ObjectStoreConfig, options: StoreCheckOptions): Promise<StoreCheck> {
+  return KINDS[config.kind].check(config, options);
 }

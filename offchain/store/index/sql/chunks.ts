@@ -8,19 +8,22 @@ import type { Transaction } from "kysely";
 import { sql } from "kysely";
 import type { PreparedChallenge } from "../../../core/crypto/ownership-challenge.ts";
 import { toHex } from "../../../core/encoding/hex.ts";
+import { TallystickError } from "../../../core/errors.ts";
 import type {
+  AccountOwnership,
   AccountUsage,
   ChunkIndex,
   ChunkRow,
   ChunkTotals,
   ClaimedChunk,
+  IndexedChunk,
   RecordedChunk,
   TakenChallenge,
 } from "../chunk-index.ts";
 import { PREPARED_CHALLENGES } from "../chunk-index.ts";
 import { canonicalAddress } from "./accounts.ts";
 import { packChallenges, unpackChallenges } from "./challenge-column.ts";
-import type { ProviderTables } from "./provider-tables.ts";
+import type { ChunkState, ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
 const PAGE_ROWS = 1000;
@@ -37,7 +40,7 @@ type Tables = Transaction<ProviderTables>;
 interface StoredRow {
   readonly digest: Uint8Array;
   readonly size_bytes: number;
-  readonly state: "stored" | "lost";
+  readonly state: ChunkState;
   readonly challenge_set: number | null;
 }
 
@@ -103,12 +106,17 @@ export class SqlChunkIndex implements ChunkIndex {
           const inserted = await this.#insert(transaction, slice, now);
           const fresh = slice.filter(({ digest }) => inserted.has(toHex(digest)));
           const known = slice.filter(({ digest }) => !inserted.has(toHex(digest)));
+          if (fresh.some(({ hadRow }) => hadRow)) throw beingRemoved();
           added.chunks += fresh.length;
           added.storedBytes += fresh.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
           added.lostChunks -= await this.#renew(transaction, known);
           const digests = slice.map(({ digest }) => digest);
           madeUp += await settleTaken(transaction, owner, digests, now);
           const given = await addOwners(transaction, owner, digests, now);
+          await countOwners(
+            transaction,
+            known.map(({ digest }) => digest).filter((digest) => given.has(toHex(digest))),
+          );
           owned.chunks += given.size;
           for (const { digest, sizeBytes } of slice) if (given.has(toHex(digest))) owned.bytes += sizeBytes;
         }
@@ -135,6 +143,7 @@ export class SqlChunkIndex implements ChunkIndex {
           state: "stored" as const,
           stored_at: now,
           challenge_set: sets.get(toHex(digest)) ?? null,
+          owner_count: 1,
         })),
       )
       .onConflict((conflict) => conflict.column("digest").doNothing())
@@ -173,6 +182,7 @@ export class SqlChunkIndex implements ChunkIndex {
   async #renew(transaction: Tables, chunks: readonly RecordedChunk[]): Promise<number> {
     if (chunks.length === 0) return 0;
     const rows = await this.#lockedRows(transaction, chunks);
+    if ([...rows.values()].some(({ state }) => state === "removing")) throw beingRemoved();
     await replaceChallenges(transaction, chunks, rows);
     return setStates(
       transaction,
@@ -320,8 +330,13 @@ export class SqlChunkIndex implements ChunkIndex {
             present.map(({ digest }) => digest),
             now,
           );
-          owned.chunks += given.size;
-          for (const row of present) if (given.has(toHex(row.digest))) owned.bytes += row.size_bytes;
+          const joined = present.filter(({ digest }) => given.has(toHex(digest)));
+          await countOwners(
+            transaction,
+            joined.map(({ digest }) => digest),
+          );
+          owned.chunks += joined.length;
+          for (const row of joined) owned.bytes += row.size_bytes;
         }
         await addUsage(transaction, owner, owned);
         return digests.map((digest) => stored.has(toHex(digest)));
@@ -398,7 +413,231 @@ export class SqlChunkIndex implements ChunkIndex {
     const row = await this.#database.run((database) =>
       database.selectFrom("accounts").selectAll().where("account", "=", owner).executeTakeFirst(),
     );
-    return { chunks: row?.owned_chunks ?? 0, bytes: row?.owned_bytes ?? 0 };
+    return toUsage(row);
+  }
+
+  async ownersOf(digests: readonly Uint8Array[]): Promise<number[]> {
+    const counts = new Map<string, number>();
+    for (const slice of slicesOf(digests)) {
+      const rows = await this.#database.run((database) =>
+        database.selectFrom("chunks").select(["digest", "owner_count"]).where("digest", "in", slice).execute(),
+      );
+      for (const { digest, owner_count } of rows) counts.set(toHex(digest), owner_count);
+    }
+    return digests.map((digest) => counts.get(toHex(digest)) ?? 0);
+  }
+
+  async release(account: string, digests: readonly Uint8Array[], now: number): Promise<number> {
+    const owner = canonicalAddress(account);
+    return this.#database.write(
+      async (transaction) => {
+        const released = { chunks: 0, bytes: 0 };
+        for (const slice of slicesOf(distinct(digests))) {
+          const gone = await transaction
+            .deleteFrom("owners")
+            .where("account", "=", owner)
+            .where("digest", "in", slice)
+            .returning("digest")
+            .execute();
+          if (gone.length === 0) continue;
+          const given = gone.map(({ digest }) => digest);
+          const rows = await transaction
+            .updateTable("chunks")
+            .set({ owner_count: sql`owner_count - 1` })
+            .where("digest", "in", given)
+            .returning("size_bytes")
+            .execute();
+          await noteUnused(transaction, given, now);
+          released.chunks -= rows.length;
+          for (const { size_bytes } of rows) released.bytes -= size_bytes;
+        }
+        await addUsage(transaction, owner, released);
+        return -released.chunks;
+      },
+      { repeatable: true },
+    );
+  }
+
+  async ownedBy(account: string, limit: number, after: Uint8Array = new Uint8Array(0)): Promise<Uint8Array[]> {
+    const owner = canonicalAddress(account);
+    const rows = await this.#database.run((database) =>
+      database
+        .selectFrom("owners")
+        .select("digest")
+        .where("account", "=", owner)
+        .where("digest", ">", after)
+        .orderBy("digest")
+        .limit(limit)
+        .execute(),
+    );
+    return rows.map(({ digest }) => digest);
+  }
+
+  async unused(since: number, limit: number, after: Uint8Array = new Uint8Array(0)): Promise<IndexedChunk[]> {
+    const rows = await this.#database.run((database) =>
+      database
+        .selectFrom("chunks")
+        .select(["digest", "size_bytes"])
+        .where("unused_since", "<=", since)
+        .where("digest", ">", after)
+        .orderBy("digest")
+        .limit(limit)
+        .execute(),
+    );
+    return rows.map(({ digest, size_bytes }) => ({ digest, sizeBytes: size_bytes }));
+  }
+
+  async beginRemoval(digests: readonly Uint8Array[], since: number): Promise<Uint8Array[]> {
+    if (digests.length === 0) return [];
+    return this.#database.write(
+      async (transaction) => {
+        const removable: Uint8Array[] = [];
+        let lostChunks = 0;
+        for (const slice of slicesOf(distinct(digests))) {
+          const query = transaction
+            .selectFrom("chunks")
+            .select(["digest", "state"])
+            .where("digest", "in", slice)
+            .where("unused_since", "<=", since)
+            .where("owner_count", "=", 0)
+            .where("use_count", "=", 0)
+            .orderBy("digest");
+          const rows = await this.#database.locking(query).execute();
+          if (rows.length === 0) continue;
+          lostChunks -= rows.filter(({ state }) => state === "lost").length;
+          const chosen = rows.map(({ digest }) => digest);
+          await transaction.updateTable("chunks").set({ state: "removing" }).where("digest", "in", chosen).execute();
+          removable.push(...chosen);
+        }
+        await this.#addTotals(transaction, { chunks: 0, storedBytes: 0, lostChunks });
+        return removable;
+      },
+      { repeatable: true },
+    );
+  }
+
+  async endRemoval(digests: readonly Uint8Array[]): Promise<void> {
+    if (digests.length === 0) return;
+    await this.#database.write(
+      async (transaction) => {
+        const removed = { chunks: 0, storedBytes: 0, lostChunks: 0 };
+        for (const slice of slicesOf(distinct(digests))) {
+          const rows = await transaction
+            .deleteFrom("chunks")
+            .where("digest", "in", slice)
+            .where("state", "=", "removing")
+            .returning(["size_bytes", "challenge_set"])
+            .execute();
+          const sets = rows.flatMap(({ challenge_set: id }) => (id === null ? [] : [id]));
+          if (sets.length > 0) await transaction.deleteFrom("challenge_sets").where("id", "in", sets).execute();
+          removed.chunks -= rows.length;
+          for (const { size_bytes } of rows) removed.storedBytes -= size_bytes;
+        }
+        await this.#addTotals(transaction, removed);
+      },
+      { repeatable: true },
+    );
+  }
+
+  async *owners(): AsyncGenerator<readonly AccountOwnership[], void, undefined> {
+    let after = "";
+    for (;;) {
+      const rows = await this.#database.run((database) =>
+        database
+          .selectFrom("accounts")
+          .selectAll()
+          .where("account", ">", after)
+          .where("owned_chunks", ">", 0)
+          .orderBy("account")
+          .limit(PAGE_ROWS)
+          .execute(),
+      );
+      const last = rows.at(-1);
+      if (last === undefined) return;
+      yield rows.map((row) => ({ account: row.account, ...toUsage(row) }));
+      after = last.account;
+    }
+  }
+
+  async setUnpaidSince(account: string, since: number | undefined): Promise<void> {
+    const owner = canonicalAddress(account);
+    await this.#database.run((database) =>
+      database
+        .updateTable("accounts")
+        .set({ unpaid_since: since ?? null })
+        .where("account", "=", owner)
+        .execute(),
+    );
+  }
+}
+
+function toUsage(
+  row: { owned_chunks: number; owned_bytes: number; unpaid_since: number | null } | undefined,
+): AccountUsage {
+  const unpaidSince = row?.unpaid_since ?? undefined;
+  return {
+    chunks: row?.owned_chunks ?? 0,
+    bytes: row?.owned_bytes ?? 0,
+    ...(unpaidSince === undefined ? {} : { unpaidSince }),
+  };
+}
+
+/** The bytes of a chunk are being removed: whoever counts on them has to begin anew. */
+function beingRemoved(): TallystickError {
+  return new TallystickError("a chunk of the request was removed meanwhile", {
+    code: "CONFLICT",
+    party: "provider",
+    check: "chunks that nobody needed",
+    hint: "repeat the request",
+    retryable: true,
+    retryAfterSeconds: 1,
+  });
+}
+
+/** Counts one owner more for each of these chunks. */
+async function countOwners(transaction: Tables, digests: readonly Uint8Array[]): Promise<void> {
+  if (digests.length === 0) return;
+  await transaction
+    .updateTable("chunks")
+    .set({ owner_count: sql`owner_count + 1`, unused_since: null })
+    .where("digest", "in", digests)
+    .execute();
+}
+
+/** Notes which of these chunks nobody needs any more. */
+async function noteUnused(transaction: Tables, digests: readonly Uint8Array[], now: number): Promise<void> {
+  await transaction
+    .updateTable("chunks")
+    .set({ unused_since: now })
+    .where("digest", "in", digests)
+    .where("owner_count", "=", 0)
+    .where("use_count", "=", 0)
+    .execute();
+}
+
+/**
+ * Counts manifests that name chunks; part of the transaction that writes or removes the manifest's rows.
+ * @param digests each once
+ * @throws TallystickError CONFLICT, retryable, when one of them is being removed
+ */
+export async function addManifestUses(transaction: Tables, digests: readonly Uint8Array[]): Promise<void> {
+  for (const slice of slicesOf(digests)) {
+    const { numUpdatedRows } = await transaction
+      .updateTable("chunks")
+      .set({ use_count: sql`use_count + 1`, unused_since: null })
+      .where("digest", "in", slice)
+      .where("state", "<>", "removing")
+      .executeTakeFirstOrThrow();
+    if (Number(numUpdatedRows) !== slice.length) throw beingRemoved();
+  }
+}
+
+/** As `addManifestUses`, for manifests that are removed. Chunks that nobody needs then are unused at once. */
+export async function removeManifestUses(transaction: Tables, digests: readonly Uint8Array[]): Promise<void> {
+  for (const slice of slicesOf(digests)) {
+    const update = transaction.updateTable("chunks").set({ use_count: sql`use_count - 1` });
+    await update.where("digest", "in", slice).execute();
+    await noteUnused(transaction, slice, 0);
   }
 }
 
@@ -413,7 +652,8 @@ async function setStates(
   let changed = 0;
   for (const slice of slicesOf(digests)) {
     const update = transaction.updateTable("chunks").set({ state }).where("digest", "in", slice);
-    changed += Number((await update.where("state", "<>", state).executeTakeFirstOrThrow()).numUpdatedRows);
+    const other = state === "lost" ? "stored" : "lost";
+    changed += Number((await update.where("state", "=", other).executeTakeFirstOrThrow()).numUpdatedRows);
   }
   return changed;
 }

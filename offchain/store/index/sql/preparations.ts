@@ -16,6 +16,7 @@ import type {
   ReusedPowers,
 } from "../preparation-index.ts";
 import { canonicalAddress } from "./accounts.ts";
+import { addManifestUses, removeManifestUses } from "./chunks.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
@@ -162,6 +163,10 @@ export class SqlPreparationIndex implements PreparationIndex {
           const twice = rows.find(({ start_byte }) => !starts.has(start_byte));
           throw namedTwice(contentIdFromDigest(twice?.digest ?? new Uint8Array(32)));
         }
+        await addManifestUses(
+          transaction,
+          rows.map(({ digest }) => digest),
+        );
         await transaction
           .updateTable("preparations")
           .set({ data_bytes: endByte, chunk_count: sql`chunk_count + ${sql.lit(chunks.length)}` })
@@ -214,9 +219,9 @@ export class SqlPreparationIndex implements PreparationIndex {
   /** Removes the rows of a manifest piecewise: a large one would hold up everything else for seconds. */
   async #deleteIncomplete(id: number): Promise<void> {
     for (;;) {
-      const { numDeletedRows } = await this.#database.write(
-        (transaction) =>
-          transaction
+      const deleted = await this.#database.write(
+        async (transaction) => {
+          const rows = await transaction
             .deleteFrom("manifest_chunks")
             .where("preparation_id", "=", id)
             .where("start_byte", "in", (some) =>
@@ -226,10 +231,17 @@ export class SqlPreparationIndex implements PreparationIndex {
                 .where("preparation_id", "=", id)
                 .limit(DELETED_AT_ONCE),
             )
-            .executeTakeFirstOrThrow(),
+            .returning("digest")
+            .execute();
+          await removeManifestUses(
+            transaction,
+            rows.map(({ digest }) => digest),
+          );
+          return rows.length;
+        },
         { repeatable: true, durable: false },
       );
-      if (numDeletedRows === 0n) break;
+      if (deleted === 0) break;
       await nextTurn();
     }
     await this.#database.write(

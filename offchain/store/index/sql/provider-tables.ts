@@ -13,14 +13,19 @@ import type { ColumnTypes, TableDefinitions } from "./column-types.ts";
 import { HEAD_TABLES, type HeadTables } from "./heads.ts";
 import { STREAM_TABLES, type StreamTables } from "./preparation-streams.ts";
 
+export type ChunkState = "stored" | "lost" | "removing";
+
 export interface ProviderTables extends HeadTables, StreamTables {
   meta: { name: string; value: string };
   chunks: {
     digest: Uint8Array;
     size_bytes: number;
-    state: "stored" | "lost";
+    state: ChunkState;
     stored_at: number;
     challenge_set: number | null;
+    owner_count: Generated<number>;
+    use_count: Generated<number>;
+    unused_since: number | null;
   };
   challenge_sets: { id: Generated<number>; digest: Uint8Array; packed: Uint8Array };
   owners: { account: string; digest: Uint8Array; since: number };
@@ -38,7 +43,7 @@ export interface ProviderTables extends HeadTables, StreamTables {
     objects: Uint8Array;
     expires_at: number;
   };
-  accounts: { account: string; owned_chunks: number; owned_bytes: number };
+  accounts: { account: string; owned_chunks: number; owned_bytes: number; unpaid_since: number | null };
   totals: { shard: number; chunks: number; stored_bytes: number; lost_chunks: number };
   preparations: {
     id: Generated<number>;
@@ -114,14 +119,19 @@ const ownTables = ({ bytes, integer, counted, appended, clustered }: ColumnTypes
   ) ${appended}`,
 
   // One row per distinct ciphertext. 'lost': the bytes are missing or damaged; the row stays for the agreements that
-  // name it. Without challenges, challenge_set is NULL.
+  // name it. 'removing': nobody needs it, and its bytes are being removed. Without challenges, challenge_set is NULL.
+  // owner_count: rows of 'owners'. use_count: rows of 'manifest_chunks'. unused_since: when both became 0.
   `CREATE TABLE chunks (
     digest ${bytes} NOT NULL PRIMARY KEY,
     size_bytes ${integer} NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('stored', 'lost')),
+    state TEXT NOT NULL CHECK (state IN ('stored', 'lost', 'removing')),
     stored_at ${integer} NOT NULL,
-    challenge_set ${integer}
+    challenge_set ${integer},
+    owner_count ${integer} NOT NULL DEFAULT 0 CHECK (owner_count >= 0),
+    use_count ${integer} NOT NULL DEFAULT 0 CHECK (use_count >= 0),
+    unused_since ${integer}
   ) ${clustered}`,
+  "CREATE INDEX chunks_unused ON chunks (unused_since, digest) WHERE unused_since IS NOT NULL",
 
   `CREATE TABLE owners (
     account TEXT NOT NULL,
@@ -155,11 +165,13 @@ const ownTables = ({ bytes, integer, counted, appended, clustered }: ColumnTypes
   "CREATE INDEX claims_by_account ON claims (account, sequence)",
   "CREATE INDEX claims_by_time ON claims (expires_at)",
 
-  // Sums over 'owners', kept in the same transactions: a quota is checked by reading one row.
+  // Sums over 'owners', kept in the same transactions: a quota is checked by reading one row. unpaid_since: since when
+  // the account was found to have no running agreement.
   `CREATE TABLE accounts (
     account TEXT NOT NULL PRIMARY KEY,
     owned_chunks ${integer} NOT NULL,
-    owned_bytes ${integer} NOT NULL
+    owned_bytes ${integer} NOT NULL,
+    unpaid_since ${integer}
   ) ${clustered}`,
 
   // Sums over 'chunks', kept in the same transactions. Several rows, so that transactions do not wait for one another.

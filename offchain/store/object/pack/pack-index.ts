@@ -48,6 +48,10 @@ export interface Location {
   readonly firstPack: number;
 }
 
+export interface IndexedObject extends Location {
+  readonly id: string;
+}
+
 export interface PackRow {
   readonly number: number;
   readonly salt: Uint8Array;
@@ -154,6 +158,22 @@ export class PackIndex {
     this.#database.prepare("INSERT INTO packs (number, salt, bytes) VALUES (?, ?, ?)").run(number, salt, bytes);
   }
 
+  /** What is wrong with the database itself; undefined when nothing is. Reads all of it. */
+  problem(): string | undefined {
+    try {
+      const result = String(Object.values(this.#database.prepare("PRAGMA quick_check(1)").get() ?? {})[0]);
+      return result === "ok" ? undefined : result;
+    } catch (error) {
+      if (!isDamagedIndex(error)) throw error;
+      return "it cannot be read";
+    }
+  }
+
+  /** Has the next start look at what follows the records of the last pack: the end of a write that was cut off. */
+  reopenLastPack(): void {
+    this.#database.exec("UPDATE packs SET complete = 0 WHERE number = (SELECT max(number) FROM packs)");
+  }
+
   /** Notes that a pack takes no more records. */
   completePack(number: number, bytes: number): void {
     this.#database.prepare("UPDATE packs SET complete = 1, bytes = ? WHERE number = ?").run(bytes, number);
@@ -178,7 +198,7 @@ export class PackIndex {
   }
 
   /** All objects in the order of their ids, a page at a time; rows may be written during the walk. */
-  *pages(): Generator<readonly (Location & { readonly id: string })[], void, undefined> {
+  *pages(): Generator<readonly IndexedObject[], void, undefined> {
     let after = "";
     for (;;) {
       const rows = this.#page.all(after).map((row) => ({ id: String(row.id), ...toLocation(row) }));
@@ -190,7 +210,7 @@ export class PackIndex {
   }
 
   /** Objects of one pack in the order of their places; reads the whole index. */
-  inPack(number: number): (Location & { readonly id: string })[] {
+  inPack(number: number): IndexedObject[] {
     return this.#database
       .prepare("SELECT * FROM objects WHERE pack = ? ORDER BY offset")
       .all(number)

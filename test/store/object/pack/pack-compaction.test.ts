@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import fc from "fast-check";
-import { FileObjectStore, type FileSystem, removeIndex } from "../../../../offchain/store/object/file-object-store.ts";
+import { FileObjectStore, type FileSystem } from "../../../../offchain/store/object/file-object-store.ts";
+import { removeDatabase } from "../../../../offchain/store/object/pack/index-file.ts";
 import type { PackFinding } from "../../../../offchain/store/object/pack/pack-findings.ts";
 import { packFiles, rotObject } from "../../../helpers/pack-files.ts";
 import { pseudoRandomBytes } from "../../../helpers/pseudo-random.ts";
@@ -60,7 +61,7 @@ describe("compaction of packs", () => {
     expect(size()).to.be.below(0.4 * full);
     for (const rebuilt of [false, true]) {
       await close();
-      if (rebuilt) removeIndex(join(root, "index.db"));
+      if (rebuilt) removeDatabase(join(root, "index.db"));
       const again = await open();
       expect(await idsOf(again)).to.deep.equal(["a", ...objects.slice(30).map(({ id }) => id)].sort());
       for (const { id, bytes } of objects.slice(30)) expect(await again.get(id)).to.deep.equal(bytes);
@@ -89,7 +90,7 @@ describe("compaction of packs", () => {
     for (let k = 0; k < 12; k++) await store.put("a", new Uint8Array(400).fill(k));
     await store.compact();
     await close();
-    removeIndex(join(root, "index.db"));
+    removeDatabase(join(root, "index.db"));
     const again = await open();
     expect((await idsOf(again)).filter((id) => removed.includes(id))).to.deep.equal([]);
     await again.deleteMany((await idsOf(again)).filter((id) => id !== "a"));
@@ -124,7 +125,7 @@ describe("compaction of packs", () => {
     for (const rebuilt of [false, true]) {
       if (rebuilt) {
         await close();
-        removeIndex(join(root, "index.db"));
+        removeDatabase(join(root, "index.db"));
       }
       const found = rebuilt ? await open() : store;
       for (const k of [5, 7]) expect(await found.has(idOf(k)), `${k}`).to.equal(false);
@@ -167,7 +168,7 @@ describe("compaction of packs", () => {
     try {
       for (const copy of copies) {
         for (const rebuilt of [false, true]) {
-          if (rebuilt) removeIndex(join(copy, "index.db"));
+          if (rebuilt) removeDatabase(join(copy, "index.db"));
           const again = await open(undefined, copy);
           expect(await idsOf(again)).to.deep.equal(expected);
           for (const { id, bytes } of objects.slice(14)) expect(await again.get(id)).to.deep.equal(bytes);
@@ -219,7 +220,7 @@ describe("compaction of packs", () => {
           else if (what === "compact") await store.compact();
           else {
             await close();
-            if (what === "rebuild") removeIndex(join(folder, "index.db"));
+            if (what === "rebuild") removeDatabase(join(folder, "index.db"));
             store = await open(undefined, folder);
           }
         }

@@ -14,7 +14,8 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { expect } from "chai";
 import { contentId } from "../../../../offchain/core/encoding/content-id.ts";
-import { FileObjectStore, removeIndex } from "../../../../offchain/store/object/file-object-store.ts";
+import { FileObjectStore } from "../../../../offchain/store/object/file-object-store.ts";
+import { removeDatabase } from "../../../../offchain/store/object/pack/index-file.ts";
 import { encodePackHeader } from "../../../../offchain/store/object/pack/pack-codec.ts";
 import type { PackFinding } from "../../../../offchain/store/object/pack/pack-findings.ts";
 import { flipByte, packFiles } from "../../../helpers/pack-files.ts";
@@ -53,7 +54,7 @@ describe("packs after a crash", () => {
   /** Index as it was earlier, packs as they are: what a power failure may leave. */
   const saveIndex = () => copyFileSync(join(root, "index.db"), join(root, "saved"));
   const restoreIndex = () => {
-    removeIndex(join(root, "index.db"));
+    removeDatabase(join(root, "index.db"));
     renameSync(join(root, "saved"), join(root, "index.db"));
   };
 
@@ -111,7 +112,7 @@ describe("packs after a crash", () => {
     const index = join(root, "index.db");
     expect(packFiles(root).length).to.be.greaterThan(2);
     for (const [damage, harm] of [
-      [[], () => removeIndex(index)],
+      [[], () => removeDatabase(index)],
       [["index damaged"], () => writeFileSync(index, "not a database, but long enough to be read as one ".repeat(99))],
       [["index damaged"], () => writeFileSync(index, readFileSync(index).fill(0xff, 200))],
       [["index damaged"], () => renameSync(packFiles(root)[1] ?? "", join(root, "away"))],
@@ -142,7 +143,7 @@ describe("packs after a crash", () => {
     const store = await open();
     for (const object of objects) await store.putMany([object]);
     await close();
-    removeIndex(join(root, "index.db"));
+    removeDatabase(join(root, "index.db"));
     const bytes = readFileSync(onlyPack());
     flipByte(onlyPack(), bytes.indexOf(objects[4]?.bytes ?? ""));
     flipByte(onlyPack(), bytes.indexOf(objects[7]?.id ?? ""));
@@ -201,7 +202,7 @@ describe("packs after a crash", () => {
     const again = await open(1000);
     expect((await idsOf(again)).length).to.equal(objects.length);
     await close();
-    removeIndex(join(root, "index.db"));
+    removeDatabase(join(root, "index.db"));
     const rebuilt = await open(1000);
     expect(damages()).to.contain("pack header damaged");
     expect((await idsOf(rebuilt)).length).to.be.at.least(objects.length - 3);
