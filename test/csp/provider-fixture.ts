@@ -19,7 +19,7 @@ import { PreparationService } from "../../offchain/csp/possession/preparations.t
 import { VerificationService } from "../../offchain/csp/possession/verification.ts";
 import { SharedBudgets } from "../../offchain/daemon/quota.ts";
 import { openDatabase } from "../../offchain/store/index/sqlite.ts";
-import { FileObjectStore, type FileSystem } from "../../offchain/store/object/file-object-store.ts";
+import { FileObjectStore, type FileStoreOptions } from "../../offchain/store/object/file-object-store.ts";
 
 export const ALICE = `0x${"a1".repeat(20)}`;
 export const BOB = `0x${"b0".repeat(20)}`;
@@ -35,17 +35,18 @@ export interface Clock {
   seconds: number;
 }
 
-export async function openProvider(folder: string, clock: Clock = { seconds: 1_000_000 }, fileSystem?: FileSystem) {
+export async function openProvider(
+  folder: string,
+  clock: Clock = { seconds: 1_000_000 },
+  storeOptions: FileStoreOptions = {},
+) {
   const logger = pino({ level: "silent" });
   const now = () => clock.seconds;
   const provided = await ProviderDatabase.open({ kind: "sqlite" }, folder);
   const { index } = provided;
   /** For looks at the tables. */
   const database = openDatabase(join(folder, "csp.db"), { migrations: [] });
-  const store = await FileObjectStore.open(
-    join(folder, "store"),
-    fileSystem === undefined ? {} : { files: fileSystem },
-  );
+  const store = await FileObjectStore.open(join(folder, "store"), storeOptions);
   const challenges = new OwnershipChallenges(PROVIDER, new Uint8Array(32).fill(7));
   const chunks = new ChunkService(store, index.chunks, challenges, logger, now);
   const refill = new ChallengeRefill(chunks, logger);

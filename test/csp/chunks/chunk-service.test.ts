@@ -125,7 +125,7 @@ describe("chunks of a provider", () => {
         return handle;
       },
     };
-    const provider = await openProvider(folder(), undefined, fileSystem);
+    const provider = await openProvider(folder(), undefined, { files: fileSystem });
     const chunks = [randomChunk(10), randomChunk(20)];
     const frames = async function* () {
       yield frame(chunks[0] ?? randomChunk(1));
@@ -348,7 +348,7 @@ describe("chunks on a failing medium", () => {
         return handle;
       },
     };
-    const provider = await openProvider(folder(), undefined, fileSystem);
+    const provider = await openProvider(folder(), undefined, { files: fileSystem });
     const chunk = randomChunk(3000);
     await provider.chunks.store(ALICE, body(chunk));
     failure = "ENOMEM";
