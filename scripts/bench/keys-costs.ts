@@ -8,11 +8,17 @@ import { Wallet } from "ethers";
 import { randomBytes, sha256 } from "#primitives";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
 import { type KeyRecord, type LedgerEvent, recordCall, recordIdOf } from "../../offchain/chain/ledger.ts";
-import { fileKey as deriveFileKey, oprfInput, PUBLIC_DOMAIN } from "../../offchain/core/crypto/encryption.ts";
+import {
+  CHUNK_OVERHEAD_BYTES,
+  fileKey as deriveFileKey,
+  oprfInput,
+  PUBLIC_DOMAIN,
+  RECIPE_OVERHEAD_BYTES,
+} from "../../offchain/core/crypto/encryption.ts";
 import { hpkeKeyPairFromSeed } from "../../offchain/core/crypto/hpke.ts";
 import { contentId } from "../../offchain/core/encoding/content-id.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
-import { encodeList } from "../../offchain/core/recipe/recipe.ts";
+import { encodeEntry, encodeList } from "../../offchain/core/recipe/recipe.ts";
 import {
   buildRecordPayload,
   committeePolicy,
@@ -216,9 +222,9 @@ export async function measurePlaces(committee: BenchCommittee): Promise<PlaceCos
     { place: "user", bytesPerFile: 0, bytesPerKey: 0, what: "the recovery phrase opens everything" },
     {
       place: "provider",
-      bytesPerFile: 0,
+      bytesPerFile: recipeBytes(),
       bytesPerKey: bytesPerReference(),
-      what: "chunk references in sealed recipes: digest, key, length",
+      what: "in sealed recipes: an entry of the listing and a list of chunks; a reference to each chunk",
     },
     {
       place: "key node",
@@ -235,11 +241,27 @@ export async function measurePlaces(committee: BenchCommittee): Promise<PlaceCos
   ];
 }
 
+const listBytes = (count: number) => {
+  const chunk = () => ({
+    id: contentId(randomBytes(32)),
+    key: randomBytes(32),
+    sizeBytes: 1024 * 1024,
+    sealedBytes: 1024 * 1024 + CHUNK_OVERHEAD_BYTES,
+  });
+  return encodeList({ level: 0, refs: Array.from({ length: count }, chunk) }).length;
+};
+
 /** Growth of a list of chunks by one reference. */
 function bytesPerReference(): number {
-  const chunk = () => ({ id: contentId(randomBytes(32)), key: randomBytes(32), sizeBytes: 1024 * 1024 });
-  const list = (count: number) => encodeList({ level: 0, refs: Array.from({ length: count }, chunk) }).length;
-  return (list(1000) - list(500)) / 500;
+  return (listBytes(1000) - listBytes(500)) / 500;
+}
+
+/** Of a file that has more chunks than its entry carries: the entry, with a name of one letter, and its empty list. */
+function recipeBytes(): number {
+  const sizeBytes = 100 * 1024 * 1024;
+  const blob = { level: 0, id: contentId(randomBytes(32)), key: randomBytes(32), sizeBytes };
+  const entry = encodeEntry({ type: "file", path: "f", sizeBytes, content: { blob } });
+  return entry.length + Math.round(listBytes(500) - 500 * bytesPerReference()) + RECIPE_OVERHEAD_BYTES;
 }
 
 /** Growth of a key node's database by one record. */

@@ -4,8 +4,9 @@
  */
 import { sha256 } from "#primitives";
 import { chunkKey, fileKey, oprfInput, PUBLIC_DOMAIN } from "../../offchain/core/crypto/encryption.ts";
+import { merkleChunkKey, merkleRoot, merkleSecret } from "../../offchain/core/crypto/merkle-keys.ts";
 import { Chunker } from "../../offchain/core/recipe/chunker.ts";
-import { fileDigest, loadFramer } from "../../offchain/core/recipe/frame.ts";
+import { fileDigest, loadFramer, storedFrame } from "../../offchain/core/recipe/frame.ts";
 import { aesCtrStream } from "../demo/keystream.ts";
 import { median } from "./data-figures.ts";
 import type { BenchCommittee } from "./keys-committee.ts";
@@ -46,22 +47,41 @@ export function oprfMode(committee: BenchCommittee): BlockKeyMode {
   return {
     name: "oprf",
     keysOf: async (blocks) => {
-      const inputs = blocks.map((block) => oprfInput(PUBLIC_DOMAIN, "chunk", sha256(block)));
+      const inputs = digestsOf(blocks).map((digest) => oprfInput(PUBLIC_DOMAIN, "chunk", digest));
       return (await committee.evaluate(inputs)).map((output) => chunkKey(output));
     },
   };
 }
 
-/** The digest that a file's key derives from, taken as a put takes it: the file is cut and framed on the way. */
+/** A key for each block from the file's Merkle root, for which the committee is asked once. */
+export function merkleMode(committee: BenchCommittee): BlockKeyMode {
+  return {
+    name: "merkle",
+    keysOf: async (blocks) => {
+      const digests = digestsOf(blocks);
+      const [output] = await committee.evaluate([oprfInput(PUBLIC_DOMAIN, "merkle", merkleRoot(digests))]);
+      if (output === undefined) throw new Error("the committee gave no output");
+      const secret = merkleSecret(output);
+      return digests.map((digest) => merkleChunkKey(secret, digest));
+    },
+  };
+}
+
+/** Digests of blocks, framed as a put frames what does not compress. */
+function digestsOf(blocks: readonly Uint8Array[]): Uint8Array[] {
+  return blocks.map((block) => sha256(storedFrame(block)));
+}
+
+/** The digest that a file's key derives from, as a put takes it: cutting, framing and hashing each chunk. */
 async function digestOfFile(file: Uint8Array): Promise<Uint8Array> {
-  const compress = await loadFramer();
-  const digests: Uint8Array[] = [];
+  const toFrame = await loadFramer();
   const chunker = new Chunker({ sizeBytes: file.length });
+  const digests: Uint8Array[] = [];
   for (let offset = 0; offset < file.length; offset += MEGABYTE) {
-    for (const stored of chunker.push(file.subarray(offset, offset + MEGABYTE))) digests.push(sha256(compress(stored)));
+    for (const stored of chunker.push(file.subarray(offset, offset + MEGABYTE))) digests.push(sha256(toFrame(stored)));
   }
   const last = chunker.finish();
-  if (last !== undefined) digests.push(sha256(compress(last)));
+  if (last !== undefined) digests.push(sha256(toFrame(last)));
   return fileDigest(digests);
 }
 

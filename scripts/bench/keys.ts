@@ -25,6 +25,7 @@ import {
   type KeyVerdict,
   measureBlockKeys,
   measureFileKey,
+  merkleMode,
   oprfMode,
 } from "./keys-figures.ts";
 
@@ -108,8 +109,11 @@ for (const megabytes of FILE_MEGABYTES.filter(isWanted)) {
   say(`file keys, ${megabytes} MB…`);
   figures.push(await measureFileKey(megabytes, committee, runs));
 }
-// A key from the committee takes milliseconds, thousands of them need no repetition.
-const modes = [{ mode: oprfMode(committee), repeats: 1 }];
+const modes = [
+  { mode: merkleMode(committee), repeats: runs },
+  // A key from the committee takes milliseconds, thousands of them need no repetition.
+  { mode: oprfMode(committee), repeats: 1 },
+];
 for (const { mode, repeats } of modes) {
   for (const blockKib of BLOCK_KIB) {
     for (const megabytes of BLOCK_FILE_MEGABYTES.filter(isWanted)) {
