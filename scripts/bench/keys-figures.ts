@@ -6,7 +6,7 @@ import { sha256 } from "#primitives";
 import { chunkKey, fileKey, oprfInput, PUBLIC_DOMAIN } from "../../offchain/core/crypto/encryption.ts";
 import { merkleChunkKey, merkleRoot, merkleSecret } from "../../offchain/core/crypto/merkle-keys.ts";
 import { Chunker } from "../../offchain/core/recipe/chunker.ts";
-import { fileDigest, loadFramer, storedFrame } from "../../offchain/core/recipe/frame.ts";
+import { fileDigest, loadFramer, MAX_FRAME_BYTES, storedFrame } from "../../offchain/core/recipe/frame.ts";
 import { aesCtrStream } from "../demo/keystream.ts";
 import { median } from "./data-figures.ts";
 import type { BenchCommittee } from "./keys-committee.ts";
@@ -36,18 +36,18 @@ export interface KeyFigure {
   readonly publishedMilliseconds?: number;
 }
 
-/** How the keys of a file's blocks are made. */
+/** How the keys of a file's blocks are made: from their frames, which a reader lays out as it reads. */
 export interface BlockKeyMode {
   readonly name: string;
-  keysOf(blocks: readonly Uint8Array[]): Promise<readonly Uint8Array[]>;
+  keysOf(frames: readonly Uint8Array[]): Promise<readonly Uint8Array[]>;
 }
 
 /** A key for each block from the committee: equal blocks of different files have equal keys. */
 export function oprfMode(committee: BenchCommittee): BlockKeyMode {
   return {
     name: "oprf",
-    keysOf: async (blocks) => {
-      const inputs = digestsOf(blocks).map((digest) => oprfInput(PUBLIC_DOMAIN, "chunk", digest));
+    keysOf: async (frames) => {
+      const inputs = frames.map((frame) => oprfInput(PUBLIC_DOMAIN, "chunk", sha256(frame)));
       return (await committee.evaluate(inputs)).map((output) => chunkKey(output));
     },
   };
@@ -57,8 +57,8 @@ export function oprfMode(committee: BenchCommittee): BlockKeyMode {
 export function merkleMode(committee: BenchCommittee): BlockKeyMode {
   return {
     name: "merkle",
-    keysOf: async (blocks) => {
-      const digests = digestsOf(blocks);
+    keysOf: async (frames) => {
+      const digests = frames.map((frame) => sha256(frame));
       const [output] = await committee.evaluate([oprfInput(PUBLIC_DOMAIN, "merkle", merkleRoot(digests))]);
       if (output === undefined) throw new Error("the committee gave no output");
       const secret = merkleSecret(output);
@@ -67,15 +67,12 @@ export function merkleMode(committee: BenchCommittee): BlockKeyMode {
   };
 }
 
-/** Digests of blocks, framed as a put frames what does not compress. */
-function digestsOf(blocks: readonly Uint8Array[]): Uint8Array[] {
-  return blocks.map((block) => sha256(storedFrame(block)));
-}
-
 /** The digest that a file's key derives from, as a put takes it: cutting, framing and hashing each chunk. */
 async function digestOfFile(file: Uint8Array): Promise<Uint8Array> {
   const toFrame = await loadFramer();
-  const chunker = new Chunker({ sizeBytes: file.length });
+  // Each frame is done with when the next one begins.
+  const room = new Uint8Array(MAX_FRAME_BYTES);
+  const chunker = new Chunker({ sizeBytes: file.length, allocate: () => room });
   const digests: Uint8Array[] = [];
   for (let offset = 0; offset < file.length; offset += MEGABYTE) {
     for (const stored of chunker.push(file.subarray(offset, offset + MEGABYTE))) digests.push(sha256(toFrame(stored)));
@@ -112,11 +109,11 @@ export async function measureBlockKeys(
 ): Promise<KeyFigure> {
   const file = aesCtrStream(`file ${megabytes}`, megabytes * MEGABYTE);
   const size = blockKib * KIB;
-  const work = async () => {
-    const blocks: Uint8Array[] = [];
-    for (let offset = 0; offset < file.length; offset += size) blocks.push(file.subarray(offset, offset + size));
-    return (await mode.keysOf(blocks)).length;
-  };
+  const frames: Uint8Array[] = [];
+  for (let offset = 0; offset < file.length; offset += size) {
+    frames.push(storedFrame(file.subarray(offset, offset + size)));
+  }
+  const work = async () => (await mode.keysOf(frames)).length;
   return { ...(await measured(file, committee, runs, work)), what: "block keys", mode: mode.name, megabytes, blockKib };
 }
 
