@@ -4,11 +4,13 @@
  * the same way.
  */
 
+import type { TallystickError } from "../core/errors.ts";
 import type { DirectoryEntry, FileEntry, RegularFileEntry, SymlinkEntry } from "../core/recipe/recipe.ts";
 import type { EntryMetadata } from "../core/snapshot/entry-metadata.ts";
 import type { PartyOptions } from "../http/client.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { Clock } from "./clock.ts";
+import type { InputError } from "./put/input-errors.ts";
 
 export interface AgentPlatform {
   readonly catalogue: Catalogue;
@@ -28,12 +30,53 @@ export interface AgentPlatform {
 /** Sources and targets that are named by path. */
 export interface FileSystemPort {
   /**
-   * One root per path. Nothing is read yet.
+   * One root per path, each resolved as the system does it. Nothing is read yet.
    * @throws InvalidInputError for an empty path, or one without a base name
+   * @throws FileUnreadableError for a path that leads nowhere
    */
-  roots(paths: readonly string[]): EntryRoot[];
+  roots(paths: readonly string[], options?: SourceOptions): EntryRoot[];
   /** Makes the folder if it is absent. @throws TallystickError DISK_FULL, DISK_FAILED */
   openTarget(folder: string, options: TargetOptions): Promise<RestoreTarget>;
+}
+
+/** What is to be left out of what is below the named paths. */
+export interface SourceOptions {
+  /**
+   * Patterns in gitignore syntax, relative to the top of the put: `/photos/raw` speaks of `raw` in the root named
+   * `photos`, `*.tmp` of all files with such a name. Files named `.tallystickignore` say the same of their folder.
+   */
+  readonly exclude?: readonly string[];
+  /** Of folders that are marked as caches by a CACHEDIR.TAG, store the folder and the tag only. */
+  readonly excludeCaches?: boolean;
+  /** Of folders on another file system than their root, store the folder only. */
+  readonly oneFileSystem?: boolean;
+}
+
+/** Something that is not stored, or not as it is. */
+export interface SourceRemark {
+  readonly kind:
+    | "unreadable"
+    | "changed"
+    | "special"
+    | "excluded"
+    | "cache"
+    | "other-file-system"
+    | "home"
+    | "link"
+    | "time"
+    | "attributes";
+  /** For people: of this machine, not of the put. Empty when the remark is about all of it. */
+  readonly path: string;
+  readonly reason: string;
+  readonly error?: TallystickError;
+}
+
+/** One pass over the entries of a source. The object is the pass: roots that are given the same one share its state. */
+export interface SourceRun {
+  /** Told of what is left out. Without it, a file that cannot be read as it is ends the pass with an error. */
+  readonly remark?: (remark: SourceRemark) => void;
+  /** Whether only types and sizes are needed: owners, links and attributes are absent. */
+  readonly brief?: boolean;
 }
 
 /** A named file, folder or link, with everything below it. */
@@ -45,9 +88,9 @@ export interface EntryRoot {
   /**
    * The entry itself and what is below it, in listing order (`comparePaths`). May be called more than once: first to
    * measure.
-   * @throws FileUnreadableError, InvalidInputError
+   * @throws FileUnreadableError, InvalidInputError for the root itself
    */
-  entries(): AsyncIterable<SourceEntry>;
+  entries(run?: SourceRun): AsyncIterable<SourceEntry>;
 }
 
 interface SourceEntryCommon {
@@ -63,10 +106,15 @@ export interface SourceFile extends SourceEntryCommon {
   /** Whether the content is gone once it was read, as that of a stream is. */
   readonly isReadOnce?: boolean;
   /**
-   * The content, once. Whoever takes a piece owns its memory; the next piece is read when it is asked for.
-   * @throws FileUnreadableError, FileChangedError
+   * The content, once. A piece is valid until the next one is asked for: its memory is used again.
+   * @throws FileUnreadableError, FileChangedError; before the first piece only, if the pass takes remarks
    */
   read(signal?: AbortSignal): AsyncIterable<Uint8Array>;
+  /**
+   * Tells the pass that the file is left out because of the error that `read` threw before its first piece. Absent when
+   * the error is to end the pass.
+   */
+  readonly leaveOut?: (error: InputError) => void;
 }
 
 export type SourceEntry =

@@ -11,8 +11,8 @@ import type { RegularFileEntry } from "../../core/recipe/recipe.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
 import type { ExpectedPiece, FileSink, RestoreEntry } from "../platform.ts";
 import { timeArgument } from "./file-times.ts";
+import { systemPath } from "./system-path.ts";
 import { inTheWay, type TargetFolder } from "./target-folder.ts";
-import { systemPath } from "./walk.ts";
 
 const COPY_BYTES = 1024 * 1024;
 const NEW_FILE_MODE = 0o600;

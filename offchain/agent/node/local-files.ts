@@ -1,24 +1,124 @@
 /** Files of this machine as sources and targets of the agent. */
 
-import type { EntryRoot, FileSystemPort, SourceEntry } from "../platform.ts";
+import { statSync } from "node:fs";
+import type { EntryRoot, FileSystemPort, SourceEntry, SourceFile, SourceOptions, SourceRun } from "../platform.ts";
+import { FileChangedError, type InputError, isInputError } from "../put/input-errors.ts";
+import { hasAttributeCommands, readAttributes } from "./extended-attributes.ts";
 import { LocalTarget } from "./local-target.ts";
+import { OwnerNames } from "./owner-names.ts";
 import { readFile } from "./read-file.ts";
-import { type WalkedEntry, walk, walkRoots } from "./walk.ts";
+import { systemPath } from "./system-path.ts";
+import { LinkGroups, type WalkedEntry, type WalkOptions, walk } from "./walk.ts";
+import { type WalkRoot, walkRoots } from "./walk-roots.ts";
 
-export const localFiles: FileSystemPort = {
-  roots: (paths) =>
-    walkRoots(paths).map(
-      (root): EntryRoot => ({ name: root.name, origin: root.path, entries: () => sources(walk(root)) }),
-    ),
-  openTarget: (folder, { dataId, overwrite }) => LocalTarget.open(folder, dataId, overwrite),
-};
+/** Entries between two turns of the event loop, and in one call for extended attributes. */
+const BATCH_ENTRIES = 4096;
 
-async function* sources(walked: AsyncIterable<WalkedEntry>): AsyncGenerator<SourceEntry, void, undefined> {
-  for await (const entry of walked) {
-    const { path, mode, mtimeNanos, type, sizeBytes, target = "" } = entry;
-    const common = { path, metadata: { mode, mtimeNanos } };
-    if (type === "file") yield { ...common, type, sizeBytes, read: (signal) => readFile(entry, signal) };
-    else if (type === "directory") yield { ...common, type };
-    else yield { ...common, type, target };
+/** @param homeDir of this command: left out of what is stored, because every put changes it */
+export function openLocalFiles(homeDir?: string): FileSystemPort {
+  return {
+    roots: (paths, options = {}) => {
+      const passes = new WeakMap<SourceRun, Pass>();
+      return walkRoots(paths).map((root): EntryRoot => {
+        const entries = (run: SourceRun = {}) => {
+          const pass = passes.get(run) ?? newPass(run, options, homeDir);
+          passes.set(run, pass);
+          return sources(root, run, pass);
+        };
+        return { name: root.name, origin: root.path, entries };
+      });
+    },
+    openTarget: (folder, { dataId, overwrite }) => LocalTarget.open(folder, dataId, overwrite),
+  };
+}
+
+export const localFiles: FileSystemPort = openLocalFiles();
+
+/** What the roots of one run share. */
+interface Pass {
+  readonly options: WalkOptions;
+  readonly hasAttributes: boolean;
+}
+
+function newPass(run: SourceRun, options: SourceOptions, homeDir: string | undefined): Pass {
+  const stat =
+    homeDir === undefined ? undefined : statSync(systemPath(homeDir), { bigint: true, throwIfNoEntry: false });
+  const walkOptions: WalkOptions = {
+    ...options,
+    ...(run.remark === undefined ? {} : { remark: run.remark }),
+    ...(stat === undefined ? {} : { home: { device: stat.dev, inode: stat.ino } }),
+    ...(run.brief === true ? {} : { names: new OwnerNames(), links: new LinkGroups() }),
+  };
+  if (run.brief === true) return { options: walkOptions, hasAttributes: false };
+  const hasAttributes = hasAttributeCommands();
+  if (!hasAttributes)
+    run.remark?.({
+      kind: "attributes",
+      path: "",
+      reason: "extended attributes are not stored: the commands getfattr and setfattr (package attr) are not installed",
+    });
+  return { options: walkOptions, hasAttributes };
+}
+
+async function* sources(root: WalkRoot, run: SourceRun, pass: Pass): AsyncGenerator<SourceEntry, void, undefined> {
+  let batch: WalkedEntry[] = [];
+  for (const entry of walk(root, pass.options)) {
+    batch.push(entry);
+    if (batch.length < BATCH_ENTRIES) continue;
+    // Not `yield*`, which would await every entry twice.
+    for (const each of await described(batch, run, pass)) yield each;
+    batch = [];
+    // The walk itself never waits.
+    await new Promise(setImmediate);
+  }
+  for (const each of await described(batch, run, pass)) yield each;
+}
+
+async function described(batch: readonly WalkedEntry[], run: SourceRun, pass: Pass): Promise<SourceEntry[]> {
+  if (!pass.hasAttributes || batch.length === 0) return batch.map((entry) => source(entry, run));
+  const found = await readAttributes(batch.map(({ absolutePath }) => absolutePath));
+  return batch.map((entry) => {
+    const xattrs = found.get(entry.absolutePath);
+    return source(xattrs === undefined ? entry : { ...entry, metadata: { ...entry.metadata, xattrs } }, run);
+  });
+}
+
+function source(entry: WalkedEntry, run: SourceRun): SourceEntry {
+  const { path, metadata, type } = entry;
+  if (type === "directory") return { path, metadata, type };
+  if (type === "symlink") return { path, metadata, type, target: entry.target ?? "" };
+  return { path, metadata, type, sizeBytes: entry.sizeBytes, ...reader(entry, run) };
+}
+
+function reader(entry: WalkedEntry, { remark }: SourceRun): Pick<SourceFile, "read" | "leaveOut"> {
+  if (remark === undefined) return { read: (signal) => readFile(entry, signal) };
+  const tell = (error: InputError, consequence: string) => {
+    const kind = error instanceof FileChangedError ? "changed" : "unreadable";
+    remark({ kind, path: entry.absolutePath, reason: `${error.reason}; ${consequence}`, error });
+  };
+  return {
+    read: (signal) => readLeniently(entry, (error) => tell(error, "stored as it was read"), signal),
+    leaveOut: (error) => tell(error, "left out"),
+  };
+}
+
+/**
+ * A file that fails before its first piece can be left out. Later its chunks may have been stored already, and a file
+ * of which a part is old and a part is new is of more use than none: its content is what was read.
+ */
+async function* readLeniently(
+  entry: WalkedEntry,
+  tell: (error: InputError) => void,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let hasBegun = false;
+  try {
+    for await (const piece of readFile(entry, signal)) {
+      hasBegun = true;
+      yield piece;
+    }
+  } catch (error) {
+    if (!hasBegun || !isInputError(error)) throw error;
+    tell(error);
   }
 }

@@ -6,7 +6,7 @@ import type { AgentPlatform } from "../platform.ts";
 import { cataloguePath, SqliteCatalogue } from "./catalogue.ts";
 import { FolderLock } from "./home-lock.ts";
 import { nodeTransport } from "./http-transport.ts";
-import { localFiles } from "./local-files.ts";
+import { openLocalFiles } from "./local-files.ts";
 import { FolderPreparations } from "./preparations.ts";
 
 /**
@@ -19,7 +19,7 @@ export function nodePlatform(homeDir: string): AgentPlatform {
     catalogue,
     preparations: new FolderPreparations(homeDir),
     lock: new FolderLock(homeDir),
-    files: localFiles,
+    files: openLocalFiles(homeDir),
     http: { transport: nodeTransport },
     clock: systemClock,
     origin: { host: hostname(), user: userName() },

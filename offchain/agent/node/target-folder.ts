@@ -9,14 +9,14 @@ import { join } from "node:path";
 import { sha256 } from "#primitives";
 import { toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
-import { isBelow, pathToBytes } from "../../core/recipe/path-name.ts";
+import { isBelow, pathFromBytes, pathToBytes } from "../../core/recipe/path-name.ts";
 import type { DirectoryEntry, FileEntry, SymlinkEntry } from "../../core/recipe/recipe.ts";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
 import { makeFolders } from "../../store/disk/make-folders.ts";
 import type { RestoreEntry } from "../platform.ts";
 import { timeArgument } from "./file-times.ts";
-import { systemPath } from "./walk.ts";
+import { systemPath } from "./system-path.ts";
 
 /** Mode of a folder without metadata. */
 const FOLDER_MODE = 0o755;
@@ -105,7 +105,7 @@ export class TargetFolder {
       const found = await this.kindAt(path);
       if (
         found === "link" &&
-        systemPath(entry.target).equals(await readlink(systemPath(path), { encoding: "buffer" }))
+        entry.target === pathFromBytes(await readlink(systemPath(path), { encoding: "buffer" }))
       ) {
         await setLinkTime(systemPath(path), entry.metadata);
         return;

@@ -6,6 +6,7 @@ import { isBundled } from "../../core/recipe/bundle.ts";
 import { Chunker } from "../../core/recipe/chunker.ts";
 import { FRAME_HEAD_BYTES } from "../../core/recipe/frame.ts";
 import type { SourceEntry, SourceFile } from "../platform.ts";
+import { type InputError, isInputError } from "./input-errors.ts";
 
 /** A chunk of a file, laid out as the frame that stores it. */
 export interface ReadChunk {
@@ -32,25 +33,43 @@ export interface ReadCounter {
   readEntries: number;
 }
 
-/** @throws FileUnreadableError, FileChangedError for a file that cannot be read as the source announced it. */
+/**
+ * A file that cannot be read is left out where the source allows it.
+ *
+ * @throws FileUnreadableError, FileChangedError for a file that cannot be read as the source announced it, where the
+ *   source does not allow to leave it out, or when nothing else is left
+ */
 export async function* chunkFiles(
   entries: AsyncIterable<SourceEntry>,
   counter: ReadCounter,
   signal?: AbortSignal,
 ): AsyncGenerator<ReadInput, void, undefined> {
+  let failure: InputError | undefined;
+  let hasEntries = false;
   for await (const entry of entries) {
     signal?.throwIfAborted();
     let sizeBytes = 0;
     if (entry.type === "file") {
-      for await (const chunk of chunksOf(entry, signal)) {
-        sizeBytes += chunk.sizeBytes;
-        counter.readBytes += chunk.sizeBytes;
-        yield chunk;
+      try {
+        for await (const chunk of chunksOf(entry, signal)) {
+          sizeBytes += chunk.sizeBytes;
+          counter.readBytes += chunk.sizeBytes;
+          yield chunk;
+        }
+      } catch (error) {
+        if (entry.leaveOut === undefined || sizeBytes > 0 || !isInputError(error)) throw error;
+        entry.leaveOut(error);
+        failure ??= error;
+        counter.readEntries += 1;
+        continue;
       }
     }
     yield { kind: "entry", entry, sizeBytes };
     counter.readEntries += 1;
+    hasEntries = true;
   }
+  // A put of nothing, although something was named, is no put.
+  if (failure !== undefined && !hasEntries) throw failure;
 }
 
 /** The chunks of one file. */

@@ -3,6 +3,8 @@ import { TallystickError } from "../../core/errors.ts";
 
 /** A file, a folder or a stream could not be opened, read or listed. */
 export class FileUnreadableError extends TallystickError {
+  readonly reason: string;
+
   /** @param code of the system's error, for example `ENOENT` */
   constructor(path: string, reason: string, facts: { readonly code?: string; readonly cause?: unknown } = {}) {
     super(`cannot read ${path}: ${reason}`, {
@@ -14,11 +16,14 @@ export class FileUnreadableError extends TallystickError {
       details: { path },
       cause: facts.cause,
     });
+    this.reason = reason;
   }
 }
 
 /** A file was written to, replaced, cut or grew while it was being read; a stream did not have its announced length. */
 export class FileChangedError extends TallystickError {
+  readonly reason = "it changed while it was being read";
+
   constructor(path: string, what: string, expected: string, received: string) {
     super(`${path} changed while it was being read`, {
       code: "FILE_CHANGED",
@@ -31,4 +36,11 @@ export class FileChangedError extends TallystickError {
       details: { path },
     });
   }
+}
+
+/** What concerns one file: a put can go on without it. */
+export type InputError = FileUnreadableError | FileChangedError;
+
+export function isInputError(error: unknown): error is InputError {
+  return error instanceof FileUnreadableError || error instanceof FileChangedError;
 }

@@ -16,17 +16,19 @@ import { type AgreementOptions, type AgreementReport, requireWishesFit } from ".
 import type { AgentContext } from "../context.ts";
 import { bestFirst, type NodeReport } from "../keys/quorum.ts";
 import { ensureKeyOwnership, type KeyOwnership } from "../keys/record-key.ts";
+import type { SourceOptions } from "../platform.ts";
 import type { AgreementProgress, ProgressListener, PutProgress } from "../progress.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { accountSnapshotKeys } from "../snapshots/account-keys.ts";
 import { MetadataUpload } from "../snapshots/metadata-upload.ts";
 import { checkLabels, recordSnapshot, type SnapshotLabels, snapshotOf } from "../snapshots/record-snapshot.ts";
 import { knownOwnership } from "./known-ownership.ts";
+import { LeftOut, type LeftOutReport } from "./left-out.ts";
 import { measure, openSource, type PutInput } from "./source.ts";
 import { onEvery } from "./store-objects.ts";
 import { storeTree } from "./store-tree.ts";
 
-export interface PutOptions extends SnapshotLabels {
+export interface PutOptions extends SnapshotLabels, SourceOptions {
   /** Dedup domain: only puts of one domain share chunks. Default: everybody's. */
   readonly domain?: string;
   /**
@@ -67,6 +69,8 @@ export interface PutReport {
   readonly agreements: readonly AgreementReport[];
   /** What each key node answered. */
   readonly nodes: readonly NodeReport[];
+  /** What was left out, or is not stored as it is. */
+  readonly leftOut: LeftOutReport;
   readonly seconds: number;
 }
 
@@ -111,7 +115,8 @@ export async function put(
   const startedAtMillis = context.platform.clock.now();
   checkLabels(context, options);
   tell("scanning");
-  const source = openSource(inputs, context.platform.files);
+  const source = openSource(inputs, context.platform.files, options);
+  const leftOut = new LeftOut(context.logger);
   measured = await measure(source, signal);
   const { committee, nodes, oprf } = await context.committee();
   const lanes = await openLanes(context, options);
@@ -125,6 +130,7 @@ export async function put(
       keyMode,
       counter,
       totals,
+      remark: leftOut.add,
       onChange: () => tell("storing"),
       onEntry: (entry) => metadata.push(entry),
       signal,
@@ -177,7 +183,7 @@ export async function put(
       startedAtMillis,
       paths: origins,
       totals: { entries, bytes: totalBytes, addedObjects: totals.uploadedObjects, addedBytes: totals.uploadedBytes },
-      unreadEntries: 0,
+      unreadEntries: leftOut.unreadEntries,
     });
     await recordSnapshot(context, providers, snapshot, signal);
     tell("done");
@@ -195,6 +201,7 @@ export async function put(
       snapshot,
       agreements,
       nodes: oprf.report(),
+      leftOut: leftOut.report(),
       seconds: (performance.now() - started) / 1000,
     };
   } catch (error) {

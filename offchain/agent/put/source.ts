@@ -2,7 +2,7 @@
 
 import { InvalidInputError } from "../../core/errors.ts";
 import { comparePaths, pathToBytes } from "../../core/recipe/path-name.ts";
-import type { EntryRoot, FileSystemPort, SourceEntry } from "../platform.ts";
+import type { EntryRoot, FileSystemPort, SourceEntry, SourceOptions, SourceRun } from "../platform.ts";
 import { type NamedInput, namedRoots } from "./named-inputs.ts";
 
 /** A path, where the platform has files, or content under a name. */
@@ -20,33 +20,38 @@ export interface EntrySource {
   /** The roots as this machine names them. */
   readonly origins: readonly string[];
   /** May be called more than once; the content of a stream can be read once only. */
-  entries(): AsyncIterable<SourceEntry>;
+  entries(run?: SourceRun): AsyncIterable<SourceEntry>;
 }
 
 /**
  * @param files absent where programs have no file system.
  * @throws InvalidInputError for no input, equal names, malformed names, a path without a file system
  */
-export function openSource(inputs: readonly PutInput[], files: FileSystemPort | undefined): EntrySource {
+export function openSource(
+  inputs: readonly PutInput[],
+  files: FileSystemPort | undefined,
+  options: SourceOptions = {},
+): EntrySource {
   if (inputs.length === 0) throw new InvalidInputError("no path given", { party: "you", check: "paths" });
   const paths = inputs.filter((input) => typeof input === "string");
   const named = inputs.filter((input) => typeof input !== "string");
   if (paths.length > 0 && files === undefined) throw noFiles();
-  const given = [...(files?.roots(paths) ?? []), ...namedRoots(named)];
+  const given = [...(files?.roots(paths, options) ?? []), ...namedRoots(named)];
   const roots = given.toSorted((a, b) => comparePaths(pathToBytes(a.name), pathToBytes(b.name)));
   for (const [index, root] of roots.entries()) {
     const previous = roots[index - 1];
     if (previous?.name === root.name) throw sameName(previous, root);
   }
   const origins = given.map(({ origin }) => origin);
-  return { name: given.map(({ name }) => name).join(", "), origins, entries: () => allEntries(roots) };
+  const name = given.map((root) => root.name).join(", ");
+  return { name, origins, entries: (run = {}) => allEntries(roots, run) };
 }
 
-/** Counts entries and bytes before the put. @throws what the entries of the source throw */
+/** Counts entries and bytes before the put. @throws what the roots of the source throw */
 export async function measure(source: EntrySource, signal?: AbortSignal): Promise<InputTotals> {
   let entries = 0;
   let bytes = 0;
-  for await (const entry of source.entries()) {
+  for await (const entry of source.entries({ brief: true })) {
     signal?.throwIfAborted();
     entries += 1;
     bytes += entry.type === "file" ? (entry.sizeBytes ?? 0) : 0;
@@ -54,8 +59,8 @@ export async function measure(source: EntrySource, signal?: AbortSignal): Promis
   return { entries, bytes };
 }
 
-async function* allEntries(roots: readonly EntryRoot[]): AsyncGenerator<SourceEntry, void, undefined> {
-  for (const root of roots) yield* root.entries();
+async function* allEntries(roots: readonly EntryRoot[], run: SourceRun): AsyncGenerator<SourceEntry, void, undefined> {
+  for (const root of roots) yield* root.entries(run);
 }
 
 function sameName(one: EntryRoot, other: EntryRoot): InvalidInputError {

@@ -7,7 +7,7 @@ import type { KeyMode } from "../../core/recipe/recipe.ts";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import { type DataStages, localStages } from "../pipeline/data-stages.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
-import type { SourceFile } from "../platform.ts";
+import type { SourceFile, SourceRun } from "../platform.ts";
 import { type AssembledRoot, Assembler } from "./assemble.ts";
 import { chunkFiles, chunksOf, type ReadChunk, type ReadCounter, type ReadInput } from "./chunk-files.ts";
 import { collectContents, type FramedChunk, type FramedInput } from "./collect-contents.ts";
@@ -27,6 +27,8 @@ export interface StoreTreeContext {
   readonly keyMode?: KeyMode | undefined;
   readonly counter: ReadCounter;
   readonly totals: StoreTotals;
+  /** Told of what is left out. Default: a file that cannot be read ends the put. */
+  readonly remark?: SourceRun["remark"];
   /** Called when the counts have changed. */
   readonly onChange: () => void;
   /** Takes the metadata of every entry, in listing order; awaited before the next one. */
@@ -43,12 +45,12 @@ export interface StoreTreeContext {
  */
 export async function storeTree(source: EntrySource, context: StoreTreeContext): Promise<AssembledRoot> {
   const { oracle, place, domain, keyMode = "oprf", counter, totals, onChange, onEntry, signal } = context;
-  const { stages = localStages } = context;
+  const { stages = localStages, remark } = context;
   const derivation = { oracle, domain, keyMode, signal };
   const assembler = new Assembler({ ...derivation, stages, onEntry });
   const frame = <Input extends ReadInput>(read: AsyncIterable<Input>) =>
     mapOrdered(read, (item) => frameItem(item, stages), { ...FRAMES_AHEAD, weigh: memoryOf });
-  const framed = frame(chunkFiles(source.entries(), counter, signal));
+  const framed = frame(chunkFiles(source.entries(remark === undefined ? {} : { remark }), counter, signal));
   const readAgain = (file: SourceFile) => chunksOnly(frame(chunksOf(file, signal)));
   const keyed = deriveKeys(collectContents(framed, keyMode, readAgain), derivation);
   const objects = distinct(assembler.assemble(sealContents(keyed, stages)));

@@ -2,39 +2,60 @@ import { execFileSync } from "node:child_process";
 import {
   appendFileSync,
   chmodSync,
+  closeSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
+  realpathSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   unlinkSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { createServer } from "node:net";
+import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { localFiles } from "../../../offchain/agent/node/local-files.ts";
+import { OwnerNames } from "../../../offchain/agent/node/owner-names.ts";
 import { readFile } from "../../../offchain/agent/node/read-file.ts";
-import { type WalkedEntry, walk, walkRoots } from "../../../offchain/agent/node/walk.ts";
+import { LinkGroups, type WalkedEntry, type WalkOptions, walk } from "../../../offchain/agent/node/walk.ts";
+import { walkRoots } from "../../../offchain/agent/node/walk-roots.ts";
+import type { SourceRemark } from "../../../offchain/agent/platform.ts";
+import { FileUnreadableError } from "../../../offchain/agent/put/input-errors.ts";
 import { measure, openSource } from "../../../offchain/agent/put/source.ts";
+import { InvalidInputError } from "../../../offchain/core/errors.ts";
 import { collect } from "../../helpers/promises.ts";
 import { rejection } from "../../helpers/rejection.ts";
 
 async function entriesOf(...paths: string[]): Promise<WalkedEntry[]> {
   const entries: WalkedEntry[] = [];
-  for (const root of walkRoots(paths)) for await (const entry of walk(root)) entries.push(entry);
+  for (const root of walkRoots(paths)) entries.push(...walk(root));
   return entries;
 }
 
 async function contentOf(source: AsyncIterable<Uint8Array>, meanwhile?: () => void): Promise<Buffer> {
   const pieces: Uint8Array[] = [];
   for await (const piece of source) {
-    pieces.push(piece);
+    pieces.push(piece.slice());
     meanwhile?.();
   }
   return Buffer.concat(pieces);
+}
+
+const WALK_MODULE = new URL("../../../offchain/agent/node/walk.ts", import.meta.url).href;
+
+function walked(paths: string[], options: WalkOptions = {}) {
+  const remarks: [string, string][] = [];
+  const remark = ({ kind, path }: SourceRemark) => remarks.push([kind, path]);
+  const entries = walkRoots(paths).flatMap((root) => [...walk(root, { ...options, remark })]);
+  return { entries, paths: entries.map(({ path }) => path), remarks };
 }
 
 describe("walk: what is under a path", () => {
@@ -42,7 +63,7 @@ describe("walk: what is under a path", () => {
   const at = (...names: string[]) => join(dir, ...names);
 
   beforeEach(() => {
-    dir = mkdtempSync(join(tmpdir(), "tallystick-walk-"));
+    dir = realpathSync(mkdtempSync(join(tmpdir(), "tallystick-walk-")));
   });
   afterEach(() => {
     rmSync(dir, { recursive: true, force: true });
@@ -64,8 +85,8 @@ describe("walk: what is under a path", () => {
       ["in/b-file", "file", 0, undefined],
     ]);
     const file = entries[3];
-    expect(file?.mode).to.equal(0o640);
-    expect(file?.mtimeNanos).to.equal(1_500_000_000_250_000_000n);
+    expect(file?.metadata.mode).to.equal(0o640);
+    expect(file?.metadata.mtimeNanos).to.equal(1_500_000_000_250_000_000n);
     expect(await measure(openSource([at("in")], localFiles))).to.deep.equal({ entries: 5, bytes: 5 });
   });
 
@@ -110,12 +131,129 @@ describe("walk: what is under a path", () => {
     expect(await rejection(entriesOf(at("1", "same"), ""))).to.include({ code: "INVALID_INPUT", check: "paths" });
   });
 
-  it("refuses what cannot be stored: a pipe, a path that does not exist", async () => {
+  it("refuses a root that cannot be stored: a pipe, a path that does not exist", async () => {
     mkdirSync(at("odd"));
     execFileSync("mkfifo", [at("odd", "pipe")]);
-    expect(await rejection(entriesOf(at("odd")))).to.include({ code: "INVALID_INPUT", check: "file type" });
+    expect(await rejection(entriesOf(at("odd", "pipe")))).to.include({ code: "INVALID_INPUT", check: "file type" });
     const missing = await rejection(entriesOf(at("missing")));
     expect(missing).to.include({ code: "FILE_UNREADABLE", received: "ENOENT" });
+  });
+
+  it("leaves out pipes and sockets below a root, and says so", async () => {
+    mkdirSync(at("odd"));
+    writeFileSync(at("odd", "file"), "x");
+    execFileSync("mkfifo", [at("odd", "pipe")]);
+    const server = createServer();
+    await new Promise<void>((listening) => server.listen(at("odd", "socket"), listening));
+    const { paths, remarks } = walked([at("odd")]);
+    server.close();
+    expect(paths).to.deep.equal(["odd", "odd/file"]);
+    expect(remarks).to.deep.equal([
+      ["special", at("odd", "pipe")],
+      ["special", at("odd", "socket")],
+    ]);
+  });
+
+  it("leaves out the home folder in use, however it is reached, and refuses it as a root", () => {
+    mkdirSync(at("user", ".home", "preparations"), { recursive: true });
+    writeFileSync(at("user", "file"), "x");
+    const { dev: device, ino: inode } = statSync(at("user", ".home"), { bigint: true });
+    const home = { device, inode };
+    const { paths, remarks } = walked([at("user")], { home });
+    expect(paths).to.deep.equal(["user", "user/file"]);
+    expect(remarks).to.deep.equal([["home", at("user", ".home")]]);
+    expect(() => walked([at("user", ".home")], { home })).to.throw(InvalidInputError, "home folder of this command");
+  });
+
+  it("keeps a file whose time cannot be stored, with a remark", () => {
+    mkdirSync(at("t"));
+    writeFileSync(at("t", "far"), "x");
+    utimesSync(at("t", "far"), 10_000_000_000, 10_000_000_000);
+    const { entries, remarks } = walked([at("t")]);
+    expect(entries.map((entry) => entry.path)).to.deep.equal(["t", "t/far"]);
+    expect(entries[1]?.metadata.mtimeNanos).to.equal(0n);
+    expect(remarks).to.deep.equal([["time", at("t", "far")]]);
+  });
+
+  it("reports a folder that cannot be listed and goes on", async () => {
+    mkdirSync(at("f", "closed"), { recursive: true });
+    writeFileSync(at("f", "later"), "x");
+    chmodSync(at("f", "closed"), 0);
+    const script = `
+      import { walk } from ${JSON.stringify(WALK_MODULE)};
+      process.setgid?.(65534);
+      process.setuid?.(65534);
+      const remarks = [];
+      const root = { path: process.argv[1], name: "f", given: "f" };
+      const paths = [...walk(root, { remark: ({ kind, error }) => remarks.push([kind, error.received]) })];
+      console.log(JSON.stringify([paths.map(({ path }) => path), remarks]));`;
+    chmodSync(dir, 0o755);
+    const command = process.getuid?.() === 0 ? script : script.replaceAll(/process\.set.id.*;/g, "");
+    const printed = execFileSync(process.execPath, ["--input-type=module", "-e", command, at("f")], { cwd: "/" });
+    const expected = [["f", "f/closed", "f/later"], [["unreadable", "EACCES"]]];
+    expect(JSON.parse(printed.toString())).to.deep.equal(expected);
+  });
+
+  describe("paths as the kernel resolves them", () => {
+    const roots = (...paths: string[]) => walkRoots(paths).map(({ path, name }) => [path, name]);
+
+    beforeEach(() => {
+      mkdirSync(at("real", "inner"), { recursive: true });
+      writeFileSync(at("real", "file"), "x");
+      symlinkSync("real/inner", at("link"));
+    });
+
+    it("follows a link before a slash, `.` or `..`, and nowhere else", () => {
+      expect(roots(at("link"))).to.deep.equal([[at("link"), "link"]]);
+      expect(roots(`${at("link")}/`)).to.deep.equal([[at("real", "inner"), "link"]]);
+      expect(roots(`${at("link")}/.`)).to.deep.equal([[at("real", "inner"), "inner"]]);
+      expect(roots(`${at("link")}/..`)).to.deep.equal([[at("real"), "real"]]);
+      expect(roots(`${at("link")}/../file`)).to.deep.equal([[at("real", "file"), "file"]]);
+    });
+
+    it("refuses a file before a slash", () => {
+      expect(() => roots(`${at("real", "file")}/`)).to.throw(FileUnreadableError, "not a folder");
+    });
+
+    it("remarks that a named link is stored as a link", () => {
+      expect(walked([at("link")]).remarks).to.deep.equal([["link", at("link")]]);
+    });
+  });
+
+  describe("metadata", () => {
+    it("has owners with their names", () => {
+      writeFileSync(at("file"), "x");
+      const { entries } = walked([at("file")], { names: new OwnerNames() });
+      const { uid, gid, user } = entries[0]?.metadata ?? {};
+      expect({ uid, gid, user }).to.deep.equal({ uid: userInfo().uid, gid: userInfo().gid, user: userInfo().username });
+    });
+
+    it("numbers the files that have several names, in the order in which they are met", () => {
+      mkdirSync(at("l"));
+      for (const name of ["b", "d"]) writeFileSync(at("l", name), "x");
+      linkSync(at("l", "b"), at("l", "c"));
+      linkSync(at("l", "d"), at("l", "a"));
+      writeFileSync(at("l", "single"), "x");
+      const { entries } = walked([at("l")], { names: new OwnerNames(), links: new LinkGroups() });
+      const groups = entries.map(({ path, metadata }) => [path, metadata.linkGroup]);
+      expect(groups).to.deep.equal([
+        ["l", undefined],
+        ["l/a", 1],
+        ["l/b", 2],
+        ["l/c", 2],
+        ["l/d", 1],
+        ["l/single", undefined],
+      ]);
+    });
+
+    it("says which files have holes", () => {
+      mkdirSync(at("s"));
+      writeFileSync(at("s", "full"), Buffer.alloc(100_000, 1));
+      writeFileSync(at("s", "holes"), "");
+      truncateSync(at("s", "holes"), 10_000_000);
+      const { entries } = walked([at("s")], { names: new OwnerNames() });
+      expect(entries.map(({ metadata }) => metadata.sparse)).to.deep.equal([undefined, undefined, true]);
+    });
   });
 
   describe("reading a file", () => {
@@ -154,6 +292,50 @@ describe("walk: what is under a path", () => {
         expect(error).to.include({ code: "FILE_CHANGED", check, retryable: true });
       });
     }
+
+    it("notices a write at both ends, although its modification time is put back", async () => {
+      utimesSync(at("file"), 1_700_000_000, 1_700_000_000);
+      [entry] = (await entriesOf(at("file"))) as [WalkedEntry];
+      const spoil = () => {
+        const file = openSync(at("file"), "r+");
+        writeSync(file, "torn", 0);
+        writeSync(file, "torn", bytes.length - 4);
+        closeSync(file);
+        utimesSync(at("file"), 1_700_000_000, 1_700_000_000);
+      };
+      const error = await rejection(contentOf(readFile(entry), once(spoil)));
+      expect(error).to.include({ code: "FILE_CHANGED", check: "status-change time" });
+    });
+
+    it("does not change when the file was last read", async () => {
+      utimesSync(at("file"), 1, 1_700_000_000);
+      [entry] = (await entriesOf(at("file"))) as [WalkedEntry];
+      await contentOf(readFile(entry));
+      expect(statSync(at("file")).atimeMs).to.equal(1000);
+    });
+
+    it("tells of a file that changed and of one that is gone, and stores what can be stored", async () => {
+      mkdirSync(at("r"));
+      for (const name of ["changed", "gone", "good"]) writeFileSync(at("r", name), bytes);
+      const remarks: [string, string][] = [];
+      const run = { remark: ({ kind, path }: SourceRemark) => remarks.push([kind, path]) };
+      const [, changed, gone, good] = await collect(openSource([at("r")], localFiles).entries(run));
+      if (changed?.type !== "file" || gone?.type !== "file" || good?.type !== "file") throw new Error("three files");
+      const content = await contentOf(
+        changed.read(),
+        once(() => appendFileSync(at("r", "changed"), "more")),
+      );
+      expect(content.length).to.equal(bytes.length);
+      unlinkSync(at("r", "gone"));
+      const error = await rejection(contentOf(gone.read()));
+      expect(error).to.include({ code: "FILE_UNREADABLE", received: "ENOENT" });
+      gone.leaveOut?.(error as FileUnreadableError);
+      expect(bytes.equals(await contentOf(good.read()))).to.equal(true);
+      expect(remarks).to.deep.equal([
+        ["changed", at("r", "changed")],
+        ["unreadable", at("r", "gone")],
+      ]);
+    });
 
     it("notices when another file or a link took its place since the walk", async () => {
       writeFileSync(at("other"), bytes);
