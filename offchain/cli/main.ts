@@ -6,6 +6,7 @@ import { Command, CommanderError } from "commander";
 import { useProxyFromEnvironment } from "../agent/node/proxy.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { VERSION } from "../core/version.ts";
+import { exactArguments } from "./arguments.ts";
 import { registerAgreement } from "./commands/agreement.ts";
 import { registerAudit } from "./commands/audit.ts";
 import { registerCompletion } from "./commands/completion.ts";
@@ -127,7 +128,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   }
   try {
     await useProxyFromEnvironment();
-    await program.parseAsync([...argv], { from: "user" });
+    await program.parseAsync([...exactArguments(argv)], { from: "user" });
     return program.getOptionValue(INCOMPLETE) === true ? EXIT.incomplete : EXIT.ok;
   } catch (error) {
     if (error instanceof CommanderError) return parserExit(error, json);

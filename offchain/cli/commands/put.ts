@@ -6,8 +6,14 @@ import { withAgent } from "../session.ts";
 import { amountInWei, commaList, timeOption, wholeNumber } from "../values.ts";
 import { tellingDeposits } from "./agreement.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
+import { leftOutLines, readSourceOptions, type SourceCommandOptions, sourceOptions } from "./put-sources.ts";
 
-interface PutCommandOptions {
+const EXAMPLES = `
+Examples:
+  $ tallystick put ~/Documents notes.txt --epochs 12
+  $ tallystick put ~ --exclude '*.iso' --exclude /alice/tmp --exclude-caches --one-file-system`;
+
+interface PutCommandOptions extends SourceCommandOptions {
   readonly epochs?: number;
   readonly maxFee?: bigint;
   readonly agreement: boolean;
@@ -30,7 +36,7 @@ function recipients(text: string): "committee" | "self" {
 }
 
 export function registerPut(program: Command): void {
-  program
+  const command = program
     .command("put")
     .description("store files and folders: one data id, one record of its key, one agreement with the provider")
     .argument("<path...>", "files and folders; links are stored as links")
@@ -58,8 +64,9 @@ export function registerPut(program: Command): void {
     .option("--recipients <who>", "who holds the key shares: committee, or self (default: committee)", recipients)
     .option("--tag <tags>", "tags of the snapshot, separated by commas; may be given again", commaList)
     .option("--host <name>", "host of the snapshot (default: the name of this machine)")
-    .option("--time <time>", "time of the snapshot (default: now)", timeOption)
-    .addHelpText("after", "\nExample:\n  $ tallystick put ~/Documents notes.txt --epochs 12")
+    .option("--time <time>", "time of the snapshot (default: now)", timeOption);
+  sourceOptions(command)
+    .addHelpText("after", EXAMPLES)
     .action(async (paths: string[], options: PutCommandOptions, command: Command) => {
       await withAgent(command, async (session) => {
         const { agent, output, progress, signal } = session;
@@ -70,6 +77,7 @@ export function registerPut(program: Command): void {
           ...(maxFee === undefined ? {} : { maximumFeePerEpoch: maxFee }),
         };
         const report = await agent.put(paths, {
+          ...readSourceOptions(options),
           ...(domain === undefined ? {} : { domain }),
           ...(options.keyMode === undefined ? {} : { keyMode: options.keyMode }),
           ...(tag === undefined ? {} : { tags: tag }),
@@ -94,7 +102,9 @@ export function registerPut(program: Command): void {
           ...(report.agreements.length === 0
             ? ["  agreement  none: the provider is not paid and has no obligation"]
             : report.agreements.map(({ agreementId }) => `  agreement  ${agreementId}`)),
+          ...leftOutLines(report.leftOut),
         ]);
+        if (report.leftOut.incomplete) session.incomplete();
       });
     });
 }

@@ -1,0 +1,43 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { Command } from "commander";
+import { LeftOut } from "../../offchain/agent/put/left-out.ts";
+import { leftOutLines, readSourceOptions, sourceOptions } from "../../offchain/cli/commands/put-sources.ts";
+import { TallystickError } from "../../offchain/core/errors.ts";
+
+describe("options of put about its files", () => {
+  it("collects patterns of options and of files, options last because the last match wins", () => {
+    const dir = mkdtempSync(join(tmpdir(), "tallystick-sources-"));
+    writeFileSync(join(dir, "list"), "*.o\n!keep.o\n");
+    const command = sourceOptions(new Command());
+    command.parse(["--exclude", "a", "--exclude-file", join(dir, "list"), "--exclude", "b", "--exclude-caches"], {
+      from: "user",
+    });
+    expect(readSourceOptions(command.opts())).to.deep.equal({
+      exclude: ["*.o\n!keep.o\n", "a", "b"],
+      excludeCaches: true,
+      oneFileSystem: false,
+    });
+    rmSync(dir, { recursive: true });
+    expect(() => readSourceOptions({ excludeFile: [join(dir, "list")] })).to.throw(TallystickError, "cannot read");
+  });
+
+  it("counts what was left out, tells the first of each kind, and says when the put is incomplete", () => {
+    const told: string[] = [];
+    const leftOut = new LeftOut({ debug: () => undefined, warn: (_facts, message) => told.push(message) });
+    for (let n = 0; n < 30; n += 1) leftOut.add({ kind: "excluded", path: `/x/${n}`, reason: "excluded by a pattern" });
+    leftOut.add({ kind: "link", path: "/link", reason: "stored as a link" });
+    expect(leftOut.report()).to.deep.include({ incomplete: false, counts: { excluded: 30, link: 1 } });
+    expect(leftOutLines(leftOut.report()).join("\n")).to.not.contain("incomplete");
+    for (let n = 0; n < 30; n += 1) leftOut.add({ kind: "unreadable", path: `/u/${n}`, reason: "permission denied" });
+    const report = leftOut.report();
+    expect(report.incomplete).to.equal(true);
+    expect(report.counts.unreadable).to.equal(30);
+    expect(report.remarks).to.have.length(21);
+    expect(told.slice(0, 2)).to.deep.equal(["/link: stored as a link", "/u/0: permission denied"]);
+    expect(told).to.have.length(22);
+    expect(leftOutLines(report).join("\n")).to.contain("30: could not be read").and.contain("incomplete");
+  });
+});
