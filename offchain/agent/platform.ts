@@ -126,6 +126,16 @@ export interface TargetOptions {
   readonly dataId: string;
   /** Whether what exists and differs may be replaced. */
   readonly overwrite: boolean;
+  /** Told of metadata that cannot be restored here. */
+  readonly remark?: (remark: TargetRemark) => void;
+}
+
+/** Something that is restored, but not with all of its metadata. */
+export interface TargetRemark {
+  readonly kind: "owner" | "attributes";
+  /** Empty when the remark names it, or is about all of it. */
+  readonly path: string;
+  readonly reason: string;
 }
 
 /**
@@ -148,6 +158,8 @@ export interface RestoreTarget {
   openFile(entry: RestoreEntry<RegularFileEntry>): Promise<FileSink>;
   /** Called after the last entry. */
   finish(): Promise<void>;
+  /** Called in any case, last. After a failure, what existed gets back what was changed to work in it. */
+  close(): Promise<void>;
 }
 
 /** A piece of a file that the target may have already. */

@@ -40,4 +40,6 @@ export class CountingTarget implements RestoreTarget {
   async finish(): Promise<void> {
     this.calls.push("finish");
   }
+
+  async close(): Promise<void> {}
 }

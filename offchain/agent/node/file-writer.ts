@@ -1,131 +1,279 @@
 /**
- * Puts one file together under a temporary name, chunk by chunk, and gives it its own name when all of it is there.
- * Verified chunks that an earlier attempt left behind are kept; a finished file with the right content is left in
- * place.
+ * Puts one file together under a temporary name, piece by piece, and gives it its own name when content and metadata
+ * are complete. Verified pieces that an earlier attempt left behind are kept; a finished file with the right content is
+ * left in place.
  */
 
-import { constants } from "node:fs";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  linkSync,
+  openSync,
+  readSync,
+  rmSync,
+  write,
+  writeSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import type { RegularFileEntry } from "../../core/recipe/recipe.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
 import type { ExpectedPiece, FileSink, RestoreEntry } from "../platform.ts";
-import { timeArgument } from "./file-times.ts";
+import { isWithoutLinks, nameNew, nameOver } from "./naming.ts";
 import { systemPath } from "./system-path.ts";
-import { inTheWay, type TargetFolder } from "./target-folder.ts";
+import { appeared, inTheWay, type TargetFolder } from "./target-folder.ts";
 
 const COPY_BYTES = 1024 * 1024;
 const NEW_FILE_MODE = 0o600;
-/** Mode of a file without metadata. */
-const FILE_MODE = 0o644;
+/** From this size on a piece is written on a thread: the copy takes longer than the way there. */
+const THREADED_BYTES = 256 * 1024;
+/** A run of zeros of this length, at a multiple of it, becomes a hole: the block of most file systems. */
+const HOLE_BYTES = 4096;
+const ZEROS = new Uint8Array(HOLE_BYTES);
+
+interface OpenFile {
+  readonly file: number;
+  readonly stat: BigIntStats;
+}
 
 export class FileWriter implements FileSink {
   readonly entry: RestoreEntry<RegularFileEntry>;
   readonly #folder: TargetFolder;
   readonly #path: string;
   readonly #partPath: string;
-  /** The finished file as it was found; its bytes are used where they are right. */
-  #existing: FileHandle | undefined;
-  #part: FileHandle | undefined;
+  /** The finished file as it was found, or a file that is to get a further name: its bytes are used where right. */
+  #existing: OpenFile | undefined;
+  /** Path of the file that is to get a further name, once it is known. */
+  #otherName: string | undefined;
+  /** What was found and is to be replaced whatever it holds. */
+  #replaced: BigIntStats | undefined;
+  #part: OpenFile | undefined;
+  /** Offsets of pieces that the part has already. */
+  readonly #inPart = new Set<number>();
   /** Set once something had to be written: the part is what becomes the file. */
   #diverged = false;
   /** All bytes before this offset are right, in the existing file or in the part. */
   #offset = 0;
 
-  private constructor(folder: TargetFolder, entry: RestoreEntry<RegularFileEntry>) {
+  private constructor(folder: TargetFolder, entry: RestoreEntry<RegularFileEntry>, replaced: BigIntStats | undefined) {
     this.#folder = folder;
     this.entry = entry;
     this.#path = folder.pathOf(entry);
     this.#partPath = folder.partPathOf(entry);
+    this.#replaced = replaced;
   }
 
   /** @throws TallystickError CONFLICT when something else than a file is in the way and may not be replaced */
-  static async open(folder: TargetFolder, entry: RestoreEntry<RegularFileEntry>): Promise<FileWriter> {
-    const writer = new FileWriter(folder, entry);
-    const found = await folder.kindAt(writer.#path);
-    if (found === "folder" || (found !== "nothing" && found !== "file" && !folder.overwrite)) {
-      throw inTheWay(writer.#path, "a file", found !== "folder");
+  static open(folder: TargetFolder, entry: RestoreEntry<RegularFileEntry>): FileWriter {
+    const path = folder.pathOf(entry);
+    const found = folder.found(path);
+    if (found?.isDirectory() === true || (found !== undefined && !found.isFile() && !folder.overwrite)) {
+      throw inTheWay(path, "a file", !found.isDirectory());
     }
-    await writer.#onDisk(async () => {
-      if (found === "file") writer.#existing = await open(systemPath(writer.#path), readWithoutFollowing());
-      writer.#part = await openIfThere(writer.#partPath);
+    const writer = new FileWriter(folder, entry, found?.isFile() === true ? undefined : found);
+    writer.#onDisk(() => {
+      if (found?.isFile() === true) writer.#existing = openRegular(path, readWithoutFollowing());
+      writer.#part = openIfThere(writer.#partPath);
     });
     return writer;
   }
 
   /** The bytes of a piece if this disk has them, right where they belong; undefined when they must be fetched. */
   async reuse(piece: ExpectedPiece, offset: number): Promise<Uint8Array | undefined> {
-    return await this.#onDisk(async () => {
-      for (const file of [this.#existing, this.#part]) {
-        if (file === undefined) continue;
-        const bytes = new Uint8Array(piece.sizeBytes);
-        const { bytesRead } = await file.read(bytes, 0, bytes.length, offset);
-        if (bytesRead === bytes.length && (await piece.isRight(bytes))) return bytes;
-      }
-      return undefined;
-    });
+    for (const found of [this.#existing, this.#part]) {
+      if (found === undefined || BigInt(offset + piece.sizeBytes) > found.stat.size) continue;
+      const bytes = new Uint8Array(piece.sizeBytes);
+      const length = this.#onDisk(() => readFully(found.file, bytes, offset));
+      if (length !== bytes.length || !(await piece.isRight(bytes))) continue;
+      if (found === this.#part) this.#inPart.add(offset);
+      return bytes;
+    }
+    return undefined;
   }
 
-  /** Takes the next chunk. `fetched` is false for bytes that `reuse` found. */
+  /** Takes the next piece. `fetched` is false for bytes that `reuse` found. */
   async write(bytes: Uint8Array, fetched: boolean): Promise<void> {
-    await this.#onDisk(async () => {
-      // As long as the existing file is right from its first byte on, there is nothing to write.
-      const untouched = this.#existing !== undefined && !fetched && (await this.#existingHas(bytes));
-      if (!untouched) await writeFully(await this.#startPart(), bytes, this.#offset);
-      this.#offset += bytes.length;
-    });
+    if (this.#offset === 0) await this.#findOtherName();
+    // As long as the existing file is right from its first byte on, there is nothing to write. What was fetched for it
+    // is what it does not have; of a file under another name that is not known before.
+    const mayBeThere = this.#otherName !== undefined || !fetched;
+    const untouched = !this.#diverged && this.#existing !== undefined && mayBeThere && this.#existingHas(bytes);
+    if (!untouched) {
+      const part = this.#onDisk(() => this.#startPart());
+      if (!this.#inPart.has(this.#offset)) await this.#writeToPart(part, bytes);
+    }
+    this.#offset += bytes.length;
   }
 
-  /** Gives the file its content's end, mode, time and name. */
+  /** Gives the file its content's end, its metadata and its name. */
   async finish(): Promise<void> {
-    await this.#onDisk(async () => {
-      const { metadata, sizeBytes } = this.entry;
-      const sameSize = this.#existing !== undefined && (await this.#existing.stat()).size === sizeBytes;
-      if (this.#existing === undefined || this.#diverged || !sameSize)
-        await (await this.#startPart()).truncate(sizeBytes);
-      const file = this.#diverged ? this.#part : this.#existing;
-      if (metadata !== undefined) {
-        const time = timeArgument(metadata.mtimeNanos);
-        await file?.utimes(time, time);
+    await this.#folder.asDisk(this.#path, async () => {
+      const { sizeBytes } = this.entry;
+      if (this.#offset === 0) await this.#findOtherName();
+      const isSameSize = this.#existing !== undefined && this.#existing.stat.size === BigInt(sizeBytes);
+      if (!this.#diverged && isSameSize && this.#otherName === undefined) {
+        await this.#keepExisting();
+        return;
       }
-      if (this.#diverged) await rename(systemPath(this.#partPath), systemPath(this.#path));
-      else await rm(systemPath(this.#partPath), { force: true });
-      // Last: a part that is read-only already could not be opened again after a crash.
-      await file?.chmod(metadata?.mode ?? FILE_MODE);
-      await this.close();
+      if (!this.#diverged && isSameSize && this.#otherName !== undefined && this.#linkTo(this.#otherName)) return;
+      const part = this.#startPart();
+      const stat = fstatSync(part.file, { bigint: true });
+      if (stat.size !== BigInt(sizeBytes)) ftruncateSync(part.file, sizeBytes);
+      this.#part = undefined;
+      const replaced = this.#otherName === undefined ? (this.#existing?.stat ?? this.#replaced) : this.#replaced;
+      this.#closeExisting();
+      await this.#folder.metadata.finish({
+        type: "file",
+        path: this.#partPath,
+        file: part.file,
+        metadata: this.entry.metadata,
+        done: () => {
+          this.#takeName(replaced);
+          this.#folder.made(this.entry, stat);
+        },
+      });
     });
   }
 
   /** Lets go of the files; what was put together so far stays. */
   async close(): Promise<void> {
-    const files = [this.#existing, this.#part];
-    this.#existing = undefined;
+    this.#closeExisting();
+    if (this.#part !== undefined) closeSync(this.#part.file);
     this.#part = undefined;
-    for (const file of files) await file?.close();
   }
 
-  async #existingHas(bytes: Uint8Array): Promise<boolean> {
-    if (this.#diverged || this.#existing === undefined) return false;
+  /** Whether the entry is a further name of a file that was restored under another one. */
+  async #findOtherName(): Promise<void> {
+    const group = this.entry.metadata?.linkGroup;
+    if (group === undefined) return;
+    // The file may wait for its metadata, and has no name until then.
+    await this.#folder.metadata.flush();
+    const path = this.#folder.pathOfGroup(group);
+    if (path === undefined) return;
+    const other = this.#onDisk(() => openRegular(path, readWithoutFollowing()));
+    const isLinked = this.#existing?.stat.ino === other.stat.ino;
+    if (isLinked || (this.#existing !== undefined && !this.#folder.overwrite)) {
+      closeSync(other.file);
+      return;
+    }
+    this.#replaced = this.#existing?.stat ?? this.#replaced;
+    this.#closeExisting();
+    this.#existing = other;
+    this.#otherName = path;
+  }
+
+  /** @returns false where the file system has no hard links */
+  #linkTo(otherName: string): boolean {
+    rmSync(systemPath(this.#partPath), { force: true });
+    try {
+      linkSync(systemPath(otherName), systemPath(this.#partPath));
+    } catch (error) {
+      if (isWithoutLinks(error)) return false;
+      throw error;
+    }
+    this.#takeName(this.#replaced);
+    if (this.#existing !== undefined) this.#folder.made(this.entry, this.#existing.stat);
+    return true;
+  }
+
+  /** The file that was found is the wanted one. Its metadata are the user's, unless they may be overwritten. */
+  async #keepExisting(): Promise<void> {
+    const existing = this.#existing;
+    if (existing === undefined) return;
+    this.#folder.made(this.entry, existing.stat);
+    if (this.#part !== undefined) rmSync(systemPath(this.#partPath), { force: true });
+    if (this.#folder.overwrite && this.entry.metadata !== undefined) {
+      const { metadata } = this.entry;
+      this.#existing = undefined;
+      const { file } = existing;
+      const done = () => undefined;
+      await this.#folder.metadata.finish({ type: "file", path: this.#path, file, metadata, done });
+    }
+    await this.close();
+  }
+
+  #takeName(replaced: BigIntStats | undefined): void {
+    const part = systemPath(this.#partPath);
+    const path = systemPath(this.#path);
+    if (replaced !== undefined) {
+      this.#folder.requireNotMade(this.entry, replaced);
+      if (!nameOver(part, path, replaced)) throw appeared(this.#path);
+      return;
+    }
+    try {
+      nameNew(part, path);
+    } catch (error) {
+      // ENOENT: another restore of the same data set named the part, and so took the name.
+      const code = systemErrorCode(error);
+      if (code === "EEXIST" || code === "ENOENT") throw appeared(this.#path);
+      throw error;
+    }
+  }
+
+  #existingHas(bytes: Uint8Array): boolean {
     const found = new Uint8Array(bytes.length);
-    await this.#existing.read(found, 0, found.length, this.#offset);
-    return Buffer.compare(found, bytes) === 0;
+    const { file = -1 } = this.#existing ?? {};
+    return (
+      this.#onDisk(() => readFully(file, found, this.#offset)) === found.length && Buffer.compare(found, bytes) === 0
+    );
   }
 
   /** The part file, holding everything before the current offset. */
-  async #startPart(): Promise<FileHandle> {
+  #startPart(): OpenFile {
     if (this.#diverged && this.#part !== undefined) return this.#part;
-    if (this.#existing !== undefined && !this.#folder.overwrite) throw inTheWay(this.#path, "the same file", true);
+    const isInTheWay = this.#existing !== undefined && this.#otherName === undefined;
+    if (isInTheWay && !this.#folder.overwrite) throw inTheWay(this.#path, "the same file", true);
     this.#diverged = true;
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
-    const part = this.#part ?? (await open(systemPath(this.#partPath), flags, NEW_FILE_MODE));
+    const part = this.#part ?? openRegular(this.#partPath, flags, NEW_FILE_MODE);
     this.#part = part;
-    if (this.#existing !== undefined) await copyStart(this.#existing, part, this.#offset);
+    if (this.#existing !== undefined) {
+      const buffer = new Uint8Array(COPY_BYTES);
+      for (let offset = 0; offset < this.#offset; ) {
+        const wanted = buffer.subarray(0, Math.min(buffer.length, this.#offset - offset));
+        const length = readFully(this.#existing.file, wanted, offset);
+        if (length === 0) break;
+        for (const run of this.#runs(part, wanted.subarray(0, length), offset))
+          writeFully(part.file, run.bytes, run.at);
+        offset += length;
+      }
+    }
     return part;
   }
 
-  async #onDisk<Result>(work: () => Promise<Result>): Promise<Result> {
+  async #writeToPart(part: OpenFile, bytes: Uint8Array): Promise<void> {
+    for (const { bytes: run, at } of this.#runs(part, bytes, this.#offset)) {
+      if (run.length < THREADED_BYTES) this.#onDisk(() => writeFully(part.file, run, at));
+      else await this.#folder.asDisk(this.#path, () => writeOnThread(part.file, run, at));
+    }
+  }
+
+  /** What is to be written: of a file with holes, what is not zero. Old bytes of a part are overwritten with zeros. */
+  *#runs(part: OpenFile, bytes: Uint8Array, offset: number): Generator<{ bytes: Uint8Array; at: number }> {
+    if (this.entry.metadata?.sparse !== true || BigInt(offset) < part.stat.size) {
+      yield { bytes, at: offset };
+      return;
+    }
+    let start = 0;
+    let block = (HOLE_BYTES - (offset % HOLE_BYTES)) % HOLE_BYTES;
+    for (; block + HOLE_BYTES <= bytes.length; block += HOLE_BYTES) {
+      if (Buffer.compare(bytes.subarray(block, block + HOLE_BYTES), ZEROS) !== 0) continue;
+      if (block > start) yield { bytes: bytes.subarray(start, block), at: offset + start };
+      start = block + HOLE_BYTES;
+    }
+    if (start < bytes.length) yield { bytes: bytes.subarray(start), at: offset + start };
+  }
+
+  #closeExisting(): void {
+    if (this.#existing !== undefined) closeSync(this.#existing.file);
+    this.#existing = undefined;
+  }
+
+  #onDisk<Result>(work: () => Result): Result {
     try {
-      return await work();
+      return work();
     } catch (error) {
       throw asDiskError(error, `${this.#path} (in ${dirname(this.#path)})`);
     }
@@ -136,28 +284,43 @@ function readWithoutFollowing(): number {
   return constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 }
 
-async function openIfThere(path: string): Promise<FileHandle | undefined> {
+function openRegular(path: string, flags: number, mode?: number): OpenFile {
+  const file = openSync(systemPath(path), flags, mode);
+  return { file, stat: fstatSync(file, { bigint: true }) };
+}
+
+function openIfThere(path: string): OpenFile | undefined {
   try {
-    return await open(systemPath(path), constants.O_RDWR | constants.O_NOFOLLOW);
+    return openRegular(path, constants.O_RDWR | constants.O_NOFOLLOW);
   } catch (error) {
     if (systemErrorCode(error) === "ENOENT") return undefined;
     throw error;
   }
 }
 
-async function copyStart(from: FileHandle, to: FileHandle, length: number): Promise<void> {
-  const buffer = new Uint8Array(Math.min(COPY_BYTES, length));
-  for (let offset = 0; offset < length; ) {
-    const { bytesRead } = await from.read(buffer, 0, Math.min(buffer.length, length - offset), offset);
-    if (bytesRead === 0) break;
-    await writeFully(to, buffer.subarray(0, bytesRead), offset);
-    offset += bytesRead;
+/** @returns the number of bytes read, less than asked for at the end of the file */
+function readFully(file: number, bytes: Uint8Array, position: number): number {
+  let end = 0;
+  while (end < bytes.length) {
+    const length = readSync(file, bytes, end, bytes.length - end, position + end);
+    if (length === 0) break;
+    end += length;
   }
+  return end;
 }
 
-async function writeFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+function writeFully(file: number, bytes: Uint8Array, position: number): void {
+  for (let written = 0; written < bytes.length; )
+    written += writeSync(file, bytes, written, bytes.length - written, position + written);
+}
+
+async function writeOnThread(file: number, bytes: Uint8Array, position: number): Promise<void> {
   for (let written = 0; written < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, written, bytes.length - written, position + written);
-    written += bytesWritten;
+    const start = written;
+    written += await new Promise<number>((resolve, reject) => {
+      write(file, bytes, start, bytes.length - start, position + start, (error, length) =>
+        error === null ? resolve(length) : reject(error),
+      );
+    });
   }
 }

@@ -28,7 +28,7 @@ export function openLocalFiles(homeDir?: string): FileSystemPort {
         return { name: root.name, origin: root.path, entries };
       });
     },
-    openTarget: (folder, { dataId, overwrite }) => LocalTarget.open(folder, dataId, overwrite),
+    openTarget: (folder, targetOptions) => LocalTarget.open(folder, targetOptions),
   };
 }
 

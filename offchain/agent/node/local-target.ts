@@ -1,7 +1,7 @@
 /** A folder of this machine as the target of a restore: folders and links by `TargetFolder`, files by `FileWriter`. */
 
 import type { DirectoryEntry, FileEntry, RegularFileEntry, SymlinkEntry } from "../../core/recipe/recipe.ts";
-import type { FileSink, RestoreEntry, RestoreTarget } from "../platform.ts";
+import type { FileSink, RestoreEntry, RestoreTarget, TargetOptions } from "../platform.ts";
 import { FileWriter } from "./file-writer.ts";
 import { requireFolder, TargetFolder } from "./target-folder.ts";
 
@@ -13,8 +13,8 @@ export class LocalTarget implements RestoreTarget {
   }
 
   /** Makes the folder if it is absent. @throws InvalidInputError for no folder; DiskFailedError, DiskFullError */
-  static async open(folder: string, dataId: string, overwrite: boolean): Promise<LocalTarget> {
-    return new LocalTarget(await TargetFolder.open(requireFolder(folder), dataId, overwrite));
+  static async open(folder: string, options: TargetOptions): Promise<LocalTarget> {
+    return new LocalTarget(TargetFolder.open(requireFolder(folder), options));
   }
 
   async before(entry: FileEntry): Promise<void> {
@@ -30,10 +30,14 @@ export class LocalTarget implements RestoreTarget {
   }
 
   async openFile(entry: RestoreEntry<RegularFileEntry>): Promise<FileSink> {
-    return await FileWriter.open(this.#folder, entry);
+    return FileWriter.open(this.#folder, entry);
   }
 
   async finish(): Promise<void> {
     await this.#folder.leaveAll();
+  }
+
+  async close(): Promise<void> {
+    this.#folder.abandon();
   }
 }

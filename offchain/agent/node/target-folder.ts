@@ -4,8 +4,18 @@
  * made or found to be a real folder, and files are opened without following links.
  */
 
-import { chmod, lstat, lutimes, mkdir, readlink, realpath, rename, rm, symlink, utimes } from "node:fs/promises";
-import { join } from "node:path";
+import {
+  type BigIntStats,
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
+import { join, resolve } from "node:path";
 import { sha256 } from "#primitives";
 import { toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
@@ -13,34 +23,54 @@ import { isBelow, pathFromBytes, pathToBytes } from "../../core/recipe/path-name
 import type { DirectoryEntry, FileEntry, SymlinkEntry } from "../../core/recipe/recipe.ts";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
-import { makeFolders } from "../../store/disk/make-folders.ts";
-import type { RestoreEntry } from "../platform.ts";
-import { timeArgument } from "./file-times.ts";
+import type { RestoreEntry, TargetOptions } from "../platform.ts";
+import { MetadataWriter } from "./metadata-writer.ts";
+import { nameNew, nameOver } from "./naming.ts";
 import { systemPath } from "./system-path.ts";
 
-/** Mode of a folder without metadata. */
-const FOLDER_MODE = 0o755;
-/** Folders are writable for their owner until everything in them is there. */
-const WORKING_MODE = 0o700;
+/**
+ * Mode of a folder that is not complete: writable for its owner only. The sticky bit, which nobody gives such a folder,
+ * tells a later attempt that this one was made by a restore, so that its mode may be changed.
+ */
+const UNFINISHED_MODE = 0o1700;
+/** What is needed to work in a folder. */
+const WORKING_BITS = 0o700;
+const MODE_BITS = 0o7777n;
+
+/** A folder around the current entry. */
+interface OpenFolder {
+  readonly entry: RestoreEntry<DirectoryEntry>;
+  /** Mode that it is given back, if it existed and was changed. */
+  readonly modeBefore?: number;
+  /** Whether it gets its metadata when it is left. A folder that existed keeps its own, unless it is overwritten. */
+  readonly isFinished: boolean;
+}
 
 export class TargetFolder {
+  readonly metadata: MetadataWriter;
   readonly #root: string;
   readonly #dataId: string;
   readonly #overwrite: boolean;
   /** Folders around the current entry, outermost first; their modes and times are set when they are left. */
-  readonly #open: RestoreEntry<DirectoryEntry>[] = [];
+  readonly #open: OpenFolder[] = [];
+  /** Inodes of what was restored, by folder. Memory: about 40 bytes per entry of the folders on the way down. */
+  readonly #made = new Map<string, Map<number, string>>();
+  /** First name of each file that has several. */
+  readonly #groups = new Map<number, string>();
 
-  private constructor(root: string, dataId: string, overwrite: boolean) {
+  private constructor(root: string, { dataId, overwrite, remark = () => undefined }: TargetOptions) {
     this.#root = root;
     this.#dataId = dataId;
     this.#overwrite = overwrite;
+    this.metadata = new MetadataWriter(remark);
   }
 
   /** Makes the folder if need be. @throws DiskFailedError, DiskFullError */
-  static async open(folder: string, dataId: string, overwrite: boolean): Promise<TargetFolder> {
+  static open(folder: string, options: TargetOptions): TargetFolder {
     try {
-      makeFolders(folder);
-      return new TargetFolder(await realpath(folder), dataId, overwrite);
+      makeFolders(resolve(folder));
+      const root = realpathSync.native(systemPath(folder), { encoding: "buffer" });
+      return new TargetFolder(pathFromBytes(root), options);
     } catch (error) {
       throw asDiskError(error, `folder ${folder}`);
     }
@@ -64,12 +94,17 @@ export class TargetFolder {
     return join(this.pathOf(entry), "..", `.tallystick-${name}.part`);
   }
 
+  /** Where the first file of a link group is; undefined before it has its name. */
+  pathOfGroup(group: number): string | undefined {
+    return this.#groups.get(group);
+  }
+
   /** Finishes the folders that do not hold the next entry. Call before anything is done about it. */
   async leaveFoldersBefore(entry: FileEntry): Promise<void> {
     const path = pathToBytes(entry.path);
     for (
       let last = this.#open.at(-1);
-      last !== undefined && !isBelow(path, pathToBytes(last.path));
+      last !== undefined && !isBelow(path, pathToBytes(last.entry.path));
       last = this.#open.at(-1)
     ) {
       await this.#leave(last);
@@ -79,81 +114,145 @@ export class TargetFolder {
 
   /** Finishes all folders. Call after the last entry. */
   async leaveAll(): Promise<void> {
-    for (let last = this.#open.pop(); last !== undefined; last = this.#open.pop()) await this.#leave(last);
+    for (let last = this.#open.at(-1); last !== undefined; last = this.#open.at(-1)) {
+      await this.#leave(last);
+      this.#open.pop();
+    }
+    await this.asDisk(this.#root, () => this.metadata.flush());
+  }
+
+  /** After a failure: gives folders that existed the modes they had. What was put together stays for another attempt. */
+  abandon(): void {
+    this.metadata.abandon();
+    for (const { entry, modeBefore } of this.#open.reverse()) {
+      if (modeBefore === undefined) continue;
+      try {
+        chmodSync(systemPath(this.pathOf(entry)), modeBefore);
+      } catch (error) {
+        // The failure that led here is the one to report.
+        if (systemErrorCode(error) === undefined) throw error;
+      }
+    }
+    this.#open.length = 0;
   }
 
   /** @throws TallystickError CONFLICT when something else than a folder is in the way */
   async makeFolder(entry: RestoreEntry<DirectoryEntry>): Promise<void> {
     const path = this.pathOf(entry);
-    await this.#onDisk(path, async () => {
-      try {
-        await mkdir(systemPath(path), { mode: WORKING_MODE });
-      } catch (error) {
-        if (systemErrorCode(error) !== "EEXIST") throw error;
-        if (!(await lstat(systemPath(path))).isDirectory()) throw inTheWay(path, "a folder", false);
-        await chmod(systemPath(path), WORKING_MODE);
-      }
+    await this.asDisk(path, async () => {
+      const isNew = makeFolder(path);
+      const stat = lstatSync(systemPath(path), { bigint: true });
+      if (!stat.isDirectory()) throw inTheWay(path, "a folder", false);
+      this.made(entry, stat);
+      const mode = Number(stat.mode & MODE_BITS);
+      const isOurs = isNew || mode === UNFINISHED_MODE;
+      const mayChange = isOurs || this.#overwrite;
+      const isFinished = isOurs || (this.#overwrite && entry.metadata !== undefined);
+      const isChanged = mayChange && (mode & WORKING_BITS) !== WORKING_BITS;
+      if (isChanged) chmodSync(systemPath(path), mode | WORKING_BITS);
+      this.#open.push({ entry, isFinished, ...(isChanged ? { modeBefore: mode } : {}) });
     });
-    this.#open.push(entry);
   }
 
   /** @throws TallystickError CONFLICT when something else is in the way and may not be replaced */
   async makeLink(entry: RestoreEntry<SymlinkEntry>): Promise<void> {
     const path = this.pathOf(entry);
-    const part = systemPath(this.partPathOf(entry));
-    await this.#onDisk(path, async () => {
-      const found = await this.kindAt(path);
-      if (
-        found === "link" &&
-        entry.target === pathFromBytes(await readlink(systemPath(path), { encoding: "buffer" }))
-      ) {
-        await setLinkTime(systemPath(path), entry.metadata);
+    await this.asDisk(path, async () => {
+      const found = this.found(path);
+      if (found?.isSymbolicLink() === true && targetOf(path) === entry.target) {
+        this.made(entry, found);
+        if (this.#overwrite) await this.#setLinkMetadata(path, entry.metadata, () => undefined);
         return;
       }
-      if (found !== "nothing" && (found === "folder" || !this.#overwrite))
-        throw inTheWay(path, "a link", found !== "folder");
-      await rm(part, { force: true });
-      await symlink(systemPath(entry.target), part);
-      await setLinkTime(part, entry.metadata);
-      await rename(part, systemPath(path));
+      if (found !== undefined && (found.isDirectory() || !this.#overwrite))
+        throw inTheWay(path, "a link", !found.isDirectory());
+      const part = this.partPathOf(entry);
+      rmSync(systemPath(part), { force: true });
+      symlinkSync(systemPath(entry.target), systemPath(part));
+      await this.#setLinkMetadata(part, entry.metadata, () => this.#nameLink(entry, part, found));
     });
   }
 
-  /** What is at a path, links not followed. */
-  async kindAt(path: string): Promise<"nothing" | "file" | "folder" | "link" | "other"> {
+  /** What is at a path, links not followed; undefined for nothing. */
+  found(path: string): BigIntStats | undefined {
     try {
-      const stat = await lstat(systemPath(path));
-      return stat.isFile() ? "file" : stat.isDirectory() ? "folder" : stat.isSymbolicLink() ? "link" : "other";
+      return lstatSync(systemPath(path), { bigint: true, throwIfNoEntry: false });
     } catch (error) {
-      if (systemErrorCode(error) === "ENOENT") return "nothing";
       throw asDiskError(error, path);
     }
   }
 
-  async #leave({ path: name, metadata }: RestoreEntry<DirectoryEntry>): Promise<void> {
-    const path = join(this.#root, name);
-    await this.#onDisk(path, async () => {
-      if (metadata !== undefined) {
-        const time = timeArgument(metadata.mtimeNanos);
-        await utimes(systemPath(path), time, time);
-      }
-      await chmod(systemPath(path), metadata?.mode ?? FOLDER_MODE);
+  /**
+   * Notes that an entry has its place. Two entries that the file system takes for one (names that differ in case or
+   * normalization only) end the restore, because the second would take the place of the first.
+   *
+   * @throws TallystickError CONFLICT
+   */
+  made(entry: RestoreEntry, stat: BigIntStats): void {
+    const group = entry.type === "directory" ? undefined : entry.metadata?.linkGroup;
+    if (group === undefined) this.requireNotMade(entry, stat);
+    else if (!this.#groups.has(group)) this.#groups.set(group, this.pathOf(entry));
+    const folder = parentOf(entry.path);
+    const inFolder = this.#made.get(folder) ?? new Map<number, string>();
+    this.#made.set(folder, inFolder);
+    inFolder.set(Number(stat.ino), entry.path.slice(folder.length + 1));
+  }
+
+  /** @throws TallystickError CONFLICT when another entry of this restore is there */
+  requireNotMade(entry: FileEntry, stat: BigIntStats): void {
+    const other = this.#made.get(parentOf(entry.path))?.get(Number(stat.ino));
+    if (other === undefined) return;
+    throw new TallystickError(`${this.pathOf(entry)} is the same to this file system as ${other} beside it`, {
+      code: "CONFLICT",
+      party: "you",
+      check: "names that differ in case or normalization",
+      expected: "a file system that tells the two names apart",
+      hint: "restore into a folder of another file system; what is there is left as it is",
+      details: { path: this.pathOf(entry), other },
     });
   }
 
-  async #onDisk(path: string, work: () => Promise<void>): Promise<void> {
+  /** Runs work on the disk, its errors as typed ones. */
+  async asDisk(path: string, work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {
       throw error instanceof TallystickError ? error : asDiskError(error, path);
     }
   }
-}
 
-async function setLinkTime(path: Buffer, metadata: EntryMetadata | undefined): Promise<void> {
-  if (metadata === undefined) return;
-  const time = timeArgument(metadata.mtimeNanos);
-  await lutimes(path, time, time);
+  async #setLinkMetadata(path: string, metadata: EntryMetadata | undefined, done: () => void): Promise<void> {
+    await this.metadata.finish({ type: "symlink", path, metadata, done });
+  }
+
+  #nameLink(entry: RestoreEntry<SymlinkEntry>, part: string, replaced: BigIntStats | undefined): void {
+    const path = this.pathOf(entry);
+    if (replaced === undefined) {
+      try {
+        nameNew(systemPath(part), systemPath(path));
+      } catch (error) {
+        rmSync(systemPath(part), { force: true });
+        throw systemErrorCode(error) === "EEXIST" ? appeared(path) : error;
+      }
+    } else {
+      this.requireNotMade(entry, replaced);
+      if (!nameOver(systemPath(part), systemPath(path), replaced)) throw appeared(path);
+    }
+    this.made(entry, lstatSync(systemPath(path), { bigint: true }));
+  }
+
+  async #leave({ entry, isFinished, modeBefore }: OpenFolder): Promise<void> {
+    const path = this.pathOf(entry);
+    this.#made.delete(entry.path);
+    await this.asDisk(path, async () => {
+      if (isFinished) {
+        await this.metadata.finish({ type: "directory", path, metadata: entry.metadata, done: () => undefined });
+      } else if (modeBefore !== undefined) {
+        await this.metadata.flush();
+        chmodSync(systemPath(path), modeBefore);
+      }
+    });
+  }
 }
 
 /** Something is where an entry belongs, and may not be replaced. */
@@ -168,8 +267,52 @@ export function inTheWay(path: string, wanted: string, replaceable: boolean): Ta
   });
 }
 
+/** Something took the place of an entry while the restore ran. */
+export function appeared(path: string): TallystickError {
+  return new TallystickError(`${path} appeared or was replaced while the restore was running`, {
+    code: "CONFLICT",
+    party: "you",
+    check: "existing file",
+    expected: "what was there when the restore came to it",
+    hint: "another program writes into the folder, or its file system does not tell two names apart; nothing was replaced",
+    details: { path },
+  });
+}
+
 /** @throws InvalidInputError for no folder */
 export function requireFolder(folder: string): string {
   if (folder === "") throw new InvalidInputError("no folder to restore into", { party: "you", check: "output folder" });
   return folder;
+}
+
+/** @returns false when something is there */
+function makeFolder(path: string): boolean {
+  try {
+    mkdirSync(systemPath(path), { mode: UNFINISHED_MODE });
+    return true;
+  } catch (error) {
+    if (systemErrorCode(error) === "EEXIST") return false;
+    throw error;
+  }
+}
+
+/** Makes a folder and those above it. Not by Node's recursive `mkdir`; see store/disk/make-folders.ts. */
+function makeFolders(folder: string): void {
+  const isFolder = () => statSync(systemPath(folder), { throwIfNoEntry: false })?.isDirectory() === true;
+  if (isFolder()) return;
+  const above = join(folder, "..");
+  if (above !== folder) makeFolders(above);
+  try {
+    mkdirSync(systemPath(folder));
+  } catch (error) {
+    if (systemErrorCode(error) !== "EEXIST" || !isFolder()) throw error;
+  }
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(path.lastIndexOf("/"), 0));
+}
+
+function targetOf(path: string): string {
+  return pathFromBytes(readlinkSync(systemPath(path), { encoding: "buffer" }));
 }

@@ -5,8 +5,8 @@ import type { RootRecipe } from "../../core/recipe/recipe.ts";
 import type { AgentContext } from "../context.ts";
 import type { KeySource } from "../keys/file-key.ts";
 import type { NodeReport } from "../keys/quorum.ts";
-import type { RestoreTarget } from "../platform.ts";
-import type { GetProgress, ProgressListener } from "../progress.ts";
+import type { RestoreTarget, TargetRemark } from "../platform.ts";
+import type { AgentLogger, GetProgress, ProgressListener } from "../progress.ts";
 import { restate } from "../restate-error.ts";
 import { accountSnapshotKeys } from "../snapshots/account-keys.ts";
 import { readMetadata } from "../snapshots/read-metadata.ts";
@@ -97,11 +97,12 @@ export async function get(
   const { dataId, snapshot, path } = await placeWithSnapshot(context, place, signal);
   const opened = await openStoredRoot(context, dataId, signal, options.keySource);
   root = opened.root;
+  const remark = toldOncePerKind(context.logger);
   const metadata =
     snapshot === undefined
       ? undefined
       : readMetadata(accountSnapshotKeys(context), snapshot.metadataId, context.providers(), signal);
-  const opening = typeof target === "string" ? await files?.openTarget(target, { dataId, overwrite }) : target;
+  const opening = typeof target === "string" ? await files?.openTarget(target, { dataId, overwrite, remark }) : target;
   if (opening === undefined) throw noFolders();
   const damaged: DamagedFile[] = [];
   const onDamage = (file: DamagedFile) => {
@@ -212,6 +213,16 @@ async function placeOf(context: AgentContext, place: string, signal: AbortSignal
 function damageError({ error }: DamagedFile, damaged: readonly DamagedFile[]): TallystickError {
   const names = damaged.slice(0, MOST_NAMED).map(({ path }) => path);
   return restate(error, error.message, { details: { ...error.details, damaged: names, damagedCount: damaged.length } });
+}
+
+/** A whole system restored by somebody else than root would give the same remark for every file. */
+function toldOncePerKind(logger: AgentLogger): (remark: TargetRemark) => void {
+  const told = new Set<TargetRemark["kind"]>();
+  return ({ kind, path, reason }) => {
+    if (told.has(kind)) return;
+    told.add(kind);
+    logger.warn({}, `${path === "" ? "" : `${path}: `}${reason} (not repeated for others)`);
+  };
 }
 
 function noFolders(): InvalidInputError {

@@ -121,6 +121,7 @@ export async function restore(
   } finally {
     // After a failure the parts stay: the next attempt verifies what is in them and fetches only the rest.
     for (const sink of sinks) await sink.close();
+    await target.close();
   }
 }
 

@@ -1,0 +1,346 @@
+/** Restoring onto this machine: what is set, what is left alone, and what is never replaced. */
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { readAttributes, writeAttributes } from "../../../offchain/agent/node/extended-attributes.ts";
+import { localFiles } from "../../../offchain/agent/node/local-files.ts";
+import type { RestoreEntry, RestoreTarget, TargetRemark } from "../../../offchain/agent/platform.ts";
+import { openSource } from "../../../offchain/agent/put/source.ts";
+import { InvalidInputError } from "../../../offchain/core/errors.ts";
+import { pathFromBytes } from "../../../offchain/core/recipe/path-name.ts";
+import type { EntryMetadata } from "../../../offchain/core/snapshot/entry-metadata.ts";
+import { rejection } from "../../helpers/rejection.ts";
+
+const PIECE_BYTES = 1024 * 1024;
+const IS_ROOT = process.getuid?.() === 0;
+const NOBODY = 65_534;
+
+interface Wanted {
+  readonly entry: RestoreEntry;
+  readonly content: Uint8Array;
+}
+
+const SECOND = 1_000_000_000n;
+const plain: EntryMetadata = { mode: 0o644, mtimeNanos: 1_500_000_000n * SECOND };
+
+function file(path: string, content: string | Uint8Array, metadata: EntryMetadata | undefined = plain): Wanted {
+  const bytes = typeof content === "string" ? Buffer.from(content) : content;
+  const entry = { type: "file", path, sizeBytes: bytes.length, content: { chunks: [] }, metadata } as const;
+  return { entry, content: bytes };
+}
+
+function folder(path: string, mode = 0o755): Wanted {
+  return { entry: { type: "directory", path, metadata: { ...plain, mode } }, content: new Uint8Array() };
+}
+
+function link(path: string, target: string): Wanted {
+  return { entry: { type: "symlink", path, target, metadata: plain }, content: new Uint8Array() };
+}
+
+/** Drives a target as `restore` does. @returns bytes that had to be fetched */
+async function fill(target: RestoreTarget, wanted: readonly Wanted[], interfere: (path: string) => void = () => {}) {
+  let fetchedBytes = 0;
+  try {
+    for (const { entry, content } of wanted) {
+      if (entry.type === "file") {
+        const sink = await target.openFile(entry);
+        try {
+          await target.before(entry);
+          interfere(entry.path);
+          for (let offset = 0; offset < content.length; offset += PIECE_BYTES) {
+            const bytes = content.subarray(offset, offset + PIECE_BYTES);
+            const isRight = async (found: Uint8Array) => Buffer.compare(found, bytes) === 0;
+            const present = await sink.reuse({ sizeBytes: bytes.length, isRight }, offset);
+            fetchedBytes += present === undefined ? bytes.length : 0;
+            await sink.write(present ?? bytes, present === undefined);
+          }
+          await sink.finish();
+        } finally {
+          await sink.close();
+        }
+        continue;
+      }
+      await target.before(entry);
+      if (entry.type === "directory") await target.makeFolder(entry);
+      else await target.makeLink(entry);
+    }
+    await target.finish();
+  } finally {
+    await target.close();
+  }
+  return fetchedBytes;
+}
+
+describe("a folder of this machine as the target of a restore", () => {
+  let dir: string;
+  const at = (...names: string[]) => join(dir, ...names);
+  const modeOf = (path: string) => (lstatSync(path).mode & 0o7777).toString(8);
+  let remarks: TargetRemark[];
+
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), "tallystick-target-"));
+    chmodSync(dir, 0o755);
+    remarks = [];
+  });
+  afterEach(() => {
+    execFileSync("chmod", ["-R", "u+rwx", dir]);
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  async function restore(wanted: readonly Wanted[], overwrite = false, interfere?: (path: string) => void) {
+    const remark = (each: TargetRemark) => remarks.push(each);
+    const target = await localFiles.openTarget(at("out"), { dataId: "data", overwrite, remark });
+    return await fill(target, wanted, interfere);
+  }
+
+  /** Everything of a tree, to be restored: what a put would store. */
+  async function tree(root: string): Promise<Wanted[]> {
+    const wanted: Wanted[] = [];
+    for await (const entry of openSource([root], localFiles).entries()) {
+      const { path, metadata, type } = entry;
+      if (type === "directory") wanted.push({ entry: { type, path, metadata }, content: new Uint8Array() });
+      else if (type === "symlink")
+        wanted.push({ entry: { type, path, target: entry.target, metadata }, content: new Uint8Array() });
+      else {
+        const pieces: Uint8Array[] = [];
+        for await (const piece of entry.read()) pieces.push(piece.slice());
+        wanted.push(file(path, Buffer.concat(pieces), metadata));
+      }
+    }
+    return wanted;
+  }
+
+  it("gives back hard links, holes, attributes, links and modes, also of what may not be written", async () => {
+    mkdirSync(at("in", "sub"), { recursive: true });
+    writeFileSync(at("in", "a"), "linked");
+    linkSync(at("in", "a"), at("in", "sub", "b"));
+    writeFileSync(at("in", "holes"), "start");
+    truncateSync(at("in", "holes"), 30_000_000);
+    writeFileSync(at("in", "sub", "attributes"), "x");
+    linkSync(at("in", "sub", "attributes"), at("in", "sub", "z"));
+    symlinkSync("nowhere", at("in", "link"));
+    const attributes = new Map([["user.tag", new Uint8Array([0, 255, 10])]]);
+    await writeAttributes(
+      new Map([
+        [at("in", "sub", "attributes"), attributes],
+        [at("in", "sub"), attributes],
+      ]),
+    );
+    chmodSync(at("in", "sub", "attributes"), 0o444);
+    utimesSync(at("in", "sub", "attributes"), 1, 1_000_000);
+    utimesSync(at("in", "sub"), 1, 2_000_000);
+    chmodSync(at("in", "sub"), 0o555);
+    await restore(await tree(at("in")));
+    const out = (...names: string[]) => at("out", "in", ...names);
+    expect(statSync(out("sub", "b")).ino).to.equal(statSync(out("a")).ino);
+    expect(statSync(out("sub", "z")).ino).to.equal(statSync(out("sub", "attributes")).ino);
+    expect(statSync(out("holes")).size).to.equal(30_000_000);
+    expect(statSync(out("holes")).blocks).to.be.lessThan(100);
+    expect(readFileSync(out("holes")).equals(readFileSync(at("in", "holes")))).to.equal(true);
+    expect(readlinkSync(out("link"))).to.equal("nowhere");
+    expect(modeOf(out("sub"))).to.equal("555");
+    expect(modeOf(out("sub", "attributes"))).to.equal("444");
+    expect(statSync(out("sub")).mtimeMs).to.equal(2_000_000_000);
+    expect(statSync(out("sub", "attributes")).mtimeMs).to.equal(1_000_000_000);
+    const found = await readAttributes([out("sub"), out("sub", "attributes")]);
+    expect([...found.values()]).to.deep.equal([attributes, attributes]);
+    expect(readdirSync(out("sub"))).to.deep.equal(["attributes", "b", "z"]);
+    expect(remarks).to.deep.equal([]);
+    expect(await restore(await tree(at("in")))).to.equal(0);
+  });
+
+  it("does not link names whose contents differ", async () => {
+    const linked = { ...plain, linkGroup: 1 };
+    await restore([file("a", "one", linked), file("b", "two", linked), file("c", "one", linked)]);
+    expect(["a", "b", "c"].map((name) => readFileSync(at("out", name), "utf8"))).to.deep.equal(["one", "two", "one"]);
+    expect(statSync(at("out", "c")).ino).to.equal(statSync(at("out", "a")).ino);
+  });
+
+  it("writes zeros over what an earlier attempt left in a part", async () => {
+    const content = new Uint8Array(3 * PIECE_BYTES);
+    content[0] = 1;
+    const wanted = [file("sparse", content, { ...plain, sparse: true })];
+    const target = await localFiles.openTarget(at("out"), { dataId: "data", overwrite: false });
+    const sink = await target.openFile(file("sparse", Buffer.alloc(content.length)).entry as never);
+    await sink.write(Buffer.alloc(PIECE_BYTES, 7), true);
+    await sink.write(Buffer.alloc(PIECE_BYTES, 7), true);
+    await sink.close();
+    await restore(wanted);
+    expect(readFileSync(at("out", "sparse")).equals(content)).to.equal(true);
+  });
+
+  describe("never replaces what was not there when the restore came to it", () => {
+    it("a file that appears meanwhile", async () => {
+      const appear = () => writeFileSync(at("out", "a"), "precious");
+      for (const overwrite of [false, true]) {
+        const error = await rejection(restore([file("a", "stored")], overwrite, appear));
+        expect(error).to.include({ code: "CONFLICT", check: "existing file" });
+        expect(readFileSync(at("out", "a"), "utf8")).to.equal("precious");
+        rmSync(at("out", "a"));
+      }
+    });
+
+    it("a file that took the place of the one that was found", async () => {
+      mkdirSync(at("out"));
+      writeFileSync(at("out", "a"), "old");
+      const replace = () => {
+        unlinkSync(at("out", "a"));
+        writeFileSync(at("out", "other"), "precious");
+        linkSync(at("out", "other"), at("out", "a"));
+      };
+      expect((await rejection(restore([file("a", "stored")], true, replace))).code).to.equal("CONFLICT");
+      expect(readFileSync(at("out", "a"), "utf8")).to.equal("precious");
+    });
+
+    it("one of two restores into one folder", async () => {
+      const other = () => writeFileSync(at("out", "a"), "stored", { flag: "wx" });
+      expect((await rejection(restore([file("a", "another")], false, other))).code).to.equal("CONFLICT");
+      const both = await Promise.allSettled([restore([file("b", "b")]), restore([file("b", "b")])]);
+      expect(both.filter(({ status }) => status === "fulfilled")).to.not.have.length(0);
+      expect(readFileSync(at("out", "b"), "utf8")).to.equal("b");
+    });
+  });
+
+  describe("two names that the file system takes for one", () => {
+    // A file system that ignores case needs a mount: a hard link under the second name has the same effect.
+    const alias = (path: string) => {
+      if (path === "t/b") linkSync(at("out", "t", "a"), at("out", "t", "b"));
+    };
+
+    it("are a conflict, and the first one stays", async () => {
+      for (const overwrite of [false, true]) {
+        const twins = [folder("t"), file("t/a", "first"), file("t/b", "second")];
+        expect((await rejection(restore(twins, overwrite, alias))).code).to.equal("CONFLICT");
+        expect(readFileSync(at("out", "t", "a"), "utf8")).to.equal("first");
+        rmSync(at("out"), { recursive: true });
+      }
+    });
+
+    it("are a conflict when both were there before, equal or overwritten", async () => {
+      for (const [overwrite, second] of [
+        [false, "same"],
+        [true, "same"],
+        [true, "other"],
+      ] as const) {
+        mkdirSync(at("out", "t"), { recursive: true });
+        writeFileSync(at("out", "t", "a"), "same");
+        linkSync(at("out", "t", "a"), at("out", "t", "b"));
+        const error = await rejection(restore([folder("t"), file("t/a", "same"), file("t/b", second)], overwrite));
+        expect(error).to.include({ code: "CONFLICT", check: "names that differ in case or normalization" });
+        expect(readFileSync(at("out", "t", "a"), "utf8")).to.equal("same");
+        rmSync(at("out"), { recursive: true });
+      }
+    });
+  });
+
+  describe("a folder that existed", () => {
+    it("keeps its mode, also when the restore is refused", async () => {
+      mkdirSync(at("out", "f"), { recursive: true });
+      chmodSync(at("out", "f"), 0o750);
+      await restore([folder("f"), file("f/new", "x")]);
+      expect(modeOf(at("out", "f"))).to.equal("750");
+      writeFileSync(at("out", "f", "differs"), "mine");
+      await rejection(restore([folder("f"), file("f/differs", "theirs")]));
+      expect(modeOf(at("out", "f"))).to.equal("750");
+    });
+
+    it("gets the stored mode when it may be overwritten, and its own back when that fails", async () => {
+      mkdirSync(at("out", "f", "differs"), { recursive: true });
+      chmodSync(at("out", "f"), 0o550);
+      await rejection(restore([folder("f"), file("f/differs", "a folder is in the way")], true));
+      expect(modeOf(at("out", "f"))).to.equal("550");
+      await restore([folder("f"), file("f/new", "x")], true);
+      expect(modeOf(at("out", "f"))).to.equal("755");
+    });
+
+    it("is finished by a later attempt when an earlier one has made it", async () => {
+      const stop = (path: string) => {
+        if (path === "f/b") throw new InvalidInputError("stopped");
+      };
+      const wanted = [folder("f", 0o750), file("f/a", "a"), file("f/b", "b")];
+      await rejection(restore(wanted, false, stop));
+      expect(await restore(wanted)).to.equal(1);
+      expect(modeOf(at("out", "f"))).to.equal("750");
+      expect(statSync(at("out", "f")).mtimeMs).to.equal(1_500_000_000_000);
+    });
+  });
+
+  it("leaves the metadata of a file that existed alone, unless it may be overwritten", async () => {
+    mkdirSync(at("out"));
+    writeFileSync(at("out", "a"), "same");
+    chmodSync(at("out", "a"), 0o600);
+    await restore([file("a", "same")]);
+    expect(modeOf(at("out", "a"))).to.equal("600");
+    await restore([file("a", "same")], true);
+    expect(modeOf(at("out", "a"))).to.equal("644");
+  });
+
+  it("restores into a folder whose name is not UTF-8", async () => {
+    const name = pathFromBytes(Buffer.from([0x6f, 0xff]));
+    const target = await localFiles.openTarget(`${dir}/${name}`, { dataId: "data", overwrite: false });
+    await fill(target, [folder("d"), file("d/a", "x"), link("l", "d")]);
+    const out = Buffer.concat([Buffer.from(`${dir}/`), Buffer.from([0x6f, 0xff])]);
+    expect(readdirSync(out)).to.deep.equal(["d", "l"]);
+    expect(readFileSync(Buffer.concat([out, Buffer.from("/d/a")]), "utf8")).to.equal("x");
+  });
+
+  describe("owners", () => {
+    const setId = (uid: number | undefined): EntryMetadata => ({
+      ...plain,
+      mode: 0o6755,
+      ...(uid === undefined ? {} : { uid, gid: uid }),
+    });
+    const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
+
+    it("keep set-id bits only with the owner they were set for", async () => {
+      await restore([file("mine", "x", { ...setId(uid), gid }), file("unknown", "x", setId(undefined))]);
+      expect(modeOf(at("out", "mine"))).to.equal("6755");
+      expect(modeOf(at("out", "unknown"))).to.equal("755");
+    });
+
+    it("are restored by root, by name where it exists, and set-id bits with them", async function () {
+      if (!IS_ROOT) this.skip();
+      const named = { ...plain, uid: 4_000_000, gid: 4_000_000, user: "nobody", group: "nobody-has-this-name" };
+      await restore([folder("d"), file("d/a", "x", setId(NOBODY)), file("d/b", "x", named)]);
+      const { uid: owner, gid: group } = statSync(at("out", "d", "a"));
+      expect([owner, group]).to.deep.equal([NOBODY, NOBODY]);
+      expect(modeOf(at("out", "d", "a"))).to.equal("6755");
+      expect(statSync(at("out", "d", "b"))).to.include({ uid: NOBODY, gid: 4_000_000 });
+    });
+
+    it("that cannot be set cost the set-id bits, and are told", async function () {
+      if (!IS_ROOT) this.skip();
+      mkdirSync(at("out"));
+      chownSync(at("out"), NOBODY, NOBODY);
+      process.setegid?.(NOBODY);
+      process.seteuid?.(NOBODY);
+      try {
+        await restore([file("a", "x", setId(0))]);
+      } finally {
+        process.seteuid?.(0);
+        process.setegid?.(0);
+      }
+      expect(modeOf(at("out", "a"))).to.equal("755");
+      expect(remarks.map(({ kind }) => kind)).to.deep.equal(["owner"]);
+    });
+  });
+});
