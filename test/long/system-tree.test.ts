@@ -56,8 +56,8 @@ function makeExtras(folder: string): void {
   run("setfacl", "-m", "d:u:nobody:rwx", "sub");
   // CAP_NET_RAW, effective and permitted, as `setcap` writes it.
   run("setfattr", "-n", "security.capability", "-v", "0x0100000200200000000000000000000000000000", "capable");
-  run("truncate", "-s", "3G", "holes");
-  run("dd", "if=/dev/urandom", "of=holes", "bs=4096", "count=1", "seek=100000", "conv=notrunc", "status=none");
+  run("truncate", "-s", "300M", "holes");
+  run("dd", "if=/dev/urandom", "of=holes", "bs=4096", "count=1", "seek=10001", "conv=notrunc", "status=none");
   run("touch", "-h", "-d", "2001-02-03 04:05:06", "owned");
   run("ln", "-s", "../nowhere", "link");
   run("touch", "-h", "-d", "1999-01-01 00:00:00", "link");
@@ -112,7 +112,7 @@ describe(`the round trip of ${TREE}`, () => {
       const differences = execFileSync("rsync", [...options, `${from}/`, `${join(dir, "out", name)}/`]).toString();
       expect(differences).to.equal("");
     }
-    expect(statSync(join(dir, "out", "extras", "holes")).blocks).to.be.lessThan(1000);
+    expect(statSync(join(dir, "out", "extras", "holes")).blocks).to.be.lessThan(32);
     expect(metadata.length).to.be.greaterThan(10);
   });
 });

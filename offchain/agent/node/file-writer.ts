@@ -257,11 +257,14 @@ export class FileWriter implements FileSink {
       return;
     }
     let start = 0;
-    let block = (HOLE_BYTES - (offset % HOLE_BYTES)) % HOLE_BYTES;
-    for (; block + HOLE_BYTES <= bytes.length; block += HOLE_BYTES) {
-      if (Buffer.compare(bytes.subarray(block, block + HOLE_BYTES), ZEROS) !== 0) continue;
-      if (block > start) yield { bytes: bytes.subarray(start, block), at: offset + start };
-      start = block + HOLE_BYTES;
+    // A block that two pieces share is looked at in two parts.
+    for (let at = 0; at < bytes.length; ) {
+      const end = Math.min(at + HOLE_BYTES - ((offset + at) % HOLE_BYTES), bytes.length);
+      if (Buffer.compare(bytes.subarray(at, end), ZEROS.subarray(0, end - at)) === 0) {
+        if (at > start) yield { bytes: bytes.subarray(start, at), at: offset + start };
+        start = end;
+      }
+      at = end;
     }
     if (start < bytes.length) yield { bytes: bytes.subarray(start), at: offset + start };
   }
