@@ -18,6 +18,8 @@ export interface AgentPlatform {
   readonly lock: HomeLock;
   /** Files by path. Absent where programs have no file system. */
   readonly files?: FileSystemPort;
+  /** What is known of files that a put has stored before. Absent where programs have no file system. */
+  readonly fileCache?: FileCache;
   /** How requests are sent. */
   readonly http: PartyOptions;
   readonly clock: Clock;
@@ -52,6 +54,37 @@ export interface SourceOptions {
   readonly oneFileSystem?: boolean;
 }
 
+/**
+ * What a put knows of the files that it has stored before, so that an unchanged one is not read again. Values are
+ * opaque here; they are sealed at rest.
+ */
+export interface FileCache {
+  /** @throws DiskFullError, DiskFailedError */
+  open(options: FileCacheOptions): FileCacheSession;
+}
+
+export interface FileCacheOptions {
+  /** Values of one scope are not found in another: whatever keys and object ids depend on besides content. */
+  readonly scope: string;
+  /** 32 bytes; a secret of the identity. */
+  readonly secret: Uint8Array;
+  readonly nowSeconds: number;
+  /** Finds nothing, and records everything anew. */
+  readonly distrusted?: boolean;
+}
+
+/** The cache during one put. It is handed to the sources, which know the files. */
+export interface FileCacheSession {
+  /** What was remembered of a bundle of small files, by its digest. */
+  findBundle(digest: Uint8Array): Uint8Array | undefined;
+  /** Called once the bundle is durable. */
+  rememberBundle(digest: Uint8Array, value: Uint8Array): void;
+  /** After the last entry: what was not met is forgotten. */
+  finish(): void;
+  /** Called in any case, last. What was remembered so far stays. */
+  close(): void;
+}
+
 /** Something that is not stored, or not as it is. */
 export interface SourceRemark {
   readonly kind:
@@ -77,6 +110,8 @@ export interface SourceRun {
   readonly remark?: (remark: SourceRemark) => void;
   /** Whether only types and sizes are needed: owners, links and attributes are absent. */
   readonly brief?: boolean;
+  /** Of this platform. Absent when nothing is to be remembered. */
+  readonly cache?: FileCacheSession;
 }
 
 /** A named file, folder or link, with everything below it. */
@@ -97,10 +132,18 @@ interface SourceEntryCommon {
   /** Starts with the name of the root, `/` separated. */
   readonly path: string;
   readonly metadata: EntryMetadata;
+  /**
+   * Keeps a value with the entry for the next put. To be called in listing order, for every entry that is stored, once
+   * all it refers to is durable. An entry that changed while it was read, or so shortly before that its times may not
+   * tell the next change, is forgotten instead. Absent without a cache.
+   */
+  readonly remember?: (value?: Uint8Array) => void;
 }
 
 export interface SourceFile extends SourceEntryCommon {
   readonly type: "file";
+  /** The value that was remembered, if the file is unchanged since. */
+  readonly cached?: Uint8Array;
   /** Absent for a stream whose length is not known before its end. */
   readonly sizeBytes?: number;
   /** Whether the content is gone once it was read, as that of a stream is. */

@@ -21,7 +21,7 @@ import type { AgreementReport } from "../../offchain/agent/agreements/terms.ts";
 import { proposeCall, reportMissCall, type Terms } from "../../offchain/chain/escrow.ts";
 import type { ChainRevertedError } from "../../offchain/chain/revert.ts";
 import { TransactionSender } from "../../offchain/chain/sender.ts";
-import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
+import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";
 import type { ErrorCode } from "../../offchain/core/errors.ts";
 import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
 import { type CommandOptions, tallystick } from "../../scripts/demo/command.ts";
@@ -88,23 +88,43 @@ describe("bad input", () => {
     return error;
   }
 
+  /** Puts a folder as another user of the machine: the rest is stored, and the exit code says that something is not. */
+  async function expectIncomplete(folder: string, remark: Record<string, string>, entries: number): Promise<void> {
+    const put = await tallystick(alice, ["put", "--no-agreement", folder], AS_OTHERS);
+    expect(put.exitCode, put.stderr).to.equal(EXIT.incomplete);
+    expect(put.document).to.deep.include({ entries });
+    const leftOut = { incomplete: true, counts: { [String(remark.kind)]: 1 }, remarks: [remark] };
+    expect(put.document.leftOut).to.deep.equal(leftOut);
+    expect(put.stderr).to.contain(String(remark.path));
+  }
+
   describe("to put", () => {
-    it("as a file that may not be read: FILE_UNREADABLE, whatever could be read before it", async () => {
+    it("as a file that may not be read: FILE_UNREADABLE when it is named, left out below a folder", async () => {
       const folder = place();
       writeFileSync(join(folder, "a readable one"), "readable");
-      writeFileSync(join(folder, "secret"), "secret");
-      chmodSync(join(folder, "secret"), 0o000);
-      const error = await expectFailure(["put", folder], "FILE_UNREADABLE", AS_OTHERS);
-      expect(error).to.deep.include({ party: "you", received: "EACCES", details: { path: join(folder, "secret") } });
+      const secret = join(folder, "secret");
+      writeFileSync(secret, "secret");
+      chmodSync(secret, 0o000);
+      const error = await expectFailure(["put", secret], "FILE_UNREADABLE", AS_OTHERS);
+      expect(error).to.deep.include({ party: "you", received: "EACCES", details: { path: secret } });
+      await expectIncomplete(folder, { kind: "unreadable", path: secret, reason: "permission denied; left out" }, 2);
     });
 
-    it("as a folder that may not be listed: FILE_UNREADABLE", async () => {
+    it("as a folder that may not be listed: stored without what is in it", async () => {
       const folder = place();
-      mkdirSync(join(folder, "closed"));
-      chmodSync(join(folder, "closed"), 0o000);
-      const error = await expectFailure(["put", folder], "FILE_UNREADABLE", AS_OTHERS);
-      expect(error).to.deep.include({ received: "EACCES", details: { path: join(folder, "closed") } });
-      chmodSync(join(folder, "closed"), 0o700);
+      const closed = join(folder, "closed");
+      mkdirSync(closed);
+      chmodSync(closed, 0o000);
+      await expectIncomplete(folder, { kind: "unreadable", path: closed, reason: "permission denied" }, 2);
+      chmodSync(closed, 0o700);
+    });
+
+    it("as a folder with a pipe in it: stored without the pipe", async () => {
+      const folder = place();
+      const pipe = join(folder, "pipe");
+      spawnSync("mkfifo", [pipe]);
+      const reason = "a device, a socket or a pipe, which cannot be stored";
+      await expectIncomplete(folder, { kind: "special", path: pipe, reason }, 1);
     });
 
     it("as a file whose device fails: FILE_UNREADABLE", async () => {
@@ -165,23 +185,26 @@ describe("bad input", () => {
         await Promise.all(proxies.map((proxy) => proxy.stop()));
       });
 
-      for (const [what, name, spoil, code] of [
-        ["vanishes", "z small", (path: string) => rmSync(path), "FILE_UNREADABLE"],
-        ["grows", "large", (path: string) => writeFileSync(path, "more", { flag: "a" }), "FILE_CHANGED"],
-        ["is cut", "large", (path: string) => truncateSync(path, 20 * MIB), "FILE_CHANGED"],
-        ["is written to", "large", (path: string) => writeFileSync(path, "other", { flag: "r+" }), "FILE_CHANGED"],
+      for (const [what, name, spoil, kind] of [
+        ["vanishes", "z small", (path: string) => rmSync(path), "unreadable"],
+        ["grows", "large", (path: string) => writeFileSync(path, "more", { flag: "a" }), "changed"],
+        ["is cut", "large", (path: string) => truncateSync(path, 20 * MIB), "changed"],
+        ["is written to", "large", (path: string) => writeFileSync(path, "other", { flag: "r+" }), "changed"],
       ] as const) {
-        it(`${what} meanwhile: ${code}`, async () => {
+        it(`${what} meanwhile: the rest is stored, and the file is named`, async () => {
           const folder = place();
           writeFileSync(join(folder, "large"), pseudoRandomBytes("meanwhile", 32 * MIB));
           writeFileSync(join(folder, "z small"), "small");
           const victim = join(folder, name);
-          const before = await state();
           meanwhile = () => spoil(victim);
-          const error = await withAgentOf(net, alice, (agent) => expectAsyncRejection(() => agent.put([folder]), code));
+          const { leftOut, entries } = await withAgentOf(net, alice, (agent) =>
+            agent.put([folder], { agreement: false }),
+          );
           expect(meanwhile).to.equal(undefined);
-          expect(error.details).to.include({ path: victim });
-          expect(await state()).to.deep.equal(before);
+          expect(leftOut).to.deep.include({ incomplete: true, counts: { [kind]: 1 } });
+          expect(leftOut.remarks[0]).to.deep.include({ kind, path: victim });
+          // What had been read of it before is stored, but not what had vanished before it was read.
+          expect(entries).to.equal(kind === "changed" ? 3 : 2);
           rmSync(folder, { recursive: true });
         });
       }

@@ -3,14 +3,17 @@
 import { statSync } from "node:fs";
 import type { EntryRoot, FileSystemPort, SourceEntry, SourceFile, SourceOptions, SourceRun } from "../platform.ts";
 import { FileChangedError, type InputError, isInputError } from "../put/input-errors.ts";
-import { hasAttributeCommands, readAttributes } from "./extended-attributes.ts";
+import { type Attributes, hasAttributeCommands, readAttributes } from "./extended-attributes.ts";
+import { SqliteCacheSession } from "./file-cache.ts";
 import { LocalTarget } from "./local-target.ts";
 import { OwnerNames } from "./owner-names.ts";
 import { readFile } from "./read-file.ts";
+import { type EntryHandle, RememberedEntries } from "./remembered-entries.ts";
 import { systemPath } from "./system-path.ts";
 import { LinkGroups, type WalkedEntry, type WalkOptions, walk } from "./walk.ts";
 import { type WalkRoot, walkRoots } from "./walk-roots.ts";
 
+const NONE: Attributes = new Map();
 /** Entries between two turns of the event loop, and in one call for extended attributes. */
 const BATCH_ENTRIES = 4096;
 
@@ -61,38 +64,58 @@ function newPass(run: SourceRun, options: SourceOptions, homeDir: string | undef
 }
 
 async function* sources(root: WalkRoot, run: SourceRun, pass: Pass): AsyncGenerator<SourceEntry, void, undefined> {
+  const list = run.cache instanceof SqliteCacheSession ? run.cache.list(root.path) : undefined;
+  const remembered = list === undefined ? undefined : new RememberedEntries(list, root.name.length);
   let batch: WalkedEntry[] = [];
+  remembered?.startBatch();
   for (const entry of walk(root, pass.options)) {
     batch.push(entry);
     if (batch.length < BATCH_ENTRIES) continue;
     // Not `yield*`, which would await every entry twice.
-    for (const each of await described(batch, run, pass)) yield each;
+    for (const each of await described(batch, run, pass, remembered)) yield each;
     batch = [];
     // The walk itself never waits.
     await new Promise(setImmediate);
+    remembered?.startBatch();
   }
-  for (const each of await described(batch, run, pass)) yield each;
+  for (const each of await described(batch, run, pass, remembered)) yield each;
 }
 
-async function described(batch: readonly WalkedEntry[], run: SourceRun, pass: Pass): Promise<SourceEntry[]> {
-  if (!pass.hasAttributes || batch.length === 0) return batch.map((entry) => source(entry, run));
-  const found = await readAttributes(batch.map(({ absolutePath }) => absolutePath));
-  return batch.map((entry) => {
-    const xattrs = found.get(entry.absolutePath);
-    return source(xattrs === undefined ? entry : { ...entry, metadata: { ...entry.metadata, xattrs } }, run);
+async function described(
+  batch: readonly WalkedEntry[],
+  run: SourceRun,
+  { hasAttributes }: Pass,
+  remembered: RememberedEntries | undefined,
+): Promise<SourceEntry[]> {
+  const known = batch.map((entry) => remembered?.find(entry));
+  const unknown = batch.filter((_, index) => known[index]?.attributes === undefined);
+  const asked = hasAttributes && unknown.length > 0;
+  const found = asked ? await readAttributes(unknown.map(({ absolutePath }) => absolutePath)) : undefined;
+  return batch.map((walked, index) => {
+    const attributes = known[index]?.attributes ?? (asked ? (found?.get(walked.absolutePath) ?? NONE) : undefined);
+    const hasSome = attributes !== undefined && attributes.size > 0;
+    const entry = hasSome ? { ...walked, metadata: { ...walked.metadata, xattrs: attributes } } : walked;
+    return source(entry, run, remembered?.handle(walked, known[index], attributes));
   });
 }
 
-function source(entry: WalkedEntry, run: SourceRun): SourceEntry {
+function source(entry: WalkedEntry, run: SourceRun, handle: EntryHandle | undefined): SourceEntry {
   const { path, metadata, type } = entry;
-  if (type === "directory") return { path, metadata, type };
-  if (type === "symlink") return { path, metadata, type, target: entry.target ?? "" };
-  return { path, metadata, type, sizeBytes: entry.sizeBytes, ...reader(entry, run) };
+  const common = { path, metadata, ...(handle === undefined ? {} : { remember: handle.remember }) };
+  if (type === "directory") return { ...common, type };
+  if (type === "symlink") return { ...common, type, target: entry.target ?? "" };
+  const cached = handle?.value === undefined ? {} : { cached: handle.value };
+  return { ...common, type, sizeBytes: entry.sizeBytes, ...cached, ...reader(entry, run, handle) };
 }
 
-function reader(entry: WalkedEntry, { remark }: SourceRun): Pick<SourceFile, "read" | "leaveOut"> {
+function reader(
+  entry: WalkedEntry,
+  { remark }: SourceRun,
+  handle: EntryHandle | undefined,
+): Pick<SourceFile, "read" | "leaveOut"> {
   if (remark === undefined) return { read: (signal) => readFile(entry, signal) };
   const tell = (error: InputError, consequence: string) => {
+    handle?.forget();
     const kind = error instanceof FileChangedError ? "changed" : "unreadable";
     remark({ kind, path: entry.absolutePath, reason: `${error.reason}; ${consequence}`, error });
   };

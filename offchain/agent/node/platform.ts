@@ -4,6 +4,7 @@ import { hostname, userInfo } from "node:os";
 import { systemClock } from "../clock.ts";
 import type { AgentPlatform } from "../platform.ts";
 import { cataloguePath, SqliteCatalogue } from "./catalogue.ts";
+import { fileCachePath, SqliteFileCache } from "./file-cache.ts";
 import { FolderLock } from "./home-lock.ts";
 import { nodeTransport } from "./http-transport.ts";
 import { openLocalFiles } from "./local-files.ts";
@@ -15,15 +16,20 @@ import { FolderPreparations } from "./preparations.ts";
  */
 export function nodePlatform(homeDir: string): AgentPlatform {
   const catalogue = new SqliteCatalogue(cataloguePath(homeDir));
+  const fileCache = new SqliteFileCache(fileCachePath(homeDir));
   return {
     catalogue,
     preparations: new FolderPreparations(homeDir),
     lock: new FolderLock(homeDir),
     files: openLocalFiles(homeDir),
+    fileCache,
     http: { transport: nodeTransport },
     clock: systemClock,
     origin: { host: hostname(), user: userName() },
-    close: () => catalogue.close(),
+    close: async () => {
+      fileCache.close();
+      await catalogue.close();
+    },
   };
 }
 
