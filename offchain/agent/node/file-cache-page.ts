@@ -3,7 +3,7 @@
  *
  *   record   u16 length of key ‖ key ‖ stamp (40) ‖ u32 length of attributes + 1, or 0 ‖ attributes ‖
  *            u32 length of value + 1, or 0 ‖ value
- *   stamp    device, inode, size, modification time, status-change time: 64 bits each, little-endian
+ *   stamp    device, inode, size, modification time, status-change time: 64 bits each, in the machine's order
  *
  * The key of an entry is its path below the root, each slash replaced by a zero byte, which makes the order of bytes
  * that of the listing. The key of the root is empty.
@@ -13,7 +13,6 @@ import { type Attributes, parseDump, writeDump } from "./extended-attributes.ts"
 import type { WalkedEntry } from "./walk.ts";
 
 const STAMP_BYTES = 40;
-const SLASH = 0x2f;
 const NO_ATTRIBUTES = new Uint8Array();
 /** Under which attributes are written: the command's text form needs a path. */
 const DUMP_PATH = "/";
@@ -31,20 +30,20 @@ export interface PageRecord {
 
 /** @param relative path below the root; empty for the root */
 export function pageKey(relative: string): Uint8Array {
-  const key = pathToBytes(relative);
-  for (let at = key.indexOf(SLASH); at !== -1; at = key.indexOf(SLASH, at + 1)) key[at] = 0;
-  return key;
+  const separated = relative.replaceAll("/", "\0");
+  // Faster than an encoder for the many short ones.
+  return separated.isWellFormed() ? Buffer.from(separated) : pathToBytes(separated);
 }
 
 /** What tells whether an entry is the one that was recorded. */
 export function stampOf({ identity, sizeBytes }: WalkedEntry): Uint8Array {
-  const stamp = Buffer.allocUnsafe(STAMP_BYTES);
-  stamp.writeBigUInt64LE(BigInt.asUintN(64, identity.device), 0);
-  stamp.writeBigUInt64LE(BigInt.asUintN(64, identity.inode), 8);
-  stamp.writeBigUInt64LE(BigInt(sizeBytes), 16);
-  stamp.writeBigInt64LE(BigInt.asIntN(64, identity.mtimeNanos), 24);
-  stamp.writeBigInt64LE(BigInt.asIntN(64, identity.ctimeNanos), 32);
-  return stamp;
+  const stamp = new BigUint64Array(STAMP_BYTES / 8);
+  stamp[0] = identity.device;
+  stamp[1] = identity.inode;
+  stamp[2] = BigInt(sizeBytes);
+  stamp[3] = identity.mtimeNanos;
+  stamp[4] = identity.ctimeNanos;
+  return new Uint8Array(stamp.buffer);
 }
 
 export function encodeRecord(record: Pick<PageRecord, "key" | "stamp" | "attributes" | "value">): Uint8Array {

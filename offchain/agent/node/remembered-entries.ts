@@ -44,11 +44,12 @@ export class RememberedEntries {
     let isForgotten = false;
     const remember = (value?: Uint8Array) => {
       if (isForgotten) return;
-      const key = this.#keyOf(entry);
       const isKept = found !== undefined && isSame(found.value, value) && found.attributes !== undefined;
-      if (isKept) this.#list.write(found, found);
-      else if (found !== undefined || !mayChangeUnseen(entry.identity, walkedAtNanos))
-        this.#list.write({ key, stamp: stampOf(entry), attributes, value });
+      if (isKept) {
+        this.#list.write(found, found);
+      } else if (found !== undefined || !mayChangeUnseen(entry.identity, walkedAtNanos)) {
+        this.#list.write({ key: this.#keyOf(entry), stamp: stampOf(entry), attributes, value });
+      }
     };
     const forget = () => {
       isForgotten = true;
