@@ -12,7 +12,7 @@ import type { SourceRemark } from "../../offchain/agent/platform.ts";
 import { openSource } from "../../offchain/agent/put/source.ts";
 import { onEvery } from "../../offchain/agent/put/store-objects.ts";
 import { storeTree } from "../../offchain/agent/put/store-tree.ts";
-import type { ObjectSource } from "../../offchain/agent/read/read-content.ts";
+import type { ObjectSource } from "../../offchain/agent/read/object-source.ts";
 import { restore } from "../../offchain/agent/read/restore.ts";
 import { openRoot, type SealedObject } from "../../offchain/core/recipe/tree.ts";
 import type { EntryMetadata } from "../../offchain/core/snapshot/entry-metadata.ts";
