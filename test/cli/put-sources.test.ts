@@ -19,6 +19,7 @@ describe("options of put about its files", () => {
       exclude: ["*.o\n!keep.o\n", "a", "b"],
       excludeCaches: true,
       oneFileSystem: false,
+      forceRescan: false,
     });
     rmSync(dir, { recursive: true });
     expect(() => readSourceOptions({ excludeFile: [join(dir, "list")] })).to.throw(TallystickError, "cannot read");

@@ -24,9 +24,12 @@ import {
 import { type SealedObject, sealRoot, writeContent } from "../../core/recipe/tree.ts";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import type { DataStages } from "../pipeline/data-stages.ts";
+import type { AfterDurable } from "./after-durable.ts";
+import type { BundleRef } from "./bundle-ref.ts";
 import type { CollectedEntry } from "./collect-contents.ts";
+import type { ContentCache } from "./content-cache.ts";
 import { deriveKey, type KeyDerivation } from "./derive-keys.ts";
-import type { BundleRef, SealedInput } from "./seal-contents.ts";
+import type { SealedInput } from "./seal-contents.ts";
 
 /** The result of a put, known after the last object. */
 export interface AssembledRoot {
@@ -40,6 +43,9 @@ export interface AssemblerContext extends KeyDerivation {
   readonly stages: DataStages;
   /** Takes the metadata of every entry, in listing order. */
   readonly onEntry?: ((metadata: EntryMetadata) => Promise<void>) | undefined;
+  /** Remembers contents once their objects are durable. */
+  readonly cache?: ContentCache | undefined;
+  readonly durable?: AfterDurable | undefined;
 }
 
 type SealedEntry = Extract<SealedInput, { kind: "entry" }>;
@@ -90,6 +96,11 @@ export class Assembler {
         case "bundle":
           this.#bundles.set(item.content, item.ref);
           yield item.object;
+          this.#rememberBundle(item.content, item.ref);
+          yield* this.#release(item.ref);
+          break;
+        case "known bundle":
+          this.#bundles.set(item.content, item.ref);
           yield* this.#release(item.ref);
           break;
         case "repeated bundle":
@@ -110,7 +121,10 @@ export class Assembler {
     const lists: SealedObject[] = [];
     const refs = this.#fileRefs;
     this.#fileRefs = [];
-    const content = await writeContent(refs, async () => requireKey(item.fileKey), collectInto(lists));
+    const content =
+      item.cached?.kind === "chunked"
+        ? item.cached.content
+        : await writeContent(refs, async () => requireKey(item.fileKey), collectInto(lists));
     yield* lists;
     if (this.#held.length > 0) this.#held.push({ item, content });
     else yield* this.#append(item, content);
@@ -137,6 +151,16 @@ export class Assembler {
     const bytes = this.#listing.push(fileEntry(item, content));
     for (const stored of this.#listingChunker.push(bytes)) yield await this.#listingChunk(stored);
     await this.#context.onEntry?.(item.entry.metadata);
+    const { cache, durable } = this.#context;
+    if (cache === undefined) return;
+    const { entry, place, cached } = item;
+    const chunked = "segment" in content || entry.type !== "file" ? undefined : content;
+    durable?.defer(() => cache.remember(entry, place ?? chunked, cached !== undefined));
+  }
+
+  #rememberBundle(content: string, ref: BundleRef): void {
+    const { cache, durable } = this.#context;
+    durable?.defer(() => cache?.rememberBundle(content, ref));
   }
 
   async *#root(): AsyncGenerator<SealedObject, void, undefined> {

@@ -6,6 +6,8 @@ import { isBundled } from "../../core/recipe/bundle.ts";
 import { Chunker } from "../../core/recipe/chunker.ts";
 import { FRAME_HEAD_BYTES } from "../../core/recipe/frame.ts";
 import type { SourceEntry, SourceFile } from "../platform.ts";
+import type { CachedContent } from "./cached-content.ts";
+import type { ContentCache } from "./content-cache.ts";
 import { type InputError, isInputError } from "./input-errors.ts";
 
 /** A chunk of a file, laid out as the frame that stores it. */
@@ -23,6 +25,8 @@ export interface ReadEntry {
   readonly entry: SourceEntry;
   /** Bytes read; 0 for folders and links. */
   readonly sizeBytes: number;
+  /** What is known of a file that was not read. */
+  readonly cached?: CachedContent;
 }
 
 export type ReadInput = ReadChunk | ReadEntry;
@@ -31,6 +35,12 @@ export type ReadInput = ReadChunk | ReadEntry;
 export interface ReadCounter {
   readBytes: number;
   readEntries: number;
+}
+
+export interface ChunkOptions {
+  /** Files that it knows are not read. */
+  readonly cache?: ContentCache | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -42,14 +52,18 @@ export interface ReadCounter {
 export async function* chunkFiles(
   entries: AsyncIterable<SourceEntry>,
   counter: ReadCounter,
-  signal?: AbortSignal,
+  { cache, signal }: ChunkOptions = {},
 ): AsyncGenerator<ReadInput, void, undefined> {
   let failure: InputError | undefined;
   let hasEntries = false;
   for await (const entry of entries) {
     signal?.throwIfAborted();
     let sizeBytes = 0;
-    if (entry.type === "file") {
+    const cached = entry.type === "file" ? cache?.contentOf(entry) : undefined;
+    if (entry.type === "file" && cached !== undefined) {
+      sizeBytes = entry.sizeBytes ?? 0;
+      counter.readBytes += sizeBytes;
+    } else if (entry.type === "file") {
       try {
         for await (const chunk of chunksOf(entry, signal)) {
           sizeBytes += chunk.sizeBytes;
@@ -64,7 +78,7 @@ export async function* chunkFiles(
         continue;
       }
     }
-    yield { kind: "entry", entry, sizeBytes };
+    yield { kind: "entry", entry, sizeBytes, ...(cached === undefined ? {} : { cached }) };
     counter.readEntries += 1;
     hasEntries = true;
   }

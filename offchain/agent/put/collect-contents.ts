@@ -7,14 +7,16 @@
  */
 import { merkleRoot } from "../../core/crypto/merkle-keys.ts";
 import { toHex } from "../../core/encoding/hex.ts";
-import { InvalidInputError } from "../../core/errors.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { BundleCutter, type BundleMember, type BundleStep, bundleDigest } from "../../core/recipe/bundle.ts";
 import { fileDigest } from "../../core/recipe/frame.ts";
 import { showPath } from "../../core/recipe/path-name.ts";
 import { type KeyMode, MAX_INLINE_CHUNKS } from "../../core/recipe/recipe.ts";
 import type { Framed } from "../pipeline/data-stages.ts";
-import type { SourceFile } from "../platform.ts";
+import type { SourceEntry, SourceFile } from "../platform.ts";
+import type { BundleRef } from "./bundle-ref.ts";
 import type { ReadChunk, ReadEntry } from "./chunk-files.ts";
+import type { ContentCache } from "./content-cache.ts";
 import { FileChangedError } from "./input-errors.ts";
 
 /** Frames of one file that are held until its end. */
@@ -39,6 +41,13 @@ export interface NewBundle {
   readonly frames: readonly Uint8Array[];
 }
 
+/** A bundle that an earlier put has stored. Its files need not be read. */
+export interface KnownBundle {
+  readonly kind: "known bundle";
+  readonly content: string;
+  readonly ref: BundleRef;
+}
+
 /** The Merkle root of a file, before its chunks. Key mode `merkle` only. */
 export interface FileRoot {
   readonly kind: "file root";
@@ -56,10 +65,10 @@ export interface CollectedEntry extends ReadEntry {
   /** Digest of the whole file; present when it has more chunks than an entry carries inline. */
   readonly fileDigest?: Uint8Array;
   /** Where a small file is in the bundle that follows. */
-  readonly place?: NonNullable<BundleStep["place"]> & { readonly frameBytes: number };
+  readonly place?: NonNullable<BundleStep["place"]> & BundleMember;
 }
 
-export type CollectedInput = NewChunk | NewBundle | FileRoot | Repeated | CollectedEntry;
+export type CollectedInput = NewChunk | NewBundle | KnownBundle | FileRoot | Repeated | CollectedEntry;
 
 /** Reads a file again, chunk after chunk. */
 export type ReadAgain = (file: SourceFile) => AsyncIterable<FramedChunk>;
@@ -73,8 +82,9 @@ export async function* collectContents(
   input: AsyncIterable<FramedInput>,
   keyMode: KeyMode,
   readAgain: ReadAgain,
+  cache?: ContentCache,
 ): AsyncGenerator<CollectedInput, void, undefined> {
-  const collector = keyMode === "oprf" ? new Collector() : new MerkleCollector(readAgain);
+  const collector = keyMode === "oprf" ? new Collector(readAgain, cache) : new MerkleCollector(readAgain, cache);
   for await (const item of input) {
     if (item.kind === "chunk") yield* collector.chunk(item);
     else yield* collector.entry(item);
@@ -83,13 +93,21 @@ export async function* collectContents(
 }
 
 class Collector {
+  protected readonly readAgain: ReadAgain;
+  readonly #cache: ContentCache | undefined;
   readonly #seen = new Set<string>();
   readonly #cutter = new BundleCutter();
   #fileDigests: Uint8Array[] = [];
   /** The content of the entry that comes next, if it is a small file. */
   #smallFile: Framed | undefined;
   #members: BundleMember[] = [];
-  #frames: Uint8Array[] = [];
+  /** Frames of the bundle; of a file that was not read, how to get it. */
+  #frames: (() => Promise<Uint8Array>)[] = [];
+
+  constructor(readAgain: ReadAgain, cache: ContentCache | undefined) {
+    this.readAgain = readAgain;
+    this.#cache = cache;
+  }
 
   *chunk(chunk: FramedChunk): Generator<CollectedInput> {
     if (chunk.isSmallFile) {
@@ -105,13 +123,15 @@ class Collector {
     const digests = this.#fileDigests;
     this.#smallFile = undefined;
     this.#fileDigests = [];
-    const member = small === undefined ? undefined : { digest: small.digest, frameBytes: small.frame.length };
+    const known = read.cached?.kind === "small" ? read.cached.member : undefined;
+    const member = small === undefined ? known : { digest: small.digest, frameBytes: small.frame.length };
     const step = this.#cutter.push(member);
     if (step.closesBefore) yield* this.bundle();
-    if (small !== undefined && member !== undefined && step.place !== undefined) {
+    if (member !== undefined && step.place !== undefined) {
+      const { entry } = read;
       this.#members.push(member);
-      this.#frames.push(small.frame);
-      yield { ...read, place: { ...step.place, frameBytes: member.frameBytes } };
+      this.#frames.push(async () => small?.frame ?? (await this.#frameOf(entry, member)));
+      yield { ...read, place: { ...step.place, ...member } };
     } else {
       if (digests.length > 0 && read.entry.type === "file") yield* this.endOfFile(read.entry, digests);
       yield digests.length > MAX_INLINE_CHUNKS ? { ...read, fileDigest: fileDigest(digests) } : read;
@@ -120,15 +140,34 @@ class Collector {
   }
 
   /** The bundle that is complete. */
-  *bundle(): Generator<CollectedInput> {
+  async *bundle(): AsyncGenerator<CollectedInput> {
     if (this.#members.length === 0) return;
-    const [members, frames] = [this.#members, this.#frames];
+    const [members, getFrames] = [this.#members, this.#frames];
     this.#members = [];
     this.#frames = [];
     const digest = bundleDigest(members);
     const content = toHex(digest);
-    if (this.isNew(content)) yield { kind: "bundle", content, digest, frames };
-    else yield { kind: "repeated bundle", content };
+    if (!this.isNew(content)) {
+      yield { kind: "repeated bundle", content };
+      return;
+    }
+    const ref = this.#cache?.bundleOf(content);
+    if (ref !== undefined) {
+      yield { kind: "known bundle", content, ref };
+      return;
+    }
+    const frames: Uint8Array[] = [];
+    for (const get of getFrames) frames.push(await get());
+    yield { kind: "bundle", content, digest, frames };
+  }
+
+  /** Reads a small file after all, because another one of its bundle has changed. */
+  async #frameOf(entry: SourceEntry, { digest }: BundleMember): Promise<Uint8Array> {
+    if (entry.type !== "file") throw new TallystickError("a bundle holds files only", { code: "INTERNAL" });
+    for await (const chunk of this.readAgain(entry)) {
+      if (chunk.isSmallFile && toHex(chunk.digest) === toHex(digest)) return chunk.frame;
+    }
+    throw changed(entry, "reading after the file cache");
   }
 
   /** @param content name of the chunk's content: equal names have equal keys */
@@ -157,15 +196,9 @@ class Collector {
 }
 
 class MerkleCollector extends Collector {
-  readonly #readAgain: ReadAgain;
   /** Chunks of the file; undefined once they are too long to be held. */
   #held: FramedChunk[] | undefined = [];
   #heldBytes = 0;
-
-  constructor(readAgain: ReadAgain) {
-    super();
-    this.#readAgain = readAgain;
-  }
 
   protected override chunkOfFile(chunk: FramedChunk): Iterable<CollectedInput> {
     this.#heldBytes += chunk.frame.buffer.byteLength;
@@ -194,7 +227,7 @@ class MerkleCollector extends Collector {
     }
     if (held === undefined && file.isReadOnce === true) throw readOnce(file);
     let index = 0;
-    for await (const chunk of held ?? this.#readAgain(file)) {
+    for await (const chunk of held ?? this.readAgain(file)) {
       const expected = digests[index++];
       if (expected === undefined || toHex(expected) !== toHex(chunk.digest)) throw changed(file);
       yield* this.collected(chunk, nameOf(chunk.digest));
@@ -203,8 +236,8 @@ class MerkleCollector extends Collector {
   }
 }
 
-function changed({ path }: SourceFile): FileChangedError {
-  return new FileChangedError(path, "second reading for key mode merkle", "the same bytes", "other bytes");
+function changed({ path }: SourceFile, check = "second reading for key mode merkle"): FileChangedError {
+  return new FileChangedError(path, check, "the same bytes", "other bytes");
 }
 
 function readOnce({ path }: SourceFile): InvalidInputError {

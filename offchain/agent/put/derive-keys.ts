@@ -11,7 +11,7 @@ import type { KeyMode } from "../../core/recipe/recipe.ts";
 import { MAXIMUM_BATCH } from "../../core/wire/nbm.ts";
 import { batch, flatten } from "../pipeline/batch.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
-import type { CollectedEntry, CollectedInput, NewBundle, NewChunk, Repeated } from "./collect-contents.ts";
+import type { CollectedEntry, CollectedInput, KnownBundle, NewBundle, NewChunk, Repeated } from "./collect-contents.ts";
 
 /** Frames in one batch. */
 const BATCH_BYTES = 4 * 1024 * 1024;
@@ -24,6 +24,7 @@ interface Keyed {
 
 export type KeyedInput =
   | Repeated
+  | KnownBundle
   | (NewChunk & Keyed)
   | (NewBundle & Keyed)
   | (CollectedEntry & { readonly fileKey?: Uint8Array });

@@ -22,6 +22,7 @@ import type { StorageProvider } from "../providers/storage-provider.ts";
 import { accountSnapshotKeys } from "../snapshots/account-keys.ts";
 import { MetadataUpload } from "../snapshots/metadata-upload.ts";
 import { checkLabels, recordSnapshot, type SnapshotLabels, snapshotOf } from "../snapshots/record-snapshot.ts";
+import { ContentCache } from "./content-cache.ts";
 import { knownOwnership } from "./known-ownership.ts";
 import { LeftOut, type LeftOutReport } from "./left-out.ts";
 import { measure, openSource, type PutInput } from "./source.ts";
@@ -45,6 +46,8 @@ export interface PutOptions extends SnapshotLabels, SourceOptions {
   /** Terms of the agreements; `false` for none. Default: what the providers offer. */
   readonly agreement?: AgreementOptions | false;
   readonly onProgress?: ProgressListener<PutProgress | AgreementProgress> | undefined;
+  /** Reads every file, also those that are unchanged since they were put before. */
+  readonly forceRescan?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -120,6 +123,7 @@ export async function put(
   measured = await measure(source, signal);
   const { committee, nodes, oprf } = await context.committee();
   const lanes = await openLanes(context, options);
+  const cache = openCache(context, lanes, options);
   try {
     const providers = lanes.map(({ provider }) => provider);
     const metadata = new MetadataUpload(accountSnapshotKeys(context), providers, totals, signal);
@@ -131,6 +135,7 @@ export async function put(
       counter,
       totals,
       remark: leftOut.add,
+      cache,
       onChange: () => tell("storing"),
       onEntry: (entry) => metadata.push(entry),
       signal,
@@ -207,7 +212,28 @@ export async function put(
   } catch (error) {
     for (const { tagger } of lanes) await tagger?.discard();
     throw error;
+  } finally {
+    cache?.session.close();
   }
+}
+
+/**
+ * What earlier puts have stored with the same keys and the same providers. Tags are made of the bytes of every object,
+ * so with them everything is read; it is remembered all the same.
+ */
+function openCache(context: AgentContext, lanes: readonly Lane[], options: PutOptions): ContentCache | undefined {
+  const { deployment, identity, platform } = context;
+  const nowSeconds = Math.floor(platform.clock.now() / 1000);
+  const { chainId, committeeId, contracts } = deployment;
+  const accounts = lanes.map(({ provider }) => provider.account).sort();
+  const { domain = PUBLIC_DOMAIN, keyMode = "oprf", forceRescan = false } = options;
+  const session = platform.fileCache?.open({
+    scope: JSON.stringify([domain, keyMode, chainId, committeeId, contracts.keyLedger, ...accounts]),
+    secret: identity.catalogueKey,
+    nowSeconds,
+    distrusted: forceRescan || lanes.some(({ tagger }) => tagger !== undefined),
+  });
+  return session === undefined ? undefined : new ContentCache(session, nowSeconds);
 }
 
 /**

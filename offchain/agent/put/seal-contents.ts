@@ -3,21 +3,16 @@ import type { ChunkRef } from "../../core/recipe/recipe.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import type { DataStages } from "../pipeline/data-stages.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
-import type { Repeated } from "./collect-contents.ts";
+import type { BundleRef } from "./bundle-ref.ts";
+import type { KnownBundle, Repeated } from "./collect-contents.ts";
 import type { KeyedInput } from "./derive-keys.ts";
 
 /** Objects being sealed. */
 const UNDER_WAY = 4;
 
-/** A bundle that its files can refer to. */
-export interface BundleRef {
-  readonly id: string;
-  readonly key: Uint8Array;
-  readonly bundleBytes: number;
-}
-
 export type SealedInput =
   | Repeated
+  | KnownBundle
   | { readonly kind: "chunk"; readonly content: string; readonly ref: ChunkRef; readonly object: SealedObject }
   | { readonly kind: "bundle"; readonly content: string; readonly ref: BundleRef; readonly object: SealedObject }
   | Extract<KeyedInput, { kind: "entry" }>;

@@ -58,13 +58,13 @@ export async function* distinct(objects: AsyncIterable<SealedObject>): AsyncGene
  * Places, tags and stores the objects; all of them are durable when it resolves.
  *
  * @param totals counts as groups are confirmed.
- * @param onGroup called after each group.
+ * @param onGroup called after each group, with the number of its objects.
  */
 export async function storeObjects(
   objects: AsyncIterable<SealedObject>,
   place: Placement,
   totals: StoreTotals,
-  onGroup: () => void,
+  onGroup: (objects: number) => void,
   signal?: AbortSignal,
 ): Promise<void> {
   const groups = batch(placedAndTagged(objects, place), {
@@ -73,14 +73,14 @@ export async function storeObjects(
     weigh: ({ object }) => object.sealed.length,
   });
   const store = (group: readonly PlacedObject[]) => storeGroup(group, signal);
-  for await (const stored of mapOrdered(groups, store, { concurrency: GROUPS_UNDER_WAY })) {
+  for await (const { objects: count, stored } of mapOrdered(groups, store, { concurrency: GROUPS_UNDER_WAY })) {
     for (const { sizeBytes, uploaded } of stored) {
       totals.objects += 1;
       totals.bytes += sizeBytes;
       totals.uploadedObjects += uploaded ? 1 : 0;
       totals.uploadedBytes += uploaded ? sizeBytes : 0;
     }
-    onGroup();
+    onGroup(count);
   }
 }
 
@@ -99,7 +99,7 @@ async function* placedAndTagged(
 async function storeGroup(
   group: readonly PlacedObject[],
   signal: AbortSignal | undefined,
-): Promise<{ sizeBytes: number; uploaded: boolean }[]> {
+): Promise<{ objects: number; stored: { sizeBytes: number; uploaded: boolean }[] }> {
   const byLane = new Map<StorageLane, SealedObject[]>();
   for (const { object, lanes } of group) {
     for (const lane of lanes) byLane.set(lane, [...(byLane.get(lane) ?? []), object]);
@@ -110,5 +110,5 @@ async function storeGroup(
       return objects.map(({ id, sealed }) => ({ sizeBytes: sealed.length, uploaded: uploaded.has(id) }));
     }),
   );
-  return stored.flat();
+  return { objects: group.length, stored: stored.flat() };
 }

@@ -8,9 +8,11 @@ import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import { type DataStages, localStages } from "../pipeline/data-stages.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
 import type { SourceFile, SourceRun } from "../platform.ts";
+import { AfterDurable } from "./after-durable.ts";
 import { type AssembledRoot, Assembler } from "./assemble.ts";
 import { chunkFiles, chunksOf, type ReadChunk, type ReadCounter, type ReadInput } from "./chunk-files.ts";
 import { collectContents, type FramedChunk, type FramedInput } from "./collect-contents.ts";
+import type { ContentCache } from "./content-cache.ts";
 import { deriveKeys, type KeyOracle } from "./derive-keys.ts";
 import { sealContents } from "./seal-contents.ts";
 import type { EntrySource } from "./source.ts";
@@ -33,6 +35,8 @@ export interface StoreTreeContext {
   readonly onChange: () => void;
   /** Takes the metadata of every entry, in listing order; awaited before the next one. */
   readonly onEntry?: ((metadata: EntryMetadata) => Promise<void>) | undefined;
+  /** What need not be read; told what is stored. Not for lanes that tag: they need the bytes of every object. */
+  readonly cache?: ContentCache | undefined;
   /** Where frames are compressed and sealed. Default: in this thread. */
   readonly stages?: DataStages | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -45,16 +49,23 @@ export interface StoreTreeContext {
  */
 export async function storeTree(source: EntrySource, context: StoreTreeContext): Promise<AssembledRoot> {
   const { oracle, place, domain, keyMode = "oprf", counter, totals, onChange, onEntry, signal } = context;
-  const { stages = localStages, remark } = context;
+  const { stages = localStages, remark, cache } = context;
   const derivation = { oracle, domain, keyMode, signal };
-  const assembler = new Assembler({ ...derivation, stages, onEntry });
+  const durable = new AfterDurable();
+  const assembler = new Assembler({ ...derivation, stages, onEntry, cache, durable });
   const frame = <Input extends ReadInput>(read: AsyncIterable<Input>) =>
     mapOrdered(read, (item) => frameItem(item, stages), { ...FRAMES_AHEAD, weigh: memoryOf });
-  const framed = frame(chunkFiles(source.entries(remark === undefined ? {} : { remark }), counter, signal));
+  const run: SourceRun = { ...(remark === undefined ? {} : { remark }), ...(cache === undefined ? {} : cache.run) };
+  const framed = frame(chunkFiles(source.entries(run), counter, { cache, signal }));
   const readAgain = (file: SourceFile) => chunksOnly(frame(chunksOf(file, signal)));
-  const keyed = deriveKeys(collectContents(framed, keyMode, readAgain), derivation);
-  const objects = distinct(assembler.assemble(sealContents(keyed, stages)));
-  await storeObjects(objects, place, totals, onChange, signal);
+  const keyed = deriveKeys(collectContents(framed, keyMode, readAgain, cache), derivation);
+  const objects = durable.counting(distinct(assembler.assemble(sealContents(keyed, stages))));
+  const onGroup = (count: number) => {
+    durable.confirm(count);
+    onChange();
+  };
+  await storeObjects(objects, place, totals, onGroup, signal);
+  cache?.session.finish();
   return assembler.result;
 }
 

@@ -12,6 +12,7 @@ export interface SourceCommandOptions {
   readonly excludeFile?: readonly string[];
   readonly excludeCaches?: boolean;
   readonly oneFileSystem?: boolean;
+  readonly forceRescan?: boolean;
 }
 
 const LABELS: Readonly<Record<keyof LeftOutReport["counts"], string>> = {
@@ -39,16 +40,18 @@ export function sourceOptions(command: Command): Command {
     )
     .option("--exclude-file <file>", "read such patterns from a file, one a line; may be repeated", collected)
     .option("--exclude-caches", "of folders with a CACHEDIR.TAG, store the folder and the tag only")
-    .option("--one-file-system", "of folders on another file system, store the folder only");
+    .option("--one-file-system", "of folders on another file system, store the folder only")
+    .option("--force-rescan", "read every file, also those that are unchanged since they were put before");
 }
 
 /** @throws FileUnreadableError for a file of patterns */
-export function readSourceOptions(options: SourceCommandOptions): SourceOptions {
+export function readSourceOptions(options: SourceCommandOptions): SourceOptions & { readonly forceRescan: boolean } {
   const exclude = [...(options.excludeFile ?? []).map(patternsOf), ...(options.exclude ?? [])];
   return {
     exclude,
     excludeCaches: options.excludeCaches === true,
     oneFileSystem: options.oneFileSystem === true,
+    forceRescan: options.forceRescan === true,
   };
 }
 

@@ -1,0 +1,65 @@
+/** The file cache as the stages of a put use it: which contents need not be read, and what to remember of the others. */
+import { fromHex } from "../../core/encoding/hex.ts";
+import type { BundleMember } from "../../core/recipe/bundle.ts";
+import type { ChunkedContent } from "../../core/recipe/recipe.ts";
+import type { FileCacheSession, SourceEntry, SourceFile, SourceRun } from "../platform.ts";
+import type { BundleRef } from "./bundle-ref.ts";
+import {
+  type CachedContent,
+  CONFIRMED_SECONDS,
+  decodeBundle,
+  decodeCached,
+  encodeBundle,
+  encodeChunked,
+  encodeSmall,
+} from "./cached-content.ts";
+
+export class ContentCache {
+  readonly session: FileCacheSession;
+  readonly #nowSeconds: number;
+
+  constructor(session: FileCacheSession, nowSeconds: number) {
+    this.session = session;
+    this.#nowSeconds = nowSeconds;
+  }
+
+  /** What a source needs to find and keep what was remembered. */
+  get run(): Pick<SourceRun, "cache"> {
+    return { cache: this.session };
+  }
+
+  /** What is known of an unchanged file, if the objects that it refers to were confirmed lately. */
+  contentOf({ cached, sizeBytes }: SourceFile): CachedContent | undefined {
+    if (cached === undefined || sizeBytes === undefined) return undefined;
+    const content = decodeCached(cached, sizeBytes);
+    return content?.kind === "chunked" && !this.#counts(content.confirmedAt) ? undefined : content;
+  }
+
+  /** @param content name of the bundle's content: its digest in hex */
+  bundleOf(content: string): BundleRef | undefined {
+    const value = this.session.findBundle(fromHex(content));
+    const bundle = value === undefined ? undefined : decodeBundle(value);
+    return bundle !== undefined && this.#counts(bundle.confirmedAt) ? bundle : undefined;
+  }
+
+  rememberBundle(content: string, ref: BundleRef): void {
+    this.session.rememberBundle(fromHex(content), encodeBundle(ref, this.#nowSeconds));
+  }
+
+  /** @param content of a file; undefined for a folder or link. `known`: it came from the cache, and is not confirmed */
+  remember(entry: SourceEntry, content: ChunkedContent | BundleMember | undefined, known: boolean): void {
+    if (entry.type !== "file" || content === undefined) entry.remember?.();
+    else if (known) entry.remember?.(entry.cached);
+    else if ("digest" in content) entry.remember?.(encodeSmall(content));
+    else entry.remember?.(encodeChunked(content, sizeOf(content, entry), this.#nowSeconds));
+  }
+
+  #counts(confirmedAt: number): boolean {
+    // A clock that was set back must not make an old confirmation a new one.
+    return confirmedAt <= this.#nowSeconds && this.#nowSeconds - confirmedAt <= CONFIRMED_SECONDS;
+  }
+}
+
+function sizeOf(content: ChunkedContent, { sizeBytes = 0 }: SourceFile): number {
+  return "chunks" in content ? content.chunks.reduce((sum, chunk) => sum + chunk.sizeBytes, 0) : sizeBytes;
+}
