@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -47,9 +46,6 @@ describe("extended attributes", () => {
     expect(await writeAttributes(wanted)).to.deep.equal([]);
     expect(await readAttributes(names)).to.deep.equal(wanted);
     expect(await readAttributes([...names, `${dir}/missing`])).to.deep.equal(wanted);
-    // An independent reader.
-    const python = `import os, sys; print(os.getxattr(sys.argv[1], "user.a").decode())`;
-    expect(execFileSync("python3", ["-c", python, `${dir}/plain`]).toString()).to.equal("value\n");
   });
 
   it("are read through no link, and reach the entries of a source", async () => {
