@@ -52,6 +52,12 @@ export const CspConfigSchema = Type.Object(
     pollMilliseconds: Type.Optional(Type.Integer({ minimum: 20, maximum: 600_000 })),
     /** Average speed at which stored objects are read and checked in the background. */
     scrubMebibytesPerSecond: Type.Optional(Type.Number({ minimum: 0.01, maximum: 4096 })),
+    /** How long objects that nobody needs stay. */
+    gcGraceSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 31_536_000 })),
+    /** How often objects that nobody needs are removed. */
+    gcIntervalSeconds: Type.Optional(Seconds),
+    /** Days after which what an account without agreement owns is released, announced before; 0 for never. */
+    unpaidDays: Type.Optional(Type.Integer({ minimum: 0, maximum: 36_500 })),
     /** What one account may cost. */
     quotas: Type.Optional(QuotasSchema),
     /** How long to wait before a proof that failed is tried again within its window. */
@@ -73,6 +79,9 @@ export interface CspConfig extends DaemonConfig {
   pollMilliseconds: number;
   proofRetrySeconds: number;
   scrubMebibytesPerSecond: number;
+  gcGraceSeconds: number;
+  gcIntervalSeconds: number;
+  unpaidDays: number;
   quotas: Quotas;
 }
 
@@ -101,6 +110,9 @@ const DEFAULTS = {
   pollMilliseconds: 2000,
   proofRetrySeconds: 30,
   scrubMebibytesPerSecond: 4,
+  gcGraceSeconds: 86_400,
+  gcIntervalSeconds: 3600,
+  unpaidDays: 0,
 };
 
 /** Reads a provider's configuration. @throws InvalidInputError naming the wrong field. */

@@ -21,11 +21,14 @@ import { Settlement } from "./agreements/settlement.ts";
 import { ChallengeRefill } from "./chunks/challenge-refill.ts";
 import { ChunkService } from "./chunks/chunk-service.ts";
 import { ClaimService } from "./chunks/claims.ts";
+import { collectGarbage } from "./chunks/garbage.ts";
 import { OwnershipChallenges } from "./chunks/ownership-challenges.ts";
 import { reconcileChunks } from "./chunks/reconcile.ts";
 import { scrubObjects } from "./chunks/scrub.ts";
 import { bindObjectStore } from "./chunks/store-binding.ts";
+import { UnpaidAccounts } from "./chunks/unpaid.ts";
 import { checkCommand } from "./commands/check.ts";
+import { gcCommand } from "./commands/gc.ts";
 import { type CspConfig, loadCspConfig } from "./config.ts";
 import { ProviderDatabase } from "./database.ts";
 import { HeadService } from "./heads/heads.ts";
@@ -51,6 +54,20 @@ const RECONCILIATION_SECONDS = 3600;
 export type OpenStore = typeof openObjectStore;
 
 const unixSeconds = (): number => Math.floor(Date.now() / 1000);
+
+/** Work that is asked for more often than it is done. */
+function every(
+  seconds: number,
+  now: () => number,
+  work: (lost: AbortSignal) => Promise<void>,
+): (lost: AbortSignal) => Promise<void> {
+  let nextAt = now();
+  return async (lost) => {
+    if (now() < nextAt) return;
+    nextAt = now() + seconds;
+    await work(lost);
+  };
+}
 
 async function build(base: DaemonBase<CspConfig, ProviderDatabase>, openStore: OpenStore): Promise<DaemonWork> {
   const { config, chain, database, sender, logger, failures, sessions, server } = base;
@@ -109,7 +126,20 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>, openStore: O
     fundsOf: (account) => fundsOf(chain, account),
   });
   const bodies = new BodyPlaces();
-  addChunkRoutes(server, { sessions, quotas, bodies, chunks, claims });
+  const unpaid = new UnpaidAccounts(
+    { chunks: index.chunks, preparations: index.preparations, logger },
+    config.unpaidDays,
+    unixSeconds,
+  );
+  const garbage = every(config.gcIntervalSeconds, unixSeconds, async (lost) => {
+    const signal = AbortSignal.any([stopped.signal, lost]);
+    await unpaid.expire(signal);
+    const since = unixSeconds() - config.gcGraceSeconds;
+    const report = await collectGarbage({ index: index.chunks, chunks, store }, { since, signal });
+    if (report.objects > 0 || report.compactedBytes > 0)
+      logger.info({ ...report }, "objects that nobody needs removed");
+  });
+  addChunkRoutes(server, { sessions, quotas, bodies, chunks, claims, unpaid, index: index.chunks });
   addHeadRoutes(server, { sessions, quotas, bodies, heads: new HeadService(index.heads, quotas) });
   const { verifyWaitSeconds } = config;
   addPreparationRoutes(server, { sessions, quotas, bodies, preparations, verification, verifyWaitSeconds });
@@ -132,6 +162,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>, openStore: O
       once("settlement", async () => settlement.round(await head())),
       once("abandoned preparations", () => preparations.expire()),
       once("expired claims", () => claims.expire()),
+      once("garbage", garbage),
       once("scrub", (lost) =>
         scrubObjects(index.chunks, chunks, scrubBytesPerSecond, AbortSignal.any([stopped.signal, lost])),
       ),
@@ -154,7 +185,7 @@ export const providerProgramOver = (openStore: OpenStore): DaemonProgram<CspConf
   sessionContract: "storageEscrow",
   limits: { requestTimeoutSeconds: REQUEST_SECONDS },
   prepare: auditReady,
-  commands: [checkCommand],
+  commands: [checkCommand, gcCommand],
   build: (base) => build(base, openStore),
 });
 

@@ -65,6 +65,9 @@ describe("provider over HTTP", () => {
       ["POST", "/v1/claims"],
       ["POST", `/v1/claims/0x${"00".repeat(16)}/answers`],
       ["POST", "/v1/chunks"],
+      ["POST", "/v1/chunks/release"],
+      ["POST", "/v1/chunks/inspect"],
+      ["GET", "/v1/usage"],
       ["GET", `/v1/chunks/${id}`],
       ["PUT", `/v1/preparations/0x${"00".repeat(32)}`],
       ["GET", `/v1/preparations/0x${"00".repeat(32)}`],
@@ -246,6 +249,31 @@ describe("provider over HTTP", () => {
     const read = await bob.request("GET", `/v1/chunks/${chunk.id}`);
     expect(read.status).to.equal(403);
     expect(read.json.error.code).to.equal("NOT_OWNER");
+  });
+
+  it("releases what an account no longer needs, tells what it owns, and checks what it found damaged", async () => {
+    const carol = await provider.connect(local.account(3));
+    const chunks = [randomChunk(100), randomChunk(200)];
+    const ids = await carol.upload(...chunks);
+    const usage = async () => (await carol.request("GET", "/v1/usage")).json;
+    expect(await usage()).to.deep.equal({ chunks: 2, bytes: 300 });
+    expect((await carol.request("POST", "/v1/chunks/inspect", { body: { ids } })).json).to.deep.equal({ lost: [] });
+    const release = { body: { ids: [ids[0], randomChunk(1).id] } };
+    expect((await carol.request("POST", "/v1/chunks/release", release)).json).to.deep.equal({ released: 1 });
+    expect(await usage()).to.deep.equal({ chunks: 1, bytes: 200 });
+    const inspect = await carol.request("POST", "/v1/chunks/inspect", { body: { ids } });
+    expect([inspect.status, inspect.json.error.code]).to.deep.equal([403, "NOT_OWNER"]);
+    for (const [path, count] of [
+      ["release", 1025],
+      ["inspect", 65],
+      ["release", 0],
+      ["inspect", 0],
+    ] as const) {
+      const body = { ids: Array.from({ length: count }, () => ids[0]) };
+      expect((await carol.request("POST", `/v1/chunks/${path}`, { body })).status, `${path} ${count}`).to.equal(400);
+    }
+    const malformed = await carol.request("POST", "/v1/chunks/release", { body: { ids: ["bafkrei"] } });
+    expect(malformed.status).to.equal(400);
   });
 
   it("refuses bodies beyond their limits and paths that do not exist", async () => {

@@ -108,6 +108,26 @@ export const ClaimAnswer = Type.Object({
 });
 export type ClaimAnswer = Static<typeof ClaimAnswer>;
 
+/** `POST /v1/chunks/release`: objects that the account needs no more. Running agreements keep theirs. */
+export const ReleaseRequest = Type.Object(
+  { ids: Type.Array(ContentIdText, { minItems: 1, maxItems: MAX_BODY_CHUNKS }) },
+  closed,
+);
+export type ReleaseRequest = Static<typeof ReleaseRequest>;
+
+/** How many of them the account owned. */
+export const ReleaseAnswer = Type.Object({ released: count });
+export type ReleaseAnswer = Static<typeof ReleaseAnswer>;
+
+/** `GET /v1/usage`: what the account owns. */
+export const UsageAnswer = Type.Object({
+  chunks: count,
+  bytes: count,
+  /** Nothing of it is paid for: all of it is released then, unless an agreement is made before. */
+  expiresAt: Type.Optional(UnixSeconds),
+});
+export type UsageAnswer = Static<typeof UsageAnswer>;
+
 /** `POST /v1/chunks/inspect`: objects of the account that it has found damaged or missing. */
 export const InspectRequest = Type.Object(
   { ids: Type.Array(ContentIdText, { minItems: 1, maxItems: MAX_CLAIM_CHUNKS }) },

@@ -8,7 +8,7 @@ import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import { type ChunkFrame, readChunkFrames } from "../../http/chunk-frames.ts";
-import type { ChunkIndex, RecordedChunk } from "../../store/index/chunk-index.ts";
+import type { ChunkIndex, ChunkRow, IndexedChunk, RecordedChunk } from "../../store/index/chunk-index.ts";
 import { type ObjectStore, UnreadableObjectError } from "../../store/object/object-store.ts";
 import { CheckedObjects } from "./checked-objects.ts";
 import { ObjectLostError } from "./object-lost.ts";
@@ -66,9 +66,9 @@ export class ChunkService {
   readonly #logger: Logger;
   readonly #now: () => number;
   readonly #isShared: boolean;
-  /** Objects written by requests that have not committed yet, and by how many of them. */
-  readonly #uncommitted = new Map<string, number>();
-  /** Removals in progress: a request that writes the same object waits for them. */
+  /** Objects of requests that have not committed yet, and of how many of them. */
+  readonly #held = new Map<string, number>();
+  /** Removals in progress: a request with the same object waits for them. */
   readonly #removals = new Map<string, Promise<void>>();
   readonly #challenges: OwnershipChallenges;
   readonly #checked: CheckedObjects;
@@ -104,47 +104,50 @@ export class ChunkService {
    */
   async store(account: string, body: AsyncIterable<Uint8Array>): Promise<string[]> {
     const ids: string[] = [];
-    const written: string[] = [];
+    const held: string[] = [];
     const chunks: RecordedChunk[] = [];
     const memory = new UploadMemory();
     let committed = false;
     try {
       for await (const batch of checkedBatches(body, memory)) {
         ids.push(...batch.map(({ id }) => id));
-        chunks.push(...(await this.#writeBatch(account, batch, written)));
+        chunks.push(...(await this.#writeBatch(account, batch, held)));
       }
       const madeUp = await this.#index.record(account, chunks, this.#now());
       committed = true;
       if (madeUp > 0) await this.#onUpload(account, madeUp);
     } finally {
       memory.close();
-      await this.#release(written, committed);
+      await this.#release(held, committed);
     }
     return ids;
   }
 
   /**
    * Puts the chunks of a batch into the object store, in one commit, unless the right bytes are there.
-   * @param written - gets the ids of what has been put there
+   * @param held - gets the ids that the request holds
    */
-  async #writeBatch(account: string, batch: readonly ChunkFrame[], written: string[]): Promise<RecordedChunk[]> {
-    const needed = new Map<string, ChunkFrame>();
-    const isStored = await this.#intactIn(account, batch);
-    for (const [k, frame] of batch.entries()) if (!isStored[k]) needed.set(frame.id, frame);
+  async #writeBatch(account: string, batch: readonly ChunkFrame[], held: string[]): Promise<RecordedChunk[]> {
     const removals: Promise<void>[] = [];
-    for (const id of needed.keys()) {
-      this.#uncommitted.set(id, (this.#uncommitted.get(id) ?? 0) + 1);
-      written.push(id);
+    for (const id of new Set(batch.map((frame) => frame.id))) {
+      // Held from before the look-up to the end of the request, written or not: nothing removes it in between.
+      this.#held.set(id, (this.#held.get(id) ?? 0) + 1);
+      held.push(id);
       const removal = this.#removals.get(id);
       if (removal !== undefined) removals.push(removal);
     }
     await Promise.all(removals);
+    const rows = await this.#index.find(batch.map(({ digest }) => digest));
+    const isStored = await this.#intactIn(account, batch, rows);
+    const needed = new Map<string, ChunkFrame>();
+    for (const [k, frame] of batch.entries()) if (!isStored[k]) needed.set(frame.id, frame);
     await this.#store.putMany([...needed.values()]);
     for (const { digest } of needed.values()) this.#checked.note(digest);
-    return batch.map(({ digest, bytes }) => ({
+    return batch.map(({ digest, bytes }, k) => ({
       digest,
       sizeBytes: bytes.length,
       challenges: this.#challenges.prepareFew(digest, bytes),
+      hadRow: rows[k] !== undefined,
     }));
   }
 
@@ -153,11 +156,16 @@ export class ChunkService {
    * unless they were checked lately: this upload is the occasion to repair what is damaged. An owner who uploads an
    * object again may have found it damaged, so that a recent check does not count.
    */
-  async #intactIn(account: string, batch: readonly ChunkFrame[]): Promise<boolean[]> {
-    const digests = batch.map(({ digest }) => digest);
-    const rows = await this.#index.find(digests);
+  async #intactIn(
+    account: string,
+    batch: readonly ChunkFrame[],
+    rows: readonly (ChunkRow | undefined)[],
+  ): Promise<boolean[]> {
     if (!rows.some((row) => row?.stored)) return batch.map(() => false);
-    const owned = await this.#index.owns(account, digests);
+    const owned = await this.#index.owns(
+      account,
+      batch.map(({ digest }) => digest),
+    );
     const intact: boolean[] = [];
     for (const [k, { id, digest, bytes }] of batch.entries()) {
       if (!rows[k]?.stored) intact.push(false);
@@ -178,30 +186,65 @@ export class ChunkService {
     return false;
   }
 
-  /** Ends a request's hold on what it wrote, and removes what no request and no row needs. */
-  async #release(written: readonly string[], committed: boolean): Promise<void> {
+  /** Ends a request's hold, and removes what no request and no row needs. */
+  async #release(held: readonly string[], committed: boolean): Promise<void> {
     const unneeded: string[] = [];
-    for (const id of written) {
-      const holders = (this.#uncommitted.get(id) ?? 1) - 1;
+    for (const id of held) {
+      const holders = (this.#held.get(id) ?? 1) - 1;
       if (holders > 0) {
-        this.#uncommitted.set(id, holders);
+        this.#held.set(id, holders);
         continue;
       }
-      this.#uncommitted.delete(id);
+      this.#held.delete(id);
       if (!committed) unneeded.push(id);
     }
     if (unneeded.length === 0 || this.#isShared) return;
-    // Registered before anything is waited for: a request that writes one of these from here on waits for the removal.
-    const removal = this.#removeUnindexed(unneeded);
-    for (const id of unneeded) this.#removals.set(id, removal);
-    await removal;
-    for (const id of unneeded) if (this.#removals.get(id) === removal) this.#removals.delete(id);
+    await this.#whileRemoving(unneeded, () => this.#removeUnindexed(unneeded));
+  }
+
+  /** Registers a removal before anything is waited for: requests with one of these ids wait for it from here on. */
+  async #whileRemoving(ids: readonly string[], remove: () => Promise<void>): Promise<void> {
+    const removal = remove();
+    // Whoever waits only needs to know that it is over.
+    const over = removal.catch(() => undefined);
+    for (const id of ids) this.#removals.set(id, over);
+    try {
+      await removal;
+    } finally {
+      for (const id of ids) if (this.#removals.get(id) === over) this.#removals.delete(id);
+    }
+  }
+
+  /**
+   * Removes chunks that have been unused since a time or longer, and their bytes. A claim, an upload or a manifest that
+   * comes first keeps a chunk; one that comes later finds it missing. After a crash in between, the next call goes on.
+   * @returns those that were removed
+   */
+  async removeUnused(unused: readonly IndexedChunk[], since: number): Promise<IndexedChunk[]> {
+    const candidates = unused.filter(({ digest }) => {
+      const id = contentIdFromDigest(digest);
+      return !this.#held.has(id) && !this.#removals.has(id);
+    });
+    const ids = candidates.map(({ digest }) => contentIdFromDigest(digest));
+    let removed: IndexedChunk[] = [];
+    await this.#whileRemoving(ids, async () => {
+      const begun = await this.#index.beginRemoval(
+        candidates.map(({ digest }) => digest),
+        since,
+      );
+      const begunIds = new Set(begun.map(contentIdFromDigest));
+      await this.#store.deleteMany([...begunIds]);
+      for (const digest of begun) this.#checked.forget(digest);
+      await this.#index.endRemoval(begun);
+      removed = candidates.filter((_, k) => begunIds.has(ids[k] ?? ""));
+    });
+    return removed;
   }
 
   async #removeUnindexed(ids: readonly string[]): Promise<void> {
     try {
       const rows = await this.#index.find(ids.map(digestOf));
-      for (const [k, id] of ids.entries()) if (rows[k] === undefined) await this.#store.delete(id);
+      await this.#store.deleteMany(ids.filter((_, k) => rows[k] === undefined));
     } catch (cause) {
       // The refusal that led here matters more to the client; the next start removes the files.
       this.#logger.warn({ err: cause, chunks: ids.length }, "chunks that were not accepted could not be removed");

@@ -1,4 +1,6 @@
 /** Routes of chunks and ownership claims. */
+
+import { digestOf } from "../../core/encoding/content-id.ts";
 import {
   ChunkParams,
   ClaimAnswer,
@@ -9,12 +11,17 @@ import {
   InspectAnswer,
   InspectRequest,
   OCTET_STREAM,
+  ReleaseAnswer,
+  ReleaseRequest,
   StoreChunksAnswer,
+  UsageAnswer,
 } from "../../core/wire/csp.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
+import type { ChunkIndex } from "../../store/index/chunk-index.ts";
 import type { ChunkService } from "../chunks/chunk-service.ts";
 import type { ClaimService } from "../chunks/claims.ts";
+import type { UnpaidAccounts } from "../chunks/unpaid.ts";
 import type { AccountQuotas } from "../quotas.ts";
 import { forAccounts } from "./account-requests.ts";
 import type { BodyPlaces } from "./body-places.ts";
@@ -31,9 +38,11 @@ export function addChunkRoutes(
     bodies: BodyPlaces;
     chunks: ChunkService;
     claims: ClaimService;
+    unpaid: Pick<UnpaidAccounts, "expiryOf">;
+    index: Pick<ChunkIndex, "release" | "usageOf">;
   },
 ): void {
-  const { sessions, quotas, bodies, chunks, claims } = services;
+  const { sessions, quotas, bodies, chunks, claims, unpaid, index } = services;
   const onRequest = forAccounts(sessions, quotas);
   const withPlace = { onRequest: [...onRequest, bodies.take], onSend: bodies.giveBack };
 
@@ -68,6 +77,22 @@ export function addChunkRoutes(
       return { stored: await withBody(request, (body) => quotas.upload(account, () => chunks.store(account, body))) };
     },
   );
+
+  server.post(
+    "/v1/chunks/release",
+    { onRequest, schema: { body: ReleaseRequest, response: { 200: ReleaseAnswer } } },
+    async (request) => {
+      const now = Math.floor(Date.now() / 1000);
+      return { released: await index.release(sessionOf(request).account, request.body.ids.map(digestOf), now) };
+    },
+  );
+
+  server.get("/v1/usage", { onRequest, schema: { response: { 200: UsageAnswer } } }, async (request) => {
+    const { account } = sessionOf(request);
+    const { chunks: owned, bytes } = await index.usageOf(account);
+    const expiresAt = await unpaid.expiryOf(account);
+    return { chunks: owned, bytes, ...(expiresAt === undefined ? {} : { expiresAt }) };
+  });
 
   server.post(
     "/v1/chunks/inspect",

@@ -201,6 +201,89 @@ export function describeProviderIndex(
       });
     });
 
+    describe("references", () => {
+      const ready = (id: number) => index.preparations.complete(id, 1);
+      async function named(k: number, chunks: readonly ManifestChunk[]): Promise<number> {
+        const creation = await index.preparations.begin(preparation(k), 256);
+        if (creation.outcome !== "created") throw new Error(creation.outcome);
+        await index.preparations.addToManifest(creation.id, chunks);
+        await ready(creation.id);
+        return creation.id;
+      }
+      const unused = async (since: number) => (await index.chunks.unused(since, 10)).map((each) => each.digest);
+
+      it("count owners, and end with the last one", async () => {
+        await index.chunks.record(ALICE, [chunk(1), chunk(2), chunk(3)], 10);
+        await index.chunks.record(BOB, [chunk(1)], 10);
+        expect(await index.chunks.addOwner(BOB, [digest(2)], 10)).to.deep.equal([true]);
+        expect(await index.chunks.addOwner(BOB, [digest(2)], 10)).to.deep.equal([true]);
+        await index.chunks.record(BOB, [chunk(2)], 11);
+        const digests = [1, 2, 3, 9].map(digest);
+        expect(await index.chunks.ownersOf(digests)).to.deep.equal([2, 2, 1, 0]);
+        expect(await index.chunks.release(ALICE_LOWER, [...digests, digest(1)], 20)).to.equal(3);
+        expect(await index.chunks.release(ALICE, digests, 20)).to.equal(0);
+        expect(await index.chunks.ownersOf(digests)).to.deep.equal([1, 1, 0, 0]);
+        expect(await index.chunks.usageOf(ALICE)).to.deep.equal({ chunks: 0, bytes: 0 });
+        expect((await index.chunks.totals()).ownedBytes).to.equal(203);
+        expect(await unused(19)).to.deep.equal([]);
+        expect(await unused(20)).to.deep.equal([digest(3)]);
+        expect(await index.chunks.ownedBy(BOB, 1)).to.deep.equal([digest(1)]);
+        expect(await index.chunks.ownedBy(BOB, 9, digest(1))).to.deep.equal([digest(2)]);
+        await index.chunks.record(ALICE, [chunk(3)], 30);
+        expect(await unused(99)).to.deep.equal([]);
+      });
+
+      it("count manifests, and end with them", async () => {
+        await index.chunks.record(ALICE, [chunk(1), chunk(2)], 10);
+        const ids = [await named(1, [chunk(1), chunk(2)]), await named(2, [chunk(1)])];
+        await index.chunks.release(ALICE, [digest(1), digest(2)], 20);
+        expect(await unused(99)).to.deep.equal([]);
+        await index.preparations.delete(ids[0] ?? 0);
+        expect(await unused(99)).to.deep.equal([digest(2)]);
+        await index.preparations.delete(ids[1] ?? 0);
+        expect(await unused(99)).to.deep.equal([digest(1), digest(2)]);
+      });
+
+      it("are decided in one place: what is being removed is gained by nobody, what was gained is not removed", async () => {
+        await index.chunks.record(ALICE, [chunk(1), chunk(2), chunk(3)], 10);
+        await index.chunks.markLost([digest(2)]);
+        await index.chunks.release(ALICE, [digest(1), digest(2)], 20);
+        expect(await index.chunks.beginRemoval([1, 2, 3].map(digest), 19)).to.deep.equal([]);
+        expect(await index.chunks.beginRemoval([1, 2, 3].map(digest), 20)).to.deep.equal([digest(1), digest(2)]);
+        expect(await index.chunks.totals()).to.include({ chunks: 3, lostChunks: 0 });
+        expect(await index.chunks.addOwner(BOB, [digest(1)], 30)).to.deep.equal([false]);
+        await expectAsyncRejection(() => index.chunks.record(BOB, [chunk(1)], 30), "CONFLICT");
+        await expectAsyncRejection(() => named(1, [chunk(3), chunk(1)]), "CONFLICT");
+        await index.chunks.markStored([digest(1)]);
+        expect((await index.chunks.find([digest(1)]))[0]?.stored).to.equal(false);
+        // A crash may come here: the next round begins again.
+        expect(await index.chunks.beginRemoval(await unused(20), 20)).to.deep.equal([digest(1), digest(2)]);
+        await index.chunks.endRemoval([1, 2, 3].map(digest));
+        expect(await index.chunks.find([1, 2].map(digest))).to.deep.equal([undefined, undefined]);
+        expect(await index.chunks.totals()).to.deep.equal({
+          chunks: 1,
+          storedBytes: 103,
+          ownedBytes: 103,
+          lostChunks: 0,
+        });
+        await expectAsyncRejection(() => index.chunks.record(BOB, [{ ...chunk(1), hadRow: true }], 30), "CONFLICT");
+        await index.chunks.record(BOB, [chunk(1)], 30);
+        expect(await index.chunks.ownersOf([digest(1)])).to.deep.equal([1]);
+      });
+
+      it("tell the accounts that own something, and since when they pay for nothing", async () => {
+        await index.chunks.record(ALICE, [chunk(1)], 10);
+        await index.chunks.record(BOB, [chunk(1), chunk(2)], 10);
+        await index.chunks.setUnpaidSince(ALICE_LOWER, 50);
+        await index.chunks.release(BOB, [digest(1), digest(2)], 20);
+        expect(await all(index.chunks.owners())).to.deep.equal([
+          { account: ALICE, chunks: 1, bytes: 101, unpaidSince: 50 },
+        ]);
+        await index.chunks.setUnpaidSince(ALICE, undefined);
+        expect(await index.chunks.usageOf(ALICE)).to.deep.equal({ chunks: 1, bytes: 101 });
+      });
+    });
+
     describe("preparations", () => {
       it("are found by id and by salt, for their account alone", async () => {
         await index.chunks.record(ALICE, [chunk(1), chunk(2)], 5);

@@ -1,0 +1,50 @@
+/**
+ * Removes objects that nobody needs: no account owns them, and no preparation or running agreement names them. They
+ * stay for a while after the last need of them ended, because the next put often names them again.
+ */
+import type { ChunkIndex } from "../../store/index/chunk-index.ts";
+import type { ObjectStore } from "../../store/object/object-store.ts";
+import type { ChunkService } from "./chunk-service.ts";
+
+/** Objects that are looked at, and removed, at once. */
+const AT_ONCE = 256;
+
+export interface GarbageReport {
+  objects: number;
+  bytes: number;
+  /** Bytes that the store has given back to the disk. */
+  compactedBytes: number;
+}
+
+export interface GarbageParts {
+  readonly index: Pick<ChunkIndex, "unused">;
+  readonly chunks: Pick<ChunkService, "removeUnused">;
+  readonly store: Pick<ObjectStore, "compact">;
+}
+
+export interface GarbageOptions {
+  /** Objects are removed that have been unused since then or longer; seconds. */
+  readonly since: number;
+  /** Nothing is removed. */
+  readonly dryRun?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** @returns what was removed, or would be */
+export async function collectGarbage(
+  { index, chunks, store }: GarbageParts,
+  { since, dryRun = false, signal }: GarbageOptions,
+): Promise<GarbageReport> {
+  const report = { objects: 0, bytes: 0, compactedBytes: 0 };
+  let after: Uint8Array | undefined;
+  while (!signal?.aborted) {
+    const page = await index.unused(since, AT_ONCE, after);
+    after = page.at(-1)?.digest;
+    if (after === undefined) break;
+    const removed = dryRun ? page : await chunks.removeUnused(page, since);
+    report.objects += removed.length;
+    for (const { sizeBytes } of removed) report.bytes += sizeBytes;
+  }
+  if (!dryRun) report.compactedBytes = await store.compact(signal);
+  return report;
+}

@@ -1,0 +1,286 @@
+import { expect } from "chai";
+import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
+import { collectGarbage, type GarbageReport } from "../../../offchain/csp/chunks/garbage.ts";
+import { UnpaidAccounts } from "../../../offchain/csp/chunks/unpaid.ts";
+import type { FileStoreOptions } from "../../../offchain/store/object/file-object-store.ts";
+import {
+  ALICE,
+  answersFor,
+  BOB,
+  frame,
+  openProvider,
+  randomChunk,
+  refusal,
+  streamOf,
+  type TestChunk,
+  type TestProvider,
+  temporaryFolder,
+} from "../provider-fixture.ts";
+
+const GRACE_SECONDS = 1000;
+const DAY_SECONDS = 86_400;
+
+describe("objects that nobody needs", () => {
+  const folder = temporaryFolder();
+  let provider: TestProvider;
+  const open = async (options?: FileStoreOptions): Promise<void> => {
+    provider = await openProvider(folder(), { seconds: 1_000_000 }, options);
+  };
+  beforeEach(() => open());
+
+  const store = (account: string, ...chunks: TestChunk[]) =>
+    provider.chunks.store(account, streamOf(...chunks.map((chunk) => frame(chunk))));
+  const release = (account: string, ...chunks: TestChunk[]) =>
+    provider.index.chunks.release(
+      account,
+      chunks.map(({ id }) => digestOf(id)),
+      provider.clock.seconds,
+    );
+  const collect = (dryRun = false): Promise<GarbageReport> =>
+    collectGarbage(
+      { index: provider.index.chunks, chunks: provider.chunks, store: provider.store },
+      { since: provider.clock.seconds - GRACE_SECONDS, dryRun },
+    );
+  const isThere = async ({ id }: TestChunk): Promise<boolean> => {
+    const [row] = await provider.index.chunks.find([digestOf(id)]);
+    const has = await provider.store.has(id);
+    expect(has).to.equal(row !== undefined);
+    return has;
+  };
+  /** A manifest over chunks, as a preparation writes it. */
+  async function manifest(...chunks: TestChunk[]): Promise<number> {
+    const { preparations } = provider.index;
+    const bytes = new Uint8Array(32);
+    const creation = await preparations.begin(
+      {
+        account: ALICE,
+        salt: bytes,
+        key: { X: bytes, XA: bytes, Bt: bytes },
+        auditKeyHash: bytes,
+        manifestHash: bytes,
+        touchedAt: 1,
+      },
+      9,
+    );
+    if (creation.outcome !== "created") throw new Error(creation.outcome);
+    await preparations.addToManifest(
+      creation.id,
+      chunks.map((chunk) => ({ digest: digestOf(chunk.id), sizeBytes: chunk.bytes.length })),
+    );
+    await preparations.complete(creation.id, 1);
+    return creation.id;
+  }
+  const claim = async (account: string, chunk: TestChunk): Promise<boolean> => {
+    const opened = await provider.claims.open(account, { chunks: [{ id: chunk.id, sizeBytes: chunk.bytes.length }] });
+    const { owned } = await provider.claims.answer(account, opened.claimId, answersFor(opened, [chunk]));
+    return owned.length > 0;
+  };
+
+  it("are removed when the last owner has released them and the grace period is over, and no others", async () => {
+    const [gone, shared, kept] = [randomChunk(200_000), randomChunk(3000), randomChunk(3000)];
+    await store(ALICE, gone, shared, kept);
+    await store(BOB, shared);
+    expect(await release(ALICE, gone, shared, gone, randomChunk(9))).to.equal(2);
+    expect(await release(ALICE, gone)).to.equal(0);
+    expect(await provider.index.chunks.usageOf(ALICE)).to.deep.equal({ chunks: 1, bytes: 3000 });
+    expect(await collect()).to.deep.equal({ objects: 0, bytes: 0, compactedBytes: 0 });
+    provider.clock.seconds += GRACE_SECONDS;
+    expect(await collect(true)).to.deep.equal({ objects: 1, bytes: 200_000, compactedBytes: 0 });
+    expect(await isThere(gone)).to.equal(true);
+    const report = await collect();
+    expect(report).to.deep.include({ objects: 1, bytes: 200_000 });
+    expect(report.compactedBytes).to.be.greaterThan(200_000);
+    expect(await Promise.all([gone, shared, kept].map(isThere))).to.deep.equal([false, true, true]);
+    expect(await provider.index.chunks.totals()).to.deep.equal({
+      chunks: 2,
+      storedBytes: 6000,
+      ownedBytes: 6000,
+      lostChunks: 0,
+    });
+    await refusal(provider.chunks.serve(ALICE, shared.id), "NOT_OWNER");
+    await store(ALICE, gone);
+    expect(await provider.chunks.serve(ALICE, gone.id)).to.deep.equal(gone.bytes);
+  });
+
+  it("stay while a preparation names them, whoever has released them", async () => {
+    const chunks = [randomChunk(3000), randomChunk(3000)];
+    await store(ALICE, ...chunks);
+    const id = await manifest(...chunks);
+    await release(ALICE, ...chunks);
+    provider.clock.seconds += 10 * GRACE_SECONDS;
+    expect((await collect()).objects).to.equal(0);
+    await provider.index.preparations.delete(id);
+    expect((await collect()).objects).to.equal(2);
+    expect(await Promise.all(chunks.map(isThere))).to.deep.equal([false, false]);
+  });
+
+  it("are removed in many small steps, lost ones too", async () => {
+    const chunks = Array.from({ length: 700 }, () => randomChunk(100));
+    await store(ALICE, ...chunks);
+    const [first = randomChunk(1)] = chunks;
+    await provider.store.delete(first.id);
+    await provider.chunks.inspect(digestOf(first.id));
+    expect((await provider.index.chunks.totals()).lostChunks).to.equal(1);
+    await release(ALICE, ...chunks);
+    provider.clock.seconds += GRACE_SECONDS;
+    expect((await collect()).objects).to.equal(700);
+    expect(await provider.index.chunks.totals()).to.include({ chunks: 0, storedBytes: 0, lostChunks: 0 });
+  });
+
+  describe("at the same time as somebody needs them again", () => {
+    let chunk: TestChunk;
+    beforeEach(async () => {
+      chunk = randomChunk(3000);
+      await store(ALICE, chunk);
+      await release(ALICE, chunk);
+      provider.clock.seconds += GRACE_SECONDS;
+    });
+
+    /** Runs `work` after garbage was looked for and before it is removed. */
+    const between = (work: () => Promise<unknown>): void => {
+      const removeUnused = provider.chunks.removeUnused.bind(provider.chunks);
+      provider.chunks.removeUnused = async (...parameters) => {
+        await work();
+        return removeUnused(...parameters);
+      };
+    };
+
+    it("stay when a claim, an upload or a manifest comes first", async () => {
+      for (const work of [() => claim(BOB, chunk), () => store(BOB, chunk), async () => void (await manifest(chunk))]) {
+        between(work);
+        expect((await collect()).objects).to.equal(0);
+        expect(await isThere(chunk)).to.equal(true);
+        await release(BOB, chunk);
+        provider.clock.seconds += GRACE_SECONDS;
+      }
+    });
+
+    it("stay while an upload of them is under way, which counts on their bytes", async () => {
+      const body = async function* () {
+        yield frame(chunk);
+        // Ends the first batch: the chunk was looked up, and is not written again.
+        for (let k = 0; k < 3; k++) yield frame(randomChunk(2_000_000));
+        expect((await collect()).objects).to.equal(0);
+        yield frame(randomChunk(100));
+      };
+      await provider.chunks.store(BOB, body());
+      expect(await isThere(chunk)).to.equal(true);
+      expect(await provider.chunks.serve(BOB, chunk.id)).to.deep.equal(chunk.bytes);
+    });
+
+    it("are missing for a claim, and stored again by an upload, once they are being removed", async () => {
+      const deleteMany = provider.store.deleteMany.bind(provider.store);
+      let upload: Promise<unknown> = Promise.resolve();
+      provider.store.deleteMany = async (ids) => {
+        expect(await claim(BOB, chunk)).to.equal(false);
+        upload = store(BOB, chunk);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        return deleteMany(ids);
+      };
+      expect((await collect()).objects).to.equal(1);
+      await upload;
+      expect(await isThere(chunk)).to.equal(true);
+      expect(await provider.chunks.serve(BOB, chunk.id)).to.deep.equal(chunk.bytes);
+    });
+
+    it("make an upload by another process begin anew when its row was removed meanwhile", async () => {
+      const challenges = provider.challenges.prepare(digestOf(chunk.id), chunk.bytes);
+      const recorded = { digest: digestOf(chunk.id), sizeBytes: chunk.bytes.length, challenges };
+      const since = provider.clock.seconds - GRACE_SECONDS;
+      expect((await provider.index.chunks.beginRemoval([recorded.digest], since)).length).to.equal(1);
+      const record = (hadRow: boolean) =>
+        provider.index.chunks.record(BOB, [{ ...recorded, hadRow }], provider.clock.seconds);
+      expect((await refusal(record(true), "CONFLICT")).retryable).to.equal(true);
+      await refusal(record(false), "CONFLICT");
+      await provider.index.chunks.endRemoval([recorded.digest]);
+      await refusal(record(true), "CONFLICT");
+      await record(false);
+      expect(await provider.index.chunks.ownersOf([recorded.digest])).to.deep.equal([1]);
+    });
+  });
+
+  it("are removed by the next run when a crash came between any two steps", async () => {
+    for (const step of ["begun", "bytes removed", "rows removed"] as const) {
+      const chunk = randomChunk(3000);
+      await store(ALICE, chunk);
+      await release(ALICE, chunk);
+      provider.clock.seconds += GRACE_SECONDS;
+      const crash = async (): Promise<never> => {
+        throw new Error("crash");
+      };
+      const { seconds } = provider.clock;
+      if (step === "begun") provider.store.deleteMany = crash;
+      if (step === "bytes removed") provider.index.chunks.endRemoval = crash;
+      if (step === "rows removed") provider.store.compact = crash;
+      await collect().catch(() => undefined);
+      await provider.close();
+      await open();
+      provider.clock.seconds = seconds;
+      expect((await collect()).objects).to.equal(step === "rows removed" ? 0 : 1);
+      expect(await isThere(chunk)).to.equal(false);
+      await store(ALICE, chunk);
+      expect(await provider.chunks.serve(ALICE, chunk.id)).to.deep.equal(chunk.bytes);
+    }
+  });
+
+  describe("of accounts that pay for nothing", () => {
+    const unpaid = (days: number) =>
+      new UnpaidAccounts(
+        { chunks: provider.index.chunks, preparations: provider.index.preparations, logger: provider.logger },
+        days,
+        () => provider.clock.seconds,
+      );
+
+    it("are released after a notice, and not while the account has an agreement", async () => {
+      const [free, paid] = [randomChunk(3000), randomChunk(3000)];
+      await store(BOB, free);
+      await store(ALICE, paid);
+      const preparationId = await manifest(paid);
+      const { agreements } = provider.index;
+      const bytes = new Uint8Array(32);
+      await agreements.begin({
+        id: 1n,
+        preparationId,
+        account: ALICE,
+        salt: bytes,
+        auditKeyHash: bytes,
+        manifestHash: bytes,
+        sliceCount: 1,
+        token: `0x${"00".repeat(20)}`,
+        startBlock: 1,
+        epochBlocks: 1,
+        windowBlocks: 1,
+        epochs: 1,
+      });
+      const accounts = unpaid(30);
+      expect(await accounts.expiryOf(BOB)).to.equal(undefined);
+      await accounts.expire();
+      const expiresAt = provider.clock.seconds + 30 * DAY_SECONDS;
+      expect(await accounts.expiryOf(BOB)).to.equal(expiresAt);
+      expect(await accounts.expiryOf(ALICE)).to.equal(undefined);
+      provider.clock.seconds += 30 * DAY_SECONDS - 1;
+      await accounts.expire();
+      expect(await accounts.expiryOf(BOB)).to.equal(expiresAt);
+      expect((await provider.index.chunks.usageOf(BOB)).chunks).to.equal(1);
+      provider.clock.seconds += 1;
+      await accounts.expire();
+      expect(await provider.index.chunks.usageOf(BOB)).to.deep.equal({ chunks: 0, bytes: 0 });
+      expect((await provider.index.chunks.usageOf(ALICE)).chunks).to.equal(1);
+      // When the agreement ends, the notice begins; a new one takes it back.
+      await agreements.end(1n);
+      await accounts.expire();
+      expect(await accounts.expiryOf(ALICE)).to.equal(provider.clock.seconds + 30 * DAY_SECONDS);
+    });
+
+    it("are kept when the operator has set nothing", async () => {
+      await store(BOB, randomChunk(3000));
+      const accounts = unpaid(0);
+      for (let k = 0; k < 3; k++) {
+        await accounts.expire();
+        provider.clock.seconds += 1000 * DAY_SECONDS;
+      }
+      expect(await accounts.expiryOf(BOB)).to.equal(undefined);
+      expect((await provider.index.chunks.usageOf(BOB)).chunks).to.equal(1);
+    });
+  });
+});
