@@ -80,9 +80,8 @@ export class MemoryListKeeper extends MemoryProvider {
   }
 
   async release(ids: readonly string[]) {
-    const freedBytes = ids.reduce((sum, id) => sum + (this.objects.get(id)?.length ?? 0), 0);
     const released = ids.filter((id) => this.objects.delete(id)).length;
     this.released.push(...ids);
-    return { released, freedBytes };
+    return { released };
   }
 }

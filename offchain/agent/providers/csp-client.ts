@@ -15,10 +15,11 @@ import {
   MAX_CHUNK_BYTES,
   Offer,
   PreparationStatus,
+  ReleaseAnswer,
   StoreChunksAnswer,
   VerifyAnswer,
 } from "../../core/wire/csp.ts";
-import { HeadAnswer, ReleaseAnswer } from "../../core/wire/heads.ts";
+import { HeadAnswer } from "../../core/wire/heads.ts";
 import { preparationBody } from "../../core/wire/preparation-body.ts";
 import { chunkFrames } from "../../http/chunk-frames.ts";
 import { HttpParty, type PartyOptions, type RequestOptions } from "../../http/client.ts";

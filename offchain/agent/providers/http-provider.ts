@@ -11,8 +11,7 @@ import { contentId } from "../../core/encoding/content-id.ts";
 import { fromHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
-import type { AgreementStatus, ClaimAnswer, Offer, PreparationStatus } from "../../core/wire/csp.ts";
-import type { ReleaseAnswer } from "../../core/wire/heads.ts";
+import type { AgreementStatus, ClaimAnswer, Offer, PreparationStatus, ReleaseAnswer } from "../../core/wire/csp.ts";
 import type { CspClient } from "./csp-client.ts";
 import type { PreparationPart, StorageProvider, StoreOutcome } from "./storage-provider.ts";
 

@@ -5,8 +5,7 @@
 
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
-import type { AgreementStatus, Offer, PreparationStatus } from "../../core/wire/csp.ts";
-import type { ReleaseAnswer } from "../../core/wire/heads.ts";
+import type { AgreementStatus, Offer, PreparationStatus, ReleaseAnswer } from "../../core/wire/csp.ts";
 
 /** What storing a group of objects came to. */
 export interface StoreOutcome {
@@ -52,7 +51,7 @@ export interface HeadKeeper {
    */
   replaceHead(expected: number, sealed: Uint8Array, signal?: AbortSignal): Promise<boolean>;
   /**
-   * Says that this account no longer needs these objects, at most `MAX_RELEASE_IDS`.
+   * Says that this account no longer needs these objects, at most `MAX_BODY_CHUNKS`.
    * @returns undefined when the provider does not offer this
    */
   release(ids: readonly string[], signal?: AbortSignal): Promise<ReleaseAnswer | undefined>;

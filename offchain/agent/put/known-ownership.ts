@@ -1,6 +1,6 @@
 /**
- * The shortest way to the record of a put that this device has made before: its catalogue names the record, and contract
- * state shows it. No archive is asked, and no node.
+ * The shortest way to the record of a put that this device has made before: its catalogue names the record, and
+ * contract state shows it. No archive is asked, and no node.
  */
 
 import { readRecordState } from "../../chain/ledger.ts";

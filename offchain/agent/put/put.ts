@@ -1,8 +1,8 @@
 /**
  * `put`: any number of inputs becomes one root recipe, one key record on the ledger, unless told otherwise one
- * agreement with each provider that it goes to, and one more snapshot in the list there. Each step is idempotent and the
- * order is fixed (data durable, then recorded, then insured, then listed), so a run after any interruption does what is
- * missing and nothing twice. A put of what was put before sends no transaction.
+ * agreement with each provider that it goes to, and one more snapshot in the list there. Each step is idempotent and
+ * the order is fixed (data durable, then recorded, then insured, then listed), so a run after any interruption does
+ * what is missing and nothing twice. A put of what was put before sends no transaction.
  */
 
 import { PUBLIC_DOMAIN } from "../../core/crypto/encryption.ts";

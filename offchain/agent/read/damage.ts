@@ -1,4 +1,6 @@
-/** Failures that concern one object: it is lost or damaged. Others, such as a provider that is down, concern them all. */
+/**
+ * Failures that concern one object: it is lost or damaged. Others, such as a provider that is down, concern them all.
+ */
 
 import type { ErrorCode } from "../../core/error-codes.ts";
 import { TallystickError } from "../../core/errors.ts";

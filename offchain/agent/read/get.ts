@@ -26,8 +26,8 @@ export interface GetOptions {
   /** Replace files that are there and differ. Default: leave them alone and fail. */
   readonly overwrite?: boolean;
   /**
-   * Told of every file that cannot be restored because an object is lost or damaged. Default: `get` restores the others,
-   * then throws the first failure.
+   * Told of every file that cannot be restored because an object is lost or damaged. Default: `get` restores the
+   * others, then throws the first failure.
    */
   readonly onDamage?: ((damaged: DamagedFile) => void) | undefined;
   readonly onProgress?: ProgressListener<GetProgress> | undefined;
@@ -183,8 +183,8 @@ export async function* getEntries(
 }
 
 /**
- * What a place names, with the snapshot that has its metadata. Data that is named by its id is found without a list: when
- * no list can be read, it is restored without metadata.
+ * What a place names, with the snapshot that has its metadata. Data that is named by its id is found without a list:
+ * when no list can be read, it is restored without metadata.
  */
 async function placeWithSnapshot(
   context: AgentContext,

@@ -42,7 +42,8 @@ export interface RestoreOptions {
   /** Restores this entry and what is below it only, under the last name of the path. */
   readonly path?: string | undefined;
   /**
-   * Told of every file that could not be restored. Default: after the others were restored, the first failure is thrown.
+   * Told of every file that could not be restored. Default: after the others were restored, the first failure is
+   * thrown.
    */
   readonly onDamage?: ((damaged: DamagedFile) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -75,7 +76,8 @@ type ReadyStep = Step & {
  * @param root recipe of the put, verified against its data id.
  * @param target is finished when everything was restored that could be.
  * @param totals counts as the restore proceeds.
- * @throws IntegrityError naming file, offset and object when stored bytes are not what was put, unless `onDamage` is told
+ * @throws IntegrityError naming file, offset and object when stored bytes are not what was put, unless `onDamage` is
+ *   told
  * @throws TallystickError NOT_FOUND when no entry has the path
  * @throws TallystickError CONFLICT when something else is where an entry belongs; DISK_FULL, DISK_FAILED; whatever the
  *   source throws

@@ -1,4 +1,6 @@
-/** A listing holds content only. What belongs to the owner comes as a stream of its own, in the order of the listing. */
+/**
+ * A listing holds content only. What belongs to the owner comes as a stream of its own, in the order of the listing.
+ */
 import { IntegrityError, type TallystickError } from "../../core/errors.ts";
 import type { FileEntry } from "../../core/recipe/recipe.ts";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
@@ -8,8 +10,8 @@ import { isDamage } from "./damage.ts";
 /**
  * Joins the two streams entry by entry.
  * @param metadata one for each entry; undefined if there is none
- * @param onDamage told once when metadata is lost or damaged: the entries from there on come without. Unless given, such
- *   metadata ends the stream with an error
+ * @param onDamage told once when metadata is lost or damaged: the entries from there on come without. Unless given,
+ *   such metadata ends the stream with an error
  * @throws IntegrityError when one stream is longer than the other
  */
 export async function* withMetadata(

@@ -1,12 +1,12 @@
 /**
- * After snapshots were removed: which objects no snapshot needs any more, at one provider. They are released there; what
- * an agreement covers, the provider keeps until the agreement ends.
+ * After snapshots were removed: which objects no snapshot needs any more, at one provider. They are released there;
+ * what an agreement covers, the provider keeps until the agreement ends.
  *
  * Memory: the ids of the objects of the removed snapshots. The remaining snapshots are read one after the other.
  */
 
 import type { Snapshot } from "../../core/snapshot/snapshot.ts";
-import { MAX_RELEASE_IDS } from "../../core/wire/heads.ts";
+import { MAX_BODY_CHUNKS } from "../../core/wire/csp.ts";
 import type { HeadKeeper } from "../providers/storage-provider.ts";
 import { isDamage } from "../read/damage.ts";
 
@@ -19,9 +19,8 @@ export interface ObjectsOf {
 export interface ReleaseOutcome {
   /** Objects that no snapshot needs. */
   readonly unneeded: number;
-  /** Of these, objects that the provider has given up; undefined when it does not offer this. */
+  /** Of these, objects that this account owned there; undefined when the provider does not offer to release any. */
   readonly released?: number;
-  readonly freedBytes?: number;
 }
 
 /**
@@ -59,14 +58,13 @@ export async function releaseAll(
   signal?: AbortSignal,
 ): Promise<ReleaseOutcome> {
   const all = [...ids];
-  let [released, freedBytes] = [0, 0];
-  for (let start = 0; start < all.length; start += MAX_RELEASE_IDS) {
-    const answer = await provider.release(all.slice(start, start + MAX_RELEASE_IDS), signal);
+  let released = 0;
+  for (let start = 0; start < all.length; start += MAX_BODY_CHUNKS) {
+    const answer = await provider.release(all.slice(start, start + MAX_BODY_CHUNKS), signal);
     if (answer === undefined) return { unneeded: all.length };
     released += answer.released;
-    freedBytes += answer.freedBytes;
   }
-  return { unneeded: all.length, released, freedBytes };
+  return { unneeded: all.length, released };
 }
 
 function distinct(snapshots: readonly Pick<Snapshot, "dataId" | "metadataId">[]) {

@@ -2,8 +2,8 @@
  * Which snapshots to keep: the rules of restic's `forget`. Snapshots of one host and one set of paths form a group; the
  * rules hold for each group on its own. A snapshot is kept if any rule keeps it.
  *
- * - last, hourly … yearly: the newest snapshot of each of the last n hours, days … that have one. The oldest snapshot of
- *   a group counts as one more, while a rule has some left, so that the history reaches as far back as it may.
+ * - last, hourly … yearly: the newest snapshot of each of the last n hours, days … that have one. The oldest snapshot
+ *   of a group counts as one more, while a rule has some left, so that the history reaches as far back as it may.
  * - within: snapshots younger than a span, counted from the newest of the group that is not in the future.
  * - tags: snapshots that have all tags of one of the lists.
  *

@@ -1,6 +1,6 @@
 /**
- * Sizes: of each snapshot as it would be restored, and of the objects that hold it. Objects that several snapshots share
- * are counted once in all, and for each snapshot it is told what only it needs.
+ * Sizes: of each snapshot as it would be restored, and of the objects that hold it. Objects that several snapshots
+ * share are counted once in all, and for each snapshot it is told what only it needs.
  */
 
 import type { SnapshotTree } from "./snapshot-tree.ts";

@@ -11,7 +11,7 @@ import {
 import type { ListedSnapshot } from "../../agent/snapshots/snapshot-lists.ts";
 import type { RemoveReport } from "../../agent/snapshots/snapshots.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { formatBytes, formatTime, printable } from "../output.ts";
+import { formatTime, printable } from "../output.ts";
 import { withAgent } from "../session.ts";
 import { commaList } from "../values.ts";
 import { type FilterOptions, filterOptions, readFilter, tellFailures } from "./snapshots.ts";
@@ -118,10 +118,10 @@ function groupLines({ host, paths, kept, removed }: RetentionGroup<ListedSnapsho
 }
 
 function releaseLines({ released }: RemoveReport): string[] {
-  return released.map(({ provider, unneeded, released: count, freedBytes = 0 }) =>
+  return released.map(({ provider, unneeded, released: count }) =>
     count === undefined
       ? `provider ${provider} keeps ${unneeded} objects that no snapshot needs: it does not offer to release them`
-      : `provider ${provider} released ${count} objects, ${formatBytes(freedBytes)}`,
+      : `released ${count} objects at provider ${provider}, which keeps those of running agreements until they end`,
   );
 }
 

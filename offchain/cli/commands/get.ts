@@ -48,8 +48,8 @@ export function registerGet(program: Command): void {
         if (report.damaged.length === 0) return;
         for (const { path, error } of report.damaged) output.say(`tallystick: ${damageLine(path, error.message)}`);
         output.say(
-          `tallystick: hint: ${report.damaged.length} not restored: what the provider lost. Put the same files again, ` +
-            "or restore an older snapshot of them",
+          "tallystick: hint: the provider has lost or damaged these. Put the same files again, or restore an older " +
+            "snapshot of them",
         );
         incomplete();
       });

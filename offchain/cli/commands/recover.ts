@@ -4,12 +4,14 @@
  */
 import type { Command } from "commander";
 import { createIdentity, hasIdentity } from "../../agent/node/identity-store.ts";
+import type { Agent } from "../../agent/node/index.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { type Identity, identityFromPhrase } from "../../core/identity/identity.ts";
-import { formatBytes, printable } from "../output.ts";
+import { formatBytes, type Output, printable } from "../output.ts";
 import { givenRecoveryPhrase, readNewPassphrase, readRecoveryPhrase } from "../secrets.ts";
 import { type AgentNeeds, type AgentSession, surroundings, withAgent } from "../session.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
+import { tellFailures } from "./snapshots.ts";
 
 export function registerRecover(program: Command): void {
   program
@@ -70,11 +72,26 @@ function requireAccount(identity: Identity, account: string): void {
 
 async function renewList({ agent, output, signal }: AgentSession): Promise<void> {
   const report = await agent.recover({ signal });
-  output.result({ account: agent.account, ...report }, [
+  const snapshots = await snapshotCount(agent, output, signal);
+  output.result({ account: agent.account, ...report, ...(snapshots === undefined ? {} : { snapshots }) }, [
     `account  ${agent.account}`,
+    ...(snapshots === undefined ? [] : [`snapshots  ${snapshots}, listed by \`tallystick snapshots\``]),
     ...report.recovered.map((put) => `${put.dataId}  ${formatBytes(put.totalBytes)}  ${printable(put.name)}`),
     ...report.failed.map(
       ({ recordId, error }) => `record ${recordId} is not available now: ${printable(error.message)}`,
     ),
   ]);
+}
+
+/** The lists of snapshots come from the providers. One that does not answer keeps nothing else from being recovered. */
+async function snapshotCount(agent: Agent, output: Output, signal: AbortSignal): Promise<number | undefined> {
+  try {
+    const { snapshots, failures } = await agent.snapshots.list({ signal });
+    tellFailures(output, failures);
+    return snapshots.length;
+  } catch (error) {
+    if (signal.aborted || !(error instanceof TallystickError)) throw error;
+    output.say(`tallystick: the snapshots cannot be listed now: ${error.message}`);
+    return undefined;
+  }
 }

@@ -109,7 +109,7 @@ export function sealHead(keys: SnapshotKeys, provider: string, head: SnapshotHea
   return concatBytes(Uint8Array.of(SNAPSHOT_FORMAT_VERSION), version, sealed);
 }
 
-/** @throws IntegrityError when it was not sealed by this account for this provider, or is damaged; UnknownVersionError */
+/** @throws IntegrityError when it is damaged or not of this account and provider; UnknownVersionError */
 export function openHead(keys: SnapshotKeys, provider: string, sealed: Uint8Array): SnapshotHead {
   const version = headVersion(sealed);
   const bound = concatBytes(providerBytes(provider), u64be(BigInt(version)));

@@ -63,7 +63,7 @@ describe("snapshots at several providers", () => {
     expect(other.heads).to.have.length(2);
   });
 
-  it("are listed from the others when one cannot be read, which is reported and no reason to call a name unknown", async () => {
+  it("are listed from the others when one cannot be read, and a name is not called unknown then", async () => {
     await record([one, other], 1);
     await record([other], 2);
     failing(other);

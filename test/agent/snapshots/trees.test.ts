@@ -224,7 +224,7 @@ describe("trees of snapshots", () => {
       expect((await verifyTree(kept, undefined)).damaged).to.deep.equal([]);
     });
 
-    it("give up nothing while a snapshot of the same data remains, and only the metadata when that differs", async () => {
+    it("give up nothing while a snapshot of the same data remains, or only other metadata of it", async () => {
       const first = await put([file("a", large, 1000)]);
       const second = await put([file("a", large, 2000)]);
       const trees = objectsOf([first, second]);
