@@ -14,6 +14,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { sql } from "kysely";
+import { checksumAddress } from "../../offchain/core/encoding/address.ts";
 import { PROVIDER_MIGRATIONS } from "../../offchain/csp/tables.ts";
 import type { RecordedChunk } from "../../offchain/store/index/chunk-index.ts";
 import { openPostgresqlDatabase } from "../../offchain/store/index/sql/open-postgresql.ts";
@@ -30,9 +32,9 @@ const BATCH_OBJECTS = 256;
 /** Enough that several checkpoints fall into them. */
 const MEASURED_BATCHES = 96;
 /** Objects of one transaction while an index is filled. */
-const FILL_OBJECTS = 8192;
+const FILL_OBJECTS = 100_000;
 const BAR = { insert: 5, lookUp: 2.5, clients: 0.9 };
-const ACCOUNT = `0x${"a1".repeat(20)}`;
+const ACCOUNT = checksumAddress(new Uint8Array(20).fill(0xa1));
 /** As docs/operating.md advises. */
 const POSTGRESQL_SETTINGS = [
   "shared_buffers=1GB",
@@ -57,23 +59,46 @@ interface IndexFigures {
   readonly lookUp: { readonly small: Cost; readonly large: Cost; readonly ratio: number };
 }
 
-/** The k-th object: its digest is random, and need not be remembered. */
+/** Digests are random, and need not be remembered. */
+function digestOf(k: number): Uint8Array {
+  return new Uint8Array(createHash("sha256").update(`object ${k}`).digest());
+}
+
 function chunkOf(k: number): RecordedChunk {
-  const digest = new Uint8Array(createHash("sha256").update(`object ${k}`).digest());
+  const digest = digestOf(k);
   const challenges = Array.from({ length: 8 }, () => ({ nonce: digest.subarray(0, 16), answer: digest }));
   return { digest, sizeBytes: 65_536, challenges };
 }
 
+/** Rows of the objects first to last. SQLite is given a function for the hash. */
+function fillStatements(engine: Engine, first: number, last: number): readonly string[] {
+  const isSqlite = engine === "sqlite";
+  const numbers = isSqlite
+    ? `(WITH RECURSIVE n (k) AS (VALUES (${first}) UNION ALL SELECT k + 1 FROM n WHERE k < ${last}) SELECT k FROM n)`
+    : `(SELECT k FROM generate_series(${first}, ${last}) AS s (k))`;
+  const digest = isSqlite ? "digest_of(k)" : "sha256(convert_to('object ' || k, 'UTF8'))";
+  const packed = isSqlite ? "zeroblob(384)" : "decode(repeat('00', 384), 'hex')";
+  return [
+    `INSERT INTO challenge_sets (id, digest, packed) SELECT k + 1, ${digest}, ${packed} FROM ${numbers} AS numbers`,
+    `INSERT INTO chunks (digest, size_bytes, state, stored_at, challenge_set)
+       SELECT ${digest}, 65536, 'stored', 1, k + 1 FROM ${numbers} AS numbers`,
+    `INSERT INTO owners (account, digest, since) SELECT '${ACCOUNT}', ${digest}, 1 FROM ${numbers} AS numbers`,
+    ...(isSqlite ? [] : [`SELECT setval(pg_get_serial_sequence('challenge_sets', 'id'), ${last + 1})`]),
+  ];
+}
+
 class Subject {
+  readonly #database: SqlDatabase<ProviderTables>;
   readonly #index: SqlProviderIndex;
   objects = 0;
 
-  private constructor(index: SqlProviderIndex) {
+  private constructor(database: SqlDatabase<ProviderTables>, index: SqlProviderIndex) {
+    this.#database = database;
     this.#index = index;
   }
 
   static async of(database: SqlDatabase<ProviderTables>): Promise<Subject> {
-    return new Subject(await SqlProviderIndex.open(database));
+    return new Subject(database, await SqlProviderIndex.open(database));
   }
 
   async grow(count: number): Promise<number> {
@@ -84,18 +109,29 @@ class Subject {
     return performance.now() - start;
   }
 
+  /** Adds what `grow` would add, in the same random order, by statements of the database alone. */
   async fill(objects: number): Promise<void> {
-    while (this.objects < objects) {
-      await this.grow(Math.min(FILL_OBJECTS, objects - this.objects));
-      if (this.objects % (FILL_OBJECTS * 64) === 0) process.stderr.write(`  ${this.objects} objects\n`);
+    for (; this.objects < objects; this.objects = Math.min(objects, this.objects + FILL_OBJECTS)) {
+      const [first, last] = [this.objects, Math.min(objects, this.objects + FILL_OBJECTS) - 1];
+      await this.#database.write(async (transaction) => {
+        for (const statement of fillStatements(this.#database.engine, first, last)) {
+          await sql.raw(statement).execute(transaction);
+        }
+      });
+      if (last > SMALL_OBJECTS && (last + 1) % (10 * FILL_OBJECTS) === 0)
+        process.stderr.write(`  ${last + 1} objects\n`);
     }
+    if (this.#database.engine === "sqlite") return;
+    // As the server does by itself after a while.
+    await this.#database.run((database) => sql.raw("VACUUM ANALYZE").execute(database));
+    await this.#database.run((database) => sql.raw("CHECKPOINT").execute(database));
   }
 
   /** Looks a batch up, half of which is there. */
   async lookUp(): Promise<number> {
     const digests = Array.from({ length: BATCH_OBJECTS }, (_, k) =>
-      chunkOf(k % 2 === 0 ? Math.floor(Math.random() * this.objects) : -1 - Math.floor(Math.random() * 1e9)),
-    ).map(({ digest }) => digest);
+      digestOf(k % 2 === 0 ? Math.floor(Math.random() * this.objects) : -1 - Math.floor(Math.random() * 1e9)),
+    );
     const start = performance.now();
     await this.#index.chunks.find(digests);
     return performance.now() - start;
@@ -148,7 +184,9 @@ async function onSqlite(objects: number): Promise<IndexFigures> {
   const folder = mkdtempSync(join(tmpdir(), "tallystick-bench-index-"));
   try {
     return await measureIndex("sqlite", objects, (name) =>
-      openSqliteDatabase<ProviderTables>(join(folder, `${name}.db`), PROVIDER_MIGRATIONS),
+      openSqliteDatabase<ProviderTables>(join(folder, `${name}.db`), PROVIDER_MIGRATIONS, (handle) =>
+        handle.function("digest_of", { deterministic: true }, (k) => digestOf(Number(k))),
+      ),
     );
   } finally {
     rmSync(folder, { recursive: true, force: true });

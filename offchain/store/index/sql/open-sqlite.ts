@@ -7,11 +7,16 @@ import { NodeSqliteDialect } from "./sqlite-dialect.ts";
 
 /**
  * Opens a database, creating and migrating it as needed.
- * @param path file name, or `:memory:`
+ * @param path file name, or `:memory:` @param prepare sets up the connection further, for example with functions
  * @throws UnknownVersionError when a newer build has migrated it; DiskFullError, DiskFailedError
  */
-export async function openSqliteDatabase<Tables>(path: string, migrations: Migrations): Promise<SqlDatabase<Tables>> {
+export async function openSqliteDatabase<Tables>(
+  path: string,
+  migrations: Migrations,
+  prepare: (handle: Database) => void = () => undefined,
+): Promise<SqlDatabase<Tables>> {
   const handle = openDatabase(path, { migrations: [] });
+  prepare(handle);
   // 64 MiB of pages in memory instead of 2, and fewer, larger checkpoints: an index of millions of random digests
   // touches another page with nearly every row.
   handle.exec("PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 8192");
