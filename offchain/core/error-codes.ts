@@ -129,6 +129,17 @@ export const ERROR_CODES = {
     cause: "PostgreSQL is down, restarting, overloaded or out of reach, or the address or the password is wrong.",
     remedy: "Start it, or correct the address. The daemon goes on by itself when the server answers again.",
   },
+  OBJECT_STORE_UNAVAILABLE: {
+    ...LOCAL,
+    retryable: true,
+    status: 503,
+    exit: "local",
+    meaning: "The service that keeps a provider's objects failed, or refuses access.",
+    cause:
+      "The IPFS node or the S3 service is down, overloaded or out of reach, or its credentials or settings are wrong.",
+    remedy:
+      "The message names service and object. Start the service, or correct the settings; nothing that was acknowledged is affected.",
+  },
   INVALID_POINT: {
     ...PROTOCOL,
     status: 400,

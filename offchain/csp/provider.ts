@@ -14,7 +14,7 @@ import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts
 import { SharedBudgets } from "../daemon/quota.ts";
 import { withLease } from "../store/index/leases.ts";
 import { SqlPreparationStreams } from "../store/index/sql/preparation-streams.ts";
-import { openObjectStore } from "../store/object/open-object-store.ts";
+import { objectStoreFolders, openObjectStore } from "../store/object/open-object-store.ts";
 import { AgreementService } from "./agreements/agreements.ts";
 import { makeOffer } from "./agreements/offer.ts";
 import { Settlement } from "./agreements/settlement.ts";
@@ -122,7 +122,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>, openStore: O
   const quotas = new AccountQuotas({
     quotas: config.quotas,
     index,
-    folders: [config.dataDir, config.store.path],
+    folders: [config.dataDir, ...objectStoreFolders(config.store)],
     fundsOf: (account) => fundsOf(chain, account),
   });
   const bodies = new BodyPlaces();

@@ -49,6 +49,7 @@ const OWN_STORAGE: Readonly<Partial<Record<ErrorCode, readonly [message: string,
   DISK_FULL: ["its disk is full", "free disk space"],
   DISK_FAILED: ["its disk fails", "storage"],
   DATABASE_UNAVAILABLE: ["its database does not answer", "database"],
+  OBJECT_STORE_UNAVAILABLE: ["its object store fails", "storage"],
 };
 
 /** Errors of Node's HTTP parser that have a status of their own, by their code. */

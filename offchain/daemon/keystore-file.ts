@@ -3,7 +3,7 @@
  * daemon derive from that secret with labels, so one file is enough for a backup of the keys.
  */
 
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { computeAddress } from "ethers";
 import { randomBytes } from "#primitives";
 import { kdf } from "../core/crypto/kdf.ts";
@@ -13,6 +13,7 @@ import { DEFAULT_SCRYPT_COST, type KeystoreKind, openKeystore, sealKeystore } fr
 import type { ScryptCost } from "../kernels/primitives.ts";
 import { systemErrorCode } from "../store/disk/disk-errors.ts";
 import { createDurably } from "../store/disk/durable-file.ts";
+import { readPrivateFile } from "../store/disk/private-file.ts";
 import { type DaemonConfig, readJsonFile } from "./config.ts";
 
 /** Name of a daemon: the kind of its keystore, 3 to 16 lower-case letters. */
@@ -35,26 +36,7 @@ export function readPassphrase(passphraseFile?: string): string {
       hint: "set TALLYSTICK_PASSPHRASE, or name a file of mode 0600 as passphraseFile in the configuration",
     });
   }
-  try {
-    if (process.platform === "win32" || (statSync(passphraseFile).mode & 0o077) === 0)
-      return (
-        readFileSync(passphraseFile, "utf8")
-          .replace(/^\uFEFF/, "")
-          .split(/\r?\n/, 1)[0] ?? ""
-      );
-  } catch (cause) {
-    throw new TallystickError("the passphrase file cannot be read", {
-      code: "FILE_UNREADABLE",
-      received: passphraseFile,
-      hint: "check passphraseFile in the configuration, and its permissions",
-      cause,
-    });
-  }
-  throw new InvalidInputError(`passphrase file ${passphraseFile} is readable by others`, {
-    check: "file mode",
-    expected: "0600",
-    hint: `chmod 600 ${passphraseFile}`,
-  });
+  return readPrivateFile(passphraseFile, "passphrase file").split(/\r?\n/, 1)[0] ?? "";
 }
 
 /** @throws TallystickError NO_IDENTITY when there is no keystore where the configuration says */

@@ -4,6 +4,7 @@ import { type ErrorCode, InvalidInputError, TallystickError } from "../../offcha
 import { ObjectLostError } from "../../offchain/csp/chunks/object-lost.ts";
 import { toHttpError } from "../../offchain/daemon/http-errors.ts";
 import { DiskFailedError, DiskFullError } from "../../offchain/store/disk/disk-errors.ts";
+import { StoreServiceError } from "../../offchain/store/object/store-service.ts";
 
 const EXIT_LOCAL = 4;
 const EXIT_NETWORK = 5;
@@ -22,6 +23,11 @@ describe("errors of a body as a whole", () => {
   }
 });
 
+function serviceError(passing: boolean): StoreServiceError {
+  const failure = { reason: "permissions of http://srv.internal", passing };
+  return new StoreServiceError("object store http://srv.internal:5001", "reading object bafk", failure, undefined);
+}
+
 describe("errors of a daemon's own disk, as its client reads them", () => {
   const systemError = Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
 
@@ -29,6 +35,8 @@ describe("errors of a daemon's own disk, as its client reads them", () => {
     ["a full disk", new DiskFullError("writing object /srv/csp/bafk", systemError), "free disk space", true],
     ["a full disk met by a library", systemError, "free disk space", true],
     ["a failing disk", new DiskFailedError("database /srv/csp.db", { reason: "EIO" }), "storage", false],
+    ["an object service that is down", serviceError(true), "storage", true],
+    ["an object service that refuses its keys", serviceError(false), "storage", false],
     ["a busy database", new DiskFailedError("database", { reason: "locked", retryable: true }), "storage", true],
   ] as const) {
     it(`tell of ${what} as the daemon's own, without paths and without advice for its operator`, () => {

@@ -62,6 +62,13 @@ export function contentIdToBytes(id: string): Uint8Array {
   return binary;
 }
 
+/** Whether a text is an id in its one canonical form. */
+export function isContentId(text: string): boolean {
+  if (text.length !== CONTENT_ID_LENGTH || !/^b[a-z2-7]+$/.test(text)) return false;
+  const binary = decodeBase32(text);
+  return binary?.length === CONTENT_ID_BYTES && PREFIX.every((byte, index) => binary[index] === byte);
+}
+
 function decodeBase32(id: string): Uint8Array | undefined {
   try {
     return base32.decode(id);
