@@ -9,6 +9,7 @@ export const STEPS = {
   put: "put of large files, half duplicate",
   again: "the same again, unchanged",
   get: "restore of the large files",
+  check: "check of every stored byte",
   tagged: "put with possession tags, agreement accepted",
   small: "put of many files of 1 KiB",
   many: "put of ten times as many",
@@ -22,7 +23,7 @@ export type StepName = keyof typeof STEPS;
 
 /** Steps that share repositories, in order. */
 export const JOURNEYS: readonly (readonly StepName[])[] = [
-  ["put", "again", "get"],
+  ["put", "again", "get", "check"],
   ["tagged"],
   ["small"],
   ["many", "many-again", "record", "record-again", "one-changed"],
@@ -33,6 +34,7 @@ export const JOURNEYS: readonly (readonly StepName[])[] = [
 const NEEDS: Partial<Record<StepName, readonly StepName[]>> = {
   again: ["put"],
   get: ["put"],
+  check: ["put"],
   "many-again": ["many"],
   "record-again": ["record"],
   "one-changed": ["many", "many-again", "record", "record-again"],
@@ -43,6 +45,8 @@ export interface Cost {
   readonly wallSeconds: number;
   readonly cpuSeconds: number;
   readonly peakBytes: number;
+  /** What a command says that it has read. */
+  readonly readBytes?: number;
 }
 
 /** What the daemons spent during a command of Tallystick. */
@@ -114,6 +118,8 @@ function mediansOf(costs: readonly (Cost & Partial<DaemonCost>)[]): Cost & Parti
     cpuSeconds: of(({ cpuSeconds }) => cpuSeconds),
     peakBytes: Math.max(...costs.map(({ peakBytes }) => peakBytes)),
   };
+  if (costs.every(({ readBytes }) => readBytes !== undefined))
+    return { ...own, readBytes: of((cost) => cost.readBytes) };
   if (costs.every(({ providerPeakBytes }) => providerPeakBytes === undefined)) return own;
   return {
     ...own,
@@ -129,7 +135,7 @@ export interface Bar {
   readonly name: string;
   /** Steps that it needs. */
   readonly steps: readonly StepName[];
-  readonly unit: "×" | "MiB";
+  readonly unit: "×" | "MiB" | "MB/s per core";
   readonly limit: number;
   /** Whether the figure must be at least the limit; at most it otherwise. */
   readonly atLeast?: true;
@@ -144,6 +150,20 @@ function ratioTo(step: StepName, peer: "borg" | "restic", limit: number): Bar {
     unit: "×",
     limit,
     measure: (figures) => figures.get(step)?.ratios[peer],
+  };
+}
+
+function readSpeed(step: StepName, limit: number): Bar {
+  return {
+    name: `${STEPS[step]}: speed`,
+    steps: [step],
+    unit: "MB/s per core",
+    limit,
+    atLeast: true,
+    measure: (figures) => {
+      const { readBytes, cpuSeconds } = figures.get(step)?.medians.tallystick ?? {};
+      return readBytes === undefined || cpuSeconds === undefined ? undefined : readBytes / 1e6 / cpuSeconds;
+    },
   };
 }
 
@@ -168,6 +188,7 @@ export const BARS: readonly Bar[] = [
   ratioTo("again", "borg", 2.5),
   ratioTo("get", "restic", 1.1),
   ratioTo("get", "borg", 0.5),
+  readSpeed("check", 500),
   ratioTo("tagged", "borg", 2.5),
   ratioTo("small", "borg", 2),
   ratioTo("many", "borg", 2),

@@ -7,7 +7,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { differences } from "../demo/story.ts";
 import { type ContenderName, JOURNEYS, orderOf, type Sample, type StepName, type Subject } from "./data-figures.ts";
-import { MeasuredNetwork } from "./data-network.ts";
+import { type MeasuredCommand, MeasuredNetwork } from "./data-network.ts";
 import type { Peer, PeerCommands } from "./data-peers.ts";
 import {
   changeOneSmallFile,
@@ -46,17 +46,19 @@ interface Tree extends Subject {
   write(): void;
 }
 
-/** What a step runs: of Tallystick, its arguments; of a peer, a command. Absent where a contender takes no part. */
+/** What a step runs. Absent where a peer takes no part. */
 interface Stage {
   readonly step: StepName;
   readonly tree: Tree;
-  readonly ours: (state: JourneyState) => readonly string[];
+  readonly ours: (network: MeasuredNetwork, state: JourneyState) => Promise<Measured>;
   readonly peer?: (commands: PeerCommands, out: string) => CommandPlan;
   /** Changes the tree before anybody runs the step. */
   readonly before?: (run: number) => void;
   /** Whether it restores: the result is then compared with the tree. */
   readonly restores?: true;
 }
+
+type Measured = Pick<MeasuredCommand, "cost"> & Partial<MeasuredCommand>;
 
 interface JourneyState {
   /** Where the step restores to; a folder of its own. */
@@ -110,9 +112,9 @@ async function runJourney(plan: BenchPlan, stages: readonly Stage[], run: number
         const repository = contender === "tallystick" ? undefined : repositories.get(contender);
         let sample: Sample | undefined;
         if (contender === "tallystick") {
-          const { cost, daemons, document } = await network.measure(stage.ours({ out, dataId }));
-          dataId = String(document.dataId ?? dataId);
-          sample = { step: stage.step, run, contender, cost, daemons };
+          const { cost, daemons, document } = await stage.ours(network, { out, dataId });
+          dataId = String(document?.dataId ?? dataId);
+          sample = { step: stage.step, run, contender, cost, ...(daemons === undefined ? {} : { daemons }) };
           if (stage.restores) requireIdentical(stage.tree.path, join(out, basename(stage.tree.path)));
         } else if (repository !== undefined && stage.peer !== undefined) {
           const cost = await succeed(stage.peer(repository, out));
@@ -165,7 +167,7 @@ function stagesOf({ dir, scale }: BenchPlan): Stage[] {
   const put = (step: StepName, source: Tree, isCompressed = false): Stage => ({
     step,
     tree: source,
-    ours: () => ["put", source.path, "--no-agreement"],
+    ours: (network) => network.measure(["put", source.path, "--no-agreement"]),
     peer: ({ backup }) => backup(source.path, step, isCompressed),
   });
   return [
@@ -174,11 +176,17 @@ function stagesOf({ dir, scale }: BenchPlan): Stage[] {
     {
       step: "get",
       tree: large,
-      ours: ({ out, dataId }) => ["get", dataId, "-o", out],
+      ours: (network, { out, dataId }) => network.measure(["get", dataId, "-o", out]),
       peer: ({ restore }, out) => restore("put", out),
       restores: true,
     },
-    { ...put("tagged", large), ours: () => ["put", large.path] },
+    {
+      step: "check",
+      tree: large,
+      ours: async (network) => ({ cost: await network.checkStore() }),
+      peer: ({ check }) => check(),
+    },
+    { ...put("tagged", large), ours: (network) => network.measure(["put", large.path]) },
     put("small", small),
     put("many", many),
     put("many-again", many),

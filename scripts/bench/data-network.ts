@@ -98,6 +98,29 @@ export class MeasuredNetwork {
     return { cost, daemons, document };
   }
 
+  /** Has the provider's program check every stored byte, for which the provider is stopped. @throws Error on damage */
+  async checkStore(): Promise<Cost> {
+    const { provider } = this.#devnet;
+    await provider.process.stop();
+    try {
+      const { stdout, wallSeconds, cpuSeconds, peakBytes } = await runToSuccess({
+        command: process.execPath,
+        args: [
+          programPath("tallystick-csp"),
+          "check",
+          "--config",
+          join(provider.dir, "config.json"),
+          "--read-data",
+          "--json",
+        ],
+        logFile: join(this.#dir, "commands.log"),
+      });
+      return { wallSeconds, cpuSeconds, peakBytes, readBytes: Number(JSON.parse(stdout).readBytes) };
+    } finally {
+      await provider.process.start();
+    }
+  }
+
   #readDaemons(
     provider: DevnetDaemon,
     nodes: readonly DevnetDaemon[],
