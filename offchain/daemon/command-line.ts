@@ -53,6 +53,8 @@ function buildCommand<Config extends DaemonConfig, Data extends DaemonDatabase>(
   const command = new Command(name)
     .description(program.description)
     .version(VERSION)
+    // An option after the name of a command is the command's: both know --config.
+    .enablePositionalOptions()
     .option("--config <file>", "configuration of the daemon (JSON)")
     .helpCommand(false)
     .addHelpText("after", HELP)

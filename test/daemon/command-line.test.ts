@@ -53,6 +53,14 @@ for (const kind of ["nbm", "csp"] as const) {
       expect(unfit.stderr).to.match(new RegExp(`^${name}: error: configuration .* is wrong at /`));
     });
 
+    if (kind === "csp") {
+      it("reads the configuration that is named after a command", () => {
+        const missing = run(["check", "--config", join(folder, "none.json"), "--read-data"]);
+        expect([missing.status, missing.stdout]).to.deep.equal([2, ""]);
+        expect(missing.stderr).to.match(/error: configuration .*none\.json cannot be read/);
+      });
+    }
+
     it("answers a configuration whose keystore is not there with a plain message and exit code 3", () => {
       const sample = JSON.parse(
         readFileSync(join(import.meta.dirname, "..", "..", "examples", `${kind}.json`), "utf8"),
