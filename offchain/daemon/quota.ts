@@ -161,14 +161,16 @@ export class SharedBudgets {
     const { scope } = limit;
     await this.#database.write(
       async (transaction) => {
-        // The row is there to be locked: of two transactions, the second counts what the first has taken.
-        await transaction
+        // An update that changes nothing locks a row that is there: of two transactions, the second counts what the
+        // first has taken, and nobody removes the row meanwhile.
+        const row = await transaction
           .insertInto("budgets")
           .values({ scope, account, full_at: now })
-          .onConflict((conflict) => conflict.columns(["scope", "account"]).doNothing())
-          .execute();
-        const query = transaction.selectFrom("budgets").select("full_at").where("scope", "=", scope);
-        const row = await this.#database.locking(query.where("account", "=", account)).executeTakeFirstOrThrow();
+          .onConflict((conflict) =>
+            conflict.columns(["scope", "account"]).doUpdateSet({ full_at: sql`budgets.full_at` }),
+          )
+          .returning("full_at")
+          .executeTakeFirstOrThrow();
         const full_at = takeFrom(limit, `account ${account}`, row.full_at, now, tokens);
         const update = transaction.updateTable("budgets").set({ full_at }).where("scope", "=", scope);
         await update.where("account", "=", account).execute();

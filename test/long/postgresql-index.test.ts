@@ -216,6 +216,23 @@ describe("PostgreSQL", () => {
       expect(outcomes.filter(({ status }) => status === "fulfilled").length).to.equal(30);
     });
 
+    it("takes from a budget while full ones are forgotten", async () => {
+      const processes = await two();
+      const limit = { scope: "pruned", capacity: 1e6, periodSeconds: 1 };
+      const [here, there] = processes.map(({ database }) => new SharedBudgets(database.part()));
+      let over = false;
+      const pruning = Array.from({ length: 6 }, async () => {
+        while (!over) await there?.prune();
+      });
+      const taking = Array.from({ length: 6 }, async (_, k) => {
+        for (let round = 0; round < 60; round++) await here?.take(limit, account(k), 1);
+      });
+      await Promise.all(taking).finally(() => {
+        over = true;
+      });
+      await Promise.all(pruning);
+    });
+
     it("answers a claim once", async () => {
       const [here, there] = await two();
       const id = new Uint8Array(randomBytes(16));

@@ -15,6 +15,7 @@ export class ChallengeRefill {
   readonly #logger: Logger;
   readonly #waiting = new Set<string>();
   readonly #queue = new PQueue({ concurrency: 1 });
+  #isClosed = false;
 
   constructor(chunks: Pick<ChunkService, "inspect">, logger: Logger) {
     this.#chunks = chunks;
@@ -31,7 +32,10 @@ export class ChallengeRefill {
         this.#waiting.delete(key);
         await this.#chunks.inspect(fromHex(key));
       })
-      .catch((error: unknown) => this.#logger.warn({ err: error }, "new ownership challenges could not be prepared"));
+      .catch((error: unknown) => {
+        // What was dropped at the end is no failure: the next claim on the object asks again.
+        if (!this.#isClosed) this.#logger.warn({ err: error }, "new ownership challenges could not be prepared");
+      });
   }
 
   /** Resolves when nothing waits. */
@@ -41,6 +45,7 @@ export class ChallengeRefill {
 
   /** Drops what waits and resolves when nothing is under way. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#queue.clear();
     await this.#queue.onIdle();
   }

@@ -6,7 +6,7 @@
  * connection broke before it was committed: then nothing of it happened. A connection that breaks during the commit
  * leaves the outcome unknown, so only calls that may happen twice are repeated then. SQLite waits for locks by itself.
  */
-import { setTimeout as pause } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import { type Kysely, type RawBuilder, sql, type Transaction } from "kysely";
 import { TallystickError } from "../../../core/errors.ts";
 import type { Database } from "../sqlite.ts";
@@ -36,6 +36,8 @@ export interface WriteOptions {
   readonly durable?: boolean;
 }
 
+/** How long calls to SQLite may follow one another before other events of the process have their turn. */
+const BUSY_MILLISECONDS = 10;
 const MAXIMUM_ATTEMPTS = 6;
 const FIRST_PAUSE_MILLISECONDS = 50;
 const LONGEST_PAUSE_MILLISECONDS = 1500;
@@ -53,6 +55,9 @@ export class SqlDatabase<Tables> {
   readonly engine: SqlEngine;
   readonly location: string;
   readonly #parts: EngineParts<Tables>;
+  /** On SQLite: ends when the calls before the next one have. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #breathedAt = 0;
 
   constructor(parts: EngineParts<Tables>) {
     this.engine = parts.engine;
@@ -106,7 +111,29 @@ export class SqlDatabase<Tables> {
     });
   }
 
-  async #persist<T>(repeatable: boolean, attempt: (phase: Phase) => Promise<T>): Promise<T> {
+  /**
+   * On SQLite calls take their turns on the one connection. kysely would let them wait too, but a caller that asks again
+   * at once would overtake those that wait.
+   */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.engine === "postgresql") return work();
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined).then(() => this.#breathe());
+    return result;
+  }
+
+  /** SQLite answers without waiting, so that a queue of calls would keep the process from everything else. */
+  async #breathe(): Promise<void> {
+    if (performance.now() - this.#breathedAt < BUSY_MILLISECONDS) return;
+    await nextTurn();
+    this.#breathedAt = performance.now();
+  }
+
+  #persist<T>(repeatable: boolean, attempt: (phase: Phase) => Promise<T>): Promise<T> {
+    return this.#inTurn(() => this.#repeat(repeatable, attempt));
+  }
+
+  async #repeat<T>(repeatable: boolean, attempt: (phase: Phase) => Promise<T>): Promise<T> {
     const start = performance.now();
     for (let count = 1; ; count++) {
       // A single statement commits while it runs.
