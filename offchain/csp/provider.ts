@@ -51,8 +51,6 @@ const REQUEST_SECONDS = 600;
 /** How long a start waits for another process that compares index and store. */
 const RECONCILIATION_SECONDS = 3600;
 
-export type OpenStore = typeof openObjectStore;
-
 const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 
 /** Work that is asked for more often than it is done. */
@@ -69,11 +67,11 @@ function every(
   };
 }
 
-async function build(base: DaemonBase<CspConfig, ProviderDatabase>, openStore: OpenStore): Promise<DaemonWork> {
+async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<DaemonWork> {
   const { config, chain, database, sender, logger, failures, sessions, server } = base;
   const { index } = database;
   logger.info({ database: database.location }, "database opened");
-  const store = await openStore(config.store, (finding) => logger.warn({ ...finding }, "object store"));
+  const store = await openObjectStore(config.store, (finding) => logger.warn({ ...finding }, "object store"));
   base.closers.add("object store", () => store.close());
   await bindObjectStore(store, index);
   const challenges = new OwnershipChallenges(sender.address, base.secret);
@@ -174,8 +172,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>, openStore: O
   };
 }
 
-/** @param openStore opens the object store that the configuration describes */
-export const providerProgramOver = (openStore: OpenStore): DaemonProgram<CspConfig, ProviderDatabase> => ({
+export const providerProgram: DaemonProgram<CspConfig, ProviderDatabase> = {
   kind: "csp",
   description:
     "A storage provider: stores ciphertexts and is paid while it proves, on chain, that it still holds them.",
@@ -186,10 +183,8 @@ export const providerProgramOver = (openStore: OpenStore): DaemonProgram<CspConf
   limits: { requestTimeoutSeconds: REQUEST_SECONDS },
   prepare: auditReady,
   commands: [checkCommand, gcCommand],
-  build: (base) => build(base, openStore),
-});
-
-export const providerProgram = providerProgramOver(openObjectStore);
+  build,
+};
 
 /** Starts a provider in this process. @throws TallystickError as `startDaemon` */
 export function startProvider(config: CspConfig, logger: Logger): Promise<RunningDaemon> {

@@ -52,8 +52,6 @@ export interface Answer {
 }
 
 export interface ProcessOptions {
-  /** Path of the program; the built `tallystick-csp` unless given. */
-  readonly program?: string;
   readonly environment?: NodeJS.ProcessEnv;
 }
 
@@ -63,7 +61,6 @@ export class ProviderProcess {
   url = "";
   log = "";
   readonly #local: LocalChain;
-  readonly #program: string;
   /** Added to that of the tests; for the next start. */
   environment: NodeJS.ProcessEnv;
   #process: ChildProcess | undefined;
@@ -72,7 +69,6 @@ export class ProviderProcess {
     this.operator = operator;
     this.folder = folder;
     this.#local = local;
-    this.#program = options.program ?? programPath("tallystick-csp");
     this.environment = options.environment ?? {};
   }
 
@@ -97,7 +93,7 @@ export class ProviderProcess {
   async sibling(config: Record<string, unknown> = {}): Promise<ProviderProcess> {
     const folder = mkdtempSync(join(tmpdir(), "tallystick-provider-"));
     copyFileSync(join(this.folder, "keystore.json"), join(folder, "keystore.json"));
-    const options = { program: this.#program, environment: this.environment };
+    const options = { environment: this.environment };
     const provider = new ProviderProcess(this.operator, folder, this.#local, options);
     provider.deploymentFrom(this.#local);
     provider.configure(config);
@@ -147,7 +143,7 @@ export class ProviderProcess {
       ...wrapper,
       process.execPath,
       "--disable-warning=ExperimentalWarning",
-      this.#program,
+      programPath("tallystick-csp"),
       "--config",
       join(this.folder, "config.json"),
     ];
