@@ -123,7 +123,9 @@ export class Agent {
     return getEntries(this.#context, dataId, options.signal);
   }
 
-  /** Puts as trees to look up paths in and to read files from, again and again: what a server shows. @see StoredTrees */
+  /**
+   * Puts as trees to look up paths in and to read files from, again and again: what a server shows. @see StoredTrees
+   */
   trees(limits: Partial<TreeLimits> = {}): StoredTrees {
     const openRoot = async (dataId: string) => (await openStoredRoot(this.#context, dataId, undefined)).root;
     return new StoredTrees(openRoot, this.#context.providers(), limits);

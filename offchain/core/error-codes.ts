@@ -137,8 +137,7 @@ export const ERROR_CODES = {
     meaning: "The service that keeps a provider's objects failed, or refuses access.",
     cause:
       "The IPFS node or the S3 service is down, overloaded or out of reach, or its credentials or settings are wrong.",
-    remedy:
-      "The message names service and object. Start the service, or correct the settings; nothing that was acknowledged is affected.",
+    remedy: "The message names service and object. Start it or correct the settings; nothing acknowledged is affected.",
   },
   INVALID_POINT: {
     ...PROTOCOL,

@@ -17,7 +17,8 @@ const SLASH = 0x2f;
 
 /**
  * @param target in origin form; the query is ignored.
- * @returns undefined for a target that names no path: not absolute, badly encoded, with an empty, `.` or `..` component,
+ * @returns undefined for a target that names no path: not absolute, badly encoded, with an empty, `.` or `..`
+ * component,
  *   or with an encoded slash or NUL
  */
 export function parseRequestPath(target: string): RequestPath | undefined {

@@ -208,7 +208,8 @@ async function onPostgresql(objects: number): Promise<IndexFigures> {
 function print(figures: IndexFigures): void {
   const { engine, objects, insert, lookUp, fillSeconds } = figures;
   const line = (what: string, { small, large, ratio }: IndexFigures["insert"], bar: number) =>
-    `  ${what}: ${small.microseconds.toFixed(1)} µs an object at ${SMALL_OBJECTS}, ${large.microseconds.toFixed(1)} at ` +
+    `  ${what}: ${small.microseconds.toFixed(1)} µs an object at ${SMALL_OBJECTS}, ` +
+    `${large.microseconds.toFixed(1)} at ` +
     `${objects}: ${ratio.toFixed(2)}× (bar ${bar}×; medians ${small.medianMicroseconds.toFixed(1)} and ` +
     `${large.medianMicroseconds.toFixed(1)})\n`;
   process.stdout.write(

@@ -117,7 +117,9 @@ export async function measureBlockKeys(
   return { ...(await measured(file, committee, runs, work)), what: "block keys", mode: mode.name, megabytes, blockKib };
 }
 
-/** @param work derives the keys and says how many @returns medians; SHA-256 runs before each, so that noise hits both */
+/**
+ * @param work derives the keys and says how many @returns medians; SHA-256 runs before each, so that noise hits both
+ */
 async function measured(
   file: Uint8Array,
   committee: BenchCommittee,

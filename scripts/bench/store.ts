@@ -1,6 +1,8 @@
 /**
- * `npm run bench:store`: the object store of kind `file`. Small objects that are durable per second, throughput of large
- * ones, speed of a check that reads every byte, and kills during writes: no acknowledged object may be missing or wrong.
+ * `npm run bench:store`: the object store of kind `file`. Small objects that are durable per second, throughput of
+ * large
+ * ones, speed of a check that reads every byte, and kills during writes: no acknowledged object may be missing or
+ * wrong.
  *
  *   npm run bench:store -- [--small 20000] [--mib 512] [--kills 1000] [--json]
  */
@@ -14,6 +16,7 @@ import { parseArgs } from "node:util";
 import { contentId } from "../../offchain/core/encoding/content-id.ts";
 import { checkFileStore, FileObjectStore } from "../../offchain/store/object/file-object-store.ts";
 
+const STORE_MODULE = new URL("../../offchain/store/object/file-object-store.ts", import.meta.url).href;
 const MIB = 1024 * 1024;
 const BATCH_OBJECTS = 256;
 /** Callers at the same time, as uploads are. */
@@ -99,7 +102,7 @@ interface Kills {
 /** Writes until it is killed; prints each batch once it is durable. Bytes follow from the id. */
 const CHILD = `
   import { writeSync } from "node:fs";
-  import { FileObjectStore } from ${JSON.stringify(new URL("../../offchain/store/object/file-object-store.ts", import.meta.url).href)};
+  import { FileObjectStore } from ${JSON.stringify(STORE_MODULE)};
   import { createHash } from "node:crypto";
   const [, folder, round] = process.argv;
   const store = await FileObjectStore.open(folder, { packBytes: 4_000_000 });
@@ -171,7 +174,7 @@ try {
         `1 KiB objects, durable: ${Math.round(figures.smallObjectsPerSecond)} a second`,
         `1 MiB objects, durable: ${Math.round(figures.largeMibPerSecond)} MiB/s`,
         `check of every byte: ${Math.round(figures.checkMegabytesPerCpuSecond)} MB per second of one core (bar: 500)`,
-        `${figures.kills} kills, ${figures.acknowledged} objects acknowledged: ${figures.missingOrWrong} missing or wrong`,
+        `${figures.kills} kills, ${figures.acknowledged} acknowledged objects: ${figures.missingOrWrong} missing or wrong`,
         "",
       ].join("\n"),
     );

@@ -1,4 +1,6 @@
-/** The object store on a real IPFS node (Kubo): the suite, what the node does, and blocks between two implementations. */
+/**
+ * The object store on a real IPFS node (Kubo): the suite, what the node does, and blocks between two implementations.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,7 +39,7 @@ describe("a real IPFS node", function () {
   });
   const open = (name: string) => KuboObjectStore.open({ rpcUrl: kubo.url, name });
 
-  it("keeps objects as pinned raw blocks, which the node's own program reads, and its garbage collection keeps", async () => {
+  it("keeps objects as pinned raw blocks, which the node's program reads and its collection keeps", async () => {
     const store = await open("pins");
     await store.putMany(objects);
     kubo.ipfs("repo", "gc", "--quiet");

@@ -183,7 +183,8 @@ describe("PostgreSQL", () => {
       expect(await here.index.chunks.usageOf(account(11))).to.deep.equal({ chunks: 300, bytes: 300 * 100 });
       const sets = await server.query(
         "provider",
-        "SELECT count(*)::int AS n FROM challenge_sets s LEFT JOIN chunks c ON c.challenge_set = s.id WHERE c.digest IS NULL",
+        "SELECT count(*)::int AS n FROM challenge_sets s LEFT JOIN chunks c ON c.challenge_set = s.id " +
+          "WHERE c.digest IS NULL",
       );
       expect(sets).to.deep.equal([{ n: 0 }]);
     });

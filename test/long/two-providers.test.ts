@@ -1,5 +1,6 @@
 /**
- * Two processes of one provider on one PostgreSQL database and one bucket of a real S3 server (versitygw): they serve the
+ * Two processes of one provider on one PostgreSQL database and one bucket of a real S3 server (versitygw): they serve
+ * the
  * same users at once, and either may be killed at any time.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -121,7 +121,9 @@ export class TargetFolder {
     await this.asDisk(this.#root, () => this.metadata.flush());
   }
 
-  /** After a failure: gives folders that existed the modes they had. What was put together stays for another attempt. */
+  /**
+   * After a failure: gives folders that existed the modes they had. What was put together stays for another attempt.
+   */
   abandon(): void {
     this.metadata.abandon();
     for (const { entry, modeBefore } of this.#open.reverse()) {
@@ -274,7 +276,7 @@ export function appeared(path: string): TallystickError {
     party: "you",
     check: "existing file",
     expected: "what was there when the restore came to it",
-    hint: "another program writes into the folder, or its file system does not tell two names apart; nothing was replaced",
+    hint: "another program writes there, or the file system does not tell two names apart; nothing was replaced",
     details: { path },
   });
 }

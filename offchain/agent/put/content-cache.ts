@@ -1,4 +1,6 @@
-/** The file cache as the stages of a put use it: which contents need not be read, and what to remember of the others. */
+/**
+ * The file cache as the stages of a put use it: which contents need not be read, and what to remember of the others.
+ */
 import { fromHex } from "../../core/encoding/hex.ts";
 import type { BundleMember } from "../../core/recipe/bundle.ts";
 import type { ChunkedContent } from "../../core/recipe/recipe.ts";

@@ -1,4 +1,6 @@
-/** A tree of files to read, wherever it comes from: one put, a snapshot, a folder of many. Servers show this to clients. */
+/**
+ * A tree of files to read, wherever it comes from: one put, a snapshot, a folder of many. Servers show this to clients.
+ */
 
 import type { ByteRange } from "./byte-range.ts";
 

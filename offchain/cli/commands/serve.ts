@@ -21,7 +21,7 @@ export function registerServe(program: Command): void {
     .option("--port <number>", "port on 127.0.0.1 (default: one that is free)", portNumber("--port"))
     .addHelpText(
       "after",
-      "\nThe address that is printed lets every program of this machine that has it read the files. Programs that want" +
+      "\nThe address that is printed lets every program that has it read the files. Programs that want" +
         "\na password take the token as one, with any user name.\n" +
         "\nExample:\n  $ tallystick serve --webdav --port 8080" +
         "\n  $ rclone mount :webdav: /mnt/stored --webdav-url http://127.0.0.1:8080/<token>/ --read-only",

@@ -1,5 +1,6 @@
 /**
- * Chunk keys of key mode `merkle`: one OPRF evaluation per file, then a hash per chunk. The published block-level scheme
+ * Chunk keys of key mode `merkle`: one OPRF evaluation per file, then a hash per chunk. The published block-level
+ * scheme
  * has K_i = KDF(H(B_i), H1(τ), P) with τ the Merkle root over the blocks. It needs no round trip per block, but whoever
  * guesses the file has all keys. Here H1(τ) is the committee's output for τ, so that each guess takes an evaluation; P
  * is the domain, which the OPRF input holds.
@@ -17,7 +18,8 @@ const FIRST_BLOCK = u32be(1);
 
 /**
  * Merkle root over the frames of a file, in their order. A leaf is H(B), a node SHA-256(domainTag("merkle-node") ‖ left
- * ‖ right); the left subtree of n leaves has the largest power of two below n, as in RFC 6962 §2.1. No frame is the input
+ * ‖ right); the left subtree of n leaves has the largest power of two below n, as in RFC 6962 §2.1. No frame is the
+ * input
  * of a node: frames begin with a codec, nodes with the letter t.
  * @param frameDigests at least one
  * @throws InvalidInputError for none
@@ -51,7 +53,8 @@ export function merkleSecret(oprfOutput: Uint8Array): Uint8Array {
 }
 
 /**
- * Derives the key of a chunk: the one-step key derivation of NIST SP 800-56C r2 §4 with SHA-256, one hash instead of the
+ * Derives the key of a chunk: the one-step key derivation of NIST SP 800-56C r2 §4 with SHA-256, one hash instead of
+ * the
  * four of HKDF, because files have many blocks.
  * @param secret from `merkleSecret`
  * @param frameDigest H(B)

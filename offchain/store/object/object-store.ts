@@ -58,7 +58,8 @@ export interface ObjectStore {
   putMany(objects: readonly NamedBytes[]): Promise<void>;
 
   /**
-   * Stores an object: `putMany` of one. When the promise resolves, the bytes survive a crash of process and machine; until then the
+   * Stores an object: `putMany` of one. When the promise resolves, the bytes survive a crash of process and machine;
+   * until then the
    * object is absent or what it was before, never part of the new one. Storing again under a name replaces the bytes.
    * @param id 1 to 128 characters of a–z, 0–9, `-`, `_` and `.`, not starting with `.`
    * @throws InvalidInputError for another id, DiskFullError, DiskFailedError

@@ -144,7 +144,7 @@ describe("the file cache", () => {
     expect(await put()).to.deep.equal({ b: "", "sub/c": "t/sub/c!", "sub-d": "t/sub-d!" });
   });
 
-  it("finds nothing in another scope, under another secret, or when it is distrusted, and then records anew", async () => {
+  it("finds nothing in another scope, under another secret, or when distrusted, and records anew", async () => {
     await pause(SETTLED_MILLISECONDS);
     await put();
     expect(await put({ scope: "team" })).to.deep.equal(nothing);

@@ -95,7 +95,7 @@ describe("ranges of a file", () => {
     });
   });
 
-  it("come from files of a put as streams and as bytes, within the limit of the range and not of the file", async () => {
+  it("come from files of a put as streams and as bytes, within the limit of the range", async () => {
     const bytes = pseudoRandomBytes("large", 9 * CHUNK_LIMITS.averageBytes);
     const { dataId, fileKey } = await storeInMemory(provider, [{ name: "large", bytes }]);
     const root = openRoot(fileKey, dataId, await provider.fetch(dataId));

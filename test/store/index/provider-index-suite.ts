@@ -244,7 +244,7 @@ export function describeProviderIndex(
         expect(await unused(99)).to.deep.equal([digest(1), digest(2)]);
       });
 
-      it("are decided in one place: what is being removed is gained by nobody, what was gained is not removed", async () => {
+      it("are decided once: what is being removed is gained by nobody, what was gained is kept", async () => {
         await index.chunks.record(ALICE, [chunk(1), chunk(2), chunk(3)], 10);
         await index.chunks.markLost([digest(2)]);
         await index.chunks.release(ALICE, [digest(1), digest(2)], 20);

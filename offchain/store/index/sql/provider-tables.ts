@@ -184,7 +184,8 @@ const ownTables = ({ bytes, integer, counted, appended, clustered }: ColumnTypes
 
   // What an account sends before an agreement. The byte counts are what has been acknowledged of each stream's file.
   // complete: 0 while the manifest is arriving, or being removed, by the process 'writer': the row is unknown to all
-  // that read preparations. reused_powers: powers of β, from the first, that were copied with those of α from a verified
+  // that read preparations. reused_powers: powers of β, from the first, that were copied with those of α from a
+  // verified
   // preparation under the same β. uses: agreements that have not ended and depend on this preparation.
   `CREATE TABLE preparations (
     id ${counted},

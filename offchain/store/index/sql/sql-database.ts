@@ -112,7 +112,8 @@ export class SqlDatabase<Tables> {
   }
 
   /**
-   * On SQLite calls take their turns on the one connection. kysely would let them wait too, but a caller that asks again
+   * On SQLite calls take their turns on the one connection. kysely would let them wait too, but a caller that asks
+   * again
    * at once would overtake those that wait.
    */
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -171,7 +172,8 @@ export class SqlDatabase<Tables> {
   }
 
   /**
-   * Runs work that one process may do at a time, after whoever does it now; for as long as the connection lasts. Callers
+   * Runs work that one process may do at a time, after whoever does it now; for as long as the connection lasts.
+   * Callers
    * of one process keep each other apart themselves.
    * @throws TallystickError DATABASE_UNAVAILABLE, also when the others take too long
    */

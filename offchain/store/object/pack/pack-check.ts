@@ -1,5 +1,6 @@
 /**
- * Checks a folder of packs that no process uses: derives a new index from the packs, reading every byte if asked to, and
+ * Checks a folder of packs that no process uses: derives a new index from the packs, reading every byte if asked to,
+ * and
  * compares it with the one that is there. Repair is to put the new one in its place: what is damaged is in it no more,
  * so it is never served, and the next upload of an object stores it again.
  */

@@ -4,7 +4,8 @@
  *
  *   header    "TSPACK" ‖ u16 version ‖ salt (8) ‖ u32 CRC-32 of what precedes
  *   record    head ‖ body
- *   head      "TSRC" ‖ u8 kind ‖ u8 n ‖ u16 0 ‖ u32 a ‖ u32 b ‖ u32 CRC-32 of salt ‖ the preceding 16 bytes ‖ id; id (n)
+ *   head      "TSRC" ‖ u8 kind ‖ u8 n ‖ u16 0 ‖ u32 a ‖ u32 b ‖ u32 CRC-32 of salt ‖ the preceding 16 bytes ‖ id; id
+ * (n)
  *   footer    u32 offset of the contents ‖ salt (8) ‖ u32 CRC-32 of what precedes ‖ "TSPE"
  *
  * A pack that takes no more records ends with a record of kind `contents` and the footer. The salt is secret: whoever

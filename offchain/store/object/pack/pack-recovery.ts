@@ -26,7 +26,9 @@ const REPLAYED_AT_ONCE = 4096;
 
 export interface RecoveryOptions {
   readonly report: Report;
-  /** Every byte is read and hashed; else a complete pack is taken by its contents, and its objects are checked later. */
+  /**
+   * Every byte is read and hashed; else a complete pack is taken by its contents, and its objects are checked later.
+   */
   readonly readData?: boolean;
   /** Nothing is changed but the index, and no pack is opened for writing. */
   readonly keepPacks?: boolean;

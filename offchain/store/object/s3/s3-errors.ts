@@ -1,4 +1,6 @@
-/** What errors of s3mini, and answers of S3 services, mean. Bodies of answers are never quoted: they repeat requests. */
+/**
+ * What errors of s3mini, and answers of S3 services, mean. Bodies of answers are never quoted: they repeat requests.
+ */
 import { S3ServiceError } from "s3mini";
 import { isPassingStatus, retryAfterOf, type ServiceFailure } from "../store-service.ts";
 

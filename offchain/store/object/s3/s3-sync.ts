@@ -44,7 +44,8 @@ export class S3Sync {
   }
 
   /**
-   * Reads what is new. A call that arrives while one is under way may have come after its listing, so it joins the next.
+   * Reads what is new. A call that arrives while one is under way may have come after its listing, so it joins the
+   * next.
    * @throws StoreServiceError
    */
   refresh(): Promise<void> {

@@ -59,7 +59,8 @@ class Bucket {
     );
     const next = keys.length > 2 ? `<NextContinuationToken>${page[1]}</NextContinuationToken>` : "";
     const isTruncated = `<IsTruncated>${keys.length > 2}</IsTruncated>`;
-    const body = `<ListBucketResult><KeyCount>${page.length}</KeyCount>${isTruncated}${next}${contents.join("")}</ListBucketResult>`;
+    const inner = `<KeyCount>${page.length}</KeyCount>${isTruncated}${next}${contents.join("")}`;
+    const body = `<ListBucketResult>${inner}</ListBucketResult>`;
     return { headers: XML, body };
   }
 }
@@ -164,7 +165,7 @@ describe("object store on an S3 service that fails", () => {
     }
   });
 
-  it("takes no wrong answer for an empty bucket: not a page, not a listing that is short or does not go on", async () => {
+  it("takes no wrong answer for an empty bucket: no page, no listing that is short or does not go on", async () => {
     for (const body of [
       "",
       "<html>welcome</html>",

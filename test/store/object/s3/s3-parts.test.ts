@@ -26,7 +26,8 @@ describe("credentials of an S3 service", () => {
 
   it("come from a file in the form of the AWS tools", () => {
     write(
-      "[other]\naws_access_key_id = no\n[default]\r\naws_access_key_id = id\r\naws_secret_access_key=a/b+c==\n[x]\naws_access_key_id=no\n",
+      "[other]\naws_access_key_id = no\n[default]\r\naws_access_key_id = id\r\n" +
+        "aws_secret_access_key=a/b+c==\n[x]\naws_access_key_id=no\n",
     );
     expect(readS3Credentials(file)).to.deep.equal({ accessKeyId: "id", secretAccessKey: "a/b+c==" });
     write("aws_access_key_id=id\naws_secret_access_key=secret");
@@ -48,7 +49,7 @@ describe("credentials of an S3 service", () => {
     }
   });
 
-  it("are refused when others can read them, when one is missing or no value of a header, and are in no message", () => {
+  it("are refused when others can read them, or one is missing or no header value, and are in no message", () => {
     write("aws_access_key_id=id\naws_secret_access_key=hidden", 0o644);
     expectRejection(() => readS3Credentials(file), "INVALID_INPUT", /readable by others/);
     for (const text of [
