@@ -216,7 +216,9 @@ describe("a round trip through the command line", () => {
 
     it("everything, so that a second put of the restored tree has the same data id", async () => {
       const again = await tallystick(alice, ["put", "--no-agreement", join(out, "everything")]);
-      expect(again.document).to.include({ dataId, uploadedBytes: 0 });
+      expect(again.document).to.include({ dataId });
+      // The metadata name times to the nanosecond, which a restore sets to the microsecond.
+      expect(again.document.uploadedBytes).to.be.lessThan(4096);
     });
 
     it("all of it under another umask", async () => {
@@ -256,15 +258,15 @@ describe("a round trip through the command line", () => {
     });
   }
 
-  it("refuses a time that no recipe can hold, and names the file", async () => {
+  it("stores a file whose time no snapshot can hold, and says so", async () => {
     const file = dir("from the far future");
     writeFileSync(file, "hello");
     spawnSync("touch", ["-d", "@9300000000", file]);
+    // A file system with shorter times cuts it to one that can be held: then nothing is to be said.
+    const isTooLate = statSync(file, { bigint: true }).mtimeNs >= 1n << 63n;
     const put = await tallystick(alice, ["put", file, "--no-agreement"]);
-    // A file system with shorter times has cut it to one that can be held.
-    if (statSync(file, { bigint: true }).mtimeNs < 1n << 63n) return expect(put.exitCode).to.equal(0);
-    expect(put.document.error).to.deep.include({ code: "INVALID_INPUT", details: { path: file } });
-    expect(put.exitCode).to.equal(2);
+    expect(put.exitCode, put.stderr).to.equal(0);
+    if (isTooLate) expect(put.stderr).to.include("from the far future");
   });
 
   it("gives equal trees under other roots the same data id, whatever order they were made in", async () => {

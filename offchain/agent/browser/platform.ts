@@ -25,7 +25,8 @@ export async function browserPlatform(name: string): Promise<AgentPlatform> {
     lock,
     http: { transport: fetchTransport({ joinsBodies: true }) },
     clock: systemClock,
-    origin: { host: location.host, user: "" },
+    // Worker scopes without an address exist.
+    origin: { host: globalThis.location?.host ?? "", user: "" },
     close: async () => store.close(),
   };
 }

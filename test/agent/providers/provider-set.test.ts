@@ -26,6 +26,8 @@ class FakeProvider {
   failure = new TallystickError("connection broke", { code: "UNREACHABLE", retryable: true });
   lost: string | undefined;
   forget: string | undefined;
+  /** Objects that were reported as damaged. */
+  readonly reported: string[] = [];
   /** Sent in place of the right challenges. */
   strayChallenges: { nonce: string; positions: number[] }[] | undefined;
 
@@ -64,6 +66,11 @@ class FakeProvider {
     return objects.map(({ id }) => id);
   }
 
+  async inspectChunks(ids: readonly string[]): Promise<string[]> {
+    this.reported.push(...ids);
+    return [...ids];
+  }
+
   async chunk(id: string) {
     if (this.lost === id) throw new TallystickError("it is lost", { code: "NOT_FOUND", check: "stored bytes" });
     return this.known.get(id) ?? new Uint8Array();
@@ -100,6 +107,8 @@ describe("HTTP storage provider", () => {
       const error = await rejection(provider.fetch(id));
       expect(error).to.include({ code: "INTEGRITY", party: provider.name, expected: id });
     }
+    // What it said itself to be lost needs no report.
+    expect(fake.reported).to.deep.equal([first.id]);
   });
 
   it("makes a claim anew when the connection broke while it was answered", async () => {
