@@ -3,7 +3,7 @@
  */
 import { fromHex } from "../../core/encoding/hex.ts";
 import type { BundleMember } from "../../core/recipe/bundle.ts";
-import type { ChunkedContent } from "../../core/recipe/recipe.ts";
+import { type ChunkedContent, contentBytes } from "../../core/recipe/recipe.ts";
 import type { FileCacheSession, SourceEntry, SourceFile, SourceRun } from "../platform.ts";
 import type { BundleRef } from "./bundle-ref.ts";
 import {
@@ -53,15 +53,13 @@ export class ContentCache {
     if (entry.type !== "file" || content === undefined) entry.remember?.();
     else if (known) entry.remember?.(entry.cached);
     else if ("digest" in content) entry.remember?.(encodeSmall(content));
-    else entry.remember?.(encodeChunked(content, sizeOf(content, entry), this.#nowSeconds));
+    // A file that changed while it was read is stored as it was read. The next put reads it again.
+    else if (entry.sizeBytes === undefined || entry.sizeBytes === contentBytes(content))
+      entry.remember?.(encodeChunked(content, contentBytes(content), this.#nowSeconds));
   }
 
   #counts(confirmedAt: number): boolean {
     // A clock that was set back must not make an old confirmation a new one.
     return confirmedAt <= this.#nowSeconds && this.#nowSeconds - confirmedAt <= CONFIRMED_SECONDS;
   }
-}
-
-function sizeOf(content: ChunkedContent, { sizeBytes = 0 }: SourceFile): number {
-  return "chunks" in content ? content.chunks.reduce((sum, chunk) => sum + chunk.sizeBytes, 0) : sizeBytes;
 }
