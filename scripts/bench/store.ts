@@ -174,7 +174,7 @@ try {
         `1 KiB objects, durable: ${Math.round(figures.smallObjectsPerSecond)} a second`,
         `1 MiB objects, durable: ${Math.round(figures.largeMibPerSecond)} MiB/s`,
         `check of every byte: ${Math.round(figures.checkMegabytesPerCpuSecond)} MB per second of one core (bar: 500)`,
-        `${figures.kills} kills, ${figures.acknowledged} acknowledged objects: ${figures.missingOrWrong} missing or wrong`,
+        `${figures.kills} kills, ${figures.acknowledged} acknowledged: ${figures.missingOrWrong} missing or wrong`,
         "",
       ].join("\n"),
     );

@@ -230,7 +230,7 @@ async function damageAndCompensate(
   const { id, terms, user } = agreement;
   await alice.run("audit", dataId);
   teller.line("alice audits: intact");
-  const { damaged, objects } = damageObjects(join(devnet.provider.dir, "data", "store", "objects"));
+  const { damaged, objects } = damageObjects(join(devnet.provider.dir, "data", "store"));
   teller.line(`one byte flipped in each of ${damaged} of ${objects} stored objects`);
   const audit = await alice.attempt("audit", dataId);
   if (audit.exitCode === 0) throw new Error("the audit did not detect the damage");

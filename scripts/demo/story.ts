@@ -6,6 +6,14 @@ import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import {
+  bodyBytes,
+  decodeHead,
+  decodePackHeader,
+  headBytes,
+  MAX_HEAD_BYTES,
+  PACK_HEADER_BYTES,
+} from "../../offchain/store/object/pack/pack-codec.ts";
 import { type CommandResult, type CommandUser, tallystick } from "./command.ts";
 
 /** Prints the story as it goes: headings, the commands that run, and what came of them. */
@@ -55,27 +63,40 @@ export async function until(what: string, seconds: number, condition: () => Prom
   }
 }
 
-function filesBelow(directory: string): string[] {
-  return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-    .sort();
-}
-
 /**
  * Flips a byte in every fourth stored object, in all of them when there are few.
  * @returns how many were damaged, and of how many
  */
 export function damageObjects(storeDirectory: string): { damaged: number; objects: number } {
-  const files = filesBelow(storeDirectory);
-  const victims = files.length < 40 ? files : files.filter((_, position) => position % 4 === 0);
-  for (const path of victims) {
-    const bytes = readFileSync(path);
-    const middle = Math.floor(bytes.length / 2);
-    bytes.writeUInt8(bytes.readUInt8(middle) ^ 0xff, middle);
-    writeFileSync(path, bytes);
+  const objects = storedObjects(storeDirectory);
+  const victims = objects.length < 40 ? objects : objects.filter((_, position) => position % 4 === 0);
+  for (const { file, offset, lengthBytes } of victims) {
+    const bytes = readFileSync(file);
+    const middle = offset + Math.floor(lengthBytes / 2);
+    bytes[middle] = (bytes[middle] ?? 0) ^ 1;
+    writeFileSync(file, bytes);
   }
-  return { damaged: victims.length, objects: files.length };
+  return { damaged: victims.length, objects: objects.length };
+}
+
+/** Where the bytes of the objects are in the provider's packs. */
+function storedObjects(storeDirectory: string): { file: string; offset: number; lengthBytes: number }[] {
+  const folder = join(storeDirectory, "packs");
+  const files = readdirSync(folder).filter((name) => name.endsWith(".pack"));
+  return files.flatMap((name) => {
+    const file = join(folder, name);
+    const bytes = readFileSync(file);
+    const { salt } = decodePackHeader(bytes) ?? {};
+    if (salt === undefined) return [];
+    const objects = [];
+    for (let at = PACK_HEADER_BYTES; ; ) {
+      const head = decodeHead(bytes.subarray(at, at + MAX_HEAD_BYTES), salt);
+      if (head === undefined || head.kind === "contents") return objects;
+      const offset = at + headBytes(head);
+      if (head.kind === "object") objects.push({ file, offset, lengthBytes: head.lengthBytes });
+      at = offset + bodyBytes(head);
+    }
+  });
 }
 
 /**

@@ -36,7 +36,7 @@ describe("demo", () => {
     expect(status, `${stdout}${stderr}`).to.equal(0);
     expect(stderr).to.equal("");
     for (const part of [
-      "sent 0 B in 0 of", // bob has the same
+      " B in 2 of", // bob has the same
       "killed node-1 and node-2",
       "are back: bytes, names, permissions, times and links are identical",
       "proven in block",
