@@ -259,7 +259,11 @@ async function joinOnce(
     const { recordId } = found;
     const header = headerOf(found.record);
     const joined = () => ownsVersion(chain, header, account.address);
-    if (await joined()) return { recordId, role: "owner", isNew: false };
+    if (await joined()) {
+      // Another device of the account may have recorded it since the state was read.
+      const isOwn = recordId === recordIdOf(account.address, tag);
+      return { recordId, role: isOwn ? "recorder" : "owner", isNew: false };
+    }
     const request = await signAddition(context, found, dataId, fileKey);
     const replaced = async () => !(await isCurrentVersion(chain, header));
     const relayed = await relayEntry(context, (node) => node.relayOwner(recordId, request), {
