@@ -6,6 +6,17 @@
 
 const NANOS_PER_SECOND = 1_000_000_000n;
 const NANOS_PER_MILLISECOND = 1_000_000n;
+const NANOS_PER_MICROSECOND = 1_000n;
+
+/**
+ * The time that is stored: cut to microseconds (milliseconds before 1970), which every later restore can set and read
+ * again. So a restored tree that is put again has the same metadata and uploads nothing.
+ */
+export function storedTime(nanos: bigint): bigint {
+  const unit = nanos < 0n ? NANOS_PER_MILLISECOND : NANOS_PER_MICROSECOND;
+  return nanos - (((nanos % unit) + unit) % unit);
+}
+
 /** The argument for `utimes`: a number, or a Date before 1970, where Node takes no number. */
 export function timeArgument(nanos: bigint): number | Date {
   if (nanos < 0n) return new Date(Number(nanos / NANOS_PER_MILLISECOND));

@@ -11,6 +11,7 @@ import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import type { SourceRemark } from "../platform.ts";
 import { CACHE_TAG, Exclusions, IGNORE_FILE, isCacheTag, readPatterns } from "./exclusions.ts";
 import { fileUnreadable } from "./file-errors.ts";
+import { storedTime } from "./file-times.ts";
 import type { OwnerNames } from "./owner-names.ts";
 import { nameFromLatin1, systemPath } from "./system-path.ts";
 import type { WalkRoot } from "./walk-roots.ts";
@@ -201,7 +202,8 @@ class Walk {
   }
 
   #storableTime(absolutePath: string, nanos: bigint): bigint {
-    if (nanos < TIME_LIMIT_NANOS && nanos >= -TIME_LIMIT_NANOS) return nanos;
+    const time = storedTime(nanos);
+    if (time < TIME_LIMIT_NANOS && time >= -TIME_LIMIT_NANOS) return time;
     this.#remark("time", absolutePath, "modified in a year that cannot be stored (1678 to 2261 can): its time is lost");
     return 0n;
   }
