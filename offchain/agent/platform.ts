@@ -10,6 +10,7 @@ import type { EntryMetadata } from "../core/snapshot/entry-metadata.ts";
 import type { PartyOptions } from "../http/client.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { Clock } from "./clock.ts";
+import type { DataStages } from "./pipeline/data-stages.ts";
 import type { InputError } from "./put/input-errors.ts";
 
 export interface AgentPlatform {
@@ -25,6 +26,8 @@ export interface AgentPlatform {
   readonly clock: Clock;
   /** Where puts come from, for the list of snapshots. */
   readonly origin?: { readonly host: string; readonly user: string };
+  /** Where a put compresses and encrypts. Absent: in the thread of the agent. */
+  readonly openStages?: () => DataStages;
   /** Releases the catalogue and everything else that is open. */
   close(): Promise<void>;
 }

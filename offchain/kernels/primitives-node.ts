@@ -20,6 +20,7 @@ import {
   checkGcmArguments,
   checkHkdfArguments,
   checkRandomLength,
+  checkSealingRoom,
   GCM_TAG_BYTES,
   type Primitives,
   type ScryptCost,
@@ -89,6 +90,28 @@ export function aes256GcmSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Arra
   return sealed;
 }
 
+/** Bytes that are encrypted at a time: the copy of the ciphertext is then in the cache when it is put in its place. */
+const SEALED_AT_A_TIME = 65_536;
+
+export function aes256GcmSealInPlace(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  aad: Uint8Array,
+  memory: Uint8Array,
+  plaintextBytes: number,
+): void {
+  checkGcmArguments(key, nonce);
+  checkSealingRoom(memory, plaintextBytes);
+  const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: GCM_TAG_BYTES });
+  cipher.setAAD(aad);
+  for (let start = 0; start < plaintextBytes; start += SEALED_AT_A_TIME) {
+    const end = Math.min(start + SEALED_AT_A_TIME, plaintextBytes);
+    memory.set(cipher.update(memory.subarray(start, end)), start);
+  }
+  cipher.final();
+  memory.set(cipher.getAuthTag(), plaintextBytes);
+}
+
 export function aes256GcmOpen(
   key: Uint8Array,
   nonce: Uint8Array,
@@ -139,6 +162,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   pbkdf2Sha512,
   scrypt,
   aes256GcmSeal,
+  aes256GcmSealInPlace,
   aes256GcmOpen,
   zstdDecompress,
   randomBytes,

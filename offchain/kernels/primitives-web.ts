@@ -13,6 +13,7 @@ import {
   checkGcmArguments,
   checkHkdfArguments,
   checkRandomLength,
+  checkSealingRoom,
   GCM_TAG_BYTES,
   type Primitives,
   type ScryptCost,
@@ -70,6 +71,17 @@ export function aes256GcmSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Arra
   return gcm(key, nonce, aad).encrypt(plaintext);
 }
 
+export function aes256GcmSealInPlace(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  aad: Uint8Array,
+  memory: Uint8Array,
+  plaintextBytes: number,
+): void {
+  checkSealingRoom(memory, plaintextBytes);
+  memory.set(aes256GcmSeal(key, nonce, aad, memory.subarray(0, plaintextBytes)));
+}
+
 export function aes256GcmOpen(
   key: Uint8Array,
   nonce: Uint8Array,
@@ -114,6 +126,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   pbkdf2Sha512,
   scrypt,
   aes256GcmSeal,
+  aes256GcmSealInPlace,
   aes256GcmOpen,
   zstdDecompress,
   randomBytes,

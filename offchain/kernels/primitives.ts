@@ -69,6 +69,19 @@ export interface Primitives {
    */
   aes256GcmSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array;
   /**
+   * AES-256-GCM encryption in place.
+   * @param memory starts with the plaintext, with room for the tag behind it; afterwards with ciphertext and tag
+   * @param plaintextBytes length of the plaintext
+   * @throws RangeError for wrong lengths of key or nonce, or without room for the tag
+   */
+  aes256GcmSealInPlace(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    memory: Uint8Array,
+    plaintextBytes: number,
+  ): void;
+  /**
    * AES-256-GCM decryption.
    * @returns the plaintext, or undefined when the tag does not verify (or there is no room for one)
    * @throws RangeError for wrong lengths of key or nonce
@@ -94,6 +107,13 @@ export function checkGcmArguments(key: Uint8Array, nonce: Uint8Array): void {
     throw new RangeError(`AES-256 key must be ${AES_KEY_BYTES} bytes, got ${key.length}`);
   if (nonce.length !== GCM_NONCE_BYTES) {
     throw new RangeError(`AES-GCM nonce must be ${GCM_NONCE_BYTES} bytes, got ${nonce.length}`);
+  }
+}
+
+/** @throws RangeError when ciphertext and tag do not fit */
+export function checkSealingRoom(memory: Uint8Array, plaintextBytes: number): void {
+  if (plaintextBytes + GCM_TAG_BYTES > memory.length) {
+    throw new RangeError(`${memory.length} bytes have no room for ${plaintextBytes} bytes and a tag`);
   }
 }
 

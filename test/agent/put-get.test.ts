@@ -250,7 +250,8 @@ describe("put and get: the data plane", () => {
 
     it("are written at the latest after 4096 entries, and the order of objects is found all the same", async () => {
       const inputs = Array.from({ length: 4200 }, (_, n): PutInput => {
-        const bytes = n === 10 || n === 4150 ? noise(1000) : n % 500 === 0 ? noise(BUNDLE_LIMITS.fileBytes + n) : [];
+        const bytes =
+          n === 10 || n === 4150 ? noise(1000) : n % 500 === 0 || n === 4120 ? noise(BUNDLE_LIMITS.fileBytes + n) : [];
         return { name: `${String(n).padStart(5, "0")} ${"long name ".repeat(30)}`, bytes: Uint8Array.from(bytes) };
       });
       const stored = await put(...inputs);

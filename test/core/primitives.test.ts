@@ -85,6 +85,12 @@ for (const [name, primitives] of Object.entries(implementations)) {
       for (const { key, nonce, aad, plaintext, sealed } of vectors.aes256Gcm.vectors) {
         const parameters = [unhex(key), unhex(nonce), unhex(aad)] as const;
         expect(hex(primitives.aes256GcmSeal(...parameters, unhex(plaintext)))).to.equal(sealed);
+        const memory = new Uint8Array(sealed.length / 2);
+        memory.set(unhex(plaintext));
+        primitives.aes256GcmSealInPlace(...parameters, memory, plaintext.length / 2);
+        expect(hex(memory)).to.equal(sealed);
+        const tight = memory.subarray(1);
+        expect(() => primitives.aes256GcmSealInPlace(...parameters, tight, plaintext.length / 2)).to.throw(RangeError);
         expect(hex(primitives.aes256GcmOpen(...parameters, unhex(sealed)) ?? Uint8Array.of())).to.equal(plaintext);
       }
     });

@@ -9,6 +9,7 @@ import { FolderLock } from "./home-lock.ts";
 import { nodeTransport } from "./http-transport.ts";
 import { openLocalFiles } from "./local-files.ts";
 import { FolderPreparations } from "./preparations.ts";
+import { openWorkerStages } from "./worker-stages.ts";
 
 /**
  * @param homeDir made if it is absent.
@@ -26,6 +27,7 @@ export function nodePlatform(homeDir: string): AgentPlatform {
     http: { transport: nodeTransport },
     clock: systemClock,
     origin: { host: hostname(), user: userName() },
+    openStages: openWorkerStages,
     close: async () => {
       fileCache.close();
       await catalogue.close();

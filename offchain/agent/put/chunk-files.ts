@@ -2,7 +2,7 @@
  * First stage of a put: entries of the source become frames to be compressed, and entries. Each file is read once.
  */
 
-import { isBundled } from "../../core/recipe/bundle.ts";
+import { BUNDLE_LIMITS, isBundled } from "../../core/recipe/bundle.ts";
 import { Chunker } from "../../core/recipe/chunker.ts";
 import { FRAME_HEAD_BYTES } from "../../core/recipe/frame.ts";
 import type { SourceEntry, SourceFile } from "../platform.ts";
@@ -31,16 +31,21 @@ export interface ReadEntry {
 
 export type ReadInput = ReadChunk | ReadEntry;
 
+export interface ChunkOptions {
+  /** Memory of one frame of the largest size, for the chunks of large files. Default: memory of their length. */
+  readonly allocate?: (() => Uint8Array) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ReadOptions extends ChunkOptions {
+  /** Files that it knows are not read. */
+  readonly cache?: ContentCache | undefined;
+}
+
 /** Counts what has been read, for progress. */
 export interface ReadCounter {
   readBytes: number;
   readEntries: number;
-}
-
-export interface ChunkOptions {
-  /** Files that it knows are not read. */
-  readonly cache?: ContentCache | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -52,7 +57,7 @@ export interface ChunkOptions {
 export async function* chunkFiles(
   entries: AsyncIterable<SourceEntry>,
   counter: ReadCounter,
-  { cache, signal }: ChunkOptions = {},
+  { cache, allocate, signal }: ReadOptions = {},
 ): AsyncGenerator<ReadInput, void, undefined> {
   let failure: InputError | undefined;
   let hasEntries = false;
@@ -65,7 +70,7 @@ export async function* chunkFiles(
       counter.readBytes += sizeBytes;
     } else if (entry.type === "file") {
       try {
-        for await (const chunk of chunksOf(entry, signal)) {
+        for await (const chunk of chunksOf(entry, { allocate, signal })) {
           sizeBytes += chunk.sizeBytes;
           counter.readBytes += chunk.sizeBytes;
           yield chunk;
@@ -87,8 +92,14 @@ export async function* chunkFiles(
 }
 
 /** The chunks of one file. */
-export async function* chunksOf(file: SourceFile, signal?: AbortSignal): AsyncGenerator<ReadChunk, void, undefined> {
-  const chunker = new Chunker({ sizeBytes: file.sizeBytes });
+export async function* chunksOf(
+  file: SourceFile,
+  { allocate, signal }: ChunkOptions = {},
+): AsyncGenerator<ReadChunk, void, undefined> {
+  const { sizeBytes: announced } = file;
+  // A small file takes what it needs, since many of them wait together for their bundle.
+  const isLarge = announced === undefined || announced > BUNDLE_LIMITS.fileBytes;
+  const chunker = new Chunker({ sizeBytes: announced, allocate: isLarge ? allocate : undefined });
   let isFirst = true;
   const readChunk = (stored: Uint8Array, isLast: boolean): ReadChunk => {
     const sizeBytes = stored.length - FRAME_HEAD_BYTES;

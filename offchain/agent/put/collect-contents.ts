@@ -70,8 +70,15 @@ export interface CollectedEntry extends ReadEntry {
 
 export type CollectedInput = NewChunk | NewBundle | KnownBundle | FileRoot | Repeated | CollectedEntry;
 
-/** Reads a file again, chunk after chunk. */
-export type ReadAgain = (file: SourceFile) => AsyncIterable<FramedChunk>;
+export interface CollectOptions {
+  readonly keyMode: KeyMode;
+  /** Reads a file again, chunk after chunk. */
+  readonly readAgain: (file: SourceFile) => AsyncIterable<FramedChunk>;
+  /** Takes back the memory of a frame that is not passed on. */
+  readonly release: (frame: Uint8Array) => void;
+  /** Bundles that it knows are not put together again. */
+  readonly cache?: ContentCache | undefined;
+}
 
 /**
  * Collects what was framed. Memory: one bundle, and of one file the digests, in mode `merkle` also 8 MiB of frames.
@@ -80,11 +87,9 @@ export type ReadAgain = (file: SourceFile) => AsyncIterable<FramedChunk>;
  */
 export async function* collectContents(
   input: AsyncIterable<FramedInput>,
-  keyMode: KeyMode,
-  readAgain: ReadAgain,
-  cache?: ContentCache,
+  options: CollectOptions,
 ): AsyncGenerator<CollectedInput, void, undefined> {
-  const collector = keyMode === "oprf" ? new Collector(readAgain, cache) : new MerkleCollector(readAgain, cache);
+  const collector = options.keyMode === "oprf" ? new Collector(options) : new MerkleCollector(options);
   for await (const item of input) {
     if (item.kind === "chunk") yield* collector.chunk(item);
     else yield* collector.entry(item);
@@ -93,8 +98,7 @@ export async function* collectContents(
 }
 
 class Collector {
-  protected readonly readAgain: ReadAgain;
-  readonly #cache: ContentCache | undefined;
+  protected readonly options: CollectOptions;
   readonly #seen = new Set<string>();
   readonly #cutter = new BundleCutter();
   #fileDigests: Uint8Array[] = [];
@@ -104,9 +108,8 @@ class Collector {
   /** Frames of the bundle; of a file that was not read, how to get it. */
   #frames: (() => Promise<Uint8Array>)[] = [];
 
-  constructor(readAgain: ReadAgain, cache: ContentCache | undefined) {
-    this.readAgain = readAgain;
-    this.#cache = cache;
+  constructor(options: CollectOptions) {
+    this.options = options;
   }
 
   *chunk(chunk: FramedChunk): Generator<CollectedInput> {
@@ -151,7 +154,7 @@ class Collector {
       yield { kind: "repeated bundle", content };
       return;
     }
-    const ref = this.#cache?.bundleOf(content);
+    const ref = this.options.cache?.bundleOf(content);
     if (ref !== undefined) {
       yield { kind: "known bundle", content, ref };
       return;
@@ -164,7 +167,7 @@ class Collector {
   /** Reads a small file after all, because another one of its bundle has changed. */
   async #frameOf(entry: SourceEntry, { digest }: BundleMember): Promise<Uint8Array> {
     if (entry.type !== "file") throw new TallystickError("a bundle holds files only", { code: "INTERNAL" });
-    for await (const chunk of this.readAgain(entry)) {
+    for await (const chunk of this.options.readAgain(entry)) {
       if (chunk.isSmallFile && toHex(chunk.digest) === toHex(digest)) return chunk.frame;
     }
     throw changed(entry, "reading after the file cache");
@@ -172,8 +175,12 @@ class Collector {
 
   /** @param content name of the chunk's content: equal names have equal keys */
   protected *collected({ frame, digest, sizeBytes }: FramedChunk, content: string): Generator<CollectedInput> {
-    if (this.isNew(content)) yield { kind: "chunk", content, digest, frame, sizeBytes };
-    else yield { kind: "repeated chunk", content };
+    if (this.isNew(content)) {
+      yield { kind: "chunk", content, digest, frame, sizeBytes };
+    } else {
+      this.options.release(frame);
+      yield { kind: "repeated chunk", content };
+    }
   }
 
   protected chunkOfFile(chunk: FramedChunk): Iterable<CollectedInput> {
@@ -202,8 +209,11 @@ class MerkleCollector extends Collector {
 
   protected override chunkOfFile(chunk: FramedChunk): Iterable<CollectedInput> {
     this.#heldBytes += chunk.frame.buffer.byteLength;
-    if (this.#heldBytes > HELD_BYTES) this.#held = undefined;
     this.#held?.push(chunk);
+    if (this.#heldBytes > HELD_BYTES) {
+      for (const { frame } of this.#held ?? [chunk]) this.options.release(frame);
+      this.#held = undefined;
+    }
     return [];
   }
 
@@ -222,12 +232,13 @@ class MerkleCollector extends Collector {
     // Chunks share their keys within the file only, so the name of a content begins with that of the file.
     const nameOf = (chunk: Uint8Array) => `${root} ${toHex(chunk)}`;
     if (isKnown) {
+      for (const { frame } of held ?? []) this.options.release(frame);
       for (const chunk of digests) yield { kind: "repeated chunk", content: nameOf(chunk) };
       return;
     }
     if (held === undefined && file.isReadOnce === true) throw readOnce(file);
     let index = 0;
-    for await (const chunk of held ?? this.readAgain(file)) {
+    for await (const chunk of held ?? this.options.readAgain(file)) {
       const expected = digests[index++];
       if (expected === undefined || toHex(expected) !== toHex(chunk.digest)) throw changed(file);
       yield* this.collected(chunk, nameOf(chunk.digest));

@@ -124,6 +124,7 @@ export async function put(
   const { committee, nodes, oprf } = await context.committee();
   const lanes = await openLanes(context, options);
   const cache = openCache(context, lanes, options);
+  const stages = context.platform.openStages?.();
   try {
     const providers = lanes.map(({ provider }) => provider);
     const metadata = new MetadataUpload(accountSnapshotKeys(context), providers, totals, signal);
@@ -132,6 +133,7 @@ export async function put(
       place: onEvery(lanes),
       domain,
       keyMode,
+      stages,
       counter,
       totals,
       remark: leftOut.add,
@@ -214,6 +216,7 @@ export async function put(
     throw error;
   } finally {
     cache?.session.close();
+    await stages?.close();
   }
 }
 

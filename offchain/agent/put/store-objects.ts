@@ -44,35 +44,51 @@ export function onEvery(lanes: readonly StorageLane[]): Placement {
   return () => lanes;
 }
 
-/** Passes on each object at its first occurrence. */
-export async function* distinct(objects: AsyncIterable<SealedObject>): AsyncGenerator<SealedObject, void, undefined> {
+/** Passes on each object at its first occurrence. @param release takes back the others */
+export async function* distinct(
+  objects: AsyncIterable<SealedObject>,
+  release: (sealed: Uint8Array) => void,
+): AsyncGenerator<SealedObject, void, undefined> {
   const seen = new Set<string>();
   for await (const object of objects) {
-    if (seen.has(object.id)) continue;
-    seen.add(object.id);
-    yield object;
+    if (seen.has(object.id)) {
+      release(object.sealed);
+    } else {
+      seen.add(object.id);
+      yield object;
+    }
   }
+}
+
+export interface StoreOptions {
+  /** Called after each group, with the number of its objects. */
+  readonly onGroup: (objects: number) => void;
+  /** Takes back the memory of an object that every provider has acknowledged. */
+  readonly release: (sealed: Uint8Array) => void;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Places, tags and stores the objects; all of them are durable when it resolves.
  *
  * @param totals counts as groups are confirmed.
- * @param onGroup called after each group, with the number of its objects.
  */
 export async function storeObjects(
   objects: AsyncIterable<SealedObject>,
   place: Placement,
   totals: StoreTotals,
-  onGroup: (objects: number) => void,
-  signal?: AbortSignal,
+  { onGroup, release, signal }: StoreOptions,
 ): Promise<void> {
   const groups = batch(placedAndTagged(objects, place), {
     maximumItems: MAX_CLAIM_CHUNKS,
     maximumWeight: GROUP_BYTES,
     weigh: ({ object }) => object.sealed.length,
   });
-  const store = (group: readonly PlacedObject[]) => storeGroup(group, signal);
+  const store = async (group: readonly PlacedObject[]) => {
+    const stored = await storeGroup(group, signal);
+    for (const { object } of group) release(object.sealed);
+    return stored;
+  };
   for await (const { objects: count, stored } of mapOrdered(groups, store, { concurrency: GROUPS_UNDER_WAY })) {
     for (const { sizeBytes, uploaded } of stored) {
       totals.objects += 1;

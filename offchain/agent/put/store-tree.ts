@@ -50,21 +50,23 @@ export interface StoreTreeContext {
 export async function storeTree(source: EntrySource, context: StoreTreeContext): Promise<AssembledRoot> {
   const { oracle, place, domain, keyMode = "oprf", counter, totals, onChange, onEntry, signal } = context;
   const { stages = localStages, remark, cache } = context;
+  const { allocate } = stages;
+  const release = (bytes: Uint8Array) => stages.release(bytes);
   const derivation = { oracle, domain, keyMode, signal };
   const durable = new AfterDurable();
   const assembler = new Assembler({ ...derivation, stages, onEntry, cache, durable });
   const frame = <Input extends ReadInput>(read: AsyncIterable<Input>) =>
     mapOrdered(read, (item) => frameItem(item, stages), { ...FRAMES_AHEAD, weigh: memoryOf });
   const run: SourceRun = { ...(remark === undefined ? {} : { remark }), ...(cache === undefined ? {} : cache.run) };
-  const framed = frame(chunkFiles(source.entries(run), counter, { cache, signal }));
-  const readAgain = (file: SourceFile) => chunksOnly(frame(chunksOf(file, signal)));
-  const keyed = deriveKeys(collectContents(framed, keyMode, readAgain, cache), derivation);
-  const objects = durable.counting(distinct(assembler.assemble(sealContents(keyed, stages))));
+  const framed = frame(chunkFiles(source.entries(run), counter, { cache, allocate, signal }));
+  const readAgain = (file: SourceFile) => chunksOnly(frame(chunksOf(file, { allocate, signal })));
+  const keyed = deriveKeys(collectContents(framed, { keyMode, readAgain, release, cache }), derivation);
+  const objects = durable.counting(distinct(assembler.assemble(sealContents(keyed, stages)), release));
   const onGroup = (count: number) => {
     durable.confirm(count);
     onChange();
   };
-  await storeObjects(objects, place, totals, onGroup, signal);
+  await storeObjects(objects, place, totals, { onGroup, release, signal });
   cache?.session.finish();
   return assembler.result;
 }

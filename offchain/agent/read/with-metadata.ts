@@ -1,6 +1,4 @@
-/**
- * A listing holds content only. What belongs to the owner comes as a stream of its own, in the order of the listing.
- */
+/** A listing holds content only. What belongs to the owner comes as a stream of its own, in listing order. */
 import { IntegrityError, type TallystickError } from "../../core/errors.ts";
 import type { FileEntry } from "../../core/recipe/recipe.ts";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";

@@ -14,7 +14,7 @@
  */
 import { gcmsiv } from "@noble/ciphers/aes.js";
 import { concatBytes } from "@noble/hashes/utils.js";
-import { aes256GcmOpen, aes256GcmSeal } from "#primitives";
+import { aes256GcmOpen, aes256GcmSeal, aes256GcmSealInPlace } from "#primitives";
 import { DIGEST_BYTES } from "../encoding/content-id.ts";
 import { u64be } from "../encoding/integers.ts";
 import { IntegrityError, InvalidInputError, UnknownVersionError } from "../errors.ts";
@@ -137,6 +137,18 @@ function chunkAad(frameBytes: number): Uint8Array {
 export function sealChunk(key: Uint8Array, frame: Uint8Array): Uint8Array {
   requireKey(key);
   return aes256GcmSeal(key, ZERO_NONCE, chunkAad(frame.length), frame);
+}
+
+/**
+ * Encrypts a chunk where it is.
+ * @param memory starts with the frame; afterwards with the sealed chunk
+ * @returns the sealed chunk, a view of the memory
+ * @throws InvalidInputError for a key of another length; RangeError without room for the tag
+ */
+export function sealChunkInPlace(key: Uint8Array, memory: Uint8Array, frameBytes: number): Uint8Array {
+  requireKey(key);
+  aes256GcmSealInPlace(key, ZERO_NONCE, chunkAad(frameBytes), memory, frameBytes);
+  return memory.subarray(0, frameBytes + CHUNK_OVERHEAD_BYTES);
 }
 
 /**

@@ -1,0 +1,144 @@
+/** Stages on worker threads: they give what the stages in one thread give, and use their memory again. */
+import { expect } from "chai";
+import { openWorkerStages } from "../../../offchain/agent/node/worker-stages.ts";
+import { type DataStages, localStages } from "../../../offchain/agent/pipeline/data-stages.ts";
+import { openSource } from "../../../offchain/agent/put/source.ts";
+import { onEvery } from "../../../offchain/agent/put/store-objects.ts";
+import { storeTree } from "../../../offchain/agent/put/store-tree.ts";
+import { contentId } from "../../../offchain/core/encoding/content-id.ts";
+import type { TallystickError } from "../../../offchain/core/errors.ts";
+import { CHUNK_LIMITS } from "../../../offchain/core/recipe/chunker.ts";
+import { storedFrame } from "../../../offchain/core/recipe/frame.ts";
+import type { KeyMode } from "../../../offchain/core/recipe/recipe.ts";
+import { pseudoText } from "../../helpers/frame-inputs.ts";
+import { MemoryOracle } from "../../helpers/memory-data-plane.ts";
+import { failure } from "../../helpers/promises.ts";
+import { pseudoRandomBytes } from "../../helpers/pseudo-random.ts";
+
+const MIB = 1_048_576;
+/** The largest object, which is sealed where its frame was. */
+const SLOT_BYTES = 2_097_152;
+const KEY = new Uint8Array(32).fill(7);
+
+describe("stages on worker threads", () => {
+  let stages: DataStages;
+
+  beforeEach(() => {
+    stages = openWorkerStages(2);
+  });
+  afterEach(async () => await stages.close());
+
+  /** A stored frame in memory of the stages, as the chunker lays it out. */
+  function inSlot(plaintext: Uint8Array): Uint8Array {
+    const slot = stages.allocate?.() ?? new Uint8Array(0);
+    const stored = slot.subarray(0, plaintext.length + 1);
+    stored.set(storedFrame(plaintext));
+    return stored;
+  }
+
+  it("frame and seal as the stages of one thread do, whatever the size", async () => {
+    for (const plaintext of [
+      pseudoRandomBytes("slot", CHUNK_LIMITS.maxBytes),
+      pseudoRandomBytes("slot", 300_000),
+      pseudoText("slot", MIB),
+      new Uint8Array(MIB),
+      new Uint8Array(0),
+    ]) {
+      const expected = await localStages.frame(storedFrame(plaintext));
+      for (const stored of [inSlot(plaintext), storedFrame(plaintext)]) {
+        const framed = await stages.frame(stored);
+        expect(Buffer.compare(framed.frame, expected.frame)).to.equal(0);
+        expect(framed.digest).to.deep.equal(expected.digest);
+        const { id, sealed } = await stages.seal(framed.frame, KEY);
+        expect(id).to.equal((await localStages.seal(expected.frame.slice(), KEY)).id);
+        expect(contentId(sealed)).to.equal(id);
+        stages.release(sealed);
+      }
+    }
+  });
+
+  it("frame many small files at once, each in its own memory", async () => {
+    const files = Array.from({ length: 500 }, (_, n) =>
+      n % 2 === 0 ? pseudoText(`${n}`, n * 20) : pseudoRandomBytes(`${n}`, n * 20),
+    );
+    const framed = await Promise.all(files.map(async (file) => await stages.frame(storedFrame(file))));
+    for (const [index, { frame, digest }] of framed.entries()) {
+      const expected = await localStages.frame(storedFrame(files[index] ?? new Uint8Array(0)));
+      expect(Buffer.compare(frame, expected.frame), `file ${index}`).to.equal(0);
+      expect(digest).to.deep.equal(expected.digest);
+    }
+  });
+
+  it("use released memory again", async () => {
+    const { frame } = await stages.frame(inSlot(pseudoRandomBytes("a", MIB)));
+    const { sealed } = await stages.seal(frame, KEY);
+    expect(sealed.buffer.byteLength).to.equal(SLOT_BYTES);
+    stages.release(sealed);
+    expect(stages.allocate?.().buffer).to.equal(sealed.buffer);
+    expect(stages.allocate?.().buffer).to.not.equal(sealed.buffer);
+  });
+
+  it("fail what is under way when they are closed, instead of leaving it waiting", async () => {
+    const pending = failure(stages.frame(inSlot(pseudoRandomBytes("a", MIB))));
+    await stages.close();
+    expect((await pending) as TallystickError).to.include({ code: "INTERNAL" });
+  });
+
+  for (const keyMode of ["oprf", "merkle"] satisfies KeyMode[]) {
+    it(`store what one thread stores, in mode ${keyMode}, in memory that depends on no size`, async () => {
+      const large = pseudoRandomBytes("large", 24 * MIB);
+      const inputs = [
+        { name: "a", bytes: large },
+        { name: "b", bytes: large },
+        { name: "c", bytes: Buffer.concat([large.subarray(MIB), pseudoText("end", 3 * MIB)]) },
+        ...Array.from({ length: 300 }, (_, n) => ({ name: `small ${n}`, bytes: pseudoText(`${n}`, 10 * n) })),
+      ];
+      let allocated = 0;
+      let most = 0;
+      let released = 0;
+      const counting: DataStages = {
+        allocate: () => {
+          allocated += 1;
+          most = Math.max(most, allocated - released);
+          return stages.allocate?.() ?? new Uint8Array(0);
+        },
+        frame: (stored) => stages.frame(stored),
+        seal: (frame, key) => stages.seal(frame, key),
+        sealBundle: (frames, key) => stages.sealBundle(frames, key),
+        release: (bytes) => {
+          if (bytes.buffer.byteLength === SLOT_BYTES) released += 1;
+          stages.release(bytes);
+        },
+        close: () => stages.close(),
+      };
+      const put = async (used: DataStages) => {
+        const objects: string[] = [];
+        const provider = {
+          async store(group: readonly { id: string; sealed: Uint8Array }[]) {
+            await new Promise((resolve) => setImmediate(resolve));
+            for (const { id, sealed } of group) {
+              if (contentId(sealed) !== id) throw new Error(`the memory of ${id} was used again too early`);
+              objects.push(id);
+            }
+            return { uploaded: new Set<string>() };
+          },
+        };
+        const { dataId } = await storeTree(openSource(inputs, undefined), {
+          oracle: new MemoryOracle(),
+          place: onEvery([{ provider }]),
+          domain: "public",
+          keyMode,
+          stages: used,
+          counter: { readBytes: 0, readEntries: 0 },
+          totals: { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 },
+          onChange: () => undefined,
+        });
+        return { dataId, objects };
+      };
+      expect(await put(counting)).to.deep.equal(await put(localStages));
+      // 75 MiB went through; the stages hold about six batches of 4 MiB.
+      expect(allocated).to.be.greaterThan(60);
+      expect(most).to.be.within(1, 45);
+    });
+  }
+});
