@@ -43,6 +43,7 @@ export class TestNode {
   readonly folder: string;
   url = "";
   #process: ChildProcess | undefined;
+  #log = "";
   readonly #domain: SessionDomain;
 
   constructor(operator: string, folder: string, domain: SessionDomain) {
@@ -53,6 +54,11 @@ export class TestNode {
 
   get configFile(): string {
     return join(this.folder, "config.json");
+  }
+
+  /** The end of what the process has logged. */
+  get log(): string {
+    return this.#log;
   }
 
   get running(): boolean {
@@ -76,15 +82,15 @@ export class TestNode {
       },
     );
     this.#process = child;
-    let log = "";
+    this.#log = "";
     child.stderr?.on("data", (part: Buffer) => {
-      log = (log + part.toString()).slice(-20_000);
+      this.#log = (this.#log + part.toString()).slice(-20_000);
     });
     child.on("exit", () => {
       if (this.#process === child) this.#process = undefined;
     });
     await new Promise<void>((resolve, reject) => {
-      child.on("exit", (code, signal) => reject(new Error(`node ended with ${code ?? signal}: ${log}`)));
+      child.on("exit", (code, signal) => reject(new Error(`node ended with ${code ?? signal}: ${this.#log}`)));
       createInterface({ input: child.stdout as NodeJS.ReadableStream }).once("line", (line) => {
         this.url = (JSON.parse(line) as { url: string }).url;
         resolve();

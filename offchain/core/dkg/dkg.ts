@@ -174,6 +174,25 @@ export function dkgFinish(
   return { keyShare, groupPublicKey, verificationShares };
 }
 
+/**
+ * Checks a share as it comes, before the others are there: a member that waits for all of them may wait for ever, because
+ * whoever found the fault first no longer answers.
+ *
+ * @param broadcast of the sender, as checked in round 2
+ * @throws DkgFaultError naming the sender
+ */
+export function dkgCheckShare(
+  parameters: DkgParameters,
+  member: number,
+  broadcast: Uint8Array,
+  share: Uint8Array,
+): void {
+  assertGroupReady();
+  checkDkgParameters(parameters);
+  const { commitments } = decodeBroadcast(parameters, member, broadcast);
+  verifyShareOf(member, commitments, parameters.index, share);
+}
+
 /** The broadcasts of members 1 … n, exactly. */
 function orderBroadcasts({ size }: DkgParameters, broadcasts: ReadonlyMap<number, Uint8Array>): Uint8Array[] {
   const ordered: Uint8Array[] = [];

@@ -8,7 +8,7 @@ import type { Wallet } from "ethers";
 import type { Deployment } from "../../chain/deployment.ts";
 import type { Committee } from "../../chain/registry.ts";
 import { hpkeOpen, hpkeSeal } from "../../core/crypto/hpke.ts";
-import { dkgFinish, dkgRound1, dkgRound2 } from "../../core/dkg/dkg.ts";
+import { dkgCheckShare, dkgFinish, dkgRound1, dkgRound2 } from "../../core/dkg/dkg.ts";
 import type { KeyId } from "../../core/dkg/key-id.ts";
 import { fromHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, InvalidPointError } from "../../core/errors.ts";
@@ -94,10 +94,11 @@ export class DkgRounds {
   }
 
   /**
-   * Opens and keeps the share in a member's round-2 message.
+   * Opens, checks and keeps the share in a member's round-2 message.
    *
    * @throws InvalidSignatureError when the message is not signed by the member's operator key
-   * @throws ProtocolBreach when the member signed another transcript, or a share that does not open
+   * @throws ProtocolBreach when the member signed another transcript, or a share that does not open or does not fit its
+   *   commitments
    */
   async acceptShare(state: KeyState, member: Member, answer: DkgRound2Answer): Promise<void> {
     const { store, hpkePrivateKey } = this.#options;
@@ -112,8 +113,14 @@ export class DkgRounds {
       if (!(cause instanceof IntegrityError)) throw cause;
       throw new ProtocolBreach(`member ${member.index} (${member.operator}) sealed a share that does not open`);
     });
-    store.addIncoming(state, member.index, share);
-    share.fill(0);
+    try {
+      const broadcast = store.broadcasts(state).get(member.index);
+      if (broadcast === undefined) throw waitsFor("round 1", [member]);
+      breachIfRefused(() => dkgCheckShare(state, member.index, broadcast.bytes, share));
+      store.addIncoming(state, member.index, share);
+    } finally {
+      share.fill(0);
+    }
   }
 
   /**

@@ -10,6 +10,7 @@ import {
   DkgFaultError,
   type DkgParameters,
   type DkgResult,
+  dkgCheckShare,
   dkgFinish,
   dkgRound1,
   dkgRound2,
@@ -384,7 +385,9 @@ describe("core/oprf/dkg", () => {
       ] as const) {
         const wrong = new Map(shares).set(3, share);
         expectFault(() => dkgFinish(own, seconds[0]?.secret ?? nothing, run.broadcasts, wrong), 3, code, /share/);
+        expectFault(() => dkgCheckShare(own, 3, run.broadcasts.get(3) ?? nothing, share), 3, code, /share/);
       }
+      dkgCheckShare(own, 3, run.broadcasts.get(3) ?? nothing, shares.get(3) ?? nothing);
     });
 
     it("who shares a polynomial of too high a degree", () => {
