@@ -74,6 +74,8 @@ export interface FileCacheOptions {
   readonly nowSeconds: number;
   /** Finds nothing, and records everything anew. */
   readonly distrusted?: boolean;
+  /** Only looks things up: nothing is recorded or forgotten. */
+  readonly isReadOnly?: boolean;
 }
 
 /** The cache during one put. It is handed to the sources, which know the files. */

@@ -32,18 +32,26 @@ interface Range {
   isReplaced: boolean;
 }
 
+export interface ListOptions {
+  /** Finds nothing, and records everything anew. */
+  readonly distrusted?: boolean;
+  /** Nothing is written, so one page is held. */
+  readonly isReadOnly?: boolean;
+}
+
 export class FileCacheList {
   readonly #store: PageStore;
   readonly #distrusted: boolean;
+  readonly #isReadOnly: boolean;
   /** From the writer's page to the reader's. */
   readonly #ranges: Range[] = [];
   #index = 0;
   #ahead: { readonly first: Uint8Array; readonly page: Uint8Array } | undefined;
 
-  /** @param distrusted finds nothing, and records everything anew */
-  constructor(store: PageStore, distrusted: boolean) {
+  constructor(store: PageStore, { distrusted = false, isReadOnly = false }: ListOptions = {}) {
     this.#store = store;
     this.#distrusted = distrusted;
+    this.#isReadOnly = isReadOnly;
     this.#ahead = store.next(undefined);
     this.#load();
   }
@@ -120,6 +128,7 @@ export class FileCacheList {
     const current = this.#ahead;
     this.#ahead = current === undefined ? undefined : this.#store.next(current.first);
     this.#index = 0;
+    if (this.#isReadOnly) this.#ranges.length = 0;
     this.#ranges.push({
       first: current?.first,
       records: current === undefined ? [] : decodePage(current.page),

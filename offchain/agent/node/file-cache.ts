@@ -88,16 +88,19 @@ export class SqliteCacheSession implements FileCacheSession {
   readonly #scope: Uint8Array;
   readonly #now: number;
   readonly #distrusted: boolean;
+  readonly #isReadOnly: boolean;
   readonly #lists = new Map<string, FileCacheList>();
   readonly #findBundle: StatementSync;
   readonly #saveBundle: StatementSync;
 
-  constructor(database: Database, { scope, secret, nowSeconds, distrusted = false }: FileCacheOptions) {
+  constructor(database: Database, options: FileCacheOptions) {
+    const { scope, secret, nowSeconds, distrusted = false, isReadOnly = false } = options;
     this.#database = database;
     this.#key = kdf(secret, "file-cache");
     this.#scope = sha256(pathToBytes(scope));
     this.#now = nowSeconds;
     this.#distrusted = distrusted;
+    this.#isReadOnly = isReadOnly;
     this.#findBundle = database.prepare("SELECT sealed FROM bundles WHERE name = ?");
     this.#saveBundle = database.prepare(
       `INSERT INTO bundles (name, sealed, used_at) VALUES (?, ?, ?)
@@ -116,7 +119,10 @@ export class SqliteCacheSession implements FileCacheSession {
       )
       .run(name, this.#now);
     const list = Number(this.#database.prepare("SELECT list FROM lists WHERE name = ?").get(name)?.list);
-    const opened = new FileCacheList(this.#pages(list, name), this.#distrusted);
+    const opened = new FileCacheList(this.#pages(list, name), {
+      distrusted: this.#distrusted,
+      isReadOnly: this.#isReadOnly,
+    });
     this.#lists.set(root, opened);
     return opened;
   }

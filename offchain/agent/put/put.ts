@@ -11,21 +11,23 @@ import type { ShareRecipient } from "../../core/record/key-record.ts";
 import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 import type { Offer } from "../../core/wire/csp.ts";
 import { beginTagging, type DataSetTagger } from "../agreements/data-set-tagger.ts";
-import { openPreparedAgreement } from "../agreements/opening.ts";
+import { openPreparedAgreement, resumeAgreement } from "../agreements/opening.ts";
 import { type AgreementOptions, type AgreementReport, requireWishesFit } from "../agreements/terms.ts";
-import type { AgentContext } from "../context.ts";
+import type { AgentContext, CommitteeLink } from "../context.ts";
 import { bestFirst, type NodeReport } from "../keys/quorum.ts";
 import { ensureKeyOwnership, type KeyOwnership } from "../keys/record-key.ts";
-import type { SourceOptions } from "../platform.ts";
+import type { DataStages } from "../pipeline/data-stages.ts";
+import type { FileCacheOptions, SourceOptions } from "../platform.ts";
 import type { AgreementProgress, ProgressListener, PutProgress } from "../progress.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { accountSnapshotKeys } from "../snapshots/account-keys.ts";
 import { MetadataUpload } from "../snapshots/metadata-upload.ts";
 import { checkLabels, recordSnapshot, type SnapshotLabels, snapshotOf } from "../snapshots/record-snapshot.ts";
+import type { AssembledRoot } from "./assemble.ts";
 import { ContentCache } from "./content-cache.ts";
 import { knownOwnership } from "./known-ownership.ts";
 import { LeftOut, type LeftOutReport } from "./left-out.ts";
-import { measure, openSource, type PutInput } from "./source.ts";
+import { type EntrySource, type InputTotals, measure, openSource, type PutInput } from "./source.ts";
 import { onEvery } from "./store-objects.ts";
 import { storeTree } from "./store-tree.ts";
 
@@ -77,12 +79,24 @@ export interface PutReport {
   readonly seconds: number;
 }
 
-/** A provider of this put; without a tagger if there is to be no agreement. */
+/** A provider of this put; without a tagger if its agreement runs already, or if there is to be none. */
 interface Lane {
   readonly provider: StorageProvider;
   readonly tagger?: DataSetTagger;
-  /** What the provider offered before anything was stored. */
+  /** What the provider offered before anything was stored; undefined if there is to be no agreement. */
   readonly offer?: Offer;
+}
+
+/** What one pass over the inputs has stored. */
+interface Stored extends AssembledRoot {
+  readonly metadataId: string;
+  readonly leftOut: LeftOut;
+}
+
+interface Finished {
+  readonly record: KeyOwnership;
+  /** Undefined when one of them takes tags, and none were made. */
+  readonly agreements: readonly AgreementReport[] | undefined;
 }
 
 /**
@@ -98,106 +112,191 @@ export async function put(
   inputs: readonly PutInput[],
   options: PutOptions = {},
 ): Promise<PutReport> {
-  const started = performance.now();
-  const { signal, recipients, domain = PUBLIC_DOMAIN, keyMode } = options;
-  const counter = { readBytes: 0, readEntries: 0 };
-  const totals = { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 };
-  let measured = { entries: 0, bytes: 0 };
-  const tell = (phase: PutProgress["phase"]) =>
-    options.onProgress?.({
-      operation: "put",
-      phase,
-      totalEntries: measured.entries,
-      totalBytes: measured.bytes,
-      ...counter,
-      storedObjects: totals.objects,
-      uploadedBytes: totals.uploadedBytes,
-      deduplicatedBytes: totals.bytes - totals.uploadedBytes,
-    });
-
-  const startedAtMillis = context.platform.clock.now();
-  checkLabels(context, options);
-  tell("scanning");
-  const source = openSource(inputs, context.platform.files, options);
-  const leftOut = new LeftOut(context.logger);
-  measured = await measure(source, signal);
-  const { committee, nodes, oprf } = await context.committee();
-  const lanes = await openLanes(context, options);
-  const cache = openCache(context, lanes, options);
   const stages = context.platform.openStages?.();
   try {
-    const providers = lanes.map(({ provider }) => provider);
-    const metadata = new MetadataUpload(accountSnapshotKeys(context), providers, totals, signal);
-    const { dataId, fileKey, root } = await storeTree(source, {
-      oracle: oprf,
-      place: onEvery(lanes),
-      domain,
-      keyMode,
-      stages,
-      counter,
-      totals,
-      remark: leftOut.add,
-      cache,
-      onChange: () => tell("storing"),
-      onEntry: (entry) => metadata.push(entry),
-      signal,
+    return await new Put(context, inputs, options, stages).run();
+  } finally {
+    await stages?.close();
+  }
+}
+
+class Put {
+  readonly #context: AgentContext;
+  readonly #options: PutOptions;
+  readonly #stages: DataStages | undefined;
+  readonly #started = performance.now();
+  readonly #startedAtMillis: number;
+  readonly #domain: string;
+  readonly #source: EntrySource;
+  readonly #counter = { readBytes: 0, readEntries: 0 };
+  readonly #totals = { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 };
+  #measured: InputTotals = { entries: 0, bytes: 0, isKnown: false };
+
+  constructor(context: AgentContext, inputs: readonly PutInput[], options: PutOptions, stages: DataStages | undefined) {
+    this.#context = context;
+    this.#options = options;
+    this.#stages = stages;
+    this.#startedAtMillis = context.platform.clock.now();
+    this.#domain = options.domain ?? PUBLIC_DOMAIN;
+    checkLabels(context, options);
+    this.#source = openSource(inputs, context.platform.files, options);
+  }
+
+  async run(): Promise<PutReport> {
+    const context = this.#context;
+    const { signal } = this.#options;
+    this.#tell("scanning");
+    const providers = context.providers().choose(this.#options.providers);
+    const { forceRescan = false } = this.#options;
+    const cache = this.#openCache(providers, { isReadOnly: true, distrusted: forceRescan });
+    try {
+      this.#measured = await measure(this.#source, cache, signal);
+    } finally {
+      cache?.session.close();
+    }
+    const committee = await context.committee();
+    const lanes = await this.#openLanes(providers);
+    // Tags are made of the bytes of every object. Of a tree that was put before, the agreements most likely run, and
+    // then nothing is read; else a second pass makes the tags.
+    const isTagged = lanes.some(({ offer }) => offer !== undefined);
+    if (isTagged && this.#measured.isKnown) {
+      const stored = await this.#store(committee, lanes);
+      const { record, agreements } = await this.#finish(committee, stored, lanes);
+      if (agreements !== undefined) return await this.#report(committee, stored, record, agreements, providers);
+    }
+    return await this.#withTags(lanes, async (tagged) => {
+      const stored = await this.#store(committee, tagged);
+      const { record, agreements = [] } = await this.#finish(committee, stored, tagged);
+      return await this.#report(committee, stored, record, agreements, providers);
     });
-    const metadataId = await metadata.finish();
-    tell("recording");
-    const { name, origins } = source;
-    const { entryCount: entries, totalBytes } = root;
-    const finish = async (): Promise<{ record: KeyOwnership; agreements: AgreementReport[] }> => {
-      const known = recipients === undefined ? await knownOwnership(context, dataId) : undefined;
-      const record =
-        known ??
-        (await ensureKeyOwnership(
-          {
-            chain: await context.chain(),
-            account: context.account,
-            committee,
-            // Nodes that answered recently come first: a relay request to a hung node blocks until its timeout.
-            nodes: bestFirst(nodes, oprf.report()),
-            archives: await context.archives(),
-            catalogueKey: context.identity.catalogueKey,
-            logger: context.logger,
-          },
-          dataId,
-          fileKey,
-          recipients,
-        ));
-      fileKey.fill(0);
-      const { recordId, role } = record;
-      const storedAt = Math.floor(context.platform.clock.now() / 1000);
-      await context.catalogue.savePut({
-        dataId,
-        name,
-        entryCount: entries,
-        totalBytes,
-        domain,
-        recordId,
-        role,
-        storedAt,
+  }
+
+  /** Stores everything. When it resolves, all objects are durable, and nothing is recorded. */
+  async #store({ oprf }: CommitteeLink, lanes: readonly Lane[]): Promise<Stored> {
+    const context = this.#context;
+    const { keyMode, signal } = this.#options;
+    const leftOut = new LeftOut(context.logger);
+    Object.assign(this.#counter, { readBytes: 0, readEntries: 0 });
+    Object.assign(this.#totals, { objects: 0, bytes: 0 });
+    const providers = lanes.map(({ provider }) => provider);
+    const isTagged = lanes.some(({ tagger }) => tagger !== undefined);
+    const cache = this.#openCache(providers, { distrusted: isTagged || this.#options.forceRescan === true });
+    const metadata = new MetadataUpload(accountSnapshotKeys(context), providers, this.#totals, signal);
+    try {
+      const root = await storeTree(this.#source, {
+        oracle: oprf,
+        place: onEvery(lanes),
+        domain: this.#domain,
+        keyMode,
+        stages: this.#stages,
+        counter: this.#counter,
+        totals: this.#totals,
+        remark: leftOut.add,
+        cache,
+        onChange: () => this.#tell("storing"),
+        onEntry: (entry) => metadata.push(entry),
+        signal,
       });
-      tell("agreeing");
+      return { ...root, metadataId: await metadata.finish(), leftOut };
+    } finally {
+      cache?.session.close();
+    }
+  }
+
+  /** Makes sure of the key record, then of the agreements. */
+  async #finish(committee: CommitteeLink, stored: Stored, lanes: readonly Lane[]): Promise<Finished> {
+    this.#tell("recording");
+    const finish = async (): Promise<Finished> => {
+      const record = await this.#record(committee, stored);
+      stored.fileKey.fill(0);
+      this.#tell("agreeing");
       // The account had a record already, so another of its devices may have the agreement too.
-      const mayRunElsewhere = role === "recorder" && !record.isNew;
-      return { record, agreements: await agreeAbout(context, dataId, lanes, options, mayRunElsewhere) };
+      const mayRunElsewhere = record.role === "recorder" && !record.isNew;
+      return { record, agreements: await this.#agree(stored.dataId, lanes, mayRunElsewhere) };
     };
-    const { record, agreements } = await context.exclusive(finish, signal);
-    const snapshot = snapshotOf(context, options, {
+    return await this.#context.exclusive(finish, this.#options.signal);
+  }
+
+  async #record({ committee, nodes, oprf }: CommitteeLink, stored: Stored): Promise<KeyOwnership> {
+    const context = this.#context;
+    const { recipients } = this.#options;
+    const { dataId, fileKey, root } = stored;
+    const known = recipients === undefined ? await knownOwnership(context, dataId) : undefined;
+    const record =
+      known ??
+      (await ensureKeyOwnership(
+        {
+          chain: await context.chain(),
+          account: context.account,
+          committee,
+          // Nodes that answered recently come first: a relay request to a hung node blocks until its timeout.
+          nodes: bestFirst(nodes, oprf.report()),
+          archives: await context.archives(),
+          catalogueKey: context.identity.catalogueKey,
+          logger: context.logger,
+        },
+        dataId,
+        fileKey,
+        recipients,
+      ));
+    const { recordId, role } = record;
+    await context.catalogue.savePut({
+      dataId,
+      name: this.#source.name,
+      entryCount: root.entryCount,
+      totalBytes: root.totalBytes,
+      domain: this.#domain,
+      recordId,
+      role,
+      storedAt: Math.floor(context.platform.clock.now() / 1000),
+    });
+    return record;
+  }
+
+  async #agree(
+    dataId: string,
+    lanes: readonly Lane[],
+    mayRunElsewhere: boolean,
+  ): Promise<readonly AgreementReport[] | undefined> {
+    const { agreement, onProgress, signal } = this.#options;
+    if (agreement === false) return [];
+    const agreements: AgreementReport[] = [];
+    for (const { provider, tagger, offer } of lanes) {
+      const wishes = { ...agreement, mayRunElsewhere, ...(offer === undefined ? {} : { offer }) };
+      const report = await (tagger === undefined
+        ? resumeAgreement(this.#context, dataId, provider, wishes, onProgress, signal)
+        : openPreparedAgreement(this.#context, dataId, provider, tagger, wishes, onProgress, signal));
+      if (report === undefined) return undefined;
+      agreements.push(report);
+    }
+    return agreements;
+  }
+
+  /** Adds the put to the list of snapshots at every provider. */
+  async #report(
+    { oprf }: CommitteeLink,
+    { dataId, metadataId, root, leftOut }: Stored,
+    record: KeyOwnership,
+    agreements: readonly AgreementReport[],
+    providers: readonly StorageProvider[],
+  ): Promise<PutReport> {
+    const { name, origins } = this.#source;
+    const { entryCount: entries, totalBytes } = root;
+    const totals = this.#totals;
+    const snapshot = snapshotOf(this.#context, this.#options, {
       dataId,
       metadataId,
-      startedAtMillis,
+      startedAtMillis: this.#startedAtMillis,
       paths: origins,
       totals: { entries, bytes: totalBytes, addedObjects: totals.uploadedObjects, addedBytes: totals.uploadedBytes },
       unreadEntries: leftOut.unreadEntries,
     });
-    await recordSnapshot(context, providers, snapshot, signal);
-    tell("done");
+    await recordSnapshot(this.#context, providers, snapshot, this.#options.signal);
+    this.#tell("done");
     return {
       dataId,
       name,
-      domain,
+      domain: this.#domain,
       entries,
       totalBytes,
       objects: totals.objects,
@@ -209,66 +308,67 @@ export async function put(
       agreements,
       nodes: oprf.report(),
       leftOut: leftOut.report(),
-      seconds: (performance.now() - started) / 1000,
+      seconds: (performance.now() - this.#started) / 1000,
     };
-  } catch (error) {
-    for (const { tagger } of lanes) await tagger?.discard();
-    throw error;
-  } finally {
-    cache?.session.close();
-    await stages?.close();
   }
-}
 
-/**
- * What earlier puts have stored with the same keys and the same providers. Tags are made of the bytes of every object,
- * so with them everything is read; it is remembered all the same.
- */
-function openCache(context: AgentContext, lanes: readonly Lane[], options: PutOptions): ContentCache | undefined {
-  const { deployment, identity, platform } = context;
-  const nowSeconds = Math.floor(platform.clock.now() / 1000);
-  const { chainId, committeeId, contracts } = deployment;
-  const accounts = lanes.map(({ provider }) => provider.account).sort();
-  const { domain = PUBLIC_DOMAIN, keyMode = "oprf", forceRescan = false } = options;
-  const session = platform.fileCache?.open({
-    scope: JSON.stringify([domain, keyMode, chainId, committeeId, contracts.keyLedger, ...accounts]),
-    secret: identity.catalogueKey,
-    nowSeconds,
-    distrusted: forceRescan || lanes.some(({ tagger }) => tagger !== undefined),
-  });
-  return session === undefined ? undefined : new ContentCache(session, nowSeconds);
-}
-
-/**
- * Chooses the providers, checks the wishes against their offers before anything is stored, and begins the tags of each.
- */
-async function openLanes(context: AgentContext, { providers, agreement }: PutOptions): Promise<Lane[]> {
-  const chosen = context.providers().choose(providers);
-  if (agreement === false) return chosen.map((provider) => ({ provider }));
-  const offered: { provider: StorageProvider; offer: Offer }[] = [];
-  for (const provider of chosen) {
-    const offer = await provider.offer();
-    requireWishesFit(context.deployment, offer, provider, agreement ?? {});
-    offered.push({ provider, offer });
+  /** What earlier puts have stored with the same keys and the same providers. */
+  #openCache(
+    providers: readonly StorageProvider[],
+    trust: Pick<FileCacheOptions, "distrusted" | "isReadOnly">,
+  ): ContentCache | undefined {
+    const { deployment, identity, platform } = this.#context;
+    const nowSeconds = Math.floor(platform.clock.now() / 1000);
+    const { chainId, committeeId, contracts } = deployment;
+    const accounts = providers.map(({ account }) => account).sort();
+    const { keyMode = "oprf" } = this.#options;
+    const session = platform.fileCache?.open({
+      scope: JSON.stringify([this.#domain, keyMode, chainId, committeeId, contracts.keyLedger, ...accounts]),
+      secret: identity.catalogueKey,
+      nowSeconds,
+      ...trust,
+    });
+    return session === undefined ? undefined : new ContentCache(session, nowSeconds);
   }
-  const lanes: Lane[] = [];
-  for (const lane of offered) lanes.push({ ...lane, tagger: await beginTagging(context) });
-  return lanes;
-}
 
-async function agreeAbout(
-  context: AgentContext,
-  dataId: string,
-  lanes: readonly Lane[],
-  { agreement, onProgress, signal }: PutOptions,
-  mayRunElsewhere: boolean,
-): Promise<AgreementReport[]> {
-  if (agreement === false) return [];
-  const agreements: AgreementReport[] = [];
-  for (const { provider, tagger, offer } of lanes) {
-    if (tagger === undefined) continue;
-    const wishes = { ...agreement, mayRunElsewhere, ...(offer === undefined ? {} : { offer }) };
-    agreements.push(await openPreparedAgreement(context, dataId, provider, tagger, wishes, onProgress, signal));
+  /** Checks the wishes against the offers of all providers before anything is stored. */
+  async #openLanes(providers: readonly StorageProvider[]): Promise<Lane[]> {
+    const { agreement } = this.#options;
+    if (agreement === false) return providers.map((provider) => ({ provider }));
+    const lanes: Lane[] = [];
+    for (const provider of providers) {
+      const offer = await provider.offer();
+      requireWishesFit(this.#context.deployment, offer, provider, agreement ?? {});
+      lanes.push({ provider, offer });
+    }
+    return lanes;
   }
-  return agreements;
+
+  /** Runs something with a tagger for each provider that there is to be an agreement with. */
+  async #withTags<Result>(lanes: readonly Lane[], run: (tagged: readonly Lane[]) => Promise<Result>): Promise<Result> {
+    const tagged: Lane[] = [];
+    try {
+      for (const lane of lanes) {
+        tagged.push(lane.offer === undefined ? lane : { ...lane, tagger: await beginTagging(this.#context) });
+      }
+      return await run(tagged);
+    } catch (error) {
+      for (const { tagger } of tagged) await tagger?.discard();
+      throw error;
+    }
+  }
+
+  #tell(phase: PutProgress["phase"]): void {
+    const { objects: storedObjects, bytes, uploadedBytes } = this.#totals;
+    this.#options.onProgress?.({
+      operation: "put",
+      phase,
+      totalEntries: this.#measured.entries,
+      totalBytes: this.#measured.bytes,
+      ...this.#counter,
+      storedObjects,
+      uploadedBytes,
+      deduplicatedBytes: bytes - uploadedBytes,
+    });
+  }
 }

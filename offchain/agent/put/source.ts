@@ -3,6 +3,7 @@
 import { InvalidInputError } from "../../core/errors.ts";
 import { comparePaths, pathToBytes } from "../../core/recipe/path-name.ts";
 import type { EntryRoot, FileSystemPort, SourceEntry, SourceOptions, SourceRun } from "../platform.ts";
+import type { ContentCache } from "./content-cache.ts";
 import { type NamedInput, namedRoots } from "./named-inputs.ts";
 
 /** A path, where the platform has files, or content under a name. */
@@ -12,6 +13,8 @@ export interface InputTotals {
   readonly entries: number;
   /** Of streams of unknown length nothing is counted. */
   readonly bytes: number;
+  /** Whether the cache knows the content of every file. */
+  readonly isKnown: boolean;
 }
 
 export interface EntrySource {
@@ -48,15 +51,22 @@ export function openSource(
 }
 
 /** Counts entries and bytes before the put. @throws what the roots of the source throw */
-export async function measure(source: EntrySource, signal?: AbortSignal): Promise<InputTotals> {
+export async function measure(
+  source: EntrySource,
+  cache: ContentCache | undefined,
+  signal?: AbortSignal,
+): Promise<InputTotals> {
   let entries = 0;
   let bytes = 0;
-  for await (const entry of source.entries({ brief: true })) {
+  let isKnown = cache !== undefined;
+  for await (const entry of source.entries({ brief: true, ...(cache === undefined ? {} : cache.run) })) {
     signal?.throwIfAborted();
     entries += 1;
-    bytes += entry.type === "file" ? (entry.sizeBytes ?? 0) : 0;
+    if (entry.type !== "file") continue;
+    bytes += entry.sizeBytes ?? 0;
+    isKnown &&= cache?.contentOf(entry) !== undefined;
   }
-  return { entries, bytes };
+  return { entries, bytes, isKnown };
 }
 
 async function* allEntries(roots: readonly EntryRoot[], run: SourceRun): AsyncGenerator<SourceEntry, void, undefined> {

@@ -231,7 +231,7 @@ describe("the file cache", () => {
 
     /** One put: names with the versions of their content. @returns names that were found unchanged */
     function pass(store: PageStore, names: ReadonlyMap<number, number>, lag = 0): number[] {
-      const list = new FileCacheList(store, false);
+      const list = new FileCacheList(store);
       const found: number[] = [];
       const waiting: (() => void)[] = [];
       for (const [name, version] of [...names].sort(([a], [b]) => a - b)) {

@@ -87,7 +87,11 @@ describe("walk: what is under a path", () => {
     const file = entries[3];
     expect(file?.metadata.mode).to.equal(0o640);
     expect(file?.metadata.mtimeNanos).to.equal(1_500_000_000_250_000_000n);
-    expect(await measure(openSource([at("in")], localFiles))).to.deep.equal({ entries: 5, bytes: 5 });
+    expect(await measure(openSource([at("in")], localFiles), undefined)).to.deep.equal({
+      entries: 5,
+      bytes: 5,
+      isKnown: false,
+    });
   });
 
   it("keeps any Unicode name, composed or not, and sorts by UTF-8 bytes", async () => {
