@@ -2,10 +2,11 @@
  * Runs tests and counts them; the last line is `N passed, N failed` and nothing else.
  *
  *   npm test                      what a contributor runs: Solidity tests with the coverage bar, vectors, properties,
- *                                 protocols, and flows with real processes, databases and chains on loopback
+ *                                 protocols, and flows with real processes, databases and chains on loopback, most of
+ *                                 them on one shared network
  *   npm test -- core agent        only test/core and test/agent; `solidity` names the Solidity tests
- *   npm run test:long             test/long: crashes, soak, browser, real shells, package installs; and properties and
- *                                 invariants with many more cases
+ *   npm run test:long             test/long: crashes, networks that a test damages, browser, real shells and peers,
+ *                                 package installs; and properties and invariants with many more cases
  *   npm run test:long -- crash    only test/long/crash.test.ts; `properties`, `invariants` and `solidity` name the rest
  *   npm test -- --all             both, for continuous integration
  */

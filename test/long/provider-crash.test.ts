@@ -7,11 +7,11 @@ import { auditReady } from "../../offchain/core/audit/ready.ts";
 import { DiskFailedError } from "../../offchain/store/disk/disk-errors.ts";
 import { lockFolder } from "../../offchain/store/disk/folder-lock.ts";
 import { FileObjectStore } from "../../offchain/store/object/file-object-store.ts";
+import { AuditedData } from "../csp/audited-data.ts";
+import { frame, randomChunk, type TestChunk } from "../csp/provider-fixture.ts";
+import { type ProviderClient, ProviderProcess } from "../csp/provider-process.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { idsOf } from "../store/object/object-store-suite.ts";
-import { AuditedData } from "./audited-data.ts";
-import { frame, randomChunk, type TestChunk } from "./provider-fixture.ts";
-import { type ProviderClient, ProviderProcess } from "./provider-process.ts";
 
 describe("provider that crashes", () => {
   let local: LocalChain;
