@@ -152,7 +152,8 @@ export class SharedBudgets {
   }
 
   /**
-   * Takes tokens from an account's bucket. If the connection to the database breaks meanwhile, they may be taken twice.
+   * Takes tokens from an account's bucket. If the connection to the database breaks meanwhile, they may be taken twice;
+   * a power loss may put the last ones back.
    * @throws InvalidInputError when the bucket could never hold that many; TallystickError RATE_LIMITED with the time
    *   to wait.
    */
@@ -175,7 +176,7 @@ export class SharedBudgets {
         const update = transaction.updateTable("budgets").set({ full_at }).where("scope", "=", scope);
         await update.where("account", "=", account).execute();
       },
-      { repeatable: true },
+      { repeatable: true, durable: false },
     );
   }
 
@@ -183,13 +184,15 @@ export class SharedBudgets {
   async giveBack(limit: BudgetLimit, account: string, tokens: number): Promise<void> {
     if (tokens === 0) return;
     const milliseconds = (tokens * limit.periodSeconds * 1000) / limit.capacity;
-    await this.#database.write((transaction) =>
-      transaction
-        .updateTable("budgets")
-        .set({ full_at: sql`full_at - ${sql.lit(milliseconds)}` })
-        .where("scope", "=", limit.scope)
-        .where("account", "=", account)
-        .execute(),
+    await this.#database.write(
+      (transaction) =>
+        transaction
+          .updateTable("budgets")
+          .set({ full_at: sql`full_at - ${sql.lit(milliseconds)}` })
+          .where("scope", "=", limit.scope)
+          .where("account", "=", account)
+          .execute(),
+      { durable: false },
     );
   }
 

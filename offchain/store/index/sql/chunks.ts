@@ -270,7 +270,8 @@ export class SqlChunkIndex implements ChunkIndex {
           (chunk) => outcomes.get(chunk) ?? { nonce: chunk.spareNonce, answer: undefined, runsLow: false },
         );
       },
-      { repeatable: true },
+      // After a power loss, a challenge that was handed out may be handed out again: who could answer it then can now.
+      { repeatable: true, durable: false },
     );
   }
 
@@ -279,6 +280,7 @@ export class SqlChunkIndex implements ChunkIndex {
     if (digests.length === 0) return;
     await this.#database.write((transaction) => settleTaken(transaction, claimant, distinct(digests), 0), {
       repeatable: true,
+      durable: false,
     });
   }
 
@@ -314,6 +316,7 @@ export class SqlChunkIndex implements ChunkIndex {
   }
 
   async addOwner(account: string, digests: readonly Uint8Array[], now: number): Promise<boolean[]> {
+    if (digests.length === 0) return [];
     const owner = canonicalAddress(account);
     const ordered = inOrder(digests.map((digest) => ({ digest })));
     return this.#database.write(

@@ -1,4 +1,6 @@
-/** Open claims: table `claims`. */
+/**
+ * Open claims: table `claims`. None of it has to survive a power loss: a claim that is gone is made anew.
+ */
 import { CHALLENGE_ANSWER_BYTES } from "../../../core/crypto/ownership-challenge.ts";
 import type { ClaimedObject, ClaimIndex, ClaimLimits, OpenClaim } from "../claim-index.ts";
 import { canonicalAddress } from "./accounts.ts";
@@ -56,7 +58,7 @@ export class SqlClaimIndex implements ClaimIndex {
         if ((inserted?.sequence ?? 0) % CLAIMS_PER_CHECK !== 0) return;
         await transaction.deleteFrom("claims").where("sequence", "<=", newest.offset(inAll)).execute();
       },
-      { repeatable: true },
+      { repeatable: true, durable: false },
     );
   }
 
@@ -69,8 +71,9 @@ export class SqlClaimIndex implements ClaimIndex {
   }
 
   async end(id: Uint8Array): Promise<boolean> {
-    const { numDeletedRows } = await this.#database.write((transaction) =>
-      transaction.deleteFrom("claims").where("id", "=", id).executeTakeFirstOrThrow(),
+    const { numDeletedRows } = await this.#database.write(
+      (transaction) => transaction.deleteFrom("claims").where("id", "=", id).executeTakeFirstOrThrow(),
+      { durable: false },
     );
     return numDeletedRows > 0n;
   }
@@ -78,7 +81,7 @@ export class SqlClaimIndex implements ClaimIndex {
   async forget(now: number): Promise<void> {
     await this.#database.write(
       (transaction) => transaction.deleteFrom("claims").where("expires_at", "<=", now).execute(),
-      { repeatable: true },
+      { repeatable: true, durable: false },
     );
   }
 }
