@@ -78,12 +78,15 @@ export interface FileCacheOptions {
   readonly isReadOnly?: boolean;
 }
 
+/** A bundle of small files; the key of a part of the recipe. */
+export type RememberedKind = "bundle" | "chunk key" | "file key";
+
 /** The cache during one put. It is handed to the sources, which know the files. */
 export interface FileCacheSession {
-  /** What was remembered of a bundle of small files, by its digest. */
-  findBundle(digest: Uint8Array): Uint8Array | undefined;
-  /** Called once the bundle is durable. */
-  rememberBundle(digest: Uint8Array, value: Uint8Array): void;
+  /** What was remembered of a content, by its digest. */
+  find(kind: RememberedKind, digest: Uint8Array): Uint8Array | undefined;
+  /** Of a bundle, called once it is durable. */
+  remember(kind: RememberedKind, digest: Uint8Array, value: Uint8Array): void;
   /** After the last entry: what was not met is forgotten. */
   finish(): void;
   /** Called in any case, last. What was remembered so far stays. */

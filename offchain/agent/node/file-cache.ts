@@ -10,7 +10,7 @@ import { kdf } from "../../core/crypto/kdf.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { pathToBytes } from "../../core/recipe/path-name.ts";
 import { type Database, openDatabase } from "../../store/index/sqlite.ts";
-import type { FileCache, FileCacheOptions, FileCacheSession } from "../platform.ts";
+import type { FileCache, FileCacheOptions, FileCacheSession, RememberedKind } from "../platform.ts";
 import { FileCacheList, type PageStore } from "./file-cache-list.ts";
 
 const MIGRATIONS = [
@@ -27,7 +27,8 @@ const MIGRATIONS = [
     sealed BLOB NOT NULL,
     PRIMARY KEY (list, first_key)
   ) STRICT, WITHOUT ROWID;
-  CREATE TABLE bundles (
+  -- What was remembered of contents, by kind and digest.
+  CREATE TABLE contents (
     name BLOB NOT NULL PRIMARY KEY,
     sealed BLOB NOT NULL,
     used_at INTEGER NOT NULL
@@ -90,8 +91,8 @@ export class SqliteCacheSession implements FileCacheSession {
   readonly #distrusted: boolean;
   readonly #isReadOnly: boolean;
   readonly #lists = new Map<string, FileCacheList>();
-  readonly #findBundle: StatementSync;
-  readonly #saveBundle: StatementSync;
+  readonly #find: StatementSync;
+  readonly #save: StatementSync;
 
   constructor(database: Database, options: FileCacheOptions) {
     const { scope, secret, nowSeconds, distrusted = false, isReadOnly = false } = options;
@@ -101,9 +102,9 @@ export class SqliteCacheSession implements FileCacheSession {
     this.#now = nowSeconds;
     this.#distrusted = distrusted;
     this.#isReadOnly = isReadOnly;
-    this.#findBundle = database.prepare("SELECT sealed FROM bundles WHERE name = ?");
-    this.#saveBundle = database.prepare(
-      `INSERT INTO bundles (name, sealed, used_at) VALUES (?, ?, ?)
+    this.#find = database.prepare("SELECT sealed FROM contents WHERE name = ?");
+    this.#save = database.prepare(
+      `INSERT INTO contents (name, sealed, used_at) VALUES (?, ?, ?)
        ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, used_at = excluded.used_at`,
     );
   }
@@ -127,22 +128,22 @@ export class SqliteCacheSession implements FileCacheSession {
     return opened;
   }
 
-  findBundle(digest: Uint8Array): Uint8Array | undefined {
+  find(kind: RememberedKind, digest: Uint8Array): Uint8Array | undefined {
     if (this.#distrusted) return undefined;
-    const name = this.#name("bundle", digest);
-    return this.#opened(this.#findBundle.get(name)?.sealed, name);
+    const name = this.#name(kind, digest);
+    return this.#opened(this.#find.get(name)?.sealed, name);
   }
 
-  rememberBundle(digest: Uint8Array, value: Uint8Array): void {
-    const name = this.#name("bundle", digest);
-    this.#saveBundle.run(name, this.#sealed(value, name), this.#now);
+  remember(kind: RememberedKind, digest: Uint8Array, value: Uint8Array): void {
+    const name = this.#name(kind, digest);
+    this.#save.run(name, this.#sealed(value, name), this.#now);
   }
 
   finish(): void {
     for (const list of this.#lists.values()) list.finish();
     const before = this.#now - UNUSED_SECONDS;
     this.#database.prepare("DELETE FROM lists WHERE used_at < ?").run(before);
-    this.#database.prepare("DELETE FROM bundles WHERE used_at < ?").run(before);
+    this.#database.prepare("DELETE FROM contents WHERE used_at < ?").run(before);
     this.close();
   }
 
@@ -152,7 +153,7 @@ export class SqliteCacheSession implements FileCacheSession {
   }
 
   /** Names tell nothing about paths or contents. */
-  #name(kind: "root" | "bundle", what: Uint8Array): Uint8Array {
+  #name(kind: "root" | RememberedKind, what: Uint8Array): Uint8Array {
     return sha256(Buffer.concat([this.#key, this.#scope, pathToBytes(kind), what]));
   }
 

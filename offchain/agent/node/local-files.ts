@@ -40,7 +40,8 @@ export const localFiles: FileSystemPort = openLocalFiles();
 /** What the roots of one run share. */
 interface Pass {
   readonly options: WalkOptions;
-  readonly hasAttributes: boolean;
+  /** Asked when the first entry comes whose attributes are not known: it starts a process. */
+  readonly hasAttributes: () => boolean;
 }
 
 function newPass(run: SourceRun, options: SourceOptions, homeDir: string | undefined): Pass {
@@ -52,15 +53,20 @@ function newPass(run: SourceRun, options: SourceOptions, homeDir: string | undef
     ...(stat === undefined ? {} : { home: { device: stat.dev, inode: stat.ino } }),
     ...(run.brief === true ? {} : { names: new OwnerNames(), links: new LinkGroups() }),
   };
-  if (run.brief === true) return { options: walkOptions, hasAttributes: false };
-  const hasAttributes = hasAttributeCommands();
-  if (!hasAttributes)
-    run.remark?.({
-      kind: "attributes",
-      path: "",
-      reason: "extended attributes are not stored: the commands getfattr and setfattr (package attr) are not installed",
-    });
-  return { options: walkOptions, hasAttributes };
+  if (run.brief === true) return { options: walkOptions, hasAttributes: () => false };
+  let found: boolean | undefined;
+  const ask = (): boolean => {
+    const isThere = hasAttributeCommands();
+    if (!isThere)
+      run.remark?.({
+        kind: "attributes",
+        path: "",
+        reason:
+          "extended attributes are not stored: the commands getfattr and setfattr (package attr) are not installed",
+      });
+    return isThere;
+  };
+  return { options: walkOptions, hasAttributes: () => (found ??= ask()) };
 }
 
 async function* sources(root: WalkRoot, run: SourceRun, pass: Pass): AsyncGenerator<SourceEntry, void, undefined> {
@@ -89,7 +95,7 @@ async function described(
 ): Promise<SourceEntry[]> {
   const known = batch.map((entry) => remembered?.find(entry));
   const unknown = batch.filter((_, index) => known[index]?.attributes === undefined);
-  const asked = hasAttributes && unknown.length > 0;
+  const asked = unknown.length > 0 && hasAttributes();
   const found = asked ? await readAttributes(unknown.map(({ absolutePath }) => absolutePath)) : undefined;
   return batch.map((walked, index) => {
     const attributes = known[index]?.attributes ?? (asked ? (found?.get(walked.absolutePath) ?? NONE) : undefined);

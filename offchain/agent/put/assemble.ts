@@ -199,7 +199,12 @@ export class Assembler {
   }
 
   async #keyOf(kind: "chunk" | "file", digest: Uint8Array): Promise<Uint8Array> {
-    return await deriveKey(this.#context, kind, digest);
+    const { cache } = this.#context;
+    const known = cache?.recipeKey(kind, digest);
+    if (known !== undefined) return known;
+    const key = await deriveKey(this.#context, kind, digest);
+    cache?.rememberRecipeKey(kind, digest, key);
+    return key;
   }
 }
 

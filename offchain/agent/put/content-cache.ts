@@ -39,13 +39,22 @@ export class ContentCache {
 
   /** @param content name of the bundle's content: its digest in hex */
   bundleOf(content: string): BundleRef | undefined {
-    const value = this.session.findBundle(fromHex(content));
+    const value = this.session.find("bundle", fromHex(content));
     const bundle = value === undefined ? undefined : decodeBundle(value);
     return bundle !== undefined && this.#counts(bundle.confirmedAt) ? bundle : undefined;
   }
 
   rememberBundle(content: string, ref: BundleRef): void {
-    this.session.rememberBundle(fromHex(content), encodeBundle(ref, this.#nowSeconds));
+    this.session.remember("bundle", fromHex(content), encodeBundle(ref, this.#nowSeconds));
+  }
+
+  /** The key of a part of the recipe. It follows from the digest alone, so it holds as long as the committee does. */
+  recipeKey(kind: "chunk" | "file", digest: Uint8Array): Uint8Array | undefined {
+    return this.session.find(`${kind} key`, digest);
+  }
+
+  rememberRecipeKey(kind: "chunk" | "file", digest: Uint8Array, key: Uint8Array): void {
+    this.session.remember(`${kind} key`, digest, key);
   }
 
   /** @param content of a file; undefined for a folder or link. `known`: it came from the cache, and is not confirmed */

@@ -167,10 +167,10 @@ describe("the file cache", () => {
     await pause(SETTLED_MILLISECONDS);
     await put();
     const session = cache.open(OPTIONS);
-    session.rememberBundle(value("digest of a bundle"), value("key of a bundle"));
-    expect(session.findBundle(value("digest of a bundle"))).to.deep.equal(value("key of a bundle"));
+    session.remember("bundle", value("digest of a bundle"), value("key of a bundle"));
+    expect(session.find("bundle", value("digest of a bundle"))).to.deep.equal(value("key of a bundle"));
     session.close();
-    expect(cache.open({ ...OPTIONS, scope: "team" }).findBundle(value("digest of a bundle"))).to.equal(undefined);
+    expect(cache.open({ ...OPTIONS, scope: "team" }).find("bundle", value("digest of a bundle"))).to.equal(undefined);
     cache.close();
     const bytes = Buffer.concat(["", "-wal"].map((suffix) => readFileSync(`${file()}${suffix}`, { flag: "a+" })));
     for (const secret of ["sub-d!", "digest of a bundle", "key of a bundle"])
