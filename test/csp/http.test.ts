@@ -59,6 +59,36 @@ describe("provider over HTTP", () => {
     expect(await provider.metric("tallystick_csp_deduplicated_bytes")).to.equal(2_147_152);
   });
 
+  it("answers with the right bytes although memory is used again, also while readers are slow or hang up", async () => {
+    const chunks = Array.from({ length: 24 }, (_, k) => randomChunk(1_000_000 + k * 45_000));
+    for (let k = 0; k < chunks.length; k += 8) await alice.upload(...chunks.slice(k, k + 8));
+    const path = (id: string) => `${provider.url}/v1/chunks/${id}`;
+    const expectSame = (received: Uint8Array, sent: Uint8Array) => expect(Buffer.compare(received, sent)).to.equal(0);
+    const hurried = async (k: number): Promise<void> => {
+      for (let round = 0; round < 4; round += 1) {
+        const { id, bytes } = chunks[(k + 5 * round) % chunks.length] as (typeof chunks)[number];
+        expectSame((await alice.request("GET", `/v1/chunks/${id}`)).bytes, bytes);
+      }
+    };
+    const slow = async (k: number): Promise<void> => {
+      const { id, bytes } = chunks[k] as (typeof chunks)[number];
+      const answer = await fetch(path(id), { headers: { authorization: `Bearer ${alice.token}` } });
+      const pieces: Uint8Array[] = [];
+      const reader = (answer.body as ReadableStream<Uint8Array>).getReader();
+      for (let read = await reader.read(); !read.done; read = await reader.read()) {
+        pieces.push(read.value);
+        if (pieces.length % 8 === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      expectSame(concatBytes(...pieces), bytes);
+    };
+    const gone = async (k: number): Promise<void> => {
+      const { id } = chunks[k] as (typeof chunks)[number];
+      const answer = await fetch(path(id), { headers: { authorization: `Bearer ${alice.token}` } });
+      await answer.body?.cancel();
+    };
+    await Promise.all(chunks.flatMap((_, k) => [k % 3 === 0 ? slow(k) : gone(k), hurried(k)]));
+  });
+
   it("needs a session everywhere but for the offer", async () => {
     const { id } = randomChunk(1);
     for (const [method, path] of [

@@ -9,7 +9,7 @@ import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import { type ChunkFrame, readChunkFrames } from "../../http/chunk-frames.ts";
 import type { ChunkIndex, ChunkRow, IndexedChunk, RecordedChunk } from "../../store/index/chunk-index.ts";
-import { type ObjectStore, UnreadableObjectError } from "../../store/object/object-store.ts";
+import { type Allocate, type ObjectStore, UnreadableObjectError } from "../../store/object/object-store.ts";
 import { CheckedObjects } from "./checked-objects.ts";
 import { ObjectLostError } from "./object-lost.ts";
 import type { OwnershipChallenges } from "./ownership-challenges.ts";
@@ -253,16 +253,17 @@ export class ChunkService {
 
   /**
    * Returns an object. One that was checked lately is not hashed: its owner verifies it, and may tell.
+   * @param allocate gives memory for it
    * @returns the ciphertext
    * @throws TallystickError NOT_OWNER, the same whether or not the chunk exists; ObjectLostError
    */
-  async serve(account: string, id: string): Promise<Uint8Array> {
+  async serve(account: string, id: string, allocate?: Allocate): Promise<Uint8Array> {
     const digest = digestOf(id);
     const [isOwner] = await this.#index.owns(account, [digest]);
     if (!isOwner) throw notOwner();
     const bytes = this.#checked.isRecent(digest)
-      ? ((await this.#readable(id)) ?? (await this.readIntact(id, digest)))
-      : await this.readIntact(id, digest);
+      ? ((await this.#readable(id, allocate)) ?? (await this.readIntact(id, digest, allocate)))
+      : await this.readIntact(id, digest, allocate);
     if (bytes === undefined) throw new ObjectLostError(id);
     return bytes;
   }
@@ -299,8 +300,8 @@ export class ChunkService {
   }
 
   /** The bytes of a chunk if they are what the id names. Else undefined, and the chunk counts as lost from now on. */
-  async readIntact(id: string, digest: Uint8Array): Promise<Uint8Array | undefined> {
-    const bytes = await this.#readable(id);
+  async readIntact(id: string, digest: Uint8Array, allocate?: Allocate): Promise<Uint8Array | undefined> {
+    const bytes = await this.#readable(id, allocate);
     if (bytes !== undefined && equalBytes(sha256(bytes), digest)) {
       this.#checked.note(digest);
       return bytes;
@@ -322,9 +323,9 @@ export class ChunkService {
   /**
    * Undefined when there are no bytes, or the medium does not return them. Other failures say nothing about the bytes.
    */
-  async #readable(id: string): Promise<Uint8Array | undefined> {
+  async #readable(id: string, allocate?: Allocate): Promise<Uint8Array | undefined> {
     try {
-      return await this.#store.get(id);
+      return await this.#store.get(id, allocate);
     } catch (error) {
       if (!(error instanceof UnreadableObjectError)) throw error;
       this.#logger.error({ err: error, chunk: id }, "a stored chunk cannot be read");

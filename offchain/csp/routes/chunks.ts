@@ -21,6 +21,7 @@ import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
 import type { ChunkIndex } from "../../store/index/chunk-index.ts";
 import type { ChunkService } from "../chunks/chunk-service.ts";
 import type { ClaimService } from "../chunks/claims.ts";
+import { takeDownloadMemory } from "../chunks/download-memory.ts";
 import type { UnpaidAccounts } from "../chunks/unpaid.ts";
 import type { AccountQuotas } from "../quotas.ts";
 import { forAccounts } from "./account-requests.ts";
@@ -101,7 +102,10 @@ export function addChunkRoutes(
   );
 
   server.get("/v1/chunks/:id", { onRequest, schema: { params: ChunkParams } }, async (request, reply) => {
-    const bytes = await chunks.serve(sessionOf(request).account, request.params.id);
+    const memory = takeDownloadMemory();
+    const bytes = await chunks.serve(sessionOf(request).account, request.params.id, memory.allocate);
+    // Then the system has its own copy. After any other end, the memory is left to the garbage collector.
+    reply.raw.once("finish", memory.giveBack);
     return reply.type(OCTET_STREAM).send(bytes);
   });
 }

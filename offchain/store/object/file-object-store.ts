@@ -16,6 +16,7 @@ import { asDiskError, DiskFailedError, systemErrorCode } from "../disk/disk-erro
 import { createDurably } from "../disk/durable-file.ts";
 import { lockFolder } from "../disk/folder-lock.ts";
 import {
+  type Allocate,
   type NamedBytes,
   type ObjectStore,
   requireObjectId,
@@ -136,8 +137,8 @@ export class FileObjectStore implements ObjectStore {
     await this.#parts.writer.submit(objects.map((object) => ({ kind: "put", object })));
   }
 
-  async get(id: string): Promise<Uint8Array | undefined> {
-    return this.#read(id, 0, Number.POSITIVE_INFINITY);
+  async get(id: string, allocate?: Allocate): Promise<Uint8Array | undefined> {
+    return this.#read(id, 0, Number.POSITIVE_INFINITY, allocate);
   }
 
   async getRange(id: string, offset: number, lengthBytes: number): Promise<Uint8Array | undefined> {
@@ -145,13 +146,13 @@ export class FileObjectStore implements ObjectStore {
     return this.#read(id, offset, lengthBytes);
   }
 
-  async #read(id: string, offset: number, lengthBytes: number): Promise<Uint8Array | undefined> {
+  async #read(id: string, offset: number, lengthBytes: number, allocate?: Allocate): Promise<Uint8Array | undefined> {
     requireObjectId(id);
     const { index, folder } = this.#parts;
     for (let at = index.find(id), isFirst = true; at !== undefined; isFirst = false) {
       const wanted = Math.max(Math.min(lengthBytes, at.lengthBytes - offset), 0);
       const bytes = await this.#readPack(id, at.pack, () =>
-        folder.read(at?.pack ?? 0, (at?.offset ?? 0) + offset, wanted),
+        folder.read(at?.pack ?? 0, (at?.offset ?? 0) + offset, wanted, allocate),
       );
       if (bytes?.length === wanted) return bytes;
       // Compaction may have moved the object, and removed its pack, between the two look-ups.

@@ -31,6 +31,9 @@ export function requireRange(offset: number, lengthBytes: number): void {
   }
 }
 
+/** Gives memory of a size, whatever it holds. */
+export type Allocate = (sizeBytes: number) => Uint8Array;
+
 /** An object on its way into a store. */
 export interface NamedBytes {
   readonly id: string;
@@ -59,18 +62,19 @@ export interface ObjectStore {
 
   /**
    * Stores an object: `putMany` of one. When the promise resolves, the bytes survive a crash of process and machine;
-   * until then the
-   * object is absent or what it was before, never part of the new one. Storing again under a name replaces the bytes.
+   * until then the object is absent or what it was before, never part of the new one. Storing again under a name
+   * replaces the bytes.
    * @param id 1 to 128 characters of a–z, 0–9, `-`, `_` and `.`, not starting with `.`
    * @throws InvalidInputError for another id, DiskFullError, DiskFailedError
    */
   put(id: string, bytes: Uint8Array): Promise<void>;
 
   /**
-   * @returns the whole object in memory of its own, or undefined if there is none
+   * @param allocate gives memory for the object, the same at every call if it likes; a store may use other memory
+   * @returns the whole object, in memory of its own unless told; undefined if there is none
    * @throws UnreadableObjectError, DiskFailedError
    */
-  get(id: string): Promise<Uint8Array | undefined>;
+  get(id: string, allocate?: Allocate): Promise<Uint8Array | undefined>;
 
   /**
    * Reads part of an object.

@@ -5,6 +5,7 @@ import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { systemErrorCode } from "../../disk/disk-errors.ts";
 import { syncFolderAsync } from "../../disk/durable-file.ts";
+import type { Allocate } from "../object-store.ts";
 import type { ReadAt } from "./pack-walk.ts";
 
 /** The calls of node:fs/promises that the store uses; tests replace them with failing ones. */
@@ -90,9 +91,14 @@ export class PackFolder {
   }
 
   /** Reads up to `lengthBytes` bytes; fewer where the pack ends. @returns undefined when there is no such pack */
-  async read(number: number, offset: number, lengthBytes: number): Promise<Uint8Array | undefined> {
+  async read(
+    number: number,
+    offset: number,
+    lengthBytes: number,
+    allocate: Allocate = newBytes,
+  ): Promise<Uint8Array | undefined> {
     try {
-      return await this.#using(number, (handle) => readFully(handle, newBytes(lengthBytes), offset));
+      return await this.#using(number, (handle) => readFully(handle, allocate(lengthBytes), offset));
     } catch (error) {
       if (systemErrorCode(error) === "ENOENT") return undefined;
       throw error;
