@@ -51,6 +51,9 @@ const REQUEST_SECONDS = 600;
 /** How long a start waits for another process that compares index and store. */
 const RECONCILIATION_SECONDS = 3600;
 
+/** Until work that failed is tried again. */
+const RETRY_SECONDS = 30;
+
 const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 
 /** Work that is asked for more often than it is done. */
@@ -62,8 +65,10 @@ function every(
   let nextAt = now();
   return async (lost) => {
     if (now() < nextAt) return;
-    nextAt = now() + seconds;
+    // After a failure soon again: objects that are half removed are refused until they are gone.
+    nextAt = now() + Math.min(seconds, RETRY_SECONDS);
     await work(lost);
+    nextAt = now() + seconds;
   };
 }
 

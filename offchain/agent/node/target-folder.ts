@@ -53,8 +53,8 @@ export class TargetFolder {
   readonly #overwrite: boolean;
   /** Folders around the current entry, outermost first; their modes and times are set when they are left. */
   readonly #open: OpenFolder[] = [];
-  /** Inodes of what was restored, by folder. Memory: about 40 bytes per entry of the folders on the way down. */
-  readonly #made = new Map<string, Map<number, string>>();
+  /** Identities of what was restored, by folder. Memory: about 60 bytes per entry of the folders on the way down. */
+  readonly #made = new Map<string, Map<string, string>>();
   /** First name of each file that has several. */
   readonly #groups = new Map<number, string>();
 
@@ -195,14 +195,14 @@ export class TargetFolder {
     if (group === undefined) this.requireNotMade(entry, stat);
     else if (!this.#groups.has(group)) this.#groups.set(group, this.pathOf(entry));
     const folder = parentOf(entry.path);
-    const inFolder = this.#made.get(folder) ?? new Map<number, string>();
+    const inFolder = this.#made.get(folder) ?? new Map<string, string>();
     this.#made.set(folder, inFolder);
-    inFolder.set(Number(stat.ino), entry.path.slice(folder.length + 1));
+    inFolder.set(identityOf(stat), entry.path.slice(entry.path.lastIndexOf("/") + 1));
   }
 
   /** @throws TallystickError CONFLICT when another entry of this restore is there */
   requireNotMade(entry: FileEntry, stat: BigIntStats): void {
-    const other = this.#made.get(parentOf(entry.path))?.get(Number(stat.ino));
+    const other = this.#made.get(parentOf(entry.path))?.get(identityOf(stat));
     if (other === undefined) return;
     throw new TallystickError(`${this.pathOf(entry)} is the same to this file system as ${other} beside it`, {
       code: "CONFLICT",
@@ -317,4 +317,9 @@ function parentOf(path: string): string {
 
 function targetOf(path: string): string {
   return pathFromBytes(readlinkSync(systemPath(path), { encoding: "buffer" }));
+}
+
+/** An inode number alone names two things where two file systems meet. */
+function identityOf({ dev, ino }: BigIntStats): string {
+  return `${dev}:${ino}`;
 }

@@ -115,8 +115,8 @@ export class ClaimService {
     const proven = claim.objects.filter(({ answer }, k) => isRight(answer, request.answers[k])).map(toDigest);
     const isOwned = await index.chunks.addOwner(account, proven, this.#now());
     const owned = proven.filter((_, k) => isOwned[k]);
-    await index.chunks.settleClaims(account, owned);
-    await this.giveBack(account, owned.length);
+    // An upload in the meantime has settled some of them, and given their tokens back.
+    await this.giveBack(account, await index.chunks.settleClaims(account, owned));
     const ownedIds = new Set(owned.map(contentIdFromDigest));
     const ids = claim.objects.map(({ digest }) => contentIdFromDigest(digest));
     return { owned: ids.filter((id) => ownedIds.has(id)), missing: ids.filter((id) => !ownedIds.has(id)) };

@@ -95,8 +95,11 @@ export interface ChunkIndex {
    */
   takeChallenges(account: string, chunks: readonly ClaimedChunk[], expiresAt: number): Promise<TakenChallenge[]>;
 
-  /** Notes that a claim on these chunks succeeded: a later upload does not count as making up for it. */
-  settleClaims(account: string, digests: readonly Uint8Array[]): Promise<void>;
+  /**
+   * Notes that claims on these chunks succeeded: a later upload does not count as making up for them.
+   * @returns how many were not settled before
+   */
+  settleClaims(account: string, digests: readonly Uint8Array[]): Promise<number>;
 
   /** Forgets claims that have expired, and with them the challenges that they used. At most some per call. */
   forgetClaims(now: number): Promise<void>;

@@ -262,6 +262,18 @@ describe("ownership claims", () => {
       expect(before).to.be.within(55, 66);
     });
 
+    it("are not made up for twice, by an upload and by the answer to the same claim", async () => {
+      const [known, own] = [randomChunk(2000), randomChunk(2000)];
+      await store(ALICE, known);
+      await store(BOB, own);
+      await claim(BOB, [known], [randomChunk(2000)]);
+      expect(await used(BOB)).to.equal(1);
+      const opened = await provider.claims.open(BOB, claimOf([own]));
+      await store(BOB, own);
+      await provider.claims.answer(BOB, opened.claimId, answersFor(opened, [own]));
+      expect(await used(BOB)).to.equal(1);
+    });
+
     it("cost an account its budget when they are never answered", async () => {
       await provider.claims.open(BOB, claimOf([randomChunk(2000), randomChunk(2000)]));
       expect(await used(BOB)).to.equal(2);

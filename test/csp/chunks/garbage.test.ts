@@ -272,6 +272,19 @@ describe("objects that nobody needs", () => {
       expect(await accounts.expiryOf(ALICE)).to.equal(provider.clock.seconds + 30 * DAY_SECONDS);
     });
 
+    it("are told anew when an account that had nothing left stores again", async () => {
+      const [old, fresh] = [randomChunk(3000), randomChunk(3000)];
+      await store(BOB, old);
+      const accounts = unpaid(30);
+      await accounts.expire();
+      await provider.index.chunks.release(BOB, [digestOf(old.id)], provider.clock.seconds);
+      provider.clock.seconds += 40 * DAY_SECONDS;
+      await store(BOB, fresh);
+      await accounts.expire();
+      expect((await provider.index.chunks.usageOf(BOB)).chunks).to.equal(1);
+      expect(await accounts.expiryOf(BOB)).to.equal(provider.clock.seconds + 30 * DAY_SECONDS);
+    });
+
     it("are kept when the operator has set nothing", async () => {
       await store(BOB, randomChunk(3000));
       const accounts = unpaid(0);

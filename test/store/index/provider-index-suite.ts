@@ -471,7 +471,8 @@ export function describeProviderIndex(
         await take(BOB, 1, 1);
         await take(BOB, 1, 2);
         await take(BOB, 2, 3);
-        await index.chunks.settleClaims(BOB, [digest(2)]);
+        expect(await index.chunks.settleClaims(BOB, [digest(2)])).to.equal(1);
+        expect(await index.chunks.settleClaims(BOB, [digest(2)])).to.equal(0);
         expect(await index.chunks.record(ALICE, [chunk(1), chunk(2)], 5)).to.equal(0);
         expect(await index.chunks.record(BOB, [chunk(1), chunk(2)], 5)).to.equal(2);
         expect(await index.chunks.record(BOB, [chunk(1), chunk(2)], 5)).to.equal(0);

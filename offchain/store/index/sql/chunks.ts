@@ -275,10 +275,10 @@ export class SqlChunkIndex implements ChunkIndex {
     );
   }
 
-  async settleClaims(account: string, digests: readonly Uint8Array[]): Promise<void> {
+  async settleClaims(account: string, digests: readonly Uint8Array[]): Promise<number> {
     const claimant = canonicalAddress(account);
-    if (digests.length === 0) return;
-    await this.#database.write((transaction) => settleTaken(transaction, claimant, distinct(digests), 0), {
+    if (digests.length === 0) return 0;
+    return await this.#database.write((transaction) => settleTaken(transaction, claimant, distinct(digests), 0), {
       repeatable: true,
       durable: false,
     });
@@ -705,6 +705,8 @@ async function addUsage(transaction: Tables, account: string, added: AccountUsag
       conflict.column("account").doUpdateSet({
         owned_chunks: sql`accounts.owned_chunks + excluded.owned_chunks`,
         owned_bytes: sql`accounts.owned_bytes + excluded.owned_bytes`,
+        // A notice was about what the account owned then.
+        unpaid_since: sql`CASE WHEN accounts.owned_chunks = 0 THEN NULL ELSE accounts.unpaid_since END`,
       }),
     )
     .execute();
