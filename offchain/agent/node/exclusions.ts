@@ -20,12 +20,26 @@ const TESTS_PER_INSTANCE = 10_000;
 class Patterns {
   /** Length of the path of the folder with its slash, within the put. */
   readonly #prefixLength: number;
+  readonly #patterns: string;
+  readonly #folder: string;
   #ignore: Ignore;
   #tests = 0;
 
   constructor(patterns: string, folder: string) {
     this.#prefixLength = folder === "" ? 0 : folder.length + 1;
+    this.#patterns = patterns;
+    this.#folder = folder;
     this.#ignore = ignore({ ignoreCase: false }).add(patterns);
+  }
+
+  /**
+   * The same patterns for what is below a folder that is walked. The library takes everything below a folder that it
+   * excludes for excluded; where a nearer list has included the folder again, git asks about each entry of it anew.
+   */
+  below(folder: string): Patterns {
+    if (this.excludes(folder, true) !== true) return this;
+    const again = `!/${folder.slice(this.#prefixLength).replaceAll(/[\\*?[\]! #]/g, "\\$&")}/`;
+    return new Patterns(`${this.#patterns}\n${again}`, this.#folder);
   }
 
   /** @returns undefined when no pattern speaks of the path */
@@ -53,9 +67,16 @@ export class Exclusions {
     return new Exclusions(patterns.length === 0 ? undefined : new Patterns(patterns.join("\n"), ""), []);
   }
 
-  /** @param folder its path within the put @param patterns text of its ignore file */
-  inFolder(folder: string, patterns: string): Exclusions {
-    return new Exclusions(this.#options, [new Patterns(patterns, folder), ...this.#folders]);
+  /**
+   * What holds in a folder that is not excluded.
+   * @param folder its path within the put @param patterns text of its ignore file, if it has one
+   */
+  inFolder(folder: string, patterns: string | undefined): Exclusions {
+    const options = this.#options?.below(folder);
+    const folders = this.#folders.map((each) => each.below(folder));
+    const isSame = options === this.#options && folders.every((each, k) => each === this.#folders[k]);
+    if (patterns !== undefined) return new Exclusions(options, [new Patterns(patterns, folder), ...folders]);
+    return isSame ? this : new Exclusions(options, folders);
   }
 
   /** @param path within the put */

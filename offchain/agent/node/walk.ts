@@ -228,7 +228,7 @@ class Walk {
       path,
       absolutePath,
       names,
-      exclusions: patterns === undefined ? exclusions : exclusions.inFolder(path, patterns),
+      exclusions: exclusions.inFolder(path, patterns),
     });
   }
 

@@ -1,7 +1,7 @@
 /** The end of a put: a snapshot in the list of every provider that has the data. */
 
 import { contentIdFromDigest, DIGEST_BYTES } from "../../core/encoding/content-id.ts";
-import { TallystickError } from "../../core/errors.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { pathToBytes } from "../../core/recipe/path-name.ts";
 import {
   MAX_HOST_BYTES,
@@ -40,6 +40,14 @@ export interface PutFacts {
 
 /** Refuses labels that no record can carry, before anything is stored. @throws InvalidInputError */
 export function checkLabels(context: AgentContext, labels: SnapshotLabels): void {
+  if (labels.host?.includes(":") === true) {
+    throw new InvalidInputError("the name of a host has a colon", {
+      party: "you",
+      check: "host",
+      expected: "a name without a colon, so that latest:<host>:<path> can name it",
+      received: JSON.stringify(labels.host.slice(0, 80)),
+    });
+  }
   const nothing = contentIdFromDigest(new Uint8Array(DIGEST_BYTES));
   const totals = { entries: 0, bytes: 0, addedObjects: 0, addedBytes: 0 };
   snapshotOf(context, labels, {

@@ -2,7 +2,7 @@
  * What a person writes for a snapshot, and for a place in it:
  *
  *   1a2b3c4d          the snapshot whose id begins so
- *   latest            the newest snapshot
+ *   latest            the newest snapshot; one of the future only where there is no other
  *   latest:laptop     the newest snapshot of a host
  *   bafkrei…          a data id: the newest snapshot of it, or the data itself where no snapshot names it
  *   <snapshot>:path   a file or folder in it
@@ -69,9 +69,19 @@ function resolveLatest<Found extends Snapshot>(
   return { dataId: snapshot.dataId, snapshot, ...pathOf(ofHost.length > 0 ? afterHost : rest) };
 }
 
-/** The newest; of several of one time, the one appended last. */
-export function newest<Found extends Snapshot>(snapshots: readonly Found[]): Found | undefined {
-  return snapshots.reduce<Found | undefined>(
+/** Clocks of two devices may differ by so much. */
+const TOLERANCE_MILLIS = 10 * 60_000;
+
+/**
+ * The newest; of several of one time, the one appended last. One of the future, made with a wrong clock or `--time`,
+ * stands behind all others.
+ */
+export function newest<Found extends Snapshot>(
+  snapshots: readonly Found[],
+  nowMillis: number = Date.now(),
+): Found | undefined {
+  const past = snapshots.filter(({ timeMillis }) => timeMillis <= nowMillis + TOLERANCE_MILLIS);
+  return (past.length > 0 ? past : snapshots).reduce<Found | undefined>(
     (latest, one) => (latest === undefined || one.timeMillis >= latest.timeMillis ? one : latest),
     undefined,
   );

@@ -7,6 +7,9 @@
  * - within: snapshots younger than a span, counted from the newest of the group that is not in the future.
  * - tags: snapshots that have all tags of one of the lists.
  *
+ * A snapshot of the future is kept and uses up no rule: a clock that was wrong once must not cost the newest snapshot.
+ * A group of which nothing would be left is refused: that is a mistyped tag more often than a wish.
+ *
  * Hours, days, weeks (ISO 8601) are those of this machine's time zone.
  */
 
@@ -60,7 +63,8 @@ interface Rule {
 
 const BUCKETS = {
   last: (_time: Date, position: number) => position,
-  hourly: (time: Date) => dayOf(time) * 100 + time.getHours(),
+  // With the offset, since an hour comes twice when summer time ends.
+  hourly: (time: Date) => (dayOf(time) * 100 + time.getHours()) * 10_000 + time.getTimezoneOffset() + 1000,
   daily: dayOf,
   weekly: isoWeekOf,
   monthly: (time: Date) => time.getFullYear() * 100 + time.getMonth(),
@@ -69,8 +73,9 @@ const BUCKETS = {
 
 /**
  * Decides about every snapshot. Nothing is removed here.
- * @param nowMillis snapshots after it do not count as the newest
- * @throws InvalidInputError for a policy that keeps nothing
+ * @param snapshots in the order in which they were made, where times are equal
+ * @param nowMillis snapshots after it are kept
+ * @throws InvalidInputError for a policy that keeps nothing, of all snapshots or of a group
  */
 export function applyRetention<Kept extends Snapshot>(
   snapshots: readonly Kept[],
@@ -83,7 +88,10 @@ export function applyRetention<Kept extends Snapshot>(
     const key = JSON.stringify([snapshot.host, [...snapshot.paths].sort()]);
     groups.set(key, [...(groups.get(key) ?? []), snapshot]);
   }
-  return [...groups.values()].map((members) => applyToGroup(members, policy, nowMillis));
+  const decided = [...groups.values()].map((members) => applyToGroup(members, policy, nowMillis));
+  const emptied = decided.find(({ kept }) => kept.length === 0);
+  if (emptied !== undefined) throw wouldEmpty(emptied);
+  return decided;
 }
 
 function applyToGroup<Kept extends Snapshot>(
@@ -91,7 +99,7 @@ function applyToGroup<Kept extends Snapshot>(
   policy: RetentionPolicy,
   nowMillis: number,
 ): RetentionGroup<Kept> {
-  const newestFirst = members.toSorted((one, other) => other.timeMillis - one.timeMillis);
+  const newestFirst = members.toReversed().sort((one, other) => other.timeMillis - one.timeMillis);
   const rules = (Object.keys(BUCKETS) as (keyof typeof BUCKETS)[]).map((name): Rule => {
     const count = policy[name] ?? 0;
     const left = count === "all" ? Number.POSITIVE_INFINITY : count;
@@ -102,6 +110,10 @@ function applyToGroup<Kept extends Snapshot>(
   const kept: KeptSnapshot<Kept>[] = [];
   const removed: Kept[] = [];
   for (const [position, snapshot] of newestFirst.entries()) {
+    if (snapshot.timeMillis > nowMillis) {
+      kept.push({ snapshot, reasons: ["in the future"] });
+      continue;
+    }
     const isOldest = position === newestFirst.length - 1;
     const reasons = [
       ...(policy.tags ?? []).filter((list) => hasAll(snapshot, list)).map((list) => `tags ${list.join(",")}`),
@@ -141,6 +153,18 @@ function requireRule({ tags, within, ...counted }: RetentionPolicy): void {
   });
 }
 
+function wouldEmpty({ host, paths, removed }: RetentionGroup): InvalidInputError {
+  return new InvalidInputError(
+    `the rules keep none of the ${removed.length} snapshots of ${paths.join(", ")} on ${host}`,
+    {
+      party: "you",
+      check: "retention policy",
+      expected: "rules that keep at least one snapshot of each host and set of paths",
+      hint: "add a rule such as --keep-last 1; remove single snapshots with `tallystick rm`",
+    },
+  );
+}
+
 function dayOf(time: Date): number {
   return (time.getFullYear() * 100 + time.getMonth()) * 100 + time.getDate();
 }
@@ -156,7 +180,10 @@ function isoWeekOf(time: Date): number {
 
 function before(timeMillis: number, { years, months, days, hours }: KeepSpan): number {
   const time = new Date(timeMillis);
-  time.setFullYear(time.getFullYear() - years, time.getMonth() - months, time.getDate() - days);
+  const day = time.getDate();
+  time.setFullYear(time.getFullYear() - years, time.getMonth() - months, 1);
+  // A month before 31 March is the last day of February.
+  time.setDate(Math.min(day, new Date(time.getFullYear(), time.getMonth() + 1, 0).getDate()) - days);
   return time.getTime() - hours * 3_600_000;
 }
 

@@ -41,7 +41,7 @@ export function registerGet(program: Command): void {
         progress.stop();
         const onDisk = report.totalBytes - report.downloadedBytes;
         output.result(report, [
-          `restored ${report.entries} entries, ${formatBytes(report.totalBytes)}, into ${out}` +
+          `restored ${report.entries} ${report.entries === 1 ? "entry" : "entries"}, ${formatBytes(report.totalBytes)}, into ${out}` +
             (onDisk > 0 ? ` (${formatBytes(onDisk)} were there already)` : ""),
           ...report.nodes.map((node) => `  node ${node.index}  ${node.answer}`),
         ]);

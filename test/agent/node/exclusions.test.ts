@@ -57,27 +57,56 @@ describe("what a walk leaves out because the user wishes it", () => {
     expect(kept({ exclude: ["top"] }).files).to.deep.equal([]);
   });
 
-  it("agrees with git on ignore files in folders: nearest first, negation, folders only, anchors", () => {
-    const patterns = "*.log\nbuild/\n/only-here\n!keep.log\ndoc/**/draft\n# comment\n\\#hash\ntrailing\\ \n";
-    const files = Object.fromEntries(
-      ["x.log", "keep.log", "build/x", "sub/build", "only-here", "sub/only-here", "doc/a/b/draft", "#hash", "trailing "]
-        .concat(["sub/x.log", "sub/keep.log", "sub/deep/x.log", "sub/deep/special.log", "sub/x.txt"])
-        .map((path) => [`top/${path}`, ""]),
-    );
-    const inner = { "top/sub/.tallystickignore": "keep.log\n", "top/sub/deep/.tallystickignore": "!special.log\n" };
-    make({ ...files, ...inner, "top/.tallystickignore": patterns });
-    const ours = kept().files.filter((path) => !path.endsWith(".tallystickignore"));
-    make({
-      "top/.gitignore": patterns,
-      "top/sub/.gitignore": "keep.log\n",
-      "top/sub/deep/.gitignore": "!special.log\n",
-    });
+  /** Lists what a walk keeps of files below `top`, and what git does; ignore files are the same for both. */
+  function keptByBoth(files: readonly string[], ignoreFiles: Readonly<Record<string, string>>) {
+    make(Object.fromEntries(files.map((path) => [`top/${path}`, ""])));
+    for (const name of [".tallystickignore", ".gitignore"])
+      make(Object.fromEntries(Object.entries(ignoreFiles).map(([folder, text]) => [`top/${folder}${name}`, text])));
+    const isOther = (path: string) => path !== "" && !/\.(git|tallystick)ignore$/.test(path);
+    const ours = kept().files.filter((path) => isOther(path) && !path.startsWith(".git/"));
     const git = (...args: string[]) => spawnSync("git", args, { cwd: join(dir, "top"), encoding: "utf8" }).stdout;
     git("init", "-q");
-    const listed = git("ls-files", "-z", "--others", "--exclude-standard").split("\0");
-    const theirs = listed.filter((path) => path !== "" && !/\.(git|tallystick)ignore$/.test(path)).sort();
+    const theirs = git("ls-files", "-z", "--others", "--exclude-standard").split("\0").filter(isOther);
+    return { ours: ours.sort(), theirs: theirs.sort() };
+  }
+
+  it("agrees with git on ignore files in folders: nearest first, negation, folders only, anchors", () => {
+    const patterns = "*.log\nbuild/\n/only-here\n!keep.log\ndoc/**/draft\n# comment\n\\#hash\ntrailing\\ \n";
+    const files = [
+      "x.log",
+      "keep.log",
+      "build/x",
+      "sub/build",
+      "only-here",
+      "sub/only-here",
+      "doc/a/b/draft",
+      "#hash",
+    ].concat(["trailing ", "sub/x.log", "sub/keep.log", "sub/deep/x.log", "sub/deep/special.log", "sub/x.txt"]);
+    const ignoreFiles = { "": patterns, "sub/": "keep.log\n", "sub/deep/": "!special.log\n" };
+    const { ours, theirs } = keptByBoth(files, ignoreFiles);
     expect(theirs).to.include("sub/deep/special.log");
-    expect(ours.sort()).to.deep.equal(theirs);
+    expect(ours).to.deep.equal(theirs);
+  });
+
+  it("agrees with git on what is in a folder that a nearer ignore file includes again", () => {
+    const files = [
+      "foo/x",
+      "sub/foo/x",
+      "sub/foo/deep/y",
+      "sub/foo/foo/z",
+      "sub/a [b]!/x",
+      "sub/a [b]!/deep/y",
+      "sub/c/x",
+    ];
+    const ignoreFiles = { "": "foo\na*\n", "sub/": "!foo/\n!a*/\n", "sub/foo/": "foo\n" };
+    const { ours, theirs } = keptByBoth(files, ignoreFiles);
+    expect(theirs).to.deep.equal(["sub/a [b]!/deep/y", "sub/a [b]!/x", "sub/c/x", "sub/foo/deep/y", "sub/foo/x"]);
+    expect(ours).to.deep.equal(theirs);
+  });
+
+  it("keeps what is in a folder that an option includes again", () => {
+    make({ "top/.tallystickignore": "foo\n", "top/foo/x": "", "top/foo/deep/y": "" });
+    expect(kept({ exclude: ["!foo"] }).files).to.include.members(["foo/x", "foo/deep/y"]);
   });
 
   it("lets an option win over an ignore file", () => {

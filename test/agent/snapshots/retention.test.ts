@@ -49,6 +49,44 @@ describe("retention of snapshots", () => {
     expect(kept(times, { yearly: 1, daily: 2 })).to.deep.equal([times[4], times[7]]);
   });
 
+  it("keeps what is of the future, and counts it for no rule", () => {
+    const times = ["2026-06-13T10:00", "2026-06-14T10:00", "2099-01-01T00:00"];
+    expect(kept(times, { last: 1 })).to.deep.equal(times.slice(1));
+    expect(kept(times, { daily: 1 })).to.deep.equal(times.slice(1));
+  });
+
+  it("keeps, of several of one time, the one that was made last", () => {
+    const [first, second] = [at("2026-01-02T10:00"), at("2026-01-02T10:00")];
+    const [group] = applyRetention([first, second], { last: 1 }, NOW);
+    expect(group?.kept.map(({ snapshot }) => snapshot.id)).to.deep.equal([second.id]);
+  });
+
+  it("tells the two hours apart that have one name when summer time ends", () => {
+    const before = process.env.TZ;
+    process.env.TZ = "Europe/Berlin";
+    try {
+      const hours = ["2025-10-26T00:30:00Z", "2025-10-26T01:30:00Z", "2025-10-26T02:30:00Z"];
+      const snapshots = hours.map((time) => at(time));
+      const [group] = applyRetention(snapshots, { hourly: 3 }, NOW);
+      expect(group?.kept).to.have.length(3);
+    } finally {
+      if (before === undefined) delete process.env.TZ;
+      else process.env.TZ = before;
+    }
+  });
+
+  it("counts a month before the 31st of a longer one from the last day of the shorter", () => {
+    const times = ["2026-02-27T12:00", "2026-03-02T12:00", "2026-03-31T12:00"];
+    expect(kept(times, { within: parseSpan("1m") })).to.deep.equal(times.slice(1));
+  });
+
+  it("refuses rules that would leave nothing of a group", () => {
+    const snapshots = [at("2026-01-01T10:00", { tags: ["home"] }), at("2026-01-02T10:00")];
+    expectRejection(() => applyRetention(snapshots, { tags: [["typo"]] }, NOW), "INVALID_INPUT", /keep none/);
+    const [group] = applyRetention(snapshots, { tags: [["home"]] }, NOW);
+    expect(group?.kept).to.have.length(1);
+  });
+
   it("keeps what is within a span of the newest that is not in the future", () => {
     const times = ["2026-04-14T09:00", "2026-06-07T09:00", "2026-06-13T10:00", "2026-06-14T09:00", "2027-01-01T00:00"];
     expect(kept(times, { within: parseSpan("1d") })).to.deep.equal(times.slice(2));
