@@ -39,10 +39,9 @@ export function registerGet(program: Command): void {
         const onDamage = () => undefined;
         const report = await agent.get(id, out, { overwrite, onDamage, onProgress: progress.listener, signal });
         progress.stop();
-        const onDisk = report.totalBytes - report.downloadedBytes;
         output.result(report, [
           `restored ${report.entries} entries, ${formatBytes(report.totalBytes)}, into ${out}` +
-            (onDisk > 0 ? ` (${formatBytes(onDisk)} were there already)` : ""),
+            (report.downloadedBytes < report.totalBytes ? ` (${formatBytes(report.downloadedBytes)} downloaded)` : ""),
           ...report.nodes.map((node) => `  node ${node.index}  ${node.answer}`),
         ]);
         if (report.damaged.length === 0) return;
