@@ -26,7 +26,7 @@ export interface AgentPlatform {
   readonly clock: Clock;
   /** Where puts come from, for the list of snapshots. */
   readonly origin?: { readonly host: string; readonly user: string };
-  /** Where a put compresses and encrypts. Absent: in the thread of the agent. */
+  /** Where puts and gets compress and encrypt, decrypt and decompress. Absent: in the thread of the agent. */
   readonly openStages?: () => DataStages;
   /** Releases the catalogue and everything else that is open. */
   close(): Promise<void>;
@@ -225,12 +225,26 @@ export interface FileSink {
   readonly entry: RestoreEntry<RegularFileEntry>;
   /** Plaintext of the piece if the target has it, verified; undefined when it must be fetched. */
   reuse(piece: ExpectedPiece, offset: number): Promise<Uint8Array | undefined>;
-  /** @param fetched false for bytes that `reuse` returned */
+  /**
+   * Takes the next bytes. They are valid until the promise is settled: their memory is used again.
+   * @param fetched false for bytes that `reuse` returned
+   */
   write(bytes: Uint8Array, fetched: boolean): Promise<void>;
+  /** To read again what was written. Absent where that cannot be done: what occurs again is downloaded again. */
+  readonly written?: WrittenFile;
   /** Called after the last piece. */
   finish(): Promise<void>;
   /** Releases the file; an unfinished one may be continued by a later attempt. */
   close(): Promise<void>;
+}
+
+/** A file of a target as a place to read what was written into it. It outlives the sink. */
+export interface WrittenFile {
+  /**
+   * Reads bytes that `write` has taken. Somebody else may have changed the file since: whoever reads verifies.
+   * @returns whether the memory was filled. False when there is no such file any more, and for whatever else fails
+   */
+  read(into: Uint8Array, offset: number): Promise<boolean>;
 }
 
 /** Manifests and tags of data sets, by salt, until their agreements are accepted. */

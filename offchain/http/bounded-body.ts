@@ -11,6 +11,7 @@ export class BodyCollector {
   readonly #announcedBytes: number;
   readonly #maximumBytes: number;
   readonly #party: string;
+  readonly #isGiven: boolean;
   #joined: Uint8Array;
   #filled = 0;
 
@@ -18,13 +19,15 @@ export class BodyCollector {
    * @param announcedBytes what the header says, or 0. It saves copies; the bytes that really come are what counts.
    * @param maximumBytes a longer body is refused.
    * @param party whose answer it is, for the error.
+   * @param memory where the body is put if it fits. Default: memory of its own.
    */
-  constructor(announcedBytes: number, maximumBytes: number, party: string) {
+  constructor(announcedBytes: number, maximumBytes: number, party: string, memory?: Uint8Array) {
     this.#announcedBytes = announcedBytes;
     this.#maximumBytes = maximumBytes;
     this.#party = party;
     const expected = announcedBytes > 0 ? Math.min(announcedBytes, maximumBytes, MOST_ANNOUNCED_BYTES) : FIRST_BYTES;
-    this.#joined = new Uint8Array(expected);
+    this.#isGiven = memory !== undefined;
+    this.#joined = memory ?? new Uint8Array(expected);
   }
 
   /** @throws TallystickError BAD_RESPONSE when more is announced than allowed */
@@ -46,7 +49,8 @@ export class BodyCollector {
   }
 
   finish(): Uint8Array {
-    return this.#filled === this.#joined.length ? this.#joined : this.#joined.slice(0, this.#filled);
+    if (this.#filled === this.#joined.length) return this.#joined;
+    return this.#isGiven ? this.#joined.subarray(0, this.#filled) : this.#joined.slice(0, this.#filled);
   }
 
   #tooLarge(): TallystickError {
@@ -62,10 +66,16 @@ export class BodyCollector {
 /**
  * @param maximumBytes a longer body is refused, and given up, as soon as its announced length or its bytes exceed this.
  * @param party whose answer it is, for the error.
+ * @param memory where the body is put if it fits. Default: memory of its own.
  * @throws TallystickError BAD_RESPONSE for a longer body; whatever the connection fails with.
  */
-export async function readBounded(response: Response, maximumBytes: number, party: string): Promise<Uint8Array> {
-  const body = new BodyCollector(Number(response.headers.get("content-length") ?? "0"), maximumBytes, party);
+export async function readBounded(
+  response: Response,
+  maximumBytes: number,
+  party: string,
+  memory?: Uint8Array,
+): Promise<Uint8Array> {
+  const body = new BodyCollector(Number(response.headers.get("content-length") ?? "0"), maximumBytes, party, memory);
   const reader = response.body?.getReader();
   try {
     body.requireAnnounced();

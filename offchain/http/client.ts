@@ -35,6 +35,8 @@ export interface RequestOptions {
   readonly token?: string;
   readonly signal?: AbortSignal | undefined;
   readonly deadlineSeconds?: number;
+  /** Memory for the bytes of the answer; see `TransportRequest`. */
+  readonly allocate?: (() => Uint8Array) | undefined;
   /** Attempts after a retryable failure. 0 for callers that have another party to turn to. */
   readonly retries?: number;
 }
@@ -107,7 +109,8 @@ export class HttpParty {
     if (!/^https?:\/\//.test(this.#baseUrl) || !URL.canParse(this.#baseUrl)) throw noAddress(this.name);
     try {
       const request = { ...contentOf(method, options), url: this.#url(path, options.query), signal };
-      const answer = await this.#transport({ ...request, maximumBytes, party: this.name });
+      const { allocate } = options;
+      const answer = await this.#transport({ ...request, maximumBytes, party: this.name, allocate });
       if (answer.status < 200 || answer.status > 299) throw remoteError(answer, this.name, path);
       return answer.body;
     } catch (error) {

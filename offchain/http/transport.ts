@@ -15,6 +15,11 @@ export interface TransportRequest {
   readonly maximumBytes: number;
   /** Whose answer it is, for errors. */
   readonly party: string;
+  /**
+   * Memory for the body of an answer of status 200, asked for when the answer begins. A transport may put the body
+   * elsewhere. Default: memory of its own.
+   */
+  readonly allocate?: (() => Uint8Array) | undefined;
 }
 
 export interface TransportAnswer {
@@ -43,12 +48,13 @@ export interface FetchTransportOptions {
 
 /** A transport for every platform that has `fetch`. */
 export function fetchTransport({ fetch, joinsBodies = false }: FetchTransportOptions = {}): Transport {
-  return async ({ method, url, headers, body, signal, maximumBytes, party }) => {
+  return async ({ method, url, headers, body, signal, maximumBytes, party, allocate }) => {
     const send = fetch ?? globalThis.fetch.bind(globalThis);
     const init = { method, headers, signal, redirect: "error" as const };
     const response = await send(url, body === undefined ? init : { ...init, ...bodyOf(body, joinsBodies) });
     const retryAfter = response.headers.get("retry-after") ?? undefined;
-    return { status: response.status, retryAfter, body: await readBounded(response, maximumBytes, party) };
+    const memory = response.status === 200 ? allocate?.() : undefined;
+    return { status: response.status, retryAfter, body: await readBounded(response, maximumBytes, party, memory) };
   };
 }
 

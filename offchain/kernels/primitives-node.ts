@@ -90,8 +90,8 @@ export function aes256GcmSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Arra
   return sealed;
 }
 
-/** Bytes that are encrypted at a time: the copy of the ciphertext is then in the cache when it is put in its place. */
-const SEALED_AT_A_TIME = 65_536;
+/** Bytes that are ciphered in place at a time: the copy of the result is then in the cache when it is moved. */
+const IN_PLACE_AT_A_TIME = 65_536;
 
 export function aes256GcmSealInPlace(
   key: Uint8Array,
@@ -104,8 +104,8 @@ export function aes256GcmSealInPlace(
   checkSealingRoom(memory, plaintextBytes);
   const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: GCM_TAG_BYTES });
   cipher.setAAD(aad);
-  for (let start = 0; start < plaintextBytes; start += SEALED_AT_A_TIME) {
-    const end = Math.min(start + SEALED_AT_A_TIME, plaintextBytes);
+  for (let start = 0; start < plaintextBytes; start += IN_PLACE_AT_A_TIME) {
+    const end = Math.min(start + IN_PLACE_AT_A_TIME, plaintextBytes);
     memory.set(cipher.update(memory.subarray(start, end)), start);
   }
   cipher.final();
@@ -134,9 +134,35 @@ export function aes256GcmOpen(
   return asPlainBytes(plaintext);
 }
 
+export function aes256GcmOpenInPlace(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): boolean {
+  checkGcmArguments(key, nonce);
+  const plaintextBytes = sealed.length - GCM_TAG_BYTES;
+  if (plaintextBytes < 0) return false;
+  const decipher = createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: GCM_TAG_BYTES });
+  decipher.setAAD(aad);
+  decipher.setAuthTag(sealed.subarray(plaintextBytes));
+  for (let start = 0; start < plaintextBytes; start += IN_PLACE_AT_A_TIME) {
+    const end = Math.min(start + IN_PLACE_AT_A_TIME, plaintextBytes);
+    sealed.set(decipher.update(sealed.subarray(start, end)), start);
+  }
+  try {
+    decipher.final();
+  } catch {
+    sealed.fill(0, 0, plaintextBytes);
+    return false;
+  }
+  return true;
+}
+
+/** Node's default; shorter memory might be part of a pool. */
+const LEAST_OUTPUT_BYTES = 16_384;
+
 export function zstdDecompress(frame: Uint8Array, sizeBytes: number): Uint8Array | undefined {
   try {
-    const bytes = zstdDecompressSync(frame, { maxOutputLength: Math.max(sizeBytes, 1) });
+    // All output in one piece of memory, with a byte to spare, which tells zlib that there is no more: pieces of the
+    // default length would be joined afterwards.
+    const chunkSize = Math.max(sizeBytes + 1, LEAST_OUTPUT_BYTES);
+    const bytes = zstdDecompressSync(frame, { maxOutputLength: Math.max(sizeBytes, 1), chunkSize });
     return bytes.length === sizeBytes ? asPlainBytes(bytes) : undefined;
   } catch {
     // Whatever is wrong with the frame: the caller names the object it came from.
@@ -164,6 +190,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   aes256GcmSeal,
   aes256GcmSealInPlace,
   aes256GcmOpen,
+  aes256GcmOpenInPlace,
   zstdDecompress,
   randomBytes,
   equalBytes,

@@ -82,6 +82,13 @@ export function aes256GcmSealInPlace(
   memory.set(aes256GcmSeal(key, nonce, aad, memory.subarray(0, plaintextBytes)));
 }
 
+export function aes256GcmOpenInPlace(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): boolean {
+  const plaintext = aes256GcmOpen(key, nonce, aad, sealed);
+  if (plaintext === undefined) return false;
+  sealed.set(plaintext);
+  return true;
+}
+
 export function aes256GcmOpen(
   key: Uint8Array,
   nonce: Uint8Array,
@@ -128,6 +135,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   aes256GcmSeal,
   aes256GcmSealInPlace,
   aes256GcmOpen,
+  aes256GcmOpenInPlace,
   zstdDecompress,
   randomBytes,
   equalBytes,

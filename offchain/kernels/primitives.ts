@@ -88,6 +88,14 @@ export interface Primitives {
    */
   aes256GcmOpen(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined;
   /**
+   * AES-256-GCM decryption of bytes where they are.
+   * @param sealed ciphertext and tag; afterwards it starts with the plaintext. When the tag does not verify, its content
+   *   is undefined, and holds no plaintext
+   * @returns whether the tag verifies
+   * @throws RangeError for wrong lengths of key or nonce
+   */
+  aes256GcmOpenInPlace(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): boolean;
+  /**
    * zstd decompression of one frame, where the platform has it. It need not check the frame: kernels/zstd.ts does.
    * @returns exactly `sizeBytes` bytes, or undefined when the frame is damaged or has another content size
    */

@@ -92,6 +92,8 @@ for (const [name, primitives] of Object.entries(implementations)) {
         const tight = memory.subarray(1);
         expect(() => primitives.aes256GcmSealInPlace(...parameters, tight, plaintext.length / 2)).to.throw(RangeError);
         expect(hex(primitives.aes256GcmOpen(...parameters, unhex(sealed)) ?? Uint8Array.of())).to.equal(plaintext);
+        expect(primitives.aes256GcmOpenInPlace(...parameters, memory)).to.equal(true);
+        expect(hex(memory.subarray(0, plaintext.length / 2))).to.equal(plaintext);
       }
     });
 
@@ -104,9 +106,13 @@ for (const [name, primitives] of Object.entries(implementations)) {
         const damaged = sealed.slice();
         damaged[bit >> 3] = (damaged[bit >> 3] ?? 0) ^ (1 << (bit & 7));
         expect(primitives.aes256GcmOpen(key, nonce, aad, damaged), `bit ${bit}`).to.equal(undefined);
+        expect(primitives.aes256GcmOpenInPlace(key, nonce, aad, damaged), `bit ${bit}`).to.equal(false);
+        expect(hex(damaged.subarray(0, 4))).to.not.equal("00112233");
       }
       for (let length = 0; length < sealed.length; length++) {
-        expect(primitives.aes256GcmOpen(key, nonce, aad, sealed.subarray(0, length)), `${length}`).to.equal(undefined);
+        const short = sealed.slice(0, length);
+        expect(primitives.aes256GcmOpen(key, nonce, aad, short), `${length}`).to.equal(undefined);
+        expect(primitives.aes256GcmOpenInPlace(key, nonce, aad, short), `${length}`).to.equal(false);
       }
       expect(primitives.aes256GcmOpen(key, nonce, Uint8Array.of(8), sealed)).to.equal(undefined);
     });

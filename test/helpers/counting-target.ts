@@ -27,7 +27,8 @@ export class CountingTarget implements RestoreTarget {
         return present !== undefined && (await piece.isRight(present)) ? present : undefined;
       },
       write: async (bytes) => {
-        pieces.push(bytes);
+        // Its memory is used again.
+        pieces.push(bytes.slice());
       },
       finish: async () => {
         this.calls.push(`file ${entry.path}`);

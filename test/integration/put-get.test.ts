@@ -84,7 +84,7 @@ describe("put and get with real processes", () => {
 
   it("restores it byte for byte", async () => {
     const report = await alice.get(dataId, dir("out-1"));
-    expect(report).to.include({ entries: 7, downloadedBytes: 28 * MIB + 5 });
+    expect(report).to.include({ entries: 7, downloadedBytes: 14 * MIB + 5 });
     expect(digests(dir("out-1", "in"))).to.deep.equal(digests(folder));
   });
 

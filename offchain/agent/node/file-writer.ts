@@ -24,6 +24,7 @@ import type { ExpectedPiece, FileSink, RestoreEntry } from "../platform.ts";
 import { isWithoutLinks, nameNew, nameOver } from "./naming.ts";
 import { systemPath } from "./system-path.ts";
 import { appeared, inTheWay, type TargetFolder } from "./target-folder.ts";
+import { WrittenLocalFile } from "./written-file.ts";
 
 const COPY_BYTES = 1024 * 1024;
 const NEW_FILE_MODE = 0o600;
@@ -40,6 +41,7 @@ interface OpenFile {
 
 export class FileWriter implements FileSink {
   readonly entry: RestoreEntry<RegularFileEntry>;
+  readonly written = new WrittenLocalFile(() => (this.#diverged ? this.#part : this.#existing)?.file);
   readonly #folder: TargetFolder;
   readonly #path: string;
   readonly #partPath: string;
@@ -109,6 +111,7 @@ export class FileWriter implements FileSink {
 
   /** Gives the file its content's end, its metadata and its name. */
   async finish(): Promise<void> {
+    await this.written.end();
     await this.#folder.asDisk(this.#path, async () => {
       const { sizeBytes } = this.entry;
       if (this.#offset === 0) await this.#findOtherName();
@@ -132,6 +135,7 @@ export class FileWriter implements FileSink {
         done: () => {
           this.#takeName(replaced);
           this.#folder.made(this.entry, stat);
+          this.written.finishedAs(this.#path, stat);
         },
       });
     });
@@ -139,6 +143,7 @@ export class FileWriter implements FileSink {
 
   /** Lets go of the files; what was put together so far stays. */
   async close(): Promise<void> {
+    await this.written.end();
     this.#closeExisting();
     if (this.#part !== undefined) closeSync(this.#part.file);
     this.#part = undefined;
@@ -174,7 +179,10 @@ export class FileWriter implements FileSink {
       throw error;
     }
     this.#takeName(this.#replaced);
-    if (this.#existing !== undefined) this.#folder.made(this.entry, this.#existing.stat);
+    if (this.#existing !== undefined) {
+      this.#folder.made(this.entry, this.#existing.stat);
+      this.written.finishedAs(this.#path, this.#existing.stat);
+    }
     return true;
   }
 
@@ -183,6 +191,7 @@ export class FileWriter implements FileSink {
     const existing = this.#existing;
     if (existing === undefined) return;
     this.#folder.made(this.entry, existing.stat);
+    this.written.finishedAs(this.#path, existing.stat);
     if (this.#part !== undefined) rmSync(systemPath(this.#partPath), { force: true });
     if (this.#folder.overwrite && this.entry.metadata !== undefined) {
       const { metadata } = this.entry;

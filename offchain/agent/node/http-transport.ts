@@ -59,10 +59,12 @@ function isStale(outgoing: ClientRequest, error: Error & { readonly code?: strin
   return outgoing.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE");
 }
 
-function receive(incoming: IncomingMessage, { maximumBytes, party }: TransportRequest): Promise<TransportAnswer> {
+function receive(incoming: IncomingMessage, request: TransportRequest): Promise<TransportAnswer> {
   return new Promise((resolve, reject) => {
-    const announced = Number(incoming.headers["content-length"] ?? 0);
-    const body = new BodyCollector(announced, maximumBytes, party);
+    const { maximumBytes, party, allocate } = request;
+    const { statusCode = 0, headers } = incoming;
+    const announced = Number(headers["content-length"] ?? 0);
+    const body = new BodyCollector(announced, maximumBytes, party, statusCode === 200 ? allocate?.() : undefined);
     // Errors of an answer that is too long end the reading at once; the connection goes with it.
     const guard = (work: () => void) => {
       try {
@@ -72,7 +74,6 @@ function receive(incoming: IncomingMessage, { maximumBytes, party }: TransportRe
         incoming.destroy();
       }
     };
-    const { statusCode = 0, headers } = incoming;
     guard(() => {
       if (statusCode >= 300 && statusCode < 400) throw new Error(`it redirects (${statusCode}), which is not followed`);
       body.requireAnnounced();

@@ -1,12 +1,16 @@
-/** Worker thread of `worker-stages.ts`: frames and seals what it is given, in place, and gives the memory back. */
+/** Worker thread of `worker-stages.ts`: frames, seals and opens what it is given, in place, and gives the memory back. */
 import { parentPort } from "node:worker_threads";
 import { sha256 } from "#primitives";
-import { sealChunkInPlace } from "../../core/crypto/encryption.ts";
-import { loadFramer } from "../../core/recipe/frame.ts";
-import type { StageAnswer, StageCall } from "./worker-stages.ts";
+import { openChunkInPlace, sealChunkInPlace } from "../../core/crypto/encryption.ts";
+import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
+import { TallystickError } from "../../core/errors.ts";
+import { FRAME_HEAD_BYTES, loadFramer, readFrame } from "../../core/recipe/frame.ts";
+import { macOf } from "../pipeline/written-mac.ts";
+import type { OpenCall, StageAnswer, StageCall, StageResult } from "./worker-stages.ts";
 
 /** What a call does; digests are of the frame, or of the sealed object. */
-async function perform(call: StageCall): Promise<StageAnswer["results"]> {
+async function perform(call: StageCall): Promise<readonly StageResult[]> {
+  if (call.step === "open") return [await open(call)];
   if (call.step === "seal") {
     const sealed = sealChunkInPlace(call.key, new Uint8Array(call.memory), call.frameBytes);
     return [{ lengthBytes: sealed.length, digest: sha256(sealed) }];
@@ -18,8 +22,28 @@ async function perform(call: StageCall): Promise<StageAnswer["results"]> {
   });
 }
 
+/** The plaintext goes where that of a stored frame is, whatever the frame. */
+async function open({ memory, sealedBytes, ref, macKey }: OpenCall): Promise<StageResult> {
+  const sealed = new Uint8Array(memory, 0, sealedBytes);
+  const digest = sha256(sealed);
+  const id = contentIdFromDigest(digest);
+  if (id !== ref.id) return { lengthBytes: 0, digest };
+  try {
+    const frame = openChunkInPlace(ref.key, sealed, ref.sealedBytes, id);
+    const plaintext = await readFrame(frame, ref.sizeBytes, `chunk ${id}`);
+    const place = new Uint8Array(memory, FRAME_HEAD_BYTES, plaintext.length);
+    if (plaintext.buffer !== memory) place.set(plaintext);
+    const result = { lengthBytes: plaintext.length, digest };
+    return macKey === undefined ? result : { ...result, mac: macOf(macKey, id, place) };
+  } catch (error) {
+    if (!(error instanceof TallystickError)) throw error;
+    const { message, code, check, expected, received, hint } = error;
+    return { lengthBytes: 0, digest, failure: { message, code, check, expected, received, hint } };
+  }
+}
+
 async function answer(call: StageCall): Promise<void> {
-  const memory = call.step === "seal" ? [call.memory] : call.stored.map((stored) => stored.memory);
+  const memory = call.step === "frame" ? call.stored.map((stored) => stored.memory) : [call.memory];
   let message: StageAnswer;
   try {
     message = { call: call.call, results: await perform(call), memory };

@@ -1,19 +1,39 @@
 /**
- * The two stages of a put that touch every byte: framing (compress, hash) and sealing (encrypt, hash). A platform may
- * run them on worker threads (`AgentPlatform.openStages`); `localStages` runs them where it is called.
+ * The stages that touch every byte: framing (compress, hash) and sealing (encrypt, hash) of a put, opening (hash,
+ * decrypt, decompress) of a get. A platform may run them on worker threads (`AgentPlatform.openStages`); `localStages`
+ * runs them where it is called.
  */
 import { sha256 } from "#primitives";
-import { sealChunk } from "../../core/crypto/encryption.ts";
+import { openChunk, sealChunk } from "../../core/crypto/encryption.ts";
 import { sealSegment, segmentKey } from "../../core/crypto/segments.ts";
 import { contentId } from "../../core/encoding/content-id.ts";
+import { TallystickError } from "../../core/errors.ts";
 import { segmentBytes } from "../../core/recipe/bundle.ts";
-import { loadFramer } from "../../core/recipe/frame.ts";
+import { loadFramer, readFrame } from "../../core/recipe/frame.ts";
+import type { ChunkRef } from "../../core/recipe/recipe.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
+import { macOf } from "./written-mac.ts";
 
 /** A frame and its SHA-256. */
 export interface Framed {
   readonly frame: Uint8Array;
   readonly digest: Uint8Array;
+}
+
+/** Plaintext of a chunk. */
+export interface OpenedChunk {
+  readonly plaintext: Uint8Array;
+  /** See written-mac.ts; present if a key was given. */
+  readonly mac?: Uint8Array;
+}
+
+/** What became of a sealed chunk. */
+export interface OpenOutcome {
+  /** Content id of the sealed bytes. If it is not that of the reference, nothing else was looked at. */
+  readonly id: string;
+  readonly opened?: OpenedChunk;
+  /** Why bytes that have the id are not the chunk. */
+  readonly failure?: TallystickError;
 }
 
 export interface DataStages {
@@ -28,7 +48,18 @@ export interface DataStages {
   seal(frame: Uint8Array, key: Uint8Array): Promise<SealedObject>;
   /** Seals the frames of a bundle, each under its own key, into one object. */
   sealBundle(frames: readonly Uint8Array[], key: Uint8Array): Promise<SealedObject>;
-  /** Takes back a frame or a sealed object that nobody reads any more. To forget it costs memory, nothing else. */
+  /** Memory for one sealed object of the largest size, which `open` takes without a copy; see `allocate`. */
+  readonly allocateSealed?: () => Uint8Array;
+  /**
+   * Verifies and opens a chunk.
+   * @param sealed given away
+   * @param macKey asks for the MAC of the plaintext
+   */
+  open(sealed: Uint8Array, ref: ChunkRef, macKey?: Uint8Array): Promise<OpenOutcome>;
+  /**
+   * Takes back a frame, a sealed object or a plaintext that nobody reads any more, once. To forget it costs memory,
+   * nothing else.
+   */
   release(bytes: Uint8Array): void;
   /** Ends what runs beside this thread. */
   close(): Promise<void>;
@@ -54,6 +85,18 @@ export const localStages: DataStages = {
       offset += segmentBytes(frame.length);
     }
     return { id: contentId(sealed), sealed };
+  },
+  async open(sealed, ref, macKey) {
+    const id = contentId(sealed);
+    if (id !== ref.id) return { id };
+    try {
+      const frame = openChunk(ref.key, sealed, ref.sealedBytes, id);
+      const plaintext = await readFrame(frame, ref.sizeBytes, `chunk ${id}`);
+      return { id, opened: macKey === undefined ? { plaintext } : { plaintext, mac: macOf(macKey, id, plaintext) } };
+    } catch (failure) {
+      if (!(failure instanceof TallystickError)) throw failure;
+      return { id, failure };
+    }
   },
   release: () => undefined,
   close: async () => undefined,

@@ -79,10 +79,13 @@ export class CspClient {
     return (await this.#call("POST", "/v1/chunks", StoreChunksAnswer, { pieces, signal, retries: 0 })).stored;
   }
 
-  /** Downloads an object. Its bytes are not verified here. */
-  async chunk(id: string, signal?: AbortSignal): Promise<Uint8Array> {
+  /**
+   * Downloads an object. Its bytes are not verified here.
+   * @param allocate memory for an object of the largest size. Default: memory of its own.
+   */
+  async chunk(id: string, signal?: AbortSignal, allocate?: () => Uint8Array): Promise<Uint8Array> {
     return await this.#sessions.with(this.#party, this.account, (token) =>
-      this.#party.bytes(`/v1/chunks/${id}`, MAX_CHUNK_BYTES, { token, signal }),
+      this.#party.bytes(`/v1/chunks/${id}`, MAX_CHUNK_BYTES, { token, signal, allocate }),
     );
   }
 

@@ -12,6 +12,7 @@ import { fromHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import type { AgreementStatus, ClaimAnswer, Offer, PreparationStatus, ReleaseAnswer } from "../../core/wire/csp.ts";
+import type { Received, Receiver } from "../read/object-source.ts";
 import type { CspClient } from "./csp-client.ts";
 import type { PreparationPart, StorageProvider, StoreOutcome } from "./storage-provider.ts";
 
@@ -50,8 +51,17 @@ export class HttpStorageProvider implements StorageProvider {
   }
 
   async fetch(id: string, signal?: AbortSignal): Promise<Uint8Array> {
-    const ciphertext = await this.#bytesOf(id, signal);
-    const received = contentId(ciphertext);
+    const read = async (sealed: Uint8Array) => ({ id: contentId(sealed), sealed });
+    return (await this.receive(id, { read }, signal)).sealed;
+  }
+
+  async receive<Result extends Received>(
+    id: string,
+    receiver: Receiver<Result>,
+    signal?: AbortSignal,
+  ): Promise<Result> {
+    const result = await receiver.read(await this.#bytesOf(id, signal, receiver.allocate));
+    const received = result.id;
     if (received !== id) {
       // The provider does not check what it sent lately. Once it knows, the next put heals the object.
       await this.#client.inspectChunks([id], signal).catch(() => undefined);
@@ -63,7 +73,7 @@ export class HttpStorageProvider implements StorageProvider {
         details: { id },
       });
     }
-    return ciphertext;
+    return result;
   }
 
   async offer(): Promise<Offer> {
@@ -128,9 +138,13 @@ export class HttpStorageProvider implements StorageProvider {
   }
 
   /** A provider that has lost an object fails the user as one that returns other bytes does. */
-  async #bytesOf(id: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  async #bytesOf(
+    id: string,
+    signal: AbortSignal | undefined,
+    allocate: (() => Uint8Array) | undefined,
+  ): Promise<Uint8Array> {
     try {
-      return await this.#client.chunk(id, signal);
+      return await this.#client.chunk(id, signal, allocate);
     } catch (error) {
       if (!(error instanceof TallystickError) || error.code !== "NOT_FOUND") throw error;
       throw new IntegrityError(`${this.name} has lost object ${id}`, {

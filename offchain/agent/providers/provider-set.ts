@@ -2,6 +2,7 @@
 
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
+import type { Received, Receiver } from "../read/object-source.ts";
 import { restate } from "../restate-error.ts";
 import type { StorageProvider } from "./storage-provider.ts";
 
@@ -62,6 +63,27 @@ export class ProviderSet<Provider extends StorageProvider = StorageProvider> imp
    *   `details.providers`; the signal's reason
    */
   async fetch(id: string, signal?: AbortSignal): Promise<Uint8Array> {
+    return await this.#fromAny(id, signal, (provider) => provider.fetch(id, signal));
+  }
+
+  /** As `fetch`; see `ObjectSource`. */
+  async receive<Result extends Received>(
+    id: string,
+    receiver: Receiver<Result>,
+    signal?: AbortSignal,
+  ): Promise<Result> {
+    return await this.#fromAny(id, signal, async (provider) => {
+      if (provider.receive !== undefined) return await provider.receive(id, receiver, signal);
+      // Of a copy, because the provider may keep what it returned.
+      return await receiver.read((await provider.fetch(id, signal)).slice());
+    });
+  }
+
+  async #fromAny<Result>(
+    id: string,
+    signal: AbortSignal | undefined,
+    ask: (provider: Provider) => Promise<Result>,
+  ): Promise<Result> {
     const failures: { readonly name: string; readonly error: TallystickError }[] = [];
     const first = this.#preferred;
     for (let step = 0; step < this.#providers.length; step += 1) {
@@ -69,9 +91,9 @@ export class ProviderSet<Provider extends StorageProvider = StorageProvider> imp
       const provider = this.#providers[position];
       if (provider === undefined) break;
       try {
-        const object = await provider.fetch(id, signal);
+        const result = await ask(provider);
         this.#preferred = position;
-        return object;
+        return result;
       } catch (error) {
         if (signal?.aborted === true || !(error instanceof TallystickError)) throw error;
         failures.push({ name: provider.name, error });

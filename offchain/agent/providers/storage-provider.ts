@@ -6,6 +6,7 @@
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import type { AgreementStatus, Offer, PreparationStatus, ReleaseAnswer } from "../../core/wire/csp.ts";
+import type { Received, Receiver } from "../read/object-source.ts";
 
 /** What storing a group of objects came to. */
 export interface StoreOutcome {
@@ -19,6 +20,8 @@ export interface ObjectStorage {
   store(objects: readonly SealedObject[], signal?: AbortSignal): Promise<StoreOutcome>;
   /** @returns the object, verified against its id. @throws IntegrityError naming the provider and the object */
   fetch(id: string, signal?: AbortSignal): Promise<Uint8Array>;
+  /** As `fetch`, with the receiver's memory and hash; see `ObjectSource`. Absent: what `fetch` returns is received. */
+  receive?<Result extends Received>(id: string, receiver: Receiver<Result>, signal?: AbortSignal): Promise<Result>;
 }
 
 export type PreparationPart = "powers-a" | "powers-b" | "tags";

@@ -43,7 +43,7 @@ export interface GetReport {
   readonly entries: number;
   /** Plaintext bytes of all files. */
   readonly totalBytes: number;
-  /** Of these, fetched now; the target had the rest, and it was verified. */
+  /** Of these, fetched now. The rest was in the target already or occurs again, and was verified there. */
   readonly downloadedBytes: number;
   /** What each key node answered. */
   readonly nodes: readonly NodeReport[];
@@ -109,13 +109,19 @@ export async function get(
     damaged.push(file);
     options.onDamage?.(file);
   };
-  await restore(root, context.providers(), opening, totals, {
-    metadata,
-    path,
-    signal,
-    onDamage,
-    onStep: () => tell("restoring"),
-  });
+  const stages = context.platform.openStages?.();
+  try {
+    await restore(root, context.providers(), opening, totals, {
+      metadata,
+      path,
+      stages,
+      signal,
+      onDamage,
+      onStep: () => tell("restoring"),
+    });
+  } finally {
+    await stages?.close();
+  }
   const [first] = damaged;
   if (first !== undefined && options.onDamage === undefined) throw damageError(first, damaged);
   tell("done");

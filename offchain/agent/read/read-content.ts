@@ -1,11 +1,14 @@
 /** Verified plaintext from sealed objects. Everything that reads stored data uses this module. */
 
 import { openChunk } from "../../core/crypto/encryption.ts";
+import { TallystickError } from "../../core/errors.ts";
 import { readFrame } from "../../core/recipe/frame.ts";
 import { decodeListing } from "../../core/recipe/listing.ts";
 import type { ChunkRef, Content, FileEntry, RootRecipe, SegmentRef } from "../../core/recipe/recipe.ts";
 import { readContent, readContentFrom } from "../../core/recipe/tree.ts";
+import type { DataStages, OpenedChunk } from "../pipeline/data-stages.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
+import { macOf } from "../pipeline/written-mac.ts";
 import type { ObjectSource } from "./object-source.ts";
 import type { OpenedBundles } from "./opened-bundles.ts";
 
@@ -16,6 +19,30 @@ const LISTING_AHEAD = 2;
 export async function openedChunk(source: ObjectSource, ref: ChunkRef, signal?: AbortSignal): Promise<Uint8Array> {
   const frame = openChunk(ref.key, await source.fetch(ref.id, signal), ref.sealedBytes, ref.id);
   return await readFrame(frame, ref.sizeBytes, `chunk ${ref.id}`);
+}
+
+export interface ReceiveOptions {
+  /** Where the chunk is opened, if the source leaves that to its caller. */
+  readonly stages: DataStages;
+  /** Asks for the MAC of the plaintext. */
+  readonly macKey: Uint8Array | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** As `openedChunk`, where stages may work beside this thread, and in memory that is to be released to them. */
+export async function receivedChunk(
+  source: ObjectSource,
+  ref: ChunkRef,
+  { stages, macKey, signal }: ReceiveOptions,
+): Promise<OpenedChunk> {
+  if (source.receive === undefined) {
+    const plaintext = await openedChunk(source, ref, signal);
+    return macKey === undefined ? { plaintext } : { plaintext, mac: macOf(macKey, ref.id, plaintext) };
+  }
+  const read = (sealed: Uint8Array) => stages.open(sealed, ref, macKey);
+  const { opened, failure } = await source.receive(ref.id, { allocate: stages.allocateSealed, read }, signal);
+  if (opened === undefined) throw failure ?? new TallystickError("a chunk was not opened", { code: "INTERNAL" });
+  return opened;
 }
 
 /** The entries of a put, checked for order, parents, bundles and totals as they come. */

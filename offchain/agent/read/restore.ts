@@ -1,7 +1,8 @@
 /**
- * Restores a put: a pipeline from the listing to a target. Pieces are fetched several at a time, bounded by bytes and
- * across files, and written in order. Chunks that the target already has are not fetched. A bundle is fetched for the
- * first of its files, whether or not the target has them: nothing in a recipe tells the content of one file of it.
+ * Restores a put: a pipeline from the listing to a target. Pieces are fetched and opened several at a time, bounded by
+ * bytes and across files, and written in order. Chunks that the target already has are not fetched, and those that
+ * occur again are fetched once where the target can be read (restored-chunks.ts). A bundle is fetched for the first of
+ * its files, whether or not the target has them: nothing in a recipe tells the content of one file of it.
  *
  * An object that is lost or damaged costs the files that need it. The others are restored.
  */
@@ -9,9 +10,10 @@
 import { equalBytes } from "#primitives";
 import type { TallystickError } from "../../core/errors.ts";
 import { showPath } from "../../core/recipe/path-name.ts";
-import type { FileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
+import type { ChunkRef, FileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
 import { isPlaintextOf } from "../../core/recipe/tree.ts";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
+import type { DataStages } from "../pipeline/data-stages.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
 import type { FileSink, RestoreEntry, RestoreTarget } from "../platform.ts";
 import { restate } from "../restate-error.ts";
@@ -20,6 +22,7 @@ import { locateError } from "./locate-error.ts";
 import type { ObjectSource } from "./object-source.ts";
 import { OpenedBundles } from "./opened-bundles.ts";
 import { type ContentPiece, contentPieces, openedPiece, readListing } from "./read-content.ts";
+import { type HeldChunk, RestoredChunks } from "./restored-chunks.ts";
 import { belowOrAt, noSuchPath } from "./tree-path.ts";
 import { withMetadata } from "./with-metadata.ts";
 
@@ -32,7 +35,7 @@ export interface RestoreTotals {
   entries: number;
   /** Plaintext bytes of restored files. */
   bytes: number;
-  /** Of these, fetched from the provider; the target had the others already. */
+  /** Of these, fetched from the provider. The others were in the target already, or occurred before. */
   downloadedBytes: number;
 }
 
@@ -46,6 +49,8 @@ export interface RestoreOptions {
    * thrown.
    */
   readonly onDamage?: ((damaged: DamagedFile) => void) | undefined;
+  /** Where chunks are opened. Default: in this thread. */
+  readonly stages?: DataStages | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called after every step. */
   readonly onStep: () => void;
@@ -65,9 +70,18 @@ type Step =
   | { readonly kind: "damage"; readonly sink: FileSink; readonly damage: TallystickError }
   | { readonly kind: "finish"; readonly sink: FileSink };
 
+/** The bytes of a piece. */
+interface ReadyPiece {
+  readonly bytes: Uint8Array;
+  /** Whether the target had them where they belong. */
+  readonly isPresent: boolean;
+  readonly isDownloaded: boolean;
+  /** What holds the bytes, unless they have memory of their own. */
+  readonly held?: HeldChunk;
+}
+
 type ReadyStep = Step & {
-  readonly bytes?: Uint8Array;
-  readonly fetched?: boolean;
+  readonly ready?: ReadyPiece;
   /** Why the piece cannot be read. */
   readonly damage?: TallystickError;
 };
@@ -100,7 +114,8 @@ export async function restore(
   try {
     const steps = planSteps(root, source, target, sinks, options, (error) => noteDamage("metadata", error));
     const bundles = new OpenedBundles(source);
-    const ready = mapOrdered(steps, (step) => prepare(step, source, bundles, options.signal), {
+    const chunks = new RestoredChunks(source, options);
+    const ready = mapOrdered(steps, (step) => prepare(step, source, bundles, chunks, options.signal), {
       concurrency: STEPS_AHEAD,
       maximumWeight: BYTES_AHEAD,
       weigh: (step) => (step.kind === "piece" ? step.piece.sizeBytes : 0),
@@ -112,8 +127,9 @@ export async function restore(
         // Its part stays, as after a failure.
         if (step.kind === "finish") await step.sink.close();
       } else {
-        await carryOut(step, target, totals);
+        await carryOut(step, target, chunks, totals);
       }
+      step.ready?.held?.release();
       if (step.kind === "finish") sinks.delete(step.sink);
       options.onStep();
     }
@@ -178,43 +194,67 @@ async function prepare(
   step: Step,
   source: ObjectSource,
   bundles: OpenedBundles,
+  chunks: RestoredChunks,
   signal: AbortSignal | undefined,
 ): Promise<ReadyStep> {
   if (step.kind !== "piece") return step;
   const { sink, piece } = step;
-  const { offset } = piece;
-  const opened = async (): Promise<Uint8Array> => {
-    try {
-      return await openedPiece(piece, source, bundles, signal);
-    } catch (error) {
-      throw locateError(error, sink.entry.path, offset, piece.id);
-    }
-  };
+  const { ref, offset, id } = piece;
   try {
-    return { ...step, ...(await presentOrOpened(step.piece, sink, opened)) };
+    const ready =
+      "segment" in ref
+        ? await readySegment(piece, sink, () =>
+            located(() => openedPiece(piece, source, bundles, signal), sink, offset, id),
+          )
+        : await readyChunk(ref.chunk, offset, sink, chunks);
+    return { ...step, ready };
   } catch (error) {
     if (!isDamage(error)) throw error;
     return { ...step, damage: error };
   }
 }
 
-async function presentOrOpened(
-  { ref, offset, sizeBytes }: ContentPiece,
+async function readySegment(
+  { offset, sizeBytes }: ContentPiece,
   sink: FileSink,
   opened: () => Promise<Uint8Array>,
-): Promise<{ bytes: Uint8Array; fetched: boolean }> {
-  if ("segment" in ref) {
-    const bytes = await opened();
-    // A file that is there and right is left in place, also where nothing may be overwritten.
-    const present = await sink.reuse({ sizeBytes, isRight: async (found) => equalBytes(found, bytes) }, offset);
-    return { bytes, fetched: present === undefined };
-  }
-  const present = await sink.reuse({ sizeBytes, isRight: (found) => isPlaintextOf(ref.chunk, found) }, offset);
-  if (present !== undefined) return { bytes: present, fetched: false };
-  return { bytes: await opened(), fetched: true };
+): Promise<ReadyPiece> {
+  const bytes = await opened();
+  // A file that is there and right is left in place, also where nothing may be overwritten.
+  const present = await sink.reuse({ sizeBytes, isRight: async (found) => equalBytes(found, bytes) }, offset);
+  return { bytes, isPresent: present !== undefined, isDownloaded: present === undefined };
 }
 
-async function carryOut(step: ReadyStep, target: RestoreTarget, totals: RestoreTotals): Promise<void> {
+async function readyChunk(ref: ChunkRef, offset: number, sink: FileSink, chunks: RestoredChunks): Promise<ReadyPiece> {
+  const { sizeBytes, id } = ref;
+  const present = await sink.reuse({ sizeBytes, isRight: (found) => isPlaintextOf(ref, found) }, offset);
+  if (present !== undefined) {
+    return { bytes: present, isPresent: true, isDownloaded: false };
+  }
+  const held = await located(() => chunks.take(ref, sink.written !== undefined), sink, offset, id);
+  return { bytes: held.plaintext, isPresent: false, isDownloaded: held.isDownloaded, held };
+}
+
+/** Names file and offset in the error. */
+async function located<Result>(
+  work: () => Promise<Result>,
+  { entry }: FileSink,
+  offset: number,
+  id: string,
+): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    throw locateError(error, entry.path, offset, id);
+  }
+}
+
+async function carryOut(
+  step: ReadyStep,
+  target: RestoreTarget,
+  chunks: RestoredChunks,
+  totals: RestoreTotals,
+): Promise<void> {
   switch (step.kind) {
     case "entry":
       await target.before(step.entry);
@@ -225,12 +265,17 @@ async function carryOut(step: ReadyStep, target: RestoreTarget, totals: RestoreT
     case "open":
       await target.before(step.sink.entry);
       return;
-    case "piece":
-      if (step.bytes === undefined) return;
-      await step.sink.write(step.bytes, step.fetched === true);
-      totals.bytes += step.bytes.length;
-      totals.downloadedBytes += step.fetched === true ? step.bytes.length : 0;
+    case "piece": {
+      if (step.ready === undefined) return;
+      const { sink, piece, ready } = step;
+      const { bytes, isPresent, isDownloaded, held } = ready;
+      await sink.write(bytes, !isPresent);
+      held?.writtenTo(sink.written, piece.offset);
+      if (isPresent && "chunk" in piece.ref) chunks.found(piece.ref.chunk, bytes, sink.written, piece.offset);
+      totals.bytes += bytes.length;
+      totals.downloadedBytes += isDownloaded ? bytes.length : 0;
       return;
+    }
     case "damage":
       return;
     case "finish":

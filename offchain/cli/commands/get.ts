@@ -39,10 +39,9 @@ export function registerGet(program: Command): void {
         const onDamage = () => undefined;
         const report = await agent.get(id, out, { overwrite, onDamage, onProgress: progress.listener, signal });
         progress.stop();
-        const onDisk = report.totalBytes - report.downloadedBytes;
         output.result(report, [
-          `restored ${report.entries} ${report.entries === 1 ? "entry" : "entries"}, ${formatBytes(report.totalBytes)}, into ${out}` +
-            (onDisk > 0 ? ` (${formatBytes(onDisk)} were there already)` : ""),
+          `restored ${entries(report.entries)}, ${formatBytes(report.totalBytes)}, into ${out}` +
+            (report.downloadedBytes < report.totalBytes ? ` (${formatBytes(report.downloadedBytes)} downloaded)` : ""),
           ...report.nodes.map((node) => `  node ${node.index}  ${node.answer}`),
         ]);
         if (report.damaged.length === 0) return;
@@ -58,4 +57,8 @@ export function registerGet(program: Command): void {
 
 function damageLine(path: string, message: string): string {
   return path === "" ? `times, modes and owners are not restored: ${message}` : message;
+}
+
+function entries(count: number): string {
+  return count === 1 ? "1 entry" : `${count} entries`;
 }

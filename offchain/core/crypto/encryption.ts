@@ -14,7 +14,7 @@
  */
 import { gcmsiv } from "@noble/ciphers/aes.js";
 import { concatBytes } from "@noble/hashes/utils.js";
-import { aes256GcmOpen, aes256GcmSeal, aes256GcmSealInPlace } from "#primitives";
+import { aes256GcmOpen, aes256GcmOpenInPlace, aes256GcmSeal, aes256GcmSealInPlace } from "#primitives";
 import { DIGEST_BYTES } from "../encoding/content-id.ts";
 import { u64be } from "../encoding/integers.ts";
 import { IntegrityError, InvalidInputError, UnknownVersionError } from "../errors.ts";
@@ -160,18 +160,41 @@ export function sealChunkInPlace(key: Uint8Array, memory: Uint8Array, frameBytes
  */
 export function openChunk(key: Uint8Array, ciphertext: Uint8Array, sealedBytes: number, label: string): Uint8Array {
   requireKey(key);
-  if (ciphertext.length !== sealedBytes) {
-    throw new IntegrityError(`chunk ${label} has the wrong length`, {
-      check: "chunk length",
-      expected: `${sealedBytes} bytes`,
-      received: `${ciphertext.length} bytes`,
-    });
-  }
+  requireChunkLength(ciphertext, sealedBytes, label);
   const frame = aes256GcmOpen(key, ZERO_NONCE, chunkAad(sealedBytes - CHUNK_OVERHEAD_BYTES), ciphertext);
-  if (frame === undefined) {
-    throw new IntegrityError(`chunk ${label} does not decrypt`, { check: "AES-256-GCM tag" });
-  }
+  if (frame === undefined) throw undecryptable(label);
   return frame;
+}
+
+/**
+ * Decrypts a chunk where it is; see `openChunk`.
+ * @param ciphertext is overwritten
+ * @returns the frame, a view of the ciphertext's memory
+ */
+export function openChunkInPlace(
+  key: Uint8Array,
+  ciphertext: Uint8Array,
+  sealedBytes: number,
+  label: string,
+): Uint8Array {
+  requireKey(key);
+  requireChunkLength(ciphertext, sealedBytes, label);
+  const frameBytes = sealedBytes - CHUNK_OVERHEAD_BYTES;
+  if (!aes256GcmOpenInPlace(key, ZERO_NONCE, chunkAad(frameBytes), ciphertext)) throw undecryptable(label);
+  return ciphertext.subarray(0, frameBytes);
+}
+
+function requireChunkLength(ciphertext: Uint8Array, sealedBytes: number, label: string): void {
+  if (ciphertext.length === sealedBytes) return;
+  throw new IntegrityError(`chunk ${label} has the wrong length`, {
+    check: "chunk length",
+    expected: `${sealedBytes} bytes`,
+    received: `${ciphertext.length} bytes`,
+  });
+}
+
+function undecryptable(label: string): IntegrityError {
+  return new IntegrityError(`chunk ${label} does not decrypt`, { check: "AES-256-GCM tag" });
 }
 
 /** Associated data of a recipe object: domainTag("recipe") ‖ u8 version ‖ u8 kind (1 root, 2 list) ‖ u64be length. */

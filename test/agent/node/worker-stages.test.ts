@@ -57,6 +57,78 @@ describe("stages on worker threads", () => {
     }
   });
 
+  describe("open a chunk as the stages of one thread do", () => {
+    const macKey = pseudoRandomBytes("mac", 32);
+
+    async function sealedChunk(plaintext: Uint8Array) {
+      const { frame } = await localStages.frame(storedFrame(plaintext));
+      const { id, sealed } = await localStages.seal(frame, KEY);
+      return { ref: { id, key: KEY, sizeBytes: plaintext.length, sealedBytes: sealed.length }, sealed };
+    }
+
+    function received(sealed: Uint8Array): Uint8Array {
+      const memory = stages.allocateSealed?.() ?? new Uint8Array(0);
+      memory.set(sealed);
+      return memory.subarray(0, sealed.length);
+    }
+
+    it("whatever its size and codec, and wherever it was received", async () => {
+      for (const plaintext of [
+        pseudoRandomBytes("open", CHUNK_LIMITS.maxBytes),
+        pseudoRandomBytes("open", 1000),
+        pseudoText("open", CHUNK_LIMITS.maxBytes),
+        new Uint8Array(MIB),
+      ]) {
+        const { ref, sealed } = await sealedChunk(plaintext);
+        const expected = await localStages.open(sealed.slice(), ref, macKey);
+        expect(Buffer.compare(expected.opened?.plaintext ?? new Uint8Array(0), plaintext)).to.equal(0);
+        for (const bytes of [received(sealed), sealed.slice()]) {
+          const { id, opened, failure: none } = await stages.open(bytes, ref, macKey);
+          expect(none).to.equal(undefined);
+          expect(id).to.equal(ref.id);
+          expect(Buffer.compare(opened?.plaintext ?? new Uint8Array(0), plaintext)).to.equal(0);
+          expect(opened?.mac).to.deep.equal(expected.opened?.mac);
+          stages.release(opened?.plaintext ?? new Uint8Array(0));
+        }
+        expect((await stages.open(received(sealed), ref)).opened?.mac).to.equal(undefined);
+      }
+    });
+
+    it("and say the same of one that is damaged, or is not what its reference says", async () => {
+      const { ref, sealed } = await sealedChunk(pseudoRandomBytes("open", MIB));
+      const text = await sealedChunk(pseudoText("open", MIB));
+      const damaged = sealed.slice();
+      damaged[MIB / 2] = (damaged[MIB / 2] ?? 0) ^ 1;
+      const unknown = await localStages.seal(new Uint8Array(MIB).fill(9), KEY);
+      for (const [bytes, claimed] of [
+        [damaged, ref],
+        [sealed.subarray(1), ref],
+        [sealed, { ...ref, key: new Uint8Array(32) }],
+        [sealed, { ...ref, sealedBytes: ref.sealedBytes - 1 }],
+        [sealed, { ...ref, sizeBytes: ref.sizeBytes - 1 }],
+        [text.sealed, { ...text.ref, sizeBytes: text.ref.sizeBytes - 1 }],
+        [unknown.sealed, { ...ref, id: unknown.id, sealedBytes: unknown.sealed.length }],
+      ] as const) {
+        const outcomes = [await localStages.open(bytes.slice(), claimed), await stages.open(received(bytes), claimed)];
+        const [expected, outcome] = outcomes.map(({ failure: error, ...rest }) => ({
+          ...rest,
+          error: error?.toJSON(),
+        }));
+        expect(expected?.opened).to.equal(undefined);
+        expect(expected?.error === undefined).to.equal(expected?.id !== claimed.id);
+        expect(outcome).to.deep.equal(expected);
+      }
+    });
+
+    it("and never give memory out twice that was given back twice", async () => {
+      const slot = stages.allocateSealed?.() ?? new Uint8Array(0);
+      stages.release(slot);
+      stages.release(slot.subarray(1));
+      expect(stages.allocateSealed?.().buffer).to.equal(slot.buffer);
+      expect(stages.allocateSealed?.().buffer).to.not.equal(slot.buffer);
+    });
+  });
+
   it("frame many small files at once, each in its own memory", async () => {
     const files = Array.from({ length: 500 }, (_, n) =>
       n % 2 === 0 ? pseudoText(`${n}`, n * 20) : pseudoRandomBytes(`${n}`, n * 20),
@@ -105,6 +177,7 @@ describe("stages on worker threads", () => {
         frame: (stored) => stages.frame(stored),
         seal: (frame, key) => stages.seal(frame, key),
         sealBundle: (frames, key) => stages.sealBundle(frames, key),
+        open: (sealed, ref) => stages.open(sealed, ref),
         release: (bytes) => {
           if (bytes.buffer.byteLength === SLOT_BYTES) released += 1;
           stages.release(bytes);

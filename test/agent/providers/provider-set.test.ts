@@ -212,6 +212,25 @@ describe("provider set", () => {
     });
   }
 
+  it("has what it received hashed by the receiver, and turns to the next provider when it is something else", async () => {
+    const [one, two] = [provider("0x1", new Uint8Array(3)), provider("0x2", object)];
+    const failed = new TallystickError("other bytes", { code: "INTEGRITY", party: "0x1" });
+    const lying: StorageProvider = {
+      ...one,
+      receive: async (id, receiver) => {
+        const result = await receiver.read(new Uint8Array(3));
+        if (result.id === id) return result;
+        throw failed;
+      },
+    };
+    const read = async (sealed: Uint8Array) => ({ id: contentId(sealed), sealed });
+    const received = await new ProviderSet([lying, two]).receive(contentId(object), { read });
+    expect(received.sealed).to.deep.equal(object);
+    // The provider keeps its own bytes.
+    expect(received.sealed).to.not.equal(object);
+    expect(await rejection(new ProviderSet([lying]).receive(contentId(object), { read }))).to.equal(failed);
+  });
+
   it("reports what every provider answered when none has the object, and names the one that failed", async () => {
     const set = new ProviderSet([provider("0x1", notFound("0x1")), provider("0x2", silent("0x2"))]);
     const error = await rejection(set.fetch("a"));

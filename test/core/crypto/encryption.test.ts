@@ -9,6 +9,7 @@ import {
   fileKey,
   type KeyKind,
   openChunk,
+  openChunkInPlace,
   openRecipe,
   oprfInput,
   RECIPE_OVERHEAD_BYTES,
@@ -133,6 +134,7 @@ describe("chunk encryption", () => {
           const sealed = sealChunk(key, plaintext);
           expect(sealed.length).to.equal(plaintext.length + CHUNK_OVERHEAD_BYTES);
           expect(openChunk(key, sealed, sealed.length, "x")).to.deep.equal(plaintext);
+          expect(openChunkInPlace(key, sealed.slice(), sealed.length, "x")).to.deep.equal(plaintext);
           expect(sealChunk(key, plaintext)).to.deep.equal(sealed);
         },
       ),
