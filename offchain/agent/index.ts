@@ -38,6 +38,8 @@ import type { ReadEntry, ReadFile } from "./read/read-entries.ts";
 import type { ReadableTree, TreeEntry, TreeFile } from "./read/readable-tree.ts";
 import { type RecoverOptions, type RecoverReport, recover } from "./read/recover.ts";
 import { StoredTrees, type TreeLimits } from "./read/stored-trees.ts";
+import { accountSnapshotKeys } from "./snapshots/account-keys.ts";
+import { readMetadata } from "./snapshots/read-metadata.ts";
 import { Snapshots } from "./snapshots/snapshots.ts";
 import { type StatusReport, status } from "./status.ts";
 
@@ -128,7 +130,9 @@ export class Agent {
    */
   trees(limits: Partial<TreeLimits> = {}): StoredTrees {
     const openRoot = async (dataId: string) => (await openStoredRoot(this.#context, dataId, undefined)).root;
-    return new StoredTrees(openRoot, this.#context.providers(), limits);
+    const source = this.#context.providers();
+    const keys = accountSnapshotKeys(this.#context);
+    return new StoredTrees(openRoot, source, limits, (metadataId) => readMetadata(keys, metadataId, source));
   }
 
   /** What this device knows to be stored, newest first; needs no network. */

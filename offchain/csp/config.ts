@@ -52,6 +52,8 @@ export const CspConfigSchema = Type.Object(
     pollMilliseconds: Type.Optional(Type.Integer({ minimum: 20, maximum: 600_000 })),
     /** Average speed at which stored objects are read and checked in the background. */
     scrubMebibytesPerSecond: Type.Optional(Type.Number({ minimum: 0.01, maximum: 4096 })),
+    /** How long an account owns objects that it has released: a put under way on another device may need them. */
+    releaseGraceSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 31_536_000 })),
     /** How long objects that nobody needs stay. */
     gcGraceSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 31_536_000 })),
     /** How often objects that nobody needs are removed. */
@@ -79,6 +81,7 @@ export interface CspConfig extends DaemonConfig {
   pollMilliseconds: number;
   proofRetrySeconds: number;
   scrubMebibytesPerSecond: number;
+  releaseGraceSeconds: number;
   gcGraceSeconds: number;
   gcIntervalSeconds: number;
   unpaidDays: number;
@@ -110,6 +113,7 @@ const DEFAULTS = {
   pollMilliseconds: 2000,
   proofRetrySeconds: 30,
   scrubMebibytesPerSecond: 4,
+  releaseGraceSeconds: 86_400,
   gcGraceSeconds: 86_400,
   gcIntervalSeconds: 3600,
   unpaidDays: 0,

@@ -137,12 +137,13 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   const garbage = every(config.gcIntervalSeconds, unixSeconds, async (lost) => {
     const signal = AbortSignal.any([stopped.signal, lost]);
     await unpaid.expire(signal);
-    const since = unixSeconds() - config.gcGraceSeconds;
-    const report = await collectGarbage({ index: index.chunks, chunks, store }, { since, signal });
+    const now = unixSeconds();
+    const [releasedAt, since] = [now - config.releaseGraceSeconds, now - config.gcGraceSeconds];
+    const report = await collectGarbage({ index: index.chunks, chunks, store }, { releasedAt, now, since, signal });
     if (report.objects > 0 || report.compactedBytes > 0)
       logger.info({ ...report }, "objects that nobody needs removed");
   });
-  addChunkRoutes(server, { sessions, quotas, bodies, chunks, claims, unpaid, index: index.chunks });
+  addChunkRoutes(server, { sessions, quotas, bodies, chunks, claims, unpaid, index });
   addHeadRoutes(server, { sessions, quotas, bodies, heads: new HeadService(index.heads, quotas) });
   const { verifyWaitSeconds } = config;
   addPreparationRoutes(server, { sessions, quotas, bodies, preparations, verification, verifyWaitSeconds });

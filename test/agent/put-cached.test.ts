@@ -52,9 +52,21 @@ describe("put with the file cache", () => {
 
   /** @returns the put, the files that were read, and the objects that were claimed or stored */
   async function put(
-    options: { nowSeconds?: number; distrusted?: boolean; failAfter?: number; cached?: boolean } = {},
+    options: {
+      nowSeconds?: number;
+      distrusted?: boolean;
+      failAfter?: number;
+      cached?: boolean;
+      releases?: number;
+    } = {},
   ) {
-    const { nowSeconds = NOW, distrusted = false, failAfter = Number.POSITIVE_INFINITY, cached = true } = options;
+    const {
+      nowSeconds = NOW,
+      distrusted = false,
+      failAfter = Number.POSITIVE_INFINITY,
+      cached = true,
+      releases = 1,
+    } = options;
     const read: string[] = [];
     const observed: FileSystemPort = {
       ...localFiles,
@@ -69,6 +81,7 @@ describe("put with the file cache", () => {
       return await provider.store(objects);
     };
     const before = oracle.evaluations;
+    const contents = new ContentCache(session, { confirmedAt: nowSeconds, releases });
     try {
       const assembled = await storeTree(openSource([at()], observed), {
         oracle,
@@ -78,9 +91,15 @@ describe("put with the file cache", () => {
         totals: { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 },
         remark: () => undefined,
         onChange: () => undefined,
-        ...(cached ? { cache: new ContentCache(session, nowSeconds) } : {}),
+        ...(cached ? { cache: contents } : {}),
       });
-      return { ...assembled, read, stored, evaluations: oracle.evaluations - before };
+      return {
+        ...assembled,
+        isConfirmed: contents.isConfirmed,
+        read,
+        stored,
+        evaluations: oracle.evaluations - before,
+      };
     } finally {
       session.close();
     }
@@ -124,6 +143,20 @@ describe("put with the file cache", () => {
     // A chunk of the listing and the root.
     expect(second.stored).to.have.length(2);
     await expectRight(second);
+  });
+
+  it("tells when a release may have taken what it found, and not of what it read anew", async () => {
+    expect((await put()).isConfirmed).to.equal(true);
+    expect((await put()).isConfirmed).to.equal(true);
+    for (const _ of ["a put changes nothing about it", "so neither does the next"]) {
+      const late = await put({ releases: 2 });
+      expect([late.read.length, late.isConfirmed]).to.deep.equal([0, false]);
+    }
+    expect((await put({ releases: 2, distrusted: true })).isConfirmed).to.equal(true);
+    expect((await put({ releases: 2 })).isConfirmed).to.equal(true);
+    // A provider without a head counts no releases.
+    await put({ releases: 0, distrusted: true });
+    expect((await put({ releases: 0 })).isConfirmed).to.equal(false);
   });
 
   it("reads a changed file and the neighbours of its bundle, and nothing else", async () => {
@@ -213,7 +246,7 @@ describe("put with the file cache", () => {
       totals: { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 },
       remark: () => undefined,
       onChange: () => undefined,
-      cache: new ContentCache(session, NOW),
+      cache: new ContentCache(session, { confirmedAt: NOW, releases: 1 }),
     });
     expect(await rejection(work)).to.include({ code: "FILE_CHANGED" });
     session.close();

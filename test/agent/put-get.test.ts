@@ -179,7 +179,10 @@ describe("put and get: the data plane", () => {
     expect(second.dataId).to.equal(first.dataId);
     expect(second.totals.uploadedObjects).to.equal(0);
     expect(second.metadata).to.not.deep.equal(first.metadata);
-    await get({ dataId: first.dataId, fileKey: first.fileKey, root: first.root }, at("out"));
+    await get(
+      { dataId: first.dataId, fileKey: first.fileKey, root: first.root, rootBytes: first.rootBytes },
+      at("out"),
+    );
     const found = describeTree(at("out", "in")) as { mode: bigint; sha256?: string; target?: string }[];
     for (const { mode, sha256, target } of found) {
       if (target === undefined) expect(Number(mode & 0o7777n)).to.equal(sha256 === undefined ? 0o755 : 0o644);

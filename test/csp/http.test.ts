@@ -97,6 +97,7 @@ describe("provider over HTTP", () => {
       ["POST", "/v1/chunks"],
       ["POST", "/v1/chunks/release"],
       ["POST", "/v1/chunks/inspect"],
+      ["POST", "/v1/chunks/keep"],
       ["GET", "/v1/usage"],
       ["GET", `/v1/chunks/${id}`],
       ["PUT", `/v1/preparations/0x${"00".repeat(32)}`],
@@ -104,7 +105,7 @@ describe("provider over HTTP", () => {
       ["PUT", `/v1/preparations/0x${"00".repeat(32)}/tags`],
       ["POST", `/v1/preparations/0x${"00".repeat(32)}/verify`],
       ["GET", "/v1/head"],
-      ["PUT", "/v1/head?expected=0"],
+      ["PUT", "/v1/head?expected=0&releases=0"],
       ["POST", "/v1/agreements"],
       ["GET", "/v1/agreements/1"],
       ["POST", "/v1/agreements/1/audit"],
@@ -117,8 +118,8 @@ describe("provider over HTTP", () => {
 
   it("keeps the head of a snapshot list through kill -9, and replaces it by compare-and-swap only", async () => {
     const head = (version: number) => concatBytes(Uint8Array.of(1), u64be(BigInt(version)), randomBytes(200));
-    const put = (client: ProviderClient, expected: number, bytes: Uint8Array) =>
-      client.request("PUT", `/v1/head?expected=${expected}`, { bytes });
+    const put = (client: ProviderClient, expected: number, bytes: Uint8Array, releases = Math.min(expected, 1)) =>
+      client.request("PUT", `/v1/head?expected=${expected}&releases=${releases}`, { bytes });
     const codeOf = async (answer: ReturnType<ProviderClient["request"]>) => {
       const { status, json } = await answer;
       return [status, json.error.code];
@@ -131,7 +132,7 @@ describe("provider over HTTP", () => {
     expect([late.status, late.json.error.code, late.json.error.details]).to.deep.equal([
       409,
       "CONFLICT",
-      { version: 2 },
+      { version: 2, releases: 1 },
     ]);
     // The answer was lost, and the request came again.
     expect((await put(alice, 1, second)).json).to.deep.equal({ version: 2 });
@@ -139,10 +140,9 @@ describe("provider over HTTP", () => {
     expect(await codeOf(put(alice, 2, new Uint8Array(8)))).to.deep.equal([400, "UNKNOWN_VERSION"]);
     expect(await codeOf(put(alice, 2, head(3).subarray(0, 20)))).to.deep.equal([400, "INTEGRITY"]);
     expect(await codeOf(put(alice, 2, new Uint8Array(65_537).fill(1)))).to.deep.equal([413, "INVALID_INPUT"]);
-    expect(await codeOf(alice.request("PUT", "/v1/head?expected=-1", { bytes: first }))).to.deep.equal([
-      400,
-      "INVALID_INPUT",
-    ]);
+    expect(await codeOf(put(alice, -1, first, 0))).to.deep.equal([400, "INVALID_INPUT"]);
+    const uninformed = await put(alice, 2, head(3), 7);
+    expect([uninformed.status, uninformed.json.error.check]).to.deep.equal([409, "releases of objects"]);
     await provider.end("SIGKILL");
     await provider.start();
     alice = await provider.connect(local.account(1));
@@ -286,23 +286,34 @@ describe("provider over HTTP", () => {
     const chunks = [randomChunk(100), randomChunk(200)];
     const ids = await carol.upload(...chunks);
     const usage = async () => (await carol.request("GET", "/v1/usage")).json;
-    expect(await usage()).to.deep.equal({ chunks: 2, bytes: 300 });
+    expect(await usage()).to.deep.equal({ chunks: 2, bytes: 300, releases: 0 });
     expect((await carol.request("POST", "/v1/chunks/inspect", { body: { ids } })).json).to.deep.equal({ lost: [] });
-    const release = { body: { ids: [ids[0], randomChunk(1).id] } };
+    const strange = randomChunk(1).id;
+    const release = { body: { ids: [ids[0], strange], version: 1 } };
+    const early = await carol.request("POST", "/v1/chunks/release", release);
+    expect([early.status, early.json.error.code]).to.deep.equal([409, "CONFLICT"]);
+    const bytes = concatBytes(Uint8Array.of(1), u64be(1n), randomBytes(200));
+    await carol.request("PUT", "/v1/head?expected=0&releases=0", { bytes });
     expect((await carol.request("POST", "/v1/chunks/release", release)).json).to.deep.equal({ released: 1 });
-    expect(await usage()).to.deep.equal({ chunks: 1, bytes: 200 });
-    const inspect = await carol.request("POST", "/v1/chunks/inspect", { body: { ids } });
+    expect(await usage(), "owned for a while longer").to.deep.equal({ chunks: 2, bytes: 300, releases: 2 });
+    const keep = { body: { ids: [strange, ...ids] } };
+    expect((await carol.request("POST", "/v1/chunks/keep", keep)).json).to.deep.equal({ missing: [strange] });
+    expect((await carol.request("POST", "/v1/chunks/release", release)).json).to.deep.equal({ released: 1 });
+    const inspect = await carol.request("POST", "/v1/chunks/inspect", { body: { ids: [...ids, strange] } });
     expect([inspect.status, inspect.json.error.code]).to.deep.equal([403, "NOT_OWNER"]);
     for (const [path, count] of [
       ["release", 1025],
       ["inspect", 65],
       ["release", 0],
+      ["keep", 1025],
+      ["keep", 0],
       ["inspect", 0],
     ] as const) {
-      const body = { ids: Array.from({ length: count }, () => ids[0]) };
+      const version = path === "release" ? { version: 1 } : {};
+      const body = { ids: Array.from({ length: count }, () => ids[0]), ...version };
       expect((await carol.request("POST", `/v1/chunks/${path}`, { body })).status, `${path} ${count}`).to.equal(400);
     }
-    const malformed = await carol.request("POST", "/v1/chunks/release", { body: { ids: ["bafkrei"] } });
+    const malformed = await carol.request("POST", "/v1/chunks/release", { body: { ids: ["bafkrei"], version: 1 } });
     expect(malformed.status).to.equal(400);
   });
 

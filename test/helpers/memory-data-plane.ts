@@ -3,6 +3,7 @@
  */
 
 import { createHmac } from "node:crypto";
+import type { ExpectedHead } from "../../offchain/agent/providers/storage-provider.ts";
 import type { ObjectSource } from "../../offchain/agent/read/object-source.ts";
 import { contentId } from "../../offchain/core/encoding/content-id.ts";
 import { IntegrityError, TallystickError } from "../../offchain/core/errors.ts";
@@ -54,6 +55,10 @@ export class MemoryListKeeper extends MemoryProvider {
   /** Versions of the head, the newest last. */
   readonly heads: Uint8Array[] = [];
   readonly released: string[] = [];
+  /** Objects that `keep` was asked about. */
+  readonly kept: string[] = [];
+  /** Releases that were counted; 0 without a head. */
+  releaseCount = 0;
   /** Replacements that were refused, because another device came first. */
   conflicts = 0;
   /** Called before each replacement is decided. */
@@ -69,17 +74,30 @@ export class MemoryListKeeper extends MemoryProvider {
     return this.heads.at(-1);
   }
 
-  async replaceHead(expected: number, sealed: Uint8Array): Promise<boolean> {
+  async replaceHead(expected: ExpectedHead, sealed: Uint8Array): Promise<boolean> {
     await this.beforeReplace();
-    if (expected !== this.heads.length) {
+    if (expected.version !== this.heads.length || expected.releases !== this.releaseCount) {
       this.conflicts += 1;
       return false;
     }
     this.heads.push(sealed);
+    this.releaseCount ||= 1;
     return true;
   }
 
-  async release(ids: readonly string[]) {
+  async releases(): Promise<number> {
+    return this.releaseCount;
+  }
+
+  async keep(ids: readonly string[]) {
+    this.kept.push(...ids);
+    return ids.filter((id) => !this.objects.has(id));
+  }
+
+  /** Carried out at once. */
+  async release(ids: readonly string[], version: number) {
+    if (version !== this.heads.length) throw new TallystickError("another head is in place", { code: "CONFLICT" });
+    this.releaseCount += 1;
     const released = ids.filter((id) => this.objects.delete(id)).length;
     this.released.push(...ids);
     return { released };

@@ -1,5 +1,6 @@
 /** Snapshots for tests: keys and vectors, arbitrary metadata, and records that differ in what a test says. */
 import fc from "fast-check";
+import type { NeededObjects } from "../../offchain/agent/snapshots/confirm-objects.ts";
 import { contentIdFromDigest } from "../../offchain/core/encoding/content-id.ts";
 import { pathFromBytes } from "../../offchain/core/recipe/path-name.ts";
 import type { EntryMetadata } from "../../offchain/core/snapshot/entry-metadata.ts";
@@ -64,6 +65,9 @@ export const arbitraryMetadata: fc.Arbitrary<EntryMetadata> = fc
     const given = Object.entries(metadata).filter(([, value]) => value !== undefined);
     return Object.fromEntries(given) as unknown as EntryMetadata;
   });
+
+/** For snapshots that name no object. */
+export const NOTHING_NEEDED: NeededObjects = { releases: undefined, ids: async function* () {} };
 
 /** A content id that stands for nothing. */
 export function someId(n: number): string {

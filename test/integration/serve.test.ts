@@ -1,5 +1,5 @@
 /** `serve` and `get --range` as processes against a real network. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
@@ -9,12 +9,14 @@ import { until } from "../helpers/promises.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 import { joinSharedNet, type TestNet } from "../helpers/shared-net.ts";
 
+const MTIME = new Date(Date.UTC(2021, 4, 6, 7, 8, 9));
 const LARGE = pseudoRandomBytes("served", 3 * 1024 * 1024);
 
 describe("stored files over HTTP", () => {
   let net: TestNet;
   let alice: Person;
   let dataId: string;
+  let snapshot: { readonly id: string; readonly timeMillis: number };
   const dir = (...names: string[]) => join(net.dir, ...names);
 
   before(async () => {
@@ -23,11 +25,19 @@ describe("stored files over HTTP", () => {
     mkdirSync(dir("files"));
     writeFileSync(dir("files", "large"), LARGE);
     writeFileSync(dir("files", "small"), "small");
-    const { document, exitCode, stderr } = await tallystick(alice, ["put", dir("files"), "--no-agreement"]);
-    expect(exitCode, stderr).to.equal(0);
+    utimesSync(dir("files", "small"), MTIME, MTIME);
+    const document = await put("desk/1");
     dataId = String(document.dataId);
+    snapshot = document.snapshot as typeof snapshot;
   });
   after(() => net?.stop());
+
+  async function put(host: string): Promise<Record<string, unknown>> {
+    const args = ["put", dir("files"), "--no-agreement", "--host", host];
+    const { document, exitCode, stderr } = await tallystick(alice, args);
+    expect(exitCode, stderr).to.equal(0);
+    return document;
+  }
 
   /** Starts the server, asks it, and ends it as Ctrl-C does. */
   async function served(args: readonly string[], work: (url: string) => Promise<void>): Promise<void> {
@@ -55,6 +65,48 @@ describe("stored files over HTTP", () => {
       expect(answer.status).to.equal(206);
       expect(Buffer.from(await answer.arrayBuffer()).equals(LARGE.slice(1_000_000, 1_000_100))).to.equal(true);
     });
+  });
+
+  it("serve shows snapshots by host and time, the newest also as such, with the times of their entries", async () => {
+    await served(["--webdav"], async (url) => {
+      const propfind = async (path: string) => {
+        const answer = await fetch(`${url}${path}`, { method: "PROPFIND", headers: { depth: "1" } });
+        expect(answer.status, path).to.equal(207);
+        return await answer.text();
+      };
+      const root = await propfind("");
+      expect(root).to.contain("/data/").and.to.contain("/snapshots/");
+      const hosts = await propfind("snapshots/");
+      expect(hosts).to.contain("/snapshots/desk%252F1/");
+      const host = "snapshots/desk%252F1";
+      const time = new Date(snapshot.timeMillis).toISOString().slice(0, 19).replaceAll(":", "-");
+      const name = `${time}Z-${snapshot.id.slice(0, 8)}`;
+      const listed = await propfind(`${host}/`);
+      expect(listed).to.contain(`/${name}/`).and.to.contain("/latest/");
+      expect(listed).to.contain(new Date(snapshot.timeMillis).toUTCString());
+      for (const folder of [name, "latest"]) {
+        expect(await propfind(`${host}/${folder}/files/`)).to.contain(MTIME.toUTCString());
+        const answer = await fetch(`${url}${host}/${folder}/files/small`);
+        expect([await answer.text(), answer.headers.get("last-modified")]).to.deep.equal([
+          "small",
+          MTIME.toUTCString(),
+        ]);
+      }
+      expect((await fetch(`${url}${host}/none/files/small`)).status).to.equal(404);
+      await put("laptop");
+      const showsLaptop = async () => (await propfind("snapshots/")).includes("/snapshots/laptop/");
+      await until("the new snapshot is shown", showsLaptop, 20);
+    });
+  });
+
+  it("serve shows one snapshot with its times, and refuses a path in it", async () => {
+    await served(["latest:desk/1"], async (url) => {
+      const answer = await fetch(`${url}files/small`);
+      expect([await answer.text(), answer.headers.get("last-modified")]).to.deep.equal(["small", MTIME.toUTCString()]);
+    });
+    const { exitCode, document } = await tallystick(alice, ["serve", "latest:desk/1:files"]);
+    expect(exitCode).to.equal(exitCodeOf("INVALID_INPUT"));
+    expect(document.error).to.include({ check: "snapshot" });
   });
 
   it("serve shows one data id, without WebDAV unless told, and refuses one that is not there", async () => {

@@ -1,14 +1,13 @@
 /** Snapshots on a real network: what a put appends, what the commands show, and what comes back on a new device. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { PutReport } from "../../offchain/agent/index.ts";
+import type { Agent, PutReport } from "../../offchain/agent/index.ts";
 import { EXIT } from "../../offchain/cli/exit-codes.ts";
 import { tallystick } from "../../scripts/demo/command.ts";
+import { type ForwardingProxy, startForwardingProxy } from "../helpers/forwarding-proxy.ts";
 import { withChain } from "../helpers/on-chain.ts";
-import { newPerson, type Person, personFrom, withAgentOf } from "../helpers/people.ts";
+import { agentOf, newPerson, type Person, personFrom, withAgentOf } from "../helpers/people.ts";
 import { collect } from "../helpers/promises.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 import { joinSharedNet, type TestNet } from "../helpers/shared-net.ts";
@@ -153,25 +152,89 @@ describe("snapshots", () => {
     expect((await documentOf(alice, "snapshots", "--host", "desk")).snapshots).to.deep.equal([]);
   });
 
+  describe("that a device removes while another puts", () => {
+    let proxy: ForwardingProxy;
+    let laptop: Agent;
+    let desktop: Agent;
+    /** Objects of a put, those that it takes from the file cache included. */
+    let all = 0;
+    before(async () => {
+      proxy = await startForwardingProxy(net.provider.url);
+      const carol = await newPerson(net, "carol");
+      const other = await personFrom(net, "carol's desktop", carol.recoveryPhrase);
+      laptop = await agentOf(net, carol);
+      desktop = await agentOf(net, other, {
+        ...net.deployment,
+        providers: [{ account: net.provider.account, url: proxy.url }],
+      });
+      mkdirSync(dir("shared"));
+      writeFileSync(dir("shared", "large"), pseudoRandomBytes("released", 3 * MIB));
+      writeFileSync(dir("shared", "small"), "small");
+    });
+    after(async () => {
+      await Promise.all([laptop?.close(), desktop?.close()]);
+      proxy?.stop();
+    });
+
+    const options = { agreement: false as const };
+    /** Has the other device remove everything just before the next head takes its place. */
+    function removeAllBeforeNextHead(): { readonly released: readonly number[] } {
+      const released: number[] = [];
+      let isFirst = true;
+      proxy.asked.length = 0;
+      proxy.before = async (method) => {
+        if (method !== "PUT" || !isFirst) return false;
+        isFirst = false;
+        const { snapshots } = await laptop.snapshots.list();
+        const report = await laptop.snapshots.remove(snapshots.map(({ id }) => id));
+        released.push(...report.released.map((outcome) => outcome.released ?? 0));
+        return false;
+      };
+      return { released };
+    }
+    /** All objects of the newest snapshot are owned, and none of them is released. */
+    async function expectKept(): Promise<void> {
+      const report = await laptop.snapshots.remove(["latest"]);
+      expect(report.released.map(({ released }) => released)).to.deep.equal([all]);
+    }
+
+    it("leave the other what it has claimed", async () => {
+      all = (await laptop.put([dir("shared")], options)).objects;
+      const { released } = removeAllBeforeNextHead();
+      await desktop.put([dir("shared")], options);
+      expect(released).to.deep.equal([all]);
+      expect(proxy.asked.filter((request) => request.endsWith("/keep"))).to.have.length(1);
+      expect(proxy.asked.filter((request) => request.startsWith("PUT /v1/head"))).to.have.length(2);
+      expect((await laptop.snapshots.list()).snapshots).to.have.length(1);
+      await expectKept();
+    });
+
+    it("leave the other what it takes from its file cache", async () => {
+      await desktop.put([dir("shared")], options);
+      const { released } = removeAllBeforeNextHead();
+      const cached = await desktop.put([dir("shared")], options);
+      expect(released).to.deep.equal([all]);
+      expect([cached.objects < all, cached.uploadedObjects]).to.deep.equal([true, 0]);
+      await expectKept();
+      // What was removed before the put began.
+      await desktop.put([dir("shared")], options);
+      proxy.before = async () => false;
+      await expectKept();
+    });
+  });
+
   describe("of a provider that has lost an object", () => {
-    let proxy: Server;
+    let proxy: ForwardingProxy;
     let bob: Person;
     let lost = "";
-    const asked: string[] = [];
     before(async () => {
-      proxy = await forwarding(net.provider.url, (path) => {
-        asked.push(path);
-        return path === lost;
-      });
-      const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
-      const providers = [{ account: net.provider.account, url }];
+      proxy = await startForwardingProxy(net.provider.url);
+      proxy.before = async (method, path) => `${method} ${path}` === lost;
+      const providers = [{ account: net.provider.account, url: proxy.url }];
       writeFileSync(dir("deployment.json"), JSON.stringify({ ...net.deployment, providers }));
       bob = { ...(await newPerson(net, "bob")), deploymentFile: dir("deployment.json") };
     });
-    after(() => {
-      proxy?.close();
-      proxy?.closeAllConnections();
-    });
+    after(() => proxy?.stop());
 
     it("are restored in part, with an exit code that says so, and not verified", async () => {
       mkdirSync(dir("five"));
@@ -183,8 +246,8 @@ describe("snapshots", () => {
         bob,
         async (agent) => {
           await agent.getBytes("latest:five/f3");
-          lost = asked.at(-1) ?? "";
-          expect(lost).to.match(/^\/v1\/chunks\//);
+          lost = proxy.asked.at(-1) ?? "";
+          expect(lost).to.match(/^GET \/v1\/chunks\//);
         },
         deployment,
       );
@@ -203,29 +266,3 @@ describe("snapshots", () => {
     });
   });
 });
-
-/** Forwards requests, but for those that are answered as if the object were lost. */
-async function forwarding(target: string, isLost: (path: string) => boolean): Promise<Server> {
-  const server = createServer(async (request, response) => {
-    if (isLost(request.url ?? "")) {
-      response.writeHead(410, { "content-type": "application/json" });
-      response.end(JSON.stringify({ error: { code: "OBJECT_LOST", message: "it is lost" } }));
-      return;
-    }
-    const pieces: Buffer[] = [];
-    for await (const piece of request) pieces.push(piece as Buffer);
-    const { authorization, "content-type": type } = request.headers;
-    const answer = await fetch(`${target}${request.url}`, {
-      method: request.method ?? "GET",
-      headers: {
-        ...(authorization === undefined ? {} : { authorization }),
-        ...(type === undefined ? {} : { "content-type": type }),
-      },
-      ...(request.method === "GET" ? {} : { body: new Uint8Array(Buffer.concat(pieces)) }),
-    });
-    response.writeHead(answer.status, { "content-type": answer.headers.get("content-type") ?? "application/json" });
-    response.end(new Uint8Array(await answer.arrayBuffer()));
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return server;
-}

@@ -325,7 +325,11 @@ describe("PostgreSQL", () => {
 
     it("says that the outcome is unknown where repeating could do it twice", async () => {
       wire.cutsAfter = once(isCommit);
-      const replaced = reached.index.heads.replace(account(301), 0, { version: 1, sealed: Uint8Array.of(1) });
+      const replaced = reached.index.heads.replace(
+        account(301),
+        { version: 0, releases: 0 },
+        { version: 1, sealed: Uint8Array.of(1) },
+      );
       const error = await expectAsyncRejection(() => replaced, "DATABASE_UNAVAILABLE");
       expect(error.details?.outcome).to.contain("unknown");
       expect((await reached.index.heads.find(account(301)))?.version).to.equal(1);

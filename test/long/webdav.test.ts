@@ -10,8 +10,11 @@ import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import type { ReadableTree } from "../../offchain/agent/read/readable-tree.ts";
+import { snapshotTrees } from "../../offchain/serve/snapshot-trees.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 import { type ServedTree, serveInputs } from "../helpers/served-tree.ts";
+import { snapshotOf } from "../helpers/snapshots.ts";
 import { readTree } from "../helpers/trees.ts";
 
 const MTIME = new Date(Date.UTC(2021, 4, 6, 7, 8, 9));
@@ -88,6 +91,30 @@ describe("WebDAV with real clients", function () {
       expect(readTree(at("copy"))).to.have.length.greaterThan(NAMES.length);
       const check = await rclone("check", ":webdav:", at("copy"), "--download");
       expect(check.code, check.stderr).to.equal(0);
+    });
+
+    it("finds snapshots by host and time, with the times of folders and files, and copies from the newest", async () => {
+      const time = new Date(Date.UTC(2026, 10, 28, 7, 42, 31));
+      const snapshot = snapshotOf(1, { host: "laptop", timeMillis: time.getTime() });
+      const mount = (tree: ReadableTree) => snapshotTrees({ list: async () => [snapshot], tree: () => tree });
+      const shown = await serveInputs([{ name: "a/b", bytes: text("in b"), mtime: MTIME }], { mount });
+      try {
+        const remote = ["--webdav-url", shown.url, "--retries", "1"];
+        const { code, stdout, stderr } = await run("rclone", ["lsjson", "-R", ":webdav:", ...remote]);
+        expect(code, stderr).to.equal(0);
+        const entries = JSON.parse(stdout.toString()) as { Path: string; ModTime: string }[];
+        const times = new Map(entries.map(({ Path, ModTime }) => [Path, new Date(ModTime).getTime()]));
+        for (const name of [`2026-11-28T07-42-31Z-${snapshot.id.slice(0, 8)}`, "latest"]) {
+          expect(times.get(`laptop/${name}`)).to.equal(time.getTime());
+          expect(times.get(`laptop/${name}/a/b`)).to.equal(MTIME.getTime());
+        }
+        const copied = await run("rclone", ["copy", ":webdav:laptop/latest", at("latest"), ...remote]);
+        expect(copied.code, copied.stderr).to.equal(0);
+        expect(readFileSync(at("latest/a/b"), "utf8")).to.equal("in b");
+        expect(statSync(at("latest/a/b")).mtime.getTime()).to.equal(MTIME.getTime());
+      } finally {
+        await shown.close();
+      }
     });
 
     it("reads a range", async () => {

@@ -12,11 +12,13 @@ import {
   ClaimAnswer,
   ClaimOutcome,
   InspectAnswer,
+  KeepAnswer,
   MAX_CHUNK_BYTES,
   Offer,
   PreparationStatus,
   ReleaseAnswer,
   StoreChunksAnswer,
+  UsageAnswer,
   VerifyAnswer,
 } from "../../core/wire/csp.ts";
 import { HeadAnswer } from "../../core/wire/heads.ts";
@@ -24,7 +26,7 @@ import { preparationBody } from "../../core/wire/preparation-body.ts";
 import { chunkFrames } from "../../http/chunk-frames.ts";
 import { HttpParty, type PartyOptions, type RequestOptions } from "../../http/client.ts";
 import type { SessionTokens } from "../../http/sessions.ts";
-import type { PreparationPart } from "./storage-provider.ts";
+import type { ExpectedHead, PreparationPart } from "./storage-provider.ts";
 
 /** Checks of powers and tags, and transactions of the provider, take longer than other answers. */
 const LONG_DEADLINE_SECONDS = 300;
@@ -101,14 +103,28 @@ export class CspClient {
     );
   }
 
-  /** @param expected version that must be in place @throws TallystickError CONFLICT when another one is */
-  async replaceHead(expected: number, sealed: Uint8Array, signal?: AbortSignal): Promise<HeadAnswer> {
-    return await this.#call("PUT", "/v1/head", HeadAnswer, { query: { expected }, pieces: [sealed], signal });
+  /** @param expected what must be in place @throws TallystickError CONFLICT when it is not */
+  async replaceHead(
+    { version: expected, releases }: ExpectedHead,
+    sealed: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<HeadAnswer> {
+    return await this.#call("PUT", "/v1/head", HeadAnswer, { query: { expected, releases }, pieces: [sealed], signal });
+  }
+
+  /** What the account owns. */
+  async usage(signal?: AbortSignal): Promise<UsageAnswer> {
+    return await this.#call("GET", "/v1/usage", UsageAnswer, { signal });
   }
 
   /** @throws TallystickError NOT_FOUND, check `route`, from a provider that does not offer this */
-  async release(ids: readonly string[], signal?: AbortSignal): Promise<ReleaseAnswer> {
-    return await this.#call("POST", "/v1/chunks/release", ReleaseAnswer, { json: { ids }, signal });
+  async release(ids: readonly string[], version: number, signal?: AbortSignal): Promise<ReleaseAnswer> {
+    return await this.#call("POST", "/v1/chunks/release", ReleaseAnswer, { json: { ids, version }, signal });
+  }
+
+  /** @returns those that the account does not own, or that are lost */
+  async keep(ids: readonly string[], signal?: AbortSignal): Promise<string[]> {
+    return (await this.#call("POST", "/v1/chunks/keep", KeepAnswer, { json: { ids }, signal })).missing;
   }
 
   /** @param manifest encoded */

@@ -14,7 +14,7 @@ import type { SealedObject } from "../../core/recipe/tree.ts";
 import type { AgreementStatus, ClaimAnswer, Offer, PreparationStatus, ReleaseAnswer } from "../../core/wire/csp.ts";
 import type { Received, Receiver } from "../read/object-source.ts";
 import type { CspClient } from "./csp-client.ts";
-import type { PreparationPart, StorageProvider, StoreOutcome } from "./storage-provider.ts";
+import type { ExpectedHead, PreparationPart, StorageProvider, StoreOutcome } from "./storage-provider.ts";
 
 /** Attempts at a whole claim after the first. A claim is answered once, so a broken one starts anew. */
 const CLAIM_RETRIES = 4;
@@ -118,7 +118,7 @@ export class HttpStorageProvider implements StorageProvider {
     }
   }
 
-  async replaceHead(expected: number, sealed: Uint8Array, signal?: AbortSignal): Promise<boolean> {
+  async replaceHead(expected: ExpectedHead, sealed: Uint8Array, signal?: AbortSignal): Promise<boolean> {
     try {
       await this.#client.replaceHead(expected, sealed, signal);
       return true;
@@ -128,9 +128,17 @@ export class HttpStorageProvider implements StorageProvider {
     }
   }
 
-  async release(ids: readonly string[], signal?: AbortSignal): Promise<ReleaseAnswer | undefined> {
+  async keep(ids: readonly string[], signal?: AbortSignal): Promise<readonly string[]> {
+    return await this.#client.keep(ids, signal);
+  }
+
+  async releases(signal?: AbortSignal): Promise<number> {
+    return (await this.#client.usage(signal)).releases;
+  }
+
+  async release(ids: readonly string[], version: number, signal?: AbortSignal): Promise<ReleaseAnswer | undefined> {
     try {
-      return await this.#client.release(ids, signal);
+      return await this.#client.release(ids, version, signal);
     } catch (error) {
       if (error instanceof TallystickError && error.code === "NOT_FOUND") return undefined;
       throw error;

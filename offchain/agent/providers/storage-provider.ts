@@ -43,21 +43,39 @@ export interface PreparationReceiver {
   verifyPreparation(salt: Uint8Array): Promise<PreparationStatus>;
 }
 
-/** Keeps the head of this account's snapshot list. */
+/** What has to be in place for a head to be replaced. */
+export interface ExpectedHead {
+  /** 0 for no head. */
+  readonly version: number;
+  /** Releases, as the provider had counted them before the objects were confirmed that the list names now. */
+  readonly releases: number;
+}
+
+/** Keeps the head of this account's snapshot list, and what the list needs. */
 export interface HeadKeeper {
+  /** How errors name it. */
+  readonly name: string;
   /** @returns the sealed head, not verified here; undefined when the provider says that there is none */
   head(signal?: AbortSignal): Promise<Uint8Array | undefined>;
   /**
    * Puts a head in place of another. Durable when it resolves; may be repeated.
-   * @param expected version that must be in place, 0 for none
-   * @returns whether it was
+   * @returns whether what is expected was in place
    */
-  replaceHead(expected: number, sealed: Uint8Array, signal?: AbortSignal): Promise<boolean>;
+  replaceHead(expected: ExpectedHead, sealed: Uint8Array, signal?: AbortSignal): Promise<boolean>;
   /**
-   * Says that this account no longer needs these objects, at most `MAX_BODY_CHUNKS`.
+   * Says that this account no longer needs these objects, at most `MAX_BODY_CHUNKS`. It owns them for a day longer.
+   * @param version of the head that tells so
    * @returns undefined when the provider does not offer this
+   * @throws TallystickError CONFLICT when another head is in place
    */
-  release(ids: readonly string[], signal?: AbortSignal): Promise<ReleaseAnswer | undefined>;
+  release(ids: readonly string[], version: number, signal?: AbortSignal): Promise<ReleaseAnswer | undefined>;
+  /**
+   * Says that this account needs these objects, at most `MAX_BODY_CHUNKS`: releases of them are taken back.
+   * @returns those that it does not own, or that are lost
+   */
+  keep(ids: readonly string[], signal?: AbortSignal): Promise<readonly string[]>;
+  /** How many releases of this account the provider has counted; 0 as long as it keeps no head. */
+  releases(signal?: AbortSignal): Promise<number>;
 }
 
 export interface StorageProvider extends ObjectStorage, PreparationReceiver, HeadKeeper {

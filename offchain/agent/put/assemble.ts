@@ -37,6 +37,8 @@ export interface AssembledRoot {
   /** Key of the root recipe, 32 bytes: what is shared among the committee. */
   readonly fileKey: Uint8Array;
   readonly root: RootRecipe;
+  /** Length of the sealed root. */
+  readonly rootBytes: number;
 }
 
 export interface AssemblerContext extends KeyDerivation {
@@ -182,7 +184,7 @@ export class Assembler {
     };
     const fileKey = await this.#keyOf("file", sha256(encodeRoot(root)));
     const object = sealRoot(fileKey, root);
-    this.#result = { dataId: object.id, fileKey, root };
+    this.#result = { dataId: object.id, fileKey, root, rootBytes: object.sealed.length };
     yield object;
   }
 

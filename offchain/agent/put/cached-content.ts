@@ -2,11 +2,12 @@
  * What the file cache keeps of a file and of a bundle, so that a put refers to their objects without reading anything.
  *
  *   small file   1 ‖ u32be bytes of its frame ‖ digest of its frame (32)        bundles are cut by these
- *   other file   2 ‖ u32be confirmed at ‖ its entry in a listing, with the path "f"
- *   bundle       u32be confirmed at ‖ u32be bundle size ‖ digest inside its id (32) ‖ key (32)
+ *   other file   2 ‖ u32be confirmed at ‖ u32be releases ‖ its entry in a listing, with the path "f"
+ *   bundle       u32be confirmed at ‖ u32be releases ‖ u32be bundle size ‖ digest inside its id (32) ‖ key (32)
  *
  * "Confirmed at" is when the provider last confirmed the objects, in seconds. References count for a bounded time after
  * that: then the files are read, and their objects are claimed or put again. What a provider has lost is so found out.
+ * "Releases" is how many the providers had counted before: `content-cache.ts` says what for.
  */
 import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
 import { TallystickError } from "../../core/errors.ts";
@@ -21,14 +22,21 @@ const SMALL = 1;
 const CHUNKED = 2;
 const DIGEST_BYTES = 32;
 const SMALL_BYTES = 5 + DIGEST_BYTES;
-const CHUNKED_HEAD_BYTES = 5;
-const BUNDLE_BYTES = 8 + 2 * DIGEST_BYTES;
+const CHUNKED_HEAD_BYTES = 9;
+const BUNDLE_BYTES = 12 + 2 * DIGEST_BYTES;
 /** The path of a file is not kept: it may be put under another name. */
 const ANY_PATH = "f";
 
+/** When a provider last confirmed objects. */
+export interface Confirmation {
+  /** Seconds. */
+  readonly confirmedAt: number;
+  readonly releases: number;
+}
+
 export type CachedContent =
   | { readonly kind: "small"; readonly member: BundleMember }
-  | { readonly kind: "chunked"; readonly content: ChunkedContent; readonly confirmedAt: number };
+  | ({ readonly kind: "chunked"; readonly content: ChunkedContent } & Confirmation);
 
 export function encodeSmall({ digest, frameBytes }: BundleMember): Uint8Array {
   const bytes = new Uint8Array(SMALL_BYTES);
@@ -38,11 +46,17 @@ export function encodeSmall({ digest, frameBytes }: BundleMember): Uint8Array {
   return bytes;
 }
 
-export function encodeChunked(content: ChunkedContent, sizeBytes: number, confirmedAt: number): Uint8Array {
+export function encodeChunked(
+  content: ChunkedContent,
+  sizeBytes: number,
+  { confirmedAt, releases }: Confirmation,
+): Uint8Array {
   const entry = encodeEntry({ type: "file", path: ANY_PATH, sizeBytes, content });
   const bytes = new Uint8Array(CHUNKED_HEAD_BYTES + entry.length);
   bytes[0] = CHUNKED;
-  new DataView(bytes.buffer).setUint32(1, confirmedAt);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(1, confirmedAt);
+  view.setUint32(5, releases);
   bytes.set(entry, CHUNKED_HEAD_BYTES);
   return bytes;
 }
@@ -59,26 +73,29 @@ export function decodeCached(bytes: Uint8Array, sizeBytes: number): CachedConten
   try {
     const entry = decodeEntry(bytes.subarray(CHUNKED_HEAD_BYTES));
     if (entry.type !== "file" || entry.sizeBytes !== sizeBytes || "segment" in entry.content) return undefined;
-    return { kind: "chunked", content: entry.content, confirmedAt: view.getUint32(1) };
+    const confirmation = { confirmedAt: view.getUint32(1), releases: view.getUint32(5) };
+    return { kind: "chunked", content: entry.content, ...confirmation };
   } catch (error) {
     if (error instanceof TallystickError) return undefined;
     throw error;
   }
 }
 
-export function encodeBundle({ id, key, bundleBytes }: BundleRef, confirmedAt: number): Uint8Array {
+export function encodeBundle({ id, key, bundleBytes }: BundleRef, { confirmedAt, releases }: Confirmation): Uint8Array {
   const bytes = new Uint8Array(BUNDLE_BYTES);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, confirmedAt);
-  view.setUint32(4, bundleBytes);
-  bytes.set(digestOf(id), 8);
-  bytes.set(key, 8 + DIGEST_BYTES);
+  view.setUint32(4, releases);
+  view.setUint32(8, bundleBytes);
+  bytes.set(digestOf(id), 12);
+  bytes.set(key, 12 + DIGEST_BYTES);
   return bytes;
 }
 
-export function decodeBundle(bytes: Uint8Array): (BundleRef & { readonly confirmedAt: number }) | undefined {
+export function decodeBundle(bytes: Uint8Array): (BundleRef & Confirmation) | undefined {
   if (bytes.length !== BUNDLE_BYTES) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const id = contentIdFromDigest(bytes.slice(8, 8 + DIGEST_BYTES));
-  return { confirmedAt: view.getUint32(0), bundleBytes: view.getUint32(4), id, key: bytes.slice(8 + DIGEST_BYTES) };
+  const confirmation = { confirmedAt: view.getUint32(0), releases: view.getUint32(4) };
+  const id = contentIdFromDigest(bytes.slice(12, 12 + DIGEST_BYTES));
+  return { ...confirmation, bundleBytes: view.getUint32(8), id, key: bytes.slice(12 + DIGEST_BYTES) };
 }

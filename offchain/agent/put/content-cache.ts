@@ -1,5 +1,9 @@
 /**
  * The file cache as the stages of a put use it: which contents need not be read, and what to remember of the others.
+ *
+ * Contents that are not read are not claimed either, so that another device may have released their objects since they
+ * were confirmed. The cache tells whether it has returned any from before the last release: then the put has all its
+ * objects kept before it lists its snapshot (`snapshots/confirm-objects.ts`).
  */
 import { fromHex } from "../../core/encoding/hex.ts";
 import type { BundleMember } from "../../core/recipe/bundle.ts";
@@ -9,6 +13,7 @@ import type { BundleRef } from "./bundle-ref.ts";
 import {
   type CachedContent,
   CONFIRMED_SECONDS,
+  type Confirmation,
   decodeBundle,
   decodeCached,
   encodeBundle,
@@ -18,11 +23,21 @@ import {
 
 export class ContentCache {
   readonly session: FileCacheSession;
-  readonly #nowSeconds: number;
+  readonly #now: Confirmation;
+  #isConfirmed = true;
 
-  constructor(session: FileCacheSession, nowSeconds: number) {
+  /**
+   * @param now time, and the releases that the providers had counted before anything was claimed; 0 for what is not
+   *   known
+   */
+  constructor(session: FileCacheSession, now: Confirmation) {
     this.session = session;
-    this.#nowSeconds = nowSeconds;
+    this.#now = now;
+  }
+
+  /** Whether nothing was released since the objects were confirmed of what has been found so far. */
+  get isConfirmed(): boolean {
+    return this.#isConfirmed;
   }
 
   /** What a source needs to find and keep what was remembered. */
@@ -34,18 +49,18 @@ export class ContentCache {
   contentOf({ cached, sizeBytes }: SourceFile): CachedContent | undefined {
     if (cached === undefined || sizeBytes === undefined) return undefined;
     const content = decodeCached(cached, sizeBytes);
-    return content?.kind === "chunked" && !this.#counts(content.confirmedAt) ? undefined : content;
+    return content?.kind === "chunked" && !this.#counts(content) ? undefined : content;
   }
 
   /** @param content name of the bundle's content: its digest in hex */
   bundleOf(content: string): BundleRef | undefined {
     const value = this.session.find("bundle", fromHex(content));
     const bundle = value === undefined ? undefined : decodeBundle(value);
-    return bundle !== undefined && this.#counts(bundle.confirmedAt) ? bundle : undefined;
+    return bundle !== undefined && this.#counts(bundle) ? bundle : undefined;
   }
 
   rememberBundle(content: string, ref: BundleRef): void {
-    this.session.remember("bundle", fromHex(content), encodeBundle(ref, this.#nowSeconds));
+    this.session.remember("bundle", fromHex(content), encodeBundle(ref, this.#now));
   }
 
   /** The key of a part of the recipe. It follows from the digest alone, so it holds as long as the committee does. */
@@ -64,11 +79,14 @@ export class ContentCache {
     else if ("digest" in content) entry.remember?.(encodeSmall(content));
     // A file that changed while it was read is stored as it was read. The next put reads it again.
     else if (entry.sizeBytes === undefined || entry.sizeBytes === contentBytes(content))
-      entry.remember?.(encodeChunked(content, contentBytes(content), this.#nowSeconds));
+      entry.remember?.(encodeChunked(content, contentBytes(content), this.#now));
   }
 
-  #counts(confirmedAt: number): boolean {
+  #counts({ confirmedAt, releases }: Confirmation): boolean {
+    const now = this.#now;
     // A clock that was set back must not make an old confirmation a new one.
-    return confirmedAt <= this.#nowSeconds && this.#nowSeconds - confirmedAt <= CONFIRMED_SECONDS;
+    const counts = confirmedAt <= now.confirmedAt && now.confirmedAt - confirmedAt <= CONFIRMED_SECONDS;
+    if (counts && (releases === 0 || releases !== now.releases)) this.#isConfirmed = false;
+    return counts;
   }
 }

@@ -21,8 +21,10 @@ import type { FileCacheOptions, SourceOptions } from "../platform.ts";
 import type { AgreementProgress, ProgressListener, PutProgress } from "../progress.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { accountSnapshotKeys } from "../snapshots/account-keys.ts";
+import { isReleased, type NeededObjects } from "../snapshots/confirm-objects.ts";
 import { MetadataUpload } from "../snapshots/metadata-upload.ts";
 import { checkLabels, recordSnapshot, type SnapshotLabels, snapshotOf } from "../snapshots/record-snapshot.ts";
+import { snapshotObjects } from "../snapshots/snapshot-objects.ts";
 import type { AssembledRoot } from "./assemble.ts";
 import { ContentCache } from "./content-cache.ts";
 import { knownOwnership } from "./known-ownership.ts";
@@ -91,6 +93,8 @@ interface Lane {
 interface Stored extends AssembledRoot {
   readonly metadataId: string;
   readonly leftOut: LeftOut;
+  /** Releases that each provider had counted before any object was confirmed, by its account. */
+  readonly releases: ReadonlyMap<string, number>;
 }
 
 interface Finished {
@@ -120,6 +124,9 @@ export async function put(
   }
 }
 
+/** How often a put stores what other devices have released meanwhile. */
+const ATTEMPTS = 3;
+
 class Put {
   readonly #context: AgentContext;
   readonly #options: PutOptions;
@@ -130,11 +137,14 @@ class Put {
   readonly #source: EntrySource;
   readonly #counter = { readBytes: 0, readEntries: 0 };
   readonly #totals = { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 };
+  /** Nothing is taken from the file cache. */
+  #readsAll: boolean;
   #measured: InputTotals = { entries: 0, bytes: 0, isKnown: false };
 
   constructor(context: AgentContext, inputs: readonly PutInput[], options: PutOptions, stages: DataStages | undefined) {
     this.#context = context;
     this.#options = options;
+    this.#readsAll = options.forceRescan === true;
     this.#stages = stages;
     this.#startedAtMillis = context.platform.clock.now();
     this.#domain = options.domain ?? PUBLIC_DOMAIN;
@@ -147,8 +157,7 @@ class Put {
     const { signal } = this.#options;
     this.#tell("scanning");
     const providers = context.providers().choose(this.#options.providers);
-    const { forceRescan = false } = this.#options;
-    const cache = this.#openCache(providers, { isReadOnly: true, distrusted: forceRescan });
+    const cache = this.#openCache(providers, { isReadOnly: true, distrusted: this.#readsAll });
     try {
       this.#measured = await measure(this.#source, cache, signal);
     } finally {
@@ -158,8 +167,21 @@ class Put {
     const lanes = await this.#openLanes(providers);
     // Tags are made of the bytes of every object. Of a tree that was put before, the agreements most likely run, and
     // then nothing is read; else a second pass makes the tags.
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#storeAndList(committee, lanes, this.#measured.isKnown || attempt > 1);
+      } catch (error) {
+        if (!isReleased(error) || attempt === ATTEMPTS) throw error;
+        this.#readsAll = true;
+      }
+    }
+  }
+
+  /** @param isKnown the tree was put before, as far as one can tell */
+  async #storeAndList(committee: CommitteeLink, lanes: readonly Lane[], isKnown: boolean): Promise<PutReport> {
+    const providers = lanes.map(({ provider }) => provider);
     const isTagged = lanes.some(({ offer }) => offer !== undefined);
-    if (isTagged && this.#measured.isKnown) {
+    if (isTagged && isKnown) {
       const stored = await this.#store(committee, lanes);
       const { record, agreements } = await this.#finish(committee, stored, lanes);
       if (agreements !== undefined) return await this.#report(committee, stored, record, agreements, providers);
@@ -180,7 +202,9 @@ class Put {
     Object.assign(this.#totals, { objects: 0, bytes: 0 });
     const providers = lanes.map(({ provider }) => provider);
     const isTagged = lanes.some(({ tagger }) => tagger !== undefined);
-    const cache = this.#openCache(providers, { distrusted: isTagged || this.#options.forceRescan === true });
+    const releases = new Map<string, number>();
+    for (const provider of providers) releases.set(provider.account, await provider.releases(signal));
+    const cache = this.#openCache(providers, { distrusted: isTagged || this.#readsAll }, releases);
     const metadata = new MetadataUpload(accountSnapshotKeys(context), providers, this.#totals, signal);
     try {
       const root = await storeTree(this.#source, {
@@ -197,7 +221,8 @@ class Put {
         onEntry: (entry) => metadata.push(entry),
         signal,
       });
-      return { ...root, metadataId: await metadata.finish(), leftOut };
+      const metadataId = await metadata.finish();
+      return { ...root, metadataId, leftOut, releases: cache?.isConfirmed === false ? new Map() : releases };
     } finally {
       cache?.session.close();
     }
@@ -275,7 +300,7 @@ class Put {
   /** Adds the put to the list of snapshots at every provider. */
   async #report(
     { oprf }: CommitteeLink,
-    { dataId, metadataId, root, leftOut }: Stored,
+    { dataId, metadataId, root, rootBytes, leftOut, releases }: Stored,
     record: KeyOwnership,
     agreements: readonly AgreementReport[],
     providers: readonly StorageProvider[],
@@ -291,7 +316,12 @@ class Put {
       totals: { entries, bytes: totalBytes, addedObjects: totals.uploadedObjects, addedBytes: totals.uploadedBytes },
       unreadEntries: leftOut.unreadEntries,
     });
-    await recordSnapshot(this.#context, providers, snapshot, this.#options.signal);
+    const keys = accountSnapshotKeys(this.#context);
+    const neededAt = (source: StorageProvider): NeededObjects => ({
+      releases: releases.get(source.account),
+      ids: (signal) => snapshotObjects(keys, { dataId, root, rootBytes, source, snapshot }, signal),
+    });
+    await recordSnapshot(this.#context, providers, snapshot, neededAt, this.#options.signal);
     this.#tell("done");
     return {
       dataId,
@@ -316,6 +346,7 @@ class Put {
   #openCache(
     providers: readonly StorageProvider[],
     trust: Pick<FileCacheOptions, "distrusted" | "isReadOnly">,
+    releases: ReadonlyMap<string, number> = new Map(),
   ): ContentCache | undefined {
     const { deployment, identity, platform } = this.#context;
     const nowSeconds = Math.floor(platform.clock.now() / 1000);
@@ -328,7 +359,11 @@ class Put {
       nowSeconds,
       ...trust,
     });
-    return session === undefined ? undefined : new ContentCache(session, nowSeconds);
+    if (session === undefined) return undefined;
+    const counts = accounts.map((account) => releases.get(account) ?? 0);
+    // Counts only grow, so that their sum changes with each. A provider without a head counts nothing.
+    const sum = counts.includes(0) ? 0 : counts.reduce((total, count) => total + count, 0) % 2 ** 32;
+    return new ContentCache(session, { confirmedAt: nowSeconds, releases: sum });
   }
 
   /** Checks the wishes against the offers of all providers before anything is stored. */

@@ -31,8 +31,15 @@ export interface TreeLimits {
 const MIB = 1_048_576;
 export const TREE_LIMITS: TreeLimits = { indexBytes: 96 * MIB, objectBytes: 32 * MIB, chunksAhead: 2 };
 
-/** Metadata of the entries of a put, in listing order; undefined where none is known. */
-export type MetadataOf = (dataId: string) => AsyncIterable<EntryMetadata> | undefined;
+/** The metadata of a snapshot: that of each entry, in listing order. @param metadataId as the snapshot names it */
+export type MetadataOf = (metadataId: string) => AsyncIterable<EntryMetadata>;
+
+/** What a tree is made of. */
+interface TreeSource {
+  readonly dataId: string;
+  /** Absent where no times are known. */
+  readonly metadataId: string | undefined;
+}
 
 /** Bytes of the digest in a file's tag. */
 const TAG_BYTES = 16;
@@ -42,7 +49,7 @@ export class StoredTrees {
   readonly #source: ObjectSource;
   readonly #limits: TreeLimits;
   readonly #metadataOf: MetadataOf;
-  /** In order of use, the oldest first. */
+  /** By data id and metadata id. In order of use, the oldest first. */
   readonly #indexes = new Map<string, Promise<ListingIndex>>();
   readonly #sizes = new Map<string, number>();
   #lastBuild: Promise<unknown> = Promise.resolve();
@@ -50,13 +57,13 @@ export class StoredTrees {
   /**
    * @param openRoot finds the key of a put and opens its root recipe
    * @param source of all puts
-   * @param metadataOf the times of a put's entries. Default: no times
+   * @param metadataOf reads the times of the trees that have a metadata id
    */
   constructor(
     openRoot: (dataId: string) => Promise<RootRecipe>,
     source: ObjectSource,
     limits: Partial<TreeLimits> = {},
-    metadataOf: MetadataOf = () => undefined,
+    metadataOf: MetadataOf = async function* () {},
   ) {
     this.#openRoot = openRoot;
     this.#limits = { ...TREE_LIMITS, ...limits };
@@ -64,56 +71,62 @@ export class StoredTrees {
     this.#source = new CachedSource(source, this.#limits.objectBytes);
   }
 
-  /** The files of one put. Nothing is read yet. */
-  tree(dataId: string): ReadableTree {
-    const index = () => this.#indexOf(dataId);
+  /**
+   * The files of one put. Nothing is read yet.
+   * @param metadataId of a snapshot of the put, for the times of the entries
+   */
+  tree(dataId: string, metadataId?: string): ReadableTree {
+    const index = () => this.#indexOf({ dataId, metadataId });
     return new StoredTree(dataId, index, this.#source, this.#limits.chunksAhead);
   }
 
   /** One build for all who need the index now. A build that fails is forgotten, so that the next one may succeed. */
-  #indexOf(dataId: string): Promise<ListingIndex> {
-    const known = this.#indexes.get(dataId);
-    this.#indexes.delete(dataId);
-    const index = known ?? this.#build(dataId);
-    this.#indexes.set(dataId, index);
+  #indexOf(source: TreeSource): Promise<ListingIndex> {
+    const key = `${source.dataId} ${source.metadataId ?? ""}`;
+    const known = this.#indexes.get(key);
+    this.#indexes.delete(key);
+    const index = known ?? this.#build(key, source);
+    this.#indexes.set(key, index);
     return index;
   }
 
   /** Builds run one after the other, because the memory of all of them is limited together. */
-  #build(dataId: string): Promise<ListingIndex> {
-    const building = this.#lastBuild.then(() => this.#read(dataId));
-    this.#lastBuild = building.catch(() => this.#forget(dataId));
+  #build(key: string, source: TreeSource): Promise<ListingIndex> {
+    const building = this.#lastBuild.then(() => this.#read(key, source));
+    this.#lastBuild = building.catch(() => this.#forget(key));
     return building;
   }
 
-  async #read(dataId: string): Promise<ListingIndex> {
+  async #read(key: string, { dataId, metadataId }: TreeSource): Promise<ListingIndex> {
     const root = await this.#openRoot(dataId);
+    const metadata = metadataId === undefined ? undefined : this.#metadataOf(metadataId);
     const builder = new ListingIndexBuilder();
-    for await (const entry of withMetadata(readListing(root, this.#source), this.#metadataOf(dataId))) {
-      const { metadata } = entry;
-      builder.push(entry, metadata === undefined ? undefined : Number(metadata.mtimeNanos / 1_000_000n));
+    // Metadata that is damaged costs times only.
+    for await (const entry of withMetadata(readListing(root, this.#source), metadata, () => undefined)) {
+      const { mtimeNanos } = entry.metadata ?? {};
+      builder.push(entry, mtimeNanos === undefined ? undefined : Number(mtimeNanos / 1_000_000n));
       if (builder.sizeBytes > this.#limits.indexBytes) throw tooLarge(dataId, root, this.#limits.indexBytes);
-      if (builder.sizeBytes !== this.#sizes.get(dataId)) this.#makeRoom(dataId, builder.sizeBytes);
+      if (builder.sizeBytes !== this.#sizes.get(key)) this.#makeRoom(key, builder.sizeBytes);
     }
     return builder.finish();
   }
 
   /** Drops the indexes that were not used for longest until the one that is being built fits. */
-  #makeRoom(dataId: string, sizeBytes: number): void {
-    this.#sizes.set(dataId, sizeBytes);
+  #makeRoom(key: string, sizeBytes: number): void {
+    this.#sizes.set(key, sizeBytes);
     let sum = [...this.#sizes.values()].reduce((total, size) => total + size, 0);
     for (const other of [...this.#indexes.keys()]) {
       if (sum <= this.#limits.indexBytes) return;
       const size = this.#sizes.get(other);
-      if (other === dataId || size === undefined) continue;
+      if (other === key || size === undefined) continue;
       this.#forget(other);
       sum -= size;
     }
   }
 
-  #forget(dataId: string): void {
-    this.#indexes.delete(dataId);
-    this.#sizes.delete(dataId);
+  #forget(key: string): void {
+    this.#indexes.delete(key);
+    this.#sizes.delete(key);
   }
 }
 

@@ -14,6 +14,7 @@ import type { AgentContext } from "../context.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { restate } from "../restate-error.ts";
 import { snapshotListAt } from "./account-keys.ts";
+import { isReleased, type NeededObjects } from "./confirm-objects.ts";
 
 /** Bytes of all paths of a record together. */
 const PATHS_BYTES = 8192;
@@ -78,18 +79,24 @@ export function snapshotOf(context: AgentContext, labels: SnapshotLabels, facts:
 
 /**
  * Appends the snapshot to the list of each provider. Idempotent.
- * @throws TallystickError of the first provider whose list could not be changed, after the others were
+ * @param neededAt what the snapshot needs at a provider
+ * @throws TallystickError of the first provider whose list could not be changed, after the others were; as `isReleased`
+ *   tells, before any other
  */
 export async function recordSnapshot(
   context: AgentContext,
   providers: readonly StorageProvider[],
   snapshot: Snapshot,
+  neededAt: (provider: StorageProvider) => NeededObjects,
   signal?: AbortSignal,
 ): Promise<void> {
   const outcomes = await Promise.allSettled(
-    providers.map((provider) => snapshotListAt(context, provider).append(snapshot, signal)),
+    providers.map((provider) => snapshotListAt(context, provider).append(snapshot, neededAt(provider), signal)),
   );
-  const failure = outcomes.find((outcome) => outcome.status === "rejected");
+  const failures = outcomes.filter((outcome) => outcome.status === "rejected");
+  const released = failures.find(({ reason }) => isReleased(reason));
+  if (released !== undefined) throw released.reason;
+  const [failure] = failures;
   if (failure === undefined) return;
   if (!(failure.reason instanceof TallystickError)) throw failure.reason;
   throw restate(failure.reason, `the data is stored, but no snapshot of it is listed: ${failure.reason.message}`, {});

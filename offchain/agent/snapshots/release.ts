@@ -1,14 +1,21 @@
 /**
  * After snapshots were removed: which objects no snapshot needs any more, at one provider. They are released there;
- * what an agreement covers, the provider keeps until the agreement ends.
+ * what an agreement covers, the provider keeps until the agreement ends. Puts that other devices make meanwhile lose
+ * nothing: the provider takes a release only under the head of the list that was read for it, and `confirm-objects.ts`
+ * says what such a put does.
  *
  * Memory: the ids of the objects of the removed snapshots. The remaining snapshots are read one after the other.
  */
 
+import { TallystickError } from "../../core/errors.ts";
 import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 import { MAX_BODY_CHUNKS } from "../../core/wire/csp.ts";
 import type { HeadKeeper } from "../providers/storage-provider.ts";
 import { isDamage } from "../read/damage.ts";
+import type { SnapshotList } from "./snapshot-list.ts";
+
+/** Heads that may take the place of the one that was read, before the rest is left where it is. */
+const ATTEMPTS = 30;
 
 /** Ids of the objects of some data, or of some metadata. */
 export interface ObjectsOf {
@@ -19,7 +26,7 @@ export interface ObjectsOf {
 export interface ReleaseOutcome {
   /** Objects that no snapshot needs. */
   readonly unneeded: number;
-  /** Of these, objects that this account owned there; undefined when the provider does not offer to release any. */
+  /** Of these, objects that this account owned there and had not released; undefined when the provider does not offer to release any. */
   readonly released?: number;
 }
 
@@ -45,26 +52,75 @@ export async function unneededObjects(
   };
   for (const dataId of gone.data) if (!kept.data.has(dataId)) await collect(objectsOf.data(dataId));
   for (const id of gone.metadata) if (!kept.metadata.has(id)) await collect(objectsOf.metadata(id));
-  if (unneeded.size === 0) return unneeded;
-  for (const dataId of kept.data) for await (const { id } of objectsOf.data(dataId)) unneeded.delete(id);
-  for (const one of kept.metadata) for await (const { id } of objectsOf.metadata(one)) unneeded.delete(id);
+  await removeNeeded(unneeded, remaining, objectsOf);
   return unneeded;
 }
 
-/** Releases objects in groups that one request may name. */
-export async function releaseAll(
+/** Takes the objects of snapshots out of a set. @throws what reading a snapshot throws */
+async function removeNeeded(
+  ids: Set<string>,
+  snapshots: readonly Pick<Snapshot, "dataId" | "metadataId">[],
+  objectsOf: ObjectsOf,
+): Promise<void> {
+  const { data, metadata } = distinct(snapshots);
+  for (const one of data) {
+    if (ids.size === 0) return;
+    for await (const { id } of objectsOf.data(one)) ids.delete(id);
+  }
+  for (const one of metadata) {
+    if (ids.size === 0) return;
+    for await (const { id } of objectsOf.metadata(one)) ids.delete(id);
+  }
+}
+
+/** Snapshots that were removed at a provider, and what the list no longer needs without them. */
+export interface Removal {
+  readonly removed: readonly Snapshot[];
+  /** Pages that the list has replaced. */
+  readonly replacedPages: readonly string[];
+}
+
+/**
+ * Releases what the list of a provider does not need without some snapshots, in groups that one request may name. Each
+ * request names the head that tells so. When another device has put its own in place, what that one needs is left out.
+ * @throws what reading a remaining snapshot throws; TallystickError CONFLICT when other devices keep changing the list
+ */
+export async function releaseUnneeded(
   provider: Pick<HeadKeeper, "release">,
-  ids: ReadonlySet<string>,
+  list: Pick<SnapshotList, "read">,
+  { removed, replacedPages }: Removal,
+  objectsOf: ObjectsOf,
   signal?: AbortSignal,
 ): Promise<ReleaseOutcome> {
-  const all = [...ids];
+  let { version, snapshots, pages } = await list.read(signal);
+  const unneeded = await unneededObjects(removed, snapshots, objectsOf);
+  for (const page of replacedPages) unneeded.add(page);
+  for (const page of pages) unneeded.delete(page);
   let released = 0;
-  for (let start = 0; start < all.length; start += MAX_BODY_CHUNKS) {
-    const answer = await provider.release(all.slice(start, start + MAX_BODY_CHUNKS), signal);
-    if (answer === undefined) return { unneeded: all.length };
-    released += answer.released;
+  let noted = 0;
+  let attempts = 0;
+  while (unneeded.size > 0) {
+    const group = [...unneeded.keys().take(MAX_BODY_CHUNKS)];
+    try {
+      const answer = await provider.release(group, version, signal);
+      if (answer === undefined) return { unneeded: unneeded.size };
+      released += answer.released;
+      noted += group.length;
+      for (const id of group) unneeded.delete(id);
+    } catch (error) {
+      attempts += 1;
+      if (!(error instanceof TallystickError) || error.code !== "CONFLICT" || attempts === ATTEMPTS) throw error;
+      const known = new Set(snapshots.map(({ id }) => id));
+      ({ version, snapshots, pages } = await list.read(signal));
+      await removeNeeded(
+        unneeded,
+        snapshots.filter(({ id }) => !known.has(id)),
+        objectsOf,
+      );
+      for (const page of pages) unneeded.delete(page);
+    }
   }
-  return { unneeded: all.length, released };
+  return { unneeded: noted, released };
 }
 
 function distinct(snapshots: readonly Pick<Snapshot, "dataId" | "metadataId">[]) {

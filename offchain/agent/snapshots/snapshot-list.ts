@@ -26,6 +26,7 @@ import type { Catalogue } from "../catalogue.ts";
 import type { Clock } from "../clock.ts";
 import type { HeadKeeper, ObjectStorage } from "../providers/storage-provider.ts";
 import { restate } from "../restate-error.ts";
+import { keepObjects, type NeededObjects } from "./confirm-objects.ts";
 
 /** Records in a head before they move to a page; the other half of the head is for the names of pages. */
 const RECENT_BYTES = MAX_HEAD_BYTES / 2;
@@ -39,7 +40,16 @@ const ATTEMPTS = 30;
 const FIRST_DELAY_MILLISECONDS = 20;
 const LONGEST_DELAY_MILLISECONDS = 2000;
 
-export type ListKeeper = HeadKeeper & ObjectStorage & { readonly account: string; readonly name: string };
+export type ListKeeper = HeadKeeper & ObjectStorage & { readonly account: string };
+
+/** The list as one head tells it. */
+export interface ReadList {
+  /** 0 when there is no head. */
+  readonly version: number;
+  readonly snapshots: readonly Snapshot[];
+  /** Page objects that the head names. */
+  readonly pages: readonly string[];
+}
 
 export interface SnapshotListContext {
   readonly provider: ListKeeper;
@@ -81,16 +91,27 @@ export class SnapshotList {
    * @throws IntegrityError naming the provider when the list is damaged or older than one seen before; what the
    *   provider throws
    */
-  async read(signal?: AbortSignal): Promise<Snapshot[]> {
+  async read(signal?: AbortSignal): Promise<ReadList> {
     const head = await this.#head(signal);
     const pages = await this.#pages(head, signal);
-    return [...pages.flatMap(({ records }) => records), ...head.recent];
+    return {
+      version: head.version,
+      snapshots: [...pages.flatMap(({ records }) => records), ...head.recent],
+      pages: pages.map(({ ref }) => ref.id),
+    };
   }
 
-  /** Appends a snapshot. One that is there already changes nothing. @throws as `read`; CONFLICT after many attempts */
-  async append(snapshot: Snapshot, signal?: AbortSignal): Promise<ListChange> {
-    return await this.#change(async (head) => {
+  /**
+   * Appends a snapshot. One that is there already changes nothing.
+   * @param needed what the snapshot needs; it is listed only when all of that is confirmed
+   * @throws as `read`; CONFLICT after many attempts; as `keepObjects`
+   */
+  async append(snapshot: Snapshot, needed: NeededObjects, signal?: AbortSignal): Promise<ListChange> {
+    let confirmed = needed.releases;
+    return await this.#change(async (head, releases) => {
       if (head.recent.some(({ id }) => id === snapshot.id)) return undefined;
+      if (releases !== confirmed) await keepObjects(this.#context.provider, needed.ids(signal), signal);
+      confirmed = releases;
       const recent = [...head.recent, snapshot];
       if (sumBytes(recent) <= RECENT_BYTES) return { pages: head.pages, recent, removed: [] };
       // The new record stays in the head, where an attempt after a lost answer finds it.
@@ -109,15 +130,20 @@ export class SnapshotList {
     }, signal);
   }
 
-  async #change(edit: (head: SnapshotHead) => Promise<Edit | undefined>, signal?: AbortSignal): Promise<ListChange> {
+  /** @param edit what it stores or keeps is counted on; it is given the releases that were counted before */
+  async #change(
+    edit: (head: SnapshotHead, releases: number) => Promise<Edit | undefined>,
+    signal?: AbortSignal,
+  ): Promise<ListChange> {
     const { provider, keys, catalogue, clock, listName } = this.#context;
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+      const releases = await provider.releases(signal);
       const head = await this.#head(signal);
-      const edited = await edit(head);
+      const edited = await edit(head, releases);
       if (edited === undefined) return { version: head.version, removed: [], replacedPages: [] };
       const version = head.version + 1;
       const sealed = sealHead(keys, provider.account, { version, pages: edited.pages, recent: edited.recent });
-      if (await provider.replaceHead(head.version, sealed, signal)) {
+      if (await provider.replaceHead({ version: head.version, releases }, sealed, signal)) {
         await catalogue.sawListVersion(listName, version);
         const named = new Set(edited.pages.map(({ id }) => id));
         const replacedPages = head.pages.map(({ id }) => id).filter((id) => !named.has(id));

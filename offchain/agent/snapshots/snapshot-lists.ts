@@ -33,7 +33,7 @@ export async function readLists(context: AgentContext, signal?: AbortSignal): Pr
   const found = new Map<string, ListedSnapshot>();
   const read = await onEach(context, (provider) => snapshotListAt(context, provider).read(signal));
   for (const { provider, result } of read.done) {
-    for (const snapshot of result) {
+    for (const snapshot of result.snapshots) {
       const providers = [...(found.get(snapshot.id)?.providers ?? []), provider.account];
       found.set(snapshot.id, { ...snapshot, providers });
     }

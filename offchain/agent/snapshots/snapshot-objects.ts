@@ -12,7 +12,7 @@ import type { SnapshotTree } from "./snapshot-tree.ts";
  */
 export async function* snapshotObjects(
   keys: SnapshotKeys,
-  tree: SnapshotTree,
+  tree: Omit<SnapshotTree, "metadata">,
   signal?: AbortSignal,
 ): AsyncGenerator<ManifestChunk, void, undefined> {
   const { dataId, root, rootBytes, source, snapshot } = tree;

@@ -7,10 +7,10 @@ import type { RestoreEntry } from "../platform.ts";
 import type { ProgressListener, VerifyProgress } from "../progress.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { objectOrder } from "../read/object-order.ts";
-import { accountSnapshotKeys } from "./account-keys.ts";
+import { accountSnapshotKeys, snapshotListAt } from "./account-keys.ts";
 import { diffTrees, type TreeChange } from "./diff.ts";
 import { globMatcher } from "./glob.ts";
-import { type ObjectsOf, type ReleaseOutcome, releaseAll, unneededObjects } from "./release.ts";
+import { type ObjectsOf, type ReleaseOutcome, releaseUnneeded } from "./release.ts";
 import { type ResolvedPlace, resolvePlace } from "./resolve.ts";
 import { applyRetention, type RetentionGroup, type RetentionPolicy } from "./retention.ts";
 import {
@@ -232,16 +232,13 @@ export class Snapshots {
     const removedIds = new Set(changes.flatMap(({ change }) => change.removed.map(({ id }) => id)));
     const removed = snapshots.filter(({ id }) => removedIds.has(id));
     if (!release) return { removed, failures, released: [] };
-    // Read again: a put may have ended meanwhile, and its snapshot counts.
-    const left = (await readLists(this.#context, signal)).snapshots;
     const released: RemoveReport["released"][number][] = [];
     for (const { provider, change } of changes) {
-      const remaining = left.filter(({ providers }) => providers.includes(provider.account));
-      const unneeded = await unneededObjects(change.removed, remaining, this.#objectsAt(provider, signal));
-      for (const page of change.replacedPages) unneeded.add(page);
-      if (unneeded.size === 0) continue;
-      released.push({ provider: provider.account, ...(await releaseAll(provider, unneeded, signal)) });
+      const list = snapshotListAt(this.#context, provider);
+      const outcome = await releaseUnneeded(provider, list, change, this.#objectsAt(provider, signal), signal);
+      if (outcome.unneeded > 0) released.push({ provider: provider.account, ...outcome });
     }
+    const left = (await readLists(this.#context, signal)).snapshots;
     const needed = new Set(left.map(({ dataId }) => dataId));
     for (const { dataId } of removed) if (!needed.has(dataId)) await this.#context.catalogue.removePut(dataId);
     return { removed, failures, released };

@@ -1,7 +1,12 @@
 /** `tallystick serve`: stored files for browsers, players and file managers of this machine. */
 import { once } from "node:events";
 import type { Command } from "commander";
+import type { Agent } from "../../agent/index.ts";
+import type { ReadableTree } from "../../agent/read/readable-tree.ts";
+import { dataIdIn } from "../../agent/snapshots/resolve.ts";
+import { InvalidInputError } from "../../core/errors.ts";
 import { MountedTrees } from "../../serve/mounted-trees.ts";
+import { snapshotTrees } from "../../serve/snapshot-trees.ts";
 import { startTreeServer } from "../../serve/tree-server.ts";
 import { asTallystickError } from "../output.ts";
 import { type AgentSession, withAgent } from "../session.ts";
@@ -16,34 +21,28 @@ export function registerServe(program: Command): void {
   program
     .command("serve")
     .description("show stored files over HTTP on this machine, to read, until Ctrl-C")
-    .argument("[id]", "only this data id (default: everything that `ls` lists)")
+    .argument("[snapshot]", "only this: beginning of a snapshot id, latest, latest:<host>, or a data id (default: all)")
     .option("--webdav", "answer WebDAV too, so that file managers can mount the files")
     .option("--port <number>", "port on 127.0.0.1 (default: one that is free)", portNumber("--port"))
     .addHelpText(
       "after",
-      "\nThe address that is printed lets every program that has it read the files. Programs that want" +
+      "\nShown are snapshots/<host>/<time>-<id>/ and snapshots/<host>/latest/, read anew every few seconds, and" +
+        "\ndata/<data id>/ for everything that `ls` lists, also what others have shared, without times.\n" +
+        "\nThe address that is printed lets every program that has it read the files. Programs that want" +
         "\na password take the token as one, with any user name.\n" +
         "\nExample:\n  $ tallystick serve --webdav --port 8080" +
         "\n  $ rclone mount :webdav: /mnt/stored --webdav-url http://127.0.0.1:8080/<token>/ --read-only",
     )
-    .action(async (id: string | undefined, options: ServeCommandOptions, command: Command) => {
-      await withAgent(command, async (session) => serve(session, id, options));
+    .action(async (place: string | undefined, options: ServeCommandOptions, command: Command) => {
+      await withAgent(command, async (session) => serve(session, place, options));
     });
 }
 
-async function serve(session: AgentSession, id: string | undefined, options: ServeCommandOptions): Promise<void> {
+async function serve(session: AgentSession, place: string | undefined, options: ServeCommandOptions): Promise<void> {
   const { agent, output, signal } = session;
-  const trees = agent.trees();
-  const puts = async () =>
-    (await agent.list()).map(({ dataId, storedAt }) => ({
-      name: dataId,
-      tree: trees.tree(dataId),
-      modifiedMillis: storedAt * 1000,
-    }));
-  const tree =
-    id === undefined ? new MountedTrees(() => [{ name: "data", tree: new MountedTrees(puts) }]) : trees.tree(id);
+  const tree = place === undefined ? everything(agent) : await oneTree(agent, place, signal);
   // Opens the key now, so that a wrong id is reported here and not to the first client.
-  if (id !== undefined) await tree.stat("", signal);
+  if (place !== undefined) await tree.stat("", signal);
   const server = await startTreeServer({
     tree,
     webdav: options.webdav === true,
@@ -60,4 +59,36 @@ async function serve(session: AgentSession, id: string | undefined, options: Ser
   } finally {
     await server.close();
   }
+}
+
+function everything(agent: Agent): ReadableTree {
+  const trees = agent.trees();
+  const snapshots = snapshotTrees({
+    list: async () => (await agent.snapshots.list()).snapshots,
+    tree: ({ dataId, metadataId }) => trees.tree(dataId, metadataId),
+  });
+  const puts = async () =>
+    (await agent.list()).map(({ dataId, storedAt }) => ({
+      name: dataId,
+      tree: trees.tree(dataId),
+      modifiedMillis: storedAt * 1000,
+    }));
+  const folders = [
+    { name: "data", tree: new MountedTrees(puts) },
+    { name: "snapshots", tree: snapshots },
+  ];
+  return new MountedTrees(() => folders);
+}
+
+/** @throws TallystickError NOT_FOUND for a snapshot; InvalidInputError for what names none, or a place in one */
+async function oneTree(agent: Agent, place: string, signal: AbortSignal): Promise<ReadableTree> {
+  // Data is found without a list, also where nobody can read one.
+  if (dataIdIn(place) === place) return agent.trees().tree(place);
+  const { dataId, snapshot, path } = await agent.snapshots.resolve(place, { signal });
+  if (path === undefined) return agent.trees().tree(dataId, snapshot?.metadataId);
+  throw new InvalidInputError("a snapshot is shown as a whole, not a path of it", {
+    party: "you",
+    check: "snapshot",
+    received: JSON.stringify(place.slice(0, 80)),
+  });
 }

@@ -108,14 +108,32 @@ export const ClaimAnswer = Type.Object({
 });
 export type ClaimAnswer = Static<typeof ClaimAnswer>;
 
-/** `POST /v1/chunks/release`: objects that the account needs no more. Running agreements keep theirs. */
+/**
+ * `POST /v1/chunks/release`: objects that the account needs no more, as the head of this version tells; another one in
+ * place is a CONFLICT. The account owns them for a while longer. A claim, an upload or `keep` takes the release back.
+ * Running agreements keep theirs.
+ */
 export const ReleaseRequest = Type.Object(
-  { ids: Type.Array(ContentIdText, { minItems: 1, maxItems: MAX_BODY_CHUNKS }) },
+  {
+    ids: Type.Array(ContentIdText, { minItems: 1, maxItems: MAX_BODY_CHUNKS }),
+    version: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
+  },
   closed,
 );
 export type ReleaseRequest = Static<typeof ReleaseRequest>;
 
-/** How many of them the account owned. */
+/** `POST /v1/chunks/keep`: objects that the account needs. A release of them is taken back. */
+export const KeepRequest = Type.Object(
+  { ids: Type.Array(ContentIdText, { minItems: 1, maxItems: MAX_BODY_CHUNKS }) },
+  closed,
+);
+export type KeepRequest = Static<typeof KeepRequest>;
+
+/** `missing`: the account does not own them, or the provider has lost them. */
+export const KeepAnswer = Type.Object({ missing: Type.Array(ContentIdText, { maxItems: MAX_BODY_CHUNKS }) });
+export type KeepAnswer = Static<typeof KeepAnswer>;
+
+/** How many of them the account owned and had not released. */
 export const ReleaseAnswer = Type.Object({ released: count });
 export type ReleaseAnswer = Static<typeof ReleaseAnswer>;
 
@@ -123,6 +141,8 @@ export type ReleaseAnswer = Static<typeof ReleaseAnswer>;
 export const UsageAnswer = Type.Object({
   chunks: count,
   bytes: count,
+  /** How often the account has released objects, from 1 with the first head of its snapshot list; 0 without one. */
+  releases: count,
   /** Nothing of it is paid for: all of it is released then, unless an agreement is made before. */
   expiresAt: Type.Optional(UnixSeconds),
 });

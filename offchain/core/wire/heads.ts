@@ -4,19 +4,18 @@
  */
 import { type Static, Type } from "@sinclair/typebox";
 
+const countText = Type.String({ pattern: "^(?:0|[1-9][0-9]{0,15})$" });
 const count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 
 /**
  * `GET /v1/head`: the sealed head (octet-stream), or 404 when the account has none.
  *
- * `PUT /v1/head?expected=n` (octet-stream): takes the place of version n, 0 for none, and is of version n + 1. Any
- * other version in place is a CONFLICT with `details.version`. Durable when answered. To repeat a request that was
- * carried out changes nothing.
+ * `PUT /v1/head?expected=n&releases=r` (octet-stream): takes the place of version n, 0 for none, and is of version
+ * n + 1. Any other version in place is a CONFLICT with `details.version`, and so is another number of releases than
+ * `GET /v1/usage` told before the objects were claimed or kept that the list names now: `details.releases`. Durable
+ * when answered. To repeat a request that was carried out changes nothing.
  */
-export const HeadQuery = Type.Object(
-  { expected: Type.String({ pattern: "^(?:0|[1-9][0-9]{0,15})$" }) },
-  { additionalProperties: false },
-);
+export const HeadQuery = Type.Object({ expected: countText, releases: countText }, { additionalProperties: false });
 export type HeadQuery = Static<typeof HeadQuery>;
 
 export const HeadAnswer = Type.Object({ version: count });

@@ -1,6 +1,12 @@
 /**
- * Removes objects that nobody needs: no account owns them, and no preparation or running agreement names them. They
- * stay for a while after the last need of them ended, because the next put often names them again.
+ * Ends ownership that was released long enough ago, and removes objects that nobody needs: no account owns them, and no
+ * preparation or running agreement names them. They stay for a while after the last need of them ended, because the
+ * next put often names them again.
+ *
+ * A release is not carried out at once for the sake of puts of the same account that are under way on other devices:
+ * before such a put lists its snapshot, it keeps all objects that were released since it claimed them
+ * (`agent/snapshots/confirm-objects.ts`). Until it comes to that they should still be there. A day is longer than
+ * nearly all puts; a longer one is told what is missing, and stores it again.
  */
 import type { ChunkIndex } from "../../store/index/chunk-index.ts";
 import type { ObjectStore } from "../../store/object/object-store.ts";
@@ -8,6 +14,8 @@ import type { ChunkService } from "./chunk-service.ts";
 
 /** Objects that are looked at, and removed, at once. */
 const AT_ONCE = 256;
+/** Objects whose ownership one transaction ends. */
+const ENDED_AT_ONCE = 500;
 
 export interface GarbageReport {
   objects: number;
@@ -17,12 +25,16 @@ export interface GarbageReport {
 }
 
 export interface GarbageParts {
-  readonly index: Pick<ChunkIndex, "unused">;
+  readonly index: Pick<ChunkIndex, "unused" | "endReleases">;
   readonly chunks: Pick<ChunkService, "removeUnused">;
   readonly store: Pick<ObjectStore, "compact">;
 }
 
 export interface GarbageOptions {
+  /** Ownership ends that was released then or before; seconds. */
+  readonly releasedAt: number;
+  /** Seconds. */
+  readonly now: number;
   /** Objects are removed that have been unused since then or longer; seconds. */
   readonly since: number;
   /** Nothing is removed. */
@@ -33,9 +45,10 @@ export interface GarbageOptions {
 /** @returns what was removed, or would be */
 export async function collectGarbage(
   { index, chunks, store }: GarbageParts,
-  { since, dryRun = false, signal }: GarbageOptions,
+  { releasedAt, now, since, dryRun = false, signal }: GarbageOptions,
 ): Promise<GarbageReport> {
   const report = { objects: 0, bytes: 0, compactedBytes: 0 };
+  while (!dryRun && !signal?.aborted && (await index.endReleases(releasedAt, ENDED_AT_ONCE, now)) > 0);
   let after: Uint8Array | undefined;
   while (!signal?.aborted) {
     const page = await index.unused(since, AT_ONCE, after);

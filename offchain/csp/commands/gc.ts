@@ -28,8 +28,8 @@ export async function collectProviderGarbage(config: CspConfig, dryRun: boolean)
     const challenges = new OwnershipChallenges(NO_ACCOUNT, new Uint8Array(32));
     const logger = pino({ level: "silent" });
     const chunks = new ChunkService(store, database.index.chunks, challenges, logger, () => now);
-    const since = now - config.gcGraceSeconds;
-    return await collectGarbage({ index: database.index.chunks, chunks, store }, { since, dryRun });
+    const [releasedAt, since] = [now - config.releaseGraceSeconds, now - config.gcGraceSeconds];
+    return await collectGarbage({ index: database.index.chunks, chunks, store }, { releasedAt, now, since, dryRun });
   } finally {
     for (const close of closers) await close();
   }

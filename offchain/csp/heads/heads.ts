@@ -6,7 +6,7 @@ import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes } from "#primitives";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { headVersion } from "../../core/snapshot/list-objects.ts";
-import type { HeadIndex } from "../../store/index/head-index.ts";
+import type { ExpectedHead, HeadIndex } from "../../store/index/head-index.ts";
 import type { AccountQuotas } from "../quotas.ts";
 
 export class HeadService {
@@ -30,22 +30,23 @@ export class HeadService {
   }
 
   /**
-   * Puts a head in place of version `expected`, 0 for none. It is durable when this resolves.
+   * Puts a head in place of another. It is durable when this resolves.
    * @param body at most `MAX_HEAD_BYTES`
    * @returns its version
    * @throws InvalidInputError for a head of another version than the next; IntegrityError for a truncated one
-   * @throws TallystickError CONFLICT when another version is in place; RATE_LIMITED, STORAGE_UNAVAILABLE
+   * @throws TallystickError CONFLICT when another version is in place, or objects were released meanwhile;
+   *   RATE_LIMITED, STORAGE_UNAVAILABLE
    */
-  async replace(account: string, expected: number, body: AsyncIterable<Uint8Array>): Promise<number> {
+  async replace(account: string, expected: ExpectedHead, body: AsyncIterable<Uint8Array>): Promise<number> {
     const pieces: Uint8Array[] = [];
     for await (const piece of body) pieces.push(piece);
     const sealed = concatBytes(...pieces);
     const version = headVersion(sealed);
-    if (version !== expected + 1) {
+    if (version !== expected.version + 1) {
       throw new InvalidInputError("the head is not of the next version", {
         party: "client",
         check: "version of the head",
-        expected: String(expected + 1),
+        expected: String(expected.version + 1),
         received: String(version),
       });
     }
@@ -54,14 +55,21 @@ export class HeadService {
     const found = await this.#index.find(account);
     // The answer to an earlier request was lost.
     if (found !== undefined && equalBytes(found.sealed, sealed)) return version;
-    throw new TallystickError("another device has changed the snapshot list", {
-      code: "CONFLICT",
-      party: "client",
-      check: "version of the head",
-      expected: String(found?.version ?? 0),
-      received: String(expected),
-      hint: "read the head, make the change again, and repeat",
-      details: { version: found?.version ?? 0 },
-    });
+    const inPlace = { version: found?.version ?? 0, releases: await this.#index.releasesOf(account) };
+    const isSameVersion = inPlace.version === expected.version;
+    throw new TallystickError(
+      isSameVersion
+        ? "another device has released objects since they were counted on"
+        : "another device has changed the snapshot list",
+      {
+        code: "CONFLICT",
+        party: "client",
+        check: isSameVersion ? "releases of objects" : "version of the head",
+        expected: String(isSameVersion ? inPlace.releases : inPlace.version),
+        received: String(isSameVersion ? expected.releases : expected.version),
+        hint: "read the head, make the change again, and repeat",
+        details: inPlace,
+      },
+    );
   }
 }

@@ -1,6 +1,7 @@
 /** Routes of chunks and ownership claims. */
 
 import { digestOf } from "../../core/encoding/content-id.ts";
+import { TallystickError } from "../../core/errors.ts";
 import {
   ChunkParams,
   ClaimAnswer,
@@ -10,6 +11,8 @@ import {
   ClaimRequest,
   InspectAnswer,
   InspectRequest,
+  KeepAnswer,
+  KeepRequest,
   OCTET_STREAM,
   ReleaseAnswer,
   ReleaseRequest,
@@ -19,6 +22,7 @@ import {
 import type { DaemonServer } from "../../daemon/server.ts";
 import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
 import type { ChunkIndex } from "../../store/index/chunk-index.ts";
+import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import type { ChunkService } from "../chunks/chunk-service.ts";
 import type { ClaimService } from "../chunks/claims.ts";
 import { takeDownloadMemory } from "../chunks/download-memory.ts";
@@ -40,7 +44,7 @@ export function addChunkRoutes(
     chunks: ChunkService;
     claims: ClaimService;
     unpaid: Pick<UnpaidAccounts, "expiryOf">;
-    index: Pick<ChunkIndex, "release" | "usageOf">;
+    index: Pick<ProviderIndex, "heads"> & { chunks: Pick<ChunkIndex, "noteRelease" | "keep" | "usageOf"> };
   },
 ): void {
   const { sessions, quotas, bodies, chunks, claims, unpaid, index } = services;
@@ -83,16 +87,30 @@ export function addChunkRoutes(
     "/v1/chunks/release",
     { onRequest, schema: { body: ReleaseRequest, response: { 200: ReleaseAnswer } } },
     async (request) => {
+      const { ids, version } = request.body;
       const now = Math.floor(Date.now() / 1000);
-      return { released: await index.release(sessionOf(request).account, request.body.ids.map(digestOf), now) };
+      const released = await index.chunks.noteRelease(sessionOf(request).account, ids.map(digestOf), version, now);
+      if (released === undefined) throw otherHead(version);
+      return { released };
+    },
+  );
+
+  server.post(
+    "/v1/chunks/keep",
+    { onRequest, schema: { body: KeepRequest, response: { 200: KeepAnswer } } },
+    async (request) => {
+      const { ids } = request.body;
+      const kept = await index.chunks.keep(sessionOf(request).account, ids.map(digestOf));
+      return { missing: ids.filter((_, k) => !kept[k]) };
     },
   );
 
   server.get("/v1/usage", { onRequest, schema: { response: { 200: UsageAnswer } } }, async (request) => {
     const { account } = sessionOf(request);
-    const { chunks: owned, bytes } = await index.usageOf(account);
+    const { chunks: owned, bytes } = await index.chunks.usageOf(account);
+    const releases = await index.heads.releasesOf(account);
     const expiresAt = await unpaid.expiryOf(account);
-    return { chunks: owned, bytes, ...(expiresAt === undefined ? {} : { expiresAt }) };
+    return { chunks: owned, bytes, releases, ...(expiresAt === undefined ? {} : { expiresAt }) };
   });
 
   server.post(
@@ -107,5 +125,15 @@ export function addChunkRoutes(
     // Then the system has its own copy. After any other end, the memory is left to the garbage collector.
     reply.raw.once("finish", memory.giveBack);
     return reply.type(OCTET_STREAM).send(bytes);
+  });
+}
+
+function otherHead(version: number): TallystickError {
+  return new TallystickError("the snapshot list has changed since it told what is needed", {
+    code: "CONFLICT",
+    party: "client",
+    check: "version of the head",
+    received: String(version),
+    hint: "read the head, and release what no snapshot of it needs",
   });
 }

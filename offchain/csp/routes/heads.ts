@@ -31,7 +31,7 @@ export function addHeadRoutes(
     },
     async (request) => {
       const { account } = sessionOf(request);
-      const expected = Number(request.query.expected);
+      const expected = { version: Number(request.query.expected), releases: Number(request.query.releases) };
       return {
         version: await withBody(request, (body) => heads.replace(account, expected, limited(body, MAX_HEAD_BYTES))),
       };

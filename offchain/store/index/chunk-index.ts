@@ -118,7 +118,30 @@ export interface ChunkIndex {
   pages(after?: Uint8Array): AsyncIterable<readonly ChunkRow[]>;
 
   /**
-   * Ends an account's ownership of chunks. A chunk that then has no owner and is in no manifest is unused.
+   * Notes that an account no longer needs chunks. It owns them until `endReleases`, unless it records them, becomes
+   * their owner or keeps them before; then the note is gone. Counted in `HeadIndex.releasesOf`.
+   * @param headVersion version of the account's head that must be in place, because it is what tells which are needed
+   * @returns how many of them the account owns and had not released; undefined when another head is in place
+   */
+  noteRelease(
+    account: string,
+    digests: readonly Uint8Array[],
+    headVersion: number,
+    now: number,
+  ): Promise<number | undefined>;
+
+  /**
+   * Takes back the release of chunks.
+   * @returns one entry per digest, in the same order: whether the account owns it and the provider stores it
+   */
+  keep(account: string, digests: readonly Uint8Array[]): Promise<boolean[]>;
+
+  /** Ends ownership that was released at a time or before, of some chunks. @returns of how many; 0 when none is left */
+  endReleases(releasedAt: number, limit: number, now: number): Promise<number>;
+
+  /**
+   * Ends an account's ownership of chunks at once. A chunk that then has no owner and is in no manifest is unused.
+   * Counted in `HeadIndex.releasesOf`.
    * @returns how many of them the account owned
    */
   release(account: string, digests: readonly Uint8Array[], now: number): Promise<number>;

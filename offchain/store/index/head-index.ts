@@ -6,15 +6,25 @@ export interface StoredHead {
   readonly sealed: Uint8Array;
 }
 
+/** What must be in place for a head to be replaced. */
+export interface ExpectedHead {
+  /** 0 for no head. */
+  readonly version: number;
+  /** As `releasesOf` tells. */
+  readonly releases: number;
+}
+
 export interface HeadIndex {
   find(account: string): Promise<StoredHead | undefined>;
 
   /**
    * Puts a head in place of another, by compare-and-swap.
-   * @param expectedVersion version that must be in place, 0 for none
-   * @returns whether it was; nothing is changed otherwise
+   * @returns whether what was expected was in place; nothing is changed otherwise
    */
-  replace(account: string, expectedVersion: number, head: StoredHead): Promise<boolean>;
+  replace(account: string, expected: ExpectedHead, head: StoredHead): Promise<boolean>;
+
+  /** How often the account has released objects, from 1 with its first head; 0 without a head. */
+  releasesOf(account: string): Promise<number>;
 
   /** Bytes of the account's head, 0 for none. */
   bytesOf(account: string): Promise<number>;

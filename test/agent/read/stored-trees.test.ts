@@ -42,12 +42,13 @@ describe("stored trees", () => {
       keysAsked.push(dataId);
       return openRoot(keys.get(dataId) ?? new Uint8Array(32), dataId, await provider.fetch(dataId));
     };
-    return new StoredTrees(open, provider, limits, (dataId) => streamed(metadata.get(dataId) ?? []));
+    // Metadata has the id of its data here.
+    return new StoredTrees(open, provider, limits, (id) => streamed(metadata.get(id) ?? []));
   }
 
   it("show folders, files with size, time and tag, and their content", async () => {
     const dataId = await put("a/b", "a/c/d", "e");
-    const tree = trees().tree(dataId);
+    const tree = trees().tree(dataId, dataId);
     expect(await tree.stat("")).to.deep.equal({ type: "directory", name: "" });
     expect((await collect(tree.list(""))).map(({ name, type }) => `${type} ${name}`)).to.deep.equal([
       "directory a",
@@ -61,6 +62,23 @@ describe("stored trees", () => {
     expect(await tree.stat("a/x")).to.equal(undefined);
     for (const path of ["e", "x"]) await expectAsyncRejection(() => collect(tree.list(path)), "NOT_FOUND");
     for (const path of ["", "a", "x"]) await expectAsyncRejection(() => tree.open(path), "NOT_FOUND");
+  });
+
+  it("have the times of the snapshot that is asked for, and none where there are none or they are damaged", async () => {
+    const dataId = await put("a");
+    const [entry] = metadata.get(dataId) ?? [];
+    if (entry === undefined) throw new Error("no metadata");
+    metadata.set("later", [{ ...entry, mtimeNanos: 5_000_000n }]);
+    metadata.set("damaged", []);
+    const shown = trees();
+    const time = async (id?: string) => (await shown.tree(dataId, id).stat("a"))?.modifiedMillis;
+    expect(await time(dataId)).to.equal(1_500_000_000_123);
+    expect(await time("later")).to.equal(5);
+    expect(await time("damaged")).to.equal(undefined);
+    expect(await time()).to.equal(undefined);
+    expect(keysAsked).to.have.length(4);
+    await time("later");
+    expect(keysAsked, "each is read once").to.have.length(4);
   });
 
   it("give files of different paths and puts different tags, and the same file always the same", async () => {

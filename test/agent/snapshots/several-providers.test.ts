@@ -18,7 +18,7 @@ import { identityFromPhrase, newRecoveryPhrase } from "../../../offchain/core/id
 import { MemoryListKeeper } from "../../helpers/memory-data-plane.ts";
 import { memoryPlatform } from "../../helpers/memory-platform.ts";
 import { expectAsyncRejection, expectRejection } from "../../helpers/rejection.ts";
-import { snapshotOf, someId, vectors } from "../../helpers/snapshots.ts";
+import { NOTHING_NEEDED, snapshotOf, someId, vectors } from "../../helpers/snapshots.ts";
 
 describe("snapshots at several providers", () => {
   let one: MemoryListKeeper;
@@ -41,7 +41,7 @@ describe("snapshots at several providers", () => {
   });
 
   const record = (providers: readonly MemoryListKeeper[], n: number) =>
-    recordSnapshot(context, providers as unknown as StorageProvider[], snapshotOf(n));
+    recordSnapshot(context, providers as unknown as StorageProvider[], snapshotOf(n), () => NOTHING_NEEDED);
   const failing = (keeper: MemoryListKeeper) => {
     keeper.head = async () => {
       throw new TallystickError(`${keeper.name} cannot be reached`, { code: "UNREACHABLE", party: keeper.name });

@@ -1,11 +1,13 @@
 import { expect } from "chai";
 import { systemClock } from "../../../offchain/agent/clock.ts";
+import { isReleased } from "../../../offchain/agent/snapshots/confirm-objects.ts";
 import { SnapshotList } from "../../../offchain/agent/snapshots/snapshot-list.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
 import { openHead } from "../../../offchain/core/snapshot/list-objects.ts";
 import { MemoryListKeeper } from "../../helpers/memory-data-plane.ts";
 import { MemoryCatalogue } from "../../helpers/memory-platform.ts";
-import { expectAsyncRejection } from "../../helpers/rejection.ts";
-import { SNAPSHOT_KEYS, snapshotOf, vectors } from "../../helpers/snapshots.ts";
+import { expectAsyncRejection, rejection } from "../../helpers/rejection.ts";
+import { NOTHING_NEEDED, SNAPSHOT_KEYS, snapshotOf, vectors } from "../../helpers/snapshots.ts";
 
 const OTHER = `0x${"0d".repeat(20)}`;
 
@@ -21,29 +23,29 @@ describe("snapshot list", () => {
     return new SnapshotList({ ...common, provider: keeper, catalogue });
   }
 
-  const idsOf = async (list: SnapshotList) => (await list.read()).map(({ id }) => id);
+  const idsOf = async (list: SnapshotList) => (await list.read()).snapshots.map(({ id }) => id);
   const many = (count: number, start = 0) => Array.from({ length: count }, (_, k) => snapshotOf(start + k));
   const head = () => openHead(SNAPSHOT_KEYS, provider.account, provider.heads.at(-1) ?? new Uint8Array(0));
 
   it("is empty at first, and the same for every device after that", async () => {
-    expect(await device().read()).to.deep.equal([]);
+    expect((await device().read()).snapshots).to.deep.equal([]);
     const [first, second] = [snapshotOf(1, { tags: ["a"] }), snapshotOf(2)];
-    await device().append(first);
-    await device().append(second);
-    expect(await device().read()).to.deep.equal([first, second]);
+    await device().append(first, NOTHING_NEEDED);
+    await device().append(second, NOTHING_NEEDED);
+    expect((await device().read()).snapshots).to.deep.equal([first, second]);
   });
 
   it("takes a snapshot once, however often it is appended", async () => {
     const list = device();
-    for (const _ of [1, 2, 3]) await list.append(snapshotOf(1));
-    expect(await list.read()).to.have.length(1);
+    for (const _ of [1, 2, 3]) await list.append(snapshotOf(1), NOTHING_NEEDED);
+    expect((await list.read()).snapshots).to.have.length(1);
     expect(provider.heads).to.have.length(1);
   });
 
   it("moves old records to pages, keeps their order, and never exceeds what a provider keeps", async () => {
     const list = device();
     const snapshots = Array.from({ length: 120 }, (_, k) => snapshotOf(k, { paths: [`/${"x".repeat(2000)}`] }));
-    for (const snapshot of snapshots) await list.append(snapshot);
+    for (const snapshot of snapshots) await list.append(snapshot, NOTHING_NEEDED);
     expect(await idsOf(device())).to.deep.equal(snapshots.map(({ id }) => id));
     expect(head().pages.length).to.be.within(1, 2);
     expect(Math.max(...provider.heads.map(({ length }) => length))).to.be.lessThan(65_536);
@@ -52,7 +54,7 @@ describe("snapshot list", () => {
   it("removes what it is told to, from head and pages, and says what the list no longer needs", async () => {
     const list = device();
     const snapshots = Array.from({ length: 60 }, (_, k) => snapshotOf(k, { paths: [`/${"x".repeat(2000)}`] }));
-    for (const snapshot of snapshots) await list.append(snapshot);
+    for (const snapshot of snapshots) await list.append(snapshot, NOTHING_NEEDED);
     const before = head().pages.map(({ id }) => id);
     expect(before).to.have.length.greaterThan(0);
     const gone = new Set([snapshots[0]?.id, snapshots[59]?.id]);
@@ -68,23 +70,71 @@ describe("snapshot list", () => {
   });
 
   it("loses nothing when devices append at the same time", async () => {
-    const devices = many(8).map((snapshot) => device().append(snapshot));
+    const devices = many(8).map((snapshot) => device().append(snapshot, NOTHING_NEEDED));
     await Promise.all(devices);
     expect(new Set(await idsOf(device()))).to.deep.equal(new Set(many(8).map(({ id }) => id)));
     expect(provider.conflicts).to.be.greaterThan(0);
   });
 
   it("makes a removal on what another device has appended meanwhile", async () => {
-    await device().append(snapshotOf(1));
+    await device().append(snapshotOf(1), NOTHING_NEEDED);
     let isFirst = true;
     provider.beforeReplace = async () => {
       if (!isFirst) return;
       isFirst = false;
-      await device().append(snapshotOf(2));
+      await device().append(snapshotOf(2), NOTHING_NEEDED);
     };
     await device().remove(({ id }) => id === snapshotOf(1).id);
     expect(await idsOf(device())).to.deep.equal([snapshotOf(2).id]);
     expect(provider.conflicts).to.equal(1);
+  });
+
+  describe("beside a device that releases objects", () => {
+    const ids = ["one", "two"];
+    const needed = (releases?: number) => ({
+      releases,
+      ids: async function* () {
+        for (const id of ids) yield { id };
+      },
+    });
+    beforeEach(async () => {
+      for (const id of ids) provider.objects.set(id, new Uint8Array(1));
+      await device().append(snapshotOf(1), NOTHING_NEEDED);
+    });
+
+    it("takes a snapshot whose objects are confirmed as it is, and has the others kept first", async () => {
+      await device().append(snapshotOf(2), needed(1));
+      expect(provider.kept).to.deep.equal([]);
+      await device().append(snapshotOf(3), needed());
+      expect(provider.kept).to.deep.equal(ids);
+      await provider.release(["x"], provider.heads.length);
+      await device().append(snapshotOf(4), needed(1));
+      expect(provider.kept).to.deep.equal([...ids, ...ids]);
+    });
+
+    it("has them kept again when the release comes at the last moment", async () => {
+      let isFirst = true;
+      provider.beforeReplace = async () => {
+        if (isFirst) await provider.release(["x"], provider.heads.length);
+        isFirst = false;
+      };
+      await device().append(snapshotOf(2), needed(1));
+      expect(provider.kept).to.deep.equal(ids);
+      expect(provider.conflicts).to.equal(1);
+    });
+
+    it("takes no snapshot that lacks objects, and says that they were released", async () => {
+      await provider.release(["two"], provider.heads.length);
+      const error = await rejection(device().append(snapshotOf(2), needed(1)));
+      expect(isReleased(error)).to.equal(true);
+      expect(await idsOf(device())).to.deep.equal([snapshotOf(1).id]);
+      const unreadable = async function* () {
+        yield { id: "one" };
+        throw new TallystickError("not yours", { code: "NOT_OWNER" });
+      };
+      const other = await rejection(device().append(snapshotOf(2), { releases: undefined, ids: unreadable }));
+      expect(isReleased(other)).to.equal(true);
+    });
   });
 
   it("gives up with an error that says to try again when the list never holds still", async () => {
@@ -96,19 +146,23 @@ describe("snapshot list", () => {
       clock: { pause: async () => undefined },
       listName: "list",
     });
-    const error = await expectAsyncRejection(() => list.append(snapshotOf(1)), "CONFLICT", /keep changing/);
+    const error = await expectAsyncRejection(
+      () => list.append(snapshotOf(1), NOTHING_NEEDED),
+      "CONFLICT",
+      /keep changing/,
+    );
     expect(error).to.include({ retryable: true, party: provider.name });
   });
 
   describe("of a provider that lies", () => {
     it("is refused when it is older than one this device has seen, also by a device that only wrote", async () => {
       const catalogue = new MemoryCatalogue();
-      await device().append(snapshotOf(1));
-      await device(provider, catalogue).append(snapshotOf(2));
+      await device().append(snapshotOf(1), NOTHING_NEEDED);
+      await device(provider, catalogue).append(snapshotOf(2), NOTHING_NEEDED);
       provider.heads.pop();
       for (const work of [
         () => device(provider, catalogue).read(),
-        () => device(provider, catalogue).append(snapshotOf(3)),
+        () => device(provider, catalogue).append(snapshotOf(3), NOTHING_NEEDED),
         () => device(provider, catalogue).remove(() => true),
       ]) {
         const error = await expectAsyncRejection(work, "INTEGRITY", /older snapshot list than this device has seen/);
@@ -121,7 +175,7 @@ describe("snapshot list", () => {
 
     it("is refused when it is of another provider, damaged or made up", async () => {
       const other = new MemoryListKeeper(OTHER);
-      await device(other).append(snapshotOf(1));
+      await device(other).append(snapshotOf(1), NOTHING_NEEDED);
       const [foreign] = other.heads;
       if (foreign === undefined) throw new Error("no head");
       for (const bytes of [foreign, foreign.with(30, (foreign[30] ?? 0) ^ 1), new Uint8Array(100).fill(1)]) {
@@ -140,8 +194,9 @@ describe("snapshot list", () => {
       for (const snapshot of many(40).map(({ id: _, ...facts }, k) =>
         snapshotOf(k, { ...facts, user: "u".repeat(250) }),
       ))
-        await list.append(snapshot);
-      for (const snapshot of many(80, 40)) await list.append(snapshotOf(0, { ...snapshot, host: "h".repeat(255) }));
+        await list.append(snapshot, NOTHING_NEEDED);
+      for (const snapshot of many(80, 40))
+        await list.append(snapshotOf(0, { ...snapshot, host: "h".repeat(255) }), NOTHING_NEEDED);
       const [page] = head().pages;
       if (page === undefined) throw new Error("no page");
       const sealed = provider.objects.get(page.id);
@@ -150,7 +205,7 @@ describe("snapshot list", () => {
       provider.objects.delete(page.id);
       await expectAsyncRejection(() => device().read(), "NOT_FOUND");
       if (sealed !== undefined) provider.objects.set(page.id, sealed);
-      expect(await device().read()).to.have.length.greaterThan(40);
+      expect((await device().read()).snapshots).to.have.length.greaterThan(40);
     });
   });
 });

@@ -9,11 +9,12 @@ import { diffTrees } from "../../../offchain/agent/snapshots/diff.ts";
 import { MetadataUpload } from "../../../offchain/agent/snapshots/metadata-upload.ts";
 import { readMetadata } from "../../../offchain/agent/snapshots/read-metadata.ts";
 import { shortenPaths } from "../../../offchain/agent/snapshots/record-snapshot.ts";
-import { releaseAll, unneededObjects } from "../../../offchain/agent/snapshots/release.ts";
+import { releaseUnneeded, unneededObjects } from "../../../offchain/agent/snapshots/release.ts";
 import { metadataObjects, snapshotObjects } from "../../../offchain/agent/snapshots/snapshot-objects.ts";
 import { type SnapshotTree, treeEntries } from "../../../offchain/agent/snapshots/snapshot-tree.ts";
 import { measureTrees } from "../../../offchain/agent/snapshots/stats.ts";
 import { verifyTree } from "../../../offchain/agent/snapshots/verify.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
 import { openRoot } from "../../../offchain/core/recipe/tree.ts";
 import type { Snapshot } from "../../../offchain/core/snapshot/snapshot.ts";
 import { MemoryListKeeper, MemoryOracle } from "../../helpers/memory-data-plane.ts";
@@ -211,6 +212,8 @@ describe("trees of snapshots", () => {
       metadata: (id: string) => metadataObjects(SNAPSHOT_KEYS, id, { source: provider }),
     });
 
+    const listOf = (...snapshots: Snapshot[]) => ({ read: async () => ({ version: 0, snapshots, pages: [] }) });
+
     it("leave all that others need, and nothing else", async () => {
       const shared = pseudoRandomBytes("shared", 2 * MIB);
       const kept = await put([file("shared", shared), file("a", "kept", 1)]);
@@ -218,8 +221,10 @@ describe("trees of snapshots", () => {
       const gone = await put([file("shared", shared), file("b", randomBytes(MIB), 2)]);
       const ids = await unneededObjects([gone.snapshot], [kept.snapshot], objectsOf([kept, gone]));
       expect(new Set([...provider.objects.keys()].filter((id) => !needed.has(id)))).to.deep.equal(ids);
-      const outcome = await releaseAll(provider, ids);
-      expect(outcome).to.include({ unneeded: ids.size, released: ids.size });
+      const removal = { removed: [gone.snapshot], replacedPages: ["page"] };
+      const list = listOf(kept.snapshot);
+      const outcome = await releaseUnneeded(provider, list, removal, objectsOf([kept, gone]));
+      expect(outcome).to.include({ unneeded: ids.size + 1, released: ids.size });
       expect(new Set(provider.objects.keys())).to.deep.equal(needed);
       expect((await verifyTree(kept, undefined)).damaged).to.deep.equal([]);
     });
@@ -246,7 +251,38 @@ describe("trees of snapshots", () => {
     });
 
     it("need a provider that offers to release objects", async () => {
-      expect(await releaseAll({ release: async () => undefined }, new Set(["x"]))).to.deep.equal({ unneeded: 1 });
+      const removal = { removed: [], replacedPages: ["x"] };
+      const outcome = await releaseUnneeded({ release: async () => undefined }, listOf(), removal, objectsOf([]));
+      expect(outcome).to.deep.equal({ unneeded: 1 });
+    });
+
+    it("leave what a snapshot needs that another device lists meanwhile, and a page that it names", async () => {
+      const gone = await put([file("shared", large), file("b", randomBytes(MIB), 2)]);
+      const late = await put([file("shared", large), file("c", "late", 3)]);
+      let version = 0;
+      const list = {
+        read: async () => ({
+          version,
+          snapshots: version === 0 ? [] : [late.snapshot],
+          pages: version === 0 ? [] : ["page"],
+        }),
+      };
+      const release = async (ids: readonly string[], expected: number) => {
+        // The other device comes first, once.
+        version = 1;
+        if (expected !== version) throw new TallystickError("another head", { code: "CONFLICT" });
+        for (const id of ids) provider.objects.delete(id);
+        return { released: ids.length };
+      };
+      const removal = { removed: [gone.snapshot], replacedPages: ["page", "other page"] };
+      const outcome = await releaseUnneeded({ release }, list, removal, objectsOf([gone, late]));
+      expect(outcome.released).to.be.within(2, 8);
+      expect((await verifyTree(late, undefined)).damaged).to.deep.equal([]);
+      version = 0;
+      const never = async () => {
+        throw new TallystickError("another head", { code: "CONFLICT" });
+      };
+      await expectAsyncRejection(() => releaseUnneeded({ release: never }, list, removal, objectsOf([])), "CONFLICT");
     });
   });
 

@@ -18,6 +18,7 @@ import {
 } from "../provider-fixture.ts";
 
 const GRACE_SECONDS = 1000;
+const RELEASE_SECONDS = 500;
 const DAY_SECONDS = 86_400;
 
 describe("objects that nobody needs", () => {
@@ -39,7 +40,12 @@ describe("objects that nobody needs", () => {
   const collect = (dryRun = false): Promise<GarbageReport> =>
     collectGarbage(
       { index: provider.index.chunks, chunks: provider.chunks, store: provider.store },
-      { since: provider.clock.seconds - GRACE_SECONDS, dryRun },
+      {
+        releasedAt: provider.clock.seconds - RELEASE_SECONDS,
+        now: provider.clock.seconds,
+        since: provider.clock.seconds - GRACE_SECONDS,
+        dryRun,
+      },
     );
   const isThere = async ({ id }: TestChunk): Promise<boolean> => {
     const [row] = await provider.index.chunks.find([digestOf(id)]);
@@ -100,6 +106,26 @@ describe("objects that nobody needs", () => {
     await refusal(provider.chunks.serve(ALICE, shared.id), "NOT_OWNER");
     await store(ALICE, gone);
     expect(await provider.chunks.serve(ALICE, gone.id)).to.deep.equal(gone.bytes);
+  });
+
+  it("are removed once a release of theirs is over, unless their owner needs them again", async () => {
+    const [gone, claimed] = [randomChunk(3000), randomChunk(3000)];
+    await store(ALICE, gone, claimed);
+    await provider.index.heads.replace(ALICE, { version: 0, releases: 0 }, { version: 1, sealed: new Uint8Array(1) });
+    const digests = [gone, claimed].map(({ id }) => digestOf(id));
+    expect(await provider.index.chunks.noteRelease(ALICE, digests, 1, provider.clock.seconds)).to.equal(2);
+    provider.clock.seconds += RELEASE_SECONDS - 1;
+    await collect();
+    expect(await provider.index.chunks.owns(ALICE, digests)).to.deep.equal([true, true]);
+    expect(await claim(ALICE, claimed)).to.equal(true);
+    provider.clock.seconds += 1;
+    await collect(true);
+    expect(await provider.index.chunks.owns(ALICE, digests)).to.deep.equal([true, true]);
+    await collect();
+    expect(await provider.index.chunks.owns(ALICE, digests)).to.deep.equal([false, true]);
+    provider.clock.seconds += GRACE_SECONDS;
+    await collect();
+    expect(await Promise.all([gone, claimed].map(isThere))).to.deep.equal([false, true]);
   });
 
   it("stay while a preparation names them, whoever has released them", async () => {

@@ -24,6 +24,7 @@ const ALICE = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
 const ALICE_LOWER = ALICE.toLowerCase();
 const BOB = `0x${"b0".repeat(20)}`;
 
+const NO_HEAD = { version: 0, releases: 0 };
 const digest = (k: number) => new Uint8Array(32).fill(k + 1);
 const challengesOf = (k: number) =>
   [1, 2].map((n) => ({ nonce: new Uint8Array(16).fill(10 * k + n), answer: new Uint8Array(32).fill(200 - k - n) }));
@@ -231,6 +232,107 @@ export function describeProviderIndex(
         expect(await index.chunks.ownedBy(BOB, 9, digest(1))).to.deep.equal([digest(2)]);
         await index.chunks.record(ALICE, [chunk(3)], 30);
         expect(await unused(99)).to.deep.equal([]);
+      });
+
+      describe("that were released", () => {
+        const three = [1, 2, 3].map(digest);
+        beforeEach(async () => {
+          await index.chunks.record(
+            ALICE,
+            [1, 2, 3].map((k) => chunk(k)),
+            10,
+          );
+          await index.chunks.record(BOB, [chunk(1)], 10);
+          expect(await index.heads.replace(ALICE, NO_HEAD, { version: 1, sealed: Uint8Array.of(1) })).to.equal(true);
+        });
+
+        it("last until the release is over, and end in the order of time, some at once", async () => {
+          expect(await index.chunks.noteRelease(ALICE_LOWER, [...three, digest(9)], 1, 20)).to.equal(3);
+          expect(await index.chunks.noteRelease(ALICE, three, 1, 30), "released already").to.equal(0);
+          await reopen();
+          expect(await index.chunks.owns(ALICE, three)).to.deep.equal([true, true, true]);
+          expect(await index.chunks.usageOf(ALICE)).to.include({ chunks: 3 });
+          expect(await index.chunks.endReleases(19, 2, 50)).to.equal(0);
+          expect(await index.chunks.endReleases(20, 2, 50)).to.equal(2);
+          expect(await index.chunks.endReleases(20, 2, 50)).to.equal(1);
+          expect(await index.chunks.endReleases(20, 2, 50)).to.equal(0);
+          expect(await index.chunks.ownersOf(three)).to.deep.equal([1, 0, 0]);
+          expect(await index.chunks.usageOf(ALICE)).to.deep.equal({ chunks: 0, bytes: 0 });
+          expect(await unused(49)).to.deep.equal([]);
+          expect(await unused(50)).to.deep.equal([digest(2), digest(3)]);
+        });
+
+        it("are kept by a claim, by an upload, and by whoever says so", async () => {
+          await index.chunks.noteRelease(ALICE, three, 1, 20);
+          expect(await index.chunks.addOwner(ALICE, [digest(1)], 30)).to.deep.equal([true]);
+          await index.chunks.record(ALICE, [chunk(2)], 30);
+          await index.chunks.markLost([digest(3)]);
+          const asked = [3, 2, 1, 9].map(digest);
+          expect(await index.chunks.keep(ALICE, asked), "a lost one is not kept").to.deep.equal([
+            false,
+            true,
+            true,
+            false,
+          ]);
+          await index.chunks.markStored([digest(3)]);
+          expect(await index.chunks.keep(ALICE_LOWER, asked)).to.deep.equal([true, true, true, false]);
+          expect(await index.chunks.keep(BOB, three)).to.deep.equal([true, false, false]);
+          expect(await index.chunks.endReleases(99, 9, 99)).to.equal(0);
+          expect(await index.chunks.ownersOf(three)).to.deep.equal([2, 1, 1]);
+          expect(await index.chunks.usageOf(ALICE)).to.deep.equal({ chunks: 3, bytes: 306 });
+        });
+
+        it("were released under the head that is in place, or not at all", async () => {
+          expect(await index.chunks.noteRelease(ALICE, three, 2, 20)).to.equal(undefined);
+          expect(await index.chunks.noteRelease(BOB, three, 1, 20), "has no head").to.equal(undefined);
+          expect(await index.chunks.endReleases(99, 9, 99)).to.equal(0);
+          expect(await index.heads.releasesOf(ALICE)).to.equal(1);
+          expect(await index.heads.releasesOf(BOB)).to.equal(0);
+        });
+
+        it("are counted, and a head is replaced only by who knows the count", async () => {
+          const next = (releases: number) =>
+            index.heads.replace(ALICE, { version: 1, releases }, { version: 2, sealed: Uint8Array.of(2) });
+          await index.chunks.noteRelease(ALICE_LOWER, [digest(1)], 1, 20);
+          expect(await next(1)).to.equal(false);
+          await index.chunks.release(ALICE_LOWER, [digest(2)], 20);
+          expect(await next(2)).to.equal(false);
+          expect(await index.heads.releasesOf(ALICE_LOWER)).to.equal(3);
+          expect(await next(3)).to.equal(true);
+          await reopen();
+          expect(await index.heads.releasesOf(ALICE)).to.equal(3);
+          expect(await index.heads.replace(BOB, { version: 0, releases: 1 }, { version: 1, sealed: salt(1) })).to.equal(
+            false,
+          );
+        });
+
+        it("are decided once when a release, its end, a claim and a head come together", async () => {
+          for (let round = 1; round <= 8; round += 1) {
+            const releases = await index.heads.releasesOf(ALICE);
+            const [noted, , owned, isListed] = await Promise.all([
+              index.chunks.noteRelease(ALICE, three, round, round),
+              index.chunks.endReleases(99, 9, 99),
+              index.chunks.addOwner(ALICE, three, 99),
+              index.heads.replace(ALICE, { version: round, releases }, { version: round + 1, sealed: salt(1) }),
+            ]);
+            expect(owned).to.deep.equal([true, true, true]);
+            expect(isListed, "of release and list one comes first").to.equal(noted === undefined);
+            if (!isListed) {
+              // What a put does then: it keeps what it needs, and claims again what is missing.
+              await index.chunks.addOwner(ALICE, three, 99);
+              const known = await index.heads.releasesOf(ALICE);
+              const [kept] = await Promise.all([index.chunks.keep(ALICE, three), index.chunks.endReleases(99, 9, 99)]);
+              expect(kept).to.deep.equal([true, true, true]);
+              const expected = { version: round, releases: known };
+              expect(await index.heads.replace(ALICE, expected, { version: round + 1, sealed: salt(1) })).to.equal(
+                true,
+              );
+            }
+            await index.chunks.endReleases(99, 9, 99);
+            expect(await index.chunks.owns(ALICE, three)).to.deep.equal([true, true, true]);
+            expect(await index.chunks.ownersOf(three)).to.deep.equal([2, 1, 1]);
+          }
+        });
       });
 
       it("count manifests, and end with them", async () => {
@@ -699,11 +801,11 @@ export function describeProviderIndex(
       it("are replaced by the next version only, for each account on its own", async () => {
         expect(await index.heads.find(ALICE)).to.equal(undefined);
         expect(await index.heads.bytesOf(ALICE)).to.equal(0);
-        expect(await index.heads.replace(ALICE, 1, head(2))).to.equal(false);
-        expect(await index.heads.replace(ALICE, 0, head(1))).to.equal(true);
-        expect(await index.heads.replace(ALICE_LOWER, 0, head(1, 9))).to.equal(false);
-        expect(await index.heads.replace(ALICE_LOWER, 1, head(2))).to.equal(true);
-        expect(await index.heads.replace(ALICE, 1, head(2, 9))).to.equal(false);
+        expect(await index.heads.replace(ALICE, { version: 1, releases: 1 }, head(2))).to.equal(false);
+        expect(await index.heads.replace(ALICE, NO_HEAD, head(1))).to.equal(true);
+        expect(await index.heads.replace(ALICE_LOWER, NO_HEAD, head(1, 9))).to.equal(false);
+        expect(await index.heads.replace(ALICE_LOWER, { version: 1, releases: 1 }, head(2))).to.equal(true);
+        expect(await index.heads.replace(ALICE, { version: 1, releases: 1 }, head(2, 9))).to.equal(false);
         expect(await index.heads.find(BOB)).to.equal(undefined);
         await reopen();
         expect(await index.heads.find(ALICE)).to.deep.equal(head(2));
@@ -711,7 +813,7 @@ export function describeProviderIndex(
       });
 
       it("let one of several writers win", async () => {
-        const outcomes = await Promise.all([1, 2, 3].map((fill) => index.heads.replace(ALICE, 0, head(1, fill))));
+        const outcomes = await Promise.all([1, 2, 3].map((fill) => index.heads.replace(ALICE, NO_HEAD, head(1, fill))));
         expect(outcomes.filter((replaced) => replaced)).to.have.length(1);
         expect((await index.heads.find(ALICE))?.sealed[0]).to.equal(outcomes.indexOf(true) + 1);
       });

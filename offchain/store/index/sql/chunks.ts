@@ -23,6 +23,7 @@ import type {
 import { PREPARED_CHALLENGES } from "../chunk-index.ts";
 import { canonicalAddress } from "./accounts.ts";
 import { packChallenges, unpackChallenges } from "./challenge-column.ts";
+import { countRelease } from "./heads.ts";
 import type { ChunkState, ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
@@ -112,7 +113,7 @@ export class SqlChunkIndex implements ChunkIndex {
           added.lostChunks -= await this.#renew(transaction, known);
           const digests = slice.map(({ digest }) => digest);
           madeUp += await settleTaken(transaction, owner, digests, now);
-          const given = await addOwners(transaction, owner, digests, now);
+          const given = await addOwners(this.#database, transaction, owner, digests, now);
           await countOwners(
             transaction,
             known.map(({ digest }) => digest).filter((digest) => given.has(toHex(digest))),
@@ -328,6 +329,7 @@ export class SqlChunkIndex implements ChunkIndex {
           const present = [...rows.values()].filter(({ state }) => state === "stored");
           for (const { digest } of present) stored.add(toHex(digest));
           const given = await addOwners(
+            this.#database,
             transaction,
             owner,
             present.map(({ digest }) => digest),
@@ -430,32 +432,92 @@ export class SqlChunkIndex implements ChunkIndex {
     return digests.map((digest) => counts.get(toHex(digest)) ?? 0);
   }
 
+  async noteRelease(
+    account: string,
+    digests: readonly Uint8Array[],
+    headVersion: number,
+    now: number,
+  ): Promise<number | undefined> {
+    const owner = canonicalAddress(account);
+    return this.#database.write(
+      async (transaction) => {
+        if (!(await countRelease(transaction, owner, headVersion))) return undefined;
+        let noted = 0;
+        for (const slice of slicesOf(distinct(digests))) {
+          const rows = await ownedRows(this.#database, transaction, owner, slice);
+          const unreleased = rows.filter((row) => row.released_at === null).map(({ digest }) => digest);
+          if (unreleased.length > 0) await setReleased(transaction, owner, unreleased, now);
+          noted += unreleased.length;
+        }
+        return noted;
+      },
+      { repeatable: true },
+    );
+  }
+
+  async keep(account: string, digests: readonly Uint8Array[]): Promise<boolean[]> {
+    const owner = canonicalAddress(account);
+    const kept = new Set<string>();
+    const released: Uint8Array[] = [];
+    for (const slice of slicesOf(distinct(digests))) {
+      const rows = await this.#database.run((database) =>
+        database
+          .selectFrom("owners")
+          .innerJoin("chunks", "chunks.digest", "owners.digest")
+          .select(["owners.digest", "owners.released_at"])
+          .where("owners.account", "=", owner)
+          .where("owners.digest", "in", slice)
+          .where("chunks.state", "=", "stored")
+          .execute(),
+      );
+      for (const { digest, released_at } of rows) {
+        if (released_at === null) kept.add(toHex(digest));
+        else released.push(digest);
+      }
+    }
+    // Most often none was released, and nothing is written.
+    for (const slice of slicesOf(released)) {
+      const rows = await this.#database.write((transaction) => takeBack(this.#database, transaction, owner, slice), {
+        repeatable: true,
+      });
+      for (const { digest } of rows) kept.add(toHex(digest));
+    }
+    return digests.map((digest) => kept.has(toHex(digest)));
+  }
+
+  async endReleases(releasedAt: number, limit: number, now: number): Promise<number> {
+    return this.#database.write(
+      async (transaction) => {
+        const query = transaction
+          .selectFrom("owners")
+          .select(["account", "digest"])
+          .where("released_at", "<=", releasedAt)
+          .orderBy("released_at")
+          .orderBy("account")
+          .orderBy("digest")
+          .limit(limit);
+        const rows = await this.#database.locking(query).execute();
+        const byAccount = Map.groupBy(rows, ({ account }) => account);
+        for (const [account, owned] of [...byAccount].sort(([a], [b]) => (a < b ? -1 : 1))) {
+          await endOwnership(
+            transaction,
+            account,
+            owned.map(({ digest }) => digest),
+            now,
+          );
+        }
+        return rows.length;
+      },
+      { repeatable: true },
+    );
+  }
+
   async release(account: string, digests: readonly Uint8Array[], now: number): Promise<number> {
     const owner = canonicalAddress(account);
     return this.#database.write(
       async (transaction) => {
-        const released = { chunks: 0, bytes: 0 };
-        for (const slice of slicesOf(distinct(digests))) {
-          const gone = await transaction
-            .deleteFrom("owners")
-            .where("account", "=", owner)
-            .where("digest", "in", slice)
-            .returning("digest")
-            .execute();
-          if (gone.length === 0) continue;
-          const given = gone.map(({ digest }) => digest);
-          const rows = await transaction
-            .updateTable("chunks")
-            .set({ owner_count: sql`owner_count - 1` })
-            .where("digest", "in", given)
-            .returning("size_bytes")
-            .execute();
-          await noteUnused(transaction, given, now);
-          released.chunks -= rows.length;
-          for (const { size_bytes } of rows) released.bytes -= size_bytes;
-        }
-        await addUsage(transaction, owner, released);
-        return -released.chunks;
+        await countRelease(transaction, owner);
+        return await endOwnership(transaction, owner, digests, now);
       },
       { repeatable: true },
     );
@@ -679,21 +741,100 @@ async function settleTaken(
   return Number(numUpdatedRows);
 }
 
+/** Rows of an account, which nobody else changes before the transaction ends. */
+function ownedRows(
+  database: SqlDatabase<ProviderTables>,
+  transaction: Tables,
+  account: string,
+  digests: readonly Uint8Array[],
+): Promise<{ digest: Uint8Array; released_at: number | null }[]> {
+  const query = transaction
+    .selectFrom("owners")
+    .select(["digest", "released_at"])
+    .where("account", "=", account)
+    .where("digest", "in", digests)
+    .orderBy("digest");
+  return database.locking(query).execute();
+}
+
+async function setReleased(
+  transaction: Tables,
+  account: string,
+  digests: readonly Uint8Array[],
+  released_at: number | null,
+): Promise<void> {
+  await transaction
+    .updateTable("owners")
+    .set({ released_at })
+    .where("account", "=", account)
+    .where("digest", "in", digests)
+    .execute();
+}
+
+/** Takes back the release of those of these chunks that the account owns. @returns their rows */
+async function takeBack(
+  database: SqlDatabase<ProviderTables>,
+  transaction: Tables,
+  account: string,
+  digests: readonly Uint8Array[],
+): Promise<{ digest: Uint8Array }[]> {
+  const rows = await ownedRows(database, transaction, account, digests);
+  const released = rows.filter((row) => row.released_at !== null).map(({ digest }) => digest);
+  if (released.length > 0) await setReleased(transaction, account, released, null);
+  return rows;
+}
+
 /** @returns digests, in hexadecimal, of the chunks that the account did not own */
 async function addOwners(
+  database: SqlDatabase<ProviderTables>,
   transaction: Tables,
   account: string,
   digests: readonly Uint8Array[],
   since: number,
 ): Promise<ReadonlySet<string>> {
   if (digests.length === 0) return new Set();
+  // Locked, so that the end of a release does not remove a row that is counted on here.
+  const owned = new Set((await takeBack(database, transaction, account, digests)).map(({ digest }) => toHex(digest)));
+  const others = digests.filter((digest) => !owned.has(toHex(digest)));
+  if (others.length === 0) return new Set();
   const inserted = await transaction
     .insertInto("owners")
-    .values(digests.map((digest) => ({ account, digest, since })))
+    .values(others.map((digest) => ({ account, digest, since, released_at: null })))
     .onConflict((conflict) => conflict.columns(["account", "digest"]).doNothing())
     .returning("digest")
     .execute();
   return new Set(inserted.map(({ digest }) => toHex(digest)));
+}
+
+/** @returns how many of these chunks the account owned */
+async function endOwnership(
+  transaction: Tables,
+  account: string,
+  digests: readonly Uint8Array[],
+  now: number,
+): Promise<number> {
+  const ended = { chunks: 0, bytes: 0 };
+  for (const slice of slicesOf(distinct(digests))) {
+    const gone = await transaction
+      .deleteFrom("owners")
+      .where("account", "=", account)
+      .where("digest", "in", slice)
+      .returning("digest")
+      .execute();
+    if (gone.length === 0) continue;
+    const given = gone.map(({ digest }) => digest);
+    const rows = await transaction
+      .updateTable("chunks")
+      .set({ owner_count: sql`owner_count - 1` })
+      .where("digest", "in", given)
+      .returning("size_bytes")
+      .execute();
+    await noteUnused(transaction, given, now);
+    ended.chunks -= rows.length;
+    for (const { size_bytes } of rows) ended.bytes -= size_bytes;
+  }
+  await addUsage(transaction, account, ended);
+  return -ended.chunks;
 }
 
 async function addUsage(transaction: Tables, account: string, added: AccountUsage): Promise<void> {

@@ -28,7 +28,7 @@ export interface ProviderTables extends HeadTables, StreamTables {
     unused_since: number | null;
   };
   challenge_sets: { id: Generated<number>; digest: Uint8Array; packed: Uint8Array };
-  owners: { account: string; digest: Uint8Array; since: number };
+  owners: { account: string; digest: Uint8Array; since: number; released_at: number | null };
   taken_challenges: {
     digest: Uint8Array;
     nonce: Uint8Array;
@@ -133,12 +133,15 @@ const ownTables = ({ bytes, integer, counted, appended, clustered }: ColumnTypes
   ) ${clustered}`,
   "CREATE INDEX chunks_unused ON chunks (unused_since, digest) WHERE unused_since IS NOT NULL",
 
+  // released_at: when the account said that it needs the chunk no more. The row goes later, unless it is needed again.
   `CREATE TABLE owners (
     account TEXT NOT NULL,
     digest ${bytes} NOT NULL REFERENCES chunks (digest),
     since ${integer} NOT NULL,
+    released_at ${integer},
     PRIMARY KEY (account, digest)
   ) ${clustered}`,
+  "CREATE INDEX owners_released ON owners (released_at, account, digest) WHERE released_at IS NOT NULL",
 
   // Challenges that claims have taken, also for chunks that are not here. A nonce in this table is not used again.
   // 'settled': the claim succeeded.
