@@ -26,7 +26,10 @@ export interface AgentPlatform {
   readonly clock: Clock;
   /** Where puts come from, for the list of snapshots. */
   readonly origin?: { readonly host: string; readonly user: string };
-  /** Where puts and gets compress and encrypt, decrypt and decompress. Absent: in the thread of the agent. */
+  /**
+   * Where puts and gets compress, encrypt, decrypt and decompress, and where a put computes the OPRF. Absent: in the
+   * thread of the agent.
+   */
   readonly openStages?: () => DataStages;
   /** Releases the catalogue and everything else that is open. */
   close(): Promise<void>;

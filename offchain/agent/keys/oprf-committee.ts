@@ -13,6 +13,7 @@ import { TallystickError } from "../../core/errors.ts";
 import { ristretto255Suite } from "../../core/oprf/ristretto255.ts";
 import type { OprfSuite } from "../../core/oprf/suite.ts";
 import { MAXIMUM_BATCH } from "../../core/wire/nbm.ts";
+import { localOprf, type OprfStage } from "../pipeline/oprf-stage.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import { clockError } from "./clock-offset.ts";
 import type { Evaluation } from "./nbm-client.ts";
@@ -73,7 +74,7 @@ export class OprfCommittee {
   readonly threshold: number;
   readonly members: readonly OprfMember[];
   readonly #key: KeyId;
-  readonly #suite: OprfSuite;
+  readonly #local: OprfStage;
   readonly #standing: Map<number, Standing>;
   readonly #logger: AgentLogger;
   readonly #patienceSeconds: number;
@@ -90,7 +91,7 @@ export class OprfCommittee {
     this.#standing = new Map(
       members.map((member) => [member.index, { notBefore: 0, capacity: MAXIMUM_BATCH, evaluations: 0 }]),
     );
-    this.#suite = options.suite ?? ristretto255Suite;
+    this.#local = localOprf(options.suite ?? ristretto255Suite);
     this.#logger = options.logger ?? SILENT;
     this.#patienceSeconds = options.patienceSeconds ?? PATIENCE_SECONDS;
     this.#slowSeconds = options.slowSeconds ?? SLOW_SECONDS;
@@ -104,15 +105,20 @@ export class OprfCommittee {
    * Evaluates the OPRF on inputs.
    *
    * @param inputs byte strings as made by `oprfInput`; any number.
+   * @param stage where it is computed, in the committee's suite. Default: in this thread.
    * @returns 64 bytes per input, in order.
    * @throws TallystickError QUORUM_FAILED when fewer than k nodes answer rightly, RATE_LIMITED when too many budgets
-   *   stay used up; both say in `details.nodes` what every node answered.
+   *   stay used up; both say in `details.nodes` what every node answered. INTERNAL when the stage itself fails.
    */
-  async evaluate(inputs: readonly Uint8Array[], signal?: AbortSignal): Promise<Uint8Array[]> {
+  async evaluate(
+    inputs: readonly Uint8Array[],
+    signal?: AbortSignal,
+    stage: OprfStage = this.#local,
+  ): Promise<Uint8Array[]> {
     const outputs: Uint8Array[] = [];
     while (outputs.length < inputs.length) {
       const batch = inputs.slice(outputs.length, outputs.length + this.#batchSize());
-      const evaluated = await this.#evaluateBatch(batch, signal);
+      const evaluated = await this.#evaluateBatch(batch, stage, signal);
       // Undefined when nodes have stated smaller budgets meanwhile: the same inputs are cut anew.
       if (evaluated !== undefined) outputs.push(...evaluated);
     }
@@ -142,16 +148,26 @@ export class OprfCommittee {
     });
   }
 
-  async #evaluateBatch(inputs: Uint8Array[], signal: AbortSignal | undefined): Promise<Uint8Array[] | undefined> {
-    const batch = this.#suite.blindInputs(inputs);
+  async #evaluateBatch(
+    inputs: Uint8Array[],
+    stage: OprfStage,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array[] | undefined> {
+    const batch = await stage.blind(inputs);
     try {
+      signal?.throwIfAborted();
       const parts = new Map<number, Uint8Array[]>();
       const failures = new Map<number, TallystickError>();
       let waitedSeconds = 0;
       for (let round = 1; parts.size < this.threshold; ) {
         const order = this.#preference(parts, inputs.length);
         const ask = (member: OprfMember, unneeded: AbortSignal) =>
-          this.#ask(member, batch.blinded, signal === undefined ? unneeded : AbortSignal.any([signal, unneeded]));
+          this.#ask(
+            member,
+            batch.blinded,
+            stage,
+            signal === undefined ? unneeded : AbortSignal.any([signal, unneeded]),
+          );
         const gathered = await gather(order, this.threshold - parts.size, ask, this.#slowSeconds);
         for (const { member, answer } of gathered.answers) {
           parts.set(member.index, answer);
@@ -171,7 +187,9 @@ export class OprfCommittee {
       }
       this.#rotation += 1;
       const quorum = [...parts].map(([index, evaluated]) => ({ index, evaluated }));
-      return this.#suite.combineAndFinalize(batch, inputs, quorum, this.threshold);
+      return await batch.finalize(quorum, this.threshold);
+    } catch (error) {
+      throw error instanceof StageFailure ? error.cause : error;
     } finally {
       batch.wipe();
     }
@@ -194,12 +212,12 @@ export class OprfCommittee {
     return candidates.sort((a, b) => cooling(a) - cooling(b));
   }
 
-  async #ask(member: OprfMember, blinded: Uint8Array[], signal: AbortSignal): Promise<Uint8Array[]> {
+  async #ask(member: OprfMember, blinded: Uint8Array[], stage: OprfStage, signal: AbortSignal): Promise<Uint8Array[]> {
     const standing = this.#of(member.index);
     try {
       const { index, evaluated, proof } = await member.client.evaluate(this.#key, blinded, signal);
       if (index !== member.index) throw wrongIndex(member, index);
-      requireRight(this.#suite, member, blinded, evaluated, proof);
+      await requireRight(stage, member, blinded, evaluated, proof);
       standing.evaluations += blinded.length;
       standing.notBefore = 0;
       delete standing.lastFailure;
@@ -302,14 +320,17 @@ function statedCapacity({ code, check, details }: TallystickError): number | und
   return isBudget && typeof capacity === "number" && Number.isInteger(capacity) && capacity >= 1 ? capacity : undefined;
 }
 
+/** What verifies has failed itself, so that nothing is known of the answer. No TallystickError: no node is blamed. */
+class StageFailure extends Error {}
+
 /** Verifies an evaluation and names the node in the error. */
-function requireRight(
-  suite: OprfSuite,
+async function requireRight(
+  stage: OprfStage,
   member: OprfMember,
   blinded: Uint8Array[],
   evaluated: Uint8Array[],
   proof: Uint8Array,
-): void {
+): Promise<void> {
   const party = `node ${member.url}`;
   if (evaluated.length !== blinded.length) {
     throw new TallystickError(`${party} evaluated another number of elements`, {
@@ -321,9 +342,10 @@ function requireRight(
     });
   }
   try {
-    suite.verifyEvaluation(member.verificationShare, blinded, evaluated, proof);
+    await stage.verify(member.verificationShare, blinded, evaluated, proof);
   } catch (cause) {
     if (!(cause instanceof TallystickError)) throw cause;
+    if (cause.code === "INTERNAL") throw new StageFailure(cause.message, { cause });
     throw new TallystickError(`${party} sent a wrong evaluation: ${cause.message}`, {
       code: cause.code,
       party,

@@ -1,4 +1,7 @@
-/** Worker thread of `worker-stages.ts`: frames, seals and opens what it is given, in place, and gives the memory back. */
+/**
+ * Worker thread of `worker-pool.ts`: frames, seals and opens what it is given, in place, and gives the memory back;
+ * computes the OPRF, whose code is loaded when it is first needed.
+ */
 import { parentPort } from "node:worker_threads";
 import { sha256 } from "#primitives";
 import { openChunkInPlace, sealChunkInPlace } from "../../core/crypto/encryption.ts";
@@ -6,10 +9,10 @@ import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { FRAME_HEAD_BYTES, loadFramer, readFrame } from "../../core/recipe/frame.ts";
 import { macOf } from "../pipeline/written-mac.ts";
-import type { OpenCall, StageAnswer, StageCall, StageResult } from "./worker-stages.ts";
+import type { AnswerMessage, CallMessage, DataCall, DataResult, OpenCall } from "./worker-pool.ts";
 
 /** What a call does; digests are of the frame, or of the sealed object. */
-async function perform(call: StageCall): Promise<readonly StageResult[]> {
+async function perform(call: DataCall): Promise<readonly DataResult[]> {
   if (call.step === "open") return [await open(call)];
   if (call.step === "seal") {
     const sealed = sealChunkInPlace(call.key, new Uint8Array(call.memory), call.frameBytes);
@@ -23,7 +26,7 @@ async function perform(call: StageCall): Promise<readonly StageResult[]> {
 }
 
 /** The plaintext goes where that of a stored frame is, whatever the frame. */
-async function open({ memory, sealedBytes, ref, macKey }: OpenCall): Promise<StageResult> {
+async function open({ memory, sealedBytes, ref, macKey }: OpenCall): Promise<DataResult> {
   const sealed = new Uint8Array(memory, 0, sealedBytes);
   const digest = sha256(sealed);
   const id = contentIdFromDigest(digest);
@@ -42,15 +45,24 @@ async function open({ memory, sealedBytes, ref, macKey }: OpenCall): Promise<Sta
   }
 }
 
-async function answer(call: StageCall): Promise<void> {
-  const memory = call.step === "frame" ? call.stored.map((stored) => stored.memory) : [call.memory];
-  let message: StageAnswer;
+async function answer({ call, work }: CallMessage): Promise<void> {
+  let message: AnswerMessage;
+  let moved: ArrayBuffer[] = [];
   try {
-    message = { call: call.call, results: await perform(call), memory };
+    if (work.step === "frame" || work.step === "seal" || work.step === "open") {
+      const memory = work.step === "frame" ? work.stored.map((stored) => stored.memory) : [work.memory];
+      message = { call, answer: { results: await perform(work), memory } };
+      moved = memory;
+    } else {
+      const { performOprf } = await import("./oprf-calls.ts");
+      const given = await performOprf(work);
+      message = { call, answer: given };
+      if ("values" in given) moved = [given.values.bytes.buffer];
+    }
   } catch (error) {
-    message = { call: call.call, results: [], memory, failure: error instanceof Error ? error.message : String(error) };
+    message = { call, failure: error instanceof Error ? error.message : String(error) };
   }
-  parentPort?.postMessage(message, memory);
+  parentPort?.postMessage(message, moved);
 }
 
-parentPort?.on("message", (call: StageCall) => void answer(call));
+parentPort?.on("message", (call: CallMessage) => void answer(call));

@@ -1,20 +1,19 @@
 /**
- * The stages of puts and gets on worker threads. Chunks are framed, sealed and opened in place, small files framed in groups. Memory
- * moves to the thread and back, so no byte is copied between threads, and no thread sees what another one writes; that
- * of chunks is used again. It is not a SharedArrayBuffer, because copies into shared memory go word by word: they
- * took four times as long, 0.4 s of processor time per GiB in all, and requests of some platforms refuse such memory.
- *
- * Piscina, a kept pool library, is not used: it starts a file of its own by path, which a program that was joined into
- * one file has not; and its tasks are queued without regard to the memory that they hold.
+ * The stages of puts and gets on worker threads. Chunks are framed, sealed and opened in place, small files framed in
+ * groups. Memory moves to the thread and back, so no byte is copied between threads, and no thread sees what another one
+ * writes; that of chunks is used again. It is not a SharedArrayBuffer, because copies into shared memory go word by
+ * word: they took four times as long, 0.4 s of processor time per GiB in all, and requests of some platforms refuse such
+ * memory.
  */
 import { availableParallelism } from "node:os";
-import { Worker } from "node:worker_threads";
 import { CHUNK_OVERHEAD_BYTES } from "../../core/crypto/encryption.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
-import { type ErrorCode, IntegrityError, TallystickError } from "../../core/errors.ts";
+import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import { FRAME_HEAD_BYTES, MAX_FRAME_BYTES } from "../../core/recipe/frame.ts";
 import type { ChunkRef } from "../../core/recipe/recipe.ts";
 import { type DataStages, type Framed, localStages, type OpenOutcome } from "../pipeline/data-stages.ts";
+import { WorkerOprf } from "./worker-oprf.ts";
+import { type ChunkFailure, type DataAnswer, type DataCall, type DataResult, WorkerPool } from "./worker-pool.ts";
 
 const WORKERS = Math.min(availableParallelism(), 8);
 /** A frame of the largest size, and the tag. */
@@ -25,77 +24,14 @@ const KEPT_SLOTS = 64;
 const SHORT_FRAME_BYTES = SLOT_BYTES / 4;
 /** Most frames of small files in one message. */
 const GROUP_FRAMES = 64;
+/** Frames that are fewer bytes together are framed sooner than a thread has started. */
+const SHORT_GROUP_BYTES = 64 * 1024;
 /** Shorter objects are opened sooner than they are sent. */
 const SHORT_OBJECT_BYTES = 64 * 1024;
 
-interface StoredFrame {
-  readonly memory: ArrayBuffer;
-  readonly lengthBytes: number;
-}
-
-export type StageCall =
-  | { readonly step: "frame"; readonly call: number; readonly stored: readonly StoredFrame[] }
-  | {
-      readonly step: "seal";
-      readonly call: number;
-      readonly memory: ArrayBuffer;
-      readonly frameBytes: number;
-      readonly key: Uint8Array;
-    }
-  | OpenCall;
-
-export interface OpenCall {
-  readonly step: "open";
-  readonly call: number;
-  readonly memory: ArrayBuffer;
-  readonly sealedBytes: number;
-  readonly ref: ChunkRef;
-  readonly macKey: Uint8Array | undefined;
-}
-
-export interface StageResult {
-  readonly lengthBytes: number;
-  readonly digest: Uint8Array;
-  readonly mac?: Uint8Array;
-  /** Why a chunk does not open: an error, which cannot be sent as such. */
-  readonly failure?: ChunkFailure;
-}
-
-export interface ChunkFailure {
-  readonly message: string;
-  readonly code: ErrorCode;
-  readonly check: string | undefined;
-  readonly expected: string | undefined;
-  readonly received: string | undefined;
-  readonly hint: string | undefined;
-}
-
-export interface StageAnswer {
-  readonly call: number;
-  readonly results: readonly StageResult[];
-  /** What the results are in, in the same order. */
-  readonly memory: readonly ArrayBuffer[];
-  readonly failure?: string;
-}
-
-type StageWork =
-  | Omit<Extract<StageCall, { step: "frame" }>, "call">
-  | Omit<Extract<StageCall, { step: "seal" }>, "call">
-  | Omit<OpenCall, "call">;
-
-interface Pending {
-  resolve(answer: StageAnswer): void;
-  reject(error: unknown): void;
-}
-
-interface Thread {
-  readonly worker: Worker;
-  readonly pending: Map<number, Pending>;
-}
-
 interface WaitingFrame {
   readonly stored: Uint8Array;
-  resolve(framed: Framed): void;
+  resolve(framed: Framed | Promise<Framed>): void;
   reject(error: unknown): void;
 }
 
@@ -105,15 +41,15 @@ export function openWorkerStages(workers: number = WORKERS): DataStages {
 }
 
 class WorkerStages implements DataStages {
-  readonly #limit: number;
-  readonly #threads: Thread[] = [];
+  readonly oprf: WorkerOprf;
+  readonly #pool: WorkerPool;
   readonly #free: ArrayBuffer[] = [];
   /** Frames of small files that go out together once this turn of the event loop has ended. */
   #waiting: WaitingFrame[] = [];
-  #calls = 0;
 
   constructor(limit: number) {
-    this.#limit = limit;
+    this.#pool = new WorkerPool(limit);
+    this.oprf = new WorkerOprf(this.#pool);
   }
 
   readonly allocate = (): Uint8Array => {
@@ -175,7 +111,8 @@ class WorkerStages implements DataStages {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
+    await this.oprf.settle();
+    await this.#pool.close();
   }
 
   #frameInGroup(stored: Uint8Array): Promise<Framed> {
@@ -188,7 +125,11 @@ class WorkerStages implements DataStages {
   #sendGroups(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
-    const size = Math.min(GROUP_FRAMES, Math.ceil(waiting.length / this.#limit));
+    if (waiting.reduce((sum, { stored }) => sum + stored.length, 0) < SHORT_GROUP_BYTES) {
+      for (const { stored, resolve } of waiting) resolve(localStages.frame(stored));
+      return;
+    }
+    const size = Math.min(GROUP_FRAMES, Math.ceil(waiting.length / this.#pool.limit));
     for (let start = 0; start < waiting.length; start += size) void this.#sendGroup(waiting.slice(start, start + size));
   }
 
@@ -206,48 +147,9 @@ class WorkerStages implements DataStages {
     }
   }
 
-  #perform(work: StageWork): Promise<StageAnswer> {
-    const thread = this.#leastBusy();
-    const call = this.#calls++;
-    return new Promise((resolve, reject) => {
-      // A thread keeps the process alive only while something is expected of it.
-      thread.worker.ref();
-      thread.pending.set(call, { resolve, reject });
-      const moved = work.step === "frame" ? work.stored.map(({ memory }) => memory) : [work.memory];
-      thread.worker.postMessage({ ...work, call }, moved);
-    });
-  }
-
-  #leastBusy(): Thread {
-    let best = this.#threads.find(({ pending }) => pending.size === 0);
-    if (best === undefined && this.#threads.length < this.#limit) best = this.#start();
-    for (const thread of this.#threads)
-      if (best === undefined || thread.pending.size < best.pending.size) best = thread;
-    if (best === undefined) throw new TallystickError("there is no worker thread", { code: "INTERNAL" });
-    return best;
-  }
-
-  #start(): Thread {
-    const worker = new Worker(new URL("./stage-worker.ts", import.meta.url));
-    const pending = new Map<number, Pending>();
-    const thread = { worker, pending };
-    this.#threads.push(thread);
-    const fail = (cause: unknown): void => {
-      const position = this.#threads.indexOf(thread);
-      if (position >= 0) this.#threads.splice(position, 1);
-      for (const { reject } of pending.values()) reject(ended(cause));
-      pending.clear();
-    };
-    worker.on("error", fail);
-    worker.on("exit", fail);
-    worker.on("message", (answer: StageAnswer) => {
-      const waiting = pending.get(answer.call);
-      pending.delete(answer.call);
-      if (pending.size === 0) worker.unref();
-      if (answer.failure === undefined) waiting?.resolve(answer);
-      else waiting?.reject(ended(answer.failure));
-    });
-    return thread;
+  #perform(work: DataCall): Promise<DataAnswer> {
+    const moved = work.step === "frame" ? work.stored.map(({ memory }) => memory) : [work.memory];
+    return this.#pool.perform(work, this.#pool.leastBusy(), moved);
   }
 }
 
@@ -268,7 +170,7 @@ function slotWith(slot: Uint8Array, content: Uint8Array): ArrayBuffer {
 }
 
 /** @param start where the bytes begin in the memory */
-function resultOf({ results, memory }: StageAnswer, index: number, start = 0): StageResult & { bytes: Uint8Array } {
+function resultOf({ results, memory }: DataAnswer, index: number, start = 0): DataResult & { bytes: Uint8Array } {
   const [result, held] = [results[index], memory[index]];
   if (result !== undefined && held !== undefined) {
     return { ...result, bytes: new Uint8Array(held, start, result.lengthBytes) };
@@ -280,8 +182,4 @@ function resultOf({ results, memory }: StageAnswer, index: number, start = 0): S
 function errorOf({ message, code, ...facts }: ChunkFailure): TallystickError {
   const known = Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));
   return code === "INTEGRITY" ? new IntegrityError(message, known) : new TallystickError(message, { code, ...known });
-}
-
-function ended(cause: unknown): TallystickError {
-  return new TallystickError("a worker thread has failed", { code: "INTERNAL", cause });
 }

@@ -12,6 +12,7 @@ import { segmentBytes } from "../../core/recipe/bundle.ts";
 import { loadFramer, readFrame } from "../../core/recipe/frame.ts";
 import type { ChunkRef } from "../../core/recipe/recipe.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
+import type { OprfStage } from "./oprf-stage.ts";
 import { macOf } from "./written-mac.ts";
 
 /** A frame and its SHA-256. */
@@ -37,6 +38,8 @@ export interface OpenOutcome {
 }
 
 export interface DataStages {
+  /** Where the OPRF of the keys is computed, beside the data. Absent: in the thread of the agent. */
+  readonly oprf?: OprfStage;
   /**
    * Memory of one frame of the largest size, which `frame` takes without a copy. Absent: any memory will do. Whoever
    * takes it limits how much is in use; what is given back by `release` is used again.

@@ -208,7 +208,7 @@ class Put {
     const metadata = new MetadataUpload(accountSnapshotKeys(context), providers, this.#totals, signal);
     try {
       const root = await storeTree(this.#source, {
-        oracle: oprf,
+        oracle: { evaluate: (inputs, unneeded) => oprf.evaluate(inputs, unneeded, this.#stages?.oprf) },
         place: onEvery(lanes),
         domain: this.#domain,
         keyMode,
