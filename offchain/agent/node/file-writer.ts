@@ -237,6 +237,10 @@ export class FileWriter implements FileSink {
     this.#diverged = true;
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
     const part = this.#part ?? openRegular(this.#partPath, flags, NEW_FILE_MODE);
+    if (!isOwn(part)) {
+      closeSync(part.file);
+      throw appeared(this.#partPath);
+    }
     this.#part = part;
     if (this.#existing !== undefined) {
       const buffer = new Uint8Array(COPY_BYTES);
@@ -301,9 +305,23 @@ function openRegular(path: string, flags: number, mode?: number): OpenFile {
   return { file, stat: fstatSync(file, { bigint: true }) };
 }
 
+/** Whether nobody else owns the file or has another name for it. */
+function isOwn({ stat }: OpenFile): boolean {
+  const isOwner = process.geteuid === undefined || stat.uid === BigInt(process.geteuid());
+  return stat.isFile() && isOwner && stat.nlink === 1n;
+}
+
+/**
+ * The part of an earlier attempt. One that somebody else has put there, or has another name for, is removed: its owner
+ * could read and change what is written to it.
+ */
 function openIfThere(path: string): OpenFile | undefined {
   try {
-    return openRegular(path, constants.O_RDWR | constants.O_NOFOLLOW);
+    const part = openRegular(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    if (isOwn(part)) return part;
+    closeSync(part.file);
+    rmSync(systemPath(path));
+    return undefined;
   } catch (error) {
     if (systemErrorCode(error) === "ENOENT") return undefined;
     throw error;

@@ -238,9 +238,11 @@ export class Snapshots {
       const outcome = await releaseUnneeded(provider, list, change, this.#objectsAt(provider, signal), signal);
       if (outcome.unneeded > 0) released.push({ provider: provider.account, ...outcome });
     }
-    const left = (await readLists(this.#context, signal)).snapshots;
-    const needed = new Set(left.map(({ dataId }) => dataId));
-    for (const { dataId } of removed) if (!needed.has(dataId)) await this.#context.catalogue.removePut(dataId);
+    const left = await readLists(this.#context, signal);
+    const needed = new Set(left.snapshots.map(({ dataId }) => dataId));
+    // A list that could not be read may name the data.
+    const unneeded = left.failures.length > 0 ? [] : removed.filter(({ dataId }) => !needed.has(dataId));
+    for (const { dataId } of unneeded) await this.#context.catalogue.removePut(dataId);
     return { removed, failures, released };
   }
 

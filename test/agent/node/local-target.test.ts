@@ -175,6 +175,20 @@ describe("a folder of this machine as the target of a restore", () => {
     expect(statSync(at("out", "c")).ino).to.equal(statSync(at("out", "a")).ino);
   });
 
+  it("does not write to a part that has another name, through which somebody could read it", async () => {
+    const wanted = file("secret", "secret");
+    const target = await localFiles.openTarget(at("out"), { dataId: "data", overwrite: false });
+    const sink = await target.openFile(wanted.entry as never);
+    await sink.write(Buffer.from("sec"), true);
+    await sink.close();
+    const [part = ""] = readdirSync(at("out"));
+    linkSync(at("out", part), at("spy"));
+    await restore([wanted]);
+    expect(readFileSync(at("out", "secret"), "utf8")).to.equal("secret");
+    expect(readFileSync(at("spy"), "utf8")).to.equal("sec");
+    expect(statSync(at("out", "secret")).nlink).to.equal(1);
+  });
+
   it("writes zeros over what an earlier attempt left in a part", async () => {
     const content = new Uint8Array(3 * PIECE_BYTES);
     content[0] = 1;
