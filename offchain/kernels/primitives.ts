@@ -89,8 +89,8 @@ export interface Primitives {
   aes256GcmOpen(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined;
   /**
    * AES-256-GCM decryption of bytes where they are.
-   * @param sealed ciphertext and tag; afterwards it starts with the plaintext. When the tag does not verify, its content
-   *   is undefined, and holds no plaintext
+   * @param sealed ciphertext and tag; afterwards it starts with the plaintext. When the tag does not verify, its
+   *   content is undefined, and holds no plaintext
    * @returns whether the tag verifies
    * @throws RangeError for wrong lengths of key or nonce
    */

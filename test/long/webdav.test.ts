@@ -93,7 +93,7 @@ describe("WebDAV with real clients", function () {
       expect(check.code, check.stderr).to.equal(0);
     });
 
-    it("finds snapshots by host and time, with the times of folders and files, and copies from the newest", async () => {
+    it("finds snapshots by host and time, with times of folders and files, and copies from the newest", async () => {
       const time = new Date(Date.UTC(2026, 10, 28, 7, 42, 31));
       const snapshot = snapshotOf(1, { host: "laptop", timeMillis: time.getTime() });
       const mount = (tree: ReadableTree) => snapshotTrees({ list: async () => [snapshot], tree: () => tree });

@@ -2,8 +2,8 @@
  * Worker threads of puts and gets, and the calls that they answer (`stage-worker.ts`).
  *
  * Piscina, a kept pool library, is not used: it starts a file of its own by path, which a program that was joined into
- * one file has not; its tasks are queued without regard to the memory that they hold, and none can be sent to the thread
- * that has the state of an earlier one.
+ * one file has not; its tasks are queued without regard to the memory that they hold, and none can be sent to the
+ * thread that has the state of an earlier one.
  */
 import { Worker } from "node:worker_threads";
 import { type ErrorCode, TallystickError } from "../../core/errors.ts";

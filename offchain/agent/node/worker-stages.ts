@@ -1,9 +1,9 @@
 /**
  * The stages of puts and gets on worker threads. Chunks are framed, sealed and opened in place, small files framed in
- * groups. Memory moves to the thread and back, so no byte is copied between threads, and no thread sees what another one
- * writes; that of chunks is used again. It is not a SharedArrayBuffer, because copies into shared memory go word by
- * word: they took four times as long, 0.4 s of processor time per GiB in all, and requests of some platforms refuse such
- * memory.
+ * groups. Memory moves to the thread and back, so no byte is copied between threads, and no thread sees what another
+ * one writes; that of chunks is used again. It is not a SharedArrayBuffer, because copies into shared memory go word by
+ * word: they took four times as long, 0.4 s of processor time per GiB in all, and requests of some platforms refuse
+ * such memory.
  */
 import { availableParallelism } from "node:os";
 import { CHUNK_OVERHEAD_BYTES } from "../../core/crypto/encryption.ts";

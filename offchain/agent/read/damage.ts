@@ -1,6 +1,6 @@
 /**
- * Failures that concern one object: it is lost, damaged, or no longer this account's. Others, such as a provider that is
- * down, concern them all.
+ * Failures that concern one object: it is lost, damaged, or no longer this account's. Others, such as a provider that
+ * is down, concern them all.
  */
 
 import type { ErrorCode } from "../../core/error-codes.ts";

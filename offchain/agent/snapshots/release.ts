@@ -26,7 +26,10 @@ export interface ObjectsOf {
 export interface ReleaseOutcome {
   /** Objects that no snapshot needs. */
   readonly unneeded: number;
-  /** Of these, objects that this account owned there and had not released; undefined when the provider does not offer to release any. */
+  /**
+   * Of these, objects that this account owned there and had not released; undefined when the provider does not offer to
+   * release any.
+   */
   readonly released?: number;
 }
 

@@ -175,8 +175,8 @@ export function dkgFinish(
 }
 
 /**
- * Checks a share as it comes, before the others are there: a member that waits for all of them may wait for ever, because
- * whoever found the fault first no longer answers.
+ * Checks a share as it comes, before the others are there: a member that waits for all of them may wait for ever,
+ * because whoever found the fault first no longer answers.
  *
  * @param broadcast of the sender, as checked in round 2
  * @throws DkgFaultError naming the sender

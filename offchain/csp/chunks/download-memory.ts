@@ -1,6 +1,6 @@
 /**
- * Memory for objects on their way out, used again and again: with a new mebibyte for every answer, the garbage collector
- * took half of the time that a provider spent on a restore.
+ * Memory for objects on their way out, used again and again: with a new mebibyte for every answer, the garbage
+ * collector took half of the time that a provider spent on a restore.
  */
 import { MAX_CHUNK_BYTES } from "../../core/wire/csp.ts";
 import type { Allocate } from "../../store/object/object-store.ts";

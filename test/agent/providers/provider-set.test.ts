@@ -212,7 +212,7 @@ describe("provider set", () => {
     });
   }
 
-  it("has what it received hashed by the receiver, and turns to the next provider when it is something else", async () => {
+  it("has what it received hashed by the receiver, and turns to the next provider when it is wrong", async () => {
     const [one, two] = [provider("0x1", new Uint8Array(3)), provider("0x2", object)];
     const failed = new TallystickError("other bytes", { code: "INTEGRITY", party: "0x1" });
     const lying: StorageProvider = {

@@ -64,7 +64,7 @@ describe("stored trees", () => {
     for (const path of ["", "a", "x"]) await expectAsyncRejection(() => tree.open(path), "NOT_FOUND");
   });
 
-  it("have the times of the snapshot that is asked for, and none where there are none or they are damaged", async () => {
+  it("have the times of the snapshot that is asked for, and none where these are missing or damaged", async () => {
     const dataId = await put("a");
     const [entry] = metadata.get(dataId) ?? [];
     if (entry === undefined) throw new Error("no metadata");
