@@ -121,7 +121,7 @@ function releaseLines({ released }: RemoveReport): string[] {
   return released.map(({ provider, unneeded, released: count }) =>
     count === undefined
       ? `provider ${provider} keeps ${unneeded} objects that no snapshot needs: it does not offer to release them`
-      : `released ${count} objects at provider ${provider}: they go in a day, those of running agreements when they end`,
+      : `released ${count} objects at provider ${provider}: they go in a day, those of agreements when these end`,
   );
 }
 
