@@ -76,7 +76,7 @@ const plainHttp = {
   },
 };
 
-/** The licences of the packages that became part of the programs: most ask that copies carry them. */
+/** The licences of what became part of the programs, packages and the zstd kernel: most ask that copies carry them. */
 function licencesOf(inputs) {
   const folders = inputs.map((path) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0]);
   const texts = [...new Set(folders.filter((folder) => folder !== undefined))].sort().map((folder) => {
@@ -85,6 +85,7 @@ function licencesOf(inputs) {
     const text = file === undefined ? "" : readFileSync(join(root, folder, file), "utf8");
     return `${name} ${version} (${license})\n\n${text.trim()}\n`;
   });
+  texts.push(readFileSync(join(SOURCES, "kernels", "zstd-licences.txt"), "utf8"));
   return texts.join(`\n${"-".repeat(80)}\n\n`);
 }
 

@@ -93,7 +93,9 @@ export const ERROR_CODES = {
     exit: "local",
     meaning: "A local file could not be opened or read, or it vanished.",
     cause: "Missing permissions, or a file that was deleted while it was being stored.",
-    remedy: "Correct the permissions or leave the file out. Nothing was recorded.",
+    remedy:
+      "Correct the permissions or leave the file out. A file that was named itself ends the put, and nothing is " +
+      "recorded; one below a folder is left out, and the exit code is 10.",
   },
   FILE_CHANGED: {
     ...LOCAL,
@@ -101,7 +103,9 @@ export const ERROR_CODES = {
     exit: "local",
     meaning: "A local file changed while it was being read.",
     cause: "Another program writes to it.",
-    remedy: "Run `put` again when no program writes to it. Nothing was recorded.",
+    remedy:
+      "Run `put` again when no program writes to it. A program that puts it gets this error, and nothing is " +
+      "recorded; the command stores it as it was read, and the exit code is 10.",
   },
   DISK_FULL: {
     ...LOCAL,

@@ -118,7 +118,7 @@ function applyToGroup<Kept extends Snapshot>(
     const reasons = [
       ...(policy.tags ?? []).filter((list) => hasAll(snapshot, list)).map((list) => `tags ${list.join(",")}`),
       ...(snapshot.timeMillis > youngerThan ? ["within"] : []),
-      ...rules.filter((rule) => counts(rule, snapshot, position, isOldest)).map(({ name }) => name),
+      ...rules.flatMap((rule) => counts(rule, snapshot, position, isOldest)),
     ];
     if (reasons.length > 0) kept.push({ snapshot, reasons });
     else removed.push(snapshot);
@@ -127,14 +127,15 @@ function applyToGroup<Kept extends Snapshot>(
   return { host, paths, kept, removed };
 }
 
-/** Whether a rule keeps the snapshot; counts it if so. */
-function counts(rule: Rule, { timeMillis }: Snapshot, position: number, isOldest: boolean): boolean {
-  if (rule.left <= 0) return false;
+/** @returns why a rule keeps the snapshot, which it then counts; nothing if it does not */
+function counts(rule: Rule, { timeMillis }: Snapshot, position: number, isOldest: boolean): string[] {
+  if (rule.left <= 0) return [];
   const bucket = rule.bucketOf(new Date(timeMillis), position);
-  if (bucket === rule.last && !isOldest) return false;
+  const isRepeated = bucket === rule.last;
+  if (isRepeated && !isOldest) return [];
   rule.last = bucket;
   rule.left -= 1;
-  return true;
+  return [isRepeated ? `oldest ${rule.name}` : rule.name];
 }
 
 function hasAll({ tags }: Snapshot, wanted: readonly string[]): boolean {

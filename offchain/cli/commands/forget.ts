@@ -55,7 +55,10 @@ export function registerRemove(program: Command): void {
 export function registerForget(program: Command): void {
   const command = program
     .command("forget")
-    .description("remove the snapshots that no rule keeps, for each host and set of paths on its own");
+    .description(
+      "remove the snapshots that no rule keeps, for each host and set of paths on its own; " +
+        "the oldest one counts as one more while a rule is not used up",
+    );
   for (const name of COUNTED) {
     const what = name === "last" ? "the last n snapshots" : `the newest snapshot of each of the last n ${UNITS[name]}`;
     command.option(`--keep-${name} <n>`, `keep ${what}; n is a number or all`, keepCount(`--keep-${name}`));

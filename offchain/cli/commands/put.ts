@@ -42,7 +42,7 @@ export function registerPut(program: Command): void {
     .argument("<path...>", "files and folders; links are stored as links")
     .option(
       "--epochs <n>",
-      "length of the agreement in epochs (default: what the provider offers, at most 30)",
+      "length of the agreement in epochs (default: 30, or fewer if the provider offers fewer)",
       wholeNumber("--epochs"),
     )
     .option(

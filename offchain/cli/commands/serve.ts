@@ -52,7 +52,10 @@ async function serve(session: AgentSession, place: string | undefined, options: 
   try {
     await output.confirmedResult({ url: server.url, origin: server.origin, token: server.token }, [
       server.url,
-      `  without the token in the address  ${server.origin}, any user name, password ${server.token}`,
+      "or without the token in the address:",
+      `  address   ${server.origin}`,
+      "  user      any name",
+      `  password  ${server.token}`,
     ]);
     output.say("tallystick: serving until Ctrl-C");
     if (!signal.aborted) await once(signal, "abort");
