@@ -16,7 +16,7 @@ import type { CollectedEntry, CollectedInput, KnownBundle, NewBundle, NewChunk, 
 /** Frames in one batch. */
 const BATCH_BYTES = 4 * 1024 * 1024;
 /** Batches waiting for the committee. */
-const BATCHES_UNDER_WAY = 3;
+const BATCHES_UNDER_WAY = 2;
 
 interface Keyed {
   readonly key: Uint8Array;

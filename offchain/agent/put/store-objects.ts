@@ -14,7 +14,7 @@ import type { ObjectStorage } from "../providers/storage-provider.ts";
 /** Ciphertext in one group. */
 const GROUP_BYTES = 4 * 1024 * 1024;
 /** Groups being claimed and uploaded. */
-const GROUPS_UNDER_WAY = 4;
+const GROUPS_UNDER_WAY = 2;
 
 /** A provider of a put, and what makes the possession tags of its data set. */
 export interface StorageLane {
