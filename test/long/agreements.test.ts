@@ -16,22 +16,22 @@ import {
   reportMissCall,
   scanEscrow,
   type Terms,
-} from "../../../offchain/chain/escrow.ts";
-import { TransactionSender } from "../../../offchain/chain/sender.ts";
-import { amountsFromOffer } from "../../../offchain/core/agreement/offer.ts";
-import { auditKeyHash } from "../../../offchain/core/audit/keys.ts";
-import { decodeProof } from "../../../offchain/core/audit/proof.ts";
-import { auditReady } from "../../../offchain/core/audit/ready.ts";
-import { verifyPrivate } from "../../../offchain/core/audit/verifier.ts";
-import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
-import { AgreementStatus, type Offer } from "../../../offchain/core/wire/csp.ts";
-import { parseAnswer } from "../../../offchain/core/wire/schema.ts";
-import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
-import { damageObjects } from "../../helpers/pack-files.ts";
-import { until } from "../../helpers/promises.ts";
-import { AuditedData } from "../audited-data.ts";
-import { randomChunk, type TestChunk } from "../provider-fixture.ts";
-import { type ProviderClient, ProviderProcess, TEST_OFFER } from "../provider-process.ts";
+} from "../../offchain/chain/escrow.ts";
+import { TransactionSender } from "../../offchain/chain/sender.ts";
+import { amountsFromOffer } from "../../offchain/core/agreement/offer.ts";
+import { auditKeyHash } from "../../offchain/core/audit/keys.ts";
+import { decodeProof } from "../../offchain/core/audit/proof.ts";
+import { auditReady } from "../../offchain/core/audit/ready.ts";
+import { verifyPrivate } from "../../offchain/core/audit/verifier.ts";
+import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
+import { AgreementStatus, type Offer } from "../../offchain/core/wire/csp.ts";
+import { parseAnswer } from "../../offchain/core/wire/schema.ts";
+import { AuditedData } from "../csp/audited-data.ts";
+import { randomChunk, type TestChunk } from "../csp/provider-fixture.ts";
+import { type ProviderClient, ProviderProcess, TEST_OFFER } from "../csp/provider-process.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { damageObjects } from "../helpers/pack-files.ts";
+import { until } from "../helpers/promises.ts";
 
 describe("agreements of a provider", () => {
   const seed = randomBytes(32);
@@ -425,7 +425,7 @@ describe("agreements of a provider", () => {
   /** Another contract that answers as a source of randomness does. */
   async function deployRandomness(): Promise<string> {
     const { BlockRandomness__factory } = await import(
-      "../../../offchain/chain/types/factories/randomness/BlockRandomness__factory.ts"
+      "../../offchain/chain/types/factories/randomness/BlockRandomness__factory.ts"
     );
     const contract = await new BlockRandomness__factory(local.account(3)).deploy();
     await contract.waitForDeployment();
@@ -501,7 +501,7 @@ describe("agreements of a provider", () => {
   });
 
   async function deployToken(): Promise<string> {
-    const file = new URL("../../../artifacts/contracts/test/zoo/PlainToken.sol/PlainToken.json", import.meta.url);
+    const file = new URL("../../artifacts/contracts/test/zoo/PlainToken.sol/PlainToken.json", import.meta.url);
     const { abi, bytecode } = JSON.parse(readFileSync(file, "utf8")) as { abi: InterfaceAbi; bytecode: string };
     const contract = await new ContractFactory(abi, bytecode, local.account(3)).deploy();
     await contract.waitForDeployment();
