@@ -1,6 +1,7 @@
 /** Restoring onto this machine: what is set, what is left alone, and what is never replaced. */
 import { execFileSync } from "node:child_process";
 import {
+  type BigIntStats,
   chmodSync,
   chownSync,
   linkSync,
@@ -23,6 +24,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { readAttributes, writeAttributes } from "../../../offchain/agent/node/extended-attributes.ts";
 import { localFiles } from "../../../offchain/agent/node/local-files.ts";
+import { TargetFolder } from "../../../offchain/agent/node/target-folder.ts";
 import type { RestoreEntry, RestoreTarget, TargetRemark } from "../../../offchain/agent/platform.ts";
 import { openSource } from "../../../offchain/agent/put/source.ts";
 import { InvalidInputError } from "../../../offchain/core/errors.ts";
@@ -173,6 +175,16 @@ describe("a folder of this machine as the target of a restore", () => {
     await restore([file("a", "one", linked), file("b", "two", linked), file("c", "one", linked)]);
     expect(["a", "b", "c"].map((name) => readFileSync(at("out", name), "utf8"))).to.deep.equal(["one", "two", "one"]);
     expect(statSync(at("out", "c")).ino).to.equal(statSync(at("out", "a")).ino);
+  });
+
+  it("tells entries apart whose inode numbers are equal on two file systems, or as JavaScript numbers", () => {
+    const target = TargetFolder.open(at("out"), { dataId: "data", overwrite: false });
+    const made = (name: string, dev: bigint, ino: bigint) =>
+      target.made(file(name, "").entry, { ...statSync(dir, { bigint: true }), dev, ino } as BigIntStats);
+    made("a", 1n, 2n ** 60n + 1n);
+    made("b", 1n, 2n ** 60n + 2n);
+    made("c", 2n, 2n ** 60n + 1n);
+    expect(() => made("d", 1n, 2n ** 60n + 2n)).to.throw("the same to this file system as b");
   });
 
   it("does not write to a part that has another name, through which somebody could read it", async () => {

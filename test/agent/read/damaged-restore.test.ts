@@ -11,6 +11,7 @@ import { objectOrder } from "../../../offchain/agent/read/object-order.ts";
 import { type DamagedFile, type RestoreOptions, restore } from "../../../offchain/agent/read/restore.ts";
 import { MetadataUpload } from "../../../offchain/agent/snapshots/metadata-upload.ts";
 import { readMetadata } from "../../../offchain/agent/snapshots/read-metadata.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
 import { openRoot } from "../../../offchain/core/recipe/tree.ts";
 import { MemoryOracle, MemoryProvider } from "../../helpers/memory-data-plane.ts";
 import { collect } from "../../helpers/promises.ts";
@@ -87,6 +88,19 @@ describe("restoring damaged data", () => {
     provider.objects.set(lost, bytes);
     expect((await restored(tree)).damaged).to.deep.equal([]);
     expect(names()).to.have.length(5);
+  });
+
+  it("restores the other files when an object of one no longer belongs to the account", async () => {
+    const tree = await put([0, 1].map((k) => file(`f${k}`, pseudoRandomBytes(`own ${k}`, 2 * MIB))));
+    const [first] = await collect(objectOrder(tree.dataId, tree.root, tree.rootBytes, provider));
+    const fetch = provider.fetch.bind(provider);
+    provider.fetch = async (id) => {
+      if (id === first?.id) throw new TallystickError("not the account's", { code: "NOT_OWNER", party: "provider" });
+      return await fetch(id);
+    };
+    const { damaged } = await restored(tree);
+    expect(damaged.map(({ path, error }) => [path, error.code])).to.deep.equal([["f0", "NOT_OWNER"]]);
+    expect(names()).to.deep.equal(["f1"]);
   });
 
   it("loses the files of a lost bundle, and those of a lost chunk list, and no other", async () => {

@@ -1,5 +1,7 @@
 import { expect } from "chai";
+import type { AgentContext } from "../../../offchain/agent/context.ts";
 import { globMatcher } from "../../../offchain/agent/snapshots/glob.ts";
+import { checkLabels } from "../../../offchain/agent/snapshots/record-snapshot.ts";
 import { dataIdIn, resolvePlace } from "../../../offchain/agent/snapshots/resolve.ts";
 import { expectRejection } from "../../helpers/rejection.ts";
 import { snapshotOf, someId } from "../../helpers/snapshots.ts";
@@ -20,6 +22,17 @@ describe("names of snapshots", () => {
     expect(resolvePlace(someId(77), all)).to.deep.equal({ dataId: someId(77) });
     expect(dataIdIn(`${someId(77)}:a`)).to.equal(someId(77));
     expect(dataIdIn("latest:a")).to.equal(undefined);
+  });
+
+  it("are of the past before one of the future, which is latest only alone", () => {
+    const future = snapshotOf(4, { host: "laptop", timeMillis: Date.now() + 86_400_000 });
+    expect(resolvePlace("latest", [...all, future]).snapshot?.id).to.equal(desk.id);
+    expect(resolvePlace("latest:laptop", [...all, future]).snapshot?.id).to.equal(again.id);
+    expect(resolvePlace("latest", [future]).snapshot?.id).to.equal(future.id);
+  });
+
+  it("have no host with a colon, which could not be named", () => {
+    expectRejection(() => checkLabels({ platform: {} } as AgentContext, { host: "we:ird" }), "INVALID_INPUT", /colon/);
   });
 
   it("may be followed by a path, in which a host's name counts as a host", () => {
