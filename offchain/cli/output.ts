@@ -108,8 +108,16 @@ export function createOutput(json: boolean, quiet: boolean): Output {
       await writeConfirmed(text(document, lines));
     },
     async line(text) {
-      if (json || process.stdout.write(`${text}\n`)) return;
-      await new Promise((resolve) => process.stdout.once("drain", resolve));
+      const { stdout } = process;
+      // A reader that has stopped takes nothing more, and never drains.
+      if (json || !stdout.writable || stdout.write(`${text}\n`)) return;
+      await new Promise<void>((resolve) => {
+        const go = () => {
+          stdout.off("drain", go).off("close", go);
+          resolve();
+        };
+        stdout.once("drain", go).once("close", go);
+      });
     },
     say(line) {
       if (!quiet) process.stderr.write(`${printable(line)}\n`);
