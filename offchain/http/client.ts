@@ -30,8 +30,10 @@ export interface RequestOptions {
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   /** Sent as JSON. */
   readonly json?: unknown;
-  /** Sent as application/octet-stream, piece by piece, without joining the pieces. */
+  /** Sent piece by piece, without joining the pieces. */
   readonly pieces?: readonly Uint8Array[];
+  /** The content type of the pieces. Default: application/octet-stream. */
+  readonly piecesType?: string;
   readonly token?: string;
   readonly signal?: AbortSignal | undefined;
   readonly deadlineSeconds?: number;
@@ -146,7 +148,7 @@ function contentOf(method: Method, options: RequestOptions): Pick<TransportReque
     return { method, headers, body: JSON.stringify(options.json) };
   }
   if (options.pieces === undefined) return { method, headers };
-  headers["content-type"] = "application/octet-stream";
+  headers["content-type"] = options.piecesType ?? "application/octet-stream";
   return { method, headers, body: options.pieces };
 }
 

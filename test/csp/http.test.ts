@@ -3,7 +3,7 @@ import { concatBytes } from "@noble/hashes/utils.js";
 import { expect } from "chai";
 import { randomBytes } from "#primitives";
 import { u64be } from "../../offchain/core/encoding/integers.ts";
-import { OCTET_STREAM, Offer } from "../../offchain/core/wire/csp.ts";
+import { CHUNK_FRAMES, OCTET_STREAM, Offer } from "../../offchain/core/wire/csp.ts";
 import { parseAnswer } from "../../offchain/core/wire/schema.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { until } from "../helpers/promises.ts";
@@ -188,6 +188,8 @@ describe("provider over HTTP", () => {
     const typed = await alice.request("POST", "/v1/chunks", { body: { chunks: [] } });
     expect(typed.status).to.equal(415);
     expect(typed.json.error).to.include({ code: "INVALID_INPUT", check: "content type" });
+    const unframed = await alice.request("POST", "/v1/chunks", { bytes: good, type: OCTET_STREAM });
+    expect([unframed.status, unframed.json.error.expected]).to.deep.equal([415, CHUNK_FRAMES]);
     const stream = await alice.request("POST", "/v1/claims", { bytes: good });
     expect([stream.status, stream.json.error.expected]).to.deep.equal([415, "application/json"]);
     expect((await alice.request("POST", "/v1/chunks", { bytes: good })).status).to.equal(200);
@@ -197,7 +199,8 @@ describe("provider over HTTP", () => {
     const open: ClientRequest[] = [];
     let isOver = false;
     const stall = (client: ProviderClient, method: string, path: string): void => {
-      const headers = { authorization: `Bearer ${client.token}`, "content-type": OCTET_STREAM, "content-length": 1000 };
+      const type = path === "/v1/chunks" ? CHUNK_FRAMES : OCTET_STREAM;
+      const headers = { authorization: `Bearer ${client.token}`, "content-type": type, "content-length": 1000 };
       const stalled = request(`${provider.url}${path}`, { method, headers });
       stalled.on("error", () => undefined);
       // Another upload of the test had the place at that moment.

@@ -10,7 +10,7 @@ import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { type ErrorCode, TallystickError } from "../../offchain/core/errors.ts";
 import type { ClaimAnswer, ClaimProofRequest } from "../../offchain/core/wire/csp.ts";
 import { ChallengeRefill } from "../../offchain/csp/chunks/challenge-refill.ts";
-import { ChunkService } from "../../offchain/csp/chunks/chunk-service.ts";
+import { ChunkService, type ReadFrames } from "../../offchain/csp/chunks/chunk-service.ts";
 import { ClaimService } from "../../offchain/csp/chunks/claims.ts";
 import { OwnershipChallenges } from "../../offchain/csp/chunks/ownership-challenges.ts";
 import { ProviderDatabase } from "../../offchain/csp/database.ts";
@@ -18,6 +18,7 @@ import { PreparationFiles } from "../../offchain/csp/possession/preparation-file
 import { PreparationService } from "../../offchain/csp/possession/preparations.ts";
 import { VerificationService } from "../../offchain/csp/possession/verification.ts";
 import { SharedBudgets } from "../../offchain/daemon/quota.ts";
+import { readChunkFrames } from "../../offchain/http/chunk-frames.ts";
 import { openDatabase } from "../../offchain/store/index/sqlite.ts";
 import { FileObjectStore, type FileStoreOptions } from "../../offchain/store/object/file-object-store.ts";
 
@@ -134,6 +135,11 @@ export function frame(chunk: TestChunk, claimedId = chunk.id, claimedBytes = chu
   new DataView(joined.buffer).setUint32(36, claimedBytes);
   joined.set(chunk.bytes, 40);
   return joined;
+}
+
+/** What a route reads from a body of these pieces. */
+export function framesOf(...pieces: Uint8Array[]): ReadFrames {
+  return (allocate) => readChunkFrames(streamOf(...pieces), allocate);
 }
 
 export async function* streamOf(...pieces: Uint8Array[]): AsyncGenerator<Uint8Array> {

@@ -10,6 +10,7 @@ import { createInterface } from "node:readline";
 import type { Static, TSchema } from "@sinclair/typebox";
 import { hexlify, randomBytes, type Signer } from "ethers";
 import {
+  CHUNK_FRAMES,
   type ClaimAnswer,
   ClaimAnswer as ClaimAnswerSchema,
   ClaimOutcome,
@@ -185,7 +186,8 @@ export class ProviderProcess {
     options: { token?: string; body?: unknown; bytes?: Uint8Array; type?: string } = {},
   ): Promise<Answer> {
     const body = options.bytes ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
-    const type = options.type ?? (options.bytes === undefined ? "application/json" : OCTET_STREAM);
+    const streamType = path === "/v1/chunks" ? CHUNK_FRAMES : OCTET_STREAM;
+    const type = options.type ?? (options.bytes === undefined ? "application/json" : streamType);
     const response = await fetch(`${this.url}${path}`, {
       method,
       headers: {

@@ -4,10 +4,10 @@ import {
   ALICE,
   BOB,
   frame,
+  framesOf,
   openProvider,
   randomChunk,
   refusal,
-  streamOf,
   temporaryFolder,
 } from "./provider-fixture.ts";
 
@@ -39,7 +39,7 @@ describe("quotas of a provider", () => {
     });
     const upload = (account: string, ...sizes: number[]) =>
       quotas.upload(account, () =>
-        provider.chunks.store(account, streamOf(...sizes.map((size) => frame(randomChunk(size))))),
+        provider.chunks.store(account, framesOf(...sizes.map((size) => frame(randomChunk(size))))),
       );
     return { ...provider, quotas, upload, outside };
   }
@@ -82,8 +82,8 @@ describe("quotas of a provider", () => {
   it("count what a claim would add, and nothing that the account owns", async () => {
     const { quotas, chunks, upload } = await open();
     const [own, other] = [randomChunk(9000), randomChunk(2000)];
-    await chunks.store(ALICE, streamOf(frame(own)));
-    await chunks.store(BOB, streamOf(frame(other)));
+    await chunks.store(ALICE, framesOf(frame(own)));
+    await chunks.store(BOB, framesOf(frame(other)));
     const claimOf = (...claimed: (typeof own)[]) => claimed.map(({ id, bytes }) => ({ id, sizeBytes: bytes.length }));
     await quotas.requireClaim(ALICE, claimOf(own));
     await refusal(quotas.requireClaim(ALICE, claimOf(own, other)), "RATE_LIMITED");

@@ -13,6 +13,7 @@ import { Wallet } from "ethers";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import type { ErrorCode } from "../../offchain/core/errors.ts";
 import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
+import { CHUNK_FRAMES, OCTET_STREAM } from "../../offchain/core/wire/csp.ts";
 import { parseAnswer } from "../../offchain/core/wire/schema.ts";
 import { ErrorAnswer } from "../../offchain/core/wire/session.ts";
 import { sessionMessage } from "../../offchain/http/sessions.ts";
@@ -34,8 +35,8 @@ interface Route {
   readonly method: "POST" | "PUT";
   readonly path: string;
   readonly session: boolean;
-  /** Takes a stream of bytes rather than JSON. */
-  readonly stream?: true;
+  /** The content type of a route that takes a stream of bytes rather than JSON. */
+  readonly stream?: string;
 }
 
 const ROUTES: readonly Route[] = [
@@ -47,9 +48,9 @@ const ROUTES: readonly Route[] = [
   { daemon: "provider", method: "POST", path: "/v1/sessions", session: false },
   { daemon: "provider", method: "POST", path: "/v1/claims", session: true },
   { daemon: "provider", method: "POST", path: `/v1/claims/0x${"00".repeat(16)}/answers`, session: true },
-  { daemon: "provider", method: "POST", path: "/v1/chunks", session: true, stream: true },
-  { daemon: "provider", method: "PUT", path: `/v1/preparations/${ZEROS}`, session: true, stream: true },
-  { daemon: "provider", method: "PUT", path: `/v1/preparations/${ZEROS}/tags`, session: true, stream: true },
+  { daemon: "provider", method: "POST", path: "/v1/chunks", session: true, stream: CHUNK_FRAMES },
+  { daemon: "provider", method: "PUT", path: `/v1/preparations/${ZEROS}`, session: true, stream: OCTET_STREAM },
+  { daemon: "provider", method: "PUT", path: `/v1/preparations/${ZEROS}/tags`, session: true, stream: OCTET_STREAM },
   { daemon: "provider", method: "POST", path: "/v1/agreements", session: true },
   { daemon: "provider", method: "POST", path: "/v1/agreements/1/audit", session: true },
 ];
@@ -72,7 +73,8 @@ const BAD_BODIES: Record<string, BadBody> = {
   "bytes that are no text": { body: new Uint8Array([0x7b, 0xff, 0xfe, 0x00, 0x7d]) },
   "another type": { body: "<account/>", type: "application/xml" },
   "a form": { body: "account=0x", type: "application/x-www-form-urlencoded" },
-  "noise, as a stream of bytes": { body: pseudoRandomBytes("noise", 5000), type: "application/octet-stream" },
+  "noise, as a stream of bytes": { body: pseudoRandomBytes("noise", 5000), type: OCTET_STREAM },
+  "noise, as chunk frames": { body: pseudoRandomBytes("noise", 5000), type: CHUNK_FRAMES },
 };
 
 describe("bad requests", () => {
@@ -178,7 +180,7 @@ describe("bad requests", () => {
         const daemon = daemonOf(route);
         const token = route.session ? await tokenFor(daemon) : undefined;
         const before = stateOf(daemon);
-        const type = route.stream ? "application/octet-stream" : "application/json";
+        const type = route.stream ?? "application/json";
         for (const announced of [true, false]) {
           const status = await oversize(daemon, route, type, token, announced);
           expect(status).to.be.oneOf(route.stream ? [400, 404, 413] : [413]);

@@ -9,6 +9,7 @@ import {
   AcceptAnswer,
   AgreementStatus,
   AuditAnswer,
+  CHUNK_FRAMES,
   ClaimAnswer,
   ClaimOutcome,
   InspectAnswer,
@@ -78,7 +79,8 @@ export class CspClient {
    */
   async storeChunks(objects: readonly SealedObject[], signal?: AbortSignal): Promise<string[]> {
     const pieces = chunkFrames(objects.map(({ id, sealed }) => ({ id, bytes: sealed })));
-    return (await this.#call("POST", "/v1/chunks", StoreChunksAnswer, { pieces, signal, retries: 0 })).stored;
+    const request = { pieces, piecesType: CHUNK_FRAMES, signal, retries: 0 };
+    return (await this.#call("POST", "/v1/chunks", StoreChunksAnswer, request)).stored;
   }
 
   /**

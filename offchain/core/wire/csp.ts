@@ -28,8 +28,10 @@ export const MAX_PREPARATION_PART_BYTES = 8 * 1024 * 1024;
 export const MAX_MANIFEST_BYTES = 16 * 1024 * 1024;
 /** Most slices a private audit may sample. */
 export const MAX_AUDIT_SAMPLES = 4096;
-/** The body type of chunk and preparation streams. */
+/** The type of bodies that are one stream of bytes: objects, heads, parts of preparations. */
 export const OCTET_STREAM = "application/octet-stream";
+/** The type of a body of chunk frames, see `http/chunk-frames.ts`. */
+export const CHUNK_FRAMES = "application/vnd.tallystick.chunk-frames";
 
 const closed = { additionalProperties: false } as const;
 const uint32 = (minimum = 0) => Type.Integer({ minimum, maximum: 0xffff_ffff });

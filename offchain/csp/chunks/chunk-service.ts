@@ -7,13 +7,19 @@ import { equalBytes, sha256 } from "#primitives";
 import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
-import { type ChunkFrame, readChunkFrames } from "../../http/chunk-frames.ts";
+import type { ChunkFrame } from "../../http/chunk-frames.ts";
 import type { ChunkIndex, ChunkRow, IndexedChunk, RecordedChunk } from "../../store/index/chunk-index.ts";
 import { type Allocate, type ObjectStore, UnreadableObjectError } from "../../store/object/object-store.ts";
 import { CheckedObjects } from "./checked-objects.ts";
 import { ObjectLostError } from "./object-lost.ts";
 import type { OwnershipChallenges } from "./ownership-challenges.ts";
 import { BATCH_BYTES, BATCH_CHUNKS, UploadMemory } from "./upload-memory.ts";
+
+/**
+ * Reads the frames of a body as they arrive.
+ * @param allocate gives memory for them; all of it is overwritten
+ */
+export type ReadFrames = (allocate: Allocate) => AsyncIterable<ChunkFrame>;
 
 /** @throws IntegrityError when the bytes are not what the id names */
 function requireNamed({ id, digest, bytes }: ChunkFrame, position: number): void {
@@ -31,14 +37,11 @@ function requireNamed({ id, digest, bytes }: ChunkFrame, position: number): void
  * Groups the frames of a body; their bytes are checked against their ids as they arrive. A batch is valid until the
  * next one is asked for.
  */
-async function* checkedBatches(
-  body: AsyncIterable<Uint8Array>,
-  memory: UploadMemory,
-): AsyncGenerator<ChunkFrame[], void, undefined> {
+async function* checkedBatches(read: ReadFrames, memory: UploadMemory): AsyncGenerator<ChunkFrame[], void, undefined> {
   let batch: ChunkFrame[] = [];
   let batchBytes = 0;
   let position = 0;
-  for await (const frame of readChunkFrames(body, memory.allocate)) {
+  for await (const frame of read(memory.allocate)) {
     requireNamed(frame, position++);
     batch.push(frame);
     batchBytes += frame.bytes.length;
@@ -97,19 +100,18 @@ export class ChunkService {
 
   /**
    * Stores the chunks of a body and makes the account their owner.
-   * @param body - frames, see `http/chunk-frames.ts`
    * @returns the ids, in the order of the frames; all durable
    * @throws InvalidInputError for malformed frames, IntegrityError for bytes that are not what their id names,
    *   TallystickError DISK_FULL or DISK_FAILED; in each case nothing of the body is kept
    */
-  async store(account: string, body: AsyncIterable<Uint8Array>): Promise<string[]> {
+  async store(account: string, read: ReadFrames): Promise<string[]> {
     const ids: string[] = [];
     const held: string[] = [];
     const chunks: RecordedChunk[] = [];
     const memory = new UploadMemory();
     let committed = false;
     try {
-      for await (const batch of checkedBatches(body, memory)) {
+      for await (const batch of checkedBatches(read, memory)) {
         ids.push(...batch.map(({ id }) => id));
         chunks.push(...(await this.#writeBatch(account, batch, held)));
       }

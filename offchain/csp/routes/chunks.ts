@@ -30,7 +30,7 @@ import type { UnpaidAccounts } from "../chunks/unpaid.ts";
 import type { AccountQuotas } from "../quotas.ts";
 import { forAccounts } from "./account-requests.ts";
 import type { BodyPlaces } from "./body-places.ts";
-import { withBody } from "./request-body.ts";
+import { withFrames } from "./request-body.ts";
 
 /** Time for 32 MiB on a slow line. */
 const UPLOAD_MILLISECONDS = 600_000;
@@ -79,7 +79,7 @@ export function addChunkRoutes(
     },
     async (request) => {
       const { account } = sessionOf(request);
-      return { stored: await withBody(request, (body) => quotas.upload(account, () => chunks.store(account, body))) };
+      return { stored: await withFrames(request, (read) => quotas.upload(account, () => chunks.store(account, read))) };
     },
   );
 

@@ -1,13 +1,15 @@
 /**
- * Octet-stream bodies as streams. Fastify would collect a body in memory; here a route reads it piece by piece, with
- * the back-pressure of the socket. A body that arrives too slowly is given up, since it holds memory and one of the
- * few places for bodies (`body-places.ts`).
+ * Bodies as streams: of bytes, or of chunk frames, as the content type says. Fastify would collect a body in memory;
+ * here a route reads it piece by piece, with the back-pressure of the socket. A body that arrives too slowly is given
+ * up, since it holds memory and one of the few places for bodies (`body-places.ts`).
  */
-import { Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import type { FastifyRequest } from "fastify";
 import { InvalidInputError } from "../../core/errors.ts";
-import { OCTET_STREAM } from "../../core/wire/csp.ts";
+import { CHUNK_FRAMES, OCTET_STREAM } from "../../core/wire/csp.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
+import { readChunkFrames } from "../../http/chunk-frames.ts";
+import type { ReadFrames } from "../chunks/chunk-service.ts";
 
 /**
  * A body that is waited for must bring so many bytes in so much time; what the provider itself takes does not count.
@@ -20,30 +22,61 @@ export interface SlowestBody {
 /** An upload of 32 MiB has to arrive much faster, in ten minutes; this ends one that stalls. */
 const SLOWEST_BODY: SlowestBody = { bytes: 64 * 1024, seconds: 30 };
 
-/** Makes a server pass octet-stream bodies to its routes unread, for `withBody`. */
+/** A body of one of these types, and how it is decoded. Nothing of it has been read. */
+class StreamedBody<Decode> {
+  readonly stream: Readable;
+  readonly decode: Decode;
+
+  constructor(stream: Readable, decode: Decode) {
+    this.stream = stream;
+    this.decode = decode;
+  }
+}
+
+class ByteBody extends StreamedBody<undefined> {}
+class FrameBody extends StreamedBody<typeof readChunkFrames> {}
+
+/** Makes a server pass streamed bodies to its routes unread, for `withBody` and `withFrames`. */
 export function acceptStreams(server: DaemonServer): void {
-  server.addContentTypeParser(OCTET_STREAM, (_request, payload, done) => done(null, payload));
+  server.addContentTypeParser(OCTET_STREAM, (_request, payload, done) => done(null, new ByteBody(payload, undefined)));
+  server.addContentTypeParser(CHUNK_FRAMES, (_request, payload, done) =>
+    done(null, new FrameBody(payload, readChunkFrames)),
+  );
   server.addHook("preValidation", async ({ body, routeOptions }) => {
-    if (!(body instanceof Readable) || routeOptions.schema?.body === undefined) return;
+    if (!(body instanceof StreamedBody) || routeOptions.schema?.body === undefined) return;
     throw wrongType("application/json");
   });
 }
 
 /**
- * Runs work on the body of a request.
+ * Runs work on the bytes of a body.
  * @throws InvalidInputError for a body of another type, one that arrives too slowly, or a connection that breaks inside
  *   the body
  */
 export async function withBody<T>(
-  request: FastifyRequest,
-  work: (body: AsyncIterable<Uint8Array>) => Promise<T>,
+  { body }: FastifyRequest,
+  work: (bytes: AsyncIterable<Uint8Array>) => Promise<T>,
   slowest: SlowestBody = SLOWEST_BODY,
 ): Promise<T> {
-  const { body } = request;
-  if (!(body instanceof Readable)) {
-    throw wrongType(OCTET_STREAM);
-  }
-  const source = pieces(body, slowest);
+  if (!(body instanceof ByteBody)) throw wrongType(OCTET_STREAM);
+  return await withPieces(body.stream, slowest, work);
+}
+
+/**
+ * Runs work on the chunk frames of a body.
+ * @throws InvalidInputError as `withBody`; reading the frames also for what is malformed
+ */
+export async function withFrames<T>({ body }: FastifyRequest, work: (read: ReadFrames) => Promise<T>): Promise<T> {
+  if (!(body instanceof FrameBody)) throw wrongType(CHUNK_FRAMES);
+  return await withPieces(body.stream, SLOWEST_BODY, (source) => work((allocate) => body.decode(source, allocate)));
+}
+
+async function withPieces<T>(
+  stream: Readable,
+  slowest: SlowestBody,
+  work: (source: AsyncIterable<Uint8Array>) => Promise<T>,
+): Promise<T> {
+  const source = pieces(stream, slowest);
   try {
     return await work(source);
   } finally {

@@ -41,7 +41,7 @@ describe("chunk upload", () => {
       const objects = chunks.map(({ id, hex }) => ({ id, sealed: fromHex(hex) }));
       expect(await client.storeChunks(objects)).to.deep.equal(ids);
       const [upload] = received;
-      expect(upload?.type).to.equal("application/octet-stream");
+      expect(upload?.type).to.equal("application/vnd.tallystick.chunk-frames");
       expect(upload?.authorization).to.equal(`Bearer ${token}`);
       expect(toHex(upload?.body ?? new Uint8Array())).to.equal(body);
     } finally {

@@ -5,6 +5,7 @@ import { expect } from "chai";
 import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
 import { reconcileChunks } from "../../../offchain/csp/chunks/reconcile.ts";
 import { scrubObjects } from "../../../offchain/csp/chunks/scrub.ts";
+import { readChunkFrames } from "../../../offchain/http/chunk-frames.ts";
 import type { FileSystem } from "../../../offchain/store/object/file-object-store.ts";
 import { packFiles, rotObject } from "../../helpers/pack-files.ts";
 import {
@@ -12,10 +13,10 @@ import {
   answersFor,
   BOB,
   frame,
+  framesOf,
   openProvider,
   randomChunk,
   refusal,
-  streamOf,
   type TestChunk,
   type TestProvider,
   temporaryFolder,
@@ -33,7 +34,7 @@ async function isStored(provider: TestProvider, chunk: TestChunk): Promise<boole
 }
 
 const CAROL = `0x${"ca".repeat(20)}`;
-const body = (...chunks: TestChunk[]) => streamOf(...chunks.map((chunk) => frame(chunk)));
+const body = (...chunks: TestChunk[]) => framesOf(...chunks.map((chunk) => frame(chunk)));
 
 describe("chunks of a provider", () => {
   const folder = temporaryFolder();
@@ -68,7 +69,7 @@ describe("chunks of a provider", () => {
     const provider = await openProvider(folder());
     const [good, wrong, other] = [randomChunk(50), randomChunk(50), randomChunk(50)];
     const error = await refusal(
-      provider.chunks.store(ALICE, streamOf(frame(good), frame(wrong, other.id))),
+      provider.chunks.store(ALICE, framesOf(frame(good), frame(wrong, other.id))),
       "INTEGRITY",
     );
     expect(error).to.include({ check: "content id", expected: other.id, received: wrong.id });
@@ -81,7 +82,7 @@ describe("chunks of a provider", () => {
     const provider = await openProvider(folder());
     const [kept, wrong] = [randomChunk(50), randomChunk(50)];
     await provider.chunks.store(ALICE, body(kept));
-    await refusal(provider.chunks.store(BOB, streamOf(frame(kept), frame(wrong, kept.id))), "INTEGRITY");
+    await refusal(provider.chunks.store(BOB, framesOf(frame(kept), frame(wrong, kept.id))), "INTEGRITY");
     expect(await provider.chunks.serve(ALICE, kept.id)).to.deep.equal(kept.bytes);
     await refusal(provider.chunks.serve(BOB, kept.id), "NOT_OWNER");
   });
@@ -99,7 +100,7 @@ describe("chunks of a provider", () => {
     for (let round = 0; round < 20; round++) {
       const [shared, wrong] = [randomChunk(5000), randomChunk(10)];
       const [failed, stored] = await Promise.allSettled([
-        provider.chunks.store(BOB, streamOf(frame(shared), frame(wrong, shared.id))),
+        provider.chunks.store(BOB, framesOf(frame(shared), frame(wrong, shared.id))),
         provider.chunks.store(ALICE, body(shared)),
       ]);
       expect(failed.status).to.equal("rejected");
@@ -127,12 +128,15 @@ describe("chunks of a provider", () => {
     };
     const provider = await openProvider(folder(), undefined, { files: fileSystem });
     const chunks = [randomChunk(10), randomChunk(20)];
-    const frames = async function* () {
+    const pieces = async function* () {
       yield frame(chunks[0] ?? randomChunk(1));
       full = true;
       yield frame(chunks[1] ?? randomChunk(1));
     };
-    await refusal(provider.chunks.store(ALICE, frames()), "DISK_FULL");
+    await refusal(
+      provider.chunks.store(ALICE, (allocate) => readChunkFrames(pieces(), allocate)),
+      "DISK_FULL",
+    );
     expect(await idsIn(provider)).to.deep.equal([]);
     expect((await provider.index.chunks.totals()).chunks).to.equal(0);
     full = false;

@@ -7,10 +7,10 @@ import {
   answersFor,
   BOB,
   frame,
+  framesOf,
   openProvider,
   randomChunk,
   refusal,
-  streamOf,
   type TestChunk,
   type TestProvider,
   temporaryFolder,
@@ -35,7 +35,7 @@ describe("ownership claims", () => {
   });
 
   const store = (who: string, ...chunks: TestChunk[]) =>
-    provider.chunks.store(who, streamOf(...chunks.map((chunk) => frame(chunk))));
+    provider.chunks.store(who, framesOf(...chunks.map((chunk) => frame(chunk))));
 
   /** Claims chunks and answers with what `held` has. */
   const claim = async (who: string, chunks: readonly TestChunk[], held = chunks) => {

@@ -2,16 +2,17 @@ import { expect } from "chai";
 import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
 import { collectGarbage, type GarbageReport } from "../../../offchain/csp/chunks/garbage.ts";
 import { UnpaidAccounts } from "../../../offchain/csp/chunks/unpaid.ts";
+import { readChunkFrames } from "../../../offchain/http/chunk-frames.ts";
 import type { FileStoreOptions } from "../../../offchain/store/object/file-object-store.ts";
 import {
   ALICE,
   answersFor,
   BOB,
   frame,
+  framesOf,
   openProvider,
   randomChunk,
   refusal,
-  streamOf,
   type TestChunk,
   type TestProvider,
   temporaryFolder,
@@ -30,7 +31,7 @@ describe("objects that nobody needs", () => {
   beforeEach(() => open());
 
   const store = (account: string, ...chunks: TestChunk[]) =>
-    provider.chunks.store(account, streamOf(...chunks.map((chunk) => frame(chunk))));
+    provider.chunks.store(account, framesOf(...chunks.map((chunk) => frame(chunk))));
   const release = (account: string, ...chunks: TestChunk[]) =>
     provider.index.chunks.release(
       account,
@@ -189,7 +190,7 @@ describe("objects that nobody needs", () => {
         expect((await collect()).objects).to.equal(0);
         yield frame(randomChunk(100));
       };
-      await provider.chunks.store(BOB, body());
+      await provider.chunks.store(BOB, (allocate) => readChunkFrames(body(), allocate));
       expect(await isThere(chunk)).to.equal(true);
       expect(await provider.chunks.serve(BOB, chunk.id)).to.deep.equal(chunk.bytes);
     });

@@ -10,7 +10,7 @@ import { FileObjectStore } from "../../../offchain/store/object/file-object-stor
 import { removeDatabase } from "../../../offchain/store/object/pack/index-file.ts";
 import { flipByte, flipBytes, packedObjects, packFiles, rotObject } from "../../helpers/pack-files.ts";
 import { failure } from "../../helpers/promises.ts";
-import { ALICE, BOB, frame, openProvider, randomChunk, streamOf, type TestChunk } from "../provider-fixture.ts";
+import { ALICE, BOB, frame, framesOf, openProvider, randomChunk, type TestChunk } from "../provider-fixture.ts";
 
 /** Two packs are complete, with their contents at the end; the third takes records. */
 const PER_PACK = 6;
@@ -163,8 +163,8 @@ describe("check of a provider's objects", () => {
   before(async () => {
     original = mkdtempSync(join(tmpdir(), "tallystick-check-"));
     const provider = await openProvider(original, undefined, { packBytes: PER_PACK * 3079 });
-    for (const chunk of chunks) await provider.chunks.store(ALICE, streamOf(frame(chunk)));
-    await provider.chunks.store(BOB, streamOf(frame(chunks[2] ?? randomChunk(1))));
+    for (const chunk of chunks) await provider.chunks.store(ALICE, framesOf(frame(chunk)));
+    await provider.chunks.store(BOB, framesOf(frame(chunks[2] ?? randomChunk(1))));
     await provider.close();
     expect(packFiles(join(original, "store")).length).to.equal(3);
   });
@@ -223,7 +223,7 @@ describe("check of a provider's objects", () => {
         else expect(await served, basename(id)).to.deep.equal(bytes);
       }
       // The next upload heals what was lost; then nothing of it is left.
-      await provider.chunks.store(ALICE, streamOf(...chunks.map((chunk) => frame(chunk))));
+      await provider.chunks.store(ALICE, framesOf(...chunks.map((chunk) => frame(chunk))));
       for (const { id, bytes } of chunks) expect(await provider.chunks.serve(ALICE, id)).to.deep.equal(bytes);
       await provider.close();
       const last = await check();

@@ -18,6 +18,7 @@ import {
   BOB,
   EXPIRY_SECONDS,
   frame,
+  framesOf,
   openProvider,
   randomChunk,
   refusal,
@@ -40,7 +41,7 @@ describe("preparation of agreements", () => {
 
   const stored = async (): Promise<TestProvider> => {
     const provider = await openProvider(folder());
-    await provider.chunks.store(ALICE, streamOf(...chunks.map((chunk) => frame(chunk))));
+    await provider.chunks.store(ALICE, framesOf(...chunks.map((chunk) => frame(chunk))));
     return provider;
   };
   const streamsOf = (one: AuditedData) => ({ "powers-a": one.powersA, "powers-b": one.powersB, tags: one.tags });
@@ -144,7 +145,7 @@ describe("preparation of agreements", () => {
     const store = new MemoryObjectStore();
     const now = () => clock.seconds;
     const service = new ChunkService(store, index.chunks, challenges, logger, now);
-    await service.store(ALICE, streamOf(...chunks.map((chunk) => frame(chunk))));
+    await service.store(ALICE, framesOf(...chunks.map((chunk) => frame(chunk))));
     const options = { maximumSlices: 64, unusedPreparations: 32, expirySeconds: EXPIRY_SECONDS };
     const preparations = new PreparationService(index, files, options, logger, now);
     const parts = { store, preparations: index.preparations, files };
@@ -168,7 +169,7 @@ describe("preparation of agreements", () => {
     const { preparations, chunks: service, index } = await stored();
     await refusal(preparations.open(BOB, data.saltHex, data.request), "NOT_OWNER");
     const foreign = randomChunk(10);
-    await service.store(BOB, streamOf(frame(foreign)));
+    await service.store(BOB, framesOf(frame(foreign)));
     const other = new AuditedData(seed, [...chunks, foreign]);
     const error = await refusal(preparations.open(ALICE, other.saltHex, other.request), "NOT_OWNER");
     expect(error.received).to.contain(foreign.id);
@@ -347,7 +348,7 @@ describe("preparation of agreements", () => {
     await verification.verify(await preparations.require(ALICE, data.saltHex), 60);
 
     const more = [...chunks, randomChunk(300_000)];
-    for (const account of [ALICE, BOB]) await service.store(account, streamOf(...more.map((chunk) => frame(chunk))));
+    for (const account of [ALICE, BOB]) await service.store(account, framesOf(...more.map((chunk) => frame(chunk))));
     const larger = new AuditedData(seed, more);
     const reused = await preparations.open(ALICE, larger.saltHex, larger.request);
     expect(reused.received).to.deep.equal({ "powers-a": 196_608, "powers-b": 144, tags: 0 });
@@ -365,7 +366,7 @@ describe("preparation of agreements", () => {
     await preparations.append(ALICE, third.saltHex, "tags", 0, streamOf(third.tags));
     expect(await verification.verify(await preparations.require(ALICE, third.saltHex), 60)).to.equal(true);
     const further = [randomChunk(250_000), randomChunk(10)];
-    await service.store(ALICE, streamOf(...further.map((chunk) => frame(chunk))));
+    await service.store(ALICE, framesOf(...further.map((chunk) => frame(chunk))));
     const extended = new AuditedData(seed, [...more, ...further]);
     await preparations.open(ALICE, extended.saltHex, extended.request);
     await preparations.append(

@@ -5,7 +5,16 @@ import { createCspMetrics } from "../../../offchain/csp/metrics.ts";
 import { ProofService } from "../../../offchain/csp/possession/proofs.ts";
 import { createMetrics } from "../../../offchain/daemon/metrics.ts";
 import { AuditedData } from "../audited-data.ts";
-import { ALICE, frame, openProvider, randomChunk, refusal, streamOf, temporaryFolder } from "../provider-fixture.ts";
+import {
+  ALICE,
+  frame,
+  framesOf,
+  openProvider,
+  randomChunk,
+  refusal,
+  streamOf,
+  temporaryFolder,
+} from "../provider-fixture.ts";
 
 describe("proofs of a provider", () => {
   const folder = temporaryFolder();
@@ -16,7 +25,7 @@ describe("proofs of a provider", () => {
     const { parts, chunks, index, preparations, verification } = provider;
     const stored = [randomChunk(200_000)];
     const data = new AuditedData(randomBytes(32), stored);
-    await chunks.store(ALICE, streamOf(...stored.map((chunk) => frame(chunk))));
+    await chunks.store(ALICE, framesOf(...stored.map((chunk) => frame(chunk))));
     await preparations.open(ALICE, data.saltHex, data.request);
     for (const [part, bytes] of [
       ["powers-a", data.powersA],
