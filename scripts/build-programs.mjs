@@ -113,7 +113,6 @@ export async function buildPrograms() {
     // A module that became part of a program is never the one that Node was started with.
     define: { "import.meta.main": "false" },
     tsconfigRaw: {},
-    keepNames: true,
     legalComments: "none",
     banner: { js: BANNER },
     plugins: [workerUrls, plainHttp],

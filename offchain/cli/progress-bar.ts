@@ -6,6 +6,8 @@ import type { Progress, ProgressListener } from "../agent/progress.ts";
 import { formatBytes } from "./output.ts";
 
 export interface ProgressBar {
+  /** Whether anything is drawn. */
+  readonly isShown: boolean;
   readonly listener: ProgressListener;
   /** Removes the bar. To be called however the operation ends. */
   stop(): void;
@@ -50,7 +52,7 @@ function viewOf(event: Progress): View {
 
 /** @param enabled - false draws nothing; it is also off when stderr is not a terminal */
 export function createProgressBar(enabled: boolean): ProgressBar {
-  if (!enabled || !process.stderr.isTTY) return { listener: () => undefined, stop: () => undefined };
+  if (!enabled || !process.stderr.isTTY) return { isShown: false, listener: () => undefined, stop: () => undefined };
   const bar = new SingleBar(
     {
       stream: process.stderr,
@@ -64,6 +66,7 @@ export function createProgressBar(enabled: boolean): ProgressBar {
   );
   let started = false;
   return {
+    isShown: true,
     listener(event) {
       const view = viewOf(event);
       // An empty folder has nothing to count, and a bar of nothing would divide by it.

@@ -189,7 +189,7 @@ describe("command line", () => {
     const [said, seen]: [string[], string[]] = [[], []];
     const tell = tellingDeposits({
       output: { say: (line: string) => said.push(line) } as unknown as Output,
-      progress: { listener: ({ phase }) => seen.push(phase), stop: () => undefined },
+      progress: { isShown: false, listener: ({ phase }) => seen.push(phase), stop: () => undefined },
     });
     const terms = { provider: "0xP", token: NATIVE_TOKEN, feePerEpoch: 3n * 10n ** 15n, epochs: 4 } as Terms;
     const event = { operation: "agreement", doneBytes: 0, totalBytes: 0 } as const;

@@ -5,6 +5,7 @@
 import { parentPort } from "node:worker_threads";
 import { sha256 } from "#primitives";
 import { openChunkInPlace, sealChunkInPlace } from "../../core/crypto/encryption.ts";
+import { sealBundleInPlace } from "../../core/crypto/segments.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { FRAME_HEAD_BYTES, loadFramer, readFrame } from "../../core/recipe/frame.ts";
@@ -16,6 +17,11 @@ async function perform(call: DataCall): Promise<readonly DataResult[]> {
   if (call.step === "open") return [await open(call)];
   if (call.step === "seal") {
     const sealed = sealChunkInPlace(call.key, new Uint8Array(call.memory), call.frameBytes);
+    return [{ lengthBytes: sealed.length, digest: sha256(sealed) }];
+  }
+  if (call.step === "seal bundle") {
+    const sealed = new Uint8Array(call.memory, 0, call.bundleBytes);
+    sealBundleInPlace(call.key, sealed, call.frameBytes);
     return [{ lengthBytes: sealed.length, digest: sha256(sealed) }];
   }
   const compress = await loadFramer();
@@ -45,11 +51,15 @@ async function open({ memory, sealedBytes, ref, macKey }: OpenCall): Promise<Dat
   }
 }
 
+function isDataCall(work: CallMessage["work"]): work is DataCall {
+  return work.step === "frame" || work.step === "seal" || work.step === "seal bundle" || work.step === "open";
+}
+
 async function answer({ call, work }: CallMessage): Promise<void> {
   let message: AnswerMessage;
   let moved: ArrayBuffer[] = [];
   try {
-    if (work.step === "frame" || work.step === "seal" || work.step === "open") {
+    if (isDataCall(work)) {
       const memory = work.step === "frame" ? work.stored.map((stored) => stored.memory) : [work.memory];
       message = { call, answer: { results: await perform(work), memory } };
       moved = memory;

@@ -19,6 +19,14 @@ export interface StoredFrame {
 export type DataCall =
   | { readonly step: "frame"; readonly stored: readonly StoredFrame[] }
   | { readonly step: "seal"; readonly memory: ArrayBuffer; readonly frameBytes: number; readonly key: Uint8Array }
+  | {
+      readonly step: "seal bundle";
+      readonly memory: ArrayBuffer;
+      /** Of each frame; together with their tags `bundleBytes`. */
+      readonly frameBytes: readonly number[];
+      readonly bundleBytes: number;
+      readonly key: Uint8Array;
+    }
   | OpenCall;
 
 export interface OpenCall {

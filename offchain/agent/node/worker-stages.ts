@@ -7,6 +7,7 @@
  */
 import { availableParallelism } from "node:os";
 import { CHUNK_OVERHEAD_BYTES } from "../../core/crypto/encryption.ts";
+import { layOutBundle } from "../../core/crypto/segments.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import { FRAME_HEAD_BYTES, MAX_FRAME_BYTES } from "../../core/recipe/frame.ts";
@@ -81,7 +82,13 @@ class WorkerStages implements DataStages {
   }
 
   async sealBundle(frames: readonly Uint8Array[], key: Uint8Array): Promise<{ id: string; sealed: Uint8Array }> {
-    return await localStages.sealBundle(frames, key);
+    const frameBytes = frames.map(({ length }) => length);
+    if (frameBytes.reduce((sum, length) => sum + length, 0) < SHORT_GROUP_BYTES)
+      return await localStages.sealBundle(frames, key);
+    const { buffer: memory, length: bundleBytes } = layOutBundle(frames, this.allocateSealed());
+    const work = { step: "seal bundle", memory: memory as ArrayBuffer, frameBytes, bundleBytes, key } as const;
+    const { bytes: sealed, digest } = resultOf(await this.#perform(work), 0);
+    return { id: contentIdFromDigest(digest), sealed };
   }
 
   async open(sealed: Uint8Array, ref: ChunkRef, macKey?: Uint8Array): Promise<OpenOutcome> {

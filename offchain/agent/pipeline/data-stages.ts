@@ -5,10 +5,9 @@
  */
 import { sha256 } from "#primitives";
 import { openChunk, sealChunk } from "../../core/crypto/encryption.ts";
-import { sealSegment, segmentKey } from "../../core/crypto/segments.ts";
+import { layOutBundle, sealBundleInPlace } from "../../core/crypto/segments.ts";
 import { contentId } from "../../core/encoding/content-id.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { segmentBytes } from "../../core/recipe/bundle.ts";
 import { loadFramer, readFrame } from "../../core/recipe/frame.ts";
 import type { ChunkRef } from "../../core/recipe/recipe.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
@@ -81,12 +80,12 @@ export const localStages: DataStages = {
     return { id: contentId(sealed), sealed };
   },
   async sealBundle(frames, key) {
-    const sealed = new Uint8Array(frames.reduce((sum, frame) => sum + segmentBytes(frame.length), 0));
-    let offset = 0;
-    for (const [position, frame] of frames.entries()) {
-      sealed.set(sealSegment(segmentKey(key, position), frame), offset);
-      offset += segmentBytes(frame.length);
-    }
+    const sealed = layOutBundle(frames);
+    sealBundleInPlace(
+      key,
+      sealed,
+      frames.map(({ length }) => length),
+    );
     return { id: contentId(sealed), sealed };
   },
   async open(sealed, ref, macKey) {

@@ -4,10 +4,17 @@
  */
 import type { SealedObject } from "../../core/recipe/tree.ts";
 
+interface Waiting {
+  /** Objects that were counted when the call came. */
+  readonly objects: number;
+  readonly call: () => void;
+}
+
 export class AfterDurable {
   #counted = 0;
   #confirmed = 0;
-  #waiting: { readonly objects: number; readonly call: () => void }[] = [];
+  readonly #waiting: Waiting[] = [];
+  readonly #sequence: Waiting[] = [];
 
   /** Passes objects on and counts them. */
   async *counting(objects: AsyncIterable<SealedObject>): AsyncGenerator<SealedObject, void, undefined> {
@@ -17,18 +24,32 @@ export class AfterDurable {
     }
   }
 
-  /** Calls when all objects that were counted so far are confirmed. Calls keep their order. */
+  /** Calls when all objects that were counted so far are confirmed. */
   defer(call: () => void): void {
-    this.#waiting.push({ objects: this.#counted, call });
-    // Without anything new to confirm, nothing else would.
-    if (this.#confirmed >= this.#counted) this.confirm(0);
+    if (this.#isConfirmed) call();
+    else this.#waiting.push({ objects: this.#counted, call });
+  }
+
+  /**
+   * Calls in the order in which it is called, and not before what `defer` would wait for.
+   * @param needsObjects of the call; without, it waits for the calls before it only, so that a long row of such calls
+   *   is not held until the next group is full
+   */
+  inOrder(call: () => void, { needsObjects }: { needsObjects: boolean }): void {
+    if (this.#sequence.length === 0 && (!needsObjects || this.#isConfirmed)) call();
+    else this.#sequence.push({ objects: needsObjects ? this.#counted : 0, call });
   }
 
   /** @param objects confirmed now */
   confirm(objects: number): void {
     this.#confirmed += objects;
-    const end = this.#waiting.findIndex((each) => each.objects > this.#confirmed);
-    const ready = this.#waiting.splice(0, end === -1 ? this.#waiting.length : end);
-    for (const { call } of ready) call();
+    for (const calls of [this.#waiting, this.#sequence]) {
+      const end = calls.findIndex((each) => each.objects > this.#confirmed);
+      for (const { call } of calls.splice(0, end === -1 ? calls.length : end)) call();
+    }
+  }
+
+  get #isConfirmed(): boolean {
+    return this.#confirmed >= this.#counted;
   }
 }

@@ -157,7 +157,9 @@ export class Assembler {
     if (cache === undefined) return;
     const { entry, place, cached } = item;
     const chunked = "segment" in content || entry.type !== "file" ? undefined : content;
-    durable?.defer(() => cache.remember(entry, place ?? chunked, cached !== undefined));
+    // What is remembered of a small file is its digest: that its bundle is stored, the record of the bundle says.
+    const needsObjects = chunked !== undefined && cached === undefined;
+    durable?.inOrder(() => cache.remember(entry, place ?? chunked, cached !== undefined), { needsObjects });
   }
 
   #rememberBundle(content: string, ref: BundleRef): void {

@@ -154,15 +154,10 @@ class Put {
 
   async run(): Promise<PutReport> {
     const context = this.#context;
-    const { signal } = this.#options;
+    const { agreement, onProgress, providers: wanted } = this.#options;
     this.#tell("scanning");
-    const providers = context.providers().choose(this.#options.providers);
-    const cache = this.#openCache(providers, { isReadOnly: true, distrusted: this.#readsAll });
-    try {
-      this.#measured = await measure(this.#source, cache, signal);
-    } finally {
-      cache?.session.close();
-    }
+    const providers = context.providers().choose(wanted);
+    if (onProgress !== undefined || agreement !== false) await this.#measure(providers);
     const committee = await context.committee();
     const lanes = await this.#openLanes(providers);
     // Tags are made of the bytes of every object. Of a tree that was put before, the agreements most likely run, and
@@ -174,6 +169,16 @@ class Put {
         if (!isReleased(error) || attempt === ATTEMPTS) throw error;
         this.#readsAll = true;
       }
+    }
+  }
+
+  /** Walks once more: for the totals of the progress, and because tags decide how a tree is stored. */
+  async #measure(providers: readonly StorageProvider[]): Promise<void> {
+    const cache = this.#openCache(providers, { isReadOnly: true, distrusted: this.#readsAll });
+    try {
+      this.#measured = await measure(this.#source, cache, this.#options.signal);
+    } finally {
+      cache?.session.close();
     }
   }
 

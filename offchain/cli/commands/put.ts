@@ -85,7 +85,8 @@ export function registerPut(program: Command): void {
           ...(time === undefined ? {} : { time }),
           ...(options.recipients === undefined ? {} : { recipients: options.recipients }),
           agreement: options.agreement ? wishes : false,
-          onProgress: tellingDeposits(session),
+          // Without a listener, nothing is counted in advance.
+          ...(options.agreement || progress.isShown ? { onProgress: tellingDeposits(session) } : {}),
           signal,
         });
         progress.stop();

@@ -19,11 +19,12 @@ const BYTE_STRING = 2;
 const ARRAY = 4;
 
 /** Smallest argument that needs a head of 1, 2, 4 or 8 further bytes (RFC 8949 §3). */
-const SMALLEST_ARGUMENT = { 1: 24n, 2: 0x100n, 4: 0x1_0000n, 8: 0x1_0000_0000n } as const;
+const SMALLEST_ARGUMENT = { 1: 24, 2: 0x100, 4: 0x1_0000, 8: 0x1_0000_0000 } as const;
 
 interface Head {
   readonly major: number;
-  readonly argument: bigint;
+  /** Rounded above 2^53, which is longer than any input. */
+  readonly argument: number;
   /** Index after the head. */
   readonly end: number;
 }
@@ -45,13 +46,13 @@ function readHead(bytes: Uint8Array, position: number, what: string): Head | und
   if (major !== UNSIGNED && major !== NEGATIVE && major !== BYTE_STRING && major !== ARRAY) {
     throw refuse(what, "CBOR type", `major type ${major} at byte ${position}`);
   }
-  if (info < 24) return { major, argument: BigInt(info), end: position + 1 };
+  if (info < 24) return { major, argument: info, end: position + 1 };
   if (info > 27) throw refuse(what, "CBOR head", `an indefinite or reserved length at byte ${position}`);
   const extraBytes = (1 << (info - 24)) as keyof typeof SMALLEST_ARGUMENT;
   const end = position + 1 + extraBytes;
   if (end > bytes.length) return undefined;
-  let argument = 0n;
-  for (const byte of bytes.subarray(position + 1, end)) argument = (argument << 8n) | BigInt(byte);
+  let argument = 0;
+  for (let index = position + 1; index < end; index++) argument = argument * 0x100 + (bytes[index] ?? 0);
   if (argument < SMALLEST_ARGUMENT[extraBytes]) {
     throw refuse(what, "CBOR head", `a longer head than needed at byte ${position}`);
   }
@@ -67,18 +68,18 @@ function readHead(bytes: Uint8Array, position: number, what: string): Head | und
  */
 export function measureItem(bytes: Uint8Array, start: number, maxDepth: number, what: string): number | undefined {
   /** Items still to come at each level of nesting; the outermost level is the one item asked for. */
-  const remaining: bigint[] = [1n];
+  const remaining: number[] = [1];
   let position = start;
   while (remaining.length > 0) {
-    const count = remaining.pop() as bigint;
-    if (count === 0n) continue;
-    remaining.push(count - 1n);
+    const count = remaining.pop() as number;
+    if (count === 0) continue;
+    remaining.push(count - 1);
     const head = readHead(bytes, position, what);
     if (head === undefined) return undefined;
     position = head.end;
     if (head.major === BYTE_STRING) {
-      if (head.argument > BigInt(bytes.length - position)) return undefined;
-      position += Number(head.argument);
+      if (head.argument > bytes.length - position) return undefined;
+      position += head.argument;
     } else if (head.major === ARRAY) {
       if (remaining.length > maxDepth) throw refuse(what, "nesting", `arrays nested deeper than ${maxDepth}`);
       remaining.push(head.argument);

@@ -35,6 +35,9 @@ export function contentId(ciphertext: Uint8Array): string {
   return contentIdFromDigest(sha256(ciphertext));
 }
 
+/** The entries of a bundle name the same object hundreds of times in a row. */
+let latest: { readonly id: string; readonly digest: Uint8Array } = { id: "", digest: new Uint8Array(0) };
+
 /**
  * Returns the id that names a SHA-256 digest.
  * @param digest 32 bytes
@@ -42,10 +45,14 @@ export function contentId(ciphertext: Uint8Array): string {
  */
 export function contentIdFromDigest(digest: Uint8Array): string {
   if (digest.length !== DIGEST_BYTES) throw refuse(`a digest of ${digest.length} bytes`);
+  if (latest.digest.length === DIGEST_BYTES && latest.digest.every((byte, index) => byte === digest[index])) {
+    return latest.id;
+  }
   const binary = new Uint8Array(CONTENT_ID_BYTES);
   binary.set(PREFIX);
   binary.set(digest, PREFIX.length);
-  return base32.encode(binary);
+  latest = { id: base32.encode(binary), digest: binary.subarray(PREFIX.length) };
+  return latest.id;
 }
 
 /**
@@ -94,5 +101,6 @@ export function contentIdFromBytes(binary: Uint8Array): string {
  * @throws InvalidInputError if the id is not in its one canonical form
  */
 export function digestOf(id: string): Uint8Array {
-  return contentIdToBytes(id).slice(PREFIX.length);
+  if (id !== latest.id) latest = { id, digest: contentIdToBytes(id).subarray(PREFIX.length) };
+  return latest.digest.slice();
 }

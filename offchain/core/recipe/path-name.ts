@@ -75,6 +75,8 @@ function sequenceLength(bytes: Uint8Array, start: number): number {
  * @throws InvalidInputError if the string holds an unpaired surrogate that stands for no byte
  */
 export function pathToBytes(path: string): Uint8Array {
+  const ascii = asciiBytes(path);
+  if (ascii !== undefined) return ascii;
   if (path.isWellFormed()) return encoder.encode(path);
   const bytes: number[] = [];
   // Iteration is by code point, so what is left in the surrogate range is unpaired.
@@ -89,6 +91,20 @@ export function pathToBytes(path: string): Uint8Array {
     }
   }
   return Uint8Array.from(bytes);
+}
+
+/** Most paths are short and ASCII, and a call of the encoder takes longer than such a path. */
+const SHORT_CHARACTERS = 256;
+
+function asciiBytes(path: string): Uint8Array | undefined {
+  if (path.length > SHORT_CHARACTERS) return undefined;
+  const bytes = new Uint8Array(path.length);
+  for (let index = 0; index < bytes.length; index++) {
+    const code = path.charCodeAt(index);
+    if (code >= 0x80) return undefined;
+    bytes[index] = code;
+  }
+  return bytes;
 }
 
 /**

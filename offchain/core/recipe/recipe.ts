@@ -326,18 +326,25 @@ const SYMLINK = 3;
  */
 export function encodeEntry(entry: FileEntry): Uint8Array {
   const path = pathToBytes(entry.path);
-  let value: CborValue;
-  if (entry.type === "file") {
-    requireSameSize(`entry ${showPath(entry.path)}`, entry.sizeBytes, entry.content);
-    value = [FILE, path, entry.sizeBytes, contentToCbor(entry.content)];
-  } else if (entry.type === "directory") {
-    value = [DIRECTORY, path];
-  } else {
-    value = [SYMLINK, path, pathToBytes(entry.target)];
+  checkPath(path);
+  const what = `entry ${showPath(entry.path)}`;
+  if (entry.type === "directory") return encodeCbor([DIRECTORY, path]);
+  if (entry.type === "symlink") {
+    const target = pathToBytes(entry.target);
+    checkTarget(target, what);
+    return encodeCbor([SYMLINK, path, target]);
   }
-  const bytes = encodeCbor(value);
-  decodeEntry(bytes);
-  return bytes;
+  requireSameSize(what, entry.sizeBytes, entry.content);
+  const content = contentToCbor(entry.content);
+  contentFromCbor(content, asInteger(entry.sizeBytes, 0, MAX_SIZE, { what, name: "size" }), what);
+  return encodeCbor([FILE, path, entry.sizeBytes, content]);
+}
+
+/** @throws InvalidInputError for a target that no link can have */
+function checkTarget(value: CborValue | undefined, what: string): Uint8Array {
+  const target = asBytes(value, 1, MAX_TARGET_BYTES, { what, name: "link target" });
+  if (target.includes(0)) throw new InvalidInputError(`${what}: its target holds a NUL byte`, { check: "link target" });
+  return target;
 }
 
 /**
@@ -360,10 +367,7 @@ export function decodeEntry(bytes: Uint8Array): FileEntry {
   }
   if (type === SYMLINK) {
     asArray(items, 3, 3, { what, name: "shape" });
-    const target = asBytes(items[2], 1, MAX_TARGET_BYTES, { what, name: "link target" });
-    if (target.includes(0))
-      throw new InvalidInputError(`${what}: its target holds a NUL byte`, { check: "link target" });
-    return { type: "symlink", path, target: pathFromBytes(target) };
+    return { type: "symlink", path, target: pathFromBytes(checkTarget(items[2], what)) };
   }
   asArray(items, 4, 4, { what, name: "shape" });
   const sizeBytes = asInteger(items[2], 0, MAX_SIZE, { what, name: "size" });

@@ -19,7 +19,13 @@ import {
 } from "../../../offchain/core/crypto/encryption.ts";
 import { domainTag, kdf } from "../../../offchain/core/crypto/kdf.ts";
 import { merkleChunkKey, merkleRoot, merkleSecret } from "../../../offchain/core/crypto/merkle-keys.ts";
-import { bundleKey, openSegment, sealSegment, segmentKey } from "../../../offchain/core/crypto/segments.ts";
+import {
+  bundleKey,
+  layOutBundle,
+  openSegment,
+  sealBundleInPlace,
+  segmentKey,
+} from "../../../offchain/core/crypto/segments.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { IntegrityError, InvalidInputError, UnknownVersionError } from "../../../offchain/core/errors.ts";
 import { storedFrame } from "../../../offchain/core/recipe/frame.ts";
@@ -176,18 +182,35 @@ describe("chunk encryption", () => {
   });
 });
 
+function sealBundle(key: Uint8Array, frames: readonly Uint8Array[], memory?: Uint8Array): Uint8Array {
+  const bundle = layOutBundle(frames, memory);
+  sealBundleInPlace(
+    key,
+    bundle,
+    frames.map(({ length }) => length),
+  );
+  return bundle;
+}
+
 describe("encryption of bundles", () => {
   it("seals to the bytes that an independent implementation gets", () => {
     const key = bundleKey(unhex(vectors.oprfOutput));
     expect(hex(key)).to.equal(vectors.bundleKey);
-    const segments = vectors.frames.map((frame, position) => sealSegment(segmentKey(key, position), unhex(frame)));
-    expect(segments.map(hex).join("")).to.equal(vectors.bundle);
-    expect(hex(openSegment(segmentKey(key, 1), segments[1] as Uint8Array, "f"))).to.equal(vectors.frames[1]);
+    const frames = vectors.frames.map(unhex);
+    expect(hex(sealBundle(key, frames))).to.equal(vectors.bundle);
+    const bundle = sealBundle(key, frames, new Uint8Array(1000).fill(7));
+    expect(hex(bundle)).to.equal(vectors.bundle);
+    let offset = 0;
+    for (const [position, frame] of frames.entries()) {
+      const segment = bundle.subarray(offset, offset + frame.length + 16);
+      expect(openSegment(segmentKey(key, position), segment, "f")).to.deep.equal(frame);
+      offset += segment.length;
+    }
   });
 
   it("opens a file under its own key only, and at its own place only", () => {
     const frame = Uint8Array.of(0, 1, 2, 3);
-    const sealed = sealSegment(segmentKey(KEY, 1), frame);
+    const sealed = sealBundle(KEY, [Uint8Array.of(9), frame]).subarray(17);
     for (const key of [segmentKey(KEY, 0), segmentKey(KEY, 2), KEY]) {
       expect(() => openSegment(key, sealed, "file 1")).to.throw(IntegrityError, "file 1 does not decrypt");
     }
