@@ -198,6 +198,16 @@ describe("snapshots", () => {
       expect(report.released.map(({ released }) => released)).to.deep.equal([all]);
     }
 
+    it("leave alone what was confirmed since the first put of the account, although it had no list then", async () => {
+      writeFileSync(dir("first"), pseudoRandomBytes("first", MIB));
+      await desktop.put([dir("first")], options);
+      proxy.asked.length = 0;
+      expect((await desktop.put([dir("first")], options)).uploadedObjects).to.equal(0);
+      expect(proxy.asked.filter((request) => request.endsWith("/keep"))).to.deep.equal([]);
+      const { snapshots } = await desktop.snapshots.list();
+      await desktop.snapshots.remove(snapshots.map(({ id }) => id));
+    });
+
     it("leave the other what it has claimed", async () => {
       all = (await laptop.put([dir("shared")], options)).objects;
       const { released } = removeAllBeforeNextHead();
