@@ -10,8 +10,6 @@ import { type Committee, readCommittee, readCommitteeOf } from "../chain/registr
 import { TransactionSender } from "../chain/sender.ts";
 import { TallystickError } from "../core/errors.ts";
 import type { Identity } from "../core/identity/identity.ts";
-import { oprfReady } from "../core/oprf/ristretto255.ts";
-import { verifyCommitteeKeys } from "../core/oprf/threshold.ts";
 import type { PartyOptions } from "../http/client.ts";
 import { SessionTokens } from "../http/sessions.ts";
 import { fetchTransport } from "../http/transport.ts";
@@ -21,6 +19,7 @@ import { Archives } from "./keys/archives.ts";
 import type { ShareMember } from "./keys/key-shares.ts";
 import { NbmClient } from "./keys/nbm-client.ts";
 import { OprfCommittee, type OprfMember } from "./keys/oprf-committee.ts";
+import { loadSuite } from "./pipeline/oprf-stage.ts";
 import type { AgentPlatform } from "./platform.ts";
 import type { AgentLogger } from "./progress.ts";
 import { CspClient } from "./providers/csp-client.ts";
@@ -32,6 +31,8 @@ export interface ContextOptions {
   readonly identity: Identity;
   /** Absent for what needs no network, such as listing the catalogue. */
   readonly deployment: Deployment | undefined;
+  /** A connection to its chain that was begun already. Default: one is made when it is needed. */
+  readonly chain?: Promise<ChainReader> | undefined;
   readonly platform: AgentPlatform;
   readonly logger: AgentLogger;
   /** Blocks that must hold a transaction before it counts. */
@@ -68,6 +69,7 @@ export class AgentContext {
     this.waits = new WaitNotices(options.logger, options.platform.clock);
     this.#confirmations = options.confirmations;
     this.account = new AgentAccount(options.identity.signingKey);
+    if (options.chain !== undefined) this.#keepChain(options.chain);
   }
 
   get catalogue(): Catalogue {
@@ -86,10 +88,15 @@ export class AgentContext {
   /** @throws NoDeploymentError, ChainUnavailableError */
   chain(): Promise<ChainReader> {
     const connect = async () => await this.waits.during("chain", "connecting", () => connectChain(this.deployment));
-    this.#chain ??= forgetFailure(connect(), () => {
+    return this.#chain ?? this.#keepChain(connect());
+  }
+
+  #keepChain(connecting: Promise<ChainReader>): Promise<ChainReader> {
+    const chain = forgetFailure(connecting, () => {
       this.#chain = undefined;
     });
-    return this.#chain;
+    this.#chain = chain;
+    return chain;
   }
 
   /**
@@ -192,7 +199,6 @@ export class AgentContext {
   }
 
   async #link(id: bigint): Promise<CommitteeLink> {
-    await oprfReady();
     const committee = await readCommittee(await this.chain(), id);
     if (committee.status !== "active") {
       throw new TallystickError(`committee ${id} has not made its key yet`, {
@@ -205,9 +211,6 @@ export class AgentContext {
         retryable: true,
       });
     }
-    const shares = committee.members.map(({ verificationShare }) => verificationShare);
-    // One check is enough: with consistent verification shares, every quorum gives the same keys.
-    verifyCommitteeKeys(committee.groupPublicKey, shares, committee.threshold);
     const members = committee.members.map((member) => ({
       ...member,
       client: new NbmClient(
@@ -221,9 +224,20 @@ export class AgentContext {
       committee,
       members,
       nodes: members.filter(({ url }) => url !== "").map(({ client }) => client),
-      oprf: new OprfCommittee(id, committee.threshold, members, { logger: this.logger }),
+      oprf: new OprfCommittee(id, committee.threshold, members, {
+        logger: this.logger,
+        checkKeys: () => requireConsistentKeys(committee),
+      }),
     };
   }
+}
+
+/** One check is enough: with consistent verification shares, every quorum gives the same keys. */
+async function requireConsistentKeys({ groupPublicKey, members, threshold }: Committee): Promise<void> {
+  await loadSuite();
+  const { verifyCommitteeKeys } = await import("../core/oprf/threshold.ts");
+  const shares = members.map(({ verificationShare }) => verificationShare);
+  verifyCommitteeKeys(groupPublicKey, shares, threshold);
 }
 
 /** Address of a party without what may be secret in a URL. */

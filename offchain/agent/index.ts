@@ -8,9 +8,8 @@
  *   await agent.close();
  */
 
-import type { Deployment } from "../chain/deployment.ts";
+import type { ChainReader, Deployment } from "../chain/deployment.ts";
 import type { Identity } from "../core/identity/identity.ts";
-import { oprfReady } from "../core/oprf/ristretto255.ts";
 import { Agreements } from "./agreements/agreements.ts";
 import { type AuditOptions, type AuditReport, audit } from "./agreements/audit.ts";
 import type { AgreementReport } from "./agreements/terms.ts";
@@ -49,6 +48,8 @@ export interface AgentOptions {
   readonly identity: Identity;
   /** Without one, only `list` works. */
   readonly deployment?: Deployment;
+  /** A connection to the chain of the deployment that was begun already; the agent takes it over. */
+  readonly chain?: Promise<ChainReader>;
   readonly platform: AgentPlatform;
   /** Receives remarks: nodes that fail and are replaced, and what is waited for. */
   readonly logger?: AgentLogger;
@@ -63,9 +64,8 @@ export interface AgentOptions {
  * @throws TallystickError CONFLICT when the catalogue belongs to another account
  */
 export async function openAgent(options: AgentOptions): Promise<Agent> {
-  await oprfReady();
-  const { identity, deployment, platform, logger = SILENT, confirmations = 1 } = options;
-  const context = new AgentContext({ identity, deployment, platform, logger, confirmations });
+  const { identity, deployment, chain, platform, logger = SILENT, confirmations = 1 } = options;
+  const context = new AgentContext({ identity, deployment, chain, platform, logger, confirmations });
   await requireOwnCatalogue(context);
   return new Agent(context);
 }

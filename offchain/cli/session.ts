@@ -7,9 +7,10 @@ import { describeNetwork, networkFacts } from "../agent/network-facts.ts";
 import { type FoundDeployment, findDeployment } from "../agent/node/deployment-file.ts";
 import { homeDirectory, loadIdentity, requireIdentity } from "../agent/node/identity-store.ts";
 import { type Agent, openAgent } from "../agent/node/index.ts";
-import { pinNetwork } from "../agent/node/network-pin.ts";
+import { pinNetwork, readPin } from "../agent/node/network-pin.ts";
 import type { AgentLogger } from "../agent/progress.ts";
 import { WaitNotices } from "../agent/wait-notices.ts";
+import { type ChainReader, connectChain } from "../chain/deployment.ts";
 import type { Identity } from "../core/identity/identity.ts";
 import { interruptible } from "./interrupt.ts";
 import { createOutput, type Output } from "./output.ts";
@@ -80,15 +81,19 @@ export function agentLogger(output: Output): AgentLogger {
   };
 }
 
-/** Opens the identity of the home folder, runs the work, and wipes the identity. Needs no network. */
+/**
+ * Opens the identity of the home folder, runs the work, and wipes the identity. Needs no network.
+ * @param beside begins what does not need the identity, while the keystore is being opened on another core
+ */
 export async function withIdentity(
   around: Surroundings,
   work: (identity: Identity) => Promise<void>,
-  passphrase?: string,
+  { passphrase, beside }: { passphrase?: string | undefined; beside?: () => void } = {},
 ): Promise<void> {
   // Before the passphrase is asked for: a prompt that leads nowhere is a nuisance.
   requireIdentity(around.homeDir);
   const secret = passphrase ?? (await readPassphrase(around.options.passphraseFile));
+  beside?.();
   const identity = await loadIdentity(around.homeDir, secret);
   try {
     await work(identity);
@@ -120,16 +125,25 @@ export async function withAgent(
     while (program.parent !== null) program = program.parent;
     program.setOptionValue(INCOMPLETE, true);
   };
+  let chain: Promise<ChainReader> | undefined;
+  let pinning: Promise<void> | undefined;
+  const connect = () => {
+    chain = connectChain(deployment);
+    // The first use of a network waits until the passphrase is known to be right.
+    if (readPin(homeDir) !== undefined) pinning = pinNetwork(homeDir, deployment);
+    // Failures are met below, if the keystore opens.
+    for (const begun of [chain, pinning]) begun?.catch(() => undefined);
+  };
   const open = async (identity: Identity) => {
     needs.check?.(identity);
     output.say(`tallystick: network: ${describeNetwork(network)}`);
     const logger = agentLogger(output);
     const progress = createProgressBar(!output.json && options.quiet !== true);
-    const agent = await openAgent({ identity, deployment, homeDir, logger });
+    const agent = await openAgent({ identity, deployment, homeDir, logger, ...(chain === undefined ? {} : { chain }) });
     try {
       await interruptible(async (signal) => {
         const waits = new WaitNotices(logger, systemClock);
-        await waits.during("chain", "checking the network", () => pinNetwork(homeDir, deployment));
+        await waits.during("chain", "checking the network", () => pinning ?? pinNetwork(homeDir, deployment));
         await work({ ...around, output, agent, progress, signal, incomplete });
       });
     } finally {
@@ -137,5 +151,13 @@ export async function withAgent(
       await agent.close();
     }
   };
-  await withIdentity(around, open, needs.passphrase);
+  try {
+    await withIdentity(around, open, { passphrase: needs.passphrase, beside: connect });
+  } finally {
+    // The agent has closed it, unless none was opened.
+    chain?.then(
+      (connected) => connected.close(),
+      () => undefined,
+    );
+  }
 }

@@ -16,7 +16,7 @@ import {
   randomFillSync,
   timingSafeEqual,
 } from "node:crypto";
-import { zstdDecompressSync } from "node:zlib";
+import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import {
   checkGcmArguments,
   checkHkdfArguments,
@@ -177,6 +177,11 @@ export function zstdDecompress(frame: Uint8Array, sizeBytes: number): Uint8Array
   }
 }
 
+/** Not by the stream of the web, whose classes alone take longer to load than this takes to run. */
+export async function gunzipBase64(text: string): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(gunzipSync(Buffer.from(text, "base64")));
+}
+
 export function randomBytes(n: number): Uint8Array {
   checkRandomLength(n);
   return randomFillSync(new Uint8Array(n));
@@ -199,6 +204,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   aes256GcmOpen,
   aes256GcmOpenInPlace,
   zstdDecompress,
+  gunzipBase64,
   randomBytes,
   equalBytes,
 }) satisfies Primitives;

@@ -108,6 +108,12 @@ export function aes256GcmOpen(
 /** No browser has zstd. */
 export const zstdDecompress: Primitives["zstdDecompress"] = undefined;
 
+export async function gunzipBase64(text: string): Promise<Uint8Array<ArrayBuffer>> {
+  const packed = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(unpacked).arrayBuffer());
+}
+
 export function randomBytes(n: number): Uint8Array {
   checkRandomLength(n);
   const bytes = new Uint8Array(n);
@@ -137,6 +143,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   aes256GcmOpen,
   aes256GcmOpenInPlace,
   zstdDecompress,
+  gunzipBase64,
   randomBytes,
   equalBytes,
 }) satisfies Primitives;

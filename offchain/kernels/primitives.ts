@@ -100,6 +100,8 @@ export interface Primitives {
    * @returns exactly `sizeBytes` bytes, or undefined when the frame is damaged or has another content size
    */
   readonly zstdDecompress: ((frame: Uint8Array, sizeBytes: number) => Uint8Array | undefined) | undefined;
+  /** Unpacks what this project carries as text: gzip in base64. Not for input of others: the result is not bounded. */
+  gunzipBase64(text: string): Promise<Uint8Array<ArrayBuffer>>;
   /** Bytes from the system's cryptographic generator. @param n how many, a non-negative integer */
   randomBytes(n: number): Uint8Array;
   /** Equality in time that depends on the lengths only. False for different lengths. */

@@ -6,7 +6,7 @@
  *
  * Emscripten's loader is not used: it asks for a file beside the code, and its globals serve one instance only.
  */
-import { zstdDecompress } from "#primitives";
+import { gunzipBase64, zstdDecompress } from "#primitives";
 
 const LEVEL = 3;
 const MAGIC = 0xfd2f_b528;
@@ -102,9 +102,7 @@ async function instantiate(): Promise<ZstdExports> {
 async function compile(): Promise<WebAssembly.Module> {
   // Loaded when it is needed: a page whose bundler splits code downloads it only then.
   const { ZSTD_WASM_GZIP_BASE64 } = await import("./zstd.wasm.ts");
-  const packed = Uint8Array.from(atob(ZSTD_WASM_GZIP_BASE64), (character) => character.charCodeAt(0));
-  const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return await WebAssembly.compile(await new Response(unpacked).arrayBuffer());
+  return await WebAssembly.compile(await gunzipBase64(ZSTD_WASM_GZIP_BASE64));
 }
 
 /** Memory inside the module that grows to the largest call; at most a few sizes occur. */

@@ -10,7 +10,6 @@
 import { pause } from "../../chain/pause.ts";
 import { FIRST_GENERATION, type KeyId, oprfKey } from "../../core/dkg/key-id.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { ristretto255Suite } from "../../core/oprf/ristretto255.ts";
 import type { OprfSuite } from "../../core/oprf/suite.ts";
 import { MAXIMUM_BATCH } from "../../core/wire/nbm.ts";
 import { localOprf, type OprfStage } from "../pipeline/oprf-stage.ts";
@@ -43,6 +42,8 @@ export interface OprfMember extends QuorumMember {
 
 export interface OprfCommitteeOptions {
   readonly suite?: OprfSuite;
+  /** Awaited before the first evaluation: whether the members' keys belong together. */
+  readonly checkKeys?: () => Promise<void>;
   /** Generation of the key that the members' verification shares belong to; the first one unless given. */
   readonly generation?: number;
   readonly logger?: AgentLogger;
@@ -75,6 +76,8 @@ export class OprfCommittee {
   readonly members: readonly OprfMember[];
   readonly #key: KeyId;
   readonly #local: OprfStage;
+  readonly #checkKeys: () => Promise<void>;
+  #checked: Promise<void> | undefined;
   readonly #standing: Map<number, Standing>;
   readonly #logger: AgentLogger;
   readonly #patienceSeconds: number;
@@ -91,7 +94,9 @@ export class OprfCommittee {
     this.#standing = new Map(
       members.map((member) => [member.index, { notBefore: 0, capacity: MAXIMUM_BATCH, evaluations: 0 }]),
     );
-    this.#local = localOprf(options.suite ?? ristretto255Suite);
+    const { suite, checkKeys } = options;
+    this.#local = localOprf(suite === undefined ? undefined : async () => suite);
+    this.#checkKeys = checkKeys ?? (async () => undefined);
     this.#logger = options.logger ?? SILENT;
     this.#patienceSeconds = options.patienceSeconds ?? PATIENCE_SECONDS;
     this.#slowSeconds = options.slowSeconds ?? SLOW_SECONDS;
@@ -109,12 +114,15 @@ export class OprfCommittee {
    * @returns 64 bytes per input, in order.
    * @throws TallystickError QUORUM_FAILED when fewer than k nodes answer rightly, RATE_LIMITED when too many budgets
    *   stay used up; both say in `details.nodes` what every node answered. INTERNAL when the stage itself fails.
+   *   What the check of the members' keys throws.
    */
   async evaluate(
     inputs: readonly Uint8Array[],
     signal?: AbortSignal,
     stage: OprfStage = this.#local,
   ): Promise<Uint8Array[]> {
+    this.#checked ??= this.#checkKeys();
+    await this.#checked;
     const outputs: Uint8Array[] = [];
     while (outputs.length < inputs.length) {
       const batch = inputs.slice(outputs.length, outputs.length + this.#batchSize());

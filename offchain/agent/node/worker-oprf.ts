@@ -9,10 +9,9 @@ import {
   InvalidScalarError,
   TallystickError,
 } from "../../core/errors.ts";
-import { ristretto255Suite } from "../../core/oprf/ristretto255.ts";
 import type { EvaluationPart } from "../../core/oprf/suite.ts";
 import { type BlindedInputs, localOprf, type OprfStage } from "../pipeline/oprf-stage.ts";
-import { type OprfAnswer, type OprfCall, pack, type Refusal, unpack } from "./oprf-calls.ts";
+import { type OprfAnswer, type OprfCall, pack, type Refusal, unpack } from "./oprf-messages.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
 /** Threads of the pool for each one that computes the OPRF. */
@@ -31,7 +30,7 @@ export class WorkerOprf implements OprfStage {
   readonly #pool: WorkerPool;
   readonly #threads: number;
   readonly #localInputs: number;
-  readonly #local = localOprf(ristretto255Suite);
+  readonly #local = localOprf();
   /** Erasures under way: threads end after them. */
   readonly #wiping = new Set<Promise<unknown>>();
   #inputs = 0;

@@ -8,7 +8,7 @@
 import { Worker } from "node:worker_threads";
 import { type ErrorCode, TallystickError } from "../../core/errors.ts";
 import type { ChunkRef } from "../../core/recipe/recipe.ts";
-import type { OprfAnswer, OprfCall } from "./oprf-calls.ts";
+import type { OprfAnswer, OprfCall } from "./oprf-messages.ts";
 
 export interface StoredFrame {
   readonly memory: ArrayBuffer;

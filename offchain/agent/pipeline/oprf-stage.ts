@@ -27,10 +27,18 @@ export interface OprfStage {
   ): Promise<void>;
 }
 
-/** The computations in this thread. @param suite loaded */
-export function localOprf(suite: OprfSuite): OprfStage {
+/** The suite of the committees, loaded when the first key is asked for: many commands ask for none. */
+export async function loadSuite(): Promise<OprfSuite> {
+  const { ristretto255Suite } = await import("../../core/oprf/ristretto255.ts");
+  await ristretto255Suite.ready();
+  return ristretto255Suite;
+}
+
+/** The computations in this thread. */
+export function localOprf(load: () => Promise<OprfSuite> = loadSuite): OprfStage {
   return {
     async blind(inputs) {
+      const suite = await load();
       const batch = suite.blindInputs([...inputs]);
       return {
         blinded: batch.blinded,
@@ -39,6 +47,7 @@ export function localOprf(suite: OprfSuite): OprfStage {
       };
     },
     async verify(verificationShare, blinded, evaluated, proof) {
+      const suite = await load();
       suite.verifyEvaluation(verificationShare, [...blinded], [...evaluated], proof);
     },
   };

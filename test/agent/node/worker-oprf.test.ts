@@ -109,7 +109,7 @@ describe("OPRF on worker threads", () => {
   }
 
   it("refuses with the errors of one thread", async () => {
-    const local = localOprf(ristretto255Suite);
+    const local = localOprf(async () => ristretto255Suite);
     const share = multiplyBase(shares[0] as Uint8Array);
     const calls: ((used: OprfStage) => Promise<unknown>)[] = [
       (used) => used.blind([new Uint8Array(65_536)]),
