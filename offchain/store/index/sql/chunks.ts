@@ -24,6 +24,7 @@ import { PREPARED_CHALLENGES } from "../chunk-index.ts";
 import { canonicalAddress } from "./accounts.ts";
 import { packChallenges, unpackChallenges } from "./challenge-column.ts";
 import { countRelease } from "./heads.ts";
+import { requireLife } from "./leases.ts";
 import type { ChunkState, ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
@@ -95,11 +96,12 @@ export class SqlChunkIndex implements ChunkIndex {
     return digests.map((digest) => owned.has(toHex(digest)));
   }
 
-  async record(account: string, chunks: readonly RecordedChunk[], now: number): Promise<number> {
+  async record(account: string, chunks: readonly RecordedChunk[], now: number, life?: string): Promise<number> {
     const owner = canonicalAddress(account);
     const ordered = inOrder(chunks);
     return this.#database.write(
       async (transaction) => {
+        if (life !== undefined) await requireLife(this.#database, transaction, life);
         let madeUp = 0;
         const added = { chunks: 0, storedBytes: 0, lostChunks: 0 };
         const owned: { chunks: number; bytes: number } = { chunks: 0, bytes: 0 };

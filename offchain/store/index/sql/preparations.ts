@@ -110,7 +110,8 @@ export class SqlPreparationIndex implements PreparationIndex {
   ): Promise<CreationOutcome> {
     const owner = canonicalAddress(account);
     return this.#database.write<CreationOutcome>(async (transaction) => {
-      await lockAccount(this.#database, transaction, owner);
+      // One transaction at a time counts and adds the preparations of an account.
+      await this.#database.lockName(transaction, `preparations of ${owner}`);
       const { unused } = await transaction
         .selectFrom("preparations")
         .select((build) => build.fn.countAll<number>().as("unused"))
@@ -381,16 +382,6 @@ export class SqlPreparationIndex implements PreparationIndex {
       after = last.digest;
     }
   }
-}
-
-/** Lets one transaction at a time count and add the preparations of an account. SQLite has one writer anyway. */
-async function lockAccount(
-  database: SqlDatabase<ProviderTables>,
-  transaction: Transaction<ProviderTables>,
-  account: string,
-): Promise<void> {
-  if (database.engine === "sqlite") return;
-  await sql`SELECT pg_advisory_xact_lock(hashtextextended(${`preparations of ${account}`}, 0))`.execute(transaction);
 }
 
 /** Another process found this one's lease expired, and removes the preparation. */
