@@ -11,14 +11,13 @@ import { json } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
 import { randomBytes } from "#primitives";
-import { NATIVE_TOKEN, proposeCall, proposedAgreementId, readAgreement } from "../../offchain/chain/escrow.ts";
+import { proposeCall, proposedAgreementId, readAgreement } from "../../offchain/chain/escrow.ts";
 import { TransactionSender } from "../../offchain/chain/sender.ts";
-import { amountsFromOffer } from "../../offchain/core/agreement/offer.ts";
-import { auditKeyHash } from "../../offchain/core/audit/keys.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
-import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
+import { fromHex } from "../../offchain/core/encoding/hex.ts";
 import { CHUNK_FRAMES, type Offer } from "../../offchain/core/wire/csp.ts";
 import { LEASE_MILLISECONDS } from "../../offchain/store/index/sql/leases.ts";
+import { termsFor } from "../csp/agreement-terms.ts";
 import { AuditedData } from "../csp/audited-data.ts";
 import { frame, randomChunk, type TestChunk } from "../csp/provider-fixture.ts";
 import { type Answer, ProviderClient, ProviderProcess } from "../csp/provider-process.ts";
@@ -209,23 +208,7 @@ describe("two processes of one provider", () => {
     const offer = (await processes[0].request("GET", "/v1/offer")).json as Offer;
     const head = () => local.chain.provider.getBlockNumber();
     const startBlock = (await head()) + 8;
-    const sliceCount = BigInt(data.sliceCount);
-    const terms = {
-      provider: processes[0].operator,
-      token: NATIVE_TOKEN,
-      ...amountsFromOffer(offer, offer.prices[0]?.token ?? "", sliceCount),
-      startBlock: BigInt(startBlock),
-      epochBlocks: offer.epochBlocks,
-      windowBlocks: offer.windowBlocks,
-      epochs: 3,
-      sampleCount: offer.sampleCount,
-      breachLimit: offer.breachLimit,
-      firstIndex: 1n,
-      sliceCount,
-      auditKeyHash: toHex(auditKeyHash(data.key)),
-      manifestHash: data.manifestHash,
-      randomness: offer.randomness[0] ?? "",
-    };
+    const terms = termsFor(data, { provider: processes[0].operator, offer, startBlock });
     const id = proposedAgreementId(local.deployment, await user.send(proposeCall(local.deployment, terms)));
     const body = { agreementId: String(id), salt: data.saltHex };
     const accepted = await Promise.all([here, there].map((each) => each.request("POST", "/v1/agreements", { body })));
