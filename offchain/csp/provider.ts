@@ -12,7 +12,7 @@ import { type RunningDaemon, startDaemon } from "../daemon/boot.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
 import { SharedBudgets } from "../daemon/quota.ts";
-import { withLease } from "../store/index/leases.ts";
+import { jobLease, RECONCILIATION, withLease } from "../store/index/leases.ts";
 import { SqlPreparationStreams } from "../store/index/sql/preparation-streams.ts";
 import { objectStoreFolders, openObjectStore } from "../store/object/open-object-store.ts";
 import { AgreementService } from "./agreements/agreements.ts";
@@ -21,7 +21,7 @@ import { Settlement } from "./agreements/settlement.ts";
 import { ChallengeRefill } from "./chunks/challenge-refill.ts";
 import { ChunkService } from "./chunks/chunk-service.ts";
 import { ClaimService } from "./chunks/claims.ts";
-import { collectGarbage } from "./chunks/garbage.ts";
+import { collectGarbage, GARBAGE, unusedSince } from "./chunks/garbage.ts";
 import { OwnershipChallenges } from "./chunks/ownership-challenges.ts";
 import { reconcileChunks } from "./chunks/reconcile.ts";
 import { scrubObjects } from "./chunks/scrub.ts";
@@ -81,7 +81,14 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   await bindObjectStore(store, index);
   const challenges = new OwnershipChallenges(sender.address, base.secret);
   const { isShared } = database;
-  const chunks = new ChunkService(store, index.chunks, challenges, logger, unixSeconds, { isShared });
+  const chunks = new ChunkService(
+    store,
+    index.chunks,
+    challenges,
+    logger,
+    unixSeconds,
+    isShared ? { shared: index.leases } : {},
+  );
   const files = isShared
     ? new SqlPreparationStreams(database.sql.part())
     : new PreparationFiles(join(config.dataDir, "preparations"));
@@ -98,8 +105,10 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
     unixSeconds,
   );
   // A process that starts meanwhile waits, so that none that is not counted puts objects.
-  await withLease(index.leases, "reconciliation", RECONCILIATION_SECONDS, async () => {
-    const isAlone = (await index.leases.processes()).size === 1;
+  await withLease(index.leases, RECONCILIATION, RECONCILIATION_SECONDS, async () => {
+    const others = await index.leases.endLapsed(0);
+    // One that comes back meanwhile waits for as long as this process has the lease.
+    const isAlone = () => others === 0 && index.leases.holds(RECONCILIATION);
     await preparations.reconcile();
     logger.info(await reconcileChunks(store, index.chunks, chunks, logger, { isAlone }), "index and store compared");
   });
@@ -138,8 +147,13 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
     const signal = AbortSignal.any([stopped.signal, lost]);
     await unpaid.expire(signal);
     const now = unixSeconds();
-    const [releasedAt, since] = [now - config.releaseGraceSeconds, now - config.gcGraceSeconds];
-    const report = await collectGarbage({ index: index.chunks, chunks, store }, { releasedAt, now, since, signal });
+    const releasedAt = now - config.releaseGraceSeconds;
+    const since = await unusedSince(index.leases, now, { graceSeconds: config.gcGraceSeconds, isShared });
+    const mayRemove = () => index.leases.holds(jobLease(GARBAGE));
+    const report = await collectGarbage(
+      { index: index.chunks, chunks, store },
+      { releasedAt, now, since, signal, mayRemove },
+    );
     if (report.objects > 0 || report.compactedBytes > 0)
       logger.info({ ...report }, "objects that nobody needs removed");
   });
@@ -153,7 +167,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   const once = (name: string, run: (lost: AbortSignal) => Promise<void>): BackgroundPart => ({
     name,
     run: async () => {
-      const lease = `job ${name}`;
+      const lease = jobLease(name);
       if (await index.leases.hold(lease)) await run(index.leases.lost(lease));
     },
   });
@@ -166,7 +180,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
       once("settlement", async () => settlement.round(await head())),
       once("abandoned preparations", () => preparations.expire()),
       once("expired claims", () => claims.expire()),
-      once("garbage", garbage),
+      once(GARBAGE, garbage),
       once("scrub", (lost) =>
         scrubObjects(index.chunks, chunks, scrubBytesPerSecond, AbortSignal.any([stopped.signal, lost])),
       ),

@@ -19,13 +19,13 @@ import {
 } from "../../offchain/chain/escrow.ts";
 import { TransactionSender } from "../../offchain/chain/sender.ts";
 import { amountsFromOffer } from "../../offchain/core/agreement/offer.ts";
-import { auditKeyHash } from "../../offchain/core/audit/keys.ts";
 import { decodeProof } from "../../offchain/core/audit/proof.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
 import { verifyPrivate } from "../../offchain/core/audit/verifier.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { AgreementStatus, type Offer } from "../../offchain/core/wire/csp.ts";
 import { parseAnswer } from "../../offchain/core/wire/schema.ts";
+import { termsFor } from "../csp/agreement-terms.ts";
 import { AuditedData } from "../csp/audited-data.ts";
 import { randomChunk, type TestChunk } from "../csp/provider-fixture.ts";
 import { type ProviderClient, ProviderProcess, TEST_OFFER } from "../csp/provider-process.ts";
@@ -74,26 +74,8 @@ describe("agreements of a provider", () => {
     return data;
   }
 
-  async function termsFor(data: AuditedData, over: Partial<Terms> = {}): Promise<Terms> {
-    const sliceCount = BigInt(data.sliceCount);
-    return {
-      provider: provider.operator,
-      token: NATIVE_TOKEN,
-      ...amountsFromOffer(offer, offer.prices[0]?.token ?? "", sliceCount),
-      startBlock: BigInt((await head()) + 8),
-      epochBlocks: offer.epochBlocks,
-      windowBlocks: offer.windowBlocks,
-      epochs: 3,
-      sampleCount: offer.sampleCount,
-      breachLimit: offer.breachLimit,
-      firstIndex: 1n,
-      sliceCount,
-      auditKeyHash: toHex(auditKeyHash(data.key)),
-      manifestHash: data.manifestHash,
-      randomness: offer.randomness[0] ?? "",
-      ...over,
-    };
-  }
+  const termsOf = async (data: AuditedData, over: Partial<Terms> = {}): Promise<Terms> =>
+    termsFor(data, { provider: provider.operator, offer, startBlock: (await head()) + 8 }, over);
 
   async function propose(terms: Terms): Promise<bigint> {
     const receipt = await user.send(proposeCall(local.deployment, terms));
@@ -104,7 +86,7 @@ describe("agreements of a provider", () => {
     client.request("POST", "/v1/agreements", { body: { agreementId: String(id), salt: data.saltHex } });
 
   async function agreed(data: AuditedData, over: Partial<Terms> = {}): Promise<{ id: bigint; terms: Terms }> {
-    const terms = await termsFor(data, over);
+    const terms = await termsOf(data, over);
     const id = await propose(terms);
     const answer = await accept(id, data);
     expect(answer.status, JSON.stringify(answer.json)).to.equal(200);
@@ -268,7 +250,7 @@ describe("agreements of a provider", () => {
 
   it("are found after a crash between acceptance and answer, and asking again is answered the same", async () => {
     const data = await prepared();
-    const terms = await termsFor(data, { startBlock: BigInt((await head()) + 30) });
+    const terms = await termsOf(data, { startBlock: BigInt((await head()) + 30) });
     const id = await propose(terms);
     const dying = accept(id, data).catch(() => undefined);
     await until("sent", async () => (await readAgreement(local.chain, id))?.status === "active");
@@ -291,7 +273,7 @@ describe("agreements of a provider", () => {
 
   it("are continued when the acceptance was mined meanwhile, and proofs in the pool are not sent again", async () => {
     const data = await prepared();
-    const terms = await termsFor(data, { startBlock: BigInt((await head()) + 15), epochs: 2 });
+    const terms = await termsOf(data, { startBlock: BigInt((await head()) + 15), epochs: 2 });
     const id = await propose(terms);
     const pendingNonce = () => local.chain.provider.getTransactionCount(provider.operator, "pending");
     await local.chain.provider.send("evm_setAutomine", [false]);
@@ -324,7 +306,7 @@ describe("agreements of a provider", () => {
 
   it("are not forgotten when acceptance is asked for again while its transaction waits in the pool", async () => {
     const data = await prepared();
-    const terms = await termsFor(data, { startBlock: BigInt((await head()) + 15), epochs: 1 });
+    const terms = await termsOf(data, { startBlock: BigInt((await head()) + 15), epochs: 1 });
     const id = await propose(terms);
     await local.chain.provider.send("evm_setAutomine", [false]);
     try {
@@ -354,7 +336,7 @@ describe("agreements of a provider", () => {
     await stranger.upload(chunk);
     const theirs = new AuditedData(randomBytes(32), [chunk]);
     await stranger.request("PUT", `/v1/preparations/${theirs.saltHex}`, { bytes: theirs.body });
-    const id = await propose(await termsFor(data, { startBlock: BigInt((await head()) + 30) }));
+    const id = await propose(await termsOf(data, { startBlock: BigInt((await head()) + 30) }));
     const body = { agreementId: String(id), salt: theirs.saltHex };
     const strangers = Array.from({ length: 20 }, () => stranger.request("POST", "/v1/agreements", { body }));
     const own = await accept(id, data);
@@ -384,7 +366,7 @@ describe("agreements of a provider", () => {
 
   it("are refused below the offer, in the past, too near, too far, or with another source of randomness", async () => {
     const data = await prepared();
-    const good = await termsFor(data);
+    const good = await termsOf(data);
     const cases: [string, Partial<Terms>][] = [
       ["fee per epoch", { feePerEpoch: good.feePerEpoch - 1n }],
       [
@@ -435,13 +417,13 @@ describe("agreements of a provider", () => {
   it("are refused for other people's proposals and preparations, unknown ones, and what was not verified", async () => {
     const data = await prepared();
     const stranger = await provider.connect(local.account(2));
-    const id = await propose(await termsFor(data, { startBlock: BigInt((await head()) + 50) }));
+    const id = await propose(await termsOf(data, { startBlock: BigInt((await head()) + 50) }));
     const asStranger = await stranger.request("POST", "/v1/agreements", {
       body: { agreementId: String(id), salt: data.saltHex },
     });
     expect(asStranger.json.error.code).to.equal("NOT_FOUND");
     expect((await accept(999_999n, data)).json.error.code).to.equal("NOT_FOUND");
-    const reportersTerms = await termsFor(data, { startBlock: BigInt((await head()) + 50) });
+    const reportersTerms = await termsOf(data, { startBlock: BigInt((await head()) + 50) });
     const receipt = await reporter.send(proposeCall(local.deployment, reportersTerms));
     const reporters = proposedAgreementId(local.deployment, receipt);
     expect((await accept(reporters, data)).json.error.code).to.equal("NOT_OWNER");
@@ -450,7 +432,7 @@ describe("agreements of a provider", () => {
     await client.upload(chunk);
     const unverified = new AuditedData(seed, [chunk]);
     await client.request("PUT", `/v1/preparations/${unverified.saltHex}`, { bytes: unverified.body });
-    const early = await propose(await termsFor(unverified, { startBlock: BigInt((await head()) + 50) }));
+    const early = await propose(await termsOf(unverified, { startBlock: BigInt((await head()) + 50) }));
     expect((await accept(early, unverified)).json.error).to.include({ code: "CONFLICT", check: "verification" });
 
     await user.send(cancelCall(local.deployment, id));
@@ -464,7 +446,7 @@ describe("agreements of a provider", () => {
     rmSync(join(provider.dataDir, "store", "packs"), { recursive: true });
     await provider.start();
     client = await provider.connect(local.account(1));
-    const id = await propose(await termsFor(data));
+    const id = await propose(await termsOf(data));
     expect((await accept(id, data)).json.error).to.include({ code: "OBJECT_LOST", party: "provider" });
   });
 
@@ -481,7 +463,7 @@ describe("agreements of a provider", () => {
     await callToken(token, "mint", user.address, 10n ** 12n);
     await user.send(approveCall(local.deployment, token, 10n ** 12n));
 
-    const poor = await propose(await termsFor(data, { ...over, startBlock: BigInt((await head()) + 40) }));
+    const poor = await propose(await termsOf(data, { ...over, startBlock: BigInt((await head()) + 40) }));
     expect((await accept(poor, data)).json.error.code).to.equal("CHAIN_REVERTED");
     expect((await client.request("GET", `/v1/agreements/${poor}`)).status).to.equal(404);
 
@@ -495,7 +477,7 @@ describe("agreements of a provider", () => {
       return (await tokenBalance(token, provider.operator)) === terms.collateral + terms.feePerEpoch;
     });
     const coins = await propose(
-      await termsFor(data, { feePerEpoch: 10n ** 9n, startBlock: BigInt((await head()) + 20) }),
+      await termsOf(data, { feePerEpoch: 10n ** 9n, startBlock: BigInt((await head()) + 20) }),
     );
     expect((await accept(coins, data)).json.error).to.include({ code: "INVALID_INPUT", check: "token" });
   });

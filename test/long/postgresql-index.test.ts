@@ -11,11 +11,14 @@ import { TallystickError } from "../../offchain/core/errors.ts";
 import { type CspTables, PROVIDER_MIGRATIONS } from "../../offchain/csp/tables.ts";
 import { SharedBudgets } from "../../offchain/daemon/quota.ts";
 import type { RecordedChunk } from "../../offchain/store/index/chunk-index.ts";
+import { RECONCILIATION } from "../../offchain/store/index/leases.ts";
+import { requireLife } from "../../offchain/store/index/sql/leases.ts";
 import { openPostgresqlDatabase } from "../../offchain/store/index/sql/open-postgresql.ts";
 import { SqlProviderIndex } from "../../offchain/store/index/sql/provider-index.ts";
 import type { SqlDatabase } from "../../offchain/store/index/sql/sql-database.ts";
 import { freePort } from "../helpers/local-chain.ts";
 import { DATABASE_PASSWORD, PostgresqlServer } from "../helpers/postgresql.ts";
+import { until } from "../helpers/promises.ts";
 import { expectAsyncRejection } from "../helpers/rejection.ts";
 import { emptyTables, placeOn } from "../store/index/places.ts";
 import { describeProviderIndex } from "../store/index/provider-index-suite.ts";
@@ -260,6 +263,56 @@ describe("PostgreSQL", () => {
       await other.database.close();
       await pause(1200);
       expect(await holder.index.leases.hold("scrub")).to.equal(true);
+    });
+
+    it("refuses what a process began in a life that another one has ended, until it has registered again", async () => {
+      const fresh = await server.createDatabase("lapsed");
+      const [lapsed, other] = [await open(fresh, { leaseMilliseconds: 800 }), await open(fresh)];
+      const { life } = lapsed.index.leases;
+      const some = chunk();
+      const past = "extract(epoch FROM clock_timestamp()) * 1000 - 1000";
+      const expire = () => server.query("lapsed", `UPDATE leases SET expires_at = ${past} WHERE name = '${life}'`);
+      // Lapsed, and nobody has relied on it.
+      await expire();
+      await lapsed.index.chunks.record(account(79), [chunk()], 5, life);
+      expect(await other.index.leases.endLapsed(3600)).to.equal(1);
+      // While the transaction is under way that requires the life, it is not over.
+      await lapsed.database.write(async (transaction) => {
+        await requireLife(lapsed.database.part(), transaction as never, life);
+        await expire();
+        expect(await other.index.leases.endLapsed(0)).to.equal(1);
+      });
+      expect(await other.index.leases.hold(RECONCILIATION)).to.equal(true);
+      await until("it has lapsed", async () => {
+        await expire();
+        return (await other.index.leases.endLapsed(0)) === 0;
+      });
+      const refused = await expectAsyncRejection(
+        () => lapsed.index.chunks.record(account(79), [some], 5, life),
+        "CONFLICT",
+      );
+      expect(refused).to.include({ check: "lease of the process", retryable: true });
+      expect(await lapsed.index.chunks.find([some.digest])).to.deep.equal([undefined]);
+      // Not while the other one counts on being alone.
+      await pause(1000);
+      expect(lapsed.index.leases.life).to.equal(life);
+      await other.index.leases.release(RECONCILIATION);
+      await until("it is registered again", () => lapsed.index.leases.life !== life);
+      await lapsed.index.chunks.record(account(79), [some], 5, lapsed.index.leases.life);
+      await expectAsyncRejection(() => lapsed.index.chunks.record(account(79), [some], 5, life), "CONFLICT");
+      expect(await other.index.leases.endLapsed(0)).to.equal(1);
+    });
+
+    it("does not take a lease up again that lapsed, since another may have had it meanwhile", async () => {
+      const stalled = await openDatabase();
+      let now = 0;
+      const leases = (await SqlProviderIndex.open(stalled.part(), { leaseMilliseconds: 800, now: () => now })).leases;
+      opened.push({ database: stalled, index: { close: () => leases.close() } as SqlProviderIndex });
+      expect(await leases.hold("scrub")).to.equal(true);
+      const lost = leases.lost("scrub");
+      now += 1000;
+      expect(leases.holds("scrub")).to.equal(false);
+      await until("it is lost", () => lost.aborted, 5);
     });
 
     it("leaves a manifest that arrives to the process that receives it, while that lives", async () => {

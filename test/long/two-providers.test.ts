@@ -4,27 +4,51 @@
  * same users at once, and either may be killed at any time.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { json } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
 import { randomBytes } from "#primitives";
-import { NATIVE_TOKEN, proposeCall, proposedAgreementId, readAgreement } from "../../offchain/chain/escrow.ts";
+import { proposeCall, proposedAgreementId, readAgreement } from "../../offchain/chain/escrow.ts";
 import { TransactionSender } from "../../offchain/chain/sender.ts";
-import { amountsFromOffer } from "../../offchain/core/agreement/offer.ts";
-import { auditKeyHash } from "../../offchain/core/audit/keys.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
-import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
-import type { Offer } from "../../offchain/core/wire/csp.ts";
+import { fromHex } from "../../offchain/core/encoding/hex.ts";
+import { CHUNK_FRAMES, type Offer } from "../../offchain/core/wire/csp.ts";
+import { LEASE_MILLISECONDS } from "../../offchain/store/index/sql/leases.ts";
+import { termsFor } from "../csp/agreement-terms.ts";
 import { AuditedData } from "../csp/audited-data.ts";
-import { randomChunk, type TestChunk } from "../csp/provider-fixture.ts";
-import { ProviderClient, ProviderProcess } from "../csp/provider-process.ts";
+import { frame, randomChunk, type TestChunk } from "../csp/provider-fixture.ts";
+import { type Answer, ProviderClient, ProviderProcess } from "../csp/provider-process.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { DATABASE_PASSWORD, PostgresqlServer } from "../helpers/postgresql.ts";
 import { until } from "../helpers/promises.ts";
 import { type S3Server, startS3Server } from "../helpers/real-peers.ts";
 
 const KILLS = 6;
+
+/** An upload whose body the test sends in parts. */
+function uploadInPieces(client: ProviderClient, provider: ProviderProcess, sizeBytes: number) {
+  const headers = {
+    authorization: `Bearer ${client.token}`,
+    "content-type": CHUNK_FRAMES,
+    "content-length": String(sizeBytes),
+  };
+  const sent = request(`${provider.url}/v1/chunks`, { method: "POST", headers });
+  const answer = new Promise<{ status: number | undefined; json: Answer["json"] }>((resolve, reject) => {
+    sent.on("error", reject);
+    sent.on("response", async (response) => resolve({ status: response.statusCode, json: await json(response) }));
+  });
+  answer.catch(() => undefined);
+  return {
+    write: (bytes: Uint8Array) => sent.write(bytes),
+    end: (bytes: Uint8Array) => {
+      sent.end(bytes);
+      return answer;
+    },
+  };
+}
 
 describe("two processes of one provider", () => {
   let server: PostgresqlServer;
@@ -128,6 +152,46 @@ describe("two processes of one provider", () => {
     }
   });
 
+  it("acknowledge no upload whose process stood still while the other one, alone, removed its objects", async () => {
+    const [victim, starter] = processes;
+    await starter.end();
+    const client = await victim.connect(local.account(1));
+    const chunks = Array.from({ length: 8 }, () => randomChunk(1_000_000));
+    const body = Buffer.concat(chunks.map((chunk) => frame(chunk)));
+    const half = body.length * 0.7;
+    const upload = uploadInPieces(client, victim, body.length);
+    upload.write(body.subarray(0, half));
+    // The first objects are in the bucket, and the last ones have yet to come.
+    await pause(2000);
+    const pid = victim.pid ?? 0;
+    process.kill(pid, "SIGSTOP");
+    try {
+      await pause(LEASE_MILLISECONDS + 3000);
+      starter.log = "";
+      await starter.start();
+    } finally {
+      process.kill(pid, "SIGCONT");
+    }
+    const removed = Number(/"removed":(\d+)/.exec(starter.log)?.[1]);
+    expect(removed).to.be.greaterThan(3);
+    const refused = await upload.end(body.subarray(half));
+    expect(refused.status).to.equal(409);
+    expect(refused.json.error).to.include({ code: "CONFLICT", check: "lease of the process", retryable: true });
+    // Soon the process is registered again.
+    await until("the upload is taken", () =>
+      client.upload(...chunks).then(
+        () => true,
+        () => false,
+      ),
+    );
+    for (const each of [client, new ProviderClient(starter, client.token)]) {
+      for (const chunk of chunks) {
+        const found = await bytesAt(each, chunk);
+        expect(Buffer.compare(found, chunk.bytes), chunk.id).to.equal(0);
+      }
+    }
+  });
+
   it("prepare, accept and prove one agreement between them, and one goes on when the other is killed", async () => {
     const [here, there] = await clientsOf(1);
     const chunks = [randomChunk(300_000), randomChunk(150_000)];
@@ -144,23 +208,7 @@ describe("two processes of one provider", () => {
     const offer = (await processes[0].request("GET", "/v1/offer")).json as Offer;
     const head = () => local.chain.provider.getBlockNumber();
     const startBlock = (await head()) + 8;
-    const sliceCount = BigInt(data.sliceCount);
-    const terms = {
-      provider: processes[0].operator,
-      token: NATIVE_TOKEN,
-      ...amountsFromOffer(offer, offer.prices[0]?.token ?? "", sliceCount),
-      startBlock: BigInt(startBlock),
-      epochBlocks: offer.epochBlocks,
-      windowBlocks: offer.windowBlocks,
-      epochs: 3,
-      sampleCount: offer.sampleCount,
-      breachLimit: offer.breachLimit,
-      firstIndex: 1n,
-      sliceCount,
-      auditKeyHash: toHex(auditKeyHash(data.key)),
-      manifestHash: data.manifestHash,
-      randomness: offer.randomness[0] ?? "",
-    };
+    const terms = termsFor(data, { provider: processes[0].operator, offer, startBlock });
     const id = proposedAgreementId(local.deployment, await user.send(proposeCall(local.deployment, terms)));
     const body = { agreementId: String(id), salt: data.saltHex };
     const accepted = await Promise.all([here, there].map((each) => each.request("POST", "/v1/agreements", { body })));

@@ -9,6 +9,7 @@ import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import type { ChunkFrame } from "../../http/chunk-frames.ts";
 import type { ChunkIndex, ChunkRow, IndexedChunk, RecordedChunk } from "../../store/index/chunk-index.ts";
+import type { Leases } from "../../store/index/leases.ts";
 import { type Allocate, type ObjectStore, UnreadableObjectError } from "../../store/object/object-store.ts";
 import { CheckedObjects } from "./checked-objects.ts";
 import { ObjectLostError } from "./object-lost.ts";
@@ -54,6 +55,21 @@ async function* checkedBatches(read: ReadFrames, memory: UploadMemory): AsyncGen
   if (batch.length > 0) yield batch;
 }
 
+/** Others rely on the row of an object coming no later than this after its bytes (`garbage.ts`). */
+export const LONGEST_UPLOAD_SECONDS = 1200;
+
+function tooLate(): TallystickError {
+  return new TallystickError("storing the chunks took too long", {
+    code: "CONFLICT",
+    party: "provider",
+    check: "duration of an upload",
+    expected: `${LONGEST_UPLOAD_SECONDS} seconds at most`,
+    hint: "repeat the request; nothing of it was kept",
+    retryable: true,
+    retryAfterSeconds: 1,
+  });
+}
+
 function notOwner(): TallystickError {
   return new TallystickError("the chunk does not belong to the account", {
     code: "NOT_OWNER",
@@ -68,7 +84,7 @@ export class ChunkService {
   readonly #index: ChunkIndex;
   readonly #logger: Logger;
   readonly #now: () => number;
-  readonly #isShared: boolean;
+  readonly #shared: Pick<Leases, "life"> | undefined;
   /** Objects of requests that have not committed yet, and of how many of them. */
   readonly #held = new Map<string, number>();
   /** Removals in progress: a request with the same object waits for them. */
@@ -78,8 +94,8 @@ export class ChunkService {
   #onUpload: (account: string, madeUp: number) => Promise<void> = async () => undefined;
 
   /**
-   * @param isShared other processes put objects into the store, and may be about to write the row of one: what a failed
-   *   request has put there stays until the store is reconciled
+   * @param shared of this process, where others put objects into the store too, and may be about to write the row of
+   *   one: what a failed request has put there stays until the store is reconciled
    */
   constructor(
     store: ObjectStore,
@@ -87,10 +103,10 @@ export class ChunkService {
     challenges: OwnershipChallenges,
     logger: Logger,
     now: () => number,
-    { isShared = false }: { isShared?: boolean } = {},
+    { shared }: { shared?: Pick<Leases, "life"> } = {},
   ) {
     this.#store = store;
-    this.#isShared = isShared;
+    this.#shared = shared;
     this.#challenges = challenges;
     this.#index = index;
     this.#logger = logger;
@@ -102,7 +118,8 @@ export class ChunkService {
    * Stores the chunks of a body and makes the account their owner.
    * @returns the ids, in the order of the frames; all durable
    * @throws InvalidInputError for malformed frames, IntegrityError for bytes that are not what their id names,
-   *   TallystickError DISK_FULL or DISK_FAILED; in each case nothing of the body is kept
+   *   TallystickError DISK_FULL or DISK_FAILED; CONFLICT, retryable, when what was put may have been removed meanwhile;
+   *   in each case nothing of the body is kept
    */
   async store(account: string, read: ReadFrames): Promise<string[]> {
     const ids: string[] = [];
@@ -110,12 +127,15 @@ export class ChunkService {
     const chunks: RecordedChunk[] = [];
     const memory = new UploadMemory();
     let committed = false;
+    const life = this.#shared?.life;
+    const startedAt = performance.now();
     try {
       for await (const batch of checkedBatches(read, memory)) {
         ids.push(...batch.map(({ id }) => id));
         chunks.push(...(await this.#writeBatch(account, batch, held)));
       }
-      const madeUp = await this.#index.record(account, chunks, this.#now());
+      if (performance.now() - startedAt > LONGEST_UPLOAD_SECONDS * 1000) throw tooLate();
+      const madeUp = await this.#index.record(account, chunks, this.#now(), life);
       committed = true;
       if (madeUp > 0) await this.#onUpload(account, madeUp);
     } finally {
@@ -200,7 +220,7 @@ export class ChunkService {
       this.#held.delete(id);
       if (!committed) unneeded.push(id);
     }
-    if (unneeded.length === 0 || this.#isShared) return;
+    if (unneeded.length === 0 || this.#shared !== undefined) return;
     await this.#whileRemoving(unneeded, () => this.#removeUnindexed(unneeded));
   }
 
@@ -220,9 +240,15 @@ export class ChunkService {
   /**
    * Removes chunks that have been unused since a time or longer, and their bytes. A claim, an upload or a manifest that
    * comes first keeps a chunk; one that comes later finds it missing. After a crash in between, the next call goes on.
+   * @param mayRemove asked right before bytes are removed: whether no other process may have gone on with the removal,
+   *   after which the same bytes may have come again
    * @returns those that were removed
    */
-  async removeUnused(unused: readonly IndexedChunk[], since: number): Promise<IndexedChunk[]> {
+  async removeUnused(
+    unused: readonly IndexedChunk[],
+    since: number,
+    mayRemove: () => boolean = () => true,
+  ): Promise<IndexedChunk[]> {
     const candidates = unused.filter(({ digest }) => {
       const id = contentIdFromDigest(digest);
       return !this.#held.has(id) && !this.#removals.has(id);
@@ -234,6 +260,7 @@ export class ChunkService {
         candidates.map(({ digest }) => digest),
         since,
       );
+      if (!mayRemove()) return;
       const begunIds = new Set(begun.map(contentIdFromDigest));
       await this.#store.deleteMany([...begunIds]);
       for (const digest of begun) this.#checked.forget(digest);

@@ -9,9 +9,12 @@
  * nearly all puts; a longer one is told what is missing, and stores it again.
  */
 import type { ChunkIndex } from "../../store/index/chunk-index.ts";
+import type { Leases } from "../../store/index/leases.ts";
 import type { ObjectStore } from "../../store/object/object-store.ts";
 import type { ChunkService } from "./chunk-service.ts";
 
+/** The job, of which only one may run at a time on a database. */
+export const GARBAGE = "garbage";
 /** Objects that are looked at, and removed, at once. */
 const AT_ONCE = 256;
 /** Objects whose ownership one transaction ends. */
@@ -40,21 +43,44 @@ export interface GarbageOptions {
   /** Nothing is removed. */
   readonly dryRun?: boolean;
   readonly signal?: AbortSignal;
+  /** As of `ChunkService.removeUnused`. */
+  readonly mayRemove?: () => boolean;
+}
+
+/** Time of requests, differences of clocks, and some more. */
+const SHARED_GRACE_SECONDS = 3600;
+/** A process that stands still so long has lost what it was about to record. */
+const STANDSTILL_SECONDS = 300;
+
+/**
+ * Since when objects must be unused to be removed. Another process may have put the bytes of an object when it had no
+ * row, and be about to write the row, although a third one has written and released it since: an upload that has begun
+ * so long ago ends without a row (`LONGEST_UPLOAD_SECONDS`), unless its process stands still, and then its life ends
+ * here.
+ */
+export async function unusedSince(
+  leases: Pick<Leases, "endLapsed">,
+  now: number,
+  { graceSeconds, isShared }: { graceSeconds: number; isShared: boolean },
+): Promise<number> {
+  if (!isShared) return now - graceSeconds;
+  await leases.endLapsed(STANDSTILL_SECONDS);
+  return now - Math.max(graceSeconds, SHARED_GRACE_SECONDS);
 }
 
 /** @returns what was removed, or would be */
 export async function collectGarbage(
   { index, chunks, store }: GarbageParts,
-  { releasedAt, now, since, dryRun = false, signal }: GarbageOptions,
+  { releasedAt, now, since, dryRun = false, signal, mayRemove = () => true }: GarbageOptions,
 ): Promise<GarbageReport> {
   const report = { objects: 0, bytes: 0, compactedBytes: 0 };
   while (!dryRun && !signal?.aborted && (await index.endReleases(releasedAt, ENDED_AT_ONCE, now)) > 0);
   let after: Uint8Array | undefined;
-  while (!signal?.aborted) {
+  while (!signal?.aborted && mayRemove()) {
     const page = await index.unused(since, AT_ONCE, after);
     after = page.at(-1)?.digest;
     if (after === undefined) break;
-    const removed = dryRun ? page : await chunks.removeUnused(page, since);
+    const removed = dryRun ? page : await chunks.removeUnused(page, since, mayRemove);
     report.objects += removed.length;
     for (const { sizeBytes } of removed) report.bytes += sizeBytes;
   }

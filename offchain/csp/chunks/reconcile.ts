@@ -31,16 +31,19 @@ interface Parts {
   readonly logger: Logger;
 }
 
-/** Brings index and store together. Run before anything is served. @param isAlone no other process is alive */
+/**
+ * Brings index and store together. Run before anything is served.
+ * @param isAlone asked before each removal: whether no other process may have put bytes whose row is still to come
+ */
 export async function reconcileChunks(
   store: ObjectStore,
   index: ChunkIndex,
   chunks: ChunkService,
   logger: Logger,
-  { isAlone }: { isAlone: boolean },
+  { isAlone }: { isAlone: () => boolean },
 ): Promise<Reconciliation> {
   const parts = { store, index, chunks, logger };
-  const removed = isAlone ? await removeUnindexed(parts) : 0;
+  const removed = await removeUnindexed(parts, isAlone);
   const outcome = { removed, lost: 0, found: 0 };
   for await (const page of index.pages()) {
     for (let first = 0; first < page.length; first += BATCH) {
@@ -52,7 +55,8 @@ export async function reconcileChunks(
   return outcome;
 }
 
-async function removeUnindexed({ store, index }: Parts): Promise<number> {
+async function removeUnindexed({ store, index }: Parts, isAlone: () => boolean): Promise<number> {
+  if (!isAlone()) return 0;
   let removed = 0;
   let batch: string[] = [];
   const removeFromBatch = async (): Promise<void> => {
@@ -62,6 +66,8 @@ async function removeUnindexed({ store, index }: Parts): Promise<number> {
     const indexed = new Set(rows.filter((row) => row !== undefined).map(({ digest }) => contentIdFromDigest(digest)));
     for (const id of batch) {
       if (indexed.has(id)) continue;
+      // What is left waits for the next process that starts alone.
+      if (!isAlone()) return;
       await store.delete(id);
       removed += 1;
     }
@@ -70,6 +76,7 @@ async function removeUnindexed({ store, index }: Parts): Promise<number> {
   for await (const id of store.list()) {
     batch.push(id);
     if (batch.length === BATCH) await removeFromBatch();
+    if (!isAlone()) return removed;
   }
   await removeFromBatch();
   return removed;

@@ -2,9 +2,10 @@
 import { pino } from "pino";
 import type { DaemonCommand } from "../../daemon/program.ts";
 import { lockFolder } from "../../store/disk/folder-lock.ts";
+import { jobLease, withLease } from "../../store/index/leases.ts";
 import { openObjectStore } from "../../store/object/open-object-store.ts";
 import { ChunkService } from "../chunks/chunk-service.ts";
-import { collectGarbage, type GarbageReport } from "../chunks/garbage.ts";
+import { collectGarbage, GARBAGE, type GarbageReport, unusedSince } from "../chunks/garbage.ts";
 import { OwnershipChallenges } from "../chunks/ownership-challenges.ts";
 import { bindObjectStore } from "../chunks/store-binding.ts";
 import type { CspConfig } from "../config.ts";
@@ -13,7 +14,13 @@ import { ProviderDatabase } from "../database.ts";
 /** No object is uploaded here, so no challenge is prepared. */
 const NO_ACCOUNT = `0x${"0".repeat(40)}`;
 
-/** @throws DiskFailedError, also while the daemon runs; DiskFullError, UnknownVersionError */
+/** How long a daemon that was killed is waited for: longer than its lease. */
+const WAIT_SECONDS = 30;
+
+/**
+ * @throws DiskFailedError, also while the daemon runs; DiskFullError, UnknownVersionError; TallystickError CONFLICT
+ *   while another process on the database collects garbage
+ */
 export async function collectProviderGarbage(config: CspConfig, dryRun: boolean): Promise<GarbageReport> {
   const closers: (() => Promise<void>)[] = [];
   try {
@@ -28,8 +35,19 @@ export async function collectProviderGarbage(config: CspConfig, dryRun: boolean)
     const challenges = new OwnershipChallenges(NO_ACCOUNT, new Uint8Array(32));
     const logger = pino({ level: "silent" });
     const chunks = new ChunkService(store, database.index.chunks, challenges, logger, () => now);
-    const [releasedAt, since] = [now - config.releaseGraceSeconds, now - config.gcGraceSeconds];
-    return await collectGarbage({ index: database.index.chunks, chunks, store }, { releasedAt, now, since, dryRun });
+    const { leases } = database.index;
+    const releasedAt = now - config.releaseGraceSeconds;
+    const grace = { graceSeconds: config.gcGraceSeconds, isShared: database.isShared };
+    const collect = async (mayRemove: () => boolean): Promise<GarbageReport> => {
+      const since = await unusedSince(leases, now, grace);
+      return collectGarbage(
+        { index: database.index.chunks, chunks, store },
+        { releasedAt, now, since, dryRun, mayRemove },
+      );
+    };
+    if (dryRun) return await collect(() => true);
+    const lease = jobLease(GARBAGE);
+    return await withLease(leases, lease, WAIT_SECONDS, () => collect(() => leases.holds(lease)));
   } finally {
     for (const close of closers) await close();
   }

@@ -73,10 +73,13 @@ export interface ChunkIndex {
   /**
    * Records chunks whose bytes are in the object store, and their owner, in one transaction. A chunk noted as lost
    * counts as stored again. Their challenges replace earlier ones.
+   * @param life `Leases.life` from before the first of the bytes was written. Where several processes share the object
+   *   store, bytes without a row are removed once that life was ended.
    * @returns how many of them the account had claimed in vain, by claims that have not expired
-   * @throws TallystickError CONFLICT, retryable, when one of the chunks is being removed, or was since `hadRow`
+   * @throws TallystickError CONFLICT, retryable, when one of the chunks is being removed, or was since `hadRow`, or
+   *   when the life was ended
    */
-  record(account: string, chunks: readonly RecordedChunk[], now: number): Promise<number>;
+  record(account: string, chunks: readonly RecordedChunk[], now: number, life?: string): Promise<number>;
 
   /**
    * Makes an account an owner of those chunks that are stored. Lost and unknown chunks are left out.

@@ -6,12 +6,27 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { TallystickError } from "../../core/errors.ts";
 
+/** Whoever compares index and store has this lease. A process that is not counted registers after that. */
+export const RECONCILIATION = "reconciliation";
+
+/** The lease of a background job. */
+export const jobLease = (name: string): string => `job ${name}`;
+
 export interface Leases {
   /** Identifies this process among those on the database. */
   readonly holder: string;
 
+  /**
+   * Names the time since this process was registered. Another process may end it once this one has lapsed: then what
+   * this one has begun is void (`ChunkIndex.record`), and it goes on under another name.
+   */
+  readonly life: string;
+
   /** Takes a lease, or keeps one that this process has. It is renewed until it is released or lost. */
   hold(name: string): Promise<boolean>;
+
+  /** Whether this process still has a lease: true for no longer than nobody else can have it. Asks nobody. */
+  holds(name: string): boolean;
 
   /** Ends when the lease that this process holds is lost; ended already when it holds none. */
   lost(name: string): AbortSignal;
@@ -20,6 +35,12 @@ export interface Leases {
 
   /** Identities of the processes that are alive, this one included. */
   processes(): Promise<ReadonlySet<string>>;
+
+  /**
+   * Ends the lives of other processes that lapsed so long ago, for good.
+   * @returns how many others are left: alive, or in the middle of a transaction that their life is part of
+   */
+  endLapsed(lapsedForSeconds: number): Promise<number>;
 
   /** Releases all leases. */
   close(): Promise<void>;
@@ -62,9 +83,14 @@ export async function withLease<T>(
 /** Leases of a process that is alone on its database: all are free. */
 export class SoleLeases implements Leases {
   readonly holder = "";
+  readonly life = "";
   readonly #never = new AbortController().signal;
 
   async hold(): Promise<boolean> {
+    return true;
+  }
+
+  holds(): boolean {
     return true;
   }
 
@@ -76,6 +102,10 @@ export class SoleLeases implements Leases {
 
   async processes(): Promise<ReadonlySet<string>> {
     return new Set([this.holder]);
+  }
+
+  async endLapsed(): Promise<number> {
+    return 0;
   }
 
   async close(): Promise<void> {}

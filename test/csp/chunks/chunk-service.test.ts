@@ -371,7 +371,7 @@ describe("chunks on a failing medium", () => {
 describe("index and store after a start", () => {
   const folder = temporaryFolder();
   const reconcile = ({ store, index, chunks, logger }: TestProvider) =>
-    reconcileChunks(store, index.chunks, chunks, logger, { isAlone: true });
+    reconcileChunks(store, index.chunks, chunks, logger, { isAlone: () => true });
 
   it("loses what was never acknowledged and keeps what was", async () => {
     const provider = await openProvider(folder());

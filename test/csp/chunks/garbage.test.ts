@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
-import { collectGarbage, type GarbageReport } from "../../../offchain/csp/chunks/garbage.ts";
+import { LONGEST_UPLOAD_SECONDS } from "../../../offchain/csp/chunks/chunk-service.ts";
+import { collectGarbage, type GarbageReport, unusedSince } from "../../../offchain/csp/chunks/garbage.ts";
 import { UnpaidAccounts } from "../../../offchain/csp/chunks/unpaid.ts";
 import { readChunkFrames } from "../../../offchain/http/chunk-frames.ts";
 import type { FileStoreOptions } from "../../../offchain/store/object/file-object-store.ts";
@@ -210,6 +211,14 @@ describe("objects that nobody needs", () => {
       expect(await provider.chunks.serve(BOB, chunk.id)).to.deep.equal(chunk.bytes);
     });
 
+    it("keep their bytes when another process may have gone on with the removal", async () => {
+      const since = provider.clock.seconds - GRACE_SECONDS;
+      const unused = await provider.index.chunks.unused(since, 10);
+      expect(await provider.chunks.removeUnused(unused, since, () => false)).to.deep.equal([]);
+      expect(await provider.store.has(chunk.id)).to.equal(true);
+      expect((await collect()).objects).to.equal(1);
+    });
+
     it("make an upload by another process begin anew when its row was removed meanwhile", async () => {
       const challenges = provider.challenges.prepare(digestOf(chunk.id), chunk.bytes);
       const recorded = { digest: digestOf(chunk.id), sizeBytes: chunk.bytes.length, challenges };
@@ -224,6 +233,17 @@ describe("objects that nobody needs", () => {
       await record(false);
       expect(await provider.index.chunks.ownersOf([recorded.digest])).to.deep.equal([1]);
     });
+  });
+
+  it("are kept for longer than an upload lasts where processes share them; those that stand still end", async () => {
+    const ended: number[] = [];
+    const leases = { endLapsed: async (seconds: number) => ended.push(seconds) };
+    expect(await unusedSince(leases, 10_000, { graceSeconds: 5, isShared: false })).to.equal(9995);
+    expect(ended).to.deep.equal([]);
+    const since = await unusedSince(leases, 10_000, { graceSeconds: 5, isShared: true });
+    const [stoodStill = 0] = ended;
+    expect(10_000 - since).to.be.greaterThan(LONGEST_UPLOAD_SECONDS + 1800 + stoodStill);
+    expect(await unusedSince(leases, 100_000, { graceSeconds: 90_000, isShared: true })).to.equal(10_000);
   });
 
   it("are removed by the next run when a crash came between any two steps", async () => {

@@ -1,16 +1,25 @@
-/** Leases in table `leases`. Times are the database's, so that the clocks of the machines need not agree. */
-import { sql } from "kysely";
+/**
+ * Leases in table `leases`. Times are the database's, so that the clocks of the machines need not agree.
+ *
+ * Each process has a lease that stands for its life. One that has lapsed may come back, as long as nobody has relied on
+ * its end: whoever does removes the row first, and the row is what transactions of that process require
+ * (`requireLife`). A process without its row registers anew, which it may do when nobody relies on being alone.
+ */
+import { type RawBuilder, sql, type Transaction } from "kysely";
 import { randomBytes } from "#primitives";
 import { toHex } from "../../../core/encoding/hex.ts";
-import type { Leases } from "../leases.ts";
+import { TallystickError } from "../../../core/errors.ts";
+import { type Leases, RECONCILIATION } from "../leases.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
 /** How long a lease outlives its holder. */
 export const LEASE_MILLISECONDS = 20_000;
 const RENEWALS_PER_LEASE = 4;
-/** Every process has a lease of this name and its own identity. */
+/** The lease of a process has this name and a number of its own. */
 const PROCESS = "process ";
+/** Names the lock under which processes are counted and registered. */
+const COUNT = "processes of the provider";
 
 interface Held {
   readonly lost: AbortController;
@@ -30,6 +39,7 @@ export class SqlLeases implements Leases {
   readonly #leaseMilliseconds: number;
   readonly #now: () => number;
   readonly #held = new Map<string, Held>();
+  #life = newLife();
   readonly #renewal: NodeJS.Timeout;
   #renewing: Promise<void> = Promise.resolve();
 
@@ -45,14 +55,21 @@ export class SqlLeases implements Leases {
   /** Registers this process. */
   static async open(database: SqlDatabase<ProviderTables>, options: LeaseOptions = {}): Promise<SqlLeases> {
     const leases = new SqlLeases(database, options);
-    await leases.hold(PROCESS + leases.holder);
+    await leases.#take(leases.life);
     return leases;
   }
 
+  get life(): string {
+    return this.#life;
+  }
+
+  holds(name: string): boolean {
+    return (this.#held.get(name)?.until ?? 0) > this.#now();
+  }
+
   async hold(name: string): Promise<boolean> {
-    const known = this.#held.get(name);
-    if (known !== undefined && known.until > this.#now()) return true;
-    known?.lost.abort();
+    if (this.holds(name)) return true;
+    this.#held.get(name)?.lost.abort();
     this.#held.delete(name);
     const until = this.#now() + this.#leaseMilliseconds;
     if (!(await this.#take(name))) return false;
@@ -69,7 +86,7 @@ export class SqlLeases implements Leases {
         .values(({ val }) => ({
           name: val(name),
           holder: val(this.holder),
-          expires_at: sql<number>`${clock} + ${sql.lit(this.#leaseMilliseconds)}`,
+          expires_at: this.#fromNow(),
         }))
         .onConflict((conflict) =>
           conflict
@@ -84,18 +101,65 @@ export class SqlLeases implements Leases {
   }
 
   async #renew(): Promise<void> {
-    // Those of the process first: it stands for everything the process is doing.
-    for (const [name, held] of [...this.#held].sort(([a], [b]) => Number(isProcess(b)) - Number(isProcess(a)))) {
+    // First that of the process, which stands for everything the process is doing.
+    try {
+      if (!(await this.#prolongLife())) await this.#register();
+    } catch {
+      // The database does not answer: the next renewal finds out whether others have given this process up.
+    }
+    for (const [name, held] of this.#held) {
       const until = this.#now() + this.#leaseMilliseconds;
       try {
         if (this.#held.get(name) !== held) continue;
-        if (await this.#take(name)) held.until = until;
+        // Another process may have had the lease since it lapsed, and done what it is for.
+        if (held.until > this.#now() && (await this.#take(name))) held.until = until;
         else this.#lose(name, held);
       } catch {
         // The database does not answer: the lease is kept for as long as nobody else can have it.
         if (held.until <= this.#now()) this.#lose(name, held);
       }
     }
+  }
+
+  /** @returns false when the life was ended: it is not begun again */
+  async #prolongLife(): Promise<boolean> {
+    const { numUpdatedRows } = await this.#database.run((database) =>
+      database
+        .updateTable("leases")
+        .set({ expires_at: this.#fromNow() })
+        .where("name", "=", this.#life)
+        .executeTakeFirstOrThrow(),
+    );
+    return numUpdatedRows > 0n;
+  }
+
+  /** Begins another life, unless another process removes what those that it has counted know nothing of. */
+  async #register(): Promise<void> {
+    const life = newLife();
+    const isRegistered = await this.#database.write(
+      async (transaction) => {
+        await this.#database.lockName(transaction, COUNT);
+        const removal = await transaction
+          .selectFrom("leases")
+          .select("name")
+          .where("name", "=", RECONCILIATION)
+          .where("expires_at", ">", this.#database.clock())
+          .executeTakeFirst();
+        if (removal !== undefined) return false;
+        await transaction
+          .insertInto("leases")
+          .values({ name: life, holder: this.holder, expires_at: this.#fromNow() })
+          .onConflict((conflict) => conflict.column("name").doNothing())
+          .execute();
+        return true;
+      },
+      { repeatable: true },
+    );
+    if (isRegistered) this.#life = life;
+  }
+
+  #fromNow(): RawBuilder<number> {
+    return sql<number>`${this.#database.clock()} + ${sql.lit(this.#leaseMilliseconds)}`;
   }
 
   #lose(name: string, held: Held): void {
@@ -128,6 +192,27 @@ export class SqlLeases implements Leases {
     return new Set([this.holder, ...rows.map(({ holder }) => holder)]);
   }
 
+  async endLapsed(lapsedForSeconds: number): Promise<number> {
+    return this.#database.write(
+      async (transaction) => {
+        // Whoever registers after this finds the lease of whoever asks here for the sake of a removal.
+        await this.#database.lockName(transaction, COUNT);
+        const others = transaction
+          .selectFrom("leases")
+          .select("name")
+          .where("name", "like", `${PROCESS}%`)
+          .where("holder", "<>", this.holder);
+        const before = sql<number>`${this.#database.clock()} - ${sql.lit(lapsedForSeconds * 1000)}`;
+        // Rows that are locked belong to transactions that are not over: these processes count as alive.
+        const lapsed = await others.where("expires_at", "<=", before).forUpdate().skipLocked().execute();
+        const names = lapsed.map(({ name }) => name);
+        if (names.length > 0) await transaction.deleteFrom("leases").where("name", "in", names).execute();
+        return (await others.execute()).length;
+      },
+      { repeatable: true },
+    );
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#renewal);
     await this.#renewing;
@@ -136,4 +221,26 @@ export class SqlLeases implements Leases {
   }
 }
 
-const isProcess = (name: string): boolean => name.startsWith(PROCESS);
+const newLife = (): string => PROCESS + toHex(randomBytes(16));
+
+/**
+ * Lets a transaction commit only if nobody has ended this life of the process, and nobody end it before that.
+ * @throws TallystickError CONFLICT, retryable
+ */
+export async function requireLife(
+  database: SqlDatabase<ProviderTables>,
+  transaction: Transaction<ProviderTables>,
+  life: string,
+): Promise<void> {
+  const query = transaction.selectFrom("leases").select("name").where("name", "=", life);
+  // The renewal of the lease does not wait for a lock of this strength, and its removal does.
+  if ((await database.locking(query, "key share").executeTakeFirst()) !== undefined) return;
+  throw new TallystickError("the provider gave up this process while the request arrived", {
+    code: "CONFLICT",
+    party: "provider",
+    check: "lease of the process",
+    hint: "repeat the request; nothing of it was kept",
+    retryable: true,
+    retryAfterSeconds: 5,
+  });
+}

@@ -16,11 +16,11 @@ import type {
   ReusedPowers,
 } from "../preparation-index.ts";
 import { canonicalAddress } from "./accounts.ts";
-import { addManifestUses, removeManifestUses } from "./chunks.ts";
+import { addManifestUses, removeManifestUses } from "./chunk-removal.ts";
+import { PAGE_ROWS, pagesOf } from "./pages.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
-const PAGE_ROWS = 1000;
 /** Rows of a manifest that one transaction removes. */
 const DELETED_AT_ONCE = 1000;
 
@@ -85,9 +85,8 @@ export class SqlPreparationIndex implements PreparationIndex {
   }
 
   async *pages(): AsyncGenerator<readonly Preparation[], void, undefined> {
-    let after = 0;
-    for (;;) {
-      const rows = await this.#database.run((database) =>
+    const read = (after: number) =>
+      this.#database.run((database) =>
         database
           .selectFrom("preparations")
           .selectAll()
@@ -97,11 +96,7 @@ export class SqlPreparationIndex implements PreparationIndex {
           .limit(PAGE_ROWS)
           .execute(),
       );
-      const last = rows.at(-1);
-      if (last === undefined) return;
-      yield rows.map(toPreparation);
-      after = last.id;
-    }
+    for await (const rows of pagesOf(0, read, ({ id }) => id)) yield rows.map(toPreparation);
   }
 
   async begin(
@@ -110,7 +105,8 @@ export class SqlPreparationIndex implements PreparationIndex {
   ): Promise<CreationOutcome> {
     const owner = canonicalAddress(account);
     return this.#database.write<CreationOutcome>(async (transaction) => {
-      await lockAccount(this.#database, transaction, owner);
+      // One transaction at a time counts and adds the preparations of an account.
+      await this.#database.lockName(transaction, `preparations of ${owner}`);
       const { unused } = await transaction
         .selectFrom("preparations")
         .select((build) => build.fn.countAll<number>().as("unused"))
@@ -362,35 +358,21 @@ export class SqlPreparationIndex implements PreparationIndex {
     return ranges;
   }
 
-  async *manifestDigests(id: number): AsyncGenerator<readonly Uint8Array[], void, undefined> {
-    let after: Uint8Array = new Uint8Array(0);
-    for (;;) {
-      const rows = await this.#database.run((database) =>
+  async *manifestDigests(preparation: number): AsyncGenerator<readonly Uint8Array[], void, undefined> {
+    const read = (after: Uint8Array) =>
+      this.#database.run((database) =>
         database
           .selectFrom("manifest_chunks")
           .select("digest")
-          .where("preparation_id", "=", id)
+          .where("preparation_id", "=", preparation)
           .where("digest", ">", after)
           .orderBy("digest")
           .limit(PAGE_ROWS)
           .execute(),
       );
-      const last = rows.at(-1);
-      if (last === undefined) return;
-      yield rows.map(({ digest }) => digest);
-      after = last.digest;
-    }
+    const start: Uint8Array = new Uint8Array(0);
+    for await (const rows of pagesOf(start, read, ({ digest }) => digest)) yield rows.map(({ digest }) => digest);
   }
-}
-
-/** Lets one transaction at a time count and add the preparations of an account. SQLite has one writer anyway. */
-async function lockAccount(
-  database: SqlDatabase<ProviderTables>,
-  transaction: Transaction<ProviderTables>,
-  account: string,
-): Promise<void> {
-  if (database.engine === "sqlite") return;
-  await sql`SELECT pg_advisory_xact_lock(hashtextextended(${`preparations of ${account}`}, 0))`.execute(transaction);
 }
 
 /** Another process found this one's lease expired, and removes the preparation. */

@@ -2,7 +2,8 @@
  * The tables of a provider's index. A row is written only after the bytes it describes are in the object store, so a
  * reader may trust it; objects that a crash left without a row are removed later (`csp/chunks/reconcile.ts`).
  *
- * Each file beside this one owns the tables named in its header; no file queries the tables of another.
+ * Each file beside this one owns the tables named in its header; no file queries the tables of another. The files
+ * `chunk*.ts` are one in this respect.
  *
  * Locality decides the cost of a large index: digests are random, so with millions of rows nearly each insert and each
  * look-up touches another page. Rows of `chunks` are therefore small (some 60 bytes, 60 to a page), and the prepared

@@ -164,6 +164,12 @@ export class SqlDatabase<Tables> {
     return strength === "update" ? query.forUpdate() : query.forKeyShare();
   }
 
+  /** Lets one transaction at a time go on from here. SQLite has one writer anyway. */
+  async lockName(transaction: Transaction<Tables>, name: string): Promise<void> {
+    if (this.engine === "sqlite") return;
+    await sql`SELECT pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(transaction);
+  }
+
   /** The database's clock in unix milliseconds: the same for all processes. */
   clock(): RawBuilder<number> {
     return this.engine === "sqlite"

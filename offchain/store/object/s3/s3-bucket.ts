@@ -174,6 +174,13 @@ export class S3Bucket {
     } while (token !== undefined);
   }
 
+  /** Whether a listing shows an object. */
+  async lists(key: string): Promise<boolean> {
+    // Of the keys with this prefix, it is the first.
+    for await (const [first] of this.list(key)) return first?.key === key;
+    return false;
+  }
+
   /** Removes an object; nothing happens if there is none. */
   async delete(key: string): Promise<void> {
     await this.#call(`removing ${key}`, 0, async () => {

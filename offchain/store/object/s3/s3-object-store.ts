@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { type NamedBytes, type ObjectStore, requireRange } from "../object-store.ts";
 import type { Report } from "../pack/pack-findings.ts";
 import { requireCid } from "../require-cid.ts";
-import type { ServicePatience } from "../store-service.ts";
+import { type ServicePatience, StoreServiceError } from "../store-service.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { S3Bucket, type S3Settings } from "./s3-bucket.ts";
 import { compactBucket } from "./s3-compaction.ts";
@@ -159,21 +159,27 @@ export class S3ObjectStore implements ObjectStore {
     });
   }
 
-  /** @param read undefined when the pack is gone */
+  /** @param read undefined when the pack is gone @throws StoreServiceError, also when the service contradicts itself */
   async #read(
     id: string,
     read: (key: string, at: PackedObject) => Promise<Uint8Array | undefined>,
   ): Promise<Uint8Array | undefined> {
     requireCid(id);
+    let contradiction: string | undefined;
     for (let moves = 0; moves < MOVES; moves++) {
       const at = await this.#locate(id);
       if (at === undefined) return undefined;
-      const bytes = await read(`${this.#keys.packs}${at.pack}`, at);
+      const key = `${this.#keys.packs}${at.pack}`;
+      const bytes = await read(key, at);
       if (bytes !== undefined) return bytes;
+      // One wrong answer must not make all objects of a pack count as lost: a listing is asked too.
+      contradiction = (await this.#bucket.lists(key)) ? key : undefined;
       // Compaction by another process removed the pack, after it wrote the copy that the next listing shows.
-      this.#index.removePacks([at.pack]);
+      if (contradiction === undefined) this.#index.removePacks([at.pack]);
     }
-    return undefined;
+    if (contradiction === undefined) return undefined;
+    const failure = { reason: "it lists the object, and says that there is none", passing: true };
+    throw new StoreServiceError("the S3 service", `reading ${contradiction}`, failure, undefined);
   }
 
   /** Where an object is. What this process does not know may be in the bucket all the same. */

@@ -309,6 +309,19 @@ describe("object store on an S3 service that fails", () => {
     await fresh.close();
   });
 
+  it("does not forget a pack that the service lists and says, once or always, not to have", async () => {
+    const absent = { status: 404, headers: XML, body: "<Error><Code>NoSuchKey</Code></Error>" };
+    const isRead = ({ method, target }: FaultRequest) => method === "GET" && target.includes("/objects/packs/");
+    let wrong = 1;
+    server.fault = (request) => (isRead(request) && wrong-- > 0 ? { kind: "answer", answer: absent } : undefined);
+    expect(await store.get(ID)).to.deep.equal(BYTES);
+    expect(wrong).to.be.lessThan(1);
+    wrong = 100;
+    await expectAsyncRejection(() => store.get(ID), "OBJECT_STORE_UNAVAILABLE");
+    wrong = 0;
+    expect(await store.get(ID)).to.deep.equal(BYTES);
+  });
+
   it("forgets packs that have gone from the bucket, instead of promising their objects", async () => {
     bucket.objects.clear();
     expect(await store.get(ID)).to.equal(undefined);
