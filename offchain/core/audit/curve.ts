@@ -98,15 +98,51 @@ export function addG1(left: PointG1, right: PointG1): PointG1 {
   return mcl.add(left, right);
 }
 
-/** The same points with z = 1, which makes adding them cheaper; one inversion for all. */
-export function normalizeMany(points: readonly PointG1[]): PointG1[] {
-  const normal: PointG1[] = [];
-  for (let i = 0; i < points.length; i += MSM_PIECE) {
-    const piece = points.slice(i, i + MSM_PIECE).map((point) => point.clone());
-    mcl.normalizeVec(piece);
-    normal.push(...piece);
-  }
-  return normal;
+/** Points of G1 in the memory of mcl, by address. What is allocated stays for the life of the process. */
+export interface CurveMemory {
+  readonly pointBytes: number;
+  allocate(sizeBytes: number): number;
+  /** Writes the identity. */
+  clear(point: number): void;
+  /** sum = left + right; they may be the same point. */
+  add(sum: number, left: number, right: number): void;
+  /** Makes z = 1 in points that lie one after the other; one inversion for all. */
+  normalize(first: number, count: number): void;
+}
+
+/** The module's own functions, which the declarations of the package leave out. */
+interface MclModule {
+  _malloc(sizeBytes: number): number;
+  _mclBnG1_clear(point: number): void;
+  _mclBnG1_add(sum: number, left: number, right: number): void;
+  _mclBnG1_normalizeVec(to: number, from: number, count: number): void;
+}
+
+interface WithModule {
+  readonly mod?: MclModule;
+}
+
+/** Three field elements in words of 32 bits, six of 64 bits each. */
+const G1_MEMORY_BYTES = 144;
+
+export function curveMemory(): CurveMemory {
+  loadedGenerators();
+  // Set when the curve is loaded. Node copies the names of a CommonJS module when it is imported, and the module itself
+  // is its default export; bundlers differ.
+  const imported = mcl as unknown as WithModule & { readonly default?: WithModule };
+  const mod = imported.default?.mod ?? imported.mod;
+  if (mod === undefined) throw new Error("mcl-wasm does not export its module");
+  return {
+    pointBytes: G1_MEMORY_BYTES,
+    allocate(sizeBytes) {
+      const address = mod._malloc(sizeBytes);
+      if (address === 0) throw new RangeError(`mcl has no memory for ${sizeBytes} bytes`);
+      return address;
+    },
+    clear: (point) => mod._mclBnG1_clear(point),
+    add: (sum, left, right) => mod._mclBnG1_add(sum, left, right),
+    normalize: (first, count) => mod._mclBnG1_normalizeVec(first, first, count),
+  };
 }
 
 export function negateG1(point: PointG1): PointG1 {
