@@ -11,6 +11,7 @@ import {
   fstatSync,
   ftruncateSync,
   linkSync,
+  lstatSync,
   openSync,
   readSync,
   rmSync,
@@ -23,7 +24,7 @@ import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
 import type { ExpectedPiece, FileSink, RestoreEntry } from "../platform.ts";
 import { isWithoutLinks, nameNew, nameOver } from "./naming.ts";
 import { systemPath } from "./system-path.ts";
-import { appeared, inTheWay, type TargetFolder } from "./target-folder.ts";
+import { appeared, type EntryPlace, inTheWay, type TargetFolder } from "./target-folder.ts";
 import { WrittenLocalFile } from "./written-file.ts";
 
 const COPY_BYTES = 1024 * 1024;
@@ -44,7 +45,8 @@ export class FileWriter implements FileSink {
   readonly written = new WrittenLocalFile(() => (this.#diverged ? this.#part : this.#existing)?.file);
   readonly #folder: TargetFolder;
   readonly #path: string;
-  readonly #partPath: string;
+  /** Where it is written; unknown until its turn has come, because the folder may not be there. */
+  #place: EntryPlace | undefined;
   /** The finished file as it was found, or a file that is to get a further name: its bytes are used where right. */
   #existing: OpenFile | undefined;
   /** Path of the file that is to get a further name, once it is known. */
@@ -52,6 +54,8 @@ export class FileWriter implements FileSink {
   /** What was found and is to be replaced whatever it holds. */
   #replaced: BigIntStats | undefined;
   #part: OpenFile | undefined;
+  /** Whether somebody else has put something where the part belongs. */
+  #isPartForeign = false;
   /** Offsets of pieces that the part has already. */
   readonly #inPart = new Set<number>();
   /** Set once something had to be written: the part is what becomes the file. */
@@ -63,7 +67,6 @@ export class FileWriter implements FileSink {
     this.#folder = folder;
     this.entry = entry;
     this.#path = folder.pathOf(entry);
-    this.#partPath = folder.partPathOf(entry);
     this.#replaced = replaced;
   }
 
@@ -77,7 +80,7 @@ export class FileWriter implements FileSink {
     const writer = new FileWriter(folder, entry, found?.isFile() === true ? undefined : found);
     writer.#onDisk(() => {
       if (found?.isFile() === true) writer.#existing = openRegular(path, readWithoutFollowing());
-      writer.#part = openIfThere(writer.#partPath);
+      writer.#openPart(folder.partPathOf(entry));
     });
     return writer;
   }
@@ -97,6 +100,7 @@ export class FileWriter implements FileSink {
 
   /** Takes the next piece. `fetched` is false for bytes that `reuse` found. */
   async write(bytes: Uint8Array, fetched: boolean): Promise<void> {
+    this.#begin();
     if (this.#offset === 0) await this.#findOtherName();
     // As long as the existing file is right from its first byte on, there is nothing to write. What was fetched for it
     // is what it does not have; of a file under another name that is not known before.
@@ -114,13 +118,15 @@ export class FileWriter implements FileSink {
     await this.written.end();
     await this.#folder.asDisk(this.#path, async () => {
       const { sizeBytes } = this.entry;
+      const place = this.#begin();
       if (this.#offset === 0) await this.#findOtherName();
       const isSameSize = this.#existing !== undefined && this.#existing.stat.size === BigInt(sizeBytes);
       if (!this.#diverged && isSameSize && this.#otherName === undefined) {
         await this.#keepExisting();
         return;
       }
-      if (!this.#diverged && isSameSize && this.#otherName !== undefined && this.#linkTo(this.#otherName)) return;
+      if (!this.#diverged && isSameSize && this.#otherName !== undefined && this.#linkTo(place, this.#otherName))
+        return;
       const part = this.#startPart();
       const stat = fstatSync(part.file, { bigint: true });
       if (stat.size !== BigInt(sizeBytes)) ftruncateSync(part.file, sizeBytes);
@@ -129,11 +135,12 @@ export class FileWriter implements FileSink {
       this.#closeExisting();
       await this.#folder.metadata.finish({
         type: "file",
-        path: this.#partPath,
+        path: this.#path,
+        place: place.part,
         file: part.file,
         metadata: this.entry.metadata,
         done: () => {
-          this.#takeName(replaced);
+          this.#takeName(place, replaced);
           this.#folder.made(this.entry, stat);
           this.written.finishedAs(this.#path, stat);
         },
@@ -149,17 +156,55 @@ export class FileWriter implements FileSink {
     this.#part = undefined;
   }
 
+  /**
+   * Its turn has come: what was found ahead must be what is in the folder, because the path that led there then may
+   * have led through a link.
+   */
+  #begin(): EntryPlace {
+    if (this.#place !== undefined) return this.#place;
+    const place = this.#folder.placeOf(this.entry);
+    this.#place = place;
+    this.#onDisk(() => {
+      if (this.#existing !== undefined && !isSame(this.#existing.stat, place.path)) throw appeared(this.#path);
+      if (this.#part !== undefined && !isSame(this.#part.stat, place.part)) {
+        closeSync(this.#part.file);
+        this.#part = undefined;
+        this.#inPart.clear();
+      }
+      // Its owner could read and change what is written to it.
+      if (this.#isPartForeign) rmSync(systemPath(place.part), { force: true });
+    });
+    return place;
+  }
+
+  /** The part of an earlier attempt. */
+  #openPart(path: string): void {
+    try {
+      const part = openRegular(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      if (isOwn(part)) {
+        this.#part = part;
+        return;
+      }
+      closeSync(part.file);
+      this.#isPartForeign = true;
+    } catch (error) {
+      if (systemErrorCode(error) !== "ENOENT") throw error;
+    }
+  }
+
   /** Whether the entry is a further name of a file that was restored under another one. */
   async #findOtherName(): Promise<void> {
     const group = this.entry.metadata?.linkGroup;
     if (group === undefined) return;
     // The file may wait for its metadata, and has no name until then.
     await this.#folder.metadata.flush();
-    const path = this.#folder.pathOfGroup(group);
-    if (path === undefined) return;
+    const named = this.#folder.groupName(group);
+    if (named === undefined) return;
+    const { path } = named;
     const other = this.#onDisk(() => openRegular(path, readWithoutFollowing()));
+    const isAnother = other.stat.ino !== named.stat.ino || other.stat.dev !== named.stat.dev;
     const isLinked = this.#existing?.stat.ino === other.stat.ino;
-    if (isLinked || (this.#existing !== undefined && !this.#folder.overwrite)) {
+    if (isAnother || isLinked || (this.#existing !== undefined && !this.#folder.overwrite)) {
       closeSync(other.file);
       return;
     }
@@ -169,20 +214,24 @@ export class FileWriter implements FileSink {
     this.#otherName = path;
   }
 
-  /** @returns false where the file system has no hard links */
-  #linkTo(otherName: string): boolean {
-    rmSync(systemPath(this.#partPath), { force: true });
+  /** @returns false where the file system has no hard links, and when the other name is by now of another file */
+  #linkTo(place: EntryPlace, otherName: string): boolean {
+    const existing = this.#existing;
+    if (existing === undefined) return false;
+    rmSync(systemPath(place.part), { force: true });
     try {
-      linkSync(systemPath(otherName), systemPath(this.#partPath));
+      linkSync(systemPath(otherName), systemPath(place.part));
     } catch (error) {
       if (isWithoutLinks(error)) return false;
       throw error;
     }
-    this.#takeName(this.#replaced);
-    if (this.#existing !== undefined) {
-      this.#folder.made(this.entry, this.#existing.stat);
-      this.written.finishedAs(this.#path, this.#existing.stat);
+    if (!isSame(existing.stat, place.part)) {
+      rmSync(systemPath(place.part), { force: true });
+      return false;
     }
+    this.#takeName(place, this.#replaced);
+    this.#folder.made(this.entry, existing.stat);
+    this.written.finishedAs(this.#path, existing.stat);
     return true;
   }
 
@@ -190,22 +239,23 @@ export class FileWriter implements FileSink {
   async #keepExisting(): Promise<void> {
     const existing = this.#existing;
     if (existing === undefined) return;
+    const place = this.#begin();
     this.#folder.made(this.entry, existing.stat);
     this.written.finishedAs(this.#path, existing.stat);
-    if (this.#part !== undefined) rmSync(systemPath(this.#partPath), { force: true });
+    if (this.#part !== undefined) rmSync(systemPath(place.part), { force: true });
     if (this.#folder.overwrite && this.entry.metadata !== undefined) {
       const { metadata } = this.entry;
       this.#existing = undefined;
       const { file } = existing;
       const done = () => undefined;
-      await this.#folder.metadata.finish({ type: "file", path: this.#path, file, metadata, done });
+      await this.#folder.metadata.finish({ type: "file", path: this.#path, place: place.path, file, metadata, done });
     }
     await this.close();
   }
 
-  #takeName(replaced: BigIntStats | undefined): void {
-    const part = systemPath(this.#partPath);
-    const path = systemPath(this.#path);
+  #takeName(place: EntryPlace, replaced: BigIntStats | undefined): void {
+    const part = systemPath(place.part);
+    const path = systemPath(place.path);
     if (replaced !== undefined) {
       this.#folder.requireNotMade(this.entry, replaced);
       if (!nameOver(part, path, replaced)) throw appeared(this.#path);
@@ -236,10 +286,10 @@ export class FileWriter implements FileSink {
     if (isInTheWay && !this.#folder.overwrite) throw inTheWay(this.#path, "the same file", true);
     this.#diverged = true;
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
-    const part = this.#part ?? openRegular(this.#partPath, flags, NEW_FILE_MODE);
+    const part = this.#part ?? openRegular(this.#begin().part, flags, NEW_FILE_MODE);
     if (!isOwn(part)) {
       closeSync(part.file);
-      throw appeared(this.#partPath);
+      throw appeared(this.#folder.partPathOf(this.entry));
     }
     this.#part = part;
     if (this.#existing !== undefined) {
@@ -311,21 +361,10 @@ function isOwn({ stat }: OpenFile): boolean {
   return stat.isFile() && isOwner && stat.nlink === 1n;
 }
 
-/**
- * The part of an earlier attempt. One that somebody else has put there, or has another name for, is removed: its owner
- * could read and change what is written to it.
- */
-function openIfThere(path: string): OpenFile | undefined {
-  try {
-    const part = openRegular(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    if (isOwn(part)) return part;
-    closeSync(part.file);
-    rmSync(systemPath(path));
-    return undefined;
-  } catch (error) {
-    if (systemErrorCode(error) === "ENOENT") return undefined;
-    throw error;
-  }
+/** Whether what is at a place, not followed, is the file. */
+function isSame({ dev, ino }: BigIntStats, place: string): boolean {
+  const found = lstatSync(systemPath(place), { bigint: true, throwIfNoEntry: false });
+  return found !== undefined && found.dev === dev && found.ino === ino;
 }
 
 /** @returns the number of bytes read, less than asked for at the end of the file */
