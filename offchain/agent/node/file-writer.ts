@@ -22,9 +22,10 @@ import { dirname } from "node:path";
 import type { RegularFileEntry } from "../../core/recipe/recipe.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
 import type { ExpectedPiece, FileSink, RestoreEntry } from "../platform.ts";
+import { InTheWayError } from "../read/obstacles.ts";
 import { isWithoutLinks, nameNew, nameOver } from "./naming.ts";
 import { systemPath } from "./system-path.ts";
-import { appeared, type EntryPlace, inTheWay, type TargetFolder } from "./target-folder.ts";
+import { appeared, type EntryPlace, type TargetFolder } from "./target-folder.ts";
 import { WrittenLocalFile } from "./written-file.ts";
 
 const COPY_BYTES = 1024 * 1024;
@@ -54,6 +55,8 @@ export class FileWriter implements FileSink {
   /** What was found and is to be replaced whatever it holds. */
   #replaced: BigIntStats | undefined;
   #part: OpenFile | undefined;
+  /** Whether it could not be looked at ahead of its turn. */
+  #isUnseen = false;
   /** Whether somebody else has put something where the part belongs. */
   #isPartForeign = false;
   /** Offsets of pieces that the part has already. */
@@ -63,39 +66,28 @@ export class FileWriter implements FileSink {
   /** All bytes before this offset are right, in the existing file or in the part. */
   #offset = 0;
 
-  private constructor(folder: TargetFolder, entry: RestoreEntry<RegularFileEntry>, replaced: BigIntStats | undefined) {
+  private constructor(folder: TargetFolder, entry: RestoreEntry<RegularFileEntry>) {
     this.#folder = folder;
     this.entry = entry;
     this.#path = folder.pathOf(entry);
-    this.#replaced = replaced;
   }
 
-  /** @throws TallystickError CONFLICT when something else than a file is in the way and may not be replaced */
+  /** @throws InTheWayError when something else is there and may not be replaced */
   static open(folder: TargetFolder, entry: RestoreEntry<RegularFileEntry>): FileWriter {
-    const path = folder.pathOf(entry);
-    const found = folder.found(path);
-    if (found?.isDirectory() === true || (found !== undefined && !found.isFile() && !folder.overwrite)) {
-      throw inTheWay(path, "a file", !found.isDirectory());
-    }
-    const writer = new FileWriter(folder, entry, found?.isFile() === true ? undefined : found);
-    writer.#onDisk(() => {
-      if (found?.isFile() === true) writer.#existing = openRegular(path, readWithoutFollowing());
-      writer.#openPart(folder.partPathOf(entry));
-    });
+    const writer = new FileWriter(folder, entry);
+    writer.#onDisk(() => writer.#lookAhead());
     return writer;
   }
 
   /** The bytes of a piece if this disk has them, right where they belong; undefined when they must be fetched. */
   async reuse(piece: ExpectedPiece, offset: number): Promise<Uint8Array | undefined> {
-    for (const found of [this.#existing, this.#part]) {
-      if (found === undefined || BigInt(offset + piece.sizeBytes) > found.stat.size) continue;
-      const bytes = new Uint8Array(piece.sizeBytes);
-      const length = this.#onDisk(() => readFully(found.file, bytes, offset));
-      if (length !== bytes.length || !(await piece.isRight(bytes))) continue;
-      if (found === this.#part) this.#inPart.add(offset);
-      return bytes;
-    }
-    return undefined;
+    const existing = this.#existing;
+    const found = await this.#rightBytes(existing, piece, offset);
+    if (found !== undefined) return found;
+    if (existing !== undefined && existing === this.#existing && this.#isInTheWay) throw this.#inTheWay();
+    const inPart = await this.#rightBytes(this.#part, piece, offset);
+    if (inPart !== undefined) this.#inPart.add(offset);
+    return inPart;
   }
 
   /** Takes the next piece. `fetched` is false for bytes that `reuse` found. */
@@ -165,6 +157,7 @@ export class FileWriter implements FileSink {
     const place = this.#folder.placeOf(this.entry);
     this.#place = place;
     this.#onDisk(() => {
+      if (this.#isUnseen) this.#look(place.path, place.part);
       if (this.#existing !== undefined && !isSame(this.#existing.stat, place.path)) throw appeared(this.#path);
       if (this.#part !== undefined && !isSame(this.#part.stat, place.part)) {
         closeSync(this.#part.file);
@@ -175,6 +168,54 @@ export class FileWriter implements FileSink {
       if (this.#isPartForeign) rmSync(systemPath(place.part), { force: true });
     });
     return place;
+  }
+
+  /** Finds what is there before its turn has come. The folders around it may not be as they will be then. */
+  #lookAhead(): void {
+    try {
+      this.#look(this.#path, this.#folder.partPathOf(this.entry));
+    } catch (error) {
+      // A folder that cannot be entered yet, or something else in its place: that is decided when the folder is made.
+      if (!["EACCES", "ENOTDIR", "ELOOP"].includes(systemErrorCode(error) ?? "")) throw error;
+      this.#closeExisting();
+      this.#isUnseen = true;
+    }
+  }
+
+  #look(path: string, partPath: string): void {
+    const found = lstatSync(systemPath(path), { bigint: true, throwIfNoEntry: false });
+    const mayReplace = this.#folder.overwrite;
+    if (found?.isFile() === true) {
+      // No byte of it need be read, or fetched.
+      if (!mayReplace && found.size !== BigInt(this.entry.sizeBytes)) throw this.#inTheWay();
+      this.#existing = openIfReadable(path);
+      if (this.#existing === undefined && !mayReplace) throw this.#inTheWay();
+      if (this.#existing === undefined) this.#replaced = found;
+    } else if (found !== undefined) {
+      if (found.isDirectory() || !mayReplace) throw this.#inTheWay(!found.isDirectory());
+      this.#replaced = found;
+    }
+    this.#openPart(partPath);
+  }
+
+  async #rightBytes(
+    file: OpenFile | undefined,
+    { sizeBytes, isRight }: ExpectedPiece,
+    offset: number,
+  ): Promise<Uint8Array | undefined> {
+    if (file === undefined || BigInt(offset + sizeBytes) > file.stat.size) return undefined;
+    const bytes = new Uint8Array(sizeBytes);
+    const length = this.#onDisk(() => readFully(file.file, bytes, offset));
+    return length === sizeBytes && (await isRight(bytes)) ? bytes : undefined;
+  }
+
+  /** Whether the file that was found may only stay, if it is right. */
+  get #isInTheWay(): boolean {
+    return this.#existing !== undefined && this.#otherName === undefined && !this.#folder.overwrite;
+  }
+
+  #inTheWay(replaceable = true): InTheWayError {
+    return new InTheWayError(this.#path, "the same file", replaceable);
   }
 
   /** The part of an earlier attempt. */
@@ -282,8 +323,7 @@ export class FileWriter implements FileSink {
   /** The part file, holding everything before the current offset. */
   #startPart(): OpenFile {
     if (this.#diverged && this.#part !== undefined) return this.#part;
-    const isInTheWay = this.#existing !== undefined && this.#otherName === undefined;
-    if (isInTheWay && !this.#folder.overwrite) throw inTheWay(this.#path, "the same file", true);
+    if (this.#isInTheWay) throw this.#inTheWay();
     this.#diverged = true;
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
     const part = this.#part ?? openRegular(this.#begin().part, flags, NEW_FILE_MODE);
@@ -353,6 +393,16 @@ function readWithoutFollowing(): number {
 function openRegular(path: string, flags: number, mode?: number): OpenFile {
   const file = openSync(systemPath(path), flags, mode);
   return { file, stat: fstatSync(file, { bigint: true }) };
+}
+
+/** @returns undefined for a file that this user may not read */
+function openIfReadable(path: string): OpenFile | undefined {
+  try {
+    return openRegular(path, readWithoutFollowing());
+  } catch (error) {
+    if (systemErrorCode(error) === "EACCES") return undefined;
+    throw error;
+  }
 }
 
 /** Whether nobody else owns the file or has another name for it. */

@@ -27,6 +27,7 @@ import { isBelow, pathFromBytes, pathToBytes } from "../../core/recipe/path-name
 import type { DirectoryEntry, FileEntry, SymlinkEntry } from "../../core/recipe/recipe.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
 import type { RestoreEntry, TargetOptions } from "../platform.ts";
+import { InTheWayError } from "../read/obstacles.ts";
 import { HeldFolder } from "./held-folder.ts";
 import { MetadataWriter } from "./metadata-writer.ts";
 import { nameNew, nameOver } from "./naming.ts";
@@ -176,14 +177,14 @@ export class TargetFolder {
     this.#held.clear();
   }
 
-  /** @throws TallystickError CONFLICT when something else than a folder is in the way */
+  /** @throws InTheWayError when something else than a folder is there */
   async makeFolder(entry: RestoreEntry<DirectoryEntry>): Promise<void> {
     const path = this.pathOf(entry);
     await this.asDisk(path, async () => {
       const place = this.placeOf(entry).path;
       const isNew = makeFolder(place);
       const held = HeldFolder.open(place);
-      if (held === undefined) throw inTheWay(path, "a folder", false);
+      if (held === undefined) throw new InTheWayError(path, "a folder", false);
       this.#held.add(held);
       this.made(entry, held.stat);
       const mode = Number(held.stat.mode & MODE_BITS);
@@ -196,7 +197,7 @@ export class TargetFolder {
     });
   }
 
-  /** @throws TallystickError CONFLICT when something else is in the way and may not be replaced */
+  /** @throws InTheWayError when something else is there and may not be replaced */
   async makeLink(entry: RestoreEntry<SymlinkEntry>): Promise<void> {
     const path = this.pathOf(entry);
     await this.asDisk(path, async () => {
@@ -208,7 +209,7 @@ export class TargetFolder {
         return;
       }
       if (found !== undefined && (found.isDirectory() || !this.#overwrite))
-        throw inTheWay(path, "a link", !found.isDirectory());
+        throw new InTheWayError(path, "a link", !found.isDirectory());
       rmSync(systemPath(place.part), { force: true });
       symlinkSync(systemPath(entry.target), systemPath(place.part));
       await this.#setLinkMetadata(entry, place.part, () => this.#nameLink(entry, place, found));
@@ -309,18 +310,6 @@ export class TargetFolder {
       await this.metadata.after(done);
     });
   }
-}
-
-/** Something is where an entry belongs, and may not be replaced. */
-export function inTheWay(path: string, wanted: string, replaceable: boolean): TallystickError {
-  return new TallystickError(`${path} exists and is something else than what is to be restored`, {
-    code: "CONFLICT",
-    party: "you",
-    check: "existing file",
-    expected: `${wanted}, or nothing`,
-    hint: replaceable ? "restore into an empty folder, or allow overwriting" : "restore into an empty folder",
-    details: { path },
-  });
 }
 
 /** Something took the place of an entry while the restore ran. */

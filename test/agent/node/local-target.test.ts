@@ -28,6 +28,7 @@ import { localFiles } from "../../../offchain/agent/node/local-files.ts";
 import { TargetFolder } from "../../../offchain/agent/node/target-folder.ts";
 import type { RestoreEntry, RestoreTarget, TargetRemark } from "../../../offchain/agent/platform.ts";
 import { openSource } from "../../../offchain/agent/put/source.ts";
+import { InTheWayError } from "../../../offchain/agent/read/obstacles.ts";
 import { InvalidInputError } from "../../../offchain/core/errors.ts";
 import { pathFromBytes } from "../../../offchain/core/recipe/path-name.ts";
 import type { EntryMetadata } from "../../../offchain/core/snapshot/entry-metadata.ts";
@@ -412,6 +413,49 @@ describe("a folder of this machine as the target of a restore", () => {
     const out = Buffer.concat([Buffer.from(`${dir}/`), Buffer.from([0x6f, 0xff])]);
     expect(readdirSync(out)).to.deep.equal(["d", "l"]);
     expect(readFileSync(Buffer.concat([out, Buffer.from("/d/a")]), "utf8")).to.equal("x");
+  });
+
+  describe("by a user who may not read what is there", () => {
+    /** Root may read everything: it becomes somebody else. */
+    async function asNobody(work: () => Promise<void>) {
+      if (!IS_ROOT) return await work();
+      execFileSync("chown", ["-R", `${NOBODY}:${NOBODY}`, at("out")]);
+      process.setegid?.(NOBODY);
+      process.seteuid?.(NOBODY);
+      try {
+        await work();
+      } finally {
+        process.seteuid?.(0);
+        process.setegid?.(0);
+      }
+    }
+
+    beforeEach(() => {
+      mkdirSync(at("out", "f"), { recursive: true });
+      for (const name of ["a", "f/a"]) writeFileSync(at("out", name), "mine", { mode: 0o000 });
+      chmodSync(at("out", "a"), 0o000);
+      chmodSync(at("out", "f", "a"), 0o000);
+    });
+
+    it("replaces it where it may be overwritten, also in a folder that cannot be entered before", async () => {
+      chmodSync(at("out", "f"), 0o000);
+      await asNobody(async () => {
+        await restore([file("a", "them"), folder("f"), file("f/a", "them")], true);
+      });
+      for (const name of ["a", "f/a"]) {
+        expect(readFileSync(at("out", name), "utf8")).to.equal("them");
+        expect(modeOf(at("out", name))).to.equal("644");
+      }
+    });
+
+    it("leaves it else, and says that it is in the way", async () => {
+      await asNobody(async () => {
+        const error = await rejection(restore([file("a", "them")]));
+        expect(error).to.be.instanceOf(InTheWayError);
+      });
+      expect(readFileSync(at("out", "a"), "utf8")).to.equal("mine");
+      expect(modeOf(at("out", "a"))).to.equal("0");
+    });
   });
 
   describe("owners", () => {
