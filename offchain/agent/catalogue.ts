@@ -4,6 +4,8 @@
  * is taken, so that a run after a crash finds the transaction of the earlier run and does not pay twice.
  */
 
+import type { HeadName } from "../core/snapshot/list-objects.ts";
+
 /** A put that this account owns. */
 export interface CataloguedPut {
   readonly dataId: string;
@@ -69,14 +71,14 @@ export interface Catalogue {
   removeAgreement(salt: string): Promise<void>;
 
   /**
-   * Highest version of a snapshot list that this device has seen; 0 for none.
+   * Head with the highest version of a snapshot list that this device has seen.
    * @param list names provider and deployment
    */
-  listVersion(list: string): Promise<number>;
-  /** Notes that a version was seen. A lower one than before changes nothing. */
-  sawListVersion(list: string, version: number): Promise<void>;
-  /** Forgets what was seen of a list, so that an older version is accepted again. */
-  forgetListVersion(list: string): Promise<void>;
+  listHead(list: string): Promise<HeadName | undefined>;
+  /** Notes that a head was seen. One whose version is not higher than the one before changes nothing. */
+  sawListHead(list: string, head: HeadName): Promise<void>;
+  /** Forgets what was seen of a list, so that an older or another one is accepted again. */
+  forgetListHead(list: string): Promise<void>;
 
   close(): Promise<void>;
 }

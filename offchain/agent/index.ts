@@ -31,6 +31,7 @@ import {
   getEntries,
   getFile,
   getStream,
+  type LeftReport,
 } from "./read/get.ts";
 import { openStoredRoot } from "./read/open-root.ts";
 import type { ReadEntry, ReadFile } from "./read/read-entries.ts";
@@ -162,6 +163,7 @@ export class Agent {
 }
 
 export type { NamedBlob, NamedBytes, NamedInput, NamedStream } from "./put/named-inputs.ts";
+export { InTheWayError, type LeftEntry } from "./read/obstacles.ts";
 export type {
   AgentPlatform,
   AgreementReport,
@@ -172,6 +174,7 @@ export type {
   FileOptions,
   GetOptions,
   GetReport,
+  LeftReport,
   PutInput,
   PutOptions,
   PutReport,

@@ -204,11 +204,11 @@ export type RestoreEntry<Entry extends FileEntry = FileEntry> = Entry & { readon
 export interface RestoreTarget {
   /** Finishes the folders that do not hold the entry. Called before anything else is done about it. */
   before(entry: FileEntry): Promise<void>;
-  /** @throws TallystickError CONFLICT when something else is there */
+  /** @throws InTheWayError when something else is there */
   makeFolder(entry: RestoreEntry<DirectoryEntry>): Promise<void>;
-  /** @throws TallystickError CONFLICT when something else is there and may not be replaced */
+  /** @throws InTheWayError when something else is there and may not be replaced */
   makeLink(entry: RestoreEntry<SymlinkEntry>): Promise<void>;
-  /** @throws TallystickError CONFLICT when something else is there and may not be replaced */
+  /** @throws InTheWayError when something else is there and may not be replaced */
   openFile(entry: RestoreEntry<RegularFileEntry>): Promise<FileSink>;
   /** Called after the last entry. */
   finish(): Promise<void>;
@@ -226,7 +226,11 @@ export interface ExpectedPiece {
 /** Takes one file, piece after piece. */
 export interface FileSink {
   readonly entry: RestoreEntry<RegularFileEntry>;
-  /** Plaintext of the piece if the target has it, verified; undefined when it must be fetched. */
+  /**
+   * Plaintext of the piece if the target has it, verified; undefined when it must be fetched.
+   * @throws InTheWayError when something else is there and may not be replaced, so that nothing is fetched for it; also
+   *   `write` and `finish` may find that
+   */
   reuse(piece: ExpectedPiece, offset: number): Promise<Uint8Array | undefined>;
   /**
    * Takes the next bytes. They are valid until the promise is settled: their memory is used again.

@@ -28,6 +28,7 @@ import { onEvery } from "../../offchain/agent/put/store-objects.ts";
 import { storeTree } from "../../offchain/agent/put/store-tree.ts";
 import { objectOrder } from "../../offchain/agent/read/object-order.ts";
 import type { ObjectSource } from "../../offchain/agent/read/object-source.ts";
+import { InTheWayError } from "../../offchain/agent/read/obstacles.ts";
 import { readListing } from "../../offchain/agent/read/read-content.ts";
 import { restore } from "../../offchain/agent/read/restore.ts";
 import { BUNDLE_LIMITS } from "../../offchain/core/recipe/bundle.ts";
@@ -405,6 +406,87 @@ describe("put and get: the data plane", () => {
       expect(describeTree(at("out", "in"))).to.deep.equal(describeTree(at("in")));
     });
   }
+
+  describe("beside what is in the way", () => {
+    /** Restores without overwriting, or with it. @returns what was left, in words, and bytes that were fetched */
+    async function getBeside(stored: Stored, overwrite = false) {
+      const root = openRoot(stored.fileKey, stored.dataId, await provider.fetch(stored.dataId));
+      const totals = { entries: 0, bytes: 0, downloadedBytes: 0 };
+      const target = await localFiles.openTarget(at("out"), { dataId: stored.dataId, overwrite });
+      const left: string[] = [];
+      let fetchedBytes = 0;
+      const source: ObjectSource = {
+        async fetch(id) {
+          const sealed = await provider.fetch(id);
+          fetchedBytes += sealed.length;
+          return sealed;
+        },
+      };
+      await restore(root, source, target, totals, {
+        onStep: () => undefined,
+        onLeft: ({ path, error }) => left.push(`${path}: ${error.details?.path}`),
+      });
+      return { left, fetchedBytes, entries: totals.entries };
+    }
+
+    it("restores everything else, replaces nothing, and names every entry that is left", async () => {
+      for (const folder of ["in", "out"]) mkdirSync(at(folder, "in", "f", "sub"), { recursive: true });
+      const names = ["a", "b", "c", "f/file", "f/sub/deep", "f/z", "z"];
+      for (const name of names) writeFileSync(at("in", "in", name), `stored ${name}`);
+      symlinkSync("stored", at("in", "in", "l"));
+      symlinkSync("stored", at("in", "in", "m"));
+      // Another content of one length, another length, a folder, a file, another link, a file: each in the way.
+      writeFileSync(at("out", "in", "a"), "not it a");
+      writeFileSync(at("out", "in", "b"), "longer than what is stored");
+      mkdirSync(at("out", "in", "c"));
+      rmSync(at("out", "in", "f"), { recursive: true });
+      writeFileSync(at("out", "in", "f"), "no folder");
+      symlinkSync("mine", at("out", "in", "l"));
+      writeFileSync(at("out", "in", "m"), "no link");
+      const before = describeTree(at("out", "in")).filter(({ name }) => name !== "z");
+      const stored = await put(at("in", "in"));
+      const { left, entries } = await getBeside(stored);
+      const is = (path: string, what = path) => `in/${path}: ${at("out", "in", what)}`;
+      expect(left.sort()).to.deep.equal(
+        [is("a"), is("b"), is("c"), is("f"), is("l"), is("m")]
+          .concat(["f/file", "f/sub", "f/sub/deep", "f/z"].map((path) => is(path, "f")))
+          .sort(),
+      );
+      expect(entries).to.equal(2);
+      expect(readFileSync(at("out", "in", "z"), "utf8")).to.equal("stored z");
+      const times = ({ name, mtimeMillis: _, ...rest }: Record<string, unknown>) => ({ name, ...rest });
+      const after = describeTree(at("out", "in")).filter(({ name }) => name !== "z");
+      expect(after.map(times)).to.deep.equal(before.map(times));
+      const again = await getBeside(stored, true);
+      expect(again.left.sort(), "what --overwrite does not replace").to.deep.equal(
+        [is("c"), is("f"), ...["f/file", "f/sub", "f/sub/deep", "f/z"].map((path) => is(path, "f"))].sort(),
+      );
+      expect(readFileSync(at("out", "in", "a"), "utf8")).to.equal("stored a");
+    });
+
+    it("fetches nothing of a large file that differs", async () => {
+      mkdirSync(at("in"));
+      writeFileSync(at("in", "big"), noise(BIG_BYTES));
+      const stored = await put(at("in"));
+      for (const change of [(file: Buffer) => file.fill(0, 0, 10), (file: Buffer) => file.subarray(1)]) {
+        mkdirSync(at("out", "in"), { recursive: true });
+        writeFileSync(at("out", "in", "big"), change(readFileSync(at("in", "big"))));
+        const { left, fetchedBytes } = await getBeside(stored);
+        expect(left).to.deep.equal([`in/big: ${at("out", "in", "big")}`]);
+        expect(fetchedBytes).to.be.lessThan(RECIPE_BYTES);
+      }
+    });
+
+    it("throws the first in the end when nobody is told, with the rest restored", async () => {
+      mkdirSync(at("in"));
+      mkdirSync(at("out", "in"), { recursive: true });
+      for (const name of ["a", "b"]) writeFileSync(at("in", name), name);
+      writeFileSync(at("out", "in", "a"), "mine");
+      const error = await rejection(get(await put(at("in")), at("out")));
+      expect(error).to.be.instanceOf(InTheWayError);
+      expect(readFileSync(at("out", "in", "b"), "utf8")).to.equal("b");
+    });
+  });
 
   it("does not write through links planted in the target, whether to a folder or a file", async () => {
     const stored = await put(makeTree());

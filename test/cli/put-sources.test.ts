@@ -36,7 +36,12 @@ describe("options of put about its files", () => {
     const report = leftOut.report();
     expect(report.incomplete).to.equal(true);
     expect(report.counts.unreadable).to.equal(30);
-    expect(report.remarks).to.have.length(21);
+    expect(report.remarks).to.have.length(41);
+    expect(report.remarks[0], "names are for --json").to.deep.equal({
+      kind: "excluded",
+      path: "/x/0",
+      reason: "excluded by a pattern",
+    });
     expect(told.slice(0, 2)).to.deep.equal(["/link: stored as a link", "/u/0: permission denied"]);
     expect(told).to.have.length(22);
     expect(leftOutLines(report).join("\n")).to.contain("30: could not be read").and.contain("incomplete");

@@ -10,12 +10,13 @@ import type {
   PreparationWriter,
   StoredPreparation,
 } from "../../offchain/agent/platform.ts";
+import type { HeadName } from "../../offchain/core/snapshot/list-objects.ts";
 
 export class MemoryCatalogue implements Catalogue {
   #account: string | undefined;
   readonly #puts = new Map<string, CataloguedPut>();
   readonly #agreements = new Map<string, CataloguedAgreement>();
-  readonly #listVersions = new Map<string, number>();
+  readonly #listHeads = new Map<string, HeadName>();
 
   async claimFor(account: string): Promise<string> {
     this.#account ??= account;
@@ -64,16 +65,16 @@ export class MemoryCatalogue implements Catalogue {
     if (this.#agreements.get(salt)?.agreementId === undefined) this.#agreements.delete(salt);
   }
 
-  async listVersion(list: string): Promise<number> {
-    return this.#listVersions.get(list) ?? 0;
+  async listHead(list: string): Promise<HeadName | undefined> {
+    return this.#listHeads.get(list);
   }
 
-  async sawListVersion(list: string, version: number): Promise<void> {
-    this.#listVersions.set(list, Math.max(version, this.#listVersions.get(list) ?? 0));
+  async sawListHead(list: string, { version, id }: HeadName): Promise<void> {
+    if (version > (this.#listHeads.get(list)?.version ?? 0)) this.#listHeads.set(list, { version, id });
   }
 
-  async forgetListVersion(list: string): Promise<void> {
-    this.#listVersions.delete(list);
+  async forgetListHead(list: string): Promise<void> {
+    this.#listHeads.delete(list);
   }
 
   async close(): Promise<void> {}

@@ -274,5 +274,37 @@ describe("snapshots", () => {
       expect(verified.document.error).to.include({ code: "INTEGRITY" });
       expect(verified.stderr).to.contain("five/f3");
     });
+
+    it("are restored beside files that differ, which stay, are named, and cost the exit code", async () => {
+      for (const folder of ["beside", "back/beside"]) mkdirSync(dir(folder), { recursive: true });
+      for (const name of ["a", "b", "skipped"]) writeFileSync(dir("beside", name), `stored ${name}`);
+      writeFileSync(dir("back", "beside", "a"), "mine");
+      const options = ["--no-agreement", "--exclude", "skipped", "--time", "2099-01-01"];
+      const put = await tallystick(bob, ["put", dir("beside"), ...options]);
+      expect(put.exitCode, put.stderr).to.equal(0);
+      expect(put.stderr)
+        .to.match(/2099-01-01T.* is in the future/)
+        .and.not.contain("skipped");
+      expect(put.document.leftOut).to.deep.equal({
+        incomplete: false,
+        counts: { excluded: 1 },
+        remarks: [{ kind: "excluded", path: dir("beside", "skipped"), reason: "excluded by a pattern" }],
+      });
+      const id = String(put.document.dataId);
+      const got = await tallystick(bob, ["get", id, "-o", dir("back")]);
+      expect(got.exitCode, got.stderr).to.equal(EXIT.incomplete);
+      const { count, entries } = got.document.left as { count: number; entries: { path: string; error: object }[] };
+      expect([count, entries.map(({ path }) => path)]).to.deep.equal([1, ["beside/a"]]);
+      expect(entries[0]?.error).to.include({ code: "CONFLICT", check: "existing file" });
+      expect(got.stderr)
+        .to.contain(`${dir("back", "beside", "a")} exists`)
+        .and.contain("1 entry is not restored");
+      expect(readFileSync(dir("back", "beside", "a"), "utf8")).to.equal("mine");
+      expect(readFileSync(dir("back", "beside", "b"), "utf8")).to.equal("stored b");
+      const over = await tallystick(bob, ["get", id, "-o", dir("back"), "--overwrite"]);
+      expect(over.exitCode, over.stderr).to.equal(0);
+      expect(over.document.left).to.deep.equal({ count: 0, entries: [] });
+      expect(readFileSync(dir("back", "beside", "a"), "utf8")).to.equal("stored a");
+    });
   });
 });

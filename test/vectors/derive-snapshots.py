@@ -60,7 +60,8 @@ def record(n, tags):
 def list_objects():
     records = [record(0, []), record(1, [b"daily"]), record(2, [b"a", b"b"])]
     page = b"\1" + siv(LIST_KEY, "snapshot-page", b"", cbor([1, records[:2]]))
-    head = cbor([1, [[sha256(page), 2]], records[2:]])
+    earlier = [sha256(b"head %d" % n) for n in range(40, 8, -1)]
+    head = cbor([1, [[sha256(page), 2]], records[2:], earlier])
     version = u64(41)
     return {
         "records": [cbor(one).hex() for one in records],
@@ -68,6 +69,7 @@ def list_objects():
         "page": named(page),
         "head": (b"\1" + version + siv(LIST_KEY, "snapshot-head", PROVIDER + version, head)).hex(),
         "version": 41,
+        "earlier": [content_id(digest) for digest in earlier],
     }
 
 

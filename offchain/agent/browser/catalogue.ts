@@ -1,5 +1,6 @@
 /** The catalogue in the storage of a page. */
 
+import type { HeadName } from "../../core/snapshot/list-objects.ts";
 import type { Catalogue, CataloguedAgreement, CataloguedPut } from "../catalogue.ts";
 import type { AgreementRow, PageStore } from "./page-store.ts";
 
@@ -82,22 +83,20 @@ export class PageCatalogue implements Catalogue {
     });
   }
 
-  async listVersion(list: string): Promise<number> {
-    return (
-      (await this.#store.read(["listVersions"], (transaction) => transaction.objectStore("listVersions").get(list))) ??
-      0
-    );
+  async listHead(list: string): Promise<HeadName | undefined> {
+    return await this.#store.read(["listHeads"], (transaction) => transaction.objectStore("listHeads").get(list));
   }
 
-  async sawListVersion(list: string, version: number): Promise<void> {
-    await this.#store.write(["listVersions"], async (transaction) => {
-      const versions = transaction.objectStore("listVersions");
-      await versions.put(Math.max(version, (await versions.get(list)) ?? 0), list);
+  async sawListHead(list: string, { version, id }: HeadName): Promise<void> {
+    await this.#store.write(["listHeads"], async (transaction) => {
+      const heads = transaction.objectStore("listHeads");
+      const seen = await heads.get(list);
+      if (version > (seen?.version ?? 0)) await heads.put({ version, id }, list);
     });
   }
 
-  async forgetListVersion(list: string): Promise<void> {
-    await this.#store.write(["listVersions"], (transaction) => transaction.objectStore("listVersions").delete(list));
+  async forgetListHead(list: string): Promise<void> {
+    await this.#store.write(["listHeads"], (transaction) => transaction.objectStore("listHeads").delete(list));
   }
 
   async close(): Promise<void> {

@@ -7,6 +7,7 @@
 import { type DBSchema, type IDBPDatabase, type IDBPTransaction, openDB, type StoreNames } from "idb";
 import { InvalidInputError, TallystickError, UnknownVersionError } from "../../core/errors.ts";
 import type { KeystoreJson } from "../../core/identity/keystore.ts";
+import type { HeadName } from "../../core/snapshot/list-objects.ts";
 import type { CataloguedAgreement, CataloguedPut } from "../catalogue.ts";
 
 /** Version of the schema below. */
@@ -34,8 +35,8 @@ export interface PageSchema extends DBSchema {
   keystore: { key: string; value: KeystoreJson };
   puts: { key: string; value: CataloguedPut };
   agreements: { key: string; value: AgreementRow; indexes: { byData: string; byNumber: [string, string] } };
-  /** Highest version seen of each snapshot list, by the name of the list. */
-  listVersions: { key: string; value: number };
+  /** Newest head seen of each snapshot list, by the name of the list. */
+  listHeads: { key: string; value: HeadName };
   preparations: { key: string; value: PreparationRow; indexes: { byTime: number } };
   /** Tags in pieces of equal length, by salt and number of the piece. */
   tags: { key: [string, number]; value: Uint8Array };
@@ -130,7 +131,7 @@ export function databaseName(name: string): string {
 function upgrade(database: IDBPDatabase<PageSchema>): void {
   database.createObjectStore("account");
   database.createObjectStore("keystore");
-  database.createObjectStore("listVersions");
+  database.createObjectStore("listHeads");
   database.createObjectStore("puts", { keyPath: "dataId" });
   const agreements = database.createObjectStore("agreements", { keyPath: "salt" });
   agreements.createIndex("byData", "dataId");

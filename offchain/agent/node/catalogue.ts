@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import type { StatementSync } from "node:sqlite";
+import type { HeadName } from "../../core/snapshot/list-objects.ts";
 import { type Database, openDatabase } from "../../store/index/sqlite.ts";
 import type { AgreementState, Catalogue, CataloguedAgreement, CataloguedPut } from "../catalogue.ts";
 
@@ -36,7 +37,8 @@ const MIGRATIONS = [
   CREATE INDEX agreements_by_data ON agreements (data_id);
   CREATE TABLE snapshot_lists (
     list TEXT NOT NULL PRIMARY KEY,
-    version INTEGER NOT NULL
+    version INTEGER NOT NULL,
+    head_id TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
 ];
@@ -120,21 +122,22 @@ export class SqliteCatalogue implements Catalogue {
     this.#database.prepare("DELETE FROM agreements WHERE salt = ? AND agreement_id IS NULL").run(salt);
   }
 
-  async listVersion(list: string): Promise<number> {
-    const row = this.#database.prepare("SELECT version FROM snapshot_lists WHERE list = ?").get(list);
-    return Number(row?.version ?? 0);
+  async listHead(list: string): Promise<HeadName | undefined> {
+    const row = this.#database.prepare("SELECT version, head_id FROM snapshot_lists WHERE list = ?").get(list);
+    return row === undefined ? undefined : { version: Number(row.version), id: String(row.head_id) };
   }
 
-  async sawListVersion(list: string, version: number): Promise<void> {
+  async sawListHead(list: string, { version, id }: HeadName): Promise<void> {
     this.#database
       .prepare(
-        `INSERT INTO snapshot_lists (list, version) VALUES (?, ?)
-         ON CONFLICT (list) DO UPDATE SET version = max(version, excluded.version)`,
+        `INSERT INTO snapshot_lists (list, version, head_id) VALUES (?, ?, ?)
+         ON CONFLICT (list) DO UPDATE SET version = excluded.version, head_id = excluded.head_id
+           WHERE excluded.version > version`,
       )
-      .run(list, version);
+      .run(list, version, id);
   }
 
-  async forgetListVersion(list: string): Promise<void> {
+  async forgetListHead(list: string): Promise<void> {
     this.#database.prepare("DELETE FROM snapshot_lists WHERE list = ?").run(list);
   }
 

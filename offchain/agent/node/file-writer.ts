@@ -11,6 +11,7 @@ import {
   fstatSync,
   ftruncateSync,
   linkSync,
+  lstatSync,
   openSync,
   readSync,
   rmSync,
@@ -21,9 +22,10 @@ import { dirname } from "node:path";
 import type { RegularFileEntry } from "../../core/recipe/recipe.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
 import type { ExpectedPiece, FileSink, RestoreEntry } from "../platform.ts";
+import { InTheWayError } from "../read/obstacles.ts";
 import { isWithoutLinks, nameNew, nameOver } from "./naming.ts";
 import { systemPath } from "./system-path.ts";
-import { appeared, inTheWay, type TargetFolder } from "./target-folder.ts";
+import { appeared, type EntryPlace, type TargetFolder } from "./target-folder.ts";
 import { WrittenLocalFile } from "./written-file.ts";
 
 const COPY_BYTES = 1024 * 1024;
@@ -44,7 +46,8 @@ export class FileWriter implements FileSink {
   readonly written = new WrittenLocalFile(() => (this.#diverged ? this.#part : this.#existing)?.file);
   readonly #folder: TargetFolder;
   readonly #path: string;
-  readonly #partPath: string;
+  /** Where it is written; unknown until its turn has come, because the folder may not be there. */
+  #place: EntryPlace | undefined;
   /** The finished file as it was found, or a file that is to get a further name: its bytes are used where right. */
   #existing: OpenFile | undefined;
   /** Path of the file that is to get a further name, once it is known. */
@@ -52,6 +55,10 @@ export class FileWriter implements FileSink {
   /** What was found and is to be replaced whatever it holds. */
   #replaced: BigIntStats | undefined;
   #part: OpenFile | undefined;
+  /** Whether it could not be looked at ahead of its turn. */
+  #isUnseen = false;
+  /** Whether somebody else has put something where the part belongs. */
+  #isPartForeign = false;
   /** Offsets of pieces that the part has already. */
   readonly #inPart = new Set<number>();
   /** Set once something had to be written: the part is what becomes the file. */
@@ -59,44 +66,33 @@ export class FileWriter implements FileSink {
   /** All bytes before this offset are right, in the existing file or in the part. */
   #offset = 0;
 
-  private constructor(folder: TargetFolder, entry: RestoreEntry<RegularFileEntry>, replaced: BigIntStats | undefined) {
+  private constructor(folder: TargetFolder, entry: RestoreEntry<RegularFileEntry>) {
     this.#folder = folder;
     this.entry = entry;
     this.#path = folder.pathOf(entry);
-    this.#partPath = folder.partPathOf(entry);
-    this.#replaced = replaced;
   }
 
-  /** @throws TallystickError CONFLICT when something else than a file is in the way and may not be replaced */
+  /** @throws InTheWayError when something else is there and may not be replaced */
   static open(folder: TargetFolder, entry: RestoreEntry<RegularFileEntry>): FileWriter {
-    const path = folder.pathOf(entry);
-    const found = folder.found(path);
-    if (found?.isDirectory() === true || (found !== undefined && !found.isFile() && !folder.overwrite)) {
-      throw inTheWay(path, "a file", !found.isDirectory());
-    }
-    const writer = new FileWriter(folder, entry, found?.isFile() === true ? undefined : found);
-    writer.#onDisk(() => {
-      if (found?.isFile() === true) writer.#existing = openRegular(path, readWithoutFollowing());
-      writer.#part = openIfThere(writer.#partPath);
-    });
+    const writer = new FileWriter(folder, entry);
+    writer.#onDisk(() => writer.#lookAhead());
     return writer;
   }
 
   /** The bytes of a piece if this disk has them, right where they belong; undefined when they must be fetched. */
   async reuse(piece: ExpectedPiece, offset: number): Promise<Uint8Array | undefined> {
-    for (const found of [this.#existing, this.#part]) {
-      if (found === undefined || BigInt(offset + piece.sizeBytes) > found.stat.size) continue;
-      const bytes = new Uint8Array(piece.sizeBytes);
-      const length = this.#onDisk(() => readFully(found.file, bytes, offset));
-      if (length !== bytes.length || !(await piece.isRight(bytes))) continue;
-      if (found === this.#part) this.#inPart.add(offset);
-      return bytes;
-    }
-    return undefined;
+    const existing = this.#existing;
+    const found = await this.#rightBytes(existing, piece, offset);
+    if (found !== undefined) return found;
+    if (existing !== undefined && existing === this.#existing && this.#isInTheWay) throw this.#inTheWay();
+    const inPart = await this.#rightBytes(this.#part, piece, offset);
+    if (inPart !== undefined) this.#inPart.add(offset);
+    return inPart;
   }
 
   /** Takes the next piece. `fetched` is false for bytes that `reuse` found. */
   async write(bytes: Uint8Array, fetched: boolean): Promise<void> {
+    this.#begin();
     if (this.#offset === 0) await this.#findOtherName();
     // As long as the existing file is right from its first byte on, there is nothing to write. What was fetched for it
     // is what it does not have; of a file under another name that is not known before.
@@ -114,13 +110,15 @@ export class FileWriter implements FileSink {
     await this.written.end();
     await this.#folder.asDisk(this.#path, async () => {
       const { sizeBytes } = this.entry;
+      const place = this.#begin();
       if (this.#offset === 0) await this.#findOtherName();
       const isSameSize = this.#existing !== undefined && this.#existing.stat.size === BigInt(sizeBytes);
       if (!this.#diverged && isSameSize && this.#otherName === undefined) {
         await this.#keepExisting();
         return;
       }
-      if (!this.#diverged && isSameSize && this.#otherName !== undefined && this.#linkTo(this.#otherName)) return;
+      if (!this.#diverged && isSameSize && this.#otherName !== undefined && this.#linkTo(place, this.#otherName))
+        return;
       const part = this.#startPart();
       const stat = fstatSync(part.file, { bigint: true });
       if (stat.size !== BigInt(sizeBytes)) ftruncateSync(part.file, sizeBytes);
@@ -129,11 +127,12 @@ export class FileWriter implements FileSink {
       this.#closeExisting();
       await this.#folder.metadata.finish({
         type: "file",
-        path: this.#partPath,
+        path: this.#path,
+        place: place.part,
         file: part.file,
         metadata: this.entry.metadata,
         done: () => {
-          this.#takeName(replaced);
+          this.#takeName(place, replaced);
           this.#folder.made(this.entry, stat);
           this.written.finishedAs(this.#path, stat);
         },
@@ -149,17 +148,104 @@ export class FileWriter implements FileSink {
     this.#part = undefined;
   }
 
+  /**
+   * Its turn has come: what was found ahead must be what is in the folder, because the path that led there then may
+   * have led through a link.
+   */
+  #begin(): EntryPlace {
+    if (this.#place !== undefined) return this.#place;
+    const place = this.#folder.placeOf(this.entry);
+    this.#place = place;
+    this.#onDisk(() => {
+      if (this.#isUnseen) this.#look(place.path, place.part);
+      if (this.#existing !== undefined && !isSame(this.#existing.stat, place.path)) throw appeared(this.#path);
+      if (this.#part !== undefined && !isSame(this.#part.stat, place.part)) {
+        closeSync(this.#part.file);
+        this.#part = undefined;
+        this.#inPart.clear();
+      }
+      // Its owner could read and change what is written to it.
+      if (this.#isPartForeign) rmSync(systemPath(place.part), { force: true });
+    });
+    return place;
+  }
+
+  /** Finds what is there before its turn has come. The folders around it may not be as they will be then. */
+  #lookAhead(): void {
+    try {
+      this.#look(this.#path, this.#folder.partPathOf(this.entry));
+    } catch (error) {
+      // A folder that cannot be entered yet, or something else in its place: that is decided when the folder is made.
+      if (!["EACCES", "ENOTDIR", "ELOOP"].includes(systemErrorCode(error) ?? "")) throw error;
+      this.#closeExisting();
+      this.#isUnseen = true;
+    }
+  }
+
+  #look(path: string, partPath: string): void {
+    const found = lstatSync(systemPath(path), { bigint: true, throwIfNoEntry: false });
+    const mayReplace = this.#folder.overwrite;
+    if (found?.isFile() === true) {
+      // No byte of it need be read, or fetched.
+      if (!mayReplace && found.size !== BigInt(this.entry.sizeBytes)) throw this.#inTheWay();
+      this.#existing = openIfReadable(path);
+      if (this.#existing === undefined && !mayReplace) throw this.#inTheWay();
+      if (this.#existing === undefined) this.#replaced = found;
+    } else if (found !== undefined) {
+      if (found.isDirectory() || !mayReplace) throw this.#inTheWay(!found.isDirectory());
+      this.#replaced = found;
+    }
+    this.#openPart(partPath);
+  }
+
+  async #rightBytes(
+    file: OpenFile | undefined,
+    { sizeBytes, isRight }: ExpectedPiece,
+    offset: number,
+  ): Promise<Uint8Array | undefined> {
+    if (file === undefined || BigInt(offset + sizeBytes) > file.stat.size) return undefined;
+    const bytes = new Uint8Array(sizeBytes);
+    const length = this.#onDisk(() => readFully(file.file, bytes, offset));
+    return length === sizeBytes && (await isRight(bytes)) ? bytes : undefined;
+  }
+
+  /** Whether the file that was found may only stay, if it is right. */
+  get #isInTheWay(): boolean {
+    return this.#existing !== undefined && this.#otherName === undefined && !this.#folder.overwrite;
+  }
+
+  #inTheWay(replaceable = true): InTheWayError {
+    return new InTheWayError(this.#path, "the same file", replaceable);
+  }
+
+  /** The part of an earlier attempt. */
+  #openPart(path: string): void {
+    try {
+      const part = openRegular(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      if (isOwn(part)) {
+        this.#part = part;
+        return;
+      }
+      closeSync(part.file);
+      this.#isPartForeign = true;
+    } catch (error) {
+      if (systemErrorCode(error) !== "ENOENT") throw error;
+    }
+  }
+
   /** Whether the entry is a further name of a file that was restored under another one. */
   async #findOtherName(): Promise<void> {
     const group = this.entry.metadata?.linkGroup;
     if (group === undefined) return;
     // The file may wait for its metadata, and has no name until then.
     await this.#folder.metadata.flush();
-    const path = this.#folder.pathOfGroup(group);
-    if (path === undefined) return;
+    const named = this.#folder.groupName(group);
+    if (named === undefined) return;
+    const { path } = named;
     const other = this.#onDisk(() => openRegular(path, readWithoutFollowing()));
+    const isAnother = other.stat.ino !== named.stat.ino || other.stat.dev !== named.stat.dev;
     const isLinked = this.#existing?.stat.ino === other.stat.ino;
-    if (isLinked || (this.#existing !== undefined && !this.#folder.overwrite)) {
+    if (isAnother || isLinked || (this.#existing !== undefined && !this.#folder.overwrite)) {
       closeSync(other.file);
       return;
     }
@@ -169,20 +255,24 @@ export class FileWriter implements FileSink {
     this.#otherName = path;
   }
 
-  /** @returns false where the file system has no hard links */
-  #linkTo(otherName: string): boolean {
-    rmSync(systemPath(this.#partPath), { force: true });
+  /** @returns false where the file system has no hard links, and when the other name is by now of another file */
+  #linkTo(place: EntryPlace, otherName: string): boolean {
+    const existing = this.#existing;
+    if (existing === undefined) return false;
+    rmSync(systemPath(place.part), { force: true });
     try {
-      linkSync(systemPath(otherName), systemPath(this.#partPath));
+      linkSync(systemPath(otherName), systemPath(place.part));
     } catch (error) {
       if (isWithoutLinks(error)) return false;
       throw error;
     }
-    this.#takeName(this.#replaced);
-    if (this.#existing !== undefined) {
-      this.#folder.made(this.entry, this.#existing.stat);
-      this.written.finishedAs(this.#path, this.#existing.stat);
+    if (!isSame(existing.stat, place.part)) {
+      rmSync(systemPath(place.part), { force: true });
+      return false;
     }
+    this.#takeName(place, this.#replaced);
+    this.#folder.made(this.entry, existing.stat);
+    this.written.finishedAs(this.#path, existing.stat);
     return true;
   }
 
@@ -190,22 +280,23 @@ export class FileWriter implements FileSink {
   async #keepExisting(): Promise<void> {
     const existing = this.#existing;
     if (existing === undefined) return;
+    const place = this.#begin();
     this.#folder.made(this.entry, existing.stat);
     this.written.finishedAs(this.#path, existing.stat);
-    if (this.#part !== undefined) rmSync(systemPath(this.#partPath), { force: true });
+    if (this.#part !== undefined) rmSync(systemPath(place.part), { force: true });
     if (this.#folder.overwrite && this.entry.metadata !== undefined) {
       const { metadata } = this.entry;
       this.#existing = undefined;
       const { file } = existing;
       const done = () => undefined;
-      await this.#folder.metadata.finish({ type: "file", path: this.#path, file, metadata, done });
+      await this.#folder.metadata.finish({ type: "file", path: this.#path, place: place.path, file, metadata, done });
     }
     await this.close();
   }
 
-  #takeName(replaced: BigIntStats | undefined): void {
-    const part = systemPath(this.#partPath);
-    const path = systemPath(this.#path);
+  #takeName(place: EntryPlace, replaced: BigIntStats | undefined): void {
+    const part = systemPath(place.part);
+    const path = systemPath(place.path);
     if (replaced !== undefined) {
       this.#folder.requireNotMade(this.entry, replaced);
       if (!nameOver(part, path, replaced)) throw appeared(this.#path);
@@ -232,14 +323,13 @@ export class FileWriter implements FileSink {
   /** The part file, holding everything before the current offset. */
   #startPart(): OpenFile {
     if (this.#diverged && this.#part !== undefined) return this.#part;
-    const isInTheWay = this.#existing !== undefined && this.#otherName === undefined;
-    if (isInTheWay && !this.#folder.overwrite) throw inTheWay(this.#path, "the same file", true);
+    if (this.#isInTheWay) throw this.#inTheWay();
     this.#diverged = true;
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
-    const part = this.#part ?? openRegular(this.#partPath, flags, NEW_FILE_MODE);
+    const part = this.#part ?? openRegular(this.#begin().part, flags, NEW_FILE_MODE);
     if (!isOwn(part)) {
       closeSync(part.file);
-      throw appeared(this.#partPath);
+      throw appeared(this.#folder.partPathOf(this.entry));
     }
     this.#part = part;
     if (this.#existing !== undefined) {
@@ -305,27 +395,26 @@ function openRegular(path: string, flags: number, mode?: number): OpenFile {
   return { file, stat: fstatSync(file, { bigint: true }) };
 }
 
+/** @returns undefined for a file that this user may not read */
+function openIfReadable(path: string): OpenFile | undefined {
+  try {
+    return openRegular(path, readWithoutFollowing());
+  } catch (error) {
+    if (systemErrorCode(error) === "EACCES") return undefined;
+    throw error;
+  }
+}
+
 /** Whether nobody else owns the file or has another name for it. */
 function isOwn({ stat }: OpenFile): boolean {
   const isOwner = process.geteuid === undefined || stat.uid === BigInt(process.geteuid());
   return stat.isFile() && isOwner && stat.nlink === 1n;
 }
 
-/**
- * The part of an earlier attempt. One that somebody else has put there, or has another name for, is removed: its owner
- * could read and change what is written to it.
- */
-function openIfThere(path: string): OpenFile | undefined {
-  try {
-    const part = openRegular(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    if (isOwn(part)) return part;
-    closeSync(part.file);
-    rmSync(systemPath(path));
-    return undefined;
-  } catch (error) {
-    if (systemErrorCode(error) === "ENOENT") return undefined;
-    throw error;
-  }
+/** Whether what is at a place, not followed, is the file. */
+function isSame({ dev, ino }: BigIntStats, place: string): boolean {
+  const found = lstatSync(systemPath(place), { bigint: true, throwIfNoEntry: false });
+  return found !== undefined && found.dev === dev && found.ino === ino;
 }
 
 /** @returns the number of bytes read, less than asked for at the end of the file */

@@ -6,6 +6,7 @@
  */
 import {
   chmodSync,
+  chownSync,
   closeSync,
   fchmodSync,
   fchownSync,
@@ -14,6 +15,8 @@ import {
   lchownSync,
   lstatSync,
   lutimesSync,
+  statSync,
+  utimesSync,
 } from "node:fs";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import type { TargetRemark } from "../platform.ts";
@@ -33,8 +36,10 @@ const FOLDER_MODE = 0o755;
 
 export interface Unfinished {
   readonly type: "file" | "directory" | "symlink";
-  /** Where it is, under its temporary or its own name. */
+  /** What it is called in remarks. */
   readonly path: string;
+  /** Where it is for calls of the system, under its temporary or its own name; of a folder, one that is followed. */
+  readonly place: string;
   /** Of a file; open. It is closed before `done`. */
   readonly file?: number | undefined;
   readonly metadata: EntryMetadata | undefined;
@@ -42,11 +47,17 @@ export interface Unfinished {
   readonly done: () => void;
 }
 
+/** Has no metadata to set, and waits for those that have. */
+interface Waiting {
+  readonly type: "nothing";
+  readonly done: () => void;
+}
+
 export class MetadataWriter {
   readonly #names = new OwnerNames();
   readonly #remark: (remark: TargetRemark) => void;
   readonly #uid = process.geteuid?.();
-  #queue: Unfinished[] = [];
+  #queue: (Unfinished | Waiting)[] = [];
 
   constructor(remark: (remark: TargetRemark) => void) {
     this.#remark = remark;
@@ -60,8 +71,13 @@ export class MetadataWriter {
       this.#complete(entry);
       return;
     }
-    this.#queue.push(entry);
-    if (this.#queue.length >= QUEUED_ENTRIES) await this.flush();
+    await this.#wait(entry);
+  }
+
+  /** Calls `done` once the entries that wait now are finished. */
+  async after(done: () => void): Promise<void> {
+    if (this.#queue.length === 0) done();
+    else await this.#wait({ type: "nothing", done });
   }
 
   /** Finishes the entries that wait. */
@@ -70,58 +86,77 @@ export class MetadataWriter {
     if (queue.length === 0) return;
     this.#queue = [];
     // First, because it clears capabilities.
-    for (const entry of queue) this.#setOwner(entry);
-    await this.#setAttributes(queue);
-    for (const entry of queue) this.#complete(entry);
+    const unfinished = queue.filter((entry) => entry.type !== "nothing");
+    for (const entry of unfinished) this.#setOwner(entry);
+    await this.#setAttributes(unfinished);
+    for (const entry of queue) {
+      if (entry.type === "nothing") entry.done();
+      else this.#complete(entry);
+    }
   }
 
   /** Gives up the entries that wait; their parts stay. */
   abandon(): void {
-    for (const { file } of this.#queue) if (file !== undefined) closeSync(file);
+    for (const entry of this.#queue) if (entry.type === "file" && entry.file !== undefined) closeSync(entry.file);
     this.#queue = [];
+  }
+
+  async #wait(entry: Unfinished | Waiting): Promise<void> {
+    this.#queue.push(entry);
+    if (this.#queue.length >= QUEUED_ENTRIES) await this.flush();
   }
 
   async #setAttributes(queue: readonly Unfinished[]): Promise<void> {
     const files = new Map<string, Attributes>();
-    for (const { path, metadata } of queue) if (metadata?.xattrs !== undefined) files.set(path, metadata.xattrs);
+    const paths = new Map<string, string>();
+    for (const { type, path, place, metadata } of queue) {
+      if (metadata?.xattrs === undefined) continue;
+      // The command follows no link, and the path of a folder may be one: what is in it, by its own name, is none.
+      const own = type === "directory" ? `${place}/.` : place;
+      files.set(own, metadata.xattrs);
+      paths.set(own, path);
+    }
     if (files.size === 0) return;
     if (!hasAttributeCommands()) {
       const reason = "extended attributes are not restored: the command setfattr (package attr) is not installed";
       this.#remark({ kind: "attributes", path: "", reason });
       return;
     }
-    for (const said of await writeAttributes(files)) this.#remark({ kind: "attributes", path: "", reason: said });
+    for (const said of await writeAttributes(files)) {
+      const [place, path] = [...paths].find(([own]) => said.includes(`${own}:`)) ?? ["", ""];
+      this.#remark({ kind: "attributes", path: "", reason: place === "" ? said : said.replace(place, () => path) });
+    }
   }
 
   #complete(entry: Unfinished): void {
-    const { type, path, file, metadata } = entry;
+    const { type, place, file, metadata } = entry;
     const owned = this.#setOwner(entry);
     const time = metadata === undefined ? undefined : timeArgument(metadata.mtimeNanos);
     if (type === "symlink") {
-      if (time !== undefined) lutimesSync(systemPath(path), time, time);
+      if (time !== undefined) lutimesSync(systemPath(place), time, time);
     } else if (file !== undefined) {
       fchmodSync(file, modeOf(metadata, FILE_MODE, owned));
       if (time !== undefined) futimesSync(file, time, time);
     } else {
-      chmodSync(systemPath(path), metadata?.mode ?? FOLDER_MODE);
-      if (time !== undefined) lutimesSync(systemPath(path), time, time);
+      chmodSync(systemPath(place), metadata?.mode ?? FOLDER_MODE);
+      if (time !== undefined) utimesSync(systemPath(place), time, time);
     }
     if (file !== undefined) closeSync(file);
     entry.done();
   }
 
   /** @returns whether user and group are the wanted ones */
-  #setOwner({ path, file, metadata }: Unfinished): { readonly user: boolean; readonly group: boolean } {
+  #setOwner({ type, path, place, file, metadata }: Unfinished): { readonly user: boolean; readonly group: boolean } {
     if (metadata?.uid === undefined || metadata.gid === undefined) return { user: false, group: false };
     // A name means the same person on another machine, where a number may not.
     const uid = (metadata.user === undefined ? undefined : this.#names.uidOf(metadata.user)) ?? metadata.uid;
     const gid = (metadata.group === undefined ? undefined : this.#names.gidOf(metadata.group)) ?? metadata.gid;
-    const stat = file === undefined ? lstatSync(systemPath(path)) : fstatSync(file);
+    const stat = file === undefined ? (type === "symlink" ? lstatSync : statSync)(systemPath(place)) : fstatSync(file);
     if (stat.uid === uid && stat.gid === gid) return { user: true, group: true };
     // Others than root may give a file to a group of theirs at most.
     const wantedUid = this.#uid === ROOT ? uid : stat.uid;
     try {
-      if (file === undefined) lchownSync(systemPath(path), wantedUid, gid);
+      if (file === undefined) (type === "symlink" ? lchownSync : chownSync)(systemPath(place), wantedUid, gid);
       else fchownSync(file, wantedUid, gid);
       if (wantedUid === uid) return { user: true, group: true };
       this.#notOwned(path);

@@ -4,8 +4,8 @@ import { type FileHandle, link, lstat, open, rename, rm } from "node:fs/promises
 import { randomBytes } from "#primitives";
 import { toHex } from "../../core/encoding/hex.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
+import { InTheWayError } from "../read/obstacles.ts";
 import { streamPieces } from "../read/stream-pieces.ts";
-import { inTheWay } from "./target-folder.ts";
 
 /** File systems without hard links, such as FAT, answer a link with one of these. */
 const NO_LINKS: ReadonlySet<string | undefined> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
@@ -21,7 +21,8 @@ export async function saveStream(
   { overwrite }: { readonly overwrite: boolean },
 ): Promise<number> {
   const found = await onDisk(file, () => kindAt(file));
-  if (found === "folder" || (found !== "nothing" && !overwrite)) throw inTheWay(file, "a file", found !== "folder");
+  if (found === "folder" || (found !== "nothing" && !overwrite))
+    throw new InTheWayError(file, "a file", found !== "folder");
   const part = `${file}.${toHex(randomBytes(8)).slice(2)}.part`;
   const handle = await onDisk(part, () => open(part, "wx"));
   try {
@@ -52,9 +53,9 @@ async function nameWithoutReplacing(part: string, file: string): Promise<void> {
     await link(part, file);
   } catch (error) {
     const code = systemErrorCode(error);
-    if (code === "EEXIST") throw inTheWay(file, "a file", true);
+    if (code === "EEXIST") throw new InTheWayError(file, "a file", true);
     if (!NO_LINKS.has(code)) throw error;
-    if ((await kindAt(file)) !== "nothing") throw inTheWay(file, "a file", true);
+    if ((await kindAt(file)) !== "nothing") throw new InTheWayError(file, "a file", true);
     await rename(part, file);
   }
 }

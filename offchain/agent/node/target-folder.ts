@@ -2,6 +2,10 @@
  * The folder a put is restored into. Folders and links are made here; nothing is ever written through a link or outside
  * the folder: paths were checked when the listing was decoded, every folder on the way is an entry that this class has
  * made or found to be a real folder, and files are opened without following links.
+ *
+ * Folders are held open while something is restored into them (held-folder.ts), so that this is also true when somebody
+ * replaces one by a link meanwhile. Only what is read ahead of its turn is found by its full path; it is compared with
+ * what is in the folder before anything is done to it.
  */
 
 import {
@@ -15,15 +19,16 @@ import {
   statSync,
   symlinkSync,
 } from "node:fs";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { sha256 } from "#primitives";
 import { toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { isBelow, pathFromBytes, pathToBytes } from "../../core/recipe/path-name.ts";
 import type { DirectoryEntry, FileEntry, SymlinkEntry } from "../../core/recipe/recipe.ts";
-import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
 import type { RestoreEntry, TargetOptions } from "../platform.ts";
+import { InTheWayError } from "../read/obstacles.ts";
+import { HeldFolder } from "./held-folder.ts";
 import { MetadataWriter } from "./metadata-writer.ts";
 import { nameNew, nameOver } from "./naming.ts";
 import { systemPath } from "./system-path.ts";
@@ -40,15 +45,32 @@ const MODE_BITS = 0o7777n;
 /** A folder around the current entry. */
 interface OpenFolder {
   readonly entry: RestoreEntry<DirectoryEntry>;
+  readonly held: HeldFolder;
   /** Mode that it is given back, if it existed and was changed. */
   readonly modeBefore?: number;
   /** Whether it gets its metadata when it is left. A folder that existed keeps its own, unless it is overwritten. */
   readonly isFinished: boolean;
 }
 
+/** Where an entry is for calls of the system, in the folder that is held open. */
+export interface EntryPlace {
+  readonly path: string;
+  /** Where it is put together. */
+  readonly part: string;
+}
+
+/** The first name of a file that has several. */
+interface GroupName {
+  readonly path: string;
+  readonly stat: BigIntStats;
+}
+
 export class TargetFolder {
   readonly metadata: MetadataWriter;
   readonly #root: string;
+  readonly #rootHeld: HeldFolder;
+  /** All that are to be closed in the end. */
+  readonly #held: Set<HeldFolder>;
   readonly #dataId: string;
   readonly #overwrite: boolean;
   /** Folders around the current entry, outermost first; their modes and times are set when they are left. */
@@ -56,21 +78,25 @@ export class TargetFolder {
   /** Identities of what was restored, by folder. Memory: about 60 bytes per entry of the folders on the way down. */
   readonly #made = new Map<string, Map<string, string>>();
   /** First name of each file that has several. */
-  readonly #groups = new Map<number, string>();
+  readonly #groups = new Map<number, GroupName>();
 
-  private constructor(root: string, { dataId, overwrite, remark = () => undefined }: TargetOptions) {
+  private constructor(root: string, held: HeldFolder, { dataId, overwrite, remark = () => undefined }: TargetOptions) {
     this.#root = root;
+    this.#rootHeld = held;
+    this.#held = new Set([held]);
     this.#dataId = dataId;
     this.#overwrite = overwrite;
     this.metadata = new MetadataWriter(remark);
   }
 
-  /** Makes the folder if need be. @throws DiskFailedError, DiskFullError */
+  /** Makes the folder if need be. Call `abandon` in the end. @throws DiskFailedError, DiskFullError */
   static open(folder: string, options: TargetOptions): TargetFolder {
     try {
       makeFolders(resolve(folder));
-      const root = realpathSync.native(systemPath(folder), { encoding: "buffer" });
-      return new TargetFolder(pathFromBytes(root), options);
+      const root = pathFromBytes(realpathSync.native(systemPath(folder), { encoding: "buffer" }));
+      const held = HeldFolder.open(root);
+      if (held === undefined) throw appeared(root);
+      return new TargetFolder(root, held, options);
     } catch (error) {
       throw asDiskError(error, `folder ${folder}`);
     }
@@ -81,7 +107,7 @@ export class TargetFolder {
     return this.#overwrite;
   }
 
-  /** Absolute path of an entry, in the string form of paths. */
+  /** Absolute path of an entry, in the string form of paths. To name it, and to look ahead. */
   pathOf(entry: FileEntry): string {
     return join(this.#root, entry.path);
   }
@@ -90,12 +116,19 @@ export class TargetFolder {
    * Where a file is put together before it takes its name: the same place at every attempt, so that a run can go on.
    */
   partPathOf(entry: FileEntry): string {
-    const name = toHex(sha256(Buffer.concat([pathToBytes(this.#dataId), pathToBytes(entry.path)]))).slice(2, 26);
-    return join(this.pathOf(entry), "..", `.tallystick-${name}.part`);
+    return join(this.pathOf(entry), "..", this.#partNameOf(entry));
   }
 
-  /** Where the first file of a link group is; undefined before it has its name. */
-  pathOfGroup(group: number): string | undefined {
+  /** Where the entry whose turn it is, is written. The place is good until the folder around it is left. */
+  placeOf(entry: FileEntry): EntryPlace {
+    const around = this.#open.at(-1);
+    if ((around?.entry.path ?? "") !== parentOf(entry.path)) throw new Error(`${entry.path} is out of turn`);
+    const folder = around?.held ?? this.#rootHeld;
+    return { path: folder.at(basename(entry.path)), part: folder.at(this.#partNameOf(entry)) };
+  }
+
+  /** The first file of a link group; undefined before it has its name. */
+  groupName(group: number): GroupName | undefined {
     return this.#groups.get(group);
   }
 
@@ -118,60 +151,68 @@ export class TargetFolder {
       await this.#leave(last);
       this.#open.pop();
     }
-    await this.asDisk(this.#root, () => this.metadata.flush());
+    await this.asDisk(this.#root, async () => {
+      await this.metadata.flush();
+      if (!this.#rootHeld.isAt(this.#root)) throw appeared(this.#root);
+    });
   }
 
   /**
-   * After a failure: gives folders that existed the modes they had. What was put together stays for another attempt.
+   * Lets go of the folders; after a failure, gives those that existed the modes they had. What was put together stays
+   * for another attempt.
    */
   abandon(): void {
     this.metadata.abandon();
-    for (const { entry, modeBefore } of this.#open.reverse()) {
+    for (const { held, modeBefore } of this.#open.reverse()) {
       if (modeBefore === undefined) continue;
       try {
-        chmodSync(systemPath(this.pathOf(entry)), modeBefore);
+        chmodSync(systemPath(held.path), modeBefore);
       } catch (error) {
         // The failure that led here is the one to report.
         if (systemErrorCode(error) === undefined) throw error;
       }
     }
     this.#open.length = 0;
+    for (const held of this.#held) held.close();
+    this.#held.clear();
   }
 
-  /** @throws TallystickError CONFLICT when something else than a folder is in the way */
+  /** @throws InTheWayError when something else than a folder is there */
   async makeFolder(entry: RestoreEntry<DirectoryEntry>): Promise<void> {
     const path = this.pathOf(entry);
     await this.asDisk(path, async () => {
-      const isNew = makeFolder(path);
-      const stat = lstatSync(systemPath(path), { bigint: true });
-      if (!stat.isDirectory()) throw inTheWay(path, "a folder", false);
-      this.made(entry, stat);
-      const mode = Number(stat.mode & MODE_BITS);
+      const place = this.placeOf(entry).path;
+      const isNew = makeFolder(place);
+      const held = HeldFolder.open(place);
+      if (held === undefined) throw new InTheWayError(path, "a folder", false);
+      this.#held.add(held);
+      this.made(entry, held.stat);
+      const mode = Number(held.stat.mode & MODE_BITS);
       const isOurs = isNew || mode === UNFINISHED_MODE;
       const mayChange = isOurs || this.#overwrite;
       const isFinished = isOurs || (this.#overwrite && entry.metadata !== undefined);
       const isChanged = mayChange && (mode & WORKING_BITS) !== WORKING_BITS;
-      if (isChanged) chmodSync(systemPath(path), mode | WORKING_BITS);
-      this.#open.push({ entry, isFinished, ...(isChanged ? { modeBefore: mode } : {}) });
+      if (isChanged) chmodSync(systemPath(held.path), mode | WORKING_BITS);
+      this.#open.push({ entry, held, isFinished, ...(isChanged ? { modeBefore: mode } : {}) });
     });
   }
 
-  /** @throws TallystickError CONFLICT when something else is in the way and may not be replaced */
+  /** @throws InTheWayError when something else is there and may not be replaced */
   async makeLink(entry: RestoreEntry<SymlinkEntry>): Promise<void> {
     const path = this.pathOf(entry);
     await this.asDisk(path, async () => {
-      const found = this.found(path);
-      if (found?.isSymbolicLink() === true && targetOf(path) === entry.target) {
+      const place = this.placeOf(entry);
+      const found = this.found(place.path);
+      if (found?.isSymbolicLink() === true && targetOf(place.path) === entry.target) {
         this.made(entry, found);
-        if (this.#overwrite) await this.#setLinkMetadata(path, entry.metadata, () => undefined);
+        if (this.#overwrite) await this.#setLinkMetadata(entry, place.path, () => undefined);
         return;
       }
       if (found !== undefined && (found.isDirectory() || !this.#overwrite))
-        throw inTheWay(path, "a link", !found.isDirectory());
-      const part = this.partPathOf(entry);
-      rmSync(systemPath(part), { force: true });
-      symlinkSync(systemPath(entry.target), systemPath(part));
-      await this.#setLinkMetadata(part, entry.metadata, () => this.#nameLink(entry, part, found));
+        throw new InTheWayError(path, "a link", !found.isDirectory());
+      rmSync(systemPath(place.part), { force: true });
+      symlinkSync(systemPath(entry.target), systemPath(place.part));
+      await this.#setLinkMetadata(entry, place.part, () => this.#nameLink(entry, place, found));
     });
   }
 
@@ -193,7 +234,7 @@ export class TargetFolder {
   made(entry: RestoreEntry, stat: BigIntStats): void {
     const group = entry.type === "directory" ? undefined : entry.metadata?.linkGroup;
     if (group === undefined) this.requireNotMade(entry, stat);
-    else if (!this.#groups.has(group)) this.#groups.set(group, this.pathOf(entry));
+    else if (!this.#groups.has(group)) this.#groups.set(group, { path: this.pathOf(entry), stat });
     const folder = parentOf(entry.path);
     const inFolder = this.#made.get(folder) ?? new Map<string, string>();
     this.#made.set(folder, inFolder);
@@ -223,50 +264,52 @@ export class TargetFolder {
     }
   }
 
-  async #setLinkMetadata(path: string, metadata: EntryMetadata | undefined, done: () => void): Promise<void> {
-    await this.metadata.finish({ type: "symlink", path, metadata, done });
+  async #setLinkMetadata(entry: RestoreEntry<SymlinkEntry>, place: string, done: () => void): Promise<void> {
+    await this.metadata.finish({ type: "symlink", path: this.pathOf(entry), place, metadata: entry.metadata, done });
   }
 
-  #nameLink(entry: RestoreEntry<SymlinkEntry>, part: string, replaced: BigIntStats | undefined): void {
-    const path = this.pathOf(entry);
+  #nameLink(entry: RestoreEntry<SymlinkEntry>, { path, part }: EntryPlace, replaced: BigIntStats | undefined): void {
     if (replaced === undefined) {
       try {
         nameNew(systemPath(part), systemPath(path));
       } catch (error) {
         rmSync(systemPath(part), { force: true });
-        throw systemErrorCode(error) === "EEXIST" ? appeared(path) : error;
+        throw systemErrorCode(error) === "EEXIST" ? appeared(this.pathOf(entry)) : error;
       }
     } else {
       this.requireNotMade(entry, replaced);
-      if (!nameOver(systemPath(part), systemPath(path), replaced)) throw appeared(path);
+      if (!nameOver(systemPath(part), systemPath(path), replaced)) throw appeared(this.pathOf(entry));
     }
     this.made(entry, lstatSync(systemPath(path), { bigint: true }));
   }
 
-  async #leave({ entry, isFinished, modeBefore }: OpenFolder): Promise<void> {
+  #partNameOf(entry: FileEntry): string {
+    const name = toHex(sha256(Buffer.concat([pathToBytes(this.#dataId), pathToBytes(entry.path)]))).slice(2, 26);
+    return `.tallystick-${name}.part`;
+  }
+
+  /** @throws TallystickError CONFLICT when the folder is no longer where it was: what is at its path is not restored */
+  async #leave({ entry, held, isFinished, modeBefore }: OpenFolder): Promise<void> {
     const path = this.pathOf(entry);
     this.#made.delete(entry.path);
     await this.asDisk(path, async () => {
+      if (!held.isAt(path)) throw appeared(path);
+      const done = () => {
+        held.close();
+        this.#held.delete(held);
+      };
       if (isFinished) {
-        await this.metadata.finish({ type: "directory", path, metadata: entry.metadata, done: () => undefined });
-      } else if (modeBefore !== undefined) {
-        await this.metadata.flush();
-        chmodSync(systemPath(path), modeBefore);
+        await this.metadata.finish({ type: "directory", path, place: held.path, metadata: entry.metadata, done });
+        return;
       }
+      if (modeBefore !== undefined) {
+        await this.metadata.flush();
+        chmodSync(systemPath(held.path), modeBefore);
+      }
+      // Entries that wait for their metadata are named in it.
+      await this.metadata.after(done);
     });
   }
-}
-
-/** Something is where an entry belongs, and may not be replaced. */
-export function inTheWay(path: string, wanted: string, replaceable: boolean): TallystickError {
-  return new TallystickError(`${path} exists and is something else than what is to be restored`, {
-    code: "CONFLICT",
-    party: "you",
-    check: "existing file",
-    expected: `${wanted}, or nothing`,
-    hint: replaceable ? "restore into an empty folder, or allow overwriting" : "restore into an empty folder",
-    details: { path },
-  });
 }
 
 /** Something took the place of an entry while the restore ran. */

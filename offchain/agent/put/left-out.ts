@@ -1,4 +1,4 @@
-/** What a put leaves out: told to the logger as it happens, counted by kind, and the first of each kind kept. */
+/** What a put leaves out: told to the logger as it happens, counted by kind, the first of each kind named. */
 
 import type { SourceRemark } from "../platform.ts";
 import type { AgentLogger } from "../progress.ts";
@@ -7,7 +7,7 @@ type Kind = SourceRemark["kind"];
 
 /** Remarks of one kind that are told and kept one by one. The others are counted. */
 const TOLD_PER_KIND = 20;
-/** The user has asked for these: they are counted only. */
+/** The user has asked for these: they are not told. */
 const WISHED: ReadonlySet<Kind> = new Set(["excluded", "cache", "other-file-system"]);
 /** With these, the put does not hold what it was to hold. */
 const INCOMPLETE: ReadonlySet<Kind> = new Set(["unreadable", "changed", "special"]);
@@ -16,7 +16,7 @@ export interface LeftOutReport {
   /** Whether something that was to be stored is missing, or may be stored half old and half new. */
   readonly incomplete: boolean;
   readonly counts: Readonly<Partial<Record<Kind, number>>>;
-  /** The first of each kind, but not what was left out as wished. */
+  /** The first of each kind. */
   readonly remarks: readonly Pick<SourceRemark, "kind" | "path" | "reason">[];
 }
 
@@ -32,8 +32,9 @@ export class LeftOut {
   readonly add = ({ kind, path, reason }: SourceRemark): void => {
     const count = (this.#counts.get(kind) ?? 0) + 1;
     this.#counts.set(kind, count);
-    if (WISHED.has(kind) || count > TOLD_PER_KIND) return;
+    if (count > TOLD_PER_KIND) return;
     this.#remarks.push({ kind, path, reason });
+    if (WISHED.has(kind)) return;
     this.#logger.warn({}, path === "" ? reason : `${path}: ${reason}`);
     if (count === TOLD_PER_KIND) this.#logger.warn({}, "further remarks of this kind are counted only");
   };

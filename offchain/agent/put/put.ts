@@ -23,7 +23,13 @@ import type { StorageProvider } from "../providers/storage-provider.ts";
 import { accountSnapshotKeys } from "../snapshots/account-keys.ts";
 import { isReleased, type NeededObjects } from "../snapshots/confirm-objects.ts";
 import { MetadataUpload } from "../snapshots/metadata-upload.ts";
-import { checkLabels, recordSnapshot, type SnapshotLabels, snapshotOf } from "../snapshots/record-snapshot.ts";
+import {
+  checkLabels,
+  recordSnapshot,
+  type SnapshotLabels,
+  snapshotOf,
+  timeRemark,
+} from "../snapshots/record-snapshot.ts";
 import { snapshotObjects } from "../snapshots/snapshot-objects.ts";
 import type { AssembledRoot } from "./assemble.ts";
 import { ContentCache } from "./content-cache.ts";
@@ -149,6 +155,8 @@ class Put {
     this.#startedAtMillis = context.platform.clock.now();
     this.#domain = options.domain ?? PUBLIC_DOMAIN;
     checkLabels(context, options);
+    const remark = timeRemark(context, options);
+    if (remark !== undefined) context.logger.warn({}, remark);
     this.#source = openSource(inputs, context.platform.files, options);
   }
 

@@ -13,23 +13,31 @@ import { readMetadata } from "../snapshots/read-metadata.ts";
 import { dataIdIn, type ResolvedPlace, resolvePlace } from "../snapshots/resolve.ts";
 import { resolveListed } from "../snapshots/snapshot-lists.ts";
 import type { ByteRange } from "./byte-range.ts";
+import type { LeftEntry } from "./obstacles.ts";
 import { openStoredRoot } from "./open-root.ts";
 import { findFile, type ReadEntry, type ReadFile, readBytes, readEntries } from "./read-entries.ts";
 import { type DamagedFile, restore } from "./restore.ts";
 
 /** Files that an error names. */
 const MOST_NAMED = 100;
+/** Entries in the way that a report has: a tree restored over another one would name millions. */
+const MOST_LEFT = 10_000;
 
 export interface GetOptions {
   /** Where the key comes from; the account's own envelope first unless given, see agent/keys/file-key.ts. */
   readonly keySource?: KeySource;
-  /** Replace files that are there and differ. Default: leave them alone and fail. */
+  /** Replace files that are there and differ. Default: leave them alone. */
   readonly overwrite?: boolean;
   /**
    * Told of every file that cannot be restored because an object is lost or damaged. Default: `get` restores the
    * others, then throws the first failure.
    */
   readonly onDamage?: ((damaged: DamagedFile) => void) | undefined;
+  /**
+   * Told of every entry that is not restored because something else is there, which is left alone. Default: `get`
+   * restores the others, then throws the first error.
+   */
+  readonly onLeft?: ((left: LeftEntry) => void) | undefined;
   readonly onProgress?: ProgressListener<GetProgress> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -40,6 +48,8 @@ export interface GetReport {
   readonly snapshotId?: string;
   /** Files that could not be restored. */
   readonly damaged: readonly DamagedFile[];
+  /** What was not restored because something else is there. */
+  readonly left: LeftReport;
   readonly entries: number;
   /** Plaintext bytes of all files. */
   readonly totalBytes: number;
@@ -48,6 +58,12 @@ export interface GetReport {
   /** What each key node answered. */
   readonly nodes: readonly NodeReport[];
   readonly seconds: number;
+}
+
+export interface LeftReport {
+  readonly count: number;
+  /** The first 10,000, in listing order. */
+  readonly entries: readonly LeftEntry[];
 }
 
 export interface FileOptions {
@@ -109,6 +125,13 @@ export async function get(
     damaged.push(file);
     options.onDamage?.(file);
   };
+  const leftEntries: LeftEntry[] = [];
+  let leftCount = 0;
+  const onLeft = (left: LeftEntry) => {
+    leftCount += 1;
+    if (leftEntries.length < MOST_LEFT) leftEntries.push(left);
+    options.onLeft?.(left);
+  };
   const stages = context.platform.openStages?.();
   try {
     await restore(root, context.providers(), opening, totals, {
@@ -117,6 +140,7 @@ export async function get(
       stages,
       signal,
       onDamage,
+      onLeft,
       onStep: () => tell("restoring"),
     });
   } finally {
@@ -124,11 +148,14 @@ export async function get(
   }
   const [first] = damaged;
   if (first !== undefined && options.onDamage === undefined) throw damageError(first, damaged);
+  const left = { count: leftCount, entries: leftEntries };
+  if (options.onLeft === undefined) throwLeft(left);
   tell("done");
   return {
     dataId,
     ...(snapshot === undefined ? {} : { snapshotId: snapshot.id }),
     damaged,
+    left,
     entries: totals.entries,
     totalBytes: totals.bytes,
     downloadedBytes: totals.downloadedBytes,
@@ -219,6 +246,15 @@ async function placeOf(context: AgentContext, place: string, signal: AbortSignal
 function damageError({ error }: DamagedFile, damaged: readonly DamagedFile[]): TallystickError {
   const names = damaged.slice(0, MOST_NAMED).map(({ path }) => path);
   return restate(error, error.message, { details: { ...error.details, damaged: names, damagedCount: damaged.length } });
+}
+
+/** The first error, and the names of what was not restored. */
+function throwLeft({ count, entries }: LeftReport): void {
+  const [first] = entries;
+  if (first === undefined) return;
+  const { error } = first;
+  const left = entries.slice(0, MOST_NAMED).map(({ path }) => path);
+  throw restate(error, error.message, { details: { ...error.details, left, leftCount: count } });
 }
 
 /** A whole system restored by somebody else than root would give the same remark for every file. */

@@ -4,13 +4,14 @@
  * occur again are fetched once where the target can be read (restored-chunks.ts). A bundle is fetched for the first of
  * its files, whether or not the target has them: nothing in a recipe tells the content of one file of it.
  *
- * An object that is lost or damaged costs the files that need it. The others are restored.
+ * An object that is lost or damaged costs the files that need it, and something that is in the way costs what belongs
+ * there (obstacles.ts). The others are restored.
  */
 
 import { equalBytes } from "#primitives";
 import type { TallystickError } from "../../core/errors.ts";
 import { showPath } from "../../core/recipe/path-name.ts";
-import type { ChunkRef, FileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
+import type { ChunkRef, FileEntry, RegularFileEntry, RootRecipe } from "../../core/recipe/recipe.ts";
 import { isPlaintextOf } from "../../core/recipe/tree.ts";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import type { DataStages } from "../pipeline/data-stages.ts";
@@ -20,6 +21,7 @@ import { restate } from "../restate-error.ts";
 import { isDamage } from "./damage.ts";
 import { locateError } from "./locate-error.ts";
 import type { ObjectSource } from "./object-source.ts";
+import { InTheWayError, type LeftEntry, Obstacles } from "./obstacles.ts";
 import { OpenedBundles } from "./opened-bundles.ts";
 import { type ContentPiece, contentPieces, openedPiece, readListing } from "./read-content.ts";
 import { type HeldChunk, RestoredChunks } from "./restored-chunks.ts";
@@ -49,6 +51,11 @@ export interface RestoreOptions {
    * thrown.
    */
   readonly onDamage?: ((damaged: DamagedFile) => void) | undefined;
+  /**
+   * Told of every entry that is not restored because something is in its way. Default: after the others were restored,
+   * the first error is thrown.
+   */
+  readonly onLeft?: ((left: LeftEntry) => void) | undefined;
   /** Where chunks are opened. Default: in this thread. */
   readonly stages?: DataStages | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -65,6 +72,7 @@ export interface DamagedFile {
 
 type Step =
   | { readonly kind: "entry"; readonly entry: RestoreEntry<Exclude<FileEntry, { type: "file" }>> }
+  | { readonly kind: "left"; readonly entry: RestoreEntry; readonly error: InTheWayError }
   | { readonly kind: "open"; readonly sink: FileSink }
   | { readonly kind: "piece"; readonly sink: FileSink; readonly piece: ContentPiece }
   | { readonly kind: "damage"; readonly sink: FileSink; readonly damage: TallystickError }
@@ -84,6 +92,8 @@ type ReadyStep = Step & {
   readonly ready?: ReadyPiece;
   /** Why the piece cannot be read. */
   readonly damage?: TallystickError;
+  /** What is in the way of its file. */
+  readonly obstacle?: InTheWayError;
 };
 
 /**
@@ -93,7 +103,8 @@ type ReadyStep = Step & {
  * @throws IntegrityError naming file, offset and object when stored bytes are not what was put, unless `onDamage` is
  *   told
  * @throws TallystickError NOT_FOUND when no entry has the path
- * @throws TallystickError CONFLICT when something else is where an entry belongs; DISK_FULL, DISK_FAILED; whatever the
+ * @throws InTheWayError when something else is where an entry belongs, unless `onLeft` is told
+ * @throws TallystickError CONFLICT when that happens while the restore is running; DISK_FULL, DISK_FAILED; whatever the
  *   source throws
  */
 export async function restore(
@@ -105,6 +116,9 @@ export async function restore(
 ): Promise<void> {
   const sinks = new Set<FileSink>();
   const damaged = new Map<FileSink | "metadata", DamagedFile>();
+  const obstacles = new Obstacles(options.onLeft);
+  const left = new Set<FileSink>();
+  const isGivenUp = (sink: FileSink) => left.has(sink) || damaged.has(sink);
   const noteDamage = (whose: FileSink | "metadata", error: TallystickError) => {
     if (damaged.has(whose)) return;
     const file = { path: whose === "metadata" ? "" : whose.entry.path, error };
@@ -112,30 +126,41 @@ export async function restore(
     options.onDamage?.(file);
   };
   try {
-    const steps = planSteps(root, source, target, sinks, options, (error) => noteDamage("metadata", error));
+    const onMetadataDamage = (error: TallystickError) => noteDamage("metadata", error);
+    const steps = planSteps(root, source, target, { sinks, obstacles, isGivenUp, onMetadataDamage }, options);
     const bundles = new OpenedBundles(source);
     const chunks = new RestoredChunks(source, options);
-    const ready = mapOrdered(steps, (step) => prepare(step, source, bundles, chunks, options.signal), {
+    const ready = mapOrdered(steps, (step) => prepare(step, source, { bundles, chunks, isGivenUp }, options.signal), {
       concurrency: STEPS_AHEAD,
       maximumWeight: BYTES_AHEAD,
       weigh: (step) => (step.kind === "piece" ? step.piece.sizeBytes : 0),
     });
     for await (const step of ready) {
       options.signal?.throwIfAborted();
-      if (step.damage !== undefined && "sink" in step) noteDamage(step.sink, step.damage);
-      if ("sink" in step && damaged.has(step.sink)) {
-        // Its part stays, as after a failure.
-        if (step.kind === "finish") await step.sink.close();
-      } else {
-        await carryOut(step, target, chunks, totals);
+      const sink = "sink" in step ? step.sink : undefined;
+      if (sink !== undefined && step.damage !== undefined && !left.has(sink)) noteDamage(sink, step.damage);
+      if (sink === undefined || !isGivenUp(sink)) {
+        try {
+          await carryOut(step, target, chunks, obstacles, totals);
+        } catch (error) {
+          if (!(error instanceof InTheWayError)) throw error;
+          if (sink !== undefined) left.add(sink);
+          obstacles.note("sink" in step ? step.sink.entry : step.entry, error);
+        }
       }
       step.ready?.held?.release();
-      if (step.kind === "finish") sinks.delete(step.sink);
+      if (step.kind === "finish") {
+        // The part of a file that was given up stays, as after a failure.
+        if (isGivenUp(step.sink)) await step.sink.close();
+        left.delete(step.sink);
+        sinks.delete(step.sink);
+      }
       options.onStep();
     }
     await target.finish();
     const [first] = damaged.values();
     if (first !== undefined && options.onDamage === undefined) throw first.error;
+    if (obstacles.first !== undefined && options.onLeft === undefined) throw obstacles.first;
   } finally {
     // After a failure the parts stay: the next attempt verifies what is in them and fetches only the rest.
     for (const sink of sinks) await sink.close();
@@ -143,13 +168,20 @@ export async function restore(
   }
 }
 
+interface Plan {
+  /** Those that are open. */
+  readonly sinks: Set<FileSink>;
+  readonly obstacles: Obstacles;
+  readonly isGivenUp: (sink: FileSink) => boolean;
+  readonly onMetadataDamage: (error: TallystickError) => void;
+}
+
 async function* planSteps(
   root: RootRecipe,
   source: ObjectSource,
   target: RestoreTarget,
-  sinks: Set<FileSink>,
+  { sinks, obstacles, isGivenUp, onMetadataDamage }: Plan,
   { signal, metadata, path }: RestoreOptions,
-  onMetadataDamage: (error: TallystickError) => void,
 ): AsyncGenerator<Step, void, undefined> {
   const entries = withMetadata(readListing(root, source, signal), metadata, onMetadataDamage);
   for await (const entry of path === undefined ? entries : under(entries, path)) {
@@ -157,16 +189,37 @@ async function* planSteps(
       yield { kind: "entry", entry };
       continue;
     }
-    const sink = await target.openFile(entry);
+    const opened = obstacles.above(entry) ?? (await openFile(target, entry));
+    if (opened instanceof InTheWayError) {
+      yield { kind: "left", entry, error: opened };
+      continue;
+    }
+    const sink = opened;
     sinks.add(sink);
     yield { kind: "open", sink };
     try {
-      for await (const piece of contentPieces(entry.content, source, 0, signal)) yield { kind: "piece", sink, piece };
+      for await (const piece of contentPieces(entry.content, source, 0, signal)) {
+        // The rest of it is not asked for.
+        if (isGivenUp(sink)) break;
+        yield { kind: "piece", sink, piece };
+      }
     } catch (error) {
       if (!isDamage(error)) throw error;
       yield { kind: "damage", sink, damage: restate(error, `${showPath(entry.path)}: ${error.message}`, {}) };
     }
     yield { kind: "finish", sink };
+  }
+}
+
+async function openFile(
+  target: RestoreTarget,
+  entry: RestoreEntry<RegularFileEntry>,
+): Promise<FileSink | InTheWayError> {
+  try {
+    return await target.openFile(entry);
+  } catch (error) {
+    if (error instanceof InTheWayError) return error;
+    throw error;
   }
 }
 
@@ -193,11 +246,10 @@ async function* under(
 async function prepare(
   step: Step,
   source: ObjectSource,
-  bundles: OpenedBundles,
-  chunks: RestoredChunks,
+  { bundles, chunks, isGivenUp }: Pick<Plan, "isGivenUp"> & { bundles: OpenedBundles; chunks: RestoredChunks },
   signal: AbortSignal | undefined,
 ): Promise<ReadyStep> {
-  if (step.kind !== "piece") return step;
+  if (step.kind !== "piece" || isGivenUp(step.sink)) return step;
   const { sink, piece } = step;
   const { ref, offset, id } = piece;
   try {
@@ -209,6 +261,7 @@ async function prepare(
         : await readyChunk(ref.chunk, offset, sink, chunks);
     return { ...step, ready };
   } catch (error) {
+    if (error instanceof InTheWayError) return { ...step, obstacle: error };
     if (!isDamage(error)) throw error;
     return { ...step, damage: error };
   }
@@ -253,9 +306,14 @@ async function carryOut(
   step: ReadyStep,
   target: RestoreTarget,
   chunks: RestoredChunks,
+  obstacles: Obstacles,
   totals: RestoreTotals,
 ): Promise<void> {
+  const obstacle = step.obstacle ?? obstacles.above("sink" in step ? step.sink.entry : step.entry);
+  if (obstacle !== undefined) throw obstacle;
   switch (step.kind) {
+    case "left":
+      throw step.error;
     case "entry":
       await target.before(step.entry);
       if (step.entry.type === "directory") await target.makeFolder(step.entry);

@@ -61,6 +61,15 @@ export function checkLabels(context: AgentContext, labels: SnapshotLabels): void
   });
 }
 
+/** What the user should know about a time that is most likely a mistake; undefined for others. */
+export function timeRemark(context: AgentContext, { time }: SnapshotLabels): string | undefined {
+  if (time === undefined || time.getTime() <= context.platform.clock.now()) return undefined;
+  return (
+    `the snapshot is to have the time ${time.toISOString()}, which is in the future: until then, \`latest\` names it ` +
+    "only where there is no other, and `forget` keeps it"
+  );
+}
+
 /** @throws InvalidInputError for labels that break a limit */
 export function snapshotOf(context: AgentContext, labels: SnapshotLabels, facts: PutFacts): Snapshot {
   const { host = "unknown", user = "" } = context.platform.origin ?? {};

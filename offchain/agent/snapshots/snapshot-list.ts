@@ -3,13 +3,17 @@
  * so that devices which change it at the same time take turns: the one that comes late reads again, makes its change on
  * what it finds, and repeats.
  *
- * A provider could present an old head. This device remembers the highest version that it has seen, and refuses a
- * lower one.
+ * A provider could present an old head, or one that continues an old head. This device remembers the newest head that
+ * it has seen, and refuses an older one, and one that does not follow from it.
  */
 
+import { contentId } from "../../core/encoding/content-id.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import {
+  earlierHeads,
+  type HeadName,
+  idAtVersion,
   MAX_HEAD_BYTES,
   MAX_PAGE_BYTES,
   MAX_PAGE_RECORDS,
@@ -54,9 +58,9 @@ export interface ReadList {
 export interface SnapshotListContext {
   readonly provider: ListKeeper;
   readonly keys: SnapshotKeys;
-  readonly catalogue: Pick<Catalogue, "listVersion" | "sawListVersion">;
+  readonly catalogue: Pick<Catalogue, "listHead" | "sawListHead">;
   readonly clock: Pick<Clock, "pause">;
-  /** Under which the catalogue remembers the version: names deployment and provider. */
+  /** Under which the catalogue remembers the head: names deployment and provider. */
   readonly listName: string;
 }
 
@@ -73,6 +77,12 @@ interface Page {
   readonly records: readonly Snapshot[];
 }
 
+/** A head and the id of its bytes. */
+type ReadHead = SnapshotHead & HeadName;
+
+/** What stands for the head of a list that no device has begun. */
+const NO_HEAD: ReadHead = { version: 0, id: "", pages: [], recent: [], earlier: [] };
+
 interface Edit {
   readonly pages: readonly PageRef[];
   readonly recent: readonly Snapshot[];
@@ -88,8 +98,8 @@ export class SnapshotList {
 
   /**
    * All snapshots, in the order in which they were appended.
-   * @throws IntegrityError naming the provider when the list is damaged or older than one seen before; what the
-   *   provider throws
+   * @throws IntegrityError naming the provider when the list is damaged, older than one seen before, or does not follow
+   *   from it; what the provider throws
    */
   async read(signal?: AbortSignal): Promise<ReadList> {
     const head = await this.#head(signal);
@@ -132,7 +142,7 @@ export class SnapshotList {
 
   /** @param edit what it stores or keeps is counted on; it is given the releases that were counted before */
   async #change(
-    edit: (head: SnapshotHead, releases: number) => Promise<Edit | undefined>,
+    edit: (head: ReadHead, releases: number) => Promise<Edit | undefined>,
     signal?: AbortSignal,
   ): Promise<ListChange> {
     const { provider, keys, catalogue, clock, listName } = this.#context;
@@ -142,10 +152,12 @@ export class SnapshotList {
       const edited = await edit(head, releases);
       if (edited === undefined) return { version: head.version, removed: [], replacedPages: [] };
       const version = head.version + 1;
-      const sealed = sealHead(keys, provider.account, { version, pages: edited.pages, recent: edited.recent });
+      const { pages, recent } = edited;
+      const earlier = earlierHeads(head.version === 0 ? undefined : head);
+      const sealed = sealHead(keys, provider.account, { version, pages, recent, earlier });
       if (await provider.replaceHead({ version: head.version, releases }, sealed, signal)) {
-        await catalogue.sawListVersion(listName, version);
-        const named = new Set(edited.pages.map(({ id }) => id));
+        await catalogue.sawListHead(listName, { version, id: contentId(sealed) });
+        const named = new Set(pages.map(({ id }) => id));
         const replacedPages = head.pages.map(({ id }) => id).filter((id) => !named.has(id));
         return { version, removed: edited.removed, replacedPages };
       }
@@ -161,20 +173,21 @@ export class SnapshotList {
     });
   }
 
-  async #head(signal: AbortSignal | undefined): Promise<SnapshotHead> {
+  async #head(signal: AbortSignal | undefined): Promise<ReadHead> {
     const { provider, keys, catalogue, listName } = this.#context;
+    // Before the head is asked for, because another command of this device may see a newer one meanwhile.
+    const seen = await catalogue.listHead(listName);
     const sealed = await provider.head(signal);
     const head =
       sealed === undefined
-        ? { version: 0, pages: [], recent: [] }
-        : await this.#opened(() => openHead(keys, provider.account, sealed));
-    const seen = await catalogue.listVersion(listName);
-    if (head.version < seen) throw olderThanSeen(provider.name, seen, head.version);
-    if (head.version > seen) await catalogue.sawListVersion(listName, head.version);
+        ? NO_HEAD
+        : { ...(await this.#opened(() => openHead(keys, provider.account, sealed))), id: contentId(sealed) };
+    if (seen !== undefined) requireFollows(provider.name, head, seen);
+    if (head.version > (seen?.version ?? 0)) await catalogue.sawListHead(listName, head);
     return head;
   }
 
-  async #pages({ pages }: SnapshotHead, signal: AbortSignal | undefined): Promise<Page[]> {
+  async #pages({ pages }: ReadHead, signal: AbortSignal | undefined): Promise<Page[]> {
     const loaded: Page[] = [];
     for (let start = 0; start < pages.length; start += PAGES_AHEAD) {
       const group = pages.slice(start, start + PAGES_AHEAD);
@@ -204,7 +217,7 @@ export class SnapshotList {
   }
 
   /** Moves the records of the head to its last page while that is small, and to new pages. */
-  async #moveToPages(head: SnapshotHead, signal: AbortSignal | undefined): Promise<PageRef[]> {
+  async #moveToPages(head: ReadHead, signal: AbortSignal | undefined): Promise<PageRef[]> {
     const last = head.pages.at(-1);
     const records = [...head.recent];
     const pages = [...head.pages];
@@ -267,6 +280,27 @@ function pageGroups(records: readonly Snapshot[]): Snapshot[][] {
     }
   }
   return groups;
+}
+
+/** A head that names none of the version seen is too far ahead to tell: it is taken. @throws IntegrityError */
+function requireFollows(provider: string, head: ReadHead, seen: HeadName): void {
+  if (head.version < seen.version) throw olderThanSeen(provider, seen.version, head.version);
+  const received = idAtVersion(head, seen.version);
+  if (received !== undefined && received !== seen.id) throw anotherThanSeen(provider, head, seen, received);
+}
+
+function anotherThanSeen(provider: string, head: HeadName, seen: HeadName, received: string): IntegrityError {
+  const message = `${provider} returns a snapshot list that does not follow from the one this device has seen`;
+  return new IntegrityError(message, {
+    party: provider,
+    check: "earlier versions of the snapshot list",
+    expected: `version ${seen.version} is ${seen.id}`,
+    received: `version ${head.version}, for which version ${seen.version} is ${received}`,
+    hint:
+      "the provider went back to an older list, and another device has changed that one, so that snapshots may be " +
+      "missing: read them from another provider, or, if the loss is known and accepted, run " +
+      "`tallystick snapshots --accept-older`",
+  });
 }
 
 function olderThanSeen(provider: string, seen: number, received: number): IntegrityError {

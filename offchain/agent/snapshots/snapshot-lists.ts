@@ -76,9 +76,9 @@ export async function removeListed(
   return { changes: done.map(({ provider, result }) => ({ provider, change: result })), failures };
 }
 
-/** Accepts the lists as they are now, also where they are older than those that this device has seen. */
+/** Accepts the lists as they are now, also older ones than this device has seen, and those that do not follow. */
 export async function acceptOlderLists(context: AgentContext): Promise<void> {
-  for (const provider of context.providers()) await context.catalogue.forgetListVersion(listNameOf(context, provider));
+  for (const provider of context.providers()) await context.catalogue.forgetListHead(listNameOf(context, provider));
 }
 
 async function onEach<Result>(

@@ -1,9 +1,13 @@
 /** `tallystick get`: restores a put, or a part of one of its files. */
 import type { Command } from "commander";
 import type { RangeSpec } from "../../agent/read/byte-range.ts";
+import type { LeftReport } from "../../agent/read/get.ts";
 import { formatBytes } from "../output.ts";
 import { withAgent } from "../session.ts";
 import { getRange, rangeOption } from "./get-range.ts";
+
+/** What is in the way is told one by one up to this number. */
+const MOST_SHOWN = 20;
 
 interface GetCommandOptions {
   readonly out?: string;
@@ -17,7 +21,7 @@ export function registerGet(program: Command): void {
     .description("restore a snapshot, or a file or folder of one")
     .argument("<snapshot>", "beginning of an id, latest, latest:<host> or a data id; with :<path> only what is there")
     .option("-o, --out <directory>", "folder to restore into, created if it is missing; with --range the file to write")
-    .option("--overwrite", "replace files that are there and differ")
+    .option("--overwrite", "replace files that are there and differ (default: they are left, and the rest is restored)")
     .option("--range <bytes>", "only these bytes of one file: 0-499, 500- or -500; to stdout unless --out", rangeOption)
     .addHelpText(
       "after",
@@ -36,14 +40,17 @@ export function registerGet(program: Command): void {
         });
       }
       await withAgent(command, async ({ agent, output, progress, signal, incomplete }) => {
-        const onDamage = () => undefined;
-        const report = await agent.get(id, out, { overwrite, onDamage, onProgress: progress.listener, signal });
+        // The report has them: what can be restored is.
+        const untold = { onDamage: () => undefined, onLeft: () => undefined };
+        const report = await agent.get(id, out, { overwrite, ...untold, onProgress: progress.listener, signal });
         progress.stop();
         output.result(report, [
           `restored ${entries(report.entries)}, ${formatBytes(report.totalBytes)}, into ${out}` +
             (report.downloadedBytes < report.totalBytes ? ` (${formatBytes(report.downloadedBytes)} downloaded)` : ""),
           ...report.nodes.map((node) => `  node ${node.index}  ${node.answer}`),
         ]);
+        for (const line of leftLines(report.left)) output.say(`tallystick: ${line}`);
+        if (report.left.count > 0) incomplete();
         if (report.damaged.length === 0) return;
         for (const { path, error } of report.damaged) output.say(`tallystick: ${damageLine(path, error.message)}`);
         output.say(
@@ -53,6 +60,22 @@ export function registerGet(program: Command): void {
         incomplete();
       });
     });
+}
+
+/** What was in the way, and how many entries are not restored because of it. */
+export function leftLines({ count, entries }: LeftReport): string[] {
+  const [first] = entries;
+  if (first === undefined) return [];
+  // All that is below a folder has the error of the folder.
+  const errors = [...new Set(entries.map(({ error }) => error))];
+  const hidden = errors.length - MOST_SHOWN;
+  const those = count === 1 ? "1 entry is" : `${count} entries are`;
+  return [
+    ...errors.slice(0, MOST_SHOWN).map(({ message }) => message),
+    ...(hidden > 0 ? [`and ${hidden} more, which --json names`] : []),
+    `${those} not restored; what is there was left as it is`,
+    `hint: ${first.error.hint ?? "restore into an empty folder"}`,
+  ];
 }
 
 function damageLine(path: string, message: string): string {

@@ -5,13 +5,19 @@
 import type { Command } from "commander";
 import { createIdentity, hasIdentity } from "../../agent/node/identity-store.ts";
 import type { Agent } from "../../agent/node/index.ts";
-import { TallystickError } from "../../core/errors.ts";
+import type { RecoverReport } from "../../agent/read/recover.ts";
+import { type ErrorCode, TallystickError } from "../../core/errors.ts";
 import { type Identity, identityFromPhrase } from "../../core/identity/identity.ts";
 import { formatBytes, type Output, printable } from "../output.ts";
 import { givenRecoveryPhrase, readNewPassphrase, readRecoveryPhrase } from "../secrets.ts";
 import { type AgentNeeds, type AgentSession, surroundings, withAgent } from "../session.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 import { tellFailures } from "./snapshots.ts";
+
+/** What a provider answers for objects that were released. */
+const GONE: ReadonlySet<ErrorCode> = new Set(["NOT_FOUND", "NOT_OWNER"]);
+/** Other records that are not available are told one by one up to this number. */
+const MOST_SHOWN = 20;
 
 export function registerRecover(program: Command): void {
   program
@@ -77,10 +83,26 @@ async function renewList({ agent, output, signal }: AgentSession): Promise<void>
     `account  ${agent.account}`,
     ...(snapshots === undefined ? [] : [`snapshots  ${snapshots}, listed by \`tallystick snapshots\``]),
     ...report.recovered.map((put) => `${put.dataId}  ${formatBytes(put.totalBytes)}  ${printable(put.name)}`),
-    ...report.failed.map(
-      ({ recordId, error }) => `record ${recordId} is not available now: ${printable(error.message)}`,
-    ),
+    ...failedLines(report.failed),
   ]);
+}
+
+/** Records of removed snapshots stay on the ledger, so after some years there are many of them. */
+export function failedLines(failed: RecoverReport["failed"]): string[] {
+  const others = failed.filter(({ error }) => !GONE.has(error.code));
+  const goneCount = failed.length - others.length;
+  const hiddenCount = others.length - MOST_SHOWN;
+  return [
+    ...(goneCount === 0 ? [] : [`removed  ${counted(goneCount)} of data that no provider keeps for this account`]),
+    ...others
+      .slice(0, MOST_SHOWN)
+      .map(({ recordId, error }) => `record ${recordId} is not available now: ${printable(error.message)}`),
+    ...(hiddenCount > 0 ? [`and ${counted(hiddenCount)} more, which --json names`] : []),
+  ];
+}
+
+function counted(records: number): string {
+  return records === 1 ? "1 record" : `${records} records`;
 }
 
 /** The lists of snapshots come from the providers. One that does not answer keeps nothing else from being recovered. */

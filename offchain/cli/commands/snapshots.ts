@@ -35,7 +35,11 @@ export function registerSnapshots(program: Command): void {
     .command("snapshots")
     .description("list the snapshots of this account: one for each put, from the lists that the providers keep");
   filterOptions(command)
-    .option("--accept-older", "accept lists that are older than this device has seen, after a known loss at a provider")
+    .option(
+      "--accept-older",
+      "accept lists that are older than this device has seen, or do not follow from what it has seen, after a known " +
+        "loss at a provider",
+    )
     .addHelpText(
       "after",
       "\nExamples:\n  $ tallystick snapshots --host laptop --tag daily" +

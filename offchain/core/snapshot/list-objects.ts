@@ -4,12 +4,15 @@
  *
  *   page       u8 1 ‖ AES-256-GCM-SIV(list key, 12 zero bytes, tag("snapshot-page") ‖ u8 1 ‖ scope, [1, [record, …]])
  *   head       u8 1 ‖ u64 version ‖ AES-256-GCM-SIV(list key, 12 zero bytes, tag("snapshot-head") ‖ u8 1 ‖ scope ‖
- *              provider (20) ‖ u64 version, [1, [page reference, …], [record, …]])
+ *              provider (20) ‖ u64 version, [1, [page reference, …], [record, …], [digest of an earlier head (32), …]])
  *   reference  [digest (32), number of records]
  *
  * Records are in the order in which they were appended, the pages' before the head's. The version counts the heads of
  * this account at this provider, from 1. It is authenticated with the name of the provider, so that a provider can
  * present neither an older head as the newest, nor the head of another provider.
+ *
+ * A head names the heads that it follows. Without that, a provider could hand an old head to one device, take its
+ * change, and show the result to a device that had seen a newer head: the version would be high enough.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
@@ -38,6 +41,8 @@ export const HEAD_PREFIX_BYTES = 9;
 export const MAX_PAGE_BYTES = 262_144;
 export const MAX_PAGE_RECORDS = 4096;
 export const MAX_HEAD_PAGES = 1024;
+/** Earlier heads that a head names: a device that has missed as many changes still finds its own among them. */
+export const EARLIER_HEADS = 32;
 
 const GCM_SIV_TAG_BYTES = 16;
 /** Nesting: list, array of records, record, paths. */
@@ -55,6 +60,27 @@ export interface SnapshotHead {
   readonly pages: readonly PageRef[];
   /** Records that are on no page yet, the oldest first. */
   readonly recent: readonly Snapshot[];
+  /** Ids of the heads that it follows, version − 1 first: the last `EARLIER_HEADS`, or all if there are fewer. */
+  readonly earlier: readonly string[];
+}
+
+/** A head by its version and the content id of its sealed bytes. */
+export interface HeadName {
+  readonly version: number;
+  readonly id: string;
+}
+
+/** What the head that takes the place of another has as `earlier`. @param replaced undefined for the first head */
+export function earlierHeads(replaced: (HeadName & Pick<SnapshotHead, "earlier">) | undefined): string[] {
+  return replaced === undefined ? [] : [replaced.id, ...replaced.earlier].slice(0, EARLIER_HEADS);
+}
+
+/**
+ * The id that a head tells for a version, which is its own or one before it.
+ * @returns undefined for a version that it no longer names
+ */
+export function idAtVersion(head: HeadName & Pick<SnapshotHead, "earlier">, version: number): string | undefined {
+  return version === head.version ? head.id : head.earlier[head.version - version - 1];
 }
 
 /** Seals a page. @throws InvalidInputError for no record, or too many for one page */
@@ -101,6 +127,7 @@ export function sealHead(keys: SnapshotKeys, provider: string, head: SnapshotHea
     SNAPSHOT_FORMAT_VERSION,
     head.pages.map(({ id, recordCount }) => [digestOf(id), recordCount]),
     head.recent.map(snapshotToCbor),
+    head.earlier.map(digestOf),
   ]);
   decodeHead(plaintext, head.version);
   const version = u64be(BigInt(head.version));
@@ -142,12 +169,17 @@ function decodeHead(bytes: Uint8Array, version: number): SnapshotHead {
   const maximumBytes = MAX_HEAD_BYTES - HEAD_PREFIX_BYTES - GCM_SIV_TAG_BYTES;
   if (bytes.length > maximumBytes) throw tooLarge(bytes.length + MAX_HEAD_BYTES - maximumBytes);
   const value = decodeCbor(bytes, maximumBytes, LIST_DEPTH, headField("").what);
-  const [format, pages, recent] = asArray(value, 3, 3, headField("shape"));
+  const [format, pages, recent, earlier] = asArray(value, 4, 4, headField("shape"));
   requireKnown(format, headField("").what);
+  const checked = asInteger(version, 1, Number.MAX_SAFE_INTEGER, headField("version"));
+  const earlierCount = Math.min(checked - 1, EARLIER_HEADS);
   return {
-    version: asInteger(version, 1, Number.MAX_SAFE_INTEGER, headField("version")),
+    version: checked,
     pages: asArray(pages, 0, MAX_HEAD_PAGES, headField("number of pages")).map(pageRefFrom),
     recent: asArray(recent, 0, MAX_PAGE_RECORDS, headField("number of records")).map(snapshotFromCbor),
+    earlier: asArray(earlier, earlierCount, earlierCount, headField("number of earlier heads")).map((digest) =>
+      contentIdFromDigest(asBytes(digest, DIGEST_BYTES, DIGEST_BYTES, headField("digest of an earlier head"))),
+    ),
   };
 }
 

@@ -11,6 +11,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -27,6 +28,7 @@ import { localFiles } from "../../../offchain/agent/node/local-files.ts";
 import { TargetFolder } from "../../../offchain/agent/node/target-folder.ts";
 import type { RestoreEntry, RestoreTarget, TargetRemark } from "../../../offchain/agent/platform.ts";
 import { openSource } from "../../../offchain/agent/put/source.ts";
+import { InTheWayError } from "../../../offchain/agent/read/obstacles.ts";
 import { InvalidInputError } from "../../../offchain/core/errors.ts";
 import { pathFromBytes } from "../../../offchain/core/recipe/path-name.ts";
 import type { EntryMetadata } from "../../../offchain/core/snapshot/entry-metadata.ts";
@@ -246,6 +248,90 @@ describe("a folder of this machine as the target of a restore", () => {
     });
   });
 
+  describe("writes nothing through a link that takes the place of a folder meanwhile", () => {
+    const attributed: EntryMetadata = { ...plain, mode: 0o600, xattrs: new Map([["user.tag", Buffer.from("x")]]) };
+    const linked: EntryMetadata = { ...plain, linkGroup: 7 };
+    const wanted = [
+      folder("f", 0o711),
+      file("f/a", "a", linked),
+      file("f/b", new Uint8Array(2 * PIECE_BYTES).fill(1)),
+      file("f/c", "stored", attributed),
+      folder("f/d", 0o711),
+      file("f/d/e", "e"),
+      link("f/l", "nowhere"),
+      file("f/m", "a", linked),
+    ];
+    /** What is elsewhere, with all that a restore could change. */
+    const elsewhere = () =>
+      readdirSync(at("elsewhere"), { recursive: true, encoding: "utf8" })
+        .sort()
+        .concat("")
+        .map((name) => {
+          const { mode, mtimeMs, ino, nlink } = lstatSync(at("elsewhere", name));
+          return [name, mode, mtimeMs, ino, nlink];
+        });
+
+    beforeEach(() => {
+      mkdirSync(at("elsewhere", "d"), { recursive: true });
+      // As stored, so that only its metadata would change.
+      writeFileSync(at("elsewhere", "c"), "stored", { mode: 0o640 });
+      chmodSync(at("elsewhere"), 0o750);
+      chmodSync(at("elsewhere", "d"), 0o750);
+    });
+
+    for (const overwrite of [false, true]) {
+      for (const moment of ["f/a", "f/b", "f/d/e"]) {
+        it(`when ${moment} is restored${overwrite ? ", where what exists may be overwritten" : ""}`, async () => {
+          const before = elsewhere();
+          const redirect = (path: string) => {
+            if (path !== moment) return;
+            renameSync(at("out", "f"), at("moved"));
+            symlinkSync(at("elsewhere"), at("out", "f"));
+          };
+          const error = await rejection(restore(wanted, overwrite, redirect));
+          expect(error.code).to.equal("CONFLICT");
+          expect(error.message).to.contain("was replaced while the restore was running");
+          expect(elsewhere()).to.deep.equal(before);
+          expect(readFileSync(at("moved", "a"), "utf8"), "what goes on is restored in the folder itself").to.equal("a");
+        });
+      }
+    }
+
+    it("when the folder that is restored into is replaced", async () => {
+      const before = elsewhere();
+      const redirect = (path: string) => {
+        if (path !== "f/a") return;
+        renameSync(at("out"), at("moved"));
+        symlinkSync(at("elsewhere"), at("out"));
+      };
+      expect((await rejection(restore(wanted, true, redirect))).code).to.equal("CONFLICT");
+      expect(elsewhere()).to.deep.equal(before);
+    });
+
+    it("and does not give a name to a file that took the place of the one to be linked", async () => {
+      const replace = (path: string) => {
+        if (path !== "f/m") return;
+        writeFileSync(at("another"), "a");
+        renameSync(at("another"), at("out", "f", "a"));
+      };
+      await restore(wanted, false, replace);
+      expect(readFileSync(at("out", "f", "m"), "utf8")).to.equal("a");
+      expect(statSync(at("out", "f", "m")).nlink).to.equal(1);
+    });
+
+    it("and keeps no folder open", async () => {
+      const openFiles = () => readdirSync("/proc/self/fd").length;
+      await restore(wanted);
+      const before = openFiles();
+      await restore(wanted, true);
+      const stop = (path: string) => {
+        if (path === "f/d/e") throw new InvalidInputError("stopped");
+      };
+      await rejection(restore(wanted, true, stop));
+      expect(openFiles()).to.equal(before);
+    });
+  });
+
   describe("two names that the file system takes for one", () => {
     // A file system that ignores case needs a mount: a hard link under the second name has the same effect.
     const alias = (path: string) => {
@@ -327,6 +413,49 @@ describe("a folder of this machine as the target of a restore", () => {
     const out = Buffer.concat([Buffer.from(`${dir}/`), Buffer.from([0x6f, 0xff])]);
     expect(readdirSync(out)).to.deep.equal(["d", "l"]);
     expect(readFileSync(Buffer.concat([out, Buffer.from("/d/a")]), "utf8")).to.equal("x");
+  });
+
+  describe("by a user who may not read what is there", () => {
+    /** Root may read everything: it becomes somebody else. */
+    async function asNobody(work: () => Promise<void>) {
+      if (!IS_ROOT) return await work();
+      execFileSync("chown", ["-R", `${NOBODY}:${NOBODY}`, at("out")]);
+      process.setegid?.(NOBODY);
+      process.seteuid?.(NOBODY);
+      try {
+        await work();
+      } finally {
+        process.seteuid?.(0);
+        process.setegid?.(0);
+      }
+    }
+
+    beforeEach(() => {
+      mkdirSync(at("out", "f"), { recursive: true });
+      for (const name of ["a", "f/a"]) writeFileSync(at("out", name), "mine", { mode: 0o000 });
+      chmodSync(at("out", "a"), 0o000);
+      chmodSync(at("out", "f", "a"), 0o000);
+    });
+
+    it("replaces it where it may be overwritten, also in a folder that cannot be entered before", async () => {
+      chmodSync(at("out", "f"), 0o000);
+      await asNobody(async () => {
+        await restore([file("a", "them"), folder("f"), file("f/a", "them")], true);
+      });
+      for (const name of ["a", "f/a"]) {
+        expect(readFileSync(at("out", name), "utf8")).to.equal("them");
+        expect(modeOf(at("out", name))).to.equal("644");
+      }
+    });
+
+    it("leaves it else, and says that it is in the way", async () => {
+      await asNobody(async () => {
+        const error = await rejection(restore([file("a", "them")]));
+        expect(error).to.be.instanceOf(InTheWayError);
+      });
+      expect(readFileSync(at("out", "a"), "utf8")).to.equal("mine");
+      expect(modeOf(at("out", "a"))).to.equal("0");
+    });
   });
 
   describe("owners", () => {

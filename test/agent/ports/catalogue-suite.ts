@@ -119,14 +119,20 @@ export function testCatalogue(makeFixture: () => Promise<CatalogueFixture>): voi
     expect((await catalogue.agreements()).map(({ salt }) => salt)).to.deep.equal(["0xbb"]);
   });
 
-  it("remembers the highest version of each snapshot list", async () => {
-    expect(await catalogue.listVersion("one")).to.equal(0);
-    await catalogue.sawListVersion("one", 7);
-    await catalogue.sawListVersion("one", 5);
-    await catalogue.sawListVersion("two", 1);
+  it("remembers the newest head of each snapshot list, and the first of one version", async () => {
+    expect(await catalogue.listHead("one")).to.equal(undefined);
+    const [newest, other] = [
+      { version: 7, id: "bafk-7" },
+      { version: 1, id: "bafk-1" },
+    ];
+    await catalogue.sawListHead("one", { version: 6, id: "bafk-6" });
+    await catalogue.sawListHead("one", newest);
+    await catalogue.sawListHead("one", { version: 5, id: "bafk-5" });
+    await catalogue.sawListHead("one", { version: 7, id: "bafk-fork" });
+    await catalogue.sawListHead("two", other);
     await reopen();
-    expect([await catalogue.listVersion("one"), await catalogue.listVersion("two")]).to.deep.equal([7, 1]);
-    await catalogue.forgetListVersion("one");
-    expect([await catalogue.listVersion("one"), await catalogue.listVersion("two")]).to.deep.equal([0, 1]);
+    expect([await catalogue.listHead("one"), await catalogue.listHead("two")]).to.deep.equal([newest, other]);
+    await catalogue.forgetListHead("one");
+    expect([await catalogue.listHead("one"), await catalogue.listHead("two")]).to.deep.equal([undefined, other]);
   });
 }

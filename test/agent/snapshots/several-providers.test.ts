@@ -6,6 +6,7 @@ import {
   checkLabels,
   snapshotOf as makeOf,
   recordSnapshot,
+  timeRemark,
 } from "../../../offchain/agent/snapshots/record-snapshot.ts";
 import {
   acceptOlderLists,
@@ -113,5 +114,13 @@ describe("snapshots at several providers", () => {
     expectRejection(() => checkLabels(context, { tags: ["a,b"] }), "INVALID_INPUT");
     expectRejection(() => checkLabels(context, { host: "x".repeat(256) }), "INVALID_INPUT");
     expectRejection(() => checkLabels(context, { time: new Date(Number.NaN) }), "INVALID_INPUT");
+  });
+
+  it("of the future are remarked upon, and no others", () => {
+    const now = context.platform.clock.now();
+    expect(timeRemark(context, { time: new Date(now + 60_000) })).to.match(/^the snapshot .* is in the future/);
+    for (const time of [new Date(now - 60_000), undefined]) {
+      expect(timeRemark(context, time === undefined ? {} : { time })).to.equal(undefined);
+    }
   });
 });

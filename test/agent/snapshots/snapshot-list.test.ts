@@ -173,6 +173,58 @@ describe("snapshot list", () => {
       await expectAsyncRejection(() => device(provider, catalogue).read(), "INTEGRITY", /says that there is no/);
     });
 
+    describe("and forks it", () => {
+      /** A device that has seen version 3, at a provider that has then gone back by one and taken other changes. */
+      async function forked(changes: number): Promise<SnapshotList> {
+        const victim = device(provider, new MemoryCatalogue());
+        for (const n of [1, 2, 3]) await victim.append(snapshotOf(n), NOTHING_NEEDED);
+        provider.heads.pop();
+        for (const snapshot of many(changes, 10)) await device().append(snapshot, NOTHING_NEEDED);
+        return victim;
+      }
+
+      for (const [changes, what] of [
+        [1, "of the version that this device has seen"],
+        [2, "one version further"],
+        [33, "as many versions further as a head names"],
+      ] as const) {
+        it(`is refused when it is ${what}`, async () => {
+          const victim = await forked(changes);
+          for (const work of [
+            () => victim.read(),
+            () => victim.append(snapshotOf(4), NOTHING_NEEDED),
+            () => victim.remove(() => true),
+          ]) {
+            const error = await expectAsyncRejection(work, "INTEGRITY", /does not follow from the one this device/);
+            expect(error.party).to.equal(provider.name);
+            expect(error.expected).to.match(/^version 3 is bafkrei/);
+            expect(error.hint).to.include("--accept-older");
+          }
+          expect(provider.heads).to.have.length(2 + changes);
+        });
+      }
+
+      it("is taken further ahead, where this device cannot tell, and followed from there", async () => {
+        const victim = await forked(34);
+        expect((await victim.read()).version).to.equal(36);
+        await victim.append(snapshotOf(4), NOTHING_NEEDED);
+        expect((await victim.read()).snapshots).to.have.length(37);
+      });
+    });
+
+    it("takes what other devices add, from one change to more than a head names", async () => {
+      const [idle, busy] = [device(provider, new MemoryCatalogue()), device(provider, new MemoryCatalogue())];
+      await idle.append(snapshotOf(0), NOTHING_NEEDED);
+      for (const [start, count] of [
+        [1, 1],
+        [2, 32],
+        [34, 40],
+      ] as const) {
+        for (const snapshot of many(count, start)) await busy.append(snapshot, NOTHING_NEEDED);
+        expect(await idsOf(idle)).to.have.length(start + count);
+      }
+    });
+
     it("is refused when it is of another provider, damaged or made up", async () => {
       const other = new MemoryListKeeper(OTHER);
       await device(other).append(snapshotOf(1), NOTHING_NEEDED);

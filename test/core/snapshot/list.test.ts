@@ -2,8 +2,11 @@ import { expect } from "chai";
 import { decodeCbor } from "../../../offchain/core/encoding/cbor.ts";
 import { u64be } from "../../../offchain/core/encoding/integers.ts";
 import {
+  EARLIER_HEADS,
+  earlierHeads,
   HEAD_PREFIX_BYTES,
   headVersion,
+  idAtVersion,
   MAX_HEAD_BYTES,
   openHead,
   openPage,
@@ -80,7 +83,12 @@ describe("snapshot record", () => {
 
 describe("snapshot list", () => {
   const page = { id: vectors.list.page.id, recordCount: 2 };
-  const head: SnapshotHead = { version: 3, pages: [page], recent: [snapshotOf(1), snapshotOf(2)] };
+  const head: SnapshotHead = {
+    version: 3,
+    pages: [page],
+    recent: [snapshotOf(1), snapshotOf(2)],
+    earlier: [someId(12), someId(11)],
+  };
 
   it("matches the vectors", () => {
     const [first, second, third] = vectors.list.records.map((hex) =>
@@ -91,7 +99,8 @@ describe("snapshot list", () => {
       id: page.id,
       sealed: unhex(vectors.list.page.sealed),
     });
-    const sealed = { version: vectors.list.version, pages: [page], recent: [third] };
+    const { version, earlier } = vectors.list;
+    const sealed = { version, pages: [page], recent: [third], earlier };
     expect(sealHead(SNAPSHOT_KEYS, provider, sealed)).to.deep.equal(unhex(vectors.list.head));
     expect(openHead(SNAPSHOT_KEYS, provider, unhex(vectors.list.head))).to.deep.equal(sealed);
     expect(openPage(SNAPSHOT_KEYS, page, unhex(vectors.list.page.sealed))).to.deep.equal([first, second]);
@@ -139,6 +148,23 @@ describe("snapshot list", () => {
     });
   }
 
+  it("names the heads that it follows, as many as there are and at most 32", () => {
+    let [head, earlier]: [{ version: number; id: string } | undefined, string[]] = [undefined, []];
+    for (let version = 1; version <= 40; version += 1) {
+      earlier = earlierHeads(head === undefined ? undefined : { ...head, earlier });
+      head = { version, id: someId(version) };
+    }
+    expect(earlier).to.deep.equal(Array.from({ length: EARLIER_HEADS }, (_, k) => someId(39 - k)));
+    const last = { version: 40, id: someId(40), earlier };
+    expect([40, 39, 8, 7, 41].map((version) => idAtVersion(last, version))).to.deep.equal([
+      someId(40),
+      someId(39),
+      someId(8),
+      undefined,
+      undefined,
+    ]);
+  });
+
   it("refuses a page that is not the one the head names", () => {
     const object = sealPage(SNAPSHOT_KEYS, [snapshotOf(1)]);
     expectRejection(() => openPage(SNAPSHOT_KEYS, { id: someId(1), recordCount: 1 }, object.sealed), "INTEGRITY");
@@ -156,5 +182,9 @@ describe("snapshot list", () => {
     const error = expectRejection(() => sealHead(SNAPSHOT_KEYS, provider, { ...head, recent }), "INVALID_INPUT");
     expect(error.check).to.equal("size of the head");
     expectRejection(() => sealHead(SNAPSHOT_KEYS, provider, { ...head, version: 0 }), "INVALID_INPUT");
+    for (const version of [2, 4, 100]) {
+      const error = expectRejection(() => sealHead(SNAPSHOT_KEYS, provider, { ...head, version }), "INVALID_INPUT");
+      expect(error.check).to.equal("number of earlier heads");
+    }
   });
 });

@@ -1,0 +1,43 @@
+/** What `get` and `recover` print about what they leave: the first by name, the rest as a number. */
+import { expect } from "chai";
+import { InTheWayError } from "../../offchain/agent/read/obstacles.ts";
+import { leftLines } from "../../offchain/cli/commands/get.ts";
+import { failedLines } from "../../offchain/cli/commands/recover.ts";
+import { type ErrorCode, TallystickError } from "../../offchain/core/errors.ts";
+
+describe("lines about what is not restored", () => {
+  it("name what is in the way of get once, at most twenty times, and count the entries", () => {
+    expect(leftLines({ count: 0, entries: [] })).to.deep.equal([]);
+    const folder = new InTheWayError("/out/f", "a folder", false);
+    const below = ["f", "f/a", "f/b"].map((path) => ({ path, error: folder }));
+    expect(leftLines({ count: 3, entries: below })).to.deep.equal([
+      "/out/f exists and is something else than what is to be restored",
+      "3 entries are not restored; what is there was left as it is",
+      "hint: restore into an empty folder",
+    ]);
+    const files = Array.from({ length: 30 }, (_, k) => ({
+      path: `${k}`,
+      error: new InTheWayError(`/out/${k}`, "the same file", true),
+    }));
+    const lines = leftLines({ count: 30, entries: files });
+    expect(lines).to.have.length(23);
+    expect(lines.slice(-3)).to.deep.equal([
+      "and 10 more, which --json names",
+      "30 entries are not restored; what is there was left as it is",
+      "hint: restore into an empty folder, or allow overwriting",
+    ]);
+  });
+
+  it("count what was removed in recover, and name what is not available for another reason", () => {
+    const failed = (code: ErrorCode, count: number) =>
+      Array.from({ length: count }, (_, k) => ({ recordId: `0x${k}`, error: new TallystickError(code, { code }) }));
+    expect(failedLines([])).to.deep.equal([]);
+    expect(failedLines([...failed("NOT_OWNER", 900), ...failed("NOT_FOUND", 100), ...failed("UNREACHABLE", 1)])).to.eql(
+      [
+        "removed  1000 records of data that no provider keeps for this account",
+        "record 0x0 is not available now: UNREACHABLE",
+      ],
+    );
+    expect(failedLines(failed("UNREACHABLE", 21)).at(-1)).to.equal("and 1 record more, which --json names");
+  });
+});
