@@ -15,6 +15,8 @@ const NODES = 5;
 const THRESHOLD = 3;
 /** Two hours: no audit falls into a measurement. The contracts allow windows of up to 8,191 blocks. */
 const EPOCH_BLOCKS = 8000;
+/** As daemons have them that are not told otherwise; a devnet polls more often. */
+const DEFAULT_POLL_MILLISECONDS = { node: 1000, provider: 2000 } as const;
 /** Daemons look at the chain at their start; a measurement begins after that. */
 const SETTLE_MILLISECONDS = 2000;
 
@@ -51,6 +53,8 @@ export class MeasuredNetwork {
       threshold: THRESHOLD,
       epochBlocks: EPOCH_BLOCKS,
       blockTimeSeconds,
+      nbmConfig: { pollMilliseconds: DEFAULT_POLL_MILLISECONDS.node },
+      cspConfig: { pollMilliseconds: DEFAULT_POLL_MILLISECONDS.provider },
     });
     const network = new MeasuredNetwork(devnet, dir);
     try {

@@ -88,6 +88,7 @@ export class WorkerPool {
   readonly limit: number;
   readonly #threads: Thread[] = [];
   #calls = 0;
+  #isClosed = false;
 
   constructor(limit: number) {
     this.limit = limit;
@@ -111,8 +112,12 @@ export class WorkerPool {
     });
   }
 
-  /** @param among the number of threads to choose from, the oldest first */
+  /**
+   * @param among the number of threads to choose from, the oldest first
+   * @throws TallystickError INTERNAL after `close`
+   */
   leastBusy(among: number = this.limit): Thread {
+    if (this.#isClosed) throw ended("it has ended");
     const threads = this.#threads.slice(0, among);
     let best = threads.find(({ pending }) => pending.size === 0);
     if (best === undefined && threads.length < among) best = this.#start();
@@ -122,6 +127,7 @@ export class WorkerPool {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
   }
 

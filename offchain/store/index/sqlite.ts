@@ -114,6 +114,19 @@ export class Database extends DatabaseSync {
   transaction<T>(work: () => T): T {
     return inTransaction(this, work);
   }
+
+  /**
+   * As `transaction`, but what is done survives the end of the process only, not that of the machine: nothing waits for
+   * the disk. Not inside another transaction.
+   */
+  transientTransaction<T>(work: () => T): T {
+    this.exec("PRAGMA synchronous = NORMAL");
+    try {
+      return inTransaction(this, work);
+    } finally {
+      this.exec("PRAGMA synchronous = FULL");
+    }
+  }
 }
 
 /** Databases in a transaction. Node itself tells by `isTransaction`, but only from 22.16 on. */

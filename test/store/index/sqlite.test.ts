@@ -103,6 +103,25 @@ describe("sqlite store", () => {
     expect(rows(database, "SELECT id FROM owner")).to.deep.equal([{ id: 1 }, { id: 3 }]);
   });
 
+  it("waits for the disk again after work that need not survive the machine, also when that fails", () => {
+    const database = openDatabase(pathOf("a.db"), { migrations: MIGRATIONS });
+    const level = () => rows(database, "PRAGMA synchronous");
+    const during = database.transientTransaction(() => {
+      database.exec("INSERT INTO owner VALUES (1)");
+      return level();
+    });
+    expect([during, level()]).to.deep.equal([[{ synchronous: 1 }], [{ synchronous: 2 }]]);
+    const failing = () =>
+      database.transientTransaction(() => {
+        database.exec("INSERT INTO owner VALUES (2)");
+        throw new Error("half way");
+      });
+    expect(failing).to.throw("half way");
+    expect(level()).to.deep.equal([{ synchronous: 2 }]);
+    expect(rows(database, "SELECT id FROM owner")).to.deep.equal([{ id: 1 }]);
+    database.close();
+  });
+
   it("refuses asynchronous work in a transaction and undoes it", () => {
     const database = openDatabase(":memory:", { migrations: MIGRATIONS });
     const work = async () => database.exec("INSERT INTO owner VALUES (1)");
