@@ -1,6 +1,6 @@
 /**
  * The audited data of one preparation, read piecewise: slices out of the stored chunks, tags and powers out of the
- * preparation's files. Memory is one slice, whatever the size of the data set.
+ * preparation's files. Memory is the slices asked for, whatever the size of the data set.
  */
 import { G1_BYTES, G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
 import { ELEMENTS_PER_SLICE, FIRST_INDEX, SLICE_BYTES } from "../../core/audit/field.ts";
@@ -51,15 +51,20 @@ export class DataSet {
    * @returns 126,976 bytes
    * @throws ChunkUnreadableError
    */
-  async readSlice(index: number): Promise<Uint8Array> {
-    const slice = new Uint8Array(SLICE_BYTES);
+  readSlice(index: number): Promise<Uint8Array> {
+    return this.readSlices(index, 1);
+  }
+
+  /** Consecutive slices as `readSlice` returns each, one after the other. */
+  async readSlices(firstIndex: number, count: number): Promise<Uint8Array> {
+    const slices = new Uint8Array(count * SLICE_BYTES);
     let filledBytes = 0;
-    for (const { digest, offsetBytes, lengthBytes } of await this.#rangesOf(index)) {
+    for (const { digest, offsetBytes, lengthBytes } of await this.#rangesOf(firstIndex, count)) {
       const piece = await this.#readChunk(contentIdFromDigest(digest), offsetBytes, lengthBytes);
-      slice.set(piece, filledBytes);
+      slices.set(piece, filledBytes);
       filledBytes += lengthBytes;
     }
-    return slice;
+    return slices;
   }
 
   async #readChunk(id: string, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
@@ -82,8 +87,9 @@ export class DataSet {
     return ids;
   }
 
-  #rangesOf(index: number): Promise<ChunkRange[]> {
-    return this.#parts.preparations.rangesOf(this.preparationId, (index - FIRST_INDEX) * SLICE_BYTES, SLICE_BYTES);
+  #rangesOf(firstIndex: number, count = 1): Promise<ChunkRange[]> {
+    const offsetBytes = (firstIndex - FIRST_INDEX) * SLICE_BYTES;
+    return this.#parts.preparations.rangesOf(this.preparationId, offsetBytes, count * SLICE_BYTES);
   }
 
   /** Tags of consecutive slices, 48 bytes each. */

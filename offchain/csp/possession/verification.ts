@@ -5,7 +5,7 @@
  * asks again.
  */
 import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
-import { FIRST_INDEX, SLICE_BYTES } from "../../core/audit/field.ts";
+import { FIRST_INDEX } from "../../core/audit/field.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { InvalidPointError, InvalidProofError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
@@ -28,6 +28,13 @@ const SECONDS_PER_SLICE = 0.05;
 interface Run {
   done: Promise<void>;
   checkedSlices: number;
+}
+
+/** As the step `addTags` takes it. */
+interface TaggedPage {
+  readonly slices: Uint8Array;
+  readonly powersB: Uint8Array;
+  readonly tags: Uint8Array;
 }
 
 interface Failure {
@@ -164,16 +171,15 @@ export class VerificationService {
   async #checkTags(preparation: Preparation, dataSet: DataSet, run: Run, perform: Perform): Promise<void> {
     const { sliceCount } = preparation;
     await perform({ step: "beginTags", bytes: await dataSet.readExpandedPowersA() });
+    let next = this.#readTagged(dataSet, 0, sliceCount);
     for (let first = 0; first < sliceCount; first += SLICES_PER_PAGE) {
-      const count = Math.min(SLICES_PER_PAGE, sliceCount - first);
-      const tags = await dataSet.readTags(FIRST_INDEX + first, count);
-      const powersB = await dataSet.readExpandedPowersB(FIRST_INDEX + first, count);
-      const slices = new Uint8Array(count * SLICE_BYTES);
-      for (let k = 0; k < count; k++) {
-        slices.set(await this.#readSlice(dataSet, FIRST_INDEX + first + k), k * SLICE_BYTES);
-      }
-      await perform({ step: "addTags", slices, powersB, tags });
-      run.checkedSlices = first + count;
+      const page = await next;
+      // Read while the worker computes.
+      next = this.#readTagged(dataSet, first + SLICES_PER_PAGE, sliceCount);
+      // Its failure is met when its turn comes, if it does.
+      next.catch(() => undefined);
+      await perform({ step: "addTags", ...page });
+      run.checkedSlices = Math.min(first + SLICES_PER_PAGE, sliceCount);
     }
     try {
       await perform({ step: "finishTags" });
@@ -183,13 +189,23 @@ export class VerificationService {
     }
   }
 
+  /** Slices from a position on, as many as a page has or as are left, with their powers and tags. */
+  async #readTagged(dataSet: DataSet, first: number, sliceCount: number): Promise<TaggedPage> {
+    const count = Math.max(Math.min(SLICES_PER_PAGE, sliceCount - first), 0);
+    const nothing = new Uint8Array(0);
+    if (count === 0) return { slices: nothing, powersB: nothing, tags: nothing };
+    const tags = await dataSet.readTags(FIRST_INDEX + first, count);
+    const powersB = await dataSet.readExpandedPowersB(FIRST_INDEX + first, count);
+    return { slices: await this.#readSlices(dataSet, FIRST_INDEX + first, count), powersB, tags };
+  }
+
   /**
    * When a chunk cannot be read, all chunks are checked first: the fault is this provider's, and the client must be
    * told so.
    */
-  async #readSlice(dataSet: DataSet, index: number): Promise<Uint8Array> {
+  async #readSlices(dataSet: DataSet, firstIndex: number, count: number): Promise<Uint8Array> {
     try {
-      return await dataSet.readSlice(index);
+      return await dataSet.readSlices(firstIndex, count);
     } catch (error) {
       await this.#requireOwnBytes(dataSet.preparationId);
       throw error;
