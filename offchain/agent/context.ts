@@ -69,7 +69,7 @@ export class AgentContext {
     this.waits = new WaitNotices(options.logger, options.platform.clock);
     this.#confirmations = options.confirmations;
     this.account = new AgentAccount(options.identity.signingKey);
-    if (options.chain !== undefined) this.#keepChain(options.chain);
+    if (options.chain !== undefined) void this.#keepChain(options.chain);
   }
 
   get catalogue(): Catalogue {

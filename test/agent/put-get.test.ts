@@ -520,7 +520,8 @@ describe("put and get: the data plane", () => {
   });
 
   it("notices a file that changes while it is put, and returns no data id", async () => {
-    writeFileSync(at("file"), noise(12 * MIB));
+    // Longer than what is read before anything is stored.
+    writeFileSync(at("file"), noise(48 * MIB));
     let stored = 0;
     const changing = {
       async store(objects: readonly SealedObject[]) {

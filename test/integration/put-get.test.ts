@@ -119,6 +119,57 @@ describe("put and get with real processes", () => {
     expect((await rejection(alice.get("not an id", dir("out-none")))).code).to.equal("INVALID_INPUT");
   });
 
+  describe("agreements of a device", () => {
+    let carol: Agent;
+    let home: string;
+    /** Salts of the tags that it keeps. */
+    const preparationsOf = () => readdirSync(join(home, "preparations"));
+    before(async () => {
+      carol = await device(newRecoveryPhrase());
+      home = dir(`home-${homes}`);
+      await net.fund([carol.account]);
+    });
+
+    it("has the tags checked while the record is being mined, and leaves nothing behind", async () => {
+      writeFileSync(dir("insured"), randomBytes(300_000));
+      const phases: string[] = [];
+      const report = await carol.put([dir("insured")], {
+        onProgress: ({ operation, phase }) => phases.push(`${operation} ${phase}`),
+      });
+      expect(report.agreements[0]).to.include({ status: "active", isNew: true });
+      const checked = phases.findIndex((phase) => phase.startsWith("agreement "));
+      expect(checked).to.be.greaterThan(phases.indexOf("put recording"));
+      expect(checked).to.be.lessThan(phases.indexOf("put agreeing"));
+      expect(phases.indexOf("agreement proposing")).to.be.greaterThan(phases.indexOf("put agreeing"));
+      expect(preparationsOf()).to.deep.equal([]);
+    });
+
+    it("goes on with the tags of a put that was ended before it was paid for, and pays once", async () => {
+      writeFileSync(dir("later"), randomBytes(200_000));
+      const { provider } = net.chain;
+      const ended = new AbortController();
+      await provider.send("evm_setAutomine", [false]);
+      const putting = carol.put([dir("later")], {
+        signal: ended.signal,
+        onProgress: ({ operation, phase }) => {
+          if (operation === "agreement" && phase === "verifying") ended.abort(new Error("enough"));
+        },
+      });
+      const failing = putting.catch((error: unknown) => error);
+      await until("the tags are being checked", async () => ended.signal.aborted, 60);
+      await provider.send("evm_setAutomine", [true]);
+      await net.chain.mine(1);
+      expect(await failing).to.include({ message: "enough" });
+      const kept = preparationsOf();
+      expect(kept).to.have.length(1);
+      const report = await carol.put([dir("later")]);
+      expect(report.agreements[0]).to.include({ status: "active", isNew: true });
+      const agreementId = report.agreements[0]?.agreementId;
+      expect(preparationsOf()).to.deep.equal([]);
+      expect((await carol.put([dir("later")])).agreements[0]).to.include({ agreementId, isNew: false });
+    });
+  });
+
   describe("agreements", () => {
     let agreementId: bigint;
 

@@ -51,6 +51,7 @@ export class DataSetTagger {
   readonly #tagger: SliceTagger;
   readonly #chunks: ManifestChunk[] = [];
   #isOpen = true;
+  #finished: Promise<PreparedDataSet> | undefined;
 
   private constructor(store: PreparationStore, writer: PreparationWriter, salt: string, keys: AgreementKeys) {
     this.salt = salt;
@@ -71,8 +72,13 @@ export class DataSetTagger {
     await this.#append(this.#tagger.drain());
   }
 
-  /** Makes the preparation durable. */
-  async finish(): Promise<PreparedDataSet> {
+  /** Makes the preparation durable, once. */
+  finish(): Promise<PreparedDataSet> {
+    this.#finished ??= this.#finish();
+    return this.#finished;
+  }
+
+  async #finish(): Promise<PreparedDataSet> {
     await this.#append(this.#tagger.finish());
     await this.#writer.finish(encodeManifest({ version: 1, chunks: this.#chunks }));
     this.#isOpen = false;

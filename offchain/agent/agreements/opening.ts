@@ -53,6 +53,40 @@ export interface OpeningOptions extends AgreementOptions {
 }
 
 /**
+ * Has a provider check the tags of a data set before the agreement is opened, in the time that the key record takes to
+ * be mined. Neither is waited for by the other, and no money is sent. An attempt that was begun earlier has tags of its
+ * own.
+ *
+ * @throws as `deliverPreparation`: `openPreparedAgreement` repeats what has failed
+ */
+export async function deliverAhead(
+  context: AgentContext,
+  dataId: string,
+  provider: StorageProvider,
+  tagger: DataSetTagger,
+  onProgress: Listener,
+  signal: AbortSignal,
+): Promise<void> {
+  const begun = await context.catalogue.agreements(dataId);
+  if (begun.some((row) => row.state !== "closed" && isAddressEqual(row.provider, provider.account))) return;
+  const { prepared } = await savePrepared(context, dataId, provider, tagger);
+  const keys = await agreementKeys(context.identity.auditSeed, prepared.salt);
+  const { clock } = context.platform;
+  await deliverPreparation(provider, prepared, keys, (told) => tellAgreement(onProgress, told), clock, signal);
+}
+
+/** Throws tags away that no agreement has come to refer to. */
+export async function discardTags(context: AgentContext, tagger: DataSetTagger): Promise<void> {
+  await tagger.discard();
+  const rows = await context.catalogue.agreements();
+  if (rows.every(({ salt }) => salt !== tagger.salt)) await context.platform.preparations.remove(tagger.salt);
+}
+
+function tellAgreement(onProgress: Listener, told: Omit<AgreementProgress, "operation">): void {
+  onProgress?.({ operation: "agreement", ...told });
+}
+
+/**
  * Makes the agreement for a data set that has just been tagged. If one for this data id exists or was begun, that one
  * is kept or finished, and the new tags are thrown away.
  *
@@ -70,18 +104,22 @@ export async function openPreparedAgreement(
 ): Promise<AgreementReport> {
   const earlier = await resumeAgreement(context, dataId, provider, options, onProgress, signal);
   if (earlier !== undefined) {
-    await tagger.discard();
+    await discardTags(context, tagger);
     return earlier;
   }
+  const { row, prepared } = await savePrepared(context, dataId, provider, tagger);
+  const running = await adoptInstead(context, row, provider, prepared, options);
+  return running ?? (await carryThrough(context, row, provider, prepared, options, onProgress, signal));
+}
+
+/** Notes tags as those of the agreement to be made, so that a run after a crash uses the same ones. */
+async function savePrepared(
+  context: AgentContext,
+  dataId: string,
+  provider: StorageProvider,
+  tagger: DataSetTagger,
+): Promise<{ row: CataloguedAgreement; prepared: PreparedDataSet }> {
   const prepared = await tagger.finish();
-  if (options.mayRunElsewhere === true) {
-    const adopted = await adoptRunning(context, dataId, provider.account, prepared.manifestHash);
-    const report = adopted === undefined ? undefined : await reportRow(context, adopted, false);
-    if (report !== undefined) {
-      await context.platform.preparations.remove(prepared.salt);
-      return report;
-    }
-  }
   const row: CataloguedAgreement = {
     salt: prepared.salt,
     dataId,
@@ -91,7 +129,24 @@ export async function openPreparedAgreement(
     createdAt: Math.floor(context.platform.clock.now() / 1000),
   };
   await context.catalogue.saveAgreement(row);
-  return await carryThrough(context, row, provider, prepared, options, onProgress, signal);
+  return { row, prepared };
+}
+
+/** The agreement of another device in the place of one that is prepared here; undefined when there is none. */
+async function adoptInstead(
+  context: AgentContext,
+  { salt, dataId, state }: CataloguedAgreement,
+  provider: StorageProvider,
+  { manifestHash }: PreparedDataSet,
+  { mayRunElsewhere = false }: OpeningOptions,
+): Promise<AgreementReport | undefined> {
+  if (!mayRunElsewhere || state !== "prepared") return undefined;
+  const adopted = await adoptRunning(context, dataId, provider.account, manifestHash);
+  const report = adopted === undefined ? undefined : await reportRow(context, adopted, false);
+  if (report === undefined) return undefined;
+  await context.catalogue.removeAgreement(salt);
+  await context.platform.preparations.remove(salt);
+  return report;
 }
 
 /**
@@ -117,8 +172,10 @@ export async function resumeAgreement(
       if (report !== undefined) continue;
     }
     const prepared = await findPrepared(context.platform.preparations, row.salt);
-    if (prepared !== undefined)
-      return await carryThrough(context, row, provider, prepared, options, onProgress, signal);
+    if (prepared !== undefined) {
+      const running = await adoptInstead(context, row, provider, prepared, options);
+      return running ?? (await carryThrough(context, row, provider, prepared, options, onProgress, signal));
+    }
     // Its tags are gone, or it is of a chain that has been replaced. A deposit that may be on chain must not be
     // forgotten with them.
     const located = await locate(context, row, await agreementKeys(context.identity.auditSeed, row.salt));
@@ -149,16 +206,9 @@ async function carryThrough(
 ): Promise<AgreementReport> {
   const keys = await agreementKeys(context.identity.auditSeed, begun.salt);
   let row = begun;
-  const tell = (phase: AgreementProgress["phase"], doneBytes = 0, totalBytes = 0) =>
-    onProgress?.({ operation: "agreement", phase, doneBytes, totalBytes });
-  await deliverPreparation(
-    provider,
-    prepared,
-    keys,
-    ({ phase, doneBytes, totalBytes }) => tell(phase, doneBytes, totalBytes),
-    context.platform.clock,
-    signal,
-  );
+  const tell = (phase: AgreementProgress["phase"]) => tellAgreement(onProgress, { phase, doneBytes: 0, totalBytes: 0 });
+  const { clock } = context.platform;
+  await deliverPreparation(provider, prepared, keys, (told) => tellAgreement(onProgress, told), clock, signal);
   for (let attempt = 1; ; attempt += 1) {
     row = await locate(context, row, keys);
     if (row.agreementId === undefined) {

@@ -11,7 +11,7 @@ import type { ShareRecipient } from "../../core/record/key-record.ts";
 import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 import type { Offer } from "../../core/wire/csp.ts";
 import { beginTagging, type DataSetTagger } from "../agreements/data-set-tagger.ts";
-import { openPreparedAgreement, resumeAgreement } from "../agreements/opening.ts";
+import { deliverAhead, discardTags, openPreparedAgreement, resumeAgreement } from "../agreements/opening.ts";
 import { type AgreementOptions, type AgreementReport, requireWishesFit } from "../agreements/terms.ts";
 import type { AgentContext, CommitteeLink } from "../context.ts";
 import { bestFirst, type NodeReport } from "../keys/quorum.ts";
@@ -245,14 +245,36 @@ class Put {
   async #finish(committee: CommitteeLink, stored: Stored, lanes: readonly Lane[]): Promise<Finished> {
     this.#tell("recording");
     const finish = async (): Promise<Finished> => {
-      const record = await this.#record(committee, stored);
+      const record = await this.#deliveringTags(stored.dataId, lanes, () => this.#record(committee, stored));
       stored.fileKey.fill(0);
+      // Nothing is paid after the user has ended it.
+      this.#options.signal?.throwIfAborted();
       this.#tell("agreeing");
       // The account had a record already, so another of its devices may have the agreement too.
       const mayRunElsewhere = record.role === "recorder" && !record.isNew;
       return { record, agreements: await this.#agree(stored.dataId, lanes, mayRunElsewhere) };
     };
     return await this.#context.exclusive(finish, this.#options.signal);
+  }
+
+  /** Has the providers check the tags while something else is done. What they refuse is met by `#agree`. */
+  async #deliveringTags<Result>(dataId: string, lanes: readonly Lane[], work: () => Promise<Result>): Promise<Result> {
+    const { onProgress, signal } = this.#options;
+    const failed = new AbortController();
+    const until = AbortSignal.any([failed.signal, ...(signal === undefined ? [] : [signal])]);
+    const deliveries = lanes.map(async ({ provider, tagger }) => {
+      if (tagger !== undefined) await deliverAhead(this.#context, dataId, provider, tagger, onProgress, until);
+    });
+    const settled = Promise.allSettled(deliveries);
+    let result: Result;
+    try {
+      result = await work();
+    } catch (error) {
+      failed.abort(error);
+      throw error;
+    }
+    await settled;
+    return result;
   }
 
   async #record({ committee, nodes, oprf }: CommitteeLink, stored: Stored): Promise<KeyOwnership> {
@@ -402,7 +424,7 @@ class Put {
       }
       return await run(tagged);
     } catch (error) {
-      for (const { tagger } of tagged) await tagger?.discard();
+      for (const { tagger } of tagged) if (tagger !== undefined) await discardTags(this.#context, tagger);
       throw error;
     }
   }
