@@ -19,6 +19,8 @@ const EPOCH_BLOCKS = 8000;
 const DEFAULT_POLL_MILLISECONDS = { node: 1000, provider: 2000 } as const;
 /** Daemons look at the chain at their start; a measurement begins after that. */
 const SETTLE_MILLISECONDS = 2000;
+/** Large files of the other user: what daemons do all day is compiled after some hundred requests. */
+const WARM_UP_FILES = 16;
 
 export interface MeasuredCommand {
   readonly cost: Cost;
@@ -71,7 +73,7 @@ export class MeasuredNetwork {
   async #warmUp(): Promise<void> {
     const another = new MeasuredNetwork(this.#devnet, join(this.#dir, "warm-up"));
     const source = join(this.#dir, "warm-up", "files");
-    writeHalfDuplicateTree(source, 2);
+    writeHalfDuplicateTree(source, WARM_UP_FILES);
     await another.#run(["init"]);
     const { dataId } = (await another.#run(["put", source, "--no-agreement", "--domain", "warm-up"])).document;
     await another.#run(["get", String(dataId), "-o", join(this.#dir, "warm-up", "out")]);
