@@ -7,10 +7,9 @@ import { describeNetwork, networkFacts } from "../agent/network-facts.ts";
 import { type FoundDeployment, findDeployment } from "../agent/node/deployment-file.ts";
 import { homeDirectory, loadIdentity, requireIdentity } from "../agent/node/identity-store.ts";
 import { type Agent, openAgent } from "../agent/node/index.ts";
-import { pinNetwork, readPin } from "../agent/node/network-pin.ts";
+import { meetNetwork, type NetworkMeeting } from "../agent/node/network-pin.ts";
 import type { AgentLogger } from "../agent/progress.ts";
 import { WaitNotices } from "../agent/wait-notices.ts";
-import { type ChainReader, connectChain } from "../chain/deployment.ts";
 import type { Identity } from "../core/identity/identity.ts";
 import { interruptible } from "./interrupt.ts";
 import { createOutput, type Output } from "./output.ts";
@@ -125,25 +124,21 @@ export async function withAgent(
     while (program.parent !== null) program = program.parent;
     program.setOptionValue(INCOMPLETE, true);
   };
-  let chain: Promise<ChainReader> | undefined;
-  let pinning: Promise<void> | undefined;
-  const connect = () => {
-    chain = connectChain(deployment);
-    // The first use of a network waits until the passphrase is known to be right.
-    if (readPin(homeDir) !== undefined) pinning = pinNetwork(homeDir, deployment);
-    // Failures are met below, if the keystore opens.
-    for (const begun of [chain, pinning]) begun?.catch(() => undefined);
+  let meeting: NetworkMeeting | undefined;
+  const meet = () => {
+    meeting = meetNetwork(homeDir, deployment);
   };
   const open = async (identity: Identity) => {
     needs.check?.(identity);
     output.say(`tallystick: network: ${describeNetwork(network)}`);
     const logger = agentLogger(output);
     const progress = createProgressBar(!output.json && options.quiet !== true);
+    const { chain, pinned } = meeting ?? meetNetwork(homeDir, deployment);
     const agent = await openAgent({ identity, deployment, homeDir, logger, ...(chain === undefined ? {} : { chain }) });
     try {
       await interruptible(async (signal) => {
         const waits = new WaitNotices(logger, systemClock);
-        await waits.during("chain", "checking the network", () => pinning ?? pinNetwork(homeDir, deployment));
+        await waits.during("chain", "checking the network", pinned);
         await work({ ...around, output, agent, progress, signal, incomplete });
       });
     } finally {
@@ -152,12 +147,9 @@ export async function withAgent(
     }
   };
   try {
-    await withIdentity(around, open, { passphrase: needs.passphrase, beside: connect });
+    await withIdentity(around, open, { passphrase: needs.passphrase, beside: meet });
   } finally {
-    // The agent has closed it, unless none was opened.
-    chain?.then(
-      (connected) => connected.close(),
-      () => undefined,
-    );
+    // The agent has closed the connection, unless none was opened.
+    meeting?.close();
   }
 }

@@ -6,7 +6,7 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
-import { type Deployment, NoDeploymentError } from "../../chain/deployment.ts";
+import { type ChainReader, connectChain, type Deployment, NoDeploymentError } from "../../chain/deployment.ts";
 import { openProvider } from "../../chain/endpoint.ts";
 import { readChain } from "../../chain/revert.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
@@ -97,6 +97,40 @@ export async function pinNetwork(homeDir: string, deployment: Deployment): Promi
     expected: `block ${number} with hash ${expected.hash}`,
     received: hash ?? "no such block",
   });
+}
+
+/** What was begun with a network before an identity was open. */
+export interface NetworkMeeting {
+  /** Absent at the first use of a network. */
+  readonly chain?: Promise<ChainReader>;
+  /** As `pinNetwork`. */
+  pinned(): Promise<void>;
+  /** Closes the connection, also one that is still being made. */
+  close(): void;
+}
+
+/**
+ * Connects to the pinned network and asks whether it is still the same. Failures are met by whoever awaits the results.
+ * A network is first used when the identity is known to be right: then nothing is begun here.
+ * @throws as `requirePinnedNetwork`, before anything is sent
+ */
+export function meetNetwork(homeDir: string, deployment: Deployment): NetworkMeeting {
+  const pin = () => pinNetwork(homeDir, deployment);
+  if (readPin(homeDir) === undefined) return { pinned: pin, close: () => undefined };
+  requirePinnedNetwork(homeDir, deployment);
+  const chain = connectChain(deployment);
+  const pinning = pin();
+  for (const begun of [chain, pinning]) begun.catch(() => undefined);
+  return {
+    chain,
+    pinned: () => pinning,
+    close: () => {
+      chain.then(
+        (connected) => connected.close(),
+        () => undefined,
+      );
+    },
+  };
 }
 
 /** Lets the next command pin another network. @returns whether one was pinned @throws DiskFailedError */

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { describeNetwork, isLoopback, networkFacts } from "../../../offchain/agent/network-facts.ts";
 import { findDeployment } from "../../../offchain/agent/node/deployment-file.ts";
-import { forgetNetwork, pinNetwork, pinPath, readPin } from "../../../offchain/agent/node/network-pin.ts";
+import { forgetNetwork, meetNetwork, pinNetwork, pinPath, readPin } from "../../../offchain/agent/node/network-pin.ts";
 import type { Deployment } from "../../../offchain/chain/deployment.ts";
 import { type Anvil, startAnvil } from "../../helpers/anvil.ts";
 import { expectAsyncRejection, expectRejection } from "../../helpers/rejection.ts";
@@ -97,6 +97,20 @@ describe("pinned network", () => {
       expectRejection(() => findDeployment({ named, homeDir: home }), "WRONG_NETWORK");
     });
   }
+
+  it("is met ahead only where it is pinned, and then as strictly", async () => {
+    const first = meetNetwork(home, deployment);
+    expect([first.chain, readPin(home)]).to.deep.equal([undefined, undefined]);
+    await first.pinned();
+    expect(readPin(home)?.chainId).to.equal(31_337);
+    const other = { ...deployment, committeeId: "2", rpcUrl: "http://127.0.0.1:9" };
+    expectRejection(() => meetNetwork(home, other), "WRONG_NETWORK");
+    const anew = meetNetwork(home, { ...deployment, rpcUrl: restarted.url });
+    await expectAsyncRejection(() => anew.pinned(), "WRONG_NETWORK", /started anew/);
+    // There are no contracts.
+    await expectAsyncRejection(async () => await anew.chain, "NO_DEPLOYMENT");
+    anew.close();
+  });
 
   it("refuses a chain that was started anew, until the network is forgotten", async () => {
     await pinNetwork(home, deployment);
