@@ -67,6 +67,11 @@ export interface SourceOptions {
 export interface FileCache {
   /** @throws DiskFullError, DiskFailedError */
   open(options: FileCacheOptions): FileCacheSession;
+  /**
+   * Forgets everything, since data turned out to be lost: the next put reads every file and stores what is missing.
+   * @throws DiskFullError, DiskFailedError
+   */
+  forget(): void;
 }
 
 export interface FileCacheOptions {

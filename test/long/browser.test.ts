@@ -72,8 +72,9 @@ describe("the agent in a page", () => {
   async function said(tab: Page, pattern: RegExp, seconds = 60): Promise<string> {
     const shown = tab.locator("#status");
     for (const end = Date.now() + seconds * 1000; ; await tab.waitForTimeout(50)) {
-      const text = (await shown.textContent()) ?? "";
+      // The page may go on between the two: then the next turn sees both.
       const failed = (await shown.getAttribute("class")) === "failed";
+      const text = (await shown.textContent()) ?? "";
       if (!failed && pattern.test(text)) return text;
       if (failed || Date.now() > end) throw new Error(`the page says: ${text}; and: ${complaints.join("; ")}`);
     }

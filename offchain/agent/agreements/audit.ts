@@ -18,7 +18,7 @@ import { detectionProbability, drawsFor } from "../../core/audit/sampling.ts";
 import { verifyPrivate, verifyPublic } from "../../core/audit/verifier.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
-import { TallystickError } from "../../core/errors.ts";
+import { type ErrorCode, TallystickError } from "../../core/errors.ts";
 import { MAX_AUDIT_SAMPLES } from "../../core/wire/csp.ts";
 import type { CataloguedAgreement } from "../catalogue.ts";
 import type { AgentContext } from "../context.ts";
@@ -64,10 +64,17 @@ export async function audit(context: AgentContext, dataId: string, options: Audi
   const started = performance.now();
   await auditReady();
   const { row, agreement } = await auditedAgreement(context, dataId, options.provider);
-  const done =
-    options.public === true
-      ? await auditPublicly(context, agreement)
-      : await auditPrivately(context, row, agreement, options.sampleCount);
+  let done: Verified;
+  try {
+    done =
+      options.public === true
+        ? await auditPublicly(context, agreement)
+        : await auditPrivately(context, row, agreement, options.sampleCount);
+  } catch (error) {
+    // What repairs it is another put, which must not rely on what was confirmed before.
+    if (error instanceof TallystickError && LOSSES.has(error.code)) context.platform.fileCache?.forget();
+    throw error;
+  }
   const { sampleCount, sliceCount, seed } = done.challenge;
   return {
     mode: options.public === true ? "public" : "private",
@@ -82,6 +89,9 @@ export async function audit(context: AgentContext, dataId: string, options: Audi
     seconds: (performance.now() - started) / 1000,
   };
 }
+
+/** Codes of failures that say or suggest that data is lost. */
+const LOSSES: ReadonlySet<ErrorCode> = new Set(["INTEGRITY", "INVALID_PROOF", "NOT_FOUND", "DISK_FAILED"]);
 
 interface Verified {
   readonly challenge: AuditChallenge;

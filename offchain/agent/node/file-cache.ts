@@ -2,7 +2,7 @@
  * The file cache in a database of the home folder, beside the catalogue. Values hold keys of contents, so pages are
  * sealed with a key of the identity. A cache is only a cache: a damaged one, or one of another identity, is empty.
  */
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { StatementSync } from "node:sqlite";
 import { aes256GcmOpen, aes256GcmSeal, randomBytes, sha256 } from "#primitives";
@@ -57,6 +57,13 @@ export class SqliteFileCache implements FileCache {
   open(options: FileCacheOptions): SqliteCacheSession {
     this.#database ??= openOrStartAnew(this.#path);
     return new SqliteCacheSession(this.#database, options);
+  }
+
+  forget(): void {
+    if (this.#database === undefined && !existsSync(this.#path)) return;
+    this.#database ??= openOrStartAnew(this.#path);
+    // Lists stay: another put may be writing pages of them.
+    this.#database.exec("DELETE FROM pages; DELETE FROM contents");
   }
 
   close(): void {

@@ -167,6 +167,7 @@ export class Snapshots {
           objectBytes,
         });
       const report = await verifyTree(tree, path, onStep, signal);
+      if (report.damaged.length > 0) this.#context.platform.fileCache?.forget();
       const named = snapshot === undefined ? {} : { snapshotId: snapshot.id };
       copies.push({ dataId, ...named, provider: source.account, ...report });
     }

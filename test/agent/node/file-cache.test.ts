@@ -1,5 +1,6 @@
 import {
   appendFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -10,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
 import fc from "fast-check";
@@ -175,6 +176,18 @@ describe("the file cache", () => {
     const bytes = Buffer.concat(["", "-wal"].map((suffix) => readFileSync(`${file()}${suffix}`, { flag: "a+" })));
     for (const secret of ["sub-d!", "digest of a bundle", "key of a bundle"])
       expect(bytes.includes(secret)).to.equal(false);
+  });
+
+  it("forgets everything when it is told to, and makes no file for that", async () => {
+    const unused = new SqliteFileCache(join(dirname(file()), "unused.db"));
+    unused.forget();
+    expect(existsSync(join(dirname(file()), "unused.db"))).to.equal(false);
+    await pause(SETTLED_MILLISECONDS);
+    await put();
+    cache.close();
+    cache.forget();
+    expect(await put()).to.deep.equal(nothing);
+    expect(await put()).to.deep.equal(all);
   });
 
   it("starts anew when its file is damaged", async () => {
