@@ -29,7 +29,9 @@ export interface PreparedDataSet extends StoredPreparation {
  * @throws TallystickError DISK_FULL, DISK_FAILED
  */
 export async function beginTagging({ platform, catalogue, identity }: AgentContext): Promise<DataSetTagger> {
-  const neededSalts = new Set((await catalogue.agreements()).map(({ salt }) => salt));
+  // Of an accepted agreement they are removed; a run that was killed just before has left them.
+  const unfinished = (await catalogue.agreements()).filter(({ state }) => state !== "accepted" && state !== "closed");
+  const neededSalts = new Set(unfinished.map(({ salt }) => salt));
   await platform.preparations.removeAbandoned(neededSalts, platform.clock.now() - ABANDONED_MILLISECONDS);
   const salt = toHex(randomBytes(32));
   return await DataSetTagger.create(platform.preparations, salt, await agreementKeys(identity.auditSeed, salt));

@@ -1,7 +1,11 @@
 /** Which agreement a put relies on, as the chain's answers about the catalogued one say. */
 import { expect } from "chai";
 import { agreementKeys } from "../../../offchain/agent/agreements/agreement-keys.ts";
-import { DataSetTagger, type PreparedDataSet } from "../../../offchain/agent/agreements/data-set-tagger.ts";
+import {
+  beginTagging,
+  DataSetTagger,
+  type PreparedDataSet,
+} from "../../../offchain/agent/agreements/data-set-tagger.ts";
 import { resumeAgreement } from "../../../offchain/agent/agreements/opening.ts";
 import type { CataloguedAgreement } from "../../../offchain/agent/catalogue.ts";
 import { systemClock } from "../../../offchain/agent/clock.ts";
@@ -131,6 +135,24 @@ describe("the agreement that a put relies on", () => {
     keyHash = `0x${"77".repeat(32)}`;
     expect(await resume()).to.equal(undefined);
     expect(rows).to.deep.equal([]);
+  });
+
+  it("leaves no tags behind when a run was killed right after its acceptance, and those of others until then", async () => {
+    const make = async () => {
+      const writer = await preparations.create(salt);
+      await writer.finish(new Uint8Array(1));
+    };
+    const late = { now: () => Date.now() + 30 * 86_400_000, pause: async () => undefined };
+    const begin = async () => {
+      const started = context();
+      await beginTagging({ ...started, platform: { ...started.platform, clock: late } } as unknown as AgentContext);
+      return await preparations.find(salt);
+    };
+    await make();
+    rows = rows.map((row) => ({ ...row, state: "proposed" }));
+    expect(await begin()).to.not.equal(undefined);
+    rows = rows.map((row) => ({ ...row, state: "accepted" }));
+    expect(await begin()).to.equal(undefined);
   });
 
   describe("when one that was begun is proposed", () => {
