@@ -137,7 +137,7 @@ describe("the agreement that a put relies on", () => {
     expect(rows).to.deep.equal([]);
   });
 
-  it("leaves no tags behind when a run was killed right after its acceptance, and those of others until then", async () => {
+  it("leaves no tags of an accepted one behind, and keeps those of one that is not accepted yet", async () => {
     const make = async () => {
       const writer = await preparations.create(salt);
       await writer.finish(new Uint8Array(1));
