@@ -12,7 +12,7 @@ import { mapOrdered } from "../pipeline/map-ordered.ts";
 import type { ObjectStorage } from "../providers/storage-provider.ts";
 
 /** Ciphertext in one group, for which there is one claim and one upload. */
-const GROUP_BYTES = 8 * 1024 * 1024;
+const GROUP_BYTES = 4 * 1024 * 1024;
 /** Groups being claimed and uploaded. */
 const GROUPS_UNDER_WAY = 2;
 
