@@ -9,6 +9,7 @@ import { HDNodeWallet, JsonRpcProvider, NonceManager } from "ethers";
 import hre from "hardhat";
 import { type DeployedTallystick, deployTallystick } from "../../ignition/deploy-tallystick.ts";
 import { freePorts, ManagedProcess } from "./managed-process.ts";
+import { mined } from "./mined.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 export const CHAIN_ID = 31_337;
@@ -49,7 +50,7 @@ export class DevelopmentChain {
   async fund(accounts: readonly string[], wei: bigint): Promise<void> {
     const sent = [];
     for (const to of accounts) sent.push(await this.#funder.sendTransaction({ to, value: wei }));
-    for (const transaction of sent) await transaction.wait();
+    for (const { hash } of sent) await mined(this.provider, hash);
   }
 
   /** From now on a block comes every so many seconds. */

@@ -10,6 +10,7 @@ import { readNode, updateNodeCall } from "../../offchain/chain/registry.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { type KeyRecordHeader, resealShare } from "../../offchain/core/record/key-record.ts";
 import { RECORD_SECRET_BYTES } from "../../offchain/core/record/payload.ts";
+import { mined } from "../../scripts/devnet/mined.ts";
 import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";
 import { HANG, HttpProxy, jsonAnswer, jsonOf, type ProxiedAnswer, type ProxiedRequest } from "./http-proxy.ts";
 import type { LocalNet } from "./local-net.ts";
@@ -144,8 +145,7 @@ export async function registerUrl(net: LocalNet, { account }: DevnetDaemon, url:
     await chain.provider.send("anvil_impersonateAccount", [account]);
     const hash: unknown = await chain.provider.send("eth_sendTransaction", [{ from: account, to, data }]);
     await chain.provider.send("anvil_stopImpersonatingAccount", [account]);
-    const receipt = await chain.provider.waitForTransaction(String(hash), 1, 60_000);
-    if (receipt?.status !== 1) throw new Error(`the node of ${account} could not be updated`);
+    await mined(chain.provider, String(hash));
   } finally {
     chain.close();
   }

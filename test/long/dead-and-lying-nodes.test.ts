@@ -177,7 +177,7 @@ describe("a committee of which some are dead or lie", () => {
   }
 
   describe("with liars in it", () => {
-    let liars: LyingNode[];
+    let liars: LyingNode[] = [];
     before(async () => {
       liars = await Promise.all(net.nodes.map((each) => LyingNode.inPlaceOf(net, each)));
     });
