@@ -113,19 +113,22 @@ export async function* scanPages<Event>(
   const longest = options.pageBlocks ?? PAGE_BLOCKS;
   const overlap = options.overlapBlocks ?? OVERLAP_BLOCKS;
   let { head, from, covered } = await resumeAt(chain, startBlock, { from: startBlock, covered: cursor }, overlap);
-  for (let attempt = 1; from <= head; attempt++) {
-    const to = Math.min(head, from + longest - 1);
-    const before = await blockHash(chain, to);
+  for (let attempt = 1; from <= head.number; attempt++) {
+    const to = Math.min(head.number, from + longest - 1);
+    const before = to === head.number ? head.hash : await blockHash(chain, to);
     const events: Event[] = [];
     for await (const log of chainLogs(chain, filter, from, to, options)) {
       const event = parse(log);
       if (event !== undefined) events.push(event);
     }
     // The last block stands for all before it, so with it and with what was covered unchanged the page follows on that.
-    const settled = before !== undefined && (await isThere(chain, covered)) && before === (await blockHash(chain, to));
+    const follows =
+      before !== undefined &&
+      (to === head.number ? await isBelow(chain, covered, head) : await isThere(chain, covered));
+    const settled = follows && before === (await blockHash(chain, to));
     if (settled) {
       covered = { blockNumber: to, blockHash: before };
-      yield { fromBlock: from, toBlock: to, events, cursor: covered, atHead: to === head };
+      yield { fromBlock: from, toBlock: to, events, cursor: covered, atHead: to === head.number };
       from = to + 1;
       attempt = 0;
     } else if (attempt < PAGE_ATTEMPTS) {
@@ -160,18 +163,39 @@ async function resumeAt(
   startBlock: number,
   last: { from: number; covered: ScanCursor | undefined },
   overlapBlocks: number,
-): Promise<{ head: number; from: number; covered: ScanCursor | undefined }> {
+): Promise<{ head: Head; from: number; covered: ScanCursor | undefined }> {
   const { covered } = last;
-  const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
-  if (covered !== undefined && covered.blockNumber <= head && (await isThere(chain, covered))) {
+  const head = await headOf(chain);
+  if (covered !== undefined && covered.blockNumber <= head.number && (await isBelow(chain, covered, head))) {
     return { head, from: covered.blockNumber + 1, covered };
   }
   const from = covered === undefined ? last.from : Math.max(startBlock, covered.blockNumber - overlapBlocks + 1);
   // A first scan of a chain that has not reached its first block has nothing to lose.
-  if (head >= from || (covered === undefined && from === startBlock)) return { head, from, covered: undefined };
+  if (head.number >= from || (covered === undefined && from === startBlock)) return { head, from, covered: undefined };
   throw new ChainUnavailableError("reading on where the last scan ended", {
-    received: `a head at block ${head}, while blocks from ${from} on were read before`,
+    received: `a head at block ${head.number}, while blocks from ${from} on were read before`,
   });
+}
+
+interface Head {
+  readonly number: number;
+  readonly hash: string;
+  readonly parentHash: string;
+}
+
+async function headOf(chain: ChainReader): Promise<Head> {
+  const block = await readChain("reading the newest block", () => chain.provider.getBlock("latest"));
+  if (block === null || block.hash === null) {
+    throw new ChainUnavailableError("reading the newest block", { received: "none" });
+  }
+  return { number: block.number, hash: block.hash, parentHash: block.parentHash };
+}
+
+/** Whether a block is the head or below it; daemons ask at every block, so nothing is read that the head tells. */
+async function isBelow(chain: ChainReader, block: ScanCursor | undefined, head: Head): Promise<boolean> {
+  if (block?.blockNumber === head.number) return block.blockHash === head.hash;
+  if (block?.blockNumber === head.number - 1) return block.blockHash === head.parentHash;
+  return await isThere(chain, block);
 }
 
 /** Whether the chain has this very block; there is nothing to ask where nothing is covered. */

@@ -9,6 +9,7 @@ import { checksumAddress } from "../daemon/account-signature.ts";
 import { fundsOf } from "../daemon/admission.ts";
 import type { BackgroundPart } from "../daemon/background.ts";
 import { type RunningDaemon, startDaemon } from "../daemon/boot.ts";
+import { cachedFor } from "../daemon/cached.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
 import { SharedBudgets } from "../daemon/quota.ts";
@@ -171,7 +172,10 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
       if (await index.leases.hold(lease)) await run(index.leases.lost(lease));
     },
   });
-  const head = () => readChain("asking for the head", () => chain.provider.getBlockNumber());
+  // Three parts of the background ask at the same moment.
+  const head = cachedFor(config.pollMilliseconds / 2, () =>
+    readChain("asking for the head", () => chain.provider.getBlockNumber()),
+  );
   return {
     pollMilliseconds: config.pollMilliseconds,
     background: [

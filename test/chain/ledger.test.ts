@@ -453,25 +453,38 @@ describe("key ledger on a chain", () => {
       await archive.update();
       const { cursor } = archive;
       const head = cursor?.blockNumber ?? 0;
-      const seeAt = (block: number) => {
+      const seeAt = async (block: number) => {
         // An endpoint that is not in sync and has dropped old logs.
+        const newest = await anvil.rpc("eth_getBlockByNumber", [`0x${block.toString(16)}`, false]);
         proxy.fault = (method, [asked]) => {
-          if (method === "eth_blockNumber") return { result: `0x${block.toString(16)}` };
           if (method === "eth_getLogs") return { result: [] };
+          if (asked === "latest") return { result: newest };
           return method === "eth_getBlockByNumber" && Number(asked) > block ? { result: null } : undefined;
         };
       };
       for (const behind of [5, 20, head]) {
-        seeAt(head - behind);
+        await seeAt(head - behind);
         const error = await failure(archive.update({ overlapBlocks: 5 }));
         expect(error).to.include({ code: "CHAIN_UNAVAILABLE", retryable: true });
         expect(archive.tags()).to.deep.equal([kept.fileTag]);
         expect(archive.cursor).to.deep.equal(cursor);
       }
-      seeAt(head - 4);
+      await seeAt(head - 4);
       await archive.update({ overlapBlocks: 5 });
       expect(archive.pages).to.deep.equal([[head - 4, head - 4]]);
       expect(archive.tags()).to.deep.equal([kept.fileTag]);
+    });
+
+    it("asks once while no block comes, and three times for the next one", async () => {
+      const archive = new Archive();
+      await archive.update();
+      const asked: string[] = [];
+      proxy.fault = (method) => void asked.push(method);
+      await archive.update();
+      expect(asked.splice(0)).to.deep.equal(["eth_getBlockByNumber"]);
+      await anvil.rpc("evm_mine");
+      await archive.update();
+      expect(asked).to.deep.equal(["eth_getBlockByNumber", "eth_getLogs", "eth_getBlockByNumber"]);
     });
 
     it("reads a page again whose last block was replaced while it was being read", async () => {

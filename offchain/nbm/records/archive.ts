@@ -110,25 +110,30 @@ export class Archive {
    * @param shares this node's verdict on its share in each new record of the page.
    */
   apply(page: EventPage<LedgerEvent>, shares: ReadonlyMap<LedgerEvent, ShareState>): void {
-    this.#database.transaction(() => {
-      const lastBlock = page.atHead ? Number.MAX_SAFE_INTEGER : page.toBlock;
-      const present = new Set(page.events.map(({ blockHash, logIndex }) => keyOf(blockHash, logIndex)));
-      const kept = this.#database
-        .prepare("SELECT sequence, block_hash, log_index FROM ledger_events WHERE block_number BETWEEN ? AND ?")
-        .all(page.fromBlock, lastBlock);
-      const remove = this.#database.prepare("DELETE FROM ledger_events WHERE sequence = ?");
-      for (const row of kept) {
-        if (!present.delete(keyOf(row.block_hash, row.log_index))) remove.run(Number(row.sequence));
-      }
-      for (const event of page.events) {
-        if (present.has(keyOf(event.blockHash, event.logIndex))) this.#insert(event, shares.get(event) ?? "none");
-      }
-      this.#database
-        .prepare(
-          "INSERT INTO meta (name, value) VALUES ('cursor', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        )
-        .run(JSON.stringify(page.cursor));
-    });
+    const work = () => this.#replace(page, shares);
+    // A cursor that falls back costs a second reading of the same blocks; one that goes ahead of its events loses them.
+    if (page.events.length === 0) this.#database.transientTransaction(work);
+    else this.#database.transaction(work);
+  }
+
+  #replace(page: EventPage<LedgerEvent>, shares: ReadonlyMap<LedgerEvent, ShareState>): void {
+    const lastBlock = page.atHead ? Number.MAX_SAFE_INTEGER : page.toBlock;
+    const present = new Set(page.events.map(({ blockHash, logIndex }) => keyOf(blockHash, logIndex)));
+    const kept = this.#database
+      .prepare("SELECT sequence, block_hash, log_index FROM ledger_events WHERE block_number BETWEEN ? AND ?")
+      .all(page.fromBlock, lastBlock);
+    const remove = this.#database.prepare("DELETE FROM ledger_events WHERE sequence = ?");
+    for (const row of kept) {
+      if (!present.delete(keyOf(row.block_hash, row.log_index))) remove.run(Number(row.sequence));
+    }
+    for (const event of page.events) {
+      if (present.has(keyOf(event.blockHash, event.logIndex))) this.#insert(event, shares.get(event) ?? "none");
+    }
+    this.#database
+      .prepare(
+        "INSERT INTO meta (name, value) VALUES ('cursor', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+      )
+      .run(JSON.stringify(page.cursor));
   }
 
   /** The newest version of a record; undefined when the archive has none. */

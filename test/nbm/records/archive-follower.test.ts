@@ -8,11 +8,10 @@ describe("archive follower", () => {
   it("reads the chain once for all requests of a moment, with a pause in between", async () => {
     let reads = 0;
     const provider = {
-      getBlockNumber: async () => {
-        reads += 1;
-        return 5;
+      getBlock: async (tag: number | string) => {
+        if (tag === "latest") reads += 1;
+        return { number: 5, hash: `0x${"55".repeat(32)}`, parentHash: `0x${"44".repeat(32)}` };
       },
-      getBlock: async (number: number) => ({ number, hash: `0x${"55".repeat(32)}` }),
       getLogs: async () => [],
     };
     const deployment = { deployedAtBlock: 0, contracts: { keyLedger: `0x${"11".repeat(20)}` } };
