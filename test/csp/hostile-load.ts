@@ -59,7 +59,7 @@ export async function storedWithWrongTags(client: ProviderClient, chunkCount: nu
   const chunks = Array.from({ length: chunkCount }, () => randomChunk(2_097_152));
   for (const chunk of chunks) await client.upload(chunk);
   const data = new AuditedData(randomBytes(32), chunks);
-  data.tags.set(new Uint8Array([...data.tags.subarray(48), ...data.tags.subarray(0, 48)]));
+  data.tags.set(new Uint8Array([...data.tags.subarray(96), ...data.tags.subarray(0, 96)]));
   return data;
 }
 

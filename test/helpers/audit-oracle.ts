@@ -88,10 +88,10 @@ function evaluate(coefficients: readonly bigint[], point: bigint): bigint {
   return sum;
 }
 
-/** σ_i, compressed. */
+/** σ_i, as x ‖ y. */
 export function oracleTag({ alpha, beta, x }: OracleSecrets, index: number, slice: Uint8Array): Uint8Array {
   const exponent = Fr.mul(x, Fr.add(Fr.pow(beta, BigInt(index)), evaluate(oracleElements(slice), alpha)));
-  return multiply(exponent).toBytes(true);
+  return multiply(exponent).toBytes(false).subarray(-96);
 }
 
 const tag = (name: string) => keccakOfText(`tallystick/v1/${name}`);

@@ -70,7 +70,7 @@ export interface StoredSet {
   readonly source: SliceSource;
 }
 
-const POINT_BYTES = 48;
+const POINT_BYTES = 96;
 
 /** Powers of α by owner: they are the same for all sets, and the prover keeps decoded points with the array. */
 const powersOfOwner = new WeakMap<AuditSecrets, Uint8Array>();

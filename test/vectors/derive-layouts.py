@@ -250,7 +250,7 @@ def split(secret, n, k, r):
     return shares
 
 
-# BLS12-381 G1, compressed
+# BLS12-381 G1, x and y
 
 BLS_P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
 BLS_R = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
@@ -262,9 +262,7 @@ BLS_G1 = (
 
 def g1(scalar):
     x, y = multiply(scalar % BLS_R, BLS_G1, BLS_P)
-    data = bytearray(u(x, 48))
-    data[0] |= 0x80 | (0x20 if y > (BLS_P - 1) // 2 else 0)
-    return bytes(data)
+    return u(x, 48) + u(y, 48)
 
 
 # Vectors

@@ -1,6 +1,6 @@
 /** Uploads a prepared data set to the provider that is to be audited on it. */
 
-import { G1_BYTES } from "../../core/audit/curve.ts";
+import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
 import { ELEMENTS_PER_SLICE, FIRST_INDEX } from "../../core/audit/field.ts";
 import { decodeManifest, sliceLayout } from "../../core/audit/manifest.ts";
 import { powersOfAlpha, powersOfBeta } from "../../core/audit/powers.ts";
@@ -70,7 +70,7 @@ export async function deliverPreparation(
   return status;
 }
 
-/** `count` points from position `first` of a stream on, 48 bytes each. */
+/** `count` points from position `first` of a stream on, 96 bytes each. */
 type PointSource = (first: number, count: number) => Promise<Uint8Array>;
 
 const STREAM_OF = { "powers-a": "powersA", "powers-b": "powersB", tags: "tags" } as const;
@@ -89,9 +89,9 @@ async function deliverPart(
   while (status.state === "open" && status.received[stream] < status.expected[stream]) {
     signal?.throwIfAborted();
     const received = status.received[stream];
-    const first = received / G1_BYTES;
+    const first = received / G1_EXPANDED_BYTES;
     if (!Number.isInteger(first)) throw outOfStep(party, part, received);
-    const count = Math.min(POINTS_IN_PART, status.expected[stream] / G1_BYTES - first);
+    const count = Math.min(POINTS_IN_PART, status.expected[stream] / G1_EXPANDED_BYTES - first);
     const next = await append(received, await source(first, count));
     if (next.received[stream] <= received) throw outOfStep(party, part, next.received[stream]);
     status = next;
@@ -112,17 +112,17 @@ async function inTurns(
   count: number,
   compute: (first: number, count: number) => Uint8Array,
 ): Promise<Uint8Array> {
-  const points = new Uint8Array(count * G1_BYTES);
+  const points = new Uint8Array(count * G1_EXPANDED_BYTES);
   for (let done = 0; done < count; done += POINTS_AT_ONCE) {
-    points.set(compute(first + done, Math.min(POINTS_AT_ONCE, count - done)), done * G1_BYTES);
+    points.set(compute(first + done, Math.min(POINTS_AT_ONCE, count - done)), done * G1_EXPANDED_BYTES);
     await clock.pause(0);
   }
   return points;
 }
 
 async function readPoints(prepared: PreparedDataSet, first: number, count: number): Promise<Uint8Array> {
-  const lengthBytes = count * G1_BYTES;
-  const points = await prepared.readTags(first * G1_BYTES, lengthBytes);
+  const lengthBytes = count * G1_EXPANDED_BYTES;
+  const points = await prepared.readTags(first * G1_EXPANDED_BYTES, lengthBytes);
   if (points.length === lengthBytes) return points;
   throw new TallystickError("the prepared tags on this device are incomplete", {
     code: "DISK_FAILED",
@@ -145,13 +145,13 @@ function sameDataSet(
   keys: AgreementKeys,
 ): (status: PreparationStatus) => PreparationStatus {
   const { sliceCount } = sliceLayout(decodeManifest(prepared.manifest));
-  const perSlice = String(sliceCount * G1_BYTES);
+  const perSlice = String(sliceCount * G1_EXPANDED_BYTES);
   const own = {
     "manifest hash": prepared.manifestHash,
     "audit key hash": keys.keyHash,
     "first index": String(FIRST_INDEX),
     "slice count": String(sliceCount),
-    "bytes of powers-a": String(ELEMENTS_PER_SLICE * G1_BYTES),
+    "bytes of powers-a": String(ELEMENTS_PER_SLICE * G1_EXPANDED_BYTES),
     "bytes of powers-b": perSlice,
     "bytes of tags": perSlice,
   };

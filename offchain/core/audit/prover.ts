@@ -8,7 +8,7 @@ import { type AuditChallenge, challengeId, expandChallenge, openingPoint } from 
 import {
   addG1,
   clearCofactor,
-  decodeStoredG1,
+  decodeExpandedG1,
   encodeG1,
   encodeG1ForChain,
   generatorG1,
@@ -22,7 +22,7 @@ import { decodePowersA, decodeStoredPoints } from "./powers.ts";
 import type { AuditProof } from "./proof.ts";
 import { fieldKernel } from "./ready.ts";
 
-/** What a provider stores for one agreement. Points are 48 bytes, or 96 as `expandPoints` writes them. */
+/** What a provider stores for one agreement. Points are expanded, 96 bytes each. */
 export interface SliceSource {
   /** The slice with this index, 126,976 bytes, the last one of a set filled with zeros. */
   readSlice(index: number): Promise<Uint8Array>;
@@ -68,7 +68,7 @@ export async function proveAudit(
     const slice = await source.readSlice(index);
     if (slice.length !== SLICE_BYTES) throw wrongSlice(index, slice.length);
     for (const weight of weightsOf.get(index) ?? []) accumulator.add(slice, weight);
-    tags.push(decodeStoredG1(await source.readTag(index), `tag of slice ${index}`));
+    tags.push(decodeExpandedG1(await source.readTag(index), `tag of slice ${index}`));
   }
   const sigma = clearCofactor(multiScalarMultiply(tags, coefficients));
 
@@ -87,7 +87,8 @@ export async function proveAudit(
 
 async function readPowers(source: SliceSource, drawn: readonly number[]): Promise<PointG1[]> {
   const points: PointG1[] = [];
-  for (const index of drawn) points.push(decodeStoredG1(await source.readPowersB(index, 1), `power of beta ${index}`));
+  for (const index of drawn)
+    points.push(decodeExpandedG1(await source.readPowersB(index, 1), `power of beta ${index}`));
   return points;
 }
 

@@ -8,9 +8,9 @@ import { InvalidInputError, InvalidProofError } from "../errors.ts";
 import {
   addG1,
   clearCofactor,
-  decodeStoredG1,
-  encodeG1,
-  G1_BYTES,
+  decodeExpandedG1,
+  expandG1,
+  G1_EXPANDED_BYTES,
   generatorG2,
   identityG1,
   multiScalarMultiply,
@@ -91,11 +91,11 @@ export class SliceTagger {
     }
   }
 
-  /** Hands over the tags made since the last call. @returns 48 bytes each */
+  /** Hands over the tags made since the last call. @returns 96 bytes each */
   drain(): Uint8Array {
-    const joined = new Uint8Array(this.#tags.length * G1_BYTES);
+    const joined = new Uint8Array(this.#tags.length * G1_EXPANDED_BYTES);
     this.#tags.forEach((encoded, k) => {
-      joined.set(encoded, k * G1_BYTES);
+      joined.set(encoded, k * G1_EXPANDED_BYTES);
     });
     this.#tags = [];
     return joined;
@@ -113,7 +113,7 @@ export class SliceTagger {
 
   #tag(slice: Uint8Array): void {
     const exponent = reduce(this.#x * reduce(this.#betaPower + this.#evaluateAtAlpha.dotProduct(slice)));
-    this.#tags.push(encodeG1(multiplyGeneratorG1(exponent)));
+    this.#tags.push(expandG1(multiplyGeneratorG1(exponent)));
     this.#betaPower = (this.#betaPower * this.#beta) % FIELD_ORDER;
     this.#sliceCount++;
   }
@@ -139,7 +139,7 @@ export class TagVerifier {
   #tagSum = identityG1();
   #powerSum = identityG1();
 
-  /** @param powersA A_0 … A_4095, 48 or 96 bytes each @throws InvalidPointError, InvalidInputError */
+  /** @param powersA A_0 … A_4095, 96 bytes each @throws InvalidPointError, InvalidInputError */
   constructor(key: AuditPublicKey, powersA: Uint8Array) {
     this.#X = decodeAuditKey(key).X;
     this.#powersA = decodePowersA(powersA);
@@ -148,14 +148,14 @@ export class TagVerifier {
   /**
    * Adds one slice.
    * @param slice 126,976 bytes; the last one of a set filled with zeros
-   * @param powerB B_i for the slice's index, 48 or 96 bytes
-   * @param tag 48 bytes
+   * @param powerB B_i for the slice's index, 96 bytes
+   * @param tag 96 bytes
    * @throws InvalidPointError for a malformed point
    * @throws RangeError for a slice of another length
    */
   add(slice: Uint8Array, powerB: Uint8Array, tag: Uint8Array): void {
     const weight = randomWeight();
-    const entry = { tag: decodeStoredG1(tag, "tag"), powerB: decodeStoredG1(powerB, "power of beta"), weight };
+    const entry = { tag: decodeExpandedG1(tag, "tag"), powerB: decodeExpandedG1(powerB, "power of beta"), weight };
     this.#accumulator.add(slice, weight);
     this.#pending.push(entry);
     if (this.#pending.length === PENDING_LIMIT) this.#foldPoints();

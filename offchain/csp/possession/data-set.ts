@@ -2,12 +2,12 @@
  * The audited data of one preparation, read piecewise: slices out of the stored chunks, tags and powers out of the
  * preparation's files. Memory is the slices asked for, whatever the size of the data set.
  */
-import { G1_BYTES, G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
+import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
 import { ELEMENTS_PER_SLICE, FIRST_INDEX, SLICE_BYTES } from "../../core/audit/field.ts";
 import type { SliceSource } from "../../core/audit/prover.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { TallystickError } from "../../core/errors.ts";
-import type { ChunkRange, PreparationIndex } from "../../store/index/preparation-index.ts";
+import type { ChunkRange, PreparationIndex, PreparationPart } from "../../store/index/preparation-index.ts";
 import type { PreparationStreams } from "../../store/index/preparation-streams.ts";
 import type { ObjectStore } from "../../store/object/object-store.ts";
 
@@ -92,41 +92,33 @@ export class DataSet {
     return this.#parts.preparations.rangesOf(this.preparationId, offsetBytes, count * SLICE_BYTES);
   }
 
-  /** Tags of consecutive slices, 48 bytes each. */
+  /** Tags of consecutive slices, 96 bytes each. */
   readTags(firstIndex: number, count: number): Promise<Uint8Array> {
-    const offsetBytes = (firstIndex - FIRST_INDEX) * G1_BYTES;
-    return this.#parts.files.read(this.preparationId, "tags", offsetBytes, count * G1_BYTES);
+    return this.#readPoints("tags", firstIndex - FIRST_INDEX, count);
   }
 
-  /** `α^j·G1` for all coefficients of a slice, j from 0, compressed. */
+  /** `α^j·G1` for all coefficients of a slice, j from 0, 96 bytes each. */
   readPowersA(): Promise<Uint8Array> {
-    return this.#parts.files.read(this.preparationId, "powers-a", 0, ELEMENTS_PER_SLICE * G1_BYTES);
+    return this.#readPoints("powers-a", 0, ELEMENTS_PER_SLICE);
   }
 
-  /** `β^i·G1` for `count` exponents from `first` ≥ 1, compressed. */
+  /** `β^i·G1` for `count` exponents from `first` ≥ 1, 96 bytes each. */
   readPowersB(first: number, count: number): Promise<Uint8Array> {
-    return this.#parts.files.read(this.preparationId, "powers-b", (first - 1) * G1_BYTES, count * G1_BYTES);
+    return this.#readPoints("powers-b", first - 1, count);
   }
 
-  /** The powers in the expanded form that verification derives, 96 bytes each; they decode about 14 times faster. */
-  readExpandedPowersA(): Promise<Uint8Array> {
+  #readPoints(part: PreparationPart, position: number, count: number): Promise<Uint8Array> {
     const { files } = this.#parts;
-    return files.read(this.preparationId, "powers-a-expanded", 0, ELEMENTS_PER_SLICE * G1_EXPANDED_BYTES);
-  }
-
-  /** As `readPowersB`, 96 bytes each. */
-  readExpandedPowersB(first: number, count: number): Promise<Uint8Array> {
-    const offsetBytes = (first - 1) * G1_EXPANDED_BYTES;
-    return this.#parts.files.read(this.preparationId, "powers-b-expanded", offsetBytes, count * G1_EXPANDED_BYTES);
+    return files.read(this.preparationId, part, position * G1_EXPANDED_BYTES, count * G1_EXPANDED_BYTES);
   }
 
   /** The input of the possession prover; for verified preparations only. */
   async sliceSource(): Promise<SliceSource> {
     return {
-      powersA: await this.readExpandedPowersA(),
+      powersA: await this.readPowersA(),
       readSlice: (index) => this.readSlice(index),
       readTag: (index) => this.readTags(index, 1),
-      readPowersB: (first, count) => this.readExpandedPowersB(first, count),
+      readPowersB: (first, count) => this.readPowersB(first, count),
     };
   }
 }

@@ -6,16 +6,8 @@ import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promise
 import { join } from "node:path";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
 import { syncFolderAsync } from "../../store/disk/durable-file.ts";
-import type { PreparationPart } from "../../store/index/preparation-index.ts";
-import {
-  bodyTooLong,
-  DERIVED_PARTS,
-  type DerivedPart,
-  type PreparationStreams,
-  STREAM_PARTS,
-  type StreamPart,
-  streamTooShort,
-} from "../../store/index/preparation-streams.ts";
+import { PREPARATION_PARTS, type PreparationPart } from "../../store/index/preparation-index.ts";
+import { bodyTooLong, type PreparationStreams, streamTooShort } from "../../store/index/preparation-streams.ts";
 
 export class PreparationFiles implements PreparationStreams {
   readonly #folder: string;
@@ -28,7 +20,7 @@ export class PreparationFiles implements PreparationStreams {
     const folder = join(this.#folder, String(preparationId));
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 });
-      for (const part of STREAM_PARTS) await (await open(join(folder, part), "a", 0o600)).close();
+      for (const part of PREPARATION_PARTS) await (await open(join(folder, part), "a", 0o600)).close();
       await syncFolderAsync(folder);
       await syncFolderAsync(this.#folder);
     } catch (cause) {
@@ -38,7 +30,7 @@ export class PreparationFiles implements PreparationStreams {
 
   async write(
     preparationId: number,
-    part: StreamPart,
+    part: PreparationPart,
     offsetBytes: number,
     body: AsyncIterable<Uint8Array>,
     limitBytes: number,
@@ -57,15 +49,7 @@ export class PreparationFiles implements PreparationStreams {
     });
   }
 
-  async writeDerived(preparationId: number, part: DerivedPart, offsetBytes: number, bytes: Uint8Array): Promise<void> {
-    await this.#with(preparationId, part, "r+", (file) => writeAll(file, bytes, offsetBytes));
-  }
-
-  async syncDerived(preparationId: number): Promise<void> {
-    for (const part of DERIVED_PARTS) await this.#with(preparationId, part, "r+", (file) => file.datasync());
-  }
-
-  async copyStart(fromId: number, toId: number, part: StreamPart, lengthBytes: number): Promise<void> {
+  async copyStart(fromId: number, toId: number, part: PreparationPart, lengthBytes: number): Promise<void> {
     if (lengthBytes === 0) return;
     const source = createReadStream(join(this.#folder, String(fromId), part), {
       end: lengthBytes - 1,
@@ -75,7 +59,12 @@ export class PreparationFiles implements PreparationStreams {
     if (copiedBytes !== lengthBytes) throw streamTooShort(part, lengthBytes, copiedBytes);
   }
 
-  async read(preparationId: number, part: StreamPart, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
+  async read(
+    preparationId: number,
+    part: PreparationPart,
+    offsetBytes: number,
+    lengthBytes: number,
+  ): Promise<Uint8Array> {
     return this.#with(preparationId, part, "r", async (file) => {
       const bytes = new Uint8Array(lengthBytes);
       let filledBytes = 0;
@@ -106,7 +95,7 @@ export class PreparationFiles implements PreparationStreams {
 
   async isWhole(preparationId: number): Promise<boolean> {
     const names = new Set(await readdir(join(this.#folder, String(preparationId))));
-    return STREAM_PARTS.every((part) => names.has(part));
+    return PREPARATION_PARTS.every((part) => names.has(part));
   }
 
   /** Ids of all folders, to be compared with the rows at start. Makes the folder above them if it is missing. */
@@ -117,7 +106,7 @@ export class PreparationFiles implements PreparationStreams {
 
   async #with<T>(
     preparationId: number,
-    part: StreamPart,
+    part: PreparationPart,
     flags: string,
     use: (file: FileHandle) => Promise<T>,
   ): Promise<T> {

@@ -7,7 +7,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes } from "#primitives";
-import { G1_BYTES, G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
+import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
 import { ELEMENTS_PER_SLICE, FIRST_INDEX, SLICE_BYTES } from "../../core/audit/field.ts";
 import { auditKeyHash, decodeAuditKey } from "../../core/audit/keys.ts";
 import { ManifestReader } from "../../core/audit/manifest.ts";
@@ -37,9 +37,9 @@ const BATCH_CHUNKS = 256;
 /** The length of each stream when it is complete. */
 export function expectedBytes(sliceCount: number): PartBytes {
   return {
-    "powers-a": ELEMENTS_PER_SLICE * G1_BYTES,
-    "powers-b": sliceCount * G1_BYTES,
-    tags: sliceCount * G1_BYTES,
+    "powers-a": ELEMENTS_PER_SLICE * G1_EXPANDED_BYTES,
+    "powers-b": sliceCount * G1_EXPANDED_BYTES,
+    tags: sliceCount * G1_EXPANDED_BYTES,
   };
 }
 
@@ -261,14 +261,13 @@ export class PreparationService {
     if (earlier === undefined) return;
     const powersABytes = expectedBytes(0)["powers-a"];
     const powersB = Math.min(earlier.sliceCount, preparation.sliceCount);
+    const powersBBytes = expectedBytes(powersB)["powers-b"];
     const copy = (part: Parameters<PreparationStreams["copyStart"]>[2], bytes: number): Promise<void> =>
       this.#files.copyStart(earlier.id, preparation.id, part, bytes);
     try {
       await copy("powers-a", powersABytes);
-      await copy("powers-a-expanded", (powersABytes / G1_BYTES) * G1_EXPANDED_BYTES);
-      await copy("powers-b", powersB * G1_BYTES);
-      await copy("powers-b-expanded", powersB * G1_EXPANDED_BYTES);
-      await this.rows.setReused(preparation.id, { powersABytes, powersBBytes: powersB * G1_BYTES, count: powersB });
+      await copy("powers-b", powersBBytes);
+      await this.rows.setReused(preparation.id, { powersABytes, powersBBytes, count: powersB });
     } catch (cause) {
       if (cause instanceof DiskFullError) throw cause;
       // The client can send the powers again. The damage is in the earlier preparation, whose next proof will report
@@ -419,7 +418,8 @@ export class PreparationService {
         { preparation: id, part, foundBytes, receivedBytes: received[part] },
         "PREPARATION DATA IS LOST",
       );
-      if (part === "tags") await this.rows.setReceived(id, part, Math.floor(foundBytes / G1_BYTES) * G1_BYTES);
+      if (part === "tags")
+        await this.rows.setReceived(id, part, Math.floor(foundBytes / G1_EXPANDED_BYTES) * G1_EXPANDED_BYTES);
       else await this.rows.forgetPowers(id);
     }
   }

@@ -1,10 +1,11 @@
 /**
- * The computing part of a verification, without input or output: what runs in a worker thread. The calls come in the
- * order of this class's methods.
+ * The computing part of a verification, without input or output: what runs in a worker thread. A thread checks powers,
+ * tags of some of the slices, or first the ones and then the others; the calls for either come in the order of this
+ * class's methods.
  */
 import {
-  decodeSubgroupG1,
-  G1_BYTES,
+  clearCofactor,
+  decodeExpandedG1,
   G1_EXPANDED_BYTES,
   generatorG1,
   negateG1,
@@ -12,7 +13,7 @@ import {
 } from "../../core/audit/curve.ts";
 import { SLICE_BYTES } from "../../core/audit/field.ts";
 import { type AuditPublicKey, decodeAuditKey } from "../../core/audit/keys.ts";
-import { expandPoints, PowersVerifier } from "../../core/audit/powers.ts";
+import { PowersVerifier } from "../../core/audit/powers.ts";
 import { TagVerifier } from "../../core/audit/tags.ts";
 import { InvalidProofError } from "../../core/errors.ts";
 
@@ -27,9 +28,9 @@ export class VerificationSteps {
     this.#powers = new PowersVerifier(key, lastVerifiedB);
   }
 
-  /** @returns the powers in expanded form @throws InvalidProofError, InvalidPointError */
-  checkPowersA(powersA: Uint8Array): Uint8Array {
-    return expandPoints(this.#powers.checkPowersA(powersA));
+  /** @param powersA 96 bytes each @throws InvalidProofError, InvalidPointError */
+  checkPowersA(powersA: Uint8Array): void {
+    this.#powers.checkPowersA(powersA);
   }
 
   /**
@@ -39,7 +40,8 @@ export class VerificationSteps {
    */
   checkReusedPowersA(powersA: Uint8Array): void {
     const { X, XA } = decodeAuditKey(this.#key);
-    const first = decodeSubgroupG1(powersA.subarray(G1_BYTES, 2 * G1_BYTES), "power of alpha");
+    const second = powersA.subarray(G1_EXPANDED_BYTES, 2 * G1_EXPANDED_BYTES);
+    const first = clearCofactor(decodeExpandedG1(second, "power of alpha"));
     const same = pairingProductIsOne([
       [first, X],
       [negateG1(generatorG1()), XA],
@@ -53,9 +55,9 @@ export class VerificationSteps {
     }
   }
 
-  /** @returns the powers in expanded form @throws InvalidPointError */
-  addPowersB(powersB: Uint8Array): Uint8Array {
-    return expandPoints(this.#powers.addPowersB(powersB));
+  /** @param powersB 96 bytes each @throws InvalidPointError */
+  addPowersB(powersB: Uint8Array): void {
+    this.#powers.addPowersB(powersB);
   }
 
   /** @throws InvalidProofError */
@@ -63,23 +65,23 @@ export class VerificationSteps {
     this.#powers.finishPowersB();
   }
 
-  /** @param expandedPowersA 96 bytes each */
-  beginTags(expandedPowersA: Uint8Array): void {
-    this.#tags = new TagVerifier(this.#key, expandedPowersA);
+  /** @param powersA 96 bytes each; what is found of the tags counts only if these are right */
+  beginTags(powersA: Uint8Array): void {
+    this.#tags = new TagVerifier(this.#key, powersA);
   }
 
   /**
    * @param slices one after the other
-   * @param expandedPowersB 96 bytes for each slice
-   * @param tags 48 bytes for each slice
+   * @param powersB 96 bytes for each slice
+   * @param tags 96 bytes for each slice
    * @throws InvalidPointError
    */
-  addTags(slices: Uint8Array, expandedPowersB: Uint8Array, tags: Uint8Array): void {
+  addTags(slices: Uint8Array, powersB: Uint8Array, tags: Uint8Array): void {
     for (let k = 0; k * SLICE_BYTES < slices.length; k++) {
       this.#tags?.add(
         slices.subarray(k * SLICE_BYTES, (k + 1) * SLICE_BYTES),
-        expandedPowersB.subarray(k * G1_EXPANDED_BYTES, (k + 1) * G1_EXPANDED_BYTES),
-        tags.subarray(k * G1_BYTES, (k + 1) * G1_BYTES),
+        powersB.subarray(k * G1_EXPANDED_BYTES, (k + 1) * G1_EXPANDED_BYTES),
+        tags.subarray(k * G1_EXPANDED_BYTES, (k + 1) * G1_EXPANDED_BYTES),
       );
     }
   }
@@ -97,7 +99,7 @@ export type StepCall =
   | { readonly step: "addTags"; readonly slices: Uint8Array; readonly powersB: Uint8Array; readonly tags: Uint8Array }
   | { readonly step: "finishPowersB" | "finishTags" };
 
-/** What comes back: bytes or nothing, or the facts of an error. */
-export type StepAnswer =
-  | { readonly bytes: Uint8Array | undefined }
-  | { readonly refused: { readonly message: string; readonly facts: Record<string, unknown> } };
+/** What comes back: nothing, or the facts of an error. */
+export interface StepAnswer {
+  readonly refused?: { readonly message: string; readonly facts: Record<string, unknown> };
+}

@@ -6,33 +6,41 @@ import { type StepAnswer, type StepCall, VerificationSteps } from "./verificatio
 
 let steps: VerificationSteps | undefined;
 
-function perform(call: StepCall): Uint8Array | undefined {
+function perform(call: StepCall): void {
   if (call.step === "begin") {
     steps = new VerificationSteps(call.key, call.lastVerifiedB);
-    return undefined;
+    return;
   }
   if (steps === undefined) throw new Error("the first step is `begin`");
   switch (call.step) {
     case "checkPowersA":
-      return steps.checkPowersA(call.bytes);
+      steps.checkPowersA(call.bytes);
+      break;
     case "checkReusedPowersA":
-      return void steps.checkReusedPowersA(call.bytes);
+      steps.checkReusedPowersA(call.bytes);
+      break;
     case "addPowersB":
-      return steps.addPowersB(call.bytes);
+      steps.addPowersB(call.bytes);
+      break;
     case "finishPowersB":
-      return void steps.finishPowersB();
+      steps.finishPowersB();
+      break;
     case "beginTags":
-      return void steps.beginTags(call.bytes);
+      steps.beginTags(call.bytes);
+      break;
     case "addTags":
-      return void steps.addTags(call.slices, call.powersB, call.tags);
+      steps.addTags(call.slices, call.powersB, call.tags);
+      break;
     case "finishTags":
-      return void steps.finishTags();
+      steps.finishTags();
+      break;
   }
 }
 
 function answer(call: StepCall): StepAnswer {
   try {
-    return { bytes: perform(call) };
+    perform(call);
+    return {};
   } catch (error) {
     // Other errors are faults of this program: they end the worker, and the run with it.
     if (!(error instanceof TallystickError)) throw error;

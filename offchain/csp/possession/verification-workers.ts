@@ -1,6 +1,7 @@
 /**
  * Worker threads for verifications: pairings and multi-scalar multiplications take seconds, and the thread that serves
- * requests must not wait for them. A worker is started when it is needed first and ends with the provider.
+ * requests must not wait for them. A verification has two threads, since its user waits for it. A thread is started
+ * when it is needed first and ends with the provider.
  */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
@@ -8,19 +9,22 @@ import { type ErrorCode, InvalidPointError, InvalidProofError, TallystickError }
 import { FairQueue } from "../fair-queue.ts";
 import type { StepAnswer, StepCall } from "./verification-steps.ts";
 
-/** One core is left to the thread that serves. */
-const WORKERS = Math.max(1, Math.min(4, availableParallelism() - 1));
+/** Verifications at a time. The thread that serves has its share of a core beside them. */
+const CONCURRENCY = Math.max(1, Math.min(2, Math.floor(availableParallelism() / 2)));
 /** Verifications that may wait or run. */
 const PER_ACCOUNT = 4;
 const IN_ALL = 64;
 
-/** Performs one step in a worker. @throws the TallystickError of the step */
-export type Perform = (call: StepCall) => Promise<Uint8Array | undefined>;
+/** Performs one step in a thread, which has one at a time. @throws the TallystickError of the step */
+export type Perform = (call: StepCall) => Promise<void>;
+
+/** The threads of one verification. */
+export type Threads = readonly [Perform, Perform];
 
 export class VerificationWorkers {
   readonly #queue = new FairQueue({
     what: "verification",
-    concurrency: WORKERS,
+    concurrency: CONCURRENCY,
     perAccount: PER_ACCOUNT,
     inAll: IN_ALL,
   });
@@ -28,31 +32,45 @@ export class VerificationWorkers {
   readonly #all = new Set<Worker>();
 
   /**
-   * Runs a verification in a worker of its own, when it is the account's turn.
-   * @param deadlineSeconds after which the worker is ended
+   * Runs a verification in threads of its own, when it is the account's turn.
+   * @param deadlineSeconds after which the threads are ended
+   * @param work has no step under way when it ends
    * @throws TallystickError RATE_LIMITED when too many wait, or when the deadline has passed; whatever the work throws
    */
-  run<T>(account: string, deadlineSeconds: number, work: (perform: Perform) => Promise<T>): Promise<T> {
+  run<T>(account: string, deadlineSeconds: number, work: (threads: Threads) => Promise<T>): Promise<T> {
     return this.#queue.run(account, async () => {
-      const worker = this.#idle.pop() ?? this.#start();
-      // A worker that waits does not keep the process alive.
-      worker.ref();
+      const workers = [this.#take(), this.#take()] as const;
       let timer: NodeJS.Timeout | undefined;
       const deadline = new Promise<never>((_, reject) => {
         timer = setTimeout(() => {
           reject(tooSlow(deadlineSeconds));
-          this.#all.delete(worker);
-          void worker.terminate();
+          for (const worker of workers) {
+            this.#all.delete(worker);
+            void worker.terminate();
+          }
         }, deadlineSeconds * 1000);
       });
+      const [first, second] = workers;
       try {
-        return await Promise.race([work((call) => performIn(worker, call)), deadline]);
+        return await Promise.race([
+          work([(call) => performIn(first, call), (call) => performIn(second, call)]),
+          deadline,
+        ]);
       } finally {
         clearTimeout(timer);
-        worker.unref();
-        if (this.#all.has(worker)) this.#idle.push(worker);
+        for (const worker of workers) {
+          worker.unref();
+          if (this.#all.has(worker)) this.#idle.push(worker);
+        }
       }
     });
+  }
+
+  #take(): Worker {
+    const worker = this.#idle.pop() ?? this.#start();
+    // One that waits does not keep the process alive.
+    worker.ref();
+    return worker;
   }
 
   #start(): Worker {
@@ -74,7 +92,7 @@ export class VerificationWorkers {
   }
 }
 
-function performIn(worker: Worker, call: StepCall): Promise<Uint8Array | undefined> {
+function performIn(worker: Worker, call: StepCall): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (end: () => void): void => {
       worker.off("message", onMessage);
@@ -82,8 +100,8 @@ function performIn(worker: Worker, call: StepCall): Promise<Uint8Array | undefin
       worker.off("exit", onExit);
       end();
     };
-    const onMessage = (answer: StepAnswer): void =>
-      settle(() => ("refused" in answer ? reject(restored(answer.refused)) : resolve(answer.bytes)));
+    const onMessage = ({ refused }: StepAnswer): void =>
+      settle(() => (refused === undefined ? resolve() : reject(restored(refused))));
     const onError = (error: unknown): void => settle(() => reject(error));
     const onExit = (): void => settle(() => reject(new Error("the verification worker has ended")));
     worker.on("message", onMessage);

@@ -1,10 +1,9 @@
 /**
  * Verifies a preparation before the provider accepts an agreement over it: powers against the audit key, tags against
- * the bytes in the object store. The main thread reads, a worker thread computes. Slices are streamed, so memory does
- * not grow with the data. Accounts are served in turn. A check that a restart interrupted starts again when the client
+ * the bytes in the object store. The main thread reads, two worker threads compute: one checks tags, the other one
+ * powers and then tags as well. Slices are streamed, so memory does not grow with the data. Accounts are served in turn. A check that a restart interrupted starts again when the client
  * asks again.
  */
-import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
 import { FIRST_INDEX } from "../../core/audit/field.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { InvalidPointError, InvalidProofError } from "../../core/errors.ts";
@@ -14,7 +13,7 @@ import type { ChunkService } from "../chunks/chunk-service.ts";
 import { ObjectLostError } from "../chunks/object-lost.ts";
 import { DataSet, type DataSetParts } from "./data-set.ts";
 import type { PreparationService } from "./preparations.ts";
-import { type Perform, VerificationWorkers } from "./verification-workers.ts";
+import { type Perform, type Threads, VerificationWorkers } from "./verification-workers.ts";
 
 /** Powers that are read from disk and sent to the worker at once. */
 const POWERS_PER_PAGE = 1024;
@@ -35,6 +34,16 @@ interface TaggedPage {
   readonly slices: Uint8Array;
   readonly powersB: Uint8Array;
   readonly tags: Uint8Array;
+  readonly sliceCount: number;
+}
+
+/** The slices of a data set, for the threads that check them. */
+interface Pages {
+  /** Begins to read the next page; undefined when there is none. */
+  next(): Promise<TaggedPage> | undefined;
+  checked(page: TaggedPage): void;
+  /** Gives no more pages. */
+  end(): void;
 }
 
 interface Failure {
@@ -111,8 +120,8 @@ export class VerificationService {
     const { id, account, sliceCount } = preparation;
     const run: Run = { done: Promise.resolve(), checkedSlices: 0 };
     run.done = this.#workers
-      .run(account, BASE_SECONDS + sliceCount * SECONDS_PER_SLICE, (perform) =>
-        this.#preparations.exclusively(id, () => this.#check(preparation, run, perform)),
+      .run(account, BASE_SECONDS + sliceCount * SECONDS_PER_SLICE, (threads) =>
+        this.#preparations.exclusively(id, () => this.#check(preparation, run, threads)),
       )
       .finally(() => this.#runs.delete(id));
     // The callers that wait get the failure as well.
@@ -131,55 +140,61 @@ export class VerificationService {
     return this.#workers.close();
   }
 
-  async #check(preparation: Preparation, run: Run, perform: Perform): Promise<void> {
+  async #check(preparation: Preparation, run: Run, [first, second]: Threads): Promise<void> {
     const { id, sliceCount } = preparation;
     const dataSet = new DataSet(this.#parts, id, sliceCount);
     const { rows } = this.#preparations;
-    await blaming(
-      () => this.#checkPowers(preparation, dataSet, perform),
-      () => rows.forgetPowers(id),
-    );
-    await this.#parts.files.syncDerived(id);
-    await blaming(
-      () => this.#checkTags(preparation, dataSet, run, perform),
-      () => rows.setReceived(id, "tags", 0),
-    );
+    const pages = this.#pagesOf(dataSet, run);
+    const powers = this.#checkPowers(preparation, dataSet, second);
+    const tags = [
+      this.#checkTags(preparation, dataSet, pages, first),
+      powers.then(() => this.#checkTags(preparation, dataSet, pages, second)),
+    ];
+    // What was found of the tags says nothing if the powers are wrong, so it is looked at later.
+    for (const check of tags) check.catch(() => undefined);
+    try {
+      await blaming(
+        () => powers,
+        () => rows.forgetPowers(id),
+      );
+      await blaming(
+        () => Promise.all(tags),
+        () => rows.setReceived(id, "tags", 0),
+      );
+    } finally {
+      pages.end();
+      await Promise.allSettled(tags);
+    }
     await rows.setVerified(id, true);
     this.#logger.info({ preparation: id, slices: sliceCount }, "preparation verified");
   }
 
   async #checkPowers(preparation: Preparation, dataSet: DataSet, perform: Perform): Promise<void> {
-    const { id, key, sliceCount, reusedPowers } = preparation;
-    const { files } = this.#parts;
+    const { key, sliceCount, reusedPowers } = preparation;
     const bytes = await dataSet.readPowersA();
     // A sequence of powers of β goes on after those that were checked in an earlier preparation.
     const lastVerifiedB = reusedPowers === 0 ? undefined : await dataSet.readPowersB(FIRST_INDEX + reusedPowers - 1, 1);
     await perform({ step: "begin", key, lastVerifiedB });
-    if (reusedPowers > 0) {
-      await perform({ step: "checkReusedPowersA", bytes });
-    } else {
-      await files.writeDerived(id, "powers-a-expanded", 0, expanded(await perform({ step: "checkPowersA", bytes })));
-    }
+    await perform({ step: reusedPowers > 0 ? "checkReusedPowersA" : "checkPowersA", bytes });
     for (let first = reusedPowers; first < sliceCount; first += POWERS_PER_PAGE) {
       const powersB = await dataSet.readPowersB(FIRST_INDEX + first, Math.min(POWERS_PER_PAGE, sliceCount - first));
-      const points = expanded(await perform({ step: "addPowersB", bytes: powersB }));
-      await files.writeDerived(id, "powers-b-expanded", first * G1_EXPANDED_BYTES, points);
+      await perform({ step: "addPowersB", bytes: powersB });
     }
     if (reusedPowers < sliceCount) await perform({ step: "finishPowersB" });
   }
 
-  async #checkTags(preparation: Preparation, dataSet: DataSet, run: Run, perform: Perform): Promise<void> {
-    const { sliceCount } = preparation;
-    await perform({ step: "beginTags", bytes: await dataSet.readExpandedPowersA() });
-    let next = this.#readTagged(dataSet, 0, sliceCount);
-    for (let first = 0; first < sliceCount; first += SLICES_PER_PAGE) {
+  /** Checks the tags of the pages that no other thread has taken. */
+  async #checkTags({ key }: Preparation, dataSet: DataSet, pages: Pages, perform: Perform): Promise<void> {
+    let next = pages.next();
+    if (next === undefined) return;
+    await perform({ step: "begin", key, lastVerifiedB: undefined });
+    await perform({ step: "beginTags", bytes: await dataSet.readPowersA() });
+    while (next !== undefined) {
       const page = await next;
-      // Read while the worker computes.
-      next = this.#readTagged(dataSet, first + SLICES_PER_PAGE, sliceCount);
-      // Its failure is met when its turn comes, if it does.
-      next.catch(() => undefined);
+      // Read while the thread computes.
+      next = pages.next();
       await perform({ step: "addTags", ...page });
-      run.checkedSlices = Math.min(first + SLICES_PER_PAGE, sliceCount);
+      pages.checked(page);
     }
     try {
       await perform({ step: "finishTags" });
@@ -189,14 +204,33 @@ export class VerificationService {
     }
   }
 
-  /** Slices from a position on, as many as a page has or as are left, with their powers and tags. */
-  async #readTagged(dataSet: DataSet, first: number, sliceCount: number): Promise<TaggedPage> {
-    const count = Math.max(Math.min(SLICES_PER_PAGE, sliceCount - first), 0);
-    const nothing = new Uint8Array(0);
-    if (count === 0) return { slices: nothing, powersB: nothing, tags: nothing };
+  #pagesOf(dataSet: DataSet, run: Run): Pages {
+    const { sliceCount } = dataSet;
+    let taken = 0;
+    return {
+      next: () => {
+        if (taken >= sliceCount) return undefined;
+        const first = taken;
+        taken = Math.min(first + SLICES_PER_PAGE, sliceCount);
+        const page = this.#readTagged(dataSet, first, taken - first);
+        // Its failure is met when its turn comes, if it does.
+        page.catch(() => undefined);
+        return page;
+      },
+      checked: ({ sliceCount: count }) => {
+        run.checkedSlices += count;
+      },
+      end: () => {
+        taken = sliceCount;
+      },
+    };
+  }
+
+  /** Consecutive slices from a position on, with their powers and tags. */
+  async #readTagged(dataSet: DataSet, first: number, count: number): Promise<TaggedPage> {
     const tags = await dataSet.readTags(FIRST_INDEX + first, count);
-    const powersB = await dataSet.readExpandedPowersB(FIRST_INDEX + first, count);
-    return { slices: await this.#readSlices(dataSet, FIRST_INDEX + first, count), powersB, tags };
+    const powersB = await dataSet.readPowersB(FIRST_INDEX + first, count);
+    return { slices: await this.#readSlices(dataSet, FIRST_INDEX + first, count), powersB, tags, sliceCount: count };
   }
 
   /**
@@ -228,19 +262,13 @@ export class VerificationService {
  * Runs a check; when the client's bytes fail it, `forget` makes them count as not received, so that they are sent
  * again.
  */
-async function blaming(check: () => Promise<void>, forget: () => Promise<void>): Promise<void> {
+async function blaming(check: () => Promise<unknown>, forget: () => Promise<void>): Promise<void> {
   try {
     await check();
   } catch (error) {
     if (error instanceof InvalidProofError || error instanceof InvalidPointError) await forget();
     throw error;
   }
-}
-
-/** The points that a step returns. */
-function expanded(points: Uint8Array | undefined): Uint8Array {
-  if (points === undefined) throw new Error("the verification worker returned no points");
-  return points;
 }
 
 function sleep(seconds: number, signal: AbortSignal): Promise<void> {

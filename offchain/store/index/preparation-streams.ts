@@ -1,15 +1,9 @@
 /**
- * The streams of a preparation: what a client sends, and the powers in expanded form, which verification derives from
- * them before it marks the row as verified. The preparation's row says how many bytes of a stream count; it is written
- * after the bytes are durable. Bytes beyond that length, left by a crash, are overwritten.
+ * The streams of a preparation, which a client sends. The preparation's row says how many bytes of a stream count; it
+ * is written after the bytes are durable. Bytes beyond that length, left by a crash, are overwritten.
  */
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
-import { PREPARATION_PARTS, type PreparationPart } from "./preparation-index.ts";
-
-export type DerivedPart = "powers-a-expanded" | "powers-b-expanded";
-export type StreamPart = PreparationPart | DerivedPart;
-export const DERIVED_PARTS: readonly DerivedPart[] = ["powers-a-expanded", "powers-b-expanded"];
-export const STREAM_PARTS: readonly StreamPart[] = [...PREPARATION_PARTS, ...DERIVED_PARTS];
+import type { PreparationPart } from "./preparation-index.ts";
 
 export interface PreparationStreams {
   /** Makes the streams of a preparation, empty and durable; what exists is kept. */
@@ -24,25 +18,20 @@ export interface PreparationStreams {
    */
   write(
     preparationId: number,
-    part: StreamPart,
+    part: PreparationPart,
     offsetBytes: number,
     body: AsyncIterable<Uint8Array>,
     limitBytes: number,
   ): Promise<number>;
 
-  /** Writes part of a derived stream. It is durable after `syncDerived`. */
-  writeDerived(preparationId: number, part: DerivedPart, offsetBytes: number, bytes: Uint8Array): Promise<void>;
-
-  syncDerived(preparationId: number): Promise<void>;
-
   /** Copies the start of a stream from another preparation of the same account, durably. */
-  copyStart(fromId: number, toId: number, part: StreamPart, lengthBytes: number): Promise<void>;
+  copyStart(fromId: number, toId: number, part: PreparationPart, lengthBytes: number): Promise<void>;
 
   /**
    * @returns exactly `lengthBytes` bytes.
    * @throws TallystickError DISK_FAILED when the stream is shorter or cannot be read
    */
-  read(preparationId: number, part: StreamPart, offsetBytes: number, lengthBytes: number): Promise<Uint8Array>;
+  read(preparationId: number, part: PreparationPart, offsetBytes: number, lengthBytes: number): Promise<Uint8Array>;
 
   /** @returns bytes in the stream, 0 when there is none */
   size(preparationId: number, part: PreparationPart): Promise<number>;
@@ -56,7 +45,7 @@ export interface PreparationStreams {
   list(): Promise<number[]>;
 }
 
-export function bodyTooLong(part: StreamPart, limitBytes: number): InvalidInputError {
+export function bodyTooLong(part: PreparationPart, limitBytes: number): InvalidInputError {
   return new InvalidInputError(`the body is longer than what is missing of ${part}`, {
     party: "client",
     check: "length",
@@ -65,7 +54,7 @@ export function bodyTooLong(part: StreamPart, limitBytes: number): InvalidInputE
   });
 }
 
-export function streamTooShort(part: StreamPart, expectedBytes: number, receivedBytes: number): TallystickError {
+export function streamTooShort(part: PreparationPart, expectedBytes: number, receivedBytes: number): TallystickError {
   return new TallystickError(`the stored ${part} are shorter than they should be`, {
     code: "DISK_FAILED",
     party: "provider",

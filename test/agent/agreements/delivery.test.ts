@@ -21,7 +21,7 @@ class FakeProvider implements PreparationReceiver {
   afterVerify: PreparationStatus["state"][] = ["verified"];
 
   constructor(prepared: PreparedDataSet, keys: AgreementKeys, sliceCount: number) {
-    const perSlice = sliceCount * 48;
+    const perSlice = sliceCount * 96;
     this.status = {
       salt: prepared.salt,
       state: "open",
@@ -29,7 +29,7 @@ class FakeProvider implements PreparationReceiver {
       sliceCount,
       manifestHash: prepared.manifestHash,
       auditKeyHash: keys.keyHash,
-      expected: { powersA: 196_608, powersB: perSlice, tags: perSlice },
+      expected: { powersA: 393_216, powersB: perSlice, tags: perSlice },
       received: { powersA: 0, powersB: 0, tags: 0 },
       checkedSlices: 0,
       expiresAt: 0,
@@ -80,18 +80,18 @@ describe("delivery of a preparation", () => {
   it("sends powers and tags once and asks until they are verified", async () => {
     expect((await deliver()).state).to.equal("verified");
     expect(fake.sent).to.deep.equal([
-      { part: "powers-a", offset: 0, bytes: 196_608 },
-      { part: "powers-b", offset: 0, bytes: 144 },
-      { part: "tags", offset: 0, bytes: 144 },
+      { part: "powers-a", offset: 0, bytes: 393_216 },
+      { part: "powers-b", offset: 0, bytes: 288 },
+      { part: "tags", offset: 0, bytes: 288 },
     ]);
   });
 
   it("continues at the length that the provider reports", async () => {
-    fake.status = { ...fake.status, received: { powersA: 196_608, powersB: 48, tags: 0 } };
+    fake.status = { ...fake.status, received: { powersA: 393_216, powersB: 96, tags: 0 } };
     await deliver();
     expect(fake.sent).to.deep.equal([
-      { part: "powers-b", offset: 48, bytes: 96 },
-      { part: "tags", offset: 0, bytes: 144 },
+      { part: "powers-b", offset: 96, bytes: 192 },
+      { part: "tags", offset: 0, bytes: 288 },
     ]);
   });
 
@@ -100,9 +100,9 @@ describe("delivery of a preparation", () => {
     ["audit key hash", { auditKeyHash: toHex(new Uint8Array(32)) }],
     ["first index", { firstIndex: 2 }],
     ["slice count", { sliceCount: 4 }],
-    ["bytes of powers-a", { expected: { powersA: 48 * 5000, powersB: 144, tags: 144 } }],
-    ["bytes of powers-b", { expected: { powersA: 196_608, powersB: 48 * 1e9, tags: 144 } }],
-    ["bytes of tags", { expected: { powersA: 196_608, powersB: 144, tags: 192 } }],
+    ["bytes of powers-a", { expected: { powersA: 96 * 5000, powersB: 288, tags: 288 } }],
+    ["bytes of powers-b", { expected: { powersA: 393_216, powersB: 96 * 1e9, tags: 288 } }],
+    ["bytes of tags", { expected: { powersA: 393_216, powersB: 288, tags: 384 } }],
   ] as [string, Partial<PreparationStatus>][]) {
     it(`refuses a provider that tells of another ${check}, and sends it nothing`, async () => {
       fake.status = { ...fake.status, ...wrong };

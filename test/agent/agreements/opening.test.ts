@@ -198,7 +198,7 @@ describe("the agreement that a put relies on", () => {
           sliceCount: 1,
           manifestHash: prepared.manifestHash,
           auditKeyHash: keyHash,
-          expected: { powersA: 196_608, powersB: 48, tags: 48 },
+          expected: { powersA: 393_216, powersB: 96, tags: 96 },
         }),
       }) as unknown as StorageProvider;
     const propose = (offer: Offer) =>

@@ -30,7 +30,7 @@ describe("audit layouts", () => {
     expect(toHex(manifestHash(manifest))).to.equal(vectors.manifestHash);
   });
 
-  it("give powers of α and β as compressed points", () => {
+  it("give powers of α and β as expanded points", () => {
     const secrets = deriveAuditSecrets(fromHex(vectors.auditSeed));
     const alpha = [0, 1, 2, 4095].map((power) => toHex(powersOfAlpha(secrets, power, 1)));
     expect(alpha).to.deep.equal(vectors.powersOfAlpha);

@@ -4,20 +4,14 @@
  */
 import { sql, type Transaction } from "kysely";
 import type { PreparationPart } from "../preparation-index.ts";
-import {
-  bodyTooLong,
-  type DerivedPart,
-  type PreparationStreams,
-  type StreamPart,
-  streamTooShort,
-} from "../preparation-streams.ts";
+import { bodyTooLong, type PreparationStreams, streamTooShort } from "../preparation-streams.ts";
 import type { TableDefinitions } from "./column-types.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
 export const PIECE_BYTES = 64 * 1024;
 
 export interface StreamTables {
-  preparation_pieces: { preparation_id: number; part: StreamPart; piece: number; bytes: Uint8Array };
+  preparation_pieces: { preparation_id: number; part: PreparationPart; piece: number; bytes: Uint8Array };
 }
 
 /** Part of the provider's first migration, after the table of preparations. */
@@ -53,7 +47,7 @@ export class SqlPreparationStreams implements PreparationStreams {
 
   async write(
     preparationId: number,
-    part: StreamPart,
+    part: PreparationPart,
     offsetBytes: number,
     body: AsyncIterable<Uint8Array>,
     limitBytes: number,
@@ -68,16 +62,8 @@ export class SqlPreparationStreams implements PreparationStreams {
     return writtenBytes;
   }
 
-  async writeDerived(preparationId: number, part: DerivedPart, offsetBytes: number, bytes: Uint8Array): Promise<void> {
-    await this.#put(preparationId, part, offsetBytes, bytes);
-  }
-
-  async syncDerived(preparationId: number): Promise<void> {
-    await this.#sync(preparationId, "powers-a-expanded");
-  }
-
   /** A durable transaction, after which all before it are durable too, because the log is written in order. */
-  async #sync(preparationId: number, part: StreamPart): Promise<void> {
+  async #sync(preparationId: number, part: PreparationPart): Promise<void> {
     await this.#database.write(
       (transaction) =>
         transaction
@@ -92,7 +78,7 @@ export class SqlPreparationStreams implements PreparationStreams {
   }
 
   /** Writes bytes piece by piece, each in a transaction of its own. */
-  async #put(preparationId: number, part: StreamPart, offsetBytes: number, bytes: Uint8Array): Promise<void> {
+  async #put(preparationId: number, part: PreparationPart, offsetBytes: number, bytes: Uint8Array): Promise<void> {
     let done = 0;
     while (done < bytes.length) {
       const at = offsetBytes + done;
@@ -121,18 +107,23 @@ export class SqlPreparationStreams implements PreparationStreams {
     }
   }
 
-  async copyStart(fromId: number, toId: number, part: StreamPart, lengthBytes: number): Promise<void> {
+  async copyStart(fromId: number, toId: number, part: PreparationPart, lengthBytes: number): Promise<void> {
     const copiedBytes = await this.write(toId, part, 0, this.#pieces(fromId, part, lengthBytes), lengthBytes);
     if (copiedBytes !== lengthBytes) throw streamTooShort(part, lengthBytes, copiedBytes);
   }
 
-  async *#pieces(preparationId: number, part: StreamPart, lengthBytes: number): AsyncGenerator<Uint8Array> {
+  async *#pieces(preparationId: number, part: PreparationPart, lengthBytes: number): AsyncGenerator<Uint8Array> {
     for (let at = 0; at < lengthBytes; at += PIECE_BYTES) {
       yield await this.read(preparationId, part, at, Math.min(PIECE_BYTES, lengthBytes - at));
     }
   }
 
-  async read(preparationId: number, part: StreamPart, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
+  async read(
+    preparationId: number,
+    part: PreparationPart,
+    offsetBytes: number,
+    lengthBytes: number,
+  ): Promise<Uint8Array> {
     const read = new Uint8Array(lengthBytes);
     let done = 0;
     while (done < lengthBytes) {
@@ -183,7 +174,7 @@ export class SqlPreparationStreams implements PreparationStreams {
 async function find(
   transaction: Transaction<StreamTables>,
   preparationId: number,
-  part: StreamPart,
+  part: PreparationPart,
   piece: number,
 ): Promise<Uint8Array | undefined> {
   const row = await transaction
