@@ -74,7 +74,7 @@ export interface HeadKeeper {
    * @returns those that it does not own, or that are lost
    */
   keep(ids: readonly string[], signal?: AbortSignal): Promise<readonly string[]>;
-  /** How many releases of this account the provider has counted; 0 as long as it keeps no head. */
+  /** How many releases of this account the provider has counted, from a number of its own, at least 1. */
   releases(signal?: AbortSignal): Promise<number>;
 }
 

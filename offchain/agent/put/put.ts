@@ -395,10 +395,8 @@ class Put {
       ...trust,
     });
     if (session === undefined) return undefined;
-    // A provider releases nothing as long as it keeps no head, and counts from 1 with the first one.
-    const counts = accounts.map((account) => Math.max(releases.get(account) ?? 0, 1));
     // Counts only grow, so that their sum changes with each.
-    const sum = releases.size === 0 ? 0 : counts.reduce((total, count) => total + count, 0) % 2 ** 32;
+    const sum = accounts.reduce((total, account) => total + (releases.get(account) ?? 0), 0) % 2 ** 32;
     return new ContentCache(session, { confirmedAt: nowSeconds, releases: sum });
   }
 

@@ -147,7 +147,6 @@ export async function get(
     await stages?.close();
   }
   const [first] = damaged;
-  if (first !== undefined) context.platform.fileCache?.forget();
   if (first !== undefined && options.onDamage === undefined) throw damageError(first, damaged);
   const left = { count: leftCount, entries: leftEntries };
   if (options.onLeft === undefined) throwLeft(left);

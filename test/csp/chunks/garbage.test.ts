@@ -113,7 +113,11 @@ describe("objects that nobody needs", () => {
   it("are removed once a release of theirs is over, unless their owner needs them again", async () => {
     const [gone, claimed] = [randomChunk(3000), randomChunk(3000)];
     await store(ALICE, gone, claimed);
-    await provider.index.heads.replace(ALICE, { version: 0, releases: 0 }, { version: 1, sealed: new Uint8Array(1) });
+    await provider.index.heads.replace(
+      ALICE,
+      { version: 0, releases: await provider.index.heads.releasesOf(ALICE) },
+      { version: 1, sealed: new Uint8Array(1) },
+    );
     const digests = [gone, claimed].map(({ id }) => digestOf(id));
     expect(await provider.index.chunks.noteRelease(ALICE, digests, 1, provider.clock.seconds)).to.equal(2);
     provider.clock.seconds += RELEASE_SECONDS - 1;
