@@ -40,7 +40,7 @@ export interface PreparationReceiver {
     bytes: Uint8Array,
   ): Promise<PreparationStatus>;
   /** Has powers and tags checked. State `verifying` means: ask again. @throws TallystickError INVALID_PROOF */
-  verifyPreparation(salt: Uint8Array): Promise<PreparationStatus>;
+  verifyPreparation(salt: Uint8Array, signal?: AbortSignal): Promise<PreparationStatus>;
 }
 
 /** What has to be in place for a head to be replaced. */
