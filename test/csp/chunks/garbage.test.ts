@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
-import { LONGEST_UPLOAD_SECONDS } from "../../../offchain/csp/chunks/chunk-service.ts";
+import { ChunkService, LONGEST_UPLOAD_SECONDS } from "../../../offchain/csp/chunks/chunk-service.ts";
 import { collectGarbage, type GarbageReport, unusedSince } from "../../../offchain/csp/chunks/garbage.ts";
 import { UnpaidAccounts } from "../../../offchain/csp/chunks/unpaid.ts";
 import { readChunkFrames } from "../../../offchain/http/chunk-frames.ts";
@@ -138,6 +138,8 @@ describe("objects that nobody needs", () => {
     provider.clock.seconds += 10 * GRACE_SECONDS;
     expect((await collect()).objects).to.equal(0);
     await provider.index.preparations.delete(id);
+    expect((await collect()).objects).to.equal(0);
+    provider.clock.seconds += GRACE_SECONDS;
     expect((await collect()).objects).to.equal(2);
     expect(await Promise.all(chunks.map(isThere))).to.deep.equal([false, false]);
   });
@@ -244,6 +246,33 @@ describe("objects that nobody needs", () => {
     const [stoodStill = 0] = ended;
     expect(10_000 - since).to.be.greaterThan(LONGEST_UPLOAD_SECONDS + 1800 + stoodStill);
     expect(await unusedSince(leases, 100_000, { graceSeconds: 90_000, isShared: true })).to.equal(10_000);
+  });
+
+  it("are not taken from an upload by another process when a manifest over them ends meanwhile", async () => {
+    const { index, challenges, logger, clock } = provider;
+    const shared = { life: "process" };
+    provider.database.exec(`INSERT INTO leases (name, holder, expires_at) VALUES ('${shared.life}', '', 0)`);
+    const process = () =>
+      new ChunkService(provider.store, index.chunks, challenges, logger, () => clock.seconds, { shared });
+    const [uploading, collecting, other] = [process(), process(), process()];
+    const chunk = randomChunk(3000);
+    const body = async function* () {
+      yield frame(chunk);
+      // Ends the first batch: the chunk had no row, and its bytes are in the store.
+      for (let k = 0; k < 3; k++) yield frame(randomChunk(2_000_000));
+      await other.store(BOB, framesOf(frame(chunk)));
+      const id = await manifest(chunk);
+      await release(BOB, chunk);
+      await index.preparations.delete(id);
+      clock.seconds += 30;
+      const leases = { endLapsed: async () => 0 };
+      const since = await unusedSince(leases, clock.seconds, { graceSeconds: DAY_SECONDS, isShared: true });
+      const options = { releasedAt: 0, now: clock.seconds, since };
+      await collectGarbage({ index: index.chunks, chunks: collecting, store: provider.store }, options);
+      yield frame(randomChunk(100));
+    };
+    await uploading.store(ALICE, (allocate) => readChunkFrames(body(), allocate));
+    expect(await uploading.serve(ALICE, chunk.id)).to.deep.equal(chunk.bytes);
   });
 
   it("are removed by the next run when a crash came between any two steps", async () => {

@@ -10,6 +10,11 @@ import { SqlPreparationIndex } from "./preparations.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
+export interface ProviderIndexOptions extends LeaseOptions {
+  /** Since when chunks are unused that the end of a manifest leaves without need; unix seconds. */
+  readonly unixSeconds?: () => number;
+}
+
 export class SqlMetaIndex implements MetaIndex {
   readonly #database: SqlDatabase<ProviderTables>;
 
@@ -51,22 +56,26 @@ export class SqlProviderIndex implements ProviderIndex {
   readonly heads: SqlHeadIndex;
   readonly #database: SqlDatabase<ProviderTables>;
 
-  private constructor(database: SqlDatabase<ProviderTables>, leases: Leases) {
+  private constructor(database: SqlDatabase<ProviderTables>, leases: Leases, unixSeconds: () => number) {
     this.#database = database;
     this.location = database.location;
     this.leases = leases;
     this.meta = new SqlMetaIndex(database);
     this.chunks = new SqlChunkIndex(database);
     this.claims = new SqlClaimIndex(database);
-    this.preparations = new SqlPreparationIndex(database, leases);
+    this.preparations = new SqlPreparationIndex(database, leases, unixSeconds);
     this.agreements = new SqlAgreementIndex(database);
     this.heads = new SqlHeadIndex(database.part());
   }
 
   /** @param database with the tables of `provider-tables.ts`; whoever opened it closes it, after the index */
-  static async open(database: SqlDatabase<ProviderTables>, options: LeaseOptions = {}): Promise<SqlProviderIndex> {
+  static async open(
+    database: SqlDatabase<ProviderTables>,
+    options: ProviderIndexOptions = {},
+  ): Promise<SqlProviderIndex> {
     const isAlone = database.engine === "sqlite";
-    return new SqlProviderIndex(database, isAlone ? new SoleLeases() : await SqlLeases.open(database, options));
+    const leases = isAlone ? new SoleLeases() : await SqlLeases.open(database, options);
+    return new SqlProviderIndex(database, leases, options.unixSeconds ?? (() => Math.floor(Date.now() / 1000)));
   }
 
   async ping(): Promise<void> {
