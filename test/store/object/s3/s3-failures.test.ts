@@ -5,14 +5,14 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { contentId } from "../../../../offchain/core/encoding/content-id.ts";
 import type { TallystickError } from "../../../../offchain/core/errors.ts";
-import { UnreadableObjectError } from "../../../../offchain/store/object/object-store.ts";
+import { RemovalStoppedError, UnreadableObjectError } from "../../../../offchain/store/object/object-store.ts";
 import type { PackFinding } from "../../../../offchain/store/object/pack/pack-findings.ts";
 import { S3ObjectStore } from "../../../../offchain/store/object/s3/s3-object-store.ts";
 import { StoreServiceError } from "../../../../offchain/store/object/store-service.ts";
 import { type Fault, type FaultAnswer, type FaultRequest, FaultServer } from "../../../helpers/fault-server.ts";
 import { failure } from "../../../helpers/promises.ts";
 import { pseudoRandomBytes } from "../../../helpers/pseudo-random.ts";
-import { expectAsyncRejection } from "../../../helpers/rejection.ts";
+import { expectAsyncRejection, rejection } from "../../../helpers/rejection.ts";
 import { idsOf } from "../object-store-suite.ts";
 
 const PATIENCE = { deadlineSeconds: 3, retries: 2, firstDelayMilliseconds: 5, slowestBytesPerSecond: 2 ** 30 };
@@ -307,6 +307,40 @@ describe("object store on an S3 service that fails", () => {
     expect(await idsOf(fresh)).to.deep.equal([ID]);
     expect(await fresh.get(ID)).to.deep.equal(BYTES);
     await fresh.close();
+  });
+
+  /** Removes what another process has begun to remove, and stores the same bytes again. */
+  const goneOnElsewhere = async (): Promise<void> => {
+    const elsewhere = await open("elsewhere");
+    await elsewhere.delete(ID);
+    await elsewhere.put(ID, BYTES);
+    await elsewhere.close();
+  };
+
+  it("keeps what was stored again while the listing before a removal took its time", async () => {
+    let mayRemove = true;
+    let isFirst = true;
+    server.fault = ({ target }) => {
+      if (!isFirst || !target.includes("list-type")) return undefined;
+      isFirst = false;
+      return { kind: "late", until: goneOnElsewhere().then(() => (mayRemove = false)) };
+    };
+    expect(await rejection(store.deleteMany([ID], () => mayRemove))).to.be.instanceOf(RemovalStoppedError);
+    expect(await store.get(ID)).to.deep.equal(BYTES);
+  });
+
+  it("keeps what was stored again while the request of a removal took its time, or was repeated", async () => {
+    for (const isRepeated of [false, true]) {
+      let isFirst = true;
+      server.fault = ({ method }) => {
+        if (!isFirst || method !== "PUT") return undefined;
+        isFirst = false;
+        return isRepeated ? { kind: "reset" } : { kind: "late", until: goneOnElsewhere() };
+      };
+      expect(await store.deleteMany([ID], () => true)).to.equal(1);
+      if (isRepeated) expect(await store.has(ID)).to.equal(false);
+      else expect(await store.get(ID)).to.deep.equal(BYTES);
+    }
   });
 
   it("does not forget a pack that the service lists and says, once or always, not to have", async () => {
