@@ -356,6 +356,40 @@ describe("object store on an S3 service that fails", () => {
     expect(await store.get(ID)).to.deep.equal(BYTES);
   });
 
+  it("does not forget a pack that a listing leaves out, unless the service denies it by its name as well", async () => {
+    await store.close();
+    // Written two hours ago, so that no listing but that of a start would find it again.
+    const [[recent, pack] = ["", new Uint8Array()]] = bucket.objects;
+    const name = `${(Date.now() - 7_200_000).toString(16).padStart(12, "0")}-${recent.slice(-16)}`;
+    const key = `objects/packs/${name}`;
+    bucket.objects.delete(recent);
+    bucket.objects.set(key, pack);
+    store = await open("index");
+    const last = Uint8Array.of(7);
+    await store.put(contentId(last), last);
+    const isListing = ({ target }: FaultRequest) => target.includes("list-type=2");
+    const isOfAll = ({ target }: FaultRequest) => !decodeURIComponent(target).includes(`prefix=${key}`);
+    const without = new Bucket();
+    for (const [other, bytes] of bucket.objects) if (other !== key) without.objects.set(other, bytes);
+    for (const leavesOut of [isOfAll, () => true]) {
+      let left = 0;
+      server.fault = (request) => {
+        if (!isListing(request) || !leavesOut(request)) return undefined;
+        left += 1;
+        return { kind: "answer", answer: without.answer(request) };
+      };
+      await store.close();
+      store = await open("index");
+      expect(left).to.be.greaterThan(1);
+      server.fault = () => undefined;
+      expect(await store.size(ID)).to.equal(BYTES.length);
+      expect(await store.get(ID)).to.deep.equal(BYTES);
+    }
+    bucket.objects.delete(key);
+    await store.compact();
+    expect(await store.size(ID)).to.equal(undefined);
+  });
+
   it("forgets packs that have gone from the bucket, instead of promising their objects", async () => {
     bucket.objects.clear();
     expect(await store.get(ID)).to.equal(undefined);
