@@ -33,7 +33,7 @@ interface Parts {
 
 /**
  * Brings index and store together. Run before anything is served.
- * @param isAlone asked right before each removal: whether no other process may have put bytes whose row is still to come
+ * @param isAlone asked before each removal: whether no other process may have put bytes whose row is still to come
  */
 export async function reconcileChunks(
   store: ObjectStore,

@@ -388,7 +388,7 @@ describe("index and store after a start", () => {
     expect(await restarted.chunks.serve(ALICE, acknowledged.id)).to.deep.equal(acknowledged.bytes);
   });
 
-  it("removes nothing any more once another process may have put bytes, however late the store gets to it", async () => {
+  it("removes nothing once another process may have put bytes, however late the store gets to it", async () => {
     const provider = await openProvider(folder());
     const halfDone = randomChunk(600);
     await provider.store.put(halfDone.id, halfDone.bytes);
