@@ -11,6 +11,7 @@ import type { RecordedChunk } from "../../../offchain/store/index/chunk-index.ts
 import type { ManifestChunk, NewPreparation } from "../../../offchain/store/index/preparation-index.ts";
 import type { ProviderIndex } from "../../../offchain/store/index/provider-index.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
+import { PLACE_SECONDS } from "./places.ts";
 
 /** One database. Indexes on it are open one at a time. */
 export interface IndexPlace {
@@ -357,9 +358,10 @@ export function describeProviderIndex(
         await index.chunks.release(ALICE, [digest(1), digest(2)], 20);
         expect(await unused(99)).to.deep.equal([]);
         await index.preparations.delete(ids[0] ?? 0);
-        expect(await unused(99)).to.deep.equal([digest(2)]);
+        expect(await unused(PLACE_SECONDS - 1)).to.deep.equal([]);
+        expect(await unused(PLACE_SECONDS)).to.deep.equal([digest(2)]);
         await index.preparations.delete(ids[1] ?? 0);
-        expect(await unused(99)).to.deep.equal([digest(1), digest(2)]);
+        expect(await unused(PLACE_SECONDS)).to.deep.equal([digest(1), digest(2)]);
       });
 
       it("are decided once: what is being removed is gained by nobody, what was gained is kept", async () => {

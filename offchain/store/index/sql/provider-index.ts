@@ -19,6 +19,11 @@ function randomCount(): number {
   return (new DataView(randomBytes(4).buffer).getUint32(0) >>> 1) + 1;
 }
 
+export interface ProviderIndexOptions extends LeaseOptions {
+  /** Since when chunks are unused that the end of a manifest leaves without need; unix seconds. */
+  readonly unixSeconds?: () => number;
+}
+
 export class SqlMetaIndex implements MetaIndex {
   readonly #database: SqlDatabase<ProviderTables>;
 
@@ -62,26 +67,31 @@ export class SqlProviderIndex implements ProviderIndex {
 
   private constructor(
     database: SqlDatabase<ProviderTables>,
-    { leases, meta, releasesFrom }: { leases: Leases; meta: SqlMetaIndex; releasesFrom: number },
+    parts: { leases: Leases; meta: SqlMetaIndex; releasesFrom: number; unixSeconds: () => number },
   ) {
+    const { leases, meta, releasesFrom, unixSeconds } = parts;
     this.#database = database;
     this.location = database.location;
     this.leases = leases;
     this.meta = meta;
     this.chunks = new SqlChunkIndex(database, releasesFrom);
     this.claims = new SqlClaimIndex(database);
-    this.preparations = new SqlPreparationIndex(database, leases);
+    this.preparations = new SqlPreparationIndex(database, leases, unixSeconds);
     this.agreements = new SqlAgreementIndex(database);
     this.heads = new SqlHeadIndex(database.part(), releasesFrom);
   }
 
   /** @param database with the tables of `provider-tables.ts`; whoever opened it closes it, after the index */
-  static async open(database: SqlDatabase<ProviderTables>, options: LeaseOptions = {}): Promise<SqlProviderIndex> {
+  static async open(
+    database: SqlDatabase<ProviderTables>,
+    options: ProviderIndexOptions = {},
+  ): Promise<SqlProviderIndex> {
     const isAlone = database.engine === "sqlite";
     const meta = new SqlMetaIndex(database);
     const releasesFrom = Number(await meta.setOnce(RELEASES_FROM, String(randomCount())));
     const leases = isAlone ? new SoleLeases() : await SqlLeases.open(database, options);
-    return new SqlProviderIndex(database, { leases, meta, releasesFrom });
+    const { unixSeconds = () => Math.floor(Date.now() / 1000) } = options;
+    return new SqlProviderIndex(database, { leases, meta, releasesFrom, unixSeconds });
   }
 
   async ping(): Promise<void> {
