@@ -113,7 +113,11 @@ export interface SourceRemark {
     | "home"
     | "link"
     | "time"
-    | "attributes";
+    | "attributes"
+    /** Attributes of one entry that cannot be read, or not be stored. */
+    | "lost-attributes"
+    /** What a restore that did not end has left behind. */
+    | "part";
   /** For people: of this machine, not of the put. Empty when the remark is about all of it. */
   readonly path: string;
   readonly reason: string;

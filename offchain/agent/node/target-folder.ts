@@ -20,8 +20,6 @@ import {
   symlinkSync,
 } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import { sha256 } from "#primitives";
-import { toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { isBelow, pathFromBytes, pathToBytes } from "../../core/recipe/path-name.ts";
 import type { DirectoryEntry, FileEntry, SymlinkEntry } from "../../core/recipe/recipe.ts";
@@ -31,6 +29,7 @@ import { InTheWayError } from "../read/obstacles.ts";
 import { HeldFolder } from "./held-folder.ts";
 import { MetadataWriter } from "./metadata-writer.ts";
 import { nameNew, nameOver } from "./naming.ts";
+import { partNameOf } from "./part-name.ts";
 import { systemPath } from "./system-path.ts";
 
 /**
@@ -284,8 +283,7 @@ export class TargetFolder {
   }
 
   #partNameOf(entry: FileEntry): string {
-    const name = toHex(sha256(Buffer.concat([pathToBytes(this.#dataId), pathToBytes(entry.path)]))).slice(2, 26);
-    return `.tallystick-${name}.part`;
+    return partNameOf(this.#dataId, entry.path);
   }
 
   /** @throws TallystickError CONFLICT when the folder is no longer where it was: what is at its path is not restored */
