@@ -163,7 +163,7 @@ export class Agent {
 }
 
 export type { NamedBlob, NamedBytes, NamedInput, NamedStream } from "./put/named-inputs.ts";
-export { InTheWayError, type LeftEntry } from "./read/obstacles.ts";
+export { InTheWayError, type LeftEntry, LeftError, RefusedError } from "./read/obstacles.ts";
 export type {
   AgentPlatform,
   AgreementReport,
