@@ -224,7 +224,7 @@ async function run(
       resolve();
     });
     child.on("close", (status, signal) => {
-      // Of xargs: 123 when a command failed for single files, which it names. Others say that it did not run to its end.
+      // Of xargs: 123 when a command failed for single files, which it names. Others: it did not run to its end.
       if (signal !== null) failure ??= `${command} was ended by ${signal}`;
       else if (command === "xargs" && status !== 0 && status !== 123) failure ??= `${command} failed (${status})`;
       resolve();

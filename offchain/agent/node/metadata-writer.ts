@@ -243,7 +243,7 @@ function endRestore({ error }: LeftEntry): never {
   throw asDiskError(error.cause, error.message);
 }
 
-/** Where the commands find an entry: they follow no link, which the path of a folder may be, and what is in it is none. */
+/** Where the commands find an entry. They follow no link, which the path of a folder may be: what is in it is none. */
 function ownPlace({ entry, place }: Unfinished): string {
   return entry.type === "directory" ? `${place}/.` : place;
 }

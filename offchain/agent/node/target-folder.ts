@@ -4,9 +4,9 @@
  * made or found to be a real folder, and files are opened without following links.
  *
  * Folders are held open while something is restored into them (held-folder.ts), so that this is also true when somebody
- * replaces one by a link meanwhile, and paths are short, however deep the folder. What is read ahead of its turn is found
- * from the innermost of its folders that is open then; it is compared with what is in the folder before anything is done
- * to it.
+ * replaces one by a link meanwhile, and paths are short, however deep the folder. What is read ahead of its turn is
+ * found from the innermost of its folders that is open then; it is compared with what is in the folder before anything
+ * is done to it.
  */
 
 import {

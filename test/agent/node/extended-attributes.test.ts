@@ -175,7 +175,8 @@ describe("extended attributes", () => {
     it("cost the attributes of one entry when they are more than can be stored, by name", async () => {
       const count = MAX_XATTRS + 1;
       const many = `k=0; while [ $k -lt ${count} ]; do echo "user.$k=0sAA=="; k=$((k+1)); done`;
-      const large = `k=0; while [ $k -lt 17 ]; do printf "user.$k=0s"; head -c 87380 /dev/zero | tr '\\0' A; echo; k=$((k+1)); done`;
+      const value = "head -c 87380 /dev/zero | tr '\\0' A";
+      const large = `k=0; while [ $k -lt 17 ]; do printf "user.$k=0s"; ${value}; echo; k=$((k+1)); done`;
       replaceCommand(
         forEach(`echo "# file: $f"; case "$f" in */a) ${many};; */b) ${large};; *) echo user.x=0sAA==;; esac; echo`),
       );
