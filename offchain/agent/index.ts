@@ -32,6 +32,7 @@ import {
   getFile,
   getStream,
   type LeftReport,
+  type NotSet,
 } from "./read/get.ts";
 import { openStoredRoot } from "./read/open-root.ts";
 import type { ReadEntry, ReadFile } from "./read/read-entries.ts";
@@ -175,6 +176,7 @@ export type {
   GetOptions,
   GetReport,
   LeftReport,
+  NotSet,
   PutInput,
   PutOptions,
   PutReport,

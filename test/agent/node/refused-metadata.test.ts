@@ -16,6 +16,7 @@ import { expect } from "chai";
 import { readAttributes, writeAttributes } from "../../../offchain/agent/node/extended-attributes.ts";
 import { localFiles } from "../../../offchain/agent/node/local-files.ts";
 import type { TargetRemark } from "../../../offchain/agent/platform.ts";
+import { LeftError } from "../../../offchain/agent/read/obstacles.ts";
 import type { EntryMetadata } from "../../../offchain/core/snapshot/entry-metadata.ts";
 import { file, fill, folder, link, PIECE_BYTES, plain, type Wanted } from "../../helpers/filled-target.ts";
 import { asNobody, IS_ROOT, NOBODY } from "../../helpers/nobody.ts";
@@ -129,6 +130,15 @@ describe("metadata of what is restored", () => {
     // The mode of the first cannot be set: those behind it are given up.
     await rejection(refusing({ fchmodSync: () => "EIO" }, () => restore(wanted("third-"))));
     expect(openFiles()).to.equal(before);
+  });
+
+  it("ends the restore when an entry that waited is refused and nobody is told, and takes no other for it", async () => {
+    const link: Record<string, Rule> = { linkSync: () => "EINVAL" };
+    const error = await rejection(
+      refusing(link, () => restore([file("a", "x", attributed), file("b", "x", attributed)])),
+    );
+    expect(error.code).to.equal("DISK_FAILED");
+    expect(error).to.not.be.instanceOf(LeftError);
   });
 
   it("does not take a file for restored that was cut while its first part was compared", async () => {
