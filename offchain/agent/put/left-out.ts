@@ -10,7 +10,7 @@ const TOLD_PER_KIND = 20;
 /** The user has asked for these: they are not told. */
 const WISHED: ReadonlySet<Kind> = new Set(["excluded", "cache", "other-file-system"]);
 /** With these, the put does not hold what it was to hold. */
-const INCOMPLETE: ReadonlySet<Kind> = new Set(["unreadable", "changed", "special"]);
+const INCOMPLETE: ReadonlySet<Kind> = new Set(["unreadable", "changed", "special", "lost-attributes"]);
 
 export interface LeftOutReport {
   /** Whether something that was to be stored is missing, or may be stored half old and half new. */

@@ -26,6 +26,8 @@ const LABELS: Readonly<Record<keyof LeftOutReport["counts"], string>> = {
   link: "named links, stored as links",
   time: "files with a time that cannot be stored",
   attributes: "no extended attributes",
+  "lost-attributes": "extended attributes that could not be read or are too large",
+  part: "parts of restores that did not end",
 };
 
 const collected = (value: string, earlier: readonly string[] = []) => [...earlier, value];

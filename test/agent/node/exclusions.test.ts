@@ -256,4 +256,21 @@ describe("what a walk leaves out because the user wishes it", () => {
     expect(exclusions.excludes(`${"a/".repeat(1000)}b`, false)).to.equal(true);
     expect(performance.now() - startedAt).to.be.lessThan(4000);
   });
+
+  it("leaves out what a restore that did not end has left behind, and says so", () => {
+    const part = `.tallystick-${"0123456789ab".repeat(2)}.part`;
+    make({
+      [`top/${part}`]: "",
+      [`top/folder/${part}`]: "",
+      [`top/z/${part}/kept`]: "",
+      [`top/x${part}`]: "",
+      "top/.tallystick-0123.part": "",
+    });
+    const { files, remarks } = kept();
+    expect(files).to.deep.equal([".tallystick-0123.part", `x${part}`, `z/${part}/kept`]);
+    expect(remarks).to.deep.equal([
+      ["part", `top/${part}`],
+      ["part", `top/folder/${part}`],
+    ]);
+  });
 });
