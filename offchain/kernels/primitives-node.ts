@@ -35,12 +35,18 @@ import {
  */
 const secret = createSecretKey;
 
+const SHA256_BYTES = 32;
+
 function asPlainBytes(buffer: Buffer): Uint8Array {
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 }
 
+/** By way of a string, and into memory of the JavaScript heap: a `Buffer` for each digest takes half as long again. */
 export function sha256(data: Uint8Array): Uint8Array {
-  return asPlainBytes(hash("sha256", data, "buffer"));
+  const characters = hash("sha256", data, "binary");
+  const digest = new Uint8Array(SHA256_BYTES);
+  for (let k = 0; k < SHA256_BYTES; k++) digest[k] = characters.charCodeAt(k);
+  return digest;
 }
 
 export function createSha256(): Sha256 {

@@ -21,7 +21,7 @@ export const BLOCK_KIB = [8, 12];
 export const PUBLISHED_FILE_MILLISECONDS: Readonly<Record<number, number>> = { 100: 2000 };
 
 export interface KeyFigure {
-  readonly what: "file key" | "block keys";
+  readonly what: "file key" | "file key, with cutting" | "block keys";
   readonly mode: string;
   readonly megabytes: number;
   /** Of block keys. */
@@ -67,37 +67,51 @@ export function merkleMode(committee: BenchCommittee): BlockKeyMode {
   };
 }
 
-/** The digest that a file's key derives from, as a put takes it: cutting, framing and hashing each chunk. */
-async function digestOfFile(file: Uint8Array): Promise<Uint8Array> {
+/** The frames of a file, as a put makes them: it is cut by content, and tried whether a chunk is worth compressing. */
+async function* framesOf(file: Uint8Array, allocate: () => Uint8Array): AsyncGenerator<Uint8Array> {
   const toFrame = await loadFramer();
-  // Each frame is done with when the next one begins.
-  const room = new Uint8Array(MAX_FRAME_BYTES);
-  const chunker = new Chunker({ sizeBytes: file.length, allocate: () => room });
-  const digests: Uint8Array[] = [];
+  const chunker = new Chunker({ sizeBytes: file.length, allocate });
   for (let offset = 0; offset < file.length; offset += MEGABYTE) {
-    for (const stored of chunker.push(file.subarray(offset, offset + MEGABYTE))) digests.push(sha256(toFrame(stored)));
+    for (const stored of chunker.push(file.subarray(offset, offset + MEGABYTE))) yield toFrame(stored);
   }
   const last = chunker.finish();
-  if (last !== undefined) digests.push(sha256(toFrame(last)));
-  return fileDigest(digests);
+  if (last !== undefined) yield toFrame(last);
 }
 
-export async function measureFileKey(megabytes: number, committee: BenchCommittee, runs: number): Promise<KeyFigure> {
+/**
+ * The key of a file derives from the digests of its frames. Measured once from frames, as keys of blocks are, and once
+ * with all that a put does before: cutting is what deduplication needs, and not the key.
+ */
+export async function measureFileKeys(
+  megabytes: number,
+  committee: BenchCommittee,
+  runs: number,
+): Promise<KeyFigure[]> {
   const file = aesCtrStream(`file ${megabytes}`, megabytes * MEGABYTE);
-  const work = async () => {
-    const [output] = await committee.evaluate([oprfInput(PUBLIC_DOMAIN, "file", await digestOfFile(file))]);
+  const keyOf = async (frames: Iterable<Uint8Array> | AsyncIterable<Uint8Array>) => {
+    const digests: Uint8Array[] = [];
+    for await (const frame of frames) digests.push(sha256(frame));
+    const [output] = await committee.evaluate([oprfInput(PUBLIC_DOMAIN, "file", fileDigest(digests))]);
     if (output === undefined) throw new Error("the committee gave no output");
     fileKey(output);
     return 1;
   };
+  const frames: Uint8Array[] = [];
+  for await (const frame of framesOf(file, () => new Uint8Array(MAX_FRAME_BYTES))) frames.push(frame);
+  // Each frame is done with when the next one begins.
+  const room = new Uint8Array(MAX_FRAME_BYTES);
   const published = PUBLISHED_FILE_MILLISECONDS[megabytes];
-  return {
-    ...(await measured(file, committee, runs, work)),
-    what: "file key",
+  const facts = {
     mode: "oprf",
     megabytes,
     ...(published === undefined ? {} : { publishedMilliseconds: published }),
   };
+  const key = await measured(file, committee, runs, () => keyOf(frames));
+  const withCutting = await measured(file, committee, runs, () => keyOf(framesOf(file, () => room)));
+  return [
+    { ...key, ...facts, what: "file key" },
+    { ...withCutting, ...facts, what: "file key, with cutting" },
+  ];
 }
 
 export async function measureBlockKeys(

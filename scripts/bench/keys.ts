@@ -24,7 +24,7 @@ import {
   type KeyFigure,
   type KeyVerdict,
   measureBlockKeys,
-  measureFileKey,
+  measureFileKeys,
   merkleMode,
   oprfMode,
 } from "./keys-figures.ts";
@@ -82,7 +82,10 @@ function verdictTable(verdicts: readonly KeyVerdict[]): string {
 /** Milliseconds of user and node together, by size. */
 function picture(figures: readonly KeyFigure[]): string {
   const bars = figures.map(({ what, mode, megabytes, blockKib, milliseconds, nodeMilliseconds }) => ({
-    group: what === "file key" ? "Key of a file, ms" : `Block keys, mode ${mode}, ms`,
+    group:
+      what === "block keys"
+        ? `Block keys, mode ${mode}, ms`
+        : `${what === "file key" ? "Key of a file" : "Key of a file, with cutting"}, ms`,
     label: `${megabytes} MB${blockKib === undefined ? "" : ` in blocks of ${blockKib} KiB`}`,
     value: Math.round(milliseconds + nodeMilliseconds),
   }));
@@ -104,10 +107,10 @@ const say = (line: string) => process.stderr.write(`bench: ${line}\n`);
 const committee = await BenchCommittee.create(NODES, THRESHOLD);
 const figures: KeyFigure[] = [];
 // Compiles what the first measurement would otherwise compile.
-await measureFileKey(1, committee, 2);
+await measureFileKeys(1, committee, 2);
 for (const megabytes of FILE_MEGABYTES.filter(isWanted)) {
   say(`file keys, ${megabytes} MB…`);
-  figures.push(await measureFileKey(megabytes, committee, runs));
+  figures.push(...(await measureFileKeys(megabytes, committee, runs)));
 }
 const modes = [
   { mode: merkleMode(committee), repeats: runs },

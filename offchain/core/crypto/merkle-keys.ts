@@ -15,6 +15,7 @@ const NODE_TAG = domainTag("merkle-node");
 /** The counter of the one-step key derivation, then its label. */
 const KEY_TAG = domainTag("merkle-chunk-key");
 const FIRST_BLOCK = u32be(1);
+const DIGEST_BYTES = 32;
 
 /**
  * Merkle root over the frames of a file, in their order. A leaf is H(B), a node SHA-256(domainTag("merkle-node") ‖ left
@@ -40,8 +41,13 @@ export function merkleRoot(frameDigests: readonly Uint8Array[]): Uint8Array {
   return roots.reduceRight((right, { root }) => join(root, right), last.root);
 }
 
+/** Input of a node, laid out anew for each: files have many blocks. */
+const nodeInput = concatBytes(NODE_TAG, new Uint8Array(2 * DIGEST_BYTES));
+
 function join(left: Uint8Array, right: Uint8Array): Uint8Array {
-  return sha256(concatBytes(NODE_TAG, left, right));
+  nodeInput.set(left, NODE_TAG.length);
+  nodeInput.set(right, NODE_TAG.length + DIGEST_BYTES);
+  return sha256(nodeInput);
 }
 
 /**
