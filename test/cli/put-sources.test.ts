@@ -46,4 +46,17 @@ describe("options of put about its files", () => {
     expect(told).to.have.length(22);
     expect(leftOutLines(report).join("\n")).to.contain("30: could not be read").and.contain("incomplete");
   });
+
+  it("counts what was stored as it was read as incomplete, but neither as left out nor as missing", () => {
+    const leftOut = new LeftOut({ debug: () => undefined, warn: () => undefined });
+    leftOut.add({ kind: "changed", path: "/log", reason: "it changed while it was being read; stored as it was read" });
+    expect(leftOut.unreadEntries).to.equal(0);
+    expect(leftOut.report().incomplete).to.equal(true);
+    expect(leftOutLines(leftOut.report()).join("\n"))
+      .to.contain("remark     1: changed while being read, stored as read")
+      .and.contain("incomplete")
+      .and.not.contain("left out");
+    leftOut.add({ kind: "unreadable", path: "/gone", reason: "it does not exist (any more); left out" });
+    expect(leftOut.unreadEntries).to.equal(1);
+  });
 });

@@ -1,4 +1,5 @@
 /** Snapshots on a real network: what a put appends, what the commands show, and what comes back on a new device. */
+import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -273,6 +274,27 @@ describe("snapshots", () => {
       expect(verified.exitCode).to.equal(EXIT.integrity);
       expect(verified.document.error).to.include({ code: "INTEGRITY" });
       expect(verified.stderr).to.contain("five/f3");
+    });
+
+    it("hold a file that is written to all the time, as it was read, and the exit code says so", async () => {
+      mkdirSync(dir("logs"));
+      const script = 'while :; do head -c 65536 /dev/zero >> "$0"; sleep 0.001; done';
+      // Long enough to be written to while it is read.
+      writeFileSync(dir("logs", "big.log"), pseudoRandomBytes("log", 24 * MIB));
+      const writer = spawn("sh", ["-c", script, dir("logs", "big.log")], { stdio: "ignore" });
+      try {
+        for (const named of [dir("logs"), dir("logs", "big.log")]) {
+          const put = await tallystick(bob, ["put", named, "--no-agreement"]);
+          expect(put.exitCode, put.stderr).to.equal(EXIT.incomplete);
+          expect(put.document).to.deep.include({ entries: named === dir("logs") ? 2 : 1 });
+          expect(put.document.totalBytes).to.be.greaterThan(24 * MIB);
+          expect(put.document.leftOut).to.deep.include({ incomplete: true, counts: { changed: 1 } });
+          expect(put.document.snapshot).to.deep.include({ unreadEntries: 0 });
+          expect(put.stderr).to.contain("it changed while it was being read; stored as it was read");
+        }
+      } finally {
+        writer.kill("SIGKILL");
+      }
     });
 
     it("are restored beside files that differ, which stay, are named, and cost the exit code", async () => {
