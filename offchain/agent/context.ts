@@ -127,8 +127,25 @@ export class AgentContext {
             new CspClient(url, account, this.#sessionTokens(), this.#httpTo(`provider ${originOf(url)}`)),
           ),
       ),
+      () => this.noticeLoss(),
     );
     return this.#providers;
+  }
+
+  /**
+   * Something that was stored turns out to be lost or damaged. What repairs it is another put, which must not rely on
+   * what was confirmed before: the file cache is emptied. That this fails is told, and hides no error.
+   */
+  noticeLoss(): void {
+    try {
+      this.platform.fileCache?.forget();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.logger.warn(
+        { reason },
+        "the file cache cannot be emptied; put the files again with --force-rescan, since data was lost",
+      );
+    }
   }
 
   /**

@@ -32,6 +32,7 @@ import {
   getFile,
   getStream,
   type LeftReport,
+  type NotSet,
 } from "./read/get.ts";
 import { openStoredRoot } from "./read/open-root.ts";
 import type { ReadEntry, ReadFile } from "./read/read-entries.ts";
@@ -163,7 +164,7 @@ export class Agent {
 }
 
 export type { NamedBlob, NamedBytes, NamedInput, NamedStream } from "./put/named-inputs.ts";
-export { InTheWayError, type LeftEntry } from "./read/obstacles.ts";
+export { InTheWayError, type LeftEntry, LeftError, RefusedError } from "./read/obstacles.ts";
 export type {
   AgentPlatform,
   AgreementReport,
@@ -175,6 +176,7 @@ export type {
   GetOptions,
   GetReport,
   LeftReport,
+  NotSet,
   PutInput,
   PutOptions,
   PutReport,

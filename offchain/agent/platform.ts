@@ -12,6 +12,7 @@ import type { Catalogue } from "./catalogue.ts";
 import type { Clock } from "./clock.ts";
 import type { DataStages } from "./pipeline/data-stages.ts";
 import type { InputError } from "./put/input-errors.ts";
+import type { LeftEntry } from "./read/obstacles.ts";
 
 export interface AgentPlatform {
   readonly catalogue: Catalogue;
@@ -113,7 +114,11 @@ export interface SourceRemark {
     | "home"
     | "link"
     | "time"
-    | "attributes";
+    | "attributes"
+    /** Attributes of one entry that cannot be read, or not be stored. */
+    | "lost-attributes"
+    /** What a restore that did not end has left behind. */
+    | "part";
   /** For people: of this machine, not of the put. Empty when the remark is about all of it. */
   readonly path: string;
   readonly reason: string;
@@ -188,11 +193,16 @@ export interface TargetOptions {
   readonly overwrite: boolean;
   /** Told of metadata that cannot be restored here. */
   readonly remark?: (remark: TargetRemark) => void;
+  /**
+   * Told of an entry that is not restored, although the call about it has returned: it waited for others to be finished
+   * with it. Default: that ends the restore.
+   */
+  readonly onLeft?: (left: LeftEntry) => void;
 }
 
 /** Something that is restored, but not with all of its metadata. */
 export interface TargetRemark {
-  readonly kind: "owner" | "attributes";
+  readonly kind: "owner" | "attributes" | "mode" | "time";
   /** Empty when the remark names it, or is about all of it. */
   readonly path: string;
   readonly reason: string;
@@ -208,13 +218,16 @@ export type RestoreEntry<Entry extends FileEntry = FileEntry> = Entry & { readon
  * called some entries ahead of the others.
  */
 export interface RestoreTarget {
-  /** Finishes the folders that do not hold the entry. Called before anything else is done about it. */
+  /**
+   * Finishes the folders that do not hold the entry. Called before anything else is done about it. Throws nothing that
+   * concerns a single entry.
+   */
   before(entry: FileEntry): Promise<void>;
-  /** @throws InTheWayError when something else is there */
+  /** @throws InTheWayError when something else is there; RefusedError */
   makeFolder(entry: RestoreEntry<DirectoryEntry>): Promise<void>;
-  /** @throws InTheWayError when something else is there and may not be replaced */
+  /** @throws InTheWayError when something else is there and may not be replaced; RefusedError */
   makeLink(entry: RestoreEntry<SymlinkEntry>): Promise<void>;
-  /** @throws InTheWayError when something else is there and may not be replaced */
+  /** @throws InTheWayError when something else is there and may not be replaced; RefusedError */
   openFile(entry: RestoreEntry<RegularFileEntry>): Promise<FileSink>;
   /** Called after the last entry. */
   finish(): Promise<void>;
@@ -235,7 +248,7 @@ export interface FileSink {
   /**
    * Plaintext of the piece if the target has it, verified; undefined when it must be fetched.
    * @throws InTheWayError when something else is there and may not be replaced, so that nothing is fetched for it; also
-   *   `write` and `finish` may find that
+   *   `write` and `finish` may find that, and throw RefusedError
    */
   reuse(piece: ExpectedPiece, offset: number): Promise<Uint8Array | undefined>;
   /**

@@ -3,6 +3,7 @@
  * of the machine can read.
  */
 import { readFile } from "node:fs/promises";
+import { PASSPHRASE_HINT, secretLine, secretText } from "../core/encoding/secret-text.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { InterruptedError } from "./interrupt.ts";
 
@@ -11,15 +12,17 @@ interface SecretSource {
   readonly environment: string;
   readonly option: string;
   readonly file: string | undefined;
-  /** How much of the file counts; its first line unless stated. */
-  readonly lines?: "all";
+  /** Whether the file may have several lines. */
+  readonly lines: "one" | "all";
+  /** What to do about a file that is no text, or has several lines. */
+  readonly hint: string;
 }
 
 async function readSecret(source: SecretSource, askFor: () => Promise<string>): Promise<string> {
   if (source.file !== undefined) {
+    let bytes: Uint8Array;
     try {
-      const text = (await readFile(source.file, "utf8")).replace(/^\uFEFF/, "");
-      return source.lines === "all" ? text : (text.split(/\r?\n/, 1)[0] ?? "");
+      bytes = await readFile(source.file);
     } catch (cause) {
       throw new TallystickError(`the ${source.what} file cannot be read`, {
         code: "FILE_UNREADABLE",
@@ -29,6 +32,10 @@ async function readSecret(source: SecretSource, askFor: () => Promise<string>): 
         cause,
       });
     }
+    const { hint } = source;
+    const file = { what: `${source.what} file`, path: source.file, facts: { party: "you", hint } };
+    const text = secretText(bytes, file);
+    return source.lines === "all" ? text : secretLine(text, file);
   }
   const fromEnvironment = process.env[source.environment];
   if (fromEnvironment !== undefined && fromEnvironment !== "") return fromEnvironment;
@@ -80,12 +87,20 @@ async function answered(show: () => Promise<string>): Promise<string> {
 /** How often a new passphrase is asked for when its repetition differs. */
 const PASSPHRASE_ATTEMPTS = 3;
 
+function passphraseFrom(file: string | undefined): SecretSource {
+  return {
+    what: "passphrase",
+    environment: "TALLYSTICK_PASSPHRASE",
+    option: "--passphrase-file",
+    file,
+    lines: "one",
+    hint: PASSPHRASE_HINT,
+  };
+}
+
 /** @returns the passphrase that opens the keystore */
 export function readPassphrase(file: string | undefined): Promise<string> {
-  return readSecret(
-    { what: "passphrase", environment: "TALLYSTICK_PASSPHRASE", option: "--passphrase-file", file },
-    () => prompt("Passphrase"),
-  );
+  return readSecret(passphraseFrom(file), () => prompt("Passphrase"));
 }
 
 /**
@@ -93,18 +108,15 @@ export function readPassphrase(file: string | undefined): Promise<string> {
  * @returns the passphrase for a new keystore
  */
 export function readNewPassphrase(file: string | undefined): Promise<string> {
-  return readSecret(
-    { what: "passphrase", environment: "TALLYSTICK_PASSPHRASE", option: "--passphrase-file", file },
-    async () => {
-      for (let left = PASSPHRASE_ATTEMPTS; left > 0; left--) {
-        const first = await prompt("New passphrase");
-        if (first.length === 0) throw new InvalidInputError("the passphrase is empty", { party: "you" });
-        if ((await prompt("Again")) === first) return first;
-        if (left > 1) process.stderr.write("tallystick: the two passphrases differ; type the new passphrase again\n");
-      }
-      throw new InvalidInputError("the two passphrases differ", { party: "you" });
-    },
-  );
+  return readSecret(passphraseFrom(file), async () => {
+    for (let left = PASSPHRASE_ATTEMPTS; left > 0; left--) {
+      const first = await prompt("New passphrase");
+      if (first.length === 0) throw new InvalidInputError("the passphrase is empty", { party: "you" });
+      if ((await prompt("Again")) === first) return first;
+      if (left > 1) process.stderr.write("tallystick: the two passphrases differ; type the new passphrase again\n");
+    }
+    throw new InvalidInputError("the two passphrases differ", { party: "you" });
+  });
 }
 
 const PHRASE_ENVIRONMENT = "TALLYSTICK_RECOVERY_PHRASE";
@@ -113,7 +125,14 @@ const PHRASE_WORDS = 24;
 /** @returns the recovery phrase, words separated by single spaces */
 export async function readRecoveryPhrase(file: string | undefined): Promise<string> {
   const phrase = await readSecret(
-    { what: "recovery phrase", environment: PHRASE_ENVIRONMENT, option: "--phrase-file", file, lines: "all" },
+    {
+      what: "recovery phrase",
+      environment: PHRASE_ENVIRONMENT,
+      option: "--phrase-file",
+      file,
+      lines: "all",
+      hint: "write the words as plain text",
+    },
     () => promptWords("Recovery phrase", PHRASE_WORDS),
   );
   return wordsOf(phrase).join(" ").toLowerCase();

@@ -122,8 +122,10 @@ export const ERROR_CODES = {
     ...LOCAL,
     status: 500,
     exit: "local",
-    meaning: "Local state could not be read or written.",
-    cause: "Missing permissions, a failing disk, or a read-only file system.",
+    meaning: "Local state, or an entry that is to be restored, could not be read or written.",
+    cause:
+      "Missing permissions, a failing disk, a read-only file system, or one that does not take the name or the kind " +
+      "of an entry.",
     remedy: "Correct the cause that the message names and repeat.",
   },
   DATABASE_UNAVAILABLE: {

@@ -7,7 +7,7 @@ import type { DaemonDatabase } from "../daemon/database.ts";
 import type { SessionDatabase } from "../daemon/sessions.ts";
 import { openPostgresqlDatabase } from "../store/index/sql/open-postgresql.ts";
 import { openSqliteDatabase } from "../store/index/sql/open-sqlite.ts";
-import { SqlProviderIndex } from "../store/index/sql/provider-index.ts";
+import { type ProviderIndexOptions, SqlProviderIndex } from "../store/index/sql/provider-index.ts";
 import type { SqlDatabase } from "../store/index/sql/sql-database.ts";
 import { type CspTables, PROVIDER_MIGRATIONS } from "./tables.ts";
 
@@ -90,7 +90,11 @@ export class ProviderDatabase implements DaemonDatabase {
   }
 
   /** @throws UnknownVersionError, DiskFullError, DiskFailedError, InvalidInputError, DatabaseUnavailableError */
-  static async open(config: DatabaseConfig, dataDir: string): Promise<ProviderDatabase> {
+  static async open(
+    config: DatabaseConfig,
+    dataDir: string,
+    options: ProviderIndexOptions = {},
+  ): Promise<ProviderDatabase> {
     const sql =
       config.kind === "sqlite"
         ? await openSqliteDatabase<CspTables>(config.path ?? join(dataDir, "csp.db"), PROVIDER_MIGRATIONS)
@@ -102,7 +106,7 @@ export class ProviderDatabase implements DaemonDatabase {
             PROVIDER_MIGRATIONS,
           );
     try {
-      return new ProviderDatabase(sql, await SqlProviderIndex.open(sql.part()));
+      return new ProviderDatabase(sql, await SqlProviderIndex.open(sql.part(), options));
     } catch (error) {
       await sql.close();
       throw error;

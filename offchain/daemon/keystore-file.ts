@@ -8,6 +8,7 @@ import { computeAddress } from "ethers";
 import { randomBytes } from "#primitives";
 import { kdf } from "../core/crypto/kdf.ts";
 import { toHex } from "../core/encoding/hex.ts";
+import { PASSPHRASE_HINT, secretLine } from "../core/encoding/secret-text.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { DEFAULT_SCRYPT_COST, type KeystoreKind, openKeystore, sealKeystore } from "../core/identity/keystore.ts";
 import type { ScryptCost } from "../kernels/primitives.ts";
@@ -21,9 +22,10 @@ export type DaemonKind = KeystoreKind;
 
 /**
  * The passphrase from the environment variable TALLYSTICK_PASSPHRASE (removed from the environment once read, so that
- * child processes and crash dumps of it do not carry it), else from the first line of `passphraseFile`.
+ * child processes and crash dumps of it do not carry it), else from `passphraseFile`, which has one line.
  *
- * @throws InvalidInputError when there is neither, or others can read the file; TallystickError FILE_UNREADABLE
+ * @throws InvalidInputError when there is neither, when others can read the file, and for one that is not a line of
+ *   text; TallystickError FILE_UNREADABLE
  */
 export function readPassphrase(passphraseFile?: string): string {
   const fromEnvironment = process.env.TALLYSTICK_PASSPHRASE;
@@ -36,7 +38,8 @@ export function readPassphrase(passphraseFile?: string): string {
       hint: "set TALLYSTICK_PASSPHRASE, or name a file of mode 0600 as passphraseFile in the configuration",
     });
   }
-  return readPrivateFile(passphraseFile, "passphrase file").split(/\r?\n/, 1)[0] ?? "";
+  const file = { what: "passphrase file", path: passphraseFile, facts: { hint: PASSPHRASE_HINT } };
+  return secretLine(readPrivateFile(file.path, file.what, PASSPHRASE_HINT), file);
 }
 
 /** @throws TallystickError NO_IDENTITY when there is no keystore where the configuration says */

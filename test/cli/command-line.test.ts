@@ -183,6 +183,10 @@ describe("command line", () => {
     const { code, stderr } = run(["status", "--passphrase-file", file]);
     expect(code).to.equal(exitCodeOf("NO_DEPLOYMENT"));
     expect(stderr).to.include("npm run devnet");
+    writeFileSync(file, Uint8Array.of(0x61, 0xff, 0x61));
+    const refused = run(["ls", "--passphrase-file", file]);
+    expect(refused.code).to.equal(exitCodeOf("INVALID_INPUT"));
+    expect(refused.stderr).to.include("openssl rand -base64 32");
   });
 
   it("says what an agreement costs before its deposit is sent, and does not hide other progress", () => {

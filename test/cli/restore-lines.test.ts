@@ -1,7 +1,7 @@
 /** What `get` and `recover` print about what they leave: the first by name, the rest as a number. */
 import { expect } from "chai";
-import { InTheWayError } from "../../offchain/agent/read/obstacles.ts";
-import { leftLines } from "../../offchain/cli/commands/get.ts";
+import { InTheWayError, RefusedError } from "../../offchain/agent/read/obstacles.ts";
+import { leftLines, notSetLines } from "../../offchain/cli/commands/get.ts";
 import { failedLines } from "../../offchain/cli/commands/recover.ts";
 import { type ErrorCode, TallystickError } from "../../offchain/core/errors.ts";
 
@@ -25,6 +25,29 @@ describe("lines about what is not restored", () => {
       "and 10 more, which --json names",
       "30 entries are not restored; what is there was left as it is",
       "hint: restore into an empty folder, or allow overwriting",
+    ]);
+  });
+
+  it("say what the file system refused, each reason with its hint, and what it did not set", () => {
+    const refused = new RefusedError("/out/a:", "no such name (EINVAL)", undefined);
+    const lines = leftLines({
+      count: 2,
+      entries: [
+        { path: "a:", error: refused },
+        { path: "b", error: new InTheWayError("/out/b", "a file", false) },
+      ],
+    });
+    expect(lines).to.deep.equal([
+      "/out/a: cannot be restored: no such name (EINVAL)",
+      "/out/b exists and is something else than what is to be restored",
+      "2 entries are not restored; what is there was left as it is",
+      `hint: ${refused.hint}`,
+      "hint: restore into an empty folder",
+    ]);
+    expect(notSetLines({ owner: 3, attributes: 1 })).to.deep.equal([]);
+    expect(notSetLines({ mode: 1, time: 2 })).to.deep.equal([
+      "the mode of 1 entry could not be set",
+      "the time of 2 entries could not be set",
     ]);
   });
 

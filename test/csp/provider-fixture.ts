@@ -43,7 +43,7 @@ export async function openProvider(
 ) {
   const logger = pino({ level: "silent" });
   const now = () => clock.seconds;
-  const provided = await ProviderDatabase.open({ kind: "sqlite" }, folder);
+  const provided = await ProviderDatabase.open({ kind: "sqlite" }, folder, { unixSeconds: now });
   const { index } = provided;
   /** For looks at the tables. */
   const database = openDatabase(join(folder, "csp.db"), { migrations: [] });

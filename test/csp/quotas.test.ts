@@ -156,7 +156,11 @@ describe("quotas of a provider", () => {
   it("count the head of a snapshot list, and take a smaller one from an account that is above its limit", async () => {
     const { quotas, upload, index, outside } = await open();
     await quotas.requireHead(ALICE, 9000);
-    await index.heads.replace(ALICE, { version: 0, releases: 0 }, { version: 1, sealed: new Uint8Array(9000) });
+    await index.heads.replace(
+      ALICE,
+      { version: 0, releases: await index.heads.releasesOf(ALICE) },
+      { version: 1, sealed: new Uint8Array(9000) },
+    );
     await upload(ALICE, 1000);
     const error = await refusal(upload(ALICE, 10), "RATE_LIMITED");
     expect(error.received).to.equal("10001 bytes in 2 objects");

@@ -57,8 +57,8 @@ export class MemoryListKeeper extends MemoryProvider {
   readonly released: string[] = [];
   /** Objects that `keep` was asked about. */
   readonly kept: string[] = [];
-  /** Releases that were counted; 0 without a head. */
-  releaseCount = 0;
+  /** Releases that were counted. */
+  releaseCount = 7;
   /** Replacements that were refused, because another device came first. */
   conflicts = 0;
   /** Called before each replacement is decided. */
@@ -81,7 +81,6 @@ export class MemoryListKeeper extends MemoryProvider {
       return false;
     }
     this.heads.push(sealed);
-    this.releaseCount ||= 1;
     return true;
   }
 

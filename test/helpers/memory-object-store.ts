@@ -3,8 +3,10 @@
  * interface alone.
  */
 import {
+  type MayRemove,
   type NamedBytes,
   type ObjectStore,
+  requireMayRemove,
   requireObjectId,
   requireRange,
 } from "../../offchain/store/object/object-store.ts";
@@ -63,8 +65,9 @@ export class MemoryObjectStore implements ObjectStore {
     return this.#disk.objects.delete(id);
   }
 
-  async deleteMany(ids: readonly string[]): Promise<number> {
+  async deleteMany(ids: readonly string[], mayRemove?: MayRemove): Promise<number> {
     for (const id of ids) requireObjectId(id);
+    requireMayRemove(mayRemove);
     return ids.filter((id) => this.#disk.objects.delete(id)).length;
   }
 

@@ -1,5 +1,6 @@
-/** A put into a provider in memory, without files, chain or committee. */
+/** A put into a provider in memory, without chain or committee. */
 
+import type { FileSystemPort } from "../../offchain/agent/platform.ts";
 import type { AssembledRoot } from "../../offchain/agent/put/assemble.ts";
 import { openSource, type PutInput } from "../../offchain/agent/put/source.ts";
 import { onEvery } from "../../offchain/agent/put/store-objects.ts";
@@ -12,9 +13,14 @@ export interface StoredInMemory extends AssembledRoot {
   readonly metadata: readonly EntryMetadata[];
 }
 
-export async function storeInMemory(provider: MemoryProvider, inputs: readonly PutInput[]): Promise<StoredInMemory> {
+/** @param files absent: named content only */
+export async function storeInMemory(
+  provider: MemoryProvider,
+  inputs: readonly PutInput[],
+  files?: FileSystemPort,
+): Promise<StoredInMemory> {
   const metadata: EntryMetadata[] = [];
-  const assembled = await storeTree(openSource(inputs, undefined), {
+  const assembled = await storeTree(openSource(inputs, files), {
     oracle: new MemoryOracle(),
     place: onEvery([{ provider }]),
     domain: "public",

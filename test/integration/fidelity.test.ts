@@ -256,6 +256,40 @@ describe("a round trip through the command line", () => {
     });
   }
 
+  it("restores the rest where links and modes are refused, says what is missing, and exits with 10", async () => {
+    mkdirSync(dir("refused"));
+    for (const name of ["a", "z"]) writeFileSync(dir("refused", name), name, { mode: 0o644 });
+    symlinkSync("a", dir("refused", "link"));
+    const put = await tallystick(alice, ["put", dir("refused"), "--no-agreement"]);
+    const disk = [
+      'import fs from "node:fs"; import { syncBuiltinESMExports } from "node:module";',
+      'for (const name of process.env.REFUSED.split(",")) fs[name] = () => {',
+      '  throw Object.assign(new Error(name), { code: "EPERM", syscall: name }); };',
+      "syncBuiltinESMExports();",
+    ].join("");
+    writeFileSync(dir("disk.mjs"), disk);
+    const getRefusing = (calls: string, folder: string) =>
+      tallystick(alice, ["get", String(put.document.dataId), "-o", folder], {
+        wrapper: ["env", `NODE_OPTIONS=--import=${dir("disk.mjs")}`, `REFUSED=${calls}`],
+      });
+    const out = dir("out refused");
+    const got = await getRefusing("symlinkSync,fchmodSync", out);
+    expect(got.exitCode, got.stderr).to.equal(10);
+    expect(got.document).to.deep.include({ entries: 3, notSet: { mode: 2 } });
+    expect((got.document.left as { entries: { path: string }[] }).entries.map(({ path }) => path)).to.deep.equal([
+      "refused/link",
+    ]);
+    for (const line of [
+      `${join(out, "refused", "link")} cannot be restored: `,
+      "the mode of 2 entries could not be set",
+    ])
+      expect(got.stderr).to.include(line);
+    expect(readdirSync(join(out, "refused"))).to.deep.equal(["a", "z"]);
+    const whole = await getRefusing("futimesSync", dir("out without times"));
+    expect(whole.exitCode, whole.stderr).to.equal(10);
+    expect(whole.document).to.deep.include({ entries: 4, notSet: { time: 2 } });
+  });
+
   it("stores a file whose time no snapshot can hold, and says so", async () => {
     const file = dir("from the far future");
     writeFileSync(file, "hello");

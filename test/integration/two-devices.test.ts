@@ -48,8 +48,16 @@ describe("two devices of one identity", () => {
   it("pay one agreement when the second device puts what the first has put", async () => {
     writeFileSync(dir("files", "paid"), "paid for once");
     const [first, second] = devices as [Agent, Agent];
-    const paid = await first.put([dir("files", "paid")]);
-    const again = await second.put([dir("files", "paid")]);
+    const toldFirst: string[] = [];
+    const paid = await first.put([dir("files", "paid")], {
+      onProgress: ({ operation, phase }) => toldFirst.push(`${operation} ${phase}`),
+    });
+    expect(toldFirst).to.include("agreement uploading");
+    const told: string[] = [];
+    const again = await second.put([dir("files", "paid")], {
+      onProgress: ({ operation, phase }) => told.push(`${operation} ${phase}`),
+    });
+    expect(told, "the provider keeps few preparations without an agreement").to.not.include("agreement uploading");
     expect(again.agreements.map(({ agreementId, isNew }) => [agreementId, isNew])).to.deep.equal([
       [paid.agreements[0]?.agreementId, false],
     ]);

@@ -377,10 +377,11 @@ describe("PostgreSQL", () => {
     });
 
     it("says that the outcome is unknown where repeating could do it twice", async () => {
+      const releases = await reached.index.heads.releasesOf(account(301));
       wire.cutsAfter = once(isCommit);
       const replaced = reached.index.heads.replace(
         account(301),
-        { version: 0, releases: 0 },
+        { version: 0, releases },
         { version: 1, sealed: Uint8Array.of(1) },
       );
       const error = await expectAsyncRejection(() => replaced, "DATABASE_UNAVAILABLE");

@@ -173,8 +173,8 @@ export class Agreements {
       }
       agreement = await this.#require(agreementId);
     }
-    // A miss is a sign of lost data: what repairs it is another put.
-    if (reported.length > 0) this.#context.platform.fileCache?.forget();
+    // A miss is a sign of lost data.
+    if (reported.length > 0) this.#context.noticeLoss();
     const isOver = head >= lastWindowEnd(agreement.terms);
     let closed = false;
     if (agreement.status === "breached" || (agreement.status === "active" && isOver)) {

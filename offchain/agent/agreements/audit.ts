@@ -71,8 +71,7 @@ export async function audit(context: AgentContext, dataId: string, options: Audi
         ? await auditPublicly(context, agreement)
         : await auditPrivately(context, row, agreement, options.sampleCount);
   } catch (error) {
-    // What repairs it is another put, which must not rely on what was confirmed before.
-    if (error instanceof TallystickError && LOSSES.has(error.code)) context.platform.fileCache?.forget();
+    if (error instanceof TallystickError && LOSSES.has(error.code)) context.noticeLoss();
     throw error;
   }
   const { sampleCount, sliceCount, seed } = done.challenge;
@@ -91,7 +90,14 @@ export async function audit(context: AgentContext, dataId: string, options: Audi
 }
 
 /** Codes of failures that say or suggest that data is lost. */
-const LOSSES: ReadonlySet<ErrorCode> = new Set(["INTEGRITY", "INVALID_PROOF", "NOT_FOUND", "DISK_FAILED"]);
+const LOSSES: ReadonlySet<ErrorCode> = new Set([
+  "INTEGRITY",
+  "INVALID_PROOF",
+  "NOT_FOUND",
+  "NOT_OWNER",
+  "OBJECT_LOST",
+  "DISK_FAILED",
+]);
 
 interface Verified {
   readonly challenge: AuditChallenge;

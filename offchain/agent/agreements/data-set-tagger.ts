@@ -15,8 +15,11 @@ import type { AgentContext } from "../context.ts";
 import type { PreparationStore, PreparationWriter, StoredPreparation } from "../platform.ts";
 import { type AgreementKeys, agreementKeys } from "./agreement-keys.ts";
 
-/** A preparation that no agreement refers to is left over from a crash, if it is older than any put may take. */
-const ABANDONED_MILLISECONDS = 7 * 86_400_000;
+/**
+ * A preparation that no agreement refers to is left over from a crash, if it is older than any put may take. One whose
+ * agreement was never proposed will not be, after so long: the data has changed since.
+ */
+const ABANDONED_SECONDS = 7 * 86_400;
 
 /** A data set with its tags. */
 export interface PreparedDataSet extends StoredPreparation {
@@ -29,10 +32,17 @@ export interface PreparedDataSet extends StoredPreparation {
  * @throws TallystickError DISK_FULL, DISK_FAILED
  */
 export async function beginTagging({ platform, catalogue, identity }: AgentContext): Promise<DataSetTagger> {
-  // Of an accepted agreement they are removed; a run that was killed just before has left them.
-  const unfinished = (await catalogue.agreements()).filter(({ state }) => state !== "accepted" && state !== "closed");
-  const neededSalts = new Set(unfinished.map(({ salt }) => salt));
-  await platform.preparations.removeAbandoned(neededSalts, platform.clock.now() - ABANDONED_MILLISECONDS);
+  const before = Math.floor(platform.clock.now() / 1000) - ABANDONED_SECONDS;
+  const neededSalts = new Set<string>();
+  for (const { salt, state, proposedFromBlock, createdAt } of await catalogue.agreements()) {
+    // Of an accepted agreement they are removed; a run that was killed just before has left them.
+    if (state === "accepted" || state === "closed") continue;
+    if (state === "prepared" && proposedFromBlock === undefined && createdAt < before) {
+      await catalogue.removeAgreement(salt);
+      await platform.preparations.remove(salt);
+    } else neededSalts.add(salt);
+  }
+  await platform.preparations.removeAbandoned(neededSalts, before * 1000);
   const salt = toHex(randomBytes(32));
   return await DataSetTagger.create(platform.preparations, salt, await agreementKeys(identity.auditSeed, salt));
 }

@@ -59,7 +59,7 @@ export async function deliverPreparation(
   for (let asked = false; status.state === "open" || status.state === "verifying"; asked = true) {
     signal?.throwIfAborted();
     if (asked || status.state === "verifying") await clock.pause(ASK_AGAIN_MILLISECONDS, signal);
-    status = requireSame(await provider.verifyPreparation(salt));
+    status = requireSame(await provider.verifyPreparation(salt, signal));
     // It must exceed all it reported before: a count that goes up and down is no progress.
     if (status.checkedSlices > grown.slices) grown = { slices: status.checkedSlices, at: clock.now() };
     if (status.state !== "verified" && clock.now() - grown.at >= STALLED_MILLISECONDS) {

@@ -58,6 +58,8 @@ export interface RecordKeyContext {
   readonly archives: Archives;
   readonly catalogueKey: Uint8Array;
   readonly logger?: AgentLogger;
+  /** Called when the account has no record of the key, so that a transaction will be waited for. */
+  readonly onUnrecorded?: () => void;
 }
 
 /** How the account owns the key. */
@@ -109,6 +111,7 @@ async function ensureOnce(
   const tag = toHex(fileTag(dataId));
   const ownId = recordIdOf(context.account.address, tag);
   const ownState = await readRecordState(context.chain, ownId);
+  if (ownState === undefined) context.onUnrecorded?.();
   const own = ownState === undefined ? undefined : await findUsableOwn(context, tag, dataId, fileKey);
   if (own !== undefined) {
     const existing = own.payload.policy.recipients;

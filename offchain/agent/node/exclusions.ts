@@ -3,8 +3,8 @@
  * `.tallystickignore`, and the content of folders that programs have marked as caches (https://bford.info/cachedir/).
  */
 import { closeSync, constants, openSync, readSync } from "node:fs";
-import ignore, { type Ignore } from "ignore";
 import { pathFromBytes } from "../../core/recipe/path-name.ts";
+import { IgnorePatterns } from "./ignore-patterns.ts";
 import { systemPath } from "./system-path.ts";
 
 export const IGNORE_FILE = ".tallystickignore";
@@ -13,46 +13,29 @@ export const CACHE_TAG = "CACHEDIR.TAG";
 const CACHE_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55";
 /** Nobody writes a longer list by hand. */
 const MAXIMUM_PATTERN_BYTES = 1024 * 1024;
-/** The library keeps the result of every test: after so many, the patterns go into a new instance. */
-const TESTS_PER_INSTANCE = 10_000;
 
 /** Patterns of one place, relative to one folder. */
 class Patterns {
   /** Length of the path of the folder with its slash, within the put. */
   readonly #prefixLength: number;
-  readonly #patterns: string;
-  readonly #folder: string;
-  #ignore: Ignore;
-  #tests = 0;
+  readonly #patterns: IgnorePatterns;
 
   constructor(patterns: string, folder: string) {
     this.#prefixLength = folder === "" ? 0 : folder.length + 1;
-    this.#patterns = patterns;
-    this.#folder = folder;
-    this.#ignore = ignore({ ignoreCase: false }).add(patterns);
-  }
-
-  /**
-   * The same patterns for what is below a folder that is walked. The library takes everything below a folder that it
-   * excludes for excluded; where a nearer list has included the folder again, git asks about each entry of it anew.
-   */
-  below(folder: string): Patterns {
-    if (this.excludes(folder, true) !== true) return this;
-    const again = `!/${folder.slice(this.#prefixLength).replaceAll(/[\\*?[\]! #]/g, "\\$&")}/`;
-    return new Patterns(`${this.#patterns}\n${again}`, this.#folder);
+    this.#patterns = new IgnorePatterns(patterns);
   }
 
   /** @returns undefined when no pattern speaks of the path */
   excludes(path: string, isFolder: boolean): boolean | undefined {
-    this.#tests += 1;
-    if (this.#tests % TESTS_PER_INSTANCE === 0) this.#ignore = ignore({ ignoreCase: false }).add(this.#ignore);
-    const relative = path.slice(this.#prefixLength);
-    const { ignored, unignored } = this.#ignore.test(isFolder ? `${relative}/` : relative);
-    return ignored ? true : unignored ? false : undefined;
+    return this.#patterns.excludes(path.slice(this.#prefixLength), isFolder);
   }
 }
 
-/** The patterns that hold in one folder. As in git, those of options come first, then those of the nearest folder. */
+/**
+ * The patterns that hold in one folder. As in git, those of options come first, then those of the nearest folder. What
+ * is in an excluded folder is not asked about, since the walk stays outside; where a nearer list has included a folder
+ * again, each entry of it is asked about anew.
+ */
 export class Exclusions {
   readonly #options: Patterns | undefined;
   readonly #folders: readonly Patterns[];
@@ -72,11 +55,8 @@ export class Exclusions {
    * @param folder its path within the put @param patterns text of its ignore file, if it has one
    */
   inFolder(folder: string, patterns: string | undefined): Exclusions {
-    const options = this.#options?.below(folder);
-    const folders = this.#folders.map((each) => each.below(folder));
-    const isSame = options === this.#options && folders.every((each, k) => each === this.#folders[k]);
-    if (patterns !== undefined) return new Exclusions(options, [new Patterns(patterns, folder), ...folders]);
-    return isSame ? this : new Exclusions(options, folders);
+    if (patterns === undefined) return this;
+    return new Exclusions(this.#options, [new Patterns(patterns, folder), ...this.#folders]);
   }
 
   /** @param path within the put */
@@ -91,9 +71,14 @@ export class Exclusions {
   }
 }
 
-/** Text of an ignore file. @throws Error of the system */
+/** Text of an ignore file. @throws Error of the system, or for one that is longer than any list of patterns */
 export function readPatterns(path: string): string {
-  return pathFromBytes(readStart(path, MAXIMUM_PATTERN_BYTES));
+  const bytes = readStart(path, MAXIMUM_PATTERN_BYTES + 1);
+  // Of a part of it, the last pattern could be one that excludes what nobody meant, and what is missing may be needed.
+  if (bytes.length > MAXIMUM_PATTERN_BYTES) {
+    throw new Error(`it is longer than ${MAXIMUM_PATTERN_BYTES} bytes, so none of its patterns is applied`);
+  }
+  return pathFromBytes(bytes);
 }
 
 /** Whether a file is the tag of a cache folder. @throws Error of the system */

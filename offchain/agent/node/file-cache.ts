@@ -62,8 +62,11 @@ export class SqliteFileCache implements FileCache {
   forget(): void {
     if (this.#database === undefined && !existsSync(this.#path)) return;
     this.#database ??= openOrStartAnew(this.#path);
+    // Asked for every object that is found lost.
+    const isEmpty =
+      this.#database.prepare("SELECT 1 FROM pages UNION ALL SELECT 1 FROM contents LIMIT 1").get() === undefined;
     // Lists stay: another put may be writing pages of them.
-    this.#database.exec("DELETE FROM pages; DELETE FROM contents");
+    if (!isEmpty) this.#database.exec("DELETE FROM pages; DELETE FROM contents");
   }
 
   close(): void {

@@ -13,17 +13,15 @@ import {
   linkSync,
   lstatSync,
   openSync,
-  readSync,
-  rmSync,
-  write,
-  writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
 import type { RegularFileEntry } from "../../core/recipe/recipe.ts";
-import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
+import { systemErrorCode } from "../../store/disk/disk-errors.ts";
 import type { ExpectedPiece, FileSink, RestoreEntry } from "../platform.ts";
-import { InTheWayError } from "../read/obstacles.ts";
-import { isWithoutLinks, nameNew, nameOver } from "./naming.ts";
+import { InTheWayError, RefusedError } from "../read/obstacles.ts";
+import { readFully, writeFully, writeOnThread } from "./file-bytes.ts";
+import { isWithoutLinks, nameNew, nameOver, removePart } from "./naming.ts";
+import { asEntryError, refusalOf } from "./refusals.ts";
 import { systemPath } from "./system-path.ts";
 import { appeared, type EntryPlace, type TargetFolder } from "./target-folder.ts";
 import { WrittenLocalFile } from "./written-file.ts";
@@ -50,12 +48,12 @@ export class FileWriter implements FileSink {
   #place: EntryPlace | undefined;
   /** The finished file as it was found, or a file that is to get a further name: its bytes are used where right. */
   #existing: OpenFile | undefined;
-  /** Path of the file that is to get a further name, once it is known. */
-  #otherName: string | undefined;
+  /** Entry of the file that is to get a further name, once it is known. */
+  #otherName: Pick<RegularFileEntry, "path"> | undefined;
   /** What was found and is to be replaced whatever it holds. */
   #replaced: BigIntStats | undefined;
   #part: OpenFile | undefined;
-  /** Whether it could not be looked at ahead of its turn. */
+  /** Whether it could not be looked at ahead of its turn: pieces are compared with it when they are written. */
   #isUnseen = false;
   /** Whether somebody else has put something where the part belongs. */
   #isPartForeign = false;
@@ -72,7 +70,7 @@ export class FileWriter implements FileSink {
     this.#path = folder.pathOf(entry);
   }
 
-  /** @throws InTheWayError when something else is there and may not be replaced */
+  /** @throws InTheWayError when something else is there and may not be replaced; RefusedError */
   static open(folder: TargetFolder, entry: RestoreEntry<RegularFileEntry>): FileWriter {
     const writer = new FileWriter(folder, entry);
     writer.#onDisk(() => writer.#lookAhead());
@@ -96,7 +94,7 @@ export class FileWriter implements FileSink {
     if (this.#offset === 0) await this.#findOtherName();
     // As long as the existing file is right from its first byte on, there is nothing to write. What was fetched for it
     // is what it does not have; of a file under another name that is not known before.
-    const mayBeThere = this.#otherName !== undefined || !fetched;
+    const mayBeThere = this.#otherName !== undefined || this.#isUnseen || !fetched;
     const untouched = !this.#diverged && this.#existing !== undefined && mayBeThere && this.#existingHas(bytes);
     if (!untouched) {
       const part = this.#onDisk(() => this.#startPart());
@@ -108,7 +106,7 @@ export class FileWriter implements FileSink {
   /** Gives the file its content's end, its metadata and its name. */
   async finish(): Promise<void> {
     await this.written.end();
-    await this.#folder.asDisk(this.#path, async () => {
+    await this.#folder.asEntry(this.#path, async () => {
       const { sizeBytes } = this.entry;
       const place = this.#begin();
       if (this.#offset === 0) await this.#findOtherName();
@@ -126,11 +124,12 @@ export class FileWriter implements FileSink {
       const replaced = this.#otherName === undefined ? (this.#existing?.stat ?? this.#replaced) : this.#replaced;
       this.#closeExisting();
       await this.#folder.metadata.finish({
-        type: "file",
+        entry: this.entry,
         path: this.#path,
         place: place.part,
         file: part.file,
-        metadata: this.entry.metadata,
+        // It has what its folder hands down, as the one that it replaces may have had.
+        isExisting: replaced !== undefined,
         done: () => {
           this.#takeName(place, replaced);
           this.#folder.made(this.entry, stat);
@@ -144,8 +143,7 @@ export class FileWriter implements FileSink {
   async close(): Promise<void> {
     await this.written.end();
     this.#closeExisting();
-    if (this.#part !== undefined) closeSync(this.#part.file);
-    this.#part = undefined;
+    this.#closePart();
   }
 
   /**
@@ -160,12 +158,11 @@ export class FileWriter implements FileSink {
       if (this.#isUnseen) this.#look(place.path, place.part);
       if (this.#existing !== undefined && !isSame(this.#existing.stat, place.path)) throw appeared(this.#path);
       if (this.#part !== undefined && !isSame(this.#part.stat, place.part)) {
-        closeSync(this.#part.file);
-        this.#part = undefined;
+        this.#closePart();
         this.#inPart.clear();
       }
       // Its owner could read and change what is written to it.
-      if (this.#isPartForeign) rmSync(systemPath(place.part), { force: true });
+      if (this.#isPartForeign) removePart(systemPath(place.part));
     });
     return place;
   }
@@ -173,10 +170,12 @@ export class FileWriter implements FileSink {
   /** Finds what is there before its turn has come. The folders around it may not be as they will be then. */
   #lookAhead(): void {
     try {
-      this.#look(this.#path, this.#folder.partPathOf(this.entry));
+      const { path, part } = this.#folder.placeAhead(this.entry);
+      this.#look(path, part);
     } catch (error) {
-      // A folder that cannot be entered yet, or something else in its place: that is decided when the folder is made.
-      if (!["EACCES", "ENOTDIR", "ELOOP"].includes(systemErrorCode(error) ?? "")) throw error;
+      // A folder that cannot be entered yet, or something else in its place, or one that is too deep for a path: what
+      // is refused is decided when the turn has come.
+      if (refusalOf(error) === undefined) throw error;
       this.#closeExisting();
       this.#isUnseen = true;
     }
@@ -229,7 +228,10 @@ export class FileWriter implements FileSink {
       closeSync(part.file);
       this.#isPartForeign = true;
     } catch (error) {
-      if (systemErrorCode(error) !== "ENOENT") throw error;
+      const code = systemErrorCode(error) ?? "";
+      // A link, a socket, and what this user may not open. A folder is not removed: it costs this entry.
+      if (["ELOOP", "ENXIO", "EACCES", "EPERM"].includes(code)) this.#isPartForeign = true;
+      else if (code !== "ENOENT") throw error;
     }
   }
 
@@ -241,8 +243,8 @@ export class FileWriter implements FileSink {
     await this.#folder.metadata.flush();
     const named = this.#folder.groupName(group);
     if (named === undefined) return;
-    const { path } = named;
-    const other = this.#onDisk(() => openRegular(path, readWithoutFollowing()));
+    const other = openIfThere(this.#folder.nowAt(named));
+    if (other === undefined) return;
     const isAnother = other.stat.ino !== named.stat.ino || other.stat.dev !== named.stat.dev;
     const isLinked = this.#existing?.stat.ino === other.stat.ino;
     if (isAnother || isLinked || (this.#existing !== undefined && !this.#folder.overwrite)) {
@@ -252,22 +254,22 @@ export class FileWriter implements FileSink {
     this.#replaced = this.#existing?.stat ?? this.#replaced;
     this.#closeExisting();
     this.#existing = other;
-    this.#otherName = path;
+    this.#otherName = named;
   }
 
   /** @returns false where the file system has no hard links, and when the other name is by now of another file */
-  #linkTo(place: EntryPlace, otherName: string): boolean {
+  #linkTo(place: EntryPlace, otherName: Pick<RegularFileEntry, "path">): boolean {
     const existing = this.#existing;
     if (existing === undefined) return false;
-    rmSync(systemPath(place.part), { force: true });
+    removePart(systemPath(place.part));
     try {
-      linkSync(systemPath(otherName), systemPath(place.part));
+      linkSync(systemPath(this.#folder.nowAt(otherName)), systemPath(place.part));
     } catch (error) {
       if (isWithoutLinks(error)) return false;
       throw error;
     }
     if (!isSame(existing.stat, place.part)) {
-      rmSync(systemPath(place.part), { force: true });
+      removePart(systemPath(place.part));
       return false;
     }
     this.#takeName(place, this.#replaced);
@@ -283,13 +285,14 @@ export class FileWriter implements FileSink {
     const place = this.#begin();
     this.#folder.made(this.entry, existing.stat);
     this.written.finishedAs(this.#path, existing.stat);
-    if (this.#part !== undefined) rmSync(systemPath(place.part), { force: true });
-    if (this.#folder.overwrite && this.entry.metadata !== undefined) {
-      const { metadata } = this.entry;
+    if (this.#part !== undefined) removePart(systemPath(place.part));
+    const { entry } = this;
+    if (this.#folder.overwrite && entry.metadata !== undefined) {
       this.#existing = undefined;
       const { file } = existing;
       const done = () => undefined;
-      await this.#folder.metadata.finish({ type: "file", path: this.#path, place: place.path, file, metadata, done });
+      const finishing = { entry, path: this.#path, place: place.path, file, isExisting: true, done };
+      await this.#folder.metadata.finish(finishing);
     }
     await this.close();
   }
@@ -297,18 +300,19 @@ export class FileWriter implements FileSink {
   #takeName(place: EntryPlace, replaced: BigIntStats | undefined): void {
     const part = systemPath(place.part);
     const path = systemPath(place.path);
-    if (replaced !== undefined) {
-      this.#folder.requireNotMade(this.entry, replaced);
-      if (!nameOver(part, path, replaced)) throw appeared(this.#path);
-      return;
-    }
     try {
-      nameNew(part, path);
+      if (replaced === undefined) nameNew(part, path);
+      else {
+        this.#folder.requireNotMade(this.entry, replaced);
+        if (!nameOver(part, path, replaced)) throw appeared(this.#path);
+      }
     } catch (error) {
-      // ENOENT: another restore of the same data set named the part, and so took the name.
+      const typed = asEntryError(error, this.#path);
+      // Another attempt would be refused as well.
+      if (typed instanceof RefusedError) removePart(part);
       const code = systemErrorCode(error);
-      if (code === "EEXIST" || code === "ENOENT") throw appeared(this.#path);
-      throw error;
+      // ENOENT: another restore of the same data set named the part, and so took the name.
+      throw replaced === undefined && (code === "EEXIST" || code === "ENOENT") ? appeared(this.#path) : typed;
     }
   }
 
@@ -337,7 +341,8 @@ export class FileWriter implements FileSink {
       for (let offset = 0; offset < this.#offset; ) {
         const wanted = buffer.subarray(0, Math.min(buffer.length, this.#offset - offset));
         const length = readFully(this.#existing.file, wanted, offset);
-        if (length === 0) break;
+        // It was longer when these bytes were compared. What is there now is not what was put.
+        if (length === 0) throw appeared(this.#path);
         for (const run of this.#runs(part, wanted.subarray(0, length), offset))
           writeFully(part.file, run.bytes, run.at);
         offset += length;
@@ -349,7 +354,7 @@ export class FileWriter implements FileSink {
   async #writeToPart(part: OpenFile, bytes: Uint8Array): Promise<void> {
     for (const { bytes: run, at } of this.#runs(part, bytes, this.#offset)) {
       if (run.length < THREADED_BYTES) this.#onDisk(() => writeFully(part.file, run, at));
-      else await this.#folder.asDisk(this.#path, () => writeOnThread(part.file, run, at));
+      else await this.#folder.asEntry(this.#path, () => writeOnThread(part.file, run, at));
     }
   }
 
@@ -377,11 +382,16 @@ export class FileWriter implements FileSink {
     this.#existing = undefined;
   }
 
+  #closePart(): void {
+    if (this.#part !== undefined) closeSync(this.#part.file);
+    this.#part = undefined;
+  }
+
   #onDisk<Result>(work: () => Result): Result {
     try {
       return work();
     } catch (error) {
-      throw asDiskError(error, `${this.#path} (in ${dirname(this.#path)})`);
+      throw asEntryError(error, this.#path, `${this.#path} (in ${dirname(this.#path)})`);
     }
   }
 }
@@ -400,7 +410,17 @@ function openIfReadable(path: string): OpenFile | undefined {
   try {
     return openRegular(path, readWithoutFollowing());
   } catch (error) {
-    if (systemErrorCode(error) === "EACCES") return undefined;
+    if (["EACCES", "EPERM"].includes(systemErrorCode(error) ?? "")) return undefined;
+    throw error;
+  }
+}
+
+/** @returns undefined also for what is gone, or is out of reach by its path */
+function openIfThere(path: string): OpenFile | undefined {
+  try {
+    return openRegular(path, readWithoutFollowing());
+  } catch (error) {
+    if (systemErrorCode(error) === "ENOENT" || refusalOf(error) !== undefined) return undefined;
     throw error;
   }
 }
@@ -415,31 +435,4 @@ function isOwn({ stat }: OpenFile): boolean {
 function isSame({ dev, ino }: BigIntStats, place: string): boolean {
   const found = lstatSync(systemPath(place), { bigint: true, throwIfNoEntry: false });
   return found !== undefined && found.dev === dev && found.ino === ino;
-}
-
-/** @returns the number of bytes read, less than asked for at the end of the file */
-function readFully(file: number, bytes: Uint8Array, position: number): number {
-  let end = 0;
-  while (end < bytes.length) {
-    const length = readSync(file, bytes, end, bytes.length - end, position + end);
-    if (length === 0) break;
-    end += length;
-  }
-  return end;
-}
-
-function writeFully(file: number, bytes: Uint8Array, position: number): void {
-  for (let written = 0; written < bytes.length; )
-    written += writeSync(file, bytes, written, bytes.length - written, position + written);
-}
-
-async function writeOnThread(file: number, bytes: Uint8Array, position: number): Promise<void> {
-  for (let written = 0; written < bytes.length; ) {
-    const start = written;
-    written += await new Promise<number>((resolve, reject) => {
-      write(file, bytes, start, bytes.length - start, position + start, (error, length) =>
-        error === null ? resolve(length) : reject(error),
-      );
-    });
-  }
 }

@@ -1,7 +1,9 @@
 /** Files of this machine as sources and targets of the agent. */
 
 import { type BigIntStats, statSync } from "node:fs";
+import { InvalidInputError } from "../../core/errors.ts";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
+import { encodeMetadata } from "../../core/snapshot/metadata-item.ts";
 import type {
   EntryRoot,
   FileSystemPort,
@@ -12,7 +14,7 @@ import type {
   SourceRun,
 } from "../platform.ts";
 import { FileChangedError, type InputError, isInputError } from "../put/input-errors.ts";
-import { type Attributes, hasAttributeCommands, readAttributes } from "./extended-attributes.ts";
+import { type Attributes, attributesInParts, hasAttributeCommands } from "./extended-attributes.ts";
 import { SqliteCacheSession } from "./file-cache.ts";
 import { LocalTarget } from "./local-target.ts";
 import { OwnerNames } from "./owner-names.ts";
@@ -86,32 +88,72 @@ async function* sources(root: WalkRoot, run: SourceRun, pass: Pass): AsyncGenera
   for (const entry of walk(root, pass.options)) {
     batch.push(entry);
     if (batch.length < BATCH_ENTRIES) continue;
-    // Not `yield*`, which would await every entry twice.
-    for (const each of await described(batch, run, pass, remembered)) yield each;
+    for await (const some of described(batch, run, pass, remembered)) for (const each of some) yield each;
     batch = [];
     // The walk itself never waits.
     await new Promise(setImmediate);
     remembered?.startBatch();
   }
-  for (const each of await described(batch, run, pass, remembered)) yield each;
+  for await (const some of described(batch, run, pass, remembered)) for (const each of some) yield each;
 }
 
-async function described(
+/** The entries of a batch, as many at a time as their attributes allow. */
+async function* described(
   batch: readonly WalkedEntry[],
   run: SourceRun,
   { hasAttributes }: Pass,
   remembered: RememberedEntries | undefined,
-): Promise<SourceEntry[]> {
+): AsyncGenerator<SourceEntry[], void, undefined> {
   const known = batch.map((entry) => remembered?.find(entry));
-  const unknown = batch.filter((_, index) => known[index]?.attributes === undefined);
-  const asked = unknown.length > 0 && hasAttributes();
-  const found = asked ? await readAttributes(unknown.map(({ absolutePath }) => absolutePath)) : undefined;
-  return batch.map((walked, index) => {
-    const attributes = known[index]?.attributes ?? (asked ? (found?.get(walked.absolutePath) ?? NONE) : undefined);
-    const hasSome = attributes !== undefined && attributes.size > 0;
-    const entry = hasSome ? { ...walked, metadata: { ...walked.metadata, xattrs: attributes } } : walked;
-    return source(entry, run, remembered?.handle(walked, known[index], attributes));
-  });
+  const sourceOf = (index: number, read?: Attributes, isKept = true): SourceEntry[] => {
+    const walked = batch[index];
+    if (walked === undefined) return [];
+    const attributes = known[index]?.attributes ?? read;
+    const storable = storableAttributes(walked, attributes, run);
+    const xattrs = storable === undefined || storable.size === 0 ? {} : { xattrs: storable };
+    const entry = { ...walked, metadata: { ...walked.metadata, ...xattrs } };
+    // What could not be read is asked for again by the next put.
+    const handle = remembered?.handle(walked, known[index], isKept ? attributes : undefined);
+    return [source(entry, run, handle)];
+  };
+  const isUnknown = (index: number) => index < batch.length && known[index]?.attributes === undefined;
+  const unknown = batch.filter((_, index) => isUnknown(index));
+  let next = 0;
+  if (unknown.length > 0 && hasAttributes()) {
+    for await (const part of attributesInParts(unknown.map(({ absolutePath }) => absolutePath))) {
+      const some: SourceEntry[] = [];
+      for (const path of part.paths) {
+        while (next < batch.length && !isUnknown(next)) some.push(...sourceOf(next++));
+        const reason = part.unread.get(path);
+        if (reason !== undefined) tellLost(path, reason, run);
+        some.push(...sourceOf(next++, part.found.get(path) ?? NONE, reason === undefined));
+      }
+      yield some;
+    }
+  }
+  yield batch.slice(next).flatMap((_, index) => sourceOf(next + index));
+}
+
+/** @returns none for those that are beyond what an item of metadata may hold: the entry is stored without them */
+function storableAttributes(
+  { absolutePath, metadata }: WalkedEntry,
+  attributes: Attributes | undefined,
+  run: SourceRun,
+): Attributes | undefined {
+  if (attributes === undefined || attributes.size === 0) return attributes;
+  try {
+    encodeMetadata({ ...metadata, xattrs: attributes });
+    return attributes;
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) throw error;
+    const limit = error.expected === undefined ? "" : ` (${error.expected}, not ${error.received ?? "this"})`;
+    tellLost(absolutePath, `${error.message}${limit}`, run);
+    return NONE;
+  }
+}
+
+function tellLost(path: string, reason: string, { remark }: SourceRun): void {
+  remark?.({ kind: "lost-attributes", path, reason: `its extended attributes are not stored: ${reason}` });
 }
 
 function source(entry: WalkedEntry, run: SourceRun, handle: EntryHandle | undefined): SourceEntry {

@@ -7,6 +7,15 @@ const NO_LINKS: ReadonlySet<string> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP",
 
 type SystemPath = string | Buffer;
 
+/** Removes a part that may be there. @throws Error of the system; EISDIR or EPERM when a folder is at its name */
+export function removePart(part: SystemPath): void {
+  try {
+    unlinkSync(part);
+  } catch (error) {
+    if (systemErrorCode(error) !== "ENOENT") throw error;
+  }
+}
+
 /** Whether a link failed because the file system has none. */
 export function isWithoutLinks(error: unknown): boolean {
   return NO_LINKS.has(systemErrorCode(error) ?? "");
@@ -25,7 +34,12 @@ export function nameNew(part: SystemPath, path: SystemPath): void {
     if (!isWithoutLinks(error)) throw error;
     // The name is taken first, by a file that only the rename replaces.
     closeSync(openSync(path, "wx"));
-    renameSync(part, path);
+    try {
+      renameSync(part, path);
+    } catch (refused) {
+      unlinkSync(path);
+      throw refused;
+    }
     return;
   }
   unlinkSync(part);

@@ -4,8 +4,9 @@
  * made or found to be a real folder, and files are opened without following links.
  *
  * Folders are held open while something is restored into them (held-folder.ts), so that this is also true when somebody
- * replaces one by a link meanwhile. Only what is read ahead of its turn is found by its full path; it is compared with
- * what is in the folder before anything is done to it.
+ * replaces one by a link meanwhile, and paths are short, however deep the folder. What is read ahead of its turn is
+ * found from the innermost of its folders that is open then; it is compared with what is in the folder before anything
+ * is done to it.
  */
 
 import {
@@ -15,22 +16,21 @@ import {
   mkdirSync,
   readlinkSync,
   realpathSync,
-  rmSync,
   statSync,
   symlinkSync,
 } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import { sha256 } from "#primitives";
-import { toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { isBelow, pathFromBytes, pathToBytes } from "../../core/recipe/path-name.ts";
 import type { DirectoryEntry, FileEntry, SymlinkEntry } from "../../core/recipe/recipe.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
-import type { RestoreEntry, TargetOptions } from "../platform.ts";
+import type { RestoreEntry, TargetOptions, TargetRemark } from "../platform.ts";
 import { InTheWayError } from "../read/obstacles.ts";
 import { HeldFolder } from "./held-folder.ts";
 import { MetadataWriter } from "./metadata-writer.ts";
-import { nameNew, nameOver } from "./naming.ts";
+import { nameNew, nameOver, removePart } from "./naming.ts";
+import { partNameOf } from "./part-name.ts";
+import { asEntryError, refusalOf } from "./refusals.ts";
 import { systemPath } from "./system-path.ts";
 
 /**
@@ -48,6 +48,8 @@ interface OpenFolder {
   readonly held: HeldFolder;
   /** Mode that it is given back, if it existed and was changed. */
   readonly modeBefore?: number;
+  /** Whether it was there before this restore, and before earlier attempts at it. */
+  readonly isExisting: boolean;
   /** Whether it gets its metadata when it is left. A folder that existed keeps its own, unless it is overwritten. */
   readonly isFinished: boolean;
 }
@@ -61,6 +63,7 @@ export interface EntryPlace {
 
 /** The first name of a file that has several. */
 interface GroupName {
+  /** Of the entry. */
   readonly path: string;
   readonly stat: BigIntStats;
 }
@@ -73,6 +76,7 @@ export class TargetFolder {
   readonly #held: Set<HeldFolder>;
   readonly #dataId: string;
   readonly #overwrite: boolean;
+  readonly #remark: (remark: TargetRemark) => void;
   /** Folders around the current entry, outermost first; their modes and times are set when they are left. */
   readonly #open: OpenFolder[] = [];
   /** Identities of what was restored, by folder. Memory: about 60 bytes per entry of the folders on the way down. */
@@ -80,13 +84,15 @@ export class TargetFolder {
   /** First name of each file that has several. */
   readonly #groups = new Map<number, GroupName>();
 
-  private constructor(root: string, held: HeldFolder, { dataId, overwrite, remark = () => undefined }: TargetOptions) {
+  private constructor(root: string, held: HeldFolder, options: TargetOptions) {
+    const { dataId, overwrite, remark = () => undefined } = options;
     this.#root = root;
     this.#rootHeld = held;
     this.#held = new Set([held]);
     this.#dataId = dataId;
     this.#overwrite = overwrite;
-    this.metadata = new MetadataWriter(remark);
+    this.#remark = remark;
+    this.metadata = new MetadataWriter(options);
   }
 
   /** Makes the folder if need be. Call `abandon` in the end. @throws DiskFailedError, DiskFullError */
@@ -107,16 +113,26 @@ export class TargetFolder {
     return this.#overwrite;
   }
 
-  /** Absolute path of an entry, in the string form of paths. To name it, and to look ahead. */
-  pathOf(entry: FileEntry): string {
+  /** Absolute path of an entry, in the string form of paths, to name it. It may be too long for calls of the system. */
+  pathOf(entry: Pick<FileEntry, "path">): string {
     return join(this.#root, entry.path);
   }
 
-  /**
-   * Where a file is put together before it takes its name: the same place at every attempt, so that a run can go on.
-   */
+  /** Where an entry is put together before it takes its name, for messages. */
   partPathOf(entry: FileEntry): string {
     return join(this.pathOf(entry), "..", this.#partNameOf(entry));
+  }
+
+  /** Where an entry is now, for calls of the system, whether or not its turn has come. For use at once. */
+  nowAt({ path }: Pick<FileEntry, "path">): string {
+    const around = this.#open.findLast(({ entry }) => path.startsWith(`${entry.path}/`));
+    return around === undefined ? this.#rootHeld.at(path) : around.held.at(path.slice(around.entry.path.length + 1));
+  }
+
+  /** As `nowAt`, with the part. */
+  placeAhead(entry: FileEntry): EntryPlace {
+    const path = this.nowAt(entry);
+    return { path, part: `${path.slice(0, path.lastIndexOf("/"))}/${this.#partNameOf(entry)}` };
   }
 
   /** Where the entry whose turn it is, is written. The place is good until the folder around it is left. */
@@ -151,7 +167,7 @@ export class TargetFolder {
       await this.#leave(last);
       this.#open.pop();
     }
-    await this.asDisk(this.#root, async () => {
+    await this.#asDisk(this.#root, async () => {
       await this.metadata.flush();
       if (!this.#rootHeld.isAt(this.#root)) throw appeared(this.#root);
     });
@@ -177,10 +193,10 @@ export class TargetFolder {
     this.#held.clear();
   }
 
-  /** @throws InTheWayError when something else than a folder is there */
+  /** @throws InTheWayError when something else than a folder is there; RefusedError */
   async makeFolder(entry: RestoreEntry<DirectoryEntry>): Promise<void> {
     const path = this.pathOf(entry);
-    await this.asDisk(path, async () => {
+    await this.asEntry(path, async () => {
       const place = this.placeOf(entry).path;
       const isNew = makeFolder(place);
       const held = HeldFolder.open(place);
@@ -191,16 +207,15 @@ export class TargetFolder {
       const isOurs = isNew || mode === UNFINISHED_MODE;
       const mayChange = isOurs || this.#overwrite;
       const isFinished = isOurs || (this.#overwrite && entry.metadata !== undefined);
-      const isChanged = mayChange && (mode & WORKING_BITS) !== WORKING_BITS;
-      if (isChanged) chmodSync(systemPath(held.path), mode | WORKING_BITS);
-      this.#open.push({ entry, held, isFinished, ...(isChanged ? { modeBefore: mode } : {}) });
+      const isChanged = mayChange && (mode & WORKING_BITS) !== WORKING_BITS && makeWorkable(held, mode);
+      this.#open.push({ entry, held, isExisting: !isOurs, isFinished, ...(isChanged ? { modeBefore: mode } : {}) });
     });
   }
 
-  /** @throws InTheWayError when something else is there and may not be replaced */
+  /** @throws InTheWayError when something else is there and may not be replaced; RefusedError */
   async makeLink(entry: RestoreEntry<SymlinkEntry>): Promise<void> {
     const path = this.pathOf(entry);
-    await this.asDisk(path, async () => {
+    await this.asEntry(path, async () => {
       const place = this.placeOf(entry);
       const found = this.found(place.path);
       if (found?.isSymbolicLink() === true && targetOf(place.path) === entry.target) {
@@ -210,7 +225,7 @@ export class TargetFolder {
       }
       if (found !== undefined && (found.isDirectory() || !this.#overwrite))
         throw new InTheWayError(path, "a link", !found.isDirectory());
-      rmSync(systemPath(place.part), { force: true });
+      removePart(systemPath(place.part));
       symlinkSync(systemPath(entry.target), systemPath(place.part));
       await this.#setLinkMetadata(entry, place.part, () => this.#nameLink(entry, place, found));
     });
@@ -234,7 +249,7 @@ export class TargetFolder {
   made(entry: RestoreEntry, stat: BigIntStats): void {
     const group = entry.type === "directory" ? undefined : entry.metadata?.linkGroup;
     if (group === undefined) this.requireNotMade(entry, stat);
-    else if (!this.#groups.has(group)) this.#groups.set(group, { path: this.pathOf(entry), stat });
+    else if (!this.#groups.has(group)) this.#groups.set(group, { path: entry.path, stat });
     const folder = parentOf(entry.path);
     const inFolder = this.#made.get(folder) ?? new Map<string, string>();
     this.#made.set(folder, inFolder);
@@ -255,8 +270,17 @@ export class TargetFolder {
     });
   }
 
-  /** Runs work on the disk, its errors as typed ones. */
-  async asDisk(path: string, work: () => Promise<void>): Promise<void> {
+  /** Runs work on one entry, its errors as typed ones. */
+  async asEntry(path: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      throw asEntryError(error, path);
+    }
+  }
+
+  /** Runs work that concerns more than the current entry: no error is taken for one of it. */
+  async #asDisk(path: string, work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {
@@ -265,50 +289,62 @@ export class TargetFolder {
   }
 
   async #setLinkMetadata(entry: RestoreEntry<SymlinkEntry>, place: string, done: () => void): Promise<void> {
-    await this.metadata.finish({ type: "symlink", path: this.pathOf(entry), place, metadata: entry.metadata, done });
+    await this.metadata.finish({ entry, path: this.pathOf(entry), place, done });
   }
 
   #nameLink(entry: RestoreEntry<SymlinkEntry>, { path, part }: EntryPlace, replaced: BigIntStats | undefined): void {
-    if (replaced === undefined) {
-      try {
-        nameNew(systemPath(part), systemPath(path));
-      } catch (error) {
-        rmSync(systemPath(part), { force: true });
-        throw systemErrorCode(error) === "EEXIST" ? appeared(this.pathOf(entry)) : error;
+    const full = this.pathOf(entry);
+    try {
+      if (replaced === undefined) nameNew(systemPath(part), systemPath(path));
+      else {
+        this.requireNotMade(entry, replaced);
+        if (!nameOver(systemPath(part), systemPath(path), replaced)) throw appeared(full);
       }
-    } else {
-      this.requireNotMade(entry, replaced);
-      if (!nameOver(systemPath(part), systemPath(path), replaced)) throw appeared(this.pathOf(entry));
+    } catch (error) {
+      removePart(systemPath(part));
+      throw systemErrorCode(error) === "EEXIST" ? appeared(full) : asEntryError(error, full);
     }
     this.made(entry, lstatSync(systemPath(path), { bigint: true }));
   }
 
   #partNameOf(entry: FileEntry): string {
-    const name = toHex(sha256(Buffer.concat([pathToBytes(this.#dataId), pathToBytes(entry.path)]))).slice(2, 26);
-    return `.tallystick-${name}.part`;
+    return partNameOf(this.#dataId, entry.path);
   }
 
   /** @throws TallystickError CONFLICT when the folder is no longer where it was: what is at its path is not restored */
-  async #leave({ entry, held, isFinished, modeBefore }: OpenFolder): Promise<void> {
+  async #leave(folder: OpenFolder): Promise<void> {
+    const { entry, held, isExisting, isFinished, modeBefore } = folder;
     const path = this.pathOf(entry);
     this.#made.delete(entry.path);
-    await this.asDisk(path, async () => {
-      if (!held.isAt(path)) throw appeared(path);
+    await this.#asDisk(path, async () => {
+      // Looked at from the folder around it, which is looked at in its turn: the whole path may be too long.
+      const around = this.#open[this.#open.indexOf(folder) - 1]?.held ?? this.#rootHeld;
+      if (!held.isAt(around.at(basename(entry.path)))) throw appeared(path);
       const done = () => {
         held.close();
         this.#held.delete(held);
       };
       if (isFinished) {
-        await this.metadata.finish({ type: "directory", path, place: held.path, metadata: entry.metadata, done });
+        await this.metadata.finish({ entry, path, place: held.path, isExisting, done });
         return;
       }
       if (modeBefore !== undefined) {
         await this.metadata.flush();
-        chmodSync(systemPath(held.path), modeBefore);
+        this.#giveBack(held, path, modeBefore);
       }
       // Entries that wait for their metadata are named in it.
       await this.metadata.after(done);
     });
+  }
+
+  #giveBack(held: HeldFolder, path: string, mode: number): void {
+    try {
+      chmodSync(systemPath(held.path), mode);
+    } catch (error) {
+      const reason = refusalOf(error);
+      if (reason === undefined) throw error;
+      this.#remark({ kind: "mode", path, reason: `its mode cannot be set: ${reason}` });
+    }
   }
 }
 
@@ -338,6 +374,17 @@ function makeFolder(path: string): boolean {
   } catch (error) {
     if (systemErrorCode(error) === "EEXIST") return false;
     throw error;
+  }
+}
+
+/** @returns whether the folder has got what is needed to work in it. Some may be possible without */
+function makeWorkable(held: HeldFolder, mode: number): boolean {
+  try {
+    chmodSync(systemPath(held.path), mode | WORKING_BITS);
+    return true;
+  } catch (error) {
+    if (refusalOf(error) === undefined) throw error;
+    return false;
   }
 }
 

@@ -13,6 +13,7 @@ import { CACHE_TAG, Exclusions, IGNORE_FILE, isCacheTag, readPatterns } from "./
 import { fileUnreadable } from "./file-errors.ts";
 import { storedTime } from "./file-times.ts";
 import type { OwnerNames } from "./owner-names.ts";
+import { isPartName } from "./part-name.ts";
 import { nameFromLatin1, systemPath } from "./system-path.ts";
 import type { WalkRoot } from "./walk-roots.ts";
 
@@ -158,6 +159,8 @@ class Walk {
       this.#remark("excluded", absolutePath, "excluded by a pattern");
     } else if (type === undefined) {
       this.#remark("special", absolutePath, "a device, a socket or a pipe, which cannot be stored");
+    } else if (type !== "directory" && isPartName(name)) {
+      this.#remark("part", absolutePath, "left behind by a restore that did not end; the same `get` goes on with it");
     } else if (this.#isHome(stat)) {
       this.#remark("home", absolutePath, "the home folder of this command, which changes with every put");
     } else {

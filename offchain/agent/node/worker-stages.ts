@@ -19,7 +19,10 @@ import { type ChunkFailure, type DataAnswer, type DataCall, type DataResult, Wor
 const WORKERS = Math.min(availableParallelism(), 8);
 /** A frame of the largest size, and the tag. */
 const SLOT_BYTES = MAX_FRAME_BYTES + CHUNK_OVERHEAD_BYTES;
-/** Slots that are kept for use again. */
+/** Three of four chunks fit this, so that slots are a third larger than chunks on average, and not twice as large. */
+const SHORT_SLOT_BYTES = 1_310_720;
+const SLOT_SIZES: ReadonlySet<number> = new Set([SHORT_SLOT_BYTES, SLOT_BYTES]);
+/** Slots of one size that are kept for use again. */
 const KEPT_SLOTS = 64;
 /** A frame that compressed below this leaves its slot, so that batches of such frames do not hold many slots. */
 const SHORT_FRAME_BYTES = SLOT_BYTES / 4;
@@ -44,7 +47,7 @@ export function openWorkerStages(workers: number = WORKERS): DataStages {
 class WorkerStages implements DataStages {
   readonly oprf: WorkerOprf;
   readonly #pool: WorkerPool;
-  readonly #free: ArrayBuffer[] = [];
+  readonly #free = new Map<number, ArrayBuffer[]>([...SLOT_SIZES].map((sizeBytes) => [sizeBytes, []]));
   /** Frames of small files that go out together once this turn of the event loop has ended. */
   #waiting: WaitingFrame[] = [];
 
@@ -53,13 +56,21 @@ class WorkerStages implements DataStages {
     this.oprf = new WorkerOprf(this.#pool);
   }
 
-  readonly allocate = (): Uint8Array => {
-    return new Uint8Array(this.#free.pop() ?? new ArrayBuffer(SLOT_BYTES), 0, MAX_FRAME_BYTES);
+  readonly allocate = (neededBytes: number, outgrown?: Uint8Array): Uint8Array => {
+    const isShort = neededBytes + CHUNK_OVERHEAD_BYTES <= SHORT_SLOT_BYTES;
+    const slot = this.#slot(isShort ? SHORT_SLOT_BYTES : SLOT_BYTES).subarray(0, -CHUNK_OVERHEAD_BYTES);
+    if (outgrown !== undefined) {
+      slot.set(outgrown);
+      this.release(outgrown);
+    }
+    return slot;
   };
 
-  readonly allocateSealed = (): Uint8Array => {
-    return new Uint8Array(this.#free.pop() ?? new ArrayBuffer(SLOT_BYTES));
-  };
+  readonly allocateSealed = (): Uint8Array => this.#slot(SLOT_BYTES);
+
+  #slot(sizeBytes: number): Uint8Array {
+    return new Uint8Array(this.#free.get(sizeBytes)?.pop() ?? new ArrayBuffer(sizeBytes));
+  }
 
   async frame(stored: Uint8Array): Promise<Framed> {
     const slot = slotOf(stored);
@@ -97,7 +108,11 @@ class WorkerStages implements DataStages {
       this.release(sealed);
       return outcome;
     }
-    const memory = slotOf(sealed) ?? slotWith(this.allocateSealed(), sealed);
+    // The plaintext may be longer than what is sealed.
+    const slot = slotOf(sealed);
+    const isLong = slot?.byteLength === SLOT_BYTES;
+    const memory = isLong ? slot : slotWith(this.allocateSealed(), sealed);
+    if (!isLong) this.release(sealed);
     const { id, key, sizeBytes, sealedBytes } = ref;
     const own = { id, key: key.slice(), sizeBytes, sealedBytes };
     const answer = await this.#perform({ step: "open", memory, sealedBytes: sealed.length, ref: own, macKey });
@@ -112,9 +127,10 @@ class WorkerStages implements DataStages {
 
   release(bytes: Uint8Array): void {
     const { buffer } = bytes;
-    if (!(buffer instanceof ArrayBuffer) || buffer.byteLength !== SLOT_BYTES) return;
+    const free = buffer instanceof ArrayBuffer ? this.#free.get(buffer.byteLength) : undefined;
+    if (free === undefined) return;
     // Memory that is given back twice would be in use twice.
-    if (this.#free.length < KEPT_SLOTS && !this.#free.includes(buffer)) this.#free.push(buffer);
+    if (free.length < KEPT_SLOTS && !free.includes(buffer as ArrayBuffer)) free.push(buffer as ArrayBuffer);
   }
 
   async close(): Promise<void> {
@@ -168,7 +184,7 @@ function movable(frame: Uint8Array): ArrayBuffer {
 
 /** Memory that `allocate` gave; undefined for any other. */
 function slotOf({ buffer, byteOffset }: Uint8Array): ArrayBuffer | undefined {
-  return buffer instanceof ArrayBuffer && buffer.byteLength === SLOT_BYTES && byteOffset === 0 ? buffer : undefined;
+  return buffer instanceof ArrayBuffer && SLOT_SIZES.has(buffer.byteLength) && byteOffset === 0 ? buffer : undefined;
 }
 
 function slotWith(slot: Uint8Array, content: Uint8Array): ArrayBuffer {

@@ -8,6 +8,7 @@ import { openChunk, sealChunk } from "../../core/crypto/encryption.ts";
 import { layOutBundle, sealBundleInPlace } from "../../core/crypto/segments.ts";
 import { contentId } from "../../core/encoding/content-id.ts";
 import { TallystickError } from "../../core/errors.ts";
+import type { AllocateFrame } from "../../core/recipe/chunker.ts";
 import { loadFramer, readFrame } from "../../core/recipe/frame.ts";
 import type { ChunkRef } from "../../core/recipe/recipe.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
@@ -40,10 +41,10 @@ export interface DataStages {
   /** Where the OPRF of the keys is computed, beside the data. Absent: in the thread of the agent. */
   readonly oprf?: OprfStage;
   /**
-   * Memory of one frame of the largest size, which `frame` takes without a copy. Absent: any memory will do. Whoever
-   * takes it limits how much is in use; what is given back by `release` is used again.
+   * Memory that `frame` takes without a copy. Absent: any memory will do. Whoever takes it limits how much is in use;
+   * what is given back by `release` is used again.
    */
-  readonly allocate?: () => Uint8Array;
+  readonly allocate?: AllocateFrame;
   /** Compresses a stored frame if that is worthwhile. @param stored given away */
   frame(stored: Uint8Array): Promise<Framed>;
   /** Seals the frame of a chunk. @param frame given away */

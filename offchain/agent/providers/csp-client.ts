@@ -156,9 +156,10 @@ export class CspClient {
   }
 
   /** Has powers and tags checked. State `verifying` means: ask again. @throws TallystickError INVALID_PROOF */
-  async verifyPreparation(salt: Uint8Array): Promise<PreparationStatus> {
+  async verifyPreparation(salt: Uint8Array, signal?: AbortSignal): Promise<PreparationStatus> {
     return await this.#call("POST", `/v1/preparations/${toHex(salt)}/verify`, VerifyAnswer, {
       deadlineSeconds: LONG_DEADLINE_SECONDS,
+      signal,
     });
   }
 

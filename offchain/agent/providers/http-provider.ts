@@ -93,8 +93,8 @@ export class HttpStorageProvider implements StorageProvider {
     return await this.#client.appendPreparation(salt, part, offset, bytes);
   }
 
-  async verifyPreparation(salt: Uint8Array): Promise<PreparationStatus> {
-    return await this.#client.verifyPreparation(salt);
+  async verifyPreparation(salt: Uint8Array, signal?: AbortSignal): Promise<PreparationStatus> {
+    return await this.#client.verifyPreparation(salt, signal);
   }
 
   async accept(agreementId: bigint, salt: Uint8Array): Promise<void> {

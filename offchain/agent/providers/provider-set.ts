@@ -2,22 +2,29 @@
 
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
+import { isDamage } from "../read/damage.ts";
 import type { Received, Receiver } from "../read/object-source.ts";
 import { restate } from "../restate-error.ts";
 import type { StorageProvider } from "./storage-provider.ts";
 
 export class ProviderSet<Provider extends StorageProvider = StorageProvider> implements Iterable<Provider> {
   readonly #providers: readonly Provider[];
+  readonly #onLoss: () => void;
   /** Asked first: it returned the last object. */
   #preferred = 0;
 
-  /** @param providers in order of preference. @throws InvalidInputError for none, or for two with one account */
-  constructor(providers: readonly Provider[]) {
+  /**
+   * @param providers in order of preference.
+   * @param onLoss is told when a provider has lost an object or damaged it, and when none has it
+   * @throws InvalidInputError for none, or for two with one account
+   */
+  constructor(providers: readonly Provider[], onLoss: () => void = () => undefined) {
     if (providers.length === 0) throw noProviders();
     for (const [index, { account }] of providers.entries()) {
       if (providers.slice(0, index).some((other) => isAddressEqual(other.account, account))) throw listedTwice(account);
     }
     this.#providers = providers;
+    this.#onLoss = onLoss;
   }
 
   [Symbol.iterator](): Iterator<Provider> {
@@ -97,9 +104,13 @@ export class ProviderSet<Provider extends StorageProvider = StorageProvider> imp
       } catch (error) {
         if (signal?.aborted === true || !(error instanceof TallystickError)) throw error;
         failures.push({ name: provider.name, error });
+        if (error.code === "INTEGRITY" || error.code === "OBJECT_LOST") this.#onLoss();
       }
     }
-    throw nobodyHas(id, failures);
+    const error = nobodyHas(id, failures);
+    // One provider of several need not have an object: not every put goes to all of them.
+    if (isDamage(error)) this.#onLoss();
+    throw error;
   }
 }
 

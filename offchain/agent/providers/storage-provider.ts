@@ -40,7 +40,7 @@ export interface PreparationReceiver {
     bytes: Uint8Array,
   ): Promise<PreparationStatus>;
   /** Has powers and tags checked. State `verifying` means: ask again. @throws TallystickError INVALID_PROOF */
-  verifyPreparation(salt: Uint8Array): Promise<PreparationStatus>;
+  verifyPreparation(salt: Uint8Array, signal?: AbortSignal): Promise<PreparationStatus>;
 }
 
 /** What has to be in place for a head to be replaced. */
@@ -74,7 +74,7 @@ export interface HeadKeeper {
    * @returns those that it does not own, or that are lost
    */
   keep(ids: readonly string[], signal?: AbortSignal): Promise<readonly string[]>;
-  /** How many releases of this account the provider has counted; 0 as long as it keeps no head. */
+  /** How many releases of this account the provider has counted, from a number of its own, at least 1. */
   releases(signal?: AbortSignal): Promise<number>;
 }
 

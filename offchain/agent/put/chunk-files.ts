@@ -3,7 +3,7 @@
  */
 
 import { BUNDLE_LIMITS, isBundled } from "../../core/recipe/bundle.ts";
-import { Chunker } from "../../core/recipe/chunker.ts";
+import { type AllocateFrame, Chunker } from "../../core/recipe/chunker.ts";
 import { FRAME_HEAD_BYTES } from "../../core/recipe/frame.ts";
 import type { SourceEntry, SourceFile } from "../platform.ts";
 import type { CachedContent } from "./cached-content.ts";
@@ -32,8 +32,8 @@ export interface ReadEntry {
 export type ReadInput = ReadChunk | ReadEntry;
 
 export interface ChunkOptions {
-  /** Memory of one frame of the largest size, for the chunks of large files. Default: memory of their length. */
-  readonly allocate?: (() => Uint8Array) | undefined;
+  /** Memory for the chunks of large files. Default: memory of their length. */
+  readonly allocate?: AllocateFrame | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -11,6 +11,8 @@ const TOLD_PER_KIND = 20;
 const WISHED: ReadonlySet<Kind> = new Set(["excluded", "cache", "other-file-system"]);
 /** These are missing in the put. */
 const MISSING: ReadonlySet<Kind> = new Set(["unreadable", "special"]);
+/** These are in the put, but not as they are. */
+const PARTLY: ReadonlySet<Kind> = new Set(["changed", "lost-attributes"]);
 
 export interface LeftOutReport {
   /** Whether something that was to be stored is missing, or may be stored half old and half new. */
@@ -48,7 +50,7 @@ export class LeftOut {
 
   report(): LeftOutReport {
     return {
-      incomplete: this.unreadEntries > 0 || this.#counts.has("changed"),
+      incomplete: this.unreadEntries > 0 || [...this.#counts.keys()].some((kind) => PARTLY.has(kind)),
       counts: Object.fromEntries(this.#counts),
       remarks: this.#remarks,
     };

@@ -245,7 +245,9 @@ class Put {
   async #finish(committee: CommitteeLink, stored: Stored, lanes: readonly Lane[]): Promise<Finished> {
     this.#tell("recording");
     const finish = async (): Promise<Finished> => {
-      const record = await this.#deliveringTags(stored.dataId, lanes, () => this.#record(committee, stored));
+      const record = await this.#deliveringTags(stored.dataId, lanes, (deliver) =>
+        this.#record(committee, stored, deliver),
+      );
       stored.fileKey.fill(0);
       // Nothing is paid after the user has ended it.
       this.#options.signal?.throwIfAborted();
@@ -257,27 +259,40 @@ class Put {
     return await this.#context.exclusive(finish, this.#options.signal);
   }
 
-  /** Has the providers check the tags while something else is done. What they refuse is met by `#agree`. */
-  async #deliveringTags<Result>(dataId: string, lanes: readonly Lane[], work: () => Promise<Result>): Promise<Result> {
+  /** Has the providers check the tags while something else is waited for. What they refuse is met by `#agree`. */
+  async #deliveringTags<Result>(
+    dataId: string,
+    lanes: readonly Lane[],
+    work: (deliver: () => void) => Promise<Result>,
+  ): Promise<Result> {
     const { onProgress, signal } = this.#options;
     const failed = new AbortController();
     const until = AbortSignal.any([failed.signal, ...(signal === undefined ? [] : [signal])]);
-    const deliveries = lanes.map(async ({ provider, tagger }) => {
-      if (tagger !== undefined) await deliverAhead(this.#context, dataId, provider, tagger, onProgress, until);
-    });
-    const settled = Promise.allSettled(deliveries);
-    let result: Result;
+    let settled: Promise<unknown> | undefined;
+    const deliver = () => {
+      if (settled !== undefined) return;
+      const deliveries = lanes.map(async ({ provider, tagger }) => {
+        if (tagger !== undefined) await deliverAhead(this.#context, dataId, provider, tagger, onProgress, until);
+      });
+      settled = Promise.allSettled(deliveries);
+    };
     try {
-      result = await work();
+      return await work(deliver);
     } catch (error) {
       failed.abort(error);
       throw error;
+    } finally {
+      // Tags that are being sent must not be thrown away, nor be sent twice.
+      await settled;
     }
-    await settled;
-    return result;
   }
 
-  async #record({ committee, nodes, oprf }: CommitteeLink, stored: Stored): Promise<KeyOwnership> {
+  /** @param onUnrecorded is called when a transaction will be waited for */
+  async #record(
+    { committee, nodes, oprf }: CommitteeLink,
+    stored: Stored,
+    onUnrecorded: () => void,
+  ): Promise<KeyOwnership> {
     const context = this.#context;
     const { recipients } = this.#options;
     const { dataId, fileKey, root } = stored;
@@ -294,6 +309,7 @@ class Put {
           archives: await context.archives(),
           catalogueKey: context.identity.catalogueKey,
           logger: context.logger,
+          onUnrecorded,
         },
         dataId,
         fileKey,
@@ -395,10 +411,8 @@ class Put {
       ...trust,
     });
     if (session === undefined) return undefined;
-    // A provider releases nothing as long as it keeps no head, and counts from 1 with the first one.
-    const counts = accounts.map((account) => Math.max(releases.get(account) ?? 0, 1));
     // Counts only grow, so that their sum changes with each.
-    const sum = releases.size === 0 ? 0 : counts.reduce((total, count) => total + count, 0) % 2 ** 32;
+    const sum = accounts.reduce((total, account) => total + (releases.get(account) ?? 0), 0) % 2 ** 32;
     return new ContentCache(session, { confirmedAt: nowSeconds, releases: sum });
   }
 

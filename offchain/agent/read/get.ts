@@ -34,8 +34,8 @@ export interface GetOptions {
    */
   readonly onDamage?: ((damaged: DamagedFile) => void) | undefined;
   /**
-   * Told of every entry that is not restored because something else is there, which is left alone. Default: `get`
-   * restores the others, then throws the first error.
+   * Told of every entry that is not restored because something else is there, which is left alone, or because the file
+   * system refuses it. Default: `get` restores the others, then throws the first error.
    */
   readonly onLeft?: ((left: LeftEntry) => void) | undefined;
   readonly onProgress?: ProgressListener<GetProgress> | undefined;
@@ -48,8 +48,10 @@ export interface GetReport {
   readonly snapshotId?: string;
   /** Files that could not be restored. */
   readonly damaged: readonly DamagedFile[];
-  /** What was not restored because something else is there. */
+  /** What was not restored because something else is there, or because the file system refuses it. */
   readonly left: LeftReport;
+  /** Metadata that could not be set here: how many entries are restored without it, by its kind. */
+  readonly notSet: NotSet;
   readonly entries: number;
   /** Plaintext bytes of all files. */
   readonly totalBytes: number;
@@ -59,6 +61,8 @@ export interface GetReport {
   readonly nodes: readonly NodeReport[];
   readonly seconds: number;
 }
+
+export type NotSet = Readonly<Partial<Record<TargetRemark["kind"], number>>>;
 
 export interface LeftReport {
   readonly count: number;
@@ -113,13 +117,16 @@ export async function get(
   const { dataId, snapshot, path } = await placeWithSnapshot(context, place, signal);
   const opened = await openStoredRoot(context, dataId, signal, options.keySource);
   root = opened.root;
-  const remark = toldOncePerKind(context.logger);
+  const notSet: Partial<Record<TargetRemark["kind"], number>> = {};
+  const tellOnce = toldOncePerKind(context.logger);
+  const remark = (one: TargetRemark) => {
+    notSet[one.kind] = (notSet[one.kind] ?? 0) + 1;
+    tellOnce(one);
+  };
   const metadata =
     snapshot === undefined
       ? undefined
       : readMetadata(accountSnapshotKeys(context), snapshot.metadataId, context.providers(), signal);
-  const opening = typeof target === "string" ? await files?.openTarget(target, { dataId, overwrite, remark }) : target;
-  if (opening === undefined) throw noFolders();
   const damaged: DamagedFile[] = [];
   const onDamage = (file: DamagedFile) => {
     damaged.push(file);
@@ -132,6 +139,15 @@ export async function get(
     if (leftEntries.length < MOST_LEFT) leftEntries.push(left);
     options.onLeft?.(left);
   };
+  const onLeftLate = (left: LeftEntry) => {
+    totals.entries -= 1;
+    onLeft(left);
+  };
+  const opening =
+    typeof target === "string"
+      ? await files?.openTarget(target, { dataId, overwrite, remark, onLeft: onLeftLate })
+      : target;
+  if (opening === undefined) throw noFolders();
   const stages = context.platform.openStages?.();
   try {
     await restore(root, context.providers(), opening, totals, {
@@ -147,7 +163,6 @@ export async function get(
     await stages?.close();
   }
   const [first] = damaged;
-  if (first !== undefined) context.platform.fileCache?.forget();
   if (first !== undefined && options.onDamage === undefined) throw damageError(first, damaged);
   const left = { count: leftCount, entries: leftEntries };
   if (options.onLeft === undefined) throwLeft(left);
@@ -157,6 +172,7 @@ export async function get(
     ...(snapshot === undefined ? {} : { snapshotId: snapshot.id }),
     damaged,
     left,
+    notSet,
     entries: totals.entries,
     totalBytes: totals.bytes,
     downloadedBytes: totals.downloadedBytes,

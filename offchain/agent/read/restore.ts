@@ -4,8 +4,8 @@
  * occur again are fetched once where the target can be read (restored-chunks.ts). A bundle is fetched for the first of
  * its files, whether or not the target has them: nothing in a recipe tells the content of one file of it.
  *
- * An object that is lost or damaged costs the files that need it, and something that is in the way costs what belongs
- * there (obstacles.ts). The others are restored.
+ * An object that is lost or damaged costs the files that need it, and something that is in the way, or that the file
+ * system refuses, costs what belongs there (obstacles.ts). The others are restored.
  */
 
 import { equalBytes } from "#primitives";
@@ -21,7 +21,7 @@ import { restate } from "../restate-error.ts";
 import { isDamage } from "./damage.ts";
 import { locateError } from "./locate-error.ts";
 import type { ObjectSource } from "./object-source.ts";
-import { InTheWayError, type LeftEntry, Obstacles } from "./obstacles.ts";
+import { type LeftEntry, LeftError, Obstacles } from "./obstacles.ts";
 import { OpenedBundles } from "./opened-bundles.ts";
 import { type ContentPiece, contentPieces, openedPiece, readListing } from "./read-content.ts";
 import { type HeldChunk, RestoredChunks } from "./restored-chunks.ts";
@@ -52,8 +52,8 @@ export interface RestoreOptions {
    */
   readonly onDamage?: ((damaged: DamagedFile) => void) | undefined;
   /**
-   * Told of every entry that is not restored because something is in its way. Default: after the others were restored,
-   * the first error is thrown.
+   * Told of every entry that is not restored because something is in its way, or because the file system refuses it.
+   * Default: after the others were restored, the first error is thrown.
    */
   readonly onLeft?: ((left: LeftEntry) => void) | undefined;
   /** Where chunks are opened. Default: in this thread. */
@@ -72,7 +72,7 @@ export interface DamagedFile {
 
 type Step =
   | { readonly kind: "entry"; readonly entry: RestoreEntry<Exclude<FileEntry, { type: "file" }>> }
-  | { readonly kind: "left"; readonly entry: RestoreEntry; readonly error: InTheWayError }
+  | { readonly kind: "left"; readonly entry: RestoreEntry; readonly error: LeftError }
   | { readonly kind: "open"; readonly sink: FileSink }
   | { readonly kind: "piece"; readonly sink: FileSink; readonly piece: ContentPiece }
   | { readonly kind: "damage"; readonly sink: FileSink; readonly damage: TallystickError }
@@ -92,8 +92,8 @@ type ReadyStep = Step & {
   readonly ready?: ReadyPiece;
   /** Why the piece cannot be read. */
   readonly damage?: TallystickError;
-  /** What is in the way of its file. */
-  readonly obstacle?: InTheWayError;
+  /** What its file is left for. */
+  readonly obstacle?: LeftError;
 };
 
 /**
@@ -103,7 +103,8 @@ type ReadyStep = Step & {
  * @throws IntegrityError naming file, offset and object when stored bytes are not what was put, unless `onDamage` is
  *   told
  * @throws TallystickError NOT_FOUND when no entry has the path
- * @throws InTheWayError when something else is where an entry belongs, unless `onLeft` is told
+ * @throws InTheWayError when something else is where an entry belongs, RefusedError when the file system refuses one,
+ *   unless `onLeft` is told
  * @throws TallystickError CONFLICT when that happens while the restore is running; DISK_FULL, DISK_FAILED; whatever the
  *   source throws
  */
@@ -143,7 +144,7 @@ export async function restore(
         try {
           await carryOut(step, target, chunks, obstacles, totals);
         } catch (error) {
-          if (!(error instanceof InTheWayError)) throw error;
+          if (!(error instanceof LeftError)) throw error;
           if (sink !== undefined) left.add(sink);
           obstacles.note("sink" in step ? step.sink.entry : step.entry, error);
         }
@@ -190,7 +191,7 @@ async function* planSteps(
       continue;
     }
     const opened = obstacles.above(entry) ?? (await openFile(target, entry));
-    if (opened instanceof InTheWayError) {
+    if (opened instanceof LeftError) {
       yield { kind: "left", entry, error: opened };
       continue;
     }
@@ -211,14 +212,11 @@ async function* planSteps(
   }
 }
 
-async function openFile(
-  target: RestoreTarget,
-  entry: RestoreEntry<RegularFileEntry>,
-): Promise<FileSink | InTheWayError> {
+async function openFile(target: RestoreTarget, entry: RestoreEntry<RegularFileEntry>): Promise<FileSink | LeftError> {
   try {
     return await target.openFile(entry);
   } catch (error) {
-    if (error instanceof InTheWayError) return error;
+    if (error instanceof LeftError) return error;
     throw error;
   }
 }
@@ -261,7 +259,7 @@ async function prepare(
         : await readyChunk(ref.chunk, offset, sink, chunks);
     return { ...step, ready };
   } catch (error) {
-    if (error instanceof InTheWayError) return { ...step, obstacle: error };
+    if (error instanceof LeftError) return { ...step, obstacle: error };
     if (!isDamage(error)) throw error;
     return { ...step, damage: error };
   }

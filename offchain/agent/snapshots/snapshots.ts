@@ -6,6 +6,7 @@ import type { AgentContext } from "../context.ts";
 import type { RestoreEntry } from "../platform.ts";
 import type { ProgressListener, VerifyProgress } from "../progress.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
+import { isDamage } from "../read/damage.ts";
 import { objectOrder } from "../read/object-order.ts";
 import { accountSnapshotKeys, snapshotListAt } from "./account-keys.ts";
 import { diffTrees, type TreeChange } from "./diff.ts";
@@ -154,7 +155,10 @@ export class Snapshots {
     ];
     const copies: VerifiedCopy[] = [];
     for (const source of providers) {
-      const tree = await openTree(this.#context, resolved, signal, source);
+      const tree = await openTree(this.#context, resolved, signal, source).catch((error: unknown) => {
+        if (isDamage(error)) this.#context.noticeLoss();
+        throw error;
+      });
       const { entryCount: totalEntries, totalBytes } = tree.root;
       const onStep = ({ entries: readEntries, bytes: readBytes, objectBytes }: Readonly<VerifyTotals>) =>
         onProgress?.({
@@ -167,7 +171,7 @@ export class Snapshots {
           objectBytes,
         });
       const report = await verifyTree(tree, path, onStep, signal);
-      if (report.damaged.length > 0) this.#context.platform.fileCache?.forget();
+      if (report.damaged.length > 0) this.#context.noticeLoss();
       const named = snapshot === undefined ? {} : { snapshotId: snapshot.id };
       copies.push({ dataId, ...named, provider: source.account, ...report });
     }

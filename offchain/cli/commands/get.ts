@@ -1,12 +1,12 @@
 /** `tallystick get`: restores a put, or a part of one of its files. */
 import type { Command } from "commander";
 import type { RangeSpec } from "../../agent/read/byte-range.ts";
-import type { LeftReport } from "../../agent/read/get.ts";
+import type { LeftReport, NotSet } from "../../agent/read/get.ts";
 import { formatBytes } from "../output.ts";
 import { withAgent } from "../session.ts";
 import { getRange, rangeOption } from "./get-range.ts";
 
-/** What is in the way is told one by one up to this number. */
+/** What is in the way or refused is told one by one up to this number. */
 const MOST_SHOWN = 20;
 
 interface GetCommandOptions {
@@ -49,8 +49,9 @@ export function registerGet(program: Command): void {
             (report.downloadedBytes < report.totalBytes ? ` (${formatBytes(report.downloadedBytes)} downloaded)` : ""),
           ...report.nodes.map((node) => `  node ${node.index}  ${node.answer}`),
         ]);
-        for (const line of leftLines(report.left)) output.say(`tallystick: ${line}`);
-        if (report.left.count > 0) incomplete();
+        for (const line of [...leftLines(report.left), ...notSetLines(report.notSet)])
+          output.say(`tallystick: ${line}`);
+        if (report.left.count > 0 || notSetLines(report.notSet).length > 0) incomplete();
         if (report.damaged.length === 0) return;
         for (const { path, error } of report.damaged) output.say(`tallystick: ${damageLine(path, error.message)}`);
         output.say(
@@ -62,10 +63,9 @@ export function registerGet(program: Command): void {
     });
 }
 
-/** What was in the way, and how many entries are not restored because of it. */
+/** What was in the way or refused, and how many entries are not restored because of it. */
 export function leftLines({ count, entries }: LeftReport): string[] {
-  const [first] = entries;
-  if (first === undefined) return [];
+  if (count === 0) return [];
   // All that is below a folder has the error of the folder.
   const errors = [...new Set(entries.map(({ error }) => error))];
   const hidden = errors.length - MOST_SHOWN;
@@ -74,7 +74,15 @@ export function leftLines({ count, entries }: LeftReport): string[] {
     ...errors.slice(0, MOST_SHOWN).map(({ message }) => message),
     ...(hidden > 0 ? [`and ${hidden} more, which --json names`] : []),
     `${those} not restored; what is there was left as it is`,
-    `hint: ${first.error.hint ?? "restore into an empty folder"}`,
+    ...new Set(errors.map(({ hint }) => `hint: ${hint ?? "restore into an empty folder"}`)),
+  ];
+}
+
+/** Modes and times that could not be set. Who is not root sets no owners: that is no failure. */
+export function notSetLines({ mode = 0, time = 0 }: NotSet): string[] {
+  return [
+    ...(mode > 0 ? [`the mode of ${entries(mode)} could not be set`] : []),
+    ...(time > 0 ? [`the time of ${entries(time)} could not be set`] : []),
   ];
 }
 

@@ -26,6 +26,8 @@ const LABELS: Readonly<Record<keyof LeftOutReport["counts"], string>> = {
   link: "named links, stored as links",
   time: "files with a time that cannot be stored",
   attributes: "no extended attributes",
+  "lost-attributes": "extended attributes that could not be read or are too large",
+  part: "parts of restores that did not end",
 };
 
 const collected = (value: string, earlier: readonly string[] = []) => [...earlier, value];
@@ -56,7 +58,13 @@ export function readSourceOptions(options: SourceCommandOptions): SourceOptions 
 }
 
 /** Kinds of what is in the put, though not as it is. */
-const STORED: ReadonlySet<keyof LeftOutReport["counts"]> = new Set(["changed", "link", "time", "attributes"]);
+const STORED: ReadonlySet<keyof LeftOutReport["counts"]> = new Set([
+  "changed",
+  "lost-attributes",
+  "link",
+  "time",
+  "attributes",
+]);
 
 /** One line per kind of what was left out, or is not stored as it is. */
 export function leftOutLines({ counts, incomplete }: LeftOutReport): string[] {

@@ -36,7 +36,7 @@ export function contentId(ciphertext: Uint8Array): string {
 }
 
 /** The entries of a bundle name the same object hundreds of times in a row. */
-let latest: { readonly id: string; readonly digest: Uint8Array } = { id: "", digest: new Uint8Array(0) };
+let latest: { readonly id: string; readonly digest: Uint8Array } | undefined;
 
 /**
  * Returns the id that names a SHA-256 digest.
@@ -45,9 +45,7 @@ let latest: { readonly id: string; readonly digest: Uint8Array } = { id: "", dig
  */
 export function contentIdFromDigest(digest: Uint8Array): string {
   if (digest.length !== DIGEST_BYTES) throw refuse(`a digest of ${digest.length} bytes`);
-  if (latest.digest.length === DIGEST_BYTES && latest.digest.every((byte, index) => byte === digest[index])) {
-    return latest.id;
-  }
+  if (latest?.digest.every((byte, index) => byte === digest[index])) return latest.id;
   const binary = new Uint8Array(CONTENT_ID_BYTES);
   binary.set(PREFIX);
   binary.set(digest, PREFIX.length);
@@ -101,6 +99,6 @@ export function contentIdFromBytes(binary: Uint8Array): string {
  * @throws InvalidInputError if the id is not in its one canonical form
  */
 export function digestOf(id: string): Uint8Array {
-  if (id !== latest.id) latest = { id, digest: contentIdToBytes(id).subarray(PREFIX.length) };
+  if (id !== latest?.id) latest = { id, digest: contentIdToBytes(id).subarray(PREFIX.length) };
   return latest.digest.slice();
 }

@@ -52,11 +52,18 @@ function rollInKernel(...call: Parameters<RollGear>): ReturnType<RollGear> {
   return kernel(...call);
 }
 
+/**
+ * Gives memory for a frame, of which the end is not known yet.
+ * @param neededBytes at least so many, at most `MAX_FRAME_BYTES`
+ * @param outgrown memory that it gave before, which is too short now: it is given back, and what is in it goes on
+ */
+export type AllocateFrame = (neededBytes: number, outgrown?: Uint8Array) => Uint8Array;
+
 export interface ChunkerOptions {
   /** Length of the input, if it is known: memory is taken accordingly. */
   readonly sizeBytes?: number | undefined;
-  /** Memory of one frame of the largest size. Default: memory that grows with the chunk. */
-  readonly allocate?: (() => Uint8Array) | undefined;
+  /** Where frames are laid out. Default: memory that grows with the chunk. */
+  readonly allocate?: AllocateFrame | undefined;
   /** The rolling hash. Default: the kernel. */
   readonly roll?: RollGear | undefined;
 }
@@ -68,7 +75,7 @@ export interface ChunkerOptions {
  */
 export class Chunker {
   readonly #roll: RollGear;
-  readonly #allocate: (() => Uint8Array) | undefined;
+  readonly #allocate: AllocateFrame | undefined;
   readonly #sizeBytes: number | undefined;
   /** Bytes of the input in chunks that were returned. */
   #returnedBytes = 0;
@@ -127,8 +134,8 @@ export class Chunker {
     const needed = FRAME_HEAD_BYTES + begun + added;
     const frame = this.#frame;
     if (frame !== undefined && needed <= frame.length) return frame;
-    if (this.#allocate !== undefined && frame === undefined) {
-      this.#frame = this.#allocate();
+    if (this.#allocate !== undefined) {
+      this.#frame = this.#allocate(needed, frame);
       this.#frame[0] = 0;
       return this.#frame;
     }

@@ -10,7 +10,13 @@ import type { Logger } from "../../daemon/logger.ts";
 import type { ChunkFrame } from "../../http/chunk-frames.ts";
 import type { ChunkIndex, ChunkRow, IndexedChunk, RecordedChunk } from "../../store/index/chunk-index.ts";
 import type { Leases } from "../../store/index/leases.ts";
-import { type Allocate, type ObjectStore, UnreadableObjectError } from "../../store/object/object-store.ts";
+import {
+  type Allocate,
+  type MayRemove,
+  type ObjectStore,
+  requireMayRemove,
+  UnreadableObjectError,
+} from "../../store/object/object-store.ts";
 import { CheckedObjects } from "./checked-objects.ts";
 import { ObjectLostError } from "./object-lost.ts";
 import type { OwnershipChallenges } from "./ownership-challenges.ts";
@@ -240,15 +246,12 @@ export class ChunkService {
   /**
    * Removes chunks that have been unused since a time or longer, and their bytes. A claim, an upload or a manifest that
    * comes first keeps a chunk; one that comes later finds it missing. After a crash in between, the next call goes on.
-   * @param mayRemove asked right before bytes are removed: whether no other process may have gone on with the removal,
-   *   after which the same bytes may have come again
+   * @param mayRemove asked right before each step: whether no other process may have gone on with the removal, after
+   *   which the same bytes may have come again
    * @returns those that were removed
+   * @throws RemovalStoppedError, retryable: chunks whose removal has begun are refused until a later call ends it
    */
-  async removeUnused(
-    unused: readonly IndexedChunk[],
-    since: number,
-    mayRemove: () => boolean = () => true,
-  ): Promise<IndexedChunk[]> {
+  async removeUnused(unused: readonly IndexedChunk[], since: number, mayRemove?: MayRemove): Promise<IndexedChunk[]> {
     const candidates = unused.filter(({ digest }) => {
       const id = contentIdFromDigest(digest);
       return !this.#held.has(id) && !this.#removals.has(id);
@@ -256,14 +259,16 @@ export class ChunkService {
     const ids = candidates.map(({ digest }) => contentIdFromDigest(digest));
     let removed: IndexedChunk[] = [];
     await this.#whileRemoving(ids, async () => {
+      requireMayRemove(mayRemove);
       const begun = await this.#index.beginRemoval(
         candidates.map(({ digest }) => digest),
         since,
       );
-      if (!mayRemove()) return;
       const begunIds = new Set(begun.map(contentIdFromDigest));
-      await this.#store.deleteMany([...begunIds]);
       for (const digest of begun) this.#checked.forget(digest);
+      await this.#store.deleteMany([...begunIds], mayRemove);
+      // The rows belong to whoever goes on with the removal: without them, the bytes could come again in the middle.
+      requireMayRemove(mayRemove);
       await this.#index.endRemoval(begun);
       removed = candidates.filter((_, k) => begunIds.has(ids[k] ?? ""));
     });

@@ -10,7 +10,7 @@
  */
 import type { ChunkIndex } from "../../store/index/chunk-index.ts";
 import type { Leases } from "../../store/index/leases.ts";
-import type { ObjectStore } from "../../store/object/object-store.ts";
+import { type MayRemove, type ObjectStore, requireMayRemove } from "../../store/object/object-store.ts";
 import type { ChunkService } from "./chunk-service.ts";
 
 /** The job, of which only one may run at a time on a database. */
@@ -44,7 +44,7 @@ export interface GarbageOptions {
   readonly dryRun?: boolean;
   readonly signal?: AbortSignal;
   /** As of `ChunkService.removeUnused`. */
-  readonly mayRemove?: () => boolean;
+  readonly mayRemove?: MayRemove;
 }
 
 /** Time of requests, differences of clocks, and some more. */
@@ -56,19 +56,22 @@ const STANDSTILL_SECONDS = 300;
  * Since when objects must be unused to be removed. Another process may have put the bytes of an object when it had no
  * row, and be about to write the row, although a third one has written and released it since: an upload that has begun
  * so long ago ends without a row (`LONGEST_UPLOAD_SECONDS`), unless its process stands still, and then its life ends
- * here.
+ * here, except for a dry run.
  */
 export async function unusedSince(
   leases: Pick<Leases, "endLapsed">,
   now: number,
-  { graceSeconds, isShared }: { graceSeconds: number; isShared: boolean },
+  { graceSeconds, isShared, dryRun = false }: { graceSeconds: number; isShared: boolean; dryRun?: boolean },
 ): Promise<number> {
   if (!isShared) return now - graceSeconds;
-  await leases.endLapsed(STANDSTILL_SECONDS);
+  if (!dryRun) await leases.endLapsed(STANDSTILL_SECONDS);
   return now - Math.max(graceSeconds, SHARED_GRACE_SECONDS);
 }
 
-/** @returns what was removed, or would be */
+/**
+ * @returns what was removed, or would be
+ * @throws RemovalStoppedError, so that the rest is not left until the next round is due
+ */
 export async function collectGarbage(
   { index, chunks, store }: GarbageParts,
   { releasedAt, now, since, dryRun = false, signal, mayRemove = () => true }: GarbageOptions,
@@ -84,6 +87,7 @@ export async function collectGarbage(
     report.objects += removed.length;
     for (const { sizeBytes } of removed) report.bytes += sizeBytes;
   }
+  requireMayRemove(mayRemove);
   if (!dryRun) report.compactedBytes = await store.compact(signal);
   return report;
 }

@@ -9,7 +9,7 @@ import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts
 import { InvalidInputError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import type { ChunkIndex, ChunkRow } from "../../store/index/chunk-index.ts";
-import type { ObjectStore } from "../../store/object/object-store.ts";
+import { type MayRemove, type ObjectStore, RemovalStoppedError } from "../../store/object/object-store.ts";
 import type { ChunkService } from "./chunk-service.ts";
 
 /** Objects looked up in the index, or in the store, at once. */
@@ -40,7 +40,7 @@ export async function reconcileChunks(
   index: ChunkIndex,
   chunks: ChunkService,
   logger: Logger,
-  { isAlone }: { isAlone: () => boolean },
+  { isAlone }: { isAlone: MayRemove },
 ): Promise<Reconciliation> {
   const parts = { store, index, chunks, logger };
   const removed = await removeUnindexed(parts, isAlone);
@@ -55,7 +55,7 @@ export async function reconcileChunks(
   return outcome;
 }
 
-async function removeUnindexed({ store, index }: Parts, isAlone: () => boolean): Promise<number> {
+async function removeUnindexed({ store, index }: Parts, isAlone: MayRemove): Promise<number> {
   if (!isAlone()) return 0;
   let removed = 0;
   let batch: string[] = [];
@@ -64,21 +64,23 @@ async function removeUnindexed({ store, index }: Parts, isAlone: () => boolean):
     const named = digests.filter((digest) => digest !== undefined);
     const rows = await index.find(named);
     const indexed = new Set(rows.filter((row) => row !== undefined).map(({ digest }) => contentIdFromDigest(digest)));
-    for (const id of batch) {
-      if (indexed.has(id)) continue;
-      // What is left waits for the next process that starts alone.
-      if (!isAlone()) return;
-      await store.delete(id);
-      removed += 1;
-    }
+    removed += await store.deleteMany(
+      batch.filter((id) => !indexed.has(id)),
+      isAlone,
+    );
     batch = [];
   };
-  for await (const id of store.list()) {
-    batch.push(id);
-    if (batch.length === BATCH) await removeFromBatch();
-    if (!isAlone()) return removed;
+  try {
+    for await (const id of store.list()) {
+      batch.push(id);
+      if (batch.length === BATCH) await removeFromBatch();
+      if (!isAlone()) return removed;
+    }
+    await removeFromBatch();
+  } catch (error) {
+    // What is left waits for the next process that starts alone.
+    if (!(error instanceof RemovalStoppedError)) throw error;
   }
-  await removeFromBatch();
   return removed;
 }
 

@@ -39,7 +39,7 @@ export async function collectProviderGarbage(config: CspConfig, dryRun: boolean)
     const chunks = new ChunkService(store, database.index.chunks, challenges, logger, () => now);
     const { leases } = database.index;
     const releasedAt = now - config.releaseGraceSeconds;
-    const grace = { graceSeconds: config.gcGraceSeconds, isShared: database.isShared };
+    const grace = { graceSeconds: config.gcGraceSeconds, isShared: database.isShared, dryRun };
     const collect = async (mayRemove: () => boolean): Promise<GarbageReport> => {
       const since = await unusedSince(leases, now, grace);
       return collectGarbage(

@@ -23,7 +23,10 @@ export interface HeadIndex {
    */
   replace(account: string, expected: ExpectedHead, head: StoredHead): Promise<boolean>;
 
-  /** How often the account has released objects, from 1 with its first head; 0 without a head. */
+  /**
+   * How often the account has released objects, or had them released. Counted from a number that is the database's own,
+   * at least 1, so that no count of a database that was lost is reached again by the one that takes its place.
+   */
   releasesOf(account: string): Promise<number>;
 
   /** Bytes of the account's head, 0 for none. */

@@ -17,8 +17,10 @@ import { createDurably } from "../disk/durable-file.ts";
 import { lockFolder } from "../disk/folder-lock.ts";
 import {
   type Allocate,
+  type MayRemove,
   type NamedBytes,
   type ObjectStore,
+  requireMayRemove,
   requireObjectId,
   requireRange,
   UnreadableObjectError,
@@ -190,8 +192,9 @@ export class FileObjectStore implements ObjectStore {
     return (await this.deleteMany([id])) > 0;
   }
 
-  async deleteMany(ids: readonly string[]): Promise<number> {
+  async deleteMany(ids: readonly string[], mayRemove?: MayRemove): Promise<number> {
     for (const id of ids) requireObjectId(id);
+    requireMayRemove(mayRemove);
     return this.#parts.writer.submit(ids.map((id) => ({ kind: "remove", id })));
   }
 

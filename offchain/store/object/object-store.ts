@@ -3,7 +3,7 @@
  * store does not interpret bytes and verifies nothing: names are content ids, and whoever reads checks the hash. What a
  * store must do is stated per call; the suite in test/store/object/ runs against every store.
  */
-import { InvalidInputError } from "../../core/errors.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { DiskFailedError } from "../disk/disk-errors.ts";
 
 /** Ids every store takes: names that are safe as file names, in URLs and in keys of object services. */
@@ -48,6 +48,28 @@ export class UnreadableObjectError extends DiskFailedError {
   constructor(id: string, facts: { reason: string; cause?: unknown }) {
     super(`reading object ${id}`, { ...facts, hint: "check the medium; `tallystick-csp check` names what is damaged" });
   }
+}
+
+/** Whether objects may still be removed. Once it has said no, it says so for good. */
+export type MayRemove = () => boolean;
+
+/** A removal may not go on, because another process may have gone on with it. */
+export class RemovalStoppedError extends TallystickError {
+  constructor() {
+    super("the removal of objects was given up: another process may be at it by now", {
+      code: "CONFLICT",
+      party: "this daemon",
+      check: "lease of the removal",
+      hint: "whoever has the lease goes on with it",
+      retryable: true,
+      retryAfterSeconds: 1,
+    });
+  }
+}
+
+/** @throws RemovalStoppedError */
+export function requireMayRemove(mayRemove: MayRemove = () => true): void {
+  if (!mayRemove()) throw new RemovalStoppedError();
 }
 
 export interface ObjectStore {
@@ -95,10 +117,13 @@ export interface ObjectStore {
 
   /**
    * Removes objects in one durable commit.
+   * @param mayRemove asked right before each request that removes something, its repetitions included. What is stored
+   *   anew after it has said no stays, unless such a request was under way by then and takes effect late.
    * @returns how many of them there were
-   * @throws InvalidInputError for an id that is malformed, and then none is removed; DiskFullError, DiskFailedError
+   * @throws InvalidInputError for an id that is malformed, and then none is removed; RemovalStoppedError when
+   *   `mayRemove` says no, and then some may be removed; DiskFullError, DiskFailedError
    */
-  deleteMany(ids: readonly string[]): Promise<number>;
+  deleteMany(ids: readonly string[], mayRemove?: MayRemove): Promise<number>;
 
   /**
    * Gives back the space of removed objects where the store does not do so at once. A crash loses nothing.

@@ -155,6 +155,23 @@ describe("the agreement that a put relies on", () => {
     expect(await begin()).to.equal(undefined);
   });
 
+  it("is forgotten with its tags when it was not proposed within a week, unless a deposit may be on chain", async () => {
+    const writer = await preparations.create(salt);
+    await writer.finish(new Uint8Array(1));
+    const createdAt = Math.floor(Date.now() / 1000);
+    const daysLater = async (days: number) => {
+      const clock = { now: () => Date.now() + days * 86_400_000, pause: async () => undefined };
+      const started = context();
+      await beginTagging({ ...started, platform: { ...started.platform, clock } } as unknown as AgentContext);
+      return [rows.length, (await preparations.find(salt)) !== undefined];
+    };
+    rows = rows.map(({ agreementId: _, ...row }) => ({ ...row, state: "prepared", createdAt, proposedFromBlock: 5 }));
+    expect(await daysLater(30)).to.deep.equal([1, true]);
+    rows = rows.map(({ proposedFromBlock: _, ...row }) => row);
+    expect(await daysLater(6)).to.deep.equal([1, true]);
+    expect(await daysLater(8)).to.deep.equal([0, false]);
+  });
+
   describe("when one that was begun is proposed", () => {
     const first: Offer = {
       version: 1,

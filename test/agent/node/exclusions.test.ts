@@ -3,6 +3,8 @@ import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, statSync, wr
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
+import fc from "fast-check";
+import ignore from "ignore";
 import { Exclusions } from "../../../offchain/agent/node/exclusions.ts";
 import { type WalkOptions, walk } from "../../../offchain/agent/node/walk.ts";
 import { walkRoots } from "../../../offchain/agent/node/walk-roots.ts";
@@ -141,9 +143,134 @@ describe("what a walk leaves out because the user wishes it", () => {
     expect(remarks).to.include(`other-file-system //${elsewhere}`);
   });
 
-  it("gives the same answers after the library's caches were dropped", () => {
-    const exclusions = Exclusions.ofOptions(["*.o", "!keep.o"]);
-    for (let n = 0; n < 25_000; n++) expect(exclusions.excludes(`top/${n}.o`, false)).to.equal(true);
-    expect(exclusions.excludes("top/keep.o", false)).to.equal(false);
+  it("applies no pattern of an ignore file that is too long to be one, and says so", () => {
+    const line = "*.txt\n";
+    const limit = 1024 * 1024;
+    make({ "top/.tallystickignore": line.repeat(limit / line.length).padEnd(limit, "#"), "top/a.txt": "" });
+    expect(kept()).to.deep.equal({ files: [".tallystickignore"], remarks: [["excluded", "top/a.txt"]] });
+    make({ "top/.tallystickignore": line.padEnd(limit + 1, "#") });
+    const { files, remarks } = kept();
+    expect(files).to.deep.equal([".tallystickignore", "a.txt"]);
+    expect(remarks).to.deep.equal([["unreadable", "top/.tallystickignore"]]);
+  });
+
+  it("agrees with git on brackets, escapes, spaces and stars", () => {
+    const patterns = [
+      "[a-c]1",
+      "[!a-c]2",
+      "[]x]3",
+      "[[:digit:]]d",
+      "[[:nonsense:]]e",
+      "[z",
+      "q[a/b]r",
+      "\\*star",
+      "a\\",
+      "space \\ ",
+      "cut   ",
+      "/top-only",
+      "deep/**",
+      "**/mid/**/end",
+      "x**y/z",
+      "***",
+      "!*",
+      "?w",
+      "b/*/c",
+      "[a\\]]4",
+      "[9-0]5",
+      "\\!bang",
+      "!",
+      "/",
+      "a//b",
+    ];
+    const names = [
+      "a1",
+      "d1",
+      "a2",
+      "d2",
+      "]3",
+      "x3",
+      "y3",
+      "7d",
+      "nd",
+      "7e",
+      "[z",
+      "qar",
+      "*star",
+      "xstar",
+      "a",
+      "a]4",
+    ];
+    const files = names
+      .concat(["space  ", "space ", "cut", "cut   ", "top-only", "in/top-only", "deep/x", "deep/y/z", "mid/end"])
+      .concat(["u/mid/v/w/end", "u/mid/v/ending", "x1/y", "xay/z", "xa/y/z", "éw", "ww", "b/1/c", "b/1/2/c", "]4"])
+      .concat(["95", "05", "!bang", "in/a1"]);
+    for (const pattern of patterns) {
+      rmSync(join(dir, "top"), { recursive: true, force: true });
+      const { ours, theirs } = keptByBoth(files, { "": `${pattern}\n` });
+      // Of git, a question mark is a byte.
+      if (pattern === "?w") expect(ours).to.deep.equal(theirs.filter((name) => name !== "éw"));
+      else expect(ours, pattern).to.deep.equal(theirs);
+    }
+  });
+
+  it("agrees with another implementation on any patterns and paths", () => {
+    const piece = fc.constantFrom("a", "b", "*", "**", "?", "/", "/**/", "[ab]", "[!a]", "\\*", "ab", ".");
+    const pattern = fc
+      .tuple(fc.constantFrom("", "", "!", "/"), fc.array(piece, { minLength: 1, maxLength: 7 }))
+      .map(([start, pieces]) => start + pieces.join(""));
+    const name = fc.array(fc.constantFrom("a", "b", "*", "."), { minLength: 1, maxLength: 3 });
+    const path = fc.array(
+      name.map((parts) => parts.join("")).filter((each) => each !== "." && each !== ".."),
+      { minLength: 1, maxLength: 5 },
+    );
+    fc.assert(
+      fc.property(
+        fc.array(pattern, { minLength: 1, maxLength: 4 }),
+        path,
+        fc.boolean(),
+        (patterns, names, isFolder) => {
+          const exclusions = Exclusions.ofOptions(patterns);
+          const isFolderAt = (depth: number) => isFolder || depth < names.length;
+          const ours = names.some((_, k) => exclusions.excludes(names.slice(0, k + 1).join("/"), isFolderAt(k + 1)));
+          const theirs = ignore({ ignoreCase: false }).add(patterns);
+          expect(ours, JSON.stringify(patterns)).to.equal(theirs.ignores(names.join("/") + (isFolder ? "/" : "")));
+        },
+      ),
+      { numRuns: 3000 },
+    );
+  });
+
+  it("takes time that is bounded by pattern and path, whatever somebody wrote into an ignore file", () => {
+    const depth = 60;
+    const folder = `top/${"a/".repeat(depth)}`;
+    const patterns = [`${"**/a/".repeat(8)}b`, `${"**/a*a*/".repeat(30)}b`, "*a".repeat(100), `!${"*/".repeat(50)}c`];
+    make({ "top/.tallystickignore": patterns.join("\n"), [`${folder}c`]: "", [`${folder}b`]: "" });
+    make({ [`${folder}${"a".repeat(250)}`]: "" });
+    const startedAt = performance.now();
+    const { files } = kept();
+    expect(performance.now() - startedAt).to.be.lessThan(2000);
+    expect(files.filter((path) => path.endsWith("/c"))).to.have.length(1);
+    expect(files.filter((path) => path.endsWith("/b"))).to.have.length(0);
+    const exclusions = Exclusions.ofOptions([`${"**/a/".repeat(50)}b`]);
+    expect(exclusions.excludes(`${"a/".repeat(1000)}c`, false)).to.equal(false);
+    expect(exclusions.excludes(`${"a/".repeat(1000)}b`, false)).to.equal(true);
+    expect(performance.now() - startedAt).to.be.lessThan(4000);
+  });
+
+  it("leaves out what a restore that did not end has left behind, and says so", () => {
+    const part = `.tallystick-${"0123456789ab".repeat(2)}.part`;
+    make({
+      [`top/${part}`]: "",
+      [`top/folder/${part}`]: "",
+      [`top/z/${part}/kept`]: "",
+      [`top/x${part}`]: "",
+      "top/.tallystick-0123.part": "",
+    });
+    const { files, remarks } = kept();
+    expect(files).to.deep.equal([".tallystick-0123.part", `x${part}`, `z/${part}/kept`]);
+    expect(remarks).to.deep.equal([
+      ["part", `top/${part}`],
+      ["part", `top/folder/${part}`],
+    ]);
   });
 });

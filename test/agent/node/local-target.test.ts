@@ -26,73 +26,15 @@ import { expect } from "chai";
 import { readAttributes, writeAttributes } from "../../../offchain/agent/node/extended-attributes.ts";
 import { localFiles } from "../../../offchain/agent/node/local-files.ts";
 import { TargetFolder } from "../../../offchain/agent/node/target-folder.ts";
-import type { RestoreEntry, RestoreTarget, TargetRemark } from "../../../offchain/agent/platform.ts";
+import type { TargetRemark } from "../../../offchain/agent/platform.ts";
 import { openSource } from "../../../offchain/agent/put/source.ts";
 import { InTheWayError } from "../../../offchain/agent/read/obstacles.ts";
 import { InvalidInputError } from "../../../offchain/core/errors.ts";
 import { pathFromBytes } from "../../../offchain/core/recipe/path-name.ts";
 import type { EntryMetadata } from "../../../offchain/core/snapshot/entry-metadata.ts";
+import { file, fill, folder, link, PIECE_BYTES, plain, type Wanted } from "../../helpers/filled-target.ts";
+import { IS_ROOT, NOBODY } from "../../helpers/nobody.ts";
 import { rejection } from "../../helpers/rejection.ts";
-
-const PIECE_BYTES = 1024 * 1024;
-const IS_ROOT = process.getuid?.() === 0;
-const NOBODY = 65_534;
-
-interface Wanted {
-  readonly entry: RestoreEntry;
-  readonly content: Uint8Array;
-}
-
-const SECOND = 1_000_000_000n;
-const plain: EntryMetadata = { mode: 0o644, mtimeNanos: 1_500_000_000n * SECOND };
-
-function file(path: string, content: string | Uint8Array, metadata: EntryMetadata | undefined = plain): Wanted {
-  const bytes = typeof content === "string" ? Buffer.from(content) : content;
-  const entry = { type: "file", path, sizeBytes: bytes.length, content: { chunks: [] }, metadata } as const;
-  return { entry, content: bytes };
-}
-
-function folder(path: string, mode = 0o755): Wanted {
-  return { entry: { type: "directory", path, metadata: { ...plain, mode } }, content: new Uint8Array() };
-}
-
-function link(path: string, target: string): Wanted {
-  return { entry: { type: "symlink", path, target, metadata: plain }, content: new Uint8Array() };
-}
-
-/** Drives a target as `restore` does. @returns bytes that had to be fetched */
-async function fill(target: RestoreTarget, wanted: readonly Wanted[], interfere: (path: string) => void = () => {}) {
-  let fetchedBytes = 0;
-  try {
-    for (const { entry, content } of wanted) {
-      if (entry.type === "file") {
-        const sink = await target.openFile(entry);
-        try {
-          await target.before(entry);
-          interfere(entry.path);
-          for (let offset = 0; offset < content.length; offset += PIECE_BYTES) {
-            const bytes = content.subarray(offset, offset + PIECE_BYTES);
-            const isRight = async (found: Uint8Array) => Buffer.compare(found, bytes) === 0;
-            const present = await sink.reuse({ sizeBytes: bytes.length, isRight }, offset);
-            fetchedBytes += present === undefined ? bytes.length : 0;
-            await sink.write(present ?? bytes, present === undefined);
-          }
-          await sink.finish();
-        } finally {
-          await sink.close();
-        }
-        continue;
-      }
-      await target.before(entry);
-      if (entry.type === "directory") await target.makeFolder(entry);
-      else await target.makeLink(entry);
-    }
-    await target.finish();
-  } finally {
-    await target.close();
-  }
-  return fetchedBytes;
-}
 
 describe("a folder of this machine as the target of a restore", () => {
   let dir: string;
@@ -170,6 +112,46 @@ describe("a folder of this machine as the target of a restore", () => {
     expect(readdirSync(out("sub"))).to.deep.equal(["attributes", "b", "z"]);
     expect(remarks).to.deep.equal([]);
     expect(await restore(await tree(at("in")))).to.equal(0);
+  });
+
+  it("links names in a folder that is deeper than a path can lead to", async () => {
+    const names = Array.from({ length: 30 }, (_, k) => `${k}`.padStart(200, "x"));
+    const deepest = names.join("/");
+    const linked = { ...plain, linkGroup: 1 };
+    const folders = names.map((_, k) => folder(names.slice(0, k + 1).join("/")));
+    await restore([...folders, file(`${deepest}/a`, "one", linked), file(`${deepest}/b`, "one", linked)]);
+    const found = execFileSync("find", [".", "-type", "f", "-printf", "%f %n %s\n"], {
+      cwd: at("out"),
+      encoding: "utf8",
+    });
+    expect(found.trim().split("\n").sort()).to.deep.equal(["a 2 3", "b 2 3"]);
+    execFileSync("rm", ["-rf", at("out")]);
+  });
+
+  it("finds what is deeper than a path can lead to, at the latest when its turn has come", async () => {
+    const names = Array.from({ length: 30 }, (_, k) => `${k}`.padStart(200, "x"));
+    const folders = names.map((_, k) => folder(names.slice(0, k + 1).join("/")));
+    const [early, late] = ["a", "b"].map((name) => file(`${names.join("/")}/${name}`, name).entry as never);
+    for (const isThere of [false, true]) {
+      const target = await localFiles.openTarget(at("out"), { dataId: "data", overwrite: false });
+      const first = await target.openFile(early as never);
+      for (const { entry } of folders) await target.makeFolder(entry as never);
+      const second = await target.openFile(late as never);
+      const isRight = async () => true;
+      for (const [sink, text, ahead] of [
+        [first, "a", undefined],
+        [second, "b", isThere ? Buffer.from("b") : undefined],
+      ] as const) {
+        const found = await sink.reuse({ sizeBytes: 1, isRight }, 0);
+        expect(found && Buffer.from(found)).to.deep.equal(ahead);
+        await sink.write(Buffer.from(text), found === undefined);
+        await sink.finish();
+        await sink.close();
+      }
+      await target.finish();
+      await target.close();
+    }
+    execFileSync("rm", ["-rf", at("out")]);
   });
 
   it("does not link names whose contents differ", async () => {

@@ -18,6 +18,7 @@ import { pseudoRandomBytes } from "../../helpers/pseudo-random.ts";
 const MIB = 1_048_576;
 /** The largest object, which is sealed where its frame was. */
 const SLOT_BYTES = 2_097_152;
+const SHORT_SLOT_BYTES = 1_310_720;
 const KEY = new Uint8Array(32).fill(7);
 
 describe("stages on worker threads", () => {
@@ -30,7 +31,7 @@ describe("stages on worker threads", () => {
 
   /** A stored frame in memory of the stages, as the chunker lays it out. */
   function inSlot(plaintext: Uint8Array): Uint8Array {
-    const slot = stages.allocate?.() ?? new Uint8Array(0);
+    const slot = stages.allocate?.(plaintext.length + 1) ?? new Uint8Array(0);
     const stored = slot.subarray(0, plaintext.length + 1);
     stored.set(storedFrame(plaintext));
     return stored;
@@ -40,6 +41,9 @@ describe("stages on worker threads", () => {
     for (const plaintext of [
       pseudoRandomBytes("slot", CHUNK_LIMITS.maxBytes),
       pseudoRandomBytes("slot", 300_000),
+      // What fits a short slot with its tag, and one byte more.
+      pseudoRandomBytes("slot", SHORT_SLOT_BYTES - 17),
+      pseudoRandomBytes("slot", SHORT_SLOT_BYTES - 16),
       pseudoText("slot", MIB),
       new Uint8Array(MIB),
       new Uint8Array(0),
@@ -144,10 +148,21 @@ describe("stages on worker threads", () => {
   it("use released memory again", async () => {
     const { frame } = await stages.frame(inSlot(pseudoRandomBytes("a", MIB)));
     const { sealed } = await stages.seal(frame, KEY);
-    expect(sealed.buffer.byteLength).to.equal(SLOT_BYTES);
+    expect(sealed.buffer.byteLength).to.equal(SHORT_SLOT_BYTES);
     stages.release(sealed);
-    expect(stages.allocate?.().buffer).to.equal(sealed.buffer);
-    expect(stages.allocate?.().buffer).to.not.equal(sealed.buffer);
+    expect(stages.allocate?.(MIB).buffer).to.equal(sealed.buffer);
+    expect(stages.allocate?.(MIB).buffer).to.not.equal(sealed.buffer);
+  });
+
+  it("move a frame on that outgrows its memory, and use that again", () => {
+    const short = stages.allocate?.(1) ?? new Uint8Array(0);
+    expect(short.length).to.equal(SHORT_SLOT_BYTES - 16);
+    short.set(pseudoRandomBytes("outgrown", short.length));
+    const content = short.slice();
+    const long = stages.allocate?.(short.length + 1, short) ?? new Uint8Array(0);
+    expect(long.buffer.byteLength).to.equal(SLOT_BYTES);
+    expect(Buffer.compare(long.subarray(0, content.length), content)).to.equal(0);
+    expect(stages.allocate?.(1).buffer).to.equal(short.buffer);
   });
 
   it("fail what is under way when they are closed, instead of leaving it waiting", async () => {
@@ -169,17 +184,17 @@ describe("stages on worker threads", () => {
       let most = 0;
       let released = 0;
       const counting: DataStages = {
-        allocate: () => {
-          allocated += 1;
+        allocate: (neededBytes, outgrown) => {
+          if (outgrown === undefined) allocated += 1;
           most = Math.max(most, allocated - released);
-          return stages.allocate?.() ?? new Uint8Array(0);
+          return stages.allocate?.(neededBytes, outgrown) ?? new Uint8Array(0);
         },
         frame: (stored) => stages.frame(stored),
         seal: (frame, key) => stages.seal(frame, key),
         sealBundle: (frames, key) => stages.sealBundle(frames, key),
         open: (sealed, ref) => stages.open(sealed, ref),
         release: (bytes) => {
-          if (bytes.buffer.byteLength === SLOT_BYTES) released += 1;
+          if ([SHORT_SLOT_BYTES, SLOT_BYTES].includes(bytes.buffer.byteLength)) released += 1;
           stages.release(bytes);
         },
         close: () => stages.close(),

@@ -8,6 +8,7 @@ import type { StorageProvider } from "../../../offchain/agent/providers/storage-
 import { encodeManifest } from "../../../offchain/core/audit/manifest.ts";
 import { challengeAnswer, positionCount } from "../../../offchain/core/crypto/ownership-challenge.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
+import type { ErrorCode } from "../../../offchain/core/error-codes.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import type { SealedObject } from "../../../offchain/core/recipe/tree.ts";
 import type { Offer } from "../../../offchain/core/wire/csp.ts";
@@ -242,6 +243,37 @@ describe("provider set", () => {
     expect(await rejection(new ProviderSet([provider("0x1", notFound("0x1"))]).fetch("a"))).to.include({
       code: "NOT_FOUND",
       party: "0x1",
+    });
+  });
+
+  describe("tells of a loss", () => {
+    async function losses(...answers: readonly (Uint8Array | TallystickError)[]): Promise<number> {
+      let count = 0;
+      const set = new ProviderSet(
+        answers.map((answer, k) => provider(`0x${k}`, answer)),
+        () => {
+          count += 1;
+        },
+      );
+      await set.fetch("a").catch(() => undefined);
+      return count;
+    }
+    const failing = (code: ErrorCode) => new TallystickError(code, { code });
+
+    it("when a provider has lost or damaged an object, also if another one has it", async () => {
+      for (const code of ["INTEGRITY", "OBJECT_LOST"] as const) expect(await losses(failing(code), object)).to.equal(1);
+    });
+
+    it("when none has it, and not when one of several does not", async () => {
+      for (const code of ["NOT_FOUND", "NOT_OWNER"] as const) {
+        expect(await losses(failing(code))).to.equal(1);
+        expect(await losses(failing(code), object)).to.equal(0);
+      }
+    });
+
+    it("and not of a provider that does not answer", async () => {
+      expect(await losses(silent("0x0"))).to.equal(0);
+      expect(await losses(notFound("0x0"), silent("0x1"))).to.equal(0);
     });
   });
 

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { expect } from "chai";
 import fc from "fast-check";
 import { base32upper } from "multiformats/bases/base32";
@@ -93,6 +94,17 @@ describe("content id", () => {
         },
       ),
     );
+  });
+
+  it("refuses an empty id, also as the first one that a process decodes", () => {
+    expect(() => digestOf("")).to.throw(InvalidInputError);
+    const module = JSON.stringify(new URL("../../../offchain/core/encoding/content-id.ts", import.meta.url).href);
+    const program = `import { digestOf } from ${module}; console.log(digestOf("").length);`;
+    const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "--eval", program], {
+      encoding: "utf8",
+    });
+    expect(stdout).to.equal("");
+    expect(stderr).to.contain("content id is malformed");
   });
 
   it("refuses digests and binary forms of other lengths or kinds", () => {

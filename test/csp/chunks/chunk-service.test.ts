@@ -388,6 +388,22 @@ describe("index and store after a start", () => {
     expect(await restarted.chunks.serve(ALICE, acknowledged.id)).to.deep.equal(acknowledged.bytes);
   });
 
+  it("removes nothing once another process may have put bytes, however late the store gets to it", async () => {
+    const provider = await openProvider(folder());
+    const halfDone = randomChunk(600);
+    await provider.store.put(halfDone.id, halfDone.bytes);
+    const { store, index, chunks, logger } = provider;
+    let isAlone = true;
+    const deleteMany = store.deleteMany.bind(store);
+    store.deleteMany = (...parameters) => {
+      isAlone = false;
+      return deleteMany(...parameters);
+    };
+    const outcome = await reconcileChunks(store, index.chunks, chunks, logger, { isAlone: () => isAlone });
+    expect(outcome).to.deep.equal({ removed: 0, lost: 0, found: 0 });
+    expect(await idsIn(provider)).to.deep.equal([halfDone.id]);
+  });
+
   it("stops claiming bytes that are missing or cut short, and claims them again when they are back", async () => {
     const provider = await openProvider(folder());
     const [missing, short, fine] = [randomChunk(500), randomChunk(600), randomChunk(700)];

@@ -1,10 +1,12 @@
 import { expect } from "chai";
 import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
-import { LONGEST_UPLOAD_SECONDS } from "../../../offchain/csp/chunks/chunk-service.ts";
+import { ChunkService, LONGEST_UPLOAD_SECONDS } from "../../../offchain/csp/chunks/chunk-service.ts";
 import { collectGarbage, type GarbageReport, unusedSince } from "../../../offchain/csp/chunks/garbage.ts";
 import { UnpaidAccounts } from "../../../offchain/csp/chunks/unpaid.ts";
 import { readChunkFrames } from "../../../offchain/http/chunk-frames.ts";
 import type { FileStoreOptions } from "../../../offchain/store/object/file-object-store.ts";
+import { type MayRemove, type ObjectStore, RemovalStoppedError } from "../../../offchain/store/object/object-store.ts";
+import { failure } from "../../helpers/promises.ts";
 import {
   ALICE,
   answersFor,
@@ -39,7 +41,7 @@ describe("objects that nobody needs", () => {
       chunks.map(({ id }) => digestOf(id)),
       provider.clock.seconds,
     );
-  const collect = (dryRun = false): Promise<GarbageReport> =>
+  const collect = (dryRun = false, mayRemove: MayRemove = () => true): Promise<GarbageReport> =>
     collectGarbage(
       { index: provider.index.chunks, chunks: provider.chunks, store: provider.store },
       {
@@ -47,6 +49,7 @@ describe("objects that nobody needs", () => {
         now: provider.clock.seconds,
         since: provider.clock.seconds - GRACE_SECONDS,
         dryRun,
+        mayRemove,
       },
     );
   const isThere = async ({ id }: TestChunk): Promise<boolean> => {
@@ -113,7 +116,11 @@ describe("objects that nobody needs", () => {
   it("are removed once a release of theirs is over, unless their owner needs them again", async () => {
     const [gone, claimed] = [randomChunk(3000), randomChunk(3000)];
     await store(ALICE, gone, claimed);
-    await provider.index.heads.replace(ALICE, { version: 0, releases: 0 }, { version: 1, sealed: new Uint8Array(1) });
+    await provider.index.heads.replace(
+      ALICE,
+      { version: 0, releases: await provider.index.heads.releasesOf(ALICE) },
+      { version: 1, sealed: new Uint8Array(1) },
+    );
     const digests = [gone, claimed].map(({ id }) => digestOf(id));
     expect(await provider.index.chunks.noteRelease(ALICE, digests, 1, provider.clock.seconds)).to.equal(2);
     provider.clock.seconds += RELEASE_SECONDS - 1;
@@ -138,6 +145,8 @@ describe("objects that nobody needs", () => {
     provider.clock.seconds += 10 * GRACE_SECONDS;
     expect((await collect()).objects).to.equal(0);
     await provider.index.preparations.delete(id);
+    expect((await collect()).objects).to.equal(0);
+    provider.clock.seconds += GRACE_SECONDS;
     expect((await collect()).objects).to.equal(2);
     expect(await Promise.all(chunks.map(isThere))).to.deep.equal([false, false]);
   });
@@ -214,9 +223,57 @@ describe("objects that nobody needs", () => {
     it("keep their bytes when another process may have gone on with the removal", async () => {
       const since = provider.clock.seconds - GRACE_SECONDS;
       const unused = await provider.index.chunks.unused(since, 10);
-      expect(await provider.chunks.removeUnused(unused, since, () => false)).to.deep.equal([]);
-      expect(await provider.store.has(chunk.id)).to.equal(true);
+      for (let allowed = 0; allowed < 2; allowed++) {
+        let asked = 0;
+        const error = await failure(provider.chunks.removeUnused(unused, since, () => asked++ < allowed));
+        expect(error).to.be.instanceOf(RemovalStoppedError).and.to.include({ retryable: true });
+        expect(await provider.store.has(chunk.id)).to.equal(true);
+      }
+      // It has begun: uploads are refused until a round ends it, and a round that cannot is no success.
+      await refusal(store(BOB, chunk), "CONFLICT");
+      expect(await failure(collect(false, () => false))).to.be.instanceOf(RemovalStoppedError);
       expect((await collect()).objects).to.equal(1);
+      expect(await isThere(chunk)).to.equal(false);
+    });
+
+    it("stay when they are stored again while the store was slow, and another process went on meanwhile", async () => {
+      const { store: objects, index, challenges, logger, clock } = provider;
+      const process = (store: ObjectStore) =>
+        new ChunkService(store, index.chunks, challenges, logger, () => clock.seconds);
+      let hasLease = true;
+      const slow: ObjectStore = Object.create(objects, {
+        deleteMany: {
+          value: async (...parameters: Parameters<ObjectStore["deleteMany"]>) => {
+            hasLease = false;
+            const unused = await index.chunks.unused(since, 10);
+            expect(await process(objects).removeUnused(unused, since)).to.have.length(1);
+            await process(objects).store(BOB, framesOf(frame(chunk)));
+            return await objects.deleteMany(...parameters);
+          },
+        },
+      });
+      const since = clock.seconds - GRACE_SECONDS;
+      const removal = process(slow).removeUnused(await index.chunks.unused(since, 10), since, () => hasLease);
+      expect(await failure(removal)).to.be.instanceOf(RemovalStoppedError);
+      expect(await isThere(chunk)).to.equal(true);
+      expect(await provider.chunks.serve(BOB, chunk.id)).to.deep.equal(chunk.bytes);
+    });
+
+    it("keep their rows for the process that goes on, when the lease ends after the bytes are removed", async () => {
+      let hasLease = true;
+      const deleteMany = provider.store.deleteMany.bind(provider.store);
+      provider.store.deleteMany = async (...parameters) => {
+        const removed = await deleteMany(...parameters);
+        hasLease = false;
+        return removed;
+      };
+      expect(await failure(collect(false, () => hasLease))).to.be.instanceOf(RemovalStoppedError);
+      expect(await provider.index.chunks.find([digestOf(chunk.id)]))
+        .to.have.length(1)
+        .and.not.include(undefined);
+      await refusal(store(BOB, chunk), "CONFLICT");
+      expect((await collect()).objects).to.equal(1);
+      expect(await isThere(chunk)).to.equal(false);
     });
 
     it("make an upload by another process begin anew when its row was removed meanwhile", async () => {
@@ -244,6 +301,37 @@ describe("objects that nobody needs", () => {
     const [stoodStill = 0] = ended;
     expect(10_000 - since).to.be.greaterThan(LONGEST_UPLOAD_SECONDS + 1800 + stoodStill);
     expect(await unusedSince(leases, 100_000, { graceSeconds: 90_000, isShared: true })).to.equal(10_000);
+    expect(ended).to.have.length(2);
+    const dry = await unusedSince(leases, 10_000, { graceSeconds: 5, isShared: true, dryRun: true });
+    expect(dry, "a dry run ends nobody's life").to.equal(since);
+    expect(ended).to.have.length(2);
+  });
+
+  it("are not taken from an upload by another process when a manifest over them ends meanwhile", async () => {
+    const { index, challenges, logger, clock } = provider;
+    const shared = { life: "process" };
+    provider.database.exec(`INSERT INTO leases (name, holder, expires_at) VALUES ('${shared.life}', '', 0)`);
+    const process = () =>
+      new ChunkService(provider.store, index.chunks, challenges, logger, () => clock.seconds, { shared });
+    const [uploading, collecting, other] = [process(), process(), process()];
+    const chunk = randomChunk(3000);
+    const body = async function* () {
+      yield frame(chunk);
+      // Ends the first batch: the chunk had no row, and its bytes are in the store.
+      for (let k = 0; k < 3; k++) yield frame(randomChunk(2_000_000));
+      await other.store(BOB, framesOf(frame(chunk)));
+      const id = await manifest(chunk);
+      await release(BOB, chunk);
+      await index.preparations.delete(id);
+      clock.seconds += 30;
+      const leases = { endLapsed: async () => 0 };
+      const since = await unusedSince(leases, clock.seconds, { graceSeconds: DAY_SECONDS, isShared: true });
+      const options = { releasedAt: 0, now: clock.seconds, since };
+      await collectGarbage({ index: index.chunks, chunks: collecting, store: provider.store }, options);
+      yield frame(randomChunk(100));
+    };
+    await uploading.store(ALICE, (allocate) => readChunkFrames(body(), allocate));
+    expect(await uploading.serve(ALICE, chunk.id)).to.deep.equal(chunk.bytes);
   });
 
   it("are removed by the next run when a crash came between any two steps", async () => {

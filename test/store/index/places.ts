@@ -26,6 +26,9 @@ export async function emptyTables(database: SqlDatabase<ProviderTables>): Promis
   await database.run((all) => sql.raw(`TRUNCATE ${TABLES.join(", ")} RESTART IDENTITY`).execute(all));
 }
 
+/** The time of indexes that `placeOn` opens. */
+export const PLACE_SECONDS = 50;
+
 /** A database that several indexes, one after the other, are opened on. */
 export function placeOn(
   openDatabase: () => Promise<SqlDatabase<ProviderTables>>,
@@ -35,7 +38,7 @@ export function placeOn(
   return {
     open: async () => {
       const database = await openDatabase();
-      opened = { database, index: await SqlProviderIndex.open(database) };
+      opened = { database, index: await SqlProviderIndex.open(database, { unixSeconds: () => PLACE_SECONDS }) };
       return opened.index;
     },
     close: async () => {

@@ -11,6 +11,7 @@ import type { RecordedChunk } from "../../../offchain/store/index/chunk-index.ts
 import type { ManifestChunk, NewPreparation } from "../../../offchain/store/index/preparation-index.ts";
 import type { ProviderIndex } from "../../../offchain/store/index/provider-index.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
+import { PLACE_SECONDS } from "./places.ts";
 
 /** One database. Indexes on it are open one at a time. */
 export interface IndexPlace {
@@ -24,7 +25,6 @@ const ALICE = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
 const ALICE_LOWER = ALICE.toLowerCase();
 const BOB = `0x${"b0".repeat(20)}`;
 
-const NO_HEAD = { version: 0, releases: 0 };
 const digest = (k: number) => new Uint8Array(32).fill(k + 1);
 const challengesOf = (k: number) =>
   [1, 2].map((n) => ({ nonce: new Uint8Array(16).fill(10 * k + n), answer: new Uint8Array(32).fill(200 - k - n) }));
@@ -94,6 +94,8 @@ export function describeProviderIndex(
       await place.close();
       index = await place.open();
     };
+    /** What is in place of an account that has had no head. */
+    const noHead = async () => ({ version: 0, releases: await index.heads.releasesOf(BOB) });
     const created = async (
       facts: NewPreparation,
       manifest: ManifestChunk[] = [],
@@ -243,7 +245,9 @@ export function describeProviderIndex(
             10,
           );
           await index.chunks.record(BOB, [chunk(1)], 10);
-          expect(await index.heads.replace(ALICE, NO_HEAD, { version: 1, sealed: Uint8Array.of(1) })).to.equal(true);
+          expect(await index.heads.replace(ALICE, await noHead(), { version: 1, sealed: Uint8Array.of(1) })).to.equal(
+            true,
+          );
         });
 
         it("last until the release is over, and end in the order of time, some at once", async () => {
@@ -286,24 +290,37 @@ export function describeProviderIndex(
           expect(await index.chunks.noteRelease(ALICE, three, 2, 20)).to.equal(undefined);
           expect(await index.chunks.noteRelease(BOB, three, 1, 20), "has no head").to.equal(undefined);
           expect(await index.chunks.endReleases(99, 9, 99)).to.equal(0);
-          expect(await index.heads.releasesOf(ALICE)).to.equal(1);
-          expect(await index.heads.releasesOf(BOB)).to.equal(0);
+          expect(await index.heads.releasesOf(ALICE)).to.equal(await index.heads.releasesOf(BOB));
         });
 
         it("are counted, and a head is replaced only by who knows the count", async () => {
           const next = (releases: number) =>
             index.heads.replace(ALICE, { version: 1, releases }, { version: 2, sealed: Uint8Array.of(2) });
+          const first = await index.heads.releasesOf(ALICE);
+          expect(first).to.be.at.least(1);
           await index.chunks.noteRelease(ALICE_LOWER, [digest(1)], 1, 20);
-          expect(await next(1)).to.equal(false);
+          expect(await next(first)).to.equal(false);
           await index.chunks.release(ALICE_LOWER, [digest(2)], 20);
-          expect(await next(2)).to.equal(false);
-          expect(await index.heads.releasesOf(ALICE_LOWER)).to.equal(3);
-          expect(await next(3)).to.equal(true);
+          expect(await next(first + 1)).to.equal(false);
+          expect(await index.heads.releasesOf(ALICE_LOWER)).to.equal(first + 2);
+          expect(await next(first + 2)).to.equal(true);
           await reopen();
-          expect(await index.heads.releasesOf(ALICE)).to.equal(3);
-          expect(await index.heads.replace(BOB, { version: 0, releases: 1 }, { version: 1, sealed: salt(1) })).to.equal(
-            false,
-          );
+          expect(await index.heads.releasesOf(ALICE)).to.equal(first + 2);
+        });
+
+        it("are counted without a head too, and the first one is put in place only by who knows the count", async () => {
+          const head = { version: 1, sealed: salt(1) };
+          const first = await index.heads.releasesOf(BOB);
+          await index.chunks.release(BOB, [digest(1)], 20);
+          await reopen();
+          expect(await index.heads.releasesOf(BOB)).to.equal(first + 1);
+          expect(await index.heads.find(BOB)).to.equal(undefined);
+          expect(await index.chunks.noteRelease(BOB, [digest(1)], 0, 20), "has no head").to.equal(undefined);
+          for (const releases of [0, first, first + 2])
+            expect(await index.heads.replace(BOB, { version: 0, releases }, head)).to.equal(false);
+          expect(await index.heads.replace(BOB, { version: 0, releases: first + 1 }, head)).to.equal(true);
+          expect(await index.heads.replace(BOB, { version: 0, releases: first + 1 }, head)).to.equal(false);
+          expect(await index.heads.find(BOB)).to.deep.equal(head);
         });
 
         it("are decided once when a release, its end, a claim and a head come together", async () => {
@@ -341,9 +358,10 @@ export function describeProviderIndex(
         await index.chunks.release(ALICE, [digest(1), digest(2)], 20);
         expect(await unused(99)).to.deep.equal([]);
         await index.preparations.delete(ids[0] ?? 0);
-        expect(await unused(99)).to.deep.equal([digest(2)]);
+        expect(await unused(PLACE_SECONDS - 1)).to.deep.equal([]);
+        expect(await unused(PLACE_SECONDS)).to.deep.equal([digest(2)]);
         await index.preparations.delete(ids[1] ?? 0);
-        expect(await unused(99)).to.deep.equal([digest(1), digest(2)]);
+        expect(await unused(PLACE_SECONDS)).to.deep.equal([digest(1), digest(2)]);
       });
 
       it("are decided once: what is being removed is gained by nobody, what was gained is kept", async () => {
@@ -801,11 +819,12 @@ export function describeProviderIndex(
       it("are replaced by the next version only, for each account on its own", async () => {
         expect(await index.heads.find(ALICE)).to.equal(undefined);
         expect(await index.heads.bytesOf(ALICE)).to.equal(0);
-        expect(await index.heads.replace(ALICE, { version: 1, releases: 1 }, head(2))).to.equal(false);
-        expect(await index.heads.replace(ALICE, NO_HEAD, head(1))).to.equal(true);
-        expect(await index.heads.replace(ALICE_LOWER, NO_HEAD, head(1, 9))).to.equal(false);
-        expect(await index.heads.replace(ALICE_LOWER, { version: 1, releases: 1 }, head(2))).to.equal(true);
-        expect(await index.heads.replace(ALICE, { version: 1, releases: 1 }, head(2, 9))).to.equal(false);
+        const { releases } = await noHead();
+        expect(await index.heads.replace(ALICE, { version: 1, releases }, head(2))).to.equal(false);
+        expect(await index.heads.replace(ALICE, await noHead(), head(1))).to.equal(true);
+        expect(await index.heads.replace(ALICE_LOWER, await noHead(), head(1, 9))).to.equal(false);
+        expect(await index.heads.replace(ALICE_LOWER, { version: 1, releases }, head(2))).to.equal(true);
+        expect(await index.heads.replace(ALICE, { version: 1, releases }, head(2, 9))).to.equal(false);
         expect(await index.heads.find(BOB)).to.equal(undefined);
         await reopen();
         expect(await index.heads.find(ALICE)).to.deep.equal(head(2));
@@ -813,7 +832,8 @@ export function describeProviderIndex(
       });
 
       it("let one of several writers win", async () => {
-        const outcomes = await Promise.all([1, 2, 3].map((fill) => index.heads.replace(ALICE, NO_HEAD, head(1, fill))));
+        const none = await noHead();
+        const outcomes = await Promise.all([1, 2, 3].map((fill) => index.heads.replace(ALICE, none, head(1, fill))));
         expect(outcomes.filter((replaced) => replaced)).to.have.length(1);
         expect((await index.heads.find(ALICE))?.sealed[0]).to.equal(outcomes.indexOf(true) + 1);
       });

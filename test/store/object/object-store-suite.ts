@@ -2,9 +2,9 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
-import type { ObjectStore } from "../../../offchain/store/object/object-store.ts";
+import { type ObjectStore, RemovalStoppedError } from "../../../offchain/store/object/object-store.ts";
 import { pseudoRandomBytes } from "../../helpers/pseudo-random.ts";
-import { expectAsyncRejection } from "../../helpers/rejection.ts";
+import { expectAsyncRejection, rejection } from "../../helpers/rejection.ts";
 
 /** One place where objects are kept. Stores on it are open one at a time. */
 export interface StorePlace {
@@ -150,6 +150,18 @@ export function describeObjectStore(name: string, makePlace: () => Promise<Store
       expect(await idsOf(store)).to.deep.equal(["b", "d"]);
       const removed = await Promise.all([store.deleteMany(["b", "d"]), store.deleteMany(["d", "b"])]);
       expect(removed.reduce((sum, count) => sum + count, 0)).to.equal(2);
+    });
+
+    it("removes nothing once it is told that it may not, and says so", async () => {
+      await store.putMany(["a", "b"].map((id) => ({ id, bytes: A })));
+      const refused = store.deleteMany(["a", "b"], () => false);
+      const other = store.deleteMany(["b"]);
+      expect(await rejection(refused))
+        .to.be.instanceOf(RemovalStoppedError)
+        .and.to.include({ retryable: true });
+      expect(await other).to.equal(1);
+      expect(await idsOf(store)).to.deep.equal(["a"]);
+      expect(await store.deleteMany(["a"], () => true)).to.equal(1);
     });
 
     it("gives back the space of removed objects, and loses no other, also while it is read and written", async () => {

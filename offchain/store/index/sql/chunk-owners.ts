@@ -4,7 +4,7 @@ import { toHex } from "../../../core/encoding/hex.ts";
 import type { AccountOwnership, AccountUsage, ChunkIndex } from "../chunk-index.ts";
 import { canonicalAddress } from "./accounts.ts";
 import { distinct, inOrder, lockedRows, noteUnused, slicesOf, type Tables } from "./chunk-rows.ts";
-import { countRelease } from "./heads.ts";
+import { countForcedRelease, countRelease } from "./heads.ts";
 import { PAGE_ROWS, pagesOf } from "./pages.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
@@ -28,9 +28,12 @@ export class SqlChunkOwners
     >
 {
   readonly #database: SqlDatabase<ProviderTables>;
+  readonly #releasesFrom: number;
 
-  constructor(database: SqlDatabase<ProviderTables>) {
+  /** @param releasesFrom see `SqlHeadIndex` */
+  constructor(database: SqlDatabase<ProviderTables>, releasesFrom: number) {
     this.#database = database;
+    this.#releasesFrom = releasesFrom;
   }
 
   async owns(account: string, digests: readonly Uint8Array[]): Promise<boolean[]> {
@@ -175,7 +178,7 @@ export class SqlChunkOwners
     const owner = canonicalAddress(account);
     return this.#database.write(
       async (transaction) => {
-        await countRelease(transaction, owner);
+        await countForcedRelease(transaction, owner, this.#releasesFrom);
         return await endOwnership(transaction, owner, digests, now);
       },
       { repeatable: true },

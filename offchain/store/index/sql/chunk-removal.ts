@@ -97,11 +97,19 @@ export async function addManifestUses(transaction: Tables, digests: readonly Uin
   }
 }
 
-/** As `addManifestUses`, for manifests that are removed. Chunks that nobody needs then are unused at once. */
-export async function removeManifestUses(transaction: Tables, digests: readonly Uint8Array[]): Promise<void> {
+/**
+ * As `addManifestUses`, for manifests that are removed. Chunks that nobody needs then are unused from now on: an upload
+ * of another process may count on the time that passes before they are removed (`garbage.ts`).
+ * @param now seconds
+ */
+export async function removeManifestUses(
+  transaction: Tables,
+  digests: readonly Uint8Array[],
+  now: number,
+): Promise<void> {
   for (const slice of slicesOf(digests)) {
     const update = transaction.updateTable("chunks").set({ use_count: sql`use_count - 1` });
     await update.where("digest", "in", slice).execute();
-    await noteUnused(transaction, slice, 0);
+    await noteUnused(transaction, slice, now);
   }
 }

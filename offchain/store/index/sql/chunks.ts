@@ -46,9 +46,10 @@ export class SqlChunkIndex implements ChunkIndex {
   readonly #challenges: SqlChunkChallenges;
   readonly #removal: SqlChunkRemoval;
 
-  constructor(database: SqlDatabase<ProviderTables>) {
+  /** @param releasesFrom see `SqlHeadIndex` */
+  constructor(database: SqlDatabase<ProviderTables>, releasesFrom: number) {
     this.#database = database;
-    this.#owners = new SqlChunkOwners(database);
+    this.#owners = new SqlChunkOwners(database, releasesFrom);
     this.#challenges = new SqlChunkChallenges(database);
     this.#removal = new SqlChunkRemoval(database);
   }

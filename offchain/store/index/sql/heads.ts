@@ -1,5 +1,5 @@
 /** The heads of snapshot lists: table `heads`. */
-import type { Generated, Transaction } from "kysely";
+import type { Transaction } from "kysely";
 import { sql } from "kysely";
 import type { ExpectedHead, HeadIndex, StoredHead } from "../head-index.ts";
 import { canonicalAddress } from "./accounts.ts";
@@ -7,30 +7,41 @@ import type { TableDefinitions } from "./column-types.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
 export interface HeadTables {
-  heads: { account: string; version: number; sealed: Uint8Array; releases: Generated<number> };
+  heads: { account: string; version: number; sealed: Uint8Array; releases: number };
 }
 
-/** Part of the provider's first migration. releases: how often the account has released objects, from 1. */
+/**
+ * Part of the provider's first migration. releases: see `HeadIndex.releasesOf`. Version 0 is no head: the row counts
+ * what was released without one.
+ */
 export const HEAD_TABLES: TableDefinitions = ({ bytes, integer, clustered }) => [
   `CREATE TABLE heads (
     account TEXT NOT NULL PRIMARY KEY,
-    version ${integer} NOT NULL CHECK (version > 0),
+    version ${integer} NOT NULL CHECK (version >= 0),
     sealed ${bytes} NOT NULL,
-    releases ${integer} NOT NULL DEFAULT 1
+    releases ${integer} NOT NULL
   ) ${clustered}`,
 ];
 
 export class SqlHeadIndex implements HeadIndex {
   readonly #database: SqlDatabase<HeadTables>;
+  readonly #countedFrom: number;
 
-  constructor(database: SqlDatabase<HeadTables>) {
+  /** @param countedFrom the count of releases of accounts that have none */
+  constructor(database: SqlDatabase<HeadTables>, countedFrom: number) {
     this.#database = database;
+    this.#countedFrom = countedFrom;
   }
 
   async find(account: string): Promise<StoredHead | undefined> {
     const owner = canonicalAddress(account);
     return this.#database.run((database) =>
-      database.selectFrom("heads").select(["version", "sealed"]).where("account", "=", owner).executeTakeFirst(),
+      database
+        .selectFrom("heads")
+        .select(["version", "sealed"])
+        .where("account", "=", owner)
+        .where("version", ">", 0)
+        .executeTakeFirst(),
     );
   }
 
@@ -38,11 +49,10 @@ export class SqlHeadIndex implements HeadIndex {
   async replace(account: string, expected: ExpectedHead, { version, sealed }: StoredHead): Promise<boolean> {
     const owner = canonicalAddress(account);
     return this.#database.write(async (transaction) => {
-      if (expected.version === 0) {
-        if (expected.releases !== 0) return false;
+      if (expected.version === 0 && expected.releases === this.#countedFrom) {
         const inserted = await transaction
           .insertInto("heads")
-          .values({ account: owner, version, sealed })
+          .values({ account: owner, version, sealed, releases: expected.releases })
           .onConflict((conflict) => conflict.column("account").doNothing())
           .returning("version")
           .execute();
@@ -64,7 +74,7 @@ export class SqlHeadIndex implements HeadIndex {
     const row = await this.#database.run((database) =>
       database.selectFrom("heads").select("releases").where("account", "=", owner).executeTakeFirst(),
     );
-    return row?.releases ?? 0;
+    return row?.releases ?? this.#countedFrom;
   }
 
   async bytesOf(account: string): Promise<number> {
@@ -81,17 +91,35 @@ export class SqlHeadIndex implements HeadIndex {
 }
 
 /**
- * Counts a release; part of the transaction that carries it out. The row stays locked until that ends, so that a head
- * is replaced either before the release or by somebody who knows of it.
- * @param version of the head that must be in place; absent for any
+ * Counts a release by an account; part of the transaction that carries it out. The row stays locked until that ends, so
+ * that a head is replaced either before the release or by somebody who knows of it.
+ * @param version of the head that must be in place
  * @returns whether it is
  */
 export async function countRelease(
   transaction: Pick<Transaction<HeadTables>, "updateTable">,
   account: string,
-  version?: number,
+  version: number,
 ): Promise<boolean> {
-  let update = transaction.updateTable("heads").set({ releases: sql`releases + 1` }).where("account", "=", account);
-  if (version !== undefined) update = update.where("version", "=", version);
-  return (await update.executeTakeFirstOrThrow()).numUpdatedRows > 0n;
+  const { numUpdatedRows } = await transaction
+    .updateTable("heads")
+    .set({ releases: sql`releases + 1` })
+    .where("account", "=", account)
+    .where("version", "=", version)
+    .where("version", ">", 0)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows > 0n;
+}
+
+/** As `countRelease`, of what is released without the account, whether it has a head or not. */
+export async function countForcedRelease(
+  transaction: Pick<Transaction<HeadTables>, "insertInto">,
+  account: string,
+  countedFrom: number,
+): Promise<void> {
+  await transaction
+    .insertInto("heads")
+    .values({ account, version: 0, sealed: new Uint8Array(0), releases: countedFrom + 1 })
+    .onConflict((conflict) => conflict.column("account").doUpdateSet({ releases: sql`heads.releases + 1` }))
+    .execute();
 }

@@ -23,14 +23,24 @@ const COUNT = "processes of the provider";
 
 interface Held {
   readonly lost: AbortController;
-  /** On this process's clock, from before the database was asked: never later than the database's time. */
-  until: number;
+  until: Deadline;
+}
+
+/**
+ * On this process's clocks, from before the database was asked: never later than the database's time. The monotonic
+ * clock stands still while the machine is suspended, and the wall clock may be set back: whichever comes first counts.
+ */
+interface Deadline {
+  readonly monotonic: number;
+  readonly wall: number;
 }
 
 export interface LeaseOptions {
   readonly leaseMilliseconds?: number;
   /** Milliseconds that never go back. */
   readonly now?: () => number;
+  /** Milliseconds that pass in suspension too. */
+  readonly wallClock?: () => number;
 }
 
 export class SqlLeases implements Leases {
@@ -38,6 +48,7 @@ export class SqlLeases implements Leases {
   readonly #database: SqlDatabase<ProviderTables>;
   readonly #leaseMilliseconds: number;
   readonly #now: () => number;
+  readonly #wallClock: () => number;
   readonly #held = new Map<string, Held>();
   #life = newLife();
   readonly #renewal: NodeJS.Timeout;
@@ -47,6 +58,7 @@ export class SqlLeases implements Leases {
     this.#database = database;
     this.#leaseMilliseconds = options.leaseMilliseconds ?? LEASE_MILLISECONDS;
     this.#now = options.now ?? (() => performance.now());
+    this.#wallClock = options.wallClock ?? (() => Date.now());
     this.#renewal = setInterval(() => {
       this.#renewing = this.#renewing.then(() => this.#renew());
     }, this.#leaseMilliseconds / RENEWALS_PER_LEASE).unref();
@@ -64,14 +76,24 @@ export class SqlLeases implements Leases {
   }
 
   holds(name: string): boolean {
-    return (this.#held.get(name)?.until ?? 0) > this.#now();
+    const held = this.#held.get(name);
+    return held !== undefined && !this.#hasLapsed(held);
+  }
+
+  #hasLapsed({ until }: Held): boolean {
+    return until.monotonic <= this.#now() || until.wall <= this.#wallClock();
+  }
+
+  /** When a lease ends for which the database is asked now. */
+  #deadline(): Deadline {
+    return { monotonic: this.#now() + this.#leaseMilliseconds, wall: this.#wallClock() + this.#leaseMilliseconds };
   }
 
   async hold(name: string): Promise<boolean> {
     if (this.holds(name)) return true;
     this.#held.get(name)?.lost.abort();
     this.#held.delete(name);
-    const until = this.#now() + this.#leaseMilliseconds;
+    const until = this.#deadline();
     if (!(await this.#take(name))) return false;
     this.#held.set(name, { lost: new AbortController(), until });
     return true;
@@ -108,15 +130,15 @@ export class SqlLeases implements Leases {
       // The database does not answer: the next renewal finds out whether others have given this process up.
     }
     for (const [name, held] of this.#held) {
-      const until = this.#now() + this.#leaseMilliseconds;
+      const until = this.#deadline();
       try {
         if (this.#held.get(name) !== held) continue;
         // Another process may have had the lease since it lapsed, and done what it is for.
-        if (held.until > this.#now() && (await this.#take(name))) held.until = until;
+        if (!this.#hasLapsed(held) && (await this.#take(name))) held.until = until;
         else this.#lose(name, held);
       } catch {
         // The database does not answer: the lease is kept for as long as nobody else can have it.
-        if (held.until <= this.#now()) this.#lose(name, held);
+        if (this.#hasLapsed(held)) this.#lose(name, held);
       }
     }
   }

@@ -52,11 +52,16 @@ function toPreparation(row: Selectable<PreparationColumns>): Preparation {
 export class SqlPreparationIndex implements PreparationIndex {
   readonly #database: SqlDatabase<ProviderTables>;
   readonly #leases: Leases;
+  readonly #now: () => number;
 
-  /** @param leases tell which processes still write the manifests that are not complete */
-  constructor(database: SqlDatabase<ProviderTables>, leases: Leases) {
+  /**
+   * @param leases tell which processes still write the manifests that are not complete
+   * @param now unix seconds
+   */
+  constructor(database: SqlDatabase<ProviderTables>, leases: Leases, now: () => number) {
     this.#database = database;
     this.#leases = leases;
+    this.#now = now;
   }
 
   async #first(where: Partial<Selectable<PreparationColumns>>): Promise<Preparation | undefined> {
@@ -232,6 +237,7 @@ export class SqlPreparationIndex implements PreparationIndex {
           await removeManifestUses(
             transaction,
             rows.map(({ digest }) => digest),
+            this.#now(),
           );
           return rows.length;
         },

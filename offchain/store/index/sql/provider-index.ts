@@ -1,4 +1,5 @@
 /** A provider's index on SQLite or PostgreSQL: the parts, which share one database, and table `meta`. */
+import { randomBytes } from "#primitives";
 import { type Leases, SoleLeases } from "../leases.ts";
 import type { MetaIndex, ProviderIndex } from "../provider-index.ts";
 import { SqlAgreementIndex } from "./agreements.ts";
@@ -9,6 +10,19 @@ import { type LeaseOptions, SqlLeases } from "./leases.ts";
 import { SqlPreparationIndex } from "./preparations.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
+
+/** Name of the number from which releases are counted. */
+const RELEASES_FROM = "releases counted from";
+
+/** 1 to 2^31. */
+function randomCount(): number {
+  return (new DataView(randomBytes(4).buffer).getUint32(0) >>> 1) + 1;
+}
+
+export interface ProviderIndexOptions extends LeaseOptions {
+  /** Since when chunks are unused that the end of a manifest leaves without need; unix seconds. */
+  readonly unixSeconds?: () => number;
+}
 
 export class SqlMetaIndex implements MetaIndex {
   readonly #database: SqlDatabase<ProviderTables>;
@@ -51,22 +65,33 @@ export class SqlProviderIndex implements ProviderIndex {
   readonly heads: SqlHeadIndex;
   readonly #database: SqlDatabase<ProviderTables>;
 
-  private constructor(database: SqlDatabase<ProviderTables>, leases: Leases) {
+  private constructor(
+    database: SqlDatabase<ProviderTables>,
+    parts: { leases: Leases; meta: SqlMetaIndex; releasesFrom: number; unixSeconds: () => number },
+  ) {
+    const { leases, meta, releasesFrom, unixSeconds } = parts;
     this.#database = database;
     this.location = database.location;
     this.leases = leases;
-    this.meta = new SqlMetaIndex(database);
-    this.chunks = new SqlChunkIndex(database);
+    this.meta = meta;
+    this.chunks = new SqlChunkIndex(database, releasesFrom);
     this.claims = new SqlClaimIndex(database);
-    this.preparations = new SqlPreparationIndex(database, leases);
+    this.preparations = new SqlPreparationIndex(database, leases, unixSeconds);
     this.agreements = new SqlAgreementIndex(database);
-    this.heads = new SqlHeadIndex(database.part());
+    this.heads = new SqlHeadIndex(database.part(), releasesFrom);
   }
 
   /** @param database with the tables of `provider-tables.ts`; whoever opened it closes it, after the index */
-  static async open(database: SqlDatabase<ProviderTables>, options: LeaseOptions = {}): Promise<SqlProviderIndex> {
+  static async open(
+    database: SqlDatabase<ProviderTables>,
+    options: ProviderIndexOptions = {},
+  ): Promise<SqlProviderIndex> {
     const isAlone = database.engine === "sqlite";
-    return new SqlProviderIndex(database, isAlone ? new SoleLeases() : await SqlLeases.open(database, options));
+    const meta = new SqlMetaIndex(database);
+    const releasesFrom = Number(await meta.setOnce(RELEASES_FROM, String(randomCount())));
+    const leases = isAlone ? new SoleLeases() : await SqlLeases.open(database, options);
+    const { unixSeconds = () => Math.floor(Date.now() / 1000) } = options;
+    return new SqlProviderIndex(database, { leases, meta, releasesFrom, unixSeconds });
   }
 
   async ping(): Promise<void> {

@@ -12,7 +12,7 @@ import { fromHex, toHex } from "../../../core/encoding/hex.ts";
 import { asDiskError, systemErrorCode } from "../../disk/disk-errors.ts";
 import { createDurably, replaceDurably } from "../../disk/durable-file.ts";
 import { FileObjectStore } from "../file-object-store.ts";
-import type { NamedBytes, ObjectStore } from "../object-store.ts";
+import type { MayRemove, NamedBytes, ObjectStore } from "../object-store.ts";
 import type { Report } from "../pack/pack-findings.ts";
 import { requireCid } from "../require-cid.ts";
 import { type IpfsPeer, makePeerKey, startIpfsPeer } from "./ipfs-peer.ts";
@@ -98,9 +98,9 @@ export class EmbeddedIpfsObjectStore implements ObjectStore {
     return this.#store.delete(id);
   }
 
-  async deleteMany(ids: readonly string[]): Promise<number> {
+  async deleteMany(ids: readonly string[], mayRemove?: MayRemove): Promise<number> {
     for (const id of ids) requireCid(id);
-    return this.#store.deleteMany(ids);
+    return this.#store.deleteMany(ids, mayRemove);
   }
 
   compact(signal?: AbortSignal): Promise<number> {

@@ -12,7 +12,7 @@ import PQueue from "p-queue";
 import { equalBytes, sha256 } from "#primitives";
 import { contentId, digestOf } from "../../../core/encoding/content-id.ts";
 import { InvalidInputError } from "../../../core/errors.ts";
-import { type NamedBytes, type ObjectStore, requireRange } from "../object-store.ts";
+import { type MayRemove, type NamedBytes, type ObjectStore, requireMayRemove, requireRange } from "../object-store.ts";
 import { requireCid } from "../require-cid.ts";
 import { type ServicePatience, StoredBytesError, StoreService } from "../store-service.ts";
 import { requireDurableBlocks } from "./kubo-durability.ts";
@@ -146,23 +146,25 @@ export class KuboObjectStore implements ObjectStore {
    * Removes the pin, then the block unless something else in the node needs it. After a broken connection the answer
    * may be false for an object that the call did remove.
    */
-  async delete(id: string): Promise<boolean> {
+  async delete(id: string, mayRemove?: MayRemove): Promise<boolean> {
     const cid = cidOf(id);
     return await this.#service.call(`removing object ${id}`, 0, async (signal) => {
       if (!(await this.#isPinned(cid, signal))) return false;
+      requireMayRemove(mayRemove);
       const removed = await unless(isNotPinned, () => this.#client.pin.rm(cid, { signal }));
       if (removed === undefined) return false;
+      // A block that is put anew meanwhile gets its pin after this, or the put is repeated.
       // Kubo says per block why it stays: pinned otherwise, or gone. Either is fine.
       for await (const _ of this.#client.block.rm(cid, { signal, force: true }));
       return true;
     });
   }
 
-  async deleteMany(ids: readonly string[]): Promise<number> {
+  async deleteMany(ids: readonly string[], mayRemove?: MayRemove): Promise<number> {
     for (const id of ids) cidOf(id);
     let removed = 0;
     await this.#forEach([...new Set(ids)], async (id) => {
-      if (await this.delete(id)) removed += 1;
+      if (await this.delete(id, mayRemove)) removed += 1;
     });
     return removed;
   }

@@ -181,6 +181,12 @@ export class S3Bucket {
     return false;
   }
 
+  /** Whether there is an object: false only if a listing and a request for it both say so. @throws StoreServiceError */
+  async has(key: string): Promise<boolean> {
+    if (await this.lists(key)) return true;
+    return await this.#call(`looking up ${key}`, 0, async () => (await this.#client.objectExists(key)) !== false);
+  }
+
   /** Removes an object; nothing happens if there is none. */
   async delete(key: string): Promise<void> {
     await this.#call(`removing ${key}`, 0, async () => {

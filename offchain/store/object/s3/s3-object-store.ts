@@ -10,7 +10,13 @@
  * content ids, so that copies of an object in several packs are the same bytes.
  */
 import { join } from "node:path";
-import { type NamedBytes, type ObjectStore, requireRange } from "../object-store.ts";
+import {
+  type MayRemove,
+  type NamedBytes,
+  type ObjectStore,
+  RemovalStoppedError,
+  requireRange,
+} from "../object-store.ts";
 import type { Report } from "../pack/pack-findings.ts";
 import { requireCid } from "../require-cid.ts";
 import { type ServicePatience, StoreServiceError } from "../store-service.ts";
@@ -40,6 +46,20 @@ export interface S3StoreSettings extends S3Settings {
   readonly packBytes?: number;
 }
 
+/** Objects that one caller wants to have removed. */
+interface Removal {
+  readonly ids: readonly string[];
+  readonly mayRemove: MayRemove;
+}
+
+/** What became of removals that shared a commit. */
+interface RemovalOutcome {
+  /** Those of the objects that there were. */
+  readonly gone: Set<string>;
+  /** Those of which nothing was removed, because they might no longer go on. */
+  readonly stopped: ReadonlySet<Removal>;
+}
+
 export class S3ObjectStore implements ObjectStore {
   readonly #bucket: S3Bucket;
   readonly #index: S3Index;
@@ -47,7 +67,7 @@ export class S3ObjectStore implements ObjectStore {
   readonly #keys: S3Keys;
   readonly #packBytes: number;
   readonly #puts: GroupCommit<readonly NamedBytes[], void>;
-  readonly #removals: GroupCommit<readonly string[], Set<string>>;
+  readonly #removals: GroupCommit<Removal, RemovalOutcome>;
   #lastTime = 0;
 
   private constructor(
@@ -72,8 +92,8 @@ export class S3ObjectStore implements ObjectStore {
       (groups) => this.#write(groups.flat()),
     );
     this.#removals = new GroupCommit(
-      { waitMilliseconds, maximumWeight: OBJECTS_PER_REMOVAL, commitsAtOnce: 1, weightOf: (ids) => ids.length },
-      (groups) => this.#remove(new Set(groups.flat())),
+      { waitMilliseconds, maximumWeight: OBJECTS_PER_REMOVAL, commitsAtOnce: 1, weightOf: ({ ids }) => ids.length },
+      (removals) => this.#remove(removals),
     );
   }
 
@@ -203,26 +223,32 @@ export class S3ObjectStore implements ObjectStore {
     return (await this.deleteMany([id])) === 1;
   }
 
-  async deleteMany(ids: readonly string[]): Promise<number> {
+  async deleteMany(ids: readonly string[], mayRemove: MayRemove = () => true): Promise<number> {
     for (const id of ids) requireCid(id);
     let removed = 0;
     const wanted = [...new Set(ids)];
     for (let first = 0; first < wanted.length; first += OBJECTS_PER_REMOVAL) {
-      const part = wanted.slice(first, first + OBJECTS_PER_REMOVAL);
-      const gone = await this.#removals.add(part);
+      const removal = { ids: wanted.slice(first, first + OBJECTS_PER_REMOVAL), mayRemove };
+      const { gone, stopped } = await this.#removals.add(removal);
+      if (stopped.has(removal)) throw new RemovalStoppedError();
       // Calls that share a commit share its outcome: an object counts for the first of them.
-      removed += part.filter((id) => gone.delete(id)).length;
+      removed += removal.ids.filter((id) => gone.delete(id)).length;
     }
     return removed;
   }
 
-  /** @returns those of the objects that there were */
-  async #remove(ids: ReadonlySet<string>): Promise<Set<string>> {
+  /**
+   * Which copies are removed is decided in one step with the question whether they may be. The request after that may
+   * take its time, and be repeated: it names packs, and an object that is stored anew is in another one.
+   */
+  async #remove(removals: readonly Removal[]): Promise<RemovalOutcome> {
     // Another process may have written objects, or copies of objects, that are not known here.
     await this.#sync.refresh();
+    const stopped = new Set(removals.filter(({ mayRemove }) => !mayRemove()));
+    const ids = new Set(removals.flatMap((removal) => (stopped.has(removal) ? [] : removal.ids)));
     const removed = [...ids].flatMap((id) => this.#index.find(id).map(({ pack }) => ({ pack, id })));
     await this.#writeRemovals(removed);
-    return new Set(removed.map(({ id }) => id));
+    return { gone: new Set(removed.map(({ id }) => id)), stopped };
   }
 
   async #writeRemovals(removed: readonly Removed[]): Promise<void> {

@@ -68,13 +68,30 @@ export class S3Sync {
     return this.#running;
   }
 
-  /** Reads the whole bucket, and forgets what is no longer there. @throws StoreServiceError */
+  /**
+   * Reads the whole bucket, and forgets what is no longer there. A pack that a listing leaves out is asked for by its
+   * name before: no later listing but that of a start or a compaction would find it again, and until then its objects
+   * would count as lost.
+   * @throws StoreServiceError
+   */
   async refreshAll(): Promise<void> {
     // Packs that this process writes during the listing may be missing from it, so they are not among the candidates.
     const known = this.#index.packNames();
     const listed = new Set<string>();
     await this.#read(0, (name) => listed.add(name));
-    this.#index.removePacks(known.filter((name) => !listed.has(name)));
+    const queue = new PQueue({ concurrency: READS_AT_ONCE });
+    const outcomes = await Promise.allSettled(
+      known
+        .filter((name) => !listed.has(name))
+        .map((name) =>
+          queue.add(async () => ({ name, isThere: await this.#bucket.has(`${this.#keys.packs}${name}`) })),
+        ),
+    );
+    const gone = outcomes.flatMap((outcome) => {
+      if (outcome.status === "rejected") throw outcome.reason;
+      return outcome.value.isThere ? [] : [outcome.value.name];
+    });
+    this.#index.removePacks(gone);
   }
 
   /**

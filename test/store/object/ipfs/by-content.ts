@@ -4,7 +4,12 @@
  * name that is the id of its bytes stands for itself.
  */
 import { contentId } from "../../../../offchain/core/encoding/content-id.ts";
-import { type NamedBytes, type ObjectStore, requireObjectId } from "../../../../offchain/store/object/object-store.ts";
+import {
+  type MayRemove,
+  type NamedBytes,
+  type ObjectStore,
+  requireObjectId,
+} from "../../../../offchain/store/object/object-store.ts";
 
 interface Named {
   readonly cid: string;
@@ -88,9 +93,10 @@ export class ByContent implements ObjectStore {
     return removed;
   }
 
-  async deleteMany(ids: readonly string[]): Promise<number> {
+  async deleteMany(ids: readonly string[], mayRemove?: MayRemove): Promise<number> {
     for (const id of ids) requireObjectId(id);
-    const removed = await this.#store.deleteMany(ids.map((id) => this.#cidOf(id)));
+    const cids = ids.map((id) => this.#cidOf(id));
+    const removed = await this.#store.deleteMany(cids, mayRemove);
     for (const id of ids) this.#names.delete(id);
     return removed;
   }

@@ -4,12 +4,12 @@ import { contentId } from "../../../../offchain/core/encoding/content-id.ts";
 import type { TallystickError } from "../../../../offchain/core/errors.ts";
 import { requireDurableBlocks } from "../../../../offchain/store/object/ipfs/kubo-durability.ts";
 import { KuboObjectStore } from "../../../../offchain/store/object/ipfs/kubo-object-store.ts";
-import { UnreadableObjectError } from "../../../../offchain/store/object/object-store.ts";
+import { RemovalStoppedError, UnreadableObjectError } from "../../../../offchain/store/object/object-store.ts";
 import { StoreServiceError } from "../../../../offchain/store/object/store-service.ts";
 import { type Fault, type FaultAnswer, type FaultRequest, FaultServer } from "../../../helpers/fault-server.ts";
 import { failure } from "../../../helpers/promises.ts";
 import { pseudoRandomBytes } from "../../../helpers/pseudo-random.ts";
-import { expectAsyncRejection, expectRejection } from "../../../helpers/rejection.ts";
+import { expectAsyncRejection, expectRejection, rejection } from "../../../helpers/rejection.ts";
 
 const PATIENCE = { deadlineSeconds: 3, retries: 2, firstDelayMilliseconds: 5, slowestBytesPerSecond: 2 ** 30 };
 /** For answers that never come. */
@@ -105,6 +105,25 @@ describe("object store on a Kubo node that fails", () => {
       }
     });
   }
+
+  it("asks right before each request that removes a pin whether it may, its repetitions included", async () => {
+    const removals = () => server.requests.filter(({ target }) => target.includes("pin/rm")).length;
+    let mayRemove = true;
+    const lapse = async (): Promise<void> => {
+      mayRemove = false;
+    };
+    server.fault = ({ target }) => (target.includes("pin/ls") ? { kind: "late", until: lapse() } : undefined);
+    expect(await rejection(store.deleteMany([ID], () => mayRemove))).to.be.instanceOf(RemovalStoppedError);
+    expect(removals()).to.equal(0);
+    mayRemove = true;
+    server.fault = ({ target }) => {
+      if (!target.includes("pin/rm")) return undefined;
+      mayRemove = false;
+      return { kind: "reset" };
+    };
+    expect(await rejection(store.deleteMany([ID], () => mayRemove))).to.be.instanceOf(RemovalStoppedError);
+    expect(removals()).to.equal(1);
+  });
 
   it("tells a node that refuses access from one that fails, and asks it once", async () => {
     server.fault = () => ({ kind: "answer", answer: { status: 403 } });

@@ -5,14 +5,14 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { contentId } from "../../../../offchain/core/encoding/content-id.ts";
 import type { TallystickError } from "../../../../offchain/core/errors.ts";
-import { UnreadableObjectError } from "../../../../offchain/store/object/object-store.ts";
+import { RemovalStoppedError, UnreadableObjectError } from "../../../../offchain/store/object/object-store.ts";
 import type { PackFinding } from "../../../../offchain/store/object/pack/pack-findings.ts";
 import { S3ObjectStore } from "../../../../offchain/store/object/s3/s3-object-store.ts";
 import { StoreServiceError } from "../../../../offchain/store/object/store-service.ts";
 import { type Fault, type FaultAnswer, type FaultRequest, FaultServer } from "../../../helpers/fault-server.ts";
 import { failure } from "../../../helpers/promises.ts";
 import { pseudoRandomBytes } from "../../../helpers/pseudo-random.ts";
-import { expectAsyncRejection } from "../../../helpers/rejection.ts";
+import { expectAsyncRejection, rejection } from "../../../helpers/rejection.ts";
 import { idsOf } from "../object-store-suite.ts";
 
 const PATIENCE = { deadlineSeconds: 3, retries: 2, firstDelayMilliseconds: 5, slowestBytesPerSecond: 2 ** 30 };
@@ -309,6 +309,40 @@ describe("object store on an S3 service that fails", () => {
     await fresh.close();
   });
 
+  /** Removes what another process has begun to remove, and stores the same bytes again. */
+  const goneOnElsewhere = async (): Promise<void> => {
+    const elsewhere = await open("elsewhere");
+    await elsewhere.delete(ID);
+    await elsewhere.put(ID, BYTES);
+    await elsewhere.close();
+  };
+
+  it("keeps what was stored again while the listing before a removal took its time", async () => {
+    let mayRemove = true;
+    let isFirst = true;
+    server.fault = ({ target }) => {
+      if (!isFirst || !target.includes("list-type")) return undefined;
+      isFirst = false;
+      return { kind: "late", until: goneOnElsewhere().then(() => (mayRemove = false)) };
+    };
+    expect(await rejection(store.deleteMany([ID], () => mayRemove))).to.be.instanceOf(RemovalStoppedError);
+    expect(await store.get(ID)).to.deep.equal(BYTES);
+  });
+
+  it("keeps what was stored again while the request of a removal took its time, or was repeated", async () => {
+    for (const isRepeated of [false, true]) {
+      let isFirst = true;
+      server.fault = ({ method }) => {
+        if (!isFirst || method !== "PUT") return undefined;
+        isFirst = false;
+        return isRepeated ? { kind: "reset" } : { kind: "late", until: goneOnElsewhere() };
+      };
+      expect(await store.deleteMany([ID], () => true)).to.equal(1);
+      if (isRepeated) expect(await store.has(ID)).to.equal(false);
+      else expect(await store.get(ID)).to.deep.equal(BYTES);
+    }
+  });
+
   it("does not forget a pack that the service lists and says, once or always, not to have", async () => {
     const absent = { status: 404, headers: XML, body: "<Error><Code>NoSuchKey</Code></Error>" };
     const isRead = ({ method, target }: FaultRequest) => method === "GET" && target.includes("/objects/packs/");
@@ -320,6 +354,40 @@ describe("object store on an S3 service that fails", () => {
     await expectAsyncRejection(() => store.get(ID), "OBJECT_STORE_UNAVAILABLE");
     wrong = 0;
     expect(await store.get(ID)).to.deep.equal(BYTES);
+  });
+
+  it("does not forget a pack that a listing leaves out, unless the service denies it by its name as well", async () => {
+    await store.close();
+    // Written two hours ago, so that no listing but that of a start would find it again.
+    const [[recent, pack] = ["", new Uint8Array()]] = bucket.objects;
+    const name = `${(Date.now() - 7_200_000).toString(16).padStart(12, "0")}-${recent.slice(-16)}`;
+    const key = `objects/packs/${name}`;
+    bucket.objects.delete(recent);
+    bucket.objects.set(key, pack);
+    store = await open("index");
+    const last = Uint8Array.of(7);
+    await store.put(contentId(last), last);
+    const isListing = ({ target }: FaultRequest) => target.includes("list-type=2");
+    const isOfAll = ({ target }: FaultRequest) => !decodeURIComponent(target).includes(`prefix=${key}`);
+    const without = new Bucket();
+    for (const [other, bytes] of bucket.objects) if (other !== key) without.objects.set(other, bytes);
+    for (const leavesOut of [isOfAll, () => true]) {
+      let left = 0;
+      server.fault = (request) => {
+        if (!isListing(request) || !leavesOut(request)) return undefined;
+        left += 1;
+        return { kind: "answer", answer: without.answer(request) };
+      };
+      await store.close();
+      store = await open("index");
+      expect(left).to.be.greaterThan(1);
+      server.fault = () => undefined;
+      expect(await store.size(ID)).to.equal(BYTES.length);
+      expect(await store.get(ID)).to.deep.equal(BYTES);
+    }
+    bucket.objects.delete(key);
+    await store.compact();
+    expect(await store.size(ID)).to.equal(undefined);
   });
 
   it("forgets packs that have gone from the bucket, instead of promising their objects", async () => {
