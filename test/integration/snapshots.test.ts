@@ -100,34 +100,34 @@ describe("snapshots", () => {
   });
 
   it("name their data to audit, status and agreement as well, also for a put without an agreement of its own", async () => {
-    const carol = await newPerson(net, "carol");
+    const dora = await newPerson(net, "dora");
     mkdirSync(dir("named"));
     writeFileSync(dir("named", "one"), "one");
-    const first = await documentOf(carol, "put", dir("named"), "--host", "desk", "--epochs", "5");
+    const first = await documentOf(dora, "put", dir("named"), "--host", "desk", "--epochs", "5");
     const [agreement] = first.agreements as { agreementId: string }[];
-    const again = await documentOf(carol, "put", dir("named"), "--no-agreement", "--host", "desk");
+    const again = await documentOf(dora, "put", dir("named"), "--no-agreement", "--host", "desk");
     expect(again).to.deep.include({ dataId: first.dataId, agreements: [] });
     const running = again.runningAgreements as { agreementId: string }[];
     expect(running.map(({ agreementId }) => agreementId)).to.deep.equal([agreement?.agreementId]);
     const id = String((first.snapshot as { id: string }).id).slice(0, 12);
     for (const name of ["latest", "latest:desk", id, String(first.dataId)]) {
-      expect(await documentOf(carol, "audit", name)).to.deep.include({ intact: true, dataId: first.dataId });
-      const { puts } = await documentOf(carol, "status", name);
+      expect(await documentOf(dora, "audit", name)).to.deep.include({ intact: true, dataId: first.dataId });
+      const { puts } = await documentOf(dora, "status", name);
       expect((puts as { dataId: string }[]).map(({ dataId }) => dataId)).to.deep.equal([first.dataId]);
-      const opened = await documentOf(carol, "agreement", "open", name);
+      const opened = await documentOf(dora, "agreement", "open", name);
       expect(opened).to.deep.include({ agreementId: agreement?.agreementId, isNew: false });
     }
-    const place = await tallystick(carol, ["audit", "latest:named/one"]);
+    const place = await tallystick(dora, ["audit", "latest:named/one"]);
     expect(place.document.error).to.include({ message: "this command is about all of a put, not a path in it" });
-    const wrong = await tallystick(carol, ["audit", "newest"]);
+    const wrong = await tallystick(dora, ["audit", "newest"]);
     expect([wrong.exitCode, wrong.stderr.includes("latest:<host> or a data id")]).to.deep.equal([EXIT.usage, true]);
-    const number = await tallystick(carol, ["agreement", "show", "latest"]);
+    const number = await tallystick(dora, ["agreement", "show", "latest"]);
     expect(number.stderr).to.contain("An agreement is named by its number, which `tallystick agreement ls` shows.");
-    const twice = await tallystick(carol, ["put", dir("named"), dir("named"), "--no-agreement"]);
+    const twice = await tallystick(dora, ["put", dir("named"), dir("named"), "--no-agreement"]);
     expect(twice.document.error).to.include({ message: "named is given twice", hint: "name each path once" });
-    const nameless = await tallystick(carol, ["put", dir("named"), "--no-agreement", "--host", ""]);
+    const nameless = await tallystick(dora, ["put", dir("named"), "--no-agreement", "--host", ""]);
     expect(nameless.document.error).to.include({ message: "the name of the host is empty" });
-    const empty = await tallystick(carol, ["put", dir("named"), "--no-agreement", "--exclude", "*"]);
+    const empty = await tallystick(dora, ["put", dir("named"), "--no-agreement", "--exclude", "*"]);
     expect([empty.exitCode, empty.document.entries], empty.stderr).to.deep.equal([EXIT.ok, 0]);
     expect(empty.stderr).to.contain("warning: what is excluded leaves nothing: look at the patterns");
   });
