@@ -102,7 +102,7 @@ export interface FileCacheSession {
   close(): void;
 }
 
-/** Something that is not stored, or not as it is. */
+/** Something that is not stored, or not as it is. What has `changed` is stored as it was read. */
 export interface SourceRemark {
   readonly kind:
     | "unreadable"
@@ -152,6 +152,7 @@ export interface EntryRoot {
 interface SourceEntryCommon {
   /** Starts with the name of the root, `/` separated. */
   readonly path: string;
+  /** Of a file, those of its opening once it has been read: ask for them after its content. */
   readonly metadata: EntryMetadata;
   /**
    * Keeps a value with the entry for the next put. To be called in listing order, for every entry that is stored, once

@@ -75,7 +75,8 @@ export async function startProgram(
   if (isTooOld(node)) {
     process.stderr.write(
       `${name}: error: Node ${NEEDED.major}.${NEEDED.minor} or later is needed, this is ${node}\n` +
-        `${name}: hint: install a newer Node from https://nodejs.org and run the command again\n`,
+        `${name}: hint: install a newer Node from https://nodejs.org and run the command again; in a checkout, ` +
+        `npx ${name} takes the Node that npm run setup has installed\n`,
     );
     process.exitCode = 1;
     return;

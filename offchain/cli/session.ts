@@ -9,7 +9,9 @@ import { homeDirectory, loadIdentity, requireIdentity } from "../agent/node/iden
 import { type Agent, openAgent } from "../agent/node/index.ts";
 import { meetNetwork, type NetworkMeeting } from "../agent/node/network-pin.ts";
 import type { AgentLogger } from "../agent/progress.ts";
+import { dataIdIn } from "../agent/snapshots/resolve.ts";
 import { WaitNotices } from "../agent/wait-notices.ts";
+import { InvalidInputError } from "../core/errors.ts";
 import type { Identity } from "../core/identity/identity.ts";
 import { interruptible } from "./interrupt.ts";
 import { createOutput, type Output } from "./output.ts";
@@ -99,6 +101,27 @@ export async function withIdentity(
   } finally {
     identity.wipe();
   }
+}
+
+/**
+ * The data id that a person means: one as it is, or that of the snapshot which `latest`, `latest:<host>` or the
+ * beginning of a snapshot id names.
+ *
+ * @throws InvalidInputError for a place in a snapshot; as `agent.snapshots.resolve`
+ */
+export async function dataIdOf(
+  { agent, signal }: Pick<AgentSession, "agent" | "signal">,
+  text: string,
+): Promise<string> {
+  if (dataIdIn(text) === text) return text;
+  const { dataId, path } = await agent.snapshots.resolve(text, { signal });
+  if (path === undefined) return dataId;
+  throw new InvalidInputError("this command is about all of a put, not a path in it", {
+    party: "you",
+    check: "snapshot",
+    expected: "the beginning of a snapshot id, latest, latest:<host> or a data id, without :<path>",
+    received: JSON.stringify(text.slice(0, 80)),
+  });
 }
 
 /**

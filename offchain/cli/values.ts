@@ -60,6 +60,7 @@ export function address(text: string): string {
 
 /** @returns an agreement id @throws InvalidArgumentError when the text is not a whole number */
 export function agreementId(text: string): bigint {
-  if (!/^\d{1,78}$/.test(text)) throw new InvalidArgumentError("An agreement id is a whole number.");
+  if (!/^\d{1,78}$/.test(text))
+    throw new InvalidArgumentError("An agreement is named by its number, which `tallystick agreement ls` shows.");
   return BigInt(text);
 }

@@ -104,8 +104,10 @@ export const ERROR_CODES = {
     meaning: "A local file changed while it was being read.",
     cause: "Another program writes to it.",
     remedy:
-      "Run `put` again when no program writes to it. A program that puts it gets this error, and nothing is " +
-      "recorded; the command stores it as it was read, and the exit code is 10.",
+      "Nothing, if the file is one that is written to all the time: it is stored as it was read, with a remark, and " +
+      "the exit code is 10. Otherwise run `put` again when no program writes to it. A file that another one replaced " +
+      "before it was opened is left out, or ends the put if nothing else is left. So does a long file in key mode " +
+      "`merkle` whose bytes differ when they are read a second time, and a stream or blob of another length.",
   },
   DISK_FULL: {
     ...LOCAL,

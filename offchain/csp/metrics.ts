@@ -13,10 +13,15 @@ export interface CspMetrics {
   readonly proofSeconds: Gauge;
 }
 
-/** Registers the provider's metrics. Gauges read the index and the agreements when they are scraped. */
+/**
+ * Registers the provider's metrics. Gauges read the index, the agreements and the balance when they are scraped.
+ *
+ * @param balanceWei of the operator's account
+ */
 export function createCspMetrics(
   { registry }: DaemonMetrics,
   index: Pick<ProviderIndex, "chunks" | "agreements">,
+  balanceWei: () => Promise<bigint>,
 ): CspMetrics {
   const registers = [registry];
   const gauge = (name: string, help: string, read: () => Promise<number>): void => {
@@ -56,6 +61,11 @@ export function createCspMetrics(
       return (await index.agreements.counts()).damaged;
     },
   );
+  gauge("tallystick_csp_balance_ether", "What the operator account has left for gas and collateral", async () => {
+    // A chain that does not answer must not cost the other metrics; that it fails is counted elsewhere.
+    const wei = await balanceWei().then(Number, () => Number.NaN);
+    return wei / 1e18;
+  });
   return {
     proofsSent: new Counter({ name: "tallystick_csp_proofs_sent_total", help: "Possession proofs mined", registers }),
     proofsFailed: new Counter({

@@ -3,6 +3,8 @@
  */
 
 import { join } from "node:path";
+import { parseUnits } from "ethers";
+import type { ChainReader } from "../chain/deployment.ts";
 import { readChain } from "../chain/revert.ts";
 import { auditReady } from "../core/audit/ready.ts";
 import { checksumAddress } from "../daemon/account-signature.ts";
@@ -28,6 +30,7 @@ import { reconcileChunks } from "./chunks/reconcile.ts";
 import { scrubObjects } from "./chunks/scrub.ts";
 import { bindObjectStore } from "./chunks/store-binding.ts";
 import { UnpaidAccounts } from "./chunks/unpaid.ts";
+import { CoinWatch } from "./coins.ts";
 import { checkCommand } from "./commands/check.ts";
 import { gcCommand } from "./commands/gc.ts";
 import { type CspConfig, loadCspConfig } from "./config.ts";
@@ -52,6 +55,8 @@ const REQUEST_SECONDS = 600;
 /** How long a start waits for another process that compares index and store. */
 const RECONCILIATION_SECONDS = 3600;
 
+/** How long the balance is shown again, since anybody may read the metrics, and how often it is looked at. */
+const BALANCE_SECONDS = 60;
 /** Until work that failed is tried again. */
 const RETRY_SECONDS = 30;
 
@@ -71,6 +76,14 @@ function every(
     await work(lost);
     nextAt = now() + seconds;
   };
+}
+
+/** What a transaction of now offers per unit of gas, in wei, at most the cap of the account. */
+async function feePerGas(chain: ChainReader, maximumFeeGwei: number | undefined): Promise<bigint> {
+  const fees = await readChain("reading the fees of the chain", () => chain.provider.getFeeData());
+  const offered = fees.maxFeePerGas ?? fees.gasPrice ?? 0n;
+  const cap = maximumFeeGwei === undefined ? offered : parseUnits(String(maximumFeeGwei), "gwei");
+  return offered < cap ? offered : cap;
 }
 
 async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<DaemonWork> {
@@ -114,7 +127,17 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
     logger.info(await reconcileChunks(store, index.chunks, chunks, logger, { isAlone }), "index and store compared");
   });
 
-  const metrics = createCspMetrics(base.metrics, index);
+  const balanceWei = cachedFor(BALANCE_SECONDS * 1000, () =>
+    readChain("reading the balance of the operator's account", () => chain.provider.getBalance(sender.address)),
+  );
+  const metrics = createCspMetrics(base.metrics, index, balanceWei);
+  const coins = new CoinWatch({
+    balanceWei,
+    feePerGas: () => feePerGas(chain, config.maximumFeeGwei),
+    activeAgreements: async () => (await index.agreements.counts()).active,
+    account: sender.address,
+    logger,
+  });
   const verification = new VerificationService(parts, preparations, chunks, logger, unixSeconds);
   const proofs = new ProofService(parts, chunks, metrics);
   const offer = makeOffer(config.offer, chain, sender.address);
@@ -158,6 +181,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
     if (report.objects > 0 || report.compactedBytes > 0)
       logger.info({ ...report }, "objects that nobody needs removed");
   });
+  const watchCoins = every(BALANCE_SECONDS, unixSeconds, () => coins.round());
   addChunkRoutes(server, { sessions, quotas, bodies, chunks, claims, unpaid, index });
   addHeadRoutes(server, { sessions, quotas, bodies, heads: new HeadService(index.heads, quotas) });
   const { verifyWaitSeconds } = config;
@@ -185,6 +209,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
       once("abandoned preparations", () => preparations.expire()),
       once("expired claims", () => claims.expire()),
       once(GARBAGE, garbage),
+      once("coins", watchCoins),
       once("scrub", (lost) =>
         scrubObjects(index.chunks, chunks, scrubBytesPerSecond, AbortSignal.any([stopped.signal, lost])),
       ),

@@ -1,18 +1,23 @@
 /**
  * The command line of a daemon: `tallystick-nbm --config <file>`, `tallystick-nbm init --data-dir <folder>`,
  * `--help`, `--version`. Mistakes in options and in the configuration are for the person who typed them: a plain line
- * and a hint on stderr, exit code 2, or 3 when there is no keystore. From the start of the daemon on, stderr is its
- * log.
+ * and a hint on stderr, exit code 2, or 3 for a keystore that is not there or does not open. Everything else from the
+ * start of the daemon on is in its log, on stderr.
  */
 
+import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
+import { parseDeployment } from "../chain/deployment.ts";
 import { useProxyFromEnvironment } from "../chain/node-proxy.ts";
 import { redactUrlsIn } from "../core/encoding/redact-url.ts";
-import { InvalidInputError, TallystickError } from "../core/errors.ts";
+import { similarWord } from "../core/encoding/similar-word.ts";
+import { type ErrorCode, InvalidInputError, TallystickError } from "../core/errors.ts";
 import { VERSION } from "../core/version.ts";
+import { systemReason } from "../store/disk/disk-errors.ts";
+import { makeFolders } from "../store/disk/make-folders.ts";
 import { startDaemon } from "./boot.ts";
-import type { DaemonConfig } from "./config.ts";
+import { type DaemonConfig, readJsonFile } from "./config.ts";
 import type { DaemonDatabase } from "./database.ts";
 import { createDaemonKeystore, type DaemonKind, readPassphrase, requireKeystore } from "./keystore-file.ts";
 import { announceReady, Closers, closeOnSignals, runDaemon } from "./lifecycle.ts";
@@ -22,6 +27,16 @@ import type { DaemonProgram } from "./program.ts";
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const EXIT_IDENTITY = 3;
+
+/** Mistakes in what the operator has written: they are explained in words, also while the daemon starts. */
+const MISTAKES: ReadonlyMap<ErrorCode, number> = new Map([
+  ["INVALID_INPUT", EXIT_USAGE],
+  ["FILE_UNREADABLE", EXIT_USAGE],
+  ["NO_DEPLOYMENT", EXIT_USAGE],
+  ["UNKNOWN_VERSION", EXIT_USAGE],
+  ["NO_IDENTITY", EXIT_IDENTITY],
+  ["WRONG_PASSPHRASE", EXIT_IDENTITY],
+]);
 
 const HELP = `
 The passphrase of the keystore comes from TALLYSTICK_PASSPHRASE or from a file of mode 0600 (passphraseFile in the
@@ -36,11 +51,21 @@ export async function runProgram<Config extends DaemonConfig, Data extends Daemo
   const name = `tallystick-${program.kind}`;
   const command = buildCommand(program, name);
   try {
+    refuseUnknownCommand(command, argv[0]);
     await useProxyFromEnvironment();
     await command.parseAsync([...argv], { from: "user" });
   } catch (error) {
     process.exitCode = explain(name, error);
   }
+}
+
+/** Commander counts a wrong name of a command as one argument too many, and names none that is similar. */
+function refuseUnknownCommand(command: Command, word: string | undefined): void {
+  const known = command.commands.map((one) => one.name());
+  if (word === undefined || word.startsWith("-") || known.includes(word)) return;
+  const similar = similarWord(word, known);
+  const remark = similar === undefined ? "" : `\n(Did you mean ${similar}?)`;
+  command.error(`error: unknown command '${word}'${remark}`, { code: "commander.unknownCommand" });
 }
 
 function buildCommand<Config extends DaemonConfig, Data extends DaemonDatabase>(
@@ -98,10 +123,33 @@ function start<Config extends DaemonConfig, Data extends DaemonDatabase>(
   }
   const config = program.load(file);
   requireKeystore(config, program.kind);
+  parseDeployment(readJsonFile(config.deploymentFile, "deployment file"));
+  requireDataFolder(config.dataDir);
   const logger = createLogger(program.kind, config.logLevel ?? process.env.TALLYSTICK_LOG_LEVEL);
   const closers = new Closers();
   closeOnSignals(closers, logger);
-  runDaemon(logger, async () => announceReady((await startDaemon(program, config, logger, closers)).url));
+  runDaemon(logger, async () => {
+    try {
+      announceReady((await startDaemon(program, config, logger, closers)).url);
+    } catch (error) {
+      if (!(error instanceof TallystickError) || !MISTAKES.has(error.code)) throw error;
+      process.exit(explain(`tallystick-${program.kind}`, error));
+    }
+  });
+}
+
+/** @throws InvalidInputError for a folder that cannot be made or written to */
+function requireDataFolder(folder: string): void {
+  try {
+    makeFolders(folder, 0o700);
+    accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    throw new InvalidInputError(`dataDir ${folder} cannot be used: ${systemReason(cause)}`, {
+      check: "dataDir",
+      hint: "name a folder that the user of the daemon may write to, or make it and give it to that user",
+      cause,
+    });
+  }
 }
 
 /**
@@ -119,9 +167,12 @@ function explain(name: string, error: unknown): number {
   // The parser has printed its own message.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
   if (!(error instanceof TallystickError)) throw error;
-  const expected = error.expected === undefined ? "" : `: ${error.expected}`;
-  process.stderr.write(`${name}: error: ${redactUrlsIn(error.message + expected)}\n`);
+  const facts = [
+    ...(error.received === undefined ? [] : [`received ${error.received}`]),
+    ...(error.expected === undefined ? [] : [`expected ${error.expected}`]),
+  ];
+  const line = [error.message, ...(facts.length === 0 ? [] : [facts.join(", ")])].join(": ");
+  process.stderr.write(`${name}: error: ${redactUrlsIn(line)}\n`);
   if (error.hint !== undefined) process.stderr.write(`${name}: hint: ${error.hint}\n`);
-  if (error.code === "NO_IDENTITY") return EXIT_IDENTITY;
-  return error.code === "INVALID_INPUT" ? EXIT_USAGE : EXIT_FAILED;
+  return MISTAKES.get(error.code) ?? EXIT_FAILED;
 }

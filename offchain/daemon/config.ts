@@ -6,8 +6,11 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
+import { Value, ValueErrorType } from "@sinclair/typebox/value";
+import { similarWord } from "../core/encoding/similar-word.ts";
 import { InvalidInputError } from "../core/errors.ts";
 import { firstMismatch } from "../core/wire/schema.ts";
+import { systemReason } from "../store/disk/disk-errors.ts";
 import { type AdmissionRule, AdmissionSchema } from "./admission.ts";
 
 const PathText = Type.String({ minLength: 1, maxLength: 4096 });
@@ -62,12 +65,34 @@ export function readJsonFile(file: string, what: string): unknown {
   try {
     text = readFileSync(file, "utf8");
   } catch (cause) {
-    throw new InvalidInputError(`${what} ${file} cannot be read`, { check: "file", cause });
+    throw new InvalidInputError(`${what} ${file} cannot be read: ${systemReason(cause)}`, {
+      check: "file",
+      hint: "check the path and its permissions; paths in a configuration are relative to its folder",
+      cause,
+    });
   }
   try {
     return JSON.parse(text);
   } catch (cause) {
     throw new InvalidInputError(`${what} ${file} is not JSON`, { check: "JSON", cause });
+  }
+}
+
+/**
+ * Looked for first, because a field that is written wrong is missing as well, and its name tells more.
+ * @throws InvalidInputError naming the field and the one that was most likely meant
+ */
+function refuseUnknownField(schema: TSchema, file: string, json: unknown): void {
+  for (const { type, path } of Value.Errors(schema, json)) {
+    if (type !== ValueErrorType.ObjectAdditionalProperties) continue;
+    const names = path.slice(1).split("/");
+    const name = names.pop() ?? "";
+    const parent = names.reduce<TSchema | undefined>((at, each) => at?.properties?.[each], schema);
+    const similar = similarWord(name, Object.keys(parent?.properties ?? {}));
+    throw new InvalidInputError(`configuration ${file} has an unknown field ${path}`, {
+      check: "configuration schema",
+      hint: similar === undefined ? "docs/operating.md lists the fields" : `did you mean ${similar}?`,
+    });
   }
 }
 
@@ -80,6 +105,7 @@ export function readJsonFile(file: string, what: string): unknown {
  */
 export function loadConfig<Schema extends TObject>(schema: Schema, file: string): Static<Schema> & DaemonConfig {
   const json = readJsonFile(file, "configuration");
+  refuseUnknownField(schema, file, json);
   const mismatch = firstMismatch(schema as TSchema, json);
   if (mismatch !== undefined) {
     throw new InvalidInputError(`configuration ${file} is wrong at ${mismatch.path}`, {

@@ -22,11 +22,14 @@ import { type Devnet, type DevnetOptions, pidFolderOf, startDevnet } from "./sta
 const MAIN = "devnet";
 const POLL_MILLISECONDS = 250;
 const RESTART_SECONDS = 90;
+/** End of the name of a request that is being written. */
+const PARTIAL = ".partial";
 /** Ctrl-C reaches the parts as well as this process: an end that is reported later than this came on its own. */
 const ALARM_MILLISECONDS = 1000;
 
 const HELP = `npm run devnet -- [options]            start a network and run it until Ctrl-C
-npm run devnet -- restart <name>       start a part that has ended again: node-1, provider, …
+npm run devnet -- stop <name>          end one part and leave the others: node-1, provider, …
+npm run devnet -- restart <name>       start a part again, also one that has ended
 npm run devnet -- stop                 end the network of this folder, or what is left of one that was killed
 
   --nodes <n>             key nodes (default 5)
@@ -39,7 +42,8 @@ npm run devnet -- stop                 end the network of this folder, or what i
 
 Examples:
   npm run devnet -- --epoch-blocks 15
-  npm run devnet -- restart node-2
+  npm run devnet -- stop provider
+  npm run devnet -- restart provider
 `;
 
 function wholeNumber(text: string | undefined, name: string): number | undefined {
@@ -50,7 +54,7 @@ function wholeNumber(text: string | undefined, name: string): number | undefined
 
 interface Options {
   readonly action: "start" | "stop" | "restart";
-  /** The part to restart. */
+  /** The part to stop or restart; empty for the whole network. */
   readonly part: string;
   /** The `.tallystick` folder. */
   readonly home: string;
@@ -75,8 +79,8 @@ function parseOptions(): Options | undefined {
   const [action = "start", part = "", ...more] = positionals;
   const isKnown = action === "start" || action === "stop" || action === "restart";
   if (!isKnown) throw new TypeError(`${action} is not a command; use start, stop or restart`);
-  if (more.length > 0 || (action === "restart") !== (part !== "")) {
-    throw new TypeError("restart takes the name of one part, start and stop take none");
+  if (more.length > 0 || (action === "restart" && part === "") || (action === "start" && part !== "")) {
+    throw new TypeError("restart takes the name of one part, stop takes one or none, start takes none");
   }
   if (values.chain !== undefined && values.chain !== "anvil" && values.chain !== "hardhat") {
     throw new TypeError(`--chain takes anvil or hardhat, not ${values.chain}`);
@@ -127,8 +131,8 @@ async function stopDevnet({ home, network }: Options): Promise<void> {
   process.stdout.write(live.length === 0 ? "no devnet is running here\n" : `stopped: ${nameProcesses(live)}\n`);
 }
 
-/** Asks the running devnet to start a part again, and waits until it did. @throws Error when it cannot */
-async function requestRestart({ part, network }: Options): Promise<void> {
+/** Asks the running devnet to stop a part or start it again, and waits until it did. @throws Error when it cannot */
+async function request(action: "stop" | "restart", { part, network }: Options): Promise<void> {
   const pids = pidFolderOf(network.dir);
   const find = (wanted: string) => liveProcesses(pids).find(({ name }) => name === wanted);
   if (find(MAIN) === undefined) throw new Error("no devnet is running here: start one with npm run devnet");
@@ -138,20 +142,27 @@ async function requestRestart({ part, network }: Options): Promise<void> {
     throw new Error(`there is no part ${part} that can be started again; there are ${parts.join(", ")}`);
   }
   const before = find(part)?.pid;
-  const request = join(requestsOf(network.dir), part);
-  writeFileSync(request, "");
-  for (const end = Date.now() + RESTART_SECONDS * 1000; existsSync(request); await pause(POLL_MILLISECONDS)) {
-    if (Date.now() > end) throw new Error(`${part} was not started again within ${RESTART_SECONDS} seconds`);
+  const done = action === "stop" ? "stopped" : "started again";
+  const file = join(requestsOf(network.dir), part);
+  // Renamed, so that the devnet does not read a file that is being written.
+  writeFileSync(`${file}${PARTIAL}`, action);
+  renameSync(`${file}${PARTIAL}`, file);
+  for (const end = Date.now() + RESTART_SECONDS * 1000; existsSync(file); await pause(POLL_MILLISECONDS)) {
+    if (Date.now() > end) throw new Error(`${part} was not ${done} within ${RESTART_SECONDS} seconds`);
   }
   const now = find(part);
-  if (now === undefined || now.pid === before)
-    throw new Error(`${part} was not started again; see the devnet's output`);
-  process.stdout.write(`${part} runs again (process ${now.pid})\n`);
+  const isDone = action === "stop" ? now === undefined : now !== undefined && now.pid !== before;
+  if (!isDone) throw new Error(`${part} was not ${done}; see the devnet's output`);
+  process.stdout.write(
+    now === undefined
+      ? `${part} is stopped; npm run devnet -- restart ${part} starts it again\n`
+      : `${part} runs again (process ${now.pid})\n`,
+  );
 }
 
-/** Folder of the requests to this devnet: a file with the name of a part asks for its restart. */
+/** Folder of the requests to this devnet: a file with the name of a part says what shall become of it. */
 function requestsOf(directory: string): string {
-  return join(directory, "restart");
+  return join(directory, "requests");
 }
 
 /** Names of the parts that can be started again, for the terminal that asks. */
@@ -159,7 +170,7 @@ function partsFileOf(directory: string): string {
   return join(directory, "parts.json");
 }
 
-/** Starts parts again on request, and says when one has ended. @returns what ends the watch */
+/** Stops parts and starts them again on request, and says when one has ended. @returns what ends the watch */
 function watchParts(devnet: Devnet, directory: string, say: (line: string) => void): () => void {
   let isOver = false;
   for (const part of devnet.processes) {
@@ -176,10 +187,14 @@ function watchParts(devnet: Devnet, directory: string, say: (line: string) => vo
   mkdirSync(requests, { recursive: true });
   const restartable = devnet.processes.filter((one) => one !== devnet.chain.process);
   writeFileSync(partsFileOf(directory), JSON.stringify(restartable.map(({ name }) => name)));
-  const restart = async (name: string) => {
+  const follow = async (name: string, action: string) => {
     const part = restartable.find((one) => one.name === name);
     if (part === undefined) throw new Error(`there is no part ${name} that can be started again`);
     await part.stop();
+    if (action === "stop") {
+      say(`${name} was stopped; start it again with npm run devnet -- restart ${name}`);
+      return;
+    }
     await part.start();
     say(`${name} runs again`);
   };
@@ -188,8 +203,9 @@ function watchParts(devnet: Devnet, directory: string, say: (line: string) => vo
     if (busy || !existsSync(requests)) return;
     busy = true;
     for (const name of readdirSync(requests)) {
+      if (name.endsWith(PARTIAL)) continue;
       try {
-        await restart(name);
+        await follow(name, readFileSync(join(requests, name), "utf8"));
       } catch (error) {
         say(`error: ${error instanceof Error ? error.message : String(error)}`);
       }
@@ -209,8 +225,8 @@ async function main(): Promise<void> {
     process.stdout.write(HELP);
     return;
   }
+  if (options.action !== "start" && options.part !== "") return await request(options.action, options);
   if (options.action === "stop") return await stopDevnet(options);
-  if (options.action === "restart") return await requestRestart(options);
   const directory = options.network.dir;
   const pointer = join(options.home, "devnet.json");
   refuseSecond(directory);

@@ -30,6 +30,8 @@ describe("put with the file cache", () => {
   let cache: SqliteFileCache;
   let provider: MemoryProvider;
   let oracle: MemoryOracle;
+  /** Called with the path of an entry, after the walk and before the entry is read. */
+  let onEntry: ((path: string) => void) | undefined;
   const at = (...names: string[]) => join(dir, "tree", ...names);
 
   beforeEach(async () => {
@@ -107,6 +109,7 @@ describe("put with the file cache", () => {
 
   async function* noting(entries: AsyncIterable<SourceEntry>, read: string[]): AsyncGenerator<SourceEntry> {
     for await (const entry of entries) {
+      onEntry?.(entry.path);
       if (entry.type !== "file") yield entry;
       else
         yield {
@@ -252,5 +255,21 @@ describe("put with the file cache", () => {
     session.close();
     await pause(SETTLED_MILLISECONDS);
     await expectRight(await put());
+  });
+
+  it("stores a file that was written to between the walk and its reading, and does not remember it", async () => {
+    onEntry = (path) => {
+      if (path !== "tree/large") return;
+      appendFileSync(at("large"), "meanwhile");
+      appendFileSync(at("middle"), "meanwhile");
+    };
+    const torn = await put();
+    onEntry = undefined;
+    await pause(SETTLED_MILLISECONDS);
+    const again = await put();
+    expect(again.read).to.deep.equal(["large", "middle"]);
+    expect(again.dataId).to.equal(torn.dataId);
+    expect((await put()).read).to.deep.equal([]);
+    await expectRight(again);
   });
 });

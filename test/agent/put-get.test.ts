@@ -161,6 +161,27 @@ describe("put and get: the data plane", () => {
     expect((await rejection(put(at("b"), { name: "b", bytes }))).check).to.equal("paths");
   });
 
+  for (const [what, input, received] of [
+    ["a blob as bytes", { name: "x", bytes: new Blob(["abc"]) }, "{ name, bytes: Blob }"],
+    ["a buffer as bytes", { name: "x", bytes: new ArrayBuffer(3) }, "{ name, bytes: ArrayBuffer }"],
+    ["text as bytes", { name: "x", bytes: "abc" }, "{ name, bytes: string }"],
+    ["a stream as bytes", { name: "x", bytes: new Blob(["abc"]).stream() }, "{ name, bytes: ReadableStream }"],
+    ["numbers as bytes", { name: "x", bytes: [1, 2, 3] }, "{ name, bytes: Array }"],
+    ["bytes as a blob", { name: "x", blob: new Uint8Array(3) }, "{ name, blob: Uint8Array }"],
+    ["text as a stream", { name: "x", stream: "abc" }, "{ name, stream: string }"],
+    ["another key", { name: "x", content: new Uint8Array(3) }, "{ name, content }"],
+    ["two contents", { name: "x", bytes: new Uint8Array(3), blob: new Blob() }, "{ name, bytes, blob }"],
+    ["bytes without a name", { bytes: new Uint8Array(3) }, "{ bytes }"],
+    ["a blob without a name", new Blob(["abc"]), "Blob"],
+    ["nothing", null, "null"],
+  ] as const) {
+    it(`refuses ${what}, and says what an input may be`, async () => {
+      const error = await rejection(put(input as unknown as PutInput));
+      expect(error).to.include({ code: "INVALID_INPUT", received });
+      expect(error.expected).to.contain("{ name, bytes: Uint8Array }, { name, blob: Blob } or { name, stream");
+    });
+  }
+
   it("gives equal input an equal data id, and uploads nothing twice", async () => {
     const tree = makeTree();
     const first = await put(tree);

@@ -195,4 +195,16 @@ describe("identity on the command line", () => {
       expect(code).to.equal(exitCodeOf("CHAIN_UNAVAILABLE"));
     });
   });
+
+  it("says so when a recovery phrase has another number of words than `init` makes", () => {
+    const wallet = `${"abandon ".repeat(11)}about`;
+    const remark = "this phrase has 12 words, and `tallystick init` makes 24";
+    expect(run(["recover"], { TALLYSTICK_RECOVERY_PHRASE: wallet }).stderr).to.contain(remark);
+    rmSync(home, { recursive: true });
+    expect(run(["recover"], { TALLYSTICK_RECOVERY_PHRASE: newRecoveryPhrase() }).stderr).to.not.contain("words");
+    rmSync(home, { recursive: true });
+    const short = run(["recover"], { TALLYSTICK_RECOVERY_PHRASE: "abandon ".repeat(23) });
+    expect([short.code, leftInHome()]).to.deep.equal([EXIT.usage, []]);
+    expect(short.stderr).to.contain("expected 24 words; received 23 words");
+  });
 });

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { Command } from "commander";
 import { LeftOut } from "../../offchain/agent/put/left-out.ts";
+import type { Terms } from "../../offchain/chain/escrow.ts";
+import { agreementLines, holdsNothing } from "../../offchain/cli/commands/put.ts";
 import { leftOutLines, readSourceOptions, sourceOptions } from "../../offchain/cli/commands/put-sources.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
 
@@ -45,5 +47,40 @@ describe("options of put about its files", () => {
     expect(told.slice(0, 2)).to.deep.equal(["/link: stored as a link", "/u/0: permission denied"]);
     expect(told).to.have.length(22);
     expect(leftOutLines(report).join("\n")).to.contain("30: could not be read").and.contain("incomplete");
+  });
+
+  it("counts what was stored as it was read as incomplete, but neither as left out nor as missing", () => {
+    const leftOut = new LeftOut({ debug: () => undefined, warn: () => undefined });
+    leftOut.add({ kind: "changed", path: "/log", reason: "it changed while it was being read; stored as it was read" });
+    expect(leftOut.unreadEntries).to.equal(0);
+    expect(leftOut.report().incomplete).to.equal(true);
+    expect(leftOutLines(leftOut.report()).join("\n"))
+      .to.contain("remark     1: changed while being read, stored as read")
+      .and.contain("incomplete")
+      .and.not.contain("left out");
+    leftOut.add({ kind: "unreadable", path: "/gone", reason: "it does not exist (any more); left out" });
+    expect(leftOut.unreadEntries).to.equal(1);
+  });
+
+  it("are most likely a mistake when what they exclude leaves nothing", () => {
+    const put = (entries: number, totalBytes: number, excluded: number) => ({
+      entries,
+      totalBytes,
+      leftOut: { incomplete: false, counts: excluded === 0 ? {} : { excluded }, remarks: [] },
+    });
+    expect(holdsNothing(1, put(0, 0, 1))).to.equal(true);
+    expect(holdsNothing(1, put(1, 0, 7))).to.equal(true);
+    expect(holdsNothing(1, put(1, 0, 0)), "an empty folder").to.equal(false);
+    expect(holdsNothing(1, put(2, 0, 7)), "an empty file").to.equal(false);
+    expect(holdsNothing(1, put(1, 9, 7)), "a file").to.equal(false);
+  });
+
+  it("name the agreement of an earlier put that runs when the put was to make none", () => {
+    expect(agreementLines([{ agreementId: 3n }], [])).to.deep.equal(["  agreement  3"]);
+    expect(agreementLines([], [])).to.deep.equal(["  agreement  none: the provider is not paid and has no obligation"]);
+    const running = [{ agreementId: 3n, terms: { epochs: 1 } as Terms }];
+    expect(agreementLines([], running)).to.deep.equal([
+      "  agreement  none made by this put; 3 of an earlier one runs, of 1 epoch",
+    ]);
   });
 });

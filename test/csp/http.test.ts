@@ -42,6 +42,8 @@ describe("provider over HTTP", () => {
       checks: { chain: "ok", database: "ok", transactions: "ok" },
     });
     expect(await provider.metric("tallystick_csp_stored_bytes")).to.be.a("number").and.not.NaN;
+    const balance = await local.account(1).provider?.getBalance(provider.operator);
+    expect(await provider.metric("tallystick_csp_balance_ether")).to.equal(Number(balance) / 1e18);
   });
 
   it("deduplicates between accounts by proof of ownership, and shows what that saved", async () => {

@@ -1,4 +1,5 @@
 /** Snapshots on a real network: what a put appends, what the commands show, and what comes back on a new device. */
+import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -96,6 +97,39 @@ describe("snapshots", () => {
     expect(await documentOf(alice, "verify", "latest")).to.include({ intact: true });
     await documentOf(alice, "get", "latest:files/letters", "-o", dir("out"));
     expect(readFileSync(dir("out", "letters", "one.txt"), "utf8")).to.equal("first letter, amended");
+  });
+
+  it("name their data to audit, status and agreement as well, also for a put without an agreement of its own", async () => {
+    const dora = await newPerson(net, "dora");
+    mkdirSync(dir("named"));
+    writeFileSync(dir("named", "one"), "one");
+    const first = await documentOf(dora, "put", dir("named"), "--host", "desk", "--epochs", "5");
+    const [agreement] = first.agreements as { agreementId: string }[];
+    const again = await documentOf(dora, "put", dir("named"), "--no-agreement", "--host", "desk");
+    expect(again).to.deep.include({ dataId: first.dataId, agreements: [] });
+    const running = again.runningAgreements as { agreementId: string }[];
+    expect(running.map(({ agreementId }) => agreementId)).to.deep.equal([agreement?.agreementId]);
+    const id = String((first.snapshot as { id: string }).id).slice(0, 12);
+    for (const name of ["latest", "latest:desk", id, String(first.dataId)]) {
+      expect(await documentOf(dora, "audit", name)).to.deep.include({ intact: true, dataId: first.dataId });
+      const { puts } = await documentOf(dora, "status", name);
+      expect((puts as { dataId: string }[]).map(({ dataId }) => dataId)).to.deep.equal([first.dataId]);
+      const opened = await documentOf(dora, "agreement", "open", name);
+      expect(opened).to.deep.include({ agreementId: agreement?.agreementId, isNew: false });
+    }
+    const place = await tallystick(dora, ["audit", "latest:named/one"]);
+    expect(place.document.error).to.include({ message: "this command is about all of a put, not a path in it" });
+    const wrong = await tallystick(dora, ["audit", "newest"]);
+    expect([wrong.exitCode, wrong.stderr.includes("latest:<host> or a data id")]).to.deep.equal([EXIT.usage, true]);
+    const number = await tallystick(dora, ["agreement", "show", "latest"]);
+    expect(number.stderr).to.contain("An agreement is named by its number, which `tallystick agreement ls` shows.");
+    const twice = await tallystick(dora, ["put", dir("named"), dir("named"), "--no-agreement"]);
+    expect(twice.document.error).to.include({ message: "named is given twice", hint: "name each path once" });
+    const nameless = await tallystick(dora, ["put", dir("named"), "--no-agreement", "--host", ""]);
+    expect(nameless.document.error).to.include({ message: "the name of the host is empty" });
+    const empty = await tallystick(dora, ["put", dir("named"), "--no-agreement", "--exclude", "*"]);
+    expect([empty.exitCode, empty.document.entries], empty.stderr).to.deep.equal([EXIT.ok, 0]);
+    expect(empty.stderr).to.contain("warning: what is excluded leaves nothing: look at the patterns");
   });
 
   it("come back on a new device, with times and tags", async () => {
@@ -273,6 +307,27 @@ describe("snapshots", () => {
       expect(verified.exitCode).to.equal(EXIT.integrity);
       expect(verified.document.error).to.include({ code: "INTEGRITY" });
       expect(verified.stderr).to.contain("five/f3");
+    });
+
+    it("hold a file that is written to all the time, as it was read, and the exit code says so", async () => {
+      mkdirSync(dir("logs"));
+      const script = 'while :; do head -c 65536 /dev/zero >> "$0"; sleep 0.001; done';
+      // Long enough to be written to while it is read.
+      writeFileSync(dir("logs", "big.log"), pseudoRandomBytes("log", 24 * MIB));
+      const writer = spawn("sh", ["-c", script, dir("logs", "big.log")], { stdio: "ignore" });
+      try {
+        for (const named of [dir("logs"), dir("logs", "big.log")]) {
+          const put = await tallystick(bob, ["put", named, "--no-agreement"]);
+          expect(put.exitCode, put.stderr).to.equal(EXIT.incomplete);
+          expect(put.document).to.deep.include({ entries: named === dir("logs") ? 2 : 1 });
+          expect(put.document.totalBytes).to.be.greaterThan(24 * MIB);
+          expect(put.document.leftOut).to.deep.include({ incomplete: true, counts: { changed: 1 } });
+          expect(put.document.snapshot).to.deep.include({ unreadEntries: 0 });
+          expect(put.stderr).to.contain("it changed while it was being read; stored as it was read");
+        }
+      } finally {
+        writer.kill("SIGKILL");
+      }
     });
 
     it("are restored beside files that differ, which stay, are named, and cost the exit code", async () => {

@@ -117,6 +117,16 @@ describe("devnet", () => {
     const again = await control("restart", "node-2");
     expect(again.code, again.output).to.equal(0);
     expect(again.output).to.match(/^node-2 runs again \(process \d+\)$/m);
+
+    // One part stops and comes back, and the others go on.
+    const halted = await control("stop", "provider");
+    expect([halted.code, halted.output]).to.deep.equal([
+      0,
+      "provider is stopped; npm run devnet -- restart provider starts it again\n",
+    ]);
+    await network.printed("provider was stopped");
+    expect(childrenOf(network.child)).to.have.length(4);
+    expect((await control("restart", "provider")).output).to.match(/^provider runs again \(process \d+\)$/m);
     const unknown = await control("restart", "node-9");
     expect(unknown.code, unknown.output).to.equal(1);
     expect(unknown.output).to.contain(

@@ -25,7 +25,7 @@ import { openStoredRoot } from "../read/open-root.ts";
 import { adopt, providerViewOf } from "./adoption.ts";
 import { beginTagging } from "./data-set-tagger.ts";
 import { openPreparedAgreement, resumeAgreement, takeBack } from "./opening.ts";
-import { proposalsOf, rowOf } from "./proposals.ts";
+import { agreementOf, isRunning, proposalsOf, rowOf } from "./proposals.ts";
 import { type AgreementOptions, type AgreementReport, reportOf, requireWishesFit } from "./terms.ts";
 
 export interface OpenOptions extends AgreementOptions {
@@ -122,6 +122,19 @@ export class Agreements {
     const reports: AgreementReport[] = [];
     for await (const agreement of proposalsOf(chain, account.address, deployment.deployedAtBlock)) {
       if (agreement.status !== "cancelled") reports.push(reportOf(agreement, await this.#dataIdOf(agreement), false));
+    }
+    return reports;
+  }
+
+  /** The agreements about some data that this device knows of and that still run. */
+  async running(dataId: string): Promise<AgreementReport[]> {
+    const escrow = this.#context.deployment.contracts.storageEscrow;
+    const reports: AgreementReport[] = [];
+    for (const row of await this.#context.catalogue.agreements(dataId)) {
+      if (row.state !== "accepted" || !isAddressEqual(row.escrow, escrow)) continue;
+      const agreement = await agreementOf(this.#context, row);
+      if (agreement === undefined || !(await isRunning(this.#context, agreement))) continue;
+      reports.push(reportOf(agreement, dataId, false));
     }
     return reports;
   }

@@ -4,9 +4,10 @@
  * machine.
  */
 
-import { existsSync, lstatSync, readFileSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { type Deployment, NoDeploymentError, parseDeployment } from "../../chain/deployment.ts";
+import { systemErrorCode, systemReason } from "../../store/disk/disk-errors.ts";
 import { DEVELOPMENT_CHAIN_ID, isLoopback } from "../network-facts.ts";
 import { requirePinnedNetwork } from "./network-pin.ts";
 
@@ -42,7 +43,7 @@ export function findDeployment(places: DeploymentPlaces): FoundDeployment {
   const fromEnvironment = process.env.TALLYSTICK_DEPLOYMENT;
   const named = places.named ?? (fromEnvironment === "" ? undefined : fromEnvironment);
   const homeFile = join(places.homeDir, HOME_FILE);
-  const file = [named === undefined ? homeFile : resolve(named)].find((candidate) => existsSync(candidate));
+  const file = [named === undefined ? homeFile : resolve(named)].find(isThere);
   const found =
     file !== undefined
       ? { file, deployment: parseDeployment(readJson(file)), ignored: [] }
@@ -52,6 +53,17 @@ export function findDeployment(places: DeploymentPlaces): FoundDeployment {
   if (found === undefined) throw noDeployment(resolve(named ?? homeFile), []);
   requirePinnedNetwork(places.homeDir, found.deployment);
   return found;
+}
+
+/** @throws NoDeploymentError when the system does not let this user see whether there is one */
+function isThere(file: string): boolean {
+  try {
+    statSync(file);
+    return true;
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes(systemErrorCode(error) ?? "")) return false;
+    throw unreadable(file, error);
+  }
 }
 
 function findDevnet(workingDirectory: string, homeFile: string): FoundDeployment {
@@ -105,13 +117,29 @@ function devnetFiles(from: string): string[] {
 }
 
 function readJson(file: string): unknown {
+  let text: string;
   try {
-    return JSON.parse(readFileSync(file, "utf8"));
+    text = readFileSync(file, "utf8");
   } catch (error) {
-    throw new NoDeploymentError(`deployment file ${file} cannot be read`, {
+    throw unreadable(file, error);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new NoDeploymentError(`deployment file ${file} is not JSON`, {
       check: "deployment file",
-      expected: "a readable JSON document",
+      expected: "a JSON document",
       received: error instanceof Error ? error.message : String(error),
+      hint: "take the file that the deployment wrote, unchanged",
     });
   }
+}
+
+function unreadable(file: string, error: unknown): NoDeploymentError {
+  return new NoDeploymentError(`deployment file ${file} cannot be read: ${systemReason(error)}`, {
+    check: "deployment file",
+    expected: "a file that this user may read",
+    received: systemErrorCode(error) ?? String(error),
+    hint: "correct its permissions and those of its folders, or name another with --deployment",
+  });
 }

@@ -1,18 +1,27 @@
 /** Files of this machine as sources and targets of the agent. */
 
-import { statSync } from "node:fs";
+import { type BigIntStats, statSync } from "node:fs";
 import { InvalidInputError } from "../../core/errors.ts";
+import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import { encodeMetadata } from "../../core/snapshot/metadata-item.ts";
-import type { EntryRoot, FileSystemPort, SourceEntry, SourceFile, SourceOptions, SourceRun } from "../platform.ts";
+import type {
+  EntryRoot,
+  FileSystemPort,
+  SourceEntry,
+  SourceFile,
+  SourceOptions,
+  SourceRemark,
+  SourceRun,
+} from "../platform.ts";
 import { FileChangedError, type InputError, isInputError } from "../put/input-errors.ts";
 import { type Attributes, attributesInParts, hasAttributeCommands } from "./extended-attributes.ts";
 import { SqliteCacheSession } from "./file-cache.ts";
 import { LocalTarget } from "./local-target.ts";
 import { OwnerNames } from "./owner-names.ts";
-import { readFile } from "./read-file.ts";
+import { BYTES_READ, type ReadFileOptions, readFile } from "./read-file.ts";
 import { type EntryHandle, RememberedEntries } from "./remembered-entries.ts";
 import { systemPath } from "./system-path.ts";
-import { LinkGroups, type WalkedEntry, type WalkOptions, walk } from "./walk.ts";
+import { isChangedSince, LinkGroups, metadataAtOpening, type WalkedEntry, type WalkOptions, walk } from "./walk.ts";
 import { type WalkRoot, walkRoots } from "./walk-roots.ts";
 
 const NONE: Attributes = new Map();
@@ -153,43 +162,70 @@ function source(entry: WalkedEntry, run: SourceRun, handle: EntryHandle | undefi
   if (type === "directory") return { ...common, type };
   if (type === "symlink") return { ...common, type, target: entry.target ?? "" };
   const cached = handle?.value === undefined ? {} : { cached: handle.value };
-  return { ...common, type, sizeBytes: entry.sizeBytes, ...cached, ...reader(entry, run, handle) };
+  let sizeAtOpening: number | undefined;
+  const onOpen = (opened: BigIntStats) => {
+    // Of a file that is read twice, the first reading counts.
+    if (sizeAtOpening !== undefined) return;
+    sizeAtOpening = Number(opened.size);
+    if (!isChangedSince(entry, opened)) return;
+    handle?.forget();
+    file.metadata = metadataAtOpening(metadata, opened);
+  };
+  const read = readerOf(entry, run, handle);
+  const file: SourceFile & { metadata: EntryMetadata } = {
+    ...common,
+    type,
+    sizeBytes: entry.sizeBytes,
+    ...cached,
+    ...read,
+    read: (signal) => read.read({ onOpen, limitBytes: sizeAtOpening, signal }),
+  };
+  return file;
 }
 
-function reader(
-  entry: WalkedEntry,
-  { remark }: SourceRun,
-  handle: EntryHandle | undefined,
-): Pick<SourceFile, "read" | "leaveOut"> {
-  if (remark === undefined) return { read: (signal) => readFile(entry, signal) };
-  const tell = (error: InputError, consequence: string) => {
+interface Reader extends Pick<SourceFile, "leaveOut"> {
+  read(options: ReadFileOptions): AsyncIterable<Uint8Array>;
+}
+
+function readerOf(entry: WalkedEntry, { remark }: SourceRun, handle: EntryHandle | undefined): Reader {
+  if (remark === undefined) return { read: (options) => readFile(entry, options) };
+  let isTold = false;
+  const tell = (kind: SourceRemark["kind"], error: InputError, consequence: string) => {
     handle?.forget();
-    const kind = error instanceof FileChangedError ? "changed" : "unreadable";
-    remark({ kind, path: entry.absolutePath, reason: `${error.reason}; ${consequence}`, error });
+    if (!isTold) remark({ kind, path: entry.absolutePath, reason: `${error.reason}; ${consequence}`, error });
+    isTold = true;
   };
   return {
-    read: (signal) => readLeniently(entry, (error) => tell(error, "stored as it was read"), signal),
-    leaveOut: (error) => tell(error, "left out"),
+    read: (options) => readLeniently(entry, (error) => tell("changed", error, "stored as it was read"), options),
+    leaveOut: (error) => tell("unreadable", error, "left out"),
   };
 }
 
 /**
- * A file that fails before its first piece can be left out. Later its chunks may have been stored already, and a file
- * of which a part is old and a part is new is of more use than none: its content is what was read.
+ * A file that cannot be opened, or of which nothing can be read, can be left out. Later its chunks may have been stored
+ * already, and a file of which a part is old and a part is new is of more use than none: its content is what was read.
  */
 async function* readLeniently(
   entry: WalkedEntry,
   tell: (error: InputError) => void,
-  signal?: AbortSignal,
+  { onOpen, ...options }: ReadFileOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  let isOpen = false;
   let hasBegun = false;
+  const opened = (stat: BigIntStats) => {
+    isOpen = true;
+    onOpen?.(stat);
+  };
   try {
-    for await (const piece of readFile(entry, signal)) {
+    for await (const piece of readFile(entry, { ...options, onOpen: opened })) {
       hasBegun = true;
       yield piece;
     }
   } catch (error) {
-    if (!hasBegun || !isInputError(error)) throw error;
+    if (!isInputError(error)) throw error;
+    // An empty file that was written to meanwhile is stored empty. One of /proc has a content that cannot be read so.
+    const isWrittenTo = isOpen && error instanceof FileChangedError && error.check !== BYTES_READ;
+    if (!hasBegun && !isWrittenTo) throw error;
     tell(error);
   }
 }

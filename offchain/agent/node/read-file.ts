@@ -1,7 +1,8 @@
 /**
- * Reads one file as a stream and notices if it is not the same file from the first byte to the last: identity, size,
- * modification and status-change time are held against what the walk saw, before and after. The status-change time
- * cannot be set by a program, so a file that was written to is noticed even if its modification time was put back.
+ * Reads one file as a stream and notices if it does not stay the same from the first byte to the last: size,
+ * modification and status-change time after the last byte are held against those of the moment when it was opened. The
+ * status-change time cannot be set by a program, so a file that was written to is noticed even if its modification time
+ * was put back. What the walk saw counts for the identity only: a log that is written to all the time has changed since.
  */
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { FileChangedError } from "../put/input-errors.ts";
@@ -23,20 +24,37 @@ const NO_ATIME = "O_NOATIME" in constants ? constants.O_NOATIME : 0;
 const freeBuffers: Uint8Array[] = [];
 let bytesSinceTurn = 0;
 
+export interface ReadFileOptions {
+  /** Told how the file was when it was opened, before its first piece. */
+  readonly onOpen?: (opened: BigIntStats) => void;
+  /** Reads no further, for another reading of a file that may have grown since the first. */
+  readonly limitBytes?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Check of a file of which more or fewer bytes came than the system says that it has, without a change of it. */
+export const BYTES_READ = "bytes read";
+
 /**
  * Reads synchronously: a thread of Node's pool costs a third more CPU time, and the system reads ahead by itself.
  *
  * @returns pieces in one buffer that is used again: a piece is valid until the next one is asked for.
  * @throws FileUnreadableError when it cannot be opened or read.
- * @throws FileChangedError when it is not the file the walk saw, or does not stay so.
+ * @throws FileChangedError when another file is in its place, or when it changes after it was opened.
  */
-export async function* readFile(entry: WalkedEntry, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
-  const { absolutePath: path, sizeBytes } = entry;
+export async function* readFile(
+  entry: WalkedEntry,
+  { onOpen, limitBytes = Number.POSITIVE_INFINITY, signal }: ReadFileOptions = {},
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const { absolutePath: path } = entry;
   const file = reading(path, () => openUnchanged(path));
   const buffer = freeBuffers.pop() ?? new Uint8Array(PIECE_BYTES);
   try {
     await turn(OPEN_BYTES);
-    requireUnchanged(file, entry);
+    const opened = statOf(file, path);
+    requireSameFile(opened, entry);
+    onOpen?.(opened);
+    const sizeBytes = Math.min(Number(opened.size), limitBytes);
     let readBytes = 0;
     // One byte of an empty file: those of /proc have content beyond their size, or fail.
     for (let wanted = Math.max(sizeBytes, 1); wanted > 0; wanted = sizeBytes - readBytes) {
@@ -47,9 +65,9 @@ export async function* readFile(entry: WalkedEntry, signal?: AbortSignal): Async
       if (length === 0 || readBytes > sizeBytes) break;
       yield buffer.subarray(0, length);
     }
-    requireUnchanged(file, entry);
+    requireUnchanged(path, opened, statOf(file, path));
     if (readBytes !== sizeBytes)
-      throw new FileChangedError(path, "bytes read", `${sizeBytes} bytes`, `${readBytes} bytes`);
+      throw new FileChangedError(path, BYTES_READ, `${sizeBytes} bytes`, `${readBytes} bytes`);
   } finally {
     closeSync(file);
     if (freeBuffers.length < KEPT_BUFFERS) freeBuffers.push(buffer);
@@ -78,19 +96,24 @@ async function turn(bytes: number): Promise<void> {
   await new Promise(setImmediate);
 }
 
-function requireUnchanged(file: number, { absolutePath: path, sizeBytes, identity }: WalkedEntry): void {
-  const stat = reading(path, (): BigIntStats => fstatSync(file, { bigint: true }));
-  if (!stat.isFile() || stat.dev !== identity.device || stat.ino !== identity.inode) {
-    throw new FileChangedError(path, "identity", `inode ${identity.inode}`, `inode ${stat.ino}`);
+function statOf(file: number, path: string): BigIntStats {
+  return reading(path, () => fstatSync(file, { bigint: true }));
+}
+
+function requireSameFile(opened: BigIntStats, { absolutePath: path, identity }: WalkedEntry): void {
+  if (opened.isFile() && opened.dev === identity.device && opened.ino === identity.inode) return;
+  throw new FileChangedError(path, "identity", `inode ${identity.inode}`, `inode ${opened.ino}`);
+}
+
+function requireUnchanged(path: string, opened: BigIntStats, read: BigIntStats): void {
+  if (read.size !== opened.size) {
+    throw new FileChangedError(path, "size", `${opened.size} bytes`, `${read.size} bytes`);
   }
-  if (stat.size !== BigInt(sizeBytes)) {
-    throw new FileChangedError(path, "size", `${sizeBytes} bytes`, `${stat.size} bytes`);
+  if (read.mtimeNs !== opened.mtimeNs) {
+    throw new FileChangedError(path, "modification time", `${opened.mtimeNs} ns`, `${read.mtimeNs} ns`);
   }
-  if (stat.mtimeNs !== identity.mtimeNanos) {
-    throw new FileChangedError(path, "modification time", `${identity.mtimeNanos} ns`, `${stat.mtimeNs} ns`);
-  }
-  if (stat.ctimeNs !== identity.ctimeNanos) {
-    throw new FileChangedError(path, "status-change time", `${identity.ctimeNanos} ns`, `${stat.ctimeNs} ns`);
+  if (read.ctimeNs !== opened.ctimeNs) {
+    throw new FileChangedError(path, "status-change time", `${opened.ctimeNs} ns`, `${read.ctimeNs} ns`);
   }
 }
 

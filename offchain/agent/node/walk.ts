@@ -185,7 +185,7 @@ class Walk {
 
   #metadata(absolutePath: string, type: EntryType, stat: BigIntStats): EntryMetadata {
     const { names, links } = this.#options;
-    const mode = Number(stat.mode & MODE_BITS);
+    const mode = permissionsOf(stat);
     const mtimeNanos = this.#storableTime(absolutePath, stat.mtimeNs);
     if (names === undefined) return { mode, mtimeNanos };
     const uid = Number(stat.uid);
@@ -205,8 +205,8 @@ class Walk {
   }
 
   #storableTime(absolutePath: string, nanos: bigint): bigint {
-    const time = storedTime(nanos);
-    if (time < TIME_LIMIT_NANOS && time >= -TIME_LIMIT_NANOS) return time;
+    const time = storableTime(nanos);
+    if (time !== undefined) return time;
     this.#remark("time", absolutePath, "modified in a year that cannot be stored (1678 to 2261 can): its time is lost");
     return 0n;
   }
@@ -273,6 +273,26 @@ class Walk {
   #remark(kind: SourceRemark["kind"], path: string, reason: string): void {
     this.#options.remark?.({ kind, path, reason });
   }
+}
+
+/** @returns undefined for a time that entries cannot hold */
+function storableTime(nanos: bigint): bigint | undefined {
+  const time = storedTime(nanos);
+  return time < TIME_LIMIT_NANOS && time >= -TIME_LIMIT_NANOS ? time : undefined;
+}
+
+function permissionsOf(stat: BigIntStats): number {
+  return Number(stat.mode & MODE_BITS);
+}
+
+/** Whether a file has changed between the walk and its opening. */
+export function isChangedSince({ identity }: WalkedEntry, opened: BigIntStats): boolean {
+  return opened.mtimeNs !== identity.mtimeNanos || opened.ctimeNs !== identity.ctimeNanos;
+}
+
+/** The metadata that belongs to the content of the open file: its time and permissions are those of its opening. */
+export function metadataAtOpening(metadata: EntryMetadata, opened: BigIntStats): EntryMetadata {
+  return { ...metadata, mode: permissionsOf(opened), mtimeNanos: storableTime(opened.mtimeNs) ?? 0n };
 }
 
 function typeOf(stat: BigIntStats): EntryType | undefined {

@@ -30,7 +30,7 @@ export class WrittenLocalFile implements WrittenFile {
   async read(into: Uint8Array, offset: number): Promise<boolean> {
     const file = this.#descriptor?.();
     if (file === undefined) return this.#finished !== undefined && (await readFinished(this.#finished, into, offset));
-    const reading = readFully(file, into, offset);
+    const reading = readUnfinished(file, into, offset);
     this.#underWay.add(reading);
     try {
       return await reading;
@@ -66,15 +66,34 @@ async function readFinished({ path, dev, ino }: Finished, into: Uint8Array, offs
   }
 }
 
-/** @returns false also when the disk fails: what cannot be read is downloaded */
 async function readFully(file: number, into: Uint8Array, offset: number): Promise<boolean> {
-  for (let end = 0; end < into.length; ) {
+  return (await readUpTo(file, into, offset)) === into.length;
+}
+
+/**
+ * A file with holes gets its length at its end only, so the zeros after what was written last are beyond it until then.
+ * Where it is shorter for another reason, zeros are not what was written there, which whoever reads verifies.
+ */
+async function readUnfinished(file: number, into: Uint8Array, offset: number): Promise<boolean> {
+  const length = await readUpTo(file, into, offset);
+  if (length === undefined) return false;
+  into.fill(0, length);
+  return true;
+}
+
+/** @returns how much there is; undefined when the disk fails: what cannot be read is downloaded */
+async function readUpTo(file: number, into: Uint8Array, offset: number): Promise<number | undefined> {
+  let end = 0;
+  while (end < into.length) {
     const start = end;
-    const length = await new Promise<number>((resolve) => {
-      read(file, into, start, into.length - start, offset + start, (error, count) => resolve(error ? 0 : count));
+    const length = await new Promise<number | undefined>((resolve) => {
+      read(file, into, start, into.length - start, offset + start, (error, count) =>
+        resolve(error ? undefined : count),
+      );
     });
-    if (length === 0) return false;
+    if (length === undefined) return undefined;
+    if (length === 0) break;
     end += length;
   }
-  return true;
+  return end;
 }

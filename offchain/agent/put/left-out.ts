@@ -9,8 +9,10 @@ type Kind = SourceRemark["kind"];
 const TOLD_PER_KIND = 20;
 /** The user has asked for these: they are not told. */
 const WISHED: ReadonlySet<Kind> = new Set(["excluded", "cache", "other-file-system"]);
-/** With these, the put does not hold what it was to hold. */
-const INCOMPLETE: ReadonlySet<Kind> = new Set(["unreadable", "changed", "special", "lost-attributes"]);
+/** These are missing in the put. */
+const MISSING: ReadonlySet<Kind> = new Set(["unreadable", "special"]);
+/** These are in the put, but not as they are. */
+const PARTLY: ReadonlySet<Kind> = new Set(["changed", "lost-attributes"]);
 
 export interface LeftOutReport {
   /** Whether something that was to be stored is missing, or may be stored half old and half new. */
@@ -39,16 +41,16 @@ export class LeftOut {
     if (count === TOLD_PER_KIND) this.#logger.warn({}, "further remarks of this kind are counted only");
   };
 
-  /** How many entries are missing, or not stored as they are. */
+  /** How many entries are missing. One that was stored as it was read is not. */
   get unreadEntries(): number {
     let entries = 0;
-    for (const [kind, count] of this.#counts) entries += INCOMPLETE.has(kind) ? count : 0;
+    for (const [kind, count] of this.#counts) entries += MISSING.has(kind) ? count : 0;
     return entries;
   }
 
   report(): LeftOutReport {
     return {
-      incomplete: this.unreadEntries > 0,
+      incomplete: this.unreadEntries > 0 || [...this.#counts.keys()].some((kind) => PARTLY.has(kind)),
       counts: Object.fromEntries(this.#counts),
       remarks: this.#remarks,
     };

@@ -42,12 +42,15 @@ export interface NamedStream extends Named {
 /** A `File` is stored under its `webkitRelativePath` if it has one, else under its name. */
 export type NamedInput = File | NamedBytes | NamedBlob | NamedStream;
 
+/** What an input may be, for messages. */
+const SHAPES = "a File, { name, bytes: Uint8Array }, { name, blob: Blob } or { name, stream: ReadableStream }";
+
 /**
  * Turns named inputs into roots, one per first component of a name. Files have mode 0644, folders 0755 and the time
  * 1970-01-01.
  *
- * @throws InvalidInputError for a name that is no path inside the put, one that occurs twice, or a file that is also a
- *   folder
+ * @throws InvalidInputError for an input of another shape, a name that is no path inside the put, one that occurs
+ *   twice, or a file that is also a folder
  */
 export function namedRoots(inputs: readonly NamedInput[]): EntryRoot[] {
   const entries = new Map<string, SourceEntry>();
@@ -87,16 +90,74 @@ function sourceFile(input: NamedInput): SourceFile {
     // Absent in Node and empty for a file that was not chosen as part of a folder.
     const relative: unknown = "webkitRelativePath" in input ? input.webkitRelativePath : "";
     const name = typeof relative === "string" && relative !== "" ? relative : input.name;
+    if (typeof name !== "string") throw wrongShape(input);
     return fileOf(name, BigInt(Math.trunc(input.lastModified)) * NANOS_PER_MILLISECOND, input.size, () =>
       blobPieces(name, input),
     );
   }
-  const { name, mtime } = input;
+  const { name, mtime } = checkNamed(input);
   const mtimeNanos = BigInt(mtime?.getTime() ?? 0) * NANOS_PER_MILLISECOND;
-  if ("bytes" in input) return fileOf(name, mtimeNanos, input.bytes.length, () => bytePieces(input.bytes));
-  if ("blob" in input) return fileOf(name, mtimeNanos, input.blob.size, () => blobPieces(name, input.blob));
+  if ("bytes" in input) {
+    const { bytes } = input;
+    // A program without types may give a Blob or text, whose length is not that of its bytes.
+    if (!isBytes(bytes)) throw wrongContent(name, "bytes", bytes);
+    return fileOf(name, mtimeNanos, bytes.length, () => bytePieces(bytes));
+  }
+  if ("blob" in input) {
+    const { blob } = input;
+    if (!isBlob(blob)) throw wrongContent(name, "blob", blob);
+    return fileOf(name, mtimeNanos, blob.size, () => blobPieces(name, blob));
+  }
   const { stream, sizeBytes } = input;
+  if (!isStream(stream)) throw wrongContent(name, "stream", stream);
   return { ...fileOf(name, mtimeNanos, sizeBytes, () => streamPieces(name, stream)), isReadOnce: true };
+}
+
+function checkNamed<Input extends object>(input: Input): Input {
+  const given: unknown = input;
+  const isNamed = typeof given === "object" && given !== null && "name" in given && typeof given.name === "string";
+  if (!isNamed || ["bytes", "blob", "stream"].filter((key) => key in given).length !== 1) throw wrongShape(given);
+  return input;
+}
+
+function wrongShape(input: unknown): InvalidInputError {
+  const isPlain = kindOf(input) === "Object";
+  return new InvalidInputError("an input has no name, or not exactly one content", {
+    party: "you",
+    check: "inputs",
+    expected: `a path, ${SHAPES}`,
+    received: isPlain ? `{ ${Object.keys(input as object).join(", ")} }` : kindOf(input),
+  });
+}
+
+/** By its tag, because an object of another realm, for example of a frame, is no instance of this one's class. */
+function isBytes(value: unknown): value is Uint8Array {
+  return kindOf(value) === "Uint8Array";
+}
+
+function isBlob(value: unknown): value is Blob {
+  return kindOf(value) === "Blob" || kindOf(value) === "File";
+}
+
+function isStream(value: unknown): value is NamedStream["stream"] {
+  if (typeof value !== "object" || value === null) return false;
+  return value instanceof ReadableStream || Symbol.asyncIterator in value;
+}
+
+/** The type of a value, for messages. */
+function kindOf(value: unknown): string {
+  if (typeof value !== "object" || value === null) return value === null ? "null" : typeof value;
+  return Object.prototype.toString.call(value).slice("[object ".length, -1);
+}
+
+function wrongContent(name: string, key: "bytes" | "blob" | "stream", value: unknown): InvalidInputError {
+  return new InvalidInputError(`the input named ${showPath(name)} has a wrong content`, {
+    party: "you",
+    check: `${key} of the input`,
+    expected: SHAPES,
+    received: `{ name, ${key}: ${kindOf(value)} }`,
+    hint: "text becomes bytes with `new TextEncoder().encode(text)`, an ArrayBuffer with `new Uint8Array(buffer)`",
+  });
 }
 
 function fileOf(

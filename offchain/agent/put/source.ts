@@ -74,6 +74,14 @@ async function* allEntries(roots: readonly EntryRoot[], run: SourceRun): AsyncGe
 }
 
 function sameName(one: EntryRoot, other: EntryRoot): InvalidInputError {
+  if (one.origin === other.origin) {
+    return new InvalidInputError(`${one.name} is given twice`, {
+      party: "you",
+      check: "paths",
+      received: `${one.origin}, twice`,
+      hint: "name each path once",
+    });
+  }
   return new InvalidInputError(`two of the paths are named ${one.name}`, {
     party: "you",
     check: "paths",

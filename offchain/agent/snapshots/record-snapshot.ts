@@ -41,6 +41,14 @@ export interface PutFacts {
 
 /** Refuses labels that no record can carry, before anything is stored. @throws InvalidInputError */
 export function checkLabels(context: AgentContext, labels: SnapshotLabels): void {
+  if (labels.host === "") {
+    throw new InvalidInputError("the name of the host is empty", {
+      party: "you",
+      check: "host",
+      expected: "a name, so that latest:<host> can name it",
+      hint: "leave it out to have the name of this machine",
+    });
+  }
   if (labels.host?.includes(":") === true) {
     throw new InvalidInputError("the name of a host has a colon", {
       party: "you",

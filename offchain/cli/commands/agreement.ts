@@ -2,8 +2,9 @@
 import type { Command } from "commander";
 import type { AgreementReport } from "../../agent/index.ts";
 import type { ProgressListener } from "../../agent/progress.ts";
+import { counted } from "../../core/encoding/counted.ts";
 import { formatEther } from "../output.ts";
-import { type AgentSession, withAgent } from "../session.ts";
+import { type AgentSession, dataIdOf, withAgent } from "../session.ts";
 import { tableLines } from "../table.ts";
 import { address, agreementId, amountInWei, wholeNumber } from "../values.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
@@ -25,10 +26,11 @@ function lines(report: AgreementReport): string[] {
     `  provider ${report.provider}`,
     `  epochs   ${report.epochsProven} proven, ${report.epochsMissed} missed, of ${terms.epochs}; ` +
       `${terms.epochBlocks} blocks each, from block ${terms.startBlock}`,
-    `  proof    ${terms.sampleCount} draws from ${terms.sliceCount} slices, within ${terms.windowBlocks} blocks`,
+    `  proof    ${counted(terms.sampleCount, "draw")} from ${counted(terms.sliceCount, "slice")}, within ` +
+      counted(terms.windowBlocks, "block"),
     `  fee      ${money(terms.feePerEpoch)} per proven epoch`,
     `  miss     fee back, ${money(terms.compensationPerMiss)} compensation, ${money(terms.bountyPerMiss)} to the ` +
-      `reporter; ${terms.breachLimit} misses end the agreement`,
+      `reporter; ${terms.breachLimit === 1 ? "1 miss ends" : `${terms.breachLimit} misses end`} the agreement`,
     `  locked   ${money(terms.collateral)} of the provider's`,
   ];
 }
@@ -41,7 +43,7 @@ export function tellingDeposits({ output, progress }: Pick<AgentSession, "output
     const { provider, token, feePerEpoch, epochs } = event.terms;
     const deposit = amount(feePerEpoch * BigInt(epochs), token);
     output.say(
-      `tallystick: depositing ${deposit}: ${amount(feePerEpoch, token)} per epoch, ${epochs} epochs, for ${provider}`,
+      `tallystick: depositing ${deposit}: ${amount(feePerEpoch, token)} per epoch, ${counted(epochs, "epoch")}, for ${provider}`,
     );
   };
 }
@@ -63,7 +65,7 @@ function registerOpen(agreement: Command): void {
   agreement
     .command("open")
     .description("make an agreement for data that is stored already; the fees are deposited")
-    .argument("<data-id>", "data id")
+    .argument("<id>", "snapshot (id, latest or latest:<host>) or data id")
     .option("--epochs <n>", "length in epochs (default: 30, or the most the provider takes)", wholeNumber("--epochs"))
     .option("--samples <n>", "slices sampled per epoch (default: what the provider offers)", wholeNumber("--samples"))
     .option(
@@ -71,24 +73,22 @@ function registerOpen(agreement: Command): void {
       "the most that one epoch may cost with one provider, in wei (default: what it offers)",
       amountInWei("--max-fee"),
     )
-    .addHelpText("after", "\nExample:\n  $ tallystick agreement open bafkrei… --epochs 12")
-    .action(
-      async (dataId: string, options: { epochs?: number; samples?: number; maxFee?: bigint }, command: Command) => {
-        await withAgent(command, async (session) => {
-          const { agent, output, progress, signal } = session;
-          await fundOnDevelopmentChain(session, agent.account);
-          const report = await agent.agreements.open(dataId, {
-            ...(options.epochs === undefined ? {} : { epochs: options.epochs }),
-            ...(options.samples === undefined ? {} : { sampleCount: options.samples }),
-            ...(options.maxFee === undefined ? {} : { maximumFeePerEpoch: options.maxFee }),
-            onProgress: tellingDeposits(session),
-            signal,
-          });
-          progress.stop();
-          output.result(report, lines(report));
+    .addHelpText("after", "\nExample:\n  $ tallystick agreement open latest --epochs 12")
+    .action(async (id: string, options: { epochs?: number; samples?: number; maxFee?: bigint }, command: Command) => {
+      await withAgent(command, async (session) => {
+        const { agent, output, progress, signal } = session;
+        await fundOnDevelopmentChain(session, agent.account);
+        const report = await agent.agreements.open(await dataIdOf(session, id), {
+          ...(options.epochs === undefined ? {} : { epochs: options.epochs }),
+          ...(options.samples === undefined ? {} : { sampleCount: options.samples }),
+          ...(options.maxFee === undefined ? {} : { maximumFeePerEpoch: options.maxFee }),
+          onProgress: tellingDeposits(session),
+          signal,
         });
-      },
-    );
+        progress.stop();
+        output.result(report, lines(report));
+      });
+    });
 }
 
 function registerLs(agreement: Command): void {

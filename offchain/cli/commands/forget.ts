@@ -10,6 +10,7 @@ import {
 } from "../../agent/snapshots/retention.ts";
 import type { ListedSnapshot } from "../../agent/snapshots/snapshot-lists.ts";
 import type { RemoveReport } from "../../agent/snapshots/snapshots.ts";
+import { counted } from "../../core/encoding/counted.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { formatTime, printable } from "../output.ts";
 import { withAgent } from "../session.ts";
@@ -123,8 +124,8 @@ function groupLines({ host, paths, kept, removed }: RetentionGroup<ListedSnapsho
 function releaseLines({ released }: RemoveReport): string[] {
   return released.map(({ provider, unneeded, released: count }) =>
     count === undefined
-      ? `provider ${provider} keeps ${unneeded} objects that no snapshot needs: it does not offer to release them`
-      : `released ${count} objects at provider ${provider}: they go in a day, those of agreements when these end`,
+      ? `provider ${provider} keeps ${counted(unneeded, "object")} that no snapshot needs: it offers no release`
+      : `released ${counted(count, "object")} at provider ${provider}, to go in a day, or when agreements end`,
   );
 }
 

@@ -17,7 +17,7 @@ export interface SourceCommandOptions {
 
 const LABELS: Readonly<Record<keyof LeftOutReport["counts"], string>> = {
   unreadable: "could not be read",
-  changed: "changed while they were read",
+  changed: "changed while being read, stored as read",
   special: "devices, sockets and pipes",
   excluded: "excluded",
   cache: "contents of caches",
@@ -57,10 +57,21 @@ export function readSourceOptions(options: SourceCommandOptions): SourceOptions 
   };
 }
 
-/** One line per kind of what was left out. */
+/** Kinds of what is in the put, though not as it is. */
+const STORED: ReadonlySet<keyof LeftOutReport["counts"]> = new Set([
+  "changed",
+  "lost-attributes",
+  "link",
+  "time",
+  "attributes",
+]);
+
+/** One line per kind of what was left out, or is not stored as it is. */
 export function leftOutLines({ counts, incomplete }: LeftOutReport): string[] {
   const kinds = Object.entries(counts) as [keyof typeof LABELS, number][];
-  const lines = kinds.map(([kind, count]) => `  left out   ${count}: ${LABELS[kind]}`);
+  const lines = kinds.map(
+    ([kind, count]) => `  ${STORED.has(kind) ? "remark  " : "left out"}   ${count}: ${LABELS[kind]}`,
+  );
   return incomplete ? [...lines, "  incomplete  some of what was named is not stored as it is; the rest is"] : lines;
 }
 

@@ -1,8 +1,10 @@
 /** `tallystick put`: stores files and folders. */
 import { type Command, InvalidArgumentError } from "commander";
+import type { AgreementReport, PutReport } from "../../agent/index.ts";
 import { SHORT_ID_LENGTH } from "../../agent/snapshots/resolve.ts";
+import { counted } from "../../core/encoding/counted.ts";
 import { formatBytes, formatTime } from "../output.ts";
-import { withAgent } from "../session.ts";
+import { type AgentSession, withAgent } from "../session.ts";
 import { amountInWei, commaList, timeOption, wholeNumber } from "../values.ts";
 import { tellingDeposits } from "./agreement.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
@@ -90,22 +92,53 @@ export function registerPut(program: Command): void {
           signal,
         });
         progress.stop();
+        // What was put before may have an agreement, also when this put was to make none.
+        const running = options.agreement ? [] : await agent.agreements.running(report.dataId);
+        tellEmpty(session, paths.length, report);
         const saved = report.storedBytes - report.uploadedBytes;
-        output.result(report, [
+        output.result({ ...report, ...(options.agreement ? {} : { runningAgreements: running }) }, [
           report.dataId,
           `  snapshot   ${report.snapshot.id.slice(0, SHORT_ID_LENGTH)}, ${formatTime(report.snapshot.timeMillis)}`,
           `  entries    ${report.entries}, ${formatBytes(report.totalBytes)}`,
           `  uploaded   ${formatBytes(report.uploadedBytes)} in ${report.uploadedObjects} of ` +
-            `${report.objects} objects` +
+            `${counted(report.objects, "object")}` +
             (saved > 0 ? `, ${formatBytes(saved)} were stored already` : ""),
           `  key        ${report.record.role === "recorder" ? "recorded" : "joined as owner"}` +
             `${report.record.isNew ? "" : " earlier"}, record ${report.record.recordId}`,
-          ...(report.agreements.length === 0
-            ? ["  agreement  none: the provider is not paid and has no obligation"]
-            : report.agreements.map(({ agreementId }) => `  agreement  ${agreementId}`)),
+          ...agreementLines(report.agreements, running),
           ...leftOutLines(report.leftOut),
         ]);
         if (report.leftOut.incomplete) session.incomplete();
       });
     });
+}
+
+/** @param running agreements of earlier puts, if this one made none */
+export function agreementLines(
+  made: readonly Pick<AgreementReport, "agreementId">[],
+  running: readonly Pick<AgreementReport, "agreementId" | "terms">[],
+): string[] {
+  if (made.length > 0) return made.map(({ agreementId }) => `  agreement  ${agreementId}`);
+  if (running.length === 0) return ["  agreement  none: the provider is not paid and has no obligation"];
+  return running.map(
+    ({ agreementId, terms }) =>
+      `  agreement  none made by this put; ${agreementId} of an earlier one runs, of ${counted(terms.epochs, "epoch")}`,
+  );
+}
+
+/** Most likely a mistake in the patterns: the put succeeds, and holds nothing to restore. */
+function tellEmpty({ output }: AgentSession, roots: number, { entries, totalBytes, leftOut }: PutReport): void {
+  if (!holdsNothing(roots, { entries, totalBytes, leftOut })) return;
+  output.say(
+    "tallystick: warning: what is excluded leaves nothing" +
+      (entries === 0 ? "" : " but the folders that were named") +
+      ": look at the patterns of --exclude, --exclude-file and .tallystickignore",
+  );
+}
+
+export function holdsNothing(
+  roots: number,
+  { entries, totalBytes, leftOut }: Pick<PutReport, "entries" | "totalBytes" | "leftOut">,
+): boolean {
+  return entries <= roots && totalBytes === 0 && (leftOut.counts.excluded ?? 0) > 0;
 }

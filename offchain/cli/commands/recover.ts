@@ -14,6 +14,8 @@ import { type AgentNeeds, type AgentSession, surroundings, withAgent } from "../
 import { fundOnDevelopmentChain } from "./init.ts";
 import { tellFailures } from "./snapshots.ts";
 
+/** Of the phrases that `init` makes. Shorter ones are valid as well: other programs make them. */
+const PHRASE_WORDS = 24;
 /** What a provider answers for objects that were released. */
 const GONE: ReadonlySet<ErrorCode> = new Set(["NOT_FOUND", "NOT_OWNER"]);
 /** Other records that are not available are told one by one up to this number. */
@@ -42,6 +44,13 @@ async function restoreIdentity(command: Command, phraseFile: string | undefined)
   const phrase = await readRecoveryPhrase(phraseFile);
   // Before a passphrase is asked for.
   identityFromPhrase(phrase).wipe();
+  const words = phrase.split(" ").length;
+  if (words !== PHRASE_WORDS) {
+    around.output.say(
+      `tallystick: this phrase has ${words} words, and \`tallystick init\` makes ${PHRASE_WORDS}: it is most likely ` +
+        "that of a wallet, and opens nothing that was stored with another phrase",
+    );
+  }
   const passphrase = await readNewPassphrase(around.options.passphraseFile);
   const { identity, keystoreFile } = await createIdentity(around.homeDir, passphrase, phrase);
   const { account } = identity;

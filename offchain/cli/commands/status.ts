@@ -2,17 +2,18 @@
 import type { Command } from "commander";
 import { type ClockOffset, TOLERATED_CLOCK_SECONDS } from "../../agent/clock-offsets.ts";
 import { formatBytes, formatEther, printable } from "../output.ts";
-import { withAgent } from "../session.ts";
+import { dataIdOf, withAgent } from "../session.ts";
 
 export function registerStatus(program: Command): void {
   program
     .command("status")
     .description("show the account, the nodes and the provider, and how each put stands on chain")
-    .argument("[id]", "only this data id")
+    .argument("[id]", "only this snapshot (id, latest or latest:<host>) or data id")
     .addHelpText("after", "\nExample:\n  $ tallystick status")
     .action(async (id: string | undefined, _options: unknown, command: Command) => {
-      await withAgent(command, async ({ agent, output }) => {
-        const report = await agent.status(id);
+      await withAgent(command, async (session) => {
+        const { agent, output } = session;
+        const report = await agent.status(id === undefined ? undefined : await dataIdOf(session, id));
         const { committee } = report;
         const ready = committee.nodes.filter((node) => node.state === "ready").length;
         output.result(report, [

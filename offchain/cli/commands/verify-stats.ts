@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { SHORT_ID_LENGTH } from "../../agent/snapshots/resolve.ts";
 import type { VerifiedCopy } from "../../agent/snapshots/snapshots.ts";
+import { counted } from "../../core/encoding/counted.ts";
 import { IntegrityError } from "../../core/errors.ts";
 import { formatBytes, printable } from "../output.ts";
 import { withAgent } from "../session.ts";
@@ -33,8 +34,8 @@ export function registerVerify(program: Command): void {
           "intact",
           ...copies.map(
             (copy) =>
-              `  provider ${copy.provider}: ${copy.entries} entries, ${formatBytes(copy.bytes)} in ${copy.objects} ` +
-              `objects of ${formatBytes(copy.objectBytes)}`,
+              `  provider ${copy.provider}: ${counted(copy.entries, "entry", "entries")}, ${formatBytes(copy.bytes)} in ` +
+              `${counted(copy.objects, "object")} of ${formatBytes(copy.objectBytes)}`,
           ),
         ]);
       });
@@ -62,8 +63,8 @@ export function registerStats(program: Command): void {
         const { total } = report;
         output.result(report, [
           ...(rows.length === 0 ? [] : tableLines(["ID", "ENTRIES", "SIZE", "OBJECTS", "STORED", "ONLY HERE"], rows)),
-          `${total.snapshots} snapshots of ${formatBytes(total.bytes)} are held by ${total.objects} objects of ` +
-            formatBytes(total.storedBytes),
+          `${counted(total.snapshots, "snapshot")} of ${formatBytes(total.bytes)}, held by ` +
+            `${counted(total.objects, "object")} of ${formatBytes(total.storedBytes)}`,
         ]);
       });
     });
@@ -80,7 +81,8 @@ function damageOf(copies: readonly VerifiedCopy[]): IntegrityError | undefined {
     damaged: damaged.slice(0, MOST_NAMED).map(({ path, error }) => ({ path, reason: error.message })),
     ...(metadataError === undefined ? {} : { metadata: metadataError.message }),
   }));
-  return new IntegrityError(`${files} files cannot be read as they were put`, {
+  const what = files === 1 ? "1 file cannot be read as it was put" : `${files} files cannot be read as they were put`;
+  return new IntegrityError(what, {
     party: bad.map(({ provider }) => `provider ${provider}`).join(", "),
     check: "objects of the snapshot",
     expected: "every object with the bytes that its id names",

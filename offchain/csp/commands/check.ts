@@ -2,7 +2,9 @@
  * `tallystick-csp check`: looks at every stored object while the daemon does not run, says what is damaged, and by
  * `--repair` has the next start serve what is right and nothing else.
  */
+
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
+import { counted } from "../../core/encoding/counted.ts";
 import type { DaemonCommand } from "../../daemon/program.ts";
 import { lockFolder } from "../../store/disk/folder-lock.ts";
 import type { ChunkIndex, ChunkRow } from "../../store/index/chunk-index.ts";
@@ -128,23 +130,25 @@ function describeFinding({ damage, file, offset, id, bytes, objects, detail }: P
   const place = offset === undefined ? file : `${file} at byte ${offset}`;
   const facts = [
     id === undefined ? "" : `object ${id}`,
-    objects === undefined ? "" : `${objects} objects`,
-    bytes === undefined ? "" : `${bytes} bytes`,
+    objects === undefined ? "" : counted(objects, "object"),
+    bytes === undefined ? "" : counted(bytes, "byte"),
     detail ?? "",
   ].filter((fact) => fact !== "");
   return `${damage}: ${[place, ...facts].join(", ")}`;
 }
 
 const describeLost = ({ id, sizeBytes, owners }: LostObject): string =>
-  `lost: object ${id}, ${sizeBytes} bytes, ${owners} ${owners === 1 ? "owner" : "owners"}`;
+  `lost: object ${id}, ${counted(sizeBytes, "byte")}, ${counted(owners, "owner")}`;
 
 function summary(report: CheckReport): string {
   const { objects, readBytes, seconds, lostObjects, damage, readData, repaired } = report;
   const speed = `${Math.round(readBytes / 1e6)} MB in ${seconds.toFixed(1)} s`;
   const found = Object.values(damage).reduce((sum, count) => sum + count, 0);
-  const outcome = isSound(report) ? "no damage" : `${found} findings, ${lostObjects} objects lost`;
+  const outcome = isSound(report)
+    ? "no damage"
+    : `${counted(found, "finding")}, ${counted(lostObjects, "object")} lost`;
   const action = repaired && !isSound(report) ? "; repaired: the next upload of a lost object heals it" : "";
-  return `${objects} objects, ${readData ? speed : "data not read"}: ${outcome}${action}\n`;
+  return `${counted(objects, "object")}, ${readData ? speed : "data not read"}: ${outcome}${action}\n`;
 }
 
 async function run(config: CspConfig, options: Readonly<Record<string, unknown>>): Promise<number> {

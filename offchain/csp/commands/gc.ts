@@ -1,5 +1,7 @@
 /** `tallystick-csp gc`: removes what nobody needs while the daemon does not run; the daemon does so by itself. */
+
 import { pino } from "pino";
+import { counted } from "../../core/encoding/counted.ts";
 import type { DaemonCommand } from "../../daemon/program.ts";
 import { lockFolder } from "../../store/disk/folder-lock.ts";
 import { jobLease, withLease } from "../../store/index/leases.ts";
@@ -66,8 +68,9 @@ export const gcCommand: DaemonCommand<CspConfig> = {
     const report = await collectProviderGarbage(config, dryRun);
     const { objects, bytes, compactedBytes } = report;
     const text = dryRun
-      ? `${objects} objects of ${bytes} bytes would be removed\n`
-      : `${objects} objects of ${bytes} bytes removed, ${compactedBytes} bytes given back to the disk\n`;
+      ? `${counted(objects, "object")} of ${counted(bytes, "byte")} would be removed\n`
+      : `${counted(objects, "object")} of ${counted(bytes, "byte")} removed, ` +
+        `${counted(compactedBytes, "byte")} given back to the disk\n`;
     process.stdout.write(options.json === true ? `${JSON.stringify({ dryRun, ...report })}\n` : text);
     return 0;
   },

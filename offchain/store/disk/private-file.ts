@@ -18,14 +18,15 @@ export function readPrivateFile(file: string, what: string, hint = "write it as 
     throw new TallystickError(`the ${what} cannot be read`, {
       code: "FILE_UNREADABLE",
       received: file,
-      hint: "check its path in the configuration, and its permissions",
+      hint: "check its path, on the command line or in the configuration, and its permissions",
       cause,
     });
   }
   if (bytes !== undefined) return secretText(bytes, { what, path: file, facts: { hint } });
   throw new InvalidInputError(`${what} ${file} is readable by others`, {
     check: "file mode",
-    expected: "0600",
+    expected: "mode 0600",
+    received: `mode 0${(statSync(file).mode & 0o777).toString(8)}`,
     hint: `chmod 600 ${file}`,
   });
 }

@@ -133,6 +133,25 @@ describe("deployment file", () => {
     });
   }
 
+  it("is said to be unreadable, not absent, when it cannot be read, and in what way", () => {
+    const named = join(root, "named.json");
+    symlinkSync(named, named);
+    const unseen = thrown(() => findDeployment({ homeDir, workingDirectory, named }));
+    expect(unseen).to.include({ code: "NO_DEPLOYMENT", received: "ELOOP" });
+    expect(unseen.message).to.contain(`${named} cannot be read: `);
+    rmSync(named);
+    mkdirSync(named);
+    const folder = thrown(() => findDeployment({ homeDir, workingDirectory, named }));
+    expect(folder.message).to.equal(`deployment file ${named} cannot be read: it is a folder`);
+    rmSync(named, { recursive: true });
+    writeFileSync(named, "{");
+    const cut = thrown(() => findDeployment({ homeDir, workingDirectory, named }));
+    expect(cut.message).to.equal(`deployment file ${named} is not JSON`);
+    rmSync(named);
+    const absent = thrown(() => findDeployment({ homeDir, workingDirectory, named }));
+    expect(absent).to.include({ message: "no deployment file found", expected: named });
+  });
+
   it("is only the named one, if one is named", () => {
     const named = join(root, "named.json");
     writeFileSync(join(homeDir, "deployment.json"), text);

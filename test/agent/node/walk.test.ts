@@ -22,6 +22,7 @@ import { createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { storedTime } from "../../../offchain/agent/node/file-times.ts";
 import { localFiles } from "../../../offchain/agent/node/local-files.ts";
 import { OwnerNames } from "../../../offchain/agent/node/owner-names.ts";
 import { readFile } from "../../../offchain/agent/node/read-file.ts";
@@ -339,6 +340,34 @@ describe("walk: what is under a path", () => {
         ["changed", at("r", "changed")],
         ["unreadable", at("r", "gone")],
       ]);
+    });
+
+    it("stores a file as it is when it is opened, with its time, although it was written to since the walk", async () => {
+      writeFileSync(at("log"), "walked");
+      const remarks: SourceRemark[] = [];
+      const run = { remark: (remark: SourceRemark) => remarks.push(remark) };
+      const [log] = await collect(openSource([at("log")], localFiles).entries(run));
+      if (log?.type !== "file") throw new Error("a file");
+      appendFileSync(at("log"), ", and written to");
+      chmodSync(at("log"), 0o600);
+      expect((await contentOf(log.read())).toString()).to.equal("walked, and written to");
+      const mtimeNanos = storedTime(statSync(at("log"), { bigint: true }).mtimeNs);
+      expect(log.metadata).to.include({ mode: 0o600, mtimeNanos });
+      expect(remarks).to.deep.equal([]);
+    });
+
+    it("stores a file that is cut before its first piece as it was read, and reads no further a second time", async () => {
+      writeFileSync(at("log"), bytes);
+      const remarks: string[] = [];
+      const run = { remark: ({ kind, reason }: SourceRemark) => remarks.push(`${kind}: ${reason}`) };
+      const [log] = await collect(openSource([at("log")], localFiles).entries(run));
+      if (log?.type !== "file") throw new Error("a file");
+      // The file is open when this is asked for the first time, and nothing of it has been read.
+      const cutting = { throwIfAborted: once(() => truncateSync(at("log"))) } as unknown as AbortSignal;
+      expect(await contentOf(log.read(cutting))).to.have.length(0);
+      expect(remarks).to.deep.equal(["changed: it changed while it was being read; stored as it was read"]);
+      writeFileSync(at("log"), Buffer.alloc(2 * bytes.length, 1));
+      expect(await contentOf(log.read())).to.have.length(bytes.length);
     });
 
     it("notices when another file or a link took its place since the walk", async () => {

@@ -76,6 +76,20 @@ describe("chunks that occur again in a restore", () => {
     return totals;
   }
 
+  it("are downloaded once for the holes of a file, which has no length before its end", async () => {
+    const content = new Uint8Array(120 * MIB);
+    content.set(pseudoRandomBytes("start", MIB));
+    const { dataId, root } = await put({ holes: content });
+    const metadata = (async function* () {
+      yield { mode: 0o644, mtimeNanos: 0n, sparse: true };
+    })();
+    await restored({ dataId, root }, { metadata });
+    expect(new Set(provider.fetched).size).to.equal(provider.fetched.length);
+    const back = statSync(at("holes"));
+    expect([back.size, back.blocks * 512 < 4 * MIB]).to.deep.equal([content.length, true]);
+    expect(Buffer.compare(readFileSync(at("holes")), content)).to.equal(0);
+  });
+
   const first = pseudoRandomBytes("first", 4 * MIB);
   const between = pseudoRandomBytes("between", 20 * MIB);
   /** The last file comes when the first has long been finished; the one before it, while its original is written. */

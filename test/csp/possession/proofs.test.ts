@@ -35,7 +35,7 @@ describe("proofs of a provider", () => {
       await preparations.append(ALICE, data.saltHex, part, 0, streamOf(bytes));
     }
     await verification.verify(await preparations.require(ALICE, data.saltHex), 60);
-    const metrics = createCspMetrics(createMetrics("csp"), index);
+    const metrics = createCspMetrics(createMetrics("csp"), index, async () => 0n);
     const proofs = new ProofService(parts, chunks, metrics);
     return { proofs, preparation: await preparations.require(ALICE, data.saltHex), sliceCount: data.sliceCount };
   }
