@@ -11,6 +11,8 @@ import type { StepAnswer, StepCall } from "./verification-steps.ts";
 
 /** Verifications at a time. The thread that serves has its share of a core beside them. */
 const CONCURRENCY = Math.max(1, Math.min(2, Math.floor(availableParallelism() / 2)));
+/** Heap of a thread for what is short-lived: bigints and views, of which little is alive at a time. */
+const YOUNG_MEBIBYTES = 4;
 /** Verifications that may wait or run. */
 const PER_ACCOUNT = 4;
 const IN_ALL = 64;
@@ -74,7 +76,9 @@ export class VerificationWorkers {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL("./verification-worker.ts", import.meta.url));
+    const worker = new Worker(new URL("./verification-worker.ts", import.meta.url), {
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MEBIBYTES },
+    });
     this.#all.add(worker);
     const forget = (): void => {
       this.#all.delete(worker);
