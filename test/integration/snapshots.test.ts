@@ -99,7 +99,7 @@ describe("snapshots", () => {
     expect(readFileSync(dir("out", "letters", "one.txt"), "utf8")).to.equal("first letter, amended");
   });
 
-  it("name their data to audit, status and agreement as well, also for a put without an agreement of its own", async () => {
+  it("name their data to audit, status and agreement, also for a put without an agreement of its own", async () => {
     const dora = await newPerson(net, "dora");
     mkdirSync(dir("named"));
     writeFileSync(dir("named", "one"), "one");

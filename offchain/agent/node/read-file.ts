@@ -2,7 +2,8 @@
  * Reads one file as a stream and notices if it does not stay the same from the first byte to the last: size,
  * modification and status-change time after the last byte are held against those of the moment when it was opened. The
  * status-change time cannot be set by a program, so a file that was written to is noticed even if its modification time
- * was put back. What the walk saw counts for the identity only: a log that is written to all the time has changed since.
+ * was put back. What the walk saw counts for the identity only: a log that is written to all the time has changed
+ * since.
  */
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { FileChangedError } from "../put/input-errors.ts";

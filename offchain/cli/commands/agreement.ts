@@ -42,9 +42,8 @@ export function tellingDeposits({ output, progress }: Pick<AgentSession, "output
     if (event.operation !== "agreement" || event.terms === undefined) return;
     const { provider, token, feePerEpoch, epochs } = event.terms;
     const deposit = amount(feePerEpoch * BigInt(epochs), token);
-    output.say(
-      `tallystick: depositing ${deposit}: ${amount(feePerEpoch, token)} per epoch, ${counted(epochs, "epoch")}, for ${provider}`,
-    );
+    const rate = `${amount(feePerEpoch, token)} per epoch, ${counted(epochs, "epoch")}`;
+    output.say(`tallystick: depositing ${deposit}: ${rate}, for ${provider}`);
   };
 }
 

@@ -34,8 +34,8 @@ export function registerVerify(program: Command): void {
           "intact",
           ...copies.map(
             (copy) =>
-              `  provider ${copy.provider}: ${counted(copy.entries, "entry", "entries")}, ${formatBytes(copy.bytes)} in ` +
-              `${counted(copy.objects, "object")} of ${formatBytes(copy.objectBytes)}`,
+              `  provider ${copy.provider}: ${counted(copy.entries, "entry", "entries")}, ` +
+              `${formatBytes(copy.bytes)} in ${counted(copy.objects, "object")} of ${formatBytes(copy.objectBytes)}`,
           ),
         ]);
       });

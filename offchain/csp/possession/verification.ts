@@ -1,8 +1,8 @@
 /**
  * Verifies a preparation before the provider accepts an agreement over it: powers against the audit key, tags against
  * the bytes in the object store. The main thread reads, two worker threads compute: one checks tags, the other one
- * powers and then tags as well. Slices are streamed, so memory does not grow with the data. Accounts are served in turn. A check that a restart interrupted starts again when the client
- * asks again.
+ * powers and then tags as well. Slices are streamed, so memory does not grow with the data. Accounts are served in
+ * turn. A check that a restart interrupted starts again when the client asks again.
  */
 import { FIRST_INDEX } from "../../core/audit/field.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";

@@ -155,7 +155,7 @@ describe("the agreement that a put relies on", () => {
     expect(await begin()).to.equal(undefined);
   });
 
-  it("is forgotten with its tags when it was not proposed within a week, unless a deposit may be on chain", async () => {
+  it("is forgotten with its tags when it was not proposed in a week, unless a deposit may be on chain", async () => {
     const writer = await preparations.create(salt);
     await writer.finish(new Uint8Array(1));
     const createdAt = Math.floor(Date.now() / 1000);

@@ -132,7 +132,7 @@ describe("metadata of what is restored", () => {
     expect(openFiles()).to.equal(before);
   });
 
-  it("ends the restore when an entry that waited is refused and nobody is told, and takes no other for it", async () => {
+  it("ends the restore when an entry that waited is refused and nobody is told, and blames no other", async () => {
     const link: Record<string, Rule> = { linkSync: () => "EINVAL" };
     const error = await rejection(
       refusing(link, () => restore([file("a", "x", attributed), file("b", "x", attributed)])),

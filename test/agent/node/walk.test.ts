@@ -342,7 +342,7 @@ describe("walk: what is under a path", () => {
       ]);
     });
 
-    it("stores a file as it is when it is opened, with its time, although it was written to since the walk", async () => {
+    it("stores a file as it is when it is opened, with its time, also if it was written since the walk", async () => {
       writeFileSync(at("log"), "walked");
       const remarks: SourceRemark[] = [];
       const run = { remark: (remark: SourceRemark) => remarks.push(remark) };
@@ -356,7 +356,7 @@ describe("walk: what is under a path", () => {
       expect(remarks).to.deep.equal([]);
     });
 
-    it("stores a file that is cut before its first piece as it was read, and reads no further a second time", async () => {
+    it("stores a file that is cut before its first piece as read, and reads no further a second time", async () => {
       writeFileSync(at("log"), bytes);
       const remarks: string[] = [];
       const run = { remark: ({ kind, reason }: SourceRemark) => remarks.push(`${kind}: ${reason}`) };

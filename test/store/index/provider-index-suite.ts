@@ -308,7 +308,7 @@ export function describeProviderIndex(
           expect(await index.heads.releasesOf(ALICE)).to.equal(first + 2);
         });
 
-        it("are counted without a head too, and the first one is put in place only by who knows the count", async () => {
+        it("are counted without a head too, and the first is put in place only by who knows the count", async () => {
           const head = { version: 1, sealed: salt(1) };
           const first = await index.heads.releasesOf(BOB);
           await index.chunks.release(BOB, [digest(1)], 20);
