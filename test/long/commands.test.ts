@@ -89,7 +89,8 @@ describe("commands", () => {
         { args: ["agreement", "show", "99"], code: "NOT_FOUND" },
         { args: ["agreement", "show", "one"], code: "INVALID_INPUT" },
         { args: ["agreement", "withdraw", "--to", "nobody"], code: "INVALID_INPUT" },
-        { args: ["status", "no id"], code: "NOT_FOUND" },
+        { args: ["status", "no id"], code: "INVALID_INPUT" },
+        { args: ["status", `bafkrei${"a".repeat(52)}`], code: "NOT_FOUND" },
         { args: ["audit", `bafkrei${"a".repeat(52)}`], code: "NOT_FOUND" },
         { args: ["init"], code: "CONFLICT" },
       ] as const;
