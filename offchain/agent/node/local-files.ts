@@ -110,8 +110,8 @@ async function* described(
     if (walked === undefined) return [];
     const attributes = known[index]?.attributes ?? read;
     const storable = storableAttributes(walked, attributes, run);
-    const xattrs = storable === undefined || storable.size === 0 ? {} : { xattrs: storable };
-    const entry = { ...walked, metadata: { ...walked.metadata, ...xattrs } };
+    const hasSome = storable !== undefined && storable.size > 0;
+    const entry = hasSome ? { ...walked, metadata: { ...walked.metadata, xattrs: storable } } : walked;
     // What could not be read is asked for again by the next put.
     const handle = remembered?.handle(walked, known[index], isKept ? attributes : undefined);
     return [source(entry, run, handle)];
