@@ -218,6 +218,18 @@ describe("put with the file cache", () => {
     await expectRight(again);
   });
 
+  it("remembers nothing before its objects are durable, however many entries follow that need none", async () => {
+    for (const name of ["large", "small"]) rmSync(at(name), { recursive: true });
+    mkdirSync(at("without objects"));
+    // More than one page of the cache.
+    for (let n = 0; n < 1100; n += 1) writeFileSync(at("without objects", String(n)), "");
+    await pause(SETTLED_MILLISECONDS);
+    expect(await put({ failAfter: 0 }).catch((failure: unknown) => failure)).to.be.an("error");
+    const again = await put();
+    expect(again.read).to.include("middle");
+    await expectRight(again);
+  });
+
   it("fails when a file of a bundle changes between the walk and its reading, and is right the next time", async () => {
     await put();
     appendFileSync(at("small", "060"), "more");
