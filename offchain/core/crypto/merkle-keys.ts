@@ -1,9 +1,8 @@
 /**
  * Chunk keys of key mode `merkle`: one OPRF evaluation per file, then a hash per chunk. The published block-level
- * scheme
- * has K_i = KDF(H(B_i), H1(τ), P) with τ the Merkle root over the blocks. It needs no round trip per block, but whoever
- * guesses the file has all keys. Here H1(τ) is the committee's output for τ, so that each guess takes an evaluation; P
- * is the domain, which the OPRF input holds.
+ * scheme has K_i = KDF(H(B_i), H1(τ), P) with τ the Merkle root over the blocks. It needs no round trip per block, but
+ * whoever guesses the file has all keys. Here H1(τ) is the committee's output for τ, so that each guess takes an
+ * evaluation; P is the domain, which the OPRF input holds.
  */
 import { concatBytes } from "@noble/hashes/utils.js";
 import { sha256 } from "#primitives";
@@ -20,8 +19,7 @@ const DIGEST_BYTES = 32;
 /**
  * Merkle root over the frames of a file, in their order. A leaf is H(B), a node SHA-256(domainTag("merkle-node") ‖ left
  * ‖ right); the left subtree of n leaves has the largest power of two below n, as in RFC 6962 §2.1. No frame is the
- * input
- * of a node: frames begin with a codec, nodes with the letter t.
+ * input of a node: frames begin with a codec, nodes with the letter t.
  * @param frameDigests at least one
  * @throws InvalidInputError for none
  */
@@ -60,8 +58,7 @@ export function merkleSecret(oprfOutput: Uint8Array): Uint8Array {
 
 /**
  * Derives the key of a chunk: the one-step key derivation of NIST SP 800-56C r2 §4 with SHA-256, one hash instead of
- * the
- * four of HKDF, because files have many blocks.
+ * the four of HKDF, because files have many blocks.
  * @param secret from `merkleSecret`
  * @param frameDigest H(B)
  */
