@@ -31,9 +31,10 @@ export interface Anvil {
 
 /** Starts anvil. @param port 0 for any free one; a fixed one to restart a chain where it was. */
 export async function startAnvil(args: readonly string[] = [], port = 0): Promise<Anvil> {
+  const rules = args.includes("--hardfork") ? [] : ["--hardfork", "prague"];
   const child = spawn(
     BINARY,
-    ["--port", String(port), "--chain-id", String(CHAIN_ID), "--hardfork", "prague", "--mnemonic", PHRASE, ...args],
+    ["--port", String(port), "--chain-id", String(CHAIN_ID), "--mnemonic", PHRASE, ...rules, ...args],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   running.add(child);

@@ -1,0 +1,3 @@
+/** Public entry point `tallystick/core/randomness`. */
+
+export * from "./drand.ts";
