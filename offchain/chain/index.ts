@@ -2,11 +2,13 @@
  * The contracts for programs that want more than bindings: the checked connection to a deployment, typed reads and
  * events, builders of calls, and the sender of transactions. Reverts are decoded into typed errors.
  */
+export * from "./block-header.ts";
 export * from "./contracts.ts";
 export * from "./deployment.ts";
 export * from "./escrow.ts";
 export * from "./ledger.ts";
 export * from "./logs.ts";
+export * from "./randomness.ts";
 export * from "./registry.ts";
 export * from "./registry-events.ts";
 export * from "./revert.ts";

@@ -16,11 +16,15 @@ export const RANDOMNESS_SOURCE_ABI = IRandomnessSource__factory.abi;
 
 export type * from "../chain/types/common.ts";
 export { BlockRandomness__factory } from "../chain/types/factories/randomness/BlockRandomness__factory.ts";
+export { DrandRandomness__factory } from "../chain/types/factories/randomness/DrandRandomness__factory.ts";
+export { PrevrandaoRandomness__factory } from "../chain/types/factories/randomness/PrevrandaoRandomness__factory.ts";
 export type { IRandomnessSource } from "../chain/types/interfaces/IRandomnessSource.ts";
 export type { IStorageEscrow } from "../chain/types/interfaces/IStorageEscrow.ts";
 export type { KeyLedger } from "../chain/types/KeyLedger.ts";
 export type { NodeRegistry } from "../chain/types/NodeRegistry.ts";
 export type { BlockRandomness } from "../chain/types/randomness/BlockRandomness.ts";
+export type { DrandRandomness } from "../chain/types/randomness/DrandRandomness.ts";
+export type { PrevrandaoRandomness } from "../chain/types/randomness/PrevrandaoRandomness.ts";
 export type { StorageEscrow } from "../chain/types/StorageEscrow.ts";
 export { CONTRACT_ADDRESSES, type ContractAddresses } from "./addresses.ts";
 export { IRandomnessSource__factory, KeyLedger__factory, NodeRegistry__factory, StorageEscrow__factory };

@@ -16,6 +16,7 @@ import { measureEscrowGas } from "./gas-escrow.ts";
 import type { GasFigure } from "./gas-figure.ts";
 import { measureLedgerGas } from "./gas-ledger.ts";
 import { measurePdpGas } from "./gas-pdp.ts";
+import { measureRandomnessGas } from "./gas-randomness.ts";
 
 /** Measures all figures, grouped by subject. */
 export async function measureGas(): Promise<Record<string, GasFigure[]>> {
@@ -23,6 +24,7 @@ export async function measureGas(): Promise<Record<string, GasFigure[]>> {
     "Possession proofs": await measurePdpGas(),
     "Storage agreements": await measureEscrowGas(),
     "Key records and nodes": await measureLedgerGas(),
+    Randomness: await measureRandomnessGas(),
   };
 }
 
@@ -37,6 +39,8 @@ export const BARS: readonly Bar[] = [
   { matches: /^PdpVerifier, 30 samples of .*, check$/, limit: 320_000 },
   { matches: /^PdpVerifier, 460 samples of .*, check$/, limit: 500_000 },
   { matches: /^record, \d+-byte payload$/, limit: 90_000 },
+  { matches: /^record, prevrandao, /, limit: 80_000 },
+  { matches: /^record, drand, /, limit: 350_000 },
 ];
 
 export interface JudgedFigure extends GasFigure {

@@ -1,8 +1,9 @@
 """Derives the vectors of layouts that no standard has vectors for, from docs/spec.md alone.
 
-Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json, eip712.json and
-daemon-keys.json. It shares nothing with offchain/: Python's hashlib, the package `cryptography` (X25519,
-ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and arithmetic of its own for Keccak-256, secp256k1, BLS12-381 and GF(2^8).
+Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json, eip712.json,
+daemon-keys.json and randomness.json. It shares nothing with offchain/: Python's hashlib, the package `cryptography`
+(X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and arithmetic of its own for Keccak-256, secp256k1, BLS12-381 and
+GF(2^8).
 Run it from this folder to derive them again:
 
     python3 derive-layouts.py
@@ -410,6 +411,55 @@ def chain_vectors():
     }
 
 
+def rlp(item):
+    """Of a list, a byte string, or a number."""
+    if isinstance(item, int):
+        item = u(item, (item.bit_length() + 7) // 8)
+    if isinstance(item, bytes) and len(item) == 1 and item[0] < 0x80:
+        return item
+    short, content = (0xC0, b"".join(map(rlp, item))) if isinstance(item, list) else (0x80, item)
+    if len(content) <= 55:
+        return bytes([short + len(content)]) + content
+    length = u(len(content), (len(content).bit_length() + 7) // 8)
+    return bytes([short + 55 + len(length)]) + length + content
+
+
+def decompressed(point):
+    """A compressed point of G1 as x and y in the form of EIP-2537: 64 bytes each."""
+    x = int.from_bytes(point, "big") & ((1 << 381) - 1)
+    y = pow(x**3 + 4, (BLS_P + 1) // 4, BLS_P)
+    assert point[0] & 0x80 and (y * y - x**3 - 4) % BLS_P == 0
+    is_larger = bool(point[0] & 0x20)
+    return u(x, 64) + u(y if (y > BLS_P // 2) == is_larger else BLS_P - y, 64)
+
+
+def randomness_vectors():
+    # Round 1000 of drand's network "quicknet".
+    genesis, period, margin, round_number = 1692803367, 3, 30, 1000
+    signature = decompressed(bytes.fromhex(
+        "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39"))
+    sources = []
+    for kind, number in (("prevrandao", 9), ("drand", 10)):
+        timestamp = genesis + (round_number - 1) * period - margin
+        mix = sha256(b"mix of block %d" % number)
+        hashes = [sha256(b"field %d" % i) for i in range(9)]
+        header = rlp([hashes[0], hashes[1], sha256(b"beneficiary")[:20], hashes[2], hashes[3], hashes[4], bytes(256), 0,
+                      number, 36_000_000, 21_000, timestamp, b"vector", mix, bytes(8), 7, hashes[5], 0, 131072,
+                      hashes[6], hashes[7]])
+        tag_hash = keccak256(b"tallystick/v1/randomness-" + kind.encode())
+        proven = mix if kind == "prevrandao" else keccak256(signature)
+        entry = u(number, 8) + keccak256(tag_hash + proven + word(number))[8:]
+        sources.append({
+            "kind": kind,
+            "blockNumber": str(number),
+            "header": hexed(header),
+            "evidence": hexed(header if kind == "prevrandao" else u(round_number, 8) + signature + header),
+            "entry": hexed(entry),
+            "randomness": hexed(keccak256(entry)),
+        })
+    return {"sources": sources}
+
+
 def audit_vectors():
     audit_seed = b"\1" * 32
     alpha = int.from_bytes(kdf(audit_seed, "audit-alpha", b"", 48), "big") % BLS_R
@@ -521,3 +571,4 @@ if __name__ == "__main__":
     write("session.json", session_vectors())
     write("eip712.json", typed_message_vectors())
     write("daemon-keys.json", daemon_vectors())
+    write("randomness.json", randomness_vectors())

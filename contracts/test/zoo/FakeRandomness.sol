@@ -5,6 +5,7 @@ import { IRandomnessSource } from "../../interfaces/IRandomnessSource.sol";
 
 /// @notice A randomness source whose values a test can compute, and that can be made unavailable.
 contract FakeRandomness is IRandomnessSource {
+    uint64 public constant gridBlocks = 1;
     uint64 public horizonBlocks = 8191;
     bool public available = true;
 
@@ -16,7 +17,11 @@ contract FakeRandomness is IRandomnessSource {
         available = available_;
     }
 
-    function randomnessAt(uint64 blockNumber) external view returns (bytes32) {
+    function record(uint64 blockNumber, bytes calldata) external view returns (bytes32) {
+        return randomnessAt(blockNumber);
+    }
+
+    function randomnessAt(uint64 blockNumber) public view returns (bytes32) {
         require(available && blockNumber < block.number, RandomnessUnavailable(blockNumber, block.number));
         return keccak256(abi.encode("fake", blockNumber));
     }

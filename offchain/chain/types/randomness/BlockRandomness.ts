@@ -7,15 +7,19 @@ import type { TypedContractEvent, TypedDeferredTopicFilter, TypedEventLog, Typed
   
 
   export interface BlockRandomnessInterface extends Interface {
-    getFunction(nameOrSignature: "horizonBlocks" | "randomnessAt"): FunctionFragment;
+    getFunction(nameOrSignature: "gridBlocks" | "horizonBlocks" | "randomnessAt" | "record"): FunctionFragment;
 
     
 
-    encodeFunctionData(functionFragment: 'horizonBlocks', values?: undefined): string;
+    encodeFunctionData(functionFragment: 'gridBlocks', values?: undefined): string;
+encodeFunctionData(functionFragment: 'horizonBlocks', values?: undefined): string;
 encodeFunctionData(functionFragment: 'randomnessAt', values: [BigNumberish]): string;
+encodeFunctionData(functionFragment: 'record', values: [BigNumberish, BytesLike]): string;
 
-    decodeFunctionResult(functionFragment: 'horizonBlocks', data: BytesLike): Result;
+    decodeFunctionResult(functionFragment: 'gridBlocks', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'horizonBlocks', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'randomnessAt', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'record', data: BytesLike): Result;
   }
 
   
@@ -54,6 +58,14 @@ decodeFunctionResult(functionFragment: 'randomnessAt', data: BytesLike): Result;
 
     
     
+    gridBlocks: TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >
+    
+
+    
     horizonBlocks: TypedContractMethod<
       [],
       [bigint],
@@ -69,16 +81,34 @@ decodeFunctionResult(functionFragment: 'randomnessAt', data: BytesLike): Result;
     >
     
 
+    
+    record: TypedContractMethod<
+      [blockNumber: BigNumberish, arg1: BytesLike, ],
+      [string],
+      'view'
+    >
+    
+
 
     getFunction<T extends ContractMethod = ContractMethod>(key: string | FunctionFragment): T;
 
-    getFunction(nameOrSignature: 'horizonBlocks'): TypedContractMethod<
+    getFunction(nameOrSignature: 'gridBlocks'): TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'horizonBlocks'): TypedContractMethod<
       [],
       [bigint],
       'view'
     >;
 getFunction(nameOrSignature: 'randomnessAt'): TypedContractMethod<
       [blockNumber: BigNumberish, ],
+      [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'record'): TypedContractMethod<
+      [blockNumber: BigNumberish, arg1: BytesLike, ],
       [string],
       'view'
     >;
