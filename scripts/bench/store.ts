@@ -1,8 +1,7 @@
 /**
  * `npm run bench:store`: the object store of kind `file`. Small objects that are durable per second, throughput of
- * large
- * ones, speed of a check that reads every byte, and kills during writes: no acknowledged object may be missing or
- * wrong.
+ * large ones, speed of a check that reads every byte, and kills during writes: no acknowledged object may be missing or
+ * wrong. `npm run bench:kills` kills whole providers and puts.
  *
  *   npm run bench:store -- [--small 20000] [--mib 512] [--kills 1000] [--json]
  */
@@ -19,6 +18,9 @@ import { checkFileStore, FileObjectStore } from "../../offchain/store/object/fil
 const STORE_MODULE = new URL("../../offchain/store/object/file-object-store.ts", import.meta.url).href;
 const MIB = 1024 * 1024;
 const BATCH_OBJECTS = 256;
+/** Objects of the second check, in which the cost of each object shows. */
+const CHECKED_SMALL_BYTES = 16 * 1024;
+const CHECKED_SMALL_OBJECTS = 16_384;
 /** Callers at the same time, as uploads are. */
 const WRITERS = 4;
 const OBJECTS_PER_KILL_BATCH = 8;
@@ -26,7 +28,10 @@ const OBJECTS_PER_KILL_BATCH = 8;
 export interface StoreFigures {
   readonly smallObjectsPerSecond: number;
   readonly largeMibPerSecond: number;
+  /** Bar: 500. */
   readonly checkMegabytesPerCpuSecond: number;
+  /** The same, of objects of 16 KiB. Bar: 500. */
+  readonly checkSmallMegabytesPerCpuSecond: number;
   readonly kills: number;
   readonly acknowledged: number;
   /** Bar: 0. */
@@ -73,6 +78,23 @@ async function speeds(folder: string, small: number, mib: number): Promise<Omit<
     largeSeconds += await writeAll(store, [...distinctObjects(part, MIB)], 4);
   }
   await store.close();
+  return {
+    smallObjectsPerSecond: small / smallSeconds,
+    largeMibPerSecond: mib / largeSeconds,
+    checkMegabytesPerCpuSecond: await checkSpeed(folder),
+    checkSmallMegabytesPerCpuSecond: await checkSmallSpeed(join(folder, "small")),
+  };
+}
+
+async function checkSmallSpeed(folder: string): Promise<number> {
+  const store = await FileObjectStore.open(folder);
+  await writeAll(store, [...distinctObjects(CHECKED_SMALL_OBJECTS, CHECKED_SMALL_BYTES)], BATCH_OBJECTS);
+  await store.close();
+  return checkSpeed(folder);
+}
+
+/** @returns megabytes per second of processor time */
+async function checkSpeed(folder: string): Promise<number> {
   let readBytes = 0;
   const findings: string[] = [];
   const before = process.cpuUsage();
@@ -86,11 +108,7 @@ async function speeds(folder: string, small: number, mib: number): Promise<Omit<
   const { user, system } = process.cpuUsage(before);
   await check.close();
   if (findings.length > 0) throw new Error(`a store that was only written is damaged: ${findings[0]}`);
-  return {
-    smallObjectsPerSecond: small / smallSeconds,
-    largeMibPerSecond: mib / largeSeconds,
-    checkMegabytesPerCpuSecond: readBytes / (user + system),
-  };
+  return readBytes / (user + system);
 }
 
 interface Kills {
@@ -174,6 +192,7 @@ try {
         `1 KiB objects, durable: ${Math.round(figures.smallObjectsPerSecond)} a second`,
         `1 MiB objects, durable: ${Math.round(figures.largeMibPerSecond)} MiB/s`,
         `check of every byte: ${Math.round(figures.checkMegabytesPerCpuSecond)} MB per second of one core (bar: 500)`,
+        `the same, objects of 16 KiB: ${Math.round(figures.checkSmallMegabytesPerCpuSecond)} MB (bar: 500)`,
         `${figures.kills} kills, ${figures.acknowledged} acknowledged: ${figures.missingOrWrong} missing or wrong`,
         "",
       ].join("\n"),

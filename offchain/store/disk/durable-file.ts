@@ -23,7 +23,12 @@ export async function syncFolderAsync(
 
 /** As `syncFolderAsync`, for callers that may block. @throws Error of the system */
 export function syncFolder(folder: string): void {
-  const handle = openSync(folder, "r");
+  syncFile(folder);
+}
+
+/** Makes the bytes of a file, or the names in a folder, durable. @throws Error of the system */
+export function syncFile(path: string): void {
+  const handle = openSync(path, "r");
   try {
     fsyncSync(handle);
   } finally {

@@ -29,10 +29,6 @@ export class PackChanges {
     this.#exists = exists;
   }
 
-  get count(): number {
-    return this.#objects.size;
-  }
-
   /** Where an object is after the records so far. */
   current(id: string): Location | undefined {
     return this.#objects.has(id) ? this.#objects.get(id) : this.#index.find(id);

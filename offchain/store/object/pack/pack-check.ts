@@ -8,7 +8,7 @@ import { readdirSync, renameSync } from "node:fs";
 import * as nodeFileSystem from "node:fs/promises";
 import { join } from "node:path";
 import { asDiskError } from "../../disk/disk-errors.ts";
-import { syncFolder } from "../../disk/durable-file.ts";
+import { syncFile, syncFolder } from "../../disk/durable-file.ts";
 import { removeDatabase } from "./index-file.ts";
 import { checksumOf, decodePackHeader, digestIn, HEAD_BYTES, PACK_HEADER_BYTES } from "./pack-codec.ts";
 import type { PackEntry } from "./pack-contents.ts";
@@ -40,7 +40,7 @@ export async function checkPacks(root: string, indexFile: string, options: PackC
   const derivedPath = join(root, DERIVED_FILE);
   removeDatabase(derivedPath);
   const folder = new PackFolder(root, nodeFileSystem);
-  const derived = new PackIndex(derivedPath);
+  const derived = new PackIndex(derivedPath, true);
   const present = openPresent(join(root, indexFile), indexFile, report);
   let isOpen = true;
   const close = (): void => {
@@ -66,7 +66,7 @@ export async function checkPacks(root: string, indexFile: string, options: PackC
       ...(present === undefined ? {} : knownFrom(present)),
       ...(progress === undefined ? {} : { progress }),
     });
-    if (present !== undefined) compareIndexes(present, derived, reported, indexFile, report);
+    if (present !== undefined) compareIndexes(present, derivedPath, reported, indexFile, report);
   } catch (error) {
     close();
     removeDatabase(derivedPath);
@@ -77,6 +77,7 @@ export async function checkPacks(root: string, indexFile: string, options: PackC
     repair: () => {
       derived.reopenLastPack();
       close();
+      syncFile(derivedPath);
       removeDatabase(join(root, indexFile));
       renameSync(derivedPath, join(root, indexFile));
       syncFolder(root);
@@ -164,32 +165,18 @@ function asEntry({ id, offset, lengthBytes }: IndexedObject): PackEntry[] {
 /** @param reported ids that need no second finding */
 function compareIndexes(
   present: PackIndex,
-  derived: PackIndex,
+  derivedPath: string,
   reported: ReadonlySet<string>,
   file: string,
   report: Report,
 ): void {
-  const [left, right] = [objectsOf(present), objectsOf(derived)];
-  let [a, b] = [left.next(), right.next()];
-  while (!a.done || !b.done) {
-    if (!a.done && (b.done || a.value.id < b.value.id)) {
-      const { id, pack, offset } = a.value;
-      if (!reported.has(id)) report({ damage: "object missing", file: packName(pack), id, offset });
-      a = left.next();
-    } else if (!b.done && (a.done || b.value.id < a.value.id)) {
-      report({ damage: "index entry wrong", file, id: b.value.id, detail: "the index has no entry" });
-      b = right.next();
-    } else if (!a.done && !b.done) {
-      const isSame = a.value.pack === b.value.pack && a.value.offset === b.value.offset;
-      if (!isSame || a.value.lengthBytes !== b.value.lengthBytes) {
-        report({ damage: "index entry wrong", file, id: a.value.id, detail: "the object is in another place" });
-      }
-      [a, b] = [left.next(), right.next()];
+  for (const { id, here, there } of present.differences(derivedPath)) {
+    if (here === undefined) {
+      report({ damage: "index entry wrong", file, id, detail: "the index has no entry" });
+    } else if (there !== undefined) {
+      report({ damage: "index entry wrong", file, id, detail: "the object is in another place" });
+    } else if (!reported.has(id)) {
+      report({ damage: "object missing", file: packName(here.pack), id, offset: here.offset });
     }
   }
-}
-
-function* objectsOf(index: PackIndex): Generator<IndexedObject, undefined, undefined> {
-  for (const page of index.pages()) yield* page;
-  return undefined;
 }

@@ -87,6 +87,13 @@ const toPack = (row: Record<string, unknown>): PackRow => ({
   complete: row.complete === 1,
 });
 
+/** An object that two indexes do not have in the same place, or that one of them lacks. */
+export interface IndexDifference {
+  readonly id: string;
+  readonly here: Location | undefined;
+  readonly there: Location | undefined;
+}
+
 /** Result codes of https://sqlite.org/rescode.html: SQLITE_CORRUPT and SQLITE_NOTADB. */
 const DAMAGED_CODES: readonly unknown[] = [11, 26];
 
@@ -107,12 +114,16 @@ export class PackIndex {
   readonly #advance: StatementSync;
   readonly #page: StatementSync;
 
-  /** @throws DiskFullError, DiskFailedError, also for a database that is damaged; UnknownVersionError */
-  constructor(path: string) {
+  /**
+   * @param isScratch for a new index that a crash may destroy: nothing is logged, and nothing waits for the disk
+   * @throws DiskFullError, DiskFailedError, also for a database that is damaged; UnknownVersionError
+   */
+  constructor(path: string, isScratch = false) {
     this.#database = openDatabase(path, { migrations: MIGRATIONS });
     try {
       // The packs are what is durable. Without sync the log keeps its order, so that a crash loses its end alone.
-      this.#database.exec(`PRAGMA synchronous = NORMAL; PRAGMA cache_size = -${CACHE_KIB}`);
+      const modes = isScratch ? "main.journal_mode = OFF; PRAGMA main.synchronous = OFF" : "synchronous = NORMAL";
+      this.#database.exec(`PRAGMA ${modes}; PRAGMA cache_size = -${CACHE_KIB}`);
       this.#find = this.#database.prepare("SELECT * FROM objects WHERE id = ?");
       this.#set = this.#database.prepare(
         "INSERT OR REPLACE INTO objects (id, pack, offset, length, first_pack) VALUES (?, ?, ?, ?, ?)",
@@ -136,6 +147,14 @@ export class PackIndex {
   find(id: string): Location | undefined {
     const row = this.#find.get(id);
     return row === undefined ? undefined : toLocation(row);
+  }
+
+  /** @returns the locations of those that are there */
+  findMany(ids: readonly string[]): ReadonlyMap<string, Location> {
+    const rows = this.#database
+      .prepare("SELECT objects.* FROM json_each(?) AS wanted CROSS JOIN objects ON objects.id = wanted.value")
+      .all(JSON.stringify(ids));
+    return new Map(rows.map((row) => [String(row.id), toLocation(row)]));
   }
 
   /** Makes a commit visible. All of it or none is. */
@@ -206,6 +225,34 @@ export class PackIndex {
       if (last === undefined) return;
       yield rows;
       after = last.id;
+    }
+  }
+
+  /**
+   * Objects that another index does not have, or has elsewhere, in the order of their ids; then those that this one
+   * does not have. Compared by the database: rows that are equal, nearly all, never become objects of JavaScript.
+   * @param path file of the other index
+   */
+  *differences(path: string): Generator<IndexDifference, void, undefined> {
+    this.#database.prepare("ATTACH DATABASE ? AS other").run(path);
+    try {
+      const differ = `SELECT here.*, there.pack AS other_pack, there.offset AS other_offset,
+          there.length AS other_length, there.first_pack AS other_first_pack
+        FROM main.objects AS here LEFT JOIN other.objects AS there ON there.id = here.id
+        WHERE (there.pack, there.offset, there.length) IS NOT (here.pack, here.offset, here.length)
+        ORDER BY here.id`;
+      for (const row of this.#database.prepare(differ).iterate() as Iterable<Record<string, unknown>>) {
+        const { other_pack: pack, other_offset: offset, other_length: length, other_first_pack: first_pack } = row;
+        const there = pack === null ? undefined : toLocation({ pack, offset, length, first_pack });
+        yield { id: String(row.id), here: toLocation(row), there };
+      }
+      const absent = `SELECT there.* FROM other.objects AS there LEFT JOIN main.objects AS here ON here.id = there.id
+        WHERE here.id IS NULL ORDER BY there.id`;
+      for (const row of this.#database.prepare(absent).iterate() as Iterable<Record<string, unknown>>) {
+        yield { id: String(row.id), here: undefined, there: toLocation(row) };
+      }
+    } finally {
+      this.#database.exec("DETACH DATABASE other");
     }
   }
 

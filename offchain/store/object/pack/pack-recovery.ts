@@ -167,22 +167,16 @@ const endOf = ({ head, offset }: PackEntry): number => offset + headBytes(head) 
 class Replay {
   readonly #recovery: Recovery;
   readonly #pack: number;
-  #changes: PackChanges;
+  #entries: PackEntry[] = [];
 
   constructor(recovery: Recovery, pack: number) {
     this.#recovery = recovery;
     this.#pack = pack;
-    this.#changes = this.#begin();
-  }
-
-  #begin(): PackChanges {
-    return new PackChanges(this.#recovery.index, this.#pack, (pack) => this.#recovery.packs.has(pack));
   }
 
   add(entry: PackEntry): void {
-    if (entry.head.kind === "object") this.#changes.addObject(entry.head, entry.offset);
-    else if (entry.head.kind === "removal") this.#changes.addRemoval(entry.head);
-    if (this.#changes.count >= REPLAYED_AT_ONCE) this.flush(endOf(entry));
+    this.#entries.push(entry);
+    if (this.#entries.length >= REPLAYED_AT_ONCE) this.flush(endOf(entry));
   }
 
   addAll(entries: readonly PackEntry[]): void {
@@ -193,8 +187,16 @@ class Replay {
 
   /** @param bytes length of the pack with what was added */
   flush(bytes: number): void {
-    this.#recovery.index.apply(this.#changes.toIndex(bytes));
-    this.#changes = this.#begin();
+    const { index, packs } = this.#recovery;
+    // One query for all of them: a query for each object takes longer than hashing some kibibytes.
+    const before = index.findMany(this.#entries.flatMap(({ head }) => (head.kind === "contents" ? [] : [head.id])));
+    const changes = new PackChanges({ find: (id) => before.get(id) }, this.#pack, (pack) => packs.has(pack));
+    for (const { head, offset } of this.#entries) {
+      if (head.kind === "object") changes.addObject(head, offset);
+      else if (head.kind === "removal") changes.addRemoval(head);
+    }
+    index.apply(changes.toIndex(bytes));
+    this.#entries = [];
   }
 }
 
@@ -214,8 +216,12 @@ async function replay(recovery: Recovery, number: number, replayed: Replayed): P
   const { read, frame, salt, from, sizeBytes } = replayed;
   const file = packName(number);
   const contents = new PackContents();
+  // Needed where the pack takes further records.
+  const note = (entry: PackEntry): void => {
+    if (!recovery.keepPacks) contents.add(entry, salt);
+  };
   for await (const piece of walkPack(read, { salt, end: Math.min(from, frame.end), hashBodies: false })) {
-    if (piece.kind === "record") contents.add(piece, salt);
+    if (piece.kind === "record") note(piece);
     else report({ damage: "record unreadable", file, offset: piece.offset, bytes: piece.lengthBytes });
   }
   let good = from;
@@ -226,7 +232,7 @@ async function replay(recovery: Recovery, number: number, replayed: Replayed): P
     for (const finding of suspects) report(finding);
     suspects = [];
     good = end;
-    contents.add(entry, salt);
+    note(entry);
     target.add(entry);
   };
   for await (const piece of walkPack(read, { salt, from, end: frame.end, hashBodies: true })) {

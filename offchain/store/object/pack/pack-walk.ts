@@ -2,7 +2,7 @@
  * Reads a pack from one record to the next, through any function that reads bytes. Where bytes are no record, the walk
  * goes on at the next head that is one, so that damage costs what it hit and nothing else.
  */
-import { createSha256 } from "#primitives";
+import { createSha256, sha256 } from "#primitives";
 import {
   bodyBytes,
   decodeFooter,
@@ -37,6 +37,8 @@ export interface WalkOptions {
 /** Bytes read at once when bodies are hashed, and when they are passed over. */
 const READ_BYTES = 1024 * 1024;
 const SKIM_BYTES = 32 * 1024;
+/** A body up to this size is hashed by one call, even if part of it is read again for that: calls cost more. */
+const WHOLE_BODY_BYTES = 64 * 1024;
 
 /** Buffers what was read, so that many small records are one read. */
 class Window {
@@ -90,6 +92,7 @@ export async function* walkPack(read: ReadAt, options: WalkOptions): AsyncGenera
 }
 
 async function hashBody(window: Window, offset: number, lengthBytes: number): Promise<Uint8Array> {
+  if (lengthBytes <= WHOLE_BODY_BYTES) return sha256(await window.at(offset, lengthBytes));
   const hash = createSha256();
   for (let done = 0; done < lengthBytes; ) {
     const piece = await window.some(offset + done, lengthBytes - done);
