@@ -6,15 +6,11 @@
 import { mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { AgentAccount } from "../../offchain/agent/account.ts";
-import { CspClient } from "../../offchain/agent/providers/csp-client.ts";
-import { HttpStorageProvider } from "../../offchain/agent/providers/http-provider.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
-import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
 import { fileTag } from "../../offchain/core/record/key-record.ts";
-import { SessionTokens } from "../../offchain/http/sessions.ts";
 import { type CommandResult, startTallystick, tallystick } from "../../scripts/demo/command.ts";
 import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";
+import { notServed, providerFor } from "../helpers/acknowledged.ts";
 import { jsonOf } from "../helpers/http-proxy.ts";
 import { Interruptions, type Moment } from "../helpers/interruptions.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
@@ -129,10 +125,8 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
 
   /** Every object that the provider acknowledged is still served, byte for byte. */
   async function expectAcknowledgedServed(): Promise<void> {
-    const account = new AgentAccount(identityFromPhrase(alice.recoveryPhrase).signingKey);
-    const sessions = new SessionTokens(account, net.deployment);
-    const provider = new HttpStorageProvider(new CspClient(net.provider.url, net.provider.account, sessions));
-    for (const id of wires.acknowledged) await provider.fetch(id);
+    const wrong = await notServed(providerFor(net, alice.recoveryPhrase), wires.acknowledged);
+    expect(Object.fromEntries(wrong)).to.deep.equal({});
   }
 
   /** Starts put and strikes at the moment. @returns its exit code */
