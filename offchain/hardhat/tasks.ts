@@ -64,6 +64,12 @@ export const tallystickTasks = [
     .addOption({ name: "file", description: "file or folder to store", defaultValue: "" })
     .addOption({ name: "epochs", description: "length of the agreement", type: ArgumentType.INT, defaultValue: 30 })
     .addFlag({ name: "noAgreement", description: "store without an agreement" })
+    .addOption({
+      name: "keyMode",
+      description: "oprf: a key from the nodes for each chunk; merkle: one for each file (default: oprf)",
+      type: ArgumentType.STRING_WITHOUT_DEFAULT,
+      defaultValue: undefined,
+    })
     .setAction(() => reporting(import("./tasks/put.ts")))
     .build(),
   task(["tallystick", "get"], "Restore what is stored under a data id")

@@ -1,8 +1,8 @@
 /** What `get` and `recover` print about what they leave: the first by name, the rest as a number. */
 import { expect } from "chai";
 import { InTheWayError, RefusedError } from "../../offchain/agent/read/obstacles.ts";
-import { leftLines, notSetLines } from "../../offchain/cli/commands/get.ts";
 import { failedLines } from "../../offchain/cli/commands/recover.ts";
+import { leftLines, notSetLines } from "../../offchain/cli/commands/restore-lines.ts";
 import { type ErrorCode, TallystickError } from "../../offchain/core/errors.ts";
 
 describe("lines about what is not restored", () => {

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect } from "chai";
-import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
+import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";
 import { tallystick } from "../../scripts/demo/command.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 
@@ -99,6 +99,7 @@ describe("Hardhat tasks", () => {
       [["audit", "--id", id], "NOT_FOUND"],
       [["agreement", "settle", "--agreement", "one"], "INVALID_INPUT"],
       [["put", "--file", join(net.dir, "missing")], "FILE_UNREADABLE"],
+      [["put", "--file", file, "--key-mode", "merkel"], "INVALID_INPUT"],
       [["init"], "CONFLICT"],
     ] as const) {
       const { code, stdout, stderr } = await run(HARDHAT, "--network", "localhost", "tallystick", ...args);
@@ -111,11 +112,43 @@ describe("Hardhat tasks", () => {
     }
   });
 
+  it("restores what it can and ends as the command line does when something is in the way", async () => {
+    const out = join(net.dir, "in-the-way");
+    const folder = join(net.dir, "letters");
+    mkdirSync(folder);
+    for (const name of ["first", "second"]) writeFileSync(join(folder, name), `the ${name} letter`);
+    const { dataId } = await runTask("put", "--file", folder, "--no-agreement", "--key-mode", "merkle");
+    mkdirSync(join(out, "letters", "first"), { recursive: true });
+    const args = ["get", "--id", String(dataId), "--out", out];
+    const { code, stdout, stderr } = await run(HARDHAT, "--network", "localhost", "tallystick", ...args);
+    const user = { home, deploymentFile: net.deploymentFile, passphrase: PASSPHRASE };
+    const command = await tallystick(user, ["get", String(dataId), "--out", out]);
+    expect(command.exitCode).to.equal(EXIT.incomplete);
+    expect(code, stderr).to.equal(command.exitCode);
+    expect(readFileSync(join(out, "letters", "second"), "utf8")).to.equal("the second letter");
+    const { left } = JSON.parse(stdout);
+    expect(left).to.deep.equal(command.document.left);
+    expect(left).to.include({ count: 1 });
+    expect(left.entries[0]).to.include({ path: "letters/first" });
+    const said = (text: string) => text.split("\n").filter((line) => !line.includes("network:"));
+    expect(said(stderr)).to.deep.equal(said(command.stderr));
+    expect(stderr).to.contain("1 entry is not restored");
+  });
+
+  it("puts in the key mode that is named, so that another mode gives another data id", async () => {
+    const ids: unknown[] = [];
+    for (const mode of [[], ["--key-mode", "oprf"], ["--key-mode", "merkle"]]) {
+      ids.push((await runTask("put", "--file", net.deploymentFile, "--no-agreement", ...mode)).dataId);
+    }
+    expect(ids[1]).to.equal(ids[0]);
+    expect(ids[2]).not.to.equal(ids[0]);
+  });
+
   it("shows the same puts to the command line", async () => {
     const user = { home, deploymentFile: net.deploymentFile, passphrase: PASSPHRASE };
     const { exitCode, document } = await tallystick(user, ["ls"]);
     expect(exitCode).to.equal(0);
-    expect(document.puts).to.have.length(1);
+    expect(document.puts).to.have.length(4);
   });
 
   it("gives coins to an identity that outlived the development chain it was made on", async () => {

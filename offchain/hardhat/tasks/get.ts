@@ -1,6 +1,7 @@
 /** `npx hardhat tallystick get` */
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
-import { required, runWithAgent, type TaskOptions } from "./session.ts";
+import { shortfallLines } from "../../cli/commands/restore-lines.ts";
+import { reportIncomplete, required, runWithAgent, type TaskOptions } from "./session.ts";
 
 interface GetTaskOptions extends TaskOptions {
   readonly id: string;
@@ -10,5 +11,12 @@ interface GetTaskOptions extends TaskOptions {
 
 export default async function get(options: GetTaskOptions, hre: HardhatRuntimeEnvironment): Promise<void> {
   const [id, out] = [required(options.id, "id"), required(options.out, "out")];
-  await runWithAgent(options, hre, (agent) => agent.get(id, out, { overwrite: options.overwrite }));
+  await runWithAgent(options, hre, async (agent) => {
+    // The report has them: what can be restored is, as with the command line.
+    const untold = { onDamage: () => undefined, onLeft: () => undefined };
+    const report = await agent.get(id, out, { overwrite: options.overwrite, ...untold });
+    const shortfall = shortfallLines(report);
+    if (shortfall.length > 0) reportIncomplete(shortfall);
+    return report;
+  });
 }

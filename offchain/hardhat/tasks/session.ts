@@ -7,7 +7,7 @@ import { type Agent, openAgent } from "../../agent/node/index.ts";
 import { pinNetwork } from "../../agent/node/network-pin.ts";
 import { useProxyFromEnvironment } from "../../agent/node/proxy.ts";
 import type { Deployment } from "../../chain/deployment.ts";
-import { exitCodeOf } from "../../cli/exit-codes.ts";
+import { EXIT, exitCodeOf } from "../../cli/exit-codes.ts";
 import { createOutput } from "../../cli/output.ts";
 import { readPassphrase } from "../../cli/secrets.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
@@ -23,6 +23,13 @@ export function reportFailure(error: unknown): void {
   if (!(error instanceof TallystickError)) throw error;
   createOutput(true, false).failure(error);
   process.exitCode = exitCodeOf(error.code);
+}
+
+/** Says on stderr what was not done, and has the exit code say so, as the command line does. */
+export function reportIncomplete(lines: readonly string[]): void {
+  const { say } = createOutput(true, false);
+  for (const line of lines) say(`tallystick: ${line.trimStart()}`);
+  process.exitCode = EXIT.incomplete;
 }
 
 /** The deployment, reached through the endpoint of the network that was named on Hardhat's command line. */
