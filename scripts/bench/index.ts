@@ -87,18 +87,24 @@ function fillStatements(engine: Engine, first: number, last: number): readonly s
   ];
 }
 
+/** A database, and how statements of any length are run on it in one transaction. */
+interface Opened {
+  readonly database: SqlDatabase<ProviderTables>;
+  readonly runAll: (statements: readonly string[]) => Promise<unknown>;
+}
+
 class Subject {
-  readonly #database: SqlDatabase<ProviderTables>;
+  readonly #opened: Opened;
   readonly #index: SqlProviderIndex;
   objects = 0;
 
-  private constructor(database: SqlDatabase<ProviderTables>, index: SqlProviderIndex) {
-    this.#database = database;
+  private constructor(opened: Opened, index: SqlProviderIndex) {
+    this.#opened = opened;
     this.#index = index;
   }
 
-  static async of(database: SqlDatabase<ProviderTables>): Promise<Subject> {
-    return new Subject(database, await SqlProviderIndex.open(database));
+  static async of(opened: Opened): Promise<Subject> {
+    return new Subject(opened, await SqlProviderIndex.open(opened.database));
   }
 
   async grow(count: number): Promise<number> {
@@ -111,20 +117,17 @@ class Subject {
 
   /** Adds what `grow` would add, in the same random order, by statements of the database alone. */
   async fill(objects: number): Promise<void> {
+    const { database, runAll } = this.#opened;
     for (; this.objects < objects; this.objects = Math.min(objects, this.objects + FILL_OBJECTS)) {
       const [first, last] = [this.objects, Math.min(objects, this.objects + FILL_OBJECTS) - 1];
-      await this.#database.write(async (transaction) => {
-        for (const statement of fillStatements(this.#database.engine, first, last)) {
-          await sql.raw(statement).execute(transaction);
-        }
-      });
+      await runAll(fillStatements(database.engine, first, last));
       if (last > SMALL_OBJECTS && (last + 1) % (10 * FILL_OBJECTS) === 0)
         process.stderr.write(`  ${last + 1} objects\n`);
     }
-    if (this.#database.engine === "sqlite") return;
+    if (database.engine === "sqlite") return;
     // As the server does by itself after a while.
-    await this.#database.run((database) => sql.raw("VACUUM ANALYZE").execute(database));
-    await this.#database.run((database) => sql.raw("CHECKPOINT").execute(database));
+    await runAll(["VACUUM ANALYZE"]);
+    await runAll(["CHECKPOINT"]);
   }
 
   /** Looks a batch up, half of which is there. */
@@ -161,10 +164,10 @@ async function compare(small: Subject, large: Subject, measure: (subject: Subjec
 async function measureIndex(
   engine: Engine,
   objects: number,
-  open: (name: string) => Promise<SqlDatabase<ProviderTables>>,
+  open: (name: string) => Promise<Opened>,
 ): Promise<IndexFigures> {
-  const databases = [await open("small"), await open("large")] as const;
-  const [small, large] = [await Subject.of(databases[0]), await Subject.of(databases[1])];
+  const opened = [await open("small"), await open("large")] as const;
+  const [small, large] = [await Subject.of(opened[0]), await Subject.of(opened[1])];
   try {
     const start = performance.now();
     await small.fill(SMALL_OBJECTS);
@@ -176,18 +179,24 @@ async function measureIndex(
     return { engine, objects, fillSeconds, insert, lookUp };
   } finally {
     for (const subject of [small, large]) await subject.close();
-    for (const database of databases) await database.close();
+    for (const { database } of opened) await database.close();
   }
 }
 
 async function onSqlite(objects: number): Promise<IndexFigures> {
   const folder = mkdtempSync(join(tmpdir(), "tallystick-bench-index-"));
   try {
-    return await measureIndex("sqlite", objects, (name) =>
-      openSqliteDatabase<ProviderTables>(join(folder, `${name}.db`), PROVIDER_MIGRATIONS, (handle) =>
+    return await measureIndex("sqlite", objects, async (name) => {
+      const path = join(folder, `${name}.db`);
+      const database = await openSqliteDatabase<ProviderTables>(path, PROVIDER_MIGRATIONS, (handle) =>
         handle.function("digest_of", { deterministic: true }, (k) => digestOf(Number(k))),
-      ),
-    );
+      );
+      const runAll = (statements: readonly string[]) =>
+        database.write(async (transaction) => {
+          for (const statement of statements) await sql.raw(statement).execute(transaction);
+        });
+      return { database, runAll };
+    });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -198,7 +207,10 @@ async function onPostgresql(objects: number): Promise<IndexFigures> {
   try {
     return await measureIndex("postgresql", objects, async (name) => {
       const url = await server.createDatabase(name);
-      return openPostgresqlDatabase<ProviderTables>({ url }, PROVIDER_MIGRATIONS);
+      const database = await openPostgresqlDatabase<ProviderTables>({ url }, PROVIDER_MIGRATIONS);
+      // By a connection of its own: the server cancels a statement of the provider's connections after half a minute,
+      // and VACUUM of millions of rows takes longer. Statements that are sent together are one transaction.
+      return { database, runAll: (statements) => server.query(name, statements.join(";")) };
     });
   } finally {
     await server.remove();
