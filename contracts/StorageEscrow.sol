@@ -195,7 +195,7 @@ contract StorageEscrow is IStorageEscrow, ReentrancyGuard {
         (uint256 afterBlock, uint256 lastBlock) = agreement.window(epoch);
         PdpVerifier.Challenge memory challenge = agreement.challengeAt(id, epoch, afterBlock);
         (seed, sampleCount) = (challenge.seed, challenge.sampleCount);
-        (firstIndex, sliceCount) = (challenge.firstIndex, challenge.sliceCount);
+        (firstIndex, sliceCount) = (agreement.record.firstIndex, agreement.record.sliceCount);
         (openBlock, deadlineBlock) = (uint64(afterBlock), uint64(lastBlock));
     }
 

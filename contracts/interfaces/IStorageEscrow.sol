@@ -30,7 +30,7 @@ interface IStorageEscrow {
     /// @param breachLimit Reported misses that end the agreement.
     /// @param firstIndex First index of the audited slices. At least 1: index 0 would make proofs forgeable.
     /// @param sliceCount Number of slices; the last index is `firstIndex + sliceCount - 1`.
-    /// @param auditKeyHash keccak256(X ‖ XA ‖ Bt) of the user's public audit key.
+    /// @param auditKeyHash keccak256(X ‖ XA ‖ XB) of the user's public audit key.
     /// @param manifestHash Hash of the list of what is stored; the contract only keeps it.
     /// @param randomness Where the challenges come from.
     struct Terms {

@@ -214,8 +214,7 @@ library AgreementState {
         return
             PdpVerifier.Challenge({
                 seed: keccak256(abi.encode(block.chainid, address(this), id, epoch, randomness)),
-                firstIndex: record.firstIndex,
-                sliceCount: record.sliceCount,
+                ranges: abi.encodePacked(uint48(record.firstIndex), uint48(record.sliceCount)),
                 sampleCount: record.sampleCount
             });
     }

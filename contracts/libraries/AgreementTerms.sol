@@ -33,7 +33,7 @@ library AgreementTerms {
         uint256 endBlock = terms.startBlock + uint256(terms.epochs - 1) * terms.epochBlocks + terms.windowBlocks;
         uint256 latestAllowed = block.number + MAX_BLOCKS;
         if (endBlock > latestAllowed) revert IStorageEscrow.EndTooFar(endBlock, latestAllowed);
-        if (terms.firstIndex == 0 || terms.sliceCount == 0 || terms.sliceCount > type(uint64).max - terms.firstIndex) {
+        if (terms.firstIndex == 0 || terms.sliceCount == 0 || uint256(terms.firstIndex) + terms.sliceCount > 1 << 48) {
             revert IStorageEscrow.InvalidSliceRange(terms.firstIndex, terms.sliceCount);
         }
         uint256 minimum = terms.breachLimit * (uint256(terms.compensationPerMiss) + terms.bountyPerMiss);

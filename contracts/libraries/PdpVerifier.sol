@@ -5,19 +5,18 @@ pragma solidity 0.8.37;
 /// @notice Checks, with the BLS12-381 precompiles of EIP-2537, that a storage provider holds the slices that a
 /// challenge draws. Proof and cost do not depend on the size of the data, only on how many slices are drawn.
 ///
-/// With f the weighted sum of the drawn slices' polynomials and v(Y) = Σ ν_t·Y^(i_t) it checks
+/// With f the weighted sum of the drawn slices' polynomials and v(Y) = Σ ν_t·Y^(i_t) it checks E = 1 for
 ///
-///   σ = x·(V + (f(α))·G1)          as  e(σ, G2)              = e(V + y·G1 − z·ψ, X) · e(ψ, XA)
-///   V = v(β)·G1                    as  e(V − v(ρ)·G1 + ρ·W, G2) = e(W, Bt)
+///   E = e(σ, −G2) · e((v(ρ) + y)·G1 − z·ψ − ρ·W, X) · e(ψ, XA) · e(W, XB)
 ///
-/// both at once, the second weighted by λ. docs/audit.md derives the equations and argues why they are sound;
-/// docs/spec.md has the byte layouts; offchain/core/audit computes the same off chain.
+/// and for several data sets ∏ E_k^(w_k) = 1, with weights drawn after all proofs are fixed. docs/audit.md derives the
+/// equation and argues why it is sound; docs/spec.md has the byte layouts; offchain/core/audit computes the same off
+/// chain.
 ///
-/// @dev Which points need which check. EIP-2537 multiplication and pairing check that their inputs are in the subgroup,
-/// addition checks only the curve. ψ, V and W are inputs of a multiplication, X, XA and Bt of the pairing. σ only
-/// enters an addition whose other operand is in the subgroup and whose result goes into the pairing, so it is checked
-/// there. A malformed point makes the precompile consume all gas it was given (63/64 of what is left), then `verify`
-/// returns false.
+/// @dev Which points need which check. EIP-2537 multiplication and pairing check that their inputs are in the subgroup.
+/// ψ and W are inputs of a multiplication. σ is an input of the pairing, or in a batch of a multiplication. X, XA and XB
+/// are inputs of the pairing. The pairing accepts the identity, so it is refused for the points of a key before. A
+/// malformed point makes the precompile consume all gas it was given (63/64 of what is left), then the result is false.
 library PdpVerifier {
     // Group elements keep the capital letters that they have in the papers and in docs/audit.md.
     // solhint-disable var-name-mixedcase
@@ -28,64 +27,83 @@ library PdpVerifier {
         bytes sigma;
         /// @dev Commitment to (f(Y) − y)/(Y − z).
         bytes psi;
-        /// @dev Σ ν_t·B_(i_t).
-        bytes V;
         /// @dev Commitment, in powers of β, to (v(Y) − v(ρ))/(Y − ρ).
         bytes W;
         /// @dev f(z), below the group order.
         uint256 y;
     }
 
-    /// @notice Key of an agreement, points in the EIP-2537 form of G2 (256 bytes): x·G2, xα·G2, β·G2.
+    /// @notice Key of a data set, points in the EIP-2537 form of G2 (256 bytes): x·G2, xα·G2, xβ·G2.
     struct Key {
         bytes X;
         bytes XA;
-        bytes Bt;
+        bytes XB;
     }
 
     // solhint-enable var-name-mixedcase
 
-    /// @notice What is audited: `sampleCount` draws from slices `firstIndex` … `firstIndex + sliceCount − 1`.
+    /// @notice What is audited: `sampleCount` draws from the slices of `ranges`.
     struct Challenge {
-        /// @dev Unknown to the provider before the challenge opens; binds chain, agreement and epoch.
+        /// @dev Unknown to the provider before the challenge opens; binds chain, data set and epoch.
         bytes32 seed;
-        /// @dev At least 1: β^0 would merge with y, and slice 0 would need no proof.
-        uint64 firstIndex;
-        uint64 sliceCount;
+        /// @dev 1 to 32 ranges of 12 bytes, uint48 first index ‖ uint48 count, ascending and disjoint. The first index
+        /// is at least 1: β^0 would merge with y, and slice 0 would need no proof. Every index is below 2^48. Several
+        /// ranges have fewer than 2^31 slices together.
+        bytes ranges;
         uint16 sampleCount;
     }
 
     /// @notice Order r of the BLS12-381 groups.
     uint256 internal constant GROUP_ORDER = 0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001;
 
-    bytes32 private constant CHALLENGE_TAG = keccak256("tallystick/v1/audit-challenge");
-    bytes32 private constant POINT_TAG = keccak256("tallystick/v1/audit-point");
-    bytes32 private constant OPENING_TAG = keccak256("tallystick/v1/audit-opening");
-    bytes32 private constant BATCH_TAG = keccak256("tallystick/v1/audit-batch");
+    bytes32 private constant CHALLENGE_TAG = keccak256("tallystick/v2/audit-challenge");
+    bytes32 private constant POINT_TAG = keccak256("tallystick/v2/audit-point");
+    bytes32 private constant OPENING_TAG = keccak256("tallystick/v2/audit-opening");
+    bytes32 private constant BATCH_TAG = keccak256("tallystick/v2/audit-batch");
 
     uint256 private constant G1_BYTES = 128;
     uint256 private constant G2_BYTES = 256;
+    uint256 private constant KEY_BYTES = 768;
     uint256 private constant PAIR_BYTES = 384;
     uint256 private constant MSM_TERM_BYTES = 160;
 
-    /// @dev Memory layout of the input: the values that are hashed into λ, then the key.
-    uint256 private constant SIGMA_OFFSET = 0x60;
-    uint256 private constant PSI_OFFSET = 0xe0;
-    uint256 private constant V_OFFSET = 0x160;
-    uint256 private constant W_OFFSET = 0x1e0;
-    uint256 private constant Y_OFFSET = 0x260;
-    uint256 private constant TRANSCRIPT_BYTES = 0x280;
-    uint256 private constant X_OFFSET = 0x280;
-    uint256 private constant XA_OFFSET = 0x380;
-    uint256 private constant BT_OFFSET = 0x480;
-    uint256 private constant INPUT_BYTES = 0x580;
+    /// @dev The part of a batch's transcript that belongs to one set: id ‖ keyHash ‖ σ ‖ ψ ‖ W ‖ y.
+    uint256 private constant RECORD_BYTES = 0x1e0;
+    uint256 private constant SIGMA_OFFSET = 0x40;
+    uint256 private constant PSI_OFFSET = 0xc0;
+    uint256 private constant W_OFFSET = 0x140;
+    uint256 private constant Y_OFFSET = 0x1c0;
+
+    /// @dev Three terms of a multi-scalar multiplication for each set: (v(ρ) + y)·G1, −z·ψ, −ρ·W.
+    uint256 private constant TERMS_BYTES = 0x1e0;
+
+    /// @dev Ranges in a challenge.
+    uint256 private constant RANGE_BYTES = 12;
+    uint256 private constant MAX_RANGES_BYTES = 384;
+    uint256 private constant INDEX_LIMIT = 1 << 48;
+    /// @dev Slices of several ranges together: an offset leaves the highest bit of a 32-bit lane free.
+    uint256 private constant LANE_LIMIT = 1 << 31;
+    uint256 private constant LANE_ONES = 0x0000000100000001000000010000000100000001000000010000000100000001;
+
+    /// @dev Memory that maps offsets to indices: four words of lanes, one shift for each range, the number of slices,
+    /// the factor that copies an offset to all lanes (0 when there is one range), the addresses of the three lowest positions of the table of powers, and the table.
+    /// The compiler computes addresses again for every use, unless they come from memory.
+    uint256 private constant SHIFTS_OFFSET = 0x80;
+    uint256 private constant SLICE_COUNT_OFFSET = 0x480;
+    uint256 private constant SPREAD_OFFSET = 0x4a0;
+    uint256 private constant LEVELS_OFFSET = 0x4c0;
+    uint256 private constant TABLE_OFFSET = 0x520;
+    /// @dev The two words of lanes that `_sumPairsOfRanges` reads hold 16 ends, which separate 17 ranges.
+    uint256 private constant PAIRED_RANGES_BYTES = 204;
 
     /// @dev Table of powers: 64 words for one position of a digit, at least four positions.
     uint256 private constant LEVEL_BYTES = 0x800;
     uint256 private constant MINIMUM_TABLE_BYTES = 0x2000;
+    uint256 private constant MAXIMUM_TABLE_BYTES = 0x4000;
+    /// @dev Indices that three positions reach.
+    uint256 private constant PAIRED_INDEX_LIMIT = 1 << 18;
 
     /// @dev EIP-2537 precompiles.
-    uint256 private constant G1_ADD = 0x0b;
     uint256 private constant G1_MSM = 0x0c;
     uint256 private constant PAIRING = 0x0f;
 
@@ -107,12 +125,12 @@ library PdpVerifier {
 
     /// @notice The hash of a key, which an agreement stores.
     function hashKey(Key calldata key) internal pure returns (bytes32) {
-        return keccak256(bytes.concat(key.X, key.XA, key.Bt));
+        return keccak256(bytes.concat(key.X, key.XA, key.XB));
     }
 
     /// @notice Checks a proof.
     /// @param challenge the challenge that the proof must answer
-    /// @param key key of the agreement; the caller compares `hashKey` with the stored hash
+    /// @param key key of the data set; the caller compares `hashKey` with the stored hash
     /// @param proof the provider's answer
     /// @return valid whether the provider proved possession; false also for malformed input, and when the gas does not
     /// suffice for a precompile. A caller must therefore revert on false, and never count it against the provider.
@@ -121,87 +139,200 @@ library PdpVerifier {
         Key calldata key,
         Proof calldata proof
     ) internal view returns (bool valid) {
-        if (challenge.firstIndex == 0 || challenge.sliceCount == 0 || challenge.sampleCount == 0) return false;
-        bytes32 id = hashChallenge(challenge);
-        uint256 input = _load(id, key, proof);
-        if (input == 0) return false;
-        uint256 rho = _openingPoint(id, input);
-        uint256 claimed = evaluateChallenge(challenge, id, rho);
-        return _checkEquation(input, rho, claimed);
+        (uint256 pairs, uint256 records, uint256 terms) = _allocate(1);
+        if (!_load(challenge, key, proof, _ownPairs(pairs, 0), records, terms)) return false;
+        assembly ("memory-safe") {
+            mcopy(pairs, add(records, SIGMA_OFFSET), G1_BYTES)
+        }
+        return _checkPairs(pairs, terms, 1);
+    }
+
+    /// @notice Checks the proofs of several data sets at once: one pairing call, and one challenge each.
+    /// @dev A set may be in a batch twice, with the same challenge or another: the caller decides what that is worth.
+    /// @param challenges the challenges that the proofs must answer
+    /// @param keys key of each data set; the caller compares `hashKey` with the stored hashes
+    /// @param proofs the providers' answers
+    /// @return valid whether every proof is valid. See `verify` for what false means.
+    function verifyMany(
+        Challenge[] memory challenges,
+        Key[] calldata keys,
+        Proof[] calldata proofs
+    ) internal view returns (bool valid) {
+        uint256 count = challenges.length;
+        if (count == 0 || keys.length != count || proofs.length != count) return false;
+        (uint256 pairs, uint256 records, uint256 terms) = _allocate(count);
+        for (uint256 k = 0; k < count; ++k) {
+            uint256 own = _ownPairs(pairs, k);
+            unchecked {
+                uint256 record = records + k * RECORD_BYTES;
+                if (!_load(challenges[k], keys[k], proofs[k], own, record, terms + k * TERMS_BYTES)) return false;
+            }
+        }
+        return _weigh(pairs, records, terms, count) && _checkPairs(pairs, terms, count);
     }
 
     /// @notice The hash that identifies a challenge; all its randomness is derived from it.
-    function hashChallenge(Challenge memory challenge) internal pure returns (bytes32) {
-        return
-            keccak256(
-                abi.encode(
-                    CHALLENGE_TAG,
-                    challenge.seed,
-                    challenge.firstIndex,
-                    challenge.sliceCount,
-                    challenge.sampleCount
-                )
-            );
+    function hashChallenge(Challenge memory challenge) internal pure returns (bytes32 id) {
+        bytes32 challengeTag = CHALLENGE_TAG;
+        assembly ("memory-safe") {
+            let hashed := mload(0x40)
+            let ranges := mload(add(challenge, 0x20))
+            mstore(hashed, challengeTag)
+            mstore(add(hashed, 0x20), mload(challenge))
+            mstore(add(hashed, 0x40), keccak256(add(ranges, 0x20), mload(ranges)))
+            mstore(add(hashed, 0x60), mload(add(challenge, 0x40)))
+            id := keccak256(hashed, 0x80)
+        }
     }
 
     /// @notice v(ρ) = Σ ν_t·ρ^(i_t) for the drawn indices i_t and weights ν_t.
-    /// @dev The offset of an index from the first one is split into digits of 6 bits. A table holds
-    /// ρ^(digit·64^position) for every digit and position, so one draw costs one multiplication per digit. Four
-    /// positions, enough for 16.7 million slices (2 TiB), are looked up without a loop; larger ranges need more
-    /// positions.
-    /// @param challenge with at least one slice
+    /// @dev An index is split into digits of 6 bits. A table holds ρ^(digit·64^position) for every digit and position, so
+    /// one draw costs one multiplication per digit. Three positions, enough for indices below 2^18, are looked up without
+    /// a loop, and two draws at a time; larger indices need more positions.
+    ///
+    /// The range of an offset is the number of ranges that end at or before it. Each end is a lane of 32 bits that holds
+    /// 2^31 − end. Adding the offset to every lane sets the highest bit of those whose end is not above it; a
+    /// multiplication adds these bits up.
+    /// @param challenge what is drawn from
     /// @param id its hash
     /// @param rho below the group order
+    /// @return valid whether the challenge is one of the protocol
+    /// @return value v(ρ) of a valid challenge
     function evaluateChallenge(
         Challenge memory challenge,
         bytes32 id,
         uint256 rho
-    ) internal pure returns (uint256 value) {
-        (uint256 table, uint256 tableEnd) = _tabulatePowers(rho, challenge.sliceCount - 1);
-        value = _sumDraws(challenge, id, table, tableEnd);
-        // Every index contains the first one: multiply by ρ^firstIndex, square and multiply.
-        uint256 square = rho;
-        for (uint256 exponent = challenge.firstIndex; exponent != 0; exponent >>= 1) {
-            if (exponent & 1 != 0) value = mulmod(value, square, GROUP_ORDER);
-            square = mulmod(square, square, GROUP_ORDER);
+    ) internal pure returns (bool valid, uint256 value) {
+        uint256 map;
+        assembly ("memory-safe") {
+            map := mload(0x40)
+            mstore(0x40, add(map, add(TABLE_OFFSET, MAXIMUM_TABLE_BYTES)))
+        }
+        uint256 drawn = challenge.sampleCount;
+        uint256 largest = _mapRanges(challenge.ranges, map);
+        if (largest == 0 || drawn == 0) return (false, 0);
+        _tabulatePowers(rho, largest, map);
+        if (challenge.ranges.length == RANGE_BYTES && largest >= PAIRED_INDEX_LIMIT) {
+            value = _sumDraws(id, drawn, map);
+        } else {
+            // Draws by twos from the most frequent kinds of challenges.
+            uint256 paired;
+            if (largest < PAIRED_INDEX_LIMIT && challenge.ranges.length <= PAIRED_RANGES_BYTES) {
+                paired = drawn & ~uint256(1);
+            }
+            value = _sumDrawsOfRanges(id, paired, drawn, map);
+            if (challenge.ranges.length == RANGE_BYTES) value = _sumPairs(id, paired, map, value);
+            else value = _sumPairsOfRanges(id, paired, map, value);
+        }
+        valid = true;
+        assembly ("memory-safe") {
+            // Nothing else was allocated, and the table is of no more use: the next set of a batch takes its place.
+            mstore(0x40, map)
         }
     }
 
-    /// @dev Copies key and proof to memory, in the layout that is hashed into λ:
-    /// id ‖ BATCH_TAG ‖ keyHash ‖ σ ‖ ψ ‖ V ‖ W ‖ y, and the key behind it.
-    /// @return input memory address of the copy; 0 when a length is wrong, y is not canonical, or a point of the key is
-    /// the identity, under which any proof would verify
-    function _load(bytes32 id, Key calldata key, Proof calldata proof) private pure returns (uint256 input) {
-        bytes32 batchTag = BATCH_TAG;
+    /// @dev Memory for `count` sets: 1 + 3·count pairs, the first with −G2; records; terms.
+    function _allocate(uint256 count) private pure returns (uint256 pairs, uint256 records, uint256 terms) {
+        assembly ("memory-safe") {
+            pairs := mload(0x40)
+            records := add(pairs, mul(add(mul(count, 3), 1), PAIR_BYTES))
+            terms := add(records, mul(count, RECORD_BYTES))
+            mstore(0x40, add(terms, mul(count, TERMS_BYTES)))
+
+            let pair := add(pairs, G1_BYTES)
+            mstore(pair, NEG_G2_X0_HIGH)
+            mstore(add(pair, 0x20), NEG_G2_X0_LOW)
+            mstore(add(pair, 0x40), NEG_G2_X1_HIGH)
+            mstore(add(pair, 0x60), NEG_G2_X1_LOW)
+            mstore(add(pair, 0x80), NEG_G2_Y0_HIGH)
+            mstore(add(pair, 0xa0), NEG_G2_Y0_LOW)
+            mstore(add(pair, 0xc0), NEG_G2_Y1_HIGH)
+            mstore(add(pair, 0xe0), NEG_G2_Y1_LOW)
+        }
+    }
+
+    /// @dev The three pairs of set k.
+    function _ownPairs(uint256 pairs, uint256 k) private pure returns (uint256 own) {
+        assembly ("memory-safe") {
+            own := add(pairs, mul(add(mul(3, k), 1), PAIR_BYTES))
+        }
+    }
+
+    /// @dev Copies one set to memory: its record, its terms with their scalars, and what its pairs take from key and
+    /// proof as it is.
+    /// @param pairs its three pairs, with X, XA and XB
+    /// @return ok false when a length is wrong, y is not canonical, the challenge is outside the protocol, or a point of
+    /// the key is the identity, under which any proof would verify
+    function _load(
+        Challenge memory challenge,
+        Key calldata key,
+        Proof calldata proof,
+        uint256 pairs,
+        uint256 record,
+        uint256 terms
+    ) private pure returns (bool ok) {
+        if (!_loadProof(proof, record) || !_loadKey(key, pairs, record)) return false;
+        bytes32 id = hashChallenge(challenge);
+        uint256 rho = _openingPoint(id, record);
+        uint256 claimed;
+        (ok, claimed) = evaluateChallenge(challenge, id, rho);
+        bytes32 pointTag = POINT_TAG;
+        assembly ("memory-safe") {
+            mstore(0x00, id)
+            mstore(0x20, pointTag)
+            let z := mod(keccak256(0x00, 0x40), GROUP_ORDER)
+
+            mstore(terms, G1_X_HIGH)
+            mstore(add(terms, 0x20), G1_X_LOW)
+            mstore(add(terms, 0x40), G1_Y_HIGH)
+            mstore(add(terms, 0x60), G1_Y_LOW)
+            mstore(add(terms, 0x80), addmod(claimed, mload(add(record, Y_OFFSET)), GROUP_ORDER))
+            mcopy(add(terms, 0xa0), add(record, PSI_OFFSET), G1_BYTES)
+            mstore(add(terms, 0x120), sub(GROUP_ORDER, z))
+            mcopy(add(terms, 0x140), add(record, W_OFFSET), G1_BYTES)
+            mstore(add(terms, 0x1c0), sub(GROUP_ORDER, rho))
+
+            mcopy(add(pairs, PAIR_BYTES), add(record, PSI_OFFSET), G1_BYTES)
+            mcopy(add(pairs, mul(2, PAIR_BYTES)), add(record, W_OFFSET), G1_BYTES)
+        }
+    }
+
+    /// @dev Copies a proof to its record.
+    function _loadProof(Proof calldata proof, uint256 record) private pure returns (bool ok) {
+        bytes calldata sigma = proof.sigma;
+        bytes calldata psi = proof.psi;
+        bytes calldata quotient = proof.W;
         uint256 y = proof.y;
+        ok = sigma.length == G1_BYTES && psi.length == G1_BYTES && quotient.length == G1_BYTES && y < GROUP_ORDER;
         assembly ("memory-safe") {
-            input := mload(0x40)
-            mstore(0x40, add(input, INPUT_BYTES))
-            mstore(input, id)
-            mstore(add(input, 0x20), batchTag)
-            mstore(add(input, Y_OFFSET), y)
-        }
-        bool ok = y < GROUP_ORDER;
-        ok = _copyPoint(proof.sigma, input + SIGMA_OFFSET, G1_BYTES) && ok;
-        ok = _copyPoint(proof.psi, input + PSI_OFFSET, G1_BYTES) && ok;
-        ok = _copyPoint(proof.V, input + V_OFFSET, G1_BYTES) && ok;
-        ok = _copyPoint(proof.W, input + W_OFFSET, G1_BYTES) && ok;
-        ok = _copyPoint(key.X, input + X_OFFSET, G2_BYTES) && ok;
-        ok = _copyPoint(key.XA, input + XA_OFFSET, G2_BYTES) && ok;
-        ok = _copyPoint(key.Bt, input + BT_OFFSET, G2_BYTES) && ok;
-        if (!ok || _isIdentity(input + X_OFFSET) || _isIdentity(input + XA_OFFSET) || _isIdentity(input + BT_OFFSET)) {
-            return 0;
-        }
-        assembly ("memory-safe") {
-            mstore(add(input, 0x40), keccak256(add(input, X_OFFSET), mul(3, G2_BYTES)))
+            calldatacopy(add(record, SIGMA_OFFSET), sigma.offset, G1_BYTES)
+            calldatacopy(add(record, PSI_OFFSET), psi.offset, G1_BYTES)
+            calldatacopy(add(record, W_OFFSET), quotient.offset, G1_BYTES)
+            mstore(add(record, Y_OFFSET), y)
         }
     }
 
-    function _copyPoint(bytes calldata point, uint256 target, uint256 expectedBytes) private pure returns (bool) {
+    /// @dev Copies a key to the pairs, and its hash to the record.
+    function _loadKey(Key calldata key, uint256 pairs, uint256 record) private pure returns (bool) {
+        bytes calldata first = key.X;
+        bytes calldata second = key.XA;
+        bytes calldata third = key.XB;
+        if (first.length != G2_BYTES || second.length != G2_BYTES || third.length != G2_BYTES) return false;
+        uint256 point;
         assembly ("memory-safe") {
-            calldatacopy(target, point.offset, expectedBytes)
+            point := add(pairs, G1_BYTES)
+            let joined := mload(0x40)
+            calldatacopy(joined, first.offset, G2_BYTES)
+            calldatacopy(add(joined, G2_BYTES), second.offset, G2_BYTES)
+            calldatacopy(add(joined, mul(2, G2_BYTES)), third.offset, G2_BYTES)
+            mstore(add(record, 0x20), keccak256(joined, KEY_BYTES))
+            mcopy(point, joined, G2_BYTES)
+            mcopy(add(point, PAIR_BYTES), add(joined, G2_BYTES), G2_BYTES)
+            mcopy(add(point, mul(2, PAIR_BYTES)), add(joined, mul(2, G2_BYTES)), G2_BYTES)
         }
-        return point.length == expectedBytes;
+        unchecked {
+            return !(_isIdentity(point) || _isIdentity(point + PAIR_BYTES) || _isIdentity(point + 2 * PAIR_BYTES));
+        }
     }
 
     /// @dev Whether a G2 point in memory is the identity, which EIP-2537 encodes as zeros.
@@ -214,200 +345,398 @@ library PdpVerifier {
         }
     }
 
-    /// @dev ρ, drawn after V is fixed.
-    function _openingPoint(bytes32 id, uint256 input) private pure returns (uint256 rho) {
+    /// @dev ρ = hash(id ‖ tag ‖ keyHash ‖ σ ‖ y), drawn after σ and y are fixed. Writes the id to the record.
+    function _openingPoint(bytes32 id, uint256 record) private pure returns (uint256 rho) {
         bytes32 openingTag = OPENING_TAG;
         assembly ("memory-safe") {
+            mstore(record, id)
             let hashed := mload(0x40)
             mstore(hashed, id)
             mstore(add(hashed, 0x20), openingTag)
-            mcopy(add(hashed, 0x40), add(input, V_OFFSET), G1_BYTES)
-            rho := mod(keccak256(hashed, add(0x40, G1_BYTES)), GROUP_ORDER)
+            mcopy(add(hashed, 0x40), add(record, 0x20), add(0x20, G1_BYTES))
+            mstore(add(hashed, 0xe0), mload(add(record, Y_OFFSET)))
+            rho := mod(keccak256(hashed, 0x100), GROUP_ORDER)
         }
     }
 
-    /// @dev Writes ρ^(digit·64^position) for all digits of all positions that offsets up to `largest` have, and of at
-    /// least four positions. In positions that no offset reaches the only digit is 0, and only its power, 1, is
-    /// written.
-    function _tabulatePowers(uint256 rho, uint256 largest) private pure returns (uint256 table, uint256 tableEnd) {
+    /// @dev Writes lanes, shifts and the number of slices.
+    /// @return largest the last index; 0 when the ranges are not of the protocol
+    function _mapRanges(bytes memory ranges, uint256 map) private pure returns (uint256 largest) {
         assembly ("memory-safe") {
-            table := mload(0x40)
-            tableEnd := table
+            let rangesBytes := mload(ranges)
+            let ok := and(lt(rangesBytes, add(MAX_RANGES_BYTES, 1)), iszero(mod(rangesBytes, RANGE_BYTES)))
+            // Lanes that are not in use hold 0, an end that no offset reaches.
+            mstore(map, 0)
+            mstore(add(map, 0x20), 0)
+            mstore(add(map, 0x40), 0)
+            mstore(add(map, 0x60), 0)
+            let sliceCount := 0
+            let lane := 0
+            let shift := add(map, SHIFTS_OFFSET)
+            let range := add(ranges, 0x20)
             for {
-                let base := rho
-            } or(largest, lt(tableEnd, add(table, MINIMUM_TABLE_BYTES))) {
+                let end := add(range, mul(rangesBytes, ok))
+            } lt(range, end) {
+                range := add(range, RANGE_BYTES)
+                shift := add(shift, 0x20)
+            } {
+                // The end of the range before, which is therefore not the last one.
+                if sliceCount {
+                    let lanes := add(map, shl(5, shr(8, lane)))
+                    mstore(lanes, or(mload(lanes), shl(and(lane, 0xff), sub(LANE_LIMIT, sliceCount))))
+                    lane := add(lane, 32)
+                }
+                let first := shr(208, mload(range))
+                let count := and(shr(160, mload(range)), 0xffffffffffff)
+                ok := and(ok, and(gt(first, largest), gt(count, 0)))
+                mstore(shift, sub(first, sliceCount))
+                sliceCount := add(sliceCount, count)
+                largest := sub(add(first, count), 1)
+                ok := and(ok, lt(largest, INDEX_LIMIT))
+            }
+            ok := and(ok, or(iszero(lane), lt(sliceCount, LANE_LIMIT)))
+            mstore(add(map, SLICE_COUNT_OFFSET), sliceCount)
+            mstore(add(map, SPREAD_OFFSET), mul(LANE_ONES, gt(lane, 0)))
+            largest := mul(largest, ok)
+        }
+    }
+
+    /// @dev Writes ρ^(digit·64^position) for the digits of all positions that indices up to `largest` have, and of at
+    /// least four positions. In positions that no index reaches the only digit is 0, and only its power, 1, is written;
+    /// in the highest position only the digits up to that of `largest` are.
+    function _tabulatePowers(uint256 rho, uint256 largest, uint256 map) private pure {
+        assembly ("memory-safe") {
+            let entry := add(map, TABLE_OFFSET)
+            mstore(add(map, LEVELS_OFFSET), entry)
+            mstore(add(map, add(LEVELS_OFFSET, 0x20)), add(entry, LEVEL_BYTES))
+            mstore(add(map, add(LEVELS_OFFSET, 0x40)), add(entry, mul(2, LEVEL_BYTES)))
+            for {
+                let required := add(entry, MINIMUM_TABLE_BYTES)
+            } or(largest, lt(entry, required)) {
                 largest := shr(6, largest)
             } {
-                let levelEnd := add(tableEnd, LEVEL_BYTES)
-                mstore(tableEnd, 1)
+                let next := add(entry, LEVEL_BYTES)
+                mstore(entry, 1)
                 if largest {
-                    // Four powers per iteration.
-                    let power := 1
-                    for {} lt(tableEnd, levelEnd) {
-                        tableEnd := add(tableEnd, 0x80)
-                    } {
-                        mstore(tableEnd, power)
-                        power := mulmod(power, base, GROUP_ORDER)
-                        mstore(add(tableEnd, 0x20), power)
-                        power := mulmod(power, base, GROUP_ORDER)
-                        mstore(add(tableEnd, 0x40), power)
-                        power := mulmod(power, base, GROUP_ORDER)
-                        mstore(add(tableEnd, 0x60), power)
-                        power := mulmod(power, base, GROUP_ORDER)
+                    let end := next
+                    if lt(largest, 64) {
+                        end := add(entry, shl(5, add(largest, 1)))
                     }
-                    base := power
+                    // Eight powers per iteration.
+                    let power := 1
+                    for {} lt(entry, end) {
+                        entry := add(entry, 0x100)
+                    } {
+                        mstore(entry, power)
+                        power := mulmod(power, rho, GROUP_ORDER)
+                        mstore(add(entry, 0x20), power)
+                        power := mulmod(power, rho, GROUP_ORDER)
+                        mstore(add(entry, 0x40), power)
+                        power := mulmod(power, rho, GROUP_ORDER)
+                        mstore(add(entry, 0x60), power)
+                        power := mulmod(power, rho, GROUP_ORDER)
+                        mstore(add(entry, 0x80), power)
+                        power := mulmod(power, rho, GROUP_ORDER)
+                        mstore(add(entry, 0xa0), power)
+                        power := mulmod(power, rho, GROUP_ORDER)
+                        mstore(add(entry, 0xc0), power)
+                        power := mulmod(power, rho, GROUP_ORDER)
+                        mstore(add(entry, 0xe0), power)
+                        power := mulmod(power, rho, GROUP_ORDER)
+                    }
+                    rho := power
                 }
-                tableEnd := levelEnd
+                entry := next
             }
-            mstore(0x40, tableEnd)
         }
     }
 
-    /// @dev Σ ν_t·ρ^(i_t − firstIndex), with h_t = keccak(id ‖ t): the offset comes from its low half, ν_t is its high
-    /// half.
-    function _sumDraws(
-        Challenge memory challenge,
-        bytes32 id,
-        uint256 table,
-        uint256 tableEnd
-    ) private pure returns (uint256 value) {
-        uint256 sliceCount = challenge.sliceCount;
-        uint256 t = challenge.sampleCount;
+    /// @dev Adds ν_t·ρ^(i_t) of the draws t < `end`, an even number, from one range of indices below 2^18. With
+    /// h_t = keccak(id ‖ t), the index comes from its low half, ν_t is its high half.
+    function _sumPairs(bytes32 id, uint256 end, uint256 map, uint256 start) private pure returns (uint256 value) {
         assembly ("memory-safe") {
+            value := start
+            let sliceCount := mload(add(map, SLICE_COUNT_OFFSET))
+            let first := mload(add(map, SHIFTS_OFFSET))
+            let low := mload(add(map, LEVELS_OFFSET))
+            let middle := mload(add(map, add(LEVELS_OFFSET, 0x20)))
+            let high := mload(add(map, add(LEVELS_OFFSET, 0x40)))
+            mstore(0x00, id)
+            for {} end {} {
+                end := sub(end, 2)
+                mstore(0x20, end)
+                let hash := keccak256(0x00, 0x40)
+                let index := add(first, mod(and(hash, 0xffffffffffffffffffffffffffffffff), sliceCount))
+                // A digit becomes a byte offset into its part of the table: 64 words of 32 bytes.
+                let terms := mulmod(
+                    mulmod(
+                        mload(add(low, and(shl(5, index), 0x7e0))),
+                        mload(add(middle, and(shr(1, index), 0x7e0))),
+                        GROUP_ORDER
+                    ),
+                    mulmod(mload(add(high, and(shr(7, index), 0x7e0))), shr(128, hash), GROUP_ORDER),
+                    GROUP_ORDER
+                )
+                mstore(0x20, or(end, 1))
+                hash := keccak256(0x00, 0x40)
+                index := add(first, mod(and(hash, 0xffffffffffffffffffffffffffffffff), sliceCount))
+                // Two terms are below 2r < 2^256, so one reduction serves both.
+                terms := add(
+                    terms,
+                    mulmod(
+                        mulmod(
+                            mload(add(low, and(shl(5, index), 0x7e0))),
+                            mload(add(middle, and(shr(1, index), 0x7e0))),
+                            GROUP_ORDER
+                        ),
+                        mulmod(mload(add(high, and(shr(7, index), 0x7e0))), shr(128, hash), GROUP_ORDER),
+                        GROUP_ORDER
+                    )
+                )
+                value := addmod(value, terms, GROUP_ORDER)
+            }
+        }
+    }
+
+    /// @dev The same from up to 17 ranges.
+    function _sumPairsOfRanges(
+        bytes32 id,
+        uint256 end,
+        uint256 map,
+        uint256 start
+    ) private pure returns (uint256 value) {
+        assembly ("memory-safe") {
+            value := start
+            let sliceCount := mload(add(map, SLICE_COUNT_OFFSET))
+            let lanes := mload(map)
+            let moreLanes := mload(add(map, 0x20))
+            let low := mload(add(map, LEVELS_OFFSET))
+            let middle := mload(add(map, add(LEVELS_OFFSET, 0x20)))
+            let high := mload(add(map, add(LEVELS_OFFSET, 0x40)))
+            mstore(0x00, id)
+            for {} end {} {
+                end := sub(end, 2)
+                mstore(0x20, end)
+                let hash := keccak256(0x00, 0x40)
+                let index := mod(and(hash, 0xffffffffffffffffffffffffffffffff), sliceCount)
+                let spread := mul(index, LANE_ONES)
+                let reached := add(
+                    and(shr(31, add(spread, lanes)), LANE_ONES),
+                    and(shr(31, add(spread, moreLanes)), LANE_ONES)
+                )
+                // The sum of the lanes is the number of ends that the offset has reached; 2^219 makes it an address.
+                index := add(index, mload(add(add(map, SHIFTS_OFFSET), shr(219, mul(reached, LANE_ONES)))))
+                let terms := mulmod(
+                    mulmod(
+                        mload(add(low, and(shl(5, index), 0x7e0))),
+                        mload(add(middle, and(shr(1, index), 0x7e0))),
+                        GROUP_ORDER
+                    ),
+                    mulmod(mload(add(high, and(shr(7, index), 0x7e0))), shr(128, hash), GROUP_ORDER),
+                    GROUP_ORDER
+                )
+                mstore(0x20, or(end, 1))
+                hash := keccak256(0x00, 0x40)
+                index := mod(and(hash, 0xffffffffffffffffffffffffffffffff), sliceCount)
+                spread := mul(index, LANE_ONES)
+                reached := add(
+                    and(shr(31, add(spread, lanes)), LANE_ONES),
+                    and(shr(31, add(spread, moreLanes)), LANE_ONES)
+                )
+                index := add(index, mload(add(add(map, SHIFTS_OFFSET), shr(219, mul(reached, LANE_ONES)))))
+                terms := add(
+                    terms,
+                    mulmod(
+                        mulmod(
+                            mload(add(low, and(shl(5, index), 0x7e0))),
+                            mload(add(middle, and(shr(1, index), 0x7e0))),
+                            GROUP_ORDER
+                        ),
+                        mulmod(mload(add(high, and(shr(7, index), 0x7e0))), shr(128, hash), GROUP_ORDER),
+                        GROUP_ORDER
+                    )
+                )
+                value := addmod(value, terms, GROUP_ORDER)
+            }
+        }
+    }
+
+    /// @dev Σ ν_t·ρ^(i_t) over all draws, from one range of any indices.
+    function _sumDraws(bytes32 id, uint256 t, uint256 map) private pure returns (uint256 value) {
+        assembly ("memory-safe") {
+            let sliceCount := mload(add(map, SLICE_COUNT_OFFSET))
+            let first := mload(add(map, SHIFTS_OFFSET))
+            let low := mload(add(map, LEVELS_OFFSET))
             mstore(0x00, id)
             for {} t {} {
                 t := sub(t, 1)
                 mstore(0x20, t)
                 let term := keccak256(0x00, 0x40)
-                // A digit becomes a byte offset into its part of the table, hence the shift by 5.
-                let rest := shl(5, mod(and(term, 0xffffffffffffffffffffffffffffffff), sliceCount))
-                let low := mulmod(
-                    mload(add(table, and(rest, 0x7e0))),
-                    mload(add(add(table, 0x800), and(shr(6, rest), 0x7e0))),
+                let index := add(first, mod(and(term, 0xffffffffffffffffffffffffffffffff), sliceCount))
+                term := mulmod(
+                    mulmod(
+                        mload(add(low, and(shl(5, index), 0x7e0))),
+                        mload(add(add(low, 0x800), and(shr(1, index), 0x7e0))),
+                        GROUP_ORDER
+                    ),
+                    mulmod(
+                        mulmod(
+                            mload(add(add(low, 0x1000), and(shr(7, index), 0x7e0))),
+                            mload(add(add(low, 0x1800), and(shr(13, index), 0x7e0))),
+                            GROUP_ORDER
+                        ),
+                        shr(128, term),
+                        GROUP_ORDER
+                    ),
                     GROUP_ORDER
                 )
-                let high := mulmod(
-                    mload(add(add(table, 0x1000), and(shr(12, rest), 0x7e0))),
-                    mload(add(add(table, 0x1800), and(shr(18, rest), 0x7e0))),
-                    GROUP_ORDER
-                )
-                term := mulmod(shr(128, term), mulmod(low, high, GROUP_ORDER), GROUP_ORDER)
-                for {
-                    let level := add(table, MINIMUM_TABLE_BYTES)
-                    rest := shr(24, rest)
-                } lt(level, tableEnd) {
-                    level := add(level, LEVEL_BYTES)
-                    rest := shr(6, rest)
-                } {
-                    term := mulmod(term, mload(add(level, and(rest, 0x7e0))), GROUP_ORDER)
+                // The digits above the highest one that is not 0 have the power 1.
+                index := shr(24, index)
+                if index {
+                    let level := add(low, 0x2000)
+                    for {} index {
+                        level := add(level, LEVEL_BYTES)
+                        index := shr(6, index)
+                    } {
+                        term := mulmod(term, mload(add(level, and(shl(5, index), 0x7e0))), GROUP_ORDER)
+                    }
                 }
                 value := addmod(value, term, GROUP_ORDER)
             }
         }
     }
 
-    /// @dev e(σ + λ(V − v(ρ)·G1 + ρ·W), −G2) · e(V + y·G1 − z·ψ, X) · e(ψ, XA) · e(λ·W, Bt) = 1.
-    function _checkEquation(uint256 input, uint256 rho, uint256 claimed) private view returns (bool valid) {
-        bytes32 pointTag = POINT_TAG;
-        uint256 lambda;
-        uint256 z;
-        // Memory for the input of the pairing, and behind it for up to three terms of a sum.
-        uint256 pairs;
-        uint256 work;
+    /// @dev Σ ν_t·ρ^(i_t) over the draws t from `start` to `end` − 1, for any ranges and indices.
+    function _sumDrawsOfRanges(
+        bytes32 id,
+        uint256 start,
+        uint256 end,
+        uint256 map
+    ) private pure returns (uint256 value) {
         assembly ("memory-safe") {
-            // λ is drawn after everything that enters either equation is fixed.
-            lambda := mod(keccak256(input, TRANSCRIPT_BYTES), GROUP_ORDER)
-            mstore(0x00, mload(input))
-            mstore(0x20, pointTag)
-            z := mod(keccak256(0x00, 0x40), GROUP_ORDER)
-
-            pairs := mload(0x40)
-            work := add(pairs, mul(4, PAIR_BYTES))
-            mstore(0x40, add(work, mul(3, MSM_TERM_BYTES)))
-
-            let pair := add(pairs, G1_BYTES)
-            mstore(pair, NEG_G2_X0_HIGH)
-            mstore(add(pair, 0x20), NEG_G2_X0_LOW)
-            mstore(add(pair, 0x40), NEG_G2_X1_HIGH)
-            mstore(add(pair, 0x60), NEG_G2_X1_LOW)
-            mstore(add(pair, 0x80), NEG_G2_Y0_HIGH)
-            mstore(add(pair, 0xa0), NEG_G2_Y0_LOW)
-            mstore(add(pair, 0xc0), NEG_G2_Y1_HIGH)
-            mstore(add(pair, 0xe0), NEG_G2_Y1_LOW)
-            pair := add(pair, PAIR_BYTES)
-            mcopy(pair, add(input, X_OFFSET), G2_BYTES)
-            pair := add(pair, PAIR_BYTES)
-            mcopy(sub(pair, G1_BYTES), add(input, PSI_OFFSET), G1_BYTES)
-            mcopy(pair, add(input, XA_OFFSET), G2_BYTES)
-            pair := add(pair, PAIR_BYTES)
-            mcopy(pair, add(input, BT_OFFSET), G2_BYTES)
-        }
-        valid =
-            _sumOpening(pairs, work, input, lambda, rho, claimed) &&
-            _sumSigned(pairs + PAIR_BYTES, work, input, z) &&
-            _weighQuotient(pairs + 3 * PAIR_BYTES, work, input, lambda) &&
-            _call(PAIRING, pairs, 4 * PAIR_BYTES, work, 0x20);
-        assembly ("memory-safe") {
-            valid := and(valid, eq(mload(work), 1))
+            mstore(0x00, id)
+            for {} lt(start, end) {
+                start := add(start, 1)
+            } {
+                mstore(0x20, start)
+                let term := keccak256(0x00, 0x40)
+                let index := mod(and(term, 0xffffffffffffffffffffffffffffffff), mload(add(map, SLICE_COUNT_OFFSET)))
+                term := shr(128, term)
+                // With one range there are no lanes, and its offsets may be longer than a lane.
+                let spread := mul(index, mload(add(map, SPREAD_OFFSET)))
+                let reached := add(
+                    add(
+                        and(shr(31, add(spread, mload(map))), LANE_ONES),
+                        and(shr(31, add(spread, mload(add(map, 0x20)))), LANE_ONES)
+                    ),
+                    add(
+                        and(shr(31, add(spread, mload(add(map, 0x40)))), LANE_ONES),
+                        and(shr(31, add(spread, mload(add(map, 0x60)))), LANE_ONES)
+                    )
+                )
+                index := add(index, mload(add(add(map, SHIFTS_OFFSET), shr(219, mul(reached, LANE_ONES)))))
+                let level := add(map, TABLE_OFFSET)
+                term := mulmod(
+                    mulmod(
+                        mulmod(
+                            mload(add(level, and(shl(5, index), 0x7e0))),
+                            mload(add(add(level, 0x800), and(shr(1, index), 0x7e0))),
+                            GROUP_ORDER
+                        ),
+                        mload(add(add(level, 0x1000), and(shr(7, index), 0x7e0))),
+                        GROUP_ORDER
+                    ),
+                    mulmod(mload(add(add(level, 0x1800), and(shr(13, index), 0x7e0))), term, GROUP_ORDER),
+                    GROUP_ORDER
+                )
+                // The digits above the highest one that is not 0 have the power 1.
+                for {
+                    level := add(level, 0x2000)
+                    index := shr(24, index)
+                } index {
+                    level := add(level, LEVEL_BYTES)
+                    index := shr(6, index)
+                } {
+                    term := mulmod(term, mload(add(level, and(shl(5, index), 0x7e0))), GROUP_ORDER)
+                }
+                value := addmod(value, term, GROUP_ORDER)
+            }
         }
     }
 
-    /// @dev First pair: σ + λ·V − λv(ρ)·G1 + λρ·W.
-    function _sumOpening(
-        uint256 target,
-        uint256 work,
-        uint256 input,
-        uint256 lambda,
-        uint256 rho,
-        uint256 claimed
-    ) private view returns (bool ok) {
-        _storeTerm(work, input + V_OFFSET, lambda);
-        _storeGeneratorTerm(work + MSM_TERM_BYTES, GROUP_ORDER - mulmod(lambda, claimed, GROUP_ORDER));
-        _storeTerm(work + 2 * MSM_TERM_BYTES, input + W_OFFSET, mulmod(lambda, rho, GROUP_ORDER));
-        ok = _call(G1_MSM, work, 3 * MSM_TERM_BYTES, work, G1_BYTES);
-        return _addPoint(target, work, input + SIGMA_OFFSET) && ok;
-    }
-
-    /// @dev Second pair: V + y·G1 − z·ψ.
-    function _sumSigned(uint256 target, uint256 work, uint256 input, uint256 z) private view returns (bool ok) {
-        uint256 y;
+    /// @dev Multiplies everything of set k by w_k = hash(tag ‖ T ‖ k), w_0 = 1, T the hash of all records: exponents of
+    /// factors that are fixed before the weights are known. Joins the σ_k in the first pair.
+    function _weigh(uint256 pairs, uint256 records, uint256 terms, uint256 count) private view returns (bool ok) {
+        bytes32 batchTag = BATCH_TAG;
+        uint256 hashed;
+        uint256 sums;
+        uint256 term;
         assembly ("memory-safe") {
-            y := mload(add(input, Y_OFFSET))
+            hashed := mload(0x40)
+            mstore(hashed, batchTag)
+            mstore(add(hashed, 0x20), keccak256(records, mul(count, RECORD_BYTES)))
+            term := add(hashed, 0x60)
+            sums := add(term, MSM_TERM_BYTES)
+            mstore(0x40, add(sums, mul(count, MSM_TERM_BYTES)))
         }
-        _storeGeneratorTerm(work, y);
-        _storeTerm(work + MSM_TERM_BYTES, input + PSI_OFFSET, GROUP_ORDER - z);
-        ok = _call(G1_MSM, work, 2 * MSM_TERM_BYTES, work, G1_BYTES);
-        return _addPoint(target, work, input + V_OFFSET) && ok;
+        ok = true;
+        for (uint256 k = 0; k < count && ok; ++k) {
+            uint256 record;
+            assembly ("memory-safe") {
+                record := add(records, mul(k, RECORD_BYTES))
+            }
+            uint256 weight = 1;
+            if (k != 0) {
+                assembly ("memory-safe") {
+                    mstore(add(hashed, 0x40), k)
+                    weight := mod(keccak256(hashed, 0x60), GROUP_ORDER)
+                    let scalar := add(add(terms, mul(k, TERMS_BYTES)), 0x80)
+                    mstore(scalar, mulmod(mload(scalar), weight, GROUP_ORDER))
+                    scalar := add(scalar, MSM_TERM_BYTES)
+                    mstore(scalar, mulmod(mload(scalar), weight, GROUP_ORDER))
+                    scalar := add(scalar, MSM_TERM_BYTES)
+                    mstore(scalar, mulmod(mload(scalar), weight, GROUP_ORDER))
+                }
+                uint256 own = _ownPairs(pairs, k);
+                unchecked {
+                    ok =
+                        _multiply(own + PAIR_BYTES, term, record + PSI_OFFSET, weight) &&
+                        _multiply(own + 2 * PAIR_BYTES, term, record + W_OFFSET, weight);
+                }
+            }
+            unchecked {
+                _storeTerm(sums + k * MSM_TERM_BYTES, record + SIGMA_OFFSET, weight);
+            }
+        }
+        unchecked {
+            return ok && _call(G1_MSM, sums, count * MSM_TERM_BYTES, pairs, G1_BYTES);
+        }
     }
 
-    /// @dev Fourth pair: λ·W.
-    function _weighQuotient(uint256 target, uint256 work, uint256 input, uint256 lambda) private view returns (bool) {
-        _storeTerm(work, input + W_OFFSET, lambda);
+    /// @dev Sums the terms of every set into its pair with X, then calls the pairing.
+    function _checkPairs(uint256 pairs, uint256 terms, uint256 count) private view returns (bool valid) {
+        valid = true;
+        unchecked {
+            for (uint256 k = 0; k < count && valid; ++k) {
+                valid = _call(G1_MSM, terms + k * TERMS_BYTES, TERMS_BYTES, _ownPairs(pairs, k), G1_BYTES);
+            }
+            valid = valid && _call(PAIRING, pairs, (1 + 3 * count) * PAIR_BYTES, 0x00, 0x20);
+        }
+        assembly ("memory-safe") {
+            valid := and(valid, eq(mload(0x00), 1))
+        }
+    }
+
+    /// @dev Writes scalar · point to `target`, with memory for one term at `work`.
+    function _multiply(uint256 target, uint256 work, uint256 point, uint256 scalar) private view returns (bool) {
+        _storeTerm(work, point, scalar);
         return _call(G1_MSM, work, MSM_TERM_BYTES, target, G1_BYTES);
-    }
-
-    /// @dev Adds a point to the one at `work`.
-    function _addPoint(uint256 target, uint256 work, uint256 point) private view returns (bool) {
-        assembly ("memory-safe") {
-            mcopy(add(work, G1_BYTES), point, G1_BYTES)
-        }
-        return _call(G1_ADD, work, 2 * G1_BYTES, target, G1_BYTES);
     }
 
     /// @dev Writes one term of a multi-scalar multiplication.
     function _storeTerm(uint256 target, uint256 point, uint256 scalar) private pure {
         assembly ("memory-safe") {
             mcopy(target, point, G1_BYTES)
-            mstore(add(target, G1_BYTES), scalar)
-        }
-    }
-
-    function _storeGeneratorTerm(uint256 target, uint256 scalar) private pure {
-        assembly ("memory-safe") {
-            mstore(target, G1_X_HIGH)
-            mstore(add(target, 0x20), G1_X_LOW)
-            mstore(add(target, 0x40), G1_Y_HIGH)
-            mstore(add(target, 0x60), G1_Y_LOW)
             mstore(add(target, G1_BYTES), scalar)
         }
     }

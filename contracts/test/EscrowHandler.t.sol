@@ -166,11 +166,10 @@ contract EscrowHandler is TestBase {
         PdpVerifier.Proof memory proof = PdpVerifier.Proof({
             sigma: "",
             psi: "",
-            V: "",
             W: "",
             y: wrong ? ~uint256(seed) : uint256(seed)
         });
-        PdpVerifier.Key memory key = PdpVerifier.Key({ X: "X", XA: "XA", Bt: "Bt" });
+        PdpVerifier.Key memory key = PdpVerifier.Key({ X: "X", XA: "XA", XB: "XB" });
         _call(
             _party(callerSeed),
             0,
@@ -326,7 +325,7 @@ contract EscrowHandler is TestBase {
         terms.sampleCount = 1;
         terms.firstIndex = 1;
         terms.sliceCount = 1;
-        terms.auditKeyHash = keccak256("XXABt");
+        terms.auditKeyHash = keccak256("XXAXB");
         terms.manifestHash = bytes32(shape | 1);
         terms.randomness = address(randomness);
     }

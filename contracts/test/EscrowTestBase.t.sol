@@ -61,14 +61,14 @@ abstract contract EscrowTestBase is TestBase {
                 breachLimit: 3,
                 firstIndex: 1,
                 sliceCount: 8,
-                auditKeyHash: keccak256(bytes.concat(_key().X, _key().XA, _key().Bt)),
+                auditKeyHash: keccak256(bytes.concat(_key().X, _key().XA, _key().XB)),
                 manifestHash: keccak256("manifest"),
                 randomness: address(_randomness)
             });
     }
 
     function _key() internal pure returns (PdpVerifier.Key memory) {
-        return PdpVerifier.Key({ X: new bytes(256), XA: new bytes(256), Bt: new bytes(256) });
+        return PdpVerifier.Key({ X: new bytes(256), XA: new bytes(256), XB: new bytes(256) });
     }
 
     /// @dev The proof of an epoch that the harness accepts.
@@ -78,7 +78,7 @@ abstract contract EscrowTestBase is TestBase {
     }
 
     function _proofFor(bytes32 seed) internal pure returns (PdpVerifier.Proof memory) {
-        return PdpVerifier.Proof({ sigma: "", psi: "", V: "", W: "", y: uint256(seed) });
+        return PdpVerifier.Proof({ sigma: "", psi: "", W: "", y: uint256(seed) });
     }
 
     function _epoch(uint256 index) internal pure returns (EpochIndex) {

@@ -48,62 +48,109 @@ contract PdpVerifierTest is TestBase {
         assertVerifies(challenge, PdpVectors.key(), proof, false);
     }
 
-    function testFuzz_rejectsAnotherRange(uint64 firstIndex, uint64 sliceCount, uint16 sampleCount) external view {
+    function testFuzz_rejectsAnotherRange(uint48 firstIndex, uint48 sliceCount, uint16 sampleCount) external view {
         (PdpVerifier.Challenge memory challenge, PdpVerifier.Proof memory proof) = PdpVectors.vector(1);
         sampleCount = uint16(_bound(sampleCount, 0, 64));
-        vm.assume(
-            firstIndex != challenge.firstIndex ||
-                sliceCount != challenge.sliceCount ||
-                sampleCount != challenge.sampleCount
-        );
-        challenge.firstIndex = firstIndex;
-        challenge.sliceCount = sliceCount;
+        bytes memory ranges = abi.encodePacked(firstIndex, sliceCount);
+        vm.assume(keccak256(ranges) != keccak256(challenge.ranges) || sampleCount != challenge.sampleCount);
+        challenge.ranges = ranges;
         challenge.sampleCount = sampleCount;
         assertVerifies(challenge, PdpVectors.key(), proof, false);
     }
 
-    function test_rejectsRangesMovedByOne() external view {
+    /// @dev Every number of every range: one more and one less. A range that was retired is one whose count is less.
+    function test_rejectsOtherRangesThanTheSignedOnes() external view {
         for (uint256 which = 0; which < PdpVectors.COUNT; ++which) {
             (PdpVerifier.Challenge memory challenge, PdpVerifier.Proof memory proof) = PdpVectors.vector(which);
-            challenge.firstIndex += 1;
-            assertVerifies(challenge, PdpVectors.key(), proof, false);
-            challenge.firstIndex -= 1;
-            challenge.sliceCount += 1;
-            assertVerifies(challenge, PdpVectors.key(), proof, false);
-            challenge.sliceCount -= 2;
-            assertVerifies(challenge, PdpVectors.key(), proof, false);
-            challenge.sliceCount += 1;
+            uint256 step = challenge.ranges.length > 36 ? 5 : 1;
+            for (uint256 number = 0; number < challenge.ranges.length / 6; number += step) {
+                for (uint256 change = 0; change < 2; ++change) {
+                    (challenge, ) = PdpVectors.vector(which);
+                    uint8 last = uint8(challenge.ranges[6 * number + 5]);
+                    unchecked {
+                        challenge.ranges[6 * number + 5] = bytes1(change == 0 ? last + 1 : last - 1);
+                    }
+                    assertVerifies(challenge, PdpVectors.key(), proof, false);
+                }
+            }
+            (challenge, ) = PdpVectors.vector(which);
             challenge.sampleCount += 1;
             assertVerifies(challenge, PdpVectors.key(), proof, false);
         }
     }
 
+    function test_rejectsAProofOfARetiredRange() external view {
+        (PdpVerifier.Challenge memory challenge, PdpVerifier.Proof memory proof) = PdpVectors.vector(4);
+        bytes memory live = challenge.ranges;
+        challenge.ranges = bytes.concat(_range(live, 0), _range(live, 2));
+        assertVerifies(challenge, PdpVectors.key(), proof, false);
+        // Two ranges that touch have the same slices as one, and are another challenge.
+        (challenge, proof) = PdpVectors.vector(1);
+        challenge.ranges = abi.encodePacked(uint48(1), uint48(4), uint48(5), uint48(5));
+        assertVerifies(challenge, PdpVectors.key(), proof, false);
+    }
+
+    function test_refusesRangesOutsideTheProtocol() external view {
+        bytes[12] memory ranges = [
+            bytes(""),
+            hex"00",
+            abi.encodePacked(uint48(0), uint48(9)),
+            abi.encodePacked(uint48(1), uint48(0)),
+            abi.encodePacked(uint48(1), uint48(9), uint48(20), uint48(0)),
+            abi.encodePacked(uint48(1), uint48(9), uint8(1)),
+            // Overlapping, the same twice, descending.
+            abi.encodePacked(uint48(1), uint48(9), uint48(9), uint48(9)),
+            abi.encodePacked(uint48(1), uint48(9), uint48(1), uint48(9)),
+            abi.encodePacked(uint48(20), uint48(9), uint48(1), uint48(9)),
+            // Beyond the last index, and more slices than several ranges may have.
+            abi.encodePacked(uint48(2), uint48(type(uint48).max)),
+            abi.encodePacked(uint48(1), uint48(1), uint48(3), uint48((1 << 31) - 1)),
+            new bytes(33 * 12)
+        ];
+        for (uint256 k = 0; k < 33 * 12; k += 12) {
+            ranges[11][k + 5] = bytes1(uint8(2 * (k / 12) + 1));
+            ranges[11][k + 11] = bytes1(uint8(1));
+        }
+        PdpVerifier.Challenge memory challenge = PdpVerifier.Challenge(bytes32(uint256(1)), "", 5);
+        for (uint256 k = 0; k < ranges.length; ++k) {
+            challenge.ranges = ranges[k];
+            (bool valid, ) = _harness.evaluateChallenge(challenge, 3);
+            vm.assertFalse(valid);
+        }
+        // At the limits they are of the protocol.
+        ranges[0] = abi.encodePacked(uint48(1), uint48(type(uint48).max));
+        ranges[1] = abi.encodePacked(uint48(1), uint48(1), uint48(3), uint48((1 << 31) - 2));
+        ranges[2] = _slice(ranges[11], 0, 32 * 12);
+        for (uint256 k = 0; k < 3; ++k) {
+            challenge.ranges = ranges[k];
+            (bool valid, ) = _harness.evaluateChallenge(challenge, 3);
+            vm.assertTrue(valid);
+        }
+    }
+
     function test_rejectsIndexZeroAndEmptyChallenges() external view {
         (PdpVerifier.Challenge memory challenge, PdpVerifier.Proof memory proof) = PdpVectors.vector(0);
-        challenge.firstIndex = 0;
+        challenge.ranges = abi.encodePacked(uint48(0), uint48(1));
         assertVerifies(challenge, PdpVectors.key(), proof, false);
-        (challenge, ) = PdpVectors.vector(0);
-        challenge.sliceCount = 0;
+        challenge.ranges = "";
         assertVerifies(challenge, PdpVectors.key(), proof, false);
         (challenge, ) = PdpVectors.vector(0);
         challenge.sampleCount = 0;
         assertVerifies(challenge, PdpVectors.key(), proof, false);
-        // With no samples the equations hold for the identity; `verify` must return false nevertheless.
-        proof = PdpVerifier.Proof({ sigma: _zeros(128), psi: _zeros(128), V: _zeros(128), W: _zeros(128), y: 0 });
+        // With no samples the equation holds for the identity; `verify` must return false nevertheless.
+        proof = PdpVerifier.Proof({ sigma: _zeros(128), psi: _zeros(128), W: _zeros(128), y: 0 });
         assertVerifies(challenge, PdpVectors.key(), proof, false);
     }
 
     function testFuzz_rejectsAFlippedBitOfAPoint(uint256 which, uint256 bit) external view {
         (PdpVerifier.Challenge memory challenge, PdpVerifier.Proof memory proof) = PdpVectors.vector(1);
-        which = which % 4;
+        which = which % 3;
         bytes memory point =
             which == 0
                 ? proof.sigma
                 : which == 1
                     ? proof.psi
-                    : which == 2
-                        ? proof.V
-                        : proof.W;
+                    : proof.W;
         _flip(point, bit);
         assertVerifies(challenge, PdpVectors.key(), proof, false);
     }
@@ -117,7 +164,7 @@ contract PdpVerifierTest is TestBase {
                 ? key.X
                 : which == 1
                     ? key.XA
-                    : key.Bt,
+                    : key.XB,
             bit
         );
         assertVerifies(challenge, key, proof, false);
@@ -138,16 +185,14 @@ contract PdpVerifierTest is TestBase {
 
     function test_rejectsNegatedPoints() external view {
         (PdpVerifier.Challenge memory challenge, PdpVerifier.Proof memory proof) = PdpVectors.vector(1);
-        for (uint256 which = 0; which < 4; ++which) {
+        for (uint256 which = 0; which < 3; ++which) {
             (, proof) = PdpVectors.vector(1);
             _negate(
                 which == 0
                     ? proof.sigma
                     : which == 1
                         ? proof.psi
-                        : which == 2
-                            ? proof.V
-                            : proof.W
+                        : proof.W
             );
             assertVerifies(challenge, PdpVectors.key(), proof, false);
         }
@@ -158,39 +203,42 @@ contract PdpVerifierTest is TestBase {
         (proof.sigma, proof.psi) = (proof.psi, proof.sigma);
         assertVerifies(challenge, PdpVectors.key(), proof, false);
         (, proof) = PdpVectors.vector(1);
-        (proof.V, proof.W) = (proof.W, proof.V);
+        (proof.psi, proof.W) = (proof.W, proof.psi);
         assertVerifies(challenge, PdpVectors.key(), proof, false);
         (, proof) = PdpVectors.vector(1);
         PdpVerifier.Key memory key = PdpVectors.key();
         (key.X, key.XA) = (key.XA, key.X);
         assertVerifies(challenge, key, proof, false);
+        key = PdpVectors.key();
+        (key.XA, key.XB) = (key.XB, key.XA);
+        assertVerifies(challenge, key, proof, false);
     }
 
     function test_rejectsIdentityPoints() external view {
-        for (uint256 mask = 1; mask < 16; ++mask) {
+        for (uint256 mask = 1; mask < 8; ++mask) {
             (PdpVerifier.Challenge memory challenge, PdpVerifier.Proof memory proof) = PdpVectors.vector(1);
             if (mask & 1 != 0) proof.sigma = _zeros(128);
             if (mask & 2 != 0) proof.psi = _zeros(128);
-            if (mask & 4 != 0) proof.V = _zeros(128);
-            if (mask & 8 != 0) proof.W = _zeros(128);
+            if (mask & 4 != 0) proof.W = _zeros(128);
             assertVerifies(challenge, PdpVectors.key(), proof, false);
             proof.y = 0;
             assertVerifies(challenge, PdpVectors.key(), proof, false);
         }
     }
 
-    /// @dev With X = XA = identity, σ = identity satisfies the first equation for any data. Identity keys are rejected
-    /// before.
+    /// @dev With a key of identities, σ = identity satisfies the equation for any data.
     function test_rejectsIdentityKeys() external view {
         (PdpVerifier.Challenge memory challenge, PdpVerifier.Proof memory proof) = PdpVectors.vector(1);
-        PdpVerifier.Key memory key = PdpVectors.key();
-        key.X = _zeros(256);
-        key.XA = _zeros(256);
+        PdpVerifier.Key memory key = PdpVerifier.Key({ X: _zeros(256), XA: _zeros(256), XB: _zeros(256) });
         proof.sigma = _zeros(128);
         assertVerifies(challenge, key, proof, false);
-        key = PdpVectors.key();
-        key.Bt = _zeros(256);
-        assertVerifies(challenge, key, proof, false);
+        for (uint256 which = 0; which < 3; ++which) {
+            key = PdpVectors.key();
+            if (which == 0) key.X = _zeros(256);
+            if (which == 1) key.XA = _zeros(256);
+            if (which == 2) key.XB = _zeros(256);
+            assertVerifies(challenge, key, proof, false);
+        }
     }
 
     function test_theOutsidePointIsOnTheCurveAndOutsideTheSubgroup() external view {
@@ -204,13 +252,13 @@ contract PdpVerifierTest is TestBase {
     }
 
     function test_rejectsPointsOutsideTheSubgroup() external view {
-        for (uint256 which = 0; which < 4; ++which) {
+        for (uint256 which = 0; which < 3; ++which) {
             (PdpVerifier.Challenge memory challenge, PdpVerifier.Proof memory proof) = PdpVectors.vector(1);
             if (which == 0) proof.sigma = OUTSIDE_SUBGROUP;
             if (which == 1) proof.psi = OUTSIDE_SUBGROUP;
-            if (which == 2) proof.V = OUTSIDE_SUBGROUP;
-            if (which == 3) proof.W = OUTSIDE_SUBGROUP;
+            if (which == 2) proof.W = OUTSIDE_SUBGROUP;
             assertVerifies(challenge, PdpVectors.key(), proof, false);
+            assertBatchVerifies(challenge, proof, false);
         }
     }
 
@@ -220,50 +268,137 @@ contract PdpVerifierTest is TestBase {
         vm.assertTrue(added);
         proof.sigma = sum;
         assertVerifies(challenge, PdpVectors.key(), proof, false);
+        assertBatchVerifies(challenge, proof, false);
     }
 
     function testFuzz_rejectsWrongLengths(uint256 which, uint256 lengthBytes) external view {
         (PdpVerifier.Challenge memory challenge, PdpVerifier.Proof memory proof) = PdpVectors.vector(1);
         PdpVerifier.Key memory key = PdpVectors.key();
         lengthBytes = _bound(lengthBytes, 0, 600);
-        which = which % 7;
-        vm.assume(lengthBytes != (which < 4 ? 128 : 256));
+        which = which % 6;
+        vm.assume(lengthBytes != (which < 3 ? 128 : 256));
         if (which == 0) proof.sigma = _resized(proof.sigma, lengthBytes);
         if (which == 1) proof.psi = _resized(proof.psi, lengthBytes);
-        if (which == 2) proof.V = _resized(proof.V, lengthBytes);
-        if (which == 3) proof.W = _resized(proof.W, lengthBytes);
-        if (which == 4) key.X = _resized(key.X, lengthBytes);
-        if (which == 5) key.XA = _resized(key.XA, lengthBytes);
-        if (which == 6) key.Bt = _resized(key.Bt, lengthBytes);
+        if (which == 2) proof.W = _resized(proof.W, lengthBytes);
+        if (which == 3) key.X = _resized(key.X, lengthBytes);
+        if (which == 4) key.XA = _resized(key.XA, lengthBytes);
+        if (which == 5) key.XB = _resized(key.XB, lengthBytes);
         assertVerifies(challenge, key, proof, false);
     }
 
-    /// @dev The table of powers against square and multiply, for ranges of one slice up to all of uint64.
+    function test_acceptsAllVectorsInOneBatch() external view {
+        (
+            PdpVerifier.Challenge[] memory challenges,
+            PdpVerifier.Key[] memory keys,
+            PdpVerifier.Proof[] memory proofs
+        ) = _batch(PdpVectors.COUNT);
+        vm.assertTrue(_harness.verifyMany{ gas: GAS_LIMIT }(challenges, keys, proofs));
+        for (uint256 which = 0; which < PdpVectors.COUNT; ++which) {
+            uint256 y = proofs[which].y;
+            proofs[which].y = addmod(y, 1, ORDER);
+            vm.assertFalse(_harness.verifyMany{ gas: GAS_LIMIT }(challenges, keys, proofs));
+            proofs[which].y = y + ORDER;
+            vm.assertFalse(_harness.verifyMany{ gas: GAS_LIMIT }(challenges, keys, proofs));
+            proofs[which].y = y;
+        }
+    }
+
+    function test_aBatchOfOneIsTheProof() external view {
+        for (uint256 which = 0; which < PdpVectors.COUNT; ++which) {
+            (PdpVerifier.Challenge memory challenge, PdpVerifier.Proof memory proof) = PdpVectors.vector(which);
+            PdpVerifier.Challenge[] memory challenges = new PdpVerifier.Challenge[](1);
+            PdpVerifier.Key[] memory keys = new PdpVerifier.Key[](1);
+            PdpVerifier.Proof[] memory proofs = new PdpVerifier.Proof[](1);
+            (challenges[0], keys[0], proofs[0]) = (challenge, PdpVectors.key(), proof);
+            vm.assertTrue(_harness.verifyMany{ gas: GAS_LIMIT }(challenges, keys, proofs));
+            proofs[0].psi = proofs[0].W;
+            vm.assertFalse(_harness.verifyMany{ gas: GAS_LIMIT }(challenges, keys, proofs));
+        }
+    }
+
+    function test_rejectsBatchesOfDifferentLengths() external view {
+        (
+            PdpVerifier.Challenge[] memory challenges,
+            PdpVerifier.Key[] memory keys,
+            PdpVerifier.Proof[] memory proofs
+        ) = _batch(2);
+        vm.assertFalse(_harness.verifyMany(challenges, keys, new PdpVerifier.Proof[](1)));
+        vm.assertFalse(_harness.verifyMany(challenges, new PdpVerifier.Key[](3), proofs));
+        vm.assertFalse(_harness.verifyMany(new PdpVerifier.Challenge[](1), keys, proofs));
+        vm.assertFalse(
+            _harness.verifyMany(new PdpVerifier.Challenge[](0), new PdpVerifier.Key[](0), new PdpVerifier.Proof[](0))
+        );
+    }
+
+    /// @dev One set twice with the errors σ + P and σ − P, which cancel without weights. Honest twice, it verifies.
+    function test_rejectsASetTwiceWithErrorsThatCancel() external view {
+        (
+            PdpVerifier.Challenge[] memory challenges,
+            PdpVerifier.Key[] memory keys,
+            PdpVerifier.Proof[] memory proofs
+        ) = _batch(2);
+        (challenges[0], proofs[0]) = PdpVectors.vector(1);
+        (challenges[1], proofs[1]) = PdpVectors.vector(1);
+        vm.assertTrue(_harness.verifyMany{ gas: GAS_LIMIT }(challenges, keys, proofs));
+        bytes memory shift = proofs[0].psi;
+        proofs[0].sigma = _sum(proofs[0].sigma, shift);
+        shift = bytes.concat(shift);
+        _negate(shift);
+        proofs[1].sigma = _sum(proofs[1].sigma, shift);
+        vm.assertFalse(_harness.verifyMany{ gas: GAS_LIMIT }(challenges, keys, proofs));
+    }
+
+    /// @dev The table of powers and the search of ranges against square and multiply and a walk over the ranges.
     function testFuzz_evaluatesTheChallenge(
         bytes32 seed,
-        uint64 firstIndex,
-        uint64 sliceCount,
+        uint8 rangeCount,
         uint8 widthBits,
         uint8 sampleCount,
         uint256 rho
     ) external view {
         rho = rho % ORDER;
-        firstIndex = uint64(_bound(firstIndex, 1, type(uint64).max));
-        sliceCount = uint64(_bound(sliceCount >> (widthBits % 64), 1, type(uint64).max));
-        PdpVerifier.Challenge memory challenge = PdpVerifier.Challenge(seed, firstIndex, sliceCount, sampleCount);
-        bytes32 id = PdpVerifier.hashChallenge(challenge);
-        uint256 expected;
-        for (uint256 t = 0; t < sampleCount; ++t) {
+        rangeCount = uint8(_bound(rangeCount, 1, 32));
+        sampleCount = uint8(_bound(sampleCount, 1, 40));
+        widthBits = uint8(_bound(widthBits, 1, rangeCount == 1 ? 46 : 25));
+        uint256 next = 1;
+        bytes memory ranges;
+        for (uint256 k = 0; k < rangeCount; ++k) {
+            uint256 random = uint256(keccak256(abi.encode(seed, k)));
+            uint256 first = next + ((random >> 128) % (1 << (widthBits - 1)));
+            uint256 count = 1 + ((random & type(uint64).max) % (1 << widthBits));
+            ranges = bytes.concat(ranges, abi.encodePacked(uint48(first), uint48(count)));
+            next = first + count;
+        }
+        PdpVerifier.Challenge memory challenge = PdpVerifier.Challenge(seed, ranges, sampleCount);
+        (bool valid, uint256 value) = _harness.evaluateChallenge(challenge, rho);
+        vm.assertTrue(valid);
+        vm.assertEq(value, _evaluate(challenge, rho));
+    }
+
+    function _evaluate(PdpVerifier.Challenge memory challenge, uint256 rho) private pure returns (uint256 expected) {
+        bytes32 id = keccak256(
+            abi.encode(
+                keccak256("tallystick/v2/audit-challenge"),
+                challenge.seed,
+                keccak256(challenge.ranges),
+                challenge.sampleCount
+            )
+        );
+        uint256 sliceCount;
+        for (uint256 k = 0; k < challenge.ranges.length; k += 12) sliceCount += _number(challenge.ranges, k + 6);
+        for (uint256 t = 0; t < challenge.sampleCount; ++t) {
             uint256 hash = uint256(keccak256(abi.encode(id, t)));
-            uint256 index = firstIndex + ((hash & type(uint128).max) % sliceCount);
+            uint256 offset = (hash & type(uint128).max) % sliceCount;
+            uint256 k = 0;
+            for (; offset >= _number(challenge.ranges, k + 6); k += 12) offset -= _number(challenge.ranges, k + 6);
+            uint256 index = _number(challenge.ranges, k) + offset;
             expected = addmod(expected, mulmod(hash >> 128, _power(rho, index), ORDER), ORDER);
         }
-        vm.assertEq(_harness.evaluateChallenge(challenge, rho), expected);
     }
 
     function test_hashesTheKeyAsOneString() external view {
         PdpVerifier.Key memory key = PdpVectors.key();
-        vm.assertEq(_harness.hashKey(key), keccak256(abi.encodePacked(key.X, key.XA, key.Bt)));
+        vm.assertEq(_harness.hashKey(key), keccak256(abi.encodePacked(key.X, key.XA, key.XB)));
     }
 
     /// @dev A chain without the precompiles has empty accounts there: calls succeed and return nothing.
@@ -288,6 +423,65 @@ contract PdpVerifierTest is TestBase {
         bool expected
     ) private view {
         vm.assertEq(_harness.verify{ gas: GAS_LIMIT }(challenge, key, proof), expected);
+    }
+
+    /// @dev A batch of the proof and one that is valid.
+    function assertBatchVerifies(
+        PdpVerifier.Challenge memory challenge,
+        PdpVerifier.Proof memory proof,
+        bool expected
+    ) private view {
+        (
+            PdpVerifier.Challenge[] memory challenges,
+            PdpVerifier.Key[] memory keys,
+            PdpVerifier.Proof[] memory proofs
+        ) = _batch(2);
+        for (uint256 place = 0; place < 2; ++place) {
+            (challenges[0], proofs[0]) = PdpVectors.vector(0);
+            (challenges[1], proofs[1]) = PdpVectors.vector(0);
+            (challenges[place], proofs[place]) = (challenge, proof);
+            vm.assertEq(_harness.verifyMany{ gas: GAS_LIMIT }(challenges, keys, proofs), expected);
+        }
+    }
+
+    function _batch(
+        uint256 count
+    )
+        private
+        pure
+        returns (
+            PdpVerifier.Challenge[] memory challenges,
+            PdpVerifier.Key[] memory keys,
+            PdpVerifier.Proof[] memory proofs
+        )
+    {
+        challenges = new PdpVerifier.Challenge[](count);
+        keys = new PdpVerifier.Key[](count);
+        proofs = new PdpVerifier.Proof[](count);
+        for (uint256 k = 0; k < count; ++k) {
+            keys[k] = PdpVectors.key();
+            (challenges[k], proofs[k]) = PdpVectors.vector(k);
+        }
+    }
+
+    function _sum(bytes memory left, bytes memory right) private view returns (bytes memory sum) {
+        bool added;
+        (added, sum) = address(0x0b).staticcall(bytes.concat(left, right));
+        vm.assertTrue(added);
+    }
+
+    function _slice(bytes memory data, uint256 start, uint256 end) private pure returns (bytes memory slice) {
+        slice = new bytes(end - start);
+        for (uint256 k = start; k < end; ++k) slice[k - start] = data[k];
+    }
+
+    function _range(bytes memory ranges, uint256 which) private pure returns (bytes memory) {
+        return _slice(ranges, 12 * which, 12 * which + 12);
+    }
+
+    /// @dev Six bytes as a number.
+    function _number(bytes memory data, uint256 start) private pure returns (uint256 value) {
+        for (uint256 k = start; k < start + 6; ++k) value = (value << 8) | uint8(data[k]);
     }
 
     function _power(uint256 base, uint256 exponent) private pure returns (uint256 result) {

@@ -43,11 +43,30 @@ contract PdpVerifierHarness {
         emit ProofAccepted(challenge.seed);
     }
 
-    /// @notice v(ρ) by the library's windowed table.
+    /// @notice The library's answer for several sets.
+    function verifyMany(
+        PdpVerifier.Challenge[] memory challenges,
+        PdpVerifier.Key[] calldata keys,
+        PdpVerifier.Proof[] calldata proofs
+    ) external view returns (bool valid) {
+        return PdpVerifier.verifyMany(challenges, keys, proofs);
+    }
+
+    /// @notice `check` for several sets: reverts unless all proofs verify.
+    function checkMany(
+        PdpVerifier.Challenge[] memory challenges,
+        PdpVerifier.Key[] calldata keys,
+        PdpVerifier.Proof[] calldata proofs
+    ) external {
+        if (!PdpVerifier.verifyMany(challenges, keys, proofs)) revert ProofRejected();
+        emit ProofAccepted(challenges[0].seed);
+    }
+
+    /// @notice v(ρ) by the library's windowed table, and whether the challenge is of the protocol.
     function evaluateChallenge(
         PdpVerifier.Challenge memory challenge,
         uint256 rho
-    ) external pure returns (uint256 value) {
+    ) external pure returns (bool valid, uint256 value) {
         return PdpVerifier.evaluateChallenge(challenge, PdpVerifier.hashChallenge(challenge), rho);
     }
 

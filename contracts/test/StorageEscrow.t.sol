@@ -262,12 +262,12 @@ contract StorageEscrowTest is EscrowTestBase {
         _rollIntoWindow(id, 0);
         PdpVerifier.Proof memory proof = _proof(id, 0);
         PdpVerifier.Key memory key = _key();
-        key.Bt[255] = 0x01;
+        key.XB[255] = 0x01;
         vm.expectRevert(
             abi.encodeWithSelector(
                 IStorageEscrow.WrongAuditKey.selector,
                 _terms(NATIVE).auditKeyHash,
-                keccak256(bytes.concat(key.X, key.XA, key.Bt))
+                keccak256(bytes.concat(key.X, key.XA, key.XB))
             )
         );
         _escrow.prove(id, _epoch(0), key, proof);

@@ -132,9 +132,9 @@ contract StorageEscrowFuzzTest is EscrowTestBase {
         terms.epochs = uint32(_bound(terms.epochs, 1, 30_000));
         terms.startBlock = uint64(_bound(terms.startBlock, block.number + 1, block.number + 90_000_000));
         terms.sampleCount = uint16(_bound(terms.sampleCount, 1, _escrow.MAX_SAMPLES()));
-        terms.firstIndex = uint64(_bound(terms.firstIndex, 1, type(uint64).max - 1));
-        terms.sliceCount = uint64(_bound(terms.sliceCount, 1, type(uint64).max - terms.firstIndex));
-        terms.auditKeyHash = keccak256(bytes.concat(_key().X, _key().XA, _key().Bt));
+        terms.firstIndex = uint64(_bound(terms.firstIndex, 1, (1 << 48) - 1));
+        terms.sliceCount = uint64(_bound(terms.sliceCount, 1, (1 << 48) - terms.firstIndex));
+        terms.auditKeyHash = keccak256(bytes.concat(_key().X, _key().XA, _key().XB));
         if (terms.manifestHash == 0) terms.manifestHash = keccak256("manifest");
         terms.randomness = address(_randomness);
         vm.deal(_user, _deposit(terms));

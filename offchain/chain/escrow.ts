@@ -110,8 +110,7 @@ export async function readChallenge(
     return {
       seed: fromHex(found.seed, 32, "seed"),
       sampleCount: Number(found.sampleCount),
-      firstIndex: Number(found.firstIndex),
-      sliceCount: Number(found.sliceCount),
+      ranges: [{ firstIndex: Number(found.firstIndex), count: Number(found.sliceCount) }],
       openBlock: Number(found.openBlock),
       deadlineBlock: Number(found.deadlineBlock),
     };

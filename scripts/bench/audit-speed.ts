@@ -1,17 +1,15 @@
 /**
  * Speed of the possession audit on one core: the owner's work (powers, tags), the provider's (checking both, proving)
  * and the verifier's. Nothing is read from disk, and times are processor times, so other load on the machine has little
- * effect.
+ * effect. The sizes of slices are measured in one run, so that their ratios hold whatever the machine does.
  *
- *   node scripts/bench/audit-speed.ts [--json] [--slices <count>]
+ *   node scripts/bench/audit-speed.ts [--json] [--bytes <size of the set>]
  *
- * The large set has as many slices as 4 GiB of data. All slices have the same content, so only indices, powers and tags
- * take memory.
+ * All slices have the same content, so only indices, powers and tags take memory.
  */
 import { parseArgs } from "node:util";
-import { FIELD_ORDER, SLICE_BYTES } from "../../offchain/core/audit/field.ts";
+import { DEFAULT_SLICE_ELEMENTS, FIELD_ORDER, sliceBytes } from "../../offchain/core/audit/field.ts";
 import { PowersVerifier, powersOfAlpha, powersOfBeta } from "../../offchain/core/audit/powers.ts";
-import type { AuditProof } from "../../offchain/core/audit/proof.ts";
 import { proveAudit, type SliceSource } from "../../offchain/core/audit/prover.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
 import { SliceTagger, TagVerifier } from "../../offchain/core/audit/tags.ts";
@@ -24,12 +22,16 @@ export interface SpeedFigure {
   readonly name: string;
   readonly value: number;
   readonly unit: "ms" | "MB/s" | "MiB";
+  /** The value in parts of that of default slices. */
+  readonly ratio?: number;
 }
 
 const POINT_BYTES = 96;
-const SMALL_SLICES = Math.ceil(2 ** 26 / SLICE_BYTES);
-const LARGE_SLICES = Math.ceil(2 ** 32 / SLICE_BYTES);
+const SET_BYTES = 2 ** 30;
 const SAMPLES = 460;
+const SLICE_SIZES = [DEFAULT_SLICE_ELEMENTS, 8192, 33_792];
+/** Data that kernels and checks of tags go over. */
+const CHECKED_BYTES = 2 ** 28;
 
 async function timed<T>(run: () => T | Promise<T>): Promise<{ result: T; milliseconds: number }> {
   const start = process.cpuUsage();
@@ -38,10 +40,32 @@ async function timed<T>(run: () => T | Promise<T>): Promise<{ result: T; millise
   return { result, milliseconds: (user + system) / 1000 };
 }
 
-/** Measures everything. @param largeSlices slices of the large set */
-export async function measureAuditSpeed(largeSlices = LARGE_SLICES): Promise<SpeedFigure[]> {
+/** Measures everything. @param setBytes size of the data set */
+export async function measureAuditSpeed(setBytes = SET_BYTES): Promise<SpeedFigure[]> {
   await auditReady();
+  const { secrets } = testKeys();
+  const figures: SpeedFigure[] = [];
+  powersOfBeta(secrets, 1, 100);
+  const powers = await timed(() => powersOfBeta(secrets, 1, 1000));
+  figures.push({ name: "owner: 1000 powers", unit: "ms", value: powers.milliseconds });
+  const measured: SpeedFigure[][] = [];
+  for (const elements of SLICE_SIZES) measured.push(await measureSlices(elements, setBytes));
+  const [reference = []] = measured;
+  for (const [k, list] of measured.entries()) {
+    for (const [n, figure] of list.entries()) {
+      const ratio = k === 0 ? {} : { ratio: figure.value / (reference[n]?.value ?? 1) };
+      figures.push({ ...figure, name: `${SLICE_SIZES[k]} elements, ${figure.name}`, ...ratio });
+    }
+  }
+  figures.push({ name: "peak memory of the process", unit: "MiB", value: process.resourceUsage().maxRSS / 1024 });
+  return figures;
+}
+
+/** Everything that depends on the size of slices. */
+async function measureSlices(sliceElements: number, setBytes: number): Promise<SpeedFigure[]> {
   const { secrets, x, publicKey } = testKeys();
+  const sizeBytes = sliceBytes(sliceElements);
+  const sliceCount = Math.ceil(setBytes / sizeBytes);
   const figures: SpeedFigure[] = [];
   const record = async <T>(
     name: string,
@@ -53,98 +77,73 @@ export async function measureAuditSpeed(largeSlices = LARGE_SLICES): Promise<Spe
     figures.push({ name, unit, value: unit === "MB/s" ? bytes / milliseconds / 1000 : milliseconds });
     return result;
   };
-  const slice = patternBytes(SLICE_BYTES, 1);
-
+  const slice = patternBytes(sizeBytes, 1);
   const kernel = await loadFieldKernel();
-  const product = kernel.sliceDotProduct(new Array<bigint>(4096).fill(FIELD_ORDER - 1n));
-  const accumulator = kernel.sliceAccumulator();
-  for (let n = 0; n < 50; n++) {
-    product.dotProduct(slice);
-    accumulator.add(slice, 1n);
-  }
-  const bytes = 1000 * SLICE_BYTES;
+  const product = kernel.sliceDotProduct(new Array<bigint>(sliceElements).fill(FIELD_ORDER - 1n));
+  const accumulator = kernel.sliceAccumulator(sliceElements);
+  const repeats = Math.ceil(CHECKED_BYTES / sizeBytes);
   const repeat = (run: () => void) => () => {
-    for (let n = 0; n < 1000; n++) run();
+    for (let n = 0; n < repeats; n++) run();
   };
-  await record(
-    "kernel: f(α)",
-    "MB/s",
-    repeat(() => product.dotProduct(slice)),
-    bytes,
-  );
-  await record(
-    "kernel: Σ ν·f",
-    "MB/s",
-    repeat(() => accumulator.add(slice, FIELD_ORDER >> 127n)),
-    bytes,
-  );
+  for (let n = 0; n < 50; n++) product.dotProduct(slice);
+  for (let n = 0; n < 50; n++) accumulator.add(slice, 1n);
+  const dotProducts = repeat(() => product.dotProduct(slice));
+  await record("kernel: f(α)", "MB/s", dotProducts, repeats * sizeBytes);
+  const sums = repeat(() => accumulator.add(slice, FIELD_ORDER >> 127n));
+  await record("kernel: Σ ν·f", "MB/s", sums, repeats * sizeBytes);
 
-  powersOfBeta(secrets, 1, 100);
-  await record("owner: 1000 powers", "ms", () => powersOfBeta(secrets, 1, 1000));
-  const powersA = powersOfAlpha(secrets);
-  const powersB = powersOfBeta(secrets, 1, largeSlices);
-  const tagger = new SliceTagger(secrets, x, 1);
-  const tags = await record(
-    "owner: tagging",
-    "MB/s",
-    () => {
-      for (let n = 0; n < largeSlices; n++) tagger.push(slice);
-      return tagger.finish();
-    },
-    largeSlices * SLICE_BYTES,
-  );
-
-  await record("provider: check the powers of α", "ms", () => new PowersVerifier(publicKey).checkPowersA(powersA));
-  await record("provider: check 1000 powers of β", "ms", () => {
-    const verifier = new PowersVerifier(publicKey);
-    verifier.addPowersB(powersB.subarray(0, 1000 * POINT_BYTES));
-    verifier.finishPowersB();
+  const powersA = powersOfAlpha(secrets, 0, sliceElements);
+  const powersB = powersOfBeta(secrets, 1, sliceCount);
+  const tagger = new SliceTagger(secrets, x, 1, sliceElements);
+  const tagAll = () => {
+    for (let n = 0; n < sliceCount; n++) tagger.push(slice);
+    return tagger.finish();
+  };
+  const tags = await record("owner: tagging", "MB/s", tagAll, sliceCount * sizeBytes);
+  await record("provider: check the powers of α", "ms", () => {
+    new PowersVerifier(publicKey).checkPowersA(powersA, sliceElements);
   });
-  const at = (points: Uint8Array, index: number, size = POINT_BYTES, count = 1) =>
-    points.subarray((index - 1) * size, (index - 1 + count) * size);
-  const checkedSlices = Math.min(largeSlices, 8 * SMALL_SLICES);
-  await record(
-    "provider: check tags",
-    "MB/s",
-    () => {
-      const verifier = new TagVerifier(publicKey, powersA);
-      for (let n = 1; n <= checkedSlices; n++) verifier.add(slice, at(powersB, n), at(tags, n));
-      verifier.finish();
-    },
-    checkedSlices * SLICE_BYTES,
-  );
+  const at = (points: Uint8Array, index: number, count = 1) =>
+    points.subarray((index - 1) * POINT_BYTES, (index - 1 + count) * POINT_BYTES);
+  const checked = Math.min(sliceCount, repeats);
+  const checkTags = () => {
+    const verifier = new TagVerifier(publicKey, powersA, sliceElements);
+    for (let n = 1; n <= checked; n++) verifier.add(slice, at(powersB, n), at(tags, n));
+    verifier.finish();
+  };
+  await record("provider: check tags", "MB/s", checkTags, checked * sizeBytes);
 
   const source: SliceSource = {
+    sliceElements,
     powersA,
     readSlice: async () => slice,
     readTag: async (index) => at(tags, index),
-    readPowersB: async (first, count) => at(powersB, first, POINT_BYTES, count),
+    readPowersB: async (first, count) => at(powersB, first, count),
   };
-  const prove = async (label: string, sliceCount: number, isPublic: boolean): Promise<AuditProof> => {
-    const challenge = { seed: new Uint8Array(32).fill(7), sampleCount: SAMPLES, firstIndex: 1, sliceCount };
-    const proof = await record(`provider: prove ${SAMPLES} samples, ${label}`, "ms", () =>
-      proveAudit(challenge, source, { public: isPublic }),
-    );
-    if (isPublic) verifyPublic(publicKey, challenge, proof);
-    else verifyPrivate(secrets, x, challenge, proof);
-    return proof;
-  };
-  await prove("64 MiB, private", SMALL_SLICES, false);
-  const proof = await prove("64 MiB", SMALL_SLICES, true);
-  await prove("large set", largeSlices, true);
-
-  const challenge = { seed: new Uint8Array(32).fill(7), sampleCount: SAMPLES, firstIndex: 1, sliceCount: SMALL_SLICES };
+  const ranges = [{ firstIndex: 1, count: sliceCount }];
+  const challenge = { seed: new Uint8Array(32).fill(7), sampleCount: SAMPLES, ranges };
+  const own = await record(`provider: prove ${SAMPLES} samples, private`, "ms", () =>
+    proveAudit(challenge, source, {}),
+  );
+  const proof = await record(`provider: prove ${SAMPLES} samples`, "ms", () =>
+    proveAudit(challenge, source, { key: publicKey }),
+  );
   await record("anybody: verify", "ms", () => verifyPublic(publicKey, challenge, proof));
-  await record("owner: verify", "ms", () => verifyPrivate(secrets, x, challenge, proof));
-  figures.push({ name: "peak memory of the process", unit: "MiB", value: process.resourceUsage().maxRSS / 1024 });
+  await record("owner: verify", "ms", () => verifyPrivate(secrets, x, challenge, own));
   return figures;
 }
 
 if (import.meta.main) {
   const { values } = parseArgs({
-    options: { json: { type: "boolean", default: false }, slices: { type: "string", default: String(LARGE_SLICES) } },
+    options: { json: { type: "boolean", default: false }, bytes: { type: "string", default: String(SET_BYTES) } },
   });
-  const figures = await measureAuditSpeed(Number(values.slices));
+  const figures = await measureAuditSpeed(Number(values.bytes));
   if (values.json) console.log(JSON.stringify(figures, null, 2));
-  else for (const { name, value, unit } of figures) console.log(`${name.padEnd(60)} ${value.toFixed(0)} ${unit}`);
+  else {
+    for (const { name, value, unit, ratio } of figures) {
+      console.log(
+        `${name.padEnd(60)} ${value.toFixed(0)} ${unit}${ratio === undefined ? "" : `  × ${ratio.toFixed(2)}`}`,
+      );
+    }
+  }
 }

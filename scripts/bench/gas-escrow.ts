@@ -87,8 +87,7 @@ export async function measureEscrowGas(): Promise<GasFigure[]> {
       const challenge = {
         seed: Uint8Array.from(Buffer.from(seed.slice(2), "hex")),
         sampleCount: terms.sampleCount,
-        firstIndex: 1,
-        sliceCount: TEBIBYTE_SLICES,
+        ranges: [{ firstIndex: 1, count: TEBIBYTE_SLICES }],
       };
       const proof = proofForChain(proveWithSecrets(keys, challenge, sparseSlice));
       await measure(name, escrow.connect(provider).prove(id, epoch, key, proof));

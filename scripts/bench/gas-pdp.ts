@@ -1,57 +1,105 @@
 /**
- * Gas of checking a possession proof on Hardhat's own network with the production build of the contracts. Two figures
- * per size: the library call alone, and a whole transaction with only that call (21,000 and call data included). Proofs
- * are computed from the owner's secrets; they cost the chain the same as proofs made from data.
+ * Gas of checking possession proofs on Hardhat's own network with the production build of the contracts. Two figures
+ * per case: the library call alone, and a whole transaction with only that call (21,000 and call data included). Then
+ * what each further data set adds to a transaction that checks several. Proofs are computed from the owner's secrets;
+ * they cost the chain the same as proofs made from data.
  *
  *   node scripts/bench/gas-pdp.ts
  */
+import type { BaseContract } from "ethers";
+import { type AuditChallenge, challengeForChain, type SliceRange } from "../../offchain/core/audit/challenge.ts";
 import { keyForChain } from "../../offchain/core/audit/keys.ts";
 import { proofForChain } from "../../offchain/core/audit/proof.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
-import {
-  MEBIBYTE_SLICES,
-  proveWithSecrets,
-  sparseSlice,
-  TEBIBYTE_SLICES,
-  testKeys,
-} from "../../test/helpers/audit-set.ts";
+import { proveWithSecrets, sparseSlice, TEBIBYTE_SLICES, testKeys } from "../../test/helpers/audit-set.ts";
 import { type GasFigure, measuringNetwork } from "./gas-figure.ts";
 
-const SIZES = [
-  { label: "1 MiB", sliceCount: MEBIBYTE_SLICES },
-  { label: "1 TiB", sliceCount: TEBIBYTE_SLICES },
-];
-const SAMPLE_COUNTS = [5, 30, 460];
+/** Indices below this take three positions in the contract's table of powers. */
+const INDEX_LIMIT = 2 ** 18;
 
-/** Measures all sizes and sample counts. @throws Error when a proof that should verify does not */
-export async function measurePdpGas(): Promise<GasFigure[]> {
+/** Ranges of equal length with gaps between them; the last one ends at the limit. */
+function spread(count: number): SliceRange[] {
+  const step = INDEX_LIMIT / count;
+  return Array.from({ length: count }, (_, k) => ({ firstIndex: (k + 0.5) * step, count: step / 2 }));
+}
+
+const CASES: readonly { readonly label: string; readonly ranges: readonly SliceRange[] }[] = [
+  { label: "1 range", ranges: [{ firstIndex: 1, count: INDEX_LIMIT - 1 }] },
+  { label: "16 ranges", ranges: spread(16) },
+  { label: "32 ranges", ranges: spread(32) },
+  { label: "1 TiB", ranges: [{ firstIndex: 1, count: TEBIBYTE_SLICES }] },
+];
+const SAMPLE_COUNTS = [30, 460];
+const BATCHES = [2, 4];
+
+/** The figure of a batch also has what a further set costs, in parts of the first one. */
+export interface PdpFigure extends GasFigure {
+  readonly percentOfFirst?: number;
+}
+
+/** A proof that verifies, as the arguments of a contract call. @param set number of its owner */
+function proven(ranges: readonly SliceRange[], sampleCount: number, set = 0) {
+  const keys = testKeys(1 + set);
+  const seed = new Uint8Array(32).fill((sampleCount + set) & 0xff);
+  const challenge: AuditChallenge = { seed, sampleCount, ranges };
+  return {
+    challenge: challengeForChain(challenge),
+    key: keyForChain(keys.publicKey),
+    proof: proofForChain(proveWithSecrets(keys, challenge, sparseSlice)),
+  };
+}
+
+/** Measures all cases. @throws Error when a proof that should verify does not */
+export async function measurePdpGas(): Promise<PdpFigure[]> {
   await auditReady();
-  const keys = testKeys();
-  const key = keyForChain(keys.publicKey);
   const connection = await measuringNetwork();
   try {
     const harness = await connection.ethers.deployContract("PdpVerifierHarness");
-    const [measure, check] = [harness.getFunction("measure"), harness.getFunction("check")];
-    const figures: GasFigure[] = [];
-    for (const { label, sliceCount } of SIZES) {
-      for (const sampleCount of SAMPLE_COUNTS) {
-        const seed = new Uint8Array(32).fill(sampleCount & 0xff);
-        const challenge = { seed, firstIndex: 1, sliceCount, sampleCount };
-        const proof = proofForChain(proveWithSecrets(keys, challenge, sparseSlice));
-        const [valid, gasUsed] = await measure.staticCall(challenge, key, proof);
-        if (valid !== true) throw new Error(`the proof for ${sampleCount} samples of ${label} does not verify`);
-        const receipt = await (await check.send(challenge, key, proof)).wait();
-        const name = `PdpVerifier, ${sampleCount} samples of ${label}`;
-        figures.push({ name: `${name}, check`, gas: Number(gasUsed) });
-        figures.push({ name: `${name}, transaction`, gas: Number(receipt?.gasUsed ?? 0) });
-      }
-    }
-    return figures;
+    return [...(await measureCases(harness)), ...(await measureBatches(harness))];
   } finally {
     await connection.close();
   }
 }
 
+async function measureCases(harness: BaseContract): Promise<PdpFigure[]> {
+  const [measure, check] = [harness.getFunction("measure"), harness.getFunction("check")];
+  const figures: PdpFigure[] = [];
+  for (const { label, ranges } of CASES) {
+    for (const sampleCount of SAMPLE_COUNTS) {
+      const { challenge, key, proof } = proven(ranges, sampleCount);
+      const [valid, gasUsed] = await measure.staticCall(challenge, key, proof);
+      if (valid !== true) throw new Error(`the proof for ${sampleCount} samples of ${label} does not verify`);
+      const receipt = await (await check.send(challenge, key, proof)).wait();
+      const name = `PdpVerifier, ${sampleCount} samples of ${label}`;
+      figures.push({ name: `${name}, check`, gas: Number(gasUsed) });
+      figures.push({ name: `${name}, transaction`, gas: Number(receipt?.gasUsed ?? 0) });
+    }
+  }
+  return figures;
+}
+
+async function measureBatches(harness: BaseContract): Promise<PdpFigure[]> {
+  const [check, checkMany] = [harness.getFunction("check"), harness.getFunction("checkMany")];
+  const ranges = [{ firstIndex: 1, count: INDEX_LIMIT - 1 }];
+  const figures: PdpFigure[] = [];
+  for (const sampleCount of SAMPLE_COUNTS) {
+    const { challenge, key, proof } = proven(ranges, sampleCount);
+    const first = Number((await (await check.send(challenge, key, proof)).wait())?.gasUsed ?? 0);
+    for (const count of BATCHES) {
+      const sets = Array.from({ length: count }, (_, set) => proven(ranges, sampleCount, set));
+      const parts = [sets.map((set) => set.challenge), sets.map((set) => set.key), sets.map((set) => set.proof)];
+      const receipt = await (await checkMany.send(...parts)).wait();
+      const gas = Math.ceil((Number(receipt?.gasUsed ?? 0) - first) / (count - 1));
+      const name = `PdpVerifier, ${sampleCount} samples of 1 range, each further of ${count} sets`;
+      figures.push({ name, gas, percentOfFirst: (100 * gas) / first });
+    }
+  }
+  return figures;
+}
+
 if (import.meta.main) {
-  for (const { name, gas } of await measurePdpGas()) console.log(`${name.padEnd(48)} ${gas}`);
+  for (const { name, gas, percentOfFirst } of await measurePdpGas()) {
+    const share = percentOfFirst === undefined ? "" : `${percentOfFirst.toFixed(1)} % of the first`;
+    console.log(`${name.padEnd(64)} ${gas} ${share}`);
+  }
 }

@@ -116,7 +116,7 @@ describe("StorageEscrow with real proofs", () => {
   }
 
   const answer = async (id: bigint, epoch: number, source = stored.source): Promise<AuditProof> =>
-    proveAudit(await challengeOf(id, epoch), source, { public: true });
+    proveAudit(await challengeOf(id, epoch), source, { key: keys.publicKey });
   const proving = (id: bigint, epoch: number, proof: AuditProof): ContractCall =>
     proveCall(local.deployment, id, epoch, keys.publicKey, proof);
   const eventsOf = async (receipt: TransactionReceipt): Promise<EscrowEvent[]> => {

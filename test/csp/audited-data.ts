@@ -1,7 +1,7 @@
 /** What a client prepares for an agreement, computed by the owner's side of the audit. */
 import { concatBytes } from "@noble/hashes/utils.js";
 import { randomBytes } from "#primitives";
-import { SLICE_BYTES } from "../../offchain/core/audit/field.ts";
+import { DEFAULT_SLICE_ELEMENTS, SLICE_BYTES } from "../../offchain/core/audit/field.ts";
 import {
   type AuditPublicKey,
   type AuditSecrets,
@@ -35,11 +35,11 @@ export class AuditedData {
     this.x = deriveAgreementSecret(seed, this.salt);
     this.key = auditPublicKey(this.secrets, this.x);
     this.manifest = { version: 1, chunks: chunks.map(({ id, bytes }) => ({ id, sizeBytes: bytes.length })) };
-    const tagger = new SliceTagger(this.secrets, this.x, 1);
+    const tagger = new SliceTagger(this.secrets, this.x, 1, DEFAULT_SLICE_ELEMENTS);
     for (const { bytes } of chunks) tagger.push(bytes);
     this.tags = tagger.finish();
     this.sliceCount = Math.ceil(tagger.sizeBytes / SLICE_BYTES);
-    this.powersA = powersOfAlphas.get(this.secrets.alpha) ?? powersOfAlpha(this.secrets);
+    this.powersA = powersOfAlphas.get(this.secrets.alpha) ?? powersOfAlpha(this.secrets, 0, DEFAULT_SLICE_ELEMENTS);
     powersOfAlphas.set(this.secrets.alpha, this.powersA);
     this.powersB = powersOfBeta(this.secrets, 1, this.sliceCount);
   }

@@ -100,7 +100,7 @@ describe("quotas of a provider", () => {
       {
         account: ALICE,
         salt: new Uint8Array(32),
-        key: { X: Uint8Array.of(1), XA: Uint8Array.of(1), Bt: Uint8Array.of(1) },
+        key: { X: Uint8Array.of(1), XA: Uint8Array.of(1), XB: Uint8Array.of(1) },
         auditKeyHash: new Uint8Array(32),
         manifestHash: new Uint8Array(32),
         touchedAt: 1,

@@ -1,12 +1,11 @@
 /**
  * A second, slow implementation of the possession audit on other libraries (noble for the curve, ethers for Keccak and
- * ABI encoding), written from the equations in docs/audit.md and not from the code under test. It checks the two
- * equations one by one, without the random weight that joins them.
+ * ABI encoding), written from the equations in docs/audit.md and not from the code under test.
  */
 import { hkdfSync } from "node:crypto";
 import { bls12_381 } from "@noble/curves/bls12-381.js";
-import { AbiCoder, concat, keccak256, id as keccakOfText } from "ethers";
-import type { AuditChallenge } from "../../offchain/core/audit/challenge.ts";
+import { AbiCoder, concat, keccak256, id as keccakOfText, solidityPacked } from "ethers";
+import type { AuditChallenge, SliceRange } from "../../offchain/core/audit/challenge.ts";
 import type { AuditPublicKey } from "../../offchain/core/audit/keys.ts";
 import type { AuditProof } from "../../offchain/core/audit/proof.ts";
 
@@ -59,11 +58,11 @@ export function oracleChainG2(point: OraclePointG2): string {
   return `0x${chainField(x.c0)}${chainField(x.c1)}${chainField(y.c0)}${chainField(y.c1)}`;
 }
 
-export function oracleKey({ alpha, beta, x }: OracleSecrets): { X: string; XA: string; Bt: string } {
+export function oracleKey({ alpha, beta, x }: OracleSecrets): { X: string; XA: string; XB: string } {
   return {
     X: oracleChainG2(G2.BASE.multiply(x)),
     XA: oracleChainG2(G2.BASE.multiply(Fr.mul(x, alpha))),
-    Bt: oracleChainG2(G2.BASE.multiply(beta)),
+    XB: oracleChainG2(G2.BASE.multiply(Fr.mul(x, beta))),
   };
 }
 
@@ -94,7 +93,7 @@ export function oracleTag({ alpha, beta, x }: OracleSecrets, index: number, slic
   return multiply(exponent).toBytes(false).subarray(-96);
 }
 
-const tag = (name: string) => keccakOfText(`tallystick/v1/${name}`);
+const tag = (name: string) => keccakOfText(`tallystick/v2/${name}`);
 
 export interface OracleChallenge {
   readonly id: string;
@@ -103,17 +102,34 @@ export interface OracleChallenge {
   readonly z: bigint;
 }
 
+/** Each range as two numbers of 48 bits. */
+export function oracleRanges(ranges: readonly SliceRange[]): string {
+  return concat(ranges.map(({ firstIndex, count }) => solidityPacked(["uint48", "uint48"], [firstIndex, count])));
+}
+
+/** The index at an offset: ranges are passed one by one. */
+function oracleIndex(ranges: readonly SliceRange[], offset: number): number {
+  let rest = offset;
+  for (const { firstIndex, count } of ranges) {
+    if (rest < count) return firstIndex + rest;
+    rest -= count;
+  }
+  throw new Error("the offset is behind the last range");
+}
+
 export function oracleChallenge(challenge: AuditChallenge): OracleChallenge {
-  const { seed, firstIndex, sliceCount, sampleCount } = challenge;
+  const { seed, ranges, sampleCount } = challenge;
   const coder = AbiCoder.defaultAbiCoder();
-  const types = ["bytes32", "bytes32", "uint64", "uint64", "uint16"];
-  const id = keccak256(coder.encode(types, [tag("audit-challenge"), hex(seed), firstIndex, sliceCount, sampleCount]));
+  const types = ["bytes32", "bytes32", "bytes32", "uint16"];
+  const rangesHash = keccak256(oracleRanges(ranges));
+  const id = keccak256(coder.encode(types, [tag("audit-challenge"), hex(seed), rangesHash, sampleCount]));
+  const sliceCount = BigInt(ranges.reduce((sum, { count }) => sum + count, 0));
   const hashes = Array.from({ length: sampleCount }, (_, t) =>
     BigInt(keccak256(coder.encode(["bytes32", "uint256"], [id, t]))),
   );
   return {
     id,
-    indices: hashes.map((hash) => firstIndex + Number((hash % 2n ** 128n) % BigInt(sliceCount))),
+    indices: hashes.map((hash) => oracleIndex(ranges, Number((hash % 2n ** 128n) % sliceCount))),
     weights: hashes.map((hash) => hash / 2n ** 128n),
     z: Fr.create(BigInt(keccak256(concat([id, tag("audit-point")])))),
   };
@@ -123,16 +139,26 @@ function challengePolynomial({ indices, weights }: OracleChallenge, point: bigin
   return indices.reduce((sum, index, t) => Fr.add(sum, Fr.mul(weights[t] ?? 0n, Fr.pow(point, BigInt(index)))), 0n);
 }
 
-/** ρ. @param V in the EIP-2537 form */
-export function oracleOpeningPoint(id: string, V: string | Uint8Array): bigint {
-  return Fr.create(BigInt(keccak256(concat([id, tag("audit-opening"), V]))));
+const oracleScalarWord = (value: bigint) => `0x${value.toString(16).padStart(64, "0")}`;
+
+/** ρ, over as many of the parts (key hash, σ, y) as are given. @param parts in the EIP-2537 form; y 32 bytes */
+export function oracleOpeningPoint(id: string, parts: readonly (string | Uint8Array)[]): bigint {
+  return Fr.create(BigInt(keccak256(concat([id, tag("audit-opening"), ...parts]))));
 }
 
 /**
- * λ, over as many of the parts (key hash, σ, ψ, V, W, y) as are given. @param parts in the EIP-2537 form; y 32 bytes
+ * w_k, from as many of the parts (id, key hash, σ, ψ, W, y of each set) as are given.
+ * @param parts in the EIP-2537 form; y 32 bytes
  */
-export function oracleBatchWeight(id: string, parts: readonly (string | Uint8Array)[]): bigint {
-  return Fr.create(BigInt(keccak256(concat([id, tag("audit-batch"), ...parts]))));
+export function oracleBatchWeight(parts: readonly (string | Uint8Array)[], k: number): bigint {
+  if (k === 0) return 1n;
+  return Fr.create(
+    BigInt(keccak256(concat([tag("audit-batch"), keccak256(concat(parts)), oracleScalarWord(BigInt(k))]))),
+  );
+}
+
+export function oracleKeyHash({ X, XA, XB }: ReturnType<typeof oracleKey>): string {
+  return keccak256(concat([X, XA, XB]));
 }
 
 /** The honest proof from the owner's secrets. */
@@ -149,13 +175,16 @@ export function oracleProof(
       0n,
     );
   const [atAlpha, y, atBeta] = [at(alpha), at(drawn.z), challengePolynomial(drawn, beta)];
-  const V = multiply(atBeta);
-  const rho = oracleOpeningPoint(drawn.id, oracleChainG1(V));
+  const sigma = multiply(Fr.mul(x, Fr.add(atBeta, atAlpha)));
+  const rho = oracleOpeningPoint(drawn.id, [
+    oracleKeyHash(oracleKey(secrets)),
+    oracleChainG1(sigma),
+    oracleScalarWord(y),
+  ]);
   const quotient = Fr.div(Fr.sub(atBeta, challengePolynomial(drawn, rho)), Fr.sub(beta, rho));
   return {
-    sigma: multiply(Fr.mul(x, Fr.add(atBeta, atAlpha))).toBytes(true),
+    sigma: sigma.toBytes(true),
     psi: multiply(Fr.div(Fr.sub(atAlpha, y), Fr.sub(alpha, drawn.z))).toBytes(true),
-    V: V.toBytes(true),
     W: multiply(quotient).toBytes(true),
     y,
   };
@@ -168,7 +197,7 @@ function fromChainG2(bytes: Uint8Array): OraclePointG2 {
   return point;
 }
 
-/** Whether a proof verifies: e(σ, G2) = e(V + yG1 − zψ, X)·e(ψ, XA) and e(V − v(ρ)G1 + ρW, G2) = e(W, Bt). */
+/** Whether a proof verifies: e(σ, G2) = e((v(ρ) + y)G1 − zψ − ρW, X)·e(ψ, XA)·e(W, XB). */
 export function oracleVerify(key: AuditPublicKey, challenge: AuditChallenge, proof: Required<AuditProof>): boolean {
   const drawn = oracleChallenge(challenge);
   const read = (bytes: Uint8Array) => {
@@ -176,25 +205,24 @@ export function oracleVerify(key: AuditPublicKey, challenge: AuditChallenge, pro
     if (!point.is0()) point.assertValidity();
     return point;
   };
-  const [sigma, psi, V, W] = [read(proof.sigma), read(proof.psi), read(proof.V), read(proof.W)];
-  const [X, XA, Bt] = [fromChainG2(key.X), fromChainG2(key.XA), fromChainG2(key.Bt)];
+  const [sigma, psi, W] = [read(proof.sigma), read(proof.psi), read(proof.W)];
+  const [X, XA, XB] = [fromChainG2(key.X), fromChainG2(key.XA), fromChainG2(key.XB)];
   const scaled = (point: OraclePointG1, scalar: bigint) => (scalar === 0n ? G1.ZERO : point.multiply(scalar));
-  const product = (pairs: [OraclePointG1, OraclePointG2][]) =>
-    Fp12.eql(bls12_381.pairingBatch(pairs.filter(([g1]) => !g1.is0()).map(([g1, g2]) => ({ g1, g2 }))), Fp12.ONE);
-  const rho = oracleOpeningPoint(drawn.id, oracleChainG1(V));
-  const signed = V.add(scaled(G1.BASE, proof.y)).subtract(scaled(psi, drawn.z));
-  const opened = V.subtract(multiply(challengePolynomial(drawn, rho))).add(scaled(W, rho));
-  return (
-    product([
-      [sigma, G2.BASE],
-      [signed.negate(), X],
-      [psi.negate(), XA],
-    ]) &&
-    product([
-      [opened, G2.BASE],
-      [W.negate(), Bt],
-    ])
-  );
+  const rho = oracleOpeningPoint(drawn.id, [
+    keccak256(concat([key.X, key.XA, key.XB])),
+    oracleChainG1(sigma),
+    oracleScalarWord(proof.y),
+  ]);
+  const constant = multiply(Fr.add(challengePolynomial(drawn, rho), proof.y));
+  const signed = constant.subtract(scaled(psi, drawn.z)).subtract(scaled(W, rho));
+  const pairs: [OraclePointG1, OraclePointG2][] = [
+    [sigma.negate(), G2.BASE],
+    [signed, X],
+    [psi, XA],
+    [W, XB],
+  ];
+  const product = bls12_381.pairingBatch(pairs.filter(([g1]) => !g1.is0()).map(([g1, g2]) => ({ g1, g2 })));
+  return Fp12.eql(product, Fp12.ONE);
 }
 
 export { bytesOf, hex };

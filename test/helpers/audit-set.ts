@@ -11,18 +11,21 @@ import {
 } from "../../offchain/core/audit/challenge.ts";
 import { encodeG1, encodeG1ForChain } from "../../offchain/core/audit/curve.ts";
 import {
-  ELEMENTS_PER_SLICE,
+  DEFAULT_SLICE_ELEMENTS,
+  encodeScalar,
   evaluatePolynomial,
   FIELD_ORDER,
   power,
+  readElements,
   reduce,
   SLICE_BYTES,
-  sliceElements,
+  sliceBytes,
 } from "../../offchain/core/audit/field.ts";
 import { multiplyGeneratorG1 } from "../../offchain/core/audit/fixed-base.ts";
 import {
   type AuditPublicKey,
   type AuditSecrets,
+  auditKeyHash,
   auditPublicKey,
   deriveAgreementSecret,
   deriveAuditSecrets,
@@ -73,29 +76,38 @@ export interface StoredSet {
 const POINT_BYTES = 96;
 
 /** Powers of α by owner: they are the same for all sets, and the prover keeps decoded points with the array. */
-const powersOfOwner = new WeakMap<AuditSecrets, Uint8Array>();
+const powersOfOwner = new WeakMap<AuditSecrets, Map<number, Uint8Array>>();
 
-function sharedPowersA(secrets: AuditSecrets): Uint8Array {
-  const powers = powersOfOwner.get(secrets) ?? powersOfAlpha(secrets);
-  powersOfOwner.set(secrets, powers);
+function sharedPowersA(secrets: AuditSecrets, sliceElements: number): Uint8Array {
+  const bySize = powersOfOwner.get(secrets) ?? new Map<number, Uint8Array>();
+  powersOfOwner.set(secrets, bySize);
+  const powers = bySize.get(sliceElements) ?? powersOfAlpha(secrets, 0, sliceElements);
+  bySize.set(sliceElements, powers);
   return powers;
 }
 
 /** Tags data and stores it with its powers. */
-export function storeSet(keys: AuditKeys, data: Uint8Array, firstIndex = 1): StoredSet {
-  const tagger = new SliceTagger(keys.secrets, keys.x, firstIndex);
+export function storeSet(
+  keys: AuditKeys,
+  data: Uint8Array,
+  firstIndex = 1,
+  sliceElements = DEFAULT_SLICE_ELEMENTS,
+): StoredSet {
+  const sizeBytes = sliceBytes(sliceElements);
+  const tagger = new SliceTagger(keys.secrets, keys.x, firstIndex, sliceElements);
   tagger.push(data);
   const tags = tagger.finish();
   const slices = Array.from({ length: tagger.sliceCount }, (_, k) => {
-    const slice = new Uint8Array(SLICE_BYTES);
-    slice.set(data.subarray(k * SLICE_BYTES, (k + 1) * SLICE_BYTES));
+    const slice = new Uint8Array(sizeBytes);
+    slice.set(data.subarray(k * sizeBytes, (k + 1) * sizeBytes));
     return slice;
   });
-  const powersA = sharedPowersA(keys.secrets);
+  const powersA = sharedPowersA(keys.secrets, sliceElements);
   const powersB = powersOfBeta(keys.secrets, 1, firstIndex + slices.length - 1);
   const point = (points: Uint8Array, position: number, count = 1) =>
     points.subarray(position * POINT_BYTES, (position + count) * POINT_BYTES);
   const source: SliceSource = {
+    sliceElements,
     powersA,
     readSlice: async (index) => slices[index - firstIndex] ?? new Uint8Array(0),
     readTag: async (index) => point(tags, index - firstIndex),
@@ -113,12 +125,12 @@ export function proveWithSecrets(
   challenge: AuditChallenge,
   sliceAt: (index: number) => Uint8Array,
 ): Required<AuditProof> {
-  const { secrets, x } = keys;
+  const { secrets, x, publicKey } = keys;
   const expanded = expandChallenge(challenge);
-  const sums = new Array<bigint>(ELEMENTS_PER_SLICE).fill(0n);
+  const sums = new Array<bigint>(DEFAULT_SLICE_ELEMENTS).fill(0n);
   for (const [t, index] of expanded.indices.entries()) {
     const weight = expanded.weights[t] ?? 0n;
-    for (const [j, element] of sliceElements(sliceAt(index)).entries()) {
+    for (const [j, element] of readElements(sliceAt(index)).entries()) {
       sums[j] = ((sums[j] ?? 0n) + weight * element) % FIELD_ORDER;
     }
   }
@@ -126,14 +138,13 @@ export function proveWithSecrets(
   const atAlpha = evaluatePolynomial(sums, secrets.alpha);
   const y = evaluatePolynomial(sums, expanded.z);
   const atBeta = evaluateChallenge(expanded, secrets.beta);
-  const V = multiplyGeneratorG1(atBeta);
-  const rho = openingPoint(challengeId(challenge), encodeG1ForChain(V));
+  const sigma = multiplyGeneratorG1(reduce(x * (atBeta + atAlpha)));
+  const rho = openingPoint(challengeId(challenge), auditKeyHash(publicKey), encodeG1ForChain(sigma), encodeScalar(y));
   const psi = (atAlpha - y) * inverse(secrets.alpha - expanded.z);
   const W = (atBeta - evaluateChallenge(expanded, rho)) * inverse(secrets.beta - rho);
   return {
-    sigma: encodeG1(multiplyGeneratorG1(reduce(x * (atBeta + atAlpha)))),
+    sigma: encodeG1(sigma),
     psi: encodeG1(multiplyGeneratorG1(reduce(psi))),
-    V: encodeG1(V),
     W: encodeG1(multiplyGeneratorG1(reduce(W))),
     y,
   };

@@ -5,16 +5,19 @@
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { bls12_381 } from "@noble/curves/bls12-381.js";
-import { keccak256 } from "ethers";
 import { format, resolveConfig } from "prettier";
 import type { AuditChallenge } from "../../offchain/core/audit/challenge.ts";
 import type { AuditProof } from "../../offchain/core/audit/proof.ts";
 import {
   hex,
+  type OracleSecrets,
+  oracleBatchWeight,
   oracleChainG1,
   oracleChallenge,
   oracleKey,
+  oracleKeyHash,
   oracleProof,
+  oracleRanges,
   oracleSecrets,
   oracleTag,
 } from "./audit-oracle.ts";
@@ -32,21 +35,35 @@ const CHALLENGES: readonly { name: string; challenge: AuditChallenge }[] = [
   { name: "1 MiB, 30 samples", challenge: challengeOf(4, 30, 1, 9) },
   { name: "1 TiB, 460 samples", challenge: challengeOf(5, 460, 1, TEBIBYTE_SLICES) },
   { name: "2^40 slices from index 2^33, 7 samples", challenge: challengeOf(6, 7, 2 ** 33, 2 ** 40) },
+  { name: "3 ranges, 31 samples", challenge: rangesOf(7, 31, 3, 40, 2) },
+  { name: "17 ranges, 30 samples", challenge: rangesOf(8, 30, 17, 1000, 7000) },
+  { name: "32 ranges up to index 2^24, 33 samples", challenge: rangesOf(9, 33, 32, 2 ** 18, 2 ** 18) },
 ];
 
-function challengeOf(seedByte: number, sampleCount: number, firstIndex: number, sliceCount: number): AuditChallenge {
-  return { seed: new Uint8Array(32).fill(seedByte), sampleCount, firstIndex, sliceCount };
+/** Ranges of one length, with gaps of another between them. */
+function rangesOf(seedByte: number, sampleCount: number, rangeCount: number, count: number, gap: number) {
+  const ranges = Array.from({ length: rangeCount }, (_, k) => ({ firstIndex: 1 + gap + k * (count + gap), count }));
+  return { seed: new Uint8Array(32).fill(seedByte), sampleCount, ranges };
 }
 
-function chainForm(proof: Required<AuditProof>): { sigma: string; psi: string; V: string; W: string } {
+function challengeOf(seedByte: number, sampleCount: number, firstIndex: number, sliceCount: number): AuditChallenge {
+  return { seed: new Uint8Array(32).fill(seedByte), sampleCount, ranges: [{ firstIndex, count: sliceCount }] };
+}
+
+function chainForm(proof: Required<AuditProof>): { sigma: string; psi: string; W: string } {
   const decode = (bytes: Uint8Array) => oracleChainG1(bls12_381.G1.Point.fromHex(Buffer.from(bytes).toString("hex")));
-  return { sigma: decode(proof.sigma), psi: decode(proof.psi), V: decode(proof.V), W: decode(proof.W) };
+  return { sigma: decode(proof.sigma), psi: decode(proof.psi), W: decode(proof.W) };
 }
 
 /** The vectors, as JSON values. Slices are `sparseSlice(index)` of test/helpers/audit-set.ts. */
 export function makeAuditVectors() {
   const secrets = oracleSecrets(AUDIT_SEED, SALT);
   const key = oracleKey(secrets);
+  const keyHash = oracleKeyHash(key);
+  const audits = makeAudits(secrets);
+  const transcript = audits.flatMap(({ challengeId, chainProof: { sigma, psi, W }, proof }) => {
+    return [challengeId, keyHash, sigma, psi, W, `0x${BigInt(proof.y).toString(16).padStart(64, "0")}`];
+  });
   return {
     comment: "Possession audit (docs/spec.md). Made by test/helpers/audit-oracle.ts on noble-curves and ethers.",
     auditSeed: hex(AUDIT_SEED),
@@ -55,29 +72,34 @@ export function makeAuditVectors() {
     beta: secrets.beta.toString(),
     x: secrets.x.toString(),
     key,
-    keyHash: keccak256(`0x${key.X.slice(2)}${key.XA.slice(2)}${key.Bt.slice(2)}`),
+    keyHash,
     tags: [1, 2, 8_659_208].map((index) => ({ index, tag: hex(oracleTag(secrets, index, sparseSlice(index))) })),
-    audits: CHALLENGES.map(({ name, challenge }) => {
-      const drawn = oracleChallenge(challenge);
-      const proof = oracleProof(secrets, challenge, sparseSlice);
-      const { seed, ...numbers } = challenge;
-      return {
-        name,
-        challenge: { seed: hex(seed), ...numbers },
-        challengeId: drawn.id,
-        firstDraws: drawn.indices.slice(0, 4).map((index, t) => ({ index, weight: drawn.weights[t]?.toString() })),
-        z: drawn.z.toString(),
-        proof: {
-          sigma: hex(proof.sigma),
-          psi: hex(proof.psi),
-          V: hex(proof.V),
-          W: hex(proof.W),
-          y: proof.y.toString(),
-        },
-        chainProof: chainForm(proof),
-      };
-    }),
+    audits,
+    batchWeights: audits.map((_, k) => oracleBatchWeight(transcript, k).toString()),
   };
+}
+
+function makeAudits(secrets: OracleSecrets) {
+  return CHALLENGES.map(({ name, challenge }) => {
+    const drawn = oracleChallenge(challenge);
+    const proof = oracleProof(secrets, challenge, sparseSlice);
+    const { seed, ...rest } = challenge;
+    return {
+      name,
+      challenge: { seed: hex(seed), ...rest },
+      ranges: oracleRanges(challenge.ranges),
+      challengeId: drawn.id,
+      firstDraws: drawn.indices.slice(0, 4).map((index, t) => ({ index, weight: drawn.weights[t]?.toString() })),
+      z: drawn.z.toString(),
+      proof: {
+        sigma: hex(proof.sigma),
+        psi: hex(proof.psi),
+        W: hex(proof.W),
+        y: proof.y.toString(),
+      },
+      chainProof: chainForm(proof),
+    };
+  });
 }
 
 export type AuditVectors = ReturnType<typeof makeAuditVectors>;
@@ -85,9 +107,9 @@ export type AuditVectors = ReturnType<typeof makeAuditVectors>;
 /** The same values as a Solidity library, formatted like all contracts. */
 export async function solidityVectors(vectors: AuditVectors): Promise<string> {
   const literal = (text: string) => `hex"${text.slice(2)}"`;
-  const cases = vectors.audits.map(({ name, challenge, chainProof, proof }, k) => {
-    const { seed, firstIndex, sliceCount, sampleCount } = challenge;
-    const fields = { seed, firstIndex, sliceCount, sampleCount };
+  const cases = vectors.audits.map(({ name, challenge, ranges, chainProof, proof }, k) => {
+    const { seed, sampleCount } = challenge;
+    const fields = { seed, ranges: literal(ranges), sampleCount };
     const members = Object.entries(fields).map(([field, value]) => `                ${field}: ${value}`);
     return [
       `        // ${name}`,
@@ -97,7 +119,6 @@ export async function solidityVectors(vectors: AuditVectors): Promise<string> {
       "            });",
       `            proof.sigma = ${literal(chainProof.sigma)};`,
       `            proof.psi = ${literal(chainProof.psi)};`,
-      `            proof.V = ${literal(chainProof.V)};`,
       `            proof.W = ${literal(chainProof.W)};`,
       `            proof.y = ${proof.y};`,
       "        }",
@@ -120,7 +141,7 @@ library PdpVectors {
             PdpVerifier.Key({
                 X: ${literal(vectors.key.X)},
                 XA: ${literal(vectors.key.XA)},
-                Bt: ${literal(vectors.key.Bt)}
+                XB: ${literal(vectors.key.XB)}
             });
     }
 

@@ -129,7 +129,7 @@ describe("agreements of a provider", () => {
       body: { seed: toHex(challenge), sampleCount: 20 },
     });
     const proof = decodeProof(fromHex(audit.json.proof));
-    const asked = { seed: challenge, sampleCount: 20, firstIndex: 1, sliceCount: data.sliceCount };
+    const asked = { seed: challenge, sampleCount: 20, ranges: [{ firstIndex: 1, count: data.sliceCount }] };
     verifyPrivate(data.secrets, data.x, asked, proof);
     expect(() => verifyPrivate(data.secrets, data.x, { ...asked, seed: sha256(challenge) }, proof)).to.throw();
 

@@ -199,7 +199,7 @@ describe("PostgreSQL", () => {
           {
             account: account(77),
             salt: new Uint8Array(32).fill(k),
-            key: { X: Uint8Array.of(1), XA: Uint8Array.of(2), Bt: Uint8Array.of(3) },
+            key: { X: Uint8Array.of(1), XA: Uint8Array.of(2), XB: Uint8Array.of(3) },
             auditKeyHash: new Uint8Array(32),
             manifestHash: new Uint8Array(32),
             touchedAt: 1,
@@ -324,7 +324,7 @@ describe("PostgreSQL", () => {
         {
           account: account(78),
           salt: new Uint8Array(32),
-          key: { X: Uint8Array.of(1), XA: Uint8Array.of(2), Bt: Uint8Array.of(3) },
+          key: { X: Uint8Array.of(1), XA: Uint8Array.of(2), XB: Uint8Array.of(3) },
           auditKeyHash: new Uint8Array(32),
           manifestHash: new Uint8Array(32),
           touchedAt: 1,

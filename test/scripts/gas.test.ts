@@ -1,11 +1,17 @@
 import { expect } from "chai";
-import { BARS, judge } from "../../scripts/bench/gas.ts";
+import { BARS, judge, SHARE_BARS } from "../../scripts/bench/gas.ts";
 
 const within = {
   proofs: [
-    { name: "PdpVerifier, 30 samples of 1 TiB, check", gas: 320_000 },
-    { name: "PdpVerifier, 460 samples of 1 TiB, check", gas: 500_000 },
-    { name: "PdpVerifier, 460 samples of 1 TiB, transaction", gas: 900_000 },
+    { name: "PdpVerifier, 30 samples of 1 range, check", gas: 220_000 },
+    { name: "PdpVerifier, 460 samples of 1 range, check", gas: 325_000 },
+    { name: "PdpVerifier, 30 samples of 16 ranges, check", gas: 230_000 },
+    { name: "PdpVerifier, 460 samples of 16 ranges, check", gas: 380_000 },
+    { name: "PdpVerifier, 30 samples of 1 range, transaction", gas: 290_000 },
+    { name: "PdpVerifier, 460 samples of 1 range, transaction", gas: 400_000 },
+    { name: "PdpVerifier, 30 samples of 1 range, each further of 2 sets", gas: 246_500 },
+    { name: "PdpVerifier, 460 samples of 1 range, each further of 2 sets", gas: 360_000 },
+    { name: "PdpVerifier, 460 samples of 1 TiB, check", gas: 900_000 },
   ],
   records: [{ name: "record, 800-byte payload", gas: 90_000 }],
   randomness: [
@@ -16,18 +22,40 @@ const within = {
 
 describe("bars of gas", () => {
   it("are those that were promised", () => {
-    expect(BARS.map(({ limit }) => limit)).to.deep.equal([320_000, 500_000, 90_000, 80_000, 350_000]);
+    expect(BARS.map(({ limit }) => limit)).to.deep.equal([
+      220_000, 325_000, 230_000, 380_000, 290_000, 400_000, 90_000, 80_000, 350_000,
+    ]);
+    expect(SHARE_BARS.map(({ limitPercent }) => limitPercent)).to.deep.equal([85, 90]);
   });
 
   it("hold for figures up to and with the limit, and for no others", () => {
     const figures = judge(within);
     expect(figures.every(({ pass }) => pass)).to.equal(true);
-    expect(figures.map(({ limit }) => limit)).to.deep.equal([320_000, 500_000, undefined, 90_000, 80_000, 350_000]);
+    expect(figures.map(({ limit }) => limit)).to.deep.equal([
+      220_000,
+      325_000,
+      230_000,
+      380_000,
+      290_000,
+      400_000,
+      246_500,
+      360_000,
+      undefined,
+      90_000,
+      80_000,
+      350_000,
+    ]);
+    for (const [k, { gas }] of within.proofs.slice(0, 8).entries()) {
+      const proofs = within.proofs.map((figure, n) => (n === k ? { ...figure, gas: gas + 1 } : figure));
+      expect(judge({ ...within, proofs })[k]?.pass).to.equal(false);
+    }
     const over = { ...within, records: [{ name: "record, 800-byte payload", gas: 90_001 }] };
-    expect(judge(over).map(({ pass }) => pass)).to.deep.equal([true, true, true, false, true, true]);
+    expect(judge(over).at(-3)?.pass).to.equal(false);
   });
 
   it("are not passed by measuring nothing", () => {
     expect(() => judge({ proofs: within.proofs })).to.throw("nothing was measured for the bar");
+    const proofs = within.proofs.filter(({ name }) => !name.endsWith("transaction"));
+    expect(() => judge({ ...within, proofs })).to.throw("nothing was measured for");
   });
 });

@@ -460,6 +460,30 @@ def randomness_vectors():
     return {"sources": sources}
 
 
+def audit_challenge(seed, ranges, sample_count):
+    """The id and the indices of an audit challenge, from the list of its ranges."""
+    packed = b"".join(u(first, 6) + u(count, 6) for first, count in ranges)
+    label = keccak256(b"tallystick/v2/audit-challenge")
+    challenge_id = keccak256(label + seed + keccak256(packed) + u(sample_count, 32))
+    indices = []
+    for t in range(sample_count):
+        rest = int.from_bytes(keccak256(challenge_id + u(t, 32)), "big") % 2**128
+        rest %= sum(count for _, count in ranges)
+        for first, count in ranges:
+            if rest < count:
+                indices.append(first + rest)
+                break
+            rest -= count
+    return {
+        "seed": hexed(seed),
+        "ranges": [{"firstIndex": first, "count": count} for first, count in ranges],
+        "sampleCount": sample_count,
+        "packed": hexed(packed),
+        "id": hexed(challenge_id),
+        "indices": indices,
+    }
+
+
 def audit_vectors():
     audit_seed = b"\1" * 32
     alpha = int.from_bytes(kdf(audit_seed, "audit-alpha", b"", 48), "big") % BLS_R
@@ -468,7 +492,7 @@ def audit_vectors():
     manifest = b"\1" + u(len(chunks), 4) + b"".join(digest + u(size, 4) for digest, size in chunks)
     with open("audit.json") as file:
         proof = json.load(file)["audits"][0]["proof"]
-    points = [unhexed(proof[name]) for name in ("sigma", "psi", "V", "W")]
+    points = [unhexed(proof[name]) for name in ("sigma", "psi", "W")]
     y = u(int(proof["y"]), 32)
     return {
         "auditSeed": hexed(audit_seed),
@@ -477,9 +501,14 @@ def audit_vectors():
         "manifestChunks": [{"digest": digest.hex(), "sizeBytes": size} for digest, size in chunks],
         "manifest": hexed(manifest),
         "manifestHash": hexed(sha256(tag("audit-manifest") + manifest)),
+        "challenges": [
+            audit_challenge(b"\7" * 32, [(1, 1)], 2),
+            audit_challenge(b"\7" * 32, [(1, 3), (4, 1), (9, 5)], 12),
+            audit_challenge(b"\10" * 32, [(1 + 1000 * k, 7 + k) for k in range(32)], 12),
+        ],
         "proofOf": "the first audit of audit.json",
-        "publicProof": hexed(b"\1\1" + b"".join(points) + y),
-        "privateProof": hexed(b"\1\0" + b"".join(points[:2]) + y),
+        "publicProof": hexed(b"\2\1" + b"".join(points) + y),
+        "privateProof": hexed(b"\2\0" + b"".join(points[:2]) + y),
     }
 
 

@@ -16,7 +16,7 @@ export interface AgreementKeys {
   readonly secrets: AuditSecrets;
   readonly x: bigint;
   readonly publicKey: AuditPublicKey;
-  /** keccak256(X ‖ XA ‖ Bt), 0x hex. */
+  /** keccak256(X ‖ XA ‖ XB), 0x hex. */
   readonly keyHash: string;
 }
 

@@ -9,7 +9,7 @@ import { storageEscrow } from "../../chain/contracts.ts";
 import { type Agreement, parseEscrowLog } from "../../chain/escrow.ts";
 import { chainLogs } from "../../chain/logs.ts";
 import { readChain } from "../../chain/revert.ts";
-import type { AuditChallenge } from "../../core/audit/challenge.ts";
+import { type AuditChallenge, countSlices } from "../../core/audit/challenge.ts";
 import { decodeG1FromChain, encodeG1, G1_CHAIN_BYTES } from "../../core/audit/curve.ts";
 import { type AuditPublicKey, auditKeyHash } from "../../core/audit/keys.ts";
 import { type AuditProof, decodeProof } from "../../core/audit/proof.ts";
@@ -74,7 +74,8 @@ export async function audit(context: AgentContext, dataId: string, options: Audi
     if (error instanceof TallystickError && LOSSES.has(error.code)) context.noticeLoss();
     throw error;
   }
-  const { sampleCount, sliceCount, seed } = done.challenge;
+  const { sampleCount, seed } = done.challenge;
+  const sliceCount = countSlices(done.challenge.ranges);
   return {
     mode: options.public === true ? "public" : "private",
     dataId,
@@ -114,7 +115,7 @@ async function auditPrivately(
   const sliceCount = Number(terms.sliceCount);
   const sampleCount = Math.min(wanted ?? drawsFor(sliceCount), MAX_AUDIT_SAMPLES);
   const seed = randomBytes(32);
-  const challenge = { seed, sampleCount, firstIndex: Number(terms.firstIndex), sliceCount };
+  const challenge = { seed, sampleCount, ranges: [{ firstIndex: Number(terms.firstIndex), count: sliceCount }] };
   const proof = await provider.audit(id, seed, sampleCount);
   const keys = await agreementKeys(context.identity.auditSeed, row.salt);
   blaming(provider.name, () => verifyPrivate(keys.secrets, keys.x, challenge, decodeProof(proof)));
@@ -135,7 +136,8 @@ async function auditPublicly(context: AgentContext, { id, terms }: Agreement): P
   const party = `provider ${terms.provider}`;
   if (toHex(auditKeyHash(key)) !== terms.auditKeyHash) throw foreignKey(party);
   const { sampleCount, firstIndex, sliceCount } = terms;
-  const challenge = { seed, sampleCount, firstIndex: Number(firstIndex), sliceCount: Number(sliceCount) };
+  const ranges = [{ firstIndex: Number(firstIndex), count: Number(sliceCount) }];
+  const challenge = { seed, sampleCount, ranges };
   blaming(party, () => verifyPublic(key, challenge, proof));
   return { challenge, place: { epoch, transactionHash, blockNumber } };
 }
@@ -175,11 +177,10 @@ async function newestProof(context: AgentContext, id: bigint): Promise<ChainProo
   );
   const [, , key, proof] = call.args.toArray(false) as [bigint, bigint, KeyArguments, ProofArguments];
   return {
-    key: { X: fromHex(key.X), XA: fromHex(key.XA), Bt: fromHex(key.Bt) },
+    key: { X: fromHex(key.X), XA: fromHex(key.XA), XB: fromHex(key.XB) },
     proof: {
       sigma: compressed(proof.sigma),
       psi: compressed(proof.psi),
-      V: compressed(proof.V),
       W: compressed(proof.W),
       y: proof.y,
     },
@@ -193,13 +194,12 @@ async function newestProof(context: AgentContext, id: bigint): Promise<ChainProo
 interface KeyArguments {
   readonly X: string;
   readonly XA: string;
-  readonly Bt: string;
+  readonly XB: string;
 }
 
 interface ProofArguments {
   readonly sigma: string;
   readonly psi: string;
-  readonly V: string;
   readonly W: string;
   readonly y: bigint;
 }

@@ -5,7 +5,7 @@
  */
 
 import { randomBytes } from "#primitives";
-import { FIRST_INDEX } from "../../core/audit/field.ts";
+import { DEFAULT_SLICE_ELEMENTS, FIRST_INDEX } from "../../core/audit/field.ts";
 import { decodeManifest, encodeManifest, type ManifestChunk, manifestHash } from "../../core/audit/manifest.ts";
 import { SliceTagger } from "../../core/audit/tags.ts";
 import { toHex } from "../../core/encoding/hex.ts";
@@ -69,7 +69,7 @@ export class DataSetTagger {
     this.salt = salt;
     this.#store = store;
     this.#writer = writer;
-    this.#tagger = new SliceTagger(keys.secrets, keys.x, FIRST_INDEX);
+    this.#tagger = new SliceTagger(keys.secrets, keys.x, FIRST_INDEX, DEFAULT_SLICE_ELEMENTS);
   }
 
   /** @throws TallystickError DISK_FULL, DISK_FAILED */

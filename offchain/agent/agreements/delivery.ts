@@ -1,7 +1,7 @@
 /** Uploads a prepared data set to the provider that is to be audited on it. */
 
 import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
-import { ELEMENTS_PER_SLICE, FIRST_INDEX } from "../../core/audit/field.ts";
+import { DEFAULT_SLICE_ELEMENTS, FIRST_INDEX } from "../../core/audit/field.ts";
 import { decodeManifest, sliceLayout } from "../../core/audit/manifest.ts";
 import { powersOfAlpha, powersOfBeta } from "../../core/audit/powers.ts";
 import { fromHex } from "../../core/encoding/hex.ts";
@@ -144,14 +144,14 @@ function sameDataSet(
   prepared: PreparedDataSet,
   keys: AgreementKeys,
 ): (status: PreparationStatus) => PreparationStatus {
-  const { sliceCount } = sliceLayout(decodeManifest(prepared.manifest));
+  const { sliceCount } = sliceLayout(decodeManifest(prepared.manifest), DEFAULT_SLICE_ELEMENTS);
   const perSlice = String(sliceCount * G1_EXPANDED_BYTES);
   const own = {
     "manifest hash": prepared.manifestHash,
     "audit key hash": keys.keyHash,
     "first index": String(FIRST_INDEX),
     "slice count": String(sliceCount),
-    "bytes of powers-a": String(ELEMENTS_PER_SLICE * G1_EXPANDED_BYTES),
+    "bytes of powers-a": String(DEFAULT_SLICE_ELEMENTS * G1_EXPANDED_BYTES),
     "bytes of powers-b": perSlice,
     "bytes of tags": perSlice,
   };

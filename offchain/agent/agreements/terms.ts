@@ -6,7 +6,7 @@ import { getAddress } from "ethers";
 import type { Deployment } from "../../chain/deployment.ts";
 import { type Agreement, type AgreementStatus, depositOf, NATIVE_TOKEN, type Terms } from "../../chain/escrow.ts";
 import { amountsFromOffer, requireTermsKeepOffer } from "../../core/agreement/offer.ts";
-import { FIRST_INDEX } from "../../core/audit/field.ts";
+import { DEFAULT_SLICE_ELEMENTS, FIRST_INDEX } from "../../core/audit/field.ts";
 import { decodeManifest, sliceLayout } from "../../core/audit/manifest.ts";
 import { drawsFor } from "../../core/audit/sampling.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
@@ -71,7 +71,7 @@ export function makeTerms(
   headBlock: number,
   options: AgreementOptions,
 ): Terms {
-  const { sliceCount } = sliceLayout(decodeManifest(prepared.manifest));
+  const { sliceCount } = sliceLayout(decodeManifest(prepared.manifest), DEFAULT_SLICE_ELEMENTS);
   const { manifestHash } = prepared;
   const hashes = { auditKeyHash: keys.keyHash, manifestHash };
   return termsFor(deployment, offer, provider, sliceCount, hashes, headBlock, options);

@@ -11,14 +11,36 @@ export const FIELD_ORDER = 0x73eda753299d7d483339d80809a1d80553bda402fffe5bfefff
 /** Bytes of one field element of data: 248 bits, so that any data is a canonical scalar. */
 export const ELEMENT_BYTES = 31;
 
-/** Coefficients of one slice's polynomial. */
-export const ELEMENTS_PER_SLICE = 4096;
+/** Coefficients of one slice's polynomial, unless a data set says otherwise. */
+export const DEFAULT_SLICE_ELEMENTS = 4096;
 
-/** Bytes of data under one tag. */
-export const SLICE_BYTES = ELEMENT_BYTES * ELEMENTS_PER_SLICE;
+/** Sizes of slices are multiples of 1024 elements (32 KiB) up to 65,536 (2 MiB). */
+const SLICE_ELEMENTS_STEP = 1024;
+export const SLICE_ELEMENTS_LIMIT = 65_536;
+
+/** Bytes of data under one tag, unless a data set says otherwise. */
+export const SLICE_BYTES = sliceBytes(DEFAULT_SLICE_ELEMENTS);
 
 /** Index of the first slice of a data set: every agreement has its own secret x, so its slices are numbered from 1. */
 export const FIRST_INDEX = 1;
+
+/**
+ * Bytes of data under one tag, for slices of so many coefficients.
+ * @throws InvalidInputError unless it is a multiple of 1024 from 1024 to 65,536
+ */
+export function sliceBytes(sliceElements: number): number {
+  if (
+    !(sliceElements >= SLICE_ELEMENTS_STEP && sliceElements <= SLICE_ELEMENTS_LIMIT) ||
+    sliceElements % SLICE_ELEMENTS_STEP !== 0
+  ) {
+    throw new InvalidInputError("slices of a possession audit cannot have this size", {
+      check: "elements of a slice",
+      expected: `a multiple of ${SLICE_ELEMENTS_STEP} up to ${SLICE_ELEMENTS_LIMIT}`,
+      received: String(sliceElements),
+    });
+  }
+  return ELEMENT_BYTES * sliceElements;
+}
 
 /** Bytes of a scalar on the wire. */
 export const SCALAR_BYTES = 32;
@@ -90,7 +112,7 @@ export function encodeScalar(value: bigint): Uint8Array {
  * order of the machine that runs the kernel).
  * @param slice a multiple of 31 bytes
  */
-export function sliceElements(slice: Uint8Array): bigint[] {
+export function readElements(slice: Uint8Array): bigint[] {
   const elements: bigint[] = [];
   for (let offset = 0; offset < slice.length; offset += ELEMENT_BYTES) {
     elements.push(bigEndianToInteger(slice.slice(offset, offset + ELEMENT_BYTES).reverse()));

@@ -3,7 +3,7 @@
  * exponent. Every agreement adds its own x. All three derive from the owner's audit seed, so the recovery phrase alone
  * restores them.
  *
- * On chain: X = x·G2, XA = xα·G2, Bt = β·G2. The equations are in docs/audit.md.
+ * On chain: X = x·G2, XA = xα·G2, XB = xβ·G2. The equations are in docs/audit.md.
  */
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { concatBytes } from "@noble/hashes/utils.js";
@@ -23,7 +23,7 @@ export interface AuditSecrets {
 export interface AuditPublicKey {
   readonly X: Uint8Array;
   readonly XA: Uint8Array;
-  readonly Bt: Uint8Array;
+  readonly XB: Uint8Array;
 }
 
 const SALT_BYTES = 32;
@@ -66,28 +66,28 @@ export function auditPublicKey(secrets: AuditSecrets, x: bigint): AuditPublicKey
   return {
     X: encodeG2ForChain(multiplyG2(base, x)),
     XA: encodeG2ForChain(multiplyG2(base, reduce(x * secrets.alpha))),
-    Bt: encodeG2ForChain(multiplyG2(base, secrets.beta)),
+    XB: encodeG2ForChain(multiplyG2(base, reduce(x * secrets.beta))),
   };
 }
 
-/** What the agreement on chain pins: keccak256(X ‖ XA ‖ Bt). @returns 32 bytes */
+/** What the agreement on chain pins: keccak256(X ‖ XA ‖ XB). @returns 32 bytes */
 export function auditKeyHash(key: AuditPublicKey): Uint8Array {
-  return keccak_256(concatBytes(key.X, key.XA, key.Bt));
+  return keccak_256(concatBytes(key.X, key.XA, key.XB));
 }
 
 /** The key as the arguments of a contract call. */
-export function keyForChain(key: AuditPublicKey): { X: string; XA: string; Bt: string } {
-  return { X: toHex(key.X), XA: toHex(key.XA), Bt: toHex(key.Bt) };
+export function keyForChain(key: AuditPublicKey): { X: string; XA: string; XB: string } {
+  return { X: toHex(key.X), XA: toHex(key.XA), XB: toHex(key.XB) };
 }
 
 /**
  * Reads the points of a key.
  * @throws InvalidPointError unless all three are canonical, in the subgroup and not the identity
  */
-export function decodeAuditKey(key: AuditPublicKey): { X: PointG2; XA: PointG2; Bt: PointG2 } {
+export function decodeAuditKey(key: AuditPublicKey): { X: PointG2; XA: PointG2; XB: PointG2 } {
   return {
     X: decodeG2FromChain(key.X, "audit key X"),
     XA: decodeG2FromChain(key.XA, "audit key XA"),
-    Bt: decodeG2FromChain(key.Bt, "audit key Bt"),
+    XB: decodeG2FromChain(key.XB, "audit key XB"),
   };
 }

@@ -11,7 +11,7 @@ import { createSha256 } from "#primitives";
 import { domainTag } from "../crypto/kdf.ts";
 import { contentIdFromDigest, DIGEST_BYTES, digestOf } from "../encoding/content-id.ts";
 import { InvalidInputError, UnknownVersionError } from "../errors.ts";
-import { SLICE_BYTES } from "./field.ts";
+import { sliceBytes } from "./field.ts";
 
 export interface ManifestChunk {
   /** Content id of the ciphertext. */
@@ -199,15 +199,20 @@ export interface SliceLayout {
   segments(position: number): SliceSegment[];
 }
 
-/** Maps slices to chunks. Looking one up takes logarithmic time in the number of chunks. */
-export function sliceLayout(manifest: AuditManifest): SliceLayout {
+/**
+ * Maps slices to chunks. Looking one up takes logarithmic time in the number of chunks.
+ * @param sliceElements coefficients of a slice's polynomial
+ * @throws InvalidInputError for slices of a size that the protocol does not have
+ */
+export function sliceLayout(manifest: AuditManifest, sliceElements: number): SliceLayout {
+  const slice = sliceBytes(sliceElements);
   const starts: number[] = [];
   let sizeBytes = 0;
   for (const chunk of manifest.chunks) {
     starts.push(sizeBytes);
     sizeBytes += chunk.sizeBytes;
   }
-  const sliceCount = Math.ceil(sizeBytes / SLICE_BYTES);
+  const sliceCount = Math.ceil(sizeBytes / slice);
   const segments = (position: number): SliceSegment[] => {
     if (!(Number.isInteger(position) && position >= 0 && position < sliceCount)) {
       throw new InvalidInputError("slice is outside the data set", {
@@ -215,8 +220,8 @@ export function sliceLayout(manifest: AuditManifest): SliceLayout {
         received: String(position),
       });
     }
-    const begin = position * SLICE_BYTES;
-    const end = Math.min(begin + SLICE_BYTES, sizeBytes);
+    const begin = position * slice;
+    const end = Math.min(begin + slice, sizeBytes);
     const found: SliceSegment[] = [];
     for (let chunk = lastNotAfter(starts, begin); chunk < starts.length; chunk++) {
       const start = starts[chunk] ?? 0;

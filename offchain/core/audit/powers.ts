@@ -1,5 +1,5 @@
 /**
- * The powers in the exponent that a provider keeps for an owner: A_j = α^j·G1 for j from 0 to 4095, and B_i = β^i·G1
+ * The powers in the exponent that a provider keeps for an owner: A_j = α^j·G1, one for each element of a slice, and B_i = β^i·G1
  * for i from 1 to the largest slice index. The owner computes them once; the provider checks them before it relies on
  * them, because with wrong powers its honest proofs would fail.
  */
@@ -12,7 +12,6 @@ import {
   expandG1,
   G1_EXPANDED_BYTES,
   generatorG1,
-  generatorG2,
   identityG1,
   multiScalarMultiply,
   negateG1,
@@ -20,7 +19,7 @@ import {
   type PointG2,
   pairingProductIsOne,
 } from "./curve.ts";
-import { bigEndianToInteger, ELEMENTS_PER_SLICE, FIELD_ORDER, power } from "./field.ts";
+import { bigEndianToInteger, FIELD_ORDER, power, SLICE_ELEMENTS_LIMIT } from "./field.ts";
 import { multiplyGeneratorG1 } from "./fixed-base.ts";
 import { type AuditPublicKey, type AuditSecrets, decodeAuditKey } from "./keys.ts";
 
@@ -45,11 +44,14 @@ function powersOf(base: bigint, first: number, count: number): Uint8Array {
 /**
  * A_first … A_(first+count−1).
  * @returns 96 bytes each
- * @throws InvalidInputError for a range outside 0 to 4095
+ * @throws InvalidInputError for a range beyond the largest slices, 0 to 65,535
  */
-export function powersOfAlpha(secrets: AuditSecrets, first = 0, count = ELEMENTS_PER_SLICE): Uint8Array {
-  if (!(first >= 0 && count >= 0 && first + count <= ELEMENTS_PER_SLICE)) {
-    throw new InvalidInputError("powers of alpha are asked for outside 0 to 4095", { received: `${first} + ${count}` });
+export function powersOfAlpha(secrets: AuditSecrets, first: number, count: number): Uint8Array {
+  if (!(first >= 0 && count >= 0 && first + count <= SLICE_ELEMENTS_LIMIT)) {
+    throw new InvalidInputError("powers of alpha are asked for outside those of a slice", {
+      expected: `0 to ${SLICE_ELEMENTS_LIMIT - 1}`,
+      received: `${first} + ${count}`,
+    });
   }
   return powersOf(secrets.alpha, first, count);
 }
@@ -87,15 +89,15 @@ export function decodeStoredPoints(bytes: Uint8Array, count: number, what: strin
 const decodedPowersA = new WeakMap<Uint8Array, readonly PointG1[]>();
 
 /**
- * Reads A_0 … A_4095. Decoding takes 20 ms, so the points are kept as long as the array is: do not change it
- * afterwards.
- * @param powersA 4096 · 96 bytes
+ * Reads the powers of α for slices of so many elements. Decoding takes 5 µs a point, so the points are kept as long as
+ * the array is: do not change it afterwards.
+ * @param powersA sliceElements · 96 bytes
  * @throws InvalidPointError, InvalidInputError
  */
-export function decodePowersA(powersA: Uint8Array): readonly PointG1[] {
+export function decodePowersA(powersA: Uint8Array, sliceElements: number): readonly PointG1[] {
   let points = decodedPowersA.get(powersA);
-  if (points === undefined) {
-    points = decodeStoredPoints(powersA, ELEMENTS_PER_SLICE, "powers of alpha");
+  if (points?.length !== sliceElements) {
+    points = decodeStoredPoints(powersA, sliceElements, "powers of alpha");
     decodedPowersA.set(powersA, points);
   }
   return points;
@@ -133,7 +135,7 @@ class GeometricCheck {
  * because the prover removes them, and are not checked.
  */
 export class PowersVerifier {
-  readonly #key: { X: PointG2; XA: PointG2; Bt: PointG2 };
+  readonly #key: { X: PointG2; XA: PointG2; XB: PointG2 };
   readonly #alpha = new GeometricCheck(generatorG1());
   readonly #beta: GeometricCheck;
 
@@ -150,11 +152,12 @@ export class PowersVerifier {
 
   /**
    * Checks all powers of α.
-   * @param powersA A_0 … A_4095, 96 bytes each
+   * @param powersA from A_0 on, one for each element of a slice, 96 bytes each
    * @throws InvalidProofError when they are not the powers of the key
+   * @throws InvalidPointError, InvalidInputError for malformed points or another length
    */
-  checkPowersA(powersA: Uint8Array): void {
-    const points = decodePowersA(powersA);
+  checkPowersA(powersA: Uint8Array, sliceElements: number): void {
+    const points = decodePowersA(powersA, sliceElements);
     const [first, ...rest] = points;
     if (first === undefined || !first.isEqual(generatorG1())) throw notPowers("alpha", "A_0 is not the generator");
     this.#alpha.add(rest);
@@ -173,8 +176,21 @@ export class PowersVerifier {
 
   /** @throws InvalidProofError when the powers of β added are not those of the key */
   finishPowersB(): void {
-    if (!this.#beta.holds(generatorG2(), this.#key.Bt)) throw notPowers("beta", "not geometric with the key's ratio");
+    if (!this.#beta.holds(this.#key.X, this.#key.XB)) throw notPowers("beta", "not geometric with the key's ratio");
   }
+}
+
+/**
+ * Whether a geometric sequence is that of a key: its first power P belongs to the ratio that the key has in G2.
+ * @param power the first power of α or β, 96 bytes; its component outside the subgroup is ignored
+ * @param numerator XA for powers of α, XB for those of β
+ * @throws InvalidPointError for a malformed point
+ */
+export function isFirstPowerOf(power: Uint8Array, X: PointG2, numerator: PointG2): boolean {
+  return pairingProductIsOne([
+    [clearCofactor(decodeExpandedG1(power, "first power")), X],
+    [negateG1(generatorG1()), numerator],
+  ]);
 }
 
 function notPowers(name: string, received: string): InvalidProofError {

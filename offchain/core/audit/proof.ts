@@ -1,7 +1,7 @@
 /**
- * The proof of a possession audit, constant in size: four points of G1 and a scalar for anybody to check, two points
- * and a scalar for the owner. Wire format (docs/spec.md): version 1 ‖ flags (bit 0: V and W present) ‖ σ ‖ ψ ‖ [V ‖ W]
- * ‖ y, points compressed, y most significant byte first: 130 or 226 bytes.
+ * The proof of a possession audit, constant in size: three points of G1 and a scalar for anybody to check, two points
+ * and a scalar for the owner. Wire format (docs/spec.md): version 2 ‖ flags (bit 0: W present) ‖ σ ‖ ψ ‖ [W] ‖ y,
+ * points compressed, y most significant byte first: 130 or 178 bytes.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
@@ -10,14 +10,12 @@ import { InvalidInputError, UnknownVersionError } from "../errors.ts";
 import { decodeSubgroupG1, encodeG1ForChain, G1_BYTES } from "./curve.ts";
 import { decodeScalar, encodeScalar, SCALAR_BYTES } from "./field.ts";
 
-/** Points are compressed, 48 bytes. V and W are there for public verification only, both or neither. */
+/** Points are compressed, 48 bytes. W is there for public verification only. */
 export interface AuditProof {
   /** Σ ν_t·σ_(i_t) */
   readonly sigma: Uint8Array;
   /** Commitment to (f(Y) − y)/(Y − z), f being the weighted sum of the slices. */
   readonly psi: Uint8Array;
-  /** Σ ν_t·B_(i_t) */
-  readonly V?: Uint8Array;
   /** Commitment, in powers of β, to (v(Y) − v(ρ))/(Y − ρ). */
   readonly W?: Uint8Array;
   /** f(z), in [0, r). */
@@ -28,25 +26,23 @@ export interface AuditProof {
 export interface ChainProof {
   readonly sigma: string;
   readonly psi: string;
-  readonly V: string;
   readonly W: string;
   readonly y: bigint;
 }
 
-const PROOF_VERSION = 1;
+const PROOF_VERSION = 2;
 const FLAG_PUBLIC = 1;
 const HEADER_BYTES = 2;
 
 /** Bytes of an encoded proof for the owner, and for anybody. */
 export const PRIVATE_PROOF_BYTES = HEADER_BYTES + 2 * G1_BYTES + SCALAR_BYTES;
-export const PUBLIC_PROOF_BYTES = HEADER_BYTES + 4 * G1_BYTES + SCALAR_BYTES;
+export const PUBLIC_PROOF_BYTES = HEADER_BYTES + 3 * G1_BYTES + SCALAR_BYTES;
 
-/** Encodes a proof. @returns 130 bytes, or 226 with V and W */
+/** Encodes a proof. @returns 130 bytes, or 178 with W */
 export function encodeProof(proof: AuditProof): Uint8Array {
-  const { sigma, psi, V, W, y } = proof;
-  const isPublic = V !== undefined && W !== undefined;
-  const header = Uint8Array.of(PROOF_VERSION, isPublic ? FLAG_PUBLIC : 0);
-  return concatBytes(header, sigma, psi, ...(isPublic ? [V, W] : []), encodeScalar(y));
+  const { sigma, psi, W, y } = proof;
+  const header = Uint8Array.of(PROOF_VERSION, W === undefined ? 0 : FLAG_PUBLIC);
+  return concatBytes(header, sigma, psi, ...(W === undefined ? [] : [W]), encodeScalar(y));
 }
 
 /**
@@ -67,26 +63,20 @@ export function decodeProof(bytes: Uint8Array): AuditProof {
   const point = (k: number) => bytes.slice(HEADER_BYTES + k * G1_BYTES, HEADER_BYTES + (k + 1) * G1_BYTES);
   const y = decodeScalar(bytes.slice(-SCALAR_BYTES));
   const proof = { sigma: point(0), psi: point(1), y };
-  return flags === FLAG_PUBLIC ? { ...proof, V: point(2), W: point(3) } : proof;
+  return flags === FLAG_PUBLIC ? { ...proof, W: point(2) } : proof;
 }
 
 /**
  * The proof as a contract takes it.
- * @throws InvalidInputError for a proof without V and W
+ * @throws InvalidInputError for a proof without W
  * @throws InvalidPointError for a malformed point
  */
 export function proofForChain(proof: AuditProof): ChainProof {
-  const { sigma, psi, V, W, y } = proof;
-  if (V === undefined || W === undefined) {
+  const { sigma, psi, W, y } = proof;
+  if (W === undefined) {
     throw new InvalidInputError("a private possession proof cannot be checked on chain", { check: "proof kind" });
   }
   const chainPoint = (bytes: Uint8Array, name: string) =>
     toHex(encodeG1ForChain(decodeSubgroupG1(bytes, `proof element ${name}`)));
-  return {
-    sigma: chainPoint(sigma, "sigma"),
-    psi: chainPoint(psi, "psi"),
-    V: chainPoint(V, "V"),
-    W: chainPoint(W, "W"),
-    y,
-  };
+  return { sigma: chainPoint(sigma, "sigma"), psi: chainPoint(psi, "psi"), W: chainPoint(W, "W"), y };
 }

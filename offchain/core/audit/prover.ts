@@ -1,6 +1,6 @@
 /**
- * The provider's side of a possession audit. Work: one read of each sampled slice, one multi-scalar multiplication of
- * 4095 points for ψ, and for a public proof one over all indices up to the largest drawn for W, computed in pieces, so
+ * The provider's side of a possession audit. Work: one read of each sampled slice, one multi-scalar multiplication with
+ * a point for each element of a slice for ψ, and for a public proof one over all indices up to the largest drawn for W, computed in pieces, so
  * that memory does not grow with the set.
  */
 import { InvalidInputError } from "../errors.ts";
@@ -17,18 +17,21 @@ import {
   multiScalarMultiply,
   type PointG1,
 } from "./curve.ts";
-import { divideByLinear, FIELD_ORDER, reduce, SLICE_BYTES } from "./field.ts";
+import { divideByLinear, encodeScalar, FIELD_ORDER, reduce, sliceBytes } from "./field.ts";
+import { type AuditPublicKey, auditKeyHash } from "./keys.ts";
 import { decodePowersA, decodeStoredPoints } from "./powers.ts";
 import type { AuditProof } from "./proof.ts";
 import { fieldKernel } from "./ready.ts";
 
-/** What a provider stores for one agreement. Points are expanded, 96 bytes each. */
+/** What a provider stores for one data set. Points are expanded, 96 bytes each. */
 export interface SliceSource {
-  /** The slice with this index, 126,976 bytes, the last one of a set filled with zeros. */
+  /** Coefficients of a slice's polynomial: a multiple of 1024 up to 65,536. */
+  readonly sliceElements: number;
+  /** The slice with this index, 31 · sliceElements bytes, the last one of a set filled with zeros. */
   readSlice(index: number): Promise<Uint8Array>;
   /** The tag of the slice with this index. */
   readTag(index: number): Promise<Uint8Array>;
-  /** A_0 … A_4095. Pass the same array to each call: decoded points are kept with it. */
+  /** From A_0 on, one for each element. Pass the same array to each call: decoded points are kept with it. */
   readonly powersA: Uint8Array;
   /** B_first … B_(first+count−1), first at least 1. */
   readPowersB(first: number, count: number): Promise<Uint8Array>;
@@ -44,15 +47,17 @@ function nextTurn(): Promise<void> {
 
 /**
  * Answers a challenge. Stored points outside the subgroup do no harm: sums are mapped into it.
- * @param options.public true adds V and W, so that anybody can verify; its cost grows with the largest index
+ * @param options.key adds W, so that anybody can verify under this key; its cost grows with the largest index
  * @throws InvalidInputError for a challenge outside the protocol, or a source that returns wrong lengths
  * @throws InvalidPointError when a stored point is damaged
  */
 export async function proveAudit(
   challenge: AuditChallenge,
   source: SliceSource,
-  options: { readonly public: boolean },
+  options: { readonly key?: AuditPublicKey },
 ): Promise<AuditProof> {
+  const { sliceElements } = source;
+  const expectedBytes = sliceBytes(sliceElements);
   const { indices, weights, z } = expandChallenge(challenge);
   const weightsOf = new Map<number, bigint[]>();
   for (const [t, index] of indices.entries()) {
@@ -62,11 +67,11 @@ export async function proveAudit(
   const drawn = [...weightsOf.keys()].sort((left, right) => left - right);
   const coefficients = drawn.map((index) => reduce((weightsOf.get(index) ?? []).reduce((sum, w) => sum + w, 0n)));
 
-  const accumulator = fieldKernel().sliceAccumulator();
+  const accumulator = fieldKernel().sliceAccumulator(sliceElements);
   const tags: PointG1[] = [];
   for (const index of drawn) {
     const slice = await source.readSlice(index);
-    if (slice.length !== SLICE_BYTES) throw wrongSlice(index, slice.length);
+    if (slice.length !== expectedBytes) throw wrongSlice(index, expectedBytes, slice.length);
     for (const weight of weightsOf.get(index) ?? []) accumulator.add(slice, weight);
     tags.push(decodeExpandedG1(await source.readTag(index), `tag of slice ${index}`));
   }
@@ -74,22 +79,15 @@ export async function proveAudit(
 
   const { quotient, remainder: y } = divideByLinear(accumulator.sums().map(reduce), z);
   await nextTurn();
-  const psi = clearCofactor(multiScalarMultiply(decodePowersA(source.powersA).slice(0, -1), quotient));
+  const psi = clearCofactor(multiScalarMultiply(decodePowersA(source.powersA, sliceElements).slice(0, -1), quotient));
   const proof = { sigma: encodeG1(sigma), psi: encodeG1(psi), y };
-  if (!options.public) return proof;
+  if (options.key === undefined) return proof;
 
   await nextTurn();
-  const V = clearCofactor(multiScalarMultiply(await readPowers(source, drawn), coefficients));
-  const rho = openingPoint(challengeId(challenge), encodeG1ForChain(V));
+  const keyHash = auditKeyHash(options.key);
+  const rho = openingPoint(challengeId(challenge), keyHash, encodeG1ForChain(sigma), encodeScalar(y));
   const W = clearCofactor(await commitOpening(source, drawn, coefficients, rho));
-  return { ...proof, V: encodeG1(V), W: encodeG1(W) };
-}
-
-async function readPowers(source: SliceSource, drawn: readonly number[]): Promise<PointG1[]> {
-  const points: PointG1[] = [];
-  for (const index of drawn)
-    points.push(decodeExpandedG1(await source.readPowersB(index, 1), `power of beta ${index}`));
-  return points;
+  return { ...proof, W: encodeG1(W) };
 }
 
 /**
@@ -129,10 +127,10 @@ async function commitOpening(
   return addG1(sum, multiplyG1(generatorG1(), coefficient));
 }
 
-function wrongSlice(index: number, receivedBytes: number): InvalidInputError {
+function wrongSlice(index: number, expectedBytes: number, receivedBytes: number): InvalidInputError {
   return new InvalidInputError(`slice ${index} has the wrong length`, {
     check: "slice length",
-    expected: `${SLICE_BYTES} bytes`,
+    expected: `${expectedBytes} bytes`,
     received: `${receivedBytes} bytes`,
   });
 }

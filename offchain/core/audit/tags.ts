@@ -1,5 +1,5 @@
 /**
- * Tags: σ_i = x·(β^i + f_i(α))·G1 for slice i, f_i having the slice's 4096 elements as coefficients. The owner makes
+ * Tags: σ_i = x·(β^i + f_i(α))·G1 for slice i, f_i having the slice's elements as coefficients. The owner makes
  * them while it uploads; the provider checks them, all at once and with random weights, before it signs the agreement.
  * Shacham and Waters 2008 (homomorphic tags), Yuan and Yu 2013 (polynomial slices, constant-size proofs).
  */
@@ -19,7 +19,7 @@ import {
   type PointG2,
   pairingProductIsOne,
 } from "./curve.ts";
-import { ELEMENTS_PER_SLICE, FIELD_ORDER, power, reduce, SLICE_BYTES } from "./field.ts";
+import { FIELD_ORDER, power, reduce, sliceBytes } from "./field.ts";
 import { multiplyGeneratorG1 } from "./fixed-base.ts";
 import { type AuditPublicKey, type AuditSecrets, decodeAuditKey } from "./keys.ts";
 import { decodePowersA, randomWeight } from "./powers.ts";
@@ -27,13 +27,13 @@ import { fieldKernel } from "./ready.ts";
 
 /**
  * Makes the tags of a data set that arrives in pieces of any size: the ciphertexts of its chunks one after the other,
- * cut into slices of 126,976 bytes, the last one filled with zeros.
+ * cut into slices, the last one filled with zeros.
  */
 export class SliceTagger {
   readonly #beta: bigint;
   readonly #x: bigint;
   readonly #evaluateAtAlpha: SliceDotProduct;
-  readonly #slice = new Uint8Array(SLICE_BYTES);
+  readonly #slice: Uint8Array;
   #filledBytes = 0;
   #betaPower: bigint;
   #tags: Uint8Array[] = [];
@@ -44,17 +44,19 @@ export class SliceTagger {
    * @param x secret of the agreement
    * @param firstIndex index of the first slice, at least 1; no index may ever be tagged twice under one x with other
    *   data
-   * @throws InvalidInputError for a first index below 1
+   * @param sliceElements coefficients of a slice's polynomial: a multiple of 1024 up to 65,536
+   * @throws InvalidInputError for a first index below 1, or slices of another size
    */
-  constructor(secrets: AuditSecrets, x: bigint, firstIndex: number) {
+  constructor(secrets: AuditSecrets, x: bigint, firstIndex: number, sliceElements: number) {
     if (!(Number.isSafeInteger(firstIndex) && firstIndex >= 1)) {
       throw new InvalidInputError("slice indices start at 1", { check: "first index", received: String(firstIndex) });
     }
+    this.#slice = new Uint8Array(sliceBytes(sliceElements));
     this.#beta = secrets.beta;
     this.#x = x;
     this.#betaPower = power(secrets.beta, BigInt(firstIndex));
     const powers: bigint[] = [];
-    for (let j = 0, next = 1n; j < ELEMENTS_PER_SLICE; j++, next = (next * secrets.alpha) % FIELD_ORDER) {
+    for (let j = 0, next = 1n; j < sliceElements; j++, next = (next * secrets.alpha) % FIELD_ORDER) {
       powers.push(next);
     }
     this.#evaluateAtAlpha = fieldKernel().sliceDotProduct(powers);
@@ -73,18 +75,19 @@ export class SliceTagger {
   /** Takes the next bytes of the data set; does not keep them. */
   push(bytes: Uint8Array): void {
     this.#sizeBytes += bytes.length;
+    const sizeBytes = this.#slice.length;
     let offset = 0;
     while (offset < bytes.length) {
-      if (this.#filledBytes === 0 && bytes.length - offset >= SLICE_BYTES) {
-        this.#tag(bytes.subarray(offset, offset + SLICE_BYTES));
-        offset += SLICE_BYTES;
+      if (this.#filledBytes === 0 && bytes.length - offset >= sizeBytes) {
+        this.#tag(bytes.subarray(offset, offset + sizeBytes));
+        offset += sizeBytes;
         continue;
       }
-      const taken = Math.min(SLICE_BYTES - this.#filledBytes, bytes.length - offset);
+      const taken = Math.min(sizeBytes - this.#filledBytes, bytes.length - offset);
       this.#slice.set(bytes.subarray(offset, offset + taken), this.#filledBytes);
       this.#filledBytes += taken;
       offset += taken;
-      if (this.#filledBytes === SLICE_BYTES) {
+      if (this.#filledBytes === sizeBytes) {
         this.#filledBytes = 0;
         this.#tag(this.#slice);
       }
@@ -132,22 +135,29 @@ const ACCUMULATOR_LIMIT = 65_535;
 export class TagVerifier {
   readonly #X: PointG2;
   readonly #powersA: readonly PointG1[];
-  #accumulator: SliceAccumulator = fieldKernel().sliceAccumulator();
+  readonly #sliceElements: number;
+  #accumulator: SliceAccumulator;
   #accumulated = 0;
-  #sums = new Array<bigint>(ELEMENTS_PER_SLICE).fill(0n);
+  #sums: bigint[];
   #pending: { tag: PointG1; powerB: PointG1; weight: bigint }[] = [];
   #tagSum = identityG1();
   #powerSum = identityG1();
 
-  /** @param powersA A_0 … A_4095, 96 bytes each @throws InvalidPointError, InvalidInputError */
-  constructor(key: AuditPublicKey, powersA: Uint8Array) {
+  /**
+   * @param powersA from A_0 on, one for each element of a slice, 96 bytes each
+   * @throws InvalidPointError, InvalidInputError
+   */
+  constructor(key: AuditPublicKey, powersA: Uint8Array, sliceElements: number) {
     this.#X = decodeAuditKey(key).X;
-    this.#powersA = decodePowersA(powersA);
+    this.#powersA = decodePowersA(powersA, sliceElements);
+    this.#sliceElements = sliceElements;
+    this.#accumulator = fieldKernel().sliceAccumulator(sliceElements);
+    this.#sums = new Array<bigint>(sliceElements).fill(0n);
   }
 
   /**
    * Adds one slice.
-   * @param slice 126,976 bytes; the last one of a set filled with zeros
+   * @param slice 31 · sliceElements bytes; the last one of a set filled with zeros
    * @param powerB B_i for the slice's index, 96 bytes
    * @param tag 96 bytes
    * @throws InvalidPointError for a malformed point
@@ -194,7 +204,7 @@ export class TagVerifier {
   #foldSums(): void {
     const added = this.#accumulator.sums();
     this.#sums = this.#sums.map((sum, j) => reduce(sum + (added[j] ?? 0n)));
-    this.#accumulator = fieldKernel().sliceAccumulator();
+    this.#accumulator = fieldKernel().sliceAccumulator(this.#sliceElements);
     this.#accumulated = 0;
   }
 }

@@ -1,11 +1,12 @@
 /**
- * Verification of possession proofs. Anybody can check a public proof against the agreement's key; the owner checks a
- * private one with its secrets and without a pairing. The equations, and why they are sound, are in docs/audit.md.
+ * Verification of possession proofs. Anybody can check public proofs against the keys of their data sets, one or a
+ * batch; the owner checks a private one with its secrets and without a pairing. The equations, and why they are sound,
+ * are in docs/audit.md.
  */
-import { InvalidProofError, InvalidScalarError } from "../errors.ts";
+import { InvalidInputError, InvalidProofError, InvalidScalarError } from "../errors.ts";
 import {
   type AuditChallenge,
-  batchWeight,
+  batchWeights,
   challengeId,
   evaluateChallenge,
   expandChallenge,
@@ -20,12 +21,21 @@ import {
   multiplyG1,
   multiScalarMultiply,
   negateG1,
+  type PointG1,
+  type PointG2,
   pairingProductIsOne,
 } from "./curve.ts";
 import { encodeScalar, FIELD_ORDER, reduce } from "./field.ts";
 import { multiplyGeneratorG1 } from "./fixed-base.ts";
 import { type AuditPublicKey, type AuditSecrets, auditKeyHash, decodeAuditKey } from "./keys.ts";
 import type { AuditProof } from "./proof.ts";
+
+/** A proof, and what it must prove. */
+export interface AuditAnswer {
+  readonly key: AuditPublicKey;
+  readonly challenge: AuditChallenge;
+  readonly proof: AuditProof;
+}
 
 function rejected(check: string): InvalidProofError {
   return new InvalidProofError("possession proof does not verify", {
@@ -41,41 +51,61 @@ function checkScalar(y: bigint): void {
 }
 
 /**
- * Checks a proof against the public key of its agreement, by one product of four pairings:
- * e(σ + λ(V − v(ρ)G1 + ρW), G2) · e(−(V + yG1 − zψ), X) · e(−ψ, XA) · e(−λW, Bt) = 1.
+ * Checks a proof against the public key of its data set:
+ * e(σ, G2) = e((v(ρ) + y)·G1 − z·ψ − ρ·W, X) · e(ψ, XA) · e(W, XB).
  * @throws InvalidProofError when the provider did not prove possession
  * @throws InvalidPointError, InvalidScalarError for malformed elements
  */
 export function verifyPublic(key: AuditPublicKey, challenge: AuditChallenge, proof: AuditProof): void {
-  const { X, XA, Bt } = decodeAuditKey(key);
-  const expanded = expandChallenge(challenge);
-  checkScalar(proof.y);
-  if (proof.V === undefined || proof.W === undefined) throw rejected("public proof elements V and W");
-  const sigma = decodeSubgroupG1(proof.sigma, "proof element sigma");
-  const psi = decodeSubgroupG1(proof.psi, "proof element psi");
-  const V = decodeSubgroupG1(proof.V, "proof element V");
-  const W = decodeSubgroupG1(proof.W, "proof element W");
-
-  const id = challengeId(challenge);
-  const rho = openingPoint(id, encodeG1ForChain(V));
-  const points = [sigma, psi, V, W].map(encodeG1ForChain);
-  const lambda = batchWeight(id, auditKeyHash(key), points, encodeScalar(proof.y));
-  const claimed = evaluateChallenge(expanded, rho);
-
-  const opening = multiScalarMultiply([V, generatorG1(), W], [lambda, reduce(-lambda * claimed), reduce(lambda * rho)]);
-  const signed = addG1(V, multiScalarMultiply([generatorG1(), psi], [proof.y, reduce(-expanded.z)]));
-  const valid = pairingProductIsOne([
-    [addG1(sigma, opening), generatorG2()],
-    [negateG1(signed), X],
-    [negateG1(psi), XA],
-    [negateG1(multiplyG1(W, lambda)), Bt],
-  ]);
-  if (!valid) throw rejected("public possession equation");
+  verifyPublicMany([{ key, challenge, proof }]);
 }
 
 /**
- * Checks a proof with the owner's secrets: σ = x(v(β) + y)·G1 + x(α − z)·ψ. V and W are ignored.
- * @param x secret of the agreement
+ * Checks proofs of several data sets at once, by one product of pairings: ∏ E_k^(w_k) = 1, E_k being 1 when the
+ * equation of `verifyPublic` holds for proof k. The weights are drawn after all proofs are fixed, because otherwise one
+ * proof could make up for another. The contract computes the same.
+ * @throws InvalidProofError when any proof does not verify; check them one by one to learn which
+ * @throws InvalidInputError for an empty batch
+ * @throws InvalidPointError, InvalidScalarError for malformed elements
+ */
+export function verifyPublicMany(answers: readonly AuditAnswer[]): void {
+  if (answers.length === 0) throw new InvalidInputError("a batch holds at least one proof", { check: "batch size" });
+  const sets = answers.map(readAnswer);
+  const weights = batchWeights(sets.map(({ record }) => record));
+  const pairs: [PointG1, PointG2][] = [];
+  for (const [k, { psi, W, X, XA, XB, claimed, z, rho }] of sets.entries()) {
+    const weight = weights[k] ?? 0n;
+    const weighted = (scalar: bigint) => reduce(weight * scalar);
+    const signed = multiScalarMultiply([generatorG1(), psi, W], [claimed, -z, -rho].map(weighted));
+    pairs.push([signed, X], [multiplyG1(psi, weight), XA], [multiplyG1(W, weight), XB]);
+  }
+  const sigma = multiScalarMultiply(
+    sets.map((set) => set.sigma),
+    weights,
+  );
+  pairs.push([negateG1(sigma), generatorG2()]);
+  if (!pairingProductIsOne(pairs)) throw rejected("public possession equation");
+}
+
+/** Decodes a proof and its key, and computes what the equation needs of the challenge. */
+function readAnswer({ key, challenge, proof }: AuditAnswer) {
+  const points = decodeAuditKey(key);
+  const expanded = expandChallenge(challenge);
+  checkScalar(proof.y);
+  if (proof.W === undefined) throw rejected("public proof element W");
+  const sigma = decodeSubgroupG1(proof.sigma, "proof element sigma");
+  const psi = decodeSubgroupG1(proof.psi, "proof element psi");
+  const W = decodeSubgroupG1(proof.W, "proof element W");
+  const [id, keyHash, y] = [challengeId(challenge), auditKeyHash(key), encodeScalar(proof.y)];
+  const chainPoints = [encodeG1ForChain(sigma), encodeG1ForChain(psi), encodeG1ForChain(W)] as const;
+  const rho = openingPoint(id, keyHash, chainPoints[0], y);
+  const claimed = evaluateChallenge(expanded, rho) + proof.y;
+  return { ...points, sigma, psi, W, claimed, rho, z: expanded.z, record: { id, keyHash, points: chainPoints, y } };
+}
+
+/**
+ * Checks a proof with the owner's secrets: σ = x(v(β) + y)·G1 + x(α − z)·ψ. W is ignored.
+ * @param x secret of the data set
  * @throws InvalidProofError when the provider did not prove possession
  * @throws InvalidPointError, InvalidScalarError for malformed elements
  */

@@ -283,6 +283,6 @@ export const AuditRequest = Type.Object(
   closed,
 );
 export type AuditRequest = Static<typeof AuditRequest>;
-/** `proof`: the encoded possession proof, without V and W. */
+/** `proof`: the encoded possession proof, without W. */
 export const AuditAnswer = Type.Object({ proof: HexRange(1, 1024) });
 export type AuditAnswer = Static<typeof AuditAnswer>;

@@ -3,7 +3,7 @@
  * preparation's files. Memory is the slices asked for, whatever the size of the data set.
  */
 import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
-import { ELEMENTS_PER_SLICE, FIRST_INDEX, SLICE_BYTES } from "../../core/audit/field.ts";
+import { DEFAULT_SLICE_ELEMENTS, FIRST_INDEX, SLICE_BYTES } from "../../core/audit/field.ts";
 import type { SliceSource } from "../../core/audit/prover.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { TallystickError } from "../../core/errors.ts";
@@ -99,7 +99,7 @@ export class DataSet {
 
   /** `α^j·G1` for all coefficients of a slice, j from 0, 96 bytes each. */
   readPowersA(): Promise<Uint8Array> {
-    return this.#readPoints("powers-a", 0, ELEMENTS_PER_SLICE);
+    return this.#readPoints("powers-a", 0, DEFAULT_SLICE_ELEMENTS);
   }
 
   /** `β^i·G1` for `count` exponents from `first` ≥ 1, 96 bytes each. */
@@ -115,6 +115,7 @@ export class DataSet {
   /** The input of the possession prover; for verified preparations only. */
   async sliceSource(): Promise<SliceSource> {
     return {
+      sliceElements: DEFAULT_SLICE_ELEMENTS,
       powersA: await this.readPowersA(),
       readSlice: (index) => this.readSlice(index),
       readTag: (index) => this.readTags(index, 1),

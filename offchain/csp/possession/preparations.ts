@@ -8,9 +8,10 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes } from "#primitives";
 import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
-import { ELEMENTS_PER_SLICE, FIRST_INDEX, SLICE_BYTES } from "../../core/audit/field.ts";
+import { DEFAULT_SLICE_ELEMENTS, FIRST_INDEX, SLICE_BYTES } from "../../core/audit/field.ts";
 import { auditKeyHash, decodeAuditKey } from "../../core/audit/keys.ts";
 import { ManifestReader } from "../../core/audit/manifest.ts";
+import { isFirstPowerOf } from "../../core/audit/powers.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
@@ -37,7 +38,7 @@ const BATCH_CHUNKS = 256;
 /** The length of each stream when it is complete. */
 export function expectedBytes(sliceCount: number): PartBytes {
   return {
-    "powers-a": ELEMENTS_PER_SLICE * G1_EXPANDED_BYTES,
+    "powers-a": DEFAULT_SLICE_ELEMENTS * G1_EXPANDED_BYTES,
     "powers-b": sliceCount * G1_EXPANDED_BYTES,
     tags: sliceCount * G1_EXPANDED_BYTES,
   };
@@ -50,6 +51,9 @@ export interface PreparationOptions {
   /** Seconds after the last request for a preparation until it expires. */
   expirySeconds: number;
 }
+
+/** Earlier preparations whose powers are compared with a new key: an account seldom has more than one β. */
+const REUSE_CANDIDATES = 4;
 
 export class PreparationService {
   readonly rows: PreparationIndex;
@@ -253,11 +257,11 @@ export class PreparationService {
 
   /**
    * Copies powers of an earlier, verified preparation. Powers of α and β depend on the account's secrets alone, so they
-   * need neither be sent nor verified again in full: the key shows that β is the same, and verification checks α by the
-   * first power.
+   * need neither be sent nor verified again in full: the first stored power shows whether β is the same, and verification
+   * checks α likewise.
    */
   async #reusePowers(preparation: Preparation): Promise<void> {
-    const earlier = await this.rows.findVerifiedUnderBeta(preparation.account, preparation.key.Bt);
+    const earlier = await this.#verifiedUnderBetaOf(preparation);
     if (earlier === undefined) return;
     const powersABytes = expectedBytes(0)["powers-a"];
     const powersB = Math.min(earlier.sliceCount, preparation.sliceCount);
@@ -274,6 +278,21 @@ export class PreparationService {
       // it.
       this.#logger.error({ err: cause, preparation: earlier.id }, "stored powers could not be reused");
     }
+  }
+
+  /** The largest verified preparation of the account whose powers of β are those of the new one's key. */
+  async #verifiedUnderBetaOf({ account, key }: Preparation): Promise<Preparation | undefined> {
+    const { X, XB } = decodeAuditKey(key);
+    for (const earlier of await this.rows.findVerified(account, REUSE_CANDIDATES)) {
+      try {
+        const first = await this.#files.read(earlier.id, "powers-b", 0, G1_EXPANDED_BYTES);
+        if (isFirstPowerOf(first, X, XB)) return earlier;
+      } catch (cause) {
+        // Damage of the earlier preparation, which its next proof will report.
+        this.#logger.error({ err: cause, preparation: earlier.id }, "stored powers could not be read");
+      }
+    }
+    return undefined;
   }
 
   /** @throws TallystickError NOT_FOUND, also for another account's preparation */

@@ -5,6 +5,7 @@
 import PQueue from "p-queue";
 import { type AuditChallenge, expandChallenge } from "../../core/audit/challenge.ts";
 import { FIRST_INDEX } from "../../core/audit/field.ts";
+import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import { type AuditProof, encodeProof } from "../../core/audit/proof.ts";
 import { proveAudit } from "../../core/audit/prover.ts";
 import { verifyPublic } from "../../core/audit/verifier.ts";
@@ -62,7 +63,7 @@ export class ProofService {
   provePublic(preparation: Preparation, challenge: AuditChallenge): Promise<AuditProof> {
     const work = async (): Promise<AuditProof> => {
       const startedAt = performance.now();
-      const proof = await this.#prove(preparation, challenge, true);
+      const proof = await this.#prove(preparation, challenge, { key: preparation.key });
       try {
         verifyPublic(preparation.key, challenge, proof);
       } catch (error) {
@@ -75,7 +76,7 @@ export class ProofService {
   }
 
   /**
-   * A proof for the owner, without V and W. It is not verified here, because that takes the owner's secrets; a wrong
+   * A proof for the owner, without W. It is not verified here, because that takes the owner's secrets; a wrong
    * proof tells the owner that data is damaged.
    * @returns the encoded proof
    * @throws InvalidInputError for a challenge outside the protocol, DataDamagedError when sampled bytes cannot be read
@@ -95,8 +96,8 @@ export class ProofService {
     }
     this.#audits.set(account, waiting + 1);
     try {
-      const challenge = { seed, sampleCount, firstIndex: FIRST_INDEX, sliceCount };
-      const proof = await this.#queue.add(() => this.#prove(preparation, challenge, false), {
+      const challenge = { seed, sampleCount, ranges: [{ firstIndex: FIRST_INDEX, count: sliceCount }] };
+      const proof = await this.#queue.add(() => this.#prove(preparation, challenge, {}), {
         priority: PRIORITY.owner,
       });
       this.#metrics.auditsAnswered.inc();
@@ -108,10 +109,14 @@ export class ProofService {
     }
   }
 
-  async #prove(preparation: Preparation, challenge: AuditChallenge, isPublic: boolean): Promise<AuditProof> {
+  async #prove(
+    preparation: Preparation,
+    challenge: AuditChallenge,
+    options: { readonly key?: AuditPublicKey },
+  ): Promise<AuditProof> {
     const dataSet = new DataSet(this.#parts, preparation.id, preparation.sliceCount);
     try {
-      return await proveAudit(challenge, await dataSet.sliceSource(), { public: isPublic });
+      return await proveAudit(challenge, await dataSet.sliceSource(), options);
     } catch (error) {
       throw await this.#diagnose(preparation, challenge, error);
     }

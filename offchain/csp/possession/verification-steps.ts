@@ -3,17 +3,10 @@
  * tags of some of the slices, or first the ones and then the others; the calls for either come in the order of this
  * class's methods.
  */
-import {
-  clearCofactor,
-  decodeExpandedG1,
-  G1_EXPANDED_BYTES,
-  generatorG1,
-  negateG1,
-  pairingProductIsOne,
-} from "../../core/audit/curve.ts";
-import { SLICE_BYTES } from "../../core/audit/field.ts";
+import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
+import { DEFAULT_SLICE_ELEMENTS, SLICE_BYTES } from "../../core/audit/field.ts";
 import { type AuditPublicKey, decodeAuditKey } from "../../core/audit/keys.ts";
-import { PowersVerifier } from "../../core/audit/powers.ts";
+import { isFirstPowerOf, PowersVerifier } from "../../core/audit/powers.ts";
 import { TagVerifier } from "../../core/audit/tags.ts";
 import { InvalidProofError } from "../../core/errors.ts";
 
@@ -30,7 +23,7 @@ export class VerificationSteps {
 
   /** @param powersA 96 bytes each @throws InvalidProofError, InvalidPointError */
   checkPowersA(powersA: Uint8Array): void {
-    this.#powers.checkPowersA(powersA);
+    this.#powers.checkPowersA(powersA, DEFAULT_SLICE_ELEMENTS);
   }
 
   /**
@@ -41,12 +34,7 @@ export class VerificationSteps {
   checkReusedPowersA(powersA: Uint8Array): void {
     const { X, XA } = decodeAuditKey(this.#key);
     const second = powersA.subarray(G1_EXPANDED_BYTES, 2 * G1_EXPANDED_BYTES);
-    const first = clearCofactor(decodeExpandedG1(second, "power of alpha"));
-    const same = pairingProductIsOne([
-      [first, X],
-      [negateG1(generatorG1()), XA],
-    ]);
-    if (!same) {
+    if (!isFirstPowerOf(second, X, XA)) {
       throw new InvalidProofError("powers of alpha do not fit the audit key", {
         check: "powers of alpha",
         expected: "the α of the account's earlier preparations with the same β",
@@ -67,7 +55,7 @@ export class VerificationSteps {
 
   /** @param powersA 96 bytes each; what is found of the tags counts only if these are right */
   beginTags(powersA: Uint8Array): void {
-    this.#tags = new TagVerifier(this.#key, powersA);
+    this.#tags = new TagVerifier(this.#key, powersA, DEFAULT_SLICE_ELEMENTS);
   }
 
   /**

@@ -5,7 +5,7 @@
  * a 64-bit column before a carry is due ("lazy reduction"), and nothing is reduced modulo the group order here: the
  * caller reduces one sum per slice, or one per coefficient, with bigints. This needs no Montgomery form.
  *
- * One instance serves either `dotProduct` or `accumulate`; both read the slice from SLICE. Offsets are shared with the
+ * One instance serves either `dotProduct` or `accumulate`, and up to 4096 elements; both read them from SLICE. Offsets are shared with the
  * loader, kernels/field.ts.
  */
 
@@ -37,15 +37,15 @@ const SLICES_PER_CARRY: u32 = 8;
 
 let slicesSinceCarry: u32 = 0;
 
-/** Σ_j element_j · power_j over the slice, as 18 columns of 29 bits at RESULT. */
-export function dotProduct(): void {
+/** Σ_j element_j · power_j over the first elements, as 18 columns of 29 bits at RESULT. */
+export function dotProduct(elements: u32): void {
   let c0: u64 = 0, c1: u64 = 0, c2: u64 = 0, c3: u64 = 0, c4: u64 = 0, c5: u64 = 0;
   let c6: u64 = 0, c7: u64 = 0, c8: u64 = 0, c9: u64 = 0, c10: u64 = 0, c11: u64 = 0;
   let c12: u64 = 0, c13: u64 = 0, c14: u64 = 0, c15: u64 = 0, c16: u64 = 0, c17: u64 = 0;
   let element = SLICE;
   let power = POWERS;
   let untilCarry = ELEMENTS_PER_CARRY;
-  for (let j: u32 = 0; j < ELEMENTS; j++) {
+  for (let j: u32 = 0; j < elements; j++) {
     const m0 = (load<u64>(element, 0) >> 0) & LIMB_MASK;
     const m1 = (load<u64>(element, 3) >> 5) & LIMB_MASK;
     const m2 = (load<u64>(element, 7) >> 2) & LIMB_MASK;
@@ -83,7 +83,7 @@ export function dotProduct(): void {
     a = load<u32>(power, 32);
     c8 += m0 * a; c9 += m1 * a; c10 += m2 * a; c11 += m3 * a; c12 += m4 * a;
     c13 += m5 * a; c14 += m6 * a; c15 += m7 * a; c16 += m8 * a;
-    if (--untilCarry == 0 || j == ELEMENTS - 1) {
+    if (--untilCarry == 0 || j == elements - 1) {
       untilCarry = ELEMENTS_PER_CARRY;
       c1 += c0 >> 29; c0 &= LIMB_MASK;
       c2 += c1 >> 29; c1 &= LIMB_MASK;
@@ -126,11 +126,11 @@ export function dotProduct(): void {
   store<u64>(RESULT, c17, 136);
 }
 
-/** Adds weight · element_j to sum j, for every j. The weight has 128 bits, as five limbs of 29. */
-export function accumulate(w0: u64, w1: u64, w2: u64, w3: u64, w4: u64): void {
+/** Adds weight · element_j to sum j, for the first elements. The weight has 128 bits, as five limbs of 29. */
+export function accumulate(elements: u32, w0: u64, w1: u64, w2: u64, w3: u64, w4: u64): void {
   let element = SLICE;
   let column = SUMS;
-  for (let j: u32 = 0; j < ELEMENTS; j++) {
+  for (let j: u32 = 0; j < elements; j++) {
     const m0 = (load<u64>(element, 0) >> 0) & LIMB_MASK;
     const m1 = (load<u64>(element, 3) >> 5) & LIMB_MASK;
     const m2 = (load<u64>(element, 7) >> 2) & LIMB_MASK;

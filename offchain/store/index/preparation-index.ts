@@ -70,8 +70,8 @@ export interface PreparationIndex {
   /** All rows in the order of their ids, a page at a time. */
   pages(): AsyncIterable<readonly Preparation[]>;
 
-  /** The largest verified preparation of an account under the same β; its powers can be reused. */
-  findVerifiedUnderBeta(account: string, bt: Uint8Array): Promise<Preparation | undefined>;
+  /** Verified preparations of an account, the largest first; their powers can be reused under the same secrets. */
+  findVerified(account: string, limit: number): Promise<readonly Preparation[]>;
 
   /**
    * Adds a preparation without its manifest. Until `complete`, no other call but `addToManifest` and `delete` knows it.

@@ -3,17 +3,17 @@ import { expect } from "chai";
 import fc from "fast-check";
 import {
   bigEndianToInteger,
+  DEFAULT_SLICE_ELEMENTS,
   decodeScalar,
   divideByLinear,
-  ELEMENTS_PER_SLICE,
   encodeScalar,
   evaluatePolynomial,
   FIELD_ORDER,
   integerToBigEndian,
   power,
+  readElements,
   reduce,
   SLICE_BYTES,
-  sliceElements,
 } from "../../../offchain/core/audit/field.ts";
 import { InvalidInputError, InvalidScalarError } from "../../../offchain/core/errors.ts";
 import { type FieldKernel, loadFieldKernel } from "../../../offchain/kernels/field.ts";
@@ -66,7 +66,7 @@ describe("audit field", () => {
     slice[0] = 1;
     slice[30] = 2;
     slice[31] = 3;
-    expect(sliceElements(slice)).to.deep.equal([1n + (2n << 240n), 3n]);
+    expect(readElements(slice)).to.deep.equal([1n + (2n << 240n), 3n]);
   });
 
   it("divides by a linear factor: p(Y) = q(Y)·(Y − a) + p(a)", () => {
@@ -98,42 +98,56 @@ describe("field kernel", () => {
 
   it("gives the inner product that bigints give", () => {
     const vectors = [
-      Array.from({ length: ELEMENTS_PER_SLICE }, (_, j) => power(3n, BigInt(j))),
-      new Array<bigint>(ELEMENTS_PER_SLICE).fill(largest),
-      new Array<bigint>(ELEMENTS_PER_SLICE).fill(0n),
+      Array.from({ length: DEFAULT_SLICE_ELEMENTS }, (_, j) => power(3n, BigInt(j))),
+      new Array<bigint>(DEFAULT_SLICE_ELEMENTS).fill(largest),
+      new Array<bigint>(DEFAULT_SLICE_ELEMENTS).fill(0n),
     ];
     for (const vector of vectors) {
       const product = kernel.sliceDotProduct(vector);
       for (const slice of slices) {
-        const expected = sliceElements(slice).reduce((sum, element, j) => sum + element * (vector[j] ?? 0n), 0n);
+        const expected = readElements(slice).reduce((sum, element, j) => sum + element * (vector[j] ?? 0n), 0n);
         expect(product.dotProduct(slice)).to.equal(expected);
       }
     }
   });
 
   it("does not read beyond the last element or keep an earlier slice", () => {
-    const product = kernel.sliceDotProduct(new Array<bigint>(ELEMENTS_PER_SLICE).fill(1n));
+    const product = kernel.sliceDotProduct(new Array<bigint>(DEFAULT_SLICE_ELEMENTS).fill(1n));
     product.dotProduct(slices[3] ?? new Uint8Array(0));
     const last = new Uint8Array(SLICE_BYTES);
     last[SLICE_BYTES - 1] = 0x80;
     expect(product.dotProduct(last)).to.equal(1n << 247n);
   });
 
+  it("computes slices of other sizes, in blocks of 4096 elements", () => {
+    for (const elements of [1024, 5120, 9216]) {
+      const slice = patternBytes(31 * elements, elements);
+      const coefficients = readElements(slice);
+      const vector = Array.from({ length: elements }, (_, j) => power(5n, BigInt(j)));
+      const expected = coefficients.reduce((sum, element, j) => sum + element * (vector[j] ?? 0n), 0n);
+      expect(kernel.sliceDotProduct(vector).dotProduct(slice)).to.equal(expected);
+      const accumulator = kernel.sliceAccumulator(elements);
+      for (const weight of [3n, 1n << 127n]) accumulator.add(slice, weight);
+      expect(accumulator.sums()).to.deep.equal(coefficients.map((element) => element * (3n + (1n << 127n))));
+      expect(() => accumulator.add(slice.subarray(31), 1n)).to.throw(RangeError);
+    }
+  });
+
   it("accumulates weighted slices as bigints do, at every number of additions around a carry", () => {
-    const accumulator = kernel.sliceAccumulator();
-    const expected = new Array<bigint>(ELEMENTS_PER_SLICE).fill(0n);
+    const accumulator = kernel.sliceAccumulator(DEFAULT_SLICE_ELEMENTS);
+    const expected = new Array<bigint>(DEFAULT_SLICE_ELEMENTS).fill(0n);
     const weights = [(1n << 128n) - 1n, 0n, 1n, 0x123456789abcdef0123456789abcdefn];
     for (let n = 0; n < 18; n++) {
       const slice = slices[(n * 3) % 4] ?? new Uint8Array(0);
       const weight = weights[(n * 5) % 4] ?? 0n;
       accumulator.add(slice, weight);
-      for (const [j, element] of sliceElements(slice).entries()) expected[j] = (expected[j] ?? 0n) + weight * element;
+      for (const [j, element] of readElements(slice).entries()) expected[j] = (expected[j] ?? 0n) + weight * element;
       if (n === 6 || n === 7 || n === 8 || n === 17) expect(accumulator.sums()).to.deep.equal(expected);
     }
   });
 
   it("does not overflow at the largest weight, the largest elements and many additions", () => {
-    const accumulator = kernel.sliceAccumulator();
+    const accumulator = kernel.sliceAccumulator(DEFAULT_SLICE_ELEMENTS);
     const ones = new Uint8Array(SLICE_BYTES).fill(0xff);
     const weight = (1n << 128n) - 1n;
     for (let n = 0; n < 2000; n++) accumulator.add(ones, weight);
@@ -142,12 +156,13 @@ describe("field kernel", () => {
   });
 
   it("refuses what does not fit", () => {
-    const product = kernel.sliceDotProduct(new Array<bigint>(ELEMENTS_PER_SLICE).fill(1n));
+    const product = kernel.sliceDotProduct(new Array<bigint>(DEFAULT_SLICE_ELEMENTS).fill(1n));
     expect(() => product.dotProduct(new Uint8Array(SLICE_BYTES - 1))).to.throw(RangeError);
     expect(() => product.dotProduct(new Uint8Array(SLICE_BYTES + 1))).to.throw(RangeError);
-    expect(() => kernel.sliceDotProduct([1n])).to.throw(RangeError);
-    expect(() => kernel.sliceDotProduct(new Array<bigint>(ELEMENTS_PER_SLICE).fill(largest + 1n))).to.throw(RangeError);
-    const accumulator = kernel.sliceAccumulator();
+    expect(() => kernel.sliceDotProduct(new Array<bigint>(DEFAULT_SLICE_ELEMENTS).fill(largest + 1n))).to.throw(
+      RangeError,
+    );
+    const accumulator = kernel.sliceAccumulator(DEFAULT_SLICE_ELEMENTS);
     expect(() => accumulator.add(new Uint8Array(SLICE_BYTES), 1n << 128n)).to.throw(RangeError);
     expect(() => accumulator.add(new Uint8Array(SLICE_BYTES), -1n)).to.throw(RangeError);
   });

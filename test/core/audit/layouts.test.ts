@@ -4,6 +4,7 @@
  */
 
 import { expect } from "chai";
+import { challengeId, encodeRanges, expandChallenge } from "../../../offchain/core/audit/challenge.ts";
 import { deriveAuditSecrets } from "../../../offchain/core/audit/keys.ts";
 import { decodeManifest, encodeManifest, manifestHash } from "../../../offchain/core/audit/manifest.ts";
 import { powersOfAlpha, powersOfBeta } from "../../../offchain/core/audit/powers.ts";
@@ -30,6 +31,15 @@ describe("audit layouts", () => {
     expect(toHex(manifestHash(manifest))).to.equal(vectors.manifestHash);
   });
 
+  it("encode ranges and draw from them", () => {
+    for (const { seed, ranges, sampleCount, packed, id, indices } of vectors.challenges) {
+      const challenge = { seed: fromHex(seed), ranges, sampleCount };
+      expect(toHex(encodeRanges(ranges))).to.equal(packed);
+      expect(toHex(challengeId(challenge))).to.equal(id);
+      expect(expandChallenge(challenge).indices).to.deep.equal(indices);
+    }
+  });
+
   it("give powers of α and β as expanded points", () => {
     const secrets = deriveAuditSecrets(fromHex(vectors.auditSeed));
     const alpha = [0, 1, 2, 4095].map((power) => toHex(powersOfAlpha(secrets, power, 1)));
@@ -40,9 +50,9 @@ describe("audit layouts", () => {
   it("encode a proof for the owner and for anybody", () => {
     const [first] = audit.audits;
     if (first === undefined) throw new Error("audit.json holds no audit");
-    const { sigma, psi, V, W, y } = first.proof;
+    const { sigma, psi, W, y } = first.proof;
     const own = { sigma: fromHex(sigma), psi: fromHex(psi), y: BigInt(y) };
-    const anybodys = { ...own, V: fromHex(V), W: fromHex(W) };
+    const anybodys = { ...own, W: fromHex(W) };
     expect(toHex(encodeProof(own))).to.equal(vectors.privateProof);
     expect(toHex(encodeProof(anybodys))).to.equal(vectors.publicProof);
     expect(decodeProof(fromHex(vectors.privateProof))).to.deep.equal(own);

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { SLICE_BYTES } from "../../../offchain/core/audit/field.ts";
+import { DEFAULT_SLICE_ELEMENTS, SLICE_BYTES } from "../../../offchain/core/audit/field.ts";
 import {
   type AuditManifest,
   decodeManifest,
@@ -84,7 +84,7 @@ describe("slice layout", () => {
     );
     fc.assert(
       fc.property(fc.array(size, { minLength: 1, maxLength: 12 }), (sizes) => {
-        const layout = sliceLayout(manifestOf(sizes));
+        const layout = sliceLayout(manifestOf(sizes), DEFAULT_SLICE_ELEMENTS);
         const total = sizes.reduce((sum, bytes) => sum + bytes, 0);
         expect(layout.sizeBytes).to.equal(total);
         expect(layout.sliceCount).to.equal(Math.ceil(total / SLICE_BYTES));
@@ -107,7 +107,7 @@ describe("slice layout", () => {
   });
 
   it("refuses slices outside the set", () => {
-    const layout = sliceLayout(manifestOf([SLICE_BYTES]));
+    const layout = sliceLayout(manifestOf([SLICE_BYTES]), DEFAULT_SLICE_ELEMENTS);
     for (const position of [-1, 1, 0.5, Number.NaN]) {
       expect(() => layout.segments(position)).to.throw(InvalidInputError);
     }

@@ -1,11 +1,12 @@
 import { readFileSync } from "node:fs";
 import { expect } from "chai";
-import { challengeId, expandChallenge } from "../../../offchain/core/audit/challenge.ts";
+import { batchWeights, challengeId, encodeRanges, expandChallenge } from "../../../offchain/core/audit/challenge.ts";
+import { DEFAULT_SLICE_ELEMENTS, encodeScalar } from "../../../offchain/core/audit/field.ts";
 import { auditKeyHash, keyForChain } from "../../../offchain/core/audit/keys.ts";
 import { proofForChain } from "../../../offchain/core/audit/proof.ts";
 import { auditReady } from "../../../offchain/core/audit/ready.ts";
 import { SliceTagger } from "../../../offchain/core/audit/tags.ts";
-import { verifyPrivate, verifyPublic } from "../../../offchain/core/audit/verifier.ts";
+import { verifyPrivate, verifyPublic, verifyPublicMany } from "../../../offchain/core/audit/verifier.ts";
 import { bytesOf, hex } from "../../helpers/audit-oracle.ts";
 import { type AuditKeys, proveWithSecrets, sparseSlice, testKeys } from "../../helpers/audit-set.ts";
 import {
@@ -42,7 +43,7 @@ describe("audit vectors", () => {
 
   for (const { index, tag } of vectors.tags) {
     it(`give the tag of slice ${index}`, () => {
-      const tagger = new SliceTagger(keys.secrets, keys.x, index);
+      const tagger = new SliceTagger(keys.secrets, keys.x, index, DEFAULT_SLICE_ELEMENTS);
       tagger.push(sparseSlice(index));
       expect(hex(tagger.finish())).to.equal(tag);
     });
@@ -51,16 +52,34 @@ describe("audit vectors", () => {
   for (const vector of vectors.audits) {
     it(`give challenge and proof: ${vector.name}`, () => {
       const challenge = { ...vector.challenge, seed: bytesOf(vector.challenge.seed) };
+      expect(hex(encodeRanges(challenge.ranges))).to.equal(vector.ranges);
       expect(hex(challengeId(challenge))).to.equal(vector.challengeId);
       const { indices, weights, z } = expandChallenge(challenge);
       const draws = indices.slice(0, 4).map((index, t) => ({ index, weight: weights[t]?.toString() }));
       expect({ draws, z: z.toString() }).to.deep.equal({ draws: vector.firstDraws, z: vector.z });
       const proof = proveWithSecrets(keys, challenge, sparseSlice);
-      const { sigma, psi, V, W, y } = proof;
-      expect({ sigma: hex(sigma), psi: hex(psi), V: hex(V), W: hex(W), y: y.toString() }).to.deep.equal(vector.proof);
+      const { sigma, psi, W, y } = proof;
+      expect({ sigma: hex(sigma), psi: hex(psi), W: hex(W), y: y.toString() }).to.deep.equal(vector.proof);
       expect(proofForChain(proof)).to.deep.equal({ ...vector.chainProof, y });
       verifyPublic(keys.publicKey, challenge, proof);
       verifyPrivate(keys.secrets, keys.x, challenge, proof);
     });
   }
+
+  it("give the weights of a batch of all of them", () => {
+    const records = vectors.audits.map(({ challengeId: id, chainProof: { sigma, psi, W }, proof: { y } }) => ({
+      id: bytesOf(id),
+      keyHash: bytesOf(vectors.keyHash),
+      points: [bytesOf(sigma), bytesOf(psi), bytesOf(W)] as const,
+      y: encodeScalar(BigInt(y)),
+    }));
+    expect(batchWeights(records).map(String)).to.deep.equal(vectors.batchWeights);
+    verifyPublicMany(
+      vectors.audits.map(({ challenge, proof: { sigma, psi, W, y } }) => ({
+        key: keys.publicKey,
+        challenge: { ...challenge, seed: bytesOf(challenge.seed) },
+        proof: { sigma: bytesOf(sigma), psi: bytesOf(psi), W: bytesOf(W), y: BigInt(y) },
+      })),
+    );
+  });
 });

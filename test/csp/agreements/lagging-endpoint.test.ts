@@ -77,7 +77,7 @@ describe("agreements of a provider, told of by an endpoint that lags", () => {
       },
     } as unknown as TransactionSender;
 
-    const facts = { account: USER, salt: HASH, key: { X: HASH, XA: HASH, Bt: HASH }, touchedAt: 0 };
+    const facts = { account: USER, salt: HASH, key: { X: HASH, XA: HASH, XB: HASH }, touchedAt: 0 };
     const hashes = { auditKeyHash: HASH, manifestHash: HASH };
     const creation = await index.preparations.begin({ ...facts, ...hashes }, 10);
     if (creation.outcome !== "created") throw new Error(creation.outcome);

@@ -66,7 +66,7 @@ describe("objects that nobody needs", () => {
       {
         account: ALICE,
         salt: bytes,
-        key: { X: bytes, XA: bytes, Bt: bytes },
+        key: { X: bytes, XA: bytes, XB: bytes },
         auditKeyHash: bytes,
         manifestHash: bytes,
         touchedAt: 1,

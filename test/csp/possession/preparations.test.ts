@@ -259,7 +259,7 @@ describe("preparation of agreements", () => {
       "off the curve": offCurve,
       "outside the subgroup": pointOutsideSubgroup(),
     })) {
-      for (const part of ["X", "XA", "Bt"]) {
+      for (const part of ["X", "XA", "XB"]) {
         const key = { ...data.key, [part]: point };
         const request = streamOf(...preparationBody(encodeManifest(data.manifest), key));
         const error = await refusal(preparations.open(ALICE, data.saltHex, request), "INVALID_POINT");

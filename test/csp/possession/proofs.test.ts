@@ -48,7 +48,7 @@ describe("proofs of a provider", () => {
       done.push(`audit ${number}`);
     });
     await refusal(proofs.provePrivate(preparation, randomBytes(32), 5), "RATE_LIMITED");
-    const challenge = { seed: randomBytes(32), sampleCount: 5, firstIndex: 1, sliceCount };
+    const challenge = { seed: randomBytes(32), sampleCount: 5, ranges: [{ firstIndex: 1, count: sliceCount }] };
     await proofs.provePublic(preparation, challenge);
     done.push("proof");
     await Promise.all(audits);

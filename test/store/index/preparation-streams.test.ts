@@ -29,7 +29,7 @@ async function inDatabase(): Promise<Place> {
   const database = await openSqliteDatabase<ProviderTables>(":memory:", INDEX_MIGRATIONS);
   for (const id of [1, 2]) {
     const salt = Uint8Array.of(id);
-    const rest = { key_x: salt, key_xa: salt, key_bt: salt, audit_key_hash: salt, manifest_hash: salt };
+    const rest = { key_x: salt, key_xa: salt, key_xb: salt, audit_key_hash: salt, manifest_hash: salt };
     const row = { id, account: "0x", salt, writer: "", touched_at: 1, ...rest };
     await database.run((all) => all.insertInto("preparations").values(row).execute());
   }

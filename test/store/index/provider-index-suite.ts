@@ -3,7 +3,7 @@
  */
 import { expect } from "chai";
 import fc from "fast-check";
-import { SLICE_BYTES } from "../../../offchain/core/audit/field.ts";
+import { DEFAULT_SLICE_ELEMENTS, SLICE_BYTES } from "../../../offchain/core/audit/field.ts";
 import { sliceLayout } from "../../../offchain/core/audit/manifest.ts";
 import { contentIdFromDigest } from "../../../offchain/core/encoding/content-id.ts";
 import type { NewAgreement } from "../../../offchain/store/index/agreement-index.ts";
@@ -39,7 +39,7 @@ function preparation(k: number, facts: Partial<NewPreparation> = {}): NewPrepara
   return {
     account: ALICE,
     salt: salt(k),
-    key: { X: Uint8Array.of(1), XA: Uint8Array.of(2), Bt: Uint8Array.of(3) },
+    key: { X: Uint8Array.of(1), XA: Uint8Array.of(2), XB: Uint8Array.of(3) },
     auditKeyHash: new Uint8Array(32).fill(1),
     manifestHash: new Uint8Array(32).fill(2),
     touchedAt: 1000,
@@ -517,17 +517,17 @@ export function describeProviderIndex(
         expect(await index.preparations.touch(id + 1, 2000)).to.equal(false);
       });
 
-      it("offer the powers of the largest verified one under the same β, of the same account", async () => {
+      it("give the verified ones of an account, the largest first", async () => {
         const ids = [];
         for (const [k, sliceCount] of [2, 9, 5].entries()) ids.push(await created(preparation(k), [], 256, sliceCount));
         const [small = 0, , middle = 0] = ids;
-        const find = (account: string, bt: number) =>
-          index.preparations.findVerifiedUnderBeta(account, Uint8Array.of(bt));
-        expect(await find(ALICE, 3)).to.equal(undefined);
+        const find = async (account: string, limit: number) =>
+          (await index.preparations.findVerified(account, limit)).map(({ id }) => id);
+        expect(await find(ALICE, 3)).to.deep.equal([]);
         for (const id of [small, middle]) await index.preparations.setVerified(id, true);
-        expect((await find(ALICE_LOWER, 3))?.id).to.equal(middle);
-        expect(await find(ALICE, 4)).to.equal(undefined);
-        expect(await find(BOB, 3)).to.equal(undefined);
+        expect(await find(ALICE_LOWER, 3)).to.deep.equal([middle, small]);
+        expect(await find(ALICE, 1)).to.deep.equal([middle]);
+        expect(await find(BOB, 3)).to.deep.equal([]);
       });
 
       it("are walked in the order of their ids", async () => {
@@ -663,10 +663,13 @@ export function describeProviderIndex(
             fc.array(fc.integer({ min: 1, max: 400_000 }), { minLength: 1, maxLength: 12 }),
             async (sizes) => {
               const { id, chunks } = await indexed(k++, sizes);
-              const layout = sliceLayout({
-                version: 1,
-                chunks: chunks.map((one) => ({ id: contentIdFromDigest(one.digest), sizeBytes: one.sizeBytes })),
-              });
+              const layout = sliceLayout(
+                {
+                  version: 1,
+                  chunks: chunks.map((one) => ({ id: contentIdFromDigest(one.digest), sizeBytes: one.sizeBytes })),
+                },
+                DEFAULT_SLICE_ELEMENTS,
+              );
               expect((await index.preparations.find(id))?.dataBytes).to.equal(layout.sizeBytes);
               for (let slice = 0; slice < layout.sliceCount; slice++) {
                 const expected = layout

@@ -20,14 +20,14 @@ export declare namespace IStorageEscrow {
 
 export declare namespace PdpVerifier {
       
-    export type KeyStruct = {X: BytesLike, XA: BytesLike, Bt: BytesLike}
+    export type KeyStruct = {X: BytesLike, XA: BytesLike, XB: BytesLike}
 
-    export type KeyStructOutput = [X: string, XA: string, Bt: string] & {X: string, XA: string, Bt: string }
+    export type KeyStructOutput = [X: string, XA: string, XB: string] & {X: string, XA: string, XB: string }
   
 
-    export type ProofStruct = {sigma: BytesLike, psi: BytesLike, V: BytesLike, W: BytesLike, y: BigNumberish}
+    export type ProofStruct = {sigma: BytesLike, psi: BytesLike, W: BytesLike, y: BigNumberish}
 
-    export type ProofStructOutput = [sigma: string, psi: string, V: string, W: string, y: bigint] & {sigma: string, psi: string, V: string, W: string, y: bigint }
+    export type ProofStructOutput = [sigma: string, psi: string, W: string, y: bigint] & {sigma: string, psi: string, W: string, y: bigint }
   
     }
 

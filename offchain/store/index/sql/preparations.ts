@@ -36,7 +36,7 @@ function toPreparation(row: Selectable<PreparationColumns>): Preparation {
     id: row.id,
     account: row.account,
     salt: row.salt,
-    key: { X: row.key_x, XA: row.key_xa, Bt: row.key_bt },
+    key: { X: row.key_x, XA: row.key_xa, XB: row.key_xb },
     auditKeyHash: row.audit_key_hash,
     manifestHash: row.manifest_hash,
     dataBytes: row.data_bytes,
@@ -64,17 +64,21 @@ export class SqlPreparationIndex implements PreparationIndex {
     this.#now = now;
   }
 
-  async #first(where: Partial<Selectable<PreparationColumns>>): Promise<Preparation | undefined> {
-    const row = await this.#database.run((database) =>
+  async #largest(where: Partial<Selectable<PreparationColumns>>, limit: number): Promise<Preparation[]> {
+    const rows = await this.#database.run((database) =>
       database
         .selectFrom("preparations")
         .selectAll()
         .where((all) => all.and({ ...where, complete: 1 }))
         .orderBy("slice_count", "desc")
-        .limit(1)
-        .executeTakeFirst(),
+        .limit(limit)
+        .execute(),
     );
-    return row === undefined ? undefined : toPreparation(row);
+    return rows.map(toPreparation);
+  }
+
+  async #first(where: Partial<Selectable<PreparationColumns>>): Promise<Preparation | undefined> {
+    return (await this.#largest(where, 1))[0];
   }
 
   find(id: number): Promise<Preparation | undefined> {
@@ -85,8 +89,8 @@ export class SqlPreparationIndex implements PreparationIndex {
     return this.#first({ account: canonicalAddress(account), salt });
   }
 
-  async findVerifiedUnderBeta(account: string, bt: Uint8Array): Promise<Preparation | undefined> {
-    return this.#first({ account: canonicalAddress(account), key_bt: bt, verified: 1 });
+  async findVerified(account: string, limit: number): Promise<readonly Preparation[]> {
+    return this.#largest({ account: canonicalAddress(account), verified: 1 }, limit);
   }
 
   async *pages(): AsyncGenerator<readonly Preparation[], void, undefined> {
@@ -123,7 +127,7 @@ export class SqlPreparationIndex implements PreparationIndex {
         salt,
         key_x: key.X,
         key_xa: key.XA,
-        key_bt: key.Bt,
+        key_xb: key.XB,
         audit_key_hash: auditKeyHash,
         manifest_hash: manifestHash,
         writer: this.#leases.holder,

@@ -52,7 +52,7 @@ export interface ProviderTables extends HeadTables, StreamTables {
     salt: Uint8Array;
     key_x: Uint8Array;
     key_xa: Uint8Array;
-    key_bt: Uint8Array;
+    key_xb: Uint8Array;
     audit_key_hash: Uint8Array;
     manifest_hash: Uint8Array;
     complete: Generated<number>;
@@ -197,7 +197,7 @@ const ownTables = ({ bytes, integer, counted, appended, clustered }: ColumnTypes
     salt ${bytes} NOT NULL,
     key_x ${bytes} NOT NULL,
     key_xa ${bytes} NOT NULL,
-    key_bt ${bytes} NOT NULL,
+    key_xb ${bytes} NOT NULL,
     audit_key_hash ${bytes} NOT NULL,
     manifest_hash ${bytes} NOT NULL,
     complete ${integer} NOT NULL DEFAULT 0 CHECK (complete IN (0, 1)),
@@ -214,7 +214,7 @@ const ownTables = ({ bytes, integer, counted, appended, clustered }: ColumnTypes
     touched_at ${integer} NOT NULL,
     UNIQUE (account, salt)
   ) ${appended}`,
-  "CREATE INDEX preparations_by_beta ON preparations (account, key_bt)",
+  "CREATE INDEX preparations_verified ON preparations (account, slice_count) WHERE verified = 1",
   "CREATE INDEX preparations_unused ON preparations (touched_at) WHERE uses = 0",
   "CREATE INDEX preparations_incomplete ON preparations (id) WHERE complete = 0",
 

@@ -1210,7 +1210,7 @@
           },
           {
             "internalType": "bytes",
-            "name": "Bt",
+            "name": "XB",
             "type": "bytes"
           }
         ],
@@ -1228,11 +1228,6 @@
           {
             "internalType": "bytes",
             "name": "psi",
-            "type": "bytes"
-          },
-          {
-            "internalType": "bytes",
-            "name": "V",
             "type": "bytes"
           },
           {
