@@ -14,8 +14,8 @@ pragma solidity 0.8.37;
 /// chain.
 ///
 /// @dev Which points need which check. EIP-2537 multiplication and pairing check that their inputs are in the subgroup.
-/// ψ and W are inputs of a multiplication. σ is an input of the pairing, or in a batch of a multiplication. X, XA and XB
-/// are inputs of the pairing. The pairing accepts the identity, so it is refused for the points of a key before. A
+/// ψ and W are inputs of a multiplication. σ is an input of the pairing, or in a batch of a multiplication. X, XA and
+/// XB are inputs of the pairing. The pairing accepts the identity, so it is refused for the points of a key before. A
 /// malformed point makes the precompile consume all gas it was given (63/64 of what is left), then the result is false.
 library PdpVerifier {
     // Group elements keep the capital letters that they have in the papers and in docs/audit.md.
@@ -86,8 +86,9 @@ library PdpVerifier {
     uint256 private constant LANE_ONES = 0x0000000100000001000000010000000100000001000000010000000100000001;
 
     /// @dev Memory that maps offsets to indices: four words of lanes, one shift for each range, the number of slices,
-    /// the factor that copies an offset to all lanes (0 when there is one range), the addresses of the three lowest positions of the table of powers, and the table.
-    /// The compiler computes addresses again for every use, unless they come from memory.
+    /// the factor that copies an offset to all lanes (0 when there is one range), the addresses of the three lowest
+    /// positions of the table of powers, and the table. The compiler computes addresses again for every use, unless they
+    /// come from memory.
     uint256 private constant SHIFTS_OFFSET = 0x80;
     uint256 private constant SLICE_COUNT_OFFSET = 0x480;
     uint256 private constant SPREAD_OFFSET = 0x4a0;
@@ -186,12 +187,12 @@ library PdpVerifier {
     }
 
     /// @notice v(ρ) = Σ ν_t·ρ^(i_t) for the drawn indices i_t and weights ν_t.
-    /// @dev An index is split into digits of 6 bits. A table holds ρ^(digit·64^position) for every digit and position, so
-    /// one draw costs one multiplication per digit. Three positions, enough for indices below 2^18, are looked up without
-    /// a loop, and two draws at a time; larger indices need more positions.
+    /// @dev An index is split into digits of 6 bits. A table holds ρ^(digit·64^position) for every digit and position,
+    /// so one draw costs one multiplication per digit. Three positions, enough for indices below 2^18, are looked up
+    /// without a loop, and two draws at a time; larger indices need more positions.
     ///
-    /// The range of an offset is the number of ranges that end at or before it. Each end is a lane of 32 bits that holds
-    /// 2^31 − end. Adding the offset to every lane sets the highest bit of those whose end is not above it; a
+    /// The range of an offset is the number of ranges that end at or before it. Each end is a lane of 32 bits that
+    /// holds 2^31 − end. Adding the offset to every lane sets the highest bit of those whose end is not above it; a
     /// multiplication adds these bits up.
     /// @param challenge what is drawn from
     /// @param id its hash
@@ -261,8 +262,8 @@ library PdpVerifier {
     /// @dev Copies one set to memory: its record, its terms with their scalars, and what its pairs take from key and
     /// proof as it is.
     /// @param pairs its three pairs, with X, XA and XB
-    /// @return ok false when a length is wrong, y is not canonical, the challenge is outside the protocol, or a point of
-    /// the key is the identity, under which any proof would verify
+    /// @return ok false when a length is wrong, y is not canonical, the challenge is outside the protocol, or a point
+    /// of the key is the identity, under which any proof would verify
     function _load(
         Challenge memory challenge,
         Key calldata key,

@@ -29,7 +29,7 @@ interface KernelExports {
 
 /** Inner products of slices with one fixed vector. */
 export interface SliceDotProduct {
-  /** Σ_j element_j · vector_j, not reduced. @param slice 31 bytes for each entry @throws RangeError for another length */
+  /** Σ_j element_j · vector_j, not reduced. @param slice 31 bytes for each entry @throws RangeError for other lengths */
   dotProduct(slice: Uint8Array): bigint;
 }
 
@@ -48,7 +48,7 @@ export interface SliceAccumulator {
 
 /** The compiled kernel. */
 export interface FieldKernel {
-  /** @param vector integers from 0 to 2^256 − 1, one for each element of a slice @throws RangeError for larger values */
+  /** @param vector integers from 0 to 2^256 − 1, one for each element @throws RangeError for larger values */
   sliceDotProduct(vector: readonly bigint[]): SliceDotProduct;
   /** @param elements of a slice */
   sliceAccumulator(elements: number): SliceAccumulator;

@@ -1,7 +1,7 @@
 /**
- * The powers in the exponent that a provider keeps for an owner: A_j = α^j·G1, one for each element of a slice, and B_i = β^i·G1
- * for i from 1 to the largest slice index. The owner computes them once; the provider checks them before it relies on
- * them, because with wrong powers its honest proofs would fail.
+ * The powers in the exponent that a provider keeps for an owner: A_j = α^j·G1, one for each element of a slice, and
+ * B_i = β^i·G1 for i from 1 to the largest slice index. The owner computes them once; the provider checks them before
+ * it relies on them, because with wrong powers its honest proofs would fail.
  */
 import { randomBytes } from "#primitives";
 import { InvalidInputError, InvalidProofError } from "../errors.ts";

@@ -1,7 +1,7 @@
 /**
  * The provider's side of a possession audit. Work: one read of each sampled slice, one multi-scalar multiplication with
- * a point for each element of a slice for ψ, and for a public proof one over all indices up to the largest drawn for W, computed in pieces, so
- * that memory does not grow with the set.
+ * a point for each element of a slice for ψ, and for a public proof one over all indices up to the largest drawn for W,
+ * computed in pieces, so that memory does not grow with the set.
  */
 import { InvalidInputError } from "../errors.ts";
 import { type AuditChallenge, challengeId, expandChallenge, openingPoint } from "./challenge.ts";

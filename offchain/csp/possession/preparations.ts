@@ -257,8 +257,8 @@ export class PreparationService {
 
   /**
    * Copies powers of an earlier, verified preparation. Powers of α and β depend on the account's secrets alone, so they
-   * need neither be sent nor verified again in full: the first stored power shows whether β is the same, and verification
-   * checks α likewise.
+   * need neither be sent nor verified again in full: the first stored power shows whether β is the same, and
+   * verification checks α likewise.
    */
   async #reusePowers(preparation: Preparation): Promise<void> {
     const earlier = await this.#verifiedUnderBetaOf(preparation);

@@ -5,8 +5,8 @@
  * a 64-bit column before a carry is due ("lazy reduction"), and nothing is reduced modulo the group order here: the
  * caller reduces one sum per slice, or one per coefficient, with bigints. This needs no Montgomery form.
  *
- * One instance serves either `dotProduct` or `accumulate`, and up to 4096 elements; both read them from SLICE. Offsets are shared with the
- * loader, kernels/field.ts.
+ * One instance serves either `dotProduct` or `accumulate`, and up to 4096 elements; both read them from SLICE. Offsets
+ * are shared with the loader, kernels/field.ts.
  */
 
 /** Where `dotProduct` leaves its 18 columns. */
