@@ -87,8 +87,8 @@ library PdpVerifier {
 
     /// @dev Memory that maps offsets to indices: four words of lanes, one shift for each range, the number of slices,
     /// the factor that copies an offset to all lanes (0 when there is one range), the addresses of the three lowest
-    /// positions of the table of powers, and the table. The compiler computes addresses again for every use, unless they
-    /// come from memory.
+    /// positions of the table of powers, and the table. The compiler computes addresses again for every use, unless
+    /// they come from memory.
     uint256 private constant SHIFTS_OFFSET = 0x80;
     uint256 private constant SLICE_COUNT_OFFSET = 0x480;
     uint256 private constant SPREAD_OFFSET = 0x4a0;

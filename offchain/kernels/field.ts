@@ -29,7 +29,7 @@ interface KernelExports {
 
 /** Inner products of slices with one fixed vector. */
 export interface SliceDotProduct {
-  /** Σ_j element_j · vector_j, not reduced. @param slice 31 bytes for each entry @throws RangeError for other lengths */
+  /** Σ_j element_j · vector_j, not reduced. @param slice 31 bytes an entry @throws RangeError for other lengths */
   dotProduct(slice: Uint8Array): bigint;
 }
 

@@ -7,11 +7,13 @@
 import { defineConfig } from "hardhat/config";
 import { solidityProfile, solidityTests } from "../solidity.ts";
 
-const settings = { ...solidityProfile.settings, viaIR: false };
+const [compiler] = solidityProfile.compilers;
+if (compiler === undefined) throw new Error("no compiler in scripts/solidity.ts");
+const coverageCompiler = { ...compiler, settings: { ...compiler.settings, viaIR: false } };
 
 export default defineConfig({
   plugins: [],
-  solidity: { profiles: { default: { ...solidityProfile, settings } } },
+  solidity: { profiles: { default: coverageCompiler } },
   test: { solidity: solidityTests },
   coverage: { skipFiles: ["contracts/test/**"] },
   paths: { artifacts: "coverage/artifacts", cache: "coverage/cache" },

@@ -1,9 +1,9 @@
 """Derives the vectors of layouts that no standard has vectors for, from docs/spec.md alone.
 
-Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json, eip712.json,
-daemon-keys.json and randomness.json. It shares nothing with offchain/: Python's hashlib, the package `cryptography`
-(X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and arithmetic of its own for Keccak-256, secp256k1, BLS12-381 and
-GF(2^8).
+Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json, eip712.json, daemon-
+keys.json, randomness.json and data-set.json. It shares nothing with offchain/: Python's hashlib, the package
+`cryptography` (X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and arithmetic of its own for Keccak-256, secp256k1,
+BLS12-381 and GF(2^8).
 Run it from this folder to derive them again:
 
     python3 derive-layouts.py
@@ -536,6 +536,87 @@ def session_vectors():
     }
 
 
+DATA_SET_UPDATE = (
+    "DataSetUpdate(bytes32 dataSetId,uint64 version,uint32 retirements,bytes32 rangesHash,bytes32 contentHash,"
+    "uint64 deadlineBlock)"
+)
+
+
+def data_set_vectors():
+    """A data set with two levels: its terms, id, ranges and schedule."""
+    user = unhexed("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
+    provider = unhexed("70997970C51812dc3A010C7d01b50e0d17dc79C8")
+    escrow = unhexed("5FbDB2315678afecb367f032d93F642f64180aa3")
+    audit_values = {
+        "randomness": unhexed("e7f1725E7734CE288F8367e1Bb143E90bb3F0512"),
+        "verifier": unhexed("9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0"),
+        "keyHash": sha256(b"key"),
+        "sliceElements": 8192,
+        "sampleCount": 460,
+        "phase": 1250,
+        "windowBlocks": 300,
+        "graceBlocks": 150,
+        "disputeBond": 10**15,
+        "predecessor": bytes(32),
+        "salt": sha256(b"salt"),
+    }
+    audit_hash = keccak256(b"".join(word(value) for value in audit_values.values()))
+    terms_values = {
+        "user": user,
+        "provider": provider,
+        "token": bytes(20),
+        "mode": 1,
+        "feeFloor": 10**12,
+        "feePerSlice": 3 * 10**9,
+        "feePerIndex": 10**6,
+        "feeCap": 2**80 - 1,
+        "collateralPercent": 900,
+        "compensationPercent": 200,
+        "bountyPercent": 25,
+        "latePercent": 50,
+        "breachLimit": 4,
+        "auditHash": audit_hash,
+    }
+    id_tag = keccak256(b"tallystick/v2/data-set-id")
+    id_words = [id_tag, word(31337), word(escrow)] + [word(value) for value in terms_values.values()]
+    lists = [[(1, 4096)], [(1, 1000), (2001, 2090), (4097, 12)], [(1, 2**48 - 2)], []]
+    packed = [b"".join(u(first, 6) + u(count, 6) for first, count in ranges) for ranges in lists]
+    levels = [
+        (70_000, 10**12, 4096, 4096, keccak256(packed[0]), sha256(b"first content")),
+        (70_003, 2 * 10**12, 3102, 4108, keccak256(packed[1]), sha256(b"second content")),
+    ]
+    schedule = b"".join(word(value) for value in (5, 1)) + b"".join(word(value) for level in levels for value in level)
+
+    def shown(values):
+        return {name: str(value) if isinstance(value, int) else hexed(value) for name, value in values.items()}
+
+    return {
+        "chainId": "31337",
+        "escrow": hexed(escrow),
+        "auditTerms": shown(audit_values),
+        "auditHash": hexed(audit_hash),
+        "terms": shown(terms_values),
+        "id": hexed(keccak256(b"".join(id_words))),
+        "ranges": [
+            {"list": [{"firstIndex": first, "count": count} for first, count in ranges], "bytes": hexed(encoded),
+             "hash": hexed(keccak256(encoded))}
+            for ranges, encoded in zip(lists, packed)
+        ],
+        "levels": [
+            dict(zip(("fromEpoch", "fee", "sliceCount", "highestIndex", "rangesHash", "contentHash"),
+                     [str(value) if isinstance(value, int) else hexed(value) for value in level]))
+            for level in levels
+        ],
+        "schedule": hexed(schedule),
+        "scheduleHash": hexed(keccak256(schedule)),
+        "updateDigest": hexed(typed_digest(
+            31337, escrow, DATA_SET_UPDATE, sha256(b"set"), 6, 1, keccak256(packed[1]), sha256(b"content"), 99)),
+        "seed": hexed(keccak256(
+            keccak256(b"tallystick/v2/challenge-seed") + word(31337) + word(escrow) + sha256(b"set") + word(700_125)
+            + sha256(b"randomness"))),
+    }
+
+
 def typed_message_vectors():
     """Digests of one message of every type, on chain 31337 with the key ledger that the test names."""
     account = unhexed("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
@@ -557,6 +638,7 @@ def typed_message_vectors():
         (ledger, "Ownership(bytes32 recordId,bytes24 digest,address owner)", [filled("6"), filled("8", 24), account]),
         (ledger, "AddOwner(bytes32 recordId,bytes24 digest,address owner,bytes32 noteHash,uint64 deadline)",
          [filled("6"), filled("8", 24), account, filled("7"), 1_790_000_600]),
+        (ledger, DATA_SET_UPDATE, [filled("9"), 7, 2, filled("a"), filled("b"), 24_000_000]),
     ]
     return {
         "messages": {
@@ -601,3 +683,4 @@ if __name__ == "__main__":
     write("eip712.json", typed_message_vectors())
     write("daemon-keys.json", daemon_vectors())
     write("randomness.json", randomness_vectors())
+    write("data-set.json", data_set_vectors())

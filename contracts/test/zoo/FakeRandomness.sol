@@ -5,12 +5,16 @@ import { IRandomnessSource } from "../../interfaces/IRandomnessSource.sol";
 
 /// @notice A randomness source whose values a test can compute, and that can be made unavailable.
 contract FakeRandomness is IRandomnessSource {
-    uint64 public constant gridBlocks = 1;
+    uint64 public gridBlocks = 1;
     uint64 public horizonBlocks = 8191;
     bool public available = true;
 
     function setHorizon(uint64 blocks) external {
         horizonBlocks = blocks;
+    }
+
+    function setGrid(uint64 blocks) external {
+        gridBlocks = blocks;
     }
 
     function setAvailable(bool available_) external {

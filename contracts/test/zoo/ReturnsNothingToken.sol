@@ -12,7 +12,7 @@ contract ReturnsNothingToken {
         balanceOf[account] += amount;
     }
 
-    function approve(address spender, uint256 amount) external {
+    function approve(address spender, uint256 amount) public virtual {
         allowance[msg.sender][spender] = amount;
     }
 
@@ -27,7 +27,7 @@ contract ReturnsNothingToken {
         _move(from, to, amount);
     }
 
-    function _move(address from, address to, uint256 amount) private {
+    function _move(address from, address to, uint256 amount) internal virtual {
         require(balanceOf[from] >= amount, Insufficient(balanceOf[from], amount));
         balanceOf[from] -= amount;
         balanceOf[to] += amount;

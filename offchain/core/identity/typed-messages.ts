@@ -88,6 +88,22 @@ export interface AddOwnerMessage {
   deadline: bigint;
 }
 
+/** What user and provider sign for one state of a data set. */
+export interface DataSetUpdateMessage {
+  /** 32 bytes, 0x hex. */
+  dataSetId: string;
+  /** Higher than that of every state before it. */
+  version: bigint;
+  /** How often the user had retired slices alone when this was signed. */
+  retirements: bigint;
+  /** keccak256 of the list of live ranges, 0x hex. */
+  rangesHash: string;
+  /** Of what both parties agree on about the content, 32 bytes, 0x hex. */
+  contentHash: string;
+  /** Last block in which the contract takes the signature. */
+  deadlineBlock: bigint;
+}
+
 const DOMAIN_NAME = "Tallystick";
 const DOMAIN_VERSION = "1";
 
@@ -127,6 +143,14 @@ const TYPES = {
     { name: "noteHash", type: "bytes32" },
     { name: "deadline", type: "uint64" },
   ],
+  DataSetUpdate: [
+    { name: "dataSetId", type: "bytes32" },
+    { name: "version", type: "uint64" },
+    { name: "retirements", type: "uint32" },
+    { name: "rangesHash", type: "bytes32" },
+    { name: "contentHash", type: "bytes32" },
+    { name: "deadlineBlock", type: "uint64" },
+  ],
 } satisfies Record<string, TypedDataField[]>;
 
 const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
@@ -137,7 +161,10 @@ const TEXT_FORMS = new Map([
   ["bytes24", BYTES24],
   ["bytes32", BYTES32],
 ]);
-const UINT64_LIMIT = 1n << 64n;
+const INTEGER_LIMITS = new Map([
+  ["uint32", 1n << 32n],
+  ["uint64", 1n << 64n],
+]);
 
 /**
  * Message for a daemon's `POST /v1/sessions`.
@@ -189,6 +216,15 @@ export function addOwnerTypedData(
   return typedData("AddOwner", contractDomain(chainId, keyLedger), message);
 }
 
+/** Message for `DataSetEscrow.open`, `update` and `retire`. @throws InvalidInputError for a malformed field. */
+export function dataSetUpdateTypedData(
+  chainId: bigint,
+  escrow: string,
+  message: DataSetUpdateMessage,
+): TypedData<DataSetUpdateMessage> {
+  return typedData("DataSetUpdate", contractDomain(chainId, escrow), message);
+}
+
 function contractDomain(chainId: bigint, verifyingContract: string): TypedDataDomain {
   checkField("verifyingContract", "address", verifyingContract);
   return { name: DOMAIN_NAME, version: DOMAIN_VERSION, chainId, verifyingContract };
@@ -207,9 +243,10 @@ function typedData<Message extends object>(
 
 /** Chain libraries coerce what they are given; a wrong type must fail here, where the field's name is known. */
 function checkField(name: string, type: string, value: unknown): void {
+  const limit = INTEGER_LIMITS.get(type);
   const fits =
-    type === "uint64"
-      ? typeof value === "bigint" && value >= 0n && value < UINT64_LIMIT
+    limit !== undefined
+      ? typeof value === "bigint" && value >= 0n && value < limit
       : typeof value === "string" && TEXT_FORMS.get(type)?.test(value) === true;
   if (!fits) {
     throw new InvalidInputError(`typed data field ${name} is no ${type}`, { check: "typed data", expected: type });

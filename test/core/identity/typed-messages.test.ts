@@ -8,6 +8,7 @@ import { expect } from "chai";
 import { id, TypedDataEncoder, verifyTypedData, Wallet } from "ethers";
 import {
   addOwnerTypedData,
+  dataSetUpdateTypedData,
   keyRecordTypedData,
   ownershipTypedData,
   sessionTypedData,
@@ -41,6 +42,14 @@ const keyRecord = {
 };
 const ownership = { recordId: word("6"), digest: word("8").slice(0, 2 + 2 * 24), owner: account };
 const addOwner = { ...ownership, noteHash: word("7"), deadline: 1_790_000_600n };
+const dataSetUpdate = {
+  dataSetId: word("9"),
+  version: 7n,
+  retirements: 2n,
+  rangesHash: word("a"),
+  contentHash: word("b"),
+  deadlineBlock: 24_000_000n,
+};
 
 const messages: Record<string, TypedData<object>> = {
   Session: sessionTypedData(31_337n, ledger, session),
@@ -48,6 +57,7 @@ const messages: Record<string, TypedData<object>> = {
   KeyRecord: keyRecordTypedData(31_337n, ledger, keyRecord),
   Ownership: ownershipTypedData(31_337n, ledger, ownership),
   AddOwner: addOwnerTypedData(31_337n, ledger, addOwner),
+  DataSetUpdate: dataSetUpdateTypedData(31_337n, ledger, dataSetUpdate),
 };
 
 describe("core/eip712", () => {

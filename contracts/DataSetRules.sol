@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { MessageHashUtils } from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+import { IDataSetEscrow } from "./interfaces/IDataSetEscrow.sol";
+import { IRandomnessSource } from "./interfaces/IRandomnessSource.sol";
+import { AccountSignature } from "./libraries/AccountSignature.sol";
+import { DataSetSignature } from "./libraries/DataSetSignature.sol";
+
+/// @title Rules of data sets that are rarely asked for
+/// @notice Which terms may be agreed on, what the parties sign, and when somebody signed two states under one version.
+/// A contract of its own only for the limit on the size of a contract: the escrow creates one. It has no state and no
+/// money.
+contract DataSetRules {
+    /// @notice Most draws of a challenge.
+    uint256 public constant MAX_SAMPLES = 4096;
+
+    /// @notice Reverts unless an account signed two different states under one version.
+    /// @param domain EIP-712 domain separator of the escrow.
+    /// @param evidence abi.encode(Update, Update).
+    /// @return version The version.
+    function checkDoubleSigning(
+        bytes32 domain,
+        bytes32 id,
+        uint256 retirements,
+        address signer,
+        bool byUser,
+        bytes calldata evidence
+    ) external view returns (uint256 version) {
+        (IDataSetEscrow.Update memory one, IDataSetEscrow.Update memory other) = abi.decode(
+            evidence,
+            (IDataSetEscrow.Update, IDataSetEscrow.Update)
+        );
+        version = one.version;
+        if (other.version != version) revert IDataSetEscrow.StaleVersion(version, other.version);
+        if (keccak256(one.ranges) == keccak256(other.ranges) && one.contentHash == other.contentHash) {
+            revert IDataSetEscrow.SameState(id, version);
+        }
+        this.checkSignature(domain, id, retirements, signer, one, byUser ? one.userSignature : one.providerSignature);
+        this.checkSignature(
+            domain,
+            id,
+            retirements,
+            signer,
+            other,
+            byUser ? other.userSignature : other.providerSignature
+        );
+    }
+
+    /// @notice Reverts unless an account signed a state.
+    function checkSignature(
+        bytes32 domain,
+        bytes32 id,
+        uint256 retirements,
+        address signer,
+        IDataSetEscrow.Update calldata next,
+        bytes calldata signature
+    ) external view {
+        bytes32 digest = MessageHashUtils.toTypedDataHash(
+            domain,
+            DataSetSignature.structHash(
+                id,
+                next.version,
+                retirements,
+                keccak256(next.ranges),
+                next.contentHash,
+                next.deadlineBlock
+            )
+        );
+        if (!AccountSignature.isValid(signer, digest, signature)) {
+            revert IDataSetEscrow.SignatureInvalid(signer, digest);
+        }
+    }
+
+    /// @notice Reverts with `InvalidTerms` unless two parties may agree on these terms.
+    /// @param epochBlocks Blocks of an epoch.
+    function checkTerms(
+        IDataSetEscrow.Terms calldata terms,
+        IDataSetEscrow.AuditTerms calldata audit,
+        uint256 epochBlocks
+    ) external view {
+        if (terms.user == address(0)) _refuse("user");
+        if (terms.provider == address(0) || terms.provider == terms.user) _refuse("provider");
+        if (terms.token != address(0) && terms.token.code.length == 0) _refuse("token");
+        if (terms.breachLimit == 0) _refuse("breachLimit");
+        if (terms.latePercent > 100) _refuse("latePercent");
+        // What a miss costs beside the bounty, which the provider can pay to itself, must hurt.
+        if (terms.compensationPercent == 0) _refuse("compensationPercent");
+        uint256 perMiss = uint256(terms.compensationPercent) + terms.bountyPercent;
+        if (terms.collateralPercent < terms.breachLimit * perMiss) _refuse("collateralPercent");
+
+        if (audit.verifier.code.length == 0) _refuse("verifier");
+        if (audit.sampleCount == 0 || audit.sampleCount > MAX_SAMPLES) _refuse("sampleCount");
+        if (audit.windowBlocks == 0) _refuse("windowBlocks");
+        uint256 windows = uint256(audit.windowBlocks) + audit.graceBlocks;
+        if (audit.phase + windows >= epochBlocks) _refuse("phase");
+        if (audit.randomness.code.length == 0) _refuse("randomness");
+        IRandomnessSource source = IRandomnessSource(audit.randomness);
+        if (windows > source.horizonBlocks()) _refuse("graceBlocks");
+        uint256 grid = source.gridBlocks();
+        if (grid == 0 || epochBlocks % grid != 0) _refuse("randomness");
+        if (audit.phase % grid != 0) _refuse("phase");
+    }
+
+    function _refuse(string memory field) private pure {
+        revert IDataSetEscrow.InvalidTerms(field);
+    }
+}

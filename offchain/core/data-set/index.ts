@@ -1,0 +1,8 @@
+/** Public entry point `tallystick/core/data-set`. */
+
+export * from "./balance.ts";
+export * from "./epochs.ts";
+export * from "./fee.ts";
+export * from "./ranges.ts";
+export * from "./schedule.ts";
+export * from "./terms.ts";

@@ -1,0 +1,105 @@
+/**
+ * What two parties agree on for the whole life of a data set, as `DataSetEscrow` hashes it. Both hashes are keccak-256
+ * over words of 32 bytes, one for each value in the order of the structures, most significant byte first
+ * (docs/spec.md).
+ */
+
+import { keccak_256 } from "@noble/hashes/sha3.js";
+import { concatBytes } from "@noble/hashes/utils.js";
+import { fromHex, toHex } from "../encoding/hex.ts";
+import { addressWord, integerToWord, tagOf } from "./words.ts";
+
+/** `every-epoch`: a proof in an epoch earns its fee. `on-demand`: epochs earn unless a dispute is not answered. */
+export const DATA_SET_MODES = ["every-epoch", "on-demand"] as const;
+export type DataSetMode = (typeof DATA_SET_MODES)[number];
+
+/** `IDataSetEscrow.Terms`. Amounts are in the token's smallest unit, below 2^80; hashes are 0x hex, 32 bytes. */
+export interface DataSetTerms {
+  readonly user: string;
+  readonly provider: string;
+  /** The zero address stands for the native coin. */
+  readonly token: string;
+  readonly mode: DataSetMode;
+  readonly feeFloor: bigint;
+  readonly feePerSlice: bigint;
+  readonly feePerIndex: bigint;
+  readonly feeCap: bigint;
+  readonly collateralPercent: number;
+  readonly compensationPercent: number;
+  readonly bountyPercent: number;
+  readonly latePercent: number;
+  readonly breachLimit: number;
+  /** `auditTermsHash` of the audit terms. */
+  readonly auditHash: string;
+}
+
+/** `IDataSetEscrow.AuditTerms`. */
+export interface DataSetAuditTerms {
+  readonly randomness: string;
+  readonly verifier: string;
+  readonly keyHash: string;
+  /** Elements of 31 bytes in a slice. */
+  readonly sliceElements: number;
+  readonly sampleCount: number;
+  /** Challenge block within an epoch. */
+  readonly phase: number;
+  readonly windowBlocks: number;
+  readonly graceBlocks: number;
+  readonly disputeBond: bigint;
+  /** The set that this one continues; zeros for none. */
+  readonly predecessor: string;
+  readonly salt: string;
+}
+
+const ID_TAG = tagOf("data-set-id");
+
+/** The words of `Terms`. @throws InvalidInputError for a value that does not fit its type */
+function termsWords(terms: DataSetTerms): Uint8Array[] {
+  return [
+    addressWord(terms.user, "user"),
+    addressWord(terms.provider, "provider"),
+    addressWord(terms.token, "token"),
+    integerToWord(DATA_SET_MODES.indexOf(terms.mode), 8, "mode"),
+    integerToWord(terms.feeFloor, 80, "fee floor"),
+    integerToWord(terms.feePerSlice, 80, "fee per slice"),
+    integerToWord(terms.feePerIndex, 80, "fee per index"),
+    integerToWord(terms.feeCap, 80, "fee cap"),
+    integerToWord(terms.collateralPercent, 32, "collateral percentage"),
+    integerToWord(terms.compensationPercent, 16, "compensation percentage"),
+    integerToWord(terms.bountyPercent, 16, "bounty percentage"),
+    integerToWord(terms.latePercent, 16, "late percentage"),
+    integerToWord(terms.breachLimit, 8, "breach limit"),
+    fromHex(terms.auditHash, 32, "audit hash"),
+  ];
+}
+
+/** What the terms pin of the audit terms. @returns 0x hex @throws InvalidInputError for a value that does not fit */
+export function auditTermsHash(audit: DataSetAuditTerms): string {
+  return toHex(
+    keccak_256(
+      concatBytes(
+        addressWord(audit.randomness, "randomness source"),
+        addressWord(audit.verifier, "verifier"),
+        fromHex(audit.keyHash, 32, "audit key hash"),
+        integerToWord(audit.sliceElements, 32, "slice elements"),
+        integerToWord(audit.sampleCount, 16, "sample count"),
+        integerToWord(audit.phase, 32, "phase"),
+        integerToWord(audit.windowBlocks, 32, "window"),
+        integerToWord(audit.graceBlocks, 32, "grace window"),
+        integerToWord(audit.disputeBond, 80, "dispute bond"),
+        fromHex(audit.predecessor, 32, "predecessor"),
+        fromHex(audit.salt, 32, "salt"),
+      ),
+    ),
+  );
+}
+
+/**
+ * The id of a set: nobody chooses it, and no reorganisation of the chain gives it to somebody else.
+ * @returns 0x hex, 32 bytes
+ * @throws InvalidInputError for a value that does not fit its type
+ */
+export function dataSetId(chainId: bigint, escrow: string, terms: DataSetTerms): string {
+  const words = [ID_TAG, integerToWord(chainId, 256, "chain id"), addressWord(escrow, "escrow"), ...termsWords(terms)];
+  return toHex(keccak_256(concatBytes(...words)));
+}
