@@ -80,6 +80,19 @@ contract BlockRandomnessTest is TestBase {
         vm.assertEq(_randomness.horizonBlocks(), 256);
     }
 
+    /// @dev What needs no record costs no slot: anybody may ask for it to be recorded, and gets the same answer.
+    function test_recordsNothingAndAnswersTheSame() public {
+        vm.setBlockhash(19_999, HASH);
+        vm.assertEq(_randomness.record(19_999, "any evidence"), HASH);
+        vm.assertEq(_randomness.record(19_999, ""), _randomness.randomnessAt(19_999));
+        vm.expectRevert(abi.encodeWithSelector(IRandomnessSource.RandomnessUnavailable.selector, 20_000, block.number));
+        _randomness.record(20_000, "");
+    }
+
+    function test_everyBlockIsOnTheGrid() public view {
+        vm.assertEq(_randomness.gridBlocks(), 1);
+    }
+
     function _mockHistory(uint64 blockNumber, bytes memory answer) private {
         if (HISTORY.code.length == 0) vm.etch(HISTORY, hex"00");
         vm.mockCall(HISTORY, abi.encode(blockNumber), answer);
