@@ -16,9 +16,13 @@ export interface GasFigure {
 /** Unix time of the first block. Signed times are taken from it, so that every run sends the same call data. */
 export const GENESIS_SECONDS = 1_767_225_600;
 
-/** A network of its own for one set of figures. The caller closes it. */
-export function measuringNetwork(): Promise<NetworkConnection> {
-  return network.create({ override: { initialDate: new Date(GENESIS_SECONDS * 1000) } });
+/**
+ * A network of its own for one set of figures. The caller closes it.
+ * @param blockGasLimit for transactions that no block of today holds
+ */
+export function measuringNetwork(blockGasLimit?: number): Promise<NetworkConnection> {
+  const limit = blockGasLimit === undefined ? {} : { blockGasLimit, transactionGasCap: blockGasLimit };
+  return network.create({ override: { initialDate: new Date(GENESIS_SECONDS * 1000), ...limit } });
 }
 
 /** Takes figures in the order of the calls. */
