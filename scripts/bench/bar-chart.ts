@@ -24,12 +24,18 @@ const escapeXml = (text: string): string =>
 /**
  * Draws bars from zero, on one scale; a bar above its limit is red.
  * @param bars bars of the same group must be adjacent
+ * @param options.isLogarithmic lengths grow with the logarithm, from 1 on
  * @returns an SVG document
  */
-export function barChart(title: string, bars: readonly Bar[]): string {
+export function barChart(
+  title: string,
+  bars: readonly Bar[],
+  { isLogarithmic = false }: { readonly isLogarithmic?: boolean } = {},
+): string {
+  const lengthOf = (value: number): number => (isLogarithmic ? Math.log2(1 + value) : value);
   const largest = Math.max(1, ...bars.map(({ value, limit }) => Math.max(value, limit ?? 0)));
   const scale = (value: number): number =>
-    LABEL_WIDTH + Math.round((value / largest) * (WIDTH - LABEL_WIDTH - VALUE_WIDTH));
+    LABEL_WIDTH + Math.round((lengthOf(value) / lengthOf(largest)) * (WIDTH - LABEL_WIDTH - VALUE_WIDTH));
   const parts: string[] = [];
   let y = TOP;
   let group: string | undefined;
