@@ -22,6 +22,8 @@ const DeploymentSchema = Type.Object({
     nodeRegistry: AddressText,
     keyLedger: AddressText,
     storageEscrow: AddressText,
+    dataSetEscrow: AddressText,
+    possessionVerifier: AddressText,
     randomness: AddressText,
   }),
   /** Block from which event scans start. */

@@ -60,6 +60,32 @@ export function deriveAgreementSecret(auditSeed: Uint8Array, salt: Uint8Array): 
   return deriveScalar(auditSeed, "audit-x", salt);
 }
 
+/** The secrets of one data set. */
+export interface DataSetSecrets extends AuditSecrets {
+  readonly x: bigint;
+}
+
+/**
+ * All secrets of one data set: α, β and x belong to it alone, so that what is known of one set says nothing about
+ * another.
+ * @param salt 32 bytes, fresh for every data set: two slices tagged for one index under one x would let the provider
+ *   forge
+ * @throws InvalidInputError for another length
+ */
+export function deriveDataSetSecrets(auditSeed: Uint8Array, salt: Uint8Array): DataSetSecrets {
+  if (salt.length !== SALT_BYTES) {
+    throw new InvalidInputError("salt of a data set has the wrong length", {
+      expected: `${SALT_BYTES} bytes`,
+      received: `${salt.length} bytes`,
+    });
+  }
+  return {
+    alpha: deriveScalar(auditSeed, "data-set-alpha", salt),
+    beta: deriveScalar(auditSeed, "data-set-beta", salt),
+    x: deriveScalar(auditSeed, "data-set-x", salt),
+  };
+}
+
 /** The public key of an agreement. @param x from `deriveAgreementSecret` */
 export function auditPublicKey(secrets: AuditSecrets, x: bigint): AuditPublicKey {
   const base = generatorG2();

@@ -122,6 +122,32 @@ export class SliceTagger {
   }
 }
 
+/**
+ * Tags of the same slices under other indices, which takes no data: x·(β^new − β^old)·G1 is added to each. For tags
+ * that nobody has seen: an index whose tag left the device belongs to its content for good.
+ * @param tags of consecutive slices, 96 bytes each
+ * @returns 96 bytes each
+ * @throws InvalidPointError for malformed tags
+ */
+export function shiftTags(
+  { beta, x }: Pick<AuditSecrets, "beta"> & { readonly x: bigint },
+  tags: Uint8Array,
+  fromFirstIndex: number,
+  toFirstIndex: number,
+): Uint8Array {
+  const shifted = new Uint8Array(tags.length);
+  let old = power(beta, BigInt(fromFirstIndex));
+  let next = power(beta, BigInt(toFirstIndex));
+  for (let at = 0; at < tags.length; at += G1_EXPANDED_BYTES) {
+    const tag = decodeExpandedG1(tags.subarray(at, at + G1_EXPANDED_BYTES), "tag");
+    const moved = addG1(tag, multiplyGeneratorG1(reduce(x * reduce(next - old))));
+    shifted.set(expandG1(moved), at);
+    old = (old * beta) % FIELD_ORDER;
+    next = (next * beta) % FIELD_ORDER;
+  }
+  return shifted;
+}
+
 /** Points collected before a multi-scalar multiplication; bounds the memory. */
 const PENDING_LIMIT = 1024;
 /** Slices per accumulator of the kernel. */
