@@ -1,5 +1,6 @@
 /** Public entry point `tallystick/core/audit`. */
 export * from "./challenge.ts";
+export * from "./commitments.ts";
 export * from "./curve.ts";
 export * from "./field.ts";
 export * from "./fixed-base.ts";
@@ -11,4 +12,5 @@ export * from "./prover.ts";
 export * from "./ready.ts";
 export * from "./sampling.ts";
 export * from "./tags.ts";
+export * from "./verdict.ts";
 export * from "./verifier.ts";
