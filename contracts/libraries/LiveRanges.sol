@@ -24,17 +24,17 @@ library LiveRanges {
         uint256 length = ranges.length;
         if (length % RANGE_BYTES != 0 || length > MAX_RANGES * RANGE_BYTES) revert MalformedRanges(length);
         uint256 free = 1;
-        for (uint256 offset; offset < length; offset += RANGE_BYTES) {
-            (uint256 first, uint256 last) = _range(ranges, offset);
-            // `last` is below `first` for an empty range. The end must have an index behind it, for `free` below.
-            if (first < free || last < first || last >= type(uint48).max) {
-                unchecked {
+        unchecked {
+            for (uint256 offset; offset < length; offset += RANGE_BYTES) {
+                (uint256 first, uint256 last) = _range(ranges, offset);
+                // `last` is below `first` for an empty range. The end must have an index behind it, for `free` below.
+                if (first < free || last < first || last >= type(uint48).max) {
                     revert RangeOutOfOrder(offset / RANGE_BYTES, first, last + 1 - first);
                 }
+                sliceCount += last + 1 - first;
+                lastIndex = last;
+                free = last + 2;
             }
-            sliceCount += last + 1 - first;
-            lastIndex = last;
-            free = last + 2;
         }
     }
 

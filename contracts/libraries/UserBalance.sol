@@ -18,6 +18,11 @@ library UserBalance {
     uint256 private constant GENERATION_SHIFT = 224;
 
     function unpack(uint256 word) internal pure returns (IDataSetEscrow.Account memory account) {
+        load(account, word);
+    }
+
+    /// @notice Reads a word into a structure that is there already.
+    function load(IDataSetEscrow.Account memory account, uint256 word) internal pure {
         account.available = uint112(word);
         account.rate = uint80(word >> RATE_SHIFT);
         account.paidThrough = uint32(word >> PAID_THROUGH_SHIFT);

@@ -64,7 +64,7 @@ import type { NonPayableOverrides } from "../../common.ts"
   }
 ] as const;
 
-  const _bytecode = "0x6080806040523460175760399081601c823930815050f35b5f80fdfe5f80fdfea264697066735822122078dbd7924e680c62bec2c3e46a966960cdff5770c61d952e613000b30691f3a564736f6c63430008250033";
+  const _bytecode = "0x6080806040523460175760399081601c823930815050f35b5f80fdfe5f80fdfea2646970667358221220042e00d7e0def4b22a2bf64eb65300f6356f9601ce35e855bdc0533b35e4a44e64736f6c63430008250033";
 
   
       type LiveRangesConstructorParams = [signer?: Signer] | ConstructorParameters<typeof ContractFactory>;
