@@ -83,6 +83,8 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         uint256 epoch;
         Books books;
         Account account;
+        /// @dev Where the account is in storage.
+        uint256 accountSlot;
         bool accountChanged;
         bool booksChanged;
         /// @dev First epoch that the balance could not pay, when that was found in this call; else 0.
@@ -158,6 +160,7 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         _checkAuditTerms(terms, audit);
         RULES.checkTerms(terms, audit, EPOCH_BLOCKS);
         if (scheduleHashOf[visit.id] != bytes32(0)) revert DataSetExists(visit.id);
+        visit.version = first.version;
         _checkSignatures(visit, first, _hash(first.ranges));
         visit.epoch = currentEpoch();
         _loadAccount(visit);
@@ -174,7 +177,6 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         if (level.sliceCount == 0) revert InvalidTerms("ranges");
         level.fromEpoch = visit.epoch + 1;
         visit.contentHash = first.contentHash;
-        visit.version = first.version;
         _scheduleLevel(visit, level, first.ranges);
         _leave(visit);
     }
@@ -229,7 +231,7 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         uint256 end = visit.epoch + _noticeEpochs(visit);
         Level memory level;
         level.fromEpoch = end + 1;
-        level.highestIndex = visit.levels[visit.levels.length - 1].highestIndex;
+        (level.highestIndex, ) = visit.levels.lastRanges();
         level.rangesHash = keccak256("");
         _settle(visit);
         _scheduleLevel(visit, level, msg.data[0:0]);
@@ -281,7 +283,7 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         IPossessionVerifier.Claim[] memory claims = new IPossessionVerifier.Claim[](calls.length);
         for (uint256 i; i < calls.length; ++i) {
             if (calls[i].audit.verifier != verifier) revert DifferentVerifiers(verifier, calls[i].audit.verifier);
-            claims[i] = _prove(calls[i]);
+            _prove(calls[i], claims[i]);
         }
         if (!IPossessionVerifier(verifier).verify(claims)) revert ProofRejected();
     }
@@ -446,7 +448,18 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     function _loadAccount(Visit memory visit) private view {
-        visit.account.load(_accounts[_termsOf(visit).token][_termsOf(visit).user]);
+        mapping(address user => uint256) storage accounts = _accounts[_termsOf(visit).token];
+        address user = _termsOf(visit).user;
+        uint256 slot;
+        uint256 word;
+        assembly ("memory-safe") {
+            mstore(0x00, user)
+            mstore(0x20, accounts.slot)
+            slot := keccak256(0x00, 0x40)
+            word := sload(slot)
+        }
+        visit.accountSlot = slot;
+        visit.account.load(word);
         visit.exhaustedAt = visit.account.accrue(visit.epoch);
     }
 
@@ -461,15 +474,20 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     function _leave(Visit memory visit) private {
         if (visit.booksChanged) _books[visit.id] = visit.books.pack();
         if (!visit.accountChanged) return;
-        _storeAccount(_termsOf(visit).token, _termsOf(visit).user, visit.account, visit.exhaustedAt);
+        if (visit.exhaustedAt != 0) {
+            _endGeneration(_termsOf(visit).token, _termsOf(visit).user, visit.account, visit.exhaustedAt);
+        }
+        uint256 slot = visit.accountSlot;
+        uint256 word = visit.account.pack();
+        assembly ("memory-safe") {
+            sstore(slot, word)
+        }
     }
 
-    function _storeAccount(address token, address user, Account memory account, uint256 exhaustedAt) private {
-        if (exhaustedAt != 0) {
-            endEpochOf[token][user][uint32(account.generation - 1)] = uint32(exhaustedAt);
-            emit BalanceExhausted(token, user, account.generation - 1, exhaustedAt);
-        }
-        _accounts[token][user] = account.pack();
+    /// @dev For a balance that was used up: notes when its generation ended.
+    function _endGeneration(address token, address user, Account memory account, uint256 exhaustedAt) private {
+        endEpochOf[token][user][uint32(account.generation - 1)] = uint32(exhaustedAt);
+        emit BalanceExhausted(token, user, account.generation - 1, exhaustedAt);
     }
 
     /// @dev Gives money to a balance that is not part of a visit, or takes money that the notice period of its sets
@@ -482,7 +500,8 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
             if (account.available < required) revert BalanceTooLow(token, user, account.available, required);
         }
         account.available = account.available + added - taken;
-        _storeAccount(token, user, account, exhaustedAt);
+        if (exhaustedAt != 0) _endGeneration(token, user, account, exhaustedAt);
+        _accounts[token][user] = account.pack();
     }
 
     function _creditUser(Visit memory visit, uint256 amount) private pure {
@@ -538,15 +557,16 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         bytes calldata before,
         bytes calldata ranges
     ) private pure {
-        Level memory last = visit.levels[visit.levels.length - 1];
-        _checkRanges(before, last.rangesHash);
-        _fill(level, _termsOf(visit), ranges, last.highestIndex);
-        ranges.checkFollows(before, last.highestIndex);
+        (uint256 highestBefore, bytes32 hashBefore) = visit.levels.lastRanges();
+        _checkRanges(before, hashBefore);
+        _fill(level, _termsOf(visit), ranges, highestBefore);
+        ranges.checkFollows(before, highestBefore);
     }
 
     function _update(Visit memory visit, bytes calldata ranges, Update calldata next) private {
         uint256 version = next.version;
         if (version <= visit.version) revert StaleVersion(visit.version, version);
+        visit.version = version;
         bytes calldata newRanges = next.ranges;
         Level memory level;
         level.rangesHash = _hash(newRanges);
@@ -554,7 +574,6 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         _fillAfter(level, visit, ranges, newRanges);
         level.fromEpoch = visit.epoch + 1;
         visit.contentHash = next.contentHash;
-        visit.version = version;
         _scheduleLevel(visit, level, newRanges);
         if (level.sliceCount == 0) _end(visit, visit.epoch);
     }
@@ -578,11 +597,14 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         visit.levels = levels;
         account.rate = account.rate + level.fee - feeBefore;
         uint256 required = levels.paidAhead(visit.epoch);
-        uint256 reserve = level.fee > feeBefore ? account.rate * NOTICE_EPOCHS : 0;
-        if (available < required + reserve) {
-            revert BalanceTooLow(terms.token, terms.user, available, required + reserve);
+        unchecked {
+            // Balances are below 2^113, rates below 2^81, notice is at most 2^24 epochs.
+            uint256 reserve = level.fee > feeBefore ? account.rate * NOTICE_EPOCHS : 0;
+            if (available < required + reserve) {
+                revert BalanceTooLow(terms.token, terms.user, available, required + reserve);
+            }
+            available -= required;
         }
-        available -= required;
         // A balance that stays as it was is brought up to date some other time.
         if (level.fee != feeBefore || available != account.available) visit.accountChanged = true;
         account.available = available;
@@ -665,7 +687,10 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     /// last one, and none from the epoch of an open dispute on.
     function _settle(Visit memory visit) private {
         uint256 settled = visit.books.settledThrough;
-        uint256 through = visit.epoch < 2 ? 0 : visit.epoch - 2;
+        uint256 through;
+        unchecked {
+            through = visit.epoch < 2 ? 0 : visit.epoch - 2;
+        }
         if (through > visit.lastEpoch) through = visit.lastEpoch;
         if (visit.books.disputed) {
             uint256 disputedEpoch = _disputes[visit.id].challengeBlock / EPOCH_BLOCKS;
@@ -712,19 +737,34 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     /// @dev Everything about a proof but its verification.
-    function _prove(ProofCall calldata call) private returns (IPossessionVerifier.Claim memory claim) {
+    /// @param claim Written for the verifier.
+    function _prove(ProofCall calldata call, IPossessionVerifier.Claim memory claim) private {
         Visit memory visit = _enter(call.terms, call.schedule);
         AuditTerms calldata audit = call.audit;
         _checkAuditTerms(call.terms, audit);
         uint64 challengeBlock = _takeProof(visit, audit, call.ranges);
         bytes32 randomness = IRandomnessSource(audit.randomness).record(challengeBlock, call.evidence);
-        claim.seed = keccak256(
-            abi.encode(SEED_TAG, block.chainid, address(this), visit.id, challengeBlock, randomness)
-        );
+        claim.seed = _seed(visit.id, challengeBlock, randomness);
         claim.keyHash = audit.keyHash;
         claim.sampleCount = audit.sampleCount;
         claim.ranges = call.ranges;
         claim.answer = call.answer;
+    }
+
+    /// @dev What the verifier draws from: bound to chain, escrow, set and challenge block.
+    function _seed(bytes32 id, uint256 challengeBlock, bytes32 randomness) private view returns (bytes32 seed) {
+        bytes32 tag = SEED_TAG;
+        assembly ("memory-safe") {
+            // Behind what is in use.
+            let place := mload(0x40)
+            mstore(place, tag)
+            mstore(add(place, 0x20), chainid())
+            mstore(add(place, 0x40), address())
+            mstore(add(place, 0x60), id)
+            mstore(add(place, 0x80), challengeBlock)
+            mstore(add(place, 0xa0), randomness)
+            seed := keccak256(place, 0xc0)
+        }
     }
 
     /// @dev Pays for a proof that is still to be verified.
@@ -870,11 +910,12 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         if (hash != expected) revert WrongRanges(expected, hash);
     }
 
-    /// @dev A party that sends the call itself needs no signature.
+    /// @dev A party that sends the call itself needs no signature. The version is already that of the update.
     /// @param rangesHash Hash of its ranges.
     function _checkSignatures(Visit memory visit, Update calldata next, bytes32 rangesHash) private view {
-        if (block.number > next.deadlineBlock) revert SignatureExpired(next.deadlineBlock, block.number);
-        bytes32 digest = _digest(visit, next, rangesHash);
+        uint256 deadlineBlock = next.deadlineBlock;
+        if (block.number > deadlineBlock) revert SignatureExpired(deadlineBlock, block.number);
+        bytes32 digest = _digest(visit, rangesHash, next.contentHash, deadlineBlock);
         address user = _termsOf(visit).user;
         address provider = _termsOf(visit).provider;
         if (msg.sender != user) _checkSignature(user, digest, next.userSignature);
@@ -889,16 +930,21 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         return account == provider || account == _operators[provider];
     }
 
-    function _digest(Visit memory visit, Update calldata next, bytes32 rangesHash) private view returns (bytes32) {
+    function _digest(
+        Visit memory visit,
+        bytes32 rangesHash,
+        bytes32 contentHash,
+        uint256 deadlineBlock
+    ) private view returns (bytes32) {
         return
             _hashTypedDataV4(
                 DataSetSignature.structHash(
                     visit.id,
-                    next.version,
+                    visit.version,
                     visit.retirements,
                     rangesHash,
-                    next.contentHash,
-                    next.deadlineBlock
+                    contentHash,
+                    deadlineBlock
                 )
             );
     }

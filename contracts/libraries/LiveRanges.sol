@@ -42,18 +42,20 @@ library LiveRanges {
     /// @dev Both lists must have been checked. One pass over both.
     function checkFollows(bytes calldata ranges, bytes calldata before, uint256 highestIndex) internal pure {
         uint256 old;
-        for (uint256 offset; offset < ranges.length; offset += RANGE_BYTES) {
-            (uint256 first, uint256 last) = _range(ranges, offset);
-            if (first > highestIndex) return;
-            if (last > highestIndex) last = highestIndex;
-            while (true) {
-                if (old == before.length) revert IndexNotLive(first, last, highestIndex);
-                (uint256 oldFirst, uint256 oldLast) = _range(before, old);
-                if (oldLast >= first) {
-                    if (oldFirst > first || oldLast < last) revert IndexNotLive(first, last, highestIndex);
-                    break;
+        unchecked {
+            for (uint256 offset; offset < ranges.length; offset += RANGE_BYTES) {
+                (uint256 first, uint256 last) = _range(ranges, offset);
+                if (first > highestIndex) return;
+                if (last > highestIndex) last = highestIndex;
+                while (true) {
+                    if (old == before.length) revert IndexNotLive(first, last, highestIndex);
+                    (uint256 oldFirst, uint256 oldLast) = _range(before, old);
+                    if (oldLast >= first) {
+                        if (oldFirst > first || oldLast < last) revert IndexNotLive(first, last, highestIndex);
+                        break;
+                    }
+                    old += RANGE_BYTES;
                 }
-                old += RANGE_BYTES;
             }
         }
     }

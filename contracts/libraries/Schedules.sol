@@ -120,6 +120,17 @@ library Schedules {
         }
     }
 
+    /// @notice Highest index and hash of the ranges of the last level.
+    function lastRanges(
+        IDataSetEscrow.Level[] memory levels
+    ) internal pure returns (uint256 highestIndex, bytes32 rangesHash) {
+        assembly ("memory-safe") {
+            let level := mload(add(levels, shl(5, mload(levels))))
+            highestIndex := mload(add(level, 0x60))
+            rangesHash := mload(add(level, 0x80))
+        }
+    }
+
     /// @return sum Fees of the epochs behind `afterEpoch` up to `throughEpoch`.
     function feesBetween(
         IDataSetEscrow.Level[] memory levels,
@@ -160,17 +171,16 @@ library Schedules {
     /// seldom changes what its provider locks, which is at most an eighth more than without rounding.
     function securedFee(uint256 fee) internal pure returns (uint256) {
         unchecked {
-            uint256 step = 1;
+            // As many ones as the fee has bits beside the four.
             uint256 rest = fee >> 4;
-            if (rest >> 64 != 0) (step, rest) = (step << 64, rest >> 64);
-            if (rest >> 32 != 0) (step, rest) = (step << 32, rest >> 32);
-            if (rest >> 16 != 0) (step, rest) = (step << 16, rest >> 16);
-            if (rest >> 8 != 0) (step, rest) = (step << 8, rest >> 8);
-            if (rest >> 4 != 0) (step, rest) = (step << 4, rest >> 4);
-            if (rest >> 2 != 0) (step, rest) = (step << 2, rest >> 2);
-            if (rest >> 1 != 0) (step, rest) = (step << 1, rest >> 1);
-            if (rest != 0) step <<= 1;
-            return (fee + step - 1) & ~(step - 1);
+            rest |= rest >> 1;
+            rest |= rest >> 2;
+            rest |= rest >> 4;
+            rest |= rest >> 8;
+            rest |= rest >> 16;
+            rest |= rest >> 32;
+            rest |= rest >> 64;
+            return (fee + rest) & ~rest;
         }
     }
 

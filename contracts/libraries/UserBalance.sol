@@ -51,14 +51,17 @@ library UserBalance {
         uint256 rate = account.rate;
         if (rate == 0) return 0;
         uint256 affordable = account.available / rate;
-        if (epoch - paidThrough <= affordable) {
-            account.available -= rate * (epoch - paidThrough);
-            return 0;
+        unchecked {
+            // What is subtracted is at most the part of the balance that the rate divides.
+            if (epoch - paidThrough <= affordable) {
+                account.available -= rate * (epoch - paidThrough);
+                return 0;
+            }
+            account.available -= rate * affordable;
+            account.rate = 0;
+            ++account.generation;
+            return paidThrough + affordable + 1;
         }
-        account.available -= rate * affordable;
-        account.rate = 0;
-        ++account.generation;
-        return paidThrough + affordable + 1;
     }
 
     /// @notice Epochs after the paid ones that the balance covers.

@@ -171,6 +171,18 @@ contract DataSetEscrowTest is DataSetTestBase {
         vm.assertEq(uint256(_escrow.booksOf(_id).status), uint256(IDataSetEscrow.Status.Breached));
     }
 
+    /// @dev Also when an earlier call has settled everything.
+    function test_aSetIsClosedOnce() public {
+        _giveNotice(_t, _user);
+        _rollTo(_epoch() + NOTICE + 2);
+        _settle(_t);
+        _close(_t, _user);
+        vm.assertEq(uint256(_escrow.booksOf(_id).status), uint256(IDataSetEscrow.Status.Closed));
+        bytes memory schedule = _schedule(_id);
+        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.WrongStatus.selector, _id, IDataSetEscrow.Status.Closed));
+        _escrow.close(_t, schedule);
+    }
+
     // ---- Updates
 
     function test_anUpdateCountsFromTheNextEpochOn() public {

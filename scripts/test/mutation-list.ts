@@ -260,7 +260,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     file: "DataSetEscrow.sol",
-    original: "ranges.checkFollows(before, last.highestIndex);",
+    original: "ranges.checkFollows(before, highestBefore);",
     replacement: "",
     breaks: "retired slices come back",
   },
@@ -399,7 +399,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     file: "DataSetEscrow.sol",
-    original: "if (block.number > next.deadlineBlock) revert",
+    original: "if (block.number > deadlineBlock) revert",
     replacement: "if (false) revert",
     breaks: "an expired signature counts",
   },
@@ -623,14 +623,14 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     file: "libraries/Schedules.sol",
-    original: "return (fee + step - 1) & ~(step - 1);",
-    replacement: "return fee & ~(step - 1);",
+    original: "return (fee + rest) & ~rest;",
+    replacement: "return fee & ~rest;",
     breaks: "a provider locks less than was agreed",
     tests: "DataSetFuzz",
   },
   {
     file: "libraries/Schedules.sol",
-    original: "if (rest >> 8 != 0) (step, rest) = (step << 8, rest >> 8);",
+    original: "rest |= rest >> 8;",
     replacement: "",
     breaks: "collateral that changes with every update",
     tests: "DataSetFuzz",
