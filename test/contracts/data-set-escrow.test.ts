@@ -174,7 +174,7 @@ describe("data sets, on chain and off", () => {
     // One level becomes two, one range grows, and the collateral stays as it is.
     const gas = Number((await sent.wait())?.gasUsed);
     console.log(`      an update by the provider: ${gas} gas`);
-    expect(gas).to.be.at.most(60_600);
+    expect(gas).to.be.at.most(60_200);
     expect(lastLevel(decodeSchedule(schedule))).to.include({ sliceCount: 5_008, fee: feeOf(terms, 5_008, 5_008) });
   });
 
