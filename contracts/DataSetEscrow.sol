@@ -43,6 +43,7 @@ import { UserBalance } from "./libraries/UserBalance.sol";
 contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using Schedules for Level[];
+    using SetBooks for Books;
     using UserBalance for Account;
     using LiveRanges for bytes;
 
@@ -63,6 +64,8 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     uint256 private constant TERMS_BYTES = 14 * 32;
     uint256 private constant AUDIT_TERMS_BYTES = 11 * 32;
     uint256 private constant RUNNING_ON = type(uint256).max;
+    /// @dev So that the number of an epoch to come still has 32 bits.
+    uint256 private constant MAX_NOTICE_EPOCHS = 1 << 24;
 
     uint256 private constant UNSETTLED = 0;
     uint256 private constant PROVEN = 1;
@@ -71,14 +74,19 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     /// @dev A set during a call.
     struct Visit {
         bytes32 id;
-        Terms terms;
+        /// @dev Where the terms are in call data, see `_termsOf`.
+        uint256 termsPlace;
         uint256 version;
         uint256 retirements;
+        bytes32 contentHash;
         Level[] levels;
         uint256 epoch;
         Books books;
         Account account;
+        /// @dev Where the account is in storage.
+        uint256 accountSlot;
         bool accountChanged;
+        bool booksChanged;
         /// @dev First epoch that the balance could not pay, when that was found in this call; else 0.
         uint256 exhaustedAt;
         /// @dev Last paid epoch as far as known, RUNNING_ON without an end.
@@ -98,7 +106,7 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
 
     constructor(uint32 epochBlocks, uint32 noticeEpochs) EIP712("Tallystick", "1") {
         if (epochBlocks < 2) revert InvalidTerms("epochBlocks");
-        if (noticeEpochs < 2) revert InvalidTerms("noticeEpochs");
+        if (noticeEpochs < 2 || noticeEpochs > MAX_NOTICE_EPOCHS) revert InvalidTerms("noticeEpochs");
         EPOCH_BLOCKS = epochBlocks;
         NOTICE_EPOCHS = noticeEpochs;
         RULES = new DataSetRules();
@@ -147,24 +155,28 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     /// @inheritdoc IDataSetEscrow
     function open(Terms calldata terms, AuditTerms calldata audit, Update calldata first) external nonReentrant {
         Visit memory visit;
-        (visit.id, visit.terms) = _identify(terms);
+        _identify(visit, terms);
         // From call data, since encoding them from there refuses terms with unused bits that are not zero.
-        RULES.checkTerms(terms, _auditTerms(visit.terms, audit), EPOCH_BLOCKS);
+        _checkAuditTerms(terms, audit);
+        RULES.checkTerms(terms, audit, EPOCH_BLOCKS);
         if (scheduleHashOf[visit.id] != bytes32(0)) revert DataSetExists(visit.id);
-        _checkSignatures(visit, first);
+        visit.version = first.version;
+        _checkSignatures(visit, first, _hash(first.ranges));
         visit.epoch = currentEpoch();
         _loadAccount(visit);
+        visit.booksChanged = true;
         visit.books.status = Status.Running;
         visit.books.settledThrough = visit.epoch;
         visit.books.generation = visit.account.generation;
         visit.lastEpoch = RUNNING_ON;
 
-        emit DataSetOpened(visit.id, terms.user, terms.provider, visit.terms, audit);
-        Level memory level = _levelOf(visit.terms, first.ranges, 0);
+        emit DataSetOpened(visit.id, terms.user, terms.provider, terms, audit);
+        Level memory level;
+        level.rangesHash = _hash(first.ranges);
+        _fill(level, terms, first.ranges, 0);
         if (level.sliceCount == 0) revert InvalidTerms("ranges");
         level.fromEpoch = visit.epoch + 1;
-        level.contentHash = first.contentHash;
-        visit.version = first.version;
+        visit.contentHash = first.contentHash;
         _scheduleLevel(visit, level, first.ranges);
         _leave(visit);
     }
@@ -199,12 +211,13 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
             _update(visit, ranges, carried);
             ranges = carried.ranges;
         }
-        Level memory before = visit.levels.last();
+        Level memory before = visit.levels[visit.levels.length - 1];
         if (before.fromEpoch > visit.epoch + 1) revert RetirementPending(visit.id, before.fromEpoch);
-        Level memory level = _levelAfter(visit, ranges, remaining);
+        Level memory level;
+        level.rangesHash = _hash(remaining);
+        _fillAfter(level, visit, ranges, remaining);
         if (level.sliceCount == 0 || level.highestIndex != before.highestIndex) revert InvalidTerms("ranges");
         level.fromEpoch = visit.epoch + 2;
-        level.contentHash = before.contentHash;
         ++visit.retirements;
         _scheduleLevel(visit, level, remaining);
         _leave(visit);
@@ -218,7 +231,7 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         uint256 end = visit.epoch + _noticeEpochs(visit);
         Level memory level;
         level.fromEpoch = end + 1;
-        level.highestIndex = visit.levels.last().highestIndex;
+        (level.highestIndex, ) = visit.levels.lastRanges();
         level.rangesHash = keccak256("");
         _settle(visit);
         _scheduleLevel(visit, level, msg.data[0:0]);
@@ -254,6 +267,7 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
             if (bounty > locked) bounty = locked;
         }
         _changePool(terms.token, terms.provider, locked, 0, -int256(bounty));
+        visit.booksChanged = true;
         visit.books.status = Status.Closed;
         emit DataSetClosed(visit.id, msg.sender, bounty);
         _leave(visit);
@@ -269,7 +283,7 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         IPossessionVerifier.Claim[] memory claims = new IPossessionVerifier.Claim[](calls.length);
         for (uint256 i; i < calls.length; ++i) {
             if (calls[i].audit.verifier != verifier) revert DifferentVerifiers(verifier, calls[i].audit.verifier);
-            claims[i] = _prove(calls[i]);
+            _prove(calls[i], claims[i]);
         }
         if (!IPossessionVerifier(verifier).verify(claims)) revert ProofRejected();
     }
@@ -277,12 +291,13 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     /// @inheritdoc IDataSetEscrow
     function reportMiss(
         Terms calldata terms,
-        AuditTerms calldata auditTerms,
+        AuditTerms calldata audit,
         bytes calldata schedule,
         uint256 epoch
     ) external nonReentrant {
         Visit memory visit = _enter(terms, schedule);
-        AuditTerms memory audit = _auditTermsFor(visit, auditTerms, Mode.EveryEpoch);
+        _checkMode(visit, Mode.EveryEpoch);
+        _checkAuditTerms(terms, audit);
         _checkPartOfSet(visit, epoch);
         uint256 from = epoch * EPOCH_BLOCKS + audit.phase + audit.windowBlocks + audit.graceBlocks + 1;
         uint256 until = (uint256(epoch) + 2) * EPOCH_BLOCKS - 1;
@@ -296,13 +311,10 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IDataSetEscrow
-    function dispute(
-        Terms calldata terms,
-        AuditTerms calldata auditTerms,
-        bytes calldata schedule
-    ) external nonReentrant {
+    function dispute(Terms calldata terms, AuditTerms calldata audit, bytes calldata schedule) external nonReentrant {
         Visit memory visit = _enter(terms, schedule);
-        AuditTerms memory audit = _auditTermsFor(visit, auditTerms, Mode.OnDemand);
+        _checkMode(visit, Mode.OnDemand);
+        _checkAuditTerms(terms, audit);
         if (visit.books.disputed) revert DisputeOpen(visit.id);
         uint256 epoch = visit.epoch;
         _checkPartOfSet(visit, epoch);
@@ -312,6 +324,7 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         uint256 challengeBlock = (block.number / grid + 1) * grid;
         if (challengeBlock / EPOCH_BLOCKS != epoch) revert DisputeTooLate(challengeBlock, epoch);
 
+        visit.booksChanged = true;
         visit.books.disputed = true;
         _disputes[visit.id] = Dispute(msg.sender, uint64(challengeBlock), audit.disputeBond);
         emit DisputeOpened(visit.id, msg.sender, uint64(challengeBlock), audit.disputeBond);
@@ -322,11 +335,12 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     /// @inheritdoc IDataSetEscrow
     function upholdDispute(
         Terms calldata terms,
-        AuditTerms calldata auditTerms,
+        AuditTerms calldata audit,
         bytes calldata schedule
     ) external nonReentrant {
         Visit memory visit = _enter(terms, schedule);
-        AuditTerms memory audit = _auditTermsFor(visit, auditTerms, Mode.OnDemand);
+        _checkMode(visit, Mode.OnDemand);
+        _checkAuditTerms(terms, audit);
         if (!visit.books.disputed) revert NoDispute(visit.id);
         Dispute memory open_ = _disputes[visit.id];
         uint256 epoch = open_.challengeBlock / EPOCH_BLOCKS;
@@ -365,7 +379,7 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         emit DoubleSigned(visit.id, signer, version);
         if (byUser) {
             // No more than its share of the balance: the rest is what other sets run on.
-            uint256 penalty = visit.levels.last().fee * _noticeEpochs(visit);
+            uint256 penalty = visit.levels.lastFee() * _noticeEpochs(visit);
             visit.account.available -= penalty;
             _changePool(terms.token, terms.provider, 0, 0, int256(penalty));
         }
@@ -382,7 +396,7 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc IDataSetEscrow
     function idOf(Terms calldata terms) external view returns (bytes32 id) {
-        (id, ) = _identify(terms);
+        return _idOf(terms);
     }
 
     /// @inheritdoc IDataSetEscrow
@@ -415,13 +429,13 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     // ---- Entering and leaving a set
 
     function _enter(Terms calldata terms, bytes calldata schedule) private view returns (Visit memory visit) {
-        (visit.id, visit.terms) = _identify(terms);
+        _identify(visit, terms);
         bytes32 stored = scheduleHashOf[visit.id];
         if (stored == bytes32(0)) revert UnknownDataSet(visit.id);
-        bytes32 given = keccak256(schedule);
+        bytes32 given = _hash(schedule);
         if (given != stored) revert WrongSchedule(visit.id, stored, given);
-        (visit.version, visit.retirements, visit.levels) = Schedules.decode(schedule);
-        visit.books = SetBooks.unpack(_books[visit.id]);
+        (visit.version, visit.retirements, visit.contentHash, visit.levels) = Schedules.decode(schedule);
+        visit.books.load(_books[visit.id]);
         if (visit.books.status != Status.Running) revert WrongStatus(visit.id, visit.books.status);
         visit.epoch = currentEpoch();
         _loadAccount(visit);
@@ -434,7 +448,18 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     function _loadAccount(Visit memory visit) private view {
-        visit.account = UserBalance.unpack(_accounts[visit.terms.token][visit.terms.user]);
+        mapping(address user => uint256) storage accounts = _accounts[_termsOf(visit).token];
+        address user = _termsOf(visit).user;
+        uint256 slot;
+        uint256 word;
+        assembly ("memory-safe") {
+            mstore(0x00, user)
+            mstore(0x20, accounts.slot)
+            slot := keccak256(0x00, 0x40)
+            word := sload(slot)
+        }
+        visit.accountSlot = slot;
+        visit.account.load(word);
         visit.exhaustedAt = visit.account.accrue(visit.epoch);
     }
 
@@ -443,21 +468,26 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         uint256 generation = visit.books.generation;
         if (generation == visit.account.generation) return RUNNING_ON;
         if (visit.exhaustedAt != 0 && generation + 1 == visit.account.generation) return visit.exhaustedAt - 1;
-        return endEpochOf[visit.terms.token][visit.terms.user][uint32(generation)] - 1;
+        return endEpochOf[_termsOf(visit).token][_termsOf(visit).user][uint32(generation)] - 1;
     }
 
     function _leave(Visit memory visit) private {
-        _books[visit.id] = SetBooks.pack(visit.books);
+        if (visit.booksChanged) _books[visit.id] = visit.books.pack();
         if (!visit.accountChanged) return;
-        _storeAccount(visit.terms.token, visit.terms.user, visit.account, visit.exhaustedAt);
+        if (visit.exhaustedAt != 0) {
+            _endGeneration(_termsOf(visit).token, _termsOf(visit).user, visit.account, visit.exhaustedAt);
+        }
+        uint256 slot = visit.accountSlot;
+        uint256 word = visit.account.pack();
+        assembly ("memory-safe") {
+            sstore(slot, word)
+        }
     }
 
-    function _storeAccount(address token, address user, Account memory account, uint256 exhaustedAt) private {
-        if (exhaustedAt != 0) {
-            endEpochOf[token][user][uint32(account.generation - 1)] = uint32(exhaustedAt);
-            emit BalanceExhausted(token, user, account.generation - 1, exhaustedAt);
-        }
-        _accounts[token][user] = account.pack();
+    /// @dev For a balance that was used up: notes when its generation ended.
+    function _endGeneration(address token, address user, Account memory account, uint256 exhaustedAt) private {
+        endEpochOf[token][user][uint32(account.generation - 1)] = uint32(exhaustedAt);
+        emit BalanceExhausted(token, user, account.generation - 1, exhaustedAt);
     }
 
     /// @dev Gives money to a balance that is not part of a visit, or takes money that the notice period of its sets
@@ -470,13 +500,18 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
             if (account.available < required) revert BalanceTooLow(token, user, account.available, required);
         }
         account.available = account.available + added - taken;
-        _storeAccount(token, user, account, exhaustedAt);
+        if (exhaustedAt != 0) _endGeneration(token, user, account, exhaustedAt);
+        _accounts[token][user] = account.pack();
     }
 
     function _creditUser(Visit memory visit, uint256 amount) private pure {
         if (amount == 0) return;
         visit.account.available += amount;
         visit.accountChanged = true;
+    }
+
+    function _payProvider(Visit memory visit, uint256 amount) private {
+        _changePool(_termsOf(visit).token, _termsOf(visit).provider, 0, 0, int256(amount));
     }
 
     /// @dev Frees and locks collateral, then adds to a pool or takes from it.
@@ -493,82 +528,145 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
 
     // ---- Schedules
 
-    /// @dev The level of a list, without epoch and content. An empty list costs nothing.
-    function _levelOf(
-        Terms memory terms,
+    /// @dev Writes what a level has from its list. An empty list costs nothing.
+    function _fill(
+        Level memory level,
+        Terms calldata terms,
         bytes calldata ranges,
         uint256 highestBefore
-    ) private pure returns (Level memory level) {
+    ) private pure {
         (uint256 sliceCount, uint256 highest) = ranges.check();
         if (highest < highestBefore) highest = highestBefore;
         level.sliceCount = sliceCount;
         level.highestIndex = highest;
-        level.rangesHash = keccak256(ranges);
-        if (sliceCount == 0) return level;
-        uint256 fee = terms.feePerSlice * sliceCount + terms.feePerIndex * highest;
+        if (sliceCount == 0) return;
+        uint256 fee;
+        unchecked {
+            // Prices are below 2^80, numbers below 2^53.
+            fee = terms.feePerSlice * sliceCount + terms.feePerIndex * highest;
+        }
         if (fee < terms.feeFloor) fee = terms.feeFloor;
         if (fee > terms.feeCap) revert FeeAboveCap(fee, terms.feeCap);
         level.fee = fee;
     }
 
-    /// @dev The level of a list that follows the last one of a schedule.
-    function _levelAfter(
+    /// @dev The same for a list that follows the last one of a schedule.
+    function _fillAfter(
+        Level memory level,
         Visit memory visit,
         bytes calldata before,
         bytes calldata ranges
-    ) private pure returns (Level memory level) {
-        Level memory last = visit.levels.last();
-        _checkRanges(before, last.rangesHash);
-        level = _levelOf(visit.terms, ranges, last.highestIndex);
-        ranges.checkFollows(before, last.highestIndex);
+    ) private pure {
+        (uint256 highestBefore, bytes32 hashBefore) = visit.levels.lastRanges();
+        _checkRanges(before, hashBefore);
+        _fill(level, _termsOf(visit), ranges, highestBefore);
+        ranges.checkFollows(before, highestBefore);
     }
 
     function _update(Visit memory visit, bytes calldata ranges, Update calldata next) private {
-        if (next.version <= visit.version) revert StaleVersion(visit.version, next.version);
-        _checkSignatures(visit, next);
-        Level memory level = _levelAfter(visit, ranges, next.ranges);
+        uint256 version = next.version;
+        if (version <= visit.version) revert StaleVersion(visit.version, version);
+        visit.version = version;
+        bytes calldata newRanges = next.ranges;
+        Level memory level;
+        level.rangesHash = _hash(newRanges);
+        _checkSignatures(visit, next, level.rangesHash);
+        _fillAfter(level, visit, ranges, newRanges);
         level.fromEpoch = visit.epoch + 1;
-        level.contentHash = next.contentHash;
-        visit.version = next.version;
-        _scheduleLevel(visit, level, next.ranges);
+        visit.contentHash = next.contentHash;
+        _scheduleLevel(visit, level, newRanges);
         if (level.sliceCount == 0) _end(visit, visit.epoch);
     }
 
     /// @dev Puts a level at the end of the schedule, in place of those that begin with it or later, and moves money and
     /// collateral from the old schedule to the new one.
     function _scheduleLevel(Visit memory visit, Level memory level, bytes calldata ranges) private {
-        Terms memory terms = visit.terms;
+        Terms calldata terms = _termsOf(visit);
         Account memory account = visit.account;
+        Level[] memory levels = visit.levels;
         uint256 feeBefore;
-        uint256 lockedBefore;
+        uint256 highestBefore;
         uint256 available = account.available;
-        if (visit.levels.length > 0) {
-            feeBefore = visit.levels.last().fee;
-            lockedBefore = _locked(visit);
-            available += visit.levels.paidAhead(visit.epoch);
+        if (levels.length > 0) {
+            feeBefore = levels.lastFee();
+            highestBefore = levels.highestFee();
+            available += levels.paidAhead(visit.epoch);
         }
-        visit.levels = visit.levels.extend(visit.books.settledThrough, level);
-        if (visit.levels.length > Schedules.MAX_LEVELS) revert TooManyLevels(visit.id);
+        levels = levels.extend(visit.books.settledThrough, level);
+        if (levels.length > Schedules.MAX_LEVELS) revert TooManyLevels(visit.id);
+        visit.levels = levels;
         account.rate = account.rate + level.fee - feeBefore;
-        uint256 required = visit.levels.paidAhead(visit.epoch);
-        uint256 reserve = level.fee > feeBefore ? account.rate * NOTICE_EPOCHS : 0;
-        if (available < required + reserve) {
-            revert BalanceTooLow(terms.token, terms.user, available, required + reserve);
+        uint256 required = levels.paidAhead(visit.epoch);
+        unchecked {
+            // Balances are below 2^113, rates below 2^81, notice is at most 2^24 epochs.
+            uint256 reserve = level.fee > feeBefore ? account.rate * NOTICE_EPOCHS : 0;
+            if (available < required + reserve) {
+                revert BalanceTooLow(terms.token, terms.user, available, required + reserve);
+            }
+            available -= required;
         }
-        account.available = available - required;
-        visit.accountChanged = true;
-        uint256 locked = _locked(visit);
-        if (locked != lockedBefore) _changePool(terms.token, terms.provider, lockedBefore, locked, 0);
-        bytes memory schedule = visit.levels.encode(visit.version, visit.retirements);
-        scheduleHashOf[visit.id] = keccak256(schedule);
-        emit DataSetScheduled(visit.id, schedule, ranges);
+        // A balance that stays as it was is brought up to date some other time.
+        if (level.fee != feeBefore || available != account.available) visit.accountChanged = true;
+        account.available = available;
+        _lock(visit, highestBefore);
+        _publish(visit, ranges);
     }
 
-    /// @dev What the set locks: a percentage of its highest fee, less what each miss has cost at most.
+    /// @dev Locks what the highest fee takes, after that was another one.
+    function _lock(Visit memory visit, uint256 highestBefore) private {
+        uint256 highest = visit.levels.highestFee();
+        (uint256 lower, uint256 higher) = highest < highestBefore ? (highest, highestBefore) : (highestBefore, highest);
+        uint256 secured = Schedules.securedFee(lower);
+        // What lies between a fee and what it is rounded up to is rounded up to the same.
+        if (higher <= secured) return;
+        (uint256 before, uint256 next) = (secured, Schedules.securedFee(higher));
+        if (lower == highest) (before, next) = (next, before);
+        _changePool(
+            _termsOf(visit).token,
+            _termsOf(visit).provider,
+            _lockedFor(visit, before),
+            _lockedFor(visit, next),
+            0
+        );
+    }
+
+    /// @dev Pins the schedule, and tells it together with the ranges of its last level.
+    function _publish(Visit memory visit, bytes calldata ranges) private {
+        bytes32 id = visit.id;
+        uint256 data;
+        assembly ("memory-safe") {
+            // The schedule is encoded where it lies in the data of the event: behind two offsets.
+            data := mload(0x40)
+            mstore(0x40, add(data, 0x40))
+        }
+        bytes memory schedule = visit.levels.encode(visit.version, visit.retirements, visit.contentHash);
+        scheduleHashOf[id] = keccak256(schedule);
+        bytes32 topic = DataSetScheduled.selector;
+        assembly ("memory-safe") {
+            let place := mload(0x40)
+            mstore(data, 0x40)
+            mstore(add(data, 0x20), sub(place, data))
+            mstore(place, ranges.length)
+            place := add(place, 0x20)
+            calldatacopy(place, ranges.offset, ranges.length)
+            let end := add(place, ranges.length)
+            mstore(end, 0)
+            end := and(add(end, 0x1f), not(0x1f))
+            mstore(0x40, end)
+            log2(data, sub(end, data), topic, id)
+        }
+    }
+
+    /// @dev What the set locks: a percentage of its highest fee, rounded up, less what each miss has cost at most.
     function _locked(Visit memory visit) private pure returns (uint256) {
-        Terms memory terms = visit.terms;
+        return _lockedFor(visit, Schedules.securedFee(visit.levels.highestFee()));
+    }
+
+    /// @param secured The highest fee, rounded up.
+    function _lockedFor(Visit memory visit, uint256 secured) private pure returns (uint256) {
+        Terms calldata terms = _termsOf(visit);
         uint256 spent = visit.books.missed * (uint256(terms.compensationPercent) + terms.bountyPercent);
-        return (visit.levels.highestFee() * (terms.collateralPercent - spent)) / 100;
+        return (secured * (terms.collateralPercent - spent)) / 100;
     }
 
     /// @dev Epochs that a set runs on after notice: as many of the period as the balance covers.
@@ -578,6 +676,7 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     function _end(Visit memory visit, uint256 lastEpoch) private pure {
+        visit.booksChanged = true;
         visit.books.noticedEnd = lastEpoch;
         visit.lastEpoch = lastEpoch;
     }
@@ -588,7 +687,10 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     /// last one, and none from the epoch of an open dispute on.
     function _settle(Visit memory visit) private {
         uint256 settled = visit.books.settledThrough;
-        uint256 through = visit.epoch < 2 ? 0 : visit.epoch - 2;
+        uint256 through;
+        unchecked {
+            through = visit.epoch < 2 ? 0 : visit.epoch - 2;
+        }
         if (through > visit.lastEpoch) through = visit.lastEpoch;
         if (visit.books.disputed) {
             uint256 disputedEpoch = _disputes[visit.id].challengeBlock / EPOCH_BLOCKS;
@@ -596,11 +698,12 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         }
         if (through <= settled) return;
         uint256 fees = _unsettledFees(visit, through);
+        visit.booksChanged = true;
         visit.books.outcomes >>= 2 * (through - settled);
         visit.books.settledThrough = through;
         if (fees == 0) return;
-        bool earned = visit.terms.mode == Mode.OnDemand;
-        if (earned) _changePool(visit.terms.token, visit.terms.provider, 0, 0, int256(fees));
+        bool earned = _termsOf(visit).mode == Mode.OnDemand;
+        if (earned) _payProvider(visit, fees);
         else _creditUser(visit, fees);
         emit DataSetSettled(visit.id, through, earned ? fees : 0, earned ? 0 : fees);
     }
@@ -610,8 +713,12 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         uint256 settled = visit.books.settledThrough;
         fees = visit.levels.feesBetween(settled, through);
         for (uint256 epoch = settled + 1; epoch <= settled + 2 && epoch <= through; ++epoch) {
-            if (_outcome(visit, epoch) != UNSETTLED) fees -= visit.levels.levelAt(epoch).fee;
+            if (_outcome(visit, epoch) != UNSETTLED) fees -= _feeAt(visit, epoch);
         }
+    }
+
+    function _feeAt(Visit memory visit, uint256 epoch) private pure returns (uint256 fee) {
+        (fee, ) = visit.levels.levelAt(epoch);
     }
 
     function _outcome(Visit memory visit, uint256 epoch) private pure returns (uint256) {
@@ -620,6 +727,7 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
 
     function _setOutcome(Visit memory visit, uint256 epoch, uint256 outcome) private pure {
         if (_outcome(visit, epoch) != UNSETTLED) revert EpochSettled(visit.id, epoch);
+        visit.booksChanged = true;
         visit.books.outcomes |= outcome << (2 * (epoch - visit.books.settledThrough - 1));
     }
 
@@ -629,27 +737,43 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     /// @dev Everything about a proof but its verification.
-    function _prove(ProofCall calldata call) private returns (IPossessionVerifier.Claim memory claim) {
+    /// @param claim Written for the verifier.
+    function _prove(ProofCall calldata call, IPossessionVerifier.Claim memory claim) private {
         Visit memory visit = _enter(call.terms, call.schedule);
-        AuditTerms memory audit = _auditTerms(visit.terms, call.audit);
+        AuditTerms calldata audit = call.audit;
+        _checkAuditTerms(call.terms, audit);
         uint64 challengeBlock = _takeProof(visit, audit, call.ranges);
         bytes32 randomness = IRandomnessSource(audit.randomness).record(challengeBlock, call.evidence);
-        claim.seed = keccak256(
-            abi.encode(SEED_TAG, block.chainid, address(this), visit.id, challengeBlock, randomness)
-        );
+        claim.seed = _seed(visit.id, challengeBlock, randomness);
         claim.keyHash = audit.keyHash;
         claim.sampleCount = audit.sampleCount;
         claim.ranges = call.ranges;
         claim.answer = call.answer;
     }
 
+    /// @dev What the verifier draws from: bound to chain, escrow, set and challenge block.
+    function _seed(bytes32 id, uint256 challengeBlock, bytes32 randomness) private view returns (bytes32 seed) {
+        bytes32 tag = SEED_TAG;
+        assembly ("memory-safe") {
+            // Behind what is in use.
+            let place := mload(0x40)
+            mstore(place, tag)
+            mstore(add(place, 0x20), chainid())
+            mstore(add(place, 0x40), address())
+            mstore(add(place, 0x60), id)
+            mstore(add(place, 0x80), challengeBlock)
+            mstore(add(place, 0xa0), randomness)
+            seed := keccak256(place, 0xc0)
+        }
+    }
+
     /// @dev Pays for a proof that is still to be verified.
     function _takeProof(
         Visit memory visit,
-        AuditTerms memory audit,
+        AuditTerms calldata audit,
         bytes calldata ranges
     ) private returns (uint64 challengeBlock) {
-        bool onDemand = visit.terms.mode == Mode.OnDemand;
+        bool onDemand = _termsOf(visit).mode == Mode.OnDemand;
         uint256 bond;
         if (onDemand) {
             if (!visit.books.disputed) revert NoDispute(visit.id);
@@ -666,31 +790,32 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         }
         uint256 epoch = challengeBlock / EPOCH_BLOCKS;
         _checkPartOfSet(visit, epoch);
-        Level memory level = visit.levels.levelAt(epoch);
-        _checkRanges(ranges, level.rangesHash);
+        (uint256 levelFee, bytes32 rangesHash) = visit.levels.levelAt(epoch);
+        _checkRanges(ranges, rangesHash);
 
         _settle(visit);
         _setOutcome(visit, epoch, PROVEN);
         ++visit.books.proven;
         bool late = !onDemand && block.number > windowEnd;
-        uint256 fee = late ? (level.fee * visit.terms.latePercent) / 100 : level.fee;
-        _creditUser(visit, level.fee - fee);
+        uint256 fee = late ? (levelFee * _termsOf(visit).latePercent) / 100 : levelFee;
+        _creditUser(visit, levelFee - fee);
         if (onDemand) _endDispute(visit);
-        _changePool(visit.terms.token, visit.terms.provider, 0, 0, int256(fee + bond));
+        _payProvider(visit, fee + bond);
         emit EpochProven(visit.id, epoch, fee, late);
         _leave(visit);
     }
 
     function _endDispute(Visit memory visit) private {
         delete _disputes[visit.id];
+        visit.booksChanged = true;
         visit.books.disputed = false;
     }
 
     /// @return bounty For whoever reported it, taken from the pool.
     function _miss(Visit memory visit, uint256 epoch) private returns (uint256 bounty) {
-        Terms memory terms = visit.terms;
+        Terms calldata terms = _termsOf(visit);
         _setOutcome(visit, epoch, MISSED);
-        uint256 fee = visit.levels.levelAt(epoch).fee;
+        uint256 fee = _feeAt(visit, epoch);
         uint256 compensation = (fee * terms.compensationPercent) / 100;
         bounty = (fee * terms.bountyPercent) / 100;
         uint256 before = _locked(visit);
@@ -705,7 +830,7 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
     /// later ones goes back to the user.
     /// @param forfeit Whether the provider is at fault, who then loses what is locked.
     function _breach(Visit memory visit, uint256 epoch, bool forfeit) private {
-        Terms memory terms = visit.terms;
+        Terms calldata terms = _termsOf(visit);
         if (visit.books.disputed) {
             Dispute memory open_ = _disputes[visit.id];
             _endDispute(visit);
@@ -716,7 +841,7 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         uint256 paid = visit.lastEpoch;
         if (paid == RUNNING_ON) {
             paid = visit.epoch;
-            visit.account.rate -= visit.levels.last().fee;
+            visit.account.rate -= visit.levels.lastFee();
         }
         // Of a balance that was used up, too: its last epoch may lie before those that are paid in advance.
         uint256 ahead = visit.levels.paidAhead(paid);
@@ -725,59 +850,74 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         _changePool(terms.token, terms.provider, locked, 0, forfeit ? -int256(locked) : int256(fees));
         visit.accountChanged = true;
         _creditUser(visit, forfeit ? fees + ahead + locked : ahead);
+        visit.booksChanged = true;
         visit.books.status = Status.Breached;
         emit DataSetBreached(visit.id, epoch, forfeit ? locked : 0);
     }
 
     // ---- Checks
 
-    /// @dev The terms in memory as they came, and the id they hash to. Unused bits count, so terms with other ones than
-    /// zeros are those of another set.
-    function _identify(Terms calldata terms) private view returns (bytes32 id, Terms memory copy) {
+    /// @dev The id of terms as they came. Unused bits count, so terms with other ones than zeros are those of another
+    /// set.
+    function _idOf(Terms calldata terms) private view returns (bytes32 id) {
         bytes32 tag = ID_TAG;
         assembly ("memory-safe") {
+            // Behind what is in use.
             let start := mload(0x40)
-            copy := add(start, 0x60)
-            mstore(0x40, add(copy, TERMS_BYTES))
             mstore(start, tag)
             mstore(add(start, 0x20), chainid())
             mstore(add(start, 0x40), address())
-            calldatacopy(copy, terms, TERMS_BYTES)
+            calldatacopy(add(start, 0x60), terms, TERMS_BYTES)
             id := keccak256(start, add(0x60, TERMS_BYTES))
         }
     }
 
-    function _auditTerms(Terms memory terms, AuditTerms calldata audit) private pure returns (AuditTerms memory copy) {
+    /// @dev Writes down the id of terms, and where they are.
+    function _identify(Visit memory visit, Terms calldata terms) private view {
+        visit.id = _idOf(terms);
+        uint256 place;
+        assembly ("memory-safe") {
+            place := terms
+        }
+        visit.termsPlace = place;
+    }
+
+    /// @dev The terms stay in call data: a copy costs more than reading there what is needed.
+    function _termsOf(Visit memory visit) private pure returns (Terms calldata terms) {
+        uint256 place = visit.termsPlace;
+        assembly ("memory-safe") {
+            terms := place
+        }
+    }
+
+    function _checkAuditTerms(Terms calldata terms, AuditTerms calldata audit) private pure {
         bytes32 hash;
         assembly ("memory-safe") {
-            copy := mload(0x40)
-            mstore(0x40, add(copy, AUDIT_TERMS_BYTES))
-            calldatacopy(copy, audit, AUDIT_TERMS_BYTES)
-            hash := keccak256(copy, AUDIT_TERMS_BYTES)
+            let place := mload(0x40)
+            calldatacopy(place, audit, AUDIT_TERMS_BYTES)
+            hash := keccak256(place, AUDIT_TERMS_BYTES)
         }
         if (hash != terms.auditHash) revert WrongAuditTerms(terms.auditHash, hash);
     }
 
-    function _auditTermsFor(
-        Visit memory visit,
-        AuditTerms calldata audit,
-        Mode mode
-    ) private pure returns (AuditTerms memory) {
-        if (visit.terms.mode != mode) revert WrongMode(visit.id, visit.terms.mode);
-        return _auditTerms(visit.terms, audit);
+    function _checkMode(Visit memory visit, Mode mode) private pure {
+        Mode actual = _termsOf(visit).mode;
+        if (actual != mode) revert WrongMode(visit.id, actual);
     }
 
     function _checkRanges(bytes calldata ranges, bytes32 expected) private pure {
-        bytes32 hash = keccak256(ranges);
+        bytes32 hash = _hash(ranges);
         if (hash != expected) revert WrongRanges(expected, hash);
     }
 
-    /// @dev A party that sends the call itself needs no signature.
-    function _checkSignatures(Visit memory visit, Update calldata next) private view {
-        if (block.number > next.deadlineBlock) revert SignatureExpired(next.deadlineBlock, block.number);
-        bytes32 digest = _digest(visit, next);
-        address user = visit.terms.user;
-        address provider = visit.terms.provider;
+    /// @dev A party that sends the call itself needs no signature. The version is already that of the update.
+    /// @param rangesHash Hash of its ranges.
+    function _checkSignatures(Visit memory visit, Update calldata next, bytes32 rangesHash) private view {
+        uint256 deadlineBlock = next.deadlineBlock;
+        if (block.number > deadlineBlock) revert SignatureExpired(deadlineBlock, block.number);
+        bytes32 digest = _digest(visit, rangesHash, next.contentHash, deadlineBlock);
+        address user = _termsOf(visit).user;
+        address provider = _termsOf(visit).provider;
         if (msg.sender != user) _checkSignature(user, digest, next.userSignature);
         if (!_isProvider(msg.sender, provider)) _checkSignature(operatorOf(provider), digest, next.providerSignature);
     }
@@ -790,18 +930,32 @@ contract DataSetEscrow is IDataSetEscrow, EIP712, ReentrancyGuardTransient {
         return account == provider || account == _operators[provider];
     }
 
-    function _digest(Visit memory visit, Update calldata next) private view returns (bytes32) {
+    function _digest(
+        Visit memory visit,
+        bytes32 rangesHash,
+        bytes32 contentHash,
+        uint256 deadlineBlock
+    ) private view returns (bytes32) {
         return
             _hashTypedDataV4(
                 DataSetSignature.structHash(
                     visit.id,
-                    next.version,
+                    visit.version,
                     visit.retirements,
-                    keccak256(next.ranges),
-                    next.contentHash,
-                    next.deadlineBlock
+                    rangesHash,
+                    contentHash,
+                    deadlineBlock
                 )
             );
+    }
+
+    /// @dev keccak256 without making room for a copy.
+    function _hash(bytes calldata data) private pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            let place := mload(0x40)
+            calldatacopy(place, data.offset, data.length)
+            hash := keccak256(place, data.length)
+        }
     }
 
     // ---- Transfers

@@ -43,7 +43,8 @@ interface IDataSetEscrow {
         uint80 feePerIndex;
         /// @dev Highest fee of an epoch that an update may lead to: the user's limit for what a device can spend.
         uint80 feeCap;
-        /// @dev Collateral in percent of the highest fee in the schedule.
+        /// @dev Collateral in percent of the highest fee in the schedule, which is first rounded up to four
+        /// significant bits, so that it seldom changes.
         uint32 collateralPercent;
         /// @dev To the user for a miss, in percent of the epoch's fee, beside the fee itself.
         uint16 compensationPercent;
@@ -76,9 +77,11 @@ interface IDataSetEscrow {
         bytes32 salt;
     }
 
-    /// @notice What is stored from one epoch on. A **schedule** is, as words: a version; how often the user has retired
-    /// slices alone; and levels by ascending epoch, the first one possibly in the past. A co-signed update names the
-    /// number of retirements, so that an older update never undoes one.
+    /// @notice What is stored from one epoch on. A **schedule** is, packed: a version (8 bytes); how often the user has
+    /// retired slices alone (4); a hash of what both parties signed about the content (32): commitments, manifest, head
+    /// of the snapshot list; and levels by ascending epoch, the first one possibly in the past. A co-signed update names
+    /// the number of retirements, so that an older update never undoes one.
+    /// @dev In a schedule a level has 4, 10, 6, 6 and 32 bytes.
     struct Level {
         uint256 fromEpoch;
         uint256 fee;
@@ -87,8 +90,6 @@ interface IDataSetEscrow {
         uint256 highestIndex;
         /// @dev keccak256 of the live ranges, see `LiveRanges`.
         bytes32 rangesHash;
-        /// @dev Hash of what both parties signed about the content: commitments, manifest, head of the snapshot list.
-        bytes32 contentHash;
     }
 
     /// @notice The next state of a set, signed by both parties (EIP-712 `DataSetUpdate`).

@@ -16,7 +16,19 @@ library DataSetSignature {
         bytes32 rangesHash,
         bytes32 contentHash,
         uint256 deadlineBlock
-    ) internal pure returns (bytes32) {
-        return keccak256(abi.encode(UPDATE_TYPEHASH, id, version, retirements, rangesHash, contentHash, deadlineBlock));
+    ) internal pure returns (bytes32 hash) {
+        bytes32 typehash = UPDATE_TYPEHASH;
+        assembly ("memory-safe") {
+            // Behind what is in use.
+            let place := mload(0x40)
+            mstore(place, typehash)
+            mstore(add(place, 0x20), id)
+            mstore(add(place, 0x40), version)
+            mstore(add(place, 0x60), retirements)
+            mstore(add(place, 0x80), rangesHash)
+            mstore(add(place, 0xa0), contentHash)
+            mstore(add(place, 0xc0), deadlineBlock)
+            hash := keccak256(place, 0xe0)
+        }
     }
 }

@@ -24,17 +24,17 @@ library LiveRanges {
         uint256 length = ranges.length;
         if (length % RANGE_BYTES != 0 || length > MAX_RANGES * RANGE_BYTES) revert MalformedRanges(length);
         uint256 free = 1;
-        for (uint256 offset; offset < length; offset += RANGE_BYTES) {
-            (uint256 first, uint256 last) = _range(ranges, offset);
-            // `last` is below `first` for an empty range. The end must have an index behind it, for `free` below.
-            if (first < free || last < first || last >= type(uint48).max) {
-                unchecked {
+        unchecked {
+            for (uint256 offset; offset < length; offset += RANGE_BYTES) {
+                (uint256 first, uint256 last) = _range(ranges, offset);
+                // `last` is below `first` for an empty range. The end must have an index behind it, for `free` below.
+                if (first < free || last < first || last >= type(uint48).max) {
                     revert RangeOutOfOrder(offset / RANGE_BYTES, first, last + 1 - first);
                 }
+                sliceCount += last + 1 - first;
+                lastIndex = last;
+                free = last + 2;
             }
-            sliceCount += last + 1 - first;
-            lastIndex = last;
-            free = last + 2;
         }
     }
 
@@ -42,18 +42,20 @@ library LiveRanges {
     /// @dev Both lists must have been checked. One pass over both.
     function checkFollows(bytes calldata ranges, bytes calldata before, uint256 highestIndex) internal pure {
         uint256 old;
-        for (uint256 offset; offset < ranges.length; offset += RANGE_BYTES) {
-            (uint256 first, uint256 last) = _range(ranges, offset);
-            if (first > highestIndex) return;
-            if (last > highestIndex) last = highestIndex;
-            while (true) {
-                if (old == before.length) revert IndexNotLive(first, last, highestIndex);
-                (uint256 oldFirst, uint256 oldLast) = _range(before, old);
-                if (oldLast >= first) {
-                    if (oldFirst > first || oldLast < last) revert IndexNotLive(first, last, highestIndex);
-                    break;
+        unchecked {
+            for (uint256 offset; offset < ranges.length; offset += RANGE_BYTES) {
+                (uint256 first, uint256 last) = _range(ranges, offset);
+                if (first > highestIndex) return;
+                if (last > highestIndex) last = highestIndex;
+                while (true) {
+                    if (old == before.length) revert IndexNotLive(first, last, highestIndex);
+                    (uint256 oldFirst, uint256 oldLast) = _range(before, old);
+                    if (oldLast >= first) {
+                        if (oldFirst > first || oldLast < last) revert IndexNotLive(first, last, highestIndex);
+                        break;
+                    }
+                    old += RANGE_BYTES;
                 }
-                old += RANGE_BYTES;
             }
         }
     }

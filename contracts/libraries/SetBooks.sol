@@ -16,6 +16,11 @@ library SetBooks {
     uint256 private constant NOTICED_END_SHIFT = 128;
 
     function unpack(uint256 word) internal pure returns (IDataSetEscrow.Books memory books) {
+        load(books, word);
+    }
+
+    /// @notice Reads a word into a structure that is there already.
+    function load(IDataSetEscrow.Books memory books, uint256 word) internal pure {
         books.status = IDataSetEscrow.Status(uint8(word));
         books.disputed = uint8(word >> DISPUTED_SHIFT) != 0;
         books.missed = uint8(word >> MISSED_SHIFT);

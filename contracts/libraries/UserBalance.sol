@@ -18,6 +18,11 @@ library UserBalance {
     uint256 private constant GENERATION_SHIFT = 224;
 
     function unpack(uint256 word) internal pure returns (IDataSetEscrow.Account memory account) {
+        load(account, word);
+    }
+
+    /// @notice Reads a word into a structure that is there already.
+    function load(IDataSetEscrow.Account memory account, uint256 word) internal pure {
         account.available = uint112(word);
         account.rate = uint80(word >> RATE_SHIFT);
         account.paidThrough = uint32(word >> PAID_THROUGH_SHIFT);
@@ -46,14 +51,17 @@ library UserBalance {
         uint256 rate = account.rate;
         if (rate == 0) return 0;
         uint256 affordable = account.available / rate;
-        if (epoch - paidThrough <= affordable) {
-            account.available -= rate * (epoch - paidThrough);
-            return 0;
+        unchecked {
+            // What is subtracted is at most the part of the balance that the rate divides.
+            if (epoch - paidThrough <= affordable) {
+                account.available -= rate * (epoch - paidThrough);
+                return 0;
+            }
+            account.available -= rate * affordable;
+            account.rate = 0;
+            ++account.generation;
+            return paidThrough + affordable + 1;
         }
-        account.available -= rate * affordable;
-        account.rate = 0;
-        ++account.generation;
-        return paidThrough + affordable + 1;
     }
 
     /// @notice Epochs after the paid ones that the balance covers.

@@ -63,8 +63,8 @@ contract DataSetAttacksTest is DataSetTestBase {
         _escrow.dispute(terms, _audit(), schedule);
         _rollTo(_first + 100);
         _escrow.upholdDispute(terms, _audit(), schedule);
-        // The fee of the disputed epoch, and the collateral but the bounty.
-        vm.assertEq(_available(_user), 700 + 1_000 + 3_000 - 200);
+        // The fee of the disputed epoch, 60 % of it, and 220 % of 1,024 that were left of the collateral.
+        vm.assertEq(_available(_user), 700 + 1_000 + 600 + 2_252);
         _assertNothingIsStuck();
     }
 
@@ -78,7 +78,7 @@ contract DataSetAttacksTest is DataSetTestBase {
         _openOnly(honest);
         IDataSetEscrow.Terms memory own = _onDemandTerms();
         own.feeFloor = 9_000;
-        _depositCollateral(NATIVE, 20_000);
+        _depositCollateral(NATIVE, 21_000);
         bytes32 ownId = _openOnly(own);
         // 10,000 an epoch: 2 epochs are left.
         _rollTo(_first + 7);
@@ -110,9 +110,9 @@ contract DataSetAttacksTest is DataSetTestBase {
         _rollTo(_first);
         _giveNotice(_t, _provider);
         _escrow.showDoubleSigning(_t, _schedule(_id), _operator, abi.encode(one, other));
-        vm.assertEq(_pool().total, 7_000);
+        vm.assertEq(_pool().total, 10_000 - LOCK);
         vm.assertEq(_pool().locked, 0);
-        vm.assertEq(_available(_user), 103_000);
+        vm.assertEq(_available(_user), 100_000 + LOCK);
         _assertNothingIsStuck();
     }
 
@@ -258,7 +258,7 @@ contract DataSetAttacksTest is DataSetTestBase {
         IDataSetEscrow.Update memory other = _signed(id, 0, _next(2, _list(1, 120)));
         _escrow.showDoubleSigning(terms, schedule, _operator, abi.encode(one, other));
         // The fee of the epoch, and the collateral.
-        vm.assertEq(_available(_user), before + 1_000 + 3_000);
+        vm.assertEq(_available(_user), before + 1_000 + LOCK);
         vm.assertEq(_escrow.booksOf(id).disputed, false);
     }
 
@@ -305,16 +305,10 @@ contract DataSetAttacksTest is DataSetTestBase {
     function test_lockedCollateralIsNotWithdrawn() public {
         vm.startPrank(_provider);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IDataSetEscrow.CollateralTooLow.selector,
-                NATIVE,
-                _provider,
-                uint256(10_000),
-                uint256(3_000)
-            )
+            abi.encodeWithSelector(IDataSetEscrow.CollateralTooLow.selector, NATIVE, _provider, uint256(10_000), LOCK)
         );
-        _escrow.withdrawCollateral(NATIVE, _provider, 7_001);
-        _escrow.withdrawCollateral(NATIVE, _provider, 7_000);
+        _escrow.withdrawCollateral(NATIVE, _provider, 10_001 - LOCK);
+        _escrow.withdrawCollateral(NATIVE, _provider, 10_000 - LOCK);
         vm.stopPrank();
     }
 

@@ -27,7 +27,7 @@ contract DataSetEscrowTest is DataSetTestBase {
         vm.assertEq(_balance(NATIVE, _user).rate, 1_000);
         _rollTo(_first);
         vm.assertEq(_available(_user), 99_000);
-        vm.assertEq(_pool().locked, 3_000);
+        vm.assertEq(_pool().locked, LOCK);
         vm.assertEq(uint256(_escrow.booksOf(_id).status), uint256(IDataSetEscrow.Status.Running));
     }
 
@@ -114,7 +114,8 @@ contract DataSetEscrowTest is DataSetTestBase {
         vm.assertEq(_available(_user), 99_000 + 1_600);
         vm.assertEq(_available(_watcher), 200);
         vm.assertEq(_pool().total, 9_200);
-        vm.assertEq(_pool().locked, 2_200);
+        // 220 % of 1,024.
+        vm.assertEq(_pool().locked, 2_252);
     }
 
     function test_aMissIsReportedOnceAndNeverBesideAProof() public {
@@ -152,21 +153,34 @@ contract DataSetEscrowTest is DataSetTestBase {
         // Four epochs were paid, two of them are settled and came back.
         vm.assertEq(_available(_user), 96_000 + 2_000);
         vm.assertEq(_pool().total, 10_000);
-        vm.assertEq(_pool().locked, 3_000);
+        vm.assertEq(_pool().locked, LOCK);
     }
 
     function test_theBreachGivesTheRestOfTheCollateralToTheUser() public {
         _report(_t, _first);
         _report(_t, _first + 1);
         vm.expectEmit();
-        emit IDataSetEscrow.DataSetBreached(_id, uint32(_first + 2), 600);
+        emit IDataSetEscrow.DataSetBreached(_id, uint32(_first + 2), 614);
         _report(_t, _first + 2);
-        vm.assertEq(_available(_user), 100_000 + 3 * 600 + 600);
+        // The last 614 are 60 % of 1,024.
+        vm.assertEq(_available(_user), 100_000 + 3 * 600 + 614);
         vm.assertEq(_available(_watcher), 600);
-        vm.assertEq(_pool().total, 7_000);
+        vm.assertEq(_pool().total, 10_000 - 3 * 800 - 614);
         vm.assertEq(_pool().locked, 0);
         vm.assertEq(_balance(NATIVE, _user).rate, 0);
         vm.assertEq(uint256(_escrow.booksOf(_id).status), uint256(IDataSetEscrow.Status.Breached));
+    }
+
+    /// @dev Also when an earlier call has settled everything.
+    function test_aSetIsClosedOnce() public {
+        _giveNotice(_t, _user);
+        _rollTo(_epoch() + NOTICE + 2);
+        _settle(_t);
+        _close(_t, _user);
+        vm.assertEq(uint256(_escrow.booksOf(_id).status), uint256(IDataSetEscrow.Status.Closed));
+        bytes memory schedule = _schedule(_id);
+        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.WrongStatus.selector, _id, IDataSetEscrow.Status.Closed));
+        _escrow.close(_t, schedule);
     }
 
     // ---- Updates
@@ -178,7 +192,7 @@ contract DataSetEscrowTest is DataSetTestBase {
         _prove(_t, _first, _list(1, 100));
         _rollTo(_first + 1);
         vm.assertEq(_available(_user), 97_500);
-        vm.assertEq(_pool().locked, 4_500);
+        vm.assertEq(_pool().locked, 3 * 1_536);
         _prove(_t, _first + 1, _list(1, 150));
         vm.assertEq(_pool().total, 10_000 + 1_000 + 1_500);
     }
@@ -189,7 +203,7 @@ contract DataSetEscrowTest is DataSetTestBase {
         _update(_t, _list(1, 120));
         vm.assertEq(_balance(NATIVE, _user).rate, 1_200);
         vm.assertEq(_levels(_id).length, 2);
-        vm.assertEq(_pool().locked, 3_600);
+        vm.assertEq(_pool().locked, 3 * 1_280);
         // The slices behind 120 are burnt all the same.
         vm.assertEq(_levels(_id)[1].highestIndex, 150);
     }
@@ -307,17 +321,26 @@ contract DataSetEscrowTest is DataSetTestBase {
 
     function test_anUpdateThatThePoolDoesNotCoverIsRefused() public {
         vm.prank(_provider);
-        _escrow.withdrawCollateral(NATIVE, _provider, 7_000);
+        _escrow.withdrawCollateral(NATIVE, _provider, 10_000 - LOCK);
         _refuseUpdate(
-            _list(1, 101),
+            _list(1, 103),
             abi.encodeWithSelector(
                 IDataSetEscrow.CollateralTooLow.selector,
                 NATIVE,
                 _provider,
-                uint256(3_000),
-                uint256(3_030)
+                LOCK,
+                uint256(3 * 1_152)
             )
         );
+    }
+
+    /// @dev Up to a fee of 1,024 the collateral is the same, also when the pool has no more.
+    function test_aSmallUpdateLocksNothingMore() public {
+        vm.prank(_provider);
+        _escrow.withdrawCollateral(NATIVE, _provider, 10_000 - LOCK);
+        _update(_t, _list(1, 102));
+        vm.assertEq(_pool().locked, LOCK);
+        vm.assertEq(_balance(NATIVE, _user).rate, 1_020);
     }
 
     function test_anUpdateToNothingEndsTheSet() public {
@@ -599,8 +622,8 @@ contract DataSetEscrowTest is DataSetTestBase {
         IDataSetEscrow.Update memory other = _signed(_id, 0, _next(2, _list(1, 120)));
         bytes memory schedule = _schedule(_id);
         _escrow.showDoubleSigning(_t, schedule, _operator, abi.encode(one, other));
-        vm.assertEq(_available(_user), 103_000);
-        vm.assertEq(_pool().total, 7_000);
+        vm.assertEq(_available(_user), 100_000 + LOCK);
+        vm.assertEq(_pool().total, 10_000 - LOCK);
         vm.assertEq(_pool().locked, 0);
         vm.assertEq(_balance(NATIVE, _user).rate, 0);
     }

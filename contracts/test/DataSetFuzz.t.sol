@@ -27,7 +27,6 @@ contract DataSetFuzzTest is TestBase {
             levels[i].sliceCount = uint48(seed >> 16);
             levels[i].highestIndex = uint48(seed >> 64);
             levels[i].rangesHash = bytes32(seed);
-            levels[i].contentHash = bytes32(~seed);
             from += 1 + ((seed >> 128) % 6);
         }
     }
@@ -51,7 +50,9 @@ contract DataSetFuzzTest is TestBase {
         epoch = _bound(epoch, 1, EPOCHS);
         uint256 found;
         for (uint256 i; i < levels.length; ++i) if (levels[i].fromEpoch <= epoch) found = i;
-        vm.assertEq(abi.encode(levels.levelAt(epoch)), abi.encode(levels[found]));
+        (uint256 fee, bytes32 rangesHash) = levels.levelAt(epoch);
+        vm.assertEq(fee, levels[found].fee);
+        vm.assertEq(rangesHash, levels[found].rangesHash);
     }
 
     /// @dev With fees that only fall behind the next epoch, as in every schedule that the escrow makes.
@@ -77,7 +78,7 @@ contract DataSetFuzzTest is TestBase {
             if (levels[i].fee == highest) reached = true;
         }
         vm.assertTrue(reached);
-        vm.assertEq(abi.encode(levels.last()), abi.encode(levels[levels.length - 1]));
+        vm.assertEq(levels.lastFee(), levels[levels.length - 1].fee);
     }
 
     /// @dev Unsettled epochs before the new level keep their level, those from it on have the new one, and no level is
@@ -100,24 +101,80 @@ contract DataSetFuzzTest is TestBase {
         vm.assertEq(abi.encode(extended[extended.length - 1]), abi.encode(added));
     }
 
-    function testFuzz_encodingIsTheWordsInOrder(uint256 seed, uint64 version, uint32 retirements) public view {
+    function testFuzz_encodingIsTheNumbersInOrder(
+        uint256 seed,
+        uint64 version,
+        uint32 retirements,
+        bytes32 contentHash
+    ) public pure {
         IDataSetEscrow.Level[] memory levels = _levels(seed);
-        bytes memory words = abi.encode(version, retirements);
-        for (uint256 i; i < levels.length; ++i) words = bytes.concat(words, abi.encode(levels[i]));
-        vm.assertEq(levels.encode(version, retirements), words);
-        (uint256 decodedVersion, uint256 decodedRetirements, IDataSetEscrow.Level[] memory decoded) = this.decode(
-            words
+        bytes memory packed = abi.encodePacked(version, retirements, contentHash);
+        for (uint256 i; i < levels.length; ++i) packed = bytes.concat(packed, _packed(levels[i]));
+        bytes memory encoded = levels.encode(version, retirements, contentHash);
+        bytes memory behind = hex"beef";
+        vm.assertEq(encoded, packed);
+        vm.assertEq(behind, hex"beef");
+    }
+
+    function testFuzz_decodesWhatItEncodes(
+        uint256 seed,
+        uint64 version,
+        uint32 retirements,
+        bytes32 contentHash
+    ) public view {
+        IDataSetEscrow.Level[] memory levels = _levels(seed);
+        bytes memory encoded = levels.encode(version, retirements, contentHash);
+        (uint256 version_, uint256 retirements_, bytes32 content, IDataSetEscrow.Level[] memory decoded) = this.decode(
+            encoded
         );
-        vm.assertEq(decodedVersion, version);
-        vm.assertEq(decodedRetirements, retirements);
+        vm.assertEq(version_, version);
+        vm.assertEq(retirements_, retirements);
+        vm.assertEq(content, contentHash);
         vm.assertEq(abi.encode(decoded), abi.encode(levels));
+    }
+
+    function _packed(IDataSetEscrow.Level memory level) private pure returns (bytes memory) {
+        return
+            abi.encodePacked(
+                uint32(level.fromEpoch),
+                uint80(level.fee),
+                uint48(level.sliceCount),
+                uint48(level.highestIndex),
+                level.rangesHash
+            );
+    }
+
+    function testFuzz_whatIsSecuredHasFourSignificantBits(uint80 fee) public pure {
+        uint256 secured = Schedules.securedFee(fee);
+        vm.assertGe(secured, fee);
+        vm.assertLe(secured - fee, uint256(fee) / 8);
+        uint256 odd = secured;
+        while (odd != 0 && odd % 2 == 0) odd /= 2;
+        vm.assertLt(odd, 16);
+        // None between.
+        if (fee > 0) vm.assertLt(Schedules.securedFee(fee - 1), secured + 1);
+        if (secured > 0) vm.assertEq(Schedules.securedFee(secured), secured);
+    }
+
+    function test_whatIsSecuredAroundPowersOfTwo() public pure {
+        for (uint256 fee; fee < 17; ++fee) vm.assertEq(Schedules.securedFee(fee), fee);
+        vm.assertEq(Schedules.securedFee(17), 18);
+        for (uint256 k = 5; k <= 80; ++k) {
+            vm.assertEq(Schedules.securedFee(2 ** k - 1), 2 ** k);
+            vm.assertEq(Schedules.securedFee(2 ** k), 2 ** k);
+            vm.assertEq(Schedules.securedFee(2 ** k + 1), 2 ** k + 2 ** (k - 3));
+        }
     }
 
     function decode(
         bytes calldata schedule
-    ) external pure returns (uint256 version, uint256 retirements, IDataSetEscrow.Level[] memory levels) {
+    )
+        external
+        pure
+        returns (uint256 version, uint256 retirements, bytes32 contentHash, IDataSetEscrow.Level[] memory levels)
+    {
         bytes memory before = hex"c0ffee";
-        (version, retirements, levels) = Schedules.decode(schedule);
+        (version, retirements, contentHash, levels) = Schedules.decode(schedule);
         bytes memory behind = hex"beef";
         // Memory before and behind is what it was.
         require(keccak256(before) == keccak256(hex"c0ffee") && keccak256(behind) == keccak256(hex"beef"), "memory");

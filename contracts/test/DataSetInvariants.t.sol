@@ -179,7 +179,8 @@ contract DataSetInvariantsTest is TestBase {
         for (uint256 i; i < _handler.setCount(); ++i) {
             DataSetHandler.Known memory set = _handler.setAt(i);
             (uint256 version, uint256 retirements, , ) = _model.versionsOf(i);
-            (uint256 storedVersion, uint256 storedRetirements) = abi.decode(set.schedule, (uint256, uint256));
+            uint256 head = _word(set.schedule, 0);
+            (uint256 storedVersion, uint256 storedRetirements) = (head >> 192, uint32(head >> 160));
             vm.assertEq(storedVersion, version, "version");
             vm.assertEq(storedRetirements, retirements, "retirements");
             vm.assertEq(_escrow.scheduleHashOf(set.id), keccak256(set.schedule), "schedule");
@@ -410,23 +411,28 @@ contract DataSetInvariantsTest is TestBase {
         uint256 highest;
         for (uint256 i; i < levels.length; ++i) if (levels[i].fee > highest) highest = levels[i].fee;
         uint256 spent = books.missed * (uint256(set.terms.compensationPercent) + set.terms.bountyPercent);
+        // Rounded up to four significant bits.
+        uint256 step = 1;
+        while (highest >= 16 * step) step *= 2;
+        highest = step * ((highest + step - 1) / step);
         return (highest * (set.terms.collateralPercent - spent)) / 100;
     }
 
     function _levels(bytes memory schedule) private pure returns (IDataSetEscrow.Level[] memory levels) {
-        levels = new IDataSetEscrow.Level[]((schedule.length / 32 - 2) / 6);
+        levels = new IDataSetEscrow.Level[]((schedule.length - 44) / 58);
         for (uint256 i; i < levels.length; ++i) {
-            levels[i].fromEpoch = uint32(_word(schedule, 2 + 6 * i));
-            levels[i].fee = uint80(_word(schedule, 3 + 6 * i));
-            levels[i].sliceCount = uint48(_word(schedule, 4 + 6 * i));
-            levels[i].highestIndex = uint48(_word(schedule, 5 + 6 * i));
-            levels[i].rangesHash = bytes32(_word(schedule, 6 + 6 * i));
+            uint256 numbers = _word(schedule, 44 + 58 * i);
+            levels[i].fromEpoch = numbers >> 224;
+            levels[i].fee = uint80(numbers >> 144);
+            levels[i].sliceCount = uint48(numbers >> 96);
+            levels[i].highestIndex = uint48(numbers >> 48);
+            levels[i].rangesHash = bytes32(_word(schedule, 70 + 58 * i));
         }
     }
 
-    function _word(bytes memory data, uint256 index) private pure returns (uint256 word) {
+    function _word(bytes memory data, uint256 place) private pure returns (uint256 word) {
         assembly ("memory-safe") {
-            word := mload(add(add(data, 0x20), shl(5, index)))
+            word := mload(add(add(data, 0x20), place))
         }
     }
 

@@ -406,7 +406,7 @@ abstract contract DataSetModel {
     function lockOf(uint256 index) public view returns (uint256) {
         Set storage set = _sets[index];
         uint256 spent = set.missed * (uint256(set.terms.compensationPercent) + set.terms.bountyPercent);
-        return (set.lockFee * (set.terms.collateralPercent - spent)) / 100;
+        return (_rounded(set.lockFee) * (set.terms.collateralPercent - spent)) / 100;
     }
 
     // ---- Rules
@@ -518,8 +518,16 @@ abstract contract DataSetModel {
 
     function _lock(Set storage set) private returns (uint256 locked) {
         uint256 spent = set.missed * (uint256(set.terms.compensationPercent) + set.terms.bountyPercent);
-        locked = (set.lockFee * (set.terms.collateralPercent - spent)) / 100;
+        locked = (_rounded(set.lockFee) * (set.terms.collateralPercent - spent)) / 100;
         if (locked + set.loss > set.highestLock) set.highestLock = locked + set.loss;
+    }
+
+    /// @dev The next number that has four significant bits.
+    function _rounded(uint256 fee) private pure returns (uint256 rounded) {
+        for (uint256 k; true; ++k) {
+            rounded = ((fee + 2 ** k - 1) / 2 ** k) * 2 ** k;
+            if (fee / 2 ** k < 16) return rounded;
+        }
     }
 
     function _settle(Set storage set) private {

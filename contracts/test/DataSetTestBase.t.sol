@@ -21,6 +21,8 @@ abstract contract DataSetTestBase is TestBase {
     uint256 internal constant PHASE = 10;
     uint256 internal constant WINDOW = 20;
     uint256 internal constant GRACE = 15;
+    /// @dev What a set with a fee of 1,000 locks: 300 % of 1,024, the next number with four significant bits.
+    uint256 internal constant LOCK = 3_072;
     bytes32 internal constant SCHEDULED = keccak256("DataSetScheduled(bytes32,bytes,bytes)");
 
     DataSetEscrow internal _escrow;
@@ -308,31 +310,29 @@ abstract contract DataSetTestBase is TestBase {
     }
 
     function _version(bytes32 id) internal view returns (uint64) {
-        return uint64(_word(_schedules[id], 0));
+        return uint64(_number(_schedules[id], 0, 8));
     }
 
     function _retirements(bytes32 id) internal view returns (uint32) {
-        return uint32(_word(_schedules[id], 1));
+        return uint32(_number(_schedules[id], 8, 4));
     }
 
-    /// @dev The levels, read word by word.
+    /// @dev The levels, read number by number.
     function _levels(bytes32 id) internal view returns (IDataSetEscrow.Level[] memory levels) {
         bytes memory schedule = _schedules[id];
-        levels = new IDataSetEscrow.Level[]((schedule.length / 32 - 2) / 6);
+        levels = new IDataSetEscrow.Level[]((schedule.length - 44) / 58);
         for (uint256 i; i < levels.length; ++i) {
-            levels[i].fromEpoch = uint32(_word(schedule, 2 + 6 * i));
-            levels[i].fee = uint80(_word(schedule, 3 + 6 * i));
-            levels[i].sliceCount = uint48(_word(schedule, 4 + 6 * i));
-            levels[i].highestIndex = uint48(_word(schedule, 5 + 6 * i));
-            levels[i].rangesHash = bytes32(_word(schedule, 6 + 6 * i));
-            levels[i].contentHash = bytes32(_word(schedule, 7 + 6 * i));
+            uint256 place = 44 + 58 * i;
+            levels[i].fromEpoch = _number(schedule, place, 4);
+            levels[i].fee = _number(schedule, place + 4, 10);
+            levels[i].sliceCount = _number(schedule, place + 14, 6);
+            levels[i].highestIndex = _number(schedule, place + 20, 6);
+            levels[i].rangesHash = bytes32(_number(schedule, place + 26, 32));
         }
     }
 
-    function _word(bytes memory data, uint256 index) private pure returns (uint256 word) {
-        assembly ("memory-safe") {
-            word := mload(add(add(data, 0x20), shl(5, index)))
-        }
+    function _number(bytes memory data, uint256 place, uint256 size) private pure returns (uint256 number) {
+        for (uint256 k = place; k < place + size; ++k) number = (number << 8) | uint8(data[k]);
     }
 
     /// @dev Takes the last schedule out of the recorded events.

@@ -127,8 +127,8 @@ contract DataSetTokensTest is DataSetTestBase {
         _open(terms);
         _prove(terms, _epoch() + 1, _list(1, 100));
         vm.prank(_provider);
-        _escrow.withdrawCollateral(address(token), _provider, 8_000);
-        vm.assertEq(token.balanceOf(_provider), 1_000_000 - 10_000 + 8_000);
+        _escrow.withdrawCollateral(address(token), _provider, 7_000);
+        vm.assertEq(token.balanceOf(_provider), 1_000_000 - 10_000 + 7_000);
     }
 
     /// @dev Like USDT: allowances change by way of zero, no return values, and later a fee and a block list.

@@ -330,7 +330,8 @@ contract PdpVerifierTest is TestBase {
         );
     }
 
-    /// @dev One set twice with the errors σ + P and σ − P, which cancel without weights. Honest twice, it verifies.
+    /// @dev One set twice with the errors ψ + P and ψ − P, which cancel without weights: the points at which both open
+    /// do not depend on ψ. Honest twice, it verifies.
     function test_rejectsASetTwiceWithErrorsThatCancel() external view {
         (
             PdpVerifier.Challenge[] memory challenges,
@@ -340,11 +341,11 @@ contract PdpVerifierTest is TestBase {
         (challenges[0], proofs[0]) = PdpVectors.vector(1);
         (challenges[1], proofs[1]) = PdpVectors.vector(1);
         vm.assertTrue(_harness.verifyMany{ gas: GAS_LIMIT }(challenges, keys, proofs));
-        bytes memory shift = proofs[0].psi;
-        proofs[0].sigma = _sum(proofs[0].sigma, shift);
+        bytes memory shift = proofs[0].W;
+        proofs[0].psi = _sum(proofs[0].psi, shift);
         shift = bytes.concat(shift);
         _negate(shift);
-        proofs[1].sigma = _sum(proofs[1].sigma, shift);
+        proofs[1].psi = _sum(proofs[1].psi, shift);
         vm.assertFalse(_harness.verifyMany{ gas: GAS_LIMIT }(challenges, keys, proofs));
     }
 

@@ -180,15 +180,16 @@ contract PossessionVerifierTest is TestBase {
         assertVerify(claims, false);
     }
 
-    /// @dev The same set twice with the errors σ + P and σ − P, which cancel without weights. Honest twice, it verifies.
+    /// @dev The same set twice with the errors ψ + P and ψ − P, which cancel without weights: the points at which both
+    /// open do not depend on ψ. Honest twice, it verifies.
     function test_rejectsErrorsThatCancel() external view {
         IPossessionVerifier.Claim[] memory claims = new IPossessionVerifier.Claim[](2);
         (claims[0], claims[1]) = (_claim(1), _claim(1));
         assertVerify(claims, true);
-        bytes memory shift = _part(claims[0].answer, KEY_BYTES + 128, 128);
-        _addToSigma(claims[0].answer, shift);
+        bytes memory shift = _part(claims[0].answer, KEY_BYTES + 256, 128);
+        _addToPsi(claims[0].answer, shift);
         _negate(shift, 0x40);
-        _addToSigma(claims[1].answer, shift);
+        _addToPsi(claims[1].answer, shift);
         assertVerify(claims, false);
         assertVerifies(claims[0], false);
     }
@@ -260,11 +261,13 @@ contract PossessionVerifierTest is TestBase {
         return keccak256(_part(answer, 0, KEY_BYTES));
     }
 
-    /// @dev Adds a point to σ.
-    function _addToSigma(bytes memory answer, bytes memory shift) private view {
-        (bool added, bytes memory sum) = address(0x0b).staticcall(bytes.concat(_part(answer, KEY_BYTES, 128), shift));
+    /// @dev Adds a point to ψ.
+    function _addToPsi(bytes memory answer, bytes memory shift) private view {
+        (bool added, bytes memory sum) = address(0x0b).staticcall(
+            bytes.concat(_part(answer, KEY_BYTES + 128, 128), shift)
+        );
         vm.assertTrue(added);
-        for (uint256 k = 0; k < 128; ++k) answer[KEY_BYTES + k] = sum[k];
+        for (uint256 k = 0; k < 128; ++k) answer[KEY_BYTES + 128 + k] = sum[k];
     }
 
     function _part(bytes memory data, uint256 start, uint256 lengthBytes) private pure returns (bytes memory part) {

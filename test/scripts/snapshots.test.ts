@@ -33,6 +33,7 @@ describe("snapshots of gas and code size", () => {
       "KeyLedger",
       "LiveRanges",
       "NodeRegistry",
+      "PossessionVerifier",
       "PrevrandaoRandomness",
       "StorageEscrow",
     ]);

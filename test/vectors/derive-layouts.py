@@ -582,10 +582,12 @@ def data_set_vectors():
     lists = [[(1, 4096)], [(1, 1000), (2001, 2090), (4097, 12)], [(1, 2**48 - 2)], []]
     packed = [b"".join(u(first, 6) + u(count, 6) for first, count in ranges) for ranges in lists]
     levels = [
-        (70_000, 10**12, 4096, 4096, keccak256(packed[0]), sha256(b"first content")),
-        (70_003, 2 * 10**12, 3102, 4108, keccak256(packed[1]), sha256(b"second content")),
+        (70_000, 10**12, 4096, 4096, keccak256(packed[0])),
+        (70_003, 2 * 10**12, 3102, 4108, keccak256(packed[1])),
     ]
-    schedule = b"".join(word(value) for value in (5, 1)) + b"".join(word(value) for level in levels for value in level)
+    schedule = u(5, 8) + u(1, 4) + sha256(b"second content")
+    for epoch, fee, count, highest, ranges_hash in levels:
+        schedule += u(epoch, 4) + u(fee, 10) + u(count, 6) + u(highest, 6) + ranges_hash
 
     def shown(values):
         return {name: str(value) if isinstance(value, int) else hexed(value) for name, value in values.items()}
@@ -603,10 +605,11 @@ def data_set_vectors():
             for ranges, encoded in zip(lists, packed)
         ],
         "levels": [
-            dict(zip(("fromEpoch", "fee", "sliceCount", "highestIndex", "rangesHash", "contentHash"),
+            dict(zip(("fromEpoch", "fee", "sliceCount", "highestIndex", "rangesHash"),
                      [str(value) if isinstance(value, int) else hexed(value) for value in level]))
             for level in levels
         ],
+        "contentHash": hexed(sha256(b"second content")),
         "schedule": hexed(schedule),
         "scheduleHash": hexed(keccak256(schedule)),
         "updateDigest": hexed(typed_digest(

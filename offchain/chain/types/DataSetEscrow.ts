@@ -470,7 +470,7 @@ decodeFunctionResult(functionFragment: 'withdrawCollateral', data: BytesLike): R
 
     
     dispute: TypedContractMethod<
-      [terms: IDataSetEscrow.TermsStruct, auditTerms: IDataSetEscrow.AuditTermsStruct, schedule: BytesLike, ],
+      [terms: IDataSetEscrow.TermsStruct, audit: IDataSetEscrow.AuditTermsStruct, schedule: BytesLike, ],
       [void],
       'nonpayable'
     >
@@ -550,7 +550,7 @@ decodeFunctionResult(functionFragment: 'withdrawCollateral', data: BytesLike): R
 
     
     reportMiss: TypedContractMethod<
-      [terms: IDataSetEscrow.TermsStruct, auditTerms: IDataSetEscrow.AuditTermsStruct, schedule: BytesLike, epoch: BigNumberish, ],
+      [terms: IDataSetEscrow.TermsStruct, audit: IDataSetEscrow.AuditTermsStruct, schedule: BytesLike, epoch: BigNumberish, ],
       [void],
       'nonpayable'
     >
@@ -606,7 +606,7 @@ decodeFunctionResult(functionFragment: 'withdrawCollateral', data: BytesLike): R
 
     
     upholdDispute: TypedContractMethod<
-      [terms: IDataSetEscrow.TermsStruct, auditTerms: IDataSetEscrow.AuditTermsStruct, schedule: BytesLike, ],
+      [terms: IDataSetEscrow.TermsStruct, audit: IDataSetEscrow.AuditTermsStruct, schedule: BytesLike, ],
       [void],
       'nonpayable'
     >
@@ -687,7 +687,7 @@ getFunction(nameOrSignature: 'depositCollateral'): TypedContractMethod<
       'payable'
     >;
 getFunction(nameOrSignature: 'dispute'): TypedContractMethod<
-      [terms: IDataSetEscrow.TermsStruct, auditTerms: IDataSetEscrow.AuditTermsStruct, schedule: BytesLike, ],
+      [terms: IDataSetEscrow.TermsStruct, audit: IDataSetEscrow.AuditTermsStruct, schedule: BytesLike, ],
       [void],
       'nonpayable'
     >;
@@ -737,7 +737,7 @@ getFunction(nameOrSignature: 'prove'): TypedContractMethod<
       'nonpayable'
     >;
 getFunction(nameOrSignature: 'reportMiss'): TypedContractMethod<
-      [terms: IDataSetEscrow.TermsStruct, auditTerms: IDataSetEscrow.AuditTermsStruct, schedule: BytesLike, epoch: BigNumberish, ],
+      [terms: IDataSetEscrow.TermsStruct, audit: IDataSetEscrow.AuditTermsStruct, schedule: BytesLike, epoch: BigNumberish, ],
       [void],
       'nonpayable'
     >;
@@ -772,7 +772,7 @@ getFunction(nameOrSignature: 'update'): TypedContractMethod<
       'nonpayable'
     >;
 getFunction(nameOrSignature: 'upholdDispute'): TypedContractMethod<
-      [terms: IDataSetEscrow.TermsStruct, auditTerms: IDataSetEscrow.AuditTermsStruct, schedule: BytesLike, ],
+      [terms: IDataSetEscrow.TermsStruct, audit: IDataSetEscrow.AuditTermsStruct, schedule: BytesLike, ],
       [void],
       'nonpayable'
     >;

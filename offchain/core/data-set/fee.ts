@@ -1,4 +1,4 @@
-/** The fee of a data set for an epoch, as `DataSetEscrow` computes it. */
+/** The fee of a data set for an epoch, and the collateral that it takes, as `DataSetEscrow` computes them. */
 
 import { InvalidInputError } from "../errors.ts";
 import type { DataSetTerms } from "./terms.ts";
@@ -23,4 +23,23 @@ export function feeOf(prices: Prices, sliceCount: number, highestIndex: number):
     });
   }
   return fee;
+}
+
+type CollateralTerms = Pick<DataSetTerms, "collateralPercent" | "compensationPercent" | "bountyPercent">;
+
+/** A fee rounded up to four significant bits. Collateral is a percentage of it, so that it seldom changes. */
+export function securedFee(fee: bigint): bigint {
+  const spareBits = BigInt(Math.max(0, fee.toString(2).length - 4));
+  const step = 1n << spareBits;
+  return ((fee + step - 1n) / step) * step;
+}
+
+/**
+ * What a provider locks for a set.
+ * @param highestFee of all levels of its schedule
+ * @param missed epochs that were missed: each has cost its part
+ */
+export function lockedCollateral(terms: CollateralTerms, highestFee: bigint, missed = 0): bigint {
+  const spentPercent = missed * (terms.compensationPercent + terms.bountyPercent);
+  return (securedFee(highestFee) * BigInt(terms.collateralPercent - spentPercent)) / 100n;
 }

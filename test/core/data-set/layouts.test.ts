@@ -80,7 +80,7 @@ describe("data set layouts", () => {
   });
 
   it("encode a schedule", () => {
-    const schedule = { version: 5n, retirements: 1, levels };
+    const schedule = { version: 5n, retirements: 1, contentHash: vectors.contentHash, levels };
     expect(toHex(encodeSchedule(schedule))).to.equal(vectors.schedule);
     expect(decodeSchedule(fromHex(vectors.schedule))).to.deep.equal(schedule);
     expect(scheduleHash(fromHex(vectors.schedule))).to.equal(vectors.scheduleHash);
@@ -93,11 +93,17 @@ describe("data set layouts", () => {
       copy[at] = value;
       return () => decodeSchedule(copy);
     };
-    expectRejection(() => decodeSchedule(bytes.subarray(0, 64)), "INVALID_INPUT", /malformed/);
+    expectRejection(() => decodeSchedule(bytes.subarray(0, 44)), "INVALID_INPUT", /malformed/);
     expectRejection(() => decodeSchedule(bytes.subarray(1)), "INVALID_INPUT", /malformed/);
-    for (const word of [0, 1, 2, 3, 4, 5]) expectRejection(changed(word * 32, 1), "INVALID_INPUT", /malformed/);
+    const nine = Array.from({ length: 9 }, (_, k) => ({ ...levels[0], fromEpoch: k + 1 })) as typeof levels;
+    const long = encodeSchedule({ version: 1n, retirements: 0, contentHash: vectors.contentHash, levels: nine });
+    expectRejection(() => decodeSchedule(long), "INVALID_INPUT", /malformed/);
     // A second level that begins before the first one.
-    expectRejection(changed(8 * 32 + 29, 0), "INVALID_INPUT", /malformed/);
+    expectRejection(changed(44 + 58 + 1, 0), "INVALID_INPUT", /malformed/);
+    const wrong = (change: object) => () =>
+      encodeSchedule({ version: 5n, retirements: 1, contentHash: vectors.contentHash, levels, ...change });
+    expectRejection(wrong({ version: 1n << 64n }), "INVALID_INPUT", /version/);
+    expectRejection(wrong({ levels: [{ ...levels[0], fee: 1n << 80n }] }), "INVALID_INPUT", /fee/);
   });
 
   it("give what both parties sign, and the seed of a challenge", async () => {

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import type { SliceRange } from "../../../offchain/core/audit/challenge.ts";
 import { accrue, runwayEpochs } from "../../../offchain/core/data-set/balance.ts";
 import { windowsOf } from "../../../offchain/core/data-set/epochs.ts";
-import { feeOf } from "../../../offchain/core/data-set/fee.ts";
+import { feeOf, lockedCollateral, securedFee } from "../../../offchain/core/data-set/fee.ts";
 import {
   decodeLiveRanges,
   encodeLiveRanges,
@@ -92,9 +92,9 @@ describe("fees and balances of data sets", () => {
         let fromEpoch = 0;
         const levels = steps.map(({ gap, fee }) => {
           fromEpoch += gap;
-          return { fromEpoch, fee, sliceCount: 1, highestIndex: 1, rangesHash: HASH, contentHash: HASH };
+          return { fromEpoch, fee, sliceCount: 1, highestIndex: 1, rangesHash: HASH };
         });
-        const schedule = { version: 1n, retirements: 0, levels };
+        const schedule = { levels };
         let sum = 0n;
         for (let epoch = after + 1; epoch <= through; epoch++) sum += levelAt(schedule, epoch)?.fee ?? 0n;
         expect(feesBetween(schedule, after, through)).to.equal(sum);
@@ -122,6 +122,20 @@ describe("fees and balances of data sets", () => {
         expect(endEpoch === undefined || endEpoch === 101 + runway).to.equal(true);
       }),
     );
+  });
+
+  it("are secured by the next number that has four significant bits", () => {
+    fc.assert(
+      fc.property(fc.bigInt(0n, 2n ** 80n), (fee) => {
+        const secured = securedFee(fee);
+        expect(secured >= fee && 8n * (secured - fee) <= fee).to.equal(true);
+        expect(/^[01]{1,4}0*$/.test(secured.toString(2))).to.equal(true);
+        expect(securedFee(secured)).to.equal(secured);
+      }),
+    );
+    expect([0n, 15n, 17n, 1000n, 1025n].map(securedFee)).to.deep.equal([0n, 15n, 18n, 1024n, 1152n]);
+    const terms = { collateralPercent: 300, compensationPercent: 60, bountyPercent: 20 };
+    expect([0, 1, 3].map((missed) => lockedCollateral(terms, 1000n, missed))).to.deep.equal([3072n, 2252n, 614n]);
   });
 
   it("have a floor, a cap, and no price for an empty set", () => {
