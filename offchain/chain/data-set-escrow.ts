@@ -449,9 +449,7 @@ export async function* scanDataSets(
 }
 
 /** A log of the escrow as an event; undefined for those that nobody here asks for. */
-export function parseDataSetLog(
-  log: Pick<Log, keyof LogPlace | "topics" | "data" | "index">,
-): DataSetEvent | undefined {
+export function parseDataSetLog(log: Log): DataSetEvent | undefined {
   const parsed = DATA_SET_ABI.parseLog(log);
   if (parsed === null) return undefined;
   const place = placeOf(log);
