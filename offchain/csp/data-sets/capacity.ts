@@ -76,12 +76,12 @@ export class ProvingCapacity {
     const loads = await this.#rows.loads();
     const sets = new Map<number, number>();
     for (const { phase } of loads) sets.set(phase, (sets.get(phase) ?? 0) + 1);
+    const promised = this.#promised(loads);
     let best = { phase: 0, sets: Number.POSITIVE_INFINITY, milliseconds: Number.POSITIVE_INFINITY };
     for (let phase = 0; phase <= last; phase += gridBlocks) {
-      const count = sets.get(phase) ?? 0;
-      if (count > best.sets) continue;
-      const milliseconds = this.#promised(loads, phase);
-      if (count < best.sets || milliseconds < best.milliseconds) best = { phase, sets: count, milliseconds };
+      const [count, milliseconds] = [sets.get(phase) ?? 0, promised(phase)];
+      if (count > best.sets || (count === best.sets && milliseconds >= best.milliseconds)) continue;
+      best = { phase, sets: count, milliseconds };
     }
     return best.phase;
   }
@@ -93,7 +93,7 @@ export class ProvingCapacity {
    */
   async requireRoom(id: number, phase: number, milliseconds: number): Promise<void> {
     const loads = (await this.#rows.loads()).filter((load) => load.id !== id);
-    const promised = this.#promised(loads, phase);
+    const promised = this.#promised(loads)(phase);
     const room = this.#grid.windowBlocks * (await this.#secondsOfBlock()) * 1000 * USABLE_PART;
     if (promised + milliseconds <= room) return;
     throw new TallystickError("the provider could not prove so much in the window of this data set", {
@@ -107,14 +107,20 @@ export class ProvingCapacity {
     });
   }
 
-  /** Time of the proofs whose windows overlap the one of a phase. */
-  #promised(loads: readonly { readonly phase: number; readonly milliseconds: number }[], phase: number): number {
+  /** Time of the proofs whose windows overlap the one of a phase, by the phase. */
+  #promised(loads: readonly { readonly phase: number; readonly milliseconds: number }[]): (phase: number) => number {
     const { epochBlocks, windowBlocks } = this.#grid;
-    return loads.reduce((sum, load) => {
-      const apart = Math.abs(load.phase - phase);
-      // Windows at the end of an epoch and at the beginning of the next one are neighbours.
-      return Math.min(apart, epochBlocks - apart) < windowBlocks ? sum + load.milliseconds : sum;
-    }, 0);
+    const reach = Math.min(windowBlocks - 1, Math.floor((epochBlocks - 1) / 2));
+    // Windows at the end of an epoch and at the beginning of the next one are neighbours, so three epochs are summed up.
+    const sums = new Float64Array(3 * epochBlocks + 1);
+    for (const { phase, milliseconds } of loads) {
+      for (let at = phase; at < 3 * epochBlocks; at += epochBlocks) sums[at + 1] = (sums[at + 1] ?? 0) + milliseconds;
+    }
+    for (let at = 1; at < sums.length; at++) sums[at] = (sums[at] ?? 0) + (sums[at - 1] ?? 0);
+    return (phase) => {
+      const middle = phase + epochBlocks;
+      return (sums[middle + reach + 1] ?? 0) - (sums[middle - reach] ?? 0);
+    };
   }
 
   async #secondsOfBlock(): Promise<number> {

@@ -59,7 +59,7 @@ export class Collateral {
         await sender.send(approveDataSetsCall(deployment, token, missing));
       }
       const { hash } = await sender.send(depositCollateralCall(deployment, token, sender.address, missing));
-      logger.info({ token, amount: String(missing), transactionHash: hash }, "collateral deposited");
+      logger.info({ currency: token, amount: String(missing), transactionHash: hash }, "collateral deposited");
     });
   }
 }

@@ -139,7 +139,7 @@ export class DataSetSettlement {
       const amount = total - locked - limitsOf(token).reserve;
       if (amount <= 0n) continue;
       const { hash } = await sender.send(withdrawCollateralCall(chain.deployment, token, payoutAccount, amount));
-      logger.info({ token, amount: String(amount), transactionHash: hash }, "earnings withdrawn");
+      logger.info({ currency: token, amount: String(amount), transactionHash: hash }, "earnings withdrawn");
     }
   }
 }
