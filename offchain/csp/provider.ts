@@ -234,7 +234,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   const coins = new CoinWatch({
     balanceWei,
     feePerGas: () => feePerGas(chain, config.maximumFeeGwei),
-    activeAgreements: async () => (await index.agreements.counts()).active,
+    activeAgreements: async () => (await index.agreements.counts()).active + (await index.dataSets.counts()).running,
     account: sender.address,
     logger,
   });

@@ -9,6 +9,7 @@ import {
   readEndEpoch,
   readSchedule,
   readUserAccount,
+  type Scheduled,
   scanDataSets,
   scheduleOf,
 } from "../../chain/data-set-escrow.ts";
@@ -96,7 +97,20 @@ export class ChainView {
     if (found === undefined || found === scheduled) return row;
     const { schedule, ranges, blockNumber } = found;
     await this.store(row, { schedule, ranges, blockNumber });
+    if ("transactionHash" in found) await this.#noteMined(row, scheduleOf(found).version, found);
     return (await rows.find(row.id)) ?? row;
+  }
+
+  /** Notes where a state was mined that this provider did not send, or whose receipt it did not get. */
+  async #noteMined(
+    row: DataSetRow,
+    version: bigint,
+    { transactionHash: hash, blockNumber }: Pick<Scheduled, "transactionHash" | "blockNumber">,
+  ): Promise<void> {
+    const { rows } = this.#parts;
+    const state = (await rows.statesOf(row.id)).find((one) => one.version === version);
+    if (state !== undefined && state.transaction === undefined)
+      await rows.setMined(row.id, version, { hash, blockNumber });
   }
 
   /** Stores a schedule that an event has, with the ranges of all its levels. */

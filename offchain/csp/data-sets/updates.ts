@@ -47,6 +47,8 @@ const LOCK_SECONDS = 25;
 const LEAST_DEADLINE_BLOCKS = 10;
 const MOST_DEADLINE_BLOCKS = 50_400;
 const VERSION_LIMIT = 1n << 64n;
+/** Until a state that could not be sent is sent again. */
+const RETRY_SECONDS = 15;
 
 export interface UpdateParts extends DataSetParts {
   readonly chain: ChainReader;
@@ -93,11 +95,15 @@ interface Recorded {
 
 /** The lock of a set's states. */
 const stateLock = (id: number): string => `state of data set ${id}`;
+/** The part of the failure log. */
+const statesOf = (id: number): string => `states of data set ${id}`;
 
 export class UpdateService {
   readonly #parts: UpdateParts;
   /** Requests under way; a repeated one waits for the first. */
   readonly #underWay = new Map<string, Promise<UpdateAnswer>>();
+  /** When states of a set may be sent again, in milliseconds. */
+  readonly #notBefore = new Map<number, number>();
   readonly #stop = new AbortController();
 
   constructor(parts: UpdateParts) {
@@ -155,7 +161,7 @@ export class UpdateService {
           resolve(answerOf(recorded, recorded.state.transaction ?? (await this.#send(recorded))));
         } catch (error) {
           // The user may send it itself; `resend` tries again.
-          failures.failed(`state of data set ${recorded.id}`, error);
+          failures.failed(statesOf(id), error);
           resolve(answerOf(recorded, undefined));
         }
       });
@@ -447,13 +453,14 @@ export class UpdateService {
     for (const { id } of await index.dataSets.inState("opening", "running")) {
       if (this.#stop.signal.aborted) return;
       if (locks.isBusy(stateLock(id))) continue;
-      const part = `states of data set ${id}`;
+      if (performance.now() < (this.#notBefore.get(id) ?? 0)) continue;
       try {
         await this.#settleStates(id, headBlock);
-        failures.succeeded(part);
+        this.#notBefore.delete(id);
+        failures.succeeded(statesOf(id));
       } catch (error) {
-        if (error instanceof TallystickError && error.code === "CONFLICT") continue;
-        failures.failed(part, error);
+        this.#notBefore.set(id, performance.now() + RETRY_SECONDS * 1000);
+        failures.failed(statesOf(id), error);
       }
     }
   }
@@ -467,11 +474,16 @@ export class UpdateService {
       const row = await view.refresh(found);
       const { schedule } = beforeOf(row);
       const states = await index.dataSets.statesOf(id);
-      const isFinal = row.scheduled !== undefined && row.scheduled.blockNumber + REORGANISED_BLOCKS < headBlock;
+      const isDeep = (block: number | undefined) => block !== undefined && block + REORGANISED_BLOCKS < headBlock;
+      const finalVersion = isDeep(row.scheduled?.blockNumber)
+        ? schedule?.version
+        : states.findLast(({ transaction }) => isDeep(transaction?.blockNumber))?.version;
       const isOnChain = (state: CosignedState) =>
         schedule !== undefined && (state.version <= schedule.version || state.retirements < schedule.retirements);
-      const isOver = (state: CosignedState) =>
-        isOnChain(state) ? isFinal : state.deadlineBlock + REORGANISED_BLOCKS < headBlock;
+      const isOver = (state: CosignedState) => {
+        if (isOnChain(state) && state.version <= (finalVersion ?? 0n)) return true;
+        return isDeep(state.deadlineBlock) && (!isOnChain(state) || isDeep(row.scheduled?.blockNumber));
+      };
       await this.#forget(row, states, isOver);
       const next = states.findLast((state) => !isOnChain(state) && state.deadlineBlock > headBlock);
       if (next !== undefined && row.agreed !== undefined) await this.#send({ row, id: row.agreed.id, state: next });

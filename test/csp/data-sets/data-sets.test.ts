@@ -129,9 +129,10 @@ describe("data sets of a provider", function () {
     await toChallenge(alice);
     await proven(alice, 5);
     expect(provider.log).not.to.contain("chunks freed");
-    // No epoch is left whose level has the retired slices.
+    // No epoch is left whose level has the retired slices, and no block that may be replaced.
     await toChallenge(alice);
     await proven(alice, 6);
+    await local.mine(130);
     await until(
       "the chunk is let go of",
       () => provider.log.includes("chunks freed"),
