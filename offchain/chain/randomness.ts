@@ -96,6 +96,12 @@ export async function readRandomness(
   }
 }
 
+/** Blocks whose randomness a source gives: multiples of this. */
+export async function readGridBlocks(chain: ChainReader, source: string): Promise<number> {
+  const contract = new Contract(source, RANDOMNESS_ABI, chain.provider) as unknown as IRandomnessSource;
+  return Number(await readChain("reading the grid of a source of randomness", () => contract.gridBlocks()));
+}
+
 /**
  * The network that a `DrandRandomness` takes its values from. The contract is the authority: a configuration only adds
  * by which name relays know the network.

@@ -2,7 +2,7 @@
 import { dirname, resolve } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
 import { TokenPrice } from "../core/wire/csp.ts";
-import { AddressText } from "../core/wire/schema.ts";
+import { AddressText, Uint256Text } from "../core/wire/schema.ts";
 import { type DaemonConfig, daemonConfigFields, loadConfig } from "../daemon/config.ts";
 import { type ObjectStoreConfig, parseObjectStoreConfig } from "../store/object/open-object-store.ts";
 import { type DatabaseConfig, DatabaseSchema, resolveDatabaseConfig } from "./database.ts";
@@ -12,6 +12,39 @@ const closed = { additionalProperties: false };
 const Seconds = Type.Integer({ minimum: 1, maximum: 31_536_000 });
 const Percent = Type.Integer({ minimum: 0, maximum: 100_000 });
 const Blocks = Type.Integer({ minimum: 1, maximum: 0xffff_ffff });
+
+/** The terms of data sets that differ from those of agreements. */
+const DataSetTermsSchema = Type.Object(
+  {
+    /** Amounts in tokens of `offer.prices`, in the token's smallest unit. */
+    tokens: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            token: AddressText,
+            /** For an epoch and an index that was ever in the set. */
+            pricePerIndexEpoch: Type.Optional(Uint256Text),
+            /** What an answered dispute costs its author. */
+            disputeBond: Type.Optional(Uint256Text),
+            /** The most that the pool of collateral may come to by deposits of the provider. */
+            collateralCap: Type.Optional(Uint256Text),
+            /** What stays in the pool above what is locked; the rest is paid out. */
+            reserve: Type.Optional(Uint256Text),
+          },
+          closed,
+        ),
+        { maxItems: 64 },
+      ),
+    ),
+    latePercent: Type.Optional(Type.Integer({ minimum: 0, maximum: 100 })),
+    graceBlocks: Type.Optional(Type.Integer({ minimum: 0, maximum: 0xffff_ffff })),
+    sliceElements: Type.Optional(
+      Type.Array(Type.Integer({ minimum: 1024, maximum: 65_536, multipleOf: 1024 }), { minItems: 1, maxItems: 64 }),
+    ),
+    maximumIndex: Type.Optional(Type.Integer({ minimum: 1, maximum: 2 ** 48 - 2 })),
+  },
+  closed,
+);
 
 export const OfferTermsSchema = Type.Object(
   {
@@ -29,6 +62,8 @@ export const OfferTermsSchema = Type.Object(
     maximumLeadBlocks: Type.Optional(Blocks),
     /** Accepted besides the deployment's own source. */
     randomness: Type.Optional(Type.Array(AddressText, { maxItems: 16 })),
+    /** See `DataSetOffer` for what each means. */
+    dataSets: Type.Optional(DataSetTermsSchema),
   },
   closed,
 );
@@ -68,7 +103,12 @@ export const CspConfigSchema = Type.Object(
   closed,
 );
 
-export type OfferTerms = Required<Static<typeof OfferTermsSchema>>;
+type DataSetTerms = Static<typeof DataSetTermsSchema>;
+
+export type OfferTerms = Required<Omit<Static<typeof OfferTermsSchema>, "dataSets">> & {
+  /** Without `graceBlocks`: half of `windowBlocks`. */
+  dataSets: Required<Omit<DataSetTerms, "graceBlocks">> & Pick<DataSetTerms, "graceBlocks">;
+};
 
 /** A provider's configuration with defaults filled in and paths absolute. */
 export interface CspConfig extends DaemonConfig {
@@ -106,6 +146,9 @@ const OFFER_DEFAULTS = {
   randomness: [],
 };
 
+/** Half of the fee for a late proof; slices of 124 KiB, and up to 31 GiB of them. */
+const DATA_SET_DEFAULTS = { tokens: [], latePercent: 50, sliceElements: [4096], maximumIndex: 262_144 };
+
 const DEFAULTS = {
   store: { kind: "file", path: "store" },
   preparationExpirySeconds: 86_400,
@@ -125,7 +168,11 @@ export function loadCspConfig(file: string): CspConfig {
   return {
     ...DEFAULTS,
     ...config,
-    offer: { ...OFFER_DEFAULTS, ...config.offer },
+    offer: {
+      ...OFFER_DEFAULTS,
+      ...config.offer,
+      dataSets: { ...DATA_SET_DEFAULTS, ...config.offer.dataSets },
+    },
     quotas: { ...QUOTA_DEFAULTS, ...config.quotas },
     store: parseObjectStoreConfig(config.store ?? DEFAULTS.store, config.dataDir),
     // Beside the configuration, as the other files that it names.

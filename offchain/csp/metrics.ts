@@ -20,7 +20,7 @@ export interface CspMetrics {
  */
 export function createCspMetrics(
   { registry }: DaemonMetrics,
-  index: Pick<ProviderIndex, "chunks" | "agreements">,
+  index: Pick<ProviderIndex, "chunks" | "agreements" | "dataSets">,
   balanceWei: () => Promise<bigint>,
 ): CspMetrics {
   const registers = [registry];
@@ -59,6 +59,16 @@ export function createCspMetrics(
     "Agreements whose last proof failed on this provider's own data",
     async () => {
       return (await index.agreements.counts()).damaged;
+    },
+  );
+  gauge("tallystick_csp_data_sets", "Data sets that are being proven", async () => {
+    return (await index.dataSets.counts()).running;
+  });
+  gauge(
+    "tallystick_csp_damaged_data_sets",
+    "Data sets whose last proof failed on this provider's own data",
+    async () => {
+      return (await index.dataSets.counts()).damaged;
     },
   );
   gauge("tallystick_csp_balance_ether", "What the operator account has left for gas and collateral", async () => {

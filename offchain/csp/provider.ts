@@ -3,20 +3,28 @@
  */
 
 import { join } from "node:path";
-import { parseUnits } from "ethers";
+import { parseUnits, Wallet } from "ethers";
+import { readEscrowClock } from "../chain/data-set-escrow.ts";
 import type { ChainReader } from "../chain/deployment.ts";
+import { readGridBlocks } from "../chain/randomness.ts";
 import { readChain } from "../chain/revert.ts";
 import { auditReady } from "../core/audit/ready.ts";
+import { epochOf } from "../core/data-set/epochs.ts";
+import { toHex } from "../core/encoding/hex.ts";
 import { checksumAddress } from "../daemon/account-signature.ts";
 import { fundsOf } from "../daemon/admission.ts";
 import type { BackgroundPart } from "../daemon/background.ts";
 import { type RunningDaemon, startDaemon } from "../daemon/boot.ts";
 import { cachedFor } from "../daemon/cached.ts";
+import { operatorKey } from "../daemon/keystore-file.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
 import { SharedBudgets } from "../daemon/quota.ts";
+import type { DataSetRow } from "../store/index/data-set-index.ts";
 import { jobLease, RECONCILIATION, withLease } from "../store/index/leases.ts";
+import { SqlDataSetStreams } from "../store/index/sql/data-set-streams.ts";
 import { SqlPreparationStreams } from "../store/index/sql/preparation-streams.ts";
+import type { ObjectStore } from "../store/object/object-store.ts";
 import { objectStoreFolders, openObjectStore } from "../store/object/open-object-store.ts";
 import { AgreementService } from "./agreements/agreements.ts";
 import { makeOffer } from "./agreements/offer.ts";
@@ -34,18 +42,33 @@ import { CoinWatch } from "./coins.ts";
 import { checkCommand } from "./commands/check.ts";
 import { gcCommand } from "./commands/gc.ts";
 import { type CspConfig, loadCspConfig } from "./config.ts";
+import { ProvingCapacity } from "./data-sets/capacity.ts";
+import { ChainView } from "./data-sets/chain-view.ts";
+import { Collateral } from "./data-sets/collateral.ts";
+import { DataSetService } from "./data-sets/data-sets.ts";
+import { Locks } from "./data-sets/locks.ts";
+import { makeDataSetOffer, tokenLimits } from "./data-sets/offer.ts";
+import { DataSetProofs } from "./data-sets/proofs.ts";
+import { DataSetProver } from "./data-sets/prover.ts";
+import { SegmentService } from "./data-sets/segments.ts";
+import { DataSetSettlement } from "./data-sets/settlement.ts";
+import { DataSetFiles } from "./data-sets/stream-files.ts";
+import { UpdateService } from "./data-sets/updates.ts";
+import { SegmentVerification } from "./data-sets/verification.ts";
 import { ProviderDatabase } from "./database.ts";
 import { HeadService } from "./heads/heads.ts";
-import { createCspMetrics } from "./metrics.ts";
+import { type CspMetrics, createCspMetrics } from "./metrics.ts";
 import { Prover } from "./possession/epoch-prover.ts";
 import { PreparationFiles } from "./possession/preparation-files.ts";
 import { PreparationService } from "./possession/preparations.ts";
 import { ProofService } from "./possession/proofs.ts";
 import { VerificationService } from "./possession/verification.ts";
+import { VerificationWorkers } from "./possession/verification-workers.ts";
 import { AccountQuotas } from "./quotas.ts";
 import { addAgreementRoutes } from "./routes/agreements.ts";
 import { BodyPlaces } from "./routes/body-places.ts";
 import { addChunkRoutes } from "./routes/chunks.ts";
+import { addDataSetRoutes } from "./routes/data-sets.ts";
 import { addHeadRoutes } from "./routes/heads.ts";
 import { addPreparationRoutes } from "./routes/preparations.ts";
 import { acceptStreams } from "./routes/request-body.ts";
@@ -86,6 +109,79 @@ async function feePerGas(chain: ChainReader, maximumFeeGwei: number | undefined)
   return offered < cap ? offered : cap;
 }
 
+/** How long an answer waits for the transaction of a state. */
+const MINED_SECONDS = 60;
+
+async function buildDataSets(
+  base: DaemonBase<CspConfig, ProviderDatabase>,
+  { store, chunks, workers, payoutAccount }: DataSetSurroundings,
+) {
+  const { config, chain, database, sender, logger, failures, checkSignature } = base;
+  const { index } = database;
+  const streams = database.isShared
+    ? new SqlDataSetStreams(database.sql.part())
+    : new DataSetFiles(join(config.dataDir, "data-sets"));
+  const offer = makeDataSetOffer(config.offer, chain, sender.address);
+  const { epochBlocks } = await readEscrowClock(chain);
+  const gridBlocks = await readGridBlocks(chain, chain.deployment.contracts.randomness);
+  const { windowBlocks, graceBlocks } = offer;
+  const capacity = new ProvingCapacity(chain, index.dataSets, { epochBlocks, gridBlocks, windowBlocks, graceBlocks });
+  const locks = new Locks(index.leases);
+  const options = { offer, unused: config.quotas.preparations, expirySeconds: config.preparationExpirySeconds };
+  const parts = { index, streams, locks, options, logger, now: unixSeconds };
+  const data = { store, segments: index.segments, streams };
+  const limitsOf = (token: string) => tokenLimits(config.offer, token);
+  const view = new ChainView({ chain, rows: index.dataSets, failures });
+  const sets = new DataSetService(parts, capacity);
+  const collateral = new Collateral({ chain, sender, locks, limitsOf, logger });
+  const signer = new Wallet(toHex(operatorKey(base.secret, "csp")));
+  const onChain = { chain, sender, view, logger, failures };
+  return {
+    offer,
+    sets,
+    view,
+    segments: new SegmentService(parts),
+    verification: new SegmentVerification(parts, data, chunks, workers),
+    updates: new UpdateService({
+      ...parts,
+      ...onChain,
+      signer,
+      checkSignature,
+      sets,
+      capacity,
+      collateral,
+      minedSeconds: MINED_SECONDS,
+    }),
+    settlement: new DataSetSettlement({ ...onChain, index, streams, limitsOf, payoutAccount }),
+    heldRanges: async (row: DataSetRow) =>
+      view.heldRanges(
+        row,
+        epochOf(epochBlocks, await readChain("asking for the head", () => chain.provider.getBlockNumber())),
+      ),
+    /** Needs the metrics, which need the index of the data sets. */
+    proversWith: (metrics: CspMetrics) => {
+      const proofs = new DataSetProofs(data, chunks, metrics);
+      const prover = new DataSetProver({
+        ...onChain,
+        rows: index.dataSets,
+        proofs,
+        // The source of the deployment, which is the only one on offer, takes the hash of the block.
+        evidenceOf: () => ({ kind: "block" }),
+        metrics,
+        retrySeconds: config.proofRetrySeconds,
+      });
+      return { proofs, prover };
+    },
+  };
+}
+
+interface DataSetSurroundings {
+  readonly store: ObjectStore;
+  readonly chunks: ChunkService;
+  readonly workers: VerificationWorkers;
+  readonly payoutAccount: string;
+}
+
 async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<DaemonWork> {
   const { config, chain, database, sender, logger, failures, sessions, server } = base;
   const { index } = database;
@@ -118,12 +214,16 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
     logger,
     unixSeconds,
   );
+  const workers = new VerificationWorkers();
+  const payoutAccount = checksumAddress(config.payoutAccount ?? sender.address, "payoutAccount");
+  const dataSets = await buildDataSets(base, { store, chunks, workers, payoutAccount });
   // A process that starts meanwhile waits, so that none that is not counted puts objects.
   await withLease(index.leases, RECONCILIATION, RECONCILIATION_SECONDS, async () => {
     const others = await index.leases.endLapsed(0);
     // One that comes back meanwhile waits for as long as this process has the lease.
     const isAlone = () => others === 0 && index.leases.holds(RECONCILIATION);
     await preparations.reconcile();
+    await dataSets.sets.reconcile();
     logger.info(await reconcileChunks(store, index.chunks, chunks, logger, { isAlone }), "index and store compared");
   });
 
@@ -134,18 +234,18 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   const coins = new CoinWatch({
     balanceWei,
     feePerGas: () => feePerGas(chain, config.maximumFeeGwei),
-    activeAgreements: async () => (await index.agreements.counts()).active,
+    activeAgreements: async () => (await index.agreements.counts()).active + (await index.dataSets.counts()).running,
     account: sender.address,
     logger,
   });
   const verification = new VerificationService(parts, preparations, chunks, logger, unixSeconds);
   const proofs = new ProofService(parts, chunks, metrics);
+  const setProvers = dataSets.proversWith(metrics);
   const offer = makeOffer(config.offer, chain, sender.address);
   const agreements = new AgreementService({ chain, sender, offer, index, preparations, logger });
   const onChain = { chain, sender, rows: index.agreements, logger, failures };
   const retrySeconds = config.proofRetrySeconds;
   const prover = new Prover({ ...onChain, preparations: index.preparations, proofs, metrics, retrySeconds });
-  const payoutAccount = checksumAddress(config.payoutAccount ?? sender.address, "payoutAccount");
   const settlement = new Settlement({ ...onChain, payoutAccount });
 
   acceptStreams(server);
@@ -163,7 +263,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   });
   const bodies = new BodyPlaces();
   const unpaid = new UnpaidAccounts(
-    { chunks: index.chunks, preparations: index.preparations, logger },
+    { chunks: index.chunks, preparations: index.preparations, dataSets: index.dataSets, logger },
     config.unpaidDays,
     unixSeconds,
   );
@@ -187,6 +287,14 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   const { verifyWaitSeconds } = config;
   addPreparationRoutes(server, { sessions, quotas, bodies, preparations, verification, verifyWaitSeconds });
   addAgreementRoutes(server, { sessions, quotas, offer, agreements, preparations, proofs });
+  addDataSetRoutes(server, {
+    ...dataSets,
+    sessions,
+    quotas,
+    bodies,
+    proofs: setProvers.proofs,
+    verifyWaitSeconds,
+  });
 
   /** Of several processes, the one that has the job's lease does it, until it ends. */
   const once = (name: string, run: (lost: AbortSignal) => Promise<void>): BackgroundPart => ({
@@ -196,7 +304,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
       if (await index.leases.hold(lease)) await run(index.leases.lost(lease));
     },
   });
-  // Three parts of the background ask at the same moment.
+  // Parts of the background ask at the same moment.
   const head = cachedFor(config.pollMilliseconds / 2, () =>
     readChain("asking for the head", () => chain.provider.getBlockNumber()),
   );
@@ -207,6 +315,11 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
       once("acceptances", async () => agreements.resolve(await head())),
       once("settlement", async () => settlement.round(await head())),
       once("abandoned preparations", () => preparations.expire()),
+      once("data set events", async () => dataSets.view.round(await head())),
+      once("data set states", async () => dataSets.updates.resend(await head())),
+      once("data set proofs", async () => setProvers.prover.round(await head())),
+      once("data set settlement", async () => dataSets.settlement.round(await head())),
+      once("abandoned data sets", () => dataSets.sets.expire()),
       once("expired claims", () => claims.expire()),
       once(GARBAGE, garbage),
       once("coins", watchCoins),
@@ -216,7 +329,14 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
     ],
     close: async () => {
       stopped.abort();
-      await Promise.all([prover.close(), refill.close(), verification.close()]);
+      dataSets.updates.close();
+      await Promise.all([
+        prover.close(),
+        setProvers.prover.close(),
+        refill.close(),
+        verification.close(),
+        workers.close(),
+      ]);
     },
   };
 }
@@ -227,7 +347,7 @@ export const providerProgram: DaemonProgram<CspConfig, ProviderDatabase> = {
     "A storage provider: stores ciphertexts and is paid while it proves, on chain, that it still holds them.",
   load: loadCspConfig,
   openDatabase: ({ database, dataDir }) => ProviderDatabase.open(database, dataDir),
-  contracts: ["storageEscrow"],
+  contracts: ["storageEscrow", "dataSetEscrow"],
   sessionContract: "storageEscrow",
   limits: { requestTimeoutSeconds: REQUEST_SECONDS },
   prepare: auditReady,

@@ -3,7 +3,7 @@
  * requests. Accounts cost nothing, so a floor of free disk space protects what was acknowledged, however many accounts
  * there are. All of it is decided before the bytes of a request are taken; a head is small, and is taken first.
  *
- * An account may store what its agreements cover in addition to the free part, and more for a deposit. The deposit is
+ * An account may store what its agreements and data sets cover in addition to the free part, and more for a deposit. The deposit is
  * the account's money on chain, as in `daemon/admission.ts`: it is not locked.
  */
 import { statfs } from "node:fs/promises";
@@ -63,7 +63,7 @@ interface Amount {
 
 export interface AccountQuotasOptions {
   readonly quotas: Quotas;
-  readonly index: Pick<ProviderIndex, "chunks" | "preparations" | "heads">;
+  readonly index: Pick<ProviderIndex, "chunks" | "preparations" | "dataSets" | "heads">;
   /** Folders whose disks must keep the floor. */
   readonly folders: readonly string[];
   /** What an account has on chain, in wei. */
@@ -169,7 +169,11 @@ export class AccountQuotas {
     const owned = await index.chunks.usageOf(account);
     const used = { chunks: owned.chunks, bytes: owned.bytes + (await index.heads.bytesOf(account)) };
     const agreed = await index.preparations.agreedOf(account);
-    const free = { bytes: quotas.storedBytes + agreed.bytes, chunks: quotas.objects + agreed.chunks };
+    const covered = await index.dataSets.coveredOf(account);
+    const free = {
+      bytes: quotas.storedBytes + agreed.bytes + covered.bytes,
+      chunks: quotas.objects + agreed.chunks + covered.chunks,
+    };
     if (fits(used, added, free)) return;
     const gib = await this.#gibOfDeposit(account);
     const limit = { bytes: free.bytes + gib * GIB, chunks: free.chunks + gib * OBJECTS_PER_GIB };

@@ -10,7 +10,7 @@ import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { HDNodeWallet, JsonRpcProvider } from "ethers";
 import hre from "hardhat";
-import { type DeployedTallystick, deployTallystick } from "../../ignition/deploy-tallystick.ts";
+import { type DeployedTallystick, type DeployParameters, deployTallystick } from "../../ignition/deploy-tallystick.ts";
 import { type ChainReader, connectChain, type Deployment } from "../../offchain/chain/deployment.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -21,6 +21,8 @@ const PHRASE = "test test test test test test test test test test test junk";
 export interface LocalChainOptions {
   /** Seconds between blocks; one block per transaction unless given. */
   readonly blockSeconds?: number;
+  /** Of the contracts; default as on public networks. */
+  readonly parameters?: DeployParameters;
 }
 
 export interface LocalChain {
@@ -85,13 +87,13 @@ async function startAnvil(port: number, options: LocalChainOptions): Promise<Chi
   return anvil;
 }
 
-async function deploy(rpcUrl: string): Promise<DeployedTallystick> {
+async function deploy(rpcUrl: string, parameters: DeployParameters = {}): Promise<DeployedTallystick> {
   if (!existsSync(`${ROOT}artifacts/contracts/KeyLedger.sol/KeyLedger.json`)) {
     throw new Error("the contracts are not compiled: run `npx hardhat build` first");
   }
   const connection = await hre.network.create({ network: "localhost", override: { url: rpcUrl } });
   try {
-    return await deployTallystick(connection);
+    return await deployTallystick(connection, parameters);
   } finally {
     await connection.close();
   }
@@ -104,7 +106,7 @@ export async function startLocalChain(options: LocalChainOptions = {}): Promise<
   const anvil = await startAnvil(port, options);
   const provider = new JsonRpcProvider(rpcUrl, CHAIN_ID, { staticNetwork: true, cacheTimeout: -1 });
   try {
-    const deployed = await deploy(rpcUrl);
+    const deployed = await deploy(rpcUrl, options.parameters);
     const deployment: Deployment = { version: 1, rpcUrl, ...deployed, committeeId: "0", providers: [] };
     const chain = await connectChain(deployment);
     return {

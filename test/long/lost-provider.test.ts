@@ -67,9 +67,10 @@ describe("a put after a loss", () => {
   /** Days pass in which the account pays for nothing. */
   async function releaseUnpaid(account: string): Promise<void> {
     const database = await ProviderDatabase.open({ kind: "sqlite" }, dataDir());
-    const { chunks, preparations, heads } = database.index;
+    const { chunks, preparations, dataSets, heads } = database.index;
+    const logger = pino({ level: "silent" });
     let now = Math.floor(Date.now() / 1000) - 2 * DAY_SECONDS;
-    const unpaid = new UnpaidAccounts({ chunks, preparations, logger: pino({ level: "silent" }) }, 1, () => now);
+    const unpaid = new UnpaidAccounts({ chunks, preparations, dataSets, logger }, 1, () => now);
     expect((await chunks.usageOf(account)).chunks).to.be.greaterThan(3);
     expect(await heads.find(account)).to.equal(undefined);
     await unpaid.expire();

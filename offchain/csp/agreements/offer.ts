@@ -7,7 +7,7 @@ import type { OfferTerms } from "../config.ts";
 /** @param account - the provider's own account @throws InvalidInputError for an address with a wrong checksum */
 export function makeOffer(terms: OfferTerms, chain: ChainReader, account: string): Offer {
   const { chainId, contracts } = chain.deployment;
-  const { prices, randomness, ...limits } = terms;
+  const { prices, randomness, dataSets: _, ...limits } = terms;
   return {
     version: 1,
     account,

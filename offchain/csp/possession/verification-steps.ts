@@ -4,7 +4,7 @@
  * class's methods.
  */
 import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
-import { DEFAULT_SLICE_ELEMENTS, SLICE_BYTES } from "../../core/audit/field.ts";
+import { sliceBytes } from "../../core/audit/field.ts";
 import { type AuditPublicKey, decodeAuditKey } from "../../core/audit/keys.ts";
 import { isFirstPowerOf, PowersVerifier } from "../../core/audit/powers.ts";
 import { TagVerifier } from "../../core/audit/tags.ts";
@@ -13,17 +13,19 @@ import { InvalidProofError } from "../../core/errors.ts";
 export class VerificationSteps {
   readonly #key: AuditPublicKey;
   readonly #powers: PowersVerifier;
+  readonly #sliceElements: number;
   #tags: TagVerifier | undefined;
 
   /** @param lastVerifiedB the last power of β that was checked earlier; absent when none was */
-  constructor(key: AuditPublicKey, lastVerifiedB: Uint8Array | undefined) {
+  constructor(key: AuditPublicKey, lastVerifiedB: Uint8Array | undefined, sliceElements: number) {
     this.#key = key;
+    this.#sliceElements = sliceElements;
     this.#powers = new PowersVerifier(key, lastVerifiedB);
   }
 
   /** @param powersA 96 bytes each @throws InvalidProofError, InvalidPointError */
   checkPowersA(powersA: Uint8Array): void {
-    this.#powers.checkPowersA(powersA, DEFAULT_SLICE_ELEMENTS);
+    this.#powers.checkPowersA(powersA, this.#sliceElements);
   }
 
   /**
@@ -55,7 +57,7 @@ export class VerificationSteps {
 
   /** @param powersA 96 bytes each; what is found of the tags counts only if these are right */
   beginTags(powersA: Uint8Array): void {
-    this.#tags = new TagVerifier(this.#key, powersA, DEFAULT_SLICE_ELEMENTS);
+    this.#tags = new TagVerifier(this.#key, powersA, this.#sliceElements);
   }
 
   /**
@@ -65,9 +67,10 @@ export class VerificationSteps {
    * @throws InvalidPointError
    */
   addTags(slices: Uint8Array, powersB: Uint8Array, tags: Uint8Array): void {
-    for (let k = 0; k * SLICE_BYTES < slices.length; k++) {
+    const size = sliceBytes(this.#sliceElements);
+    for (let k = 0; k * size < slices.length; k++) {
       this.#tags?.add(
-        slices.subarray(k * SLICE_BYTES, (k + 1) * SLICE_BYTES),
+        slices.subarray(k * size, (k + 1) * size),
         powersB.subarray(k * G1_EXPANDED_BYTES, (k + 1) * G1_EXPANDED_BYTES),
         tags.subarray(k * G1_EXPANDED_BYTES, (k + 1) * G1_EXPANDED_BYTES),
       );
@@ -82,7 +85,12 @@ export class VerificationSteps {
 
 /** A call of one of the steps, as it crosses to the worker; `begin` makes the steps. */
 export type StepCall =
-  | { readonly step: "begin"; readonly key: AuditPublicKey; readonly lastVerifiedB: Uint8Array | undefined }
+  | {
+      readonly step: "begin";
+      readonly key: AuditPublicKey;
+      readonly lastVerifiedB: Uint8Array | undefined;
+      readonly sliceElements: number;
+    }
   | { readonly step: "checkPowersA" | "checkReusedPowersA" | "addPowersB" | "beginTags"; readonly bytes: Uint8Array }
   | { readonly step: "addTags"; readonly slices: Uint8Array; readonly powersB: Uint8Array; readonly tags: Uint8Array }
   | { readonly step: "finishPowersB" | "finishTags" };

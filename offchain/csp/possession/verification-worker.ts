@@ -8,7 +8,7 @@ let steps: VerificationSteps | undefined;
 
 function perform(call: StepCall): void {
   if (call.step === "begin") {
-    steps = new VerificationSteps(call.key, call.lastVerifiedB);
+    steps = new VerificationSteps(call.key, call.lastVerifiedB, call.sliceElements);
     return;
   }
   if (steps === undefined) throw new Error("the first step is `begin`");

@@ -4,7 +4,7 @@
  * powers and then tags as well. Slices are streamed, so memory does not grow with the data. Accounts are served in
  * turn. A check that a restart interrupted starts again when the client asks again.
  */
-import { FIRST_INDEX } from "../../core/audit/field.ts";
+import { DEFAULT_SLICE_ELEMENTS, FIRST_INDEX } from "../../core/audit/field.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { InvalidPointError, InvalidProofError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
@@ -174,7 +174,7 @@ export class VerificationService {
     const bytes = await dataSet.readPowersA();
     // A sequence of powers of β goes on after those that were checked in an earlier preparation.
     const lastVerifiedB = reusedPowers === 0 ? undefined : await dataSet.readPowersB(FIRST_INDEX + reusedPowers - 1, 1);
-    await perform({ step: "begin", key, lastVerifiedB });
+    await perform({ step: "begin", key, lastVerifiedB, sliceElements: DEFAULT_SLICE_ELEMENTS });
     await perform({ step: reusedPowers > 0 ? "checkReusedPowersA" : "checkPowersA", bytes });
     for (let first = reusedPowers; first < sliceCount; first += POWERS_PER_PAGE) {
       const powersB = await dataSet.readPowersB(FIRST_INDEX + first, Math.min(POWERS_PER_PAGE, sliceCount - first));
@@ -187,7 +187,7 @@ export class VerificationService {
   async #checkTags({ key }: Preparation, dataSet: DataSet, pages: Pages, perform: Perform): Promise<void> {
     let next = pages.next();
     if (next === undefined) return;
-    await perform({ step: "begin", key, lastVerifiedB: undefined });
+    await perform({ step: "begin", key, lastVerifiedB: undefined, sliceElements: DEFAULT_SLICE_ELEMENTS });
     await perform({ step: "beginTags", bytes: await dataSet.readPowersA() });
     while (next !== undefined) {
       const page = await next;

@@ -11,9 +11,11 @@
 import type { AgreementIndex } from "./agreement-index.ts";
 import type { ChunkIndex } from "./chunk-index.ts";
 import type { ClaimIndex } from "./claim-index.ts";
+import type { DataSetIndex } from "./data-set-index.ts";
 import type { HeadIndex } from "./head-index.ts";
 import type { Leases } from "./leases.ts";
 import type { PreparationIndex } from "./preparation-index.ts";
+import type { SegmentIndex } from "./segment-index.ts";
 
 /** Named values that describe the database itself, for example which object store belongs to it. */
 export interface MetaIndex {
@@ -31,6 +33,8 @@ export interface ProviderIndex {
   readonly claims: ClaimIndex;
   readonly preparations: PreparationIndex;
   readonly agreements: AgreementIndex;
+  readonly dataSets: DataSetIndex;
+  readonly segments: SegmentIndex;
   readonly heads: HeadIndex;
   /** Asks the database something trivial. @throws DiskFailedError when it does not answer */
   ping(): Promise<void>;

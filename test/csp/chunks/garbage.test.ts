@@ -361,7 +361,12 @@ describe("objects that nobody needs", () => {
   describe("of accounts that pay for nothing", () => {
     const unpaid = (days: number) =>
       new UnpaidAccounts(
-        { chunks: provider.index.chunks, preparations: provider.index.preparations, logger: provider.logger },
+        {
+          chunks: provider.index.chunks,
+          preparations: provider.index.preparations,
+          dataSets: provider.index.dataSets,
+          logger: provider.logger,
+        },
         days,
         () => provider.clock.seconds,
       );

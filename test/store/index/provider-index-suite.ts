@@ -11,6 +11,7 @@ import type { RecordedChunk } from "../../../offchain/store/index/chunk-index.ts
 import type { ManifestChunk, NewPreparation } from "../../../offchain/store/index/preparation-index.ts";
 import type { ProviderIndex } from "../../../offchain/store/index/provider-index.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
+import { describeDataSets } from "./data-set-index-suite.ts";
 import { PLACE_SECONDS } from "./places.ts";
 
 /** One database. Indexes on it are open one at a time. */
@@ -815,6 +816,8 @@ export function describeProviderIndex(
         expect(await index.agreements.epochState(1n, 0)).to.equal(undefined);
       });
     });
+
+    describeDataSets({ index: () => index, reopen });
 
     describe("heads of snapshot lists", () => {
       const head = (version: number, fill = version) => ({ version, sealed: new Uint8Array(40).fill(fill) });

@@ -5,10 +5,12 @@ import type { MetaIndex, ProviderIndex } from "../provider-index.ts";
 import { SqlAgreementIndex } from "./agreements.ts";
 import { SqlChunkIndex } from "./chunks.ts";
 import { SqlClaimIndex } from "./claims.ts";
+import { SqlDataSetIndex } from "./data-sets.ts";
 import { SqlHeadIndex } from "./heads.ts";
 import { type LeaseOptions, SqlLeases } from "./leases.ts";
 import { SqlPreparationIndex } from "./preparations.ts";
 import type { ProviderTables } from "./provider-tables.ts";
+import { SqlSegmentIndex } from "./segments.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
 /** Name of the number from which releases are counted. */
@@ -62,6 +64,8 @@ export class SqlProviderIndex implements ProviderIndex {
   readonly claims: SqlClaimIndex;
   readonly preparations: SqlPreparationIndex;
   readonly agreements: SqlAgreementIndex;
+  readonly dataSets: SqlDataSetIndex;
+  readonly segments: SqlSegmentIndex;
   readonly heads: SqlHeadIndex;
   readonly #database: SqlDatabase<ProviderTables>;
 
@@ -78,6 +82,8 @@ export class SqlProviderIndex implements ProviderIndex {
     this.claims = new SqlClaimIndex(database);
     this.preparations = new SqlPreparationIndex(database, leases, unixSeconds);
     this.agreements = new SqlAgreementIndex(database);
+    this.dataSets = new SqlDataSetIndex(database);
+    this.segments = new SqlSegmentIndex(database, leases, unixSeconds);
     this.heads = new SqlHeadIndex(database.part(), releasesFrom);
   }
 

@@ -11,12 +11,14 @@
  */
 import type { Generated } from "kysely";
 import type { ColumnTypes, TableDefinitions } from "./column-types.ts";
+import { DATA_SET_STREAM_TABLES, type DataSetStreamTables } from "./data-set-streams.ts";
+import { DATA_SET_TABLES, type DataSetTables } from "./data-set-tables.ts";
 import { HEAD_TABLES, type HeadTables } from "./heads.ts";
 import { STREAM_TABLES, type StreamTables } from "./preparation-streams.ts";
 
 export type ChunkState = "stored" | "lost" | "removing";
 
-export interface ProviderTables extends HeadTables, StreamTables {
+export interface ProviderTables extends HeadTables, StreamTables, DataSetTables, DataSetStreamTables {
   meta: { name: string; value: string };
   chunks: {
     digest: Uint8Array;
@@ -107,6 +109,8 @@ export const PROVIDER_INDEX_TABLES: TableDefinitions = (types) => [
   ...ownTables(types),
   ...HEAD_TABLES(types),
   ...STREAM_TABLES(types),
+  ...DATA_SET_TABLES(types),
+  ...DATA_SET_STREAM_TABLES(types),
 ];
 
 const ownTables = ({ bytes, integer, counted, appended, clustered }: ColumnTypes): readonly string[] => [
@@ -121,7 +125,8 @@ const ownTables = ({ bytes, integer, counted, appended, clustered }: ColumnTypes
 
   // One row per distinct ciphertext. 'lost': the bytes are missing or damaged; the row stays for the agreements that
   // name it. 'removing': nobody needs it, and its bytes are being removed. Without challenges, challenge_set is NULL.
-  // owner_count: rows of 'owners'. use_count: rows of 'manifest_chunks'. unused_since: when both became 0.
+  // owner_count: rows of 'owners'. use_count: rows of 'manifest_chunks' and 'segment_chunks'. unused_since: when both
+  // became 0.
   `CREATE TABLE chunks (
     digest ${bytes} NOT NULL PRIMARY KEY,
     size_bytes ${integer} NOT NULL,

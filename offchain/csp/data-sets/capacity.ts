@@ -1,0 +1,142 @@
+/**
+ * How much proving the provider takes on. Every set has its challenge block within the epoch, its phase; the proofs of
+ * the sets whose windows overlap must all be made in the time of a window. A set reserves the time of its proof before
+ * a state of it is signed, so that no window is promised to more sets than it has time for.
+ */
+import type { ChainReader } from "../../chain/deployment.ts";
+import { readChain } from "../../chain/revert.ts";
+import { TallystickError } from "../../core/errors.ts";
+import type { DataSetIndex } from "../../store/index/data-set-index.ts";
+
+/**
+ * Measured by scripts/bench/audit-speed.ts on one core of an AMD EPYC (docs/audit.md): W takes 0.18 ms for an index up
+ * to the highest drawn, ψ 0.15 ms for an element of a slice, and the check before sending 44 ms. A sample is a read of
+ * a disk that turns.
+ */
+const MILLISECONDS = { perIndex: 0.2, perElement: 0.16, perSample: 10, perProof: 60 };
+
+/** The part of a window that may be promised: the rest is for retries, transactions and everything else. */
+const USABLE_PART = 0.5;
+
+/** Blocks over which the time of a block is measured, and how often. */
+const MEASURED_BLOCKS = 1000;
+const MEASURE_MILLISECONDS = 3_600_000;
+/** When the chain is too young to be measured. */
+const DEFAULT_BLOCK_SECONDS = 12;
+
+/** Where windows can be. */
+export interface PhaseGrid {
+  readonly epochBlocks: number;
+  /** Blocks whose randomness the source gives: multiples of this. */
+  readonly gridBlocks: number;
+  readonly windowBlocks: number;
+  readonly graceBlocks: number;
+}
+
+/** Estimate of the time that a proof takes, milliseconds. */
+export function provingMilliseconds(set: {
+  readonly sliceElements: number;
+  readonly sliceCount: number;
+  readonly highestIndex: number;
+  readonly sampleCount: number;
+}): number {
+  const { perIndex, perElement, perSample, perProof } = MILLISECONDS;
+  const drawn = Math.min(set.sampleCount, set.sliceCount);
+  return Math.ceil(perProof + perSample * drawn + perElement * set.sliceElements + perIndex * set.highestIndex);
+}
+
+export class ProvingCapacity {
+  readonly #chain: ChainReader;
+  readonly #rows: Pick<DataSetIndex, "loads">;
+  readonly #grid: PhaseGrid;
+  #blockSeconds: { readonly value: number; readonly until: number } | undefined;
+
+  constructor(chain: ChainReader, rows: Pick<DataSetIndex, "loads">, grid: PhaseGrid) {
+    this.#chain = chain;
+    this.#rows = rows;
+    this.#grid = grid;
+  }
+
+  /**
+   * A phase for a new set: one that the fewest sets have, and among those the one whose windows have the least to do.
+   * @throws TallystickError INTERNAL when an epoch has no room for the windows
+   */
+  async assignPhase(): Promise<number> {
+    const { epochBlocks, gridBlocks, windowBlocks, graceBlocks } = this.#grid;
+    const last = epochBlocks - 1 - windowBlocks - graceBlocks;
+    if (last < 0) {
+      throw new TallystickError("the windows of a proof do not fit into an epoch", {
+        code: "INTERNAL",
+        party: "this daemon",
+        check: "offer.windowBlocks and offer.dataSets.graceBlocks",
+        expected: `together below ${epochBlocks}`,
+        received: `${windowBlocks} and ${graceBlocks}`,
+      });
+    }
+    const loads = await this.#rows.loads();
+    const sets = new Map<number, number>();
+    for (const { phase } of loads) sets.set(phase, (sets.get(phase) ?? 0) + 1);
+    const promised = this.#promised(loads);
+    let best = { phase: 0, sets: Number.POSITIVE_INFINITY, milliseconds: Number.POSITIVE_INFINITY };
+    for (let phase = 0; phase <= last; phase += gridBlocks) {
+      const [count, milliseconds] = [sets.get(phase) ?? 0, promised(phase)];
+      if (count > best.sets || (count === best.sets && milliseconds >= best.milliseconds)) continue;
+      best = { phase, sets: count, milliseconds };
+    }
+    return best.phase;
+  }
+
+  /**
+   * Refuses a state whose proofs would need more time than its window has left.
+   * @param id of the set, whose present reservation does not count
+   * @throws TallystickError RATE_LIMITED
+   */
+  async requireRoom(id: number, phase: number, milliseconds: number): Promise<void> {
+    const loads = (await this.#rows.loads()).filter((load) => load.id !== id);
+    const promised = this.#promised(loads)(phase);
+    const room = this.#grid.windowBlocks * (await this.#secondsOfBlock()) * 1000 * USABLE_PART;
+    if (promised + milliseconds <= room) return;
+    throw new TallystickError("the provider could not prove so much in the window of this data set", {
+      code: "RATE_LIMITED",
+      party: "provider",
+      check: "proving time in a window",
+      expected: `at most ${Math.floor(room - promised)} ms more`,
+      received: `${milliseconds} ms`,
+      hint: "use another provider for what is new, or begin a data set, which gets another window",
+      retryable: false,
+    });
+  }
+
+  /** Time of the proofs whose windows overlap the one of a phase, by the phase. */
+  #promised(loads: readonly { readonly phase: number; readonly milliseconds: number }[]): (phase: number) => number {
+    const { epochBlocks, windowBlocks } = this.#grid;
+    const reach = Math.min(windowBlocks - 1, Math.floor((epochBlocks - 1) / 2));
+    // Windows at the end of an epoch and at the beginning of the next one are neighbours, so three epochs are summed up.
+    const sums = new Float64Array(3 * epochBlocks + 1);
+    for (const { phase, milliseconds } of loads) {
+      for (let at = phase; at < 3 * epochBlocks; at += epochBlocks) sums[at + 1] = (sums[at + 1] ?? 0) + milliseconds;
+    }
+    for (let at = 1; at < sums.length; at++) sums[at] = (sums[at] ?? 0) + (sums[at - 1] ?? 0);
+    return (phase) => {
+      const middle = phase + epochBlocks;
+      return (sums[middle + reach + 1] ?? 0) - (sums[middle - reach] ?? 0);
+    };
+  }
+
+  async #secondsOfBlock(): Promise<number> {
+    const now = performance.now();
+    if (this.#blockSeconds !== undefined && this.#blockSeconds.until > now) return this.#blockSeconds.value;
+    const head = await readChain("asking for the head", () => this.#chain.provider.getBlockNumber());
+    const first = Math.max(1, head - MEASURED_BLOCKS);
+    let value = DEFAULT_BLOCK_SECONDS;
+    if (head > first) {
+      const { provider } = this.#chain;
+      const [from, to] = await readChain("reading the times of blocks", () =>
+        Promise.all([provider.getBlock(first), provider.getBlock(head)]),
+      );
+      if (from !== null && to !== null) value = (to.timestamp - from.timestamp) / (head - first);
+    }
+    this.#blockSeconds = { value, until: now + MEASURE_MILLISECONDS };
+    return value;
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * What the chain says of this provider's data sets. Schedules are read by their hash, so that neither a lagging endpoint
+ * nor a reorganisation leaves a wrong one in place for longer than it lasts; events only say which sets to look at.
+ */
+import { keccak_256 } from "@noble/hashes/sha3.js";
+import {
+  type DataSetBooks,
+  readBooks,
+  readEndEpoch,
+  readSchedule,
+  readUserAccount,
+  type Scheduled,
+  scanDataSets,
+  scheduleOf,
+} from "../../chain/data-set-escrow.ts";
+import type { ChainReader } from "../../chain/deployment.ts";
+import type { SliceRange } from "../../core/audit/challenge.ts";
+import { accrue } from "../../core/data-set/balance.ts";
+import { decodeLiveRanges, joinRanges } from "../../core/data-set/ranges.ts";
+import { toHex } from "../../core/encoding/hex.ts";
+import { TallystickError } from "../../core/errors.ts";
+import type { FailureLog } from "../../daemon/failure-log.ts";
+import type { DataSetIndex, DataSetRow } from "../../store/index/data-set-index.ts";
+
+/** Blocks that may be replaced: the last two Ethereum epochs, and a margin. */
+export const REORGANISED_BLOCKS = 128;
+/** Epochs behind the current one whose levels are kept, though nothing can ask for a proof of them any more. */
+const KEPT_EPOCHS = 2;
+
+/** Hash of a packed list of live ranges, as a level names it. */
+export const packedHash = (packed: Uint8Array): string => toHex(keccak_256(packed));
+
+/** How a set stands on chain. */
+export interface Standing {
+  readonly books: DataSetBooks;
+  /** Its last paid epoch, once that is known. */
+  readonly lastEpoch: number | undefined;
+}
+
+export interface ChainViewParts {
+  readonly chain: ChainReader;
+  readonly rows: DataSetIndex;
+  readonly failures: FailureLog;
+}
+
+export class ChainView {
+  readonly #parts: ChainViewParts;
+  /** Block up to which events were looked at; undefined before the first round, which looks at all sets. */
+  #cursor: number | undefined;
+  readonly #changed = new Set<number>();
+
+  constructor(parts: ChainViewParts) {
+    this.#parts = parts;
+  }
+
+  /** Brings rows up to date with the events since the last round. */
+  async round(headBlock: number): Promise<void> {
+    const { chain, rows, failures } = this.#parts;
+    const cursor = this.#cursor;
+    if (cursor === headBlock) return;
+    const own = await rows.inState("opening", "running");
+    const named = new Set<string>();
+    if (cursor !== undefined && own.length > 0) {
+      const from = Math.max(chain.deployment.deployedAtBlock, Math.min(cursor, headBlock) - REORGANISED_BLOCKS);
+      for await (const event of scanDataSets(chain, from, headBlock)) if ("id" in event) named.add(event.id);
+    }
+    for (const row of own) {
+      const { agreed } = row;
+      if (agreed === undefined || (cursor !== undefined && !named.has(agreed.id))) continue;
+      const part = `data set ${agreed.id}`;
+      try {
+        await this.refresh(row);
+        this.#changed.add(row.id);
+        failures.succeeded(part);
+      } catch (error) {
+        failures.failed(part, error);
+      }
+    }
+    this.#cursor = headBlock;
+  }
+
+  /** Whether events of the set were seen since this was asked. */
+  takeChanged(id: number): boolean {
+    return this.#changed.delete(id);
+  }
+
+  /**
+   * Stores the newest schedule of a set, and the ranges of all its levels, when the chain has another one.
+   * @returns the row as it is now
+   * @throws TallystickError CHAIN_UNAVAILABLE (retryable) while the endpoint's logs do not have what its state names
+   */
+  async refresh(row: DataSetRow): Promise<DataSetRow> {
+    const { chain, rows } = this.#parts;
+    const { agreed, scheduled } = row;
+    if (agreed === undefined) return row;
+    const found = await readSchedule(chain, agreed.id, scheduled, agreed.fromBlock);
+    if (found === undefined || found === scheduled) return row;
+    const { schedule, ranges, blockNumber } = found;
+    await this.store(row, { schedule, ranges, blockNumber });
+    if ("transactionHash" in found) await this.#noteMined(row, scheduleOf(found).version, found);
+    return (await rows.find(row.id)) ?? row;
+  }
+
+  /** Notes where a state was mined that this provider did not send, or whose receipt it did not get. */
+  async #noteMined(
+    row: DataSetRow,
+    version: bigint,
+    { transactionHash: hash, blockNumber }: Pick<Scheduled, "transactionHash" | "blockNumber">,
+  ): Promise<void> {
+    const { rows } = this.#parts;
+    const state = (await rows.statesOf(row.id)).find((one) => one.version === version);
+    if (state !== undefined && state.transaction === undefined)
+      await rows.setMined(row.id, version, { hash, blockNumber });
+  }
+
+  /** Stores a schedule that an event has, with the ranges of all its levels. */
+  async store(
+    row: DataSetRow,
+    found: { readonly schedule: Uint8Array; readonly ranges: Uint8Array; readonly blockNumber: number },
+  ): Promise<void> {
+    const { rows } = this.#parts;
+    const known = new Map(await rows.rangesOf(row.id));
+    const candidates = new Map(known);
+    for (const state of await rows.statesOf(row.id)) candidates.set(packedHash(state.ranges), state.ranges);
+    candidates.set(packedHash(found.ranges), found.ranges);
+    const hashes = scheduleOf(found).levels.filter(({ sliceCount }) => sliceCount > 0);
+    const needed = new Set(hashes.map(({ rangesHash }) => rangesHash));
+    if ([...needed].some((hash) => !candidates.has(hash))) await this.#findRanges(row, needed, candidates);
+    const kept = new Map(
+      [...needed].flatMap((hash) => {
+        const ranges = candidates.get(hash);
+        return ranges === undefined ? [] : [[hash, ranges] as const];
+      }),
+    );
+    await rows.addRanges(row.id, kept);
+    await rows.setSchedule(row.id, found);
+    await rows.removeRanges(
+      row.id,
+      [...known.keys()].filter((hash) => !needed.has(hash)),
+    );
+  }
+
+  /** Finds lists of levels that were scheduled without this provider: a retirement that carries an update makes two. */
+  async #findRanges(row: DataSetRow, needed: ReadonlySet<string>, found: Map<string, Uint8Array>): Promise<void> {
+    const { chain } = this.#parts;
+    const { agreed } = row;
+    if (agreed === undefined) return;
+    const head = await chain.provider.getBlockNumber();
+    for await (const event of scanDataSets(chain, agreed.fromBlock, head)) {
+      if (event.kind !== "DataSetScheduled" || event.id !== agreed.id) continue;
+      const hash = packedHash(event.ranges);
+      if (needed.has(hash)) found.set(hash, event.ranges);
+    }
+  }
+
+  /** How a set stands in an epoch. @returns undefined when the chain does not have it */
+  async standingOf({ agreed }: DataSetRow, epoch: number): Promise<Standing | undefined> {
+    const { chain } = this.#parts;
+    if (agreed === undefined) return undefined;
+    const { token, user } = agreed.terms;
+    const books = await readBooks(chain, agreed.id);
+    if (books === undefined) return undefined;
+    if (books.noticedEnd !== undefined) return { books, lastEpoch: books.noticedEnd };
+    const account = await readUserAccount(chain, token, user);
+    if (account.generation === books.generation) {
+      const { endEpoch } = accrue(account, epoch);
+      return { books, lastEpoch: endEpoch === undefined ? undefined : endEpoch - 1 };
+    }
+    const endEpoch = await readEndEpoch(chain, token, user, books.generation);
+    return { books, lastEpoch: endEpoch === undefined ? undefined : endEpoch - 1 };
+  }
+
+  /**
+   * Slices that this provider may be asked for: of all levels that are not over and of all states that may still reach
+   * the chain.
+   */
+  async heldRanges(row: DataSetRow, epoch: number): Promise<SliceRange[]> {
+    const { rows } = this.#parts;
+    const { scheduled } = row;
+    const lists = (await rows.statesOf(row.id)).map(({ ranges }) => ranges);
+    if (scheduled !== undefined) {
+      const byHash = await rows.rangesOf(row.id);
+      const { levels } = scheduleOf(scheduled);
+      levels.forEach(({ rangesHash, sliceCount }, position) => {
+        const endsBefore = levels[position + 1]?.fromEpoch ?? Number.POSITIVE_INFINITY;
+        if (endsBefore <= epoch - KEPT_EPOCHS || sliceCount === 0) return;
+        const ranges = byHash.get(rangesHash);
+        if (ranges === undefined) throw unknownRanges(rangesHash);
+        lists.push(ranges);
+      });
+    }
+    return lists.reduce<SliceRange[]>((joined, list) => joinRanges(joined, decodeLiveRanges(list)), []);
+  }
+}
+
+/** The logs that the endpoint gave did not have them. */
+export function unknownRanges(hash: string): TallystickError {
+  return new TallystickError("the ranges of a level are not known", {
+    code: "CHAIN_UNAVAILABLE",
+    party: "chain",
+    check: "DataSetScheduled events",
+    expected: `ranges with hash ${hash}`,
+    hint: "use an endpoint that keeps old logs",
+    retryable: true,
+  });
+}

@@ -1,0 +1,318 @@
+/**
+ * The prover loop of data sets: one proof in the windows of each epoch of every running set. Which epochs are proven is
+ * read from the chain, so a restart neither forgets an epoch nor proves one twice. Each proof is verified here and
+ * simulated on the chain's pending state before its transaction is sent; sets that are due at the same time share one.
+ * Damaged data costs no gas: it is logged, counted and shown, and the proof is tried again while a window is open, since
+ * an owner may upload the data again.
+ */
+import { simulateCall } from "../../chain/contract-call.ts";
+import {
+  type DataSetBooks,
+  type DataSetProof,
+  proveDataSetsCall,
+  readEscrowClock,
+  scheduleOf,
+} from "../../chain/data-set-escrow.ts";
+import type { ChainReader } from "../../chain/deployment.ts";
+import { type EvidenceSource, randomnessEvidence, readRandomness } from "../../chain/randomness.ts";
+import { ChainRevertedError } from "../../chain/revert.ts";
+import type { TransactionSender } from "../../chain/sender.ts";
+import { encodeAnswer } from "../../core/audit/proof.ts";
+import { challengeSeed, type EpochWindows, epochOf, windowsOf } from "../../core/data-set/epochs.ts";
+import { decodeLiveRanges } from "../../core/data-set/ranges.ts";
+import { levelAt } from "../../core/data-set/schedule.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
+import { TallystickError } from "../../core/errors.ts";
+import type { FailureLog } from "../../daemon/failure-log.ts";
+import type { Logger } from "../../daemon/logger.ts";
+import type { DataSetIndex, DataSetRow } from "../../store/index/data-set-index.ts";
+import type { CspMetrics } from "../metrics.ts";
+import { DataDamagedError } from "../possession/proofs.ts";
+import { type ChainView, unknownRanges } from "./chain-view.ts";
+import type { DataSetProofs } from "./proofs.ts";
+
+/** Most sets in one transaction: what is saved shrinks with the number, and what one wrong proof costs grows. */
+const MOST_IN_ONE = 8;
+
+export interface DataSetProverParts {
+  readonly chain: ChainReader;
+  readonly sender: TransactionSender;
+  readonly rows: DataSetIndex;
+  readonly view: ChainView;
+  readonly proofs: DataSetProofs;
+  /** The kind of a source of randomness, by its address. */
+  readonly evidenceOf: (source: string) => EvidenceSource;
+  readonly metrics: CspMetrics;
+  readonly logger: Logger;
+  readonly failures: FailureLog;
+  readonly retrySeconds: number;
+}
+
+/** A set that is to be proven in an epoch. */
+interface Due {
+  readonly row: DataSetRow;
+  readonly verifier: string;
+  readonly windows: EpochWindows;
+  readonly key: string;
+  /** Last block that counts in the window that is open. */
+  readonly deadline: number;
+}
+
+interface Prepared extends Due {
+  readonly proof: DataSetProof;
+}
+
+export class DataSetProver {
+  readonly #parts: DataSetProverParts;
+  /** When an attempt at an epoch may be made again, in milliseconds, by `set:epoch`. */
+  readonly #notBefore = new Map<string, number>();
+  /** Proofs whose transaction has been sent and is not mined yet. */
+  readonly #onTheWay = new Map<string, Promise<void>>();
+  /** Sets and epochs whose proof was refused together with others. */
+  readonly #alone = new Set<string>();
+  /** Epochs whose end was recorded, by set. */
+  readonly #over = new Map<number, number>();
+  readonly #stop = new AbortController();
+
+  constructor(parts: DataSetProverParts) {
+    this.#parts = parts;
+  }
+
+  /** Visits every running set once. A failure with one does not keep the others from being proven. */
+  async round(headBlock: number): Promise<void> {
+    const { chain, rows, failures } = this.#parts;
+    const { epochBlocks } = await readEscrowClock(chain);
+    const due: Due[] = [];
+    for (const row of await rows.inState("running")) {
+      if (this.#stop.signal.aborted) return;
+      try {
+        const found = await this.#dueOf(row, epochBlocks, headBlock);
+        if (found !== undefined) due.push(found);
+      } catch (error) {
+        this.#unavailable(error);
+        failures.failed(nameOf(row), error);
+      }
+    }
+    due.sort((left, right) => left.deadline - right.deadline);
+    while (due.length > 0 && !this.#stop.signal.aborted) {
+      const [first] = due;
+      if (first === undefined) return;
+      const fits = (one: Due) =>
+        one === first ||
+        (isAddressEqual(one.verifier, first.verifier) && !this.#alone.has(one.key) && !this.#alone.has(first.key));
+      const batch = due.filter(fits).slice(0, MOST_IN_ONE);
+      for (const one of batch) due.splice(due.indexOf(one), 1);
+      const prepared: Prepared[] = [];
+      for (const one of batch) {
+        const proof = await this.#prepare(one);
+        if (proof !== undefined) prepared.push({ ...one, proof });
+      }
+      await this.#dispatch(prepared);
+    }
+  }
+
+  /** Stops waiting for transactions. Those already sent may still be mined; the next start finds them on chain. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await Promise.allSettled(this.#onTheWay.values());
+  }
+
+  /** Whether the windows of the current epoch are open and nobody is at the proof. Records how epochs ended. */
+  async #dueOf(row: DataSetRow, epochBlocks: number, headBlock: number): Promise<Due | undefined> {
+    const { agreed } = row;
+    if (agreed === undefined) return undefined;
+    const { phase, windowBlocks, graceBlocks, verifier } = agreed.audit;
+    const epoch = epochOf(epochBlocks, headBlock + 1);
+    const windows = windowsOf({ epochBlocks, phase, windowBlocks, graceBlocks }, epoch);
+    const isOver = headBlock + 1 > windows.graceEnd;
+    await this.#recordOver(row, isOver ? epoch : epoch - 1);
+    // The randomness of the challenge block is known from the next block on.
+    if (isOver || headBlock <= windows.challengeBlock) return undefined;
+    const key = `${row.id}:${epoch}`;
+    if (this.#onTheWay.has(key) || performance.now() < (this.#notBefore.get(key) ?? 0)) return undefined;
+    const deadline = headBlock + 1 > windows.windowEnd ? windows.graceEnd : windows.windowEnd;
+    return { row, verifier, windows, key, deadline };
+  }
+
+  /** Records the end of an epoch whose windows have passed, once. */
+  async #recordOver(row: DataSetRow, epoch: number): Promise<void> {
+    const { rows, view, metrics, logger } = this.#parts;
+    if ((this.#over.get(row.id) ?? -1) >= epoch) return;
+    const key = `${row.id}:${epoch}`;
+    // Its transaction may be in the last block of the window.
+    if (this.#onTheWay.has(key)) return;
+    const known = await rows.epochState(row.id, epoch);
+    if (known !== "proven" && known !== "missed" && isPaid(row, epoch)) {
+      const standing = await view.standingOf(row, epoch + 1);
+      const isPart = standing !== undefined && (standing.lastEpoch === undefined || epoch <= standing.lastEpoch);
+      const outcome = standing === undefined ? undefined : outcomeOf(standing.books, epoch);
+      if (outcome === "proven") await rows.recordProven(row.id, epoch);
+      else if (isPart && outcome !== undefined) {
+        await rows.recordNotProven(row.id, epoch, "missed", "the windows passed without a proof");
+        metrics.epochsMissed.inc();
+        logger.error({ dataSet: row.agreed?.id, epoch }, "EPOCH MISSED: collateral will be lost");
+      }
+    }
+    this.#over.set(row.id, epoch);
+    this.#notBefore.delete(key);
+    this.#alone.delete(key);
+  }
+
+  /** @returns undefined when nothing is to be proven, or no proof can be made */
+  async #prepare({ row: known, windows, key }: Due): Promise<DataSetProof | undefined> {
+    const { chain, rows, view, proofs, evidenceOf, failures, retrySeconds } = this.#parts;
+    const { epoch, challengeBlock } = windows;
+    this.#notBefore.set(key, performance.now() + retrySeconds * 1000);
+    try {
+      const row = await view.refresh(known);
+      const { agreed, scheduled } = row;
+      if (agreed === undefined || scheduled === undefined) return undefined;
+      const level = levelAt(scheduleOf(scheduled), epoch);
+      if (level === undefined || level.sliceCount === 0) return undefined;
+      const standing = await view.standingOf(row, epoch);
+      if (standing?.books.status !== "running") return undefined;
+      if (standing.lastEpoch !== undefined && epoch > standing.lastEpoch) return undefined;
+      if (outcomeOf(standing.books, epoch) !== "unsettled") {
+        if (outcomeOf(standing.books, epoch) === "proven") await this.#recordFound(row, epoch);
+        return undefined;
+      }
+      const ranges = (await rows.rangesOf(row.id)).get(level.rangesHash);
+      if (ranges === undefined) throw unknownRanges(level.rangesHash);
+      const { terms, audit, id } = agreed;
+      const source = evidenceOf(audit.randomness);
+      const randomness = await readRandomness(chain, audit.randomness, BigInt(challengeBlock));
+      if (randomness === undefined) {
+        // The endpoint that answers is behind: soon again.
+        this.#notBefore.delete(key);
+        return undefined;
+      }
+      const evidence = await randomnessEvidence(chain, source, BigInt(challengeBlock));
+      const { chainId, contracts } = chain.deployment;
+      const seed = challengeSeed(BigInt(chainId), contracts.dataSetEscrow, id, challengeBlock, randomness);
+      const challenge = { seed, sampleCount: audit.sampleCount, ranges: decodeLiveRanges(ranges) };
+      const proof = await proofs.provePublic(row, challenge);
+      const answer = encodeAnswer(row.key, proof);
+      failures.succeeded(nameOf(row));
+      return { terms, audit, schedule: scheduled.schedule, ranges, answer, evidence };
+    } catch (error) {
+      await this.#failed(known, epoch, error);
+      return undefined;
+    }
+  }
+
+  /** A row with the transaction of the proof is kept. */
+  async #recordFound(row: DataSetRow, epoch: number): Promise<void> {
+    const { rows } = this.#parts;
+    if ((await rows.epochState(row.id, epoch)) !== "proven") await rows.recordProven(row.id, epoch);
+  }
+
+  /** Simulates a batch and sends it, or its proofs one by one when it is refused. */
+  async #dispatch(batch: readonly Prepared[]): Promise<void> {
+    const { chain, sender, failures } = this.#parts;
+    if (batch.length === 0) return;
+    const call = proveDataSetsCall(
+      chain.deployment,
+      batch.map(({ proof }) => proof),
+    );
+    try {
+      await simulateCall(chain, call, sender.address);
+    } catch (error) {
+      if (error instanceof ChainRevertedError && batch.length > 1) {
+        for (const one of batch) await this.#dispatch([one]);
+        return;
+      }
+      for (const { row, windows } of batch) await this.#failed(row, windows.epoch, error);
+      return;
+    }
+    const sent = this.#send(batch, call)
+      // The outcome could not be recorded; the next round reads it from the chain.
+      .catch((error: unknown) => {
+        for (const { row } of batch) failures.failed(nameOf(row), error);
+      })
+      .finally(() => {
+        for (const { key } of batch) this.#onTheWay.delete(key);
+      });
+    for (const { key } of batch) this.#onTheWay.set(key, sent);
+  }
+
+  /** Sends proofs and waits for them outside the loop, so that slow blocks do not delay other sets. */
+  async #send(batch: readonly Prepared[], call: ReturnType<typeof proveDataSetsCall>): Promise<void> {
+    const { sender, rows, metrics, logger } = this.#parts;
+    try {
+      const { hash, blockNumber, gasUsed } = await sender.send(call, this.#stop.signal);
+      const share = gasUsed / BigInt(batch.length);
+      for (const { row, windows } of batch) {
+        const { epoch } = windows;
+        await rows.recordProven(row.id, epoch, { epoch, transactionHash: hash, blockNumber, gasUsed: share });
+        await rows.setHealth(row.id, "good");
+        metrics.proofsSent.inc();
+        logger.info(
+          { dataSet: row.agreed?.id, epoch, transactionHash: hash, gasUsed: String(share), sets: batch.length },
+          "epoch proven",
+        );
+      }
+    } catch (error) {
+      if (this.#stop.signal.aborted) return;
+      if (error instanceof ChainRevertedError && batch.length > 1) {
+        // One of them was settled or changed meanwhile; the others are tried without it.
+        for (const { key } of batch) {
+          this.#alone.add(key);
+          this.#notBefore.delete(key);
+        }
+        return;
+      }
+      for (const { row, windows } of batch) await this.#failed(row, windows.epoch, error);
+    }
+  }
+
+  async #failed(row: DataSetRow, epoch: number, error: unknown): Promise<void> {
+    const { rows, metrics, logger, failures } = this.#parts;
+    const dataSet = row.agreed?.id;
+    if (error instanceof DataDamagedError) {
+      metrics.proofsFailed.inc({ reason: "damaged" });
+      await rows.setHealth(row.id, "damaged", `epoch ${epoch}: ${error.message}`);
+      await rows.recordNotProven(row.id, epoch, "failed", error.message);
+      logger.error({ dataSet, epoch, damaged: error.received, err: error.cause }, "DATA DAMAGED: no proof can be made");
+      return;
+    }
+    if (error instanceof ChainRevertedError) {
+      // A proof sent before a restart is waiting in the pool, or was mined a moment ago.
+      if (error.revert.name === "EpochSettled") return;
+      // A new schedule was mined a moment ago.
+      if (error.revert.name === "WrongSchedule") {
+        this.#notBefore.delete(`${row.id}:${epoch}`);
+        return;
+      }
+      metrics.proofsFailed.inc({ reason: "refused" });
+      await rows.recordNotProven(row.id, epoch, "failed", error.message);
+      logger.error({ dataSet, epoch, err: error }, "the chain refuses the proof");
+      return;
+    }
+    this.#unavailable(error);
+    failures.failed(nameOf(row), error);
+  }
+
+  #unavailable(error: unknown): void {
+    if (!(error instanceof TallystickError) || error.code !== "CHAIN_UNAVAILABLE") return;
+    this.#parts.metrics.proofsFailed.inc({ reason: "unavailable" });
+  }
+}
+
+const nameOf = (row: DataSetRow): string => `data set ${row.agreed?.id ?? row.id}`;
+
+/** Whether the schedule, as far as known, has slices to prove in an epoch. */
+function isPaid({ scheduled }: DataSetRow, epoch: number): boolean {
+  if (scheduled === undefined) return false;
+  const level = levelAt(scheduleOf(scheduled), epoch);
+  return level !== undefined && level.sliceCount > 0;
+}
+
+/** @returns undefined for a settled epoch, of which the chain does not say how it ended */
+function outcomeOf(
+  { settledThrough, outcomes }: DataSetBooks,
+  epoch: number,
+): DataSetBooks["outcomes"][number] | undefined {
+  if (epoch <= settledThrough) return undefined;
+  // A proof settles first, so an epoch further behind has none.
+  return outcomes[epoch - settledThrough - 1] ?? "unsettled";
+}

@@ -1,0 +1,145 @@
+/**
+ * What ends: chunks of slices that nobody can ask for any more, sets whose last epoch is over, and money that is not
+ * locked. Each step reads the state on chain first, so it may be interrupted anywhere.
+ */
+import { closeDataSetCall, readEscrowClock, readPool, withdrawCollateralCall } from "../../chain/data-set-escrow.ts";
+import type { ChainReader } from "../../chain/deployment.ts";
+import type { TransactionSender } from "../../chain/sender.ts";
+import type { SliceRange } from "../../core/audit/challenge.ts";
+import { sliceBytes } from "../../core/audit/field.ts";
+import { epochOf } from "../../core/data-set/epochs.ts";
+import { lastIndexOf, subtractRanges } from "../../core/data-set/ranges.ts";
+import type { FailureLog } from "../../daemon/failure-log.ts";
+import type { Logger } from "../../daemon/logger.ts";
+import type { DataSetRow } from "../../store/index/data-set-index.ts";
+import type { DataSetStreams } from "../../store/index/data-set-streams.ts";
+import type { ProviderIndex } from "../../store/index/provider-index.ts";
+import type { Segment } from "../../store/index/segment-index.ts";
+import { type ChainView, REORGANISED_BLOCKS, type Standing } from "./chain-view.ts";
+import type { TokenLimits } from "./offer.ts";
+
+export interface DataSetSettlementParts {
+  readonly chain: ChainReader;
+  readonly sender: TransactionSender;
+  readonly index: Pick<ProviderIndex, "dataSets" | "segments">;
+  readonly streams: DataSetStreams;
+  readonly view: ChainView;
+  readonly limitsOf: (token: string) => TokenLimits;
+  readonly payoutAccount: string;
+  readonly logger: Logger;
+  readonly failures: FailureLog;
+}
+
+export class DataSetSettlement {
+  readonly #parts: DataSetSettlementParts;
+  /** Epoch in which a set was last looked at. */
+  readonly #lookedAt = new Map<number, number>();
+  /** Head block at which a set was first seen to be breached. */
+  readonly #breachedAt = new Map<number, number>();
+  /** What was held of a set when its chunks were last freed. */
+  readonly #held = new Map<number, string>();
+  #withdrawnIn = -1;
+
+  constructor(parts: DataSetSettlementParts) {
+    this.#parts = parts;
+  }
+
+  /** Looks at every set once per epoch, and when something happened to it; then withdraws. */
+  async round(headBlock: number): Promise<void> {
+    const { chain, index, view, failures } = this.#parts;
+    const { epochBlocks } = await readEscrowClock(chain);
+    const epoch = epochOf(epochBlocks, headBlock);
+    for (const row of await index.dataSets.inState("opening", "running")) {
+      const isChanged = view.takeChanged(row.id);
+      if (!isChanged && this.#lookedAt.get(row.id) === epoch && !this.#breachedAt.has(row.id)) continue;
+      const part = `settlement of data set ${row.agreed?.id ?? row.id}`;
+      try {
+        await this.#look(row, epoch, headBlock);
+        this.#lookedAt.set(row.id, epoch);
+        failures.succeeded(part);
+      } catch (error) {
+        failures.failed(part, error);
+      }
+    }
+    if (this.#withdrawnIn === epoch) return;
+    await this.#withdraw();
+    this.#withdrawnIn = epoch;
+  }
+
+  async #look(known: DataSetRow, epoch: number, headBlock: number): Promise<void> {
+    const { view } = this.#parts;
+    const row = await view.refresh(known);
+    const standing = await view.standingOf(row, epoch);
+    if (standing === undefined) return;
+    if (await this.#isOver(row, standing, epoch, headBlock)) return this.#end(row);
+    // A dispute may be about an epoch that is over.
+    if (!standing.books.disputed) await this.#free(row, await view.heldRanges(row, epoch));
+  }
+
+  /** Closes a set whose last epoch is over. @returns whether nothing of it is needed any more */
+  async #isOver(row: DataSetRow, { books, lastEpoch }: Standing, epoch: number, headBlock: number): Promise<boolean> {
+    const { chain, sender } = this.#parts;
+    const { agreed, scheduled } = row;
+    if (books.status === "closed") return true;
+    if (books.status === "breached") {
+      // A reorganisation may undo the miss that led to it.
+      const since = this.#breachedAt.get(row.id) ?? headBlock;
+      this.#breachedAt.set(row.id, since);
+      return headBlock >= since + REORGANISED_BLOCKS;
+    }
+    this.#breachedAt.delete(row.id);
+    if (lastEpoch === undefined || epoch < lastEpoch + 2 || books.disputed) return false;
+    if (agreed === undefined || scheduled === undefined) return false;
+    await sender.send(closeDataSetCall(chain.deployment, { terms: agreed.terms, schedule: scheduled.schedule }));
+    return true;
+  }
+
+  /** Lets go of all that the set keeps; its row stays, so that its user can see what became of it. */
+  async #end(row: DataSetRow): Promise<void> {
+    const { index, streams, logger } = this.#parts;
+    await index.dataSets.end(row.id);
+    for (const { id } of await index.segments.ofDataSet(row.id)) await index.segments.delete(id);
+    await streams.remove(row.id);
+    for (const known of [this.#lookedAt, this.#breachedAt, this.#held]) known.delete(row.id);
+    logger.info({ dataSet: row.agreed?.id }, "data set ended");
+  }
+
+  /** Frees the chunks of included segments of which no slice is held. */
+  async #free(row: DataSetRow, held: readonly SliceRange[]): Promise<void> {
+    const { index, streams, logger } = this.#parts;
+    const included = (await index.segments.ofDataSet(row.id)).filter((segment) => segment.included);
+    const key = JSON.stringify([held, included.map(({ id }) => id)]);
+    if (this.#held.get(row.id) === key) return;
+    for (const segment of included) {
+      const whole = { firstIndex: segment.firstIndex, count: segment.sliceCount };
+      const holes = subtractRanges([whole], held);
+      let freed = 0;
+      for (const hole of holes) freed += await this.#freeHole(row, segment, hole);
+      const [only] = holes;
+      if (only?.firstIndex === whole.firstIndex && only.count === whole.count) {
+        await streams.removeStream(row.id, `tags-${segment.id}`);
+      }
+      if (freed > 0) logger.info({ dataSet: row.agreed?.id, segment: segment.id, chunks: freed }, "chunks freed");
+    }
+    this.#held.set(row.id, key);
+  }
+
+  #freeHole(row: DataSetRow, segment: Segment, hole: SliceRange): Promise<number> {
+    const size = sliceBytes(row.sliceElements);
+    const fromByte = (hole.firstIndex - segment.firstIndex) * size;
+    const untilByte = Math.min((lastIndexOf(hole) + 1 - segment.firstIndex) * size, segment.dataBytes);
+    return this.#parts.index.segments.freeChunks(segment.id, fromByte, untilByte);
+  }
+
+  /** Pays out what no set locks and what is not kept for the next one, in every token. */
+  async #withdraw(): Promise<void> {
+    const { chain, sender, index, limitsOf, payoutAccount, logger } = this.#parts;
+    for (const token of await index.dataSets.tokens()) {
+      const { total, locked } = await readPool(chain, token, sender.address);
+      const amount = total - locked - limitsOf(token).reserve;
+      if (amount <= 0n) continue;
+      const { hash } = await sender.send(withdrawCollateralCall(chain.deployment, token, payoutAccount, amount));
+      logger.info({ currency: token, amount: String(amount), transactionHash: hash }, "earnings withdrawn");
+    }
+  }
+}

@@ -1,0 +1,659 @@
+/**
+ * States of data sets. A state that the user signed is held against everything that the provider commits to by signing
+ * it too; then it is signed, made durable, sent, and answered. A state that is durable and not on chain is sent again
+ * until it is mined, superseded or expired, also after a crash. No version is ever signed twice.
+ */
+import type { Wallet } from "ethers";
+import type { ContractCall } from "../../chain/contract-call.ts";
+import { simulateCall } from "../../chain/contract-call.ts";
+import {
+  openDataSetCall,
+  parseDataSetLog,
+  readEscrowClock,
+  readUserAccount,
+  scheduleOf,
+  updateDataSetCall,
+} from "../../chain/data-set-escrow.ts";
+import type { ChainReader } from "../../chain/deployment.ts";
+import { ChainRevertedError, readChain } from "../../chain/revert.ts";
+import type { TransactionSender } from "../../chain/sender.ts";
+import type { SliceRange } from "../../core/audit/challenge.ts";
+import { accrue, runwayEpochs } from "../../core/data-set/balance.ts";
+import { extendContent, NO_CONTENT } from "../../core/data-set/content.ts";
+import { epochOf } from "../../core/data-set/epochs.ts";
+import { feeOf } from "../../core/data-set/fee.ts";
+import { requireTermsKeepDataSetOffer } from "../../core/data-set/offer.ts";
+import { decodeLiveRanges, lastIndexOf, requireFollows, subtractRanges } from "../../core/data-set/ranges.ts";
+import { feesBetween, type Level, lastLevel, type Schedule } from "../../core/data-set/schedule.ts";
+import { type DataSetAuditTerms, type DataSetTerms, dataSetId } from "../../core/data-set/terms.ts";
+import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
+import { fromHex, toHex } from "../../core/encoding/hex.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
+import { dataSetUpdateTypedData } from "../../core/identity/typed-messages.ts";
+import type { OpenDataSetRequest, UpdateAnswer, UpdateRequest } from "../../core/wire/data-sets.ts";
+import { checksumAddress, type SignatureCheck } from "../../daemon/account-signature.ts";
+import type { FailureLog } from "../../daemon/failure-log.ts";
+import type { AgreedSet, CosignedState, DataSetRow } from "../../store/index/data-set-index.ts";
+import type { Segment } from "../../store/index/segment-index.ts";
+import { ObjectLostError } from "../chunks/object-lost.ts";
+import { type ProvingCapacity, provingMilliseconds } from "./capacity.ts";
+import { type ChainView, packedHash, REORGANISED_BLOCKS } from "./chain-view.ts";
+import type { Collateral } from "./collateral.ts";
+import { type DataSetParts, type DataSetService, requireNotEnded } from "./data-sets.ts";
+
+/** How long a request waits for another one about the same set, and for its transaction to be mined. */
+const LOCK_SECONDS = 25;
+/** A state must be sendable for so many blocks, and binds the provider for at most so many. */
+const LEAST_DEADLINE_BLOCKS = 10;
+const MOST_DEADLINE_BLOCKS = 50_400;
+const VERSION_LIMIT = 1n << 64n;
+/** Until a state that could not be sent is sent again. */
+const RETRY_SECONDS = 15;
+
+export interface UpdateParts extends DataSetParts {
+  readonly chain: ChainReader;
+  readonly sender: TransactionSender;
+  /** Signs states. */
+  readonly signer: Wallet;
+  readonly checkSignature: SignatureCheck;
+  readonly sets: DataSetService;
+  readonly view: ChainView;
+  readonly capacity: ProvingCapacity;
+  readonly collateral: Collateral;
+  readonly failures: FailureLog;
+  /** How long an answer waits for the transaction. */
+  readonly minedSeconds: number;
+}
+
+/** What a state follows. */
+interface Before {
+  readonly schedule: Schedule | undefined;
+  readonly retirements: number;
+  readonly ranges: readonly SliceRange[];
+  readonly highestIndex: number;
+  readonly contentHash: string;
+  readonly fee: bigint;
+}
+
+/** A state that was checked so far. */
+interface Proposal {
+  readonly row: DataSetRow;
+  readonly agreed: AgreedSet;
+  readonly before: Before;
+  readonly request: UpdateRequest;
+  readonly version: bigint;
+  readonly packed: Uint8Array;
+  readonly ranges: readonly SliceRange[];
+  readonly epoch: number;
+}
+
+interface Recorded {
+  readonly row: DataSetRow;
+  readonly id: string;
+  readonly state: CosignedState;
+}
+
+/** The lock of a set's states. */
+const stateLock = (id: number): string => `state of data set ${id}`;
+/** The part of the failure log. */
+const statesOf = (id: number): string => `states of data set ${id}`;
+
+export class UpdateService {
+  readonly #parts: UpdateParts;
+  /** Requests under way; a repeated one waits for the first. */
+  readonly #underWay = new Map<string, Promise<UpdateAnswer>>();
+  /** When states of a set may be sent again, in milliseconds. */
+  readonly #notBefore = new Map<number, number>();
+  readonly #stop = new AbortController();
+
+  constructor(parts: UpdateParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Opens a data set with its first state.
+   * @throws BelowDataSetOfferError, and as `update`
+   */
+  async open(account: string, saltHex: string, { terms, audit, first }: OpenDataSetRequest): Promise<UpdateAnswer> {
+    return this.#answer(account, saltHex, first, { terms: readTerms(terms), audit: readAudit(audit) });
+  }
+
+  /**
+   * Signs, records and sends the next state.
+   * @throws InvalidInputError for ranges that do not follow, another content hash, a deadline out of bounds, a fee above
+   *   the cap; InvalidSignatureError; TallystickError NOT_FOUND, CONFLICT (version, retirements, segments that are not
+   *   verified, a set that ends), FUNDS (the user's balance), RATE_LIMITED (capacity, collateral), OBJECT_LOST,
+   *   CHAIN_REVERTED, CHAIN_UNAVAILABLE
+   */
+  async update(account: string, saltHex: string, request: UpdateRequest): Promise<UpdateAnswer> {
+    return this.#answer(account, saltHex, request, undefined);
+  }
+
+  async #answer(
+    account: string,
+    saltHex: string,
+    request: UpdateRequest,
+    opened: { readonly terms: DataSetTerms; readonly audit: DataSetAuditTerms } | undefined,
+  ): Promise<UpdateAnswer> {
+    const { id } = await this.#parts.sets.require(account, saltHex);
+    const { userSignature: _, ...asked } = request;
+    const key = JSON.stringify([id, asked, opened?.terms.auditHash]);
+    const known = this.#underWay.get(key);
+    if (known !== undefined) return known;
+    const answering = this.#perform(id, request, opened).finally(() => this.#underWay.delete(key));
+    this.#underWay.set(key, answering);
+    return answering;
+  }
+
+  /** Answers once the state is mined, or, later than that, without its transaction. The lock is kept until the end. */
+  #perform(
+    id: number,
+    request: UpdateRequest,
+    opened: { readonly terms: DataSetTerms; readonly audit: DataSetAuditTerms } | undefined,
+  ): Promise<UpdateAnswer> {
+    const { locks, failures, minedSeconds } = this.#parts;
+    return new Promise<UpdateAnswer>((resolve, reject) => {
+      let timer: NodeJS.Timeout | undefined;
+      const work = locks.exclusively(stateLock(id), LOCK_SECONDS, async () => {
+        const recorded = await this.#record(id, request, opened);
+        timer = setTimeout(() => resolve(answerOf(recorded, undefined)), minedSeconds * 1000);
+        try {
+          resolve(answerOf(recorded, recorded.state.transaction ?? (await this.#send(recorded))));
+        } catch (error) {
+          // The user may send it itself; `resend` tries again.
+          failures.failed(statesOf(id), error);
+          resolve(answerOf(recorded, undefined));
+        }
+      });
+      work.catch(reject).finally(() => clearTimeout(timer));
+    });
+  }
+
+  /** Checks a state, signs it and makes it durable, unless that was done before. */
+  async #record(
+    id: number,
+    request: UpdateRequest,
+    opened: { readonly terms: DataSetTerms; readonly audit: DataSetAuditTerms } | undefined,
+  ): Promise<Recorded> {
+    const { chain, sender, signer, sets, view, index, capacity, collateral, checkSignature } = this.#parts;
+    const found = await sets.rows.find(id);
+    if (found === undefined) throw gone();
+    requireNotEnded(found);
+    const row = await view.refresh(found);
+    const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
+    const { epochBlocks } = await readEscrowClock(chain);
+    // The state is mined in a later block.
+    const epoch = epochOf(epochBlocks, head + 1);
+    const agreed = opened === undefined ? requireOpened(row) : this.#agree(row, opened, head);
+    const version = BigInt(request.version);
+    const packed = fromHex(request.ranges);
+    const known = (await sets.rows.statesOf(id)).find((state) => state.version === version);
+    if (known !== undefined && isSame(known, request) && row.agreed?.id === agreed.id) {
+      return { row, id: agreed.id, state: known };
+    }
+    if (opened !== undefined && row.scheduled !== undefined) throw isOpen(agreed.id);
+    const before = beforeOf(row);
+    const ranges = decodeLiveRanges(packed);
+    const proposal = { row, agreed, before, request, version, packed, ranges, epoch };
+    this.#requireVersion(proposal);
+    requireDeadline(request.deadlineBlock, head);
+    await this.#requireRunning(proposal);
+    await this.#requireFollowing(proposal);
+    const segments = await this.#requireContent(proposal);
+    const sliceCount = ranges.reduce((sum, { count }) => sum + count, 0);
+    const highestIndex = Math.max(before.highestIndex, ...ranges.map(lastIndexOf));
+    const fee = feeOf(agreed.terms, sliceCount, highestIndex);
+    await this.#requireBalance(proposal, fee);
+    const typed = dataSetUpdateTypedData(BigInt(chain.deployment.chainId), chain.deployment.contracts.dataSetEscrow, {
+      dataSetId: agreed.id,
+      version,
+      retirements: BigInt(request.retirements),
+      rangesHash: packedHash(packed),
+      contentHash: request.contentHash,
+      deadlineBlock: BigInt(request.deadlineBlock),
+    });
+    await checkSignature(agreed.terms.user, typed, request.userSignature);
+    const { sliceElements, sampleCount } = agreed.audit;
+    const milliseconds = provingMilliseconds({ sliceElements, sampleCount, sliceCount, highestIndex });
+    await capacity.requireRoom(id, row.phase, milliseconds);
+    await collateral.cover(agreed.terms.token, await this.#collateralOf(proposal, fee));
+    await this.#simulate(this.#callOf(row, agreed, stateOf(proposal)), sender.address);
+    const providerSignature = await signer.signTypedData(typed.domain, typed.types, { ...typed.message });
+    const state = { ...stateOf(proposal), providerSignature };
+    const context = {
+      segments: segments.map((segment) => segment.id),
+      provingMilliseconds: milliseconds,
+      ...(opened === undefined ? {} : { agreed }),
+    };
+    if ((await index.dataSets.recordState(id, state, context)) === "stale") throw staleVersion(version, undefined);
+    return { row, id: agreed.id, state };
+  }
+
+  /** The terms of a set that is to be opened. */
+  #agree(
+    row: DataSetRow,
+    { terms, audit }: { readonly terms: DataSetTerms; readonly audit: DataSetAuditTerms },
+    headBlock: number,
+  ): AgreedSet {
+    const { chain, options } = this.#parts;
+    requireTermsKeepDataSetOffer(options.offer, { terms, audit }, row.phase);
+    const facts = {
+      user: [row.account, terms.user],
+      "audit key hash": [toHex(row.auditKeyHash), audit.keyHash],
+      salt: [toHex(row.salt), audit.salt],
+      "slice size": [String(row.sliceElements), String(audit.sliceElements)],
+    };
+    for (const [check, [expected = "", received = ""]] of Object.entries(facts)) {
+      if (expected === received) continue;
+      throw new InvalidInputError(`the terms are not about this data set: ${check}`, {
+        party: "client",
+        check,
+        expected,
+        received,
+      });
+    }
+    const { chainId, contracts, deployedAtBlock } = chain.deployment;
+    const id = dataSetId(BigInt(chainId), contracts.dataSetEscrow, terms);
+    if (row.agreed !== undefined && row.agreed.id !== id) {
+      throw new TallystickError("the data set is being opened on other terms", {
+        code: "CONFLICT",
+        party: "client",
+        check: "terms",
+        expected: row.agreed.id,
+        received: id,
+        hint: "open it on the same terms, or wait until the state that was signed has expired",
+      });
+    }
+    const fromBlock = row.agreed?.fromBlock ?? Math.max(deployedAtBlock, headBlock - REORGANISED_BLOCKS);
+    return { id, terms, audit, fromBlock };
+  }
+
+  #requireVersion({ row, before, version, request }: Proposal): void {
+    const scheduled = before.schedule?.version ?? 0n;
+    const highest = row.signedVersion > scheduled ? row.signedVersion : scheduled;
+    if (version <= highest || version >= VERSION_LIMIT) throw staleVersion(version, highest);
+    if (request.retirements === before.retirements) return;
+    throw new TallystickError("the number of retirements is another one on chain", {
+      code: "CONFLICT",
+      party: "client",
+      check: "retirements",
+      expected: String(before.retirements),
+      received: String(request.retirements),
+      hint: "read the schedule of the data set again, and sign a state that follows it",
+    });
+  }
+
+  /** @throws TallystickError CONFLICT when the set has ended, or its end is known */
+  async #requireRunning({ row, before, epoch }: Proposal): Promise<void> {
+    if (before.schedule === undefined) return;
+    const standing = await this.#parts.view.standingOf(row, epoch);
+    if (standing?.books.status === "running" && standing.lastEpoch === undefined) return;
+    throw new TallystickError("the data set takes no states any more", {
+      code: "CONFLICT",
+      party: "client",
+      check: "end of the data set",
+      expected: "running without an end",
+      received: standing?.lastEpoch === undefined ? (standing?.books.status ?? "none") : `end ${standing.lastEpoch}`,
+      hint: "begin another data set",
+    });
+  }
+
+  /**
+   * The list must follow the one on chain, and every other one that was signed and may come before it.
+   * @throws InvalidInputError, or CONFLICT for a state that is under way
+   */
+  async #requireFollowing({ row, before, ranges, version, request }: Proposal): Promise<void> {
+    if (ranges.length === 0) {
+      throw new InvalidInputError("a state without slices is not signed", {
+        party: "client",
+        check: "live ranges",
+        expected: "at least one slice",
+        received: "none",
+        hint: "give notice to end the data set",
+      });
+    }
+    requireFollows(ranges, before.ranges, before.highestIndex);
+    for (const state of await this.#parts.index.dataSets.statesOf(row.id)) {
+      const isOver = state.version <= (before.schedule?.version ?? 0n) || state.retirements !== request.retirements;
+      if (isOver) continue;
+      const earlier = decodeLiveRanges(state.ranges);
+      try {
+        requireFollows(ranges, earlier, Math.max(before.highestIndex, ...earlier.map(lastIndexOf)));
+      } catch (cause) {
+        throw new TallystickError("a state that was signed before may still reach the chain", {
+          code: "CONFLICT",
+          party: "client",
+          check: "live ranges",
+          expected: `a list that follows version ${state.version}, or block ${state.deadlineBlock} to pass`,
+          received: `version ${version}`,
+          hint: "repeat when the earlier state is mined or expired",
+          retryable: true,
+          cause,
+        });
+      }
+    }
+  }
+
+  /**
+   * Every new index must belong to a verified segment, and the content hash to the segments.
+   * @returns the segments that the state adds
+   */
+  async #requireContent({ row, before, ranges, request }: Proposal): Promise<Segment[]> {
+    const { index } = this.#parts;
+    const old: SliceRange[] = before.highestIndex === 0 ? [] : [{ firstIndex: 1, count: before.highestIndex }];
+    const added = subtractRanges(ranges, old);
+    const segments = await index.segments.ofDataSet(row.id);
+    const rangeOf = ({ firstIndex, sliceCount: count }: Segment): SliceRange => ({ firstIndex, count });
+    const [foreign] = subtractRanges(added, segments.filter(({ verified }) => verified).map(rangeOf));
+    if (foreign !== undefined) {
+      throw new TallystickError("the list names slices of no verified segment", {
+        code: "CONFLICT",
+        party: "client",
+        check: "verified segments",
+        expected: "a verified segment for every new index",
+        received: `${foreign.firstIndex} to ${lastIndexOf(foreign)}`,
+        hint: "have the segment verified first",
+      });
+    }
+    const isNamed = (segment: Segment): boolean => {
+      const own = rangeOf(segment);
+      return added.some((one) => one.firstIndex <= lastIndexOf(own) && own.firstIndex <= lastIndexOf(one));
+    };
+    const named = segments.filter(isNamed);
+    const contentHash = named
+      .filter(({ firstIndex }) => firstIndex > before.highestIndex)
+      .reduce(
+        (hash, { firstIndex, sliceCount, manifestHash }) =>
+          extendContent(hash, { firstIndex, sliceCount, manifestHash: toHex(manifestHash) }),
+        before.contentHash,
+      );
+    if (contentHash !== request.contentHash) {
+      throw new InvalidInputError("the content hash is not that of the segments", {
+        party: "client",
+        check: "content hash",
+        expected: contentHash,
+        received: request.contentHash,
+      });
+    }
+    for (const segment of named) await this.#requireStored(segment);
+    return named;
+  }
+
+  /** @throws ObjectLostError when a chunk of the segment is known to be lost */
+  async #requireStored({ id }: Segment): Promise<void> {
+    const { chunks, segments } = this.#parts.index;
+    for await (const digests of segments.manifestDigests(id)) {
+      const lost = (await chunks.find(digests)).findIndex((row) => !row?.stored);
+      if (lost !== -1) throw new ObjectLostError(contentIdFromDigest(digests[lost] ?? new Uint8Array()));
+    }
+  }
+
+  /** The contract asks for the notice period of all sets of the user when the fee rises. @throws FUNDS */
+  async #requireBalance({ agreed, before, epoch }: Proposal, fee: bigint): Promise<void> {
+    if (fee <= before.fee) return;
+    const { chain } = this.#parts;
+    const { token, user } = agreed.terms;
+    const { noticeEpochs } = await readEscrowClock(chain);
+    const account = accrue(await readUserAccount(chain, token, user), epoch);
+    const available = account.available + paidAhead(before.schedule, epoch);
+    const rate = account.rate + fee - before.fee;
+    if (runwayEpochs({ ...account, available, rate }) >= noticeEpochs) return;
+    throw balanceTooLow(token, rate * BigInt(noticeEpochs), available);
+  }
+
+  /** What the pool must lock in addition. */
+  async #collateralOf({ row, agreed, before, epoch }: Proposal, fee: bigint): Promise<bigint> {
+    const { collateralPercent, compensationPercent, bountyPercent } = agreed.terms;
+    const missed =
+      before.schedule === undefined ? 0 : ((await this.#parts.view.standingOf(row, epoch))?.books.missed ?? 0);
+    const percent = BigInt(collateralPercent - missed * (compensationPercent + bountyPercent));
+    const highest = (before.schedule?.levels ?? []).reduce((most, level) => (level.fee > most ? level.fee : most), 0n);
+    const locked = (value: bigint): bigint => (value * percent) / 100n;
+    return fee > highest ? locked(fee) - locked(highest) : 0n;
+  }
+
+  async #simulate(call: ContractCall, from: string): Promise<void> {
+    try {
+      await simulateCall(this.#parts.chain, call, from);
+    } catch (error) {
+      if (!(error instanceof ChainRevertedError) || error.revert.name !== "BalanceTooLow") throw error;
+      const { token, required, available } = error.revert.args;
+      throw balanceTooLow(String(token), BigInt(String(required)), BigInt(String(available)));
+    }
+  }
+
+  /** The transaction for a state. This provider sends it, so its own signature is not needed. */
+  #callOf({ scheduled }: DataSetRow, { terms, audit }: AgreedSet, state: CosignedState): ContractCall {
+    const { deployment } = this.#parts.chain;
+    const signed = { ...state, deadlineBlock: BigInt(state.deadlineBlock), providerSignature: "0x" };
+    if (scheduled === undefined) return openDataSetCall(deployment, terms, audit, signed);
+    return updateDataSetCall(deployment, { terms, ...scheduled }, signed);
+  }
+
+  async #send({ row, state }: Recorded): Promise<{ hash: string; blockNumber: number }> {
+    const { sender, index, view, logger } = this.#parts;
+    // It may have been opened by this very state, or another one been mined, since the row was read.
+    const current = await view.refresh((await index.dataSets.find(row.id)) ?? row);
+    const { agreed } = current;
+    if (agreed === undefined) throw gone();
+    const receipt = await sender.send(this.#callOf(current, agreed, state), this.#stop.signal);
+    const mined = { hash: receipt.hash, blockNumber: receipt.blockNumber };
+    await index.dataSets.setMined(row.id, state.version, mined);
+    const event = receipt.logs
+      .map((log) => parseDataSetLog(log))
+      .find((one) => one?.kind === "DataSetScheduled" && one.id === agreed.id);
+    if (event?.kind === "DataSetScheduled") await view.store(current, event);
+    logger.info({ dataSet: agreed.id, version: String(state.version), ...mined }, "state of a data set mined");
+    return mined;
+  }
+
+  /** Sends states again that are signed and not on chain, and forgets those that cannot reach it any more. */
+  async resend(headBlock: number): Promise<void> {
+    const { index, locks, failures } = this.#parts;
+    for (const { id } of await index.dataSets.inState("opening", "running")) {
+      if (this.#stop.signal.aborted) return;
+      if (locks.isBusy(stateLock(id))) continue;
+      if (performance.now() < (this.#notBefore.get(id) ?? 0)) continue;
+      try {
+        await this.#settleStates(id, headBlock);
+        this.#notBefore.delete(id);
+        failures.succeeded(statesOf(id));
+      } catch (error) {
+        this.#notBefore.set(id, performance.now() + RETRY_SECONDS * 1000);
+        failures.failed(statesOf(id), error);
+      }
+    }
+  }
+
+  async #settleStates(id: number, headBlock: number): Promise<void> {
+    const { index, view, locks } = this.#parts;
+    if ((await index.dataSets.statesOf(id)).length === 0) return;
+    await locks.exclusively(stateLock(id), 0, async () => {
+      const found = await index.dataSets.find(id);
+      if (found === undefined) return;
+      const row = await view.refresh(found);
+      const { schedule } = beforeOf(row);
+      const states = await index.dataSets.statesOf(id);
+      const isDeep = (block: number | undefined) => block !== undefined && block + REORGANISED_BLOCKS < headBlock;
+      const finalVersion = isDeep(row.scheduled?.blockNumber)
+        ? schedule?.version
+        : states.findLast(({ transaction }) => isDeep(transaction?.blockNumber))?.version;
+      const isOnChain = (state: CosignedState) =>
+        schedule !== undefined && (state.version <= schedule.version || state.retirements < schedule.retirements);
+      const isOver = (state: CosignedState) => {
+        if (isOnChain(state) && state.version <= (finalVersion ?? 0n)) return true;
+        return isDeep(state.deadlineBlock) && (!isOnChain(state) || isDeep(row.scheduled?.blockNumber));
+      };
+      await this.#forget(row, states, isOver);
+      const next = states.findLast((state) => !isOnChain(state) && state.deadlineBlock > headBlock);
+      if (next !== undefined && row.agreed !== undefined) await this.#send({ row, id: row.agreed.id, state: next });
+    });
+  }
+
+  async #forget(
+    row: DataSetRow,
+    states: readonly CosignedState[],
+    isOver: (state: CosignedState) => boolean,
+  ): Promise<void> {
+    const { dataSets, segments } = this.#parts.index;
+    const over = states.filter(isOver);
+    if (over.length === 0) return;
+    const left = states.filter((state) => !isOver(state));
+    const { highestIndex } = beforeOf(row);
+    const lists = left.map(({ ranges }) => decodeLiveRanges(ranges));
+    const included = (await segments.ofDataSet(row.id)).filter((segment) => {
+      const last = segment.firstIndex + segment.sliceCount - 1;
+      const isNamed = (list: SliceRange[]) =>
+        list.some((range) => range.firstIndex <= last && segment.firstIndex <= lastIndexOf(range));
+      return segment.included && (segment.firstIndex <= highestIndex || lists.some(isNamed));
+    });
+    await dataSets.forgetStates(
+      row.id,
+      over.map(({ version }) => version),
+      { included: included.map(({ id }) => id), reopen: row.scheduled === undefined && left.length === 0 },
+    );
+  }
+
+  /** Stops waiting for transactions; the next start finds what became of them. */
+  close(): void {
+    this.#stop.abort();
+  }
+}
+
+function beforeOf({ scheduled }: DataSetRow): Before {
+  if (scheduled === undefined) {
+    return { schedule: undefined, retirements: 0, ranges: [], highestIndex: 0, contentHash: NO_CONTENT, fee: 0n };
+  }
+  const schedule = scheduleOf(scheduled);
+  const { highestIndex, contentHash, fee }: Level = lastLevel(schedule);
+  const ranges = decodeLiveRanges(scheduled.ranges);
+  return { schedule, retirements: schedule.retirements, ranges, highestIndex, contentHash, fee };
+}
+
+/** As `Schedules.paidAhead`: what is paid of later epochs beyond the last fee. */
+function paidAhead(schedule: Schedule | undefined, epoch: number): bigint {
+  if (schedule === undefined) return 0n;
+  const { fromEpoch, fee } = lastLevel(schedule);
+  if (fromEpoch <= epoch + 1) return 0n;
+  return feesBetween(schedule, epoch, fromEpoch - 1) - fee * BigInt(fromEpoch - 1 - epoch);
+}
+
+function stateOf({ version, request, packed }: Proposal): CosignedState {
+  const { retirements, contentHash, deadlineBlock, userSignature } = request;
+  return {
+    version,
+    retirements,
+    ranges: packed,
+    contentHash,
+    deadlineBlock,
+    userSignature,
+    providerSignature: "0x",
+    transaction: undefined,
+  };
+}
+
+function isSame(state: CosignedState, request: UpdateRequest): boolean {
+  return (
+    toHex(state.ranges) === request.ranges &&
+    state.contentHash === request.contentHash &&
+    state.deadlineBlock === request.deadlineBlock &&
+    state.retirements === request.retirements
+  );
+}
+
+function answerOf(
+  { id, state }: Recorded,
+  transaction: { readonly hash: string; readonly blockNumber: number } | undefined,
+): UpdateAnswer {
+  return {
+    id,
+    version: String(state.version),
+    providerSignature: state.providerSignature,
+    ...(transaction === undefined ? {} : { transaction: { ...transaction } }),
+  };
+}
+
+function readTerms(text: OpenDataSetRequest["terms"]): DataSetTerms {
+  return {
+    ...text,
+    user: checksumAddress(text.user, "user"),
+    provider: checksumAddress(text.provider, "provider"),
+    token: checksumAddress(text.token, "token"),
+    feeFloor: BigInt(text.feeFloor),
+    feePerSlice: BigInt(text.feePerSlice),
+    feePerIndex: BigInt(text.feePerIndex),
+    feeCap: BigInt(text.feeCap),
+  };
+}
+
+function readAudit(text: OpenDataSetRequest["audit"]): DataSetAuditTerms {
+  return {
+    ...text,
+    randomness: checksumAddress(text.randomness, "randomness"),
+    verifier: checksumAddress(text.verifier, "verifier"),
+    disputeBond: BigInt(text.disputeBond),
+  };
+}
+
+/** @throws TallystickError CONFLICT for a set that is not on chain */
+function requireOpened({ agreed, scheduled, state }: DataSetRow): AgreedSet {
+  if (agreed !== undefined && scheduled !== undefined) return agreed;
+  throw new TallystickError("the data set is not open yet", {
+    code: "CONFLICT",
+    party: "client",
+    check: "state of the data set",
+    expected: "running",
+    received: state,
+    hint: "open it first",
+  });
+}
+
+function isOpen(id: string): TallystickError {
+  return new TallystickError("the data set is open already", {
+    code: "CONFLICT",
+    party: "client",
+    check: "state of the data set",
+    received: id,
+    hint: "send an update",
+  });
+}
+
+/** @throws InvalidInputError unless there is time to send the state, and it does not bind the provider for long */
+function requireDeadline(deadlineBlock: number, headBlock: number): void {
+  const least = headBlock + LEAST_DEADLINE_BLOCKS;
+  const most = headBlock + MOST_DEADLINE_BLOCKS;
+  if (deadlineBlock >= least && deadlineBlock <= most) return;
+  throw new InvalidInputError("the deadline of the state is too near or too far", {
+    party: "client",
+    check: "deadline",
+    expected: `block ${least} to ${most}`,
+    received: String(deadlineBlock),
+  });
+}
+
+function staleVersion(version: bigint, highest: bigint | undefined): TallystickError {
+  return new TallystickError("the version is not above every signed one", {
+    code: "CONFLICT",
+    party: "client",
+    check: "version",
+    expected: highest === undefined ? "above every signed one" : `above ${highest}`,
+    received: String(version),
+    hint: "sign the state under a higher version",
+  });
+}
+
+function balanceTooLow(token: string, required: bigint, available: bigint): TallystickError {
+  return new TallystickError("the balance in the escrow does not cover the notice period of all data sets", {
+    code: "FUNDS",
+    party: "client",
+    check: "balance in the escrow",
+    expected: `at least ${required}`,
+    received: String(available),
+    hint: `deposit at least ${required - available} more`,
+    details: { token, required: String(required), available: String(available) },
+  });
+}
+
+function gone(): TallystickError {
+  return new TallystickError("there is no such data set", { code: "NOT_FOUND", party: "client", check: "salt" });
+}

@@ -1,0 +1,207 @@
+/** Routes of data sets, their segments and states, and of private audits. */
+
+import type { SliceRange } from "../../core/audit/challenge.ts";
+import { decodeLiveRanges } from "../../core/data-set/ranges.ts";
+import { fromHex, toHex } from "../../core/encoding/hex.ts";
+import {
+  AuditAnswer,
+  MAX_MANIFEST_BYTES,
+  MAX_PREPARATION_PART_BYTES,
+  PreparationPartQuery,
+} from "../../core/wire/csp.ts";
+import {
+  BeginDataSetRequest,
+  DataSetAuditRequest,
+  DataSetOffer,
+  DataSetParams,
+  DataSetStatus,
+  OpenDataSetRequest,
+  PowersParams,
+  SegmentParams,
+  SegmentQuery,
+  SegmentStatus,
+  UpdateAnswer,
+  UpdateRequest,
+} from "../../core/wire/data-sets.ts";
+import type { DaemonServer } from "../../daemon/server.ts";
+import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
+import type { DataSetRow } from "../../store/index/data-set-index.ts";
+import type { Segment } from "../../store/index/segment-index.ts";
+import { type DataSetService, requireNotEnded } from "../data-sets/data-sets.ts";
+import type { DataSetProofs } from "../data-sets/proofs.ts";
+import { SEGMENT_HEAD_BYTES, type SegmentService } from "../data-sets/segments.ts";
+import type { UpdateService } from "../data-sets/updates.ts";
+import type { SegmentVerification } from "../data-sets/verification.ts";
+import type { AccountQuotas } from "../quotas.ts";
+import { forAccounts } from "./account-requests.ts";
+import type { BodyPlaces } from "./body-places.ts";
+import { limited, withBody } from "./request-body.ts";
+
+const UPLOAD_MILLISECONDS = 600_000;
+/** A state may take a deposit, an approval and its own transaction to be mined. */
+const STATE_MILLISECONDS = 600_000;
+const AUDIT_MILLISECONDS = 300_000;
+
+export function addDataSetRoutes(
+  server: DaemonServer,
+  services: {
+    sessions: Sessions;
+    quotas: AccountQuotas;
+    bodies: BodyPlaces;
+    offer: DataSetOffer;
+    sets: DataSetService;
+    segments: SegmentService;
+    verification: SegmentVerification;
+    updates: UpdateService;
+    proofs: DataSetProofs;
+    /** Slices that may be asked for. */
+    heldRanges: (row: DataSetRow) => Promise<SliceRange[]>;
+    verifyWaitSeconds: number;
+  },
+): void {
+  const { sessions, quotas, bodies, offer, sets, segments, verification, updates, proofs } = services;
+  const { heldRanges, verifyWaitSeconds } = services;
+  const onRequest = forAccounts(sessions, quotas);
+  const withPlace = { onRequest: [...onRequest, bodies.take], onSend: bodies.giveBack };
+  const segmentStatus = (segment: Segment): SegmentStatus =>
+    segments.status(segment, verification.progressOf(segment.id));
+
+  server.get("/v1/data-set-offer", { schema: { response: { 200: DataSetOffer } } }, async () => offer);
+
+  server.put(
+    "/v1/data-sets/:salt",
+    { onRequest, schema: { params: DataSetParams, body: BeginDataSetRequest, response: { 200: DataSetStatus } } },
+    async (request) => {
+      await quotas.requireDisk();
+      const { account } = sessionOf(request);
+      return sets.status(await sets.begin(account, request.params.salt, request.body));
+    },
+  );
+
+  server.get(
+    "/v1/data-sets/:salt",
+    { onRequest, schema: { params: DataSetParams, response: { 200: DataSetStatus } } },
+    async (request) => sets.status(await sets.require(sessionOf(request).account, request.params.salt)),
+  );
+
+  server.put(
+    "/v1/data-sets/:salt/:part",
+    {
+      ...withPlace,
+      handlerTimeout: UPLOAD_MILLISECONDS,
+      schema: { params: PowersParams, querystring: PreparationPartQuery, response: { 200: DataSetStatus } },
+    },
+    async (request) => {
+      const { salt, part } = request.params;
+      const offsetBytes = Number(request.query.offset ?? "0");
+      const { account } = sessionOf(request);
+      return sets.status(
+        await withBody(request, async (body) => {
+          await quotas.requireDisk();
+          return sets.append(account, salt, part, offsetBytes, limited(body, MAX_PREPARATION_PART_BYTES));
+        }),
+      );
+    },
+  );
+
+  server.put(
+    "/v1/data-sets/:salt/segments/:segment",
+    {
+      ...withPlace,
+      handlerTimeout: UPLOAD_MILLISECONDS,
+      schema: { params: SegmentParams, querystring: SegmentQuery, response: { 200: SegmentStatus } },
+    },
+    async (request) => {
+      const { salt, segment } = request.params;
+      const set = await sets.require(sessionOf(request).account, salt);
+      const limitBytes = SEGMENT_HEAD_BYTES + MAX_MANIFEST_BYTES;
+      return segmentStatus(
+        await withBody(request, async (body) => {
+          await quotas.requireDisk();
+          return segments.begin(set, segment, Number(request.query.firstIndex), limited(body, limitBytes));
+        }),
+      );
+    },
+  );
+
+  server.get(
+    "/v1/data-sets/:salt/segments/:segment",
+    { onRequest, schema: { params: SegmentParams, response: { 200: SegmentStatus } } },
+    async (request) => {
+      const { salt, segment } = request.params;
+      const set = await sets.require(sessionOf(request).account, salt);
+      return segmentStatus(await segments.require(set, segment));
+    },
+  );
+
+  server.put(
+    "/v1/data-sets/:salt/segments/:segment/tags",
+    {
+      ...withPlace,
+      handlerTimeout: UPLOAD_MILLISECONDS,
+      schema: { params: SegmentParams, querystring: PreparationPartQuery, response: { 200: SegmentStatus } },
+    },
+    async (request) => {
+      const { salt, segment } = request.params;
+      const offsetBytes = Number(request.query.offset ?? "0");
+      const set = await sets.require(sessionOf(request).account, salt);
+      return segmentStatus(
+        await withBody(request, async (body) => {
+          await quotas.requireDisk();
+          return segments.append(set, segment, offsetBytes, limited(body, MAX_PREPARATION_PART_BYTES));
+        }),
+      );
+    },
+  );
+
+  server.post(
+    "/v1/data-sets/:salt/segments/:segment/verify",
+    {
+      onRequest,
+      handlerTimeout: (verifyWaitSeconds + 30) * 1000,
+      schema: { params: SegmentParams, response: { 200: SegmentStatus, 202: SegmentStatus } },
+    },
+    async (request, reply) => {
+      const { salt, segment } = request.params;
+      const set = await sets.require(sessionOf(request).account, salt);
+      const done = await verification.verify(set, await segments.require(set, segment), verifyWaitSeconds);
+      return reply.code(done ? 200 : 202).send(segmentStatus(await segments.require(set, segment)));
+    },
+  );
+
+  server.post(
+    "/v1/data-sets/:salt/open",
+    {
+      onRequest,
+      handlerTimeout: STATE_MILLISECONDS,
+      schema: { params: DataSetParams, body: OpenDataSetRequest, response: { 200: UpdateAnswer } },
+    },
+    async (request) => updates.open(sessionOf(request).account, request.params.salt, request.body),
+  );
+
+  server.post(
+    "/v1/data-sets/:salt/updates",
+    {
+      onRequest,
+      handlerTimeout: STATE_MILLISECONDS,
+      schema: { params: DataSetParams, body: UpdateRequest, response: { 200: UpdateAnswer } },
+    },
+    async (request) => updates.update(sessionOf(request).account, request.params.salt, request.body),
+  );
+
+  server.post(
+    "/v1/data-sets/:salt/audit",
+    {
+      onRequest,
+      handlerTimeout: AUDIT_MILLISECONDS,
+      schema: { params: DataSetParams, body: DataSetAuditRequest, response: { 200: AuditAnswer } },
+    },
+    async (request) => {
+      const set = await sets.require(sessionOf(request).account, request.params.salt);
+      requireNotEnded(set);
+      const { seed, sampleCount, ranges } = request.body;
+      const challenge = { seed: fromHex(seed, 32, "seed"), sampleCount, ranges: decodeLiveRanges(fromHex(ranges)) };
+      return { proof: toHex(await proofs.provePrivate(set, challenge, await heldRanges(set))) };
+    },
+  );
+}

@@ -1,0 +1,185 @@
+/** The tables of data sets. `data-sets.ts` and `segments.ts` own them. */
+import type { Generated } from "kysely";
+import type { TableDefinitions } from "./column-types.ts";
+
+export interface DataSetTables {
+  data_sets: {
+    id: Generated<number>;
+    account: string;
+    salt: Uint8Array;
+    key_x: Uint8Array;
+    key_xa: Uint8Array;
+    key_xb: Uint8Array;
+    audit_key_hash: Uint8Array;
+    slice_elements: number;
+    phase: number;
+    powers_a_bytes: Generated<number>;
+    powers_b_bytes: Generated<number>;
+    verified_a: Generated<number>;
+    verified_b: Generated<number>;
+    given_index: Generated<number>;
+    state: "preparing" | "opening" | "running" | "ended" | "removing";
+    chain_id: string | null;
+    token: string | null;
+    terms: string | null;
+    signed_version: Generated<string>;
+    proving_milliseconds: Generated<number>;
+    schedule: Uint8Array | null;
+    ranges: Uint8Array | null;
+    schedule_block: number | null;
+    health: Generated<"unknown" | "good" | "damaged">;
+    health_detail: string | null;
+    touched_at: number;
+  };
+  data_set_states: {
+    data_set_id: number;
+    version: string;
+    retirements: number;
+    ranges: Uint8Array;
+    content_hash: string;
+    deadline_block: number;
+    user_signature: string;
+    provider_signature: string;
+    transaction_hash: string | null;
+    block_number: number | null;
+  };
+  data_set_ranges: { data_set_id: number; hash: string; ranges: Uint8Array };
+  data_set_epochs: {
+    data_set_id: number;
+    epoch: number;
+    state: "proven" | "failed" | "missed";
+    transaction_hash: string | null;
+    block_number: number | null;
+    gas_used: string | null;
+    detail: string | null;
+  };
+  segments: {
+    id: Generated<number>;
+    data_set_id: number;
+    account: string;
+    name: Uint8Array;
+    manifest_hash: Uint8Array;
+    first_index: number;
+    complete: Generated<number>;
+    writer: string;
+    slice_count: Generated<number>;
+    data_bytes: Generated<number>;
+    kept_bytes: Generated<number>;
+    kept_chunks: Generated<number>;
+    tags_bytes: Generated<number>;
+    verified: Generated<number>;
+    included: Generated<number>;
+    touched_at: number;
+  };
+  segment_chunks: { segment_id: number; start_byte: number; size_bytes: number; digest: Uint8Array };
+}
+
+/** Part of the provider's first migration, after the table of chunks. */
+export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, appended, clustered }) => [
+  // The byte counts are what has been acknowledged of each stream. verified_b: powers of β, from β¹ on, that have been
+  // checked. given_index: the highest index that a segment ever got. terms: JSON of terms and audit terms.
+  // signed_version: decimal, never falls. schedule, ranges, schedule_block: the newest that the chain is known to have.
+  // 'removing': unknown to all that read data sets.
+  `CREATE TABLE data_sets (
+    id ${counted},
+    account TEXT NOT NULL,
+    salt ${bytes} NOT NULL,
+    key_x ${bytes} NOT NULL,
+    key_xa ${bytes} NOT NULL,
+    key_xb ${bytes} NOT NULL,
+    audit_key_hash ${bytes} NOT NULL,
+    slice_elements ${integer} NOT NULL,
+    phase ${integer} NOT NULL,
+    powers_a_bytes ${integer} NOT NULL DEFAULT 0,
+    powers_b_bytes ${integer} NOT NULL DEFAULT 0,
+    verified_a ${integer} NOT NULL DEFAULT 0 CHECK (verified_a IN (0, 1)),
+    verified_b ${integer} NOT NULL DEFAULT 0,
+    given_index ${integer} NOT NULL DEFAULT 0,
+    state TEXT NOT NULL CHECK (state IN ('preparing', 'opening', 'running', 'ended', 'removing')),
+    chain_id TEXT UNIQUE,
+    token TEXT,
+    terms TEXT,
+    signed_version TEXT NOT NULL DEFAULT '0',
+    proving_milliseconds ${integer} NOT NULL DEFAULT 0,
+    schedule ${bytes},
+    ranges ${bytes},
+    schedule_block ${integer},
+    health TEXT NOT NULL DEFAULT 'unknown' CHECK (health IN ('unknown', 'good', 'damaged')),
+    health_detail TEXT,
+    touched_at ${integer} NOT NULL,
+    UNIQUE (account, salt)
+  ) ${appended}`,
+  "CREATE INDEX data_sets_by_state ON data_sets (state, id)",
+
+  // States that both parties signed, written before they are answered or sent, until they cannot reach the chain any
+  // more or their place on it is final. version: decimal.
+  `CREATE TABLE data_set_states (
+    data_set_id ${integer} NOT NULL REFERENCES data_sets (id) ON DELETE CASCADE,
+    version TEXT NOT NULL,
+    retirements ${integer} NOT NULL,
+    ranges ${bytes} NOT NULL,
+    content_hash TEXT NOT NULL,
+    deadline_block ${integer} NOT NULL,
+    user_signature TEXT NOT NULL,
+    provider_signature TEXT NOT NULL,
+    transaction_hash TEXT,
+    block_number ${integer},
+    PRIMARY KEY (data_set_id, version)
+  ) ${clustered}`,
+
+  // The lists of live ranges whose hashes are in the schedule.
+  `CREATE TABLE data_set_ranges (
+    data_set_id ${integer} NOT NULL REFERENCES data_sets (id) ON DELETE CASCADE,
+    hash TEXT NOT NULL,
+    ranges ${bytes} NOT NULL,
+    PRIMARY KEY (data_set_id, hash)
+  ) ${clustered}`,
+
+  // 'failed': tried and not proven so far. 'missed': the windows have passed without a proof.
+  `CREATE TABLE data_set_epochs (
+    data_set_id ${integer} NOT NULL REFERENCES data_sets (id) ON DELETE CASCADE,
+    epoch ${integer} NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('proven', 'failed', 'missed')),
+    transaction_hash TEXT,
+    block_number ${integer},
+    gas_used TEXT,
+    detail TEXT,
+    PRIMARY KEY (data_set_id, epoch)
+  ) ${clustered}`,
+
+  // complete, writer: as those of preparations. kept_bytes, kept_chunks: sums over 'segment_chunks'. included: a state
+  // that both parties signed names it.
+  `CREATE TABLE segments (
+    id ${counted},
+    data_set_id ${integer} NOT NULL REFERENCES data_sets (id),
+    account TEXT NOT NULL,
+    name ${bytes} NOT NULL,
+    manifest_hash ${bytes} NOT NULL,
+    first_index ${integer} NOT NULL,
+    complete ${integer} NOT NULL DEFAULT 0 CHECK (complete IN (0, 1)),
+    writer TEXT NOT NULL,
+    slice_count ${integer} NOT NULL DEFAULT 0,
+    data_bytes ${integer} NOT NULL DEFAULT 0,
+    kept_bytes ${integer} NOT NULL DEFAULT 0,
+    kept_chunks ${integer} NOT NULL DEFAULT 0,
+    tags_bytes ${integer} NOT NULL DEFAULT 0,
+    verified ${integer} NOT NULL DEFAULT 0 CHECK (verified IN (0, 1)),
+    included ${integer} NOT NULL DEFAULT 0 CHECK (included IN (0, 1)),
+    touched_at ${integer} NOT NULL,
+    UNIQUE (data_set_id, name)
+  ) ${appended}`,
+  "CREATE INDEX segments_by_index ON segments (data_set_id, first_index)",
+  "CREATE INDEX segments_unused ON segments (touched_at) WHERE included = 0",
+  "CREATE INDEX segments_by_account ON segments (account, included)",
+  "CREATE INDEX segments_incomplete ON segments (id) WHERE complete = 0",
+
+  // The manifest as a prefix sum, without the chunks of which no slice is live any more.
+  `CREATE TABLE segment_chunks (
+    segment_id ${integer} NOT NULL REFERENCES segments (id) ON DELETE CASCADE,
+    start_byte ${integer} NOT NULL,
+    size_bytes ${integer} NOT NULL,
+    digest ${bytes} NOT NULL REFERENCES chunks (digest),
+    PRIMARY KEY (segment_id, start_byte)
+  ) ${clustered}`,
+  "CREATE UNIQUE INDEX segment_chunks_by_digest ON segment_chunks (segment_id, digest)",
+];

@@ -1,0 +1,391 @@
+/** Data sets at a real provider on a real chain, from the first segment to the payout. */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import type { ContractCall } from "../../../offchain/chain/contract-call.ts";
+import {
+  depositCollateralCall,
+  noticeCall,
+  readBooks,
+  readPool,
+  retireCall,
+  updateDataSetCall,
+} from "../../../offchain/chain/data-set-escrow.ts";
+import { decodeProof } from "../../../offchain/core/audit/proof.ts";
+import { auditReady } from "../../../offchain/core/audit/ready.ts";
+import { verifyPrivate } from "../../../offchain/core/audit/verifier.ts";
+import { encodeLiveRanges, subtractRanges } from "../../../offchain/core/data-set/ranges.ts";
+import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
+import { HttpProxy } from "../../helpers/http-proxy.ts";
+import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
+import { until } from "../../helpers/promises.ts";
+import { randomChunk } from "../provider-fixture.ts";
+import { type Answer, NATIVE, ProviderProcess, TEST_OFFER } from "../provider-process.ts";
+import { Device, ok, SLICE_ELEMENTS } from "./device.ts";
+
+const EPOCH_BLOCKS = 60;
+const NOTICE_EPOCHS = 2;
+const WINDOW_BLOCKS = 20;
+const GRACE_BLOCKS = 10;
+const SLICE_BYTES = 31 * SLICE_ELEMENTS;
+const OFFER = {
+  ...TEST_OFFER,
+  windowBlocks: WINDOW_BLOCKS,
+  dataSets: { graceBlocks: GRACE_BLOCKS, sliceElements: [SLICE_ELEMENTS], maximumIndex: 1000 },
+};
+const FUNDS = 10n ** 15n;
+
+describe("data sets of a provider", function () {
+  this.timeout(180_000);
+  let local: LocalChain;
+  let provider: ProviderProcess;
+
+  before(async () => {
+    await auditReady();
+    const parameters = { epochBlocks: BigInt(EPOCH_BLOCKS), noticeEpochs: BigInt(NOTICE_EPOCHS) };
+    local = await startLocalChain({ parameters });
+  });
+  after(async () => local.stop());
+
+  beforeEach(async () => {
+    provider = await ProviderProcess.prepare(local, { offer: OFFER });
+    await provider.start();
+  });
+  afterEach(async () => provider.remove());
+
+  const device = async (account: number, funds = FUNDS): Promise<Device> => {
+    const made = await Device.connect(local.chain, provider, local.account(account));
+    if (funds > 0n) await made.deposit(funds);
+    await made.begin();
+    return made;
+  };
+  const head = () => local.chain.provider.getBlockNumber();
+  const toBlock = async (block: number) => {
+    const missing = block - (await head());
+    if (missing > 0) await local.mine(missing);
+  };
+  /** The block after the challenge of a set, in the first epoch that has time for it. */
+  const toChallenge = async ({ phase }: Device) => {
+    const epoch = Math.floor((await head()) / EPOCH_BLOCKS) + 1;
+    await toBlock(epoch * EPOCH_BLOCKS + phase + 1);
+  };
+  const send = async (account: number, call: ContractCall) => {
+    const { to, data, value = 0n } = call;
+    await (await local.account(account).sendTransaction({ to, data, value })).wait();
+  };
+  const wordsOf = async (made: Device) => {
+    const found = await made.onChain();
+    const { agreed } = made;
+    if (found === undefined || agreed === undefined) throw new Error("not on chain");
+    return { terms: agreed.terms, schedule: found.schedule, ranges: found.ranges };
+  };
+  const proven = (made: Device, epochs: number) =>
+    until(
+      "an epoch is proven",
+      async () => (await made.status()).provenEpochs >= epochs,
+      60,
+      () => provider.log,
+    );
+  const refused = (answer: Answer, code: string, check: string) => {
+    expect(answer.json.error, JSON.stringify(answer.json)).to.include({ code, check });
+  };
+
+  it("are opened, grow by a slice, lose what the user retires, and are proven in every epoch", async () => {
+    const alice = await device(1);
+    await alice.add(randomChunk(2 * SLICE_BYTES), randomChunk(SLICE_BYTES + 100));
+    const opened = ok(await alice.open());
+    expect(opened.id).to.equal(alice.id);
+    expect(opened.transaction.blockNumber).to.be.greaterThan(0);
+    expect((await alice.onChain())?.last).to.include({ sliceCount: 4, highestIndex: 4 });
+    expect(await alice.status()).to.include({ state: "running", version: "1", contentHash: alice.contentHash });
+    await toChallenge(alice);
+    await proven(alice, 1);
+    expect((await readBooks(local.chain, alice.id))?.proven).to.equal(1);
+
+    await alice.add(randomChunk(1000));
+    ok(await alice.update());
+    expect((await alice.onChain())?.last).to.include({ sliceCount: 5, highestIndex: 5 });
+    await toChallenge(alice);
+    await proven(alice, 2);
+
+    const all = toHex(encodeLiveRanges(alice.ranges));
+    const remaining = subtractRanges(alice.ranges, [{ firstIndex: 1, count: 2 }]);
+    await send(1, retireCall(local.deployment, await wordsOf(alice), undefined, encodeLiveRanges(remaining)));
+    alice.ranges = remaining;
+    // The retirement counts from the epoch after the next one on; until then the old list is proven.
+    await toChallenge(alice);
+    await proven(alice, 3);
+    await toChallenge(alice);
+    await proven(alice, 4);
+    const status = await alice.status();
+    expect(status).to.include({ health: "good", failedEpochs: 0 });
+    expect(status.lastProof?.transactionHash).to.match(/^0x[0-9a-f]{64}$/);
+    // A state after the retirement names it.
+    refused(await alice.propose(await alice.state()), "CONFLICT", "retirements");
+    // What was retired does not come back.
+    refused(await alice.propose(await alice.state({ retirements: 1, ranges: all })), "INVALID_INPUT", "live ranges");
+    await alice.add(randomChunk(500));
+    ok(await alice.update(1));
+    await toChallenge(alice);
+    await proven(alice, 5);
+    expect(provider.log).not.to.contain("chunks freed");
+    // No epoch is left whose level has the retired slices, and no block that may be replaced.
+    await toChallenge(alice);
+    await proven(alice, 6);
+    await local.mine(130);
+    await until(
+      "the chunk is let go of",
+      () => provider.log.includes("chunks freed"),
+      60,
+      () => provider.log,
+    );
+  });
+
+  it("are proven together in one transaction", async () => {
+    const [alice, bob] = [await device(1), await device(2)];
+    for (const made of [alice, bob]) {
+      await made.add(randomChunk(SLICE_BYTES));
+      ok(await made.open());
+    }
+    expect(alice.phase).not.to.equal(bob.phase);
+    const later = alice.phase > bob.phase ? alice : bob;
+    await provider.end();
+    await toChallenge(later);
+    await provider.start();
+    await proven(await again(alice), 1);
+    await proven(await again(bob), 1);
+    const hashes = await Promise.all([alice, bob].map(async (made) => (await (await again(made)).status()).lastProof));
+    expect(hashes[0]?.transactionHash).to.equal(hashes[1]?.transactionHash);
+    expect(await provider.metric("tallystick_csp_proofs_sent_total")).to.equal(2);
+  });
+
+  /** The device after the provider was restarted, at another address. */
+  const again = async (made: Device): Promise<Device> => {
+    const connected = await Device.connect(local.chain, provider, made.signer);
+    return Object.assign(Object.create(Device.prototype), made, { client: connected.client });
+  };
+
+  it("are not proven with damaged data, which is shown, and are when it is healed", async () => {
+    const alice = await device(1);
+    const chunk = randomChunk(2 * SLICE_BYTES);
+    await alice.add(chunk);
+    ok(await alice.open());
+    const [file] = packFiles(join(provider.dataDir, "store"), chunk.bytes);
+    if (file === undefined) throw new Error("the chunk is in no file");
+    const bytes = readFileSync(file.path);
+    bytes.fill(0, file.offset, file.offset + chunk.bytes.length);
+    writeFileSync(file.path, bytes);
+    await toChallenge(alice);
+    await until(
+      "the damage is seen",
+      async () => (await alice.status()).health === "damaged",
+      60,
+      () => provider.log,
+    );
+    expect((await readBooks(local.chain, alice.id))?.proven).to.equal(0);
+    expect(await alice.status()).to.include({ provenEpochs: 0, failedEpochs: 1 });
+    await alice.client.upload(chunk);
+    await proven(alice, 1);
+    expect(await alice.status()).to.include({ health: "good", failedEpochs: 0 });
+  });
+
+  it("are sent by the next start when the provider is killed between signature and transaction", async () => {
+    await provider.end();
+    const proxy = await HttpProxy.start(local.rpcUrl);
+    let isSilent = false;
+    proxy.intercept = ({ body }) =>
+      isSilent && new TextDecoder().decode(body).includes("eth_sendRawTransaction")
+        ? Promise.resolve({ status: 503, type: "text/plain", body: new Uint8Array() })
+        : undefined;
+    provider.deploymentFrom({ ...local, deployment: { ...local.deployment, rpcUrl: proxy.url } });
+    await provider.start();
+    try {
+      const alice = await device(3);
+      await alice.add(randomChunk(SLICE_BYTES));
+      ok(await alice.open());
+      await alice.add(randomChunk(SLICE_BYTES));
+      // Collateral for what comes, so that the states are the only transactions.
+      await send(3, depositCollateralCall(local.deployment, NATIVE, provider.operator, FUNDS));
+      isSilent = true;
+      const second = await alice.state();
+      const answer = ok(await alice.propose(second));
+      expect(answer.transaction).to.equal(undefined);
+      // The user sends it itself.
+      const { providerSignature } = answer;
+      const signed = { ...second, version: 2n, ranges: fromHex(second.ranges), providerSignature };
+      const words = await wordsOf(alice);
+      await send(
+        3,
+        updateDataSetCall(local.deployment, words, { ...signed, deadlineBlock: BigInt(second.deadlineBlock) }),
+      );
+      alice.version = 2n;
+      await alice.add(randomChunk(SLICE_BYTES));
+      const state = await alice.state();
+      const answering = alice.propose(state).catch(() => undefined);
+      await until(
+        "the state is signed",
+        async () => (await alice.status()).version === "3",
+        30,
+        () => provider.log,
+      );
+      await provider.end("SIGKILL");
+      await answering;
+      expect((await alice.onChain())?.decoded.version).to.equal(2n);
+      isSilent = false;
+      await provider.start();
+      await until("the state is sent", async () => (await alice.onChain())?.decoded.version === 3n, 30);
+      const restarted = await again(alice);
+      const repeated = ok(await restarted.propose(state));
+      expect(repeated.version).to.equal("3");
+      expect(repeated.transaction.blockNumber).to.be.greaterThan(0);
+      await toChallenge(alice);
+      await proven(restarted, 1);
+    } finally {
+      await provider.end();
+      await proxy.stop();
+    }
+  });
+
+  it("end by notice, are closed, and their money is paid out", async () => {
+    const alice = await device(1);
+    await alice.add(randomChunk(SLICE_BYTES));
+    ok(await alice.open());
+    await toChallenge(alice);
+    await proven(alice, 1);
+    await send(1, noticeCall(local.deployment, await wordsOf(alice)));
+    await alice.add(randomChunk(100));
+    refused(await alice.propose(await alice.state()), "CONFLICT", "end of the data set");
+    for (let epoch = 0; epoch < NOTICE_EPOCHS; epoch++) {
+      await toChallenge(alice);
+      await proven(alice, 2 + epoch);
+    }
+    await local.mine(3 * EPOCH_BLOCKS);
+    await until(
+      "the set is closed",
+      async () => (await alice.status()).state === "ended",
+      60,
+      () => provider.log,
+    );
+    expect((await readBooks(local.chain, alice.id))?.status).to.equal("closed");
+    await local.mine(EPOCH_BLOCKS);
+    const pool = () => readPool(local.chain, NATIVE, provider.operator);
+    await until(
+      "the pool is empty",
+      async () => (await pool()).total === 0n,
+      60,
+      () => provider.log,
+    );
+    refused(await alice.propose(await alice.state()), "CONFLICT", "state of the data set");
+  });
+
+  it("refuse what a provider must not commit to, and change nothing", async () => {
+    const alice = await device(1);
+    const bob = await device(2);
+    await alice.add(randomChunk(3 * SLICE_BYTES));
+    // Before it is opened.
+    alice.agreed = alice.termsWith({ phase: alice.phase + 1 });
+    const wrongPhase = alice.openRequest(await alice.state());
+    refused(await alice.client.request("POST", `${alice.path}/open`, { body: wrongPhase }), "INVALID_INPUT", "phase");
+    expect((await alice.status()).state).to.equal("preparing");
+    ok(await alice.open());
+    const before = await alice.onChain();
+
+    refused(await alice.propose(await alice.state({ version: "1" })), "CONFLICT", "version");
+    const early = await alice.state({ deadlineBlock: await head() });
+    refused(await alice.propose(early), "INVALID_INPUT", "deadline");
+    refused(
+      await alice.propose(await alice.state({ contentHash: `0x${"12".repeat(32)}` })),
+      "INVALID_INPUT",
+      "content hash",
+    );
+    refused(await bob.client.request("GET", alice.path), "NOT_FOUND", "salt");
+    refused(
+      await bob.client.request("POST", `${alice.path}/updates`, { body: await alice.state() }),
+      "NOT_FOUND",
+      "salt",
+    );
+    const unsigned = await alice.state();
+    const foreign = { ...unsigned, userSignature: `${unsigned.userSignature.slice(0, -4)}001b` };
+    refused(await alice.propose(foreign), "INVALID_SIGNATURE", "EIP-712 signature");
+
+    // A chunk that only Bob owns.
+    const own = randomChunk(1000);
+    await bob.client.upload(own);
+    refused(await alice.beginSegment(alice.segmentOf([own])), "NOT_OWNER", "ownership of every chunk");
+    // Indices that are given already.
+    const chunk = randomChunk(1000);
+    await alice.client.upload(chunk);
+    refused(await alice.beginSegment(alice.segmentOf([chunk], 2)), "CONFLICT", "first index");
+    refused(await alice.beginSegment(alice.segmentOf([chunk], 2000)), "INVALID_INPUT", "highest index");
+    // A segment that is not verified.
+    const segment = alice.segmentOf([chunk]);
+    ok(await alice.beginSegment(segment));
+    const ranges = toHex(encodeLiveRanges([{ firstIndex: 1, count: 4 }]));
+    refused(await alice.propose(await alice.state({ ranges })), "CONFLICT", "verified segments");
+    // Wrong tags count as not received.
+    const tags = segment.tags.slice();
+    tags.set(alice.segmentOf([randomChunk(1000)]).tags);
+    await expectRefusedTags(alice, { ...segment, tags });
+
+    expect((await alice.onChain())?.schedule).to.deep.equal(before?.schedule);
+    expect(await alice.status()).to.include({ version: "1", state: "running" });
+  });
+
+  async function expectRefusedTags(made: Device, segment: ReturnType<Device["segmentOf"]>): Promise<void> {
+    let message = "";
+    await made.send(segment).catch((error: Error) => {
+      message = error.message;
+    });
+    expect(message).to.contain("INVALID_PROOF").and.to.contain("tags");
+    const found = ok(await made.client.request("GET", `${made.path}/segments/${segment.name}`));
+    expect(found).to.include({ state: "open", tagsBytes: 0 });
+  }
+
+  it("refuse a fee above the cap, and a balance that does not last for the notice period", async () => {
+    const poor = await device(4, 1000n);
+    await poor.add(randomChunk(SLICE_BYTES));
+    const answer = await poor.open();
+    refused(answer, "FUNDS", "balance in the escrow");
+    const required = (poor.agreed?.terms.feePerSlice ?? 0n) * BigInt(NOTICE_EPOCHS);
+    expect(answer.json.error).to.include({ expected: `at least ${required}`, received: "1000" });
+    expect((await poor.status()).state).to.equal("preparing");
+    await poor.deposit(required);
+    ok(await poor.open());
+
+    const dear = { ...OFFER, prices: [{ ...OFFER.prices[0], pricePerGibEpoch: "1000000000000000" }] };
+    await provider.end();
+    provider.configure({ offer: dear });
+    await provider.start();
+    const rich = await device(5, 10n ** 18n);
+    await rich.add(randomChunk(2 * SLICE_BYTES));
+    rich.agreed = rich.termsWith({ feeCap: 10n ** 15n / (2n ** 30n / BigInt(SLICE_BYTES)) + 10n ** 7n });
+    const body = rich.openRequest(await rich.state());
+    refused(await rich.client.request("POST", `${rich.path}/open`, { body }), "INVALID_INPUT", "fee cap");
+  });
+
+  it("answer private audits about the slices that they hold", async () => {
+    const alice = await device(1);
+    await alice.add(randomChunk(3 * SLICE_BYTES));
+    ok(await alice.open());
+    const seed = new Uint8Array(32).fill(9);
+    const ranges = [{ firstIndex: 2, count: 2 }];
+    const audit = (list: typeof ranges) =>
+      alice.client.request("POST", `${alice.path}/audit`, {
+        body: { seed: toHex(seed), sampleCount: 8, ranges: toHex(encodeLiveRanges(list)) },
+      });
+    const { proof } = ok(await audit(ranges));
+    verifyPrivate(alice.secrets, alice.secrets.x, { seed, sampleCount: 8, ranges }, decodeProof(fromHex(proof)));
+    refused(await audit([{ firstIndex: 3, count: 2 }]), "INVALID_INPUT", "audited ranges");
+  });
+});
+
+/** Where bytes lie in the files below a folder. */
+function packFiles(folder: string, bytes: Uint8Array): { path: string; offset: number }[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .flatMap((entry) => {
+      const path = join(entry.parentPath, entry.name);
+      const offset = readFileSync(path).indexOf(bytes);
+      return offset < 0 ? [] : [{ path, offset }];
+    });
+}

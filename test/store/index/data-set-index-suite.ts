@@ -1,0 +1,297 @@
+/** What an index of a provider must do about data sets and their segments; part of `provider-index-suite.ts`. */
+import { expect } from "chai";
+import type { DataSetAuditTerms, DataSetTerms } from "../../../offchain/core/data-set/terms.ts";
+import type { AgreedSet, CosignedState, NewDataSet } from "../../../offchain/store/index/data-set-index.ts";
+import type { ManifestChunk } from "../../../offchain/store/index/preparation-index.ts";
+import type { ProviderIndex } from "../../../offchain/store/index/provider-index.ts";
+import { expectAsyncRejection } from "../../helpers/rejection.ts";
+import { PLACE_SECONDS } from "./places.ts";
+
+const ALICE = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+const BOB = `0x${"b0".repeat(20)}`;
+const ZERO = `0x${"00".repeat(20)}`;
+const bytes32 = (k: number) => new Uint8Array(32).fill(k);
+const hash = (k: number) => `0x${k.toString(16).padStart(2, "0").repeat(32)}`;
+const digest = (k: number) => bytes32(k + 1);
+const chunk = (k: number) => ({ digest: digest(k), sizeBytes: 100 + k, challenges: [] });
+
+const newSet = (k: number, facts: Partial<NewDataSet> = {}): NewDataSet => ({
+  account: ALICE,
+  salt: bytes32(k),
+  key: { X: Uint8Array.of(1), XA: Uint8Array.of(2), XB: Uint8Array.of(3) },
+  auditKeyHash: bytes32(1),
+  sliceElements: 1024,
+  phase: k,
+  touchedAt: 1000,
+  ...facts,
+});
+
+const terms: DataSetTerms = {
+  user: ALICE,
+  provider: BOB,
+  token: ZERO,
+  mode: "every-epoch",
+  feeFloor: 1n,
+  feePerSlice: 2n ** 79n,
+  feePerIndex: 0n,
+  feeCap: 2n ** 80n - 1n,
+  collateralPercent: 300,
+  compensationPercent: 100,
+  bountyPercent: 0,
+  latePercent: 50,
+  breachLimit: 3,
+  auditHash: hash(1),
+};
+const audit: DataSetAuditTerms = {
+  randomness: BOB,
+  verifier: BOB,
+  keyHash: hash(2),
+  sliceElements: 1024,
+  sampleCount: 20,
+  phase: 1,
+  windowBlocks: 5,
+  graceBlocks: 2,
+  disputeBond: 7n,
+  predecessor: hash(0),
+  salt: hash(3),
+};
+const agreed: AgreedSet = { id: hash(9), terms, audit, fromBlock: 12 };
+
+const state = (version: bigint, facts: Partial<CosignedState> = {}): CosignedState => ({
+  version,
+  retirements: 0,
+  ranges: Uint8Array.of(1, 2, 3),
+  contentHash: hash(4),
+  deadlineBlock: 100,
+  userSignature: "0x01",
+  providerSignature: "0x02",
+  transaction: undefined,
+  ...facts,
+});
+
+/** @param opened the index under test, and the same one after its process has ended */
+export function describeDataSets(opened: { index: () => ProviderIndex; reopen: () => Promise<void> }): void {
+  const index = opened.index;
+
+  async function begun(k: number, facts: Partial<NewDataSet> = {}): Promise<number> {
+    const outcome = await index().dataSets.begin(newSet(k, facts), 256);
+    if (outcome.outcome !== "created") throw new Error(outcome.outcome);
+    return outcome.id;
+  }
+
+  async function segment(
+    dataSetId: number,
+    k: number,
+    firstIndex: number,
+    chunks: readonly ManifestChunk[],
+  ): Promise<number> {
+    const facts = { dataSetId, name: bytes32(k), manifestHash: bytes32(k + 1), firstIndex, touchedAt: 1000 };
+    const outcome = await index().segments.begin(facts, 256);
+    if (outcome.outcome !== "created") throw new Error(outcome.outcome);
+    await index().segments.addToManifest(outcome.id, chunks);
+    expect(await index().segments.complete(outcome.id, chunks.length)).to.equal("given");
+    return outcome.id;
+  }
+
+  const unused = async () => (await index().chunks.unused(PLACE_SECONDS, 10)).map((each) => each.digest);
+
+  describe("data sets", () => {
+    it("are begun once per account and salt, and limited while they are not opened", async () => {
+      const id = await begun(1);
+      expect(await index().dataSets.begin(newSet(1), 256)).to.deep.equal({ outcome: "exists" });
+      expect((await index().dataSets.begin(newSet(1, { account: BOB }), 256)).outcome).to.equal("created");
+      expect(await index().dataSets.begin(newSet(2), 1)).to.deep.equal({ outcome: "too-many" });
+      await opened.reopen();
+      const row = await index().dataSets.findBySalt(ALICE.toLowerCase(), bytes32(1));
+      expect(row).to.deep.include({
+        id,
+        account: ALICE,
+        state: "preparing",
+        phase: 1,
+        signedVersion: 0n,
+        verifiedB: 0,
+      });
+      expect(row).to.include({ agreed: undefined, scheduled: undefined });
+      await index().dataSets.setPowers(id, "powers-a", 96);
+      await index().dataSets.setPowers(id, "powers-b", 192);
+      await index().dataSets.setVerified(id, { a: true, b: 2 });
+      expect(await index().dataSets.find(id)).to.include({ powersABytes: 96, powersBBytes: 192, verifiedB: 2 });
+    });
+
+    it("record a state once per version, above all that were ever signed", async () => {
+      const id = await begun(1);
+      const context = { agreed, segments: [], provingMilliseconds: 30 };
+      expect(await index().dataSets.recordState(id, state(2n ** 63n), context)).to.equal("recorded");
+      await opened.reopen();
+      const row = await index().dataSets.find(id);
+      expect(row).to.include({ state: "opening", signedVersion: 2n ** 63n, provingMilliseconds: 30 });
+      expect(row?.agreed).to.deep.equal(agreed);
+      expect(await index().dataSets.findByChainId(agreed.id)).to.deep.equal(row);
+      const both = await Promise.all(
+        [1, 2].map((k) =>
+          index().dataSets.recordState(id, state(2n ** 63n + 1n, { contentHash: hash(k) }), {
+            segments: [],
+            provingMilliseconds: 1,
+          }),
+        ),
+      );
+      expect(both.sort()).to.deep.equal(["recorded", "stale"]);
+      await index().dataSets.setMined(id, 2n ** 63n, { hash: hash(7), blockNumber: 30 });
+      const states = await index().dataSets.statesOf(id);
+      expect(states.map(({ version }) => version)).to.deep.equal([2n ** 63n, 2n ** 63n + 1n]);
+      expect(states[0]).to.deep.equal(state(2n ** 63n, { transaction: { hash: hash(7), blockNumber: 30 } }));
+      // Forgotten states free no version.
+      await index().dataSets.forgetStates(id, [2n ** 63n, 2n ** 63n + 1n], { included: [], reopen: true });
+      expect(await index().dataSets.find(id)).to.include({ state: "preparing", agreed: undefined });
+      expect(await index().dataSets.recordState(id, state(5n), context)).to.equal("stale");
+    });
+
+    it("keep the newest schedule, the ranges of its levels, and the outcome of epochs", async () => {
+      const id = await begun(1);
+      const context = { agreed, segments: [], provingMilliseconds: 30 };
+      await index().dataSets.recordState(id, state(1n), context);
+      const scheduled = { schedule: Uint8Array.of(5), ranges: new Uint8Array(), blockNumber: 40 };
+      await index().dataSets.setSchedule(id, scheduled);
+      await index().dataSets.addRanges(id, new Map([1, 2].map((k) => [hash(k), Uint8Array.of(k)])));
+      await index().dataSets.addRanges(id, new Map([[hash(1), Uint8Array.of(9)]]));
+      await index().dataSets.removeRanges(id, [hash(2)]);
+      await opened.reopen();
+      expect([...(await index().dataSets.rangesOf(id))]).to.deep.equal([[hash(1), Uint8Array.of(1)]]);
+      const row = await index().dataSets.find(id);
+      expect(row).to.include({ state: "running" });
+      expect(row?.scheduled).to.deep.equal(scheduled);
+      expect((await index().dataSets.inState("running", "opening")).map((each) => each.id)).to.deep.equal([id]);
+      await index().dataSets.recordNotProven(id, 3, "failed", "damaged");
+      await index().dataSets.recordNotProven(id, 4, "missed", "nothing");
+      const proof = { epoch: 3, transactionHash: hash(8), blockNumber: 50, gasUsed: 260_000n };
+      await index().dataSets.recordProven(id, 3, proof);
+      expect(await index().dataSets.epochState(id, 3)).to.equal("proven");
+      expect(await index().dataSets.summaryOf(id)).to.deep.equal({ proven: 1, notProven: 1, lastProof: proof });
+      await index().dataSets.setHealth(id, "damaged", "why");
+      expect(await index().dataSets.counts()).to.deep.equal({ running: 1, damaged: 1 });
+      expect(await index().dataSets.tokens()).to.deep.equal([ZERO]);
+      expect(await index().dataSets.loads()).to.deep.equal([{ id, phase: 1, milliseconds: 30 }]);
+      await index().dataSets.end(id);
+      expect(await index().dataSets.loads()).to.deep.equal([]);
+    });
+
+    it("expire when they are not opened and nobody asked for them", async () => {
+      const [old, young, open] = [await begun(1), await begun(2, { touchedAt: 2000 }), await begun(3)];
+      await index().dataSets.recordState(open, state(1n), { agreed, segments: [], provingMilliseconds: 1 });
+      expect(await index().dataSets.abandoned(1500)).to.deep.equal([old]);
+      expect(await index().dataSets.beginRemoval(young, 1500)).to.equal(false);
+      expect(await index().dataSets.beginRemoval(old, 1500)).to.equal(true);
+      await opened.reopen();
+      expect(await index().dataSets.find(old)).to.equal(undefined);
+      expect(await index().dataSets.touch(old, 3000)).to.equal(false);
+      expect(await index().dataSets.abandoned(1500)).to.deep.equal([old]);
+      const facts = { dataSetId: old, name: bytes32(1), manifestHash: bytes32(2), firstIndex: 1, touchedAt: 1 };
+      expect(await index().segments.begin(facts, 9)).to.deep.equal({ outcome: "no-set" });
+      await index().dataSets.delete(old);
+      expect(await index().dataSets.abandoned(1500)).to.deep.equal([]);
+      expect(await index().dataSets.begin(newSet(1), 256)).to.include({ outcome: "created" });
+    });
+  });
+
+  describe("segments", () => {
+    const chunks = [1, 2, 3].map(chunk);
+    beforeEach(() => index().chunks.record(ALICE, chunks, 5));
+
+    it("get indices behind all that were given, whoever comes first", async () => {
+      const set = await begun(1);
+      const id = await segment(set, 1, 5, chunks);
+      expect((await index().dataSets.find(set))?.givenIndex).to.equal(7);
+      await opened.reopen();
+      expect(await index().segments.findByName(set, bytes32(1))).to.deep.equal({
+        id,
+        dataSetId: set,
+        name: bytes32(1),
+        manifestHash: bytes32(2),
+        firstIndex: 5,
+        sliceCount: 3,
+        dataBytes: 306,
+        tagsBytes: 0,
+        verified: false,
+        included: false,
+        touchedAt: 1000,
+      });
+      const facts = { dataSetId: set, manifestHash: bytes32(2), touchedAt: 1000 };
+      expect(await index().segments.begin({ ...facts, name: bytes32(1), firstIndex: 9 }, 9)).to.deep.equal({
+        outcome: "exists",
+      });
+      expect(await index().segments.begin({ ...facts, name: bytes32(2), firstIndex: 9 }, 1)).to.deep.equal({
+        outcome: "too-many",
+      });
+      const late = await index().segments.begin({ ...facts, name: bytes32(3), firstIndex: 7 }, 9);
+      if (late.outcome !== "created") throw new Error(late.outcome);
+      expect(await index().segments.complete(late.id, 1)).to.equal("taken");
+      expect(await index().segments.incomplete({ own: true })).to.deep.equal([{ id: late.id, dataSetId: set }]);
+      await index().segments.delete(late.id);
+      // Indices of a segment that expired are not given again.
+      await index().segments.delete(id);
+      expect((await index().dataSets.find(set))?.givenIndex).to.equal(7);
+    });
+
+    it("name a chunk once", async () => {
+      const set = await begun(1);
+      await expectAsyncRejection(() => segment(set, 1, 1, [...chunks, chunk(1)]), "INVALID_INPUT");
+    });
+
+    it("keep their chunks from being removed until they are gone or their slices are", async () => {
+      const set = await begun(1);
+      const [first, second] = [await segment(set, 1, 1, chunks), await segment(set, 2, 4, [chunk(1)])];
+      await index().chunks.release(
+        ALICE,
+        chunks.map((one) => one.digest),
+        5,
+      );
+      expect(await unused()).to.deep.equal([]);
+      expect(await index().dataSets.coveredOf(ALICE)).to.deep.equal({ bytes: 0, chunks: 0 });
+      const context = { agreed, segments: [first], provingMilliseconds: 1 };
+      await index().dataSets.recordState(set, state(1n), context);
+      expect((await index().segments.find(first))?.included).to.equal(true);
+      expect(await index().dataSets.coveredOf(ALICE.toLowerCase())).to.deep.equal({ bytes: 306, chunks: 3 });
+      // Chunks 1 and 2 lie at 0 and 101; only what lies within the part in full is let go of.
+      expect(await index().segments.freeChunks(first, 0, 202)).to.equal(1);
+      expect(await unused()).to.deep.equal([]);
+      expect(await index().segments.freeChunks(first, 101, 203)).to.equal(1);
+      await opened.reopen();
+      expect(await unused()).to.deep.equal([digest(2)]);
+      expect(await index().dataSets.coveredOf(ALICE)).to.deep.equal({ bytes: 103, chunks: 1 });
+      expect(await index().segments.rangesOf(first, 200, 50)).to.deep.equal([
+        { digest: digest(3), offsetBytes: 0, lengthBytes: 47 },
+      ]);
+      await index().segments.delete(second);
+      expect(await unused()).to.deep.equal([digest(1), digest(2)]);
+      await index().segments.delete(first);
+      expect(await unused()).to.deep.equal([digest(1), digest(2), digest(3)]);
+    });
+
+    it("expire unless a state includes them", async () => {
+      const set = await begun(1);
+      const [first, second] = [await segment(set, 1, 1, chunks), await segment(set, 2, 4, [chunk(1)])];
+      const context = { agreed, segments: [first], provingMilliseconds: 1 };
+      await index().dataSets.recordState(set, state(1n), context);
+      expect((await index().segments.abandoned(2000)).map(({ id }) => id)).to.deep.equal([second]);
+      expect(await index().segments.touch(second, 2000)).to.equal(true);
+      expect((await index().dataSets.find(set))?.touchedAt).to.equal(2000);
+      expect(await index().segments.deleteAbandoned(second, 2000)).to.equal(false);
+      expect(await index().segments.deleteAbandoned(first, 2001)).to.equal(false);
+      expect(await index().segments.deleteAbandoned(second, 2001)).to.equal(true);
+      expect((await index().segments.ofDataSet(set)).map(({ id }) => id)).to.deep.equal([first]);
+      // A state that never reached the chain leaves its segments to expire.
+      await index().dataSets.forgetStates(set, [1n], { included: [], reopen: true });
+      expect((await index().segments.abandoned(2000)).map(({ id }) => id)).to.deep.equal([first]);
+    });
+
+    it("count tags, and are verified anew when they change", async () => {
+      const set = await begun(1);
+      const id = await segment(set, 1, 1, chunks);
+      await index().segments.setTags(id, 288);
+      await index().segments.setVerified(id);
+      expect(await index().segments.find(id)).to.include({ tagsBytes: 288, verified: true });
+      await index().segments.setTags(id, 96);
+      expect(await index().segments.find(id)).to.include({ tagsBytes: 96, verified: false });
+    });
+  });
+}
