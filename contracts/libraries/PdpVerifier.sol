@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import { IPossessionVerifier } from "../interfaces/IPossessionVerifier.sol";
+
 /// @title Verifier of possession proofs
 /// @notice Checks, with the BLS12-381 precompiles of EIP-2537, that a storage provider holds the slices that a
 /// challenge draws. Proof and cost do not depend on the size of the data, only on how many slices are drawn.
@@ -53,6 +55,9 @@ library PdpVerifier {
         uint16 sampleCount;
     }
 
+    /// @notice Bytes of the packed form of a key and a proof: X ‖ XA ‖ XB ‖ σ ‖ ψ ‖ W ‖ y.
+    uint256 internal constant ANSWER_BYTES = 1184;
+
     /// @notice Order r of the BLS12-381 groups.
     uint256 internal constant GROUP_ORDER = 0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001;
 
@@ -66,6 +71,8 @@ library PdpVerifier {
     uint256 private constant KEY_BYTES = 768;
     uint256 private constant PAIR_BYTES = 384;
     uint256 private constant MSM_TERM_BYTES = 160;
+    /// @dev σ ‖ ψ ‖ W ‖ y, in a packed answer as in a record.
+    uint256 private constant PROOF_BYTES = 416;
 
     /// @dev The part of a batch's transcript that belongs to one set: id ‖ keyHash ‖ σ ‖ ψ ‖ W ‖ y.
     uint256 private constant RECORD_BYTES = 0x1e0;
@@ -172,6 +179,30 @@ library PdpVerifier {
         return _weigh(pairs, records, terms, count) && _checkPairs(pairs, terms, count);
     }
 
+    /// @notice Checks the claims of one or several data sets, whose answers are packed.
+    /// @dev Like `verify` for one claim and like `verifyMany` for several, without copies of keys and proofs on the way.
+    /// @param claims key hash, challenge and answer of each set
+    /// @return valid whether every key has its hash and every proof is valid. See `verify` for what false means.
+    function verifyClaims(IPossessionVerifier.Claim[] calldata claims) internal view returns (bool valid) {
+        uint256 count = claims.length;
+        if (count == 0) return false;
+        (uint256 pairs, uint256 records, uint256 terms) = _allocate(count);
+        for (uint256 k = 0; k < count; ++k) {
+            uint256 own = _ownPairs(pairs, k);
+            unchecked {
+                if (!_loadClaim(claims[k], own, records + k * RECORD_BYTES, terms + k * TERMS_BYTES)) return false;
+            }
+        }
+        if (count == 1) {
+            assembly ("memory-safe") {
+                mcopy(pairs, add(records, SIGMA_OFFSET), G1_BYTES)
+            }
+        } else if (!_weigh(pairs, records, terms, count)) {
+            return false;
+        }
+        return _checkPairs(pairs, terms, count);
+    }
+
     /// @notice The hash that identifies a challenge; all its randomness is derived from it.
     function hashChallenge(Challenge memory challenge) internal pure returns (bytes32 id) {
         bytes32 challengeTag = CHALLENGE_TAG;
@@ -272,7 +303,50 @@ library PdpVerifier {
         uint256 record,
         uint256 terms
     ) private pure returns (bool ok) {
-        if (!_loadProof(proof, record) || !_loadKey(key, pairs, record)) return false;
+        return
+            _loadProof(proof, record) &&
+            _loadKey(key, pairs, record) &&
+            _loadChallenge(challenge, pairs, record, terms);
+    }
+
+    /// @dev The same for a claim.
+    /// @return ok false also when the key has another hash
+    function _loadClaim(
+        IPossessionVerifier.Claim calldata claim,
+        uint256 pairs,
+        uint256 record,
+        uint256 terms
+    ) private pure returns (bool ok) {
+        bytes calldata answer = claim.answer;
+        bytes calldata ranges = claim.ranges;
+        // A list that is too long is not worth copying.
+        if (answer.length != ANSWER_BYTES || ranges.length > MAX_RANGES_BYTES) return false;
+        bytes32 keyHash;
+        bool canonical;
+        uint256 point;
+        assembly ("memory-safe") {
+            let packed := mload(0x40)
+            calldatacopy(packed, answer.offset, KEY_BYTES)
+            keyHash := keccak256(packed, KEY_BYTES)
+            mstore(add(record, 0x20), keyHash)
+            point := add(pairs, G1_BYTES)
+            mcopy(point, packed, G2_BYTES)
+            mcopy(add(point, PAIR_BYTES), add(packed, G2_BYTES), G2_BYTES)
+            mcopy(add(point, mul(2, PAIR_BYTES)), add(packed, mul(2, G2_BYTES)), G2_BYTES)
+            calldatacopy(add(record, SIGMA_OFFSET), add(answer.offset, KEY_BYTES), PROOF_BYTES)
+            canonical := lt(mload(add(record, Y_OFFSET)), GROUP_ORDER)
+        }
+        if (!canonical || keyHash != claim.keyHash || _hasIdentity(point)) return false;
+        return _loadChallenge(Challenge(claim.seed, ranges, claim.sampleCount), pairs, record, terms);
+    }
+
+    /// @dev Evaluates the challenge at the opening point, and writes what follows from it beside key and proof.
+    function _loadChallenge(
+        Challenge memory challenge,
+        uint256 pairs,
+        uint256 record,
+        uint256 terms
+    ) private pure returns (bool ok) {
         bytes32 id = hashChallenge(challenge);
         uint256 rho = _openingPoint(id, record);
         uint256 claimed;
@@ -331,8 +405,13 @@ library PdpVerifier {
             mcopy(add(point, PAIR_BYTES), add(joined, G2_BYTES), G2_BYTES)
             mcopy(add(point, mul(2, PAIR_BYTES)), add(joined, mul(2, G2_BYTES)), G2_BYTES)
         }
+        return !_hasIdentity(point);
+    }
+
+    /// @dev Whether one of the three points of a key in its pairs is the identity.
+    function _hasIdentity(uint256 point) private pure returns (bool) {
         unchecked {
-            return !(_isIdentity(point) || _isIdentity(point + PAIR_BYTES) || _isIdentity(point + 2 * PAIR_BYTES));
+            return _isIdentity(point) || _isIdentity(point + PAIR_BYTES) || _isIdentity(point + 2 * PAIR_BYTES);
         }
     }
 

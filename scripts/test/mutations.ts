@@ -27,6 +27,7 @@ const STAGES: readonly (readonly string[])[] = [
   ["DataSetTokens"],
   ["DataSetFuzz"],
   ["DataSetInvariants", "DataSetHandler"],
+  ["PossessionVerifier"],
 ];
 
 /** The stages of a mutation: first the tests that it names. */

@@ -75,8 +75,20 @@ export function makeAuditVectors() {
     keyHash,
     tags: [1, 2, 8_659_208].map((index) => ({ index, tag: hex(oracleTag(secrets, index, sparseSlice(index))) })),
     audits,
+    answer: answerOf(key, audits[0]),
     batchWeights: audits.map((_, k) => oracleBatchWeight(transcript, k).toString()),
   };
+}
+
+/** Key and proof as one call takes them. */
+function answerOf(
+  { X, XA, XB }: ReturnType<typeof oracleKey>,
+  audit: ReturnType<typeof makeAudits>[number] | undefined,
+) {
+  if (audit === undefined) throw new Error("no audit");
+  const { sigma, psi, W } = audit.chainProof;
+  const y = BigInt(audit.proof.y).toString(16).padStart(64, "0");
+  return `0x${[X, XA, XB, sigma, psi, W, `0x${y}`].map((part) => part.slice(2)).join("")}`;
 }
 
 function makeAudits(secrets: OracleSecrets) {

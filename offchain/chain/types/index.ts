@@ -14,6 +14,7 @@ export type { IStorageEscrow } from "./interfaces/IStorageEscrow.ts";
 export type { KeyLedger } from "./KeyLedger.ts";
 export type { LiveRanges } from "./libraries/LiveRanges.ts";
 export type { NodeRegistry } from "./NodeRegistry.ts";
+export type { PossessionVerifier } from "./PossessionVerifier.ts";
 export type { PrevrandaoRandomness } from "./randomness/PrevrandaoRandomness.ts";
 export type { RecordedRandomness } from "./randomness/RecordedRandomness.ts";
 export type { StorageEscrow } from "./StorageEscrow.ts";
@@ -32,6 +33,7 @@ export { IStorageEscrow__factory } from "./factories/interfaces/IStorageEscrow__
 export { KeyLedger__factory } from "./factories/KeyLedger__factory.ts";
 export { LiveRanges__factory } from "./factories/libraries/LiveRanges__factory.ts";
 export { NodeRegistry__factory } from "./factories/NodeRegistry__factory.ts";
+export { PossessionVerifier__factory } from "./factories/PossessionVerifier__factory.ts";
 export { PrevrandaoRandomness__factory } from "./factories/randomness/PrevrandaoRandomness__factory.ts";
 export { RecordedRandomness__factory } from "./factories/randomness/RecordedRandomness__factory.ts";
 export { StorageEscrow__factory } from "./factories/StorageEscrow__factory.ts";

@@ -9,6 +9,7 @@ import { toHex } from "../encoding/hex.ts";
 import { InvalidInputError, UnknownVersionError } from "../errors.ts";
 import { decodeSubgroupG1, encodeG1ForChain, G1_BYTES } from "./curve.ts";
 import { decodeScalar, encodeScalar, SCALAR_BYTES } from "./field.ts";
+import type { AuditPublicKey } from "./keys.ts";
 
 /** Points are compressed, 48 bytes. W is there for public verification only. */
 export interface AuditProof {
@@ -67,16 +68,34 @@ export function decodeProof(bytes: Uint8Array): AuditProof {
 }
 
 /**
- * The proof as a contract takes it.
+ * The proof as the arguments of a contract call.
  * @throws InvalidInputError for a proof without W
  * @throws InvalidPointError for a malformed point
  */
 export function proofForChain(proof: AuditProof): ChainProof {
-  const { sigma, psi, W, y } = proof;
+  const [sigma, psi, W] = chainPoints(proof);
+  return { sigma: toHex(sigma), psi: toHex(psi), W: toHex(W), y: proof.y };
+}
+
+/** Bytes of an answer: 768 of the key, 416 of the proof. */
+export const ANSWER_BYTES = 1184;
+
+/**
+ * Key and proof as `PossessionVerifier` takes them, points in the EIP-2537 form: X ‖ XA ‖ XB ‖ σ ‖ ψ ‖ W ‖ y.
+ * @returns 1,184 bytes
+ * @throws InvalidInputError for a proof without W
+ * @throws InvalidPointError for a malformed point of the proof
+ */
+export function encodeAnswer(key: AuditPublicKey, proof: AuditProof): Uint8Array {
+  return concatBytes(key.X, key.XA, key.XB, ...chainPoints(proof), encodeScalar(proof.y));
+}
+
+/** σ, ψ and W in the EIP-2537 form, 128 bytes each. */
+function chainPoints({ sigma, psi, W }: AuditProof): [Uint8Array, Uint8Array, Uint8Array] {
   if (W === undefined) {
     throw new InvalidInputError("a private possession proof cannot be checked on chain", { check: "proof kind" });
   }
   const chainPoint = (bytes: Uint8Array, name: string) =>
-    toHex(encodeG1ForChain(decodeSubgroupG1(bytes, `proof element ${name}`)));
-  return { sigma: chainPoint(sigma, "sigma"), psi: chainPoint(psi, "psi"), W: chainPoint(W, "W"), y };
+    encodeG1ForChain(decodeSubgroupG1(bytes, `proof element ${name}`));
+  return [chainPoint(sigma, "sigma"), chainPoint(psi, "psi"), chainPoint(W, "W")];
 }

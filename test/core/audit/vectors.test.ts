@@ -3,10 +3,11 @@ import { expect } from "chai";
 import { batchWeights, challengeId, encodeRanges, expandChallenge } from "../../../offchain/core/audit/challenge.ts";
 import { DEFAULT_SLICE_ELEMENTS, encodeScalar } from "../../../offchain/core/audit/field.ts";
 import { auditKeyHash, keyForChain } from "../../../offchain/core/audit/keys.ts";
-import { proofForChain } from "../../../offchain/core/audit/proof.ts";
+import { ANSWER_BYTES, encodeAnswer, proofForChain } from "../../../offchain/core/audit/proof.ts";
 import { auditReady } from "../../../offchain/core/audit/ready.ts";
 import { SliceTagger } from "../../../offchain/core/audit/tags.ts";
 import { verifyPrivate, verifyPublic, verifyPublicMany } from "../../../offchain/core/audit/verifier.ts";
+import { InvalidInputError } from "../../../offchain/core/errors.ts";
 import { bytesOf, hex } from "../../helpers/audit-oracle.ts";
 import { type AuditKeys, proveWithSecrets, sparseSlice, testKeys } from "../../helpers/audit-set.ts";
 import {
@@ -65,6 +66,18 @@ describe("audit vectors", () => {
       verifyPrivate(keys.secrets, keys.x, challenge, proof);
     });
   }
+
+  it("give the answer to the first challenge in the form of one contract call", () => {
+    const [first] = vectors.audits;
+    if (first === undefined) throw new Error("audit.json holds no audit");
+    const challenge = { ...first.challenge, seed: bytesOf(first.challenge.seed) };
+    const proof = proveWithSecrets(keys, challenge, sparseSlice);
+    const answer = encodeAnswer(keys.publicKey, proof);
+    expect(answer).to.have.length(ANSWER_BYTES);
+    expect(hex(answer)).to.equal(vectors.answer);
+    const { W: _, ...own } = proof;
+    expect(() => encodeAnswer(keys.publicKey, own)).to.throw(InvalidInputError, "private possession proof");
+  });
 
   it("give the weights of a batch of all of them", () => {
     const records = vectors.audits.map(({ challengeId: id, chainProof: { sigma, psi, W }, proof: { y } }) => ({
