@@ -15,6 +15,10 @@ export interface DeployParameters {
   readonly minStakeWei?: bigint;
   /** Time from a node's exit request until it may withdraw its stake. */
   readonly exitDelaySeconds?: bigint;
+  /** Blocks of an epoch of data sets. */
+  readonly epochBlocks?: bigint;
+  /** Epochs that a data set runs on after notice. */
+  readonly noticeEpochs?: bigint;
 }
 
 export interface DeployedTallystick {
@@ -25,6 +29,8 @@ export interface DeployedTallystick {
     readonly nodeRegistry: string;
     readonly keyLedger: string;
     readonly storageEscrow: string;
+    readonly dataSetEscrow: string;
+    readonly possessionVerifier: string;
     readonly randomness: string;
   };
 }
@@ -50,6 +56,8 @@ export async function deployTallystick(
       nodeRegistry: await deployed.nodeRegistry.getAddress(),
       keyLedger: await deployed.keyLedger.getAddress(),
       storageEscrow: await deployed.storageEscrow.getAddress(),
+      dataSetEscrow: await deployed.dataSetEscrow.getAddress(),
+      possessionVerifier: await deployed.possessionVerifier.getAddress(),
       randomness: await deployed.randomness.getAddress(),
     },
   };

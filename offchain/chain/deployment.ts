@@ -14,18 +14,26 @@ import { readChain } from "./revert.ts";
 
 const HttpUrl = Type.String({ pattern: "^https?://[^\\s]+$", maxLength: 1024 });
 
+/** Addresses by name. */
+export const ContractsSchema = Type.Object({
+  nodeRegistry: AddressText,
+  keyLedger: AddressText,
+  storageEscrow: AddressText,
+  dataSetEscrow: AddressText,
+  possessionVerifier: AddressText,
+  randomness: AddressText,
+});
+
+/** The contracts of a deployment, in the order of its file. */
+export const CONTRACT_NAMES = Object.keys(ContractsSchema.properties) as readonly (keyof Static<
+  typeof ContractsSchema
+>)[];
+
 const DeploymentSchema = Type.Object({
   version: Type.Literal(1),
   chainId: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
   rpcUrl: HttpUrl,
-  contracts: Type.Object({
-    nodeRegistry: AddressText,
-    keyLedger: AddressText,
-    storageEscrow: AddressText,
-    dataSetEscrow: AddressText,
-    possessionVerifier: AddressText,
-    randomness: AddressText,
-  }),
+  contracts: ContractsSchema,
   /** Block from which event scans start. */
   deployedAtBlock: Type.Integer({ minimum: 0 }),
   /** The committee new records go to, decimal; "0" while there is none. */

@@ -5,8 +5,10 @@
  *   const { storageEscrow } = await ignition.deploy(tallystickModule);
  */
 import { buildModule } from "@nomicfoundation/hardhat-ignition/modules";
+import { DataSetEscrow__factory } from "../chain/types/factories/DataSetEscrow__factory.ts";
 import { KeyLedger__factory } from "../chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../chain/types/factories/NodeRegistry__factory.ts";
+import { PossessionVerifier__factory } from "../chain/types/factories/PossessionVerifier__factory.ts";
 import { BlockRandomness__factory } from "../chain/types/factories/randomness/BlockRandomness__factory.ts";
 import { StorageEscrow__factory } from "../chain/types/factories/StorageEscrow__factory.ts";
 import { type ContractName, deploymentSteps } from "./deployment-steps.ts";
@@ -21,6 +23,8 @@ const COMPILED: Readonly<Record<ContractName, Compiled>> = {
   KeyLedger: KeyLedger__factory,
   BlockRandomness: BlockRandomness__factory,
   StorageEscrow: StorageEscrow__factory,
+  DataSetEscrow: DataSetEscrow__factory,
+  PossessionVerifier: PossessionVerifier__factory,
 };
 
 /** What Ignition reads of a contract. None of them is linked to a library: their functions are compiled in. */

@@ -59,6 +59,8 @@ const DEPLOYMENT: Deployment = {
     nodeRegistry: LEDGER.keyLedger,
     keyLedger: LEDGER.keyLedger,
     storageEscrow: LEDGER.keyLedger,
+    dataSetEscrow: LEDGER.keyLedger,
+    possessionVerifier: LEDGER.keyLedger,
     randomness: LEDGER.keyLedger,
   },
   deployedAtBlock: 0,

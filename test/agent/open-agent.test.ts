@@ -69,7 +69,14 @@ describe("opening an agent", () => {
     const told: string[] = [];
     const logger: AgentLogger = { ...SILENT, warn: (_facts, message) => told.push(message) };
     const address = `0x${"11".repeat(20)}`;
-    const contracts = { nodeRegistry: address, keyLedger: address, storageEscrow: address, randomness: address };
+    const contracts = {
+      nodeRegistry: address,
+      keyLedger: address,
+      storageEscrow: address,
+      dataSetEscrow: address,
+      possessionVerifier: address,
+      randomness: address,
+    };
     const deployment = {
       version: 1 as const,
       chainId: 31_337,

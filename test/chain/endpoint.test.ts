@@ -347,6 +347,13 @@ function everythingIn(error: unknown): string {
 }
 
 function deploymentAt(rpcUrl: string): Deployment {
-  const contracts = { nodeRegistry: NOWHERE, keyLedger: NOWHERE, storageEscrow: NOWHERE, randomness: NOWHERE };
+  const contracts = {
+    nodeRegistry: NOWHERE,
+    keyLedger: NOWHERE,
+    storageEscrow: NOWHERE,
+    dataSetEscrow: NOWHERE,
+    possessionVerifier: NOWHERE,
+    randomness: NOWHERE,
+  };
   return { version: 1, chainId: CHAIN_ID, rpcUrl, contracts, deployedAtBlock: 0, committeeId: "0", providers: [] };
 }

@@ -25,7 +25,14 @@ describe("a transaction sender, when blocks are replaced", function () {
     anvil = await startAnvil();
     const provider = openProvider(anvil.url, BigInt(CHAIN_ID));
     const nowhere = anvilWallet(9).address;
-    const contracts = { nodeRegistry: nowhere, keyLedger: nowhere, storageEscrow: nowhere, randomness: nowhere };
+    const contracts = {
+      nodeRegistry: nowhere,
+      keyLedger: nowhere,
+      storageEscrow: nowhere,
+      dataSetEscrow: nowhere,
+      possessionVerifier: nowhere,
+      randomness: nowhere,
+    };
     const place = { version: 1, chainId: CHAIN_ID, rpcUrl: anvil.url, deployedAtBlock: 0 } as const;
     const deployment = { ...place, contracts, committeeId: "0", providers: [] };
     chain = { deployment, provider, close: () => provider.destroy() };
@@ -191,7 +198,14 @@ describe("the fee cap of a transaction sender", () => {
     anvil = await startAnvil(["--base-fee", "100000000000"]);
     const provider = openProvider(anvil.url, BigInt(CHAIN_ID));
     const nowhere = anvilWallet(9).address;
-    const contracts = { nodeRegistry: nowhere, keyLedger: nowhere, storageEscrow: nowhere, randomness: nowhere };
+    const contracts = {
+      nodeRegistry: nowhere,
+      keyLedger: nowhere,
+      storageEscrow: nowhere,
+      dataSetEscrow: nowhere,
+      possessionVerifier: nowhere,
+      randomness: nowhere,
+    };
     const place = { version: 1, chainId: CHAIN_ID, rpcUrl: anvil.url, deployedAtBlock: 0 } as const;
     chain = {
       deployment: { ...place, contracts, committeeId: "0", providers: [] },

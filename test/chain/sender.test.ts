@@ -458,7 +458,14 @@ describe("transaction sender, when the chain node dies", () => {
   /** The sender needs a chain, not the contracts. */
   async function connectTo(rpcUrl: string): Promise<ChainReader> {
     const provider = new JsonRpcProvider(rpcUrl, 31_337, { staticNetwork: true, cacheTimeout: -1, batchMaxCount: 1 });
-    const nowhere = { nodeRegistry: SINK, keyLedger: SINK, storageEscrow: SINK, randomness: SINK };
+    const nowhere = {
+      nodeRegistry: SINK,
+      keyLedger: SINK,
+      storageEscrow: SINK,
+      dataSetEscrow: SINK,
+      possessionVerifier: SINK,
+      randomness: SINK,
+    };
     return {
       deployment: {
         version: 1,

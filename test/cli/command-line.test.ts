@@ -48,7 +48,14 @@ describe("command line", () => {
   function deploymentFor(rpcUrl: string): string {
     const file = join(mkdtempSync(join(directory, "deployment-")), "deployment.json");
     const address = `0x${"1".repeat(40)}`;
-    const contracts = { nodeRegistry: address, keyLedger: address, storageEscrow: address, randomness: address };
+    const contracts = {
+      nodeRegistry: address,
+      keyLedger: address,
+      storageEscrow: address,
+      dataSetEscrow: address,
+      possessionVerifier: address,
+      randomness: address,
+    };
     const shared = { version: 1, chainId: 31337, rpcUrl, deployedAtBlock: 0, committeeId: "1" };
     writeFileSync(file, JSON.stringify({ ...shared, contracts, providers: [] }));
     return file;

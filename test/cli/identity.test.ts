@@ -160,7 +160,14 @@ describe("identity on the command line", () => {
       await createIdentity(home, PASSPHRASE, own, CHEAP);
       deployment = join(directory, "deployment.json");
       const address = `0x${"1".repeat(40)}`;
-      const contracts = { nodeRegistry: address, keyLedger: address, storageEscrow: address, randomness: address };
+      const contracts = {
+        nodeRegistry: address,
+        keyLedger: address,
+        storageEscrow: address,
+        dataSetEscrow: address,
+        possessionVerifier: address,
+        randomness: address,
+      };
       const document = {
         version: 1,
         chainId: 31337,

@@ -12,7 +12,18 @@ import { PossessionVerifier__factory } from "../../offchain/chain/types/factorie
 import { BlockRandomness__factory } from "../../offchain/chain/types/factories/randomness/BlockRandomness__factory.ts";
 import type { PossessionVerifier } from "../../offchain/chain/types/PossessionVerifier.ts";
 import type { BlockRandomness } from "../../offchain/chain/types/randomness/BlockRandomness.ts";
-import { type AuditChallenge, encodeRanges, type SliceRange } from "../../offchain/core/audit/challenge.ts";
+import {
+  type AuditChallenge,
+  challengeId,
+  encodeRanges,
+  evaluateChallenge,
+  expandChallenge,
+  openingPoint,
+  type SliceRange,
+} from "../../offchain/core/audit/challenge.ts";
+import { decodeG1, encodeG1, encodeG1ForChain } from "../../offchain/core/audit/curve.ts";
+import { FIELD_ORDER, integerToBigEndian, power, reduce } from "../../offchain/core/audit/field.ts";
+import { multiplyGeneratorG1 } from "../../offchain/core/audit/fixed-base.ts";
 import { auditKeyHash } from "../../offchain/core/audit/keys.ts";
 import { type AuditProof, encodeAnswer } from "../../offchain/core/audit/proof.ts";
 import { proveAudit } from "../../offchain/core/audit/prover.ts";
@@ -295,6 +306,26 @@ describe("possession proofs of data sets", () => {
     expect(await verifier.verify(claims, CALL)).to.equal(false);
     expect(await verifier.verify([...claims].reverse(), CALL)).to.equal(false);
     expect(await verifier.verify([], CALL)).to.equal(false);
+  });
+
+  it("are refused with the second encoding of y, even when ρ was drawn from it", async () => {
+    const keys = testKeys();
+    const challenge = { seed: new Uint8Array(32).fill(0x5f), sampleCount: 3, ranges: [{ firstIndex: 1, count: 9 }] };
+    const proof = proveWithSecrets(keys, challenge, sparseSlice);
+    const encodings = [proof.y, proof.y + FIELD_ORDER].map((y) => integerToBigEndian(y, 32));
+    const accepted = encodings.map((y) => {
+      const [id, keyHash] = [challengeId(challenge), auditKeyHash(keys.publicKey)];
+      const rho = openingPoint(id, keyHash, encodeG1ForChain(decodeG1(proof.sigma, "σ")), y);
+      const expanded = expandChallenge(challenge);
+      const { beta } = keys.secrets;
+      const numerator = evaluateChallenge(expanded, beta) - evaluateChallenge(expanded, rho);
+      const W = encodeG1(multiplyGeneratorG1(reduce(numerator * power(reduce(beta - rho), FIELD_ORDER - 2n))));
+      const answer = encodeAnswer(keys.publicKey, { ...proof, W });
+      answer.set(y, answer.length - y.length);
+      const { seed, sampleCount, ranges } = challenge;
+      return verifier.verify([{ seed, keyHash, sampleCount, ranges: encodeRanges(ranges), answer }], CALL);
+    });
+    expect(await Promise.all(accepted)).to.deep.equal([true, false]);
   });
 
   for (const { sampleCount, gas, furtherPercent } of BARS) {

@@ -52,7 +52,14 @@ interface TestChain {
 /** The part of a reader that these calls use. */
 function readerOf(provider: JsonRpcProvider): ChainReader {
   const nowhere = `0x${"0".repeat(40)}`;
-  const contracts = { nodeRegistry: nowhere, keyLedger: nowhere, storageEscrow: nowhere, randomness: nowhere };
+  const contracts = {
+    nodeRegistry: nowhere,
+    keyLedger: nowhere,
+    storageEscrow: nowhere,
+    dataSetEscrow: nowhere,
+    possessionVerifier: nowhere,
+    randomness: nowhere,
+  };
   const deployment = {
     version: 1 as const,
     chainId: 31_337,

@@ -3,10 +3,11 @@ import { expect } from "chai";
 import { toBeHex, type Wallet } from "ethers";
 import hre from "hardhat";
 import type { NetworkConnection } from "hardhat/types/network";
-import { deployTallystick } from "../../ignition/deploy-tallystick.ts";
+import { type DeployParameters, deployTallystick } from "../../ignition/deploy-tallystick.ts";
 import tallystick from "../../ignition/modules/tallystick.ts";
 import { type Deployment, parseDeployment } from "../../offchain/chain/deployment.ts";
 import { headerOf, recordDigest, recordIdOf } from "../../offchain/chain/ledger.ts";
+import { DataSetEscrow__factory } from "../../offchain/chain/types/factories/DataSetEscrow__factory.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../../offchain/chain/types/factories/NodeRegistry__factory.ts";
 import { startAnvil } from "../helpers/anvil.ts";
@@ -15,11 +16,11 @@ import { signRecord, someRecord, walletOf } from "../helpers/ledger-records.ts";
 import { failure } from "../helpers/promises.ts";
 
 /** Reads numbers as Ignition does: "5n" is a bigint. */
-function parametersOf(file: string): { minStakeWei: bigint; exitDelaySeconds: bigint } {
+function parametersOf(file: string): Required<DeployParameters> {
   const json = JSON.parse(
     readFileSync(new URL(`../../ignition/parameters/${file}.json`, import.meta.url), "utf8"),
     (_, value) => (typeof value === "string" && /^\d+n$/.test(value) ? BigInt(value.slice(0, -1)) : value),
-  ) as { Tallystick: { minStakeWei: bigint; exitDelaySeconds: bigint } };
+  ) as { Tallystick: Required<DeployParameters> };
   return json.Tallystick;
 }
 
@@ -31,10 +32,10 @@ describe("the Ignition module on Hardhat's network", () => {
   });
   afterEach(() => connection.close());
 
-  it("deploys all four contracts, with code at each address", async () => {
+  it("deploys all six contracts, with code at each address", async () => {
     const deployed = await deployTallystick(connection);
     const addresses = Object.values(deployed.contracts);
-    expect(new Set(addresses).size).to.equal(4);
+    expect(new Set(addresses).size).to.equal(6);
     for (const address of addresses) expect(await connection.ethers.provider.getCode(address)).to.not.equal("0x");
     expect(deployed.deployedAtBlock).to.equal(1);
     const file: Deployment = {
@@ -56,18 +57,28 @@ describe("the Ignition module on Hardhat's network", () => {
     expect(await registry.EXIT_DELAY_SECONDS()).to.equal(23n);
   });
 
+  it("gives the escrow of data sets its epochs", async () => {
+    const { contracts } = await deployTallystick(connection, { epochBlocks: 50n, noticeEpochs: 4n });
+    const escrow = DataSetEscrow__factory.connect(contracts.dataSetEscrow, connection.ethers.provider);
+    expect(await escrow.EPOCH_BLOCKS()).to.equal(50n);
+    expect(await escrow.NOTICE_EPOCHS()).to.equal(4n);
+  });
+
   for (const file of ["local", "sepolia"]) {
     it(`deploys with ignition/parameters/${file}.json`, async () => {
       const path = new URL(`../../ignition/parameters/${file}.json`, import.meta.url).pathname;
-      const { nodeRegistry } = await connection.ignition.deploy(tallystick, { parameters: path });
+      const { nodeRegistry, dataSetEscrow } = await connection.ignition.deploy(tallystick, { parameters: path });
       const registry = NodeRegistry__factory.connect(await nodeRegistry.getAddress(), connection.ethers.provider);
-      const { minStakeWei, exitDelaySeconds } = parametersOf(file);
+      const { minStakeWei, exitDelaySeconds, epochBlocks, noticeEpochs } = parametersOf(file);
       expect(await registry.MIN_STAKE_WEI())
         .to.equal(minStakeWei)
         .and.to.be.greaterThan(0n);
       expect(await registry.EXIT_DELAY_SECONDS())
         .to.equal(exitDelaySeconds)
         .and.to.be.greaterThan(0n);
+      const escrow = DataSetEscrow__factory.connect(await dataSetEscrow.getAddress(), connection.ethers.provider);
+      expect(await escrow.EPOCH_BLOCKS()).to.equal(epochBlocks);
+      expect(await escrow.NOTICE_EPOCHS()).to.equal(noticeEpochs);
     });
   }
 
@@ -117,7 +128,7 @@ describe("the Ignition module on anvil", () => {
       const here = await deployTallystick(connection);
       // The ledger holds its own address and its registry's, which are the same because the accounts' addresses are
       // not.
-      for (const name of ["nodeRegistry", "storageEscrow", "randomness"] as const) {
+      for (const name of ["nodeRegistry", "storageEscrow", "possessionVerifier", "randomness"] as const) {
         expect(await anvil.rpc("eth_getCode", [there.contracts[name], "latest"]), name).to.equal(
           await connection.ethers.provider.getCode(here.contracts[name]),
         );

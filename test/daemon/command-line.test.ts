@@ -15,7 +15,14 @@ const DEPLOYMENT = {
   rpcUrl: "http://127.0.0.1:1",
   chainId: 31_337,
   deployedAtBlock: 1,
-  contracts: { nodeRegistry: ADDRESS, keyLedger: ADDRESS, storageEscrow: ADDRESS, randomness: ADDRESS },
+  contracts: {
+    nodeRegistry: ADDRESS,
+    keyLedger: ADDRESS,
+    storageEscrow: ADDRESS,
+    dataSetEscrow: ADDRESS,
+    possessionVerifier: ADDRESS,
+    randomness: ADDRESS,
+  },
   committeeId: "1",
   providers: [],
 };

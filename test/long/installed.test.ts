@@ -192,6 +192,7 @@ describe("the installed package", () => {
       "nodeRegistry",
       "keyLedger",
       "storageEscrow",
+      "dataSetEscrow",
     );
   });
 

@@ -6,12 +6,19 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
-import { type ChainReader, connectChain, type Deployment, NoDeploymentError } from "../../chain/deployment.ts";
+import {
+  type ChainReader,
+  CONTRACT_NAMES,
+  ContractsSchema,
+  connectChain,
+  type Deployment,
+  NoDeploymentError,
+} from "../../chain/deployment.ts";
 import { openProvider } from "../../chain/endpoint.ts";
 import { readChain } from "../../chain/revert.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError, UnknownVersionError } from "../../core/errors.ts";
-import { AddressText, Bytes32Text, firstMismatch, Uint64Text } from "../../core/wire/schema.ts";
+import { Bytes32Text, firstMismatch, Uint64Text } from "../../core/wire/schema.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
 import { createDurably, syncFolder } from "../../store/disk/durable-file.ts";
 
@@ -21,12 +28,7 @@ const VERSION = 1;
 const PinSchema = Type.Object({
   version: Type.Literal(VERSION),
   chainId: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
-  contracts: Type.Object({
-    nodeRegistry: AddressText,
-    keyLedger: AddressText,
-    storageEscrow: AddressText,
-    randomness: AddressText,
-  }),
+  contracts: ContractsSchema,
   committeeId: Uint64Text,
   /** A development chain that is started anew has the same id and the same addresses, but another block here. */
   deploymentBlock: Type.Object({ number: Type.Integer({ minimum: 0 }), hash: Bytes32Text }),
@@ -156,7 +158,7 @@ function differenceOf(pin: NetworkPin, deployment: Deployment): Difference | und
   if (pin.chainId !== deployment.chainId) {
     return { check: "chain id", expected: String(pin.chainId), received: String(deployment.chainId) };
   }
-  for (const name of ["nodeRegistry", "keyLedger", "storageEscrow", "randomness"] as const) {
+  for (const name of CONTRACT_NAMES) {
     const [expected, received] = [pin.contracts[name], deployment.contracts[name]];
     if (!isAddressEqual(expected, received)) return { check: `contract ${name}`, expected, received };
   }
@@ -178,11 +180,11 @@ async function blockHash(deployment: Deployment, number: number): Promise<string
 
 function savePin(homeDir: string, deployment: Deployment, deploymentBlock: NetworkPin["deploymentBlock"]): void {
   const { chainId, contracts, committeeId } = deployment;
-  const { nodeRegistry, keyLedger, storageEscrow, randomness } = contracts;
+  const { nodeRegistry, keyLedger, storageEscrow, dataSetEscrow, possessionVerifier, randomness } = contracts;
   const pin: NetworkPin = {
     version: VERSION,
     chainId,
-    contracts: { nodeRegistry, keyLedger, storageEscrow, randomness },
+    contracts: { nodeRegistry, keyLedger, storageEscrow, dataSetEscrow, possessionVerifier, randomness },
     committeeId,
     deploymentBlock,
   };

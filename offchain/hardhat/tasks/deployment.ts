@@ -73,6 +73,8 @@ export default async function writeDeployment(
       nodeRegistry: address("NodeRegistry"),
       keyLedger: address("KeyLedger"),
       storageEscrow: address("StorageEscrow"),
+      dataSetEscrow: address("DataSetEscrow"),
+      possessionVerifier: address("PossessionVerifier"),
       randomness: address("BlockRandomness"),
     },
     deployedAtBlock: firstBlock(await readIgnition(directory, "journal.jsonl")),

@@ -75,7 +75,12 @@ describe("the agreement that a put relies on", () => {
   });
 
   function context(): AgentContext {
-    const contracts = { storageEscrow: ESCROW, randomness: address("33") };
+    const contracts = {
+      storageEscrow: ESCROW,
+      dataSetEscrow: ESCROW,
+      possessionVerifier: ESCROW,
+      randomness: address("33"),
+    };
     const deployment = { chainId: 1, contracts, deployedAtBlock: 0 };
     const provider = {
       call: async () => ESCROW_ABI.encodeFunctionResult("agreementOf", [agreement()]),

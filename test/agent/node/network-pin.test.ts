@@ -8,7 +8,7 @@ import { expect } from "chai";
 import { describeNetwork, isLoopback, networkFacts } from "../../../offchain/agent/network-facts.ts";
 import { findDeployment } from "../../../offchain/agent/node/deployment-file.ts";
 import { forgetNetwork, meetNetwork, pinNetwork, pinPath, readPin } from "../../../offchain/agent/node/network-pin.ts";
-import type { Deployment } from "../../../offchain/chain/deployment.ts";
+import { CONTRACT_NAMES, type Deployment } from "../../../offchain/chain/deployment.ts";
 import { type Anvil, startAnvil } from "../../helpers/anvil.ts";
 import { expectAsyncRejection, expectRejection } from "../../helpers/rejection.ts";
 
@@ -23,6 +23,8 @@ function deploymentAt(rpcUrl: string): Deployment {
       nodeRegistry: address(1),
       keyLedger: address(2),
       storageEscrow: address(3),
+      dataSetEscrow: address(6),
+      possessionVerifier: address(7),
       randomness: address(4),
     },
     deployedAtBlock: 0,
@@ -78,12 +80,10 @@ describe("pinned network", () => {
     ["chain id", (one) => ({ ...one, chainId: 1 })],
     ["committee", (one) => ({ ...one, committeeId: "2" })],
     ["committee", (one) => ({ ...one, committeeId: "0" })],
-    ...(["nodeRegistry", "keyLedger", "storageEscrow", "randomness"] as const).map(
-      (name): [string, (deployment: Deployment) => Deployment] => [
-        `contract ${name}`,
-        (one) => ({ ...one, contracts: { ...one.contracts, [name]: address(9) } }),
-      ],
-    ),
+    ...CONTRACT_NAMES.map((name): [string, (deployment: Deployment) => Deployment] => [
+      `contract ${name}`,
+      (one) => ({ ...one, contracts: { ...one.contracts, [name]: address(9) } }),
+    ]),
   ];
   for (const [check, change] of others) {
     it(`refuses another ${check}, before the chain is asked`, async () => {
