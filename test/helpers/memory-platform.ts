@@ -2,13 +2,14 @@
 
 import type { Catalogue, CataloguedAgreement, CataloguedPut } from "../../offchain/agent/catalogue.ts";
 import { systemClock } from "../../offchain/agent/clock.ts";
-import type {
-  DataSetJournal,
-  JournaledDataSet,
-  JournaledSegment,
-  NewSegment,
-  SegmentChanges,
-  SegmentObject,
+import {
+  type DataSetJournal,
+  type JournaledDataSet,
+  type JournaledSegment,
+  type NewSegment,
+  type SegmentChanges,
+  type SegmentObject,
+  savedMeanwhile,
 } from "../../offchain/agent/data-sets/journal.ts";
 import type {
   AgentPlatform,
@@ -149,9 +150,12 @@ export class MemoryDataSetJournal implements DataSetJournal {
     return this.#sets.get(salt);
   }
 
-  async save(set: JournaledDataSet, changes: SegmentChanges = {}): Promise<void> {
-    const known = this.#sets.get(set.salt)?.nextIndex ?? 0;
-    this.#sets.set(set.salt, { ...set, nextIndex: Math.max(set.nextIndex, known) });
+  async save(set: JournaledDataSet, changes: SegmentChanges = {}): Promise<JournaledDataSet> {
+    const known = this.#sets.get(set.salt);
+    if (known !== undefined && known.revision !== set.revision) throw savedMeanwhile(set.salt);
+    const nextIndex = Math.max(set.nextIndex, known?.nextIndex ?? 0);
+    const saved = { ...set, nextIndex, revision: set.revision + 1 };
+    this.#sets.set(set.salt, saved);
     for (const id of changes.included ?? []) {
       const segment = this.#segments.get(id);
       if (segment !== undefined) this.#segments.set(id, { ...segment, state: "included" });
@@ -168,6 +172,7 @@ export class MemoryDataSetJournal implements DataSetJournal {
         objects.filter((object) => !forgotten.has(object.id)),
       );
     }
+    return saved;
   }
 
   async reserve(segment: NewSegment, objects: readonly SegmentObject[]): Promise<JournaledSegment> {

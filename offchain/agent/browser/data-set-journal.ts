@@ -2,13 +2,14 @@
 
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError } from "../../core/errors.ts";
-import type {
-  DataSetJournal,
-  JournaledDataSet,
-  JournaledSegment,
-  NewSegment,
-  SegmentChanges,
-  SegmentObject,
+import {
+  type DataSetJournal,
+  type JournaledDataSet,
+  type JournaledSegment,
+  type NewSegment,
+  type SegmentChanges,
+  type SegmentObject,
+  savedMeanwhile,
 } from "../data-sets/journal.ts";
 import type { PageStore, SegmentObjectRow } from "./page-store.ts";
 
@@ -44,12 +45,15 @@ export class PageDataSetJournal implements DataSetJournal {
     return await this.#store.read(["dataSets"], (transaction) => transaction.objectStore("dataSets").get(salt));
   }
 
-  async save(set: JournaledDataSet, changes: SegmentChanges = {}): Promise<void> {
+  async save(set: JournaledDataSet, changes: SegmentChanges = {}): Promise<JournaledDataSet> {
     const { included = [], dropped = [], forgotten = [] } = changes;
-    await this.#store.write(["dataSets", "segments", "segmentObjects"], async (transaction) => {
+    return await this.#store.write(["dataSets", "segments", "segmentObjects"], async (transaction) => {
       const sets = transaction.objectStore("dataSets");
       const known = await sets.get(set.salt);
-      await sets.put({ ...set, nextIndex: Math.max(set.nextIndex, known?.nextIndex ?? 0) });
+      if (known !== undefined && known.revision !== set.revision) throw savedMeanwhile(set.salt);
+      const nextIndex = Math.max(set.nextIndex, known?.nextIndex ?? 0);
+      const saved = { ...set, nextIndex, revision: set.revision + 1 };
+      await sets.put(saved);
       const segments = transaction.objectStore("segments");
       for (const id of included) {
         const segment = await segments.get(id);
@@ -61,6 +65,7 @@ export class PageDataSetJournal implements DataSetJournal {
         for (const key of await objects.index("byPlace").getAllKeys(placesOf(id))) await objects.delete(key);
       }
       for (const id of forgotten) await objects.delete(holdersOf(set.salt, id));
+      return saved;
     });
   }
 

@@ -5,6 +5,7 @@
  */
 
 import type { AgreedTerms } from "../../core/data-set/offer.ts";
+import { TallystickError } from "../../core/errors.ts";
 
 /**
  * `preparing`: tags may be at the provider. `opening`: the first state is signed. `running`: on chain. `ended`: nothing
@@ -56,6 +57,8 @@ export interface JournaledDataSet {
   readonly isOwn: boolean;
   /** Unix seconds. */
   readonly createdAt: number;
+  /** Grows with every `save`. */
+  readonly revision: number;
   /** Next free index. It only moves up: `save` keeps the highest one. */
   readonly nextIndex: number;
   readonly agreed?: AgreedDataSet;
@@ -102,6 +105,18 @@ export interface SegmentChanges {
   readonly forgotten?: readonly string[];
 }
 
+/** What `save` throws. */
+export function savedMeanwhile(salt: string): TallystickError {
+  return new TallystickError("another command has changed this data set meanwhile", {
+    code: "CONFLICT",
+    party: "you",
+    check: "revision of the data set in the journal",
+    hint: "run the command again",
+    retryable: true,
+    details: { salt },
+  });
+}
+
 /** Every write is durable, and done as a whole, when its promise resolves. Addresses are compared without case. */
 export interface DataSetJournal {
   /**
@@ -112,8 +127,13 @@ export interface DataSetJournal {
   /** Oldest first. */
   sets(): Promise<JournaledDataSet[]>;
   set(salt: string): Promise<JournaledDataSet | undefined>;
-  /** Adds a set or replaces what is known of it, and changes its segments. */
-  save(set: JournaledDataSet, changes?: SegmentChanges): Promise<void>;
+  /**
+   * Adds a set or replaces what is known of it, and changes its segments. Two states must never be signed under one
+   * version, so what another program has saved meanwhile is not overwritten.
+   * @returns what is known of it now
+   * @throws TallystickError CONFLICT (retryable) when the set was saved since it was read
+   */
+  save(set: JournaledDataSet, changes?: SegmentChanges): Promise<JournaledDataSet>;
 
   /**
    * Gives a segment the next free indices of its set, and notes what lies in it.

@@ -45,6 +45,7 @@ const MIGRATIONS = [
     escrow TEXT NOT NULL COLLATE NOCASE,
     state TEXT NOT NULL CHECK (state IN ('preparing', 'opening', 'running', 'ended')),
     is_own INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
     next_index INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     body TEXT NOT NULL

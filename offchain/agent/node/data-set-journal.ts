@@ -5,17 +5,18 @@ import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { Database } from "../../store/index/sqlite.ts";
-import type {
-  AgreedDataSet,
-  DataSetJournal,
-  JournaledDataSet,
-  JournaledSegment,
-  JournaledState,
-  KnownSchedule,
-  NewSegment,
-  SegmentChanges,
-  SegmentObject,
-  SignedByDevice,
+import {
+  type AgreedDataSet,
+  type DataSetJournal,
+  type JournaledDataSet,
+  type JournaledSegment,
+  type JournaledState,
+  type KnownSchedule,
+  type NewSegment,
+  type SegmentChanges,
+  type SegmentObject,
+  type SignedByDevice,
+  savedMeanwhile,
 } from "../data-sets/journal.ts";
 import { type AgreedTermsText, termsFromText, termsToText } from "../data-sets/terms-text.ts";
 import { openAgentDatabase } from "./agent-database.ts";
@@ -72,27 +73,31 @@ export class SqliteDataSetJournal implements DataSetJournal {
     return row === undefined ? undefined : toSet(row);
   }
 
-  async save(set: JournaledDataSet, changes: SegmentChanges = {}): Promise<void> {
+  async save(set: JournaledDataSet, changes: SegmentChanges = {}): Promise<JournaledDataSet> {
     const { included = [], dropped = [], forgotten = [] } = changes;
-    this.#database.transaction(() => {
-      this.#write(set);
+    return this.#database.transaction(() => {
+      const known = this.#database.prepare("SELECT revision, next_index FROM data_sets WHERE salt = ?").get(set.salt);
+      if (known !== undefined && known.revision !== set.revision) throw savedMeanwhile(set.salt);
+      const nextIndex = Math.max(set.nextIndex, Number(known?.next_index ?? 0));
+      const saved = { ...set, nextIndex, revision: set.revision + 1 };
+      this.#write(saved);
       const include = this.#database.prepare("UPDATE segments SET state = 'included' WHERE id = ?");
       for (const id of included) include.run(id);
       const drop = this.#database.prepare("DELETE FROM segments WHERE id = ?");
       for (const id of dropped) drop.run(id);
-      const number = this.#numberOf(set.salt);
+      const number = this.#requireNumber(set.salt);
       const forget = this.#database.prepare("DELETE FROM segment_objects WHERE data_set = ? AND digest = ?");
       for (const id of forgotten) forget.run(number, digestOf(id));
+      return saved;
     });
   }
 
   async reserve(segment: NewSegment, objects: readonly SegmentObject[]): Promise<JournaledSegment> {
     const { id, salt, sliceCount, taggedFrom, manifestHash, createdAt } = segment;
     return this.#database.transaction(() => {
-      const set = this.#database.prepare("SELECT number, next_index FROM data_sets WHERE salt = ?").get(salt);
-      if (set === undefined) throw new TallystickError(`no data set ${salt} in the journal`, { code: "INTERNAL" });
-      const number = Number(set.number);
-      const firstIndex = Number(set.next_index);
+      const number = this.#requireNumber(salt);
+      const set = this.#database.prepare("SELECT next_index FROM data_sets WHERE number = ?").get(number);
+      const firstIndex = Number(set?.next_index);
       this.#database
         .prepare("UPDATE data_sets SET next_index = ? WHERE number = ?")
         .run(firstIndex + sliceCount, number);
@@ -147,16 +152,22 @@ export class SqliteDataSetJournal implements DataSetJournal {
     return row === undefined ? undefined : Number(row.number);
   }
 
+  #requireNumber(salt: string): number {
+    const number = this.#numberOf(salt);
+    if (number !== undefined) return number;
+    throw new TallystickError(`no data set ${salt} in the journal`, { code: "INTERNAL" });
+  }
+
   #write(set: JournaledDataSet): void {
-    const { salt, provider, escrow, state, isOwn, nextIndex, createdAt } = set;
+    const { salt, provider, escrow, state, isOwn, revision, nextIndex, createdAt } = set;
     this.#database
       .prepare(
-        `INSERT INTO data_sets (salt, provider, escrow, state, is_own, next_index, created_at, body)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        `INSERT INTO data_sets (salt, provider, escrow, state, is_own, revision, next_index, created_at, body)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (salt) DO UPDATE SET state = excluded.state, is_own = excluded.is_own,
-           next_index = max(next_index, excluded.next_index), body = excluded.body`,
+           revision = excluded.revision, next_index = excluded.next_index, body = excluded.body`,
       )
-      .run(salt, provider, escrow, state, isOwn ? 1 : 0, nextIndex, createdAt, JSON.stringify(bodyOf(set)));
+      .run(salt, provider, escrow, state, isOwn ? 1 : 0, revision, nextIndex, createdAt, JSON.stringify(bodyOf(set)));
   }
 }
 
@@ -206,6 +217,7 @@ function toSet(row: Row): JournaledDataSet {
     sliceElements,
     state: String(row.state) as JournaledState,
     isOwn: row.is_own === 1,
+    revision: Number(row.revision),
     createdAt: Number(row.created_at),
     nextIndex: Number(row.next_index),
     contentHash,

@@ -8,6 +8,7 @@ import type {
   SegmentObject,
 } from "../../../offchain/agent/data-sets/journal.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
+import { expectAsyncRejection } from "../../helpers/rejection.ts";
 
 /** One journal, empty at first. */
 export interface JournalFixture {
@@ -28,6 +29,7 @@ export const JOURNALED_SET: JournaledDataSet = {
   state: "preparing",
   isOwn: true,
   createdAt: 100,
+  revision: 0,
   nextIndex: 1,
   contentHash: word("00"),
 };
@@ -137,13 +139,25 @@ export function testDataSetJournal(makeFixture: () => Promise<JournalFixture>): 
 
   it("keeps all that is known of a set over a restart", async () => {
     await journal.begin(JOURNALED_SET);
-    await journal.save(FULL_SET);
+    const saved = await journal.save(FULL_SET);
+    expect(saved).to.deep.equal({ ...FULL_SET, revision: 1 });
     await reopen();
-    expect(await journal.set(FULL_SET.salt)).to.deep.equal(FULL_SET);
+    expect(await journal.set(FULL_SET.salt)).to.deep.equal(saved);
     expect(await journal.set(word("99"))).to.equal(undefined);
-    const { signed: _, scheduled: __, agreed: ___, ...less } = FULL_SET;
+    const { signed: _, scheduled: __, agreed: ___, ...less } = saved;
     await journal.save(less);
-    expect(await journal.sets()).to.deep.equal([less]);
+    expect(await journal.sets()).to.deep.equal([{ ...less, revision: 2 }]);
+  });
+
+  it("does not overwrite what another command has saved, whose signature would be forgotten", async () => {
+    await journal.begin(JOURNALED_SET);
+    const saved = await journal.save(FULL_SET);
+    await journal.reserve(segment("51"), inOrder([one, 10]));
+    const changes = { dropped: [word("51")], forgotten: [one] };
+    const error = await expectAsyncRejection(() => journal.save(JOURNALED_SET, changes), "CONFLICT");
+    expect(error.retryable).to.equal(true);
+    expect(await journal.set(FULL_SET.salt)).to.deep.equal({ ...saved, nextIndex: 4 });
+    expect(await journal.holders(FULL_SET.salt, ids)).to.have.property("size", 1);
   });
 
   it("never gives an index twice: not to segments side by side, not after a restart, not after a drop", async () => {
