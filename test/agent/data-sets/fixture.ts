@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { Wallet } from "ethers";
 import { AgentContext } from "../../../offchain/agent/context.ts";
-import { type DataSetLane, openDataSetLane } from "../../../offchain/agent/data-sets/lane.ts";
+import { type DataSetLane, type DataSetReport, openDataSetLane } from "../../../offchain/agent/data-sets/lane.ts";
 import type { LaneWishes } from "../../../offchain/agent/data-sets/wishes.ts";
 import type { AgentPlatform } from "../../../offchain/agent/platform.ts";
 import { SILENT } from "../../../offchain/agent/progress.ts";
@@ -41,7 +41,7 @@ export class DataSetFixture {
 
   /** A new process of the same home. */
   newContext(): AgentContext {
-    return new AgentContext({
+    const context = new AgentContext({
       identity: this.identity,
       deployment: this.net.deployment,
       chain: Promise.resolve(this.net.chain),
@@ -49,6 +49,15 @@ export class DataSetFixture {
       logger: SILENT,
       confirmations: 1,
     });
+    // The deployment of a local chain names no providers.
+    const byAccount = () => this.provider;
+    return Object.assign(context, { providers: () => ({ byAccount, find: byAccount }) });
+  }
+
+  async put(objects: readonly Uint8Array[], wishes: LaneWishes = {}): Promise<DataSetReport> {
+    const lane = await this.open(wishes);
+    await this.add(lane, objects);
+    return await lane.commit();
   }
 
   async open(wishes: LaneWishes = {}, provider: DataSetKeeper = this.provider): Promise<DataSetLane> {

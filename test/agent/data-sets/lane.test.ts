@@ -24,11 +24,7 @@ describe("a put's lane to a data set", function () {
     fixture = await DataSetFixture.make(net);
   });
 
-  const put = async (...objects: Uint8Array[]) => {
-    const lane = await fixture.open();
-    await fixture.add(lane, objects);
-    return await lane.commit();
-  };
+  const put = async (...objects: Uint8Array[]) => await fixture.put(objects);
   const balance = async () => (await readUserAccount(net.chain, NATIVE, fixture.context.account.address)).available;
 
   it("opens a set, funded for notice period and runway, told before anything is spent", async () => {
