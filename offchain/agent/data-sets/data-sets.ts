@@ -372,9 +372,8 @@ export class DataSets {
 
   /** The provider's own account of a set; undefined when it cannot be had. */
   async #providerView({ id, terms, audit }: OpenedDataSet): Promise<ProviderView | undefined> {
-    const provider = this.#context.providers().find(terms.provider);
     try {
-      return await provider?.dataSet(audit.salt);
+      return await this.#context.providers().find(terms.provider)?.dataSet(audit.salt);
     } catch (error) {
       if (!(error instanceof TallystickError)) throw error;
       this.#context.logger.debug({ dataSet: id, code: error.code }, error.message);

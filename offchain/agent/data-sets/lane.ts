@@ -291,13 +291,19 @@ class Lane implements DataSetLane {
     });
   }
 
-  /** Segments that the next state adds: new, begun by an interrupted put and asked for again, or signed already. */
-  async #wanted({ set }: FollowedDataSet): Promise<JournaledSegment[]> {
+  /**
+   * Segments that the next state adds: new, begun by an interrupted put and asked for again, or signed already. Also
+   * those that were on chain and are not any more: a reorganisation has undone it, or the endpoint is behind.
+   */
+  async #wanted({ set, onChain }: FollowedDataSet): Promise<JournaledSegment[]> {
     const own = await this.tagger.finish();
     const wanted = new Set([...this.tagger.revived, ...(set.signed?.segments ?? [])]);
     if (own !== undefined) wanted.add(own.id);
+    const highest = onChain === undefined ? 0 : lastLevel(onChain.schedule).highestIndex;
     const segments = await this.#context.platform.dataSets.segments(set.salt);
-    return segments.filter(({ id, state }) => state === "reserved" && wanted.has(id));
+    return segments.filter(
+      ({ id, state, firstIndex }) => firstIndex > highest && (state === "included" || wanted.has(id)),
+    );
   }
 
   async #deliver(
@@ -318,7 +324,9 @@ class Lane implements DataSetLane {
       const found = await findSegment(platform.preparations, segment, this.#keys);
       if (found !== undefined) prepared.push(found);
       // What was signed has been verified: the provider has its tags.
-      else if (followed.set.signed?.segments.includes(segment.id) !== true) lost.push(segment.id);
+      else if (segment.state === "reserved" && followed.set.signed?.segments.includes(segment.id) !== true) {
+        lost.push(segment.id);
+      }
     }
     if (lost.length > 0) {
       await dropSegments(platform, followed.set, lost);

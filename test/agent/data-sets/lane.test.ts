@@ -1,8 +1,10 @@
 /** A put's way to one data set, with a real chain and a provider that checks and signs for real. */
 
+import { readFileSync } from "node:fs";
 import { expect } from "chai";
+import { Contract, ContractFactory, type InterfaceAbi, type TransactionResponse } from "ethers";
 import type { DataSetPlan, DataSetProgress } from "../../../offchain/agent/progress.ts";
-import { readUserAccount } from "../../../offchain/chain/data-set-escrow.ts";
+import { depositCollateralCall, readUserAccount } from "../../../offchain/chain/data-set-escrow.ts";
 import { decodeLiveRanges } from "../../../offchain/core/data-set/ranges.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
@@ -179,6 +181,53 @@ describe("a put's lane to a data set", function () {
     expect(other.isNew).to.equal(true);
     expect(other.id).to.not.equal(first.id);
     expect(fixture.provider.forgeries).to.deep.equal([]);
+  });
+
+  for (const isExpired of [false, true]) {
+    it(`adds again what a reorganisation undid${isExpired ? ", with another version once the state has expired" : ""}`, async () => {
+      const a = objectOf(1);
+      await put(a);
+      await fixture.mineEpoch();
+      const rpc = net.chain.provider;
+      const snapshot: unknown = await rpc.send("evm_snapshot", []);
+      const undone = await put(objectOf(2));
+      await rpc.send("evm_revert", [snapshot]);
+      fixture.context = fixture.newContext();
+      for (let epoch = 0; isExpired && epoch < 5; epoch += 1) await fixture.mineEpoch();
+      const report = await put(a, objectOf(1));
+      expect(report).to.include({ id: undone.id, slices: 4, isNew: false });
+      expect(report.version).to.equal(3n);
+      expect(report.liveRanges).to.deep.equal([{ firstIndex: 1, count: 4 }]);
+      expect(fixture.provider.forgeries).to.deep.equal([]);
+    });
+  }
+
+  it("pays in a token, which it approves", async () => {
+    const { abi, bytecode } = JSON.parse(
+      readFileSync("artifacts/contracts/test/zoo/PlainToken.sol/PlainToken.json", "utf8"),
+    ) as { abi: InterfaceAbi; bytecode: string };
+    const deployed = await new ContractFactory(abi, bytecode, net.account(0)).deploy();
+    const token = await deployed.getAddress();
+    const { address } = fixture.context.account;
+    const supply = 10n ** 20n;
+    for (const to of [address, net.account(0).address]) {
+      const sent = (await deployed.getFunction("mint")(to, supply)) as TransactionResponse;
+      await sent.wait();
+    }
+    const { dataSetEscrow } = net.deployment.contracts;
+    const rich = new Contract(token, abi, net.account(0));
+    const approved = (await rich.getFunction("approve")(dataSetEscrow, supply)) as TransactionResponse;
+    await approved.wait();
+    const { to, data } = depositCollateralCall(net.deployment, token, fixture.provider.account, supply);
+    await (await net.account(0).sendTransaction({ to, data })).wait();
+    const [price] = (await fixture.provider.dataSetOffer()).prices;
+    if (price === undefined) throw new Error("no price");
+    fixture.provider.changedOffer = { prices: [price, { ...price, token }] };
+    const report = await fixture.put([objectOf(1)], { token });
+    expect(report).to.include({ token, isNew: true, runwayEpochs: 33 });
+    expect(report.transactions).to.have.length(3);
+    expect((await readUserAccount(net.chain, token, address)).available).to.equal(report.deposited);
+    expect((await fixture.put([objectOf(1)])).token).to.equal(token);
   });
 
   it("keeps the ranges that the chain has", async () => {
