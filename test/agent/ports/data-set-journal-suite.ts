@@ -34,7 +34,7 @@ export const JOURNALED_SET: JournaledDataSet = {
   contentHash: word("00"),
 };
 
-const FULL_SET: JournaledDataSet = {
+export const FULL_SET: JournaledDataSet = {
   ...JOURNALED_SET,
   state: "running",
   agreed: {
