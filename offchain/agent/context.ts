@@ -7,7 +7,7 @@ import type { TransactionReceipt } from "ethers";
 import type { ContractCall } from "../chain/contract-call.ts";
 import { type ChainReader, connectChain, type Deployment, NoDeploymentError } from "../chain/deployment.ts";
 import { type Committee, readCommittee, readCommitteeOf } from "../chain/registry.ts";
-import { TransactionSender } from "../chain/sender.ts";
+import { type CallOptions, TransactionSender } from "../chain/sender.ts";
 import { TallystickError } from "../core/errors.ts";
 import type { Identity } from "../core/identity/identity.ts";
 import type { PartyOptions } from "../http/client.ts";
@@ -103,9 +103,9 @@ export class AgentContext {
    * Sends a transaction of this account and waits until it counts.
    * @throws ChainRevertedError, ChainUnavailableError; TallystickError FUNDS
    */
-  async send(call: ContractCall): Promise<TransactionReceipt> {
+  async send(call: ContractCall, options: CallOptions = {}): Promise<TransactionReceipt> {
     const sender = await this.#openSender();
-    return await this.waits.during("chain", call.description, () => sender.send(call));
+    return await this.waits.during("chain", call.description, () => sender.send(call, undefined, options));
   }
 
   /** The one sender of this account in this process. */

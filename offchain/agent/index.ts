@@ -15,6 +15,7 @@ import { type AuditOptions, type AuditReport, audit } from "./agreements/audit.t
 import type { AgreementReport } from "./agreements/terms.ts";
 import type { CataloguedPut } from "./catalogue.ts";
 import { AgentContext } from "./context.ts";
+import { DataSets } from "./data-sets/data-sets.ts";
 import { requireOwnCatalogue } from "./own-catalogue.ts";
 import type { AgentPlatform, RestoreTarget } from "./platform.ts";
 import { type AgentLogger, SILENT } from "./progress.ts";
@@ -75,6 +76,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
 /** One identity in one deployment. */
 export class Agent {
   readonly agreements: Agreements;
+  readonly dataSets: DataSets;
   readonly snapshots: Snapshots;
   readonly #context: AgentContext;
 
@@ -82,6 +84,7 @@ export class Agent {
   constructor(context: AgentContext) {
     this.#context = context;
     this.agreements = new Agreements(context);
+    this.dataSets = new DataSets(context);
     this.snapshots = new Snapshots(context);
   }
 

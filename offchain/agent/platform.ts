@@ -10,12 +10,14 @@ import type { EntryMetadata } from "../core/snapshot/entry-metadata.ts";
 import type { PartyOptions } from "../http/client.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { Clock } from "./clock.ts";
+import type { DataSetJournal } from "./data-sets/journal.ts";
 import type { DataStages } from "./pipeline/data-stages.ts";
 import type { InputError } from "./put/input-errors.ts";
 import type { LeftEntry } from "./read/obstacles.ts";
 
 export interface AgentPlatform {
   readonly catalogue: Catalogue;
+  readonly dataSets: DataSetJournal;
   readonly preparations: PreparationStore;
   readonly lock: HomeLock;
   /** Files by path. Absent where programs have no file system. */

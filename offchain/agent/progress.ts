@@ -52,6 +52,32 @@ export interface AgreementProgress {
   readonly terms?: Terms;
 }
 
+/** What a data set is going to be. */
+export interface DataSetPlan {
+  /** 32 bytes, 0x hex. */
+  readonly id: string;
+  readonly isNew: boolean;
+  readonly provider: string;
+  readonly token: string;
+  /** Live slices. */
+  readonly slices: number;
+  readonly feePerEpoch: bigint;
+  /** What is deposited into the balance of the account before; 0 when enough is there. */
+  readonly deposit: bigint;
+}
+
+/** Bringing a data set up to date: tags accepted by the provider, the next state signed by both, and on chain. */
+export interface DataSetProgress {
+  readonly operation: "data-set";
+  /** `funding`, `signing` and `sending` cost money: the plan was told with `funding` or `signing` before. */
+  readonly phase: "uploading" | "verifying" | "funding" | "signing" | "confirming" | "sending" | "done";
+  /** `uploading`: bytes of points. `verifying`: slices. */
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  /** With `funding` and `signing`: told before anything is deposited or signed. */
+  readonly plan?: DataSetPlan;
+}
+
 export type Progress = PutProgress | GetProgress | VerifyProgress | AgreementProgress;
 export type ProgressListener<Event extends Progress = Progress> = (event: Event) => void;
 

@@ -375,6 +375,21 @@ export function proveDataSetsCall(deployment: Deployment, proofs: readonly DataS
   return call(deployment, `proving ${what}`, "prove", [args]);
 }
 
+/** The sets that a transaction proves. @returns undefined when its data is no call of `prove` */
+export function parseProveCall(data: string): DataSetProof[] | undefined {
+  const parsed = DATA_SET_ABI.parseTransaction({ data });
+  if (parsed?.name !== "prove") return undefined;
+  const [calls] = parsed.args.toArray(false) as [IDataSetEscrow.ProofCallStructOutput[]];
+  return calls.map(({ terms, audit, schedule, ranges, answer, evidence }) => ({
+    terms: termsFromChain(terms),
+    audit: auditFromChain(audit),
+    schedule: fromHex(schedule),
+    ranges: fromHex(ranges),
+    answer: fromHex(answer),
+    evidence: fromHex(evidence),
+  }));
+}
+
 /** What reports and disputes bring. */
 export interface AuditedWords extends Pick<DataSetWords, "terms" | "schedule"> {
   readonly audit: DataSetAuditTerms;

@@ -2,10 +2,12 @@
 
 import { expect } from "chai";
 import { PageCatalogue } from "../../offchain/agent/browser/catalogue.ts";
+import { PageDataSetJournal } from "../../offchain/agent/browser/data-set-journal.ts";
 import { databaseName, PageStore } from "../../offchain/agent/browser/page-store.ts";
 import { PagePreparations } from "../../offchain/agent/browser/preparations.ts";
 import { WebLock } from "../../offchain/agent/browser/web-lock.ts";
 import { testCatalogue } from "../agent/ports/catalogue-suite.ts";
+import { testDataSetJournal } from "../agent/ports/data-set-journal-suite.ts";
 import { testLock } from "../agent/ports/lock-suite.ts";
 import { testPreparations } from "../agent/ports/preparation-suite.ts";
 import { expectRejection } from "../helpers/rejection.ts";
@@ -15,6 +17,13 @@ describe("catalogue in a page", () => {
   testCatalogue(async () => {
     const name = freshName();
     return { open: async () => new PageCatalogue(await PageStore.open(name)), remove: () => removeStore(name) };
+  });
+});
+
+describe("journal of data sets in a page", () => {
+  testDataSetJournal(async () => {
+    const name = freshName();
+    return { open: async () => new PageDataSetJournal(await PageStore.open(name)), remove: () => removeStore(name) };
   });
 });
 

@@ -2,6 +2,15 @@
 
 import type { Catalogue, CataloguedAgreement, CataloguedPut } from "../../offchain/agent/catalogue.ts";
 import { systemClock } from "../../offchain/agent/clock.ts";
+import {
+  type DataSetJournal,
+  type JournaledDataSet,
+  type JournaledSegment,
+  type NewSegment,
+  type SegmentChanges,
+  type SegmentObject,
+  savedMeanwhile,
+} from "../../offchain/agent/data-sets/journal.ts";
 import type {
   AgentPlatform,
   ExclusiveOptions,
@@ -10,6 +19,7 @@ import type {
   PreparationWriter,
   StoredPreparation,
 } from "../../offchain/agent/platform.ts";
+import { TallystickError } from "../../offchain/core/errors.ts";
 import type { HeadName } from "../../offchain/core/snapshot/list-objects.ts";
 
 export class MemoryCatalogue implements Catalogue {
@@ -116,6 +126,87 @@ export class MemoryPreparations implements PreparationStore {
   }
 }
 
+export class MemoryDataSetJournal implements DataSetJournal {
+  readonly #sets = new Map<string, JournaledDataSet>();
+  readonly #segments = new Map<string, JournaledSegment>();
+  /** By segment. */
+  readonly #objects = new Map<string, SegmentObject[]>();
+
+  async begin(fresh: JournaledDataSet): Promise<JournaledDataSet> {
+    const same = (a: string, b: string) => a.toLowerCase() === b.toLowerCase();
+    const known = (await this.sets()).find(
+      (set) =>
+        set.isOwn && set.state !== "ended" && same(set.provider, fresh.provider) && same(set.escrow, fresh.escrow),
+    );
+    if (known === undefined) this.#sets.set(fresh.salt, fresh);
+    return known ?? fresh;
+  }
+
+  async sets(): Promise<JournaledDataSet[]> {
+    return [...this.#sets.values()].sort((a, b) => a.createdAt - b.createdAt || (a.salt < b.salt ? -1 : 1));
+  }
+
+  async set(salt: string): Promise<JournaledDataSet | undefined> {
+    return this.#sets.get(salt);
+  }
+
+  async save(set: JournaledDataSet, changes: SegmentChanges = {}): Promise<JournaledDataSet> {
+    const known = this.#sets.get(set.salt);
+    if (known !== undefined && known.revision !== set.revision) throw savedMeanwhile(set.salt);
+    const nextIndex = Math.max(set.nextIndex, known?.nextIndex ?? 0);
+    const saved = { ...set, nextIndex, revision: set.revision + 1 };
+    this.#sets.set(set.salt, saved);
+    for (const id of changes.included ?? []) {
+      const segment = this.#segments.get(id);
+      if (segment !== undefined) this.#segments.set(id, { ...segment, state: "included" });
+    }
+    for (const id of changes.dropped ?? []) {
+      this.#segments.delete(id);
+      this.#objects.delete(id);
+    }
+    const forgotten = new Set(changes.forgotten);
+    for (const { id } of await this.segments(set.salt)) {
+      const objects = this.#objects.get(id) ?? [];
+      this.#objects.set(
+        id,
+        objects.filter((object) => !forgotten.has(object.id)),
+      );
+    }
+    return saved;
+  }
+
+  async reserve(segment: NewSegment, objects: readonly SegmentObject[]): Promise<JournaledSegment> {
+    const set = this.#sets.get(segment.salt);
+    if (set === undefined) throw new TallystickError("no such data set", { code: "INTERNAL" });
+    const reserved: JournaledSegment = { ...segment, firstIndex: set.nextIndex, state: "reserved" };
+    this.#sets.set(segment.salt, { ...set, nextIndex: set.nextIndex + segment.sliceCount });
+    this.#segments.set(segment.id, reserved);
+    this.#objects.set(segment.id, [...objects]);
+    return reserved;
+  }
+
+  async segments(salt?: string): Promise<JournaledSegment[]> {
+    return [...this.#segments.values()]
+      .filter((segment) => salt === undefined || segment.salt === salt)
+      .sort((a, b) => a.firstIndex - b.firstIndex || (a.salt < b.salt ? -1 : 1));
+  }
+
+  async holders(salt: string, ids: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
+    const segments = await this.segments(salt);
+    const holding = (id: string) =>
+      segments.filter((segment) => this.#objects.get(segment.id)?.some((object) => object.id === id));
+    const found = ids.map((id) => [id, holding(id).map((segment) => segment.id)] as const);
+    return new Map(found.filter(([, holders]) => holders.length > 0));
+  }
+
+  async objectsIn(segment: string, fromByte: number, toByte: number): Promise<SegmentObject[]> {
+    const objects = this.#objects.get(segment) ?? [];
+    return objects.filter(({ startByte, sizeBytes }) => startByte < toByte && startByte + sizeBytes > fromByte);
+  }
+
+  async close(): Promise<void> {}
+}
+
 /** Runs work in the order of the calls. */
 export class MemoryLock implements HomeLock {
   #last: Promise<unknown> = Promise.resolve();
@@ -140,6 +231,7 @@ export class MemoryLock implements HomeLock {
 export function memoryPlatform(changed: Partial<AgentPlatform> = {}): AgentPlatform {
   return {
     catalogue: new MemoryCatalogue(),
+    dataSets: new MemoryDataSetJournal(),
     preparations: new MemoryPreparations(),
     lock: new MemoryLock(),
     http: {

@@ -9,6 +9,7 @@ import { InvalidInputError, TallystickError, UnknownVersionError } from "../../c
 import type { KeystoreJson } from "../../core/identity/keystore.ts";
 import type { HeadName } from "../../core/snapshot/list-objects.ts";
 import type { CataloguedAgreement, CataloguedPut } from "../catalogue.ts";
+import type { JournaledDataSet, JournaledSegment } from "../data-sets/journal.ts";
 
 /** Version of the schema below. */
 const SCHEMA_VERSION = 1;
@@ -28,6 +29,15 @@ export interface PreparationRow {
   readonly manifest?: Uint8Array;
 }
 
+/** Where an object lies in a segment of a data set. One object may lie in several segments. */
+export interface SegmentObjectRow {
+  readonly salt: string;
+  readonly object: string;
+  readonly segment: string;
+  readonly startByte: number;
+  readonly sizeBytes: number;
+}
+
 export interface PageSchema extends DBSchema {
   /** One row, under the key `owner`: the address of the account. */
   account: { key: string; value: string };
@@ -40,6 +50,13 @@ export interface PageSchema extends DBSchema {
   preparations: { key: string; value: PreparationRow; indexes: { byTime: number } };
   /** Tags in pieces of equal length, by salt and number of the piece. */
   tags: { key: [string, number]; value: Uint8Array };
+  dataSets: { key: string; value: JournaledDataSet };
+  segments: { key: string; value: JournaledSegment };
+  segmentObjects: {
+    key: [salt: string, object: string, segment: string];
+    value: SegmentObjectRow;
+    indexes: { byPlace: [segment: string, startByte: number] };
+  };
 }
 
 type Names = StoreNames<PageSchema>[];
@@ -138,6 +155,11 @@ function upgrade(database: IDBPDatabase<PageSchema>): void {
   agreements.createIndex("byNumber", ["escrowLowerCase", "agreementId"], { unique: true });
   database.createObjectStore("preparations", { keyPath: "salt" }).createIndex("byTime", "writtenAt");
   database.createObjectStore("tags");
+  database.createObjectStore("dataSets", { keyPath: "salt" });
+  database.createObjectStore("segments", { keyPath: "id" });
+  database
+    .createObjectStore("segmentObjects", { keyPath: ["salt", "object", "segment"] })
+    .createIndex("byPlace", ["segment", "startByte"], { unique: true });
 }
 
 /** Another tab opens the store with a newer build, or deletes it. This tab reports DISK_FAILED from then on. */

@@ -7,6 +7,7 @@ import { fetchTransport } from "../../http/transport.ts";
 import { systemClock } from "../clock.ts";
 import type { AgentPlatform } from "../platform.ts";
 import { PageCatalogue } from "./catalogue.ts";
+import { PageDataSetJournal } from "./data-set-journal.ts";
 import { databaseName, PageStore } from "./page-store.ts";
 import { PagePreparations } from "./preparations.ts";
 import { WebLock } from "./web-lock.ts";
@@ -21,6 +22,7 @@ export async function browserPlatform(name: string): Promise<AgentPlatform> {
   const store = await PageStore.open(name);
   return {
     catalogue: new PageCatalogue(store),
+    dataSets: new PageDataSetJournal(store),
     preparations: new PagePreparations(store),
     lock,
     http: { transport: fetchTransport({ joinsBodies: true }) },

@@ -1,52 +1,10 @@
 /** The catalogue on disk: one SQLite file in the home folder. */
 
-import { join } from "node:path";
 import type { StatementSync } from "node:sqlite";
 import type { HeadName } from "../../core/snapshot/list-objects.ts";
-import { type Database, openDatabase } from "../../store/index/sqlite.ts";
+import type { Database } from "../../store/index/sqlite.ts";
 import type { AgreementState, Catalogue, CataloguedAgreement, CataloguedPut } from "../catalogue.ts";
-
-const MIGRATIONS = [
-  `
-  CREATE TABLE account (
-    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
-    address TEXT NOT NULL
-  ) STRICT;
-  CREATE TABLE puts (
-    data_id TEXT NOT NULL PRIMARY KEY,
-    name TEXT NOT NULL,
-    entry_count INTEGER NOT NULL,
-    total_bytes INTEGER NOT NULL,
-    domain TEXT NOT NULL,
-    record_id TEXT NOT NULL,
-    role TEXT NOT NULL CHECK (role IN ('recorder', 'owner')),
-    stored_at INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  -- Every escrow numbers its agreements from 1.
-  CREATE TABLE agreements (
-    salt TEXT NOT NULL PRIMARY KEY,
-    data_id TEXT NOT NULL,
-    provider TEXT NOT NULL,
-    escrow TEXT NOT NULL COLLATE NOCASE,
-    state TEXT NOT NULL CHECK (state IN ('prepared', 'proposing', 'proposed', 'accepted', 'closed')),
-    proposed_from_block INTEGER,
-    agreement_id TEXT,
-    created_at INTEGER NOT NULL,
-    UNIQUE (escrow, agreement_id)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX agreements_by_data ON agreements (data_id);
-  CREATE TABLE snapshot_lists (
-    list TEXT NOT NULL PRIMARY KEY,
-    version INTEGER NOT NULL,
-    head_id TEXT NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  `,
-];
-
-/** Where the catalogue of a home folder is. */
-export function cataloguePath(homeDir: string): string {
-  return join(homeDir, "agent.db");
-}
+import { openAgentDatabase } from "./agent-database.ts";
 
 export class SqliteCatalogue implements Catalogue {
   readonly #database: Database;
@@ -55,7 +13,7 @@ export class SqliteCatalogue implements Catalogue {
 
   /** @throws DiskFullError, DiskFailedError, UnknownVersionError */
   constructor(file: string) {
-    this.#database = openDatabase(file, { migrations: MIGRATIONS });
+    this.#database = openAgentDatabase(file);
     this.#savePut = this.#database.prepare(
       `INSERT INTO puts (data_id, name, entry_count, total_bytes, domain, record_id, role, stored_at)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?)

@@ -3,7 +3,9 @@
 import { hostname, userInfo } from "node:os";
 import { systemClock } from "../clock.ts";
 import type { AgentPlatform } from "../platform.ts";
-import { cataloguePath, SqliteCatalogue } from "./catalogue.ts";
+import { agentDatabasePath } from "./agent-database.ts";
+import { SqliteCatalogue } from "./catalogue.ts";
+import { SqliteDataSetJournal } from "./data-set-journal.ts";
 import { fileCachePath, SqliteFileCache } from "./file-cache.ts";
 import { FolderLock } from "./home-lock.ts";
 import { nodeTransport } from "./http-transport.ts";
@@ -16,10 +18,13 @@ import { openWorkerStages } from "./worker-stages.ts";
  * @throws DiskFullError, DiskFailedError, UnknownVersionError when the catalogue cannot be opened
  */
 export function nodePlatform(homeDir: string): AgentPlatform {
-  const catalogue = new SqliteCatalogue(cataloguePath(homeDir));
+  const database = agentDatabasePath(homeDir);
+  const catalogue = new SqliteCatalogue(database);
+  const dataSets = new SqliteDataSetJournal(database);
   const fileCache = new SqliteFileCache(fileCachePath(homeDir));
   return {
     catalogue,
+    dataSets,
     preparations: new FolderPreparations(homeDir),
     lock: new FolderLock(homeDir),
     files: openLocalFiles(homeDir),
@@ -30,6 +35,7 @@ export function nodePlatform(homeDir: string): AgentPlatform {
     openStages: openWorkerStages,
     close: async () => {
       fileCache.close();
+      await dataSets.close();
       await catalogue.close();
     },
   };

@@ -1,7 +1,8 @@
 /** One storage provider, as the agent speaks to it: the routes of `core/wire/csp.ts` with bytes in place of text. */
 
 import type { Static, TSchema } from "@sinclair/typebox";
-import type { AuditPublicKey } from "../../core/audit/keys.ts";
+import { type AuditPublicKey, keyForChain } from "../../core/audit/keys.ts";
+import { encodedManifestHash } from "../../core/audit/manifest.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import { MAX_HEAD_BYTES } from "../../core/snapshot/list-objects.ts";
@@ -22,12 +23,20 @@ import {
   UsageAnswer,
   VerifyAnswer,
 } from "../../core/wire/csp.ts";
+import {
+  DataSetOffer,
+  DataSetStatus,
+  type OpenDataSetRequest,
+  SegmentStatus,
+  UpdateAnswer,
+  type UpdateRequest,
+} from "../../core/wire/data-sets.ts";
 import { HeadAnswer } from "../../core/wire/heads.ts";
 import { preparationBody } from "../../core/wire/preparation-body.ts";
 import { chunkFrames } from "../../http/chunk-frames.ts";
 import { HttpParty, type PartyOptions, type RequestOptions } from "../../http/client.ts";
 import type { SessionTokens } from "../../http/sessions.ts";
-import type { ExpectedHead, PreparationPart } from "./storage-provider.ts";
+import type { ExpectedHead, PowersPart, PreparationPart } from "./storage-provider.ts";
 
 /** Checks of powers and tags, and transactions of the provider, take longer than other answers. */
 const LONG_DEADLINE_SECONDS = 300;
@@ -179,6 +188,78 @@ export class CspClient {
   async audit(agreementId: bigint, seed: Uint8Array, sampleCount: number): Promise<Uint8Array> {
     const answer = await this.#call("POST", `/v1/agreements/${agreementId}/audit`, AuditAnswer, {
       json: { seed: toHex(seed), sampleCount },
+      deadlineSeconds: LONG_DEADLINE_SECONDS,
+    });
+    return fromHex(answer.proof);
+  }
+
+  async dataSetOffer(): Promise<DataSetOffer> {
+    return await this.#party.json("GET", "/v1/data-set-offer", DataSetOffer);
+  }
+
+  async beginDataSet(salt: string, key: AuditPublicKey, sliceElements: number): Promise<DataSetStatus> {
+    const json = { key: keyForChain(key), sliceElements };
+    return await this.#call("PUT", `/v1/data-sets/${salt}`, DataSetStatus, { json });
+  }
+
+  async dataSet(salt: string): Promise<DataSetStatus> {
+    return await this.#call("GET", `/v1/data-sets/${salt}`, DataSetStatus, {});
+  }
+
+  /** Appends to the powers. Not retried, as `appendPreparation`. */
+  async appendPowers(salt: string, part: PowersPart, offset: number, bytes: Uint8Array): Promise<DataSetStatus> {
+    return await this.#call("PUT", `/v1/data-sets/${salt}/${part}`, DataSetStatus, {
+      query: { offset },
+      pieces: [bytes],
+      retries: 0,
+    });
+  }
+
+  /** @param manifest encoded */
+  async beginSegment(salt: string, segment: string, firstIndex: number, manifest: Uint8Array): Promise<SegmentStatus> {
+    return await this.#call("PUT", `/v1/data-sets/${salt}/segments/${segment}`, SegmentStatus, {
+      query: { firstIndex },
+      pieces: [encodedManifestHash(manifest), manifest],
+    });
+  }
+
+  /** Appends to the tags of a segment. Not retried, as `appendPreparation`. */
+  async appendTags(salt: string, segment: string, offset: number, bytes: Uint8Array): Promise<SegmentStatus> {
+    return await this.#call("PUT", `/v1/data-sets/${salt}/segments/${segment}/tags`, SegmentStatus, {
+      query: { offset },
+      pieces: [bytes],
+      retries: 0,
+    });
+  }
+
+  /** Has powers and tags checked. State `verifying` means: ask again. @throws TallystickError INVALID_PROOF */
+  async verifySegment(salt: string, segment: string, signal?: AbortSignal): Promise<SegmentStatus> {
+    return await this.#call("POST", `/v1/data-sets/${salt}/segments/${segment}/verify`, SegmentStatus, {
+      deadlineSeconds: LONG_DEADLINE_SECONDS,
+      signal,
+    });
+  }
+
+  /** Has the provider sign the first state and send it. */
+  async openDataSet(salt: string, request: OpenDataSetRequest): Promise<UpdateAnswer> {
+    return await this.#call("POST", `/v1/data-sets/${salt}/open`, UpdateAnswer, {
+      json: request,
+      deadlineSeconds: LONG_DEADLINE_SECONDS,
+    });
+  }
+
+  /** Has the provider sign the next state and send it. */
+  async updateDataSet(salt: string, request: UpdateRequest): Promise<UpdateAnswer> {
+    return await this.#call("POST", `/v1/data-sets/${salt}/updates`, UpdateAnswer, {
+      json: request,
+      deadlineSeconds: LONG_DEADLINE_SECONDS,
+    });
+  }
+
+  /** @param ranges packed @returns the encoded possession proof, not verified here */
+  async auditDataSet(salt: string, seed: Uint8Array, sampleCount: number, ranges: Uint8Array): Promise<Uint8Array> {
+    const answer = await this.#call("POST", `/v1/data-sets/${salt}/audit`, AuditAnswer, {
+      json: { seed: toHex(seed), sampleCount, ranges: toHex(ranges) },
       deadlineSeconds: LONG_DEADLINE_SECONDS,
     });
     return fromHex(answer.proof);

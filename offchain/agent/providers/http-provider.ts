@@ -12,9 +12,17 @@ import { fromHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import type { AgreementStatus, ClaimAnswer, Offer, PreparationStatus, ReleaseAnswer } from "../../core/wire/csp.ts";
+import type {
+  DataSetOffer,
+  DataSetStatus,
+  OpenDataSetRequest,
+  SegmentStatus,
+  UpdateAnswer,
+  UpdateRequest,
+} from "../../core/wire/data-sets.ts";
 import type { Received, Receiver } from "../read/object-source.ts";
 import type { CspClient } from "./csp-client.ts";
-import type { ExpectedHead, PreparationPart, StorageProvider, StoreOutcome } from "./storage-provider.ts";
+import type { ExpectedHead, PowersPart, PreparationPart, StorageProvider, StoreOutcome } from "./storage-provider.ts";
 
 /** Attempts at a whole claim after the first. A claim is answered once, so a broken one starts anew. */
 const CLAIM_RETRIES = 4;
@@ -107,6 +115,46 @@ export class HttpStorageProvider implements StorageProvider {
 
   async audit(agreementId: bigint, seed: Uint8Array, sampleCount: number): Promise<Uint8Array> {
     return await this.#client.audit(agreementId, seed, sampleCount);
+  }
+
+  async dataSetOffer(): Promise<DataSetOffer> {
+    return await this.#client.dataSetOffer();
+  }
+
+  async beginDataSet(salt: string, key: AuditPublicKey, sliceElements: number): Promise<DataSetStatus> {
+    return await this.#client.beginDataSet(salt, key, sliceElements);
+  }
+
+  async dataSet(salt: string): Promise<DataSetStatus> {
+    return await this.#client.dataSet(salt);
+  }
+
+  async appendPowers(salt: string, part: PowersPart, offset: number, bytes: Uint8Array): Promise<DataSetStatus> {
+    return await this.#client.appendPowers(salt, part, offset, bytes);
+  }
+
+  async beginSegment(salt: string, segment: string, firstIndex: number, manifest: Uint8Array): Promise<SegmentStatus> {
+    return await this.#client.beginSegment(salt, segment, firstIndex, manifest);
+  }
+
+  async appendTags(salt: string, segment: string, offset: number, bytes: Uint8Array): Promise<SegmentStatus> {
+    return await this.#client.appendTags(salt, segment, offset, bytes);
+  }
+
+  async verifySegment(salt: string, segment: string, signal?: AbortSignal): Promise<SegmentStatus> {
+    return await this.#client.verifySegment(salt, segment, signal);
+  }
+
+  async openDataSet(salt: string, request: OpenDataSetRequest): Promise<UpdateAnswer> {
+    return await this.#client.openDataSet(salt, request);
+  }
+
+  async updateDataSet(salt: string, request: UpdateRequest): Promise<UpdateAnswer> {
+    return await this.#client.updateDataSet(salt, request);
+  }
+
+  async auditDataSet(salt: string, seed: Uint8Array, sampleCount: number, ranges: Uint8Array): Promise<Uint8Array> {
+    return await this.#client.auditDataSet(salt, seed, sampleCount, ranges);
   }
 
   async head(signal?: AbortSignal): Promise<Uint8Array | undefined> {

@@ -6,6 +6,14 @@
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import type { AgreementStatus, Offer, PreparationStatus, ReleaseAnswer } from "../../core/wire/csp.ts";
+import type {
+  DataSetOffer,
+  DataSetStatus,
+  OpenDataSetRequest,
+  SegmentStatus,
+  UpdateAnswer,
+  UpdateRequest,
+} from "../../core/wire/data-sets.ts";
 import type { Received, Receiver } from "../read/object-source.ts";
 
 /** What storing a group of objects came to. */
@@ -78,7 +86,35 @@ export interface HeadKeeper {
   releases(signal?: AbortSignal): Promise<number>;
 }
 
-export interface StorageProvider extends ObjectStorage, PreparationReceiver, HeadKeeper {
+export type PowersPart = "powers-a" | "powers-b";
+
+/** Keeps data sets and proves them. Salts and ids of segments are 32 bytes, 0x hex. Answers are not verified here. */
+export interface DataSetKeeper {
+  /** How errors name it. */
+  readonly name: string;
+  /** Owner of its collateral, whom terms name. */
+  readonly account: string;
+  dataSetOffer(): Promise<DataSetOffer>;
+  /** Idempotent for one salt, key and slice size. */
+  beginDataSet(salt: string, key: AuditPublicKey, sliceElements: number): Promise<DataSetStatus>;
+  /** @throws TallystickError NOT_FOUND */
+  dataSet(salt: string): Promise<DataSetStatus>;
+  /** Appends to the powers. After a failure the provider's own count says where to continue. */
+  appendPowers(salt: string, part: PowersPart, offset: number, bytes: Uint8Array): Promise<DataSetStatus>;
+  /** @param manifest encoded. Idempotent for one segment. */
+  beginSegment(salt: string, segment: string, firstIndex: number, manifest: Uint8Array): Promise<SegmentStatus>;
+  /** Appends to the tags of a segment, as `appendPowers`. */
+  appendTags(salt: string, segment: string, offset: number, bytes: Uint8Array): Promise<SegmentStatus>;
+  /** Has powers and tags checked. State `verifying` means: ask again. @throws TallystickError INVALID_PROOF */
+  verifySegment(salt: string, segment: string, signal?: AbortSignal): Promise<SegmentStatus>;
+  /** Has the provider sign the first state and send it. Idempotent for one version, as `updateDataSet`. */
+  openDataSet(salt: string, request: OpenDataSetRequest): Promise<UpdateAnswer>;
+  updateDataSet(salt: string, request: UpdateRequest): Promise<UpdateAnswer>;
+  /** @param ranges packed @returns the encoded possession proof */
+  auditDataSet(salt: string, seed: Uint8Array, sampleCount: number, ranges: Uint8Array): Promise<Uint8Array>;
+}
+
+export interface StorageProvider extends ObjectStorage, PreparationReceiver, HeadKeeper, DataSetKeeper {
   /** Account that it signs with and that agreements name. */
   readonly account: string;
   readonly url: string;

@@ -1,0 +1,342 @@
+/**
+ * Audits check that the provider still has every byte of a data set. In a private audit the owner draws a challenge and
+ * checks the answer with its own secrets, at no cost. In a public audit the newest proof on chain is fetched and
+ * verified again, without trust in the chain's verdict and without any secret.
+ */
+
+import { randomBytes } from "#primitives";
+import { DATA_SET_ABI, RANDOMNESS_ABI } from "../../chain/abis.ts";
+import { simulateCall } from "../../chain/contract-call.ts";
+import {
+  type DataSetProof,
+  type OpenedDataSet,
+  parseDataSetLog,
+  parseProveCall,
+  readEscrowClock,
+} from "../../chain/data-set-escrow.ts";
+import { chainLogs } from "../../chain/logs.ts";
+import { readChain } from "../../chain/revert.ts";
+import { type AuditChallenge, countSlices } from "../../core/audit/challenge.ts";
+import { decodeG1FromChain, encodeG1 } from "../../core/audit/curve.ts";
+import { decodeScalar } from "../../core/audit/field.ts";
+import { type AuditPublicKey, auditKeyHash } from "../../core/audit/keys.ts";
+import { ANSWER_BYTES, type AuditProof, decodeProof } from "../../core/audit/proof.ts";
+import { auditReady } from "../../core/audit/ready.ts";
+import { detectionProbability } from "../../core/audit/sampling.ts";
+import { verifyPrivate, verifyPublic } from "../../core/audit/verifier.ts";
+import { challengeSeed, windowsOf } from "../../core/data-set/epochs.ts";
+import { decodeLiveRanges, rangesHash } from "../../core/data-set/ranges.ts";
+import { decodeSchedule, levelAt, scheduleHash } from "../../core/data-set/schedule.ts";
+import { auditTermsHash, dataSetId } from "../../core/data-set/terms.ts";
+import { fromHex, toHex } from "../../core/encoding/hex.ts";
+import {
+  type ErrorCode,
+  IntegrityError,
+  InvalidInputError,
+  InvalidProofError,
+  TallystickError,
+} from "../../core/errors.ts";
+import { MAX_AUDIT_SAMPLES } from "../../core/wire/csp.ts";
+import type { AgentContext } from "../context.ts";
+import type { DataSetKeeper } from "../providers/storage-provider.ts";
+import type { DataSetOnChain } from "./following.ts";
+import { dataSetKeys } from "./keys.ts";
+import { isOurs } from "./recovery.ts";
+
+/** What an audit must find. */
+export interface DetectionTarget {
+  /** Fraction of the slices that is damaged, above 0 and at most 1; default 0.01. Never less than one slice. */
+  readonly damage?: number;
+  /** Probability to find it, above 0 and below 1; default 0.99. */
+  readonly probability?: number;
+}
+
+export interface DataSetAuditOptions extends DetectionTarget {
+  /** Check the newest proof on chain instead of asking for one. */
+  readonly public?: boolean;
+  /** Slices drawn in a private audit, with repetition, in place of the target. */
+  readonly sampleCount?: number;
+}
+
+export interface DataSetAuditReport {
+  readonly mode: "private" | "public";
+  readonly id: string;
+  readonly provider: string;
+  readonly sampleCount: number;
+  readonly slices: number;
+  /** Probability that damage of 1 % of the slices, or of one slice if that is more, would have been found. */
+  readonly confidence: number;
+  /** 32 bytes, 0x hex: what the slices were drawn from. */
+  readonly seed: string;
+  /** For a public audit: which epoch was proven, where. */
+  readonly epoch?: number;
+  readonly transactionHash?: string;
+  readonly blockNumber?: number;
+  readonly seconds: number;
+}
+
+/** Codes of failures that say or suggest that data is lost. */
+const LOSSES: ReadonlySet<ErrorCode> = new Set([
+  "INTEGRITY",
+  "INVALID_PROOF",
+  "NOT_FOUND",
+  "NOT_OWNER",
+  "OBJECT_LOST",
+  "DISK_FAILED",
+]);
+
+interface Verified {
+  readonly challenge: AuditChallenge;
+  readonly place?: { readonly epoch: number; readonly transactionHash: string; readonly blockNumber: number };
+}
+
+/**
+ * Audits a set.
+ * @param provider asked in a private audit
+ * @returns only if the proof verifies
+ * @throws InvalidProofError naming the provider when it does not
+ * @throws TallystickError NOT_FOUND when no epoch is proven on chain yet, or nothing is live; NOT_OWNER when the set is
+ *   another account's; INTEGRITY or OBJECT_LOST by the provider when it admits damage
+ */
+export async function auditDataSet(
+  context: AgentContext,
+  opened: OpenedDataSet,
+  onChain: DataSetOnChain,
+  provider: () => DataSetKeeper,
+  options: DataSetAuditOptions = {},
+): Promise<DataSetAuditReport> {
+  const started = performance.now();
+  await auditReady();
+  let done: Verified;
+  try {
+    done =
+      options.public === true
+        ? await auditPublicly(context, opened)
+        : await auditPrivately(context, opened, onChain, provider(), options);
+  } catch (error) {
+    const isLoss = error instanceof TallystickError && LOSSES.has(error.code);
+    if (isLoss && error.party !== "chain" && error.party !== "you") context.noticeLoss();
+    throw error;
+  }
+  const { sampleCount, seed, ranges } = done.challenge;
+  const slices = countSlices(ranges);
+  return {
+    mode: options.public === true ? "public" : "private",
+    id: opened.id,
+    provider: opened.terms.provider,
+    sampleCount,
+    slices,
+    confidence: detectionProbability(slices, sampleCount),
+    seed: toHex(seed),
+    ...done.place,
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+/**
+ * Draws that find damage of a fraction of the slices, or of one slice if that is more.
+ * @throws InvalidInputError for a target that cannot be met
+ */
+export function drawsToDetect(slices: number, { damage = 0.01, probability = 0.99 }: DetectionTarget): number {
+  if (!(damage > 0 && damage <= 1) || !(probability > 0 && probability < 1)) {
+    throw new InvalidInputError("an audit cannot detect this", {
+      party: "you",
+      check: "detection target",
+      expected: "damage above 0 and at most 1, a probability between 0 and 1",
+      received: `${damage}, ${probability}`,
+    });
+  }
+  const fraction = Math.max(damage, 1 / slices);
+  return fraction >= 1 ? 1 : Math.ceil(Math.log(1 - probability) / Math.log(1 - fraction));
+}
+
+async function auditPrivately(
+  context: AgentContext,
+  opened: OpenedDataSet,
+  { scheduled }: DataSetOnChain,
+  provider: DataSetKeeper,
+  options: DataSetAuditOptions,
+): Promise<Verified> {
+  const { id, audit } = opened;
+  if (!(await isOurs(context, opened))) throw notOurs(id);
+  const ranges = decodeLiveRanges(scheduled.ranges);
+  if (ranges.length === 0) throw nothingLive(id);
+  const wanted = options.sampleCount ?? drawsToDetect(countSlices(ranges), options);
+  const challenge = { seed: randomBytes(32), sampleCount: Math.min(wanted, MAX_AUDIT_SAMPLES), ranges };
+  const { seed, sampleCount } = challenge;
+  const proof = await provider.auditDataSet(audit.salt, seed, sampleCount, scheduled.ranges);
+  const { secrets } = await dataSetKeys(context.identity.auditSeed, audit.salt);
+  blaming(provider.name, () => verifyPrivate(secrets, secrets.x, challenge, decodeProof(proof)));
+  return { challenge };
+}
+
+async function auditPublicly(context: AgentContext, opened: OpenedDataSet): Promise<Verified> {
+  const found = await newestProof(context, opened);
+  if (found === undefined) throw notProven(opened.id);
+  const { call, seed, place } = found;
+  const party = `provider ${opened.terms.provider}`;
+  const { key, proof } = blaming(party, () => readAnswer(party, call.answer));
+  const keyHash = toHex(auditKeyHash(key));
+  const { audit } = opened;
+  if (keyHash !== audit.keyHash) throw foreignKey(party, audit.keyHash, keyHash);
+  const challenge = { seed, sampleCount: audit.sampleCount, ranges: decodeLiveRanges(call.ranges) };
+  blaming(party, () => verifyPublic(key, challenge, proof));
+  return { challenge, place };
+}
+
+interface ProofFound {
+  readonly call: DataSetProof;
+  readonly seed: Uint8Array;
+  readonly place: { readonly epoch: number; readonly transactionHash: string; readonly blockNumber: number };
+}
+
+/** The newest proof of a set, from the transaction that carried it, with the challenge as it was in its block. */
+async function newestProof(
+  context: AgentContext,
+  { id, terms, audit, blockNumber: from }: OpenedDataSet,
+): Promise<ProofFound | undefined> {
+  const chain = await context.chain();
+  const { deployment, provider } = chain;
+  const escrow = deployment.contracts.dataSetEscrow;
+  const head = await readChain("reading the block number", () => provider.getBlockNumber());
+  const names = ["EpochProven", "DataSetScheduled", "DisputeOpened"] as const;
+  const topics = [names.map((name) => DATA_SET_ABI.getEvent(name).topicHash), id];
+  let schedule: Uint8Array | undefined;
+  let disputed: number | undefined;
+  let last: { epoch: number; transactionHash: string; blockNumber: number; block: number; hash: string } | undefined;
+  const { epochBlocks } = await readEscrowClock(chain);
+  for await (const log of chainLogs(chain, { address: escrow, topics }, from, head)) {
+    const event = parseDataSetLog(log);
+    if (event?.kind === "DataSetScheduled") schedule = event.schedule;
+    if (event?.kind === "DisputeOpened") disputed = event.challengeBlock;
+    if (event?.kind !== "EpochProven" || schedule === undefined) continue;
+    const { epoch, transactionHash, blockNumber } = event;
+    const { challengeBlock } = windowsOf({ ...audit, epochBlocks }, epoch);
+    const block = terms.mode === "on-demand" ? (disputed ?? challengeBlock) : challengeBlock;
+    last = { epoch, transactionHash, blockNumber, block, hash: scheduleHash(schedule) };
+  }
+  if (last === undefined) return undefined;
+  const { epoch, transactionHash, blockNumber, block, hash } = last;
+  const transaction = await readChain("reading a proof", () => provider.getTransaction(transactionHash));
+  const isThis = (call: DataSetProof) => dataSetId(BigInt(deployment.chainId), escrow, call.terms) === id;
+  const call = parseProveCall(transaction?.data ?? "0x")?.find(isThis);
+  if (call === undefined) throw notDirect(transactionHash);
+  requireProofOf(call, epoch, hash, terms.auditHash);
+  // The source may have forgotten it by now; as of the block of the proof it was there.
+  const randomness = await simulateCall(
+    chain,
+    {
+      to: audit.randomness,
+      data: RANDOMNESS_ABI.encodeFunctionData("randomnessAt", [block]),
+      description: "reading the randomness of a challenge",
+    },
+    context.account.address,
+    blockNumber,
+  );
+  const seed = challengeSeed(BigInt(deployment.chainId), escrow, id, block, fromHex(randomness, 32, "randomness"));
+  return { call, seed, place: { epoch, transactionHash, blockNumber } };
+}
+
+/** Checks that a proof is about what was live in its epoch. @throws IntegrityError naming the chain's endpoint */
+function requireProofOf(call: DataSetProof, epoch: number, hash: string, auditHash: string): void {
+  const level = levelAt(decodeSchedule(call.schedule), epoch);
+  const checks = [
+    ["hash of the schedule", hash, scheduleHash(call.schedule)],
+    ["hash of the live ranges", level?.rangesHash ?? "none", rangesHash(decodeLiveRanges(call.ranges))],
+    ["hash of the audit terms", auditHash, auditTermsHash(call.audit)],
+  ] as const;
+  for (const [check, expected, received] of checks) {
+    if (expected === received) continue;
+    throw new IntegrityError("the chain's RPC endpoint answered a proof of something else", {
+      party: "chain",
+      check,
+      expected,
+      received,
+    });
+  }
+}
+
+const G1_BYTES = 128;
+const G2_BYTES = 256;
+
+/** @param party blamed for a malformed one */
+function readAnswer(party: string, answer: Uint8Array): { key: AuditPublicKey; proof: AuditProof } {
+  if (answer.length !== ANSWER_BYTES) {
+    throw new InvalidProofError("the proof on chain is malformed", {
+      party,
+      check: "length of the answer",
+      expected: `${ANSWER_BYTES} bytes`,
+      received: `${answer.length} bytes`,
+    });
+  }
+  const g2 = (k: number) => answer.slice(k * G2_BYTES, (k + 1) * G2_BYTES);
+  const g1 = (k: number) => {
+    const at = 3 * G2_BYTES + k * G1_BYTES;
+    return encodeG1(decodeG1FromChain(answer.slice(at, at + G1_BYTES), "proof element"));
+  };
+  const y = decodeScalar(answer.slice(3 * (G2_BYTES + G1_BYTES)));
+  return { key: { X: g2(0), XA: g2(1), XB: g2(2) }, proof: { sigma: g1(0), psi: g1(1), W: g1(2), y } };
+}
+
+/** Names the provider in the errors of a verification. */
+function blaming<Result>(party: string, verify: () => Result): Result {
+  try {
+    return verify();
+  } catch (cause) {
+    if (!(cause instanceof TallystickError)) throw cause;
+    throw new TallystickError(`${party} did not prove that it has the data: ${cause.message}`, {
+      code: cause.code,
+      party,
+      check: cause.check ?? "possession proof",
+      hint: "report the miss after the epoch's windows; the collateral compensates you",
+      cause,
+    });
+  }
+}
+
+function notProven(id: string): TallystickError {
+  return new TallystickError(`no epoch of data set ${id} has been proven on chain yet`, {
+    code: "NOT_FOUND",
+    party: "chain",
+    check: "EpochProven event",
+    hint: "the first proof is due in the epoch after the one in which it was opened; a private audit needs none",
+  });
+}
+
+function nothingLive(id: string): TallystickError {
+  return new TallystickError(`data set ${id} holds nothing (any more)`, {
+    code: "NOT_FOUND",
+    party: "chain",
+    check: "live slices",
+    expected: "at least one",
+    received: "none",
+  });
+}
+
+function notOurs(id: string): TallystickError {
+  return new TallystickError(`data set ${id} was not made with this identity's secrets`, {
+    code: "NOT_OWNER",
+    party: "you",
+    check: "audit key hash",
+    hint: "make a public audit, or use the identity that made it",
+  });
+}
+
+function foreignKey(party: string, expected: string, received: string): TallystickError {
+  return new InvalidProofError("the proof on chain is for another audit key", {
+    party,
+    check: "audit key hash",
+    expected,
+    received,
+  });
+}
+
+function notDirect(transactionHash: string): TallystickError {
+  return new TallystickError("the newest proof was sent through another contract and cannot be read back", {
+    code: "NOT_FOUND",
+    party: "chain",
+    check: "arguments of the proof's transaction",
+    received: transactionHash,
+    hint: "the escrow has verified it; make a private audit to check for yourself",
+  });
+}

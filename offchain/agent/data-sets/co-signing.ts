@@ -1,0 +1,249 @@
+/** Carries a state that this device has signed onto the chain: signed by the provider as well, and sent by either. */
+
+import { TypedDataEncoder, verifyTypedData } from "ethers";
+import {
+  openDataSetCall,
+  readOperator,
+  readScheduleHash,
+  type SignedState,
+  updateDataSetCall,
+} from "../../chain/data-set-escrow.ts";
+import type { Deployment } from "../../chain/deployment.ts";
+import { isAccountSignature } from "../../chain/ledger.ts";
+import { ChainRevertedError } from "../../chain/revert.ts";
+import { decodeLiveRanges, rangesHash } from "../../core/data-set/ranges.ts";
+import { scheduleHash } from "../../core/data-set/schedule.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
+import { toHex } from "../../core/encoding/hex.ts";
+import { InvalidSignatureError, TallystickError } from "../../core/errors.ts";
+import {
+  type DataSetUpdateMessage,
+  dataSetUpdateTypedData,
+  type TypedData,
+} from "../../core/identity/typed-messages.ts";
+import type { UpdateAnswer, UpdateRequest } from "../../core/wire/data-sets.ts";
+import type { AgentContext } from "../context.ts";
+import type { DataSetKeeper } from "../providers/storage-provider.ts";
+import { type FollowedDataSet, follow } from "./following.ts";
+import type { AgreedDataSet, JournaledDataSet, SignedByDevice } from "./journal.ts";
+import { termsToText } from "./terms-text.ts";
+
+/** How long a transaction that the provider says was mined is waited for, before the user sends the state itself. */
+const PATIENCE_MILLISECONDS = 60_000;
+const ASK_AGAIN_MILLISECONDS = 500;
+/** 65 bytes, of which the last is 27 or 28. ethers also reads other forms, which the contract refuses. */
+const ECDSA_SIGNATURE = /^0x[0-9a-f]{128}1[bc]$/;
+
+export interface CarryOptions {
+  /** Told before this device sends a transaction in the provider's place. */
+  readonly onSending: () => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Carried {
+  readonly followed: FollowedDataSet;
+  /** Hashes of the provider's transaction, or of this device's. */
+  readonly transactions: readonly string[];
+}
+
+/** What both parties sign. */
+export function stateTypedData(
+  deployment: Deployment,
+  id: string,
+  state: Omit<SignedByDevice, "userSignature" | "providerSignature" | "segments">,
+): TypedData<DataSetUpdateMessage> {
+  return dataSetUpdateTypedData(BigInt(deployment.chainId), deployment.contracts.dataSetEscrow, {
+    dataSetId: id,
+    version: state.version,
+    retirements: BigInt(state.retirements),
+    rangesHash: rangesHash(decodeLiveRanges(state.ranges)),
+    contentHash: state.contentHash,
+    deadlineBlock: state.deadlineBlock,
+  });
+}
+
+/** The state as the chain takes it. */
+export function signedState(signed: SignedByDevice, providerSignature: string): SignedState {
+  const { version, ranges, contentHash, deadlineBlock, userSignature } = signed;
+  return { version, ranges, contentHash, deadlineBlock, userSignature, providerSignature };
+}
+
+/**
+ * Brings the signed state of a set on chain. May be repeated.
+ *
+ * @returns once the chain has it
+ * @throws InvalidSignatureError naming the provider when it did not sign this state; TallystickError BAD_RESPONSE when
+ *   it answers about another one; CHAIN_REVERTED when the contract refuses it; what the provider answers
+ */
+export async function carryOntoChain(
+  context: AgentContext,
+  provider: DataSetKeeper,
+  begun: FollowedDataSet,
+  { onSending, signal }: CarryOptions,
+): Promise<Carried> {
+  const { agreed, signed } = begun.set;
+  if (agreed === undefined || signed === undefined)
+    throw new TallystickError("nothing is signed", { code: "INTERNAL" });
+  const { set, signature, transaction } = await coSign(context, provider, begun, agreed, signed);
+  signal?.throwIfAborted();
+  const seen = { ...begun, set };
+  if (transaction !== undefined) {
+    const followed = await awaitVersion(context, seen, signed.version, signal);
+    if (followed !== undefined) return { followed, transactions: [transaction] };
+  }
+  onSending();
+  const sent = await sendOneself(context, seen, agreed, signedState(signed, signature));
+  const followed = await awaitVersion(context, seen, signed.version, signal);
+  if (followed !== undefined) return { followed, transactions: sent === undefined ? [] : [sent] };
+  throw notShown(agreed.id, signed.version);
+}
+
+interface CoSigned {
+  readonly set: JournaledDataSet;
+  readonly signature: string;
+  /** Of the provider. */
+  readonly transaction?: string;
+}
+
+/** Asks for the provider's signature. One from an earlier run will do when it does not answer. */
+async function coSign(
+  context: AgentContext,
+  provider: DataSetKeeper,
+  { set, onChain }: FollowedDataSet,
+  agreed: AgreedDataSet,
+  signed: SignedByDevice,
+): Promise<CoSigned> {
+  const known = signed.providerSignature;
+  let answer: UpdateAnswer;
+  try {
+    const request = requestOf(signed);
+    answer =
+      onChain === undefined
+        ? await provider.openDataSet(set.salt, { ...termsToText(agreed), first: request })
+        : await provider.updateDataSet(set.salt, request);
+  } catch (error) {
+    if (known === undefined || !(error instanceof TallystickError)) throw error;
+    context.logger.debug({ code: error.code }, `sending the state without ${provider.name}: ${error.message}`);
+    return { set, signature: known };
+  }
+  const { id, version, providerSignature: signature, transaction } = answer;
+  requireSame(provider.name, "id of the data set", agreed.id, id);
+  requireSame(provider.name, "version", String(signed.version), version);
+  await requireSigned(context, provider, stateTypedData(context.deployment, agreed.id, signed), signature);
+  const saved =
+    known === signature
+      ? set
+      : await context.platform.dataSets.save({ ...set, signed: { ...signed, providerSignature: signature } });
+  return { set: saved, signature, ...(transaction === undefined ? {} : { transaction: transaction.hash }) };
+}
+
+function requestOf(signed: SignedByDevice): UpdateRequest {
+  const { version, retirements, ranges, contentHash, deadlineBlock, userSignature } = signed;
+  return {
+    version: String(version),
+    retirements,
+    ranges: toHex(ranges),
+    contentHash,
+    deadlineBlock: Number(deadlineBlock),
+    userSignature,
+  };
+}
+
+/** @throws InvalidSignatureError unless it is by whoever signs for the provider */
+async function requireSigned(
+  context: AgentContext,
+  provider: DataSetKeeper,
+  typed: TypedData<DataSetUpdateMessage>,
+  signature: string,
+): Promise<void> {
+  const chain = await context.chain();
+  const operator = await readOperator(chain, provider.account);
+  if (isBy(operator, typed, signature)) return;
+  const digest = TypedDataEncoder.hash(typed.domain, typed.types, { ...typed.message });
+  if (await isAccountSignature(chain, operator, digest, signature)) return;
+  throw new InvalidSignatureError(`${provider.name} did not sign the state of the data set`, {
+    party: provider.name,
+    check: "signature of the state",
+    expected: `by ${operator}`,
+    hint: "nothing was sent; run the command again, or choose another provider",
+  });
+}
+
+function isBy(account: string, typed: TypedData<object>, signature: string): boolean {
+  if (!ECDSA_SIGNATURE.test(signature)) return false;
+  try {
+    return isAddressEqual(verifyTypedData(typed.domain, typed.types, { ...typed.message }, signature), account);
+  } catch {
+    return false;
+  }
+}
+
+/** Waits until the chain has the version. @returns undefined when it does not in time */
+async function awaitVersion(
+  context: AgentContext,
+  { set, onChain }: FollowedDataSet,
+  version: bigint,
+  signal: AbortSignal | undefined,
+): Promise<FollowedDataSet | undefined> {
+  const { agreed } = set;
+  if (agreed === undefined) return undefined;
+  const chain = await context.chain();
+  const { clock } = context.platform;
+  let seen = onChain === undefined ? undefined : scheduleHash(onChain.scheduled.schedule);
+  return await context.waits.during("chain", "showing the new state of the data set", async () => {
+    for (const end = clock.now() + PATIENCE_MILLISECONDS; ; await clock.pause(ASK_AGAIN_MILLISECONDS, signal)) {
+      const hash = await readScheduleHash(chain, agreed.id);
+      if (hash !== undefined && hash !== seen) {
+        seen = hash;
+        const followed = await follow(context, set);
+        if (followed.onChain !== undefined && followed.onChain.schedule.version >= version) return followed;
+      }
+      if (clock.now() >= end) return undefined;
+    }
+  });
+}
+
+/** Sends a state that both have signed. @returns undefined when the provider's transaction came first */
+async function sendOneself(
+  context: AgentContext,
+  { set, onChain }: FollowedDataSet,
+  { terms, audit }: AgreedDataSet,
+  state: SignedState,
+): Promise<string | undefined> {
+  const { deployment } = context;
+  try {
+    const words = onChain === undefined ? undefined : { terms, ...onChain.scheduled };
+    const call =
+      words === undefined
+        ? openDataSetCall(deployment, terms, audit, state)
+        : updateDataSetCall(deployment, words, state);
+    return (await context.send(call)).hash;
+  } catch (error) {
+    if (!(error instanceof ChainRevertedError)) throw error;
+    const now = await follow(context, set);
+    if (now.onChain !== undefined && now.onChain.schedule.version >= state.version) return undefined;
+    throw error;
+  }
+}
+
+function requireSame(party: string, check: string, expected: string, received: string): void {
+  if (expected === received) return;
+  throw new TallystickError(`${party} answers about another state of a data set`, {
+    code: "BAD_RESPONSE",
+    party,
+    check,
+    expected,
+    received,
+  });
+}
+
+function notShown(id: string, version: bigint): TallystickError {
+  return new TallystickError(`the new state of data set ${id} was mined but the escrow does not show it`, {
+    code: "CHAIN_UNAVAILABLE",
+    party: "chain",
+    check: "schedule of the data set",
+    expected: `version ${version}`,
+    hint: "run the command again: it looks for the state before it signs another",
+    retryable: true,
+  });
+}

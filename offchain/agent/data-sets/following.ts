@@ -1,0 +1,234 @@
+/** A data set as it stands on chain, and what the journal learns from that. */
+
+import {
+  type DataSetBooks,
+  readBooks,
+  readEndEpoch,
+  readEscrowClock,
+  readSchedule,
+  readUserAccount,
+  scheduleOf,
+} from "../../chain/data-set-escrow.ts";
+import type { ChainReader } from "../../chain/deployment.ts";
+import { readChain } from "../../chain/revert.ts";
+import type { SliceRange } from "../../core/audit/challenge.ts";
+import { sliceBytes } from "../../core/audit/field.ts";
+import { type AccruedAccount, accrue } from "../../core/data-set/balance.ts";
+import { epochOf } from "../../core/data-set/epochs.ts";
+import { decodeLiveRanges, lastIndexOf, subtractRanges } from "../../core/data-set/ranges.ts";
+import { lastLevel, type Schedule } from "../../core/data-set/schedule.ts";
+import type { DataSetTerms } from "../../core/data-set/terms.ts";
+import { TallystickError } from "../../core/errors.ts";
+import type { AgentContext } from "../context.ts";
+import type {
+  DataSetJournal,
+  JournaledDataSet,
+  JournaledSegment,
+  KnownSchedule,
+  SegmentChanges,
+  SignedByDevice,
+} from "./journal.ts";
+
+/** A reserved segment that no state has after so long is not wanted any more: the data has changed since. */
+export const ABANDONED_SECONDS = 7 * 86_400;
+/** Attempts to note what was seen, while another command does the same. */
+const ATTEMPTS = 5;
+
+/** Brought up to date. */
+export interface DataSetOnChain {
+  readonly books: DataSetBooks;
+  readonly scheduled: KnownSchedule;
+  readonly schedule: Schedule;
+  /** Of its user, in its token, as of the next block. */
+  readonly account: AccruedAccount;
+  /** Number of the latest block. */
+  readonly head: number;
+  /** Epoch of the next block. */
+  readonly epoch: number;
+  /** Last epoch of the set, once it is known. */
+  readonly lastEpoch?: number;
+}
+
+/** @returns undefined when the chain has no such set */
+export async function readOnChain(
+  chain: ChainReader,
+  { id, terms }: { readonly id: string; readonly terms: DataSetTerms },
+  known?: KnownSchedule,
+): Promise<DataSetOnChain | undefined> {
+  const { token, user } = terms;
+  const [{ epochBlocks }, head, books, touched] = await Promise.all([
+    readEscrowClock(chain),
+    readChain("reading the block number", () => chain.provider.getBlockNumber()),
+    readBooks(chain, id),
+    readUserAccount(chain, token, user),
+  ]);
+  if (books === undefined) return undefined;
+  const scheduled = await readSchedule(chain, id, known);
+  if (scheduled === undefined) return undefined;
+  const epoch = epochOf(epochBlocks, head + 1);
+  const account = accrue(touched, epoch);
+  const { schedule, ranges, blockNumber } = scheduled;
+  const common = { books, scheduled: { schedule, ranges, blockNumber }, schedule: scheduleOf(scheduled) };
+  const lastEpoch = books.noticedEnd ?? (await exhaustedAfter(chain, terms, books, touched.generation, account));
+  return { ...common, account, head, epoch, ...(lastEpoch === undefined ? {} : { lastEpoch }) };
+}
+
+/** Last epoch that the balance paid for; undefined while it goes on. */
+async function exhaustedAfter(
+  chain: ChainReader,
+  { token, user }: DataSetTerms,
+  { generation }: DataSetBooks,
+  touchedGeneration: number,
+  { endEpoch }: AccruedAccount,
+): Promise<number | undefined> {
+  if (generation === touchedGeneration) return endEpoch === undefined ? undefined : endEpoch - 1;
+  const end = await readEndEpoch(chain, token, user, generation);
+  return end === undefined ? undefined : end - 1;
+}
+
+/** Whether nothing can be added to it any more. */
+export function hasEnded({ books, lastEpoch }: DataSetOnChain): boolean {
+  return books.status !== "running" || lastEpoch !== undefined;
+}
+
+/** What is known of a set. */
+export interface FollowedDataSet {
+  readonly set: JournaledDataSet;
+  /** Absent while it is not on chain. */
+  readonly onChain?: DataSetOnChain;
+}
+
+/**
+ * Reads how a set stands on chain and notes it in the journal: segments that are included, objects whose slices are
+ * retired, and that it has ended. A set with a state that this device did not sign is not its own any more: there is a
+ * copy of its journal, and both would give the same indices to different data.
+ *
+ * @throws TallystickError CHAIN_UNAVAILABLE when the chain does not show a set that it has shown before
+ */
+export async function follow(context: AgentContext, journaled: JournaledDataSet): Promise<FollowedDataSet> {
+  let set = journaled;
+  for (let attempt = 1; ; attempt += 1) {
+    const { agreed } = set;
+    if (agreed === undefined) return { set };
+    const onChain = await readOnChain(await context.chain(), agreed, set.scheduled);
+    if (onChain === undefined) {
+      if (set.state === "opening" || set.state === "ended") return { set };
+      throw notShown(agreed.id);
+    }
+    try {
+      return { set: await note(context, set, onChain), onChain };
+    } catch (error) {
+      const isOvertaken = error instanceof TallystickError && error.code === "CONFLICT" && error.retryable;
+      if (!isOvertaken || attempt === ATTEMPTS) throw error;
+      set = (await context.platform.dataSets.set(set.salt)) ?? set;
+    }
+  }
+}
+
+async function note(context: AgentContext, set: JournaledDataSet, onChain: DataSetOnChain): Promise<JournaledDataSet> {
+  const { dataSets: journal, preparations, clock } = context.platform;
+  const ended = hasEnded(onChain);
+  const { scheduled, schedule } = onChain;
+  const level = lastLevel(schedule);
+  const isOwn = set.isOwn && !isOfCopy(set, onChain);
+  if (isOwn !== set.isOwn) {
+    context.logger.warn({ id: set.agreed?.id }, "another copy of this home has changed a data set; a new one is begun");
+  }
+  const seen: JournaledDataSet = {
+    ...set,
+    isOwn,
+    state: ended ? "ended" : "running",
+    scheduled,
+    contentHash: ended ? set.contentHash : level.contentHash,
+  };
+  const segments = await journal.segments(set.salt);
+  const isOn = (id: string) => set.signed?.version === schedule.version && set.signed.segments.includes(id);
+  const included = segments.filter(({ id, state }) => state === "reserved" && isOn(id)).map(({ id }) => id);
+  const before = Math.floor(clock.now() / 1000) - ABANDONED_SECONDS;
+  const isDead = ({ id, state, firstIndex, createdAt }: JournaledSegment) =>
+    state === "reserved" &&
+    set.signed?.segments.includes(id) !== true &&
+    (ended || firstIndex <= level.highestIndex || createdAt < before);
+  const dropped = segments.filter(isDead).map(({ id }) => id);
+  const forgotten = ended ? [] : await objectsOfRetired(journal, set, segments, scheduled);
+  const isUnchanged =
+    isOwn === set.isOwn &&
+    seen.state === set.state &&
+    seen.contentHash === set.contentHash &&
+    set.scheduled !== undefined &&
+    isSameSchedule(set.scheduled, scheduled) &&
+    included.length + dropped.length + forgotten.length === 0;
+  if (isUnchanged) return set;
+  const changes: SegmentChanges = { included, dropped, forgotten };
+  const saved = await journal.save(seen, changes);
+  for (const id of [...included, ...dropped]) await preparations.remove(id);
+  return saved;
+}
+
+function isSameSchedule(a: KnownSchedule, b: KnownSchedule): boolean {
+  return a.blockNumber === b.blockNumber && isEqual(a.schedule, b.schedule);
+}
+
+function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, position) => byte === b[position]);
+}
+
+/** Whether the chain has a state that this device did not sign. */
+function isOfCopy({ signed, scheduled, nextIndex }: JournaledDataSet, onChain: DataSetOnChain): boolean {
+  const { version } = onChain.schedule;
+  const level = lastLevel(onChain.schedule);
+  const seen = scheduled === undefined ? 0n : scheduleOf(scheduled).version;
+  const own = signed === undefined || signed.version < seen ? seen : signed.version;
+  if (version > own || level.highestIndex >= nextIndex) return true;
+  return signed?.version === version && !hasEnded(onChain) && level.contentHash !== signed.contentHash;
+}
+
+async function objectsOfRetired(
+  journal: DataSetJournal,
+  set: JournaledDataSet,
+  segments: readonly JournaledSegment[],
+  scheduled: KnownSchedule,
+): Promise<string[]> {
+  if (set.scheduled === undefined || isEqual(set.scheduled.ranges, scheduled.ranges)) return [];
+  const retired = subtractRanges(decodeLiveRanges(set.scheduled.ranges), decodeLiveRanges(scheduled.ranges));
+  return await objectsInSlices(journal, set.sliceElements, segments, retired);
+}
+
+/** Ids of the objects with bytes in slices of some indices. */
+export async function objectsInSlices(
+  journal: DataSetJournal,
+  sliceElements: number,
+  segments: readonly JournaledSegment[],
+  ranges: readonly SliceRange[],
+): Promise<string[]> {
+  const bytes = sliceBytes(sliceElements);
+  const found = new Set<string>();
+  for (const { id, firstIndex, sliceCount } of segments) {
+    for (const range of ranges) {
+      const from = Math.max(range.firstIndex, firstIndex) - firstIndex;
+      const to = Math.min(lastIndexOf(range), firstIndex + sliceCount - 1) + 1 - firstIndex;
+      if (from >= to) continue;
+      for (const object of await journal.objectsIn(id, from * bytes, to * bytes)) found.add(object.id);
+    }
+  }
+  return [...found];
+}
+
+/** Whether a signed state can still come on chain. */
+export function isPending(signed: SignedByDevice, onChain: DataSetOnChain | undefined, head: number): boolean {
+  if (BigInt(head) >= signed.deadlineBlock) return false;
+  if (onChain === undefined) return signed.retirements === 0;
+  return signed.version > onChain.schedule.version && signed.retirements === onChain.schedule.retirements;
+}
+
+function notShown(id: string): TallystickError {
+  return new TallystickError(`the chain does not show data set ${id}, which it has shown before`, {
+    code: "CHAIN_UNAVAILABLE",
+    party: "chain",
+    check: "data set",
+    expected: id,
+    received: "none with this id",
+    hint: "repeat when the endpoint is in sync; for a development chain that was started anew, use another home folder",
+    retryable: true,
+  });
+}

@@ -1,0 +1,98 @@
+/** Tops a user's balance up before a data set costs more. */
+
+import {
+  approveDataSetsCall,
+  depositCall,
+  readDataSetAllowance,
+  readEscrowClock,
+  readUserAccount,
+} from "../../chain/data-set-escrow.ts";
+import { readChain } from "../../chain/revert.ts";
+import { accrue } from "../../core/data-set/balance.ts";
+import { epochOf } from "../../core/data-set/epochs.ts";
+import { TallystickError } from "../../core/errors.ts";
+import type { AgentContext } from "../context.ts";
+import { NATIVE_TOKEN } from "./wishes.ts";
+
+const PENDING_SECONDS = 120;
+const ASK_AGAIN_MILLISECONDS = 500;
+/** A state may come on chain an epoch later than it was signed. */
+const LATE_EPOCHS = 1n;
+
+/** A change of what all sets in a token cost. */
+export interface FeeChange {
+  readonly token: string;
+  readonly isNew: boolean;
+  readonly feeBefore: bigint;
+  readonly fee: bigint;
+  /** Epochs beyond the notice period that a balance which is topped up covers. */
+  readonly runwayEpochs: number;
+}
+
+/**
+ * What must be deposited so that the escrow accepts a change: for a new set until notice period and runway are covered;
+ * for one that runs only when the notice period is not, and then as for a new one.
+ * @returns in the token's smallest unit; 0 when enough is there
+ */
+export async function depositFor(context: AgentContext, change: FeeChange): Promise<bigint> {
+  const chain = await context.chain();
+  const [{ epochBlocks, noticeEpochs }, head, touched] = await Promise.all([
+    readEscrowClock(chain),
+    readChain("reading the block number", () => chain.provider.getBlockNumber()),
+    readUserAccount(chain, change.token, context.account.address),
+  ]);
+  const { available, rate } = accrue(touched, epochOf(epochBlocks, head + 1));
+  const { fee, feeBefore, isNew, runwayEpochs } = change;
+  if (fee <= feeBefore) return 0n;
+  const rateAfter = rate + fee - feeBefore;
+  const least = rateAfter * (BigInt(noticeEpochs) + LATE_EPOCHS);
+  const wanted = rateAfter * BigInt(noticeEpochs + runwayEpochs);
+  const full = wanted > least ? wanted : least;
+  if (available >= (isNew ? full : least)) return 0n;
+  return full - available;
+}
+
+/**
+ * Deposits an amount into the account's own balance.
+ * @returns hashes of the transactions
+ * @throws TallystickError FUNDS, CHAIN_REVERTED, CHAIN_UNAVAILABLE
+ */
+export async function deposit(context: AgentContext, token: string, amount: bigint): Promise<string[]> {
+  const { deployment } = await context.chain();
+  const { address } = context.account;
+  const transactions: string[] = [];
+  if (token !== NATIVE_TOKEN && (await readDataSetAllowance(await context.chain(), token, address)) < amount) {
+    transactions.push((await context.send(approveDataSetsCall(deployment, token, amount))).hash);
+  }
+  transactions.push((await context.send(depositCall(deployment, token, address, amount))).hash);
+  return transactions;
+}
+
+/**
+ * Waits until the account has no transaction under way: one of an earlier run, which was interrupted, may be the
+ * deposit.
+ * @throws TallystickError TIMED_OUT
+ */
+export async function awaitPending(context: AgentContext, signal: AbortSignal | undefined): Promise<void> {
+  const { provider } = await context.chain();
+  const { address } = context.account;
+  const count = (tag: "latest" | "pending") =>
+    readChain("counting transactions", () => provider.getTransactionCount(address, tag));
+  const { clock } = context.platform;
+  await context.waits.during("chain", "mining a pending transaction of this account", async () => {
+    for (const end = clock.now() + PENDING_SECONDS * 1000; (await count("pending")) > (await count("latest")); ) {
+      if (clock.now() > end) throw stillPending(address);
+      await clock.pause(ASK_AGAIN_MILLISECONDS, signal);
+    }
+  });
+}
+
+function stillPending(account: string): TallystickError {
+  return new TallystickError(`account ${account} has a transaction that is not being mined`, {
+    code: "TIMED_OUT",
+    party: "chain",
+    check: "pending transactions",
+    hint: "it may be the deposit of an earlier run; wait until it is mined, then run the command again",
+    retryable: true,
+  });
+}

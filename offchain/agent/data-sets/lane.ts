@@ -1,0 +1,574 @@
+/**
+ * A put's way to one provider: what it adds to this device's data set there. Opened before anything is stored; tags are
+ * made while it is stored; the provider has them checked while the key record is mined; then both parties sign the next
+ * state of the set, and one of them sends it. Every step is saved before it is taken.
+ *
+ * `openDataSetLane` and `tagger` need no lock. `deliver` and `commit` are called under the lock of the home (`context.
+ * exclusive`), one after the other: two commands must not sign states of one set side by side.
+ */
+
+import { randomBytes } from "#primitives";
+import { readEscrowClock } from "../../chain/data-set-escrow.ts";
+import { readChain } from "../../chain/revert.ts";
+import type { SliceRange } from "../../core/audit/challenge.ts";
+import { DEFAULT_SLICE_ELEMENTS, FIRST_INDEX } from "../../core/audit/field.ts";
+import { runwayEpochs as runwayOfBalance } from "../../core/data-set/balance.ts";
+import { NO_CONTENT } from "../../core/data-set/content.ts";
+import { feeOf } from "../../core/data-set/fee.ts";
+import { BelowDataSetOfferError, requireTermsKeepDataSetOffer } from "../../core/data-set/offer.ts";
+import { decodeLiveRanges, encodeLiveRanges } from "../../core/data-set/ranges.ts";
+import { lastLevel } from "../../core/data-set/schedule.ts";
+import { dataSetId } from "../../core/data-set/terms.ts";
+import { toHex } from "../../core/encoding/hex.ts";
+import { TallystickError } from "../../core/errors.ts";
+import type { SealedObject } from "../../core/recipe/tree.ts";
+import type { DataSetOffer } from "../../core/wire/data-sets.ts";
+import type { AgentContext } from "../context.ts";
+import type { DataSetPlan, DataSetProgress } from "../progress.ts";
+import type { DataSetKeeper } from "../providers/storage-provider.ts";
+import { carryOntoChain, stateTypedData } from "./co-signing.ts";
+import { deliverSegments } from "./delivery.ts";
+import { ABANDONED_SECONDS, type FollowedDataSet, follow, hasEnded, isPending } from "./following.ts";
+import { awaitPending, deposit, depositFor } from "./funding.ts";
+import type { AgreedDataSet, JournaledDataSet, JournaledSegment, SignedByDevice } from "./journal.ts";
+import { type DataSetKeys, dataSetKeys } from "./keys.ts";
+import { type NextState, nextState, retirableSlices, sumOf } from "./next-state.ts";
+import { dropSegments, findSegment, type PreparedSegment, SegmentTagger } from "./segment-tagger.ts";
+import {
+  fittingOffer,
+  type LaneWishes,
+  newTerms,
+  requireAffordable,
+  requireFeeAllowed,
+  requireIndexAllowed,
+  requireWishesMatch,
+  runwayOf,
+  tokenOf,
+} from "./wishes.ts";
+
+/** How long a signature may be used, in epochs behind the current one. */
+const DEADLINE_EPOCHS = 3;
+/** Attempts to find a set that can be appended to: each one that has ended is noted, and not found again. */
+const ATTEMPTS = 4;
+
+/** Told of each step. */
+export type DataSetListener = ((progress: DataSetProgress) => void) | undefined;
+
+/** A data set as a commit leaves it. */
+export interface DataSetReport {
+  /** 32 bytes, 0x hex. Absent when there is none, because nothing was put yet. */
+  readonly id?: string;
+  readonly provider: string;
+  /** Of the newest state on chain; 0 without one. */
+  readonly version: bigint;
+  /** Live. */
+  readonly slices: number;
+  /** That was ever in the set. */
+  readonly highestIndex: number;
+  readonly liveRanges: readonly SliceRange[];
+  readonly feePerEpoch: bigint;
+  readonly token: string;
+  /** Epochs that the account's balance covers, for all its sets in the token; infinite when nothing runs. */
+  readonly runwayEpochs: number;
+  /** Whether this commit opened it. */
+  readonly isNew: boolean;
+  readonly addedSlices: number;
+  readonly retiredSlices: number;
+  /** What this commit, or the delivery before it, sent to the provider beside the objects. */
+  readonly sentBytes: number;
+  /** What this commit deposited into the balance. */
+  readonly deposited: bigint;
+  /** Hashes, in order: those of this account, and the provider's that brought the state on chain. */
+  readonly transactions: readonly string[];
+}
+
+/** One provider of a put. */
+export interface DataSetLane {
+  readonly provider: DataSetKeeper;
+  /** Takes every object of the put once, in order. */
+  readonly tagger: { add(object: SealedObject): Promise<void> };
+  /**
+   * Whether the set has all of the objects already, or will have them after the commit. If so, they need not be added.
+   */
+  holds(ids: readonly string[]): Promise<boolean>;
+  /**
+   * Names objects that this account has released: the commit takes out the slices that hold nothing else, and the set
+   * is not relied on for them any more.
+   */
+  retire(ids: readonly string[]): void;
+  /**
+   * Has the provider check what was tagged. No money is sent. Ends the tagging. May be left out: `commit` does what is
+   * missing.
+   * @throws TallystickError INVALID_PROOF, BAD_RESPONSE, TIMED_OUT; INVALID_INPUT when the set would grow beyond what
+   *   the provider takes or the user allows
+   */
+  deliver(signal?: AbortSignal, onProgress?: DataSetListener): Promise<void>;
+  /**
+   * Brings the next state of the set on chain, after topping up the balance if it must. Does nothing when there is
+   * nothing new. A run after an interruption finishes what was begun and pays nothing twice.
+   * @throws TallystickError FUNDS, CHAIN_REVERTED, BAD_RESPONSE, INVALID_SIGNATURE, …; CONFLICT (retryable) when objects
+   *   that were relied on have been retired meanwhile
+   */
+  commit(onProgress?: DataSetListener, signal?: AbortSignal): Promise<DataSetReport>;
+  /** Removes tags that were not delivered, unless they have indices already: a later put may go on with them. */
+  discard(): Promise<void>;
+}
+
+/**
+ * Opens a lane before anything is stored.
+ *
+ * @throws TallystickError BAD_RESPONSE when the offer is for another deployment; InvalidInputError when the wishes do
+ *   not keep to the offer, to the set that runs, or to what the user allows, naming the amounts; CHAIN_UNAVAILABLE
+ */
+export async function openDataSetLane(
+  context: AgentContext,
+  provider: DataSetKeeper,
+  wishes: LaneWishes = {},
+): Promise<DataSetLane> {
+  const offer = fittingOffer(context.deployment, provider, await provider.dataSetOffer());
+  runwayOf(wishes);
+  await removeAbandoned(context);
+  const { set, onChain } = await ownSet(context, provider, offer, wishes);
+  const keys = await dataSetKeys(context.identity.auditSeed, set.salt);
+  const terms = set.agreed ?? newTerms(offer, wishes, { ...freshFacts(context, set, keys), phase: 0 });
+  requireWishesMatch(terms, wishes);
+  requireAffordable(provider.name, terms.terms, onChain, wishes);
+  return new Lane(context, provider, wishes, offer, set.salt, keys, new SegmentTagger(context.platform, set, keys));
+}
+
+/** Removes tags that a crash has left behind. */
+async function removeAbandoned({ platform, catalogue }: AgentContext): Promise<void> {
+  const before = Math.floor(platform.clock.now() / 1000) - ABANDONED_SECONDS;
+  const needed = new Set((await platform.dataSets.segments()).map(({ id }) => id));
+  for (const { salt } of await catalogue.agreements()) needed.add(salt);
+  await platform.preparations.removeAbandoned(needed, before * 1000);
+}
+
+function freshFacts({ account }: AgentContext, { salt, sliceElements }: JournaledDataSet, { keyHash }: DataSetKeys) {
+  return { user: account.address, salt, sliceElements, keyHash };
+}
+
+/** This device's set at the provider that can be appended to; a new one is noted when there is none. */
+async function ownSet(
+  context: AgentContext,
+  provider: DataSetKeeper,
+  offer: DataSetOffer,
+  wishes: LaneWishes,
+): Promise<FollowedDataSet> {
+  const { dataSets, clock } = context.platform;
+  const [smallest = DEFAULT_SLICE_ELEMENTS] = offer.sliceElements;
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    const begun = await dataSets.begin({
+      salt: toHex(randomBytes(32)),
+      provider: provider.account,
+      escrow: context.deployment.contracts.dataSetEscrow,
+      token: tokenOf(wishes),
+      sliceElements: offer.sliceElements.includes(DEFAULT_SLICE_ELEMENTS) ? DEFAULT_SLICE_ELEMENTS : smallest,
+      state: "preparing",
+      isOwn: true,
+      createdAt: Math.floor(clock.now() / 1000),
+      revision: 0,
+      nextIndex: FIRST_INDEX,
+      contentHash: NO_CONTENT,
+    });
+    const followed = await follow(context, begun);
+    if (followed.set.isOwn && followed.set.state !== "ended") return followed;
+  }
+  throw new TallystickError("no data set can be appended to", { code: "INTERNAL" });
+}
+
+class Lane implements DataSetLane {
+  readonly provider: DataSetKeeper;
+  readonly tagger: SegmentTagger;
+  readonly #context: AgentContext;
+  readonly #wishes: LaneWishes;
+  readonly #offer: DataSetOffer;
+  readonly #salt: string;
+  readonly #keys: DataSetKeys;
+  readonly #released = new Set<string>();
+  /** Challenge block that the provider assigned, once it was asked. */
+  #phase: number | undefined;
+  #sentBytes = 0;
+  #isDelivered = false;
+
+  constructor(
+    context: AgentContext,
+    provider: DataSetKeeper,
+    wishes: LaneWishes,
+    offer: DataSetOffer,
+    salt: string,
+    keys: DataSetKeys,
+    tagger: SegmentTagger,
+  ) {
+    this.#context = context;
+    this.provider = provider;
+    this.#wishes = wishes;
+    this.#offer = offer;
+    this.#salt = salt;
+    this.#keys = keys;
+    this.tagger = tagger;
+  }
+
+  async holds(ids: readonly string[]): Promise<boolean> {
+    return await this.tagger.holds(ids);
+  }
+
+  retire(ids: readonly string[]): void {
+    for (const id of ids) this.#released.add(id);
+  }
+
+  async deliver(signal?: AbortSignal, onProgress?: DataSetListener): Promise<void> {
+    if (this.#isDelivered) return;
+    await this.tagger.finish();
+    const followed = await this.#follow();
+    await this.#deliver(followed, onProgress, signal);
+    this.#isDelivered = true;
+  }
+
+  async commit(onProgress?: DataSetListener, signal?: AbortSignal): Promise<DataSetReport> {
+    await this.deliver(signal, onProgress);
+    let followed = await this.#follow();
+    const wasOnChain = followed.onChain !== undefined;
+    const counts = { addedSlices: 0, retiredSlices: 0, deposited: 0n };
+    const transactions: string[] = [];
+    const carry = async (begun: FollowedDataSet) => {
+      tell(onProgress, "confirming");
+      const options = { onSending: () => tell(onProgress, "sending"), signal };
+      const carried = await carryOntoChain(this.#context, this.provider, begun, options);
+      transactions.push(...carried.transactions);
+      return carried.followed;
+    };
+    const begun = followed.set.signed;
+    if (begun !== undefined && followed.set.agreed !== undefined && (await this.#isPending(followed, begun))) {
+      const { fee, slices, addedSlices } = await this.#factsOf(followed, begun);
+      requireFeeAllowed(this.provider.name, fee, this.#wishes);
+      const funded = await this.#fund(
+        followed,
+        followed.set.agreed,
+        { fee, slices, isSigned: true },
+        onProgress,
+        signal,
+      );
+      transactions.push(...funded.transactions);
+      counts.deposited += funded.deposited;
+      counts.addedSlices += addedSlices;
+      followed = await carry(followed);
+    }
+    await this.#requireRelied();
+    const signed = await this.#signNext(followed, onProgress, signal);
+    if (signed !== undefined) {
+      transactions.push(...signed.transactions);
+      counts.deposited += signed.deposited;
+      counts.addedSlices += signed.next.addedSlices;
+      counts.retiredSlices += signed.next.retiredSlices;
+      followed = await carry(signed.followed);
+    }
+    this.#released.clear();
+    tell(onProgress, "done");
+    const isNew = !wasOnChain && followed.onChain !== undefined;
+    return this.#report(followed, { ...counts, isNew, transactions });
+  }
+
+  async discard(): Promise<void> {
+    await this.tagger.discard();
+  }
+
+  /** The set as it is now. @throws TallystickError CONFLICT (retryable) when it has ended since the lane was opened */
+  async #follow(): Promise<FollowedDataSet> {
+    const { dataSets } = this.#context.platform;
+    const set = await dataSets.set(this.#salt);
+    if (set === undefined) throw new TallystickError("the lane's data set is not in the journal", { code: "INTERNAL" });
+    const followed = await follow(this.#context, set);
+    if (followed.set.isOwn && followed.set.state !== "ended") return followed;
+    throw new TallystickError("the data set has ended since this put began", {
+      code: "CONFLICT",
+      party: this.provider.name,
+      check: "state of the data set",
+      expected: "running",
+      received: followed.set.state,
+      hint: "run the command again: it begins another data set",
+      retryable: true,
+    });
+  }
+
+  /**
+   * Segments that the next state adds: new, begun by an interrupted put and asked for again, or signed already. Also
+   * those that were on chain and are not any more: a reorganisation has undone it, or the endpoint is behind.
+   */
+  async #wanted({ set, onChain }: FollowedDataSet): Promise<JournaledSegment[]> {
+    const own = await this.tagger.finish();
+    const wanted = new Set([...this.tagger.revived, ...(set.signed?.segments ?? [])]);
+    if (own !== undefined) wanted.add(own.id);
+    const highest = onChain === undefined ? 0 : lastLevel(onChain.schedule).highestIndex;
+    const segments = await this.#context.platform.dataSets.segments(set.salt);
+    return segments.filter(
+      ({ id, state, firstIndex }) => firstIndex > highest && (state === "included" || wanted.has(id)),
+    );
+  }
+
+  async #deliver(
+    followed: FollowedDataSet,
+    onProgress: DataSetListener,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { platform } = this.#context;
+    const wanted = await this.#wanted(followed);
+    if (wanted.length === 0) return;
+    const last = wanted.at(-1);
+    if (last !== undefined) {
+      requireIndexAllowed(this.provider.name, last.firstIndex + last.sliceCount - 1, this.#offer);
+    }
+    const prepared: PreparedSegment[] = [];
+    const lost: string[] = [];
+    for (const segment of wanted) {
+      const found = await findSegment(platform.preparations, segment, this.#keys);
+      if (found !== undefined) prepared.push(found);
+      // What was signed has been verified: the provider has its tags.
+      else if (segment.state === "reserved" && followed.set.signed?.segments.includes(segment.id) !== true) {
+        lost.push(segment.id);
+      }
+    }
+    if (lost.length > 0) {
+      await dropSegments(platform, followed.set, lost);
+      throw tagsLost();
+    }
+    const delivery = {
+      provider: this.provider,
+      set: followed.set,
+      keys: this.#keys,
+      clock: platform.clock,
+      onProgress: (told: Pick<DataSetProgress, "phase" | "doneBytes" | "totalBytes">) =>
+        onProgress?.({ operation: "data-set", ...told }),
+      signal,
+    };
+    try {
+      const { phase, sentBytes } = await deliverSegments(delivery, prepared);
+      this.#phase = phase;
+      this.#sentBytes += sentBytes;
+    } catch (error) {
+      // Tags that the provider finds wrong are not offered again: the next put makes others.
+      if (error instanceof TallystickError && error.code === "INVALID_PROOF") {
+        const signed = new Set(followed.set.signed?.segments);
+        const dropped = prepared.map(({ id }) => id).filter((id) => !signed.has(id));
+        await dropSegments(platform, followed.set, dropped);
+      }
+      throw error;
+    }
+  }
+
+  /** Refuses to vouch for objects that were taken out while this put relied on them, or whose tags were wrong. */
+  async #requireRelied(): Promise<void> {
+    const own = await this.tagger.finish();
+    const segments = await this.#context.platform.dataSets.segments(this.#salt);
+    if (own !== undefined && segments.every(({ id }) => id !== own.id)) throw tagsLost();
+    const relied = [...this.tagger.relied].filter((id) => !this.#released.has(id));
+    const holders = await this.#context.platform.dataSets.holders(this.#salt, relied);
+    const gone = relied.find((id) => !holders.has(id));
+    if (gone === undefined) return;
+    throw new TallystickError("objects of this put were taken out of the data set meanwhile", {
+      code: "CONFLICT",
+      party: "you",
+      check: "objects in the data set",
+      expected: gone,
+      received: "retired",
+      hint: "run the command again: it adds them anew",
+      retryable: true,
+    });
+  }
+
+  async #isPending({ onChain }: FollowedDataSet, signed: SignedByDevice): Promise<boolean> {
+    return isPending(signed, onChain, onChain?.head ?? (await this.#head()));
+  }
+
+  async #head(): Promise<number> {
+    const { provider } = await this.#context.chain();
+    return await readChain("reading the block number", () => provider.getBlockNumber());
+  }
+
+  /** What a state that was signed by an earlier run comes to. */
+  async #factsOf(
+    { set, onChain }: FollowedDataSet,
+    signed: SignedByDevice,
+  ): Promise<{ fee: bigint; slices: number; addedSlices: number }> {
+    const segments = await this.#context.platform.dataSets.segments(set.salt);
+    const added = segments.filter(({ id }) => signed.segments.includes(id));
+    const before = onChain === undefined ? 0 : lastLevel(onChain.schedule).highestIndex;
+    const highest = added.reduce(
+      (top, { firstIndex, sliceCount }) => Math.max(top, firstIndex + sliceCount - 1),
+      before,
+    );
+    const slices = sumOf(decodeLiveRanges(signed.ranges));
+    const addedSlices = added.reduce((sum, { sliceCount }) => sum + sliceCount, 0);
+    if (set.agreed === undefined) throw new TallystickError("a signed state without terms", { code: "INTERNAL" });
+    return { fee: feeOf(set.agreed.terms, slices, highest), slices, addedSlices };
+  }
+
+  /** Signs the next state and saves it. @returns undefined when there is nothing new */
+  async #signNext(
+    followed: FollowedDataSet,
+    onProgress: DataSetListener,
+    signal: AbortSignal | undefined,
+  ): Promise<
+    | { readonly followed: FollowedDataSet; readonly next: NextState; transactions: string[]; deposited: bigint }
+    | undefined
+  > {
+    const { platform, account, deployment } = this.#context;
+    const { set, onChain } = followed;
+    const live = onChain === undefined ? [] : decodeLiveRanges(onChain.scheduled.ranges);
+    const highest = onChain === undefined ? 0 : lastLevel(onChain.schedule).highestIndex;
+    const released = [...this.#released];
+    const added = await this.#wanted(followed);
+    const retirable = await retirableSlices(platform.dataSets, set, live, released);
+    const next = nextState(set, live, highest, added, retirable);
+    if (next.addedSlices === 0 && next.retiredSlices === 0) {
+      const isKnown = (await platform.dataSets.holders(set.salt, released)).size > 0;
+      if (isKnown) await platform.dataSets.save(set, { forgotten: released });
+      return undefined;
+    }
+    requireIndexAllowed(this.provider.name, next.highestIndex, this.#offer);
+    const agreed = await this.#agree(followed);
+    const fee = feeOf(agreed.terms, next.slices, next.highestIndex);
+    requireFeeAllowed(this.provider.name, fee, this.#wishes);
+    const funded = await this.#fund(
+      followed,
+      agreed,
+      { fee, slices: next.slices, isSigned: false },
+      onProgress,
+      signal,
+    );
+    // Nothing is promised after the user has ended it.
+    signal?.throwIfAborted();
+    const version = [onChain?.schedule.version ?? 0n, set.signed?.version ?? 0n].reduce((a, b) => (a > b ? a : b)) + 1n;
+    const unsigned = {
+      version,
+      retirements: onChain?.schedule.retirements ?? 0,
+      ranges: encodeLiveRanges(next.ranges),
+      contentHash: next.contentHash,
+      deadlineBlock: await this.#deadline(),
+    };
+    const userSignature = await account.sign(stateTypedData(deployment, agreed.id, unsigned));
+    const signed: SignedByDevice = { ...unsigned, userSignature, segments: added.map(({ id }) => id) };
+    const state = onChain === undefined ? "opening" : set.state;
+    const token = agreed.terms.token;
+    const saved = await platform.dataSets.save({ ...set, state, token, agreed, signed }, { forgotten: released });
+    return { followed: { ...followed, set: saved }, next, ...funded };
+  }
+
+  /** The last block of an epoch ahead. */
+  async #deadline(): Promise<bigint> {
+    const { epochBlocks } = await readEscrowClock(await this.#context.chain());
+    const epoch = Math.floor((await this.#head()) / epochBlocks);
+    return BigInt((epoch + 1 + DEADLINE_EPOCHS) * epochBlocks - 1);
+  }
+
+  /** The terms of the set: those that were agreed on, unless it was never opened and the offer has changed since. */
+  async #agree({ set, onChain }: FollowedDataSet): Promise<AgreedDataSet> {
+    const { deployment } = this.#context;
+    const { agreed } = set;
+    const phase = this.#phase ?? agreed?.audit.phase;
+    if (agreed !== undefined && (onChain !== undefined || this.#keepsOffer(agreed))) return agreed;
+    if (phase === undefined) throw new TallystickError("no phase was assigned", { code: "INTERNAL" });
+    const terms = newTerms(this.#offer, this.#wishes, { ...freshFacts(this.#context, set, this.#keys), phase });
+    const { windowBlocks, graceBlocks } = terms.audit;
+    const { epochBlocks } = await readEscrowClock(await this.#context.chain());
+    if (phase + windowBlocks + graceBlocks >= epochBlocks) {
+      throw new TallystickError(`${this.provider.name} assigns a phase that no data set may have`, {
+        code: "BAD_RESPONSE",
+        party: this.provider.name,
+        check: "phase",
+        expected: `below ${epochBlocks - windowBlocks - graceBlocks}`,
+        received: String(phase),
+      });
+    }
+    const id = dataSetId(BigInt(deployment.chainId), deployment.contracts.dataSetEscrow, terms.terms);
+    return { id, ...terms };
+  }
+
+  #keepsOffer(agreed: AgreedDataSet): boolean {
+    try {
+      requireTermsKeepDataSetOffer(this.#offer, agreed, agreed.audit.phase);
+      return true;
+    } catch (error) {
+      if (error instanceof BelowDataSetOfferError) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Tells what it will cost, and tops up the balance if it must.
+   * @param isSigned by an earlier run, which has topped it up then
+   */
+  async #fund(
+    { onChain }: FollowedDataSet,
+    { id, terms }: AgreedDataSet,
+    { fee, slices, isSigned }: { readonly fee: bigint; readonly slices: number; readonly isSigned: boolean },
+    onProgress: DataSetListener,
+    signal: AbortSignal | undefined,
+  ): Promise<{ transactions: string[]; deposited: bigint }> {
+    const context = this.#context;
+    const { token } = terms;
+    const isNew = onChain === undefined;
+    const change = {
+      token,
+      isNew: isNew && !isSigned,
+      feeBefore: onChain === undefined ? 0n : lastLevel(onChain.schedule).fee,
+      fee,
+      runwayEpochs: runwayOf(this.#wishes),
+    };
+    let amount = await depositFor(context, change);
+    if (amount > 0n) {
+      await awaitPending(context, signal);
+      amount = await depositFor(context, change);
+    }
+    const common = { id, isNew, provider: this.provider.account, token, slices, feePerEpoch: fee };
+    const plan: DataSetPlan = { ...common, deposit: amount };
+    if (amount === 0n) {
+      tell(onProgress, "signing", plan);
+      return { transactions: [], deposited: 0n };
+    }
+    tell(onProgress, "funding", plan);
+    signal?.throwIfAborted();
+    const transactions = await deposit(context, token, amount);
+    tell(onProgress, "signing", plan);
+    return { transactions, deposited: amount };
+  }
+
+  #report(
+    { set, onChain }: FollowedDataSet,
+    done: Pick<DataSetReport, "isNew" | "addedSlices" | "retiredSlices" | "deposited" | "transactions">,
+  ): DataSetReport {
+    const common = { provider: this.provider.account, token: set.token, sentBytes: this.#sentBytes, ...done };
+    if (set.agreed === undefined || onChain === undefined) {
+      const nothing = { slices: 0, highestIndex: 0, liveRanges: [], feePerEpoch: 0n };
+      return { ...common, ...nothing, version: 0n, runwayEpochs: Number.POSITIVE_INFINITY };
+    }
+    const { sliceCount: slices, highestIndex, fee: feePerEpoch } = lastLevel(onChain.schedule);
+    return {
+      ...common,
+      id: set.agreed.id,
+      version: onChain.schedule.version,
+      slices,
+      highestIndex,
+      liveRanges: hasEnded(onChain) ? [] : decodeLiveRanges(onChain.scheduled.ranges),
+      feePerEpoch,
+      runwayEpochs: runwayOfBalance(onChain.account),
+    };
+  }
+}
+
+function tell(onProgress: DataSetListener, phase: DataSetProgress["phase"], plan?: DataSetPlan): void {
+  const event = { operation: "data-set", phase, doneBytes: 0, totalBytes: 0 } as const;
+  onProgress?.(plan === undefined ? event : { ...event, plan });
+}
+
+function tagsLost(): TallystickError {
+  return new TallystickError("the tags of an earlier put are not on this device any more", {
+    code: "CONFLICT",
+    party: "you",
+    check: "prepared tags",
+    expected: "the tags of all segments that were begun",
+    received: "none",
+    hint: "run the command again: it makes them anew",
+    retryable: true,
+  });
+}

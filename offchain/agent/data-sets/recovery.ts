@@ -1,0 +1,58 @@
+/**
+ * Data sets that another device of this account has made. The salt is on chain, so the provider is not asked: if the
+ * key that derives from it is the one in the terms, nobody but this account can have made the set. They are adopted for
+ * audits only: which indices the other device has given away, only that device knows.
+ */
+
+import { dataSetsOpened, type OpenedDataSet, requireTermsOfId } from "../../chain/data-set-escrow.ts";
+import { FIRST_INDEX } from "../../core/audit/field.ts";
+import { NO_CONTENT } from "../../core/data-set/content.ts";
+import type { AgentContext } from "../context.ts";
+import { follow } from "./following.ts";
+import { dataSetKeys } from "./keys.ts";
+
+/**
+ * Adds the sets of this account to the journal that are not in it.
+ * @returns how many were added
+ * @throws TallystickError CHAIN_UNAVAILABLE; INTEGRITY when the chain's endpoint answers terms that are not those of
+ *   their id
+ */
+export async function recoverDataSets(context: AgentContext): Promise<number> {
+  const chain = await context.chain();
+  const journal = context.platform.dataSets;
+  let recovered = 0;
+  for await (const opened of dataSetsOpened(chain, { user: context.account.address })) {
+    if ((await journal.set(opened.audit.salt)) !== undefined) continue;
+    requireTermsOfId(chain.deployment, opened);
+    if (!(await isOurs(context, opened))) {
+      context.logger.warn({ id: opened.id }, "the audit key of this data set is not one of this account: no audits");
+      continue;
+    }
+    await adopt(context, opened);
+    recovered += 1;
+  }
+  return recovered;
+}
+
+/** Whether the audit key derives from this account's secrets. */
+export async function isOurs(context: AgentContext, { audit }: Pick<OpenedDataSet, "audit">): Promise<boolean> {
+  return (await dataSetKeys(context.identity.auditSeed, audit.salt)).keyHash === audit.keyHash;
+}
+
+async function adopt(context: AgentContext, { id, terms, audit }: OpenedDataSet): Promise<void> {
+  const set = await context.platform.dataSets.save({
+    salt: audit.salt,
+    provider: terms.provider,
+    escrow: context.deployment.contracts.dataSetEscrow,
+    token: terms.token,
+    sliceElements: audit.sliceElements,
+    state: "running",
+    isOwn: false,
+    createdAt: Math.floor(context.platform.clock.now() / 1000),
+    revision: 0,
+    nextIndex: FIRST_INDEX,
+    agreed: { id, terms, audit },
+    contentHash: NO_CONTENT,
+  });
+  await follow(context, set);
+}

@@ -1,0 +1,169 @@
+/** What a user wants of data sets, held against a provider's offer and against a set that runs already. */
+
+import { getAddress } from "ethers";
+import type { Deployment } from "../../chain/deployment.ts";
+import { feeOf } from "../../core/data-set/fee.ts";
+import { type AgreedTerms, termsFromOffer } from "../../core/data-set/offer.ts";
+import { lastLevel } from "../../core/data-set/schedule.ts";
+import type { DataSetMode } from "../../core/data-set/terms.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
+import type { DataSetOffer } from "../../core/wire/data-sets.ts";
+import type { DataSetKeeper } from "../providers/storage-provider.ts";
+import type { DataSetOnChain } from "./following.ts";
+
+/** Wishes for the data set of this device at a provider. Everything left out is what the provider offers. */
+export interface LaneWishes {
+  /** ERC-20 to pay in; default the chain's coin. */
+  readonly token?: string;
+  readonly mode?: DataSetMode;
+  /** Highest fee of an epoch that updates may ever lead to, in the token's smallest unit. */
+  readonly feeCap?: bigint;
+  /** Draws per epoch. */
+  readonly sampleCount?: number;
+  /** Epochs that the balance covers beyond the notice period after it was topped up; default 30. */
+  readonly runwayEpochs?: number;
+  /** Refuse what would cost more in an epoch, in the token's smallest unit. */
+  readonly maximumFeePerEpoch?: bigint;
+}
+
+export const NATIVE_TOKEN = `0x${"00".repeat(20)}`;
+const DEFAULT_RUNWAY_EPOCHS = 30;
+
+/** @throws InvalidInputError unless it is a whole number that is not negative */
+export function runwayOf({ runwayEpochs = DEFAULT_RUNWAY_EPOCHS }: LaneWishes): number {
+  if (Number.isSafeInteger(runwayEpochs) && runwayEpochs >= 0) return runwayEpochs;
+  throw new InvalidInputError("the runway is no number of epochs", {
+    party: "you",
+    check: "runway in epochs",
+    received: String(runwayEpochs),
+  });
+}
+
+/** @throws InvalidInputError for a text that is no address */
+export function tokenOf({ token }: Pick<LaneWishes, "token">): string {
+  if (token === undefined) return NATIVE_TOKEN;
+  try {
+    return getAddress(token);
+  } catch (cause) {
+    throw new InvalidInputError("the token is no address", { party: "you", check: "token", received: token, cause });
+  }
+}
+
+/**
+ * An offer as far as it suits this deployment: with the verifier and the source of randomness that it names, because
+ * others might accept anything.
+ * @throws TallystickError BAD_RESPONSE when the offer is not by this provider, or for another deployment
+ */
+export function fittingOffer(deployment: Deployment, provider: DataSetKeeper, offer: DataSetOffer): DataSetOffer {
+  const { dataSetEscrow, possessionVerifier, randomness } = deployment.contracts;
+  const checks = [
+    ["account of the provider", provider.account, [offer.account]],
+    ["escrow contract", dataSetEscrow, [offer.escrow]],
+    ["chain id", String(deployment.chainId), [String(offer.chainId)]],
+    ["verifier", possessionVerifier, offer.verifiers],
+    ["source of randomness", randomness, offer.randomness],
+  ] as const;
+  for (const [check, expected, received] of checks) {
+    if (received.some((one) => isAddressEqual(one, expected))) continue;
+    throw new TallystickError(`${provider.name} offers something else than the deployment says`, {
+      code: "BAD_RESPONSE",
+      party: provider.name,
+      check,
+      expected,
+      received: received.join(" or "),
+      hint: "compare the deployment file with the provider's",
+    });
+  }
+  return {
+    ...offer,
+    account: getAddress(provider.account),
+    verifiers: [getAddress(possessionVerifier)],
+    randomness: [getAddress(randomness)],
+  };
+}
+
+/** What a new set is made of besides the wishes. */
+export interface NewDataSet {
+  readonly user: string;
+  readonly salt: string;
+  readonly sliceElements: number;
+  readonly keyHash: string;
+  readonly phase: number;
+}
+
+/**
+ * Terms of a new set.
+ * @throws BelowDataSetOfferError when the wishes do not keep to the offer; InvalidInputError
+ */
+export function newTerms(offer: DataSetOffer, wishes: LaneWishes, fresh: NewDataSet): AgreedTerms {
+  const { mode, feeCap, sampleCount } = wishes;
+  return termsFromOffer(offer, {
+    ...fresh,
+    token: tokenOf(wishes),
+    ...(mode === undefined ? {} : { mode }),
+    ...(feeCap === undefined ? {} : { feeCap }),
+    ...(sampleCount === undefined ? {} : { sampleCount }),
+  });
+}
+
+/**
+ * Refuses wishes that the terms of a set that was begun do not fulfil.
+ * @throws InvalidInputError naming the first one
+ */
+export function requireWishesMatch({ terms, audit }: AgreedTerms, wishes: LaneWishes): void {
+  const checks = [
+    ["token", wishes.token === undefined ? undefined : tokenOf(wishes), getAddress(terms.token)],
+    ["mode", wishes.mode, terms.mode],
+    ["fee cap", wishes.feeCap, terms.feeCap],
+    ["sample count", wishes.sampleCount, audit.sampleCount],
+  ] as const;
+  for (const [check, wanted, agreed] of checks) {
+    if (wanted === undefined || wanted === agreed) continue;
+    throw new InvalidInputError("this device's data set at the provider was agreed on with other terms", {
+      party: "you",
+      check,
+      expected: String(agreed),
+      received: String(wanted),
+      hint: "leave the wish out, or give notice to the data set: the next put begins another one",
+    });
+  }
+}
+
+/**
+ * Refuses a set that costs more than the user allows as it is; a new one, if it costs more with a single slice.
+ * @throws InvalidInputError
+ */
+export function requireAffordable(
+  party: string,
+  terms: AgreedTerms["terms"],
+  onChain: DataSetOnChain | undefined,
+  wishes: LaneWishes,
+): void {
+  const fee = onChain === undefined ? feeOf(terms, 1, 1) : lastLevel(onChain.schedule).fee;
+  requireFeeAllowed(party, fee, wishes);
+}
+
+/** @throws InvalidInputError */
+export function requireFeeAllowed(party: string, fee: bigint, { maximumFeePerEpoch }: LaneWishes): void {
+  if (maximumFeePerEpoch === undefined || fee <= maximumFeePerEpoch) return;
+  throw new InvalidInputError(`${party} asks for more than allowed`, {
+    party,
+    check: "fee per epoch",
+    expected: `at most ${maximumFeePerEpoch}`,
+    received: String(fee),
+    hint: "allow a higher fee, or put without a data set",
+  });
+}
+
+/** @throws InvalidInputError when the provider takes no index so high */
+export function requireIndexAllowed(party: string, highestIndex: number, { maximumIndex }: DataSetOffer): void {
+  if (highestIndex <= maximumIndex) return;
+  throw new InvalidInputError(`${party} takes no data set of this size`, {
+    party,
+    check: "highest index",
+    expected: `at most ${maximumIndex}`,
+    received: String(highestIndex),
+    hint: "give notice to this data set: the next put begins another one",
+  });
+}

@@ -1,0 +1,239 @@
+/** A put's way to one data set, with a real chain and a provider that checks and signs for real. */
+
+import { readFileSync } from "node:fs";
+import { expect } from "chai";
+import { Contract, ContractFactory, type InterfaceAbi, type TransactionResponse } from "ethers";
+import type { DataSetPlan, DataSetProgress } from "../../../offchain/agent/progress.ts";
+import { depositCollateralCall, readUserAccount } from "../../../offchain/chain/data-set-escrow.ts";
+import { decodeLiveRanges } from "../../../offchain/core/data-set/ranges.ts";
+import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
+import { expectAsyncRejection } from "../../helpers/rejection.ts";
+import { DataSetFixture, objectOf } from "./fixture.ts";
+
+const NATIVE = `0x${"00".repeat(20)}`;
+const NOTICE_EPOCHS = 3n;
+
+describe("a put's lane to a data set", function () {
+  this.timeout(60_000);
+  let net: LocalChain;
+  let fixture: DataSetFixture;
+
+  before(async () => {
+    net = await startLocalChain();
+  });
+  after(async () => net.stop());
+  beforeEach(async () => {
+    fixture = await DataSetFixture.make(net);
+  });
+
+  const put = async (...objects: Uint8Array[]) => await fixture.put(objects);
+  const balance = async () => (await readUserAccount(net.chain, NATIVE, fixture.context.account.address)).available;
+
+  it("opens a set, funded for notice period and runway, told before anything is spent", async () => {
+    const lane = await fixture.open({ runwayEpochs: 10 });
+    await fixture.add(lane, [objectOf(2.5), objectOf(0.2)]);
+    await lane.deliver();
+    expect(await balance()).to.equal(0n);
+    const plans: DataSetPlan[] = [];
+    const phases: string[] = [];
+    const report = await lane.commit((told: DataSetProgress) => {
+      phases.push(told.phase);
+      if (told.plan !== undefined) plans.push(told.plan);
+    });
+    const fee = report.feePerEpoch;
+    expect(report).to.include({
+      version: 1n,
+      slices: 3,
+      highestIndex: 3,
+      isNew: true,
+      addedSlices: 3,
+      runwayEpochs: 13,
+      deposited: fee * (NOTICE_EPOCHS + 10n),
+    });
+    expect(report.liveRanges).to.deep.equal([{ firstIndex: 1, count: 3 }]);
+    expect(report.transactions).to.have.length(2);
+    expect(report.sentBytes).to.be.greaterThan(96 * (1024 + 6));
+    expect(phases).to.deep.equal(["funding", "signing", "confirming", "done"]);
+    expect(plans[0]).to.include({ id: report.id, isNew: true, slices: 3, feePerEpoch: fee, deposit: report.deposited });
+    expect(await balance()).to.equal(report.deposited);
+  });
+
+  it("grows by what is new, without a further deposit, and does nothing when nothing is", async () => {
+    const [a, b] = [objectOf(1.5), objectOf(0.4)];
+    const first = await put(a, b);
+    await fixture.mineEpoch();
+    const c = objectOf(3);
+    const second = await put(a, c, b);
+    expect(second).to.include({ id: first.id, version: 2n, isNew: false, addedSlices: 3, slices: 5, deposited: 0n });
+    expect(second.transactions).to.have.length(1);
+    expect(second.sentBytes).to.be.lessThan(96 * 20);
+    const third = await put(b, c);
+    expect(third).to.include({ version: 2n, addedSlices: 0, sentBytes: 0 });
+    expect(third.transactions).to.deep.equal([]);
+    expect(fixture.provider.forgeries).to.deep.equal([]);
+  });
+
+  it("holds what it has, and nothing else", async () => {
+    const a = objectOf(1);
+    const lane = await fixture.open();
+    const [id = ""] = await fixture.add(lane, [a]);
+    expect(await lane.holds([id])).to.equal(false);
+    await lane.commit();
+    const later = await fixture.open();
+    expect(await later.holds([id])).to.equal(true);
+    expect(await later.holds([id, fixture.provider.store(objectOf(0.1))])).to.equal(false);
+  });
+
+  it("takes out the slices that hold nothing but released objects", async () => {
+    const lane = await fixture.open();
+    // Slices 1 and 2 hold `a` alone, slice 3 some of `a` and of `b`.
+    const [a = "", b = ""] = await fixture.add(lane, [objectOf(2.5), objectOf(1)]);
+    await lane.commit();
+    const forgetting = await fixture.open();
+    forgetting.retire([a]);
+    const report = await forgetting.commit();
+    expect(report).to.include({ version: 2n, slices: 2, retiredSlices: 2, addedSlices: 0, highestIndex: 4 });
+    expect(report.liveRanges).to.deep.equal([{ firstIndex: 3, count: 2 }]);
+    const later = await fixture.open();
+    expect([await later.holds([a]), await later.holds([b])]).to.deep.equal([false, true]);
+    later.retire([b]);
+    const ended = await later.commit();
+    expect(ended).to.include({ slices: 0, feePerEpoch: 0n });
+    const next = await put(objectOf(1));
+    expect(next.isNew).to.equal(true);
+    expect(next.id).to.not.equal(report.id);
+  });
+
+  it("gives puts side by side indices of their own, and shifts the tags", async () => {
+    const [one, other] = [await fixture.open(), await fixture.open()];
+    await fixture.add(one, [objectOf(2)]);
+    await fixture.add(other, [objectOf(3)]);
+    const reports = [await one.commit(), await other.commit()];
+    expect(reports.map(({ highestIndex }) => highestIndex)).to.deep.equal([2, 5]);
+    expect(reports[1]).to.include({ isNew: false, id: reports[0]?.id, slices: 5 });
+    expect(fixture.provider.forgeries).to.deep.equal([]);
+  });
+
+  it("refuses a put that relied on objects which another took out meanwhile", async () => {
+    const a = objectOf(1);
+    await put(a);
+    const [relying, forgetting] = [await fixture.open(), await fixture.open()];
+    await fixture.add(relying, [a, objectOf(1)]);
+    const [kept] = await fixture.add(forgetting, [objectOf(1)]);
+    forgetting.retire([await fixture.provider.store(a)]);
+    await forgetting.commit();
+    const error = await expectAsyncRejection(() => relying.commit(), "CONFLICT", /taken out/);
+    expect(error.retryable).to.equal(true);
+    expect(kept).to.be.a("string");
+    const again = await put(a);
+    expect(again.addedSlices).to.equal(1);
+    expect(fixture.provider.forgeries).to.deep.equal([]);
+  });
+
+  it("tops up for an update only when the notice period is not covered", async () => {
+    const lane = await fixture.open({ runwayEpochs: 0 });
+    await fixture.add(lane, [objectOf(1)]);
+    const first = await lane.commit();
+    expect(first.runwayEpochs).to.equal(4);
+    const second = await put(objectOf(900 / 31));
+    expect(second.deposited > 0n).to.equal(true);
+    expect(second.runwayEpochs).to.be.within(32, 33);
+  });
+
+  it("refuses wishes that do not fit, naming the amounts, before anything is stored", async () => {
+    const dear = await expectAsyncRejection(() => fixture.open({ maximumFeePerEpoch: 999n }), "INVALID_INPUT");
+    expect(dear).to.include({ check: "fee per epoch", expected: "at most 999" });
+    const token = await expectAsyncRejection(() => fixture.open({ token: `0x${"12".repeat(20)}` }), "INVALID_INPUT");
+    expect(token.check).to.equal("token");
+    const draws = await expectAsyncRejection(() => fixture.open({ sampleCount: 9 }), "INVALID_INPUT");
+    expect(draws).to.include({ check: "sample count", expected: "at most 8", received: "9" });
+    await put(objectOf(1));
+    const cap = await expectAsyncRejection(() => fixture.open({ feeCap: 5n }), "INVALID_INPUT");
+    expect(cap).to.include({ check: "fee cap", received: "5" });
+    const mode = await expectAsyncRejection(() => fixture.open({ mode: "on-demand" }), "INVALID_INPUT");
+    expect(mode).to.include({ check: "mode", expected: "every-epoch" });
+  });
+
+  it("refuses growth beyond the fee that the user allows, before anything is paid", async () => {
+    const lane = await fixture.open({ maximumFeePerEpoch: 10n ** 8n });
+    await fixture.add(lane, [objectOf(4)]);
+    const error = await expectAsyncRejection(() => lane.commit(), "INVALID_INPUT");
+    expect(error).to.include({ check: "fee per epoch", party: fixture.provider.name });
+    expect(await balance()).to.equal(0n);
+  });
+
+  it("refuses an offer with a verifier that the deployment does not name", async () => {
+    fixture.provider.changedOffer = { verifiers: [`0x${"66".repeat(20)}`] };
+    const error = await expectAsyncRejection(() => fixture.open(), "BAD_RESPONSE");
+    expect(error.check).to.equal("verifier");
+  });
+
+  it("begins another set where a copy of the home has gone on with this one", async () => {
+    const first = await put(objectOf(1));
+    const [set] = await fixture.platform.dataSets.sets();
+    if (set === undefined) throw new Error("no set");
+    await put(objectOf(1));
+    const [newest] = await fixture.platform.dataSets.sets();
+    const { signed: _, ...older } = set;
+    // The copy knows the first state only.
+    await fixture.platform.dataSets.save({ ...older, revision: newest?.revision ?? 0 });
+    const other = await put(objectOf(1));
+    expect(other.isNew).to.equal(true);
+    expect(other.id).to.not.equal(first.id);
+    expect(fixture.provider.forgeries).to.deep.equal([]);
+  });
+
+  for (const isExpired of [false, true]) {
+    it(`adds again what a reorganisation undid${isExpired ? ", with another version once the state has expired" : ""}`, async () => {
+      const a = objectOf(1);
+      await put(a);
+      await fixture.mineEpoch();
+      const rpc = net.chain.provider;
+      const snapshot: unknown = await rpc.send("evm_snapshot", []);
+      const undone = await put(objectOf(2));
+      await rpc.send("evm_revert", [snapshot]);
+      fixture.context = fixture.newContext();
+      for (let epoch = 0; isExpired && epoch < 5; epoch += 1) await fixture.mineEpoch();
+      const report = await put(a, objectOf(1));
+      expect(report).to.include({ id: undone.id, slices: 4, isNew: false });
+      expect(report.version).to.equal(3n);
+      expect(report.liveRanges).to.deep.equal([{ firstIndex: 1, count: 4 }]);
+      expect(fixture.provider.forgeries).to.deep.equal([]);
+    });
+  }
+
+  it("pays in a token, which it approves", async () => {
+    const { abi, bytecode } = JSON.parse(
+      readFileSync("artifacts/contracts/test/zoo/PlainToken.sol/PlainToken.json", "utf8"),
+    ) as { abi: InterfaceAbi; bytecode: string };
+    const deployed = await new ContractFactory(abi, bytecode, net.account(0)).deploy();
+    const token = await deployed.getAddress();
+    const { address } = fixture.context.account;
+    const supply = 10n ** 20n;
+    for (const to of [address, net.account(0).address]) {
+      const sent = (await deployed.getFunction("mint")(to, supply)) as TransactionResponse;
+      await sent.wait();
+    }
+    const { dataSetEscrow } = net.deployment.contracts;
+    const rich = new Contract(token, abi, net.account(0));
+    const approved = (await rich.getFunction("approve")(dataSetEscrow, supply)) as TransactionResponse;
+    await approved.wait();
+    const { to, data } = depositCollateralCall(net.deployment, token, fixture.provider.account, supply);
+    await (await net.account(0).sendTransaction({ to, data })).wait();
+    const [price] = (await fixture.provider.dataSetOffer()).prices;
+    if (price === undefined) throw new Error("no price");
+    fixture.provider.changedOffer = { prices: [price, { ...price, token }] };
+    const report = await fixture.put([objectOf(1)], { token });
+    expect(report).to.include({ token, isNew: true, runwayEpochs: 33 });
+    expect(report.transactions).to.have.length(3);
+    expect((await readUserAccount(net.chain, token, address)).available).to.equal(report.deposited);
+    expect((await fixture.put([objectOf(1)])).token).to.equal(token);
+  });
+
+  it("keeps the ranges that the chain has", async () => {
+    const report = await put(objectOf(2));
+    const [set] = await fixture.platform.dataSets.sets();
+    expect(decodeLiveRanges(set?.scheduled?.ranges ?? new Uint8Array())).to.deep.equal(report.liveRanges);
+    expect(set?.state).to.equal("running");
+  });
+});
