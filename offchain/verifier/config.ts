@@ -5,14 +5,19 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { InvalidInputError } from "../core/errors.ts";
 import { AddressText, Uint256Text } from "../core/wire/schema.ts";
+import type { AdmissionRule } from "../daemon/admission.ts";
 import { type DaemonConfig, daemonConfigFields, loadConfig } from "../daemon/config.ts";
 
 const closed = { additionalProperties: false };
 const MemberId = Type.String({ pattern: "^[a-zA-Z0-9._-]{1,64}$" });
 
+/** Nobody opens sessions with a verifier: all that it answers is for everybody. */
+const { admission: _, ...commonFields } = daemonConfigFields;
+const NO_SESSIONS: AdmissionRule = { mode: "allow-list", accounts: [] };
+
 export const VerifierConfigSchema = Type.Object(
   {
-    ...daemonConfigFields,
+    ...commonFields,
     /** The verifiers that share the work. All of them list the same members; `self` names this one. */
     group: Type.Optional(
       Type.Object(
@@ -89,6 +94,7 @@ export function loadVerifierConfig(file: string): VerifierConfig {
   if (group !== undefined) requireMember(group);
   return {
     ...rest,
+    admission: NO_SESSIONS,
     group: group ?? ALONE,
     minimumProfitWei: BigInt(minimumProfitWei),
     upholdBudgetWei: BigInt(upholdBudgetWei),

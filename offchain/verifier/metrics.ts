@@ -5,7 +5,7 @@ import type { EventFollower } from "./event-follower.ts";
 import type { SetRecords } from "./set-records.ts";
 
 export interface VerifierMetrics {
-  /** Proofs checked; `verdict`: valid, invalid, unreadable. */
+  /** Proofs checked; `verdict`: valid, invalid, unreadable, by-others. */
   readonly checked: Counter<"verdict">;
   /** Transactions mined; `kind`: miss, dispute, close. */
   readonly sent: Counter<"kind">;

@@ -78,6 +78,7 @@ export class ProofChecker {
     for (const pending of proofs) {
       if (!pending.isOurs && (await this.#options.isCheckedByOthers(pending))) {
         this.#options.records.judge(pending.sequence, "by-others");
+        this.#options.metrics.checked.inc({ verdict: "by-others" });
       } else {
         open.push(pending);
       }
