@@ -33,10 +33,11 @@ export default {
     may("daemon", ["core", "chain", "store", "http"]),
     may("nbm", ["core", "chain", "store", "http", "daemon"]),
     may("csp", ["core", "chain", "store", "http", "daemon"]),
+    may("verifier", ["core", "chain", "store", "http", "daemon"]),
     may("agent", ["core", "chain", "store", "http"]),
     may("serve", ["core", "http", "agent"]),
     may("cli", ["core", "agent", "serve"]),
-    may("bin", ["cli", "nbm", "csp"]),
+    may("bin", ["cli", "nbm", "csp", "verifier"]),
     may("contracts", ["chain"]),
     may("hardhat", ["core", "chain", "agent", "cli"]),
     {

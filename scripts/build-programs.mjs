@@ -13,7 +13,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const SOURCES = join(root, "offchain");
 const OUTPUT = join(root, "dist", "bin");
 /** The programs: entry points in `offchain/bin`, commands of the package. */
-export const PROGRAMS = ["tallystick", "tallystick-nbm", "tallystick-csp"];
+export const PROGRAMS = ["tallystick", "tallystick-nbm", "tallystick-csp", "tallystick-verifier"];
 
 /** Packages in CommonJS expect these names. */
 const BANNER = [

@@ -5,7 +5,7 @@
  */
 import { join, resolve } from "node:path";
 
-export type ProgramName = "tallystick" | "tallystick-nbm" | "tallystick-csp";
+export type ProgramName = "tallystick" | "tallystick-nbm" | "tallystick-csp" | "tallystick-verifier";
 
 const SOURCES = resolve(import.meta.dirname, "..", "offchain", "bin");
 

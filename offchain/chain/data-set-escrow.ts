@@ -6,7 +6,7 @@
  * schedule and ranges, which are in the set's last `DataSetScheduled` event: `readDataSet` finds them.
  */
 
-import { Interface, type Log } from "ethers";
+import { Interface, isError, type Log } from "ethers";
 import type { UserAccount } from "../core/data-set/balance.ts";
 import { decodeSchedule, type Schedule, scheduleHash } from "../core/data-set/schedule.ts";
 import {
@@ -22,7 +22,15 @@ import { DATA_SET_ABI } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
 import { dataSetEscrow } from "./contracts.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
-import { chainLogs, type LogPlace, placeOf, type ScanOptions } from "./logs.ts";
+import {
+  chainLogs,
+  type EventPage,
+  type LogPlace,
+  placeOf,
+  type ScanCursor,
+  type ScanOptions,
+  scanPages,
+} from "./logs.ts";
 import { readChain } from "./revert.ts";
 import type { IDataSetEscrow } from "./types/DataSetEscrow.ts";
 
@@ -115,6 +123,12 @@ export function readEscrowClock(chain: ChainReader): Promise<EscrowClock> {
   reading.catch(() => clocks.delete(chain));
   clocks.set(chain, reading);
   return reading;
+}
+
+/** Epochs behind the last one of a set and its settlement after which a stranger who closes it gets the bounty. */
+export async function readAbandonedEpochs(chain: ChainReader): Promise<number> {
+  const epochs = await readChain("reading when a set is abandoned", () => dataSetEscrow(chain).ABANDONED_EPOCHS());
+  return Number(epochs);
 }
 
 /** @returns undefined when there is no such set */
@@ -375,19 +389,29 @@ export function proveDataSetsCall(deployment: Deployment, proofs: readonly DataS
   return call(deployment, `proving ${what}`, "prove", [args]);
 }
 
-/** The sets that a transaction proves. @returns undefined when its data is no call of `prove` */
+/**
+ * What a transaction to `prove` brought, as the inverse of `proveDataSetsCall`.
+ * @param data call data, 0x hex
+ * @returns undefined when it is a call of another function, or does not decode
+ */
 export function parseProveCall(data: string): DataSetProof[] | undefined {
-  const parsed = DATA_SET_ABI.parseTransaction({ data });
-  if (parsed?.name !== "prove") return undefined;
-  const [calls] = parsed.args.toArray(false) as [IDataSetEscrow.ProofCallStructOutput[]];
-  return calls.map(({ terms, audit, schedule, ranges, answer, evidence }) => ({
-    terms: termsFromChain(terms),
-    audit: auditFromChain(audit),
-    schedule: fromHex(schedule),
-    ranges: fromHex(ranges),
-    answer: fromHex(answer),
-    evidence: fromHex(evidence),
-  }));
+  try {
+    if (DATA_SET_ABI.parseTransaction({ data })?.name !== "prove") return undefined;
+    const [calls] = DATA_SET_ABI.decodeFunctionData("prove", data) as unknown as [
+      IDataSetEscrow.ProofCallStructOutput[],
+    ];
+    return [...calls].map((given) => ({
+      terms: termsFromChain(given.terms),
+      audit: auditFromChain(given.audit),
+      schedule: fromHex(given.schedule),
+      ranges: fromHex(given.ranges),
+      answer: fromHex(given.answer),
+      evidence: fromHex(given.evidence),
+    }));
+  } catch (error) {
+    if (isError(error, "BUFFER_OVERRUN") || isError(error, "INVALID_ARGUMENT")) return undefined;
+    throw error;
+  }
 }
 
 /** What reports and disputes bring. */
@@ -461,6 +485,16 @@ export async function* scanDataSets(
     const event = parseDataSetLog(log);
     if (event !== undefined) yield event;
   }
+}
+
+/** Follows the escrow's events from the deployment on; see `scanPages`. */
+export function followDataSets(
+  chain: ChainReader,
+  cursor: ScanCursor | undefined,
+  options: ScanOptions = {},
+): AsyncIterable<EventPage<DataSetEvent>> {
+  const { contracts, deployedAtBlock } = chain.deployment;
+  return scanPages(chain, { address: contracts.dataSetEscrow }, parseDataSetLog, deployedAtBlock, cursor, options);
 }
 
 /** A log of the escrow as an event; undefined for those that nobody here asks for. */

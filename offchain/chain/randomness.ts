@@ -78,16 +78,20 @@ export function recordRandomnessCall(source: string, blockNumber: bigint, eviden
   return { to: source, data, description: `recording the randomness of block ${blockNumber}` };
 }
 
-/** @returns undefined while the source does not know it */
+/**
+ * @param atBlock as of which block; the newest unless given. Endpoints without old state cannot tell
+ * @returns undefined while the source does not know it
+ */
 export async function readRandomness(
   chain: ChainReader,
   source: string,
   blockNumber: bigint,
+  atBlock?: number,
 ): Promise<Uint8Array | undefined> {
   const contract = new Contract(source, RANDOMNESS_ABI, chain.provider) as unknown as IRandomnessSource;
   try {
     const value = await readChain(`reading the randomness of block ${blockNumber}`, () =>
-      contract.randomnessAt(blockNumber),
+      contract.randomnessAt(blockNumber, { blockTag: atBlock ?? "latest" }),
     );
     return fromHex(value, 32, "randomness");
   } catch (error) {

@@ -65,7 +65,7 @@ export class ChainUnavailableError extends TallystickError {
 }
 
 const CUSTOM_ERRORS: ReadonlyMap<string, ErrorFragment> = new Map(
-  [REGISTRY_ABI, LEDGER_ABI, ESCROW_ABI, DATA_SET_ABI, RANDOMNESS_ABI, DRAND_ABI]
+  [DATA_SET_ABI, REGISTRY_ABI, LEDGER_ABI, ESCROW_ABI, RANDOMNESS_ABI, DRAND_ABI]
     .flatMap(({ fragments }) => fragments)
     .filter((fragment) => fragment.type === "error")
     .map((fragment) => fragment as ErrorFragment)

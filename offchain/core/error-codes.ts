@@ -69,7 +69,7 @@ export const ERROR_CODES = {
     cause: "Neither `init` nor `recover` was run, or `--home` names another folder.",
     remedy:
       "Run `tallystick init`, or `tallystick recover` with your recovery phrase. For a daemon, run its `init` " +
-      "(`tallystick-nbm` or `tallystick-csp`).",
+      "(`tallystick-nbm`, `tallystick-csp` or `tallystick-verifier`).",
   },
   NO_DEPLOYMENT: {
     ...LOCAL,

@@ -83,6 +83,7 @@ function buildCommand<Config extends DaemonConfig, Data extends DaemonDatabase>(
     .option("--config <file>", "configuration of the daemon (JSON)")
     .helpCommand(false)
     .addHelpText("after", HELP)
+    .addHelpText("after", `\nExample:\n  ${name} --config /etc/tallystick/${program.kind}.json`)
     .showHelpAfterError(`${name}: hint: --help lists the options`)
     .configureOutput(output)
     .exitOverride()

@@ -45,7 +45,7 @@ export interface RequestOptions {
 
 type Method = "GET" | "POST" | "PUT";
 
-export type PartyKind = "node" | "provider" | "drand relay";
+export type PartyKind = "node" | "provider" | "verifier" | "drand relay";
 
 export interface PartyOptions {
   /** How requests are sent. Default: by the global `fetch`. */

@@ -6,6 +6,7 @@ import { CspConfigSchema, loadCspConfig, OfferTermsSchema } from "../../offchain
 import { QuotasSchema } from "../../offchain/csp/quotas.ts";
 import { daemonConfigFields } from "../../offchain/daemon/config.ts";
 import { loadNbmConfig, NbmConfigSchema } from "../../offchain/nbm/config.ts";
+import { loadVerifierConfig, VerifierConfigSchema } from "../../offchain/verifier/config.ts";
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
 const sample = (name: string) => resolve(ROOT, "examples", name);
@@ -60,8 +61,24 @@ describe("operating manual", () => {
     expectDefaults(rows, config, given);
   });
 
-  it("has every field of both daemons, and says which are required", () => {
-    const rows = rowsAfter("Fields of both daemons.");
+  it("has a sample configuration of a verifier, every field and every default", () => {
+    const rows = rowsAfter("Fields of a verifier:");
+    const given = JSON.parse(readFileSync(sample("verifier.json"), "utf8"));
+    const config = loadVerifierConfig(sample("verifier.json"));
+    expect(config.group.members.map(({ id }) => id)).to.include(config.group.self);
+    const fields = Object.keys(VerifierConfigSchema.properties).filter((field) => !(field in daemonConfigFields));
+    expect([...rows.keys()]).to.have.members(fields);
+    const asWritten = {
+      ...config,
+      minimumProfitWei: String(config.minimumProfitWei),
+      upholdBudgetWei: String(config.upholdBudgetWei),
+      tokenPrices: [...config.unitsPerEther],
+    };
+    expectDefaults(rows, asWritten, given);
+  });
+
+  it("has every field of all daemons, and says which are required", () => {
+    const rows = rowsAfter("Fields of all daemons.");
     expect([...rows.keys()]).to.have.members(Object.keys(daemonConfigFields));
     const { required = [] } = NbmConfigSchema as { required?: string[] };
     expect([...rows].filter(([, value]) => value === "required").map(([field]) => field)).to.have.members(required);

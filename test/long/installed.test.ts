@@ -103,7 +103,7 @@ describe("the installed package", () => {
 
   it("has the commands, which say their version and need nothing of the repository", async () => {
     const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
-    for (const name of ["tallystick", "tallystick-nbm", "tallystick-csp"])
+    for (const name of ["tallystick", "tallystick-nbm", "tallystick-csp", "tallystick-verifier"])
       expect(await succeeds(folder, name, "--version")).to.equal(`${version}\n`);
     const made = JSON.parse(await succeeds(folder, "tallystick", "init", "--json")) as { account: string };
     expect(made.account).to.match(/^0x[0-9a-fA-F]{40}$/);

@@ -7,7 +7,15 @@
 import { concatBytes } from "@noble/hashes/utils.js";
 import { toHex } from "../encoding/hex.ts";
 import { InvalidInputError, UnknownVersionError } from "../errors.ts";
-import { decodeSubgroupG1, encodeG1ForChain, G1_BYTES } from "./curve.ts";
+import {
+  decodeG1FromChain,
+  decodeSubgroupG1,
+  encodeG1,
+  encodeG1ForChain,
+  G1_BYTES,
+  G1_CHAIN_BYTES,
+  G2_CHAIN_BYTES,
+} from "./curve.ts";
 import { decodeScalar, encodeScalar, SCALAR_BYTES } from "./field.ts";
 import type { AuditPublicKey } from "./keys.ts";
 
@@ -88,6 +96,35 @@ export const ANSWER_BYTES = 1184;
  */
 export function encodeAnswer(key: AuditPublicKey, proof: AuditProof): Uint8Array {
   return concatBytes(key.X, key.XA, key.XB, ...chainPoints(proof), encodeScalar(proof.y));
+}
+
+/**
+ * Reads an answer. The points of the key are checked where they are used, by verification.
+ * @throws InvalidInputError for another length, InvalidPointError for a malformed point of the proof,
+ *   InvalidScalarError for y not below r
+ */
+export function decodeAnswer(bytes: Uint8Array): { key: AuditPublicKey; proof: Required<AuditProof> } {
+  if (bytes.length !== ANSWER_BYTES) {
+    throw new InvalidInputError("answer to a challenge is malformed", {
+      check: "answer length",
+      expected: `${ANSWER_BYTES} bytes`,
+      received: `${bytes.length} bytes`,
+    });
+  }
+  const key = (k: number) => bytes.slice(k * G2_CHAIN_BYTES, (k + 1) * G2_CHAIN_BYTES);
+  const point = (k: number, name: string) => {
+    const start = 3 * G2_CHAIN_BYTES + k * G1_CHAIN_BYTES;
+    return encodeG1(decodeG1FromChain(bytes.slice(start, start + G1_CHAIN_BYTES), `proof element ${name}`));
+  };
+  return {
+    key: { X: key(0), XA: key(1), XB: key(2) },
+    proof: {
+      sigma: point(0, "sigma"),
+      psi: point(1, "psi"),
+      W: point(2, "W"),
+      y: decodeScalar(bytes.slice(-SCALAR_BYTES)),
+    },
+  };
 }
 
 /** σ, ψ and W in the EIP-2537 form, 128 bytes each. */

@@ -3,3 +3,4 @@ export * from "./csp.ts";
 export * from "./nbm.ts";
 export * from "./schema.ts";
 export * from "./session.ts";
+export * from "./verifier.ts";

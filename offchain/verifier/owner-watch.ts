@@ -1,0 +1,78 @@
+/**
+ * Watches the balances that sets are paid from, and warns of sets that end or will soon. Balances are read once per
+ * epoch, and when an event may have changed them; a withdrawal is noticed in the next epoch.
+ */
+
+import { type EscrowClock, readBooks, readEndEpoch, readUserAccount } from "../chain/data-set-escrow.ts";
+import type { ChainReader } from "../chain/deployment.ts";
+import { type AccruedAccount, accrue } from "../core/data-set/balance.ts";
+import { epochOf } from "../core/data-set/epochs.ts";
+import type { Logger } from "../daemon/logger.ts";
+import { epochsBeyondNotice, warningOf } from "./runway.ts";
+import type { SetRecord, SetRecords } from "./set-records.ts";
+
+export interface OwnerWatchOptions {
+  readonly chain: ChainReader;
+  readonly records: SetRecords;
+  readonly clock: EscrowClock;
+  readonly warningEpochs: number;
+  readonly logger: Logger;
+}
+
+/** Reads of one round; others wait for the next one. */
+const READS_PER_ROUND = 100;
+
+export class OwnerWatch {
+  readonly #options: OwnerWatchOptions;
+
+  constructor(options: OwnerWatchOptions) {
+    this.#options = options;
+  }
+
+  /** @param head last block whose events are known @throws ChainUnavailableError */
+  async round(head: number): Promise<void> {
+    const { chain, records, clock } = this.#options;
+    for (const id of records.withoutGeneration(READS_PER_ROUND)) {
+      const books = await readBooks(chain, id);
+      if (books !== undefined) records.setGeneration(id, books.generation);
+    }
+    const epoch = epochOf(clock.epochBlocks, head);
+    for (const { token, user } of records.staleAccounts(epoch, READS_PER_ROUND)) {
+      const account: AccruedAccount = accrue(await readUserAccount(chain, token, user), epoch);
+      for (const set of records.setsOf(token, user)) {
+        const last = set.lastEpoch ?? (await this.#exhaustedAt(set, account));
+        if (set.lastEpoch === undefined && last !== undefined) records.setEnd(set.id, last);
+        this.#warn(set, { account, lastEpoch: last, currentEpoch: epoch });
+      }
+      records.setAccount(token, user, account, epoch);
+    }
+  }
+
+  /** Last epoch of a set whose balance was used up. */
+  async #exhaustedAt({ terms, generation }: SetRecord, account: AccruedAccount): Promise<number | undefined> {
+    if (generation === undefined || generation >= account.generation) return undefined;
+    const written = await readEndEpoch(this.#options.chain, terms.token, terms.user, generation);
+    const end = written ?? account.endEpoch;
+    return end === undefined ? undefined : end - 1;
+  }
+
+  #warn(set: SetRecord, outlook: Parameters<typeof warningOf>[0]): void {
+    const { records, clock, warningEpochs, logger } = this.#options;
+    const { noticeEpochs } = clock;
+    const warning = warningOf(outlook, { noticeEpochs, warningEpochs });
+    if (warning === set.warning) return;
+    records.setWarning(set.id, warning);
+    if (warning === undefined) return;
+    const { account, lastEpoch } = outlook;
+    const beyondNotice = account === undefined ? Number.POSITIVE_INFINITY : epochsBeyondNotice(account, noticeEpochs);
+    const facts = lastEpoch === undefined ? { epochsBeyondNotice: beyondNotice } : { lastEpoch };
+    const { user, provider } = set.terms;
+    logger.warn({ dataSet: set.id, user, provider, warning, ...facts }, MESSAGES[warning]);
+  }
+}
+
+const MESSAGES = {
+  runway: "DATA SET RUNS OUT OF MONEY SOON",
+  notice: "DATA SET WAS GIVEN NOTICE",
+  ended: "DATA SET HAS ENDED",
+} as const;
