@@ -139,7 +139,7 @@ async function note(context: AgentContext, set: JournaledDataSet, onChain: DataS
     isOwn,
     state: ended ? "ended" : "running",
     scheduled,
-    contentHash: ended ? set.contentHash : level.contentHash,
+    contentHash: ended ? set.contentHash : schedule.contentHash,
   };
   const segments = await journal.segments(set.salt);
   const isOn = (id: string) => set.signed?.version === schedule.version && set.signed.segments.includes(id);
@@ -175,12 +175,12 @@ function isEqual(a: Uint8Array, b: Uint8Array): boolean {
 
 /** Whether the chain has a state that this device did not sign. */
 function isOfCopy({ signed, scheduled, nextIndex }: JournaledDataSet, onChain: DataSetOnChain): boolean {
-  const { version } = onChain.schedule;
+  const { version, contentHash } = onChain.schedule;
   const level = lastLevel(onChain.schedule);
   const seen = scheduled === undefined ? 0n : scheduleOf(scheduled).version;
   const own = signed === undefined || signed.version < seen ? seen : signed.version;
   if (version > own || level.highestIndex >= nextIndex) return true;
-  return signed?.version === version && !hasEnded(onChain) && level.contentHash !== signed.contentHash;
+  return signed?.version === version && !hasEnded(onChain) && contentHash !== signed.contentHash;
 }
 
 async function objectsOfRetired(

@@ -7,7 +7,6 @@
 import { scheduleOf } from "../../chain/data-set-escrow.ts";
 import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
 import { auditKeyHash, decodeAuditKey } from "../../core/audit/keys.ts";
-import { lastLevel } from "../../core/data-set/schedule.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { BeginDataSetRequest, DataSetOffer, DataSetStatus } from "../../core/wire/data-sets.ts";
@@ -253,7 +252,7 @@ function scheduledState({ scheduled }: DataSetRow): Pick<DataSetStatus, "version
   return {
     version: String(schedule.version),
     ranges: toHex(scheduled.ranges),
-    contentHash: lastLevel(schedule).contentHash,
+    contentHash: schedule.contentHash,
   };
 }
 

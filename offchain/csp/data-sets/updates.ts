@@ -21,7 +21,7 @@ import type { SliceRange } from "../../core/audit/challenge.ts";
 import { accrue, runwayEpochs } from "../../core/data-set/balance.ts";
 import { extendContent, NO_CONTENT } from "../../core/data-set/content.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";
-import { feeOf } from "../../core/data-set/fee.ts";
+import { feeOf, lockedCollateral } from "../../core/data-set/fee.ts";
 import { requireTermsKeepDataSetOffer } from "../../core/data-set/offer.ts";
 import { decodeLiveRanges, lastIndexOf, requireFollows, subtractRanges } from "../../core/data-set/ranges.ts";
 import { feesBetween, type Level, lastLevel, type Schedule } from "../../core/data-set/schedule.ts";
@@ -403,12 +403,10 @@ export class UpdateService {
 
   /** What the pool must lock in addition. */
   async #collateralOf({ row, agreed, before, epoch }: Proposal, fee: bigint): Promise<bigint> {
-    const { collateralPercent, compensationPercent, bountyPercent } = agreed.terms;
     const missed =
       before.schedule === undefined ? 0 : ((await this.#parts.view.standingOf(row, epoch))?.books.missed ?? 0);
-    const percent = BigInt(collateralPercent - missed * (compensationPercent + bountyPercent));
     const highest = (before.schedule?.levels ?? []).reduce((most, level) => (level.fee > most ? level.fee : most), 0n);
-    const locked = (value: bigint): bigint => (value * percent) / 100n;
+    const locked = (value: bigint): bigint => lockedCollateral(agreed.terms, value, missed);
     return fee > highest ? locked(fee) - locked(highest) : 0n;
   }
 
@@ -525,9 +523,9 @@ function beforeOf({ scheduled }: DataSetRow): Before {
     return { schedule: undefined, retirements: 0, ranges: [], highestIndex: 0, contentHash: NO_CONTENT, fee: 0n };
   }
   const schedule = scheduleOf(scheduled);
-  const { highestIndex, contentHash, fee }: Level = lastLevel(schedule);
+  const { highestIndex, fee }: Level = lastLevel(schedule);
   const ranges = decodeLiveRanges(scheduled.ranges);
-  return { schedule, retirements: schedule.retirements, ranges, highestIndex, contentHash, fee };
+  return { schedule, retirements: schedule.retirements, ranges, highestIndex, contentHash: schedule.contentHash, fee };
 }
 
 /** As `Schedules.paidAhead`: what is paid of later epochs beyond the last fee. */
