@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import { MessageHashUtils } from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
-import { IDataSetEscrow } from "./interfaces/IDataSetEscrow.sol";
+import { IStorageEscrow } from "./interfaces/IStorageEscrow.sol";
 import { IRandomnessSource } from "./interfaces/IRandomnessSource.sol";
 import { AccountSignature } from "./libraries/AccountSignature.sol";
 import { DataSetSignature } from "./libraries/DataSetSignature.sol";
@@ -27,14 +27,14 @@ contract DataSetRules {
         bool byUser,
         bytes calldata evidence
     ) external view returns (uint256 version) {
-        (IDataSetEscrow.Update memory one, IDataSetEscrow.Update memory other) = abi.decode(
+        (IStorageEscrow.Update memory one, IStorageEscrow.Update memory other) = abi.decode(
             evidence,
-            (IDataSetEscrow.Update, IDataSetEscrow.Update)
+            (IStorageEscrow.Update, IStorageEscrow.Update)
         );
         version = one.version;
-        if (other.version != version) revert IDataSetEscrow.StaleVersion(version, other.version);
+        if (other.version != version) revert IStorageEscrow.StaleVersion(version, other.version);
         if (keccak256(one.ranges) == keccak256(other.ranges) && one.contentHash == other.contentHash) {
-            revert IDataSetEscrow.SameState(id, version);
+            revert IStorageEscrow.SameState(id, version);
         }
         this.checkSignature(domain, id, retirements, signer, one, byUser ? one.userSignature : one.providerSignature);
         this.checkSignature(
@@ -53,7 +53,7 @@ contract DataSetRules {
         bytes32 id,
         uint256 retirements,
         address signer,
-        IDataSetEscrow.Update calldata next,
+        IStorageEscrow.Update calldata next,
         bytes calldata signature
     ) external view {
         bytes32 digest = MessageHashUtils.toTypedDataHash(
@@ -68,15 +68,15 @@ contract DataSetRules {
             )
         );
         if (!AccountSignature.isValid(signer, digest, signature)) {
-            revert IDataSetEscrow.SignatureInvalid(signer, digest);
+            revert IStorageEscrow.SignatureInvalid(signer, digest);
         }
     }
 
     /// @notice Reverts with `InvalidTerms` unless two parties may agree on these terms.
     /// @param epochBlocks Blocks of an epoch.
     function checkTerms(
-        IDataSetEscrow.Terms calldata terms,
-        IDataSetEscrow.AuditTerms calldata audit,
+        IStorageEscrow.Terms calldata terms,
+        IStorageEscrow.AuditTerms calldata audit,
         uint256 epochBlocks
     ) external view {
         if (terms.user == address(0)) _refuse("user");
@@ -103,6 +103,6 @@ contract DataSetRules {
     }
 
     function _refuse(string memory field) private pure {
-        revert IDataSetEscrow.InvalidTerms(field);
+        revert IStorageEscrow.InvalidTerms(field);
     }
 }

@@ -4,220 +4,985 @@ pragma solidity 0.8.37;
 import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import { Address } from "@openzeppelin/contracts/utils/Address.sol";
-import { ReentrancyGuard } from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
+import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import { DataSetRules } from "./DataSetRules.sol";
 import { IStorageEscrow } from "./interfaces/IStorageEscrow.sol";
-import { AgreementState } from "./libraries/AgreementState.sol";
-import { AgreementTerms } from "./libraries/AgreementTerms.sol";
-import { PdpVerifier } from "./libraries/PdpVerifier.sol";
-import { AgreementId } from "./types/AgreementId.sol";
-import { AgreementRecord } from "./types/AgreementRecord.sol";
-import { EpochIndex } from "./types/EpochIndex.sol";
+import { IPossessionVerifier } from "./interfaces/IPossessionVerifier.sol";
+import { IRandomnessSource } from "./interfaces/IRandomnessSource.sol";
+import { AccountSignature } from "./libraries/AccountSignature.sol";
+import { DataSetSignature } from "./libraries/DataSetSignature.sol";
+import { LiveRanges } from "./libraries/LiveRanges.sol";
+import { Schedules } from "./libraries/Schedules.sol";
+import { SetBooks } from "./libraries/SetBooks.sol";
+import { UserBalance } from "./libraries/UserBalance.sol";
 
-/// @title Escrow of storage agreements
-/// @notice Holds the users' fees and the providers' collateral, in the native coin and in ERC-20 tokens, until an audit
-/// epoch decides who gets them, and then until that party withdraws them. The contract has no owner, cannot be
-/// changed and cannot be paused.
+/// @title Escrow of data sets
+/// @notice Holds the users' balances and the providers' collateral, in the native coin and in ERC-20 tokens. The
+/// contract has no owner, cannot be changed and cannot be paused.
 ///
-/// This contract authenticates callers, keeps balances, moves money and emits events. The life of an agreement is the
-/// state machine of `AgreementState`.
+/// Who may call: any account deposits for anybody, sends a co-signed update, sends proofs, reports misses, disputes,
+/// settles and closes. The user retires slices; user or provider give notice; each withdraws its own money.
 ///
-/// Only the functions that move tokens or coins call untrusted code that could re-enter; they share one re-entrancy
-/// guard. The other functions only credit balances and call only views.
+/// A call first brings the user's balance and the set up to date in memory (`_enter`), works there, and writes what
+/// changed (`_leave`). All functions that change anything share one re-entrancy guard, because tokens, randomness
+/// sources and verifiers are contracts of strangers.
 ///
-/// Who may call: any account proposes and withdraws for itself; the user cancels; the named provider accepts. Any
-/// account may send proofs, report misses, close, and cancel a proposal that was not accepted in time.
-///
-/// INV-1  Per token, the contract holds the sum of all withdrawable balances, of the unsettled fees of all agreements
-///        that are proposed or running, and of the collateral left in those that are running. It holds more only if it
-///        was sent money unasked.
-/// INV-2  The fee of an epoch leaves the deposit once: to the provider if the epoch was proven, else to the user.
-/// INV-3  An epoch is never both proven and missed, and the counters equal the numbers of such epochs.
-/// INV-4  A provider loses at most `breachLimit * (compensationPerMiss + bountyPerMiss)`, which its collateral covers.
-/// INV-5  Any account can close every agreement after its last window, whatever the other parties, the randomness
-///        source, the proof verifier and the token do. A closed agreement holds no money.
-/// INV-6  Terms never change. An agreement that is closed or cancelled never changes.
-///
-/// A deposit in a token that takes a fee, or otherwise moves another amount than requested, is refused. A token that
-/// changes balances on its own breaks INV-1 for that token only, because balances of different tokens are separate.
-contract StorageEscrow is IStorageEscrow, ReentrancyGuard {
+/// INV-1  Per token, the contract holds the sum of all balances, of all pools, of open bonds, and of the fees that are
+///        paid but not settled. It holds more only if it was sent money unasked.
+/// INV-2  The fee of an epoch leaves the set once: to the provider, to the user, or divided between them.
+/// INV-3  The rate of a balance is the sum of the last fees of its running sets. All of them end at one epoch when it
+///        is used up, whatever is settled first.
+/// INV-4  The locked part of a pool is the sum of what its running sets lock, and never exceeds the pool.
+/// INV-5  A provider never loses more for a set than it locks for that set.
+/// INV-6  The high-water mark of a set never falls, and an index up to it that left the list never returns.
+/// INV-7  Versions and retirements only grow. Terms never change. A set that is breached or closed never changes.
+/// INV-8  A user cannot withdraw what covers the notice period of its sets.
+/// INV-9  Any account can close every set that has ended, whatever the other parties, the randomness source, the
+///        verifier and the token do; a closed set holds no money.
+contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
-    using AgreementState for AgreementState.State;
-    using AgreementTerms for AgreementRecord;
+    using Schedules for Level[];
+    using SetBooks for Books;
+    using UserBalance for Account;
+    using LiveRanges for bytes;
 
     /// @notice The token address that stands for the native coin.
-    address public constant NATIVE = AgreementTerms.NATIVE;
-    /// @notice Longest time from the proposal of an agreement to its last block.
-    uint256 public constant MAX_AGREEMENT_BLOCKS = AgreementTerms.MAX_BLOCKS;
-    /// @notice Most slices in one challenge.
-    uint16 public constant MAX_SAMPLES = AgreementTerms.MAX_SAMPLES;
+    address public constant NATIVE = address(0);
+    /// @notice Epochs behind the last one after which a stranger who closes a set gets its bounty.
+    uint256 public constant ABANDONED_EPOCHS = 30;
+    /// @notice Blocks of an epoch.
+    uint256 public immutable EPOCH_BLOCKS;
+    /// @notice Epochs that a set runs on after notice is given, and that a balance must cover.
+    uint256 public immutable NOTICE_EPOCHS;
+    /// @notice Rules that are rarely asked for.
+    DataSetRules public immutable RULES;
 
-    uint256 private _agreementCount;
-    mapping(AgreementId id => AgreementState.State) private _agreements;
-    mapping(address token => mapping(address account => uint256)) private _balances;
+    bytes32 private constant ID_TAG = keccak256("tallystick/v2/data-set-id");
+    bytes32 private constant SEED_TAG = keccak256("tallystick/v2/challenge-seed");
+    /// @dev Words of the structures in call data.
+    uint256 private constant TERMS_BYTES = 14 * 32;
+    uint256 private constant AUDIT_TERMS_BYTES = 11 * 32;
+    uint256 private constant RUNNING_ON = type(uint256).max;
+    /// @dev So that the number of an epoch to come still has 32 bits.
+    uint256 private constant MAX_NOTICE_EPOCHS = 1 << 24;
 
-    /// @inheritdoc IStorageEscrow
-    function propose(Terms calldata terms) external payable nonReentrant returns (AgreementId id) {
-        id = AgreementId.wrap(++_agreementCount);
-        uint256 deposit = _agreements[id].propose(msg.sender, terms);
-        emit AgreementProposed(id, msg.sender, terms.provider, terms);
-        _pull(terms.token, deposit);
+    uint256 private constant UNSETTLED = 0;
+    uint256 private constant PROVEN = 1;
+    uint256 private constant MISSED = 2;
+
+    /// @dev A set during a call.
+    struct Visit {
+        bytes32 id;
+        /// @dev Where the terms are in call data, see `_termsOf`.
+        uint256 termsPlace;
+        uint256 version;
+        uint256 retirements;
+        bytes32 contentHash;
+        Level[] levels;
+        uint256 epoch;
+        Books books;
+        Account account;
+        /// @dev Where the account is in storage.
+        uint256 accountSlot;
+        bool accountChanged;
+        bool booksChanged;
+        /// @dev First epoch that the balance could not pay, when that was found in this call; else 0.
+        uint256 exhaustedAt;
+        /// @dev Last paid epoch as far as known, RUNNING_ON without an end.
+        uint256 lastEpoch;
     }
 
     /// @inheritdoc IStorageEscrow
-    function cancel(AgreementId id) external {
-        (address user, address token, uint256 refund) = _agreements[id].cancel(id, msg.sender);
-        _balances[token][user] += refund;
-        emit AgreementCancelled(id, user, token, refund);
+    mapping(bytes32 id => bytes32) public scheduleHashOf;
+    mapping(bytes32 id => uint256) private _books;
+    mapping(bytes32 id => Dispute) private _disputes;
+    mapping(address token => mapping(address user => uint256)) private _accounts;
+    /// @inheritdoc IStorageEscrow
+    mapping(address token => mapping(address user => mapping(uint32 generation => uint32))) public endEpochOf;
+    /// @dev In a word: 128 bits of what is locked, 128 bits in all.
+    mapping(address token => mapping(address provider => uint256)) private _pools;
+    mapping(address provider => address) private _operators;
+
+    constructor(uint32 epochBlocks, uint32 noticeEpochs) EIP712("Tallystick", "1") {
+        if (epochBlocks < 2) revert InvalidTerms("epochBlocks");
+        if (noticeEpochs < 2 || noticeEpochs > MAX_NOTICE_EPOCHS) revert InvalidTerms("noticeEpochs");
+        EPOCH_BLOCKS = epochBlocks;
+        NOTICE_EPOCHS = noticeEpochs;
+        RULES = new DataSetRules();
+    }
+
+    // ---- Money
+
+    /// @inheritdoc IStorageEscrow
+    function deposit(address token, address user, uint256 amount) external payable nonReentrant {
+        uint256 received = _pull(token, amount);
+        _changeBalance(token, user, received, 0);
+        emit Deposited(token, user, msg.sender, received);
     }
 
     /// @inheritdoc IStorageEscrow
-    function accept(AgreementId id, bytes32 termsHash) external payable nonReentrant {
-        AgreementState.State storage agreement = _agreements[id];
-        uint256 collateral = agreement.accept(id, msg.sender, termsHash);
-        emit AgreementAccepted(id, agreement.record.user, msg.sender, termsHash);
-        _pull(agreement.record.token, collateral);
+    function withdraw(address token, address to, uint256 amount) external nonReentrant {
+        _checkPayment(to, amount);
+        _changeBalance(token, msg.sender, 0, amount);
+        emit Withdrawn(token, msg.sender, to, amount);
+        _push(token, to, amount);
     }
 
     /// @inheritdoc IStorageEscrow
-    function prove(
-        AgreementId id,
-        EpochIndex epoch,
-        PdpVerifier.Key calldata key,
-        PdpVerifier.Proof calldata proof
-    ) external {
-        AgreementState.State storage agreement = _agreements[id];
-        PdpVerifier.Challenge memory challenge = agreement.openChallenge(id, epoch, PdpVerifier.hashKey(key));
-        if (!_verifyProof(challenge, key, proof)) revert ProofRejected(id, epoch);
-
-        (address provider, address token, uint256 fee) = agreement.prove(epoch);
-        _balances[token][provider] += fee;
-        emit EpochProven(id, epoch, provider, fee);
+    function depositCollateral(address token, address provider, uint256 amount) external payable nonReentrant {
+        uint256 received = _pull(token, amount);
+        _changePool(token, provider, 0, 0, int256(received));
+        emit CollateralDeposited(token, provider, msg.sender, received);
     }
 
     /// @inheritdoc IStorageEscrow
-    function reportMiss(AgreementId id, EpochIndex epoch) external {
-        AgreementState.State storage agreement = _agreements[id];
-        AgreementState.Miss memory miss = agreement.miss(id, epoch);
-
-        mapping(address account => uint256) storage balances = _balances[miss.token];
-        balances[miss.user] += miss.fee + miss.compensation;
-        balances[msg.sender] += miss.bounty;
-        emit EpochMissed(id, epoch, msg.sender, miss.fee, miss.compensation, miss.bounty);
-        if (miss.breached) emit AgreementBreached(id, miss.user, agreement.record.provider);
+    function withdrawCollateral(address token, address to, uint256 amount) external nonReentrant {
+        _checkPayment(to, amount);
+        _changePool(token, msg.sender, 0, 0, -int256(amount));
+        emit CollateralWithdrawn(token, msg.sender, to, amount);
+        _push(token, to, amount);
     }
 
     /// @inheritdoc IStorageEscrow
-    function close(AgreementId id) external {
-        AgreementState.Ending memory ending = _agreements[id].close(id);
+    function setOperator(address operator) external {
+        _operators[msg.sender] = operator;
+        emit OperatorSet(msg.sender, operator);
+    }
 
-        mapping(address account => uint256) storage balances = _balances[ending.token];
-        balances[ending.user] += ending.userCredit;
-        balances[ending.provider] += ending.providerCredit;
-        emit AgreementEnded(
-            id,
-            ending.user,
-            ending.provider,
-            ending.breached,
-            ending.proven,
-            ending.missed,
-            ending.lapsed,
-            ending.userCredit,
-            ending.providerCredit
+    // ---- Life of a set
+
+    /// @inheritdoc IStorageEscrow
+    function open(Terms calldata terms, AuditTerms calldata audit, Update calldata first) external nonReentrant {
+        Visit memory visit;
+        _identify(visit, terms);
+        // From call data, since encoding them from there refuses terms with unused bits that are not zero.
+        _checkAuditTerms(terms, audit);
+        RULES.checkTerms(terms, audit, EPOCH_BLOCKS);
+        if (scheduleHashOf[visit.id] != bytes32(0)) revert DataSetExists(visit.id);
+        visit.version = first.version;
+        _checkSignatures(visit, first, _hash(first.ranges));
+        visit.epoch = currentEpoch();
+        _loadAccount(visit);
+        visit.booksChanged = true;
+        visit.books.status = Status.Running;
+        visit.books.settledThrough = visit.epoch;
+        visit.books.generation = visit.account.generation;
+        visit.lastEpoch = RUNNING_ON;
+
+        emit DataSetOpened(visit.id, terms.user, terms.provider, terms, audit);
+        Level memory level;
+        level.rangesHash = _hash(first.ranges);
+        _fill(level, terms, first.ranges, 0);
+        if (level.sliceCount == 0) revert InvalidTerms("ranges");
+        level.fromEpoch = visit.epoch + 1;
+        visit.contentHash = first.contentHash;
+        _scheduleLevel(visit, level, first.ranges);
+        _leave(visit);
+    }
+
+    /// @inheritdoc IStorageEscrow
+    function update(
+        Terms calldata terms,
+        bytes calldata schedule,
+        bytes calldata ranges,
+        Update calldata next
+    ) external nonReentrant {
+        Visit memory visit = _enter(terms, schedule);
+        _checkRunning(visit);
+        _settle(visit);
+        _update(visit, ranges, next);
+        _leave(visit);
+    }
+
+    /// @inheritdoc IStorageEscrow
+    function retire(
+        Terms calldata terms,
+        bytes calldata schedule,
+        bytes calldata ranges,
+        Update calldata carried,
+        bytes calldata remaining
+    ) external nonReentrant {
+        if (msg.sender != terms.user) revert NotUser(msg.sender, terms.user);
+        Visit memory visit = _enter(terms, schedule);
+        _checkRunning(visit);
+        _settle(visit);
+        if (carried.version > 0) {
+            _update(visit, ranges, carried);
+            ranges = carried.ranges;
+        }
+        Level memory before = visit.levels[visit.levels.length - 1];
+        if (before.fromEpoch > visit.epoch + 1) revert RetirementPending(visit.id, before.fromEpoch);
+        Level memory level;
+        level.rangesHash = _hash(remaining);
+        _fillAfter(level, visit, ranges, remaining);
+        if (level.sliceCount == 0 || level.highestIndex != before.highestIndex) revert InvalidTerms("ranges");
+        level.fromEpoch = visit.epoch + 2;
+        ++visit.retirements;
+        _scheduleLevel(visit, level, remaining);
+        _leave(visit);
+    }
+
+    /// @inheritdoc IStorageEscrow
+    function giveNotice(Terms calldata terms, bytes calldata schedule) external nonReentrant {
+        if (msg.sender != terms.user && !_isProvider(msg.sender, terms.provider)) revert NotParty(msg.sender);
+        Visit memory visit = _enter(terms, schedule);
+        _checkRunning(visit);
+        uint256 end = visit.epoch + _noticeEpochs(visit);
+        Level memory level;
+        level.fromEpoch = end + 1;
+        (level.highestIndex, ) = visit.levels.lastRanges();
+        level.rangesHash = keccak256("");
+        _settle(visit);
+        _scheduleLevel(visit, level, msg.data[0:0]);
+        _end(visit, end);
+        emit NoticeGiven(visit.id, msg.sender, end);
+        _leave(visit);
+    }
+
+    /// @inheritdoc IStorageEscrow
+    function settle(Terms calldata terms, bytes calldata schedule) external nonReentrant {
+        Visit memory visit = _enter(terms, schedule);
+        _settle(visit);
+        _leave(visit);
+    }
+
+    /// @inheritdoc IStorageEscrow
+    function close(Terms calldata terms, bytes calldata schedule) external nonReentrant {
+        Visit memory visit = _enter(terms, schedule);
+        if (visit.books.disputed) revert DisputeOpen(visit.id);
+        if (visit.lastEpoch == RUNNING_ON || visit.epoch < visit.lastEpoch + 2) {
+            revert StillRunning(visit.id, visit.lastEpoch);
+        }
+        _settle(visit);
+        _creditUser(visit, visit.levels.paidAhead(visit.lastEpoch));
+        uint256 locked = _locked(visit);
+        uint256 bounty;
+        if (
+            visit.epoch > visit.lastEpoch + 2 + ABANDONED_EPOCHS &&
+            msg.sender != terms.user &&
+            msg.sender != terms.provider
+        ) {
+            bounty = (visit.levels.highestFee() * terms.bountyPercent) / 100;
+            if (bounty > locked) bounty = locked;
+        }
+        _changePool(terms.token, terms.provider, locked, 0, -int256(bounty));
+        visit.booksChanged = true;
+        visit.books.status = Status.Closed;
+        emit DataSetClosed(visit.id, msg.sender, bounty);
+        _leave(visit);
+        _changeBalance(terms.token, msg.sender, bounty, 0);
+    }
+
+    // ---- Proofs
+
+    /// @inheritdoc IStorageEscrow
+    function prove(ProofCall[] calldata calls) external nonReentrant {
+        if (calls.length == 0) revert NoProofs();
+        address verifier = calls[0].audit.verifier;
+        IPossessionVerifier.Claim[] memory claims = new IPossessionVerifier.Claim[](calls.length);
+        for (uint256 i; i < calls.length; ++i) {
+            if (calls[i].audit.verifier != verifier) revert DifferentVerifiers(verifier, calls[i].audit.verifier);
+            _prove(calls[i], claims[i]);
+        }
+        if (!IPossessionVerifier(verifier).verify(claims)) revert ProofRejected();
+    }
+
+    /// @inheritdoc IStorageEscrow
+    function reportMiss(
+        Terms calldata terms,
+        AuditTerms calldata audit,
+        bytes calldata schedule,
+        uint256 epoch
+    ) external nonReentrant {
+        Visit memory visit = _enter(terms, schedule);
+        _checkMode(visit, Mode.EveryEpoch);
+        _checkAuditTerms(terms, audit);
+        _checkPartOfSet(visit, epoch);
+        uint256 from = epoch * EPOCH_BLOCKS + audit.phase + audit.windowBlocks + audit.graceBlocks + 1;
+        uint256 until = (uint256(epoch) + 2) * EPOCH_BLOCKS - 1;
+        if (block.number < from || block.number > until) {
+            revert NotReportable(visit.id, epoch, block.number, from, until);
+        }
+        _settle(visit);
+        uint256 bounty = _miss(visit, epoch);
+        _leave(visit);
+        _changeBalance(terms.token, msg.sender, bounty, 0);
+    }
+
+    /// @inheritdoc IStorageEscrow
+    function dispute(Terms calldata terms, AuditTerms calldata audit, bytes calldata schedule) external nonReentrant {
+        Visit memory visit = _enter(terms, schedule);
+        _checkMode(visit, Mode.OnDemand);
+        _checkAuditTerms(terms, audit);
+        if (visit.books.disputed) revert DisputeOpen(visit.id);
+        uint256 epoch = visit.epoch;
+        _checkPartOfSet(visit, epoch);
+        _settle(visit);
+        if (_outcome(visit, epoch) != UNSETTLED) revert EpochSettled(visit.id, epoch);
+        uint256 grid = IRandomnessSource(audit.randomness).gridBlocks();
+        uint256 challengeBlock = (block.number / grid + 1) * grid;
+        if (challengeBlock / EPOCH_BLOCKS != epoch) revert DisputeTooLate(challengeBlock, epoch);
+
+        visit.booksChanged = true;
+        visit.books.disputed = true;
+        _disputes[visit.id] = Dispute(msg.sender, uint64(challengeBlock), audit.disputeBond);
+        emit DisputeOpened(visit.id, msg.sender, uint64(challengeBlock), audit.disputeBond);
+        _leave(visit);
+        _changeBalance(terms.token, msg.sender, 0, audit.disputeBond);
+    }
+
+    /// @inheritdoc IStorageEscrow
+    function upholdDispute(
+        Terms calldata terms,
+        AuditTerms calldata audit,
+        bytes calldata schedule
+    ) external nonReentrant {
+        Visit memory visit = _enter(terms, schedule);
+        _checkMode(visit, Mode.OnDemand);
+        _checkAuditTerms(terms, audit);
+        if (!visit.books.disputed) revert NoDispute(visit.id);
+        Dispute memory open_ = _disputes[visit.id];
+        uint256 epoch = open_.challengeBlock / EPOCH_BLOCKS;
+        uint256 lastBlock = uint256(open_.challengeBlock) + audit.windowBlocks + audit.graceBlocks;
+        if (block.number <= lastBlock) {
+            revert NotReportable(visit.id, epoch, block.number, lastBlock + 1, type(uint256).max);
+        }
+        _settle(visit);
+        _endDispute(visit);
+        emit DisputeUpheld(visit.id, open_.disputer, open_.bond);
+        uint256 bounty = _miss(visit, epoch);
+        _leave(visit);
+        _changeBalance(terms.token, open_.disputer, bounty + open_.bond, 0);
+    }
+
+    /// @inheritdoc IStorageEscrow
+    function showDoubleSigning(
+        Terms calldata terms,
+        bytes calldata schedule,
+        address signer,
+        bytes calldata evidence
+    ) external nonReentrant {
+        bool byUser = signer == terms.user;
+        if (!byUser && !_isProvider(signer, terms.provider)) revert NotParty(signer);
+        Visit memory visit = _enter(terms, schedule);
+        if (byUser) _checkRunning(visit);
+        uint256 version = RULES.checkDoubleSigning(
+            _domainSeparatorV4(),
+            visit.id,
+            visit.retirements,
+            signer,
+            byUser,
+            evidence
+        );
+        _settle(visit);
+        emit DoubleSigned(visit.id, signer, version);
+        if (byUser) {
+            // No more than its share of the balance: the rest is what other sets run on.
+            uint256 penalty = visit.levels.lastFee() * _noticeEpochs(visit);
+            visit.account.available -= penalty;
+            _changePool(terms.token, terms.provider, 0, 0, int256(penalty));
+        }
+        _breach(visit, visit.epoch, !byUser);
+        _leave(visit);
+    }
+
+    // ---- Views
+
+    /// @inheritdoc IStorageEscrow
+    function currentEpoch() public view returns (uint256) {
+        return block.number / EPOCH_BLOCKS;
+    }
+
+    /// @inheritdoc IStorageEscrow
+    function idOf(Terms calldata terms) external view returns (bytes32 id) {
+        return _idOf(terms);
+    }
+
+    /// @inheritdoc IStorageEscrow
+    function operatorOf(address provider) public view returns (address) {
+        address operator = _operators[provider];
+        return operator == address(0) ? provider : operator;
+    }
+
+    /// @inheritdoc IStorageEscrow
+    function accountOf(address token, address user) external view returns (Account memory) {
+        return UserBalance.unpack(_accounts[token][user]);
+    }
+
+    /// @inheritdoc IStorageEscrow
+    function poolOf(address token, address provider) external view returns (Pool memory) {
+        uint256 word = _pools[token][provider];
+        return Pool({ total: uint128(word), locked: word >> 128 });
+    }
+
+    /// @inheritdoc IStorageEscrow
+    function booksOf(bytes32 id) external view returns (Books memory) {
+        return SetBooks.unpack(_books[id]);
+    }
+
+    /// @inheritdoc IStorageEscrow
+    function disputeOf(bytes32 id) external view returns (Dispute memory) {
+        return _disputes[id];
+    }
+
+    // ---- Entering and leaving a set
+
+    function _enter(Terms calldata terms, bytes calldata schedule) private view returns (Visit memory visit) {
+        _identify(visit, terms);
+        bytes32 stored = scheduleHashOf[visit.id];
+        if (stored == bytes32(0)) revert UnknownDataSet(visit.id);
+        bytes32 given = _hash(schedule);
+        if (given != stored) revert WrongSchedule(visit.id, stored, given);
+        (visit.version, visit.retirements, visit.contentHash, visit.levels) = Schedules.decode(schedule);
+        visit.books.load(_books[visit.id]);
+        if (visit.books.status != Status.Running) revert WrongStatus(visit.id, visit.books.status);
+        visit.epoch = currentEpoch();
+        _loadAccount(visit);
+        visit.lastEpoch = _lastEpochOf(visit);
+    }
+
+    /// @dev For what changes the future of a set: no end is known.
+    function _checkRunning(Visit memory visit) private pure {
+        if (visit.lastEpoch != RUNNING_ON) revert DataSetEnded(visit.id, visit.lastEpoch);
+    }
+
+    function _loadAccount(Visit memory visit) private view {
+        mapping(address user => uint256) storage accounts = _accounts[_termsOf(visit).token];
+        address user = _termsOf(visit).user;
+        uint256 slot;
+        uint256 word;
+        assembly ("memory-safe") {
+            mstore(0x00, user)
+            mstore(0x20, accounts.slot)
+            slot := keccak256(0x00, 0x40)
+            word := sload(slot)
+        }
+        visit.accountSlot = slot;
+        visit.account.load(word);
+        visit.exhaustedAt = visit.account.accrue(visit.epoch);
+    }
+
+    function _lastEpochOf(Visit memory visit) private view returns (uint256) {
+        if (visit.books.noticedEnd != 0) return visit.books.noticedEnd;
+        uint256 generation = visit.books.generation;
+        if (generation == visit.account.generation) return RUNNING_ON;
+        if (visit.exhaustedAt != 0 && generation + 1 == visit.account.generation) return visit.exhaustedAt - 1;
+        return endEpochOf[_termsOf(visit).token][_termsOf(visit).user][uint32(generation)] - 1;
+    }
+
+    function _leave(Visit memory visit) private {
+        if (visit.booksChanged) _books[visit.id] = visit.books.pack();
+        if (!visit.accountChanged) return;
+        if (visit.exhaustedAt != 0) {
+            _endGeneration(_termsOf(visit).token, _termsOf(visit).user, visit.account, visit.exhaustedAt);
+        }
+        uint256 slot = visit.accountSlot;
+        uint256 word = visit.account.pack();
+        assembly ("memory-safe") {
+            sstore(slot, word)
+        }
+    }
+
+    /// @dev For a balance that was used up: notes when its generation ended.
+    function _endGeneration(address token, address user, Account memory account, uint256 exhaustedAt) private {
+        endEpochOf[token][user][uint32(account.generation - 1)] = uint32(exhaustedAt);
+        emit BalanceExhausted(token, user, account.generation - 1, exhaustedAt);
+    }
+
+    /// @dev Gives money to a balance that is not part of a visit, or takes money that the notice period of its sets
+    /// does not need.
+    function _changeBalance(address token, address user, uint256 added, uint256 taken) private {
+        Account memory account = UserBalance.unpack(_accounts[token][user]);
+        uint256 exhaustedAt = account.accrue(currentEpoch());
+        if (taken > 0) {
+            uint256 required = account.rate * NOTICE_EPOCHS + taken;
+            if (account.available < required) revert BalanceTooLow(token, user, account.available, required);
+        }
+        account.available = account.available + added - taken;
+        if (exhaustedAt != 0) _endGeneration(token, user, account, exhaustedAt);
+        _accounts[token][user] = account.pack();
+    }
+
+    function _creditUser(Visit memory visit, uint256 amount) private pure {
+        if (amount == 0) return;
+        visit.account.available += amount;
+        visit.accountChanged = true;
+    }
+
+    function _payProvider(Visit memory visit, uint256 amount) private {
+        _changePool(_termsOf(visit).token, _termsOf(visit).provider, 0, 0, int256(amount));
+    }
+
+    /// @dev Frees and locks collateral, then adds to a pool or takes from it.
+    function _changePool(address token, address provider, uint256 freed, uint256 locked, int256 change) private {
+        uint256 word = _pools[token][provider];
+        uint256 nowLocked = (word >> 128) + locked - freed;
+        uint256 total = uint256(int256(uint256(uint128(word))) + change);
+        // A total that would be negative is a huge number here.
+        if (total > type(uint128).max || (nowLocked > total && (locked > freed || change < 0))) {
+            revert CollateralTooLow(token, provider, uint128(word), nowLocked);
+        }
+        _pools[token][provider] = total | (nowLocked << 128);
+    }
+
+    // ---- Schedules
+
+    /// @dev Writes what a level has from its list. An empty list costs nothing.
+    function _fill(
+        Level memory level,
+        Terms calldata terms,
+        bytes calldata ranges,
+        uint256 highestBefore
+    ) private pure {
+        (uint256 sliceCount, uint256 highest) = ranges.check();
+        if (highest < highestBefore) highest = highestBefore;
+        level.sliceCount = sliceCount;
+        level.highestIndex = highest;
+        if (sliceCount == 0) return;
+        uint256 fee;
+        unchecked {
+            // Prices are below 2^80, numbers below 2^53.
+            fee = terms.feePerSlice * sliceCount + terms.feePerIndex * highest;
+        }
+        if (fee < terms.feeFloor) fee = terms.feeFloor;
+        if (fee > terms.feeCap) revert FeeAboveCap(fee, terms.feeCap);
+        level.fee = fee;
+    }
+
+    /// @dev The same for a list that follows the last one of a schedule.
+    function _fillAfter(
+        Level memory level,
+        Visit memory visit,
+        bytes calldata before,
+        bytes calldata ranges
+    ) private pure {
+        (uint256 highestBefore, bytes32 hashBefore) = visit.levels.lastRanges();
+        _checkRanges(before, hashBefore);
+        _fill(level, _termsOf(visit), ranges, highestBefore);
+        ranges.checkFollows(before, highestBefore);
+    }
+
+    function _update(Visit memory visit, bytes calldata ranges, Update calldata next) private {
+        uint256 version = next.version;
+        if (version <= visit.version) revert StaleVersion(visit.version, version);
+        visit.version = version;
+        bytes calldata newRanges = next.ranges;
+        Level memory level;
+        level.rangesHash = _hash(newRanges);
+        _checkSignatures(visit, next, level.rangesHash);
+        _fillAfter(level, visit, ranges, newRanges);
+        level.fromEpoch = visit.epoch + 1;
+        visit.contentHash = next.contentHash;
+        _scheduleLevel(visit, level, newRanges);
+        if (level.sliceCount == 0) _end(visit, visit.epoch);
+    }
+
+    /// @dev Puts a level at the end of the schedule, in place of those that begin with it or later, and moves money and
+    /// collateral from the old schedule to the new one.
+    function _scheduleLevel(Visit memory visit, Level memory level, bytes calldata ranges) private {
+        Terms calldata terms = _termsOf(visit);
+        Account memory account = visit.account;
+        Level[] memory levels = visit.levels;
+        uint256 feeBefore;
+        uint256 highestBefore;
+        uint256 available = account.available;
+        if (levels.length > 0) {
+            feeBefore = levels.lastFee();
+            highestBefore = levels.highestFee();
+            unchecked {
+                available += levels.paidAhead(visit.epoch);
+            }
+        }
+        levels = levels.extend(visit.books.settledThrough, level);
+        if (levels.length > Schedules.MAX_LEVELS) revert TooManyLevels(visit.id);
+        visit.levels = levels;
+        uint256 required = levels.paidAhead(visit.epoch);
+        unchecked {
+            // Balances are below 2^113, rates below 2^81, notice is at most 2^24 epochs; the rate has the fee before.
+            account.rate += level.fee - feeBefore;
+            uint256 reserve = level.fee > feeBefore ? account.rate * NOTICE_EPOCHS : 0;
+            if (available < required + reserve) {
+                revert BalanceTooLow(terms.token, terms.user, available, required + reserve);
+            }
+            available -= required;
+        }
+        // A balance that stays as it was is brought up to date some other time.
+        if (level.fee != feeBefore || available != account.available) visit.accountChanged = true;
+        account.available = available;
+        _lock(visit, highestBefore);
+        _publish(visit, ranges);
+    }
+
+    /// @dev Locks what the highest fee takes, after that was another one.
+    function _lock(Visit memory visit, uint256 highestBefore) private {
+        uint256 highest = visit.levels.highestFee();
+        (uint256 lower, uint256 higher) = highest < highestBefore ? (highest, highestBefore) : (highestBefore, highest);
+        uint256 secured = Schedules.securedFee(lower);
+        // What lies between a fee and what it is rounded up to is rounded up to the same.
+        if (higher <= secured) return;
+        (uint256 before, uint256 next) = (secured, Schedules.securedFee(higher));
+        if (lower == highest) (before, next) = (next, before);
+        _changePool(
+            _termsOf(visit).token,
+            _termsOf(visit).provider,
+            _lockedFor(visit, before),
+            _lockedFor(visit, next),
+            0
         );
     }
 
-    /// @inheritdoc IStorageEscrow
-    function withdraw(address token, address to) external nonReentrant returns (uint256 amount) {
-        if (to == address(0) || to == address(this)) revert InvalidRecipient(to);
-        amount = _balances[token][msg.sender];
-        if (amount == 0) revert NothingToWithdraw(token, msg.sender);
+    /// @dev Pins the schedule, and tells it together with the ranges of its last level.
+    function _publish(Visit memory visit, bytes calldata ranges) private {
+        bytes32 id = visit.id;
+        uint256 data;
+        assembly ("memory-safe") {
+            // The schedule is encoded where it lies in the data of the event: behind two offsets.
+            data := mload(0x40)
+            mstore(0x40, add(data, 0x40))
+        }
+        bytes memory schedule = visit.levels.encode(visit.version, visit.retirements, visit.contentHash);
+        scheduleHashOf[id] = keccak256(schedule);
+        bytes32 topic = DataSetScheduled.selector;
+        assembly ("memory-safe") {
+            let place := mload(0x40)
+            mstore(data, 0x40)
+            mstore(add(data, 0x20), sub(place, data))
+            mstore(place, ranges.length)
+            place := add(place, 0x20)
+            calldatacopy(place, ranges.offset, ranges.length)
+            let end := add(place, ranges.length)
+            mstore(end, 0)
+            end := and(add(end, 0x1f), not(0x1f))
+            mstore(0x40, end)
+            log2(data, sub(end, data), topic, id)
+        }
+    }
 
-        _balances[token][msg.sender] = 0;
-        emit Withdrawn(token, msg.sender, to, amount);
+    /// @dev What the set locks: a percentage of its highest fee, rounded up, less what each miss has cost at most.
+    function _locked(Visit memory visit) private pure returns (uint256) {
+        return _lockedFor(visit, Schedules.securedFee(visit.levels.highestFee()));
+    }
+
+    /// @param secured The highest fee, rounded up.
+    function _lockedFor(Visit memory visit, uint256 secured) private pure returns (uint256) {
+        Terms calldata terms = _termsOf(visit);
+        uint256 spent = visit.books.missed * (uint256(terms.compensationPercent) + terms.bountyPercent);
+        return (secured * (terms.collateralPercent - spent)) / 100;
+    }
+
+    /// @dev Epochs that a set runs on after notice: as many of the period as the balance covers.
+    function _noticeEpochs(Visit memory visit) private view returns (uint256) {
+        uint256 runway = visit.account.runway();
+        return runway < NOTICE_EPOCHS ? runway : NOTICE_EPOCHS;
+    }
+
+    function _end(Visit memory visit, uint256 lastEpoch) private pure {
+        visit.booksChanged = true;
+        visit.books.noticedEnd = lastEpoch;
+        visit.lastEpoch = lastEpoch;
+    }
+
+    // ---- Epochs
+
+    /// @dev Settles all epochs whose outcome nothing can change any more: those before the previous one, up to the
+    /// last one, and none from the epoch of an open dispute on.
+    function _settle(Visit memory visit) private {
+        uint256 settled = visit.books.settledThrough;
+        uint256 through;
+        unchecked {
+            through = visit.epoch < 2 ? 0 : visit.epoch - 2;
+        }
+        if (through > visit.lastEpoch) through = visit.lastEpoch;
+        if (visit.books.disputed) {
+            uint256 disputedEpoch = _disputes[visit.id].challengeBlock / EPOCH_BLOCKS;
+            if (through >= disputedEpoch) through = disputedEpoch - 1;
+        }
+        if (through <= settled) return;
+        uint256 fees = _unsettledFees(visit, through);
+        visit.booksChanged = true;
+        visit.books.outcomes >>= 2 * (through - settled);
+        visit.books.settledThrough = through;
+        if (fees == 0) return;
+        bool earned = _termsOf(visit).mode == Mode.OnDemand;
+        if (earned) _payProvider(visit, fees);
+        else _creditUser(visit, fees);
+        emit DataSetSettled(visit.id, through, earned ? fees : 0, earned ? 0 : fees);
+    }
+
+    /// @dev Fees behind `settledThrough` up to `through` that went to nobody.
+    function _unsettledFees(Visit memory visit, uint256 through) private pure returns (uint256 fees) {
+        uint256 settled = visit.books.settledThrough;
+        fees = visit.levels.feesBetween(settled, through);
+        for (uint256 epoch = settled + 1; epoch <= settled + 2 && epoch <= through; ++epoch) {
+            if (_outcome(visit, epoch) != UNSETTLED) fees -= _feeAt(visit, epoch);
+        }
+    }
+
+    function _feeAt(Visit memory visit, uint256 epoch) private pure returns (uint256 fee) {
+        (fee, ) = visit.levels.levelAt(epoch);
+    }
+
+    function _outcome(Visit memory visit, uint256 epoch) private pure returns (uint256) {
+        return (visit.books.outcomes >> (2 * (epoch - visit.books.settledThrough - 1))) & 3;
+    }
+
+    function _setOutcome(Visit memory visit, uint256 epoch, uint256 outcome) private pure {
+        if (_outcome(visit, epoch) != UNSETTLED) revert EpochSettled(visit.id, epoch);
+        visit.booksChanged = true;
+        visit.books.outcomes |= outcome << (2 * (epoch - visit.books.settledThrough - 1));
+    }
+
+    function _checkPartOfSet(Visit memory visit, uint256 epoch) private pure {
+        if (epoch < visit.levels[0].fromEpoch || epoch > visit.lastEpoch) revert NotPartOfSet(visit.id, epoch);
+        if (epoch <= visit.books.settledThrough) revert EpochSettled(visit.id, epoch);
+    }
+
+    /// @dev Everything about a proof but its verification.
+    /// @param claim Written for the verifier.
+    function _prove(ProofCall calldata call, IPossessionVerifier.Claim memory claim) private {
+        Visit memory visit = _enter(call.terms, call.schedule);
+        AuditTerms calldata audit = call.audit;
+        _checkAuditTerms(call.terms, audit);
+        uint64 challengeBlock = _takeProof(visit, audit, call.ranges);
+        bytes32 randomness = IRandomnessSource(audit.randomness).record(challengeBlock, call.evidence);
+        claim.seed = _seed(visit.id, challengeBlock, randomness);
+        claim.keyHash = audit.keyHash;
+        claim.sampleCount = audit.sampleCount;
+        claim.ranges = call.ranges;
+        claim.answer = call.answer;
+    }
+
+    /// @dev What the verifier draws from: bound to chain, escrow, set and challenge block.
+    function _seed(bytes32 id, uint256 challengeBlock, bytes32 randomness) private view returns (bytes32 seed) {
+        bytes32 tag = SEED_TAG;
+        assembly ("memory-safe") {
+            // Behind what is in use.
+            let place := mload(0x40)
+            mstore(place, tag)
+            mstore(add(place, 0x20), chainid())
+            mstore(add(place, 0x40), address())
+            mstore(add(place, 0x60), id)
+            mstore(add(place, 0x80), challengeBlock)
+            mstore(add(place, 0xa0), randomness)
+            seed := keccak256(place, 0xc0)
+        }
+    }
+
+    /// @dev Pays for a proof that is still to be verified.
+    function _takeProof(
+        Visit memory visit,
+        AuditTerms calldata audit,
+        bytes calldata ranges
+    ) private returns (uint64 challengeBlock) {
+        bool onDemand = _termsOf(visit).mode == Mode.OnDemand;
+        uint256 bond;
+        if (onDemand) {
+            if (!visit.books.disputed) revert NoDispute(visit.id);
+            Dispute memory open_ = _disputes[visit.id];
+            (challengeBlock, bond) = (open_.challengeBlock, open_.bond);
+            emit DisputeAnswered(visit.id, open_.disputer, bond);
+        } else {
+            challengeBlock = uint64(visit.epoch * EPOCH_BLOCKS + audit.phase);
+        }
+        uint256 windowEnd = uint256(challengeBlock) + audit.windowBlocks;
+        uint256 lastBlock = windowEnd + audit.graceBlocks;
+        if (block.number <= challengeBlock || block.number > lastBlock) {
+            revert OutsideWindow(block.number, challengeBlock, lastBlock);
+        }
+        uint256 epoch = challengeBlock / EPOCH_BLOCKS;
+        _checkPartOfSet(visit, epoch);
+        (uint256 levelFee, bytes32 rangesHash) = visit.levels.levelAt(epoch);
+        _checkRanges(ranges, rangesHash);
+
+        _settle(visit);
+        _setOutcome(visit, epoch, PROVEN);
+        ++visit.books.proven;
+        bool late = !onDemand && block.number > windowEnd;
+        uint256 fee = late ? (levelFee * _termsOf(visit).latePercent) / 100 : levelFee;
+        _creditUser(visit, levelFee - fee);
+        if (onDemand) _endDispute(visit);
+        _payProvider(visit, fee + bond);
+        emit EpochProven(visit.id, epoch, fee, late);
+        _leave(visit);
+    }
+
+    function _endDispute(Visit memory visit) private {
+        delete _disputes[visit.id];
+        visit.booksChanged = true;
+        visit.books.disputed = false;
+    }
+
+    /// @return bounty For whoever reported it, taken from the pool.
+    function _miss(Visit memory visit, uint256 epoch) private returns (uint256 bounty) {
+        Terms calldata terms = _termsOf(visit);
+        _setOutcome(visit, epoch, MISSED);
+        uint256 fee = _feeAt(visit, epoch);
+        uint256 compensation = (fee * terms.compensationPercent) / 100;
+        bounty = (fee * terms.bountyPercent) / 100;
+        uint256 before = _locked(visit);
+        ++visit.books.missed;
+        _changePool(terms.token, terms.provider, before - _locked(visit), 0, -int256(compensation + bounty));
+        _creditUser(visit, fee + compensation);
+        emit EpochMissed(visit.id, epoch, msg.sender, fee, compensation, bounty);
+        if (visit.books.missed == terms.breachLimit) _breach(visit, epoch, true);
+    }
+
+    /// @dev Ends a set at once. Paid epochs that went to nobody go to the party that is not at fault; what is paid for
+    /// later ones goes back to the user.
+    /// @param forfeit Whether the provider is at fault, who then loses what is locked.
+    function _breach(Visit memory visit, uint256 epoch, bool forfeit) private {
+        Terms calldata terms = _termsOf(visit);
+        if (visit.books.disputed) {
+            Dispute memory open_ = _disputes[visit.id];
+            _endDispute(visit);
+            // The user's balance is in memory.
+            if (open_.disputer == terms.user) _creditUser(visit, open_.bond);
+            else _changeBalance(terms.token, open_.disputer, open_.bond, 0);
+        }
+        uint256 paid = visit.lastEpoch;
+        if (paid == RUNNING_ON) {
+            paid = visit.epoch;
+            visit.account.rate -= visit.levels.lastFee();
+        }
+        // Of a balance that was used up, too: its last epoch may lie before those that are paid in advance.
+        uint256 ahead = visit.levels.paidAhead(paid);
+        uint256 fees = _unsettledFees(visit, paid);
+        uint256 locked = _locked(visit);
+        _changePool(terms.token, terms.provider, locked, 0, forfeit ? -int256(locked) : int256(fees));
+        visit.accountChanged = true;
+        _creditUser(visit, forfeit ? fees + ahead + locked : ahead);
+        visit.booksChanged = true;
+        visit.books.status = Status.Breached;
+        emit DataSetBreached(visit.id, epoch, forfeit ? locked : 0);
+    }
+
+    // ---- Checks
+
+    /// @dev The id of terms as they came. Unused bits count, so terms with other ones than zeros are those of another
+    /// set.
+    function _idOf(Terms calldata terms) private view returns (bytes32 id) {
+        bytes32 tag = ID_TAG;
+        assembly ("memory-safe") {
+            // Behind what is in use.
+            let start := mload(0x40)
+            mstore(start, tag)
+            mstore(add(start, 0x20), chainid())
+            mstore(add(start, 0x40), address())
+            calldatacopy(add(start, 0x60), terms, TERMS_BYTES)
+            id := keccak256(start, add(0x60, TERMS_BYTES))
+        }
+    }
+
+    /// @dev Writes down the id of terms, and where they are.
+    function _identify(Visit memory visit, Terms calldata terms) private view {
+        visit.id = _idOf(terms);
+        uint256 place;
+        assembly ("memory-safe") {
+            place := terms
+        }
+        visit.termsPlace = place;
+    }
+
+    /// @dev The terms stay in call data: a copy costs more than reading there what is needed.
+    function _termsOf(Visit memory visit) private pure returns (Terms calldata terms) {
+        uint256 place = visit.termsPlace;
+        assembly ("memory-safe") {
+            terms := place
+        }
+    }
+
+    function _checkAuditTerms(Terms calldata terms, AuditTerms calldata audit) private pure {
+        bytes32 hash;
+        assembly ("memory-safe") {
+            let place := mload(0x40)
+            calldatacopy(place, audit, AUDIT_TERMS_BYTES)
+            hash := keccak256(place, AUDIT_TERMS_BYTES)
+        }
+        if (hash != terms.auditHash) revert WrongAuditTerms(terms.auditHash, hash);
+    }
+
+    function _checkMode(Visit memory visit, Mode mode) private pure {
+        Mode actual = _termsOf(visit).mode;
+        if (actual != mode) revert WrongMode(visit.id, actual);
+    }
+
+    function _checkRanges(bytes calldata ranges, bytes32 expected) private pure {
+        bytes32 hash = _hash(ranges);
+        if (hash != expected) revert WrongRanges(expected, hash);
+    }
+
+    /// @dev A party that sends the call itself needs no signature. The version is already that of the update.
+    /// @param rangesHash Hash of its ranges.
+    function _checkSignatures(Visit memory visit, Update calldata next, bytes32 rangesHash) private view {
+        uint256 deadlineBlock = next.deadlineBlock;
+        if (block.number > deadlineBlock) revert SignatureExpired(deadlineBlock, block.number);
+        bytes32 digest = _digest(visit, rangesHash, next.contentHash, deadlineBlock);
+        address user = _termsOf(visit).user;
+        address provider = _termsOf(visit).provider;
+        if (msg.sender != user) _checkSignature(user, digest, next.userSignature);
+        if (!_isProvider(msg.sender, provider)) _checkSignature(operatorOf(provider), digest, next.providerSignature);
+    }
+
+    function _checkSignature(address signer, bytes32 digest, bytes calldata signature) private view {
+        if (!AccountSignature.isValid(signer, digest, signature)) revert SignatureInvalid(signer, digest);
+    }
+
+    function _isProvider(address account, address provider) private view returns (bool) {
+        return account == provider || account == _operators[provider];
+    }
+
+    function _digest(
+        Visit memory visit,
+        bytes32 rangesHash,
+        bytes32 contentHash,
+        uint256 deadlineBlock
+    ) private view returns (bytes32) {
+        return
+            _hashTypedDataV4(
+                DataSetSignature.structHash(
+                    visit.id,
+                    visit.version,
+                    visit.retirements,
+                    rangesHash,
+                    contentHash,
+                    deadlineBlock
+                )
+            );
+    }
+
+    /// @dev keccak256 without making room for a copy.
+    function _hash(bytes calldata data) private pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            let place := mload(0x40)
+            calldatacopy(place, data.offset, data.length)
+            hash := keccak256(place, data.length)
+        }
+    }
+
+    // ---- Transfers
+
+    /// @return received What arrived: a token may take a fee.
+    function _pull(address token, uint256 amount) private returns (uint256 received) {
+        if (token == NATIVE) {
+            if (msg.value != amount) revert WrongValue(amount, msg.value);
+            received = amount;
+        } else {
+            if (msg.value != 0) revert WrongValue(0, msg.value);
+            uint256 before = IERC20(token).balanceOf(address(this));
+            IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
+            received = IERC20(token).balanceOf(address(this)) - before;
+        }
+        if (received == 0 || received > type(uint112).max) revert InvalidAmount(received);
+    }
+
+    function _push(address token, address to, uint256 amount) private {
         if (token == NATIVE) Address.sendValue(payable(to), amount);
         else IERC20(token).safeTransfer(to, amount);
     }
 
-    /// @inheritdoc IStorageEscrow
-    function balanceOf(address token, address account) external view returns (uint256) {
-        return _balances[token][account];
-    }
-
-    /// @inheritdoc IStorageEscrow
-    function agreementOf(AgreementId id) external view returns (Agreement memory) {
-        AgreementRecord storage record = _agreements[id].record;
-        return
-            Agreement({
-                user: record.user,
-                status: record.status,
-                epochsProven: record.epochsProven,
-                epochsMissed: record.epochsMissed,
-                terms: record.termsOf()
-            });
-    }
-
-    /// @inheritdoc IStorageEscrow
-    function termsHashOf(AgreementId id) external view returns (bytes32) {
-        AgreementState.State storage agreement = _agreements[id];
-        agreement.checkExists(id);
-        return agreement.record.hashOf();
-    }
-
-    /// @inheritdoc IStorageEscrow
-    function agreementCount() external view returns (uint256) {
-        return _agreementCount;
-    }
-
-    /// @inheritdoc IStorageEscrow
-    function epochStatus(AgreementId id, EpochIndex epoch) external view returns (EpochStatus) {
-        return _agreements[id].epochStatus(id, epoch);
-    }
-
-    /// @inheritdoc IStorageEscrow
-    function challengeOf(
-        AgreementId id,
-        EpochIndex epoch
-    )
-        external
-        view
-        returns (
-            bytes32 seed,
-            uint16 sampleCount,
-            uint64 firstIndex,
-            uint64 sliceCount,
-            uint64 openBlock,
-            uint64 deadlineBlock
-        )
-    {
-        AgreementState.State storage agreement = _agreements[id];
-        agreement.checkExists(id);
-        agreement.checkEpoch(id, epoch);
-        (uint256 afterBlock, uint256 lastBlock) = agreement.window(epoch);
-        PdpVerifier.Challenge memory challenge = agreement.challengeAt(id, epoch, afterBlock);
-        (seed, sampleCount) = (challenge.seed, challenge.sampleCount);
-        (firstIndex, sliceCount) = (agreement.record.firstIndex, agreement.record.sliceCount);
-        (openBlock, deadlineBlock) = (uint64(afterBlock), uint64(lastBlock));
-    }
-
-    /// @dev The only place where proofs are verified. Virtual so that tests of the economics need no elliptic curves.
-    function _verifyProof(
-        PdpVerifier.Challenge memory challenge,
-        PdpVerifier.Key calldata key,
-        PdpVerifier.Proof calldata proof
-    ) internal view virtual returns (bool) {
-        return PdpVerifier.verify(challenge, key, proof);
-    }
-
-    /// @dev Takes exactly `amount` from the caller, in the native coin or by an allowance.
-    function _pull(address token, uint256 amount) private {
-        if (token == NATIVE) {
-            if (msg.value != amount) revert WrongValue(amount, msg.value);
-            return;
-        }
-        if (msg.value != 0) revert WrongValue(0, msg.value);
-        uint256 before = IERC20(token).balanceOf(address(this));
-        IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
-        uint256 received = IERC20(token).balanceOf(address(this)) - before;
-        if (received != amount) revert TransferMismatch(token, amount, received);
+    function _checkPayment(address to, uint256 amount) private view {
+        if (to == address(0) || to == address(this)) revert InvalidRecipient(to);
+        if (amount == 0 || amount > type(uint112).max) revert InvalidAmount(amount);
     }
 }

@@ -29,7 +29,6 @@ export interface DeployedTallystick {
     readonly nodeRegistry: string;
     readonly keyLedger: string;
     readonly storageEscrow: string;
-    readonly dataSetEscrow: string;
     readonly possessionVerifier: string;
     readonly randomness: string;
   };
@@ -56,7 +55,6 @@ export async function deployTallystick(
       nodeRegistry: await deployed.nodeRegistry.getAddress(),
       keyLedger: await deployed.keyLedger.getAddress(),
       storageEscrow: await deployed.storageEscrow.getAddress(),
-      dataSetEscrow: await deployed.dataSetEscrow.getAddress(),
       possessionVerifier: await deployed.possessionVerifier.getAddress(),
       randomness: await deployed.randomness.getAddress(),
     },

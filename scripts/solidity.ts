@@ -16,7 +16,7 @@ function compiler(runs: number) {
 export const solidityProfile = {
   compilers: [compiler(20_000)],
   // The largest contract would exceed the limit of 24,576 bytes.
-  overrides: { "contracts/DataSetEscrow.sol": compiler(800) },
+  overrides: { "contracts/StorageEscrow.sol": compiler(800) },
 };
 
 /** Cases per property and calls per invariant. */

@@ -1,363 +1,583 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { PdpVerifier } from "../libraries/PdpVerifier.sol";
-import { AgreementId } from "../types/AgreementId.sol";
-import { EpochIndex } from "../types/EpochIndex.sol";
-
-/// @title Escrow of storage agreements
-/// @notice A user deposits the fees of all epochs, a provider deposits collateral. Per epoch the provider either
-/// proves, on chain and in time, that it still has the data, and gets the fee; or the user gets the fee back and
-/// compensation from the collateral, and the reporter of the miss gets a bounty. All payments are credits that their
-/// owner withdraws.
+/// @title Escrow of data sets
+/// @notice A data set is what one device keeps at one provider. It grows and shrinks while it runs, is proven once per
+/// epoch, and is paid from one balance that its user has for all sets in a token. The provider's collateral is a pool
+/// for all its sets in a token.
 ///
-/// Epoch e has its challenge block at `startBlock + e * epochBlocks`. A proof is accepted in the `windowBlocks` blocks
-/// after it.
+/// Time is counted in blocks and in **epochs** of `EPOCH_BLOCKS` blocks: epoch k begins at block k * EPOCH_BLOCKS. In
+/// each epoch a set is challenged at block `phase` of it. A proof counts in the `windowBlocks` blocks after that, and
+/// with less pay in the `graceBlocks` blocks that follow. A miss can be reported until the end of the next epoch.
+///
+/// The contract stores two words per set. What else belongs to it is hashed: the **terms**, which never change and
+/// whose hash is the set's id, and the **schedule**, which says what is stored from which epoch on. Whoever calls
+/// brings both; the newest schedule is in the set's last event.
 interface IStorageEscrow {
-    /// @notice What user and provider agree on. Terms never change.
-    /// @param provider Who stores, proves and is paid.
-    /// @param token ERC-20 in which all amounts are; zero for the chain's native coin.
-    /// @param feePerEpoch Paid to the provider for a proven epoch, back to the user for any other. Not zero.
-    /// @param compensationPerMiss From collateral to the user for an epoch without proof.
-    /// @param bountyPerMiss From collateral to the first account that reports such an epoch.
-    /// @param collateral At least `breachLimit * (compensationPerMiss + bountyPerMiss)`.
-    /// @param startBlock Challenge block of epoch 0. In the future.
-    /// @param epochBlocks From one challenge block to the next.
-    /// @param windowBlocks Blocks after the challenge block in which a proof counts; at most `epochBlocks` and at most
-    /// `horizonBlocks()` of the randomness source.
-    /// @param epochs How many epochs there are.
-    /// @param sampleCount Slices sampled by one challenge.
-    /// @param breachLimit Reported misses that end the agreement.
-    /// @param firstIndex First index of the audited slices. At least 1: index 0 would make proofs forgeable.
-    /// @param sliceCount Number of slices; the last index is `firstIndex + sliceCount - 1`.
-    /// @param auditKeyHash keccak256(X ‖ XA ‖ XB) of the user's public audit key.
-    /// @param manifestHash Hash of the list of what is stored; the contract only keeps it.
-    /// @param randomness Where the challenges come from.
-    struct Terms {
-        address provider;
-        address token;
-        uint128 feePerEpoch;
-        uint128 compensationPerMiss;
-        uint128 bountyPerMiss;
-        uint128 collateral;
-        uint64 startBlock;
-        uint32 epochBlocks;
-        uint32 windowBlocks;
-        uint32 epochs;
-        uint16 sampleCount;
-        uint16 breachLimit;
-        uint64 firstIndex;
-        uint64 sliceCount;
-        bytes32 auditKeyHash;
-        bytes32 manifestHash;
-        address randomness;
+    /// @notice When the provider has to prove.
+    /// @dev EveryEpoch: a proof in an epoch earns its fee. OnDemand: every epoch earns its fee unless somebody disputes
+    /// possession with a bond and the provider does not answer.
+    enum Mode {
+        EveryEpoch,
+        OnDemand
     }
 
-    /// @notice Status of an agreement.
-    /// @dev None: no such agreement. Proposed: waits for the provider. Active: accepted. Breached: ended by misses, but
-    /// not closed yet. Closed: all money is credited. Cancelled: never accepted, refunded.
-    enum AgreementStatus {
+    /// @dev Breached and closed sets never change.
+    enum Status {
         None,
-        Proposed,
-        Active,
+        Running,
         Breached,
-        Closed,
-        Cancelled
+        Closed
     }
 
-    /// @notice Status of an epoch of an agreement.
-    /// @dev Upcoming: challenge not yet drawn. Open: a proof counts now. Proven: fee paid. Overdue: no proof, anyone
-    /// may report. Missed: reported, compensated. Lapsed: the agreement was closed or breached before the epoch was
-    /// settled.
-    enum EpochStatus {
-        Upcoming,
-        Open,
-        Proven,
-        Overdue,
-        Missed,
-        Lapsed
-    }
-
-    /// @notice An agreement and its status.
-    struct Agreement {
+    /// @notice What never changes. The fee of an epoch is feePerSlice * live slices + feePerIndex * highest index, at
+    /// least feeFloor and at most feeCap; amounts are in the token's smallest unit.
+    struct Terms {
         address user;
-        AgreementStatus status;
-        uint32 epochsProven;
-        uint32 epochsMissed;
-        Terms terms;
+        address provider;
+        /// @dev Zero for the native coin.
+        address token;
+        Mode mode;
+        uint80 feeFloor;
+        uint80 feePerSlice;
+        uint80 feePerIndex;
+        /// @dev Highest fee of an epoch that an update may lead to: the user's limit for what a device can spend.
+        uint80 feeCap;
+        /// @dev Collateral in percent of the highest fee in the schedule, which is first rounded up to four
+        /// significant bits, so that it seldom changes.
+        uint32 collateralPercent;
+        /// @dev To the user for a miss, in percent of the epoch's fee, beside the fee itself.
+        uint16 compensationPercent;
+        /// @dev To whoever reports a miss, in percent of the epoch's fee.
+        uint16 bountyPercent;
+        /// @dev Part of the fee that a proof in the grace window earns.
+        uint16 latePercent;
+        /// @dev Misses that end the set; what is left of the collateral then goes to the user.
+        uint8 breachLimit;
+        /// @dev keccak256(abi.encode(AuditTerms)).
+        bytes32 auditHash;
     }
 
-    /// @notice A user has offered an agreement and deposited its fees.
-    /// @param id Number of the agreement.
-    /// @param user Who deposited the fees.
+    /// @notice What never changes and only proofs, reports and disputes need.
+    struct AuditTerms {
+        address randomness;
+        address verifier;
+        /// @dev keccak256 of the user's audit key.
+        bytes32 keyHash;
+        /// @dev Elements of 31 bytes in a slice.
+        uint32 sliceElements;
+        uint16 sampleCount;
+        uint32 phase;
+        uint32 windowBlocks;
+        uint32 graceBlocks;
+        /// @dev What a dispute costs its author if the provider answers it.
+        uint80 disputeBond;
+        /// @dev The set that this one continues, at this or another provider; zero for none.
+        bytes32 predecessor;
+        bytes32 salt;
+    }
+
+    /// @notice What is stored from one epoch on. A **schedule** is, packed: a version (8 bytes); how often the user has
+    /// retired slices alone (4); a hash of what both parties signed about the content (32): commitments, manifest, head
+    /// of the snapshot list; and levels by ascending epoch, the first one possibly in the past. A co-signed update
+    /// names the number of retirements, so that an older update never undoes one.
+    /// @dev In a schedule a level has 4, 10, 6, 6 and 32 bytes.
+    struct Level {
+        uint256 fromEpoch;
+        uint256 fee;
+        uint256 sliceCount;
+        /// @dev Highest index that was ever in the set. Indices up to it never come back.
+        uint256 highestIndex;
+        /// @dev keccak256 of the live ranges, see `LiveRanges`.
+        bytes32 rangesHash;
+    }
+
+    /// @notice The next state of a set, signed by both parties (EIP-712 `DataSetUpdate`).
+    struct Update {
+        uint64 version;
+        /// @dev The whole list of live ranges.
+        bytes ranges;
+        bytes32 contentHash;
+        uint64 deadlineBlock;
+        /// @dev Empty when the user sends the call.
+        bytes userSignature;
+        /// @dev Empty when the provider or its operator sends the call.
+        bytes providerSignature;
+    }
+
+    /// @notice A proof of the current epoch of one set.
+    struct ProofCall {
+        Terms terms;
+        AuditTerms audit;
+        bytes schedule;
+        bytes ranges;
+        /// @dev Audit key and proof, in the layout of the verifier.
+        bytes answer;
+        /// @dev For the randomness source, when it does not know the challenge block yet.
+        bytes evidence;
+    }
+
+    /// @notice The part of a set that changes with every epoch.
+    struct Books {
+        Status status;
+        bool disputed;
+        uint256 missed;
+        /// @dev Two bits for each of the two epochs behind `settledThrough`: 1 proven, 2 missed.
+        uint256 outcomes;
+        /// @dev Epochs up to this one are settled.
+        uint256 settledThrough;
+        uint256 proven;
+        /// @dev Of the user's balance when the set was opened.
+        uint256 generation;
+        /// @dev Last epoch that is paid once notice is given; 0 before.
+        uint256 noticedEnd;
+    }
+
+    /// @notice Collateral of a provider in a token.
+    struct Pool {
+        uint256 total;
+        /// @dev What its running sets may cost; it stays until they end.
+        uint256 locked;
+    }
+
+    /// @notice Balance of a user in a token, as of the last time that it was touched.
+    struct Account {
+        uint256 available;
+        /// @dev Sum of the last fees of all running sets.
+        uint256 rate;
+        /// @dev Epochs up to this one are paid.
+        uint256 paidThrough;
+        /// @dev Grows when the balance is used up.
+        uint256 generation;
+    }
+
+    /// @notice An open dispute.
+    struct Dispute {
+        address disputer;
+        uint64 challengeBlock;
+        uint80 bond;
+    }
+
+    /// @notice Money was added to a user's balance.
+    /// @param token Zero for the native coin.
+    /// @param user Whose balance.
+    /// @param from Who paid.
+    /// @param amount What arrived.
+    event Deposited(address indexed token, address indexed user, address indexed from, uint256 amount);
+    /// @notice Collateral was added to a provider's pool.
+    /// @param token Zero for the native coin.
+    /// @param provider Whose pool.
+    /// @param from Who paid.
+    /// @param amount What arrived.
+    event CollateralDeposited(address indexed token, address indexed provider, address indexed from, uint256 amount);
+    /// @notice A user withdrew.
+    /// @param token Zero for the native coin.
+    /// @param account Whose balance.
+    /// @param to Who received the payment.
+    /// @param amount What was sent.
+    event Withdrawn(address indexed token, address indexed account, address indexed to, uint256 amount);
+    /// @notice A provider withdrew.
+    /// @param token Zero for the native coin.
+    /// @param provider Whose pool.
+    /// @param to Who received the payment.
+    /// @param amount What was sent.
+    event CollateralWithdrawn(address indexed token, address indexed provider, address indexed to, uint256 amount);
+    /// @notice A provider named the account that signs and sends for it.
+    /// @param provider The owner of the pool.
+    /// @param operator The account; zero for none.
+    event OperatorSet(address indexed provider, address indexed operator);
+    /// @notice A balance was used up: all running sets of the user in this token ended.
+    /// @param token Zero for the native coin.
+    /// @param user Whose balance.
+    /// @param generation The generation that ended.
+    /// @param endEpoch First epoch that is not paid.
+    event BalanceExhausted(address indexed token, address indexed user, uint256 generation, uint256 endEpoch);
+    /// @notice A set was opened.
+    /// @param id Hash of the terms.
+    /// @param user Who pays.
     /// @param provider Who stores and proves.
-    /// @param terms What is offered.
-    event AgreementProposed(AgreementId indexed id, address indexed user, address indexed provider, Terms terms);
-    /// @notice The provider has deposited the collateral and is bound.
-    /// @param id Number of the agreement.
-    /// @param user Who deposited the fees.
-    /// @param provider Who stores and proves.
-    /// @param termsHash `termsHashOf` the agreement.
-    event AgreementAccepted(AgreementId indexed id, address indexed user, address indexed provider, bytes32 termsHash);
-    /// @notice A proposal was cancelled, and its deposit credited to the user.
-    /// @param id Number of the agreement.
-    /// @param user Who deposited the fees.
-    /// @param token Token of the amounts; zero for the native coin.
-    /// @param refund Amount credited.
-    event AgreementCancelled(AgreementId indexed id, address indexed user, address token, uint256 refund);
-    /// @notice The provider has been credited with the fee.
-    /// @param id Number of the agreement.
-    /// @param epoch Epoch, from 0.
-    /// @param provider Who stores and proves.
-    /// @param fee Fee of the epoch.
-    event EpochProven(AgreementId indexed id, EpochIndex indexed epoch, address indexed provider, uint256 fee);
-    /// @notice The user has been credited with fee and compensation, the reporter with the bounty.
-    /// @param id Number of the agreement.
-    /// @param epoch Epoch, from 0.
-    /// @param reporter Account that reported the miss and gets the bounty.
-    /// @param fee Fee of the epoch.
-    /// @param compensation From collateral to the user.
-    /// @param bounty From collateral to the reporter.
+    /// @param terms What never changes.
+    /// @param audit What never changes about proofs.
+    event DataSetOpened(
+        bytes32 indexed id,
+        address indexed user,
+        address indexed provider,
+        Terms terms,
+        AuditTerms audit
+    );
+    /// @notice The schedule of a set is a new one.
+    /// @param id The set.
+    /// @param schedule What the next call about this set must bring.
+    /// @param ranges Live ranges of its last level; empty when the set ends.
+    event DataSetScheduled(bytes32 indexed id, bytes schedule, bytes ranges);
+    /// @notice A party gave notice.
+    /// @param id The set.
+    /// @param by The user, the provider or its operator.
+    /// @param lastEpoch Last epoch of the set.
+    event NoticeGiven(bytes32 indexed id, address indexed by, uint256 lastEpoch);
+    /// @notice Possession was proven.
+    /// @param id The set.
+    /// @param epoch The epoch.
+    /// @param fee What the provider earned.
+    /// @param late Whether the proof came in the grace window.
+    event EpochProven(bytes32 indexed id, uint256 indexed epoch, uint256 fee, bool late);
+    /// @notice An epoch passed without a proof.
+    /// @param id The set.
+    /// @param epoch The epoch.
+    /// @param reporter Who sent the call.
+    /// @param fee Back to the user.
+    /// @param compensation To the user, from the collateral.
+    /// @param bounty To the reporter or the author of the dispute, from the collateral.
     event EpochMissed(
-        AgreementId indexed id,
-        EpochIndex indexed epoch,
+        bytes32 indexed id,
+        uint256 indexed epoch,
         address indexed reporter,
         uint256 fee,
         uint256 compensation,
         uint256 bounty
     );
-    /// @notice The reported misses reached the limit. Proofs no longer count; `close` credits what is left.
-    /// @param id Number of the agreement.
-    /// @param user Who deposited the fees.
-    /// @param provider Who stores and proves.
-    event AgreementBreached(AgreementId indexed id, address indexed user, address indexed provider);
-    /// @notice The agreement is closed, and what was left is credited.
-    /// @param id Number of the agreement.
-    /// @param user Who deposited the fees.
-    /// @param provider Who stores and proves.
-    /// @param breached Whether misses ended it.
-    /// @param epochsProven Epochs proven.
-    /// @param epochsMissed Epochs reported as missed.
-    /// @param epochsLapsed Epochs neither proven nor reported; their fees are in `userCredit`.
-    /// @param userCredit Credited to the user now.
-    /// @param providerCredit Credited to the provider now.
-    event AgreementEnded(
-        AgreementId indexed id,
-        address indexed user,
-        address indexed provider,
-        bool breached,
-        uint32 epochsProven,
-        uint32 epochsMissed,
-        uint32 epochsLapsed,
-        uint256 userCredit,
-        uint256 providerCredit
-    );
-    /// @notice A credit has been paid out.
-    /// @param token Token of the amounts; zero for the native coin.
-    /// @param account Owner of the credit.
-    /// @param to Who receives the payment.
-    /// @param amount Amount paid.
-    event Withdrawn(address indexed token, address indexed account, address indexed to, uint256 amount);
+    /// @notice Epochs that went to nobody are settled.
+    /// @param id The set.
+    /// @param throughEpoch The last one.
+    /// @param paid To the provider.
+    /// @param refunded To the user.
+    event DataSetSettled(bytes32 indexed id, uint256 throughEpoch, uint256 paid, uint256 refunded);
+    /// @notice A set ended by misses, or because a party signed two states.
+    /// @param id The set.
+    /// @param epoch The epoch of the last miss, or the current one.
+    /// @param forfeited What was left of the collateral, which goes to the user.
+    event DataSetBreached(bytes32 indexed id, uint256 epoch, uint256 forfeited);
+    /// @notice The last epoch of a set was settled and its collateral freed.
+    /// @param id The set.
+    /// @param by Who sent the call.
+    /// @param bounty To the caller, from the collateral, when the set was abandoned.
+    event DataSetClosed(bytes32 indexed id, address indexed by, uint256 bounty);
+    /// @notice Somebody asks for a proof.
+    /// @param id The set.
+    /// @param disputer Who pays if there is one.
+    /// @param challengeBlock Whose randomness decides what is asked for.
+    /// @param bond What it costs then.
+    event DisputeOpened(bytes32 indexed id, address indexed disputer, uint256 challengeBlock, uint256 bond);
+    /// @notice The provider answered a dispute.
+    /// @param id The set.
+    /// @param disputer Who loses the bond.
+    /// @param bond To the provider.
+    event DisputeAnswered(bytes32 indexed id, address indexed disputer, uint256 bond);
+    /// @notice A dispute was not answered in time.
+    /// @param id The set.
+    /// @param disputer Who gets the bond back.
+    /// @param bond The bond.
+    event DisputeUpheld(bytes32 indexed id, address indexed disputer, uint256 bond);
+    /// @notice A party signed two states under one version.
+    /// @param id The set.
+    /// @param signer The party.
+    /// @param version The version.
+    event DoubleSigned(bytes32 indexed id, address indexed signer, uint256 version);
 
-    /// @notice No provider is named.
-    error ZeroProvider();
-    /// @notice The fee is zero.
-    error ZeroFee();
-    /// @notice There are no epochs.
-    error ZeroEpochs();
-    /// @notice A challenge would sample no slice.
-    error ZeroSamples();
-    /// @notice No number of misses would end the agreement.
-    error ZeroBreachLimit();
-    /// @notice Audit key or manifest is missing.
-    error ZeroHash();
-    /// @notice A proof of that many samples would come close to the gas limit of a transaction.
-    /// @param sampleCount Samples given.
-    /// @param maximum Most samples allowed.
-    error TooManySamples(uint16 sampleCount, uint16 maximum);
-    /// @notice An address that must be a contract has no code.
-    /// @param account The address.
-    error NotAContract(address account);
-    /// @notice The first challenge block is not in the future.
-    /// @param startBlock Challenge block of epoch 0.
+    /// @notice These terms may not be agreed on.
+    /// @param field Name of the value that is wrong.
+    error InvalidTerms(string field);
+    /// @notice There is no set with these terms.
+    /// @param id Hash of the terms.
+    error UnknownDataSet(bytes32 id);
+    /// @notice There is a set with these terms.
+    /// @param id Hash of the terms.
+    error DataSetExists(bytes32 id);
+    /// @notice The schedule is not the newest one, which is in the last `DataSetScheduled` of the set.
+    /// @param id The set.
+    /// @param expected Hash of the newest schedule.
+    /// @param received Hash of the given one.
+    error WrongSchedule(bytes32 id, bytes32 expected, bytes32 received);
+    /// @notice The audit terms are not those of the set.
+    /// @param expected Hash in the terms.
+    /// @param received Hash of the given ones.
+    error WrongAuditTerms(bytes32 expected, bytes32 received);
+    /// @notice The ranges are not those of the level.
+    /// @param expected Hash in the schedule.
+    /// @param received Hash of the given ones.
+    error WrongRanges(bytes32 expected, bytes32 received);
+    /// @notice The status of the set does not allow this.
+    /// @param id The set.
+    /// @param status Its status.
+    error WrongStatus(bytes32 id, Status status);
+    /// @notice Sets of this mode do not know this call.
+    /// @param id The set.
+    /// @param mode Its mode.
+    error WrongMode(bytes32 id, Mode mode);
+    /// @notice The end of the set is known, so nothing is added, taken out or given notice of.
+    /// @param id The set.
+    /// @param lastEpoch Its last epoch.
+    error DataSetEnded(bytes32 id, uint256 lastEpoch);
+    /// @notice The set cannot be closed before the second epoch behind its last one.
+    /// @param id The set.
+    /// @param lastEpoch Its last epoch; the maximum when it has no end.
+    error StillRunning(bytes32 id, uint256 lastEpoch);
+    /// @notice The signature is not that of the account for this state, chain and escrow, and for the number of
+    /// retirements in the schedule.
+    /// @param signer Who should have signed.
+    /// @param digest What should have been signed.
+    error SignatureInvalid(address signer, bytes32 digest);
+    /// @notice The signatures may not be used any more.
+    /// @param deadlineBlock Last block in which they could.
     /// @param currentBlock The block of the call.
-    error StartNotInFuture(uint64 startBlock, uint256 currentBlock);
-    /// @notice The window is empty, or longer than an epoch.
-    /// @param windowBlocks Length of the window.
-    /// @param epochBlocks Length of an epoch.
-    error InvalidWindow(uint32 windowBlocks, uint32 epochBlocks);
-    /// @notice The randomness source would no longer know the challenge block at the end of the window.
-    /// @param windowBlocks Length of the window.
-    /// @param horizonBlocks Number of past blocks that the source knows.
-    error WindowBeyondHorizon(uint32 windowBlocks, uint64 horizonBlocks);
-    /// @notice The agreement would end so far in the future that its funds would be locked in effect for ever.
-    /// @param endBlock Last block of the last window.
-    /// @param latestAllowed Latest end allowed at the current block.
-    error EndTooFar(uint256 endBlock, uint256 latestAllowed);
-    /// @notice The range of slices is empty, begins at 0 or ends beyond 64 bits.
-    /// @param firstIndex First index given.
-    /// @param sliceCount Number of slices given.
-    error InvalidSliceRange(uint64 firstIndex, uint64 sliceCount);
-    /// @notice The collateral does not cover what misses up to the breach limit cost.
-    /// @param collateral Collateral given.
-    /// @param minimum Least collateral for these terms.
-    error CollateralTooLow(uint128 collateral, uint256 minimum);
-    /// @notice The value sent is not the deposit or collateral.
-    /// @param expected Expected value.
-    /// @param received Received value.
-    error WrongValue(uint256 expected, uint256 received);
-    /// @notice The token moved another amount than requested; the escrow does not support such tokens.
-    /// @param token Token of the amounts; zero for the native coin.
-    /// @param expected Expected value.
-    /// @param received Received value.
-    error TransferMismatch(address token, uint256 expected, uint256 received);
-    /// @notice The status of the agreement does not allow this call.
-    /// @param id Number of the agreement.
-    /// @param actual Status of the agreement.
-    error WrongStatus(AgreementId id, AgreementStatus actual);
-    /// @notice The terms of the agreement are not those that the caller agreed to.
-    /// @param id Number of the agreement.
-    /// @param expected Expected value.
-    /// @param received Received value.
-    error TermsMismatch(AgreementId id, bytes32 expected, bytes32 received);
-    /// @notice Only the provider may do this.
+    error SignatureExpired(uint256 deadlineBlock, uint256 currentBlock);
+    /// @notice The version is not a higher one.
+    /// @param current Version of the schedule.
+    /// @param received Version of the update.
+    error StaleVersion(uint256 current, uint256 received);
+    /// @notice Both signatures are for one state.
+    /// @param id The set.
+    /// @param version The version.
+    error SameState(bytes32 id, uint256 version);
+    /// @notice Only the user may do this.
     /// @param caller Who called.
-    /// @param provider Who stores and proves.
-    error NotProvider(address caller, address provider);
-    /// @notice Only the user may do this before the start block.
-    /// @param caller Who called.
-    /// @param user Who deposited the fees.
+    /// @param user Who pays.
     error NotUser(address caller, address user);
-    /// @notice The start block has been reached.
-    /// @param startBlock Challenge block of epoch 0.
-    /// @param currentBlock The block of the call.
-    error AcceptedTooLate(uint64 startBlock, uint256 currentBlock);
-    /// @notice The agreement has fewer epochs.
-    /// @param id Number of the agreement.
-    /// @param epoch Epoch, from 0.
-    /// @param epochs Number of epochs.
-    error NoSuchEpoch(AgreementId id, EpochIndex epoch, uint32 epochs);
-    /// @notice The epoch has been proven or its miss has been reported.
-    /// @param id Number of the agreement.
-    /// @param epoch Epoch, from 0.
-    /// @param status Outcome of the epoch.
-    error EpochSettled(AgreementId id, EpochIndex epoch, EpochStatus status);
-    /// @notice The block is outside the window of the epoch.
+    /// @notice Only the user, the provider and its operator may do this.
+    /// @param caller Who called, or is accused.
+    error NotParty(address caller);
+    /// @notice The user has retired slices in this epoch already.
+    /// @param id The set.
+    /// @param fromEpoch From when on they are out.
+    error RetirementPending(bytes32 id, uint256 fromEpoch);
+    /// @notice Too many changes wait for an epoch or a dispute to be settled.
+    /// @param id The set.
+    error TooManyLevels(bytes32 id);
+    /// @notice The fee would exceed what the user allows.
+    /// @param fee The fee of an epoch.
+    /// @param feeCap The limit in the terms.
+    error FeeAboveCap(uint256 fee, uint256 feeCap);
+    /// @notice The balance does not cover this and the notice period of all sets.
+    /// @param token Zero for the native coin.
+    /// @param user Whose balance.
+    /// @param available What is there.
+    /// @param required What would have to be there.
+    error BalanceTooLow(address token, address user, uint256 available, uint256 required);
+    /// @notice The pool does not cover this and what is locked.
+    /// @param token Zero for the native coin.
+    /// @param provider Whose pool.
+    /// @param total What is there.
+    /// @param locked What would be locked.
+    error CollateralTooLow(address token, address provider, uint256 total, uint256 locked);
+    /// @notice A proof does not count in this block.
     /// @param currentBlock The block of the call.
     /// @param afterBlock Proofs count after this block.
     /// @param lastBlock Last block in which a proof counts.
     error OutsideWindow(uint256 currentBlock, uint256 afterBlock, uint256 lastBlock);
-    /// @notice The window of the epoch, or the last window of the agreement, is not over.
+    /// @notice A miss cannot be reported in this block.
+    /// @param id The set.
+    /// @param epoch The epoch.
     /// @param currentBlock The block of the call.
-    /// @param lastBlock Last block in which a proof counts.
-    error WindowStillOpen(uint256 currentBlock, uint256 lastBlock);
-    /// @notice The key is not the one in the terms.
+    /// @param fromBlock First block in which it can.
+    /// @param untilBlock Last block in which it can.
+    error NotReportable(bytes32 id, uint256 epoch, uint256 currentBlock, uint256 fromBlock, uint256 untilBlock);
+    /// @notice The epoch is before the first or behind the last one of the set.
+    /// @param id The set.
+    /// @param epoch The epoch.
+    error NotPartOfSet(bytes32 id, uint256 epoch);
+    /// @notice The epoch has been proven, missed or settled.
+    /// @param id The set.
+    /// @param epoch The epoch.
+    error EpochSettled(bytes32 id, uint256 epoch);
+    /// @notice The verifier does not accept a proof of this call.
+    error ProofRejected();
+    /// @notice The call has no proof.
+    error NoProofs();
+    /// @notice Sets with different verifiers cannot be proven in one call.
+    /// @param first Verifier of the first set.
+    /// @param other Verifier of another one.
+    error DifferentVerifiers(address first, address other);
+    /// @notice A dispute is open.
+    /// @param id The set.
+    error DisputeOpen(bytes32 id);
+    /// @notice No dispute is open.
+    /// @param id The set.
+    error NoDispute(bytes32 id);
+    /// @notice The challenge of a dispute would fall into the next epoch. Try again there.
+    /// @param challengeBlock The next block with randomness.
+    /// @param epoch The current epoch.
+    error DisputeTooLate(uint256 challengeBlock, uint256 epoch);
+    /// @notice The value sent is not the amount.
     /// @param expected Expected value.
     /// @param received Received value.
-    error WrongAuditKey(bytes32 expected, bytes32 received);
-    /// @notice The proof does not verify.
-    /// @param id Number of the agreement.
-    /// @param epoch Epoch, from 0.
-    error ProofRejected(AgreementId id, EpochIndex epoch);
-    /// @notice The account has no credit in this token.
-    /// @param token Token of the amounts; zero for the native coin.
-    /// @param account Owner of the credit.
-    error NothingToWithdraw(address token, address account);
+    error WrongValue(uint256 expected, uint256 received);
     /// @notice The payment would go to the zero address or to the escrow itself.
     /// @param to Who receives the payment.
     error InvalidRecipient(address to);
+    /// @notice The amount is zero, or larger than the escrow can count.
+    /// @param amount The amount.
+    error InvalidAmount(uint256 amount);
 
-    /// @notice Offers an agreement to a provider and deposits `feePerEpoch * epochs`.
-    /// @param terms What is offered.
-    /// @return id Number of the agreement.
-    function propose(Terms calldata terms) external payable returns (AgreementId id);
+    /// @notice Adds money to a user's balance. Anybody may. A token that takes a fee adds what arrives.
+    /// @param token Zero for the native coin, which is sent along.
+    /// @param user Whose balance.
+    /// @param amount How much.
+    function deposit(address token, address user, uint256 amount) external payable;
 
-    /// @notice Cancels a proposal. The user may at any time before acceptance; any account from the start block on.
-    /// @param id Number of the agreement.
-    function cancel(AgreementId id) external;
+    /// @notice Pays the caller from its balance what the notice period of its sets does not need.
+    /// @param token Zero for the native coin.
+    /// @param to Who receives the payment.
+    /// @param amount How much.
+    function withdraw(address token, address to, uint256 amount) external;
 
-    /// @notice Accepts a proposal and deposits the collateral. Only the provider may, before the start block.
-    /// @param id Number of the agreement.
-    /// @param termsHash `termsHashOf(id)` of the terms that the provider checked: after a reorganisation of the chain
-    /// another proposal may have the same number.
-    function accept(AgreementId id, bytes32 termsHash) external payable;
+    /// @notice Adds collateral to a provider's pool. Anybody may.
+    /// @param token Zero for the native coin, which is sent along.
+    /// @param provider Whose pool.
+    /// @param amount How much.
+    function depositCollateral(address token, address provider, uint256 amount) external payable;
 
-    /// @notice Settles an epoch by a possession proof. Any account may send it; the provider gets the fee.
-    /// @param id Number of the agreement.
-    /// @param epoch Epoch, from 0.
-    /// @param key The user's public audit key.
-    /// @param proof For the challenge of `challengeOf(id, epoch)`.
-    function prove(
-        AgreementId id,
-        EpochIndex epoch,
-        PdpVerifier.Key calldata key,
-        PdpVerifier.Proof calldata proof
+    /// @notice Pays the caller from its pool, which also holds its earnings, what is not locked.
+    /// @param token Zero for the native coin.
+    /// @param to Who receives the payment.
+    /// @param amount How much.
+    function withdrawCollateral(address token, address to, uint256 amount) external;
+
+    /// @notice Names the account that signs states and sends calls for the caller, which then only keeps the money.
+    /// @param operator The account; zero for the caller itself.
+    function setOperator(address operator) external;
+
+    /// @notice Opens a set, which begins with the next epoch. Both parties signed its first state, or send the call.
+    /// @param terms What never changes.
+    /// @param audit What never changes about proofs.
+    /// @param first The first state; at least one slice.
+    function open(Terms calldata terms, AuditTerms calldata audit, Update calldata first) external;
+
+    /// @notice Schedules the next state. It counts from the next epoch on; until then a higher version replaces it. An
+    /// empty list ends the set with the current epoch.
+    /// @param terms Of the set.
+    /// @param schedule The newest one.
+    /// @param ranges Live ranges of its last level.
+    /// @param next The next state.
+    function update(
+        Terms calldata terms,
+        bytes calldata schedule,
+        bytes calldata ranges,
+        Update calldata next
     ) external;
 
-    /// @notice Settles an epoch whose window has passed without a proof. The caller gets the bounty.
-    /// @param id Number of the agreement.
-    /// @param epoch Epoch, from 0.
-    function reportMiss(AgreementId id, EpochIndex epoch) external;
+    /// @notice Takes slices out of a set. The user alone does it; it counts from the epoch after the next one on. Once
+    /// per epoch: a proof names the newest schedule, and a user that makes new ones could keep the proofs out.
+    /// @param terms Of the set.
+    /// @param schedule The newest one.
+    /// @param ranges Live ranges of its last level.
+    /// @param carried The newest update that both parties signed, which this call carries out first, so that its slices
+    /// are paid for an epoch; version 0 for none.
+    /// @param remaining Live ranges afterwards.
+    function retire(
+        Terms calldata terms,
+        bytes calldata schedule,
+        bytes calldata ranges,
+        Update calldata carried,
+        bytes calldata remaining
+    ) external;
 
-    /// @notice Ends an agreement after its last window or its breach, and credits what is left. Unsettled epochs count
-    /// as missed: without bounty, and compensated until, with the reported ones, the breach limit is reached. Any
-    /// account may call; the gas does not depend on the number of epochs.
-    /// @param id Number of the agreement.
-    function close(AgreementId id) external;
+    /// @notice Ends a set after the notice period. The user, the provider or its operator gives notice, once. The fees
+    /// until then are paid at once; a balance that does not cover the period ends the set when it would have been used
+    /// up.
+    /// @param terms Of the set.
+    /// @param schedule The newest one.
+    function giveNotice(Terms calldata terms, bytes calldata schedule) external;
 
-    /// @notice Pays the caller its whole credit in one token.
-    /// @param token Token of the amounts; zero for the native coin.
-    /// @param to Who receives the payment.
-    /// @return amount Amount paid.
-    function withdraw(address token, address to) external returns (uint256 amount);
+    /// @notice Settles the epochs that nothing can change any more. Anybody may; gas does not depend on their number.
+    /// @param terms Of the set.
+    /// @param schedule The newest one.
+    function settle(Terms calldata terms, bytes calldata schedule) external;
 
-    /// @notice What an account can withdraw.
-    /// @param token Token of the amounts; zero for the native coin.
-    /// @param account Owner of the credit.
-    /// @return Amount.
-    function balanceOf(address token, address account) external view returns (uint256);
+    /// @notice Settles what is left of a set that has ended and frees its collateral. Anybody may, from the second
+    /// epoch behind the last one on; a stranger gets the bounty of a miss when nobody did for `ABANDONED_EPOCHS`.
+    /// @param terms Of the set.
+    /// @param schedule The newest one.
+    function close(Terms calldata terms, bytes calldata schedule) external;
 
-    /// @notice The agreement as proposed, and its status. All zero when there is none.
-    /// @param id Number of the agreement.
-    /// @return Parties, status, counts and terms.
-    function agreementOf(AgreementId id) external view returns (Agreement memory);
+    /// @notice Settles the current epoch of one or several sets by possession proofs, or answers disputes. Anybody may
+    /// send it. All sets must name one verifier; one wrong proof refuses the call.
+    /// @param calls A set in each.
+    function prove(ProofCall[] calldata calls) external;
 
-    /// @notice keccak256(abi.encode(user, terms)).
-    /// @param id Number of the agreement.
-    /// @return The hash. Reverts with `WrongStatus` when there is no such agreement.
-    function termsHashOf(AgreementId id) external view returns (bytes32);
+    /// @notice Settles an epoch whose windows have passed without a proof. The caller gets the bounty.
+    /// @param terms Of the set.
+    /// @param audit Of the set.
+    /// @param schedule The newest one.
+    /// @param epoch The current epoch or the one before it.
+    function reportMiss(
+        Terms calldata terms,
+        AuditTerms calldata audit,
+        bytes calldata schedule,
+        uint256 epoch
+    ) external;
 
-    /// @notice Number of proposed agreements. Their ids are 1 to this number.
-    /// @return Number of agreements.
-    function agreementCount() external view returns (uint256);
+    /// @notice Asks for a proof of a set in mode OnDemand, with a bond from the caller's balance. The provider gets the
+    /// bond when it answers, the caller gets it back with a bounty when it does not.
+    /// @param terms Of the set.
+    /// @param audit Of the set.
+    /// @param schedule The newest one.
+    function dispute(Terms calldata terms, AuditTerms calldata audit, bytes calldata schedule) external;
 
-    /// @notice Status of an epoch at the block of the call.
-    /// @param id Number of the agreement.
-    /// @param epoch Epoch, from 0.
-    /// @return Its status. Reverts with `WrongStatus` or `NoSuchEpoch` when there is no such agreement or epoch.
-    function epochStatus(AgreementId id, EpochIndex epoch) external view returns (EpochStatus);
+    /// @notice Decides a dispute that was not answered in time: a miss. Anybody may; bond and bounty go to its author.
+    /// @param terms Of the set.
+    /// @param audit Of the set.
+    /// @param schedule The newest one.
+    function upholdDispute(Terms calldata terms, AuditTerms calldata audit, bytes calldata schedule) external;
 
-    /// @notice The challenge that a proof of an epoch must answer, from the block after `openBlock` on.
-    /// @param id Number of the agreement.
-    /// @param epoch Epoch, from 0.
-    /// @return seed keccak256(abi.encode(chain id, this contract, id, epoch, randomness of openBlock)).
-    /// @return sampleCount Number of samples.
-    /// @return firstIndex First index of the audited slices.
-    /// @return sliceCount Number of audited slices.
-    /// @return openBlock The challenge block. Proofs are accepted after it.
-    /// @return deadlineBlock The last block in which a proof is accepted.
-    function challengeOf(
-        AgreementId id,
-        EpochIndex epoch
-    )
-        external
-        view
-        returns (
-            bytes32 seed,
-            uint16 sampleCount,
-            uint64 firstIndex,
-            uint64 sliceCount,
-            uint64 openBlock,
-            uint64 deadlineBlock
-        );
+    /// @notice Shows that one party signed two states under one version. The provider loses its collateral; the user
+    /// pays the notice period. The set ends. A provider that has given notice does not escape this; a user that has
+    /// given notice has paid the same.
+    /// @param terms Of the set.
+    /// @param schedule The newest one.
+    /// @param signer The party.
+    /// @param evidence abi.encode(Update, Update), each with the signature of that party.
+    function showDoubleSigning(
+        Terms calldata terms,
+        bytes calldata schedule,
+        address signer,
+        bytes calldata evidence
+    ) external;
+
+    /// @notice The id of a set: keccak256 of a tag, the chain id, this contract and the terms, a word for each value.
+    /// @param terms The terms.
+    /// @return id The id, whether or not the set exists.
+    function idOf(Terms calldata terms) external view returns (bytes32 id);
+
+    /// @notice The current epoch.
+    /// @return Number of the epoch.
+    function currentEpoch() external view returns (uint256);
+
+    /// @notice keccak256 of the newest schedule of a set.
+    /// @param id The set.
+    /// @return The hash; zero when there is no such set.
+    function scheduleHashOf(bytes32 id) external view returns (bytes32);
+
+    /// @notice The part of a set that changes with every epoch.
+    /// @param id The set.
+    /// @return Zeros when there is no such set.
+    function booksOf(bytes32 id) external view returns (Books memory);
+
+    /// @notice The open dispute of a set.
+    /// @param id The set.
+    /// @return Zeros when there is none.
+    function disputeOf(bytes32 id) external view returns (Dispute memory);
+
+    /// @notice A balance as of the last time that it was touched; `UserBalance.accrue` brings it up to date.
+    /// @param token Zero for the native coin.
+    /// @param user Whose balance.
+    /// @return The balance.
+    function accountOf(address token, address user) external view returns (Account memory);
+
+    /// @notice First unpaid epoch of a generation of a balance that was used up.
+    /// @param token Zero for the native coin.
+    /// @param user Whose balance.
+    /// @param generation The generation.
+    /// @return The epoch; zero while the generation goes on.
+    function endEpochOf(address token, address user, uint32 generation) external view returns (uint32);
+
+    /// @notice Collateral of a provider.
+    /// @param token Zero for the native coin.
+    /// @param provider Whose pool.
+    /// @return The pool.
+    function poolOf(address token, address provider) external view returns (Pool memory);
+
+    /// @notice Who signs and sends for a provider.
+    /// @param provider The owner of the pool.
+    /// @return The operator, or the provider itself when it named none.
+    function operatorOf(address provider) external view returns (address);
 }

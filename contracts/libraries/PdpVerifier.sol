@@ -180,7 +180,8 @@ library PdpVerifier {
     }
 
     /// @notice Checks the claims of one or several data sets, whose answers are packed.
-    /// @dev Like `verify` for one claim and like `verifyMany` for several, without copies of keys and proofs on the way.
+    /// @dev Like `verify` for one claim and like `verifyMany` for several, without copies of keys and proofs on the
+    /// way.
     /// @param claims key hash, challenge and answer of each set
     /// @return valid whether every key has its hash and every proof is valid. See `verify` for what false means.
     function verifyClaims(IPossessionVerifier.Claim[] calldata claims) internal view returns (bool valid) {

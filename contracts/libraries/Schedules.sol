@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IDataSetEscrow } from "../interfaces/IDataSetEscrow.sol";
+import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 
 /// @title Schedule of a data set
 /// @notice Which level counts in which epoch, and what that costs. Levels ascend; a schedule has at least one.
@@ -23,13 +23,13 @@ library Schedules {
 
     /// @notice Fee and hash of the ranges of an epoch that is not before the first level.
     function levelAt(
-        IDataSetEscrow.Level[] memory levels,
+        IStorageEscrow.Level[] memory levels,
         uint256 epoch
     ) internal pure returns (uint256 fee, bytes32 rangesHash) {
         unchecked {
             uint256 i = levels.length;
             while (i > 1 && _fromEpoch(levels, i - 1) > epoch) --i;
-            IDataSetEscrow.Level memory level = levels[i - 1];
+            IStorageEscrow.Level memory level = levels[i - 1];
             return (level.fee, level.rangesHash);
         }
     }
@@ -41,7 +41,7 @@ library Schedules {
     )
         internal
         pure
-        returns (uint256 version, uint256 retirements, bytes32 contentHash, IDataSetEscrow.Level[] memory levels)
+        returns (uint256 version, uint256 retirements, bytes32 contentHash, IStorageEscrow.Level[] memory levels)
     {
         assembly ("memory-safe") {
             let source := schedule.offset
@@ -76,7 +76,7 @@ library Schedules {
     }
 
     function encode(
-        IDataSetEscrow.Level[] memory levels,
+        IStorageEscrow.Level[] memory levels,
         uint256 version,
         uint256 retirements,
         bytes32 contentHash
@@ -114,7 +114,7 @@ library Schedules {
     }
 
     /// @notice Fee of the last level.
-    function lastFee(IDataSetEscrow.Level[] memory levels) internal pure returns (uint256) {
+    function lastFee(IStorageEscrow.Level[] memory levels) internal pure returns (uint256) {
         unchecked {
             return _fee(levels, levels.length - 1);
         }
@@ -122,7 +122,7 @@ library Schedules {
 
     /// @notice Highest index and hash of the ranges of the last level.
     function lastRanges(
-        IDataSetEscrow.Level[] memory levels
+        IStorageEscrow.Level[] memory levels
     ) internal pure returns (uint256 highestIndex, bytes32 rangesHash) {
         assembly ("memory-safe") {
             let level := mload(add(levels, shl(5, mload(levels))))
@@ -133,7 +133,7 @@ library Schedules {
 
     /// @return sum Fees of the epochs behind `afterEpoch` up to `throughEpoch`.
     function feesBetween(
-        IDataSetEscrow.Level[] memory levels,
+        IStorageEscrow.Level[] memory levels,
         uint256 afterEpoch,
         uint256 throughEpoch
     ) internal pure returns (uint256 sum) {
@@ -149,7 +149,7 @@ library Schedules {
     }
 
     /// @return amount What is paid in advance: the part of the fees after `epoch` that the last fee does not cover.
-    function paidAhead(IDataSetEscrow.Level[] memory levels, uint256 epoch) internal pure returns (uint256 amount) {
+    function paidAhead(IStorageEscrow.Level[] memory levels, uint256 epoch) internal pure returns (uint256 amount) {
         uint256 through;
         unchecked {
             through = _fromEpoch(levels, levels.length - 1) - 1;
@@ -158,7 +158,7 @@ library Schedules {
         return feesBetween(levels, epoch, through) - lastFee(levels) * (through - epoch);
     }
 
-    function highestFee(IDataSetEscrow.Level[] memory levels) internal pure returns (uint256 highest) {
+    function highestFee(IStorageEscrow.Level[] memory levels) internal pure returns (uint256 highest) {
         unchecked {
             for (uint256 i; i < levels.length; ++i) {
                 uint256 fee = _fee(levels, i);
@@ -188,10 +188,10 @@ library Schedules {
     /// after the new level, and the new level behind them.
     /// @param levels Also as an empty list.
     function extend(
-        IDataSetEscrow.Level[] memory levels,
+        IStorageEscrow.Level[] memory levels,
         uint256 settledThrough,
-        IDataSetEscrow.Level memory added
-    ) internal pure returns (IDataSetEscrow.Level[] memory extended) {
+        IStorageEscrow.Level memory added
+    ) internal pure returns (IStorageEscrow.Level[] memory extended) {
         unchecked {
             uint256 first;
             while (first + 1 < levels.length && _fromEpoch(levels, first + 1) <= settledThrough + 1) ++first;
@@ -211,14 +211,14 @@ library Schedules {
         }
     }
     /// @dev First epoch of a level that there is: no check of the index.
-    function _fromEpoch(IDataSetEscrow.Level[] memory levels, uint256 i) private pure returns (uint256 epoch) {
+    function _fromEpoch(IStorageEscrow.Level[] memory levels, uint256 i) private pure returns (uint256 epoch) {
         assembly ("memory-safe") {
             epoch := mload(mload(add(levels, shl(5, add(i, 1)))))
         }
     }
 
     /// @dev Fee of a level that there is.
-    function _fee(IDataSetEscrow.Level[] memory levels, uint256 i) private pure returns (uint256 fee) {
+    function _fee(IStorageEscrow.Level[] memory levels, uint256 i) private pure returns (uint256 fee) {
         assembly ("memory-safe") {
             fee := mload(add(mload(add(levels, shl(5, add(i, 1)))), 0x20))
         }

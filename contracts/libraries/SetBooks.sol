@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IDataSetEscrow } from "../interfaces/IDataSetEscrow.sol";
+import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 
 /// @title The part of a data set that changes with every epoch, as one word
 /// @notice From the lowest bits: 8 bits status, 8 disputed, 8 missed, 8 outcomes, and 32 bits each for the last settled
@@ -15,13 +15,13 @@ library SetBooks {
     uint256 private constant GENERATION_SHIFT = 96;
     uint256 private constant NOTICED_END_SHIFT = 128;
 
-    function unpack(uint256 word) internal pure returns (IDataSetEscrow.Books memory books) {
+    function unpack(uint256 word) internal pure returns (IStorageEscrow.Books memory books) {
         load(books, word);
     }
 
     /// @notice Reads a word into a structure that is there already.
-    function load(IDataSetEscrow.Books memory books, uint256 word) internal pure {
-        books.status = IDataSetEscrow.Status(uint8(word));
+    function load(IStorageEscrow.Books memory books, uint256 word) internal pure {
+        books.status = IStorageEscrow.Status(uint8(word));
         books.disputed = uint8(word >> DISPUTED_SHIFT) != 0;
         books.missed = uint8(word >> MISSED_SHIFT);
         books.outcomes = uint8(word >> OUTCOMES_SHIFT);
@@ -31,7 +31,7 @@ library SetBooks {
         books.noticedEnd = word >> NOTICED_END_SHIFT;
     }
 
-    function pack(IDataSetEscrow.Books memory books) internal pure returns (uint256) {
+    function pack(IStorageEscrow.Books memory books) internal pure returns (uint256) {
         return
             uint256(books.status) |
             (books.disputed ? 1 << DISPUTED_SHIFT : 0) |

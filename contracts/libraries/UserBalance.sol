@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IDataSetEscrow } from "../interfaces/IDataSetEscrow.sol";
+import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 
 /// @title Balance of a user for all its data sets in one token
 /// @notice A stream: every epoch costs `rate`, the sum of the fees of all running sets, and is paid at its beginning.
@@ -17,12 +17,12 @@ library UserBalance {
     uint256 private constant PAID_THROUGH_SHIFT = 192;
     uint256 private constant GENERATION_SHIFT = 224;
 
-    function unpack(uint256 word) internal pure returns (IDataSetEscrow.Account memory account) {
+    function unpack(uint256 word) internal pure returns (IStorageEscrow.Account memory account) {
         load(account, word);
     }
 
     /// @notice Reads a word into a structure that is there already.
-    function load(IDataSetEscrow.Account memory account, uint256 word) internal pure {
+    function load(IStorageEscrow.Account memory account, uint256 word) internal pure {
         account.available = uint112(word);
         account.rate = uint80(word >> RATE_SHIFT);
         account.paidThrough = uint32(word >> PAID_THROUGH_SHIFT);
@@ -30,9 +30,9 @@ library UserBalance {
     }
 
     /// @notice The account as a word. Reverts with `InvalidAmount` for more money than it can count.
-    function pack(IDataSetEscrow.Account memory account) internal pure returns (uint256) {
-        if (account.available > type(uint112).max) revert IDataSetEscrow.InvalidAmount(account.available);
-        if (account.rate > type(uint80).max) revert IDataSetEscrow.InvalidAmount(account.rate);
+    function pack(IStorageEscrow.Account memory account) internal pure returns (uint256) {
+        if (account.available > type(uint112).max) revert IStorageEscrow.InvalidAmount(account.available);
+        if (account.rate > type(uint80).max) revert IStorageEscrow.InvalidAmount(account.rate);
         return
             account.available |
             (account.rate << RATE_SHIFT) |
@@ -44,7 +44,7 @@ library UserBalance {
     /// @param account Changed in memory only.
     /// @param epoch Current epoch.
     /// @return endEpoch First epoch that could not be paid, if the balance was used up; else 0.
-    function accrue(IDataSetEscrow.Account memory account, uint256 epoch) internal pure returns (uint256 endEpoch) {
+    function accrue(IStorageEscrow.Account memory account, uint256 epoch) internal pure returns (uint256 endEpoch) {
         uint256 paidThrough = account.paidThrough;
         if (epoch <= paidThrough) return 0;
         account.paidThrough = epoch;
@@ -65,7 +65,7 @@ library UserBalance {
     }
 
     /// @notice Epochs after the paid ones that the balance covers.
-    function runway(IDataSetEscrow.Account memory account) internal pure returns (uint256) {
+    function runway(IStorageEscrow.Account memory account) internal pure returns (uint256) {
         return account.rate == 0 ? type(uint256).max : account.available / account.rate;
     }
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { DataSetEscrow } from "../DataSetEscrow.sol";
-import { IDataSetEscrow } from "../interfaces/IDataSetEscrow.sol";
+import { StorageEscrow } from "../StorageEscrow.sol";
+import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { DataSetTestBase } from "./DataSetTestBase.t.sol";
 import { vm } from "./Vm.sol";
 import { FakeVerifier } from "./zoo/FakeVerifier.sol";
 
 /// @notice What a party, an operator or a stranger could try to get more than the rules give, by name.
 contract DataSetAttacksTest is DataSetTestBase {
-    IDataSetEscrow.Terms internal _t;
+    IStorageEscrow.Terms internal _t;
     bytes32 internal _id;
     uint256 internal _first;
 
@@ -33,7 +33,7 @@ contract DataSetAttacksTest is DataSetTestBase {
 
     /// @dev A set alone, of 1,000 an epoch, in whose last epoch 700 are left. A retirement then pays 500 ahead for one
     /// more epoch, which never comes.
-    function _retireInTheLastEpoch(uint8 breachLimit) private returns (IDataSetEscrow.Terms memory terms, bytes32 id) {
+    function _retireInTheLastEpoch(uint8 breachLimit) private returns (IStorageEscrow.Terms memory terms, bytes32 id) {
         _update(_t, "");
         terms = _onDemandTerms();
         terms.breachLimit = breachLimit;
@@ -48,7 +48,7 @@ contract DataSetAttacksTest is DataSetTestBase {
     }
 
     function test_whatIsPaidAheadComesBackWhenTheBalanceIsUsedUpBefore() public {
-        (IDataSetEscrow.Terms memory terms, ) = _retireInTheLastEpoch(3);
+        (IStorageEscrow.Terms memory terms, ) = _retireInTheLastEpoch(3);
         _rollTo(_first + 101);
         _close(terms, _watcher);
         vm.assertEq(_available(_user), 700);
@@ -57,7 +57,7 @@ contract DataSetAttacksTest is DataSetTestBase {
     }
 
     function test_whatIsPaidAheadComesBackWithABreachBehindTheLastEpoch() public {
-        (IDataSetEscrow.Terms memory terms, bytes32 id) = _retireInTheLastEpoch(1);
+        (IStorageEscrow.Terms memory terms, bytes32 id) = _retireInTheLastEpoch(1);
         bytes memory schedule = _schedule(id);
         vm.prank(_watcher);
         _escrow.dispute(terms, _audit(), schedule);
@@ -74,17 +74,17 @@ contract DataSetAttacksTest is DataSetTestBase {
     /// must not go there.
     function test_aUserThatSignsTwoStatesLeavesOtherSetsTheirRunway() public {
         _update(_t, "");
-        IDataSetEscrow.Terms memory honest = _onDemandTerms();
+        IStorageEscrow.Terms memory honest = _onDemandTerms();
         _openOnly(honest);
-        IDataSetEscrow.Terms memory own = _onDemandTerms();
+        IStorageEscrow.Terms memory own = _onDemandTerms();
         own.feeFloor = 9_000;
         _depositCollateral(NATIVE, 21_000);
         bytes32 ownId = _openOnly(own);
         // 10,000 an epoch: 2 epochs are left.
         _rollTo(_first + 7);
         vm.assertEq(_available(_user), 20_000);
-        IDataSetEscrow.Update memory one = _signed(ownId, 0, _next(2, _list(1, 150)));
-        IDataSetEscrow.Update memory other = _signed(ownId, 0, _next(2, _list(1, 120)));
+        IStorageEscrow.Update memory one = _signed(ownId, 0, _next(2, _list(1, 150)));
+        IStorageEscrow.Update memory other = _signed(ownId, 0, _next(2, _list(1, 120)));
         _escrow.showDoubleSigning(own, _schedule(ownId), _user, abi.encode(one, other));
         vm.assertGe(_available(_user), 2_000);
         _rollTo(_first + 9);
@@ -93,20 +93,20 @@ contract DataSetAttacksTest is DataSetTestBase {
 
     /// @dev In mode OnDemand, epochs without a dispute have earned their fees.
     function test_aUserThatSignsTwoStatesDoesNotTakeBackFees() public {
-        IDataSetEscrow.Terms memory terms = _onDemandTerms();
+        IStorageEscrow.Terms memory terms = _onDemandTerms();
         bytes32 id = _openOnly(terms);
         _rollTo(_first + 1);
         uint256 pool = _pool().total;
-        IDataSetEscrow.Update memory one = _signed(id, 0, _next(2, _list(1, 150)));
-        IDataSetEscrow.Update memory other = _signed(id, 0, _next(2, _list(1, 120)));
+        IStorageEscrow.Update memory one = _signed(id, 0, _next(2, _list(1, 150)));
+        IStorageEscrow.Update memory other = _signed(id, 0, _next(2, _list(1, 120)));
         _escrow.showDoubleSigning(terms, _schedule(id), _user, abi.encode(one, other));
         // Two epochs that are paid, and the notice period.
         vm.assertEq(_pool().total, pool + 2_000 + NOTICE * 1_000);
     }
 
     function test_aProviderThatSignsTwoStatesDoesNotEscapeByNotice() public {
-        IDataSetEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 150)));
-        IDataSetEscrow.Update memory other = _signed(_id, 0, _next(2, _list(1, 120)));
+        IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 150)));
+        IStorageEscrow.Update memory other = _signed(_id, 0, _next(2, _list(1, 120)));
         _rollTo(_first);
         _giveNotice(_t, _provider);
         _escrow.showDoubleSigning(_t, _schedule(_id), _operator, abi.encode(one, other));
@@ -118,11 +118,11 @@ contract DataSetAttacksTest is DataSetTestBase {
 
     /// @dev After notice the period is paid already; a breach would bring it back.
     function test_aUserDoesNotGetTheNoticePeriodBackByShowingItsOwnDoubleSigning() public {
-        IDataSetEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 150)));
-        IDataSetEscrow.Update memory other = _signed(_id, 0, _next(2, _list(1, 120)));
+        IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 150)));
+        IStorageEscrow.Update memory other = _signed(_id, 0, _next(2, _list(1, 120)));
         _giveNotice(_t, _user);
         bytes memory schedule = _schedule(_id);
-        vm.expectPartialRevert(IDataSetEscrow.DataSetEnded.selector);
+        vm.expectPartialRevert(IStorageEscrow.DataSetEnded.selector);
         _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(one, other));
     }
 
@@ -134,9 +134,9 @@ contract DataSetAttacksTest is DataSetTestBase {
         _rollTo(_first);
         _retire(_t, _list(1, 99));
         bytes memory schedule = _schedule(_id);
-        IDataSetEscrow.Update memory none;
+        IStorageEscrow.Update memory none;
         vm.prank(_user);
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.RetirementPending.selector, _id, uint32(_first + 2)));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.RetirementPending.selector, _id, uint32(_first + 2)));
         _escrow.retire(_t, schedule, _list(1, 99), none, _list(1, 98));
         _rollTo(_first + 1);
         _retire(_t, _list(1, 98));
@@ -145,30 +145,30 @@ contract DataSetAttacksTest is DataSetTestBase {
     // ---- Borders
 
     function test_epochsAndNoticeHaveALeastLength() public {
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.InvalidTerms.selector, "epochBlocks"));
-        new DataSetEscrow(1, 2);
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.InvalidTerms.selector, "noticeEpochs"));
-        new DataSetEscrow(2, 1);
-        new DataSetEscrow(2, 2);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidTerms.selector, "epochBlocks"));
+        new StorageEscrow(1, 2);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidTerms.selector, "noticeEpochs"));
+        new StorageEscrow(2, 1);
+        new StorageEscrow(2, 2);
     }
 
     function test_aSetWithoutSlicesDoesNotOpen() public {
-        IDataSetEscrow.Terms memory terms = _onDemandTerms();
-        IDataSetEscrow.Update memory first = _signed(_escrow.idOf(terms), 0, _next(1, ""));
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.InvalidTerms.selector, "ranges"));
+        IStorageEscrow.Terms memory terms = _onDemandTerms();
+        IStorageEscrow.Update memory first = _signed(_escrow.idOf(terms), 0, _next(1, ""));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidTerms.selector, "ranges"));
         _escrow.open(terms, _audit(), first);
     }
 
     function test_aSetThatOpensAfterAnotherGenerationRuns() public {
         _rollTo(_first + 100);
         _deposit(NATIVE, 50_000);
-        IDataSetEscrow.Terms memory terms = _onDemandTerms();
+        IStorageEscrow.Terms memory terms = _onDemandTerms();
         bytes32 id = _openOnly(terms);
         vm.assertEq(_escrow.booksOf(id).generation, 1);
         _rollTo(_epoch() + 1);
         _update(terms, _list(1, 120));
         bytes memory schedule = _schedule(id);
-        vm.expectPartialRevert(IDataSetEscrow.StillRunning.selector);
+        vm.expectPartialRevert(IStorageEscrow.StillRunning.selector);
         _escrow.close(terms, schedule);
     }
 
@@ -176,9 +176,9 @@ contract DataSetAttacksTest is DataSetTestBase {
         for (uint256 i; i < 3; ++i) _report(_t, _first + i);
         bytes memory schedule = _schedule(_id);
         bytes memory refusal = abi.encodeWithSelector(
-            IDataSetEscrow.WrongStatus.selector,
+            IStorageEscrow.WrongStatus.selector,
             _id,
-            IDataSetEscrow.Status.Breached
+            IStorageEscrow.Status.Breached
         );
         vm.expectRevert(refusal);
         _escrow.settle(_t, schedule);
@@ -188,18 +188,18 @@ contract DataSetAttacksTest is DataSetTestBase {
     }
 
     function test_aSetWithAnOpenDisputeDoesNotClose() public {
-        (IDataSetEscrow.Terms memory terms, bytes32 id) = _retireInTheLastEpoch(3);
+        (IStorageEscrow.Terms memory terms, bytes32 id) = _retireInTheLastEpoch(3);
         bytes memory schedule = _schedule(id);
         vm.prank(_watcher);
         _escrow.dispute(terms, _audit(), schedule);
         _rollTo(_first + 110);
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.DisputeOpen.selector, id));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.DisputeOpen.selector, id));
         _escrow.close(terms, schedule);
     }
 
     /// @dev The bounty of an abandoned set is for strangers, and at most what the set locks.
     function test_theBountyOfAnAbandonedSet() public {
-        IDataSetEscrow.Terms memory terms = _t;
+        IStorageEscrow.Terms memory terms = _t;
         terms.bountyPercent = 200;
         terms.compensationPercent = 1;
         terms.breachLimit = 2;
@@ -222,18 +222,18 @@ contract DataSetAttacksTest is DataSetTestBase {
     function test_oneCallNamesOneVerifier() public {
         FakeVerifier other = new FakeVerifier();
         vm.roll(_challengeBlock(_first) + 1);
-        IDataSetEscrow.ProofCall[] memory calls = new IDataSetEscrow.ProofCall[](2);
+        IStorageEscrow.ProofCall[] memory calls = new IStorageEscrow.ProofCall[](2);
         calls[0] = _call(_t, _challengeBlock(_first), _list(1, 100));
         calls[1] = _call(_t, _challengeBlock(_first), _list(1, 100));
         calls[1].audit.verifier = address(other);
         vm.expectRevert(
-            abi.encodeWithSelector(IDataSetEscrow.DifferentVerifiers.selector, address(_verifier), address(other))
+            abi.encodeWithSelector(IStorageEscrow.DifferentVerifiers.selector, address(_verifier), address(other))
         );
         _escrow.prove(calls);
     }
 
     function test_aDisputeIsChallengedByTheNextBlockOfTheGrid() public {
-        IDataSetEscrow.Terms memory terms = _onDemandTerms();
+        IStorageEscrow.Terms memory terms = _onDemandTerms();
         bytes32 id = _openOnly(terms);
         _randomness.setGrid(5);
         vm.roll(_first * EPOCH + 10);
@@ -246,7 +246,7 @@ contract DataSetAttacksTest is DataSetTestBase {
 
     /// @dev The user's balance is in memory while its set ends.
     function test_theBondOfAUserComesBackWithTheBreachOfItsSet() public {
-        IDataSetEscrow.Terms memory terms = _onDemandTerms();
+        IStorageEscrow.Terms memory terms = _onDemandTerms();
         bytes32 id = _openOnly(terms);
         _rollTo(_first);
         uint256 before = _available(_user);
@@ -254,8 +254,8 @@ contract DataSetAttacksTest is DataSetTestBase {
         vm.prank(_user);
         _escrow.dispute(terms, _audit(), schedule);
         vm.assertEq(_available(_user), before - 500);
-        IDataSetEscrow.Update memory one = _signed(id, 0, _next(2, _list(1, 150)));
-        IDataSetEscrow.Update memory other = _signed(id, 0, _next(2, _list(1, 120)));
+        IStorageEscrow.Update memory one = _signed(id, 0, _next(2, _list(1, 150)));
+        IStorageEscrow.Update memory other = _signed(id, 0, _next(2, _list(1, 120)));
         _escrow.showDoubleSigning(terms, schedule, _operator, abi.encode(one, other));
         // The fee of the epoch, and the collateral.
         vm.assertEq(_available(_user), before + 1_000 + LOCK);
@@ -273,7 +273,7 @@ contract DataSetAttacksTest is DataSetTestBase {
 
     /// @dev While a dispute holds the settlement, each epoch with an update makes a level.
     function test_aScheduleHasAtMostEightLevels() public {
-        IDataSetEscrow.Terms memory terms = _onDemandTerms();
+        IStorageEscrow.Terms memory terms = _onDemandTerms();
         bytes32 id = _openOnly(terms);
         _rollTo(_first);
         bytes memory schedule = _schedule(id);
@@ -284,9 +284,9 @@ contract DataSetAttacksTest is DataSetTestBase {
             _rollTo(_first + 1 + i);
         }
         vm.assertEq(_levels(id).length, 8);
-        IDataSetEscrow.Update memory next = _signed(id, 0, _next(_version(id) + 1, _list(1, 150)));
+        IStorageEscrow.Update memory next = _signed(id, 0, _next(_version(id) + 1, _list(1, 150)));
         schedule = _schedule(id);
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.TooManyLevels.selector, id));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.TooManyLevels.selector, id));
         _escrow.update(terms, schedule, _list(1, 107), next);
         // Deciding the dispute makes room.
         _escrow.upholdDispute(terms, _audit(), schedule);
@@ -298,14 +298,14 @@ contract DataSetAttacksTest is DataSetTestBase {
         _settle(_t);
         vm.assertEq(_escrow.booksOf(_id).settledThrough, _first + 1);
         bytes memory schedule = _schedule(_id);
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.EpochSettled.selector, _id, uint32(_first + 1)));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.EpochSettled.selector, _id, uint32(_first + 1)));
         _escrow.reportMiss(_t, _audit(), schedule, uint32(_first + 1));
     }
 
     function test_lockedCollateralIsNotWithdrawn() public {
         vm.startPrank(_provider);
         vm.expectRevert(
-            abi.encodeWithSelector(IDataSetEscrow.CollateralTooLow.selector, NATIVE, _provider, uint256(10_000), LOCK)
+            abi.encodeWithSelector(IStorageEscrow.CollateralTooLow.selector, NATIVE, _provider, uint256(10_000), LOCK)
         );
         _escrow.withdrawCollateral(NATIVE, _provider, 10_001 - LOCK);
         _escrow.withdrawCollateral(NATIVE, _provider, 10_000 - LOCK);
@@ -343,7 +343,7 @@ contract DataSetAttacksTest is DataSetTestBase {
     /// be opened and never be closed.
     function test_termsWithUnusedBitsDoNotOpen() public {
         for (uint256 field; field < 13; ++field) {
-            IDataSetEscrow.Terms memory dirty = _terms(NATIVE);
+            IStorageEscrow.Terms memory dirty = _terms(NATIVE);
             assembly ("memory-safe") {
                 let place := add(dirty, shl(5, field))
                 mstore(place, or(mload(place), shl(255, 1)))
@@ -351,7 +351,7 @@ contract DataSetAttacksTest is DataSetTestBase {
             bytes memory words = _raw(dirty);
             (bool known, bytes memory answer) = address(_escrow).call(bytes.concat(_escrow.idOf.selector, words));
             vm.assertTrue(known);
-            IDataSetEscrow.Update memory first = _signed(abi.decode(answer, (bytes32)), 0, _next(1, _list(1, 100)));
+            IStorageEscrow.Update memory first = _signed(abi.decode(answer, (bytes32)), 0, _next(1, _list(1, 100)));
             (bool opened, ) = address(_escrow).call(
                 bytes.concat(
                     _escrow.open.selector,
@@ -367,9 +367,9 @@ contract DataSetAttacksTest is DataSetTestBase {
 
     /// @dev The same call with clean terms works: the test above fails for the bits alone.
     function test_theSameEncodingWithoutUnusedBitsOpens() public {
-        IDataSetEscrow.Terms memory clean = _terms(NATIVE);
+        IStorageEscrow.Terms memory clean = _terms(NATIVE);
         clean.feeFloor = 101;
-        IDataSetEscrow.Update memory first = _signed(_escrow.idOf(clean), 0, _next(1, _list(1, 100)));
+        IStorageEscrow.Update memory first = _signed(_escrow.idOf(clean), 0, _next(1, _list(1, 100)));
         (bool opened, ) = address(_escrow).call(
             bytes.concat(
                 _escrow.open.selector,
@@ -383,7 +383,7 @@ contract DataSetAttacksTest is DataSetTestBase {
     }
 
     /// @dev The words of terms as they are in memory, which abi.encode would clean.
-    function _raw(IDataSetEscrow.Terms memory terms) private pure returns (bytes memory words) {
+    function _raw(IStorageEscrow.Terms memory terms) private pure returns (bytes memory words) {
         words = new bytes(14 * 32);
         assembly ("memory-safe") {
             mcopy(add(words, 0x20), terms, mul(14, 32))
@@ -391,7 +391,7 @@ contract DataSetAttacksTest is DataSetTestBase {
     }
 
     /// @dev An encoded update without the word in front that says where it begins.
-    function _tail(IDataSetEscrow.Update memory next) private pure returns (bytes memory tail) {
+    function _tail(IStorageEscrow.Update memory next) private pure returns (bytes memory tail) {
         bytes memory encoded = abi.encode(next);
         tail = new bytes(encoded.length - 32);
         assembly ("memory-safe") {

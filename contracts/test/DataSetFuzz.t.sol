@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IDataSetEscrow } from "../interfaces/IDataSetEscrow.sol";
+import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { LiveRanges } from "../libraries/LiveRanges.sol";
 import { Schedules } from "../libraries/Schedules.sol";
 import { UserBalance } from "../libraries/UserBalance.sol";
@@ -10,15 +10,15 @@ import { vm } from "./Vm.sol";
 
 /// @notice The libraries of the escrow of data sets against loops over epochs and over the bits of a number.
 contract DataSetFuzzTest is TestBase {
-    using Schedules for IDataSetEscrow.Level[];
+    using Schedules for IStorageEscrow.Level[];
 
     uint256 private constant EPOCHS = 40;
 
     // ---- Schedules
 
     /// @dev Ascending levels that begin in epochs 1 to about 30, with fees from a few bits each.
-    function _levels(uint256 seed) private pure returns (IDataSetEscrow.Level[] memory levels) {
-        levels = new IDataSetEscrow.Level[](1 + (seed % 6));
+    function _levels(uint256 seed) private pure returns (IStorageEscrow.Level[] memory levels) {
+        levels = new IStorageEscrow.Level[](1 + (seed % 6));
         uint256 from = 1;
         for (uint256 i; i < levels.length; ++i) {
             seed = uint256(keccak256(abi.encode(seed)));
@@ -32,12 +32,12 @@ contract DataSetFuzzTest is TestBase {
     }
 
     /// @dev The fee of an epoch: that of the last level that has begun, none before the first.
-    function _feeOf(IDataSetEscrow.Level[] memory levels, uint256 epoch) private pure returns (uint256 fee) {
+    function _feeOf(IStorageEscrow.Level[] memory levels, uint256 epoch) private pure returns (uint256 fee) {
         for (uint256 i; i < levels.length; ++i) if (levels[i].fromEpoch <= epoch) fee = levels[i].fee;
     }
 
     function testFuzz_feesBetweenIsTheSumOverEpochs(uint256 seed, uint256 after_, uint256 through) public pure {
-        IDataSetEscrow.Level[] memory levels = _levels(seed);
+        IStorageEscrow.Level[] memory levels = _levels(seed);
         after_ = _bound(after_, 0, EPOCHS);
         through = _bound(through, 0, EPOCHS);
         uint256 sum;
@@ -46,7 +46,7 @@ contract DataSetFuzzTest is TestBase {
     }
 
     function testFuzz_levelAtIsTheLastThatHasBegun(uint256 seed, uint256 epoch) public pure {
-        IDataSetEscrow.Level[] memory levels = _levels(seed);
+        IStorageEscrow.Level[] memory levels = _levels(seed);
         epoch = _bound(epoch, 1, EPOCHS);
         uint256 found;
         for (uint256 i; i < levels.length; ++i) if (levels[i].fromEpoch <= epoch) found = i;
@@ -57,20 +57,20 @@ contract DataSetFuzzTest is TestBase {
 
     /// @dev With fees that only fall behind the next epoch, as in every schedule that the escrow makes.
     function testFuzz_paidAheadIsWhatTheLastFeeDoesNotCover(uint256 seed, uint256 epoch) public pure {
-        IDataSetEscrow.Level[] memory levels = _levels(seed);
+        IStorageEscrow.Level[] memory levels = _levels(seed);
         epoch = _bound(epoch, 0, EPOCHS);
         for (uint256 i = levels.length - 1; i > 0; --i) {
             if (levels[i - 1].fee < levels[i].fee) levels[i - 1].fee = levels[i].fee;
         }
         if (levels[0].fromEpoch > epoch + 1) levels[0].fromEpoch = uint32(epoch + 1);
-        IDataSetEscrow.Level memory last = levels[levels.length - 1];
+        IStorageEscrow.Level memory last = levels[levels.length - 1];
         uint256 sum;
         for (uint256 e = epoch + 1; e < last.fromEpoch; ++e) sum += _feeOf(levels, e) - last.fee;
         vm.assertEq(levels.paidAhead(epoch), sum);
     }
 
     function testFuzz_highestFeeAndLast(uint256 seed) public pure {
-        IDataSetEscrow.Level[] memory levels = _levels(seed);
+        IStorageEscrow.Level[] memory levels = _levels(seed);
         uint256 highest = levels.highestFee();
         bool reached;
         for (uint256 i; i < levels.length; ++i) {
@@ -84,13 +84,13 @@ contract DataSetFuzzTest is TestBase {
     /// @dev Unsettled epochs before the new level keep their level, those from it on have the new one, and no level is
     /// kept that counts in settled epochs only.
     function testFuzz_extendReplacesTheFuture(uint256 seed, uint256 settled, uint256 from) public pure {
-        IDataSetEscrow.Level[] memory levels = _levels(seed);
+        IStorageEscrow.Level[] memory levels = _levels(seed);
         settled = _bound(settled, 0, EPOCHS);
         from = _bound(from, settled + 2, EPOCHS + 2);
-        IDataSetEscrow.Level memory added;
+        IStorageEscrow.Level memory added;
         added.fromEpoch = uint32(from);
         added.fee = 5_000;
-        IDataSetEscrow.Level[] memory extended = levels.extend(settled, added);
+        IStorageEscrow.Level[] memory extended = levels.extend(settled, added);
         for (uint256 epoch = settled + 1; epoch <= EPOCHS + 5; ++epoch) {
             vm.assertEq(_feeOf(extended, epoch), epoch < from ? _feeOf(levels, epoch) : 5_000);
         }
@@ -107,7 +107,7 @@ contract DataSetFuzzTest is TestBase {
         uint32 retirements,
         bytes32 contentHash
     ) public pure {
-        IDataSetEscrow.Level[] memory levels = _levels(seed);
+        IStorageEscrow.Level[] memory levels = _levels(seed);
         bytes memory packed = abi.encodePacked(version, retirements, contentHash);
         for (uint256 i; i < levels.length; ++i) packed = bytes.concat(packed, _packed(levels[i]));
         bytes memory encoded = levels.encode(version, retirements, contentHash);
@@ -122,9 +122,9 @@ contract DataSetFuzzTest is TestBase {
         uint32 retirements,
         bytes32 contentHash
     ) public view {
-        IDataSetEscrow.Level[] memory levels = _levels(seed);
+        IStorageEscrow.Level[] memory levels = _levels(seed);
         bytes memory encoded = levels.encode(version, retirements, contentHash);
-        (uint256 version_, uint256 retirements_, bytes32 content, IDataSetEscrow.Level[] memory decoded) = this.decode(
+        (uint256 version_, uint256 retirements_, bytes32 content, IStorageEscrow.Level[] memory decoded) = this.decode(
             encoded
         );
         vm.assertEq(version_, version);
@@ -133,7 +133,7 @@ contract DataSetFuzzTest is TestBase {
         vm.assertEq(abi.encode(decoded), abi.encode(levels));
     }
 
-    function _packed(IDataSetEscrow.Level memory level) private pure returns (bytes memory) {
+    function _packed(IStorageEscrow.Level memory level) private pure returns (bytes memory) {
         return
             abi.encodePacked(
                 uint32(level.fromEpoch),
@@ -171,7 +171,7 @@ contract DataSetFuzzTest is TestBase {
     )
         external
         pure
-        returns (uint256 version, uint256 retirements, bytes32 contentHash, IDataSetEscrow.Level[] memory levels)
+        returns (uint256 version, uint256 retirements, bytes32 contentHash, IStorageEscrow.Level[] memory levels)
     {
         bytes memory before = hex"c0ffee";
         (version, retirements, contentHash, levels) = Schedules.decode(schedule);
@@ -296,7 +296,7 @@ contract DataSetFuzzTest is TestBase {
         epochs = _bound(epochs, 0, 60);
         // Mostly enough for some of the epochs.
         if (available % 4 != 0) available = uint112(_bound(available, 0, uint256(rate) * 50));
-        IDataSetEscrow.Account memory account = IDataSetEscrow.Account(available, rate, paidThrough, 3);
+        IStorageEscrow.Account memory account = IStorageEscrow.Account(available, rate, paidThrough, 3);
         uint256 left = available;
         uint256 end;
         for (uint256 e = uint256(paidThrough) + 1; e <= paidThrough + epochs && end == 0; ++e) {
@@ -325,8 +325,8 @@ contract DataSetFuzzTest is TestBase {
         first = _bound(first, 1, 1e6);
         second = _bound(second, first, 2e6);
         if (available % 4 != 0) available = uint112(_bound(available, 0, uint256(rate) * second));
-        IDataSetEscrow.Account memory once = IDataSetEscrow.Account(available, rate, 0, 0);
-        IDataSetEscrow.Account memory twice = IDataSetEscrow.Account(available, rate, 0, 0);
+        IStorageEscrow.Account memory once = IStorageEscrow.Account(available, rate, 0, 0);
+        IStorageEscrow.Account memory twice = IStorageEscrow.Account(available, rate, 0, 0);
         uint256 end = UserBalance.accrue(once, second);
         uint256 ends = UserBalance.accrue(twice, first);
         ends += UserBalance.accrue(twice, second);
@@ -335,7 +335,7 @@ contract DataSetFuzzTest is TestBase {
     }
 
     function testFuzz_runwayIsHowManyEpochsAreCovered(uint112 available, uint80 rate) public pure {
-        IDataSetEscrow.Account memory account = IDataSetEscrow.Account(available, rate, 0, 0);
+        IStorageEscrow.Account memory account = IStorageEscrow.Account(available, rate, 0, 0);
         uint256 runway = UserBalance.runway(account);
         if (rate == 0) {
             vm.assertEq(runway, type(uint256).max);

@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import { DataSetEscrow } from "../DataSetEscrow.sol";
-import { IDataSetEscrow } from "../interfaces/IDataSetEscrow.sol";
+import { StorageEscrow } from "../StorageEscrow.sol";
+import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { UserBalance } from "../libraries/UserBalance.sol";
 import { DataSetModel } from "./DataSetModel.t.sol";
 import { TestBase } from "./TestBase.sol";
@@ -24,8 +24,8 @@ import { TetherToken } from "./zoo/TetherToken.sol";
 contract DataSetHandler is TestBase, DataSetModel {
     struct Known {
         bytes32 id;
-        IDataSetEscrow.Terms terms;
-        IDataSetEscrow.AuditTerms audit;
+        IStorageEscrow.Terms terms;
+        IStorageEscrow.AuditTerms audit;
         bytes schedule;
         /// @dev Everything the escrow stores about the set, once it has ended for good.
         bytes32 frozen;
@@ -47,7 +47,7 @@ contract DataSetHandler is TestBase, DataSetModel {
         uint256 retirements;
         uint256 live;
         uint256 bits;
-        IDataSetEscrow.Update next;
+        IStorageEscrow.Update next;
     }
 
     /// @dev Balances in one token, of all accounts, in their order.
@@ -65,7 +65,7 @@ contract DataSetHandler is TestBase, DataSetModel {
         "uint64 deadlineBlock)"
     );
 
-    DataSetEscrow public escrow;
+    StorageEscrow public escrow;
     FakeRandomness public randomness;
     FakeVerifier public verifier;
     PausableToken public pausable;
@@ -95,7 +95,7 @@ contract DataSetHandler is TestBase, DataSetModel {
     constructor() DataSetModel(25) {
         // Block 25 is in epoch 1.
         vm.roll(25);
-        escrow = new DataSetEscrow(uint32(EPOCH), uint32(NOTICE));
+        escrow = new StorageEscrow(uint32(EPOCH), uint32(NOTICE));
         randomness = new FakeRandomness();
         randomness.setGrid(uint64(GRID));
         verifier = new FakeVerifier();
@@ -240,7 +240,7 @@ contract DataSetHandler is TestBase, DataSetModel {
         step.action = "withdraw";
         bool done = _do(step);
         if (!done) return;
-        IDataSetEscrow.Account memory account = escrow.accountOf(token, caller);
+        IStorageEscrow.Account memory account = escrow.accountOf(token, caller);
         if (account.available < account.rate * NOTICE) ++uncovered;
     }
 
@@ -316,7 +316,7 @@ contract DataSetHandler is TestBase, DataSetModel {
 
         uint256 first = 1 + ((shape >> 16) % 3);
         uint256 bits = shape % 16 == 1 ? 0 : _run(first, (shape >> 24) % 30);
-        IDataSetEscrow.Update memory next = _nextState(uint64(1 + ((shape >> 32) % 3)), bits, shape);
+        IStorageEscrow.Update memory next = _nextState(uint64(1 + ((shape >> 32) % 3)), bits, shape);
         (address sender, bool signed) = _sign(set, 0, next, senderSeed);
         Step memory step;
         step.token = set.terms.token;
@@ -368,7 +368,7 @@ contract DataSetHandler is TestBase, DataSetModel {
             _signBoth(known, draft.retirements, draft.next);
             if (draft.next.deadlineBlock < block.number) step.possible = false;
         } else {
-            IDataSetEscrow.Update memory none;
+            IStorageEscrow.Update memory none;
             (draft.next, draft.bits) = (none, draft.live);
         }
         uint256 remaining = shape % 16 == 1 ? draft.bits | (1 << 130) : _thinned(draft.bits, shape >> 128);
@@ -455,7 +455,7 @@ contract DataSetHandler is TestBase, DataSetModel {
         else indices = _one(_provable(), setSeed >> 2);
         if (indices.length == 0 || _known.length == 0) return;
         bool wrong = wrongSeed % 8 == 0;
-        IDataSetEscrow.ProofCall[] memory calls = new IDataSetEscrow.ProofCall[](indices.length);
+        IStorageEscrow.ProofCall[] memory calls = new IStorageEscrow.ProofCall[](indices.length);
         for (uint256 i; i < calls.length; ++i) calls[i] = _proof(indices[i], wrong && i == calls.length - 1);
         Step memory step;
         step.token = _known[indices[0]].terms.token;
@@ -528,8 +528,8 @@ contract DataSetHandler is TestBase, DataSetModel {
         (uint256 version, uint256 retirements, , ) = versionsOf(index);
         address signer = [known.terms.user, known.terms.provider, parties[4], _party(shape >> 8)][shape % 4];
         bool same = (shape >> 16) % 4 == 0;
-        IDataSetEscrow.Update memory one = _nextState(uint64(version + ((shape >> 32) % 3)), _run(1, 5), 2);
-        IDataSetEscrow.Update memory other = _nextState(one.version, same ? _run(1, 5) : _run(1, 6), 2);
+        IStorageEscrow.Update memory one = _nextState(uint64(version + ((shape >> 32) % 3)), _run(1, 5), 2);
+        IStorageEscrow.Update memory other = _nextState(one.version, same ? _run(1, 5) : _run(1, 6), 2);
         _signAs(signer, known, retirements, one);
         _signAs(signer, known, retirements, other);
         Step memory step;
@@ -609,9 +609,9 @@ contract DataSetHandler is TestBase, DataSetModel {
         bool charges = action == "userSignedTwice" || action == "giveNotice";
         for (uint256 i; i < parties.length; ++i) {
             address party = parties[i];
-            IDataSetEscrow.Account memory account = escrow.accountOf(token, party);
+            IStorageEscrow.Account memory account = escrow.accountOf(token, party);
             UserBalance.accrue(account, epochNow());
-            IDataSetEscrow.Pool memory pool = escrow.poolOf(token, party);
+            IStorageEscrow.Pool memory pool = escrow.poolOf(token, party);
             if (account.available != available[token][party])
                 vm.assertEq(account.available, available[token][party], string(bytes.concat("balance: ", action)));
             if (pool.total != pools[token][party].total)
@@ -660,7 +660,7 @@ contract DataSetHandler is TestBase, DataSetModel {
     }
 
     /// @dev Money for a set: for the notice period and some epochs more.
-    function _fill(IDataSetEscrow.Terms memory terms, uint256 epochs) private {
+    function _fill(IStorageEscrow.Terms memory terms, uint256 epochs) private {
         uint256 fee = 400;
         _top(terms.token, terms.user, (rateOf(terms.token, terms.user) + fee) * (NOTICE + epochs));
         if (_paused(terms.token)) return;
@@ -671,11 +671,11 @@ contract DataSetHandler is TestBase, DataSetModel {
         modelDepositCollateral(terms.token, terms.provider, _arriving(terms.token, amount));
     }
 
-    function _termsFrom(uint256 shape, uint256 amounts) private view returns (IDataSetEscrow.Terms memory terms) {
+    function _termsFrom(uint256 shape, uint256 amounts) private view returns (IStorageEscrow.Terms memory terms) {
         terms.user = parties[(shape >> 40) % 2];
         terms.provider = parties[2 + ((shape >> 48) % 2)];
         terms.token = _token(shape >> 56);
-        terms.mode = IDataSetEscrow.Mode((shape >> 80) % 2);
+        terms.mode = IStorageEscrow.Mode((shape >> 80) % 2);
         terms.feeFloor = uint80((amounts % 4) * 25);
         terms.feePerSlice = uint80((amounts >> 8) % 14);
         terms.feePerIndex = uint80((amounts >> 16) % 3);
@@ -689,7 +689,7 @@ contract DataSetHandler is TestBase, DataSetModel {
             uint32((amounts >> 56) % 40);
     }
 
-    function _auditFrom(uint256 shape) private returns (IDataSetEscrow.AuditTerms memory audit) {
+    function _auditFrom(uint256 shape) private returns (IStorageEscrow.AuditTerms memory audit) {
         audit.randomness = address(randomness);
         audit.verifier = address(verifier);
         audit.keyHash = keccak256("key");
@@ -707,7 +707,7 @@ contract DataSetHandler is TestBase, DataSetModel {
     function _runningCount() private view returns (uint256 count) {
         for (uint256 i; i < _known.length; ++i) {
             (uint256 last, , ) = lastOf(i);
-            if (statusOf(i) == IDataSetEscrow.Status.Running && last == RUNNING) ++count;
+            if (statusOf(i) == IStorageEscrow.Status.Running && last == RUNNING) ++count;
         }
     }
 
@@ -722,7 +722,7 @@ contract DataSetHandler is TestBase, DataSetModel {
         if (!found || seed % 4 == 0) return (found, index);
         for (uint256 i; i < _known.length; ++i) {
             (uint256 last, , ) = lastOf(index);
-            bool runs = statusOf(index) == IDataSetEscrow.Status.Running && last == type(uint256).max;
+            bool runs = statusOf(index) == IStorageEscrow.Status.Running && last == type(uint256).max;
             if (runs) return (true, index);
             index = (index + 1) % _known.length;
         }
@@ -733,8 +733,8 @@ contract DataSetHandler is TestBase, DataSetModel {
         (found, index) = _pick(seed >> 2);
         if (!found || seed % 4 == 0) return (found, index);
         for (uint256 i; i < _known.length; ++i) {
-            bool runs = statusOf(index) == IDataSetEscrow.Status.Running;
-            if (runs && _known[index].terms.mode == IDataSetEscrow.Mode.OnDemand) return (true, index);
+            bool runs = statusOf(index) == IStorageEscrow.Status.Running;
+            if (runs && _known[index].terms.mode == IStorageEscrow.Mode.OnDemand) return (true, index);
             index = (index + 1) % _known.length;
         }
     }
@@ -744,10 +744,10 @@ contract DataSetHandler is TestBase, DataSetModel {
         uint256 count;
         indices = new uint256[](_known.length);
         for (uint256 i; i < _known.length; ++i) {
-            if (statusOf(i) != IDataSetEscrow.Status.Running) continue;
+            if (statusOf(i) != IStorageEscrow.Status.Running) continue;
             uint256 challenge = _challengeOf(i);
             uint256 epoch = challenge / EPOCH;
-            if (_known[i].terms.mode == IDataSetEscrow.Mode.OnDemand) {
+            if (_known[i].terms.mode == IStorageEscrow.Mode.OnDemand) {
                 (, , , bool disputed) = countersOf(i);
                 if (!disputed) continue;
             }
@@ -767,14 +767,14 @@ contract DataSetHandler is TestBase, DataSetModel {
     }
 
     function _challengeOf(uint256 index) private view returns (uint256) {
-        if (_known[index].terms.mode == IDataSetEscrow.Mode.EveryEpoch) {
+        if (_known[index].terms.mode == IStorageEscrow.Mode.EveryEpoch) {
             return epochNow() * EPOCH + _known[index].audit.phase;
         }
         (, , uint256 challengeBlock, ) = disputeOf(index);
         return challengeBlock;
     }
 
-    function _proof(uint256 index, bool wrong) private view returns (IDataSetEscrow.ProofCall memory call) {
+    function _proof(uint256 index, bool wrong) private view returns (IStorageEscrow.ProofCall memory call) {
         Known storage known = _known[index];
         call.terms = known.terms;
         call.audit = known.audit;
@@ -804,7 +804,7 @@ contract DataSetHandler is TestBase, DataSetModel {
         uint64 version,
         uint256 bits,
         uint256 shape
-    ) private view returns (IDataSetEscrow.Update memory next) {
+    ) private view returns (IStorageEscrow.Update memory next) {
         next.version = version;
         next.ranges = _ranges(bits);
         next.contentHash = keccak256(abi.encode(bits, shape));
@@ -817,7 +817,7 @@ contract DataSetHandler is TestBase, DataSetModel {
     function _sign(
         Known memory set,
         uint256 retirements,
-        IDataSetEscrow.Update memory next,
+        IStorageEscrow.Update memory next,
         uint256 seed
     ) private view returns (address sender, bool good) {
         _signBoth(set, retirements, next);
@@ -831,7 +831,7 @@ contract DataSetHandler is TestBase, DataSetModel {
         good = userIsRight && providerIsRight && block.number <= next.deadlineBlock;
     }
 
-    function _signBoth(Known memory set, uint256 retirements, IDataSetEscrow.Update memory next) private view {
+    function _signBoth(Known memory set, uint256 retirements, IStorageEscrow.Update memory next) private view {
         bytes32 digest = _digest(set.id, retirements, next);
         address operator = operators[set.terms.provider];
         next.userSignature = _signature(_keys[set.terms.user], digest);
@@ -842,7 +842,7 @@ contract DataSetHandler is TestBase, DataSetModel {
         address signer,
         Known memory set,
         uint256 retirements,
-        IDataSetEscrow.Update memory next
+        IStorageEscrow.Update memory next
     ) private view {
         bytes memory signature = _signature(_keys[signer], _digest(set.id, retirements, next));
         (next.userSignature, next.providerSignature) = (signature, signature);
@@ -855,7 +855,7 @@ contract DataSetHandler is TestBase, DataSetModel {
     function _digest(
         bytes32 id,
         uint256 retirements,
-        IDataSetEscrow.Update memory next
+        IStorageEscrow.Update memory next
     ) private view returns (bytes32) {
         bytes32 domain = keccak256(
             abi.encode(
@@ -936,6 +936,6 @@ contract DataSetHandler is TestBase, DataSetModel {
     }
 
     function _freeze(uint256 index) private {
-        if (statusOf(index) != IDataSetEscrow.Status.Running) _known[index].frozen = stateOf(index);
+        if (statusOf(index) != IStorageEscrow.Status.Running) _known[index].frozen = stateOf(index);
     }
 }

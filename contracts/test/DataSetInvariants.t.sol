@@ -2,15 +2,15 @@
 pragma solidity 0.8.37;
 
 import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import { DataSetEscrow } from "../DataSetEscrow.sol";
-import { IDataSetEscrow } from "../interfaces/IDataSetEscrow.sol";
+import { StorageEscrow } from "../StorageEscrow.sol";
+import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { UserBalance } from "../libraries/UserBalance.sol";
 import { DataSetHandler } from "./DataSetHandler.t.sol";
 import { DataSetModel } from "./DataSetModel.t.sol";
 import { TestBase } from "./TestBase.sol";
 import { vm } from "./Vm.sol";
 
-/// @notice The invariants of `DataSetEscrow`, after every step of random sequences of calls by seven accounts in seven
+/// @notice The invariants of `StorageEscrow`, after every step of random sequences of calls by seven accounts in seven
 /// tokens. That each call succeeds exactly when the rules say so, and pays exactly what they say, is checked by the
 /// handler, in all of them.
 contract DataSetInvariantsTest is TestBase {
@@ -18,7 +18,7 @@ contract DataSetInvariantsTest is TestBase {
     uint256 private constant NOTICE = 3;
 
     DataSetHandler internal _handler;
-    DataSetEscrow internal _escrow;
+    StorageEscrow internal _escrow;
     DataSetModel internal _model;
     address[] internal _tokens;
     address[] internal _parties;
@@ -100,14 +100,14 @@ contract DataSetInvariantsTest is TestBase {
             address token = _tokens[t];
             for (uint256 p; p < _parties.length; ++p) {
                 address party = _parties[p];
-                IDataSetEscrow.Account memory account = _account(token, party);
+                IStorageEscrow.Account memory account = _account(token, party);
                 uint256 rate;
                 for (uint256 i; i < _handler.setCount(); ++i) {
                     DataSetHandler.Known memory set = _handler.setAt(i);
                     if (set.terms.token != token || set.terms.user != party) continue;
-                    IDataSetEscrow.Books memory books = _escrow.booksOf(set.id);
+                    IStorageEscrow.Books memory books = _escrow.booksOf(set.id);
                     if (_isOver(books) || books.noticedEnd != 0 || books.generation != account.generation) continue;
-                    IDataSetEscrow.Level[] memory levels = _levels(set.schedule);
+                    IStorageEscrow.Level[] memory levels = _levels(set.schedule);
                     rate += levels[levels.length - 1].fee;
                 }
                 vm.assertEq(account.rate, rate, "rate");
@@ -127,7 +127,7 @@ contract DataSetInvariantsTest is TestBase {
                     DataSetHandler.Known memory set = _handler.setAt(i);
                     if (set.terms.token == token && set.terms.provider == party) locked += _lock(set);
                 }
-                IDataSetEscrow.Pool memory pool = _escrow.poolOf(token, party);
+                IStorageEscrow.Pool memory pool = _escrow.poolOf(token, party);
                 vm.assertEq(pool.locked, locked, "locked");
                 vm.assertLe(pool.locked, pool.total, "cover");
             }
@@ -140,10 +140,10 @@ contract DataSetInvariantsTest is TestBase {
             (uint256 loss, uint256 highestLock) = _model.lossOf(i);
             vm.assertLe(loss, highestLock, "loss");
             DataSetHandler.Known memory set = _handler.setAt(i);
-            IDataSetEscrow.Books memory books = _escrow.booksOf(set.id);
+            IStorageEscrow.Books memory books = _escrow.booksOf(set.id);
             vm.assertLe(books.missed, set.terms.breachLimit, "misses");
             if (books.missed == set.terms.breachLimit) {
-                vm.assertEq(uint256(books.status), uint256(IDataSetEscrow.Status.Breached), "breach");
+                vm.assertEq(uint256(books.status), uint256(IStorageEscrow.Status.Breached), "breach");
             }
         }
     }
@@ -153,7 +153,7 @@ contract DataSetInvariantsTest is TestBase {
     function invariant_6_theHighWaterMarkNeverFalls() public view {
         for (uint256 i; i < _handler.setCount(); ++i) {
             DataSetHandler.Known memory set = _handler.setAt(i);
-            IDataSetEscrow.Level[] memory levels = _levels(set.schedule);
+            IStorageEscrow.Level[] memory levels = _levels(set.schedule);
             (, , uint256 highest, uint256 live) = _model.versionsOf(i);
             uint256 unsettled = uint256(_escrow.booksOf(set.id).settledThrough) + 1;
             for (uint256 k; k < levels.length; ++k) {
@@ -233,14 +233,14 @@ contract DataSetInvariantsTest is TestBase {
         vm.roll(_model.currentBlock());
         for (uint256 i; i < _handler.setCount(); ++i) {
             DataSetHandler.Known memory set = _handler.setAt(i);
-            IDataSetEscrow.Books memory books = _escrow.booksOf(set.id);
+            IStorageEscrow.Books memory books = _escrow.booksOf(set.id);
             (uint256 last, bool exhausted, uint256 generation) = _model.lastOf(i);
             vm.assertEq(books.generation, generation, "generation");
             if (!exhausted) continue;
             uint256 end = _escrow.endEpochOf(set.terms.token, set.terms.user, uint32(books.generation));
             // Zero until the balance is written again.
             if (end == 0) {
-                IDataSetEscrow.Account memory account = _escrow.accountOf(set.terms.token, set.terms.user);
+                IStorageEscrow.Account memory account = _escrow.accountOf(set.terms.token, set.terms.user);
                 vm.assertEq(account.generation, books.generation, "not written yet");
                 end = UserBalance.accrue(account, _model.epochNow());
             }
@@ -252,7 +252,7 @@ contract DataSetInvariantsTest is TestBase {
     /// hardhat-config: invariant.failOnRevert = true
     function invariant_11_countersAreThoseOfTheModel() public view {
         for (uint256 i; i < _handler.setCount(); ++i) {
-            IDataSetEscrow.Books memory books = _escrow.booksOf(_handler.setAt(i).id);
+            IStorageEscrow.Books memory books = _escrow.booksOf(_handler.setAt(i).id);
             (uint256 proven, uint256 missed, uint256 settled, bool disputed) = _model.countersOf(i);
             vm.assertEq(books.proven, proven, "proven");
             vm.assertEq(books.missed, missed, "missed");
@@ -284,7 +284,7 @@ contract DataSetInvariantsTest is TestBase {
     function invariant_14_bondsAreHeldOnce() public view {
         for (uint256 i; i < _handler.setCount(); ++i) {
             bytes32 id = _handler.setAt(i).id;
-            IDataSetEscrow.Dispute memory stored = _escrow.disputeOf(id);
+            IStorageEscrow.Dispute memory stored = _escrow.disputeOf(id);
             (bool disputed, address disputer, uint256 challengeBlock, uint256 bond) = _model.disputeOf(i);
             vm.assertEq(_escrow.booksOf(id).disputed, disputed, "disputed");
             vm.assertEq(stored.disputer, disputed ? disputer : address(0), "disputer");
@@ -364,7 +364,7 @@ contract DataSetInvariantsTest is TestBase {
 
     // ---- What the contract knows, added up the long way
 
-    function _account(address token, address party) private view returns (IDataSetEscrow.Account memory account) {
+    function _account(address token, address party) private view returns (IStorageEscrow.Account memory account) {
         account = _escrow.accountOf(token, party);
         UserBalance.accrue(account, _model.epochNow());
     }
@@ -373,16 +373,16 @@ contract DataSetInvariantsTest is TestBase {
         return token == address(0) ? address(_escrow).balance : IERC20(token).balanceOf(address(_escrow));
     }
 
-    function _isOver(IDataSetEscrow.Books memory books) private pure returns (bool) {
-        return books.status == IDataSetEscrow.Status.Closed || books.status == IDataSetEscrow.Status.Breached;
+    function _isOver(IStorageEscrow.Books memory books) private pure returns (bool) {
+        return books.status == IStorageEscrow.Status.Closed || books.status == IStorageEscrow.Status.Breached;
     }
 
     /// @dev What is paid for a set and went to nobody: unsettled epochs that have begun, and what is paid for later
     /// ones.
     function _inside(uint256 index, DataSetHandler.Known memory set) private view returns (uint256 sum) {
-        IDataSetEscrow.Books memory books = _escrow.booksOf(set.id);
+        IStorageEscrow.Books memory books = _escrow.booksOf(set.id);
         if (_isOver(books)) return 0;
-        IDataSetEscrow.Level[] memory levels = _levels(set.schedule);
+        IStorageEscrow.Level[] memory levels = _levels(set.schedule);
         (uint256 last, bool exhausted, ) = _model.lastOf(index);
         uint256 begun = _model.epochNow();
         if (exhausted && last < begun) begun = last;
@@ -398,16 +398,16 @@ contract DataSetInvariantsTest is TestBase {
         }
     }
 
-    function _feeAt(IDataSetEscrow.Level[] memory levels, uint256 epoch) private pure returns (uint256 fee) {
+    function _feeAt(IStorageEscrow.Level[] memory levels, uint256 epoch) private pure returns (uint256 fee) {
         for (uint256 i; i < levels.length; ++i) {
             if (levels[i].fromEpoch <= epoch) fee = levels[i].fee;
         }
     }
 
     function _lock(DataSetHandler.Known memory set) private view returns (uint256) {
-        IDataSetEscrow.Books memory books = _escrow.booksOf(set.id);
+        IStorageEscrow.Books memory books = _escrow.booksOf(set.id);
         if (_isOver(books)) return 0;
-        IDataSetEscrow.Level[] memory levels = _levels(set.schedule);
+        IStorageEscrow.Level[] memory levels = _levels(set.schedule);
         uint256 highest;
         for (uint256 i; i < levels.length; ++i) if (levels[i].fee > highest) highest = levels[i].fee;
         uint256 spent = books.missed * (uint256(set.terms.compensationPercent) + set.terms.bountyPercent);
@@ -418,8 +418,8 @@ contract DataSetInvariantsTest is TestBase {
         return (highest * (set.terms.collateralPercent - spent)) / 100;
     }
 
-    function _levels(bytes memory schedule) private pure returns (IDataSetEscrow.Level[] memory levels) {
-        levels = new IDataSetEscrow.Level[]((schedule.length - 44) / 58);
+    function _levels(bytes memory schedule) private pure returns (IStorageEscrow.Level[] memory levels) {
+        levels = new IStorageEscrow.Level[]((schedule.length - 44) / 58);
         for (uint256 i; i < levels.length; ++i) {
             uint256 numbers = _word(schedule, 44 + 58 * i);
             levels[i].fromEpoch = numbers >> 224;
@@ -453,7 +453,7 @@ contract DataSetInvariantsTest is TestBase {
     }
 
     function _withdrawAll(address token, address party) private {
-        IDataSetEscrow.Account memory account = _escrow.accountOf(token, party);
+        IStorageEscrow.Account memory account = _escrow.accountOf(token, party);
         UserBalance.accrue(account, _escrow.currentEpoch());
         uint256 available = account.available;
         uint256 total = _escrow.poolOf(token, party).total;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IDataSetEscrow } from "../interfaces/IDataSetEscrow.sol";
+import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 
 /// @title What the escrow of data sets should do, written as simply as possible
 /// @notice One number per epoch, plain mappings, loops over all epochs and all sets, nothing packed and nothing put
@@ -16,12 +16,12 @@ abstract contract DataSetModel {
     }
 
     struct Set {
-        IDataSetEscrow.Terms terms;
+        IStorageEscrow.Terms terms;
         uint256 phase;
         uint256 window;
         uint256 grace;
         uint256 bond;
-        IDataSetEscrow.Status status;
+        IStorageEscrow.Status status;
         uint256 opened;
         /// @dev Last epoch, RUNNING without an end.
         uint256 last;
@@ -108,7 +108,7 @@ abstract contract DataSetModel {
     function _begin(uint256 epoch) private {
         for (uint256 i; i < _sets.length; ++i) {
             Set storage set = _sets[i];
-            if (set.status != IDataSetEscrow.Status.Running) continue;
+            if (set.status != IStorageEscrow.Status.Running) continue;
             if (set.last == RUNNING && _isFirstOfItsBalance(i)) _payFor(set.terms.token, set.terms.user, epoch);
             if (set.last == RUNNING || (!set.exhausted && set.last >= epoch)) {
                 set.held[epoch] += set.ahead[epoch];
@@ -147,7 +147,7 @@ abstract contract DataSetModel {
 
     function _runsOn(Set storage set, address token, address user) private view returns (bool) {
         return
-            set.status == IDataSetEscrow.Status.Running &&
+            set.status == IStorageEscrow.Status.Running &&
             set.last == RUNNING &&
             set.terms.token == token &&
             set.terms.user == user;
@@ -201,8 +201,8 @@ abstract contract DataSetModel {
     // ---- Life of a set
 
     function modelOpen(
-        IDataSetEscrow.Terms calldata terms,
-        IDataSetEscrow.AuditTerms calldata audit,
+        IStorageEscrow.Terms calldata terms,
+        IStorageEscrow.AuditTerms calldata audit,
         uint256 bits,
         uint256 version
     ) external {
@@ -211,7 +211,7 @@ abstract contract DataSetModel {
         set.terms = terms;
         (set.phase, set.window, set.grace) = (audit.phase, audit.windowBlocks, audit.graceBlocks);
         set.bond = audit.disputeBond;
-        set.status = IDataSetEscrow.Status.Running;
+        set.status = IStorageEscrow.Status.Running;
         set.opened = epochNow();
         set.settled = set.opened;
         set.generation = generation[terms.token][terms.user];
@@ -266,7 +266,7 @@ abstract contract DataSetModel {
         pool.locked -= locked;
         pool.total -= bounty;
         set.loss += bounty;
-        set.status = IDataSetEscrow.Status.Closed;
+        set.status = IStorageEscrow.Status.Closed;
         available[set.terms.token][caller] += bounty;
     }
 
@@ -279,7 +279,7 @@ abstract contract DataSetModel {
 
     function _prove(uint256 index, bool right) private {
         Set storage set = _open(index);
-        bool onDemand = set.terms.mode == IDataSetEscrow.Mode.OnDemand;
+        bool onDemand = set.terms.mode == IStorageEscrow.Mode.OnDemand;
         _need(!onDemand || set.disputed, "no dispute");
         uint256 challenge = onDemand ? set.challengeBlock : epochNow() * EPOCH + set.phase;
         _need(currentBlock > challenge && currentBlock <= challenge + set.window + set.grace, "window");
@@ -304,7 +304,7 @@ abstract contract DataSetModel {
 
     function modelReportMiss(uint256 index, uint256 epoch, address caller) external {
         Set storage set = _open(index);
-        _need(set.terms.mode == IDataSetEscrow.Mode.EveryEpoch, "mode");
+        _need(set.terms.mode == IStorageEscrow.Mode.EveryEpoch, "mode");
         _needOpenEpoch(set, epoch);
         _need(currentBlock > epoch * EPOCH + set.phase + set.window + set.grace, "early");
         _need(currentBlock < (epoch + 2) * EPOCH, "late");
@@ -314,7 +314,7 @@ abstract contract DataSetModel {
 
     function modelDispute(uint256 index, address caller) external {
         Set storage set = _open(index);
-        _need(set.terms.mode == IDataSetEscrow.Mode.OnDemand, "mode");
+        _need(set.terms.mode == IStorageEscrow.Mode.OnDemand, "mode");
         _need(!set.disputed, "dispute");
         _needOpenEpoch(set, epochNow());
         _settle(set);
@@ -328,7 +328,7 @@ abstract contract DataSetModel {
 
     function modelUpholdDispute(uint256 index) external {
         Set storage set = _open(index);
-        _need(set.terms.mode == IDataSetEscrow.Mode.OnDemand, "mode");
+        _need(set.terms.mode == IStorageEscrow.Mode.OnDemand, "mode");
         _need(set.disputed, "no dispute");
         _need(currentBlock > set.challengeBlock + set.window + set.grace, "early");
         _settle(set);
@@ -350,7 +350,7 @@ abstract contract DataSetModel {
 
     // ---- What the handler and the invariants ask
 
-    function statusOf(uint256 index) public view returns (IDataSetEscrow.Status) {
+    function statusOf(uint256 index) public view returns (IStorageEscrow.Status) {
         return _sets[index].status;
     }
 
@@ -414,7 +414,7 @@ abstract contract DataSetModel {
     function _open(uint256 index) private view returns (Set storage set) {
         _need(index < _sets.length, "unknown");
         set = _sets[index];
-        _need(set.status == IDataSetEscrow.Status.Running, "status");
+        _need(set.status == IStorageEscrow.Status.Running, "status");
     }
 
     function _running(uint256 index) private view returns (Set storage set) {
@@ -537,7 +537,7 @@ abstract contract DataSetModel {
             if (set.disputed && next >= set.challengeBlock / EPOCH) return;
             if (set.outcome[next] == Outcome.None) {
                 set.outcome[next] = Outcome.Lapsed;
-                if (set.terms.mode == IDataSetEscrow.Mode.OnDemand) _giveProvider(set, set.held[next]);
+                if (set.terms.mode == IStorageEscrow.Mode.OnDemand) _giveProvider(set, set.held[next]);
                 else _giveUser(set, set.held[next]);
                 set.held[next] = 0;
             }
@@ -587,7 +587,7 @@ abstract contract DataSetModel {
         } else {
             _giveProvider(set, fees);
         }
-        set.status = IDataSetEscrow.Status.Breached;
+        set.status = IStorageEscrow.Status.Breached;
     }
 
     function _giveUser(Set storage set, uint256 amount) private {

@@ -2,15 +2,15 @@
 pragma solidity 0.8.37;
 
 import { DataSetRules } from "../DataSetRules.sol";
-import { IDataSetEscrow } from "../interfaces/IDataSetEscrow.sol";
+import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { DataSetTestBase } from "./DataSetTestBase.t.sol";
 import { vm } from "./Vm.sol";
 
 /// @notice Which terms may be agreed on, one rule at a time: the terms at its border pass, those behind it do not.
 contract DataSetRulesTest is DataSetTestBase {
     DataSetRules private _rules;
-    IDataSetEscrow.Terms private _t;
-    IDataSetEscrow.AuditTerms private _a;
+    IStorageEscrow.Terms private _t;
+    IStorageEscrow.AuditTerms private _a;
 
     function setUp() public override {
         super.setUp();
@@ -107,23 +107,23 @@ contract DataSetRulesTest is DataSetTestBase {
 
     function test_evidenceOfTwoVersionsIsNone() public {
         bytes32 id = _open(_t);
-        IDataSetEscrow.Update memory one = _signed(id, 0, _next(2, _list(1, 150)));
-        IDataSetEscrow.Update memory other = _signed(id, 0, _next(3, _list(1, 120)));
+        IStorageEscrow.Update memory one = _signed(id, 0, _next(2, _list(1, 150)));
+        IStorageEscrow.Update memory other = _signed(id, 0, _next(3, _list(1, 120)));
         bytes memory schedule = _schedule(id);
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.StaleVersion.selector, uint256(2), uint256(3)));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.StaleVersion.selector, uint256(2), uint256(3)));
         _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(one, other));
     }
 
     function test_evidenceIsSignedByTheParty() public {
         bytes32 id = _open(_t);
-        IDataSetEscrow.Update memory one = _signed(id, 0, _next(2, _list(1, 150)));
-        IDataSetEscrow.Update memory other = _signed(id, 0, _next(2, _list(1, 120)));
+        IStorageEscrow.Update memory one = _signed(id, 0, _next(2, _list(1, 150)));
+        IStorageEscrow.Update memory other = _signed(id, 0, _next(2, _list(1, 120)));
         other.userSignature = other.providerSignature;
         bytes32 digest = _digest(id, 0, other);
         bytes memory schedule = _schedule(id);
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.SignatureInvalid.selector, _user, digest));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.SignatureInvalid.selector, _user, digest));
         _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(one, other));
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.NotParty.selector, _watcher));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.NotParty.selector, _watcher));
         _escrow.showDoubleSigning(_t, schedule, _watcher, abi.encode(one, other));
     }
 
@@ -132,7 +132,7 @@ contract DataSetRulesTest is DataSetTestBase {
     }
 
     function _refuse(string memory field) private {
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.InvalidTerms.selector, field));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidTerms.selector, field));
         _rules.checkTerms(_t, _a, EPOCH);
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { DataSetEscrow } from "../DataSetEscrow.sol";
-import { IDataSetEscrow } from "../interfaces/IDataSetEscrow.sol";
+import { StorageEscrow } from "../StorageEscrow.sol";
+import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { UserBalance } from "../libraries/UserBalance.sol";
 import { TestBase } from "./TestBase.sol";
 import { Vm, vm } from "./Vm.sol";
@@ -25,7 +25,7 @@ abstract contract DataSetTestBase is TestBase {
     uint256 internal constant LOCK = 3_072;
     bytes32 internal constant SCHEDULED = keccak256("DataSetScheduled(bytes32,bytes,bytes)");
 
-    DataSetEscrow internal _escrow;
+    StorageEscrow internal _escrow;
     FakeRandomness internal _randomness;
     FakeVerifier internal _verifier;
     PlainToken internal _token;
@@ -40,7 +40,7 @@ abstract contract DataSetTestBase is TestBase {
     mapping(bytes32 id => bytes) internal _ranges;
 
     function setUp() public virtual {
-        _escrow = new DataSetEscrow(uint32(EPOCH), uint32(NOTICE));
+        _escrow = new StorageEscrow(uint32(EPOCH), uint32(NOTICE));
         _randomness = new FakeRandomness();
         _verifier = new FakeVerifier();
         _token = new PlainToken();
@@ -65,9 +65,9 @@ abstract contract DataSetTestBase is TestBase {
 
     // ---- What is agreed on
 
-    function _audit() internal view returns (IDataSetEscrow.AuditTerms memory) {
+    function _audit() internal view returns (IStorageEscrow.AuditTerms memory) {
         return
-            IDataSetEscrow.AuditTerms({
+            IStorageEscrow.AuditTerms({
                 randomness: address(_randomness),
                 verifier: address(_verifier),
                 keyHash: keccak256("key"),
@@ -83,13 +83,13 @@ abstract contract DataSetTestBase is TestBase {
     }
 
     /// @dev 10 per slice, at least 100; a miss costs 60 % and 20 % of the fee, three end the set.
-    function _terms(address token) internal view returns (IDataSetEscrow.Terms memory) {
+    function _terms(address token) internal view returns (IStorageEscrow.Terms memory) {
         return
-            IDataSetEscrow.Terms({
+            IStorageEscrow.Terms({
                 user: _user,
                 provider: _provider,
                 token: token,
-                mode: IDataSetEscrow.Mode.EveryEpoch,
+                mode: IStorageEscrow.Mode.EveryEpoch,
                 feeFloor: 100,
                 feePerSlice: 10,
                 feePerIndex: 0,
@@ -103,9 +103,9 @@ abstract contract DataSetTestBase is TestBase {
             });
     }
 
-    function _onDemandTerms() internal view returns (IDataSetEscrow.Terms memory terms) {
+    function _onDemandTerms() internal view returns (IStorageEscrow.Terms memory terms) {
         terms = _terms(NATIVE);
-        terms.mode = IDataSetEscrow.Mode.OnDemand;
+        terms.mode = IStorageEscrow.Mode.OnDemand;
     }
 
     /// @dev Ranges as first index and count, in turn.
@@ -117,7 +117,7 @@ abstract contract DataSetTestBase is TestBase {
         return bytes.concat(_list(first, count), _list(first2, count2));
     }
 
-    function _next(uint64 version, bytes memory ranges) internal pure returns (IDataSetEscrow.Update memory next) {
+    function _next(uint64 version, bytes memory ranges) internal pure returns (IStorageEscrow.Update memory next) {
         next.version = version;
         next.ranges = ranges;
         next.contentHash = keccak256(abi.encode("content", version));
@@ -127,8 +127,8 @@ abstract contract DataSetTestBase is TestBase {
     function _signed(
         bytes32 id,
         uint32 retirements,
-        IDataSetEscrow.Update memory next
-    ) internal view returns (IDataSetEscrow.Update memory) {
+        IStorageEscrow.Update memory next
+    ) internal view returns (IStorageEscrow.Update memory) {
         bytes32 digest = _digest(id, retirements, next);
         next.userSignature = _signature(_userKey, digest);
         next.providerSignature = _signature(_operatorKey, digest);
@@ -139,7 +139,7 @@ abstract contract DataSetTestBase is TestBase {
     function _digest(
         bytes32 id,
         uint32 retirements,
-        IDataSetEscrow.Update memory next
+        IStorageEscrow.Update memory next
     ) internal view returns (bytes32) {
         bytes32 domain = keccak256(
             abi.encode(
@@ -187,38 +187,38 @@ abstract contract DataSetTestBase is TestBase {
     }
 
     /// @dev 100 slices for a fee of 1,000 an epoch, with money for 100 epochs.
-    function _open(IDataSetEscrow.Terms memory terms) internal returns (bytes32 id) {
+    function _open(IStorageEscrow.Terms memory terms) internal returns (bytes32 id) {
         _deposit(terms.token, 100_000);
         _depositCollateral(terms.token, 10_000);
         return _openOnly(terms);
     }
 
-    function _openOnly(IDataSetEscrow.Terms memory terms) internal returns (bytes32 id) {
+    function _openOnly(IStorageEscrow.Terms memory terms) internal returns (bytes32 id) {
         id = _escrow.idOf(terms);
-        IDataSetEscrow.Update memory first = _signed(id, 0, _next(1, _list(1, 100)));
+        IStorageEscrow.Update memory first = _signed(id, 0, _next(1, _list(1, 100)));
         vm.recordLogs();
         _escrow.open(terms, _audit(), first);
         _remember();
     }
 
-    function _update(IDataSetEscrow.Terms memory terms, bytes memory ranges) internal {
+    function _update(IStorageEscrow.Terms memory terms, bytes memory ranges) internal {
         bytes32 id = _escrow.idOf(terms);
         bytes memory schedule = _schedule(id);
-        IDataSetEscrow.Update memory next = _signed(id, _retirements(id), _next(_version(id) + 1, ranges));
+        IStorageEscrow.Update memory next = _signed(id, _retirements(id), _next(_version(id) + 1, ranges));
         bytes memory before = _ranges[id];
         vm.recordLogs();
         _escrow.update(terms, schedule, before, next);
         _remember();
     }
 
-    function _retire(IDataSetEscrow.Terms memory terms, bytes memory remaining) internal {
-        IDataSetEscrow.Update memory none;
+    function _retire(IStorageEscrow.Terms memory terms, bytes memory remaining) internal {
+        IStorageEscrow.Update memory none;
         _retireWith(terms, none, remaining);
     }
 
     function _retireWith(
-        IDataSetEscrow.Terms memory terms,
-        IDataSetEscrow.Update memory carried,
+        IStorageEscrow.Terms memory terms,
+        IStorageEscrow.Update memory carried,
         bytes memory remaining
     ) internal {
         bytes32 id = _escrow.idOf(terms);
@@ -230,7 +230,7 @@ abstract contract DataSetTestBase is TestBase {
         _remember();
     }
 
-    function _giveNotice(IDataSetEscrow.Terms memory terms, address by) internal {
+    function _giveNotice(IStorageEscrow.Terms memory terms, address by) internal {
         bytes memory schedule = _schedule(_escrow.idOf(terms));
         vm.recordLogs();
         vm.prank(by);
@@ -238,21 +238,21 @@ abstract contract DataSetTestBase is TestBase {
         _remember();
     }
 
-    function _close(IDataSetEscrow.Terms memory terms, address by) internal {
+    function _close(IStorageEscrow.Terms memory terms, address by) internal {
         bytes memory schedule = _schedule(_escrow.idOf(terms));
         vm.prank(by);
         _escrow.close(terms, schedule);
     }
 
-    function _settle(IDataSetEscrow.Terms memory terms) internal {
+    function _settle(IStorageEscrow.Terms memory terms) internal {
         _escrow.settle(terms, _schedule(_escrow.idOf(terms)));
     }
 
     function _call(
-        IDataSetEscrow.Terms memory terms,
+        IStorageEscrow.Terms memory terms,
         uint256 challengeBlock,
         bytes memory ranges
-    ) internal view returns (IDataSetEscrow.ProofCall memory call) {
+    ) internal view returns (IStorageEscrow.ProofCall memory call) {
         bytes32 id = _escrow.idOf(terms);
         bytes32 seed = keccak256(
             abi.encode(
@@ -275,20 +275,20 @@ abstract contract DataSetTestBase is TestBase {
         return epoch * EPOCH + PHASE;
     }
 
-    function _proveWith(IDataSetEscrow.Terms memory terms, uint256 challengeBlock, bytes memory ranges) internal {
-        IDataSetEscrow.ProofCall[] memory calls = new IDataSetEscrow.ProofCall[](1);
+    function _proveWith(IStorageEscrow.Terms memory terms, uint256 challengeBlock, bytes memory ranges) internal {
+        IStorageEscrow.ProofCall[] memory calls = new IStorageEscrow.ProofCall[](1);
         calls[0] = _call(terms, challengeBlock, ranges);
         _escrow.prove(calls);
     }
 
     /// @dev Proves an epoch in its first block.
-    function _prove(IDataSetEscrow.Terms memory terms, uint256 epoch, bytes memory ranges) internal {
+    function _prove(IStorageEscrow.Terms memory terms, uint256 epoch, bytes memory ranges) internal {
         vm.roll(_challengeBlock(epoch) + 1);
         _proveWith(terms, _challengeBlock(epoch), ranges);
     }
 
     /// @dev Reports a miss in the first block in which that is possible.
-    function _report(IDataSetEscrow.Terms memory terms, uint256 epoch) internal {
+    function _report(IStorageEscrow.Terms memory terms, uint256 epoch) internal {
         vm.roll(_challengeBlock(epoch) + WINDOW + GRACE + 1);
         bytes memory schedule = _schedule(_escrow.idOf(terms));
         vm.prank(_watcher);
@@ -318,9 +318,9 @@ abstract contract DataSetTestBase is TestBase {
     }
 
     /// @dev The levels, read number by number.
-    function _levels(bytes32 id) internal view returns (IDataSetEscrow.Level[] memory levels) {
+    function _levels(bytes32 id) internal view returns (IStorageEscrow.Level[] memory levels) {
         bytes memory schedule = _schedules[id];
-        levels = new IDataSetEscrow.Level[]((schedule.length - 44) / 58);
+        levels = new IStorageEscrow.Level[]((schedule.length - 44) / 58);
         for (uint256 i; i < levels.length; ++i) {
             uint256 place = 44 + 58 * i;
             levels[i].fromEpoch = _number(schedule, place, 4);
@@ -349,7 +349,7 @@ abstract contract DataSetTestBase is TestBase {
 
     // ---- Balances
 
-    function _balance(address token, address user) internal view returns (IDataSetEscrow.Account memory account) {
+    function _balance(address token, address user) internal view returns (IStorageEscrow.Account memory account) {
         account = _escrow.accountOf(token, user);
         UserBalance.accrue(account, _epoch());
     }
@@ -358,7 +358,7 @@ abstract contract DataSetTestBase is TestBase {
         return _balance(NATIVE, user).available;
     }
 
-    function _pool() internal view returns (IDataSetEscrow.Pool memory) {
+    function _pool() internal view returns (IStorageEscrow.Pool memory) {
         return _escrow.poolOf(NATIVE, _provider);
     }
 }

@@ -6,7 +6,7 @@ import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.s
 import { Errors } from "@openzeppelin/contracts/utils/Errors.sol";
 import { Pausable } from "@openzeppelin/contracts/utils/Pausable.sol";
 import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import { IDataSetEscrow } from "../interfaces/IDataSetEscrow.sol";
+import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { DataSetTestBase } from "./DataSetTestBase.t.sol";
 import { vm } from "./Vm.sol";
 import { BonusToken } from "./zoo/BonusToken.sol";
@@ -40,7 +40,7 @@ contract DataSetTokensTest is DataSetTestBase {
         FeeToken token = new FeeToken();
         _give(address(token));
         vm.expectEmit();
-        emit IDataSetEscrow.Deposited(address(token), _user, _user, 9_900);
+        emit IStorageEscrow.Deposited(address(token), _user, _user, 9_900);
         _deposit(address(token), 10_000);
         _depositCollateral(address(token), 10_000);
         vm.assertEq(_balanceOf(address(token), _user), 9_900);
@@ -51,7 +51,7 @@ contract DataSetTokensTest is DataSetTestBase {
         vm.assertEq(token.balanceOf(address(_escrow)), 9_900);
         // Of one unit, nothing arrives.
         vm.prank(_user);
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.InvalidAmount.selector, uint256(0)));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidAmount.selector, uint256(0)));
         _escrow.deposit(address(token), _user, 1);
     }
 
@@ -123,7 +123,7 @@ contract DataSetTokensTest is DataSetTestBase {
     function test_aTransferThatReturnsNothingWorks() public {
         ReturnsNothingToken token = new ReturnsNothingToken();
         _give(address(token));
-        IDataSetEscrow.Terms memory terms = _terms(address(token));
+        IStorageEscrow.Terms memory terms = _terms(address(token));
         _open(terms);
         _prove(terms, _epoch() + 1, _list(1, 100));
         vm.prank(_provider);
@@ -138,7 +138,7 @@ contract DataSetTokensTest is DataSetTestBase {
         vm.prank(_user);
         vm.expectRevert(TetherToken.AllowanceNotZero.selector);
         token.approve(address(_escrow), 5);
-        IDataSetEscrow.Terms memory terms = _terms(address(token));
+        IStorageEscrow.Terms memory terms = _terms(address(token));
         _open(terms);
         // The escrow itself allows nobody anything.
         vm.assertEq(token.allowance(address(_escrow), _user), 0);
@@ -162,7 +162,7 @@ contract DataSetTokensTest is DataSetTestBase {
     function test_aPausedTokenStopsItsTransfersAndNothingElse() public {
         PausableToken token = new PausableToken();
         _give(address(token));
-        IDataSetEscrow.Terms memory terms = _terms(address(token));
+        IStorageEscrow.Terms memory terms = _terms(address(token));
         bytes32 id = _open(terms);
         uint256 first = _epoch() + 1;
         _deposit(NATIVE, 1_000);
@@ -173,7 +173,7 @@ contract DataSetTokensTest is DataSetTestBase {
         _giveNotice(terms, _user);
         _rollTo(first + 20);
         _close(terms, _watcher);
-        vm.assertEq(uint256(_escrow.booksOf(id).status), uint256(IDataSetEscrow.Status.Closed));
+        vm.assertEq(uint256(_escrow.booksOf(id).status), uint256(IStorageEscrow.Status.Closed));
         uint256 available = _balanceOf(address(token), _user);
         vm.startPrank(_user);
         vm.expectRevert(Pausable.EnforcedPause.selector);
@@ -189,7 +189,7 @@ contract DataSetTokensTest is DataSetTestBase {
     // ---- Re-entrancy
 
     /// @dev A token that is its own holder, user, and provider of a set, and calls the escrow from within a transfer.
-    function _reentrant() private returns (ReentrantToken token, IDataSetEscrow.Terms memory terms, bytes32 id) {
+    function _reentrant() private returns (ReentrantToken token, IStorageEscrow.Terms memory terms, bytes32 id) {
         token = new ReentrantToken();
         _give(address(token));
         token.mint(address(token), 1_000_000);
@@ -206,10 +206,10 @@ contract DataSetTokensTest is DataSetTestBase {
 
     /// @dev Every function that changes anything but the operator, called from a transfer out and from one in.
     function test_aTokenThatCallsBackFindsEveryFunctionLocked() public {
-        (ReentrantToken token, IDataSetEscrow.Terms memory terms, bytes32 id) = _reentrant();
+        (ReentrantToken token, IStorageEscrow.Terms memory terms, bytes32 id) = _reentrant();
         bytes memory schedule = _schedule(id);
-        IDataSetEscrow.Update memory none;
-        IDataSetEscrow.ProofCall[] memory proofs = new IDataSetEscrow.ProofCall[](0);
+        IStorageEscrow.Update memory none;
+        IStorageEscrow.ProofCall[] memory proofs = new IStorageEscrow.ProofCall[](0);
         bytes[15] memory calls = [
             abi.encodeCall(_escrow.deposit, (address(token), _watcher, 1)),
             abi.encodeCall(_escrow.withdraw, (address(token), address(token), 1)),
@@ -290,13 +290,13 @@ contract DataSetTokensTest is DataSetTestBase {
 
     function test_coinsWithATokenOrOfAnotherAmountAreRefused() public {
         vm.startPrank(_user);
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.WrongValue.selector, uint256(0), uint256(1)));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.WrongValue.selector, uint256(0), uint256(1)));
         _escrow.deposit{ value: 1 }(address(_token), _user, 1);
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.WrongValue.selector, uint256(2), uint256(1)));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.WrongValue.selector, uint256(2), uint256(1)));
         _escrow.deposit{ value: 1 }(NATIVE, _user, 2);
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.InvalidAmount.selector, uint256(0)));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidAmount.selector, uint256(0)));
         _escrow.deposit(NATIVE, _user, 0);
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.InvalidAmount.selector, uint256(0)));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidAmount.selector, uint256(0)));
         _escrow.withdraw(NATIVE, _user, 0);
         vm.stopPrank();
     }
@@ -306,7 +306,7 @@ contract DataSetTokensTest is DataSetTestBase {
         _depositCollateral(NATIVE, 10);
         address[2] memory refused = [address(0), address(_escrow)];
         for (uint256 i; i < refused.length; ++i) {
-            bytes memory refusal = abi.encodeWithSelector(IDataSetEscrow.InvalidRecipient.selector, refused[i]);
+            bytes memory refusal = abi.encodeWithSelector(IStorageEscrow.InvalidRecipient.selector, refused[i]);
             vm.prank(_user);
             vm.expectRevert(refusal);
             _escrow.withdraw(NATIVE, refused[i], 10);
@@ -320,9 +320,9 @@ contract DataSetTokensTest is DataSetTestBase {
         _token.mint(_user, type(uint128).max);
         _deposit(address(_token), type(uint112).max);
         vm.startPrank(_user);
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.InvalidAmount.selector, uint256(type(uint112).max) + 1));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidAmount.selector, uint256(type(uint112).max) + 1));
         _escrow.deposit(address(_token), _user, 1);
-        vm.expectRevert(abi.encodeWithSelector(IDataSetEscrow.InvalidAmount.selector, uint256(type(uint112).max) + 1));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidAmount.selector, uint256(type(uint112).max) + 1));
         _escrow.deposit(address(_token), _watcher, uint256(type(uint112).max) + 1);
         _escrow.withdraw(address(_token), _user, type(uint112).max);
         vm.stopPrank();

@@ -2,562 +2,654 @@
 pragma solidity 0.8.37;
 
 import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
-import { IRandomnessSource } from "../interfaces/IRandomnessSource.sol";
-import { PdpVerifier } from "../libraries/PdpVerifier.sol";
-import { AgreementId } from "../types/AgreementId.sol";
-import { EscrowTestBase } from "./EscrowTestBase.t.sol";
+import { LiveRanges } from "../libraries/LiveRanges.sol";
+import { DataSetTestBase } from "./DataSetTestBase.t.sol";
 import { vm } from "./Vm.sol";
 
-/// @notice What each party may do at which time, what it costs, and with which error other calls revert.
-contract StorageEscrowTest is EscrowTestBase {
-    function test_proposeKeepsTermsTakesDepositAndTells() public {
-        IStorageEscrow.Terms memory terms = _terms(NATIVE);
-        vm.expectEmit(address(_escrow));
-        emit IStorageEscrow.AgreementProposed(AgreementId.wrap(1), _user, _provider, terms);
-        AgreementId id = _propose(terms);
+/// @notice The life of data sets, each figure computed by hand from the terms of the base: 10 per slice and epoch, at
+/// least 100; three misses end a set.
+contract StorageEscrowTest is DataSetTestBase {
+    IStorageEscrow.Terms internal _t;
+    bytes32 internal _id;
+    uint256 internal _first;
 
-        vm.assertEq(AgreementId.unwrap(id), 1);
-        vm.assertEq(_escrow.agreementCount(), 1);
-        vm.assertEq(address(_escrow).balance, 10_000);
-        IStorageEscrow.Agreement memory agreement = _escrow.agreementOf(id);
-        vm.assertEq(agreement.user, _user);
-        vm.assertEq(abi.encode(agreement.terms), abi.encode(terms));
-        vm.assertEq(_escrow.termsHashOf(id), keccak256(abi.encode(_user, terms)));
-        _assertStatus(id, IStorageEscrow.AgreementStatus.Proposed);
-        _assertEpoch(id, 0, IStorageEscrow.EpochStatus.Upcoming);
-        vm.assertEq(AgreementId.unwrap(_propose(terms)), 2);
+    function setUp() public override {
+        super.setUp();
+        _t = _terms(NATIVE);
+        _id = _open(_t);
+        _first = _epoch() + 1;
     }
 
-    function test_proposeTakesTokens() public {
-        AgreementId id = _propose(_terms(address(_token)));
-        vm.assertEq(_token.balanceOf(address(_escrow)), 10_000);
-        _assertStatus(id, IStorageEscrow.AgreementStatus.Proposed);
+    // ---- Opening and payment
+
+    function test_openChargesFromTheNextEpochOn() public {
+        vm.assertEq(_available(_user), 100_000);
+        vm.assertEq(_balance(NATIVE, _user).rate, 1_000);
+        _rollTo(_first);
+        vm.assertEq(_available(_user), 99_000);
+        vm.assertEq(_pool().locked, LOCK);
+        vm.assertEq(uint256(_escrow.booksOf(_id).status), uint256(IStorageEscrow.Status.Running));
     }
 
-    function test_proposeRefusesZeroes() public {
-        IStorageEscrow.Terms memory terms = _terms(NATIVE);
-        terms.provider = address(0);
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.ZeroProvider.selector));
-        terms = _terms(NATIVE);
-        terms.feePerEpoch = 0;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.ZeroFee.selector));
-        terms = _terms(NATIVE);
-        terms.epochs = 0;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.ZeroEpochs.selector));
-        terms = _terms(NATIVE);
-        terms.sampleCount = 0;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.ZeroSamples.selector));
-        terms = _terms(NATIVE);
-        terms.breachLimit = 0;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.ZeroBreachLimit.selector));
-        terms = _terms(NATIVE);
-        terms.auditKeyHash = 0;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.ZeroHash.selector));
-        terms = _terms(NATIVE);
-        terms.manifestHash = 0;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.ZeroHash.selector));
+    function test_theSameTermsOpenOnce() public {
+        IStorageEscrow.Update memory first = _signed(_id, 0, _next(1, _list(1, 100)));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.DataSetExists.selector, _id));
+        _escrow.open(_t, _audit(), first);
     }
 
-    function test_proposeRefusesPastAndPresentStart() public {
-        IStorageEscrow.Terms memory terms = _terms(NATIVE);
-        terms.startBlock = uint64(block.number);
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.StartNotInFuture.selector, block.number, block.number));
-        terms.startBlock = 1;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.StartNotInFuture.selector, 1, block.number));
+    function test_aProofInTheWindowEarnsTheFee() public {
+        _prove(_t, _first, _list(1, 100));
+        vm.assertEq(_pool().total, 11_000);
+        vm.assertEq(_escrow.booksOf(_id).proven, 1);
     }
 
-    function test_proposeRefusesWindowsThatDoNotFit() public {
-        IStorageEscrow.Terms memory terms = _terms(NATIVE);
-        terms.windowBlocks = 51;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.InvalidWindow.selector, 51, 50));
-        terms.windowBlocks = 0;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.InvalidWindow.selector, 0, 50));
-        terms.windowBlocks = 20;
-        _randomness.setHorizon(19);
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.WindowBeyondHorizon.selector, 20, 19));
-        _randomness.setHorizon(20);
-        _propose(terms);
+    function test_aLateProofEarnsAPart() public {
+        vm.roll(_challengeBlock(_first) + WINDOW + 1);
+        _proveWith(_t, _challengeBlock(_first), _list(1, 100));
+        vm.assertEq(_pool().total, 10_500);
+        vm.assertEq(_available(_user), 99_500);
     }
 
-    function test_proposeRefusesAnEndBeyondReach() public {
-        IStorageEscrow.Terms memory terms = _terms(NATIVE);
-        uint256 latestAllowed = block.number + _escrow.MAX_AGREEMENT_BLOCKS();
-        terms.epochs = 1;
-        terms.startBlock = uint64(latestAllowed - 20);
-        uint256 snapshot = vm.snapshotState();
-        _propose(terms);
-        vm.revertToState(snapshot);
-        ++terms.startBlock;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.EndTooFar.selector, latestAllowed + 1, latestAllowed));
-        terms.startBlock = type(uint64).max;
-        terms.epochs = type(uint32).max;
-        terms.epochBlocks = type(uint32).max;
-        uint256 endBlock = uint256(type(uint64).max) + uint256(type(uint32).max - 1) * type(uint32).max + 20;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.EndTooFar.selector, endBlock, latestAllowed));
-    }
-
-    function test_proposeRefusesImpossibleSlices() public {
-        IStorageEscrow.Terms memory terms = _terms(NATIVE);
-        terms.firstIndex = 0;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.InvalidSliceRange.selector, 0, 8));
-        terms.firstIndex = 1;
-        terms.sliceCount = 0;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.InvalidSliceRange.selector, 1, 0));
-        terms.sliceCount = type(uint64).max;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.InvalidSliceRange.selector, 1, type(uint64).max));
-        terms.sliceCount = 8;
-        terms.sampleCount = _escrow.MAX_SAMPLES() + 1;
-        _refuses(
-            terms,
-            abi.encodeWithSelector(IStorageEscrow.TooManySamples.selector, terms.sampleCount, _escrow.MAX_SAMPLES())
-        );
-    }
-
-    function test_proposeRefusesCollateralBelowWhatMissesCost() public {
-        IStorageEscrow.Terms memory terms = _terms(NATIVE);
-        terms.collateral = 1049;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.CollateralTooLow.selector, 1049, 1050));
-        terms.breachLimit = type(uint16).max;
-        terms.compensationPerMiss = type(uint128).max;
-        terms.bountyPerMiss = type(uint128).max;
-        uint256 minimum = uint256(type(uint16).max) * (2 * uint256(type(uint128).max));
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.CollateralTooLow.selector, 1049, minimum));
-    }
-
-    function test_proposeRefusesAccountsWithoutCode() public {
-        IStorageEscrow.Terms memory terms = _terms(NATIVE);
-        terms.randomness = _watcher;
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.NotAContract.selector, _watcher));
-        terms = _terms(_watcher);
-        _refuses(terms, abi.encodeWithSelector(IStorageEscrow.NotAContract.selector, _watcher));
-    }
-
-    function test_proposeTakesExactlyTheDeposit() public {
-        IStorageEscrow.Terms memory terms = _terms(NATIVE);
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.WrongValue.selector, 10_000, 9_999));
-        vm.prank(_user);
-        _escrow.propose{ value: 9_999 }(terms);
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.WrongValue.selector, 10_000, 10_001));
-        vm.prank(_user);
-        _escrow.propose{ value: 10_001 }(terms);
-        terms.token = address(_token);
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.WrongValue.selector, 0, 1));
-        vm.prank(_user);
-        _escrow.propose{ value: 1 }(terms);
-    }
-
-    function test_cancelRefundsTheUser() public {
-        AgreementId id = _propose(_terms(NATIVE));
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.NotUser.selector, _watcher, _user));
-        vm.prank(_watcher);
-        _escrow.cancel(id);
-
-        vm.expectEmit(address(_escrow));
-        emit IStorageEscrow.AgreementCancelled(id, _user, NATIVE, 10_000);
-        vm.prank(_user);
-        _escrow.cancel(id);
-        _assertCredits(NATIVE, 10_000, 0, 0);
-        _assertEpoch(id, 0, IStorageEscrow.EpochStatus.Lapsed);
-        _refusesStatus(id, IStorageEscrow.AgreementStatus.Cancelled);
-        vm.prank(_user);
-        _escrow.cancel(id);
-    }
-
-    function test_anyoneCancelsWhatWasNotAcceptedInTime() public {
-        AgreementId id = _propose(_terms(NATIVE));
-        vm.roll(_openBlock(id, 0));
-        vm.prank(_watcher);
-        _escrow.cancel(id);
-        _assertCredits(NATIVE, 10_000, 0, 0);
-    }
-
-    function test_acceptBindsTheProvider() public {
-        AgreementId id = _propose(_terms(NATIVE));
-        bytes32 termsHash = _escrow.termsHashOf(id);
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.NotProvider.selector, _user, _provider));
-        vm.prank(_user);
-        _escrow.accept{ value: 1200 }(id, termsHash);
-
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.TermsMismatch.selector, id, termsHash, keccak256("")));
-        vm.prank(_provider);
-        _escrow.accept{ value: 1200 }(id, keccak256(""));
-
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.WrongValue.selector, 1200, 1199));
-        vm.prank(_provider);
-        _escrow.accept{ value: 1199 }(id, termsHash);
-
-        vm.expectEmit(address(_escrow));
-        emit IStorageEscrow.AgreementAccepted(id, _user, _provider, termsHash);
-        vm.prank(_provider);
-        _escrow.accept{ value: 1200 }(id, termsHash);
-        vm.assertEq(address(_escrow).balance, 11_200);
-        _assertStatus(id, IStorageEscrow.AgreementStatus.Active);
-
-        _refusesStatus(id, IStorageEscrow.AgreementStatus.Active);
-        vm.prank(_provider);
-        _escrow.accept{ value: 1200 }(id, termsHash);
-        _refusesStatus(id, IStorageEscrow.AgreementStatus.Active);
-        vm.prank(_user);
-        _escrow.cancel(id);
-    }
-
-    function test_acceptEndsWithTheStart() public {
-        AgreementId id = _propose(_terms(NATIVE));
-        bytes32 termsHash = _escrow.termsHashOf(id);
-        uint256 startBlock = _openBlock(id, 0);
-        vm.roll(startBlock);
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.AcceptedTooLate.selector, startBlock, startBlock));
-        vm.prank(_provider);
-        _escrow.accept{ value: 1200 }(id, termsHash);
-        vm.roll(startBlock - 1);
-        _accept(id);
-    }
-
-    function test_provePaysTheProviderWhoeverSends() public {
-        AgreementId id = _activate(NATIVE);
-        _rollIntoWindow(id, 0);
-        _assertEpoch(id, 0, IStorageEscrow.EpochStatus.Open);
-        PdpVerifier.Proof memory proof = _proof(id, 0);
-        vm.expectEmit(address(_escrow));
-        emit IStorageEscrow.EpochProven(id, _epoch(0), _provider, 1000);
-        vm.prank(_watcher);
-        _escrow.prove(id, _epoch(0), _key(), proof);
-        _assertCredits(NATIVE, 0, 1000, 0);
-        _assertEpoch(id, 0, IStorageEscrow.EpochStatus.Proven);
-        vm.assertEq(_escrow.agreementOf(id).epochsProven, 1);
-    }
-
-    function test_proveAtMostOnce() public {
-        AgreementId id = _activate(NATIVE);
-        _prove(id, 0);
-        PdpVerifier.Proof memory proof = _proof(id, 0);
-        _refusesSettled(id, 0, IStorageEscrow.EpochStatus.Proven);
-        _escrow.prove(id, _epoch(0), _key(), proof);
-        _assertCredits(NATIVE, 0, 1000, 0);
-    }
-
-    function test_proveCountsOnlyInTheWindow() public {
-        AgreementId id = _activate(NATIVE);
-        uint256 openBlock = _openBlock(id, 2);
-        vm.roll(openBlock + 1);
-        PdpVerifier.Proof memory proof = _proof(id, 2);
-
-        vm.roll(openBlock);
-        _assertEpoch(id, 2, IStorageEscrow.EpochStatus.Upcoming);
-        _refusesOutsideWindow(openBlock);
-        _escrow.prove(id, _epoch(2), _key(), proof);
-
-        vm.roll(openBlock + 21);
-        _assertEpoch(id, 2, IStorageEscrow.EpochStatus.Overdue);
-        _refusesOutsideWindow(openBlock);
-        _escrow.prove(id, _epoch(2), _key(), proof);
-
-        vm.roll(openBlock + 20);
-        _assertEpoch(id, 2, IStorageEscrow.EpochStatus.Open);
-        _escrow.prove(id, _epoch(2), _key(), proof);
-    }
-
-    function test_proveRefusesOtherKeysAndOtherProofs() public {
-        AgreementId id = _activate(NATIVE);
-        _rollIntoWindow(id, 0);
-        PdpVerifier.Proof memory proof = _proof(id, 0);
-        PdpVerifier.Key memory key = _key();
-        key.XB[255] = 0x01;
+    function test_aProofBehindTheGraceWindowIsRefused() public {
+        vm.roll(_challengeBlock(_first) + WINDOW + GRACE + 1);
+        IStorageEscrow.ProofCall[] memory calls = new IStorageEscrow.ProofCall[](1);
+        calls[0] = _call(_t, _challengeBlock(_first), _list(1, 100));
         vm.expectRevert(
             abi.encodeWithSelector(
-                IStorageEscrow.WrongAuditKey.selector,
-                _terms(NATIVE).auditKeyHash,
-                keccak256(bytes.concat(key.X, key.XA, key.XB))
+                IStorageEscrow.OutsideWindow.selector,
+                _challengeBlock(_first) + WINDOW + GRACE + 1,
+                _challengeBlock(_first),
+                _challengeBlock(_first) + WINDOW + GRACE
             )
         );
-        _escrow.prove(id, _epoch(0), key, proof);
-
-        proof.y ^= 1;
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.ProofRejected.selector, id, 0));
-        _escrow.prove(id, _epoch(0), _key(), proof);
+        _escrow.prove(calls);
     }
 
-    function test_proveRefusesProofsOfOtherEpochsAndAgreements() public {
-        AgreementId id = _activate(NATIVE);
-        AgreementId other = _propose(_terms(NATIVE));
-        _accept(other);
-        _rollIntoWindow(id, 0);
-        PdpVerifier.Proof memory proof = _proof(id, 0);
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.ProofRejected.selector, other, 0));
-        _escrow.prove(other, _epoch(0), _key(), proof);
-        _rollIntoWindow(id, 1);
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.ProofRejected.selector, id, 1));
-        _escrow.prove(id, _epoch(1), _key(), proof);
+    function test_anEpochIsProvenOnce() public {
+        _prove(_t, _first, _list(1, 100));
+        IStorageEscrow.ProofCall[] memory calls = new IStorageEscrow.ProofCall[](1);
+        calls[0] = _call(_t, _challengeBlock(_first), _list(1, 100));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.EpochSettled.selector, _id, uint32(_first)));
+        _escrow.prove(calls);
     }
 
-    function test_proveNeedsAnAgreementThatRuns() public {
-        AgreementId id = _propose(_terms(NATIVE));
-        vm.roll(_openBlock(id, 0) + 1);
-        PdpVerifier.Proof memory proof = _proof(id, 0);
-        _refusesStatus(id, IStorageEscrow.AgreementStatus.Proposed);
-        _escrow.prove(id, _epoch(0), _key(), proof);
-        _refusesStatus(id, IStorageEscrow.AgreementStatus.Proposed);
-        _escrow.reportMiss(id, _epoch(0));
-        _refusesStatus(id, IStorageEscrow.AgreementStatus.Proposed);
-        _escrow.close(id);
-        AgreementId none = AgreementId.wrap(99);
-        _refusesStatus(none, IStorageEscrow.AgreementStatus.None);
-        _escrow.prove(none, _epoch(0), _key(), proof);
-        _refusesStatus(none, IStorageEscrow.AgreementStatus.None);
-        _escrow.close(none);
-        _refusesStatus(none, IStorageEscrow.AgreementStatus.None);
-        _escrow.cancel(none);
+    function test_oneSetTwiceInACallIsRefused() public {
+        vm.roll(_challengeBlock(_first) + 1);
+        IStorageEscrow.ProofCall[] memory calls = new IStorageEscrow.ProofCall[](2);
+        calls[0] = _call(_t, _challengeBlock(_first), _list(1, 100));
+        calls[1] = calls[0];
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.EpochSettled.selector, _id, uint32(_first)));
+        _escrow.prove(calls);
     }
 
-    function test_epochsEndWithTheLast() public {
-        AgreementId id = _activate(NATIVE);
-        bytes memory refusal = abi.encodeWithSelector(IStorageEscrow.NoSuchEpoch.selector, id, 10, 10);
-        vm.roll(_openBlock(id, 10) + 1);
-        vm.expectRevert(refusal);
-        _escrow.prove(id, _epoch(10), _key(), _proofFor(0));
-        vm.expectRevert(refusal);
-        _escrow.reportMiss(id, _epoch(10));
-        vm.expectRevert(refusal);
-        _escrow.epochStatus(id, _epoch(10));
-        vm.expectRevert(refusal);
-        _escrow.challengeOf(id, _epoch(10));
+    function test_aWrongProofChangesNothing() public {
+        vm.roll(_challengeBlock(_first) + 1);
+        IStorageEscrow.ProofCall[] memory calls = new IStorageEscrow.ProofCall[](1);
+        calls[0] = _call(_t, _challengeBlock(_first), _list(1, 100));
+        calls[0].answer = "wrong";
+        vm.expectRevert(IStorageEscrow.ProofRejected.selector);
+        _escrow.prove(calls);
+        vm.assertEq(_pool().total, 10_000);
     }
 
-    function test_reportMissCompensatesTheUserAndPaysTheReporter() public {
-        AgreementId id = _activate(address(_token));
-        uint256 deadlineBlock = _openBlock(id, 0) + 20;
-        vm.roll(deadlineBlock);
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.WindowStillOpen.selector, deadlineBlock, deadlineBlock));
-        _escrow.reportMiss(id, _epoch(0));
-
-        vm.roll(deadlineBlock + 1);
-        vm.expectEmit(address(_escrow));
-        emit IStorageEscrow.EpochMissed(id, _epoch(0), _watcher, 1000, 300, 50);
-        vm.prank(_watcher);
-        _escrow.reportMiss(id, _epoch(0));
-        _assertCredits(address(_token), 1300, 0, 50);
-        _assertEpoch(id, 0, IStorageEscrow.EpochStatus.Missed);
-        vm.assertEq(_escrow.agreementOf(id).epochsMissed, 1);
-
-        _refusesSettled(id, 0, IStorageEscrow.EpochStatus.Missed);
-        _escrow.reportMiss(id, _epoch(0));
-    }
-
-    function test_aMissAndAProofOfOneEpochExcludeEachOther() public {
-        AgreementId id = _activate(NATIVE);
-        _prove(id, 0);
-        _rollPastWindow(id, 0);
-        _refusesSettled(id, 0, IStorageEscrow.EpochStatus.Proven);
-        _escrow.reportMiss(id, _epoch(0));
-
-        _rollIntoWindow(id, 1);
-        PdpVerifier.Proof memory proof = _proof(id, 1);
-        _report(id, 1);
-        _rollIntoWindow(id, 1);
-        _refusesSettled(id, 1, IStorageEscrow.EpochStatus.Missed);
-        _escrow.prove(id, _epoch(1), _key(), proof);
-        _assertCredits(NATIVE, 1300, 1000, 50);
-    }
-
-    function test_theUserMayReportItself() public {
-        AgreementId id = _activate(NATIVE);
-        _rollPastWindow(id, 0);
-        vm.prank(_user);
-        _escrow.reportMiss(id, _epoch(0));
-        _assertCredits(NATIVE, 1350, 0, 0);
-    }
-
-    function test_breachEndsTheAgreement() public {
-        AgreementId id = _activate(NATIVE);
-        _prove(id, 0);
-        _report(id, 1);
-        _report(id, 2);
-        _rollPastWindow(id, 4);
-        vm.expectEmit(address(_escrow));
-        emit IStorageEscrow.AgreementBreached(id, _user, _provider);
-        vm.prank(_watcher);
-        _escrow.reportMiss(id, _epoch(4));
-        _assertStatus(id, IStorageEscrow.AgreementStatus.Breached);
-        _assertEpoch(id, 3, IStorageEscrow.EpochStatus.Lapsed);
-        _assertEpoch(id, 5, IStorageEscrow.EpochStatus.Lapsed);
-
-        _rollIntoWindow(id, 5);
-        PdpVerifier.Proof memory proof = _proof(id, 5);
-        _refusesStatus(id, IStorageEscrow.AgreementStatus.Breached);
-        _escrow.prove(id, _epoch(5), _key(), proof);
-        _refusesStatus(id, IStorageEscrow.AgreementStatus.Breached);
-        _escrow.reportMiss(id, _epoch(3));
-
-        // 6 epochs lapsed; 3 * 350 of the collateral of 1200 is gone.
-        vm.expectEmit(address(_escrow));
-        emit IStorageEscrow.AgreementEnded(id, _user, _provider, true, 1, 3, 6, 6000, 150);
-        vm.prank(_watcher);
-        _escrow.close(id);
-        _assertCredits(NATIVE, 3 * 1300 + 6000, 1000 + 150, 150);
-        _assertStatus(id, IStorageEscrow.AgreementStatus.Closed);
-        _withdrawAll(NATIVE);
-        vm.assertEq(address(_escrow).balance, 0);
-    }
-
-    function test_closeAfterTheLastWindow() public {
-        AgreementId id = _activate(NATIVE);
-        for (uint256 epoch; epoch < 10; ++epoch) {
-            _prove(id, epoch);
-        }
-        uint256 lastBlock = _openBlock(id, 9) + 20;
-        vm.roll(lastBlock);
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.WindowStillOpen.selector, lastBlock, lastBlock));
-        _escrow.close(id);
-        vm.roll(lastBlock + 1);
-        vm.expectEmit(address(_escrow));
-        emit IStorageEscrow.AgreementEnded(id, _user, _provider, false, 10, 0, 0, 0, 1200);
-        _escrow.close(id);
-        _assertCredits(NATIVE, 0, 11_200, 0);
-        _refusesStatus(id, IStorageEscrow.AgreementStatus.Closed);
-        _escrow.close(id);
-    }
-
-    function test_closeCompensatesUnreportedMissesUpToTheBreachLimit() public {
-        AgreementId id = _activate(NATIVE);
-        _prove(id, 0);
-        _report(id, 1);
-        vm.roll(_openBlock(id, 9) + 21);
-        // 8 lapsed epochs, of which 2 are compensated: with the one reported they make 3.
-        vm.expectEmit(address(_escrow));
-        emit IStorageEscrow.AgreementEnded(id, _user, _provider, false, 1, 1, 8, 8000 + 600, 1200 - 350 - 600);
-        _escrow.close(id);
-        _assertEpoch(id, 5, IStorageEscrow.EpochStatus.Lapsed);
-        _assertEpoch(id, 0, IStorageEscrow.EpochStatus.Proven);
-    }
-
-    function test_closeCompensatesEachUnreportedMissBelowTheLimit() public {
-        AgreementId id = _activate(NATIVE);
-        for (uint256 epoch; epoch < 8; ++epoch) {
-            _prove(id, epoch);
-        }
-        _report(id, 8);
-        vm.roll(_openBlock(id, 9) + 21);
-        vm.expectEmit(address(_escrow));
-        emit IStorageEscrow.AgreementEnded(id, _user, _provider, false, 8, 1, 1, 1300, 1200 - 350 - 300);
-        _escrow.close(id);
-    }
-
-    /// @dev Closing needs neither randomness nor a working verifier.
-    function test_brokenRandomnessAndVerifierDoNotLockFunds() public {
-        AgreementId id = _activate(NATIVE);
-        _rollIntoWindow(id, 0);
-        PdpVerifier.Proof memory proof = _proof(id, 0);
-        _escrow.setBroken(true);
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.ProofRejected.selector, id, 0));
-        _escrow.prove(id, _epoch(0), _key(), proof);
-        _randomness.setAvailable(false);
+    function test_aProofForAnotherListIsRefused() public {
+        vm.roll(_challengeBlock(_first) + 1);
+        IStorageEscrow.ProofCall[] memory calls = new IStorageEscrow.ProofCall[](1);
+        calls[0] = _call(_t, _challengeBlock(_first), _list(1, 99));
         vm.expectRevert(
-            abi.encodeWithSelector(IRandomnessSource.RandomnessUnavailable.selector, _openBlock(id, 0), block.number)
+            abi.encodeWithSelector(
+                IStorageEscrow.WrongRanges.selector,
+                keccak256(_list(1, 100)),
+                keccak256(_list(1, 99))
+            )
         );
-        _escrow.prove(id, _epoch(0), _key(), proof);
-        _report(id, 0);
-        vm.roll(_openBlock(id, 9) + 21);
-        _escrow.close(id);
-        _withdrawAll(NATIVE);
-        vm.assertEq(address(_escrow).balance, 0);
+        _escrow.prove(calls);
     }
 
-    function test_withdrawPaysAllOfTheCallerToWhomItSays() public {
-        AgreementId id = _activate(NATIVE);
-        _prove(id, 0);
-        address payable to = payable(address(uint160(0xBEEF)));
-        vm.expectEmit(address(_escrow));
-        emit IStorageEscrow.Withdrawn(NATIVE, _provider, to, 1000);
-        vm.prank(_provider);
-        vm.assertEq(_escrow.withdraw(NATIVE, to), 1000);
-        vm.assertEq(to.balance, 1000);
-        _assertCredits(NATIVE, 0, 0, 0);
+    // ---- Misses
 
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.NothingToWithdraw.selector, NATIVE, _provider));
-        vm.prank(_provider);
-        _escrow.withdraw(NATIVE, to);
+    function test_aMissPaysUserAndReporter() public {
+        _report(_t, _first);
+        // The fee of 1,000 and 600 from the collateral; the epoch itself had been paid.
+        vm.assertEq(_available(_user), 99_000 + 1_600);
+        vm.assertEq(_available(_watcher), 200);
+        vm.assertEq(_pool().total, 9_200);
+        // 220 % of 1,024.
+        vm.assertEq(_pool().locked, 2_252);
     }
 
-    function test_withdrawRefusesToBurn() public {
-        AgreementId id = _activate(NATIVE);
-        _prove(id, 0);
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidRecipient.selector, address(0)));
-        vm.prank(_provider);
-        _escrow.withdraw(NATIVE, address(0));
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidRecipient.selector, address(_escrow)));
-        vm.prank(_provider);
-        _escrow.withdraw(NATIVE, address(_escrow));
+    function test_aMissIsReportedOnceAndNeverBesideAProof() public {
+        _report(_t, _first);
+        bytes memory schedule = _schedule(_id);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.EpochSettled.selector, _id, uint32(_first)));
+        _escrow.reportMiss(_t, _audit(), schedule, uint32(_first));
+        _prove(_t, _first + 1, _list(1, 100));
+        vm.roll(_challengeBlock(_first + 1) + WINDOW + GRACE + 1);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.EpochSettled.selector, _id, uint32(_first + 1)));
+        _escrow.reportMiss(_t, _audit(), schedule, uint32(_first + 1));
     }
 
-    function test_challengeNamesSeedSlicesAndWindow() public {
-        AgreementId id = _activate(NATIVE);
-        _rollIntoWindow(id, 3);
-        uint256 expectedOpen = _openBlock(id, 3);
-        (
-            bytes32 seed,
-            uint16 sampleCount,
-            uint64 firstIndex,
-            uint64 sliceCount,
-            uint64 openBlock,
-            uint64 deadlineBlock
-        ) = _escrow.challengeOf(id, _epoch(3));
-        bytes32 randomness = _randomness.randomnessAt(uint64(expectedOpen));
-        vm.assertEq(
-            seed,
-            keccak256(abi.encode(block.chainid, address(_escrow), AgreementId.unwrap(id), uint256(3), randomness))
-        );
-        vm.assertEq(sampleCount, 30);
-        vm.assertEq(firstIndex, 1);
-        vm.assertEq(sliceCount, 8);
-        vm.assertEq(openBlock, expectedOpen);
-        vm.assertEq(deadlineBlock, expectedOpen + 20);
-    }
-
-    function test_viewsOfNoAgreement() public {
-        AgreementId none = AgreementId.wrap(7);
-        vm.assertEq(_escrow.agreementOf(none).user, address(0));
-        _refusesStatus(none, IStorageEscrow.AgreementStatus.None);
-        _escrow.termsHashOf(none);
-        _refusesStatus(none, IStorageEscrow.AgreementStatus.None);
-        _escrow.epochStatus(none, _epoch(0));
-        _refusesStatus(none, IStorageEscrow.AgreementStatus.None);
-        _escrow.challengeOf(none, _epoch(0));
-    }
-
-    function test_etherWithoutACallIsRefused() public {
-        vm.prank(_user);
-        (bool success, ) = address(_escrow).call{ value: 1 }("");
-        vm.assertFalse(success);
-    }
-
-    function _withdrawAll(address token) internal {
-        address[3] memory accounts = [_user, _provider, _watcher];
-        for (uint256 i; i < accounts.length; ++i) {
-            if (_escrow.balanceOf(token, accounts[i]) == 0) continue;
-            vm.prank(accounts[i]);
-            _escrow.withdraw(token, accounts[i]);
-        }
-    }
-
-    function _refuses(IStorageEscrow.Terms memory terms, bytes memory refusal) internal {
-        uint256 deposit = _deposit(terms);
-        vm.deal(_user, deposit);
-        vm.expectRevert(refusal);
-        vm.prank(_user);
-        _escrow.propose{ value: deposit }(terms);
-    }
-
-    function _refusesStatus(AgreementId id, IStorageEscrow.AgreementStatus actual) internal {
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.WrongStatus.selector, id, actual));
-    }
-
-    function _refusesSettled(AgreementId id, uint256 epoch, IStorageEscrow.EpochStatus status) internal {
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.EpochSettled.selector, id, _epoch(epoch), status));
-    }
-
-    function _refusesOutsideWindow(uint256 openBlock) internal {
+    function test_aMissIsReportableUntilTheEndOfTheNextEpoch() public {
+        bytes memory schedule = _schedule(_id);
+        uint256 from = _challengeBlock(_first) + WINDOW + GRACE + 1;
+        uint256 until = (_first + 2) * EPOCH - 1;
+        vm.roll(from - 1);
         vm.expectRevert(
-            abi.encodeWithSelector(IStorageEscrow.OutsideWindow.selector, block.number, openBlock, openBlock + 20)
+            abi.encodeWithSelector(IStorageEscrow.NotReportable.selector, _id, uint32(_first), from - 1, from, until)
         );
+        _escrow.reportMiss(_t, _audit(), schedule, uint32(_first));
+        vm.roll(until + 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(IStorageEscrow.NotReportable.selector, _id, uint32(_first), until + 1, from, until)
+        );
+        _escrow.reportMiss(_t, _audit(), schedule, uint32(_first));
+        vm.roll(until);
+        _escrow.reportMiss(_t, _audit(), schedule, uint32(_first));
+    }
+
+    function test_aMissThatNobodyReportsCostsTheFeeAndNothingMore() public {
+        _rollTo(_first + 3);
+        _settle(_t);
+        // Four epochs were paid, two of them are settled and came back.
+        vm.assertEq(_available(_user), 96_000 + 2_000);
+        vm.assertEq(_pool().total, 10_000);
+        vm.assertEq(_pool().locked, LOCK);
+    }
+
+    function test_theBreachGivesTheRestOfTheCollateralToTheUser() public {
+        _report(_t, _first);
+        _report(_t, _first + 1);
+        vm.expectEmit();
+        emit IStorageEscrow.DataSetBreached(_id, uint32(_first + 2), 614);
+        _report(_t, _first + 2);
+        // The last 614 are 60 % of 1,024.
+        vm.assertEq(_available(_user), 100_000 + 3 * 600 + 614);
+        vm.assertEq(_available(_watcher), 600);
+        vm.assertEq(_pool().total, 10_000 - 3 * 800 - 614);
+        vm.assertEq(_pool().locked, 0);
+        vm.assertEq(_balance(NATIVE, _user).rate, 0);
+        vm.assertEq(uint256(_escrow.booksOf(_id).status), uint256(IStorageEscrow.Status.Breached));
+    }
+
+    /// @dev Also when an earlier call has settled everything.
+    function test_aSetIsClosedOnce() public {
+        _giveNotice(_t, _user);
+        _rollTo(_epoch() + NOTICE + 2);
+        _settle(_t);
+        _close(_t, _user);
+        vm.assertEq(uint256(_escrow.booksOf(_id).status), uint256(IStorageEscrow.Status.Closed));
+        bytes memory schedule = _schedule(_id);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.WrongStatus.selector, _id, IStorageEscrow.Status.Closed));
+        _escrow.close(_t, schedule);
+    }
+
+    // ---- Updates
+
+    function test_anUpdateCountsFromTheNextEpochOn() public {
+        _rollTo(_first);
+        _update(_t, _list(1, 150));
+        vm.assertEq(_available(_user), 99_000);
+        _prove(_t, _first, _list(1, 100));
+        _rollTo(_first + 1);
+        vm.assertEq(_available(_user), 97_500);
+        vm.assertEq(_pool().locked, 3 * 1_536);
+        _prove(_t, _first + 1, _list(1, 150));
+        vm.assertEq(_pool().total, 10_000 + 1_000 + 1_500);
+    }
+
+    function test_untilThenAHigherVersionReplacesALowerOne() public {
+        _rollTo(_first);
+        _update(_t, _list(1, 150));
+        _update(_t, _list(1, 120));
+        vm.assertEq(_balance(NATIVE, _user).rate, 1_200);
+        vm.assertEq(_levels(_id).length, 2);
+        vm.assertEq(_pool().locked, 3 * 1_280);
+        // The slices behind 120 are burnt all the same.
+        vm.assertEq(_levels(_id)[1].highestIndex, 150);
+    }
+
+    function test_anUpdateIsRefusedTwice() public {
+        bytes memory before = _schedule(_id);
+        IStorageEscrow.Update memory next = _signed(_id, 0, _next(2, _list(1, 150)));
+        _update(_t, _list(1, 150));
+        bytes memory schedule = _schedule(_id);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.StaleVersion.selector, uint64(2), uint64(2)));
+        _escrow.update(_t, schedule, _list(1, 150), next);
+        vm.expectPartialRevert(IStorageEscrow.WrongSchedule.selector);
+        _escrow.update(_t, before, _list(1, 100), next);
+    }
+
+    function test_anOlderVersionIsRefused() public {
+        IStorageEscrow.Update memory older = _signed(_id, 0, _next(2, _list(1, 130)));
+        IStorageEscrow.Update memory newer = _signed(_id, 0, _next(7, _list(1, 150)));
+        vm.recordLogs();
+        _escrow.update(_t, _schedule(_id), _list(1, 100), newer);
+        _remember();
+        bytes memory schedule = _schedule(_id);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.StaleVersion.selector, uint64(7), uint64(2)));
+        _escrow.update(_t, schedule, _list(1, 150), older);
+    }
+
+    function test_aRetiredIndexNeverReturns() public {
+        _update(_t, _list(1, 40, 61, 40));
+        _refuseUpdate(
+            _list(1, 100),
+            abi.encodeWithSelector(LiveRanges.IndexNotLive.selector, uint256(1), uint256(100), uint256(100))
+        );
+        _refuseUpdate(
+            _list(1, 40, 51, 50),
+            abi.encodeWithSelector(LiveRanges.IndexNotLive.selector, uint256(51), uint256(100), uint256(100))
+        );
+        // Neither does one behind the list that the high-water mark covers.
+        _update(_t, _list(1, 40));
+        _refuseUpdate(
+            _list(1, 40, 90, 20),
+            abi.encodeWithSelector(LiveRanges.IndexNotLive.selector, uint256(90), uint256(100), uint256(100))
+        );
+        _update(_t, _list(1, 40, 101, 20));
+    }
+
+    function test_overlappingRangesAreRefused() public {
+        bytes4 outOfOrder = LiveRanges.RangeOutOfOrder.selector;
+        _refuseUpdate(_list(1, 60, 60, 80), abi.encodeWithSelector(outOfOrder, uint256(1), uint256(60), uint256(80)));
+        _refuseUpdate(_list(1, 60, 61, 80), abi.encodeWithSelector(outOfOrder, uint256(1), uint256(61), uint256(80)));
+        _refuseUpdate(_list(50, 51, 1, 9), abi.encodeWithSelector(outOfOrder, uint256(1), uint256(1), uint256(9)));
+        _refuseUpdate(_list(0, 100), abi.encodeWithSelector(outOfOrder, uint256(0), uint256(0), uint256(100)));
+        _refuseUpdate(_list(0, 0), abi.encodeWithSelector(outOfOrder, uint256(0), uint256(0), uint256(0)));
+        _refuseUpdate(_list(1, 100, 120, 0), abi.encodeWithSelector(outOfOrder, uint256(1), uint256(120), uint256(0)));
+        _refuseUpdate(hex"0102", abi.encodeWithSelector(LiveRanges.MalformedRanges.selector, uint256(2)));
+    }
+
+    function test_anUpdateBeyondTheCapIsRefused() public {
+        _refuseUpdate(
+            _list(1, 1_001),
+            abi.encodeWithSelector(IStorageEscrow.FeeAboveCap.selector, uint256(10_010), uint80(10_000))
+        );
+    }
+
+    function test_anExpiredUpdateIsRefused() public {
+        IStorageEscrow.Update memory next = _next(2, _list(1, 150));
+        next.deadlineBlock = uint64(block.number - 1);
+        next = _signed(_id, 0, next);
+        bytes memory schedule = _schedule(_id);
+        vm.expectRevert(
+            abi.encodeWithSelector(IStorageEscrow.SignatureExpired.selector, block.number - 1, block.number)
+        );
+        _escrow.update(_t, schedule, _list(1, 100), next);
+    }
+
+    function test_anUpdateForAnotherChainIsRefused() public {
+        vm.chainId(5);
+        IStorageEscrow.Update memory next = _signed(_id, 0, _next(2, _list(1, 150)));
+        vm.chainId(31_337);
+        bytes memory schedule = _schedule(_id);
+        vm.expectPartialRevert(IStorageEscrow.SignatureInvalid.selector);
+        _escrow.update(_t, schedule, _list(1, 100), next);
+    }
+
+    function test_anUpdateNeedsBothSignatures() public {
+        IStorageEscrow.Update memory next = _signed(_id, 0, _next(2, _list(1, 150)));
+        bytes32 digest = _digest(_id, 0, next);
+        bytes memory schedule = _schedule(_id);
+        IStorageEscrow.Update memory forged = next;
+        forged.userSignature = _signature(_operatorKey, digest);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.SignatureInvalid.selector, _user, digest));
+        _escrow.update(_t, schedule, _list(1, 100), forged);
+        forged.userSignature = _signature(_userKey, digest);
+        forged.providerSignature = _signature(_userKey, digest);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.SignatureInvalid.selector, _operator, digest));
+        _escrow.update(_t, schedule, _list(1, 100), forged);
+    }
+
+    function test_whoSendsNeedsNoSignatureOfItsOwn() public {
+        IStorageEscrow.Update memory next = _signed(_id, 0, _next(2, _list(1, 150)));
+        next.providerSignature = "";
+        bytes memory schedule = _schedule(_id);
+        vm.prank(_operator);
+        _escrow.update(_t, schedule, _list(1, 100), next);
+    }
+
+    function test_anUpdateThatTheBalanceDoesNotCoverIsRefused() public {
+        vm.prank(_user);
+        _escrow.withdraw(NATIVE, _user, 95_000);
+        _refuseUpdate(
+            _list(1, 101),
+            abi.encodeWithSelector(IStorageEscrow.BalanceTooLow.selector, NATIVE, _user, uint256(5_000), uint256(5_050))
+        );
+        _update(_t, _list(1, 99));
+    }
+
+    function test_anUpdateThatThePoolDoesNotCoverIsRefused() public {
+        vm.prank(_provider);
+        _escrow.withdrawCollateral(NATIVE, _provider, 10_000 - LOCK);
+        _refuseUpdate(
+            _list(1, 103),
+            abi.encodeWithSelector(
+                IStorageEscrow.CollateralTooLow.selector,
+                NATIVE,
+                _provider,
+                LOCK,
+                uint256(3 * 1_152)
+            )
+        );
+    }
+
+    /// @dev Up to a fee of 1,024 the collateral is the same, also when the pool has no more.
+    function test_aSmallUpdateLocksNothingMore() public {
+        vm.prank(_provider);
+        _escrow.withdrawCollateral(NATIVE, _provider, 10_000 - LOCK);
+        _update(_t, _list(1, 102));
+        vm.assertEq(_pool().locked, LOCK);
+        vm.assertEq(_balance(NATIVE, _user).rate, 1_020);
+    }
+
+    function test_anUpdateToNothingEndsTheSet() public {
+        _rollTo(_first);
+        _update(_t, "");
+        vm.assertEq(_balance(NATIVE, _user).rate, 0);
+        vm.assertEq(_escrow.booksOf(_id).noticedEnd, _first);
+        _prove(_t, _first, _list(1, 100));
+        _rollTo(_first + 2);
+        _close(_t, _watcher);
+        vm.assertEq(_available(_user), 99_000);
+        vm.assertEq(_pool().total, 11_000);
+        vm.assertEq(_pool().locked, 0);
+    }
+
+    // ---- Retirement
+
+    function test_retirementCountsFromTheEpochAfterTheNextOn() public {
+        _rollTo(_first);
+        _retire(_t, _list(1, 50));
+        // 500 a epoch from then on; the other half of the next epoch is paid now.
+        vm.assertEq(_balance(NATIVE, _user).rate, 500);
+        vm.assertEq(_available(_user), 99_000 - 500);
+        _prove(_t, _first, _list(1, 100));
+        _prove(_t, _first + 1, _list(1, 100));
+        _prove(_t, _first + 2, _list(1, 50));
+        vm.assertEq(_pool().total, 10_000 + 2_500);
+        vm.assertEq(_available(_user), 97_500);
+    }
+
+    function test_anUpdateFromBeforeARetirementIsRefused() public {
+        IStorageEscrow.Update memory older = _signed(_id, 0, _next(2, _list(1, 150)));
+        _retire(_t, _list(1, 50));
+        bytes memory schedule = _schedule(_id);
+        vm.expectPartialRevert(IStorageEscrow.SignatureInvalid.selector);
+        _escrow.update(_t, schedule, _list(1, 50), older);
+        // One that knows of it takes its place.
+        _update(_t, _list(1, 50, 101, 10));
+        vm.assertEq(_balance(NATIVE, _user).rate, 600);
+        vm.assertEq(_available(_user), 100_000);
+    }
+
+    function test_aRetirementCarriesAnUpdateAlong() public {
+        IStorageEscrow.Update memory next = _signed(_id, 0, _next(2, _list(1, 150)));
+        _retireWith(_t, next, _list(1, 50, 101, 50));
+        // What was added is paid for an epoch.
+        IStorageEscrow.Level[] memory levels = _levels(_id);
+        vm.assertEq(levels.length, 2);
+        vm.assertEq(levels[0].sliceCount, 150);
+        vm.assertEq(levels[1].sliceCount, 100);
+        vm.assertEq(levels[1].fromEpoch, _first + 1);
+    }
+
+    function test_onlyTheUserRetires() public {
+        bytes memory schedule = _schedule(_id);
+        IStorageEscrow.Update memory none;
+        vm.prank(_provider);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.NotUser.selector, _provider, _user));
+        _escrow.retire(_t, schedule, _list(1, 100), none, _list(1, 50));
+    }
+
+    function test_aRetirementAddsNothing() public {
+        bytes memory schedule = _schedule(_id);
+        IStorageEscrow.Update memory none;
+        vm.prank(_user);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidTerms.selector, "ranges"));
+        _escrow.retire(_t, schedule, _list(1, 100), none, _list(1, 50, 101, 1));
+    }
+
+    // ---- Notice and end
+
+    function test_noticePaysThePeriodAtOnce() public {
+        _rollTo(_first);
+        _giveNotice(_t, _user);
+        vm.assertEq(_escrow.booksOf(_id).noticedEnd, _first + NOTICE);
+        vm.assertEq(_balance(NATIVE, _user).rate, 0);
+        vm.assertEq(_available(_user), 99_000 - NOTICE * 1_000);
+        for (uint256 e = _first; e <= _first + NOTICE; ++e) _prove(_t, e, _list(1, 100));
+        vm.assertEq(_pool().total, 10_000 + 6_000);
+        _rollTo(_first + NOTICE + 1);
+        vm.expectPartialRevert(IStorageEscrow.StillRunning.selector);
+        this.closeByUser();
+        _rollTo(_first + NOTICE + 2);
+        _close(_t, _user);
+        vm.assertEq(_pool().locked, 0);
+    }
+
+    function closeByUser() external {
+        _close(_t, _user);
+    }
+
+    function test_noticeIsGivenOnce() public {
+        _giveNotice(_t, _operator);
+        bytes memory schedule = _schedule(_id);
+        uint32 end = uint32(_first - 1 + NOTICE);
+        vm.prank(_user);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.DataSetEnded.selector, _id, end));
+        _escrow.giveNotice(_t, schedule);
+        vm.prank(_watcher);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.NotParty.selector, _watcher));
+        _escrow.giveNotice(_t, schedule);
+    }
+
+    function test_noticeWithAShortBalanceEndsWhenTheBalanceWould() public {
+        _rollTo(_first + 97);
+        vm.assertEq(_available(_user), 2_000);
+        _giveNotice(_t, _provider);
+        vm.assertEq(_escrow.booksOf(_id).noticedEnd, _first + 99);
+    }
+
+    function test_theNoticePeriodStaysInTheBalance() public {
+        vm.prank(_user);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IStorageEscrow.BalanceTooLow.selector,
+                NATIVE,
+                _user,
+                uint256(100_000),
+                uint256(100_001)
+            )
+        );
+        _escrow.withdraw(NATIVE, _user, 95_001);
+        vm.prank(_user);
+        _escrow.withdraw(NATIVE, _user, 95_000);
+    }
+
+    function test_whenTheBalanceIsUsedUpAllSetsEndAtOneEpoch() public {
+        IStorageEscrow.Terms memory second = _t;
+        second.feeFloor = 2_000;
+        _openOnly(second);
+        // 3,000 an epoch from 100,000: 33 epochs, and 1,000 is left.
+        uint256 last = _first + 32;
+        _rollTo(last + 1);
+        vm.assertEq(_available(_user), 1_000);
+        bytes memory schedule = _schedule(_id);
+        vm.roll(_challengeBlock(last + 1) + WINDOW + GRACE + 1);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.NotPartOfSet.selector, _id, uint32(last + 1)));
+        _escrow.reportMiss(_t, _audit(), schedule, uint32(last + 1));
+        // Money that comes too late changes nothing.
+        _deposit(NATIVE, 50_000);
+        vm.assertEq(_escrow.endEpochOf(NATIVE, _user, 0), last + 1);
+        _rollTo(last + 2);
+        _close(_t, _watcher);
+        _close(second, _watcher);
+        // Nothing was proven, so all of it came back.
+        vm.assertEq(_available(_user), 150_000);
+        vm.assertEq(_pool().locked, 0);
+    }
+
+    function test_aStrangerWhoWindsUpAnAbandonedSetGetsABounty() public {
+        _rollTo(_first);
+        _update(_t, "");
+        _rollTo(_first + 2 + 30);
+        uint256 snapshot = vm.snapshotState();
+        _close(_t, _watcher);
+        vm.assertEq(_available(_watcher), 0);
+        vm.revertToState(snapshot);
+        _rollTo(_first + 2 + 31);
+        _close(_t, _watcher);
+        vm.assertEq(_available(_watcher), 200);
+        vm.assertEq(_pool().total, 9_800);
+        vm.assertEq(_pool().locked, 0);
+    }
+
+    // ---- Disputes
+
+    function _openOnDemand() private returns (IStorageEscrow.Terms memory terms, bytes32 id) {
+        terms = _onDemandTerms();
+        id = _openOnly(terms);
+        vm.prank(_watcher);
+        _escrow.deposit{ value: 1_000 }(NATIVE, _watcher, 1_000);
+    }
+
+    function _dispute(IStorageEscrow.Terms memory terms) private returns (uint256 challengeBlock) {
+        bytes memory schedule = _schedule(_escrow.idOf(terms));
+        vm.prank(_watcher);
+        _escrow.dispute(terms, _audit(), schedule);
+        return block.number + 1;
+    }
+
+    function test_onDemandEpochsEarnWithoutProof() public {
+        (IStorageEscrow.Terms memory terms, ) = _openOnDemand();
+        _rollTo(_first + 3);
+        uint256 before = _pool().total;
+        _settle(terms);
+        vm.assertEq(_pool().total, before + 2_000);
+    }
+
+    function test_anAnsweredDisputeCostsItsAuthorTheBond() public {
+        (IStorageEscrow.Terms memory terms, bytes32 id) = _openOnDemand();
+        _rollTo(_first);
+        uint256 challengeBlock = _dispute(terms);
+        vm.assertEq(_available(_watcher), 500);
+        vm.roll(challengeBlock + 1);
+        _proveWith(terms, challengeBlock, _list(1, 100));
+        vm.assertEq(_pool().total, 10_000 + 1_000 + 500);
+        vm.assertEq(_escrow.disputeOf(id).disputer, address(0));
+        // An epoch that was proven is not disputed again, and is paid once.
+        bytes memory schedule = _schedule(id);
+        vm.prank(_watcher);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.EpochSettled.selector, id, uint32(_first)));
+        _escrow.dispute(terms, _audit(), schedule);
+        _rollTo(_first + 3);
+        _settle(terms);
+        vm.assertEq(_pool().total, 10_000 + 2_000 + 500);
+    }
+
+    function test_aDisputeThatIsNotAnsweredIsAMiss() public {
+        (IStorageEscrow.Terms memory terms, bytes32 id) = _openOnDemand();
+        _rollTo(_first);
+        uint256 challengeBlock = _dispute(terms);
+        bytes memory schedule = _schedule(id);
+        vm.roll(challengeBlock + WINDOW + GRACE);
+        vm.expectPartialRevert(IStorageEscrow.NotReportable.selector);
+        _escrow.upholdDispute(terms, _audit(), schedule);
+        vm.roll(challengeBlock + WINDOW + GRACE + 1);
+        _escrow.upholdDispute(terms, _audit(), schedule);
+        vm.assertEq(_available(_watcher), 1_000 + 200);
+        // Two sets are paid for one epoch; the fee of one and 600 came back.
+        vm.assertEq(_available(_user), 98_000 + 1_600);
+        vm.assertEq(_escrow.booksOf(id).missed, 1);
+    }
+
+    function test_anOpenDisputeHoldsTheSettlement() public {
+        (IStorageEscrow.Terms memory terms, bytes32 id) = _openOnDemand();
+        _rollTo(_first + 1);
+        _dispute(terms);
+        _rollTo(_first + 9);
+        _settle(terms);
+        vm.assertEq(_escrow.booksOf(id).settledThrough, _first);
+        vm.assertEq(_pool().total, 11_000);
+        bytes memory schedule = _schedule(id);
+        _escrow.upholdDispute(terms, _audit(), schedule);
+        _settle(terms);
+        // Epochs but the disputed one: the first, and the six behind it.
+        vm.assertEq(_pool().total, 10_000 - 800 + 7_000);
+    }
+
+    function test_aDisputeNeedsABond() public {
+        (IStorageEscrow.Terms memory terms, bytes32 id) = _openOnDemand();
+        _rollTo(_first);
+        bytes memory schedule = _schedule(id);
+        (address poor, ) = _account("poor");
+        vm.prank(poor);
+        vm.expectRevert(
+            abi.encodeWithSelector(IStorageEscrow.BalanceTooLow.selector, NATIVE, poor, uint256(0), uint256(500))
+        );
+        _escrow.dispute(terms, _audit(), schedule);
+    }
+
+    function test_aDisputeAtTheEndOfAnEpochIsTooLate() public {
+        (IStorageEscrow.Terms memory terms, bytes32 id) = _openOnDemand();
+        vm.roll((_first + 1) * EPOCH - 1);
+        bytes memory schedule = _schedule(id);
+        vm.prank(_watcher);
+        vm.expectRevert(
+            abi.encodeWithSelector(IStorageEscrow.DisputeTooLate.selector, (_first + 1) * EPOCH, uint32(_first))
+        );
+        _escrow.dispute(terms, _audit(), schedule);
+    }
+
+    function test_modesDoNotMix() public {
+        (IStorageEscrow.Terms memory terms, bytes32 id) = _openOnDemand();
+        _rollTo(_first);
+        bytes memory schedule = _schedule(_id);
+        vm.prank(_watcher);
+        vm.expectPartialRevert(IStorageEscrow.WrongMode.selector);
+        _escrow.dispute(_t, _audit(), schedule);
+        schedule = _schedule(id);
+        vm.roll(_challengeBlock(_first) + WINDOW + GRACE + 1);
+        vm.expectPartialRevert(IStorageEscrow.WrongMode.selector);
+        _escrow.reportMiss(terms, _audit(), schedule, uint32(_first));
+    }
+
+    // ---- Double signing
+
+    function test_aProviderThatSignsTwoStatesLosesItsCollateral() public {
+        IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 150)));
+        IStorageEscrow.Update memory other = _signed(_id, 0, _next(2, _list(1, 120)));
+        bytes memory schedule = _schedule(_id);
+        _escrow.showDoubleSigning(_t, schedule, _operator, abi.encode(one, other));
+        vm.assertEq(_available(_user), 100_000 + LOCK);
+        vm.assertEq(_pool().total, 10_000 - LOCK);
+        vm.assertEq(_pool().locked, 0);
+        vm.assertEq(_balance(NATIVE, _user).rate, 0);
+    }
+
+    function test_aUserWhoSignsTwoStatesPaysTheNoticePeriod() public {
+        IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 150)));
+        IStorageEscrow.Update memory other = _signed(_id, 0, _next(2, _list(1, 120)));
+        bytes memory schedule = _schedule(_id);
+        _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(one, other));
+        vm.assertEq(_available(_user), 95_000);
+        vm.assertEq(_pool().total, 15_000);
+        vm.assertEq(_pool().locked, 0);
+    }
+
+    function test_theSameStateTwiceIsNoDoubleSigning() public {
+        IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 150)));
+        bytes memory schedule = _schedule(_id);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.SameState.selector, _id, uint64(2)));
+        _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(one, one));
+    }
+
+    function _refuseUpdate(bytes memory ranges, bytes memory error_) private {
+        bytes memory schedule = _schedule(_id);
+        IStorageEscrow.Update memory next = _signed(_id, _retirements(_id), _next(_version(_id) + 1, ranges));
+        bytes memory before = _ranges[_id];
+        vm.expectRevert(error_);
+        _escrow.update(_t, schedule, before, next);
     }
 }

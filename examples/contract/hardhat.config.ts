@@ -1,5 +1,5 @@
 /**
- * A project whose contract reads agreements. The compiler is an npm package, so that nothing but packages is
+ * A project whose contract reads data sets. The compiler is an npm package, so that nothing but packages is
  * downloaded.
  */
 import { createRequire } from "node:module";

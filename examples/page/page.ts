@@ -62,13 +62,12 @@ async function open(form: FormData): Promise<Agent> {
 async function store(agent: Agent, form: FormData): Promise<string> {
   const file = form.get("file");
   if (!(file instanceof File)) throw new TypeError("no file was chosen");
-  const epochs = Number(form.get("epochs"));
-  const { dataId, storedBytes, uploadedBytes, agreements } = await agent.put([file], {
-    agreement: epochs > 0 ? { epochs } : false,
+  const { dataId, storedBytes, uploadedBytes, dataSets } = await agent.put([file], {
+    dataSet: form.has("kept") ? {} : false,
     onProgress: (progress) => say(`${progress.operation}: ${progress.phase}`),
   });
   await showList(agent);
-  return `stored ${dataId}: ${storedBytes} bytes, ${uploadedBytes} uploaded, ${agreements.length} agreements`;
+  return `stored ${dataId}: ${storedBytes} bytes, ${uploadedBytes} uploaded, ${dataSets.length} data sets`;
 }
 
 /** Fetches the file into a blob, which the browser may keep on disk, and offers it as a download. */

@@ -14,11 +14,11 @@ const { deployment } = findDeployment({ homeDir });
 const identity = await loadIdentity(homeDir, process.env.TALLYSTICK_PASSPHRASE ?? "");
 const agent = await openAgent({ identity, deployment, homeDir });
 try {
-  const { dataId, uploadedBytes, agreements } = await agent.put([file], { agreement: { epochs: 5 } });
-  const { sampleCount } = await agent.audit(dataId);
+  const { dataId, uploadedBytes, dataSets } = await agent.put([file]);
+  const dataSetId = dataSets[0]?.id ?? "";
+  const { sampleCount } = await agent.dataSets.audit(dataSetId);
   const { entries } = await agent.get(dataId, folder);
-  const agreementId = String(agreements[0]?.agreementId);
-  process.stdout.write(`${JSON.stringify({ dataId, uploadedBytes, agreementId, sampleCount, entries })}\n`);
+  process.stdout.write(`${JSON.stringify({ dataId, uploadedBytes, dataSetId, sampleCount, entries })}\n`);
 } finally {
   await agent.close();
 }

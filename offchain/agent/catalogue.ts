@@ -1,7 +1,6 @@
 /**
- * What a device remembers: the data ids of the account, and the state of each agreement. It is a cache and a journal,
- * not the source of truth: `recover` rebuilds the puts from the ledger. Each step of an agreement is written before it
- * is taken, so that a run after a crash finds the transaction of the earlier run and does not pay twice.
+ * What a device remembers of the account: its data ids, and the heads of its snapshot lists. It is a cache: `recover`
+ * rebuilds the puts from the ledger. The journal of the device's data sets is apart (`data-sets/journal.ts`).
  */
 
 import type { HeadName } from "../core/snapshot/list-objects.ts";
@@ -21,27 +20,6 @@ export interface CataloguedPut {
   readonly storedAt: number;
 }
 
-/**
- * `prepared`: tags are made. `proposing`: a transaction may have been sent. `proposed`: on chain, not accepted.
- * `accepted`: accepted on chain; its later state is on chain only. `closed`: cancelled or settled.
- */
-export type AgreementState = "prepared" | "proposing" | "proposed" | "accepted" | "closed";
-
-export interface CataloguedAgreement {
-  /** 32 bytes, 0x hex: the agreement's audit secret derives from it. */
-  readonly salt: string;
-  readonly dataId: string;
-  readonly provider: string;
-  /** The escrow contract; tells agreements of different deployments apart. */
-  readonly escrow: string;
-  readonly state: AgreementState;
-  /** First block that can hold the proposal. */
-  readonly proposedFromBlock?: number;
-  readonly agreementId?: bigint;
-  /** Unix seconds. */
-  readonly createdAt: number;
-}
-
 /** Every write is durable when its promise resolves. */
 export interface Catalogue {
   /**
@@ -57,18 +35,6 @@ export interface Catalogue {
   put(dataId: string): Promise<CataloguedPut | undefined>;
   /** Forgets a put whose objects were released. */
   removePut(dataId: string): Promise<void>;
-
-  /**
-   * Adds an agreement or updates its state. Another agreement with the same escrow and number loses its number: it
-   * belongs to a chain that has been replaced, and is searched for again.
-   */
-  saveAgreement(agreement: CataloguedAgreement): Promise<void>;
-  /** Oldest first. @param dataId only those about this put */
-  agreements(dataId?: string): Promise<CataloguedAgreement[]>;
-  /** @param escrow compared without regard to case */
-  agreement(escrow: string, agreementId: bigint): Promise<CataloguedAgreement | undefined>;
-  /** Removes an agreement that has no number, that is, one that never reached the chain. */
-  removeAgreement(salt: string): Promise<void>;
 
   /**
    * Head with the highest version of a snapshot list that this device has seen.

@@ -10,12 +10,11 @@
 
 import type { ChainReader, Deployment } from "../chain/deployment.ts";
 import type { Identity } from "../core/identity/identity.ts";
-import { Agreements } from "./agreements/agreements.ts";
-import { type AuditOptions, type AuditReport, audit } from "./agreements/audit.ts";
-import type { AgreementReport } from "./agreements/terms.ts";
 import type { CataloguedPut } from "./catalogue.ts";
 import { AgentContext } from "./context.ts";
+import type { DataSetView } from "./data-sets/data-set-view.ts";
 import { DataSets } from "./data-sets/data-sets.ts";
+import type { DataSetReport } from "./data-sets/lane.ts";
 import { requireOwnCatalogue } from "./own-catalogue.ts";
 import type { AgentPlatform, RestoreTarget } from "./platform.ts";
 import { type AgentLogger, SILENT } from "./progress.ts";
@@ -75,7 +74,6 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
 
 /** One identity in one deployment. */
 export class Agent {
-  readonly agreements: Agreements;
   readonly dataSets: DataSets;
   readonly snapshots: Snapshots;
   readonly #context: AgentContext;
@@ -83,7 +81,6 @@ export class Agent {
   /** Use `openAgent`. */
   constructor(context: AgentContext) {
     this.#context = context;
-    this.agreements = new Agreements(context);
     this.dataSets = new DataSets(context);
     this.snapshots = new Snapshots(context);
   }
@@ -145,14 +142,9 @@ export class Agent {
     return await this.#context.catalogue.puts();
   }
 
-  /** State of the account, its puts and agreements, or of one put. @see status */
+  /** State of the account, its puts and data sets, or of one put. @see status */
   async status(dataId?: string): Promise<StatusReport> {
     return await status(this.#context, dataId);
-  }
-
-  /** Has the provider prove that it still holds the data. @see audit */
-  async audit(dataId: string, options: AuditOptions = {}): Promise<AuditReport> {
-    return await audit(this.#context, dataId, options);
   }
 
   /** Rebuilds the catalogue of this device from the ledger. @see recover */
@@ -170,11 +162,11 @@ export type { NamedBlob, NamedBytes, NamedInput, NamedStream } from "./put/named
 export { InTheWayError, type LeftEntry, LeftError, RefusedError } from "./read/obstacles.ts";
 export type {
   AgentPlatform,
-  AgreementReport,
-  AuditReport,
   ByteRange,
   CataloguedPut,
   ContentOptions,
+  DataSetReport,
+  DataSetView,
   FileOptions,
   GetOptions,
   GetReport,

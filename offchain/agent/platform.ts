@@ -275,7 +275,7 @@ export interface WrittenFile {
   read(into: Uint8Array, offset: number): Promise<boolean>;
 }
 
-/** Manifests and tags of data sets, by salt, until their agreements are accepted. */
+/** Manifests and tags of segments, by id, until the provider has verified them. */
 export interface PreparationStore {
   /** Starts a preparation under a fresh salt. */
   create(salt: string): Promise<PreparationWriter>;
@@ -304,7 +304,7 @@ export interface StoredPreparation {
   readTags(offset: number, length: number): Promise<Uint8Array>;
 }
 
-/** Serializes what must not run twice at once for one catalogue: recording a key, making an agreement. */
+/** Serializes what must not run twice at once for one catalogue: recording a key, signing a state of a data set. */
 export interface HomeLock {
   /**
    * Waits until nobody else holds the lock, runs the work, and releases it.

@@ -1,7 +1,5 @@
 /** Progress events of long operations. Each event carries the totals so far, so a listener may skip some. */
 
-import type { Terms } from "../chain/escrow.ts";
-
 /**
  * `put`: bytes and entries read, chunks known to the provider, bytes sent. Totals are counted before anything is read.
  */
@@ -42,16 +40,6 @@ export interface VerifyProgress {
   readonly objectBytes: number;
 }
 
-/** Preparing an agreement: audit data accepted by the provider. */
-export interface AgreementProgress {
-  readonly operation: "agreement";
-  readonly phase: "tagging" | "uploading" | "verifying" | "proposing" | "accepting" | "done";
-  readonly doneBytes: number;
-  readonly totalBytes: number;
-  /** With `proposing`: the terms that are about to be proposed. The fees of all their epochs are deposited. */
-  readonly terms?: Terms;
-}
-
 /** What a data set is going to be. */
 export interface DataSetPlan {
   /** 32 bytes, 0x hex. */
@@ -70,15 +58,15 @@ export interface DataSetPlan {
 export interface DataSetProgress {
   readonly operation: "data-set";
   /** `funding`, `signing` and `sending` cost money: the plan was told with `funding` or `signing` before. */
-  readonly phase: "uploading" | "verifying" | "funding" | "signing" | "confirming" | "sending" | "done";
-  /** `uploading`: bytes of points. `verifying`: slices. */
+  readonly phase: "tagging" | "uploading" | "verifying" | "funding" | "signing" | "confirming" | "sending" | "done";
+  /** `tagging`: bytes of objects. `uploading`: bytes of points. `verifying`: slices. */
   readonly doneBytes: number;
   readonly totalBytes: number;
   /** With `funding` and `signing`: told before anything is deposited or signed. */
   readonly plan?: DataSetPlan;
 }
 
-export type Progress = PutProgress | GetProgress | VerifyProgress | AgreementProgress;
+export type Progress = PutProgress | GetProgress | VerifyProgress | DataSetProgress;
 export type ProgressListener<Event extends Progress = Progress> = (event: Event) => void;
 
 /** A remark worth a line in a log: a node that failed and was replaced, a wait for a budget. */

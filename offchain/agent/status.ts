@@ -1,21 +1,20 @@
 /** `status`: the account, its network, and the state of each put on chain. */
 
-import { balanceOf, NATIVE_TOKEN } from "../chain/escrow.ts";
+import { readEscrowClock } from "../chain/escrow.ts";
 import { isOwner } from "../chain/ledger.ts";
 import { readChain } from "../chain/revert.ts";
 import { toHex } from "../core/encoding/hex.ts";
 import { TallystickError } from "../core/errors.ts";
 import { fileTag } from "../core/record/key-record.ts";
-import { Agreements } from "./agreements/agreements.ts";
-import type { AgreementReport } from "./agreements/terms.ts";
 import type { CataloguedPut } from "./catalogue.ts";
 import { type ClockOffset, clockOffsets } from "./clock-offsets.ts";
 import type { AgentContext } from "./context.ts";
+import type { DataSetView } from "./data-sets/data-set-view.ts";
+import { DataSets, type UserBalance } from "./data-sets/data-sets.ts";
 
 export interface PutStatus extends CataloguedPut {
   /** True when the ledger confirms the account as an owner of the key record. */
   readonly recorded: boolean;
-  readonly agreements: readonly AgreementReport[];
 }
 
 /** A daemon, as it answers now. */
@@ -34,8 +33,11 @@ export interface StatusReport {
   readonly blockNumber: number;
   /** Of the account, in wei. */
   readonly balance: bigint;
-  /** In the escrow, to be withdrawn, in wei. */
-  readonly credit: bigint;
+  /** In the escrow, for all data sets that are paid in the chain's coin. */
+  readonly escrow: UserBalance;
+  readonly dataSets: readonly DataSetView[];
+  /** For people: storage that ends soon, epochs that were missed. */
+  readonly warnings: readonly string[];
   readonly committee: { readonly id: bigint; readonly threshold: number; readonly nodes: readonly PartyStatus[] };
   readonly providers: readonly PartyStatus[];
   /** Nodes and providers that answered, and the chain when its newest block is ahead of this machine's clock. */
@@ -56,7 +58,8 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
   );
   const chainAhead = (block?.timestamp ?? 0) - Math.floor(Date.now() / 1000);
   const { committee, members } = await context.committee();
-  const [nodes, providers, agreements, clocks] = await Promise.all([
+  const sets = new DataSets(context);
+  const [nodes, providers, dataSets, escrow, { noticeEpochs }, clocks] = await Promise.all([
     Promise.all(
       members.map(async ({ index, url, operator, client }) => ({
         name: `node ${index}`,
@@ -75,12 +78,14 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
         url: provider.url,
         account: provider.account,
         ...(await answerOf(async () => {
-          await provider.offer();
+          await provider.dataSetOffer();
           return "ready";
         })),
       })),
     ),
-    new Agreements(context).list(),
+    sets.list(),
+    sets.balance(),
+    readEscrowClock(chain),
     clockOffsets([
       ...members.flatMap(({ index, url }) => (url === "" ? [] : [{ name: `node ${index}`, url }])),
       ...[...context.providers()].map(({ url }) => ({ name: "provider", url })),
@@ -89,20 +94,46 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
   const described: PutStatus[] = [];
   for (const put of puts) {
     const recorded = await confirmOwnership(context, put);
-    described.push({ ...put, recorded, agreements: agreements.filter((one) => one.dataId === put.dataId) });
+    described.push({ ...put, recorded });
   }
   return {
     account: account.address,
     chainId: deployment.chainId,
     blockNumber: block?.number ?? 0,
     balance,
-    credit: await balanceOf(chain, NATIVE_TOKEN, account.address),
+    escrow,
+    dataSets,
+    warnings: warningsOf(dataSets, noticeEpochs),
     committee: { id: committee.id, threshold: committee.threshold, nodes },
     providers,
     // A chain that mines on demand has an old newest block; one in the future is a clock.
     clocks: [...clocks, ...(chainAhead > 0 ? [{ name: "chain", offsetSeconds: chainAhead }] : [])],
     puts: described,
   };
+}
+
+/** Epochs beyond the notice period below which a balance is short. */
+const SHORT_RUNWAY_EPOCHS = 10;
+
+/** What an owner should act on. */
+export function warningsOf(dataSets: readonly DataSetView[], noticeEpochs: number): string[] {
+  return dataSets.flatMap((set) => {
+    const name = `data set ${set.id.slice(0, 10)}`;
+    const running = set.status === "running" && set.slices > 0;
+    return [
+      ...(running && set.runwayEpochs < noticeEpochs + SHORT_RUNWAY_EPOCHS
+        ? [`${name} is paid for ${set.runwayEpochs} more epochs: \`tallystick data-set top-up\` adds to the balance`]
+        : []),
+      ...(set.status === "ending"
+        ? [`${name} ends after epoch ${set.lastEpoch}: put what is to be kept again, to this or another provider`]
+        : []),
+      ...(set.status === "over" ? [`${name} has ended: \`tallystick data-set settle\` pays back what is left`] : []),
+      ...(set.status === "breached" ? [`${name} was breached: the provider no longer has to keep it`] : []),
+      ...(running && set.missedEpochs > 0
+        ? [`${name}: its provider has missed ${set.missedEpochs} of ${set.terms.breachLimit} epochs that end it`]
+        : []),
+    ];
+  });
 }
 
 async function requirePut(context: AgentContext, dataId: string): Promise<CataloguedPut> {

@@ -3,7 +3,6 @@
  * Here each is parsed once per process.
  */
 
-import { DataSetEscrow__factory } from "./types/factories/DataSetEscrow__factory.ts";
 import { IDrandRandomness__factory } from "./types/factories/interfaces/IDrandRandomness__factory.ts";
 import { IRandomnessSource__factory } from "./types/factories/interfaces/IRandomnessSource__factory.ts";
 import { KeyLedger__factory } from "./types/factories/KeyLedger__factory.ts";
@@ -13,7 +12,6 @@ import { StorageEscrow__factory } from "./types/factories/StorageEscrow__factory
 export const REGISTRY_ABI = NodeRegistry__factory.createInterface();
 export const LEDGER_ABI = KeyLedger__factory.createInterface();
 export const ESCROW_ABI = StorageEscrow__factory.createInterface();
-export const DATA_SET_ABI = DataSetEscrow__factory.createInterface();
 export const RANDOMNESS_ABI = IRandomnessSource__factory.createInterface();
 /** Has the errors and events of all sources that record. */
 export const DRAND_ABI = IDrandRandomness__factory.createInterface();

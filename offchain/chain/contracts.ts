@@ -1,9 +1,8 @@
 /** The contracts of a deployment, to read from. */
 
 import { Contract } from "ethers";
-import { DATA_SET_ABI, ESCROW_ABI, LEDGER_ABI, REGISTRY_ABI } from "./abis.ts";
+import { ESCROW_ABI, LEDGER_ABI, REGISTRY_ABI } from "./abis.ts";
 import type { ChainReader } from "./deployment.ts";
-import type { DataSetEscrow } from "./types/DataSetEscrow.ts";
 import type { KeyLedger } from "./types/KeyLedger.ts";
 import type { NodeRegistry } from "./types/NodeRegistry.ts";
 import type { StorageEscrow } from "./types/StorageEscrow.ts";
@@ -18,8 +17,4 @@ export function keyLedger({ deployment, provider }: ChainReader): KeyLedger {
 
 export function storageEscrow({ deployment, provider }: ChainReader): StorageEscrow {
   return new Contract(deployment.contracts.storageEscrow, ESCROW_ABI, provider) as unknown as StorageEscrow;
-}
-
-export function dataSetEscrow({ deployment, provider }: ChainReader): DataSetEscrow {
-  return new Contract(deployment.contracts.dataSetEscrow, DATA_SET_ABI, provider) as unknown as DataSetEscrow;
 }

@@ -19,7 +19,6 @@ export const ContractsSchema = Type.Object({
   nodeRegistry: AddressText,
   keyLedger: AddressText,
   storageEscrow: AddressText,
-  dataSetEscrow: AddressText,
   possessionVerifier: AddressText,
   randomness: AddressText,
 });

@@ -7,9 +7,9 @@ import { useProxyFromEnvironment } from "../agent/node/proxy.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { VERSION } from "../core/version.ts";
 import { exactArguments } from "./arguments.ts";
-import { registerAgreement } from "./commands/agreement.ts";
 import { registerAudit } from "./commands/audit.ts";
 import { registerCompletion } from "./commands/completion.ts";
+import { registerDataSet } from "./commands/data-set.ts";
 import { registerDiff, registerFind } from "./commands/find-diff.ts";
 import { registerForget, registerRemove } from "./commands/forget.ts";
 import { registerGet } from "./commands/get.ts";
@@ -31,12 +31,12 @@ import { INCOMPLETE } from "./session.ts";
 const EXAMPLES = `
 Examples:
   $ tallystick init
-  $ tallystick put ~/Documents --epochs 30
+  $ tallystick put ~/Documents
   $ tallystick snapshots
   $ tallystick get latest -o ~/restored
   $ tallystick get latest:Documents/letter.odt -o .
   $ tallystick forget --keep-daily 7 --keep-monthly 12
-  $ tallystick audit bafkrei…
+  $ tallystick audit
 
 Secrets come from a prompt, a file (--passphrase-file, --phrase-file) or the environment (TALLYSTICK_PASSPHRASE,
 TALLYSTICK_RECOVERY_PHRASE), never from the command line. Exit codes are in docs/errors.md.`;
@@ -94,7 +94,7 @@ export function buildProgram(): Command {
     registerServe,
     registerStatus,
     registerAudit,
-    registerAgreement,
+    registerDataSet,
     registerPhrase,
     registerNetwork,
     registerCompletion,

@@ -45,7 +45,7 @@ function viewOf(event: Progress): View {
         total: event.totalBytes,
         remark: `${event.readEntries}/${event.totalEntries} entries, ${formatBytes(event.objectBytes)} of objects`,
       };
-    case "agreement":
+    case "data-set":
       return { label: event.phase, done: event.doneBytes, total: event.totalBytes, remark: "" };
   }
 }

@@ -58,9 +58,10 @@ export function address(text: string): string {
   return checked;
 }
 
-/** @returns an agreement id @throws InvalidArgumentError when the text is not a whole number */
-export function agreementId(text: string): bigint {
-  if (!/^\d{1,78}$/.test(text))
-    throw new InvalidArgumentError("An agreement is named by its number, which `tallystick agreement ls` shows.");
-  return BigInt(text);
+/** @returns the id of a data set, or its beginning, in lower case @throws InvalidArgumentError for another text */
+export function dataSetId(text: string): string {
+  if (/^0x[0-9a-fA-F]{4,64}$/.test(text)) return text.toLowerCase();
+  throw new InvalidArgumentError(
+    "A data set is named by its id, or the first digits of it: `tallystick data-set ls` shows them.",
+  );
 }

@@ -4,7 +4,6 @@ export interface ContractAddresses {
   readonly nodeRegistry: string;
   readonly keyLedger: string;
   readonly storageEscrow: string;
-  readonly dataSetEscrow: string;
   readonly possessionVerifier: string;
   readonly randomness: string;
 }
@@ -16,11 +15,10 @@ export interface ContractAddresses {
  */
 export const CONTRACT_ADDRESSES: Readonly<Record<number, ContractAddresses>> = {
   31337: {
-    nodeRegistry: "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0",
-    keyLedger: "0x5FC8d32690cc91D4c39d9d3abcBD16989F875707",
-    storageEscrow: "0xDc64a140Aa3E981100a9becA4E685f962f0cF6C9",
-    dataSetEscrow: "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512",
-    possessionVerifier: "0xCf7Ed3AccA5a467e9e704C703E8D87F634fB0Fc9",
+    nodeRegistry: "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512",
+    keyLedger: "0xDc64a140Aa3E981100a9becA4E685f962f0cF6C9",
+    storageEscrow: "0xCf7Ed3AccA5a467e9e704C703E8D87F634fB0Fc9",
+    possessionVerifier: "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0",
     randomness: "0x5FbDB2315678afecb367f032d93F642f64180aa3",
   },
 };

@@ -2,9 +2,9 @@
  * The contracts for programs: TypeChain types, factories (which hold ABI and bytecode), ABIs and addresses.
  *
  *   const escrow = StorageEscrow__factory.connect(address, provider);
- *   const { state } = await escrow.getAgreement(1n);
+ *   const { status } = await escrow.booksOf(id);
  */
-import { DataSetEscrow__factory } from "../chain/types/factories/DataSetEscrow__factory.ts";
+
 import { IPossessionVerifier__factory } from "../chain/types/factories/interfaces/IPossessionVerifier__factory.ts";
 import { IRandomnessSource__factory } from "../chain/types/factories/interfaces/IRandomnessSource__factory.ts";
 import { KeyLedger__factory } from "../chain/types/factories/KeyLedger__factory.ts";
@@ -14,17 +14,14 @@ import { StorageEscrow__factory } from "../chain/types/factories/StorageEscrow__
 export const NODE_REGISTRY_ABI = NodeRegistry__factory.abi;
 export const KEY_LEDGER_ABI = KeyLedger__factory.abi;
 export const STORAGE_ESCROW_ABI = StorageEscrow__factory.abi;
-export const DATA_SET_ESCROW_ABI = DataSetEscrow__factory.abi;
 export const POSSESSION_VERIFIER_ABI = IPossessionVerifier__factory.abi;
 export const RANDOMNESS_SOURCE_ABI = IRandomnessSource__factory.abi;
 
 export type * from "../chain/types/common.ts";
-export type { DataSetEscrow } from "../chain/types/DataSetEscrow.ts";
 export { PossessionVerifier__factory } from "../chain/types/factories/PossessionVerifier__factory.ts";
 export { BlockRandomness__factory } from "../chain/types/factories/randomness/BlockRandomness__factory.ts";
 export { DrandRandomness__factory } from "../chain/types/factories/randomness/DrandRandomness__factory.ts";
 export { PrevrandaoRandomness__factory } from "../chain/types/factories/randomness/PrevrandaoRandomness__factory.ts";
-export type { IDataSetEscrow } from "../chain/types/interfaces/IDataSetEscrow.ts";
 export type { IPossessionVerifier } from "../chain/types/interfaces/IPossessionVerifier.ts";
 export type { IRandomnessSource } from "../chain/types/interfaces/IRandomnessSource.ts";
 export type { IStorageEscrow } from "../chain/types/interfaces/IStorageEscrow.ts";
@@ -37,7 +34,6 @@ export type { PrevrandaoRandomness } from "../chain/types/randomness/PrevrandaoR
 export type { StorageEscrow } from "../chain/types/StorageEscrow.ts";
 export { CONTRACT_ADDRESSES, type ContractAddresses } from "./addresses.ts";
 export {
-  DataSetEscrow__factory,
   IPossessionVerifier__factory,
   IRandomnessSource__factory,
   KeyLedger__factory,

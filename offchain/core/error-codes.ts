@@ -169,7 +169,7 @@ export const ERROR_CODES = {
     exit: "integrity",
     meaning: "A proof of evaluation, of ownership or of possession did not verify.",
     cause: "The party is faulty or hostile, or the data is damaged.",
-    remedy: "After an audit: the provider does not hold the data; see `tallystick agreement settle`.",
+    remedy: "After an audit: the provider does not hold the data; see `tallystick data-set settle`.",
   },
   INVALID_SIGNATURE: {
     ...PROTOCOL,

@@ -7,7 +7,7 @@ import type { Logger } from "../daemon/logger.ts";
 
 /** Of the transaction of a proof of 460 samples, rounded up. */
 const PROOF_GAS = 450_000n;
-/** Proofs of each agreement that the account should be able to pay for at the fees of now. */
+/** Proofs of each data set that the account should be able to pay for at the fees of now. */
 const PROOFS_AHEAD = 3n;
 
 export interface CoinWatchParts {
@@ -15,7 +15,7 @@ export interface CoinWatchParts {
   readonly balanceWei: () => Promise<bigint>;
   /** The most that a transaction of now would pay, in wei per unit of gas. */
   readonly feePerGas: () => Promise<bigint>;
-  readonly activeAgreements: () => Promise<number>;
+  readonly runningDataSets: () => Promise<number>;
   readonly account: string;
   readonly logger: Pick<Logger, "warn" | "info">;
 }
@@ -31,14 +31,14 @@ export class CoinWatch {
   /** Compares balance and need. @throws what the chain and the index throw */
   async round(): Promise<void> {
     const { account, logger } = this.#parts;
-    const [balance, feePerGas, agreements] = await Promise.all([
+    const [balance, feePerGas, dataSets] = await Promise.all([
       this.#parts.balanceWei(),
       this.#parts.feePerGas(),
-      this.#parts.activeAgreements(),
+      this.#parts.runningDataSets(),
     ]);
-    // Without an agreement it needs coins all the same, to accept the first one.
-    const needed = PROOF_GAS * PROOFS_AHEAD * feePerGas * BigInt(Math.max(agreements, 1));
-    const facts = { account, balanceEther: formatEther(balance), neededEther: formatEther(needed), agreements };
+    // Without a data set it needs coins all the same, to open the first one.
+    const needed = PROOF_GAS * PROOFS_AHEAD * feePerGas * BigInt(Math.max(dataSets, 1));
+    const facts = { account, balanceEther: formatEther(balance), neededEther: formatEther(needed), dataSets };
     if (!this.#isLow && balance < needed) {
       this.#isLow = true;
       logger.warn(facts, "ACCOUNT LOW ON COINS: it cannot pay for the next proofs; send coins to it");

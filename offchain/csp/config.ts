@@ -13,8 +13,8 @@ const Seconds = Type.Integer({ minimum: 1, maximum: 31_536_000 });
 const Percent = Type.Integer({ minimum: 0, maximum: 100_000 });
 const Blocks = Type.Integer({ minimum: 1, maximum: 0xffff_ffff });
 
-/** The terms of data sets that differ from those of agreements. */
-const DataSetTermsSchema = Type.Object(
+/** Terms that are for data sets alone. */
+export const DataSetTermsSchema = Type.Object(
   {
     /** Amounts in tokens of `offer.prices`, in the token's smallest unit. */
     tokens: Type.Optional(
@@ -52,16 +52,9 @@ export const OfferTermsSchema = Type.Object(
     prices: Type.Array(TokenPrice, { minItems: 1, maxItems: 64 }),
     compensationPercent: Type.Optional(Percent),
     bountyPercent: Type.Optional(Percent),
-    breachLimit: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
-    epochBlocks: Type.Optional(Blocks),
+    breachLimit: Type.Optional(Type.Integer({ minimum: 1, maximum: 255 })),
     windowBlocks: Type.Optional(Blocks),
-    sampleCount: Type.Optional(Type.Integer({ minimum: 1, maximum: 2048 })),
-    maximumEpochs: Type.Optional(Blocks),
-    maximumSlices: Type.Optional(Type.Integer({ minimum: 1, maximum: 2 ** 32 })),
-    minimumLeadBlocks: Type.Optional(Blocks),
-    maximumLeadBlocks: Type.Optional(Blocks),
-    /** Accepted besides the deployment's own source. */
-    randomness: Type.Optional(Type.Array(AddressText, { maxItems: 16 })),
+    sampleCount: Type.Optional(Type.Integer({ minimum: 1, maximum: 4096 })),
     /** See `DataSetOffer` for what each means. */
     dataSets: Type.Optional(DataSetTermsSchema),
   },
@@ -79,7 +72,7 @@ export const CspConfigSchema = Type.Object(
     database: Type.Optional(DatabaseSchema),
     /** Receives earnings and returned collateral; the operator's own account by default. */
     payoutAccount: Type.Optional(AddressText),
-    /** A preparation that no agreement uses is removed this long after the last request for it. */
+    /** What no signed state names is removed this long after the last request for it. */
     preparationExpirySeconds: Type.Optional(Seconds),
     /** How long a verification request waits before it answers that the check is still running. */
     verifyWaitSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 60 })),
@@ -93,7 +86,7 @@ export const CspConfigSchema = Type.Object(
     gcGraceSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 31_536_000 })),
     /** How often objects that nobody needs are removed. */
     gcIntervalSeconds: Type.Optional(Seconds),
-    /** Days after which what an account without agreement owns is released, announced before; 0 for never. */
+    /** Days after which what an account without a data set owns is released, announced before; 0 for never. */
     unpaidDays: Type.Optional(Type.Integer({ minimum: 0, maximum: 36_500 })),
     /** What one account may cost. */
     quotas: Type.Optional(QuotasSchema),
@@ -130,20 +123,14 @@ export interface CspConfig extends DaemonConfig {
 
 /**
  * Defaults for a chain with a block every 12 seconds: an epoch is a day, a proof has 40 minutes, three misses end an
- * agreement. 460 samples find 1 % damage with 99 %.
+ * data set. 460 samples find 1 % damage with 99 %.
  */
 const OFFER_DEFAULTS = {
   compensationPercent: 100,
   bountyPercent: 10,
   breachLimit: 3,
-  epochBlocks: 7200,
   windowBlocks: 200,
   sampleCount: 460,
-  maximumEpochs: 3650,
-  maximumSlices: 262_144,
-  minimumLeadBlocks: 2,
-  maximumLeadBlocks: 50_400,
-  randomness: [],
 };
 
 /** Half of the fee for a late proof; slices of 124 KiB, and up to 31 GiB of them. */

@@ -14,13 +14,13 @@ export interface CspMetrics {
 }
 
 /**
- * Registers the provider's metrics. Gauges read the index, the agreements and the balance when they are scraped.
+ * Registers the provider's metrics. Gauges read the index and the balance when they are scraped.
  *
  * @param balanceWei of the operator's account
  */
 export function createCspMetrics(
   { registry }: DaemonMetrics,
-  index: Pick<ProviderIndex, "chunks" | "agreements" | "dataSets">,
+  index: Pick<ProviderIndex, "chunks" | "dataSets">,
   balanceWei: () => Promise<bigint>,
 ): CspMetrics {
   const registers = [registry];
@@ -49,18 +49,6 @@ export function createCspMetrics(
     const { ownedBytes, storedBytes } = await index.chunks.totals();
     return ownedBytes - storedBytes;
   });
-  gauge(
-    "tallystick_csp_agreements",
-    "Agreements that are being proven",
-    async () => (await index.agreements.counts()).active,
-  );
-  gauge(
-    "tallystick_csp_damaged_agreements",
-    "Agreements whose last proof failed on this provider's own data",
-    async () => {
-      return (await index.agreements.counts()).damaged;
-    },
-  );
   gauge("tallystick_csp_data_sets", "Data sets that are being proven", async () => {
     return (await index.dataSets.counts()).running;
   });

@@ -4,8 +4,8 @@
 
 import { join } from "node:path";
 import { parseUnits, Wallet } from "ethers";
-import { readEscrowClock } from "../chain/data-set-escrow.ts";
 import type { ChainReader } from "../chain/deployment.ts";
+import { readEscrowClock } from "../chain/escrow.ts";
 import { readGridBlocks } from "../chain/randomness.ts";
 import { readChain } from "../chain/revert.ts";
 import { auditReady } from "../core/audit/ready.ts";
@@ -23,12 +23,8 @@ import { SharedBudgets } from "../daemon/quota.ts";
 import type { DataSetRow } from "../store/index/data-set-index.ts";
 import { jobLease, RECONCILIATION, withLease } from "../store/index/leases.ts";
 import { SqlDataSetStreams } from "../store/index/sql/data-set-streams.ts";
-import { SqlPreparationStreams } from "../store/index/sql/preparation-streams.ts";
 import type { ObjectStore } from "../store/object/object-store.ts";
 import { objectStoreFolders, openObjectStore } from "../store/object/open-object-store.ts";
-import { AgreementService } from "./agreements/agreements.ts";
-import { makeOffer } from "./agreements/offer.ts";
-import { Settlement } from "./agreements/settlement.ts";
 import { ChallengeRefill } from "./chunks/challenge-refill.ts";
 import { ChunkService } from "./chunks/chunk-service.ts";
 import { ClaimService } from "./chunks/claims.ts";
@@ -55,22 +51,15 @@ import { DataSetSettlement } from "./data-sets/settlement.ts";
 import { DataSetFiles } from "./data-sets/stream-files.ts";
 import { UpdateService } from "./data-sets/updates.ts";
 import { SegmentVerification } from "./data-sets/verification.ts";
+import { VerificationWorkers } from "./data-sets/verification-workers.ts";
 import { ProviderDatabase } from "./database.ts";
 import { HeadService } from "./heads/heads.ts";
 import { type CspMetrics, createCspMetrics } from "./metrics.ts";
-import { Prover } from "./possession/epoch-prover.ts";
-import { PreparationFiles } from "./possession/preparation-files.ts";
-import { PreparationService } from "./possession/preparations.ts";
-import { ProofService } from "./possession/proofs.ts";
-import { VerificationService } from "./possession/verification.ts";
-import { VerificationWorkers } from "./possession/verification-workers.ts";
 import { AccountQuotas } from "./quotas.ts";
-import { addAgreementRoutes } from "./routes/agreements.ts";
 import { BodyPlaces } from "./routes/body-places.ts";
 import { addChunkRoutes } from "./routes/chunks.ts";
 import { addDataSetRoutes } from "./routes/data-sets.ts";
 import { addHeadRoutes } from "./routes/heads.ts";
-import { addPreparationRoutes } from "./routes/preparations.ts";
 import { acceptStreams } from "./routes/request-body.ts";
 
 /** 32 MiB in ten minutes: the slowest upload that is waited for. */
@@ -152,7 +141,7 @@ async function buildDataSets(
       collateral,
       minedSeconds: MINED_SECONDS,
     }),
-    settlement: new DataSetSettlement({ ...onChain, index, streams, limitsOf, payoutAccount }),
+    settlement: new DataSetSettlement({ ...onChain, index, streams, locks, limitsOf, payoutAccount }),
     heldRanges: async (row: DataSetRow) =>
       view.heldRanges(
         row,
@@ -183,7 +172,7 @@ interface DataSetSurroundings {
 }
 
 async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<DaemonWork> {
-  const { config, chain, database, sender, logger, failures, sessions, server } = base;
+  const { config, chain, database, sender, logger, sessions, server } = base;
   const { index } = database;
   logger.info({ database: database.location }, "database opened");
   const store = await openObjectStore(config.store, (finding) => logger.warn({ ...finding }, "object store"));
@@ -199,21 +188,6 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
     unixSeconds,
     isShared ? { shared: index.leases } : {},
   );
-  const files = isShared
-    ? new SqlPreparationStreams(database.sql.part())
-    : new PreparationFiles(join(config.dataDir, "preparations"));
-  const parts = { store, preparations: index.preparations, files };
-  const preparations = new PreparationService(
-    index,
-    files,
-    {
-      maximumSlices: config.offer.maximumSlices,
-      unusedPreparations: config.quotas.preparations,
-      expirySeconds: config.preparationExpirySeconds,
-    },
-    logger,
-    unixSeconds,
-  );
   const workers = new VerificationWorkers();
   const payoutAccount = checksumAddress(config.payoutAccount ?? sender.address, "payoutAccount");
   const dataSets = await buildDataSets(base, { store, chunks, workers, payoutAccount });
@@ -222,7 +196,6 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
     const others = await index.leases.endLapsed(0);
     // One that comes back meanwhile waits for as long as this process has the lease.
     const isAlone = () => others === 0 && index.leases.holds(RECONCILIATION);
-    await preparations.reconcile();
     await dataSets.sets.reconcile();
     logger.info(await reconcileChunks(store, index.chunks, chunks, logger, { isAlone }), "index and store compared");
   });
@@ -234,19 +207,11 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   const coins = new CoinWatch({
     balanceWei,
     feePerGas: () => feePerGas(chain, config.maximumFeeGwei),
-    activeAgreements: async () => (await index.agreements.counts()).active + (await index.dataSets.counts()).running,
+    runningDataSets: async () => (await index.dataSets.counts()).running,
     account: sender.address,
     logger,
   });
-  const verification = new VerificationService(parts, preparations, chunks, logger, unixSeconds);
-  const proofs = new ProofService(parts, chunks, metrics);
   const setProvers = dataSets.proversWith(metrics);
-  const offer = makeOffer(config.offer, chain, sender.address);
-  const agreements = new AgreementService({ chain, sender, offer, index, preparations, logger });
-  const onChain = { chain, sender, rows: index.agreements, logger, failures };
-  const retrySeconds = config.proofRetrySeconds;
-  const prover = new Prover({ ...onChain, preparations: index.preparations, proofs, metrics, retrySeconds });
-  const settlement = new Settlement({ ...onChain, payoutAccount });
 
   acceptStreams(server);
   const refill = new ChallengeRefill(chunks, logger);
@@ -263,7 +228,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   });
   const bodies = new BodyPlaces();
   const unpaid = new UnpaidAccounts(
-    { chunks: index.chunks, preparations: index.preparations, dataSets: index.dataSets, logger },
+    { chunks: index.chunks, dataSets: index.dataSets, logger },
     config.unpaidDays,
     unixSeconds,
   );
@@ -285,8 +250,6 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   addChunkRoutes(server, { sessions, quotas, bodies, chunks, claims, unpaid, index });
   addHeadRoutes(server, { sessions, quotas, bodies, heads: new HeadService(index.heads, quotas) });
   const { verifyWaitSeconds } = config;
-  addPreparationRoutes(server, { sessions, quotas, bodies, preparations, verification, verifyWaitSeconds });
-  addAgreementRoutes(server, { sessions, quotas, offer, agreements, preparations, proofs });
   addDataSetRoutes(server, {
     ...dataSets,
     sessions,
@@ -311,10 +274,6 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   return {
     pollMilliseconds: config.pollMilliseconds,
     background: [
-      once("proofs", async () => prover.round(await head())),
-      once("acceptances", async () => agreements.resolve(await head())),
-      once("settlement", async () => settlement.round(await head())),
-      once("abandoned preparations", () => preparations.expire()),
       once("data set events", async () => dataSets.view.round(await head())),
       once("data set states", async () => dataSets.updates.resend(await head())),
       once("data set proofs", async () => setProvers.prover.round(await head())),
@@ -330,13 +289,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
     close: async () => {
       stopped.abort();
       dataSets.updates.close();
-      await Promise.all([
-        prover.close(),
-        setProvers.prover.close(),
-        refill.close(),
-        verification.close(),
-        workers.close(),
-      ]);
+      await Promise.all([setProvers.prover.close(), refill.close(), workers.close()]);
     },
   };
 }
@@ -347,7 +300,7 @@ export const providerProgram: DaemonProgram<CspConfig, ProviderDatabase> = {
     "A storage provider: stores ciphertexts and is paid while it proves, on chain, that it still holds them.",
   load: loadCspConfig,
   openDatabase: ({ database, dataDir }) => ProviderDatabase.open(database, dataDir),
-  contracts: ["storageEscrow", "dataSetEscrow"],
+  contracts: ["storageEscrow"],
   sessionContract: "storageEscrow",
   limits: { requestTimeoutSeconds: REQUEST_SECONDS },
   prepare: auditReady,

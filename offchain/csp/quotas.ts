@@ -1,9 +1,10 @@
 /**
- * What one account may cost the provider: stored bytes and objects, the head of its snapshot list, open preparations,
- * requests. Accounts cost nothing, so a floor of free disk space protects what was acknowledged, however many accounts
- * there are. All of it is decided before the bytes of a request are taken; a head is small, and is taken first.
+ * What one account may cost the provider: stored bytes and objects, the head of its snapshot list, data sets that are
+ * prepared, requests. Accounts cost nothing, so a floor of free disk space protects what was acknowledged, however many
+ * accounts there are. All of it is decided before the bytes of a request are taken; a head is small, and is taken
+ * first.
  *
- * An account may store what its agreements and data sets cover in addition to the free part, and more for a deposit. The deposit is
+ * An account may store what its data sets cover in addition to the free part, and more for a deposit. The deposit is
  * the account's money on chain, as in `daemon/admission.ts`: it is not locked.
  */
 import { statfs } from "node:fs/promises";
@@ -23,11 +24,11 @@ const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 /** The field `quotas` of a provider's configuration. */
 export const QuotasSchema = Type.Object(
   {
-    /** Bytes that an account may own without agreement or deposit. */
+    /** Bytes that an account may own without data set or deposit. */
     storedBytes: Type.Optional(Count),
-    /** Objects that an account may own without agreement or deposit. */
+    /** Objects that an account may own without data set or deposit. */
     objects: Type.Optional(Count),
-    /** Preparations of an account that no agreement uses. */
+    /** Data sets of an account that were not opened, and segments that no state includes. */
     preparations: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),
     requestsPerMinute: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000_000 })),
     /** Nothing is taken while less than this is free on a disk of the provider. */
@@ -63,7 +64,7 @@ interface Amount {
 
 export interface AccountQuotasOptions {
   readonly quotas: Quotas;
-  readonly index: Pick<ProviderIndex, "chunks" | "preparations" | "dataSets" | "heads">;
+  readonly index: Pick<ProviderIndex, "chunks" | "dataSets" | "heads">;
   /** Folders whose disks must keep the floor. */
   readonly folders: readonly string[];
   /** What an account has on chain, in wei. */
@@ -168,12 +169,8 @@ export class AccountQuotas {
     const { index, quotas } = this.#options;
     const owned = await index.chunks.usageOf(account);
     const used = { chunks: owned.chunks, bytes: owned.bytes + (await index.heads.bytesOf(account)) };
-    const agreed = await index.preparations.agreedOf(account);
     const covered = await index.dataSets.coveredOf(account);
-    const free = {
-      bytes: quotas.storedBytes + agreed.bytes + covered.bytes,
-      chunks: quotas.objects + agreed.chunks + covered.chunks,
-    };
+    const free = { bytes: quotas.storedBytes + covered.bytes, chunks: quotas.objects + covered.chunks };
     if (fits(used, added, free)) return;
     const gib = await this.#gibOfDeposit(account);
     const limit = { bytes: free.bytes + gib * GIB, chunks: free.chunks + gib * OBJECTS_PER_GIB };
@@ -188,8 +185,8 @@ export class AccountQuotas {
       received: `${used.bytes + added.bytes} bytes in ${used.chunks + added.chunks} objects`,
       hint:
         quotas.weiPerGib === "0"
-          ? "make an agreement over what is stored, or use another provider"
-          : `make an agreement over what is stored, have ${quotas.weiPerGib} wei on chain for each further GiB, ` +
+          ? "have a data set cover what is stored, or use another provider"
+          : `have a data set cover what is stored, have ${quotas.weiPerGib} wei on chain for each further GiB, ` +
             "or use another provider",
     });
   }

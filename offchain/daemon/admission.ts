@@ -1,13 +1,13 @@
 /**
  * Admission: which accounts may open sessions. `open` admits every account. `allow-list` admits the accounts named.
- * `deposit` admits an account while its balance on chain and its credit in the escrow together reach a minimum. That
+ * `deposit` admits an account while its balance on chain and its balance in the escrow together reach a minimum. That
  * money is not locked: it makes many accounts at the same time dear, but one amount can move from account to account
  * between openings.
  */
 
 import { type Static, Type } from "@sinclair/typebox";
 import type { ChainReader } from "../chain/deployment.ts";
-import { balanceOf, NATIVE_TOKEN } from "../chain/escrow.ts";
+import { NATIVE_TOKEN, readUserAccount } from "../chain/escrow.ts";
 import { readChain } from "../chain/revert.ts";
 import { TallystickError } from "../core/errors.ts";
 import { AddressText, Uint256Text } from "../core/wire/schema.ts";
@@ -64,13 +64,13 @@ export function admissionBy(
   };
 }
 
-/** What an account has: its balance on chain and its credit in the escrow, in wei. @throws CHAIN_UNAVAILABLE */
+/** What an account has: its balance on chain and its balance in the escrow, in wei. @throws CHAIN_UNAVAILABLE */
 export async function fundsOf(chain: ChainReader, account: string): Promise<bigint> {
-  const [balance, credit] = await Promise.all([
+  const [balance, escrow] = await Promise.all([
     readChain("reading an account's balance", () => chain.provider.getBalance(account)),
-    balanceOf(chain, NATIVE_TOKEN, account),
+    readUserAccount(chain, NATIVE_TOKEN, account),
   ]);
-  return balance + credit;
+  return balance + escrow.available;
 }
 
 function notOnList(account: string): TallystickError {

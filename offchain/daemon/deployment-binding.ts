@@ -1,5 +1,5 @@
 /**
- * Binds what a daemon keeps to one chain and one set of contracts. Key shares, archives and agreements of one
+ * Binds what a daemon keeps to one chain and one set of contracts. Key shares, archives and data sets of one
  * deployment must not be mixed with those of another, and a keystore used at two deployments would open, for the
  * operator of the second, what was sealed to it at the first. A development chain that was started anew is another
  * chain under the same addresses, so the hash of the deployment's block is part of the binding.
@@ -105,6 +105,6 @@ export async function bindDatabase(
     check: "deployment of the database",
     expected: bound,
     received: identity,
-    hint: "give each deployment its own database; do not delete one that holds key shares or running agreements",
+    hint: "give each deployment its own database; do not delete one that holds key shares or running data sets",
   });
 }

@@ -31,11 +31,11 @@ export class FailureLog {
   }
 
   /**
-   * @param part what failed, for example `archive` or `agreement 12`; the metric leaves the number out.
+   * @param part what failed, for example `archive` or `data set 12`; the metric leaves the number, or a hash, out.
    * @param message of the log line.
    */
   failed(part: string, cause: unknown, message = "background work failed"): void {
-    this.#counter?.inc({ part: part.replace(/\s*\d+$/, "") });
+    this.#counter?.inc({ part: part.replace(/\s*(?:0x[0-9a-f]+|\d+)$/i, "") });
     const causes = this.#parts.get(part) ?? new Map<string, Cause>();
     this.#parts.set(part, causes);
     const key = causeOf(cause);

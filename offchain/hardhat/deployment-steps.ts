@@ -10,26 +10,15 @@ const DEVELOPMENT_EXIT_DELAY_SECONDS = 3600n;
 const DEVELOPMENT_EPOCH_BLOCKS = 30n;
 const DEVELOPMENT_NOTICE_EPOCHS = 3n;
 
-export type ContractName =
-  | "NodeRegistry"
-  | "KeyLedger"
-  | "BlockRandomness"
-  | "StorageEscrow"
-  | "DataSetEscrow"
-  | "PossessionVerifier";
+export type ContractName = "NodeRegistry" | "KeyLedger" | "BlockRandomness" | "StorageEscrow" | "PossessionVerifier";
 
 /** The names of the deployed contracts in a deployment file. */
-export type DeployedName =
-  | "nodeRegistry"
-  | "keyLedger"
-  | "randomness"
-  | "storageEscrow"
-  | "dataSetEscrow"
-  | "possessionVerifier";
+export type DeployedName = "nodeRegistry" | "keyLedger" | "randomness" | "storageEscrow" | "possessionVerifier";
 
 /**
  * The steps of the module "Tallystick". Its parameters are those of the registry, `minStakeWei` and `exitDelaySeconds`,
- * and those of the escrow of data sets, `epochBlocks` and `noticeEpochs`; the defaults are those of a development chain.
+ * and those of the escrow of data sets, `epochBlocks` and `noticeEpochs`; the defaults are those of a development
+ * chain.
  *
  * @param contract deploys one contract
  */
@@ -45,8 +34,7 @@ export function deploymentSteps<Deployed extends ContractFuture<string> & Argume
   const nodeRegistry = contract("NodeRegistry", [minStakeWei, exitDelaySeconds]);
   const keyLedger = contract("KeyLedger", [nodeRegistry]);
   const randomness = contract("BlockRandomness", []);
-  const storageEscrow = contract("StorageEscrow", []);
-  const dataSetEscrow = contract("DataSetEscrow", [epochBlocks, noticeEpochs]);
+  const storageEscrow = contract("StorageEscrow", [epochBlocks, noticeEpochs]);
   const possessionVerifier = contract("PossessionVerifier", []);
-  return { nodeRegistry, keyLedger, randomness, storageEscrow, dataSetEscrow, possessionVerifier };
+  return { nodeRegistry, keyLedger, randomness, storageEscrow, possessionVerifier };
 }

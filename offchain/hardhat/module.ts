@@ -5,7 +5,6 @@
  *   const { storageEscrow } = await ignition.deploy(tallystickModule);
  */
 import { buildModule } from "@nomicfoundation/hardhat-ignition/modules";
-import { DataSetEscrow__factory } from "../chain/types/factories/DataSetEscrow__factory.ts";
 import { KeyLedger__factory } from "../chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../chain/types/factories/NodeRegistry__factory.ts";
 import { PossessionVerifier__factory } from "../chain/types/factories/PossessionVerifier__factory.ts";
@@ -23,7 +22,6 @@ const COMPILED: Readonly<Record<ContractName, Compiled>> = {
   KeyLedger: KeyLedger__factory,
   BlockRandomness: BlockRandomness__factory,
   StorageEscrow: StorageEscrow__factory,
-  DataSetEscrow: DataSetEscrow__factory,
   PossessionVerifier: PossessionVerifier__factory,
 };
 

@@ -46,11 +46,11 @@ const passphraseFile = {
   defaultValue: undefined,
 } as const;
 const dataId = { name: "id", description: "data id", defaultValue: "" } as const;
-const agreementId = { name: "agreement", description: "number of the agreement", defaultValue: "" } as const;
+const dataSet = { name: "dataSet", description: "id of the data set, or its beginning", defaultValue: "" } as const;
 
 export const tallystickTasks = [
   emptyTask("tallystick", "Store, restore and audit files").build(),
-  emptyTask(["tallystick", "agreement"], "Agreements with the provider").build(),
+  emptyTask(["tallystick", "data-set"], "Data sets at providers, and the balance that pays for them").build(),
   task(["tallystick", "init"], "Make an identity and print its recovery phrase, once")
     .addOption(home)
     .addOption(deployment)
@@ -62,8 +62,8 @@ export const tallystickTasks = [
     .addOption(deployment)
     .addOption(passphraseFile)
     .addOption({ name: "file", description: "file or folder to store", defaultValue: "" })
-    .addOption({ name: "epochs", description: "length of the agreement", type: ArgumentType.INT, defaultValue: 30 })
-    .addFlag({ name: "noAgreement", description: "store without an agreement" })
+    .addOption({ name: "runway", description: "epochs that a top-up covers", type: ArgumentType.INT, defaultValue: 30 })
+    .addFlag({ name: "noDataSet", description: "store outside the data set: nothing is proven" })
     .addOption({
       name: "keyMode",
       description: "oprf: a key from the nodes for each chunk; merkle: one for each file (default: oprf)",
@@ -93,11 +93,11 @@ export const tallystickTasks = [
     .addOption(passphraseFile)
     .setAction(() => reporting(import("./tasks/status.ts")))
     .build(),
-  task(["tallystick", "audit"], "Have the provider prove that it holds the data")
+  task(["tallystick", "audit"], "Have providers prove that they hold the data")
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
-    .addOption(dataId)
+    .addOption({ ...dataSet, description: "id of the data set, or its beginning (default: all that run)" })
     .addFlag({ name: "public", description: "check the newest proof on chain" })
     .setAction(() => reporting(import("./tasks/audit.ts")))
     .build(),
@@ -107,18 +107,45 @@ export const tallystickTasks = [
     .addOption(passphraseFile)
     .setAction(() => reporting(import("./tasks/recover.ts")))
     .build(),
-  task(["tallystick", "agreement", "settle"], "Report missed epochs, and close the agreement when it has ended")
+  task(["tallystick", "data-set", "ls"], "List this account's data sets")
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
-    .addOption(agreementId)
-    .setAction(() => reporting(import("./tasks/agreement-settle.ts")))
+    .setAction(() => reporting(import("./tasks/data-set-ls.ts")))
     .build(),
-  task(["tallystick", "agreement", "withdraw"], "Withdraw credit from the escrow")
+  task(["tallystick", "data-set", "show"], "Show one data set with its last epochs")
     .addOption(home)
     .addOption(deployment)
     .addOption(passphraseFile)
-    .setAction(() => reporting(import("./tasks/agreement-withdraw.ts")))
+    .addOption(dataSet)
+    .setAction(() => reporting(import("./tasks/data-set-show.ts")))
+    .build(),
+  task(["tallystick", "data-set", "top-up"], "Add money to the balance")
+    .addOption(home)
+    .addOption(deployment)
+    .addOption(passphraseFile)
+    .addOption({ name: "amount", description: "in wei", defaultValue: "" })
+    .setAction(() => reporting(import("./tasks/data-set-top-up.ts")))
+    .build(),
+  task(["tallystick", "data-set", "notice"], "End a data set after the notice period")
+    .addOption(home)
+    .addOption(deployment)
+    .addOption(passphraseFile)
+    .addOption(dataSet)
+    .setAction(() => reporting(import("./tasks/data-set-notice.ts")))
+    .build(),
+  task(["tallystick", "data-set", "settle"], "Report missed epochs, and close the data set when it is over")
+    .addOption(home)
+    .addOption(deployment)
+    .addOption(passphraseFile)
+    .addOption(dataSet)
+    .setAction(() => reporting(import("./tasks/data-set-settle.ts")))
+    .build(),
+  task(["tallystick", "data-set", "withdraw"], "Withdraw what the notice period does not need")
+    .addOption(home)
+    .addOption(deployment)
+    .addOption(passphraseFile)
+    .setAction(() => reporting(import("./tasks/data-set-withdraw.ts")))
     .build(),
   task(["tallystick", "deployment"], "Write the deployment file of contracts that Ignition deployed")
     .addOption({ name: "out", description: "file to write", defaultValue: "deployment.json" })

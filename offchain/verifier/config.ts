@@ -75,7 +75,7 @@ export interface VerifierConfig extends DaemonConfig {
 }
 
 /** Texts as in a file. Upholding a dispute takes about 150,000 gas: the budget pays for some tens of them at 1 gwei. */
-export const VERIFIER_DEFAULTS = {
+const DEFAULTS = {
   takeoverBlocks: 3,
   minimumProfitWei: "0",
   tokenPrices: [],
@@ -90,7 +90,7 @@ const ALONE = { self: "alone", members: [{ id: "alone" }] };
 /** Reads a verifier's configuration. @throws InvalidInputError naming the wrong field. */
 export function loadVerifierConfig(file: string): VerifierConfig {
   const given = loadConfig(VerifierConfigSchema, file) as Static<typeof VerifierConfigSchema> & DaemonConfig;
-  const { group, minimumProfitWei, tokenPrices, upholdBudgetWei, ...rest } = { ...VERIFIER_DEFAULTS, ...given };
+  const { group, minimumProfitWei, tokenPrices, upholdBudgetWei, ...rest } = { ...DEFAULTS, ...given };
   if (group !== undefined) requireMember(group);
   return {
     ...rest,

@@ -3,8 +3,8 @@
  * over. Each is a duty of the whole group; see group.ts for whose turn it is.
  */
 
-import { closeDataSetCall, reportDataSetMissCall, upholdDisputeCall } from "../chain/data-set-escrow.ts";
 import type { Deployment } from "../chain/deployment.ts";
+import { closeDataSetCall, reportDataSetMissCall, upholdDisputeCall } from "../chain/escrow.ts";
 import { epochOf, windowsOf } from "../core/data-set/epochs.ts";
 import { decodeSchedule, levelAt } from "../core/data-set/schedule.ts";
 import { dueBlock, rankOf } from "./group.ts";
@@ -44,13 +44,19 @@ export class Duties {
     this.#now = options.now ?? (() => Math.floor(Date.now() / 1000));
   }
 
-  /** Starts what is this verifier's turn. @param head last block whose events are known @throws TallystickError */
-  async round(head: number): Promise<void> {
+  /**
+   * Starts what is this verifier's turn.
+   * @param head last block whose events are known
+   * @returns whether there was room for all of it
+   * @throws TallystickError when the chain does not answer
+   */
+  async round(head: number): Promise<boolean> {
     const next = head + 1;
     const epoch = epochOf(this.#options.epochBlocks, next);
     for (const reported of [epoch - 1, epoch]) await this.#reportMisses(reported, head);
     await this.#upholdDisputes(head);
     await this.#closeAbandoned(epoch, head);
+    return this.#options.transactions.hasRoom;
   }
 
   async #reportMisses(epoch: number, head: number): Promise<void> {

@@ -1,7 +1,7 @@
 /** Keeps the records at the head of the chain. */
 
-import { followDataSets, requireTermsOfId } from "../chain/data-set-escrow.ts";
 import type { ChainReader } from "../chain/deployment.ts";
+import { followDataSets, requireTermsOfId } from "../chain/escrow.ts";
 import type { SetRecords } from "./set-records.ts";
 
 export interface EventFollowerOptions {

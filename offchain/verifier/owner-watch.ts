@@ -3,8 +3,8 @@
  * epoch, and when an event may have changed them; a withdrawal is noticed in the next epoch.
  */
 
-import { type EscrowClock, readBooks, readEndEpoch, readUserAccount } from "../chain/data-set-escrow.ts";
 import type { ChainReader } from "../chain/deployment.ts";
+import { type EscrowClock, readBooks, readEndEpoch, readUserAccount } from "../chain/escrow.ts";
 import { type AccruedAccount, accrue } from "../core/data-set/balance.ts";
 import { epochOf } from "../core/data-set/epochs.ts";
 import type { Logger } from "../daemon/logger.ts";
@@ -29,15 +29,21 @@ export class OwnerWatch {
     this.#options = options;
   }
 
-  /** @param head last block whose events are known @throws ChainUnavailableError */
-  async round(head: number): Promise<void> {
+  /**
+   * @param head last block whose events are known
+   * @returns whether nothing was left for another round
+   * @throws ChainUnavailableError
+   */
+  async round(head: number): Promise<boolean> {
     const { chain, records, clock } = this.#options;
-    for (const id of records.withoutGeneration(READS_PER_ROUND)) {
+    const opened = records.withoutGeneration(READS_PER_ROUND);
+    for (const id of opened) {
       const books = await readBooks(chain, id);
       if (books !== undefined) records.setGeneration(id, books.generation);
     }
     const epoch = epochOf(clock.epochBlocks, head);
-    for (const { token, user } of records.staleAccounts(epoch, READS_PER_ROUND)) {
+    const stale = records.staleAccounts(epoch, READS_PER_ROUND);
+    for (const { token, user } of stale) {
       const account: AccruedAccount = accrue(await readUserAccount(chain, token, user), epoch);
       for (const set of records.setsOf(token, user)) {
         const last = set.lastEpoch ?? (await this.#exhaustedAt(set, account));
@@ -46,6 +52,7 @@ export class OwnerWatch {
       }
       records.setAccount(token, user, account, epoch);
     }
+    return opened.length < READS_PER_ROUND && stale.length < READS_PER_ROUND;
   }
 
   /** Last epoch of a set whose balance was used up. */

@@ -1,6 +1,6 @@
 /**
- * Asks the other members of a group whether they have checked a proof, so that only some of them do. A member without an
- * address, one that does not answer, and one that has not checked it leave it to this verifier.
+ * Asks the other members of a group whether they have checked a proof, so that only some of them do. A member without
+ * an address, one that does not answer, and one that has not checked it leave it to this verifier.
  */
 
 import { WatchedDataSetAnswer } from "../core/wire/verifier.ts";

@@ -1,8 +1,8 @@
 /** What a transaction brought to `prove`: from its call data, or from a trace when it went through another contract. */
 
 import { type Static, Type } from "@sinclair/typebox";
-import { type DataSetProof, parseProveCall } from "../chain/data-set-escrow.ts";
 import type { ChainReader } from "../chain/deployment.ts";
+import { type DataSetProof, parseProveCall } from "../chain/escrow.ts";
 import { readChain } from "../chain/revert.ts";
 import { TallystickError } from "../core/errors.ts";
 import { firstMismatch } from "../core/wire/schema.ts";
@@ -31,7 +31,7 @@ export async function readProofCalls(
     chain.provider.getTransaction(transactionHash),
   );
   if (transaction === null) return "gone";
-  const escrow = chain.deployment.contracts.dataSetEscrow.toLowerCase();
+  const escrow = chain.deployment.contracts.storageEscrow.toLowerCase();
   if (transaction.to?.toLowerCase() === escrow) return parseProveCall(transaction.data) ?? "indirect";
   return (await tracedCalls(chain, transactionHash, escrow)) ?? "indirect";
 }

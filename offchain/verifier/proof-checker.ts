@@ -1,11 +1,11 @@
 /**
- * Checks the proofs that the chain took, those of one transaction at once. A proof that does not verify is an alarm: the
- * contract that the terms name accepts what proves nothing.
+ * Checks the proofs that the chain took, those of one transaction at once. A proof that does not verify is an alarm:
+ * the contract that the terms name accepts what proves nothing.
  */
 
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { DataSetProof } from "../chain/data-set-escrow.ts";
 import type { ChainReader } from "../chain/deployment.ts";
+import type { DataSetProof } from "../chain/escrow.ts";
 import { readRandomness } from "../chain/randomness.ts";
 import { ChainRevertedError, readChain } from "../chain/revert.ts";
 import { dataSetId } from "../core/data-set/terms.ts";
@@ -50,12 +50,14 @@ export class ProofChecker {
 
   /**
    * Checks what is due at a block. A transaction that cannot be checked waits, and does not hold up the others.
+   * @returns whether nothing was left for another round
    * @throws ChainUnavailableError once all others are done
    */
-  async round(head: number): Promise<void> {
+  async round(head: number): Promise<boolean> {
     const failures: TallystickError[] = [];
-    for (const proofs of this.#options.records.pendingProofs(head, TRANSACTIONS_PER_ROUND)) {
-      if (this.#stopped.signal.aborted) return;
+    const due = this.#options.records.pendingProofs(head, TRANSACTIONS_PER_ROUND);
+    for (const proofs of due) {
+      if (this.#stopped.signal.aborted) return false;
       try {
         await this.#checkTransaction(proofs, head);
       } catch (error) {
@@ -67,6 +69,7 @@ export class ProofChecker {
       await nextTurn();
     }
     if (failures[0] !== undefined) throw failures[0];
+    return due.length < TRANSACTIONS_PER_ROUND;
   }
 
   stop(): void {
@@ -102,7 +105,7 @@ export class ProofChecker {
     }
   }
 
-  /** Finds the call of a proof and computes its claim. @returns undefined when the proof has to wait or is unreadable */
+  /** Finds the call of a proof and computes its claim. @returns undefined when it has to wait or is unreadable */
   async #prepare(pending: PendingProof, calls: readonly DataSetProof[], head: number): Promise<Ready | undefined> {
     const { records, place } = this.#options;
     const { event } = pending;
@@ -155,7 +158,8 @@ export class ProofChecker {
     const { records, metrics, logger } = this.#options;
     records.judge(sequence, "unreadable", reason);
     metrics.checked.inc({ verdict: "unreadable" });
-    logger.warn({ dataSet: event.id, epoch: event.epoch, transaction: event.transactionHash, reason }, "proof unread");
+    const { id: dataSet, epoch, transactionHash: transaction } = event;
+    logger.warn({ dataSet, epoch, transaction, reason }, "proof unread");
   }
 
   async #record(pending: PendingProof, call: DataSetProof, failure: Failure | undefined): Promise<void> {

@@ -4,7 +4,7 @@
  * replaced block changes what is derived from it and nothing else.
  */
 
-import type { DataSetEvent, OpenedDataSet } from "../chain/data-set-escrow.ts";
+import type { DataSetEvent, OpenedDataSet } from "../chain/escrow.ts";
 import type { EventPage, ScanCursor } from "../chain/logs.ts";
 import { decodeSchedule, lastLevel } from "../core/data-set/schedule.ts";
 import type { DataSetAuditTerms, DataSetTerms } from "../core/data-set/terms.ts";
@@ -94,6 +94,12 @@ type SetEvent = Exclude<DataSetEvent, { kind: "Deposited" | "BalanceExhausted" }
 const KEPT_EPOCHS = 2 * ACTIVITY_EPOCHS;
 /** Alarms kept of each sort: by the deployment's verifier, and by others, which anybody can deploy. */
 const KEPT_ALARMS = 10_000;
+const REMOVED_AT_ONCE = 20;
+/** Sets that are in memory at a time. */
+const PAGE_SETS = 200;
+/** Sets with all that is known of them. */
+const WHOLE_SETS =
+  "SELECT d.*, t.body, t.schedule, t.ranges, t.dispute FROM data_sets d JOIN set_texts t ON t.id = d.id";
 
 const placeKey = (blockHash: unknown, logIndex: unknown) => `${String(blockHash)} ${String(logIndex)}`;
 const optionalNumber = (value: unknown) => (value === null || value === undefined ? undefined : Number(value));
@@ -172,11 +178,14 @@ export class SetRecords {
       this.#insert(event);
       changed.add(event.id);
     }
-    for (const id of changed) this.#derive(id);
+    for (const id of changed) {
+      this.#forgetOld(id, page.cursor.blockNumber);
+      this.#derive(id);
+    }
     for (const event of added.values()) if (event.kind === "EpochProven") this.#schedule(event);
     this.#forgetAccounts(page.events, changed);
     this.#setMeta("cursor", JSON.stringify(page.cursor));
-    this.#prune(page.cursor.blockNumber);
+    this.#forgetOver(page.cursor.blockNumber);
   }
 
   #insert(event: SetEvent): void {
@@ -252,24 +261,28 @@ export class SetRecords {
     const opened = this.newest("DataSetOpened", id);
     const scheduled = this.newest("DataSetScheduled", id);
     if (opened === undefined || scheduled === undefined) {
-      this.#database.prepare("DELETE FROM data_sets WHERE id = ?").run(id);
+      this.#removeSet(id);
       return;
     }
     const { terms, audit } = opened as OpenedDataSet;
     const last = lastLevel(decodeSchedule(scheduled.schedule));
     const dispute = this.#openDispute(id);
-    const isClosed = this.newest("DataSetClosed", id) !== undefined;
-    const isBreached = this.newest("DataSetBreached", id) !== undefined;
+    const closed = this.newest("DataSetClosed", id);
+    const breached = this.newest("DataSetBreached", id);
+    const [newest, second] = this.#database
+      .prepare("SELECT DISTINCT epoch FROM events WHERE data_set = ? AND epoch IS NOT NULL ORDER BY epoch DESC LIMIT 2")
+      .all(id)
+      .map(({ epoch }) => Number(epoch));
     this.#database
       .prepare(
         `INSERT INTO data_sets
-           (id, user, provider, token, mode, status, opened_hash, body, schedule, ranges, first_epoch, last_epoch,
-            report_offset, dispute_block, dispute)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+           (id, user, provider, token, mode, status, over_since, opened_hash, first_epoch, last_epoch, report_offset,
+            newest_outcome, second_outcome, answer_until)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (id) DO UPDATE SET
-           status = excluded.status, schedule = excluded.schedule, ranges = excluded.ranges,
-           first_epoch = excluded.first_epoch, last_epoch = excluded.last_epoch,
-           dispute_block = excluded.dispute_block, dispute = excluded.dispute,
+           status = excluded.status, over_since = excluded.over_since, first_epoch = excluded.first_epoch,
+           last_epoch = excluded.last_epoch, newest_outcome = excluded.newest_outcome,
+           second_outcome = excluded.second_outcome, answer_until = excluded.answer_until,
            generation = CASE opened_hash WHEN excluded.opened_hash THEN generation END,
            end_epoch = NULL, warning = CASE excluded.status WHEN 'running' THEN warning END,
            opened_hash = excluded.opened_hash`,
@@ -280,17 +293,30 @@ export class SetRecords {
         terms.provider,
         terms.token,
         terms.mode,
-        isBreached ? "breached" : isClosed ? "closed" : "running",
+        breached !== undefined ? "breached" : closed !== undefined ? "closed" : "running",
+        (breached ?? closed)?.blockNumber ?? null,
         opened.blockHash,
-        toText({ terms, audit }),
-        toHex(scheduled.schedule),
-        toHex(scheduled.ranges),
         Math.floor(opened.blockNumber / this.#options.epochBlocks) + 1,
         last.sliceCount === 0 ? last.fromEpoch - 1 : null,
         audit.phase + audit.windowBlocks + audit.graceBlocks,
-        dispute?.challengeBlock ?? null,
+        newest ?? null,
+        second ?? null,
+        dispute === undefined ? null : dispute.challengeBlock + audit.windowBlocks + audit.graceBlocks,
+      );
+    this.#database
+      .prepare("INSERT OR REPLACE INTO set_texts (id, body, schedule, ranges, dispute) VALUES (?, ?, ?, ?, ?)")
+      .run(
+        id,
+        toText({ terms, audit }),
+        toHex(scheduled.schedule),
+        toHex(scheduled.ranges),
         dispute === undefined ? null : toText(dispute),
       );
+  }
+
+  #removeSet(id: string): void {
+    this.#database.prepare("DELETE FROM data_sets WHERE id = ?").run(id);
+    this.#database.prepare("DELETE FROM set_texts WHERE id = ?").run(id);
   }
 
   #openDispute(id: string): DisputeRecord | undefined {
@@ -306,34 +332,33 @@ export class SetRecords {
     return isOver === undefined ? { disputer, challengeBlock, bond } : undefined;
   }
 
-  /** Old events go, but for the newest of each kind and set; sets that are over go with all that is known of them. */
-  #prune(head: number): void {
+  /** The block before which events are forgotten: no earlier one is replaced any more, or counts as lately. */
+  #horizon(head: number): number {
     const { epochBlocks, overlapBlocks } = this.#options;
-    const epoch = Math.floor(head / epochBlocks);
-    if (this.#meta("pruned") === String(epoch)) return;
-    this.#setMeta("pruned", String(epoch));
-    const horizon = Math.min((epoch - KEPT_EPOCHS) * epochBlocks, head - overlapBlocks);
-    if (horizon <= 0) return;
+    return Math.min((Math.floor(head / epochBlocks) - KEPT_EPOCHS) * epochBlocks, head - overlapBlocks);
+  }
+
+  /** Old events of a set go, but for the newest of each kind. */
+  #forgetOld(id: string, head: number): void {
     this.#database
       .prepare(
-        `DELETE FROM events WHERE block_number < ? AND verdict IS NOT 'pending' AND EXISTS (
+        `DELETE FROM events WHERE data_set = ? AND block_number < ? AND verdict IS NOT 'pending' AND EXISTS (
            SELECT 1 FROM events n WHERE n.data_set = events.data_set AND n.kind = events.kind
              AND (n.block_number, n.log_index) > (events.block_number, events.log_index))`,
       )
-      .run(horizon);
-    const over = `SELECT id FROM data_sets d WHERE status <> 'running' AND NOT EXISTS (
-      SELECT 1 FROM events e WHERE e.data_set = d.id AND (e.block_number >= ? OR e.verdict = 'pending'))`;
-    this.#database.prepare(`DELETE FROM events WHERE data_set IN (${over})`).run(horizon);
-    // Those that are over have no events left.
-    this.#database
-      .prepare("DELETE FROM data_sets WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.data_set = data_sets.id)")
-      .run();
-    this.#database
-      .prepare(
-        `DELETE FROM accounts WHERE NOT EXISTS (
-           SELECT 1 FROM data_sets d WHERE d.token = accounts.token AND d.user = accounts.user AND d.status = 'running')`,
-      )
-      .run();
+      .run(id, this.#horizon(head));
+  }
+
+  /** Sets that have been over for long go with all that is known of them, a few at a time. */
+  #forgetOver(head: number): void {
+    const over = this.#database
+      .prepare("SELECT id, token, user FROM data_sets WHERE over_since < ? LIMIT ?")
+      .all(this.#horizon(head), REMOVED_AT_ONCE);
+    for (const { id, token, user } of over) {
+      this.#database.prepare("DELETE FROM events WHERE data_set = ?").run(String(id));
+      this.#removeSet(String(id));
+      this.#database.prepare("DELETE FROM accounts WHERE token = ? AND user = ?").run(String(token), String(user));
+    }
   }
 
   #forgetAccounts(events: readonly DataSetEvent[], changed: ReadonlySet<string>): void {
@@ -442,17 +467,29 @@ export class SetRecords {
   // ---- Sets
 
   find(id: string): SetRecord | undefined {
-    const row = this.#database.prepare("SELECT * FROM data_sets WHERE id = ?").get(id);
+    const row = this.#database.prepare(`${WHOLE_SETS} WHERE d.id = ?`).get(id);
     return row === undefined ? undefined : setOf(row);
   }
 
   /** Sets behind an id, in the order of their ids. */
   list(after: string, limit: number, warning?: Warning): SetRecord[] {
-    const condition = warning === undefined ? "" : "AND warning = ?";
+    const condition = warning === undefined ? "" : "AND d.warning = ?";
     return this.#database
-      .prepare(`SELECT * FROM data_sets WHERE id > ? ${condition} ORDER BY id LIMIT ?`)
+      .prepare(`${WHOLE_SETS} WHERE d.id > ? ${condition} ORDER BY d.id LIMIT ?`)
       .all(...[after, ...(warning === undefined ? [] : [warning])], limit)
       .map(setOf);
+  }
+
+  /** Sets that fit a condition, a page at a time: whoever walks through them may change them meanwhile. */
+  *#walk(condition: string, ...values: (string | number)[]): Generator<SetRecord, void, undefined> {
+    const statement = this.#database.prepare(`${WHOLE_SETS} WHERE d.id > ? AND ${condition} ORDER BY d.id LIMIT ?`);
+    for (let after = ""; ; ) {
+      const page = statement.all(after, ...values, PAGE_SETS).map(setOf);
+      yield* page;
+      const last = page.at(-1);
+      if (last === undefined || page.length < PAGE_SETS) return;
+      after = last.id;
+    }
   }
 
   /** What became of the recent epochs of a set, newest first. */
@@ -473,36 +510,33 @@ export class SetRecords {
       }));
   }
 
-  /** Sets of which an epoch was not proven, as far as the events show it, and is over at a block. */
-  unproven(epoch: number, head: number): SetRecord[] {
-    return this.#database
-      .prepare(
-        `SELECT * FROM data_sets d
-         WHERE status = 'running' AND mode = 'every-epoch' AND first_epoch <= ?
-           AND coalesce(last_epoch, end_epoch, ?) >= ? AND ? + report_offset <= ?
-           AND NOT EXISTS (SELECT 1 FROM events e WHERE e.data_set = d.id AND e.epoch = ?)`,
-      )
-      .all(epoch, epoch, epoch, epoch * this.#options.epochBlocks, head, epoch)
-      .map(setOf);
+  /**
+   * Sets of which an epoch was not proven, as far as the events show it, and is over at a block.
+   * @param epoch the current one or the one before it
+   */
+  unproven(epoch: number, head: number): Iterable<SetRecord> {
+    return this.#walk(
+      `d.status = 'running' AND d.mode = 'every-epoch' AND d.first_epoch <= ?
+         AND coalesce(d.last_epoch, d.end_epoch, ?) >= ? AND ? + d.report_offset <= ?
+         AND d.newest_outcome IS NOT ? AND d.second_outcome IS NOT ?`,
+      epoch,
+      epoch,
+      epoch,
+      epoch * this.#options.epochBlocks,
+      head,
+      epoch,
+      epoch,
+    );
   }
 
   /** Sets with an open dispute that can no longer be answered in time. */
-  unanswered(head: number): SetRecord[] {
-    return this.#database
-      .prepare(
-        `SELECT * FROM data_sets WHERE status = 'running' AND mode = 'on-demand' AND dispute_block IS NOT NULL
-           AND dispute_block + (report_offset - json_extract(body, '$.audit.phase')) <= ?`,
-      )
-      .all(head)
-      .map(setOf);
+  unanswered(head: number): Iterable<SetRecord> {
+    return this.#walk("d.status = 'running' AND d.mode = 'on-demand' AND d.answer_until <= ?", head);
   }
 
   /** Running sets whose last epoch lies before one. */
-  endedBefore(epoch: number): SetRecord[] {
-    return this.#database
-      .prepare("SELECT * FROM data_sets WHERE status = 'running' AND coalesce(last_epoch, end_epoch) < ?")
-      .all(epoch)
-      .map(setOf);
+  endedBefore(epoch: number): Iterable<SetRecord> {
+    return this.#walk("d.status = 'running' AND coalesce(d.last_epoch, d.end_epoch) < ?", epoch);
   }
 
   // ---- What is read from the contract
@@ -545,11 +579,8 @@ export class SetRecords {
   }
 
   /** Running sets of a user in a token. */
-  setsOf(token: string, user: string): SetRecord[] {
-    return this.#database
-      .prepare("SELECT * FROM data_sets WHERE status = 'running' AND token = ? AND user = ?")
-      .all(token, user)
-      .map(setOf);
+  setsOf(token: string, user: string): Iterable<SetRecord> {
+    return this.#walk("d.status = 'running' AND d.token = ? AND d.user = ?", token, user);
   }
 
   setEnd(id: string, lastEpoch: number): void {

@@ -42,7 +42,8 @@ export const VERIFIER_MIGRATIONS: readonly string[] = [
   CREATE INDEX events_by_block ON events (block_number);
   CREATE INDEX events_pending ON events (due_block) WHERE verdict = 'pending';
 
-  -- What the events of a set come to, and what was read from the contract besides.
+  -- What the events of a set come to, and what was read from the contract besides. Rows are short, because all of them
+  -- are looked through at every block.
   CREATE TABLE data_sets (
     id TEXT NOT NULL PRIMARY KEY,
     user TEXT NOT NULL,
@@ -50,22 +51,31 @@ export const VERIFIER_MIGRATIONS: readonly string[] = [
     token TEXT NOT NULL,
     mode TEXT NOT NULL,
     status TEXT NOT NULL CHECK (status IN ('running', 'breached', 'closed')),
+    over_since INTEGER, -- block in which it was breached or closed
     opened_hash TEXT NOT NULL, -- block of the opening
-    body TEXT NOT NULL, -- terms and audit terms
-    schedule TEXT NOT NULL, -- 0x hex
-    ranges TEXT NOT NULL, -- 0x hex
     first_epoch INTEGER NOT NULL,
     last_epoch INTEGER, -- once the schedule has it
     report_offset INTEGER NOT NULL, -- from the first block of an epoch to the last one in which a proof counts
-    dispute_block INTEGER, -- challenge block of an open dispute
-    dispute TEXT,
+    newest_outcome INTEGER, -- the last two epochs that were proven or missed
+    second_outcome INTEGER,
+    answer_until INTEGER, -- last block in which an open dispute can be answered
     -- Read from the contract:
     generation INTEGER, -- of the user's balance at the opening
     end_epoch INTEGER, -- last epoch, when the balance was used up
     warning TEXT CHECK (warning IN ('runway', 'notice', 'ended'))
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX data_sets_by_account ON data_sets (token, user);
-  CREATE INDEX data_sets_running ON data_sets (mode, id) WHERE status = 'running';
+  CREATE INDEX data_sets_over ON data_sets (over_since) WHERE over_since IS NOT NULL;
+  CREATE INDEX data_sets_disputed ON data_sets (answer_until) WHERE answer_until IS NOT NULL;
+  CREATE INDEX data_sets_warned ON data_sets (warning, id) WHERE warning IS NOT NULL;
+
+  CREATE TABLE set_texts (
+    id TEXT NOT NULL PRIMARY KEY,
+    body TEXT NOT NULL, -- terms and audit terms
+    schedule TEXT NOT NULL, -- 0x hex
+    ranges TEXT NOT NULL, -- 0x hex
+    dispute TEXT -- an open one
+  ) STRICT;
 
   -- Balances as last read; a row is removed when an event may have changed it.
   CREATE TABLE accounts (

@@ -8,6 +8,7 @@ import type { ChainReader } from "../chain/deployment.ts";
 import { ChainRevertedError, readChain } from "../chain/revert.ts";
 import type { TransactionSender } from "../chain/sender.ts";
 import { TallystickError } from "../core/errors.ts";
+import { cachedFor } from "../daemon/cached.ts";
 import type { FailureLog } from "../daemon/failure-log.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { VerifierMetrics } from "./metrics.ts";
@@ -42,6 +43,10 @@ export interface TransactionsOptions {
 const MAXIMUM_IN_FLIGHT = 16;
 /** Blocks until an errand that was refused, did not pay or is done is looked at again. */
 const PAUSE_BLOCKS = 10;
+/** How long the price of gas is taken as it is. */
+const PRICE_MILLISECONDS = 2000;
+/** What any transaction uses at least. */
+const LEAST_GAS = 21_000n;
 /** Errands remembered; the oldest is looked at again early. */
 const MAXIMUM_REMEMBERED = 20_000;
 
@@ -51,14 +56,21 @@ export class Transactions {
   /** Until which block an errand rests. */
   readonly #resting = new Map<string, number>();
   readonly #inFlight = new Map<string, Promise<void>>();
+  readonly #price: () => Promise<bigint>;
 
   constructor(options: TransactionsOptions) {
     this.#options = options;
+    this.#price = cachedFor(PRICE_MILLISECONDS, () => currentPrice(options.chain));
+  }
+
+  /** Whether another errand can be started now. */
+  get hasRoom(): boolean {
+    return !this.#stopped.signal.aborted && this.#inFlight.size < MAXIMUM_IN_FLIGHT;
   }
 
   /** Whether there is room for an errand, and it does not rest. */
   mayStart(errand: Pick<Errand, "kind" | "dataSet" | "epoch">, head: number): boolean {
-    if (this.#stopped.signal.aborted || this.#inFlight.size >= MAXIMUM_IN_FLIGHT) return false;
+    if (!this.hasRoom) return false;
     const key = keyOf(errand);
     return !this.#inFlight.has(key) && (this.#resting.get(key) ?? 0) <= head;
   }
@@ -74,10 +86,13 @@ export class Transactions {
    * @throws TallystickError when the chain does not answer
    */
   async start(errand: Errand, head: number): Promise<void> {
-    const { chain, sender, metrics, logger } = this.#options;
+    const { chain, sender, logger } = this.#options;
     const { kind, dataSet, epoch, call, worth, minimumProfit } = errand;
     const key = keyOf(errand);
+    const price = await this.#price();
     this.#rest(key, head + PAUSE_BLOCKS);
+    // Small bounties cost the endpoint nothing further.
+    if (affordableFee(worth, minimumProfit, LEAST_GAS) < price) return this.#leave(errand, LEAST_GAS, price);
     let gas: bigint;
     try {
       await simulateCall(chain, call, sender.address);
@@ -88,13 +103,7 @@ export class Transactions {
       return;
     }
     const limit = affordableFee(worth, minimumProfit, gas);
-    const price = await currentPrice(chain);
-    if (limit < price) {
-      metrics.unprofitable.inc({ kind });
-      const amounts = { worth: String(worth), gas: String(gas), feePerGas: String(price) };
-      logger.info({ kind, dataSet, epoch, ...amounts }, "not sent: it does not pay for its gas");
-      return;
-    }
+    if (limit < price) return this.#leave(errand, gas, price);
     this.#inFlight.set(
       key,
       this.#send(errand, limit).finally(() => this.#inFlight.delete(key)),
@@ -105,6 +114,13 @@ export class Transactions {
   async close(): Promise<void> {
     this.#stopped.abort();
     await Promise.all(this.#inFlight.values());
+  }
+
+  #leave({ kind, dataSet, epoch, worth }: Errand, gas: bigint, price: bigint): void {
+    const { metrics, logger } = this.#options;
+    metrics.unprofitable.inc({ kind });
+    const amounts = { worth: String(worth), gas: String(gas), feePerGas: String(price) };
+    logger.debug({ kind, dataSet, epoch, ...amounts }, "not sent: it does not pay for its gas");
   }
 
   async #send(errand: Errand, maximumFeePerGas: bigint): Promise<void> {

@@ -3,7 +3,7 @@
  * `main.ts` runs it.
  */
 
-import { readAbandonedEpochs, readEscrowClock } from "../chain/data-set-escrow.ts";
+import { readAbandonedEpochs, readEscrowClock } from "../chain/escrow.ts";
 import { auditReady } from "../core/audit/ready.ts";
 import { type RunningDaemon, startDaemon } from "../daemon/boot.ts";
 import { cachedFor } from "../daemon/cached.ts";
@@ -43,7 +43,7 @@ async function build(base: DaemonBase<VerifierConfig, LocalDatabase>): Promise<D
   const follower = new EventFollower({ chain, records, overlapBlocks });
   const balanceWei = cachedFor(BALANCE_MILLISECONDS, () => chain.provider.getBalance(operator));
   const metrics = addVerifierMetrics(base.metrics.registry, { records, follower, balanceWei });
-  const place = { chainId: BigInt(deployment.chainId), escrow: deployment.contracts.dataSetEscrow, epochBlocks };
+  const place = { chainId: BigInt(deployment.chainId), escrow: deployment.contracts.storageEscrow, epochBlocks };
   const isCheckedByOthers = askPeers(group.members, group.self);
   const checker = new ProofChecker({ chain, records, place, logger, metrics, isCheckedByOthers });
   const transactions = new Transactions({ chain, sender, logger, failures, metrics });
@@ -66,20 +66,22 @@ async function build(base: DaemonBase<VerifierConfig, LocalDatabase>): Promise<D
   };
   addVerifierRoutes(server, { records, noticeEpochs, ownVerifier });
 
-  /** Parts that work on the events wait for the first of them. */
-  const atHead = (work: (head: number) => Promise<void>): (() => Promise<void>) => {
+  /** Work on the events up to a block, once for each block, unless something was left to do. */
+  const onceAt = (work: (head: number) => Promise<boolean>): (() => Promise<void>) => {
+    let done: string | undefined;
     return async () => {
-      const head = records.cursor()?.blockNumber;
-      if (head !== undefined) await work(head);
+      const head = records.cursor();
+      if (head === undefined || head.blockHash === done) return;
+      if (await work(head.blockNumber)) done = head.blockHash;
     };
   };
   return {
     pollMilliseconds,
     background: [
       { name: "events", run: () => follower.catchUp() },
-      { name: "proofs", run: atHead((head) => checker.round(head)) },
-      { name: "duties", run: atHead((head) => duties.round(head)) },
-      { name: "owners", run: atHead((head) => owners.round(head)) },
+      { name: "proofs", run: onceAt((head) => checker.round(head)) },
+      { name: "duties", run: onceAt((head) => duties.round(head)) },
+      { name: "owners", run: onceAt((head) => owners.round(head)) },
     ],
     close: async () => {
       checker.stop();
@@ -94,8 +96,8 @@ export const verifierProgram: DaemonProgram<VerifierConfig, LocalDatabase> = {
     "A watchtower: checks every possession proof again, reports missed epochs for their bounty, and warns owners.",
   load: loadVerifierConfig,
   openDatabase: (config) => LocalDatabase.open(config, "verifier", VERIFIER_MIGRATIONS),
-  contracts: ["dataSetEscrow"],
-  sessionContract: "dataSetEscrow",
+  contracts: ["storageEscrow"],
+  sessionContract: "storageEscrow",
   prepare: auditReady,
   build,
 };

@@ -1,6 +1,6 @@
 /**
- * `npm run bench:audit`: preparation, proof and check of the possession audit, from 1 MiB to 1 TiB, beside S-PDP with RSA
- * tags in the same run.
+ * `npm run bench:audit`: preparation, proof and check of the possession audit, from 1 MiB to 1 TiB, beside S-PDP with
+ * RSA tags in the same run.
  *
  *   npm run bench:audit                            tables
  *   npm run bench:audit -- --json                  one JSON document on stdout

@@ -10,7 +10,7 @@ export const STEPS = {
   again: "the same again, unchanged",
   get: "restore of the large files",
   check: "check of every stored byte",
-  tagged: "put with possession tags, agreement accepted",
+  tagged: "put with possession tags, into a data set",
   small: "put of many files of 1 KiB",
   many: "put of ten times as many",
   "many-again": "the same again, unchanged",

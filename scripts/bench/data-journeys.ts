@@ -167,7 +167,7 @@ function stagesOf({ dir, scale }: BenchPlan): Stage[] {
   const put = (step: StepName, source: Tree, isCompressed = false): Stage => ({
     step,
     tree: source,
-    ours: (network) => network.measure(["put", source.path, "--no-agreement"]),
+    ours: (network) => network.measure(["put", source.path, "--no-data-set"]),
     peer: ({ backup }) => backup(source.path, step, isCompressed),
   });
   return [

@@ -75,7 +75,7 @@ export class MeasuredNetwork {
     const source = join(this.#dir, "warm-up", "files");
     writeHalfDuplicateTree(source, WARM_UP_FILES);
     await another.#run(["init"]);
-    const { dataId } = (await another.#run(["put", source, "--no-agreement", "--domain", "warm-up"])).document;
+    const { dataId } = (await another.#run(["put", source, "--no-data-set", "--domain", "warm-up"])).document;
     await another.#run(["get", String(dataId), "-o", join(this.#dir, "warm-up", "out")]);
   }
 

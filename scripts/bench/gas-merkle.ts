@@ -1,7 +1,7 @@
 /**
- * Gas of a possession proof by Merkle paths (`contracts/test/MerkleBaseline.sol`), to print beside ours: 1 GiB in leaves
- * of 32 bytes. All leaves are equal, so that the tree takes one node per level; the chain's work and the call data are
- * the same as for any other data.
+ * Gas of a possession proof by Merkle paths (`contracts/test/MerkleBaseline.sol`), to print beside ours: 1 GiB in
+ * leaves of 32 bytes. All leaves are equal, so that the tree takes one node per level; the chain's work and the call
+ * data are the same as for any other data.
  */
 import { createHash } from "node:crypto";
 import { concatBytes } from "@noble/hashes/utils.js";

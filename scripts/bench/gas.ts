@@ -23,7 +23,7 @@ import { measureRandomnessGas } from "./gas-randomness.ts";
 export async function measureGas(): Promise<Record<string, GasFigure[]>> {
   return {
     "Possession proofs": [...(await measurePdpGas()), await measureMerkleGas()],
-    "Storage agreements": await measureEscrowGas(),
+    "Data sets": await measureEscrowGas(),
     "Key records and nodes": await measureLedgerGas(),
     Randomness: await measureRandomnessGas(),
   };

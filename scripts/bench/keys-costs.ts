@@ -59,7 +59,6 @@ const DEPLOYMENT: Deployment = {
     nodeRegistry: LEDGER.keyLedger,
     keyLedger: LEDGER.keyLedger,
     storageEscrow: LEDGER.keyLedger,
-    dataSetEscrow: LEDGER.keyLedger,
     possessionVerifier: LEDGER.keyLedger,
     randomness: LEDGER.keyLedger,
   },

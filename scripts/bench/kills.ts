@@ -113,7 +113,7 @@ class Puts {
   async putOnce(): Promise<void> {
     const folder = this.#makeFolder();
     for (;;) {
-      this.#command = startTallystick(this.#person, ["--json", "put", folder, "--no-agreement"]);
+      this.#command = startTallystick(this.#person, ["--json", "put", folder, "--no-data-set"]);
       const { exitCode, stdout } = await this.#command.ended;
       if (exitCode !== 0) continue;
       this.finished.push({ dataId: (JSON.parse(stdout) as { dataId: string }).dataId, folder });

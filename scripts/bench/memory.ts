@@ -2,7 +2,7 @@
  * `npm run bench:memory`: peak resident memory of `tallystick put` and `tallystick get` on one large file, against real
  * processes. The bar: 350 MiB for 4 GiB.
  *
- *   npm run bench:memory -- [--gib 4] [--agreement] [--json]
+ *   npm run bench:memory -- [--gib 4] [--data-set] [--json]
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -94,7 +94,7 @@ async function measured({
 }
 
 const { values } = parseArgs({
-  options: { gib: { type: "string", default: "4" }, agreement: { type: "boolean" }, json: { type: "boolean" } },
+  options: { gib: { type: "string", default: "4" }, "data-set": { type: "boolean" }, json: { type: "boolean" } },
 });
 const sizeBytes = Math.round(Number(values.gib) * 1024) * MIB;
 const directory = mkdtempSync(join(tmpdir(), "tallystick-bench-"));
@@ -114,7 +114,7 @@ try {
     TALLYSTICK_PASSPHRASE: user.passphrase,
   };
   say("put…");
-  const put = await measured({ environment, args: ["put", source, ...(values.agreement ? [] : ["--no-agreement"])] });
+  const put = await measured({ environment, args: ["put", source, ...(values["data-set"] ? [] : ["--no-data-set"])] });
   figures.push({ operation: "put", fileBytes: sizeBytes, peakRssBytes: put.peak, seconds: put.seconds });
   say("get…");
   const out = join(directory, "out");

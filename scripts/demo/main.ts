@@ -9,26 +9,29 @@ import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { connectChain } from "../../offchain/chain/deployment.ts";
 import {
-  type Agreement,
-  balanceOf,
-  NATIVE_TOKEN,
-  readAgreement,
-  readEpochStatus,
-  scanEscrow,
+  type OpenedDataSet,
+  readBooks,
+  readEscrowClock,
+  readOpened,
+  readSchedule,
+  scanDataSets,
+  scheduleOf,
 } from "../../offchain/chain/escrow.ts";
 import { formatBytes, formatEther } from "../../offchain/cli/output.ts";
 import { tableLines } from "../../offchain/cli/table.ts";
+import { epochOf, windowsOf } from "../../offchain/core/data-set/epochs.ts";
+import { lastLevel } from "../../offchain/core/data-set/schedule.ts";
 import { type Devnet, startDevnet } from "../devnet/start-devnet.ts";
 import { writeSampleFolders } from "./sample-files.ts";
 import { damageObjects, differences, Person, requireFolder, Teller, until } from "./story.ts";
 
 /**
- * A block comes every second, however long a machine takes for a folder, so the agreement is long enough for the
- * slowest: 50 epochs of ten minutes. The demo does not wait for them, because it mines empty blocks at once.
+ * A block comes every second, however long a machine takes for a folder, so an epoch is long enough for the slowest:
+ * ten minutes. The demo does not wait for epochs, because it mines empty blocks at once.
  */
 const EPOCH_BLOCKS = 600;
 const WINDOW_BLOCKS = 120;
-const EPOCHS = 50;
+const RUNWAY_EPOCHS = 50;
 
 interface PutDocument {
   readonly dataId: string;
@@ -40,7 +43,7 @@ interface PutDocument {
   readonly uploadedObjects: number;
   readonly seconds: number;
   readonly record: { readonly role: string };
-  readonly agreements: readonly { readonly agreementId: string }[];
+  readonly dataSets: readonly { readonly id: string; readonly slices: number }[];
 }
 
 async function main(directory: string): Promise<void> {
@@ -98,11 +101,11 @@ async function tell(
   teller.line(`alice is ${String(account)} and writes down ${String(recoveryPhrase).split(" ").length} words`);
 
   teller.heading(
-    "Both store their files, encrypted, equal content once, with an agreement that pays the provider per epoch",
+    "Both store their files, encrypted, equal content once, each in a data set that the provider is paid for per epoch",
   );
-  const first = (await alice.run("put", folders.alice, "--epochs", String(EPOCHS))) as unknown as PutDocument;
+  const first = (await alice.run("put", folders.alice, "--runway", String(RUNWAY_EPOCHS))) as unknown as PutDocument;
   tellPut(teller, first);
-  const second = (await bob.run("put", folders.bob, "--epochs", String(EPOCHS))) as unknown as PutDocument;
+  const second = (await bob.run("put", folders.bob, "--runway", String(RUNWAY_EPOCHS))) as unknown as PutDocument;
   tellPut(teller, second);
   const [total, sent] = [first.totalBytes + second.totalBytes, first.uploadedBytes + second.uploadedBytes];
   figures.push(
@@ -116,11 +119,11 @@ async function tell(
 
   const chain = await connectChain(devnet.deployment);
   try {
-    const id = BigInt(first.agreements[0]?.agreementId ?? 0);
-    const agreement = await required(readAgreement(chain, id));
+    const set = await required(readOpened(chain, first.dataSets[0]?.id ?? ""));
     await loseNodesAndLaptop(directory, teller, devnet, person, String(recoveryPhrase), first, folders.alice, figures);
-    await payAnEpoch(teller, devnet, chain, agreement, figures);
-    await damageAndCompensate(teller, devnet, chain, agreement, alice, first.dataId, figures);
+    await addAFile(directory, teller, alice, figures);
+    await payAnEpoch(teller, devnet, chain, set, figures);
+    await damageAndCompensate(teller, devnet, chain, set, alice, figures);
   } finally {
     chain.close();
   }
@@ -131,7 +134,9 @@ function tellPut(teller: Teller, put: PutDocument): void {
     `${put.entries} entries, ${formatBytes(put.totalBytes)}; sent ${formatBytes(put.uploadedBytes)} in ` +
       `${put.uploadedObjects} of ${put.objects} objects; ${put.seconds.toFixed(1)} s`,
   );
-  teller.line(`data id ${put.dataId}, agreement ${put.agreements[0]?.agreementId}`);
+  teller.line(
+    `data id ${put.dataId}, data set ${put.dataSets[0]?.id.slice(0, 10)} of ${put.dataSets[0]?.slices} slices`,
+  );
 }
 
 async function loseNodesAndLaptop(
@@ -164,10 +169,10 @@ async function loseNodesAndLaptop(
 
 type Chain = Awaited<ReturnType<typeof connectChain>>;
 
-async function required(reading: Promise<Agreement | undefined>): Promise<Agreement> {
-  const agreement = await reading;
-  if (agreement === undefined) throw new Error("the agreement is not on chain");
-  return agreement;
+async function required<Value>(reading: Promise<Value | undefined>): Promise<Value> {
+  const value = await reading;
+  if (value === undefined) throw new Error("the data set is not on chain");
+  return value;
 }
 
 /** Mines the blocks up to `block` at once, so that nobody has to wait for empty blocks. */
@@ -176,42 +181,62 @@ async function skipTo(devnet: Devnet, chain: Chain, block: number): Promise<void
   if (missing > 0) await devnet.chain.mine(missing);
 }
 
-/** The first epoch that has not begun yet. */
-async function nextEpoch(chain: Chain, { terms }: Agreement): Promise<number> {
-  const since = (await chain.provider.getBlockNumber()) - Number(terms.startBlock);
-  return since < 0 ? 0 : Math.floor(since / terms.epochBlocks) + 1;
+/** The windows of the first epoch that has not begun yet. */
+async function nextWindows(chain: Chain, { audit }: OpenedDataSet) {
+  const { epochBlocks } = await readEscrowClock(chain);
+  const epoch = epochOf(epochBlocks, await chain.provider.getBlockNumber()) + 1;
+  return windowsOf({ ...audit, epochBlocks }, epoch);
+}
+
+async function feeNow(chain: Chain, { id }: OpenedDataSet): Promise<{ fee: bigint; sliceCount: number }> {
+  return lastLevel(scheduleOf(await required(readSchedule(chain, id, undefined))));
+}
+
+/** What was stored before is neither read, nor tagged, nor paid for again. */
+async function addAFile(directory: string, teller: Teller, alice: Person, figures: [string, string][]): Promise<void> {
+  teller.heading("Alice stores one more file: only what is new is tagged, and she sends no transaction about it");
+  const file = join(directory, "one-more.txt");
+  writeFileSync(file, "A line that was not there yesterday.\n");
+  const put = (await alice.run("put", file)) as unknown as PutDocument & {
+    readonly dataSets: readonly {
+      readonly addedSlices: number;
+      readonly deposited: string;
+      readonly sentBytes: number;
+    }[];
+  };
+  const [set] = put.dataSets;
+  if (set?.deposited !== "0") throw new Error("the put of a small file topped up the balance");
+  teller.line(`${set.addedSlices} of ${set.slices} slices are new; ${formatBytes(set.sentBytes)} of audit data sent`);
+  figures.push(["audit data of one more small file", formatBytes(set.sentBytes)]);
 }
 
 async function payAnEpoch(
   teller: Teller,
   devnet: Devnet,
   chain: Chain,
-  agreement: Agreement,
+  set: OpenedDataSet,
   figures: [string, string][],
 ): Promise<void> {
   teller.heading("An epoch begins: the chain draws slices, the provider proves that it has them, the fee is paid");
-  const { id, terms } = agreement;
-  const before = await required(readAgreement(chain, id));
-  if (before.epochsProven === 0) {
-    await skipTo(devnet, chain, Number(terms.startBlock) + (await nextEpoch(chain, agreement)) * terms.epochBlocks);
-    await until(
-      "the provider's proof",
-      WINDOW_BLOCKS,
-      async () => (await required(readAgreement(chain, id))).epochsProven > 0,
-    );
-  }
-  for await (const event of scanEscrow(chain, 0, await chain.provider.getBlockNumber())) {
+  const { id, audit } = set;
+  const provenOf = async () => (await required(readBooks(chain, id))).proven;
+  const before = await provenOf();
+  await skipTo(devnet, chain, (await nextWindows(chain, set)).challengeBlock);
+  await until("the provider's proof", WINDOW_BLOCKS, async () => (await provenOf()) > before);
+  const { sliceCount } = await feeNow(chain, set);
+  for await (const event of scanDataSets(chain, 0, await chain.provider.getBlockNumber())) {
     if (event.kind !== "EpochProven" || event.id !== id) continue;
     const receipt = await chain.provider.getTransactionReceipt(event.transactionHash);
-    const draws = `${terms.sampleCount} draws from ${terms.sliceCount} slices`;
+    const draws = `${audit.sampleCount} draws from ${sliceCount} slices`;
     teller.line(
       `epoch ${event.epoch} proven in block ${event.blockNumber}: ${draws}, ` +
-        `fee ${formatEther(terms.feePerEpoch)} to the provider`,
+        `fee ${formatEther(event.fee)} to the provider`,
     );
     figures.push([
       "gas of a proof on chain, whole transaction",
-      `${receipt?.gasUsed.toLocaleString("en")} for ${draws}`,
+      `${receipt?.gasUsed.toLocaleString("en")} for ${draws}, and what else was proven in it`,
     ]);
+    figures.push(["fee of a proven epoch, to the provider", formatEther(event.fee)]);
     return;
   }
   throw new Error("no proof was found on chain");
@@ -221,44 +246,41 @@ async function damageAndCompensate(
   teller: Teller,
   devnet: Devnet,
   chain: Chain,
-  agreement: Agreement,
+  set: OpenedDataSet,
   alice: Person,
-  dataId: string,
   figures: [string, string][],
 ): Promise<void> {
   teller.heading("Some data on the provider's disk is damaged");
-  const { id, terms, user } = agreement;
-  await alice.run("audit", dataId);
+  const { id } = set;
+  await alice.run("audit", id);
   teller.line("alice audits: intact");
   const { damaged, objects } = damageObjects(join(devnet.provider.dir, "data", "store"));
   teller.line(`one byte flipped in each of ${damaged} of ${objects} stored objects`);
-  const audit = await alice.attempt("audit", dataId);
+  const audit = await alice.attempt("audit", id);
   if (audit.exitCode === 0) throw new Error("the audit did not detect the damage");
   teller.line(`alice audits again: damaged (exit code ${audit.exitCode})`);
 
   teller.heading("The next epoch passes without a proof, and the collateral compensates alice");
-  const epoch = await nextEpoch(chain, agreement);
-  const opens = Number(terms.startBlock) + epoch * terms.epochBlocks;
-  await skipTo(devnet, chain, opens + terms.windowBlocks + 1);
-  await until("the epoch to be overdue", 20, async () => (await readEpochStatus(chain, id, epoch)) === "overdue");
-  const before = await balanceOf(chain, NATIVE_TOKEN, user);
-  await alice.run("agreement", "settle", String(id));
-  const credited = (await balanceOf(chain, NATIVE_TOKEN, user)) - before;
-  const least = terms.feePerEpoch + terms.compensationPerMiss;
-  if (credited < least) throw new Error(`credited ${credited}, expected at least ${least}`);
-  teller.line(
-    `epoch ${epoch} was missed: fee ${formatEther(terms.feePerEpoch)} back, ` +
-      `${formatEther(terms.compensationPerMiss)} compensation, ` +
-      `${formatEther(terms.bountyPerMiss)} bounty for the report`,
-  );
-  await alice.run("agreement", "withdraw");
-  const left = await balanceOf(chain, NATIVE_TOKEN, user);
-  if (left !== 0n) throw new Error(`${left} wei are still in the escrow after the withdrawal`);
-  teller.line(`alice withdrew ${formatEther(credited)}`);
-  figures.push(
-    ["fee of a proven epoch, to the provider", formatEther(terms.feePerEpoch)],
-    ["credited to alice for a missed one", `${formatEther(credited)}, from the provider's collateral and her deposit`],
-  );
+  const { graceEnd } = await nextWindows(chain, set);
+  await skipTo(devnet, chain, graceEnd + 1);
+  const from = await chain.provider.getBlockNumber();
+  await alice.run("data-set", "settle", id);
+  for await (const event of scanDataSets(chain, from, await chain.provider.getBlockNumber())) {
+    if (event.kind !== "EpochMissed" || event.id !== id) continue;
+    teller.line(
+      `epoch ${event.epoch} was missed: fee ${formatEther(event.fee)} back, ` +
+        `${formatEther(event.compensation)} compensation, ${formatEther(event.bounty)} bounty for the report`,
+    );
+    const withdrawn = (await alice.run("data-set", "withdraw")) as { readonly amount: string };
+    teller.line(`alice withdraws what her notice period does not need: ${formatEther(BigInt(withdrawn.amount))}`);
+    figures.push([
+      "credited to alice for a missed one",
+      `${formatEther(event.fee + event.compensation + event.bounty)}, of it ` +
+        `${formatEther(event.compensation + event.bounty)} from the provider's collateral`,
+    ]);
+    return;
+  }
+  throw new Error("no miss was reported");
 }
 
 const directory = mkdtempSync(join(tmpdir(), "tallystick-demo-"));

@@ -254,7 +254,7 @@ async function main(): Promise<void> {
       "",
       "In another terminal, in this folder:",
       "  npx tallystick init",
-      "  npx tallystick put README.md --epochs 99",
+      "  npx tallystick put README.md",
       "",
       "Ctrl-C stops everything.",
       "",

@@ -22,6 +22,8 @@ const STAKE_WEI = ETHER;
 const OPERATOR_WEI = 50n * ETHER;
 const COMMITTEE_ID = 1n;
 const COMMITTEE_SECONDS = 120;
+const DEFAULT_EPOCH_BLOCKS = 20;
+const DEFAULT_NOTICE_EPOCHS = 2;
 /** A development keystore is cheap to open; its passphrase is kept in the devnet's folder. */
 const DEVELOPMENT_COST = { n: 2, r: 8, p: 1 };
 
@@ -36,7 +38,9 @@ export interface DevnetOptions {
   readonly chain?: ChainKind;
   /** Blocks from one audit to the next. Default 20. */
   readonly epochBlocks?: number;
-  /** Blocks in which a proof counts. Default half an epoch. */
+  /** Epochs that a data set runs on after notice. Default 2. */
+  readonly noticeEpochs?: number;
+  /** Blocks in which a proof earns the whole fee. Default a third of an epoch; late proofs count half as long again. */
   readonly windowBlocks?: number;
   /** Slices sampled per audit. Default 460. */
   readonly sampleCount?: number;
@@ -99,7 +103,12 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
   const chain = await startChain({ kind, logFile, pidFolder: pidFolderOf(dir) });
   started.push(chain.process);
   say("deploying the contracts…");
-  const deployed = await deployContracts(chain.rpcUrl);
+  const epochBlocks = options.epochBlocks ?? DEFAULT_EPOCH_BLOCKS;
+  const noticeEpochs = options.noticeEpochs ?? DEFAULT_NOTICE_EPOCHS;
+  const deployed = await deployContracts(chain.rpcUrl, {
+    epochBlocks: BigInt(epochBlocks),
+    noticeEpochs: BigInt(noticeEpochs),
+  });
 
   const passphrase = toHex(randomBytes(16));
   // Kept so that a daemon can be started by hand as well. It protects keys of a development chain only.
@@ -208,7 +217,8 @@ function configure(daemon: DevnetDaemon, deploymentFile: string, fields: Readonl
  * Terms of a provider that accepts quickly and is audited often, so that the effect can be watched. Amounts are wei.
  */
 function providerConfig(options: DevnetOptions): Record<string, unknown> {
-  const epochBlocks = options.epochBlocks ?? 20;
+  const epochBlocks = options.epochBlocks ?? DEFAULT_EPOCH_BLOCKS;
+  const windowBlocks = options.windowBlocks ?? Math.max(1, Math.floor(epochBlocks / 3));
   return {
     pollMilliseconds: 500,
     proofRetrySeconds: 2,
@@ -220,10 +230,8 @@ function providerConfig(options: DevnetOptions): Record<string, unknown> {
           minimumFeePerEpoch: String(ETHER / 10_000n),
         },
       ],
-      epochBlocks,
-      windowBlocks: options.windowBlocks ?? Math.max(1, Math.floor(epochBlocks / 2)),
+      windowBlocks,
       ...(options.sampleCount === undefined ? {} : { sampleCount: options.sampleCount }),
-      minimumLeadBlocks: 1,
     },
   };
 }

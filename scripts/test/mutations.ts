@@ -22,7 +22,7 @@ const HARDHAT = join(ROOT, "node_modules", "hardhat", "dist", "src", "cli.js");
 const CONFIG = join("scripts", "test", "hardhat-mutations.config.ts");
 /** In this order, until one fails. Each is compiled alone, because compiling takes longer than the tests. */
 const STAGES: readonly (readonly string[])[] = [
-  ["DataSetEscrow"],
+  ["StorageEscrow"],
   ["DataSetAttacks"],
   ["DataSetTokens"],
   ["DataSetFuzz"],

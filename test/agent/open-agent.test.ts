@@ -73,7 +73,6 @@ describe("opening an agent", () => {
       nodeRegistry: address,
       keyLedger: address,
       storageEscrow: address,
-      dataSetEscrow: address,
       possessionVerifier: address,
       randomness: address,
     };

@@ -95,7 +95,6 @@ describe("put and get without files", () => {
     expect(stored.measured).to.deep.equal({
       entries: 7,
       bytes: big.length + blob.length + page.length,
-      isKnown: false,
     });
     expect(stored.root.totalBytes).to.equal(stored.measured.bytes + streamed.length);
   });

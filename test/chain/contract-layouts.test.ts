@@ -1,12 +1,11 @@
 /**
  * What the contracts hash, against vectors of an independent implementation (test/vectors/derive-layouts.py), on both
- * sides: as offchain/chain computes it, and as the contracts themselves answer on a chain. The escrow is put at the
- * address of the vector, and its randomness source is a few bytes of code that always answers the vector's word.
+ * sides: as offchain/ computes it, and as the contracts themselves answer on a chain. The escrow is put at the address
+ * of the vector.
  */
 
 import { expect } from "chai";
-import { keccak256, parseEther } from "ethers";
-import { proposeCall, readChallenge, type Terms, termsHash } from "../../offchain/chain/escrow.ts";
+import { getAddress, keccak256 } from "ethers";
 import { recordDigest, recordIdOf } from "../../offchain/chain/ledger.ts";
 import { keyMaterialHash } from "../../offchain/chain/registry.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
@@ -15,28 +14,10 @@ import { StorageEscrow__factory } from "../../offchain/chain/types/factories/Sto
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import vectors from "../vectors/chain-layouts.json" with { type: "json" };
+import dataSet from "../vectors/data-set.json" with { type: "json" };
 import records from "../vectors/record-layouts.json" with { type: "json" };
 
-/** Answers 256 to a call without arguments (`horizonBlocks`) and `word` to any other (`randomnessAt`). */
-function fixedRandomness(word: string): string {
-  const answer = "5f5260205ff3"; // PUSH0 MSTORE, PUSH1 32 PUSH0 RETURN
-  const wordAnswer = `7f${word.slice(2)}${answer}`;
-  const destination = (7 + wordAnswer.length / 2).toString(16).padStart(2, "0");
-  // CALLDATASIZE PUSH1 4 EQ PUSH1 destination JUMPI … JUMPDEST PUSH2 256 …
-  return `0x36600414 60${destination}57 ${wordAnswer} 5b610100${answer}`.replaceAll(" ", "");
-}
-
 describe("layouts that contracts hash", () => {
-  const terms: Terms = {
-    ...vectors.terms,
-    feePerEpoch: BigInt(vectors.terms.feePerEpoch),
-    compensationPerMiss: BigInt(vectors.terms.compensationPerMiss),
-    bountyPerMiss: BigInt(vectors.terms.bountyPerMiss),
-    collateral: BigInt(vectors.terms.collateral),
-    startBlock: BigInt(vectors.terms.startBlock),
-    firstIndex: BigInt(vectors.terms.firstIndex),
-    sliceCount: BigInt(vectors.terms.sliceCount),
-  };
   const headers = records.records.map((record) => {
     const { account, fileTag, ownershipKey, recordId, digest } = record;
     const [committeeId, keyTime] = [BigInt(record.committeeId), BigInt(record.keyTime)];
@@ -51,12 +32,11 @@ describe("layouts that contracts hash", () => {
   });
   after(() => local.stop());
 
-  it("offchain: record id, record digest, terms hash, key material hash", () => {
+  it("offchain: record id, record digest, key material hash", () => {
     for (const { header, recordId, digest } of headers) {
       expect(recordIdOf(header.account, header.fileTag)).to.equal(recordId);
       expect(recordDigest(header)).to.equal(digest);
     }
-    expect(termsHash(vectors.user, terms)).to.equal(vectors.termsHash);
     expect(keyMaterialHash(fromHex(vectors.groupPublicKey), shares)).to.equal(vectors.keyMaterialHash);
   });
 
@@ -71,25 +51,20 @@ describe("layouts that contracts hash", () => {
     expect(await registry.hashKeyMaterial(vectors.groupPublicKey, shares.map(toHex))).to.equal(vectors.keyMaterialHash);
   });
 
-  it("on chain: terms hash and challenge seed of the escrow", async () => {
+  // What offchain/ makes of the same vectors: test/core/data-set/layouts.test.ts.
+  it("on chain: id of a data set in the escrow, where every term, the address and the chain count", async () => {
     const { provider, deployment } = local.chain;
-    expect(deployment.chainId).to.equal(vectors.chainId);
-    const { escrow, agreementId, epoch, user } = vectors;
+    expect(String(deployment.chainId)).to.equal(dataSet.chainId);
+    const escrow = getAddress(dataSet.escrow);
     await provider.send("anvil_setCode", [escrow, await provider.getCode(deployment.contracts.storageEscrow)]);
-    await provider.send("anvil_setCode", [terms.randomness, fixedRandomness(vectors.randomWord)]);
-    const moved = { ...deployment, contracts: { ...deployment.contracts, storageEscrow: escrow } };
-
-    const { description: _description, ...transaction } = proposeCall(moved, terms);
-    const proposer = local.account(1);
-    expect(proposer.address).to.equal(user);
-    expect(await provider.getBalance(user)).to.be.greaterThan(parseEther("1"));
-    await (await proposer.sendTransaction(transaction)).wait();
-    const contract = StorageEscrow__factory.connect(escrow, provider);
-    expect(await contract.termsHashOf(agreementId)).to.equal(vectors.termsHash);
-
-    const challenge = await readChallenge({ ...local.chain, deployment: moved }, BigInt(agreementId), epoch);
-    expect(toHex(challenge?.seed ?? new Uint8Array())).to.equal(vectors.seed);
-    expect(challenge?.openBlock).to.equal(1040);
-    expect(challenge?.deadlineBlock).to.equal(1050);
+    const { terms } = dataSet;
+    expect(await StorageEscrow__factory.connect(escrow, provider).idOf(terms)).to.equal(dataSet.id);
+    const elsewhere = getAddress(`0x${"e5".repeat(20)}`);
+    await provider.send("anvil_setCode", [elsewhere, await provider.getCode(escrow)]);
+    expect(await StorageEscrow__factory.connect(elsewhere, provider).idOf(terms)).not.to.equal(dataSet.id);
+    for (const name of ["feeFloor", "latePercent", "breachLimit"] as const) {
+      const other = { ...terms, [name]: String(BigInt(terms[name]) + 1n) };
+      expect(await StorageEscrow__factory.connect(escrow, provider).idOf(other), name).not.to.equal(dataSet.id);
+    }
   });
 });

@@ -18,7 +18,6 @@ function sample(): Deployment {
       nodeRegistry: ADDRESS,
       keyLedger: ADDRESS,
       storageEscrow: ADDRESS,
-      dataSetEscrow: ADDRESS,
       possessionVerifier: ADDRESS,
       randomness: ADDRESS,
     },

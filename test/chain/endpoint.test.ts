@@ -351,7 +351,6 @@ function deploymentAt(rpcUrl: string): Deployment {
     nodeRegistry: NOWHERE,
     keyLedger: NOWHERE,
     storageEscrow: NOWHERE,
-    dataSetEscrow: NOWHERE,
     possessionVerifier: NOWHERE,
     randomness: NOWHERE,
   };

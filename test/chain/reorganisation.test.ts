@@ -29,7 +29,6 @@ describe("a transaction sender, when blocks are replaced", function () {
       nodeRegistry: nowhere,
       keyLedger: nowhere,
       storageEscrow: nowhere,
-      dataSetEscrow: nowhere,
       possessionVerifier: nowhere,
       randomness: nowhere,
     };
@@ -202,7 +201,6 @@ describe("the fee cap of a transaction sender", () => {
       nodeRegistry: nowhere,
       keyLedger: nowhere,
       storageEscrow: nowhere,
-      dataSetEscrow: nowhere,
       possessionVerifier: nowhere,
       randomness: nowhere,
     };

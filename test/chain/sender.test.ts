@@ -462,7 +462,6 @@ describe("transaction sender, when the chain node dies", () => {
       nodeRegistry: SINK,
       keyLedger: SINK,
       storageEscrow: SINK,
-      dataSetEscrow: SINK,
       possessionVerifier: SINK,
       randomness: SINK,
     };

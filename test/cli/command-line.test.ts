@@ -10,9 +10,10 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
-import type { Command } from "commander";
-import { NATIVE_TOKEN, type Terms } from "../../offchain/chain/escrow.ts";
-import { tellingDeposits } from "../../offchain/cli/commands/agreement.ts";
+import { type Command, CommanderError } from "commander";
+import type { DataSetPlan, DataSetProgress } from "../../offchain/agent/progress.ts";
+import { NATIVE_TOKEN } from "../../offchain/chain/escrow.ts";
+import { tellingCosts } from "../../offchain/cli/commands/data-set.ts";
 import { completionScript } from "../../offchain/cli/completion.ts";
 import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";
 import { buildProgram } from "../../offchain/cli/main.ts";
@@ -52,7 +53,6 @@ describe("command line", () => {
       nodeRegistry: address,
       keyLedger: address,
       storageEscrow: address,
-      dataSetEscrow: address,
       possessionVerifier: address,
       randomness: address,
     };
@@ -196,22 +196,39 @@ describe("command line", () => {
     expect(refused.stderr).to.include("openssl rand -base64 32");
   });
 
-  it("says what an agreement costs before its deposit is sent, and does not hide other progress", () => {
+  it("says what a data set costs before anything is deposited, and does not hide other progress", () => {
     const [said, seen]: [string[], string[]] = [[], []];
-    const tell = tellingDeposits({
+    const tell = tellingCosts({
       output: { say: (line: string) => said.push(line) } as unknown as Output,
       progress: { isShown: false, listener: ({ phase }) => seen.push(phase), stop: () => undefined },
     });
-    const terms = { provider: "0xP", token: NATIVE_TOKEN, feePerEpoch: 3n * 10n ** 15n, epochs: 4 } as Terms;
-    const event = { operation: "agreement", doneBytes: 0, totalBytes: 0 } as const;
-    tell({ ...event, phase: "verifying" });
-    tell({ ...event, phase: "proposing", terms });
-    tell({ ...event, phase: "proposing", terms: { ...terms, token: "0xT", feePerEpoch: 5n } });
+    const fee = 3n * 10n ** 15n;
+    const plan: DataSetPlan = {
+      id: `0x${"1d".repeat(32)}`,
+      isNew: true,
+      provider: "0xP",
+      token: NATIVE_TOKEN,
+      slices: 4,
+      feePerEpoch: fee,
+      deposit: 4n * fee,
+    };
+    const event = (phase: DataSetProgress["phase"], told?: DataSetPlan): DataSetProgress => ({
+      operation: "data-set",
+      phase,
+      doneBytes: 0,
+      totalBytes: 0,
+      ...(told === undefined ? {} : { plan: told }),
+    });
+    tell(event("verifying"));
+    tell(event("funding", plan));
+    tell(event("funding", { ...plan, token: "0xT", feePerEpoch: 5n, deposit: 20n }));
+    // Nothing is deposited for an update that the balance covers.
+    tell(event("signing", { ...plan, deposit: 0n }));
     expect(said).to.deep.equal([
-      "tallystick: depositing 0.012 ETH: 0.003 ETH per epoch, 4 epochs, for 0xP",
-      "tallystick: depositing 20 of 0xT: 5 of 0xT per epoch, 4 epochs, for 0xP",
+      "tallystick: depositing 0.012 ETH into your balance: the data set at 0xP costs 0.003 ETH per epoch",
+      "tallystick: depositing 20 of 0xT into your balance: the data set at 0xP costs 5 of 0xT per epoch",
     ]);
-    expect(seen).to.deep.equal(["verifying", "proposing", "proposing"]);
+    expect(seen).to.deep.equal(["verifying", "funding", "funding", "signing"]);
   });
 
   it("answers usage errors with exit code 2, as JSON too", () => {
@@ -220,9 +237,28 @@ describe("command line", () => {
     const { code, stdout } = run(["get", "--json"]);
     expect(code).to.equal(2);
     expect(JSON.parse(stdout).error.code).to.equal("INVALID_INPUT");
-    expect(run(["put", "x", "--epochs", "0"]).stderr).to.include("whole number from 1");
+    expect(run(["put", "x", "--runway", "0"]).stderr).to.include("whole number from 1");
     for (const fee of ["1.5", "-1", "1gwei"]) {
       expect(run(["put", "x", "--max-fee", fee]).stderr).to.include("whole number of wei");
+    }
+  });
+
+  it("takes data sets by id, amounts in wei and percentages, and says what it expected", () => {
+    for (const [args, expected] of [
+      [["data-set", "show", "latest"], "A data set is named by its id"],
+      [["data-set", "notice", "0x12"], "A data set is named by its id"],
+      [["data-set", "settle", "3"], "A data set is named by its id"],
+      [["audit", `0x${"1".repeat(65)}`], "A data set is named by its id"],
+      [["audit", "--damage", "0"], "percentage above 0"],
+      [["audit", "--probability", "101"], "percentage above 0"],
+      [["data-set", "top-up", "0.1"], "whole number of wei"],
+      [["data-set", "withdraw", "--amount", "-1"], "whole number of wei"],
+      [["data-set", "withdraw", "--to", "0x12"], "40 hex digits"],
+      [["data-set", "add", "latest", "--runway", "0"], "whole number from 1"],
+    ] as const) {
+      const program = buildProgram();
+      for (const command of commands(program)) command.exitOverride().configureOutput({ writeErr: () => undefined });
+      expect(() => program.parse(args, { from: "user" }), args.join(" ")).to.throw(CommanderError, expected);
     }
   });
 
@@ -283,15 +319,15 @@ describe("command line", () => {
 
   it("completes in a real bash: subcommands, global options in each of them, values of options, and for npx", () => {
     writeFileSync(join(directory, "name with blanks"), "");
-    expect(offered("_tallystick", "tallystick", "agreement", "se")).to.deep.equal(["settle"]);
-    expect(offered("_tallystick", "tallystick", "agreement", "ls", "--js")).to.deep.equal(["--json"]);
-    expect(offered("_tallystick", "tallystick", "--home", "put", "agreement", "wi")).to.deep.equal(["withdraw"]);
-    expect(offered("_tallystick", "tallystick", "--home", "=", "put", "agreement", "wi")).to.deep.equal(["withdraw"]);
+    expect(offered("_tallystick", "tallystick", "data-set", "se")).to.deep.equal(["settle"]);
+    expect(offered("_tallystick", "tallystick", "data-set", "ls", "--js")).to.deep.equal(["--json"]);
+    expect(offered("_tallystick", "tallystick", "--home", "put", "data-set", "wi")).to.deep.equal(["withdraw"]);
+    expect(offered("_tallystick", "tallystick", "--home", "=", "put", "data-set", "wi")).to.deep.equal(["withdraw"]);
     expect(offered("_tallystick", "tallystick", "put", "name")).to.deep.equal(["name with blanks"]);
     expect(offered("_tallystick", "tallystick", "--passphrase-file", "name")).to.deep.equal(["name with blanks"]);
-    expect(offered("_tallystick", "tallystick", "put", "--epochs", "name")).to.deep.equal([""]);
-    expect(offered("_tallystick_npx", "npx", "tallystick", "agreement", "se")).to.deep.equal(["settle"]);
-    expect(offered("_tallystick_npx", "npx", "hardhat", "agreement", "se")).to.deep.equal([""]);
+    expect(offered("_tallystick", "tallystick", "put", "--runway", "name")).to.deep.equal([""]);
+    expect(offered("_tallystick_npx", "npx", "tallystick", "data-set", "se")).to.deep.equal(["settle"]);
+    expect(offered("_tallystick_npx", "npx", "hardhat", "data-set", "se")).to.deep.equal([""]);
   });
 
   it("prints the script itself, or one JSON document with it in", () => {

@@ -164,7 +164,6 @@ describe("identity on the command line", () => {
         nodeRegistry: address,
         keyLedger: address,
         storageEscrow: address,
-        dataSetEscrow: address,
         possessionVerifier: address,
         randomness: address,
       };

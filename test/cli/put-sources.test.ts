@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { Command } from "commander";
+import type { DataSetReport } from "../../offchain/agent/data-sets/lane.ts";
 import { LeftOut } from "../../offchain/agent/put/left-out.ts";
-import type { Terms } from "../../offchain/chain/escrow.ts";
-import { agreementLines, holdsNothing } from "../../offchain/cli/commands/put.ts";
+import { dataSetLines } from "../../offchain/cli/commands/data-set.ts";
+import { holdsNothing } from "../../offchain/cli/commands/put.ts";
 import { leftOutLines, readSourceOptions, sourceOptions } from "../../offchain/cli/commands/put-sources.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
 
@@ -74,13 +75,40 @@ describe("options of put about its files", () => {
     expect(holdsNothing(1, put(2, 0, 7)), "an empty file").to.equal(false);
     expect(holdsNothing(1, put(1, 9, 7)), "a file").to.equal(false);
   });
+});
 
-  it("name the agreement of an earlier put that runs when the put was to make none", () => {
-    expect(agreementLines([{ agreementId: 3n }], [])).to.deep.equal(["  agreement  3"]);
-    expect(agreementLines([], [])).to.deep.equal(["  agreement  none: the provider is not paid and has no obligation"]);
-    const running = [{ agreementId: 3n, terms: { epochs: 1 } as Terms }];
-    expect(agreementLines([], running)).to.deep.equal([
-      "  agreement  none made by this put; 3 of an earlier one runs, of 1 epoch",
+describe("what put says of its data sets", () => {
+  const report: DataSetReport = {
+    id: `0x${"1d".repeat(32)}`,
+    provider: "0xP",
+    version: 1n,
+    slices: 4,
+    highestIndex: 4,
+    liveRanges: [{ firstIndex: 1, count: 4 }],
+    feePerEpoch: 10n ** 14n,
+    token: `0x${"00".repeat(20)}`,
+    runwayEpochs: 32,
+    isNew: true,
+    addedSlices: 4,
+    retiredSlices: 0,
+    sentBytes: 0,
+    deposited: 0n,
+    transactions: [],
+  };
+
+  it("is what is kept, what it costs and how long it is paid for, of each provider", () => {
+    const grown = { ...report, isNew: false, addedSlices: 0, slices: 1, token: "0xT", runwayEpochs: 1 };
+    expect(dataSetLines([report, grown])).to.deep.equal([
+      "  data set   0x1d1d1d1d, new: 4 slices, 4 added; 0.0001 ETH per epoch, paid for 32 epochs",
+      "  data set   0x1d1d1d1d: 1 slice, nothing new; 100000000000000 of 0xT per epoch, paid for 1 epoch",
+    ]);
+  });
+
+  it("is that nobody is obliged when there is none", () => {
+    expect(dataSetLines([])).to.deep.equal(["  data set   none: the provider is not paid and has no obligation"]);
+    const { id: _, ...nothing } = report;
+    expect(dataSetLines([{ ...nothing, slices: 0, runwayEpochs: Number.POSITIVE_INFINITY }])).to.deep.equal([
+      "  data set   none: there is nothing to keep",
     ]);
   });
 });

@@ -192,7 +192,7 @@ for (const [chainName, start] of [
         "XB the identity": withKey({ XB: zeros(256) }),
         "X the identity": withKey({ X: zeros(256) }),
         "X too short": withKey({ X: key.X.slice(0, -2) }),
-        "key of another agreement": { ...honest, key: keyForChain(testKeys(1, 3).publicKey) },
+        "key of another data set": { ...honest, key: keyForChain(testKeys(1, 3).publicKey) },
         "another seed": withChallenge({ seed: hex(new Uint8Array(32)) }),
         "first index 0": withChallenge({ ranges: packed([0, MEBIBYTE_SLICES]) }),
         "first index 2": withChallenge({ ranges: packed([2, MEBIBYTE_SLICES]) }),

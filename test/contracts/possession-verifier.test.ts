@@ -6,12 +6,12 @@ import { expect } from "chai";
 import type { ContractTransactionResponse, Signer } from "ethers";
 import { network } from "hardhat";
 import type { NetworkConnection } from "hardhat/types/network";
-import type { DataSetEscrow, IDataSetEscrow } from "../../offchain/chain/types/DataSetEscrow.ts";
-import { DataSetEscrow__factory } from "../../offchain/chain/types/factories/DataSetEscrow__factory.ts";
 import { PossessionVerifier__factory } from "../../offchain/chain/types/factories/PossessionVerifier__factory.ts";
 import { BlockRandomness__factory } from "../../offchain/chain/types/factories/randomness/BlockRandomness__factory.ts";
+import { StorageEscrow__factory } from "../../offchain/chain/types/factories/StorageEscrow__factory.ts";
 import type { PossessionVerifier } from "../../offchain/chain/types/PossessionVerifier.ts";
 import type { BlockRandomness } from "../../offchain/chain/types/randomness/BlockRandomness.ts";
+import type { IStorageEscrow, StorageEscrow } from "../../offchain/chain/types/StorageEscrow.ts";
 import {
   type AuditChallenge,
   challengeId,
@@ -61,8 +61,8 @@ const CALL = { gasLimit: 6_000_000 };
 const LARGE = [{ firstIndex: 1, count: 2 ** 18 - 1 }];
 
 /**
- * Highest gas of a transaction with one proof, and highest part of it, in percent, that a further set adds. Between runs
- * the gas differs by about 200, since proofs have another number of zero bytes.
+ * Highest gas of a transaction with one proof, and highest part of it, in percent, that a further set adds. Between
+ * runs the gas differs by about 200, since proofs have another number of zero bytes.
  */
 const BARS = [
   { sampleCount: 30, gas: 300_500, furtherPercent: 85 },
@@ -82,7 +82,7 @@ interface RunningSet {
 
 describe("possession proofs of data sets", () => {
   let connection: NetworkConnection;
-  let escrow: DataSetEscrow;
+  let escrow: StorageEscrow;
   let verifier: PossessionVerifier;
   let randomness: BlockRandomness;
   let user: Signer;
@@ -156,7 +156,7 @@ describe("possession proofs of data sets", () => {
   const openLarge = (keys: AuditKeys, sampleCount: number) =>
     open(keys, sampleCount, LARGE, async (challenge) => proveWithSecrets(keys, challenge, sparseSlice));
 
-  function forChain(terms: DataSetTerms): IDataSetEscrow.TermsStruct {
+  function forChain(terms: DataSetTerms): IStorageEscrow.TermsStruct {
     return { ...terms, mode: DATA_SET_MODES.indexOf(terms.mode) };
   }
 
@@ -181,11 +181,11 @@ describe("possession proofs of data sets", () => {
   function callWith(
     { terms, audit, schedule, ranges }: RunningSet,
     answer: Uint8Array,
-  ): IDataSetEscrow.ProofCallStruct {
+  ): IStorageEscrow.ProofCallStruct {
     return { terms: forChain(terms), audit, schedule, ranges: encodeLiveRanges(ranges), answer, evidence: "0x" };
   }
 
-  async function answered(set: RunningSet, epoch: number): Promise<IDataSetEscrow.ProofCallStruct> {
+  async function answered(set: RunningSet, epoch: number): Promise<IStorageEscrow.ProofCallStruct> {
     return callWith(set, encodeAnswer(set.keys.publicKey, await set.prove(await challengeOf(set, epoch))));
   }
 
@@ -204,7 +204,7 @@ describe("possession proofs of data sets", () => {
     ({ chainId } = await connection.ethers.provider.getNetwork());
     const deploy = async (name: string, ...args: unknown[]) =>
       (await connection.ethers.deployContract(name, args)).getAddress();
-    escrow = DataSetEscrow__factory.connect(await deploy("DataSetEscrow", EPOCH_BLOCKS, 5), user);
+    escrow = StorageEscrow__factory.connect(await deploy("StorageEscrow", EPOCH_BLOCKS, 5), user);
     verifier = PossessionVerifier__factory.connect(await deploy("PossessionVerifier"), user);
     randomness = BlockRandomness__factory.connect(await deploy("BlockRandomness"), user);
     await escrow.deposit(NATIVE, user, 10n ** 18n, { value: 10n ** 18n });
@@ -250,7 +250,7 @@ describe("possession proofs of data sets", () => {
       const epoch = await nextChallenge();
       const [right, right2] = [await answered(one, epoch), await answered(other, epoch)];
       const yesterday = await answered(one, epoch - 1);
-      const damaged = (call: IDataSetEscrow.ProofCallStruct, place: number) => {
+      const damaged = (call: IStorageEscrow.ProofCallStruct, place: number) => {
         const answer = (call.answer as Uint8Array).slice();
         answer[place] = (answer[place] ?? 0) ^ 1;
         return { ...call, answer };
@@ -266,7 +266,7 @@ describe("possession proofs of data sets", () => {
           (_, value: unknown) => (typeof value === "bigint" ? String(value) : value),
         );
       const before = await state();
-      const wrong: Record<string, IDataSetEscrow.ProofCallStruct[]> = {
+      const wrong: Record<string, IStorageEscrow.ProofCallStruct[]> = {
         "of the epoch before": [yesterday],
         "with another y": [damaged(right, 1183)],
         "with a point off the curve": [damaged(right, 768 + 127)],
@@ -286,7 +286,7 @@ describe("possession proofs of data sets", () => {
     });
 
     /** Sends a transaction that should fail. @returns the name of its error, or "none" */
-    async function refusal(calls: IDataSetEscrow.ProofCallStruct[]): Promise<string> {
+    async function refusal(calls: IStorageEscrow.ProofCallStruct[]): Promise<string> {
       try {
         await escrow.prove.staticCall(calls, { ...CALL, blockTag: "pending" });
         return "none";
@@ -332,7 +332,7 @@ describe("possession proofs of data sets", () => {
   });
 
   for (const { sampleCount, gas, furtherPercent } of BARS) {
-    it(`cost at most ${gas} gas at ${sampleCount} samples, a further set at most ${furtherPercent} % of it`, async () => {
+    it(`cost at most ${gas} gas at ${sampleCount} samples, a further set at most ${furtherPercent} %`, async () => {
       const large: RunningSet[] = [];
       for (let owner = 0; owner < 3; owner++) large.push(await openLarge(testKeys(10 + owner), sampleCount));
       const calls = async (count: number) => {

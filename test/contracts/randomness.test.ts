@@ -56,7 +56,6 @@ function readerOf(provider: JsonRpcProvider): ChainReader {
     nodeRegistry: nowhere,
     keyLedger: nowhere,
     storageEscrow: nowhere,
-    dataSetEscrow: nowhere,
     possessionVerifier: nowhere,
     randomness: nowhere,
   };

@@ -7,9 +7,9 @@ import { type DeployParameters, deployTallystick } from "../../ignition/deploy-t
 import tallystick from "../../ignition/modules/tallystick.ts";
 import { type Deployment, parseDeployment } from "../../offchain/chain/deployment.ts";
 import { headerOf, recordDigest, recordIdOf } from "../../offchain/chain/ledger.ts";
-import { DataSetEscrow__factory } from "../../offchain/chain/types/factories/DataSetEscrow__factory.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../../offchain/chain/types/factories/NodeRegistry__factory.ts";
+import { StorageEscrow__factory } from "../../offchain/chain/types/factories/StorageEscrow__factory.ts";
 import { startAnvil } from "../helpers/anvil.ts";
 import { deployTo } from "../helpers/contracts.ts";
 import { signRecord, someRecord, walletOf } from "../helpers/ledger-records.ts";
@@ -32,10 +32,10 @@ describe("the Ignition module on Hardhat's network", () => {
   });
   afterEach(() => connection.close());
 
-  it("deploys all six contracts, with code at each address", async () => {
+  it("deploys all five contracts, with code at each address", async () => {
     const deployed = await deployTallystick(connection);
     const addresses = Object.values(deployed.contracts);
-    expect(new Set(addresses).size).to.equal(6);
+    expect(new Set(addresses).size).to.equal(5);
     for (const address of addresses) expect(await connection.ethers.provider.getCode(address)).to.not.equal("0x");
     expect(deployed.deployedAtBlock).to.equal(1);
     const file: Deployment = {
@@ -59,7 +59,7 @@ describe("the Ignition module on Hardhat's network", () => {
 
   it("gives the escrow of data sets its epochs", async () => {
     const { contracts } = await deployTallystick(connection, { epochBlocks: 50n, noticeEpochs: 4n });
-    const escrow = DataSetEscrow__factory.connect(contracts.dataSetEscrow, connection.ethers.provider);
+    const escrow = StorageEscrow__factory.connect(contracts.storageEscrow, connection.ethers.provider);
     expect(await escrow.EPOCH_BLOCKS()).to.equal(50n);
     expect(await escrow.NOTICE_EPOCHS()).to.equal(4n);
   });
@@ -67,7 +67,7 @@ describe("the Ignition module on Hardhat's network", () => {
   for (const file of ["local", "sepolia"]) {
     it(`deploys with ignition/parameters/${file}.json`, async () => {
       const path = new URL(`../../ignition/parameters/${file}.json`, import.meta.url).pathname;
-      const { nodeRegistry, dataSetEscrow } = await connection.ignition.deploy(tallystick, { parameters: path });
+      const { nodeRegistry, storageEscrow } = await connection.ignition.deploy(tallystick, { parameters: path });
       const registry = NodeRegistry__factory.connect(await nodeRegistry.getAddress(), connection.ethers.provider);
       const { minStakeWei, exitDelaySeconds, epochBlocks, noticeEpochs } = parametersOf(file);
       expect(await registry.MIN_STAKE_WEI())
@@ -76,7 +76,7 @@ describe("the Ignition module on Hardhat's network", () => {
       expect(await registry.EXIT_DELAY_SECONDS())
         .to.equal(exitDelaySeconds)
         .and.to.be.greaterThan(0n);
-      const escrow = DataSetEscrow__factory.connect(await dataSetEscrow.getAddress(), connection.ethers.provider);
+      const escrow = StorageEscrow__factory.connect(await storageEscrow.getAddress(), connection.ethers.provider);
       expect(await escrow.EPOCH_BLOCKS()).to.equal(epochBlocks);
       expect(await escrow.NOTICE_EPOCHS()).to.equal(noticeEpochs);
     });

@@ -1,64 +1,91 @@
-/** What a client prepares for an agreement, computed by the owner's side of the audit. */
+/** What a client sends of a data set, computed by the owner's side of the audit. */
 import { concatBytes } from "@noble/hashes/utils.js";
 import { randomBytes } from "#primitives";
-import { DEFAULT_SLICE_ELEMENTS, SLICE_BYTES } from "../../offchain/core/audit/field.ts";
+import { G1_EXPANDED_BYTES } from "../../offchain/core/audit/curve.ts";
+import { DEFAULT_SLICE_ELEMENTS } from "../../offchain/core/audit/field.ts";
 import {
   type AuditPublicKey,
-  type AuditSecrets,
   auditPublicKey,
-  deriveAgreementSecret,
-  deriveAuditSecrets,
+  type DataSetSecrets,
+  deriveDataSetSecrets,
 } from "../../offchain/core/audit/keys.ts";
-import { type AuditManifest, encodeManifest, manifestHash } from "../../offchain/core/audit/manifest.ts";
+import { encodedManifestHash, encodeManifest } from "../../offchain/core/audit/manifest.ts";
 import { powersOfAlpha, powersOfBeta } from "../../offchain/core/audit/powers.ts";
 import { SliceTagger } from "../../offchain/core/audit/tags.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
-import { preparationBody } from "../../offchain/core/wire/preparation-body.ts";
-import { streamOf, type TestChunk } from "./provider-fixture.ts";
+import type { BeginDataSetRequest } from "../../offchain/core/wire/data-sets.ts";
+import type { TestChunk } from "./provider-fixture.ts";
 
-/** Powers of α by α: they take a second to compute and are the same in every data set of an owner. */
-const powersOfAlphas = new Map<bigint, Uint8Array>();
-
-export class AuditedData {
-  readonly salt: Uint8Array = randomBytes(32);
-  readonly x: bigint;
-  readonly secrets: AuditSecrets;
-  readonly key: AuditPublicKey;
-  readonly manifest: AuditManifest;
+export interface AuditedSegment {
+  /** 32 random bytes, hex. */
+  readonly name: string;
+  readonly firstIndex: number;
   readonly sliceCount: number;
+  /** Encoded. */
+  readonly manifest: Uint8Array;
+  readonly manifestHash: string;
   readonly tags: Uint8Array;
-  readonly powersA: Uint8Array;
-  readonly powersB: Uint8Array;
+  /** The body that begins it. */
+  readonly body: Uint8Array;
+}
 
-  constructor(seed: Uint8Array, chunks: readonly TestChunk[], secrets: AuditSecrets = deriveAuditSecrets(seed)) {
+/** The body that begins a segment over an encoded manifest. */
+export function segmentBody(manifest: Uint8Array, hash = encodedManifestHash(manifest)): Uint8Array {
+  return concatBytes(hash, manifest);
+}
+
+/** Powers of α by α: they take a second to compute. */
+const powersOfAlphas = new Map<string, Uint8Array>();
+
+export class AuditedSet {
+  readonly saltHex = toHex(randomBytes(32));
+  readonly sliceElements: number;
+  readonly secrets: DataSetSecrets;
+  readonly key: AuditPublicKey;
+
+  constructor(
+    sliceElements = DEFAULT_SLICE_ELEMENTS,
+    secrets: DataSetSecrets = deriveDataSetSecrets(randomBytes(32), randomBytes(32)),
+  ) {
+    this.sliceElements = sliceElements;
     this.secrets = secrets;
-    this.x = deriveAgreementSecret(seed, this.salt);
-    this.key = auditPublicKey(this.secrets, this.x);
-    this.manifest = { version: 1, chunks: chunks.map(({ id, bytes }) => ({ id, sizeBytes: bytes.length })) };
-    const tagger = new SliceTagger(this.secrets, this.x, 1, DEFAULT_SLICE_ELEMENTS);
+    this.key = auditPublicKey(secrets, secrets.x);
+  }
+
+  /** What begins the set. */
+  get request(): BeginDataSetRequest {
+    const { X, XA, XB } = this.key;
+    return { key: { X: toHex(X), XA: toHex(XA), XB: toHex(XB) }, sliceElements: this.sliceElements };
+  }
+
+  get powersA(): Uint8Array {
+    const name = `${this.secrets.alpha} ${this.sliceElements}`;
+    const powers = powersOfAlphas.get(name) ?? powersOfAlpha(this.secrets, 0, this.sliceElements);
+    powersOfAlphas.set(name, powers);
+    return powers;
+  }
+
+  powersB(first: number, count: number): Uint8Array {
+    return powersOfBeta(this.secrets, first, count);
+  }
+
+  segmentOf(chunks: readonly TestChunk[], firstIndex = 1): AuditedSegment {
+    const tagger = new SliceTagger(this.secrets, this.secrets.x, firstIndex, this.sliceElements);
     for (const { bytes } of chunks) tagger.push(bytes);
-    this.tags = tagger.finish();
-    this.sliceCount = Math.ceil(tagger.sizeBytes / SLICE_BYTES);
-    this.powersA = powersOfAlphas.get(this.secrets.alpha) ?? powersOfAlpha(this.secrets, 0, DEFAULT_SLICE_ELEMENTS);
-    powersOfAlphas.set(this.secrets.alpha, this.powersA);
-    this.powersB = powersOfBeta(this.secrets, 1, this.sliceCount);
-  }
-
-  get saltHex(): string {
-    return toHex(this.salt);
-  }
-
-  get manifestHash(): string {
-    return toHex(manifestHash(this.manifest));
-  }
-
-  /** The body that opens the preparation. */
-  get body(): Uint8Array {
-    return concatBytes(...preparationBody(encodeManifest(this.manifest), this.key));
-  }
-
-  /** As `body`, in a stream. */
-  get request(): AsyncGenerator<Uint8Array> {
-    return streamOf(this.body);
+    const tags = tagger.finish();
+    const manifest = encodeManifest({
+      version: 1,
+      chunks: chunks.map(({ id, bytes }) => ({ id, sizeBytes: bytes.length })),
+    });
+    const hash = encodedManifestHash(manifest);
+    return {
+      name: toHex(randomBytes(32)),
+      firstIndex,
+      sliceCount: tags.length / G1_EXPANDED_BYTES,
+      manifest,
+      manifestHash: toHex(hash),
+      tags,
+      body: segmentBody(manifest, hash),
+    };
   }
 }

@@ -8,19 +8,19 @@ const NEEDED_GAS = 1_350_000n;
 describe("coins of a provider", () => {
   let balance: bigint;
   let fee: bigint;
-  let agreements: number;
+  let dataSets: number;
   let lines: [string, Record<string, unknown>][];
   let watch: CoinWatch;
 
   beforeEach(() => {
     balance = NEEDED_GAS * GWEI;
     fee = GWEI;
-    agreements = 0;
+    dataSets = 0;
     lines = [];
     watch = new CoinWatch({
       balanceWei: async () => balance,
       feePerGas: async () => fee,
-      activeAgreements: async () => agreements,
+      runningDataSets: async () => dataSets,
       account: "0xc5",
       logger: {
         warn: (facts: object) => lines.push(["warn", { ...facts }]),
@@ -34,7 +34,7 @@ describe("coins of a provider", () => {
     await watch.round();
     await watch.round();
     expect(lines).to.deep.equal([
-      ["warn", { account: "0xc5", balanceEther: "0.001349999999999999", neededEther: "0.00135", agreements: 0 }],
+      ["warn", { account: "0xc5", balanceEther: "0.001349999999999999", neededEther: "0.00135", dataSets: 0 }],
     ]);
   });
 
@@ -51,9 +51,9 @@ describe("coins of a provider", () => {
     balance *= 4n;
     await watch.round();
     expect(lines.map(([level]) => level)).to.deep.equal(["warn", "info"]);
-    agreements = 5;
+    dataSets = 5;
     await watch.round();
     expect(lines.map(([level]) => level)).to.deep.equal(["warn", "info", "warn"]);
-    expect(lines[2]?.[1]).to.include({ agreements: 5, neededEther: "0.00675000000675" });
+    expect(lines[2]?.[1]).to.include({ dataSets: 5, neededEther: "0.00675000000675" });
   });
 });

@@ -4,18 +4,17 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { randomBytes } from "#primitives";
-import type { AuditPublicKey } from "../../offchain/core/audit/keys.ts";
 import { digestOf } from "../../offchain/core/encoding/content-id.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
-import { preparationBody } from "../../offchain/core/wire/preparation-body.ts";
-import { AuditedData } from "./audited-data.ts";
+import { type AuditedSegment, segmentBody } from "./audited-data.ts";
+import type { Device } from "./data-sets/device.ts";
 import { randomChunk, type TestChunk } from "./provider-fixture.ts";
-import type { Answer, ProviderClient } from "./provider-process.ts";
+import type { Answer } from "./provider-process.ts";
 
 const ENTRY_BYTES = 36;
 
-/** The body of a preparation whose manifest names one object again and again. */
-export function repeatingBody(key: AuditPublicKey, object: TestChunk, entries: number): Uint8Array {
+/** The body of a segment whose manifest names one object again and again. */
+export function repeatingBody(object: TestChunk, entries: number): Uint8Array {
   const manifest = new Uint8Array(5 + entries * ENTRY_BYTES);
   const view = new DataView(manifest.buffer);
   manifest[0] = 1;
@@ -25,7 +24,7 @@ export function repeatingBody(key: AuditPublicKey, object: TestChunk, entries: n
     manifest.set(digest, offset);
     view.setUint32(offset + 32, object.bytes.length);
   }
-  return new Uint8Array(Buffer.concat(preparationBody(manifest, key)));
+  return segmentBody(manifest);
 }
 
 /** Milliseconds that the requests of another account took while something else happened. */
@@ -48,36 +47,25 @@ export async function probedDuring<T>(
   }
 }
 
-/** Opens preparations with one body under new salts, all at the same time. */
-export function openMany(client: ProviderClient, body: Uint8Array, count: number): Promise<Answer[]> {
-  const open = () => client.request("PUT", `/v1/preparations/${toHex(randomBytes(32))}`, { bytes: body });
+/** Begins segments with one body under new names, all at the same time. @param device with a data set that is begun */
+export function openMany(device: Device, body: Uint8Array, count: number): Promise<Answer[]> {
+  const open = () => device.beginSegment({ name: toHex(randomBytes(32)), firstIndex: device.nextIndex, body });
   return Promise.all(Array.from({ length: count }, open));
 }
 
-/** A data set that the account has stored, and whose tags are in another order: points of the subgroup, all wrong. */
-export async function storedWithWrongTags(client: ProviderClient, chunkCount: number): Promise<AuditedData> {
+/** A segment over chunks that the account has stored, whose tags are in another order: of the subgroup, all wrong. */
+export async function storedWithWrongTags(device: Device, chunkCount: number): Promise<AuditedSegment> {
   const chunks = Array.from({ length: chunkCount }, () => randomChunk(2_097_152));
-  for (const chunk of chunks) await client.upload(chunk);
-  const data = new AuditedData(randomBytes(32), chunks);
-  data.tags.set(new Uint8Array([...data.tags.subarray(96), ...data.tags.subarray(0, 96)]));
-  return data;
+  for (const chunk of chunks) await device.client.upload(chunk);
+  const segment = device.segmentOf(chunks);
+  const { tags } = segment;
+  return { ...segment, tags: new Uint8Array([...tags.subarray(96), ...tags.subarray(0, 96)]) };
 }
 
-/** Has a data set verified: all the work, and the answer at the end. */
-export async function verifyAll(client: ProviderClient, data: AuditedData): Promise<Answer> {
-  const path = `/v1/preparations/${data.saltHex}`;
-  await client.request("PUT", path, { bytes: data.body });
-  for (const [part, bytes] of [
-    ["powers-a", data.powersA],
-    ["powers-b", data.powersB],
-    ["tags", data.tags],
-  ] as const) {
-    await client.request("PUT", `${path}/${part}?offset=0`, { bytes });
-  }
-  for (;;) {
-    const answer = await client.request("POST", `${path}/verify`);
-    if (answer.status !== 202) return answer;
-  }
+/** Has a segment verified: all the work, and the answer at the end. */
+export async function verifyAll(device: Device, segment: AuditedSegment): Promise<Answer> {
+  await device.deliver(segment);
+  return device.verify(segment);
 }
 
 export const longest = (times: readonly number[]): number => times.reduce((most, time) => Math.max(most, time), 0);

@@ -2,13 +2,20 @@ import { type ClientRequest, request } from "node:http";
 import { concatBytes } from "@noble/hashes/utils.js";
 import { expect } from "chai";
 import { randomBytes } from "#primitives";
+import { auditReady } from "../../offchain/core/audit/ready.ts";
 import { u64be } from "../../offchain/core/encoding/integers.ts";
-import { CHUNK_FRAMES, OCTET_STREAM, Offer } from "../../offchain/core/wire/csp.ts";
+import { CHUNK_FRAMES, OCTET_STREAM } from "../../offchain/core/wire/csp.ts";
+import { DataSetOffer } from "../../offchain/core/wire/data-sets.ts";
 import { parseAnswer } from "../../offchain/core/wire/schema.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { until } from "../helpers/promises.ts";
+import { AuditedSet } from "./audited-data.ts";
 import { frame, randomChunk } from "./provider-fixture.ts";
 import { NATIVE, type ProviderClient, ProviderProcess, TEST_OFFER } from "./provider-process.ts";
+
+/** Names that nobody uses. */
+const SET = `/v1/data-sets/0x${"00".repeat(32)}`;
+const SEGMENT = `0x${"00".repeat(32)}`;
 
 describe("provider over HTTP", () => {
   let local: LocalChain;
@@ -16,6 +23,7 @@ describe("provider over HTTP", () => {
   let alice: ProviderClient;
   let bob: ProviderClient;
   before(async () => {
+    await auditReady();
     local = await startLocalChain();
     provider = await ProviderProcess.prepare(local);
     await provider.start();
@@ -28,14 +36,20 @@ describe("provider over HTTP", () => {
   });
 
   it("tells its offer, health and metrics to anybody", async () => {
-    const offer = parseAnswer(Offer, (await provider.request("GET", "/v1/offer")).json, "provider");
+    const offer = parseAnswer(DataSetOffer, (await provider.request("GET", "/v1/data-set-offer")).json, "provider");
+    const { contracts } = local.deployment;
+    const { prices, ...terms } = TEST_OFFER;
     expect(offer).to.deep.include({
-      ...TEST_OFFER,
+      ...terms,
       account: provider.operator,
-      escrow: local.deployment.contracts.storageEscrow,
-      randomness: [local.deployment.contracts.randomness],
+      escrow: contracts.storageEscrow,
+      verifiers: [contracts.possessionVerifier],
+      randomness: [contracts.randomness],
+      modes: ["every-epoch"],
+      graceBlocks: Math.floor(TEST_OFFER.windowBlocks / 2),
       chainId: 31_337,
     });
+    expect(offer.prices).to.deep.equal([{ ...prices[0], pricePerIndexEpoch: "0", disputeBond: "10000000" }]);
     expect(offer.prices[0]?.token).to.equal(NATIVE);
     expect((await provider.request("GET", "/healthz")).json).to.deep.equal({
       ok: true,
@@ -102,15 +116,18 @@ describe("provider over HTTP", () => {
       ["POST", "/v1/chunks/keep"],
       ["GET", "/v1/usage"],
       ["GET", `/v1/chunks/${id}`],
-      ["PUT", `/v1/preparations/0x${"00".repeat(32)}`],
-      ["GET", `/v1/preparations/0x${"00".repeat(32)}`],
-      ["PUT", `/v1/preparations/0x${"00".repeat(32)}/tags`],
-      ["POST", `/v1/preparations/0x${"00".repeat(32)}/verify`],
+      ["PUT", SET],
+      ["GET", SET],
+      ["PUT", `${SET}/powers-a?offset=0`],
+      ["PUT", `${SET}/segments/${SEGMENT}?firstIndex=1`],
+      ["GET", `${SET}/segments/${SEGMENT}`],
+      ["PUT", `${SET}/segments/${SEGMENT}/tags?offset=0`],
+      ["POST", `${SET}/segments/${SEGMENT}/verify`],
+      ["POST", `${SET}/open`],
+      ["POST", `${SET}/updates`],
+      ["POST", `${SET}/audit`],
       ["GET", "/v1/head"],
       ["PUT", "/v1/head?expected=0&releases=0"],
-      ["POST", "/v1/agreements"],
-      ["GET", "/v1/agreements/1"],
-      ["POST", "/v1/agreements/1/audit"],
     ] as const) {
       const answer = await provider.request(method, path, method === "GET" ? {} : { body: {} });
       expect(answer.status, `${method} ${path}`).to.equal(401);
@@ -198,7 +215,14 @@ describe("provider over HTTP", () => {
     expect((await alice.request("POST", "/v1/chunks", { bytes: good })).status).to.equal(200);
   });
 
-  it("receives four bodies of an account and 32 in all at the same time, of uploads and of preparations", async () => {
+  it("receives four bodies of an account and 32 in all at the same time, of uploads and of data sets", async () => {
+    const audited = new AuditedSet();
+    const set = `/v1/data-sets/${audited.saltHex}`;
+    const begin = async (client: ProviderClient): Promise<void> => {
+      const answer = await client.request("PUT", set, { body: audited.request });
+      expect(answer.status, JSON.stringify(answer.json)).to.equal(200);
+    };
+    await begin(alice);
     const open: ClientRequest[] = [];
     let isOver = false;
     const stall = (client: ProviderClient, method: string, path: string): void => {
@@ -216,8 +240,8 @@ describe("provider over HTTP", () => {
     const paths = [
       ["POST", "/v1/chunks"],
       ["POST", "/v1/chunks"],
-      ["PUT", `/v1/preparations/0x${"01".repeat(32)}`],
-      ["PUT", `/v1/preparations/0x${"02".repeat(32)}`],
+      ["PUT", `${set}/powers-a?offset=0`],
+      ["PUT", `${set}/segments/0x${"01".repeat(32)}?firstIndex=1`],
     ] as const;
     const bytes = frame(randomChunk(100));
     const refusedFor = async (client: ProviderClient, check: string): Promise<void> => {
@@ -233,13 +257,14 @@ describe("provider over HTTP", () => {
     try {
       for (const [method, path] of paths) stall(alice, method, path);
       await refusedFor(alice, "bodies of the account under way");
-      for (const path of ["", "/tags"]) {
-        const put = await alice.request("PUT", `/v1/preparations/0x${"03".repeat(32)}${path}`, { bytes });
+      for (const path of ["/powers-a", `/segments/${SEGMENT}?firstIndex=1`, `/segments/${SEGMENT}/tags`]) {
+        const put = await alice.request("PUT", `${set}${path}`, { bytes });
         expect([put.status, put.json.error.code], path).to.deep.equal([429, "RATE_LIMITED"]);
       }
       expect((await bob.request("POST", "/v1/chunks", { bytes })).status).to.equal(200);
       for (let k = 3; k < 10; k++) {
         const client = await provider.connect(local.account(k));
+        await begin(client);
         for (const [method, path] of paths) stall(client, method, path);
       }
       await refusedFor(bob, "bodies of all accounts under way");
@@ -329,8 +354,20 @@ describe("provider over HTTP", () => {
     expect((await alice.request("POST", "/v1/claims", { body: large })).status).to.equal(413);
     expect((await alice.request("GET", "/v1/chunks/../secrets")).status).to.equal(404);
     expect((await alice.request("GET", "/v1/chunks/bafkreinothing")).status).to.equal(400);
-    expect((await alice.request("PUT", `/v1/preparations/0x${"00".repeat(32)}/other`)).status).to.equal(400);
-    const part = `/v1/preparations/0x${"00".repeat(32)}/tags?offset=-1`;
-    expect((await alice.request("PUT", part, { bytes: new Uint8Array(1) })).status).to.equal(400);
+    const bytes = new Uint8Array(1);
+    for (const path of [
+      `${SET}/other`,
+      `${SET}/powers-a?offset=-1`,
+      `${SET}/segments/${SEGMENT}`,
+      `${SET}/segments/${SEGMENT}?firstIndex=0`,
+      `${SET}/segments/${SEGMENT}/tags?offset=-1`,
+      `${SET}/segments/0x00?firstIndex=1`,
+    ]) {
+      const answer = await alice.request("PUT", path, { bytes });
+      expect([answer.status, answer.json.error.code], path).to.deep.equal([400, "INVALID_INPUT"]);
+    }
+    // Well-formed, and of a set that does not exist.
+    const unknown = await alice.request("PUT", `${SET}/segments/${SEGMENT}/tags?offset=0`, { bytes });
+    expect([unknown.status, unknown.json.error.check]).to.deep.equal([404, "salt"]);
   });
 });

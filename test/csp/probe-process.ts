@@ -14,7 +14,7 @@ const ending = text(process.stdin).then(() => {
 });
 while (!ended) {
   const startedAt = performance.now();
-  const response = await fetch(`${url}/v1/preparations/0x${"00".repeat(32)}`, {
+  const response = await fetch(`${url}/v1/data-sets/0x${"00".repeat(32)}`, {
     headers: { authorization: `Bearer ${token}` },
   });
   await response.arrayBuffer();

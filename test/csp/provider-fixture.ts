@@ -4,19 +4,25 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { randomBytes } from "#primitives";
+import type { ChainReader } from "../../offchain/chain/deployment.ts";
 import { challengeAnswer } from "../../offchain/core/crypto/ownership-challenge.ts";
 import { contentId, contentIdToBytes } from "../../offchain/core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { type ErrorCode, TallystickError } from "../../offchain/core/errors.ts";
 import type { ClaimAnswer, ClaimProofRequest } from "../../offchain/core/wire/csp.ts";
+import type { DataSetOffer } from "../../offchain/core/wire/data-sets.ts";
 import { ChallengeRefill } from "../../offchain/csp/chunks/challenge-refill.ts";
 import { ChunkService, type ReadFrames } from "../../offchain/csp/chunks/chunk-service.ts";
 import { ClaimService } from "../../offchain/csp/chunks/claims.ts";
 import { OwnershipChallenges } from "../../offchain/csp/chunks/ownership-challenges.ts";
+import { ProvingCapacity } from "../../offchain/csp/data-sets/capacity.ts";
+import { DataSetService } from "../../offchain/csp/data-sets/data-sets.ts";
+import { Locks } from "../../offchain/csp/data-sets/locks.ts";
+import { SegmentService } from "../../offchain/csp/data-sets/segments.ts";
+import { DataSetFiles } from "../../offchain/csp/data-sets/stream-files.ts";
+import { SegmentVerification } from "../../offchain/csp/data-sets/verification.ts";
+import { VerificationWorkers } from "../../offchain/csp/data-sets/verification-workers.ts";
 import { ProviderDatabase } from "../../offchain/csp/database.ts";
-import { PreparationFiles } from "../../offchain/csp/possession/preparation-files.ts";
-import { PreparationService } from "../../offchain/csp/possession/preparations.ts";
-import { VerificationService } from "../../offchain/csp/possession/verification.ts";
 import { SharedBudgets } from "../../offchain/daemon/quota.ts";
 import { readChunkFrames } from "../../offchain/http/chunk-frames.ts";
 import { openDatabase } from "../../offchain/store/index/sqlite.ts";
@@ -27,6 +33,9 @@ export const BOB = `0x${"b0".repeat(20)}`;
 /** Account of the provider under test. */
 export const PROVIDER = `0x${"c5".repeat(20)}`;
 export const EXPIRY_SECONDS = 1000;
+/** What data sets may be like here; the rest of an offer is about states, which need a chain. */
+const OFFER = { sliceElements: [1024, 4096], maximumIndex: 256 } as unknown as DataSetOffer;
+const GRID = { epochBlocks: 1000, gridBlocks: 1, windowBlocks: 20, graceBlocks: 10 };
 
 /** Providers that are open; `temporaryFolder` closes them after each test. */
 const opened = new Set<() => Promise<void>>();
@@ -54,19 +63,20 @@ export async function openProvider(
   const budgets = new SharedBudgets(provided.sql.part(), () => clock.seconds * 1000);
   const claims = new ClaimService({ index, challenges, refill, budgets }, now);
   chunks.onUpload((account, madeUp) => claims.giveBack(account, madeUp));
-  const files = new PreparationFiles(join(folder, "preparations"));
-  const preparations = new PreparationService(
-    index,
-    files,
-    { maximumSlices: 64, unusedPreparations: 32, expirySeconds: EXPIRY_SECONDS },
-    logger,
-    now,
-  );
-  const parts = { store, preparations: index.preparations, files };
-  const verification = new VerificationService(parts, preparations, chunks, logger, now);
+  const streams = new DataSetFiles(join(folder, "data-sets"));
+  const locks = new Locks(index.leases);
+  const options = { offer: OFFER, unused: 4, expirySeconds: EXPIRY_SECONDS };
+  const parts = { index, streams, locks, options, logger, now };
+  // A data set gets its phase without a look at the chain.
+  const sets = new DataSetService(parts, new ProvingCapacity({} as ChainReader, index.dataSets, GRID));
+  const segments = new SegmentService(parts);
+  const data = { store, segments: index.segments, streams };
+  const workers = new VerificationWorkers();
+  const verification = new SegmentVerification(parts, data, chunks, workers);
   const close = async () => {
     if (!opened.delete(close)) return;
     database.close();
+    await workers.close();
     await provided.close();
     await store.close();
   };
@@ -80,9 +90,13 @@ export async function openProvider(
     refill,
     budgets,
     claims,
-    files,
+    streams,
+    locks,
     parts,
-    preparations,
+    sets,
+    segments,
+    data,
+    workers,
     verification,
     logger,
     clock,

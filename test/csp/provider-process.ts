@@ -15,7 +15,6 @@ import {
   ClaimAnswer as ClaimAnswerSchema,
   ClaimOutcome,
   OCTET_STREAM,
-  PreparationStatus,
   StoreChunksAnswer,
 } from "../../offchain/core/wire/csp.ts";
 import { parseAnswer } from "../../offchain/core/wire/schema.ts";
@@ -23,24 +22,19 @@ import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
 import { sessionMessage } from "../../offchain/http/sessions.ts";
 import { programPath } from "../../scripts/programs.ts";
 import { endProcess, type LocalChain } from "../helpers/local-chain.ts";
-import type { AuditedData } from "./audited-data.ts";
 import { answersFor, frame, type TestChunk } from "./provider-fixture.ts";
 
 const PASSPHRASE = "providers in tests";
 export const NATIVE = `0x${"0".repeat(40)}`;
 
-/** Prices that make small amounts visible, and short epochs. */
+/** Prices that make small amounts visible, and short windows. */
 export const TEST_OFFER = {
   prices: [{ token: NATIVE, pricePerGibEpoch: "1000000000000", minimumFeePerEpoch: "1000000" }],
   compensationPercent: 200,
   bountyPercent: 10,
   breachLimit: 2,
-  epochBlocks: 10,
   windowBlocks: 5,
   sampleCount: 20,
-  maximumEpochs: 100,
-  minimumLeadBlocks: 2,
-  maximumLeadBlocks: 1000,
 };
 
 /** An HTTP answer. */
@@ -266,27 +260,4 @@ export class ProviderClient {
       this.request("POST", path, { body: answersFor(claim, chunks, this.#provider.operator) }),
     );
   }
-
-  async prepare(data: AuditedData): Promise<PreparationStatus> {
-    const path = `/v1/preparations/${data.saltHex}`;
-    const opened = await this.#checked(PreparationStatus, this.request("PUT", path, { bytes: data.body }));
-    const streams = { "powers-a": data.powersA, "powers-b": data.powersB, tags: data.tags };
-    const received = {
-      "powers-a": opened.received.powersA,
-      "powers-b": opened.received.powersB,
-      tags: opened.received.tags,
-    };
-    for (const part of ["powers-a", "powers-b", "tags"] as const) {
-      const offset = received[part];
-      const bytes = streams[part].subarray(offset);
-      if (bytes.length === 0) continue;
-      await this.#checked(PreparationStatus, this.request("PUT", `${path}/${part}?offset=${offset}`, { bytes }));
-    }
-    for (;;) {
-      const status = await this.#checked(PreparationStatus, this.request("POST", `${path}/verify`));
-      if (status.state !== "verifying") return status;
-    }
-  }
 }
-
-/** Waits until a condition holds. */

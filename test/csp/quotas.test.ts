@@ -1,5 +1,7 @@
 import { expect } from "chai";
+import { auditReady } from "../../offchain/core/audit/ready.ts";
 import { AccountQuotas, type Quotas } from "../../offchain/csp/quotas.ts";
+import { AuditedSet } from "./audited-data.ts";
 import {
   ALICE,
   BOB,
@@ -8,6 +10,7 @@ import {
   openProvider,
   randomChunk,
   refusal,
+  streamOf,
   temporaryFolder,
 } from "./provider-fixture.ts";
 
@@ -22,6 +25,7 @@ const LIMITS: Quotas = {
 
 describe("quotas of a provider", () => {
   const folder = temporaryFolder();
+  before(() => auditReady());
 
   async function open(limits: Partial<Quotas> = {}) {
     const provider = await openProvider(folder());
@@ -92,30 +96,21 @@ describe("quotas of a provider", () => {
     await quotas.requireClaim(ALICE, claimOf(own));
   });
 
-  it("leave room for what agreements cover", async () => {
-    const { upload, index, database } = await open();
-    await upload(ALICE, 10_000);
+  it("leave room for what data sets cover", async () => {
+    const { upload, sets, segments, chunks, database } = await open();
+    const chunk = randomChunk(10_000);
+    await chunks.store(ALICE, framesOf(frame(chunk)));
     await refusal(upload(ALICE, 1), "RATE_LIMITED");
-    const creation = await index.preparations.begin(
-      {
-        account: ALICE,
-        salt: new Uint8Array(32),
-        key: { X: Uint8Array.of(1), XA: Uint8Array.of(1), XB: Uint8Array.of(1) },
-        auditKeyHash: new Uint8Array(32),
-        manifestHash: new Uint8Array(32),
-        touchedAt: 1,
-      },
-      32,
-    );
-    const id = creation.outcome === "created" ? creation.id : 0;
-    const digest = database.prepare("SELECT digest FROM chunks").get()?.digest as Uint8Array;
-    await index.preparations.addToManifest(id, [{ digest, sizeBytes: 10_000 }]);
-    await index.preparations.complete(id, 1);
+    const audited = new AuditedSet(1024);
+    const { name, body } = audited.segmentOf([chunk]);
+    const set = await sets.begin(ALICE, audited.saltHex, audited.request);
+    const { id } = await segments.begin(set, name, 1, streamOf(body));
+    // A segment that no state includes covers nothing.
     await refusal(upload(ALICE, 1), "RATE_LIMITED");
-    const use = database.prepare("UPDATE preparations SET uses = uses + ? WHERE id = ?");
-    use.run(1, id);
+    const include = database.prepare("UPDATE segments SET included = ? WHERE id = ?");
+    include.run(1, id);
     await upload(ALICE, 1);
-    use.run(-1, id);
+    include.run(0, id);
     await refusal(upload(ALICE, 1), "RATE_LIMITED");
   });
 

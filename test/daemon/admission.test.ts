@@ -2,9 +2,8 @@
 
 import { expect } from "chai";
 import { Wallet } from "ethers";
-import { ESCROW_ABI } from "../../offchain/chain/abis.ts";
 import type { ChainReader } from "../../offchain/chain/deployment.ts";
-import { NATIVE_TOKEN } from "../../offchain/chain/escrow.ts";
+import { depositCall, NATIVE_TOKEN } from "../../offchain/chain/escrow.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
 import { firstMismatch } from "../../offchain/core/wire/schema.ts";
 import { type AdmissionRule, AdmissionSchema, admissionBy } from "../../offchain/daemon/admission.ts";
@@ -67,24 +66,12 @@ describe("admission", () => {
     expect(await refusal(account)).to.equal(undefined);
   });
 
-  it("deposit counts the credit in the escrow", async () => {
+  it("deposit counts the balance in the escrow", async () => {
     const account = Wallet.createRandom().address;
-    // Credit comes from agreements; here the escrow's answer to the one question is replaced.
-    const wanted = ESCROW_ABI.encodeFunctionData("balanceOf", [NATIVE_TOKEN, account]);
-    const escrow = local.deployment.contracts.storageEscrow;
-    const provider = new Proxy(local.chain.provider, {
-      get(target, name) {
-        const value: unknown = Reflect.get(target, name, target);
-        if (name === "call") {
-          return async (request: { to?: string; data?: string }) =>
-            request.to === escrow && request.data === wanted
-              ? ESCROW_ABI.encodeFunctionResult("balanceOf", [ETHER - 1n])
-              : await target.call(request);
-        }
-        return typeof value === "function" ? value.bind(target) : value;
-      },
-    });
-    const refusal = admission({ mode: "deposit", minimumWei: String(ETHER) }, { ...local.chain, provider });
+    // Anybody may pay into a user's balance.
+    const { to, data, value = 0n } = depositCall(local.deployment, NATIVE_TOKEN, account, ETHER - 1n);
+    await (await local.account(1).sendTransaction({ to, data, value })).wait();
+    const refusal = admission({ mode: "deposit", minimumWei: String(ETHER) });
     expect(await refusal(account)).to.include({ code: "NOT_ADMITTED", received: `${ETHER - 1n} wei` });
     await local.fund([account], 1n);
     now += 5000;

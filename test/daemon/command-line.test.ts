@@ -19,7 +19,6 @@ const DEPLOYMENT = {
     nodeRegistry: ADDRESS,
     keyLedger: ADDRESS,
     storageEscrow: ADDRESS,
-    dataSetEscrow: ADDRESS,
     possessionVerifier: ADDRESS,
     randomness: ADDRESS,
   },

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { expect } from "chai";
-import { CspConfigSchema, loadCspConfig, OfferTermsSchema } from "../../offchain/csp/config.ts";
+import { CspConfigSchema, DataSetTermsSchema, loadCspConfig, OfferTermsSchema } from "../../offchain/csp/config.ts";
 import { QuotasSchema } from "../../offchain/csp/quotas.ts";
 import { daemonConfigFields } from "../../offchain/daemon/config.ts";
 import { loadNbmConfig, NbmConfigSchema } from "../../offchain/nbm/config.ts";
@@ -55,9 +55,17 @@ describe("operating manual", () => {
     const given = JSON.parse(readFileSync(sample("csp.json"), "utf8"));
     const config = loadCspConfig(sample("csp.json"));
     const own = Object.keys(CspConfigSchema.properties).filter((field) => !(field in daemonConfigFields));
-    const offer = Object.keys(OfferTermsSchema.properties).map((field) => `offer.${field}`);
+    const offer = Object.keys(OfferTermsSchema.properties)
+      .filter((field) => field !== "dataSets")
+      .map((field) => `offer.${field}`);
+    const dataSets = Object.keys(DataSetTermsSchema.properties).map((field) => `offer.dataSets.${field}`);
     const quotas = Object.keys(QuotasSchema.properties).map((field) => `quotas.${field}`);
-    expect([...rows.keys()]).to.have.members([...own.filter((field) => field !== "quotas"), ...offer, ...quotas]);
+    expect([...rows.keys()]).to.have.members([
+      ...own.filter((field) => field !== "quotas"),
+      ...offer,
+      ...dataSets,
+      ...quotas,
+    ]);
     expectDefaults(rows, config, given);
   });
 

@@ -13,9 +13,10 @@ import vectors from "../vectors/daemon-keys.json" with { type: "json" };
 describe("daemon key vectors", () => {
   const secret = fromHex(vectors.secret);
 
-  it("give both daemons their operator accounts", () => {
+  it("give all daemons their operator accounts", () => {
     expect(computeAddress(toHex(operatorKey(secret, "nbm")))).to.equal(vectors.nbmOperator);
     expect(computeAddress(toHex(operatorKey(secret, "csp")))).to.equal(vectors.cspOperator);
+    expect(computeAddress(toHex(operatorKey(secret, "verifier")))).to.equal(vectors.verifierOperator);
   });
 
   it("give a node its wallet, its HPKE key and the key of its database", () => {

@@ -35,9 +35,9 @@ export interface OracleSecrets {
 
 export function oracleSecrets(auditSeed: Uint8Array, salt: Uint8Array): OracleSecrets {
   return {
-    alpha: oracleScalar(auditSeed, "audit-alpha", new Uint8Array(0)),
-    beta: oracleScalar(auditSeed, "audit-beta", new Uint8Array(0)),
-    x: oracleScalar(auditSeed, "audit-x", salt),
+    alpha: oracleScalar(auditSeed, "data-set-alpha", salt),
+    beta: oracleScalar(auditSeed, "data-set-beta", salt),
+    x: oracleScalar(auditSeed, "data-set-x", salt),
   };
 }
 

@@ -27,15 +27,14 @@ import {
   type AuditSecrets,
   auditKeyHash,
   auditPublicKey,
-  deriveAgreementSecret,
-  deriveAuditSecrets,
+  deriveDataSetSecrets,
 } from "../../offchain/core/audit/keys.ts";
 import { powersOfAlpha, powersOfBeta } from "../../offchain/core/audit/powers.ts";
 import type { AuditProof } from "../../offchain/core/audit/proof.ts";
 import type { SliceSource } from "../../offchain/core/audit/prover.ts";
 import { SliceTagger } from "../../offchain/core/audit/tags.ts";
 
-/** An owner's keys for one agreement. */
+/** An owner's keys for one data set. */
 export interface AuditKeys {
   readonly secrets: AuditSecrets;
   readonly x: bigint;
@@ -45,8 +44,7 @@ export interface AuditKeys {
 /** Keys from one byte repeated, so that vectors stay the same. Call after `auditReady`. */
 export function testKeys(seedByte = 1, saltByte = 2): AuditKeys {
   const auditSeed = new Uint8Array(32).fill(seedByte);
-  const secrets = deriveAuditSecrets(auditSeed);
-  const x = deriveAgreementSecret(auditSeed, new Uint8Array(32).fill(saltByte));
+  const { x, ...secrets } = deriveDataSetSecrets(auditSeed, new Uint8Array(32).fill(saltByte));
   return { secrets, x, publicKey: auditPublicKey(secrets, x) };
 }
 

@@ -3,10 +3,12 @@
  * to a chain and proves. A test replaces a method to make it lie.
  */
 
+import { setTimeout as pause } from "node:timers/promises";
 import { toBeHex, type Wallet } from "ethers";
 import { termsFromText } from "../../offchain/agent/data-sets/terms-text.ts";
 import type { DataSetKeeper, PowersPart } from "../../offchain/agent/providers/storage-provider.ts";
 import type { ContractCall } from "../../offchain/chain/contract-call.ts";
+import type { ChainReader } from "../../offchain/chain/deployment.ts";
 import {
   depositCollateralCall,
   openDataSetCall,
@@ -15,8 +17,7 @@ import {
   readSchedule,
   type SignedState,
   updateDataSetCall,
-} from "../../offchain/chain/data-set-escrow.ts";
-import type { ChainReader } from "../../offchain/chain/deployment.ts";
+} from "../../offchain/chain/escrow.ts";
 import { readRandomness } from "../../offchain/chain/randomness.ts";
 import { sliceBytes } from "../../offchain/core/audit/field.ts";
 import { type AuditPublicKey, auditKeyHash } from "../../offchain/core/audit/keys.ts";
@@ -104,7 +105,7 @@ export class MemoryDataSetProvider implements DataSetKeeper {
       version: 1,
       account: this.account,
       chainId,
-      escrow: contracts.dataSetEscrow,
+      escrow: contracts.storageEscrow,
       verifiers: [contracts.possessionVerifier],
       randomness: [contracts.randomness],
       prices: [
@@ -205,7 +206,7 @@ export class MemoryDataSetProvider implements DataSetKeeper {
     const agreed = termsFromText({ terms, audit });
     requireTermsKeepDataSetOffer(await this.dataSetOffer(), agreed, this.phase);
     const { deployment } = this.#chain;
-    const id = dataSetId(BigInt(deployment.chainId), deployment.contracts.dataSetEscrow, agreed.terms);
+    const id = dataSetId(BigInt(deployment.chainId), deployment.contracts.storageEscrow, agreed.terms);
     set.agreed = { id, ...agreed };
     return await this.#coSign(set, first, (state) => openDataSetCall(deployment, agreed.terms, agreed.audit, state));
   }
@@ -238,7 +239,7 @@ export class MemoryDataSetProvider implements DataSetKeeper {
     const scheduled = await readSchedule(this.#chain, agreed.id, undefined);
     if (randomness === undefined || scheduled === undefined) throw conflict("challenge");
     const { deployment } = this.#chain;
-    const escrow = deployment.contracts.dataSetEscrow;
+    const escrow = deployment.contracts.storageEscrow;
     const seed = challengeSeed(BigInt(deployment.chainId), escrow, agreed.id, block, randomness);
     const { sampleCount } = agreed.audit;
     const challenge = { seed, sampleCount, ranges: decodeLiveRanges(scheduled.ranges) };
@@ -266,7 +267,7 @@ export class MemoryDataSetProvider implements DataSetKeeper {
       }
     }
     const { chainId, contracts } = this.#chain.deployment;
-    const typed = dataSetUpdateTypedData(BigInt(chainId), contracts.dataSetEscrow, {
+    const typed = dataSetUpdateTypedData(BigInt(chainId), contracts.storageEscrow, {
       dataSetId: agreed.id,
       version: BigInt(request.version),
       retirements: BigInt(request.retirements),
@@ -308,10 +309,14 @@ export class MemoryDataSetProvider implements DataSetKeeper {
   }
 
   async #send({ to, data, value = 0n }: ContractCall): Promise<{ hash: string; blockNumber: number }> {
-    const sent = await this.#wallet.sendTransaction({ to, data, value: toBeHex(value) });
-    const receipt = await sent.wait();
-    if (receipt === null) throw conflict("not mined");
-    return { hash: receipt.hash, blockNumber: receipt.blockNumber };
+    const { hash } = await this.#wallet.sendTransaction({ to, data, value: toBeHex(value) });
+    // ethers itself asks every four seconds.
+    for (;;) {
+      const receipt = await this.#chain.provider.getTransactionReceipt(hash);
+      if (receipt?.status === 0) throw conflict("transaction");
+      if (receipt !== null) return { hash, blockNumber: receipt.blockNumber };
+      await pause(10);
+    }
   }
 
   #set(salt: string): HeldSet {

@@ -1,6 +1,6 @@
 /** The ports of the agent in memory, so that tests of the SDK need neither a disk nor a database. */
 
-import type { Catalogue, CataloguedAgreement, CataloguedPut } from "../../offchain/agent/catalogue.ts";
+import type { Catalogue, CataloguedPut } from "../../offchain/agent/catalogue.ts";
 import { systemClock } from "../../offchain/agent/clock.ts";
 import {
   type DataSetJournal,
@@ -25,7 +25,6 @@ import type { HeadName } from "../../offchain/core/snapshot/list-objects.ts";
 export class MemoryCatalogue implements Catalogue {
   #account: string | undefined;
   readonly #puts = new Map<string, CataloguedPut>();
-  readonly #agreements = new Map<string, CataloguedAgreement>();
   readonly #listHeads = new Map<string, HeadName>();
 
   async claimFor(account: string): Promise<string> {
@@ -47,32 +46,6 @@ export class MemoryCatalogue implements Catalogue {
 
   async removePut(dataId: string): Promise<void> {
     this.#puts.delete(dataId);
-  }
-
-  async saveAgreement(agreement: CataloguedAgreement): Promise<void> {
-    const { escrow, agreementId, salt } = agreement;
-    const holder = agreementId === undefined ? undefined : await this.agreement(escrow, agreementId);
-    if (holder !== undefined && holder.salt !== salt) {
-      const { agreementId: _lost, ...rest } = holder;
-      this.#agreements.set(holder.salt, rest);
-    }
-    this.#agreements.set(salt, agreement);
-  }
-
-  async agreements(dataId?: string): Promise<CataloguedAgreement[]> {
-    const all = [...this.#agreements.values()].filter((one) => dataId === undefined || one.dataId === dataId);
-    return all.sort((a, b) => a.createdAt - b.createdAt || (a.salt < b.salt ? -1 : 1));
-  }
-
-  async agreement(escrow: string, agreementId: bigint): Promise<CataloguedAgreement | undefined> {
-    const sought = escrow.toLowerCase();
-    return [...this.#agreements.values()].find(
-      (one) => one.escrow.toLowerCase() === sought && one.agreementId === agreementId,
-    );
-  }
-
-  async removeAgreement(salt: string): Promise<void> {
-    if (this.#agreements.get(salt)?.agreementId === undefined) this.#agreements.delete(salt);
   }
 
   async listHead(list: string): Promise<HeadName | undefined> {

@@ -1,7 +1,7 @@
 /** What the contracts of a network have seen, for tests that count. */
 
 import { type ChainReader, connectChain } from "../../offchain/chain/deployment.ts";
-import { type EscrowEvent, scanEscrow } from "../../offchain/chain/escrow.ts";
+import { type DataSetEvent, scanDataSets } from "../../offchain/chain/escrow.ts";
 import { type LedgerEvent, scanLedger } from "../../offchain/chain/ledger.ts";
 import type { TestNet } from "./shared-net.ts";
 
@@ -13,9 +13,9 @@ export function ledgerEvents(net: TestNet): Promise<LedgerEvent[]> {
 }
 
 /** All events of the escrow, in order. */
-export function escrowEvents(net: TestNet): Promise<EscrowEvent[]> {
+export function escrowEvents(net: TestNet): Promise<DataSetEvent[]> {
   return withChain(net, async (chain) => {
-    return await collect(scanEscrow(chain, 0, await chain.provider.getBlockNumber()));
+    return await collect(scanDataSets(chain, 0, await chain.provider.getBlockNumber()));
   });
 }
 

@@ -12,7 +12,8 @@ interface Plan {
   readonly deploymentFile: string;
   readonly homeDir: string;
   readonly path: string;
-  readonly agreement: boolean;
+  /** Whether it comes into the data set of the device. */
+  readonly dataSet: boolean;
 }
 
 const plan = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8")) as Plan;
@@ -23,7 +24,7 @@ const agent = await openAgent({
 });
 let phase = "";
 const report = await agent.put([plan.path], {
-  ...(plan.agreement ? {} : { agreement: false }),
+  ...(plan.dataSet ? {} : { dataSet: false }),
   onProgress: (event) => {
     if (event.phase !== phase) process.stdout.write(`phase ${event.phase}\n`);
     phase = event.phase;
@@ -31,5 +32,5 @@ const report = await agent.put([plan.path], {
 });
 await agent.close();
 const { dataId, storedBytes, uploadedBytes } = report;
-const agreementId = report.agreements[0]?.agreementId.toString();
-process.stdout.write(`${JSON.stringify({ dataId, storedBytes, uploadedBytes, agreementId })}\n`);
+const dataSetId = report.dataSets[0]?.id;
+process.stdout.write(`${JSON.stringify({ dataId, storedBytes, uploadedBytes, dataSetId })}\n`);

@@ -10,7 +10,8 @@ export interface PutResult {
   readonly dataId: string;
   readonly storedBytes: number;
   readonly uploadedBytes: number;
-  readonly agreementId?: string;
+  /** Absent when it was to be in none. */
+  readonly dataSetId?: string;
 }
 
 /** A put under way: its phases as they come, and its end. */

@@ -76,7 +76,7 @@ describe("a round trip through the command line", () => {
 
   /** Puts paths and gets them into a new folder. @returns that folder, and the data id */
   async function trip(paths: string[], options: CommandOptions = {}): Promise<{ out: string; dataId: string }> {
-    const put = await tallystick(alice, ["put", "--no-agreement", "--", ...paths]);
+    const put = await tallystick(alice, ["put", "--no-data-set", "--", ...paths]);
     expect(put.exitCode, put.stderr).to.equal(0);
     const dataId = String(put.document.dataId);
     trips += 1;
@@ -215,7 +215,7 @@ describe("a round trip through the command line", () => {
     });
 
     it("everything, so that a second put of the restored tree has the same data id", async () => {
-      const again = await tallystick(alice, ["put", "--no-agreement", join(out, "everything")]);
+      const again = await tallystick(alice, ["put", "--no-data-set", join(out, "everything")]);
       expect(again.document).to.include({ dataId, uploadedBytes: 0 });
     });
 
@@ -243,12 +243,14 @@ describe("a round trip through the command line", () => {
     ["an empty folder", (path: string) => mkdirSync(path)],
     ["a dangling link", (path: string) => symlinkSync("nowhere", path)],
   ] as const) {
-    it(`takes ${what} alone, with an agreement about it`, async () => {
+    it(`takes ${what} alone, into the data set`, async () => {
       const path = dir(`alone ${what}`);
       make(path);
-      const put = await tallystick(alice, ["put", path, "--epochs", "1"]);
+      const put = await tallystick(alice, ["put", path]);
       expect(put.exitCode, put.stderr).to.equal(0);
-      expect((put.document.agreements as unknown[])[0]).to.include({ status: "active" });
+      const [set] = put.document.dataSets as { id: string; addedSlices: number }[];
+      expect(set?.id).to.match(/^0x[0-9a-f]{64}$/);
+      expect(set?.addedSlices).to.be.greaterThan(0);
       const out = dir(`got ${what}`);
       const got = await tallystick(alice, ["get", String(put.document.dataId), "-o", out]);
       expect(got.exitCode, got.stderr).to.equal(0);
@@ -260,7 +262,7 @@ describe("a round trip through the command line", () => {
     mkdirSync(dir("refused"));
     for (const name of ["a", "z"]) writeFileSync(dir("refused", name), name, { mode: 0o644 });
     symlinkSync("a", dir("refused", "link"));
-    const put = await tallystick(alice, ["put", dir("refused"), "--no-agreement"]);
+    const put = await tallystick(alice, ["put", dir("refused"), "--no-data-set"]);
     const disk = [
       'import fs from "node:fs"; import { syncBuiltinESMExports } from "node:module";',
       'for (const name of process.env.REFUSED.split(",")) fs[name] = () => {',
@@ -296,7 +298,7 @@ describe("a round trip through the command line", () => {
     spawnSync("touch", ["-d", "@9300000000", file]);
     // A file system with shorter times cuts it to one that can be held: then nothing is to be said.
     const isTooLate = statSync(file, { bigint: true }).mtimeNs >= 1n << 63n;
-    const put = await tallystick(alice, ["put", file, "--no-agreement"]);
+    const put = await tallystick(alice, ["put", file, "--no-data-set"]);
     expect(put.exitCode, put.stderr).to.equal(0);
     if (isTooLate) expect(put.stderr).to.include("from the far future");
   });

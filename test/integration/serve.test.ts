@@ -33,7 +33,7 @@ describe("stored files over HTTP", () => {
   after(() => net?.stop());
 
   async function put(host: string): Promise<Record<string, unknown>> {
-    const args = ["put", dir("files"), "--no-agreement", "--host", host];
+    const args = ["put", dir("files"), "--no-data-set", "--host", host];
     const { document, exitCode, stderr } = await tallystick(alice, args);
     expect(exitCode, stderr).to.equal(0);
     return document;

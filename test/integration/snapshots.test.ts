@@ -52,10 +52,10 @@ describe("snapshots", () => {
       expect(second.dataId).to.equal(first.dataId);
       expect(second.snapshot.id).to.not.equal(first.snapshot.id);
       expect(second.snapshot.metadataId).to.equal(first.snapshot.metadataId);
-      expect([second.uploadedObjects, second.record.isNew, second.agreements[0]?.isNew]).to.deep.equal([
+      expect([second.uploadedObjects, second.record.isNew, second.dataSets[0]?.addedSlices]).to.deep.equal([
         0,
         false,
-        false,
+        0,
       ]);
       expect(await sent()).to.equal(before);
       const { snapshots, failures } = await agent.snapshots.list();
@@ -69,7 +69,7 @@ describe("snapshots", () => {
     writeFileSync(dir("files", "letters", "one.txt"), "first letter, amended");
     writeFileSync(dir("files", "new.txt"), "new");
     rmSync(dir("files", "letters", "two.txt"));
-    const put = await documentOf(alice, "put", dir("files"), "--no-agreement", "--tag", "weekly", "--host", "desk");
+    const put = await documentOf(alice, "put", dir("files"), "--no-data-set", "--tag", "weekly", "--host", "desk");
     const id = String((put.snapshot as { id: string }).id);
     const { snapshots } = (await documentOf(alice, "snapshots", "--tag", "weekly")) as { snapshots: { id: string }[] };
     expect(snapshots.map((snapshot) => snapshot.id)).to.deep.equal([id]);
@@ -99,35 +99,41 @@ describe("snapshots", () => {
     expect(readFileSync(dir("out", "letters", "one.txt"), "utf8")).to.equal("first letter, amended");
   });
 
-  it("name their data to audit, status and agreement, also for a put without an agreement of its own", async () => {
+  it("name their data to status and data-set, also after a put without a data set", async () => {
     const dora = await newPerson(net, "dora");
     mkdirSync(dir("named"));
     writeFileSync(dir("named", "one"), "one");
-    const first = await documentOf(dora, "put", dir("named"), "--host", "desk", "--epochs", "5");
-    const [agreement] = first.agreements as { agreementId: string }[];
-    const again = await documentOf(dora, "put", dir("named"), "--no-agreement", "--host", "desk");
-    expect(again).to.deep.include({ dataId: first.dataId, agreements: [] });
-    const running = again.runningAgreements as { agreementId: string }[];
-    expect(running.map(({ agreementId }) => agreementId)).to.deep.equal([agreement?.agreementId]);
+    const first = await documentOf(dora, "put", dir("named"), "--host", "desk", "--runway", "5");
+    const [set] = first.dataSets as { id: string; isNew: boolean; runwayEpochs: number }[];
+    // Two epochs of notice, and the runway.
+    expect(set).to.include({ isNew: true, runwayEpochs: 7 });
+    const again = await documentOf(dora, "put", dir("named"), "--no-data-set", "--host", "desk");
+    expect(again).to.deep.include({ dataId: first.dataId, dataSets: [] });
     const id = String((first.snapshot as { id: string }).id).slice(0, 12);
     for (const name of ["latest", "latest:desk", id, String(first.dataId)]) {
-      expect(await documentOf(dora, "audit", name)).to.deep.include({ intact: true, dataId: first.dataId });
       const { puts } = await documentOf(dora, "status", name);
       expect((puts as { dataId: string }[]).map(({ dataId }) => dataId)).to.deep.equal([first.dataId]);
-      const opened = await documentOf(dora, "agreement", "open", name);
-      expect(opened).to.deep.include({ agreementId: agreement?.agreementId, isNew: false });
     }
-    const place = await tallystick(dora, ["audit", "latest:named/one"]);
+    for (const name of ["latest:desk", id]) {
+      const added = await documentOf(dora, "data-set", "add", name);
+      expect(added.dataId).to.equal(first.dataId);
+      const [unchanged] = added.dataSets as Record<string, unknown>[];
+      expect(unchanged).to.deep.include({ id: set?.id, isNew: false, addedSlices: 0, transactions: [] });
+    }
+    const { audits } = (await documentOf(dora, "audit")) as { audits: Record<string, unknown>[] };
+    expect(audits.map((one) => [one.mode, one.id])).to.deep.equal([["private", set?.id]]);
+    const short = String(set?.id).slice(0, 10);
+    expect(await documentOf(dora, "audit", short)).to.deep.include({ intact: true });
+    expect(await documentOf(dora, "data-set", "show", short)).to.include({ id: set?.id, status: "running" });
+    const place = await tallystick(dora, ["data-set", "add", "latest:named/one"]);
     expect(place.document.error).to.include({ message: "this command is about all of a put, not a path in it" });
-    const wrong = await tallystick(dora, ["audit", "newest"]);
+    const wrong = await tallystick(dora, ["status", "newest"]);
     expect([wrong.exitCode, wrong.stderr.includes("latest:<host> or a data id")]).to.deep.equal([EXIT.usage, true]);
-    const number = await tallystick(dora, ["agreement", "show", "latest"]);
-    expect(number.stderr).to.contain("An agreement is named by its number, which `tallystick agreement ls` shows.");
-    const twice = await tallystick(dora, ["put", dir("named"), dir("named"), "--no-agreement"]);
+    const twice = await tallystick(dora, ["put", dir("named"), dir("named"), "--no-data-set"]);
     expect(twice.document.error).to.include({ message: "named is given twice", hint: "name each path once" });
-    const nameless = await tallystick(dora, ["put", dir("named"), "--no-agreement", "--host", ""]);
+    const nameless = await tallystick(dora, ["put", dir("named"), "--no-data-set", "--host", ""]);
     expect(nameless.document.error).to.include({ message: "the name of the host is empty" });
-    const empty = await tallystick(dora, ["put", dir("named"), "--no-agreement", "--exclude", "*"]);
+    const empty = await tallystick(dora, ["put", dir("named"), "--no-data-set", "--exclude", "*"]);
     expect([empty.exitCode, empty.document.entries], empty.stderr).to.deep.equal([EXIT.ok, 0]);
     expect(empty.stderr).to.contain("warning: what is excluded leaves nothing: look at the patterns");
   });
@@ -158,7 +164,7 @@ describe("snapshots", () => {
         [other, "b"],
       ].map(([person, name]) =>
         withAgentOf(net, person as Person, (agent) =>
-          agent.put([dir(String(name))], { agreement: false, host: "race", tags: [String(name)] }),
+          agent.put([dir(String(name))], { dataSet: false, host: "race", tags: [String(name)] }),
         ),
       ),
     );
@@ -210,7 +216,7 @@ describe("snapshots", () => {
       proxy?.stop();
     });
 
-    const options = { agreement: false as const };
+    const options = { dataSet: false as const };
     /** Has the other device remove everything just before the next head takes its place. */
     function removeAllBeforeNextHead(): { readonly released: readonly number[] } {
       const released: number[] = [];
@@ -283,7 +289,7 @@ describe("snapshots", () => {
     it("are restored in part, with an exit code that says so, and not verified", async () => {
       mkdirSync(dir("five"));
       for (const k of [1, 2, 3, 4, 5]) writeFileSync(dir("five", `f${k}`), pseudoRandomBytes(`f${k}`, 3 * MIB));
-      await documentOf(bob, "put", dir("five"), "--no-agreement");
+      await documentOf(bob, "put", dir("five"), "--no-data-set");
       const deployment = JSON.parse(readFileSync(dir("deployment.json"), "utf8"));
       await withAgentOf(
         net,
@@ -317,7 +323,7 @@ describe("snapshots", () => {
       const writer = spawn("sh", ["-c", script, dir("logs", "big.log")], { stdio: "ignore" });
       try {
         for (const named of [dir("logs"), dir("logs", "big.log")]) {
-          const put = await tallystick(bob, ["put", named, "--no-agreement"]);
+          const put = await tallystick(bob, ["put", named, "--no-data-set"]);
           expect(put.exitCode, put.stderr).to.equal(EXIT.incomplete);
           expect(put.document).to.deep.include({ entries: named === dir("logs") ? 2 : 1 });
           expect(put.document.totalBytes).to.be.greaterThan(24 * MIB);
@@ -334,7 +340,7 @@ describe("snapshots", () => {
       for (const folder of ["beside", "back/beside"]) mkdirSync(dir(folder), { recursive: true });
       for (const name of ["a", "b", "skipped"]) writeFileSync(dir("beside", name), `stored ${name}`);
       writeFileSync(dir("back", "beside", "a"), "mine");
-      const options = ["--no-agreement", "--exclude", "skipped", "--time", "2099-01-01"];
+      const options = ["--no-data-set", "--exclude", "skipped", "--time", "2099-01-01"];
       const put = await tallystick(bob, ["put", dir("beside"), ...options]);
       expect(put.exitCode, put.stderr).to.equal(0);
       expect(put.stderr)

@@ -1,6 +1,7 @@
 /**
- * Bad input on the user's side: files that cannot be read, disks that are full, passphrases and agreements that are
- * wrong. Each gets a typed error with the exit code of its kind, and nothing is recorded, agreed on or left behind.
+ * Bad input on the user's side: files that cannot be read, disks that are full, passphrases and wishes for data
+ * sets that are wrong. Each gets a typed error with the exit code of its kind, and nothing is recorded, paid or left
+ * behind.
  */
 import { spawnSync } from "node:child_process";
 import {
@@ -17,11 +18,25 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { AgreementReport } from "../../offchain/agent/agreements/terms.ts";
-import { proposeCall, reportMissCall, type Terms } from "../../offchain/chain/escrow.ts";
+import type { DataSetReport } from "../../offchain/agent/data-sets/lane.ts";
+import type { ContractCall } from "../../offchain/chain/contract-call.ts";
+import {
+  closeDataSetCall,
+  type DataSetWords,
+  depositCall,
+  NATIVE_TOKEN,
+  openDataSetCall,
+  readOpened,
+  readSchedule,
+  reportDataSetMissCall,
+  retireCall,
+  withdrawBalanceCall,
+} from "../../offchain/chain/escrow.ts";
 import type { ChainRevertedError } from "../../offchain/chain/revert.ts";
 import { TransactionSender } from "../../offchain/chain/sender.ts";
 import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";
+import { SLICE_BYTES } from "../../offchain/core/audit/field.ts";
+import { auditTermsHash } from "../../offchain/core/data-set/terms.ts";
 import type { ErrorCode } from "../../offchain/core/errors.ts";
 import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
 import { type CommandOptions, tallystick } from "../../scripts/demo/command.ts";
@@ -36,6 +51,7 @@ import { requireSmallDisk } from "../helpers/small-disk.ts";
 import { expectSameTree, readTree } from "../helpers/trees.ts";
 
 const MIB = 1024 * 1024;
+const DEALS: ReadonlySet<string> = new Set(["Deposited", "DataSetOpened", "DataSetScheduled", "NoticeGiven"]);
 /** Root may read what nobody may, until that right is taken from it. */
 const AS_OTHERS: CommandOptions =
   process.getuid?.() === 0 ? { wrapper: ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--"] } : {};
@@ -59,9 +75,9 @@ describe("bad input", () => {
     return dir(`place ${places}`);
   }
 
-  /** Proposals and what became of them: not the proofs that the provider sends in the background. */
+  /** Deposits and states of sets: not the proofs that the provider sends in the background. */
   async function deals(): Promise<number> {
-    return (await escrowEvents(net)).filter(({ kind }) => kind.startsWith("Agreement")).length;
+    return (await escrowEvents(net)).filter(({ kind }) => DEALS.has(kind)).length;
   }
 
   /** What must not change when something is refused. */
@@ -90,7 +106,7 @@ describe("bad input", () => {
 
   /** Puts a folder as another user of the machine: the rest is stored, and the exit code says that something is not. */
   async function expectIncomplete(folder: string, remark: Record<string, string>, entries: number): Promise<void> {
-    const put = await tallystick(alice, ["put", "--no-agreement", folder], AS_OTHERS);
+    const put = await tallystick(alice, ["put", "--no-data-set", folder], AS_OTHERS);
     expect(put.exitCode, put.stderr).to.equal(EXIT.incomplete);
     expect(put.document).to.deep.include({ entries });
     const leftOut = { incomplete: true, counts: { [String(remark.kind)]: 1 }, remarks: [remark] };
@@ -150,7 +166,7 @@ describe("bad input", () => {
           const error = await expectFailure(["put", path], "INVALID_INPUT");
           expect(error).to.deep.include({ check: "file type", details: { path } });
         } else {
-          const put = await tallystick(alice, ["put", path, "--no-agreement"]);
+          const put = await tallystick(alice, ["put", path, "--no-data-set"]);
           expect(put.document, put.stderr).to.include({ entries: 1, totalBytes: 0 });
         }
       });
@@ -198,7 +214,7 @@ describe("bad input", () => {
           const victim = join(folder, name);
           meanwhile = () => spoil(victim);
           const { leftOut, entries } = await withAgentOf(net, alice, (agent) =>
-            agent.put([folder], { agreement: false }),
+            agent.put([folder], { dataSet: false }),
           );
           expect(meanwhile).to.equal(undefined);
           expect(leftOut).to.deep.include({ incomplete: true, counts: { [kind]: 1 } });
@@ -225,13 +241,13 @@ describe("bad input", () => {
       const { process } = net.provider;
       await process.stop();
       await process.start(requireSmallDisk(join(net.provider.dir, "data", "store"), 2 * MIB));
-      const error = await expectFailure(["put", folder, "--epochs", "2"], "STORAGE_UNAVAILABLE");
+      const error = await expectFailure(["put", folder, "--runway", "2"], "STORAGE_UNAVAILABLE");
       expect(error).to.deep.include({ party: `provider ${net.provider.url}`, retryable: true });
       await process.stop();
       await process.start();
-      const put = await tallystick(alice, ["put", folder, "--epochs", "2"]);
+      const put = await tallystick(alice, ["put", folder, "--runway", "2"]);
       expect(put.exitCode, put.stderr).to.equal(0);
-      expect((put.document.agreements as unknown[])[0]).to.include({ status: "active" });
+      expect((put.document.dataSets as unknown[])[0]).to.include({ isNew: true });
       dataId = String(put.document.dataId);
     });
 
@@ -268,13 +284,14 @@ describe("bad input", () => {
       mkdirSync(preparations, { recursive: true });
       const before = await state();
       const wrapper = requireSmallDisk(preparations, 4096);
-      const failed = await tallystick(alice, ["put", file, "--epochs", "2"], { wrapper });
+      const failed = await tallystick(alice, ["put", file, "--runway", "2"], { wrapper });
       expect(failed.document.error).to.include({ code: "DISK_FULL", party: "this machine" });
       expect(failed.exitCode).to.equal(exitCodeOf("DISK_FULL"));
       expect((await state()).deals).to.equal(before.deals);
-      const put = await tallystick(alice, ["put", file, "--epochs", "2"]);
+      const put = await tallystick(alice, ["put", file, "--runway", "2"]);
       expect(put.exitCode, put.stderr).to.equal(0);
-      expect((put.document.agreements as unknown[])[0]).to.include({ status: "active", isNew: true });
+      const [set] = put.document.dataSets as { addedSlices: number }[];
+      expect(set?.addedSlices).to.be.greaterThan((6 * MIB) / SLICE_BYTES);
     });
   });
 
@@ -326,62 +343,128 @@ describe("bad input", () => {
     });
   });
 
-  describe("as an agreement", () => {
-    let agreement: AgreementReport;
+  describe("about a data set", () => {
+    let set: DataSetReport;
+    const id = () => set.id ?? "";
 
     before(async () => {
-      const file = join(place(), "agreed");
-      writeFileSync(file, "agreed");
-      const report = await withAgentOf(net, alice, (agent) => agent.put([file], { agreement: { epochs: 2 } }));
-      agreement = report.agreements[0] as AgreementReport;
+      const file = join(place(), "kept");
+      writeFileSync(file, "kept");
+      const report = await withAgentOf(net, alice, (agent) => agent.put([file]));
+      set = report.dataSets[0] as DataSetReport;
     });
 
-    /** Sends a call as alice that the escrow must refuse. @returns name and arguments of its refusal */
-    async function expectRefusal(make: (terms: Terms) => Parameters<TransactionSender["send"]>[0]) {
+    /** Terms and newest schedule of the set. */
+    async function wordsOf() {
+      return await withChain(net, async (chain) => {
+        const opened = await readOpened(chain, id());
+        const scheduled = await readSchedule(chain, id(), undefined);
+        if (opened === undefined || scheduled === undefined) throw new Error("the set is not on chain");
+        return { ...opened, ...scheduled, id: opened.id };
+      });
+    }
+    type Words = Awaited<ReturnType<typeof wordsOf>>;
+
+    /** Sends a call that the escrow must refuse. @returns name and arguments of its refusal */
+    async function expectRefusal(make: (words: Words) => ContractCall, by: Person = alice) {
       const before = await state();
+      const words = await wordsOf();
       const error = await withChain(net, async (chain) => {
-        const sender = new TransactionSender(chain, identityFromPhrase(alice.recoveryPhrase).signingKey);
-        const head = await chain.provider.getBlockNumber();
-        const call = make({ ...agreement.terms, startBlock: BigInt(head + 100) });
-        return (await expectAsyncRejection(() => sender.send(call), "CHAIN_REVERTED")) as ChainRevertedError;
+        const sender = new TransactionSender(chain, identityFromPhrase(by.recoveryPhrase).signingKey);
+        return (await expectAsyncRejection(() => sender.send(make(words)), "CHAIN_REVERTED")) as ChainRevertedError;
       });
       expect(await state()).to.deep.equal(before);
       return error.revert;
     }
 
-    const propose = (over: Partial<Terms>) => (terms: Terms) => proposeCall(net.deployment, { ...terms, ...over });
+    /** A first state that the provider never signed. */
+    const unsigned = {
+      version: 1n,
+      contentHash: `0x${"12".repeat(32)}`,
+      deadlineBlock: 1_000_000n,
+      userSignature: "0x",
+      providerSignature: `0x${"34".repeat(65)}`,
+    };
 
-    it("without a fee", async () => {
-      expect((await expectRefusal(propose({ feePerEpoch: 0n }))).name).to.equal("ZeroFee");
+    it("that its provider never signed, or on terms that the escrow does not know", async () => {
+      const salt = `0x${"56".repeat(32)}`;
+      const open = ({ terms, audit, ranges }: Words) => {
+        const other = { ...audit, salt };
+        const changed = { ...terms, auditHash: auditTermsHash(other) };
+        return openDataSetCall(net.deployment, changed, other, { ...unsigned, ranges });
+      };
+      expect((await expectRefusal(open)).name).to.equal("SignatureInvalid");
+      const again = ({ terms, audit, ranges }: Words) =>
+        openDataSetCall(net.deployment, terms, audit, { ...unsigned, ranges });
+      expect((await expectRefusal(again)).name).to.equal("DataSetExists");
+      const foreign = ({ terms, schedule }: Words) =>
+        closeDataSetCall(net.deployment, { terms: { ...terms, feeFloor: terms.feeFloor + 1n }, schedule });
+      expect((await expectRefusal(foreign)).name).to.equal("UnknownDataSet");
     });
 
-    it("without an epoch, on chain and on the command line", async () => {
-      expect((await expectRefusal(propose({ epochs: 0 }))).name).to.equal("ZeroEpochs");
-      const before = await state();
-      const { exitCode, document } = await tallystick(alice, ["put", net.deploymentFile, "--epochs", "0"]);
-      expect(exitCode).to.equal(exitCodeOf("INVALID_INPUT"));
-      expect(document.error).to.include({ code: "INVALID_INPUT" });
-      expect(await state()).to.deep.equal(before);
+    it("with an older schedule than the newest, and before its end is known", async () => {
+      const close = (schedule: (words: DataSetWords) => Uint8Array) => (words: Words) =>
+        closeDataSetCall(net.deployment, { terms: words.terms, schedule: schedule(words) });
+      expect((await expectRefusal(close(({ schedule }) => schedule.map((byte) => byte ^ 1)))).name).to.equal(
+        "WrongSchedule",
+      );
+      expect((await expectRefusal(close(({ schedule }) => schedule))).name).to.equal("StillRunning");
     });
 
-    it("that has begun already", async () => {
-      const refusal = await expectRefusal(propose({ startBlock: 1n }));
-      expect(refusal.name).to.equal("StartNotInFuture");
+    it("out of which somebody else takes slices, or its user all of them", async () => {
+      const mallory = await newPerson(net, "mallory");
+      const retire = (words: Words) => retireCall(net.deployment, words, undefined, new Uint8Array());
+      expect((await expectRefusal(retire, mallory)).name).to.equal("NotUser");
+      expect((await expectRefusal(retire)).name).to.be.oneOf(["InvalidTerms", "InvalidRanges", "RetirementPending"]);
+      const ranges = set.liveRanges;
+      const failure = await withAgentOf(net, alice, (agent) =>
+        expectAsyncRejection(() => agent.dataSets.retire(id(), ranges), "INVALID_INPUT"),
+      );
+      expect(failure.hint).to.contain("notice");
+      await withAgentOf(net, mallory, (agent) =>
+        expectAsyncRejection(() => agent.dataSets.giveNotice(id()), "NOT_OWNER"),
+      );
     });
 
-    it("with a window longer than its epoch, or less collateral than it promises", async () => {
-      const { epochBlocks, collateral } = agreement.terms;
-      expect((await expectRefusal(propose({ windowBlocks: epochBlocks + 1 }))).name).to.equal("InvalidWindow");
-      expect((await expectRefusal(propose({ collateral: collateral - 1n }))).name).to.equal("CollateralTooLow");
+    it("of which an epoch is reported that is still to come, or that began before it", async () => {
+      const report = (epoch: number) => (words: Words) => reportDataSetMissCall(net.deployment, words, epoch);
+      expect((await expectRefusal(report(100_000))).name).to.equal("NotReportable");
+      expect((await expectRefusal(report(0))).name).to.be.oneOf(["NotPartOfSet", "EpochSettled"]);
     });
 
-    it("about more epochs than the provider takes, or at a higher price than the user allows", async () => {
+    it("from whose balance more is withdrawn than is there, or nothing is added", async () => {
+      const { available } = await withAgentOf(net, alice, (agent) => agent.dataSets.balance());
+      const call = (amount: bigint) => () => withdrawBalanceCall(net.deployment, NATIVE_TOKEN, alice.account, amount);
+      expect((await expectRefusal(call(available))).name).to.equal("BalanceTooLow");
+      const nothing = () => depositCall(net.deployment, NATIVE_TOKEN, alice.account, 0n);
+      expect((await expectRefusal(nothing)).name).to.equal("InvalidAmount");
+      for (const args of [
+        ["top-up", "0"],
+        ["withdraw", "--amount", "0"],
+        ["top-up", "-1"],
+      ]) {
+        await expectFailure(["data-set", ...args], "INVALID_INPUT");
+      }
+    });
+
+    it("for fewer epochs than none, on the command line", async () => {
+      for (const runway of ["-1", "2.5", "long"]) {
+        await expectFailure(["put", net.deploymentFile, "--runway", runway], "INVALID_INPUT");
+      }
+    });
+
+    it("at a higher price than the user allows, or with more draws than the provider takes", async () => {
       const file = join(place(), "wished");
       writeFileSync(file, "wished");
-      for (const wishes of [{ epochs: 1_000_000 }, { sampleCount: 60_000 }, { maximumFeePerEpoch: 1n }]) {
+      for (const wishes of [
+        { maximumFeePerEpoch: 1n },
+        { sampleCount: 60_000 },
+        { runwayEpochs: -1 },
+        { token: alice.account },
+      ]) {
         const before = await deals();
         await withAgentOf(net, alice, (agent) =>
-          expectAsyncRejection(() => agent.put([file], { agreement: wishes }), "INVALID_INPUT"),
+          expectAsyncRejection(() => agent.put([file], { dataSet: wishes }), "INVALID_INPUT"),
         );
         expect(await deals()).to.equal(before);
         // Nothing was stored for it either.
@@ -389,12 +472,6 @@ describe("bad input", () => {
           await withAgentOf(net, alice, async (agent) => (await agent.list()).map(({ name }) => name)),
         ).to.not.include("wished");
       }
-    });
-
-    it("of which an epoch is reported that is still to come, or is none of its", async () => {
-      const report = (epoch: number) => () => reportMissCall(net.deployment, agreement.agreementId, epoch);
-      expect((await expectRefusal(report(1))).name).to.equal("WindowStillOpen");
-      expect((await expectRefusal(report(2))).name).to.equal("NoSuchEpoch");
     });
 
     it("that the account cannot pay: FUNDS, with the data stored and its key recorded", async () => {

@@ -28,6 +28,7 @@ const MIB = 1024 * 1024;
 const OVERSIZE_BYTES = 33 * MIB;
 const DEEP = 5000;
 const ZEROS = `0x${"00".repeat(32)}`;
+const SEGMENT = `/v1/data-sets/${ZEROS}/segments/${ZEROS}`;
 const CHUNK_ID = `bafkrei${"a".repeat(52)}`;
 
 interface Route {
@@ -49,10 +50,13 @@ const ROUTES: readonly Route[] = [
   { daemon: "provider", method: "POST", path: "/v1/claims", session: true },
   { daemon: "provider", method: "POST", path: `/v1/claims/0x${"00".repeat(16)}/answers`, session: true },
   { daemon: "provider", method: "POST", path: "/v1/chunks", session: true, stream: CHUNK_FRAMES },
-  { daemon: "provider", method: "PUT", path: `/v1/preparations/${ZEROS}`, session: true, stream: OCTET_STREAM },
-  { daemon: "provider", method: "PUT", path: `/v1/preparations/${ZEROS}/tags`, session: true, stream: OCTET_STREAM },
-  { daemon: "provider", method: "POST", path: "/v1/agreements", session: true },
-  { daemon: "provider", method: "POST", path: "/v1/agreements/1/audit", session: true },
+  { daemon: "provider", method: "PUT", path: `/v1/data-sets/${ZEROS}`, session: true },
+  { daemon: "provider", method: "PUT", path: `/v1/data-sets/${ZEROS}/powers-a`, session: true, stream: OCTET_STREAM },
+  { daemon: "provider", method: "PUT", path: `${SEGMENT}?firstIndex=1`, session: true, stream: OCTET_STREAM },
+  { daemon: "provider", method: "PUT", path: `${SEGMENT}/tags`, session: true, stream: OCTET_STREAM },
+  { daemon: "provider", method: "POST", path: `/v1/data-sets/${ZEROS}/open`, session: true },
+  { daemon: "provider", method: "POST", path: `/v1/data-sets/${ZEROS}/updates`, session: true },
+  { daemon: "provider", method: "POST", path: `/v1/data-sets/${ZEROS}/audit`, session: true },
 ];
 
 interface BadBody {
@@ -86,7 +90,7 @@ describe("bad requests", () => {
     net = await startLocalNet(SMALL_COMMITTEE);
     alice = await newPerson(net, "alice");
     // Something is there that could be damaged.
-    await withAgentOf(net, alice, (agent) => agent.put([net.deploymentFile], { agreement: { epochs: 2 } }));
+    await withAgentOf(net, alice, (agent) => agent.put([net.deploymentFile]));
   });
   after(() => net?.stop());
 

@@ -91,13 +91,12 @@ describe("the agent in a page", () => {
 
   async function put(
     tab: Page,
-    epochs: number,
+    isKept: boolean,
   ): Promise<{ dataId: string; storedBytes: number; uploadedBytes: number }> {
     await tab.setInputFiles("input[name=file]", join(folder, "film.bin"));
-    await tab.fill("input[name=epochs]", String(epochs));
+    await tab.setChecked("input[name=kept]", isKept);
     await tab.click("#put button");
-    const agreements = epochs > 0 ? 1 : 0;
-    const line = await said(tab, new RegExp(`^stored .* ${agreements} agreements$`), 240);
+    const line = await said(tab, new RegExp(`^stored .* ${isKept ? 1 : 0} data sets$`), 240);
     const [, dataId = "", stored, uploaded] = /^stored (\S+): (\d+) bytes, (\d+) uploaded/.exec(line) ?? [];
     return { dataId, storedBytes: Number(stored), uploadedBytes: Number(uploaded) };
   }
@@ -162,8 +161,8 @@ describe("the agent in a page", () => {
     expect(await listed()).to.deep.equal([]);
   });
 
-  it("stores a file, with an agreement", async () => {
-    const stored = await put(page, 5);
+  it("stores a file, in a data set", async () => {
+    const stored = await put(page, true);
     dataId = stored.dataId;
     expect(dataId).to.match(/^bafkrei/);
     expect(stored.storedBytes).to.be.greaterThan(FILE_BYTES);
@@ -172,7 +171,7 @@ describe("the agent in a page", () => {
   });
 
   it("uploads nothing when the same file is stored again", async () => {
-    expect(await put(page, 0)).to.deep.include({ dataId, uploadedBytes: 0 });
+    expect(await put(page, false)).to.deep.include({ dataId, uploadedBytes: 0 });
   });
 
   it("has identity, list and file after a reload, and after the browser was closed", async () => {
@@ -188,16 +187,17 @@ describe("the agent in a page", () => {
     expect(Buffer.compare(await fetchBytes(dataId), content)).to.equal(0);
   });
 
-  it("makes one record and one agreement when two tabs store the same file at the same time", async () => {
+  it("makes one record, and appends to one data set, when two tabs store the same file at the same time", async () => {
     writeFileSync(join(folder, "film.bin"), content.subarray(0, 500_000));
     const other = await openTab();
     expect(await openIdentity(other)).to.equal(account);
-    const [first, second] = await Promise.all([put(page, 5), put(other, 5)]);
+    const [first, second] = await Promise.all([put(page, true), put(other, true)]);
     expect(first.dataId).to.equal(second.dataId).and.not.equal(dataId);
     // With those of the first file.
     const recorded = (await ledgerEvents(net)).filter(({ kind }) => kind === "KeyRecorded");
-    const proposed = (await escrowEvents(net)).filter(({ kind }) => kind === "AgreementProposed");
-    expect([recorded.length, proposed.length]).to.deep.equal([2, 2]);
+    const events = await escrowEvents(net);
+    const count = (kind: string) => events.filter((event) => event.kind === kind).length;
+    expect([recorded.length, count("DataSetOpened"), count("Deposited")]).to.deep.equal([2, 1, 1]);
     await other.close();
   });
 

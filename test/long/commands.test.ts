@@ -6,6 +6,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
+import { windowsOf } from "../../offchain/core/data-set/epochs.ts";
+import type { DataSetAuditTerms } from "../../offchain/core/data-set/terms.ts";
 import { startTallystick, tallystick } from "../../scripts/demo/command.ts";
 import { programPath } from "../../scripts/programs.ts";
 import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
@@ -14,6 +16,7 @@ import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 import { type Answer, askedWord, atTerminal as runAtTerminal, shownPhrase } from "../helpers/terminal.ts";
 
 const MIB = 1024 * 1024;
+const EPOCH_BLOCKS = 60;
 const ESCAPE = "\u001b";
 
 describe("commands", () => {
@@ -23,7 +26,7 @@ describe("commands", () => {
   const dir = (...names: string[]) => join(net.dir, ...names);
 
   before(async () => {
-    net = await startLocalNet();
+    net = await startLocalNet({ epochBlocks: EPOCH_BLOCKS });
     alice = await newPerson(net, "alice");
     mkdirSync(dir("files"));
     writeFileSync(dir("files", "large"), pseudoRandomBytes("large", 5 * MIB));
@@ -41,42 +44,64 @@ describe("commands", () => {
     }
 
     it("print one document, from put to withdrawal", async () => {
-      const put = await documentOf("put", dir("files"), "--no-agreement");
+      const put = await documentOf("put", dir("files"), "--no-data-set");
       dataId = String(put.dataId);
       expect(put).to.include({ entries: 3, totalBytes: 5 * MIB + 5 });
-      const opened = await documentOf("agreement", "open", dataId, "--epochs", "3", "--samples", "5");
-      const { agreementId } = opened;
-      expect(opened).to.include({ status: "active", isNew: true, dataId });
-      expect(opened.terms).to.include({ epochs: 3, sampleCount: 5 });
+      expect(put.dataSets).to.deep.equal([]);
+      const added = await documentOf("data-set", "add", dataId, "--runway", "3");
+      expect(added).to.include({ dataId });
+      const [set = {}] = added.dataSets as Record<string, unknown>[];
+      expect(set).to.include({ isNew: true, version: "1", addedSlices: set.slices });
+      const id = String(set.id);
+      const fee = BigInt(String(set.feePerEpoch));
 
       expect((await documentOf("ls")).puts).to.have.length(1);
-      expect((await documentOf("agreement", "ls")).agreements).to.have.length(1);
-      expect(await documentOf("agreement", "show", String(agreementId))).to.include({ agreementId, status: "active" });
+      expect((await documentOf("data-set", "ls")).dataSets).to.have.length(1);
+      expect(await documentOf("data-set", "show", id.slice(0, 10))).to.include({
+        id,
+        status: "running",
+        device: "this",
+      });
+      const balance = await documentOf("data-set", "balance");
+      expect(balance).to.include({ available: set.deposited, rate: String(fee) });
+      const topped = await documentOf("data-set", "top-up", String(5n * fee));
+      expect((topped.balance as { runwayEpochs: number }).runwayEpochs).to.equal(Number(balance.runwayEpochs) + 5);
       const status = await documentOf("status");
       expect(status).to.include({ account: alice.account });
       expect((status.puts as object[])[0]).to.include({ dataId, recorded: true, role: "recorder" });
       expect(await documentOf("status", dataId))
         .to.have.property("puts")
         .with.length(1);
-      expect(await documentOf("audit", dataId)).to.include({ intact: true, mode: "private" });
+      const { intact, audits } = await documentOf("audit");
+      expect(intact).to.equal(true);
+      expect((audits as object[])[0]).to.include({ mode: "private", id });
+      expect((await documentOf("audit", id.slice(0, 10))).audits).to.have.length(1);
       expect(await documentOf("get", dataId, "-o", dir("out"))).to.include({ entries: 3 });
       expect((await documentOf("recover")).recovered).to.have.length(1);
 
-      // Epoch after epoch passes in one leap, unproven: the user settles and withdraws before the provider winds up.
+      // Epoch after epoch passes in one leap, unproven: the user reports what is left to report, closes and withdraws.
       await net.provider.process.stop("SIGKILL");
-      await net.chain.mine(200);
-      const settled = await documentOf("agreement", "settle", String(agreementId));
-      expect(settled).to.deep.include({ reported: [0, 1, 2] });
-      const withdrawn = await documentOf("agreement", "withdraw");
-      expect(withdrawn).to.include({ amount: settled.credit, to: alice.account });
-      expect(BigInt(String(withdrawn.amount)) > 0n).to.equal(true);
-      expect(await documentOf("agreement", "withdraw")).to.include({ amount: "0", to: alice.account });
+      const { lastEpoch } = await documentOf("data-set", "notice", id);
+      const { audit } = (await documentOf("data-set", "show", id)) as { audit: DataSetAuditTerms };
+      const { graceEnd } = windowsOf({ ...audit, epochBlocks: EPOCH_BLOCKS }, Number(lastEpoch));
+      await net.chain.mine(graceEnd + 1 - (await net.chain.provider.getBlockNumber()));
+      expect(await documentOf("data-set", "settle", id)).to.deep.include({
+        reported: [Number(lastEpoch) - 1, Number(lastEpoch)],
+        closed: false,
+      });
+      await net.chain.mine(2 * EPOCH_BLOCKS);
+      expect(await documentOf("data-set", "settle", id)).to.deep.include({ reported: [], closed: true });
+      const withdrawn = await documentOf("data-set", "withdraw");
+      // Compensation and bounty of two misses come on top of all that was deposited.
+      expect(withdrawn).to.include({ to: alice.account });
+      expect(BigInt(String(withdrawn.amount)) > BigInt(String(set.deposited)) + 5n * fee).to.equal(true);
+      expect(await documentOf("data-set", "withdraw")).to.include({ amount: "0", to: alice.account });
       await net.provider.process.start();
     });
 
     it("name the network, on stderr and in the document", async () => {
       const { chainId, rpcUrl, contracts } = net.deployment;
-      const { document, stderr } = await tallystick(alice, ["put", dir("files"), "--no-agreement"]);
+      const { document, stderr } = await tallystick(alice, ["put", dir("files"), "--no-data-set"]);
       const rpcHost = new URL(rpcUrl).host;
       const escrow = contracts.storageEscrow;
       expect(document.network).to.deep.equal({ chainId, name: "development chain", rpcHost, escrow });
@@ -85,13 +110,16 @@ describe("commands", () => {
 
     it("print one document with the error, and the exit code of its kind, when they are refused", async () => {
       const refusals = [
-        { args: ["agreement", "cancel", "1"], code: "CONFLICT" },
-        { args: ["agreement", "show", "99"], code: "NOT_FOUND" },
-        { args: ["agreement", "show", "one"], code: "INVALID_INPUT" },
-        { args: ["agreement", "withdraw", "--to", "nobody"], code: "INVALID_INPUT" },
+        { args: ["data-set", "show", "0xabcdef"], code: "NOT_FOUND" },
+        { args: ["data-set", "notice", `0x${"ab".repeat(32)}`], code: "NOT_FOUND" },
+        { args: ["data-set", "show", "one"], code: "INVALID_INPUT" },
+        { args: ["data-set", "top-up", "much"], code: "INVALID_INPUT" },
+        { args: ["data-set", "withdraw", "--to", "nobody"], code: "INVALID_INPUT" },
+        { args: ["data-set", "withdraw", "--amount", "1"], code: "FUNDS" },
         { args: ["status", "no id"], code: "INVALID_INPUT" },
         { args: ["status", `bafkrei${"a".repeat(52)}`], code: "NOT_FOUND" },
-        { args: ["audit", `bafkrei${"a".repeat(52)}`], code: "NOT_FOUND" },
+        { args: ["audit", `bafkrei${"a".repeat(52)}`], code: "INVALID_INPUT" },
+        { args: ["audit"], code: "NOT_FOUND" },
         { args: ["init"], code: "CONFLICT" },
       ] as const;
       for (const { args, code } of refusals) {
@@ -140,14 +168,14 @@ describe("commands", () => {
     });
 
     it("draws a progress bar at a terminal, and none in a pipe or when told to be quiet", async () => {
-      const drawn = await atTerminal(alice, ["put", dir("files"), "--no-agreement"], [], alice.passphrase);
+      const drawn = await atTerminal(alice, ["put", dir("files"), "--no-data-set"], [], alice.passphrase);
       expect(drawn.exitCode, drawn.shown).to.equal(0);
       expect(drawn.shown).to.match(/[░█]+ \d+%/);
       expect(drawn.shown).to.contain(dataId);
-      const quiet = await atTerminal(alice, ["put", dir("files"), "--no-agreement", "--quiet"], [], alice.passphrase);
+      const quiet = await atTerminal(alice, ["put", dir("files"), "--no-data-set", "--quiet"], [], alice.passphrase);
       expect(quiet.shown).to.contain(dataId);
       expect(quiet.shown).to.not.match(/\d+%/);
-      const piped = await startTallystick(alice, ["put", dir("files"), "--no-agreement"]).ended;
+      const piped = await startTallystick(alice, ["put", dir("files"), "--no-data-set"]).ended;
       expect(piped.exitCode, piped.stderr).to.equal(0);
       expect(piped.stdout.split("\n")[0]).to.equal(dataId);
       expect(piped.stdout + piped.stderr)
@@ -158,7 +186,7 @@ describe("commands", () => {
     it("says with three nodes gone what each of them answered", async () => {
       await Promise.all(net.nodes.slice(0, 3).map(({ process }) => process.stop("SIGKILL")));
       const device = await personFrom(net, "device", alice.recoveryPhrase);
-      const put = await startTallystick(device, ["put", dir("files"), "--no-agreement"]).ended;
+      const put = await startTallystick(device, ["put", dir("files"), "--no-data-set"]).ended;
       await Promise.all(net.nodes.slice(0, 3).map(({ process }) => process.start()));
       expect(put.exitCode).to.equal(exitCodeOf("QUORUM_FAILED"));
       for (const [position, { url }] of net.nodes.entries()) {

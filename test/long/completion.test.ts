@@ -29,12 +29,12 @@ describe("completion in real shells", function () {
 
   /** What is typed, and what must be shown after TAB. */
   const CASES = [
-    ["tallystick agr", "tallystick agreement "],
-    ["tallystick agreement se", "tallystick agreement settle "],
-    ["npx tallystick agreement se", "npx tallystick agreement settle "],
-    ["tallystick --home target agreement wi", "tallystick --home target agreement withdraw "],
+    ["tallystick dat", "tallystick data-set "],
+    ["tallystick data-set se", "tallystick data-set settle "],
+    ["npx tallystick data-set se", "npx tallystick data-set settle "],
+    ["tallystick --home target data-set wi", "tallystick --home target data-set withdraw "],
     ["tallystick put --js", "tallystick put --json "],
-    ["tallystick put --epo", "tallystick put --epochs "],
+    ["tallystick put --run", "tallystick put --runway "],
     ["tallystick put name", "tallystick put name\\ with\\ blanks "],
     ["tallystick get id --out tar", "tallystick get id --out target/"],
     ["tallystick completion zs", "tallystick completion zsh "],

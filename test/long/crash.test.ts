@@ -7,10 +7,9 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
-import { proposalsOf } from "../../offchain/agent/agreements/proposals.ts";
 import { openAgent } from "../../offchain/agent/node/index.ts";
 import { type ChainReader, connectChain } from "../../offchain/chain/deployment.ts";
-import type { Agreement } from "../../offchain/chain/escrow.ts";
+import { scanDataSets } from "../../offchain/chain/escrow.ts";
 import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { type PutResult, RunningPut } from "../helpers/running-put.ts";
@@ -35,7 +34,7 @@ describe("crashes in the middle of a put", () => {
   });
 
   /** A new user with a new file, and the plan of its put. */
-  async function plan(agreement: boolean): Promise<{ planFile: string; file: string; homeDir: string }> {
+  async function plan(dataSet: boolean): Promise<{ planFile: string; file: string; homeDir: string }> {
     phrase = newRecoveryPhrase();
     homes += 1;
     const homeDir = at(`home-${homes}`);
@@ -45,7 +44,7 @@ describe("crashes in the middle of a put", () => {
     writeFileSync(file, randomBytes(FILE_BYTES));
     writeFileSync(
       planFile,
-      JSON.stringify({ phrase, deploymentFile: net.deploymentFile, homeDir, path: file, agreement }),
+      JSON.stringify({ phrase, deploymentFile: net.deploymentFile, homeDir, path: file, dataSet }),
     );
     return { planFile, file, homeDir };
   }
@@ -57,12 +56,16 @@ describe("crashes in the middle of a put", () => {
     return result;
   }
 
-  /** What the user has proposed on chain. */
-  async function proposals(): Promise<Agreement[]> {
-    const found: Agreement[] = [];
+  /** Data sets that the user has opened, and how often the balance was topped up. */
+  async function paid(): Promise<{ sets: string[]; deposits: number }> {
+    const sets: string[] = [];
+    let deposits = 0;
     const { account } = identityFromPhrase(phrase);
-    for await (const proposal of proposalsOf(chain, account, 0)) found.push(proposal);
-    return found;
+    for await (const event of scanDataSets(chain, 0, await chain.provider.getBlockNumber())) {
+      if (event.kind === "DataSetOpened" && event.terms.user === account) sets.push(event.id);
+      if (event.kind === "Deposited" && event.user === account) deposits += 1;
+    }
+    return { sets, deposits };
   }
 
   /** From a new device, which knows nothing of what the put left behind. */
@@ -85,12 +88,12 @@ describe("crashes in the middle of a put", () => {
   it("finishes after the agent was killed in every phase, with one record and one deposit", async () => {
     const { planFile, file } = await plan(true);
     const { provider } = net.chain;
-    for (const phase of ["storing", "recording", "agreeing", "uploading", "verifying"]) {
+    for (const phase of ["storing", "recording", "uploading", "verifying"]) {
       // The key is recorded by now; a deposit that is quicker than the kill is not to be mined yet.
       if (phase === "verifying") await provider.send("evm_setAutomine", [false]);
       const run = new RunningPut(planFile);
-      // A run that was killed a little late has left nothing to verify.
-      await run.reached(phase, ...(phase === "verifying" ? ["proposing"] : []));
+      // A run that was killed a little late has left nothing to send or to verify.
+      await run.reached(phase, "verifying", ...(phase === "verifying" ? ["funding"] : []));
       await pause(Math.random() * 60);
       await run.kill();
     }
@@ -109,15 +112,14 @@ describe("crashes in the middle of a put", () => {
     await pause(1000);
     await provider.send("evm_setAutomine", [true]);
     await net.chain.mine(1);
-    await next.reached("accepting");
+    await next.reached("signing");
     await next.kill();
     const result = await finish(planFile);
     expect(result.uploadedBytes).to.be.lessThan(result.storedBytes);
     const again = await finish(planFile);
     expect(again).to.deep.equal({ ...result, uploadedBytes: 0 });
     await expectIdentical(result.dataId, file);
-    const kept = (await proposals()).filter(({ status }) => status !== "cancelled");
-    expect(kept.map(({ id, status }) => `${id} ${status}`)).to.deep.equal([`${result.agreementId} active`]);
+    expect(await paid()).to.deep.equal({ sets: [result.dataSetId], deposits: 1 });
   });
 
   it("finishes after the agent was killed at random moments", async () => {
@@ -133,7 +135,7 @@ describe("crashes in the middle of a put", () => {
   });
 
   it("finishes after the provider was killed", async () => {
-    for (const phase of ["storing", "recording", "uploading"]) {
+    for (const phase of ["storing", "recording", "uploading", "signing"]) {
       const { planFile, file } = await plan(true);
       const run = new RunningPut(planFile);
       await run.reached(phase);
@@ -143,7 +145,30 @@ describe("crashes in the middle of a put", () => {
       // It may have ridden out the break, or given up.
       await run.ended();
       const result = await finish(planFile);
+      expect(await paid(), phase).to.deep.equal({ sets: [result.dataSetId], deposits: 1 });
       await expectIdentical(result.dataId, file);
+    }
+  });
+
+  it("leaves a data set that another device ends with the recovery phrase alone, the first one gone", async () => {
+    const { planFile, homeDir } = await plan(true);
+    const { dataSetId = "" } = await finish(planFile);
+    rmSync(homeDir, { recursive: true });
+    homes += 1;
+    const identity = identityFromPhrase(phrase);
+    const agent = await openAgent({ identity, deployment: net.deployment, homeDir: at(`home-${homes}`) });
+    try {
+      const [lost] = await agent.dataSets.list();
+      expect(lost).to.include({ id: dataSetId, status: "running", device: "other" });
+      const { lastEpoch } = await agent.dataSets.giveNotice(dataSetId);
+      expect(await agent.dataSets.show(dataSetId)).to.include({ status: "ending", lastEpoch });
+      const own = at(`own-${homes}`);
+      writeFileSync(own, "what the second device stores");
+      const { dataSets } = await agent.put([own]);
+      expect(dataSets[0]).to.include({ isNew: true });
+      expect(dataSets[0]?.id).to.not.equal(dataSetId);
+    } finally {
+      await agent.close();
     }
   });
 

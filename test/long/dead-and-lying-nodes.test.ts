@@ -38,7 +38,7 @@ describe("a committee of which some are dead or lie", () => {
     writeFileSync(join(folder, "long"), pseudoRandomBytes("long", 700_000));
     writeFileSync(join(folder, "old", "short"), "dear all,");
     symlinkSync("old/short", join(folder, "latest"));
-    dataId = (await withAgentOf(net, alice, (agent) => agent.put([folder], { agreement: false }))).dataId;
+    dataId = (await withAgentOf(net, alice, (agent) => agent.put([folder], { dataSet: false }))).dataId;
   });
   after(() => net?.stop());
 
@@ -59,7 +59,7 @@ describe("a committee of which some are dead or lie", () => {
   async function putNewFile(name: string) {
     const file = dir(name);
     writeFileSync(file, pseudoRandomBytes(name, 5000));
-    const report = await withAgentOf(net, alice, (agent) => agent.put([file], { agreement: false }));
+    const report = await withAgentOf(net, alice, (agent) => agent.put([file], { dataSet: false }));
     return { file, report };
   }
 
@@ -111,7 +111,7 @@ describe("a committee of which some are dead or lie", () => {
       expect(report.record).to.include({ role: "recorder", isNew: true });
       await Promise.all([2, 3].map((position) => node(position).process.start()));
       await Promise.all([0, 1].map((position) => node(position).process.stop("SIGKILL")));
-      const again = await withAgentOf(net, alice, (agent) => agent.put([file], { agreement: false }));
+      const again = await withAgentOf(net, alice, (agent) => agent.put([file], { dataSet: false }));
       expect(again).to.include({ dataId: report.dataId, uploadedBytes: 0 });
       expect(again.record.isNew).to.equal(false);
       await Promise.all([0, 1].map((position) => node(position).process.start()));
@@ -162,7 +162,7 @@ describe("a committee of which some are dead or lie", () => {
       const file = dir("not stored");
       writeFileSync(file, "not stored");
       const objects = storedObjects();
-      const { exitCode, document } = await tallystick(alice, ["put", file, "--no-agreement"]);
+      const { exitCode, document } = await tallystick(alice, ["put", file, "--no-data-set"]);
       expect(exitCode).to.equal(EXIT_KEYS);
       expect(document.error).to.deep.include({ code: "QUORUM_FAILED", party: "committee" });
       expect(storedObjects()).to.deep.equal(objects);
@@ -244,7 +244,7 @@ describe("a committee of which some are dead or lie", () => {
           expectBlamed(reports, chosen, codes);
           tell("honest", [0, 2]);
           for (const each of stored) {
-            const honest = await withAgentOf(net, alice, (agent) => agent.put([each.file], { agreement: false }));
+            const honest = await withAgentOf(net, alice, (agent) => agent.put([each.file], { dataSet: false }));
             expect(honest).to.include({ dataId: each.dataId, uploadedBytes: 0 });
           }
         });
@@ -280,7 +280,7 @@ describe("a committee of which some are dead or lie", () => {
 
     it("recovers what an account has joined although the first archives show wrong notes of it", async () => {
       const bob = await newPerson(net, "bob");
-      const joined = await withAgentOf(net, bob, (agent) => agent.put([folder], { agreement: false }));
+      const joined = await withAgentOf(net, bob, (agent) => agent.put([folder], { dataSet: false }));
       expect(joined.record.role).to.equal("owner");
       const chosen = tell("wrong notes", [0, 1]);
       const device = await personFrom(net, "bob-again", bob.recoveryPhrase);

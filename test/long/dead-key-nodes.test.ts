@@ -31,7 +31,7 @@ describe("get while key nodes are gone", () => {
     net = await startLocalNet();
     phrase = newRecoveryPhrase();
     writeFileSync(join(net.dir, "file"), randomBytes(3 * MIB));
-    dataId = (await (await device()).put([join(net.dir, "file")], { agreement: false })).dataId;
+    dataId = (await (await device()).put([join(net.dir, "file")], { dataSet: false })).dataId;
   });
   after(async () => {
     for (const agent of opened) await agent.close();
@@ -59,7 +59,7 @@ describe("get while key nodes are gone", () => {
     await net.nodes[1]?.process.stop("SIGKILL");
     await net.nodes[3]?.process.stop("SIGKILL");
     writeFileSync(join(net.dir, "other"), randomBytes(3 * MIB));
-    const report = await (await device()).put([join(net.dir, "other")], { agreement: false });
+    const report = await (await device()).put([join(net.dir, "other")], { dataSet: false });
     expect(report.record.isNew).to.equal(true);
     await net.nodes[1]?.process.start();
     await net.nodes[3]?.process.start();
@@ -97,7 +97,7 @@ describe("get while key nodes are gone", () => {
       expect([...blamed].every((name) => name === "node 2" || name === "node 3")).to.equal(true);
       expect(readFileSync(join(net.dir, "out", "file")).equals(readFileSync(join(net.dir, "file")))).to.equal(true);
       writeFileSync(join(net.dir, "third"), randomBytes(6 * MIB));
-      const report = await agent.put([join(net.dir, "third")], { agreement: false });
+      const report = await agent.put([join(net.dir, "third")], { dataSet: false });
       const liars = report.nodes.filter(({ answer }) => answer === "INVALID_PROOF").map(({ index }) => index);
       expect(liars.every((index) => index === 2 || index === 3)).to.equal(true);
       await agent.get(report.dataId, join(net.dir, "out"));
@@ -129,7 +129,7 @@ describe("get while key nodes are gone", () => {
       "UNREACHABLE",
     ]);
     expect(readdirSync(net.dir)).to.not.include("out");
-    const putError = await rejection(agent.put([join(net.dir, "file")], { agreement: false }));
+    const putError = await rejection(agent.put([join(net.dir, "file")], { dataSet: false }));
     expect(putError.code).to.equal("QUORUM_FAILED");
     for (const position of [0, 2, 4]) await net.nodes[position]?.process.start();
   });

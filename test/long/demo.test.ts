@@ -42,7 +42,7 @@ describe("demo", () => {
       "proven in block",
       "audits again: damaged (exit code 7)",
       "was missed: fee",
-      "alice withdrew",
+      "alice withdraws what",
       "gas of a proof on chain",
     ]) {
       expect(stdout).to.contain(part);

@@ -9,6 +9,8 @@ import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-
 
 const ROOT = resolve(import.meta.dirname, "..", "..");
 const HARDHAT = join(ROOT, "node_modules", "hardhat", "dist", "src", "cli.js");
+/** Longer than all that is done before blocks are mined on purpose. */
+const EPOCH_BLOCKS = 500;
 const PASSPHRASE = "a passphrase of the front doors";
 
 interface Ended {
@@ -22,7 +24,7 @@ describe("Hardhat tasks", () => {
   let home: string;
   let file: string;
   before(async () => {
-    net = await startLocalNet(SMALL_COMMITTEE);
+    net = await startLocalNet({ ...SMALL_COMMITTEE, epochBlocks: EPOCH_BLOCKS });
     home = join(net.dir, "home");
     file = join(net.dir, "letter.txt");
     mkdirSync(home);
@@ -70,9 +72,10 @@ describe("Hardhat tasks", () => {
   it("makes an identity, stores, audits, restores, settles and withdraws with Hardhat tasks", async () => {
     const { recoveryPhrase } = await runTask("init");
     expect(String(recoveryPhrase).split(" ")).to.have.length(24);
-    const { dataId, agreements } = await runTask("put", "--file", file, "--epochs", "3");
-    const audited = await runTask("audit", "--id", String(dataId));
-    expect(audited).to.include({ mode: "private", dataId });
+    const { dataId, dataSets } = await runTask("put", "--file", file, "--runway", "3");
+    const [{ id, feePerEpoch } = { id: "", feePerEpoch: "" }] = dataSets as { id: string; feePerEpoch: string }[];
+    const { audits } = await runTask("audit");
+    expect((audits as object[])[0]).to.include({ mode: "private", id });
     const out = join(net.dir, "from-task");
     await runTask("get", "--id", String(dataId), "--out", out);
     expect(readFileSync(join(out, "letter.txt"))).to.deep.equal(readFileSync(file));
@@ -81,14 +84,23 @@ describe("Hardhat tasks", () => {
     expect((await runTask("status")).puts).to.have.length(1);
     expect((await runTask("recover")).recovered).to.have.length(1);
 
-    // The provider sleeps through all epochs.
+    const listed = (await runTask("data-set", "ls")).dataSets as object[];
+    expect(listed).to.have.length(1);
+    expect(listed[0]).to.include({ id, status: "running", feePerEpoch });
+    const topped = await runTask("data-set", "top-up", "--amount", "1000");
+    expect(topped.amount).to.equal("1000");
+
+    // The provider sleeps through all epochs, and through the end that its user gives notice of.
     await net.provider.process.stop("SIGKILL");
-    await net.chain.mine(200);
-    const [{ agreementId } = { agreementId: "" }] = agreements as { agreementId: string }[];
-    const settled = await runTask("agreement", "settle", "--agreement", agreementId);
-    expect(settled.reported).to.deep.equal([0, 1, 2]);
-    const withdrawn = await runTask("agreement", "withdraw");
-    expect(withdrawn.amount).to.equal(settled.credit);
+    const { lastEpoch } = await runTask("data-set", "notice", "--data-set", id.slice(0, 12));
+    await net.chain.mine(5 * EPOCH_BLOCKS);
+    expect(await runTask("data-set", "show", "--data-set", id)).to.include({ status: "over", lastEpoch });
+    const settled = await runTask("data-set", "settle", "--data-set", id);
+    expect(settled).to.include({ closed: true });
+    // Nothing was proven, so everything comes back.
+    const deposited = BigInt((dataSets as { deposited: string }[])[0]?.deposited ?? "");
+    const withdrawn = await runTask("data-set", "withdraw");
+    expect(BigInt(String(withdrawn.amount))).to.equal(deposited + 1000n);
     await net.provider.process.start();
   });
 
@@ -96,8 +108,9 @@ describe("Hardhat tasks", () => {
     const id = `bafkrei${"a".repeat(52)}`;
     for (const [args, refusal] of [
       [["get", "--id", id], "INVALID_INPUT"],
-      [["audit", "--id", id], "NOT_FOUND"],
-      [["agreement", "settle", "--agreement", "one"], "INVALID_INPUT"],
+      [["audit", "--data-set", `0x${"ab".repeat(32)}`], "NOT_FOUND"],
+      [["data-set", "settle"], "INVALID_INPUT"],
+      [["data-set", "notice", "--data-set", "0xabcdef"], "NOT_FOUND"],
       [["put", "--file", join(net.dir, "missing")], "FILE_UNREADABLE"],
       [["put", "--file", file, "--key-mode", "merkel"], "INVALID_INPUT"],
       [["init"], "CONFLICT"],
@@ -117,7 +130,7 @@ describe("Hardhat tasks", () => {
     const folder = join(net.dir, "letters");
     mkdirSync(folder);
     for (const name of ["first", "second"]) writeFileSync(join(folder, name), `the ${name} letter`);
-    const { dataId } = await runTask("put", "--file", folder, "--no-agreement", "--key-mode", "merkle");
+    const { dataId } = await runTask("put", "--file", folder, "--no-data-set", "--key-mode", "merkle");
     mkdirSync(join(out, "letters", "first"), { recursive: true });
     const args = ["get", "--id", String(dataId), "--out", out];
     const { code, stdout, stderr } = await run(HARDHAT, "--network", "localhost", "tallystick", ...args);
@@ -138,7 +151,7 @@ describe("Hardhat tasks", () => {
   it("puts in the key mode that is named, so that another mode gives another data id", async () => {
     const ids: unknown[] = [];
     for (const mode of [[], ["--key-mode", "oprf"], ["--key-mode", "merkle"]]) {
-      ids.push((await runTask("put", "--file", net.deploymentFile, "--no-agreement", ...mode)).dataId);
+      ids.push((await runTask("put", "--file", net.deploymentFile, "--no-data-set", ...mode)).dataId);
     }
     expect(ids[1]).to.equal(ids[0]);
     expect(ids[2]).not.to.equal(ids[0]);
@@ -155,7 +168,7 @@ describe("Hardhat tasks", () => {
     const user = { home, deploymentFile: net.deploymentFile, passphrase: PASSPHRASE };
     const { document: status } = await tallystick(user, ["status"]);
     await net.chain.provider.send("anvil_setBalance", [status.account, "0x0"]);
-    const { exitCode, stderr } = await tallystick(user, ["put", net.deploymentFile, "--epochs", "2"]);
+    const { exitCode, stderr } = await tallystick(user, ["put", net.deploymentFile, "--runway", "2"]);
     expect(exitCode, stderr).to.equal(0);
     expect(stderr).to.include("the account was given 100 coins");
   });

@@ -2,13 +2,11 @@
  * Inputs of one account that used to stall a provider for minutes. A request that is refused or hostile delays another
  * account's by 250 ms at most, and the provider's memory stays below 400 MiB. Prints the figures.
  */
-import { concatBytes } from "@noble/hashes/utils.js";
 import { expect } from "chai";
-import { randomBytes } from "#primitives";
-import { auditPublicKey, deriveAuditSecrets } from "../../offchain/core/audit/keys.ts";
 import { encodeManifest } from "../../offchain/core/audit/manifest.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
-import { preparationBody } from "../../offchain/core/wire/preparation-body.ts";
+import { segmentBody } from "../csp/audited-data.ts";
+import { Device } from "../csp/data-sets/device.ts";
 import { longest, openMany, probedDuring, repeatingBody, storedWithWrongTags, verifyAll } from "../csp/hostile-load.ts";
 import { randomChunk } from "../csp/provider-fixture.ts";
 import { type ProviderClient, ProviderProcess } from "../csp/provider-process.ts";
@@ -24,7 +22,7 @@ describe("a provider that one account attacks", function () {
   this.timeout(600_000);
   let local: LocalChain;
   let provider: ProviderProcess;
-  let mallory: ProviderClient;
+  let mallory: Device;
   let bob: ProviderClient;
   let usual: number;
   before(async () => {
@@ -32,7 +30,8 @@ describe("a provider that one account attacks", function () {
     local = await startLocalChain();
     provider = await ProviderProcess.prepare(local);
     await provider.start();
-    mallory = await provider.connect(local.account(1));
+    mallory = await Device.connect(local.chain, provider, local.account(1));
+    await mallory.begin();
     bob = await provider.connect(local.account(2));
     const idle = await probedDuring(provider.url, bob.token, () => new Promise((resolve) => setTimeout(resolve, 3000)));
     usual = longest(idle.times);
@@ -72,8 +71,8 @@ describe("a provider that one account attacks", function () {
   for (const count of [1, 12]) {
     it(`with ${count} manifests of ${ENTRIES} entries that name one object`, async () => {
       const object = randomChunk(64);
-      await mallory.upload(object);
-      const body = repeatingBody(auditPublicKey(deriveAuditSecrets(randomBytes(32)), 5n), object, ENTRIES);
+      await mallory.client.upload(object);
+      const body = repeatingBody(object, ENTRIES);
       const answers = await measure(`${count} manifests`, () => openMany(mallory, body, count));
       for (const { status } of answers) expect(status).to.be.oneOf([400, 429]);
       expect(answers.some(({ json }) => json.error.check === "distinct chunks")).to.equal(true);
@@ -83,20 +82,19 @@ describe("a provider that one account attacks", function () {
   it("with manifests of many objects that it owns, opened again and again", async () => {
     const chunks = Array.from({ length: 4096 }, () => randomChunk(40));
     for (let first = 0; first < chunks.length; first += 1024)
-      await mallory.upload(...chunks.slice(first, first + 1024));
+      await mallory.client.upload(...chunks.slice(first, first + 1024));
     const manifest = encodeManifest({
       version: 1,
       chunks: chunks.map(({ id, bytes }) => ({ id, sizeBytes: bytes.length })),
     });
-    const key = auditPublicKey(deriveAuditSecrets(randomBytes(32)), 5n);
-    const body = concatBytes(...preparationBody(manifest, key));
+    const body = segmentBody(manifest);
     const answers = await measure("12 manifests of 4,096 objects", () => openMany(mallory, body, 12));
     expect(answers.some(({ status }) => status === 200)).to.equal(true);
   });
 
   it("with a verification of tags that are wrong", async () => {
-    const data = await storedWithWrongTags(mallory, 24);
-    const answer = await measure("verification of 48 MiB", () => verifyAll(mallory, data));
+    const segment = await storedWithWrongTags(mallory, 24);
+    const answer = await measure("verification of 48 MiB", () => verifyAll(mallory, segment));
     expect(answer.json.error.code).to.equal("INVALID_PROOF");
   });
 });

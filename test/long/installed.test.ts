@@ -129,10 +129,10 @@ describe("the installed package", () => {
     expect(readFileSync(join(project, "restored", "README.md"), "utf8")).to.equal(readme);
   });
 
-  it("runs the example program, and a contract reads the agreement that it made", async () => {
+  it("runs the example program, and a contract reads the data set that it opened", async () => {
     const script = join(folder, "script");
     const printed = await succeeds(script, "node", "put-and-get.ts", "package.json", "restored");
-    const { dataId, sampleCount, agreementId } = JSON.parse(printed);
+    const { dataId, sampleCount, dataSetId } = JSON.parse(printed);
     expect(dataId).to.match(/^bafkrei/);
     expect(sampleCount).to.be.greaterThan(0);
     expect(readFileSync(join(script, "restored", "package.json"), "utf8")).to.equal(
@@ -140,19 +140,23 @@ describe("the installed package", () => {
     );
 
     const contract = join(folder, "contract");
-    Object.assign(environment, { ESCROW: net.deployment.contracts.storageEscrow, AGREEMENT: agreementId });
+    Object.assign(environment, { ESCROW: net.deployment.contracts.storageEscrow, DATA_SET: dataSetId });
     await succeeds(contract, "hardhat", "build");
     const read = await succeeds(
       contract,
       "hardhat",
       "run",
       "--no-compile",
-      "scripts/read-agreement.ts",
+      "scripts/read-data-set.ts",
       "--network",
       "localhost",
     );
-    const { account } = JSON.parse(await succeeds(folder, "tallystick", "status", "--json"));
-    expect(JSON.parse(read.trim().split("\n").at(-1) ?? "")).to.deep.equal({ kept: true, user: account });
+    const { dataSets } = JSON.parse(await succeeds(folder, "tallystick", "data-set", "ls", "--json"));
+    expect(dataSets.map(({ id }: { id: string }) => id)).to.deep.equal([dataSetId]);
+    // What was proven may be more by now.
+    const looked = JSON.parse(read.trim().split("\n").at(-1) ?? "");
+    expect(looked).to.have.keys("kept", "proven").and.to.include({ kept: true });
+    expect(looked.proven).to.be.at.most(dataSets[0].provenEpochs);
   });
 
   it("stores and restores on the oldest Node that it allows, by the command and by the SDK", async () => {
@@ -183,7 +187,7 @@ describe("the installed package", () => {
   it("gives a Hardhat project the tasks and the contracts", async () => {
     const project = join(folder, "hardhat");
     const help = await succeeds(project, "hardhat", "tallystick", "--help");
-    for (const task of ["init", "put", "get", "ls", "status", "audit", "recover", "agreement", "deployment"])
+    for (const task of ["init", "put", "get", "ls", "status", "audit", "recover", "data-set", "deployment"])
       expect(help).to.contain(`tallystick ${task} `);
     const { puts } = JSON.parse(await succeeds(project, "hardhat", "--network", "localhost", "tallystick", "ls"));
     expect(puts).to.have.length.greaterThan(1);
@@ -192,7 +196,6 @@ describe("the installed package", () => {
       "nodeRegistry",
       "keyLedger",
       "storageEscrow",
-      "dataSetEscrow",
     );
   });
 

@@ -11,7 +11,6 @@ import { fileTag } from "../../offchain/core/record/key-record.ts";
 import { type CommandResult, startTallystick, tallystick } from "../../scripts/demo/command.ts";
 import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";
 import { notServed, providerFor } from "../helpers/acknowledged.ts";
-import { jsonOf } from "../helpers/http-proxy.ts";
 import { Interruptions, type Moment } from "../helpers/interruptions.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { escrowEvents, ledgerEvents } from "../helpers/on-chain.ts";
@@ -27,7 +26,9 @@ const PROVIDER_ROUNDS = 2;
 const NODE_ROUNDS = 1;
 /** More than one group of uploads. */
 const LARGE_FILE_BYTES = 9 * 1024 * 1024;
-const EPOCHS = 2;
+const RUNWAY_EPOCHS = 200;
+/** That a disturbed put may take more than another one: metadata of a run that was killed, rounding. */
+const MORE_SLICES = 3;
 /** Strikes are planned within this part of what an undisturbed put asks for, so that they come before its end. */
 const PART_STRUCK = 0.85;
 const LONGEST_DELAY_MILLISECONDS = 120;
@@ -38,10 +39,15 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
   let net: LocalNet;
   let wires: Interruptions;
   let alice: Person;
-  /** Requests of an undisturbed put. */
+  /** Requests of an undisturbed put, and what it adds to the set. */
   let usualRequests: number;
-  /** Puts that have been finished: each has one record and one running agreement. */
+  let usualSlices: number;
+  /** Puts that have been finished: each has one record, and all are in one data set. */
   let finished = 0;
+  /** What somebody else has done beside it. */
+  let others = { opened: 0, deposited: 0 };
+  /** The device's only one. */
+  let dataSetId: string;
   const dir = (...names: string[]) => join(net.dir, ...names);
 
   before(async () => {
@@ -50,15 +56,32 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
     const deploymentFile = dir("by-way-of-proxies.json");
     writeFileSync(deploymentFile, JSON.stringify(wires.deploymentOf(net)));
     alice = { ...(await newPerson(net, "alice")), deploymentFile };
-    const { exitCode, stderr } = await put(makeFolder("undisturbed"));
-    expect(exitCode, stderr).to.equal(0);
-    usualRequests = wires.requests;
-    finished += 1;
+    // What is funded here lasts for all that follows, so an undisturbed put is one that appends.
+    await withAgentOf(net, alice, (agent) => agent.dataSets.topUp(10n ** 18n));
+    for (const name of ["first", "undisturbed"]) {
+      wires.reset();
+      const { exitCode, stderr, document } = await put(makeFolder(name));
+      expect(exitCode, stderr).to.equal(0);
+      usualRequests = wires.requests;
+      finished += 1;
+      dataSetId = setOf(document).id;
+      usualSlices = setOf(document).slices / finished;
+    }
   });
   after(async () => {
     await wires?.stop();
     await net?.stop();
   });
+
+  /** The request with this place among those that are like this. */
+  function nth(place: number, isLike: (request: { path: string; body: Uint8Array }) => boolean): Moment["request"] {
+    let passed = 0;
+    return (request) => {
+      if (!isLike(request)) return false;
+      passed += 1;
+      return passed === place;
+    };
+  }
 
   function makeFolder(name: string): string {
     const folder = dir(name);
@@ -70,7 +93,12 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
     return folder;
   }
 
-  const putArguments = (folder: string) => ["put", folder, "--epochs", String(EPOCHS)];
+  const putArguments = (folder: string) => ["put", folder, "--runway", String(RUNWAY_EPOCHS)];
+  const setOf = (document: CommandResult["document"]) =>
+    (document.dataSets as { id: string; version: string; slices: number; isNew: boolean }[])[0] ?? {
+      id: "",
+      slices: 0,
+    };
   const put = (folder: string): Promise<CommandResult> => tallystick(alice, putArguments(folder));
 
   function randomMoment(round: string): Moment {
@@ -94,11 +122,14 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
   async function expectFinished(folder: string, document: CommandResult["document"]): Promise<void> {
     finished += 1;
     const dataId = String(document.dataId);
-    const { manifestHash } = ((document.agreements as unknown[])[0] as { terms: { manifestHash: string } }).terms;
     const out = dir(`${dataId} out`);
-    const agreements = await withAgentOf(net, alice, async (agent) => {
+    const sets = await withAgentOf(net, alice, async (agent) => {
       await agent.get(dataId, out);
-      return (await agent.agreements.list()).filter(({ terms }) => terms.manifestHash === manifestHash);
+      // The provider has what the set says that it has, and nothing of this put is missing in it.
+      await agent.dataSets.audit(dataSetId);
+      const again = await agent.dataSets.add(dataId);
+      expect(again[0], "slices that were missing").to.include({ id: dataSetId, addedSlices: 0 });
+      return await agent.dataSets.list();
     });
     const name = folder.slice(net.dir.length + 1);
     expectSameTree(readTree(join(out, name)), readTree(folder));
@@ -107,20 +138,18 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
     const events = await ledgerEvents(net);
     const records = events.filter((event) => event.kind === "KeyRecorded" && event.record.fileTag === tag);
     expect(records, "records of the put").to.have.length(1);
-    const statuses = agreements.map(({ status }) => status);
-    expect(statuses, "agreements about the put").to.deep.equal(["active"]);
+    expect(sets.map(({ id, status }) => `${id} ${status}`)).to.deep.equal([`${dataSetId} running`]);
+    expect(setOf(document), "the set as put reports it").to.include({ id: dataSetId, slices: sets[0]?.slices });
+    expect(sets[0]?.slices, "slices of all puts").to.be.at.most(finished * (usualSlices + MORE_SLICES));
     await expectPaidOnce();
   }
 
-  /** One deposit for each put; others were taken back and are the user's credit. */
+  /** One set, in which nothing is twice, and no money beside what was deposited at first. */
   async function expectPaidOnce(): Promise<void> {
     const events = await escrowEvents(net);
     const count = (kind: string) => events.filter((event) => event.kind === kind).length;
-    expect(count("AgreementProposed") - count("AgreementCancelled"), "deposits that count").to.equal(finished);
-    expect(count("AgreementAccepted"), "accepted agreements").to.equal(finished);
-    const refunds = events.reduce((sum, event) => sum + (event.kind === "AgreementCancelled" ? event.refund : 0n), 0n);
-    const credit = await withAgentOf(net, alice, (agent) => agent.agreements.credit());
-    expect(credit, "credit from proposals that were taken back").to.equal(refunds);
+    expect(count("DataSetOpened"), "data sets").to.equal(1 + others.opened);
+    expect(count("Deposited"), "deposits").to.equal(1 + others.deposited);
   }
 
   /** Every object that the provider acknowledged is still served, byte for byte. */
@@ -170,30 +199,52 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
       await expectFinished(folder, await finish(folder));
     });
 
-    it("finds its proposal again when it was killed before it knew the transaction", async () => {
-      const isTransaction = (request: { path: string; body: Uint8Array }) =>
-        request.path === "/" && jsonOf(request).method === "eth_sendRawTransaction";
-      await killedCommandRound("proposing", { when: "after", request: isTransaction });
-      await expectNoProposalTakenBack();
+    /** Requests to the chain may come in batches. */
+    const isTransaction = ({ path, body }: { path: string; body: Uint8Array }) =>
+      path === "/" && new TextDecoder().decode(body).includes('"eth_sendRawTransaction"');
+
+    const proposesState = ({ path }: { path: string }) => path.endsWith("/updates");
+
+    it("goes on with the state that it has signed when it was killed before the provider had it", async () => {
+      await killedCommandRound("before the state", { when: "before", request: proposesState });
     });
 
-    it("goes on with its proposal when it was killed between proposal and acceptance", async () => {
-      const asksToAccept = ({ path }: { path: string }) => path === "/v1/agreements";
-      await killedCommandRound("before acceptance", { when: "before", request: asksToAccept });
-      await expectNoProposalTakenBack();
+    it("finds the state on chain when it was killed after the provider had sent it", async () => {
+      await killedCommandRound("after the state", { when: "after", request: proposesState });
     });
 
-    it("finds the agreement when it was killed after acceptance, before it knew of it", async () => {
-      const asksToAccept = ({ path }: { path: string }) => path === "/v1/agreements";
-      await killedCommandRound("after acceptance", { when: "after", request: asksToAccept });
-      await expectNoProposalTakenBack();
+    it("opens one set, and deposits once, when another device is killed at both", async () => {
+      const deploymentFile = alice.deploymentFile;
+      const bob = { ...(await newPerson(net, "bob")), deploymentFile };
+      const file = dir("of bob");
+      writeFileSync(file, "of bob");
+      const moments: Moment[] = [
+        // The deposit: nothing else is sent by the device itself.
+        { when: "after", request: isTransaction },
+        { when: "after", request: ({ path }) => path.endsWith("/open") },
+      ];
+      for (const moment of moments) {
+        wires.reset();
+        const command = startTallystick(bob, ["--json", "put", file]);
+        wires.plan(moment, async () => void command.process.kill("SIGKILL"));
+        expect((await command.ended).exitCode).to.not.equal(0);
+        expect(wires.struck).to.not.equal(undefined);
+      }
+      wires.reset();
+      const { exitCode, document, stderr } = await tallystick(bob, ["put", file]);
+      expect(exitCode, stderr).to.equal(0);
+      const events = (await escrowEvents(net)).filter(
+        (event) =>
+          (event.kind === "Deposited" && event.user === bob.account) ||
+          (event.kind === "DataSetOpened" && event.terms.user === bob.account),
+      );
+      expect(events.map(({ kind }) => kind)).to.deep.equal(["Deposited", "DataSetOpened"]);
+      expect(events.at(-1)).to.include({ id: setOf(document).id });
+      const { dataSets } = (await tallystick(bob, ["data-set", "ls"])).document as { dataSets: object[] };
+      expect(dataSets).to.have.length(1);
+      await tallystick(bob, ["data-set", "notice", setOf(document).id]);
+      others = { opened: 1, deposited: 1 };
     });
-
-    /** The newest proposal is the one that was accepted. */
-    async function expectNoProposalTakenBack(): Promise<void> {
-      const kinds = (await escrowEvents(net)).map(({ kind }) => kind).filter((kind) => kind.startsWith("Agreement"));
-      expect(kinds.slice(-2)).to.deep.equal(["AgreementProposed", "AgreementAccepted"]);
-    }
 
     it("leaves files that a later put removes, once no command can be using them", async () => {
       const preparations = join(alice.home, "preparations");
@@ -202,7 +253,7 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
       for (const name of left) if (name !== "fresh") utimesSync(join(preparations, name), 1.5e9, 1.5e9);
       const file = dir("later");
       writeFileSync(file, "later");
-      await withAgentOf(net, alice, (agent) => agent.put([file], { agreement: { epochs: EPOCHS } }));
+      await withAgentOf(net, alice, (agent) => agent.put([file]));
       finished += 1;
       expect(readdirSync(preparations)).to.deep.equal(["fresh"]);
     });
@@ -210,14 +261,7 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
 
   describe("of the provider", () => {
     /** The request with this place among those to the provider. */
-    function toProvider(place: number): Moment["request"] {
-      let passed = 0;
-      return ({ path }) => {
-        if (!path.startsWith("/v1/")) return false;
-        passed += 1;
-        return passed === place;
-      };
-    }
+    const toProvider = (place: number) => nth(place, ({ path }) => path.startsWith("/v1/"));
 
     /** Kills the provider at a moment of a put, and starts it again at once. */
     async function killProvider(folder: string, moment: Moment): Promise<void> {
@@ -247,14 +291,13 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
       await expectFinished(folder, await finish(folder));
     });
 
-    it("continues an agreement that it accepted on chain just before it was killed", async () => {
-      const folder = makeFolder("dead after acceptance");
-      await killProvider(folder, { when: "after", request: ({ path }) => path === "/v1/agreements" });
+    it("goes on with a state that it brought on chain just before it was killed", async () => {
+      const folder = makeFolder("dead after the state");
+      await killProvider(folder, { when: "after", request: ({ path }) => path.endsWith("/updates") });
       const document = await finish(folder);
       await expectFinished(folder, document);
-      const id = BigInt(((document.agreements as unknown[])[0] as { agreementId: string }).agreementId);
-      const { providerView } = await withAgentOf(net, alice, (agent) => agent.agreements.show(id));
-      expect(providerView).to.include({ state: "active", agreementId: String(id) });
+      const { providerView, version } = await withAgentOf(net, alice, (agent) => agent.dataSets.show(dataSetId));
+      expect(providerView).to.include({ state: "running", id: dataSetId, version: String(version) });
     });
   });
 
@@ -288,7 +331,9 @@ describe(`put under kill -9 (TALLYSTICK_TEST_SEED=${SEED})`, () => {
 
     /** Every record on the ledger is in the node's archive, with a share that it can open. */
     async function expectArchiveComplete(node: DevnetDaemon): Promise<void> {
-      const recorded = (await ledgerEvents(net)).filter(({ kind }) => kind === "KeyRecorded");
+      const recorded = (await ledgerEvents(net)).filter(
+        (event) => event.kind === "KeyRecorded" && event.record.account === alice.account,
+      );
       expect(recorded).to.have.length(finished);
       const answer = await fetch(`${node.url}/v1/records?account=${alice.account}&limit=200`);
       const { records } = (await answer.json()) as { records: { share: string }[] };

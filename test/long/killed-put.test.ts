@@ -27,10 +27,10 @@ describe("a put that is killed", () => {
     const planFile = join(net.dir, "plan.json");
     writeFileSync(file, randomBytes(FILE_BYTES));
     const { recoveryPhrase: phrase, deploymentFile, home: homeDir } = alice;
-    writeFileSync(planFile, JSON.stringify({ phrase, deploymentFile, homeDir, path: file, agreement: true }));
+    writeFileSync(planFile, JSON.stringify({ phrase, deploymentFile, homeDir, path: file, dataSet: true }));
     for (const phase of ["storing", "recording", "verifying"]) {
       const run = new RunningPut(planFile);
-      await run.reached(phase, "accepting");
+      await run.reached(phase, "signing");
       await pause(Math.random() * 60);
       await run.kill();
     }
@@ -47,7 +47,11 @@ describe("a put that is killed", () => {
       (event) => event.kind === "KeyRecorded" && event.record.account === account,
     );
     expect(records).to.have.length(1);
-    const deals = (await escrowEvents(net)).filter((event) => "user" in event && event.user === account);
-    expect(deals.map(({ kind }) => kind)).to.deep.equal(["AgreementProposed", "AgreementAccepted"]);
+    const paid = (await escrowEvents(net)).filter((event) => "user" in event && event.user === account);
+    expect(paid.map(({ kind }) => kind)).to.deep.equal(["Deposited"]);
+    const opened = (await escrowEvents(net)).filter(
+      (event) => event.kind === "DataSetOpened" && event.terms.user === account,
+    );
+    expect(opened.map((event) => "id" in event && event.id)).to.deep.equal([result.dataSetId]);
   });
 });

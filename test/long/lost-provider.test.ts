@@ -36,7 +36,7 @@ describe("a put after a loss", () => {
   const dataDir = () => join(net.provider.dir, "data");
 
   async function expectStoredAgain(person: Person): Promise<void> {
-    const report = await withAgentOf(net, person, (agent) => agent.put([tree], { agreement: false }));
+    const report = await withAgentOf(net, person, (agent) => agent.put([tree], { dataSet: false }));
     expect(report.uploadedBytes).to.be.greaterThan(3 * MIB);
     const out = join(person.home, "out");
     const { damaged } = await withAgentOf(net, person, (agent) => agent.get(report.dataId, out));
@@ -49,7 +49,7 @@ describe("a put after a loss", () => {
     const ended = new AbortController();
     const interrupted = withAgentOf(net, alice, (agent) =>
       agent.put([tree], {
-        agreement: false,
+        dataSet: false,
         signal: ended.signal,
         onProgress: ({ phase }) => {
           if (phase === "recording") ended.abort(new Error("Ctrl-C"));
@@ -67,10 +67,10 @@ describe("a put after a loss", () => {
   /** Days pass in which the account pays for nothing. */
   async function releaseUnpaid(account: string): Promise<void> {
     const database = await ProviderDatabase.open({ kind: "sqlite" }, dataDir());
-    const { chunks, preparations, dataSets, heads } = database.index;
+    const { chunks, dataSets, heads } = database.index;
     const logger = pino({ level: "silent" });
     let now = Math.floor(Date.now() / 1000) - 2 * DAY_SECONDS;
-    const unpaid = new UnpaidAccounts({ chunks, preparations, dataSets, logger }, 1, () => now);
+    const unpaid = new UnpaidAccounts({ chunks, dataSets, logger }, 1, () => now);
     expect((await chunks.usageOf(account)).chunks).to.be.greaterThan(3);
     expect(await heads.find(account)).to.equal(undefined);
     await unpaid.expire();
@@ -82,7 +82,7 @@ describe("a put after a loss", () => {
 
   it("of a provider's whole data folder stores everything again, whatever was asked meanwhile", async () => {
     const bob = await newPerson(net, "bob");
-    const put = () => withAgentOf(net, bob, (agent) => agent.put([tree], { agreement: false }));
+    const put = () => withAgentOf(net, bob, (agent) => agent.put([tree], { dataSet: false }));
     const { dataId } = await put();
     expect((await put()).uploadedObjects).to.equal(0);
     await net.provider.process.stop();

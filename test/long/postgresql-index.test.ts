@@ -11,7 +11,9 @@ import { TallystickError } from "../../offchain/core/errors.ts";
 import { type CspTables, PROVIDER_MIGRATIONS } from "../../offchain/csp/tables.ts";
 import { SharedBudgets } from "../../offchain/daemon/quota.ts";
 import type { RecordedChunk } from "../../offchain/store/index/chunk-index.ts";
+import type { CosignedState, NewDataSet } from "../../offchain/store/index/data-set-index.ts";
 import { RECONCILIATION } from "../../offchain/store/index/leases.ts";
+import type { NewSegment } from "../../offchain/store/index/segment-index.ts";
 import { requireLife } from "../../offchain/store/index/sql/leases.ts";
 import { openPostgresqlDatabase } from "../../offchain/store/index/sql/open-postgresql.ts";
 import { SqlProviderIndex } from "../../offchain/store/index/sql/provider-index.ts";
@@ -192,22 +194,72 @@ describe("PostgreSQL", () => {
       expect(sets).to.deep.equal([{ n: 0 }]);
     });
 
-    it("keeps the limit of preparations without agreement", async () => {
+    const newSet = (owner: number, k: number): NewDataSet => ({
+      account: account(owner),
+      salt: new Uint8Array(32).fill(k),
+      key: { X: Uint8Array.of(1), XA: Uint8Array.of(2), XB: Uint8Array.of(3) },
+      auditKeyHash: new Uint8Array(32),
+      sliceElements: 1024,
+      phase: 0,
+      touchedAt: 1,
+    });
+    const newSegment = (dataSetId: number, k: number, firstIndex = 1): NewSegment => ({
+      dataSetId,
+      name: new Uint8Array(32).fill(k),
+      manifestHash: new Uint8Array(32),
+      firstIndex,
+      touchedAt: 1,
+    });
+
+    it("keeps the limit of data sets that are not opened", async () => {
       const processes = await two();
-      const begin = (k: number) =>
-        (processes[k % 2] ?? processes[0]).index.preparations.begin(
-          {
-            account: account(77),
-            salt: new Uint8Array(32).fill(k),
-            key: { X: Uint8Array.of(1), XA: Uint8Array.of(2), XB: Uint8Array.of(3) },
-            auditKeyHash: new Uint8Array(32),
-            manifestHash: new Uint8Array(32),
-            touchedAt: 1,
-          },
-          5,
-        );
+      const begin = (k: number) => (processes[k % 2] ?? processes[0]).index.dataSets.begin(newSet(77, k), 5);
       const outcomes = await Promise.all(Array.from({ length: 20 }, (_, k) => begin(k)));
       expect(outcomes.filter(({ outcome }) => outcome === "created").length).to.equal(5);
+    });
+
+    it("keeps the limit of segments, and gives an index to one of them", async () => {
+      const processes = await two();
+      const [{ index }] = processes;
+      const set = await index.dataSets.begin(newSet(76, 1), 5);
+      if (set.outcome !== "created") throw new Error("the set is not created");
+      const of = (k: number) => (processes[k % 2] ?? processes[0]).index;
+      const outcomes = await Promise.all(
+        Array.from({ length: 20 }, (_, k) => of(k).segments.begin(newSegment(set.id, k), 5)),
+      );
+      const created = outcomes.flatMap((each) => (each.outcome === "created" ? [each.id] : []));
+      expect(created.length).to.equal(5);
+      // All five begin at the same index.
+      const given = await Promise.all(created.map((id, k) => of(k).segments.complete(id, 3)));
+      expect(given.filter((outcome) => outcome === "given").length).to.equal(1);
+      expect((await index.dataSets.find(set.id))?.givenIndex).to.equal(3);
+    });
+
+    it("signs a version once", async () => {
+      const processes = await two();
+      const set = await processes[0].index.dataSets.begin(newSet(75, 1), 5);
+      if (set.outcome !== "created") throw new Error("the set is not created");
+      const state = (k: number): CosignedState => ({
+        version: 1n,
+        retirements: 0,
+        ranges: Uint8Array.of(k),
+        contentHash: `0x${"00".repeat(32)}`,
+        deadlineBlock: 10,
+        userSignature: "0x01",
+        providerSignature: "0x02",
+        transaction: undefined,
+      });
+      const record = (k: number) =>
+        (processes[k % 2] ?? processes[0]).index.dataSets.recordState(set.id, state(k), {
+          segments: [],
+          provingMilliseconds: 1,
+        });
+      const outcomes = await Promise.all(Array.from({ length: 12 }, (_, k) => record(k)));
+      expect(outcomes.filter((outcome) => outcome === "recorded").length).to.equal(1);
+      const states = await processes[1].index.dataSets.statesOf(set.id);
+      expect(states.map(({ version, ranges }) => [version, ranges[0]])).to.deep.equal([
+        [1n, outcomes.indexOf("recorded")],
+      ]);
     });
 
     it("charges one budget", async () => {
@@ -320,24 +372,31 @@ describe("PostgreSQL", () => {
         await open(url, { leaseMilliseconds: 800 }),
         await open(url, { leaseMilliseconds: 800 }),
       ];
-      const creation = await first.index.preparations.begin(
+      const set = await first.index.dataSets.begin(
         {
           account: account(78),
           salt: new Uint8Array(32),
           key: { X: Uint8Array.of(1), XA: Uint8Array.of(2), XB: Uint8Array.of(3) },
           auditKeyHash: new Uint8Array(32),
-          manifestHash: new Uint8Array(32),
+          sliceElements: 1024,
+          phase: 0,
           touchedAt: 1,
         },
         5,
       );
+      const dataSetId = set.outcome === "created" ? set.id : 0;
+      const creation = await first.index.segments.begin(
+        { dataSetId, name: new Uint8Array(32), manifestHash: new Uint8Array(32), firstIndex: 1, touchedAt: 1 },
+        5,
+      );
       const id = creation.outcome === "created" ? creation.id : 0;
+      const incomplete = async () => (await second.index.segments.incomplete({ own: false })).map((each) => each.id);
       await pause(1500);
-      expect(await second.index.preparations.incomplete({ own: false })).not.to.include(id);
+      expect(await incomplete()).not.to.include(id);
       await first.database.close();
       await pause(1200);
-      expect(await second.index.preparations.incomplete({ own: false })).to.include(id);
-      await second.index.preparations.delete(id);
+      expect(await incomplete()).to.include(id);
+      await second.index.segments.delete(id);
     });
   });
 

@@ -2,14 +2,15 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { randomBytes } from "#primitives";
+import { G1_EXPANDED_BYTES } from "../../offchain/core/audit/curve.ts";
+import { powersOfBeta } from "../../offchain/core/audit/powers.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
 import { DiskFailedError } from "../../offchain/store/disk/disk-errors.ts";
 import { lockFolder } from "../../offchain/store/disk/folder-lock.ts";
 import { FileObjectStore } from "../../offchain/store/object/file-object-store.ts";
-import { AuditedData } from "../csp/audited-data.ts";
+import { Device, ok, SLICE_ELEMENTS } from "../csp/data-sets/device.ts";
 import { frame, randomChunk, type TestChunk } from "../csp/provider-fixture.ts";
-import { type ProviderClient, ProviderProcess } from "../csp/provider-process.ts";
+import { type ProviderClient, ProviderProcess, TEST_OFFER } from "../csp/provider-process.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { idsOf } from "../store/object/object-store-suite.ts";
 
@@ -86,31 +87,46 @@ describe("provider that crashes", () => {
     }
   }
 
-  it("takes a preparation up again where it was when it was killed", async () => {
-    provider = await ProviderProcess.prepare(local);
+  it("takes a segment up again where it was when it was killed", async () => {
+    const offer = { ...TEST_OFFER, dataSets: { sliceElements: [SLICE_ELEMENTS], maximumIndex: 1000 } };
+    provider = await ProviderProcess.prepare(local, { offer });
     await provider.start();
-    let client = await provider.connect(local.account(1));
+    const device = await Device.connect(local.chain, provider, local.account(1));
+    await device.begin();
     const chunks = [randomChunk(400_000), randomChunk(123_456)];
-    await client.upload(...chunks);
-    const data = new AuditedData(randomBytes(32), chunks);
-    const path = `/v1/preparations/${data.saltHex}`;
-    await client.request("PUT", path, { bytes: data.body });
-    const half = data.powersA.subarray(0, 100_000);
-    const answer = await client.request("PUT", `${path}/powers-a?offset=0`, { bytes: half });
-    expect(answer.json.received.powersA).to.equal(100_000);
-    void client
-      .request("PUT", `${path}/powers-a?offset=100000`, { bytes: data.powersA.subarray(100_000) })
-      .catch(() => 0);
+    await device.client.upload(...chunks);
+    const segment = device.segmentOf(chunks);
+    ok(await device.beginSegment(segment));
+    const path = `${device.path}/segments/${segment.name}`;
+    const half = 7 * G1_EXPANDED_BYTES;
+    const sent = ok(
+      await device.client.request("PUT", `${path}/tags?offset=0`, { bytes: segment.tags.slice(0, half) }),
+    );
+    expect(sent.tagsBytes).to.equal(half);
+    const rest = { bytes: segment.tags.slice(half) };
+    void device.client.request("PUT", `${path}/tags?offset=${half}`, rest).catch(() => 0);
     await provider.end("SIGKILL");
-    await provider.start();
-    client = await provider.connect(local.account(1));
-    const { received } = (await client.request("GET", path)).json;
-    expect(received.powersA).to.be.oneOf([100_000, data.powersA.length]);
-    expect((await client.prepare(data)).state).to.equal("verified");
+    /** The device after a restart, at another address. */
+    const restart = async (): Promise<Device> => {
+      await provider.start();
+      const { client } = await Device.connect(local.chain, provider, device.signer);
+      return Object.assign(device, { client });
+    };
+    let { client } = await restart();
+    const { tagsBytes, state } = ok(await client.request("GET", path));
+    expect(state).to.equal("open");
+    expect(tagsBytes).to.be.oneOf([half, segment.tags.length]);
+    expect(ok(await client.request("GET", device.path))).to.include({
+      powersABytes: SLICE_ELEMENTS * G1_EXPANDED_BYTES,
+      powersBBytes: 0,
+    });
+    if (tagsBytes === half) ok(await client.request("PUT", `${path}/tags?offset=${half}`, rest));
+    const powers = powersOfBeta(device.secrets, 1, segment.sliceCount);
+    ok(await client.request("PUT", `${device.path}/powers-b?offset=0`, { bytes: powers }));
+    await device.verify(segment);
     await provider.end("SIGKILL");
-    await provider.start();
-    client = await provider.connect(local.account(1));
-    expect((await client.request("GET", path)).json.state).to.equal("verified");
+    ({ client } = await restart());
+    expect(ok(await client.request("GET", path))).to.include({ state: "verified", sliceCount: segment.sliceCount });
   });
 
   it("removes nothing when its database is gone, and serves everything again when it is back", async () => {

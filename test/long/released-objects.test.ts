@@ -58,7 +58,7 @@ describe("objects that are released at once", () => {
     ["and are gone before a put finds them in its file cache, are stored again", false],
   ] as const) {
     it(what, async () => {
-      await desktop.put([dir("tree")], { agreement: false });
+      await desktop.put([dir("tree")], { dataSet: false });
       if (isRemovedMeanwhile) {
         let isFirst = true;
         proxy.before = async (method) => {
@@ -71,7 +71,7 @@ describe("objects that are released at once", () => {
       } else {
         await removeAll();
       }
-      const report = await desktop.put([dir("tree")], { agreement: false });
+      const report = await desktop.put([dir("tree")], { dataSet: false });
       expect(report.uploadedBytes).to.be.greaterThan(3 * MIB);
       expect((await laptop.snapshots.list()).snapshots.map(({ id }) => id)).to.deep.equal([report.snapshot.id]);
       await expectRestored(what.slice(0, 30));

@@ -10,23 +10,27 @@ import { join } from "node:path";
 import { json } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
-import { randomBytes } from "#primitives";
-import { proposeCall, proposedAgreementId, readAgreement } from "../../offchain/chain/escrow.ts";
-import { TransactionSender } from "../../offchain/chain/sender.ts";
+import { readBooks } from "../../offchain/chain/escrow.ts";
+import { G1_EXPANDED_BYTES } from "../../offchain/core/audit/curve.ts";
+import { powersOfBeta } from "../../offchain/core/audit/powers.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
-import { fromHex } from "../../offchain/core/encoding/hex.ts";
-import { CHUNK_FRAMES, type Offer } from "../../offchain/core/wire/csp.ts";
+import { CHUNK_FRAMES } from "../../offchain/core/wire/csp.ts";
 import { LEASE_MILLISECONDS } from "../../offchain/store/index/sql/leases.ts";
-import { termsFor } from "../csp/agreement-terms.ts";
-import { AuditedData } from "../csp/audited-data.ts";
+import { Device, ok, SLICE_ELEMENTS } from "../csp/data-sets/device.ts";
 import { frame, randomChunk, type TestChunk } from "../csp/provider-fixture.ts";
-import { type Answer, ProviderClient, ProviderProcess } from "../csp/provider-process.ts";
+import { type Answer, ProviderClient, ProviderProcess, TEST_OFFER } from "../csp/provider-process.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { DATABASE_PASSWORD, PostgresqlServer } from "../helpers/postgresql.ts";
 import { until } from "../helpers/promises.ts";
 import { type S3Server, startS3Server } from "../helpers/real-peers.ts";
 
 const KILLS = 6;
+const EPOCH_BLOCKS = 60;
+const OFFER = {
+  ...TEST_OFFER,
+  windowBlocks: 20,
+  dataSets: { graceBlocks: 10, sliceElements: [SLICE_ELEMENTS], maximumIndex: 1000 },
+};
 
 /** An upload whose body the test sends in parts. */
 function uploadInPieces(client: ProviderClient, provider: ProviderProcess, sizeBytes: number) {
@@ -61,7 +65,7 @@ describe("two processes of one provider", () => {
   before(async () => {
     await auditReady();
     server = await PostgresqlServer.start();
-    local = await startLocalChain();
+    local = await startLocalChain({ parameters: { epochBlocks: BigInt(EPOCH_BLOCKS), noticeEpochs: 2n } });
     folder = mkdtempSync(join(tmpdir(), "tallystick-shared-"));
     s3 = await startS3Server();
     const credentialsFile = join(folder, "credentials");
@@ -69,7 +73,7 @@ describe("two processes of one provider", () => {
     writeFileSync(credentialsFile, keys, { mode: 0o600 });
     store = { kind: "s3", endpoint: s3.url, bucket: s3.bucket, credentialsFile };
     const environment = { TALLYSTICK_DATABASE_URL: await server.createDatabase("provider") };
-    const config = { database: { kind: "postgresql" }, store };
+    const config = { database: { kind: "postgresql" }, store, offer: OFFER };
     const first = await ProviderProcess.prepare(local, config, { environment });
     processes = [first, await first.sibling(config)];
     await Promise.all(processes.map((each) => each.start()));
@@ -192,52 +196,82 @@ describe("two processes of one provider", () => {
     }
   });
 
-  it("prepare, accept and prove one agreement between them, and one goes on when the other is killed", async () => {
-    const [here, there] = await clientsOf(1);
+  it("take parts of one data set, open it, grow it, prove it between them, and one goes on alone", async () => {
+    const signer = local.account(1);
+    const device = await Device.connect(local.chain, processes[0], signer);
+    const [here, there] = [device.client, new ProviderClient(processes[1], device.client.token)];
+    /** The same device, at one of the two. */
+    const at = (client: ProviderClient): Device => {
+      const moved: Device = Object.assign(device, { client });
+      return moved;
+    };
+    await device.deposit(10n ** 15n);
+    await device.begin();
+    const first = await at(there).add(randomChunk(50_000));
+    device.agreed = device.termsWith();
+    const body = device.openRequest(await device.state());
+    const opened = await Promise.all(
+      [here, there].map((each) => each.request("POST", `${device.path}/open`, { body })),
+    );
+    expect(opened.map(({ status, json }) => (status === 200 ? 200 : json))).to.deep.equal([200, 200]);
+    expect(opened[0]?.json).to.deep.equal(opened[1]?.json);
+    device.version = 1n;
+
     const chunks = [randomChunk(300_000), randomChunk(150_000)];
     await here.upload(...chunks);
-    const data = new AuditedData(randomBytes(32), chunks);
-    const path = `/v1/preparations/${data.saltHex}`;
-    expect((await here.request("PUT", path, { bytes: data.body })).status).to.equal(200);
-    const half = data.powersA.subarray(0, 100_000);
-    expect((await here.request("PUT", `${path}/powers-a?offset=0`, { bytes: half })).status).to.equal(200);
+    const segment = device.segmentOf(chunks);
+    ok(await at(here).beginSegment(segment));
+    const last = segment.firstIndex + segment.sliceCount - 1;
+    const powers = powersOfBeta(device.secrets, first.sliceCount + 1, last - first.sliceCount);
+    const path = `${device.path}/segments/${segment.name}`;
+    const sent = first.sliceCount * G1_EXPANDED_BYTES;
+    ok(await here.request("PUT", `${device.path}/powers-b?offset=${sent}`, { bytes: powers }));
+    const half = segment.tags.subarray(0, 5 * G1_EXPANDED_BYTES);
+    ok(await here.request("PUT", `${path}/tags?offset=0`, { bytes: half }));
     // The rest at the other one, which knows where the first one stopped.
-    expect((await there.prepare(data)).state).to.equal("verified");
+    expect(ok(await there.request("GET", path))).to.include({ state: "open", tagsBytes: half.length });
+    const rest = segment.tags.subarray(half.length);
+    ok(await there.request("PUT", `${path}/tags?offset=${half.length}`, { bytes: rest }));
+    await at(there).verify(segment);
+    device.include(segment);
 
-    const user = new TransactionSender(local.chain, fromHex(local.account(1).privateKey));
-    const offer = (await processes[0].request("GET", "/v1/offer")).json as Offer;
+    // Each signs a version once, whichever is asked.
+    const second = await device.state();
+    const answers = await Promise.all(
+      [here, there].map((each) => each.request("POST", `${device.path}/updates`, { body: second })),
+    );
+    for (const answer of answers) expect(ok(answer)).to.include({ id: device.id, version: "2" });
+    expect(answers[0]?.json.providerSignature).to.equal(answers[1]?.json.providerSignature);
+    device.version = 2n;
+    expect((await device.onChain())?.decoded.version).to.equal(2n);
+
     const head = () => local.chain.provider.getBlockNumber();
-    const startBlock = (await head()) + 8;
-    const terms = termsFor(data, { provider: processes[0].operator, offer, startBlock });
-    const id = proposedAgreementId(local.deployment, await user.send(proposeCall(local.deployment, terms)));
-    const body = { agreementId: String(id), salt: data.saltHex };
-    const accepted = await Promise.all([here, there].map((each) => each.request("POST", "/v1/agreements", { body })));
-    expect(accepted.map(({ status, json }) => (status === 200 ? 200 : json))).to.deep.equal([200, 200]);
-    expect(accepted[0]?.json).to.deep.equal(accepted[1]?.json);
-
-    async function openEpoch(epoch: number): Promise<void> {
-      const target = startBlock + epoch * offer.epochBlocks + 1;
-      if ((await head()) < target) await local.mine(target - (await head()));
+    async function openEpoch(): Promise<void> {
+      const epoch = Math.floor((await head()) / EPOCH_BLOCKS) + 1;
+      await local.mine(epoch * EPOCH_BLOCKS + device.phase + 1 - (await head()));
     }
     const proven = (count: number) =>
       until(
         `${count} epochs proven`,
-        async () => ((await readAgreement(local.chain, id))?.epochsProven ?? 0) >= count,
+        async () => ((await readBooks(local.chain, device.id))?.proven ?? 0) >= count,
         120,
+        () => `${processes[0].log.slice(-3000)}\n${processes[1].log.slice(-3000)}`,
       );
     const sentBy = (each: ProviderProcess) => each.metric("tallystick_csp_proofs_sent_total");
-    await openEpoch(0);
+    await openEpoch();
     await proven(1);
     await until("the proof is counted", async () => (await sentBy(processes[0])) + (await sentBy(processes[1])) === 1);
     const prover = (await sentBy(processes[0])) === 1 ? 0 : 1;
     const [victim, survivor] = prover === 0 ? processes : ([processes[1], processes[0]] as const);
     await victim.end("SIGKILL");
-    await openEpoch(1);
+    await openEpoch();
     await proven(2);
     await until("the other one has proven it", async () => (await sentBy(survivor)) === 1);
     await victim.start();
-    await openEpoch(2);
+    await openEpoch();
     await proven(3);
+    const missed = (await readBooks(local.chain, device.id))?.missed;
+    expect(missed).to.equal(0);
   });
 
   it("say in /healthz that the database is gone, and go on when it is back", async () => {

@@ -27,7 +27,6 @@ describe("snapshots of gas and code size", () => {
     const sizes = committed("sizes");
     expect(Object.keys(sizes)).to.have.members([
       "BlockRandomness",
-      "DataSetEscrow",
       "DataSetRules",
       "DrandRandomness",
       "KeyLedger",

@@ -363,48 +363,10 @@ def dkg_envelope():
 
 
 def chain_vectors():
-    # The first development account of anvil and Hardhat; the other addresses are arbitrary.
-    user = unhexed("0x70997970c51812dc3a010c7d01b50e0d17dc79c8")
-    escrow, randomness, provider = (sha256(name)[:20] for name in (b"escrow", b"randomness", b"provider"))
-    terms = {
-        "provider": checksummed(provider),
-        "token": "0x" + "0" * 40,
-        "feePerEpoch": "1000000000000000",
-        "compensationPerMiss": "900000000000000",
-        "bountyPerMiss": "100000000000000",
-        "collateral": "3000000000000000",
-        "startBlock": "1000",
-        "epochBlocks": 20,
-        "windowBlocks": 10,
-        "epochs": 5,
-        "sampleCount": 30,
-        "breachLimit": 3,
-        "firstIndex": "1",
-        "sliceCount": "9",
-        "auditKeyHash": hexed(sha256(b"audit key hash")),
-        "manifestHash": hexed(sha256(b"manifest hash")),
-        "randomness": checksummed(randomness),
-    }
-
-    def field(value):
-        if isinstance(value, int):
-            return word(value)
-        return word(unhexed(value)) if value.startswith("0x") else word(int(value))
-
-    random_word = sha256(b"random word")
     keys = [sha256(b"key %d" % j) for j in range(4)]
     # abi.encode(bytes32, bytes32[]): head (value, offset), then length and items.
     key_material = keys[0] + word(64) + word(3) + b"".join(keys[1:])
     return {
-        "chainId": 31337,
-        "escrow": checksummed(escrow),
-        "user": checksummed(user),
-        "terms": terms,
-        "termsHash": hexed(keccak256(word(user) + b"".join(field(value) for value in terms.values()))),
-        "agreementId": "1",
-        "epoch": 2,
-        "randomWord": hexed(random_word),
-        "seed": hexed(keccak256(word(31337) + word(escrow) + word(1) + word(2) + random_word)),
         "groupPublicKey": hexed(keys[0]),
         "verificationShares": [hexed(key) for key in keys[1:]],
         "keyMaterialHash": hexed(keccak256(key_material)),
@@ -486,8 +448,9 @@ def audit_challenge(seed, ranges, sample_count):
 
 def audit_vectors():
     audit_seed = b"\1" * 32
-    alpha = int.from_bytes(kdf(audit_seed, "audit-alpha", b"", 48), "big") % BLS_R
-    beta = int.from_bytes(kdf(audit_seed, "audit-beta", b"", 48), "big") % BLS_R
+    salt = b"\2" * 32
+    alpha = int.from_bytes(kdf(audit_seed, "data-set-alpha", salt, 48), "big") % BLS_R
+    beta = int.from_bytes(kdf(audit_seed, "data-set-beta", salt, 48), "big") % BLS_R
     chunks = [(sha256(b"chunk %d" % n), size) for n, size in ((1, 2097152), (2, 17), (3, 300000))]
     manifest = b"\1" + u(len(chunks), 4) + b"".join(digest + u(size, 4) for digest, size in chunks)
     with open("audit.json") as file:
@@ -496,6 +459,7 @@ def audit_vectors():
     y = u(int(proof["y"]), 32)
     return {
         "auditSeed": hexed(audit_seed),
+        "salt": hexed(salt),
         "powersOfAlpha": [hexed(g1(pow(alpha, j, BLS_R))) for j in (0, 1, 2, 4095)],
         "powersOfBeta": [hexed(g1(pow(beta, i, BLS_R))) for i in (1, 2, 3)],
         "manifestChunks": [{"digest": digest.hex(), "sizeBytes": size} for digest, size in chunks],
@@ -662,6 +626,7 @@ def daemon_vectors():
         "secret": hexed(secret),
         "nbmOperator": checksummed(address_of(kdf(secret, "nbm-operator"))),
         "cspOperator": checksummed(address_of(kdf(secret, "csp-operator"))),
+        "verifierOperator": checksummed(address_of(kdf(secret, "verifier-operator"))),
         "nbmHpkePublicKey": hexed(public_key(hpke_private_key(kdf(secret, "nbm-hpke")))),
         "state": {
             "place": place,

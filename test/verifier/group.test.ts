@@ -1,4 +1,5 @@
 /** How a group of verifiers shares its duties. */
+import { createHash } from "node:crypto";
 import { expect } from "chai";
 import fc from "fast-check";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
@@ -22,6 +23,18 @@ describe("duties of a group of verifiers", () => {
         expect(members.map((id) => rankOf(members, id, duty)).sort()).to.deep.equal(members.map((_, rank) => rank));
       }),
     );
+  });
+
+  it("are ranked by SHA-256 over id, data set and epoch", () => {
+    const weight = (id: string) =>
+      createHash("sha256")
+        .update(id)
+        .update(Buffer.from("ab".repeat(32), "hex"))
+        .update(Buffer.from("0000000000000102", "hex"))
+        .digest("hex");
+    const members = ["one", "two", "three", "four"];
+    const expected = [...members].sort((a, b) => (weight(a) < weight(b) ? 1 : -1));
+    expect(rankingOf(members, { dataSet: `0x${"ab".repeat(32)}`, epoch: 0x102 })).to.deep.equal(expected);
   });
 
   it("stay where they are when another member leaves", () => {

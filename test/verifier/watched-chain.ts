@@ -8,6 +8,7 @@ import { type HDNodeWallet, JsonRpcProvider, type TransactionReceipt } from "eth
 import hre from "hardhat";
 import { pino } from "pino";
 import type { ContractCall } from "../../offchain/chain/contract-call.ts";
+import { type ChainReader, connectChain, type Deployment } from "../../offchain/chain/deployment.ts";
 import {
   type DataSetProof,
   depositCall,
@@ -15,8 +16,7 @@ import {
   openDataSetCall,
   parseDataSetLog,
   proveDataSetsCall,
-} from "../../offchain/chain/data-set-escrow.ts";
-import { type ChainReader, connectChain, type Deployment } from "../../offchain/chain/deployment.ts";
+} from "../../offchain/chain/escrow.ts";
 import { readRandomness } from "../../offchain/chain/randomness.ts";
 import { integerToBigEndian } from "../../offchain/core/audit/field.ts";
 import { auditKeyHash } from "../../offchain/core/audit/keys.ts";
@@ -107,6 +107,10 @@ export class WatchedChain {
     for (const folder of this.#folders) rmSync(folder, { recursive: true, force: true });
   }
 
+  get url(): string {
+    return this.#anvil.url;
+  }
+
   rpc(method: string, params: readonly unknown[] = []): Promise<unknown> {
     return this.#anvil.rpc(method, params);
   }
@@ -177,9 +181,9 @@ export class WatchedChain {
       auditHash: auditTermsHash(audit),
     };
     const chainId = BigInt(this.deployment.chainId);
-    const id = dataSetId(chainId, contracts.dataSetEscrow, terms);
+    const id = dataSetId(chainId, contracts.storageEscrow, terms);
     const state = { version: 1n, contentHash: CONTENT, deadlineBlock: 2n ** 64n - 1n };
-    const typed = dataSetUpdateTypedData(chainId, contracts.dataSetEscrow, {
+    const typed = dataSetUpdateTypedData(chainId, contracts.storageEscrow, {
       ...state,
       dataSetId: id,
       retirements: 0n,
@@ -210,7 +214,7 @@ export class WatchedChain {
     const value = await readRandomness(this.chain, audit.randomness, BigInt(challenged));
     if (value === undefined) throw new Error("no randomness");
     const { chainId, contracts } = this.deployment;
-    const seed = challengeSeed(BigInt(chainId), contracts.dataSetEscrow, set.id, challenged, value);
+    const seed = challengeSeed(BigInt(chainId), contracts.storageEscrow, set.id, challenged, value);
     const proof = proveWithSecrets(this.keys, { seed, sampleCount: audit.sampleCount, ranges: RANGES }, sparseSlice);
     const ranges = encodeLiveRanges(RANGES);
     const isFake = audit.verifier !== contracts.possessionVerifier;
@@ -226,13 +230,16 @@ export class WatchedChain {
     return await this.send(this.csp, proveDataSetsCall(this.deployment, proofs));
   }
 
-  /** Keystore, deployment and configuration of a verifier, whose account has coins. */
-  async prepare(config: Record<string, unknown> = {}): Promise<VerifierFolder> {
+  /**
+   * Keystore, deployment and configuration of a verifier, whose account has coins.
+   * @param rpcUrl the endpoint that it uses
+   */
+  async prepare(config: Record<string, unknown> = {}, rpcUrl = this.#anvil.url): Promise<VerifierFolder> {
     const folder = mkdtempSync(join(tmpdir(), "tallystick-verifier-"));
     this.#folders.push(folder);
     const cost = { n: 2, r: 8, p: 1 };
     const operator = await createDaemonKeystore(join(folder, "keystore.json"), PASSPHRASE, "verifier", cost);
-    writeFileSync(join(folder, "deployment.json"), JSON.stringify(this.deployment));
+    writeFileSync(join(folder, "deployment.json"), JSON.stringify({ ...this.deployment, rpcUrl }));
     writeFileSync(join(folder, "passphrase"), PASSPHRASE, { mode: 0o600 });
     const configFile = join(folder, "config.json");
     const common = {
@@ -256,7 +263,7 @@ export class WatchedChain {
 
   /** Misses that the chain has, of a set. */
   async misses(id: string): Promise<{ epoch: number; reporter: string; blockNumber: number; bounty: bigint }[]> {
-    const logs = await this.provider.getLogs({ address: this.deployment.contracts.dataSetEscrow, fromBlock: 0 });
+    const logs = await this.provider.getLogs({ address: this.deployment.contracts.storageEscrow, fromBlock: 0 });
     return logs.flatMap((log) => {
       const event = parseDataSetLog(log);
       return event?.kind === "EpochMissed" && event.id === id ? [event] : [];

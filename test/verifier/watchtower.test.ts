@@ -1,13 +1,23 @@
 /** A verifier on a real chain: what it checks, reports, warns of, and keeps when it ends or the chain changes. */
 import { expect } from "chai";
-import { disputeCall, noticeCall, proveDataSetsCall, readUserAccount } from "../../offchain/chain/data-set-escrow.ts";
+import { disputeCall, noticeCall, proveDataSetsCall, readUserAccount } from "../../offchain/chain/escrow.ts";
 import type { RunningDaemon } from "../../offchain/daemon/boot.ts";
 import { rankingOf } from "../../offchain/verifier/group.ts";
 import { programPath } from "../../scripts/programs.ts";
-import { anvilWallet } from "../helpers/anvil.ts";
+import { anvilWallet, startFaultyProxy } from "../helpers/anvil.ts";
 import { startDaemonProcess } from "../helpers/daemon-process.ts";
+import { freePort } from "../helpers/local-chain.ts";
 import { until } from "../helpers/promises.ts";
-import { EPOCH_BLOCKS, epochShown, GRACE_END, metricOf, NATIVE, WatchedChain, watchedSet } from "./watched-chain.ts";
+import {
+  EPOCH_BLOCKS,
+  epochShown,
+  GRACE_END,
+  metricOf,
+  NATIVE,
+  WatchedChain,
+  type WatchedSet,
+  watchedSet,
+} from "./watched-chain.ts";
 
 describe("a verifier", function () {
   this.timeout(120_000);
@@ -158,31 +168,129 @@ describe("a verifier", function () {
   });
 
   it("goes on from its cursor after a restart, and drops what a reorganisation undid", async () => {
-    const folder = await watched.prepare();
-    const first = await watched.watch(folder);
-    const set = await watched.open();
-    const before = await watched.rpc("evm_snapshot");
-    await watched.prove([set], set.firstEpoch);
-    await epochShown(first.url, set.id, set.firstEpoch, "valid");
-    await first.close();
-    const again = await watched.watch(folder);
-    // It knows the set before it has read anything, and reads nothing again.
-    expect((await watchedSet(again.url, set.id)).epochs).to.have.length(1);
-    expect(await metricOf(again.url, "tallystick_verifier_proofs_checked_total")).to.be.NaN;
-    await again.close();
-    // Nothing was proven in the blocks that replace these.
-    await watched.rpc("evm_revert", [before]);
-    await watched.rpc("evm_increaseTime", [1000]);
-    await watched.mineTo(set.firstEpoch * EPOCH_BLOCKS + 8);
-    const third = await watched.watch(folder);
-    running.push(third);
-    await until("the proof is gone", async () => (await watchedSet(third.url, set.id))?.epochs.length === 0);
-    await watched.mineTo(set.firstEpoch * EPOCH_BLOCKS + GRACE_END);
-    await epochShown(third.url, set.id, set.firstEpoch, null);
-    expect((await watched.misses(set.id)).map(({ reporter }) => reporter)).to.deep.equal([folder.operator]);
+    const proxy = await startFaultyProxy(watched.url);
+    const asked: number[] = [];
+    proxy.fault = (method, params) => {
+      if (method === "eth_getLogs") asked.push(Number((params[0] as { fromBlock: string }).fromBlock));
+      return undefined;
+    };
+    try {
+      const folder = await watched.prepare({}, proxy.url);
+      const first = await watched.watch(folder);
+      const set = await watched.open();
+      const before = await watched.rpc("evm_snapshot");
+      await watched.prove([set], set.firstEpoch);
+      await epochShown(first.url, set.id, set.firstEpoch, "valid");
+      expect(Math.min(...asked.splice(0))).to.equal(watched.deployment.deployedAtBlock);
+      await first.close();
+      const read = await watched.head();
+      const again = await watched.watch(folder);
+      // It knows the set before it has read anything, and reads on behind the last block.
+      expect((await watchedSet(again.url, set.id)).epochs).to.have.length(1);
+      await watched.mineTo(read + 3);
+      await until("it has read on", () => asked.length > 0);
+      expect(Math.min(...asked)).to.equal(read + 1);
+      await again.close();
+      // Nothing was proven in the blocks that replace these.
+      await watched.rpc("evm_revert", [before]);
+      await watched.rpc("evm_increaseTime", [1000]);
+      await watched.mineTo(set.firstEpoch * EPOCH_BLOCKS + 8);
+      const third = await watched.watch(folder);
+      running.push(third);
+      await until("the proof is gone", async () => (await watchedSet(third.url, set.id))?.epochs.length === 0);
+      await watched.mineTo(set.firstEpoch * EPOCH_BLOCKS + GRACE_END);
+      await epochShown(third.url, set.id, set.firstEpoch, null);
+      expect((await watched.misses(set.id)).map(({ reporter }) => reporter)).to.deep.equal([folder.operator]);
+    } finally {
+      for (const daemon of running.splice(0)) await daemon.close();
+      await proxy.close();
+    }
   });
 
-  it("takes over the duty of a member of its group that was killed, once, without a transaction that fails", async () => {
+  /** Proves the first epoch of a set by way of a contract that passes its call data on to the escrow. */
+  async function proveThroughAnother(set: WatchedSet): Promise<string> {
+    const proof = await watched.proofOf(set, set.firstEpoch);
+    const relay = "0x00000000000000000000000000000000000fffff";
+    const escrow = watched.deployment.contracts.storageEscrow.slice(2);
+    await watched.rpc("anvil_setCode", [relay, `0x363d3d373d3d363d3d73${escrow}5af16026575f5ffd5b00`]);
+    return (await watched.send(watched.csp, { ...proveDataSetsCall(watched.deployment, [proof]), to: relay })).hash;
+  }
+
+  it("reads a proof that went through another contract from a trace", async () => {
+    const { url } = await watch();
+    const set = await watched.open();
+    const hash = await proveThroughAnother(set);
+    await epochShown(url, set.id, set.firstEpoch, "valid");
+    expect((await watchedSet(url, set.id)).epochs[0].transactionHash).to.equal(hash);
+  });
+
+  it("counts such a proof as unreadable when the endpoint does not trace", async () => {
+    const proxy = await startFaultyProxy(watched.url);
+    proxy.fault = (method) =>
+      method === "debug_traceTransaction" ? { error: { code: -32601, message: "method not found" } } : undefined;
+    const daemon = await watched.watch(await watched.prepare({}, proxy.url));
+    try {
+      const set = await watched.open();
+      await proveThroughAnother(set);
+      await epochShown(daemon.url, set.id, set.firstEpoch, "unreadable");
+      expect((await (await fetch(`${daemon.url}/v1/alarms`)).json()).alarms).to.deep.equal([]);
+    } finally {
+      await daemon.close();
+      await proxy.close();
+    }
+  });
+
+  it("closes sets that were abandoned after a notice or an empty balance, for the bounty", async () => {
+    const { url, operator } = await watch();
+    const poor = anvilWallet(5).connect(watched.provider);
+    await watched.deposit(3, poor);
+    const [noticed, exhausted] = [await watched.open(), await watched.open({ user: poor })];
+    await watched.send(watched.user, noticeCall(watched.deployment, noticed));
+    const ended = async (id: string) => (await watchedSet(url, id))?.lastEpoch ?? undefined;
+    await watched.mineTo((noticed.firstEpoch + 6) * EPOCH_BLOCKS);
+    for (const { id } of [noticed, exhausted]) {
+      await until("its end is known", async () => (await watchedSet(url, id))?.warning === "ended");
+    }
+    const last = Math.max(await ended(noticed.id), await ended(exhausted.id));
+    // A stranger gets the bounty 30 epochs after the first one in which a party could have closed it.
+    await watched.mineTo((last + 33) * EPOCH_BLOCKS);
+    for (const { id } of [noticed, exhausted]) {
+      await until("it is closed", async () => (await watchedSet(url, id))?.status === "closed");
+    }
+    const { available } = await readUserAccount(watched.chain, NATIVE, operator);
+    expect(available >= 2n * 2n * 10n ** 15n).to.equal(true);
+    expect(await watched.reverted()).to.deep.equal([]);
+  });
+
+  it("leaves a proof to a member of its group that has checked it, and checks it when that is gone", async () => {
+    const members = await Promise.all(["a", "b"].map(async (id) => ({ id, port: await freePort() })));
+    const group = members.map(({ id, port }) => ({ id, url: `http://127.0.0.1:${port}` }));
+    const daemons = new Map<string, RunningDaemon>();
+    for (const { id, port } of members) {
+      const listen = { host: "127.0.0.1", port };
+      const { daemon } = await watch({ listen, group: { self: id, members: group } });
+      daemons.set(id, daemon);
+    }
+    const set = await watched.open();
+    const rankingAt = (epoch: number) => rankingOf(["a", "b"], { dataSet: set.id, epoch });
+    const urlOf = (id: string | undefined) => group.find((member) => member.id === id)?.url ?? "";
+    const epoch = set.firstEpoch;
+    await watched.prove([set], epoch);
+    const [first, second] = rankingAt(epoch);
+    await epochShown(urlOf(first), set.id, epoch, "valid");
+    await epochShown(urlOf(second), set.id, epoch, "pending");
+    await watched.mineTo((await watched.head()) + 3);
+    await epochShown(urlOf(second), set.id, epoch, "by-others");
+    const [gone, left] = rankingAt(epoch + 1);
+    const ending = daemons.get(gone ?? "");
+    if (ending !== undefined) running.splice(running.indexOf(ending), 1);
+    await ending?.close();
+    await watched.prove([set], epoch + 1);
+    await watched.mineTo((await watched.head()) + 3);
+    await epochShown(urlOf(left), set.id, epoch + 1, "valid");
+  });
+
+  it("takes over the duty of a member of its group that was killed, once, and no transaction fails", async () => {
     const members = [{ id: "a" }, { id: "b" }];
     const names = members.map(({ id }) => id);
     const file = programPath("tallystick-verifier");
@@ -227,6 +335,17 @@ describe("a verifier", function () {
         [epoch, operatorOf(first[0])],
         [epoch + 1, operatorOf(second[1])],
       ]);
+      // Started again, the one that was killed catches up, and takes its turn.
+      const configFile = folders.get(second[0] ?? "")?.configFile ?? "";
+      processes.set(second[0] ?? "", await startDaemonProcess(file, configFile, {}));
+      endings.add(second[0] ?? "");
+      await watched.mineTo((epoch + 2) * EPOCH_BLOCKS + GRACE_END);
+      const [third] = rankingOf(names, { dataSet: set.id, epoch: epoch + 2 });
+      await until("the next miss is reported", async () => (await watched.misses(set.id)).length > 2);
+      await watched.mineTo((epoch + 2) * EPOCH_BLOCKS + GRACE_END + 8);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      const reporters = (await watched.misses(set.id)).map(({ reporter }) => reporter);
+      expect(reporters).to.deep.equal([operatorOf(first[0]), operatorOf(second[1]), operatorOf(third)]);
       expect(await watched.reverted()).to.deep.equal([]);
     } finally {
       for (const id of endings) await processes.get(id)?.end();

@@ -2,10 +2,10 @@
 pragma solidity 0.8.37;
 
 import { IStorageEscrow } from "tallystick/contracts/interfaces/IStorageEscrow.sol";
-import { AgreementId } from "tallystick/contracts/types/AgreementId.sol";
 
 /// @title Lets other contracts depend on whether data is still stored
-/// @notice An agreement counts as kept while it is active and its provider has missed no epoch.
+/// @notice A data set counts as kept while it runs, no notice given to it has passed, and no miss was reported. What
+/// nobody has told the escrow yet does not show: an epoch whose miss is not reported, or a balance that is used up.
 contract StorageWatch {
     IStorageEscrow public immutable ESCROW;
 
@@ -13,12 +13,13 @@ contract StorageWatch {
         ESCROW = escrow;
     }
 
-    /// @param id number of the agreement
+    /// @param id of the data set
     /// @return kept whether the provider has kept it so far
-    /// @return user whose data it is about
-    function look(AgreementId id) external view returns (bool kept, address user) {
-        IStorageEscrow.Agreement memory agreement = ESCROW.agreementOf(id);
-        kept = agreement.status == IStorageEscrow.AgreementStatus.Active && agreement.epochsMissed == 0;
-        user = agreement.user;
+    /// @return proven epochs in which it has proven possession
+    function look(bytes32 id) external view returns (bool kept, uint256 proven) {
+        IStorageEscrow.Books memory books = ESCROW.booksOf(id);
+        bool hasEnded = books.noticedEnd != 0 && ESCROW.currentEpoch() > books.noticedEnd;
+        kept = books.status == IStorageEscrow.Status.Running && books.missed == 0 && !hasEnded;
+        proven = books.proven;
     }
 }

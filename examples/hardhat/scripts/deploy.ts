@@ -6,11 +6,10 @@ import { network } from "hardhat";
 import tallystickModule from "tallystick/hardhat/module";
 
 const { ignition } = await network.create();
-const { nodeRegistry, keyLedger, storageEscrow, dataSetEscrow } = await ignition.deploy(tallystickModule);
+const { nodeRegistry, keyLedger, storageEscrow } = await ignition.deploy(tallystickModule);
 const addresses = {
   nodeRegistry: await nodeRegistry.getAddress(),
   keyLedger: await keyLedger.getAddress(),
   storageEscrow: await storageEscrow.getAddress(),
-  dataSetEscrow: await dataSetEscrow.getAddress(),
 };
 process.stdout.write(`${JSON.stringify(addresses)}\n`);

@@ -19,7 +19,7 @@ export { type CreatedIdentity, createIdentity, hasIdentity, loadIdentity } from 
 export { browserPlatform } from "./platform.ts";
 
 export interface BrowserAgentOptions extends Omit<AgentOptions, "platform"> {
-  /** Of the store that has the catalogue, prepared agreements and the lock. */
+  /** Of the store that has the catalogue, the journal of data sets and the lock. */
   readonly name: string;
 }
 

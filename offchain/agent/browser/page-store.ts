@@ -8,18 +8,11 @@ import { type DBSchema, type IDBPDatabase, type IDBPTransaction, openDB, type St
 import { InvalidInputError, TallystickError, UnknownVersionError } from "../../core/errors.ts";
 import type { KeystoreJson } from "../../core/identity/keystore.ts";
 import type { HeadName } from "../../core/snapshot/list-objects.ts";
-import type { CataloguedAgreement, CataloguedPut } from "../catalogue.ts";
+import type { CataloguedPut } from "../catalogue.ts";
 import type { JournaledDataSet, JournaledSegment } from "../data-sets/journal.ts";
 
 /** Version of the schema below. */
 const SCHEMA_VERSION = 1;
-
-/** IndexedDB has no bigint keys and compares strings as they are. */
-export interface AgreementRow extends Omit<CataloguedAgreement, "agreementId"> {
-  readonly escrowLowerCase: string;
-  /** Decimal. Absent in rows without a number, which are therefore not in the index. */
-  readonly agreementId?: string;
-}
 
 export interface PreparationRow {
   readonly salt: string;
@@ -44,7 +37,6 @@ export interface PageSchema extends DBSchema {
   /** One row, under the key `user`. */
   keystore: { key: string; value: KeystoreJson };
   puts: { key: string; value: CataloguedPut };
-  agreements: { key: string; value: AgreementRow; indexes: { byData: string; byNumber: [string, string] } };
   /** Newest head seen of each snapshot list, by the name of the list. */
   listHeads: { key: string; value: HeadName };
   preparations: { key: string; value: PreparationRow; indexes: { byTime: number } };
@@ -150,9 +142,6 @@ function upgrade(database: IDBPDatabase<PageSchema>): void {
   database.createObjectStore("keystore");
   database.createObjectStore("listHeads");
   database.createObjectStore("puts", { keyPath: "dataId" });
-  const agreements = database.createObjectStore("agreements", { keyPath: "salt" });
-  agreements.createIndex("byData", "dataId");
-  agreements.createIndex("byNumber", ["escrowLowerCase", "agreementId"], { unique: true });
   database.createObjectStore("preparations", { keyPath: "salt" }).createIndex("byTime", "writtenAt");
   database.createObjectStore("tags");
   database.createObjectStore("dataSets", { keyPath: "salt" });

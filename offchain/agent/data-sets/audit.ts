@@ -5,7 +5,7 @@
  */
 
 import { randomBytes } from "#primitives";
-import { DATA_SET_ABI, RANDOMNESS_ABI } from "../../chain/abis.ts";
+import { ESCROW_ABI, RANDOMNESS_ABI } from "../../chain/abis.ts";
 import { simulateCall } from "../../chain/contract-call.ts";
 import {
   type DataSetProof,
@@ -13,7 +13,7 @@ import {
   parseDataSetLog,
   parseProveCall,
   readEscrowClock,
-} from "../../chain/data-set-escrow.ts";
+} from "../../chain/escrow.ts";
 import { chainLogs } from "../../chain/logs.ts";
 import { readChain } from "../../chain/revert.ts";
 import { type AuditChallenge, countSlices } from "../../core/audit/challenge.ts";
@@ -197,10 +197,10 @@ async function newestProof(
 ): Promise<ProofFound | undefined> {
   const chain = await context.chain();
   const { deployment, provider } = chain;
-  const escrow = deployment.contracts.dataSetEscrow;
+  const escrow = deployment.contracts.storageEscrow;
   const head = await readChain("reading the block number", () => provider.getBlockNumber());
   const names = ["EpochProven", "DataSetScheduled", "DisputeOpened"] as const;
-  const topics = [names.map((name) => DATA_SET_ABI.getEvent(name).topicHash), id];
+  const topics = [names.map((name) => ESCROW_ABI.getEvent(name).topicHash), id];
   let schedule: Uint8Array | undefined;
   let disputed: number | undefined;
   let last: { epoch: number; transactionHash: string; blockNumber: number; block: number; hash: string } | undefined;

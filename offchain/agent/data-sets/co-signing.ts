@@ -1,14 +1,14 @@
 /** Carries a state that this device has signed onto the chain: signed by the provider as well, and sent by either. */
 
 import { TypedDataEncoder, verifyTypedData } from "ethers";
+import type { Deployment } from "../../chain/deployment.ts";
 import {
   openDataSetCall,
   readOperator,
   readScheduleHash,
   type SignedState,
   updateDataSetCall,
-} from "../../chain/data-set-escrow.ts";
-import type { Deployment } from "../../chain/deployment.ts";
+} from "../../chain/escrow.ts";
 import { isAccountSignature } from "../../chain/ledger.ts";
 import { ChainRevertedError } from "../../chain/revert.ts";
 import { decodeLiveRanges, rangesHash } from "../../core/data-set/ranges.ts";
@@ -52,7 +52,7 @@ export function stateTypedData(
   id: string,
   state: Omit<SignedByDevice, "userSignature" | "providerSignature" | "segments">,
 ): TypedData<DataSetUpdateMessage> {
-  return dataSetUpdateTypedData(BigInt(deployment.chainId), deployment.contracts.dataSetEscrow, {
+  return dataSetUpdateTypedData(BigInt(deployment.chainId), deployment.contracts.storageEscrow, {
     dataSetId: id,
     version: state.version,
     retirements: BigInt(state.retirements),

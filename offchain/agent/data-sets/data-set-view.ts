@@ -1,6 +1,6 @@
 /** A data set as it is shown to people and programs. */
 
-import type { DataSetBooks, OpenedDataSet } from "../../chain/data-set-escrow.ts";
+import type { DataSetBooks, OpenedDataSet } from "../../chain/escrow.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { runwayEpochs } from "../../core/data-set/balance.ts";
 import { type EpochWindows, windowsOf } from "../../core/data-set/epochs.ts";
@@ -30,6 +30,7 @@ export interface DataSetView {
   readonly feePerEpoch: bigint;
   readonly slices: number;
   readonly highestIndex: number;
+  /** None once the end of the set is known. */
   readonly liveRanges: readonly SliceRange[];
   readonly provenEpochs: number;
   readonly missedEpochs: number;
@@ -48,12 +49,14 @@ export function viewOf(
   isOwn: boolean,
 ): DataSetView {
   const { books, schedule, scheduled, account, lastEpoch } = onChain;
-  const level = lastLevel(schedule);
+  const status = phaseOf(onChain);
+  // The last level of a set that ends is empty; until then it keeps, and costs, what it did.
+  const level = (status === "ending" ? levelAt(schedule, onChain.epoch) : undefined) ?? lastLevel(schedule);
   const next = nextWindow(terms, { ...audit, epochBlocks }, onChain);
   return {
     id,
     provider: terms.provider,
-    status: phaseOf(onChain),
+    status,
     terms,
     audit,
     device: isOwn ? "this" : "other",

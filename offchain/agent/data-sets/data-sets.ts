@@ -1,6 +1,6 @@
 /** Operations on an account's data sets and on the balance that pays for them. */
 
-import { DATA_SET_ABI } from "../../chain/abis.ts";
+import { ESCROW_ABI } from "../../chain/abis.ts";
 import type { ContractCall } from "../../chain/contract-call.ts";
 import {
   approveDataSetsCall,
@@ -8,6 +8,7 @@ import {
   type DataSetEvent,
   dataSetsOpened,
   depositCall,
+  NATIVE_TOKEN,
   noticeCall,
   type OpenedDataSet,
   parseDataSetLog,
@@ -23,7 +24,7 @@ import {
   settleDataSetCall,
   upholdDisputeCall,
   withdrawBalanceCall,
-} from "../../chain/data-set-escrow.ts";
+} from "../../chain/escrow.ts";
 import { chainLogs } from "../../chain/logs.ts";
 import { ChainRevertedError, readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
@@ -35,15 +36,19 @@ import { isAddressEqual } from "../../core/encoding/address.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { DataSetStatus as ProviderView } from "../../core/wire/data-sets.ts";
 import type { AgentContext } from "../context.ts";
+import { type AddOptions, addStored } from "./add-stored.ts";
 import { auditDataSet, type DataSetAuditOptions, type DataSetAuditReport } from "./audit.ts";
 import { signedState } from "./co-signing.ts";
 import { type DataSetView, outcomeOf, viewOf } from "./data-set-view.ts";
 import { type DataSetOnChain, follow, isPending, readOnChain } from "./following.ts";
+import type { DataSetReport } from "./lane.ts";
 import { sumOf } from "./next-state.ts";
 import { recoverDataSets } from "./recovery.ts";
 import { type SendOptions, type SentTransaction, sendWithin } from "./sending.ts";
-import { NATIVE_TOKEN, tokenOf } from "./wishes.ts";
+import { tokenOf } from "./wishes.ts";
 
+/** 0x and 64 digits. */
+const ID_LENGTH = 66;
 /** Epochs that `show` tells of. */
 const SHOWN_EPOCHS = 10;
 
@@ -52,7 +57,7 @@ export interface DataSetEpoch {
   readonly epoch: number;
   /**
    * `proven`, `late` and `missed` are on chain. `due`: a proof still counts. `overdue`: a miss can be reported.
-   * `settled`: nobody proved it or reported a miss. `undisputed`: in mode `on-demand`, where it is earned without proof.
+   * `settled`: nobody proved it or reported a miss. `undisputed`: in mode `on-demand`, which earns without proofs.
    */
   readonly status: "proven" | "late" | "missed" | "due" | "overdue" | "settled" | "undisputed";
   readonly fee: bigint;
@@ -143,6 +148,49 @@ export class DataSets {
       views.push(await this.#viewOf({ opened, onChain }));
     }
     return views;
+  }
+
+  /**
+   * Adds what is stored under a data id to this device's set at each provider that has it.
+   * @see addStored
+   */
+  async add(dataId: string, options: AddOptions = {}): Promise<DataSetReport[]> {
+    return await addStored(this.#context, dataId, options);
+  }
+
+  /**
+   * The set that an id or the beginning of one names.
+   * @throws TallystickError NOT_FOUND for none of this account; InvalidInputError when several begin so
+   */
+  async resolve(text: string): Promise<string> {
+    const wanted = text.toLowerCase();
+    if (wanted.length === ID_LENGTH) return wanted;
+    const chain = await this.#context.chain();
+    const found: string[] = [];
+    for await (const { id } of dataSetsOpened(chain, { user: this.#context.account.address })) {
+      if (id.startsWith(wanted)) found.push(id);
+    }
+    const [only, ...others] = found;
+    if (only === undefined) throw notFound(text);
+    if (others.length === 0) return only;
+    throw new InvalidInputError(`several data sets begin with ${text}`, {
+      party: "you",
+      check: "id of the data set",
+      expected: "the beginning of one id",
+      received: found.join(", "),
+    });
+  }
+
+  /** Ids of the sets that providers have to prove. @throws TallystickError NOT_FOUND when there are none */
+  async audited(): Promise<string[]> {
+    const kept = (await this.list()).filter(({ status, slices }) => slices > 0 && status === "running");
+    if (kept.length > 0) return kept.map(({ id }) => id);
+    throw new TallystickError("this account has no data set that a provider keeps", {
+      code: "NOT_FOUND",
+      party: "you",
+      check: "running data set",
+      hint: "`tallystick put` begins one; `tallystick data-set add` adds what was stored without one",
+    });
   }
 
   /** @throws TallystickError NOT_FOUND */
@@ -390,8 +438,8 @@ export class DataSets {
     const first = Math.max(epochOf(epochBlocks, blockNumber) + 1, last + 1 - SHOWN_EPOCHS);
     if (first > last) return [];
     const events = new Map<number, DataSetEvent & { kind: "EpochProven" | "EpochMissed" }>();
-    const topics = [(["EpochProven", "EpochMissed"] as const).map((name) => DATA_SET_ABI.getEvent(name).topicHash), id];
-    const filter = { address: chain.deployment.contracts.dataSetEscrow, topics };
+    const topics = [(["EpochProven", "EpochMissed"] as const).map((name) => ESCROW_ABI.getEvent(name).topicHash), id];
+    const filter = { address: chain.deployment.contracts.storageEscrow, topics };
     for await (const log of chainLogs(chain, filter, Math.max(blockNumber, first * epochBlocks), head)) {
       const event = parseDataSetLog(log);
       if (event?.kind === "EpochProven" || event?.kind === "EpochMissed") events.set(event.epoch, event);

@@ -1,5 +1,6 @@
 /** A data set as it stands on chain, and what the journal learns from that. */
 
+import type { ChainReader } from "../../chain/deployment.ts";
 import {
   type DataSetBooks,
   readBooks,
@@ -8,8 +9,7 @@ import {
   readSchedule,
   readUserAccount,
   scheduleOf,
-} from "../../chain/data-set-escrow.ts";
-import type { ChainReader } from "../../chain/deployment.ts";
+} from "../../chain/escrow.ts";
 import { readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { sliceBytes } from "../../core/audit/field.ts";

@@ -3,16 +3,16 @@
 import {
   approveDataSetsCall,
   depositCall,
+  NATIVE_TOKEN,
   readDataSetAllowance,
   readEscrowClock,
   readUserAccount,
-} from "../../chain/data-set-escrow.ts";
+} from "../../chain/escrow.ts";
 import { readChain } from "../../chain/revert.ts";
 import { accrue } from "../../core/data-set/balance.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { AgentContext } from "../context.ts";
-import { NATIVE_TOKEN } from "./wishes.ts";
 
 const PENDING_SECONDS = 120;
 const ASK_AGAIN_MILLISECONDS = 500;

@@ -74,14 +74,14 @@ export interface NewSegment {
   readonly id: string;
   readonly salt: string;
   readonly sliceCount: number;
-  /** The first index that the prepared tags were made for. They are shifted to the reserved ones while they are sent. */
+  /** First index that the prepared tags were made for. They are shifted to the reserved ones while they are sent. */
   readonly taggedFrom: number;
   readonly manifestHash: string;
   /** Unix seconds. */
   readonly createdAt: number;
 }
 
-/** `reserved`: its indices are its own for good, its tags may have left the device. `included`: a set on chain has it. */
+/** `reserved`: its indices are its own for good, its tags may have left the device. `included`: it is on chain. */
 export interface JournaledSegment extends NewSegment {
   readonly firstIndex: number;
   readonly state: "reserved" | "included";

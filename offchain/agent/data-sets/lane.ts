@@ -8,7 +8,7 @@
  */
 
 import { randomBytes } from "#primitives";
-import { readEscrowClock } from "../../chain/data-set-escrow.ts";
+import { readEscrowClock } from "../../chain/escrow.ts";
 import { readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { DEFAULT_SLICE_ELEMENTS, FIRST_INDEX } from "../../core/audit/field.ts";
@@ -93,7 +93,7 @@ export interface DataSetLane {
   holds(ids: readonly string[]): Promise<boolean>;
   /**
    * Names objects that this account has released: the commit takes out the slices that hold nothing else, and the set
-   * is not relied on for them any more.
+   * is not relied on for them any more. One slice always stays: only a notice ends a set.
    */
   retire(ids: readonly string[]): void;
   /**
@@ -106,7 +106,7 @@ export interface DataSetLane {
   /**
    * Brings the next state of the set on chain, after topping up the balance if it must. Does nothing when there is
    * nothing new. A run after an interruption finishes what was begun and pays nothing twice.
-   * @throws TallystickError FUNDS, CHAIN_REVERTED, BAD_RESPONSE, INVALID_SIGNATURE, …; CONFLICT (retryable) when objects
+   * @throws TallystickError FUNDS, CHAIN_REVERTED, BAD_RESPONSE, INVALID_SIGNATURE; CONFLICT (retryable) when objects
    *   that were relied on have been retired meanwhile
    */
   commit(onProgress?: DataSetListener, signal?: AbortSignal): Promise<DataSetReport>;
@@ -137,10 +137,9 @@ export async function openDataSetLane(
 }
 
 /** Removes tags that a crash has left behind. */
-async function removeAbandoned({ platform, catalogue }: AgentContext): Promise<void> {
+async function removeAbandoned({ platform }: AgentContext): Promise<void> {
   const before = Math.floor(platform.clock.now() / 1000) - ABANDONED_SECONDS;
   const needed = new Set((await platform.dataSets.segments()).map(({ id }) => id));
-  for (const { salt } of await catalogue.agreements()) needed.add(salt);
   await platform.preparations.removeAbandoned(needed, before * 1000);
 }
 
@@ -161,7 +160,7 @@ async function ownSet(
     const begun = await dataSets.begin({
       salt: toHex(randomBytes(32)),
       provider: provider.account,
-      escrow: context.deployment.contracts.dataSetEscrow,
+      escrow: context.deployment.contracts.storageEscrow,
       token: tokenOf(wishes),
       sliceElements: offer.sliceElements.includes(DEFAULT_SLICE_ELEMENTS) ? DEFAULT_SLICE_ELEMENTS : smallest,
       state: "preparing",
@@ -332,9 +331,12 @@ class Lane implements DataSetLane {
       await dropSegments(platform, followed.set, lost);
       throw tagsLost();
     }
+    const { agreed, ...unopened } = followed.set;
+    const isFixed = followed.onChain !== undefined || (await this.#isBeingOpened(followed));
     const delivery = {
       provider: this.provider,
-      set: followed.set,
+      // A set that was never opened is forgotten by its provider, which may assign another phase to it then.
+      set: agreed !== undefined && isFixed ? followed.set : unopened,
       keys: this.#keys,
       clock: platform.clock,
       onProgress: (told: Pick<DataSetProgress, "phase" | "doneBytes" | "totalBytes">) =>
@@ -374,6 +376,11 @@ class Lane implements DataSetLane {
       hint: "run the command again: it adds them anew",
       retryable: true,
     });
+  }
+
+  async #isBeingOpened(followed: FollowedDataSet): Promise<boolean> {
+    const { signed } = followed.set;
+    return signed !== undefined && (await this.#isPending(followed, signed));
   }
 
   async #isPending({ onChain }: FollowedDataSet, signed: SignedByDevice): Promise<boolean> {
@@ -418,7 +425,10 @@ class Lane implements DataSetLane {
     const highest = onChain === undefined ? 0 : lastLevel(onChain.schedule).highestIndex;
     const released = [...this.#released];
     const added = await this.#wanted(followed);
-    const retirable = await retirableSlices(platform.dataSets, set, live, released);
+    // What a state that has expired would have taken out is forgotten already.
+    const hasExpired =
+      onChain !== undefined && set.signed !== undefined && set.signed.version > onChain.schedule.version;
+    const retirable = await retirableSlices(platform.dataSets, set, live, released, hasExpired);
     const next = nextState(set, live, highest, added, retirable);
     if (next.addedSlices === 0 && next.retiredSlices === 0) {
       const isKnown = (await platform.dataSets.holders(set.salt, released)).size > 0;
@@ -466,7 +476,7 @@ class Lane implements DataSetLane {
     const { deployment } = this.#context;
     const { agreed } = set;
     const phase = this.#phase ?? agreed?.audit.phase;
-    if (agreed !== undefined && (onChain !== undefined || this.#keepsOffer(agreed))) return agreed;
+    if (agreed !== undefined && (onChain !== undefined || this.#keepsOffer(agreed, phase))) return agreed;
     if (phase === undefined) throw new TallystickError("no phase was assigned", { code: "INTERNAL" });
     const terms = newTerms(this.#offer, this.#wishes, { ...freshFacts(this.#context, set, this.#keys), phase });
     const { windowBlocks, graceBlocks } = terms.audit;
@@ -480,13 +490,13 @@ class Lane implements DataSetLane {
         received: String(phase),
       });
     }
-    const id = dataSetId(BigInt(deployment.chainId), deployment.contracts.dataSetEscrow, terms.terms);
+    const id = dataSetId(BigInt(deployment.chainId), deployment.contracts.storageEscrow, terms.terms);
     return { id, ...terms };
   }
 
-  #keepsOffer(agreed: AgreedDataSet): boolean {
+  #keepsOffer(agreed: AgreedDataSet, phase = agreed.audit.phase): boolean {
     try {
-      requireTermsKeepDataSetOffer(this.#offer, agreed, agreed.audit.phase);
+      requireTermsKeepDataSetOffer(this.#offer, agreed, phase);
       return true;
     } catch (error) {
       if (error instanceof BelowDataSetOfferError) return false;

@@ -39,9 +39,10 @@ export function nextState(
   let ranges = joinRanges(live, additions);
   const longestFirst = [...retirable].sort((a, b) => b.count - a.count);
   let retiredSlices = 0;
-  for (const run of longestFirst) {
+  for (const whole of longestFirst) {
+    const run = sparingTheLast(ranges, whole);
     const without = subtractRanges(ranges, [run]);
-    if (without.length > Math.max(RANGES_AFTER_RETIRING, ranges.length)) continue;
+    if (run.count === 0 || without.length > Math.max(RANGES_AFTER_RETIRING, ranges.length)) continue;
     ranges = without;
     retiredSlices += run.count;
   }
@@ -56,28 +57,34 @@ export function nextState(
   };
 }
 
+/** A state without slices would end the set at once, which takes a notice: one slice stays. */
+function sparingTheLast(ranges: readonly SliceRange[], run: SliceRange): SliceRange {
+  return subtractRanges(ranges, [run]).length > 0 ? run : { ...run, count: run.count - 1 };
+}
+
 export function sumOf(ranges: readonly SliceRange[]): number {
   return ranges.reduce((sum, { count }) => sum + count, 0);
 }
 
 /**
- * Live slices in the segments that held some objects, with nothing in them but these objects and others that were
- * forgotten before.
+ * Live slices with nothing in them but some objects, and others that were forgotten before.
+ * @param searchesAll whether to look into all segments, and not only into those that hold the objects
  */
 export async function retirableSlices(
   journal: DataSetJournal,
   { salt, sliceElements }: JournaledDataSet,
   live: readonly SliceRange[],
   forgotten: readonly string[],
+  searchesAll: boolean,
 ): Promise<SliceRange[]> {
-  if (forgotten.length === 0) return [];
+  if (forgotten.length === 0 && !searchesAll) return [];
   const bytes = sliceBytes(sliceElements);
   const holders = await journal.holders(salt, forgotten);
   const affected = new Set([...holders.values()].flat());
   const gone = new Set(forgotten);
   const free: SliceRange[] = [];
   for (const { id, state, firstIndex, sliceCount } of await journal.segments(salt)) {
-    if (!affected.has(id) || state !== "included") continue;
+    if (!(searchesAll || affected.has(id)) || state !== "included") continue;
     const needed: SliceRange[] = [];
     for (const object of await journal.objectsIn(id, 0, sliceCount * bytes)) {
       if (gone.has(object.id)) continue;

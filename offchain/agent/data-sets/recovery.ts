@@ -4,7 +4,7 @@
  * audits only: which indices the other device has given away, only that device knows.
  */
 
-import { dataSetsOpened, type OpenedDataSet, requireTermsOfId } from "../../chain/data-set-escrow.ts";
+import { dataSetsOpened, type OpenedDataSet, requireTermsOfId } from "../../chain/escrow.ts";
 import { FIRST_INDEX } from "../../core/audit/field.ts";
 import { NO_CONTENT } from "../../core/data-set/content.ts";
 import type { AgentContext } from "../context.ts";
@@ -43,7 +43,7 @@ async function adopt(context: AgentContext, { id, terms, audit }: OpenedDataSet)
   const set = await context.platform.dataSets.save({
     salt: audit.salt,
     provider: terms.provider,
-    escrow: context.deployment.contracts.dataSetEscrow,
+    escrow: context.deployment.contracts.storageEscrow,
     token: terms.token,
     sliceElements: audit.sliceElements,
     state: "running",

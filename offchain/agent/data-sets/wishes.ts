@@ -2,6 +2,7 @@
 
 import { getAddress } from "ethers";
 import type { Deployment } from "../../chain/deployment.ts";
+import { NATIVE_TOKEN } from "../../chain/escrow.ts";
 import { feeOf } from "../../core/data-set/fee.ts";
 import { type AgreedTerms, termsFromOffer } from "../../core/data-set/offer.ts";
 import { lastLevel } from "../../core/data-set/schedule.ts";
@@ -27,7 +28,6 @@ export interface LaneWishes {
   readonly maximumFeePerEpoch?: bigint;
 }
 
-export const NATIVE_TOKEN = `0x${"00".repeat(20)}`;
 const DEFAULT_RUNWAY_EPOCHS = 30;
 
 /** @throws InvalidInputError unless it is a whole number that is not negative */
@@ -56,10 +56,10 @@ export function tokenOf({ token }: Pick<LaneWishes, "token">): string {
  * @throws TallystickError BAD_RESPONSE when the offer is not by this provider, or for another deployment
  */
 export function fittingOffer(deployment: Deployment, provider: DataSetKeeper, offer: DataSetOffer): DataSetOffer {
-  const { dataSetEscrow, possessionVerifier, randomness } = deployment.contracts;
+  const { storageEscrow, possessionVerifier, randomness } = deployment.contracts;
   const checks = [
     ["account of the provider", provider.account, [offer.account]],
-    ["escrow contract", dataSetEscrow, [offer.escrow]],
+    ["escrow contract", storageEscrow, [offer.escrow]],
     ["chain id", String(deployment.chainId), [String(offer.chainId)]],
     ["verifier", possessionVerifier, offer.verifiers],
     ["source of randomness", randomness, offer.randomness],

@@ -19,19 +19,6 @@ const MIGRATIONS = [
     role TEXT NOT NULL CHECK (role IN ('recorder', 'owner')),
     stored_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
-  -- Every escrow numbers its agreements from 1.
-  CREATE TABLE agreements (
-    salt TEXT NOT NULL PRIMARY KEY,
-    data_id TEXT NOT NULL,
-    provider TEXT NOT NULL,
-    escrow TEXT NOT NULL COLLATE NOCASE,
-    state TEXT NOT NULL CHECK (state IN ('prepared', 'proposing', 'proposed', 'accepted', 'closed')),
-    proposed_from_block INTEGER,
-    agreement_id TEXT,
-    created_at INTEGER NOT NULL,
-    UNIQUE (escrow, agreement_id)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX agreements_by_data ON agreements (data_id);
   CREATE TABLE snapshot_lists (
     list TEXT NOT NULL PRIMARY KEY,
     version INTEGER NOT NULL,

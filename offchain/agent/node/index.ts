@@ -17,7 +17,7 @@ export { nodePlatform } from "./platform.ts";
 export { useProxyFromEnvironment } from "./proxy.ts";
 
 export interface NodeAgentOptions extends Omit<AgentOptions, "platform"> {
-  /** Where the catalogue, prepared agreements and the lock are; see `homeDirectory`. */
+  /** Where the catalogue, the journal of data sets and the lock are; see `homeDirectory`. */
   readonly homeDir: string;
 }
 

@@ -180,11 +180,11 @@ async function blockHash(deployment: Deployment, number: number): Promise<string
 
 function savePin(homeDir: string, deployment: Deployment, deploymentBlock: NetworkPin["deploymentBlock"]): void {
   const { chainId, contracts, committeeId } = deployment;
-  const { nodeRegistry, keyLedger, storageEscrow, dataSetEscrow, possessionVerifier, randomness } = contracts;
+  const { nodeRegistry, keyLedger, storageEscrow, possessionVerifier, randomness } = contracts;
   const pin: NetworkPin = {
     version: VERSION,
     chainId,
-    contracts: { nodeRegistry, keyLedger, storageEscrow, dataSetEscrow, possessionVerifier, randomness },
+    contracts: { nodeRegistry, keyLedger, storageEscrow, possessionVerifier, randomness },
     committeeId,
     deploymentBlock,
   };

@@ -7,8 +7,6 @@ import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import { MAX_HEAD_BYTES } from "../../core/snapshot/list-objects.ts";
 import {
-  AcceptAnswer,
-  AgreementStatus,
   AuditAnswer,
   CHUNK_FRAMES,
   ClaimAnswer,
@@ -16,12 +14,9 @@ import {
   InspectAnswer,
   KeepAnswer,
   MAX_CHUNK_BYTES,
-  Offer,
-  PreparationStatus,
   ReleaseAnswer,
   StoreChunksAnswer,
   UsageAnswer,
-  VerifyAnswer,
 } from "../../core/wire/csp.ts";
 import {
   DataSetOffer,
@@ -32,11 +27,10 @@ import {
   type UpdateRequest,
 } from "../../core/wire/data-sets.ts";
 import { HeadAnswer } from "../../core/wire/heads.ts";
-import { preparationBody } from "../../core/wire/preparation-body.ts";
 import { chunkFrames } from "../../http/chunk-frames.ts";
 import { HttpParty, type PartyOptions, type RequestOptions } from "../../http/client.ts";
 import type { SessionTokens } from "../../http/sessions.ts";
-import type { ExpectedHead, PowersPart, PreparationPart } from "./storage-provider.ts";
+import type { ExpectedHead, PowersPart } from "./storage-provider.ts";
 
 /** Checks of powers and tags, and transactions of the provider, take longer than other answers. */
 const LONG_DEADLINE_SECONDS = 300;
@@ -58,10 +52,6 @@ export class CspClient {
   /** How errors name it. */
   get name(): string {
     return this.#party.name;
-  }
-
-  async offer(): Promise<Offer> {
-    return await this.#party.json("GET", "/v1/offer", Offer);
   }
 
   /** Claims chunks. The answer challenges every one of them, known to the provider or not. */
@@ -138,61 +128,6 @@ export class CspClient {
     return (await this.#call("POST", "/v1/chunks/keep", KeepAnswer, { json: { ids }, signal })).missing;
   }
 
-  /** @param manifest encoded */
-  async openPreparation(salt: Uint8Array, manifest: Uint8Array, key: AuditPublicKey): Promise<PreparationStatus> {
-    const pieces = preparationBody(manifest, key);
-    return await this.#call("PUT", `/v1/preparations/${toHex(salt)}`, PreparationStatus, { pieces });
-  }
-
-  async preparation(salt: Uint8Array): Promise<PreparationStatus> {
-    return await this.#call("GET", `/v1/preparations/${toHex(salt)}`, PreparationStatus, {});
-  }
-
-  /**
-   * Appends to a stream of a preparation. Not retried: after a failure the provider's own count says where to continue.
-   */
-  async appendPreparation(
-    salt: Uint8Array,
-    part: PreparationPart,
-    offset: number,
-    bytes: Uint8Array,
-  ): Promise<PreparationStatus> {
-    return await this.#call("PUT", `/v1/preparations/${toHex(salt)}/${part}`, PreparationStatus, {
-      query: { offset },
-      pieces: [bytes],
-      retries: 0,
-    });
-  }
-
-  /** Has powers and tags checked. State `verifying` means: ask again. @throws TallystickError INVALID_PROOF */
-  async verifyPreparation(salt: Uint8Array, signal?: AbortSignal): Promise<PreparationStatus> {
-    return await this.#call("POST", `/v1/preparations/${toHex(salt)}/verify`, VerifyAnswer, {
-      deadlineSeconds: LONG_DEADLINE_SECONDS,
-      signal,
-    });
-  }
-
-  /** Asks the provider to accept a proposal on chain. */
-  async acceptAgreement(agreementId: bigint, salt: Uint8Array): Promise<AcceptAnswer> {
-    return await this.#call("POST", "/v1/agreements", AcceptAnswer, {
-      json: { agreementId: agreementId.toString(), salt: toHex(salt) },
-      deadlineSeconds: LONG_DEADLINE_SECONDS,
-    });
-  }
-
-  async agreement(agreementId: bigint): Promise<AgreementStatus> {
-    return await this.#call("GET", `/v1/agreements/${agreementId}`, AgreementStatus, {});
-  }
-
-  /** @returns the encoded possession proof, not verified here. */
-  async audit(agreementId: bigint, seed: Uint8Array, sampleCount: number): Promise<Uint8Array> {
-    const answer = await this.#call("POST", `/v1/agreements/${agreementId}/audit`, AuditAnswer, {
-      json: { seed: toHex(seed), sampleCount },
-      deadlineSeconds: LONG_DEADLINE_SECONDS,
-    });
-    return fromHex(answer.proof);
-  }
-
   async dataSetOffer(): Promise<DataSetOffer> {
     return await this.#party.json("GET", "/v1/data-set-offer", DataSetOffer);
   }
@@ -206,7 +141,7 @@ export class CspClient {
     return await this.#call("GET", `/v1/data-sets/${salt}`, DataSetStatus, {});
   }
 
-  /** Appends to the powers. Not retried, as `appendPreparation`. */
+  /** Appends to the powers. Not retried: after a failure the provider's own count says where to continue. */
   async appendPowers(salt: string, part: PowersPart, offset: number, bytes: Uint8Array): Promise<DataSetStatus> {
     return await this.#call("PUT", `/v1/data-sets/${salt}/${part}`, DataSetStatus, {
       query: { offset },
@@ -223,7 +158,7 @@ export class CspClient {
     });
   }
 
-  /** Appends to the tags of a segment. Not retried, as `appendPreparation`. */
+  /** Appends to the tags of a segment. Not retried, as `appendPowers`. */
   async appendTags(salt: string, segment: string, offset: number, bytes: Uint8Array): Promise<SegmentStatus> {
     return await this.#call("PUT", `/v1/data-sets/${salt}/segments/${segment}/tags`, SegmentStatus, {
       query: { offset },

@@ -11,7 +11,7 @@ import { contentId } from "../../core/encoding/content-id.ts";
 import { fromHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
-import type { AgreementStatus, ClaimAnswer, Offer, PreparationStatus, ReleaseAnswer } from "../../core/wire/csp.ts";
+import type { ClaimAnswer, ReleaseAnswer } from "../../core/wire/csp.ts";
 import type {
   DataSetOffer,
   DataSetStatus,
@@ -22,7 +22,7 @@ import type {
 } from "../../core/wire/data-sets.ts";
 import type { Received, Receiver } from "../read/object-source.ts";
 import type { CspClient } from "./csp-client.ts";
-import type { ExpectedHead, PowersPart, PreparationPart, StorageProvider, StoreOutcome } from "./storage-provider.ts";
+import type { ExpectedHead, PowersPart, StorageProvider, StoreOutcome } from "./storage-provider.ts";
 
 /** Attempts at a whole claim after the first. A claim is answered once, so a broken one starts anew. */
 const CLAIM_RETRIES = 4;
@@ -82,39 +82,6 @@ export class HttpStorageProvider implements StorageProvider {
       });
     }
     return result;
-  }
-
-  async offer(): Promise<Offer> {
-    return await this.#client.offer();
-  }
-
-  async openPreparation(salt: Uint8Array, manifest: Uint8Array, key: AuditPublicKey): Promise<PreparationStatus> {
-    return await this.#client.openPreparation(salt, manifest, key);
-  }
-
-  async appendPreparation(
-    salt: Uint8Array,
-    part: PreparationPart,
-    offset: number,
-    bytes: Uint8Array,
-  ): Promise<PreparationStatus> {
-    return await this.#client.appendPreparation(salt, part, offset, bytes);
-  }
-
-  async verifyPreparation(salt: Uint8Array, signal?: AbortSignal): Promise<PreparationStatus> {
-    return await this.#client.verifyPreparation(salt, signal);
-  }
-
-  async accept(agreementId: bigint, salt: Uint8Array): Promise<void> {
-    await this.#client.acceptAgreement(agreementId, salt);
-  }
-
-  async agreement(agreementId: bigint): Promise<AgreementStatus> {
-    return await this.#client.agreement(agreementId);
-  }
-
-  async audit(agreementId: bigint, seed: Uint8Array, sampleCount: number): Promise<Uint8Array> {
-    return await this.#client.audit(agreementId, seed, sampleCount);
   }
 
   async dataSetOffer(): Promise<DataSetOffer> {

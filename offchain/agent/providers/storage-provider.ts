@@ -1,11 +1,11 @@
 /**
  * A storage provider as the agent uses it, whatever protocol it speaks: sealed objects are stored and fetched, and
- * agreements make it accountable for them.
+ * data sets make it accountable for them.
  */
 
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
-import type { AgreementStatus, Offer, PreparationStatus, ReleaseAnswer } from "../../core/wire/csp.ts";
+import type { ReleaseAnswer } from "../../core/wire/csp.ts";
 import type {
   DataSetOffer,
   DataSetStatus,
@@ -30,25 +30,6 @@ export interface ObjectStorage {
   fetch(id: string, signal?: AbortSignal): Promise<Uint8Array>;
   /** As `fetch`, with the receiver's memory and hash; see `ObjectSource`. Absent: what `fetch` returns is received. */
   receive?<Result extends Received>(id: string, receiver: Receiver<Result>, signal?: AbortSignal): Promise<Result>;
-}
-
-export type PreparationPart = "powers-a" | "powers-b" | "tags";
-
-/** Takes what audits of a data set need. */
-export interface PreparationReceiver {
-  /** How errors name it. */
-  readonly name: string;
-  /** @param manifest encoded. Idempotent for one salt. */
-  openPreparation(salt: Uint8Array, manifest: Uint8Array, key: AuditPublicKey): Promise<PreparationStatus>;
-  /** Appends to a part. After a failure the provider's own count says where to continue. */
-  appendPreparation(
-    salt: Uint8Array,
-    part: PreparationPart,
-    offset: number,
-    bytes: Uint8Array,
-  ): Promise<PreparationStatus>;
-  /** Has powers and tags checked. State `verifying` means: ask again. @throws TallystickError INVALID_PROOF */
-  verifyPreparation(salt: Uint8Array, signal?: AbortSignal): Promise<PreparationStatus>;
 }
 
 /** What has to be in place for a head to be replaced. */
@@ -114,16 +95,6 @@ export interface DataSetKeeper {
   auditDataSet(salt: string, seed: Uint8Array, sampleCount: number, ranges: Uint8Array): Promise<Uint8Array>;
 }
 
-export interface StorageProvider extends ObjectStorage, PreparationReceiver, HeadKeeper, DataSetKeeper {
-  /** Account that it signs with and that agreements name. */
-  readonly account: string;
+export interface StorageProvider extends ObjectStorage, HeadKeeper, DataSetKeeper {
   readonly url: string;
-  /** Its current prices and terms; not verified here. */
-  offer(): Promise<Offer>;
-  /** Asks the provider to accept a proposal on chain. Whether it did, the chain says. */
-  accept(agreementId: bigint, salt: Uint8Array): Promise<void>;
-  /** Its own account of an agreement; not verified here. */
-  agreement(agreementId: bigint): Promise<AgreementStatus>;
-  /** @returns the encoded possession proof, not verified here. */
-  audit(agreementId: bigint, seed: Uint8Array, sampleCount: number): Promise<Uint8Array>;
 }

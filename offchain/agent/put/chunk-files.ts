@@ -64,7 +64,7 @@ export async function* chunkFiles(
   for await (const entry of entries) {
     signal?.throwIfAborted();
     let sizeBytes = 0;
-    const cached = entry.type === "file" ? cache?.contentOf(entry) : undefined;
+    const cached = entry.type === "file" ? await cache?.contentOf(entry) : undefined;
     if (entry.type === "file" && cached !== undefined) {
       sizeBytes = entry.sizeBytes ?? 0;
       counter.readBytes += sizeBytes;

@@ -154,7 +154,7 @@ class Collector {
       yield { kind: "repeated bundle", content };
       return;
     }
-    const ref = this.options.cache?.bundleOf(content);
+    const ref = await this.options.cache?.bundleOf(content);
     if (ref !== undefined) {
       yield { kind: "known bundle", content, ref };
       return;

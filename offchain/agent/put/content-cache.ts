@@ -24,15 +24,22 @@ import {
 export class ContentCache {
   readonly session: FileCacheSession;
   readonly #now: Confirmation;
+  readonly #holds: (ids: readonly string[]) => Promise<boolean>;
   #isConfirmed = true;
 
   /**
    * @param now time, and the releases that the providers had counted before anything was claimed; 0 for what is not
    *   known
+   * @param holds whether the put may rely on objects without reading them: the data sets that it goes to have them
    */
-  constructor(session: FileCacheSession, now: Confirmation) {
+  constructor(
+    session: FileCacheSession,
+    now: Confirmation,
+    holds: (ids: readonly string[]) => Promise<boolean> = async () => true,
+  ) {
     this.session = session;
     this.#now = now;
+    this.#holds = holds;
   }
 
   /** Whether nothing was released since the objects were confirmed of what has been found so far. */
@@ -46,17 +53,22 @@ export class ContentCache {
   }
 
   /** What is known of an unchanged file, if the objects that it refers to were confirmed lately. */
-  contentOf({ cached, sizeBytes }: SourceFile): CachedContent | undefined {
+  async contentOf({ cached, sizeBytes }: SourceFile): Promise<CachedContent | undefined> {
     if (cached === undefined || sizeBytes === undefined) return undefined;
-    const content = decodeCached(cached, sizeBytes);
-    return content?.kind === "chunked" && !this.#counts(content) ? undefined : content;
+    const found = decodeCached(cached, sizeBytes);
+    if (found?.kind !== "chunked") return found;
+    // The lists of a tree are made with its chunks, by one put, so that they stand for them.
+    const { content } = found;
+    const ids = "chunks" in content ? content.chunks.map(({ id }) => id) : [content.blob.id];
+    return this.#counts(found) && (await this.#holds(ids)) ? found : undefined;
   }
 
   /** @param content name of the bundle's content: its digest in hex */
-  bundleOf(content: string): BundleRef | undefined {
+  async bundleOf(content: string): Promise<BundleRef | undefined> {
     const value = this.session.find("bundle", fromHex(content));
     const bundle = value === undefined ? undefined : decodeBundle(value);
-    return bundle !== undefined && this.#counts(bundle) ? bundle : undefined;
+    if (bundle === undefined || !this.#counts(bundle)) return undefined;
+    return (await this.#holds([bundle.id])) ? bundle : undefined;
   }
 
   rememberBundle(content: string, ref: BundleRef): void {

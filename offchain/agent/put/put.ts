@@ -1,24 +1,23 @@
 /**
- * `put`: any number of inputs becomes one root recipe, one key record on the ledger, unless told otherwise one
- * agreement with each provider that it goes to, and one more snapshot in the list there. Each step is idempotent and
- * the order is fixed (data durable, then recorded, then insured, then listed), so a run after any interruption does
- * what is missing and nothing twice. A put of what was put before sends no transaction.
+ * `put`: any number of inputs becomes one root recipe, one key record on the ledger, unless told otherwise a part of
+ * this device's data set at each provider that it goes to, and one more snapshot in the list there. Each step is
+ * idempotent and the order is fixed (data durable, then recorded, then in the data set, then listed), so a run after
+ * any interruption does what is missing and nothing twice. A put of what was put before sends no transaction.
  */
 
 import { PUBLIC_DOMAIN } from "../../core/crypto/encryption.ts";
 import type { KeyMode } from "../../core/recipe/recipe.ts";
+import type { SealedObject } from "../../core/recipe/tree.ts";
 import type { ShareRecipient } from "../../core/record/key-record.ts";
 import type { Snapshot } from "../../core/snapshot/snapshot.ts";
-import type { Offer } from "../../core/wire/csp.ts";
-import { beginTagging, type DataSetTagger } from "../agreements/data-set-tagger.ts";
-import { deliverAhead, discardTags, openPreparedAgreement, resumeAgreement } from "../agreements/opening.ts";
-import { type AgreementOptions, type AgreementReport, requireWishesFit } from "../agreements/terms.ts";
 import type { AgentContext, CommitteeLink } from "../context.ts";
+import { type DataSetLane, type DataSetReport, openDataSetLane } from "../data-sets/lane.ts";
+import type { LaneWishes } from "../data-sets/wishes.ts";
 import { bestFirst, type NodeReport } from "../keys/quorum.ts";
 import { ensureKeyOwnership, type KeyOwnership } from "../keys/record-key.ts";
 import type { DataStages } from "../pipeline/data-stages.ts";
-import type { FileCacheOptions, SourceOptions } from "../platform.ts";
-import type { AgreementProgress, ProgressListener, PutProgress } from "../progress.ts";
+import type { SourceOptions } from "../platform.ts";
+import type { DataSetProgress, ProgressListener, PutProgress } from "../progress.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { accountSnapshotKeys } from "../snapshots/account-keys.ts";
 import { isReleased, type NeededObjects } from "../snapshots/confirm-objects.ts";
@@ -49,13 +48,11 @@ export interface PutOptions extends SnapshotLabels, SourceOptions {
   readonly keyMode?: KeyMode;
   /** Recipients of the key shares. Default: the committee. */
   readonly recipients?: ShareRecipient;
-  /**
-   * Accounts of the providers that it goes to, each with an agreement of its own. Default: the first of the deployment.
-   */
+  /** Accounts of the providers that it goes to, each with a data set of this device. Default: the first one. */
   readonly providers?: readonly string[];
-  /** Terms of the agreements; `false` for none. Default: what the providers offer. */
-  readonly agreement?: AgreementOptions | false;
-  readonly onProgress?: ProgressListener<PutProgress | AgreementProgress> | undefined;
+  /** Wishes for the data sets; `false` to be in none, which nobody proves. Default: what the providers offer. */
+  readonly dataSet?: LaneWishes | false;
+  readonly onProgress?: ProgressListener<PutProgress | DataSetProgress> | undefined;
   /** Reads every file, also those that are unchanged since they were put before. */
   readonly forceRescan?: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -78,8 +75,8 @@ export interface PutReport {
   readonly record: KeyOwnership;
   /** What the list of snapshots says of this put. */
   readonly snapshot: Snapshot;
-  /** One per provider; none if the put was to have none. */
-  readonly agreements: readonly AgreementReport[];
+  /** What each provider's data set has become; none if the put was to be in none. */
+  readonly dataSets: readonly DataSetReport[];
   /** What each key node answered. */
   readonly nodes: readonly NodeReport[];
   /** What was left out, or is not stored as it is. */
@@ -87,12 +84,29 @@ export interface PutReport {
   readonly seconds: number;
 }
 
-/** A provider of this put; without a tagger if its agreement runs already, or if there is to be none. */
+/** A provider of this put; without a data set if the put is to be in none. */
 interface Lane {
   readonly provider: StorageProvider;
-  readonly tagger?: DataSetTagger;
-  /** What the provider offered before anything was stored; undefined if there is to be no agreement. */
-  readonly offer?: Offer;
+  readonly dataSet?: DataSetLane;
+  /** Of the data set. Takes one object after the other, whoever brings them. */
+  readonly tagger?: SerialTagger;
+}
+
+/** Objects come from the tree and from its metadata at the same time. */
+class SerialTagger {
+  readonly #tagger: DataSetLane["tagger"];
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(tagger: DataSetLane["tagger"]) {
+    this.#tagger = tagger;
+  }
+
+  async add(object: SealedObject): Promise<void> {
+    const added = this.#last.then(() => this.#tagger.add(object));
+    // Whoever added it meets the failure; the next one is tried for itself.
+    this.#last = added.catch(() => undefined);
+    await added;
+  }
 }
 
 /** What one pass over the inputs has stored. */
@@ -105,8 +119,7 @@ interface Stored extends AssembledRoot {
 
 interface Finished {
   readonly record: KeyOwnership;
-  /** Undefined when one of them takes tags, and none were made. */
-  readonly agreements: readonly AgreementReport[] | undefined;
+  readonly dataSets: readonly DataSetReport[];
 }
 
 /**
@@ -115,7 +128,7 @@ interface Finished {
  * @throws FileUnreadableError, FileChangedError, InvalidInputError (for wishes a provider does not take as well):
  *   nothing has been recorded then
  * @throws TallystickError of nodes, providers or chain, each naming who failed which check; FUNDS when the account
- *   cannot pay for an agreement, with the data stored and its key recorded
+ *   cannot pay for the data set, with the data stored and its key recorded
  */
 export async function put(
   context: AgentContext,
@@ -145,7 +158,7 @@ class Put {
   readonly #totals = { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 };
   /** Nothing is taken from the file cache. */
   #readsAll: boolean;
-  #measured: InputTotals = { entries: 0, bytes: 0, isKnown: false };
+  #measured: InputTotals = { entries: 0, bytes: 0 };
 
   constructor(context: AgentContext, inputs: readonly PutInput[], options: PutOptions, stages: DataStages | undefined) {
     this.#context = context;
@@ -162,48 +175,23 @@ class Put {
 
   async run(): Promise<PutReport> {
     const context = this.#context;
-    const { agreement, onProgress, providers: wanted } = this.#options;
+    const { onProgress, providers: wanted, signal } = this.#options;
     this.#tell("scanning");
     const providers = context.providers().choose(wanted);
-    if (onProgress !== undefined || agreement !== false) await this.#measure(providers);
+    if (onProgress !== undefined) this.#measured = await measure(this.#source, signal);
     const committee = await context.committee();
-    const lanes = await this.#openLanes(providers);
-    // Tags are made of the bytes of every object. Of a tree that was put before, the agreements most likely run, and
-    // then nothing is read; else a second pass makes the tags.
     for (let attempt = 1; ; attempt += 1) {
+      const lanes = await this.#openLanes(providers);
       try {
-        return await this.#storeAndList(committee, lanes, this.#measured.isKnown || attempt > 1);
+        const stored = await this.#store(committee, lanes);
+        const finished = await this.#finish(committee, stored, lanes);
+        return await this.#report(committee, stored, finished, providers);
       } catch (error) {
+        for (const { dataSet } of lanes) await dataSet?.discard();
         if (!isReleased(error) || attempt === ATTEMPTS) throw error;
         this.#readsAll = true;
       }
     }
-  }
-
-  /** Walks once more: for the totals of the progress, and because tags decide how a tree is stored. */
-  async #measure(providers: readonly StorageProvider[]): Promise<void> {
-    const cache = this.#openCache(providers, { isReadOnly: true, distrusted: this.#readsAll });
-    try {
-      this.#measured = await measure(this.#source, cache, this.#options.signal);
-    } finally {
-      cache?.session.close();
-    }
-  }
-
-  /** @param isKnown the tree was put before, as far as one can tell */
-  async #storeAndList(committee: CommitteeLink, lanes: readonly Lane[], isKnown: boolean): Promise<PutReport> {
-    const providers = lanes.map(({ provider }) => provider);
-    const isTagged = lanes.some(({ offer }) => offer !== undefined);
-    if (isTagged && isKnown) {
-      const stored = await this.#store(committee, lanes);
-      const { record, agreements } = await this.#finish(committee, stored, lanes);
-      if (agreements !== undefined) return await this.#report(committee, stored, record, agreements, providers);
-    }
-    return await this.#withTags(lanes, async (tagged) => {
-      const stored = await this.#store(committee, tagged);
-      const { record, agreements = [] } = await this.#finish(committee, stored, tagged);
-      return await this.#report(committee, stored, record, agreements, providers);
-    });
   }
 
   /** Stores everything. When it resolves, all objects are durable, and nothing is recorded. */
@@ -214,11 +202,10 @@ class Put {
     Object.assign(this.#counter, { readBytes: 0, readEntries: 0 });
     Object.assign(this.#totals, { objects: 0, bytes: 0 });
     const providers = lanes.map(({ provider }) => provider);
-    const isTagged = lanes.some(({ tagger }) => tagger !== undefined);
     const releases = new Map<string, number>();
     for (const provider of providers) releases.set(provider.account, await provider.releases(signal));
-    const cache = this.#openCache(providers, { distrusted: isTagged || this.#readsAll }, releases);
-    const metadata = new MetadataUpload(accountSnapshotKeys(context), providers, this.#totals, signal);
+    const cache = this.#openCache(lanes, releases);
+    const metadata = new MetadataUpload(accountSnapshotKeys(context), lanes.map(taggingStore), this.#totals, signal);
     try {
       const root = await storeTree(this.#source, {
         oracle: { evaluate: (inputs, unneeded) => oprf.evaluate(inputs, unneeded, this.#stages?.oprf) },
@@ -241,27 +228,27 @@ class Put {
     }
   }
 
-  /** Makes sure of the key record, then of the agreements. */
+  /** Makes sure of the key record, then of the data sets. */
   async #finish(committee: CommitteeLink, stored: Stored, lanes: readonly Lane[]): Promise<Finished> {
     this.#tell("recording");
+    const { onProgress, signal } = this.#options;
     const finish = async (): Promise<Finished> => {
-      const record = await this.#deliveringTags(stored.dataId, lanes, (deliver) =>
-        this.#record(committee, stored, deliver),
-      );
+      const record = await this.#deliveringTags(lanes, (deliver) => this.#record(committee, stored, deliver));
       stored.fileKey.fill(0);
       // Nothing is paid after the user has ended it.
-      this.#options.signal?.throwIfAborted();
+      signal?.throwIfAborted();
       this.#tell("agreeing");
-      // The account had a record already, so another of its devices may have the agreement too.
-      const mayRunElsewhere = record.role === "recorder" && !record.isNew;
-      return { record, agreements: await this.#agree(stored.dataId, lanes, mayRunElsewhere) };
+      const dataSets: DataSetReport[] = [];
+      for (const { dataSet } of lanes) {
+        if (dataSet !== undefined) dataSets.push(await dataSet.commit(onProgress, signal));
+      }
+      return { record, dataSets };
     };
-    return await this.#context.exclusive(finish, this.#options.signal);
+    return await this.#context.exclusive(finish, signal);
   }
 
-  /** Has the providers check the tags while something else is waited for. What they refuse is met by `#agree`. */
+  /** Has the providers check the tags while something else is waited for. What they refuse is met by the commit. */
   async #deliveringTags<Result>(
-    dataId: string,
     lanes: readonly Lane[],
     work: (deliver: () => void) => Promise<Result>,
   ): Promise<Result> {
@@ -270,11 +257,7 @@ class Put {
     const until = AbortSignal.any([failed.signal, ...(signal === undefined ? [] : [signal])]);
     let settled: Promise<unknown> | undefined;
     const deliver = () => {
-      if (settled !== undefined) return;
-      const deliveries = lanes.map(async ({ provider, tagger }) => {
-        if (tagger !== undefined) await deliverAhead(this.#context, dataId, provider, tagger, onProgress, until);
-      });
-      settled = Promise.allSettled(deliveries);
+      settled ??= Promise.allSettled(lanes.map(async ({ dataSet }) => await dataSet?.deliver(until, onProgress)));
     };
     try {
       return await work(deliver);
@@ -329,31 +312,11 @@ class Put {
     return record;
   }
 
-  async #agree(
-    dataId: string,
-    lanes: readonly Lane[],
-    mayRunElsewhere: boolean,
-  ): Promise<readonly AgreementReport[] | undefined> {
-    const { agreement, onProgress, signal } = this.#options;
-    if (agreement === false) return [];
-    const agreements: AgreementReport[] = [];
-    for (const { provider, tagger, offer } of lanes) {
-      const wishes = { ...agreement, mayRunElsewhere, ...(offer === undefined ? {} : { offer }) };
-      const report = await (tagger === undefined
-        ? resumeAgreement(this.#context, dataId, provider, wishes, onProgress, signal)
-        : openPreparedAgreement(this.#context, dataId, provider, tagger, wishes, onProgress, signal));
-      if (report === undefined) return undefined;
-      agreements.push(report);
-    }
-    return agreements;
-  }
-
   /** Adds the put to the list of snapshots at every provider. */
   async #report(
     { oprf }: CommitteeLink,
     { dataId, metadataId, root, rootBytes, leftOut, releases }: Stored,
-    record: KeyOwnership,
-    agreements: readonly AgreementReport[],
+    { record, dataSets }: Finished,
     providers: readonly StorageProvider[],
   ): Promise<PutReport> {
     const { name, origins } = this.#source;
@@ -386,7 +349,7 @@ class Put {
       uploadedBytes: totals.uploadedBytes,
       record,
       snapshot,
-      agreements,
+      dataSets,
       nodes: oprf.report(),
       leftOut: leftOut.report(),
       seconds: (performance.now() - this.#started) / 1000,
@@ -394,53 +357,39 @@ class Put {
   }
 
   /** What earlier puts have stored with the same keys and the same providers. */
-  #openCache(
-    providers: readonly StorageProvider[],
-    trust: Pick<FileCacheOptions, "distrusted" | "isReadOnly">,
-    releases: ReadonlyMap<string, number> = new Map(),
-  ): ContentCache | undefined {
+  #openCache(lanes: readonly Lane[], releases: ReadonlyMap<string, number>): ContentCache | undefined {
     const { deployment, identity, platform } = this.#context;
     const nowSeconds = Math.floor(platform.clock.now() / 1000);
     const { chainId, committeeId, contracts } = deployment;
-    const accounts = providers.map(({ account }) => account).sort();
+    const accounts = lanes.map(({ provider }) => provider.account).sort();
     const { keyMode = "oprf" } = this.#options;
     const session = platform.fileCache?.open({
       scope: JSON.stringify([this.#domain, keyMode, chainId, committeeId, contracts.keyLedger, ...accounts]),
       secret: identity.catalogueKey,
       nowSeconds,
-      ...trust,
+      distrusted: this.#readsAll,
     });
     if (session === undefined) return undefined;
     // Counts only grow, so that their sum changes with each.
     const sum = accounts.reduce((total, account) => total + (releases.get(account) ?? 0), 0) % 2 ** 32;
-    return new ContentCache(session, { confirmedAt: nowSeconds, releases: sum });
+    // What was put into no data set, or into one that has ended, is read and tagged.
+    const holds = async (ids: readonly string[]): Promise<boolean> => {
+      for (const { dataSet } of lanes) if (dataSet !== undefined && !(await dataSet.holds(ids))) return false;
+      return true;
+    };
+    return new ContentCache(session, { confirmedAt: nowSeconds, releases: sum }, holds);
   }
 
   /** Checks the wishes against the offers of all providers before anything is stored. */
   async #openLanes(providers: readonly StorageProvider[]): Promise<Lane[]> {
-    const { agreement } = this.#options;
-    if (agreement === false) return providers.map((provider) => ({ provider }));
+    const { dataSet: wishes } = this.#options;
+    if (wishes === false) return providers.map((provider) => ({ provider }));
     const lanes: Lane[] = [];
     for (const provider of providers) {
-      const offer = await provider.offer();
-      requireWishesFit(this.#context.deployment, offer, provider, agreement ?? {});
-      lanes.push({ provider, offer });
+      const dataSet = await openDataSetLane(this.#context, provider, wishes);
+      lanes.push({ provider, dataSet, tagger: new SerialTagger(dataSet.tagger) });
     }
     return lanes;
-  }
-
-  /** Runs something with a tagger for each provider that there is to be an agreement with. */
-  async #withTags<Result>(lanes: readonly Lane[], run: (tagged: readonly Lane[]) => Promise<Result>): Promise<Result> {
-    const tagged: Lane[] = [];
-    try {
-      for (const lane of lanes) {
-        tagged.push(lane.offer === undefined ? lane : { ...lane, tagger: await beginTagging(this.#context) });
-      }
-      return await run(tagged);
-    } catch (error) {
-      for (const { tagger } of tagged) if (tagger !== undefined) await discardTags(this.#context, tagger);
-      throw error;
-    }
   }
 
   #tell(phase: PutProgress["phase"]): void {
@@ -456,4 +405,14 @@ class Put {
       deduplicatedBytes: bytes - uploadedBytes,
     });
   }
+}
+
+/** Stores with a provider, and tags what is stored. */
+function taggingStore({ provider, tagger }: Lane): Pick<StorageProvider, "store"> {
+  return {
+    store: async (objects, signal) => {
+      for (const object of objects) await tagger?.add(object);
+      return await provider.store(objects, signal);
+    },
+  };
 }

@@ -3,7 +3,6 @@
 import { InvalidInputError } from "../../core/errors.ts";
 import { comparePaths, pathToBytes } from "../../core/recipe/path-name.ts";
 import type { EntryRoot, FileSystemPort, SourceEntry, SourceOptions, SourceRun } from "../platform.ts";
-import type { ContentCache } from "./content-cache.ts";
 import { type NamedInput, namedRoots } from "./named-inputs.ts";
 
 /** A path, where the platform has files, or content under a name. */
@@ -13,8 +12,6 @@ export interface InputTotals {
   readonly entries: number;
   /** Of streams of unknown length nothing is counted. */
   readonly bytes: number;
-  /** Whether the cache knows the content of every file. */
-  readonly isKnown: boolean;
 }
 
 export interface EntrySource {
@@ -51,22 +48,15 @@ export function openSource(
 }
 
 /** Counts entries and bytes before the put. @throws what the roots of the source throw */
-export async function measure(
-  source: EntrySource,
-  cache: ContentCache | undefined,
-  signal?: AbortSignal,
-): Promise<InputTotals> {
+export async function measure(source: EntrySource, signal?: AbortSignal): Promise<InputTotals> {
   let entries = 0;
   let bytes = 0;
-  let isKnown = cache !== undefined;
-  for await (const entry of source.entries({ brief: true, ...(cache === undefined ? {} : cache.run) })) {
+  for await (const entry of source.entries({ brief: true })) {
     signal?.throwIfAborted();
     entries += 1;
-    if (entry.type !== "file") continue;
-    bytes += entry.sizeBytes ?? 0;
-    isKnown &&= cache?.contentOf(entry) !== undefined;
+    if (entry.type === "file") bytes += entry.sizeBytes ?? 0;
   }
-  return { entries, bytes, isKnown };
+  return { entries, bytes };
 }
 
 async function* allEntries(roots: readonly EntryRoot[], run: SourceRun): AsyncGenerator<SourceEntry, void, undefined> {

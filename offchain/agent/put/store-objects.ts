@@ -19,7 +19,7 @@ const GROUPS_UNDER_WAY = 2;
 /** A provider of a put, and what makes the possession tags of its data set. */
 export interface StorageLane {
   readonly provider: Pick<ObjectStorage, "store">;
-  /** Sees every object of the lane once, in order, before it is stored. Absent for a put without an agreement. */
+  /** Sees every object of the lane once, in order, before it is stored. Absent for a put into no data set. */
   readonly tagger?: { add(object: SealedObject): Promise<void> };
 }
 

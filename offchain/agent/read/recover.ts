@@ -1,17 +1,14 @@
 /**
  * `recover`: the catalogue of a new device from the recovery phrase alone. Every record that this account owns is found
  * in the archives and held against contract state; its self envelope holds data id and key; the root recipe is fetched,
- * which shows that the provider still has the data.
+ * which shows that the provider still has the data. Data sets of other devices are found on chain, to be audited.
  */
 
-import { type ManifestChunk, manifestHash } from "../../core/audit/manifest.ts";
-import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { Agreements } from "../agreements/agreements.ts";
 import type { CataloguedPut } from "../catalogue.ts";
 import type { AgentContext } from "../context.ts";
+import { recoverDataSets } from "../data-sets/recovery.ts";
 import { openSelf, roleIn } from "../keys/file-key.ts";
-import { objectOrder } from "./object-order.ts";
 import { openStoredRoot } from "./open-root.ts";
 import { readListing } from "./read-content.ts";
 
@@ -24,8 +21,8 @@ export interface RecoverOptions {
 export interface RecoverReport {
   /** In the catalogue now. */
   readonly recovered: readonly CataloguedPut[];
-  /** Agreements found again, with what private audits of them need. */
-  readonly agreements: number;
+  /** Data sets of other devices that were found, with what private audits of them need. */
+  readonly dataSets: number;
   /** On the ledger, but not readable at the moment. */
   readonly failed: readonly { readonly recordId: string; readonly dataId?: string; readonly error: TallystickError }[];
   /** What each archive answered. */
@@ -46,7 +43,6 @@ export async function recover(context: AgentContext, options: RecoverOptions = {
   }));
   if (reports.every(({ error }) => error !== undefined)) throw noArchive(archives);
   const recovered: CataloguedPut[] = [];
-  const manifests = new Map<string, string>();
   const failed: { recordId: string; dataId?: string; error: TallystickError }[] = [];
   for (const [done, found] of records.entries()) {
     options.signal?.throwIfAborted();
@@ -55,8 +51,7 @@ export async function recover(context: AgentContext, options: RecoverOptions = {
       const opened = openSelf(context, found, roleIn(found, context.account.address) ?? "owner");
       opened.fileKey.fill(0);
       dataId = opened.dataId;
-      const { put, manifest } = await describe(context, dataId, found.record.keyTime, options.signal);
-      manifests.set(manifest, dataId);
+      const put = await describe(context, dataId, found.record.keyTime, options.signal);
       await context.catalogue.savePut(put);
       recovered.push(put);
     } catch (error) {
@@ -65,27 +60,25 @@ export async function recover(context: AgentContext, options: RecoverOptions = {
     }
     options.onProgress?.(done + 1, records.length);
   }
-  const agreements = await new Agreements(context).recover(manifests);
-  return { recovered, agreements, failed, archives };
+  const dataSets = await recoverDataSets(context);
+  return { recovered, dataSets, failed, archives };
 }
 
-/** Description of a put: names from its listing, and the hash by which its agreements are known on chain. */
+/** Description of a put, with the names from its listing. */
 async function describe(
   context: AgentContext,
   dataId: string,
   keyTime: bigint,
   signal: AbortSignal | undefined,
-): Promise<{ put: CataloguedPut; manifest: string }> {
-  const { root, sealedBytes, recordId, role } = await openStoredRoot(context, dataId, signal);
+): Promise<CataloguedPut> {
+  const { root, recordId, role } = await openStoredRoot(context, dataId, signal);
   const providers = context.providers();
   const names: string[] = [];
   for await (const { path } of readListing(root, providers, signal)) if (!path.includes("/")) names.push(path);
-  const chunks: ManifestChunk[] = [];
-  for await (const object of objectOrder(dataId, root, sealedBytes, providers, signal)) chunks.push(object);
   // The time of the record is that of the put. Somebody else's record, joined later, may claim any time.
   const now = Math.floor(context.platform.clock.now() / 1000);
   const storedAt = (await context.catalogue.put(dataId))?.storedAt ?? Math.min(Number(keyTime), now);
-  const put: CataloguedPut = {
+  return {
     dataId,
     name: names.join(", "),
     entryCount: root.entryCount,
@@ -95,7 +88,6 @@ async function describe(
     role,
     storedAt,
   };
-  return { put, manifest: toHex(manifestHash({ version: 1, chunks })) };
 }
 
 function noArchive(archives: readonly { archive: string; answer: string }[]): TallystickError {

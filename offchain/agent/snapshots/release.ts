@@ -1,8 +1,8 @@
 /**
- * After snapshots were removed: which objects no snapshot needs any more, at one provider. They are released there;
- * what an agreement covers, the provider keeps until the agreement ends. Puts that other devices make meanwhile lose
- * nothing: the provider takes a release only under the head of the list that was read for it, and `confirm-objects.ts`
- * says what such a put does.
+ * After snapshots were removed: which objects no snapshot needs any more, at one provider. They are released there, and
+ * taken out of this device's data set; what a data set covers, the provider keeps until it is out. Puts that other
+ * devices make meanwhile lose nothing: the provider takes a release only under the head of the list that was read for
+ * it, and `confirm-objects.ts` says what such a put does.
  *
  * Memory: the ids of the objects of the removed snapshots. The remaining snapshots are read one after the other.
  */
@@ -31,6 +31,11 @@ export interface ReleaseOutcome {
    * release any.
    */
   readonly released?: number;
+}
+
+/** With the ids of the objects that the provider has taken back. */
+export interface Released extends ReleaseOutcome {
+  readonly ids: readonly string[];
 }
 
 /**
@@ -94,21 +99,21 @@ export async function releaseUnneeded(
   { removed, replacedPages }: Removal,
   objectsOf: ObjectsOf,
   signal?: AbortSignal,
-): Promise<ReleaseOutcome> {
+): Promise<Released> {
   let { version, snapshots, pages } = await list.read(signal);
   const unneeded = await unneededObjects(removed, snapshots, objectsOf);
   for (const page of replacedPages) unneeded.add(page);
   for (const page of pages) unneeded.delete(page);
   let released = 0;
-  let noted = 0;
+  const ids: string[] = [];
   let attempts = 0;
   while (unneeded.size > 0) {
     const group = [...unneeded.keys().take(MAX_BODY_CHUNKS)];
     try {
       const answer = await provider.release(group, version, signal);
-      if (answer === undefined) return { unneeded: unneeded.size };
+      if (answer === undefined) return { unneeded: unneeded.size, ids };
       released += answer.released;
-      noted += group.length;
+      ids.push(...group);
       for (const id of group) unneeded.delete(id);
     } catch (error) {
       attempts += 1;
@@ -123,7 +128,7 @@ export async function releaseUnneeded(
       for (const page of pages) unneeded.delete(page);
     }
   }
-  return { unneeded: noted, released };
+  return { unneeded: ids.length, released, ids };
 }
 
 function distinct(snapshots: readonly Pick<Snapshot, "dataId" | "metadataId">[]) {

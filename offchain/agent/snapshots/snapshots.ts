@@ -3,6 +3,8 @@
 import { InvalidInputError } from "../../core/errors.ts";
 import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 import type { AgentContext } from "../context.ts";
+import type { DataSetReport } from "../data-sets/lane.ts";
+import { retireObjects } from "../data-sets/retire-objects.ts";
 import type { RestoreEntry } from "../platform.ts";
 import type { ProgressListener, VerifyProgress } from "../progress.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
@@ -46,12 +48,18 @@ export interface ListOptions extends SignalOptions, SnapshotFilter {
   readonly acceptOlder?: boolean;
 }
 
+export interface ReleasedAt extends ReleaseOutcome {
+  readonly provider: string;
+  /** The data set without it; absent when this device has none there. */
+  readonly dataSet?: DataSetReport;
+}
+
 export interface RemoveReport {
   readonly removed: readonly Snapshot[];
   /** Providers whose lists could not be changed: the snapshots are still listed there. */
   readonly failures: readonly ListFailure[];
   /** What was given up at each provider. */
-  readonly released: readonly ({ readonly provider: string } & ReleaseOutcome)[];
+  readonly released: readonly ReleasedAt[];
 }
 
 export interface ForgetReport extends RemoveReport {
@@ -237,11 +245,14 @@ export class Snapshots {
     const removedIds = new Set(changes.flatMap(({ change }) => change.removed.map(({ id }) => id)));
     const removed = snapshots.filter(({ id }) => removedIds.has(id));
     if (!release) return { removed, failures, released: [] };
-    const released: RemoveReport["released"][number][] = [];
+    const released: ReleasedAt[] = [];
     for (const { provider, change } of changes) {
       const list = snapshotListAt(this.#context, provider);
-      const outcome = await releaseUnneeded(provider, list, change, this.#objectsAt(provider, signal), signal);
-      if (outcome.unneeded > 0) released.push({ provider: provider.account, ...outcome });
+      const objectsOf = this.#objectsAt(provider, signal);
+      const { ids: gone, ...outcome } = await releaseUnneeded(provider, list, change, objectsOf, signal);
+      if (outcome.unneeded === 0) continue;
+      const dataSet = await retireObjects(this.#context, provider, gone, signal);
+      released.push({ provider: provider.account, ...outcome, ...(dataSet === undefined ? {} : { dataSet }) });
     }
     const left = await readLists(this.#context, signal);
     const needed = new Set(left.snapshots.map(({ dataId }) => dataId));

@@ -5,7 +5,7 @@
 import type { BaseContract, BigNumberish, BytesLike, FunctionFragment, Result, Interface, AddressLike, ContractRunner, ContractMethod, Listener } from "ethers"
 import type { TypedContractEvent, TypedDeferredTopicFilter, TypedEventLog, TypedListener, TypedContractMethod } from "./common.ts"
   
-export declare namespace IDataSetEscrow {
+export declare namespace IStorageEscrow {
       
     export type UpdateStruct = {version: BigNumberish, ranges: BytesLike, contentHash: BytesLike, deadlineBlock: BigNumberish, userSignature: BytesLike, providerSignature: BytesLike}
 
@@ -30,8 +30,8 @@ export declare namespace IDataSetEscrow {
 
     encodeFunctionData(functionFragment: 'MAX_SAMPLES', values?: undefined): string;
 encodeFunctionData(functionFragment: 'checkDoubleSigning', values: [BytesLike, BytesLike, BigNumberish, AddressLike, boolean, BytesLike]): string;
-encodeFunctionData(functionFragment: 'checkSignature', values: [BytesLike, BytesLike, BigNumberish, AddressLike, IDataSetEscrow.UpdateStruct, BytesLike]): string;
-encodeFunctionData(functionFragment: 'checkTerms', values: [IDataSetEscrow.TermsStruct, IDataSetEscrow.AuditTermsStruct, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'checkSignature', values: [BytesLike, BytesLike, BigNumberish, AddressLike, IStorageEscrow.UpdateStruct, BytesLike]): string;
+encodeFunctionData(functionFragment: 'checkTerms', values: [IStorageEscrow.TermsStruct, IStorageEscrow.AuditTermsStruct, BigNumberish]): string;
 
     decodeFunctionResult(functionFragment: 'MAX_SAMPLES', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'checkDoubleSigning', data: BytesLike): Result;
@@ -92,7 +92,7 @@ decodeFunctionResult(functionFragment: 'checkTerms', data: BytesLike): Result;
 
     
     checkSignature: TypedContractMethod<
-      [domain: BytesLike, id: BytesLike, retirements: BigNumberish, signer: AddressLike, next: IDataSetEscrow.UpdateStruct, signature: BytesLike, ],
+      [domain: BytesLike, id: BytesLike, retirements: BigNumberish, signer: AddressLike, next: IStorageEscrow.UpdateStruct, signature: BytesLike, ],
       [void],
       'view'
     >
@@ -100,7 +100,7 @@ decodeFunctionResult(functionFragment: 'checkTerms', data: BytesLike): Result;
 
     
     checkTerms: TypedContractMethod<
-      [terms: IDataSetEscrow.TermsStruct, audit: IDataSetEscrow.AuditTermsStruct, epochBlocks: BigNumberish, ],
+      [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, epochBlocks: BigNumberish, ],
       [void],
       'view'
     >
@@ -120,12 +120,12 @@ getFunction(nameOrSignature: 'checkDoubleSigning'): TypedContractMethod<
       'view'
     >;
 getFunction(nameOrSignature: 'checkSignature'): TypedContractMethod<
-      [domain: BytesLike, id: BytesLike, retirements: BigNumberish, signer: AddressLike, next: IDataSetEscrow.UpdateStruct, signature: BytesLike, ],
+      [domain: BytesLike, id: BytesLike, retirements: BigNumberish, signer: AddressLike, next: IStorageEscrow.UpdateStruct, signature: BytesLike, ],
       [void],
       'view'
     >;
 getFunction(nameOrSignature: 'checkTerms'): TypedContractMethod<
-      [terms: IDataSetEscrow.TermsStruct, audit: IDataSetEscrow.AuditTermsStruct, epochBlocks: BigNumberish, ],
+      [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, epochBlocks: BigNumberish, ],
       [void],
       'view'
     >;

@@ -1,36 +1,68 @@
-/** `tallystick audit`: has the provider prove that it still holds the data. */
-import type { Command } from "commander";
+/** `tallystick audit`: has providers prove that they still hold what they keep for this account. */
+import { type Command, InvalidArgumentError } from "commander";
 import { counted } from "../../core/encoding/counted.ts";
-import { dataIdOf, withAgent } from "../session.ts";
-import { wholeNumber } from "../values.ts";
+import { withAgent } from "../session.ts";
+import { dataSetId, wholeNumber } from "../values.ts";
+import { shortId } from "./data-set.ts";
+
+interface AuditOptions {
+  readonly public?: boolean;
+  readonly samples?: number;
+  readonly damage?: number;
+  readonly probability?: number;
+}
+
+/** A percentage as a fraction. */
+function percent(option: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d{1,3}(\.\d+)?$/.test(text) || value <= 0 || value > 100) {
+      throw new InvalidArgumentError(`${option} takes a percentage above 0 and at most 100.`);
+    }
+    return value / 100;
+  };
+}
 
 export function registerAudit(program: Command): void {
   program
     .command("audit")
-    .description("check that the provider still holds the data: now and privately, or by its newest proof on chain")
-    .argument("<id>", "snapshot (id, latest or latest:<host>) or data id")
+    .description("check that providers still hold the data: now and privately, or by their newest proof on chain")
+    .argument("[data-set]", "id of a data set, or its beginning (default: all that run)", dataSetId)
     .option("--public", "check the newest proof on chain instead of asking for one")
     .option("--samples <n>", "draws of a private audit (default: 460, fewer for small data)", wholeNumber("--samples"))
+    .option("--damage <percent>", "damage that a private audit shall find (default: 1)", percent("--damage"))
+    .option("--probability <percent>", "probability to find it (default: 99)", percent("--probability"))
     .addHelpText(
       "after",
-      "\nExamples:\n  $ tallystick audit latest && echo intact\n  $ tallystick audit bafkrei… --public",
+      "\nExamples:\n  $ tallystick audit && echo intact\n  $ tallystick audit --damage 0.1 --probability 99" +
+        "\n  $ tallystick audit 0x3f9ac2d1 --public",
     )
-    .action(async (id: string, options: { public?: boolean; samples?: number }, command: Command) => {
-      await withAgent(command, async (session) => {
-        const { agent, output } = session;
-        const report = await agent.audit(await dataIdOf(session, id), {
+    .action(async (text: string | undefined, options: AuditOptions, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const { samples, damage, probability } = options;
+        const ids = text === undefined ? await agent.dataSets.audited() : [await agent.dataSets.resolve(text)];
+        const wishes = {
           public: options.public === true,
-          ...(options.samples === undefined ? {} : { sampleCount: options.samples }),
-        });
-        const where =
-          report.epoch === undefined ? "" : `, proof of epoch ${report.epoch} in block ${report.blockNumber}`;
-        output.result({ intact: true, ...report }, [
-          `intact: ${counted(report.sampleCount, "draw")} from ${counted(report.sliceCount, "slice")} verified ` +
-            `(${report.mode} audit${where})`,
-          "  damage of 1 %, or of one slice, would have been found with a probability of " +
-            `${(report.confidence * 100).toFixed(1)} %`,
-          `  agreement ${report.agreementId}, provider ${report.provider}, ${report.seconds.toFixed(2)} s`,
-        ]);
+          ...(samples === undefined ? {} : { sampleCount: samples }),
+          ...(damage === undefined ? {} : { damage }),
+          ...(probability === undefined ? {} : { probability }),
+        };
+        const audits = [];
+        for (const id of ids) audits.push(await agent.dataSets.audit(id, wishes));
+        output.result(
+          { intact: true, audits },
+          audits.flatMap((report) => {
+            const where =
+              report.epoch === undefined ? "" : `, proof of epoch ${report.epoch} in block ${report.blockNumber}`;
+            return [
+              `intact: ${counted(report.sampleCount, "draw")} from ${counted(report.slices, "slice")} verified ` +
+                `(${report.mode} audit${where})`,
+              "  damage of 1 %, or of one slice, would have been found with a probability of " +
+                `${(report.confidence * 100).toFixed(1)} %`,
+              `  data set ${shortId(report.id)}, provider ${report.provider}, ${report.seconds.toFixed(2)} s`,
+            ];
+          }),
+        );
       });
     });
 }

@@ -122,11 +122,14 @@ function groupLines({ host, paths, kept, removed }: RetentionGroup<ListedSnapsho
 }
 
 function releaseLines({ released }: RemoveReport): string[] {
-  return released.map(({ provider, unneeded, released: count }) =>
+  return released.flatMap(({ provider, unneeded, released: count, dataSet }) => [
     count === undefined
       ? `provider ${provider} keeps ${counted(unneeded, "object")} that no snapshot needs: it offers no release`
-      : `released ${counted(count, "object")} at provider ${provider}, to go in a day, or when agreements end`,
-  );
+      : `released ${counted(count, "object")} at provider ${provider}, to go in a day, or when out of data sets`,
+    ...(dataSet === undefined || dataSet.retiredSlices === 0
+      ? []
+      : [`took ${counted(dataSet.retiredSlices, "slice")} out of the data set there, from the next epoch on`]),
+  ]);
 }
 
 function keepCount(option: string): (text: string) => KeepCount {

@@ -42,7 +42,7 @@ function registerForget(network: Command): void {
     .description("let the next command use this home folder with another network")
     .addHelpText(
       "after",
-      "\nThe list of stored data and the journal of agreements stay. They still refer to the previous network.\n\n" +
+      "\nThe list of stored data and the journal of data sets stay. They still refer to the previous network.\n\n" +
         "Example:\n  $ tallystick network forget",
     )
     .action((_options: unknown, command: Command) => {

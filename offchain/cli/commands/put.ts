@@ -1,24 +1,24 @@
 /** `tallystick put`: stores files and folders. */
 import { type Command, InvalidArgumentError } from "commander";
-import type { AgreementReport, PutReport } from "../../agent/index.ts";
+import type { PutReport } from "../../agent/index.ts";
 import { SHORT_ID_LENGTH } from "../../agent/snapshots/resolve.ts";
 import { counted } from "../../core/encoding/counted.ts";
 import { formatBytes, formatTime } from "../output.ts";
 import { type AgentSession, withAgent } from "../session.ts";
 import { amountInWei, commaList, timeOption, wholeNumber } from "../values.ts";
-import { tellingDeposits } from "./agreement.ts";
+import { dataSetLines, tellingCosts } from "./data-set.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 import { leftOutLines, readSourceOptions, type SourceCommandOptions, sourceOptions } from "./put-sources.ts";
 
 const EXAMPLES = `
 Examples:
-  $ tallystick put ~/Documents notes.txt --epochs 12
+  $ tallystick put ~/Documents notes.txt --runway 60
   $ tallystick put ~ --exclude '*.iso' --exclude /alice/tmp --exclude-caches --one-file-system`;
 
 interface PutCommandOptions extends SourceCommandOptions {
-  readonly epochs?: number;
+  readonly runway?: number;
   readonly maxFee?: bigint;
-  readonly agreement: boolean;
+  readonly dataSet: boolean;
   readonly domain?: string;
   readonly keyMode?: "oprf" | "merkle";
   readonly recipients?: "committee" | "self";
@@ -40,19 +40,19 @@ function recipients(text: string): "committee" | "self" {
 export function registerPut(program: Command): void {
   const command = program
     .command("put")
-    .description("store files and folders: one data id, one record of its key, one agreement with the provider")
+    .description("store files and folders: one data id, one record of its key, kept in this device's data set")
     .argument("<path...>", "files and folders; links are stored as links")
     .option(
-      "--epochs <n>",
-      "length of the agreement in epochs (default: 30, or fewer if the provider offers fewer)",
-      wholeNumber("--epochs"),
+      "--runway <epochs>",
+      "when the balance must be topped up, the epochs that it shall cover beyond the notice period (default: 30)",
+      wholeNumber("--runway"),
     )
     .option(
       "--max-fee <wei>",
-      "the most that one epoch may cost with one provider, in wei (default: what it offers)",
+      "the most that one epoch of the data set may cost with one provider, in wei (default: what it offers)",
       amountInWei("--max-fee"),
     )
-    .option("--no-agreement", "store without an agreement: nothing is paid and nothing is proven")
+    .option("--no-data-set", "store outside the data set: nothing is paid and nothing is proven")
     .option(
       "--domain <name>",
       "dedup domain: equal content is shared within it only; a name, not an access right (default: public)",
@@ -72,10 +72,10 @@ export function registerPut(program: Command): void {
     .action(async (paths: string[], options: PutCommandOptions, command: Command) => {
       await withAgent(command, async (session) => {
         const { agent, output, progress, signal } = session;
-        if (options.agreement) await fundOnDevelopmentChain(session, agent.account);
-        const { epochs, maxFee, domain, tag, host, time } = options;
+        if (options.dataSet) await fundOnDevelopmentChain(session, agent.account);
+        const { runway, maxFee, domain, tag, host, time } = options;
         const wishes = {
-          ...(epochs === undefined ? {} : { epochs }),
+          ...(runway === undefined ? {} : { runwayEpochs: runway }),
           ...(maxFee === undefined ? {} : { maximumFeePerEpoch: maxFee }),
         };
         const report = await agent.put(paths, {
@@ -86,17 +86,15 @@ export function registerPut(program: Command): void {
           ...(host === undefined ? {} : { host }),
           ...(time === undefined ? {} : { time }),
           ...(options.recipients === undefined ? {} : { recipients: options.recipients }),
-          agreement: options.agreement ? wishes : false,
+          dataSet: options.dataSet ? wishes : false,
           // Without a listener, nothing is counted in advance.
-          ...(options.agreement || progress.isShown ? { onProgress: tellingDeposits(session) } : {}),
+          ...(options.dataSet || progress.isShown ? { onProgress: tellingCosts(session) } : {}),
           signal,
         });
         progress.stop();
-        // What was put before may have an agreement, also when this put was to make none.
-        const running = options.agreement ? [] : await agent.agreements.running(report.dataId);
         tellEmpty(session, paths.length, report);
         const saved = report.storedBytes - report.uploadedBytes;
-        output.result({ ...report, ...(options.agreement ? {} : { runningAgreements: running }) }, [
+        output.result(report, [
           report.dataId,
           `  snapshot   ${report.snapshot.id.slice(0, SHORT_ID_LENGTH)}, ${formatTime(report.snapshot.timeMillis)}`,
           `  entries    ${report.entries}, ${formatBytes(report.totalBytes)}`,
@@ -105,25 +103,12 @@ export function registerPut(program: Command): void {
             (saved > 0 ? `, ${formatBytes(saved)} were stored already` : ""),
           `  key        ${report.record.role === "recorder" ? "recorded" : "joined as owner"}` +
             `${report.record.isNew ? "" : " earlier"}, record ${report.record.recordId}`,
-          ...agreementLines(report.agreements, running),
+          ...dataSetLines(report.dataSets),
           ...leftOutLines(report.leftOut),
         ]);
         if (report.leftOut.incomplete) session.incomplete();
       });
     });
-}
-
-/** @param running agreements of earlier puts, if this one made none */
-export function agreementLines(
-  made: readonly Pick<AgreementReport, "agreementId">[],
-  running: readonly Pick<AgreementReport, "agreementId" | "terms">[],
-): string[] {
-  if (made.length > 0) return made.map(({ agreementId }) => `  agreement  ${agreementId}`);
-  if (running.length === 0) return ["  agreement  none: the provider is not paid and has no obligation"];
-  return running.map(
-    ({ agreementId, terms }) =>
-      `  agreement  none made by this put; ${agreementId} of an earlier one runs, of ${counted(terms.epochs, "epoch")}`,
-  );
 }
 
 /** Most likely a mistake in the patterns: the put succeeds, and holds nothing to restore. */

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { type ClockOffset, TOLERATED_CLOCK_SECONDS } from "../../agent/clock-offsets.ts";
 import { formatBytes, formatEther, printable } from "../output.ts";
 import { dataIdOf, withAgent } from "../session.ts";
+import { amountOf, runwayText, shortId } from "./data-set.ts";
 
 export function registerStatus(program: Command): void {
   program
@@ -18,7 +19,9 @@ export function registerStatus(program: Command): void {
         const ready = committee.nodes.filter((node) => node.state === "ready").length;
         output.result(report, [
           `account    ${report.account}`,
-          `balance    ${formatEther(report.balance)}, and ${formatEther(report.credit)} to withdraw from the escrow`,
+          `wallet     ${formatEther(report.balance)}`,
+          `balance    ${formatEther(report.escrow.available)} in the escrow, ${formatEther(report.escrow.rate)} per ` +
+            `epoch: paid for ${runwayText(report.escrow.runwayEpochs)}`,
           `chain      ${report.chainId}, block ${report.blockNumber}`,
           `key nodes  ${ready} of ${committee.nodes.length} ready, ${committee.threshold} needed`,
           ...[...committee.nodes, ...report.providers].map(
@@ -26,15 +29,16 @@ export function registerStatus(program: Command): void {
               `  ${name.padEnd(9)} ${state}  ${url}${message === undefined ? "" : `  ${printable(message)}`}`,
           ),
           ...clockLines(report.clocks),
+          ...report.dataSets.map(
+            (set) =>
+              `data set   ${shortId(set.id)} ${set.status}: ${set.slices} slices, ` +
+              `${amountOf(set.feePerEpoch, set.terms.token)} per epoch, ${set.provenEpochs} proven, ` +
+              `${set.missedEpochs} missed`,
+          ),
+          ...report.warnings.map((warning) => `WARNING    ${warning}`),
           ...report.puts.flatMap((put) => [
             `${put.dataId}  ${formatBytes(put.totalBytes)}  ${printable(put.name)}`,
             `  key        ${put.recorded ? `on the ledger, ${put.role}` : "NOT on the ledger"}`,
-            ...put.agreements.map(
-              (agreement) =>
-                `  agreement  ${agreement.agreementId} ${agreement.status}: ` +
-                `${agreement.epochsProven} ${agreement.epochsProven === 1 ? "epoch" : "epochs"} proven, ` +
-                `${agreement.epochsMissed} missed, of ${agreement.terms.epochs}`,
-            ),
           ]),
         ]);
       });

@@ -7,10 +7,10 @@
  * The paper commits in a group (g^m·h^ρ). Nothing here adds commitments up, and a hash takes a hundredth of the time,
  * rests on fewer assumptions, and can be checked by a contract for the price of a hash.
  *
- * A piece names its chunk by the SHA-256 of the ciphertext, so that no byte is hashed again: a chunk's digest is its id.
- * To open a commitment, the provider shows pieces, ρ_i and the chunks; anybody hashes the chunks and cuts the slice.
- * Owner and provider compute the root for themselves, from manifest and seed: commitments are neither sent nor stored.
- * docs/audit.md explains what follows from them, docs/spec.md has the layouts.
+ * A piece names its chunk by the SHA-256 of the ciphertext, so that no byte is hashed again: a chunk's digest is its
+ * id. To open a commitment, the provider shows pieces, ρ_i and the chunks; anybody hashes the chunks and cuts the
+ * slice. Owner and provider compute the root for themselves, from manifest and seed: commitments are neither sent nor
+ * stored. docs/audit.md explains what follows from them, docs/spec.md has the layouts.
  */
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes, sha256 } from "#primitives";

@@ -21,7 +21,7 @@ export const SLICE_ELEMENTS_LIMIT = 65_536;
 /** Bytes of data under one tag, unless a data set says otherwise. */
 export const SLICE_BYTES = sliceBytes(DEFAULT_SLICE_ELEMENTS);
 
-/** Index of the first slice of a data set: every agreement has its own secret x, so its slices are numbered from 1. */
+/** Index of the first slice of a data set: each has a secret x of its own, so its slices are numbered from 1. */
 export const FIRST_INDEX = 1;
 
 /**

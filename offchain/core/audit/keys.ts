@@ -1,7 +1,6 @@
 /**
- * Keys of the possession audit. An owner has two permanent secrets, α and β, whose powers the provider keeps in the
- * exponent. Every agreement adds its own x. All three derive from the owner's audit seed, so the recovery phrase alone
- * restores them.
+ * Keys of the possession audit. A data set has three secrets: α and β, whose powers the provider keeps in the exponent,
+ * and x. They derive from the owner's audit seed and the salt of the set, so the recovery phrase alone restores them.
  *
  * On chain: X = x·G2, XA = xα·G2, XB = xβ·G2. The equations are in docs/audit.md.
  */
@@ -13,13 +12,13 @@ import { InvalidInputError, InvalidScalarError } from "../errors.ts";
 import { decodeG2FromChain, encodeG2ForChain, generatorG2, multiplyG2, type PointG2 } from "./curve.ts";
 import { bigEndianToInteger, reduce } from "./field.ts";
 
-/** The secrets an owner uses in every agreement. */
+/** The secrets whose powers the provider keeps in the exponent. */
 export interface AuditSecrets {
   readonly alpha: bigint;
   readonly beta: bigint;
 }
 
-/** The key of one agreement: three points of G2 in the EIP-2537 form, 256 bytes each. */
+/** The key of one data set: three points of G2 in the EIP-2537 form, 256 bytes each. */
 export interface AuditPublicKey {
   readonly X: Uint8Array;
   readonly XA: Uint8Array;
@@ -37,27 +36,6 @@ function deriveScalar(auditSeed: Uint8Array, label: string, info?: Uint8Array): 
   const scalar = reduce(bigEndianToInteger(kdf(auditSeed, label, info, SCALAR_SEED_BYTES)));
   if (scalar === 0n) throw new InvalidScalarError(`derived ${label} is zero; use another seed or salt`);
   return scalar;
-}
-
-/** The owner's α and β. @param auditSeed the identity's audit seed */
-export function deriveAuditSecrets(auditSeed: Uint8Array): AuditSecrets {
-  return { alpha: deriveScalar(auditSeed, "audit-alpha"), beta: deriveScalar(auditSeed, "audit-beta") };
-}
-
-/**
- * The secret x of one agreement.
- * @param salt 32 bytes, fresh for every agreement: two slices tagged for one index under one x would let the provider
- *   forge
- * @throws InvalidInputError for another length
- */
-export function deriveAgreementSecret(auditSeed: Uint8Array, salt: Uint8Array): bigint {
-  if (salt.length !== SALT_BYTES) {
-    throw new InvalidInputError("agreement salt has the wrong length", {
-      expected: `${SALT_BYTES} bytes`,
-      received: `${salt.length} bytes`,
-    });
-  }
-  return deriveScalar(auditSeed, "audit-x", salt);
 }
 
 /** The secrets of one data set. */
@@ -86,7 +64,7 @@ export function deriveDataSetSecrets(auditSeed: Uint8Array, salt: Uint8Array): D
   };
 }
 
-/** The public key of an agreement. @param x from `deriveAgreementSecret` */
+/** The public key of a data set. @param x from `deriveDataSetSecrets` */
 export function auditPublicKey(secrets: AuditSecrets, x: bigint): AuditPublicKey {
   const base = generatorG2();
   return {
@@ -96,7 +74,7 @@ export function auditPublicKey(secrets: AuditSecrets, x: bigint): AuditPublicKey
   };
 }
 
-/** What the agreement on chain pins: keccak256(X ‖ XA ‖ XB). @returns 32 bytes */
+/** What the terms on chain pin: keccak256(X ‖ XA ‖ XB). @returns 32 bytes */
 export function auditKeyHash(key: AuditPublicKey): Uint8Array {
   return keccak_256(concatBytes(key.X, key.XA, key.XB));
 }

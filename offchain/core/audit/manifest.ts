@@ -1,6 +1,6 @@
 /**
- * The audit manifest: which chunks, in which order, make up the data set of an agreement. User and provider pin its
- * hash on chain; slices are cut from the chunks' ciphertexts one after the other.
+ * The audit manifest: which chunks, in which order, a segment of a data set is cut from. User and provider sign
+ * its hash; slices are cut from the chunks' ciphertexts one after the other.
  *
  * Layout (docs/spec.md): version 1 (u8) ‖ chunk count (u32be) ‖ per chunk: SHA-256 digest of the ciphertext (32) ‖ its
  * size in bytes (u32be). A chunk is named at most once.
@@ -123,7 +123,7 @@ export class ManifestReader {
 
   /**
    * Call it when all bytes were pushed.
-   * @returns the hash that the agreement pins, 32 bytes
+   * @returns the hash that both parties sign, 32 bytes
    * @throws InvalidInputError when the bytes end before the manifest does
    */
   finish(): Uint8Array {
@@ -166,7 +166,7 @@ export function namedTwice(id: string): InvalidInputError {
   return refuse("distinct chunks", "each chunk once", id);
 }
 
-/** The hash of an encoded manifest, which the agreement pins. @returns 32 bytes */
+/** The hash of an encoded manifest, which both parties sign. @returns 32 bytes */
 export function encodedManifestHash(encoded: Uint8Array): Uint8Array {
   const hash = createSha256();
   hash.update(domainTag("audit-manifest"));
@@ -174,7 +174,7 @@ export function encodedManifestHash(encoded: Uint8Array): Uint8Array {
   return hash.digest();
 }
 
-/** The hash that the agreement pins. @returns 32 bytes */
+/** The hash that both parties sign. @returns 32 bytes */
 export function manifestHash(manifest: AuditManifest): Uint8Array {
   return encodedManifestHash(encodeManifest(manifest));
 }
@@ -193,7 +193,7 @@ export interface SliceLayout {
   readonly sliceCount: number;
   /**
    * The pieces that make up a slice, in order. The last slice may come out short; the rest of it is zeros.
-   * @param position of the slice in the set: its index minus the agreement's first index
+   * @param position of the slice in the set: its index minus the segment's first index
    * @throws InvalidInputError for a position outside the set
    */
   segments(position: number): SliceSegment[];

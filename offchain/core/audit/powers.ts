@@ -180,19 +180,6 @@ export class PowersVerifier {
   }
 }
 
-/**
- * Whether a geometric sequence is that of a key: its first power P belongs to the ratio that the key has in G2.
- * @param power the first power of α or β, 96 bytes; its component outside the subgroup is ignored
- * @param numerator XA for powers of α, XB for those of β
- * @throws InvalidPointError for a malformed point
- */
-export function isFirstPowerOf(power: Uint8Array, X: PointG2, numerator: PointG2): boolean {
-  return pairingProductIsOne([
-    [clearCofactor(decodeExpandedG1(power, "first power")), X],
-    [negateG1(generatorG1()), numerator],
-  ]);
-}
-
 function notPowers(name: string, received: string): InvalidProofError {
   return new InvalidProofError(`powers of ${name} do not fit the audit key`, {
     check: `powers of ${name}`,

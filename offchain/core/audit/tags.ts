@@ -1,6 +1,6 @@
 /**
  * Tags: σ_i = x·(β^i + f_i(α))·G1 for slice i, f_i having the slice's elements as coefficients. The owner makes
- * them while it uploads; the provider checks them, all at once and with random weights, before it signs the agreement.
+ * them while it uploads; the provider checks them, all at once and with random weights, before it signs a state.
  * Shacham and Waters 2008 (homomorphic tags), Yuan and Yu 2013 (polynomial slices, constant-size proofs).
  */
 import type { SliceAccumulator, SliceDotProduct } from "../../kernels/field.ts";
@@ -41,7 +41,7 @@ export class SliceTagger {
   #sliceCount = 0;
 
   /**
-   * @param x secret of the agreement
+   * @param x secret of the data set
    * @param firstIndex index of the first slice, at least 1; no index may ever be tagged twice under one x with other
    *   data
    * @param sliceElements coefficients of a slice's polynomial: a multiple of 1024 up to 65,536
@@ -212,7 +212,7 @@ export class TagVerifier {
       throw new InvalidProofError("possession tags do not fit the data", {
         check: "tags",
         expected: "σ_i = x·(β^i + f_i(α))·G1 for every slice",
-        hint: "the owner must tag exactly the bytes it uploaded, under the key of this agreement",
+        hint: "the owner must tag exactly the bytes it uploaded, under the key of this data set",
       });
     }
   }

@@ -1,6 +1,7 @@
 /**
- * What follows from a possession proof and from opened commitments together: who of the two is at fault. The proof shows
- * that the provider holds what the tags are of; the commitments, which both parties signed, show what the data is.
+ * What follows from a possession proof and from opened commitments together: who of the two is at fault. The proof
+ * shows that the provider holds what the tags are of; the commitments, which both parties signed, show what the data
+ * is.
  */
 
 /** Whether each of the two checks passed. */

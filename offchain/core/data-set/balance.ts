@@ -3,7 +3,7 @@
  * of the fees of all running sets and is paid at its beginning. When the balance is used up, all sets end at one epoch.
  */
 
-/** `IDataSetEscrow.Account`, as of the last time that the chain touched it. */
+/** `IStorageEscrow.Account`, as of the last time that the chain touched it. */
 export interface UserAccount {
   readonly available: bigint;
   /** What an epoch costs. */

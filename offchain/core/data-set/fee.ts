@@ -1,4 +1,4 @@
-/** The fee of a data set for an epoch, and the collateral that it takes, as `DataSetEscrow` computes them. */
+/** The fee of a data set for an epoch, and the collateral that it takes, as `StorageEscrow` computes them. */
 
 import { InvalidInputError } from "../errors.ts";
 import type { DataSetTerms } from "./terms.ts";

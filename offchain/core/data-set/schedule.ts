@@ -11,7 +11,7 @@ import { fromHex, toHex } from "../encoding/hex.ts";
 import { InvalidInputError } from "../errors.ts";
 import { integerToWord, WORD_BYTES } from "./words.ts";
 
-/** `IDataSetEscrow.Level`. */
+/** `IStorageEscrow.Level`. */
 export interface Level {
   readonly fromEpoch: number;
   readonly fee: bigint;

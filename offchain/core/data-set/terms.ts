@@ -1,5 +1,5 @@
 /**
- * What two parties agree on for the whole life of a data set, as `DataSetEscrow` hashes it. Both hashes are keccak-256
+ * What two parties agree on for the whole life of a data set, as `StorageEscrow` hashes it. Both hashes are keccak-256
  * over words of 32 bytes, one for each value in the order of the structures, most significant byte first
  * (docs/spec.md).
  */
@@ -13,7 +13,7 @@ import { addressWord, integerToWord, tagOf } from "./words.ts";
 export const DATA_SET_MODES = ["every-epoch", "on-demand"] as const;
 export type DataSetMode = (typeof DATA_SET_MODES)[number];
 
-/** `IDataSetEscrow.Terms`. Amounts are in the token's smallest unit, below 2^80; hashes are 0x hex, 32 bytes. */
+/** `IStorageEscrow.Terms`. Amounts are in the token's smallest unit, below 2^80; hashes are 0x hex, 32 bytes. */
 export interface DataSetTerms {
   readonly user: string;
   readonly provider: string;
@@ -33,7 +33,7 @@ export interface DataSetTerms {
   readonly auditHash: string;
 }
 
-/** `IDataSetEscrow.AuditTerms`. */
+/** `IStorageEscrow.AuditTerms`. */
 export interface DataSetAuditTerms {
   readonly randomness: string;
   readonly verifier: string;

@@ -216,7 +216,7 @@ export function addOwnerTypedData(
   return typedData("AddOwner", contractDomain(chainId, keyLedger), message);
 }
 
-/** Message for `DataSetEscrow.open`, `update` and `retire`. @throws InvalidInputError for a malformed field. */
+/** Message for `StorageEscrow.open`, `update` and `retire`. @throws InvalidInputError for a malformed field. */
 export function dataSetUpdateTypedData(
   chainId: bigint,
   escrow: string,

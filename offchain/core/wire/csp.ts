@@ -22,8 +22,8 @@ export const MAX_CHUNK_BODY_BYTES = 32 * 1024 * 1024;
 export const MAX_BODY_CHUNKS = 1024;
 /** Most chunks in one ownership claim. */
 export const MAX_CLAIM_CHUNKS = 64;
-/** Largest body of `PUT /v1/preparations/:salt/{powers-a,powers-b,tags}`. */
-export const MAX_PREPARATION_PART_BYTES = 8 * 1024 * 1024;
+/** Largest body of a piece of powers or tags. */
+export const MAX_STREAM_PIECE_BYTES = 8 * 1024 * 1024;
 /** Largest encoded manifest. */
 export const MAX_MANIFEST_BYTES = 16 * 1024 * 1024;
 /** Most slices a private audit may sample. */
@@ -34,7 +34,6 @@ export const OCTET_STREAM = "application/octet-stream";
 export const CHUNK_FRAMES = "application/vnd.tallystick.chunk-frames";
 
 const closed = { additionalProperties: false } as const;
-const uint32 = (minimum = 0) => Type.Integer({ minimum, maximum: 0xffff_ffff });
 const count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 
 /** A price in one token. `token` is the zero address for the native coin. Amounts are in the token's smallest unit. */
@@ -42,45 +41,10 @@ export const TokenPrice = Type.Object({
   token: AddressText,
   /** Price of one GiB (2^30 bytes of slices, padding included) for one epoch. */
   pricePerGibEpoch: Uint256Text,
-  /** No agreement pays less than this per epoch: a proof costs the same gas however small the data is. */
+  /** No data set pays less than this per epoch: a proof costs the same gas however small the data is. */
   minimumFeePerEpoch: Uint256Text,
 });
 export type TokenPrice = Static<typeof TokenPrice>;
-
-/**
- * `GET /v1/offer`: the terms the provider accepts. `offchain/core/agreement/offer.ts` turns an offer into the amounts
- * of an agreement and holds an agreement against an offer; both sides use it.
- */
-export const Offer = Type.Object({
-  version: Type.Literal(1),
-  /** The account that accepts agreements and signs the provider's transactions; the audience of sessions. */
-  account: AddressText,
-  chainId: count,
-  escrow: AddressText,
-  /** Sources of public randomness the provider accepts. The first one is preferred. */
-  randomness: Type.Array(AddressText, { minItems: 1 }),
-  prices: Type.Array(TokenPrice, { minItems: 1 }),
-  /** Compensation per missed epoch, in percent of the fee: the most the provider grants. */
-  compensationPercent: uint32(),
-  /** Bounty per missed epoch for whoever reports it, in percent of the fee: the most the provider grants. */
-  bountyPercent: uint32(),
-  /** Misses that end the agreement; exactly this. */
-  breachLimit: Type.Integer({ minimum: 1, maximum: 65_535 }),
-  /** Length of an epoch; exactly this. */
-  epochBlocks: uint32(1),
-  /** Blocks in which a proof counts; at least this many. */
-  windowBlocks: uint32(1),
-  /** Draws per epoch; at most this many. The escrow takes no more than 2048. */
-  sampleCount: Type.Integer({ minimum: 1, maximum: 2048 }),
-  maximumEpochs: uint32(1),
-  /** Slices in one agreement; at most this many. A larger data set takes several agreements. */
-  maximumSlices: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
-  /** The start block must be this far ahead of the head when the agreement is accepted … */
-  minimumLeadBlocks: uint32(1),
-  /** … and not further than this. */
-  maximumLeadBlocks: uint32(1),
-});
-export type Offer = Static<typeof Offer>;
 
 /** `POST /v1/claims`: chunks the account says it has, each with its ciphertext length. */
 export const ClaimRequest = Type.Object(
@@ -113,7 +77,7 @@ export type ClaimAnswer = Static<typeof ClaimAnswer>;
 /**
  * `POST /v1/chunks/release`: objects that the account needs no more, as the head of this version tells; another one in
  * place is a CONFLICT. The account owns them for a while longer. A claim, an upload or `keep` takes the release back.
- * Running agreements keep theirs.
+ * Running data sets keep theirs.
  */
 export const ReleaseRequest = Type.Object(
   {
@@ -145,7 +109,7 @@ export const UsageAnswer = Type.Object({
   bytes: count,
   /** How often the account has released objects, from 1 with the first head of its snapshot list; 0 without one. */
   releases: count,
-  /** Nothing of it is paid for: all of it is released then, unless an agreement is made before. */
+  /** Nothing of it is paid for: all of it is released then, unless a data set covers some of it before. */
   expiresAt: Type.Optional(UnixSeconds),
 });
 export type UsageAnswer = Static<typeof UsageAnswer>;
@@ -188,101 +152,13 @@ export type StoreChunksAnswer = Static<typeof StoreChunksAnswer>;
 export const ChunkParams = Type.Object({ id: ContentIdText });
 export type ChunkParams = Static<typeof ChunkParams>;
 
-export const PreparationParams = Type.Object({ salt: HexBytes(32) });
-export type PreparationParams = Static<typeof PreparationParams>;
-
-/**
- * `PUT /v1/preparations/:salt` (octet-stream, `preparation-body.ts`) opens a preparation, or finds it again after a
- * break (same salt, same content). The salt is the one the agreement secret derives from; another manifest or key under
- * a known salt is a CONFLICT.
- *
- * Answer to `PUT` and `GET /v1/preparations/:salt`, and to each part. `expected` and `received` are byte counts of the
- * three streams; a client continues each at `received`. `received` may be above zero at the start: powers that the
- * account sent with an earlier preparation under the same β are reused.
- */
-const StreamBytes = Type.Object({ powersA: count, powersB: count, tags: count });
-export const PreparationStatus = Type.Object({
-  salt: HexBytes(32),
-  state: Type.Union([
-    Type.Literal("open"),
-    Type.Literal("verifying"),
-    Type.Literal("verified"),
-    Type.Literal("agreed"),
-  ]),
-  firstIndex: count,
-  sliceCount: count,
-  manifestHash: HexBytes(32),
-  auditKeyHash: HexBytes(32),
-  expected: StreamBytes,
-  received: StreamBytes,
-  /** Slices whose tags have been checked so far in a running verification. */
-  checkedSlices: count,
-  expiresAt: UnixSeconds,
-});
-export type PreparationStatus = Static<typeof PreparationStatus>;
-
-/**
- * `PUT /v1/preparations/:salt/:part?offset=`: bytes appended to one stream. `offset` must be the `received` count of
- * that stream, else CONFLICT with `details.received`.
- */
-export const PreparationPartParams = Type.Object({
-  salt: HexBytes(32),
-  part: Type.Union([Type.Literal("powers-a"), Type.Literal("powers-b"), Type.Literal("tags")]),
-});
-export type PreparationPartParams = Static<typeof PreparationPartParams>;
-export const PreparationPartQuery = Type.Object(
+/** Where a piece of a stream begins: the bytes received so far, else CONFLICT with `details.received`. */
+export const StreamQuery = Type.Object(
   { offset: Type.Optional(Type.String({ pattern: "^(?:0|[1-9][0-9]{0,14})$" })) },
   closed,
 );
-export type PreparationPartQuery = Static<typeof PreparationPartQuery>;
+export type StreamQuery = Static<typeof StreamQuery>;
 
-/**
- * `POST /v1/preparations/:salt/verify`: checks powers and tags. Answers 200 with state `verified`, or, when the check
- * takes longer than some seconds, 202 with state `verifying`: ask again. A check that fails is an INVALID_PROOF error
- * and resets the stream that failed to zero bytes received.
- */
-export const VerifyAnswer = PreparationStatus;
-export type VerifyAnswer = PreparationStatus;
-
-/** `POST /v1/agreements`: accept the proposal `agreementId` on chain for what was prepared under `salt`. Idempotent. */
-export const AcceptRequest = Type.Object({ agreementId: Uint256Text, salt: HexBytes(32) }, closed);
-export type AcceptRequest = Static<typeof AcceptRequest>;
-export const AcceptAnswer = Type.Object({
-  agreementId: Uint256Text,
-  transactionHash: HexBytes(32),
-  blockNumber: count,
-});
-export type AcceptAnswer = Static<typeof AcceptAnswer>;
-
-export const AgreementParams = Type.Object({ agreementId: Uint256Text });
-export type AgreementParams = Static<typeof AgreementParams>;
-
-/** `GET /v1/agreements/:agreementId`: how the provider sees an agreement of the session's account. */
-export const AgreementStatus = Type.Object({
-  agreementId: Uint256Text,
-  salt: HexBytes(32),
-  state: Type.Union([Type.Literal("accepting"), Type.Literal("active"), Type.Literal("ended")]),
-  /** `damaged`: the last attempt to prove failed on this provider's own data. */
-  health: Type.Union([Type.Literal("unknown"), Type.Literal("good"), Type.Literal("damaged")]),
-  healthDetail: Type.Optional(Type.String()),
-  manifestHash: HexBytes(32),
-  auditKeyHash: HexBytes(32),
-  firstIndex: count,
-  sliceCount: count,
-  provenEpochs: count,
-  failedEpochs: count,
-  lastProof: Type.Optional(
-    Type.Object({ epoch: count, transactionHash: HexBytes(32), blockNumber: count, gasUsed: Uint256Text }),
-  ),
-});
-export type AgreementStatus = Static<typeof AgreementStatus>;
-
-/** `POST /v1/agreements/:agreementId/audit`: a private audit, for the account that made the agreement. */
-export const AuditRequest = Type.Object(
-  { seed: HexBytes(32), sampleCount: Type.Integer({ minimum: 1, maximum: MAX_AUDIT_SAMPLES }) },
-  closed,
-);
-export type AuditRequest = Static<typeof AuditRequest>;
 /** `proof`: the encoded possession proof, without W. */
 export const AuditAnswer = Type.Object({ proof: HexRange(1, 1024) });
 export type AuditAnswer = Static<typeof AuditAnswer>;

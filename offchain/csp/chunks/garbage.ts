@@ -1,6 +1,6 @@
 /**
  * Ends ownership that was released long enough ago, and removes objects that nobody needs: no account owns them, and no
- * preparation or running agreement names them. They stay for a while after the last need of them ended, because the
+ * segment of a data set names them. They stay for a while after the last need of them ended, because the
  * next put often names them again.
  *
  * A release is not carried out at once for the sake of puts of the same account that are under way on other devices:

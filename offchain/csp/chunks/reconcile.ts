@@ -2,7 +2,7 @@
  * Reconciles the index with the object store after a start. Bytes without a row were never acknowledged and are
  * removed, unless another process of the provider may be about to write the row. A row whose bytes are missing or of
  * another length is noted as lost, so that they are asked for again;
- * agreements that need them are found by their next proof. Content is not hashed here: audits, claims and reads do
+ * data sets that need them are found by their next proof. Content is not hashed here: audits, claims and reads do
  * that.
  */
 import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";

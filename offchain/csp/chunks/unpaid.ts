@@ -1,11 +1,10 @@
 /**
- * Ends the ownership of accounts that pay for nothing: an account without a running agreement or data set is noted, told
- * by `GET /v1/usage`, and released when the notice is over. Either of them in the meantime takes the notice back.
+ * Ends the ownership of accounts that pay for nothing: an account without a running data set is noted, told by
+ * `GET /v1/usage`, and released when the notice is over. A data set in the meantime takes the notice back.
  */
 import type { Logger } from "../../daemon/logger.ts";
 import type { ChunkIndex } from "../../store/index/chunk-index.ts";
 import type { DataSetIndex } from "../../store/index/data-set-index.ts";
-import type { PreparationIndex } from "../../store/index/preparation-index.ts";
 
 const DAY_SECONDS = 86_400;
 /** Objects that one transaction releases. */
@@ -13,7 +12,6 @@ const RELEASED_AT_ONCE = 500;
 
 export interface UnpaidParts {
   readonly chunks: Pick<ChunkIndex, "owners" | "ownedBy" | "release" | "setUnpaidSince" | "usageOf">;
-  readonly preparations: Pick<PreparationIndex, "agreedOf">;
   readonly dataSets: Pick<DataSetIndex, "coveredOf">;
   readonly logger: Logger;
 }
@@ -40,12 +38,11 @@ export class UnpaidAccounts {
   /** Looks at all accounts. @param signal ends the walk after the account under way */
   async expire(signal?: AbortSignal): Promise<void> {
     if (this.#noticeSeconds === 0) return;
-    const { chunks, preparations, dataSets } = this.#parts;
+    const { chunks, dataSets } = this.#parts;
     for await (const page of chunks.owners()) {
       for (const { account, unpaidSince } of page) {
         if (signal?.aborted) return;
-        const agreed = await preparations.agreedOf(account);
-        const pays = agreed.chunks > 0 || (await dataSets.coveredOf(account)).chunks > 0;
+        const pays = (await dataSets.coveredOf(account)).chunks > 0;
         if (pays) {
           if (unpaidSince !== undefined) await chunks.setUnpaidSince(account, undefined);
         } else if (unpaidSince === undefined) await chunks.setUnpaidSince(account, this.#now());

@@ -57,7 +57,7 @@ export async function collectProviderGarbage(config: CspConfig, dryRun: boolean)
 
 export const gcCommand: DaemonCommand<CspConfig> = {
   name: "gc",
-  description: "remove objects that no account and no agreement needs, while the daemon does not run",
+  description: "remove objects that no account and no data set needs, while the daemon does not run",
   options: [
     ["--dry-run", "say what would be removed, and remove nothing"],
     ["--json", "print one JSON document"],

@@ -23,6 +23,8 @@ const MEASURED_BLOCKS = 1000;
 const MEASURE_MILLISECONDS = 3_600_000;
 /** When the chain is too young to be measured. */
 const DEFAULT_BLOCK_SECONDS = 12;
+/** Times of blocks are whole seconds; a chain of a development network may have many blocks in one. */
+const LEAST_BLOCK_SECONDS = 1;
 
 /** Where windows can be. */
 export interface PhaseGrid {
@@ -111,7 +113,7 @@ export class ProvingCapacity {
   #promised(loads: readonly { readonly phase: number; readonly milliseconds: number }[]): (phase: number) => number {
     const { epochBlocks, windowBlocks } = this.#grid;
     const reach = Math.min(windowBlocks - 1, Math.floor((epochBlocks - 1) / 2));
-    // Windows at the end of an epoch and at the beginning of the next one are neighbours, so three epochs are summed up.
+    // Windows at the end of an epoch and at the beginning of the next one are neighbours: three epochs are summed up.
     const sums = new Float64Array(3 * epochBlocks + 1);
     for (const { phase, milliseconds } of loads) {
       for (let at = phase; at < 3 * epochBlocks; at += epochBlocks) sums[at + 1] = (sums[at + 1] ?? 0) + milliseconds;
@@ -134,7 +136,9 @@ export class ProvingCapacity {
       const [from, to] = await readChain("reading the times of blocks", () =>
         Promise.all([provider.getBlock(first), provider.getBlock(head)]),
       );
-      if (from !== null && to !== null) value = (to.timestamp - from.timestamp) / (head - first);
+      if (from !== null && to !== null) {
+        value = Math.max(LEAST_BLOCK_SECONDS, (to.timestamp - from.timestamp) / (head - first));
+      }
     }
     this.#blockSeconds = { value, until: now + MEASURE_MILLISECONDS };
     return value;

@@ -1,8 +1,10 @@
 /**
- * What the chain says of this provider's data sets. Schedules are read by their hash, so that neither a lagging endpoint
- * nor a reorganisation leaves a wrong one in place for longer than it lasts; events only say which sets to look at.
+ * What the chain says of this provider's data sets. Schedules are read by their hash, so that neither a lagging
+ * endpoint nor a reorganisation leaves a wrong one in place for longer than it lasts; events only say which sets to
+ * look at.
  */
 import { keccak_256 } from "@noble/hashes/sha3.js";
+import type { ChainReader } from "../../chain/deployment.ts";
 import {
   type DataSetBooks,
   readBooks,
@@ -12,15 +14,14 @@ import {
   type Scheduled,
   scanDataSets,
   scheduleOf,
-} from "../../chain/data-set-escrow.ts";
-import type { ChainReader } from "../../chain/deployment.ts";
+} from "../../chain/escrow.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { accrue } from "../../core/data-set/balance.ts";
 import { decodeLiveRanges, joinRanges } from "../../core/data-set/ranges.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
-import type { DataSetIndex, DataSetRow } from "../../store/index/data-set-index.ts";
+import type { AgreedSet, DataSetIndex, DataSetRow, StoredSchedule } from "../../store/index/data-set-index.ts";
 
 /** Blocks that may be replaced: the last two Ethereum epochs, and a margin. */
 export const REORGANISED_BLOCKS = 128;
@@ -90,15 +91,30 @@ export class ChainView {
    * @throws TallystickError CHAIN_UNAVAILABLE (retryable) while the endpoint's logs do not have what its state names
    */
   async refresh(row: DataSetRow): Promise<DataSetRow> {
-    const { chain, rows } = this.#parts;
+    const { rows } = this.#parts;
     const { agreed, scheduled } = row;
     if (agreed === undefined) return row;
-    const found = await readSchedule(chain, agreed.id, scheduled, agreed.fromBlock);
+    const found = await this.#findSchedule(agreed, scheduled);
     if (found === undefined || found === scheduled) return row;
     const { schedule, ranges, blockNumber } = found;
     await this.store(row, { schedule, ranges, blockNumber });
     if ("transactionHash" in found) await this.#noteMined(row, scheduleOf(found).version, found);
     return (await rows.find(row.id)) ?? row;
+  }
+
+  /** A reorganisation may bring a schedule back whose event is older than that of the known one. */
+  async #findSchedule(
+    { id, fromBlock }: AgreedSet,
+    known: StoredSchedule | undefined,
+  ): Promise<StoredSchedule | Scheduled | undefined> {
+    const { chain } = this.#parts;
+    try {
+      return await readSchedule(chain, id, known, fromBlock);
+    } catch (error) {
+      const isNotFound = error instanceof TallystickError && error.check === "DataSetScheduled event";
+      if (known === undefined || !isNotFound) throw error;
+      return await readSchedule(chain, id, undefined, fromBlock);
+    }
   }
 
   /** Notes where a state was mined that this provider did not send, or whose receipt it did not get. */

@@ -1,12 +1,13 @@
 /** The provider's pool of collateral: what a state needs more is deposited before it is signed, up to a cap. */
+
+import type { ChainReader } from "../../chain/deployment.ts";
 import {
   approveDataSetsCall,
   depositCollateralCall,
+  NATIVE_TOKEN,
   readDataSetAllowance,
   readPool,
-} from "../../chain/data-set-escrow.ts";
-import type { ChainReader } from "../../chain/deployment.ts";
-import { NATIVE_TOKEN } from "../../chain/escrow.ts";
+} from "../../chain/escrow.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
@@ -15,6 +16,9 @@ import type { TokenLimits } from "./offer.ts";
 
 /** How long deposits for other sets are waited for. */
 const DEPOSIT_SECONDS = 120;
+
+/** The lock of the pool in a token. */
+export const collateralLock = (token: string): string => `collateral in ${token.toLowerCase()}`;
 
 export interface CollateralParts {
   readonly chain: ChainReader;
@@ -36,11 +40,22 @@ export class Collateral {
    * @throws TallystickError RATE_LIMITED when that would take deposits above the cap; FUNDS, CHAIN_UNAVAILABLE
    */
   async cover(token: string, more: bigint): Promise<void> {
+    if (more > 0n) await this.#raise(token, (locked) => locked + more);
+  }
+
+  /**
+   * Makes the pool hold so much: another state has locked meanwhile what was deposited for this one.
+   * @throws as `cover`
+   */
+  async raiseTo(token: string, amount: bigint): Promise<void> {
+    await this.#raise(token, () => amount);
+  }
+
+  async #raise(token: string, amountFor: (locked: bigint) => bigint): Promise<void> {
     const { chain, sender, locks, limitsOf, logger } = this.#parts;
-    if (more <= 0n) return;
-    await locks.exclusively(`collateral in ${token.toLowerCase()}`, DEPOSIT_SECONDS, async () => {
+    await locks.exclusively(collateralLock(token), DEPOSIT_SECONDS, async () => {
       const { total, locked } = await readPool(chain, token, sender.address);
-      const missing = locked + more - total;
+      const missing = amountFor(locked) - total;
       if (missing <= 0n) return;
       const { collateralCap } = limitsOf(token);
       if (total + missing > collateralCap) {

@@ -1,10 +1,10 @@
 /**
  * Data sets before and beside their states: a device names one by a salt, sends its public audit key and the powers,
  * and adds segments (`segments.ts`). Everything is keyed by what the device drew, so either side may continue after an
- * interruption. A set that is not opened expires.
+ * interruption. A set of which no state was signed expires.
  */
 
-import { scheduleOf } from "../../chain/data-set-escrow.ts";
+import { scheduleOf } from "../../chain/escrow.ts";
 import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
 import { auditKeyHash, decodeAuditKey } from "../../core/audit/keys.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
@@ -53,9 +53,9 @@ export class DataSetService {
 
   /**
    * Begins a data set, or returns the one with this salt.
-   * @throws InvalidInputError for a slice size that is not offered, InvalidPointError for an audit key that is not three
-   *   points of the subgroup other than the identity, TallystickError CONFLICT when the salt was used for another key or
-   *   slice size, RATE_LIMITED for too many that are not opened
+   * @throws InvalidInputError for a slice size that is not offered, InvalidPointError for an audit key that is not
+   *   three points of the subgroup other than the identity, TallystickError CONFLICT when the salt was used for another
+   *   key or slice size, RATE_LIMITED for too many that are not opened
    */
   async begin(account: string, saltHex: string, request: BeginDataSetRequest): Promise<DataSetRow> {
     const { offer, unused } = this.#parts.options;
@@ -171,7 +171,9 @@ export class DataSetService {
       provenEpochs: proven,
       failedEpochs: notProven,
       ...(last === undefined ? {} : { lastProof: { ...last, gasUsed: String(last.gasUsed) } }),
-      ...(row.state === "preparing" ? { expiresAt: row.touchedAt + options.expirySeconds } : {}),
+      ...(row.state === "preparing" && row.signedVersion === 0n
+        ? { expiresAt: row.touchedAt + options.expirySeconds }
+        : {}),
     };
   }
 
@@ -222,6 +224,7 @@ export class DataSetService {
     const { index, streams, logger } = this.#parts;
     const lost = (stream: string, foundBytes: number, receivedBytes: number): void =>
       logger.error({ dataSet: row.id, stream, foundBytes, receivedBytes }, "DATA SET STREAM IS LOST");
+    let verified = { a: row.verifiedA, b: row.verifiedB };
     for (const part of ["powers-a", "powers-b"] as const) {
       const received = part === "powers-a" ? row.powersABytes : row.powersBBytes;
       const found = await streams.size(row.id, part);
@@ -229,10 +232,8 @@ export class DataSetService {
       lost(part, found, received);
       const points = Math.floor(found / G1_EXPANDED_BYTES);
       await this.rows.setPowers(row.id, part, points * G1_EXPANDED_BYTES);
-      await this.rows.setVerified(row.id, {
-        a: row.verifiedA && part !== "powers-a",
-        b: part === "powers-b" ? Math.min(row.verifiedB, points) : row.verifiedB,
-      });
+      verified = part === "powers-a" ? { ...verified, a: false } : { ...verified, b: Math.min(verified.b, points) };
+      await this.rows.setVerified(row.id, verified);
     }
     for (const { id, tagsBytes } of await index.segments.ofDataSet(row.id)) {
       const found = await streams.size(row.id, `tags-${id}`);

@@ -1,7 +1,9 @@
 /** The offer for data sets, from the configuration and the deployment. */
 import type { ChainReader } from "../../chain/deployment.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
-import type { DataSetOffer } from "../../core/wire/data-sets.ts";
+import { InvalidInputError } from "../../core/errors.ts";
+import { DataSetOffer } from "../../core/wire/data-sets.ts";
+import { firstMismatch } from "../../core/wire/schema.ts";
 import { checksumAddress } from "../../daemon/account-signature.ts";
 import type { OfferTerms } from "../config.ts";
 
@@ -19,15 +21,18 @@ export interface TokenLimits {
 /** One coin of 18 decimals. */
 const DEFAULT_CAP = 10n ** 18n;
 
-/** @param account - the provider's own account @throws InvalidInputError for an address with a wrong checksum */
+/**
+ * @param account - the provider's own account
+ * @throws InvalidInputError for an address with a wrong checksum, or a value that the escrow does not take
+ */
 export function makeDataSetOffer(terms: OfferTerms, chain: ChainReader, account: string): DataSetOffer {
   const { chainId, contracts } = chain.deployment;
   const { dataSets } = terms;
-  return {
+  const offer: DataSetOffer = {
     version: 1,
     account,
     chainId,
-    escrow: checksumAddress(contracts.dataSetEscrow, "dataSetEscrow"),
+    escrow: checksumAddress(contracts.storageEscrow, "storageEscrow"),
     verifiers: [checksumAddress(contracts.possessionVerifier, "possessionVerifier")],
     randomness: [checksumAddress(contracts.randomness, "randomness")],
     prices: terms.prices.map((price) => {
@@ -51,6 +56,12 @@ export function makeDataSetOffer(terms: OfferTerms, chain: ChainReader, account:
     sliceElements: [...dataSets.sliceElements].sort((left, right) => left - right),
     maximumIndex: dataSets.maximumIndex,
   };
+  const mismatch = firstMismatch(DataSetOffer, offer);
+  if (mismatch === undefined) return offer;
+  throw new InvalidInputError("the configured offer is none for data sets", {
+    check: `offer${mismatch.path.replaceAll("/", ".")}`,
+    expected: mismatch.reason,
+  });
 }
 
 /** @param token - address in any case of letters */

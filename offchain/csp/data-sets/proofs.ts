@@ -14,7 +14,7 @@ import { InvalidInputError, InvalidPointError, InvalidProofError, TallystickErro
 import type { DataSetRow } from "../../store/index/data-set-index.ts";
 import type { ChunkService } from "../chunks/chunk-service.ts";
 import type { CspMetrics } from "../metrics.ts";
-import { DataDamagedError } from "../possession/proofs.ts";
+import { DataDamagedError } from "./data-damaged.ts";
 import { SetData, type SetDataParts } from "./set-data.ts";
 
 /** Proofs for the chain have deadlines, so no number of private audits comes before them. */
@@ -62,8 +62,8 @@ export class DataSetProofs {
    * proof tells the owner that data is damaged.
    * @param held slices that the provider may be asked for
    * @returns the encoded proof
-   * @throws InvalidInputError for a challenge outside the protocol, or about other slices; DataDamagedError when sampled
-   *   bytes cannot be read; TallystickError RATE_LIMITED
+   * @throws InvalidInputError for a challenge outside the protocol, or about other slices; DataDamagedError when
+   *   sampled bytes cannot be read; TallystickError RATE_LIMITED
    */
   async provePrivate(set: DataSetRow, challenge: AuditChallenge, held: readonly SliceRange[]): Promise<Uint8Array> {
     const [foreign] = subtractRanges(challenge.ranges, held);

@@ -2,18 +2,18 @@
  * The prover loop of data sets: one proof in the windows of each epoch of every running set. Which epochs are proven is
  * read from the chain, so a restart neither forgets an epoch nor proves one twice. Each proof is verified here and
  * simulated on the chain's pending state before its transaction is sent; sets that are due at the same time share one.
- * Damaged data costs no gas: it is logged, counted and shown, and the proof is tried again while a window is open, since
- * an owner may upload the data again.
+ * Damaged data costs no gas: it is logged, counted and shown, and the proof is tried again while a window is open,
+ * since an owner may upload the data again.
  */
 import { simulateCall } from "../../chain/contract-call.ts";
+import type { ChainReader } from "../../chain/deployment.ts";
 import {
   type DataSetBooks,
   type DataSetProof,
   proveDataSetsCall,
   readEscrowClock,
   scheduleOf,
-} from "../../chain/data-set-escrow.ts";
-import type { ChainReader } from "../../chain/deployment.ts";
+} from "../../chain/escrow.ts";
 import { type EvidenceSource, randomnessEvidence, readRandomness } from "../../chain/randomness.ts";
 import { ChainRevertedError } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
@@ -27,8 +27,8 @@ import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import type { DataSetIndex, DataSetRow } from "../../store/index/data-set-index.ts";
 import type { CspMetrics } from "../metrics.ts";
-import { DataDamagedError } from "../possession/proofs.ts";
 import { type ChainView, unknownRanges } from "./chain-view.ts";
+import { DataDamagedError } from "./data-damaged.ts";
 import type { DataSetProofs } from "./proofs.ts";
 
 /** Most sets in one transaction: what is saved shrinks with the number, and what one wrong proof costs grows. */
@@ -188,7 +188,7 @@ export class DataSetProver {
       }
       const evidence = await randomnessEvidence(chain, source, BigInt(challengeBlock));
       const { chainId, contracts } = chain.deployment;
-      const seed = challengeSeed(BigInt(chainId), contracts.dataSetEscrow, id, challengeBlock, randomness);
+      const seed = challengeSeed(BigInt(chainId), contracts.storageEscrow, id, challengeBlock, randomness);
       const challenge = { seed, sampleCount: audit.sampleCount, ranges: decodeLiveRanges(ranges) };
       const proof = await proofs.provePublic(row, challenge);
       const answer = encodeAnswer(row.key, proof);

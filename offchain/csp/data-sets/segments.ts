@@ -15,8 +15,7 @@ import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { SegmentStatus } from "../../core/wire/data-sets.ts";
 import type { DataSetRow } from "../../store/index/data-set-index.ts";
-import type { ManifestChunk } from "../../store/index/preparation-index.ts";
-import type { Segment, SegmentIndex } from "../../store/index/segment-index.ts";
+import type { ManifestChunk, Segment, SegmentIndex } from "../../store/index/segment-index.ts";
 import { FairQueue } from "../fair-queue.ts";
 import {
   type DataSetParts,

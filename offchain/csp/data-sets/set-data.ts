@@ -8,8 +8,7 @@ import type { SliceSource } from "../../core/audit/prover.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { DataSetStreams } from "../../store/index/data-set-streams.ts";
-import type { ChunkRange } from "../../store/index/preparation-index.ts";
-import type { Segment, SegmentIndex } from "../../store/index/segment-index.ts";
+import type { ChunkRange, Segment, SegmentIndex } from "../../store/index/segment-index.ts";
 import type { ObjectStore } from "../../store/object/object-store.ts";
 
 export interface SetDataParts {

@@ -2,8 +2,9 @@
  * What ends: chunks of slices that nobody can ask for any more, sets whose last epoch is over, and money that is not
  * locked. Each step reads the state on chain first, so it may be interrupted anywhere.
  */
-import { closeDataSetCall, readEscrowClock, readPool, withdrawCollateralCall } from "../../chain/data-set-escrow.ts";
+
 import type { ChainReader } from "../../chain/deployment.ts";
+import { closeDataSetCall, readEscrowClock, readPool, withdrawCollateralCall } from "../../chain/escrow.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { sliceBytes } from "../../core/audit/field.ts";
@@ -16,13 +17,19 @@ import type { DataSetStreams } from "../../store/index/data-set-streams.ts";
 import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import type { Segment } from "../../store/index/segment-index.ts";
 import { type ChainView, REORGANISED_BLOCKS, type Standing } from "./chain-view.ts";
+import { collateralLock } from "./collateral.ts";
+import type { Locks } from "./locks.ts";
 import type { TokenLimits } from "./offer.ts";
+
+/** How long deposits are waited for. */
+const POOL_SECONDS = 120;
 
 export interface DataSetSettlementParts {
   readonly chain: ChainReader;
   readonly sender: TransactionSender;
   readonly index: Pick<ProviderIndex, "dataSets" | "segments">;
   readonly streams: DataSetStreams;
+  readonly locks: Locks;
   readonly view: ChainView;
   readonly limitsOf: (token: string) => TokenLimits;
   readonly payoutAccount: string;
@@ -133,13 +140,15 @@ export class DataSetSettlement {
 
   /** Pays out what no set locks and what is not kept for the next one, in every token. */
   async #withdraw(): Promise<void> {
-    const { chain, sender, index, limitsOf, payoutAccount, logger } = this.#parts;
+    const { chain, sender, index, locks, limitsOf, payoutAccount, logger } = this.#parts;
     for (const token of await index.dataSets.tokens()) {
-      const { total, locked } = await readPool(chain, token, sender.address);
-      const amount = total - locked - limitsOf(token).reserve;
-      if (amount <= 0n) continue;
-      const { hash } = await sender.send(withdrawCollateralCall(chain.deployment, token, payoutAccount, amount));
-      logger.info({ currency: token, amount: String(amount), transactionHash: hash }, "earnings withdrawn");
+      await locks.exclusively(collateralLock(token), POOL_SECONDS, async () => {
+        const { total, locked } = await readPool(chain, token, sender.address);
+        const amount = total - locked - limitsOf(token).reserve;
+        if (amount <= 0n) return;
+        const { hash } = await sender.send(withdrawCollateralCall(chain.deployment, token, payoutAccount, amount));
+        logger.info({ currency: token, amount: String(amount), transactionHash: hash }, "earnings withdrawn");
+      });
     }
   }
 }

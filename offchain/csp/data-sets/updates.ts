@@ -6,6 +6,7 @@
 import type { Wallet } from "ethers";
 import type { ContractCall } from "../../chain/contract-call.ts";
 import { simulateCall } from "../../chain/contract-call.ts";
+import type { ChainReader } from "../../chain/deployment.ts";
 import {
   openDataSetCall,
   parseDataSetLog,
@@ -13,8 +14,7 @@ import {
   readUserAccount,
   scheduleOf,
   updateDataSetCall,
-} from "../../chain/data-set-escrow.ts";
-import type { ChainReader } from "../../chain/deployment.ts";
+} from "../../chain/escrow.ts";
 import { ChainRevertedError, readChain } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
@@ -43,9 +43,9 @@ import { type DataSetParts, type DataSetService, requireNotEnded } from "./data-
 
 /** How long a request waits for another one about the same set, and for its transaction to be mined. */
 const LOCK_SECONDS = 25;
-/** A state must be sendable for so many blocks, and binds the provider for at most so many. */
+/** A state must be sendable for so many blocks, and binds the provider for at most so many epochs. */
 const LEAST_DEADLINE_BLOCKS = 10;
-const MOST_DEADLINE_BLOCKS = 50_400;
+const MOST_DEADLINE_EPOCHS = 8;
 const VERSION_LIMIT = 1n << 64n;
 /** Until a state that could not be sent is sent again. */
 const RETRY_SECONDS = 15;
@@ -120,9 +120,9 @@ export class UpdateService {
 
   /**
    * Signs, records and sends the next state.
-   * @throws InvalidInputError for ranges that do not follow, another content hash, a deadline out of bounds, a fee above
-   *   the cap; InvalidSignatureError; TallystickError NOT_FOUND, CONFLICT (version, retirements, segments that are not
-   *   verified, a set that ends), FUNDS (the user's balance), RATE_LIMITED (capacity, collateral), OBJECT_LOST,
+   * @throws InvalidInputError for ranges that do not follow, another content hash, a deadline out of bounds, a fee
+   *   above the cap; InvalidSignatureError; TallystickError NOT_FOUND, CONFLICT (version, retirements, segments that
+   *   are not verified, a set that ends, the user's balance), RATE_LIMITED (capacity, collateral), OBJECT_LOST,
    *   CHAIN_REVERTED, CHAIN_UNAVAILABLE
    */
   async update(account: string, saltHex: string, request: UpdateRequest): Promise<UpdateAnswer> {
@@ -137,7 +137,9 @@ export class UpdateService {
   ): Promise<UpdateAnswer> {
     const { id } = await this.#parts.sets.require(account, saltHex);
     const { userSignature: _, ...asked } = request;
-    const key = JSON.stringify([id, asked, opened?.terms.auditHash]);
+    const { chainId, contracts } = this.#parts.chain.deployment;
+    const chainSet = opened && dataSetId(BigInt(chainId), contracts.storageEscrow, opened.terms);
+    const key = JSON.stringify([id, asked, chainSet]);
     const known = this.#underWay.get(key);
     if (known !== undefined) return known;
     const answering = this.#perform(id, request, opened).finally(() => this.#underWay.delete(key));
@@ -196,7 +198,7 @@ export class UpdateService {
     const ranges = decodeLiveRanges(packed);
     const proposal = { row, agreed, before, request, version, packed, ranges, epoch };
     this.#requireVersion(proposal);
-    requireDeadline(request.deadlineBlock, head);
+    requireDeadline(request.deadlineBlock, head, epochBlocks);
     await this.#requireRunning(proposal);
     await this.#requireFollowing(proposal);
     const segments = await this.#requireContent(proposal);
@@ -204,7 +206,7 @@ export class UpdateService {
     const highestIndex = Math.max(before.highestIndex, ...ranges.map(lastIndexOf));
     const fee = feeOf(agreed.terms, sliceCount, highestIndex);
     await this.#requireBalance(proposal, fee);
-    const typed = dataSetUpdateTypedData(BigInt(chain.deployment.chainId), chain.deployment.contracts.dataSetEscrow, {
+    const typed = dataSetUpdateTypedData(BigInt(chain.deployment.chainId), chain.deployment.contracts.storageEscrow, {
       dataSetId: agreed.id,
       version,
       retirements: BigInt(request.retirements),
@@ -253,7 +255,7 @@ export class UpdateService {
       });
     }
     const { chainId, contracts, deployedAtBlock } = chain.deployment;
-    const id = dataSetId(BigInt(chainId), contracts.dataSetEscrow, terms);
+    const id = dataSetId(BigInt(chainId), contracts.storageEscrow, terms);
     if (row.agreed !== undefined && row.agreed.id !== id) {
       throw new TallystickError("the data set is being opened on other terms", {
         code: "CONFLICT",
@@ -388,7 +390,7 @@ export class UpdateService {
     }
   }
 
-  /** The contract asks for the notice period of all sets of the user when the fee rises. @throws FUNDS */
+  /** The contract asks for the notice period of all sets of the user when the fee rises. @throws CONFLICT */
   async #requireBalance({ agreed, before, epoch }: Proposal, fee: bigint): Promise<void> {
     if (fee <= before.fee) return;
     const { chain } = this.#parts;
@@ -429,12 +431,17 @@ export class UpdateService {
   }
 
   async #send({ row, state }: Recorded): Promise<{ hash: string; blockNumber: number }> {
-    const { sender, index, view, logger } = this.#parts;
+    const { sender, index, view, collateral, logger } = this.#parts;
     // It may have been opened by this very state, or another one been mined, since the row was read.
     const current = await view.refresh((await index.dataSets.find(row.id)) ?? row);
     const { agreed } = current;
     if (agreed === undefined) throw gone();
-    const receipt = await sender.send(this.#callOf(current, agreed, state), this.#stop.signal);
+    const call = this.#callOf(current, agreed, state);
+    const receipt = await sender.send(call, this.#stop.signal).catch(async (error: unknown) => {
+      if (!(error instanceof ChainRevertedError) || error.revert.name !== "CollateralTooLow") throw error;
+      await collateral.raiseTo(agreed.terms.token, BigInt(String(error.revert.args.locked)));
+      return await sender.send(call, this.#stop.signal);
+    });
     const mined = { hash: receipt.hash, blockNumber: receipt.blockNumber };
     await index.dataSets.setMined(row.id, state.version, mined);
     const event = receipt.logs
@@ -617,9 +624,9 @@ function isOpen(id: string): TallystickError {
 }
 
 /** @throws InvalidInputError unless there is time to send the state, and it does not bind the provider for long */
-function requireDeadline(deadlineBlock: number, headBlock: number): void {
+function requireDeadline(deadlineBlock: number, headBlock: number, epochBlocks: number): void {
   const least = headBlock + LEAST_DEADLINE_BLOCKS;
-  const most = headBlock + MOST_DEADLINE_BLOCKS;
+  const most = headBlock + MOST_DEADLINE_EPOCHS * epochBlocks;
   if (deadlineBlock >= least && deadlineBlock <= most) return;
   throw new InvalidInputError("the deadline of the state is too near or too far", {
     party: "client",
@@ -642,7 +649,7 @@ function staleVersion(version: bigint, highest: bigint | undefined): TallystickE
 
 function balanceTooLow(token: string, required: bigint, available: bigint): TallystickError {
   return new TallystickError("the balance in the escrow does not cover the notice period of all data sets", {
-    code: "FUNDS",
+    code: "CONFLICT",
     party: "client",
     check: "balance in the escrow",
     expected: `at least ${required}`,

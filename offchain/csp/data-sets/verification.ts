@@ -11,9 +11,9 @@ import type { DataSetRow } from "../../store/index/data-set-index.ts";
 import type { Segment } from "../../store/index/segment-index.ts";
 import type { ChunkService } from "../chunks/chunk-service.ts";
 import { ObjectLostError } from "../chunks/object-lost.ts";
-import type { Perform, Threads, VerificationWorkers } from "../possession/verification-workers.ts";
 import { type DataSetParts, powersLock, segmentLock } from "./data-sets.ts";
 import { readPowersA, readPowersB, SegmentData, type SetDataParts } from "./set-data.ts";
+import type { Perform, Threads, VerificationWorkers } from "./verification-workers.ts";
 
 /** Powers that are read from disk and sent to the worker at once. */
 const POWERS_PER_PAGE = 1024;

@@ -3,12 +3,7 @@
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { decodeLiveRanges } from "../../core/data-set/ranges.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
-import {
-  AuditAnswer,
-  MAX_MANIFEST_BYTES,
-  MAX_PREPARATION_PART_BYTES,
-  PreparationPartQuery,
-} from "../../core/wire/csp.ts";
+import { AuditAnswer, MAX_MANIFEST_BYTES, MAX_STREAM_PIECE_BYTES, StreamQuery } from "../../core/wire/csp.ts";
 import {
   BeginDataSetRequest,
   DataSetAuditRequest,
@@ -89,7 +84,7 @@ export function addDataSetRoutes(
     {
       ...withPlace,
       handlerTimeout: UPLOAD_MILLISECONDS,
-      schema: { params: PowersParams, querystring: PreparationPartQuery, response: { 200: DataSetStatus } },
+      schema: { params: PowersParams, querystring: StreamQuery, response: { 200: DataSetStatus } },
     },
     async (request) => {
       const { salt, part } = request.params;
@@ -98,7 +93,7 @@ export function addDataSetRoutes(
       return sets.status(
         await withBody(request, async (body) => {
           await quotas.requireDisk();
-          return sets.append(account, salt, part, offsetBytes, limited(body, MAX_PREPARATION_PART_BYTES));
+          return sets.append(account, salt, part, offsetBytes, limited(body, MAX_STREAM_PIECE_BYTES));
         }),
       );
     },
@@ -139,7 +134,7 @@ export function addDataSetRoutes(
     {
       ...withPlace,
       handlerTimeout: UPLOAD_MILLISECONDS,
-      schema: { params: SegmentParams, querystring: PreparationPartQuery, response: { 200: SegmentStatus } },
+      schema: { params: SegmentParams, querystring: StreamQuery, response: { 200: SegmentStatus } },
     },
     async (request) => {
       const { salt, segment } = request.params;
@@ -148,7 +143,7 @@ export function addDataSetRoutes(
       return segmentStatus(
         await withBody(request, async (body) => {
           await quotas.requireDisk();
-          return segments.append(set, segment, offsetBytes, limited(body, MAX_PREPARATION_PART_BYTES));
+          return segments.append(set, segment, offsetBytes, limited(body, MAX_STREAM_PIECE_BYTES));
         }),
       );
     },

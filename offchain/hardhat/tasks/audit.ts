@@ -1,13 +1,18 @@
 /** `npx hardhat tallystick audit` */
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
-import { required, runWithAgent, type TaskOptions } from "./session.ts";
+import { runWithAgent, type TaskOptions } from "./session.ts";
 
 interface AuditTaskOptions extends TaskOptions {
-  readonly id: string;
+  /** Empty for all that run. */
+  readonly dataSet: string;
   readonly public: boolean;
 }
 
 export default async function audit(options: AuditTaskOptions, hre: HardhatRuntimeEnvironment): Promise<void> {
-  const id = required(options.id, "id");
-  await runWithAgent(options, hre, (agent) => agent.audit(id, { public: options.public }));
+  await runWithAgent(options, hre, async ({ dataSets }) => {
+    const ids = options.dataSet === "" ? await dataSets.audited() : [await dataSets.resolve(options.dataSet)];
+    const audits = [];
+    for (const id of ids) audits.push(await dataSets.audit(id, { public: options.public }));
+    return { audits };
+  });
 }

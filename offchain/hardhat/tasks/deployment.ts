@@ -73,7 +73,6 @@ export default async function writeDeployment(
       nodeRegistry: address("NodeRegistry"),
       keyLedger: address("KeyLedger"),
       storageEscrow: address("StorageEscrow"),
-      dataSetEscrow: address("DataSetEscrow"),
       possessionVerifier: address("PossessionVerifier"),
       randomness: address("BlockRandomness"),
     },

@@ -1,13 +1,14 @@
 /** `npx hardhat tallystick put` */
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
+import type { PutOptions } from "../../agent/index.ts";
 import { leftOutLines } from "../../cli/commands/put-sources.ts";
 import { InvalidInputError } from "../../core/errors.ts";
 import { reportIncomplete, required, runWithAgent, type TaskOptions } from "./session.ts";
 
 interface PutTaskOptions extends TaskOptions {
   readonly file: string;
-  readonly epochs: number;
-  readonly noAgreement: boolean;
+  readonly runway: number;
+  readonly noDataSet: boolean;
   readonly keyMode: string | undefined;
 }
 
@@ -24,10 +25,10 @@ function keyModeOf(text: string): "oprf" | "merkle" {
 
 export default async function put(options: PutTaskOptions, hre: HardhatRuntimeEnvironment): Promise<void> {
   const file = required(options.file, "file");
-  const agreement = options.noAgreement ? false : { epochs: options.epochs };
+  const dataSet: PutOptions["dataSet"] = options.noDataSet ? false : { runwayEpochs: options.runway };
   const keyMode = options.keyMode === undefined ? {} : { keyMode: keyModeOf(options.keyMode) };
   await runWithAgent(options, hre, async (agent) => {
-    const report = await agent.put([file], { agreement, ...keyMode });
+    const report = await agent.put([file], { dataSet, ...keyMode });
     if (report.leftOut.incomplete) reportIncomplete(leftOutLines(report.leftOut));
     return report;
   });

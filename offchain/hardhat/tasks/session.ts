@@ -18,6 +18,12 @@ export interface TaskOptions {
   readonly passphraseFile: string | undefined;
 }
 
+/** Of tasks about one data set. */
+export interface DataSetTaskOptions extends TaskOptions {
+  /** Its id, or the beginning of it. */
+  readonly dataSet: string;
+}
+
 /** Prints a typed failure as one JSON document on stdout and as text on stderr. @throws any other error unchanged */
 export function reportFailure(error: unknown): void {
   if (!(error instanceof TallystickError)) throw error;
@@ -77,8 +83,8 @@ export function required(value: string, option: string): string {
   });
 }
 
-/** @throws InvalidInputError when the text is not the number of an agreement */
-export function agreementNumber(value: string): bigint {
+/** @throws InvalidInputError when the text is no amount in the smallest unit */
+export function amountOption(value: string, option: string): bigint {
   if (/^\d{1,78}$/.test(value)) return BigInt(value);
-  throw new InvalidInputError("--agreement takes the number of an agreement", { party: "you", received: value });
+  throw new InvalidInputError(`--${option} takes a whole number of wei`, { party: "you", received: value });
 }

@@ -14,7 +14,7 @@ export interface IndexedChunk {
 }
 
 export interface ChunkRow extends IndexedChunk {
-  /** False when the bytes are missing or damaged. The row stays, because agreements and owners refer to it. */
+  /** False when the bytes are missing or damaged. The row stays, because data sets and owners refer to it. */
   stored: boolean;
 }
 
@@ -52,7 +52,7 @@ export interface ChunkTotals {
 export interface AccountUsage {
   chunks: number;
   bytes: number;
-  /** When the account was found to have no running agreement; undefined while it has one, or nobody has looked. */
+  /** When the account was found to have no running data set; undefined while it has one, or nobody has looked. */
   unpaidSince?: number;
 }
 

@@ -4,7 +4,26 @@
  */
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import type { DataSetAuditTerms, DataSetTerms } from "../../core/data-set/terms.ts";
-import type { EpochState, EpochSummary, Health, ProofRecord } from "./agreement-index.ts";
+
+export type Health = "unknown" | "good" | "damaged";
+/** `failed`: tried and not proven so far. `missed`: the windows have passed without a proof. */
+export type EpochState = "proven" | "failed" | "missed";
+
+/** The transaction of a proof. */
+export interface ProofRecord {
+  epoch: number;
+  transactionHash: string;
+  blockNumber: number;
+  gasUsed: bigint;
+}
+
+export interface EpochSummary {
+  proven: number;
+  /** Failed so far, or missed. */
+  notProven: number;
+  /** The proof of the latest epoch whose transaction is known. */
+  lastProof: ProofRecord | undefined;
+}
 
 /**
  * `preparing`: no state is signed that may still reach the chain. `opening`: one is, and the chain does not have the
@@ -117,8 +136,6 @@ export interface DataSetCounts {
 export interface DataSetIndex {
   find(id: number): Promise<DataSetRow | undefined>;
   findBySalt(account: string, salt: Uint8Array): Promise<DataSetRow | undefined>;
-  /** @param id on chain, 0x hex */
-  findByChainId(id: string): Promise<DataSetRow | undefined>;
 
   /** Sets in any of these states, in the order of their ids. */
   inState(...states: DataSetState[]): Promise<DataSetRow[]>;
@@ -144,12 +161,15 @@ export interface DataSetIndex {
   /** @returns whether there is such a set */
   touch(id: number, now: number): Promise<boolean>;
 
-  /** Sets in state `preparing` that were last touched before a time, and sets whose removal was interrupted. */
+  /**
+   * Sets in state `preparing` that were last touched before a time, and sets whose removal was interrupted. A set of
+   * which a state was ever signed is none: under its salt, its versions could be signed again.
+   */
   abandoned(before: number): Promise<number[]>;
 
   /**
-   * Begins to remove a set that `abandoned` would still name: from then on it is unknown, and `abandoned` names it until
-   * `delete` has removed it. @returns whether it is to be removed
+   * Begins to remove a set that `abandoned` would still name: from then on it is unknown, and `abandoned` names it
+   * until `delete` has removed it. @returns whether it is to be removed
    */
   beginRemoval(id: number, before: number): Promise<boolean>;
 

@@ -1,6 +1,6 @@
 /**
- * Which of several processes on one database does what only one may do at a time: background jobs, acceptance of an
- * agreement, work on the streams of a preparation. A holder that ends without releasing a lease, or loses the database,
+ * Which of several processes on one database does what only one may do at a time: background jobs, states of a
+ * data set, work on its streams. A holder that ends without releasing a lease, or loses the database,
  * loses the lease when it expires; then another process takes over.
  */
 import { setTimeout as pause } from "node:timers/promises";

@@ -8,13 +8,11 @@
  * `details.outcome` when a connection broke during a commit, so that the outcome is unknown. Accounts may be given in
  * any case of letters, and are returned with the checksum of EIP-55.
  */
-import type { AgreementIndex } from "./agreement-index.ts";
 import type { ChunkIndex } from "./chunk-index.ts";
 import type { ClaimIndex } from "./claim-index.ts";
 import type { DataSetIndex } from "./data-set-index.ts";
 import type { HeadIndex } from "./head-index.ts";
 import type { Leases } from "./leases.ts";
-import type { PreparationIndex } from "./preparation-index.ts";
 import type { SegmentIndex } from "./segment-index.ts";
 
 /** Named values that describe the database itself, for example which object store belongs to it. */
@@ -31,8 +29,6 @@ export interface ProviderIndex {
   readonly leases: Leases;
   readonly chunks: ChunkIndex;
   readonly claims: ClaimIndex;
-  readonly preparations: PreparationIndex;
-  readonly agreements: AgreementIndex;
   readonly dataSets: DataSetIndex;
   readonly segments: SegmentIndex;
   readonly heads: HeadIndex;

@@ -3,7 +3,19 @@
  * names is not removed until the segment is, or until `freeChunks` lets go of it. Every write is durable when its
  * promise resolves, unless it says otherwise.
  */
-import type { ChunkRange, ManifestChunk } from "./preparation-index.ts";
+
+/** An entry of a manifest. */
+export interface ManifestChunk {
+  digest: Uint8Array;
+  sizeBytes: number;
+}
+
+/** A piece of one chunk. */
+export interface ChunkRange {
+  digest: Uint8Array;
+  offsetBytes: number;
+  lengthBytes: number;
+}
 
 export interface Segment {
   readonly id: number;

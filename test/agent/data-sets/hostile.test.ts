@@ -6,7 +6,7 @@ import { expect } from "chai";
 import { Wallet } from "ethers";
 import type { Clock } from "../../../offchain/agent/clock.ts";
 import type { DataSetKeeper } from "../../../offchain/agent/providers/storage-provider.ts";
-import { readUserAccount } from "../../../offchain/chain/data-set-escrow.ts";
+import { readUserAccount } from "../../../offchain/chain/escrow.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import type { DataSetStatus, SegmentStatus, UpdateAnswer } from "../../../offchain/core/wire/data-sets.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
@@ -288,6 +288,26 @@ describe("a hostile provider of data sets", function () {
     for (let epoch = 0; epoch < 5; epoch += 1) await fixture.mineEpoch();
     const report = await fixture.put(objects);
     expect(report).to.include({ version: 2n, isNew: true, slices: 1, deposited: 0n });
+    expect(fixture.provider.forgeries).to.deep.equal([]);
+  });
+
+  it("that forgets a set which was never opened, and assigns another phase, gets other terms", async () => {
+    const refusing = lying(() => ({
+      openDataSet: async () => {
+        throw new TallystickError("not now", { code: "PARTY_FAILED", party: "provider http://memory" });
+      },
+    }));
+    const objects = [objectOf(1)];
+    await expectAsyncRejection(() => putTo(refusing, objects), "PARTY_FAILED");
+    const [begun] = await fixture.platform.dataSets.sets();
+    fixture.provider.sets.clear();
+    fixture.provider.phase = 7;
+    const early = await expectAsyncRejection(() => fixture.put(objects), "BAD_RESPONSE");
+    expect(early.check).to.equal("phase");
+    for (let epoch = 0; epoch < 5; epoch += 1) await fixture.mineEpoch();
+    const report = await fixture.put(objects);
+    expect(report).to.include({ version: 2n, isNew: true, slices: 1, deposited: 0n });
+    expect(report.id).to.not.equal(begun?.agreed?.id);
     expect(fixture.provider.forgeries).to.deep.equal([]);
   });
 

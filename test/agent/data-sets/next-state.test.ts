@@ -52,6 +52,16 @@ describe("next state of a data set", () => {
     expect(next).to.include({ highestIndex: 4, slices: 2, retiredSlices: 2 });
   });
 
+  it("keeps one slice, whatever is retired", () => {
+    const live = [
+      { firstIndex: 1, count: 4 },
+      { firstIndex: 9, count: 1 },
+    ];
+    const next = nextState(empty, live, 9, [], live);
+    expect(next).to.deep.include({ slices: 1, retiredSlices: 4, ranges: [{ firstIndex: 9, count: 1 }] });
+    expect(nextState(empty, next.ranges, 9, [], next.ranges)).to.include({ slices: 1, retiredSlices: 0 });
+  });
+
   it("leaves room in the list of ranges: the longest runs go first, and short ones stay", () => {
     const live = [{ firstIndex: 1, count: 1000 }];
     const holes = Array.from({ length: 40 }, (_, k) => ({ firstIndex: 10 + 20 * k, count: k < 30 ? 1 : 5 }));
@@ -84,15 +94,17 @@ describe("next state of a data set", () => {
     ];
     const { id } = await journal.reserve({ ...segment(1, 3) }, places);
     const live = [{ firstIndex: 1, count: 3 }];
-    expect(await retirableSlices(journal, set, live, [a, b])).to.deep.equal([]);
+    expect(await retirableSlices(journal, set, live, [a, b], false)).to.deep.equal([]);
     const saved = await journal.save(set, { included: [id] });
-    expect(await retirableSlices(journal, set, live, [a])).to.deep.equal([]);
-    expect(await retirableSlices(journal, set, live, [a, b])).to.deep.equal([{ firstIndex: 1, count: 1 }]);
+    expect(await retirableSlices(journal, set, live, [a], false)).to.deep.equal([]);
+    expect(await retirableSlices(journal, set, live, [a, b], false)).to.deep.equal([{ firstIndex: 1, count: 1 }]);
     await journal.save(saved, { forgotten: [a] });
-    expect(await retirableSlices(journal, set, live, [b])).to.deep.equal([{ firstIndex: 1, count: 1 }]);
+    expect(await retirableSlices(journal, set, live, [b], false)).to.deep.equal([{ firstIndex: 1, count: 1 }]);
     const later = [{ firstIndex: 2, count: 2 }];
-    expect(await retirableSlices(journal, set, later, [b, c])).to.deep.equal([{ firstIndex: 2, count: 2 }]);
-    expect(await retirableSlices(journal, set, live, [])).to.deep.equal([]);
+    expect(await retirableSlices(journal, set, later, [b, c], false)).to.deep.equal([{ firstIndex: 2, count: 2 }]);
+    expect(await retirableSlices(journal, set, live, [], false)).to.deep.equal([]);
+    await journal.save({ ...saved, revision: saved.revision + 1 }, { forgotten: [b] });
+    expect(await retirableSlices(journal, set, live, [], true)).to.deep.equal([{ firstIndex: 1, count: 1 }]);
   });
 });
 

@@ -143,7 +143,6 @@ describe("deployment file", () => {
       nodeRegistry: zero,
       keyLedger: zero,
       storageEscrow: zero,
-      dataSetEscrow: zero,
       possessionVerifier: zero,
       randomness: zero,
     },

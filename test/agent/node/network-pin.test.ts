@@ -23,7 +23,6 @@ function deploymentAt(rpcUrl: string): Deployment {
       nodeRegistry: address(1),
       keyLedger: address(2),
       storageEscrow: address(3),
-      dataSetEscrow: address(6),
       possessionVerifier: address(7),
       randomness: address(4),
     },

@@ -91,7 +91,6 @@ describe("walk: what is under a path", () => {
     expect(await measure(openSource([at("in")], localFiles), undefined)).to.deep.equal({
       entries: 5,
       bytes: 5,
-      isKnown: false,
     });
   });
 

@@ -1,18 +1,15 @@
 import { expect } from "chai";
 import { equalBytes } from "#primitives";
-import { makeTerms, requireNotWorse } from "../../../offchain/agent/agreements/terms.ts";
 import type { CspClient } from "../../../offchain/agent/providers/csp-client.ts";
 import { HttpStorageProvider } from "../../../offchain/agent/providers/http-provider.ts";
 import { ProviderSet } from "../../../offchain/agent/providers/provider-set.ts";
 import type { StorageProvider } from "../../../offchain/agent/providers/storage-provider.ts";
-import { encodeManifest } from "../../../offchain/core/audit/manifest.ts";
 import { challengeAnswer, positionCount } from "../../../offchain/core/crypto/ownership-challenge.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import type { ErrorCode } from "../../../offchain/core/error-codes.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import type { SealedObject } from "../../../offchain/core/recipe/tree.ts";
-import type { Offer } from "../../../offchain/core/wire/csp.ts";
-import { expectRejection, rejection } from "../../helpers/rejection.ts";
+import { rejection } from "../../helpers/rejection.ts";
 
 /** A provider of the wire protocol, in memory, that misbehaves when told to. */
 class FakeProvider {
@@ -281,107 +278,5 @@ describe("provider set", () => {
     const [one, two] = [provider("0x1", silent("0x1")), provider("0x2", object)];
     await rejection(new ProviderSet([one, two]).fetch("a", AbortSignal.abort()));
     expect(two.asked).to.deep.equal([]);
-  });
-});
-
-describe("terms from an offer", () => {
-  const account = `0x${"11".repeat(20)}`;
-  const escrow = `0x${"22".repeat(20)}`;
-  const randomness = `0x${"33".repeat(20)}`;
-  const offer: Offer = {
-    version: 1,
-    account,
-    chainId: 31_337,
-    escrow,
-    randomness: [randomness],
-    prices: [{ token: `0x${"00".repeat(20)}`, pricePerGibEpoch: "1000000", minimumFeePerEpoch: "500" }],
-    compensationPercent: 100,
-    bountyPercent: 10,
-    breachLimit: 3,
-    epochBlocks: 20,
-    windowBlocks: 10,
-    sampleCount: 460,
-    maximumEpochs: 12,
-    maximumSlices: 1000,
-    minimumLeadBlocks: 2,
-    maximumLeadBlocks: 100,
-  };
-  const deployment = {
-    version: 1 as const,
-    chainId: 31_337,
-    rpcUrl: "http://127.0.0.1:1",
-    contracts: {
-      nodeRegistry: escrow,
-      keyLedger: escrow,
-      storageEscrow: escrow,
-      dataSetEscrow: escrow,
-      possessionVerifier: escrow,
-      randomness,
-    },
-    deployedAtBlock: 0,
-    committeeId: "1",
-    providers: [],
-  };
-  const provider = { account, name: "provider http://fake" } as StorageProvider;
-  const hash = `0x${"44".repeat(32)}`;
-  const prepared = (sizeBytes: number) => {
-    const chunks = [{ id: contentId(new Uint8Array(1)), sizeBytes }];
-    return { manifestHash: hash, manifest: encodeManifest({ version: 1, chunks }) };
-  };
-  const keys = { keyHash: hash } as Parameters<typeof makeTerms>[4];
-  const make = (changed: Partial<Offer>, options = {}, sizeBytes = 1_000_000) =>
-    makeTerms(deployment, { ...offer, ...changed }, provider, prepared(sizeBytes), keys, 50, options);
-
-  it("follow the offer and the options of the user", () => {
-    expect(make({})).to.include({ feePerEpoch: 947n, epochs: 12, sliceCount: 8n, firstIndex: 1n, startBlock: 62n });
-    expect(make({}, { epochs: 2, startInBlocks: 90 })).to.include({ epochs: 2, startBlock: 140n });
-  });
-
-  for (const [what, changed, options, check] of [
-    ["another account", { account: escrow }, {}, "account of the provider"],
-    ["another escrow", { escrow: account }, {}, "escrow contract"],
-    ["another chain", { chainId: 1 }, {}, "chain id"],
-    ["a randomness the deployment does not name", { randomness: [escrow] }, {}, "randomness source"],
-    ["a price above the user's limit", {}, { maximumFeePerEpoch: 900n }, "fee per epoch"],
-    ["fewer epochs than the user wishes", {}, { epochs: 13 }, "epochs"],
-    ["no price in the user's token", {}, { token: account }, "token"],
-    ["less room than the data needs", { maximumSlices: 7 }, {}, "slices in one agreement"],
-  ] as [string, Partial<Offer>, object, string][]) {
-    it(`refuses an offer of ${what}`, () => {
-      let error: unknown;
-      try {
-        make(changed, options);
-      } catch (failure) {
-        error = failure;
-      }
-      expect(error).to.be.instanceOf(TallystickError);
-      expect(error).to.include({ check });
-    });
-  }
-
-  const notWorse = (now: Partial<Offer>, first: Partial<Offer>) =>
-    requireNotWorse("it", make(now), { ...offer, ...first }, make);
-  const dearer = [{ token: `0x${"00".repeat(20)}`, pricePerGibEpoch: "2000000", minimumFeePerEpoch: "500" }];
-  for (const [what, changed, check] of [
-    ["a higher fee", { prices: dearer }, "fee per epoch"],
-    ["a deposit for more epochs", { maximumEpochs: 13 }, "deposit"],
-    ["less collateral", { breachLimit: 2 }, "collateral"],
-    [
-      "less compensation for the same collateral",
-      { compensationPercent: 10, bountyPercent: 100 },
-      "compensation per miss",
-    ],
-  ] as [string, Partial<Offer>, string][]) {
-    it(`are not proposed with ${what} than in the offer that was first read`, () => {
-      const error = expectRejection(() => notWorse(changed, {}), "CONFLICT");
-      expect(error).to.include({ party: "it", check });
-    });
-  }
-
-  it("are proposed where the offer has become better, with the same percentages of a lower fee as collateral", () => {
-    notWorse({}, { prices: dearer, maximumEpochs: 13 });
-    notWorse({ breachLimit: 4 }, {});
-    const error = expectRejection(() => notWorse({ bountyPercent: 9 }, { prices: dearer }), "CONFLICT");
-    expect(error).to.include({ check: "collateral" });
   });
 });

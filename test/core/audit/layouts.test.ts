@@ -5,7 +5,7 @@
 
 import { expect } from "chai";
 import { challengeId, encodeRanges, expandChallenge } from "../../../offchain/core/audit/challenge.ts";
-import { deriveAuditSecrets } from "../../../offchain/core/audit/keys.ts";
+import { deriveDataSetSecrets } from "../../../offchain/core/audit/keys.ts";
 import { decodeManifest, encodeManifest, manifestHash } from "../../../offchain/core/audit/manifest.ts";
 import { powersOfAlpha, powersOfBeta } from "../../../offchain/core/audit/powers.ts";
 import { decodeProof, encodeProof } from "../../../offchain/core/audit/proof.ts";
@@ -41,7 +41,7 @@ describe("audit layouts", () => {
   });
 
   it("give powers of α and β as expanded points", () => {
-    const secrets = deriveAuditSecrets(fromHex(vectors.auditSeed));
+    const secrets = deriveDataSetSecrets(fromHex(vectors.auditSeed), fromHex(vectors.salt));
     const alpha = [0, 1, 2, 4095].map((power) => toHex(powersOfAlpha(secrets, power, 1)));
     expect(alpha).to.deep.equal(vectors.powersOfAlpha);
     expect(toHex(powersOfBeta(secrets, 1, 3))).to.equal(`0x${vectors.powersOfBeta.map((p) => p.slice(2)).join("")}`);

@@ -35,8 +35,7 @@ import {
   auditKeyHash,
   auditPublicKey,
   decodeAuditKey,
-  deriveAgreementSecret,
-  deriveAuditSecrets,
+  deriveDataSetSecrets,
 } from "../../../offchain/core/audit/keys.ts";
 import { PowersVerifier, powersOfAlpha, powersOfBeta } from "../../../offchain/core/audit/powers.ts";
 import { type AuditProof, decodeProof, encodeProof, proofForChain } from "../../../offchain/core/audit/proof.ts";
@@ -116,11 +115,13 @@ describe("possession audit", () => {
 
   describe("keys", () => {
     it("derive from the seed and the salt alone, and differ by either", () => {
-      expect(deriveAuditSecrets(SEED)).to.deep.equal(deriveAuditSecrets(SEED));
-      const x = deriveAgreementSecret(SEED, new Uint8Array(32));
-      expect(deriveAgreementSecret(SEED, new Uint8Array(32).fill(1))).not.to.equal(x);
-      expect(deriveAgreementSecret(new Uint8Array(32), new Uint8Array(32))).not.to.equal(x);
-      expect(() => deriveAgreementSecret(SEED, new Uint8Array(31))).to.throw(InvalidInputError);
+      const salt = new Uint8Array(32);
+      const { alpha, beta, x } = deriveDataSetSecrets(SEED, salt);
+      expect(deriveDataSetSecrets(SEED, salt)).to.deep.equal({ alpha, beta, x });
+      const others = [deriveDataSetSecrets(SEED, new Uint8Array(32).fill(1)), deriveDataSetSecrets(salt, salt)];
+      const scalars = [alpha, beta, x, ...others.flatMap((other) => [other.alpha, other.beta, other.x])];
+      expect(new Set(scalars).size).to.equal(9);
+      expect(() => deriveDataSetSecrets(SEED, new Uint8Array(31))).to.throw(InvalidInputError);
     });
 
     it("hash to something else when any point changes", () => {

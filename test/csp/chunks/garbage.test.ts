@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { randomBytes } from "#primitives";
 import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
 import { ChunkService, LONGEST_UPLOAD_SECONDS } from "../../../offchain/csp/chunks/chunk-service.ts";
 import { collectGarbage, type GarbageReport, unusedSince } from "../../../offchain/csp/chunks/garbage.ts";
@@ -7,6 +8,7 @@ import { readChunkFrames } from "../../../offchain/http/chunk-frames.ts";
 import type { FileStoreOptions } from "../../../offchain/store/object/file-object-store.ts";
 import { type MayRemove, type ObjectStore, RemovalStoppedError } from "../../../offchain/store/object/object-store.ts";
 import { failure } from "../../helpers/promises.ts";
+import { AGREED, FIRST_STATE } from "../agreed-set.ts";
 import {
   ALICE,
   answersFor,
@@ -58,28 +60,23 @@ describe("objects that nobody needs", () => {
     expect(has).to.equal(row !== undefined);
     return has;
   };
-  /** A manifest over chunks, as a preparation writes it. */
-  async function manifest(...chunks: TestChunk[]): Promise<number> {
-    const { preparations } = provider.index;
-    const bytes = new Uint8Array(32);
-    const creation = await preparations.begin(
-      {
-        account: ALICE,
-        salt: bytes,
-        key: { X: bytes, XA: bytes, XB: bytes },
-        auditKeyHash: bytes,
-        manifestHash: bytes,
-        touchedAt: 1,
-      },
-      9,
-    );
-    if (creation.outcome !== "created") throw new Error(creation.outcome);
-    await preparations.addToManifest(
-      creation.id,
+  /** A segment over chunks, in a data set of its own. */
+  async function named(...chunks: TestChunk[]): Promise<{ dataSet: number; segment: number }> {
+    const { dataSets, segments } = provider.index;
+    const bytes = randomBytes(32);
+    const key = { X: bytes, XA: bytes, XB: bytes };
+    const facts = { account: ALICE, salt: bytes, key, auditKeyHash: bytes, touchedAt: 1 };
+    const set = await dataSets.begin({ ...facts, sliceElements: 1024, phase: 0 }, 9);
+    if (set.outcome !== "created") throw new Error(set.outcome);
+    const begun = { dataSetId: set.id, name: bytes, manifestHash: bytes, firstIndex: 1, touchedAt: 1 };
+    const segment = await segments.begin(begun, 9);
+    if (segment.outcome !== "created") throw new Error(segment.outcome);
+    await segments.addToManifest(
+      segment.id,
       chunks.map((chunk) => ({ digest: digestOf(chunk.id), sizeBytes: chunk.bytes.length })),
     );
-    await preparations.complete(creation.id, 1);
-    return creation.id;
+    await segments.complete(segment.id, 1);
+    return { dataSet: set.id, segment: segment.id };
   }
   const claim = async (account: string, chunk: TestChunk): Promise<boolean> => {
     const opened = await provider.claims.open(account, { chunks: [{ id: chunk.id, sizeBytes: chunk.bytes.length }] });
@@ -137,14 +134,14 @@ describe("objects that nobody needs", () => {
     expect(await Promise.all([gone, claimed].map(isThere))).to.deep.equal([false, true]);
   });
 
-  it("stay while a preparation names them, whoever has released them", async () => {
+  it("stay while a segment names them, whoever has released them", async () => {
     const chunks = [randomChunk(3000), randomChunk(3000)];
     await store(ALICE, ...chunks);
-    const id = await manifest(...chunks);
+    const { segment } = await named(...chunks);
     await release(ALICE, ...chunks);
     provider.clock.seconds += 10 * GRACE_SECONDS;
     expect((await collect()).objects).to.equal(0);
-    await provider.index.preparations.delete(id);
+    await provider.index.segments.delete(segment);
     expect((await collect()).objects).to.equal(0);
     provider.clock.seconds += GRACE_SECONDS;
     expect((await collect()).objects).to.equal(2);
@@ -183,7 +180,7 @@ describe("objects that nobody needs", () => {
     };
 
     it("stay when a claim, an upload or a manifest comes first", async () => {
-      for (const work of [() => claim(BOB, chunk), () => store(BOB, chunk), async () => void (await manifest(chunk))]) {
+      for (const work of [() => claim(BOB, chunk), () => store(BOB, chunk), async () => void (await named(chunk))]) {
         between(work);
         expect((await collect()).objects).to.equal(0);
         expect(await isThere(chunk)).to.equal(true);
@@ -320,9 +317,9 @@ describe("objects that nobody needs", () => {
       // Ends the first batch: the chunk had no row, and its bytes are in the store.
       for (let k = 0; k < 3; k++) yield frame(randomChunk(2_000_000));
       await other.store(BOB, framesOf(frame(chunk)));
-      const id = await manifest(chunk);
+      const { segment } = await named(chunk);
       await release(BOB, chunk);
-      await index.preparations.delete(id);
+      await index.segments.delete(segment);
       clock.seconds += 30;
       const leases = { endLapsed: async () => 0 };
       const since = await unusedSince(leases, clock.seconds, { graceSeconds: DAY_SECONDS, isShared: true });
@@ -363,7 +360,6 @@ describe("objects that nobody needs", () => {
       new UnpaidAccounts(
         {
           chunks: provider.index.chunks,
-          preparations: provider.index.preparations,
           dataSets: provider.index.dataSets,
           logger: provider.logger,
         },
@@ -371,27 +367,15 @@ describe("objects that nobody needs", () => {
         () => provider.clock.seconds,
       );
 
-    it("are released after a notice, and not while the account has an agreement", async () => {
+    it("are released after a notice, and not while a data set of the account covers something", async () => {
       const [free, paid] = [randomChunk(3000), randomChunk(3000)];
       await store(BOB, free);
       await store(ALICE, paid);
-      const preparationId = await manifest(paid);
-      const { agreements } = provider.index;
-      const bytes = new Uint8Array(32);
-      await agreements.begin({
-        id: 1n,
-        preparationId,
-        account: ALICE,
-        salt: bytes,
-        auditKeyHash: bytes,
-        manifestHash: bytes,
-        sliceCount: 1,
-        token: `0x${"00".repeat(20)}`,
-        startBlock: 1,
-        epochBlocks: 1,
-        windowBlocks: 1,
-        epochs: 1,
-      });
+      const { dataSet, segment } = await named(paid);
+      // A segment alone pays for nothing.
+      expect((await provider.index.dataSets.coveredOf(ALICE)).chunks).to.equal(0);
+      const context = { agreed: AGREED, segments: [segment], provingMilliseconds: 1 };
+      expect(await provider.index.dataSets.recordState(dataSet, FIRST_STATE, context)).to.equal("recorded");
       const accounts = unpaid(30);
       expect(await accounts.expiryOf(BOB)).to.equal(undefined);
       await accounts.expire();
@@ -406,10 +390,15 @@ describe("objects that nobody needs", () => {
       await accounts.expire();
       expect(await provider.index.chunks.usageOf(BOB)).to.deep.equal({ chunks: 0, bytes: 0 });
       expect((await provider.index.chunks.usageOf(ALICE)).chunks).to.equal(1);
-      // When the agreement ends, the notice begins; a new one takes it back.
-      await agreements.end(1n);
+      // When nothing of the set is left, the notice begins; another state takes it back.
+      await provider.index.segments.freeChunks(segment, 0, paid.bytes.length);
       await accounts.expire();
       expect(await accounts.expiryOf(ALICE)).to.equal(provider.clock.seconds + 30 * DAY_SECONDS);
+      const again = await named(paid);
+      const other = { agreed: { ...AGREED, id: `0x${"22".repeat(32)}` }, segments: [again.segment] };
+      await provider.index.dataSets.recordState(again.dataSet, FIRST_STATE, { ...context, ...other });
+      await accounts.expire();
+      expect(await accounts.expiryOf(ALICE)).to.equal(undefined);
     });
 
     it("are told anew when an account that had nothing left stores again", async () => {

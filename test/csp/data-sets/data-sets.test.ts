@@ -10,7 +10,7 @@ import {
   readPool,
   retireCall,
   updateDataSetCall,
-} from "../../../offchain/chain/data-set-escrow.ts";
+} from "../../../offchain/chain/escrow.ts";
 import { decodeProof } from "../../../offchain/core/audit/proof.ts";
 import { auditReady } from "../../../offchain/core/audit/ready.ts";
 import { verifyPrivate } from "../../../offchain/core/audit/verifier.ts";
@@ -246,6 +246,28 @@ describe("data sets of a provider", function () {
     }
   });
 
+  it("get their state again after the blocks that held it were replaced", async () => {
+    const alice = await device(1);
+    await alice.add(randomChunk(SLICE_BYTES));
+    ok(await alice.open());
+    // The schedule that comes back is older than what is searched first.
+    await local.mine(140);
+    await alice.add(randomChunk(SLICE_BYTES));
+    const before = await local.chain.provider.send("evm_snapshot", []);
+    ok(await alice.update());
+    await local.chain.provider.send("evm_revert", [before]);
+    expect((await alice.onChain())?.decoded.version).to.equal(1n);
+    await local.mine(2);
+    await until(
+      "the state is back",
+      async () => (await alice.onChain())?.decoded.version === 2n,
+      90,
+      () => provider.log,
+    );
+    await toChallenge(alice);
+    await proven(alice, 1);
+  });
+
   it("end by notice, are closed, and their money is paid out", async () => {
     const alice = await device(1);
     await alice.add(randomChunk(SLICE_BYTES));
@@ -345,7 +367,7 @@ describe("data sets of a provider", function () {
     const poor = await device(4, 1000n);
     await poor.add(randomChunk(SLICE_BYTES));
     const answer = await poor.open();
-    refused(answer, "FUNDS", "balance in the escrow");
+    refused(answer, "CONFLICT", "balance in the escrow");
     const required = (poor.agreed?.terms.feePerSlice ?? 0n) * BigInt(NOTICE_EPOCHS);
     expect(answer.json.error).to.include({ expected: `at least ${required}`, received: "1000" });
     expect((await poor.status()).state).to.equal("preparing");

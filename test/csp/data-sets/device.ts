@@ -1,21 +1,10 @@
 /** A device that keeps a data set at a provider process: the least that the wire format asks for. */
-import { concatBytes } from "@noble/hashes/utils.js";
 import { keccak256, type Signer } from "ethers";
-import { randomBytes } from "#primitives";
-import { depositCall, readSchedule, scheduleOf } from "../../../offchain/chain/data-set-escrow.ts";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
+import { depositCall, readSchedule, scheduleOf } from "../../../offchain/chain/escrow.ts";
 import type { SliceRange } from "../../../offchain/core/audit/challenge.ts";
 import { G1_EXPANDED_BYTES } from "../../../offchain/core/audit/curve.ts";
-import {
-  type AuditPublicKey,
-  auditKeyHash,
-  auditPublicKey,
-  type DataSetSecrets,
-  deriveDataSetSecrets,
-} from "../../../offchain/core/audit/keys.ts";
-import { encodedManifestHash, encodeManifest } from "../../../offchain/core/audit/manifest.ts";
-import { powersOfAlpha, powersOfBeta } from "../../../offchain/core/audit/powers.ts";
-import { SliceTagger } from "../../../offchain/core/audit/tags.ts";
+import { auditKeyHash, type DataSetSecrets } from "../../../offchain/core/audit/keys.ts";
 import { extendContent, NO_CONTENT } from "../../../offchain/core/data-set/content.ts";
 import { type AgreedTerms, type DataSetWishes, termsFromOffer } from "../../../offchain/core/data-set/offer.ts";
 import { encodeLiveRanges, joinRanges } from "../../../offchain/core/data-set/ranges.ts";
@@ -24,19 +13,12 @@ import { dataSetId } from "../../../offchain/core/data-set/terms.ts";
 import { toHex } from "../../../offchain/core/encoding/hex.ts";
 import { dataSetUpdateTypedData } from "../../../offchain/core/identity/typed-messages.ts";
 import type { DataSetOffer, DataSetStatus, UpdateRequest } from "../../../offchain/core/wire/data-sets.ts";
+import { type AuditedSegment, AuditedSet } from "../audited-data.ts";
 import type { TestChunk } from "../provider-fixture.ts";
 import { type Answer, NATIVE, type ProviderClient, type ProviderProcess } from "../provider-process.ts";
 
+/** The smallest slices, which tests offer. */
 export const SLICE_ELEMENTS = 1024;
-
-export interface DeviceSegment {
-  readonly name: string;
-  readonly firstIndex: number;
-  readonly sliceCount: number;
-  readonly manifest: Uint8Array;
-  readonly manifestHash: string;
-  readonly tags: Uint8Array;
-}
 
 export class Device {
   readonly chain: ChainReader;
@@ -44,9 +26,8 @@ export class Device {
   readonly user: string;
   readonly client: ProviderClient;
   readonly offer: DataSetOffer;
-  readonly salt = toHex(randomBytes(32));
-  readonly secrets: DataSetSecrets;
-  readonly key: AuditPublicKey;
+  /** Slices are of the first size on offer. */
+  readonly audited: AuditedSet;
   phase = -1;
   version = 0n;
   agreed: AgreedTerms | undefined;
@@ -61,14 +42,21 @@ export class Device {
     this.user = user;
     this.client = client;
     this.offer = offer;
-    this.secrets = deriveDataSetSecrets(randomBytes(32), randomBytes(32));
-    this.key = auditPublicKey(this.secrets, this.secrets.x);
+    this.audited = new AuditedSet(offer.sliceElements[0]);
   }
 
   static async connect(chain: ChainReader, provider: ProviderProcess, signer: Signer): Promise<Device> {
     const client = await provider.connect(signer);
     const offer = (await provider.request("GET", "/v1/data-set-offer")).json as DataSetOffer;
     return new Device(chain, signer, await signer.getAddress(), client, offer);
+  }
+
+  get salt(): string {
+    return this.audited.saltHex;
+  }
+
+  get secrets(): DataSetSecrets {
+    return this.audited.secrets;
   }
 
   get path(): string {
@@ -78,7 +66,7 @@ export class Device {
   get id(): string {
     const { chainId, contracts } = this.chain.deployment;
     if (this.agreed === undefined) throw new Error("no terms yet");
-    return dataSetId(BigInt(chainId), contracts.dataSetEscrow, this.agreed.terms);
+    return dataSetId(BigInt(chainId), contracts.storageEscrow, this.agreed.terms);
   }
 
   /** Puts money into the user's balance. */
@@ -93,62 +81,54 @@ export class Device {
 
   /** Begins the set and sends the powers of α. */
   async begin(): Promise<void> {
-    const { X, XA, XB } = this.key;
-    const key = { X: toHex(X), XA: toHex(XA), XB: toHex(XB) };
-    const begun = ok(await this.client.request("PUT", this.path, { body: { key, sliceElements: SLICE_ELEMENTS } }));
-    this.phase = begun.phase;
-    const bytes = powersOfAlpha(this.secrets, 0, SLICE_ELEMENTS);
+    this.phase = ok(await this.client.request("PUT", this.path, { body: this.audited.request })).phase;
+    const bytes = this.audited.powersA;
     ok(await this.client.request("PUT", `${this.path}/powers-a?offset=0`, { bytes }));
   }
 
   /** What a segment over chunks is. */
-  segmentOf(chunks: readonly TestChunk[], firstIndex = this.nextIndex): DeviceSegment {
-    const tagger = new SliceTagger(this.secrets, this.secrets.x, firstIndex, SLICE_ELEMENTS);
-    for (const { bytes } of chunks) tagger.push(bytes);
-    const tags = tagger.finish();
-    const manifest = encodeManifest({
-      version: 1,
-      chunks: chunks.map(({ id, bytes }) => ({ id, sizeBytes: bytes.length })),
-    });
-    return {
-      name: toHex(randomBytes(32)),
-      firstIndex,
-      sliceCount: tags.length / G1_EXPANDED_BYTES,
-      manifest,
-      manifestHash: toHex(encodedManifestHash(manifest)),
-      tags,
-    };
+  segmentOf(chunks: readonly TestChunk[], firstIndex = this.nextIndex): AuditedSegment {
+    return this.audited.segmentOf(chunks, firstIndex);
   }
 
-  beginSegment({ name, firstIndex, manifest, manifestHash }: DeviceSegment): Promise<Answer> {
-    const bytes = concatBytes(Buffer.from(manifestHash.slice(2), "hex"), manifest);
+  beginSegment({
+    name,
+    firstIndex,
+    body: bytes,
+  }: Pick<AuditedSegment, "name" | "firstIndex" | "body">): Promise<Answer> {
     return this.client.request("PUT", `${this.path}/segments/${name}?firstIndex=${firstIndex}`, { bytes });
   }
 
-  /** Sends what a segment needs, and has it verified. */
-  async send(segment: DeviceSegment): Promise<void> {
+  /** Sends what a segment needs. */
+  async deliver(segment: AuditedSegment): Promise<void> {
     ok(await this.beginSegment(segment));
     const last = segment.firstIndex + segment.sliceCount - 1;
     if (last > this.#sentPowersB) {
-      const bytes = powersOfBeta(this.secrets, this.#sentPowersB + 1, last - this.#sentPowersB);
+      const bytes = this.audited.powersB(this.#sentPowersB + 1, last - this.#sentPowersB);
       const offset = this.#sentPowersB * G1_EXPANDED_BYTES;
       ok(await this.client.request("PUT", `${this.path}/powers-b?offset=${offset}`, { bytes }));
       this.#sentPowersB = last;
     }
     const path = `${this.path}/segments/${segment.name}`;
     ok(await this.client.request("PUT", `${path}/tags?offset=0`, { bytes: segment.tags }));
-    await this.verify(segment);
   }
 
-  async verify({ name }: DeviceSegment): Promise<void> {
+  /** Sends what a segment needs, and has it verified. */
+  async send(segment: AuditedSegment): Promise<void> {
+    await this.deliver(segment);
+    ok(await this.verify(segment));
+  }
+
+  /** The answer when the check is over. */
+  async verify({ name }: AuditedSegment): Promise<Answer> {
     for (;;) {
-      const { state } = ok(await this.client.request("POST", `${this.path}/segments/${name}/verify`));
-      if (state !== "verifying" && state !== "open") return;
+      const answer = await this.client.request("POST", `${this.path}/segments/${name}/verify`);
+      if (answer.status !== 202) return answer;
     }
   }
 
   /** Uploads chunks, and adds a verified segment of them to what the next state names. */
-  async add(...chunks: TestChunk[]): Promise<DeviceSegment> {
+  async add(...chunks: TestChunk[]): Promise<AuditedSegment> {
     await this.client.upload(...chunks);
     const segment = this.segmentOf(chunks);
     await this.send(segment);
@@ -156,7 +136,7 @@ export class Device {
     return segment;
   }
 
-  include({ firstIndex, sliceCount, manifestHash }: DeviceSegment): void {
+  include({ firstIndex, sliceCount, manifestHash }: AuditedSegment): void {
     this.ranges = joinRanges(this.ranges, [{ firstIndex, count: sliceCount }]);
     this.contentHash = extendContent(this.contentHash, { firstIndex, sliceCount, manifestHash });
     this.nextIndex = firstIndex + sliceCount;
@@ -166,8 +146,8 @@ export class Device {
     return termsFromOffer(this.offer, {
       user: this.user,
       token: NATIVE,
-      sliceElements: SLICE_ELEMENTS,
-      keyHash: toHex(auditKeyHash(this.key)),
+      sliceElements: this.audited.sliceElements,
+      keyHash: toHex(auditKeyHash(this.audited.key)),
       phase: this.phase,
       salt: this.salt,
       ...over,
@@ -186,7 +166,7 @@ export class Device {
       deadlineBlock: head + 60,
       ...over,
     };
-    const typed = dataSetUpdateTypedData(BigInt(chainId), contracts.dataSetEscrow, {
+    const typed = dataSetUpdateTypedData(BigInt(chainId), contracts.storageEscrow, {
       dataSetId: this.id,
       version: BigInt(state.version),
       retirements: BigInt(state.retirements),

@@ -1,9 +1,13 @@
 /** What an index of a provider must do about data sets and their segments; part of `provider-index-suite.ts`. */
 import { expect } from "chai";
+import fc from "fast-check";
+import { sliceBytes } from "../../../offchain/core/audit/field.ts";
+import { sliceLayout } from "../../../offchain/core/audit/manifest.ts";
 import type { DataSetAuditTerms, DataSetTerms } from "../../../offchain/core/data-set/terms.ts";
+import { contentIdFromDigest } from "../../../offchain/core/encoding/content-id.ts";
 import type { AgreedSet, CosignedState, NewDataSet } from "../../../offchain/store/index/data-set-index.ts";
-import type { ManifestChunk } from "../../../offchain/store/index/preparation-index.ts";
 import type { ProviderIndex } from "../../../offchain/store/index/provider-index.ts";
+import type { ManifestChunk } from "../../../offchain/store/index/segment-index.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
 import { PLACE_SECONDS } from "./places.ts";
 
@@ -13,6 +17,8 @@ const ZERO = `0x${"00".repeat(20)}`;
 const bytes32 = (k: number) => new Uint8Array(32).fill(k);
 const hash = (k: number) => `0x${k.toString(16).padStart(2, "0").repeat(32)}`;
 const digest = (k: number) => bytes32(k + 1);
+const SLICE_ELEMENTS = 1024;
+const SLICE_BYTES = sliceBytes(SLICE_ELEMENTS);
 const chunk = (k: number) => ({ digest: digest(k), sizeBytes: 100 + k, challenges: [] });
 
 const newSet = (k: number, facts: Partial<NewDataSet> = {}): NewDataSet => ({
@@ -118,6 +124,27 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       expect(await index().dataSets.find(id)).to.include({ powersABytes: 96, powersBBytes: 192, verifiedB: 2 });
     });
 
+    it("are begun once, and within the limit, also by requests at the same time", async () => {
+      const same = await Promise.all([1, 2, 3].map(() => index().dataSets.begin(newSet(1), 256)));
+      expect(same.map(({ outcome }) => outcome).sort()).to.deep.equal(["created", "exists", "exists"]);
+      const many = await Promise.all(Array.from({ length: 8 }, (_, k) => index().dataSets.begin(newSet(10 + k), 4)));
+      expect(many.filter(({ outcome }) => outcome === "created").length).to.equal(3);
+      expect(many.filter(({ outcome }) => outcome === "too-many").length).to.equal(5);
+      expect((await index().dataSets.begin(newSet(99, { account: BOB }), 4)).outcome).to.equal("created");
+      // One that is opened counts no longer.
+      const [first] = same.flatMap((one) => (one.outcome === "created" ? [one.id] : []));
+      await index().dataSets.recordState(first ?? 0, state(1n), { agreed, segments: [], provingMilliseconds: 1 });
+      expect((await index().dataSets.begin(newSet(50), 4)).outcome).to.equal("created");
+    });
+
+    it("are walked in the order of their ids, each once", async () => {
+      const ids = [];
+      for (let k = 1; k <= 5; k++) ids.push(await begun(k));
+      const seen: number[] = [];
+      for await (const page of index().dataSets.pages()) seen.push(...page.map(({ id }) => id));
+      expect(seen).to.deep.equal(ids.sort((left, right) => left - right));
+    });
+
     it("record a state once per version, above all that were ever signed", async () => {
       const id = await begun(1);
       const context = { agreed, segments: [], provingMilliseconds: 30 };
@@ -126,7 +153,6 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       const row = await index().dataSets.find(id);
       expect(row).to.include({ state: "opening", signedVersion: 2n ** 63n, provingMilliseconds: 30 });
       expect(row?.agreed).to.deep.equal(agreed);
-      expect(await index().dataSets.findByChainId(agreed.id)).to.deep.equal(row);
       const both = await Promise.all(
         [1, 2].map((k) =>
           index().dataSets.recordState(id, state(2n ** 63n + 1n, { contentHash: hash(k) }), {
@@ -144,6 +170,8 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       await index().dataSets.forgetStates(id, [2n ** 63n, 2n ** 63n + 1n], { included: [], reopen: true });
       expect(await index().dataSets.find(id)).to.include({ state: "preparing", agreed: undefined });
       expect(await index().dataSets.recordState(id, state(5n), context)).to.equal("stale");
+      expect(await index().dataSets.abandoned(9999)).to.deep.equal([]);
+      expect(await index().dataSets.beginRemoval(id, 9999)).to.equal(false);
     });
 
     it("keep the newest schedule, the ranges of its levels, and the outcome of epochs", async () => {
@@ -232,9 +260,147 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       expect((await index().dataSets.find(set))?.givenIndex).to.equal(7);
     });
 
-    it("name a chunk once", async () => {
+    /** A segment whose manifest is not complete. */
+    async function incomplete(set: number, k: number, firstIndex: number): Promise<number> {
+      const facts = { dataSetId: set, name: bytes32(k), manifestHash: bytes32(2), firstIndex, touchedAt: 1000 };
+      const outcome = await index().segments.begin(facts, 256);
+      if (outcome.outcome !== "created") throw new Error(outcome.outcome);
+      return outcome.id;
+    }
+
+    it("name a chunk once, within and across calls, and only chunks that are indexed", async () => {
       const set = await begun(1);
       await expectAsyncRejection(() => segment(set, 1, 1, [...chunks, chunk(1)]), "INVALID_INPUT");
+      const id = await incomplete(set, 2, 1);
+      const add = (...list: ManifestChunk[]) => index().segments.addToManifest(id, list);
+      await add(chunk(1));
+      await expectAsyncRejection(() => add(chunk(2), chunk(1)), "INVALID_INPUT");
+      let failed = false;
+      await add(chunk(9)).catch(() => {
+        failed = true; // No row for the chunk.
+      });
+      expect(failed).to.equal(true);
+      await add(chunk(2));
+      expect(await index().segments.complete(id, 1)).to.equal("given");
+      expect((await index().segments.find(id))?.dataBytes).to.equal(203);
+    });
+
+    it("are unknown until their manifest is complete, and can be found after a crash", async () => {
+      const set = await begun(1);
+      const id = await incomplete(set, 1, 1);
+      await index().segments.addToManifest(id, [chunk(1)]);
+      await opened.reopen();
+      expect(await index().segments.find(id)).to.equal(undefined);
+      expect(await index().segments.findByName(set, bytes32(1))).to.equal(undefined);
+      expect(await index().segments.ofDataSet(set)).to.deep.equal([]);
+      expect(await index().segments.abandoned(5000)).to.deep.equal([]);
+      expect(await index().segments.touch(id, 7)).to.equal(false);
+      expect(await index().segments.incomplete({ own: true })).to.deep.equal([{ id, dataSetId: set }]);
+      await index().segments.delete(id);
+      expect(await index().segments.incomplete({ own: true })).to.deep.equal([]);
+      await segment(set, 1, 1, [chunk(1)]);
+    });
+
+    it("give indices to one of several that are completed at the same time", async () => {
+      const set = await begun(1);
+      const ids = [await incomplete(set, 1, 1), await incomplete(set, 2, 1), await incomplete(set, 3, 2)];
+      const outcomes = await Promise.all(ids.map((id) => index().segments.complete(id, 5)));
+      expect(outcomes.filter((outcome) => outcome === "given").length).to.equal(1);
+      const [known] = await index().segments.ofDataSet(set);
+      expect((await index().dataSets.find(set))?.givenIndex).to.equal((known?.firstIndex ?? 0) + 4);
+    });
+
+    it("are removed with manifests of any size, while other work goes on", async () => {
+      const many = Array.from({ length: 3500 }, (_, k) => {
+        const bytes = new Uint8Array(32);
+        new DataView(bytes.buffer).setUint32(0, k);
+        return { digest: bytes, sizeBytes: 1, challenges: [] };
+      });
+      await index().chunks.record(ALICE, many, 5);
+      const id = await incomplete(await begun(1), 1, 1);
+      for (let k = 0; k < many.length; k += 500) await index().segments.addToManifest(id, many.slice(k, k + 500));
+      await index().segments.complete(id, 1);
+      let turns = 0;
+      const counting = setInterval(() => turns++, 0);
+      await index().segments.delete(id);
+      clearInterval(counting);
+      expect(turns).to.be.at.least(2);
+      expect(await index().segments.find(id)).to.equal(undefined);
+      expect(await index().segments.incomplete({ own: true })).to.deep.equal([]);
+    });
+
+    it("give the same pieces of chunks for every slice as the layout computed in memory", async () => {
+      const set = await begun(1);
+      let k = 0;
+      let firstIndex = 1;
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.integer({ min: 1, max: 100_000 }), { minLength: 1, maxLength: 12 }),
+          async (sizes) => {
+            // Chunks of other sizes have other digests.
+            k += 1;
+            const own = sizes.map((sizeBytes, at) => {
+              const name = bytes32(at + 1);
+              name[0] = 100 + k;
+              return { digest: name, sizeBytes };
+            });
+            await index().chunks.record(
+              ALICE,
+              own.map((one) => ({ ...one, challenges: [] })),
+              5,
+            );
+            const layout = sliceLayout(
+              {
+                version: 1,
+                chunks: own.map((one) => ({ id: contentIdFromDigest(one.digest), sizeBytes: one.sizeBytes })),
+              },
+              SLICE_ELEMENTS,
+            );
+            const id = await incomplete(set, k, firstIndex);
+            await index().segments.addToManifest(id, own);
+            expect(await index().segments.complete(id, layout.sliceCount)).to.equal("given");
+            firstIndex += layout.sliceCount;
+            expect((await index().segments.find(id))?.dataBytes).to.equal(layout.sizeBytes);
+            for (let slice = 0; slice < layout.sliceCount; slice++) {
+              const expected = layout.segments(slice).map(({ chunk: at, offsetBytes, lengthBytes }) => ({
+                digest: own[at]?.digest,
+                offsetBytes,
+                lengthBytes,
+              }));
+              expect(await index().segments.rangesOf(id, slice * SLICE_BYTES, SLICE_BYTES)).to.deep.equal(expected);
+            }
+          },
+        ),
+        { numRuns: 15 },
+      );
+    });
+
+    it("give nothing beyond the end, nor of another segment, nor when they are gone", async () => {
+      const set = await begun(1);
+      const id = await segment(set, 1, 1, chunks);
+      expect(await index().segments.rangesOf(id, 306, 10)).to.deep.equal([]);
+      expect(await index().segments.rangesOf(id + 1, 0, 10)).to.deep.equal([]);
+      await index().segments.delete(id);
+      expect(await index().segments.rangesOf(id, 0, 10)).to.deep.equal([]);
+      for await (const page of index().segments.manifestDigests(id)) expect(page).to.deep.equal([]);
+    });
+
+    it("may name as many chunks as a slice holds", async () => {
+      const many = Array.from({ length: 255 }, (_, k) => {
+        const name = bytes32(k);
+        name[31] = 255;
+        return { digest: name, sizeBytes: 125, challenges: [] };
+      });
+      const set = await begun(1);
+      await index().chunks.record(ALICE, many, 5);
+      const id = await segment(set, 1, 1, many);
+      const ranges = await index().segments.rangesOf(id, 62, SLICE_BYTES);
+      expect(ranges.length).to.equal(255);
+      expect(ranges[0]).to.include({ offsetBytes: 62, lengthBytes: 63 });
+      expect(ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)).to.equal(SLICE_BYTES);
+      const found: number[] = [];
+      for await (const page of index().segments.manifestDigests(id)) found.push(...page.map(([byte = -1]) => byte));
+      expect(found).to.deep.equal(Array.from({ length: 255 }, (_, k) => k));
     });
 
     it("keep their chunks from being removed until they are gone or their slices are", async () => {

@@ -2,14 +2,9 @@
  * What every index of a provider must do, as tests over a factory: the promises of `offchain/store/index/`, one by one.
  */
 import { expect } from "chai";
-import fc from "fast-check";
-import { DEFAULT_SLICE_ELEMENTS, SLICE_BYTES } from "../../../offchain/core/audit/field.ts";
-import { sliceLayout } from "../../../offchain/core/audit/manifest.ts";
-import { contentIdFromDigest } from "../../../offchain/core/encoding/content-id.ts";
-import type { NewAgreement } from "../../../offchain/store/index/agreement-index.ts";
 import type { RecordedChunk } from "../../../offchain/store/index/chunk-index.ts";
-import type { ManifestChunk, NewPreparation } from "../../../offchain/store/index/preparation-index.ts";
 import type { ProviderIndex } from "../../../offchain/store/index/provider-index.ts";
+import type { ManifestChunk } from "../../../offchain/store/index/segment-index.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
 import { describeDataSets } from "./data-set-index-suite.ts";
 import { PLACE_SECONDS } from "./places.ts";
@@ -35,36 +30,6 @@ const chunk = (k: number, sizeBytes = 100 + k): RecordedChunk => ({
   challenges: challengesOf(k),
 });
 const salt = (k: number) => new Uint8Array(32).fill(k);
-
-function preparation(k: number, facts: Partial<NewPreparation> = {}): NewPreparation {
-  return {
-    account: ALICE,
-    salt: salt(k),
-    key: { X: Uint8Array.of(1), XA: Uint8Array.of(2), XB: Uint8Array.of(3) },
-    auditKeyHash: new Uint8Array(32).fill(1),
-    manifestHash: new Uint8Array(32).fill(2),
-    touchedAt: 1000,
-    ...facts,
-  };
-}
-
-function agreement(id: bigint, preparationId: number, facts: Partial<NewAgreement> = {}): NewAgreement {
-  return {
-    id,
-    preparationId,
-    account: ALICE_LOWER,
-    salt: salt(1),
-    auditKeyHash: new Uint8Array(32).fill(1),
-    manifestHash: new Uint8Array(32).fill(2),
-    sliceCount: 3,
-    token: `0x${"00".repeat(20)}`,
-    startBlock: 10,
-    epochBlocks: 5,
-    windowBlocks: 2,
-    epochs: 4,
-    ...facts,
-  };
-}
 
 async function all<T>(pages: AsyncIterable<readonly T[]>): Promise<T[]> {
   const rows: T[] = [];
@@ -97,21 +62,6 @@ export function describeProviderIndex(
     };
     /** What is in place of an account that has had no head. */
     const noHead = async () => ({ version: 0, releases: await index.heads.releasesOf(BOB) });
-    const created = async (
-      facts: NewPreparation,
-      manifest: ManifestChunk[] = [],
-      unusedLimit = 256,
-      sliceCount = 3,
-    ) => {
-      const creation = await index.preparations.begin(facts, unusedLimit);
-      if (creation.outcome !== "created") throw new Error(`expected a preparation, got ${creation.outcome}`);
-      const atOnce = Math.max(5, Math.ceil(manifest.length / 7));
-      for (let k = 0; k < manifest.length; k += atOnce) {
-        await index.preparations.addToManifest(creation.id, manifest.slice(k, k + atOnce));
-      }
-      await index.preparations.complete(creation.id, sliceCount);
-      return creation.id;
-    };
 
     describe("chunks", () => {
       it("are found by batch, in the order asked for, unknown ones as undefined", async () => {
@@ -206,13 +156,18 @@ export function describeProviderIndex(
     });
 
     describe("references", () => {
-      const ready = (id: number) => index.preparations.complete(id, 1);
+      /** A segment over chunks, in a data set of its own. @returns the segment's id */
       async function named(k: number, chunks: readonly ManifestChunk[]): Promise<number> {
-        const creation = await index.preparations.begin(preparation(k), 256);
-        if (creation.outcome !== "created") throw new Error(creation.outcome);
-        await index.preparations.addToManifest(creation.id, chunks);
-        await ready(creation.id);
-        return creation.id;
+        const key = { X: salt(1), XA: salt(1), XB: salt(1) };
+        const facts = { account: ALICE, salt: salt(k), key, auditKeyHash: salt(1), touchedAt: 1000 };
+        const set = await index.dataSets.begin({ ...facts, sliceElements: 1024, phase: 0 }, 256);
+        if (set.outcome !== "created") throw new Error(set.outcome);
+        const begun = { dataSetId: set.id, name: salt(k), manifestHash: salt(1), firstIndex: 1, touchedAt: 1000 };
+        const segment = await index.segments.begin(begun, 256);
+        if (segment.outcome !== "created") throw new Error(segment.outcome);
+        await index.segments.addToManifest(segment.id, chunks);
+        await index.segments.complete(segment.id, 1);
+        return segment.id;
       }
       const unused = async (since: number) => (await index.chunks.unused(since, 10)).map((each) => each.digest);
 
@@ -358,10 +313,10 @@ export function describeProviderIndex(
         const ids = [await named(1, [chunk(1), chunk(2)]), await named(2, [chunk(1)])];
         await index.chunks.release(ALICE, [digest(1), digest(2)], 20);
         expect(await unused(99)).to.deep.equal([]);
-        await index.preparations.delete(ids[0] ?? 0);
+        await index.segments.delete(ids[0] ?? 0);
         expect(await unused(PLACE_SECONDS - 1)).to.deep.equal([]);
         expect(await unused(PLACE_SECONDS)).to.deep.equal([digest(2)]);
-        await index.preparations.delete(ids[1] ?? 0);
+        await index.segments.delete(ids[1] ?? 0);
         expect(await unused(PLACE_SECONDS)).to.deep.equal([digest(1), digest(2)]);
       });
 
@@ -402,160 +357,6 @@ export function describeProviderIndex(
         ]);
         await index.chunks.setUnpaidSince(ALICE, undefined);
         expect(await index.chunks.usageOf(ALICE)).to.deep.equal({ chunks: 1, bytes: 101 });
-      });
-    });
-
-    describe("preparations", () => {
-      it("are found by id and by salt, for their account alone", async () => {
-        await index.chunks.record(ALICE, [chunk(1), chunk(2)], 5);
-        const id = await created(preparation(1, { account: ALICE_LOWER }), [chunk(1), chunk(2)]);
-        await reopen();
-        const found = await index.preparations.find(id);
-        expect(found).to.deep.equal({
-          ...preparation(1),
-          id,
-          dataBytes: 203,
-          sliceCount: 3,
-          received: { "powers-a": 0, "powers-b": 0, tags: 0 },
-          reusedPowers: 0,
-          verified: false,
-          inUse: false,
-        });
-        expect(await index.preparations.findBySalt(ALICE_LOWER, salt(1))).to.deep.equal(found);
-        expect(await index.preparations.findBySalt(BOB, salt(1))).to.equal(undefined);
-        expect(await index.preparations.find(id + 1)).to.equal(undefined);
-      });
-
-      it("are created once per account and salt, by whoever comes first", async () => {
-        const outcomes = await Promise.all([1, 2, 3].map(() => index.preparations.begin(preparation(1), 256)));
-        expect(outcomes.map(({ outcome }) => outcome).sort()).to.deep.equal(["created", "exists", "exists"]);
-        await created(preparation(1, { account: BOB }));
-      });
-
-      it("without agreement are limited per account, also for requests at the same time", async () => {
-        const outcomes = await Promise.all(
-          Array.from({ length: 8 }, (_, k) => index.preparations.begin(preparation(k), 3)),
-        );
-        expect(outcomes.filter(({ outcome }) => outcome === "created").length).to.equal(3);
-        expect(outcomes.filter(({ outcome }) => outcome === "too-many").length).to.equal(5);
-        await created(preparation(99, { account: BOB }), [], 3);
-        const first = outcomes[0]?.outcome === "created" ? outcomes[0].id : 0;
-        await index.preparations.complete(first, 3);
-        expect(await index.agreements.begin(agreement(1n, first))).to.equal("begun");
-        await created(preparation(50), [], 3);
-      });
-
-      it("are unknown until their manifest is complete, and can be found after a crash", async () => {
-        await index.chunks.record(ALICE, [chunk(1)], 5);
-        const creation = await index.preparations.begin(preparation(1), 256);
-        const id = creation.outcome === "created" ? creation.id : 0;
-        await index.preparations.addToManifest(id, [chunk(1)]);
-        await reopen();
-        expect(await index.preparations.find(id)).to.equal(undefined);
-        expect(await index.preparations.findBySalt(ALICE, salt(1))).to.equal(undefined);
-        expect(await all(index.preparations.pages())).to.deep.equal([]);
-        expect(await index.preparations.abandoned(5000)).to.deep.equal([]);
-        expect(await index.preparations.touch(id, 7)).to.equal(false);
-        expect(await index.agreements.begin(agreement(1n, id))).not.to.equal("begun");
-        expect(await index.preparations.incomplete({ own: true })).to.deep.equal([id]);
-        await index.preparations.delete(id);
-        expect(await index.preparations.incomplete({ own: true })).to.deep.equal([]);
-        await created(preparation(1), [chunk(1)]);
-      });
-
-      it("name a chunk once, within and across calls, and only chunks that are indexed", async () => {
-        await index.chunks.record(ALICE, [chunk(1), chunk(2)], 5);
-        const creation = await index.preparations.begin(preparation(1), 256);
-        const id = creation.outcome === "created" ? creation.id : 0;
-        await expectAsyncRejection(() => index.preparations.addToManifest(id, [chunk(1), chunk(1)]), "INVALID_INPUT");
-        await index.preparations.addToManifest(id, [chunk(1)]);
-        await expectAsyncRejection(() => index.preparations.addToManifest(id, [chunk(2), chunk(1)]), "INVALID_INPUT");
-        let failed = false;
-        await index.preparations.addToManifest(id, [chunk(3)]).catch(() => {
-          failed = true; // No row for the chunk.
-        });
-        expect(failed).to.equal(true);
-        await index.preparations.addToManifest(id, [chunk(2)]);
-        await index.preparations.complete(id, 1);
-        expect((await index.preparations.find(id))?.dataBytes).to.equal(203);
-      });
-
-      it("are removed with manifests of any size, while other work goes on", async () => {
-        const chunks = Array.from({ length: 3500 }, (_, k) => {
-          const bytes = new Uint8Array(32);
-          new DataView(bytes.buffer).setUint32(0, k);
-          return { digest: bytes, sizeBytes: 1, challenges: [] };
-        });
-        await index.chunks.record(ALICE, chunks, 5);
-        const id = await created(preparation(1), chunks);
-        let turns = 0;
-        const counting = setInterval(() => turns++, 0);
-        await index.preparations.delete(id);
-        clearInterval(counting);
-        expect(turns).to.be.at.least(2);
-        expect(await index.preparations.find(id)).to.equal(undefined);
-        expect(await index.preparations.incomplete({ own: true })).to.deep.equal([]);
-      });
-
-      it("keep what was received, verified, reused and forgotten", async () => {
-        const id = await created(preparation(1));
-        const read = async () => {
-          await reopen();
-          const { received, verified, reusedPowers, touchedAt } = (await index.preparations.find(id)) ?? {};
-          return [received?.["powers-a"], received?.["powers-b"], received?.tags, verified, reusedPowers, touchedAt];
-        };
-        await index.preparations.setReused(id, { powersABytes: 480, powersBBytes: 96, count: 2 });
-        await index.preparations.setReceived(id, "tags", 144);
-        await index.preparations.setVerified(id, true);
-        expect(await read()).to.deep.equal([480, 96, 144, true, 2, 1000]);
-        await index.preparations.setReceived(id, "powers-b", 144);
-        expect(await read()).to.deep.equal([480, 144, 144, false, 2, 1000]);
-        await index.preparations.setVerified(id, true);
-        await index.preparations.forgetPowers(id);
-        expect(await read()).to.deep.equal([0, 0, 144, false, 0, 1000]);
-        expect(await index.preparations.touch(id, 2000)).to.equal(true);
-        expect(await read()).to.deep.equal([0, 0, 144, false, 0, 2000]);
-        expect(await index.preparations.touch(id + 1, 2000)).to.equal(false);
-      });
-
-      it("give the verified ones of an account, the largest first", async () => {
-        const ids = [];
-        for (const [k, sliceCount] of [2, 9, 5].entries()) ids.push(await created(preparation(k), [], 256, sliceCount));
-        const [small = 0, , middle = 0] = ids;
-        const find = async (account: string, limit: number) =>
-          (await index.preparations.findVerified(account, limit)).map(({ id }) => id);
-        expect(await find(ALICE, 3)).to.deep.equal([]);
-        for (const id of [small, middle]) await index.preparations.setVerified(id, true);
-        expect(await find(ALICE_LOWER, 3)).to.deep.equal([middle, small]);
-        expect(await find(ALICE, 1)).to.deep.equal([middle]);
-        expect(await find(BOB, 3)).to.deep.equal([]);
-      });
-
-      it("are walked in the order of their ids", async () => {
-        for (let k = 0; k < 5; k++) await created(preparation(k));
-        const ids = (await all(index.preparations.pages())).map(({ id }) => id);
-        expect(ids).to.deep.equal([...ids].sort((a, b) => a - b));
-        expect(ids.length).to.equal(5);
-      });
-
-      it("are abandoned when nobody touched them in time, unless a running agreement uses them", async () => {
-        const [old, used, fresh] = [
-          await created(preparation(1, { touchedAt: 10 })),
-          await created(preparation(2, { touchedAt: 10 })),
-          await created(preparation(3, { touchedAt: 20 })),
-        ];
-        await index.agreements.begin(agreement(7n, used));
-        expect(await index.preparations.abandoned(20)).to.deep.equal([old]);
-        for (const id of [used, fresh]) expect(await index.preparations.deleteAbandoned(id, 20)).to.equal(false);
-        expect(await index.preparations.deleteAbandoned(old, 20)).to.equal(true);
-        expect(await index.preparations.deleteAbandoned(old, 20)).to.equal(false);
-        await index.agreements.activate(7n, undefined);
-        expect(await index.preparations.abandoned(20)).to.deep.equal([]);
-        await index.agreements.end(7n);
-        await reopen();
-        expect(await index.preparations.abandoned(20)).to.deep.equal([used]);
-        await index.preparations.delete(used);
-        expect((await all(index.preparations.pages())).map(({ id }) => id)).to.deep.equal([fresh]);
       });
     });
 
@@ -643,177 +444,6 @@ export function describeProviderIndex(
         await index.claims.forget(51);
         const found = await Promise.all([1, 2].map((k) => index.claims.find(claim(k).id)));
         expect(found.map((each) => each !== undefined)).to.deep.equal([false, true]);
-      });
-    });
-
-    describe("manifests", () => {
-      const indexed = async (k: number, sizes: readonly number[]) => {
-        const chunks = sizes.map((sizeBytes, at) => ({ digest: digest(at), sizeBytes }));
-        await index.chunks.record(
-          ALICE,
-          chunks.map((one) => ({ ...one, challenges: [] })),
-          5,
-        );
-        return { id: await created(preparation(k), chunks, 1000), chunks };
-      };
-
-      it("give the same pieces of chunks for every slice as the layout computed in memory", async () => {
-        let k = 0;
-        await fc.assert(
-          fc.asyncProperty(
-            fc.array(fc.integer({ min: 1, max: 400_000 }), { minLength: 1, maxLength: 12 }),
-            async (sizes) => {
-              const { id, chunks } = await indexed(k++, sizes);
-              const layout = sliceLayout(
-                {
-                  version: 1,
-                  chunks: chunks.map((one) => ({ id: contentIdFromDigest(one.digest), sizeBytes: one.sizeBytes })),
-                },
-                DEFAULT_SLICE_ELEMENTS,
-              );
-              expect((await index.preparations.find(id))?.dataBytes).to.equal(layout.sizeBytes);
-              for (let slice = 0; slice < layout.sliceCount; slice++) {
-                const expected = layout
-                  .segments(slice)
-                  .map((segment) => ({ ...segment, digest: digest(segment.chunk) }))
-                  .map(({ digest, offsetBytes, lengthBytes }) => ({ digest, offsetBytes, lengthBytes }));
-                const found = await index.preparations.rangesOf(id, slice * SLICE_BYTES, SLICE_BYTES);
-                expect(found).to.deep.equal(expected);
-              }
-            },
-          ),
-          { numRuns: 15 },
-        );
-      });
-
-      it("give nothing beyond the end, and nothing of another preparation", async () => {
-        const { id } = await indexed(1, [1000, 2000]);
-        expect(await index.preparations.rangesOf(id, 3000, 10)).to.deep.equal([]);
-        expect(await index.preparations.rangesOf(id + 1, 0, 10)).to.deep.equal([]);
-      });
-
-      it("may name as many chunks as a slice holds", async () => {
-        const { id } = await indexed(1, new Array(255).fill(500));
-        const ranges = await index.preparations.rangesOf(id, 250, SLICE_BYTES);
-        expect(ranges.length).to.equal(255);
-        expect(ranges[0]).to.include({ offsetBytes: 250, lengthBytes: 250 });
-        expect(ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)).to.equal(SLICE_BYTES);
-        const digests = await all(index.preparations.manifestDigests(id));
-        expect(digests.map(([byte]) => byte)).to.deep.equal(Array.from({ length: 255 }, (_, k) => k + 1));
-      });
-
-      it("go with their preparation", async () => {
-        const { id } = await indexed(1, [1000]);
-        await index.preparations.delete(id);
-        expect(await index.preparations.rangesOf(id, 0, 10)).to.deep.equal([]);
-        expect(await all(index.preparations.manifestDigests(id))).to.deep.equal([]);
-      });
-    });
-
-    describe("agreements", () => {
-      let preparationId: number;
-      beforeEach(async () => {
-        preparationId = await created(preparation(1));
-      });
-      const begun = async (id: bigint, facts: Partial<NewAgreement> = {}) =>
-        expect(await index.agreements.begin(agreement(id, preparationId, facts))).to.equal("begun");
-
-      it("begin once, and only for a preparation that is there, which is then in use", async () => {
-        await begun(1n);
-        expect(await index.agreements.begin(agreement(1n, preparationId, { sliceCount: 99 }))).to.equal("exists");
-        expect(await index.agreements.begin(agreement(2n, preparationId + 1))).to.equal("no-preparation");
-        await reopen();
-        expect(await index.agreements.find(2n)).to.equal(undefined);
-        expect(await index.agreements.find(1n)).to.deep.equal({
-          ...agreement(1n, preparationId),
-          account: ALICE,
-          nextEpoch: 0,
-          state: "accepting",
-          health: "unknown",
-          healthDetail: undefined,
-          acceptHash: undefined,
-          acceptBlock: undefined,
-        });
-        expect((await index.preparations.find(preparationId))?.inUse).to.equal(true);
-      });
-
-      it("keep ids beyond 2^64", async () => {
-        const id = 2n ** 256n - 1n;
-        await begun(id);
-        expect((await index.agreements.find(id))?.id).to.equal(id);
-      });
-
-      it("let go of their preparation when they are forgotten or end, once", async () => {
-        const inUse = async () => (await index.preparations.find(preparationId))?.inUse;
-        await begun(1n);
-        await begun(2n);
-        await index.agreements.forget(1n);
-        await index.agreements.forget(1n);
-        expect(await inUse()).to.equal(true);
-        await index.agreements.activate(2n, { transactionHash: "0x02", blockNumber: 9 });
-        await index.agreements.forget(2n);
-        expect(await index.agreements.find(2n)).to.include({ state: "active", acceptHash: "0x02", acceptBlock: 9 });
-        await index.agreements.end(2n);
-        await index.agreements.end(2n);
-        expect(await inUse()).to.equal(false);
-        await begun(3n);
-        expect(await inUse()).to.equal(true);
-      });
-
-      it("are listed by state in the order of their start, and settled when ended", async () => {
-        await begun(1n, { startBlock: 30 });
-        await begun(2n, { startBlock: 20 });
-        await begun(3n, { startBlock: 10 });
-        const idsIn = async (state: "accepting" | "active" | "ended") =>
-          (await index.agreements.inState(state)).map(({ id }) => id);
-        expect(await idsIn("accepting")).to.deep.equal([3n, 2n, 1n]);
-        for (const id of [1n, 2n]) await index.agreements.activate(id, undefined);
-        expect(await idsIn("active")).to.deep.equal([2n, 1n]);
-        expect(await index.agreements.counts()).to.deep.equal({ active: 2, damaged: 0 });
-        await index.agreements.setHealth(1n, "damaged", "epoch 3");
-        expect(await index.agreements.counts()).to.deep.equal({ active: 2, damaged: 1 });
-        for (const id of [1n, 2n]) await index.agreements.end(id);
-        await index.agreements.settle([2n, 3n]);
-        expect((await index.agreements.unsettled()).map(({ id }) => id)).to.deep.equal([1n]);
-        expect(await idsIn("ended")).to.deep.equal([2n, 1n]);
-      });
-
-      it("know the transaction of their acceptance once it was known", async () => {
-        await begun(1n);
-        await index.agreements.activate(1n, undefined);
-        expect(await index.agreements.find(1n)).to.include({ state: "active", acceptHash: undefined });
-        await index.agreements.end(1n);
-        await index.agreements.activate(1n, { transactionHash: "0x01", blockNumber: 3 });
-        expect(await index.agreements.find(1n)).to.include({ state: "ended", acceptHash: undefined });
-      });
-
-      it("keep the outcome of each epoch, the last one that was recorded", async () => {
-        await begun(1n);
-        await index.agreements.activate(1n, undefined);
-        expect(await index.agreements.summaryOf(1n)).to.deep.equal({ proven: 0, notProven: 0, lastProof: undefined });
-        expect(await index.agreements.epochState(1n, 0)).to.equal(undefined);
-        await index.agreements.recordNotProven(1n, 0, "failed", "damaged");
-        expect(await index.agreements.epochState(1n, 0)).to.equal("failed");
-        expect(await index.agreements.withUnprovenEpochs()).to.deep.equal(new Set([1n]));
-        const proof = { epoch: 0, transactionHash: "0x0a", blockNumber: 12, gasUsed: 2n ** 70n };
-        await index.agreements.recordProven(1n, 0, proof);
-        expect(await index.agreements.withUnprovenEpochs()).to.deep.equal(new Set());
-        await index.agreements.recordProven(1n, 1);
-        await index.agreements.recordNotProven(1n, 2, "missed", "the window passed");
-        await index.agreements.setNextEpoch(1n, 3);
-        await reopen();
-        expect(await index.agreements.summaryOf(1n)).to.deep.equal({ proven: 2, notProven: 1, lastProof: proof });
-        expect((await index.agreements.find(1n))?.nextEpoch).to.equal(3);
-        await index.agreements.end(1n);
-        expect(await index.agreements.withUnprovenEpochs()).to.deep.equal(new Set());
-      });
-
-      it("are forgotten with what was noted of their epochs", async () => {
-        await begun(1n);
-        await index.agreements.recordNotProven(1n, 0, "failed", "damaged");
-        await index.agreements.forget(1n);
-        await begun(1n);
-        expect(await index.agreements.epochState(1n, 0)).to.equal(undefined);
       });
     });
 

@@ -4,7 +4,7 @@
 /* eslint-disable */
 import type { Addressable } from "ethers";
 import { Contract, ContractFactory, ContractTransactionResponse, Interface } from "ethers"
-import type { Signer, ContractDeployTransaction, ContractRunner } from "ethers"
+import type { Signer, BigNumberish, ContractDeployTransaction, ContractRunner } from "ethers"
 import type { NonPayableOverrides } from "../common.ts"
   import type { StorageEscrow, StorageEscrowInterface } from "../StorageEscrow.ts";
 
@@ -12,29 +12,65 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
-        "internalType": "uint64",
-        "name": "startBlock",
-        "type": "uint64"
+        "internalType": "uint32",
+        "name": "epochBlocks",
+        "type": "uint32"
+      },
+      {
+        "internalType": "uint32",
+        "name": "noticeEpochs",
+        "type": "uint32"
+      }
+    ],
+    "stateMutability": "nonpayable",
+    "type": "constructor"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "user",
+        "type": "address"
       },
       {
         "internalType": "uint256",
-        "name": "currentBlock",
+        "name": "available",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "required",
         "type": "uint256"
       }
     ],
-    "name": "AcceptedTooLate",
+    "name": "BalanceTooLow",
     "type": "error"
   },
   {
     "inputs": [
       {
-        "internalType": "uint128",
-        "name": "collateral",
-        "type": "uint128"
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "provider",
+        "type": "address"
       },
       {
         "internalType": "uint256",
-        "name": "minimum",
+        "name": "total",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "locked",
         "type": "uint256"
       }
     ],
@@ -44,35 +80,84 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
-        "internalType": "uint256",
-        "name": "endBlock",
-        "type": "uint256"
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
       },
       {
         "internalType": "uint256",
-        "name": "latestAllowed",
+        "name": "lastEpoch",
         "type": "uint256"
       }
     ],
-    "name": "EndTooFar",
+    "name": "DataSetEnded",
     "type": "error"
   },
   {
     "inputs": [
       {
-        "internalType": "AgreementId",
+        "internalType": "bytes32",
         "name": "id",
+        "type": "bytes32"
+      }
+    ],
+    "name": "DataSetExists",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "first",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "other",
+        "type": "address"
+      }
+    ],
+    "name": "DifferentVerifiers",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      }
+    ],
+    "name": "DisputeOpen",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint256",
+        "name": "challengeBlock",
         "type": "uint256"
       },
       {
-        "internalType": "EpochIndex",
+        "internalType": "uint256",
         "name": "epoch",
-        "type": "uint32"
+        "type": "uint256"
+      }
+    ],
+    "name": "DisputeTooLate",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
       },
       {
-        "internalType": "enum IStorageEscrow.EpochStatus",
-        "name": "status",
-        "type": "uint8"
+        "internalType": "uint256",
+        "name": "epoch",
+        "type": "uint256"
       }
     ],
     "name": "EpochSettled",
@@ -81,6 +166,43 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [],
     "name": "FailedCall",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint256",
+        "name": "fee",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "feeCap",
+        "type": "uint256"
+      }
+    ],
+    "name": "FeeAboveCap",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint256",
+        "name": "firstIndex",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "lastIndex",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "highestIndex",
+        "type": "uint256"
+      }
+    ],
+    "name": "IndexNotLive",
     "type": "error"
   },
   {
@@ -102,6 +224,17 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
+        "internalType": "uint256",
+        "name": "amount",
+        "type": "uint256"
+      }
+    ],
+    "name": "InvalidAmount",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "address",
         "name": "to",
         "type": "address"
@@ -111,67 +244,62 @@ import type { NonPayableOverrides } from "../common.ts"
     "type": "error"
   },
   {
-    "inputs": [
-      {
-        "internalType": "uint64",
-        "name": "firstIndex",
-        "type": "uint64"
-      },
-      {
-        "internalType": "uint64",
-        "name": "sliceCount",
-        "type": "uint64"
-      }
-    ],
-    "name": "InvalidSliceRange",
+    "inputs": [],
+    "name": "InvalidShortString",
     "type": "error"
   },
   {
     "inputs": [
       {
-        "internalType": "uint32",
-        "name": "windowBlocks",
-        "type": "uint32"
-      },
-      {
-        "internalType": "uint32",
-        "name": "epochBlocks",
-        "type": "uint32"
+        "internalType": "string",
+        "name": "field",
+        "type": "string"
       }
     ],
-    "name": "InvalidWindow",
+    "name": "InvalidTerms",
     "type": "error"
   },
   {
     "inputs": [
       {
-        "internalType": "AgreementId",
-        "name": "id",
+        "internalType": "uint256",
+        "name": "lengthBytes",
         "type": "uint256"
-      },
-      {
-        "internalType": "EpochIndex",
-        "name": "epoch",
-        "type": "uint32"
-      },
-      {
-        "internalType": "uint32",
-        "name": "epochs",
-        "type": "uint32"
       }
     ],
-    "name": "NoSuchEpoch",
+    "name": "MalformedRanges",
     "type": "error"
   },
   {
     "inputs": [
       {
-        "internalType": "address",
-        "name": "account",
-        "type": "address"
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
       }
     ],
-    "name": "NotAContract",
+    "name": "NoDispute",
+    "type": "error"
+  },
+  {
+    "inputs": [],
+    "name": "NoProofs",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint256",
+        "name": "epoch",
+        "type": "uint256"
+      }
+    ],
+    "name": "NotPartOfSet",
     "type": "error"
   },
   {
@@ -180,14 +308,40 @@ import type { NonPayableOverrides } from "../common.ts"
         "internalType": "address",
         "name": "caller",
         "type": "address"
-      },
-      {
-        "internalType": "address",
-        "name": "provider",
-        "type": "address"
       }
     ],
-    "name": "NotProvider",
+    "name": "NotParty",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint256",
+        "name": "epoch",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "currentBlock",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "fromBlock",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "untilBlock",
+        "type": "uint256"
+      }
+    ],
+    "name": "NotReportable",
     "type": "error"
   },
   {
@@ -204,22 +358,6 @@ import type { NonPayableOverrides } from "../common.ts"
       }
     ],
     "name": "NotUser",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "address",
-        "name": "token",
-        "type": "address"
-      },
-      {
-        "internalType": "address",
-        "name": "account",
-        "type": "address"
-      }
-    ],
-    "name": "NothingToWithdraw",
     "type": "error"
   },
   {
@@ -244,24 +382,50 @@ import type { NonPayableOverrides } from "../common.ts"
     "type": "error"
   },
   {
+    "inputs": [],
+    "name": "ProofRejected",
+    "type": "error"
+  },
+  {
     "inputs": [
       {
-        "internalType": "AgreementId",
-        "name": "id",
+        "internalType": "uint256",
+        "name": "position",
         "type": "uint256"
       },
       {
-        "internalType": "EpochIndex",
-        "name": "epoch",
-        "type": "uint32"
+        "internalType": "uint256",
+        "name": "firstIndex",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "sliceCount",
+        "type": "uint256"
       }
     ],
-    "name": "ProofRejected",
+    "name": "RangeOutOfOrder",
     "type": "error"
   },
   {
     "inputs": [],
     "name": "ReentrancyGuardReentrantCall",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint256",
+        "name": "fromEpoch",
+        "type": "uint256"
+      }
+    ],
+    "name": "RetirementPending",
     "type": "error"
   },
   {
@@ -278,9 +442,25 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
-        "internalType": "uint64",
-        "name": "startBlock",
-        "type": "uint64"
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint256",
+        "name": "version",
+        "type": "uint256"
+      }
+    ],
+    "name": "SameState",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint256",
+        "name": "deadlineBlock",
+        "type": "uint256"
       },
       {
         "internalType": "uint256",
@@ -288,56 +468,30 @@ import type { NonPayableOverrides } from "../common.ts"
         "type": "uint256"
       }
     ],
-    "name": "StartNotInFuture",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      },
-      {
-        "internalType": "bytes32",
-        "name": "expected",
-        "type": "bytes32"
-      },
-      {
-        "internalType": "bytes32",
-        "name": "received",
-        "type": "bytes32"
-      }
-    ],
-    "name": "TermsMismatch",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "uint16",
-        "name": "sampleCount",
-        "type": "uint16"
-      },
-      {
-        "internalType": "uint16",
-        "name": "maximum",
-        "type": "uint16"
-      }
-    ],
-    "name": "TooManySamples",
+    "name": "SignatureExpired",
     "type": "error"
   },
   {
     "inputs": [
       {
         "internalType": "address",
-        "name": "token",
+        "name": "signer",
         "type": "address"
       },
       {
+        "internalType": "bytes32",
+        "name": "digest",
+        "type": "bytes32"
+      }
+    ],
+    "name": "SignatureInvalid",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "uint256",
-        "name": "expected",
+        "name": "current",
         "type": "uint256"
       },
       {
@@ -346,67 +500,137 @@ import type { NonPayableOverrides } from "../common.ts"
         "type": "uint256"
       }
     ],
-    "name": "TransferMismatch",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "uint32",
-        "name": "windowBlocks",
-        "type": "uint32"
-      },
-      {
-        "internalType": "uint64",
-        "name": "horizonBlocks",
-        "type": "uint64"
-      }
-    ],
-    "name": "WindowBeyondHorizon",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "uint256",
-        "name": "currentBlock",
-        "type": "uint256"
-      },
-      {
-        "internalType": "uint256",
-        "name": "lastBlock",
-        "type": "uint256"
-      }
-    ],
-    "name": "WindowStillOpen",
+    "name": "StaleVersion",
     "type": "error"
   },
   {
     "inputs": [
       {
         "internalType": "bytes32",
-        "name": "expected",
-        "type": "bytes32"
-      },
-      {
-        "internalType": "bytes32",
-        "name": "received",
-        "type": "bytes32"
-      }
-    ],
-    "name": "WrongAuditKey",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "AgreementId",
         "name": "id",
-        "type": "uint256"
+        "type": "bytes32"
       },
       {
-        "internalType": "enum IStorageEscrow.AgreementStatus",
-        "name": "actual",
+        "internalType": "uint256",
+        "name": "lastEpoch",
+        "type": "uint256"
+      }
+    ],
+    "name": "StillRunning",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "string",
+        "name": "str",
+        "type": "string"
+      }
+    ],
+    "name": "StringTooLong",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      }
+    ],
+    "name": "TooManyLevels",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      }
+    ],
+    "name": "UnknownDataSet",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "expected",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "received",
+        "type": "bytes32"
+      }
+    ],
+    "name": "WrongAuditTerms",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "enum IStorageEscrow.Mode",
+        "name": "mode",
+        "type": "uint8"
+      }
+    ],
+    "name": "WrongMode",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "expected",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "received",
+        "type": "bytes32"
+      }
+    ],
+    "name": "WrongRanges",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "expected",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "received",
+        "type": "bytes32"
+      }
+    ],
+    "name": "WrongSchedule",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "enum IStorageEscrow.Status",
+        "name": "status",
         "type": "uint8"
       }
     ],
@@ -430,120 +654,34 @@ import type { NonPayableOverrides } from "../common.ts"
     "type": "error"
   },
   {
-    "inputs": [],
-    "name": "ZeroBreachLimit",
-    "type": "error"
-  },
-  {
-    "inputs": [],
-    "name": "ZeroEpochs",
-    "type": "error"
-  },
-  {
-    "inputs": [],
-    "name": "ZeroFee",
-    "type": "error"
-  },
-  {
-    "inputs": [],
-    "name": "ZeroHash",
-    "type": "error"
-  },
-  {
-    "inputs": [],
-    "name": "ZeroProvider",
-    "type": "error"
-  },
-  {
-    "inputs": [],
-    "name": "ZeroSamples",
-    "type": "error"
-  },
-  {
     "anonymous": false,
     "inputs": [
       {
         "indexed": true,
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      },
-      {
-        "indexed": true,
-        "internalType": "address",
-        "name": "user",
-        "type": "address"
-      },
-      {
-        "indexed": true,
-        "internalType": "address",
-        "name": "provider",
-        "type": "address"
-      },
-      {
-        "indexed": false,
-        "internalType": "bytes32",
-        "name": "termsHash",
-        "type": "bytes32"
-      }
-    ],
-    "name": "AgreementAccepted",
-    "type": "event"
-  },
-  {
-    "anonymous": false,
-    "inputs": [
-      {
-        "indexed": true,
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      },
-      {
-        "indexed": true,
-        "internalType": "address",
-        "name": "user",
-        "type": "address"
-      },
-      {
-        "indexed": true,
-        "internalType": "address",
-        "name": "provider",
-        "type": "address"
-      }
-    ],
-    "name": "AgreementBreached",
-    "type": "event"
-  },
-  {
-    "anonymous": false,
-    "inputs": [
-      {
-        "indexed": true,
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      },
-      {
-        "indexed": true,
-        "internalType": "address",
-        "name": "user",
-        "type": "address"
-      },
-      {
-        "indexed": false,
         "internalType": "address",
         "name": "token",
         "type": "address"
       },
       {
+        "indexed": true,
+        "internalType": "address",
+        "name": "user",
+        "type": "address"
+      },
+      {
         "indexed": false,
         "internalType": "uint256",
-        "name": "refund",
+        "name": "generation",
+        "type": "uint256"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "endEpoch",
         "type": "uint256"
       }
     ],
-    "name": "AgreementCancelled",
+    "name": "BalanceExhausted",
     "type": "event"
   },
   {
@@ -551,14 +689,8 @@ import type { NonPayableOverrides } from "../common.ts"
     "inputs": [
       {
         "indexed": true,
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      },
-      {
-        "indexed": true,
         "internalType": "address",
-        "name": "user",
+        "name": "token",
         "type": "address"
       },
       {
@@ -568,43 +700,19 @@ import type { NonPayableOverrides } from "../common.ts"
         "type": "address"
       },
       {
-        "indexed": false,
-        "internalType": "bool",
-        "name": "breached",
-        "type": "bool"
-      },
-      {
-        "indexed": false,
-        "internalType": "uint32",
-        "name": "epochsProven",
-        "type": "uint32"
-      },
-      {
-        "indexed": false,
-        "internalType": "uint32",
-        "name": "epochsMissed",
-        "type": "uint32"
-      },
-      {
-        "indexed": false,
-        "internalType": "uint32",
-        "name": "epochsLapsed",
-        "type": "uint32"
+        "indexed": true,
+        "internalType": "address",
+        "name": "from",
+        "type": "address"
       },
       {
         "indexed": false,
         "internalType": "uint256",
-        "name": "userCredit",
-        "type": "uint256"
-      },
-      {
-        "indexed": false,
-        "internalType": "uint256",
-        "name": "providerCredit",
+        "name": "amount",
         "type": "uint256"
       }
     ],
-    "name": "AgreementEnded",
+    "name": "CollateralDeposited",
     "type": "event"
   },
   {
@@ -612,9 +720,90 @@ import type { NonPayableOverrides } from "../common.ts"
     "inputs": [
       {
         "indexed": true,
-        "internalType": "AgreementId",
-        "name": "id",
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "provider",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "to",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "amount",
         "type": "uint256"
+      }
+    ],
+    "name": "CollateralWithdrawn",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "epoch",
+        "type": "uint256"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "forfeited",
+        "type": "uint256"
+      }
+    ],
+    "name": "DataSetBreached",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "by",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "bounty",
+        "type": "uint256"
+      }
+    ],
+    "name": "DataSetClosed",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
       },
       {
         "indexed": true,
@@ -632,6 +821,11 @@ import type { NonPayableOverrides } from "../common.ts"
         "components": [
           {
             "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
             "name": "provider",
             "type": "address"
           },
@@ -641,33 +835,96 @@ import type { NonPayableOverrides } from "../common.ts"
             "type": "address"
           },
           {
-            "internalType": "uint128",
-            "name": "feePerEpoch",
-            "type": "uint128"
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
           },
           {
-            "internalType": "uint128",
-            "name": "compensationPerMiss",
-            "type": "uint128"
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
           },
           {
-            "internalType": "uint128",
-            "name": "bountyPerMiss",
-            "type": "uint128"
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
           },
           {
-            "internalType": "uint128",
-            "name": "collateral",
-            "type": "uint128"
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
           },
           {
-            "internalType": "uint64",
-            "name": "startBlock",
-            "type": "uint64"
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
           },
           {
             "internalType": "uint32",
-            "name": "epochBlocks",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "indexed": false,
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "randomness",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "verifier",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "keyHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "sliceElements",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "sampleCount",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint32",
+            "name": "phase",
             "type": "uint32"
           },
           {
@@ -677,52 +934,32 @@ import type { NonPayableOverrides } from "../common.ts"
           },
           {
             "internalType": "uint32",
-            "name": "epochs",
+            "name": "graceBlocks",
             "type": "uint32"
           },
           {
-            "internalType": "uint16",
-            "name": "sampleCount",
-            "type": "uint16"
-          },
-          {
-            "internalType": "uint16",
-            "name": "breachLimit",
-            "type": "uint16"
-          },
-          {
-            "internalType": "uint64",
-            "name": "firstIndex",
-            "type": "uint64"
-          },
-          {
-            "internalType": "uint64",
-            "name": "sliceCount",
-            "type": "uint64"
+            "internalType": "uint80",
+            "name": "disputeBond",
+            "type": "uint80"
           },
           {
             "internalType": "bytes32",
-            "name": "auditKeyHash",
+            "name": "predecessor",
             "type": "bytes32"
           },
           {
             "internalType": "bytes32",
-            "name": "manifestHash",
+            "name": "salt",
             "type": "bytes32"
-          },
-          {
-            "internalType": "address",
-            "name": "randomness",
-            "type": "address"
           }
         ],
         "indexed": false,
-        "internalType": "struct IStorageEscrow.Terms",
-        "name": "terms",
+        "internalType": "struct IStorageEscrow.AuditTerms",
+        "name": "audit",
         "type": "tuple"
       }
     ],
-    "name": "AgreementProposed",
+    "name": "DataSetOpened",
     "type": "event"
   },
   {
@@ -730,15 +967,214 @@ import type { NonPayableOverrides } from "../common.ts"
     "inputs": [
       {
         "indexed": true,
-        "internalType": "AgreementId",
+        "internalType": "bytes32",
         "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": false,
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      },
+      {
+        "indexed": false,
+        "internalType": "bytes",
+        "name": "ranges",
+        "type": "bytes"
+      }
+    ],
+    "name": "DataSetScheduled",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "throughEpoch",
         "type": "uint256"
       },
       {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "paid",
+        "type": "uint256"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "refunded",
+        "type": "uint256"
+      }
+    ],
+    "name": "DataSetSettled",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
         "indexed": true,
-        "internalType": "EpochIndex",
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "user",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "from",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "amount",
+        "type": "uint256"
+      }
+    ],
+    "name": "Deposited",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "disputer",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "bond",
+        "type": "uint256"
+      }
+    ],
+    "name": "DisputeAnswered",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "disputer",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "challengeBlock",
+        "type": "uint256"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "bond",
+        "type": "uint256"
+      }
+    ],
+    "name": "DisputeOpened",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "disputer",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "bond",
+        "type": "uint256"
+      }
+    ],
+    "name": "DisputeUpheld",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "signer",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "version",
+        "type": "uint256"
+      }
+    ],
+    "name": "DoubleSigned",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [],
+    "name": "EIP712DomainChanged",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint256",
         "name": "epoch",
-        "type": "uint32"
+        "type": "uint256"
       },
       {
         "indexed": true,
@@ -773,16 +1209,60 @@ import type { NonPayableOverrides } from "../common.ts"
     "inputs": [
       {
         "indexed": true,
-        "internalType": "AgreementId",
+        "internalType": "bytes32",
         "name": "id",
-        "type": "uint256"
+        "type": "bytes32"
       },
       {
         "indexed": true,
-        "internalType": "EpochIndex",
+        "internalType": "uint256",
         "name": "epoch",
-        "type": "uint32"
+        "type": "uint256"
       },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "fee",
+        "type": "uint256"
+      },
+      {
+        "indexed": false,
+        "internalType": "bool",
+        "name": "late",
+        "type": "bool"
+      }
+    ],
+    "name": "EpochProven",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "by",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "lastEpoch",
+        "type": "uint256"
+      }
+    ],
+    "name": "NoticeGiven",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
       {
         "indexed": true,
         "internalType": "address",
@@ -790,13 +1270,13 @@ import type { NonPayableOverrides } from "../common.ts"
         "type": "address"
       },
       {
-        "indexed": false,
-        "internalType": "uint256",
-        "name": "fee",
-        "type": "uint256"
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       }
     ],
-    "name": "EpochProven",
+    "name": "OperatorSet",
     "type": "event"
   },
   {
@@ -832,7 +1312,7 @@ import type { NonPayableOverrides } from "../common.ts"
   },
   {
     "inputs": [],
-    "name": "MAX_AGREEMENT_BLOCKS",
+    "name": "ABANDONED_EPOCHS",
     "outputs": [
       {
         "internalType": "uint256",
@@ -845,12 +1325,12 @@ import type { NonPayableOverrides } from "../common.ts"
   },
   {
     "inputs": [],
-    "name": "MAX_SAMPLES",
+    "name": "EPOCH_BLOCKS",
     "outputs": [
       {
-        "internalType": "uint16",
+        "internalType": "uint256",
         "name": "",
-        "type": "uint16"
+        "type": "uint256"
       }
     ],
     "stateMutability": "view",
@@ -870,26 +1350,8 @@ import type { NonPayableOverrides } from "../common.ts"
     "type": "function"
   },
   {
-    "inputs": [
-      {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      },
-      {
-        "internalType": "bytes32",
-        "name": "termsHash",
-        "type": "bytes32"
-      }
-    ],
-    "name": "accept",
-    "outputs": [],
-    "stateMutability": "payable",
-    "type": "function"
-  },
-  {
     "inputs": [],
-    "name": "agreementCount",
+    "name": "NOTICE_EPOCHS",
     "outputs": [
       {
         "internalType": "uint256",
@@ -901,133 +1363,13 @@ import type { NonPayableOverrides } from "../common.ts"
     "type": "function"
   },
   {
-    "inputs": [
-      {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      }
-    ],
-    "name": "agreementOf",
+    "inputs": [],
+    "name": "RULES",
     "outputs": [
       {
-        "components": [
-          {
-            "internalType": "address",
-            "name": "user",
-            "type": "address"
-          },
-          {
-            "internalType": "enum IStorageEscrow.AgreementStatus",
-            "name": "status",
-            "type": "uint8"
-          },
-          {
-            "internalType": "uint32",
-            "name": "epochsProven",
-            "type": "uint32"
-          },
-          {
-            "internalType": "uint32",
-            "name": "epochsMissed",
-            "type": "uint32"
-          },
-          {
-            "components": [
-              {
-                "internalType": "address",
-                "name": "provider",
-                "type": "address"
-              },
-              {
-                "internalType": "address",
-                "name": "token",
-                "type": "address"
-              },
-              {
-                "internalType": "uint128",
-                "name": "feePerEpoch",
-                "type": "uint128"
-              },
-              {
-                "internalType": "uint128",
-                "name": "compensationPerMiss",
-                "type": "uint128"
-              },
-              {
-                "internalType": "uint128",
-                "name": "bountyPerMiss",
-                "type": "uint128"
-              },
-              {
-                "internalType": "uint128",
-                "name": "collateral",
-                "type": "uint128"
-              },
-              {
-                "internalType": "uint64",
-                "name": "startBlock",
-                "type": "uint64"
-              },
-              {
-                "internalType": "uint32",
-                "name": "epochBlocks",
-                "type": "uint32"
-              },
-              {
-                "internalType": "uint32",
-                "name": "windowBlocks",
-                "type": "uint32"
-              },
-              {
-                "internalType": "uint32",
-                "name": "epochs",
-                "type": "uint32"
-              },
-              {
-                "internalType": "uint16",
-                "name": "sampleCount",
-                "type": "uint16"
-              },
-              {
-                "internalType": "uint16",
-                "name": "breachLimit",
-                "type": "uint16"
-              },
-              {
-                "internalType": "uint64",
-                "name": "firstIndex",
-                "type": "uint64"
-              },
-              {
-                "internalType": "uint64",
-                "name": "sliceCount",
-                "type": "uint64"
-              },
-              {
-                "internalType": "bytes32",
-                "name": "auditKeyHash",
-                "type": "bytes32"
-              },
-              {
-                "internalType": "bytes32",
-                "name": "manifestHash",
-                "type": "bytes32"
-              },
-              {
-                "internalType": "address",
-                "name": "randomness",
-                "type": "address"
-              }
-            ],
-            "internalType": "struct IStorageEscrow.Terms",
-            "name": "terms",
-            "type": "tuple"
-          }
-        ],
-        "internalType": "struct IStorageEscrow.Agreement",
+        "internalType": "contract DataSetRules",
         "name": "",
-        "type": "tuple"
+        "type": "address"
       }
     ],
     "stateMutability": "view",
@@ -1042,11 +1384,197 @@ import type { NonPayableOverrides } from "../common.ts"
       },
       {
         "internalType": "address",
-        "name": "account",
+        "name": "user",
         "type": "address"
       }
     ],
-    "name": "balanceOf",
+    "name": "accountOf",
+    "outputs": [
+      {
+        "components": [
+          {
+            "internalType": "uint256",
+            "name": "available",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "rate",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "paidThrough",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "generation",
+            "type": "uint256"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Account",
+        "name": "",
+        "type": "tuple"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      }
+    ],
+    "name": "booksOf",
+    "outputs": [
+      {
+        "components": [
+          {
+            "internalType": "enum IStorageEscrow.Status",
+            "name": "status",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bool",
+            "name": "disputed",
+            "type": "bool"
+          },
+          {
+            "internalType": "uint256",
+            "name": "missed",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "outcomes",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "settledThrough",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "proven",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "generation",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "noticedEnd",
+            "type": "uint256"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Books",
+        "name": "",
+        "type": "tuple"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      }
+    ],
+    "name": "close",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [],
+    "name": "currentEpoch",
     "outputs": [
       {
         "internalType": "uint256",
@@ -1060,106 +1588,58 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
-        "internalType": "AgreementId",
-        "name": "id",
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "user",
+        "type": "address"
+      },
+      {
+        "internalType": "uint256",
+        "name": "amount",
         "type": "uint256"
       }
     ],
-    "name": "cancel",
+    "name": "deposit",
     "outputs": [],
-    "stateMutability": "nonpayable",
+    "stateMutability": "payable",
     "type": "function"
   },
   {
     "inputs": [
       {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
       },
       {
-        "internalType": "EpochIndex",
-        "name": "epoch",
-        "type": "uint32"
-      }
-    ],
-    "name": "challengeOf",
-    "outputs": [
-      {
-        "internalType": "bytes32",
-        "name": "seed",
-        "type": "bytes32"
+        "internalType": "address",
+        "name": "provider",
+        "type": "address"
       },
       {
-        "internalType": "uint16",
-        "name": "sampleCount",
-        "type": "uint16"
-      },
-      {
-        "internalType": "uint64",
-        "name": "firstIndex",
-        "type": "uint64"
-      },
-      {
-        "internalType": "uint64",
-        "name": "sliceCount",
-        "type": "uint64"
-      },
-      {
-        "internalType": "uint64",
-        "name": "openBlock",
-        "type": "uint64"
-      },
-      {
-        "internalType": "uint64",
-        "name": "deadlineBlock",
-        "type": "uint64"
-      }
-    ],
-    "stateMutability": "view",
-    "type": "function"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "AgreementId",
-        "name": "id",
+        "internalType": "uint256",
+        "name": "amount",
         "type": "uint256"
       }
     ],
-    "name": "close",
+    "name": "depositCollateral",
     "outputs": [],
-    "stateMutability": "nonpayable",
-    "type": "function"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      },
-      {
-        "internalType": "EpochIndex",
-        "name": "epoch",
-        "type": "uint32"
-      }
-    ],
-    "name": "epochStatus",
-    "outputs": [
-      {
-        "internalType": "enum IStorageEscrow.EpochStatus",
-        "name": "",
-        "type": "uint8"
-      }
-    ],
-    "stateMutability": "view",
+    "stateMutability": "payable",
     "type": "function"
   },
   {
     "inputs": [
       {
         "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
           {
             "internalType": "address",
             "name": "provider",
@@ -1171,33 +1651,95 @@ import type { NonPayableOverrides } from "../common.ts"
             "type": "address"
           },
           {
-            "internalType": "uint128",
-            "name": "feePerEpoch",
-            "type": "uint128"
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
           },
           {
-            "internalType": "uint128",
-            "name": "compensationPerMiss",
-            "type": "uint128"
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
           },
           {
-            "internalType": "uint128",
-            "name": "bountyPerMiss",
-            "type": "uint128"
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
           },
           {
-            "internalType": "uint128",
-            "name": "collateral",
-            "type": "uint128"
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
           },
           {
-            "internalType": "uint64",
-            "name": "startBlock",
-            "type": "uint64"
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
           },
           {
             "internalType": "uint32",
-            "name": "epochBlocks",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "randomness",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "verifier",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "keyHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "sliceElements",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "sampleCount",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint32",
+            "name": "phase",
             "type": "uint32"
           },
           {
@@ -1207,7 +1749,428 @@ import type { NonPayableOverrides } from "../common.ts"
           },
           {
             "internalType": "uint32",
-            "name": "epochs",
+            "name": "graceBlocks",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint80",
+            "name": "disputeBond",
+            "type": "uint80"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "predecessor",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "salt",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.AuditTerms",
+        "name": "audit",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      }
+    ],
+    "name": "dispute",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      }
+    ],
+    "name": "disputeOf",
+    "outputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "disputer",
+            "type": "address"
+          },
+          {
+            "internalType": "uint64",
+            "name": "challengeBlock",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint80",
+            "name": "bond",
+            "type": "uint80"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Dispute",
+        "name": "",
+        "type": "tuple"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [],
+    "name": "eip712Domain",
+    "outputs": [
+      {
+        "internalType": "bytes1",
+        "name": "fields",
+        "type": "bytes1"
+      },
+      {
+        "internalType": "string",
+        "name": "name",
+        "type": "string"
+      },
+      {
+        "internalType": "string",
+        "name": "version",
+        "type": "string"
+      },
+      {
+        "internalType": "uint256",
+        "name": "chainId",
+        "type": "uint256"
+      },
+      {
+        "internalType": "address",
+        "name": "verifyingContract",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "salt",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint256[]",
+        "name": "extensions",
+        "type": "uint256[]"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "user",
+        "type": "address"
+      },
+      {
+        "internalType": "uint32",
+        "name": "generation",
+        "type": "uint32"
+      }
+    ],
+    "name": "endEpochOf",
+    "outputs": [
+      {
+        "internalType": "uint32",
+        "name": "",
+        "type": "uint32"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      }
+    ],
+    "name": "giveNotice",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      }
+    ],
+    "name": "idOf",
+    "outputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "randomness",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "verifier",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "keyHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "sliceElements",
             "type": "uint32"
           },
           {
@@ -1216,112 +2179,305 @@ import type { NonPayableOverrides } from "../common.ts"
             "type": "uint16"
           },
           {
-            "internalType": "uint16",
-            "name": "breachLimit",
-            "type": "uint16"
+            "internalType": "uint32",
+            "name": "phase",
+            "type": "uint32"
           },
           {
-            "internalType": "uint64",
-            "name": "firstIndex",
-            "type": "uint64"
+            "internalType": "uint32",
+            "name": "windowBlocks",
+            "type": "uint32"
           },
           {
-            "internalType": "uint64",
-            "name": "sliceCount",
-            "type": "uint64"
+            "internalType": "uint32",
+            "name": "graceBlocks",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint80",
+            "name": "disputeBond",
+            "type": "uint80"
           },
           {
             "internalType": "bytes32",
-            "name": "auditKeyHash",
+            "name": "predecessor",
             "type": "bytes32"
           },
           {
             "internalType": "bytes32",
-            "name": "manifestHash",
+            "name": "salt",
             "type": "bytes32"
-          },
-          {
-            "internalType": "address",
-            "name": "randomness",
-            "type": "address"
           }
         ],
-        "internalType": "struct IStorageEscrow.Terms",
-        "name": "terms",
+        "internalType": "struct IStorageEscrow.AuditTerms",
+        "name": "audit",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "uint64",
+            "name": "version",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes",
+            "name": "ranges",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "contentHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint64",
+            "name": "deadlineBlock",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes",
+            "name": "userSignature",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "providerSignature",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Update",
+        "name": "first",
         "type": "tuple"
       }
     ],
-    "name": "propose",
-    "outputs": [
-      {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      }
-    ],
-    "stateMutability": "payable",
+    "name": "open",
+    "outputs": [],
+    "stateMutability": "nonpayable",
     "type": "function"
   },
   {
     "inputs": [
       {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
+        "internalType": "address",
+        "name": "provider",
+        "type": "address"
+      }
+    ],
+    "name": "operatorOf",
+    "outputs": [
+      {
+        "internalType": "address",
+        "name": "",
+        "type": "address"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
       },
       {
-        "internalType": "EpochIndex",
-        "name": "epoch",
-        "type": "uint32"
-      },
+        "internalType": "address",
+        "name": "provider",
+        "type": "address"
+      }
+    ],
+    "name": "poolOf",
+    "outputs": [
       {
         "components": [
           {
-            "internalType": "bytes",
-            "name": "X",
-            "type": "bytes"
-          },
-          {
-            "internalType": "bytes",
-            "name": "XA",
-            "type": "bytes"
-          },
-          {
-            "internalType": "bytes",
-            "name": "XB",
-            "type": "bytes"
-          }
-        ],
-        "internalType": "struct PdpVerifier.Key",
-        "name": "key",
-        "type": "tuple"
-      },
-      {
-        "components": [
-          {
-            "internalType": "bytes",
-            "name": "sigma",
-            "type": "bytes"
-          },
-          {
-            "internalType": "bytes",
-            "name": "psi",
-            "type": "bytes"
-          },
-          {
-            "internalType": "bytes",
-            "name": "W",
-            "type": "bytes"
+            "internalType": "uint256",
+            "name": "total",
+            "type": "uint256"
           },
           {
             "internalType": "uint256",
-            "name": "y",
+            "name": "locked",
             "type": "uint256"
           }
         ],
-        "internalType": "struct PdpVerifier.Proof",
-        "name": "proof",
+        "internalType": "struct IStorageEscrow.Pool",
+        "name": "",
         "type": "tuple"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "components": [
+              {
+                "internalType": "address",
+                "name": "user",
+                "type": "address"
+              },
+              {
+                "internalType": "address",
+                "name": "provider",
+                "type": "address"
+              },
+              {
+                "internalType": "address",
+                "name": "token",
+                "type": "address"
+              },
+              {
+                "internalType": "enum IStorageEscrow.Mode",
+                "name": "mode",
+                "type": "uint8"
+              },
+              {
+                "internalType": "uint80",
+                "name": "feeFloor",
+                "type": "uint80"
+              },
+              {
+                "internalType": "uint80",
+                "name": "feePerSlice",
+                "type": "uint80"
+              },
+              {
+                "internalType": "uint80",
+                "name": "feePerIndex",
+                "type": "uint80"
+              },
+              {
+                "internalType": "uint80",
+                "name": "feeCap",
+                "type": "uint80"
+              },
+              {
+                "internalType": "uint32",
+                "name": "collateralPercent",
+                "type": "uint32"
+              },
+              {
+                "internalType": "uint16",
+                "name": "compensationPercent",
+                "type": "uint16"
+              },
+              {
+                "internalType": "uint16",
+                "name": "bountyPercent",
+                "type": "uint16"
+              },
+              {
+                "internalType": "uint16",
+                "name": "latePercent",
+                "type": "uint16"
+              },
+              {
+                "internalType": "uint8",
+                "name": "breachLimit",
+                "type": "uint8"
+              },
+              {
+                "internalType": "bytes32",
+                "name": "auditHash",
+                "type": "bytes32"
+              }
+            ],
+            "internalType": "struct IStorageEscrow.Terms",
+            "name": "terms",
+            "type": "tuple"
+          },
+          {
+            "components": [
+              {
+                "internalType": "address",
+                "name": "randomness",
+                "type": "address"
+              },
+              {
+                "internalType": "address",
+                "name": "verifier",
+                "type": "address"
+              },
+              {
+                "internalType": "bytes32",
+                "name": "keyHash",
+                "type": "bytes32"
+              },
+              {
+                "internalType": "uint32",
+                "name": "sliceElements",
+                "type": "uint32"
+              },
+              {
+                "internalType": "uint16",
+                "name": "sampleCount",
+                "type": "uint16"
+              },
+              {
+                "internalType": "uint32",
+                "name": "phase",
+                "type": "uint32"
+              },
+              {
+                "internalType": "uint32",
+                "name": "windowBlocks",
+                "type": "uint32"
+              },
+              {
+                "internalType": "uint32",
+                "name": "graceBlocks",
+                "type": "uint32"
+              },
+              {
+                "internalType": "uint80",
+                "name": "disputeBond",
+                "type": "uint80"
+              },
+              {
+                "internalType": "bytes32",
+                "name": "predecessor",
+                "type": "bytes32"
+              },
+              {
+                "internalType": "bytes32",
+                "name": "salt",
+                "type": "bytes32"
+              }
+            ],
+            "internalType": "struct IStorageEscrow.AuditTerms",
+            "name": "audit",
+            "type": "tuple"
+          },
+          {
+            "internalType": "bytes",
+            "name": "schedule",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "ranges",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "answer",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "evidence",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.ProofCall[]",
+        "name": "calls",
+        "type": "tuple[]"
       }
     ],
     "name": "prove",
@@ -1332,14 +2488,153 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
       },
       {
-        "internalType": "EpochIndex",
+        "components": [
+          {
+            "internalType": "address",
+            "name": "randomness",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "verifier",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "keyHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "sliceElements",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "sampleCount",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint32",
+            "name": "phase",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "windowBlocks",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "graceBlocks",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint80",
+            "name": "disputeBond",
+            "type": "uint80"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "predecessor",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "salt",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.AuditTerms",
+        "name": "audit",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      },
+      {
+        "internalType": "uint256",
         "name": "epoch",
-        "type": "uint32"
+        "type": "uint256"
       }
     ],
     "name": "reportMiss",
@@ -1350,12 +2645,149 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      },
+      {
+        "internalType": "bytes",
+        "name": "ranges",
+        "type": "bytes"
+      },
+      {
+        "components": [
+          {
+            "internalType": "uint64",
+            "name": "version",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes",
+            "name": "ranges",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "contentHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint64",
+            "name": "deadlineBlock",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes",
+            "name": "userSignature",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "providerSignature",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Update",
+        "name": "carried",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "remaining",
+        "type": "bytes"
       }
     ],
-    "name": "termsHashOf",
+    "name": "retire",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      }
+    ],
+    "name": "scheduleHashOf",
     "outputs": [
       {
         "internalType": "bytes32",
@@ -1364,6 +2796,493 @@ import type { NonPayableOverrides } from "../common.ts"
       }
     ],
     "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      }
+    ],
+    "name": "setOperator",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      }
+    ],
+    "name": "settle",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      },
+      {
+        "internalType": "address",
+        "name": "signer",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes",
+        "name": "evidence",
+        "type": "bytes"
+      }
+    ],
+    "name": "showDoubleSigning",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      },
+      {
+        "internalType": "bytes",
+        "name": "ranges",
+        "type": "bytes"
+      },
+      {
+        "components": [
+          {
+            "internalType": "uint64",
+            "name": "version",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes",
+            "name": "ranges",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "contentHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint64",
+            "name": "deadlineBlock",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes",
+            "name": "userSignature",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "providerSignature",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Update",
+        "name": "next",
+        "type": "tuple"
+      }
+    ],
+    "name": "update",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "randomness",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "verifier",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "keyHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "sliceElements",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "sampleCount",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint32",
+            "name": "phase",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "windowBlocks",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "graceBlocks",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint80",
+            "name": "disputeBond",
+            "type": "uint80"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "predecessor",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "salt",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.AuditTerms",
+        "name": "audit",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      }
+    ],
+    "name": "upholdDispute",
+    "outputs": [],
+    "stateMutability": "nonpayable",
     "type": "function"
   },
   {
@@ -1377,22 +3296,44 @@ import type { NonPayableOverrides } from "../common.ts"
         "internalType": "address",
         "name": "to",
         "type": "address"
-      }
-    ],
-    "name": "withdraw",
-    "outputs": [
+      },
       {
         "internalType": "uint256",
         "name": "amount",
         "type": "uint256"
       }
     ],
+    "name": "withdraw",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "to",
+        "type": "address"
+      },
+      {
+        "internalType": "uint256",
+        "name": "amount",
+        "type": "uint256"
+      }
+    ],
+    "name": "withdrawCollateral",
+    "outputs": [],
     "stateMutability": "nonpayable",
     "type": "function"
   }
 ] as const;
 
-  const _bytecode = "0x6080806040523460395760017f9b779b17422d0df92223018b32b4d1fa46e071723d6817e2486d003becc55f0055614428908161003e8239f35b5f80fdfe6080806040526004361015610012575f80fd5b5f3560e01c9081630aebeb4e1461217e575080631d910b56146121605780632b8983b11461212557806335d792e314611de9578063404e4ab814611dcd57806340e58ee514611c3c5780635203dcda14611a6057806380ee081a146119bb578063a0cf0aea146119a1578063aa85af7a1461165c578063b16114bc14611619578063bac127a7146113bf578063bb7bb278146113a3578063d9659b1914610378578063f7888aec1461030a5763f940e385146100cc575f80fd5b34610306576040600319360112610306576100e561252b565b73ffffffffffffffffffffffffffffffffffffffff61010261254e565b61010a612a4f565b1690811580156102fd575b6102d15773ffffffffffffffffffffffffffffffffffffffff16805f52600260205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f5260205260405f20549081156102a257805f52600260205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f526020525f604081205582604051838152827fa4195c37c2947bbe89165f03e320b6903116f0b10d8cfdb522330f7ce6f9fa2460203393a4806101fd57506101d1816020936131a8565b60017f9b779b17422d0df92223018b32b4d1fa46e071723d6817e2486d003becc55f0055604051908152f35b91604051907fa9059cbb000000000000000000000000000000000000000000000000000000005f526004528160245260205f60448180875af19060015f5114821615610281575b6040521561025557602091506101d1565b507f5274afe7000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b90600181151661029957833b15153d15161690610244565b503d5f823e3d90fd5b7fac46653e000000000000000000000000000000000000000000000000000000005f526004523360245260445ffd5b507f17858bbe000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b50308214610115565b5f80fd5b346103065760406003193601126103065761032361252b565b73ffffffffffffffffffffffffffffffffffffffff61034061254e565b91165f52600260205273ffffffffffffffffffffffffffffffffffffffff60405f2091165f52602052602060405f2054604051908152f35b6102206003193601126103065761038d612a4f565b5f547fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff811461116957600101805f55805f52600160205260405f2073ffffffffffffffffffffffffffffffffffffffff6103e5612712565b161561137b5773ffffffffffffffffffffffffffffffffffffffff610408612735565b1615158061136b575b61134e576fffffffffffffffffffffffffffffffff61042e6130f1565b16156113265763ffffffff61044161316d565b16156112fe5761ffff610452613819565b16156112d65761080061ffff610466613819565b16116112995761ffff61047761382b565b1615611271576101c435158015611266575b61123e5761049561383d565b67ffffffffffffffff43911611156111fd5763ffffffff6104b4613181565b161580156111dd575b6111965761052061050c6104cf61383d565b67ffffffffffffffff61050563ffffffff6104f06104eb61316d565b61277c565b1663ffffffff6104fe613195565b1690612a3c565b9116612571565b63ffffffff610519613181565b1690612571565b6317d784004301908143116111695781811161113b57505067ffffffffffffffff610549613854565b16158015611122575b80156110ed575b6110a2576105a861056861382b565b61ffff6105a16fffffffffffffffffffffffffffffffff610587613110565b166fffffffffffffffffffffffffffffffff61051961312f565b9116612a3c565b806fffffffffffffffffffffffffffffffff6105c261314e565b161061105a57506105d1612758565b3b15611011576004602073ffffffffffffffffffffffffffffffffffffffff6105f8612758565b16604051928380927f495bc9010000000000000000000000000000000000000000000000000000000082525afa8015611006575f90610fbf575b63ffffffff915067ffffffffffffffff61064a613181565b91169182911611610f83575060405161066281612600565b5f8152602081015f9052604081015f9052606081015f9052608081015f905260a081015f905260c081015f905260e081015f905261010081015f905261012081015f905261014081015f905261016081015f905261018081015f90526101a081015f90526101c081015f90526101e081015f905261020081015f905261022081015f905261024081015f905261026081015f9052610280015f9052610705612712565b61070d613195565b90610716613181565b9061071f61316d565b610727612735565b61072f613854565b610737613819565b61073f61382b565b610747612758565b9061075061383d565b65ffffffffffff169261076161386c565b9461076a6130f1565b96610773613110565b9861077c61312f565b9a61078561314e565b9c6040519e8f9261079584612600565b73ffffffffffffffffffffffffffffffffffffffff16835263ffffffff16602083015263ffffffff16906040015263ffffffff1660608d015273ffffffffffffffffffffffffffffffffffffffff1660808c015267ffffffffffffffff1660a08b015261ffff1660c08a015261ffff1660e089015273ffffffffffffffffffffffffffffffffffffffff1661010088015261012087015261014086015f90526101608601600190523361018087015267ffffffffffffffff166101a08601526101c085015f90526fffffffffffffffffffffffffffffffff166101e08501526fffffffffffffffffffffffffffffffff166102008401526fffffffffffffffffffffffffffffffff166102208301526fffffffffffffffffffffffffffffffff166102408201526101c4356102608201526101e435610280820152805173ffffffffffffffffffffffffffffffffffffffff1673ffffffffffffffffffffffffffffffffffffffff1682547fffffffffffffffffffffffff00000000000000000000000000000000000000001617825560208101518254604083015160c01b7bffffffff000000000000000000000000000000000000000000000000169160a01b77ffffffff000000000000000000000000000000000000000016907fffffffff0000000000000000ffffffffffffffffffffffffffffffffffffffff1617178255606081015163ffffffff166109f49083907bffffffffffffffffffffffffffffffffffffffffffffffffffffffff7fffffffff0000000000000000000000000000000000000000000000000000000083549260e01b169116179055565b608081015160a08083015160c084015160e08086015160f01b7fffff0000000000000000000000000000000000000000000000000000000000009081169290911b7dffff00000000000000000000000000000000000000000000000000000000167bffffffffffffffff000000000000000000000000000000000000000093851b9390931673ffffffffffffffffffffffffffffffffffffffff95861617929092171760018601556101008401516002860180546101208701516101408801517dffffffff000000000000000000000000000000000000000000000000000060d09190911b16951b79ffffffffffff00000000000000000000000000000000000000001692909516949092169390931792909217178155600791817e010000000000000000000000000000000000000000000000000000000000007fff00ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff610280945416179055610c596003850173ffffffffffffffffffffffffffffffffffffffff8061018085015116167fffffffffffffffffffffffff0000000000000000000000000000000000000000825416178155610c0667ffffffffffffffff6101a08501511682907fffffffff0000000000000000ffffffffffffffffffffffffffffffffffffffff7bffffffffffffffff000000000000000000000000000000000000000083549260a01b169116179055565b6101c083015181547bffffffffffffffffffffffffffffffffffffffffffffffffffffffff1660e09190911b7fffffffff0000000000000000000000000000000000000000000000000000000016179055565b6101e081015161020082015160801b7fffffffffffffffffffffffffffffffff00000000000000000000000000000000166fffffffffffffffffffffffffffffffff9190911617600485015561022081015161024082015160801b7fffffffffffffffffffffffffffffffff00000000000000000000000000000000166fffffffffffffffffffffffffffffffff9190911617600585015561026081015160068501550151910155610d2b6fffffffffffffffffffffffffffffffff610d1d6130f1565b1663ffffffff6104fe61316d565b9073ffffffffffffffffffffffffffffffffffffffff610d49612712565b166040519273ffffffffffffffffffffffffffffffffffffffff610d6b61252b565b16845273ffffffffffffffffffffffffffffffffffffffff610d8b61254e565b1660208501526044356fffffffffffffffffffffffffffffffff81168091036103065760408501526064356fffffffffffffffffffffffffffffffff81168091036103065760608501526084356fffffffffffffffffffffffffffffffff811680910361030657608085015260a4356fffffffffffffffffffffffffffffffff81168091036103065760a085015260c43567ffffffffffffffff81168091036103065760c085015260e43563ffffffff81168091036103065760e08501526101043563ffffffff8116809103610306576101008501526101243563ffffffff8116809103610306576101208501526101443561ffff8116809103610306576101408501526101643561ffff8116809103610306576101608501526101843567ffffffffffffffff8116809103610306576101808501526101a43567ffffffffffffffff8116809103610306576101a08501526101c4356101c08501526101e4356101e0850152610204359173ffffffffffffffffffffffffffffffffffffffff831680930361030657846101d1936102006020970152847f2b64d5e0d821737d1cdbb4eccf566771f828cf5be99d9a9e26fe8dc4989f088d6102203393a4610f51612735565b612ad3565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52602160045260245ffd5b63ffffffff610f90613181565b7f08c187c4000000000000000000000000000000000000000000000000000000005f521660045260245260445ffd5b506020813d602011610ffe575b81610fd960209383612656565b81010312610306575167ffffffffffffffff811681036103065763ffffffff90610632565b3d9150610fcc565b6040513d5f823e3d90fd5b73ffffffffffffffffffffffffffffffffffffffff61102e612758565b7f8a8b41ec000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b6fffffffffffffffffffffffffffffffff61107361314e565b7f886cacc4000000000000000000000000000000000000000000000000000000005f521660045260245260445ffd5b67ffffffffffffffff6110b3613854565b816110bc61386c565b917fa3d7cc11000000000000000000000000000000000000000000000000000000005f52166004521660245260445ffd5b50660100000000000061111c67ffffffffffffffff61110a613854565b1667ffffffffffffffff61051961386c565b11610559565b5067ffffffffffffffff61113461386c565b1615610552565b7f238c04da000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b63ffffffff6111a3613181565b816111ac613195565b917f8dff201e000000000000000000000000000000000000000000000000000000005f52166004521660245260445ffd5b506111e6613181565b63ffffffff806111f4613195565b169116116104bd565b67ffffffffffffffff61120e61383d565b7f8283a8f8000000000000000000000000000000000000000000000000000000005f52166004524360245260445ffd5b7ff1ae58d5000000000000000000000000000000000000000000000000000000005f5260045ffd5b506101e43515610489565b7fe4e937df000000000000000000000000000000000000000000000000000000005f5260045ffd5b61ffff6112a4613819565b7fe59fdc65000000000000000000000000000000000000000000000000000000005f521660045261080060245260445ffd5b7fae1d8dfc000000000000000000000000000000000000000000000000000000005f5260045ffd5b7fa36a16cf000000000000000000000000000000000000000000000000000000005f5260045ffd5b7faf13986d000000000000000000000000000000000000000000000000000000005f5260045ffd5b73ffffffffffffffffffffffffffffffffffffffff61102e612735565b50611374612735565b3b15610411565b7f3158a191000000000000000000000000000000000000000000000000000000005f5260045ffd5b34610306575f6003193601126103065760205f54604051908152f35b34610306576020600319360112610306576040516113dc816125e4565b5f81525f60208201525f60408201525f606082015260806113fb612697565b9101526004355f5260016020526102a060405f20611617600382015463ffffffff6002840154918161143360ff8560f01c1696612fc9565b9360405196611441886125e4565b73ffffffffffffffffffffffffffffffffffffffff84168852602088019061146881612521565b815282604089019260d01c168252606088019360e01c84526080880195865273ffffffffffffffffffffffffffffffffffffffff6040519851168852516114ae81612521565b6020880152511660408601525116606084015251608083019073ffffffffffffffffffffffffffffffffffffffff61020080928281511685528260208201511660208601526fffffffffffffffffffffffffffffffff60408201511660408601526fffffffffffffffffffffffffffffffff60608201511660608601526fffffffffffffffffffffffffffffffff60808201511660808601526fffffffffffffffffffffffffffffffff60a08201511660a086015267ffffffffffffffff60c08201511660c086015263ffffffff60e08201511660e086015263ffffffff6101008201511661010086015263ffffffff6101208201511661012086015261ffff6101408201511661014086015261ffff6101608201511661016086015267ffffffffffffffff6101808201511661018086015267ffffffffffffffff6101a0820151166101a08601526101c08101516101c08601526101e08101516101e0860152015116910152565bf35b3461030657604060031936011261030657602061164b60043561163a61250e565b90805f526001845260405f20612f1d565b6040519061165881612521565b8152f35b346103065760406003193601126103065760043561167861250e565b815f52600160205260405f20905f60a0604051611694816125c8565b82815282602082015282604082015282606082015282608082015201526116bc8184846132d7565b6116c68183612d7d565b8091504311156119725750600781901c6301ffffff16600182901b60fe16905f5260088301602052600260405f20911b81541790556003820173ffffffffffffffffffffffffffffffffffffffff611721825460e01c612a25565b82547bffffffffffffffffffffffffffffffffffffffffffffffffffffffff1660e082901b7fffffffff0000000000000000000000000000000000000000000000000000000016178355915416916001840154916004850154906fffffffffffffffffffffffffffffffff6005870154169063ffffffff8560f01c91161493604051956117ad876125c8565b865273ffffffffffffffffffffffffffffffffffffffff602087019116815273ffffffffffffffffffffffffffffffffffffffff60408701916fffffffffffffffffffffffffffffffff85168352606088019460801c85526080880193845260a0880196808852611922575b51165f52600260205260405f206118338251855190612571565b73ffffffffffffffffffffffffffffffffffffffff80895116165f528160205261186260405f20918254612571565b905582519073ffffffffffffffffffffffffffffffffffffffff33165f5260205261189260405f20918254612571565b905551915190519060405192835260208301526040820152857f4202beb9d5a2ef5c010c4fdde4b219cbfb980ce3c417a571d5de10c3ec79de7e606063ffffffff33951693a4516118df57005b73ffffffffffffffffffffffffffffffffffffffff80915116915416917f0904541902a94c039bd3e1a345aa3366c7993cedd720901be49638da1cbb05e15f80a4005b600289017e030000000000000000000000000000000000000000000000000000000000007fff00ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff825416179055611819565b7f9d8c89a6000000000000000000000000000000000000000000000000000000005f524360045260245260445ffd5b34610306575f6003193601126103065760206040515f8152f35b346103065760406003193601126103065760c060043567ffffffffffffffff6119e261250e565b825f5260016020528160405f20936119fa81866127cd565b611a05838287612d33565b611a1b611a128487612d7d565b94819388612dc4565b9461ffff60408751970151169083600381600184015460a01c1692015460a01c16916040519788526020880152604087015260608601521660808401521660a0820152f35b604060031936011261030657602435600435611a7a612a4f565b805f52600160205260405f20611a9082826132b7565b73ffffffffffffffffffffffffffffffffffffffff815416803303611c0d575060028101805465ffffffffffff8160a01c1680431015611bde5750611ad483612817565b808603611baa575091611b84946001927e020000000000000000000000000000000000000000000000000000000000007fff00ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff73ffffffffffffffffffffffffffffffffffffffff9616179055600582015460801c9484600384015416906040519283527fba3938d4ae37f4070093887587ed892bcc4eb89919a99eebdab746f25f0ed41460203394a4015416612ad3565b60017f9b779b17422d0df92223018b32b4d1fa46e071723d6817e2486d003becc55f0055005b8590857fb4a51592000000000000000000000000000000000000000000000000000000005f5260045260245260445260645ffd5b7fb690da62000000000000000000000000000000000000000000000000000000005f526004524360245260445ffd5b7f344b0904000000000000000000000000000000000000000000000000000000005f523360045260245260445ffd5b3461030657602060031936011261030657600435805f52600160205260405f2090611c6781836132b7565b73ffffffffffffffffffffffffffffffffffffffff600383015416918233141580611db5575b611d855760408160027ff5598a993ea4d8e6ac77527d1ca079a5105b07a317a36151345b559bd322dcfa93017e050000000000000000000000000000000000000000000000000000000000007fff00ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff825416179055611d4173ffffffffffffffffffffffffffffffffffffffff600183015416916fffffffffffffffffffffffffffffffff600482015416905460e01c90612a3c565b815f526002602052825f2073ffffffffffffffffffffffffffffffffffffffff87165f52602052825f20611d76828254612571565b905582519182526020820152a3005b827f582dfe75000000000000000000000000000000000000000000000000000000005f523360045260245260445ffd5b5065ffffffffffff600282015460a01c164310611c8d565b34610306575f6003193601126103065760206040516108008152f35b3461030657608060031936011261030657600435611e0561250e565b906044359067ffffffffffffffff8211610306578160040160606003198436030112610306576064359067ffffffffffffffff8211610306576080600319833603011261030657825f52600160205260405f20936044611edd611e89611e6b85806129b5565b9190946020611e7d60248301896129b5565b968794919301896129b5565b938492919360405198878a98858a019c8d378801918483015f8152370101915f83528237015f8152037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282612656565b51902091611ee9612a06565b50611ef58685876132d7565b611eff8686612d7d565b819491431180159061211c575b6120e9575060068601548082036120bb57505090611f34611f39939260040192878688612dc4565b61338b565b1561208557600783901c6301ffffff16600184901b60fe16905f5260088301602052600160405f20911b8154179055611fd060028301611f8263ffffffff825460d01c16612a25565b7fffff00000000ffffffffffffffffffffffffffffffffffffffffffffffffffff7dffffffff000000000000000000000000000000000000000000000000000083549260d01b169116179055565b7fa3743a300d427675a62b86d4dbddc43ee80ccdf3b247e645efc1a88066078709602063ffffffff73ffffffffffffffffffffffffffffffffffffffff855416956fffffffffffffffffffffffffffffffff600473ffffffffffffffffffffffffffffffffffffffff60018901541697015416955f526002835260405f2073ffffffffffffffffffffffffffffffffffffffff88165f52835260405f20612078878254612571565b90556040519586521693a4005b8263ffffffff917fa91897d5000000000000000000000000000000000000000000000000000000005f526004521660245260445ffd5b7ff8467e3f000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b847f3ba8930b000000000000000000000000000000000000000000000000000000005f524360045260245260445260645ffd5b50804311611f0c565b34610306576020600319360112610306576020612158600435805f526001835261215360405f2091826127cd565b612817565b604051908152f35b34610306575f6003193601126103065760206040516317d784008152f35b3461030657602060031936011261030657600435805f5260016020525f61010060408220936121ac8161257e565b8281528260208201528260408201528260608201528260808201528260a08201528260c08201528260e082015201526002820190815492600360ff8560f01c166121f581612521565b14938154938460e01c9186156124dc575b7fff00ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff167e040000000000000000000000000000000000000000000000000000000000001780915560d01c63ffffffff1691600381015490838260e01c93849161226d916127b3565b90612277916127b3565b63ffffffff166004820154928360801c6005840154936001015494868660f01c906122a191612ac6565b8085108186180218906fffffffffffffffffffffffffffffffff166122c69085612a3c565b6122d08383612a3c565b6122d991612571565b946122f66fffffffffffffffffffffffffffffffff821684612571565b6123009089612a3c565b61230c9160801c612ac6565b9161231691612a3c565b61231f91612ac6565b9373ffffffffffffffffffffffffffffffffffffffff16604051916123438361257e565b73ffffffffffffffffffffffffffffffffffffffff168252602082019873ffffffffffffffffffffffffffffffffffffffff16895280604083015260608201998a526080820196875260a0820195865260c0820192835260e0820193845261010082019485525f52600260205260405f208351825173ffffffffffffffffffffffffffffffffffffffff1673ffffffffffffffffffffffffffffffffffffffff165f528160205260405f20908154906123fb91612571565b9055845190895173ffffffffffffffffffffffffffffffffffffffff1673ffffffffffffffffffffffffffffffffffffffff165f5260205260405f209081549061244491612571565b90555173ffffffffffffffffffffffffffffffffffffffff16965173ffffffffffffffffffffffffffffffffffffffff1697511515945163ffffffff16935163ffffffff16905163ffffffff169151925193604051958652602086015260408501526060840152608083015260a082015260c07f702ec93e7be07019c245c47520fdd6abc647b6cbeefba08be2d2081b0e7a22d991a4005b6124e68585613260565b6124fe63ffffffff6124f78561277c565b1685612d7d565b8091504311156119725750612206565b6024359063ffffffff8216820361030657565b60061115610f5657565b6004359073ffffffffffffffffffffffffffffffffffffffff8216820361030657565b6024359073ffffffffffffffffffffffffffffffffffffffff8216820361030657565b9190820180921161116957565b610120810190811067ffffffffffffffff82111761259b57604052565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52604160045260245ffd5b60c0810190811067ffffffffffffffff82111761259b57604052565b60a0810190811067ffffffffffffffff82111761259b57604052565b6102a0810190811067ffffffffffffffff82111761259b57604052565b610220810190811067ffffffffffffffff82111761259b57604052565b6060810190811067ffffffffffffffff82111761259b57604052565b90601f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0910116810190811067ffffffffffffffff82111761259b57604052565b604051906126a48261261d565b5f610200838281528260208201528260408201528260608201528260808201528260a08201528260c08201528260e08201528261010082015282610120820152826101408201528261016082015282610180820152826101a0820152826101c0820152826101e08201520152565b60043573ffffffffffffffffffffffffffffffffffffffff811681036103065790565b60243573ffffffffffffffffffffffffffffffffffffffff811681036103065790565b6102043573ffffffffffffffffffffffffffffffffffffffff811681036103065790565b63ffffffff7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff9116019063ffffffff821161116957565b9063ffffffff8091169116039063ffffffff821161116957565b6002015460f01c60ff166127e081612521565b156127e85750565b7fa5d15e1f000000000000000000000000000000000000000000000000000000005f526004525f60245260445ffd5b61283b73ffffffffffffffffffffffffffffffffffffffff60038301541691612fc9565b61299e6040519160208301938452604083019073ffffffffffffffffffffffffffffffffffffffff61020080928281511685528260208201511660208601526fffffffffffffffffffffffffffffffff60408201511660408601526fffffffffffffffffffffffffffffffff60608201511660608601526fffffffffffffffffffffffffffffffff60808201511660808601526fffffffffffffffffffffffffffffffff60a08201511660a086015267ffffffffffffffff60c08201511660c086015263ffffffff60e08201511660e086015263ffffffff6101008201511661010086015263ffffffff6101208201511661012086015261ffff6101408201511661014086015261ffff6101608201511661016086015267ffffffffffffffff6101808201511661018086015267ffffffffffffffff6101a0820151166101a08601526101c08101516101c08601526101e08101516101e0860152015116910152565b61024081526129af61026082612656565b51902090565b9035907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe181360301821215610306570180359067ffffffffffffffff82116103065760200191813603831361030657565b60405190612a138261263a565b5f604083828152606060208201520152565b63ffffffff1663ffffffff81146111695760010190565b8181029291811591840414171561116957565b60027f9b779b17422d0df92223018b32b4d1fa46e071723d6817e2486d003becc55f005414612a9e5760027f9b779b17422d0df92223018b32b4d1fa46e071723d6817e2486d003becc55f0055565b7f3ee5aeb5000000000000000000000000000000000000000000000000000000005f5260045ffd5b9190820391821161116957565b73ffffffffffffffffffffffffffffffffffffffff16908115612cf85734612cc8576040517f70a08231000000000000000000000000000000000000000000000000000000008152306004820152602081602481865afa908115611006575f91612c96575b50604051907f23b872dd000000000000000000000000000000000000000000000000000000005f5233600452306024528260445260205f60648180885af160015f5114811615612c77575b826040525f60605215612c4b577f70a08231000000000000000000000000000000000000000000000000000000008252306004830152602082602481875afa8015611006575f90612c17575b612bd99250612ac6565b91818303612be657505050565b7f43a670fe000000000000000000000000000000000000000000000000000000005f5260045260245260445260645ffd5b506020823d602011612c43575b81612c3160209383612656565b8101031261030657612bd99151612bcf565b3d9150612c24565b837f5274afe7000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b6001811516612c8d57843b15153d151616612b83565b823d5f823e3d90fd5b90506020813d602011612cc0575b81612cb160209383612656565b8101031261030657515f612b38565b3d9150612ca4565b7f195a3ca1000000000000000000000000000000000000000000000000000000005f525f6004523460245260445ffd5b8091503403612d045750565b7f195a3ca1000000000000000000000000000000000000000000000000000000005f526004523460245260445ffd5b5460e01c9163ffffffff169082821015612d4c57505050565b7f99869e2e000000000000000000000000000000000000000000000000000000005f5260045260245260445260645ffd5b63ffffffff612db6612dc192949394612db065ffffffffffff600283015460a01c1691549684808960a01c169116612a3c565b90612571565b9360c01c1683612571565b90565b9291612dce612a06565b50602067ffffffffffffffff602473ffffffffffffffffffffffffffffffffffffffff6002880154169560405196879384927fd9cbad2f0000000000000000000000000000000000000000000000000000000084521660048301525afa8015611006575f90612ee9575b61ffff935063ffffffff604051926020840194468652306040860152606085015216608083015260a082015260a08152612e7360c082612656565b51902091600360018201549101547fffffffffffff000000000000000000000000000000000000000000000000000060405191818460301b16602084015260301b166026820152600c8152612ec9602c82612656565b60405193612ed68561263a565b8452602084015260e01c16604082015290565b506020833d602011612f15575b81612f0360209383612656565b810103126103065761ffff9251612e38565b3d9150612ef6565b919081612f3491612f2e81866127cd565b84612d33565b612f4181600884016137e9565b6003811015610f565760018114612fc157600214612fba5760ff600283015460f01c16612f6d81612521565b60018114612fb357600290612f8181612521565b03612fac57612f8f91612d7d565b90431115612fa7574311612fa257600190565b600390565b505f90565b5050600590565b5050505f90565b5050600490565b505050600290565b612fd1612697565b5073ffffffffffffffffffffffffffffffffffffffff815460018301549060048401549360058101549167ffffffffffffffff60028301549481600385015460a01c169260076006860154950154956040519961302d8b61261d565b8983168b5289841660208c01526fffffffffffffffffffffffffffffffff811660408c015260801c60608b01526fffffffffffffffffffffffffffffffff811660808b015260801c60a08a015265ffffffffffff8760a01c1660c08a015263ffffffff8160a01c1660e08a015263ffffffff8160c01c166101008a015260e01c61012089015261ffff8160e01c166101408901528060f01c61016089015260a01c166101808701526101a08601526101c08501526101e08401521661020082015290565b6044356fffffffffffffffffffffffffffffffff811681036103065790565b6064356fffffffffffffffffffffffffffffffff811681036103065790565b6084356fffffffffffffffffffffffffffffffff811681036103065790565b60a4356fffffffffffffffffffffffffffffffff811681036103065790565b6101243563ffffffff811681036103065790565b6101043563ffffffff811681036103065790565b60e43563ffffffff811681036103065790565b81471061323057604051906020820182811067ffffffffffffffff82111761259b575f9373ffffffffffffffffffffffffffffffffffffffff859493858095819560405252165af1156131f757565b3d15613208576040513d5f823e3d90fd5b7fd6bda275000000000000000000000000000000000000000000000000000000005f5260045ffd5b50477fcf479181000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b6002015460f01c60ff169061327482612521565b60028203613280575050565b7fa5d15e1f000000000000000000000000000000000000000000000000000000005f526004526132af81612521565b60245260445ffd5b6002015460f01c60ff16906132cb82612521565b60018203613280575050565b8260086132f9926132e88582613260565b6132f3838683612d33565b016137e9565b6003811015610f56576001811461335057600214613315575050565b63ffffffff92507fb1339d94000000000000000000000000000000000000000000000000000000005f5260045216602452600460445260645ffd5b63ffffffff83837fb1339d94000000000000000000000000000000000000000000000000000000005f5260045216602452600260445260645ffd5b9291604051936106008501906109c086016040526f024aa2b2f08f0a91260805272dc5105160808701527fc6e47ad4fa403b02b4510b647ae3d1770bac0326a805bbefd48056c8c121bdb860a08701526f13e02b6052719f607dacd3a088274f6560c08701527f596bd0d09920b61ab5da61bbdc7f5049334cf11213945d57e5ac7d055d042b7e60e08701526f0d1b3cc2c7027888be51d9ef691d77bc6101008701527fb679afda66c73f17f9ee3837a55024f78c71363275a75d75d86bab79f74782aa6101208701526f13fa4d4a0ad8b1ce186ed5061789213d6101408701527f993923066dddaf1040bc3ff59f825c78df74f2d75467e25e0f55f8a00fa030ed61016087015261349d83806129b5565b9390946134ad60208301836129b5565b949091606060806134c160408701876129b5565b9290960135981496876137de575b50866137d3575b50856137a9575b60806106408b0198893760806106c08b0193843760806107408b019485376107c08a019687528561378f575b50888561359c575b505050505090501561359657608090835e5f9060015b600183108061358f575b156135645750600160806101808285600302010285016101e06107e0818702880101600c5afa60803d1416920191613527565b91509181613577575b5060015f51141690565b602091506106005f91600f5afa60203d14165f61356d565b5080613531565b505f9150565b608095507f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001869495976136648660405160208c01517f9bbd5953066abae342f14ba352f3ea2881906d81081dbc348ae5d45bba8d97c082528c51602083015260208151910120604082015260408c0151606082015220998a809652836101006040518881527f7e4f9704e66d35d47826b1a53b2aed912292a73bd4ab212ff39ed7f7de501fbc602082015260a06106208901604083015e855160e082015220069586916139f1565b9190995f527f5f620967d8eb139f0e6ad27c1b9c7f90b5f9575b64ae918deae8b89a2ae939f06020527ffcf5e095d5d00af600db18cb2c04b3edd03cc744a2888ae40caa232946c5e7e16108408460405f2006956f17f1d3a73197d7942695638c4fa9ac0f6107e08201527fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb6108008201526f08b3f481e3aaa0f1a09e30ed741d8ae461082082015201525190086108608b015283836108808c015e7f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001036109008a015282846109208b015e7f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001036109a089015261030088015e61048086015e805f80808088613511565b819550906137a2916101808b0190613884565b935f613509565b7f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001871095506134dd565b60801495505f6134d6565b60801496505f6134cf565b600391600781901c6301ffffff169060011b60fe1691905f5260205260405f2054901c166003811015610f565790565b6101443561ffff811681036103065790565b6101643561ffff811681036103065790565b60c43567ffffffffffffffff811681036103065790565b6101843567ffffffffffffffff811681036103065790565b6101a43567ffffffffffffffff811681036103065790565b919061389083806129b5565b9290916138b36101006138a660208801886129b5565b92909760408101906129b5565b91909614918215926139e4575b5081156139d7575b506139ce57610380816101006139409560808295019582604051928337828083019a8b37826102008301998a3760206103008320910152855e82610200820197885e0193845e60608101516040820151176020820151825117179060e081015160c08201511790608060a08201519101511717171590565b91821561398f575b50811561395457501590565b61398b915060608101516040820151176020820151825117179060e081015160c08201511790608060a08201519101511717171590565b1590565b6139c791925060608101516040820151176020820151825117179060e081015160c08201511790608060a08201519101511717171590565b905f613948565b50505050505f90565b610100915014155f6138c8565b610100141591505f6138c0565b92919060405193614520850160405260408101516020820151935f8551600c810615610181821016905f8a525f60208b01525f60408b01525f60608b01525f905f9060808c016020819b8682820194020101905b8d82841061433357505050506380000000901591806104808d015282157c0100000001000000010000000100000001000000010000000100000001026104a08d0152101716029081158015614327575b61431957819061052089019182806104c08c0152610d208b016104e08c01526115208b016105008c01525b6125208b018110821761425557505050602084015151600c811480614248575b15613c4e5750505061ffff915016915f92610480860151915190806104c0880151945f525b613b175750505050905b600192604052565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0193846020528460405f207f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff0000000180866fffffffffffffffffffffffffffffffff841606860192816118006107e086600d1c168b0101519160801c916110006107e08760071c168c0101510909816108006107e08560011c168a0101516107e08560051b168a015109099060181c9283613bf6575b7f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff000000019293500894613b05565b836120008801945b613c085750613bcb565b916108009193507f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001906107e08460051b1686015190099301928792909160061c80613bfe565b5f93926204000011908161423c575b50614230575b5f8581529183915b61ffff821683106140b757505050600c60208294015151145f14613da4575090926104808601519051926104c0870151906104e088015193806105008a0151925f525b613cbe5750505050505090613b0f565b957ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe7f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff000000019701968791826020528160405f208180896fffffffffffffffffffffffffffffffff8416068c019260801c6107e08460071c1689015109916107e0808260011c168c01519160051b168901510909600184176020528260405f2081808a6fffffffffffffffffffffffffffffffff8416068d019260801c6107e08460071c168a015109916107e0808260011c168d01519160051b168a0151090901900896613cae565b9350905061048085015185516020870151936104c0880151916104e089015194806105008b0151935f525b613de0575050505050505090613b0f565b7ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0180978160205260405f20866fffffffffffffffffffffffffffffffff8216067c01000000010000000100000001000000010000000100000001000000018102858b8201601f1c7c0100000001000000010000000100000001000000010000000100000001169101601f1c7c010000000100000001000000010000000100000001000000010000000116017c01000000010000000100000001000000010000000100000001000000010260db1c8d0160800151019060801c8160071c6107e016860151907f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff000000019109908060011c6107e0168901519060051b6107e016870151907f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff000000019109907f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff0000000191096001831760205260405f20876fffffffffffffffffffffffffffffffff8216068d7c01000000010000000100000001000000010000000100000001000000018202878d8201601f1c7c0100000001000000010000000100000001000000010000000100000001169101601f1c7c010000000100000001000000010000000100000001000000010000000116017c01000000010000000100000001000000010000000100000001000000010260db1c0160800151019060801c8160071c6107e016870151907f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff000000019109908060011c6107e0168a01519060051b6107e016880151907f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff000000019109907f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff000000019109017f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001910897613dcf565b9091928360205260405f20907f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001808c611d206104808201516fffffffffffffffffffffffffffffffff87160660807c01000000010000000100000001000000010000000100000001000000016104a085015183028160608701518201601f1c168260408801518301601f1c160190828060208901518301601f1c1691885101601f1c1601010260db1c84010151019560801c916107e087600d1c1601015109818d816115206107e08860071c168301015191610520610d206107e08a60011c1683010151916107e08a60051b16010151090909916125208c019060181c805b6141f05750507f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff0000000161ffff9260019208940192919050613c6b565b90927f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001610800916107e08460051b16860151900993019060061c806141b6565b61fffe82169250613c63565b60cc915011155f613c5d565b5062040000831015613ae0565b6108008101908260018252614270575b509060061c90613ac0565b8193916040841061430a575b916001925b80831061429257505050915f614265565b9091927f73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff000000018381818181818160808c83838181816101009f81838281938a52098060208901520980604087015209806060850152099182910152098060a08c0152098060c08a0152098060e08801520993019190614281565b506001830160051b810161427c565b50505050505090505f905f90565b5061ffff831615613a95565b85979596919293966143ac575b50600c7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff60209288519765ffffffffffff8960a01c16918291821515908b60d01c1116169a808a60d01c038752019760d01c010197660100000000000089101696019101919091613a45565b7f1fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0600386901c16018051638000000089900360ff87161b1790526020909301928d61434056fea26469706673582212209c829e4902c6837ebdc9642d9c3f92c4516d89e0c9c64dfb8b7ff0af19e186d464736f6c63430008250033";
+  const _bytecode = "0x6101c080604052346102e057604081616bd7803803809161002082856102e4565b8339810103126102e05763ffffffff610044602061003d84610307565b9301610307565b916040516100536040826102e4565b600a815260208101906954616c6c79737469636b60b01b82526040519161007b6040846102e4565b600183526020830191603160f81b835261009481610318565b610120526100a184610318565b61014052519020918260e05251902080610100524660a0526040519060208201927f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f8452604083015260608201524660808201523060a082015260a0815261010a60c0826102e4565b5190206080523060c0521690600282106102ac5763ffffffff169060028210801561029f575b61026a576101605261018052604051610fd08082016001600160401b03811183821017610256578291615c07833903905ff0801561024b576101a0526040516158839081610384823960805181613d9b015260a05181613e58015260c05181613d6c015260e05181613dea01526101005181613e1001526101205181611185015261014051816111af015261016051818181610cf10152818161135a0152818161166601528181611d3701528181611d7b01528181611f92015281816127c5015281816131d5015281816135c701528181613b870152613c4101526101805181818161018a015281816104e601528181613c9201528181613e9401526149a601526101a05181818161137c015281816123a601526127060152f35b6040513d5f823e3d90fd5b634e487b7160e01b5f52604160045260245ffd5b60405163f191a03160e01b815260206004820152600c60248201526b6e6f7469636545706f63687360a01b6044820152606490fd5b5063010000008211610130565b60405163f191a03160e01b815260206004820152600b60248201526a65706f6368426c6f636b7360a81b6044820152606490fd5b5f80fd5b601f909101601f19168101906001600160401b0382119082101761025657604052565b519063ffffffff821682036102e057565b601f815111610343576020815191015160208210610334571790565b5f198260200360031b1b161790565b604460209160405192839163305a27a960e01b83528160048401528051918291826024860152018484015e5f828201840152601f01601f19168101030190fdfe6080806040526004361015610012575f80fd5b5f905f3560e01c9081630302fe611461293857508063068c04b31461272a57806309148a24146126e75780632226bed61461229357806326da5c81146122055780632ae8bdfe14612187578063370698f214611ec45780634fce61b214611dee578063636f35d314611dba57806369d7635514611d9e57806374c259c614611d645780637667180814611d20578063773c649c146115a35780637aea794e146112de5780638340f5491461126757806384b0196e1461116b5780639427c7d6146110d55780639441bac014610e5257806396c9b7a414610c635780639ed5540314610ba0578063a0cf0aea14610b84578063ae97fb3514610b53578063b3ab15fb14610add578063b81bc8cc1461086d578063c3700ad914610851578063d9caed12146107da578063df156b961461034c578063e13255e9146102b3578063e1bca7f414610238578063f970c3b7146101b05763fa7c3e3514610173575f80fd5b346101ad57806003193601126101ad5760206040517f00000000000000000000000000000000000000000000000000000000000000008152f35b80fd5b506101ce6101bd36612a07565b6101c8939193613094565b82614ba4565b6101d9818484613ece565b6040519081527fb12cc3af850930c425afde0f5632a77fbe65f820e085c2b6e03429bbc40575b560206001600160a01b0380339616941692a4807f9b779b17422d0df92223018b32b4d1fa46e071723d6817e2486d003becc55f005d80f35b50346101ad5760603660031901126101ad576102526129db565b9061025b6129f1565b906044359263ffffffff841684036102af576001600160a01b03918260409216815260066020522091165f5260205263ffffffff60405f2091165f52602052602063ffffffff60405f205416604051908152f35b5080fd5b50346101ad5760203660031901126101ad576040610100916102d3612cd0565b506004358152600360205220546102f26102eb612cd0565b9182614e4e565b60e060405191805161030381612a9f565b835260208101511515602084015260408101516040840152606081015160608401526080810151608084015260a081015160a084015260c081015160c0840152015160e0820152f35b50346101ad5761035b36612a65565b90610367939293613094565b6001600160a01b0361037885612bc5565b16331415806107be575b6107ac5761039092936132cb565b61039981613d39565b60c08101916103b283516103ac84613e7e565b90612b76565b906103bb61304d565b926001830180841161079857845260a08101926103e88451805160051b0151906080606083015192015190565b5060608601527fc5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470608086015261041d82613472565b6020820151946101008301519585519685869382519980518061076b575b50608060e089015101519b8c8a8351915b8260018301109081610752575b5015610468576001018e61044c565b9d505b8d811180610740575b15610481575f190161046b565b60018e806040930394835195838101875260051b9283920160051b01602086015e830184602082015201604052600882511161072c57816104c8916020938d525190614d94565b910193828551036020850190815101809152838651115f14610725577f0000000000000000000000000000000000000000000000000000000000000000025b8201808c106106ca5750506105329596979899039251148015906106bf575b6106b2575b5283615265565b8151604051604081019586604052519560408501516060860151906080870151895191603a8302602c0185526060860190819460a01b9060c01b179052606c8501526020608c8501998181019260051b01015b8082106106765750509180917f13c5b1bdcd1e02ebea6fc23af5e6a62c9ea536b606295b8e9852410a3a7bc2559389896106509a9b52601f80199101169182604052519020858a52600260205260408a205560408252818103602083015288815288808037886020820152603f601f19910116806040520390a261061d81836101a09060016101608201528260e08083015101520152565b81516040519182527f6967edc92d042bf548b48be0790d8d0ff0ee1f8d0b84a9ba337e5ce2af3f755660203393a3613a18565b807f9b779b17422d0df92223018b32b4d1fa46e071723d6817e2486d003becc55f005d80f35b9098603a60209160808c51606081015160301b604082015160601b178582015160901b825160e01b171783520151601a82015201990190610585565b600161014087015261052b565b508051821415610526565b906107218c926106e56106df60408501612bc5565b93612bc5565b9360405194859463031b682760e31b865260048601909493926001600160a01b0360609381608085019816845216602083015260408201520152565b0390fd5b5088610507565b885163539025a160e01b8b5260045260248afd5b508060051b8301515184511115610474565b905060016002830160051b86015151910110158f610459565b60051b81015160200151909a955091506107848a614e13565b946107908c518c614d94565b01995f61043b565b634e487b7160e01b83526011600452602483fd5b6282e6cd60e61b835233600452602483fd5b506107d46107ce60208601612bc5565b33613d00565b15610382565b50346101ad576106506107ec36612a07565b916107f5613094565b6107ff83836140a1565b61080a833383613c01565b6040518381526001600160a01b0383169033907fa4195c37c2947bbe89165f03e320b6903116f0b10d8cfdb522330f7ce6f9fa2460206001600160a01b03861692a461410c565b50346101ad57806003193601126101ad576020604051601e8152f35b50346101ad576108929061088036612a65565b9061088c949294613094565b846132cb565b9160e0830190602082510151610ac9576101a084019384515f198114908115610a9c575b50610a81576108c481613472565b60a08101926108df6108d98551885190614d94565b83614dea565b61092461091e6108ef8651614e13565b8060051c8160041c178060021c178060041c178060081c178060101c178060201c178060401c17801991011690565b8361563e565b92859460c084015197516002810190818111610a6d57602001809111610a595761065097981180610a3e575b80610a20575b6109dd575b506109ce92916109908260406003940196610981602061097a8a612bc5565b9301612bc5565b61098a8a612c19565b92613fb7565b600161016084015251528051604051908582527f0945663b2739941d1d4473e284e4323b519a26c4d5c2935c32b2e98da9326c1d60203393a3613a18565b6109d83391612bc5565b613afe565b60649195506109ef610a069151614e13565b61ffff6109ff6101408901613085565b1690612bf9565b0493838511610a16575b5f61095b565b9293508392610a10565b506001600160a01b03610a3560208401612bc5565b16331415610956565b506001600160a01b03610a5083612bc5565b16331415610950565b634e487b7160e01b88526011600452602488fd5b634e487b7160e01b89526011600452602489fd5b5184516369acd5ed60e01b8552600491909152602452604483fd5b905060c082015160028201809211610ab557105f6108b6565b634e487b7160e01b86526011600452602486fd5b8351635947dacd60e11b8452600452602483fd5b50346101ad5760203660031901126101ad576001600160a01b03610aff6129db565b33835260086020526040832082821673ffffffffffffffffffffffffffffffffffffffff1982541617905516337ffd489696792cc4c5d5b226c46f008e459c8ec9b746c49191d74bb92c19fd18678380a380f35b50346101ad57610650610b76610b6836612a65565b91610b71613094565b6132cb565b610b7f81613472565b613a18565b50346101ad57806003193601126101ad57602090604051908152f35b50346101ad5760403660031901126101ad576001600160a01b036040610bc46129db565b9282610bce6129f1565b94610bd7612d1e565b5016815260056020522091165f52602052608060405f2054610c3c610bfa612d1e565b9182906060906dffffffffffffffffffffffffffff811683526001600160501b038160701c16602084015263ffffffff8160c01c16604084015260e01c910152565b60606040519180518352602081015160208401526040810151604084015201516060820152f35b50346101ad57366003190161036081126102af576101c0136101ad57610160366101c31901126101ad576103243567ffffffffffffffff81116102af57610cb1610cc491369060040161295e565b610344359291610cbf613094565b6130ef565b906060602083015101356002811015610e4e5780610e315750610ce5613423565b610cef81836141a4565b7f0000000000000000000000000000000000000000000000000000000000000000610d1a8183612bf9565b610264359063ffffffff821690818303610e2d57610d389250612b76565b610284359063ffffffff821690818303610e2d57610d569250612b76565b6102a4359063ffffffff821690818303610e2d57610d749250612b76565b9060018201809211610e195760028301808411610ab55790610d9591612bf9565b5f19810191908211610e19578043108015610e10575b610ddf578461065085610dd0610dca87610dc484613472565b83613623565b91613a18565b610dd8612baf565b3390613afe565b849260a4945160405194636f9ab22760e01b8652506004850152602484015243604484015260648301526084820152fd5b50814311610dab565b634e487b7160e01b85526011600452602485fd5b8680fd5b83610e4c6044928551637e02d08760e01b8452600452612dda565bfd5b8380fd5b50346101ad57366003190161024081126102af576101c0136101ad576101c43567ffffffffffffffff81116102af57610e8f90369060040161295e565b6101e43567ffffffffffffffff8111610e4e57610eb090369060040161295e565b9092610204359267ffffffffffffffff84116110d1578360040160c06003198636030112610e2d576102243567ffffffffffffffff81116110cd57610ef990369060040161295e565b959094610f04613094565b809388956001600160a01b03610f18612b83565b1633036110a65790610f29916130ef565b97610f3389613d39565b610f3c89613472565b67ffffffffffffffff610f4e85613005565b16611080575b5050505060a085015180515f19810191908211610a595790610f7591612cbc565b5180519160c08701928351906001820180921161106c5711611050578585610fb592610f9f61304d565b9683604051818582372060808901528a88614d4d565b60408301511590811561103d575b50610ff7575160028101809111610ab5579181610b7f936106509695935260608501610fef8151613077565b9052846148c4565b60405163f191a03160e01b815260206004820152600660248201527f72616e67657300000000000000000000000000000000000000000000000000006044820152606490fd5b905060608084015191015114155f610fc3565b86518251631580eed360e31b8a52600491909152602452604488fd5b634e487b7160e01b8a52601160045260248afd5b61109d955083945092611096916024948a614250565b019061301a565b5f808080610f54565b60448b6001600160a01b036110b9612b83565b63582dfe7560e01b83523360045216602452fd5b8780fd5b8580fd5b50346101ad5760203660031901126101ad576040816060928280516110f981612abd565b828152826020820152015260043581526004602052206001600160501b0360405161112381612abd565b67ffffffffffffffff835460408460016001600160a01b0384169788875285602088019560a01c16855201541693019283526040519485525116602084015251166040820152f35b50346101ad57806003193601126101ad5761120b906111a97f0000000000000000000000000000000000000000000000000000000000000000615437565b906111d37f0000000000000000000000000000000000000000000000000000000000000000615437565b906020611219604051936111e78386612b25565b8385525f368137604051968796600f60f81b885260e08589015260e0880190612a41565b908682036040880152612a41565b904660608601523060808601528260a086015284820360c08601528080855193848152019401925b82811061125057505050500390f35b835185528695509381019392810192600101611241565b506112746101bd36612a07565b61127f818484613afe565b6040519081527f4174a9435a04d04d274c76779cad136a41fde6937c56241c09ab9d3c7064a1a960206001600160a01b0380339616941692a4807f9b779b17422d0df92223018b32b4d1fa46e071723d6817e2486d003becc55f005d80f35b503461159f573660031901610340811261159f576101c01361159f57610160366101c319011261159f576103243567ffffffffffffffff811161159f57806004019060c0600319823603011261159f57611336613094565b61133e612d53565b91611347614326565b835260046020840152611358613423565b7f0000000000000000000000000000000000000000000000000000000000000000907f00000000000000000000000000000000000000000000000000000000000000006001600160a01b0316803b1561159f575f6103449160405192838092635e1f740960e11b82526113cd60048301612de8565b6113da6101c48301612f29565b876103248301525afa80156115945761157f575b50835185526002602052604085205461156b5767ffffffffffffffff61141382613005565b166040850152611444602484019261143e61142e858561301a565b90816040519182372084886143f2565b43612b47565b9260c085019384526114558561451c565b600161016086015260e085016001815152845160808251015260c060606101008801510151915101525f196101a08601528451611490612b83565b90611499612b99565b907f15494bcd566f015bbc6052da2a8aa6e01e7ad2fe151bf96cc8d35b18fb9504316103206001600160a01b0380604051956114d487612de8565b6114e16101c08801612f29565b16951693a46114ee61304d565b936114f9848461301a565b908160405191823720608086015261151b611514858561301a565b90876145bf565b604085015115610ff757516001810180911161155757928492604461155093610b7f966106509998520135608087015261301a565b91846148c4565b634e487b7160e01b87526011600452602487fd5b83516353f4eaa160e01b8652600452602485fd5b61158c9195505f90612b25565b5f935f6113ee565b6040513d5f823e3d90fd5b5f80fd5b3461159f57602036600319011261159f5760043567ffffffffffffffff811161159f573660238201121561159f57806004013567ffffffffffffffff811161159f5760248201913660248360051b8301011161159f57611601613094565b8115611d115782356103c219368390030181121561159f57611627910161020401612bc5565b9161163182612ca4565b9261163f6040519485612b25565b828452601f1961164e84612ca4565b015f5b818110611cdb5750506001600160a01b0316917f000000000000000000000000000000000000000000000000000000000000000091905f5b8181106117cd578585604051809263880c6c6f60e01b8252602482016020600484015281518091526044830190602060448260051b8601019301915f905b82821061175c5785602081808803818b5afa908115611594575f91611721575b5015611712575f7f9b779b17422d0df92223018b32b4d1fa46e071723d6817e2486d003becc55f005d005b63c3b0d8cd60e01b5f5260045ffd5b90506020813d602011611754575b8161173c60209383612b25565b8101031261159f5751801515810361159f57816116e7565b3d915061172f565b919360019193955060206117bd81926043198b820301865288519081518152838201518482015261ffff604083015116604082015260806117ac606084015160a0606085015260a0840190612a41565b920151906080818403910152612a41565b96019201920186949391926116c7565b846001600160a01b036117ed6101e06117e7858789612c6d565b01612bc5565b1603611caa576117fe818385612c6d565b906118098188612cbc565b5161182261181b61032085018561301a565b90856132cb565b926101c081016118328183613454565b610340820190611842828461301a565b969060208201606081510135600281101561159f57600114935f90878e868815611c6f579050602092935060e091500151015115611c5b5783515f52600460205260405f209067ffffffffffffffff6040805161189e81612abd565b8454906001600160501b036001856001600160a01b0385169485855260a01c169788602085015201541692839101528194917fe630efaa2379f85450abb6eb4404048d9ed34a7a02a02401f7ffb1d8f82fc04660208a5192604051908152a35b169a61191c63ffffffff6119156102808c01612b65565b168d612b76565b61193863ffffffff6119316102a08d01612b65565b1682612b76565b8d4311801590611c52575b611c3857508f611956611977918f612b47565b92611961848a6141a4565b61196f8460a08b0151615692565b919098615475565b61198087613472565b61198a8288614210565b611c2057600161016088015260e08701956119aa60808851015184612c0c565b5f19810195908611611c0c576001600160ff1b0386168603611c0c57611ad799896001600160a01b039860a08b611a999a6001606060209f510191811b1b815117905251016119f98151613077565b905282159586611c01575b506040937f7a249b014630599c4236eb219050ee7f308ecb45cf6755e5f4a1832b67c402129593611a6b611a7c94611a76948a5f14611bf6576064611a5d61ffff611a56610160611a65955101613085565b168a612bf9565b048098612c0c565b90614dea565b611bc5575b83612b76565b8b615046565b8951938251918252151589820152a3611a9485613a18565b612bc5565b16611aa861038087018761301a565b5f8b6040949394519788958694859363473401bb60e11b85526004850152604060248501526044840191612bd9565b03925af1918215611594575f92611b8e575b5092611b75611b6e611b859460c060019a611b6e966080995191604051927f5d87838202a7dbeb9ad21121d6b62a582bdee99803a5dad1f87d0aa8302de419845246602085015230604085015260608401528a83015260a0820152208852610200840135602089015261ffff611b626102408601613085565b1660408901528361301a565b36916143ac565b606086015261036081019061301a565b91015201611689565b9150926020823d8211611bbd575b81611ba960209383612b25565b8101031261159f5790519092611b75611ae9565b3d9150611b9c565b611bf18d602060e05f928051845260048352836001604082208281550155600161016082015201510152565b611a70565b50611a658780612c0c565b431195506040611a04565b634e487b7160e01b5f52601160045260245ffd5b508551635a3caaab60e11b5f5260045260245260445ffd5b8d633ba8930b60e01b5f524360045260245260445260645ffd5b50804311611943565b83516316e40ac760e31b5f5260045260245ffd5b67ffffffffffffffff9263ffffffff611c9d610260611c96879660c0611ca4970151612bf9565b9301612b65565b1690612b76565b166118fe565b6101e06117e7611cc49287946001600160a01b0396612c6d565b90630850021160e21b5f526004521660245260445ffd5b602090604051611cea81612b09565b5f81525f838201525f60408201526060808201526060608082015282828901015201611651565b631d72675b60e01b5f5260045ffd5b3461159f575f36600319011261159f576020611d5c7f000000000000000000000000000000000000000000000000000000000000000043612b47565b604051908152f35b3461159f575f36600319011261159f5760206040517f00000000000000000000000000000000000000000000000000000000000000008152f35b3461159f576101c036600319011261159f576020611d5c614326565b3461159f57602036600319011261159f576020611ddd611dd86129db565b612c3d565b6001600160a01b0360405191168152f35b3461159f573660031901610220811261159f576101c01361159f576101c43567ffffffffffffffff811161159f57611e2a90369060040161295e565b6101e43567ffffffffffffffff811161159f57611e4b90369060040161295e565b9190610204359267ffffffffffffffff841161159f5760c0600319853603011261159f57611e82610b7f93611e9f96610cbf613094565b93611e8c85613d39565b611e9585613472565b6004019184614250565b5f7f9b779b17422d0df92223018b32b4d1fa46e071723d6817e2486d003becc55f005d005b3461159f57611ee2611ed53661298c565b9061088c94929394613094565b611eeb816133e7565b611ef58284613454565b60e081016020815101516121735760c082015190611f1382846141a4565b611f1c83613472565b611f268284614210565b61215b57600460206001600160a01b03611f3f87612bc5565b1660405192838092633ca3714f60e21b82525afa8015611594575f90612110575b67ffffffffffffffff915016611f768143612b47565b9060018201809211611c0c57611f8b91612bf9565b9180611fb77f000000000000000000000000000000000000000000000000000000000000000085612b47565b036120fa57506040611e9f956117e78561010067ffffffffffffffff6120f197600160206120eb99826101606001600160501b039e015251015216980197611ffe89612c29565b886001875161200c81612abd565b33815260208101858152838a83019516855286515f5260046020526001600160a01b03808b5f209351161673ffffffffffffffffffffffffffffffffffffffff19835416178255517fffffffff0000000000000000ffffffffffffffffffffffffffffffffffffffff7bffffffffffffffff000000000000000000000000000000000000000083549260a01b1691161781550191511689198254161790558151886120b68b612c29565b87519384521660208301527f1258a21efc3e03bd3ac37666dd21a4dca4a490730b1f5f0e8e0a18bd867eeb83863393a3613a18565b92612c29565b16903390613c01565b82638b1746ef60e01b5f5260045260245260445ffd5b506020813d602011612153575b8161212a60209383612b25565b8101031261159f575167ffffffffffffffff8116810361159f5767ffffffffffffffff90611f60565b3d915061211d565b509051635a3caaab60e11b5f5260045260245260445ffd5b5051635947dacd60e11b5f5260045260245ffd5b3461159f57611e9f61219836612a07565b916121a1613094565b6121ab83836140a1565b6121be6121b784612c19565b3383613ece565b6040518381526001600160a01b0383169033907f066ba4a8f1b0176abba8cd70012fabcaa801a97916823e068d94ec15deb9037a60206001600160a01b03861692a461410c565b3461159f57604036600319011261159f5761221e6129db565b6001600160a01b0361222e6129f1565b915f602060405161223e81612aed565b8281520152165f5260076020526001600160a01b0360405f2091165f526020526040805f20546001600160801b038116906020835161227c81612aed565b838152019060801c81528251918252516020820152f35b3461159f573660031901610220811261159f576101c01361159f576101c43567ffffffffffffffff811161159f576122cf90369060040161295e565b906101e4356001600160a01b03811680820361159f576102043567ffffffffffffffff811161159f5761230690369060040161295e565b9461230f613094565b6001600160a01b0361231f612b83565b168314948515809581966126cd575b506126bb57916123426020928795946130ef565b956126ad575b612350613d62565b61239a8751926060890151996040519a8b9586956333370bbb60e21b875260048701526024860152604485015286606485015287608485015260c060a485015260c4840191612bd9565b03816001600160a01b037f0000000000000000000000000000000000000000000000000000000000000000165afa8015611594575f90612679575b611e9f95506123e385613472565b7f86617a7c1cd6f38a461e0db230b7342725a61aed55159cebe63043b5ce5514c66020865192604051908152a3612624575b7fe6db03e10fb12e7af2ca480b15144f3fbe94220538ebf26ff82f47133c49f0dd604060c084016124c860028251926124ee88602081015160e0820193602085510151612556575b6101a0830151905f198214612526575b5061249d6124976108ef61249060a087019461248a818751614d94565b97614fac565b9351614e13565b8d61563e565b9682888d6124b960206124b28f859901612bc5565b9401612bc5565b901561251f5761098a82612c19565b60016101408d01528a15612518576124e8926124e391612b76565b612b76565b89614dea565b6001610160890152515285519415612511575b82519182526020820152a2613a18565b505f612501565b50506124e8565b8492613fb7565b5160a0840151805160051b01516020015190915061254e602061010086015101918251612c0c565b90528d61246d565b82515f526004602052885f206001600160a01b036001600160501b0360018c519361258085612abd565b67ffffffffffffffff8154858116875260a01c166020860152015416918b81019283526125cf86602060e05f928051845260048352836001604082208281550155600161016082015201510152565b51166001600160a01b036125e285612bc5565b16810361260357506001600160501b036125fe91511684614dea565b61245d565b906125fe916001600160501b0361261b8d8701612bc5565b92511691613afe565b60a0820151805160051b0151602001516126749061264b9061264585613e7e565b90612bf9565b61010084015161265c828251612c0c565b9052612666612baf565b61266e612b99565b90613ece565b612415565b506020853d6020116126a5575b8161269360209383612b25565b8101031261159f57611e9f94516123d5565b3d9150612686565b6126b686613d39565b612348565b836282e6cd60e61b5f5260045260245ffd5b6126e091506126da612b99565b90613d00565b158861232e565b3461159f575f36600319011261159f5760206040516001600160a01b037f0000000000000000000000000000000000000000000000000000000000000000168152f35b3461159f5761274d61273b3661298c565b90612747949294613094565b836132cb565b91612757836133e7565b6127618183613454565b602060e08401510151156129245782515f52600460205260405f20926040519261278a84612abd565b84546001600160a01b038116855260a01c67ffffffffffffffff16926020850195848752600101546001600160501b031693604086019485527f00000000000000000000000000000000000000000000000000000000000000006127ed91612b47565b955167ffffffffffffffff1661280560c08301612b65565b63ffffffff1661281491612b76565b9060e00161282190612b65565b63ffffffff1661283091612b76565b804311156128e55750906001600160501b036001600160a01b036128d360406128df956117e76128cd611e9f9b8a8c7f3d059895d135302947e78cd97f9339bbd36fc4212e2b83ea6eb0b219cd119d6f60208b8b8e61288e81613472565b6128ba81602060e05f928051845260048352836001604082208281550155600161016082015201510152565b519451169451168951908152a388613623565b96613a18565b95511693511690612b76565b91613afe565b859083519060018101809111611c0c5760a49260405192636f9ab22760e01b84526004840152602483015243604483015260648201525f196084820152fd5b82516316e40ac760e31b5f5260045260245ffd5b3461159f57602036600319011261159f576020906004355f526002825260405f20548152f35b9181601f8401121561159f5782359167ffffffffffffffff831161159f576020838186019501011161159f57565b6003198101610340811261159f576101c01361159f576004916101606101c31983011261159f576101c491610324359067ffffffffffffffff821161159f576129d79160040161295e565b9091565b600435906001600160a01b038216820361159f57565b602435906001600160a01b038216820361159f57565b606090600319011261159f576004356001600160a01b038116810361159f57906024356001600160a01b038116810361159f579060443590565b805180835260209291819084018484015e5f828201840152601f01601f1916010190565b9060031982016101e0811261159f576101c01361159f576004916101c4359067ffffffffffffffff821161159f576129d79160040161295e565b60041115612aa957565b634e487b7160e01b5f52602160045260245ffd5b6060810190811067ffffffffffffffff821117612ad957604052565b634e487b7160e01b5f52604160045260245ffd5b6040810190811067ffffffffffffffff821117612ad957604052565b60a0810190811067ffffffffffffffff821117612ad957604052565b90601f8019910116810190811067ffffffffffffffff821117612ad957604052565b8115612b51570490565b634e487b7160e01b5f52601260045260245ffd5b3563ffffffff8116810361159f5790565b91908201809211611c0c57565b6004356001600160a01b038116810361159f5790565b6024356001600160a01b038116810361159f5790565b6044356001600160a01b038116810361159f5790565b356001600160a01b038116810361159f5790565b908060209392818452848401375f828201840152601f01601f1916010190565b81810292918115918404141715611c0c57565b91908203918211611c0c57565b600160ff1b8114611c0c575f0390565b356001600160501b038116810361159f5790565b6001600160a01b0381165f5260086020526001600160a01b0360405f20541680155f14612c68575090565b905090565b9190811015612c905760051b8101359061039e198136030182121561159f570190565b634e487b7160e01b5f52603260045260245ffd5b67ffffffffffffffff8111612ad95760051b60200190565b8051821015612c905760209160051b010190565b60405190610100820182811067ffffffffffffffff821117612ad9576040525f60e0838281528260208201528260408201528260608201528260808201528260a08201528260c08201520152565b604051906080820182811067ffffffffffffffff821117612ad9576040525f6060838281528260208201528260408201520152565b604051906101c0820182811067ffffffffffffffff821117612ad9576040525f6101a083828152826020820152826040820152826060820152826080820152606060a08201528260c0820152612da7612cd0565b60e0820152612db4612d1e565b610100820152826101208201528261014082015282610160820152826101808201520152565b6002811015612aa957602452565b6004356001600160a01b03811680910361159f5781526024356001600160a01b03811680910361159f5760208201526044356001600160a01b03811680910361159f576040820152606435600281101561159f576002811015612aa95760608201526084356001600160501b03811680910361159f57608082015260a4356001600160501b03811680910361159f5760a082015260c4356001600160501b03811680910361159f5760c082015260e4356001600160501b03811680910361159f5760e08201526101043563ffffffff811680910361159f576101008201526101243561ffff811680910361159f576101208201526101443561ffff811680910361159f576101408201526101643561ffff811680910361159f576101608201526101843560ff811680910361159f576101808201526101a06101a435910152565b6101c4356001600160a01b03811680910361159f5781526101e4356001600160a01b03811680910361159f5760208201526102043560408201526102243563ffffffff811680910361159f5760608201526102443561ffff811680910361159f5760808201526102643563ffffffff811680910361159f5760a08201526102843563ffffffff811680910361159f5760c08201526102a43563ffffffff811680910361159f5760e08201526102c4356001600160501b03811680910361159f576101008201526102e43561012082015261014061030435910152565b3567ffffffffffffffff8116810361159f5790565b903590601e198136030182121561159f570180359067ffffffffffffffff821161159f5760200191813603831361159f57565b6040519061305a82612b09565b5f6080838281528260208201528260408201528260608201520152565b5f198114611c0c5760010190565b3561ffff8116810361159f5790565b7f9b779b17422d0df92223018b32b4d1fa46e071723d6817e2486d003becc55f005c6130e05760017f9b779b17422d0df92223018b32b4d1fa46e071723d6817e2486d003becc55f005d565b633ee5aeb560e01b5f5260045ffd5b916130f8612d53565b916131036004614369565b808452600460208501525f52600260205260405f205480156132b7578160405181878237209080820361329d575050603a843591602b19010493604051858152602081019560208160051b83010196602c603a8186019302850101905b81831061324657505050600c9293949560405260a08601520135608084015263ffffffff8160a01c16606084015260c01c604083015260e082016131b3815184515f52600360205260405f205490614e4e565b60018151516131c181612a9f565b6131ca81612a9f565b0361321957506131fa7f000000000000000000000000000000000000000000000000000000000000000043612b47565b60c08301526132088261451c565b61321182614ec5565b6101a0830152565b82519051519061322882612a9f565b63276065d160e21b5f5260045261323e81612a9f565b60245260445ffd5b60a06020828b603a945265ffffffffffff86358d8160e01c90528d846001600160501b038360901c169101528d6040838360601c1691015260301c1660608d0152601a86013560808d015201990192019197613160565b8451630b39e65160e01b5f5260045260245260445260645ffd5b8351633e7490e560e21b5f5260045260245ffd5b919290926132d7612d53565b926132e181614369565b9081855260208501525f52600260205260405f205480156132b7578160405181878237209080820361329d575050603a843591602b19010493604051858152602081019560208160051b83010196602c603a8186019302850101905b81831061339057505050600c9293949560405260a08601520135608084015263ffffffff8160a01c16606084015260c01c604083015260e082016131b3815184515f52600360205260405f205490614e4e565b60a06020828b603a945265ffffffffffff86358d8160e01c90528d846001600160501b038360901c169101528d6040838360601c1691015260301c1660608d0152601a86013560808d01520199019201919761333d565b60606020820151013590600282101561159f5760018203613406575050565b51637e02d08760e01b5f5260045261341e9150612dda565b60445ffd5b610160604051816101c48237206101a43580820361343f575050565b6339f2a57160e21b5f5260045260245260445ffd5b906101606101a091816040519182372091013580820361343f575050565b60e081019081519060808201519260c0820151600281105f1461361957505f925b6101a0830151808511613610575b50602001516135a7575b838311156135a1576134cf6134c08484614fac565b94600161016085015284612c0c565b6001600160ff1b0381168103611c0c57816080916060869451019081519060011b1c9052510152821561359c5760606020820151013591600283101561159f577f57fc671ac02097820b9e659e134e117e8ce2c1c2251957752622ab0b71f930d09260011491821561358d576135458582615046565b519382156135865780925b1561357d57506135785f5b604051938493846040919493926060820195825260208201520152565b0390a2565b6135789061355b565b5f92613550565b6135978582614dea565b613545565b505050565b50505050565b81515f5260046020526135ec67ffffffffffffffff60405f205460a01c167f000000000000000000000000000000000000000000000000000000000000000090612b47565b808410156135fb575b506134ab565b9092505f198101908111611c0c57915f6135f5565b935060206134a1565b6001190192613493565b60208101805193926136358184614210565b613a01576101608301906001825260e084019361365760808651015183612c0c565b5f198101908111611c0c576001600160ff1b0381168103611c0c5785516060019060011b6002901b815117905260a081018281519061369591615692565b50976136a46101208201613085565b61ffff166136b2908a612bf9565b60649004846136c46101408401613085565b61ffff166136d2908c612bf9565b606490049a84516136e290614e13565b613715908060051c8160041c178060021c178060041c178060081c178060101c178060201c178060401c17801991011690565b61371f908761563e565b8a51604001805161372f90613077565b905261373d60408601612bc5565b908d61374b60208801612bc5565b91885161375790614e13565b61378a908060051c8160041c178060021c178060041c178060081c178060101c178060201c178060401c17801991011690565b613794908b61563e565b61379d91612c0c565b906137a89087612b76565b6137b190612c19565b916137bb93613fb7565b6137c58382612b76565b6137cf9087614dea565b85516040805192835260208301949094529281018c90523392907f8315b8c1a8235b53c5d63f513ee2441e56a7d71abbcf926ac55ab88fee7c815390606090a48651604001519061018001359060ff821680920361159f5714613835575b505050505050565b6138cb9560016040956138dd6138d76002956124e3887fe6db03e10fb12e7af2ca480b15144f3fbe94220538ebf26ff82f47133c49f0dd9c519260208951015161393b575b6101a08201515f1981146138f8575b6138a76108ef612490836138a16138ad958751614d94565b96614fac565b8c61563e565b9e8f94858f602061097a6138c2928501612bc5565b61098a82612c19565b876101408c0152612b76565b86614dea565b525152519382519182526020820152a25f808080808061382d565b5060c08201518151805160051b0151602001516138ad916138a7916108ef916124909161392f60206101008a015101918251612c0c565b90529350505050613889565b81515f5260046020528c5f206001600160a01b036001600160501b038f8b90519361396585612abd565b67ffffffffffffffff8154858116875260a01c166020860152015416918f81019283526139b485602060e05f928051845260048352836001604082208281550155600161016082015201510152565b51166001600160a01b036139c787612bc5565b1681036139e857506001600160501b036139e391511683614dea565b61387a565b906139e3918f61261b6001600160501b03918901612bc5565b8251635a3caaab60e11b5f5260045260245260445ffd5b610160810151613a86575b61014081015115613a835761018081015180613a53575b50613a4f610100610120830151920151615114565b9055565b613a7d906020830151613a71613a6b60408301612bc5565b91612bc5565b61010085015191615067565b5f613a3a565b50565b60e081015160e08151613a9881612a9f565b613aa181612a9f565b602083015115613af8576101005b604084015160101b911717606083015160181b17608083015160201b1760a083015160401b1760c083015160601b1791015160801b1781515f52600360205260405f2055613a23565b5f613aaf565b91613bcd906001600160a01b03841693845f52600560205260405f206001600160a01b0385165f5260205260405f205491613b7c613b3a612d1e565b9384906060906dffffffffffffffffffffffffffff811683526001600160501b038160701c16602084015263ffffffff8160c01c16604084015260e01c910152565b613bba613bb2613bac7f000000000000000000000000000000000000000000000000000000000000000043612b47565b8561515f565b918451612b76565b8352828582613bef575b50505050615114565b915f5260056020526001600160a01b0360405f2091165f5260205260405f2055565b613bf893615067565b5f808285613bc4565b916001600160a01b03831692835f52600560205260405f206001600160a01b0384165f5260205260405f205491613c39613b3a612d1e565b613c6c613c667f000000000000000000000000000000000000000000000000000000000000000043612b47565b8461515f565b9080613c84575b90613bba849392613bcd9551612c0c565b613cb7816124e360208701517f000000000000000000000000000000000000000000000000000000000000000090612bf9565b8451818110613cc7575050613c73565b60405163031b682760e31b81526001600160a01b0386811660048301528816602482015260448101919091526064810191909152608490fd5b906001600160a01b038091169116818114918215613d1d57505090565b9091505f5260086020526001600160a01b0360405f2054161490565b6101a08101519060018201613d4c575050565b5163124b8bf760e21b5f5260045260245260445ffd5b6001600160a01b037f000000000000000000000000000000000000000000000000000000000000000016301480613e55575b15613dbd577f000000000000000000000000000000000000000000000000000000000000000090565b60405160208101907f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f82527f000000000000000000000000000000000000000000000000000000000000000060408201527f000000000000000000000000000000000000000000000000000000000000000060608201524660808201523060a082015260a08152613e4f60c082612b25565b51902090565b507f00000000000000000000000000000000000000000000000000000000000000004614613d94565b6101000151602081015180613ebf5750505f195b7f000000000000000000000000000000000000000000000000000000000000000080821015612c68575090565b613ec99151612b47565b613e92565b6001600160a01b03909291921691825f52600760205260405f206001600160a01b0382165f5260205260405f2054928360801c6001600160801b038516848101948086125f8312908015821691151617611c0c576001600160801b038611908115613f99575b50613f695750505f5260076020526001600160a01b0360405f2091165f5260205260405f20916001600160801b031916179055565b6001600160a01b03608494604051946362ebdabd60e01b8652600486015216602484015260448301526064820152fd5b868411915081613fab575b505f613f34565b5f80925050125f613fa4565b6001600160a01b039093929316805f52600760205260405f206001600160a01b0383165f526020526001600160801b03613ff960405f2054958660801c612c0c565b9416838101938085125f8312908015821691151617611c0c576001600160801b038511908115614083575b5061405157505f5260076020526001600160a01b0360405f2091165f5260205260405f209160801b179055565b84906001600160a01b03608494604051946362ebdabd60e01b8652600486015216602484015260448301526064820152fd5b858711915081614095575b505f614024565b5f80925050125f61408e565b6001600160a01b031680158015614103575b6140f15750801580156140da575b6140c85750565b633728b83d60e01b5f5260045260245ffd5b506dffffffffffffffffffffffffffff81116140c1565b630bc2c5df60e11b5f5260045260245ffd5b503081146140b3565b6001600160a01b0316806141305750906001600160a01b0361412e92166151c9565b565b916001600160a01b036040519263a9059cbb60e01b5f521660045260245260205f60448180865af19060015f5114821615614183575b604052156141715750565b635274afe760e01b5f5260045260245ffd5b90600181151661419b57823b15153d15161690614166565b503d5f823e3d90fd5b60a0810151805115612c9057602001515182108015614202575b6141ec57608060e082015101518211156141d6575050565b51635a3caaab60e11b5f5260045260245260445ffd5b51632d185ae560e21b5f5260045260245260445ffd5b506101a081015182116141be565b60e0614229910151916080606084015193015190612c0c565b5f19810191908211611c0c576001600160ff1b0382168203611c0c5760039160011b1c1690565b919093929367ffffffffffffffff61426786613005565b16946040840180518088111561430f5750956142ba95965261428c602082018261301a565b818197929561429961304d565b956142b38460405181868237208060808a0152878b6143f2565b8887614d4d565b60c084019485519360018501809511611c0c5760406142e593819686520135608087015283866148c4565b0151156142f0575050565b61412e9151906101a09060016101608201528260e08083015101520152565b87906379c7c8b560e01b5f5260045260245260445ffd5b6102206040517f0a64df8a783e1f2896f6ceaf97ecb8c65e3ad0615bb8baf872463f80cf1626af81524660208201523060408201526101c0600460608301372090565b610220906101c0604051917f0a64df8a783e1f2896f6ceaf97ecb8c65e3ad0615bb8baf872463f80cf1626af835246602084015230604084015260608301372090565b92919267ffffffffffffffff8211612ad957604051916143d6601f8201601f191660200184612b25565b82948184528183011161159f578281602093845f960137010152565b909167ffffffffffffffff61440960608501613005565b168043116145065760e06020926042928551916040870151606088015190604051947fb5f3131e4bf4a9c3f75a37d4ce2970fea147fd0cad16d9d38ef4c93c132a38a0865288860152604085015260608401526080830152604087013560a083015260c082015220614479613d62565b906040519161190160f01b83526002830152602282015220910151916144a360206124b285612bc5565b92826001600160a01b03821633036144ee575b50506144c28333613d00565b156144cc57505050565b6144e66144db61412e94612c3d565b9160a081019061301a565b92909161522f565b6144ff916144e6608085018561301a565b5f826144b6565b630f88f04960e41b5f526004524360245260445ffd5b602081016001600160a01b036145356040835101612bc5565b165f52600560205261454b60405f209151612bc5565b5f526020526101806145ba60405f208054906101208501526145ae6101008501918251906060906dffffffffffffffffffffffffffff811683526001600160501b038160701c16602084015263ffffffff8160c01c16604084015260e01c910152565b5160c08401519061515f565b910152565b915f918291600c810615801590614726575b61471457906001915f915b8183106146905750505050806040840152816060840152801561359c5760a435916001600160501b0383169283810361159f575060c4356001600160501b0381169081810361159f575002910201906084356001600160501b0381169081810361159f57818410614686575b505060e4356001600160501b0381169081810361159f5781841161466e57505060200152565b839050630e2b357b60e31b5f5260045260245260445ffd5b5091505f80614648565b909180939495508101359465ffffffffffff8660d01c9660a01c168601955f198701958110801561470b575b80156146fb575b6146dc57600c91600191880301959601930191906145dc565b86600c86633dda439b60e21b5f5204600452816024520360445260645ffd5b5065ffffffffffff8610156146c3565b508086106146bc565b631b91ee0960e31b5f5260045260245ffd5b5061018081116145d1565b929190935f915f93600c8106158015906148b9575b61471457906001915f915b818310614835575050505080831061482d575b5080604084015281606084015280156135a1576001600160501b0361478b60a08601612c29565b1602906001600160501b036147a260c08601612c29565b16020191608081016001600160501b036147bb82612c29565b16841061480f575b5060e0016001600160501b036147d882612c29565b1683116147e6575060200152565b826147f86001600160501b0392612c29565b90630e2b357b60e31b5f526004521660245260445ffd5b60e09193506148256001600160501b0391612c29565b1692906147c3565b91505f614764565b909180939596508101359565ffffffffffff8760d01c9760a01c168701965f19880196811080156148b0575b80156148a0575b61488157600c9160019189030196970193019190614751565b87600c86633dda439b60e21b5f5204600452816024520360445260645ffd5b5065ffffffffffff871015614868565b50808710614861565b506101808111614746565b919390926020830151946101008401519160a08501928351975f915f928151998b5180614b74575b50608060e08b015101519b8c5f8251915b8260018301109081614b5b575b5015614919576001018e6148fd565b9d505b8d811180614b49575b15614932575f190161491c565b8d604092939495969798999a9b9c9d9e6001920393835194838101865260051b9283920160051b01602085015e8201836020820152016040526008815111614b3557614988816020928b5260c08d015190614d94565b910193828551036020850190815101809152838651115f14614b2e577f0000000000000000000000000000000000000000000000000000000000000000025b8201808d10614b195750506149f395969798999a03925114801590614b0e575b614b01575b5286615265565b845192604051926040840191826040525196604081015160806060830151920151895191603a8302602c0186526060880190819460a01b9060c01b179052606c8701526020608c8701998181019260051b01015b808210614ac5575050928092918594895f7f13c5b1bdcd1e02ebea6fc23af5e6a62c9ea536b606295b8e9852410a3a7bc255999a9b52601f80199101169384604052519020885f52600260205260405f20556040855284830360208601528183526020830137015f6020820152603f601f19910116806040520390a2565b9098603a60209160808c51606081015160301b604082015160601b178582015160901b825160e01b171783520151601a82015201990190614a47565b60016101408a01526149ec565b5080518214156149e7565b906107218d926106e56106df60408501612bc5565b505f6149c7565b8a5163539025a160e01b5f5260045260245ffd5b508060051b8201515183511115614925565b905060016002830160051b85015151910110158f61490a565b60051b8c015160200151909a94509050614b8d8b614e13565b93614b9c60c08b01518d614d94565b01995f6148ec565b6001600160a01b031680614c0b5750803403614bf557905b81158015614bde575b614bcb57565b50633728b83d60e01b5f5260045260245ffd5b506dffffffffffffffffffffffffffff8211614bc5565b63195a3ca160e01b5f526004523460245260445ffd5b34614d36576040516370a0823160e01b815230600482015290602082602481845afa918215611594575f92614d02575b50604051926323b872dd60e01b5f52336004523060245260445260205f60648180855af160015f5114811615614ce3575b836040525f6060521561417157826024816020936370a0823160e01b82523060048301525afa8015611594575f90614caf575b614ca99250612c0c565b90614bbc565b506020823d602011614cdb575b81614cc960209383612b25565b8101031261159f57614ca99151614c9f565b3d9150614cbc565b6001811516614cf957813b15153d151616614c6c565b833d5f823e3d90fd5b9091506020813d602011614d2e575b81614d1e60209383612b25565b8101031261159f5751905f614c3b565b3d9150614d11565b63195a3ca160e01b5f525f6004523460245260445ffd5b93614d8f869261412e9783614d87986020614d7b60a0860151805160051b0151906080606083015192015190565b909b8c96918c8c615475565b015190614731565b61549e565b908151905f198260051b840151510181811115614de25761264582614dd386614dc485614dd997614ddf9a61559a565b60059790971b01516020015190565b92612c0c565b90612c0c565b90565b505050505f90565b908015614e0f578161014091614e096101006001950151918251612b76565b90520152565b5050565b80515f9291835b828110614e2657505050565b6001810160051b82015160200151858111614e45575b50600101614e1a565b94506001614e3c565b9060e09060ff8116614e5f81612a9f565b614e6881612a9f565b835260ff8160081c161515602084015260ff8160101c16604084015260ff8160181c16606084015263ffffffff8160201c16608084015263ffffffff8160401c1660a084015263ffffffff8160601c1660c084015260801c910152565b60e081015160e081015180614fa6575060c001519061010081016060815101518314614f9e57610180820190815115159081614f85575b50614f7357506020016001600160a01b03614f1a6040835101612bc5565b165f5260066020526001600160a01b03614f3860405f209251612bc5565b165f5260205263ffffffff8060405f209216165f5260205260405f2063ffffffff5f199154160163ffffffff8111611c0c5763ffffffff1690565b515f198101925082119050611c0c5790565b600185019150818511611c0c575160600151145f614efc565b5050505f1990565b91505090565b9091608060e083015101519160a0810191614fc98585855161559a565b9460018501808611611c0c57946002810180911195865b611c0c57818111158061503c575b1561503357614ffd8186614210565b615011575b61500b90613077565b86614fe0565b9661502b61500b916150248a8951615692565b5090612c0c565b979050615002565b50505092505050565b5082811115614fee565b90602061412e92015161266e602061506060408401612bc5565b9201612bc5565b6001600160a01b03909391931691825f52600660205260405f206001600160a01b0385165f52602052606060405f2091019081515f198101908111611c0c5763ffffffff809116165f5260205260405f2063ffffffff831663ffffffff1982541617905551925f198401938411611c0c576001600160a01b036040917f5307f360a17d64c44b89ab2bd7ffcbc2e99659909e861e12733a8cc86021ce5d93835196875260208701521693a3565b80516dffffffffffffffffffffffffffff81116140c857506020810180516001600160501b0381116140c857506060908251905160701b17604083015160c01b1791015160e01b1790565b906040820180519081831115614de25782905260208301805180156151c0578261518a828751612b47565b9403848111156151b15750935f606092856001970283510383525201838151019052010190565b93509150500281510390525f90565b50505050505f90565b814710615218575f8080936001600160a01b038294836040516151ed602082612b25565b52165af1156151f857565b3d15615209576040513d5f823e3d90fd5b63d6bda27560e01b5f5260045ffd5b504763cf47918160e01b5f5260045260245260445ffd5b919261523d919384846156dd565b15615246575050565b6001600160a01b0390631504c80f60e11b5f521660045260245260445ffd5b9061527360a0830151614e13565b818110156154315780915b6152b1838060051c8160041c178060021c178060041c178060081c178060101c178060201c178060401c17801991011690565b908181111561542a576152ed908060051c8160041c178060021c178060041c178060081c178060101c178060201c178060401c17801991011690565b90809282941461541f575b50506001600160a01b0361533360208501519361532d615326602061531f60408901612bc5565b9701612bc5565b948761563e565b9561563e565b9216805f52600760205260405f206001600160a01b0383165f5260205260405f2054936001600160801b036153748261536f878960801c612b76565b612c0c565b9516935f8512801516611c0c576001600160801b0385119182156153f2575b50506153c0575f5260076020526001600160a01b0360405f2091165f5260205260405f209160801b179055565b916001600160a01b0360849492604051946362ebdabd60e01b8652600486015216602484015260448301526064820152fd5b85871192509082615407575b50505f80615393565b1190508015615418575b5f806153fe565b505f615411565b925090505f806152f8565b5050505050565b8061527e565b60ff811690601f82116154665760405191615453604084612b25565b6020808452838101919036833783525290565b632cd44ac360e21b5f5260045ffd5b816040519182372090808203615489575050565b637505392160e11b5f5260045260245260445ffd5b905f925f935b8285106154b45750505050505050565b9091929394959685850135938460d01c9465ffffffffffff5f199160a01c168601019589861161558e57898711615586575b925b88811461556b57808501358060d01c9065ffffffffffff5f199160a01c16820101908782101561551c575050600c016154e8565b97878194999c9b98939a959c11918215615561575b5050615546575050600c0193919092946154a4565b88925063478bd3d160e01b5f5260045260245260445260645ffd5b109050825f615531565b89878763478bd3d160e01b5f5260045260245260445260645ffd5b8996506154e6565b50509650505050505050565b9092915f935f928051935b8481106155b3575050505050565b60018101858160051b840151519185831115615633575b101561562c576002820160051b830151515f1901905b858211615624575b818111156155fb575b50506001016155a5565b90600183999261561782958760016020920160051b0151015190565b920301020196905f6155f1565b8591506155e8565b84906155e0565b6001860192506155ca565b60649161264561568e9263ffffffff615688610100611c96604060e06020870151960151015161264561ffff6156776101208901613085565b1661ffff611c9d6101408a01613085565b16612c0c565b0490565b91909180515b60018111806156cd575b156156af575f1901615698565b6156be9293505f190190612cbc565b51906080602083015192015190565b50838160051b83015151116156a2565b906156e9848483615797565b506156f381612a9f565b159081615781575b5061577857813b15159283615713575b505050905090565b5f935061575760209561574960405193849289840196630b135d3f60e11b88526024850152604060448501526064840191612bd9565b03601f198101835282612b25565b51916207a120fa630b135d3f60e11b5f5114601f3d111616805f808061570b565b50505050600190565b90506001600160a01b038084169116145f6156fb565b90604183036157c1576157ba9250602081013591604082359201355f1a906157cb565b9192909190565b50505f9160029190565b91907f7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a08411615842579160209360809260ff5f9560405194855216868401526040830152606082015282805260015afa15611594575f516001600160a01b0381161561583857905f905f90565b505f906001905f90565b5050505f916003919056fea2646970667358221220de8dbfc47d54ff5e0e10b032f65cc0ea3614192245dd2af1b14ccfdb97947a1e64736f6c6343000825003360808060405234601557610fb6908161001a8239f35b5f80fdfe60806040526004361015610011575f80fd5b5f5f3560e01c8063150feca914610835578063404e4ab814610819578063bc3ee8121461026a5763ccdc2eec14610046575f80fd5b3461021d5760c036600319011261021d57602435906004356044356100696109a1565b9360843592831515840361021d5760a43567ffffffffffffffff811161021d576100979036906004016109b7565b8101969060408189031261021d57803567ffffffffffffffff811161021d57886100c2918301610c20565b97602082013567ffffffffffffffff811161021d576100e19201610c20565b67ffffffffffffffff8851169567ffffffffffffffff82511687810361025457506020890151602081519101206020830151602081519101201480610243575b61022c578015610221576080890151985b303b1561021d5760405163150feca960e01b8152995f918b91829161015f9190888c8c8c60048801610d07565b0381305afa8015610212576101f8575b87809950959697505f146101ed576080810151905b303b156101e9576101aa92604051978896879663150feca960e01b885260048801610d07565b0381305afa80156101de576101c5575b602082604051908152f35b6101d08380926109fa565b6101da57816101ba565b5080fd5b6040513d85823e3d90fd5b8580fd5b60a081015190610184565b94959650965f610207916109fa565b5f959493879061016f565b6040513d5f823e3d90fd5b5f80fd5b60a089015198610132565b8685631dd8290760e01b5f5260045260245260445ffd5b506040890151604083015114610121565b876379c7c8b560e01b5f5260045260245260445ffd5b3461021d573660031901610340811261021d576101c01361021d57610160366101c319011261021d57610324356001600160a01b036102a7610a76565b16156107f5576001600160a01b036102bd610a8c565b161580156107d2575b610795576001600160a01b036102da610aa2565b16151580610785575b6107485760ff6102f1610acf565b161561070b576101643561ffff811680820361021d5760649150116106ce5761ffff61031b610ae0565b16156106915761ffff61032c610ae0565b16610144359061ffff82169081830361021d576103499250610b04565b6101043563ffffffff81169081810361021d575060ff610367610acf565b1682810292818404149015171561067d5710610640576101e4356001600160a01b038116810361021d573b156106035761ffff6103a2610af2565b161580156105ed575b6105b05763ffffffff6103bc610b11565b16156105735763ffffffff6103cf610b11565b166102a4359063ffffffff82169081830361021d576103ee9250610b04565b816104068263ffffffff610400610b25565b16610b04565b10156104c057610414610ab8565b3b156104cd576001600160a01b0361042a610ab8565b169060405163495bc90160e01b8152602081600481865afa80156102125767ffffffffffffffff915f91610554575b50161061051757602060049160405192838092633ca3714f60e21b82525afa80156102125767ffffffffffffffff915f916104e8575b5016908180159182156104d5575b50506104cd576104ba9063ffffffff6104b4610b25565b16610bcf565b6104c057005b6104c8610b39565b610ea1565b6104c8610b74565b6104df9250610bcf565b1515818361049d565b61050a915060203d602011610510575b61050281836109fa565b810190610baf565b8361048f565b503d6104f8565b6040516105256040826109fa565b600b81527f6772616365426c6f636b730000000000000000000000000000000000000000006020820152610ea1565b61056d915060203d6020116105105761050281836109fa565b85610459565b6040516105816040826109fa565b600c81527f77696e646f77426c6f636b7300000000000000000000000000000000000000006020820152610ea1565b6040516105be6040826109fa565b600b81527f73616d706c65436f756e740000000000000000000000000000000000000000006020820152610ea1565b5061100061ffff6105fc610af2565b16116103ab565b6040516106116040826109fa565b600881527f76657269666965720000000000000000000000000000000000000000000000006020820152610ea1565b60405161064e6040826109fa565b601181527f636f6c6c61746572616c50657263656e740000000000000000000000000000006020820152610ea1565b634e487b7160e01b5f52601160045260245ffd5b60405161069f6040826109fa565b601381527f636f6d70656e736174696f6e50657263656e74000000000000000000000000006020820152610ea1565b6040516106dc6040826109fa565b600b81527f6c61746550657263656e740000000000000000000000000000000000000000006020820152610ea1565b6040516107196040826109fa565b600b81527f6272656163684c696d69740000000000000000000000000000000000000000006020820152610ea1565b6040516107566040826109fa565b600581527f746f6b656e0000000000000000000000000000000000000000000000000000006020820152610ea1565b5061078e610aa2565b3b156102e3565b6040516107a36040826109fa565b600881527f70726f76696465720000000000000000000000000000000000000000000000006020820152610ea1565b506107db610a8c565b6001600160a01b03806107ec610a76565b169116146102c6565b6040516108036040826109fa565b60048152633ab9b2b960e11b6020820152610ea1565b3461021d575f36600319011261021d5760206040516110008152f35b3461021d5760c036600319011261021d5761084e6109a1565b6084359067ffffffffffffffff821161021d5781360360c060031982011261021d5760a43567ffffffffffffffff811161021d576108909036906004016109b7565b909361089e816004016109e5565b926024820135906022190181121561021d5781019260048401359367ffffffffffffffff851161021d5760240190843603821361021d5767ffffffffffffffff60429360446108f460e09561097b993691610a30565b6020815191012091610908606482016109e5565b9284604051967fb5f3131e4bf4a9c3f75a37d4ce2970fea147fd0cad16d9d38ef4c93c132a38a088526024356020890152166040870152823560608701526080860152013560a08401521660c0820152206040519061190160f01b82526004356002830152602282015220938484610dbf565b1561098257005b6001600160a01b0390631504c80f60e11b5f521660045260245260445ffd5b606435906001600160a01b038216820361021d57565b9181601f8401121561021d5782359167ffffffffffffffff831161021d576020838186019501011161021d57565b3567ffffffffffffffff8116810361021d5790565b90601f8019910116810190811067ffffffffffffffff821117610a1c57604052565b634e487b7160e01b5f52604160045260245ffd5b92919267ffffffffffffffff8211610a1c5760405191610a5a601f8201601f1916602001846109fa565b82948184528183011161021d578281602093845f960137010152565b6004356001600160a01b038116810361021d5790565b6024356001600160a01b038116810361021d5790565b6044356001600160a01b038116810361021d5790565b6101c4356001600160a01b038116810361021d5790565b6101843560ff8116810361021d5790565b6101243561ffff8116810361021d5790565b6102443561ffff8116810361021d5790565b9190820180921161067d57565b6102843563ffffffff8116810361021d5790565b6102643563ffffffff8116810361021d5790565b60405190610b486040836109fa565b600582527f70686173650000000000000000000000000000000000000000000000000000006020830152565b60405190610b836040836109fa565b600a82527f72616e646f6d6e657373000000000000000000000000000000000000000000006020830152565b9081602091031261021d575167ffffffffffffffff8116810361021d5790565b8115610bd9570690565b634e487b7160e01b5f52601260045260245ffd5b359067ffffffffffffffff8216820361021d57565b9080601f8301121561021d57816020610c1d93359101610a30565b90565b919060c08382031261021d576040519060c0820182811067ffffffffffffffff821117610a1c576040528193610c5581610bed565b8352602081013567ffffffffffffffff811161021d5782610c77918301610c02565b602084015260408101356040840152610c9260608201610bed565b6060840152608081013567ffffffffffffffff811161021d5782610cb7918301610c02565b608084015260a08101359167ffffffffffffffff831161021d5760a092610cde9201610c02565b910152565b805180835260209291819084018484015e5f828201840152601f01601f1916010190565b949193610db193610c1d97956001600160a01b039388526020880152604087015216606085015260c0608085015267ffffffffffffffff81511660c085015260a0610d9c610d65602084015160c060e0890152610180880190610ce3565b6040840151610100880152606084015167ffffffffffffffff16610120880152608084015187820360bf1901610140890152610ce3565b91015184820360bf1901610160860152610ce3565b9160a0818403910152610ce3565b90929192610dce838583610eca565b506004811015610e8d57159081610e77575b50610e6e57813b15159283610df8575b505050905090565b5f9350610e4d6084602096836040519485928a840197630b135d3f60e11b89526024850152604060448501528160648501528484013787838284010152601f801991011681010301601f1981018352826109fa565b51916207a120fa630b135d3f60e11b5f5114601f3d111616805f8080610df0565b50505050600190565b90506001600160a01b038084169116145f610de0565b634e487b7160e01b5f52602160045260245ffd5b60405163f191a03160e01b815260206004820152908190610ec6906024830190610ce3565b0390fd5b9060418303610ef457610eed9250602081013591604082359201355f1a90610efe565b9192909190565b50505f9160029190565b91907f7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a08411610f75579160209360809260ff5f9560405194855216868401526040830152606082015282805260015afa15610212575f516001600160a01b03811615610f6b57905f905f90565b505f906001905f90565b5050505f916003919056fea264697066735822122081a2f0752f4d5881e1458db6144237e3ac1b80485f3e258522939554d3500d8264736f6c63430008250033";
 
   
       type StorageEscrowConstructorParams = [signer?: Signer] | ConstructorParameters<typeof ContractFactory>;
@@ -1412,11 +3353,11 @@ import type { NonPayableOverrides } from "../common.ts"
         
       }
     
-    override getDeployTransaction(overrides?: NonPayableOverrides & { from?: string }): Promise<ContractDeployTransaction> {
-      return super.getDeployTransaction(overrides || {});
+    override getDeployTransaction(epochBlocks: BigNumberish, noticeEpochs: BigNumberish, overrides?: NonPayableOverrides & { from?: string }): Promise<ContractDeployTransaction> {
+      return super.getDeployTransaction(epochBlocks, noticeEpochs, overrides || {});
     };
-    override deploy(overrides?: NonPayableOverrides & { from?: string }) {
-      return super.deploy(overrides || {}) as Promise<StorageEscrow & {
+    override deploy(epochBlocks: BigNumberish, noticeEpochs: BigNumberish, overrides?: NonPayableOverrides & { from?: string }) {
+      return super.deploy(epochBlocks, noticeEpochs, overrides || {}) as Promise<StorageEscrow & {
         deploymentTransaction(): ContractTransactionResponse;
       }>;
     }

@@ -7,69 +7,110 @@ import type { TypedContractEvent, TypedDeferredTopicFilter, TypedEventLog, Typed
   
 export declare namespace IStorageEscrow {
       
-    export type TermsStruct = {provider: AddressLike, token: AddressLike, feePerEpoch: BigNumberish, compensationPerMiss: BigNumberish, bountyPerMiss: BigNumberish, collateral: BigNumberish, startBlock: BigNumberish, epochBlocks: BigNumberish, windowBlocks: BigNumberish, epochs: BigNumberish, sampleCount: BigNumberish, breachLimit: BigNumberish, firstIndex: BigNumberish, sliceCount: BigNumberish, auditKeyHash: BytesLike, manifestHash: BytesLike, randomness: AddressLike}
+    export type TermsStruct = {user: AddressLike, provider: AddressLike, token: AddressLike, mode: BigNumberish, feeFloor: BigNumberish, feePerSlice: BigNumberish, feePerIndex: BigNumberish, feeCap: BigNumberish, collateralPercent: BigNumberish, compensationPercent: BigNumberish, bountyPercent: BigNumberish, latePercent: BigNumberish, breachLimit: BigNumberish, auditHash: BytesLike}
 
-    export type TermsStructOutput = [provider: string, token: string, feePerEpoch: bigint, compensationPerMiss: bigint, bountyPerMiss: bigint, collateral: bigint, startBlock: bigint, epochBlocks: bigint, windowBlocks: bigint, epochs: bigint, sampleCount: bigint, breachLimit: bigint, firstIndex: bigint, sliceCount: bigint, auditKeyHash: string, manifestHash: string, randomness: string] & {provider: string, token: string, feePerEpoch: bigint, compensationPerMiss: bigint, bountyPerMiss: bigint, collateral: bigint, startBlock: bigint, epochBlocks: bigint, windowBlocks: bigint, epochs: bigint, sampleCount: bigint, breachLimit: bigint, firstIndex: bigint, sliceCount: bigint, auditKeyHash: string, manifestHash: string, randomness: string }
+    export type TermsStructOutput = [user: string, provider: string, token: string, mode: bigint, feeFloor: bigint, feePerSlice: bigint, feePerIndex: bigint, feeCap: bigint, collateralPercent: bigint, compensationPercent: bigint, bountyPercent: bigint, latePercent: bigint, breachLimit: bigint, auditHash: string] & {user: string, provider: string, token: string, mode: bigint, feeFloor: bigint, feePerSlice: bigint, feePerIndex: bigint, feeCap: bigint, collateralPercent: bigint, compensationPercent: bigint, bountyPercent: bigint, latePercent: bigint, breachLimit: bigint, auditHash: string }
   
 
-    export type AgreementStruct = {user: AddressLike, status: BigNumberish, epochsProven: BigNumberish, epochsMissed: BigNumberish, terms: IStorageEscrow.TermsStruct}
+    export type AuditTermsStruct = {randomness: AddressLike, verifier: AddressLike, keyHash: BytesLike, sliceElements: BigNumberish, sampleCount: BigNumberish, phase: BigNumberish, windowBlocks: BigNumberish, graceBlocks: BigNumberish, disputeBond: BigNumberish, predecessor: BytesLike, salt: BytesLike}
 
-    export type AgreementStructOutput = [user: string, status: bigint, epochsProven: bigint, epochsMissed: bigint, terms: IStorageEscrow.TermsStructOutput] & {user: string, status: bigint, epochsProven: bigint, epochsMissed: bigint, terms: IStorageEscrow.TermsStructOutput }
-  
-    }
-
-export declare namespace PdpVerifier {
-      
-    export type KeyStruct = {X: BytesLike, XA: BytesLike, XB: BytesLike}
-
-    export type KeyStructOutput = [X: string, XA: string, XB: string] & {X: string, XA: string, XB: string }
+    export type AuditTermsStructOutput = [randomness: string, verifier: string, keyHash: string, sliceElements: bigint, sampleCount: bigint, phase: bigint, windowBlocks: bigint, graceBlocks: bigint, disputeBond: bigint, predecessor: string, salt: string] & {randomness: string, verifier: string, keyHash: string, sliceElements: bigint, sampleCount: bigint, phase: bigint, windowBlocks: bigint, graceBlocks: bigint, disputeBond: bigint, predecessor: string, salt: string }
   
 
-    export type ProofStruct = {sigma: BytesLike, psi: BytesLike, W: BytesLike, y: BigNumberish}
+    export type AccountStruct = {available: BigNumberish, rate: BigNumberish, paidThrough: BigNumberish, generation: BigNumberish}
 
-    export type ProofStructOutput = [sigma: string, psi: string, W: string, y: bigint] & {sigma: string, psi: string, W: string, y: bigint }
+    export type AccountStructOutput = [available: bigint, rate: bigint, paidThrough: bigint, generation: bigint] & {available: bigint, rate: bigint, paidThrough: bigint, generation: bigint }
+  
+
+    export type BooksStruct = {status: BigNumberish, disputed: boolean, missed: BigNumberish, outcomes: BigNumberish, settledThrough: BigNumberish, proven: BigNumberish, generation: BigNumberish, noticedEnd: BigNumberish}
+
+    export type BooksStructOutput = [status: bigint, disputed: boolean, missed: bigint, outcomes: bigint, settledThrough: bigint, proven: bigint, generation: bigint, noticedEnd: bigint] & {status: bigint, disputed: boolean, missed: bigint, outcomes: bigint, settledThrough: bigint, proven: bigint, generation: bigint, noticedEnd: bigint }
+  
+
+    export type DisputeStruct = {disputer: AddressLike, challengeBlock: BigNumberish, bond: BigNumberish}
+
+    export type DisputeStructOutput = [disputer: string, challengeBlock: bigint, bond: bigint] & {disputer: string, challengeBlock: bigint, bond: bigint }
+  
+
+    export type UpdateStruct = {version: BigNumberish, ranges: BytesLike, contentHash: BytesLike, deadlineBlock: BigNumberish, userSignature: BytesLike, providerSignature: BytesLike}
+
+    export type UpdateStructOutput = [version: bigint, ranges: string, contentHash: string, deadlineBlock: bigint, userSignature: string, providerSignature: string] & {version: bigint, ranges: string, contentHash: string, deadlineBlock: bigint, userSignature: string, providerSignature: string }
+  
+
+    export type PoolStruct = {total: BigNumberish, locked: BigNumberish}
+
+    export type PoolStructOutput = [total: bigint, locked: bigint] & {total: bigint, locked: bigint }
+  
+
+    export type ProofCallStruct = {terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, schedule: BytesLike, ranges: BytesLike, answer: BytesLike, evidence: BytesLike}
+
+    export type ProofCallStructOutput = [terms: IStorageEscrow.TermsStructOutput, audit: IStorageEscrow.AuditTermsStructOutput, schedule: string, ranges: string, answer: string, evidence: string] & {terms: IStorageEscrow.TermsStructOutput, audit: IStorageEscrow.AuditTermsStructOutput, schedule: string, ranges: string, answer: string, evidence: string }
   
     }
 
   export interface IStorageEscrowInterface extends Interface {
-    getFunction(nameOrSignature: "accept" | "agreementCount" | "agreementOf" | "balanceOf" | "cancel" | "challengeOf" | "close" | "epochStatus" | "propose" | "prove" | "reportMiss" | "termsHashOf" | "withdraw"): FunctionFragment;
+    getFunction(nameOrSignature: "accountOf" | "booksOf" | "close" | "currentEpoch" | "deposit" | "depositCollateral" | "dispute" | "disputeOf" | "endEpochOf" | "giveNotice" | "idOf" | "open" | "operatorOf" | "poolOf" | "prove" | "reportMiss" | "retire" | "scheduleHashOf" | "setOperator" | "settle" | "showDoubleSigning" | "update" | "upholdDispute" | "withdraw" | "withdrawCollateral"): FunctionFragment;
 
-    getEvent(nameOrSignatureOrTopic: "AgreementAccepted" | "AgreementBreached" | "AgreementCancelled" | "AgreementEnded" | "AgreementProposed" | "EpochMissed" | "EpochProven" | "Withdrawn"): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "BalanceExhausted" | "CollateralDeposited" | "CollateralWithdrawn" | "DataSetBreached" | "DataSetClosed" | "DataSetOpened" | "DataSetScheduled" | "DataSetSettled" | "Deposited" | "DisputeAnswered" | "DisputeOpened" | "DisputeUpheld" | "DoubleSigned" | "EpochMissed" | "EpochProven" | "NoticeGiven" | "OperatorSet" | "Withdrawn"): EventFragment;
 
-    encodeFunctionData(functionFragment: 'accept', values: [BigNumberish, BytesLike]): string;
-encodeFunctionData(functionFragment: 'agreementCount', values?: undefined): string;
-encodeFunctionData(functionFragment: 'agreementOf', values: [BigNumberish]): string;
-encodeFunctionData(functionFragment: 'balanceOf', values: [AddressLike, AddressLike]): string;
-encodeFunctionData(functionFragment: 'cancel', values: [BigNumberish]): string;
-encodeFunctionData(functionFragment: 'challengeOf', values: [BigNumberish, BigNumberish]): string;
-encodeFunctionData(functionFragment: 'close', values: [BigNumberish]): string;
-encodeFunctionData(functionFragment: 'epochStatus', values: [BigNumberish, BigNumberish]): string;
-encodeFunctionData(functionFragment: 'propose', values: [IStorageEscrow.TermsStruct]): string;
-encodeFunctionData(functionFragment: 'prove', values: [BigNumberish, BigNumberish, PdpVerifier.KeyStruct, PdpVerifier.ProofStruct]): string;
-encodeFunctionData(functionFragment: 'reportMiss', values: [BigNumberish, BigNumberish]): string;
-encodeFunctionData(functionFragment: 'termsHashOf', values: [BigNumberish]): string;
-encodeFunctionData(functionFragment: 'withdraw', values: [AddressLike, AddressLike]): string;
+    encodeFunctionData(functionFragment: 'accountOf', values: [AddressLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'booksOf', values: [BytesLike]): string;
+encodeFunctionData(functionFragment: 'close', values: [IStorageEscrow.TermsStruct, BytesLike]): string;
+encodeFunctionData(functionFragment: 'currentEpoch', values?: undefined): string;
+encodeFunctionData(functionFragment: 'deposit', values: [AddressLike, AddressLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'depositCollateral', values: [AddressLike, AddressLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'dispute', values: [IStorageEscrow.TermsStruct, IStorageEscrow.AuditTermsStruct, BytesLike]): string;
+encodeFunctionData(functionFragment: 'disputeOf', values: [BytesLike]): string;
+encodeFunctionData(functionFragment: 'endEpochOf', values: [AddressLike, AddressLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'giveNotice', values: [IStorageEscrow.TermsStruct, BytesLike]): string;
+encodeFunctionData(functionFragment: 'idOf', values: [IStorageEscrow.TermsStruct]): string;
+encodeFunctionData(functionFragment: 'open', values: [IStorageEscrow.TermsStruct, IStorageEscrow.AuditTermsStruct, IStorageEscrow.UpdateStruct]): string;
+encodeFunctionData(functionFragment: 'operatorOf', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'poolOf', values: [AddressLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'prove', values: [IStorageEscrow.ProofCallStruct[]]): string;
+encodeFunctionData(functionFragment: 'reportMiss', values: [IStorageEscrow.TermsStruct, IStorageEscrow.AuditTermsStruct, BytesLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'retire', values: [IStorageEscrow.TermsStruct, BytesLike, BytesLike, IStorageEscrow.UpdateStruct, BytesLike]): string;
+encodeFunctionData(functionFragment: 'scheduleHashOf', values: [BytesLike]): string;
+encodeFunctionData(functionFragment: 'setOperator', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'settle', values: [IStorageEscrow.TermsStruct, BytesLike]): string;
+encodeFunctionData(functionFragment: 'showDoubleSigning', values: [IStorageEscrow.TermsStruct, BytesLike, AddressLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'update', values: [IStorageEscrow.TermsStruct, BytesLike, BytesLike, IStorageEscrow.UpdateStruct]): string;
+encodeFunctionData(functionFragment: 'upholdDispute', values: [IStorageEscrow.TermsStruct, IStorageEscrow.AuditTermsStruct, BytesLike]): string;
+encodeFunctionData(functionFragment: 'withdraw', values: [AddressLike, AddressLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'withdrawCollateral', values: [AddressLike, AddressLike, BigNumberish]): string;
 
-    decodeFunctionResult(functionFragment: 'accept', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'agreementCount', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'agreementOf', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'balanceOf', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'cancel', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'challengeOf', data: BytesLike): Result;
+    decodeFunctionResult(functionFragment: 'accountOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'booksOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'close', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'epochStatus', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'propose', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'currentEpoch', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'deposit', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'depositCollateral', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'dispute', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'disputeOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'endEpochOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'giveNotice', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'idOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'open', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'operatorOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'poolOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'prove', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'reportMiss', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'termsHashOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'retire', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'scheduleHashOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'setOperator', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'settle', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'showDoubleSigning', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'update', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'upholdDispute', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'withdraw', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'withdrawCollateral', data: BytesLike): Result;
   }
 
   
-    export namespace AgreementAcceptedEvent {
-      export type InputTuple = [id: BigNumberish, user: AddressLike, provider: AddressLike, termsHash: BytesLike];
-      export type OutputTuple = [id: bigint, user: string, provider: string, termsHash: string];
-      export interface OutputObject {id: bigint, user: string, provider: string, termsHash: string };
+    export namespace BalanceExhaustedEvent {
+      export type InputTuple = [token: AddressLike, user: AddressLike, generation: BigNumberish, endEpoch: BigNumberish];
+      export type OutputTuple = [token: string, user: string, generation: bigint, endEpoch: bigint];
+      export interface OutputObject {token: string, user: string, generation: bigint, endEpoch: bigint };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -78,10 +119,10 @@ decodeFunctionResult(functionFragment: 'withdraw', data: BytesLike): Result;
 
   
 
-    export namespace AgreementBreachedEvent {
-      export type InputTuple = [id: BigNumberish, user: AddressLike, provider: AddressLike];
-      export type OutputTuple = [id: bigint, user: string, provider: string];
-      export interface OutputObject {id: bigint, user: string, provider: string };
+    export namespace CollateralDepositedEvent {
+      export type InputTuple = [token: AddressLike, provider: AddressLike, from: AddressLike, amount: BigNumberish];
+      export type OutputTuple = [token: string, provider: string, from: string, amount: bigint];
+      export interface OutputObject {token: string, provider: string, from: string, amount: bigint };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -90,10 +131,10 @@ decodeFunctionResult(functionFragment: 'withdraw', data: BytesLike): Result;
 
   
 
-    export namespace AgreementCancelledEvent {
-      export type InputTuple = [id: BigNumberish, user: AddressLike, token: AddressLike, refund: BigNumberish];
-      export type OutputTuple = [id: bigint, user: string, token: string, refund: bigint];
-      export interface OutputObject {id: bigint, user: string, token: string, refund: bigint };
+    export namespace CollateralWithdrawnEvent {
+      export type InputTuple = [token: AddressLike, provider: AddressLike, to: AddressLike, amount: BigNumberish];
+      export type OutputTuple = [token: string, provider: string, to: string, amount: bigint];
+      export interface OutputObject {token: string, provider: string, to: string, amount: bigint };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -102,10 +143,10 @@ decodeFunctionResult(functionFragment: 'withdraw', data: BytesLike): Result;
 
   
 
-    export namespace AgreementEndedEvent {
-      export type InputTuple = [id: BigNumberish, user: AddressLike, provider: AddressLike, breached: boolean, epochsProven: BigNumberish, epochsMissed: BigNumberish, epochsLapsed: BigNumberish, userCredit: BigNumberish, providerCredit: BigNumberish];
-      export type OutputTuple = [id: bigint, user: string, provider: string, breached: boolean, epochsProven: bigint, epochsMissed: bigint, epochsLapsed: bigint, userCredit: bigint, providerCredit: bigint];
-      export interface OutputObject {id: bigint, user: string, provider: string, breached: boolean, epochsProven: bigint, epochsMissed: bigint, epochsLapsed: bigint, userCredit: bigint, providerCredit: bigint };
+    export namespace DataSetBreachedEvent {
+      export type InputTuple = [id: BytesLike, epoch: BigNumberish, forfeited: BigNumberish];
+      export type OutputTuple = [id: string, epoch: bigint, forfeited: bigint];
+      export interface OutputObject {id: string, epoch: bigint, forfeited: bigint };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -114,10 +155,106 @@ decodeFunctionResult(functionFragment: 'withdraw', data: BytesLike): Result;
 
   
 
-    export namespace AgreementProposedEvent {
-      export type InputTuple = [id: BigNumberish, user: AddressLike, provider: AddressLike, terms: IStorageEscrow.TermsStruct];
-      export type OutputTuple = [id: bigint, user: string, provider: string, terms: IStorageEscrow.TermsStructOutput];
-      export interface OutputObject {id: bigint, user: string, provider: string, terms: IStorageEscrow.TermsStructOutput };
+    export namespace DataSetClosedEvent {
+      export type InputTuple = [id: BytesLike, by: AddressLike, bounty: BigNumberish];
+      export type OutputTuple = [id: string, by: string, bounty: bigint];
+      export interface OutputObject {id: string, by: string, bounty: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace DataSetOpenedEvent {
+      export type InputTuple = [id: BytesLike, user: AddressLike, provider: AddressLike, terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct];
+      export type OutputTuple = [id: string, user: string, provider: string, terms: IStorageEscrow.TermsStructOutput, audit: IStorageEscrow.AuditTermsStructOutput];
+      export interface OutputObject {id: string, user: string, provider: string, terms: IStorageEscrow.TermsStructOutput, audit: IStorageEscrow.AuditTermsStructOutput };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace DataSetScheduledEvent {
+      export type InputTuple = [id: BytesLike, schedule: BytesLike, ranges: BytesLike];
+      export type OutputTuple = [id: string, schedule: string, ranges: string];
+      export interface OutputObject {id: string, schedule: string, ranges: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace DataSetSettledEvent {
+      export type InputTuple = [id: BytesLike, throughEpoch: BigNumberish, paid: BigNumberish, refunded: BigNumberish];
+      export type OutputTuple = [id: string, throughEpoch: bigint, paid: bigint, refunded: bigint];
+      export interface OutputObject {id: string, throughEpoch: bigint, paid: bigint, refunded: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace DepositedEvent {
+      export type InputTuple = [token: AddressLike, user: AddressLike, from: AddressLike, amount: BigNumberish];
+      export type OutputTuple = [token: string, user: string, from: string, amount: bigint];
+      export interface OutputObject {token: string, user: string, from: string, amount: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace DisputeAnsweredEvent {
+      export type InputTuple = [id: BytesLike, disputer: AddressLike, bond: BigNumberish];
+      export type OutputTuple = [id: string, disputer: string, bond: bigint];
+      export interface OutputObject {id: string, disputer: string, bond: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace DisputeOpenedEvent {
+      export type InputTuple = [id: BytesLike, disputer: AddressLike, challengeBlock: BigNumberish, bond: BigNumberish];
+      export type OutputTuple = [id: string, disputer: string, challengeBlock: bigint, bond: bigint];
+      export interface OutputObject {id: string, disputer: string, challengeBlock: bigint, bond: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace DisputeUpheldEvent {
+      export type InputTuple = [id: BytesLike, disputer: AddressLike, bond: BigNumberish];
+      export type OutputTuple = [id: string, disputer: string, bond: bigint];
+      export interface OutputObject {id: string, disputer: string, bond: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace DoubleSignedEvent {
+      export type InputTuple = [id: BytesLike, signer: AddressLike, version: BigNumberish];
+      export type OutputTuple = [id: string, signer: string, version: bigint];
+      export interface OutputObject {id: string, signer: string, version: bigint };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -127,9 +264,9 @@ decodeFunctionResult(functionFragment: 'withdraw', data: BytesLike): Result;
   
 
     export namespace EpochMissedEvent {
-      export type InputTuple = [id: BigNumberish, epoch: BigNumberish, reporter: AddressLike, fee: BigNumberish, compensation: BigNumberish, bounty: BigNumberish];
-      export type OutputTuple = [id: bigint, epoch: bigint, reporter: string, fee: bigint, compensation: bigint, bounty: bigint];
-      export interface OutputObject {id: bigint, epoch: bigint, reporter: string, fee: bigint, compensation: bigint, bounty: bigint };
+      export type InputTuple = [id: BytesLike, epoch: BigNumberish, reporter: AddressLike, fee: BigNumberish, compensation: BigNumberish, bounty: BigNumberish];
+      export type OutputTuple = [id: string, epoch: bigint, reporter: string, fee: bigint, compensation: bigint, bounty: bigint];
+      export interface OutputObject {id: string, epoch: bigint, reporter: string, fee: bigint, compensation: bigint, bounty: bigint };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -139,9 +276,33 @@ decodeFunctionResult(functionFragment: 'withdraw', data: BytesLike): Result;
   
 
     export namespace EpochProvenEvent {
-      export type InputTuple = [id: BigNumberish, epoch: BigNumberish, provider: AddressLike, fee: BigNumberish];
-      export type OutputTuple = [id: bigint, epoch: bigint, provider: string, fee: bigint];
-      export interface OutputObject {id: bigint, epoch: bigint, provider: string, fee: bigint };
+      export type InputTuple = [id: BytesLike, epoch: BigNumberish, fee: BigNumberish, late: boolean];
+      export type OutputTuple = [id: string, epoch: bigint, fee: bigint, late: boolean];
+      export interface OutputObject {id: string, epoch: bigint, fee: bigint, late: boolean };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace NoticeGivenEvent {
+      export type InputTuple = [id: BytesLike, by: AddressLike, lastEpoch: BigNumberish];
+      export type OutputTuple = [id: string, by: string, lastEpoch: bigint];
+      export interface OutputObject {id: string, by: string, lastEpoch: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace OperatorSetEvent {
+      export type InputTuple = [provider: AddressLike, operator: AddressLike];
+      export type OutputTuple = [provider: string, operator: string];
+      export interface OutputObject {provider: string, operator: string };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -196,15 +357,31 @@ decodeFunctionResult(functionFragment: 'withdraw', data: BytesLike): Result;
 
     
     
-    accept: TypedContractMethod<
-      [id: BigNumberish, termsHash: BytesLike, ],
-      [void],
-      'payable'
+    accountOf: TypedContractMethod<
+      [token: AddressLike, user: AddressLike, ],
+      [IStorageEscrow.AccountStructOutput],
+      'view'
     >
     
 
     
-    agreementCount: TypedContractMethod<
+    booksOf: TypedContractMethod<
+      [id: BytesLike, ],
+      [IStorageEscrow.BooksStructOutput],
+      'view'
+    >
+    
+
+    
+    close: TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, schedule: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    currentEpoch: TypedContractMethod<
       [],
       [bigint],
       'view'
@@ -212,64 +389,88 @@ decodeFunctionResult(functionFragment: 'withdraw', data: BytesLike): Result;
     
 
     
-    agreementOf: TypedContractMethod<
-      [id: BigNumberish, ],
-      [IStorageEscrow.AgreementStructOutput],
-      'view'
-    >
-    
-
-    
-    balanceOf: TypedContractMethod<
-      [token: AddressLike, account: AddressLike, ],
-      [bigint],
-      'view'
-    >
-    
-
-    
-    cancel: TypedContractMethod<
-      [id: BigNumberish, ],
+    deposit: TypedContractMethod<
+      [token: AddressLike, user: AddressLike, amount: BigNumberish, ],
       [void],
-      'nonpayable'
-    >
-    
-
-    
-    challengeOf: TypedContractMethod<
-      [id: BigNumberish, epoch: BigNumberish, ],
-      [[string, bigint, bigint, bigint, bigint, bigint] & {seed: string, sampleCount: bigint, firstIndex: bigint, sliceCount: bigint, openBlock: bigint, deadlineBlock: bigint }],
-      'view'
-    >
-    
-
-    
-    close: TypedContractMethod<
-      [id: BigNumberish, ],
-      [void],
-      'nonpayable'
-    >
-    
-
-    
-    epochStatus: TypedContractMethod<
-      [id: BigNumberish, epoch: BigNumberish, ],
-      [bigint],
-      'view'
-    >
-    
-
-    
-    propose: TypedContractMethod<
-      [terms: IStorageEscrow.TermsStruct, ],
-      [bigint],
       'payable'
     >
     
 
     
+    depositCollateral: TypedContractMethod<
+      [token: AddressLike, provider: AddressLike, amount: BigNumberish, ],
+      [void],
+      'payable'
+    >
+    
+
+    
+    dispute: TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, schedule: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    disputeOf: TypedContractMethod<
+      [id: BytesLike, ],
+      [IStorageEscrow.DisputeStructOutput],
+      'view'
+    >
+    
+
+    
+    endEpochOf: TypedContractMethod<
+      [token: AddressLike, user: AddressLike, generation: BigNumberish, ],
+      [bigint],
+      'view'
+    >
+    
+
+    
+    giveNotice: TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, schedule: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    idOf: TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, ],
+      [string],
+      'view'
+    >
+    
+
+    
+    open: TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, first: IStorageEscrow.UpdateStruct, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    operatorOf: TypedContractMethod<
+      [provider: AddressLike, ],
+      [string],
+      'view'
+    >
+    
+
+    
+    poolOf: TypedContractMethod<
+      [token: AddressLike, provider: AddressLike, ],
+      [IStorageEscrow.PoolStructOutput],
+      'view'
+    >
+    
+
+    
     prove: TypedContractMethod<
-      [id: BigNumberish, epoch: BigNumberish, key: PdpVerifier.KeyStruct, proof: PdpVerifier.ProofStruct, ],
+      [calls: IStorageEscrow.ProofCallStruct[], ],
       [void],
       'nonpayable'
     >
@@ -277,24 +478,80 @@ decodeFunctionResult(functionFragment: 'withdraw', data: BytesLike): Result;
 
     
     reportMiss: TypedContractMethod<
-      [id: BigNumberish, epoch: BigNumberish, ],
+      [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, schedule: BytesLike, epoch: BigNumberish, ],
       [void],
       'nonpayable'
     >
     
 
     
-    termsHashOf: TypedContractMethod<
-      [id: BigNumberish, ],
+    retire: TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, schedule: BytesLike, ranges: BytesLike, carried: IStorageEscrow.UpdateStruct, remaining: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    scheduleHashOf: TypedContractMethod<
+      [id: BytesLike, ],
       [string],
       'view'
     >
     
 
     
+    setOperator: TypedContractMethod<
+      [operator: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    settle: TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, schedule: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    showDoubleSigning: TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, schedule: BytesLike, signer: AddressLike, evidence: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    update: TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, schedule: BytesLike, ranges: BytesLike, next: IStorageEscrow.UpdateStruct, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    upholdDispute: TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, schedule: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
     withdraw: TypedContractMethod<
-      [token: AddressLike, to: AddressLike, ],
-      [bigint],
+      [token: AddressLike, to: AddressLike, amount: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    withdrawCollateral: TypedContractMethod<
+      [token: AddressLike, to: AddressLike, amount: BigNumberish, ],
+      [void],
       'nonpayable'
     >
     
@@ -302,109 +559,219 @@ decodeFunctionResult(functionFragment: 'withdraw', data: BytesLike): Result;
 
     getFunction<T extends ContractMethod = ContractMethod>(key: string | FunctionFragment): T;
 
-    getFunction(nameOrSignature: 'accept'): TypedContractMethod<
-      [id: BigNumberish, termsHash: BytesLike, ],
-      [void],
-      'payable'
+    getFunction(nameOrSignature: 'accountOf'): TypedContractMethod<
+      [token: AddressLike, user: AddressLike, ],
+      [IStorageEscrow.AccountStructOutput],
+      'view'
     >;
-getFunction(nameOrSignature: 'agreementCount'): TypedContractMethod<
+getFunction(nameOrSignature: 'booksOf'): TypedContractMethod<
+      [id: BytesLike, ],
+      [IStorageEscrow.BooksStructOutput],
+      'view'
+    >;
+getFunction(nameOrSignature: 'close'): TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, schedule: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'currentEpoch'): TypedContractMethod<
       [],
       [bigint],
       'view'
     >;
-getFunction(nameOrSignature: 'agreementOf'): TypedContractMethod<
-      [id: BigNumberish, ],
-      [IStorageEscrow.AgreementStructOutput],
-      'view'
-    >;
-getFunction(nameOrSignature: 'balanceOf'): TypedContractMethod<
-      [token: AddressLike, account: AddressLike, ],
-      [bigint],
-      'view'
-    >;
-getFunction(nameOrSignature: 'cancel'): TypedContractMethod<
-      [id: BigNumberish, ],
+getFunction(nameOrSignature: 'deposit'): TypedContractMethod<
+      [token: AddressLike, user: AddressLike, amount: BigNumberish, ],
       [void],
-      'nonpayable'
-    >;
-getFunction(nameOrSignature: 'challengeOf'): TypedContractMethod<
-      [id: BigNumberish, epoch: BigNumberish, ],
-      [[string, bigint, bigint, bigint, bigint, bigint] & {seed: string, sampleCount: bigint, firstIndex: bigint, sliceCount: bigint, openBlock: bigint, deadlineBlock: bigint }],
-      'view'
-    >;
-getFunction(nameOrSignature: 'close'): TypedContractMethod<
-      [id: BigNumberish, ],
-      [void],
-      'nonpayable'
-    >;
-getFunction(nameOrSignature: 'epochStatus'): TypedContractMethod<
-      [id: BigNumberish, epoch: BigNumberish, ],
-      [bigint],
-      'view'
-    >;
-getFunction(nameOrSignature: 'propose'): TypedContractMethod<
-      [terms: IStorageEscrow.TermsStruct, ],
-      [bigint],
       'payable'
     >;
+getFunction(nameOrSignature: 'depositCollateral'): TypedContractMethod<
+      [token: AddressLike, provider: AddressLike, amount: BigNumberish, ],
+      [void],
+      'payable'
+    >;
+getFunction(nameOrSignature: 'dispute'): TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, schedule: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'disputeOf'): TypedContractMethod<
+      [id: BytesLike, ],
+      [IStorageEscrow.DisputeStructOutput],
+      'view'
+    >;
+getFunction(nameOrSignature: 'endEpochOf'): TypedContractMethod<
+      [token: AddressLike, user: AddressLike, generation: BigNumberish, ],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'giveNotice'): TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, schedule: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'idOf'): TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, ],
+      [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'open'): TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, first: IStorageEscrow.UpdateStruct, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'operatorOf'): TypedContractMethod<
+      [provider: AddressLike, ],
+      [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'poolOf'): TypedContractMethod<
+      [token: AddressLike, provider: AddressLike, ],
+      [IStorageEscrow.PoolStructOutput],
+      'view'
+    >;
 getFunction(nameOrSignature: 'prove'): TypedContractMethod<
-      [id: BigNumberish, epoch: BigNumberish, key: PdpVerifier.KeyStruct, proof: PdpVerifier.ProofStruct, ],
+      [calls: IStorageEscrow.ProofCallStruct[], ],
       [void],
       'nonpayable'
     >;
 getFunction(nameOrSignature: 'reportMiss'): TypedContractMethod<
-      [id: BigNumberish, epoch: BigNumberish, ],
+      [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, schedule: BytesLike, epoch: BigNumberish, ],
       [void],
       'nonpayable'
     >;
-getFunction(nameOrSignature: 'termsHashOf'): TypedContractMethod<
-      [id: BigNumberish, ],
+getFunction(nameOrSignature: 'retire'): TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, schedule: BytesLike, ranges: BytesLike, carried: IStorageEscrow.UpdateStruct, remaining: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'scheduleHashOf'): TypedContractMethod<
+      [id: BytesLike, ],
       [string],
       'view'
     >;
+getFunction(nameOrSignature: 'setOperator'): TypedContractMethod<
+      [operator: AddressLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'settle'): TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, schedule: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'showDoubleSigning'): TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, schedule: BytesLike, signer: AddressLike, evidence: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'update'): TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, schedule: BytesLike, ranges: BytesLike, next: IStorageEscrow.UpdateStruct, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'upholdDispute'): TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, schedule: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'withdraw'): TypedContractMethod<
-      [token: AddressLike, to: AddressLike, ],
-      [bigint],
+      [token: AddressLike, to: AddressLike, amount: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'withdrawCollateral'): TypedContractMethod<
+      [token: AddressLike, to: AddressLike, amount: BigNumberish, ],
+      [void],
       'nonpayable'
     >;
 
-    getEvent(key: 'AgreementAccepted'): TypedContractEvent<AgreementAcceptedEvent.InputTuple, AgreementAcceptedEvent.OutputTuple, AgreementAcceptedEvent.OutputObject>;
-getEvent(key: 'AgreementBreached'): TypedContractEvent<AgreementBreachedEvent.InputTuple, AgreementBreachedEvent.OutputTuple, AgreementBreachedEvent.OutputObject>;
-getEvent(key: 'AgreementCancelled'): TypedContractEvent<AgreementCancelledEvent.InputTuple, AgreementCancelledEvent.OutputTuple, AgreementCancelledEvent.OutputObject>;
-getEvent(key: 'AgreementEnded'): TypedContractEvent<AgreementEndedEvent.InputTuple, AgreementEndedEvent.OutputTuple, AgreementEndedEvent.OutputObject>;
-getEvent(key: 'AgreementProposed'): TypedContractEvent<AgreementProposedEvent.InputTuple, AgreementProposedEvent.OutputTuple, AgreementProposedEvent.OutputObject>;
+    getEvent(key: 'BalanceExhausted'): TypedContractEvent<BalanceExhaustedEvent.InputTuple, BalanceExhaustedEvent.OutputTuple, BalanceExhaustedEvent.OutputObject>;
+getEvent(key: 'CollateralDeposited'): TypedContractEvent<CollateralDepositedEvent.InputTuple, CollateralDepositedEvent.OutputTuple, CollateralDepositedEvent.OutputObject>;
+getEvent(key: 'CollateralWithdrawn'): TypedContractEvent<CollateralWithdrawnEvent.InputTuple, CollateralWithdrawnEvent.OutputTuple, CollateralWithdrawnEvent.OutputObject>;
+getEvent(key: 'DataSetBreached'): TypedContractEvent<DataSetBreachedEvent.InputTuple, DataSetBreachedEvent.OutputTuple, DataSetBreachedEvent.OutputObject>;
+getEvent(key: 'DataSetClosed'): TypedContractEvent<DataSetClosedEvent.InputTuple, DataSetClosedEvent.OutputTuple, DataSetClosedEvent.OutputObject>;
+getEvent(key: 'DataSetOpened'): TypedContractEvent<DataSetOpenedEvent.InputTuple, DataSetOpenedEvent.OutputTuple, DataSetOpenedEvent.OutputObject>;
+getEvent(key: 'DataSetScheduled'): TypedContractEvent<DataSetScheduledEvent.InputTuple, DataSetScheduledEvent.OutputTuple, DataSetScheduledEvent.OutputObject>;
+getEvent(key: 'DataSetSettled'): TypedContractEvent<DataSetSettledEvent.InputTuple, DataSetSettledEvent.OutputTuple, DataSetSettledEvent.OutputObject>;
+getEvent(key: 'Deposited'): TypedContractEvent<DepositedEvent.InputTuple, DepositedEvent.OutputTuple, DepositedEvent.OutputObject>;
+getEvent(key: 'DisputeAnswered'): TypedContractEvent<DisputeAnsweredEvent.InputTuple, DisputeAnsweredEvent.OutputTuple, DisputeAnsweredEvent.OutputObject>;
+getEvent(key: 'DisputeOpened'): TypedContractEvent<DisputeOpenedEvent.InputTuple, DisputeOpenedEvent.OutputTuple, DisputeOpenedEvent.OutputObject>;
+getEvent(key: 'DisputeUpheld'): TypedContractEvent<DisputeUpheldEvent.InputTuple, DisputeUpheldEvent.OutputTuple, DisputeUpheldEvent.OutputObject>;
+getEvent(key: 'DoubleSigned'): TypedContractEvent<DoubleSignedEvent.InputTuple, DoubleSignedEvent.OutputTuple, DoubleSignedEvent.OutputObject>;
 getEvent(key: 'EpochMissed'): TypedContractEvent<EpochMissedEvent.InputTuple, EpochMissedEvent.OutputTuple, EpochMissedEvent.OutputObject>;
 getEvent(key: 'EpochProven'): TypedContractEvent<EpochProvenEvent.InputTuple, EpochProvenEvent.OutputTuple, EpochProvenEvent.OutputObject>;
+getEvent(key: 'NoticeGiven'): TypedContractEvent<NoticeGivenEvent.InputTuple, NoticeGivenEvent.OutputTuple, NoticeGivenEvent.OutputObject>;
+getEvent(key: 'OperatorSet'): TypedContractEvent<OperatorSetEvent.InputTuple, OperatorSetEvent.OutputTuple, OperatorSetEvent.OutputObject>;
 getEvent(key: 'Withdrawn'): TypedContractEvent<WithdrawnEvent.InputTuple, WithdrawnEvent.OutputTuple, WithdrawnEvent.OutputObject>;
 
     filters: {
       
-      'AgreementAccepted(uint256,address,address,bytes32)': TypedContractEvent<AgreementAcceptedEvent.InputTuple, AgreementAcceptedEvent.OutputTuple, AgreementAcceptedEvent.OutputObject>;
-      AgreementAccepted: TypedContractEvent<AgreementAcceptedEvent.InputTuple, AgreementAcceptedEvent.OutputTuple, AgreementAcceptedEvent.OutputObject>;
+      'BalanceExhausted(address,address,uint256,uint256)': TypedContractEvent<BalanceExhaustedEvent.InputTuple, BalanceExhaustedEvent.OutputTuple, BalanceExhaustedEvent.OutputObject>;
+      BalanceExhausted: TypedContractEvent<BalanceExhaustedEvent.InputTuple, BalanceExhaustedEvent.OutputTuple, BalanceExhaustedEvent.OutputObject>;
     
 
-      'AgreementBreached(uint256,address,address)': TypedContractEvent<AgreementBreachedEvent.InputTuple, AgreementBreachedEvent.OutputTuple, AgreementBreachedEvent.OutputObject>;
-      AgreementBreached: TypedContractEvent<AgreementBreachedEvent.InputTuple, AgreementBreachedEvent.OutputTuple, AgreementBreachedEvent.OutputObject>;
+      'CollateralDeposited(address,address,address,uint256)': TypedContractEvent<CollateralDepositedEvent.InputTuple, CollateralDepositedEvent.OutputTuple, CollateralDepositedEvent.OutputObject>;
+      CollateralDeposited: TypedContractEvent<CollateralDepositedEvent.InputTuple, CollateralDepositedEvent.OutputTuple, CollateralDepositedEvent.OutputObject>;
     
 
-      'AgreementCancelled(uint256,address,address,uint256)': TypedContractEvent<AgreementCancelledEvent.InputTuple, AgreementCancelledEvent.OutputTuple, AgreementCancelledEvent.OutputObject>;
-      AgreementCancelled: TypedContractEvent<AgreementCancelledEvent.InputTuple, AgreementCancelledEvent.OutputTuple, AgreementCancelledEvent.OutputObject>;
+      'CollateralWithdrawn(address,address,address,uint256)': TypedContractEvent<CollateralWithdrawnEvent.InputTuple, CollateralWithdrawnEvent.OutputTuple, CollateralWithdrawnEvent.OutputObject>;
+      CollateralWithdrawn: TypedContractEvent<CollateralWithdrawnEvent.InputTuple, CollateralWithdrawnEvent.OutputTuple, CollateralWithdrawnEvent.OutputObject>;
     
 
-      'AgreementEnded(uint256,address,address,bool,uint32,uint32,uint32,uint256,uint256)': TypedContractEvent<AgreementEndedEvent.InputTuple, AgreementEndedEvent.OutputTuple, AgreementEndedEvent.OutputObject>;
-      AgreementEnded: TypedContractEvent<AgreementEndedEvent.InputTuple, AgreementEndedEvent.OutputTuple, AgreementEndedEvent.OutputObject>;
+      'DataSetBreached(bytes32,uint256,uint256)': TypedContractEvent<DataSetBreachedEvent.InputTuple, DataSetBreachedEvent.OutputTuple, DataSetBreachedEvent.OutputObject>;
+      DataSetBreached: TypedContractEvent<DataSetBreachedEvent.InputTuple, DataSetBreachedEvent.OutputTuple, DataSetBreachedEvent.OutputObject>;
     
 
-      'AgreementProposed(uint256,address,address,tuple)': TypedContractEvent<AgreementProposedEvent.InputTuple, AgreementProposedEvent.OutputTuple, AgreementProposedEvent.OutputObject>;
-      AgreementProposed: TypedContractEvent<AgreementProposedEvent.InputTuple, AgreementProposedEvent.OutputTuple, AgreementProposedEvent.OutputObject>;
+      'DataSetClosed(bytes32,address,uint256)': TypedContractEvent<DataSetClosedEvent.InputTuple, DataSetClosedEvent.OutputTuple, DataSetClosedEvent.OutputObject>;
+      DataSetClosed: TypedContractEvent<DataSetClosedEvent.InputTuple, DataSetClosedEvent.OutputTuple, DataSetClosedEvent.OutputObject>;
     
 
-      'EpochMissed(uint256,uint32,address,uint256,uint256,uint256)': TypedContractEvent<EpochMissedEvent.InputTuple, EpochMissedEvent.OutputTuple, EpochMissedEvent.OutputObject>;
+      'DataSetOpened(bytes32,address,address,tuple,tuple)': TypedContractEvent<DataSetOpenedEvent.InputTuple, DataSetOpenedEvent.OutputTuple, DataSetOpenedEvent.OutputObject>;
+      DataSetOpened: TypedContractEvent<DataSetOpenedEvent.InputTuple, DataSetOpenedEvent.OutputTuple, DataSetOpenedEvent.OutputObject>;
+    
+
+      'DataSetScheduled(bytes32,bytes,bytes)': TypedContractEvent<DataSetScheduledEvent.InputTuple, DataSetScheduledEvent.OutputTuple, DataSetScheduledEvent.OutputObject>;
+      DataSetScheduled: TypedContractEvent<DataSetScheduledEvent.InputTuple, DataSetScheduledEvent.OutputTuple, DataSetScheduledEvent.OutputObject>;
+    
+
+      'DataSetSettled(bytes32,uint256,uint256,uint256)': TypedContractEvent<DataSetSettledEvent.InputTuple, DataSetSettledEvent.OutputTuple, DataSetSettledEvent.OutputObject>;
+      DataSetSettled: TypedContractEvent<DataSetSettledEvent.InputTuple, DataSetSettledEvent.OutputTuple, DataSetSettledEvent.OutputObject>;
+    
+
+      'Deposited(address,address,address,uint256)': TypedContractEvent<DepositedEvent.InputTuple, DepositedEvent.OutputTuple, DepositedEvent.OutputObject>;
+      Deposited: TypedContractEvent<DepositedEvent.InputTuple, DepositedEvent.OutputTuple, DepositedEvent.OutputObject>;
+    
+
+      'DisputeAnswered(bytes32,address,uint256)': TypedContractEvent<DisputeAnsweredEvent.InputTuple, DisputeAnsweredEvent.OutputTuple, DisputeAnsweredEvent.OutputObject>;
+      DisputeAnswered: TypedContractEvent<DisputeAnsweredEvent.InputTuple, DisputeAnsweredEvent.OutputTuple, DisputeAnsweredEvent.OutputObject>;
+    
+
+      'DisputeOpened(bytes32,address,uint256,uint256)': TypedContractEvent<DisputeOpenedEvent.InputTuple, DisputeOpenedEvent.OutputTuple, DisputeOpenedEvent.OutputObject>;
+      DisputeOpened: TypedContractEvent<DisputeOpenedEvent.InputTuple, DisputeOpenedEvent.OutputTuple, DisputeOpenedEvent.OutputObject>;
+    
+
+      'DisputeUpheld(bytes32,address,uint256)': TypedContractEvent<DisputeUpheldEvent.InputTuple, DisputeUpheldEvent.OutputTuple, DisputeUpheldEvent.OutputObject>;
+      DisputeUpheld: TypedContractEvent<DisputeUpheldEvent.InputTuple, DisputeUpheldEvent.OutputTuple, DisputeUpheldEvent.OutputObject>;
+    
+
+      'DoubleSigned(bytes32,address,uint256)': TypedContractEvent<DoubleSignedEvent.InputTuple, DoubleSignedEvent.OutputTuple, DoubleSignedEvent.OutputObject>;
+      DoubleSigned: TypedContractEvent<DoubleSignedEvent.InputTuple, DoubleSignedEvent.OutputTuple, DoubleSignedEvent.OutputObject>;
+    
+
+      'EpochMissed(bytes32,uint256,address,uint256,uint256,uint256)': TypedContractEvent<EpochMissedEvent.InputTuple, EpochMissedEvent.OutputTuple, EpochMissedEvent.OutputObject>;
       EpochMissed: TypedContractEvent<EpochMissedEvent.InputTuple, EpochMissedEvent.OutputTuple, EpochMissedEvent.OutputObject>;
     
 
-      'EpochProven(uint256,uint32,address,uint256)': TypedContractEvent<EpochProvenEvent.InputTuple, EpochProvenEvent.OutputTuple, EpochProvenEvent.OutputObject>;
+      'EpochProven(bytes32,uint256,uint256,bool)': TypedContractEvent<EpochProvenEvent.InputTuple, EpochProvenEvent.OutputTuple, EpochProvenEvent.OutputObject>;
       EpochProven: TypedContractEvent<EpochProvenEvent.InputTuple, EpochProvenEvent.OutputTuple, EpochProvenEvent.OutputObject>;
+    
+
+      'NoticeGiven(bytes32,address,uint256)': TypedContractEvent<NoticeGivenEvent.InputTuple, NoticeGivenEvent.OutputTuple, NoticeGivenEvent.OutputObject>;
+      NoticeGiven: TypedContractEvent<NoticeGivenEvent.InputTuple, NoticeGivenEvent.OutputTuple, NoticeGivenEvent.OutputObject>;
+    
+
+      'OperatorSet(address,address)': TypedContractEvent<OperatorSetEvent.InputTuple, OperatorSetEvent.OutputTuple, OperatorSetEvent.OutputObject>;
+      OperatorSet: TypedContractEvent<OperatorSetEvent.InputTuple, OperatorSetEvent.OutputTuple, OperatorSetEvent.OutputObject>;
     
 
       'Withdrawn(address,address,address,uint256)': TypedContractEvent<WithdrawnEvent.InputTuple, WithdrawnEvent.OutputTuple, WithdrawnEvent.OutputObject>;

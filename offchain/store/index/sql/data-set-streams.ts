@@ -5,8 +5,9 @@
 import { sql, type Transaction } from "kysely";
 import { bodyTooLong, type DataSetStream, type DataSetStreams, streamTooShort } from "../data-set-streams.ts";
 import type { TableDefinitions } from "./column-types.ts";
-import { PIECE_BYTES } from "./preparation-streams.ts";
 import type { SqlDatabase } from "./sql-database.ts";
+
+const PIECE_BYTES = 64 * 1024;
 
 export interface DataSetStreamTables {
   data_set_pieces: { data_set_id: number; stream: string; piece: number; bytes: Uint8Array };

@@ -1,6 +1,5 @@
-/** Data sets: tables `data_sets`, `data_set_states`, `data_set_ranges` and `data_set_epochs`, `included` of segments. */
-import { type Selectable, sql, type Transaction, type Updateable } from "kysely";
-import type { EpochState, EpochSummary, Health, ProofRecord } from "../agreement-index.ts";
+/** Tables `data_sets`, `data_set_states`, `data_set_ranges` and `data_set_epochs`, and `included` of segments. */
+import { type ExpressionBuilder, type Selectable, sql, type Transaction, type Updateable } from "kysely";
 import type {
   AgreedSet,
   BeginOutcome,
@@ -9,7 +8,11 @@ import type {
   DataSetIndex,
   DataSetRow,
   DataSetState,
+  EpochState,
+  EpochSummary,
+  Health,
   NewDataSet,
+  ProofRecord,
   ProvingLoad,
   StateContext,
   StoredSchedule,
@@ -77,6 +80,15 @@ function toState(row: Selectable<StateColumns>): CosignedState {
   };
 }
 
+/** Without a signed state: which versions were signed must be known for as long as the set can be opened. */
+const isAbandoned =
+  (before: number) =>
+  ({ or, and, eb }: ExpressionBuilder<ProviderTables, "data_sets">) =>
+    or([
+      eb("state", "=", "removing"),
+      and([eb("state", "=", "preparing"), eb("signed_version", "=", "0"), eb("touched_at", "<", before)]),
+    ]);
+
 export class SqlDataSetIndex implements DataSetIndex {
   readonly #database: SqlDatabase<ProviderTables>;
 
@@ -102,10 +114,6 @@ export class SqlDataSetIndex implements DataSetIndex {
 
   async findBySalt(account: string, salt: Uint8Array): Promise<DataSetRow | undefined> {
     return this.#first({ account: canonicalAddress(account), salt });
-  }
-
-  findByChainId(id: string): Promise<DataSetRow | undefined> {
-    return this.#first({ chain_id: id });
   }
 
   async inState(...states: DataSetState[]): Promise<DataSetRow[]> {
@@ -187,14 +195,7 @@ export class SqlDataSetIndex implements DataSetIndex {
 
   async abandoned(before: number): Promise<number[]> {
     const rows = await this.#database.run((database) =>
-      database
-        .selectFrom("data_sets")
-        .select("id")
-        .where(({ or, and, eb }) =>
-          or([eb("state", "=", "removing"), and([eb("state", "=", "preparing"), eb("touched_at", "<", before)])]),
-        )
-        .orderBy("id")
-        .execute(),
+      database.selectFrom("data_sets").select("id").where(isAbandoned(before)).orderBy("id").execute(),
     );
     return rows.map(({ id }) => id);
   }
@@ -206,9 +207,7 @@ export class SqlDataSetIndex implements DataSetIndex {
           .updateTable("data_sets")
           .set({ state: "removing" })
           .where("id", "=", id)
-          .where(({ or, and, eb }) =>
-            or([eb("state", "=", "removing"), and([eb("state", "=", "preparing"), eb("touched_at", "<", before)])]),
-          )
+          .where(isAbandoned(before))
           .executeTakeFirstOrThrow();
         return numUpdatedRows > 0n;
       },

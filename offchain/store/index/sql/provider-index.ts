@@ -2,13 +2,11 @@
 import { randomBytes } from "#primitives";
 import { type Leases, SoleLeases } from "../leases.ts";
 import type { MetaIndex, ProviderIndex } from "../provider-index.ts";
-import { SqlAgreementIndex } from "./agreements.ts";
 import { SqlChunkIndex } from "./chunks.ts";
 import { SqlClaimIndex } from "./claims.ts";
 import { SqlDataSetIndex } from "./data-sets.ts";
 import { SqlHeadIndex } from "./heads.ts";
 import { type LeaseOptions, SqlLeases } from "./leases.ts";
-import { SqlPreparationIndex } from "./preparations.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import { SqlSegmentIndex } from "./segments.ts";
 import type { SqlDatabase } from "./sql-database.ts";
@@ -62,8 +60,6 @@ export class SqlProviderIndex implements ProviderIndex {
   readonly leases: Leases;
   readonly chunks: SqlChunkIndex;
   readonly claims: SqlClaimIndex;
-  readonly preparations: SqlPreparationIndex;
-  readonly agreements: SqlAgreementIndex;
   readonly dataSets: SqlDataSetIndex;
   readonly segments: SqlSegmentIndex;
   readonly heads: SqlHeadIndex;
@@ -80,8 +76,6 @@ export class SqlProviderIndex implements ProviderIndex {
     this.meta = meta;
     this.chunks = new SqlChunkIndex(database, releasesFrom);
     this.claims = new SqlClaimIndex(database);
-    this.preparations = new SqlPreparationIndex(database, leases, unixSeconds);
-    this.agreements = new SqlAgreementIndex(database);
     this.dataSets = new SqlDataSetIndex(database);
     this.segments = new SqlSegmentIndex(database, leases, unixSeconds);
     this.heads = new SqlHeadIndex(database.part(), releasesFrom);

@@ -1,12 +1,11 @@
-/** Segments of data sets and their manifests: tables `segments` and `segment_chunks`, and `given_index` of their set. */
+/** Segments and their manifests: tables `segments` and `segment_chunks`, and `given_index` of data sets. */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Selectable, sql, type Transaction, type Updateable } from "kysely";
 import { namedTwice } from "../../../core/audit/manifest.ts";
 import { contentIdFromDigest } from "../../../core/encoding/content-id.ts";
 import { TallystickError } from "../../../core/errors.ts";
 import type { Leases } from "../leases.ts";
-import type { ChunkRange, ManifestChunk } from "../preparation-index.ts";
-import type { NewSegment, Segment, SegmentIndex, SegmentOutcome } from "../segment-index.ts";
+import type { ChunkRange, ManifestChunk, NewSegment, Segment, SegmentIndex, SegmentOutcome } from "../segment-index.ts";
 import { addManifestUses, removeManifestUses } from "./chunk-removal.ts";
 import { PAGE_ROWS, pagesOf } from "./pages.ts";
 import type { ProviderTables } from "./provider-tables.ts";

@@ -10,29 +10,49 @@
   {
     "inputs": [
       {
-        "internalType": "uint64",
-        "name": "startBlock",
-        "type": "uint64"
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "user",
+        "type": "address"
       },
       {
         "internalType": "uint256",
-        "name": "currentBlock",
+        "name": "available",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "required",
         "type": "uint256"
       }
     ],
-    "name": "AcceptedTooLate",
+    "name": "BalanceTooLow",
     "type": "error"
   },
   {
     "inputs": [
       {
-        "internalType": "uint128",
-        "name": "collateral",
-        "type": "uint128"
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "provider",
+        "type": "address"
       },
       {
         "internalType": "uint256",
-        "name": "minimum",
+        "name": "total",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "locked",
         "type": "uint256"
       }
     ],
@@ -42,38 +62,114 @@
   {
     "inputs": [
       {
-        "internalType": "uint256",
-        "name": "endBlock",
-        "type": "uint256"
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
       },
       {
         "internalType": "uint256",
-        "name": "latestAllowed",
+        "name": "lastEpoch",
         "type": "uint256"
       }
     ],
-    "name": "EndTooFar",
+    "name": "DataSetEnded",
     "type": "error"
   },
   {
     "inputs": [
       {
-        "internalType": "AgreementId",
+        "internalType": "bytes32",
         "name": "id",
+        "type": "bytes32"
+      }
+    ],
+    "name": "DataSetExists",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "first",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "other",
+        "type": "address"
+      }
+    ],
+    "name": "DifferentVerifiers",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      }
+    ],
+    "name": "DisputeOpen",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint256",
+        "name": "challengeBlock",
         "type": "uint256"
       },
       {
-        "internalType": "EpochIndex",
+        "internalType": "uint256",
         "name": "epoch",
-        "type": "uint32"
+        "type": "uint256"
+      }
+    ],
+    "name": "DisputeTooLate",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
       },
       {
-        "internalType": "enum IStorageEscrow.EpochStatus",
-        "name": "status",
-        "type": "uint8"
+        "internalType": "uint256",
+        "name": "epoch",
+        "type": "uint256"
       }
     ],
     "name": "EpochSettled",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint256",
+        "name": "fee",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "feeCap",
+        "type": "uint256"
+      }
+    ],
+    "name": "FeeAboveCap",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint256",
+        "name": "amount",
+        "type": "uint256"
+      }
+    ],
+    "name": "InvalidAmount",
     "type": "error"
   },
   {
@@ -90,65 +186,44 @@
   {
     "inputs": [
       {
-        "internalType": "uint64",
-        "name": "firstIndex",
-        "type": "uint64"
-      },
-      {
-        "internalType": "uint64",
-        "name": "sliceCount",
-        "type": "uint64"
+        "internalType": "string",
+        "name": "field",
+        "type": "string"
       }
     ],
-    "name": "InvalidSliceRange",
+    "name": "InvalidTerms",
     "type": "error"
   },
   {
     "inputs": [
       {
-        "internalType": "uint32",
-        "name": "windowBlocks",
-        "type": "uint32"
-      },
-      {
-        "internalType": "uint32",
-        "name": "epochBlocks",
-        "type": "uint32"
-      }
-    ],
-    "name": "InvalidWindow",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "AgreementId",
+        "internalType": "bytes32",
         "name": "id",
-        "type": "uint256"
-      },
-      {
-        "internalType": "EpochIndex",
-        "name": "epoch",
-        "type": "uint32"
-      },
-      {
-        "internalType": "uint32",
-        "name": "epochs",
-        "type": "uint32"
+        "type": "bytes32"
       }
     ],
-    "name": "NoSuchEpoch",
+    "name": "NoDispute",
+    "type": "error"
+  },
+  {
+    "inputs": [],
+    "name": "NoProofs",
     "type": "error"
   },
   {
     "inputs": [
       {
-        "internalType": "address",
-        "name": "account",
-        "type": "address"
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint256",
+        "name": "epoch",
+        "type": "uint256"
       }
     ],
-    "name": "NotAContract",
+    "name": "NotPartOfSet",
     "type": "error"
   },
   {
@@ -157,14 +232,40 @@
         "internalType": "address",
         "name": "caller",
         "type": "address"
-      },
-      {
-        "internalType": "address",
-        "name": "provider",
-        "type": "address"
       }
     ],
-    "name": "NotProvider",
+    "name": "NotParty",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint256",
+        "name": "epoch",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "currentBlock",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "fromBlock",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "untilBlock",
+        "type": "uint256"
+      }
+    ],
+    "name": "NotReportable",
     "type": "error"
   },
   {
@@ -181,22 +282,6 @@
       }
     ],
     "name": "NotUser",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "address",
-        "name": "token",
-        "type": "address"
-      },
-      {
-        "internalType": "address",
-        "name": "account",
-        "type": "address"
-      }
-    ],
-    "name": "NothingToWithdraw",
     "type": "error"
   },
   {
@@ -221,27 +306,48 @@
     "type": "error"
   },
   {
-    "inputs": [
-      {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      },
-      {
-        "internalType": "EpochIndex",
-        "name": "epoch",
-        "type": "uint32"
-      }
-    ],
+    "inputs": [],
     "name": "ProofRejected",
     "type": "error"
   },
   {
     "inputs": [
       {
-        "internalType": "uint64",
-        "name": "startBlock",
-        "type": "uint64"
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint256",
+        "name": "fromEpoch",
+        "type": "uint256"
+      }
+    ],
+    "name": "RetirementPending",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint256",
+        "name": "version",
+        "type": "uint256"
+      }
+    ],
+    "name": "SameState",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint256",
+        "name": "deadlineBlock",
+        "type": "uint256"
       },
       {
         "internalType": "uint256",
@@ -249,56 +355,30 @@
         "type": "uint256"
       }
     ],
-    "name": "StartNotInFuture",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      },
-      {
-        "internalType": "bytes32",
-        "name": "expected",
-        "type": "bytes32"
-      },
-      {
-        "internalType": "bytes32",
-        "name": "received",
-        "type": "bytes32"
-      }
-    ],
-    "name": "TermsMismatch",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "uint16",
-        "name": "sampleCount",
-        "type": "uint16"
-      },
-      {
-        "internalType": "uint16",
-        "name": "maximum",
-        "type": "uint16"
-      }
-    ],
-    "name": "TooManySamples",
+    "name": "SignatureExpired",
     "type": "error"
   },
   {
     "inputs": [
       {
         "internalType": "address",
-        "name": "token",
+        "name": "signer",
         "type": "address"
       },
       {
+        "internalType": "bytes32",
+        "name": "digest",
+        "type": "bytes32"
+      }
+    ],
+    "name": "SignatureInvalid",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "uint256",
-        "name": "expected",
+        "name": "current",
         "type": "uint256"
       },
       {
@@ -307,67 +387,126 @@
         "type": "uint256"
       }
     ],
-    "name": "TransferMismatch",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "uint32",
-        "name": "windowBlocks",
-        "type": "uint32"
-      },
-      {
-        "internalType": "uint64",
-        "name": "horizonBlocks",
-        "type": "uint64"
-      }
-    ],
-    "name": "WindowBeyondHorizon",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "uint256",
-        "name": "currentBlock",
-        "type": "uint256"
-      },
-      {
-        "internalType": "uint256",
-        "name": "lastBlock",
-        "type": "uint256"
-      }
-    ],
-    "name": "WindowStillOpen",
+    "name": "StaleVersion",
     "type": "error"
   },
   {
     "inputs": [
       {
         "internalType": "bytes32",
-        "name": "expected",
-        "type": "bytes32"
-      },
-      {
-        "internalType": "bytes32",
-        "name": "received",
-        "type": "bytes32"
-      }
-    ],
-    "name": "WrongAuditKey",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "AgreementId",
         "name": "id",
-        "type": "uint256"
+        "type": "bytes32"
       },
       {
-        "internalType": "enum IStorageEscrow.AgreementStatus",
-        "name": "actual",
+        "internalType": "uint256",
+        "name": "lastEpoch",
+        "type": "uint256"
+      }
+    ],
+    "name": "StillRunning",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      }
+    ],
+    "name": "TooManyLevels",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      }
+    ],
+    "name": "UnknownDataSet",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "expected",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "received",
+        "type": "bytes32"
+      }
+    ],
+    "name": "WrongAuditTerms",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "enum IStorageEscrow.Mode",
+        "name": "mode",
+        "type": "uint8"
+      }
+    ],
+    "name": "WrongMode",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "expected",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "received",
+        "type": "bytes32"
+      }
+    ],
+    "name": "WrongRanges",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "expected",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "received",
+        "type": "bytes32"
+      }
+    ],
+    "name": "WrongSchedule",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "enum IStorageEscrow.Status",
+        "name": "status",
         "type": "uint8"
       }
     ],
@@ -391,120 +530,34 @@
     "type": "error"
   },
   {
-    "inputs": [],
-    "name": "ZeroBreachLimit",
-    "type": "error"
-  },
-  {
-    "inputs": [],
-    "name": "ZeroEpochs",
-    "type": "error"
-  },
-  {
-    "inputs": [],
-    "name": "ZeroFee",
-    "type": "error"
-  },
-  {
-    "inputs": [],
-    "name": "ZeroHash",
-    "type": "error"
-  },
-  {
-    "inputs": [],
-    "name": "ZeroProvider",
-    "type": "error"
-  },
-  {
-    "inputs": [],
-    "name": "ZeroSamples",
-    "type": "error"
-  },
-  {
     "anonymous": false,
     "inputs": [
       {
         "indexed": true,
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      },
-      {
-        "indexed": true,
-        "internalType": "address",
-        "name": "user",
-        "type": "address"
-      },
-      {
-        "indexed": true,
-        "internalType": "address",
-        "name": "provider",
-        "type": "address"
-      },
-      {
-        "indexed": false,
-        "internalType": "bytes32",
-        "name": "termsHash",
-        "type": "bytes32"
-      }
-    ],
-    "name": "AgreementAccepted",
-    "type": "event"
-  },
-  {
-    "anonymous": false,
-    "inputs": [
-      {
-        "indexed": true,
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      },
-      {
-        "indexed": true,
-        "internalType": "address",
-        "name": "user",
-        "type": "address"
-      },
-      {
-        "indexed": true,
-        "internalType": "address",
-        "name": "provider",
-        "type": "address"
-      }
-    ],
-    "name": "AgreementBreached",
-    "type": "event"
-  },
-  {
-    "anonymous": false,
-    "inputs": [
-      {
-        "indexed": true,
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      },
-      {
-        "indexed": true,
-        "internalType": "address",
-        "name": "user",
-        "type": "address"
-      },
-      {
-        "indexed": false,
         "internalType": "address",
         "name": "token",
         "type": "address"
       },
       {
+        "indexed": true,
+        "internalType": "address",
+        "name": "user",
+        "type": "address"
+      },
+      {
         "indexed": false,
         "internalType": "uint256",
-        "name": "refund",
+        "name": "generation",
+        "type": "uint256"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "endEpoch",
         "type": "uint256"
       }
     ],
-    "name": "AgreementCancelled",
+    "name": "BalanceExhausted",
     "type": "event"
   },
   {
@@ -512,14 +565,8 @@
     "inputs": [
       {
         "indexed": true,
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      },
-      {
-        "indexed": true,
         "internalType": "address",
-        "name": "user",
+        "name": "token",
         "type": "address"
       },
       {
@@ -529,43 +576,19 @@
         "type": "address"
       },
       {
-        "indexed": false,
-        "internalType": "bool",
-        "name": "breached",
-        "type": "bool"
-      },
-      {
-        "indexed": false,
-        "internalType": "uint32",
-        "name": "epochsProven",
-        "type": "uint32"
-      },
-      {
-        "indexed": false,
-        "internalType": "uint32",
-        "name": "epochsMissed",
-        "type": "uint32"
-      },
-      {
-        "indexed": false,
-        "internalType": "uint32",
-        "name": "epochsLapsed",
-        "type": "uint32"
+        "indexed": true,
+        "internalType": "address",
+        "name": "from",
+        "type": "address"
       },
       {
         "indexed": false,
         "internalType": "uint256",
-        "name": "userCredit",
-        "type": "uint256"
-      },
-      {
-        "indexed": false,
-        "internalType": "uint256",
-        "name": "providerCredit",
+        "name": "amount",
         "type": "uint256"
       }
     ],
-    "name": "AgreementEnded",
+    "name": "CollateralDeposited",
     "type": "event"
   },
   {
@@ -573,9 +596,90 @@
     "inputs": [
       {
         "indexed": true,
-        "internalType": "AgreementId",
-        "name": "id",
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "provider",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "to",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "amount",
         "type": "uint256"
+      }
+    ],
+    "name": "CollateralWithdrawn",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "epoch",
+        "type": "uint256"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "forfeited",
+        "type": "uint256"
+      }
+    ],
+    "name": "DataSetBreached",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "by",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "bounty",
+        "type": "uint256"
+      }
+    ],
+    "name": "DataSetClosed",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
       },
       {
         "indexed": true,
@@ -593,6 +697,11 @@
         "components": [
           {
             "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
             "name": "provider",
             "type": "address"
           },
@@ -602,33 +711,96 @@
             "type": "address"
           },
           {
-            "internalType": "uint128",
-            "name": "feePerEpoch",
-            "type": "uint128"
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
           },
           {
-            "internalType": "uint128",
-            "name": "compensationPerMiss",
-            "type": "uint128"
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
           },
           {
-            "internalType": "uint128",
-            "name": "bountyPerMiss",
-            "type": "uint128"
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
           },
           {
-            "internalType": "uint128",
-            "name": "collateral",
-            "type": "uint128"
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
           },
           {
-            "internalType": "uint64",
-            "name": "startBlock",
-            "type": "uint64"
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
           },
           {
             "internalType": "uint32",
-            "name": "epochBlocks",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "indexed": false,
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "randomness",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "verifier",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "keyHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "sliceElements",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "sampleCount",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint32",
+            "name": "phase",
             "type": "uint32"
           },
           {
@@ -638,52 +810,32 @@
           },
           {
             "internalType": "uint32",
-            "name": "epochs",
+            "name": "graceBlocks",
             "type": "uint32"
           },
           {
-            "internalType": "uint16",
-            "name": "sampleCount",
-            "type": "uint16"
-          },
-          {
-            "internalType": "uint16",
-            "name": "breachLimit",
-            "type": "uint16"
-          },
-          {
-            "internalType": "uint64",
-            "name": "firstIndex",
-            "type": "uint64"
-          },
-          {
-            "internalType": "uint64",
-            "name": "sliceCount",
-            "type": "uint64"
+            "internalType": "uint80",
+            "name": "disputeBond",
+            "type": "uint80"
           },
           {
             "internalType": "bytes32",
-            "name": "auditKeyHash",
+            "name": "predecessor",
             "type": "bytes32"
           },
           {
             "internalType": "bytes32",
-            "name": "manifestHash",
+            "name": "salt",
             "type": "bytes32"
-          },
-          {
-            "internalType": "address",
-            "name": "randomness",
-            "type": "address"
           }
         ],
         "indexed": false,
-        "internalType": "struct IStorageEscrow.Terms",
-        "name": "terms",
+        "internalType": "struct IStorageEscrow.AuditTerms",
+        "name": "audit",
         "type": "tuple"
       }
     ],
-    "name": "AgreementProposed",
+    "name": "DataSetOpened",
     "type": "event"
   },
   {
@@ -691,15 +843,208 @@
     "inputs": [
       {
         "indexed": true,
-        "internalType": "AgreementId",
+        "internalType": "bytes32",
         "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": false,
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      },
+      {
+        "indexed": false,
+        "internalType": "bytes",
+        "name": "ranges",
+        "type": "bytes"
+      }
+    ],
+    "name": "DataSetScheduled",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "throughEpoch",
         "type": "uint256"
       },
       {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "paid",
+        "type": "uint256"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "refunded",
+        "type": "uint256"
+      }
+    ],
+    "name": "DataSetSettled",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
         "indexed": true,
-        "internalType": "EpochIndex",
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "user",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "from",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "amount",
+        "type": "uint256"
+      }
+    ],
+    "name": "Deposited",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "disputer",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "bond",
+        "type": "uint256"
+      }
+    ],
+    "name": "DisputeAnswered",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "disputer",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "challengeBlock",
+        "type": "uint256"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "bond",
+        "type": "uint256"
+      }
+    ],
+    "name": "DisputeOpened",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "disputer",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "bond",
+        "type": "uint256"
+      }
+    ],
+    "name": "DisputeUpheld",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "signer",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "version",
+        "type": "uint256"
+      }
+    ],
+    "name": "DoubleSigned",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint256",
         "name": "epoch",
-        "type": "uint32"
+        "type": "uint256"
       },
       {
         "indexed": true,
@@ -734,16 +1079,60 @@
     "inputs": [
       {
         "indexed": true,
-        "internalType": "AgreementId",
+        "internalType": "bytes32",
         "name": "id",
-        "type": "uint256"
+        "type": "bytes32"
       },
       {
         "indexed": true,
-        "internalType": "EpochIndex",
+        "internalType": "uint256",
         "name": "epoch",
-        "type": "uint32"
+        "type": "uint256"
       },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "fee",
+        "type": "uint256"
+      },
+      {
+        "indexed": false,
+        "internalType": "bool",
+        "name": "late",
+        "type": "bool"
+      }
+    ],
+    "name": "EpochProven",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "by",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "lastEpoch",
+        "type": "uint256"
+      }
+    ],
+    "name": "NoticeGiven",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
       {
         "indexed": true,
         "internalType": "address",
@@ -751,13 +1140,13 @@
         "type": "address"
       },
       {
-        "indexed": false,
-        "internalType": "uint256",
-        "name": "fee",
-        "type": "uint256"
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       }
     ],
-    "name": "EpochProven",
+    "name": "OperatorSet",
     "type": "event"
   },
   {
@@ -794,24 +1183,203 @@
   {
     "inputs": [
       {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
       },
       {
+        "internalType": "address",
+        "name": "user",
+        "type": "address"
+      }
+    ],
+    "name": "accountOf",
+    "outputs": [
+      {
+        "components": [
+          {
+            "internalType": "uint256",
+            "name": "available",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "rate",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "paidThrough",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "generation",
+            "type": "uint256"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Account",
+        "name": "",
+        "type": "tuple"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "bytes32",
-        "name": "termsHash",
+        "name": "id",
         "type": "bytes32"
       }
     ],
-    "name": "accept",
+    "name": "booksOf",
+    "outputs": [
+      {
+        "components": [
+          {
+            "internalType": "enum IStorageEscrow.Status",
+            "name": "status",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bool",
+            "name": "disputed",
+            "type": "bool"
+          },
+          {
+            "internalType": "uint256",
+            "name": "missed",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "outcomes",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "settledThrough",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "proven",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "generation",
+            "type": "uint256"
+          },
+          {
+            "internalType": "uint256",
+            "name": "noticedEnd",
+            "type": "uint256"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Books",
+        "name": "",
+        "type": "tuple"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      }
+    ],
+    "name": "close",
     "outputs": [],
-    "stateMutability": "payable",
+    "stateMutability": "nonpayable",
     "type": "function"
   },
   {
     "inputs": [],
-    "name": "agreementCount",
+    "name": "currentEpoch",
     "outputs": [
       {
         "internalType": "uint256",
@@ -825,13 +1393,51 @@
   {
     "inputs": [
       {
-        "internalType": "AgreementId",
-        "name": "id",
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "user",
+        "type": "address"
+      },
+      {
+        "internalType": "uint256",
+        "name": "amount",
         "type": "uint256"
       }
     ],
-    "name": "agreementOf",
-    "outputs": [
+    "name": "deposit",
+    "outputs": [],
+    "stateMutability": "payable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "provider",
+        "type": "address"
+      },
+      {
+        "internalType": "uint256",
+        "name": "amount",
+        "type": "uint256"
+      }
+    ],
+    "name": "depositCollateral",
+    "outputs": [],
+    "stateMutability": "payable",
+    "type": "function"
+  },
+  {
+    "inputs": [
       {
         "components": [
           {
@@ -840,114 +1446,177 @@
             "type": "address"
           },
           {
-            "internalType": "enum IStorageEscrow.AgreementStatus",
-            "name": "status",
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
             "type": "uint8"
           },
           {
-            "internalType": "uint32",
-            "name": "epochsProven",
-            "type": "uint32"
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
           },
           {
             "internalType": "uint32",
-            "name": "epochsMissed",
+            "name": "collateralPercent",
             "type": "uint32"
           },
           {
-            "components": [
-              {
-                "internalType": "address",
-                "name": "provider",
-                "type": "address"
-              },
-              {
-                "internalType": "address",
-                "name": "token",
-                "type": "address"
-              },
-              {
-                "internalType": "uint128",
-                "name": "feePerEpoch",
-                "type": "uint128"
-              },
-              {
-                "internalType": "uint128",
-                "name": "compensationPerMiss",
-                "type": "uint128"
-              },
-              {
-                "internalType": "uint128",
-                "name": "bountyPerMiss",
-                "type": "uint128"
-              },
-              {
-                "internalType": "uint128",
-                "name": "collateral",
-                "type": "uint128"
-              },
-              {
-                "internalType": "uint64",
-                "name": "startBlock",
-                "type": "uint64"
-              },
-              {
-                "internalType": "uint32",
-                "name": "epochBlocks",
-                "type": "uint32"
-              },
-              {
-                "internalType": "uint32",
-                "name": "windowBlocks",
-                "type": "uint32"
-              },
-              {
-                "internalType": "uint32",
-                "name": "epochs",
-                "type": "uint32"
-              },
-              {
-                "internalType": "uint16",
-                "name": "sampleCount",
-                "type": "uint16"
-              },
-              {
-                "internalType": "uint16",
-                "name": "breachLimit",
-                "type": "uint16"
-              },
-              {
-                "internalType": "uint64",
-                "name": "firstIndex",
-                "type": "uint64"
-              },
-              {
-                "internalType": "uint64",
-                "name": "sliceCount",
-                "type": "uint64"
-              },
-              {
-                "internalType": "bytes32",
-                "name": "auditKeyHash",
-                "type": "bytes32"
-              },
-              {
-                "internalType": "bytes32",
-                "name": "manifestHash",
-                "type": "bytes32"
-              },
-              {
-                "internalType": "address",
-                "name": "randomness",
-                "type": "address"
-              }
-            ],
-            "internalType": "struct IStorageEscrow.Terms",
-            "name": "terms",
-            "type": "tuple"
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
           }
         ],
-        "internalType": "struct IStorageEscrow.Agreement",
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "randomness",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "verifier",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "keyHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "sliceElements",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "sampleCount",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint32",
+            "name": "phase",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "windowBlocks",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "graceBlocks",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint80",
+            "name": "disputeBond",
+            "type": "uint80"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "predecessor",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "salt",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.AuditTerms",
+        "name": "audit",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      }
+    ],
+    "name": "dispute",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      }
+    ],
+    "name": "disputeOf",
+    "outputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "disputer",
+            "type": "address"
+          },
+          {
+            "internalType": "uint64",
+            "name": "challengeBlock",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint80",
+            "name": "bond",
+            "type": "uint80"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Dispute",
         "name": "",
         "type": "tuple"
       }
@@ -964,115 +1633,21 @@
       },
       {
         "internalType": "address",
-        "name": "account",
+        "name": "user",
         "type": "address"
-      }
-    ],
-    "name": "balanceOf",
-    "outputs": [
-      {
-        "internalType": "uint256",
-        "name": "",
-        "type": "uint256"
-      }
-    ],
-    "stateMutability": "view",
-    "type": "function"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      }
-    ],
-    "name": "cancel",
-    "outputs": [],
-    "stateMutability": "nonpayable",
-    "type": "function"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
       },
       {
-        "internalType": "EpochIndex",
-        "name": "epoch",
+        "internalType": "uint32",
+        "name": "generation",
         "type": "uint32"
       }
     ],
-    "name": "challengeOf",
+    "name": "endEpochOf",
     "outputs": [
       {
-        "internalType": "bytes32",
-        "name": "seed",
-        "type": "bytes32"
-      },
-      {
-        "internalType": "uint16",
-        "name": "sampleCount",
-        "type": "uint16"
-      },
-      {
-        "internalType": "uint64",
-        "name": "firstIndex",
-        "type": "uint64"
-      },
-      {
-        "internalType": "uint64",
-        "name": "sliceCount",
-        "type": "uint64"
-      },
-      {
-        "internalType": "uint64",
-        "name": "openBlock",
-        "type": "uint64"
-      },
-      {
-        "internalType": "uint64",
-        "name": "deadlineBlock",
-        "type": "uint64"
-      }
-    ],
-    "stateMutability": "view",
-    "type": "function"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      }
-    ],
-    "name": "close",
-    "outputs": [],
-    "stateMutability": "nonpayable",
-    "type": "function"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      },
-      {
-        "internalType": "EpochIndex",
-        "name": "epoch",
-        "type": "uint32"
-      }
-    ],
-    "name": "epochStatus",
-    "outputs": [
-      {
-        "internalType": "enum IStorageEscrow.EpochStatus",
+        "internalType": "uint32",
         "name": "",
-        "type": "uint8"
+        "type": "uint32"
       }
     ],
     "stateMutability": "view",
@@ -1082,6 +1657,11 @@
     "inputs": [
       {
         "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
           {
             "internalType": "address",
             "name": "provider",
@@ -1093,33 +1673,276 @@
             "type": "address"
           },
           {
-            "internalType": "uint128",
-            "name": "feePerEpoch",
-            "type": "uint128"
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
           },
           {
-            "internalType": "uint128",
-            "name": "compensationPerMiss",
-            "type": "uint128"
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
           },
           {
-            "internalType": "uint128",
-            "name": "bountyPerMiss",
-            "type": "uint128"
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
           },
           {
-            "internalType": "uint128",
-            "name": "collateral",
-            "type": "uint128"
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
           },
           {
-            "internalType": "uint64",
-            "name": "startBlock",
-            "type": "uint64"
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
           },
           {
             "internalType": "uint32",
-            "name": "epochBlocks",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      }
+    ],
+    "name": "giveNotice",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      }
+    ],
+    "name": "idOf",
+    "outputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "randomness",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "verifier",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "keyHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "sliceElements",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "sampleCount",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint32",
+            "name": "phase",
             "type": "uint32"
           },
           {
@@ -1129,121 +1952,294 @@
           },
           {
             "internalType": "uint32",
-            "name": "epochs",
+            "name": "graceBlocks",
             "type": "uint32"
           },
           {
-            "internalType": "uint16",
-            "name": "sampleCount",
-            "type": "uint16"
-          },
-          {
-            "internalType": "uint16",
-            "name": "breachLimit",
-            "type": "uint16"
-          },
-          {
-            "internalType": "uint64",
-            "name": "firstIndex",
-            "type": "uint64"
-          },
-          {
-            "internalType": "uint64",
-            "name": "sliceCount",
-            "type": "uint64"
+            "internalType": "uint80",
+            "name": "disputeBond",
+            "type": "uint80"
           },
           {
             "internalType": "bytes32",
-            "name": "auditKeyHash",
+            "name": "predecessor",
             "type": "bytes32"
           },
           {
             "internalType": "bytes32",
-            "name": "manifestHash",
+            "name": "salt",
             "type": "bytes32"
-          },
-          {
-            "internalType": "address",
-            "name": "randomness",
-            "type": "address"
           }
         ],
-        "internalType": "struct IStorageEscrow.Terms",
-        "name": "terms",
+        "internalType": "struct IStorageEscrow.AuditTerms",
+        "name": "audit",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "uint64",
+            "name": "version",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes",
+            "name": "ranges",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "contentHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint64",
+            "name": "deadlineBlock",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes",
+            "name": "userSignature",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "providerSignature",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Update",
+        "name": "first",
         "type": "tuple"
       }
     ],
-    "name": "propose",
-    "outputs": [
-      {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
-      }
-    ],
-    "stateMutability": "payable",
+    "name": "open",
+    "outputs": [],
+    "stateMutability": "nonpayable",
     "type": "function"
   },
   {
     "inputs": [
       {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
+        "internalType": "address",
+        "name": "provider",
+        "type": "address"
+      }
+    ],
+    "name": "operatorOf",
+    "outputs": [
+      {
+        "internalType": "address",
+        "name": "",
+        "type": "address"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
       },
       {
-        "internalType": "EpochIndex",
-        "name": "epoch",
-        "type": "uint32"
-      },
+        "internalType": "address",
+        "name": "provider",
+        "type": "address"
+      }
+    ],
+    "name": "poolOf",
+    "outputs": [
       {
         "components": [
           {
-            "internalType": "bytes",
-            "name": "X",
-            "type": "bytes"
-          },
-          {
-            "internalType": "bytes",
-            "name": "XA",
-            "type": "bytes"
-          },
-          {
-            "internalType": "bytes",
-            "name": "XB",
-            "type": "bytes"
-          }
-        ],
-        "internalType": "struct PdpVerifier.Key",
-        "name": "key",
-        "type": "tuple"
-      },
-      {
-        "components": [
-          {
-            "internalType": "bytes",
-            "name": "sigma",
-            "type": "bytes"
-          },
-          {
-            "internalType": "bytes",
-            "name": "psi",
-            "type": "bytes"
-          },
-          {
-            "internalType": "bytes",
-            "name": "W",
-            "type": "bytes"
+            "internalType": "uint256",
+            "name": "total",
+            "type": "uint256"
           },
           {
             "internalType": "uint256",
-            "name": "y",
+            "name": "locked",
             "type": "uint256"
           }
         ],
-        "internalType": "struct PdpVerifier.Proof",
-        "name": "proof",
+        "internalType": "struct IStorageEscrow.Pool",
+        "name": "",
         "type": "tuple"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "components": [
+              {
+                "internalType": "address",
+                "name": "user",
+                "type": "address"
+              },
+              {
+                "internalType": "address",
+                "name": "provider",
+                "type": "address"
+              },
+              {
+                "internalType": "address",
+                "name": "token",
+                "type": "address"
+              },
+              {
+                "internalType": "enum IStorageEscrow.Mode",
+                "name": "mode",
+                "type": "uint8"
+              },
+              {
+                "internalType": "uint80",
+                "name": "feeFloor",
+                "type": "uint80"
+              },
+              {
+                "internalType": "uint80",
+                "name": "feePerSlice",
+                "type": "uint80"
+              },
+              {
+                "internalType": "uint80",
+                "name": "feePerIndex",
+                "type": "uint80"
+              },
+              {
+                "internalType": "uint80",
+                "name": "feeCap",
+                "type": "uint80"
+              },
+              {
+                "internalType": "uint32",
+                "name": "collateralPercent",
+                "type": "uint32"
+              },
+              {
+                "internalType": "uint16",
+                "name": "compensationPercent",
+                "type": "uint16"
+              },
+              {
+                "internalType": "uint16",
+                "name": "bountyPercent",
+                "type": "uint16"
+              },
+              {
+                "internalType": "uint16",
+                "name": "latePercent",
+                "type": "uint16"
+              },
+              {
+                "internalType": "uint8",
+                "name": "breachLimit",
+                "type": "uint8"
+              },
+              {
+                "internalType": "bytes32",
+                "name": "auditHash",
+                "type": "bytes32"
+              }
+            ],
+            "internalType": "struct IStorageEscrow.Terms",
+            "name": "terms",
+            "type": "tuple"
+          },
+          {
+            "components": [
+              {
+                "internalType": "address",
+                "name": "randomness",
+                "type": "address"
+              },
+              {
+                "internalType": "address",
+                "name": "verifier",
+                "type": "address"
+              },
+              {
+                "internalType": "bytes32",
+                "name": "keyHash",
+                "type": "bytes32"
+              },
+              {
+                "internalType": "uint32",
+                "name": "sliceElements",
+                "type": "uint32"
+              },
+              {
+                "internalType": "uint16",
+                "name": "sampleCount",
+                "type": "uint16"
+              },
+              {
+                "internalType": "uint32",
+                "name": "phase",
+                "type": "uint32"
+              },
+              {
+                "internalType": "uint32",
+                "name": "windowBlocks",
+                "type": "uint32"
+              },
+              {
+                "internalType": "uint32",
+                "name": "graceBlocks",
+                "type": "uint32"
+              },
+              {
+                "internalType": "uint80",
+                "name": "disputeBond",
+                "type": "uint80"
+              },
+              {
+                "internalType": "bytes32",
+                "name": "predecessor",
+                "type": "bytes32"
+              },
+              {
+                "internalType": "bytes32",
+                "name": "salt",
+                "type": "bytes32"
+              }
+            ],
+            "internalType": "struct IStorageEscrow.AuditTerms",
+            "name": "audit",
+            "type": "tuple"
+          },
+          {
+            "internalType": "bytes",
+            "name": "schedule",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "ranges",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "answer",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "evidence",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.ProofCall[]",
+        "name": "calls",
+        "type": "tuple[]"
       }
     ],
     "name": "prove",
@@ -1254,14 +2250,153 @@
   {
     "inputs": [
       {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
       },
       {
-        "internalType": "EpochIndex",
+        "components": [
+          {
+            "internalType": "address",
+            "name": "randomness",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "verifier",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "keyHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "sliceElements",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "sampleCount",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint32",
+            "name": "phase",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "windowBlocks",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "graceBlocks",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint80",
+            "name": "disputeBond",
+            "type": "uint80"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "predecessor",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "salt",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.AuditTerms",
+        "name": "audit",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      },
+      {
+        "internalType": "uint256",
         "name": "epoch",
-        "type": "uint32"
+        "type": "uint256"
       }
     ],
     "name": "reportMiss",
@@ -1272,12 +2407,149 @@
   {
     "inputs": [
       {
-        "internalType": "AgreementId",
-        "name": "id",
-        "type": "uint256"
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      },
+      {
+        "internalType": "bytes",
+        "name": "ranges",
+        "type": "bytes"
+      },
+      {
+        "components": [
+          {
+            "internalType": "uint64",
+            "name": "version",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes",
+            "name": "ranges",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "contentHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint64",
+            "name": "deadlineBlock",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes",
+            "name": "userSignature",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "providerSignature",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Update",
+        "name": "carried",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "remaining",
+        "type": "bytes"
       }
     ],
-    "name": "termsHashOf",
+    "name": "retire",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "id",
+        "type": "bytes32"
+      }
+    ],
+    "name": "scheduleHashOf",
     "outputs": [
       {
         "internalType": "bytes32",
@@ -1286,6 +2558,493 @@
       }
     ],
     "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      }
+    ],
+    "name": "setOperator",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      }
+    ],
+    "name": "settle",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      },
+      {
+        "internalType": "address",
+        "name": "signer",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes",
+        "name": "evidence",
+        "type": "bytes"
+      }
+    ],
+    "name": "showDoubleSigning",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      },
+      {
+        "internalType": "bytes",
+        "name": "ranges",
+        "type": "bytes"
+      },
+      {
+        "components": [
+          {
+            "internalType": "uint64",
+            "name": "version",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes",
+            "name": "ranges",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "contentHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint64",
+            "name": "deadlineBlock",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes",
+            "name": "userSignature",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "providerSignature",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Update",
+        "name": "next",
+        "type": "tuple"
+      }
+    ],
+    "name": "update",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "user",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "provider",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "token",
+            "type": "address"
+          },
+          {
+            "internalType": "enum IStorageEscrow.Mode",
+            "name": "mode",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeFloor",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerSlice",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feePerIndex",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint80",
+            "name": "feeCap",
+            "type": "uint80"
+          },
+          {
+            "internalType": "uint32",
+            "name": "collateralPercent",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "compensationPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "bountyPercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "latePercent",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint8",
+            "name": "breachLimit",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "auditHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.Terms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "randomness",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "verifier",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "keyHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "sliceElements",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint16",
+            "name": "sampleCount",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint32",
+            "name": "phase",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "windowBlocks",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "graceBlocks",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint80",
+            "name": "disputeBond",
+            "type": "uint80"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "predecessor",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "salt",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IStorageEscrow.AuditTerms",
+        "name": "audit",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "schedule",
+        "type": "bytes"
+      }
+    ],
+    "name": "upholdDispute",
+    "outputs": [],
+    "stateMutability": "nonpayable",
     "type": "function"
   },
   {
@@ -1299,16 +3058,38 @@
         "internalType": "address",
         "name": "to",
         "type": "address"
-      }
-    ],
-    "name": "withdraw",
-    "outputs": [
+      },
       {
         "internalType": "uint256",
         "name": "amount",
         "type": "uint256"
       }
     ],
+    "name": "withdraw",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "token",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "to",
+        "type": "address"
+      },
+      {
+        "internalType": "uint256",
+        "name": "amount",
+        "type": "uint256"
+      }
+    ],
+    "name": "withdrawCollateral",
+    "outputs": [],
     "stateMutability": "nonpayable",
     "type": "function"
   }

@@ -1,0 +1,46 @@
+/** Data that a provider stores already comes into this device's data set there: its own copy is read and tagged. */
+
+import type { AgentContext } from "../context.ts";
+import type { DataSetProgress, ProgressListener } from "../progress.ts";
+import { objectOrder } from "../read/object-order.ts";
+import { openStoredRoot } from "../read/open-root.ts";
+import { type DataSetReport, openDataSetLane } from "./lane.ts";
+import type { LaneWishes } from "./wishes.ts";
+
+export interface AddOptions extends LaneWishes {
+  /** Account of a provider that has the data. Default: the first of the deployment. */
+  readonly provider?: string;
+  readonly onProgress?: ProgressListener<DataSetProgress> | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Adds what is stored under a data id. Objects that are in the set already are not read.
+ * @throws as `get` does while reading, and as `put` does about the data set
+ */
+export async function addStored(
+  context: AgentContext,
+  dataId: string,
+  { provider: wanted, onProgress, signal, ...wishes }: AddOptions = {},
+): Promise<DataSetReport[]> {
+  const reports: DataSetReport[] = [];
+  for (const provider of context.providers().choose(wanted === undefined ? undefined : [wanted])) {
+    const lane = await openDataSetLane(context, provider, wishes);
+    try {
+      const { root, sealedBytes } = await openStoredRoot(context, dataId, signal);
+      let doneBytes = 0;
+      for await (const { id } of objectOrder(dataId, root, sealedBytes, provider, signal)) {
+        if (await lane.holds([id])) continue;
+        const sealed = await provider.fetch(id, signal);
+        await lane.tagger.add({ id, sealed });
+        doneBytes += sealed.length;
+        onProgress?.({ operation: "data-set", phase: "tagging", doneBytes, totalBytes: root.totalBytes });
+      }
+      reports.push(await context.exclusive(() => lane.commit(onProgress, signal), signal));
+    } catch (error) {
+      await lane.discard();
+      throw error;
+    }
+  }
+  return reports;
+}

@@ -1,0 +1,274 @@
+/** `tallystick data-set`: what the account does with its data sets and with the balance that pays for them. */
+import type { Command } from "commander";
+import type { DataSetReport, DataSetView } from "../../agent/index.ts";
+import type { ProgressListener } from "../../agent/progress.ts";
+import { counted } from "../../core/encoding/counted.ts";
+import { formatEther } from "../output.ts";
+import { type AgentSession, dataIdOf, withAgent } from "../session.ts";
+import { tableLines } from "../table.ts";
+import { address, amountInWei, dataSetId, wholeNumber } from "../values.ts";
+import { fundOnDevelopmentChain } from "./init.ts";
+
+/** The address that stands for the chain's coin. */
+const NATIVE = `0x${"0".repeat(40)}`;
+const SHORT_ID_DIGITS = 10;
+
+/** Amounts of the chain's coin in ether; those of a token in its smallest unit, whose decimals only the token knows. */
+export function amountOf(value: bigint, token: string): string {
+  return token === NATIVE ? formatEther(value) : `${value} of ${token}`;
+}
+
+export function shortId(id: string): string {
+  return id.slice(0, SHORT_ID_DIGITS);
+}
+
+/** How long a balance lasts. */
+export function runwayText(epochs: number): string {
+  return Number.isFinite(epochs) ? counted(epochs, "epoch") : "no end";
+}
+
+/** What a put has made of the data sets. */
+export function dataSetLines(reports: readonly DataSetReport[]): string[] {
+  if (reports.length === 0) return ["  data set   none: the provider is not paid and has no obligation"];
+  return reports.map(({ id, isNew, slices, addedSlices, feePerEpoch, token, runwayEpochs }) => {
+    if (id === undefined) return "  data set   none: there is nothing to keep";
+    const added = addedSlices === 0 ? "nothing new" : `${addedSlices} added`;
+    return (
+      `  data set   ${shortId(id)}${isNew ? ", new" : ""}: ${counted(slices, "slice")}, ${added}; ` +
+      `${amountOf(feePerEpoch, token)} per epoch, paid for ${runwayText(runwayEpochs)}`
+    );
+  });
+}
+
+/** Says on stderr what a data set will cost before anything is deposited or signed. */
+export function tellingCosts({ output, progress }: Pick<AgentSession, "output" | "progress">): ProgressListener {
+  return (event) => {
+    progress.listener(event);
+    if (event.operation !== "data-set" || event.plan === undefined || event.phase !== "funding") return;
+    const { provider, token, feePerEpoch, deposit } = event.plan;
+    output.say(
+      `tallystick: depositing ${amountOf(deposit, token)} into your balance: the data set at ${provider} costs ` +
+        `${amountOf(feePerEpoch, token)} per epoch`,
+    );
+  };
+}
+
+function lines(view: DataSetView): string[] {
+  const { terms, audit, nextWindow } = view;
+  const money = (value: bigint) => amountOf(value, terms.token);
+  const percentOfFee = (percent: number) => `${percent} % of the fee`;
+  return [
+    `data set   ${view.id}, ${view.status}${view.device === "this" ? "" : ", of another device"}`,
+    `  provider ${view.provider}`,
+    `  content  ${counted(view.slices, "slice")} of ${31 * audit.sliceElements} bytes in ` +
+      `${counted(view.liveRanges.length, "range")}, highest index ${view.highestIndex}, version ${view.version}`,
+    `  epochs   ${view.provenEpochs} proven, ${view.missedEpochs} missed`,
+    ...(nextWindow === undefined
+      ? []
+      : [
+          `  next     proof of epoch ${nextWindow.epoch} in blocks ${nextWindow.challengeBlock + 1} to ` +
+            `${nextWindow.graceEnd}`,
+        ]),
+    `  proof    ${counted(audit.sampleCount, "draw")}, within ${counted(audit.windowBlocks, "block")}, late within ` +
+      `${counted(audit.graceBlocks, "more block")} for ${percentOfFee(terms.latePercent)}`,
+    `  fee      ${money(view.feePerEpoch)} per epoch, paid for ${runwayText(view.runwayEpochs)}`,
+    `  miss     fee back, ${percentOfFee(terms.compensationPercent)} compensation, ` +
+      `${percentOfFee(terms.bountyPercent)} to the reporter; ` +
+      `${terms.breachLimit === 1 ? "1 miss ends" : `${terms.breachLimit} misses end`} the data set`,
+    ...(view.lastEpoch === undefined ? [] : [`  ends     after epoch ${view.lastEpoch}`]),
+  ];
+}
+
+const maxFeeHelp = "refuse a transaction whose gas would cost more, in wei";
+const maximumFee = ({ maxFee }: { readonly maxFee?: bigint }) => (maxFee === undefined ? {} : { maximumFee: maxFee });
+
+export function registerDataSet(program: Command): void {
+  const dataSet = program
+    .command("data-set")
+    .description("what providers keep for this account and prove, and the balance that pays for it")
+    .addHelpText("after", "\nExample:\n  $ tallystick data-set ls");
+  registerLs(dataSet);
+  registerShow(dataSet);
+  registerAdd(dataSet);
+  registerBalance(dataSet);
+  registerTopUp(dataSet);
+  registerNotice(dataSet);
+  registerSettle(dataSet);
+  registerWithdraw(dataSet);
+}
+
+function registerLs(dataSet: Command): void {
+  dataSet
+    .command("ls")
+    .description("list this account's data sets, from the chain")
+    .addHelpText("after", "\nExample:\n  $ tallystick data-set ls")
+    .action(async (_options: unknown, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const dataSets = await agent.dataSets.list();
+        const rows = dataSets.map((one) => [
+          shortId(one.id),
+          one.status,
+          one.device,
+          String(one.slices),
+          String(one.provenEpochs),
+          String(one.missedEpochs),
+          amountOf(one.feePerEpoch, one.terms.token),
+          runwayText(one.runwayEpochs),
+        ]);
+        const head = ["ID", "STATUS", "DEVICE", "SLICES", "PROVEN", "MISSED", "FEE", "PAID FOR"];
+        output.result({ dataSets }, rows.length === 0 ? [] : tableLines(head, rows));
+        if (rows.length === 0) output.say("tallystick: no data sets");
+      });
+    });
+}
+
+function registerShow(dataSet: Command): void {
+  dataSet
+    .command("show")
+    .description("show one data set with its last epochs")
+    .argument("<data-set>", "id of the data set, or its beginning", dataSetId)
+    .addHelpText("after", "\nExample:\n  $ tallystick data-set show 0x3f9ac2d1")
+    .action(async (text: string, _options: unknown, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const details = await agent.dataSets.show(await agent.dataSets.resolve(text));
+        const view = details.providerView;
+        output.result(details, [
+          ...lines(details),
+          ...(view === undefined ? [] : [`  provider says its copy is ${view.health}`]),
+          ...details.epochs.map(({ epoch, status }) => `  epoch ${epoch}: ${status}`),
+        ]);
+      });
+    });
+}
+
+function registerAdd(dataSet: Command): void {
+  dataSet
+    .command("add")
+    .description("add what is stored already, for example by a put with --no-data-set")
+    .argument("<id>", "snapshot (id, latest or latest:<host>) or data id")
+    .option(
+      "--runway <epochs>",
+      "epochs that a top-up covers beyond the notice period (default: 30)",
+      wholeNumber("--runway"),
+    )
+    .option("--max-fee <wei>", "the most that one epoch may cost, in wei", amountInWei("--max-fee"))
+    .addHelpText("after", "\nExample:\n  $ tallystick data-set add latest")
+    .action(async (id: string, options: { runway?: number; maxFee?: bigint }, command: Command) => {
+      await withAgent(command, async (session) => {
+        const { agent, output, progress, signal } = session;
+        await fundOnDevelopmentChain(session, agent.account);
+        const dataId = await dataIdOf(session, id);
+        const dataSets = await agent.dataSets.add(dataId, {
+          ...(options.runway === undefined ? {} : { runwayEpochs: options.runway }),
+          ...(options.maxFee === undefined ? {} : { maximumFeePerEpoch: options.maxFee }),
+          onProgress: tellingCosts(session),
+          signal,
+        });
+        progress.stop();
+        output.result({ dataId, dataSets }, [dataId, ...dataSetLines(dataSets)]);
+      });
+    });
+}
+
+function registerBalance(dataSet: Command): void {
+  dataSet
+    .command("balance")
+    .description("show the balance that pays for all data sets in a token, and how long it lasts")
+    .option("--token <address>", "token (default: the chain's coin)", address)
+    .addHelpText("after", "\nExample:\n  $ tallystick data-set balance")
+    .action(async (options: { token?: string }, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const balance = await agent.dataSets.balance(options.token);
+        const { token, available, rate, runwayEpochs, endsAtBlock, withdrawable } = balance;
+        output.result(balance, [
+          `balance    ${amountOf(available, token)}, of which ${amountOf(withdrawable, token)} can be withdrawn`,
+          rate === 0n
+            ? "  nothing runs"
+            : `  costs    ${amountOf(rate, token)} per epoch: paid for ${runwayText(runwayEpochs)}, to block ` +
+              String(endsAtBlock),
+        ]);
+      });
+    });
+}
+
+function registerTopUp(dataSet: Command): void {
+  dataSet
+    .command("top-up")
+    .description("add money to the balance")
+    .argument("<amount>", "in the token's smallest unit, wei for the chain's coin", amountInWei("The amount"))
+    .option("--token <address>", "token (default: the chain's coin)", address)
+    .option("--max-fee <wei>", maxFeeHelp, amountInWei("--max-fee"))
+    .addHelpText("after", "\nExample:\n  $ tallystick data-set top-up 100000000000000000")
+    .action(async (amount: bigint, options: { token?: string; maxFee?: bigint }, command: Command) => {
+      await withAgent(command, async (session) => {
+        const { agent, output } = session;
+        await fundOnDevelopmentChain(session, agent.account);
+        const done = await agent.dataSets.topUp(amount, options.token, maximumFee(options));
+        output.result(done, [
+          `deposited ${amountOf(done.amount, done.token)}`,
+          `  balance  ${amountOf(done.balance.available, done.token)}, paid for ` +
+            runwayText(done.balance.runwayEpochs),
+        ]);
+      });
+    });
+}
+
+function registerNotice(dataSet: Command): void {
+  dataSet
+    .command("notice")
+    .description("end a data set after the notice period; the next put to its provider begins another one")
+    .argument("<data-set>", "id of the data set, or its beginning", dataSetId)
+    .option("--max-fee <wei>", maxFeeHelp, amountInWei("--max-fee"))
+    .addHelpText("after", "\nExample:\n  $ tallystick data-set notice 0x3f9ac2d1")
+    .action(async (text: string, options: { maxFee?: bigint }, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const id = await agent.dataSets.resolve(text);
+        const notice = await agent.dataSets.giveNotice(id, maximumFee(options));
+        output.result(notice, [`data set ${shortId(id)} ends after epoch ${notice.lastEpoch}`]);
+      });
+    });
+}
+
+function registerSettle(dataSet: Command): void {
+  dataSet
+    .command("settle")
+    .description("report missed epochs, settle, and close a data set that is over; money goes to your balance")
+    .argument("<data-set>", "id of the data set, or its beginning", dataSetId)
+    .option("--max-fee <wei>", maxFeeHelp, amountInWei("--max-fee"))
+    .addHelpText("after", "\nExample:\n  $ tallystick data-set settle 0x3f9ac2d1 && tallystick data-set withdraw")
+    .action(async (text: string, options: { maxFee?: bigint }, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const id = await agent.dataSets.resolve(text);
+        const done = await agent.dataSets.settle(id, maximumFee(options));
+        const { reported, closed, upheld } = done;
+        output.result(done, [
+          reported.length === 0 ? "no missed epochs to report" : `reported missed epochs: ${reported.join(", ")}`,
+          ...(upheld ? ["the open dispute was decided: the provider did not answer"] : []),
+          ...(closed ? ["the data set is closed"] : []),
+        ]);
+      });
+    });
+}
+
+function registerWithdraw(dataSet: Command): void {
+  dataSet
+    .command("withdraw")
+    .description("withdraw from the balance what the notice period of your data sets does not need")
+    .option("--token <address>", "token to withdraw (default: the chain's coin)", address)
+    .option("--amount <amount>", "in the token's smallest unit (default: all)", amountInWei("--amount"))
+    .option("--to <address>", "who receives it (default: your account)", address)
+    .option("--max-fee <wei>", maxFeeHelp, amountInWei("--max-fee"))
+    .addHelpText("after", "\nExample:\n  $ tallystick data-set withdraw")
+    .action(async (options: { token?: string; amount?: bigint; to?: string; maxFee?: bigint }, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const { token, withdrawable } = await agent.dataSets.balance(options.token);
+        // Done is done: a second withdrawal is no failure.
+        if (withdrawable === 0n && options.amount === undefined) {
+          output.result({ token, amount: 0n, to: options.to ?? agent.account }, ["nothing to withdraw"]);
+          return;
+        }
+        const done = await agent.dataSets.withdraw(token, options.amount, options.to, maximumFee(options));
+        output.result(done, [`withdrew ${amountOf(done.amount, done.token)} to ${done.to}`]);
+      });
+    });
+}

@@ -1,7 +1,0 @@
-/** `npx hardhat tallystick agreement withdraw` */
-import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
-import { runWithAgent, type TaskOptions } from "./session.ts";
-
-export default async function withdraw(options: TaskOptions, hre: HardhatRuntimeEnvironment): Promise<void> {
-  await runWithAgent(options, hre, (agent) => agent.agreements.withdraw());
-}

@@ -1,0 +1,8 @@
+/** `npx hardhat tallystick data-set notice` */
+import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
+import { type DataSetTaskOptions, required, runWithAgent } from "./session.ts";
+
+export default async function notice(options: DataSetTaskOptions, hre: HardhatRuntimeEnvironment): Promise<void> {
+  const text = required(options.dataSet, "data-set");
+  await runWithAgent(options, hre, async ({ dataSets }) => dataSets.giveNotice(await dataSets.resolve(text)));
+}

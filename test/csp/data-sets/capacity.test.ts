@@ -1,0 +1,71 @@
+/** Where a provider puts the challenges of its data sets, and how much proving it takes on. */
+import { expect } from "chai";
+import type { ChainReader } from "../../../offchain/chain/deployment.ts";
+import { ProvingCapacity, provingMilliseconds } from "../../../offchain/csp/data-sets/capacity.ts";
+import type { ProvingLoad } from "../../../offchain/store/index/data-set-index.ts";
+import { expectAsyncRejection } from "../../helpers/rejection.ts";
+
+const GRID = { epochBlocks: 100, gridBlocks: 5, windowBlocks: 20, graceBlocks: 10 };
+const BLOCK_SECONDS = 2;
+
+/** A chain with a block every two seconds. */
+const chain = {
+  provider: {
+    getBlockNumber: async () => 5000,
+    getBlock: async (number: number) => ({ timestamp: number * BLOCK_SECONDS }),
+  },
+} as unknown as ChainReader;
+
+function capacity(grid = GRID): { capacity: ProvingCapacity; loads: ProvingLoad[] } {
+  const loads: ProvingLoad[] = [];
+  return { capacity: new ProvingCapacity(chain, { loads: async () => loads }, grid), loads };
+}
+
+describe("proving capacity of a provider", () => {
+  it("gives each set a phase of its own, as long as there is one, with all windows in the epoch", async () => {
+    const { capacity: one, loads } = capacity();
+    for (let id = 1; id <= 28; id++) {
+      const phase = await one.assignPhase();
+      loads.push({ id, phase, milliseconds: 100 });
+    }
+    const phases = loads.map(({ phase }) => phase);
+    // 0 to 65: behind 69, windows and grace windows would reach the next epoch.
+    expect([...new Set(phases)].sort((left, right) => left - right)).to.deep.equal(
+      Array.from({ length: 14 }, (_, k) => 5 * k),
+    );
+    for (const phase of phases) expect(phases.filter((other) => other === phase).length).to.equal(2);
+  });
+
+  it("chooses the phase whose windows have the least to do", async () => {
+    const { capacity: one, loads } = capacity();
+    loads.push({ id: 1, phase: 0, milliseconds: 1000 }, { id: 2, phase: 95, milliseconds: 1 });
+    // From 20 on the window does not overlap the first one's, up to 65 not that of the second.
+    expect(await one.assignPhase()).to.equal(20);
+  });
+
+  it("has no phase when the windows are longer than an epoch", async () => {
+    const { capacity: one } = capacity({ ...GRID, windowBlocks: 90 });
+    await expectAsyncRejection(() => one.assignPhase(), "INTERNAL");
+  });
+
+  it("takes on what half of a window has time for, with the windows that overlap", async () => {
+    const { capacity: one, loads } = capacity();
+    const room = (GRID.windowBlocks * BLOCK_SECONDS * 1000) / 2;
+    loads.push({ id: 1, phase: 0, milliseconds: room - 100 }, { id: 2, phase: 90, milliseconds: 60 });
+    // Its own reservation is replaced.
+    await one.requireRoom(1, 0, room - 60);
+    await one.requireRoom(3, 10, 100);
+    await one.requireRoom(3, 20, room);
+    await expectAsyncRejection(() => one.requireRoom(3, 10, 101), "RATE_LIMITED");
+    // The window at the end of an epoch is beside the first one of the next.
+    await expectAsyncRejection(() => one.requireRoom(3, 0, 41), "RATE_LIMITED");
+  });
+
+  it("expects a proof to grow with the highest index, the slices and what is drawn of them", () => {
+    const small = { sliceElements: 4096, sliceCount: 10, highestIndex: 10, sampleCount: 460 };
+    const estimate = provingMilliseconds(small);
+    expect(provingMilliseconds({ ...small, highestIndex: 10_010 }) - estimate).to.be.within(1999, 2001);
+    expect(provingMilliseconds({ ...small, sliceCount: 20 })).to.be.greaterThan(estimate);
+    expect(provingMilliseconds({ ...small, sliceElements: 8192 })).to.be.greaterThan(estimate);
+  });
+});

@@ -1,0 +1,104 @@
+import { expect } from "chai";
+import { randomBytes } from "#primitives";
+import { decodeProof } from "../../../offchain/core/audit/proof.ts";
+import { auditReady } from "../../../offchain/core/audit/ready.ts";
+import { verifyPrivate } from "../../../offchain/core/audit/verifier.ts";
+import { DataDamagedError } from "../../../offchain/csp/data-sets/data-damaged.ts";
+import { DataSetProofs } from "../../../offchain/csp/data-sets/proofs.ts";
+import { createCspMetrics } from "../../../offchain/csp/metrics.ts";
+import { createMetrics } from "../../../offchain/daemon/metrics.ts";
+import { AuditedSet } from "../audited-data.ts";
+import {
+  ALICE,
+  frame,
+  framesOf,
+  openProvider,
+  randomChunk,
+  refusal,
+  streamOf,
+  temporaryFolder,
+} from "../provider-fixture.ts";
+
+describe("proofs of a provider", () => {
+  const folder = temporaryFolder();
+  before(() => auditReady());
+
+  /** A data set of two segments with a gap between them. */
+  async function provable() {
+    const provider = await openProvider(folder());
+    const { data, chunks, index, sets, segments } = provider;
+    const stored = [randomChunk(200_000), randomChunk(100_000)];
+    const audited = new AuditedSet(1024);
+    await chunks.store(ALICE, framesOf(...stored.map((chunk) => frame(chunk))));
+    const set = await sets.begin(ALICE, audited.saltHex, audited.request);
+    const parts = stored.map((chunk, k) => audited.segmentOf([chunk], 1 + 10 * k));
+    await sets.append(ALICE, audited.saltHex, "powers-a", 0, streamOf(audited.powersA));
+    await sets.append(ALICE, audited.saltHex, "powers-b", 0, streamOf(audited.powersB(1, 14)));
+    for (const { name, firstIndex, body, tags } of parts) {
+      await segments.begin(set, name, firstIndex, streamOf(body));
+      await segments.append(set, name, 0, streamOf(tags));
+    }
+    const metrics = createCspMetrics(createMetrics("csp"), index, async () => 0n);
+    const proofs = new DataSetProofs(data, chunks, metrics);
+    const held = parts.map(({ firstIndex, sliceCount }) => ({ firstIndex, count: sliceCount }));
+    const challenge = (sampleCount = 5, ranges = held) => ({ seed: randomBytes(32), sampleCount, ranges });
+    const row = await sets.require(ALICE, audited.saltHex);
+    return { ...provider, proofs, row, held, challenge, stored, audited };
+  }
+
+  it("for the chain come before all private audits that are waiting", async () => {
+    const { proofs, row, held, challenge } = await provable();
+    const done: string[] = [];
+    const audits = [1, 2, 3, 4].map(async (number) => {
+      await proofs.provePrivate(row, challenge(), held);
+      done.push(`audit ${number}`);
+    });
+    expect((await refusal(proofs.provePrivate(row, challenge(), held), "RATE_LIMITED")).check).to.equal(
+      "audits at once",
+    );
+    await proofs.provePublic(row, challenge());
+    done.push("proof");
+    await Promise.all(audits);
+    expect(done).to.deep.equal(["audit 1", "proof", "audit 2", "audit 3", "audit 4"]);
+    // The places are free again.
+    await proofs.provePrivate(row, challenge(), held);
+  });
+
+  it("go on after one that failed", async () => {
+    const { proofs, row, held, challenge } = await provable();
+    const failing = proofs.provePrivate(row, challenge(0), held);
+    const next = proofs.provePrivate(row, challenge(5), held);
+    await refusal(failing, "INVALID_INPUT");
+    expect((await next).length).to.equal(130);
+  });
+
+  it("for the owner hold with the owner's secrets, and are about slices that the set holds", async () => {
+    const { proofs, row, held, challenge, audited } = await provable();
+    const asked = challenge(8);
+    const proof = decodeProof(await proofs.provePrivate(row, asked, held));
+    verifyPrivate(audited.secrets, audited.secrets.x, asked, proof);
+    // Between the segments, and behind the last one.
+    for (const [firstIndex, received] of [
+      [7, "8 to 10"],
+      [13, "15 to 16"],
+    ] as const) {
+      const error = await refusal(
+        proofs.provePrivate(row, challenge(5, [{ firstIndex, count: 4 }]), held),
+        "INVALID_INPUT",
+      );
+      expect(error).to.include({ check: "audited ranges", received });
+    }
+  });
+
+  it("are not made of damaged data: the chunks that are damaged are named, and no others", async () => {
+    const { proofs, row, held, challenge, store, stored } = await provable();
+    const [damaged = randomChunk(1), whole = randomChunk(1)] = stored;
+    await store.put(damaged.id, randomChunk(200_000).bytes);
+    const error = await refusal(proofs.provePublic(row, challenge(30)), "OBJECT_LOST");
+    expect(error).to.be.instanceOf(DataDamagedError);
+    expect(error).to.deep.include({ party: "provider", received: damaged.id, details: { damagedChunks: 1 } });
+    expect(error.message).not.to.contain(whole.id);
+    // Slices that lie in the other chunk alone are proven.
+    await proofs.provePublic(row, challenge(5, held.slice(1)));
+  });
+});

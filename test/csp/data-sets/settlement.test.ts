@@ -1,0 +1,174 @@
+/** When a provider lets go of a data set, told by an endpoint that lags or whose last blocks are being replaced. */
+import { expect } from "chai";
+import { getAddress } from "ethers";
+import { ESCROW_ABI } from "../../../offchain/chain/abis.ts";
+import type { ChainReader } from "../../../offchain/chain/deployment.ts";
+import type { DataSetBooks } from "../../../offchain/chain/escrow.ts";
+import type { TransactionSender } from "../../../offchain/chain/sender.ts";
+import type { SliceRange } from "../../../offchain/core/audit/challenge.ts";
+import { encodeSchedule } from "../../../offchain/core/data-set/schedule.ts";
+import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
+import { type ChainView, REORGANISED_BLOCKS, type Standing } from "../../../offchain/csp/data-sets/chain-view.ts";
+import { DataSetSettlement } from "../../../offchain/csp/data-sets/settlement.ts";
+import { FailureLog } from "../../../offchain/daemon/failure-log.ts";
+import { AGREED, FIRST_STATE } from "../agreed-set.ts";
+import {
+  ALICE,
+  frame,
+  framesOf,
+  openProvider,
+  PROVIDER,
+  randomChunk,
+  streamOf,
+  temporaryFolder,
+} from "../provider-fixture.ts";
+
+const EPOCH_BLOCKS = 100;
+/** A block of epoch 50. */
+const HEAD = 50 * EPOCH_BLOCKS + 5;
+const SLICE_BYTES = 31 * 1024;
+const BOOKS: DataSetBooks = {
+  status: "running",
+  disputed: false,
+  missed: 0,
+  outcomes: ["unsettled", "unsettled"],
+  settledThrough: 40,
+  proven: 3,
+  generation: 0,
+};
+
+describe("settlement of data sets", () => {
+  const folder = temporaryFolder();
+
+  async function open() {
+    const provider = await openProvider(folder());
+    const { index, streams, locks, logger, chunks } = provider;
+    const stored = [randomChunk(2 * SLICE_BYTES), randomChunk(SLICE_BYTES)];
+    await chunks.store(ALICE, framesOf(...stored.map((chunk) => frame(chunk))));
+    const bytes = new Uint8Array(32).fill(1);
+    const facts = { account: ALICE, salt: bytes, key: { X: bytes, XA: bytes, XB: bytes }, auditKeyHash: bytes };
+    const set = await index.dataSets.begin({ ...facts, sliceElements: 1024, phase: 0, touchedAt: 1 }, 9);
+    if (set.outcome !== "created") throw new Error(set.outcome);
+    const begun = { dataSetId: set.id, name: bytes, manifestHash: bytes, firstIndex: 1, touchedAt: 1 };
+    const segment = await index.segments.begin(begun, 9);
+    if (segment.outcome !== "created") throw new Error(segment.outcome);
+    const manifest = stored.map((chunk) => ({ digest: digestOf(chunk.id), sizeBytes: chunk.bytes.length }));
+    await index.segments.addToManifest(segment.id, manifest);
+    await index.segments.complete(segment.id, 3);
+    await streams.write(set.id, `tags-${segment.id}`, 0, streamOf(bytes), 32);
+    const context = { agreed: AGREED, segments: [segment.id], provingMilliseconds: 1 };
+    await index.dataSets.recordState(set.id, FIRST_STATE, context);
+    const schedule = encodeSchedule({ version: 1n, retirements: 0, contentHash: FIRST_STATE.contentHash, levels: [] });
+    await index.dataSets.setSchedule(set.id, { schedule, ranges: new Uint8Array(), blockNumber: 10 });
+
+    const held: SliceRange[] = [{ firstIndex: 1, count: 3 }];
+    const told: { standing: Standing | undefined; held: SliceRange[]; sent: string[]; sends: boolean } = {
+      standing: { books: BOOKS, lastEpoch: undefined },
+      held,
+      sent: [],
+      sends: true,
+    };
+    const view = {
+      takeChanged: () => true,
+      refresh: async <Row>(row: Row) => row,
+      standingOf: async () => told.standing,
+      heldRanges: async () => told.held,
+    } as unknown as ChainView;
+    const call = async ({ data }: { data: string }) => {
+      const name = ESCROW_ABI.parseTransaction({ data })?.name;
+      if (name === "EPOCH_BLOCKS") return ESCROW_ABI.encodeFunctionResult("EPOCH_BLOCKS", [EPOCH_BLOCKS]);
+      if (name === "NOTICE_EPOCHS") return ESCROW_ABI.encodeFunctionResult("NOTICE_EPOCHS", [2]);
+      return ESCROW_ABI.encodeFunctionResult("poolOf", [[0, 0]]);
+    };
+    const chainProvider = { call, resolveName: async (name: string) => name };
+    const deployment = { contracts: { storageEscrow: getAddress(`0x${"22".repeat(20)}`) } };
+    const chain = {
+      deployment,
+      provider: Object.assign(chainProvider, { provider: chainProvider }),
+    } as unknown as ChainReader;
+    const sender = {
+      address: PROVIDER,
+      send: async ({ description }: { description: string }) => {
+        told.sent.push(description);
+        if (!told.sends) throw new Error("the endpoint is down");
+        return { hash: "0x01", blockNumber: 1 };
+      },
+    } as unknown as TransactionSender;
+    const limitsOf = () => ({ collateralCap: 1n, reserve: 0n });
+    const failures = new FailureLog(logger);
+    const parts = { chain, sender, index, streams, locks, view, limitsOf, payoutAccount: PROVIDER, logger, failures };
+    const settlement = new DataSetSettlement(parts);
+    const state = async () => (await index.dataSets.find(set.id))?.state;
+    const kept = async () => ({
+      segments: (await index.segments.ofDataSet(set.id)).length,
+      tagsBytes: await streams.size(set.id, `tags-${segment.id}`),
+      covered: (await index.dataSets.coveredOf(ALICE)).chunks,
+    });
+    return { told, settlement, state, kept };
+  }
+
+  const ALL = { segments: 1, tagsBytes: 32, covered: 2 };
+  const NOTHING = { segments: 0, tagsBytes: 0, covered: 0 };
+
+  it("ends a set when the chain says closed, not when it knows nothing of it", async () => {
+    const { told, settlement, state, kept } = await open();
+    told.standing = undefined;
+    for (const head of [HEAD, HEAD + 1000]) await settlement.round(head);
+    expect([await state(), await kept()]).to.deep.equal(["running", ALL]);
+    told.standing = { books: { ...BOOKS, status: "closed" }, lastEpoch: 45 };
+    await settlement.round(HEAD + 1001);
+    expect([await state(), await kept(), told.sent]).to.deep.equal(["ended", NOTHING, []]);
+  });
+
+  it("closes a set when its last epoch is two behind, and tries again when that fails", async () => {
+    const { told, settlement, state, kept } = await open();
+    for (const lastEpoch of [undefined, 49, 50]) {
+      told.standing = { books: BOOKS, lastEpoch };
+      await settlement.round(HEAD);
+    }
+    // A dispute may be about the last epoch.
+    told.standing = { books: { ...BOOKS, disputed: true }, lastEpoch: 48 };
+    await settlement.round(HEAD);
+    expect([await state(), await kept(), told.sent]).to.deep.equal(["running", ALL, []]);
+    told.standing = { books: BOOKS, lastEpoch: 48 };
+    told.sends = false;
+    await settlement.round(HEAD);
+    expect([await state(), await kept(), told.sent.length]).to.deep.equal(["running", ALL, 1]);
+    told.sends = true;
+    await settlement.round(HEAD);
+    expect([await state(), await kept(), told.sent.length]).to.deep.equal(["ended", NOTHING, 2]);
+  });
+
+  it("keeps a breached set until the blocks that say so are not replaced any more", async () => {
+    const { told, settlement, state, kept } = await open();
+    const breached = { books: { ...BOOKS, status: "breached" as const }, lastEpoch: undefined };
+    told.standing = breached;
+    for (const head of [HEAD, HEAD + REORGANISED_BLOCKS - 1]) await settlement.round(head);
+    expect([await state(), await kept()]).to.deep.equal(["running", ALL]);
+    // The miss was undone, and comes again: the time begins anew.
+    told.standing = { books: BOOKS, lastEpoch: undefined };
+    await settlement.round(HEAD + REORGANISED_BLOCKS);
+    told.standing = breached;
+    const again = HEAD + REORGANISED_BLOCKS + 1;
+    for (const head of [again, again + REORGANISED_BLOCKS - 1]) await settlement.round(head);
+    expect([await state(), await kept()]).to.deep.equal(["running", ALL]);
+    await settlement.round(again + REORGANISED_BLOCKS);
+    expect([await state(), await kept(), told.sent]).to.deep.equal(["ended", NOTHING, []]);
+  });
+
+  it("frees chunks of which no slice is held, in full and not in a dispute, and tags with the last one", async () => {
+    const { told, settlement, state, kept } = await open();
+    const holds = async (held: SliceRange[], books: DataSetBooks = BOOKS) => {
+      told.held = held;
+      told.standing = { books, lastEpoch: undefined };
+      await settlement.round(HEAD);
+      return kept();
+    };
+    // The first chunk has two slices.
+    expect(await holds([{ firstIndex: 2, count: 2 }])).to.deep.equal(ALL);
+    expect(await holds([{ firstIndex: 3, count: 1 }], { ...BOOKS, disputed: true })).to.deep.equal(ALL);
+    expect(await holds([{ firstIndex: 3, count: 1 }])).to.deep.equal({ ...ALL, covered: 1 });
+    expect(await holds([{ firstIndex: 9, count: 1 }])).to.deep.equal({ segments: 1, tagsBytes: 0, covered: 0 });
+    expect(await state()).to.equal("running");
+  });
+});
