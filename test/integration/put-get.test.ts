@@ -159,7 +159,7 @@ describe("put and get with real processes", () => {
       await net.fund([carol.account]);
     });
 
-    it("is opened by the first put, whose tags are checked while the record is mined; nothing is left behind", async () => {
+    it("is opened by the first put, whose tags are checked while the record is mined; nothing is left", async () => {
       writeFileSync(dir("insured"), randomBytes(300_000));
       const phases: string[] = [];
       const report = await carol.put([dir("insured")], {
