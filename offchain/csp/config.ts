@@ -122,7 +122,7 @@ export interface CspConfig extends DaemonConfig {
 }
 
 /**
- * Defaults for a chain with a block every 12 seconds: an epoch is a day, a proof has 40 minutes, three misses end an
+ * Defaults for a chain with a block every 12 seconds: an epoch is a day, a proof has 40 minutes, three misses end a
  * data set. 460 samples find 1 % damage with 99 %.
  */
 const OFFER_DEFAULTS = {

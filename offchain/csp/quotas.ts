@@ -1,7 +1,7 @@
 /**
  * What one account may cost the provider: stored bytes and objects, the head of its snapshot list, data sets that are
- * prepared, requests. Accounts cost nothing, so a floor of free disk space protects what was acknowledged, however many
- * accounts there are. All of it is decided before the bytes of a request are taken; a head is small, and is taken
+ * not opened, requests. Accounts cost nothing, so a floor of free disk space protects what was acknowledged, however
+ * many accounts there are. All of it is decided before the bytes of a request are taken; a head is small, and is taken
  * first.
  *
  * An account may store what its data sets cover in addition to the free part, and more for a deposit. The deposit is

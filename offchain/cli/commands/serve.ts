@@ -27,7 +27,7 @@ export function registerServe(program: Command): void {
     .addHelpText(
       "after",
       "\nShown are snapshots/<host>/<time>-<id>/ and snapshots/<host>/latest/, read anew every few seconds, and" +
-        "\ndata/<data id>/ for everything that `ls` lists, also what others have shared, without times.\n" +
+        "\ndata/<data id>/ for everything that `ls` lists, without times.\n" +
         "\nThe address that is printed lets every program that has it read the files. Programs that want" +
         "\na password take the token as one, with any user name.\n" +
         "\nExample:\n  $ tallystick serve --webdav --port 8080" +

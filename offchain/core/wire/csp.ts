@@ -28,7 +28,7 @@ export const MAX_STREAM_PIECE_BYTES = 8 * 1024 * 1024;
 export const MAX_MANIFEST_BYTES = 16 * 1024 * 1024;
 /** Most slices a private audit may sample. */
 export const MAX_AUDIT_SAMPLES = 4096;
-/** The type of bodies that are one stream of bytes: objects, heads, parts of preparations. */
+/** The type of bodies that are one stream of bytes: objects, heads, powers, manifests, tags. */
 export const OCTET_STREAM = "application/octet-stream";
 /** The type of a body of chunk frames, see `http/chunk-frames.ts`. */
 export const CHUNK_FRAMES = "application/vnd.tallystick.chunk-frames";
