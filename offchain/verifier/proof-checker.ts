@@ -54,16 +54,17 @@ export class ProofChecker {
    * @throws ChainUnavailableError once all others are done
    */
   async round(head: number): Promise<boolean> {
-    const failures: TallystickError[] = [];
+    const failures: unknown[] = [];
     const due = this.#options.records.pendingProofs(head, TRANSACTIONS_PER_ROUND);
     for (const proofs of due) {
       if (this.#stopped.signal.aborted) return false;
       try {
         await this.#checkTransaction(proofs, head);
       } catch (error) {
-        if (!(error instanceof TallystickError)) throw error;
+        // Whatever it is: one transaction, which anybody can send, must not hold up the others.
         failures.push(error);
-        for (const pending of proofs) this.#later(pending, head, `${error.code}: ${error.check ?? error.message}`);
+        const reason = error instanceof TallystickError ? `${error.code}: ${error.check ?? error.message}` : `${error}`;
+        for (const pending of proofs) this.#later(pending, head, reason);
       }
       // Pairings take the thread for milliseconds each.
       await nextTurn();

@@ -137,5 +137,11 @@ describe("recomputed proof", () => {
     expect(parseProveCall("0x")).to.equal(undefined);
     expect(parseProveCall("0x12345678")).to.equal(undefined);
     expect(parseProveCall(data.slice(0, data.length - 640))).to.equal(undefined);
+    // Whatever stands where an offset or a length is, also a negative one: errors of ethers differ.
+    const refused = Array.from({ length: 40 }, (_, word) => {
+      const [start, end] = [10 + 64 * word, 10 + 64 * (word + 1)];
+      return parseProveCall(`${data.slice(0, start)}${"f".repeat(63)}0${data.slice(end)}`);
+    }).filter((read) => read === undefined);
+    expect(refused.length).to.be.greaterThan(5);
   });
 });

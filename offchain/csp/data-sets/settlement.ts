@@ -45,7 +45,8 @@ export class DataSetSettlement {
   readonly #breachedAt = new Map<number, number>();
   /** What was held of a set when its chunks were last freed. */
   readonly #held = new Map<number, string>();
-  #withdrawnIn = -1;
+  /** Epoch of the last payout, by token. */
+  readonly #withdrawnIn = new Map<string, number>();
 
   constructor(parts: DataSetSettlementParts) {
     this.#parts = parts;
@@ -68,9 +69,7 @@ export class DataSetSettlement {
         failures.failed(part, error);
       }
     }
-    if (this.#withdrawnIn === epoch) return;
-    await this.#withdraw();
-    this.#withdrawnIn = epoch;
+    await this.#withdraw(epoch);
   }
 
   async #look(known: DataSetRow, epoch: number, headBlock: number): Promise<void> {
@@ -80,7 +79,10 @@ export class DataSetSettlement {
     if (standing === undefined) return;
     if (await this.#isOver(row, standing, epoch, headBlock)) return this.#end(row);
     // A dispute may be about an epoch that is over.
-    if (!standing.books.disputed) await this.#free(row, await view.heldRanges(row, epoch));
+    if (standing.books.disputed) return;
+    // Before the states: what is included later is in one of them, and is not let go.
+    const segments = await this.#parts.index.segments.ofDataSet(row.id);
+    await this.#free(row, segments, await view.heldRanges(row, epoch));
   }
 
   /** Closes a set whose last epoch is over. @returns whether nothing of it is needed any more */
@@ -101,20 +103,23 @@ export class DataSetSettlement {
     return true;
   }
 
-  /** Lets go of all that the set keeps; its row stays, so that its user can see what became of it. */
+  /**
+   * Lets go of all that the set keeps; its row stays, so that its user can see what became of it. It counts as ended
+   * last: after a crash, the next round goes on.
+   */
   async #end(row: DataSetRow): Promise<void> {
     const { index, streams, logger } = this.#parts;
-    await index.dataSets.end(row.id);
     for (const { id } of await index.segments.ofDataSet(row.id)) await index.segments.delete(id);
     await streams.remove(row.id);
+    await index.dataSets.end(row.id);
     for (const known of [this.#lookedAt, this.#breachedAt, this.#held]) known.delete(row.id);
     logger.info({ dataSet: row.agreed?.id }, "data set ended");
   }
 
   /** Frees the chunks of included segments of which no slice is held. */
-  async #free(row: DataSetRow, held: readonly SliceRange[]): Promise<void> {
-    const { index, streams, logger } = this.#parts;
-    const included = (await index.segments.ofDataSet(row.id)).filter((segment) => segment.included);
+  async #free(row: DataSetRow, segments: readonly Segment[], held: readonly SliceRange[]): Promise<void> {
+    const { streams, logger } = this.#parts;
+    const included = segments.filter((segment) => segment.included);
     const key = JSON.stringify([held, included.map(({ id }) => id)]);
     if (this.#held.get(row.id) === key) return;
     for (const segment of included) {
@@ -138,17 +143,30 @@ export class DataSetSettlement {
     return this.#parts.index.segments.freeChunks(segment.id, fromByte, untilByte);
   }
 
-  /** Pays out what no set locks and what is not kept for the next one, in every token. */
-  async #withdraw(): Promise<void> {
-    const { chain, sender, index, locks, limitsOf, payoutAccount, logger } = this.#parts;
+  /** Once per epoch, pays out what no set locks and what is not kept for the next one; a token that fails is repeated. */
+  async #withdraw(epoch: number): Promise<void> {
+    const { index, failures } = this.#parts;
     for (const token of await index.dataSets.tokens()) {
-      await locks.exclusively(collateralLock(token), POOL_SECONDS, async () => {
-        const { total, locked } = await readPool(chain, token, sender.address);
-        const amount = total - locked - limitsOf(token).reserve;
-        if (amount <= 0n) return;
-        const { hash } = await sender.send(withdrawCollateralCall(chain.deployment, token, payoutAccount, amount));
-        logger.info({ currency: token, amount: String(amount), transactionHash: hash }, "earnings withdrawn");
-      });
+      if (this.#withdrawnIn.get(token) === epoch) continue;
+      const part = `earnings in ${token}`;
+      try {
+        await this.#withdrawToken(token);
+        this.#withdrawnIn.set(token, epoch);
+        failures.succeeded(part);
+      } catch (error) {
+        failures.failed(part, error);
+      }
     }
+  }
+
+  async #withdrawToken(token: string): Promise<void> {
+    const { chain, sender, locks, limitsOf, payoutAccount, logger } = this.#parts;
+    await locks.exclusively(collateralLock(token), POOL_SECONDS, async () => {
+      const { total, locked } = await readPool(chain, token, sender.address);
+      const amount = total - locked - limitsOf(token).reserve;
+      if (amount <= 0n) return;
+      const { hash } = await sender.send(withdrawCollateralCall(chain.deployment, token, payoutAccount, amount));
+      logger.info({ currency: token, amount: String(amount), transactionHash: hash }, "earnings withdrawn");
+    });
   }
 }

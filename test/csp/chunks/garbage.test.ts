@@ -374,6 +374,7 @@ describe("objects that nobody needs", () => {
       const { dataSet, segment } = await named(paid);
       // A segment alone pays for nothing.
       expect((await provider.index.dataSets.coveredOf(ALICE)).chunks).to.equal(0);
+      await provider.index.segments.setVerified(segment);
       const context = { agreed: AGREED, segments: [segment], provingMilliseconds: 1 };
       expect(await provider.index.dataSets.recordState(dataSet, FIRST_STATE, context)).to.equal("recorded");
       const accounts = unpaid(30);
@@ -395,6 +396,7 @@ describe("objects that nobody needs", () => {
       await accounts.expire();
       expect(await accounts.expiryOf(ALICE)).to.equal(provider.clock.seconds + 30 * DAY_SECONDS);
       const again = await named(paid);
+      await provider.index.segments.setVerified(again.segment);
       const other = { agreed: { ...AGREED, id: `0x${"22".repeat(32)}` }, segments: [again.segment] };
       await provider.index.dataSets.recordState(again.dataSet, FIRST_STATE, { ...context, ...other });
       await accounts.expire();

@@ -264,6 +264,7 @@ describe("segments of data sets", () => {
     for (let k = 0; k < UNUSED; k++) await begin(provider, audited.segmentOf([first], 1 + 10 * k));
     const one = audited.segmentOf([first], 100);
     expect(await refusal(begin(provider, one), "RATE_LIMITED")).to.include({ retryable: true });
+    await provider.index.segments.setVerified(1);
     await provider.index.dataSets.recordState((await rowOf(provider)).id, FIRST_STATE, {
       agreed: AGREED,
       segments: [1],
@@ -490,7 +491,9 @@ describe("segments of data sets", () => {
       calls += 1;
       if (calls === 1) {
         await begin(provider, touched);
-        const context = { agreed: AGREED, segments: [(await found(provider, included)).id], provingMilliseconds: 1 };
+        const { id: segment } = await found(provider, included);
+        await index.segments.setVerified(segment);
+        const context = { agreed: AGREED, segments: [segment], provingMilliseconds: 1 };
         expect(await index.dataSets.recordState(id, FIRST_STATE, context)).to.equal("recorded");
       }
       await remove(id, stream);

@@ -55,6 +55,7 @@ describe("settlement of data sets", () => {
     const manifest = stored.map((chunk) => ({ digest: digestOf(chunk.id), sizeBytes: chunk.bytes.length }));
     await index.segments.addToManifest(segment.id, manifest);
     await index.segments.complete(segment.id, 3);
+    await index.segments.setVerified(segment.id);
     await streams.write(set.id, `tags-${segment.id}`, 0, streamOf(bytes), 32);
     const context = { agreed: AGREED, segments: [segment.id], provingMilliseconds: 1 };
     await index.dataSets.recordState(set.id, FIRST_STATE, context);

@@ -413,6 +413,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       );
       expect(await unused()).to.deep.equal([]);
       expect(await index().dataSets.coveredOf(ALICE)).to.deep.equal({ bytes: 0, chunks: 0 });
+      await index().segments.setVerified(first);
       const context = { agreed, segments: [first], provingMilliseconds: 1 };
       await index().dataSets.recordState(set, state(1n), context);
       expect((await index().segments.find(first))?.included).to.equal(true);
@@ -433,9 +434,31 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       expect(await unused()).to.deep.equal([digest(1), digest(2), digest(3)]);
     });
 
+    it("are not promised unless they are verified, whole and there", async () => {
+      const [set, other] = [await begun(1), await begun(2)];
+      const [first, second] = [await segment(set, 1, 1, chunks), await segment(set, 2, 4, [chunk(1)])];
+      const foreign = await segment(other, 3, 1, [chunk(1)]);
+      const refuses = async (segments: number[]) => {
+        const context = { agreed, segments, provingMilliseconds: 1 };
+        const record = () => index().dataSets.recordState(set, state(1n), context);
+        expect(await expectAsyncRejection(record, "CONFLICT")).to.include({ check: "verified segments" });
+        expect(await index().dataSets.statesOf(set)).to.deep.equal([]);
+        expect(await index().dataSets.find(set)).to.include({ state: "preparing", signedVersion: 0n });
+        for (const { included } of await index().segments.ofDataSet(set)) expect(included).to.equal(false);
+      };
+      await refuses([first]);
+      for (const id of [first, second, foreign]) await index().segments.setVerified(id);
+      await refuses([first, foreign]);
+      await index().segments.freeChunks(first, 0, 101);
+      await refuses([first, second]);
+      await index().segments.delete(second);
+      await refuses([second]);
+    });
+
     it("expire unless a state includes them", async () => {
       const set = await begun(1);
       const [first, second] = [await segment(set, 1, 1, chunks), await segment(set, 2, 4, [chunk(1)])];
+      await index().segments.setVerified(first);
       const context = { agreed, segments: [first], provingMilliseconds: 1 };
       await index().dataSets.recordState(set, state(1n), context);
       expect((await index().segments.abandoned(2000)).map(({ id }) => id)).to.deep.equal([second]);

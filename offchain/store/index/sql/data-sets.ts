@@ -1,5 +1,6 @@
 /** Tables `data_sets`, `data_set_states`, `data_set_ranges` and `data_set_epochs`, and `included` of segments. */
 import { type ExpressionBuilder, type Selectable, sql, type Transaction, type Updateable } from "kysely";
+import { TallystickError } from "../../../core/errors.ts";
 import type {
   AgreedSet,
   BeginOutcome,
@@ -258,7 +259,7 @@ export class SqlDataSetIndex implements DataSetIndex {
         })
         .where("id", "=", id)
         .execute();
-      await include(transaction, segments);
+      await includeWhole(transaction, id, segments);
       return "recorded";
     });
   }
@@ -485,6 +486,33 @@ export class SqlDataSetIndex implements DataSetIndex {
         .executeTakeFirstOrThrow(),
     );
   }
+}
+
+/**
+ * Includes segments of a state that is being signed. Nothing may be promised of one that has expired meanwhile, or of
+ * which chunks were let go.
+ * @throws TallystickError CONFLICT
+ */
+async function includeWhole(transaction: Tables, id: number, segments: readonly number[]): Promise<void> {
+  if (segments.length === 0) return;
+  const { numUpdatedRows } = await transaction
+    .updateTable("segments")
+    .set({ included: 1 })
+    .where("id", "in", segments)
+    .where("data_set_id", "=", id)
+    .where("complete", "=", 1)
+    .where("verified", "=", 1)
+    .whereRef("kept_bytes", "=", "data_bytes")
+    .executeTakeFirstOrThrow();
+  if (Number(numUpdatedRows) === segments.length) return;
+  throw new TallystickError("the list names slices whose data are not kept any more", {
+    code: "CONFLICT",
+    party: "client",
+    check: "verified segments",
+    expected: `${segments.length} whole segments`,
+    received: String(numUpdatedRows),
+    hint: "send the data again as a new segment, and name all of it in one state",
+  });
 }
 
 async function include(transaction: Tables, segments: readonly number[]): Promise<void> {
