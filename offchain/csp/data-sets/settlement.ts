@@ -143,7 +143,7 @@ export class DataSetSettlement {
     return this.#parts.index.segments.freeChunks(segment.id, fromByte, untilByte);
   }
 
-  /** Once per epoch, pays out what no set locks and what is not kept for the next one; a token that fails is repeated. */
+  /** Once per epoch, pays out what is not locked and not kept for the next one; a token that fails is tried again. */
   async #withdraw(epoch: number): Promise<void> {
     const { index, failures } = this.#parts;
     for (const token of await index.dataSets.tokens()) {
