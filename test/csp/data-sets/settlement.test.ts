@@ -37,6 +37,18 @@ const BOOKS: DataSetBooks = {
   generation: 0,
 };
 
+/** What chain and endpoint say. */
+interface Told {
+  standing: Standing | undefined;
+  held: SliceRange[];
+  readonly sent: string[];
+  sends: boolean;
+  /** Unlocked collateral, in every token. */
+  pool: number;
+  /** A token that nobody can move now. */
+  pausedToken: string | undefined;
+}
+
 describe("settlement of data sets", () => {
   const folder = temporaryFolder();
 
@@ -63,11 +75,13 @@ describe("settlement of data sets", () => {
     await index.dataSets.setSchedule(set.id, { schedule, ranges: new Uint8Array(), blockNumber: 10 });
 
     const held: SliceRange[] = [{ firstIndex: 1, count: 3 }];
-    const told: { standing: Standing | undefined; held: SliceRange[]; sent: string[]; sends: boolean } = {
+    const told: Told = {
       standing: { books: BOOKS, lastEpoch: undefined },
       held,
       sent: [],
       sends: true,
+      pool: 0,
+      pausedToken: undefined,
     };
     const view = {
       takeChanged: () => true,
@@ -79,7 +93,7 @@ describe("settlement of data sets", () => {
       const name = ESCROW_ABI.parseTransaction({ data })?.name;
       if (name === "EPOCH_BLOCKS") return ESCROW_ABI.encodeFunctionResult("EPOCH_BLOCKS", [EPOCH_BLOCKS]);
       if (name === "NOTICE_EPOCHS") return ESCROW_ABI.encodeFunctionResult("NOTICE_EPOCHS", [2]);
-      return ESCROW_ABI.encodeFunctionResult("poolOf", [[0, 0]]);
+      return ESCROW_ABI.encodeFunctionResult("poolOf", [[told.pool, 0]]);
     };
     const chainProvider = { call, resolveName: async (name: string) => name };
     const deployment = { contracts: { storageEscrow: getAddress(`0x${"22".repeat(20)}`) } };
@@ -89,8 +103,9 @@ describe("settlement of data sets", () => {
     } as unknown as ChainReader;
     const sender = {
       address: PROVIDER,
-      send: async ({ description }: { description: string }) => {
+      send: async ({ description, data }: { description: string; data: string }) => {
         told.sent.push(description);
+        if (told.pausedToken !== undefined && data.includes(told.pausedToken.slice(2))) throw new Error("paused");
         if (!told.sends) throw new Error("the endpoint is down");
         return { hash: "0x01", blockNumber: 1 };
       },
@@ -105,7 +120,7 @@ describe("settlement of data sets", () => {
       tagsBytes: await streams.size(set.id, `tags-${segment.id}`),
       covered: (await index.dataSets.coveredOf(ALICE)).chunks,
     });
-    return { told, settlement, state, kept };
+    return { told, settlement, state, kept, index, streams };
   }
 
   const ALL = { segments: 1, tagsBytes: 32, covered: 2 };
@@ -119,6 +134,33 @@ describe("settlement of data sets", () => {
     told.standing = { books: { ...BOOKS, status: "closed" }, lastEpoch: 45 };
     await settlement.round(HEAD + 1001);
     expect([await state(), await kept(), told.sent]).to.deep.equal(["ended", NOTHING, []]);
+  });
+
+  it("goes on in the next round when ending a set was interrupted", async () => {
+    const { told, settlement, state, kept, streams } = await open();
+    told.standing = { books: { ...BOOKS, status: "closed" }, lastEpoch: 45 };
+    const remove = streams.remove.bind(streams);
+    streams.remove = () => Promise.reject(new Error("the disk is gone"));
+    await settlement.round(HEAD);
+    expect([await state(), (await kept()).tagsBytes]).to.deep.equal(["running", 32]);
+    streams.remove = remove;
+    await settlement.round(HEAD + 1);
+    expect([await state(), await kept()]).to.deep.equal(["ended", NOTHING]);
+  });
+
+  it("pays out every token once per epoch, and one that fails again and again holds up no other", async () => {
+    const { told, settlement, index } = await open();
+    const [paused, paid] = [`0x${"aa".repeat(20)}`, `0x${"bb".repeat(20)}`];
+    index.dataSets.tokens = async () => [paused, paid];
+    told.pool = 5;
+    told.pausedToken = paused;
+    await settlement.round(HEAD);
+    expect(told.sent.length).to.equal(2);
+    await settlement.round(HEAD);
+    expect(told.sent.length).to.equal(3);
+    told.pausedToken = undefined;
+    for (const _ of [1, 2]) await settlement.round(HEAD);
+    expect(told.sent.length).to.equal(4);
   });
 
   it("closes a set when its last epoch is two behind, and tries again when that fails", async () => {
