@@ -34,6 +34,18 @@ export function amountInWei(option: string): (text: string) => bigint {
   };
 }
 
+/** @returns a parser of sizes such as 500MiB or 2TiB, in bytes; without a unit, bytes */
+export function sizeInBytes(option: string): (text: string) => number {
+  return (text) => {
+    const [, digits = "", unit = ""] = /^(\d{1,15}(?:\.\d{1,3})?) ?([KMGT]?)(?:iB|B)?$/.exec(text) ?? [];
+    const value = Math.round(Number(digits) * 1024 ** " KMGT".indexOf(unit || " "));
+    if (digits === "" || value < 1 || !Number.isSafeInteger(value)) {
+      throw new InvalidArgumentError(`${option} takes a size such as 500MiB, 40GiB or 2TiB.`);
+    }
+    return value;
+  };
+}
+
 /** Appends values of an option that may be repeated, each a list separated by commas. */
 export function commaList(text: string, before: readonly string[] = []): string[] {
   return [...before, ...text.split(",").filter((value) => value !== "")];

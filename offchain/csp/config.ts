@@ -133,8 +133,8 @@ const OFFER_DEFAULTS = {
   sampleCount: 460,
 };
 
-/** Half of the fee for a late proof; slices of 124 KiB, and up to 31 GiB of them. */
-const DATA_SET_DEFAULTS = { tokens: [], latePercent: 50, sliceElements: [4096], maximumIndex: 262_144 };
+/** Half of the fee for a late proof; slices of 248 KiB or, for large sets, 992 KiB: up to 62 or 248 GiB of them. */
+const DATA_SET_DEFAULTS = { tokens: [], latePercent: 50, sliceElements: [8192, 32_768], maximumIndex: 262_144 };
 
 const DEFAULTS = {
   store: { kind: "file", path: "store" },

@@ -44,6 +44,8 @@ export interface DevnetOptions {
   readonly windowBlocks?: number;
   /** Slices sampled per audit. Default 460. */
   readonly sampleCount?: number;
+  /** Elements of a slice, of 31 bytes. Default: what a provider offers by default. */
+  readonly sliceElements?: number;
   /** Default 1; 0: a block per transaction, and only then. */
   readonly blockTimeSeconds?: number;
   /** Further fields of the daemons' configurations. */
@@ -232,6 +234,7 @@ function providerConfig(options: DevnetOptions): Record<string, unknown> {
       ],
       windowBlocks,
       ...(options.sampleCount === undefined ? {} : { sampleCount: options.sampleCount }),
+      ...(options.sliceElements === undefined ? {} : { dataSets: { sliceElements: [options.sliceElements] } }),
     },
   };
 }

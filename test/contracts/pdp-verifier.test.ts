@@ -6,7 +6,7 @@ import { Contract, ContractFactory, concat, JsonRpcProvider, type Signer, solidi
 import hre from "hardhat";
 import { type AuditChallenge, expandChallenge } from "../../offchain/core/audit/challenge.ts";
 import { addG1, clearCofactor, decodeG1, encodeG1ForChain, negateG1 } from "../../offchain/core/audit/curve.ts";
-import { FIELD_ORDER, SLICE_BYTES } from "../../offchain/core/audit/field.ts";
+import { FIELD_ORDER } from "../../offchain/core/audit/field.ts";
 import { auditKeyHash, keyForChain } from "../../offchain/core/audit/keys.ts";
 import { type ChainProof, proofForChain } from "../../offchain/core/audit/proof.ts";
 import { proveAudit } from "../../offchain/core/audit/prover.ts";
@@ -18,6 +18,7 @@ import {
   MEBIBYTE_SLICES,
   patternBytes,
   proveWithSecrets,
+  SET_SLICE_BYTES,
   type StoredSet,
   sparseSlice,
   storeSet,
@@ -264,7 +265,7 @@ for (const [chainName, start] of [
       proveAudit({ seed: SEED, sampleCount: 30, ranges: [{ firstIndex: 1, count: MEBIBYTE_SLICES }] }, set.source, {});
 
     it("accepts a set that begins at a later index", async () => {
-      const later = storeSet(keys, patternBytes(3 * SLICE_BYTES, 6), 1000);
+      const later = storeSet(keys, patternBytes(3 * SET_SLICE_BYTES, 6), 1000);
       const challenge = { seed: SEED, sampleCount: 12, ranges: [{ firstIndex: 1000, count: 3 }] };
       const proof = proofForChain(await proveAudit(challenge, later.source, { key: keys.publicKey }));
       expect(await verify(callFor(challenge, proof))).to.equal(true);

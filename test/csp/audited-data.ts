@@ -2,7 +2,6 @@
 import { concatBytes } from "@noble/hashes/utils.js";
 import { randomBytes } from "#primitives";
 import { G1_EXPANDED_BYTES } from "../../offchain/core/audit/curve.ts";
-import { DEFAULT_SLICE_ELEMENTS } from "../../offchain/core/audit/field.ts";
 import {
   type AuditPublicKey,
   auditPublicKey,
@@ -14,6 +13,7 @@ import { powersOfAlpha, powersOfBeta } from "../../offchain/core/audit/powers.ts
 import { SliceTagger } from "../../offchain/core/audit/tags.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import type { BeginDataSetRequest } from "../../offchain/core/wire/data-sets.ts";
+import { SET_SLICE_ELEMENTS } from "../helpers/audit-set.ts";
 import type { TestChunk } from "./provider-fixture.ts";
 
 export interface AuditedSegment {
@@ -44,7 +44,7 @@ export class AuditedSet {
   readonly key: AuditPublicKey;
 
   constructor(
-    sliceElements = DEFAULT_SLICE_ELEMENTS,
+    sliceElements = SET_SLICE_ELEMENTS,
     secrets: DataSetSecrets = deriveDataSetSecrets(randomBytes(32), randomBytes(32)),
   ) {
     this.sliceElements = sliceElements;

@@ -11,14 +11,12 @@ import {
 } from "../../offchain/core/audit/challenge.ts";
 import { encodeG1, encodeG1ForChain } from "../../offchain/core/audit/curve.ts";
 import {
-  DEFAULT_SLICE_ELEMENTS,
   encodeScalar,
   evaluatePolynomial,
   FIELD_ORDER,
   power,
   readElements,
   reduce,
-  SLICE_BYTES,
   sliceBytes,
 } from "../../offchain/core/audit/field.ts";
 import { multiplyGeneratorG1 } from "../../offchain/core/audit/fixed-base.ts";
@@ -33,6 +31,10 @@ import { powersOfAlpha, powersOfBeta } from "../../offchain/core/audit/powers.ts
 import type { AuditProof } from "../../offchain/core/audit/proof.ts";
 import type { SliceSource } from "../../offchain/core/audit/prover.ts";
 import { SliceTagger } from "../../offchain/core/audit/tags.ts";
+
+/** Slices of these sets, in elements: shorter than by default, since a set begins with a point for each element. */
+export const SET_SLICE_ELEMENTS = 4096;
+export const SET_SLICE_BYTES = sliceBytes(SET_SLICE_ELEMENTS);
 
 /** An owner's keys for one data set. */
 export interface AuditKeys {
@@ -89,7 +91,7 @@ export function storeSet(
   keys: AuditKeys,
   data: Uint8Array,
   firstIndex = 1,
-  sliceElements = DEFAULT_SLICE_ELEMENTS,
+  sliceElements = SET_SLICE_ELEMENTS,
 ): StoredSet {
   const sizeBytes = sliceBytes(sliceElements);
   const tagger = new SliceTagger(keys.secrets, keys.x, firstIndex, sliceElements);
@@ -125,7 +127,7 @@ export function proveWithSecrets(
 ): Required<AuditProof> {
   const { secrets, x, publicKey } = keys;
   const expanded = expandChallenge(challenge);
-  const sums = new Array<bigint>(DEFAULT_SLICE_ELEMENTS).fill(0n);
+  const sums = new Array<bigint>(SET_SLICE_ELEMENTS).fill(0n);
   for (const [t, index] of expanded.indices.entries()) {
     const weight = expanded.weights[t] ?? 0n;
     for (const [j, element] of readElements(sliceAt(index)).entries()) {
@@ -149,13 +151,13 @@ export function proveWithSecrets(
 }
 
 /** Slices of a set of 1 TiB at 126,976 bytes each. */
-export const TEBIBYTE_SLICES = Math.ceil(2 ** 40 / SLICE_BYTES);
+export const TEBIBYTE_SLICES = Math.ceil(2 ** 40 / SET_SLICE_BYTES);
 /** Slices of a set of 1 MiB. */
-export const MEBIBYTE_SLICES = Math.ceil(2 ** 20 / SLICE_BYTES);
+export const MEBIBYTE_SLICES = Math.ceil(2 ** 20 / SET_SLICE_BYTES);
 
 /** A slice that only its first elements fill, cheap to make for any index. */
 export function sparseSlice(index: number): Uint8Array {
-  const slice = new Uint8Array(SLICE_BYTES);
+  const slice = new Uint8Array(SET_SLICE_BYTES);
   slice.set(patternBytes(310, index));
   return slice;
 }

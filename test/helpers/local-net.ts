@@ -12,13 +12,21 @@ export interface LocalNet extends Devnet {
   readonly dir: string;
 }
 
+/** Slices that the provider takes: a set begins with a point for each element, which takes processor time. */
+export const NET_SLICE_ELEMENTS = 1024;
+
 /** For tests in which it does not matter how many nodes there are: each takes two seconds of a core to start. */
 export const SMALL_COMMITTEE = { nodes: 3, threshold: 2 } as const;
 
 export async function startLocalNet(options: Omit<DevnetOptions, "dir"> = {}): Promise<LocalNet> {
   const dir = mkdtempSync(join(tmpdir(), "tallystick-net-"));
   try {
-    const net = await startDevnet({ blockTimeSeconds: 0, ...options, dir: join(dir, "net") });
+    const net = await startDevnet({
+      blockTimeSeconds: 0,
+      sliceElements: NET_SLICE_ELEMENTS,
+      ...options,
+      dir: join(dir, "net"),
+    });
     const stop = async () => {
       await net.stop();
       rmSync(dir, { recursive: true, force: true });

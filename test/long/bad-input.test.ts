@@ -35,13 +35,13 @@ import {
 import type { ChainRevertedError } from "../../offchain/chain/revert.ts";
 import { TransactionSender } from "../../offchain/chain/sender.ts";
 import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";
-import { SLICE_BYTES } from "../../offchain/core/audit/field.ts";
+import { sliceBytes } from "../../offchain/core/audit/field.ts";
 import { auditTermsHash } from "../../offchain/core/data-set/terms.ts";
 import type { ErrorCode } from "../../offchain/core/errors.ts";
 import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
 import { type CommandOptions, tallystick } from "../../scripts/demo/command.ts";
 import { HttpProxy } from "../helpers/http-proxy.ts";
-import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
+import { type LocalNet, NET_SLICE_ELEMENTS, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { registerUrl } from "../helpers/lying-node.ts";
 import { escrowEvents, ledgerEvents, withChain } from "../helpers/on-chain.ts";
 import { newPerson, type Person, withAgentOf } from "../helpers/people.ts";
@@ -291,7 +291,7 @@ describe("bad input", () => {
       const put = await tallystick(alice, ["put", file, "--runway", "2"]);
       expect(put.exitCode, put.stderr).to.equal(0);
       const [set] = put.document.dataSets as { addedSlices: number }[];
-      expect(set?.addedSlices).to.be.greaterThan((6 * MIB) / SLICE_BYTES);
+      expect(set?.addedSlices).to.be.greaterThan((6 * MIB) / sliceBytes(NET_SLICE_ELEMENTS));
     });
   });
 

@@ -10,7 +10,7 @@ import type { DataSetReport } from "../../offchain/agent/data-sets/lane.ts";
 import type { Agent } from "../../offchain/agent/index.ts";
 import { ESCROW_ABI } from "../../offchain/chain/abis.ts";
 import { NATIVE_TOKEN, readPool } from "../../offchain/chain/escrow.ts";
-import { SLICE_BYTES } from "../../offchain/core/audit/field.ts";
+import { sliceBytes } from "../../offchain/core/audit/field.ts";
 import { windowsOf } from "../../offchain/core/data-set/epochs.ts";
 import { lockedCollateral } from "../../offchain/core/data-set/fee.ts";
 import { tallystick } from "../../scripts/demo/command.ts";
@@ -27,6 +27,8 @@ const EPOCH_BLOCKS = 60;
 const NOTICE_EPOCHS = 2;
 const RUNWAY_EPOCHS = 20;
 const FILE_BYTES = 1024 * 1024;
+const SLICE_ELEMENTS = 4096;
+const SLICE_BYTES = sliceBytes(SLICE_ELEMENTS);
 /** So many draws from some ten slices leave none out. */
 const SAMPLES = 250;
 const EXIT_INTEGRITY = 7;
@@ -48,6 +50,7 @@ describe("a data set from deposit to the last withdrawal", () => {
       noticeEpochs: NOTICE_EPOCHS,
       windowBlocks: 20,
       sampleCount: SAMPLES,
+      sliceElements: SLICE_ELEMENTS,
     });
     alice = await newPerson(net, "alice");
     agent = await agentOf(net, alice);

@@ -11,7 +11,7 @@ import { randomBytes } from "#primitives";
 import { readEscrowClock } from "../../chain/escrow.ts";
 import { readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
-import { DEFAULT_SLICE_ELEMENTS, FIRST_INDEX } from "../../core/audit/field.ts";
+import { FIRST_INDEX } from "../../core/audit/field.ts";
 import { runwayEpochs as runwayOfBalance } from "../../core/data-set/balance.ts";
 import { NO_CONTENT } from "../../core/data-set/content.ts";
 import { feeOf } from "../../core/data-set/fee.ts";
@@ -34,6 +34,7 @@ import type { AgreedDataSet, JournaledDataSet, JournaledSegment, SignedByDevice 
 import { type DataSetKeys, dataSetKeys } from "./keys.ts";
 import { type NextState, nextState, retirableSlices, sumOf } from "./next-state.ts";
 import { dropSegments, findSegment, type PreparedSegment, SegmentTagger } from "./segment-tagger.ts";
+import { sliceElementsFor } from "./slice-size.ts";
 import {
   fittingOffer,
   type LaneWishes,
@@ -155,14 +156,13 @@ async function ownSet(
   wishes: LaneWishes,
 ): Promise<FollowedDataSet> {
   const { dataSets, clock } = context.platform;
-  const [smallest = DEFAULT_SLICE_ELEMENTS] = offer.sliceElements;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const begun = await dataSets.begin({
       salt: toHex(randomBytes(32)),
       provider: provider.account,
       escrow: context.deployment.contracts.storageEscrow,
       token: tokenOf(wishes),
-      sliceElements: offer.sliceElements.includes(DEFAULT_SLICE_ELEMENTS) ? DEFAULT_SLICE_ELEMENTS : smallest,
+      sliceElements: sliceElementsFor(offer, wishes.expectedBytes),
       state: "preparing",
       isOwn: true,
       createdAt: Math.floor(clock.now() / 1000),

@@ -22,6 +22,8 @@ export interface LaneWishes {
   readonly feeCap?: bigint;
   /** Draws per epoch. */
   readonly sampleCount?: number;
+  /** Bytes that a new set is expected to grow to; decides the size of its slices. */
+  readonly expectedBytes?: number;
   /** Epochs that the balance covers beyond the notice period after it was topped up; default 30. */
   readonly runwayEpochs?: number;
   /** Refuse what would cost more in an epoch, in the token's smallest unit. */

@@ -6,7 +6,7 @@ import { counted } from "../../core/encoding/counted.ts";
 import { formatEther } from "../output.ts";
 import { type AgentSession, dataIdOf, withAgent } from "../session.ts";
 import { tableLines } from "../table.ts";
-import { address, amountInWei, dataSetId, wholeNumber } from "../values.ts";
+import { address, amountInWei, dataSetId, sizeInBytes, wholeNumber } from "../values.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 
 /** The address that stands for the chain's coin. */
@@ -79,6 +79,8 @@ function lines(view: DataSetView): string[] {
   ];
 }
 
+export const expectedSizeHelp =
+  "what a data set that begins now may grow to, such as 200GiB; decides how long its slices are (default: a few GiB)";
 const maxFeeHelp = "refuse a transaction whose gas would cost more, in wei";
 const maximumFee = ({ maxFee }: { readonly maxFee?: bigint }) => (maxFee === undefined ? {} : { maximumFee: maxFee });
 
@@ -141,6 +143,12 @@ function registerShow(dataSet: Command): void {
     });
 }
 
+interface AddOptions {
+  readonly runway?: number;
+  readonly maxFee?: bigint;
+  readonly expectedSize?: number;
+}
+
 function registerAdd(dataSet: Command): void {
   dataSet
     .command("add")
@@ -152,8 +160,9 @@ function registerAdd(dataSet: Command): void {
       wholeNumber("--runway"),
     )
     .option("--max-fee <wei>", "the most that one epoch may cost, in wei", amountInWei("--max-fee"))
+    .option("--expected-size <size>", expectedSizeHelp, sizeInBytes("--expected-size"))
     .addHelpText("after", "\nExample:\n  $ tallystick data-set add latest")
-    .action(async (id: string, options: { runway?: number; maxFee?: bigint }, command: Command) => {
+    .action(async (id: string, options: AddOptions, command: Command) => {
       await withAgent(command, async (session) => {
         const { agent, output, progress, signal } = session;
         await fundOnDevelopmentChain(session, agent.account);
@@ -161,6 +170,7 @@ function registerAdd(dataSet: Command): void {
         const dataSets = await agent.dataSets.add(dataId, {
           ...(options.runway === undefined ? {} : { runwayEpochs: options.runway }),
           ...(options.maxFee === undefined ? {} : { maximumFeePerEpoch: options.maxFee }),
+          ...(options.expectedSize === undefined ? {} : { expectedBytes: options.expectedSize }),
           onProgress: tellingCosts(session),
           signal,
         });

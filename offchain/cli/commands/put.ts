@@ -5,8 +5,8 @@ import { SHORT_ID_LENGTH } from "../../agent/snapshots/resolve.ts";
 import { counted } from "../../core/encoding/counted.ts";
 import { formatBytes, formatTime } from "../output.ts";
 import { type AgentSession, withAgent } from "../session.ts";
-import { amountInWei, commaList, timeOption, wholeNumber } from "../values.ts";
-import { dataSetLines, tellingCosts } from "./data-set.ts";
+import { amountInWei, commaList, sizeInBytes, timeOption, wholeNumber } from "../values.ts";
+import { dataSetLines, expectedSizeHelp, tellingCosts } from "./data-set.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 import { leftOutLines, readSourceOptions, type SourceCommandOptions, sourceOptions } from "./put-sources.ts";
 
@@ -18,6 +18,7 @@ Examples:
 interface PutCommandOptions extends SourceCommandOptions {
   readonly runway?: number;
   readonly maxFee?: bigint;
+  readonly expectedSize?: number;
   readonly dataSet: boolean;
   readonly domain?: string;
   readonly keyMode?: "oprf" | "merkle";
@@ -52,6 +53,7 @@ export function registerPut(program: Command): void {
       "the most that one epoch of the data set may cost with one provider, in wei (default: what it offers)",
       amountInWei("--max-fee"),
     )
+    .option("--expected-size <size>", expectedSizeHelp, sizeInBytes("--expected-size"))
     .option("--no-data-set", "store outside the data set: nothing is paid and nothing is proven")
     .option(
       "--domain <name>",
@@ -73,10 +75,11 @@ export function registerPut(program: Command): void {
       await withAgent(command, async (session) => {
         const { agent, output, progress, signal } = session;
         if (options.dataSet) await fundOnDevelopmentChain(session, agent.account);
-        const { runway, maxFee, domain, tag, host, time } = options;
+        const { runway, maxFee, expectedSize, domain, tag, host, time } = options;
         const wishes = {
           ...(runway === undefined ? {} : { runwayEpochs: runway }),
           ...(maxFee === undefined ? {} : { maximumFeePerEpoch: maxFee }),
+          ...(expectedSize === undefined ? {} : { expectedBytes: expectedSize }),
         };
         const report = await agent.put(paths, {
           ...readSourceOptions(options),

@@ -12,7 +12,7 @@ export const FIELD_ORDER = 0x73eda753299d7d483339d80809a1d80553bda402fffe5bfefff
 export const ELEMENT_BYTES = 31;
 
 /** Coefficients of one slice's polynomial, unless a data set says otherwise. */
-export const DEFAULT_SLICE_ELEMENTS = 4096;
+export const DEFAULT_SLICE_ELEMENTS = 8192;
 
 /** Sizes of slices are multiples of 1024 elements (32 KiB) up to 65,536 (2 MiB). */
 const SLICE_ELEMENTS_STEP = 1024;

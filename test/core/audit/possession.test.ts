@@ -700,7 +700,7 @@ describe("possession audit", () => {
     });
   });
 
-  it("has slices of 4096 elements of 31 bytes", () => {
-    expect([DEFAULT_SLICE_BYTES, DEFAULT_SLICE_ELEMENTS]).to.deep.equal([126_976, 4096]);
+  it("has slices of 8192 elements of 31 bytes", () => {
+    expect([DEFAULT_SLICE_BYTES, DEFAULT_SLICE_ELEMENTS]).to.deep.equal([253_952, 8192]);
   });
 });

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect } from "chai";
 import { batchWeights, challengeId, encodeRanges, expandChallenge } from "../../../offchain/core/audit/challenge.ts";
-import { DEFAULT_SLICE_ELEMENTS, encodeScalar } from "../../../offchain/core/audit/field.ts";
+import { encodeScalar } from "../../../offchain/core/audit/field.ts";
 import { auditKeyHash, keyForChain } from "../../../offchain/core/audit/keys.ts";
 import { ANSWER_BYTES, encodeAnswer, proofForChain } from "../../../offchain/core/audit/proof.ts";
 import { auditReady } from "../../../offchain/core/audit/ready.ts";
@@ -9,7 +9,13 @@ import { SliceTagger } from "../../../offchain/core/audit/tags.ts";
 import { verifyPrivate, verifyPublic, verifyPublicMany } from "../../../offchain/core/audit/verifier.ts";
 import { InvalidInputError } from "../../../offchain/core/errors.ts";
 import { bytesOf, hex } from "../../helpers/audit-oracle.ts";
-import { type AuditKeys, proveWithSecrets, sparseSlice, testKeys } from "../../helpers/audit-set.ts";
+import {
+  type AuditKeys,
+  proveWithSecrets,
+  SET_SLICE_ELEMENTS,
+  sparseSlice,
+  testKeys,
+} from "../../helpers/audit-set.ts";
 import {
   type AuditVectors,
   makeAuditVectors,
@@ -44,7 +50,7 @@ describe("audit vectors", () => {
 
   for (const { index, tag } of vectors.tags) {
     it(`give the tag of slice ${index}`, () => {
-      const tagger = new SliceTagger(keys.secrets, keys.x, index, DEFAULT_SLICE_ELEMENTS);
+      const tagger = new SliceTagger(keys.secrets, keys.x, index, SET_SLICE_ELEMENTS);
       tagger.push(sparseSlice(index));
       expect(hex(tagger.finish())).to.equal(tag);
     });
