@@ -63,7 +63,7 @@ export function buildProgram(): Command {
     )
     .version(VERSION)
     .option("--json", "print one JSON document on stdout and nothing else there")
-    .option("-q, --quiet", "print no remarks and no progress")
+    .option("-q, --quiet", "print no remarks and no progress; what fails is still told")
     .option(
       "--home <directory>",
       "where the keystore and the catalogue live (default ~/.tallystick, or TALLYSTICK_HOME)",

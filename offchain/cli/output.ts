@@ -18,6 +18,8 @@ export interface Output {
   line(text: string): Promise<void>;
   /** Talk: progress remarks, warnings, what happens next. Never on stdout. */
   say(line: string): void;
+  /** What was not done, though the command goes on. On stderr like talk, and with `--quiet` too. */
+  problem(line: string): void;
   /** A typed failure: `error`, then `hint`, in the form scripts and people know. */
   failure(error: TallystickError): void;
 }
@@ -121,6 +123,9 @@ export function createOutput(json: boolean, quiet: boolean): Output {
     },
     say(line) {
       if (!quiet) process.stderr.write(`${printable(line)}\n`);
+    },
+    problem(line) {
+      process.stderr.write(`${printable(line)}\n`);
     },
     failure(error) {
       if (json && !isFailureReported) {

@@ -47,7 +47,7 @@ export function registerGet(program: Command): void {
           ...report.nodes.map((node) => `  node ${node.index}  ${node.answer}`),
         ]);
         const shortfall = shortfallLines(report);
-        for (const line of shortfall) output.say(`tallystick: ${line}`);
+        for (const line of shortfall) output.problem(`tallystick: ${line}`);
         if (shortfall.length > 0) incomplete();
       });
     });

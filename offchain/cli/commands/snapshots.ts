@@ -78,8 +78,8 @@ export function snapshotLines(snapshots: readonly ListedSnapshot[]): string[] {
 /** @returns whether there was a failure */
 export function tellFailures(output: Output, failures: readonly ListFailure[]): boolean {
   for (const { error } of failures) {
-    output.say(`tallystick: a list of snapshots is missing here: ${error.message}`);
-    if (error.hint !== undefined) output.say(`tallystick: hint: ${error.hint}`);
+    output.problem(`tallystick: a list of snapshots is missing here: ${error.message}`);
+    if (error.hint !== undefined) output.problem(`tallystick: hint: ${error.hint}`);
   }
   return failures.length > 0;
 }

@@ -27,7 +27,7 @@ export function registerVerify(program: Command): void {
         progress.stop();
         const failure = damageOf(copies);
         if (failure !== undefined) {
-          for (const copy of copies) for (const line of damageLines(copy)) output.say(`tallystick: ${line}`);
+          for (const copy of copies) for (const line of damageLines(copy)) output.problem(`tallystick: ${line}`);
           throw failure;
         }
         output.result({ intact: true, copies }, [
