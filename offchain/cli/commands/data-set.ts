@@ -6,7 +6,8 @@ import { counted } from "../../core/encoding/counted.ts";
 import { formatEther } from "../output.ts";
 import { type AgentSession, dataIdOf, withAgent } from "../session.ts";
 import { tableLines } from "../table.ts";
-import { address, amountInWei, dataSetId, sizeInBytes, wholeNumber } from "../values.ts";
+import { address, amountInWei, dataSetId } from "../values.ts";
+import { type DataSetWishOptions, dataSetWishOptions, readDataSetWishes } from "./data-set-wishes.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 
 /** The address that stands for the chain's coin. */
@@ -79,8 +80,6 @@ function lines(view: DataSetView): string[] {
   ];
 }
 
-export const expectedSizeHelp =
-  "what a data set that begins now may grow to, such as 200GiB; decides how long its slices are (default: a few GiB)";
 const maxFeeHelp = "refuse a transaction whose gas would cost more, in wei";
 const maximumFee = ({ maxFee }: { readonly maxFee?: bigint }) => (maxFee === undefined ? {} : { maximumFee: maxFee });
 
@@ -143,34 +142,20 @@ function registerShow(dataSet: Command): void {
     });
 }
 
-interface AddOptions {
-  readonly runway?: number;
-  readonly maxFee?: bigint;
-  readonly expectedSize?: number;
-}
-
 function registerAdd(dataSet: Command): void {
-  dataSet
+  const add = dataSet
     .command("add")
     .description("add what is stored already, for example by a put with --no-data-set")
-    .argument("<id>", "snapshot (id, latest or latest:<host>) or data id")
-    .option(
-      "--runway <epochs>",
-      "epochs that a top-up covers beyond the notice period (default: 30)",
-      wholeNumber("--runway"),
-    )
-    .option("--max-fee <wei>", "the most that one epoch may cost, in wei", amountInWei("--max-fee"))
-    .option("--expected-size <size>", expectedSizeHelp, sizeInBytes("--expected-size"))
+    .argument("<id>", "snapshot (id, latest or latest:<host>) or data id");
+  dataSetWishOptions(add)
     .addHelpText("after", "\nExample:\n  $ tallystick data-set add latest")
-    .action(async (id: string, options: AddOptions, command: Command) => {
+    .action(async (id: string, options: DataSetWishOptions, command: Command) => {
       await withAgent(command, async (session) => {
         const { agent, output, progress, signal } = session;
         await fundOnDevelopmentChain(session, agent.account);
         const dataId = await dataIdOf(session, id);
         const dataSets = await agent.dataSets.add(dataId, {
-          ...(options.runway === undefined ? {} : { runwayEpochs: options.runway }),
-          ...(options.maxFee === undefined ? {} : { maximumFeePerEpoch: options.maxFee }),
-          ...(options.expectedSize === undefined ? {} : { expectedBytes: options.expectedSize }),
+          ...readDataSetWishes(options),
           onProgress: tellingCosts(session),
           signal,
         });

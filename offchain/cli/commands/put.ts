@@ -5,8 +5,9 @@ import { SHORT_ID_LENGTH } from "../../agent/snapshots/resolve.ts";
 import { counted } from "../../core/encoding/counted.ts";
 import { formatBytes, formatTime } from "../output.ts";
 import { type AgentSession, withAgent } from "../session.ts";
-import { amountInWei, commaList, sizeInBytes, timeOption, wholeNumber } from "../values.ts";
-import { dataSetLines, expectedSizeHelp, tellingCosts } from "./data-set.ts";
+import { commaList, timeOption } from "../values.ts";
+import { dataSetLines, tellingCosts } from "./data-set.ts";
+import { type DataSetWishOptions, dataSetWishOptions, readDataSetWishes } from "./data-set-wishes.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 import { leftOutLines, readSourceOptions, type SourceCommandOptions, sourceOptions } from "./put-sources.ts";
 
@@ -15,10 +16,7 @@ Examples:
   $ tallystick put ~/Documents notes.txt --runway 60
   $ tallystick put ~ --exclude '*.iso' --exclude /alice/tmp --exclude-caches --one-file-system`;
 
-interface PutCommandOptions extends SourceCommandOptions {
-  readonly runway?: number;
-  readonly maxFee?: bigint;
-  readonly expectedSize?: number;
+interface PutCommandOptions extends SourceCommandOptions, DataSetWishOptions {
   readonly dataSet: boolean;
   readonly domain?: string;
   readonly keyMode?: "oprf" | "merkle";
@@ -43,17 +41,6 @@ export function registerPut(program: Command): void {
     .command("put")
     .description("store files and folders: one data id, one record of its key, kept in this device's data set")
     .argument("<path...>", "files and folders; links are stored as links")
-    .option(
-      "--runway <epochs>",
-      "when the balance must be topped up, the epochs that it shall cover beyond the notice period (default: 30)",
-      wholeNumber("--runway"),
-    )
-    .option(
-      "--max-fee <wei>",
-      "the most that one epoch of the data set may cost with one provider, in wei (default: what it offers)",
-      amountInWei("--max-fee"),
-    )
-    .option("--expected-size <size>", expectedSizeHelp, sizeInBytes("--expected-size"))
     .option("--no-data-set", "store outside the data set: nothing is paid and nothing is proven")
     .option(
       "--domain <name>",
@@ -69,18 +56,14 @@ export function registerPut(program: Command): void {
     .option("--tag <tags>", "tags of the snapshot, separated by commas; may be given again", commaList)
     .option("--host <name>", "host of the snapshot (default: the name of this machine)")
     .option("--time <time>", "time of the snapshot (default: now)", timeOption);
+  dataSetWishOptions(command);
   sourceOptions(command)
     .addHelpText("after", EXAMPLES)
     .action(async (paths: string[], options: PutCommandOptions, command: Command) => {
       await withAgent(command, async (session) => {
         const { agent, output, progress, signal } = session;
         if (options.dataSet) await fundOnDevelopmentChain(session, agent.account);
-        const { runway, maxFee, expectedSize, domain, tag, host, time } = options;
-        const wishes = {
-          ...(runway === undefined ? {} : { runwayEpochs: runway }),
-          ...(maxFee === undefined ? {} : { maximumFeePerEpoch: maxFee }),
-          ...(expectedSize === undefined ? {} : { expectedBytes: expectedSize }),
-        };
+        const { domain, tag, host, time } = options;
         const report = await agent.put(paths, {
           ...readSourceOptions(options),
           ...(domain === undefined ? {} : { domain }),
@@ -89,7 +72,7 @@ export function registerPut(program: Command): void {
           ...(host === undefined ? {} : { host }),
           ...(time === undefined ? {} : { time }),
           ...(options.recipients === undefined ? {} : { recipients: options.recipients }),
-          dataSet: options.dataSet ? wishes : false,
+          dataSet: options.dataSet ? readDataSetWishes(options) : false,
           // Without a listener, nothing is counted in advance.
           ...(options.dataSet || progress.isShown ? { onProgress: tellingCosts(session) } : {}),
           signal,
