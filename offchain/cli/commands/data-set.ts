@@ -79,6 +79,8 @@ function lines(view: DataSetView): string[] {
   ];
 }
 
+export const ALLOW_BLOCK_RANDOMNESS_HELP =
+  "begin a data set also where the builders of blocks can choose its challenges (default: on development chains only)";
 const maxFeeHelp = "refuse a transaction whose gas would cost more, in wei";
 const maximumFee = ({ maxFee }: { readonly maxFee?: bigint }) => (maxFee === undefined ? {} : { maximumFee: maxFee });
 
@@ -141,6 +143,12 @@ function registerShow(dataSet: Command): void {
     });
 }
 
+interface AddCommandOptions {
+  readonly runway?: number;
+  readonly maxFee?: bigint;
+  readonly allowBlockRandomness?: boolean;
+}
+
 function registerAdd(dataSet: Command): void {
   dataSet
     .command("add")
@@ -152,8 +160,9 @@ function registerAdd(dataSet: Command): void {
       wholeNumber("--runway"),
     )
     .option("--max-fee <wei>", "the most that one epoch may cost, in wei", amountInWei("--max-fee"))
+    .option("--allow-block-randomness", ALLOW_BLOCK_RANDOMNESS_HELP)
     .addHelpText("after", "\nExample:\n  $ tallystick data-set add latest")
-    .action(async (id: string, options: { runway?: number; maxFee?: bigint }, command: Command) => {
+    .action(async (id: string, options: AddCommandOptions, command: Command) => {
       await withAgent(command, async (session) => {
         const { agent, output, progress, signal } = session;
         await fundOnDevelopmentChain(session, agent.account);
@@ -161,6 +170,7 @@ function registerAdd(dataSet: Command): void {
         const dataSets = await agent.dataSets.add(dataId, {
           ...(options.runway === undefined ? {} : { runwayEpochs: options.runway }),
           ...(options.maxFee === undefined ? {} : { maximumFeePerEpoch: options.maxFee }),
+          ...(options.allowBlockRandomness === true ? { allowBlockRandomness: true } : {}),
           onProgress: tellingCosts(session),
           signal,
         });

@@ -6,7 +6,7 @@ import { counted } from "../../core/encoding/counted.ts";
 import { formatBytes, formatTime } from "../output.ts";
 import { type AgentSession, withAgent } from "../session.ts";
 import { amountInWei, commaList, timeOption, wholeNumber } from "../values.ts";
-import { dataSetLines, tellingCosts } from "./data-set.ts";
+import { ALLOW_BLOCK_RANDOMNESS_HELP, dataSetLines, tellingCosts } from "./data-set.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 import { leftOutLines, readSourceOptions, type SourceCommandOptions, sourceOptions } from "./put-sources.ts";
 
@@ -18,6 +18,7 @@ Examples:
 interface PutCommandOptions extends SourceCommandOptions {
   readonly runway?: number;
   readonly maxFee?: bigint;
+  readonly allowBlockRandomness?: boolean;
   readonly dataSet: boolean;
   readonly domain?: string;
   readonly keyMode?: "oprf" | "merkle";
@@ -52,6 +53,7 @@ export function registerPut(program: Command): void {
       "the most that one epoch of the data set may cost with one provider, in wei (default: what it offers)",
       amountInWei("--max-fee"),
     )
+    .option("--allow-block-randomness", ALLOW_BLOCK_RANDOMNESS_HELP)
     .option("--no-data-set", "store outside the data set: nothing is paid and nothing is proven")
     .option(
       "--domain <name>",
@@ -77,6 +79,7 @@ export function registerPut(program: Command): void {
         const wishes = {
           ...(runway === undefined ? {} : { runwayEpochs: runway }),
           ...(maxFee === undefined ? {} : { maximumFeePerEpoch: maxFee }),
+          ...(options.allowBlockRandomness === true ? { allowBlockRandomness: true } : {}),
         };
         const report = await agent.put(paths, {
           ...readSourceOptions(options),
