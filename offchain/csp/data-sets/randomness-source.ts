@@ -94,9 +94,10 @@ function drandPlace(
   const relays = ownRelays ?? randomness?.relays ?? [];
   const chainHash = isAddressEqual(source, contracts.randomness) ? randomness?.chainHash : undefined;
   if (chainHash !== undefined && relays.length > 0) return { chainHash, relays };
-  throw new InvalidInputError(`nothing says where the drand network of ${source} is`, {
-    check: chainHash === undefined ? "randomness.chainHash of the deployment file" : "drand relays",
-    expected: chainHash === undefined ? "the chain hash of the network" : "at least one URL",
+  const [what, check] = chainHash === undefined ? ["chain hash", "randomness.chainHash"] : ["relay", "drand relays"];
+  throw new InvalidInputError(`no ${what} is known of the drand network of ${source}`, {
+    check,
+    expected: "chain hash and relays",
     received: "nothing",
     hint: "name chainHash and relays under randomness in the deployment file, or drandRelays in the configuration",
   });
