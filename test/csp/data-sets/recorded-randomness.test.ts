@@ -22,6 +22,8 @@ const OFFER = {
   dataSets: { graceBlocks: 10, sliceElements: [SLICE_ELEMENTS], maximumIndex: 1000 },
 };
 const RING = { gridBlocks: GRID_BLOCKS, ringSize: 1639n };
+/** An epoch has one block on this grid whose windows end in the epoch, so that all sets have it. */
+const ONE_PHASE = { gridBlocks: 30n, ringSize: 274n };
 const PARAMETERS = { epochBlocks: BigInt(EPOCH_BLOCKS), noticeEpochs: 2n };
 /** Blocks that tests mine at once must not lie in the future, where no round is published. */
 const dayAgo = () => Math.floor(Date.now() / 1000) - 86_400;
@@ -125,7 +127,7 @@ describe("a provider whose challenges come from prevrandao", function () {
 
   before(() => auditReady());
   beforeEach(async () => {
-    scene = await prepared({ kind: "prevrandao", ...RING });
+    scene = await prepared({ kind: "prevrandao", ...ONE_PHASE });
   });
   afterEach(async () => {
     await scene.provider.remove();
@@ -143,12 +145,12 @@ describe("a provider whose challenges come from prevrandao", function () {
 
   it("records each challenge block once for all sets of it, and proves epoch after epoch", async () => {
     await scene.provider.start();
-    const alice = await scene.open(1);
-    expect(alice.phase % Number(GRID_BLOCKS)).to.equal(0);
+    const [alice, bob] = [await scene.open(1), await scene.open(2)];
+    expect([alice.phase, bob.phase]).to.deep.equal([0, 0]);
     const blocks: number[] = [];
     for (let epoch = 1; epoch <= 3; epoch++) {
       blocks.push(await scene.toChallenge(alice));
-      await scene.proven(alice, epoch);
+      for (const set of [alice, bob]) await scene.proven(set, epoch);
     }
     const by = scene.provider.operator;
     expect(await scene.recorded()).to.deep.equal(blocks.map((block) => ({ block, by })));
@@ -256,6 +258,7 @@ describe("a provider whose challenges come from drand", function () {
   it("records the round of each challenge block, and proves epoch after epoch", async () => {
     await scene.provider.start();
     const alice = await scene.open(1);
+    expect(alice.phase % Number(GRID_BLOCKS)).to.equal(0);
     const blocks = [];
     for (let epoch = 1; epoch <= 2; epoch++) {
       blocks.push(await scene.toChallenge(alice));
