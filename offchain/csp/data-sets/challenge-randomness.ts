@@ -116,7 +116,7 @@ export class ChallengeRandomness {
     if (await this.#isUnderWay(recording)) return;
     const bytes = await randomnessEvidence(chain, evidence, BigInt(block), this.#stop.signal);
     const call = recordRandomnessCall(source, BigInt(block), bytes);
-    const { hash, gasUsed } = await sender.send(call, this.#stop.signal);
+    const { hash, gasUsed } = await sender.send(call, this.#stop.signal, { estimatedOn: "latest" });
     metrics.randomnessRecorded.inc();
     logger.info({ block, transactionHash: hash, gasUsed: String(gasUsed) }, "randomness recorded");
   }
