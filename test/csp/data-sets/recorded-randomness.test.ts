@@ -2,6 +2,7 @@
 import { expect } from "chai";
 import { Contract, Transaction } from "ethers";
 import type { RandomnessPlan } from "../../../ignition/deploy-tallystick.ts";
+import { encodeBlockHeader } from "../../../offchain/chain/block-header.ts";
 import { readBooks } from "../../../offchain/chain/escrow.ts";
 import { randomnessEvidence, recordRandomnessCall } from "../../../offchain/chain/randomness.ts";
 import { IRecordedRandomness__factory } from "../../../offchain/chain/types/factories/interfaces/IRecordedRandomness__factory.ts";
@@ -10,6 +11,7 @@ import { beaconOf, startRelay, type TestRelay, testNetwork } from "../../helpers
 import { HttpProxy, jsonAnswer, jsonOf } from "../../helpers/http-proxy.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
 import { until } from "../../helpers/promises.ts";
+import { expectRejection } from "../../helpers/rejection.ts";
 import { randomChunk } from "../provider-fixture.ts";
 import { ProviderProcess, TEST_OFFER } from "../provider-process.ts";
 import { Device, ok, SLICE_ELEMENTS } from "./device.ts";
@@ -196,37 +198,55 @@ describe("a provider whose challenges come from prevrandao", function () {
     expect(await scene.recordings()).to.equal(1);
   });
 
-  it("sends no header of another block, says so once, and goes on when the endpoint is right again", async () => {
-    const proxy = await proxied();
-    let isWrong = false;
-    let answered = 0;
-    proxy.intercept = (request) => {
-      const { method, params, id } = jsonOf(request) as { method?: string; params?: unknown[]; id?: number };
-      if (!isWrong || method !== "eth_getBlockByNumber" || params?.[0] === "latest") return undefined;
-      answered += 1;
-      return (async () => {
-        const other = `0x${(Number(params?.[0]) - 1).toString(16)}`;
-        const result: unknown = await scene.local.chain.provider.send("eth_getBlockByNumber", [other, false]);
-        return jsonAnswer({ jsonrpc: "2.0", id, result });
-      })();
-    };
-    await scene.provider.start();
-    const alice = await scene.open(1);
-    isWrong = true;
-    const block = await scene.toChallenge(alice);
-    await until(
-      "it was tried again",
-      async () => answered >= 3,
-      60,
-      () => scene.provider.log,
-    );
-    expect(await scene.recordings()).to.equal(0);
-    expect(await scene.failures("header")).to.be.at.least(2);
-    expect(scene.provider.log.split("the chain's RPC endpoint answered another block").length).to.be.lessThan(4);
-    isWrong = false;
-    await scene.proven(alice, 1);
-    expect((await scene.recorded()).map((one) => one.block)).to.deep.equal([block]);
-  });
+  /** What an endpoint may answer in place of a block, and what the log says then. */
+  const wrongBlocks: Record<string, { readonly of: (block: number) => Promise<unknown>; readonly said: string }> = {
+    "the header of another block": {
+      of: (block) => blockOf(block - 1),
+      said: "the chain's RPC endpoint answered another block",
+    },
+    // Its hash is right, so only the contract can tell.
+    "a header that was made up": {
+      of: async (block) => {
+        const made = { ...(await blockOf(block)), extraData: "0x6661" };
+        return { ...made, hash: expectRejection(() => encodeBlockHeader(made), "INTEGRITY").received };
+      },
+      said: "HeaderMismatch",
+    },
+  };
+  const blockOf = (block: number): Promise<Record<string, unknown>> =>
+    scene.local.chain.provider.send("eth_getBlockByNumber", [`0x${block.toString(16)}`, false]);
+
+  for (const [what, { of, said }] of Object.entries(wrongBlocks)) {
+    it(`sends no transaction with ${what}, says so once, and goes on when the endpoint is right again`, async () => {
+      const proxy = await proxied();
+      let isWrong = false;
+      let answered = 0;
+      proxy.intercept = (request) => {
+        const { method, params, id } = jsonOf(request) as { method?: string; params?: string[]; id?: number };
+        if (!isWrong || method !== "eth_getBlockByNumber" || !params?.[0]?.startsWith("0x")) return undefined;
+        answered += 1;
+        return of(Number(params[0])).then((result) => jsonAnswer({ jsonrpc: "2.0", id, result }));
+      };
+      await scene.provider.start();
+      const alice = await scene.open(1);
+      isWrong = true;
+      const block = await scene.toChallenge(alice);
+      await until(
+        "it was tried again",
+        async () => answered >= 3,
+        60,
+        () => scene.provider.log,
+      );
+      expect(await scene.recordings()).to.equal(0);
+      expect(await scene.failures("header")).to.be.at.least(2);
+      const lines = scene.provider.log.split("\n").filter((line) => line.includes("is not recorded"));
+      expect(lines).to.have.length(1);
+      expect(lines[0]).to.contain(said);
+      isWrong = false;
+      await scene.proven(alice, 1);
+      expect((await scene.recorded()).map((one) => one.block)).to.deep.equal([block]);
+    });
+  }
 });
 
 describe("a provider whose challenges come from drand", function () {
