@@ -6,6 +6,7 @@ import type { NetworkConnection } from "hardhat/types/network";
 import { type DeployParameters, deployTallystick, type RandomnessPlan } from "../../ignition/deploy-tallystick.ts";
 import tallystick from "../../ignition/modules/tallystick.ts";
 import tallystickDrand from "../../ignition/modules/tallystick-drand.ts";
+import tallystickPrevrandao from "../../ignition/modules/tallystick-prevrandao.ts";
 import { type Deployment, parseDeployment } from "../../offchain/chain/deployment.ts";
 import { headerOf, recordDigest, recordIdOf } from "../../offchain/chain/ledger.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
@@ -69,10 +70,15 @@ describe("the Ignition module on Hardhat's network", () => {
     expect(await escrow.NOTICE_EPOCHS()).to.equal(4n);
   });
 
-  for (const file of ["local", "sepolia"]) {
+  for (const [file, module] of [
+    ["local", tallystick],
+    ["sepolia", tallystickPrevrandao],
+    ["sepolia-drand", tallystickDrand],
+  ] as const) {
     it(`deploys with ignition/parameters/${file}.json`, async () => {
       const path = new URL(`../../ignition/parameters/${file}.json`, import.meta.url).pathname;
-      const { nodeRegistry, storageEscrow } = await connection.ignition.deploy(tallystick, { parameters: path });
+      const deployed = await connection.ignition.deploy(module, { parameters: path });
+      const { nodeRegistry, storageEscrow, randomness } = deployed;
       const registry = NodeRegistry__factory.connect(await nodeRegistry.getAddress(), connection.ethers.provider);
       const { minStakeWei, exitDelaySeconds, epochBlocks, noticeEpochs } = parametersOf(file);
       expect(await registry.MIN_STAKE_WEI())
@@ -84,6 +90,11 @@ describe("the Ignition module on Hardhat's network", () => {
       const escrow = StorageEscrow__factory.connect(await storageEscrow.getAddress(), connection.ethers.provider);
       expect(await escrow.EPOCH_BLOCKS()).to.equal(epochBlocks);
       expect(await escrow.NOTICE_EPOCHS()).to.equal(noticeEpochs);
+      // The escrow takes no set with a source whose grid does not divide an epoch.
+      expect(epochBlocks % BigInt(await randomness.getFunction("gridBlocks")())).to.equal(0n);
+      if (module !== tallystickDrand) return;
+      // Longer than the blocks of two beacon epochs, which can still be replaced.
+      expect(await randomness.getFunction("MARGIN_SECONDS")()).to.be.at.least(2n * 32n * 12n);
     });
   }
 

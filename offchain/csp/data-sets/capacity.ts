@@ -100,7 +100,7 @@ export class ProvingCapacity {
     });
   }
 
-  /** A phase for a new set: one that the fewest sets have, and among those the one whose windows have the least to do. */
+  /** A phase for a new set: of those that the fewest sets have, the one whose windows have the least to do. */
   async assignPhase(): Promise<number> {
     const { epochBlocks, gridBlocks, windowBlocks, graceBlocks } = this.#grid;
     const last = epochBlocks - 1 - windowBlocks - graceBlocks;

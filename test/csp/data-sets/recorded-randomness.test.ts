@@ -5,7 +5,7 @@ import type { RandomnessPlan } from "../../../ignition/deploy-tallystick.ts";
 import { encodeBlockHeader } from "../../../offchain/chain/block-header.ts";
 import { readBooks } from "../../../offchain/chain/escrow.ts";
 import { randomnessEvidence, recordRandomnessCall } from "../../../offchain/chain/randomness.ts";
-import { IRecordedRandomness__factory } from "../../../offchain/chain/types/factories/interfaces/IRecordedRandomness__factory.ts";
+import { PrevrandaoRandomness__factory } from "../../../offchain/chain/types/index.ts";
 import { auditReady } from "../../../offchain/core/audit/ready.ts";
 import { beaconOf, startRelay, type TestRelay, testNetwork } from "../../helpers/drand.ts";
 import { HttpProxy, jsonAnswer, jsonOf } from "../../helpers/http-proxy.ts";
@@ -85,7 +85,7 @@ class Scene {
 
   /** Blocks that were recorded, and by whom, in order. */
   async recorded(): Promise<{ block: number; by: string }[]> {
-    const contract = new Contract(this.source, IRecordedRandomness__factory.abi, this.local.chain.provider);
+    const contract = new Contract(this.source, PrevrandaoRandomness__factory.abi, this.local.chain.provider);
     const events = await contract.queryFilter("RandomnessRecorded", 0);
     return await Promise.all(
       events.map(async (event) => {
