@@ -175,23 +175,48 @@ describe("a provider whose challenges come from prevrandao", function () {
     expect(await scene.recordings()).to.equal(0);
   });
 
-  it("proves after a crash between record and proof, without recording again", async () => {
+  /** Lets the provider record, and loses its proofs while it is cut. */
+  async function proofsCut(): Promise<{ isCut: boolean }> {
     const proxy = await proxied();
-    let isCut = false;
+    const cut = { isCut: false };
     proxy.intercept = (request) => {
       const { method, params } = jsonOf(request) as { method?: string; params?: string[] };
-      if (!isCut || method !== "eth_sendRawTransaction") return undefined;
+      if (!cut.isCut || method !== "eth_sendRawTransaction") return undefined;
       const isProof = Transaction.from(params?.[0] ?? "0x").to !== scene.source;
       return isProof ? Promise.resolve({ status: 503, type: "text/plain", body: new Uint8Array() }) : undefined;
     };
+    return cut;
+  }
+
+  it("records again, and proves, when the block that recorded is replaced", async () => {
+    const cut = await proofsCut();
     await scene.provider.start();
     const alice = await scene.open(1);
-    isCut = true;
+    cut.isCut = true;
+    const { provider: chain } = scene.local.chain;
+    const before: unknown = await chain.send("evm_snapshot", []);
+    await scene.toChallenge(alice);
+    await scene.logged("randomness recorded");
+    const [first] = await scene.recorded();
+    await chain.send("evm_revert", [before]);
+    expect(await scene.recorded()).to.deep.equal([]);
+    const block = await scene.toChallenge(alice);
+    cut.isCut = false;
+    await scene.proven(alice, 1);
+    expect(await scene.recorded()).to.deep.equal([{ block, by: scene.provider.operator }]);
+    expect(first?.block).to.equal(block);
+  });
+
+  it("proves after a crash between record and proof, without recording again", async () => {
+    const cut = await proofsCut();
+    await scene.provider.start();
+    const alice = await scene.open(1);
+    cut.isCut = true;
     const block = await scene.toChallenge(alice);
     await scene.logged("randomness recorded");
     await scene.provider.end("SIGKILL");
     expect((await readBooks(scene.local.chain, alice.id))?.proven).to.equal(0);
-    isCut = false;
+    cut.isCut = false;
     await scene.provider.start();
     await scene.proven(alice, 1);
     expect((await scene.recorded()).map((one) => one.block)).to.deep.equal([block]);
