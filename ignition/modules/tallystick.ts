@@ -1,10 +1,7 @@
 /**
- * The Ignition module that tests, the development chain and public networks use. It refers to contracts by their name
- * in Hardhat's build, so that `ignition verify` finds their sources. Parameters come from ignition/parameters/*.json.
+ * The Ignition module that tests and development chains use, with block hashes as randomness. Public networks take
+ * tallystick-prevrandao.ts or tallystick-drand.ts. Parameters come from ignition/parameters/*.json.
  */
-import { buildModule } from "@nomicfoundation/hardhat-ignition/modules";
-import { deploymentSteps } from "../../offchain/hardhat/deployment-steps.ts";
+import { tallystickWith } from "./tallystick-with.ts";
 
-export default buildModule("Tallystick", (module) =>
-  deploymentSteps(module, (name, args) => module.contract(name, args)),
-);
+export default tallystickWith("block");

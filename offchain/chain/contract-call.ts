@@ -37,10 +37,19 @@ export async function simulateCall(
   }
 }
 
-/** On the pending state, so that a call may build on one that was sent just before it. Units of gas. */
-export async function estimateGas(chain: ChainReader, call: ContractCall, from: string): Promise<bigint> {
+/** State that a call is tried on: the pending one has the transactions that wait to be mined. */
+export type TrialState = "latest" | "pending";
+
+/**
+ * Units of gas.
+ * @param state the pending one unless given, so that a call may build on one that was sent just before it
+ */
+export async function estimateGas(
+  chain: ChainReader,
+  call: ContractCall,
+  from: string,
+  state: TrialState = "pending",
+): Promise<bigint> {
   const value = `0x${(call.value ?? 0n).toString(16)}`;
-  return BigInt(
-    await chain.provider.send("eth_estimateGas", [{ from, to: call.to, data: call.data, value }, "pending"]),
-  );
+  return BigInt(await chain.provider.send("eth_estimateGas", [{ from, to: call.to, data: call.data, value }, state]));
 }

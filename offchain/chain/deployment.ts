@@ -28,11 +28,26 @@ export const CONTRACT_NAMES = Object.keys(ContractsSchema.properties) as readonl
   typeof ContractsSchema
 >)[];
 
+/** Kinds of contracts at `contracts.randomness`. */
+export const RANDOMNESS_KINDS = ["block", "prevrandao", "drand"] as const;
+export type RandomnessKind = (typeof RANDOMNESS_KINDS)[number];
+
+/** What the source of randomness is. Who records values of a drand network also needs its name, and where to ask. */
+const RandomnessSchema = Type.Object({
+  kind: Type.Union(RANDOMNESS_KINDS.map((kind) => Type.Literal(kind))),
+  /** Hash by which relays know the drand network. */
+  chainHash: Type.Optional(Type.String({ pattern: "^[0-9a-f]{64}$" })),
+  /** Relays of the network, the preferred one first, for example `https://api.drand.sh`. */
+  relays: Type.Optional(Type.Array(HttpUrl, { maxItems: 16 })),
+});
+
 const DeploymentSchema = Type.Object({
   version: Type.Literal(1),
   chainId: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
   rpcUrl: HttpUrl,
   contracts: ContractsSchema,
+  /** Of `contracts.randomness`; kind `block` unless given. */
+  randomness: Type.Optional(RandomnessSchema),
   /** Block from which event scans start. */
   deployedAtBlock: Type.Integer({ minimum: 0 }),
   /** The committee new records go to, decimal; "0" while there is none. */

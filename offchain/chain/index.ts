@@ -9,6 +9,7 @@ export * from "./escrow.ts";
 export * from "./ledger.ts";
 export * from "./logs.ts";
 export * from "./randomness.ts";
+export * from "./randomness-kind.ts";
 export * from "./registry.ts";
 export * from "./registry-events.ts";
 export * from "./revert.ts";

@@ -19,7 +19,7 @@ import type { IRandomnessSource } from "./types/interfaces/IRandomnessSource.ts"
 /** Where signatures of drand rounds come from; `http/drand-relays.ts` asks relays. */
 export interface DrandSignatures {
   /** @returns the signature of a round, verified, in the EIP-2537 form (128 bytes) */
-  signatureOf(network: DrandNetwork, round: bigint): Promise<Uint8Array>;
+  signatureOf(network: DrandNetwork, round: bigint, signal?: AbortSignal): Promise<Uint8Array>;
 }
 
 /** What kind of source a contract is, and where its evidence comes from. */
@@ -38,12 +38,13 @@ export async function randomnessEvidence(
   chain: ChainReader,
   source: EvidenceSource,
   blockNumber: bigint,
+  signal?: AbortSignal,
 ): Promise<Uint8Array> {
   if (source.kind === "block") return new Uint8Array(0);
   const header = await readBlockHeader(chain, blockNumber);
   if (source.kind === "prevrandao") return header.encoded;
   const round = drandRoundAt(source.network, header.timestamp);
-  return drandEvidence(round, await source.signatures.signatureOf(source.network, round), header.encoded);
+  return drandEvidence(round, await source.signatures.signatureOf(source.network, round, signal), header.encoded);
 }
 
 /** The header of a block, whose hash was checked. @throws as `randomnessEvidence` */
@@ -79,19 +80,19 @@ export function recordRandomnessCall(source: string, blockNumber: bigint, eviden
 }
 
 /**
- * @param atBlock as of which block; the newest unless given. Endpoints without old state cannot tell
+ * @param atBlock as of which block. Endpoints without old state cannot tell
  * @returns undefined while the source does not know it
  */
 export async function readRandomness(
   chain: ChainReader,
   source: string,
   blockNumber: bigint,
-  atBlock?: number,
+  atBlock: number | "latest" | "pending" = "latest",
 ): Promise<Uint8Array | undefined> {
   const contract = new Contract(source, RANDOMNESS_ABI, chain.provider) as unknown as IRandomnessSource;
   try {
     const value = await readChain(`reading the randomness of block ${blockNumber}`, () =>
-      contract.randomnessAt(blockNumber, { blockTag: atBlock ?? "latest" }),
+      contract.randomnessAt(blockNumber, { blockTag: atBlock }),
     );
     return fromHex(value, 32, "randomness");
   } catch (error) {
@@ -100,10 +101,37 @@ export async function readRandomness(
   }
 }
 
-/** Blocks whose randomness a source gives: multiples of this. */
-export async function readGridBlocks(chain: ChainReader, source: string): Promise<number> {
-  const contract = new Contract(source, RANDOMNESS_ABI, chain.provider) as unknown as IRandomnessSource;
-  return Number(await readChain("reading the grid of a source of randomness", () => contract.gridBlocks()));
+/**
+ * The randomness that a proof was challenged with: as the source tells it now, else as of the block of the proof. A
+ * source with a ring keeps values for longer than most endpoints keep old state.
+ *
+ * @returns undefined when neither tells it
+ * @throws ChainUnavailableError when the endpoint does not answer
+ */
+export async function readProvenRandomness(
+  chain: ChainReader,
+  source: string,
+  blockNumber: bigint,
+  provenIn: number,
+): Promise<Uint8Array | undefined> {
+  try {
+    const known = await readRandomness(chain, source, blockNumber);
+    if (known !== undefined) return known;
+  } catch (error) {
+    // A source is a contract of strangers, and may refuse or answer anything.
+    if (!(error instanceof ChainRevertedError) && !isAnswer(error)) throw error;
+  }
+  try {
+    return await readRandomness(chain, source, blockNumber, provenIn);
+  } catch (error) {
+    if (error instanceof TallystickError) return undefined;
+    throw error;
+  }
+}
+
+/** Whether an endpoint answered, with something that is of no use. */
+function isAnswer(error: unknown): boolean {
+  return error instanceof TallystickError && (error.code === "BAD_RESPONSE" || error.code === "INVALID_INPUT");
 }
 
 /**

@@ -10,7 +10,7 @@
 
 import type { TransactionReceipt } from "ethers";
 import { TallystickError } from "../core/errors.ts";
-import { type ContractCall, estimateGas, simulateCall } from "./contract-call.ts";
+import { type ContractCall, estimateGas, simulateCall, type TrialState } from "./contract-call.ts";
 import type { ChainReader } from "./deployment.ts";
 import { isTemporaryFailure } from "./endpoint-errors.ts";
 import type { FeeLimits } from "./fees.ts";
@@ -45,6 +45,11 @@ export interface SenderOptions {
 export interface CallOptions {
   /** Lowers the account's limit for this call and its replacements; wei per unit of gas. */
   readonly maximumFeePerGas?: bigint;
+  /**
+   * What the gas is estimated on; the pending state unless given. A call that others may send as well, and that costs
+   * less when they were first, is estimated on the latest one: their transactions may never be mined.
+   */
+  readonly estimatedOn?: TrialState;
 }
 
 /** State of the transactions of the account. */
@@ -123,7 +128,7 @@ export class TransactionSender {
    */
   async send(call: ContractCall, signal?: AbortSignal, options: CallOptions = {}): Promise<TransactionReceipt> {
     const limits = this.#limitsOf(options);
-    const signed = await this.#exclusively(() => this.#broadcast(call, limits, signal));
+    const signed = await this.#exclusively(() => this.#broadcast(call, limits, signal, options.estimatedOn));
     try {
       const repair = () => this.#repairInTurn();
       const receipt = await waitForReceipt(this.#offers, signed, this.#options, repair, signal);
@@ -180,9 +185,15 @@ export class TransactionSender {
     return result;
   }
 
-  async #broadcast(call: ContractCall, limits: FeeLimits, signal: AbortSignal | undefined): Promise<SignedCall> {
+  async #broadcast(
+    call: ContractCall,
+    limits: FeeLimits,
+    signal: AbortSignal | undefined,
+    state: TrialState | undefined,
+  ): Promise<SignedCall> {
     signal?.throwIfAborted();
-    const estimated = await this.#offers.request(call, signal, () => estimateGas(this.#chain, call, this.address));
+    const estimate = () => estimateGas(this.#chain, call, this.address, state);
+    const estimated = await this.#offers.request(call, signal, estimate);
     const gasLimit = estimated + (estimated * GAS_MARGIN_PERCENT) / 100n;
     let lowest = 0;
     for (let attempt = 0; attempt < NONCE_ATTEMPTS; attempt++) {

@@ -90,6 +90,10 @@ export const CspConfigSchema = Type.Object(
     unpaidDays: Type.Optional(Type.Integer({ minimum: 0, maximum: 36_500 })),
     /** What one account may cost. */
     quotas: Type.Optional(QuotasSchema),
+    /** Relays of the drand network in place of those of the deployment file, the preferred one first. */
+    drandRelays: Type.Optional(
+      Type.Array(Type.String({ pattern: "^https?://[^\\s]+$", maxLength: 1024 }), { minItems: 1, maxItems: 16 }),
+    ),
     /** How long to wait before a proof that failed is tried again within its window. */
     proofRetrySeconds: Type.Optional(Seconds),
   },
@@ -112,6 +116,7 @@ export interface CspConfig extends DaemonConfig {
   preparationExpirySeconds: number;
   verifyWaitSeconds: number;
   pollMilliseconds: number;
+  drandRelays?: string[];
   proofRetrySeconds: number;
   scrubMebibytesPerSecond: number;
   releaseGraceSeconds: number;

@@ -11,6 +11,10 @@ export interface CspMetrics {
   readonly epochsMissed: Counter;
   readonly auditsAnswered: Counter;
   readonly proofSeconds: Gauge;
+  /** One per transaction of this provider that recorded the randomness of a challenge block. */
+  readonly randomnessRecorded: Counter;
+  /** One per attempt to record it that failed; `reason`: see `RandomnessFailure`. */
+  readonly randomnessFailed: Counter<"reason">;
 }
 
 /**
@@ -85,6 +89,17 @@ export function createCspMetrics(
     proofSeconds: new Gauge({
       name: "tallystick_csp_last_proof_seconds",
       help: "Time the last possession proof took to compute, in seconds",
+      registers,
+    }),
+    randomnessRecorded: new Counter({
+      name: "tallystick_csp_randomness_recorded_total",
+      help: "Challenge blocks whose randomness this provider recorded",
+      registers,
+    }),
+    randomnessFailed: new Counter({
+      name: "tallystick_csp_randomness_failed_total",
+      help: "Attempts to record the randomness of a challenge block that failed",
+      labelNames: ["reason"],
       registers,
     }),
   };

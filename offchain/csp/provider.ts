@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { parseUnits, Wallet } from "ethers";
 import type { ChainReader } from "../chain/deployment.ts";
 import { readEscrowClock } from "../chain/escrow.ts";
-import { readGridBlocks } from "../chain/randomness.ts";
 import { readChain } from "../chain/revert.ts";
 import { auditReady } from "../core/audit/ready.ts";
 import { epochOf } from "../core/data-set/epochs.ts";
@@ -40,12 +39,14 @@ import { gcCommand } from "./commands/gc.ts";
 import { type CspConfig, loadCspConfig } from "./config.ts";
 import { ProvingCapacity } from "./data-sets/capacity.ts";
 import { ChainView } from "./data-sets/chain-view.ts";
+import { ChallengeRandomness } from "./data-sets/challenge-randomness.ts";
 import { Collateral } from "./data-sets/collateral.ts";
 import { DataSetService } from "./data-sets/data-sets.ts";
 import { Locks } from "./data-sets/locks.ts";
 import { makeDataSetOffer, tokenLimits } from "./data-sets/offer.ts";
 import { DataSetProofs } from "./data-sets/proofs.ts";
 import { DataSetProver } from "./data-sets/prover.ts";
+import { openOfferedRandomness } from "./data-sets/randomness-source.ts";
 import { SegmentService } from "./data-sets/segments.ts";
 import { DataSetSettlement } from "./data-sets/settlement.ts";
 import { DataSetFiles } from "./data-sets/stream-files.ts";
@@ -112,9 +113,17 @@ async function buildDataSets(
     : new DataSetFiles(join(config.dataDir, "data-sets"));
   const offer = makeDataSetOffer(config.offer, chain, sender.address);
   const { epochBlocks } = await readEscrowClock(chain);
-  const gridBlocks = await readGridBlocks(chain, chain.deployment.contracts.randomness);
+  const { evidenceOf, ...source } = await openOfferedRandomness(chain, {
+    epochBlocks,
+    relays: config.drandRelays,
+    watch: {
+      onFailure: (relay, error) => failures.failed(relay, error, "a drand relay gave no valid signature"),
+      onSuccess: (relay) => failures.succeeded(relay),
+    },
+  });
   const { windowBlocks, graceBlocks } = offer;
-  const capacity = new ProvingCapacity(chain, index.dataSets, { epochBlocks, gridBlocks, windowBlocks, graceBlocks });
+  const capacity = new ProvingCapacity(chain, index.dataSets, { epochBlocks, windowBlocks, graceBlocks, ...source });
+  await capacity.requireTimely();
   const locks = new Locks(index.leases);
   const options = { offer, unused: config.quotas.preparations, expirySeconds: config.preparationExpirySeconds };
   const parts = { index, streams, locks, options, logger, now: unixSeconds };
@@ -149,15 +158,15 @@ async function buildDataSets(
       ),
     /** Needs the metrics, which need the index of the data sets. */
     proversWith: (metrics: CspMetrics) => {
+      const { proofRetrySeconds: retrySeconds } = config;
       const proofs = new DataSetProofs(data, chunks, metrics);
       const prover = new DataSetProver({
         ...onChain,
         rows: index.dataSets,
         proofs,
-        // The source of the deployment, which is the only one on offer, takes the hash of the block.
-        evidenceOf: () => ({ kind: "block" }),
+        randomness: new ChallengeRandomness({ ...onChain, evidenceOf, metrics, retrySeconds }),
         metrics,
-        retrySeconds: config.proofRetrySeconds,
+        retrySeconds,
       });
       return { proofs, prover };
     },

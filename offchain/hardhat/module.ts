@@ -5,10 +5,13 @@
  *   const { storageEscrow } = await ignition.deploy(tallystickModule);
  */
 import { buildModule } from "@nomicfoundation/hardhat-ignition/modules";
+import type { RandomnessKind } from "../chain/deployment.ts";
 import { KeyLedger__factory } from "../chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../chain/types/factories/NodeRegistry__factory.ts";
 import { PossessionVerifier__factory } from "../chain/types/factories/PossessionVerifier__factory.ts";
 import { BlockRandomness__factory } from "../chain/types/factories/randomness/BlockRandomness__factory.ts";
+import { DrandRandomness__factory } from "../chain/types/factories/randomness/DrandRandomness__factory.ts";
+import { PrevrandaoRandomness__factory } from "../chain/types/factories/randomness/PrevrandaoRandomness__factory.ts";
 import { StorageEscrow__factory } from "../chain/types/factories/StorageEscrow__factory.ts";
 import { type ContractName, deploymentSteps } from "./deployment-steps.ts";
 
@@ -21,6 +24,8 @@ const COMPILED: Readonly<Record<ContractName, Compiled>> = {
   NodeRegistry: NodeRegistry__factory,
   KeyLedger: KeyLedger__factory,
   BlockRandomness: BlockRandomness__factory,
+  PrevrandaoRandomness: PrevrandaoRandomness__factory,
+  DrandRandomness: DrandRandomness__factory,
   StorageEscrow: StorageEscrow__factory,
   PossessionVerifier: PossessionVerifier__factory,
 };
@@ -40,9 +45,17 @@ function artifactOf(contractName: ContractName) {
   };
 }
 
-export const tallystickModule = buildModule("Tallystick", (module) =>
-  deploymentSteps(module, (name, args) => module.contract(name, artifactOf(name), args)),
-);
+const moduleWith = (kind: RandomnessKind) =>
+  buildModule("Tallystick", (module) =>
+    deploymentSteps(module, (name, args) => module.contract(name, artifactOf(name), args), kind),
+  );
+
+/** With block hashes as randomness: for development chains. */
+export const tallystickModule = moduleWith("block");
+/** With the RANDAO of the beacon chain. */
+export const tallystickPrevrandaoModule = moduleWith("prevrandao");
+/** With a drand network: quicknet, unless its parameters name another one. */
+export const tallystickDrandModule = moduleWith("drand");
 
 /** Ignition's command line takes the default export of a module's file. */
 export default tallystickModule;

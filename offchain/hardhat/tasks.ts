@@ -151,6 +151,12 @@ export const tallystickTasks = [
     .addOption({ name: "out", description: "file to write", defaultValue: "deployment.json" })
     .addOption({ name: "provider", description: "providers, as account@url, separated by commas", defaultValue: "" })
     .addOption({ name: "committee", description: "committee that takes new records", defaultValue: "0" })
+    .addOption({
+      name: "drandChainHash",
+      description: "chain hash of the drand network, for contracts that use one (default: quicknet)",
+      defaultValue: "",
+    })
+    .addOption({ name: "drandRelays", description: "URLs of its relays, separated by commas", defaultValue: "" })
     .setAction(() => reporting(import("./tasks/deployment.ts")))
     .build(),
 ];

@@ -30,6 +30,10 @@ export interface DrandRelaysOptions extends PartyOptions {
   readonly deadlineSeconds?: number;
   /** Unix seconds; the system's clock unless given. */
   readonly now?: () => number;
+  /** Told of each relay that gave no valid signature, also when another one did. */
+  readonly onFailure?: (relay: string, error: TallystickError) => void;
+  /** Told of each relay that gave a valid signature. */
+  readonly onSuccess?: (relay: string) => void;
 }
 
 /** Relays in order of preference. */
@@ -37,6 +41,7 @@ export class DrandRelays {
   readonly #relays: readonly HttpParty[];
   readonly #deadlineSeconds: number;
   readonly #now: () => number;
+  readonly #options: DrandRelaysOptions;
 
   /** @param urls without the chain hash, for example `https://api.drand.sh`. @throws InvalidInputError for none */
   constructor(urls: readonly string[], options: DrandRelaysOptions = {}) {
@@ -47,6 +52,7 @@ export class DrandRelays {
       });
     }
     this.#relays = urls.map((url) => new HttpParty("drand relay", url, options));
+    this.#options = options;
     this.#deadlineSeconds = options.deadlineSeconds ?? DEADLINE_SECONDS;
     this.#now = options.now ?? (() => Math.floor(Date.now() / 1000));
   }
@@ -58,24 +64,33 @@ export class DrandRelays {
    * @throws TallystickError NOT_FOUND with a time to wait while the round is not published; UNREACHABLE when no relay
    *   gave a valid signature, with the error of each in `details.relays`.
    */
-  async signatureOf(network: DrandNetwork, round: bigint): Promise<Uint8Array> {
+  async signatureOf(network: DrandNetwork, round: bigint, signal?: AbortSignal): Promise<Uint8Array> {
     const waitSeconds = Number(drandRoundTime(network, round)) - this.#now();
     if (waitSeconds > 0) throw notPublished(round, waitSeconds);
     const failures: TallystickError[] = [];
     for (const relay of this.#relays) {
       try {
-        return await this.#ask(relay, network, round);
+        const signature = await this.#ask(relay, network, round, signal);
+        this.#options.onSuccess?.(relay.name);
+        return signature;
       } catch (error) {
         if (!(error instanceof TallystickError)) throw error;
         failures.push(error);
+        this.#options.onFailure?.(relay.name, error);
       }
     }
     throw noRelay(round, failures);
   }
 
-  async #ask(relay: HttpParty, network: DrandNetwork, round: bigint): Promise<Uint8Array> {
+  async #ask(
+    relay: HttpParty,
+    network: DrandNetwork,
+    round: bigint,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
     const path = `/${network.chainHash}/public/${round}`;
-    const body = await relay.bytes(path, MAXIMUM_ANSWER_BYTES, { deadlineSeconds: this.#deadlineSeconds, retries: 0 });
+    const options = { deadlineSeconds: this.#deadlineSeconds, retries: 0, signal };
+    const body = await relay.bytes(path, MAXIMUM_ANSWER_BYTES, options);
     const beacon = parseAnswer(BeaconAnswer, parseJson(body, relay.name), relay.name);
     if (BigInt(beacon.round) !== round) {
       throw new TallystickError(`${relay.name} answered another round`, {

@@ -6,8 +6,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ChainReader } from "../chain/deployment.ts";
 import type { DataSetProof } from "../chain/escrow.ts";
-import { readRandomness } from "../chain/randomness.ts";
-import { ChainRevertedError, readChain } from "../chain/revert.ts";
+import { readProvenRandomness } from "../chain/randomness.ts";
+import { readChain } from "../chain/revert.ts";
 import { dataSetId } from "../core/data-set/terms.ts";
 import { TallystickError } from "../core/errors.ts";
 import type { Logger } from "../daemon/logger.ts";
@@ -108,7 +108,7 @@ export class ProofChecker {
 
   /** Finds the call of a proof and computes its claim. @returns undefined when it has to wait or is unreadable */
   async #prepare(pending: PendingProof, calls: readonly DataSetProof[], head: number): Promise<Ready | undefined> {
-    const { records, place } = this.#options;
+    const { chain, records, place } = this.#options;
     const { event } = pending;
     const call = calls.find(({ terms }) => dataSetId(place.chainId, place.escrow, terms) === event.id);
     if (call === undefined) return void (await this.#withoutCall(pending, "indirect", head));
@@ -118,31 +118,11 @@ export class ProofChecker {
     if (schedule === undefined || challengeBlock === undefined) {
       return { pending, call, claim: "no event before it opened the set or the dispute" };
     }
-    const randomness = await this.#randomness(call.audit.randomness, challengeBlock, event.blockNumber);
+    const { randomness: source } = call.audit;
+    const randomness = await readProvenRandomness(chain, source, BigInt(challengeBlock), event.blockNumber);
     if (randomness === undefined) return void this.#later(pending, head, "randomness of the challenge is not known");
     const context = { ...event, schedule, disputedBlock };
     return { pending, call, claim: claimOf(call, context, place, challengeBlock, randomness) };
-  }
-
-  /**
-   * The source's value as of now, else as of the proof, which an endpoint without old state cannot tell.
-   * @throws ChainUnavailableError when the endpoint does not answer
-   */
-  async #randomness(source: string, block: number, provenIn: number): Promise<Uint8Array | undefined> {
-    const { chain } = this.#options;
-    try {
-      const known = await readRandomness(chain, source, BigInt(block));
-      if (known !== undefined) return known;
-    } catch (error) {
-      // A source is a contract of strangers, and may refuse or answer anything.
-      if (!(error instanceof ChainRevertedError) && !isAnswer(error)) throw error;
-    }
-    try {
-      return await readRandomness(chain, source, BigInt(block), provenIn);
-    } catch (error) {
-      if (error instanceof TallystickError) return undefined;
-      throw error;
-    }
   }
 
   async #withoutCall(pending: PendingProof, reason: "gone" | "indirect", head: number): Promise<void> {
@@ -188,9 +168,4 @@ export class ProofChecker {
     );
     return block?.hash === blockHash;
   }
-}
-
-/** Whether an endpoint answered, with something that is of no use. */
-function isAnswer(error: unknown): boolean {
-  return error instanceof TallystickError && (error.code === "BAD_RESPONSE" || error.code === "INVALID_INPUT");
 }

@@ -7,7 +7,12 @@ import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { HDNodeWallet, JsonRpcProvider, NonceManager } from "ethers";
 import hre from "hardhat";
-import { type DeployedTallystick, type DeployParameters, deployTallystick } from "../../ignition/deploy-tallystick.ts";
+import {
+  type DeployedTallystick,
+  type DeployParameters,
+  deployTallystick,
+  type RandomnessPlan,
+} from "../../ignition/deploy-tallystick.ts";
 import { freePorts, ManagedProcess } from "./managed-process.ts";
 import { mined } from "./mined.ts";
 
@@ -80,13 +85,17 @@ export async function startChain(options: ChainOptions): Promise<DevelopmentChai
 }
 
 /** Deploys the contracts, whatever was deployed to earlier chains. @throws Error when they are not compiled */
-export async function deployContracts(rpcUrl: string, parameters: DeployParameters): Promise<DeployedTallystick> {
+export async function deployContracts(
+  rpcUrl: string,
+  parameters: DeployParameters,
+  randomness: RandomnessPlan,
+): Promise<DeployedTallystick> {
   if (!existsSync(join(ROOT, "artifacts", "contracts", "KeyLedger.sol", "KeyLedger.json"))) {
     throw new Error("the contracts are not compiled: run `npx hardhat build` first");
   }
   const connection = await hre.network.create({ network: "localhost", override: { url: rpcUrl } });
   try {
-    return await deployTallystick(connection, parameters);
+    return await deployTallystick(connection, parameters, randomness);
   } finally {
     await connection.close();
   }

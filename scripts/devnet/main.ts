@@ -15,6 +15,7 @@ import {
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { RANDOMNESS_KINDS } from "../../offchain/chain/deployment.ts";
 import { endProcess, liveProcesses, nameProcesses, removePidFile, writePidFile } from "./pid-files.ts";
 import { type Devnet, type DevnetOptions, pidFolderOf, startDevnet } from "./start-devnet.ts";
 
@@ -35,6 +36,8 @@ npm run devnet -- stop                 end the network of this folder, or what i
   --nodes <n>             key nodes (default 5)
   --threshold <k>         nodes that rebuild a key (default 3)
   --chain <anvil|hardhat> chain to run (default: anvil where it is packaged, else hardhat)
+  --randomness <kind>     where challenges come from: block (hashes of blocks), prevrandao, or drand (with a network
+                          of one member) (default block)
   --epoch-blocks <n>      blocks from one audit to the next (default 30)
   --block-time <seconds>  seconds between blocks (default 1)
   --allow-origin <origin> origin of a web page that may use the network; may be given more than once
@@ -68,6 +71,7 @@ function parseOptions(): Options | undefined {
       nodes: { type: "string" },
       threshold: { type: "string" },
       chain: { type: "string" },
+      randomness: { type: "string" },
       "epoch-blocks": { type: "string" },
       "block-time": { type: "string" },
       "allow-origin": { type: "string", multiple: true },
@@ -85,6 +89,10 @@ function parseOptions(): Options | undefined {
   if (values.chain !== undefined && values.chain !== "anvil" && values.chain !== "hardhat") {
     throw new TypeError(`--chain takes anvil or hardhat, not ${values.chain}`);
   }
+  const randomness = RANDOMNESS_KINDS.find((kind) => kind === (values.randomness ?? "block"));
+  if (randomness === undefined) {
+    throw new TypeError(`--randomness takes ${RANDOMNESS_KINDS.join(", ")}, not ${values.randomness}`);
+  }
   const nodes = wholeNumber(values.nodes, "nodes") ?? 5;
   const threshold = wholeNumber(values.threshold, "threshold") ?? 3;
   if (threshold > nodes) throw new TypeError(`--threshold ${threshold} is more than ${nodes} nodes`);
@@ -95,6 +103,7 @@ function parseOptions(): Options | undefined {
     nodes,
     threshold,
     ...(values.chain === undefined ? {} : { chain: values.chain }),
+    randomness,
     epochBlocks: wholeNumber(values["epoch-blocks"], "epoch-blocks") ?? 30,
     blockTimeSeconds: wholeNumber(values["block-time"], "block-time") ?? 1,
     nbmConfig: allowed,

@@ -6,7 +6,8 @@ import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { randomBytes } from "#primitives";
-import { connectChain, type Deployment } from "../../offchain/chain/deployment.ts";
+import type { RandomnessPlan } from "../../ignition/deploy-tallystick.ts";
+import { connectChain, type Deployment, type RandomnessKind } from "../../offchain/chain/deployment.ts";
 import { readCommittee } from "../../offchain/chain/registry.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
@@ -15,6 +16,7 @@ import type { NodeAnswer } from "../../offchain/core/wire/nbm.ts";
 import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
 import { programPath } from "../programs.ts";
 import { type ChainKind, type DevelopmentChain, deployContracts, startChain } from "./chain.ts";
+import { DEVNET_NETWORK } from "./drand-network.ts";
 import { freePorts, ManagedProcess } from "./managed-process.ts";
 
 const ETHER = 10n ** 18n;
@@ -27,6 +29,12 @@ const DEFAULT_NOTICE_EPOCHS = 2;
 /** A development keystore is cheap to open; its passphrase is kept in the devnet's folder. */
 const DEVELOPMENT_COST = { n: 2, r: 8, p: 1 };
 
+const RANDOMNESS_TEXTS: Readonly<Record<RandomnessKind, string>> = {
+  block: "block hashes (for test chains only)",
+  prevrandao: "prevrandao (which a development chain makes up)",
+  drand: "a drand network of one member",
+};
+
 export interface DevnetOptions {
   /** Everything is kept here: deployment file, logs, and a folder per daemon. Should be empty. */
   readonly dir: string;
@@ -36,6 +44,8 @@ export interface DevnetOptions {
   readonly threshold?: number;
   /** Default anvil. */
   readonly chain?: ChainKind;
+  /** Source of randomness; default block hashes, which are for test chains. */
+  readonly randomness?: RandomnessKind;
   /** Blocks from one audit to the next. Default 20. */
   readonly epochBlocks?: number;
   /** Epochs that a data set runs on after notice. Default 2. */
@@ -72,7 +82,7 @@ export interface Devnet {
   readonly chain: DevelopmentChain;
   readonly nodes: readonly DevnetDaemon[];
   readonly provider: DevnetDaemon;
-  /** The chain first, then nodes, then the provider. */
+  /** The chain first, then a drand relay if there is one, nodes, and the provider. */
   readonly processes: readonly ManagedProcess[];
   /** Gives coins of the development chain to accounts. */
   fund(accounts: readonly string[], wei?: bigint): Promise<void>;
@@ -104,13 +114,19 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
   const logFile = join(dir, "logs", "chain.log");
   const chain = await startChain({ kind, logFile, pidFolder: pidFolderOf(dir) });
   started.push(chain.process);
-  say("deploying the contracts…");
+  const randomness = options.randomness ?? "block";
+  const relay = randomness === "drand" ? await startRelay(dir, started) : undefined;
+  say(`deploying the contracts, with challenges from ${RANDOMNESS_TEXTS[randomness]}…`);
   const epochBlocks = options.epochBlocks ?? DEFAULT_EPOCH_BLOCKS;
   const noticeEpochs = options.noticeEpochs ?? DEFAULT_NOTICE_EPOCHS;
-  const deployed = await deployContracts(chain.rpcUrl, {
-    epochBlocks: BigInt(epochBlocks),
-    noticeEpochs: BigInt(noticeEpochs),
-  });
+  const deployed = await deployContracts(
+    chain.rpcUrl,
+    {
+      epochBlocks: BigInt(epochBlocks),
+      noticeEpochs: BigInt(noticeEpochs),
+    },
+    planOf(randomness, relay),
+  );
 
   const passphrase = toHex(randomBytes(16));
   // Kept so that a daemon can be started by hand as well. It protects keys of a development chain only.
@@ -164,13 +180,40 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
     chain,
     nodes,
     provider,
-    processes: [chain.process, ...parts],
+    processes: [chain.process, ...(relay === undefined ? [] : [relay.process]), ...parts],
     fund: (accounts, wei = 100n * ETHER) => chain.fund(accounts, wei),
     stop: async () => {
       await Promise.all(parts.map((part) => part.stop()));
+      await relay?.process.stop();
       await chain.stop();
     },
   };
+}
+
+interface DrandRelay {
+  readonly url: string;
+  readonly process: ManagedProcess;
+}
+
+/** A process that serves the rounds of the devnet's own drand network. */
+async function startRelay(dir: string, started: ManagedProcess[]): Promise<DrandRelay> {
+  const [port] = (await freePorts(1)) as [number];
+  const relay = new ManagedProcess({
+    name: "drand-relay",
+    command: process.execPath,
+    args: ["--disable-warning=ExperimentalWarning", join(import.meta.dirname, "drand-relay.ts"), String(port)],
+    logFile: join(dir, "logs", "drand-relay.log"),
+    pidFolder: pidFolderOf(dir),
+    isReady: (line) => line.includes('"ready":true'),
+  });
+  started.push(relay);
+  await relay.start();
+  return { url: `http://127.0.0.1:${port}`, process: relay };
+}
+
+function planOf(kind: RandomnessKind, relay: DrandRelay | undefined): RandomnessPlan {
+  if (kind !== "drand") return { kind };
+  return { kind, network: DEVNET_NETWORK, relays: relay === undefined ? [] : [relay.url] };
 }
 
 /** Where a devnet records its processes. */

@@ -51,6 +51,17 @@ describe("deployment file", () => {
       "/contracts/randomness",
     ],
     ["a committee number as a number", (d) => Object.assign(d, { committeeId: 1 }), "/committeeId"],
+    ["an unknown source of randomness", (d) => Object.assign(d, { randomness: { kind: "coin" } }), "/randomness/kind"],
+    [
+      "a malformed chain hash",
+      (d) => Object.assign(d, { randomness: { kind: "drand", chainHash: "0x52" } }),
+      "/randomness/chainHash",
+    ],
+    [
+      "a relay that is no URL",
+      (d) => Object.assign(d, { randomness: { kind: "drand", relays: ["file:///etc"] } }),
+      "/randomness/relays/0",
+    ],
     ["a negative block", (d) => Object.assign(d, { deployedAtBlock: -1 }), "/deployedAtBlock"],
     ["a provider without a URL", (d) => Object.assign(d, { providers: [{ account: ADDRESS }] }), "/providers/0/url"],
   ];

@@ -3,15 +3,21 @@ import { expect } from "chai";
 import { toBeHex, type Wallet } from "ethers";
 import hre from "hardhat";
 import type { NetworkConnection } from "hardhat/types/network";
-import { type DeployParameters, deployTallystick } from "../../ignition/deploy-tallystick.ts";
+import { type DeployParameters, deployTallystick, type RandomnessPlan } from "../../ignition/deploy-tallystick.ts";
 import tallystick from "../../ignition/modules/tallystick.ts";
+import tallystickDrand from "../../ignition/modules/tallystick-drand.ts";
+import tallystickPrevrandao from "../../ignition/modules/tallystick-prevrandao.ts";
 import { type Deployment, parseDeployment } from "../../offchain/chain/deployment.ts";
 import { headerOf, recordDigest, recordIdOf } from "../../offchain/chain/ledger.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../../offchain/chain/types/factories/NodeRegistry__factory.ts";
 import { StorageEscrow__factory } from "../../offchain/chain/types/factories/StorageEscrow__factory.ts";
+import { toHex } from "../../offchain/core/encoding/hex.ts";
+import { drandKeyForChain } from "../../offchain/core/randomness/drand.ts";
+import { QUICKNET as PRODUCT_QUICKNET } from "../../offchain/core/randomness/quicknet.ts";
 import { startAnvil } from "../helpers/anvil.ts";
 import { deployTo } from "../helpers/contracts.ts";
+import { QUICKNET, testNetwork } from "../helpers/drand.ts";
 import { signRecord, someRecord, walletOf } from "../helpers/ledger-records.ts";
 import { failure } from "../helpers/promises.ts";
 
@@ -64,10 +70,15 @@ describe("the Ignition module on Hardhat's network", () => {
     expect(await escrow.NOTICE_EPOCHS()).to.equal(4n);
   });
 
-  for (const file of ["local", "sepolia"]) {
+  for (const [file, module] of [
+    ["local", tallystick],
+    ["sepolia", tallystickPrevrandao],
+    ["sepolia-drand", tallystickDrand],
+  ] as const) {
     it(`deploys with ignition/parameters/${file}.json`, async () => {
       const path = new URL(`../../ignition/parameters/${file}.json`, import.meta.url).pathname;
-      const { nodeRegistry, storageEscrow } = await connection.ignition.deploy(tallystick, { parameters: path });
+      const deployed = await connection.ignition.deploy(module, { parameters: path });
+      const { nodeRegistry, storageEscrow, randomness } = deployed;
       const registry = NodeRegistry__factory.connect(await nodeRegistry.getAddress(), connection.ethers.provider);
       const { minStakeWei, exitDelaySeconds, epochBlocks, noticeEpochs } = parametersOf(file);
       expect(await registry.MIN_STAKE_WEI())
@@ -79,8 +90,48 @@ describe("the Ignition module on Hardhat's network", () => {
       const escrow = StorageEscrow__factory.connect(await storageEscrow.getAddress(), connection.ethers.provider);
       expect(await escrow.EPOCH_BLOCKS()).to.equal(epochBlocks);
       expect(await escrow.NOTICE_EPOCHS()).to.equal(noticeEpochs);
+      // The escrow takes no set with a source whose grid does not divide an epoch.
+      expect(epochBlocks % BigInt(await randomness.getFunction("gridBlocks")())).to.equal(0n);
+      if (module !== tallystickDrand) return;
+      // Longer than the blocks of two beacon epochs, which can still be replaced.
+      expect(await randomness.getFunction("MARGIN_SECONDS")()).to.be.at.least(2n * 32n * 12n);
     });
   }
+
+  it("deploys the source of randomness of each kind, and describes it for the deployment file", async () => {
+    const network = testNetwork("of the module");
+    const ring = { gridBlocks: 60n, ringSize: 137n };
+    const relays = ["https://relay.example"];
+    const plans: [RandomnessPlan, string, unknown][] = [
+      [{ kind: "block" }, "BlockRandomness", { kind: "block" }],
+      [{ kind: "prevrandao", ...ring }, "PrevrandaoRandomness", { kind: "prevrandao" }],
+      [
+        { kind: "drand", network, relays, ...ring },
+        "DrandRandomness",
+        { kind: "drand", chainHash: network.chainHash, relays },
+      ],
+    ];
+    for (const [plan, name, described] of plans) {
+      const { contracts, randomness } = await deployTallystick(connection, {}, plan);
+      expect(randomness).to.deep.equal(described);
+      const source = await connection.ethers.getContractAt(name, contracts.randomness);
+      expect(await source.getFunction("gridBlocks")()).to.equal(plan.kind === "block" ? 1n : 60n);
+      if (plan.kind !== "drand") continue;
+      expect(await source.getFunction("publicKey")()).to.equal(toHex(drandKeyForChain(network.publicKey)));
+      expect(await source.getFunction("GENESIS_TIME")()).to.equal(network.genesisTime);
+      expect(await source.getFunction("PERIOD_SECONDS")()).to.equal(network.periodSeconds);
+      expect(await source.getFunction("MARGIN_SECONDS")()).to.equal(network.marginSeconds);
+    }
+  });
+
+  it("takes quicknet for a drand network that its parameters do not name", async () => {
+    const { randomness } = await connection.ignition.deploy(tallystickDrand);
+    expect(await randomness.getFunction("publicKey")()).to.equal(toHex(drandKeyForChain(QUICKNET.publicKey)));
+    // Two copies of the network's facts, written down apart.
+    const { marginSeconds: _, ...expected } = QUICKNET;
+    expect(PRODUCT_QUICKNET).to.deep.equal(expected);
+    expect(await randomness.getFunction("GENESIS_TIME")()).to.equal(QUICKNET.genesisTime);
+  });
 
   it("does not deploy a registry that would lock stakes for more than a year", async () => {
     const error = await failure(deployTallystick(connection, { exitDelaySeconds: 366n * 86_400n }));

@@ -35,7 +35,14 @@ export const PROVIDER = `0x${"c5".repeat(20)}`;
 export const EXPIRY_SECONDS = 1000;
 /** What data sets may be like here; the rest of an offer is about states, which need a chain. */
 const OFFER = { sliceElements: [1024, 4096], maximumIndex: 256 } as unknown as DataSetOffer;
-const GRID = { epochBlocks: 1000, gridBlocks: 1, windowBlocks: 20, graceBlocks: 10 };
+const GRID = {
+  epochBlocks: 1000,
+  gridBlocks: 1,
+  windowBlocks: 20,
+  graceBlocks: 10,
+  memoryBlocks: 8191,
+  delaySeconds: 0,
+};
 
 /** Providers that are open; `temporaryFolder` closes them after each test. */
 const opened = new Set<() => Promise<void>>();

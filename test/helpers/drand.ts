@@ -1,13 +1,15 @@
-/** A drand network of one member: real signatures by a generated key, and a relay that serves them over HTTP. */
+/** drand in tests: its main network, networks of one member, and a relay that serves their rounds over HTTP. */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import { bls12_381 } from "@noble/curves/bls12-381.js";
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
-import { u64be } from "../../offchain/core/encoding/integers.ts";
 import type { DrandNetwork } from "../../offchain/core/randomness/drand.ts";
+import { beaconOf, type SigningNetwork } from "../../scripts/devnet/drand-network.ts";
 import { serveHandler } from "./http-server.ts";
 
-const DOMAIN = "BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
+export {
+  beaconOf,
+  hashRound,
+  type SigningNetwork as TestNetwork,
+  signingNetwork as testNetwork,
+} from "../../scripts/devnet/drand-network.ts";
 
 /** drand's main network, and a signature of it. */
 export const QUICKNET: DrandNetwork = {
@@ -31,42 +33,6 @@ export const QUICKNET_SIGNATURE = Uint8Array.from(
   ),
 );
 
-/** A network whose key a test holds. */
-export interface TestNetwork extends DrandNetwork {
-  /** @returns the signature of a round, compressed */
-  sign(round: bigint): Uint8Array;
-}
-
-/** @param name - networks of different names have different keys */
-export function testNetwork(name: string, times: Partial<DrandNetwork> = {}): TestNetwork {
-  const { secretKey, publicKey } = bls12_381.shortSignatures.keygen(
-    Uint8Array.from([...sha256(utf8ToBytes(name)), ...sha256(utf8ToBytes(`${name} again`))].slice(0, 48)),
-  );
-  // A signature takes a quarter of a second on a busy machine, which a relay does not need for its answer.
-  const signatures = new Map<bigint, Uint8Array>();
-  const sign = (round: bigint): Uint8Array => {
-    const known = signatures.get(round);
-    if (known !== undefined) return known;
-    const signature = bls12_381.shortSignatures.sign(hashRound(round), secretKey).toBytes(true);
-    signatures.set(round, signature);
-    return signature;
-  };
-  return {
-    chainHash: bytesToHex(sha256(publicKey.toBytes(true))),
-    publicKey: publicKey.toBytes(true),
-    genesisTime: 1_700_000_000n,
-    periodSeconds: 3n,
-    marginSeconds: 30n,
-    ...times,
-    sign,
-  };
-}
-
-/** The point that a round's signature multiplies. */
-export function hashRound(round: bigint) {
-  return bls12_381.shortSignatures.hash(sha256(u64be(round)), DOMAIN);
-}
-
 export interface TestRelay {
   readonly url: string;
   /** Paths that were asked for. */
@@ -76,17 +42,8 @@ export interface TestRelay {
   close(): void;
 }
 
-/** What a relay answers for a round. */
-export function beaconOf(
-  network: TestNetwork,
-  round: bigint,
-): { round: number; randomness: string; signature: string } {
-  const signature = network.sign(round);
-  return { round: Number(round), randomness: bytesToHex(sha256(signature)), signature: bytesToHex(signature) };
-}
-
 /** A relay of a network. It knows every round, also those of the future. */
-export async function startRelay(network: TestNetwork): Promise<TestRelay> {
+export async function startRelay(network: SigningNetwork): Promise<TestRelay> {
   const relay: Omit<TestRelay, "close" | "url"> = { asked: [], answer: undefined };
   const { server, url } = await serveHandler((request, response) => {
     relay.asked.push(request.url ?? "");

@@ -10,7 +10,12 @@ import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { HDNodeWallet, JsonRpcProvider } from "ethers";
 import hre from "hardhat";
-import { type DeployedTallystick, type DeployParameters, deployTallystick } from "../../ignition/deploy-tallystick.ts";
+import {
+  type DeployedTallystick,
+  type DeployParameters,
+  deployTallystick,
+  type RandomnessPlan,
+} from "../../ignition/deploy-tallystick.ts";
 import { type ChainReader, connectChain, type Deployment } from "../../offchain/chain/deployment.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -23,6 +28,10 @@ export interface LocalChainOptions {
   readonly blockSeconds?: number;
   /** Of the contracts; default as on public networks. */
   readonly parameters?: DeployParameters;
+  /** Source of randomness to deploy; block hashes unless given. */
+  readonly randomness?: RandomnessPlan;
+  /** Unix time of the first block; now unless given. One long ago keeps mined blocks from lying in the future. */
+  readonly startTime?: number;
 }
 
 export interface LocalChain {
@@ -60,6 +69,7 @@ export async function endProcess(child: ChildProcess, signal: NodeJS.Signals = "
 
 async function startAnvil(port: number, options: LocalChainOptions): Promise<ChildProcess> {
   const blockTime = options.blockSeconds === undefined ? [] : ["--block-time", String(options.blockSeconds)];
+  const startTime = options.startTime === undefined ? [] : ["--timestamp", String(options.startTime)];
   const anvil = spawn(
     `${ROOT}node_modules/.bin/anvil`,
     [
@@ -72,6 +82,7 @@ async function startAnvil(port: number, options: LocalChainOptions): Promise<Chi
       "--mnemonic",
       PHRASE,
       ...blockTime,
+      ...startTime,
     ],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
@@ -87,13 +98,13 @@ async function startAnvil(port: number, options: LocalChainOptions): Promise<Chi
   return anvil;
 }
 
-async function deploy(rpcUrl: string, parameters: DeployParameters = {}): Promise<DeployedTallystick> {
+async function deploy(rpcUrl: string, { parameters, randomness }: LocalChainOptions): Promise<DeployedTallystick> {
   if (!existsSync(`${ROOT}artifacts/contracts/KeyLedger.sol/KeyLedger.json`)) {
     throw new Error("the contracts are not compiled: run `npx hardhat build` first");
   }
   const connection = await hre.network.create({ network: "localhost", override: { url: rpcUrl } });
   try {
-    return await deployTallystick(connection, parameters);
+    return await deployTallystick(connection, parameters, randomness);
   } finally {
     await connection.close();
   }
@@ -106,7 +117,7 @@ export async function startLocalChain(options: LocalChainOptions = {}): Promise<
   const anvil = await startAnvil(port, options);
   const provider = new JsonRpcProvider(rpcUrl, CHAIN_ID, { staticNetwork: true, cacheTimeout: -1 });
   try {
-    const deployed = await deploy(rpcUrl, options.parameters);
+    const deployed = await deploy(rpcUrl, options);
     const deployment: Deployment = { version: 1, rpcUrl, ...deployed, committeeId: "0", providers: [] };
     const chain = await connectChain(deployment);
     return {

@@ -17,7 +17,12 @@ import {
   parseDataSetLog,
   proveDataSetsCall,
 } from "../../offchain/chain/escrow.ts";
-import { readRandomness } from "../../offchain/chain/randomness.ts";
+import {
+  type EvidenceSource,
+  randomnessEvidence,
+  readRandomness,
+  recordRandomnessCall,
+} from "../../offchain/chain/randomness.ts";
 import { integerToBigEndian } from "../../offchain/core/audit/field.ts";
 import { auditKeyHash } from "../../offchain/core/audit/keys.ts";
 import { encodeAnswer } from "../../offchain/core/audit/proof.ts";
@@ -138,10 +143,10 @@ export class WatchedChain {
   }
 
   /** A contract of this project, deployed besides. @returns its address */
-  async deploy(name: string): Promise<string> {
+  async deploy(name: string, args: unknown[] = []): Promise<string> {
     const connection = await hre.network.create({ network: "localhost", override: { url: this.#anvil.url } });
     try {
-      return await (await connection.ethers.deployContract(name)).getAddress();
+      return await (await connection.ethers.deployContract(name, args)).getAddress();
     } finally {
       await connection.close();
     }
@@ -149,13 +154,19 @@ export class WatchedChain {
 
   /** Opens a set whose epoch costs 0.01 ether and whose bounty is a fifth of that. */
   async open(
-    options: { mode?: DataSetTerms["mode"]; verifier?: string; bountyPercent?: number; user?: HDNodeWallet } = {},
+    options: {
+      mode?: DataSetTerms["mode"];
+      verifier?: string;
+      bountyPercent?: number;
+      user?: HDNodeWallet;
+      randomness?: string;
+    } = {},
   ): Promise<WatchedSet> {
     const { contracts } = this.deployment;
     const { user = this.user } = options;
     const audit: DataSetAuditTerms = {
       ...WINDOWS,
-      randomness: contracts.randomness,
+      randomness: options.randomness ?? contracts.randomness,
       verifier: options.verifier ?? contracts.possessionVerifier,
       keyHash: toHex(auditKeyHash(this.keys.publicKey)),
       sliceElements: 4096,
@@ -221,6 +232,15 @@ export class WatchedChain {
     const fake = [seed, fromHex(audit.keyHash), integerToBigEndian(BigInt(audit.sampleCount), 32), keccak_256(ranges)];
     const answer = isFake ? concatBytes(...fake) : encodeAnswer(this.keys.publicKey, proof);
     return { ...set, ranges, answer, evidence: new Uint8Array() };
+  }
+
+  /** Goes to the challenge of an epoch, and has a stranger record its randomness. */
+  async record({ audit }: WatchedSet, epoch: number, source: EvidenceSource): Promise<void> {
+    const challenged = epoch * EPOCH_BLOCKS + audit.phase;
+    await this.mineTo(challenged + 1);
+    const evidence = await randomnessEvidence(this.chain, source, BigInt(challenged));
+    const stranger = anvilWallet(6).connect(this.provider);
+    await this.send(stranger, recordRandomnessCall(audit.randomness, BigInt(challenged), evidence));
   }
 
   /** Proves an epoch of sets in one transaction. */

@@ -1,11 +1,15 @@
 /** A verifier on a real chain: what it checks, reports, warns of, and keeps when it ends or the chain changes. */
 import { expect } from "chai";
 import { disputeCall, noticeCall, proveDataSetsCall, readUserAccount } from "../../offchain/chain/escrow.ts";
+import type { EvidenceSource } from "../../offchain/chain/randomness.ts";
+import { toHex } from "../../offchain/core/encoding/hex.ts";
+import { checkDrandSignature, drandKeyForChain } from "../../offchain/core/randomness/drand.ts";
 import type { RunningDaemon } from "../../offchain/daemon/boot.ts";
 import { rankingOf } from "../../offchain/verifier/group.ts";
 import { programPath } from "../../scripts/programs.ts";
 import { anvilWallet, startFaultyProxy } from "../helpers/anvil.ts";
 import { startDaemonProcess } from "../helpers/daemon-process.ts";
+import { testNetwork } from "../helpers/drand.ts";
 import { freePort } from "../helpers/local-chain.ts";
 import { until } from "../helpers/promises.ts";
 import {
@@ -89,6 +93,43 @@ describe("a verifier", function () {
       .and.to.equal(2n * 10n ** 15n);
     expect(await watched.reverted()).to.deep.equal([]);
   });
+
+  const network = testNetwork("watched", { marginSeconds: 1n });
+  const recorded: Record<string, { deploy: () => Promise<string>; source: EvidenceSource }> = {
+    prevrandao: {
+      deploy: () => watched.deploy("PrevrandaoRandomness", [1, 8191]),
+      source: { kind: "prevrandao" },
+    },
+    drand: {
+      deploy: () => {
+        const { genesisTime, periodSeconds, marginSeconds } = network;
+        const publicKey = toHex(drandKeyForChain(network.publicKey));
+        const described = { publicKey, genesisTime, periodSeconds, marginSeconds };
+        return watched.deploy("DrandRandomness", [described, 1, 8191]);
+      },
+      source: {
+        kind: "drand",
+        network,
+        signatures: {
+          signatureOf: async (of, round) => checkDrandSignature(of, round, network.sign(round), "test"),
+        },
+      },
+    },
+  };
+  for (const [kind, { deploy, source }] of Object.entries(recorded)) {
+    it(`checks proofs whose challenges follow from ${kind}, and reports those that nobody recorded`, async () => {
+      const { url, operator } = await watch();
+      const set = await watched.open({ randomness: await deploy() });
+      await watched.record(set, set.firstEpoch, source);
+      await watched.prove([set], set.firstEpoch);
+      await epochShown(url, set.id, set.firstEpoch, "valid");
+      // A miss needs no randomness, so that silence about it protects no provider.
+      await watched.mineTo((set.firstEpoch + 1) * EPOCH_BLOCKS + GRACE_END);
+      await epochShown(url, set.id, set.firstEpoch + 1, null);
+      const misses = await watched.misses(set.id);
+      expect(misses.map(({ epoch, reporter }) => [epoch, reporter])).to.deep.equal([[set.firstEpoch + 1, operator]]);
+    });
+  }
 
   it("leaves a miss whose bounty does not pay for the gas, unless it may lose something", async () => {
     const { url } = await watch();

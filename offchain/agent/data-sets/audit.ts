@@ -5,8 +5,7 @@
  */
 
 import { randomBytes } from "#primitives";
-import { ESCROW_ABI, RANDOMNESS_ABI } from "../../chain/abis.ts";
-import { simulateCall } from "../../chain/contract-call.ts";
+import { ESCROW_ABI } from "../../chain/abis.ts";
 import {
   type DataSetProof,
   type OpenedDataSet,
@@ -15,6 +14,7 @@ import {
   readEscrowClock,
 } from "../../chain/escrow.ts";
 import { chainLogs } from "../../chain/logs.ts";
+import { readProvenRandomness } from "../../chain/randomness.ts";
 import { readChain } from "../../chain/revert.ts";
 import { type AuditChallenge, countSlices } from "../../core/audit/challenge.ts";
 import { decodeG1FromChain, encodeG1 } from "../../core/audit/curve.ts";
@@ -28,7 +28,7 @@ import { challengeSeed, windowsOf } from "../../core/data-set/epochs.ts";
 import { decodeLiveRanges, rangesHash } from "../../core/data-set/ranges.ts";
 import { decodeSchedule, levelAt, scheduleHash } from "../../core/data-set/schedule.ts";
 import { auditTermsHash, dataSetId } from "../../core/data-set/terms.ts";
-import { fromHex, toHex } from "../../core/encoding/hex.ts";
+import { toHex } from "../../core/encoding/hex.ts";
 import {
   type ErrorCode,
   IntegrityError,
@@ -222,18 +222,9 @@ async function newestProof(
   const call = parseProveCall(transaction?.data ?? "0x")?.find(isThis);
   if (call === undefined) throw notDirect(transactionHash);
   requireProofOf(call, epoch, hash, terms.auditHash);
-  // The source may have forgotten it by now; as of the block of the proof it was there.
-  const randomness = await simulateCall(
-    chain,
-    {
-      to: audit.randomness,
-      data: RANDOMNESS_ABI.encodeFunctionData("randomnessAt", [block]),
-      description: "reading the randomness of a challenge",
-    },
-    context.account.address,
-    blockNumber,
-  );
-  const seed = challengeSeed(BigInt(deployment.chainId), escrow, id, block, fromHex(randomness, 32, "randomness"));
+  const randomness = await readProvenRandomness(chain, audit.randomness, BigInt(block), blockNumber);
+  if (randomness === undefined) throw forgotten(audit.randomness, block);
+  const seed = challengeSeed(BigInt(deployment.chainId), escrow, id, block, randomness);
   return { call, seed, place: { epoch, transactionHash, blockNumber } };
 }
 
@@ -328,6 +319,17 @@ function foreignKey(party: string, expected: string, received: string): Tallysti
     check: "audit key hash",
     expected,
     received,
+  });
+}
+
+function forgotten(source: string, block: number): TallystickError {
+  return new TallystickError("the randomness of the newest proof's challenge cannot be read any more", {
+    code: "NOT_FOUND",
+    party: "chain",
+    check: "randomness of the challenge",
+    expected: `that of block ${block}`,
+    received: `nothing from ${source}`,
+    hint: "use an endpoint that keeps old state, or make a private audit",
   });
 }
 

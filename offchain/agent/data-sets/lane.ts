@@ -33,6 +33,7 @@ import { awaitPending, deposit, depositFor } from "./funding.ts";
 import type { AgreedDataSet, JournaledDataSet, JournaledSegment, SignedByDevice } from "./journal.ts";
 import { type DataSetKeys, dataSetKeys } from "./keys.ts";
 import { type NextState, nextState, retirableSlices, sumOf } from "./next-state.ts";
+import { requireSafeRandomness } from "./randomness-policy.ts";
 import { dropSegments, findSegment, type PreparedSegment, SegmentTagger } from "./segment-tagger.ts";
 import { sliceElementsFor } from "./slice-size.ts";
 import {
@@ -119,7 +120,8 @@ export interface DataSetLane {
  * Opens a lane before anything is stored.
  *
  * @throws TallystickError BAD_RESPONSE when the offer is for another deployment; InvalidInputError when the wishes do
- *   not keep to the offer, to the set that runs, or to what the user allows, naming the amounts; CHAIN_UNAVAILABLE
+ *   not keep to the offer, to the set that runs, or to what the user allows, naming the amounts; what
+ *   `requireSafeRandomness` throws; CHAIN_UNAVAILABLE
  */
 export async function openDataSetLane(
   context: AgentContext,
@@ -131,6 +133,7 @@ export async function openDataSetLane(
   await removeAbandoned(context);
   const { set, onChain } = await ownSet(context, provider, offer, wishes);
   const keys = await dataSetKeys(context.identity.auditSeed, set.salt);
+  if (set.agreed === undefined) await requireSafeRandomness(await context.chain(), wishes);
   const terms = set.agreed ?? newTerms(offer, wishes, { ...freshFacts(context, set, keys), phase: 0 });
   requireWishesMatch(terms, wishes);
   requireAffordable(provider.name, terms.terms, onChain, wishes);

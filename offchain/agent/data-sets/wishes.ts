@@ -28,6 +28,8 @@ export interface LaneWishes {
   readonly runwayEpochs?: number;
   /** Refuse what would cost more in an epoch, in the token's smallest unit. */
   readonly maximumFeePerEpoch?: bigint;
+  /** Take a source of block hashes, which the builder of a block can choose, also outside of development chains. */
+  readonly allowBlockRandomness?: boolean;
 }
 
 const DEFAULT_RUNWAY_EPOCHS = 30;

@@ -7,6 +7,7 @@ export interface DataSetWishOptions {
   readonly runway?: number;
   readonly maxFee?: bigint;
   readonly expectedSize?: number;
+  readonly allowBlockRandomness?: boolean;
 }
 
 export function dataSetWishOptions(command: Command): Command {
@@ -26,14 +27,21 @@ export function dataSetWishOptions(command: Command): Command {
       "what a data set that begins now may grow to, such as 200GiB; decides how long its slices are (default: a few " +
         "GiB)",
       sizeInBytes("--expected-size"),
+    )
+    .option(
+      "--allow-block-randomness",
+      "begin a data set also where the builders of blocks can choose its challenges (default: on development chains " +
+        "only)",
     );
 }
 
 /** The wishes of these options. */
-export function readDataSetWishes({ runway, maxFee, expectedSize }: DataSetWishOptions): LaneWishes {
+export function readDataSetWishes(wishes: DataSetWishOptions): LaneWishes {
+  const { runway, maxFee, expectedSize, allowBlockRandomness } = wishes;
   return {
     ...(runway === undefined ? {} : { runwayEpochs: runway }),
     ...(maxFee === undefined ? {} : { maximumFeePerEpoch: maxFee }),
     ...(expectedSize === undefined ? {} : { expectedBytes: expectedSize }),
+    ...(allowBlockRandomness === true ? { allowBlockRandomness } : {}),
   };
 }

@@ -5,7 +5,7 @@
  */
 import type { ChainReader } from "../../chain/deployment.ts";
 import { readChain } from "../../chain/revert.ts";
-import { TallystickError } from "../../core/errors.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { DataSetIndex } from "../../store/index/data-set-index.ts";
 
 /**
@@ -33,6 +33,10 @@ export interface PhaseGrid {
   readonly gridBlocks: number;
   readonly windowBlocks: number;
   readonly graceBlocks: number;
+  /** Blocks for which the source tells a value. */
+  readonly memoryBlocks: number;
+  /** The longest time from a challenge block until its randomness can be recorded. */
+  readonly delaySeconds: number;
 }
 
 /** Estimate of the time that a proof takes, milliseconds. */
@@ -47,34 +51,59 @@ export function provingMilliseconds(set: {
   return Math.ceil(perProof + perSample * drawn + perElement * set.sliceElements + perIndex * set.highestIndex);
 }
 
+/** The escrow takes no set whose windows are longer. @throws InvalidInputError */
+function requireWindowsFit({ epochBlocks, windowBlocks, graceBlocks, memoryBlocks }: PhaseGrid): void {
+  const checks = [
+    ["an epoch", epochBlocks - 1],
+    ["what the source of randomness remembers", memoryBlocks],
+  ] as const;
+  for (const [room, most] of checks) {
+    if (windowBlocks + graceBlocks <= most) continue;
+    throw new InvalidInputError(`the windows of a proof do not fit into ${room}`, {
+      party: "this daemon",
+      check: "offer.windowBlocks and offer.dataSets.graceBlocks",
+      expected: `together at most ${most} blocks`,
+      received: `${windowBlocks} and ${graceBlocks}`,
+      hint: "configure shorter windows, or use contracts with longer epochs",
+    });
+  }
+}
+
 export class ProvingCapacity {
   readonly #chain: ChainReader;
   readonly #rows: Pick<DataSetIndex, "loads">;
   readonly #grid: PhaseGrid;
   #blockSeconds: { readonly value: number; readonly until: number } | undefined;
 
+  /** @throws InvalidInputError when an epoch, or the memory of the source, has no room for the windows */
   constructor(chain: ChainReader, rows: Pick<DataSetIndex, "loads">, grid: PhaseGrid) {
+    requireWindowsFit(grid);
     this.#chain = chain;
     this.#rows = rows;
     this.#grid = grid;
   }
 
   /**
-   * A phase for a new set: one that the fewest sets have, and among those the one whose windows have the least to do.
-   * @throws TallystickError INTERNAL when an epoch has no room for the windows
+   * For the start of the provider.
+   * @throws InvalidInputError when the windows of a challenge are over before its randomness can be recorded
    */
+  async requireTimely(): Promise<void> {
+    const { windowBlocks, graceBlocks, delaySeconds } = this.#grid;
+    const seconds = (windowBlocks + graceBlocks) * (await this.#secondsOfBlock());
+    if (delaySeconds === 0 || delaySeconds < seconds) return;
+    throw new InvalidInputError("the windows of a proof are over before the randomness of its challenge is known", {
+      party: "this daemon",
+      check: "offer.windowBlocks and offer.dataSets.graceBlocks",
+      expected: `together more than ${delaySeconds} seconds`,
+      received: `${windowBlocks} and ${graceBlocks} blocks, about ${Math.floor(seconds)} seconds`,
+      hint: "configure longer windows, or use a source of randomness with a shorter margin",
+    });
+  }
+
+  /** A phase for a new set: of those that the fewest sets have, the one whose windows have the least to do. */
   async assignPhase(): Promise<number> {
     const { epochBlocks, gridBlocks, windowBlocks, graceBlocks } = this.#grid;
     const last = epochBlocks - 1 - windowBlocks - graceBlocks;
-    if (last < 0) {
-      throw new TallystickError("the windows of a proof do not fit into an epoch", {
-        code: "INTERNAL",
-        party: "this daemon",
-        check: "offer.windowBlocks and offer.dataSets.graceBlocks",
-        expected: `together below ${epochBlocks}`,
-        received: `${windowBlocks} and ${graceBlocks}`,
-      });
-    }
     const loads = await this.#rows.loads();
     const sets = new Map<number, number>();
     for (const { phase } of loads) sets.set(phase, (sets.get(phase) ?? 0) + 1);
@@ -96,13 +125,15 @@ export class ProvingCapacity {
   async requireRoom(id: number, phase: number, milliseconds: number): Promise<void> {
     const loads = (await this.#rows.loads()).filter((load) => load.id !== id);
     const promised = this.#promised(loads)(phase);
-    const room = this.#grid.windowBlocks * (await this.#secondsOfBlock()) * 1000 * USABLE_PART;
+    const { windowBlocks, delaySeconds } = this.#grid;
+    const windowSeconds = windowBlocks * (await this.#secondsOfBlock()) - delaySeconds;
+    const room = Math.max(0, windowSeconds) * 1000 * USABLE_PART;
     if (promised + milliseconds <= room) return;
     throw new TallystickError("the provider could not prove so much in the window of this data set", {
       code: "RATE_LIMITED",
       party: "provider",
       check: "proving time in a window",
-      expected: `at most ${Math.floor(room - promised)} ms more`,
+      expected: `at most ${Math.max(0, Math.floor(room - promised))} ms more`,
       received: `${milliseconds} ms`,
       hint: "use another provider for what is new, or begin a data set, which gets another window",
       retryable: false,

@@ -14,7 +14,6 @@ import {
   readEscrowClock,
   scheduleOf,
 } from "../../chain/escrow.ts";
-import { type EvidenceSource, randomnessEvidence, readRandomness } from "../../chain/randomness.ts";
 import { ChainRevertedError } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import { encodeAnswer } from "../../core/audit/proof.ts";
@@ -28,9 +27,12 @@ import type { Logger } from "../../daemon/logger.ts";
 import type { DataSetIndex, DataSetRow } from "../../store/index/data-set-index.ts";
 import type { CspMetrics } from "../metrics.ts";
 import { type ChainView, unknownRanges } from "./chain-view.ts";
+import type { ChallengeRandomness } from "./challenge-randomness.ts";
 import { DataDamagedError } from "./data-damaged.ts";
 import type { DataSetProofs } from "./proofs.ts";
 
+/** What a source says to a proof without evidence of a block that it does not know. */
+const UNRECORDED: ReadonlySet<string> = new Set(["HeaderMismatch", "EvidenceTooShort", "RandomnessUnavailable"]);
 /** Most sets in one transaction: what is saved shrinks with the number, and what one wrong proof costs grows. */
 const MOST_IN_ONE = 8;
 
@@ -40,8 +42,7 @@ export interface DataSetProverParts {
   readonly rows: DataSetIndex;
   readonly view: ChainView;
   readonly proofs: DataSetProofs;
-  /** The kind of a source of randomness, by its address. */
-  readonly evidenceOf: (source: string) => EvidenceSource;
+  readonly randomness: ChallengeRandomness;
   readonly metrics: CspMetrics;
   readonly logger: Logger;
   readonly failures: FailureLog;
@@ -114,7 +115,7 @@ export class DataSetProver {
   /** Stops waiting for transactions. Those already sent may still be mined; the next start finds them on chain. */
   async close(): Promise<void> {
     this.#stop.abort();
-    await Promise.allSettled(this.#onTheWay.values());
+    await Promise.allSettled([...this.#onTheWay.values(), this.#parts.randomness.close()]);
   }
 
   /** Whether the windows of the current epoch are open and nobody is at the proof. Records how epochs ended. */
@@ -160,7 +161,7 @@ export class DataSetProver {
 
   /** @returns undefined when nothing is to be proven, or no proof can be made */
   async #prepare({ row: known, windows, key }: Due): Promise<DataSetProof | undefined> {
-    const { chain, rows, view, proofs, evidenceOf, failures, retrySeconds } = this.#parts;
+    const { chain, rows, view, proofs, randomness, failures, retrySeconds } = this.#parts;
     const { epoch, challengeBlock } = windows;
     this.#notBefore.set(key, performance.now() + retrySeconds * 1000);
     try {
@@ -179,21 +180,20 @@ export class DataSetProver {
       const ranges = (await rows.rangesOf(row.id)).get(level.rangesHash);
       if (ranges === undefined) throw unknownRanges(level.rangesHash);
       const { terms, audit, id } = agreed;
-      const source = evidenceOf(audit.randomness);
-      const randomness = await readRandomness(chain, audit.randomness, BigInt(challengeBlock));
-      if (randomness === undefined) {
-        // The endpoint that answers is behind: soon again.
+      const value = await randomness.valueAt(audit.randomness, challengeBlock);
+      if (value === undefined) {
+        // It is being recorded, or the endpoint that answers is behind: soon again.
         this.#notBefore.delete(key);
         return undefined;
       }
-      const evidence = await randomnessEvidence(chain, source, BigInt(challengeBlock));
       const { chainId, contracts } = chain.deployment;
-      const seed = challengeSeed(BigInt(chainId), contracts.storageEscrow, id, challengeBlock, randomness);
+      const seed = challengeSeed(BigInt(chainId), contracts.storageEscrow, id, challengeBlock, value);
       const challenge = { seed, sampleCount: audit.sampleCount, ranges: decodeLiveRanges(ranges) };
       const proof = await proofs.provePublic(row, challenge);
       const answer = encodeAnswer(row.key, proof);
       failures.succeeded(nameOf(row));
-      return { terms, audit, schedule: scheduled.schedule, ranges, answer, evidence };
+      // What the source knows needs no evidence.
+      return { terms, audit, schedule: scheduled.schedule, ranges, answer, evidence: new Uint8Array(0) };
     } catch (error) {
       await this.#failed(known, epoch, error);
       return undefined;
@@ -283,6 +283,8 @@ export class DataSetProver {
         this.#notBefore.delete(`${row.id}:${epoch}`);
         return;
       }
+      // The block that recorded the randomness was replaced: it is recorded again.
+      if (UNRECORDED.has(error.revert.name)) return;
       metrics.proofsFailed.inc({ reason: "refused" });
       await rows.recordNotProven(row.id, epoch, "failed", error.message);
       logger.error({ dataSet, epoch, err: error }, "the chain refuses the proof");

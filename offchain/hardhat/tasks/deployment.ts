@@ -5,14 +5,19 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
-import { connectChain, parseDeployment } from "../../chain/deployment.ts";
+import { connectChain, parseDeployment, RANDOMNESS_KINDS } from "../../chain/deployment.ts";
+import { deployedRandomness } from "../../chain/randomness-kind.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
+import { QUICKNET, QUICKNET_RELAYS } from "../../core/randomness/quicknet.ts";
+import { RANDOMNESS_CONTRACTS } from "../deployment-steps.ts";
 import { print } from "./session.ts";
 
 interface DeploymentTaskOptions {
   readonly out: string;
   readonly provider: string;
   readonly committee: string;
+  readonly drandChainHash: string;
+  readonly drandRelays: string;
 }
 
 function parseProviders(text: string): { account: string; url: string }[] {
@@ -24,6 +29,18 @@ function parseProviders(text: string): { account: string; url: string }[] {
       if (account !== undefined && url !== undefined) return { account, url };
       throw new InvalidInputError("--provider is malformed", { party: "you", expected: "account@url", received: part });
     });
+}
+
+/** Of quicknet, unless another network is named. @throws InvalidInputError for another one without relays */
+function drandPlace({ drandChainHash, drandRelays }: DeploymentTaskOptions): { chainHash: string; relays: string[] } {
+  const chainHash = drandChainHash === "" ? QUICKNET.chainHash : drandChainHash;
+  const relays = drandRelays.split(",").filter((part) => part !== "");
+  if (relays.length > 0) return { chainHash, relays };
+  if (chainHash === QUICKNET.chainHash) return { chainHash, relays: [...QUICKNET_RELAYS] };
+  throw new InvalidInputError("--drand-relays is missing", {
+    party: "you",
+    expected: "URLs of relays of this network, separated by commas",
+  });
 }
 
 async function readIgnition(directory: string, name: string): Promise<string> {
@@ -65,6 +82,7 @@ export default async function writeDeployment(
   const directory = join(ignition, "deployments", `chain-${chainId}`);
   const addresses: Record<string, string> = JSON.parse(await readIgnition(directory, "deployed_addresses.json"));
   const address = (name: string) => (addresses[`Tallystick#${name}`] ?? "").toLowerCase();
+  const kind = RANDOMNESS_KINDS.find((one) => address(RANDOMNESS_CONTRACTS[one]) !== "") ?? "block";
   const deployment = parseDeployment({
     version: 1,
     chainId,
@@ -74,14 +92,20 @@ export default async function writeDeployment(
       keyLedger: address("KeyLedger"),
       storageEscrow: address("StorageEscrow"),
       possessionVerifier: address("PossessionVerifier"),
-      randomness: address("BlockRandomness"),
+      randomness: address(RANDOMNESS_CONTRACTS[kind]),
     },
+    randomness: kind === "drand" ? { kind, ...drandPlace(options) } : { kind },
     deployedAtBlock: firstBlock(await readIgnition(directory, "journal.jsonl")),
     committeeId: options.committee,
     providers: parseProviders(options.provider),
   });
   await connection.close();
-  (await connectChain(deployment)).close();
+  const chain = await connectChain(deployment);
+  try {
+    await deployedRandomness(chain);
+  } finally {
+    chain.close();
+  }
   await writeFile(options.out, `${JSON.stringify(deployment, null, 2)}\n`);
   print({ written: options.out, ...deployment });
 }

@@ -3,9 +3,16 @@ import { expect } from "chai";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
 import { ProvingCapacity, provingMilliseconds } from "../../../offchain/csp/data-sets/capacity.ts";
 import type { ProvingLoad } from "../../../offchain/store/index/data-set-index.ts";
-import { expectAsyncRejection } from "../../helpers/rejection.ts";
+import { expectAsyncRejection, expectRejection } from "../../helpers/rejection.ts";
 
-const GRID = { epochBlocks: 100, gridBlocks: 5, windowBlocks: 20, graceBlocks: 10 };
+const GRID = {
+  epochBlocks: 100,
+  gridBlocks: 5,
+  windowBlocks: 20,
+  graceBlocks: 10,
+  memoryBlocks: 8191,
+  delaySeconds: 0,
+};
 const BLOCK_SECONDS = 2;
 
 /** A chain with a block every two seconds. */
@@ -43,9 +50,33 @@ describe("proving capacity of a provider", () => {
     expect(await one.assignPhase()).to.equal(20);
   });
 
-  it("has no phase when the windows are longer than an epoch", async () => {
-    const { capacity: one } = capacity({ ...GRID, windowBlocks: 90 });
-    await expectAsyncRejection(() => one.assignPhase(), "INTERNAL");
+  it("is refused when an epoch, or the memory of the source, has no room for the windows", () => {
+    const check = "offer.windowBlocks and offer.dataSets.graceBlocks";
+    for (const [grid, expected] of [
+      [{ ...GRID, windowBlocks: 90 }, "together at most 99 blocks"],
+      [{ ...GRID, memoryBlocks: 29 }, "together at most 29 blocks"],
+    ] as const) {
+      expect(expectRejection(() => capacity(grid), "INVALID_INPUT")).to.include({ check, expected });
+    }
+    capacity({ ...GRID, windowBlocks: 89, memoryBlocks: 99 });
+  });
+
+  it("is refused when the randomness of a challenge comes after its windows", async () => {
+    // 30 blocks of two seconds.
+    await capacity({ ...GRID, delaySeconds: 59 }).capacity.requireTimely();
+    const late = capacity({ ...GRID, delaySeconds: 60 }).capacity;
+    const error = await expectAsyncRejection(() => late.requireTimely(), "INVALID_INPUT");
+    expect(error).to.include({ expected: "together more than 60 seconds" });
+  });
+
+  it("takes on no more than half of what is left of a window once its randomness is known", async () => {
+    const { capacity: one } = capacity({ ...GRID, delaySeconds: 30 });
+    await one.requireRoom(1, 0, 5000);
+    await expectAsyncRejection(() => one.requireRoom(1, 0, 5001), "RATE_LIMITED");
+    await expectAsyncRejection(
+      () => capacity({ ...GRID, delaySeconds: 50 }).capacity.requireRoom(1, 0, 1),
+      "RATE_LIMITED",
+    );
   });
 
   it("takes on what half of a window has time for, with the windows that overlap", async () => {
