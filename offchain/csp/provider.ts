@@ -114,7 +114,7 @@ async function buildDataSets(
   const { epochBlocks } = await readEscrowClock(chain);
   const gridBlocks = await readGridBlocks(chain, chain.deployment.contracts.randomness);
   const { windowBlocks, graceBlocks } = offer;
-  const capacity = new ProvingCapacity(chain, index.dataSets, { epochBlocks, gridBlocks, windowBlocks, graceBlocks });
+  const capacity = new ProvingCapacity(chain, { epochBlocks, gridBlocks, windowBlocks, graceBlocks });
   const locks = new Locks(index.leases);
   const options = { offer, unused: config.quotas.preparations, expirySeconds: config.preparationExpirySeconds };
   const parts = { index, streams, locks, options, logger, now: unixSeconds };

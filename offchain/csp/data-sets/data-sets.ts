@@ -11,7 +11,7 @@ import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { BeginDataSetRequest, DataSetOffer, DataSetStatus } from "../../core/wire/data-sets.ts";
 import type { Logger } from "../../daemon/logger.ts";
-import type { DataSetIndex, DataSetRow } from "../../store/index/data-set-index.ts";
+import type { DataSetIndex, DataSetRow, ProvingLoad } from "../../store/index/data-set-index.ts";
 import type { DataSetStreams } from "../../store/index/data-set-streams.ts";
 import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import type { ProvingCapacity } from "./capacity.ts";
@@ -75,7 +75,7 @@ export class DataSetService {
       });
     }
     decodeAuditKey(key);
-    const phase = await this.#capacity.assignPhase();
+    const phase = (loads: readonly ProvingLoad[]): number => this.#capacity.choosePhase(loads);
     const set = { account, salt, key, auditKeyHash: keyHash, sliceElements, phase, touchedAt: this.#parts.now() };
     const { outcome } = await this.rows.begin(set, unused);
     if (outcome === "too-many") throw tooMany("data sets that are not opened", this.#parts.options);

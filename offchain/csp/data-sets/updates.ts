@@ -217,7 +217,9 @@ export class UpdateService {
     await checkSignature(agreed.terms.user, typed, request.userSignature);
     const { sliceElements, sampleCount } = agreed.audit;
     const milliseconds = provingMilliseconds({ sliceElements, sampleCount, sliceCount, highestIndex });
-    await capacity.requireRoom(id, row.phase, milliseconds);
+    const requireRoom = await capacity.roomFor(id, row.phase, milliseconds);
+    // Before anything is paid for; it is reserved where the state is recorded.
+    requireRoom(await index.dataSets.loads());
     await collateral.cover(agreed.terms.token, await this.#collateralOf(proposal, fee));
     await this.#simulate(this.#callOf(row, agreed, stateOf(proposal)), sender.address);
     const providerSignature = await signer.signTypedData(typed.domain, typed.types, { ...typed.message });
@@ -225,6 +227,7 @@ export class UpdateService {
     const context = {
       segments: segments.map((segment) => segment.id),
       provingMilliseconds: milliseconds,
+      requireRoom,
       ...(opened === undefined ? {} : { agreed }),
     };
     if ((await index.dataSets.recordState(id, state, context)) === "stale") throw staleVersion(version, undefined);

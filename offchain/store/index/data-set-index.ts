@@ -86,8 +86,11 @@ export interface DataSetRow {
 
 export type NewDataSet = Pick<
   DataSetRow,
-  "account" | "salt" | "key" | "auditKeyHash" | "sliceElements" | "phase" | "touchedAt"
->;
+  "account" | "salt" | "key" | "auditKeyHash" | "sliceElements" | "touchedAt"
+> & {
+  /** Chosen from the loads of all sets, which do not change meanwhile. */
+  readonly phase: number | ((loads: readonly ProvingLoad[]) => number);
+};
 
 /** A state that both parties signed, and what became of it. */
 export interface CosignedState {
@@ -111,6 +114,11 @@ export interface StateContext {
   /** Segments that it names. */
   readonly segments: readonly number[];
   readonly provingMilliseconds: number;
+  /**
+   * Throws when the loads of all sets leave no room for `provingMilliseconds`. The loads do not change until the state
+   * is recorded, whichever process asks: what is reserved here cannot be promised twice.
+   */
+  readonly requireRoom?: (loads: readonly ProvingLoad[]) => void;
 }
 
 export type BeginOutcome =
@@ -180,6 +188,7 @@ export interface DataSetIndex {
    * Records a state before it is answered or sent, marks its segments as included, and moves a set that is `preparing`
    * to `opening`. All of it is one durable transaction, which admits a version only above all signed ones.
    * @returns `stale` for a version that is not; then nothing is changed
+   * @throws what `requireRoom` throws; then nothing is changed either
    */
   recordState(id: number, state: CosignedState, context: StateContext): Promise<"recorded" | "stale">;
 

@@ -3,7 +3,7 @@ import { expect } from "chai";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
 import { ProvingCapacity, provingMilliseconds } from "../../../offchain/csp/data-sets/capacity.ts";
 import type { ProvingLoad } from "../../../offchain/store/index/data-set-index.ts";
-import { expectAsyncRejection } from "../../helpers/rejection.ts";
+import { expectAsyncRejection, expectRejection } from "../../helpers/rejection.ts";
 
 const GRID = { epochBlocks: 100, gridBlocks: 5, windowBlocks: 20, graceBlocks: 10 };
 const BLOCK_SECONDS = 2;
@@ -18,14 +18,14 @@ const chain = {
 
 function capacity(grid = GRID): { capacity: ProvingCapacity; loads: ProvingLoad[] } {
   const loads: ProvingLoad[] = [];
-  return { capacity: new ProvingCapacity(chain, { loads: async () => loads }, grid), loads };
+  return { capacity: new ProvingCapacity(chain, grid), loads };
 }
 
 describe("proving capacity of a provider", () => {
   it("gives each set a phase of its own, as long as there is one, with all windows in the epoch", async () => {
     const { capacity: one, loads } = capacity();
     for (let id = 1; id <= 28; id++) {
-      const phase = await one.assignPhase();
+      const phase = one.choosePhase(loads);
       loads.push({ id, phase, milliseconds: 100 });
     }
     const phases = loads.map(({ phase }) => phase);
@@ -40,25 +40,27 @@ describe("proving capacity of a provider", () => {
     const { capacity: one, loads } = capacity();
     loads.push({ id: 1, phase: 0, milliseconds: 1000 }, { id: 2, phase: 95, milliseconds: 1 });
     // From 20 on the window does not overlap the first one's, up to 65 not that of the second.
-    expect(await one.assignPhase()).to.equal(20);
+    expect(one.choosePhase(loads)).to.equal(20);
   });
 
-  it("has no phase when the windows are longer than an epoch", async () => {
+  it("has no phase when the windows are longer than an epoch", () => {
     const { capacity: one } = capacity({ ...GRID, windowBlocks: 90 });
-    await expectAsyncRejection(() => one.assignPhase(), "INTERNAL");
+    expectRejection(() => one.choosePhase([]), "INTERNAL");
   });
 
   it("takes on what half of a window has time for, with the windows that overlap", async () => {
     const { capacity: one, loads } = capacity();
     const room = (GRID.windowBlocks * BLOCK_SECONDS * 1000) / 2;
     loads.push({ id: 1, phase: 0, milliseconds: room - 100 }, { id: 2, phase: 90, milliseconds: 60 });
+    const requireRoom = async (id: number, phase: number, milliseconds: number) =>
+      (await one.roomFor(id, phase, milliseconds))(loads);
     // Its own reservation is replaced.
-    await one.requireRoom(1, 0, room - 60);
-    await one.requireRoom(3, 10, 100);
-    await one.requireRoom(3, 20, room);
-    await expectAsyncRejection(() => one.requireRoom(3, 10, 101), "RATE_LIMITED");
+    await requireRoom(1, 0, room - 60);
+    await requireRoom(3, 10, 100);
+    await requireRoom(3, 20, room);
+    await expectAsyncRejection(() => requireRoom(3, 10, 101), "RATE_LIMITED");
     // The window at the end of an epoch is beside the first one of the next.
-    await expectAsyncRejection(() => one.requireRoom(3, 0, 41), "RATE_LIMITED");
+    await expectAsyncRejection(() => requireRoom(3, 0, 41), "RATE_LIMITED");
   });
 
   it("expects a proof to grow with the highest index, the slices and what is drawn of them", () => {

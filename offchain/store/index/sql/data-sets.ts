@@ -1,5 +1,5 @@
 /** Tables `data_sets`, `data_set_states`, `data_set_ranges` and `data_set_epochs`, and `included` of segments. */
-import { type ExpressionBuilder, type Selectable, sql, type Transaction, type Updateable } from "kysely";
+import { type ExpressionBuilder, type Kysely, type Selectable, sql, type Transaction, type Updateable } from "kysely";
 import { TallystickError } from "../../../core/errors.ts";
 import type {
   AgreedSet,
@@ -81,6 +81,9 @@ function toState(row: Selectable<StateColumns>): CosignedState {
   };
 }
 
+/** One transaction at a time reads what the windows have to do, and adds to it. */
+const LOADS_LOCK = "proving loads";
+
 /** Without a signed state: which versions were signed must be known for as long as the set can be opened. */
 const isAbandoned =
   (before: number) =>
@@ -152,6 +155,7 @@ export class SqlDataSetIndex implements DataSetIndex {
         .where("state", "in", ["preparing", "removing"])
         .executeTakeFirstOrThrow();
       if (unopened >= limit) return { outcome: "too-many" };
+      const phase = typeof set.phase === "number" ? set.phase : set.phase(await this.#lockedLoads(transaction));
       const { id } = await transaction
         .insertInto("data_sets")
         .values({
@@ -162,7 +166,7 @@ export class SqlDataSetIndex implements DataSetIndex {
           key_xb: set.key.XB,
           audit_key_hash: set.auditKeyHash,
           slice_elements: set.sliceElements,
-          phase: set.phase,
+          phase,
           state: "preparing",
           touched_at: set.touchedAt,
         })
@@ -173,13 +177,13 @@ export class SqlDataSetIndex implements DataSetIndex {
   }
 
   async loads(): Promise<ProvingLoad[]> {
-    return this.#database.run((database) =>
-      database
-        .selectFrom("data_sets")
-        .select(["id", "phase", "proving_milliseconds as milliseconds"])
-        .where("state", "in", ["preparing", "opening", "running"])
-        .execute(),
-    );
+    return this.#database.run(readLoads);
+  }
+
+  /** Loads that stay as they are until the transaction ends. Taken after locks of accounts and before those of rows. */
+  async #lockedLoads(transaction: Tables): Promise<ProvingLoad[]> {
+    await this.#database.lockName(transaction, LOADS_LOCK);
+    return readLoads(transaction);
   }
 
   async setPowers(id: number, part: "powers-a" | "powers-b", bytes: number): Promise<void> {
@@ -226,6 +230,8 @@ export class SqlDataSetIndex implements DataSetIndex {
 
   async recordState(id: number, state: CosignedState, context: StateContext): Promise<"recorded" | "stale"> {
     return this.#database.write(async (transaction) => {
+      const { agreed, segments, provingMilliseconds, requireRoom } = context;
+      const loads = requireRoom === undefined ? [] : await this.#lockedLoads(transaction);
       const query = transaction
         .selectFrom("data_sets")
         .select(["signed_version", "state"])
@@ -233,6 +239,7 @@ export class SqlDataSetIndex implements DataSetIndex {
         .where("state", "in", ["preparing", "opening", "running"]);
       const row = await this.#database.locking(query).executeTakeFirst();
       if (row === undefined || BigInt(row.signed_version) >= state.version) return "stale";
+      requireRoom?.(loads);
       await transaction
         .insertInto("data_set_states")
         .values({
@@ -246,7 +253,6 @@ export class SqlDataSetIndex implements DataSetIndex {
           provider_signature: state.providerSignature,
         })
         .execute();
-      const { agreed, segments, provingMilliseconds } = context;
       await transaction
         .updateTable("data_sets")
         .set({
@@ -486,6 +492,14 @@ export class SqlDataSetIndex implements DataSetIndex {
         .executeTakeFirstOrThrow(),
     );
   }
+}
+
+function readLoads(database: Kysely<ProviderTables>): Promise<ProvingLoad[]> {
+  return database
+    .selectFrom("data_sets")
+    .select(["id", "phase", "proving_milliseconds as milliseconds"])
+    .where("state", "in", ["preparing", "opening", "running"])
+    .execute();
 }
 
 /**
