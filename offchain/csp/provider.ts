@@ -120,7 +120,7 @@ async function buildDataSets(
   const parts = { index, streams, locks, options, logger, now: unixSeconds };
   const data = { store, segments: index.segments, streams };
   const limitsOf = (token: string) => tokenLimits(config.offer, token);
-  const view = new ChainView({ chain, rows: index.dataSets, failures });
+  const view = new ChainView({ chain, rows: index.dataSets, logger, failures });
   const sets = new DataSetService(parts, capacity);
   const collateral = new Collateral({ chain, sender, locks, limitsOf, logger });
   const signer = new Wallet(toHex(operatorKey(base.secret, "csp")));

@@ -33,7 +33,7 @@ import { dataSetUpdateTypedData } from "../../core/identity/typed-messages.ts";
 import type { OpenDataSetRequest, UpdateAnswer, UpdateRequest } from "../../core/wire/data-sets.ts";
 import { checksumAddress, type SignatureCheck } from "../../daemon/account-signature.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
-import type { AgreedSet, CosignedState, DataSetRow } from "../../store/index/data-set-index.ts";
+import type { AgreedSet, CosignedState, DataSetRow, StoredSchedule } from "../../store/index/data-set-index.ts";
 import type { Segment } from "../../store/index/segment-index.ts";
 import { ObjectLostError } from "../chunks/object-lost.ts";
 import { type ProvingCapacity, provingMilliseconds } from "./capacity.ts";
@@ -104,6 +104,8 @@ export class UpdateService {
   readonly #underWay = new Map<string, Promise<UpdateAnswer>>();
   /** When states of a set may be sent again, in milliseconds. */
   readonly #notBefore = new Map<number, number>();
+  /** Epoch in which what is reserved for a set was last looked at. */
+  readonly #reservedIn = new Map<number, number>();
   readonly #stop = new AbortController();
 
   constructor(parts: UpdateParts) {
@@ -194,7 +196,7 @@ export class UpdateService {
       return { row, id: agreed.id, state: known };
     }
     if (opened !== undefined && row.scheduled !== undefined) throw isOpen(agreed.id);
-    const before = beforeOf(row);
+    const before = beforeOf(row.scheduled);
     const ranges = decodeLiveRanges(packed);
     const proposal = { row, agreed, before, request, version, packed, ranges, epoch };
     this.#requireVersion(proposal);
@@ -215,8 +217,11 @@ export class UpdateService {
       deadlineBlock: BigInt(request.deadlineBlock),
     });
     await checkSignature(agreed.terms.user, typed, request.userSignature);
-    const { sliceElements, sampleCount } = agreed.audit;
-    const milliseconds = provingMilliseconds({ sliceElements, sampleCount, sliceCount, highestIndex });
+    const milliseconds = Math.max(
+      provingMilliseconds({ ...agreed.audit, sliceCount, highestIndex }),
+      // What was promised before may still be asked for.
+      reservedMilliseconds(row, await index.dataSets.statesOf(id), epoch),
+    );
     const requireRoom = await capacity.roomFor(id, row.phase, milliseconds);
     // Before anything is paid for; it is reserved where the state is recorded.
     requireRoom(await index.dataSets.loads());
@@ -457,13 +462,15 @@ export class UpdateService {
 
   /** Sends states again that are signed and not on chain, and forgets those that cannot reach it any more. */
   async resend(headBlock: number): Promise<void> {
-    const { index, locks, failures } = this.#parts;
-    for (const { id } of await index.dataSets.inState("opening", "running")) {
+    const { chain, index, locks, failures } = this.#parts;
+    const { epochBlocks } = await readEscrowClock(chain);
+    for (const known of await index.dataSets.inState("opening", "running")) {
+      const { id } = known;
       if (this.#stop.signal.aborted) return;
       if (locks.isBusy(stateLock(id))) continue;
       if (performance.now() < (this.#notBefore.get(id) ?? 0)) continue;
       try {
-        await this.#settleStates(id, headBlock);
+        await this.#settleStates(known, epochOf(epochBlocks, headBlock), headBlock);
         this.#notBefore.delete(id);
         failures.succeeded(statesOf(id));
       } catch (error) {
@@ -473,14 +480,15 @@ export class UpdateService {
     }
   }
 
-  async #settleStates(id: number, headBlock: number): Promise<void> {
+  async #settleStates({ id, state }: DataSetRow, epoch: number, headBlock: number): Promise<void> {
     const { index, view, locks } = this.#parts;
-    if ((await index.dataSets.statesOf(id)).length === 0) return;
+    const isLookedAt = state === "running" && this.#reservedIn.get(id) === epoch;
+    if (isLookedAt && (await index.dataSets.statesOf(id)).length === 0) return;
     await locks.exclusively(stateLock(id), 0, async () => {
       const found = await index.dataSets.find(id);
       if (found === undefined) return;
       const row = await view.refresh(found);
-      const { schedule } = beforeOf(row);
+      const { schedule } = beforeOf(row.scheduled);
       const states = await index.dataSets.statesOf(id);
       const isDeep = (block: number | undefined) => block !== undefined && block + REORGANISED_BLOCKS < headBlock;
       const finalVersion = isDeep(row.scheduled?.blockNumber)
@@ -493,6 +501,7 @@ export class UpdateService {
         return isDeep(state.deadlineBlock) && (!isOnChain(state) || isDeep(row.scheduled?.blockNumber));
       };
       await this.#forget(row, states, isOver);
+      if (row.state === "running") await this.#lowerReservation(row, epoch);
       const next = states.findLast((state) => !isOnChain(state) && state.deadlineBlock > headBlock);
       if (next !== undefined && row.agreed !== undefined) await this.#send({ row, id: row.agreed.id, state: next });
     });
@@ -503,11 +512,13 @@ export class UpdateService {
     states: readonly CosignedState[],
     isOver: (state: CosignedState) => boolean,
   ): Promise<void> {
-    const { dataSets, segments } = this.#parts.index;
+    const { index, logger, now } = this.#parts;
+    const { dataSets, segments } = index;
     const over = states.filter(isOver);
-    if (over.length === 0) return;
+    const isAbandoned = row.state === "opening" && over.length === states.length;
+    if (over.length === 0 && !isAbandoned) return;
     const left = states.filter((state) => !isOver(state));
-    const { highestIndex } = beforeOf(row);
+    const { highestIndex } = beforeOf(row.scheduled);
     const lists = left.map(({ ranges }) => decodeLiveRanges(ranges));
     const included = (await segments.ofDataSet(row.id)).filter((segment) => {
       const last = segment.firstIndex + segment.sliceCount - 1;
@@ -518,8 +529,18 @@ export class UpdateService {
     await dataSets.forgetStates(
       row.id,
       over.map(({ version }) => version),
-      { included: included.map(({ id }) => id), reopen: row.scheduled === undefined && left.length === 0 },
+      { included: included.map(({ id }) => id), ...(isAbandoned ? { abandonedAt: now() } : {}) },
     );
+    if (isAbandoned) logger.info({ dataSet: row.agreed?.id }, "no signed state can open the data set any more");
+  }
+
+  /** Reserves no more than what may still be asked for. */
+  async #lowerReservation(row: DataSetRow, epoch: number): Promise<void> {
+    const { dataSets } = this.#parts.index;
+    const milliseconds = reservedMilliseconds(row, await dataSets.statesOf(row.id), epoch);
+    if (milliseconds < row.provingMilliseconds)
+      await dataSets.lowerReservation(row.id, milliseconds, row.signedVersion);
+    this.#reservedIn.set(row.id, epoch);
   }
 
   /** Stops waiting for transactions; the next start finds what became of them. */
@@ -528,7 +549,7 @@ export class UpdateService {
   }
 }
 
-function beforeOf({ scheduled }: DataSetRow): Before {
+function beforeOf(scheduled: StoredSchedule | undefined): Before {
   if (scheduled === undefined) {
     return { schedule: undefined, retirements: 0, ranges: [], highestIndex: 0, contentHash: NO_CONTENT, fee: 0n };
   }
@@ -536,6 +557,29 @@ function beforeOf({ scheduled }: DataSetRow): Before {
   const { highestIndex, fee }: Level = lastLevel(schedule);
   const ranges = decodeLiveRanges(scheduled.ranges);
   return { schedule, retirements: schedule.retirements, ranges, highestIndex, contentHash: schedule.contentHash, fee };
+}
+
+/** Time of the most expensive proof that may be asked for: of the levels that are not over, and of signed states. */
+function reservedMilliseconds(
+  { agreed, scheduled }: DataSetRow,
+  states: readonly CosignedState[],
+  epoch: number,
+): number {
+  if (agreed === undefined) return 0;
+  const { levels } = scheduled === undefined ? { levels: [] } : scheduleOf(scheduled);
+  const { highestIndex } = beforeOf(scheduled);
+  const kept = levels.filter((_, k) => (levels[k + 1]?.fromEpoch ?? Number.POSITIVE_INFINITY) > epoch);
+  const signed = states.map(({ ranges }) => {
+    const list = decodeLiveRanges(ranges);
+    return {
+      sliceCount: list.reduce((sum, { count }) => sum + count, 0),
+      highestIndex: Math.max(highestIndex, ...list.map(lastIndexOf)),
+    };
+  });
+  const times = [...kept, ...signed]
+    .filter(({ sliceCount }) => sliceCount > 0)
+    .map((each) => provingMilliseconds({ ...agreed.audit, ...each }));
+  return Math.max(0, ...times);
 }
 
 /** As `Schedules.paidAhead`: what is paid of later epochs beyond the last fee. */

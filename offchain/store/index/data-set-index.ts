@@ -27,7 +27,7 @@ export interface EpochSummary {
 
 /**
  * `preparing`: no state is signed that may still reach the chain. `opening`: one is, and the chain does not have the
- * set yet. `ended`: closed on chain.
+ * set yet, or not any more. `ended`: closed on chain.
  */
 export type DataSetState = "preparing" | "opening" | "running" | "ended";
 
@@ -47,8 +47,9 @@ export interface StoredSchedule {
   readonly schedule: Uint8Array;
   /** Live ranges of its last level, packed; empty when the set ends. */
   readonly ranges: Uint8Array;
-  /** Block of its event. */
+  /** Block of its event, and the hash by which one knows whether the chain still has that block. */
   readonly blockNumber: number;
+  readonly blockHash: string;
 }
 
 export interface DataSetRow {
@@ -153,7 +154,7 @@ export interface DataSetIndex {
 
   /**
    * Adds a set in state `preparing`. Salt and limit are checked in the same transaction.
-   * @param limit most sets of one account that are not opened
+   * @param limit most sets of one account that are not on chain
    */
   begin(set: NewDataSet, limit: number): Promise<BeginOutcome>;
 
@@ -170,8 +171,8 @@ export interface DataSetIndex {
   touch(id: number, now: number): Promise<boolean>;
 
   /**
-   * Sets in state `preparing` that were last touched before a time, and sets whose removal was interrupted. A set of
-   * which a state was ever signed is none: under its salt, its versions could be signed again.
+   * Sets in state `preparing` that were last touched before a time, and sets whose removal was interrupted. No signature
+   * of such a set can reach the chain, so that its versions may be signed again under the same salt.
    */
   abandoned(before: number): Promise<number[]>;
 
@@ -201,16 +202,28 @@ export interface DataSetIndex {
   /**
    * Forgets states that cannot reach the chain any more, or whose place on it is final.
    * @param included segments that are part of the set without them; the others may expire
-   * @param reopen the set is not on chain, and no state is left that could open it: it is `preparing` again
+   * @param abandonedAt the set is not on chain: if no state is left that could open it, it is `preparing` again, reserves
+   *   nothing, and counts as touched at this time (Unix seconds)
    */
   forgetStates(
     id: number,
     versions: readonly bigint[],
-    options: { readonly included?: readonly number[]; readonly reopen?: boolean },
+    options: { readonly included?: readonly number[]; readonly abandonedAt?: number },
   ): Promise<void>;
+
+  /** Lowers the time that is reserved for proofs. No effect when a state was recorded since `signedVersion`. */
+  lowerReservation(id: number, milliseconds: number, signedVersion: bigint): Promise<void>;
 
   /** Notes the newest schedule, and moves a set that is `opening` to `running`. */
   setSchedule(id: number, scheduled: StoredSchedule): Promise<void>;
+
+  /**
+   * Forgets the schedule, outcomes of epochs and transactions of a set that the chain does not have any more, because
+   * the block of its opening was replaced: it is `opening` again. No effect when another schedule is known meanwhile.
+   * @param blockHash of the schedule that is forgotten
+   * @returns whether it was forgotten
+   */
+  forgetSchedule(id: number, blockHash: string): Promise<boolean>;
 
   /** Lists of live ranges by their hash, as `addRanges` noted them. */
   rangesOf(id: number): Promise<ReadonlyMap<string, Uint8Array>>;

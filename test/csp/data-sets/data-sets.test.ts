@@ -268,6 +268,62 @@ describe("data sets of a provider", function () {
     await proven(alice, 1);
   });
 
+  it("are opened again after the block of their opening was replaced, with what was signed since", async () => {
+    const [alice, bob] = [await device(1), await device(2)];
+    await alice.add(randomChunk(SLICE_BYTES));
+    await bob.add(randomChunk(SLICE_BYTES));
+    // A deep one, which is not looked at again.
+    ok(await bob.open());
+    await local.mine(140);
+    const before = await local.chain.provider.send("evm_snapshot", []);
+    ok(await alice.open());
+    await alice.add(randomChunk(SLICE_BYTES));
+    ok(await alice.update());
+    expect(await alice.status()).to.include({ state: "running", version: "2" });
+    await local.chain.provider.send("evm_revert", [before]);
+    expect(await alice.onChain()).to.equal(undefined);
+    await local.mine(5);
+    await until(
+      "the set is back",
+      async () => (await alice.onChain())?.decoded.version === 2n,
+      60,
+      () => provider.log,
+    );
+    expect(provider.log).to.contain("the opening of a data set was replaced");
+    await until("the provider knows it", async () => (await alice.status()).state === "running", 30);
+    ok(await alice.update());
+    expect(await bob.status()).to.include({ state: "running", version: "1" });
+    await toChallenge(alice);
+    await proven(alice, 1);
+  });
+
+  it("are let go of when their opening was replaced and its signature has expired", async () => {
+    const alice = await device(3);
+    const before = await local.chain.provider.send("evm_snapshot", []);
+    await alice.add(randomChunk(SLICE_BYTES));
+    ok(await alice.open());
+    await provider.end();
+    await local.chain.provider.send("evm_revert", [before]);
+    // Behind the deadline of the state, and further than blocks are replaced.
+    await local.mine(60 + 140);
+    provider.configure({ offer: OFFER, preparationExpirySeconds: 1 });
+    await provider.start();
+    await until(
+      "the set is removed",
+      () => provider.log.includes("abandoned data set removed"),
+      60,
+      () => provider.log,
+    );
+    expect(provider.log).to.contain("no signed state can open the data set any more");
+    expect(readdirSync(join(provider.dataDir, "data-sets"))).to.deep.equal([]);
+    // The salt can be used again, under the versions that were signed before.
+    const anew = await again(alice);
+    refused(await anew.client.request("GET", anew.path), "NOT_FOUND", "salt");
+    anew.version = 0n;
+    await anew.begin();
+    expect(await anew.status()).to.include({ state: "preparing" });
+  });
+
   it("end by notice, are closed, and their money is paid out", async () => {
     const alice = await device(1);
     await alice.add(randomChunk(SLICE_BYTES));

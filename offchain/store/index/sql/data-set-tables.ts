@@ -27,6 +27,7 @@ export interface DataSetTables {
     schedule: Uint8Array | null;
     ranges: Uint8Array | null;
     schedule_block: number | null;
+    schedule_block_hash: string | null;
     health: Generated<"unknown" | "good" | "damaged">;
     health_detail: string | null;
     touched_at: number;
@@ -78,7 +79,8 @@ export interface DataSetTables {
 export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, appended, clustered }) => [
   // The byte counts are what has been acknowledged of each stream. verified_b: powers of β, from β¹ on, that have been
   // checked. given_index: the highest index that a segment ever got. terms: JSON of terms and audit terms.
-  // signed_version: decimal, never falls. schedule, ranges, schedule_block: the newest that the chain is known to have.
+  // signed_version: decimal, never falls. schedule, ranges, schedule_block, schedule_block_hash: the newest that the chain is
+  // known to have, and where.
   // 'removing': unknown to all that read data sets.
   `CREATE TABLE data_sets (
     id ${counted},
@@ -104,6 +106,7 @@ export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, app
     schedule ${bytes},
     ranges ${bytes},
     schedule_block ${integer},
+    schedule_block_hash TEXT,
     health TEXT NOT NULL DEFAULT 'unknown' CHECK (health IN ('unknown', 'good', 'damaged')),
     health_detail TEXT,
     touched_at ${integer} NOT NULL,

@@ -41,7 +41,7 @@ function decodeTerms(text: string): Omit<AgreedSet, "id"> {
 }
 
 function toDataSet(row: Selectable<DataSetColumns>): DataSetRow {
-  const { chain_id: chainId, terms, schedule, ranges, schedule_block: blockNumber } = row;
+  const { chain_id: chainId, terms } = row;
   return {
     id: row.id,
     account: row.account,
@@ -59,12 +59,17 @@ function toDataSet(row: Selectable<DataSetColumns>): DataSetRow {
     agreed: chainId === null || terms === null ? undefined : { id: chainId, ...decodeTerms(terms) },
     signedVersion: BigInt(row.signed_version),
     provingMilliseconds: row.proving_milliseconds,
-    scheduled:
-      schedule === null || ranges === null || blockNumber === null ? undefined : { schedule, ranges, blockNumber },
+    scheduled: toSchedule(row),
     health: row.health,
     healthDetail: row.health_detail ?? undefined,
     touchedAt: row.touched_at,
   };
+}
+
+function toSchedule(row: Selectable<DataSetColumns>): StoredSchedule | undefined {
+  const { schedule, ranges, schedule_block: blockNumber, schedule_block_hash: blockHash } = row;
+  if (schedule === null || ranges === null || blockNumber === null || blockHash === null) return undefined;
+  return { schedule, ranges, blockNumber, blockHash };
 }
 
 function toState(row: Selectable<StateColumns>): CosignedState {
@@ -84,13 +89,13 @@ function toState(row: Selectable<StateColumns>): CosignedState {
 /** One transaction at a time reads what the windows have to do, and adds to it. */
 const LOADS_LOCK = "proving loads";
 
-/** Without a signed state: which versions were signed must be known for as long as the set can be opened. */
+/** Without a signed state that can reach the chain: `preparing` is nothing else. */
 const isAbandoned =
   (before: number) =>
   ({ or, and, eb }: ExpressionBuilder<ProviderTables, "data_sets">) =>
     or([
       eb("state", "=", "removing"),
-      and([eb("state", "=", "preparing"), eb("signed_version", "=", "0"), eb("touched_at", "<", before)]),
+      and([eb("state", "=", "preparing"), eb("touched_at", "<", before)]),
     ]);
 
 export class SqlDataSetIndex implements DataSetIndex {
@@ -152,7 +157,7 @@ export class SqlDataSetIndex implements DataSetIndex {
       if (known !== undefined) return { outcome: "exists" };
       const { unopened } = await ofAccount
         .select((build) => build.fn.countAll<number>().as("unopened"))
-        .where("state", "in", ["preparing", "removing"])
+        .where("state", "in", ["preparing", "opening", "removing"])
         .executeTakeFirstOrThrow();
       if (unopened >= limit) return { outcome: "too-many" };
       const phase = typeof set.phase === "number" ? set.phase : set.phase(await this.#lockedLoads(transaction));
@@ -293,7 +298,7 @@ export class SqlDataSetIndex implements DataSetIndex {
   async forgetStates(
     id: number,
     versions: readonly bigint[],
-    { included, reopen = false }: { readonly included?: readonly number[]; readonly reopen?: boolean },
+    { included, abandonedAt }: { readonly included?: readonly number[]; readonly abandonedAt?: number },
   ): Promise<void> {
     await this.#database.write(
       async (transaction) => {
@@ -308,24 +313,54 @@ export class SqlDataSetIndex implements DataSetIndex {
           await transaction.updateTable("segments").set({ included: 0 }).where("data_set_id", "=", id).execute();
           await include(transaction, included);
         }
-        if (!reopen) return;
-        await transaction
+        if (abandonedAt === undefined) return;
+        const { numUpdatedRows } = await transaction
           .updateTable("data_sets")
-          .set({ state: "preparing", chain_id: null, token: null, terms: null, proving_milliseconds: 0 })
+          .set({
+            state: "preparing",
+            chain_id: null,
+            token: null,
+            terms: null,
+            proving_milliseconds: 0,
+            touched_at: abandonedAt,
+          })
           .where("id", "=", id)
           .where("state", "=", "opening")
+          .where(({ not, exists, selectFrom }) =>
+            not(exists(selectFrom("data_set_states").select("version").where("data_set_id", "=", id))),
+          )
+          .executeTakeFirstOrThrow();
+        if (numUpdatedRows === 0n) return;
+        await transaction
+          .updateTable("segments")
+          .set({ touched_at: abandonedAt })
+          .where("data_set_id", "=", id)
           .execute();
       },
       { repeatable: true },
     );
   }
 
-  async setSchedule(id: number, { schedule, ranges, blockNumber }: StoredSchedule): Promise<void> {
+  async lowerReservation(id: number, milliseconds: number, signedVersion: bigint): Promise<void> {
+    await this.#database.write(
+      (transaction) =>
+        transaction
+          .updateTable("data_sets")
+          .set({ proving_milliseconds: milliseconds })
+          .where("id", "=", id)
+          .where("signed_version", "=", String(signedVersion))
+          .where("proving_milliseconds", ">", milliseconds)
+          .execute(),
+      { repeatable: true },
+    );
+  }
+
+  async setSchedule(id: number, { schedule, ranges, blockNumber, blockHash }: StoredSchedule): Promise<void> {
     await this.#database.write(
       async (transaction) => {
         await transaction
           .updateTable("data_sets")
-          .set({ schedule, ranges, schedule_block: blockNumber })
+          .set({ schedule, ranges, schedule_block: blockNumber, schedule_block_hash: blockHash })
           .where("id", "=", id)
           .execute();
         await transaction
@@ -334,6 +369,38 @@ export class SqlDataSetIndex implements DataSetIndex {
           .where("id", "=", id)
           .where("state", "=", "opening")
           .execute();
+      },
+      { repeatable: true },
+    );
+  }
+
+  async forgetSchedule(id: number, blockHash: string): Promise<boolean> {
+    return this.#database.write(
+      async (transaction) => {
+        const { numUpdatedRows } = await transaction
+          .updateTable("data_sets")
+          .set({
+            state: "opening",
+            schedule: null,
+            ranges: null,
+            schedule_block: null,
+            schedule_block_hash: null,
+            health: "unknown",
+            health_detail: null,
+          })
+          .where("id", "=", id)
+          .where("state", "=", "running")
+          .where("schedule_block_hash", "=", blockHash)
+          .executeTakeFirstOrThrow();
+        if (numUpdatedRows === 0n) return false;
+        await transaction.deleteFrom("data_set_ranges").where("data_set_id", "=", id).execute();
+        await transaction.deleteFrom("data_set_epochs").where("data_set_id", "=", id).execute();
+        await transaction
+          .updateTable("data_set_states")
+          .set({ transaction_hash: null, block_number: null })
+          .where("data_set_id", "=", id)
+          .execute();
+        return true;
       },
       { repeatable: true },
     );
