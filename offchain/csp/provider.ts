@@ -139,6 +139,7 @@ async function buildDataSets(
       sets,
       capacity,
       collateral,
+      limits: config.quotas,
       minedSeconds: MINED_SECONDS,
     }),
     settlement: new DataSetSettlement({ ...onChain, index, streams, locks, limitsOf, payoutAccount }),

@@ -28,6 +28,10 @@ export const QuotasSchema = Type.Object(
     storedBytes: Type.Optional(Count),
     /** Objects that an account may own without data set or deposit. */
     objects: Type.Optional(Count),
+    /** Most states of a data set that are signed in an epoch. */
+    statesPerEpoch: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),
+    /** Most states of a data set that are sent, at the provider's cost, in an epoch; the last one waits for its end. */
+    transactionsPerEpoch: Type.Optional(Type.Integer({ minimum: 2, maximum: 100_000 })),
     /** Data sets of an account that were not opened, and segments that no state includes. */
     preparations: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),
     requestsPerMinute: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000_000 })),
@@ -44,6 +48,8 @@ export type Quotas = Required<Static<typeof QuotasSchema>>;
 export const QUOTA_DEFAULTS: Quotas = {
   storedBytes: 64 * GIB,
   objects: 1_000_000,
+  statesPerEpoch: 96,
+  transactionsPerEpoch: 6,
   preparations: 32,
   requestsPerMinute: 30_000,
   freeDiskBytes: GIB,

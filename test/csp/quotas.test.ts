@@ -17,6 +17,8 @@ import {
 const LIMITS: Quotas = {
   storedBytes: 10_000,
   objects: 5,
+  statesPerEpoch: 9,
+  transactionsPerEpoch: 9,
   preparations: 2,
   requestsPerMinute: 60,
   freeDiskBytes: 1000,

@@ -95,7 +95,7 @@ export class ProvingCapacity {
    * @returns a check that throws TallystickError RATE_LIMITED
    */
   async roomFor(id: number, phase: number, milliseconds: number): Promise<RequireRoom> {
-    const room = this.#grid.windowBlocks * (await this.#secondsOfBlock()) * 1000 * USABLE_PART;
+    const room = this.#grid.windowBlocks * (await this.blockSeconds()) * 1000 * USABLE_PART;
     return (loads) => {
       const promised = this.#promised(loads.filter((load) => load.id !== id))(phase);
       if (promised + milliseconds <= room) return;
@@ -127,7 +127,8 @@ export class ProvingCapacity {
     };
   }
 
-  async #secondsOfBlock(): Promise<number> {
+  /** Average time of a block, measured now and then. */
+  async blockSeconds(): Promise<number> {
     const now = performance.now();
     if (this.#blockSeconds !== undefined && this.#blockSeconds.until > now) return this.#blockSeconds.value;
     const head = await readChain("asking for the head", () => this.#chain.provider.getBlockNumber());

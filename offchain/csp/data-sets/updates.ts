@@ -1,7 +1,8 @@
 /**
  * States of data sets. A state that the user signed is held against everything that the provider commits to by signing
  * it too; then it is signed, made durable, sent, and answered. A state that is durable and not on chain is sent again
- * until it is mined, superseded or expired, also after a crash. No version is ever signed twice.
+ * until it is mined, superseded or expired, also after a crash; but no more states are sent in an epoch than
+ * `state-rate.ts` says. No version is ever signed twice.
  */
 import type { Wallet } from "ethers";
 import type { ContractCall } from "../../chain/contract-call.ts";
@@ -40,6 +41,7 @@ import { type ProvingCapacity, provingMilliseconds } from "./capacity.ts";
 import { type ChainView, packedHash, REORGANISED_BLOCKS } from "./chain-view.ts";
 import type { Collateral } from "./collateral.ts";
 import { type DataSetParts, type DataSetService, requireNotEnded } from "./data-sets.ts";
+import { epochPlaceOf, requireSendable, type StateLimits, sendingLimit, tooManyStates } from "./state-rate.ts";
 
 /** How long a request waits for another one about the same set, and for its transaction to be mined. */
 const LOCK_SECONDS = 25;
@@ -61,6 +63,7 @@ export interface UpdateParts extends DataSetParts {
   readonly capacity: ProvingCapacity;
   readonly collateral: Collateral;
   readonly failures: FailureLog;
+  readonly limits: StateLimits;
   /** How long an answer waits for the transaction. */
   readonly minedSeconds: number;
 }
@@ -124,7 +127,8 @@ export class UpdateService {
    * Signs, records and sends the next state.
    * @throws InvalidInputError for ranges that do not follow, another content hash, a deadline out of bounds, a fee
    *   above the cap; InvalidSignatureError; TallystickError NOT_FOUND, CONFLICT (version, retirements, segments that
-   *   are not verified, a set that ends, the user's balance), RATE_LIMITED (capacity, collateral), OBJECT_LOST,
+   *   are not verified, a set that ends, the user's balance), RATE_LIMITED (capacity, collateral, states in an
+   *   epoch), OBJECT_LOST,
    *   CHAIN_REVERTED, CHAIN_UNAVAILABLE
    */
   async update(account: string, saltHex: string, request: UpdateRequest): Promise<UpdateAnswer> {
@@ -149,7 +153,10 @@ export class UpdateService {
     return answering;
   }
 
-  /** Answers once the state is mined, or, later than that, without its transaction. The lock is kept until the end. */
+  /**
+   * Answers once the state is mined, or without its transaction: later than that, or when it waits for the end of the
+   * epoch. The lock is kept until the end.
+   */
   #perform(
     id: number,
     request: UpdateRequest,
@@ -179,7 +186,7 @@ export class UpdateService {
     request: UpdateRequest,
     opened: { readonly terms: DataSetTerms; readonly audit: DataSetAuditTerms } | undefined,
   ): Promise<Recorded> {
-    const { chain, sender, signer, sets, view, index, capacity, collateral, checkSignature } = this.#parts;
+    const { chain, sender, signer, sets, view, index, capacity, collateral, checkSignature, limits } = this.#parts;
     const found = await sets.rows.find(id);
     if (found === undefined) throw gone();
     requireNotEnded(found);
@@ -187,7 +194,8 @@ export class UpdateService {
     const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
     const { epochBlocks } = await readEscrowClock(chain);
     // The state is mined in a later block.
-    const epoch = epochOf(epochBlocks, head + 1);
+    const place = epochPlaceOf(epochBlocks, head + 1);
+    const { epoch } = place;
     const agreed = opened === undefined ? requireOpened(row) : this.#agree(row, opened, head);
     const version = BigInt(request.version);
     const packed = fromHex(request.ranges);
@@ -201,6 +209,8 @@ export class UpdateService {
     const proposal = { row, agreed, before, request, version, packed, ranges, epoch };
     this.#requireVersion(proposal);
     requireDeadline(request.deadlineBlock, head, epochBlocks);
+    const sent = await index.dataSets.sendings(id, epoch);
+    requireSendable(limits, place, sent, request.deadlineBlock, LEAST_DEADLINE_BLOCKS);
     await this.#requireRunning(proposal);
     await this.#requireFollowing(proposal);
     const segments = await this.#requireContent(proposal);
@@ -233,9 +243,12 @@ export class UpdateService {
       segments: segments.map((segment) => segment.id),
       provingMilliseconds: milliseconds,
       requireRoom,
+      rate: { epoch, limit: limits.statesPerEpoch },
       ...(opened === undefined ? {} : { agreed }),
     };
-    if ((await index.dataSets.recordState(id, state, context)) === "stale") throw staleVersion(version, undefined);
+    const outcome = await index.dataSets.recordState(id, state, context);
+    if (outcome === "stale") throw staleVersion(version, undefined);
+    if (outcome === "too-many") throw tooManyStates(limits, place, await capacity.blockSeconds());
     return { row, id: agreed.id, state };
   }
 
@@ -438,17 +451,28 @@ export class UpdateService {
     return updateDataSetCall(deployment, { terms, ...scheduled }, signed);
   }
 
-  async #send({ row, state }: Recorded): Promise<{ hash: string; blockNumber: number }> {
-    const { sender, index, view, collateral, logger } = this.#parts;
+  /** @returns undefined when the state waits for the end of the epoch */
+  async #send({ row, state }: Recorded): Promise<{ hash: string; blockNumber: number } | undefined> {
+    const { chain, sender, index, view, collateral, limits, logger } = this.#parts;
     // It may have been opened by this very state, or another one been mined, since the row was read.
     const current = await view.refresh((await index.dataSets.find(row.id)) ?? row);
     const { agreed } = current;
     if (agreed === undefined) throw gone();
     const call = this.#callOf(current, agreed, state);
-    const receipt = await sender.send(call, this.#stop.signal).catch(async (error: unknown) => {
+    const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
+    const place = epochPlaceOf((await readEscrowClock(chain)).epochBlocks, head + 1);
+    const sending = { epoch: place.epoch, limit: sendingLimit(limits, place), version: state.version };
+    if (!(await index.dataSets.takeSending(row.id, sending))) return undefined;
+    const send = () =>
+      sender.send(call, this.#stop.signal).catch(async (error: unknown) => {
+        const hasCost = error instanceof ChainRevertedError && error.details?.transactionHash !== undefined;
+        if (hasCost) await index.dataSets.countSendingAgain(row.id);
+        throw error;
+      });
+    const receipt = await send().catch(async (error: unknown) => {
       if (!(error instanceof ChainRevertedError) || error.revert.name !== "CollateralTooLow") throw error;
       await collateral.raiseTo(agreed.terms.token, BigInt(String(error.revert.args.locked)));
-      return await sender.send(call, this.#stop.signal);
+      return await send();
     });
     const mined = { hash: receipt.hash, blockNumber: receipt.blockNumber };
     await index.dataSets.setMined(row.id, state.version, mined);

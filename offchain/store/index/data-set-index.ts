@@ -120,6 +120,18 @@ export interface StateContext {
    * is recorded, whichever process asks: what is reserved here cannot be promised twice.
    */
   readonly requireRoom?: (loads: readonly ProvingLoad[]) => void;
+  readonly rate?: StateRate;
+}
+
+/** Most states of a set in an epoch. */
+export interface StateRate {
+  readonly epoch: number;
+  readonly limit: number;
+}
+
+/** A state that is to be sent in an epoch, and how many may be. */
+export interface Sending extends StateRate {
+  readonly version: bigint;
 }
 
 export type BeginOutcome =
@@ -188,10 +200,22 @@ export interface DataSetIndex {
   /**
    * Records a state before it is answered or sent, marks its segments as included, and moves a set that is `preparing`
    * to `opening`. All of it is one durable transaction, which admits a version only above all signed ones.
-   * @returns `stale` for a version that is not; then nothing is changed
+   * @returns `stale` for a version that is not, `too-many` for more than `rate` allows; then nothing is changed
    * @throws what `requireRoom` throws; then nothing is changed either
    */
-  recordState(id: number, state: CosignedState, context: StateContext): Promise<"recorded" | "stale">;
+  recordState(id: number, state: CosignedState, context: StateContext): Promise<"recorded" | "stale" | "too-many">;
+
+  /**
+   * Counts that a state is about to be sent. A retry in the same epoch does not count again.
+   * @returns whether it may be sent
+   */
+  takeSending(id: number, sending: Sending): Promise<boolean>;
+
+  /** The last attempt cost gas and failed: the next one counts again. */
+  countSendingAgain(id: number): Promise<void>;
+
+  /** How many states were sent in an epoch. */
+  sendings(id: number, epoch: number): Promise<number>;
 
   /** Co-signed states that may still reach the chain, or are on it and not final, by ascending version. */
   statesOf(id: number): Promise<CosignedState[]>;

@@ -220,6 +220,31 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       expect([await reserved(30, 0n), await reserved(50, 1n), await reserved(30, 1n)]).to.deep.equal([40, 40, 30]);
     });
 
+    it("count how many states are signed and sent in an epoch", async () => {
+      const id = await begun(1);
+      const record = (version: bigint, epoch: number) =>
+        index().dataSets.recordState(id, state(version), {
+          agreed,
+          segments: [],
+          provingMilliseconds: 1,
+          rate: { epoch, limit: 2 },
+        });
+      expect(await record(1n, 5)).to.equal("recorded");
+      expect(await record(2n, 5)).to.equal("recorded");
+      expect(await record(3n, 5)).to.equal("too-many");
+      // An endpoint that lags does not begin the count anew.
+      expect(await record(3n, 4)).to.equal("too-many");
+      expect(await index().dataSets.find(id)).to.include({ signedVersion: 2n });
+      const take = (version: bigint, epoch = 5) => index().dataSets.takeSending(id, { epoch, limit: 2, version });
+      expect([await take(1n), await take(1n), await index().dataSets.sendings(id, 5)]).to.deep.equal([true, true, 1]);
+      await index().dataSets.countSendingAgain(id);
+      expect([await take(1n), await index().dataSets.sendings(id, 5)]).to.deep.equal([true, 2]);
+      await opened.reopen();
+      expect([await take(2n), await take(1n), await take(2n, 4)]).to.deep.equal([false, true, false]);
+      expect([await take(2n, 6), await index().dataSets.sendings(id, 6)]).to.deep.equal([true, 1]);
+      expect(await record(3n, 6)).to.equal("recorded");
+    });
+
     it("are opening again when the block of their opening was replaced", async () => {
       const id = await begun(1);
       await index().dataSets.recordState(id, state(1n), { agreed, segments: [], provingMilliseconds: 30 });

@@ -1,4 +1,4 @@
-/** The tables of data sets. `data-sets.ts` and `segments.ts` own them. */
+/** The tables of data sets. `data-sets.ts`, `state-rates.ts` and `segments.ts` own them. */
 import type { Generated } from "kysely";
 import type { TableDefinitions } from "./column-types.ts";
 
@@ -45,6 +45,13 @@ export interface DataSetTables {
     block_number: number | null;
   };
   data_set_ranges: { data_set_id: number; hash: string; ranges: Uint8Array };
+  data_set_rates: {
+    data_set_id: number;
+    epoch: number;
+    signed: number;
+    sent: number;
+    sent_version: string | null;
+  };
   data_set_epochs: {
     data_set_id: number;
     epoch: number;
@@ -136,6 +143,16 @@ export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, app
     hash TEXT NOT NULL,
     ranges ${bytes} NOT NULL,
     PRIMARY KEY (data_set_id, hash)
+  ) ${clustered}`,
+
+  // Of the newest epoch in which a state was signed or sent. signed: states that were signed. sent: states that were
+  // sent; sent_version: the last of them, which does not count again when it is retried.
+  `CREATE TABLE data_set_rates (
+    data_set_id ${integer} NOT NULL PRIMARY KEY REFERENCES data_sets (id) ON DELETE CASCADE,
+    epoch ${integer} NOT NULL,
+    signed ${integer} NOT NULL,
+    sent ${integer} NOT NULL,
+    sent_version TEXT
   ) ${clustered}`,
 
   // 'failed': tried and not proven so far. 'missed': the windows have passed without a proof.

@@ -15,6 +15,7 @@ import type {
   NewDataSet,
   ProofRecord,
   ProvingLoad,
+  Sending,
   StateContext,
   StoredSchedule,
 } from "../data-set-index.ts";
@@ -22,6 +23,7 @@ import { canonicalAddress } from "./accounts.ts";
 import { PAGE_ROWS, pagesOf } from "./pages.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
+import { countAgain, countSent, countSigned, sentIn } from "./state-rates.ts";
 
 type Tables = Transaction<ProviderTables>;
 type DataSetColumns = ProviderTables["data_sets"];
@@ -93,10 +95,7 @@ const LOADS_LOCK = "proving loads";
 const isAbandoned =
   (before: number) =>
   ({ or, and, eb }: ExpressionBuilder<ProviderTables, "data_sets">) =>
-    or([
-      eb("state", "=", "removing"),
-      and([eb("state", "=", "preparing"), eb("touched_at", "<", before)]),
-    ]);
+    or([eb("state", "=", "removing"), and([eb("state", "=", "preparing"), eb("touched_at", "<", before)])]);
 
 export class SqlDataSetIndex implements DataSetIndex {
   readonly #database: SqlDatabase<ProviderTables>;
@@ -233,9 +232,13 @@ export class SqlDataSetIndex implements DataSetIndex {
     );
   }
 
-  async recordState(id: number, state: CosignedState, context: StateContext): Promise<"recorded" | "stale"> {
+  async recordState(
+    id: number,
+    state: CosignedState,
+    context: StateContext,
+  ): Promise<"recorded" | "stale" | "too-many"> {
     return this.#database.write(async (transaction) => {
-      const { agreed, segments, provingMilliseconds, requireRoom } = context;
+      const { agreed, segments, provingMilliseconds, requireRoom, rate } = context;
       const loads = requireRoom === undefined ? [] : await this.#lockedLoads(transaction);
       const query = transaction
         .selectFrom("data_sets")
@@ -244,6 +247,7 @@ export class SqlDataSetIndex implements DataSetIndex {
         .where("state", "in", ["preparing", "opening", "running"]);
       const row = await this.#database.locking(query).executeTakeFirst();
       if (row === undefined || BigInt(row.signed_version) >= state.version) return "stale";
+      if (rate !== undefined && !(await countSigned(transaction, id, rate))) return "too-many";
       requireRoom?.(loads);
       await transaction
         .insertInto("data_set_states")
@@ -273,6 +277,18 @@ export class SqlDataSetIndex implements DataSetIndex {
       await includeWhole(transaction, id, segments);
       return "recorded";
     });
+  }
+
+  async takeSending(id: number, sending: Sending): Promise<boolean> {
+    return this.#database.write((transaction) => countSent(transaction, id, sending), { repeatable: true });
+  }
+
+  async countSendingAgain(id: number): Promise<void> {
+    await this.#database.write((transaction) => countAgain(transaction, id), { repeatable: true });
+  }
+
+  async sendings(id: number, epoch: number): Promise<number> {
+    return this.#database.write((transaction) => sentIn(transaction, id, epoch), { repeatable: true, durable: false });
   }
 
   async statesOf(id: number): Promise<CosignedState[]> {
