@@ -267,10 +267,23 @@ export async function readDispute(chain: ChainReader, id: string): Promise<OpenD
   return { disputer: found.disputer, challengeBlock: Number(found.challengeBlock), bond: found.bond };
 }
 
-/** How much of a token the escrow may take from an account. */
-export async function readDataSetAllowance(chain: ChainReader, token: string, owner: string): Promise<bigint> {
+/**
+ * What an account must send, in this order and one after the other, so that the escrow may take an amount from it. An
+ * allowance that is left of an earlier deposit and too low is set to zero first: USDT changes it no other way.
+ * @returns nothing for the chain's coin, and when enough is allowed
+ */
+export async function approvalCalls(
+  chain: ChainReader,
+  token: string,
+  owner: string,
+  amount: bigint,
+): Promise<ContractCall[]> {
+  if (token === NATIVE_TOKEN) return [];
   const data = TOKEN_ABI.encodeFunctionData("allowance", [owner, chain.deployment.contracts.storageEscrow]);
-  return BigInt(await readChain("reading an allowance", () => chain.provider.call({ to: token, data })));
+  const allowed = BigInt(await readChain("reading an allowance", () => chain.provider.call({ to: token, data })));
+  if (allowed >= amount) return [];
+  const amounts = allowed === 0n ? [amount] : [0n, amount];
+  return amounts.map((each) => approveDataSetsCall(chain.deployment, token, each));
 }
 
 /** Lets the escrow take an amount of an ERC-20 token. */
@@ -279,7 +292,7 @@ export function approveDataSetsCall(deployment: Deployment, token: string, amoun
   return { to: token, data, description: "approving the escrow" };
 }
 
-/** For an ERC-20 token, `approveDataSetsCall` comes first. */
+/** For an ERC-20 token, `approvalCalls` come first. */
 export function depositCall(deployment: Deployment, token: string, user: string, amount: bigint): ContractCall {
   return paying(deployment, "topping up a balance", "deposit", [token, user, amount]);
 }
@@ -289,7 +302,7 @@ export function withdrawBalanceCall(deployment: Deployment, token: string, to: s
   return call(deployment, "withdrawing from a balance", "withdraw", [token, to, amount]);
 }
 
-/** For an ERC-20 token, `approveDataSetsCall` comes first. */
+/** For an ERC-20 token, `approvalCalls` come first. */
 export function depositCollateralCall(
   deployment: Deployment,
   token: string,
