@@ -49,6 +49,8 @@ const LOCK_SECONDS = 25;
 const LEAST_DEADLINE_BLOCKS = 10;
 const MOST_DEADLINE_EPOCHS = 8;
 const VERSION_LIMIT = 1n << 64n;
+/** How often collateral is deposited for a state, of which others may take it. */
+const DEPOSIT_ATTEMPTS = 5;
 /** Until a state that could not be sent is sent again. */
 const RETRY_SECONDS = 15;
 
@@ -186,7 +188,7 @@ export class UpdateService {
     request: UpdateRequest,
     opened: { readonly terms: DataSetTerms; readonly audit: DataSetAuditTerms } | undefined,
   ): Promise<Recorded> {
-    const { chain, sender, signer, sets, view, index, capacity, collateral, checkSignature, limits } = this.#parts;
+    const { chain, signer, sets, view, index, capacity, collateral, checkSignature, limits } = this.#parts;
     const found = await sets.rows.find(id);
     if (found === undefined) throw gone();
     requireNotEnded(found);
@@ -236,7 +238,7 @@ export class UpdateService {
     // Before anything is paid for; it is reserved where the state is recorded.
     requireRoom(await index.dataSets.loads());
     await collateral.cover(agreed.terms.token, await this.#collateralOf(proposal, fee));
-    await this.#simulate(this.#callOf(row, agreed, stateOf(proposal)), sender.address);
+    await this.#simulate(this.#callOf(row, agreed, stateOf(proposal)), agreed.terms.token);
     const providerSignature = await signer.signTypedData(typed.domain, typed.types, { ...typed.message });
     const state = { ...stateOf(proposal), providerSignature };
     const context = {
@@ -433,13 +435,22 @@ export class UpdateService {
     return fee > highest ? locked(fee) - locked(highest) : 0n;
   }
 
-  async #simulate(call: ContractCall, from: string): Promise<void> {
-    try {
-      await simulateCall(this.#parts.chain, call, from);
-    } catch (error) {
-      if (!(error instanceof ChainRevertedError) || error.revert.name !== "BalanceTooLow") throw error;
-      const { token, required, available } = error.revert.args;
-      throw balanceTooLow(String(token), BigInt(String(required)), BigInt(String(available)));
+  /** Simulates a state. States that were signed at the same time may lock what was deposited for this one. */
+  async #simulate(call: ContractCall, token: string): Promise<void> {
+    const { chain, sender, collateral } = this.#parts;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await simulateCall(chain, call, sender.address);
+        return;
+      } catch (error) {
+        if (!(error instanceof ChainRevertedError)) throw error;
+        const { name, args } = error.revert;
+        if (name === "BalanceTooLow")
+          throw balanceTooLow(String(args.token), BigInt(String(args.required)), BigInt(String(args.available)));
+        if (name !== "CollateralTooLow") throw error;
+        if (attempt === DEPOSIT_ATTEMPTS) throw collateralTaken(error);
+        await collateral.raiseTo(token, BigInt(String(args.locked)));
+      }
     }
   }
 
@@ -727,6 +738,18 @@ function balanceTooLow(token: string, required: bigint, available: bigint): Tall
     received: String(available),
     hint: `deposit at least ${required - available} more`,
     details: { token, required: String(required), available: String(available) },
+  });
+}
+
+function collateralTaken(cause: ChainRevertedError): TallystickError {
+  return new TallystickError("other data sets lock collateral faster than it is deposited", {
+    code: "RATE_LIMITED",
+    party: "provider",
+    check: "collateral",
+    hint: "propose the same state again",
+    retryable: true,
+    retryAfterSeconds: 10,
+    cause,
   });
 }
 
