@@ -106,6 +106,12 @@ export async function readGridBlocks(chain: ChainReader, source: string): Promis
   return Number(await readChain("reading the grid of a source of randomness", () => contract.gridBlocks()));
 }
 
+/** How many blocks behind a block its randomness can still be recorded. */
+export async function readHorizonBlocks(chain: ChainReader, source: string): Promise<number> {
+  const contract = new Contract(source, RANDOMNESS_ABI, chain.provider) as unknown as IRandomnessSource;
+  return Number(await readChain("reading the horizon of a source of randomness", () => contract.horizonBlocks()));
+}
+
 /**
  * The network that a `DrandRandomness` takes its values from. The contract is the authority: a configuration only adds
  * by which name relays know the network.

@@ -19,7 +19,7 @@ const LIMITS: Quotas = {
   objects: 5,
   statesPerEpoch: 9,
   transactionsPerEpoch: 9,
-  preparations: 2,
+  unused: 2,
   requestsPerMinute: 60,
   freeDiskBytes: 1000,
   weiPerGib: "0",

@@ -64,6 +64,23 @@ export function makeDataSetOffer(terms: OfferTerms, chain: ChainReader, account:
   });
 }
 
+/**
+ * Refuses windows with which every data set would be refused.
+ * @throws InvalidInputError unless they fit into an epoch and randomness is known until they end
+ */
+export function requireWindowsFit(
+  { windowBlocks, graceBlocks }: Pick<DataSetOffer, "windowBlocks" | "graceBlocks">,
+  chain: { readonly epochBlocks: number; readonly horizonBlocks: number },
+): void {
+  const limit = Math.min(chain.epochBlocks - 1, chain.horizonBlocks);
+  if (windowBlocks + graceBlocks <= limit) return;
+  throw new InvalidInputError("the windows of a proof are longer than the contracts take", {
+    check: "offer.windowBlocks and offer.dataSets.graceBlocks",
+    expected: `together at most ${limit}: blocks of an epoch, and for which randomness is known`,
+    received: `${windowBlocks} and ${graceBlocks}`,
+  });
+}
+
 /** @param token - address in any case of letters */
 export function tokenLimits({ dataSets }: OfferTerms, token: string): TokenLimits {
   const own = dataSets.tokens.find((one) => isAddressEqual(one.token, token));

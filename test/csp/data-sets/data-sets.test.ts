@@ -306,7 +306,7 @@ describe("data sets of a provider", function () {
     await local.chain.provider.send("evm_revert", [before]);
     // Behind the deadline of the state, and further than blocks are replaced.
     await local.mine(60 + 140);
-    provider.configure({ offer: OFFER, preparationExpirySeconds: 1 });
+    provider.configure({ offer: OFFER, unusedExpirySeconds: 1 });
     await provider.start();
     await until(
       "the set is removed",
