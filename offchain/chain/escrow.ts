@@ -133,9 +133,19 @@ export async function readAbandonedEpochs(chain: ChainReader): Promise<number> {
   return Number(epochs);
 }
 
+/**
+ * The block at which state is read. What several calls read belongs together only when all of them name one block:
+ * between two calls, blocks are mined, and behind a load balancer a later call may be answered by an older one.
+ */
+export type BlockTag = number | "latest";
+
 /** @returns undefined when there is no such set */
-export async function readBooks(chain: ChainReader, id: string): Promise<DataSetBooks | undefined> {
-  const found = await readChain(`reading data set ${id}`, () => storageEscrow(chain).booksOf(id));
+export async function readBooks(
+  chain: ChainReader,
+  id: string,
+  blockTag: BlockTag = "latest",
+): Promise<DataSetBooks | undefined> {
+  const found = await readChain(`reading data set ${id}`, () => storageEscrow(chain).booksOf(id, { blockTag }));
   const status = STATUSES[Number(found.status)];
   if (status === undefined || status === "none") return undefined;
   const outcome = (epoch: number) =>
@@ -154,8 +164,14 @@ export async function readBooks(chain: ChainReader, id: string): Promise<DataSet
 }
 
 /** Hash of the newest schedule, 0x hex. @returns undefined when there is no such set */
-export async function readScheduleHash(chain: ChainReader, id: string): Promise<string | undefined> {
-  const hash = await readChain(`reading the schedule of data set ${id}`, () => storageEscrow(chain).scheduleHashOf(id));
+export async function readScheduleHash(
+  chain: ChainReader,
+  id: string,
+  blockTag: BlockTag = "latest",
+): Promise<string | undefined> {
+  const hash = await readChain(`reading the schedule of data set ${id}`, () =>
+    storageEscrow(chain).scheduleHashOf(id, { blockTag }),
+  );
   return /^0x0+$/.test(hash) ? undefined : hash;
 }
 
@@ -163,6 +179,7 @@ export async function readScheduleHash(chain: ChainReader, id: string): Promise<
  * The newest schedule of a set.
  * @param known an older or the same one; then only later blocks are searched, and none if it is the newest
  * @param fromBlock where to search when none is known
+ * @param atBlock as of which block; the latest unless given
  * @returns undefined when there is no such set
  * @throws TallystickError CHAIN_UNAVAILABLE (retryable) when the endpoint's logs do not have what its state names
  */
@@ -171,11 +188,12 @@ export async function readSchedule<Known extends Pick<Scheduled, "schedule" | "r
   id: string,
   known: Known | undefined,
   fromBlock: number = chain.deployment.deployedAtBlock,
+  atBlock?: number,
 ): Promise<Known | Scheduled | undefined> {
-  const hash = await readScheduleHash(chain, id);
+  const hash = await readScheduleHash(chain, id, atBlock);
   if (hash === undefined) return undefined;
   if (known !== undefined && scheduleHash(known.schedule) === hash) return known;
-  const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
+  const head = atBlock ?? (await readChain("reading the block number", () => chain.provider.getBlockNumber()));
   const topics = ESCROW_ABI.encodeFilterTopics("DataSetScheduled", [id]);
   const filter = { address: chain.deployment.contracts.storageEscrow, topics };
   let newest: Scheduled | undefined;
@@ -227,8 +245,15 @@ export async function* dataSetsOpened(
 }
 
 /** A user's balance as of the last time that the chain touched it; `accrue` of core/data-set brings it up to date. */
-export async function readUserAccount(chain: ChainReader, token: string, user: string): Promise<UserAccount> {
-  const found = await readChain("reading a balance of the escrow", () => storageEscrow(chain).accountOf(token, user));
+export async function readUserAccount(
+  chain: ChainReader,
+  token: string,
+  user: string,
+  blockTag: BlockTag = "latest",
+): Promise<UserAccount> {
+  const found = await readChain("reading a balance of the escrow", () =>
+    storageEscrow(chain).accountOf(token, user, { blockTag }),
+  );
   return {
     available: found.available,
     rate: found.rate,
@@ -243,9 +268,10 @@ export async function readEndEpoch(
   token: string,
   user: string,
   generation: number,
+  blockTag: BlockTag = "latest",
 ): Promise<number | undefined> {
   const end = await readChain("reading the end of a balance", () =>
-    storageEscrow(chain).endEpochOf(token, user, generation),
+    storageEscrow(chain).endEpochOf(token, user, generation, { blockTag }),
   );
   return end === 0n ? undefined : Number(end);
 }
@@ -267,10 +293,23 @@ export async function readDispute(chain: ChainReader, id: string): Promise<OpenD
   return { disputer: found.disputer, challengeBlock: Number(found.challengeBlock), bond: found.bond };
 }
 
-/** How much of a token the escrow may take from an account. */
-export async function readDataSetAllowance(chain: ChainReader, token: string, owner: string): Promise<bigint> {
+/**
+ * What an account must send, in this order and one after the other, so that the escrow may take an amount from it. An
+ * allowance that is left of an earlier deposit and too low is set to zero first: USDT changes it no other way.
+ * @returns nothing for the chain's coin, and when enough is allowed
+ */
+export async function approvalCalls(
+  chain: ChainReader,
+  token: string,
+  owner: string,
+  amount: bigint,
+): Promise<ContractCall[]> {
+  if (token === NATIVE_TOKEN) return [];
   const data = TOKEN_ABI.encodeFunctionData("allowance", [owner, chain.deployment.contracts.storageEscrow]);
-  return BigInt(await readChain("reading an allowance", () => chain.provider.call({ to: token, data })));
+  const allowed = BigInt(await readChain("reading an allowance", () => chain.provider.call({ to: token, data })));
+  if (allowed >= amount) return [];
+  const amounts = allowed === 0n ? [amount] : [0n, amount];
+  return amounts.map((each) => approveDataSetsCall(chain.deployment, token, each));
 }
 
 /** Lets the escrow take an amount of an ERC-20 token. */
@@ -279,7 +318,7 @@ export function approveDataSetsCall(deployment: Deployment, token: string, amoun
   return { to: token, data, description: "approving the escrow" };
 }
 
-/** For an ERC-20 token, `approveDataSetsCall` comes first. */
+/** For an ERC-20 token, `approvalCalls` come first. */
 export function depositCall(deployment: Deployment, token: string, user: string, amount: bigint): ContractCall {
   return paying(deployment, "topping up a balance", "deposit", [token, user, amount]);
 }
@@ -289,7 +328,7 @@ export function withdrawBalanceCall(deployment: Deployment, token: string, to: s
   return call(deployment, "withdrawing from a balance", "withdraw", [token, to, amount]);
 }
 
-/** For an ERC-20 token, `approveDataSetsCall` comes first. */
+/** For an ERC-20 token, `approvalCalls` come first. */
 export function depositCollateralCall(
   deployment: Deployment,
   token: string,

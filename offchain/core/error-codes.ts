@@ -232,9 +232,13 @@ export const ERROR_CODES = {
     ...PASSING,
     status: 429,
     exit: "network",
-    meaning: "A budget of the account or of the other party is used up.",
-    cause: "Many requests in a short time.",
-    remedy: "Wait `retryAfterSeconds`; the agent does so by itself for a while.",
+    meaning: "A limit of the account is reached, or of what the other party takes on.",
+    cause:
+      "Many requests in a short time, a quota that is used up, or proving time, collateral or transactions of a " +
+      "provider that are promised to others.",
+    remedy:
+      "If the error is retryable, wait `retryAfterSeconds`, which the agent does by itself for a while. Otherwise " +
+      "waiting changes nothing: do what the hint says, or use another provider for what is new.",
   },
   UNREACHABLE: {
     ...PASSING,

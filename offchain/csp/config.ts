@@ -10,7 +10,10 @@ import { QUOTA_DEFAULTS, type Quotas, QuotasSchema } from "./quotas.ts";
 
 const closed = { additionalProperties: false };
 const Seconds = Type.Integer({ minimum: 1, maximum: 31_536_000 });
-const Percent = Type.Integer({ minimum: 0, maximum: 100_000 });
+/** Highest percentage that the escrow takes. */
+const MOST_PERCENT = 0xffff;
+/** The escrow counts fees in 80 bits. A fee of nothing would make proofs, bounties and bonds of nothing. */
+const FeeText = Type.String({ pattern: "^[1-9][0-9]{0,23}$" });
 const Blocks = Type.Integer({ minimum: 1, maximum: 0xffff_ffff });
 
 /** Terms that are for data sets alone. */
@@ -49,9 +52,13 @@ export const DataSetTermsSchema = Type.Object(
 export const OfferTermsSchema = Type.Object(
   {
     /** One entry per token that is accepted; the zero address is the native coin. */
-    prices: Type.Array(TokenPrice, { minItems: 1, maxItems: 64 }),
-    compensationPercent: Type.Optional(Percent),
-    bountyPercent: Type.Optional(Percent),
+    prices: Type.Array(Type.Object({ ...TokenPrice.properties, minimumFeePerEpoch: FeeText }), {
+      minItems: 1,
+      maxItems: 64,
+    }),
+    /** At least 1: a miss that costs nothing but the bounty, which a provider can pay to itself, would not hurt. */
+    compensationPercent: Type.Optional(Type.Integer({ minimum: 1, maximum: MOST_PERCENT })),
+    bountyPercent: Type.Optional(Type.Integer({ minimum: 0, maximum: MOST_PERCENT })),
     breachLimit: Type.Optional(Type.Integer({ minimum: 1, maximum: 255 })),
     windowBlocks: Type.Optional(Blocks),
     sampleCount: Type.Optional(Type.Integer({ minimum: 1, maximum: 4096 })),
@@ -73,7 +80,7 @@ export const CspConfigSchema = Type.Object(
     /** Receives earnings and returned collateral; the operator's own account by default. */
     payoutAccount: Type.Optional(AddressText),
     /** What no signed state names is removed this long after the last request for it. */
-    preparationExpirySeconds: Type.Optional(Seconds),
+    unusedExpirySeconds: Type.Optional(Seconds),
     /** How long a verification request waits before it answers that the check is still running. */
     verifyWaitSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 60 })),
     /** How often the chain is read. */
@@ -113,7 +120,7 @@ export interface CspConfig extends DaemonConfig {
   store: ObjectStoreConfig;
   database: DatabaseConfig;
   payoutAccount?: string;
-  preparationExpirySeconds: number;
+  unusedExpirySeconds: number;
   verifyWaitSeconds: number;
   pollMilliseconds: number;
   drandRelays?: string[];
@@ -128,11 +135,12 @@ export interface CspConfig extends DaemonConfig {
 
 /**
  * Defaults for a chain with a block every 12 seconds: an epoch is a day, a proof has 40 minutes, three misses end a
- * data set. 460 samples find 1 % damage with 99 %.
+ * data set. 460 samples find 1 % damage with 99 %. The bounty of a fee that pays for one proof (399,486 gas) pays for
+ * the report of a miss (82,000 gas), with a fifth to spare.
  */
 const OFFER_DEFAULTS = {
   compensationPercent: 100,
-  bountyPercent: 10,
+  bountyPercent: 25,
   breachLimit: 3,
   windowBlocks: 200,
   sampleCount: 460,
@@ -143,7 +151,7 @@ const DATA_SET_DEFAULTS = { tokens: [], latePercent: 50, sliceElements: [8192, 3
 
 const DEFAULTS = {
   store: { kind: "file", path: "store" },
-  preparationExpirySeconds: 86_400,
+  unusedExpirySeconds: 86_400,
   verifyWaitSeconds: 10,
   pollMilliseconds: 2000,
   proofRetrySeconds: 30,

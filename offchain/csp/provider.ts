@@ -122,14 +122,14 @@ async function buildDataSets(
     },
   });
   const { windowBlocks, graceBlocks } = offer;
-  const capacity = new ProvingCapacity(chain, index.dataSets, { epochBlocks, windowBlocks, graceBlocks, ...source });
+  const capacity = new ProvingCapacity(chain, { epochBlocks, windowBlocks, graceBlocks, ...source });
   await capacity.requireTimely();
   const locks = new Locks(index.leases);
-  const options = { offer, unused: config.quotas.preparations, expirySeconds: config.preparationExpirySeconds };
+  const options = { offer, unused: config.quotas.unused, expirySeconds: config.unusedExpirySeconds };
   const parts = { index, streams, locks, options, logger, now: unixSeconds };
   const data = { store, segments: index.segments, streams };
   const limitsOf = (token: string) => tokenLimits(config.offer, token);
-  const view = new ChainView({ chain, rows: index.dataSets, failures });
+  const view = new ChainView({ chain, rows: index.dataSets, logger, failures });
   const sets = new DataSetService(parts, capacity);
   const collateral = new Collateral({ chain, sender, locks, limitsOf, logger });
   const signer = new Wallet(toHex(operatorKey(base.secret, "csp")));
@@ -148,6 +148,7 @@ async function buildDataSets(
       sets,
       capacity,
       collateral,
+      limits: config.quotas,
       minedSeconds: MINED_SECONDS,
     }),
     settlement: new DataSetSettlement({ ...onChain, index, streams, locks, limitsOf, payoutAccount }),

@@ -28,8 +28,12 @@ export const QuotasSchema = Type.Object(
     storedBytes: Type.Optional(Count),
     /** Objects that an account may own without data set or deposit. */
     objects: Type.Optional(Count),
-    /** Data sets of an account that were not opened, and segments that no state includes. */
-    preparations: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),
+    /** Most states of a data set that are signed in an epoch. */
+    statesPerEpoch: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),
+    /** Most states of a data set that are sent, at the provider's cost, in an epoch; the last one waits for its end. */
+    transactionsPerEpoch: Type.Optional(Type.Integer({ minimum: 2, maximum: 100_000 })),
+    /** Data sets of an account that are not on chain, and segments that no state includes. */
+    unused: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),
     requestsPerMinute: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000_000 })),
     /** Nothing is taken while less than this is free on a disk of the provider. */
     freeDiskBytes: Type.Optional(Count),
@@ -44,7 +48,9 @@ export type Quotas = Required<Static<typeof QuotasSchema>>;
 export const QUOTA_DEFAULTS: Quotas = {
   storedBytes: 64 * GIB,
   objects: 1_000_000,
-  preparations: 32,
+  statesPerEpoch: 96,
+  transactionsPerEpoch: 6,
+  unused: 32,
   requestsPerMinute: 30_000,
   freeDiskBytes: GIB,
   weiPerGib: "0",

@@ -1,10 +1,13 @@
 /**
  * Watches the balances that sets are paid from, and warns of sets that end or will soon. Balances are read once per
- * epoch, and when an event may have changed them; a withdrawal is noticed in the next epoch.
+ * epoch, and when an event may have changed them; a withdrawal is noticed in the next epoch. All that one round reads is
+ * of one block, and what it says replaces what was said before: a block that was replaced, or an endpoint that lagged,
+ * may have shown a balance to be used up that is not.
  */
 
 import type { ChainReader } from "../chain/deployment.ts";
 import { type EscrowClock, readBooks, readEndEpoch, readUserAccount } from "../chain/escrow.ts";
+import { readChain } from "../chain/revert.ts";
 import { type AccruedAccount, accrue } from "../core/data-set/balance.ts";
 import { epochOf } from "../core/data-set/epochs.ts";
 import type { Logger } from "../daemon/logger.ts";
@@ -36,19 +39,22 @@ export class OwnerWatch {
    */
   async round(head: number): Promise<boolean> {
     const { chain, records, clock } = this.#options;
+    const at = await readChain("asking for the head", () => chain.provider.getBlockNumber());
+    // The endpoint that answers now does not have what the events are about.
+    if (at < head) return false;
     const opened = records.withoutGeneration(READS_PER_ROUND);
     for (const id of opened) {
-      const books = await readBooks(chain, id);
+      const books = await readBooks(chain, id, at);
       if (books !== undefined) records.setGeneration(id, books.generation);
     }
-    const epoch = epochOf(clock.epochBlocks, head);
+    const epoch = epochOf(clock.epochBlocks, at);
     const stale = records.staleAccounts(epoch, READS_PER_ROUND);
     for (const { token, user } of stale) {
-      const account: AccruedAccount = accrue(await readUserAccount(chain, token, user), epoch);
+      const account: AccruedAccount = accrue(await readUserAccount(chain, token, user, at), epoch);
       for (const set of records.setsOf(token, user)) {
-        const last = set.lastEpoch ?? (await this.#exhaustedAt(set, account));
-        if (set.lastEpoch === undefined && last !== undefined) records.setEnd(set.id, last);
-        this.#warn(set, { account, lastEpoch: last, currentEpoch: epoch });
+        const exhausted = await this.#exhaustedAt(set, account, at);
+        if (set.exhaustedEpoch !== exhausted) records.setEnd(set.id, exhausted);
+        this.#warn(set, { account, lastEpoch: set.noticedEpoch ?? exhausted, currentEpoch: epoch });
       }
       records.setAccount(token, user, account, epoch);
     }
@@ -56,9 +62,14 @@ export class OwnerWatch {
   }
 
   /** Last epoch of a set whose balance was used up. */
-  async #exhaustedAt({ terms, generation }: SetRecord, account: AccruedAccount): Promise<number | undefined> {
+  async #exhaustedAt(
+    { terms, generation, noticedEpoch }: SetRecord,
+    account: AccruedAccount,
+    at: number,
+  ): Promise<number | undefined> {
+    if (noticedEpoch !== undefined) return undefined;
     if (generation === undefined || generation >= account.generation) return undefined;
-    const written = await readEndEpoch(this.#options.chain, terms.token, terms.user, generation);
+    const written = await readEndEpoch(this.#options.chain, terms.token, terms.user, generation, at);
     const end = written ?? account.endEpoch;
     return end === undefined ? undefined : end - 1;
   }

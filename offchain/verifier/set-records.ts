@@ -31,8 +31,12 @@ export interface SetRecord {
   /** Live ranges of the last level, packed. */
   readonly ranges: Uint8Array;
   readonly firstEpoch: number;
-  /** Undefined while no end is known. */
+  /** Undefined while no end is known: the one of the schedule, or else that of the balance. */
   readonly lastEpoch: number | undefined;
+  /** Of the schedule. */
+  readonly noticedEpoch: number | undefined;
+  /** The last epoch that the balance pays for, as it was last read. */
+  readonly exhaustedEpoch: number | undefined;
   readonly dispute: DisputeRecord | undefined;
   /** Of the user's balance at the opening; undefined until it was read. */
   readonly generation: number | undefined;
@@ -120,6 +124,8 @@ function setOf(row: Row): SetRecord {
     ranges: fromHex(String(row.ranges)),
     firstEpoch: Number(row.first_epoch),
     lastEpoch: optionalNumber(row.last_epoch) ?? optionalNumber(row.end_epoch),
+    noticedEpoch: optionalNumber(row.last_epoch),
+    exhaustedEpoch: optionalNumber(row.end_epoch),
     dispute: row.dispute === null ? undefined : fromText<DisputeRecord>(String(row.dispute)),
     generation: optionalNumber(row.generation),
     warning: optionalText(row.warning) as Warning | undefined,
@@ -583,8 +589,9 @@ export class SetRecords {
     return this.#walk("d.status = 'running' AND d.token = ? AND d.user = ?", token, user);
   }
 
-  setEnd(id: string, lastEpoch: number): void {
-    this.#database.prepare("UPDATE data_sets SET end_epoch = ? WHERE id = ?").run(lastEpoch, id);
+  /** @param lastEpoch that the balance pays for; undefined while it goes on */
+  setEnd(id: string, lastEpoch: number | undefined): void {
+    this.#database.prepare("UPDATE data_sets SET end_epoch = ? WHERE id = ?").run(lastEpoch ?? null, id);
   }
 
   setWarning(id: string, warning: Warning | undefined): void {

@@ -57,6 +57,8 @@ export class Transactions {
   readonly #resting = new Map<string, number>();
   readonly #inFlight = new Map<string, Promise<void>>();
   readonly #price: () => Promise<bigint>;
+  /** Why errands were left, by kind: of each, the operator is told once. */
+  readonly #toldCauses = new Set<string>();
 
   constructor(options: TransactionsOptions) {
     this.#options = options;
@@ -86,7 +88,7 @@ export class Transactions {
    * @throws TallystickError when the chain does not answer
    */
   async start(errand: Errand, head: number): Promise<void> {
-    const { chain, sender, logger } = this.#options;
+    const { chain, sender } = this.#options;
     const { kind, dataSet, epoch, call, worth, minimumProfit } = errand;
     const key = keyOf(errand);
     const price = await this.#price();
@@ -99,7 +101,8 @@ export class Transactions {
       gas = await readChain(`estimating ${call.description}`, () => estimateGas(chain, call, sender.address));
     } catch (error) {
       if (!(error instanceof ChainRevertedError)) throw error;
-      logger.debug({ kind, dataSet, epoch, revert: error.revert.name }, "not sent: the contract refuses");
+      const facts = { kind, dataSet, epoch, revert: error.revert.name };
+      this.#tellOnce(`${kind} ${error.revert.name}`, facts, "not sent: the contract refuses");
       return;
     }
     const limit = affordableFee(worth, minimumProfit, gas);
@@ -117,10 +120,21 @@ export class Transactions {
   }
 
   #leave({ kind, dataSet, epoch, worth }: Errand, gas: bigint, price: bigint): void {
-    const { metrics, logger } = this.#options;
+    const { metrics } = this.#options;
     metrics.unprofitable.inc({ kind });
     const amounts = { worth: String(worth), gas: String(gas), feePerGas: String(price) };
-    logger.debug({ kind, dataSet, epoch, ...amounts }, "not sent: it does not pay for its gas");
+    this.#tellOnce(kind, { kind, dataSet, epoch, ...amounts }, "not sent: it does not pay for its gas");
+  }
+
+  /** The first of a cause is shown, further ones to whoever looks for them: there may be one for every set and epoch. */
+  #tellOnce(cause: string, facts: object, message: string): void {
+    const { logger } = this.#options;
+    if (this.#toldCauses.has(cause)) {
+      logger.debug(facts, message);
+      return;
+    }
+    this.#toldCauses.add(cause);
+    logger.warn(facts, `${message}; further ones of this cause are logged at level debug`);
   }
 
   async #send(errand: Errand, maximumFeePerGas: bigint): Promise<void> {

@@ -75,7 +75,7 @@ export async function openProvider(
   const options = { offer: OFFER, unused: 4, expirySeconds: EXPIRY_SECONDS };
   const parts = { index, streams, locks, options, logger, now };
   // A data set gets its phase without a look at the chain.
-  const sets = new DataSetService(parts, new ProvingCapacity({} as ChainReader, index.dataSets, GRID));
+  const sets = new DataSetService(parts, new ProvingCapacity({} as ChainReader, GRID));
   const segments = new SegmentService(parts);
   const data = { store, segments: index.segments, streams };
   const workers = new VerificationWorkers();

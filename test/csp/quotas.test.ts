@@ -17,7 +17,9 @@ import {
 const LIMITS: Quotas = {
   storedBytes: 10_000,
   objects: 5,
-  preparations: 2,
+  statesPerEpoch: 9,
+  transactionsPerEpoch: 9,
+  unused: 2,
   requestsPerMinute: 60,
   freeDiskBytes: 1000,
   weiPerGib: "0",

@@ -11,7 +11,7 @@ import { TallystickError } from "../../offchain/core/errors.ts";
 import { type CspTables, PROVIDER_MIGRATIONS } from "../../offchain/csp/tables.ts";
 import { SharedBudgets } from "../../offchain/daemon/quota.ts";
 import type { RecordedChunk } from "../../offchain/store/index/chunk-index.ts";
-import type { CosignedState, NewDataSet } from "../../offchain/store/index/data-set-index.ts";
+import type { CosignedState, NewDataSet, ProvingLoad } from "../../offchain/store/index/data-set-index.ts";
 import { RECONCILIATION } from "../../offchain/store/index/leases.ts";
 import type { NewSegment } from "../../offchain/store/index/segment-index.ts";
 import { requireLife } from "../../offchain/store/index/sql/leases.ts";
@@ -235,22 +235,23 @@ describe("PostgreSQL", () => {
       expect((await index.dataSets.find(set.id))?.givenIndex).to.equal(3);
     });
 
+    const stateOf = (k: number): CosignedState => ({
+      version: 1n,
+      retirements: 0,
+      ranges: Uint8Array.of(k),
+      contentHash: `0x${"00".repeat(32)}`,
+      deadlineBlock: 10,
+      userSignature: "0x01",
+      providerSignature: "0x02",
+      transaction: undefined,
+    });
+
     it("signs a version once", async () => {
       const processes = await two();
       const set = await processes[0].index.dataSets.begin(newSet(75, 1), 5);
       if (set.outcome !== "created") throw new Error("the set is not created");
-      const state = (k: number): CosignedState => ({
-        version: 1n,
-        retirements: 0,
-        ranges: Uint8Array.of(k),
-        contentHash: `0x${"00".repeat(32)}`,
-        deadlineBlock: 10,
-        userSignature: "0x01",
-        providerSignature: "0x02",
-        transaction: undefined,
-      });
       const record = (k: number) =>
-        (processes[k % 2] ?? processes[0]).index.dataSets.recordState(set.id, state(k), {
+        (processes[k % 2] ?? processes[0]).index.dataSets.recordState(set.id, stateOf(k), {
           segments: [],
           provingMilliseconds: 1,
         });
@@ -260,6 +261,31 @@ describe("PostgreSQL", () => {
       expect(states.map(({ version, ranges }) => [version, ranges[0]])).to.deep.equal([
         [1n, outcomes.indexOf("recorded")],
       ]);
+    });
+
+    it("gives the last place of a window to one", async () => {
+      const processes = await two();
+      const of = (k: number) => (processes[k % 2] ?? processes[0]).index.dataSets;
+      const choosePhase = (loads: readonly ProvingLoad[]) => loads.length;
+      const before = (await of(0).loads()).length;
+      const begun = await Promise.all(
+        Array.from({ length: 8 }, (_, k) => of(k).begin({ ...newSet(1000 + k, 1), phase: choosePhase }, 5)),
+      );
+      const ids = begun.flatMap((each) => (each.outcome === "created" ? [each.id] : []));
+      const phases = (await of(1).loads()).filter(({ id }) => ids.includes(id)).map(({ phase }) => phase);
+      // No two of them saw the same loads.
+      expect(phases.sort((a, b) => a - b)).to.deep.equal(ids.map((_, k) => before + k));
+      const requireRoom = (loads: readonly ProvingLoad[]) => {
+        const promised = loads.filter(({ id }) => ids.includes(id)).reduce((sum, one) => sum + one.milliseconds, 0);
+        if (promised + 30 > 100) throw new TallystickError("no room", { code: "RATE_LIMITED" });
+      };
+      const outcomes = await Promise.allSettled(
+        ids.map((id, k) =>
+          of(k).recordState(id, stateOf(k), { segments: [], provingMilliseconds: 30, requireRoom }),
+        ),
+      );
+      expect(outcomes.filter(({ status }) => status === "fulfilled").length).to.equal(3);
+      for (const each of outcomes) if (each.status === "rejected") expect(each.reason.code).to.equal("RATE_LIMITED");
     });
 
     it("charges one budget", async () => {

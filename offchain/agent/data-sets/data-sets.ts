@@ -3,16 +3,14 @@
 import { ESCROW_ABI } from "../../chain/abis.ts";
 import type { ContractCall } from "../../chain/contract-call.ts";
 import {
-  approveDataSetsCall,
+  approvalCalls,
   closeDataSetCall,
   type DataSetEvent,
   dataSetsOpened,
   depositCall,
-  NATIVE_TOKEN,
   noticeCall,
   type OpenedDataSet,
   parseDataSetLog,
-  readDataSetAllowance,
   readDispute,
   readEscrowClock,
   readOpened,
@@ -259,8 +257,8 @@ export class DataSets {
       const { deployment } = chain;
       const own = context.account.address;
       const transactions: SentTransaction[] = [];
-      if (address !== NATIVE_TOKEN && (await readDataSetAllowance(chain, address, own)) < amount) {
-        transactions.push(await sendWithin(context, approveDataSetsCall(deployment, address, amount), options));
+      for (const approval of await approvalCalls(chain, address, own, amount)) {
+        transactions.push(await sendWithin(context, approval, options));
       }
       transactions.push(await sendWithin(context, depositCall(deployment, address, own, amount), options));
       return { token: address, amount, transactions, balance: await this.balance(address) };

@@ -49,27 +49,26 @@ export interface DataSetOnChain {
   readonly lastEpoch?: number;
 }
 
-/** @returns undefined when the chain has no such set */
+/** Reads all at one block. @returns undefined when the chain has no such set */
 export async function readOnChain(
   chain: ChainReader,
   { id, terms }: { readonly id: string; readonly terms: DataSetTerms },
   known?: KnownSchedule,
 ): Promise<DataSetOnChain | undefined> {
   const { token, user } = terms;
-  const [{ epochBlocks }, head, books, touched] = await Promise.all([
+  const [{ epochBlocks }, head] = await Promise.all([
     readEscrowClock(chain),
     readChain("reading the block number", () => chain.provider.getBlockNumber()),
-    readBooks(chain, id),
-    readUserAccount(chain, token, user),
   ]);
+  const [books, touched] = await Promise.all([readBooks(chain, id, head), readUserAccount(chain, token, user, head)]);
   if (books === undefined) return undefined;
-  const scheduled = await readSchedule(chain, id, known);
+  const scheduled = await readSchedule(chain, id, known, undefined, head);
   if (scheduled === undefined) return undefined;
   const epoch = epochOf(epochBlocks, head + 1);
   const account = accrue(touched, epoch);
   const { schedule, ranges, blockNumber } = scheduled;
   const common = { books, scheduled: { schedule, ranges, blockNumber }, schedule: scheduleOf(scheduled) };
-  const lastEpoch = books.noticedEnd ?? (await exhaustedAfter(chain, terms, books, touched.generation, account));
+  const lastEpoch = books.noticedEnd ?? (await exhaustedAfter(chain, terms, books, touched.generation, account, head));
   return { ...common, account, head, epoch, ...(lastEpoch === undefined ? {} : { lastEpoch }) };
 }
 
@@ -80,9 +79,10 @@ async function exhaustedAfter(
   { generation }: DataSetBooks,
   touchedGeneration: number,
   { endEpoch }: AccruedAccount,
+  head: number,
 ): Promise<number | undefined> {
   if (generation === touchedGeneration) return endEpoch === undefined ? undefined : endEpoch - 1;
-  const end = await readEndEpoch(chain, token, user, generation);
+  const end = await readEndEpoch(chain, token, user, generation, head);
   return end === undefined ? undefined : end - 1;
 }
 

@@ -1,13 +1,6 @@
 /** Tops a user's balance up before a data set costs more. */
 
-import {
-  approveDataSetsCall,
-  depositCall,
-  NATIVE_TOKEN,
-  readDataSetAllowance,
-  readEscrowClock,
-  readUserAccount,
-} from "../../chain/escrow.ts";
+import { approvalCalls, depositCall, readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
 import { readChain } from "../../chain/revert.ts";
 import { accrue } from "../../core/data-set/balance.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";
@@ -58,11 +51,12 @@ export async function depositFor(context: AgentContext, change: FeeChange): Prom
  * @throws TallystickError FUNDS, CHAIN_REVERTED, CHAIN_UNAVAILABLE
  */
 export async function deposit(context: AgentContext, token: string, amount: bigint): Promise<string[]> {
-  const { deployment } = await context.chain();
+  const chain = await context.chain();
+  const { deployment } = chain;
   const { address } = context.account;
   const transactions: string[] = [];
-  if (token !== NATIVE_TOKEN && (await readDataSetAllowance(await context.chain(), token, address)) < amount) {
-    transactions.push((await context.send(approveDataSetsCall(deployment, token, amount))).hash);
+  for (const approval of await approvalCalls(chain, token, address, amount)) {
+    transactions.push((await context.send(approval)).hash);
   }
   transactions.push((await context.send(depositCall(deployment, token, address, amount))).hash);
   return transactions;

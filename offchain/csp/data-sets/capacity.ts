@@ -1,12 +1,13 @@
 /**
  * How much proving the provider takes on. Every set has its challenge block within the epoch, its phase; the proofs of
- * the sets whose windows overlap must all be made in the time of a window. A set reserves the time of its proof before
- * a state of it is signed, so that no window is promised to more sets than it has time for.
+ * the sets whose windows overlap must all be made in the time of a window. A set reserves the time of its proof in the
+ * transaction that records its state, which no other one overlaps, so that no window is promised to more sets than it
+ * has time for, whichever process is asked.
  */
 import type { ChainReader } from "../../chain/deployment.ts";
 import { readChain } from "../../chain/revert.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
-import type { DataSetIndex } from "../../store/index/data-set-index.ts";
+import type { ProvingLoad } from "../../store/index/data-set-index.ts";
 
 /**
  * Measured by scripts/bench/audit-speed.ts on one core of an AMD EPYC (docs/audit.md): W takes 0.18 ms for an index up
@@ -69,17 +70,18 @@ function requireWindowsFit({ epochBlocks, windowBlocks, graceBlocks, memoryBlock
   }
 }
 
+/** Throws when a window has no room for one more proof; see `StateContext.requireRoom`. */
+export type RequireRoom = (loads: readonly ProvingLoad[]) => void;
+
 export class ProvingCapacity {
   readonly #chain: ChainReader;
-  readonly #rows: Pick<DataSetIndex, "loads">;
   readonly #grid: PhaseGrid;
   #blockSeconds: { readonly value: number; readonly until: number } | undefined;
 
   /** @throws InvalidInputError when an epoch, or the memory of the source, has no room for the windows */
-  constructor(chain: ChainReader, rows: Pick<DataSetIndex, "loads">, grid: PhaseGrid) {
+  constructor(chain: ChainReader, grid: PhaseGrid) {
     requireWindowsFit(grid);
     this.#chain = chain;
-    this.#rows = rows;
     this.#grid = grid;
   }
 
@@ -89,7 +91,7 @@ export class ProvingCapacity {
    */
   async requireTimely(): Promise<void> {
     const { windowBlocks, graceBlocks, delaySeconds } = this.#grid;
-    const seconds = (windowBlocks + graceBlocks) * (await this.#secondsOfBlock());
+    const seconds = (windowBlocks + graceBlocks) * (await this.blockSeconds());
     if (delaySeconds === 0 || delaySeconds < seconds) return;
     throw new InvalidInputError("the windows of a proof are over before the randomness of its challenge is known", {
       party: "this daemon",
@@ -101,10 +103,9 @@ export class ProvingCapacity {
   }
 
   /** A phase for a new set: of those that the fewest sets have, the one whose windows have the least to do. */
-  async assignPhase(): Promise<number> {
+  choosePhase(loads: readonly ProvingLoad[]): number {
     const { epochBlocks, gridBlocks, windowBlocks, graceBlocks } = this.#grid;
     const last = epochBlocks - 1 - windowBlocks - graceBlocks;
-    const loads = await this.#rows.loads();
     const sets = new Map<number, number>();
     for (const { phase } of loads) sets.set(phase, (sets.get(phase) ?? 0) + 1);
     const promised = this.#promised(loads);
@@ -118,30 +119,31 @@ export class ProvingCapacity {
   }
 
   /**
-   * Refuses a state whose proofs would need more time than its window has left.
+   * A check that refuses a state whose proofs would need more time than its window has left.
    * @param id of the set, whose present reservation does not count
-   * @throws TallystickError RATE_LIMITED
+   * @returns a check that throws TallystickError RATE_LIMITED
    */
-  async requireRoom(id: number, phase: number, milliseconds: number): Promise<void> {
-    const loads = (await this.#rows.loads()).filter((load) => load.id !== id);
-    const promised = this.#promised(loads)(phase);
+  async roomFor(id: number, phase: number, milliseconds: number): Promise<RequireRoom> {
     const { windowBlocks, delaySeconds } = this.#grid;
-    const windowSeconds = windowBlocks * (await this.#secondsOfBlock()) - delaySeconds;
+    const windowSeconds = windowBlocks * (await this.blockSeconds()) - delaySeconds;
     const room = Math.max(0, windowSeconds) * 1000 * USABLE_PART;
-    if (promised + milliseconds <= room) return;
-    throw new TallystickError("the provider could not prove so much in the window of this data set", {
-      code: "RATE_LIMITED",
-      party: "provider",
-      check: "proving time in a window",
-      expected: `at most ${Math.max(0, Math.floor(room - promised))} ms more`,
-      received: `${milliseconds} ms`,
-      hint: "use another provider for what is new, or begin a data set, which gets another window",
-      retryable: false,
-    });
+    return (loads) => {
+      const promised = this.#promised(loads.filter((load) => load.id !== id))(phase);
+      if (promised + milliseconds <= room) return;
+      throw new TallystickError("the provider could not prove so much in the window of this data set", {
+        code: "RATE_LIMITED",
+        party: "provider",
+        check: "proving time in a window",
+        expected: `at most ${Math.max(0, Math.floor(room - promised))} ms more`,
+        received: `${milliseconds} ms`,
+        hint: "use another provider for what is new, or begin a data set, which gets another window",
+        retryable: false,
+      });
+    };
   }
 
   /** Time of the proofs whose windows overlap the one of a phase, by the phase. */
-  #promised(loads: readonly { readonly phase: number; readonly milliseconds: number }[]): (phase: number) => number {
+  #promised(loads: readonly ProvingLoad[]): (phase: number) => number {
     const { epochBlocks, windowBlocks } = this.#grid;
     const reach = Math.min(windowBlocks - 1, Math.floor((epochBlocks - 1) / 2));
     // Windows at the end of an epoch and at the beginning of the next one are neighbours: three epochs are summed up.
@@ -156,7 +158,8 @@ export class ProvingCapacity {
     };
   }
 
-  async #secondsOfBlock(): Promise<number> {
+  /** Average time of a block, measured now and then. */
+  async blockSeconds(): Promise<number> {
     const now = performance.now();
     if (this.#blockSeconds !== undefined && this.#blockSeconds.until > now) return this.#blockSeconds.value;
     const head = await readChain("asking for the head", () => this.#chain.provider.getBlockNumber());

@@ -15,12 +15,14 @@ import {
   scanDataSets,
   scheduleOf,
 } from "../../chain/escrow.ts";
+import { readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { accrue } from "../../core/data-set/balance.ts";
 import { decodeLiveRanges, joinRanges } from "../../core/data-set/ranges.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
+import type { Logger } from "../../daemon/logger.ts";
 import type { AgreedSet, DataSetIndex, DataSetRow, StoredSchedule } from "../../store/index/data-set-index.ts";
 
 /** Blocks that may be replaced: the last two Ethereum epochs, and a margin. */
@@ -41,43 +43,71 @@ export interface Standing {
 export interface ChainViewParts {
   readonly chain: ChainReader;
   readonly rows: DataSetIndex;
+  readonly logger: Logger;
   readonly failures: FailureLog;
+}
+
+/** A block that the chain had when it was looked at. */
+interface SeenBlock {
+  readonly blockNumber: number;
+  readonly blockHash: string;
 }
 
 export class ChainView {
   readonly #parts: ChainViewParts;
   /** Block up to which events were looked at; undefined before the first round, which looks at all sets. */
-  #cursor: number | undefined;
+  #cursor: SeenBlock | undefined;
+  /** Sets that could not be looked at, which the next round does. */
+  readonly #failed = new Set<number>();
   readonly #changed = new Set<number>();
 
   constructor(parts: ChainViewParts) {
     this.#parts = parts;
   }
 
-  /** Brings rows up to date with the events since the last round. */
+  /**
+   * Brings rows up to date with the events since the last round. A set whose opening was replaced has no event, so when
+   * blocks were replaced, all sets are looked at whose newest schedule was in one that may be.
+   */
   async round(headBlock: number): Promise<void> {
     const { chain, rows, failures } = this.#parts;
     const cursor = this.#cursor;
-    if (cursor === headBlock) return;
+    const blockHash = await this.#hashOf(headBlock);
+    if (blockHash === undefined || (cursor?.blockHash === blockHash && this.#failed.size === 0)) return;
     const own = await rows.inState("opening", "running");
     const named = new Set<string>();
+    let replacedFrom = Number.POSITIVE_INFINITY;
     if (cursor !== undefined && own.length > 0) {
-      const from = Math.max(chain.deployment.deployedAtBlock, Math.min(cursor, headBlock) - REORGANISED_BLOCKS);
+      const first = Math.min(cursor.blockNumber, headBlock) - REORGANISED_BLOCKS;
+      if ((await this.#hashOf(cursor.blockNumber)) !== cursor.blockHash) replacedFrom = first;
+      const from = Math.max(chain.deployment.deployedAtBlock, first);
       for await (const event of scanDataSets(chain, from, headBlock)) if ("id" in event) named.add(event.id);
     }
     for (const row of own) {
-      const { agreed } = row;
-      if (agreed === undefined || (cursor !== undefined && !named.has(agreed.id))) continue;
+      const { agreed, scheduled } = row;
+      if (agreed === undefined) continue;
+      const mayBeGone = scheduled !== undefined && scheduled.blockNumber >= replacedFrom;
+      if (cursor !== undefined && !named.has(agreed.id) && !mayBeGone && !this.#failed.has(row.id)) continue;
       const part = `data set ${agreed.id}`;
       try {
         await this.refresh(row);
         this.#changed.add(row.id);
+        this.#failed.delete(row.id);
         failures.succeeded(part);
       } catch (error) {
+        this.#failed.add(row.id);
         failures.failed(part, error);
       }
     }
-    this.#cursor = headBlock;
+    for (const id of this.#failed) if (!own.some((row) => row.id === id)) this.#failed.delete(id);
+    this.#cursor = { blockNumber: headBlock, blockHash };
+  }
+
+  /** @returns undefined when the endpoint does not have the block */
+  async #hashOf(blockNumber: number): Promise<string | undefined> {
+    const { provider } = this.#parts.chain;
+    const block = await readChain(`reading block ${blockNumber}`, () => provider.getBlock(blockNumber));
+    return block?.hash ?? undefined;
   }
 
   /** Whether events of the set were seen since this was asked. */
@@ -86,7 +116,8 @@ export class ChainView {
   }
 
   /**
-   * Stores the newest schedule of a set, and the ranges of all its levels, when the chain has another one.
+   * Stores the newest schedule of a set, and the ranges of all its levels, when the chain has another one. Forgets the
+   * one that is known when the chain has no such set any more, because the block of its opening was replaced.
    * @returns the row as it is now
    * @throws TallystickError CHAIN_UNAVAILABLE (retryable) while the endpoint's logs do not have what its state names
    */
@@ -95,10 +126,21 @@ export class ChainView {
     const { agreed, scheduled } = row;
     if (agreed === undefined) return row;
     const found = await this.#findSchedule(agreed, scheduled);
-    if (found === undefined || found === scheduled) return row;
-    const { schedule, ranges, blockNumber } = found;
-    await this.store(row, { schedule, ranges, blockNumber });
+    if (found === undefined) return scheduled === undefined ? row : await this.#gone(row, scheduled);
+    if (found === scheduled) return row;
+    await this.store(row, found);
     if ("transactionHash" in found) await this.#noteMined(row, scheduleOf(found).version, found);
+    return (await rows.find(row.id)) ?? row;
+  }
+
+  /** An endpoint that lags does not have the set either, but it does not have another block in place of its own. */
+  async #gone(row: DataSetRow, { blockNumber, blockHash }: StoredSchedule): Promise<DataSetRow> {
+    const { rows, logger } = this.#parts;
+    const hash = await this.#hashOf(blockNumber);
+    if (hash === undefined || hash === blockHash) return row;
+    if (await rows.forgetSchedule(row.id, blockHash)) {
+      logger.warn({ dataSet: row.agreed?.id, blockNumber, blockHash }, "the opening of a data set was replaced");
+    }
     return (await rows.find(row.id)) ?? row;
   }
 
@@ -113,7 +155,7 @@ export class ChainView {
     } catch (error) {
       const isNotFound = error instanceof TallystickError && error.check === "DataSetScheduled event";
       if (known === undefined || !isNotFound) throw error;
-      return await readSchedule(chain, id, undefined, fromBlock);
+      return await readSchedule<StoredSchedule>(chain, id, undefined, fromBlock);
     }
   }
 
@@ -130,10 +172,7 @@ export class ChainView {
   }
 
   /** Stores a schedule that an event has, with the ranges of all its levels. */
-  async store(
-    row: DataSetRow,
-    found: { readonly schedule: Uint8Array; readonly ranges: Uint8Array; readonly blockNumber: number },
-  ): Promise<void> {
+  async store(row: DataSetRow, found: StoredSchedule): Promise<void> {
     const { rows } = this.#parts;
     const known = new Map(await rows.rangesOf(row.id));
     const candidates = new Map(known);

@@ -1,13 +1,7 @@
 /** The provider's pool of collateral: what a state needs more is deposited before it is signed, up to a cap. */
 
 import type { ChainReader } from "../../chain/deployment.ts";
-import {
-  approveDataSetsCall,
-  depositCollateralCall,
-  NATIVE_TOKEN,
-  readDataSetAllowance,
-  readPool,
-} from "../../chain/escrow.ts";
+import { approvalCalls, depositCollateralCall, readPool } from "../../chain/escrow.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";
@@ -70,9 +64,7 @@ export class Collateral {
         });
       }
       const { deployment } = chain;
-      if (token !== NATIVE_TOKEN && (await readDataSetAllowance(chain, token, sender.address)) < missing) {
-        await sender.send(approveDataSetsCall(deployment, token, missing));
-      }
+      for (const approval of await approvalCalls(chain, token, sender.address, missing)) await sender.send(approval);
       const { hash } = await sender.send(depositCollateralCall(deployment, token, sender.address, missing));
       logger.info({ currency: token, amount: String(missing), transactionHash: hash }, "collateral deposited");
     });

@@ -1,7 +1,7 @@
 /**
  * Data sets before and beside their states: a device names one by a salt, sends its public audit key and the powers,
  * and adds segments (`segments.ts`). Everything is keyed by what the device drew, so either side may continue after an
- * interruption. A set of which no state was signed expires.
+ * interruption. A set expires of which no signed state can reach the chain.
  */
 
 import { scheduleOf } from "../../chain/escrow.ts";
@@ -11,7 +11,7 @@ import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { BeginDataSetRequest, DataSetOffer, DataSetStatus } from "../../core/wire/data-sets.ts";
 import type { Logger } from "../../daemon/logger.ts";
-import type { DataSetIndex, DataSetRow } from "../../store/index/data-set-index.ts";
+import type { DataSetIndex, DataSetRow, ProvingLoad } from "../../store/index/data-set-index.ts";
 import type { DataSetStreams } from "../../store/index/data-set-streams.ts";
 import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import type { ProvingCapacity } from "./capacity.ts";
@@ -19,7 +19,7 @@ import type { Locks } from "./locks.ts";
 
 export interface DataSetOptions {
   readonly offer: DataSetOffer;
-  /** Most data sets of one account that are not opened, and most segments that no state includes. */
+  /** Most data sets of one account that are not on chain, and most segments that no state includes. */
   readonly unused: number;
   /** Seconds after the last request until what is unused expires. */
   readonly expirySeconds: number;
@@ -55,7 +55,7 @@ export class DataSetService {
    * Begins a data set, or returns the one with this salt.
    * @throws InvalidInputError for a slice size that is not offered, InvalidPointError for an audit key that is not
    *   three points of the subgroup other than the identity, TallystickError CONFLICT when the salt was used for another
-   *   key or slice size, RATE_LIMITED for too many that are not opened
+   *   key or slice size, RATE_LIMITED for too many that are not on chain
    */
   async begin(account: string, saltHex: string, request: BeginDataSetRequest): Promise<DataSetRow> {
     const { offer, unused } = this.#parts.options;
@@ -75,10 +75,10 @@ export class DataSetService {
       });
     }
     decodeAuditKey(key);
-    const phase = await this.#capacity.assignPhase();
+    const phase = (loads: readonly ProvingLoad[]): number => this.#capacity.choosePhase(loads);
     const set = { account, salt, key, auditKeyHash: keyHash, sliceElements, phase, touchedAt: this.#parts.now() };
     const { outcome } = await this.rows.begin(set, unused);
-    if (outcome === "too-many") throw tooMany("data sets that are not opened", this.#parts.options);
+    if (outcome === "too-many") throw tooMany("data sets that are not on chain", this.#parts.options);
     const begun = await this.#findAgain(account, salt, keyHash, sliceElements);
     // Only what is being removed is unknown and exists.
     if (begun === undefined) throw stillRemoved("data set", "salt");
@@ -171,9 +171,7 @@ export class DataSetService {
       provenEpochs: proven,
       failedEpochs: notProven,
       ...(last === undefined ? {} : { lastProof: { ...last, gasUsed: String(last.gasUsed) } }),
-      ...(row.state === "preparing" && row.signedVersion === 0n
-        ? { expiresAt: row.touchedAt + options.expirySeconds }
-        : {}),
+      ...(row.state === "preparing" ? { expiresAt: row.touchedAt + options.expirySeconds } : {}),
     };
   }
 

@@ -1,7 +1,8 @@
 /**
  * States of data sets. A state that the user signed is held against everything that the provider commits to by signing
  * it too; then it is signed, made durable, sent, and answered. A state that is durable and not on chain is sent again
- * until it is mined, superseded or expired, also after a crash. No version is ever signed twice.
+ * until it is mined, superseded or expired, also after a crash; but no more states are sent in an epoch than
+ * `state-rate.ts` says. No version is ever signed twice.
  */
 import type { Wallet } from "ethers";
 import type { ContractCall } from "../../chain/contract-call.ts";
@@ -33,13 +34,14 @@ import { dataSetUpdateTypedData } from "../../core/identity/typed-messages.ts";
 import type { OpenDataSetRequest, UpdateAnswer, UpdateRequest } from "../../core/wire/data-sets.ts";
 import { checksumAddress, type SignatureCheck } from "../../daemon/account-signature.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
-import type { AgreedSet, CosignedState, DataSetRow } from "../../store/index/data-set-index.ts";
+import type { AgreedSet, CosignedState, DataSetRow, StoredSchedule } from "../../store/index/data-set-index.ts";
 import type { Segment } from "../../store/index/segment-index.ts";
 import { ObjectLostError } from "../chunks/object-lost.ts";
 import { type ProvingCapacity, provingMilliseconds } from "./capacity.ts";
 import { type ChainView, packedHash, REORGANISED_BLOCKS } from "./chain-view.ts";
 import type { Collateral } from "./collateral.ts";
 import { type DataSetParts, type DataSetService, requireNotEnded } from "./data-sets.ts";
+import { epochPlaceOf, requireSendable, type StateLimits, sendingLimit, tooManyStates } from "./state-rate.ts";
 
 /** How long a request waits for another one about the same set, and for its transaction to be mined. */
 const LOCK_SECONDS = 25;
@@ -47,6 +49,8 @@ const LOCK_SECONDS = 25;
 const LEAST_DEADLINE_BLOCKS = 10;
 const MOST_DEADLINE_EPOCHS = 8;
 const VERSION_LIMIT = 1n << 64n;
+/** How often collateral is deposited for a state, of which others may take it. */
+const DEPOSIT_ATTEMPTS = 5;
 /** Until a state that could not be sent is sent again. */
 const RETRY_SECONDS = 15;
 
@@ -61,6 +65,7 @@ export interface UpdateParts extends DataSetParts {
   readonly capacity: ProvingCapacity;
   readonly collateral: Collateral;
   readonly failures: FailureLog;
+  readonly limits: StateLimits;
   /** How long an answer waits for the transaction. */
   readonly minedSeconds: number;
 }
@@ -104,6 +109,8 @@ export class UpdateService {
   readonly #underWay = new Map<string, Promise<UpdateAnswer>>();
   /** When states of a set may be sent again, in milliseconds. */
   readonly #notBefore = new Map<number, number>();
+  /** Epoch in which what is reserved for a set was last looked at. */
+  readonly #reservedIn = new Map<number, number>();
   readonly #stop = new AbortController();
 
   constructor(parts: UpdateParts) {
@@ -122,7 +129,8 @@ export class UpdateService {
    * Signs, records and sends the next state.
    * @throws InvalidInputError for ranges that do not follow, another content hash, a deadline out of bounds, a fee
    *   above the cap; InvalidSignatureError; TallystickError NOT_FOUND, CONFLICT (version, retirements, segments that
-   *   are not verified, a set that ends, the user's balance), RATE_LIMITED (capacity, collateral), OBJECT_LOST,
+   *   are not verified, a set that ends, the user's balance), RATE_LIMITED (capacity, collateral, states in an
+   *   epoch), OBJECT_LOST,
    *   CHAIN_REVERTED, CHAIN_UNAVAILABLE
    */
   async update(account: string, saltHex: string, request: UpdateRequest): Promise<UpdateAnswer> {
@@ -147,7 +155,10 @@ export class UpdateService {
     return answering;
   }
 
-  /** Answers once the state is mined, or, later than that, without its transaction. The lock is kept until the end. */
+  /**
+   * Answers once the state is mined, or without its transaction: later than that, or when it waits for the end of the
+   * epoch. The lock is kept until the end.
+   */
   #perform(
     id: number,
     request: UpdateRequest,
@@ -177,7 +188,7 @@ export class UpdateService {
     request: UpdateRequest,
     opened: { readonly terms: DataSetTerms; readonly audit: DataSetAuditTerms } | undefined,
   ): Promise<Recorded> {
-    const { chain, sender, signer, sets, view, index, capacity, collateral, checkSignature } = this.#parts;
+    const { chain, signer, sets, view, index, capacity, collateral, checkSignature, limits } = this.#parts;
     const found = await sets.rows.find(id);
     if (found === undefined) throw gone();
     requireNotEnded(found);
@@ -185,7 +196,8 @@ export class UpdateService {
     const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
     const { epochBlocks } = await readEscrowClock(chain);
     // The state is mined in a later block.
-    const epoch = epochOf(epochBlocks, head + 1);
+    const place = epochPlaceOf(epochBlocks, head + 1);
+    const { epoch } = place;
     const agreed = opened === undefined ? requireOpened(row) : this.#agree(row, opened, head);
     const version = BigInt(request.version);
     const packed = fromHex(request.ranges);
@@ -194,11 +206,13 @@ export class UpdateService {
       return { row, id: agreed.id, state: known };
     }
     if (opened !== undefined && row.scheduled !== undefined) throw isOpen(agreed.id);
-    const before = beforeOf(row);
+    const before = beforeOf(row.scheduled);
     const ranges = decodeLiveRanges(packed);
     const proposal = { row, agreed, before, request, version, packed, ranges, epoch };
     this.#requireVersion(proposal);
     requireDeadline(request.deadlineBlock, head, epochBlocks);
+    const sent = await index.dataSets.sendings(id, epoch);
+    requireSendable(limits, place, sent, request.deadlineBlock, LEAST_DEADLINE_BLOCKS);
     await this.#requireRunning(proposal);
     await this.#requireFollowing(proposal);
     const segments = await this.#requireContent(proposal);
@@ -215,19 +229,28 @@ export class UpdateService {
       deadlineBlock: BigInt(request.deadlineBlock),
     });
     await checkSignature(agreed.terms.user, typed, request.userSignature);
-    const { sliceElements, sampleCount } = agreed.audit;
-    const milliseconds = provingMilliseconds({ sliceElements, sampleCount, sliceCount, highestIndex });
-    await capacity.requireRoom(id, row.phase, milliseconds);
+    const milliseconds = Math.max(
+      provingMilliseconds({ ...agreed.audit, sliceCount, highestIndex }),
+      // What was promised before may still be asked for.
+      reservedMilliseconds(row, await index.dataSets.statesOf(id), epoch),
+    );
+    const requireRoom = await capacity.roomFor(id, row.phase, milliseconds);
+    // Before anything is paid for; it is reserved where the state is recorded.
+    requireRoom(await index.dataSets.loads());
     await collateral.cover(agreed.terms.token, await this.#collateralOf(proposal, fee));
-    await this.#simulate(this.#callOf(row, agreed, stateOf(proposal)), sender.address);
+    await this.#simulate(this.#callOf(row, agreed, stateOf(proposal)), agreed.terms.token);
     const providerSignature = await signer.signTypedData(typed.domain, typed.types, { ...typed.message });
     const state = { ...stateOf(proposal), providerSignature };
     const context = {
       segments: segments.map((segment) => segment.id),
       provingMilliseconds: milliseconds,
+      requireRoom,
+      rate: { epoch, limit: limits.statesPerEpoch },
       ...(opened === undefined ? {} : { agreed }),
     };
-    if ((await index.dataSets.recordState(id, state, context)) === "stale") throw staleVersion(version, undefined);
+    const outcome = await index.dataSets.recordState(id, state, context);
+    if (outcome === "stale") throw staleVersion(version, undefined);
+    if (outcome === "too-many") throw tooManyStates(limits, place, await capacity.blockSeconds());
     return { row, id: agreed.id, state };
   }
 
@@ -412,13 +435,22 @@ export class UpdateService {
     return fee > highest ? locked(fee) - locked(highest) : 0n;
   }
 
-  async #simulate(call: ContractCall, from: string): Promise<void> {
-    try {
-      await simulateCall(this.#parts.chain, call, from);
-    } catch (error) {
-      if (!(error instanceof ChainRevertedError) || error.revert.name !== "BalanceTooLow") throw error;
-      const { token, required, available } = error.revert.args;
-      throw balanceTooLow(String(token), BigInt(String(required)), BigInt(String(available)));
+  /** Simulates a state. States that were signed at the same time may lock what was deposited for this one. */
+  async #simulate(call: ContractCall, token: string): Promise<void> {
+    const { chain, sender, collateral } = this.#parts;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await simulateCall(chain, call, sender.address);
+        return;
+      } catch (error) {
+        if (!(error instanceof ChainRevertedError)) throw error;
+        const { name, args } = error.revert;
+        if (name === "BalanceTooLow")
+          throw balanceTooLow(String(args.token), BigInt(String(args.required)), BigInt(String(args.available)));
+        if (name !== "CollateralTooLow") throw error;
+        if (attempt === DEPOSIT_ATTEMPTS) throw collateralTaken(error);
+        await collateral.raiseTo(token, BigInt(String(args.locked)));
+      }
     }
   }
 
@@ -430,17 +462,28 @@ export class UpdateService {
     return updateDataSetCall(deployment, { terms, ...scheduled }, signed);
   }
 
-  async #send({ row, state }: Recorded): Promise<{ hash: string; blockNumber: number }> {
-    const { sender, index, view, collateral, logger } = this.#parts;
+  /** @returns undefined when the state waits for the end of the epoch */
+  async #send({ row, state }: Recorded): Promise<{ hash: string; blockNumber: number } | undefined> {
+    const { chain, sender, index, view, collateral, limits, logger } = this.#parts;
     // It may have been opened by this very state, or another one been mined, since the row was read.
     const current = await view.refresh((await index.dataSets.find(row.id)) ?? row);
     const { agreed } = current;
     if (agreed === undefined) throw gone();
     const call = this.#callOf(current, agreed, state);
-    const receipt = await sender.send(call, this.#stop.signal).catch(async (error: unknown) => {
+    const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
+    const place = epochPlaceOf((await readEscrowClock(chain)).epochBlocks, head + 1);
+    const sending = { epoch: place.epoch, limit: sendingLimit(limits, place), version: state.version };
+    if (!(await index.dataSets.takeSending(row.id, sending))) return undefined;
+    const send = () =>
+      sender.send(call, this.#stop.signal).catch(async (error: unknown) => {
+        const hasCost = error instanceof ChainRevertedError && error.details?.transactionHash !== undefined;
+        if (hasCost) await index.dataSets.countSendingAgain(row.id);
+        throw error;
+      });
+    const receipt = await send().catch(async (error: unknown) => {
       if (!(error instanceof ChainRevertedError) || error.revert.name !== "CollateralTooLow") throw error;
       await collateral.raiseTo(agreed.terms.token, BigInt(String(error.revert.args.locked)));
-      return await sender.send(call, this.#stop.signal);
+      return await send();
     });
     const mined = { hash: receipt.hash, blockNumber: receipt.blockNumber };
     await index.dataSets.setMined(row.id, state.version, mined);
@@ -454,13 +497,15 @@ export class UpdateService {
 
   /** Sends states again that are signed and not on chain, and forgets those that cannot reach it any more. */
   async resend(headBlock: number): Promise<void> {
-    const { index, locks, failures } = this.#parts;
-    for (const { id } of await index.dataSets.inState("opening", "running")) {
+    const { chain, index, locks, failures } = this.#parts;
+    const { epochBlocks } = await readEscrowClock(chain);
+    for (const known of await index.dataSets.inState("opening", "running")) {
+      const { id } = known;
       if (this.#stop.signal.aborted) return;
       if (locks.isBusy(stateLock(id))) continue;
       if (performance.now() < (this.#notBefore.get(id) ?? 0)) continue;
       try {
-        await this.#settleStates(id, headBlock);
+        await this.#settleStates(known, epochOf(epochBlocks, headBlock), headBlock);
         this.#notBefore.delete(id);
         failures.succeeded(statesOf(id));
       } catch (error) {
@@ -470,14 +515,15 @@ export class UpdateService {
     }
   }
 
-  async #settleStates(id: number, headBlock: number): Promise<void> {
+  async #settleStates({ id, state }: DataSetRow, epoch: number, headBlock: number): Promise<void> {
     const { index, view, locks } = this.#parts;
-    if ((await index.dataSets.statesOf(id)).length === 0) return;
+    const isLookedAt = state === "running" && this.#reservedIn.get(id) === epoch;
+    if (isLookedAt && (await index.dataSets.statesOf(id)).length === 0) return;
     await locks.exclusively(stateLock(id), 0, async () => {
       const found = await index.dataSets.find(id);
       if (found === undefined) return;
       const row = await view.refresh(found);
-      const { schedule } = beforeOf(row);
+      const { schedule } = beforeOf(row.scheduled);
       const states = await index.dataSets.statesOf(id);
       const isDeep = (block: number | undefined) => block !== undefined && block + REORGANISED_BLOCKS < headBlock;
       const finalVersion = isDeep(row.scheduled?.blockNumber)
@@ -490,6 +536,7 @@ export class UpdateService {
         return isDeep(state.deadlineBlock) && (!isOnChain(state) || isDeep(row.scheduled?.blockNumber));
       };
       await this.#forget(row, states, isOver);
+      if (row.state === "running") await this.#lowerReservation(row, epoch);
       const next = states.findLast((state) => !isOnChain(state) && state.deadlineBlock > headBlock);
       if (next !== undefined && row.agreed !== undefined) await this.#send({ row, id: row.agreed.id, state: next });
     });
@@ -500,11 +547,13 @@ export class UpdateService {
     states: readonly CosignedState[],
     isOver: (state: CosignedState) => boolean,
   ): Promise<void> {
-    const { dataSets, segments } = this.#parts.index;
+    const { index, logger, now } = this.#parts;
+    const { dataSets, segments } = index;
     const over = states.filter(isOver);
-    if (over.length === 0) return;
+    const isAbandoned = row.state === "opening" && over.length === states.length;
+    if (over.length === 0 && !isAbandoned) return;
     const left = states.filter((state) => !isOver(state));
-    const { highestIndex } = beforeOf(row);
+    const { highestIndex } = beforeOf(row.scheduled);
     const lists = left.map(({ ranges }) => decodeLiveRanges(ranges));
     const included = (await segments.ofDataSet(row.id)).filter((segment) => {
       const last = segment.firstIndex + segment.sliceCount - 1;
@@ -515,8 +564,18 @@ export class UpdateService {
     await dataSets.forgetStates(
       row.id,
       over.map(({ version }) => version),
-      { included: included.map(({ id }) => id), reopen: row.scheduled === undefined && left.length === 0 },
+      { included: included.map(({ id }) => id), ...(isAbandoned ? { abandonedAt: now() } : {}) },
     );
+    if (isAbandoned) logger.info({ dataSet: row.agreed?.id }, "no signed state can open the data set any more");
+  }
+
+  /** Reserves no more than what may still be asked for. */
+  async #lowerReservation(row: DataSetRow, epoch: number): Promise<void> {
+    const { dataSets } = this.#parts.index;
+    const milliseconds = reservedMilliseconds(row, await dataSets.statesOf(row.id), epoch);
+    if (milliseconds < row.provingMilliseconds)
+      await dataSets.lowerReservation(row.id, milliseconds, row.signedVersion);
+    this.#reservedIn.set(row.id, epoch);
   }
 
   /** Stops waiting for transactions; the next start finds what became of them. */
@@ -525,7 +584,7 @@ export class UpdateService {
   }
 }
 
-function beforeOf({ scheduled }: DataSetRow): Before {
+function beforeOf(scheduled: StoredSchedule | undefined): Before {
   if (scheduled === undefined) {
     return { schedule: undefined, retirements: 0, ranges: [], highestIndex: 0, contentHash: NO_CONTENT, fee: 0n };
   }
@@ -533,6 +592,29 @@ function beforeOf({ scheduled }: DataSetRow): Before {
   const { highestIndex, fee }: Level = lastLevel(schedule);
   const ranges = decodeLiveRanges(scheduled.ranges);
   return { schedule, retirements: schedule.retirements, ranges, highestIndex, contentHash: schedule.contentHash, fee };
+}
+
+/** Time of the most expensive proof that may be asked for: of the levels that are not over, and of signed states. */
+function reservedMilliseconds(
+  { agreed, scheduled }: DataSetRow,
+  states: readonly CosignedState[],
+  epoch: number,
+): number {
+  if (agreed === undefined) return 0;
+  const { levels } = scheduled === undefined ? { levels: [] } : scheduleOf(scheduled);
+  const { highestIndex } = beforeOf(scheduled);
+  const kept = levels.filter((_, k) => (levels[k + 1]?.fromEpoch ?? Number.POSITIVE_INFINITY) > epoch);
+  const signed = states.map(({ ranges }) => {
+    const list = decodeLiveRanges(ranges);
+    return {
+      sliceCount: list.reduce((sum, { count }) => sum + count, 0),
+      highestIndex: Math.max(highestIndex, ...list.map(lastIndexOf)),
+    };
+  });
+  const times = [...kept, ...signed]
+    .filter(({ sliceCount }) => sliceCount > 0)
+    .map((each) => provingMilliseconds({ ...agreed.audit, ...each }));
+  return Math.max(0, ...times);
 }
 
 /** As `Schedules.paidAhead`: what is paid of later epochs beyond the last fee. */
@@ -656,6 +738,18 @@ function balanceTooLow(token: string, required: bigint, available: bigint): Tall
     received: String(available),
     hint: `deposit at least ${required - available} more`,
     details: { token, required: String(required), available: String(available) },
+  });
+}
+
+function collateralTaken(cause: ChainRevertedError): TallystickError {
+  return new TallystickError("other data sets lock collateral faster than it is deposited", {
+    code: "RATE_LIMITED",
+    party: "provider",
+    check: "collateral",
+    hint: "propose the same state again",
+    retryable: true,
+    retryAfterSeconds: 10,
+    cause,
   });
 }
 

@@ -27,7 +27,7 @@ export interface EpochSummary {
 
 /**
  * `preparing`: no state is signed that may still reach the chain. `opening`: one is, and the chain does not have the
- * set yet. `ended`: closed on chain.
+ * set yet, or not any more. `ended`: closed on chain.
  */
 export type DataSetState = "preparing" | "opening" | "running" | "ended";
 
@@ -47,8 +47,9 @@ export interface StoredSchedule {
   readonly schedule: Uint8Array;
   /** Live ranges of its last level, packed; empty when the set ends. */
   readonly ranges: Uint8Array;
-  /** Block of its event. */
+  /** Block of its event, and the hash by which one knows whether the chain still has that block. */
   readonly blockNumber: number;
+  readonly blockHash: string;
 }
 
 export interface DataSetRow {
@@ -86,8 +87,11 @@ export interface DataSetRow {
 
 export type NewDataSet = Pick<
   DataSetRow,
-  "account" | "salt" | "key" | "auditKeyHash" | "sliceElements" | "phase" | "touchedAt"
->;
+  "account" | "salt" | "key" | "auditKeyHash" | "sliceElements" | "touchedAt"
+> & {
+  /** Chosen from the loads of all sets, which do not change meanwhile. */
+  readonly phase: number | ((loads: readonly ProvingLoad[]) => number);
+};
 
 /** A state that both parties signed, and what became of it. */
 export interface CosignedState {
@@ -111,6 +115,23 @@ export interface StateContext {
   /** Segments that it names. */
   readonly segments: readonly number[];
   readonly provingMilliseconds: number;
+  /**
+   * Throws when the loads of all sets leave no room for `provingMilliseconds`. The loads do not change until the state
+   * is recorded, whichever process asks: what is reserved here cannot be promised twice.
+   */
+  readonly requireRoom?: (loads: readonly ProvingLoad[]) => void;
+  readonly rate?: StateRate;
+}
+
+/** Most states of a set in an epoch. */
+export interface StateRate {
+  readonly epoch: number;
+  readonly limit: number;
+}
+
+/** A state that is to be sent in an epoch, and how many may be. */
+export interface Sending extends StateRate {
+  readonly version: bigint;
 }
 
 export type BeginOutcome =
@@ -145,7 +166,7 @@ export interface DataSetIndex {
 
   /**
    * Adds a set in state `preparing`. Salt and limit are checked in the same transaction.
-   * @param limit most sets of one account that are not opened
+   * @param limit most sets of one account that are not on chain
    */
   begin(set: NewDataSet, limit: number): Promise<BeginOutcome>;
 
@@ -162,8 +183,8 @@ export interface DataSetIndex {
   touch(id: number, now: number): Promise<boolean>;
 
   /**
-   * Sets in state `preparing` that were last touched before a time, and sets whose removal was interrupted. A set of
-   * which a state was ever signed is none: under its salt, its versions could be signed again.
+   * Sets in state `preparing` that were last touched before a time, and sets whose removal was interrupted. No signature
+   * of such a set can reach the chain, so that its versions may be signed again under the same salt.
    */
   abandoned(before: number): Promise<number[]>;
 
@@ -179,9 +200,22 @@ export interface DataSetIndex {
   /**
    * Records a state before it is answered or sent, marks its segments as included, and moves a set that is `preparing`
    * to `opening`. All of it is one durable transaction, which admits a version only above all signed ones.
-   * @returns `stale` for a version that is not; then nothing is changed
+   * @returns `stale` for a version that is not, `too-many` for more than `rate` allows; then nothing is changed
+   * @throws what `requireRoom` throws; then nothing is changed either
    */
-  recordState(id: number, state: CosignedState, context: StateContext): Promise<"recorded" | "stale">;
+  recordState(id: number, state: CosignedState, context: StateContext): Promise<"recorded" | "stale" | "too-many">;
+
+  /**
+   * Counts that a state is about to be sent. A retry in the same epoch does not count again.
+   * @returns whether it may be sent
+   */
+  takeSending(id: number, sending: Sending): Promise<boolean>;
+
+  /** The last attempt cost gas and failed: the next one counts again. */
+  countSendingAgain(id: number): Promise<void>;
+
+  /** How many states were sent in an epoch. */
+  sendings(id: number, epoch: number): Promise<number>;
 
   /** Co-signed states that may still reach the chain, or are on it and not final, by ascending version. */
   statesOf(id: number): Promise<CosignedState[]>;
@@ -192,16 +226,28 @@ export interface DataSetIndex {
   /**
    * Forgets states that cannot reach the chain any more, or whose place on it is final.
    * @param included segments that are part of the set without them; the others may expire
-   * @param reopen the set is not on chain, and no state is left that could open it: it is `preparing` again
+   * @param abandonedAt the set is not on chain: if no state is left that could open it, it is `preparing` again, reserves
+   *   nothing, and counts as touched at this time (Unix seconds)
    */
   forgetStates(
     id: number,
     versions: readonly bigint[],
-    options: { readonly included?: readonly number[]; readonly reopen?: boolean },
+    options: { readonly included?: readonly number[]; readonly abandonedAt?: number },
   ): Promise<void>;
+
+  /** Lowers the time that is reserved for proofs. No effect when a state was recorded since `signedVersion`. */
+  lowerReservation(id: number, milliseconds: number, signedVersion: bigint): Promise<void>;
 
   /** Notes the newest schedule, and moves a set that is `opening` to `running`. */
   setSchedule(id: number, scheduled: StoredSchedule): Promise<void>;
+
+  /**
+   * Forgets the schedule, outcomes of epochs and transactions of a set that the chain does not have any more, because
+   * the block of its opening was replaced: it is `opening` again. No effect when another schedule is known meanwhile.
+   * @param blockHash of the schedule that is forgotten
+   * @returns whether it was forgotten
+   */
+  forgetSchedule(id: number, blockHash: string): Promise<boolean>;
 
   /** Lists of live ranges by their hash, as `addRanges` noted them. */
   rangesOf(id: number): Promise<ReadonlyMap<string, Uint8Array>>;

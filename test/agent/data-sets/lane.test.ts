@@ -1,13 +1,12 @@
 /** A put's way to one data set, with a real chain and a provider that checks and signs for real. */
 
-import { readFileSync } from "node:fs";
 import { expect } from "chai";
-import { Contract, ContractFactory, type InterfaceAbi, type TransactionResponse } from "ethers";
 import type { DataSetPlan, DataSetProgress } from "../../../offchain/agent/progress.ts";
-import { depositCollateralCall, readUserAccount } from "../../../offchain/chain/escrow.ts";
+import { approveDataSetsCall, depositCollateralCall, readUserAccount } from "../../../offchain/chain/escrow.ts";
 import { decodeLiveRanges } from "../../../offchain/core/data-set/ranges.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
+import { deployZooToken } from "../../helpers/zoo-token.ts";
 import { DataSetFixture, objectOf } from "./fixture.ts";
 
 const NATIVE = `0x${"00".repeat(20)}`;
@@ -200,33 +199,30 @@ describe("a put's lane to a data set", function () {
     });
   }
 
-  it("pays in a token, which it approves", async () => {
-    const { abi, bytecode } = JSON.parse(
-      readFileSync("artifacts/contracts/test/zoo/PlainToken.sol/PlainToken.json", "utf8"),
-    ) as { abi: InterfaceAbi; bytecode: string };
-    const deployed = await new ContractFactory(abi, bytecode, net.account(0)).deploy();
-    const token = await deployed.getAddress();
-    const { address } = fixture.context.account;
-    const supply = 10n ** 20n;
-    for (const to of [address, net.account(0).address]) {
-      const sent = (await deployed.getFunction("mint")(to, supply)) as TransactionResponse;
-      await sent.wait();
-    }
-    const { storageEscrow } = net.deployment.contracts;
-    const rich = new Contract(token, abi, net.account(0));
-    const approved = (await rich.getFunction("approve")(storageEscrow, supply)) as TransactionResponse;
-    await approved.wait();
-    const { to, data } = depositCollateralCall(net.deployment, token, fixture.provider.account, supply);
-    await (await net.account(0).sendTransaction({ to, data })).wait();
-    const [price] = (await fixture.provider.dataSetOffer()).prices;
-    if (price === undefined) throw new Error("no price");
-    fixture.provider.changedOffer = { prices: [price, { ...price, token }] };
-    const report = await fixture.put([objectOf(1)], { token });
-    expect(report).to.include({ token, isNew: true, runwayEpochs: 33 });
-    expect(report.transactions).to.have.length(3);
-    expect((await readUserAccount(net.chain, token, address)).available).to.equal(report.deposited);
-    expect((await fixture.put([objectOf(1)])).token).to.equal(token);
-  });
+  for (const [name, leftOver, transactions] of [
+    ["PlainToken", 0n, 3],
+    // Its allowance is set to zero first.
+    ["TetherToken", 1n, 4],
+  ] as const) {
+    it(`pays in a token, which it approves: ${name}`, async () => {
+      const token = await deployZooToken(net.account(0), name);
+      const { address } = fixture.context.account;
+      const supply = 10n ** 20n;
+      for (const to of [address, net.account(0).address]) await token.call("mint", [to, supply]);
+      await token.call("approve", [net.deployment.contracts.storageEscrow, supply]);
+      const { to, data } = depositCollateralCall(net.deployment, token.address, fixture.provider.account, supply);
+      await (await net.account(0).sendTransaction({ to, data })).wait();
+      if (leftOver > 0n) await fixture.context.send(approveDataSetsCall(net.deployment, token.address, leftOver));
+      const [price] = (await fixture.provider.dataSetOffer()).prices;
+      if (price === undefined) throw new Error("no price");
+      fixture.provider.changedOffer = { prices: [price, { ...price, token: token.address }] };
+      const report = await fixture.put([objectOf(1)], { token: token.address });
+      expect(report).to.include({ token: token.address, isNew: true, runwayEpochs: 33 });
+      expect(report.transactions).to.have.length(transactions);
+      expect((await readUserAccount(net.chain, token.address, address)).available).to.equal(report.deposited);
+      expect((await fixture.put([objectOf(1)])).token).to.equal(token.address);
+    });
+  }
 
   it("keeps the ranges that the chain has", async () => {
     const report = await put(objectOf(2));

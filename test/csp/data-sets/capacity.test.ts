@@ -25,14 +25,14 @@ const chain = {
 
 function capacity(grid = GRID): { capacity: ProvingCapacity; loads: ProvingLoad[] } {
   const loads: ProvingLoad[] = [];
-  return { capacity: new ProvingCapacity(chain, { loads: async () => loads }, grid), loads };
+  return { capacity: new ProvingCapacity(chain, grid), loads };
 }
 
 describe("proving capacity of a provider", () => {
   it("gives each set a phase of its own, as long as there is one, with all windows in the epoch", async () => {
     const { capacity: one, loads } = capacity();
     for (let id = 1; id <= 28; id++) {
-      const phase = await one.assignPhase();
+      const phase = one.choosePhase(loads);
       loads.push({ id, phase, milliseconds: 100 });
     }
     const phases = loads.map(({ phase }) => phase);
@@ -47,7 +47,7 @@ describe("proving capacity of a provider", () => {
     const { capacity: one, loads } = capacity();
     loads.push({ id: 1, phase: 0, milliseconds: 1000 }, { id: 2, phase: 95, milliseconds: 1 });
     // From 20 on the window does not overlap the first one's, up to 65 not that of the second.
-    expect(await one.assignPhase()).to.equal(20);
+    expect(one.choosePhase(loads)).to.equal(20);
   });
 
   it("is refused when an epoch, or the memory of the source, has no room for the windows", () => {
@@ -71,25 +71,28 @@ describe("proving capacity of a provider", () => {
 
   it("takes on no more than half of what is left of a window once its randomness is known", async () => {
     const { capacity: one } = capacity({ ...GRID, delaySeconds: 30 });
-    await one.requireRoom(1, 0, 5000);
-    await expectAsyncRejection(() => one.requireRoom(1, 0, 5001), "RATE_LIMITED");
-    await expectAsyncRejection(
-      () => capacity({ ...GRID, delaySeconds: 50 }).capacity.requireRoom(1, 0, 1),
-      "RATE_LIMITED",
-    );
+    (await one.roomFor(1, 0, 5000))([]);
+    const refused = async (grid: typeof GRID, milliseconds: number) => {
+      const check = await capacity(grid).capacity.roomFor(1, 0, milliseconds);
+      expectRejection(() => check([]), "RATE_LIMITED");
+    };
+    await refused({ ...GRID, delaySeconds: 30 }, 5001);
+    await refused({ ...GRID, delaySeconds: 50 }, 1);
   });
 
   it("takes on what half of a window has time for, with the windows that overlap", async () => {
     const { capacity: one, loads } = capacity();
     const room = (GRID.windowBlocks * BLOCK_SECONDS * 1000) / 2;
     loads.push({ id: 1, phase: 0, milliseconds: room - 100 }, { id: 2, phase: 90, milliseconds: 60 });
+    const requireRoom = async (id: number, phase: number, milliseconds: number) =>
+      (await one.roomFor(id, phase, milliseconds))(loads);
     // Its own reservation is replaced.
-    await one.requireRoom(1, 0, room - 60);
-    await one.requireRoom(3, 10, 100);
-    await one.requireRoom(3, 20, room);
-    await expectAsyncRejection(() => one.requireRoom(3, 10, 101), "RATE_LIMITED");
+    await requireRoom(1, 0, room - 60);
+    await requireRoom(3, 10, 100);
+    await requireRoom(3, 20, room);
+    await expectAsyncRejection(() => requireRoom(3, 10, 101), "RATE_LIMITED");
     // The window at the end of an epoch is beside the first one of the next.
-    await expectAsyncRejection(() => one.requireRoom(3, 0, 41), "RATE_LIMITED");
+    await expectAsyncRejection(() => requireRoom(3, 0, 41), "RATE_LIMITED");
   });
 
   it("expects a proof to grow with the highest index, the slices and what is drawn of them", () => {

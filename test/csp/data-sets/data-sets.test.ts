@@ -268,6 +268,118 @@ describe("data sets of a provider", function () {
     await proven(alice, 1);
   });
 
+  it("are opened again after the block of their opening was replaced, with what was signed since", async () => {
+    const [alice, bob] = [await device(1), await device(2)];
+    await alice.add(randomChunk(SLICE_BYTES));
+    await bob.add(randomChunk(SLICE_BYTES));
+    // A deep one, which is not looked at again.
+    ok(await bob.open());
+    await local.mine(140);
+    const before = await local.chain.provider.send("evm_snapshot", []);
+    ok(await alice.open());
+    await alice.add(randomChunk(SLICE_BYTES));
+    ok(await alice.update());
+    expect(await alice.status()).to.include({ state: "running", version: "2" });
+    await local.chain.provider.send("evm_revert", [before]);
+    expect(await alice.onChain()).to.equal(undefined);
+    await local.mine(5);
+    await until(
+      "the set is back",
+      async () => (await alice.onChain())?.decoded.version === 2n,
+      60,
+      () => provider.log,
+    );
+    expect(provider.log).to.contain("the opening of a data set was replaced");
+    await until("the provider knows it", async () => (await alice.status()).state === "running", 30);
+    ok(await alice.update());
+    expect(await bob.status()).to.include({ state: "running", version: "1" });
+    await toChallenge(alice);
+    await proven(alice, 1);
+  });
+
+  it("are let go of when their opening was replaced and its signature has expired", async () => {
+    const alice = await device(3);
+    const before = await local.chain.provider.send("evm_snapshot", []);
+    await alice.add(randomChunk(SLICE_BYTES));
+    ok(await alice.open());
+    await provider.end();
+    await local.chain.provider.send("evm_revert", [before]);
+    // Behind the deadline of the state, and further than blocks are replaced.
+    await local.mine(60 + 140);
+    provider.configure({ offer: OFFER, unusedExpirySeconds: 1 });
+    await provider.start();
+    await until(
+      "the set is removed",
+      () => provider.log.includes("abandoned data set removed"),
+      60,
+      () => provider.log,
+    );
+    expect(provider.log).to.contain("no signed state can open the data set any more");
+    expect(readdirSync(join(provider.dataDir, "data-sets"))).to.deep.equal([]);
+    // The salt can be used again, under the versions that were signed before.
+    const anew = await again(alice);
+    refused(await anew.client.request("GET", anew.path), "NOT_FOUND", "salt");
+    anew.version = 0n;
+    await anew.begin();
+    expect(await anew.status()).to.include({ state: "preparing" });
+  });
+
+  it("have so many states sent in an epoch, the last ones together at its end, and no more signed", async () => {
+    await provider.end();
+    provider.configure({ offer: OFFER, quotas: { transactionsPerEpoch: 3, statesPerEpoch: 6 } });
+    await provider.start();
+    const alice = await device(6);
+    const sentBy = () => local.chain.provider.getTransactionCount(provider.operator);
+    // From the beginning of an epoch on, so that all of it happens in one.
+    const nextEpoch = async () => toBlock((Math.floor((await head()) / EPOCH_BLOCKS) + 1) * EPOCH_BLOCKS);
+    await nextEpoch();
+    await alice.add(randomChunk(SLICE_BYTES));
+    expect(ok(await alice.open()).transaction.blockNumber).to.be.greaterThan(0);
+    await send(6, depositCollateralCall(local.deployment, NATIVE, provider.operator, FUNDS));
+    const add = async () => {
+      await alice.add(randomChunk(SLICE_BYTES));
+      return ok(await alice.update());
+    };
+    expect((await add()).transaction.blockNumber).to.be.greaterThan(0);
+    const before = await sentBy();
+    const addWaiting = async (...versions: string[]) => {
+      for (const version of versions) {
+        const answer = await add();
+        expect([answer.version, answer.transaction]).to.deep.equal([version, undefined]);
+      }
+    };
+    await addWaiting("3", "4");
+    // One that expires before it would be sent.
+    const early = await alice.propose(await alice.state({ deadlineBlock: (await head()) + 12 }));
+    refused(early, "RATE_LIMITED", "deadline of a state that waits");
+    expect(early.json.error.retryable).to.equal(true);
+    expect([await sentBy(), (await alice.onChain())?.decoded.version]).to.deep.equal([before, 2n]);
+    await toBlock((Math.floor((await head()) / EPOCH_BLOCKS) + 1) * EPOCH_BLOCKS - 10);
+    await until(
+      "the last state is sent",
+      async () => (await alice.onChain())?.decoded.version === 4n,
+      60,
+      () => provider.log,
+    );
+    expect((await alice.onChain())?.last.sliceCount).to.equal(4);
+    expect(await sentBy()).to.equal(before + 1);
+    // More than are signed.
+    await addWaiting("5", "6");
+    const more = await alice.propose(await alice.state());
+    refused(more, "RATE_LIMITED", "states in an epoch");
+    expect(more.json.error).to.include({ retryable: true });
+    expect(more.json.error.retryAfterSeconds).to.be.greaterThan(0);
+    expect(await sentBy()).to.equal(before + 1);
+    await nextEpoch();
+    await until(
+      "it is sent in the next epoch",
+      async () => (await alice.onChain())?.decoded.version === 6n,
+      60,
+      () => provider.log,
+    );
+    expect((await add()).transaction?.blockNumber).to.be.greaterThan(0);
+  });
+
   it("end by notice, are closed, and their money is paid out", async () => {
     const alice = await device(1);
     await alice.add(randomChunk(SLICE_BYTES));

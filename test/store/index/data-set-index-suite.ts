@@ -5,7 +5,8 @@ import { sliceBytes } from "../../../offchain/core/audit/field.ts";
 import { sliceLayout } from "../../../offchain/core/audit/manifest.ts";
 import type { DataSetAuditTerms, DataSetTerms } from "../../../offchain/core/data-set/terms.ts";
 import { contentIdFromDigest } from "../../../offchain/core/encoding/content-id.ts";
-import type { AgreedSet, CosignedState, NewDataSet } from "../../../offchain/store/index/data-set-index.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
+import type { AgreedSet, CosignedState, NewDataSet, ProvingLoad } from "../../../offchain/store/index/data-set-index.ts";
 import type { ProviderIndex } from "../../../offchain/store/index/provider-index.ts";
 import type { ManifestChunk } from "../../../offchain/store/index/segment-index.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
@@ -131,9 +132,12 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       expect(many.filter(({ outcome }) => outcome === "created").length).to.equal(3);
       expect(many.filter(({ outcome }) => outcome === "too-many").length).to.equal(5);
       expect((await index().dataSets.begin(newSet(99, { account: BOB }), 4)).outcome).to.equal("created");
-      // One that is opened counts no longer.
+      // One that is on chain counts no longer.
       const [first] = same.flatMap((one) => (one.outcome === "created" ? [one.id] : []));
       await index().dataSets.recordState(first ?? 0, state(1n), { agreed, segments: [], provingMilliseconds: 1 });
+      expect(await index().dataSets.begin(newSet(50), 4)).to.deep.equal({ outcome: "too-many" });
+      const scheduled = { schedule: Uint8Array.of(5), ranges: new Uint8Array(), blockNumber: 40, blockHash: hash(40) };
+      await index().dataSets.setSchedule(first ?? 0, scheduled);
       expect((await index().dataSets.begin(newSet(50), 4)).outcome).to.equal("created");
     });
 
@@ -167,18 +171,105 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       expect(states.map(({ version }) => version)).to.deep.equal([2n ** 63n, 2n ** 63n + 1n]);
       expect(states[0]).to.deep.equal(state(2n ** 63n, { transaction: { hash: hash(7), blockNumber: 30 } }));
       // Forgotten states free no version.
-      await index().dataSets.forgetStates(id, [2n ** 63n, 2n ** 63n + 1n], { included: [], reopen: true });
-      expect(await index().dataSets.find(id)).to.include({ state: "preparing", agreed: undefined });
+      const forgotten = { included: [], abandonedAt: 3000 };
+      await index().dataSets.forgetStates(id, [2n ** 63n], forgotten);
+      expect(await index().dataSets.find(id), "one is left").to.include({ state: "opening", provingMilliseconds: 1 });
+      await index().dataSets.forgetStates(id, [2n ** 63n + 1n], forgotten);
+      const abandoned = { state: "preparing", agreed: undefined, provingMilliseconds: 0, touchedAt: 3000 };
+      expect(await index().dataSets.find(id)).to.include(abandoned);
       expect(await index().dataSets.recordState(id, state(5n), context)).to.equal("stale");
-      expect(await index().dataSets.abandoned(9999)).to.deep.equal([]);
-      expect(await index().dataSets.beginRemoval(id, 9999)).to.equal(false);
+      // None of its signatures can reach the chain: it expires like one without any.
+      expect(await index().dataSets.beginRemoval(id, 3000)).to.equal(false);
+      expect(await index().dataSets.abandoned(3001)).to.deep.equal([id]);
+      expect(await index().dataSets.beginRemoval(id, 3001)).to.equal(true);
+    });
+
+    it("get a phase, and room for their proofs, as the loads of all sets are at that moment", async () => {
+      const byLoads = (loads: readonly ProvingLoad[]) => 10 * loads.length;
+      await Promise.all([1, 2, 3, 4].map((k) => begun(k, { phase: byLoads })));
+      const sets = await index().dataSets.inState("preparing");
+      expect(sets.map(({ phase }) => phase)).to.deep.equal([0, 10, 20, 30]);
+      const room = 100;
+      const requireRoom = (loads: readonly ProvingLoad[]) => {
+        const promised = loads.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+        if (promised + 40 > room) throw new TallystickError("no room", { code: "RATE_LIMITED" });
+      };
+      const outcomes = await Promise.allSettled(
+        sets.map(({ id }, k) =>
+          index().dataSets.recordState(id, state(1n), {
+            agreed: { ...agreed, id: hash(20 + k) },
+            segments: [],
+            provingMilliseconds: 40,
+            requireRoom,
+          }),
+        ),
+      );
+      expect(outcomes.filter(({ status }) => status === "fulfilled").length).to.equal(2);
+      for (const each of outcomes) if (each.status === "rejected") expect(each.reason.code).to.equal("RATE_LIMITED");
+      const milliseconds = (await index().dataSets.loads()).map((load) => load.milliseconds);
+      expect(milliseconds.sort()).to.deep.equal([0, 0, 40, 40]);
+      // A refused one changed nothing.
+      const refused = sets[outcomes.findIndex(({ status }) => status === "rejected")]?.id ?? 0;
+      expect(await index().dataSets.find(refused)).to.include({ state: "preparing", signedVersion: 0n });
+      // What is reserved falls, unless another state was signed since it was computed.
+      const kept = sets[outcomes.findIndex(({ status }) => status === "fulfilled")]?.id ?? 0;
+      const reserved = async (to: number, signedVersion: bigint) => {
+        await index().dataSets.lowerReservation(kept, to, signedVersion);
+        return (await index().dataSets.find(kept))?.provingMilliseconds;
+      };
+      expect([await reserved(30, 0n), await reserved(50, 1n), await reserved(30, 1n)]).to.deep.equal([40, 40, 30]);
+    });
+
+    it("count how many states are signed and sent in an epoch", async () => {
+      const id = await begun(1);
+      const record = (version: bigint, epoch: number) =>
+        index().dataSets.recordState(id, state(version), {
+          agreed,
+          segments: [],
+          provingMilliseconds: 1,
+          rate: { epoch, limit: 2 },
+        });
+      expect(await record(1n, 5)).to.equal("recorded");
+      expect(await record(2n, 5)).to.equal("recorded");
+      expect(await record(3n, 5)).to.equal("too-many");
+      // An endpoint that lags does not begin the count anew.
+      expect(await record(3n, 4)).to.equal("too-many");
+      expect(await index().dataSets.find(id)).to.include({ signedVersion: 2n });
+      const take = (version: bigint, epoch = 5) => index().dataSets.takeSending(id, { epoch, limit: 2, version });
+      expect([await take(1n), await take(1n), await index().dataSets.sendings(id, 5)]).to.deep.equal([true, true, 1]);
+      await index().dataSets.countSendingAgain(id);
+      expect([await take(1n), await index().dataSets.sendings(id, 5)]).to.deep.equal([true, 2]);
+      await opened.reopen();
+      expect([await take(2n), await take(1n), await take(2n, 4)]).to.deep.equal([false, true, false]);
+      expect([await take(2n, 6), await index().dataSets.sendings(id, 6)]).to.deep.equal([true, 1]);
+      expect(await record(3n, 6)).to.equal("recorded");
+    });
+
+    it("are opening again when the block of their opening was replaced", async () => {
+      const id = await begun(1);
+      await index().dataSets.recordState(id, state(1n), { agreed, segments: [], provingMilliseconds: 30 });
+      await index().dataSets.setMined(id, 1n, { hash: hash(7), blockNumber: 40 });
+      const scheduled = { schedule: Uint8Array.of(5), ranges: new Uint8Array(), blockNumber: 40, blockHash: hash(40) };
+      await index().dataSets.setSchedule(id, scheduled);
+      await index().dataSets.addRanges(id, new Map([[hash(1), Uint8Array.of(1)]]));
+      await index().dataSets.recordProven(id, 3, { epoch: 3, transactionHash: hash(8), blockNumber: 50, gasUsed: 1n });
+      expect(await index().dataSets.forgetSchedule(id, hash(41))).to.equal(false);
+      expect(await index().dataSets.find(id)).to.deep.include({ state: "running", scheduled });
+      expect(await index().dataSets.forgetSchedule(id, hash(40))).to.equal(true);
+      await opened.reopen();
+      const row = await index().dataSets.find(id);
+      expect(row).to.include({ state: "opening", scheduled: undefined, provingMilliseconds: 30 });
+      expect(row?.agreed).to.deep.equal(agreed);
+      expect((await index().dataSets.statesOf(id))[0]?.transaction).to.equal(undefined);
+      expect([...(await index().dataSets.rangesOf(id))]).to.deep.equal([]);
+      expect(await index().dataSets.summaryOf(id)).to.include({ proven: 0 });
     });
 
     it("keep the newest schedule, the ranges of its levels, and the outcome of epochs", async () => {
       const id = await begun(1);
       const context = { agreed, segments: [], provingMilliseconds: 30 };
       await index().dataSets.recordState(id, state(1n), context);
-      const scheduled = { schedule: Uint8Array.of(5), ranges: new Uint8Array(), blockNumber: 40 };
+      const scheduled = { schedule: Uint8Array.of(5), ranges: new Uint8Array(), blockNumber: 40, blockHash: hash(40) };
       await index().dataSets.setSchedule(id, scheduled);
       await index().dataSets.addRanges(id, new Map([1, 2].map((k) => [hash(k), Uint8Array.of(k)])));
       await index().dataSets.addRanges(id, new Map([[hash(1), Uint8Array.of(9)]]));
@@ -469,7 +560,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       expect(await index().segments.deleteAbandoned(second, 2001)).to.equal(true);
       expect((await index().segments.ofDataSet(set)).map(({ id }) => id)).to.deep.equal([first]);
       // A state that never reached the chain leaves its segments to expire.
-      await index().dataSets.forgetStates(set, [1n], { included: [], reopen: true });
+      await index().dataSets.forgetStates(set, [1n], { included: [], abandonedAt: 1000 });
       expect((await index().segments.abandoned(2000)).map(({ id }) => id)).to.deep.equal([first]);
     });
 

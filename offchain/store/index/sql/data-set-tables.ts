@@ -1,4 +1,4 @@
-/** The tables of data sets. `data-sets.ts` and `segments.ts` own them. */
+/** The tables of data sets. `data-sets.ts`, `state-rates.ts` and `segments.ts` own them. */
 import type { Generated } from "kysely";
 import type { TableDefinitions } from "./column-types.ts";
 
@@ -27,6 +27,7 @@ export interface DataSetTables {
     schedule: Uint8Array | null;
     ranges: Uint8Array | null;
     schedule_block: number | null;
+    schedule_block_hash: string | null;
     health: Generated<"unknown" | "good" | "damaged">;
     health_detail: string | null;
     touched_at: number;
@@ -44,6 +45,13 @@ export interface DataSetTables {
     block_number: number | null;
   };
   data_set_ranges: { data_set_id: number; hash: string; ranges: Uint8Array };
+  data_set_rates: {
+    data_set_id: number;
+    epoch: number;
+    signed: number;
+    sent: number;
+    sent_version: string | null;
+  };
   data_set_epochs: {
     data_set_id: number;
     epoch: number;
@@ -78,7 +86,8 @@ export interface DataSetTables {
 export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, appended, clustered }) => [
   // The byte counts are what has been acknowledged of each stream. verified_b: powers of β, from β¹ on, that have been
   // checked. given_index: the highest index that a segment ever got. terms: JSON of terms and audit terms.
-  // signed_version: decimal, never falls. schedule, ranges, schedule_block: the newest that the chain is known to have.
+  // signed_version: decimal, never falls. schedule, ranges, schedule_block, schedule_block_hash: the newest that the chain is
+  // known to have, and where.
   // 'removing': unknown to all that read data sets.
   `CREATE TABLE data_sets (
     id ${counted},
@@ -104,6 +113,7 @@ export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, app
     schedule ${bytes},
     ranges ${bytes},
     schedule_block ${integer},
+    schedule_block_hash TEXT,
     health TEXT NOT NULL DEFAULT 'unknown' CHECK (health IN ('unknown', 'good', 'damaged')),
     health_detail TEXT,
     touched_at ${integer} NOT NULL,
@@ -133,6 +143,16 @@ export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, app
     hash TEXT NOT NULL,
     ranges ${bytes} NOT NULL,
     PRIMARY KEY (data_set_id, hash)
+  ) ${clustered}`,
+
+  // Of the newest epoch in which a state was signed or sent. signed: states that were signed. sent: states that were
+  // sent; sent_version: the last of them, which does not count again when it is retried.
+  `CREATE TABLE data_set_rates (
+    data_set_id ${integer} NOT NULL PRIMARY KEY REFERENCES data_sets (id) ON DELETE CASCADE,
+    epoch ${integer} NOT NULL,
+    signed ${integer} NOT NULL,
+    sent ${integer} NOT NULL,
+    sent_version TEXT
   ) ${clustered}`,
 
   // 'failed': tried and not proven so far. 'missed': the windows have passed without a proof.

@@ -1,5 +1,5 @@
 /** Tables `data_sets`, `data_set_states`, `data_set_ranges` and `data_set_epochs`, and `included` of segments. */
-import { type ExpressionBuilder, type Selectable, sql, type Transaction, type Updateable } from "kysely";
+import { type ExpressionBuilder, type Kysely, type Selectable, sql, type Transaction, type Updateable } from "kysely";
 import { TallystickError } from "../../../core/errors.ts";
 import type {
   AgreedSet,
@@ -15,6 +15,7 @@ import type {
   NewDataSet,
   ProofRecord,
   ProvingLoad,
+  Sending,
   StateContext,
   StoredSchedule,
 } from "../data-set-index.ts";
@@ -22,6 +23,7 @@ import { canonicalAddress } from "./accounts.ts";
 import { PAGE_ROWS, pagesOf } from "./pages.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
+import { countAgain, countSent, countSigned, sentIn } from "./state-rates.ts";
 
 type Tables = Transaction<ProviderTables>;
 type DataSetColumns = ProviderTables["data_sets"];
@@ -41,7 +43,7 @@ function decodeTerms(text: string): Omit<AgreedSet, "id"> {
 }
 
 function toDataSet(row: Selectable<DataSetColumns>): DataSetRow {
-  const { chain_id: chainId, terms, schedule, ranges, schedule_block: blockNumber } = row;
+  const { chain_id: chainId, terms } = row;
   return {
     id: row.id,
     account: row.account,
@@ -59,12 +61,17 @@ function toDataSet(row: Selectable<DataSetColumns>): DataSetRow {
     agreed: chainId === null || terms === null ? undefined : { id: chainId, ...decodeTerms(terms) },
     signedVersion: BigInt(row.signed_version),
     provingMilliseconds: row.proving_milliseconds,
-    scheduled:
-      schedule === null || ranges === null || blockNumber === null ? undefined : { schedule, ranges, blockNumber },
+    scheduled: toSchedule(row),
     health: row.health,
     healthDetail: row.health_detail ?? undefined,
     touchedAt: row.touched_at,
   };
+}
+
+function toSchedule(row: Selectable<DataSetColumns>): StoredSchedule | undefined {
+  const { schedule, ranges, schedule_block: blockNumber, schedule_block_hash: blockHash } = row;
+  if (schedule === null || ranges === null || blockNumber === null || blockHash === null) return undefined;
+  return { schedule, ranges, blockNumber, blockHash };
 }
 
 function toState(row: Selectable<StateColumns>): CosignedState {
@@ -81,14 +88,14 @@ function toState(row: Selectable<StateColumns>): CosignedState {
   };
 }
 
-/** Without a signed state: which versions were signed must be known for as long as the set can be opened. */
+/** One transaction at a time reads what the windows have to do, and adds to it. */
+const LOADS_LOCK = "proving loads";
+
+/** Without a signed state that can reach the chain: `preparing` is nothing else. */
 const isAbandoned =
   (before: number) =>
   ({ or, and, eb }: ExpressionBuilder<ProviderTables, "data_sets">) =>
-    or([
-      eb("state", "=", "removing"),
-      and([eb("state", "=", "preparing"), eb("signed_version", "=", "0"), eb("touched_at", "<", before)]),
-    ]);
+    or([eb("state", "=", "removing"), and([eb("state", "=", "preparing"), eb("touched_at", "<", before)])]);
 
 export class SqlDataSetIndex implements DataSetIndex {
   readonly #database: SqlDatabase<ProviderTables>;
@@ -149,9 +156,10 @@ export class SqlDataSetIndex implements DataSetIndex {
       if (known !== undefined) return { outcome: "exists" };
       const { unopened } = await ofAccount
         .select((build) => build.fn.countAll<number>().as("unopened"))
-        .where("state", "in", ["preparing", "removing"])
+        .where("state", "in", ["preparing", "opening", "removing"])
         .executeTakeFirstOrThrow();
       if (unopened >= limit) return { outcome: "too-many" };
+      const phase = typeof set.phase === "number" ? set.phase : set.phase(await this.#lockedLoads(transaction));
       const { id } = await transaction
         .insertInto("data_sets")
         .values({
@@ -162,7 +170,7 @@ export class SqlDataSetIndex implements DataSetIndex {
           key_xb: set.key.XB,
           audit_key_hash: set.auditKeyHash,
           slice_elements: set.sliceElements,
-          phase: set.phase,
+          phase,
           state: "preparing",
           touched_at: set.touchedAt,
         })
@@ -173,13 +181,13 @@ export class SqlDataSetIndex implements DataSetIndex {
   }
 
   async loads(): Promise<ProvingLoad[]> {
-    return this.#database.run((database) =>
-      database
-        .selectFrom("data_sets")
-        .select(["id", "phase", "proving_milliseconds as milliseconds"])
-        .where("state", "in", ["preparing", "opening", "running"])
-        .execute(),
-    );
+    return this.#database.run(readLoads);
+  }
+
+  /** Loads that stay as they are until the transaction ends. Taken after locks of accounts and before those of rows. */
+  async #lockedLoads(transaction: Tables): Promise<ProvingLoad[]> {
+    await this.#database.lockName(transaction, LOADS_LOCK);
+    return readLoads(transaction);
   }
 
   async setPowers(id: number, part: "powers-a" | "powers-b", bytes: number): Promise<void> {
@@ -224,8 +232,14 @@ export class SqlDataSetIndex implements DataSetIndex {
     );
   }
 
-  async recordState(id: number, state: CosignedState, context: StateContext): Promise<"recorded" | "stale"> {
+  async recordState(
+    id: number,
+    state: CosignedState,
+    context: StateContext,
+  ): Promise<"recorded" | "stale" | "too-many"> {
     return this.#database.write(async (transaction) => {
+      const { agreed, segments, provingMilliseconds, requireRoom, rate } = context;
+      const loads = requireRoom === undefined ? [] : await this.#lockedLoads(transaction);
       const query = transaction
         .selectFrom("data_sets")
         .select(["signed_version", "state"])
@@ -233,6 +247,8 @@ export class SqlDataSetIndex implements DataSetIndex {
         .where("state", "in", ["preparing", "opening", "running"]);
       const row = await this.#database.locking(query).executeTakeFirst();
       if (row === undefined || BigInt(row.signed_version) >= state.version) return "stale";
+      if (rate !== undefined && !(await countSigned(transaction, id, rate))) return "too-many";
+      requireRoom?.(loads);
       await transaction
         .insertInto("data_set_states")
         .values({
@@ -246,7 +262,6 @@ export class SqlDataSetIndex implements DataSetIndex {
           provider_signature: state.providerSignature,
         })
         .execute();
-      const { agreed, segments, provingMilliseconds } = context;
       await transaction
         .updateTable("data_sets")
         .set({
@@ -262,6 +277,18 @@ export class SqlDataSetIndex implements DataSetIndex {
       await includeWhole(transaction, id, segments);
       return "recorded";
     });
+  }
+
+  async takeSending(id: number, sending: Sending): Promise<boolean> {
+    return this.#database.write((transaction) => countSent(transaction, id, sending), { repeatable: true });
+  }
+
+  async countSendingAgain(id: number): Promise<void> {
+    await this.#database.write((transaction) => countAgain(transaction, id), { repeatable: true });
+  }
+
+  async sendings(id: number, epoch: number): Promise<number> {
+    return this.#database.write((transaction) => sentIn(transaction, id, epoch), { repeatable: true, durable: false });
   }
 
   async statesOf(id: number): Promise<CosignedState[]> {
@@ -287,7 +314,7 @@ export class SqlDataSetIndex implements DataSetIndex {
   async forgetStates(
     id: number,
     versions: readonly bigint[],
-    { included, reopen = false }: { readonly included?: readonly number[]; readonly reopen?: boolean },
+    { included, abandonedAt }: { readonly included?: readonly number[]; readonly abandonedAt?: number },
   ): Promise<void> {
     await this.#database.write(
       async (transaction) => {
@@ -302,24 +329,54 @@ export class SqlDataSetIndex implements DataSetIndex {
           await transaction.updateTable("segments").set({ included: 0 }).where("data_set_id", "=", id).execute();
           await include(transaction, included);
         }
-        if (!reopen) return;
-        await transaction
+        if (abandonedAt === undefined) return;
+        const { numUpdatedRows } = await transaction
           .updateTable("data_sets")
-          .set({ state: "preparing", chain_id: null, token: null, terms: null, proving_milliseconds: 0 })
+          .set({
+            state: "preparing",
+            chain_id: null,
+            token: null,
+            terms: null,
+            proving_milliseconds: 0,
+            touched_at: abandonedAt,
+          })
           .where("id", "=", id)
           .where("state", "=", "opening")
+          .where(({ not, exists, selectFrom }) =>
+            not(exists(selectFrom("data_set_states").select("version").where("data_set_id", "=", id))),
+          )
+          .executeTakeFirstOrThrow();
+        if (numUpdatedRows === 0n) return;
+        await transaction
+          .updateTable("segments")
+          .set({ touched_at: abandonedAt })
+          .where("data_set_id", "=", id)
           .execute();
       },
       { repeatable: true },
     );
   }
 
-  async setSchedule(id: number, { schedule, ranges, blockNumber }: StoredSchedule): Promise<void> {
+  async lowerReservation(id: number, milliseconds: number, signedVersion: bigint): Promise<void> {
+    await this.#database.write(
+      (transaction) =>
+        transaction
+          .updateTable("data_sets")
+          .set({ proving_milliseconds: milliseconds })
+          .where("id", "=", id)
+          .where("signed_version", "=", String(signedVersion))
+          .where("proving_milliseconds", ">", milliseconds)
+          .execute(),
+      { repeatable: true },
+    );
+  }
+
+  async setSchedule(id: number, { schedule, ranges, blockNumber, blockHash }: StoredSchedule): Promise<void> {
     await this.#database.write(
       async (transaction) => {
         await transaction
           .updateTable("data_sets")
-          .set({ schedule, ranges, schedule_block: blockNumber })
+          .set({ schedule, ranges, schedule_block: blockNumber, schedule_block_hash: blockHash })
           .where("id", "=", id)
           .execute();
         await transaction
@@ -328,6 +385,38 @@ export class SqlDataSetIndex implements DataSetIndex {
           .where("id", "=", id)
           .where("state", "=", "opening")
           .execute();
+      },
+      { repeatable: true },
+    );
+  }
+
+  async forgetSchedule(id: number, blockHash: string): Promise<boolean> {
+    return this.#database.write(
+      async (transaction) => {
+        const { numUpdatedRows } = await transaction
+          .updateTable("data_sets")
+          .set({
+            state: "opening",
+            schedule: null,
+            ranges: null,
+            schedule_block: null,
+            schedule_block_hash: null,
+            health: "unknown",
+            health_detail: null,
+          })
+          .where("id", "=", id)
+          .where("state", "=", "running")
+          .where("schedule_block_hash", "=", blockHash)
+          .executeTakeFirstOrThrow();
+        if (numUpdatedRows === 0n) return false;
+        await transaction.deleteFrom("data_set_ranges").where("data_set_id", "=", id).execute();
+        await transaction.deleteFrom("data_set_epochs").where("data_set_id", "=", id).execute();
+        await transaction
+          .updateTable("data_set_states")
+          .set({ transaction_hash: null, block_number: null })
+          .where("data_set_id", "=", id)
+          .execute();
+        return true;
       },
       { repeatable: true },
     );
@@ -486,6 +575,14 @@ export class SqlDataSetIndex implements DataSetIndex {
         .executeTakeFirstOrThrow(),
     );
   }
+}
+
+function readLoads(database: Kysely<ProviderTables>): Promise<ProvingLoad[]> {
+  return database
+    .selectFrom("data_sets")
+    .select(["id", "phase", "proving_milliseconds as milliseconds"])
+    .where("state", "in", ["preparing", "opening", "running"])
+    .execute();
 }
 
 /**
