@@ -40,6 +40,7 @@ import { MAX_AUDIT_SAMPLES } from "../../core/wire/csp.ts";
 import type { AgentContext } from "../context.ts";
 import type { DataSetKeeper } from "../providers/storage-provider.ts";
 import type { DataSetOnChain } from "./following.ts";
+import { keptRanges } from "./kept-ranges.ts";
 import { dataSetKeys } from "./keys.ts";
 import { isOurs } from "./recovery.ts";
 
@@ -153,18 +154,19 @@ export function drawsToDetect(slices: number, { damage = 0.01, probability = 0.9
 async function auditPrivately(
   context: AgentContext,
   opened: OpenedDataSet,
-  { scheduled }: DataSetOnChain,
+  onChain: DataSetOnChain,
   provider: DataSetKeeper,
   options: DataSetAuditOptions,
 ): Promise<Verified> {
   const { id, audit } = opened;
   if (!(await isOurs(context, opened))) throw notOurs(id);
-  const ranges = decodeLiveRanges(scheduled.ranges);
+  const packed = await keptRanges(await context.chain(), opened, onChain);
+  const ranges = decodeLiveRanges(packed);
   if (ranges.length === 0) throw nothingLive(id);
   const wanted = options.sampleCount ?? drawsToDetect(countSlices(ranges), options);
   const challenge = { seed: randomBytes(32), sampleCount: Math.min(wanted, MAX_AUDIT_SAMPLES), ranges };
   const { seed, sampleCount } = challenge;
-  const proof = await provider.auditDataSet(audit.salt, seed, sampleCount, scheduled.ranges);
+  const proof = await provider.auditDataSet(audit.salt, seed, sampleCount, packed);
   const { secrets } = await dataSetKeys(context.identity.auditSeed, audit.salt);
   blaming(provider.name, () => verifyPrivate(secrets, secrets.x, challenge, decodeProof(proof)));
   return { challenge };

@@ -3,16 +3,12 @@
 import { ESCROW_ABI } from "../../chain/abis.ts";
 import type { ContractCall } from "../../chain/contract-call.ts";
 import {
-  approveDataSetsCall,
   closeDataSetCall,
   type DataSetEvent,
   dataSetsOpened,
-  depositCall,
-  NATIVE_TOKEN,
   noticeCall,
   type OpenedDataSet,
   parseDataSetLog,
-  readDataSetAllowance,
   readDispute,
   readEscrowClock,
   readOpened,
@@ -41,6 +37,7 @@ import { auditDataSet, type DataSetAuditOptions, type DataSetAuditReport } from 
 import { signedState } from "./co-signing.ts";
 import { type DataSetView, outcomeOf, viewOf } from "./data-set-view.ts";
 import { type DataSetOnChain, follow, isPending, readOnChain } from "./following.ts";
+import { depositCalls } from "./funding.ts";
 import type { DataSetReport } from "./lane.ts";
 import { sumOf } from "./next-state.ts";
 import { recoverDataSets } from "./recovery.ts";
@@ -89,7 +86,7 @@ export interface UserBalance {
 export interface TopUp {
   readonly token: string;
   readonly amount: bigint;
-  /** The approval of an ERC-20 token, if there had to be one, and the deposit. */
+  /** Approvals of an ERC-20 token, if there had to be any, and the deposit. */
   readonly transactions: readonly SentTransaction[];
   readonly balance: UserBalance;
 }
@@ -183,7 +180,8 @@ export class DataSets {
 
   /** Ids of the sets that providers have to prove. @throws TallystickError NOT_FOUND when there are none */
   async audited(): Promise<string[]> {
-    const kept = (await this.list()).filter(({ status, slices }) => slices > 0 && status === "running");
+    const isKept = ({ status, slices }: DataSetView) => slices > 0 && (status === "running" || status === "ending");
+    const kept = (await this.list()).filter(isKept);
     if (kept.length > 0) return kept.map(({ id }) => id);
     throw new TallystickError("this account has no data set that a provider keeps", {
       code: "NOT_FOUND",
@@ -255,14 +253,10 @@ export class DataSets {
     requirePositive(amount);
     const context = this.#context;
     return await context.exclusive(async () => {
-      const chain = await context.chain();
-      const { deployment } = chain;
-      const own = context.account.address;
       const transactions: SentTransaction[] = [];
-      if (address !== NATIVE_TOKEN && (await readDataSetAllowance(chain, address, own)) < amount) {
-        transactions.push(await sendWithin(context, approveDataSetsCall(deployment, address, amount), options));
+      for (const call of await depositCalls(context, address, amount)) {
+        transactions.push(await sendWithin(context, call, options));
       }
-      transactions.push(await sendWithin(context, depositCall(deployment, address, own, amount), options));
       return { token: address, amount, transactions, balance: await this.balance(address) };
     }, undefined);
   }

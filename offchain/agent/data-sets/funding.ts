@@ -1,5 +1,6 @@
 /** Tops a user's balance up before a data set costs more. */
 
+import type { ContractCall } from "../../chain/contract-call.ts";
 import {
   approveDataSetsCall,
   depositCall,
@@ -58,14 +59,25 @@ export async function depositFor(context: AgentContext, change: FeeChange): Prom
  * @throws TallystickError FUNDS, CHAIN_REVERTED, CHAIN_UNAVAILABLE
  */
 export async function deposit(context: AgentContext, token: string, amount: bigint): Promise<string[]> {
-  const { deployment } = await context.chain();
-  const { address } = context.account;
   const transactions: string[] = [];
-  if (token !== NATIVE_TOKEN && (await readDataSetAllowance(await context.chain(), token, address)) < amount) {
-    transactions.push((await context.send(approveDataSetsCall(deployment, token, amount))).hash);
-  }
-  transactions.push((await context.send(depositCall(deployment, token, address, amount))).hash);
+  for (const call of await depositCalls(context, token, amount)) transactions.push((await context.send(call)).hash);
   return transactions;
+}
+
+/**
+ * The calls that deposit an amount into the account's own balance, in order. Tokens such as USDT refuse to change one
+ * allowance into another, so one that is left over and not enough is taken back first.
+ */
+export async function depositCalls(context: AgentContext, token: string, amount: bigint): Promise<ContractCall[]> {
+  const chain = await context.chain();
+  const { deployment } = chain;
+  const { address } = context.account;
+  const calls = [depositCall(deployment, token, address, amount)];
+  if (token === NATIVE_TOKEN) return calls;
+  const allowance = await readDataSetAllowance(chain, token, address);
+  if (allowance < amount) calls.unshift(approveDataSetsCall(deployment, token, amount));
+  if (allowance < amount && allowance > 0n) calls.unshift(approveDataSetsCall(deployment, token, 0n));
+  return calls;
 }
 
 /**

@@ -26,6 +26,8 @@ export interface KnownSchedule {
   /** Live ranges of its last level, packed. */
   readonly ranges: Uint8Array;
   readonly blockNumber: number;
+  /** Of the block of that number: another one there means that the chain was reorganised. */
+  readonly blockHash: string;
 }
 
 /** A state that this device has signed. Kept until the next one is signed: a reorganisation may undo it on chain. */

@@ -177,7 +177,10 @@ interface Body {
   readonly sliceElements: number;
   readonly contentHash: string;
   readonly agreed?: AgreedTermsText & { readonly id: string };
-  readonly scheduled?: { readonly schedule: string; readonly ranges: string; readonly blockNumber: number };
+  readonly scheduled?: { readonly schedule: string; readonly ranges: string } & Pick<
+    KnownSchedule,
+    "blockNumber" | "blockHash"
+  >;
   readonly signed?: Omit<SignedByDevice, "version" | "ranges" | "deadlineBlock"> & {
     readonly version: string;
     readonly ranges: string;
@@ -196,8 +199,8 @@ function bodyOf({ token, sliceElements, contentHash, agreed, scheduled, signed }
   };
 }
 
-function scheduledToText({ schedule, ranges, blockNumber }: KnownSchedule): NonNullable<Body["scheduled"]> {
-  return { schedule: toHex(schedule), ranges: toHex(ranges), blockNumber };
+function scheduledToText({ schedule, ranges, ...place }: KnownSchedule): NonNullable<Body["scheduled"]> {
+  return { ...place, schedule: toHex(schedule), ranges: toHex(ranges) };
 }
 
 function signedToText(signed: SignedByDevice): NonNullable<Body["signed"]> {
@@ -231,8 +234,8 @@ function agreedFromText(agreed: NonNullable<Body["agreed"]>): AgreedDataSet {
   return { id: agreed.id, ...termsFromText(agreed) };
 }
 
-function scheduledFromText({ schedule, ranges, blockNumber }: NonNullable<Body["scheduled"]>): KnownSchedule {
-  return { schedule: fromHex(schedule), ranges: fromHex(ranges), blockNumber };
+function scheduledFromText({ schedule, ranges, ...place }: NonNullable<Body["scheduled"]>): KnownSchedule {
+  return { ...place, schedule: fromHex(schedule), ranges: fromHex(ranges) };
 }
 
 function signedFromText(signed: NonNullable<Body["signed"]>): SignedByDevice {

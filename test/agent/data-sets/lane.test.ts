@@ -2,7 +2,8 @@
 
 import { readFileSync } from "node:fs";
 import { expect } from "chai";
-import { Contract, ContractFactory, type InterfaceAbi, type TransactionResponse } from "ethers";
+import { Contract, ContractFactory, Interface, type InterfaceAbi, type TransactionResponse } from "ethers";
+import { DataSets } from "../../../offchain/agent/data-sets/data-sets.ts";
 import type { DataSetPlan, DataSetProgress } from "../../../offchain/agent/progress.ts";
 import { depositCollateralCall, readUserAccount } from "../../../offchain/chain/escrow.ts";
 import { decodeLiveRanges } from "../../../offchain/core/data-set/ranges.ts";
@@ -200,9 +201,10 @@ describe("a put's lane to a data set", function () {
     });
   }
 
-  it("pays in a token, which it approves", async () => {
+  /** Rich accounts are the user and the provider's sponsor; the provider offers the token and has collateral in it. */
+  async function deployToken(name: string): Promise<{ token: string; abi: InterfaceAbi }> {
     const { abi, bytecode } = JSON.parse(
-      readFileSync("artifacts/contracts/test/zoo/PlainToken.sol/PlainToken.json", "utf8"),
+      readFileSync(`artifacts/contracts/test/zoo/${name}.sol/${name}.json`, "utf8"),
     ) as { abi: InterfaceAbi; bytecode: string };
     const deployed = await new ContractFactory(abi, bytecode, net.account(0)).deploy();
     const token = await deployed.getAddress();
@@ -221,11 +223,33 @@ describe("a put's lane to a data set", function () {
     const [price] = (await fixture.provider.dataSetOffer()).prices;
     if (price === undefined) throw new Error("no price");
     fixture.provider.changedOffer = { prices: [price, { ...price, token }] };
+    return { token, abi };
+  }
+
+  it("pays in a token, which it approves", async () => {
+    const { token } = await deployToken("PlainToken");
+    const { address } = fixture.context.account;
     const report = await fixture.put([objectOf(1)], { token });
     expect(report).to.include({ token, isNew: true, runwayEpochs: 33 });
     expect(report.transactions).to.have.length(3);
     expect((await readUserAccount(net.chain, token, address)).available).to.equal(report.deposited);
     expect((await fixture.put([objectOf(1)])).token).to.equal(token);
+  });
+
+  it("takes back what is left of an approval that is not enough, as USDT demands", async () => {
+    const { token, abi } = await deployToken("TetherToken");
+    const { storageEscrow } = net.deployment.contracts;
+    const leftOver = new Interface(abi).encodeFunctionData("approve", [storageEscrow, 1n]);
+    await fixture.context.send({ to: token, data: leftOver, description: "leaving an approval over" });
+    const report = await fixture.put([objectOf(1)], { token });
+    expect(report).to.include({ token, isNew: true });
+    expect(report.transactions).to.have.length(4);
+    const topUp = async (amount: bigint) => await new DataSets(fixture.context).topUp(amount, token);
+    expect((await topUp(5n)).transactions).to.have.length(2);
+    await fixture.context.send({ to: token, data: leftOver, description: "leaving an approval over" });
+    expect((await topUp(5n)).transactions).to.have.length(3);
+    await fixture.context.send({ to: token, data: leftOver, description: "leaving an approval over" });
+    expect((await topUp(1n)).transactions).to.have.length(1);
   });
 
   it("keeps the ranges that the chain has", async () => {
