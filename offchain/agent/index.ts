@@ -15,6 +15,9 @@ import { AgentContext } from "./context.ts";
 import type { DataSetView } from "./data-sets/data-set-view.ts";
 import { DataSets } from "./data-sets/data-sets.ts";
 import type { DataSetReport } from "./data-sets/lane.ts";
+import type { Damaged } from "./migration/inventory.ts";
+import type { MigrateOptions, MigrationReport } from "./migration/migrate.ts";
+import type { MigrationPlan } from "./migration/plan.ts";
 import { requireOwnCatalogue } from "./own-catalogue.ts";
 import type { AgentPlatform, RestoreTarget } from "./platform.ts";
 import { type AgentLogger, SILENT } from "./progress.ts";
@@ -165,12 +168,16 @@ export type {
   ByteRange,
   CataloguedPut,
   ContentOptions,
+  Damaged,
   DataSetReport,
   DataSetView,
   FileOptions,
   GetOptions,
   GetReport,
   LeftReport,
+  MigrateOptions,
+  MigrationPlan,
+  MigrationReport,
   NotSet,
   PutInput,
   PutOptions,

@@ -32,6 +32,9 @@ import { isAddressEqual } from "../../core/encoding/address.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { DataSetStatus as ProviderView } from "../../core/wire/data-sets.ts";
 import type { AgentContext } from "../context.ts";
+import type { Damaged } from "../migration/inventory.ts";
+import { estimateMigration, type MigrateOptions, type MigrationReport, migrateDataSet } from "../migration/migrate.ts";
+import type { MigrationPlan } from "../migration/plan.ts";
 import { type AddOptions, addStored } from "./add-stored.ts";
 import { auditDataSet, type DataSetAuditOptions, type DataSetAuditReport } from "./audit.ts";
 import { signedState } from "./co-signing.ts";
@@ -298,6 +301,24 @@ export class DataSets {
   }
 
   /**
+   * Moves what a set keeps to another provider, and gives notice to the old one. May be repeated.
+   * @throws as `migrateDataSet`; TallystickError NOT_FOUND, NOT_OWNER
+   */
+  async migrate(id: string, options: MigrateOptions): Promise<MigrationReport> {
+    const { maximumFee } = options;
+    const giveNotice = () => this.giveNotice(id, maximumFee === undefined ? {} : { maximumFee });
+    return await migrateDataSet(this.#context, { ...(await this.#requireOwned(id)), giveNotice }, options);
+  }
+
+  /** What `migrate` would move and cost. Sends nothing. */
+  async planMigration(
+    id: string,
+    options: MigrateOptions,
+  ): Promise<MigrationPlan & { readonly damaged: readonly Damaged[] }> {
+    return await estimateMigration(this.#context, await this.#requireOwned(id), options);
+  }
+
+  /**
    * Takes slices out of a set, without the provider. A state that both have signed and nobody has sent is carried out
    * with it. It counts from the epoch after the next one on, and can be done once per epoch.
    *
@@ -394,7 +415,7 @@ export class DataSets {
   async #viewOf({ opened, onChain }: Found): Promise<DataSetView> {
     const journaled = await this.#context.platform.dataSets.set(opened.audit.salt);
     const { epochBlocks } = await readEscrowClock(await this.#context.chain());
-    return viewOf(opened, onChain, epochBlocks, journaled?.isOwn === true && journaled.agreed?.id === opened.id);
+    return viewOf(opened, onChain, epochBlocks, journaled?.agreed?.id === opened.id ? journaled : undefined);
   }
 
   /** Notes in the journal how a set stands now. */

@@ -46,6 +46,15 @@ export interface SignedByDevice {
   readonly segments: readonly string[];
 }
 
+/** Where the content of a set has gone. */
+export interface MovedTo {
+  /** The set that has it now. */
+  readonly id: string;
+  readonly provider: string;
+  /** When that was on chain; tells moves there and back apart. */
+  readonly blockNumber: number;
+}
+
 export interface JournaledDataSet {
   /** 32 bytes, 0x hex: all secrets of the set derive from it. */
   readonly salt: string;
@@ -66,6 +75,8 @@ export interface JournaledDataSet {
   readonly agreed?: AgreedDataSet;
   readonly scheduled?: KnownSchedule;
   readonly signed?: SignedByDevice;
+  /** Present once it was migrated. */
+  readonly movedTo?: MovedTo;
   /** Of the content as the chain has it. */
   readonly contentHash: string;
 }

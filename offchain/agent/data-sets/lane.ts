@@ -11,7 +11,7 @@ import { randomBytes } from "#primitives";
 import { readEscrowClock } from "../../chain/escrow.ts";
 import { readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
-import { DEFAULT_SLICE_ELEMENTS, FIRST_INDEX } from "../../core/audit/field.ts";
+import { FIRST_INDEX } from "../../core/audit/field.ts";
 import { runwayEpochs as runwayOfBalance } from "../../core/data-set/balance.ts";
 import { NO_CONTENT } from "../../core/data-set/content.ts";
 import { feeOf } from "../../core/data-set/fee.ts";
@@ -43,6 +43,7 @@ import {
   requireIndexAllowed,
   requireWishesMatch,
   runwayOf,
+  sliceElementsFrom,
   tokenOf,
 } from "./wishes.ts";
 
@@ -155,14 +156,13 @@ async function ownSet(
   wishes: LaneWishes,
 ): Promise<FollowedDataSet> {
   const { dataSets, clock } = context.platform;
-  const [smallest = DEFAULT_SLICE_ELEMENTS] = offer.sliceElements;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const begun = await dataSets.begin({
       salt: toHex(randomBytes(32)),
       provider: provider.account,
       escrow: context.deployment.contracts.storageEscrow,
       token: tokenOf(wishes),
-      sliceElements: offer.sliceElements.includes(DEFAULT_SLICE_ELEMENTS) ? DEFAULT_SLICE_ELEMENTS : smallest,
+      sliceElements: sliceElementsFrom(offer),
       state: "preparing",
       isOwn: true,
       createdAt: Math.floor(clock.now() / 1000),

@@ -3,6 +3,7 @@
 import { getAddress } from "ethers";
 import type { Deployment } from "../../chain/deployment.ts";
 import { NATIVE_TOKEN } from "../../chain/escrow.ts";
+import { DEFAULT_SLICE_ELEMENTS } from "../../core/audit/field.ts";
 import { feeOf } from "../../core/data-set/fee.ts";
 import { type AgreedTerms, termsFromOffer } from "../../core/data-set/offer.ts";
 import { lastLevel } from "../../core/data-set/schedule.ts";
@@ -26,6 +27,8 @@ export interface LaneWishes {
   readonly runwayEpochs?: number;
   /** Refuse what would cost more in an epoch, in the token's smallest unit. */
   readonly maximumFeePerEpoch?: bigint;
+  /** Id of the set that a new one continues, for its terms. One that runs keeps its own. */
+  readonly predecessor?: string;
 }
 
 const DEFAULT_RUNWAY_EPOCHS = 30;
@@ -97,14 +100,21 @@ export interface NewDataSet {
  * @throws BelowDataSetOfferError when the wishes do not keep to the offer; InvalidInputError
  */
 export function newTerms(offer: DataSetOffer, wishes: LaneWishes, fresh: NewDataSet): AgreedTerms {
-  const { mode, feeCap, sampleCount } = wishes;
+  const { mode, feeCap, sampleCount, predecessor } = wishes;
   return termsFromOffer(offer, {
     ...fresh,
     token: tokenOf(wishes),
     ...(mode === undefined ? {} : { mode }),
     ...(feeCap === undefined ? {} : { feeCap }),
     ...(sampleCount === undefined ? {} : { sampleCount }),
+    ...(predecessor === undefined ? {} : { predecessor }),
   });
+}
+
+/** Elements of a slice of a new set. */
+export function sliceElementsFrom({ sliceElements: offered }: DataSetOffer): number {
+  const [first = DEFAULT_SLICE_ELEMENTS] = offered;
+  return offered.includes(DEFAULT_SLICE_ELEMENTS) ? DEFAULT_SLICE_ELEMENTS : first;
 }
 
 /**

@@ -12,6 +12,7 @@ import {
   type JournaledSegment,
   type JournaledState,
   type KnownSchedule,
+  type MovedTo,
   type NewSegment,
   type SegmentChanges,
   type SegmentObject,
@@ -186,9 +187,10 @@ interface Body {
     readonly ranges: string;
     readonly deadlineBlock: string;
   };
+  readonly movedTo?: MovedTo;
 }
 
-function bodyOf({ token, sliceElements, contentHash, agreed, scheduled, signed }: JournaledDataSet): Body {
+function bodyOf({ token, sliceElements, contentHash, agreed, scheduled, signed, movedTo }: JournaledDataSet): Body {
   return {
     token,
     sliceElements,
@@ -196,6 +198,7 @@ function bodyOf({ token, sliceElements, contentHash, agreed, scheduled, signed }
     ...(agreed === undefined ? {} : { agreed: { id: agreed.id, ...termsToText(agreed) } }),
     ...(scheduled === undefined ? {} : { scheduled: scheduledToText(scheduled) }),
     ...(signed === undefined ? {} : { signed: signedToText(signed) }),
+    ...(movedTo === undefined ? {} : { movedTo }),
   };
 }
 
@@ -211,7 +214,8 @@ function signedToText(signed: SignedByDevice): NonNullable<Body["signed"]> {
 type Row = Record<string, unknown>;
 
 function toSet(row: Row): JournaledDataSet {
-  const { token, sliceElements, contentHash, agreed, scheduled, signed } = JSON.parse(String(row.body)) as Body;
+  const { token, sliceElements, contentHash, ...body } = JSON.parse(String(row.body)) as Body;
+  const { agreed, scheduled, signed, movedTo } = body;
   return {
     salt: String(row.salt),
     provider: String(row.provider),
@@ -227,6 +231,7 @@ function toSet(row: Row): JournaledDataSet {
     ...(agreed === undefined ? {} : { agreed: agreedFromText(agreed) }),
     ...(scheduled === undefined ? {} : { scheduled: scheduledFromText(scheduled) }),
     ...(signed === undefined ? {} : { signed: signedFromText(signed) }),
+    ...(movedTo === undefined ? {} : { movedTo }),
   };
 }
 

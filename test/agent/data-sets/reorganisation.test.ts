@@ -76,7 +76,11 @@ describe("a data set whose opening a reorganisation removes", function () {
       const saved = await newest();
       if (saved === undefined) throw new Error("no set");
       await fixture.platform.dataSets.save({ ...saved, scheduled: { ...set.scheduled, ...place } });
-      const error = await expectAsyncRejection(() => fixture.put([objectOf(1)]), "CHAIN_UNAVAILABLE", /has shown before/);
+      const error = await expectAsyncRejection(
+        () => fixture.put([objectOf(1)]),
+        "CHAIN_UNAVAILABLE",
+        /has shown before/,
+      );
       expect(error).to.include({ retryable: true, expected: first.id });
     }
   });

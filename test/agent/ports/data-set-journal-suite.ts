@@ -69,6 +69,7 @@ export const FULL_SET: JournaledDataSet = {
       salt: word("a1"),
     },
   },
+  movedTo: { id: word("1d"), provider: address("7a"), blockNumber: 12 },
   scheduled: { schedule: Uint8Array.of(1, 2, 3), ranges: Uint8Array.of(4), blockNumber: 9, blockHash: word("b9") },
   signed: {
     version: 2n ** 63n,
