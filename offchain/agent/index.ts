@@ -46,8 +46,10 @@ import { accountSnapshotKeys } from "./snapshots/account-keys.ts";
 import { readMetadata } from "./snapshots/read-metadata.ts";
 import { Snapshots } from "./snapshots/snapshots.ts";
 import { type StatusReport, status } from "./status.ts";
+import { Watcher, type WatchOptions } from "./watch/watcher.ts";
 
 export { NoDeploymentError } from "../chain/deployment.ts";
+export type { WatchEvent, WatchSeverity } from "./watch/watch-events.ts";
 
 export interface AgentOptions {
   readonly identity: Identity;
@@ -150,6 +152,11 @@ export class Agent {
     return await status(this.#context, dataId);
   }
 
+  /** Follows the account's data sets, one look after the other. @see Watcher */
+  watch(options: WatchOptions = {}): Watcher {
+    return new Watcher(this.#context, options);
+  }
+
   /** Rebuilds the catalogue of this device from the ledger. @see recover */
   async recover(options: RecoverOptions = {}): Promise<RecoverReport> {
     return await recover(this.#context, options);
@@ -192,4 +199,6 @@ export type {
   TreeEntry,
   TreeFile,
   TreeLimits,
+  Watcher,
+  WatchOptions,
 };

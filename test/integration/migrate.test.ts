@@ -206,7 +206,7 @@ describe("moving a data set to another provider", function () {
   it("moves what is left when the old provider has lost an object, says so, and repairs it later", async () => {
     const { person, folder, id } = await someone();
     const lost = await largestObject(person);
-    rotObject(join(net.provider.dir, "data"), lost, 1000);
+    rotObject(join(net.provider.dir, "data", "store"), lost, 1000);
     const moved = await migrate(person, id);
     expect(moved.exitCode, moved.stderr).to.equal(10);
     const damaged = moved.document.damaged as { id: string }[];
@@ -229,7 +229,7 @@ describe("moving a data set to another provider", function () {
     await net.second.end();
     const port = Number(new URL(net.second.url).port);
     const listen = { host: "127.0.0.1", port };
-    net.second.configure({ listen, quotas: { storedBytes: 2_000_000 } });
+    net.second.configure({ listen, quotas: { storedBytes: 5_500_000 } });
     await net.second.start();
     const refused = await migrate(person, id);
     expect(refused.exitCode).to.not.equal(0);

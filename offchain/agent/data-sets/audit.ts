@@ -86,6 +86,11 @@ const LOSSES: ReadonlySet<ErrorCode> = new Set([
   "DISK_FAILED",
 ]);
 
+/** Whether a failure of an audit says or suggests that the provider has lost data. */
+export function isLoss({ code, party }: TallystickError): boolean {
+  return LOSSES.has(code) && party !== "chain" && party !== "you";
+}
+
 interface Verified {
   readonly challenge: AuditChallenge;
   readonly place?: { readonly epoch: number; readonly transactionHash: string; readonly blockNumber: number };
@@ -115,8 +120,7 @@ export async function auditDataSet(
         ? await auditPublicly(context, opened)
         : await auditPrivately(context, opened, onChain, provider(), options);
   } catch (error) {
-    const isLoss = error instanceof TallystickError && LOSSES.has(error.code);
-    if (isLoss && error.party !== "chain" && error.party !== "you") context.noticeLoss();
+    if (error instanceof TallystickError && isLoss(error)) context.noticeLoss();
     throw error;
   }
   const { sampleCount, seed, ranges } = done.challenge;
