@@ -265,6 +265,53 @@ describe("moving a data set to another provider", function () {
     await expectAloneAtSecond(person, put.dataId, folder);
   });
 
+  it("moves in rounds, and once more what a put adds meanwhile", async () => {
+    const { person, folder, id } = await someone();
+    let isPut = false;
+    net.toSecond.alter = async ({ method, path }) => {
+      if (isPut || method !== "PUT" || !path.startsWith("/v1/head")) return undefined;
+      isPut = true;
+      writeFileSync(join(folder, "meanwhile"), pseudoRandomBytes(`meanwhile ${people}`, 200_000));
+      const during = await withAgentOf(net, person, (agent) => agent.put([folder]));
+      expect(setOf(during)).to.include({ id, provider: net.provider.account });
+      return undefined;
+    };
+    await withAgentOf(net, person, async (agent) => {
+      const report = await agent.dataSets.migrate(id, { to: net.second.operator, roundBytes: 2 * 1024 * 1024 });
+      expect(isPut).to.equal(true);
+      expect(report.listedSnapshots).to.equal(2);
+      const { id: fresh } = report.dataSet;
+      const found = (await agent.dataSets.list()).find((set) => set.id === fresh);
+      // Two rounds and the rest, then the other pass.
+      expect(found?.version).to.equal(3n);
+      expect(await agent.dataSets.audit(fresh)).to.include({ slices: found?.slices });
+      expect(setOf(await agent.put([folder]))).to.include({ id: fresh, addedSlices: 0 });
+      const [copy] = await agent.snapshots.verify("latest", { provider: net.second.operator });
+      expect(copy?.damaged).to.deep.equal([]);
+    });
+    expect(await paid(person)).to.include({ notices: 1 });
+  });
+
+  it("takes from another provider what the old one has lost, and goes back to the old one", async () => {
+    const { person, folder, id } = await someone();
+    const providers = [net.second.operator];
+    await withAgentOf(net, person, (agent) => agent.put([join(folder, "large")], { providers, dataSet: false }));
+    rotObject(join(net.provider.dir, "data", "store"), await largestObject(person), 1000);
+    const moved = await migrate(person, id);
+    expect(moved.exitCode, moved.stderr).to.equal(0);
+    expect(moved.document.damaged).to.deep.equal([]);
+    expect((moved.document.copied as { uploadedBytes: number }).uploadedBytes).to.be.lessThan(FILE_BYTES / 10);
+    const { id: fresh } = moved.document.dataSet as { id: string };
+    const back = await tallystick(person, ["data-set", "migrate", fresh, "--to", net.provider.url]);
+    expect(back.exitCode, back.stderr).to.equal(0);
+    const { id: last } = back.document.dataSet as { id: string };
+    await withAgentOf(net, person, async (agent) => {
+      expect(setOf(await agent.put([folder]))).to.include({ id: last, provider: net.provider.account, addedSlices: 0 });
+      const [copy] = await agent.snapshots.verify("latest", { provider: net.provider.account });
+      expect(copy?.damaged).to.deep.equal([]);
+    });
+  });
+
   it("extends the set that this device has at the new provider", async () => {
     const { person, folder, id } = await someone();
     const file = join(net.dir, `extra-${people}`);

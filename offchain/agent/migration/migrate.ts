@@ -4,9 +4,9 @@
  * run after any interruption does what is missing, sends nothing twice and pays nothing twice. Before the last step the
  * old set goes on as if nothing had happened.
  *
- * The new set has secrets of its own. One that is opened for the purpose names the old one in its terms, where `recover`
- * finds it; that a set which ran before has taken over is noted in the journal of this device alone. One balance pays
- * for all sets in a token, so none of it is moved.
+ * The new set has secrets of its own. One that is opened for the purpose names the old one in its terms, where
+ * `recover` finds it; that a set which ran before has taken over is noted in the journal of this device alone. One
+ * balance pays for all sets in a token, so none of it is moved.
  */
 
 import type { OpenedDataSet } from "../../chain/escrow.ts";

@@ -102,7 +102,8 @@ function reportLines({ plan, dataSet, copied, listedSnapshots, damaged, lastEpoc
     `data set ${shortId(plan.id)} is at provider ${plan.to} now, in data set ${dataSet.id}`,
     `  copied   ${counted(copied.objects, "object")}, ${formatBytes(copied.bytes)}, of which ` +
       `${formatBytes(copied.uploadedBytes)} were sent; ${counted(listedSnapshots, "snapshot")} listed`,
-    `  fee      ${amountOf(dataSet.feePerEpoch, dataSet.token)} per epoch, paid for ${runwayText(dataSet.runwayEpochs)}`,
+    `  fee      ${amountOf(dataSet.feePerEpoch, dataSet.token)} per epoch, paid for ` +
+      runwayText(dataSet.runwayEpochs),
     `  old      ends after epoch ${lastEpoch}`,
     ...damageLines(damaged),
   ];

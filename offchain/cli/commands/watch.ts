@@ -1,7 +1,7 @@
 /** `tallystick watch`: follows the account's data sets, one line per change, until Ctrl-C. */
 import type { Command } from "commander";
+import { systemClock } from "../../agent/clock.ts";
 import type { WatchEvent, Watcher } from "../../agent/index.ts";
-import { pause } from "../../chain/pause.ts";
 import { EXIT } from "../exit-codes.ts";
 import { type AgentSession, withAgent } from "../session.ts";
 import { wholeNumber } from "../values.ts";
@@ -63,7 +63,7 @@ async function watch(session: AgentSession, flags: WatchFlags, signal: AbortSign
   const intervalMillis = (flags.interval ?? DEFAULT_INTERVAL_SECONDS) * 1000;
   while (!signal.aborted) {
     if (!(await printAll(session, await look(watcher, signal)))) return;
-    await pause(intervalMillis, signal).catch(() => undefined);
+    await systemClock.pause(intervalMillis, signal).catch(() => undefined);
   }
 }
 
