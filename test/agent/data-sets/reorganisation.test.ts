@@ -3,6 +3,7 @@
 import { expect } from "chai";
 import { DataSets } from "../../../offchain/agent/data-sets/data-sets.ts";
 import { readBooks } from "../../../offchain/chain/escrow.ts";
+import { extendContent, NO_CONTENT } from "../../../offchain/core/data-set/content.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
 import { memoryPlatform } from "../../helpers/memory-platform.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
@@ -42,7 +43,10 @@ describe("a data set whose opening a reorganisation removes", function () {
       const second = await fixture.put([object, objectOf(1)]);
       expect(second).to.include({ id: first.id, isNew: true, slices: 3, highestIndex: 3 });
       expect(second.liveRanges).to.deep.equal([{ firstIndex: 1, count: 3 }]);
-      expect(await newest()).to.include({ state: "running" });
+      const set = await newest();
+      // What both have signed is the content since the opening that counts.
+      const segments = await fixture.platform.dataSets.segments(set?.salt);
+      expect(set).to.include({ state: "running", contentHash: segments.reduce(extendContent, NO_CONTENT) });
       expect(await new DataSets(fixture.context).audit(second.id ?? "")).to.include({ slices: 3 });
       expect(await fixture.put([object])).to.include({ addedSlices: 0, deposited: 0n });
       expect(fixture.provider.forgeries).to.deep.equal([]);
