@@ -27,8 +27,7 @@ function textOf(event: WatchEvent): string {
       return `no proof of epoch ${event.epoch} in time: \`tallystick data-set settle\` reports the miss`;
     case "runway":
       return (
-        `paid for ${counted(event.runwayEpochs, "epoch")} only: ` +
-        "`tallystick data-set top-up` adds to the balance"
+        `paid for ${counted(event.runwayEpochs, "epoch")} only: ` + "`tallystick data-set top-up` adds to the balance"
       );
     case "audit":
       return `intact: ${event.message}`;
