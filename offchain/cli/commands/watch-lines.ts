@@ -26,9 +26,7 @@ function textOf(event: WatchEvent): string {
     case "overdue":
       return `no proof of epoch ${event.epoch} in time: \`tallystick data-set settle\` reports the miss`;
     case "runway":
-      return (
-        `paid for ${counted(event.runwayEpochs, "epoch")} only: ` + "`tallystick data-set top-up` adds to the balance"
-      );
+      return `paid for ${counted(event.runwayEpochs, "epoch")} only: \`tallystick data-set top-up\` adds to it`;
     case "audit":
       return `intact: ${event.message}`;
     case "audit-failed":
