@@ -53,8 +53,9 @@ export class AgentContext {
   readonly logger: AgentLogger;
   readonly account: AgentAccount;
   readonly waits: WaitNotices;
+  /** Blocks that must hold a transaction before it counts. */
+  readonly confirmations: number;
   readonly #deployment: Deployment | undefined;
-  readonly #confirmations: number;
   readonly #committees = new Map<bigint, Promise<CommitteeLink>>();
   #chain: Promise<ChainReader> | undefined;
   #sender: Promise<TransactionSender> | undefined;
@@ -67,7 +68,7 @@ export class AgentContext {
     this.platform = options.platform;
     this.logger = options.logger;
     this.waits = new WaitNotices(options.logger, options.platform.clock);
-    this.#confirmations = options.confirmations;
+    this.confirmations = options.confirmations;
     this.account = new AgentAccount(options.identity.signingKey);
     if (options.chain !== undefined) void this.#keepChain(options.chain);
   }
@@ -111,7 +112,7 @@ export class AgentContext {
   /** The one sender of this account in this process. */
   #openSender(): Promise<TransactionSender> {
     const open = async () =>
-      new TransactionSender(await this.chain(), this.identity.signingKey, { confirmations: this.#confirmations });
+      new TransactionSender(await this.chain(), this.identity.signingKey, { confirmations: this.confirmations });
     this.#sender ??= forgetFailure(open(), () => {
       this.#sender = undefined;
     });

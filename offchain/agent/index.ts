@@ -15,6 +15,9 @@ import { AgentContext } from "./context.ts";
 import type { DataSetView } from "./data-sets/data-set-view.ts";
 import { DataSets } from "./data-sets/data-sets.ts";
 import type { DataSetReport } from "./data-sets/lane.ts";
+import type { Damaged } from "./migration/inventory.ts";
+import type { MigrateOptions, MigrationReport } from "./migration/migrate.ts";
+import type { MigrationPlan } from "./migration/plan.ts";
 import { requireOwnCatalogue } from "./own-catalogue.ts";
 import type { AgentPlatform, RestoreTarget } from "./platform.ts";
 import { type AgentLogger, SILENT } from "./progress.ts";
@@ -43,8 +46,10 @@ import { accountSnapshotKeys } from "./snapshots/account-keys.ts";
 import { readMetadata } from "./snapshots/read-metadata.ts";
 import { Snapshots } from "./snapshots/snapshots.ts";
 import { type StatusReport, status } from "./status.ts";
+import { Watcher, type WatchOptions } from "./watch/watcher.ts";
 
 export { NoDeploymentError } from "../chain/deployment.ts";
+export type { WatchEvent, WatchSeverity } from "./watch/watch-events.ts";
 
 export interface AgentOptions {
   readonly identity: Identity;
@@ -147,6 +152,11 @@ export class Agent {
     return await status(this.#context, dataId);
   }
 
+  /** Follows the account's data sets, one look after the other. @see Watcher */
+  watch(options: WatchOptions = {}): Watcher {
+    return new Watcher(this.#context, options);
+  }
+
   /** Rebuilds the catalogue of this device from the ledger. @see recover */
   async recover(options: RecoverOptions = {}): Promise<RecoverReport> {
     return await recover(this.#context, options);
@@ -165,12 +175,16 @@ export type {
   ByteRange,
   CataloguedPut,
   ContentOptions,
+  Damaged,
   DataSetReport,
   DataSetView,
   FileOptions,
   GetOptions,
   GetReport,
   LeftReport,
+  MigrateOptions,
+  MigrationPlan,
+  MigrationReport,
   NotSet,
   PutInput,
   PutOptions,
@@ -185,4 +199,6 @@ export type {
   TreeEntry,
   TreeFile,
   TreeLimits,
+  Watcher,
+  WatchOptions,
 };

@@ -66,7 +66,17 @@ export interface DataSetProgress {
   readonly plan?: DataSetPlan;
 }
 
-export type Progress = PutProgress | GetProgress | VerifyProgress | DataSetProgress;
+/** Moving a data set to another provider. `copying`: ciphertext bytes. */
+export interface MigrateProgress {
+  readonly operation: "migrate";
+  readonly phase: "listing" | "copying" | "listing-snapshots" | "giving-notice" | "done";
+  readonly doneObjects: number;
+  readonly totalObjects: number;
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+export type Progress = PutProgress | GetProgress | VerifyProgress | DataSetProgress | MigrateProgress;
 export type ProgressListener<Event extends Progress = Progress> = (event: Event) => void;
 
 /** A remark worth a line in a log: a node that failed and was replaced, a wait for a budget. */

@@ -115,18 +115,29 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
 /** Epochs beyond the notice period below which a balance is short. */
 const SHORT_RUNWAY_EPOCHS = 10;
 
+/** Whether the balance that pays for a set will soon be used up. */
+export function isRunwayShort({ status, slices, runwayEpochs }: DataSetView, noticeEpochs: number): boolean {
+  return status === "running" && slices > 0 && runwayEpochs < noticeEpochs + SHORT_RUNWAY_EPOCHS;
+}
+
+function endingText({ lastEpoch, movedTo }: DataSetView): string {
+  const what =
+    movedTo === undefined
+      ? "put what is to be kept again, to this or another provider"
+      : `its content is in data set ${movedTo.id.slice(0, 10)} at provider ${movedTo.provider}`;
+  return `ends after epoch ${lastEpoch}: ${what}`;
+}
+
 /** What an owner should act on. */
 export function warningsOf(dataSets: readonly DataSetView[], noticeEpochs: number): string[] {
   return dataSets.flatMap((set) => {
     const name = `data set ${set.id.slice(0, 10)}`;
     const running = set.status === "running" && set.slices > 0;
     return [
-      ...(running && set.runwayEpochs < noticeEpochs + SHORT_RUNWAY_EPOCHS
+      ...(isRunwayShort(set, noticeEpochs)
         ? [`${name} is paid for ${set.runwayEpochs} more epochs: \`tallystick data-set top-up\` adds to the balance`]
         : []),
-      ...(set.status === "ending"
-        ? [`${name} ends after epoch ${set.lastEpoch}: put what is to be kept again, to this or another provider`]
-        : []),
+      ...(set.status === "ending" ? [`${name} ${endingText(set)}`] : []),
       ...(set.status === "over" ? [`${name} has ended: \`tallystick data-set settle\` pays back what is left`] : []),
       ...(set.status === "breached" ? [`${name} was breached: the provider no longer has to keep it`] : []),
       ...(running && set.missedEpochs > 0

@@ -115,7 +115,7 @@ export async function* scanPages<Event>(
   let { head, from, covered } = await resumeAt(chain, startBlock, { from: startBlock, covered: cursor }, overlap);
   for (let attempt = 1; from <= head.number; attempt++) {
     const to = Math.min(head.number, from + longest - 1);
-    const before = to === head.number ? head.hash : await blockHash(chain, to);
+    const before = to === head.number ? head.hash : await readBlockHash(chain, to);
     const events: Event[] = [];
     for await (const log of chainLogs(chain, filter, from, to, options)) {
       const event = parse(log);
@@ -125,7 +125,7 @@ export async function* scanPages<Event>(
     const follows =
       before !== undefined &&
       (to === head.number ? await isBelow(chain, covered, head) : await isThere(chain, covered));
-    const settled = follows && before === (await blockHash(chain, to));
+    const settled = follows && before === (await readBlockHash(chain, to));
     if (settled) {
       covered = { blockNumber: to, blockHash: before };
       yield { fromBlock: from, toBlock: to, events, cursor: covered, atHead: to === head.number };
@@ -200,11 +200,11 @@ async function isBelow(chain: ChainReader, block: ScanCursor | undefined, head: 
 
 /** Whether the chain has this very block; there is nothing to ask where nothing is covered. */
 async function isThere(chain: ChainReader, block: ScanCursor | undefined): Promise<boolean> {
-  return block === undefined || (await blockHash(chain, block.blockNumber)) === block.blockHash;
+  return block === undefined || (await readBlockHash(chain, block.blockNumber)) === block.blockHash;
 }
 
-/** Undefined when the chain has no such block (any more). */
-async function blockHash(chain: ChainReader, blockNumber: number): Promise<string | undefined> {
+/** @returns undefined when the chain has no such block (any more) */
+export async function readBlockHash(chain: ChainReader, blockNumber: number): Promise<string | undefined> {
   const block = await readChain(`reading block ${blockNumber}`, async () => {
     try {
       return await chain.provider.getBlock(blockNumber);

@@ -23,10 +23,11 @@ import { registerServe } from "./commands/serve.ts";
 import { registerSnapshots } from "./commands/snapshots.ts";
 import { registerStatus } from "./commands/status.ts";
 import { registerStats, registerVerify } from "./commands/verify-stats.ts";
+import { registerWatch } from "./commands/watch.ts";
 import { EXIT, exitCodeOf } from "./exit-codes.ts";
 import { InterruptedError } from "./interrupt.ts";
 import { asTallystickError, createOutput, onOutputError } from "./output.ts";
-import { INCOMPLETE } from "./session.ts";
+import { EXIT_CODE } from "./session.ts";
 
 const EXAMPLES = `
 Examples:
@@ -95,6 +96,7 @@ export function buildProgram(): Command {
     registerStatus,
     registerAudit,
     registerDataSet,
+    registerWatch,
     registerPhrase,
     registerNetwork,
     registerCompletion,
@@ -129,7 +131,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   try {
     await useProxyFromEnvironment();
     await program.parseAsync([...exactArguments(argv)], { from: "user" });
-    return program.getOptionValue(INCOMPLETE) === true ? EXIT.incomplete : EXIT.ok;
+    return program.getOptionValue(EXIT_CODE) ?? EXIT.ok;
   } catch (error) {
     if (error instanceof CommanderError) return parserExit(error, json);
     const isPromptEnded = error instanceof Error && error.name === "ExitPromptError";

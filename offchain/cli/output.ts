@@ -16,6 +16,11 @@ export interface Output {
   confirmedResult(document: object, lines: readonly string[]): Promise<void>;
   /** Prints one line of a result that is too long to be kept, for people. With `--json` it prints nothing. */
   line(text: string): Promise<void>;
+  /**
+   * Prints one of many results as soon as it is known: one document on one line with `--json`.
+   * @returns false when nobody reads any more
+   */
+  event(document: object, text: string): Promise<boolean>;
   /** Talk: progress remarks, warnings, what happens next. Never on stdout. */
   say(line: string): void;
   /** What was not done, though the command goes on. On stderr like talk, and with `--quiet` too. */
@@ -101,6 +106,20 @@ export function createOutput(json: boolean, quiet: boolean): Output {
     if (json) return `${JSON.stringify(document, replacer, 2)}\n`;
     return lines.length > 0 ? `${lines.join("\n")}\n` : "";
   };
+  const line = async (text: string): Promise<boolean> => {
+    const { stdout } = process;
+    // A reader that has stopped takes nothing more, and never drains.
+    if (!stdout.writable) return false;
+    if (stdout.write(`${text}\n`)) return true;
+    await new Promise<void>((resolve) => {
+      const go = () => {
+        stdout.off("drain", go).off("close", go);
+        resolve();
+      };
+      stdout.once("drain", go).once("close", go);
+    });
+    return stdout.writable;
+  };
   return {
     json,
     result(document, lines) {
@@ -110,16 +129,10 @@ export function createOutput(json: boolean, quiet: boolean): Output {
       await writeConfirmed(text(document, lines));
     },
     async line(text) {
-      const { stdout } = process;
-      // A reader that has stopped takes nothing more, and never drains.
-      if (json || !stdout.writable || stdout.write(`${text}\n`)) return;
-      await new Promise<void>((resolve) => {
-        const go = () => {
-          stdout.off("drain", go).off("close", go);
-          resolve();
-        };
-        stdout.once("drain", go).once("close", go);
-      });
+      if (!json) await line(text);
+    },
+    async event(document, text) {
+      return await line(json ? JSON.stringify(document, replacer) : text);
     },
     say(line) {
       if (!quiet) process.stderr.write(`${printable(line)}\n`);

@@ -45,6 +45,13 @@ function viewOf(event: Progress): View {
         total: event.totalBytes,
         remark: `${event.readEntries}/${event.totalEntries} entries, ${formatBytes(event.objectBytes)} of objects`,
       };
+    case "migrate":
+      return {
+        label: event.phase,
+        done: event.doneBytes,
+        total: event.totalBytes,
+        remark: `${event.doneObjects}/${event.totalObjects} objects`,
+      };
     case "data-set":
       return { label: event.phase, done: event.doneBytes, total: event.totalBytes, remark: "" };
   }

@@ -13,13 +13,14 @@ import { dataIdIn } from "../agent/snapshots/resolve.ts";
 import { WaitNotices } from "../agent/wait-notices.ts";
 import { InvalidInputError } from "../core/errors.ts";
 import type { Identity } from "../core/identity/identity.ts";
+import { EXIT } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import { createOutput, type Output } from "./output.ts";
 import { createProgressBar, type ProgressBar } from "./progress-bar.ts";
 import { readPassphrase } from "./secrets.ts";
 
-/** Set on the program by a command that did a part of its work only. */
-export const INCOMPLETE = "incomplete";
+/** Set on the program by a command that ends with another exit code than 0 without a failure of its own. */
+export const EXIT_CODE = "exitCode";
 
 interface GlobalOptions {
   readonly json?: boolean;
@@ -43,6 +44,8 @@ export interface AgentSession extends Surroundings {
   readonly signal: AbortSignal;
   /** Makes the exit code say that the command did a part of its work only. */
   incomplete(): void;
+  /** Sets the exit code of a command that found what scripts branch on. */
+  exitWith(code: number): void;
 }
 
 /** What some commands bring to the opening of the agent. */
@@ -142,11 +145,12 @@ export async function withAgent(
     ...around.output,
     result: (document, lines) => around.output.result({ network, ...document }, lines),
   };
-  const incomplete = () => {
+  const exitWith = (code: number) => {
     let program = command;
     while (program.parent !== null) program = program.parent;
-    program.setOptionValue(INCOMPLETE, true);
+    program.setOptionValue(EXIT_CODE, code);
   };
+  const incomplete = () => exitWith(EXIT.incomplete);
   let meeting: NetworkMeeting | undefined;
   const meet = () => {
     meeting = meetNetwork(homeDir, deployment);
@@ -162,7 +166,7 @@ export async function withAgent(
       await interruptible(async (signal) => {
         const waits = new WaitNotices(logger, systemClock);
         await waits.during("chain", "checking the network", pinned);
-        await work({ ...around, output, agent, progress, signal, incomplete });
+        await work({ ...around, output, agent, progress, signal, incomplete, exitWith });
       });
     } finally {
       progress.stop();

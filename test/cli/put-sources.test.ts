@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { Command } from "commander";
 import type { DataSetReport } from "../../offchain/agent/data-sets/lane.ts";
 import { LeftOut } from "../../offchain/agent/put/left-out.ts";
-import { dataSetLines } from "../../offchain/cli/commands/data-set.ts";
+import { dataSetLines } from "../../offchain/cli/commands/data-set-lines.ts";
 import { holdsNothing } from "../../offchain/cli/commands/put.ts";
 import { leftOutLines, readSourceOptions, sourceOptions } from "../../offchain/cli/commands/put-sources.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";

@@ -2,13 +2,14 @@
 
 import type { AgentContext } from "../context.ts";
 import type { DataSetProgress, ProgressListener } from "../progress.ts";
+import { chosenProviders } from "../providers/chosen-providers.ts";
 import { objectOrder } from "../read/object-order.ts";
 import { openStoredRoot } from "../read/open-root.ts";
 import { type DataSetReport, openDataSetLane } from "./lane.ts";
 import type { LaneWishes } from "./wishes.ts";
 
 export interface AddOptions extends LaneWishes {
-  /** Account of a provider that has the data. Default: the first of the deployment. */
+  /** Account of a provider that has the data. Default: the one that puts go to. */
   readonly provider?: string;
   readonly onProgress?: ProgressListener<DataSetProgress> | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -24,7 +25,7 @@ export async function addStored(
   { provider: wanted, onProgress, signal, ...wishes }: AddOptions = {},
 ): Promise<DataSetReport[]> {
   const reports: DataSetReport[] = [];
-  for (const provider of context.providers().choose(wanted === undefined ? undefined : [wanted])) {
+  for (const provider of await chosenProviders(context, wanted === undefined ? undefined : [wanted])) {
     const lane = await openDataSetLane(context, provider, wishes);
     try {
       const { root, sealedBytes } = await openStoredRoot(context, dataId, signal);

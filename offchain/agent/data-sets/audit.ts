@@ -40,6 +40,7 @@ import { MAX_AUDIT_SAMPLES } from "../../core/wire/csp.ts";
 import type { AgentContext } from "../context.ts";
 import type { DataSetKeeper } from "../providers/storage-provider.ts";
 import type { DataSetOnChain } from "./following.ts";
+import { keptRanges } from "./kept-ranges.ts";
 import { dataSetKeys } from "./keys.ts";
 import { isOurs } from "./recovery.ts";
 
@@ -85,6 +86,11 @@ const LOSSES: ReadonlySet<ErrorCode> = new Set([
   "DISK_FAILED",
 ]);
 
+/** Whether a failure of an audit says or suggests that the provider has lost data. */
+export function isLoss({ code, party }: TallystickError): boolean {
+  return LOSSES.has(code) && party !== "chain" && party !== "you";
+}
+
 interface Verified {
   readonly challenge: AuditChallenge;
   readonly place?: { readonly epoch: number; readonly transactionHash: string; readonly blockNumber: number };
@@ -114,8 +120,7 @@ export async function auditDataSet(
         ? await auditPublicly(context, opened)
         : await auditPrivately(context, opened, onChain, provider(), options);
   } catch (error) {
-    const isLoss = error instanceof TallystickError && LOSSES.has(error.code);
-    if (isLoss && error.party !== "chain" && error.party !== "you") context.noticeLoss();
+    if (error instanceof TallystickError && isLoss(error)) context.noticeLoss();
     throw error;
   }
   const { sampleCount, seed, ranges } = done.challenge;
@@ -153,18 +158,19 @@ export function drawsToDetect(slices: number, { damage = 0.01, probability = 0.9
 async function auditPrivately(
   context: AgentContext,
   opened: OpenedDataSet,
-  { scheduled }: DataSetOnChain,
+  onChain: DataSetOnChain,
   provider: DataSetKeeper,
   options: DataSetAuditOptions,
 ): Promise<Verified> {
   const { id, audit } = opened;
   if (!(await isOurs(context, opened))) throw notOurs(id);
-  const ranges = decodeLiveRanges(scheduled.ranges);
+  const packed = await keptRanges(await context.chain(), opened, onChain);
+  const ranges = decodeLiveRanges(packed);
   if (ranges.length === 0) throw nothingLive(id);
   const wanted = options.sampleCount ?? drawsToDetect(countSlices(ranges), options);
   const challenge = { seed: randomBytes(32), sampleCount: Math.min(wanted, MAX_AUDIT_SAMPLES), ranges };
   const { seed, sampleCount } = challenge;
-  const proof = await provider.auditDataSet(audit.salt, seed, sampleCount, scheduled.ranges);
+  const proof = await provider.auditDataSet(audit.salt, seed, sampleCount, packed);
   const { secrets } = await dataSetKeys(context.identity.auditSeed, audit.salt);
   blaming(provider.name, () => verifyPrivate(secrets, secrets.x, challenge, decodeProof(proof)));
   return { challenge };

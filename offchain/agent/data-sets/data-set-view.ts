@@ -6,8 +6,9 @@ import { runwayEpochs } from "../../core/data-set/balance.ts";
 import { type EpochWindows, windowsOf } from "../../core/data-set/epochs.ts";
 import { decodeLiveRanges } from "../../core/data-set/ranges.ts";
 import { lastLevel, levelAt } from "../../core/data-set/schedule.ts";
-import type { DataSetAuditTerms, DataSetTerms } from "../../core/data-set/terms.ts";
+import { type DataSetAuditTerms, type DataSetTerms, NO_PREDECESSOR } from "../../core/data-set/terms.ts";
 import { type DataSetOnChain, hasEnded } from "./following.ts";
+import type { JournaledDataSet, MovedTo } from "./journal.ts";
 
 /**
  * `ending`: its last epoch is known and not over. `over`: it is over, and not closed. `breached`: ended by misses, or
@@ -40,13 +41,17 @@ export interface DataSetView {
   readonly runwayEpochs: number;
   readonly lastEpoch?: number;
   readonly openedAtBlock: number;
+  /** The set whose content it took over, as its terms say. */
+  readonly predecessor?: string;
+  /** Where its content went, as far as this device knows. */
+  readonly movedTo?: MovedTo;
 }
 
 export function viewOf(
   { id, terms, audit, blockNumber }: OpenedDataSet,
   onChain: DataSetOnChain,
   epochBlocks: number,
-  isOwn: boolean,
+  journaled: Pick<JournaledDataSet, "isOwn" | "movedTo"> | undefined,
 ): DataSetView {
   const { books, schedule, scheduled, account, lastEpoch } = onChain;
   const status = phaseOf(onChain);
@@ -59,7 +64,7 @@ export function viewOf(
     status,
     terms,
     audit,
-    device: isOwn ? "this" : "other",
+    device: journaled?.isOwn === true ? "this" : "other",
     version: schedule.version,
     feePerEpoch: level.fee,
     slices: level.sliceCount,
@@ -71,6 +76,8 @@ export function viewOf(
     runwayEpochs: runwayEpochs(account),
     ...(lastEpoch === undefined ? {} : { lastEpoch }),
     openedAtBlock: blockNumber,
+    ...(audit.predecessor === NO_PREDECESSOR ? {} : { predecessor: audit.predecessor }),
+    ...(journaled?.movedTo === undefined ? {} : { movedTo: journaled.movedTo }),
   };
 }
 

@@ -3,11 +3,9 @@
 import { ESCROW_ABI } from "../../chain/abis.ts";
 import type { ContractCall } from "../../chain/contract-call.ts";
 import {
-  approvalCalls,
   closeDataSetCall,
   type DataSetEvent,
   dataSetsOpened,
-  depositCall,
   noticeCall,
   type OpenedDataSet,
   parseDataSetLog,
@@ -34,11 +32,15 @@ import { isAddressEqual } from "../../core/encoding/address.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { DataSetStatus as ProviderView } from "../../core/wire/data-sets.ts";
 import type { AgentContext } from "../context.ts";
+import type { Damaged } from "../migration/inventory.ts";
+import { estimateMigration, type MigrateOptions, type MigrationReport, migrateDataSet } from "../migration/migrate.ts";
+import type { MigrationPlan } from "../migration/plan.ts";
 import { type AddOptions, addStored } from "./add-stored.ts";
 import { auditDataSet, type DataSetAuditOptions, type DataSetAuditReport } from "./audit.ts";
 import { signedState } from "./co-signing.ts";
 import { type DataSetView, outcomeOf, viewOf } from "./data-set-view.ts";
 import { type DataSetOnChain, follow, isPending, readOnChain } from "./following.ts";
+import { depositCalls } from "./funding.ts";
 import type { DataSetReport } from "./lane.ts";
 import { sumOf } from "./next-state.ts";
 import { recoverDataSets } from "./recovery.ts";
@@ -87,7 +89,7 @@ export interface UserBalance {
 export interface TopUp {
   readonly token: string;
   readonly amount: bigint;
-  /** The approval of an ERC-20 token, if there had to be one, and the deposit. */
+  /** Approvals of an ERC-20 token, if there had to be any, and the deposit. */
   readonly transactions: readonly SentTransaction[];
   readonly balance: UserBalance;
 }
@@ -181,7 +183,8 @@ export class DataSets {
 
   /** Ids of the sets that providers have to prove. @throws TallystickError NOT_FOUND when there are none */
   async audited(): Promise<string[]> {
-    const kept = (await this.list()).filter(({ status, slices }) => slices > 0 && status === "running");
+    const isKept = ({ status, slices }: DataSetView) => slices > 0 && (status === "running" || status === "ending");
+    const kept = (await this.list()).filter(isKept);
     if (kept.length > 0) return kept.map(({ id }) => id);
     throw new TallystickError("this account has no data set that a provider keeps", {
       code: "NOT_FOUND",
@@ -253,14 +256,10 @@ export class DataSets {
     requirePositive(amount);
     const context = this.#context;
     return await context.exclusive(async () => {
-      const chain = await context.chain();
-      const { deployment } = chain;
-      const own = context.account.address;
       const transactions: SentTransaction[] = [];
-      for (const approval of await approvalCalls(chain, address, own, amount)) {
-        transactions.push(await sendWithin(context, approval, options));
+      for (const call of await depositCalls(context, address, amount)) {
+        transactions.push(await sendWithin(context, call, options));
       }
-      transactions.push(await sendWithin(context, depositCall(deployment, address, own, amount), options));
       return { token: address, amount, transactions, balance: await this.balance(address) };
     }, undefined);
   }
@@ -299,6 +298,24 @@ export class DataSets {
       if (lastEpoch === undefined) throw notShown(id, "its last epoch");
       return { ...sent, id, lastEpoch };
     }, undefined);
+  }
+
+  /**
+   * Moves what a set keeps to another provider, and gives notice to the old one. May be repeated.
+   * @throws as `migrateDataSet`; TallystickError NOT_FOUND, NOT_OWNER
+   */
+  async migrate(id: string, options: MigrateOptions): Promise<MigrationReport> {
+    const { maximumFee } = options;
+    const giveNotice = () => this.giveNotice(id, maximumFee === undefined ? {} : { maximumFee });
+    return await migrateDataSet(this.#context, { ...(await this.#requireOwned(id)), giveNotice }, options);
+  }
+
+  /** What `migrate` would move and cost. Sends nothing. */
+  async planMigration(
+    id: string,
+    options: MigrateOptions,
+  ): Promise<MigrationPlan & { readonly damaged: readonly Damaged[] }> {
+    return await estimateMigration(this.#context, await this.#requireOwned(id), options);
   }
 
   /**
@@ -398,7 +415,7 @@ export class DataSets {
   async #viewOf({ opened, onChain }: Found): Promise<DataSetView> {
     const journaled = await this.#context.platform.dataSets.set(opened.audit.salt);
     const { epochBlocks } = await readEscrowClock(await this.#context.chain());
-    return viewOf(opened, onChain, epochBlocks, journaled?.isOwn === true && journaled.agreed?.id === opened.id);
+    return viewOf(opened, onChain, epochBlocks, journaled?.agreed?.id === opened.id ? journaled : undefined);
   }
 
   /** Notes in the journal how a set stands now. */

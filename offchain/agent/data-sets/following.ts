@@ -6,14 +6,17 @@ import {
   readBooks,
   readEndEpoch,
   readEscrowClock,
+  readOpened,
   readSchedule,
   readUserAccount,
   scheduleOf,
 } from "../../chain/escrow.ts";
+import { readBlockHash } from "../../chain/logs.ts";
 import { readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { sliceBytes } from "../../core/audit/field.ts";
 import { type AccruedAccount, accrue } from "../../core/data-set/balance.ts";
+import { NO_CONTENT } from "../../core/data-set/content.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";
 import { decodeLiveRanges, lastIndexOf, subtractRanges } from "../../core/data-set/ranges.ts";
 import { lastLevel, type Schedule } from "../../core/data-set/schedule.ts";
@@ -66,8 +69,8 @@ export async function readOnChain(
   if (scheduled === undefined) return undefined;
   const epoch = epochOf(epochBlocks, head + 1);
   const account = accrue(touched, epoch);
-  const { schedule, ranges, blockNumber } = scheduled;
-  const common = { books, scheduled: { schedule, ranges, blockNumber }, schedule: scheduleOf(scheduled) };
+  const { schedule, ranges, blockNumber, blockHash } = scheduled;
+  const common = { books, scheduled: { schedule, ranges, blockNumber, blockHash }, schedule: scheduleOf(scheduled) };
   const lastEpoch = books.noticedEnd ?? (await exhaustedAfter(chain, terms, books, touched.generation, account, head));
   return { ...common, account, head, epoch, ...(lastEpoch === undefined ? {} : { lastEpoch }) };
 }
@@ -103,7 +106,11 @@ export interface FollowedDataSet {
  * retired, and that it has ended. A set with a state that this device did not sign is not its own any more: there is a
  * copy of its journal, and both would give the same indices to different data.
  *
- * @throws TallystickError CHAIN_UNAVAILABLE when the chain does not show a set that it has shown before
+ * A set whose opening a reorganisation has removed goes back to where it was before: its state is sent again by the
+ * next put, or another one is signed.
+ *
+ * @throws TallystickError CHAIN_UNAVAILABLE when the chain does not show a set that it has shown before, although the
+ *   block that had it was not replaced
  */
 export async function follow(context: AgentContext, journaled: JournaledDataSet): Promise<FollowedDataSet> {
   let set = journaled;
@@ -113,9 +120,10 @@ export async function follow(context: AgentContext, journaled: JournaledDataSet)
     const onChain = await readOnChain(await context.chain(), agreed, set.scheduled);
     if (onChain === undefined) {
       if (set.state === "opening" || set.state === "ended") return { set };
-      throw notShown(agreed.id);
+      if (!(await isOpeningUndone(await context.chain(), agreed.id, set.scheduled))) throw notShown(agreed.id);
     }
     try {
+      if (onChain === undefined) return { set: await noteUndone(context, set) };
       return { set: await note(context, set, onChain), onChain };
     } catch (error) {
       const isOvertaken = error instanceof TallystickError && error.code === "CONFLICT" && error.retryable;
@@ -165,8 +173,28 @@ async function note(context: AgentContext, set: JournaledDataSet, onChain: DataS
   return saved;
 }
 
+/**
+ * Whether the chain has dropped the opening of a set, and is not merely behind: another block stands where the newest
+ * event of the set stood, and no log has the opening.
+ */
+async function isOpeningUndone(chain: ChainReader, id: string, known: KnownSchedule | undefined): Promise<boolean> {
+  if (known === undefined) return false;
+  const now = await readBlockHash(chain, known.blockNumber);
+  if (now === undefined || now === known.blockHash) return false;
+  return (await readOpened(chain, id)) === undefined;
+}
+
+async function noteUndone(context: AgentContext, set: JournaledDataSet): Promise<JournaledDataSet> {
+  const { scheduled: _, ...unseen } = set;
+  const id = set.agreed?.id;
+  context.logger.warn({ id }, "a reorganisation of the chain has removed the opening of a data set");
+  // What another device has opened is for that device to open again.
+  const state = set.isOwn ? "opening" : "ended";
+  return await context.platform.dataSets.save({ ...unseen, state, contentHash: NO_CONTENT });
+}
+
 function isSameSchedule(a: KnownSchedule, b: KnownSchedule): boolean {
-  return a.blockNumber === b.blockNumber && isEqual(a.schedule, b.schedule);
+  return a.blockHash === b.blockHash && isEqual(a.schedule, b.schedule);
 }
 
 function isEqual(a: Uint8Array, b: Uint8Array): boolean {

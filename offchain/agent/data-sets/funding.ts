@@ -1,5 +1,6 @@
 /** Tops a user's balance up before a data set costs more. */
 
+import type { ContractCall } from "../../chain/contract-call.ts";
 import { approvalCalls, depositCall, readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
 import { readChain } from "../../chain/revert.ts";
 import { accrue } from "../../core/data-set/balance.ts";
@@ -51,15 +52,18 @@ export async function depositFor(context: AgentContext, change: FeeChange): Prom
  * @throws TallystickError FUNDS, CHAIN_REVERTED, CHAIN_UNAVAILABLE
  */
 export async function deposit(context: AgentContext, token: string, amount: bigint): Promise<string[]> {
+  const transactions: string[] = [];
+  for (const call of await depositCalls(context, token, amount)) transactions.push((await context.send(call)).hash);
+  return transactions;
+}
+
+/** The calls that deposit an amount into the account's own balance, in order, approvals of a token first. */
+export async function depositCalls(context: AgentContext, token: string, amount: bigint): Promise<ContractCall[]> {
   const chain = await context.chain();
   const { deployment } = chain;
   const { address } = context.account;
-  const transactions: string[] = [];
-  for (const approval of await approvalCalls(chain, token, address, amount)) {
-    transactions.push((await context.send(approval)).hash);
-  }
-  transactions.push((await context.send(depositCall(deployment, token, address, amount))).hash);
-  return transactions;
+  const approvals = await approvalCalls(chain, token, address, amount);
+  return [...approvals, depositCall(deployment, token, address, amount)];
 }
 
 /**

@@ -26,6 +26,8 @@ export interface KnownSchedule {
   /** Live ranges of its last level, packed. */
   readonly ranges: Uint8Array;
   readonly blockNumber: number;
+  /** Of the block of that number: another one there means that the chain was reorganised. */
+  readonly blockHash: string;
 }
 
 /** A state that this device has signed. Kept until the next one is signed: a reorganisation may undo it on chain. */
@@ -42,6 +44,15 @@ export interface SignedByDevice {
   readonly providerSignature?: string;
   /** Ids of the segments that it adds, by index. */
   readonly segments: readonly string[];
+}
+
+/** Where the content of a set has gone. */
+export interface MovedTo {
+  /** The set that has it now. */
+  readonly id: string;
+  readonly provider: string;
+  /** When that was on chain; tells moves there and back apart. */
+  readonly blockNumber: number;
 }
 
 export interface JournaledDataSet {
@@ -64,6 +75,8 @@ export interface JournaledDataSet {
   readonly agreed?: AgreedDataSet;
   readonly scheduled?: KnownSchedule;
   readonly signed?: SignedByDevice;
+  /** Present once it was migrated. */
+  readonly movedTo?: MovedTo;
   /** Of the content as the chain has it. */
   readonly contentHash: string;
 }

@@ -7,6 +7,7 @@
 import { dataSetsOpened, type OpenedDataSet, requireTermsOfId } from "../../chain/escrow.ts";
 import { FIRST_INDEX } from "../../core/audit/field.ts";
 import { NO_CONTENT } from "../../core/data-set/content.ts";
+import { NO_PREDECESSOR } from "../../core/data-set/terms.ts";
 import type { AgentContext } from "../context.ts";
 import { follow } from "./following.ts";
 import { dataSetKeys } from "./keys.ts";
@@ -21,9 +22,11 @@ export async function recoverDataSets(context: AgentContext): Promise<number> {
   const chain = await context.chain();
   const journal = context.platform.dataSets;
   let recovered = 0;
+  const moves: OpenedDataSet[] = [];
   for await (const opened of dataSetsOpened(chain, { user: context.account.address })) {
-    if ((await journal.set(opened.audit.salt)) !== undefined) continue;
     requireTermsOfId(chain.deployment, opened);
+    if (opened.audit.predecessor !== NO_PREDECESSOR) moves.push(opened);
+    if ((await journal.set(opened.audit.salt)) !== undefined) continue;
     if (!(await isOurs(context, opened))) {
       context.logger.warn({ id: opened.id }, "the audit key of this data set is not one of this account: no audits");
       continue;
@@ -31,7 +34,15 @@ export async function recoverDataSets(context: AgentContext): Promise<number> {
     await adopt(context, opened);
     recovered += 1;
   }
+  for (const move of moves) await noteMove(context, move);
   return recovered;
+}
+
+/** Notes that a set took over from another one, unless this device knows where that went. */
+async function noteMove({ platform }: AgentContext, { id, terms, audit, blockNumber }: OpenedDataSet): Promise<void> {
+  const before = (await platform.dataSets.sets()).find(({ agreed }) => agreed?.id === audit.predecessor);
+  if (before === undefined || before.movedTo !== undefined) return;
+  await platform.dataSets.save({ ...before, movedTo: { id, provider: terms.provider, blockNumber } });
 }
 
 /** Whether the audit key derives from this account's secrets. */

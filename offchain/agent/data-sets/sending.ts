@@ -38,8 +38,8 @@ export async function sendWithin(
   return { transactionHash: hash, blockNumber, gasUsed, gasFee: fee };
 }
 
-/** @returns the most that a unit of gas may cost, in wei */
-async function requireWithin(context: AgentContext, call: ContractCall, maximumFee: bigint): Promise<bigint> {
+/** What a call would use, with the sender's margin, and what its gas would cost now, in wei. */
+export async function estimateFee(context: AgentContext, call: ContractCall): Promise<{ gas: bigint; fee: bigint }> {
   const chain = await context.chain();
   const estimated = await estimateGas(chain, call, context.account.address).catch((error: unknown) => {
     throw chainError(error, call.description);
@@ -48,13 +48,19 @@ async function requireWithin(context: AgentContext, call: ContractCall, maximumF
   const { maxFeePerGas, maxPriorityFeePerGas } = await currentFees(chain, NO_LIMITS, call.description);
   // Twice the base fee plus the tip is offered; the base fee and the tip are paid.
   const price = (maxFeePerGas - maxPriorityFeePerGas) / 2n + maxPriorityFeePerGas;
-  if (gas * price <= maximumFee) return maximumFee / gas;
+  return { gas, fee: gas * price };
+}
+
+/** @returns the most that a unit of gas may cost, in wei */
+async function requireWithin(context: AgentContext, call: ContractCall, maximumFee: bigint): Promise<bigint> {
+  const { gas, fee } = await estimateFee(context, call);
+  if (fee <= maximumFee) return maximumFee / gas;
   throw new TallystickError(`${call.description} would cost more than allowed`, {
     code: "FUNDS",
     party: "you",
     check: "fee of the transaction",
     expected: `at most ${maximumFee} wei`,
-    received: `${gas * price} wei`,
+    received: `${fee} wei`,
     hint: "allow more, or wait until fees have fallen",
     retryable: true,
   });

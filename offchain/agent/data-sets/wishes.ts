@@ -30,6 +30,8 @@ export interface LaneWishes {
   readonly maximumFeePerEpoch?: bigint;
   /** Take a source of block hashes, which the builder of a block can choose, also outside of development chains. */
   readonly allowBlockRandomness?: boolean;
+  /** Id of the set that a new one continues, for its terms. One that runs keeps its own. */
+  readonly predecessor?: string;
 }
 
 const DEFAULT_RUNWAY_EPOCHS = 30;
@@ -101,13 +103,14 @@ export interface NewDataSet {
  * @throws BelowDataSetOfferError when the wishes do not keep to the offer; InvalidInputError
  */
 export function newTerms(offer: DataSetOffer, wishes: LaneWishes, fresh: NewDataSet): AgreedTerms {
-  const { mode, feeCap, sampleCount } = wishes;
+  const { mode, feeCap, sampleCount, predecessor } = wishes;
   return termsFromOffer(offer, {
     ...fresh,
     token: tokenOf(wishes),
     ...(mode === undefined ? {} : { mode }),
     ...(feeCap === undefined ? {} : { feeCap }),
     ...(sampleCount === undefined ? {} : { sampleCount }),
+    ...(predecessor === undefined ? {} : { predecessor }),
   });
 }
 

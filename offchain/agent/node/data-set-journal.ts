@@ -12,6 +12,7 @@ import {
   type JournaledSegment,
   type JournaledState,
   type KnownSchedule,
+  type MovedTo,
   type NewSegment,
   type SegmentChanges,
   type SegmentObject,
@@ -177,15 +178,19 @@ interface Body {
   readonly sliceElements: number;
   readonly contentHash: string;
   readonly agreed?: AgreedTermsText & { readonly id: string };
-  readonly scheduled?: { readonly schedule: string; readonly ranges: string; readonly blockNumber: number };
+  readonly scheduled?: { readonly schedule: string; readonly ranges: string } & Pick<
+    KnownSchedule,
+    "blockNumber" | "blockHash"
+  >;
   readonly signed?: Omit<SignedByDevice, "version" | "ranges" | "deadlineBlock"> & {
     readonly version: string;
     readonly ranges: string;
     readonly deadlineBlock: string;
   };
+  readonly movedTo?: MovedTo;
 }
 
-function bodyOf({ token, sliceElements, contentHash, agreed, scheduled, signed }: JournaledDataSet): Body {
+function bodyOf({ token, sliceElements, contentHash, agreed, scheduled, signed, movedTo }: JournaledDataSet): Body {
   return {
     token,
     sliceElements,
@@ -193,11 +198,12 @@ function bodyOf({ token, sliceElements, contentHash, agreed, scheduled, signed }
     ...(agreed === undefined ? {} : { agreed: { id: agreed.id, ...termsToText(agreed) } }),
     ...(scheduled === undefined ? {} : { scheduled: scheduledToText(scheduled) }),
     ...(signed === undefined ? {} : { signed: signedToText(signed) }),
+    ...(movedTo === undefined ? {} : { movedTo }),
   };
 }
 
-function scheduledToText({ schedule, ranges, blockNumber }: KnownSchedule): NonNullable<Body["scheduled"]> {
-  return { schedule: toHex(schedule), ranges: toHex(ranges), blockNumber };
+function scheduledToText({ schedule, ranges, ...place }: KnownSchedule): NonNullable<Body["scheduled"]> {
+  return { ...place, schedule: toHex(schedule), ranges: toHex(ranges) };
 }
 
 function signedToText(signed: SignedByDevice): NonNullable<Body["signed"]> {
@@ -208,7 +214,8 @@ function signedToText(signed: SignedByDevice): NonNullable<Body["signed"]> {
 type Row = Record<string, unknown>;
 
 function toSet(row: Row): JournaledDataSet {
-  const { token, sliceElements, contentHash, agreed, scheduled, signed } = JSON.parse(String(row.body)) as Body;
+  const { token, sliceElements, contentHash, ...body } = JSON.parse(String(row.body)) as Body;
+  const { agreed, scheduled, signed, movedTo } = body;
   return {
     salt: String(row.salt),
     provider: String(row.provider),
@@ -224,6 +231,7 @@ function toSet(row: Row): JournaledDataSet {
     ...(agreed === undefined ? {} : { agreed: agreedFromText(agreed) }),
     ...(scheduled === undefined ? {} : { scheduled: scheduledFromText(scheduled) }),
     ...(signed === undefined ? {} : { signed: signedFromText(signed) }),
+    ...(movedTo === undefined ? {} : { movedTo }),
   };
 }
 
@@ -231,8 +239,8 @@ function agreedFromText(agreed: NonNullable<Body["agreed"]>): AgreedDataSet {
   return { id: agreed.id, ...termsFromText(agreed) };
 }
 
-function scheduledFromText({ schedule, ranges, blockNumber }: NonNullable<Body["scheduled"]>): KnownSchedule {
-  return { schedule: fromHex(schedule), ranges: fromHex(ranges), blockNumber };
+function scheduledFromText({ schedule, ranges, ...place }: NonNullable<Body["scheduled"]>): KnownSchedule {
+  return { ...place, schedule: fromHex(schedule), ranges: fromHex(ranges) };
 }
 
 function signedFromText(signed: NonNullable<Body["signed"]>): SignedByDevice {

@@ -50,7 +50,17 @@ export class ProviderSet<Provider extends StorageProvider = StorageProvider> imp
   }
 
   /**
-   * The providers that a put goes to.
+   * The provider that a person names by its account or its URL.
+   * @throws TallystickError NOT_FOUND when no member has it
+   */
+  named(text: string): Provider {
+    const url = urlOf(text);
+    const found = url === undefined ? undefined : this.#providers.find((one) => urlOf(one.url) === url);
+    return found ?? this.byAccount(text);
+  }
+
+  /**
+   * The providers that are named, or the first one.
    *
    * @param accounts which; default the first of the deployment file.
    * @throws TallystickError NOT_FOUND for an account that is not in the deployment; InvalidInputError for none
@@ -129,6 +139,11 @@ function nobodyHas(
       providers: failures.map(({ name, error }) => ({ provider: name, answer: error.code })),
     },
   });
+}
+
+/** Undefined for a text that is no URL. */
+function urlOf(text: string): string | undefined {
+  return URL.canParse(text) ? new URL(text).href.replace(/\/+$/, "") : undefined;
 }
 
 function noProviders(): InvalidInputError {

@@ -18,6 +18,7 @@ import { ensureKeyOwnership, type KeyOwnership } from "../keys/record-key.ts";
 import type { DataStages } from "../pipeline/data-stages.ts";
 import type { SourceOptions } from "../platform.ts";
 import type { DataSetProgress, ProgressListener, PutProgress } from "../progress.ts";
+import { chosenProviders } from "../providers/chosen-providers.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { accountSnapshotKeys } from "../snapshots/account-keys.ts";
 import { isReleased, type NeededObjects } from "../snapshots/confirm-objects.ts";
@@ -48,7 +49,10 @@ export interface PutOptions extends SnapshotLabels, SourceOptions {
   readonly keyMode?: KeyMode;
   /** Recipients of the key shares. Default: the committee. */
   readonly recipients?: ShareRecipient;
-  /** Accounts of the providers that it goes to, each with a data set of this device. Default: the first one. */
+  /**
+   * Accounts of the providers that it goes to, each with a data set of this device. Default: the first one, or where
+   * the data set of this device there was migrated to.
+   */
   readonly providers?: readonly string[];
   /** Wishes for the data sets; `false` to be in none, which nobody proves. Default: what the providers offer. */
   readonly dataSet?: LaneWishes | false;
@@ -177,7 +181,7 @@ class Put {
     const context = this.#context;
     const { onProgress, providers: wanted, signal } = this.#options;
     this.#tell("scanning");
-    const providers = context.providers().choose(wanted);
+    const providers = await chosenProviders(context, wanted);
     if (onProgress !== undefined) this.#measured = await measure(this.#source, signal);
     const committee = await context.committee();
     for (let attempt = 1; ; attempt += 1) {

@@ -129,6 +129,34 @@ export class SnapshotList {
     }, signal);
   }
 
+  /**
+   * Appends the snapshots that are not in the list, in their order and in one change.
+   * @param needed what they need together, as for `append`
+   * @returns with how many were appended
+   * @throws as `append`
+   */
+  async appendAll(
+    snapshots: readonly Snapshot[],
+    needed: NeededObjects,
+    signal?: AbortSignal,
+  ): Promise<ListChange & { readonly appended: number }> {
+    let confirmed = needed.releases;
+    let appended = 0;
+    const change = await this.#change(async (head, releases) => {
+      const pages = await this.#pages(head, signal);
+      const listed = new Set([...pages.flatMap(({ records }) => records), ...head.recent].map(({ id }) => id));
+      const fresh = snapshots.filter(({ id }) => !listed.has(id));
+      appended = fresh.length;
+      if (fresh.length === 0) return undefined;
+      if (releases !== confirmed) await keepObjects(this.#context.provider, needed.ids(signal), signal);
+      confirmed = releases;
+      const recent = [...head.recent, ...fresh];
+      if (sumBytes(recent) <= RECENT_BYTES) return { pages: head.pages, recent, removed: [] };
+      return { pages: await this.#moveToPages({ ...head, recent }, signal), recent: [], removed: [] };
+    }, signal);
+    return { ...change, appended };
+  }
+
   /** Removes snapshots. @param isRemoved is asked about each, again at each attempt @throws as `append` */
   async remove(isRemoved: (snapshot: Snapshot) => boolean, signal?: AbortSignal): Promise<ListChange> {
     return await this.#change(async (head) => {

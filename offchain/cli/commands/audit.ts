@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { counted } from "../../core/encoding/counted.ts";
 import { withAgent } from "../session.ts";
 import { dataSetId, wholeNumber } from "../values.ts";
-import { shortId } from "./data-set.ts";
+import { shortId } from "./data-set-lines.ts";
 
 interface AuditOptions {
   readonly public?: boolean;

@@ -6,7 +6,7 @@ import { counted } from "../../core/encoding/counted.ts";
 import { formatBytes, formatTime } from "../output.ts";
 import { type AgentSession, withAgent } from "../session.ts";
 import { commaList, timeOption } from "../values.ts";
-import { dataSetLines, tellingCosts } from "./data-set.ts";
+import { dataSetLines, tellingCosts } from "./data-set-lines.ts";
 import { type DataSetWishOptions, dataSetWishOptions, readDataSetWishes } from "./data-set-wishes.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 import { leftOutLines, readSourceOptions, type SourceCommandOptions, sourceOptions } from "./put-sources.ts";

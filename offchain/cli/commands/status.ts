@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { type ClockOffset, TOLERATED_CLOCK_SECONDS } from "../../agent/clock-offsets.ts";
 import { formatBytes, formatEther, printable } from "../output.ts";
 import { dataIdOf, withAgent } from "../session.ts";
-import { amountOf, runwayText, shortId } from "./data-set.ts";
+import { amountOf, runwayText, shortId } from "./data-set-lines.ts";
 
 export function registerStatus(program: Command): void {
   program

@@ -7,10 +7,15 @@ import { sliceBytes } from "../audit/field.ts";
 import { isAddressEqual } from "../encoding/address.ts";
 import { TallystickError } from "../errors.ts";
 import type { DataSetOffer, DataSetPrice } from "../wire/data-sets.ts";
-import { auditTermsHash, type DataSetAuditTerms, type DataSetMode, type DataSetTerms } from "./terms.ts";
+import {
+  auditTermsHash,
+  type DataSetAuditTerms,
+  type DataSetMode,
+  type DataSetTerms,
+  NO_PREDECESSOR,
+} from "./terms.ts";
 
 const GIB = 1n << 30n;
-const NONE = `0x${"00".repeat(32)}`;
 /** The most that the contract counts. */
 const MAXIMUM_FEE = (1n << 80n) - 1n;
 
@@ -74,7 +79,7 @@ export function termsFromOffer(offer: DataSetOffer, wishes: DataSetWishes): Agre
     windowBlocks: offer.windowBlocks,
     graceBlocks: offer.graceBlocks,
     disputeBond: BigInt(price.disputeBond),
-    predecessor: wishes.predecessor ?? NONE,
+    predecessor: wishes.predecessor ?? NO_PREDECESSOR,
     salt: wishes.salt,
   };
   const terms: DataSetTerms = {

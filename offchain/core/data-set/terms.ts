@@ -7,7 +7,7 @@
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { concatBytes } from "@noble/hashes/utils.js";
 import { fromHex, toHex } from "../encoding/hex.ts";
-import { addressWord, integerToWord, tagOf } from "./words.ts";
+import { addressWord, integerToWord, tagOf, WORD_BYTES } from "./words.ts";
 
 /** `every-epoch`: a proof in an epoch earns its fee. `on-demand`: epochs earn unless a dispute is not answered. */
 export const DATA_SET_MODES = ["every-epoch", "on-demand"] as const;
@@ -46,10 +46,12 @@ export interface DataSetAuditTerms {
   readonly windowBlocks: number;
   readonly graceBlocks: number;
   readonly disputeBond: bigint;
-  /** The set that this one continues; zeros for none. */
+  /** The set that this one continues, or `NO_PREDECESSOR`. */
   readonly predecessor: string;
   readonly salt: string;
 }
+
+export const NO_PREDECESSOR = `0x${"00".repeat(WORD_BYTES)}`;
 
 const ID_TAG = tagOf("data-set-id");
 

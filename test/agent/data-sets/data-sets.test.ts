@@ -170,6 +170,23 @@ describe("data sets of an account", function () {
     expect(again).to.deep.include({ closed: false, reported: [], transactions: [] });
   });
 
+  it("are audited until their last epoch when notice was given, and not after it", async () => {
+    await fixture.mineEpoch();
+    await dataSets.retire(id, [{ firstIndex: 1, count: 1 }]);
+    await fixture.mineEpoch();
+    await dataSets.giveNotice(id);
+    expect(await dataSets.audited()).to.deep.equal([id]);
+    for (let epoch = 0; epoch <= NOTICE_EPOCHS; epoch += 1) {
+      expect(await dataSets.audit(id)).to.include({ mode: "private", slices: 3 });
+      if (epoch < NOTICE_EPOCHS) await fixture.mineEpoch();
+    }
+    for (const object of fixture.provider.objects.values()) object.fill(7);
+    const error = await expectAsyncRejection(() => dataSets.audit(id), "INVALID_PROOF");
+    expect(error.party).to.equal(fixture.provider.name);
+    await fixture.mineEpoch();
+    await expectAsyncRejection(() => dataSets.audit(id), "NOT_FOUND", /holds nothing/);
+  });
+
   it("lose slices that the user retires alone, which no later put relies on", async () => {
     const [first = "", second = ""] = [...fixture.provider.objects.keys()];
     await fixture.mineEpoch();

@@ -1,6 +1,7 @@
 /** A put's way to one data set, with a real chain and a provider that checks and signs for real. */
 
 import { expect } from "chai";
+import { DataSets } from "../../../offchain/agent/data-sets/data-sets.ts";
 import type { DataSetPlan, DataSetProgress } from "../../../offchain/agent/progress.ts";
 import { approveDataSetsCall, depositCollateralCall, readUserAccount } from "../../../offchain/chain/escrow.ts";
 import { decodeLiveRanges } from "../../../offchain/core/data-set/ranges.ts";
@@ -223,6 +224,20 @@ describe("a put's lane to a data set", function () {
       expect((await fixture.put([objectOf(1)])).token).to.equal(token.address);
     });
   }
+
+  it("takes back what is left of an approval when it tops up, as USDT demands", async () => {
+    const token = await deployZooToken(net.account(0), "TetherToken");
+    const { address } = fixture.context.account;
+    await token.call("mint", [address, 1000n]);
+    const dataSets = new DataSets(fixture.context);
+    const topUp = async (amount: bigint) => (await dataSets.topUp(amount, token.address)).transactions.length;
+    const leaveOver = () => fixture.context.send(approveDataSetsCall(net.deployment, token.address, 1n));
+    expect(await topUp(5n)).to.equal(2);
+    await leaveOver();
+    expect(await topUp(5n)).to.equal(3);
+    await leaveOver();
+    expect(await topUp(1n)).to.equal(1);
+  });
 
   it("keeps the ranges that the chain has", async () => {
     const report = await put(objectOf(2));

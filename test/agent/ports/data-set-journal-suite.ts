@@ -69,7 +69,8 @@ export const FULL_SET: JournaledDataSet = {
       salt: word("a1"),
     },
   },
-  scheduled: { schedule: Uint8Array.of(1, 2, 3), ranges: Uint8Array.of(4), blockNumber: 9 },
+  movedTo: { id: word("1d"), provider: address("7a"), blockNumber: 12 },
+  scheduled: { schedule: Uint8Array.of(1, 2, 3), ranges: Uint8Array.of(4), blockNumber: 9, blockHash: word("b9") },
   signed: {
     version: 2n ** 63n,
     retirements: 2,

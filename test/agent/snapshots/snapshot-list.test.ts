@@ -51,6 +51,21 @@ describe("snapshot list", () => {
     expect(Math.max(...provider.heads.map(({ length }) => length))).to.be.lessThan(65_536);
   });
 
+  it("takes the snapshots of another list at once, each once and in their order, however many they are", async () => {
+    const list = device();
+    const snapshots = Array.from({ length: 120 }, (_, k) => snapshotOf(k, { paths: [`/${"x".repeat(2000)}`] }));
+    const own = snapshotOf(1000);
+    await list.append(own, NOTHING_NEEDED);
+    await list.append(snapshots[7] ?? own, NOTHING_NEEDED);
+    expect(await list.appendAll(snapshots, NOTHING_NEEDED)).to.include({ appended: 119, version: 3 });
+    const rest = snapshots.filter((_, k) => k !== 7).map(({ id }) => id);
+    expect(await idsOf(device())).to.deep.equal([own.id, snapshots[7]?.id, ...rest]);
+    expect(Math.max(...provider.heads.map(({ length }) => length))).to.be.lessThan(65_536);
+    expect(await list.appendAll(snapshots, NOTHING_NEEDED)).to.include({ appended: 0, version: 3 });
+    expect(await list.appendAll([snapshotOf(2000)], NOTHING_NEEDED)).to.include({ appended: 1, version: 4 });
+    expect(provider.heads).to.have.length(4);
+  });
+
   it("removes what it is told to, from head and pages, and says what the list no longer needs", async () => {
     const list = device();
     const snapshots = Array.from({ length: 60 }, (_, k) => snapshotOf(k, { paths: [`/${"x".repeat(2000)}`] }));

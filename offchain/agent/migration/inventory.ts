@@ -1,0 +1,136 @@
+/**
+ * What has to be at the new provider so that the old one can be left: the objects of the data set, as this device's
+ * journal has them, and the objects of all snapshots that are listed at the old provider, also of those that another
+ * device has made. A set of another device is known by its snapshots and by the catalogue alone.
+ */
+
+import type { OpenedDataSet } from "../../chain/escrow.ts";
+import { sliceBytes } from "../../core/audit/field.ts";
+import type { ManifestChunk } from "../../core/audit/manifest.ts";
+import type { TallystickError } from "../../core/errors.ts";
+import type { Snapshot } from "../../core/snapshot/snapshot.ts";
+import type { AgentContext } from "../context.ts";
+import type { JournaledDataSet } from "../data-sets/journal.ts";
+import type { StorageProvider } from "../providers/storage-provider.ts";
+import { isDamage } from "../read/damage.ts";
+import type { ObjectSource } from "../read/object-source.ts";
+import { accountSnapshotKeys, snapshotListAt } from "../snapshots/account-keys.ts";
+import { metadataObjects, snapshotObjects } from "../snapshots/snapshot-objects.ts";
+import { openTree } from "../snapshots/snapshot-tree.ts";
+
+/** An object, or a tree of objects, that no provider returns whole. */
+export interface Damaged {
+  /** Content id. */
+  readonly id: string;
+  readonly error: TallystickError;
+}
+
+export interface Inventory {
+  /** Ciphertext bytes by content id. */
+  readonly objects: ReadonlyMap<string, number>;
+  /** Listed at the old provider, in the order of its list. */
+  readonly snapshots: readonly Snapshot[];
+  /** What keeps some objects from being told. */
+  readonly damaged: readonly Damaged[];
+  /** Another one when something was added since; see `inventoryVersion`. */
+  readonly version: string;
+  /** Ciphertext of all objects. */
+  readonly bytes: number;
+}
+
+/**
+ * Reads the recipes of everything that is to be moved.
+ * @param source of recipes
+ * @throws TallystickError when the old provider does not answer, or its snapshot list is damaged
+ */
+export async function takeInventory(
+  context: AgentContext,
+  opened: OpenedDataSet,
+  from: StorageProvider,
+  source: ObjectSource,
+  signal?: AbortSignal,
+): Promise<Inventory> {
+  const keys = accountSnapshotKeys(context);
+  const version = await inventoryVersion(context, opened, from, signal);
+  const list = await snapshotListAt(context, from).read(signal);
+  const objects = new Map<string, number>();
+  const damaged: Damaged[] = [];
+  const take = async (id: string, found: AsyncIterable<ManifestChunk>): Promise<void> => {
+    try {
+      for await (const object of found) objects.set(object.id, object.sizeBytes);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!isDamage(error)) throw error;
+      damaged.push({ id, error });
+    }
+  };
+  const journaled = await ownSet(context, opened);
+  if (journaled !== undefined) await takeJournaled(context, journaled, objects);
+  const taken = new Set<string>();
+  for (const snapshot of list.snapshots) {
+    const { dataId, metadataId } = snapshot;
+    const isTaken = taken.has(dataId);
+    taken.add(dataId);
+    const ids = isTaken ? metadataObjects(keys, metadataId, { source }, signal) : objectsOf(context, snapshot);
+    await take(isTaken ? metadataId : dataId, ids);
+  }
+  if (journaled === undefined) {
+    for (const { dataId } of await context.catalogue.puts()) {
+      if (!taken.has(dataId) && (await has(from, dataId, signal))) await take(dataId, objectsOf(context, { dataId }));
+    }
+  }
+  let bytes = 0;
+  for (const sizeBytes of objects.values()) bytes += sizeBytes;
+  return { objects, snapshots: list.snapshots, damaged, version, bytes };
+
+  async function* objectsOf(agent: AgentContext, put: { readonly dataId: string } | Snapshot) {
+    const named = "id" in put ? { dataId: put.dataId, snapshot: put } : put;
+    yield* snapshotObjects(keys, await openTree(agent, named, signal, source), signal);
+  }
+}
+
+/** The set in the journal if puts of this device have made it. */
+async function ownSet(context: AgentContext, { id, audit }: OpenedDataSet): Promise<JournaledDataSet | undefined> {
+  const set = await context.platform.dataSets.set(audit.salt);
+  const isMade = set?.agreed?.id === id && (await context.platform.dataSets.segments(audit.salt)).length > 0;
+  return isMade ? set : undefined;
+}
+
+async function takeJournaled(
+  { platform }: AgentContext,
+  { salt, sliceElements }: JournaledDataSet,
+  objects: Map<string, number>,
+): Promise<void> {
+  const bytes = sliceBytes(sliceElements);
+  for (const { id, state, sliceCount } of await platform.dataSets.segments(salt)) {
+    if (state !== "included") continue;
+    for (const object of await platform.dataSets.objectsIn(id, 0, sliceCount * bytes)) {
+      objects.set(object.id, object.sizeBytes);
+    }
+  }
+}
+
+/** Tells whether an inventory is out of date: the version of the old provider's list, and the segments of the set. */
+export async function inventoryVersion(
+  context: AgentContext,
+  { audit }: OpenedDataSet,
+  from: StorageProvider,
+  signal?: AbortSignal,
+): Promise<string> {
+  const { version } = await snapshotListAt(context, from).read(signal);
+  const segments = await context.platform.dataSets.segments(audit.salt);
+  const included = segments.filter(({ state }) => state === "included");
+  return `${version} ${included.map(({ firstIndex }) => firstIndex).join(" ")}`;
+}
+
+/** Whether a provider has an object. */
+async function has(provider: StorageProvider, id: string, signal: AbortSignal | undefined): Promise<boolean> {
+  try {
+    await provider.fetch(id, signal);
+    return true;
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (isDamage(error)) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,170 @@
+/** What a migration will cost, before anything is sent. */
+
+import type { ContractCall } from "../../chain/contract-call.ts";
+import { noticeCall, type OpenedDataSet } from "../../chain/escrow.ts";
+import { sliceBytes } from "../../core/audit/field.ts";
+import { feeOf } from "../../core/data-set/fee.ts";
+import { lastLevel, levelAt } from "../../core/data-set/schedule.ts";
+import type { DataSetTerms } from "../../core/data-set/terms.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
+import type { AgentContext } from "../context.ts";
+import { type DataSetOnChain, type FollowedDataSet, follow, hasEnded } from "../data-sets/following.ts";
+import { depositCalls, depositFor } from "../data-sets/funding.ts";
+import { estimateFee } from "../data-sets/sending.ts";
+import { sliceElementsFor } from "../data-sets/slice-size.ts";
+import {
+  fittingOffer,
+  type LaneWishes,
+  newTerms,
+  requireFeeAllowed,
+  requireIndexAllowed,
+  runwayOf,
+  tokenOf,
+} from "../data-sets/wishes.ts";
+import type { StorageProvider } from "../providers/storage-provider.ts";
+import type { Inventory } from "./inventory.ts";
+
+const NO_WORD = `0x${"00".repeat(32)}`;
+
+export interface MigrationPlan {
+  readonly id: string;
+  /** Accounts of the providers. */
+  readonly from: string;
+  readonly to: string;
+  /** This device's set at the new provider; absent when one will be opened. */
+  readonly extends?: string;
+  /** Distinct objects of the set and of the snapshots, and their ciphertext. */
+  readonly objects: number;
+  readonly bytes: number;
+  /** Those that are not in a set of this device at the new provider yet. */
+  readonly absentObjects: number;
+  readonly absentBytes: number;
+  readonly snapshots: number;
+  /** Fee of an epoch of the old set, in its token; 0 once it is over. */
+  readonly feeNow: bigint;
+  readonly tokenNow: string;
+  /** Fee of an epoch at the new provider, with what is there already, in `token`. It may come out lower. */
+  readonly fee: bigint;
+  readonly token: string;
+  /** Added to the balance before the set is opened or extended. */
+  readonly deposit: bigint;
+  /** What the transactions of this account would cost now, in wei. The provider sends the states of its set. */
+  readonly gasFee: bigint;
+}
+
+/**
+ * @throws InvalidInputError when the new provider does not take the set, or it costs more than the user allows
+ * @throws TallystickError BAD_RESPONSE, UNREACHABLE, CHAIN_UNAVAILABLE
+ */
+export async function planMigration(
+  context: AgentContext,
+  opened: OpenedDataSet,
+  onChain: DataSetOnChain,
+  to: StorageProvider,
+  wishes: LaneWishes,
+  { objects, snapshots, bytes }: Pick<Inventory, "objects" | "snapshots" | "bytes">,
+  roundBytes: number,
+): Promise<MigrationPlan> {
+  const offer = fittingOffer(context.deployment, to, await to.dataSetOffer());
+  const existing = await setAt(context, to);
+  const running = existing?.onChain;
+  const sliceElements = existing?.set.sliceElements ?? sliceElementsFor(offer);
+  const fresh = { user: context.account.address, salt: NO_WORD, keyHash: NO_WORD, sliceElements, phase: 0 };
+  const terms: DataSetTerms = existing?.set.agreed?.terms ?? newTerms(offer, wishes, fresh).terms;
+  const level = running === undefined ? undefined : lastLevel(running.schedule);
+  const absent = await absentFrom(context, existing, objects);
+  const absentBytes = sumOf(absent);
+  // The last slice of a round is not full, and a set never gives an index twice.
+  const added = Math.ceil(absentBytes / sliceBytes(sliceElements)) + Math.floor(absentBytes / roundBytes);
+  const highest = Math.max(level?.highestIndex ?? 0, (existing?.set.nextIndex ?? 1) - 1) + added;
+  requireIndexAllowed(to.name, highest, offer);
+  const fee = feeOf(terms, (level?.sliceCount ?? 0) + added, highest);
+  requireFeeAllowed(to.name, fee, wishes);
+  const feeBefore = level?.fee ?? 0n;
+  const { token } = terms;
+  const change = { token, isNew: running === undefined, feeBefore, fee, runwayEpochs: runwayOf(wishes) };
+  const deposit = await depositFor(context, change);
+  const calls: ContractCall[] = deposit === 0n ? [] : await depositCalls(context, token, deposit);
+  if (!hasEnded(onChain)) calls.push(noticeCall(context.deployment, { terms: opened.terms, ...onChain.scheduled }));
+  return {
+    id: opened.id,
+    from: opened.terms.provider,
+    to: to.account,
+    ...(running === undefined || existing?.set.agreed === undefined ? {} : { extends: existing.set.agreed.id }),
+    objects: objects.size,
+    bytes,
+    absentObjects: absent.size,
+    absentBytes,
+    snapshots: snapshots.length,
+    feeNow: feeOfEpoch(onChain),
+    tokenNow: opened.terms.token,
+    fee,
+    token,
+    deposit,
+    gasFee: await gasFeeOf(context, calls),
+  };
+}
+
+/**
+ * Wishes for a new set: the token of the old one, unless another is named, so that one balance pays for both. A set
+ * that runs keeps its own.
+ */
+export async function wishesFor(
+  context: AgentContext,
+  { id, terms }: OpenedDataSet,
+  to: StorageProvider,
+  wishes: LaneWishes,
+): Promise<LaneWishes> {
+  const existing = await setAt(context, to);
+  if (existing?.onChain !== undefined) return wishes;
+  const { token = existing?.set.agreed?.terms.token ?? terms.token } = wishes;
+  return { ...wishes, token: tokenOf({ token }), predecessor: id };
+}
+
+/** This device's set at a provider that goes on. */
+async function setAt(context: AgentContext, { account }: StorageProvider): Promise<FollowedDataSet | undefined> {
+  const { storageEscrow } = context.deployment.contracts;
+  for (const set of await context.platform.dataSets.sets()) {
+    const isThere = isAddressEqual(set.provider, account) && isAddressEqual(set.escrow, storageEscrow);
+    if (!isThere || !set.isOwn || set.state === "ended") continue;
+    const followed = await follow(context, set);
+    if (followed.set.isOwn && followed.set.state !== "ended") return followed;
+  }
+  return undefined;
+}
+
+async function absentFrom(
+  { platform }: AgentContext,
+  existing: FollowedDataSet | undefined,
+  objects: ReadonlyMap<string, number>,
+): Promise<ReadonlyMap<string, number>> {
+  if (existing === undefined) return objects;
+  const absent = new Map<string, number>();
+  for (const [id, sizeBytes] of objects) {
+    if ((await platform.dataSets.holders(existing.set.salt, [id])).size === 0) absent.set(id, sizeBytes);
+  }
+  return absent;
+}
+
+function feeOfEpoch({ schedule, epoch, books, lastEpoch = Number.POSITIVE_INFINITY }: DataSetOnChain): bigint {
+  if (books.status !== "running" || epoch > lastEpoch) return 0n;
+  return (levelAt(schedule, epoch) ?? schedule.levels[0])?.fee ?? 0n;
+}
+
+/** A call that needs an earlier one to be mined first cannot be estimated; it is left out. */
+async function gasFeeOf(context: AgentContext, calls: readonly ContractCall[]): Promise<bigint> {
+  let sum = 0n;
+  for (const call of calls) {
+    sum += await estimateFee(context, call).then(
+      ({ fee }) => fee,
+      () => 0n,
+    );
+  }
+  return sum;
+}
+
+function sumOf(objects: ReadonlyMap<string, number>): number {
+  let sum = 0;
+  for (const size of objects.values()) sum += size;
+  return sum;
+}

@@ -1,0 +1,50 @@
+/** How commands print data sets, and what they cost. */
+import type { DataSetReport } from "../../agent/index.ts";
+import type { ProgressListener } from "../../agent/progress.ts";
+import { counted } from "../../core/encoding/counted.ts";
+import { formatEther } from "../output.ts";
+import type { AgentSession } from "../session.ts";
+
+/** The address that stands for the chain's coin. */
+const NATIVE = `0x${"0".repeat(40)}`;
+const SHORT_ID_DIGITS = 10;
+
+/** Amounts of the chain's coin in ether; those of a token in its smallest unit, whose decimals only the token knows. */
+export function amountOf(value: bigint, token: string): string {
+  return token === NATIVE ? formatEther(value) : `${value} of ${token}`;
+}
+
+export function shortId(id: string): string {
+  return id.slice(0, SHORT_ID_DIGITS);
+}
+
+/** How long a balance lasts. */
+export function runwayText(epochs: number): string {
+  return Number.isFinite(epochs) ? counted(epochs, "epoch") : "no end";
+}
+
+/** What a put has made of the data sets. */
+export function dataSetLines(reports: readonly DataSetReport[]): string[] {
+  if (reports.length === 0) return ["  data set   none: the provider is not paid and has no obligation"];
+  return reports.map(({ id, isNew, slices, addedSlices, feePerEpoch, token, runwayEpochs }) => {
+    if (id === undefined) return "  data set   none: there is nothing to keep";
+    const added = addedSlices === 0 ? "nothing new" : `${addedSlices} added`;
+    return (
+      `  data set   ${shortId(id)}${isNew ? ", new" : ""}: ${counted(slices, "slice")}, ${added}; ` +
+      `${amountOf(feePerEpoch, token)} per epoch, paid for ${runwayText(runwayEpochs)}`
+    );
+  });
+}
+
+/** Says on stderr what a data set will cost before anything is deposited or signed. */
+export function tellingCosts({ output, progress }: Pick<AgentSession, "output" | "progress">): ProgressListener {
+  return (event) => {
+    progress.listener(event);
+    if (event.operation !== "data-set" || event.plan === undefined || event.phase !== "funding") return;
+    const { provider, token, feePerEpoch, deposit } = event.plan;
+    output.say(
+      `tallystick: depositing ${amountOf(deposit, token)} into your balance: the data set at ${provider} costs ` +
+        `${amountOf(feePerEpoch, token)} per epoch`,
+    );
+  };
+}
