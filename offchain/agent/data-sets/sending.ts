@@ -38,8 +38,15 @@ export async function sendWithin(
   return { transactionHash: hash, blockNumber, gasUsed, gasFee: fee };
 }
 
-/** @returns the most that a unit of gas may cost, in wei */
-async function requireWithin(context: AgentContext, call: ContractCall, maximumFee: bigint): Promise<bigint> {
+/** What a transaction would cost at most, at the fees of now. */
+export interface FeeQuote {
+  readonly gas: bigint;
+  /** In wei. */
+  readonly gasFee: bigint;
+}
+
+/** Estimates a call, with the margin that the sender adds. @throws ChainRevertedError when the contract refuses it */
+export async function quoteFee(context: AgentContext, call: ContractCall): Promise<FeeQuote> {
   const chain = await context.chain();
   const estimated = await estimateGas(chain, call, context.account.address).catch((error: unknown) => {
     throw chainError(error, call.description);
@@ -48,13 +55,19 @@ async function requireWithin(context: AgentContext, call: ContractCall, maximumF
   const { maxFeePerGas, maxPriorityFeePerGas } = await currentFees(chain, NO_LIMITS, call.description);
   // Twice the base fee plus the tip is offered; the base fee and the tip are paid.
   const price = (maxFeePerGas - maxPriorityFeePerGas) / 2n + maxPriorityFeePerGas;
-  if (gas * price <= maximumFee) return maximumFee / gas;
+  return { gas, gasFee: gas * price };
+}
+
+/** @returns the most that a unit of gas may cost, in wei */
+async function requireWithin(context: AgentContext, call: ContractCall, maximumFee: bigint): Promise<bigint> {
+  const { gas, gasFee } = await quoteFee(context, call);
+  if (gasFee <= maximumFee) return maximumFee / gas;
   throw new TallystickError(`${call.description} would cost more than allowed`, {
     code: "FUNDS",
     party: "you",
     check: "fee of the transaction",
     expected: `at most ${maximumFee} wei`,
-    received: `${gas * price} wei`,
+    received: `${gasFee} wei`,
     hint: "allow more, or wait until fees have fallen",
     retryable: true,
   });

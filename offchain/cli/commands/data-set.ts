@@ -8,6 +8,7 @@ import { type AgentSession, dataIdOf, withAgent } from "../session.ts";
 import { tableLines } from "../table.ts";
 import { address, amountInWei, dataSetId, wholeNumber } from "../values.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
+import { type ModeOptions, modeOptions, readModeOptions } from "./mode-options.ts";
 
 /** The address that stands for the chain's coin. */
 const NATIVE = `0x${"0".repeat(40)}`;
@@ -54,7 +55,7 @@ export function tellingCosts({ output, progress }: Pick<AgentSession, "output" |
 }
 
 function lines(view: DataSetView): string[] {
-  const { terms, audit, nextWindow } = view;
+  const { terms, audit, nextWindow, dispute } = view;
   const money = (value: bigint) => amountOf(value, terms.token);
   const percentOfFee = (percent: number) => `${percent} % of the fee`;
   return [
@@ -62,25 +63,38 @@ function lines(view: DataSetView): string[] {
     `  provider ${view.provider}`,
     `  content  ${counted(view.slices, "slice")} of ${31 * audit.sliceElements} bytes in ` +
       `${counted(view.liveRanges.length, "range")}, highest index ${view.highestIndex}, version ${view.version}`,
+    terms.mode === "on-demand"
+      ? `  mode     on-demand: proven only when it is disputed, with a bond of ${money(audit.disputeBond)}`
+      : "  mode     every-epoch: proven in every epoch",
     `  epochs   ${view.provenEpochs} proven, ${view.missedEpochs} missed`,
+    ...(dispute === undefined
+      ? []
+      : [
+          `  dispute  open, by ${dispute.disputer}: the provider can answer from block ` +
+            `${dispute.challengeBlock + 1} to ${dispute.answerUntilBlock}`,
+        ]),
     ...(nextWindow === undefined
       ? []
       : [
           `  next     proof of epoch ${nextWindow.epoch} in blocks ${nextWindow.challengeBlock + 1} to ` +
             `${nextWindow.graceEnd}`,
         ]),
-    `  proof    ${counted(audit.sampleCount, "draw")}, within ${counted(audit.windowBlocks, "block")}, late within ` +
-      `${counted(audit.graceBlocks, "more block")} for ${percentOfFee(terms.latePercent)}`,
+    terms.mode === "on-demand"
+      ? `  proof    ${counted(audit.sampleCount, "draw")}, within ` +
+        `${counted(audit.windowBlocks + audit.graceBlocks, "block")} of a dispute`
+      : `  proof    ${counted(audit.sampleCount, "draw")}, within ${counted(audit.windowBlocks, "block")}, late within ` +
+        `${counted(audit.graceBlocks, "more block")} for ${percentOfFee(terms.latePercent)}`,
     `  fee      ${money(view.feePerEpoch)} per epoch, paid for ${runwayText(view.runwayEpochs)}`,
     `  miss     fee back, ${percentOfFee(terms.compensationPercent)} compensation, ` +
-      `${percentOfFee(terms.bountyPercent)} to the reporter; ` +
+      `${percentOfFee(terms.bountyPercent)} to ${terms.mode === "on-demand" ? "the author of the dispute" : "the reporter"}; ` +
       `${terms.breachLimit === 1 ? "1 miss ends" : `${terms.breachLimit} misses end`} the data set`,
     ...(view.lastEpoch === undefined ? [] : [`  ends     after epoch ${view.lastEpoch}`]),
   ];
 }
 
-const maxFeeHelp = "refuse a transaction whose gas would cost more, in wei";
-const maximumFee = ({ maxFee }: { readonly maxFee?: bigint }) => (maxFee === undefined ? {} : { maximumFee: maxFee });
+export const maxFeeHelp = "refuse a transaction whose gas would cost more, in wei";
+export const maximumFee = ({ maxFee }: { readonly maxFee?: bigint }) =>
+  maxFee === undefined ? {} : { maximumFee: maxFee };
 
 export function registerDataSet(program: Command): void {
   const dataSet = program
@@ -142,7 +156,7 @@ function registerShow(dataSet: Command): void {
 }
 
 function registerAdd(dataSet: Command): void {
-  dataSet
+  const add = dataSet
     .command("add")
     .description("add what is stored already, for example by a put with --no-data-set")
     .argument("<id>", "snapshot (id, latest or latest:<host>) or data id")
@@ -151,9 +165,10 @@ function registerAdd(dataSet: Command): void {
       "epochs that a top-up covers beyond the notice period (default: 30)",
       wholeNumber("--runway"),
     )
-    .option("--max-fee <wei>", "the most that one epoch may cost, in wei", amountInWei("--max-fee"))
+    .option("--max-fee <wei>", "the most that one epoch may cost, in wei", amountInWei("--max-fee"));
+  modeOptions(add)
     .addHelpText("after", "\nExample:\n  $ tallystick data-set add latest")
-    .action(async (id: string, options: { runway?: number; maxFee?: bigint }, command: Command) => {
+    .action(async (id: string, options: ModeOptions & { runway?: number; maxFee?: bigint }, command: Command) => {
       await withAgent(command, async (session) => {
         const { agent, output, progress, signal } = session;
         await fundOnDevelopmentChain(session, agent.account);
@@ -161,6 +176,7 @@ function registerAdd(dataSet: Command): void {
         const dataSets = await agent.dataSets.add(dataId, {
           ...(options.runway === undefined ? {} : { runwayEpochs: options.runway }),
           ...(options.maxFee === undefined ? {} : { maximumFeePerEpoch: options.maxFee }),
+          ...readModeOptions(options),
           onProgress: tellingCosts(session),
           signal,
         });
@@ -232,7 +248,10 @@ function registerNotice(dataSet: Command): void {
 function registerSettle(dataSet: Command): void {
   dataSet
     .command("settle")
-    .description("report missed epochs, settle, and close a data set that is over; money goes to your balance")
+    .description(
+      "report missed epochs, decide a dispute that was not answered, settle, and close a data set that is over; money " +
+        "goes to your balance",
+    )
     .argument("<data-set>", "id of the data set, or its beginning", dataSetId)
     .option("--max-fee <wei>", maxFeeHelp, amountInWei("--max-fee"))
     .addHelpText("after", "\nExample:\n  $ tallystick data-set settle 0x3f9ac2d1 && tallystick data-set withdraw")
@@ -241,9 +260,18 @@ function registerSettle(dataSet: Command): void {
         const id = await agent.dataSets.resolve(text);
         const done = await agent.dataSets.settle(id, maximumFee(options));
         const { reported, closed, upheld } = done;
+        const { dispute, terms } = done.set;
         output.result(done, [
-          reported.length === 0 ? "no missed epochs to report" : `reported missed epochs: ${reported.join(", ")}`,
+          ...(terms.mode === "on-demand"
+            ? []
+            : [
+                reported.length === 0 ? "no missed epochs to report" : `reported missed epochs: ${reported.join(", ")}`,
+              ]),
           ...(upheld ? ["the open dispute was decided: the provider did not answer"] : []),
+          ...(terms.mode === "on-demand" && !upheld && dispute === undefined ? ["no dispute to decide"] : []),
+          ...(dispute === undefined
+            ? []
+            : [`a dispute is open: the provider can answer until block ${dispute.answerUntilBlock}`]),
           ...(closed ? ["the data set is closed"] : []),
         ]);
       });

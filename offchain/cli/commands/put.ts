@@ -8,6 +8,7 @@ import { type AgentSession, withAgent } from "../session.ts";
 import { amountInWei, commaList, timeOption, wholeNumber } from "../values.ts";
 import { dataSetLines, tellingCosts } from "./data-set.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
+import { type ModeOptions, modeOptions, readModeOptions } from "./mode-options.ts";
 import { leftOutLines, readSourceOptions, type SourceCommandOptions, sourceOptions } from "./put-sources.ts";
 
 const EXAMPLES = `
@@ -15,7 +16,7 @@ Examples:
   $ tallystick put ~/Documents notes.txt --runway 60
   $ tallystick put ~ --exclude '*.iso' --exclude /alice/tmp --exclude-caches --one-file-system`;
 
-interface PutCommandOptions extends SourceCommandOptions {
+interface PutCommandOptions extends SourceCommandOptions, ModeOptions {
   readonly runway?: number;
   readonly maxFee?: bigint;
   readonly dataSet: boolean;
@@ -67,6 +68,7 @@ export function registerPut(program: Command): void {
     .option("--tag <tags>", "tags of the snapshot, separated by commas; may be given again", commaList)
     .option("--host <name>", "host of the snapshot (default: the name of this machine)")
     .option("--time <time>", "time of the snapshot (default: now)", timeOption);
+  modeOptions(command);
   sourceOptions(command)
     .addHelpText("after", EXAMPLES)
     .action(async (paths: string[], options: PutCommandOptions, command: Command) => {
@@ -77,6 +79,7 @@ export function registerPut(program: Command): void {
         const wishes = {
           ...(runway === undefined ? {} : { runwayEpochs: runway }),
           ...(maxFee === undefined ? {} : { maximumFeePerEpoch: maxFee }),
+          ...readModeOptions(options),
         };
         const report = await agent.put(paths, {
           ...readSourceOptions(options),

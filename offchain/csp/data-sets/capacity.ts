@@ -2,11 +2,15 @@
  * How much proving the provider takes on. Every set has its challenge block within the epoch, its phase; the proofs of
  * the sets whose windows overlap must all be made in the time of a window. A set reserves the time of its proof before
  * a state of it is signed, so that no window is promised to more sets than it has time for.
+ *
+ * Sets in mode `on-demand` are challenged when somebody disputes them, and nothing keeps strangers from disputing all of
+ * them at one block. So each of them reserves the time of a proof in every window of an epoch.
  */
 import type { ChainReader } from "../../chain/deployment.ts";
 import { readChain } from "../../chain/revert.ts";
+import type { DataSetMode } from "../../core/data-set/terms.ts";
 import { TallystickError } from "../../core/errors.ts";
-import type { DataSetIndex } from "../../store/index/data-set-index.ts";
+import type { DataSetIndex, ProvingLoad } from "../../store/index/data-set-index.ts";
 
 /**
  * Measured by scripts/bench/audit-speed.ts on one core of an AMD EPYC (docs/audit.md): W takes 0.18 ms for an index up
@@ -75,7 +79,7 @@ export class ProvingCapacity {
         received: `${windowBlocks} and ${graceBlocks}`,
       });
     }
-    const loads = await this.#rows.loads();
+    const loads = (await this.#rows.loads()).filter(({ mode }) => mode === "every-epoch");
     const sets = new Map<number, number>();
     for (const { phase } of loads) sets.set(phase, (sets.get(phase) ?? 0) + 1);
     const promised = this.#promised(loads);
@@ -93,9 +97,12 @@ export class ProvingCapacity {
    * @param id of the set, whose present reservation does not count
    * @throws TallystickError RATE_LIMITED
    */
-  async requireRoom(id: number, phase: number, milliseconds: number): Promise<void> {
+  async requireRoom(id: number, mode: DataSetMode, phase: number, milliseconds: number): Promise<void> {
     const loads = (await this.#rows.loads()).filter((load) => load.id !== id);
-    const promised = this.#promised(loads)(phase);
+    const inWindow = this.#promised(loads.filter((load) => load.mode === "every-epoch"));
+    const onDemand = loads.filter((load) => load.mode === "on-demand");
+    const disputes = onDemand.reduce((sum, load) => sum + load.milliseconds, 0);
+    const promised = disputes + (mode === "on-demand" ? this.#most(inWindow) : inWindow(phase));
     const room = this.#grid.windowBlocks * (await this.#secondsOfBlock()) * 1000 * USABLE_PART;
     if (promised + milliseconds <= room) return;
     throw new TallystickError("the provider could not prove so much in the window of this data set", {
@@ -109,8 +116,15 @@ export class ProvingCapacity {
     });
   }
 
+  /** Time of the proofs in the window that has the most to do. */
+  #most(inWindow: (phase: number) => number): number {
+    let most = 0;
+    for (let phase = 0; phase < this.#grid.epochBlocks; phase++) most = Math.max(most, inWindow(phase));
+    return most;
+  }
+
   /** Time of the proofs whose windows overlap the one of a phase, by the phase. */
-  #promised(loads: readonly { readonly phase: number; readonly milliseconds: number }[]): (phase: number) => number {
+  #promised(loads: readonly Pick<ProvingLoad, "phase" | "milliseconds">[]): (phase: number) => number {
     const { epochBlocks, windowBlocks } = this.#grid;
     const reach = Math.min(windowBlocks - 1, Math.floor((epochBlocks - 1) / 2));
     // Windows at the end of an epoch and at the beginning of the next one are neighbours: three epochs are summed up.

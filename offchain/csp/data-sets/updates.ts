@@ -217,7 +217,7 @@ export class UpdateService {
     await checkSignature(agreed.terms.user, typed, request.userSignature);
     const { sliceElements, sampleCount } = agreed.audit;
     const milliseconds = provingMilliseconds({ sliceElements, sampleCount, sliceCount, highestIndex });
-    await capacity.requireRoom(id, row.phase, milliseconds);
+    await capacity.requireRoom(id, agreed.terms.mode, row.phase, milliseconds);
     await collateral.cover(agreed.terms.token, await this.#collateralOf(proposal, fee));
     await this.#simulate(this.#callOf(row, agreed, stateOf(proposal)), sender.address);
     const providerSignature = await signer.signTypedData(typed.domain, typed.types, { ...typed.message });

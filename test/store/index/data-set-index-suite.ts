@@ -198,7 +198,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       await index().dataSets.setHealth(id, "damaged", "why");
       expect(await index().dataSets.counts()).to.deep.equal({ running: 1, damaged: 1 });
       expect(await index().dataSets.tokens()).to.deep.equal([ZERO]);
-      expect(await index().dataSets.loads()).to.deep.equal([{ id, phase: 1, milliseconds: 30 }]);
+      expect(await index().dataSets.loads()).to.deep.equal([{ id, phase: 1, mode: "every-epoch", milliseconds: 30 }]);
       await index().dataSets.end(id);
       expect(await index().dataSets.loads()).to.deep.equal([]);
     });

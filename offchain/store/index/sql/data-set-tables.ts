@@ -20,6 +20,7 @@ export interface DataSetTables {
     given_index: Generated<number>;
     state: "preparing" | "opening" | "running" | "ended" | "removing";
     chain_id: string | null;
+    mode: Generated<"every-epoch" | "on-demand">;
     token: string | null;
     terms: string | null;
     signed_version: Generated<string>;
@@ -77,7 +78,8 @@ export interface DataSetTables {
 /** Part of the provider's first migration, after the table of chunks. */
 export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, appended, clustered }) => [
   // The byte counts are what has been acknowledged of each stream. verified_b: powers of β, from β¹ on, that have been
-  // checked. given_index: the highest index that a segment ever got. terms: JSON of terms and audit terms.
+  // checked. given_index: the highest index that a segment ever got. terms: JSON of terms and audit terms. mode: that
+  // of the terms, once there are any.
   // signed_version: decimal, never falls. schedule, ranges, schedule_block: the newest that the chain is known to have.
   // 'removing': unknown to all that read data sets.
   `CREATE TABLE data_sets (
@@ -97,6 +99,7 @@ export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, app
     given_index ${integer} NOT NULL DEFAULT 0,
     state TEXT NOT NULL CHECK (state IN ('preparing', 'opening', 'running', 'ended', 'removing')),
     chain_id TEXT UNIQUE,
+    mode TEXT NOT NULL DEFAULT 'every-epoch' CHECK (mode IN ('every-epoch', 'on-demand')),
     token TEXT,
     terms TEXT,
     signed_version TEXT NOT NULL DEFAULT '0',

@@ -176,7 +176,7 @@ export class SqlDataSetIndex implements DataSetIndex {
     return this.#database.run((database) =>
       database
         .selectFrom("data_sets")
-        .select(["id", "phase", "proving_milliseconds as milliseconds"])
+        .select(["id", "phase", "mode", "proving_milliseconds as milliseconds"])
         .where("state", "in", ["preparing", "opening", "running"])
         .execute(),
     );
@@ -255,7 +255,12 @@ export class SqlDataSetIndex implements DataSetIndex {
           ...(row.state === "preparing" ? { state: "opening" } : {}),
           ...(agreed === undefined
             ? {}
-            : { chain_id: agreed.id, token: canonicalAddress(agreed.terms.token), terms: encodeTerms(agreed) }),
+            : {
+                chain_id: agreed.id,
+                mode: agreed.terms.mode,
+                token: canonicalAddress(agreed.terms.token),
+                terms: encodeTerms(agreed),
+              }),
         })
         .where("id", "=", id)
         .execute();
@@ -305,7 +310,14 @@ export class SqlDataSetIndex implements DataSetIndex {
         if (!reopen) return;
         await transaction
           .updateTable("data_sets")
-          .set({ state: "preparing", chain_id: null, token: null, terms: null, proving_milliseconds: 0 })
+          .set({
+            state: "preparing",
+            chain_id: null,
+            mode: "every-epoch",
+            token: null,
+            terms: null,
+            proving_milliseconds: 0,
+          })
           .where("id", "=", id)
           .where("state", "=", "opening")
           .execute();
