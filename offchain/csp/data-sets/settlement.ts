@@ -64,6 +64,8 @@ export class DataSetSettlement {
   readonly #breachedAt = new Map<number, number>();
   /** What was held of a set when its chunks were last freed. */
   readonly #held = new Map<number, string>();
+  /** Epoch in which a set on demand was last settled. */
+  readonly #settledIn = new Map<number, number>();
   /** Epoch in which a pool was last looked at, by token. */
   readonly #poolSeenIn = new Map<string, number>();
   /** Epoch of the last payout, by token. */
@@ -127,17 +129,20 @@ export class DataSetSettlement {
   }
 
   /** Settles what a set in mode `on-demand` has earned, when it is enough epochs and worth the gas. */
-  async #settle({ agreed, scheduled }: DataSetRow, { books, lastEpoch }: Standing, epoch: number): Promise<void> {
+  async #settle({ id, agreed, scheduled }: DataSetRow, { books, lastEpoch }: Standing, epoch: number): Promise<void> {
     const { chain, sender, settleEpochs, logger } = this.#parts;
     if (agreed === undefined || scheduled === undefined || agreed.terms.mode !== "on-demand") return;
     // What ends is settled when it is closed; the outcome of the two newest epochs is open.
     const through = epoch - 2;
     if (lastEpoch !== undefined || through - books.settledThrough < settleEpochs) return;
+    // An endpoint that is behind would have it sent again.
+    if (this.#settledIn.get(id) === epoch) return;
     const { terms } = agreed;
     const earned = feesBetween(scheduleOf(scheduled), books.settledThrough, through);
     const call = settleDataSetCall(chain.deployment, { terms, schedule: scheduled.schedule });
     if (terms.token === NATIVE_TOKEN && earned <= (await this.#costOf(call))) return;
     const { hash, gasUsed } = await sender.send(call);
+    this.#settledIn.set(id, epoch);
     logger.info(
       {
         dataSet: agreed.id,
@@ -166,7 +171,7 @@ export class DataSetSettlement {
     for (const { id } of await index.segments.ofDataSet(row.id)) await index.segments.delete(id);
     await streams.remove(row.id);
     await index.dataSets.end(row.id);
-    for (const known of [this.#lookedAt, this.#breachedAt, this.#held]) known.delete(row.id);
+    for (const known of [this.#lookedAt, this.#breachedAt, this.#held, this.#settledIn]) known.delete(row.id);
     logger.info({ dataSet: row.agreed?.id }, "data set ended");
   }
 
