@@ -231,6 +231,7 @@ function providerConfig(options: DevnetOptions): Record<string, unknown> {
         },
       ],
       windowBlocks,
+      dataSets: { modes: ["every-epoch", "on-demand"] },
       ...(options.sampleCount === undefined ? {} : { sampleCount: options.sampleCount }),
     },
   };

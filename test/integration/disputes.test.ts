@@ -114,7 +114,7 @@ describe("disputes with the command line", function () {
     const shown = await linesOf("data-set", "show", id);
     expect(shown.stdout).to.contain(`to ${until_}`).and.contain("dispute  open");
     const waiting = await linesOf("data-set", "settle", id);
-    expect(waiting.stdout).to.contain(`the provider can answer until block ${until_}`);
+    expect(waiting.stdout).to.contain(`to be answered until block ${until_}`);
     await mineTo(until_);
     const settled = await linesOf("data-set", "settle", id);
     expect(settled.stdout).to.contain("the provider did not answer");

@@ -1,5 +1,6 @@
 /** `tallystick data-set`: what the account does with its data sets and with the balance that pays for them. */
 import type { Command } from "commander";
+import type { DataSetSettlement } from "../../agent/data-sets/data-sets.ts";
 import type { DataSetReport, DataSetView } from "../../agent/index.ts";
 import type { ProgressListener } from "../../agent/progress.ts";
 import { counted } from "../../core/encoding/counted.ts";
@@ -56,6 +57,7 @@ export function tellingCosts({ output, progress }: Pick<AgentSession, "output" |
 
 function lines(view: DataSetView): string[] {
   const { terms, audit, nextWindow, dispute } = view;
+  const isOnDemand = terms.mode === "on-demand";
   const money = (value: bigint) => amountOf(value, terms.token);
   const percentOfFee = (percent: number) => `${percent} % of the fee`;
   return [
@@ -63,7 +65,7 @@ function lines(view: DataSetView): string[] {
     `  provider ${view.provider}`,
     `  content  ${counted(view.slices, "slice")} of ${31 * audit.sliceElements} bytes in ` +
       `${counted(view.liveRanges.length, "range")}, highest index ${view.highestIndex}, version ${view.version}`,
-    terms.mode === "on-demand"
+    isOnDemand
       ? `  mode     on-demand: proven only when it is disputed, with a bond of ${money(audit.disputeBond)}`
       : "  mode     every-epoch: proven in every epoch",
     `  epochs   ${view.provenEpochs} proven, ${view.missedEpochs} missed`,
@@ -79,14 +81,14 @@ function lines(view: DataSetView): string[] {
           `  next     proof of epoch ${nextWindow.epoch} in blocks ${nextWindow.challengeBlock + 1} to ` +
             `${nextWindow.graceEnd}`,
         ]),
-    terms.mode === "on-demand"
-      ? `  proof    ${counted(audit.sampleCount, "draw")}, within ` +
-        `${counted(audit.windowBlocks + audit.graceBlocks, "block")} of a dispute`
-      : `  proof    ${counted(audit.sampleCount, "draw")}, within ${counted(audit.windowBlocks, "block")}, late within ` +
-        `${counted(audit.graceBlocks, "more block")} for ${percentOfFee(terms.latePercent)}`,
+    `  proof    ${counted(audit.sampleCount, "draw")}, within ` +
+      (isOnDemand
+        ? `${counted(audit.windowBlocks + audit.graceBlocks, "block")} of a dispute`
+        : `${counted(audit.windowBlocks, "block")}, late within ` +
+          `${counted(audit.graceBlocks, "more block")} for ${percentOfFee(terms.latePercent)}`),
     `  fee      ${money(view.feePerEpoch)} per epoch, paid for ${runwayText(view.runwayEpochs)}`,
     `  miss     fee back, ${percentOfFee(terms.compensationPercent)} compensation, ` +
-      `${percentOfFee(terms.bountyPercent)} to ${terms.mode === "on-demand" ? "the author of the dispute" : "the reporter"}; ` +
+      `${percentOfFee(terms.bountyPercent)} to the ${isOnDemand ? "author of the dispute" : "reporter"}; ` +
       `${terms.breachLimit === 1 ? "1 miss ends" : `${terms.breachLimit} misses end`} the data set`,
     ...(view.lastEpoch === undefined ? [] : [`  ends     after epoch ${view.lastEpoch}`]),
   ];
@@ -259,23 +261,17 @@ function registerSettle(dataSet: Command): void {
       await withAgent(command, async ({ agent, output }) => {
         const id = await agent.dataSets.resolve(text);
         const done = await agent.dataSets.settle(id, maximumFee(options));
-        const { reported, closed, upheld } = done;
-        const { dispute, terms } = done.set;
-        output.result(done, [
-          ...(terms.mode === "on-demand"
-            ? []
-            : [
-                reported.length === 0 ? "no missed epochs to report" : `reported missed epochs: ${reported.join(", ")}`,
-              ]),
-          ...(upheld ? ["the open dispute was decided: the provider did not answer"] : []),
-          ...(terms.mode === "on-demand" && !upheld && dispute === undefined ? ["no dispute to decide"] : []),
-          ...(dispute === undefined
-            ? []
-            : [`a dispute is open: the provider can answer until block ${dispute.answerUntilBlock}`]),
-          ...(closed ? ["the data set is closed"] : []),
-        ]);
+        output.result(done, [verdictLine(done), ...(done.closed ? ["the data set is closed"] : [])]);
       });
     });
+}
+
+function verdictLine({ reported, upheld, set: { terms, dispute } }: DataSetSettlement): string {
+  if (upheld) return "the open dispute was decided: the provider did not answer";
+  if (dispute !== undefined)
+    return `a dispute is open: the provider can answer until block ${dispute.answerUntilBlock}`;
+  if (terms.mode === "on-demand") return "no dispute to decide";
+  return reported.length === 0 ? "no missed epochs to report" : `reported missed epochs: ${reported.join(", ")}`;
 }
 
 function registerWithdraw(dataSet: Command): void {

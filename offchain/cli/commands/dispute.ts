@@ -7,9 +7,9 @@ import { amountInWei, dataSetId } from "../values.ts";
 import { amountOf, maxFeeHelp, maximumFee, shortId } from "./data-set.ts";
 
 const HELP = `
-Audit first: \`tallystick audit <data-set>\` costs nothing. A wrong claim costs the bond: when the provider proves, the
-bond is its. When it does not prove in time, \`tallystick data-set settle\` decides the dispute: the bond comes back with
-a bounty, and the user of the data set is compensated from the provider's collateral.
+Audit first: \`tallystick audit <data-set>\` costs nothing. A wrong claim costs the bond: it goes to the provider that
+proves. When it does not prove in time, \`tallystick data-set settle\` decides the dispute: the bond comes back with a
+bounty, and the user of the data set is compensated from the provider's collateral.
 
 Examples:
   $ tallystick dispute 0x3f9ac2d1 --dry-run

@@ -3,8 +3,8 @@
  * the sets whose windows overlap must all be made in the time of a window. A set reserves the time of its proof before
  * a state of it is signed, so that no window is promised to more sets than it has time for.
  *
- * Sets in mode `on-demand` are challenged when somebody disputes them, and nothing keeps strangers from disputing all of
- * them at one block. So each of them reserves the time of a proof in every window of an epoch.
+ * Sets in mode `on-demand` are challenged when somebody disputes them, and strangers may dispute all of them at one
+ * block. So each of them reserves the time of a proof in every window of an epoch.
  */
 import type { ChainReader } from "../../chain/deployment.ts";
 import { readChain } from "../../chain/revert.ts";
