@@ -128,9 +128,10 @@ describe("disputes that a provider watches", () => {
     endpoint.disputes.set(idOf(1), 1006);
     endpoint.log("DisputeOpened", 1, 1005);
     endpoint.isDown = true;
-    await disputes.round(1005, [one]);
+    for (const head of [1005, 3000]) await disputes.round(head, [one]);
     endpoint.isDown = false;
-    await disputes.round(3000, [one]);
+    await disputes.round(3001, [one]);
+    expect(endpoint.scans.at(-1)?.[0]).to.be.greaterThan(1005);
     expect(open(one)).to.equal(1006);
   });
 

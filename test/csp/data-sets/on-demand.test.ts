@@ -225,6 +225,33 @@ describe("data sets on demand of a provider", function () {
     expect((await eventsOf(alice)).find(({ kind }) => kind === "EpochProven")).to.include({ epoch, late: false });
   });
 
+  it("are answered together with what is due of sets that are proven in every epoch", async () => {
+    await deposit(STRANGER);
+    const bob = await Device.connect(local.chain, provider, local.account(4));
+    await bob.deposit(FUNDS);
+    await bob.begin();
+    await bob.add(randomChunk(SLICE_BYTES));
+    bob.agreed = bob.termsWith({ mode: "every-epoch" });
+    ok(await bob.client.request("POST", `${bob.path}/open`, { body: bob.openRequest(await bob.state()) }));
+    await toNextEpoch();
+    await provider.end();
+    await mineTo((await epochNow()) * EPOCH_BLOCKS + bob.phase);
+    const { challengeBlock, epoch } = await dispute();
+    await mineTo(challengeBlock + 1);
+    await provider.start();
+    await until(
+      "both are proven",
+      async () => !(await books()).disputed && (await books(bob)).proven === 1,
+      60,
+      () => provider.log,
+    );
+    const [answer, proof] = await Promise.all(
+      [alice, bob].map(async (device) => (await eventsOf(device)).find(({ kind }) => kind === "EpochProven")),
+    );
+    expect(answer).to.include({ epoch });
+    expect(proof).to.include({ epoch, transactionHash: answer?.transactionHash });
+  });
+
   it("are answered after kill -9, whether or not the answer was sent, and once", async () => {
     await deposit(STRANGER);
     const node = local.chain.provider;
@@ -293,8 +320,16 @@ describe("data sets on demand of a provider", function () {
       () => provider.log,
     );
     await node.send("evm_revert", [undisputed]);
+    expect(await books()).to.include({ disputed: false, proven: 0 });
+    // Another challenge block than before.
+    await local.mine(1);
+    const before = await node.send("evm_snapshot", []);
+    const known = provider.log.split("possession is disputed").length;
+    await dispute();
+    await until("the dispute is known", () => provider.log.split("possession is disputed").length > known, 60);
+    await node.send("evm_revert", [before]);
     await local.mine(5);
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
     expect(await books()).to.include({ disputed: false, proven: 0 });
     expect(provider.log).not.to.contain("refuses the proof");
   });
@@ -423,7 +458,7 @@ describe("data sets on demand of a provider", function () {
     it("(1,0): a provider that proves and shows other bytes is at fault all the same", async () => {
       const { isProofValid } = await disputed();
       const proxy = await HttpProxy.start(provider.url);
-      proxy.alter = ({ path }, answer) =>
+      proxy.alter = async ({ path }, answer) =>
         path.startsWith("/v1/chunks/") ? { ...answer, body: answer.body.map((byte) => byte ^ 1) } : undefined;
       try {
         const verdict = verdictOf({ isProofValid, isDataCommitted: await committed(shownBy(proxy.url)) });

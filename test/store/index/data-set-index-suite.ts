@@ -174,6 +174,25 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       expect(await index().dataSets.beginRemoval(id, 9999)).to.equal(false);
     });
 
+    it("reserve time at their phase, or, on demand, at any, until they may be opened on other terms", async () => {
+      const [every, onDemand] = [await begun(1), await begun(2)];
+      const other = { ...agreed, id: hash(10), terms: { ...agreed.terms, mode: "on-demand" as const } };
+      for (const [id, terms] of [
+        [every, agreed],
+        [onDemand, other],
+      ] as const) {
+        await index().dataSets.recordState(id, state(1n), { agreed: terms, segments: [], provingMilliseconds: 30 });
+      }
+      await opened.reopen();
+      const loads = async () => (await index().dataSets.loads()).sort((left, right) => left.id - right.id);
+      expect(await loads()).to.deep.equal([
+        { id: every, phase: 1, mode: "every-epoch", milliseconds: 30 },
+        { id: onDemand, phase: 2, mode: "on-demand", milliseconds: 30 },
+      ]);
+      await index().dataSets.forgetStates(onDemand, [1n], { included: [], reopen: true });
+      expect((await loads())[1]).to.include({ mode: "every-epoch", milliseconds: 0 });
+    });
+
     it("keep the newest schedule, the ranges of its levels, and the outcome of epochs", async () => {
       const id = await begun(1);
       const context = { agreed, segments: [], provingMilliseconds: 30 };
