@@ -268,8 +268,7 @@ function registerSettle(dataSet: Command): void {
 
 function verdictLine({ reported, upheld, set: { terms, dispute } }: DataSetSettlement): string {
   if (upheld) return "the open dispute was decided: the provider did not answer";
-  if (dispute !== undefined)
-    return `a dispute is open: the provider can answer until block ${dispute.answerUntilBlock}`;
+  if (dispute !== undefined) return `a dispute is open, to be answered until block ${dispute.answerUntilBlock}`;
   if (terms.mode === "on-demand") return "no dispute to decide";
   return reported.length === 0 ? "no missed epochs to report" : `reported missed epochs: ${reported.join(", ")}`;
 }
