@@ -17,6 +17,9 @@ import { REORGANISED_BLOCKS } from "./chain-view.ts";
 /** Events that begin or end a dispute, or say that one was answered. */
 const EVENTS = ["DisputeOpened", "DisputeAnswered", "DisputeUpheld", "DataSetBreached", "EpochProven"] as const;
 
+/** The part of the failure log. */
+const SCAN = "events of disputes";
+
 export interface DisputeWatchParts {
   readonly chain: ChainReader;
   readonly logger: Logger;
@@ -62,11 +65,17 @@ export class DisputeWatch {
     const toRead = new Set([...own.values()].filter(({ id }) => !this.#known.has(id)));
     const answered: AnsweredEpoch[] = [];
     if (own.size > 0 && this.#cursor !== headBlock) {
-      const newest = await this.#newestEvents(headBlock, own, answered);
-      for (const [row, challengeBlock] of newest) {
-        if (this.#open.get(row.id)?.challengeBlock !== challengeBlock) toRead.add(row);
+      try {
+        const newest = await this.#newestEvents(headBlock, own, answered);
+        for (const [row, challengeBlock] of newest) {
+          if (this.#open.get(row.id)?.challengeBlock !== challengeBlock) toRead.add(row);
+        }
+        this.#cursor = headBlock;
+        this.#parts.failures.succeeded(SCAN);
+      } catch (error) {
+        // What is known can be proven without logs; the next round scans these blocks again.
+        this.#parts.failures.failed(SCAN, error);
       }
-      this.#cursor = headBlock;
     }
     for (const row of toRead) {
       const part = `disputes of data set ${row.agreed?.id}`;

@@ -23,6 +23,7 @@ class Endpoint {
   readonly disputes = new Map<string, number>();
   logs: Log[] = [];
   isDown = false;
+  hasLogs = true;
   reads = 0;
   scans: [number, number][] = [];
 
@@ -37,6 +38,7 @@ class Endpoint {
         return ESCROW_ABI.encodeFunctionResult("disputeOf", [[disputer, block, block === 0 ? 0 : 7]]);
       },
       getLogs: async ({ fromBlock, toBlock }: { fromBlock: number; toBlock: number }) => {
+        if (!this.hasLogs) throw new Error("no logs");
         this.scans.push([fromBlock, toBlock]);
         return this.logs.filter(({ blockNumber }) => blockNumber >= fromBlock && blockNumber <= toBlock);
       },
@@ -133,6 +135,23 @@ describe("disputes that a provider watches", () => {
     await disputes.round(3001, [one]);
     expect(endpoint.scans.at(-1)?.[0]).to.be.greaterThan(1005);
     expect(open(one)).to.equal(1006);
+  });
+
+  it("are known while an endpoint gives no logs, which are scanned from where they were missing", async () => {
+    const { endpoint, disputes, open } = watch();
+    endpoint.hasLogs = false;
+    endpoint.disputes.set(idOf(1), 20);
+    await disputes.round(1000, [one, two]);
+    expect(open(one)).to.equal(20);
+    endpoint.hasLogs = true;
+    await disputes.round(1001, [one, two]);
+    endpoint.hasLogs = false;
+    endpoint.dispute(2, 1002);
+    await disputes.round(1500, [one, two]);
+    expect(open(two)).to.equal(undefined);
+    endpoint.hasLogs = true;
+    await disputes.round(1501, [one, two]);
+    expect(open(two)).to.equal(1003);
   });
 
   it("are another one after a reorganisation, which the scan reaches back for", async () => {
