@@ -10,6 +10,7 @@ import { exactArguments } from "./arguments.ts";
 import { registerAudit } from "./commands/audit.ts";
 import { registerCompletion } from "./commands/completion.ts";
 import { registerDataSet } from "./commands/data-set.ts";
+import { registerDispute } from "./commands/dispute.ts";
 import { registerDiff, registerFind } from "./commands/find-diff.ts";
 import { registerForget, registerRemove } from "./commands/forget.ts";
 import { registerGet } from "./commands/get.ts";
@@ -95,6 +96,7 @@ export function buildProgram(): Command {
     registerServe,
     registerStatus,
     registerAudit,
+    registerDispute,
     registerDataSet,
     registerWatch,
     registerPhrase,

@@ -1,6 +1,7 @@
 /** Configuration of a storage provider. Prices have no defaults: what storage costs is the operator's decision. */
 import { dirname, resolve } from "node:path";
 import { type Static, Type } from "@sinclair/typebox";
+import { DATA_SET_MODES, type DataSetMode } from "../core/data-set/terms.ts";
 import { TokenPrice } from "../core/wire/csp.ts";
 import { AddressText, Uint256Text } from "../core/wire/schema.ts";
 import { type DaemonConfig, daemonConfigFields, loadConfig } from "../daemon/config.ts";
@@ -27,7 +28,7 @@ export const DataSetTermsSchema = Type.Object(
             token: AddressText,
             /** For an epoch and an index that was ever in the set. */
             pricePerIndexEpoch: Type.Optional(Uint256Text),
-            /** What an answered dispute costs its author. */
+            /** What an answered dispute costs its author; with mode `on-demand` above 0, always below 2^80. */
             disputeBond: Type.Optional(Uint256Text),
             /** The most that the pool of collateral may come to by deposits of the provider. */
             collateralCap: Type.Optional(Uint256Text),
@@ -39,6 +40,16 @@ export const DataSetTermsSchema = Type.Object(
         { maxItems: 64 },
       ),
     ),
+    /** Users choose one for each set. */
+    modes: Type.Optional(
+      Type.Array(Type.Union(DATA_SET_MODES.map((mode) => Type.Literal(mode))), {
+        minItems: 1,
+        maxItems: DATA_SET_MODES.length,
+        uniqueItems: true,
+      }),
+    ),
+    /** Epochs after which the earnings of sets in mode `on-demand` are settled and paid out. */
+    settleEpochs: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
     latePercent: Type.Optional(Type.Integer({ minimum: 0, maximum: 100 })),
     graceBlocks: Type.Optional(Type.Integer({ minimum: 0, maximum: 0xffff_ffff })),
     sliceElements: Type.Optional(
@@ -146,8 +157,18 @@ const OFFER_DEFAULTS = {
   sampleCount: 460,
 };
 
-/** Half of the fee for a late proof; slices of 248 KiB or, for large sets, 992 KiB: up to 62 or 248 GiB of them. */
-const DATA_SET_DEFAULTS = { tokens: [], latePercent: 50, sliceElements: [8192, 32_768], maximumIndex: 262_144 };
+/**
+ * Half of the fee for a late proof; slices of 248 KiB or, for large sets, 992 KiB: up to 62 or 248 GiB of them; on
+ * demand, money once a month.
+ */
+const DATA_SET_DEFAULTS = {
+  tokens: [],
+  modes: ["every-epoch"] satisfies DataSetMode[] as DataSetMode[],
+  settleEpochs: 30,
+  latePercent: 50,
+  sliceElements: [8192, 32_768],
+  maximumIndex: 262_144,
+};
 
 const DEFAULTS = {
   store: { kind: "file", path: "store" },

@@ -9,6 +9,8 @@ export interface CspMetrics {
   /** One per attempt that ended without a proof; `reason`: damaged, refused, unavailable. */
   readonly proofsFailed: Counter<"reason">;
   readonly epochsMissed: Counter;
+  /** `outcome`: answered, lost. */
+  readonly disputes: Counter<"outcome">;
   readonly auditsAnswered: Counter;
   readonly proofSeconds: Gauge;
   /** One per transaction of this provider that recorded the randomness of a challenge block. */
@@ -79,6 +81,12 @@ export function createCspMetrics(
     epochsMissed: new Counter({
       name: "tallystick_csp_epochs_missed_total",
       help: "Epochs whose window passed without a proof",
+      registers,
+    }),
+    disputes: new Counter({
+      name: "tallystick_csp_disputes_total",
+      help: "Disputes that this provider has answered, or has not answered in time",
+      labelNames: ["outcome"],
       registers,
     }),
     auditsAnswered: new Counter({

@@ -151,7 +151,16 @@ async function buildDataSets(
       limits: config.quotas,
       minedSeconds: MINED_SECONDS,
     }),
-    settlement: new DataSetSettlement({ ...onChain, index, streams, locks, limitsOf, payoutAccount }),
+    settlement: new DataSetSettlement({
+      ...onChain,
+      index,
+      streams,
+      locks,
+      limitsOf,
+      payoutAccount,
+      settleEpochs: config.offer.dataSets.settleEpochs,
+      feePerGas: () => feePerGas(chain, config.maximumFeeGwei),
+    }),
     heldRanges: async (row: DataSetRow) =>
       view.heldRanges(
         row,

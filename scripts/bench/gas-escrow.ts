@@ -57,6 +57,9 @@ import { type GasFigure, GasMeter, measuringNetwork } from "./gas-figure.ts";
 const EPOCH_BLOCKS = 100;
 const NOTICE_EPOCHS = 3;
 const PHASE = 10;
+const MONTH_EPOCHS = 30;
+/** The whole month: a settlement and a payout. */
+export const MONTH_FIGURE = `settle and withdrawCollateral, ${MONTH_EPOCHS} epochs on demand`;
 /** 32 GiB: the largest set whose indices take three positions in the contract's table of powers. */
 const HIGHEST_INDEX = 2 ** 18 - 1;
 const NEVER = 2n ** 64n - 1n;
@@ -265,6 +268,18 @@ export async function measureEscrowGas(): Promise<GasFigure[]> {
       withdrawCollateralCall(deployment, NATIVE_TOKEN, provider.address, 1000n),
       provider,
     );
+    // What an honest provider spends on a set on demand that nobody disputes or changes.
+    await (await send(settleDataSetCall(deployment, onDemand), provider)).wait();
+    for (let n = 0; n < MONTH_EPOCHS; n++) await nextEpoch();
+    const month = new GasMeter();
+    await month.measure("settle", send(settleDataSetCall(deployment, onDemand), provider));
+    const { total, locked } = await escrow.poolOf(NATIVE_TOKEN, provider.address);
+    const earnings = withdrawCollateralCall(deployment, NATIVE_TOKEN, provider.address, total - locked);
+    await month.measure("withdrawCollateral", send(earnings, provider));
+    const [settled, paidOut] = month.figures;
+    if (settled === undefined || paidOut === undefined) throw new Error("a month without figures");
+    meter.figures.push({ ...settled, name: `settle, ${MONTH_EPOCHS} epochs on demand` });
+    meter.figures.push({ name: MONTH_FIGURE, gas: settled.gas + paidOut.gas });
 
     await meter.measureViews(escrow, watcher, {
       idOf: [terms],

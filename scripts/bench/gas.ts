@@ -12,7 +12,7 @@ import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { tableLines } from "../../offchain/cli/table.ts";
 import { barChart } from "./bar-chart.ts";
-import { measureEscrowGas } from "./gas-escrow.ts";
+import { MONTH_FIGURE, measureEscrowGas } from "./gas-escrow.ts";
 import type { GasFigure } from "./gas-figure.ts";
 import { measureLedgerGas } from "./gas-ledger.ts";
 import { MERKLE_FIGURE, measureMerkleGas } from "./gas-merkle.ts";
@@ -50,6 +50,7 @@ export const BARS: readonly Bar[] = [
   { matches: /^PdpVerifier, 460 samples of 16 ranges, check$/, limit: 380_000 },
   { matches: /^PdpVerifier, 30 samples of 1 range, transaction$/, limit: 290_000 },
   { matches: /^PdpVerifier, 460 samples of 1 range, transaction$/, limit: 400_000 },
+  { matches: new RegExp(`^${MONTH_FIGURE}$`), limit: 150_000 },
   { matches: /^record, \d+-byte payload$/, limit: 90_000 },
   { matches: /^record, prevrandao, /, limit: 80_000 },
   { matches: /^record, drand, /, limit: 350_000 },

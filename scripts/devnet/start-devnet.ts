@@ -276,6 +276,7 @@ function providerConfig(options: DevnetOptions): Record<string, unknown> {
         },
       ],
       windowBlocks,
+      dataSets: { modes: ["every-epoch", "on-demand"] },
       ...(options.sampleCount === undefined ? {} : { sampleCount: options.sampleCount }),
       ...(options.sliceElements === undefined ? {} : { dataSets: { sliceElements: [options.sliceElements] } }),
     },

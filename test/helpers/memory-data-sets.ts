@@ -13,6 +13,7 @@ import {
   depositCollateralCall,
   openDataSetCall,
   proveDataSetsCall,
+  readDispute,
   readEscrowClock,
   readSchedule,
   type SignedState,
@@ -227,14 +228,18 @@ export class MemoryDataSetProvider implements DataSetKeeper {
     return encodeProof(await proveAudit(challenge, this.#source(set), {}));
   }
 
-  /** Proves the current epoch of a set on chain. The challenge block must have passed. @returns the transaction */
+  /**
+   * Proves the current epoch of a set on chain, or answers the dispute that is open. The challenge block must have
+   * passed. @returns the transaction
+   */
   async prove(salt: string): Promise<string> {
     const set = this.#set(salt);
     const { agreed } = set;
     if (agreed === undefined) throw conflict("not opened");
     const { epochBlocks } = await readEscrowClock(this.#chain);
     const epoch = Math.floor((await this.#chain.provider.getBlockNumber()) / epochBlocks);
-    const block = epoch * epochBlocks + agreed.audit.phase;
+    const dispute = await readDispute(this.#chain, agreed.id);
+    const block = dispute?.challengeBlock ?? epoch * epochBlocks + agreed.audit.phase;
     const randomness = await readRandomness(this.#chain, agreed.audit.randomness, BigInt(block));
     const scheduled = await readSchedule(this.#chain, agreed.id, undefined);
     if (randomness === undefined || scheduled === undefined) throw conflict("challenge");

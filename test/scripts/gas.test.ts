@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { BARS, judge, SHARE_BARS } from "../../scripts/bench/gas.ts";
+import { MONTH_FIGURE } from "../../scripts/bench/gas-escrow.ts";
 
 const within = {
   proofs: [
@@ -14,6 +15,7 @@ const within = {
     { name: "PdpVerifier, 460 samples of 1 TiB, check", gas: 900_000 },
     { name: "check, Merkle baseline, 460 leaves of 1 GiB, transaction", gas: 4_000_000 },
   ],
+  dataSets: [{ name: MONTH_FIGURE, gas: 150_000 }],
   records: [{ name: "record, 800-byte payload", gas: 90_000 }],
   randomness: [
     { name: "record, prevrandao, first block of a slot", gas: 80_000 },
@@ -24,7 +26,7 @@ const within = {
 describe("bars of gas", () => {
   it("are those that were promised", () => {
     expect(BARS.map(({ limit }) => limit)).to.deep.equal([
-      220_000, 325_000, 230_000, 380_000, 290_000, 400_000, 90_000, 80_000, 350_000,
+      220_000, 325_000, 230_000, 380_000, 290_000, 400_000, 150_000, 90_000, 80_000, 350_000,
     ]);
     expect(SHARE_BARS.map(({ limitPercent }) => limitPercent)).to.deep.equal([85, 90, 10]);
   });
@@ -43,6 +45,7 @@ describe("bars of gas", () => {
       360_000,
       undefined,
       undefined,
+      150_000,
       90_000,
       80_000,
       350_000,
@@ -53,6 +56,8 @@ describe("bars of gas", () => {
     }
     const over = { ...within, records: [{ name: "record, 800-byte payload", gas: 90_001 }] };
     expect(judge(over).at(-3)?.pass).to.equal(false);
+    const dear = { ...within, dataSets: [{ name: MONTH_FIGURE, gas: 150_001 }] };
+    expect(judge(dear).at(-4)?.pass).to.equal(false);
   });
 
   it("are not passed by measuring nothing", () => {

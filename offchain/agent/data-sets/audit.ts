@@ -39,6 +39,7 @@ import {
 import { MAX_AUDIT_SAMPLES } from "../../core/wire/csp.ts";
 import type { AgentContext } from "../context.ts";
 import type { DataSetKeeper } from "../providers/storage-provider.ts";
+import { restate } from "../restate-error.ts";
 import type { DataSetOnChain } from "./following.ts";
 import { keptRanges } from "./kept-ranges.ts";
 import { dataSetKeys } from "./keys.ts";
@@ -91,6 +92,9 @@ export function isLoss({ code, party }: TallystickError): boolean {
   return LOSSES.has(code) && party !== "chain" && party !== "you";
 }
 
+/** Codes of a provider that does not answer. */
+const SILENCES: ReadonlySet<ErrorCode> = new Set(["UNREACHABLE", "TIMED_OUT"]);
+
 interface Verified {
   readonly challenge: AuditChallenge;
   readonly place?: { readonly epoch: number; readonly transactionHash: string; readonly blockNumber: number };
@@ -120,8 +124,9 @@ export async function auditDataSet(
         ? await auditPublicly(context, opened)
         : await auditPrivately(context, opened, onChain, provider(), options);
   } catch (error) {
-    if (error instanceof TallystickError && isLoss(error)) context.noticeLoss();
-    throw error;
+    if (!(error instanceof TallystickError) || error.party === "chain" || error.party === "you") throw error;
+    if (isLoss(error)) context.noticeLoss();
+    throw options.public === true ? error : disputable(opened, error);
   }
   const { sampleCount, seed, ranges } = done.challenge;
   const slices = countSlices(ranges);
@@ -178,7 +183,7 @@ async function auditPrivately(
 
 async function auditPublicly(context: AgentContext, opened: OpenedDataSet): Promise<Verified> {
   const found = await newestProof(context, opened);
-  if (found === undefined) throw notProven(opened.id);
+  if (found === undefined) throw notProven(opened);
   const { call, seed, place } = found;
   const party = `provider ${opened.terms.provider}`;
   const { key, proof } = blaming(party, () => readAnswer(party, call.answer));
@@ -291,12 +296,27 @@ function blaming<Result>(party: string, verify: () => Result): Result {
   }
 }
 
-function notProven(id: string): TallystickError {
+/** In mode `on-demand`, nothing happens on chain unless somebody disputes: says so. */
+function disputable({ id, terms, audit }: OpenedDataSet, error: TallystickError): TallystickError {
+  const isSilent = SILENCES.has(error.code);
+  if (terms.mode !== "on-demand" || !(isSilent || LOSSES.has(error.code))) return error;
+  const when = isSilent ? "if it stays silent, " : "";
+  return restate(error, error.message, {
+    hint:
+      `${when}\`tallystick dispute ${id}\` makes the provider prove on chain, or compensate you; a wrong claim costs ` +
+      `the bond, ${audit.disputeBond} of the token's smallest unit`,
+  });
+}
+
+function notProven({ id, terms }: OpenedDataSet): TallystickError {
   return new TallystickError(`no epoch of data set ${id} has been proven on chain yet`, {
     code: "NOT_FOUND",
     party: "chain",
     check: "EpochProven event",
-    hint: "the first proof is due in the epoch after the one in which it was opened; a private audit needs none",
+    hint:
+      terms.mode === "on-demand"
+        ? "in mode on-demand there is a proof only after a dispute; a private audit needs none"
+        : "the first proof is due in the epoch after the one in which it was opened; a private audit needs none",
   });
 }
 

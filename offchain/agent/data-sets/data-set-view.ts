@@ -7,6 +7,7 @@ import { type EpochWindows, windowsOf } from "../../core/data-set/epochs.ts";
 import { decodeLiveRanges } from "../../core/data-set/ranges.ts";
 import { lastLevel, levelAt } from "../../core/data-set/schedule.ts";
 import { type DataSetAuditTerms, type DataSetTerms, NO_PREDECESSOR } from "../../core/data-set/terms.ts";
+import type { DisputeView } from "./disputing.ts";
 import { type DataSetOnChain, hasEnded } from "./following.ts";
 import type { JournaledDataSet, MovedTo } from "./journal.ts";
 
@@ -37,6 +38,8 @@ export interface DataSetView {
   readonly missedEpochs: number;
   /** Where the provider has to prove next; absent when it has not to. */
   readonly nextWindow?: EpochWindows;
+  /** Open now, in mode `on-demand`. */
+  readonly dispute?: DisputeView;
   /** Epochs behind the current one that the account's balance covers; infinite when nothing runs. */
   readonly runwayEpochs: number;
   readonly lastEpoch?: number;
@@ -52,6 +55,7 @@ export function viewOf(
   onChain: DataSetOnChain,
   epochBlocks: number,
   journaled: Pick<JournaledDataSet, "isOwn" | "movedTo"> | undefined,
+  dispute?: DisputeView,
 ): DataSetView {
   const { books, schedule, scheduled, account, lastEpoch } = onChain;
   const status = phaseOf(onChain);
@@ -73,6 +77,7 @@ export function viewOf(
     provenEpochs: books.proven,
     missedEpochs: books.missed,
     ...(next === undefined ? {} : { nextWindow: next }),
+    ...(dispute === undefined ? {} : { dispute }),
     runwayEpochs: runwayEpochs(account),
     ...(lastEpoch === undefined ? {} : { lastEpoch }),
     openedAtBlock: blockNumber,

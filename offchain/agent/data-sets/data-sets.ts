@@ -39,6 +39,14 @@ import { type AddOptions, addStored } from "./add-stored.ts";
 import { auditDataSet, type DataSetAuditOptions, type DataSetAuditReport } from "./audit.ts";
 import { signedState } from "./co-signing.ts";
 import { type DataSetView, outcomeOf, viewOf } from "./data-set-view.ts";
+import {
+  type DisputeQuote,
+  type DisputeReceipt,
+  type DisputeView,
+  disputeViewOf,
+  openDispute,
+  quoteDispute,
+} from "./disputing.ts";
 import { type DataSetOnChain, follow, isPending, readOnChain } from "./following.ts";
 import { depositCalls } from "./funding.ts";
 import type { DataSetReport } from "./lane.ts";
@@ -346,6 +354,27 @@ export class DataSets {
   }
 
   /**
+   * What a dispute of a set would cost now. Also of another account's set.
+   * @throws as `dispute`
+   */
+  async quoteDispute(id: string): Promise<DisputeQuote> {
+    return await quoteDispute(this.#context, await this.#require(id));
+  }
+
+  /**
+   * Asks for a proof of a set in mode `on-demand`, with a bond from this account's balance. The provider gets the bond
+   * when it answers in time. When it does not, `settle` decides the dispute: the bond comes back with a bounty. Also of
+   * another account's set.
+   * @throws as `openDispute`; TallystickError NOT_FOUND
+   */
+  async dispute(id: string, options: SendOptions = {}): Promise<DisputeReceipt> {
+    return await this.#context.exclusive(
+      async () => await openDispute(this.#context, await this.#require(id), options),
+      undefined,
+    );
+  }
+
+  /**
    * Reports the misses that can be reported, decides a dispute that was not answered, settles, and closes a set that is
    * over. What somebody else has done first is no failure.
    * @throws TallystickError NOT_FOUND, FUNDS, CHAIN_REVERTED
@@ -415,7 +444,14 @@ export class DataSets {
   async #viewOf({ opened, onChain }: Found): Promise<DataSetView> {
     const journaled = await this.#context.platform.dataSets.set(opened.audit.salt);
     const { epochBlocks } = await readEscrowClock(await this.#context.chain());
-    return viewOf(opened, onChain, epochBlocks, journaled?.agreed?.id === opened.id ? journaled : undefined);
+    const own = journaled?.agreed?.id === opened.id ? journaled : undefined;
+    return viewOf(opened, onChain, epochBlocks, own, await this.#disputeOf({ opened, onChain }));
+  }
+
+  async #disputeOf({ opened, onChain }: Found): Promise<DisputeView | undefined> {
+    if (!onChain.books.disputed) return undefined;
+    const dispute = await readDispute(await this.#context.chain(), opened.id);
+    return dispute === undefined ? undefined : disputeViewOf(dispute, opened.audit);
   }
 
   /** Notes in the journal how a set stands now. */
@@ -494,12 +530,9 @@ export class DataSets {
   }
 
   /** Whether a dispute was not answered in time. */
-  async #isUnanswered({ opened, onChain }: Found): Promise<boolean> {
-    if (!onChain.books.disputed) return false;
-    const dispute = await readDispute(await this.#context.chain(), opened.id);
-    if (dispute === undefined) return false;
-    const { windowBlocks, graceBlocks } = opened.audit;
-    return onChain.head >= dispute.challengeBlock + windowBlocks + graceBlocks;
+  async #isUnanswered(found: Found): Promise<boolean> {
+    const dispute = await this.#disputeOf(found);
+    return dispute !== undefined && found.onChain.head >= dispute.answerUntilBlock;
   }
 }
 

@@ -38,8 +38,15 @@ export async function sendWithin(
   return { transactionHash: hash, blockNumber, gasUsed, gasFee: fee };
 }
 
-/** What a call would use, with the sender's margin, and what its gas would cost now, in wei. */
-export async function estimateFee(context: AgentContext, call: ContractCall): Promise<{ gas: bigint; fee: bigint }> {
+/** What a transaction would cost at most, at the fees of now. */
+export interface FeeQuote {
+  readonly gas: bigint;
+  /** In wei. */
+  readonly gasFee: bigint;
+}
+
+/** Estimates a call, with the margin that the sender adds. @throws ChainRevertedError when the contract refuses it */
+export async function quoteFee(context: AgentContext, call: ContractCall): Promise<FeeQuote> {
   const chain = await context.chain();
   const estimated = await estimateGas(chain, call, context.account.address).catch((error: unknown) => {
     throw chainError(error, call.description);
@@ -48,19 +55,19 @@ export async function estimateFee(context: AgentContext, call: ContractCall): Pr
   const { maxFeePerGas, maxPriorityFeePerGas } = await currentFees(chain, NO_LIMITS, call.description);
   // Twice the base fee plus the tip is offered; the base fee and the tip are paid.
   const price = (maxFeePerGas - maxPriorityFeePerGas) / 2n + maxPriorityFeePerGas;
-  return { gas, fee: gas * price };
+  return { gas, gasFee: gas * price };
 }
 
 /** @returns the most that a unit of gas may cost, in wei */
 async function requireWithin(context: AgentContext, call: ContractCall, maximumFee: bigint): Promise<bigint> {
-  const { gas, fee } = await estimateFee(context, call);
-  if (fee <= maximumFee) return maximumFee / gas;
+  const { gas, gasFee } = await quoteFee(context, call);
+  if (gasFee <= maximumFee) return maximumFee / gas;
   throw new TallystickError(`${call.description} would cost more than allowed`, {
     code: "FUNDS",
     party: "you",
     check: "fee of the transaction",
     expected: `at most ${maximumFee} wei`,
-    received: `${fee} wei`,
+    received: `${gasFee} wei`,
     hint: "allow more, or wait until fees have fallen",
     retryable: true,
   });

@@ -4,7 +4,7 @@ import { getAddress } from "ethers";
 import type { Deployment } from "../../chain/deployment.ts";
 import { NATIVE_TOKEN } from "../../chain/escrow.ts";
 import { feeOf } from "../../core/data-set/fee.ts";
-import { type AgreedTerms, termsFromOffer } from "../../core/data-set/offer.ts";
+import { type AgreedTerms, BelowDataSetOfferError, termsFromOffer } from "../../core/data-set/offer.ts";
 import { lastLevel } from "../../core/data-set/schedule.ts";
 import type { DataSetMode } from "../../core/data-set/terms.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
@@ -17,7 +17,14 @@ import type { DataSetOnChain } from "./following.ts";
 export interface LaneWishes {
   /** ERC-20 to pay in; default the chain's coin. */
   readonly token?: string;
+  /** Of a set that is opened; default `every-epoch`. */
   readonly mode?: DataSetMode;
+  /**
+   * Refuse a set in mode `on-demand` whose disputes may cost their author more, in the token's smallest unit. A bond
+   * that nobody can afford would let the provider earn without the data. Default for a set that is opened: 1000 times
+   * the least fee of an epoch.
+   */
+  readonly maximumDisputeBond?: bigint;
   /** Highest fee of an epoch that updates may ever lead to, in the token's smallest unit. */
   readonly feeCap?: bigint;
   /** Draws per epoch. */
@@ -35,6 +42,7 @@ export interface LaneWishes {
 }
 
 const DEFAULT_RUNWAY_EPOCHS = 30;
+const MOST_BOND_FEES = 1000n;
 
 /** @throws InvalidInputError unless it is a whole number that is not negative */
 export function runwayOf({ runwayEpochs = DEFAULT_RUNWAY_EPOCHS }: LaneWishes): number {
@@ -103,14 +111,33 @@ export interface NewDataSet {
  * @throws BelowDataSetOfferError when the wishes do not keep to the offer; InvalidInputError
  */
 export function newTerms(offer: DataSetOffer, wishes: LaneWishes, fresh: NewDataSet): AgreedTerms {
-  const { mode, feeCap, sampleCount, predecessor } = wishes;
-  return termsFromOffer(offer, {
+  // Never the mode that proves less, unless it is asked for.
+  const { mode = "every-epoch", feeCap, sampleCount, predecessor } = wishes;
+  if (!offer.modes.includes(mode)) {
+    const hint = "name one that it offers (`--mode`), or use another provider";
+    throw new BelowDataSetOfferError("mode", offer.modes.join(" or "), mode, hint);
+  }
+  const agreed = termsFromOffer(offer, {
     ...fresh,
     token: tokenOf(wishes),
-    ...(mode === undefined ? {} : { mode }),
+    mode,
     ...(feeCap === undefined ? {} : { feeCap }),
     ...(sampleCount === undefined ? {} : { sampleCount }),
     ...(predecessor === undefined ? {} : { predecessor }),
+  });
+  const { feeFloor } = agreed.terms;
+  requireBondAllowed(agreed, wishes.maximumDisputeBond ?? feeFloor * MOST_BOND_FEES);
+  return agreed;
+}
+
+function requireBondAllowed({ terms, audit }: AgreedTerms, most: bigint | undefined): void {
+  if (terms.mode !== "on-demand" || most === undefined || audit.disputeBond <= most) return;
+  throw new InvalidInputError("the provider asks for a higher bond of disputes than allowed", {
+    party: `provider ${terms.provider}`,
+    check: "dispute bond",
+    expected: `at most ${most}`,
+    received: String(audit.disputeBond),
+    hint: "allow a higher bond (`--max-bond`), have it prove in every epoch, or use another provider",
   });
 }
 
@@ -119,6 +146,7 @@ export function newTerms(offer: DataSetOffer, wishes: LaneWishes, fresh: NewData
  * @throws InvalidInputError naming the first one
  */
 export function requireWishesMatch({ terms, audit }: AgreedTerms, wishes: LaneWishes): void {
+  requireBondAllowed({ terms, audit }, wishes.maximumDisputeBond);
   const checks = [
     ["token", wishes.token === undefined ? undefined : tokenOf(wishes), getAddress(terms.token)],
     ["mode", wishes.mode, terms.mode],

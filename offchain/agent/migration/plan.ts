@@ -10,7 +10,7 @@ import { isAddressEqual } from "../../core/encoding/address.ts";
 import type { AgentContext } from "../context.ts";
 import { type DataSetOnChain, type FollowedDataSet, follow, hasEnded } from "../data-sets/following.ts";
 import { depositCalls, depositFor } from "../data-sets/funding.ts";
-import { estimateFee } from "../data-sets/sending.ts";
+import { quoteFee } from "../data-sets/sending.ts";
 import { sliceElementsFor } from "../data-sets/slice-size.ts";
 import {
   fittingOffer,
@@ -155,8 +155,8 @@ function feeOfEpoch({ schedule, epoch, books, lastEpoch = Number.POSITIVE_INFINI
 async function gasFeeOf(context: AgentContext, calls: readonly ContractCall[]): Promise<bigint> {
   let sum = 0n;
   for (const call of calls) {
-    sum += await estimateFee(context, call).then(
-      ({ fee }) => fee,
+    sum += await quoteFee(context, call).then(
+      ({ gasFee }) => gasFee,
       () => 0n,
     );
   }

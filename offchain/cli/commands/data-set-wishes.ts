@@ -1,6 +1,7 @@
 /** Options of the commands that may begin a data set or make it cost more. */
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import type { LaneWishes } from "../../agent/data-sets/wishes.ts";
+import { DATA_SET_MODES, type DataSetMode } from "../../core/data-set/terms.ts";
 import { amountInWei, sizeInBytes, wholeNumber } from "../values.ts";
 
 export interface DataSetWishOptions {
@@ -8,6 +9,14 @@ export interface DataSetWishOptions {
   readonly maxFee?: bigint;
   readonly expectedSize?: number;
   readonly allowBlockRandomness?: boolean;
+  readonly mode?: DataSetMode;
+  readonly maxBond?: bigint;
+}
+
+function dataSetMode(text: string): DataSetMode {
+  const mode = DATA_SET_MODES.find((one) => one === text);
+  if (mode !== undefined) return mode;
+  throw new InvalidArgumentError(`The mode is ${DATA_SET_MODES.join(" or ")}.`);
 }
 
 export function dataSetWishOptions(command: Command): Command {
@@ -29,6 +38,18 @@ export function dataSetWishOptions(command: Command): Command {
       sizeInBytes("--expected-size"),
     )
     .option(
+      "--mode <mode>",
+      "of a data set that begins now: the provider proves in every-epoch, or on-demand only when somebody disputes " +
+        "possession with a bond (default: every-epoch)",
+      dataSetMode,
+    )
+    .option(
+      "--max-bond <amount>",
+      "the most that a dispute of the data set may cost its author when the provider proves, in the token's smallest " +
+        "unit (default: 1000 times the least fee of an epoch)",
+      amountInWei("--max-bond"),
+    )
+    .option(
       "--allow-block-randomness",
       "begin a data set also where the builders of blocks can choose its challenges (default: on development chains " +
         "only)",
@@ -37,11 +58,13 @@ export function dataSetWishOptions(command: Command): Command {
 
 /** The wishes of these options. */
 export function readDataSetWishes(wishes: DataSetWishOptions): LaneWishes {
-  const { runway, maxFee, expectedSize, allowBlockRandomness } = wishes;
+  const { runway, maxFee, expectedSize, allowBlockRandomness, mode, maxBond } = wishes;
   return {
     ...(runway === undefined ? {} : { runwayEpochs: runway }),
     ...(maxFee === undefined ? {} : { maximumFeePerEpoch: maxFee }),
     ...(expectedSize === undefined ? {} : { expectedBytes: expectedSize }),
+    ...(mode === undefined ? {} : { mode }),
+    ...(maxBond === undefined ? {} : { maximumDisputeBond: maxBond }),
     ...(allowBlockRandomness === true ? { allowBlockRandomness } : {}),
   };
 }

@@ -1,5 +1,6 @@
 /** `tallystick data-set`: what the account does with its data sets and with the balance that pays for them. */
 import type { Command } from "commander";
+import type { DataSetSettlement } from "../../agent/data-sets/data-sets.ts";
 import type { DataSetView } from "../../agent/index.ts";
 import { counted } from "../../core/encoding/counted.ts";
 import { dataIdOf, withAgent } from "../session.ts";
@@ -11,7 +12,8 @@ import { fundOnDevelopmentChain } from "./init.ts";
 import { registerMigrate } from "./migrate.ts";
 
 function lines(view: DataSetView): string[] {
-  const { terms, audit, nextWindow } = view;
+  const { terms, audit, nextWindow, dispute } = view;
+  const isOnDemand = terms.mode === "on-demand";
   const money = (value: bigint) => amountOf(value, terms.token);
   const percentOfFee = (percent: number) => `${percent} % of the fee`;
   return [
@@ -19,18 +21,30 @@ function lines(view: DataSetView): string[] {
     `  provider ${view.provider}`,
     `  content  ${counted(view.slices, "slice")} of ${31 * audit.sliceElements} bytes in ` +
       `${counted(view.liveRanges.length, "range")}, highest index ${view.highestIndex}, version ${view.version}`,
+    isOnDemand
+      ? `  mode     on-demand: proven only when it is disputed, with a bond of ${money(audit.disputeBond)}`
+      : "  mode     every-epoch: proven in every epoch",
     `  epochs   ${view.provenEpochs} proven, ${view.missedEpochs} missed`,
+    ...(dispute === undefined
+      ? []
+      : [
+          `  dispute  open, by ${dispute.disputer}: the provider can answer from block ` +
+            `${dispute.challengeBlock + 1} to ${dispute.answerUntilBlock}`,
+        ]),
     ...(nextWindow === undefined
       ? []
       : [
           `  next     proof of epoch ${nextWindow.epoch} in blocks ${nextWindow.challengeBlock + 1} to ` +
             `${nextWindow.graceEnd}`,
         ]),
-    `  proof    ${counted(audit.sampleCount, "draw")}, within ${counted(audit.windowBlocks, "block")}, late within ` +
-      `${counted(audit.graceBlocks, "more block")} for ${percentOfFee(terms.latePercent)}`,
+    `  proof    ${counted(audit.sampleCount, "draw")}, within ` +
+      (isOnDemand
+        ? `${counted(audit.windowBlocks + audit.graceBlocks, "block")} of a dispute`
+        : `${counted(audit.windowBlocks, "block")}, late within ` +
+          `${counted(audit.graceBlocks, "more block")} for ${percentOfFee(terms.latePercent)}`),
     `  fee      ${money(view.feePerEpoch)} per epoch, paid for ${runwayText(view.runwayEpochs)}`,
     `  miss     fee back, ${percentOfFee(terms.compensationPercent)} compensation, ` +
-      `${percentOfFee(terms.bountyPercent)} to the reporter; ` +
+      `${percentOfFee(terms.bountyPercent)} to the ${isOnDemand ? "author of the dispute" : "reporter"}; ` +
       `${terms.breachLimit === 1 ? "1 miss ends" : `${terms.breachLimit} misses end`} the data set`,
     ...(view.lastEpoch === undefined ? [] : [`  ends     after epoch ${view.lastEpoch}`]),
     ...(view.predecessor === undefined ? [] : [`  from     data set ${shortId(view.predecessor)}, which it took over`]),
@@ -40,8 +54,9 @@ function lines(view: DataSetView): string[] {
   ];
 }
 
-const maxFeeHelp = "refuse a transaction whose gas would cost more, in wei";
-const maximumFee = ({ maxFee }: { readonly maxFee?: bigint }) => (maxFee === undefined ? {} : { maximumFee: maxFee });
+export const maxFeeHelp = "refuse a transaction whose gas would cost more, in wei";
+export const maximumFee = ({ maxFee }: { readonly maxFee?: bigint }) =>
+  maxFee === undefined ? {} : { maximumFee: maxFee };
 
 export function registerDataSet(program: Command): void {
   const dataSet = program
@@ -188,7 +203,10 @@ function registerNotice(dataSet: Command): void {
 function registerSettle(dataSet: Command): void {
   dataSet
     .command("settle")
-    .description("report missed epochs, settle, and close a data set that is over; money goes to your balance")
+    .description(
+      "report missed epochs, decide a dispute that was not answered, settle, and close a data set that is over; " +
+        "money goes to your balance",
+    )
     .argument("<data-set>", "id of the data set, or its beginning", dataSetId)
     .option("--max-fee <wei>", maxFeeHelp, amountInWei("--max-fee"))
     .addHelpText("after", "\nExample:\n  $ tallystick data-set settle 0x3f9ac2d1 && tallystick data-set withdraw")
@@ -196,14 +214,16 @@ function registerSettle(dataSet: Command): void {
       await withAgent(command, async ({ agent, output }) => {
         const id = await agent.dataSets.resolve(text);
         const done = await agent.dataSets.settle(id, maximumFee(options));
-        const { reported, closed, upheld } = done;
-        output.result(done, [
-          reported.length === 0 ? "no missed epochs to report" : `reported missed epochs: ${reported.join(", ")}`,
-          ...(upheld ? ["the open dispute was decided: the provider did not answer"] : []),
-          ...(closed ? ["the data set is closed"] : []),
-        ]);
+        output.result(done, [verdictLine(done), ...(done.closed ? ["the data set is closed"] : [])]);
       });
     });
+}
+
+function verdictLine({ reported, upheld, set: { terms, dispute } }: DataSetSettlement): string {
+  if (upheld) return "the open dispute was decided: the provider did not answer";
+  if (dispute !== undefined) return `a dispute is open, to be answered until block ${dispute.answerUntilBlock}`;
+  if (terms.mode === "on-demand") return "no dispute to decide";
+  return reported.length === 0 ? "no missed epochs to report" : `reported missed epochs: ${reported.join(", ")}`;
 }
 
 function registerWithdraw(dataSet: Command): void {

@@ -47,6 +47,15 @@ export function windowsOf(terms: EpochTerms, epoch: number): EpochWindows {
   };
 }
 
+/**
+ * Where the windows of a dispute lie: they begin with its challenge block, whatever the phase, and may reach into the
+ * next epoch. An answer in the grace window earns the whole fee as well.
+ */
+export function disputeWindowsOf(terms: Omit<EpochTerms, "phase">, challengeBlock: number): EpochWindows {
+  const { epochBlocks } = terms;
+  return windowsOf({ ...terms, phase: challengeBlock % epochBlocks }, epochOf(epochBlocks, challengeBlock));
+}
+
 const SEED_TAG = tagOf("challenge-seed");
 
 /**

@@ -3,9 +3,13 @@
  * the sets whose windows overlap must all be made in the time of a window. A set reserves the time of its proof in the
  * transaction that records its state, which no other one overlaps, so that no window is promised to more sets than it
  * has time for, whichever process is asked.
+ *
+ * Sets in mode `on-demand` are challenged when somebody disputes them, and strangers may dispute all of them at one
+ * block. So each of them reserves the time of a proof in every window of an epoch.
  */
 import type { ChainReader } from "../../chain/deployment.ts";
 import { readChain } from "../../chain/revert.ts";
+import type { DataSetMode } from "../../core/data-set/terms.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { ProvingLoad } from "../../store/index/data-set-index.ts";
 
@@ -103,9 +107,10 @@ export class ProvingCapacity {
   }
 
   /** A phase for a new set: of those that the fewest sets have, the one whose windows have the least to do. */
-  choosePhase(loads: readonly ProvingLoad[]): number {
+  choosePhase(all: readonly ProvingLoad[]): number {
     const { epochBlocks, gridBlocks, windowBlocks, graceBlocks } = this.#grid;
     const last = epochBlocks - 1 - windowBlocks - graceBlocks;
+    const loads = all.filter(({ mode }) => mode === "every-epoch");
     const sets = new Map<number, number>();
     for (const { phase } of loads) sets.set(phase, (sets.get(phase) ?? 0) + 1);
     const promised = this.#promised(loads);
@@ -123,12 +128,16 @@ export class ProvingCapacity {
    * @param id of the set, whose present reservation does not count
    * @returns a check that throws TallystickError RATE_LIMITED
    */
-  async roomFor(id: number, phase: number, milliseconds: number): Promise<RequireRoom> {
+  async roomFor(id: number, mode: DataSetMode, phase: number, milliseconds: number): Promise<RequireRoom> {
     const { windowBlocks, delaySeconds } = this.#grid;
     const windowSeconds = windowBlocks * (await this.blockSeconds()) - delaySeconds;
     const room = Math.max(0, windowSeconds) * 1000 * USABLE_PART;
     return (loads) => {
-      const promised = this.#promised(loads.filter((load) => load.id !== id))(phase);
+      const others = loads.filter((load) => load.id !== id);
+      const inWindow = this.#promised(others.filter((load) => load.mode === "every-epoch"));
+      const onDemand = others.filter((load) => load.mode === "on-demand");
+      const disputes = onDemand.reduce((sum, load) => sum + load.milliseconds, 0);
+      const promised = disputes + (mode === "on-demand" ? this.#most(inWindow) : inWindow(phase));
       if (promised + milliseconds <= room) return;
       throw new TallystickError("the provider could not prove so much in the window of this data set", {
         code: "RATE_LIMITED",
@@ -142,8 +151,15 @@ export class ProvingCapacity {
     };
   }
 
+  /** Time of the proofs in the window that has the most to do. */
+  #most(inWindow: (phase: number) => number): number {
+    let most = 0;
+    for (let phase = 0; phase < this.#grid.epochBlocks; phase++) most = Math.max(most, inWindow(phase));
+    return most;
+  }
+
   /** Time of the proofs whose windows overlap the one of a phase, by the phase. */
-  #promised(loads: readonly ProvingLoad[]): (phase: number) => number {
+  #promised(loads: readonly Pick<ProvingLoad, "phase" | "milliseconds">[]): (phase: number) => number {
     const { epochBlocks, windowBlocks } = this.#grid;
     const reach = Math.min(windowBlocks - 1, Math.floor((epochBlocks - 1) / 2));
     // Windows at the end of an epoch and at the beginning of the next one are neighbours: three epochs are summed up.

@@ -1,14 +1,17 @@
 /** The offer for data sets, from the configuration and the deployment. */
 import type { ChainReader } from "../../chain/deployment.ts";
+import type { DataSetMode } from "../../core/data-set/terms.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { InvalidInputError } from "../../core/errors.ts";
-import { DataSetOffer } from "../../core/wire/data-sets.ts";
+import { DataSetOffer, type DataSetPrice } from "../../core/wire/data-sets.ts";
 import { firstMismatch } from "../../core/wire/schema.ts";
 import { checksumAddress } from "../../daemon/account-signature.ts";
 import type { OfferTerms } from "../config.ts";
 
 /** What an answered dispute costs its author, unless configured: so many of the least fees. */
 const BOND_FEES = 10n;
+/** `AuditTerms.disputeBond` has 80 bits. */
+const MOST_BOND = 2n ** 80n - 1n;
 
 /** Amounts of one token that the provider keeps to by itself, in the token's smallest unit. */
 export interface TokenLimits {
@@ -45,7 +48,7 @@ export function makeDataSetOffer(terms: OfferTerms, chain: ChainReader, account:
         disputeBond: own?.disputeBond ?? String(BigInt(price.minimumFeePerEpoch) * BOND_FEES),
       };
     }),
-    modes: ["every-epoch"],
+    modes: dataSets.modes,
     compensationPercent: terms.compensationPercent,
     bountyPercent: terms.bountyPercent,
     latePercent: dataSets.latePercent,
@@ -57,10 +60,26 @@ export function makeDataSetOffer(terms: OfferTerms, chain: ChainReader, account:
     maximumIndex: dataSets.maximumIndex,
   };
   const mismatch = firstMismatch(DataSetOffer, offer);
-  if (mismatch === undefined) return offer;
-  throw new InvalidInputError("the configured offer is none for data sets", {
-    check: `offer${mismatch.path.replaceAll("/", ".")}`,
-    expected: mismatch.reason,
+  if (mismatch !== undefined) {
+    throw new InvalidInputError("the configured offer is none for data sets", {
+      check: `offer${mismatch.path.replaceAll("/", ".")}`,
+      expected: mismatch.reason,
+    });
+  }
+  for (const price of offer.prices) requireBond(price, offer.modes);
+  return offer;
+}
+
+/** A dispute that costs nothing would let strangers make the provider prove as often as they like. */
+function requireBond({ token, disputeBond }: DataSetPrice, modes: readonly DataSetMode[]): void {
+  const least = modes.includes("on-demand") ? 1n : 0n;
+  const bond = BigInt(disputeBond);
+  if (bond >= least && bond <= MOST_BOND) return;
+  throw new InvalidInputError("the configured offer asks for a bond that no dispute may have", {
+    check: `offer.dataSets.tokens: disputeBond of ${token}`,
+    expected: `${least} to ${MOST_BOND}`,
+    received: disputeBond,
+    hint: "set disputeBond, or minimumFeePerEpoch, of which it is ten times as much by default",
   });
 }
 

@@ -1,6 +1,7 @@
 /**
- * The prover loop of data sets: one proof in the windows of each epoch of every running set. Which epochs are proven is
- * read from the chain, so a restart neither forgets an epoch nor proves one twice. Each proof is verified here and
+ * The prover loop of data sets: one proof in the windows of each epoch of every running set, in mode `on-demand` one
+ * for each dispute instead. Which epochs are proven and what is disputed is read from the chain, so a restart neither
+ * forgets an epoch nor proves one twice. What is due first is proven first. Each proof is verified here and
  * simulated on the chain's pending state before its transaction is sent; sets that are due at the same time share one.
  * Damaged data costs no gas: it is logged, counted and shown, and the proof is tried again while a window is open,
  * since an owner may upload the data again.
@@ -17,18 +18,19 @@ import {
 import { ChainRevertedError } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import { encodeAnswer } from "../../core/audit/proof.ts";
-import { challengeSeed, type EpochWindows, epochOf, windowsOf } from "../../core/data-set/epochs.ts";
+import { challengeSeed, disputeWindowsOf, type EpochWindows, epochOf, windowsOf } from "../../core/data-set/epochs.ts";
 import { decodeLiveRanges } from "../../core/data-set/ranges.ts";
 import { levelAt } from "../../core/data-set/schedule.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { Logger } from "../../daemon/logger.ts";
-import type { DataSetIndex, DataSetRow } from "../../store/index/data-set-index.ts";
+import type { AgreedSet, DataSetIndex, DataSetRow } from "../../store/index/data-set-index.ts";
 import type { CspMetrics } from "../metrics.ts";
 import { type ChainView, unknownRanges } from "./chain-view.ts";
 import type { ChallengeRandomness } from "./challenge-randomness.ts";
 import { DataDamagedError } from "./data-damaged.ts";
+import { type AnsweredEpoch, DisputeWatch } from "./disputes.ts";
 import type { DataSetProofs } from "./proofs.ts";
 
 /** What a source says to a proof without evidence of a block that it does not know. */
@@ -52,6 +54,7 @@ export interface DataSetProverParts {
 /** A set that is to be proven in an epoch. */
 interface Due {
   readonly row: DataSetRow;
+  readonly isDisputed: boolean;
   readonly verifier: string;
   readonly windows: EpochWindows;
   readonly key: string;
@@ -65,18 +68,20 @@ interface Prepared extends Due {
 
 export class DataSetProver {
   readonly #parts: DataSetProverParts;
+  readonly #disputes: DisputeWatch;
   /** When an attempt at an epoch may be made again, in milliseconds, by `set:epoch`. */
   readonly #notBefore = new Map<string, number>();
   /** Proofs whose transaction has been sent and is not mined yet. */
   readonly #onTheWay = new Map<string, Promise<void>>();
   /** Sets and epochs whose proof was refused together with others. */
   readonly #alone = new Set<string>();
-  /** Epochs whose end was recorded, by set. */
+  /** Epochs whose end was recorded, by set; in mode `on-demand`, the newest one that was disputed. */
   readonly #over = new Map<number, number>();
   readonly #stop = new AbortController();
 
   constructor(parts: DataSetProverParts) {
     this.#parts = parts;
+    this.#disputes = new DisputeWatch(parts);
   }
 
   /** Visits every running set once. A failure with one does not keep the others from being proven. */
@@ -84,7 +89,10 @@ export class DataSetProver {
     const { chain, rows, failures } = this.#parts;
     const { epochBlocks } = await readEscrowClock(chain);
     const due: Due[] = [];
-    for (const row of await rows.inState("running")) {
+    const sets = await rows.inState("opening", "running");
+    for (const answered of await this.#disputes.round(headBlock, sets)) await this.#recordAnswered(answered);
+    for (const row of sets) {
+      if (row.state !== "running") continue;
       if (this.#stop.signal.aborted) return;
       try {
         const found = await this.#dueOf(row, epochBlocks, headBlock);
@@ -122,6 +130,7 @@ export class DataSetProver {
   async #dueOf(row: DataSetRow, epochBlocks: number, headBlock: number): Promise<Due | undefined> {
     const { agreed } = row;
     if (agreed === undefined) return undefined;
+    if (agreed.terms.mode === "on-demand") return await this.#disputedOf(row, agreed, epochBlocks, headBlock);
     const { phase, windowBlocks, graceBlocks, verifier } = agreed.audit;
     const epoch = epochOf(epochBlocks, headBlock + 1);
     const windows = windowsOf({ epochBlocks, phase, windowBlocks, graceBlocks }, epoch);
@@ -132,7 +141,60 @@ export class DataSetProver {
     const key = `${row.id}:${epoch}`;
     if (this.#onTheWay.has(key) || performance.now() < (this.#notBefore.get(key) ?? 0)) return undefined;
     const deadline = headBlock + 1 > windows.windowEnd ? windows.graceEnd : windows.windowEnd;
-    return { row, verifier, windows, key, deadline };
+    return { row, isDisputed: false, verifier, windows, key, deadline };
+  }
+
+  /** Whether a dispute of the set can be answered now and nobody is at the proof. Records those that were lost. */
+  async #disputedOf(
+    row: DataSetRow,
+    { audit }: AgreedSet,
+    epochBlocks: number,
+    headBlock: number,
+  ): Promise<Due | undefined> {
+    const dispute = this.#disputes.of(row);
+    if (dispute === undefined) return undefined;
+    const windows = disputeWindowsOf({ ...audit, epochBlocks }, dispute.challengeBlock);
+    const { epoch, challengeBlock, graceEnd } = windows;
+    if (headBlock + 1 > graceEnd) await this.#recordLost(row, epoch);
+    if (headBlock + 1 > graceEnd || headBlock <= challengeBlock) return undefined;
+    const key = `${row.id}:${epoch}`;
+    if (this.#onTheWay.has(key) || performance.now() < (this.#notBefore.get(key) ?? 0)) return undefined;
+    return { row, isDisputed: true, verifier: audit.verifier, windows, key, deadline: graceEnd };
+  }
+
+  /** Records a dispute that was not answered in time, once. */
+  async #recordLost(row: DataSetRow, epoch: number): Promise<void> {
+    const { rows, view, metrics, logger } = this.#parts;
+    if ((this.#over.get(row.id) ?? -1) >= epoch) return;
+    const key = `${row.id}:${epoch}`;
+    // Its transaction may be in the last block of the window.
+    if (this.#onTheWay.has(key)) return;
+    const known = await rows.epochState(row.id, epoch);
+    if (known !== "proven" && known !== "missed") {
+      const standing = await view.standingOf(row, epoch);
+      const outcome = standing === undefined ? undefined : outcomeOf(standing.books, epoch);
+      if (outcome === "proven") await rows.recordProven(row.id, epoch);
+      else if (outcome === "missed" || standing?.books.disputed === true) {
+        await rows.recordNotProven(row.id, epoch, "missed", "a dispute was not answered in time");
+        metrics.epochsMissed.inc();
+        metrics.disputes.inc({ outcome: "lost" });
+        logger.error({ dataSet: row.agreed?.id, epoch }, "DISPUTE LOST: collateral will be lost");
+      } else {
+        // Not open any more, and settled since: nothing says how it ended.
+        await this.#disputes.refresh(row);
+        return;
+      }
+    }
+    this.#over.set(row.id, epoch);
+    this.#notBefore.delete(key);
+    this.#alone.delete(key);
+  }
+
+  /** An answer whose transaction an earlier process sent, or somebody else. */
+  async #recordAnswered({ row, epoch }: AnsweredEpoch): Promise<void> {
+    if ((this.#over.get(row.id) ?? -1) >= epoch || this.#onTheWay.has(`${row.id}:${epoch}`)) return;
+    await this.#recordFound(row, epoch);
+    this.#over.set(row.id, epoch);
   }
 
   /** Records the end of an epoch whose windows have passed, once. */
@@ -160,11 +222,16 @@ export class DataSetProver {
   }
 
   /** @returns undefined when nothing is to be proven, or no proof can be made */
-  async #prepare({ row: known, windows, key }: Due): Promise<DataSetProof | undefined> {
+  async #prepare({ row: known, isDisputed, windows, key }: Due): Promise<DataSetProof | undefined> {
     const { chain, rows, view, proofs, randomness, failures, retrySeconds } = this.#parts;
     const { epoch, challengeBlock } = windows;
     this.#notBefore.set(key, performance.now() + retrySeconds * 1000);
     try {
+      if (isDisputed && (await this.#disputes.refresh(known))?.challengeBlock !== challengeBlock) {
+        // It is over, or a reorganisation has moved it.
+        this.#notBefore.delete(key);
+        return undefined;
+      }
       const row = await view.refresh(known);
       const { agreed, scheduled } = row;
       if (agreed === undefined || scheduled === undefined) return undefined;
@@ -241,14 +308,15 @@ export class DataSetProver {
     try {
       const { hash, blockNumber, gasUsed } = await sender.send(call, this.#stop.signal);
       const share = gasUsed / BigInt(batch.length);
-      for (const { row, windows } of batch) {
+      for (const { row, isDisputed, windows } of batch) {
         const { epoch } = windows;
         await rows.recordProven(row.id, epoch, { epoch, transactionHash: hash, blockNumber, gasUsed: share });
         await rows.setHealth(row.id, "good");
         metrics.proofsSent.inc();
+        if (isDisputed) metrics.disputes.inc({ outcome: "answered" });
         logger.info(
           { dataSet: row.agreed?.id, epoch, transactionHash: hash, gasUsed: String(share), sets: batch.length },
-          "epoch proven",
+          isDisputed ? "dispute answered" : "epoch proven",
         );
       }
     } catch (error) {

@@ -1,15 +1,30 @@
 /**
  * What ends: chunks of slices that nobody can ask for any more, sets whose last epoch is over, and money that is not
  * locked. Each step reads the state on chain first, so it may be interrupted anywhere.
+ *
+ * In mode `on-demand`, no proof settles an epoch. Earnings are settled and paid out every `settleEpochs` epochs, since
+ * the gas of a settlement does not depend on how many epochs it settles.
  */
 
+import { type ContractCall, estimateGas } from "../../chain/contract-call.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
-import { closeDataSetCall, readEscrowClock, readPool, withdrawCollateralCall } from "../../chain/escrow.ts";
+import {
+  closeDataSetCall,
+  NATIVE_TOKEN,
+  readEscrowClock,
+  readPool,
+  scheduleOf,
+  settleDataSetCall,
+  withdrawCollateralCall,
+} from "../../chain/escrow.ts";
+import { readChain } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { sliceBytes } from "../../core/audit/field.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";
 import { lastIndexOf, subtractRanges } from "../../core/data-set/ranges.ts";
+import { feesBetween } from "../../core/data-set/schedule.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import type { DataSetRow } from "../../store/index/data-set-index.ts";
@@ -33,6 +48,10 @@ export interface DataSetSettlementParts {
   readonly view: ChainView;
   readonly limitsOf: (token: string) => TokenLimits;
   readonly payoutAccount: string;
+  /** Epochs of mode `on-demand` that are settled at once. */
+  readonly settleEpochs: number;
+  /** What a transaction of now offers, in wei per unit of gas. */
+  readonly feePerGas: () => Promise<bigint>;
   readonly logger: Logger;
   readonly failures: FailureLog;
 }
@@ -45,8 +64,12 @@ export class DataSetSettlement {
   readonly #breachedAt = new Map<number, number>();
   /** What was held of a set when its chunks were last freed. */
   readonly #held = new Map<number, string>();
+  /** Epoch in which a set on demand was last settled. */
+  readonly #settledIn = new Map<number, number>();
+  /** Epoch in which a pool was last looked at, by token. */
+  readonly #poolSeenIn = new Map<string, number>();
   /** Epoch of the last payout, by token. */
-  readonly #withdrawnIn = new Map<string, number>();
+  readonly #paidOutIn = new Map<string, number>();
 
   constructor(parts: DataSetSettlementParts) {
     this.#parts = parts;
@@ -57,7 +80,8 @@ export class DataSetSettlement {
     const { chain, index, view, failures } = this.#parts;
     const { epochBlocks } = await readEscrowClock(chain);
     const epoch = epochOf(epochBlocks, headBlock);
-    for (const row of await index.dataSets.inState("opening", "running")) {
+    const rows = await index.dataSets.inState("opening", "running");
+    for (const row of rows) {
       const isChanged = view.takeChanged(row.id);
       if (!isChanged && this.#lookedAt.get(row.id) === epoch && !this.#breachedAt.has(row.id)) continue;
       const part = `settlement of data set ${row.agreed?.id ?? row.id}`;
@@ -69,7 +93,7 @@ export class DataSetSettlement {
         failures.failed(part, error);
       }
     }
-    await this.#withdraw(epoch);
+    await this.#withdraw(epoch, rows);
   }
 
   async #look(known: DataSetRow, epoch: number, headBlock: number): Promise<void> {
@@ -80,6 +104,7 @@ export class DataSetSettlement {
     if (await this.#isOver(row, standing, epoch, headBlock)) return this.#end(row);
     // A dispute may be about an epoch that is over.
     if (standing.books.disputed) return;
+    await this.#settle(row, standing, epoch);
     // Before the states: what is included later is in one of them, and is not let go.
     const segments = await this.#parts.index.segments.ofDataSet(row.id);
     await this.#free(row, segments, await view.heldRanges(row, epoch));
@@ -103,6 +128,40 @@ export class DataSetSettlement {
     return true;
   }
 
+  /** Settles what a set in mode `on-demand` has earned, when it is enough epochs and worth the gas. */
+  async #settle({ id, agreed, scheduled }: DataSetRow, { books, lastEpoch }: Standing, epoch: number): Promise<void> {
+    const { chain, sender, settleEpochs, logger } = this.#parts;
+    if (agreed === undefined || scheduled === undefined || agreed.terms.mode !== "on-demand") return;
+    // What ends is settled when it is closed; the outcome of the two newest epochs is open.
+    const through = epoch - 2;
+    if (lastEpoch !== undefined || through - books.settledThrough < settleEpochs) return;
+    // An endpoint that is behind would have it sent again.
+    if (this.#settledIn.get(id) === epoch) return;
+    const { terms } = agreed;
+    const earned = feesBetween(scheduleOf(scheduled), books.settledThrough, through);
+    const call = settleDataSetCall(chain.deployment, { terms, schedule: scheduled.schedule });
+    if (terms.token === NATIVE_TOKEN && earned <= (await this.#costOf(call))) return;
+    const { hash, gasUsed } = await sender.send(call);
+    this.#settledIn.set(id, epoch);
+    logger.info(
+      {
+        dataSet: agreed.id,
+        throughEpoch: through,
+        earned: String(earned),
+        transactionHash: hash,
+        gasUsed: String(gasUsed),
+      },
+      "epochs settled",
+    );
+  }
+
+  /** What the gas of a call costs now, in wei. */
+  async #costOf(call: ContractCall): Promise<bigint> {
+    const { chain, sender, feePerGas } = this.#parts;
+    const gas = await readChain(`estimating ${call.description}`, () => estimateGas(chain, call, sender.address));
+    return gas * (await feePerGas());
+  }
+
   /**
    * Lets go of all that the set keeps; its row stays, so that its user can see what became of it. It counts as ended
    * last: after a crash, the next round goes on.
@@ -112,7 +171,7 @@ export class DataSetSettlement {
     for (const { id } of await index.segments.ofDataSet(row.id)) await index.segments.delete(id);
     await streams.remove(row.id);
     await index.dataSets.end(row.id);
-    for (const known of [this.#lookedAt, this.#breachedAt, this.#held]) known.delete(row.id);
+    for (const known of [this.#lookedAt, this.#breachedAt, this.#held, this.#settledIn]) known.delete(row.id);
     logger.info({ dataSet: row.agreed?.id }, "data set ended");
   }
 
@@ -143,15 +202,24 @@ export class DataSetSettlement {
     return this.#parts.index.segments.freeChunks(segment.id, fromByte, untilByte);
   }
 
-  /** Once per epoch, pays out what is not locked and not kept for the next one; a token that fails is tried again. */
-  async #withdraw(epoch: number): Promise<void> {
-    const { index, failures } = this.#parts;
+  /**
+   * Pays out what is not locked and not kept for the next state: once per epoch, or every `settleEpochs` epochs in a
+   * token in which all sets that run are in mode `on-demand`. A token that fails is tried again.
+   */
+  async #withdraw(epoch: number, rows: readonly DataSetRow[]): Promise<void> {
+    const { index, failures, settleEpochs } = this.#parts;
     for (const token of await index.dataSets.tokens()) {
-      if (this.#withdrawnIn.get(token) === epoch) continue;
+      if (this.#poolSeenIn.get(token) === epoch) continue;
+      const modes = rows.flatMap(({ agreed }) =>
+        agreed !== undefined && isAddressEqual(agreed.terms.token, token) ? [agreed.terms.mode] : [],
+      );
+      const isOnDemand = modes.length > 0 && modes.every((mode) => mode === "on-demand");
+      const paidOutIn = this.#paidOutIn.get(token);
+      if (isOnDemand && paidOutIn !== undefined && epoch < paidOutIn + settleEpochs) continue;
       const part = `earnings in ${token}`;
       try {
-        await this.#withdrawToken(token);
-        this.#withdrawnIn.set(token, epoch);
+        if (await this.#withdrawToken(token)) this.#paidOutIn.set(token, epoch);
+        this.#poolSeenIn.set(token, epoch);
         failures.succeeded(part);
       } catch (error) {
         failures.failed(part, error);
@@ -159,14 +227,16 @@ export class DataSetSettlement {
     }
   }
 
-  async #withdrawToken(token: string): Promise<void> {
+  /** @returns whether there was something to pay out */
+  async #withdrawToken(token: string): Promise<boolean> {
     const { chain, sender, locks, limitsOf, payoutAccount, logger } = this.#parts;
-    await locks.exclusively(collateralLock(token), POOL_SECONDS, async () => {
+    return await locks.exclusively(collateralLock(token), POOL_SECONDS, async () => {
       const { total, locked } = await readPool(chain, token, sender.address);
       const amount = total - locked - limitsOf(token).reserve;
-      if (amount <= 0n) return;
+      if (amount <= 0n) return false;
       const { hash } = await sender.send(withdrawCollateralCall(chain.deployment, token, payoutAccount, amount));
       logger.info({ currency: token, amount: String(amount), transactionHash: hash }, "earnings withdrawn");
+      return true;
     });
   }
 }

@@ -234,7 +234,7 @@ export class UpdateService {
       // What was promised before may still be asked for.
       reservedMilliseconds(row, await index.dataSets.statesOf(id), epoch),
     );
-    const requireRoom = await capacity.roomFor(id, row.phase, milliseconds);
+    const requireRoom = await capacity.roomFor(id, agreed.terms.mode, row.phase, milliseconds);
     // Before anything is paid for; it is reserved where the state is recorded.
     requireRoom(await index.dataSets.loads());
     await collateral.cover(agreed.terms.token, await this.#collateralOf(proposal, fee));

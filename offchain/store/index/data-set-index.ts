@@ -3,7 +3,7 @@
  * is in `segment-index.ts`. Every write is durable when its promise resolves.
  */
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
-import type { DataSetAuditTerms, DataSetTerms } from "../../core/data-set/terms.ts";
+import type { DataSetAuditTerms, DataSetMode, DataSetTerms } from "../../core/data-set/terms.ts";
 
 export type Health = "unknown" | "good" | "damaged";
 /** `failed`: tried and not proven so far. `missed`: the windows have passed without a proof. */
@@ -141,10 +141,13 @@ export type BeginOutcome =
   /** The account has as many as it may that are not opened. */
   | { readonly outcome: "too-many" };
 
-/** Time that proofs are estimated to take after a challenge block. */
+/** Time that a proof is estimated to take after a challenge block. */
 export interface ProvingLoad {
   readonly id: number;
+  /** Challenge block within an epoch; in mode `on-demand`, a dispute may choose any other one. */
   readonly phase: number;
+  /** `every-epoch` while nothing is agreed on. */
+  readonly mode: DataSetMode;
   readonly milliseconds: number;
 }
 

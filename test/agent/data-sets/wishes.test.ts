@@ -157,4 +157,37 @@ describe("wishes for a data set that runs", () => {
       expectRejection(() => runwayOf({ runwayEpochs }), "INVALID_INPUT");
     }
   });
+
+  it("take the mode that proves more unless the other one is named, and never one that is not offered", () => {
+    const both: DataSetOffer = { ...offer, modes: ["on-demand", "every-epoch"] };
+    expect(newTerms(both, {}, fresh).terms.mode).to.equal("every-epoch");
+    expect(newTerms(both, { mode: "on-demand" }, fresh).terms.mode).to.equal("on-demand");
+    const error = expectRejection(() => newTerms({ ...offer, modes: ["on-demand"] }, {}, fresh), "INVALID_INPUT");
+    expect(error).to.include({ check: "mode", expected: "on-demand", received: "every-epoch" });
+    expect(error.hint).to.contain("--mode");
+  });
+
+  it("bound what a dispute may cost, by default 1000 times the least fee, and in mode on-demand only", () => {
+    const asking = (
+      disputeBond: string,
+      modes: DataSetOffer["modes"] = ["every-epoch", "on-demand"],
+    ): DataSetOffer => ({
+      ...offer,
+      modes,
+      prices: offer.prices.map((price) => ({ ...price, disputeBond })),
+    });
+    const onDemand: LaneWishes = { mode: "on-demand" };
+    expect(newTerms(asking("500000"), onDemand, fresh).audit.disputeBond).to.equal(500_000n);
+    const error = expectRejection(() => newTerms(asking("500001"), onDemand, fresh), "INVALID_INPUT");
+    expect(error).to.include({ check: "dispute bond", expected: "at most 500000", received: "500001" });
+    expect(error.party).to.contain(ACCOUNT);
+    expect(error.hint).to.contain("--max-bond");
+    const allowing = { ...onDemand, maximumDisputeBond: 500_001n };
+    const agreed = newTerms(asking("500001"), allowing, fresh);
+    // A set that runs is refused only for a limit that was named.
+    requireWishesMatch(agreed, onDemand);
+    requireWishesMatch(agreed, allowing);
+    expectRejection(() => requireWishesMatch(agreed, { maximumDisputeBond: 500_000n }), "INVALID_INPUT");
+    expect(newTerms(asking("500001"), {}, fresh).terms.mode).to.equal("every-epoch");
+  });
 });

@@ -7,6 +7,7 @@ import type { DataSetBooks } from "../../../offchain/chain/escrow.ts";
 import type { TransactionSender } from "../../../offchain/chain/sender.ts";
 import type { SliceRange } from "../../../offchain/core/audit/challenge.ts";
 import { encodeSchedule } from "../../../offchain/core/data-set/schedule.ts";
+import type { DataSetMode } from "../../../offchain/core/data-set/terms.ts";
 import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
 import { type ChainView, REORGANISED_BLOCKS, type Standing } from "../../../offchain/csp/data-sets/chain-view.ts";
 import { DataSetSettlement } from "../../../offchain/csp/data-sets/settlement.ts";
@@ -27,6 +28,9 @@ const EPOCH_BLOCKS = 100;
 /** A block of epoch 50. */
 const HEAD = 50 * EPOCH_BLOCKS + 5;
 const SLICE_BYTES = 31 * 1024;
+const SETTLE_EPOCHS = 30;
+const FEE = 7n;
+const SETTLE_GAS = 60_000n;
 const BOOKS: DataSetBooks = {
   status: "running",
   disputed: false,
@@ -47,12 +51,13 @@ interface Told {
   pool: number;
   /** A token that nobody can move now. */
   pausedToken: string | undefined;
+  feePerGas: bigint;
 }
 
 describe("settlement of data sets", () => {
   const folder = temporaryFolder();
 
-  async function open() {
+  async function open(mode: DataSetMode = "every-epoch") {
     const provider = await openProvider(folder());
     const { index, streams, locks, logger, chunks } = provider;
     const stored = [randomChunk(2 * SLICE_BYTES), randomChunk(SLICE_BYTES)];
@@ -69,9 +74,12 @@ describe("settlement of data sets", () => {
     await index.segments.complete(segment.id, 3);
     await index.segments.setVerified(segment.id);
     await streams.write(set.id, `tags-${segment.id}`, 0, streamOf(bytes), 32);
-    const context = { agreed: AGREED, segments: [segment.id], provingMilliseconds: 1 };
+    const agreed = { ...AGREED, terms: { ...AGREED.terms, mode } };
+    const context = { agreed, segments: [segment.id], provingMilliseconds: 1 };
     await index.dataSets.recordState(set.id, FIRST_STATE, context);
-    const schedule = encodeSchedule({ version: 1n, retirements: 0, contentHash: FIRST_STATE.contentHash, levels: [] });
+    const { contentHash } = FIRST_STATE;
+    const level = { fromEpoch: 1, fee: FEE, sliceCount: 3, highestIndex: 3, rangesHash: contentHash };
+    const schedule = encodeSchedule({ version: 1n, retirements: 0, contentHash, levels: [level] });
     await index.dataSets.setSchedule(set.id, {
       schedule,
       ranges: new Uint8Array(),
@@ -87,6 +95,7 @@ describe("settlement of data sets", () => {
       sends: true,
       pool: 0,
       pausedToken: undefined,
+      feePerGas: 0n,
     };
     const view = {
       takeChanged: () => true,
@@ -100,7 +109,8 @@ describe("settlement of data sets", () => {
       if (name === "NOTICE_EPOCHS") return ESCROW_ABI.encodeFunctionResult("NOTICE_EPOCHS", [2]);
       return ESCROW_ABI.encodeFunctionResult("poolOf", [[told.pool, 0]]);
     };
-    const chainProvider = { call, resolveName: async (name: string) => name };
+    const estimate = async () => `0x${SETTLE_GAS.toString(16)}`;
+    const chainProvider = { call, resolveName: async (name: string) => name, send: estimate };
     const deployment = { contracts: { storageEscrow: getAddress(`0x${"22".repeat(20)}`) } };
     const chain = {
       deployment,
@@ -112,13 +122,18 @@ describe("settlement of data sets", () => {
         told.sent.push(description);
         if (told.pausedToken !== undefined && data.includes(told.pausedToken.slice(2))) throw new Error("paused");
         if (!told.sends) throw new Error("the endpoint is down");
-        return { hash: "0x01", blockNumber: 1 };
+        return { hash: "0x01", blockNumber: 1, gasUsed: SETTLE_GAS };
       },
     } as unknown as TransactionSender;
     const limitsOf = () => ({ collateralCap: 1n, reserve: 0n });
     const failures = new FailureLog(logger);
-    const parts = { chain, sender, index, streams, locks, view, limitsOf, payoutAccount: PROVIDER, logger, failures };
-    const settlement = new DataSetSettlement(parts);
+    const common = { chain, sender, index, streams, locks, view, limitsOf, logger, failures };
+    const settlement = new DataSetSettlement({
+      ...common,
+      payoutAccount: PROVIDER,
+      settleEpochs: SETTLE_EPOCHS,
+      feePerGas: async () => told.feePerGas,
+    });
     const state = async () => (await index.dataSets.find(set.id))?.state;
     const kept = async () => ({
       segments: (await index.segments.ofDataSet(set.id)).length,
@@ -166,6 +181,63 @@ describe("settlement of data sets", () => {
     told.pausedToken = undefined;
     for (const _ of [1, 2]) await settlement.round(HEAD);
     expect(told.sent.length).to.equal(4);
+  });
+
+  /** Rounds at the beginning of epochs, one for each. */
+  async function through(settlement: DataSetSettlement, epochs: number, first = 50): Promise<void> {
+    for (let epoch = first; epoch < first + epochs; epoch++) await settlement.round(epoch * EPOCH_BLOCKS + 5);
+  }
+
+  it("does not settle a set that is proven in every epoch", async () => {
+    const { told, settlement } = await open();
+    told.standing = { books: { ...BOOKS, settledThrough: 1 }, lastEpoch: undefined };
+    await through(settlement, 3);
+    expect(told.sent).to.deep.equal([]);
+  });
+
+  it("settles what a set on demand has earned every so many epochs", async () => {
+    const { told, settlement } = await open("on-demand");
+    // 30 epochs behind the settled ones: 41 to 70, of which nothing can change the outcome in epoch 72.
+    await through(settlement, 22);
+    expect(told.sent).to.deep.equal([]);
+    await settlement.round(72 * EPOCH_BLOCKS);
+    expect(told.sent).to.deep.equal(["settling a data set"]);
+    // The chain does not say so yet: not again in this epoch.
+    await settlement.round(72 * EPOCH_BLOCKS + 9);
+    expect(told.sent.length).to.equal(1);
+    told.standing = { books: { ...BOOKS, settledThrough: 70 }, lastEpoch: undefined };
+    await through(settlement, 29, 73);
+    expect(told.sent.length).to.equal(1);
+    await settlement.round(102 * EPOCH_BLOCKS);
+    expect(told.sent.length).to.equal(2);
+  });
+
+  it("does not settle what is worth less than the gas, what is disputed, or what will be closed", async () => {
+    const { told, settlement } = await open("on-demand");
+    // 30 epochs, at gas that costs as much.
+    told.feePerGas = 1n;
+    await settlement.round(72 * EPOCH_BLOCKS);
+    expect(told.sent).to.deep.equal([]);
+    told.feePerGas = 0n;
+    told.standing = { books: { ...BOOKS, disputed: true }, lastEpoch: undefined };
+    await settlement.round(73 * EPOCH_BLOCKS);
+    told.standing = { books: BOOKS, lastEpoch: 80 };
+    await settlement.round(74 * EPOCH_BLOCKS);
+    expect(told.sent).to.deep.equal([]);
+    told.standing = { books: BOOKS, lastEpoch: undefined };
+    await settlement.round(75 * EPOCH_BLOCKS);
+    expect(told.sent).to.deep.equal(["settling a data set"]);
+  });
+
+  it("pays out a token in which all sets are on demand as seldom as it settles", async () => {
+    const { told, settlement, index } = await open("on-demand");
+    index.dataSets.tokens = async () => [AGREED.terms.token];
+    told.pool = 5;
+    told.standing = { books: { ...BOOKS, settledThrough: 70 }, lastEpoch: undefined };
+    await through(settlement, SETTLE_EPOCHS);
+    expect(told.sent).to.deep.equal(["withdrawing from a pool"]);
+    await settlement.round((50 + SETTLE_EPOCHS) * EPOCH_BLOCKS);
+    expect(told.sent.length).to.equal(2);
   });
 
   it("closes a set when its last epoch is two behind, and tries again when that fails", async () => {

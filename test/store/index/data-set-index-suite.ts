@@ -6,7 +6,12 @@ import { sliceLayout } from "../../../offchain/core/audit/manifest.ts";
 import type { DataSetAuditTerms, DataSetTerms } from "../../../offchain/core/data-set/terms.ts";
 import { contentIdFromDigest } from "../../../offchain/core/encoding/content-id.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
-import type { AgreedSet, CosignedState, NewDataSet, ProvingLoad } from "../../../offchain/store/index/data-set-index.ts";
+import type {
+  AgreedSet,
+  CosignedState,
+  NewDataSet,
+  ProvingLoad,
+} from "../../../offchain/store/index/data-set-index.ts";
 import type { ProviderIndex } from "../../../offchain/store/index/provider-index.ts";
 import type { ManifestChunk } from "../../../offchain/store/index/segment-index.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
@@ -265,6 +270,25 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       expect(await index().dataSets.summaryOf(id)).to.include({ proven: 0 });
     });
 
+    it("reserve time at their phase, or, on demand, at any, until they may be opened on other terms", async () => {
+      const [every, onDemand] = [await begun(1), await begun(2)];
+      const other = { ...agreed, id: hash(10), terms: { ...agreed.terms, mode: "on-demand" as const } };
+      for (const [id, terms] of [
+        [every, agreed],
+        [onDemand, other],
+      ] as const) {
+        await index().dataSets.recordState(id, state(1n), { agreed: terms, segments: [], provingMilliseconds: 30 });
+      }
+      await opened.reopen();
+      const loads = async () => (await index().dataSets.loads()).sort((left, right) => left.id - right.id);
+      expect(await loads()).to.deep.equal([
+        { id: every, phase: 1, mode: "every-epoch", milliseconds: 30 },
+        { id: onDemand, phase: 2, mode: "on-demand", milliseconds: 30 },
+      ]);
+      await index().dataSets.forgetStates(onDemand, [1n], { included: [], abandonedAt: 3000 });
+      expect((await loads())[1]).to.include({ mode: "every-epoch", milliseconds: 0 });
+    });
+
     it("keep the newest schedule, the ranges of its levels, and the outcome of epochs", async () => {
       const id = await begun(1);
       const context = { agreed, segments: [], provingMilliseconds: 30 };
@@ -289,7 +313,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       await index().dataSets.setHealth(id, "damaged", "why");
       expect(await index().dataSets.counts()).to.deep.equal({ running: 1, damaged: 1 });
       expect(await index().dataSets.tokens()).to.deep.equal([ZERO]);
-      expect(await index().dataSets.loads()).to.deep.equal([{ id, phase: 1, milliseconds: 30 }]);
+      expect(await index().dataSets.loads()).to.deep.equal([{ id, phase: 1, mode: "every-epoch", milliseconds: 30 }]);
       await index().dataSets.end(id);
       expect(await index().dataSets.loads()).to.deep.equal([]);
     });

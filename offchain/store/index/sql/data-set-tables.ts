@@ -20,6 +20,7 @@ export interface DataSetTables {
     given_index: Generated<number>;
     state: "preparing" | "opening" | "running" | "ended" | "removing";
     chain_id: string | null;
+    mode: Generated<"every-epoch" | "on-demand">;
     token: string | null;
     terms: string | null;
     signed_version: Generated<string>;
@@ -85,9 +86,9 @@ export interface DataSetTables {
 /** Part of the provider's first migration, after the table of chunks. */
 export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, appended, clustered }) => [
   // The byte counts are what has been acknowledged of each stream. verified_b: powers of β, from β¹ on, that have been
-  // checked. given_index: the highest index that a segment ever got. terms: JSON of terms and audit terms.
-  // signed_version: decimal, never falls. schedule, ranges, schedule_block, schedule_block_hash: the newest that the chain is
-  // known to have, and where.
+  // checked. given_index: the highest index that a segment ever got. terms: JSON of terms and audit terms. mode: that
+  // of the terms, once there are any. signed_version: decimal, never falls. schedule, ranges, schedule_block,
+  // schedule_block_hash: the newest that the chain is known to have, and where.
   // 'removing': unknown to all that read data sets.
   `CREATE TABLE data_sets (
     id ${counted},
@@ -106,6 +107,7 @@ export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, app
     given_index ${integer} NOT NULL DEFAULT 0,
     state TEXT NOT NULL CHECK (state IN ('preparing', 'opening', 'running', 'ended', 'removing')),
     chain_id TEXT UNIQUE,
+    mode TEXT NOT NULL DEFAULT 'every-epoch' CHECK (mode IN ('every-epoch', 'on-demand')),
     token TEXT,
     terms TEXT,
     signed_version TEXT NOT NULL DEFAULT '0',

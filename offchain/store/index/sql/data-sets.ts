@@ -270,7 +270,12 @@ export class SqlDataSetIndex implements DataSetIndex {
           ...(row.state === "preparing" ? { state: "opening" } : {}),
           ...(agreed === undefined
             ? {}
-            : { chain_id: agreed.id, token: canonicalAddress(agreed.terms.token), terms: encodeTerms(agreed) }),
+            : {
+                chain_id: agreed.id,
+                mode: agreed.terms.mode,
+                token: canonicalAddress(agreed.terms.token),
+                terms: encodeTerms(agreed),
+              }),
         })
         .where("id", "=", id)
         .execute();
@@ -335,6 +340,7 @@ export class SqlDataSetIndex implements DataSetIndex {
           .set({
             state: "preparing",
             chain_id: null,
+            mode: "every-epoch",
             token: null,
             terms: null,
             proving_milliseconds: 0,
@@ -580,7 +586,7 @@ export class SqlDataSetIndex implements DataSetIndex {
 function readLoads(database: Kysely<ProviderTables>): Promise<ProvingLoad[]> {
   return database
     .selectFrom("data_sets")
-    .select(["id", "phase", "proving_milliseconds as milliseconds"])
+    .select(["id", "phase", "mode", "proving_milliseconds as milliseconds"])
     .where("state", "in", ["preparing", "opening", "running"])
     .execute();
 }
