@@ -63,6 +63,11 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     /// @dev Words of the structures in call data.
     uint256 private constant TERMS_BYTES = 14 * 32;
     uint256 private constant AUDIT_TERMS_BYTES = 11 * 32;
+    /// @dev Where the offsets of its bytes are in a `ProofCall`: behind both terms.
+    uint256 private constant SCHEDULE_FIELD = 25 * 32;
+    uint256 private constant RANGES_FIELD = 26 * 32;
+    uint256 private constant ANSWER_FIELD = 27 * 32;
+    uint256 private constant EVIDENCE_FIELD = 28 * 32;
     uint256 private constant RUNNING_ON = type(uint256).max;
     /// @dev So that the number of an epoch to come still has 32 bits.
     uint256 private constant MAX_NOTICE_EPOCHS = 1 << 24;
@@ -91,6 +96,40 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         uint256 exhaustedAt;
         /// @dev Last paid epoch as far as known, RUNNING_ON without an end.
         uint256 lastEpoch;
+    }
+
+    /// @dev Terms as the words that they are in call data. The compiler would check unused bits at every reading, which
+    /// costs more than the reading. `open` has checked them: they count for the id, and for the hash of audit terms.
+    struct TermsWords {
+        uint256 user;
+        uint256 provider;
+        uint256 token;
+        uint256 mode;
+        uint256 feeFloor;
+        uint256 feePerSlice;
+        uint256 feePerIndex;
+        uint256 feeCap;
+        uint256 collateralPercent;
+        uint256 compensationPercent;
+        uint256 bountyPercent;
+        uint256 latePercent;
+        uint256 breachLimit;
+        bytes32 auditHash;
+    }
+
+    /// @dev The same for audit terms.
+    struct AuditWords {
+        uint256 randomness;
+        uint256 verifier;
+        bytes32 keyHash;
+        uint256 sliceElements;
+        uint256 sampleCount;
+        uint256 phase;
+        uint256 windowBlocks;
+        uint256 graceBlocks;
+        uint256 disputeBond;
+        bytes32 predecessor;
+        bytes32 salt;
     }
 
     /// @inheritdoc IStorageEscrow
@@ -154,7 +193,7 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc IStorageEscrow
     function open(Terms calldata terms, AuditTerms calldata audit, Update calldata first) external nonReentrant {
-        Visit memory visit;
+        Visit memory visit = _newVisit()[0];
         _identify(visit, terms);
         // From call data, since encoding them from there refuses terms with unused bits that are not zero.
         _checkAuditTerms(terms, audit);
@@ -173,7 +212,7 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         emit DataSetOpened(visit.id, terms.user, terms.provider, terms, audit);
         Level memory level;
         level.rangesHash = _hash(first.ranges);
-        _fill(level, terms, first.ranges, 0);
+        _fill(level, _termsOf(visit), first.ranges, 0);
         if (level.sliceCount == 0) revert InvalidTerms("ranges");
         level.fromEpoch = visit.epoch + 1;
         visit.contentHash = first.contentHash;
@@ -188,7 +227,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         bytes calldata ranges,
         Update calldata next
     ) external nonReentrant {
-        Visit memory visit = _enter(terms, schedule);
+        Visit memory visit = _newVisit()[0];
+        _enter(visit, terms, schedule);
         _checkRunning(visit);
         _settle(visit);
         _update(visit, ranges, next);
@@ -204,7 +244,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         bytes calldata remaining
     ) external nonReentrant {
         if (msg.sender != terms.user) revert NotUser(msg.sender, terms.user);
-        Visit memory visit = _enter(terms, schedule);
+        Visit memory visit = _newVisit()[0];
+        _enter(visit, terms, schedule);
         _checkRunning(visit);
         _settle(visit);
         if (carried.version > 0) {
@@ -226,7 +267,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     /// @inheritdoc IStorageEscrow
     function giveNotice(Terms calldata terms, bytes calldata schedule) external nonReentrant {
         if (msg.sender != terms.user && !_isProvider(msg.sender, terms.provider)) revert NotParty(msg.sender);
-        Visit memory visit = _enter(terms, schedule);
+        Visit memory visit = _newVisit()[0];
+        _enter(visit, terms, schedule);
         _checkRunning(visit);
         uint256 end = visit.epoch + _noticeEpochs(visit);
         Level memory level;
@@ -242,14 +284,16 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc IStorageEscrow
     function settle(Terms calldata terms, bytes calldata schedule) external nonReentrant {
-        Visit memory visit = _enter(terms, schedule);
+        Visit memory visit = _newVisit()[0];
+        _enter(visit, terms, schedule);
         _settle(visit);
         _leave(visit);
     }
 
     /// @inheritdoc IStorageEscrow
     function close(Terms calldata terms, bytes calldata schedule) external nonReentrant {
-        Visit memory visit = _enter(terms, schedule);
+        Visit memory visit = _newVisit()[0];
+        _enter(visit, terms, schedule);
         if (visit.books.disputed) revert DisputeOpen(visit.id);
         if (visit.lastEpoch == RUNNING_ON || visit.epoch < visit.lastEpoch + 2) {
             revert StillRunning(visit.id, visit.lastEpoch);
@@ -278,14 +322,27 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc IStorageEscrow
     function prove(ProofCall[] calldata calls) external nonReentrant {
-        if (calls.length == 0) revert NoProofs();
-        address verifier = calls[0].audit.verifier;
-        IPossessionVerifier.Claim[] memory claims = new IPossessionVerifier.Claim[](calls.length);
-        for (uint256 i; i < calls.length; ++i) {
-            if (calls[i].audit.verifier != verifier) revert DifferentVerifiers(verifier, calls[i].audit.verifier);
-            _prove(calls[i], claims[i]);
+        uint256 count = calls.length;
+        if (count == 0) revert NoProofs();
+        address verifier;
+        uint256 question = _beginQuestion(count);
+        for (uint256 i; i < count; ++i) {
+            ProofCall calldata call = calls[i];
+            address named = call.audit.verifier;
+            if (i == 0) verifier = named;
+            else if (named != verifier) revert DifferentVerifiers(verifier, named);
+            uint256 place;
+            assembly ("memory-safe") {
+                place := mload(0x40)
+            }
+            bytes32 seed = _prove(call);
+            assembly ("memory-safe") {
+                // The visit is of no more use: the claim takes its place, so that claims follow each other.
+                mstore(0x40, place)
+            }
+            _addClaim(call, seed, question, i);
         }
-        if (!IPossessionVerifier(verifier).verify(claims)) revert ProofRejected();
+        if (!_ask(verifier, question)) revert ProofRejected();
     }
 
     /// @inheritdoc IStorageEscrow
@@ -295,7 +352,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         bytes calldata schedule,
         uint256 epoch
     ) external nonReentrant {
-        Visit memory visit = _enter(terms, schedule);
+        Visit memory visit = _newVisit()[0];
+        _enter(visit, terms, schedule);
         _checkMode(visit, Mode.EveryEpoch);
         _checkAuditTerms(terms, audit);
         _checkPartOfSet(visit, epoch);
@@ -312,7 +370,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc IStorageEscrow
     function dispute(Terms calldata terms, AuditTerms calldata audit, bytes calldata schedule) external nonReentrant {
-        Visit memory visit = _enter(terms, schedule);
+        Visit memory visit = _newVisit()[0];
+        _enter(visit, terms, schedule);
         _checkMode(visit, Mode.OnDemand);
         _checkAuditTerms(terms, audit);
         if (visit.books.disputed) revert DisputeOpen(visit.id);
@@ -338,7 +397,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         AuditTerms calldata audit,
         bytes calldata schedule
     ) external nonReentrant {
-        Visit memory visit = _enter(terms, schedule);
+        Visit memory visit = _newVisit()[0];
+        _enter(visit, terms, schedule);
         _checkMode(visit, Mode.OnDemand);
         _checkAuditTerms(terms, audit);
         if (!visit.books.disputed) revert NoDispute(visit.id);
@@ -365,7 +425,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     ) external nonReentrant {
         bool byUser = signer == terms.user;
         if (!byUser && !_isProvider(signer, terms.provider)) revert NotParty(signer);
-        Visit memory visit = _enter(terms, schedule);
+        Visit memory visit = _newVisit()[0];
+        _enter(visit, terms, schedule);
         if (byUser) _checkRunning(visit);
         uint256 version = RULES.checkDoubleSigning(
             _domainSeparatorV4(),
@@ -390,8 +451,12 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     // ---- Views
 
     /// @inheritdoc IStorageEscrow
-    function currentEpoch() public view returns (uint256) {
-        return block.number / EPOCH_BLOCKS;
+    function currentEpoch() public view returns (uint256 epoch) {
+        uint256 epochBlocks = EPOCH_BLOCKS;
+        assembly ("memory-safe") {
+            // The constructor refuses 0, which the compiler would look for.
+            epoch := div(number(), epochBlocks)
+        }
     }
 
     /// @inheritdoc IStorageEscrow
@@ -428,15 +493,37 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
 
     // ---- Entering and leaving a set
 
-    function _enter(Terms calldata terms, bytes calldata schedule) private view returns (Visit memory visit) {
+    /// @dev A visit of zeros, alone in a list: the compiler would write every word of a structure that it declares.
+    function _newVisit() private pure returns (Visit[] memory one) {
+        assembly ("memory-safe") {
+            one := mload(0x40)
+            let visit := add(one, 0x40)
+            // 14 words, and what two of them point to: 8 words of books and 4 of an account.
+            let books := add(visit, 0x1c0)
+            let account := add(books, 0x100)
+            let end := add(account, 0x80)
+            mstore(0x40, end)
+            mstore(one, 1)
+            mstore(add(one, 0x20), visit)
+            // Behind the end of call data there are zeros.
+            calldatacopy(visit, calldatasize(), sub(end, visit))
+            // The place of every empty list.
+            mstore(add(visit, 0xa0), 0x60)
+            mstore(add(visit, 0xe0), books)
+            mstore(add(visit, 0x100), account)
+        }
+    }
+
+    function _enter(Visit memory visit, Terms calldata terms, bytes calldata schedule) private view {
         _identify(visit, terms);
         bytes32 stored = scheduleHashOf[visit.id];
         if (stored == bytes32(0)) revert UnknownDataSet(visit.id);
         bytes32 given = _hash(schedule);
         if (given != stored) revert WrongSchedule(visit.id, stored, given);
         (visit.version, visit.retirements, visit.contentHash, visit.levels) = Schedules.decode(schedule);
-        visit.books.load(_books[visit.id]);
-        if (visit.books.status != Status.Running) revert WrongStatus(visit.id, visit.books.status);
+        Books memory books = visit.books;
+        books.load(_books[visit.id]);
+        if (!books.isRunning()) revert WrongStatus(visit.id, books.status);
         visit.epoch = currentEpoch();
         _loadAccount(visit);
         visit.lastEpoch = _lastEpochOf(visit);
@@ -448,8 +535,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     function _loadAccount(Visit memory visit) private view {
-        mapping(address user => uint256) storage accounts = _accounts[_termsOf(visit).token];
-        address user = _termsOf(visit).user;
+        mapping(address user => uint256) storage accounts = _accounts[_tokenOf(visit)];
+        address user = _userOf(visit);
         uint256 slot;
         uint256 word;
         assembly ("memory-safe") {
@@ -468,14 +555,14 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         uint256 generation = visit.books.generation;
         if (generation == visit.account.generation) return RUNNING_ON;
         if (visit.exhaustedAt != 0 && generation + 1 == visit.account.generation) return visit.exhaustedAt - 1;
-        return endEpochOf[_termsOf(visit).token][_termsOf(visit).user][uint32(generation)] - 1;
+        return endEpochOf[_tokenOf(visit)][_userOf(visit)][uint32(generation)] - 1;
     }
 
     function _leave(Visit memory visit) private {
         if (visit.booksChanged) _books[visit.id] = visit.books.pack();
         if (!visit.accountChanged) return;
         if (visit.exhaustedAt != 0) {
-            _endGeneration(_termsOf(visit).token, _termsOf(visit).user, visit.account, visit.exhaustedAt);
+            _endGeneration(_tokenOf(visit), _userOf(visit), visit.account, visit.exhaustedAt);
         }
         uint256 slot = visit.accountSlot;
         uint256 word = visit.account.pack();
@@ -511,19 +598,30 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     function _payProvider(Visit memory visit, uint256 amount) private {
-        _changePool(_termsOf(visit).token, _termsOf(visit).provider, 0, 0, int256(amount));
+        _changePool(_tokenOf(visit), _providerOf(visit), 0, 0, int256(amount));
     }
 
     /// @dev Frees and locks collateral, then adds to a pool or takes from it.
     function _changePool(address token, address provider, uint256 freed, uint256 locked, int256 change) private {
-        uint256 word = _pools[token][provider];
+        mapping(address provider => uint256) storage pools = _pools[token];
+        uint256 slot;
+        uint256 word;
+        assembly ("memory-safe") {
+            mstore(0x00, provider)
+            mstore(0x20, pools.slot)
+            slot := keccak256(0x00, 0x40)
+            word := sload(slot)
+        }
         uint256 nowLocked = (word >> 128) + locked - freed;
         uint256 total = uint256(int256(uint256(uint128(word))) + change);
         // A total that would be negative is a huge number here.
         if (total > type(uint128).max || (nowLocked > total && (locked > freed || change < 0))) {
             revert CollateralTooLow(token, provider, uint128(word), nowLocked);
         }
-        _pools[token][provider] = total | (nowLocked << 128);
+        word = total | (nowLocked << 128);
+        assembly ("memory-safe") {
+            sstore(slot, word)
+        }
     }
 
     // ---- Schedules
@@ -531,7 +629,7 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     /// @dev Writes what a level has from its list. An empty list costs nothing.
     function _fill(
         Level memory level,
-        Terms calldata terms,
+        TermsWords calldata terms,
         bytes calldata ranges,
         uint256 highestBefore
     ) private pure {
@@ -581,7 +679,6 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     /// @dev Puts a level at the end of the schedule, in place of those that begin with it or later, and moves money and
     /// collateral from the old schedule to the new one.
     function _scheduleLevel(Visit memory visit, Level memory level, bytes calldata ranges) private {
-        Terms calldata terms = _termsOf(visit);
         Account memory account = visit.account;
         Level[] memory levels = visit.levels;
         uint256 feeBefore;
@@ -603,7 +700,7 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
             account.rate += level.fee - feeBefore;
             uint256 reserve = level.fee > feeBefore ? account.rate * NOTICE_EPOCHS : 0;
             if (available < required + reserve) {
-                revert BalanceTooLow(terms.token, terms.user, available, required + reserve);
+                revert BalanceTooLow(_tokenOf(visit), _userOf(visit), available, required + reserve);
             }
             available -= required;
         }
@@ -623,13 +720,7 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         if (higher <= secured) return;
         (uint256 before, uint256 next) = (secured, Schedules.securedFee(higher));
         if (lower == highest) (before, next) = (next, before);
-        _changePool(
-            _termsOf(visit).token,
-            _termsOf(visit).provider,
-            _lockedFor(visit, before),
-            _lockedFor(visit, next),
-            0
-        );
+        _changePool(_tokenOf(visit), _providerOf(visit), _lockedFor(visit, before), _lockedFor(visit, next), 0);
     }
 
     /// @dev Pins the schedule, and tells it together with the ranges of its last level.
@@ -666,8 +757,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
 
     /// @param secured The highest fee, rounded up.
     function _lockedFor(Visit memory visit, uint256 secured) private pure returns (uint256) {
-        Terms calldata terms = _termsOf(visit);
-        uint256 spent = visit.books.missed * (uint256(terms.compensationPercent) + terms.bountyPercent);
+        TermsWords calldata terms = _termsOf(visit);
+        uint256 spent = visit.books.missed * (terms.compensationPercent + terms.bountyPercent);
         return (secured * (terms.collateralPercent - spent)) / 100;
     }
 
@@ -689,9 +780,10 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     /// last one, and none from the epoch of an open dispute on.
     function _settle(Visit memory visit) private {
         uint256 settled = visit.books.settledThrough;
-        uint256 through;
+        uint256 through = visit.epoch;
+        if (through <= settled + 2) return;
         unchecked {
-            through = visit.epoch < 2 ? 0 : visit.epoch - 2;
+            through -= 2;
         }
         if (through > visit.lastEpoch) through = visit.lastEpoch;
         if (visit.books.disputed) {
@@ -704,7 +796,7 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         visit.books.outcomes >>= 2 * (through - settled);
         visit.books.settledThrough = through;
         if (fees == 0) return;
-        bool earned = _termsOf(visit).mode == Mode.OnDemand;
+        bool earned = _isOnDemand(visit);
         if (earned) _payProvider(visit, fees);
         else _creditUser(visit, fees);
         emit DataSetSettled(visit.id, through, earned ? fees : 0, earned ? 0 : fees);
@@ -712,10 +804,15 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
 
     /// @dev Fees behind `settledThrough` up to `through` that went to nobody.
     function _unsettledFees(Visit memory visit, uint256 through) private pure returns (uint256 fees) {
-        uint256 settled = visit.books.settledThrough;
-        fees = visit.levels.feesBetween(settled, through);
-        for (uint256 epoch = settled + 1; epoch <= settled + 2 && epoch <= through; ++epoch) {
-            if (_outcome(visit, epoch) != UNSETTLED) fees -= _feeAt(visit, epoch);
+        unchecked {
+            // Epochs are below 2^33. Two have outcomes, and mostly no fees are left of them.
+            uint256 settled = visit.books.settledThrough;
+            uint256 withOutcomes = settled + 2;
+            if (through > withOutcomes) fees = visit.levels.feesBetween(withOutcomes, through);
+            else withOutcomes = through;
+            for (uint256 epoch = settled; epoch < withOutcomes; ++epoch) {
+                if (_outcome(visit, epoch + 1) == UNSETTLED) fees += visit.levels.feesBetween(epoch, epoch + 1);
+            }
         }
     }
 
@@ -724,33 +821,141 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     function _outcome(Visit memory visit, uint256 epoch) private pure returns (uint256) {
-        return (visit.books.outcomes >> (2 * (epoch - visit.books.settledThrough - 1))) & 3;
+        return (visit.books.outcomes >> _outcomeShift(visit, epoch)) & 3;
     }
 
     function _setOutcome(Visit memory visit, uint256 epoch, uint256 outcome) private pure {
         if (_outcome(visit, epoch) != UNSETTLED) revert EpochSettled(visit.id, epoch);
         visit.booksChanged = true;
-        visit.books.outcomes |= outcome << (2 * (epoch - visit.books.settledThrough - 1));
+        visit.books.outcomes |= outcome << _outcomeShift(visit, epoch);
+    }
+
+    /// @dev Where the outcome of an epoch is, which is not settled.
+    function _outcomeShift(Visit memory visit, uint256 epoch) private pure returns (uint256) {
+        unchecked {
+            return 2 * (epoch - visit.books.settledThrough - 1);
+        }
     }
 
     function _checkPartOfSet(Visit memory visit, uint256 epoch) private pure {
-        if (epoch < visit.levels[0].fromEpoch || epoch > visit.lastEpoch) revert NotPartOfSet(visit.id, epoch);
+        if (epoch < visit.levels.firstEpoch() || epoch > visit.lastEpoch) revert NotPartOfSet(visit.id, epoch);
         if (epoch <= visit.books.settledThrough) revert EpochSettled(visit.id, epoch);
     }
 
+    /// @dev A field of bytes, without the compiler's checks that it lies within call data. It may lie anywhere:
+    /// schedule and ranges must have their hashes, and answer and evidence are for others to judge. Behind the end of
+    /// call data there are zeros, and no gas suffices to copy more than memory holds.
+    /// @param field Where the offset of the field is.
+    function _bytesAt(ProofCall calldata proof, uint256 field) private pure returns (bytes calldata data) {
+        assembly ("memory-safe") {
+            let place := add(proof, calldataload(add(proof, field)))
+            data.offset := add(place, 0x20)
+            data.length := calldataload(place)
+        }
+    }
+
     /// @dev Everything about a proof but its verification.
-    /// @param claim Written for the verifier.
-    function _prove(ProofCall calldata call, IPossessionVerifier.Claim memory claim) private {
-        Visit memory visit = _enter(call.terms, call.schedule);
-        AuditTerms calldata audit = call.audit;
-        _checkAuditTerms(call.terms, audit);
-        uint64 challengeBlock = _takeProof(visit, audit, call.ranges);
-        bytes32 randomness = IRandomnessSource(audit.randomness).record(challengeBlock, call.evidence);
-        claim.seed = _seed(visit.id, challengeBlock, randomness);
-        claim.keyHash = audit.keyHash;
-        claim.sampleCount = audit.sampleCount;
-        claim.ranges = call.ranges;
-        claim.answer = call.answer;
+    /// @return seed What the verifier draws from.
+    function _prove(ProofCall calldata call) private returns (bytes32 seed) {
+        Visit memory visit = _newVisit()[0];
+        _enter(visit, call.terms, _bytesAt(call, SCHEDULE_FIELD));
+        _checkAuditTerms(call.terms, call.audit);
+        AuditWords calldata audit = _words(call.audit);
+        uint256 challengeBlock = _takeProof(visit, audit, _bytesAt(call, RANGES_FIELD));
+        return
+            _seed(visit.id, challengeBlock, _record(audit.randomness, challengeBlock, _bytesAt(call, EVIDENCE_FIELD)));
+    }
+
+    /// @dev `IRandomnessSource(source).record(challengeBlock, evidence)`.
+    function _record(
+        uint256 source,
+        uint256 challengeBlock,
+        bytes calldata evidence
+    ) private returns (bytes32 randomness) {
+        uint256 selector = uint32(IRandomnessSource.record.selector);
+        assembly ("memory-safe") {
+            // Behind what is in use.
+            let place := mload(0x40)
+            mstore(place, selector)
+            mstore(add(place, 0x20), challengeBlock)
+            mstore(add(place, 0x40), 0x40)
+            mstore(add(place, 0x60), evidence.length)
+            let end := add(add(place, 0x80), evidence.length)
+            calldatacopy(add(place, 0x80), evidence.offset, evidence.length)
+            // The rest of the last word.
+            mstore(end, 0)
+            let size := add(0x64, and(add(evidence.length, 0x1f), not(0x1f)))
+            if iszero(call(gas(), source, 0, add(place, 0x1c), size, 0x00, 0x20)) {
+                returndatacopy(place, 0, returndatasize())
+                revert(place, returndatasize())
+            }
+            // Less than a word is no answer.
+            if lt(returndatasize(), 0x20) {
+                revert(0, 0)
+            }
+            randomness := mload(0x00)
+        }
+    }
+
+    /// @dev Begins the call data of `IPossessionVerifier.verify(claims)` in memory. Claims are added to its end, which
+    /// is the end of the memory in use.
+    /// @return question Where it is: the selector at the end of the first word.
+    function _beginQuestion(uint256 count) private pure returns (uint256 question) {
+        uint256 selector = uint32(IPossessionVerifier.verify.selector);
+        assembly ("memory-safe") {
+            question := mload(0x40)
+            mstore(question, selector)
+            mstore(add(question, 0x20), 0x20)
+            mstore(add(question, 0x40), count)
+            // The places of the claims follow. There are fewer than bytes of call data, so this does not wrap.
+            mstore(0x40, add(add(question, 0x60), shl(5, count)))
+        }
+    }
+
+    /// @dev Writes claim i behind the ones before it. What the verifier needs is copied once, from call data.
+    function _addClaim(ProofCall calldata call, bytes32 seed, uint256 question, uint256 i) private pure {
+        AuditWords calldata audit = _words(call.audit);
+        bytes32 keyHash = audit.keyHash;
+        uint256 sampleCount = audit.sampleCount;
+        bytes calldata ranges = _bytesAt(call, RANGES_FIELD);
+        bytes calldata answer = _bytesAt(call, ANSWER_FIELD);
+        assembly ("memory-safe") {
+            let claim := mload(0x40)
+            let places := add(question, 0x60)
+            mstore(add(places, shl(5, i)), sub(claim, places))
+            mstore(claim, seed)
+            mstore(add(claim, 0x20), keyHash)
+            mstore(add(claim, 0x40), sampleCount)
+            mstore(add(claim, 0x60), 0xa0)
+            let place := add(claim, 0xa0)
+            mstore(place, ranges.length)
+            place := add(place, 0x20)
+            calldatacopy(place, ranges.offset, ranges.length)
+            place := add(place, ranges.length)
+            // The rest of the last word.
+            mstore(place, 0)
+            place := and(add(place, 0x1f), not(0x1f))
+            mstore(add(claim, 0x80), sub(place, claim))
+            mstore(place, answer.length)
+            place := add(place, 0x20)
+            calldatacopy(place, answer.offset, answer.length)
+            place := add(place, answer.length)
+            mstore(place, 0)
+            mstore(0x40, and(add(place, 0x1f), not(0x1f)))
+        }
+    }
+
+    /// @dev `IPossessionVerifier(verifier).verify(claims)`, with the call data that ends where the memory in use does.
+    function _ask(address verifier, uint256 question) private view returns (bool valid) {
+        assembly ("memory-safe") {
+            let data := add(question, 0x1c)
+            if iszero(staticcall(gas(), verifier, data, sub(mload(0x40), data), 0x00, 0x20)) {
+                returndatacopy(data, 0, returndatasize())
+                revert(data, returndatasize())
+            }
+            // Less than a word is no answer, as of an account without code.
+            valid := and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1))
+        }
     }
 
     /// @dev What the verifier draws from: bound to chain, escrow, set and challenge block.
@@ -772,10 +977,10 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     /// @dev Pays for a proof that is still to be verified.
     function _takeProof(
         Visit memory visit,
-        AuditTerms calldata audit,
+        AuditWords calldata audit,
         bytes calldata ranges
-    ) private returns (uint64 challengeBlock) {
-        bool onDemand = _termsOf(visit).mode == Mode.OnDemand;
+    ) private returns (uint256 challengeBlock) {
+        bool onDemand = _isOnDemand(visit);
         uint256 bond;
         if (onDemand) {
             if (!visit.books.disputed) revert NoDispute(visit.id);
@@ -783,26 +988,44 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
             (challengeBlock, bond) = (open_.challengeBlock, open_.bond);
             emit DisputeAnswered(visit.id, open_.disputer, bond);
         } else {
-            challengeBlock = uint64(visit.epoch * EPOCH_BLOCKS + audit.phase);
+            unchecked {
+                // The first block of the epoch is not behind the current one.
+                challengeBlock = visit.epoch * EPOCH_BLOCKS + audit.phase;
+            }
         }
-        uint256 windowEnd = uint256(challengeBlock) + audit.windowBlocks;
-        uint256 lastBlock = windowEnd + audit.graceBlocks;
+        uint256 windowEnd;
+        uint256 lastBlock;
+        unchecked {
+            // Numbers of blocks are below 2^64, the terms' below 2^32.
+            windowEnd = challengeBlock + audit.windowBlocks;
+            lastBlock = windowEnd + audit.graceBlocks;
+        }
         if (block.number <= challengeBlock || block.number > lastBlock) {
             revert OutsideWindow(block.number, challengeBlock, lastBlock);
         }
-        uint256 epoch = challengeBlock / EPOCH_BLOCKS;
+        // The phase lies within the epoch.
+        uint256 epoch = onDemand ? challengeBlock / EPOCH_BLOCKS : visit.epoch;
         _checkPartOfSet(visit, epoch);
         (uint256 levelFee, bytes32 rangesHash) = visit.levels.levelAt(epoch);
         _checkRanges(ranges, rangesHash);
 
         _settle(visit);
         _setOutcome(visit, epoch, PROVEN);
-        ++visit.books.proven;
+        unchecked {
+            // Once per epoch.
+            ++visit.books.proven;
+        }
+        uint256 fee = levelFee;
         bool late = !onDemand && block.number > windowEnd;
-        uint256 fee = late ? (levelFee * _termsOf(visit).latePercent) / 100 : levelFee;
-        _creditUser(visit, levelFee - fee);
+        if (late) {
+            fee = (levelFee * _termsOf(visit).latePercent) / 100;
+            _creditUser(visit, levelFee - fee);
+        }
         if (onDemand) _endDispute(visit);
-        _payProvider(visit, fee + bond);
+        unchecked {
+            // Both are below 2^80.
+            _payProvider(visit, fee + bond);
+        }
         emit EpochProven(visit.id, epoch, fee, late);
         _leave(visit);
     }
@@ -815,14 +1038,15 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
 
     /// @return bounty For whoever reported it, taken from the pool.
     function _miss(Visit memory visit, uint256 epoch) private returns (uint256 bounty) {
-        Terms calldata terms = _termsOf(visit);
+        TermsWords calldata terms = _termsOf(visit);
         _setOutcome(visit, epoch, MISSED);
         uint256 fee = _feeAt(visit, epoch);
         uint256 compensation = (fee * terms.compensationPercent) / 100;
         bounty = (fee * terms.bountyPercent) / 100;
         uint256 before = _locked(visit);
         ++visit.books.missed;
-        _changePool(terms.token, terms.provider, before - _locked(visit), 0, -int256(compensation + bounty));
+        uint256 freed = before - _locked(visit);
+        _changePool(_tokenOf(visit), _providerOf(visit), freed, 0, -int256(compensation + bounty));
         _creditUser(visit, fee + compensation);
         emit EpochMissed(visit.id, epoch, msg.sender, fee, compensation, bounty);
         if (visit.books.missed == terms.breachLimit) _breach(visit, epoch, true);
@@ -832,13 +1056,12 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     /// later ones goes back to the user.
     /// @param forfeit Whether the provider is at fault, who then loses what is locked.
     function _breach(Visit memory visit, uint256 epoch, bool forfeit) private {
-        Terms calldata terms = _termsOf(visit);
         if (visit.books.disputed) {
             Dispute memory open_ = _disputes[visit.id];
             _endDispute(visit);
             // The user's balance is in memory.
-            if (open_.disputer == terms.user) _creditUser(visit, open_.bond);
-            else _changeBalance(terms.token, open_.disputer, open_.bond, 0);
+            if (open_.disputer == _userOf(visit)) _creditUser(visit, open_.bond);
+            else _changeBalance(_tokenOf(visit), open_.disputer, open_.bond, 0);
         }
         uint256 paid = visit.lastEpoch;
         if (paid == RUNNING_ON) {
@@ -849,7 +1072,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         uint256 ahead = visit.levels.paidAhead(paid);
         uint256 fees = _unsettledFees(visit, paid);
         uint256 locked = _locked(visit);
-        _changePool(terms.token, terms.provider, locked, 0, forfeit ? -int256(locked) : int256(fees));
+        int256 change = forfeit ? -int256(locked) : int256(fees);
+        _changePool(_tokenOf(visit), _providerOf(visit), locked, 0, change);
         visit.accountChanged = true;
         _creditUser(visit, forfeit ? fees + ahead + locked : ahead);
         visit.booksChanged = true;
@@ -885,10 +1109,33 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     /// @dev The terms stay in call data: a copy costs more than reading there what is needed.
-    function _termsOf(Visit memory visit) private pure returns (Terms calldata terms) {
+    function _termsOf(Visit memory visit) private pure returns (TermsWords calldata terms) {
         uint256 place = visit.termsPlace;
         assembly ("memory-safe") {
             terms := place
+        }
+    }
+
+    function _userOf(Visit memory visit) private pure returns (address) {
+        return address(uint160(_termsOf(visit).user));
+    }
+
+    function _providerOf(Visit memory visit) private pure returns (address) {
+        return address(uint160(_termsOf(visit).provider));
+    }
+
+    function _tokenOf(Visit memory visit) private pure returns (address) {
+        return address(uint160(_termsOf(visit).token));
+    }
+
+    function _isOnDemand(Visit memory visit) private pure returns (bool) {
+        return _termsOf(visit).mode == uint256(Mode.OnDemand);
+    }
+
+    /// @dev Audit terms whose hash has been checked.
+    function _words(AuditTerms calldata audit) private pure returns (AuditWords calldata words) {
+        assembly ("memory-safe") {
+            words := audit
         }
     }
 
@@ -903,7 +1150,7 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     function _checkMode(Visit memory visit, Mode mode) private pure {
-        Mode actual = _termsOf(visit).mode;
+        Mode actual = Mode(_termsOf(visit).mode);
         if (actual != mode) revert WrongMode(visit.id, actual);
     }
 
@@ -918,8 +1165,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         uint256 deadlineBlock = next.deadlineBlock;
         if (block.number > deadlineBlock) revert SignatureExpired(deadlineBlock, block.number);
         bytes32 digest = _digest(visit, rangesHash, next.contentHash, deadlineBlock);
-        address user = _termsOf(visit).user;
-        address provider = _termsOf(visit).provider;
+        address user = _userOf(visit);
+        address provider = _providerOf(visit);
         if (msg.sender != user) _checkSignature(user, digest, next.userSignature);
         if (!_isProvider(msg.sender, provider)) _checkSignature(operatorOf(provider), digest, next.providerSignature);
     }

@@ -3,10 +3,10 @@ pragma solidity 0.8.37;
 
 /// @title Source of public randomness
 /// @notice Maps a block number to 32 bytes that never change, and that do not depend on the caller or the time of the
-/// call. What it takes to predict or to influence them is stated by each source. An agreement names its source, so a
+/// call. What it takes to predict or to influence them is stated by each source. A data set names its source, so a
 /// better one needs no new escrow.
 ///
-/// A source may need evidence before it knows a value. Then anyone may bring it, once for all agreements that ask for
+/// A source may need evidence before it knows a value. Then anyone may bring it, once for all data sets that ask for
 /// the same block: the evidence determines the value, so whoever brings it chooses nothing.
 interface IRandomnessSource {
     /// @notice The source does not know the randomness of this block: the block is not in the past yet or not on the

@@ -66,6 +66,10 @@ library PdpVerifier {
     bytes32 private constant OPENING_TAG = keccak256("tallystick/v2/audit-opening");
     bytes32 private constant BATCH_TAG = keccak256("tallystick/v2/audit-batch");
 
+    /// @dev Where the offsets of its bytes are in a `Claim`.
+    uint256 private constant RANGES_FIELD = 0x60;
+    uint256 private constant ANSWER_FIELD = 0x80;
+
     uint256 private constant G1_BYTES = 128;
     uint256 private constant G2_BYTES = 256;
     uint256 private constant KEY_BYTES = 768;
@@ -104,12 +108,20 @@ library PdpVerifier {
     /// @dev The two words of lanes that `_sumPairsOfRanges` reads hold 16 ends, which separate 17 ranges.
     uint256 private constant PAIRED_RANGES_BYTES = 204;
 
-    /// @dev Table of powers: 64 words for one position of a digit, at least four positions.
+    /// @dev Table of powers: for one position of a digit as many words as the digit has values.
+    uint256 private constant DIGIT_BITS = 6;
     uint256 private constant LEVEL_BYTES = 0x800;
-    uint256 private constant MINIMUM_TABLE_BYTES = 0x2000;
     uint256 private constant MAXIMUM_TABLE_BYTES = 0x4000;
+    /// @dev Positions that a table has at least.
+    uint256 private constant MINIMUM_LEVELS = 4;
     /// @dev Indices that three positions reach.
     uint256 private constant PAIRED_INDEX_LIMIT = 1 << 18;
+
+    /// @dev For few draws the table costs more than they do. Theirs has half the powers, in two positions of 5 bits and
+    /// two of 4, for one more multiplication per draw. With FEW_DRAWS both tables cost the same for the highest
+    /// indices.
+    uint256 private constant FEW_DRAWS = 80;
+    uint256 private constant FEW_INDEX_LIMIT = 1 << 18;
 
     /// @dev EIP-2537 precompiles.
     uint256 private constant G1_MSM = 0x0c;
@@ -131,7 +143,7 @@ library PdpVerifier {
     uint256 private constant NEG_G2_Y1_HIGH = 0x13fa4d4a0ad8b1ce186ed5061789213d;
     uint256 private constant NEG_G2_Y1_LOW = 0x993923066dddaf1040bc3ff59f825c78df74f2d75467e25e0f55f8a00fa030ed;
 
-    /// @notice The hash of a key, which an agreement stores.
+    /// @notice The hash of a key, which a data set stores.
     function hashKey(Key calldata key) internal pure returns (bytes32) {
         return keccak256(bytes.concat(key.X, key.XA, key.XB));
     }
@@ -187,6 +199,7 @@ library PdpVerifier {
     function verifyClaims(IPossessionVerifier.Claim[] calldata claims) internal view returns (bool valid) {
         uint256 count = claims.length;
         if (count == 0) return false;
+        if (count == 1) return _verifyClaim(claims[0]);
         (uint256 pairs, uint256 records, uint256 terms) = _allocate(count);
         for (uint256 k = 0; k < count; ++k) {
             uint256 own = _ownPairs(pairs, k);
@@ -194,14 +207,17 @@ library PdpVerifier {
                 if (!_loadClaim(claims[k], own, records + k * RECORD_BYTES, terms + k * TERMS_BYTES)) return false;
             }
         }
-        if (count == 1) {
-            assembly ("memory-safe") {
-                mcopy(pairs, add(records, SIGMA_OFFSET), G1_BYTES)
-            }
-        } else if (!_weigh(pairs, records, terms, count)) {
-            return false;
+        return _weigh(pairs, records, terms, count) && _checkPairs(pairs, terms, count);
+    }
+
+    /// @dev The most frequent number of claims, without weights.
+    function _verifyClaim(IPossessionVerifier.Claim calldata claim) private view returns (bool valid) {
+        (uint256 pairs, uint256 record, uint256 terms) = _allocate(1);
+        if (!_loadClaim(claim, _ownPairs(pairs, 0), record, terms)) return false;
+        assembly ("memory-safe") {
+            mcopy(pairs, add(record, SIGMA_OFFSET), G1_BYTES)
         }
-        return _checkPairs(pairs, terms, count);
+        return _checkPairs(pairs, terms, 1);
     }
 
     /// @notice The hash that identifies a challenge; all its randomness is derived from it.
@@ -221,7 +237,8 @@ library PdpVerifier {
     /// @notice v(ρ) = Σ ν_t·ρ^(i_t) for the drawn indices i_t and weights ν_t.
     /// @dev An index is split into digits of 6 bits. A table holds ρ^(digit·64^position) for every digit and position,
     /// so one draw costs one multiplication per digit. Three positions, enough for indices below 2^18, are looked up
-    /// without a loop, and two draws at a time; larger indices need more positions.
+    /// without a loop, and two draws at a time; larger indices need more positions. Few draws from one range use
+    /// shorter digits.
     ///
     /// The range of an offset is the number of ranges that end at or before it. Each end is a lane of 32 bits that
     /// holds 2^31 − end. Adding the offset to every lane sets the highest bit of those whose end is not above it; a
@@ -236,25 +253,43 @@ library PdpVerifier {
         bytes32 id,
         uint256 rho
     ) internal pure returns (bool valid, uint256 value) {
+        return _evaluate(id, challenge.ranges, challenge.sampleCount, rho);
+    }
+
+    /// @dev `evaluateChallenge` for the parts of a challenge.
+    function _evaluate(
+        bytes32 id,
+        bytes memory ranges,
+        uint256 drawn,
+        uint256 rho
+    ) private pure returns (bool valid, uint256 value) {
+        (uint256 first, uint256 count) = _readRange(ranges);
+        bool isFew;
+        assembly ("memory-safe") {
+            // Draws and indices from 1 to their limits; without draws the first comparison wraps. Whatever is not few,
+            // or not of the protocol, goes on below.
+            isFew := and(eq(mload(ranges), RANGE_BYTES), lt(sub(drawn, 1), FEW_DRAWS))
+            isFew := and(isFew, and(gt(first, 0), gt(count, 0)))
+            isFew := and(isFew, lt(add(first, count), add(FEW_INDEX_LIMIT, 1)))
+        }
+        if (isFew) return (true, _sumFew(id, drawn, first, count, rho));
+        bool isOneRange = ranges.length == RANGE_BYTES;
         uint256 map;
         assembly ("memory-safe") {
             map := mload(0x40)
             mstore(0x40, add(map, add(TABLE_OFFSET, MAXIMUM_TABLE_BYTES)))
         }
-        uint256 drawn = challenge.sampleCount;
-        uint256 largest = _mapRanges(challenge.ranges, map);
+        uint256 largest = isOneRange ? _mapRange(ranges, map) : _mapRanges(ranges, map);
         if (largest == 0 || drawn == 0) return (false, 0);
-        _tabulatePowers(rho, largest, map);
-        if (challenge.ranges.length == RANGE_BYTES && largest >= PAIRED_INDEX_LIMIT) {
+        _tabulate(rho, largest, map);
+        if (isOneRange && largest >= PAIRED_INDEX_LIMIT) {
             value = _sumDraws(id, drawn, map);
         } else {
             // Draws by twos from the most frequent kinds of challenges.
             uint256 paired;
-            if (largest < PAIRED_INDEX_LIMIT && challenge.ranges.length <= PAIRED_RANGES_BYTES) {
-                paired = drawn & ~uint256(1);
-            }
-            value = _sumDrawsOfRanges(id, paired, drawn, map);
-            if (challenge.ranges.length == RANGE_BYTES) value = _sumPairs(id, paired, map, value);
+            if (largest < PAIRED_INDEX_LIMIT && ranges.length <= PAIRED_RANGES_BYTES) paired = drawn & ~uint256(1);
+            if (paired != drawn) value = _sumDrawsOfRanges(id, paired, drawn, map);
+            if (isOneRange) value = _sumPairs(id, paired, map, value);
             else value = _sumPairsOfRanges(id, paired, map, value);
         }
         valid = true;
@@ -262,6 +297,32 @@ library PdpVerifier {
             // Nothing else was allocated, and the table is of no more use: the next set of a batch takes its place.
             mstore(0x40, map)
         }
+    }
+
+    /// @dev First index and number of indices of the first range, for a list that has one.
+    function _readRange(bytes memory ranges) private pure returns (uint256 first, uint256 count) {
+        assembly ("memory-safe") {
+            let range := mload(add(ranges, 0x20))
+            first := shr(208, range)
+            count := and(shr(160, range), 0xffffffffffff)
+        }
+    }
+
+    /// @dev v(ρ) for few draws from one range of indices below 2^18.
+    function _sumFew(
+        bytes32 id,
+        uint256 drawn,
+        uint256 first,
+        uint256 count,
+        uint256 rho
+    ) private pure returns (uint256 value) {
+        uint256 levels;
+        unchecked {
+            levels = _tabulateFew(rho, first + count - 1);
+        }
+        uint256 paired = drawn & ~uint256(1);
+        if (paired != drawn) value = _fewTerm(id, paired, first, count, levels);
+        return _sumFewPairs(id, paired, first, count, levels, value);
     }
 
     /// @dev Memory for `count` sets: 1 + 3·count pairs, the first with −G2; records; terms.
@@ -307,7 +368,21 @@ library PdpVerifier {
         return
             _loadProof(proof, record) &&
             _loadKey(key, pairs, record) &&
-            _loadChallenge(challenge, pairs, record, terms);
+            _loadChallenge(hashChallenge(challenge), challenge.ranges, challenge.sampleCount, pairs, record, terms);
+    }
+
+    /// @dev A field of bytes, without the compiler's checks that it lies within call data: it may lie anywhere, since
+    /// the answer depends on the claims alone. Behind the end of call data there are zeros.
+    /// @param field where the offset of the field is
+    function _bytesAt(
+        IPossessionVerifier.Claim calldata claim,
+        uint256 field
+    ) private pure returns (bytes calldata data) {
+        assembly ("memory-safe") {
+            let place := add(claim, calldataload(add(claim, field)))
+            data.offset := add(place, 0x20)
+            data.length := calldataload(place)
+        }
     }
 
     /// @dev The same for a claim.
@@ -318,10 +393,22 @@ library PdpVerifier {
         uint256 record,
         uint256 terms
     ) private pure returns (bool ok) {
-        bytes calldata answer = claim.answer;
-        bytes calldata ranges = claim.ranges;
+        bytes calldata answer = _bytesAt(claim, ANSWER_FIELD);
+        bytes calldata ranges = _bytesAt(claim, RANGES_FIELD);
         // A list that is too long is not worth copying.
         if (answer.length != ANSWER_BYTES || ranges.length > MAX_RANGES_BYTES) return false;
+        if (!_loadAnswer(claim, answer, pairs, record)) return false;
+        (bytes32 id, bytes memory copy) = _copyChallenge(claim, ranges);
+        return _loadChallenge(id, copy, claim.sampleCount, pairs, record, terms);
+    }
+
+    /// @dev Key and proof of a claim, from an answer of the right length.
+    function _loadAnswer(
+        IPossessionVerifier.Claim calldata claim,
+        bytes calldata answer,
+        uint256 pairs,
+        uint256 record
+    ) private pure returns (bool ok) {
         bytes32 keyHash;
         bool canonical;
         uint256 point;
@@ -337,21 +424,44 @@ library PdpVerifier {
             calldatacopy(add(record, SIGMA_OFFSET), add(answer.offset, KEY_BYTES), PROOF_BYTES)
             canonical := lt(mload(add(record, Y_OFFSET)), GROUP_ORDER)
         }
-        if (!canonical || keyHash != claim.keyHash || _hasIdentity(point)) return false;
-        return _loadChallenge(Challenge(claim.seed, ranges, claim.sampleCount), pairs, record, terms);
+        return !(!canonical || keyHash != claim.keyHash || _hasIdentity(point));
+    }
+
+    /// @dev The challenge of a claim: its hash, and its ranges in memory.
+    function _copyChallenge(
+        IPossessionVerifier.Claim calldata claim,
+        bytes calldata ranges
+    ) private pure returns (bytes32 id, bytes memory copy) {
+        bytes32 seed = claim.seed;
+        uint256 sampleCount = claim.sampleCount;
+        id = CHALLENGE_TAG;
+        assembly ("memory-safe") {
+            copy := mload(0x40)
+            mstore(copy, ranges.length)
+            let hashed := add(copy, 0x20)
+            calldatacopy(hashed, ranges.offset, ranges.length)
+            let rangesHash := keccak256(hashed, ranges.length)
+            hashed := and(add(add(hashed, ranges.length), 0x1f), not(0x1f))
+            mstore(0x40, hashed)
+            // What `hashChallenge` hashes, behind what is in use.
+            mstore(hashed, id)
+            mstore(add(hashed, 0x20), seed)
+            mstore(add(hashed, 0x40), rangesHash)
+            mstore(add(hashed, 0x60), sampleCount)
+            id := keccak256(hashed, 0x80)
+        }
     }
 
     /// @dev Evaluates the challenge at the opening point, and writes what follows from it beside key and proof.
     function _loadChallenge(
-        Challenge memory challenge,
+        bytes32 id,
+        bytes memory ranges,
+        uint256 drawn,
         uint256 pairs,
         uint256 record,
         uint256 terms
     ) private pure returns (bool ok) {
-        bytes32 id = hashChallenge(challenge);
         uint256 rho = _openingPoint(id, record);
-        uint256 claimed;
-        (ok, claimed) = evaluateChallenge(challenge, id, rho);
         bytes32 pointTag = POINT_TAG;
         assembly ("memory-safe") {
             mstore(0x00, id)
@@ -362,7 +472,7 @@ library PdpVerifier {
             mstore(add(terms, 0x20), G1_X_LOW)
             mstore(add(terms, 0x40), G1_Y_HIGH)
             mstore(add(terms, 0x60), G1_Y_LOW)
-            mstore(add(terms, 0x80), addmod(claimed, mload(add(record, Y_OFFSET)), GROUP_ORDER))
+            mstore(add(terms, 0x80), mload(add(record, Y_OFFSET)))
             mcopy(add(terms, 0xa0), add(record, PSI_OFFSET), G1_BYTES)
             mstore(add(terms, 0x120), sub(GROUP_ORDER, z))
             mcopy(add(terms, 0x140), add(record, W_OFFSET), G1_BYTES)
@@ -370,6 +480,13 @@ library PdpVerifier {
 
             mcopy(add(pairs, PAIR_BYTES), add(record, PSI_OFFSET), G1_BYTES)
             mcopy(add(pairs, mul(2, PAIR_BYTES)), add(record, W_OFFSET), G1_BYTES)
+        }
+        // Last, when little else is on the stack: its loops keep their variables there.
+        uint256 claimed;
+        (ok, claimed) = _evaluate(id, ranges, drawn, rho);
+        assembly ("memory-safe") {
+            let scalar := add(terms, 0x80)
+            mstore(scalar, addmod(mload(scalar), claimed, GROUP_ORDER))
         }
     }
 
@@ -409,20 +526,34 @@ library PdpVerifier {
         return !_hasIdentity(point);
     }
 
-    /// @dev Whether one of the three points of a key in its pairs is the identity.
-    function _hasIdentity(uint256 point) private pure returns (bool) {
-        unchecked {
-            return _isIdentity(point) || _isIdentity(point + PAIR_BYTES) || _isIdentity(point + 2 * PAIR_BYTES);
-        }
-    }
-
-    /// @dev Whether a G2 point in memory is the identity, which EIP-2537 encodes as zeros.
-    function _isIdentity(uint256 point) private pure returns (bool identity) {
+    /// @dev Whether one of the three points of a key in its pairs has y = 0. EIP-2537 encodes the identity as zeros;
+    /// any other point with y = 0 has order 2, so that it is not in the subgroup, and the pairing would refuse it.
+    function _hasIdentity(uint256 point) private pure returns (bool found) {
         assembly ("memory-safe") {
-            let x := or(or(mload(point), mload(add(point, 0x20))), or(mload(add(point, 0x40)), mload(add(point, 0x60))))
-            let rest := add(point, 0x80)
-            let y := or(or(mload(rest), mload(add(rest, 0x20))), or(mload(add(rest, 0x40)), mload(add(rest, 0x60))))
-            identity := iszero(or(x, y))
+            let y := add(point, 0x80)
+            let second := add(y, PAIR_BYTES)
+            let third := add(second, PAIR_BYTES)
+            found := iszero(
+                and(
+                    and(
+                        gt(or(or(mload(y), mload(add(y, 0x20))), or(mload(add(y, 0x40)), mload(add(y, 0x60)))), 0),
+                        gt(
+                            or(
+                                or(mload(second), mload(add(second, 0x20))),
+                                or(mload(add(second, 0x40)), mload(add(second, 0x60)))
+                            ),
+                            0
+                        )
+                    ),
+                    gt(
+                        or(
+                            or(mload(third), mload(add(third, 0x20))),
+                            or(mload(add(third, 0x40)), mload(add(third, 0x60)))
+                        ),
+                        0
+                    )
+                )
+            )
         }
     }
 
@@ -437,6 +568,25 @@ library PdpVerifier {
             mcopy(add(hashed, 0x40), add(record, 0x20), add(0x20, G1_BYTES))
             mstore(add(hashed, 0xe0), mload(add(record, Y_OFFSET)))
             rho := mod(keccak256(hashed, 0x100), GROUP_ORDER)
+        }
+    }
+
+    /// @dev `_mapRanges` for a list of one range.
+    /// @return largest the last index; 0 when the range is not of the protocol
+    function _mapRange(bytes memory ranges, uint256 map) private pure returns (uint256 largest) {
+        (uint256 first, uint256 count) = _readRange(ranges);
+        assembly ("memory-safe") {
+            // Lanes that are not in use hold 0, an end that no offset reaches.
+            mstore(map, 0)
+            mstore(add(map, 0x20), 0)
+            mstore(add(map, 0x40), 0)
+            mstore(add(map, 0x60), 0)
+            mstore(add(map, SHIFTS_OFFSET), first)
+            mstore(add(map, SLICE_COUNT_OFFSET), count)
+            mstore(add(map, SPREAD_OFFSET), 0)
+            // Both are below 2^48, so nothing wraps unless both are 0, which is refused.
+            largest := sub(add(first, count), 1)
+            largest := mul(largest, and(and(gt(first, 0), gt(count, 0)), lt(largest, INDEX_LIMIT)))
         }
     }
 
@@ -482,31 +632,68 @@ library PdpVerifier {
         }
     }
 
-    /// @dev Writes ρ^(digit·64^position) for the digits of all positions that indices up to `largest` have, and of at
-    /// least four positions. In positions that no index reaches the only digit is 0, and only its power, 1, is written;
-    /// in the highest position only the digits up to that of `largest` are.
-    function _tabulatePowers(uint256 rho, uint256 largest, uint256 map) private pure {
+    /// @dev Writes the table of powers for indices up to `largest`, and the addresses of its lowest positions.
+    function _tabulate(uint256 rho, uint256 largest, uint256 map) private pure {
+        uint256 table;
         assembly ("memory-safe") {
-            let entry := add(map, TABLE_OFFSET)
-            mstore(add(map, LEVELS_OFFSET), entry)
-            mstore(add(map, add(LEVELS_OFFSET, 0x20)), add(entry, LEVEL_BYTES))
-            mstore(add(map, add(LEVELS_OFFSET, 0x40)), add(entry, mul(2, LEVEL_BYTES)))
+            table := add(map, TABLE_OFFSET)
+            let levels := add(map, LEVELS_OFFSET)
+            mstore(levels, table)
+            mstore(add(levels, 0x20), add(table, LEVEL_BYTES))
+            mstore(add(levels, 0x40), add(table, mul(2, LEVEL_BYTES)))
+        }
+        _tabulatePowers(rho, largest, table, DIGIT_BITS, MINIMUM_LEVELS);
+    }
+
+    /// @dev The same with four positions: two of 5 bits, then two of 4.
+    /// @return levels where the addresses of the positions are: behind the memory in use
+    function _tabulateFew(uint256 rho, uint256 largest) private pure returns (uint256 levels) {
+        uint256 table;
+        assembly ("memory-safe") {
+            levels := mload(0x40)
+            table := add(levels, 0x80)
+            mstore(levels, table)
+            mstore(add(levels, 0x20), add(table, 0x400))
+            mstore(add(levels, 0x40), add(table, 0x800))
+            mstore(add(levels, 0x60), add(table, 0xa00))
+        }
+        rho = _tabulatePowers(rho, largest < 1024 ? largest : 1023, table, 5, 2);
+        unchecked {
+            _tabulatePowers(rho, largest >> 10, table + 0x800, 4, 2);
+        }
+    }
+
+    /// @dev Writes ρ^(digit·2^(bits·position)) for the digits of all positions that indices up to `largest` have, and
+    /// of at least `positions`. In positions that no index reaches the only digit is 0, and only its power, 1, is
+    /// written; in the highest position only the digits up to that of `largest` are.
+    /// @param entry where the table begins
+    /// @param bits of a digit, 4 or more: powers are written by sixteens
+    /// @return next ρ^(2^(bits·positions)), if `largest` takes that many positions, all of them full
+    function _tabulatePowers(
+        uint256 rho,
+        uint256 largest,
+        uint256 entry,
+        uint256 bits,
+        uint256 positions
+    ) private pure returns (uint256 next) {
+        assembly ("memory-safe") {
+            let levelBytes := shl(bits, 0x20)
             for {
-                let required := add(entry, MINIMUM_TABLE_BYTES)
+                let required := add(entry, mul(positions, levelBytes))
             } or(largest, lt(entry, required)) {
-                largest := shr(6, largest)
+                largest := shr(bits, largest)
             } {
-                let next := add(entry, LEVEL_BYTES)
+                let behind := add(entry, levelBytes)
                 mstore(entry, 1)
                 if largest {
-                    let end := next
-                    if lt(largest, 64) {
+                    let end := behind
+                    if iszero(shr(bits, largest)) {
                         end := add(entry, shl(5, add(largest, 1)))
                     }
-                    // Eight powers per iteration.
+                    // Sixteen powers per iteration.
                     let power := 1
                     for {} lt(entry, end) {
-                        entry := add(entry, 0x100)
+                        entry := add(entry, 0x200)
                     } {
                         mstore(entry, power)
                         power := mulmod(power, rho, GROUP_ORDER)
@@ -524,11 +711,117 @@ library PdpVerifier {
                         power := mulmod(power, rho, GROUP_ORDER)
                         mstore(add(entry, 0xe0), power)
                         power := mulmod(power, rho, GROUP_ORDER)
+                        mstore(add(entry, 0x100), power)
+                        power := mulmod(power, rho, GROUP_ORDER)
+                        mstore(add(entry, 0x120), power)
+                        power := mulmod(power, rho, GROUP_ORDER)
+                        mstore(add(entry, 0x140), power)
+                        power := mulmod(power, rho, GROUP_ORDER)
+                        mstore(add(entry, 0x160), power)
+                        power := mulmod(power, rho, GROUP_ORDER)
+                        mstore(add(entry, 0x180), power)
+                        power := mulmod(power, rho, GROUP_ORDER)
+                        mstore(add(entry, 0x1a0), power)
+                        power := mulmod(power, rho, GROUP_ORDER)
+                        mstore(add(entry, 0x1c0), power)
+                        power := mulmod(power, rho, GROUP_ORDER)
+                        mstore(add(entry, 0x1e0), power)
+                        power := mulmod(power, rho, GROUP_ORDER)
                     }
                     rho := power
                 }
-                entry := next
+                entry := behind
             }
+            next := rho
+        }
+    }
+
+    /// @dev Adds ν_t·ρ^(i_t) of the draws t < `end`, an even number, from one range of indices below 2^18, with the
+    /// table for few draws. With h_t = keccak(id ‖ t), the index comes from its low half, ν_t is its high half.
+    function _sumFewPairs(
+        bytes32 id,
+        uint256 end,
+        uint256 first,
+        uint256 sliceCount,
+        uint256 levels,
+        uint256 start
+    ) private pure returns (uint256 value) {
+        assembly ("memory-safe") {
+            value := start
+            let lowest := mload(levels)
+            let second := mload(add(levels, 0x20))
+            let third := mload(add(levels, 0x40))
+            let highest := mload(add(levels, 0x60))
+            mstore(0x00, id)
+            for {} end {} {
+                end := sub(end, 2)
+                mstore(0x20, end)
+                let hash := keccak256(0x00, 0x40)
+                let index := add(first, mod(and(hash, 0xffffffffffffffffffffffffffffffff), sliceCount))
+                // A digit becomes a byte offset into its part of the table: 32 words of 32 bytes, or 16.
+                let terms := mulmod(
+                    mulmod(
+                        mload(add(lowest, and(shl(5, index), 0x3e0))),
+                        mload(add(second, and(index, 0x3e0))),
+                        GROUP_ORDER
+                    ),
+                    mulmod(
+                        mulmod(
+                            mload(add(third, and(shr(5, index), 0x1e0))),
+                            mload(add(highest, and(shr(9, index), 0x1e0))),
+                            GROUP_ORDER
+                        ),
+                        shr(128, hash),
+                        GROUP_ORDER
+                    ),
+                    GROUP_ORDER
+                )
+                mstore(0x20, or(end, 1))
+                hash := keccak256(0x00, 0x40)
+                index := add(first, mod(and(hash, 0xffffffffffffffffffffffffffffffff), sliceCount))
+                // Two terms are below 2r < 2^256, so one reduction serves both.
+                terms := add(
+                    terms,
+                    mulmod(
+                        mulmod(
+                            mload(add(lowest, and(shl(5, index), 0x3e0))),
+                            mload(add(second, and(index, 0x3e0))),
+                            GROUP_ORDER
+                        ),
+                        mulmod(
+                            mulmod(
+                                mload(add(third, and(shr(5, index), 0x1e0))),
+                                mload(add(highest, and(shr(9, index), 0x1e0))),
+                                GROUP_ORDER
+                            ),
+                            shr(128, hash),
+                            GROUP_ORDER
+                        ),
+                        GROUP_ORDER
+                    )
+                )
+                value := addmod(value, terms, GROUP_ORDER)
+            }
+        }
+    }
+
+    /// @dev The term of the draw t in the same table: the last one of an odd number.
+    function _fewTerm(
+        bytes32 id,
+        uint256 t,
+        uint256 first,
+        uint256 sliceCount,
+        uint256 levels
+    ) private pure returns (uint256 term) {
+        assembly ("memory-safe") {
+            mstore(0x00, id)
+            mstore(0x20, t)
+            term := keccak256(0x00, 0x40)
+            let index := add(first, mod(and(term, 0xffffffffffffffffffffffffffffffff), sliceCount))
+            term := mulmod(shr(128, term), mload(add(mload(levels), and(shl(5, index), 0x3e0))), GROUP_ORDER)
+            term := mulmod(term, mload(add(mload(add(levels, 0x20)), and(index, 0x3e0))), GROUP_ORDER)
+            term := mulmod(term, mload(add(mload(add(levels, 0x40)), and(shr(5, index), 0x1e0))), GROUP_ORDER)
+            term := mulmod(term, mload(add(mload(add(levels, 0x60)), and(shr(9, index), 0x1e0))), GROUP_ORDER)
         }
     }
 
@@ -796,12 +1089,12 @@ library PdpVerifier {
 
     /// @dev Sums the terms of every set into its pair with X, then calls the pairing.
     function _checkPairs(uint256 pairs, uint256 terms, uint256 count) private view returns (bool valid) {
-        valid = true;
         unchecked {
-            for (uint256 k = 0; k < count && valid; ++k) {
+            uint256 k;
+            do {
                 valid = _call(G1_MSM, terms + k * TERMS_BYTES, TERMS_BYTES, _ownPairs(pairs, k), G1_BYTES);
-            }
-            valid = valid && _call(PAIRING, pairs, (1 + 3 * count) * PAIR_BYTES, 0x00, 0x20);
+            } while (valid && ++k < count);
+            if (valid) valid = _call(PAIRING, pairs, (1 + 3 * count) * PAIR_BYTES, 0x00, 0x20);
         }
         assembly ("memory-safe") {
             valid := and(valid, eq(mload(0x00), 1))

@@ -29,9 +29,18 @@ library Schedules {
         unchecked {
             uint256 i = levels.length;
             while (i > 1 && _fromEpoch(levels, i - 1) > epoch) --i;
-            IStorageEscrow.Level memory level = levels[i - 1];
-            return (level.fee, level.rangesHash);
+            assembly ("memory-safe") {
+                // Level i − 1, whose pointer is behind the length and those before it.
+                let level := mload(add(levels, shl(5, i)))
+                fee := mload(add(level, 0x20))
+                rangesHash := mload(add(level, 0x80))
+            }
         }
+    }
+
+    /// @notice First epoch of the first level.
+    function firstEpoch(IStorageEscrow.Level[] memory levels) internal pure returns (uint256) {
+        return _fromEpoch(levels, 0);
     }
 
     /// @notice Reads an encoded schedule whose hash has been checked.

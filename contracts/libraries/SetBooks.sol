@@ -21,25 +21,38 @@ library SetBooks {
 
     /// @notice Reads a word into a structure that is there already.
     function load(IStorageEscrow.Books memory books, uint256 word) internal pure {
-        books.status = IStorageEscrow.Status(uint8(word));
-        books.disputed = uint8(word >> DISPUTED_SHIFT) != 0;
-        books.missed = uint8(word >> MISSED_SHIFT);
-        books.outcomes = uint8(word >> OUTCOMES_SHIFT);
-        books.settledThrough = uint32(word >> SETTLED_THROUGH_SHIFT);
-        books.proven = uint32(word >> PROVEN_SHIFT);
-        books.generation = uint32(word >> GENERATION_SHIFT);
-        books.noticedEnd = word >> NOTICED_END_SHIFT;
+        assembly ("memory-safe") {
+            // Only `pack` writes words, so the status is one of the enumeration.
+            mstore(books, and(word, 0xff))
+            mstore(add(books, 0x20), iszero(iszero(and(shr(DISPUTED_SHIFT, word), 0xff))))
+            mstore(add(books, 0x40), and(shr(MISSED_SHIFT, word), 0xff))
+            mstore(add(books, 0x60), and(shr(OUTCOMES_SHIFT, word), 0xff))
+            mstore(add(books, 0x80), and(shr(SETTLED_THROUGH_SHIFT, word), 0xffffffff))
+            mstore(add(books, 0xa0), and(shr(PROVEN_SHIFT, word), 0xffffffff))
+            mstore(add(books, 0xc0), and(shr(GENERATION_SHIFT, word), 0xffffffff))
+            mstore(add(books, 0xe0), shr(NOTICED_END_SHIFT, word))
+        }
     }
 
-    function pack(IStorageEscrow.Books memory books) internal pure returns (uint256) {
-        return
-            uint256(books.status) |
-            (books.disputed ? 1 << DISPUTED_SHIFT : 0) |
-            (books.missed << MISSED_SHIFT) |
-            (books.outcomes << OUTCOMES_SHIFT) |
-            (books.settledThrough << SETTLED_THROUGH_SHIFT) |
-            (books.proven << PROVEN_SHIFT) |
-            (books.generation << GENERATION_SHIFT) |
-            (books.noticedEnd << NOTICED_END_SHIFT);
+    function isRunning(IStorageEscrow.Books memory books) internal pure returns (bool running) {
+        uint256 expected = uint256(IStorageEscrow.Status.Running);
+        assembly ("memory-safe") {
+            running := eq(mload(books), expected)
+        }
+    }
+
+    function pack(IStorageEscrow.Books memory books) internal pure returns (uint256 word) {
+        assembly ("memory-safe") {
+            word := or(
+                or(
+                    or(mload(books), shl(DISPUTED_SHIFT, mload(add(books, 0x20)))),
+                    or(shl(MISSED_SHIFT, mload(add(books, 0x40))), shl(OUTCOMES_SHIFT, mload(add(books, 0x60))))
+                ),
+                or(
+                    or(shl(SETTLED_THROUGH_SHIFT, mload(add(books, 0x80))), shl(PROVEN_SHIFT, mload(add(books, 0xa0)))),
+                    or(shl(GENERATION_SHIFT, mload(add(books, 0xc0))), shl(NOTICED_END_SHIFT, mload(add(books, 0xe0))))
+                )
+            )
+        }
     }
 }

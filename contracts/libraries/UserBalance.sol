@@ -50,14 +50,19 @@ library UserBalance {
         account.paidThrough = epoch;
         uint256 rate = account.rate;
         if (rate == 0) return 0;
-        uint256 affordable = account.available / rate;
+        uint256 available = account.available;
+        uint256 affordable;
+        assembly ("memory-safe") {
+            // The rate is not 0, which the compiler would look for.
+            affordable := div(available, rate)
+        }
         unchecked {
             // What is subtracted is at most the part of the balance that the rate divides.
             if (epoch - paidThrough <= affordable) {
-                account.available -= rate * (epoch - paidThrough);
+                account.available = available - rate * (epoch - paidThrough);
                 return 0;
             }
-            account.available -= rate * affordable;
+            account.available = available - rate * affordable;
             account.rate = 0;
             ++account.generation;
             return paidThrough + affordable + 1;

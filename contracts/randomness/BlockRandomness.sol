@@ -12,7 +12,7 @@ import { BlockHash } from "../libraries/BlockHash.sol";
 /// Not for chains where data or money is at stake. The builder of the block can change the answer: it discards an
 /// unwanted hash by building the block again with other extra data, at no cost. A provider that colludes with the
 /// builder of every challenge block hides damage to 4 % of the slices from 460 draws with about 1.4·10^8 tries, and the
-/// loss of half the data from 30 draws with about 10^9. Agreements name their source: `PrevrandaoRandomness` and
+/// loss of half the data from 30 draws with about 10^9. Data sets name their source: `PrevrandaoRandomness` and
 /// `DrandRandomness` do not have this weakness.
 ///
 /// INV-1: two calls for one block never return different values.

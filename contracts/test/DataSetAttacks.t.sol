@@ -365,7 +365,28 @@ contract DataSetAttacksTest is DataSetTestBase {
         }
     }
 
-    /// @dev The same call with clean terms works: the test above fails for the bits alone.
+    /// @dev Later calls take the words of audit terms as they are.
+    function test_auditTermsWithUnusedBitsDoNotOpen() public {
+        // Beside the three hashes, which have no unused bits.
+        uint256[8] memory fields = [uint256(0), 1, 3, 4, 5, 6, 7, 8];
+        for (uint256 k; k < fields.length; ++k) {
+            bytes memory words = abi.encode(_audit());
+            uint256 place = 32 * (fields[k] + 1);
+            assembly ("memory-safe") {
+                place := add(words, place)
+                mstore(place, or(mload(place), shl(255, 1)))
+            }
+            IStorageEscrow.Terms memory terms = _terms(NATIVE);
+            terms.auditHash = keccak256(words);
+            IStorageEscrow.Update memory first = _signed(_escrow.idOf(terms), 0, _next(1, _list(1, 100)));
+            (bool opened, ) = address(_escrow).call(
+                bytes.concat(_escrow.open.selector, _raw(terms), words, abi.encode(uint256(26 * 32)), _tail(first))
+            );
+            vm.assertFalse(opened, "opened");
+        }
+    }
+
+    /// @dev The same call with clean terms works: the tests above fail for the bits alone.
     function test_theSameEncodingWithoutUnusedBitsOpens() public {
         IStorageEscrow.Terms memory clean = _terms(NATIVE);
         clean.feeFloor = 101;

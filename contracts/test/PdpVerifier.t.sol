@@ -376,6 +376,65 @@ contract PdpVerifierTest is TestBase {
         vm.assertEq(value, _evaluate(challenge, rho));
     }
 
+    /// @dev Few draws from one range have a table of their own.
+    function testFuzz_evaluatesFewDraws(
+        bytes32 seed,
+        uint48 first,
+        uint48 count,
+        uint8 sampleCount,
+        uint256 rho
+    ) external view {
+        first = uint48(_bound(first, 1, 1 << 18));
+        count = uint48(_bound(count, 1, (1 << 18) + 8 - first));
+        sampleCount = uint8(_bound(sampleCount, 1, 90));
+        assertEvaluates(
+            PdpVerifier.Challenge(seed, abi.encodePacked(first, count), sampleCount),
+            uint256(keccak256(abi.encode(rho))) % ORDER
+        );
+    }
+
+    /// @dev The last powers of every position, and numbers of draws on both sides of the limit.
+    function test_evaluatesFewDrawsAtTheLimits() external view {
+        uint48[12] memory indices = [
+            uint48(1),
+            31,
+            32,
+            1022,
+            1023,
+            1024,
+            (1 << 14) - 1,
+            1 << 14,
+            (1 << 18) - 1,
+            1 << 18,
+            (1 << 18) + 1,
+            (1 << 20) + 1
+        ];
+        uint16[6] memory numbers = [uint16(1), 2, 79, 80, 81, 82];
+        for (uint256 i = 0; i < indices.length; ++i) {
+            for (uint256 k = 0; k < numbers.length; ++k) {
+                bytes memory ranges = abi.encodePacked(indices[i], uint48(1));
+                PdpVerifier.Challenge memory challenge = PdpVerifier.Challenge(bytes32(i), ranges, numbers[k]);
+                assertEvaluates(challenge, ORDER - 2 - i);
+                challenge.ranges = abi.encodePacked(uint48(0), indices[i]);
+                assertIsRefused(challenge);
+                challenge.ranges = abi.encodePacked(indices[i], uint48(0));
+                assertIsRefused(challenge);
+            }
+        }
+    }
+
+    function assertEvaluates(PdpVerifier.Challenge memory challenge, uint256 rho) private view {
+        (bool valid, uint256 value) = _harness.evaluateChallenge(challenge, rho);
+        vm.assertTrue(valid);
+        vm.assertEq(value, _evaluate(challenge, rho));
+    }
+
+    function assertIsRefused(PdpVerifier.Challenge memory challenge) private view {
+        (bool valid, uint256 value) = _harness.evaluateChallenge(challenge, 3);
+        vm.assertFalse(valid);
+        vm.assertEq(value, 0);
+    }
+
     function _evaluate(PdpVerifier.Challenge memory challenge, uint256 rho) private pure returns (uint256 expected) {
         bytes32 id = keccak256(
             abi.encode(

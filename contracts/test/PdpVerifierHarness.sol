@@ -70,7 +70,7 @@ contract PdpVerifierHarness {
         return PdpVerifier.evaluateChallenge(challenge, PdpVerifier.hashChallenge(challenge), rho);
     }
 
-    /// @notice The hash an agreement stores of its key.
+    /// @notice The hash that a data set stores of its key.
     function hashKey(PdpVerifier.Key calldata key) external pure returns (bytes32) {
         return PdpVerifier.hashKey(key);
     }

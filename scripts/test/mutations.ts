@@ -27,7 +27,9 @@ const STAGES: readonly (readonly string[])[] = [
   ["DataSetTokens"],
   ["DataSetFuzz"],
   ["DataSetInvariants", "DataSetHandler"],
+  ["ProofCalls"],
   ["PossessionVerifier"],
+  ["PdpVerifier"],
 ];
 
 /** The stages of a mutation: first the tests that it names. */
