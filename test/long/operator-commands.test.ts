@@ -8,18 +8,15 @@ import { depositCall, readBooks, readPool, readUserAccount } from "../../offchai
 import { readNode, registerNodeCall } from "../../offchain/chain/registry.ts";
 import { TransactionSender } from "../../offchain/chain/sender.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
-import {
-  createDaemonKeystore,
-  type DaemonKind,
-  openDaemonKeystore,
-  operatorKey,
-} from "../../offchain/daemon/keystore-file.ts";
+import { createDaemonKeystore, openDaemonKeystore, operatorKey } from "../../offchain/daemon/keystore-file.ts";
 import { programPath } from "../../scripts/programs.ts";
 import { Device, ok, SLICE_ELEMENTS } from "../csp/data-sets/device.ts";
 import { randomChunk } from "../csp/provider-fixture.ts";
 import { NATIVE, ProviderProcess, TEST_OFFER } from "../csp/provider-process.ts";
 import { runDaemonCommandBeside } from "../helpers/daemon-process.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+
+type Kind = "nbm" | "csp" | "verifier";
 
 const PASSPHRASE = "operators in tests";
 const EXIT_DELAY_SECONDS = 3600;
@@ -42,7 +39,7 @@ describe("commands of operators", function () {
   });
 
   type Command = (word: string, ...args: string[]) => ReturnType<typeof runDaemonCommandBeside>;
-  const commandOf = (kind: DaemonKind, folder: string, passphrase: string): Command => {
+  const commandOf = (kind: Kind, folder: string, passphrase: string): Command => {
     const env = { TALLYSTICK_PASSPHRASE: passphrase };
     return (word, ...args) =>
       runDaemonCommandBeside(
@@ -60,7 +57,7 @@ describe("commands of operators", function () {
   };
 
   /** A folder with keystore and configuration, funded. */
-  async function operatorOf(kind: DaemonKind) {
+  async function operatorOf(kind: Kind) {
     const folder = mkdtempSync(join(tmpdir(), `tallystick-${kind}-command-`));
     folders.push(folder);
     const keystoreFile = join(folder, "keystore.json");

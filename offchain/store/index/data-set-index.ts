@@ -184,7 +184,7 @@ export interface DataSetIndex {
 
   /**
    * Sets in state `preparing` that were last touched before a time, and sets whose removal was interrupted. No signature
-   * of such a set can reach the chain, so that its versions may be signed again under the same salt.
+   * of such a set can reach the chain any more.
    */
   abandoned(before: number): Promise<number[]>;
 
@@ -194,7 +194,10 @@ export interface DataSetIndex {
    */
   beginRemoval(id: number, before: number): Promise<boolean>;
 
-  /** Removes a set whose removal has begun and whose segments are gone. */
+  /**
+   * Removes a set whose removal has begun and whose segments are gone. Its highest signed version stays, for a set that
+   * is begun again under the same salt.
+   */
   delete(id: number): Promise<void>;
 
   /**
