@@ -280,9 +280,7 @@ describe("PostgreSQL", () => {
         if (promised + 30 > 100) throw new TallystickError("no room", { code: "RATE_LIMITED" });
       };
       const outcomes = await Promise.allSettled(
-        ids.map((id, k) =>
-          of(k).recordState(id, stateOf(k), { segments: [], provingMilliseconds: 30, requireRoom }),
-        ),
+        ids.map((id, k) => of(k).recordState(id, stateOf(k), { segments: [], provingMilliseconds: 30, requireRoom })),
       );
       expect(outcomes.filter(({ status }) => status === "fulfilled").length).to.equal(3);
       for (const each of outcomes) if (each.status === "rejected") expect(each.reason.code).to.equal("RATE_LIMITED");

@@ -72,7 +72,12 @@ describe("settlement of data sets", () => {
     const context = { agreed: AGREED, segments: [segment.id], provingMilliseconds: 1 };
     await index.dataSets.recordState(set.id, FIRST_STATE, context);
     const schedule = encodeSchedule({ version: 1n, retirements: 0, contentHash: FIRST_STATE.contentHash, levels: [] });
-    await index.dataSets.setSchedule(set.id, { schedule, ranges: new Uint8Array(), blockNumber: 10, blockHash: `0x${"10".repeat(32)}` });
+    await index.dataSets.setSchedule(set.id, {
+      schedule,
+      ranges: new Uint8Array(),
+      blockNumber: 10,
+      blockHash: `0x${"10".repeat(32)}`,
+    });
 
     const held: SliceRange[] = [{ firstIndex: 1, count: 3 }];
     const told: Told = {

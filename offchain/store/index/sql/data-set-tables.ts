@@ -87,8 +87,8 @@ export interface DataSetTables {
 export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, appended, clustered }) => [
   // The byte counts are what has been acknowledged of each stream. verified_b: powers of β, from β¹ on, that have been
   // checked. given_index: the highest index that a segment ever got. terms: JSON of terms and audit terms.
-  // signed_version: decimal, never falls. schedule, ranges, schedule_block, schedule_block_hash: the newest that the chain is
-  // known to have, and where.
+  // signed_version: decimal, never falls. schedule, ranges, schedule_block, schedule_block_hash: the newest that the
+  // chain is known to have, and where.
   // 'removing': unknown to all that read data sets.
   `CREATE TABLE data_sets (
     id ${counted},
