@@ -1,6 +1,6 @@
 /**
- * Tables `data_sets`, `data_set_versions`, `data_set_states`, `data_set_ranges` and `data_set_epochs`, and `included` of
- * segments.
+ * Tables `data_sets`, `data_set_versions`, `data_set_states`, `data_set_ranges` and `data_set_epochs`, and `included`
+ * of segments.
  */
 import { type ExpressionBuilder, type Kysely, type Selectable, sql, type Transaction, type Updateable } from "kysely";
 import { TallystickError } from "../../../core/errors.ts";
