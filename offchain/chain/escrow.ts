@@ -276,8 +276,15 @@ export async function readEndEpoch(
   return end === 0n ? undefined : Number(end);
 }
 
-export async function readPool(chain: ChainReader, token: string, provider: string): Promise<CollateralPool> {
-  const found = await readChain("reading a pool of the escrow", () => storageEscrow(chain).poolOf(token, provider));
+export async function readPool(
+  chain: ChainReader,
+  token: string,
+  provider: string,
+  blockTag: BlockTag = "latest",
+): Promise<CollateralPool> {
+  const found = await readChain("reading a pool of the escrow", () =>
+    storageEscrow(chain).poolOf(token, provider, { blockTag }),
+  );
   return { total: found.total, locked: found.locked };
 }
 

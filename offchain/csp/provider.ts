@@ -35,7 +35,9 @@ import { bindObjectStore } from "./chunks/store-binding.ts";
 import { UnpaidAccounts } from "./chunks/unpaid.ts";
 import { CoinWatch } from "./coins.ts";
 import { checkCommand } from "./commands/check.ts";
+import { collateralCommand } from "./commands/collateral.ts";
 import { gcCommand } from "./commands/gc.ts";
+import { noticeCommand } from "./commands/notice.ts";
 import { type CspConfig, loadCspConfig } from "./config.ts";
 import { ProvingCapacity } from "./data-sets/capacity.ts";
 import { ChainView } from "./data-sets/chain-view.ts";
@@ -323,7 +325,7 @@ export const providerProgram: DaemonProgram<CspConfig, ProviderDatabase> = {
   sessionContract: "storageEscrow",
   limits: { requestTimeoutSeconds: REQUEST_SECONDS },
   prepare: auditReady,
-  commands: [checkCommand, gcCommand],
+  commands: [checkCommand, gcCommand, noticeCommand, collateralCommand],
   build,
 };
 

@@ -107,9 +107,10 @@ function buildCommand<Config extends DaemonConfig, Data extends DaemonDatabase>(
       .configureOutput(output)
       .exitOverride();
     for (const [flags, description] of extra.options) added.option(flags, description);
+    for (const [word, description] of extra.arguments ?? []) added.argument(word, description);
     added.action(async () => {
       const options = added.optsWithGlobals<Record<string, unknown>>();
-      process.exitCode = await extra.run(program.load(String(options.config)), options);
+      process.exitCode = await extra.run(program.load(String(options.config)), options, added.args);
     });
   }
   return command;

@@ -25,10 +25,16 @@ export interface DaemonCommand<Config extends DaemonConfig> {
   readonly description: string;
   /** Flags, such as `--json`, and what each does. */
   readonly options: readonly (readonly [flags: string, description: string])[];
+  /** Words behind the options, such as `<data-set>`, and what each is. */
+  readonly arguments?: readonly (readonly [word: string, description: string])[];
   /** For `--help`. */
   readonly example: string;
   /** @returns the exit code */
-  readonly run: (config: Config, options: Readonly<Record<string, unknown>>) => Promise<number>;
+  readonly run: (
+    config: Config,
+    options: Readonly<Record<string, unknown>>,
+    args: readonly string[],
+  ) => Promise<number>;
 }
 
 /** A daemon, as `boot.ts` starts it. */

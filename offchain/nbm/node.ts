@@ -9,6 +9,7 @@ import { cachedFor } from "../daemon/cached.ts";
 import { LocalDatabase } from "../daemon/database.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
+import { exitCommand, withdrawStakeCommand } from "./commands/leave.ts";
 import { loadNbmConfig, type NbmConfig } from "./config.ts";
 import { DkgAnswers } from "./dkg/answers.ts";
 import { DkgCoordinator } from "./dkg/coordinator.ts";
@@ -124,6 +125,7 @@ export const nodeProgram: DaemonProgram<NbmConfig, LocalDatabase> = {
   sessionContract: "keyLedger",
   limits: { bodyLimitBytes: 64 * 1024 },
   prepare: oprfReady,
+  commands: [exitCommand, withdrawStakeCommand],
   build,
 };
 

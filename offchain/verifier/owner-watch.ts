@@ -1,8 +1,8 @@
 /**
  * Watches the balances that sets are paid from, and warns of sets that end or will soon. Balances are read once per
- * epoch, and when an event may have changed them; a withdrawal is noticed in the next epoch. All that one round reads is
- * of one block, and what it says replaces what was said before: a block that was replaced, or an endpoint that lagged,
- * may have shown a balance to be used up that is not.
+ * epoch, and when an event may have changed them; a withdrawal is noticed in the next epoch. All that one round reads
+ * is of one block, and what it says replaces what was said before: a block that was replaced, or an endpoint that
+ * lagged, may have shown a balance to be used up that is not.
  */
 
 import type { ChainReader } from "../chain/deployment.ts";

@@ -126,7 +126,7 @@ export class Transactions {
     this.#tellOnce(kind, { kind, dataSet, epoch, ...amounts }, "not sent: it does not pay for its gas");
   }
 
-  /** The first of a cause is shown, further ones to whoever looks for them: there may be one for every set and epoch. */
+  /** The first of a cause is shown, further ones in the debug log: there may be one for every set and epoch. */
   #tellOnce(cause: string, facts: object, message: string): void {
     const { logger } = this.#options;
     if (this.#toldCauses.has(cause)) {

@@ -10,6 +10,7 @@ import { cachedFor } from "../daemon/cached.ts";
 import { LocalDatabase } from "../daemon/database.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
+import { withdrawCommand } from "./commands/withdraw.ts";
 import { loadVerifierConfig, type VerifierConfig } from "./config.ts";
 import { Duties } from "./duties.ts";
 import { EventFollower } from "./event-follower.ts";
@@ -99,6 +100,7 @@ export const verifierProgram: DaemonProgram<VerifierConfig, LocalDatabase> = {
   contracts: ["storageEscrow"],
   sessionContract: "storageEscrow",
   prepare: auditReady,
+  commands: [withdrawCommand],
   build,
 };
 

@@ -1,4 +1,4 @@
-/** Configurations of a provider that its schema or its start must refuse, since no data set could be opened with them. */
+/** Configurations of a provider that are refused, since no data set could be opened with them. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

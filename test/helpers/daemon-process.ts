@@ -1,6 +1,6 @@
 /** Any daemon as a child process of a test, from its source file. */
 
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { endProcess } from "./local-chain.ts";
@@ -20,6 +20,20 @@ export function runDaemonCommand(file: string, args: readonly string[], env: Rea
     env: environment(env),
   });
   return { status, stdout, stderr };
+}
+
+/** As `runDaemonCommand`, for tests with processes whose output must be read meanwhile: an anvil, another daemon. */
+export function runDaemonCommandBeside(
+  file: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<ReturnType<typeof runDaemonCommand>> {
+  return new Promise((resolve) => {
+    const options = { encoding: "utf8", timeout: 60_000, env: environment(env) } as const;
+    const child = execFile(process.execPath, [...NODE_ARGUMENTS, file, ...args], options, (_, stdout, stderr) =>
+      resolve({ status: child.exitCode, stdout, stderr }),
+    );
+  });
 }
 
 export interface DaemonProcess {

@@ -1,7 +1,7 @@
 /**
- * Forty strangers at the minimum fee, whose sets fall into one window and are as expensive to prove as the offer allows,
- * come at the same moment to a provider that keeps sets of honest users. What it cannot prove in time it refuses; what
- * it has taken on, it proves in every epoch.
+ * Forty strangers at the minimum fee, whose sets fall into one window and are as expensive to prove as the offer
+ * allows, come at the same moment to a provider that keeps sets of honest users. What it cannot prove in time it
+ * refuses; what it has taken on, it proves in every epoch.
  */
 import { expect } from "chai";
 import { Wallet } from "ethers";

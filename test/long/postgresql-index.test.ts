@@ -227,10 +227,10 @@ describe("PostgreSQL", () => {
       const outcomes = await Promise.all(
         Array.from({ length: 20 }, (_, k) => of(k).segments.begin(newSegment(set.id, k), 5)),
       );
-      const created = outcomes.flatMap((each) => (each.outcome === "created" ? [each.id] : []));
+      const created = outcomes.flatMap((each, k) => (each.outcome === "created" ? [{ id: each.id, k }] : []));
       expect(created.length).to.equal(5);
-      // All five begin at the same index.
-      const given = await Promise.all(created.map((id, k) => of(k).segments.complete(id, 3)));
+      // All five begin at the same index. Each is completed by the process that began it.
+      const given = await Promise.all(created.map(({ id, k }) => of(k).segments.complete(id, 3)));
       expect(given.filter((outcome) => outcome === "given").length).to.equal(1);
       expect((await index.dataSets.find(set.id))?.givenIndex).to.equal(3);
     });

@@ -19,7 +19,7 @@ const within = {
     { name: "prove, 30 samples, first", gas: 290_000 },
     { name: "prove, 460 samples, first", gas: 400_000 },
     { name: "update, one level becomes two", gas: 60_000 },
-      { name: MONTH_FIGURE, gas: 150_000 },
+    { name: MONTH_FIGURE, gas: 150_000 },
   ],
   records: [{ name: "record, 800-byte payload", gas: 90_000 }],
   randomness: [
@@ -31,8 +31,7 @@ const within = {
 describe("bars of gas", () => {
   it("are those that were promised", () => {
     expect(BARS.map(({ limit }) => limit)).to.deep.equal([
-      220_000, 325_000, 230_000, 380_000, 290_000, 400_000, 290_000, 400_000, 60_000, 150_000, 90_000, 80_000,
-      350_000,
+      220_000, 325_000, 230_000, 380_000, 290_000, 400_000, 290_000, 400_000, 60_000, 150_000, 90_000, 80_000, 350_000,
     ]);
     expect(SHARE_BARS.map(({ limitPercent }) => limitPercent)).to.deep.equal([85, 90, 10]);
   });

@@ -24,7 +24,7 @@ import {
 import { chainLogs } from "../../chain/logs.ts";
 import { ChainRevertedError, readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
-import { accrue, runwayEpochs } from "../../core/data-set/balance.ts";
+import { accrue, runwayEpochs, withdrawable } from "../../core/data-set/balance.ts";
 import { epochOf, windowsOf } from "../../core/data-set/epochs.ts";
 import { decodeLiveRanges, encodeLiveRanges, joinRanges, subtractRanges } from "../../core/data-set/ranges.ts";
 import { lastLevel, levelAt } from "../../core/data-set/schedule.ts";
@@ -242,14 +242,13 @@ export class DataSets {
     const account = accrue(touched, epochOf(epochBlocks, head + 1));
     const { available, rate, paidThrough } = account;
     const runway = runwayEpochs(account);
-    const kept = rate * BigInt(noticeEpochs + 1);
     return {
       token: address,
       available,
       rate,
       runwayEpochs: runway,
       ...(rate === 0n ? {} : { endsAtBlock: (paidThrough + runway + 1) * epochBlocks }),
-      withdrawable: available > kept ? available - kept : 0n,
+      withdrawable: withdrawable(account, noticeEpochs),
     };
   }
 

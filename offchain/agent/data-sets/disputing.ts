@@ -12,6 +12,7 @@ import {
   parseDataSetLog,
   readEscrowClock,
 } from "../../chain/escrow.ts";
+import { quoteFee } from "../../chain/fee-limit.ts";
 import { chainLogs } from "../../chain/logs.ts";
 import { ChainRevertedError } from "../../chain/revert.ts";
 import { lastLevel, levelAt } from "../../core/data-set/schedule.ts";
@@ -20,7 +21,7 @@ import { type ErrorFacts, TallystickError } from "../../core/errors.ts";
 import type { AgentContext } from "../context.ts";
 import { restate } from "../restate-error.ts";
 import type { DataSetOnChain } from "./following.ts";
-import { quoteFee, type SendOptions, type SentTransaction, sendWithin } from "./sending.ts";
+import { type SendOptions, type SentTransaction, sendWithin } from "./sending.ts";
 
 /** A dispute that the provider has to answer. */
 export interface DisputeView {
@@ -77,7 +78,9 @@ export async function quoteDispute(context: AgentContext, found: Disputed): Prom
   const { id, terms, audit } = found.opened;
   const { schedule, epoch } = found.onChain;
   const fee = (levelAt(schedule, epoch) ?? lastLevel(schedule)).fee;
-  const quote = await explained(context, found, async () => await quoteFee(context, callOf(context, found)));
+  const quote = await explained(context, found, async () =>
+    quoteFee(await context.chain(), callOf(context, found), context.account.address),
+  );
   return {
     id,
     token: terms.token,

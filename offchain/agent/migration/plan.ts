@@ -2,6 +2,7 @@
 
 import type { ContractCall } from "../../chain/contract-call.ts";
 import { noticeCall, type OpenedDataSet } from "../../chain/escrow.ts";
+import { quoteFee } from "../../chain/fee-limit.ts";
 import { sliceBytes } from "../../core/audit/field.ts";
 import { feeOf } from "../../core/data-set/fee.ts";
 import { lastLevel, levelAt } from "../../core/data-set/schedule.ts";
@@ -10,7 +11,6 @@ import { isAddressEqual } from "../../core/encoding/address.ts";
 import type { AgentContext } from "../context.ts";
 import { type DataSetOnChain, type FollowedDataSet, follow, hasEnded } from "../data-sets/following.ts";
 import { depositCalls, depositFor } from "../data-sets/funding.ts";
-import { quoteFee } from "../data-sets/sending.ts";
 import { sliceElementsFor } from "../data-sets/slice-size.ts";
 import {
   fittingOffer,
@@ -155,7 +155,7 @@ function feeOfEpoch({ schedule, epoch, books, lastEpoch = Number.POSITIVE_INFINI
 async function gasFeeOf(context: AgentContext, calls: readonly ContractCall[]): Promise<bigint> {
   let sum = 0n;
   for (const call of calls) {
-    sum += await quoteFee(context, call).then(
+    sum += await quoteFee(await context.chain(), call, context.account.address).then(
       ({ gasFee }) => gasFee,
       () => 0n,
     );

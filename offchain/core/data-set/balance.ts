@@ -36,6 +36,15 @@ export function accrue(account: UserAccount, epoch: number): AccruedAccount {
   };
 }
 
+/** What can be withdrawn: the notice period of all sets, and the epoch that begins, must stay paid for. */
+export function withdrawable(
+  { available, rate }: Pick<UserAccount, "available" | "rate">,
+  noticeEpochs: number,
+): bigint {
+  const kept = rate * BigInt(noticeEpochs + 1);
+  return available > kept ? available - kept : 0n;
+}
+
 /** Epochs behind the paid ones that a balance covers; infinite when nothing runs. */
 export function runwayEpochs({ available, rate }: UserAccount): number {
   return rate === 0n ? Number.POSITIVE_INFINITY : Number(available / rate);

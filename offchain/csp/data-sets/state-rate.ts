@@ -1,8 +1,8 @@
 /**
- * How many states of a set the provider signs and sends in an epoch. A state counts from the next epoch on, and replaces
- * the earlier ones, so that one transaction at the end of an epoch brings all of them onto the chain. The first ones
- * are sent at once; the last one that may be sent is kept until the end of the epoch is near. Without a limit, a user
- * who signs one state after the other could have the provider pay gas for ever.
+ * How many states of a set the provider signs and sends in an epoch. A state counts from the next epoch on, and
+ * replaces the earlier ones, so that one transaction at the end of an epoch brings all of them onto the chain. The
+ * first ones are sent at once; the last one that may be sent is kept until the end of the epoch is near. Without a
+ * limit, a user who signs one state after the other could have the provider pay gas for ever.
  */
 import { TallystickError } from "../../core/errors.ts";
 

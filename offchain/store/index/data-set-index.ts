@@ -186,8 +186,8 @@ export interface DataSetIndex {
   touch(id: number, now: number): Promise<boolean>;
 
   /**
-   * Sets in state `preparing` that were last touched before a time, and sets whose removal was interrupted. No signature
-   * of such a set can reach the chain, so that its versions may be signed again under the same salt.
+   * Sets in state `preparing` that were last touched before a time, and sets whose removal was interrupted. No
+   * signature of such a set can reach the chain any more.
    */
   abandoned(before: number): Promise<number[]>;
 
@@ -197,7 +197,10 @@ export interface DataSetIndex {
    */
   beginRemoval(id: number, before: number): Promise<boolean>;
 
-  /** Removes a set whose removal has begun and whose segments are gone. */
+  /**
+   * Removes a set whose removal has begun and whose segments are gone. Its highest signed version stays, for a set that
+   * is begun again under the same salt.
+   */
   delete(id: number): Promise<void>;
 
   /**
@@ -229,8 +232,8 @@ export interface DataSetIndex {
   /**
    * Forgets states that cannot reach the chain any more, or whose place on it is final.
    * @param included segments that are part of the set without them; the others may expire
-   * @param abandonedAt the set is not on chain: if no state is left that could open it, it is `preparing` again, reserves
-   *   nothing, and counts as touched at this time (Unix seconds)
+   * @param abandonedAt the set is not on chain: if no state is left that could open it, it is `preparing` again,
+   *   reserves nothing, and counts as touched at this time (Unix seconds)
    */
   forgetStates(
     id: number,

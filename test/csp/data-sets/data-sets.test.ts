@@ -286,7 +286,7 @@ describe("data sets of a provider", function () {
     await until(
       "the set is back",
       async () => (await alice.onChain())?.decoded.version === 2n,
-      60,
+      90,
       () => provider.log,
     );
     expect(provider.log).to.contain("the opening of a data set was replaced");
@@ -316,7 +316,7 @@ describe("data sets of a provider", function () {
     );
     expect(provider.log).to.contain("no signed state can open the data set any more");
     expect(readdirSync(join(provider.dataDir, "data-sets"))).to.deep.equal([]);
-    // The salt can be used again, under the versions that were signed before.
+    // The salt can be used again.
     const anew = await again(alice);
     refused(await anew.client.request("GET", anew.path), "NOT_FOUND", "salt");
     anew.version = 0n;

@@ -271,7 +271,7 @@ describe("segments of data sets", () => {
       provingMilliseconds: 1,
     });
     await begin(provider, one);
-    for (let k = 1; k < UNUSED + 1; k++) {
+    for (let k = 1; k < UNUSED; k++) {
       const other = new AuditedSet(SLICE_ELEMENTS);
       await provider.sets.begin(ALICE, other.saltHex, other.request);
     }

@@ -187,6 +187,13 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       expect(await index().dataSets.beginRemoval(id, 3000)).to.equal(false);
       expect(await index().dataSets.abandoned(3001)).to.deep.equal([id]);
       expect(await index().dataSets.beginRemoval(id, 3001)).to.equal(true);
+      await index().dataSets.delete(id);
+      // The escrow punishes two states of one version, however old they are: begun again, it goes on behind them.
+      await opened.reopen();
+      const again = await begun(1);
+      expect(await index().dataSets.find(again)).to.include({ state: "preparing", signedVersion: 2n ** 63n + 1n });
+      expect(await index().dataSets.recordState(again, state(2n ** 63n + 1n), context)).to.equal("stale");
+      expect(await index().dataSets.recordState(again, state(2n ** 63n + 2n), context)).to.equal("recorded");
     });
 
     it("get a phase, and room for their proofs, as the loads of all sets are at that moment", async () => {

@@ -46,6 +46,7 @@ export interface DataSetTables {
     block_number: number | null;
   };
   data_set_ranges: { data_set_id: number; hash: string; ranges: Uint8Array };
+  data_set_versions: { account: string; salt: Uint8Array; signed_version: string };
   data_set_rates: {
     data_set_id: number;
     epoch: number;
@@ -145,6 +146,15 @@ export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, app
     hash TEXT NOT NULL,
     ranges ${bytes} NOT NULL,
     PRIMARY KEY (data_set_id, hash)
+  ) ${clustered}`,
+
+  // Highest versions that were signed of sets that were let go of. The escrow punishes two states under one version,
+  // however old their deadlines are, and a device may begin the set again. decimal.
+  `CREATE TABLE data_set_versions (
+    account TEXT NOT NULL,
+    salt ${bytes} NOT NULL,
+    signed_version TEXT NOT NULL,
+    PRIMARY KEY (account, salt)
   ) ${clustered}`,
 
   // Of the newest epoch in which a state was signed or sent. signed: states that were signed. sent: states that were

@@ -1,4 +1,7 @@
-/** Tables `data_sets`, `data_set_states`, `data_set_ranges` and `data_set_epochs`, and `included` of segments. */
+/**
+ * Tables `data_sets`, `data_set_versions`, `data_set_states`, `data_set_ranges` and `data_set_epochs`, and `included`
+ * of segments.
+ */
 import { type ExpressionBuilder, type Kysely, type Selectable, sql, type Transaction, type Updateable } from "kysely";
 import { TallystickError } from "../../../core/errors.ts";
 import type {
@@ -160,6 +163,12 @@ export class SqlDataSetIndex implements DataSetIndex {
         .executeTakeFirstOrThrow();
       if (unopened >= limit) return { outcome: "too-many" };
       const phase = typeof set.phase === "number" ? set.phase : set.phase(await this.#lockedLoads(transaction));
+      const before = await transaction
+        .selectFrom("data_set_versions")
+        .select("signed_version")
+        .where("account", "=", owner)
+        .where("salt", "=", set.salt)
+        .executeTakeFirst();
       const { id } = await transaction
         .insertInto("data_sets")
         .values({
@@ -172,6 +181,7 @@ export class SqlDataSetIndex implements DataSetIndex {
           slice_elements: set.sliceElements,
           phase,
           state: "preparing",
+          signed_version: before?.signed_version ?? "0",
           touched_at: set.touchedAt,
         })
         .returning("id")
@@ -226,8 +236,22 @@ export class SqlDataSetIndex implements DataSetIndex {
 
   async delete(id: number): Promise<void> {
     await this.#database.write(
-      (transaction) =>
-        transaction.deleteFrom("data_sets").where("id", "=", id).where("state", "=", "removing").execute(),
+      async (transaction) => {
+        const removed = await transaction
+          .deleteFrom("data_sets")
+          .where("id", "=", id)
+          .where("state", "=", "removing")
+          .returning(["account", "salt", "signed_version"])
+          .executeTakeFirst();
+        if (removed === undefined || removed.signed_version === "0") return;
+        await transaction
+          .insertInto("data_set_versions")
+          .values(removed)
+          .onConflict((conflict) =>
+            conflict.columns(["account", "salt"]).doUpdateSet({ signed_version: removed.signed_version }),
+          )
+          .execute();
+      },
       { repeatable: true },
     );
   }

@@ -1,0 +1,129 @@
+/**
+ * Commands that send transactions of the operator: notice, stake, collateral, bounties. They take nothing but keystore
+ * and deployment, not the data folder, so that they can be run beside the daemon, which goes on with its work: of two
+ * transactions that take the same nonce, the one that comes second is sent again under the next.
+ */
+import { computeAddress, parseUnits } from "ethers";
+import type { ContractCall } from "../chain/contract-call.ts";
+import { type ChainReader, connectChain, parseDeployment } from "../chain/deployment.ts";
+import { requireWithinFee } from "../chain/fee-limit.ts";
+import { TransactionSender } from "../chain/sender.ts";
+import { toHex } from "../core/encoding/hex.ts";
+import { InvalidInputError } from "../core/errors.ts";
+import { checksumAddress } from "./account-signature.ts";
+import { type DaemonConfig, readJsonFile } from "./config.ts";
+import { bindKeystore, identifyDeployment } from "./deployment-binding.ts";
+import { type DaemonKind, openDaemonKeystore, operatorKey } from "./keystore-file.ts";
+import type { ContractName, DaemonCommand } from "./program.ts";
+
+/** A transaction that was mined. */
+export interface OperatorTransaction {
+  readonly transactionHash: string;
+  readonly blockNumber: number;
+  readonly gasUsed: bigint;
+  /** What its gas cost, in wei. */
+  readonly gasFee: bigint;
+}
+
+/** The operator's account on its chain. */
+export interface Operator {
+  readonly chain: ChainReader;
+  readonly account: string;
+  /** Sends a call within `--max-fee`, and waits until it is mined. @throws TallystickError FUNDS, CHAIN_REVERTED */
+  send(call: ContractCall): Promise<OperatorTransaction>;
+}
+
+/** What a command has done: for `--json`, where amounts are decimal texts, and in words. */
+export interface CommandResult {
+  readonly facts: Readonly<Record<string, unknown>>;
+  readonly text: string;
+}
+
+export type CommandOptions = Readonly<Record<string, unknown>>;
+
+export interface OperatorCommand<Config extends DaemonConfig>
+  extends Pick<DaemonCommand<Config>, "name" | "description" | "options" | "arguments" | "example"> {
+  readonly kind: DaemonKind;
+  /** Those to which the keystore is bound: the daemon's. */
+  readonly contracts: readonly ContractName[];
+  readonly act: (
+    operator: Operator,
+    config: Config,
+    options: CommandOptions,
+    args: readonly string[],
+  ) => Promise<CommandResult>;
+}
+
+/** A command with the options `--max-fee` and `--json`. */
+export function operatorCommand<Config extends DaemonConfig>(command: OperatorCommand<Config>): DaemonCommand<Config> {
+  const { kind, contracts, act, options: own, ...described } = command;
+  return {
+    ...described,
+    options: [
+      ...own,
+      ["--max-fee <wei>", "refuse a transaction whose gas would cost more, in wei"],
+      ["--json", "print one JSON document"],
+    ],
+    run: async (config, options, args) => {
+      const maximumFee = options.maxFee === undefined ? undefined : readAmount(String(options.maxFee), "--max-fee");
+      const operator = await openOperator(config, kind, contracts, maximumFee);
+      try {
+        const { facts, text } = await act(operator, config, options, args);
+        const json = JSON.stringify(facts, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value));
+        process.stdout.write(options.json === true ? `${json}\n` : `${text}\n`);
+        return 0;
+      } finally {
+        operator.chain.close();
+      }
+    },
+  };
+}
+
+async function openOperator(
+  config: DaemonConfig,
+  kind: DaemonKind,
+  contracts: readonly ContractName[],
+  maximumFee: bigint | undefined,
+): Promise<Operator> {
+  const secret = await openDaemonKeystore(config, kind);
+  const key = operatorKey(secret, kind);
+  secret.fill(0);
+  const account = computeAddress(toHex(key));
+  const chain = await connectChain(parseDeployment(readJsonFile(config.deploymentFile, "deployment")));
+  try {
+    bindKeystore(config.keystoreFile, await identifyDeployment(chain, account, contracts));
+  } catch (error) {
+    chain.close();
+    throw error;
+  }
+  const cap = config.maximumFeeGwei;
+  const limits = cap === undefined ? {} : { maximumFeePerGas: parseUnits(String(cap), "gwei") };
+  const sender = new TransactionSender(chain, key, limits);
+  return {
+    chain,
+    account,
+    send: async (call) => {
+      const options =
+        maximumFee === undefined ? {} : { maximumFeePerGas: await requireWithinFee(chain, call, account, maximumFee) };
+      const { hash, blockNumber, gasUsed, fee } = await sender.send(call, undefined, options);
+      return { transactionHash: hash, blockNumber, gasUsed, gasFee: fee };
+    },
+  };
+}
+
+/** A whole number above nought, of the token's smallest unit. @throws InvalidInputError */
+export function readAmount(text: string, name: string): bigint {
+  if (/^\d{1,78}$/.test(text) && BigInt(text) > 0n) return BigInt(text);
+  throw new InvalidInputError(`${name} is not a whole number above nought`, {
+    check: name,
+    expected: "the token's smallest unit, wei for the chain's coin",
+    received: text,
+    hint: "--help shows an example",
+  });
+}
+
+/** An account or a token of an option. @param otherwise when the option is not given */
+export function readAddress(options: CommandOptions, name: "token" | "to", otherwise: string): string {
+  const given = options[name];
+  return given === undefined ? otherwise : checksumAddress(String(given), `--${name}`);
+}

@@ -1,0 +1,44 @@
+/** `tallystick-verifier withdraw`: pays out bounties, which the escrow credits to the operator's balance. */
+import { NATIVE_TOKEN, readEscrowClock, readUserAccount, withdrawBalanceCall } from "../../chain/escrow.ts";
+import { readChain } from "../../chain/revert.ts";
+import { accrue, withdrawable } from "../../core/data-set/balance.ts";
+import { epochOf } from "../../core/data-set/epochs.ts";
+import { TallystickError } from "../../core/errors.ts";
+import { operatorCommand, readAddress, readAmount } from "../../daemon/operator-command.ts";
+import type { VerifierConfig } from "../config.ts";
+
+export const withdrawCommand = operatorCommand<VerifierConfig>({
+  kind: "verifier",
+  contracts: ["storageEscrow"],
+  name: "withdraw",
+  description: "pay out the bounties in a token from the operator's balance in the escrow",
+  arguments: [["[amount]", "in the token's smallest unit (default: all of it)"]],
+  options: [
+    ["--token <address>", "token (default: the chain's coin)"],
+    ["--to <account>", "who receives it (default: the operator)"],
+  ],
+  example: "withdraw --config verifier.json --to 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+  act: async (operator, _, options, [amountText]) => {
+    const { chain, account } = operator;
+    const token = readAddress(options, "token", NATIVE_TOKEN);
+    const to = readAddress(options, "to", account);
+    const { epochBlocks, noticeEpochs } = await readEscrowClock(chain);
+    const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
+    const balance = accrue(await readUserAccount(chain, token, account, head), epochOf(epochBlocks, head + 1));
+    const most = withdrawable(balance, noticeEpochs);
+    const amount = amountText === undefined ? most : readAmount(amountText, "amount");
+    if (amount > most || amount === 0n) throw notThere(amount, most);
+    const sent = await operator.send(withdrawBalanceCall(chain.deployment, token, to, amount));
+    return { facts: { token, amount, to, left: most - amount, ...sent }, text: `withdrew ${amount} to ${to}` };
+  },
+});
+
+function notThere(amount: bigint, most: bigint): TallystickError {
+  return new TallystickError("there is not so much to withdraw", {
+    code: "FUNDS",
+    party: "you",
+    check: "balance in the escrow",
+    expected: most === 0n ? "bounties in this token" : `at most ${most}`,
+    received: most === 0n ? "none" : String(amount),
+  });
+}
