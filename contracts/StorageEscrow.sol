@@ -885,13 +885,10 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
             // The rest of the last word.
             mstore(end, 0)
             let size := add(0x64, and(add(evidence.length, 0x1f), not(0x1f)))
-            if iszero(call(gas(), source, 0, add(place, 0x1c), size, 0x00, 0x20)) {
+            // The call comes first: arguments are evaluated from the last one on. Less than a word is no answer.
+            if iszero(and(gt(returndatasize(), 0x1f), call(gas(), source, 0, add(place, 0x1c), size, 0x00, 0x20))) {
                 returndatacopy(place, 0, returndatasize())
                 revert(place, returndatasize())
-            }
-            // Less than a word is no answer.
-            if lt(returndatasize(), 0x20) {
-                revert(0, 0)
             }
             randomness := mload(0x00)
         }

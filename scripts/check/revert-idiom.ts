@@ -7,8 +7,11 @@ import { join, sep } from "node:path";
 
 /** Comments and strings, which may hold anything. */
 const NO_CODE = /\/\*[\s\S]*?\*\/|\/\/[^\n]*|"(?:\\.|[^"\\\n])*"/g;
-/** `revert(` is the form with a text, or with nothing; in assembly it returns raw bytes. */
-const OTHER_IDIOM = /\b(require|assert|revert)\s*\(/g;
+/**
+ * `revert(` is the form with a text, or with nothing; in assembly it returns raw bytes. That is right for what a called
+ * contract said, which is passed on.
+ */
+const OTHER_IDIOM = /\b(require|assert|revert)\s*\((?!\w+, returndatasize\(\)\))/g;
 
 /** @returns one line for each other way to revert: `path:line: what` */
 export function revertIdiomProblems(path: string, source: string): string[] {

@@ -9,12 +9,17 @@ describe("the revert idiom of contracts", () => {
     expect(problemsOf("if (x == 0) revert ZeroFee();\nif (y) revert I.TooMany(1, 2);")).to.deep.equal([]);
   });
 
+  it("lets assembly pass on what a called contract said", () => {
+    expect(problemsOf("assembly { if iszero(ok) { revert(place, returndatasize()) } }")).to.deep.equal([]);
+  });
+
   for (const [name, code] of [
     ["require with a custom error", "require(x > 0, ZeroFee());"],
     ["require over several lines", "require(\n  x > 0,\n  ZeroFee()\n);"],
     ["require with a text", 'require (x > 0, "no fee");'],
     ["revert with a text", 'revert("no fee");'],
     ["revert in assembly", "assembly { revert(0, 0) }"],
+    ["revert in assembly of something else", "assembly { revert(0, add(1, returndatasize())) }"],
     ["assert", "assert(x > 0);"],
   ] as const) {
     it(`is not ${name}`, () => {
