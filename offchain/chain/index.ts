@@ -4,8 +4,11 @@
  */
 export * from "./block-header.ts";
 export * from "./contracts.ts";
+export * from "./data-set-words.ts";
 export * from "./deployment.ts";
 export * from "./escrow.ts";
+export * from "./escrow-calls.ts";
+export * from "./escrow-events.ts";
 export * from "./ledger.ts";
 export * from "./logs.ts";
 export * from "./randomness.ts";

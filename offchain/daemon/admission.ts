@@ -6,8 +6,9 @@
  */
 
 import { type Static, Type } from "@sinclair/typebox";
+import { NATIVE_TOKEN } from "../chain/data-set-words.ts";
 import type { ChainReader } from "../chain/deployment.ts";
-import { NATIVE_TOKEN, readUserAccount } from "../chain/escrow.ts";
+import { readUserAccount } from "../chain/escrow.ts";
 import { readChain } from "../chain/revert.ts";
 import { TallystickError } from "../core/errors.ts";
 import { AddressText, Uint256Text } from "../core/wire/schema.ts";

@@ -4,7 +4,7 @@
  */
 
 import type { Deployment } from "../chain/deployment.ts";
-import { closeDataSetCall, reportDataSetMissCall, upholdDisputeCall } from "../chain/escrow.ts";
+import { closeDataSetCall, reportDataSetMissCall, upholdDisputeCall } from "../chain/escrow-calls.ts";
 import { epochOf, windowsOf } from "../core/data-set/epochs.ts";
 import { decodeSchedule, levelAt } from "../core/data-set/schedule.ts";
 import { dueBlock, rankOf } from "./group.ts";

@@ -1,7 +1,8 @@
 /** Keeps the records at the head of the chain. */
 
+import { requireTermsOfId } from "../chain/data-set-words.ts";
 import type { ChainReader } from "../chain/deployment.ts";
-import { followDataSets, requireTermsOfId } from "../chain/escrow.ts";
+import { followDataSets } from "../chain/escrow-events.ts";
 import type { SetRecords } from "./set-records.ts";
 
 export interface EventFollowerOptions {

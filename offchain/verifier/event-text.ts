@@ -1,6 +1,6 @@
 /** Events and terms as text for the database: JSON, with amounts as `"123n"` and byte strings as 0x hex. */
 
-import type { DataSetEvent } from "../chain/escrow.ts";
+import type { DataSetEvent } from "../chain/escrow-events.ts";
 import { fromHex, toHex } from "../core/encoding/hex.ts";
 
 export function toText(value: object): string {

@@ -2,7 +2,7 @@
 
 import { type Static, Type } from "@sinclair/typebox";
 import type { ChainReader } from "../chain/deployment.ts";
-import { type DataSetProof, parseProveCall } from "../chain/escrow.ts";
+import { type DataSetProof, parseProveCall } from "../chain/escrow-calls.ts";
 import { readChain } from "../chain/revert.ts";
 import { TallystickError } from "../core/errors.ts";
 import { firstMismatch } from "../core/wire/schema.ts";

@@ -4,7 +4,7 @@
  */
 
 import { keccak_256 } from "@noble/hashes/sha3.js";
-import type { DataSetProof } from "../chain/escrow.ts";
+import type { DataSetProof } from "../chain/escrow-calls.ts";
 import { auditKeyHash } from "../core/audit/keys.ts";
 import { decodeAnswer } from "../core/audit/proof.ts";
 import { type AuditAnswer, verifyPublic, verifyPublicMany } from "../core/audit/verifier.ts";

@@ -5,7 +5,7 @@
 
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ChainReader } from "../chain/deployment.ts";
-import type { DataSetProof } from "../chain/escrow.ts";
+import type { DataSetProof } from "../chain/escrow-calls.ts";
 import { readProvenRandomness } from "../chain/randomness.ts";
 import { readChain } from "../chain/revert.ts";
 import { dataSetId } from "../core/data-set/terms.ts";

@@ -4,7 +4,8 @@
  * replaced block changes what is derived from it and nothing else.
  */
 
-import type { DataSetEvent, OpenedDataSet } from "../chain/escrow.ts";
+import type { OpenedDataSet } from "../chain/data-set-words.ts";
+import type { DataSetEvent } from "../chain/escrow-events.ts";
 import type { EventPage, ScanCursor } from "../chain/logs.ts";
 import { decodeSchedule, lastLevel } from "../core/data-set/schedule.ts";
 import type { DataSetAuditTerms, DataSetTerms } from "../core/data-set/terms.ts";

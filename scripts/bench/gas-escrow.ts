@@ -13,26 +13,25 @@ import { AbiCoder, type Signer } from "ethers";
 import { deployTallystick } from "../../ignition/deploy-tallystick.ts";
 import { ESCROW_ABI } from "../../offchain/chain/abis.ts";
 import type { ContractCall } from "../../offchain/chain/contract-call.ts";
+import { NATIVE_TOKEN, type SignedState } from "../../offchain/chain/data-set-words.ts";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
 import {
   closeDataSetCall,
   depositCall,
   depositCollateralCall,
   disputeCall,
-  NATIVE_TOKEN,
   noticeCall,
   openDataSetCall,
   proveDataSetsCall,
   reportDataSetMissCall,
   retireCall,
-  type SignedState,
   setOperatorCall,
   settleDataSetCall,
   updateDataSetCall,
   upholdDisputeCall,
   withdrawBalanceCall,
   withdrawCollateralCall,
-} from "../../offchain/chain/escrow.ts";
+} from "../../offchain/chain/escrow-calls.ts";
 import { BlockRandomness__factory } from "../../offchain/chain/types/factories/randomness/BlockRandomness__factory.ts";
 import { StorageEscrow__factory } from "../../offchain/chain/types/factories/StorageEscrow__factory.ts";
 import type { SliceRange } from "../../offchain/core/audit/challenge.ts";

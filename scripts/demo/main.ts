@@ -7,16 +7,10 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
+import { type OpenedDataSet, scheduleOf } from "../../offchain/chain/data-set-words.ts";
 import { connectChain } from "../../offchain/chain/deployment.ts";
-import {
-  type OpenedDataSet,
-  readBooks,
-  readEscrowClock,
-  readOpened,
-  readSchedule,
-  scanDataSets,
-  scheduleOf,
-} from "../../offchain/chain/escrow.ts";
+import { readBooks, readEscrowClock, readSchedule } from "../../offchain/chain/escrow.ts";
+import { readOpened, scanDataSets } from "../../offchain/chain/escrow-events.ts";
 import { formatBytes, formatEther } from "../../offchain/cli/output.ts";
 import { tableLines } from "../../offchain/cli/table.ts";
 import { epochOf, windowsOf } from "../../offchain/core/data-set/epochs.ts";

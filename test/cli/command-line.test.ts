@@ -12,7 +12,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
 import { type Command, CommanderError } from "commander";
 import type { DataSetPlan, DataSetProgress } from "../../offchain/agent/progress.ts";
-import { NATIVE_TOKEN } from "../../offchain/chain/escrow.ts";
+import { NATIVE_TOKEN } from "../../offchain/chain/data-set-words.ts";
 import { tellingCosts } from "../../offchain/cli/commands/data-set-lines.ts";
 import { completionScript } from "../../offchain/cli/completion.ts";
 import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";

@@ -2,8 +2,9 @@
 
 import { expect } from "chai";
 import { Wallet } from "ethers";
+import { NATIVE_TOKEN } from "../../offchain/chain/data-set-words.ts";
 import type { ChainReader } from "../../offchain/chain/deployment.ts";
-import { depositCall, NATIVE_TOKEN } from "../../offchain/chain/escrow.ts";
+import { depositCall } from "../../offchain/chain/escrow-calls.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
 import { firstMismatch } from "../../offchain/core/wire/schema.ts";
 import { type AdmissionRule, AdmissionSchema, admissionBy } from "../../offchain/daemon/admission.ts";

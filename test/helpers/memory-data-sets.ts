@@ -8,17 +8,15 @@ import { toBeHex, type Wallet } from "ethers";
 import { termsFromText } from "../../offchain/agent/data-sets/terms-text.ts";
 import type { DataSetKeeper, PowersPart } from "../../offchain/agent/providers/storage-provider.ts";
 import type { ContractCall } from "../../offchain/chain/contract-call.ts";
+import type { SignedState } from "../../offchain/chain/data-set-words.ts";
 import type { ChainReader } from "../../offchain/chain/deployment.ts";
+import { readDispute, readEscrowClock, readSchedule } from "../../offchain/chain/escrow.ts";
 import {
   depositCollateralCall,
   openDataSetCall,
   proveDataSetsCall,
-  readDispute,
-  readEscrowClock,
-  readSchedule,
-  type SignedState,
   updateDataSetCall,
-} from "../../offchain/chain/escrow.ts";
+} from "../../offchain/chain/escrow-calls.ts";
 import { readRandomness } from "../../offchain/chain/randomness.ts";
 import { sliceBytes } from "../../offchain/core/audit/field.ts";
 import { type AuditPublicKey, auditKeyHash } from "../../offchain/core/audit/keys.ts";

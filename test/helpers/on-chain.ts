@@ -1,7 +1,7 @@
 /** What the contracts of a network have seen, for tests that count. */
 
 import { type ChainReader, connectChain } from "../../offchain/chain/deployment.ts";
-import { type DataSetEvent, scanDataSets } from "../../offchain/chain/escrow.ts";
+import { type DataSetEvent, scanDataSets } from "../../offchain/chain/escrow-events.ts";
 import { type LedgerEvent, scanLedger } from "../../offchain/chain/ledger.ts";
 import type { TestNet } from "./shared-net.ts";
 

@@ -20,18 +20,17 @@ import { join } from "node:path";
 import { expect } from "chai";
 import type { DataSetReport } from "../../offchain/agent/data-sets/lane.ts";
 import type { ContractCall } from "../../offchain/chain/contract-call.ts";
+import { type DataSetWords, NATIVE_TOKEN } from "../../offchain/chain/data-set-words.ts";
+import { readSchedule } from "../../offchain/chain/escrow.ts";
 import {
   closeDataSetCall,
-  type DataSetWords,
   depositCall,
-  NATIVE_TOKEN,
   openDataSetCall,
-  readOpened,
-  readSchedule,
   reportDataSetMissCall,
   retireCall,
   withdrawBalanceCall,
-} from "../../offchain/chain/escrow.ts";
+} from "../../offchain/chain/escrow-calls.ts";
+import { readOpened } from "../../offchain/chain/escrow-events.ts";
 import type { ChainRevertedError } from "../../offchain/chain/revert.ts";
 import { TransactionSender } from "../../offchain/chain/sender.ts";
 import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";

@@ -9,7 +9,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
 import { openAgent } from "../../offchain/agent/node/index.ts";
 import { type ChainReader, connectChain } from "../../offchain/chain/deployment.ts";
-import { scanDataSets } from "../../offchain/chain/escrow.ts";
+import { scanDataSets } from "../../offchain/chain/escrow-events.ts";
 import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { type PutResult, RunningPut } from "../helpers/running-put.ts";

@@ -4,19 +4,16 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { Contract, ContractFactory, type InterfaceAbi } from "ethers";
 import type { ContractCall } from "../../offchain/chain/contract-call.ts";
+import { NATIVE_TOKEN } from "../../offchain/chain/data-set-words.ts";
+import { readBooks, readPool, readUserAccount } from "../../offchain/chain/escrow.ts";
 import {
   approveDataSetsCall,
   closeDataSetCall,
-  type DataSetEvent,
   depositCall,
-  NATIVE_TOKEN,
   noticeCall,
-  readBooks,
-  readPool,
-  readUserAccount,
   reportDataSetMissCall,
-  scanDataSets,
-} from "../../offchain/chain/escrow.ts";
+} from "../../offchain/chain/escrow-calls.ts";
+import { type DataSetEvent, scanDataSets } from "../../offchain/chain/escrow-events.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
 import { accrue } from "../../offchain/core/data-set/balance.ts";
 import { windowsOf } from "../../offchain/core/data-set/epochs.ts";

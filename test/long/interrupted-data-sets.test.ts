@@ -4,7 +4,7 @@ import { expect } from "chai";
 import type { AgentContext } from "../../offchain/agent/context.ts";
 import { openDataSetLane } from "../../offchain/agent/data-sets/lane.ts";
 import type { DataSetKeeper } from "../../offchain/agent/providers/storage-provider.ts";
-import { dataSetsOpened, scanDataSets } from "../../offchain/chain/escrow.ts";
+import { dataSetsOpened, scanDataSets } from "../../offchain/chain/escrow-events.ts";
 import { isAddressEqual } from "../../offchain/core/encoding/address.ts";
 import { DataSetFixture, objectOf } from "../agent/data-sets/fixture.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";

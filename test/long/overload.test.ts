@@ -5,7 +5,8 @@
  */
 import { expect } from "chai";
 import { Wallet } from "ethers";
-import { depositCollateralCall, readBooks } from "../../offchain/chain/escrow.ts";
+import { readBooks } from "../../offchain/chain/escrow.ts";
+import { depositCollateralCall } from "../../offchain/chain/escrow-calls.ts";
 import { type DataSetSecrets, deriveDataSetSecrets } from "../../offchain/core/audit/keys.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
 import { provingMilliseconds } from "../../offchain/csp/data-sets/capacity.ts";

@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { pino } from "pino";
 import { ESCROW_ABI } from "../../offchain/chain/abis.ts";
 import type { ChainReader } from "../../offchain/chain/deployment.ts";
-import type { DataSetEvent } from "../../offchain/chain/escrow.ts";
+import type { DataSetEvent } from "../../offchain/chain/escrow-events.ts";
 import { encodeSchedule } from "../../offchain/core/data-set/schedule.ts";
 import type { DataSetAuditTerms, DataSetTerms } from "../../offchain/core/data-set/terms.ts";
 import { openDatabase } from "../../offchain/store/index/sqlite.ts";

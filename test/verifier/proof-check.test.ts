@@ -1,7 +1,7 @@
 /** Whether what a transaction brought to `prove` proves what the terms ask for, without a chain. */
 import { expect } from "chai";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
-import { type DataSetProof, parseProveCall, proveDataSetsCall } from "../../offchain/chain/escrow.ts";
+import { type DataSetProof, parseProveCall, proveDataSetsCall } from "../../offchain/chain/escrow-calls.ts";
 import { auditKeyHash } from "../../offchain/core/audit/keys.ts";
 import { decodeAnswer, encodeAnswer } from "../../offchain/core/audit/proof.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";

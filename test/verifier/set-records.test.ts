@@ -1,7 +1,7 @@
 /** The records of a verifier over blocks that are replaced, and over many epochs. */
 import { expect } from "chai";
 import fc from "fast-check";
-import type { DataSetEvent } from "../../offchain/chain/escrow.ts";
+import type { DataSetEvent } from "../../offchain/chain/escrow-events.ts";
 import { encodeSchedule } from "../../offchain/core/data-set/schedule.ts";
 import type { DataSetAuditTerms, DataSetTerms } from "../../offchain/core/data-set/terms.ts";
 import { type Database, openDatabase } from "../../offchain/store/index/sqlite.ts";

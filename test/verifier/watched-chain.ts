@@ -14,9 +14,9 @@ import {
   depositCall,
   depositCollateralCall,
   openDataSetCall,
-  parseDataSetLog,
   proveDataSetsCall,
-} from "../../offchain/chain/escrow.ts";
+} from "../../offchain/chain/escrow-calls.ts";
+import { parseDataSetLog } from "../../offchain/chain/escrow-events.ts";
 import {
   type EvidenceSource,
   randomnessEvidence,

@@ -1,6 +1,7 @@
 /** A verifier on a real chain: what it checks, reports, warns of, and keeps when it ends or the chain changes. */
 import { expect } from "chai";
-import { disputeCall, noticeCall, proveDataSetsCall, readUserAccount } from "../../offchain/chain/escrow.ts";
+import { readUserAccount } from "../../offchain/chain/escrow.ts";
+import { disputeCall, noticeCall, proveDataSetsCall } from "../../offchain/chain/escrow-calls.ts";
 import type { EvidenceSource } from "../../offchain/chain/randomness.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import { checkDrandSignature, drandKeyForChain } from "../../offchain/core/randomness/drand.ts";

@@ -6,13 +6,10 @@
 
 import { randomBytes } from "#primitives";
 import { ESCROW_ABI } from "../../chain/abis.ts";
-import {
-  type DataSetProof,
-  type OpenedDataSet,
-  parseDataSetLog,
-  parseProveCall,
-  readEscrowClock,
-} from "../../chain/escrow.ts";
+import type { OpenedDataSet } from "../../chain/data-set-words.ts";
+import { readEscrowClock } from "../../chain/escrow.ts";
+import { type DataSetProof, parseProveCall } from "../../chain/escrow-calls.ts";
+import { parseDataSetLog } from "../../chain/escrow-events.ts";
 import { chainLogs } from "../../chain/logs.ts";
 import { readProvenRandomness } from "../../chain/randomness.ts";
 import { readChain } from "../../chain/revert.ts";

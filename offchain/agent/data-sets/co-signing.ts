@@ -1,14 +1,10 @@
 /** Carries a state that this device has signed onto the chain: signed by the provider as well, and sent by either. */
 
 import { TypedDataEncoder, verifyTypedData } from "ethers";
+import type { SignedState } from "../../chain/data-set-words.ts";
 import type { Deployment } from "../../chain/deployment.ts";
-import {
-  openDataSetCall,
-  readOperator,
-  readScheduleHash,
-  type SignedState,
-  updateDataSetCall,
-} from "../../chain/escrow.ts";
+import { readOperator, readScheduleHash } from "../../chain/escrow.ts";
+import { openDataSetCall, updateDataSetCall } from "../../chain/escrow-calls.ts";
 import { isAccountSignature } from "../../chain/ledger.ts";
 import { ChainRevertedError } from "../../chain/revert.ts";
 import { decodeLiveRanges, rangesHash } from "../../core/data-set/ranges.ts";

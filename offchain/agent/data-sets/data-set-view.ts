@@ -1,6 +1,7 @@
 /** A data set as it is shown to people and programs. */
 
-import type { DataSetBooks, OpenedDataSet } from "../../chain/escrow.ts";
+import type { OpenedDataSet } from "../../chain/data-set-words.ts";
+import type { DataSetBooks } from "../../chain/escrow.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { runwayEpochs } from "../../core/data-set/balance.ts";
 import { type EpochWindows, windowsOf } from "../../core/data-set/epochs.ts";

@@ -2,25 +2,18 @@
 
 import { ESCROW_ABI } from "../../chain/abis.ts";
 import type { ContractCall } from "../../chain/contract-call.ts";
+import { type OpenedDataSet, requireTermsOfId, type SignedState } from "../../chain/data-set-words.ts";
+import { readDispute, readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
 import {
   closeDataSetCall,
-  type DataSetEvent,
-  dataSetsOpened,
   noticeCall,
-  type OpenedDataSet,
-  parseDataSetLog,
-  readDispute,
-  readEscrowClock,
-  readOpened,
-  readUserAccount,
   reportDataSetMissCall,
-  requireTermsOfId,
   retireCall,
-  type SignedState,
   settleDataSetCall,
   upholdDisputeCall,
   withdrawBalanceCall,
-} from "../../chain/escrow.ts";
+} from "../../chain/escrow-calls.ts";
+import { type DataSetEvent, dataSetsOpened, parseDataSetLog, readOpened } from "../../chain/escrow-events.ts";
 import { chainLogs } from "../../chain/logs.ts";
 import { ChainRevertedError, readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";

@@ -3,15 +3,11 @@
  * answers. The contract decides whether there can be one; its refusals are told with what to do about them.
  */
 import { ESCROW_ABI } from "../../chain/abis.ts";
+import { NATIVE_TOKEN, type OpenedDataSet } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
-import {
-  disputeCall,
-  NATIVE_TOKEN,
-  type OpenDispute,
-  type OpenedDataSet,
-  parseDataSetLog,
-  readEscrowClock,
-} from "../../chain/escrow.ts";
+import { type OpenDispute, readEscrowClock } from "../../chain/escrow.ts";
+import { disputeCall } from "../../chain/escrow-calls.ts";
+import { parseDataSetLog } from "../../chain/escrow-events.ts";
 import { quoteFee } from "../../chain/fee-limit.ts";
 import { chainLogs } from "../../chain/logs.ts";
 import { ChainRevertedError } from "../../chain/revert.ts";

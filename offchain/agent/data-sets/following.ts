@@ -1,16 +1,16 @@
 /** A data set as it stands on chain, and what the journal learns from that. */
 
+import { scheduleOf } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import {
   type DataSetBooks,
   readBooks,
   readEndEpoch,
   readEscrowClock,
-  readOpened,
   readSchedule,
   readUserAccount,
-  scheduleOf,
 } from "../../chain/escrow.ts";
+import { readOpened } from "../../chain/escrow-events.ts";
 import { readBlockHash } from "../../chain/logs.ts";
 import { readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";

@@ -1,7 +1,8 @@
 /** Tops a user's balance up before a data set costs more. */
 
 import type { ContractCall } from "../../chain/contract-call.ts";
-import { approvalCalls, depositCall, readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
+import { readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
+import { approvalCalls, depositCall } from "../../chain/escrow-calls.ts";
 import { readChain } from "../../chain/revert.ts";
 import { accrue } from "../../core/data-set/balance.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";

@@ -1,8 +1,9 @@
 /** Which slices a provider has to keep now. The newest schedule of a set under notice says only that it will end. */
 
 import { ESCROW_ABI } from "../../chain/abis.ts";
+import type { OpenedDataSet } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
-import { type OpenedDataSet, parseDataSetLog } from "../../chain/escrow.ts";
+import { parseDataSetLog } from "../../chain/escrow-events.ts";
 import { chainLogs } from "../../chain/logs.ts";
 import { decodeLiveRanges, rangesHash } from "../../core/data-set/ranges.ts";
 import { TallystickError } from "../../core/errors.ts";

@@ -4,7 +4,8 @@
  * audits only: which indices the other device has given away, only that device knows.
  */
 
-import { dataSetsOpened, type OpenedDataSet, requireTermsOfId } from "../../chain/escrow.ts";
+import { type OpenedDataSet, requireTermsOfId } from "../../chain/data-set-words.ts";
+import { dataSetsOpened } from "../../chain/escrow-events.ts";
 import { FIRST_INDEX } from "../../core/audit/field.ts";
 import { NO_CONTENT } from "../../core/data-set/content.ts";
 import { NO_PREDECESSOR } from "../../core/data-set/terms.ts";

@@ -1,8 +1,8 @@
 /** What a user wants of data sets, held against a provider's offer and against a set that runs already. */
 
 import { getAddress } from "ethers";
+import { NATIVE_TOKEN } from "../../chain/data-set-words.ts";
 import type { Deployment } from "../../chain/deployment.ts";
-import { NATIVE_TOKEN } from "../../chain/escrow.ts";
 import { feeOf } from "../../core/data-set/fee.ts";
 import { type AgreedTerms, BelowDataSetOfferError, termsFromOffer } from "../../core/data-set/offer.ts";
 import { lastLevel } from "../../core/data-set/schedule.ts";

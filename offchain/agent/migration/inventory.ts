@@ -4,7 +4,7 @@
  * device has made. A set of another device is known by its snapshots and by the catalogue alone.
  */
 
-import type { OpenedDataSet } from "../../chain/escrow.ts";
+import type { OpenedDataSet } from "../../chain/data-set-words.ts";
 import { sliceBytes } from "../../core/audit/field.ts";
 import type { ManifestChunk } from "../../core/audit/manifest.ts";
 import type { TallystickError } from "../../core/errors.ts";

@@ -9,7 +9,7 @@
  * balance pays for all sets in a token, so none of it is moved.
  */
 
-import type { OpenedDataSet } from "../../chain/escrow.ts";
+import type { OpenedDataSet } from "../../chain/data-set-words.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { AgentContext } from "../context.ts";

@@ -1,7 +1,8 @@
 /** What a migration will cost, before anything is sent. */
 
 import type { ContractCall } from "../../chain/contract-call.ts";
-import { noticeCall, type OpenedDataSet } from "../../chain/escrow.ts";
+import type { OpenedDataSet } from "../../chain/data-set-words.ts";
+import { noticeCall } from "../../chain/escrow-calls.ts";
 import { quoteFee } from "../../chain/fee-limit.ts";
 import { sliceBytes } from "../../core/audit/field.ts";
 import { feeOf } from "../../core/data-set/fee.ts";

@@ -5,14 +5,9 @@
  */
 
 import { ESCROW_ABI } from "../../chain/abis.ts";
-import {
-  type DataSetEvent,
-  dataSetsOpened,
-  type OpenedDataSet,
-  parseDataSetLog,
-  readEscrowClock,
-  requireTermsOfId,
-} from "../../chain/escrow.ts";
+import { type OpenedDataSet, requireTermsOfId } from "../../chain/data-set-words.ts";
+import { readEscrowClock } from "../../chain/escrow.ts";
+import { type DataSetEvent, dataSetsOpened, parseDataSetLog } from "../../chain/escrow-events.ts";
 import { type LogFilter, type LogPlace, type ScanCursor, scanPages } from "../../chain/logs.ts";
 import { readChain } from "../../chain/revert.ts";
 import { epochOf, windowsOf } from "../../core/data-set/epochs.ts";

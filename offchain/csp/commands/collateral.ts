@@ -1,11 +1,8 @@
 /** `tallystick-csp collateral`: shows the pool of collateral, and moves money in and out of it. */
-import {
-  approvalCalls,
-  depositCollateralCall,
-  NATIVE_TOKEN,
-  readPool,
-  withdrawCollateralCall,
-} from "../../chain/escrow.ts";
+
+import { NATIVE_TOKEN } from "../../chain/data-set-words.ts";
+import { readPool } from "../../chain/escrow.ts";
+import { approvalCalls, depositCollateralCall, withdrawCollateralCall } from "../../chain/escrow-calls.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { type OperatorTransaction, operatorCommand, readAddress, readAmount } from "../../daemon/operator-command.ts";
 import type { CspConfig } from "../config.ts";

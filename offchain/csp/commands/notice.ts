@@ -1,5 +1,8 @@
 /** `tallystick-csp notice`: ends a data set after the notice period. */
-import { noticeCall, readBooks, readOpened, readSchedule } from "../../chain/escrow.ts";
+
+import { readBooks, readSchedule } from "../../chain/escrow.ts";
+import { noticeCall } from "../../chain/escrow-calls.ts";
+import { readOpened } from "../../chain/escrow-events.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { operatorCommand } from "../../daemon/operator-command.ts";

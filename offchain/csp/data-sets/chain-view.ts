@@ -4,17 +4,10 @@
  * look at.
  */
 import { keccak_256 } from "@noble/hashes/sha3.js";
+import { type Scheduled, scheduleOf } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
-import {
-  type DataSetBooks,
-  readBooks,
-  readEndEpoch,
-  readSchedule,
-  readUserAccount,
-  type Scheduled,
-  scanDataSets,
-  scheduleOf,
-} from "../../chain/escrow.ts";
+import { type DataSetBooks, readBooks, readEndEpoch, readSchedule, readUserAccount } from "../../chain/escrow.ts";
+import { scanDataSets } from "../../chain/escrow-events.ts";
 import { readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { accrue } from "../../core/data-set/balance.ts";

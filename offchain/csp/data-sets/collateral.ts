@@ -1,7 +1,8 @@
 /** The provider's pool of collateral: what a state needs more is deposited before it is signed, up to a cap. */
 
 import type { ChainReader } from "../../chain/deployment.ts";
-import { approvalCalls, depositCollateralCall, readPool } from "../../chain/escrow.ts";
+import { readPool } from "../../chain/escrow.ts";
+import { approvalCalls, depositCollateralCall } from "../../chain/escrow-calls.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { Logger } from "../../daemon/logger.ts";

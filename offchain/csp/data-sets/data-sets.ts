@@ -4,7 +4,7 @@
  * interruption. A set expires of which no signed state can reach the chain.
  */
 
-import { scheduleOf } from "../../chain/escrow.ts";
+import { scheduleOf } from "../../chain/data-set-words.ts";
 import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
 import { auditKeyHash, decodeAuditKey } from "../../core/audit/keys.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";

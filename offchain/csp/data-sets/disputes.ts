@@ -7,7 +7,8 @@
  */
 import { ESCROW_ABI } from "../../chain/abis.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
-import { type OpenDispute, parseDataSetLog, readDispute } from "../../chain/escrow.ts";
+import { type OpenDispute, readDispute } from "../../chain/escrow.ts";
+import { parseDataSetLog } from "../../chain/escrow-events.ts";
 import { chainLogs } from "../../chain/logs.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { Logger } from "../../daemon/logger.ts";

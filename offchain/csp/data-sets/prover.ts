@@ -7,14 +7,10 @@
  * since an owner may upload the data again.
  */
 import { simulateCall } from "../../chain/contract-call.ts";
+import { scheduleOf } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
-import {
-  type DataSetBooks,
-  type DataSetProof,
-  proveDataSetsCall,
-  readEscrowClock,
-  scheduleOf,
-} from "../../chain/escrow.ts";
+import { type DataSetBooks, readEscrowClock } from "../../chain/escrow.ts";
+import { type DataSetProof, proveDataSetsCall } from "../../chain/escrow-calls.ts";
 import { ChainRevertedError } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import { encodeAnswer } from "../../core/audit/proof.ts";

@@ -7,16 +7,10 @@
  */
 
 import { type ContractCall, estimateGas } from "../../chain/contract-call.ts";
+import { NATIVE_TOKEN, scheduleOf } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
-import {
-  closeDataSetCall,
-  NATIVE_TOKEN,
-  readEscrowClock,
-  readPool,
-  scheduleOf,
-  settleDataSetCall,
-  withdrawCollateralCall,
-} from "../../chain/escrow.ts";
+import { readEscrowClock, readPool } from "../../chain/escrow.ts";
+import { closeDataSetCall, settleDataSetCall, withdrawCollateralCall } from "../../chain/escrow-calls.ts";
 import { readChain } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";

@@ -7,15 +7,11 @@
 import type { Wallet } from "ethers";
 import type { ContractCall } from "../../chain/contract-call.ts";
 import { simulateCall } from "../../chain/contract-call.ts";
+import { scheduleOf } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
-import {
-  openDataSetCall,
-  parseDataSetLog,
-  readEscrowClock,
-  readUserAccount,
-  scheduleOf,
-  updateDataSetCall,
-} from "../../chain/escrow.ts";
+import { readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
+import { openDataSetCall, updateDataSetCall } from "../../chain/escrow-calls.ts";
+import { parseDataSetLog } from "../../chain/escrow-events.ts";
 import { ChainRevertedError, readChain } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";

@@ -1,5 +1,7 @@
 /** `tallystick-verifier withdraw`: pays out bounties, which the escrow credits to the operator's balance. */
-import { NATIVE_TOKEN, readEscrowClock, readUserAccount, withdrawBalanceCall } from "../../chain/escrow.ts";
+import { NATIVE_TOKEN } from "../../chain/data-set-words.ts";
+import { readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
+import { withdrawBalanceCall } from "../../chain/escrow-calls.ts";
 import { readChain } from "../../chain/revert.ts";
 import { accrue, withdrawable } from "../../core/data-set/balance.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";

@@ -3,7 +3,8 @@
 import { expect } from "chai";
 import { DataSets } from "../../../offchain/agent/data-sets/data-sets.ts";
 import type { DataSetPlan, DataSetProgress } from "../../../offchain/agent/progress.ts";
-import { approveDataSetsCall, depositCollateralCall, readUserAccount } from "../../../offchain/chain/escrow.ts";
+import { readUserAccount } from "../../../offchain/chain/escrow.ts";
+import { approveDataSetsCall, depositCollateralCall } from "../../../offchain/chain/escrow-calls.ts";
 import { decodeLiveRanges } from "../../../offchain/core/data-set/ranges.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";

@@ -1,7 +1,8 @@
 /** What a provider does so that the escrow takes its collateral, on a real chain. */
 import { expect } from "chai";
 import { pino } from "pino";
-import { NATIVE_TOKEN, readPool } from "../../../offchain/chain/escrow.ts";
+import { NATIVE_TOKEN } from "../../../offchain/chain/data-set-words.ts";
+import { readPool } from "../../../offchain/chain/escrow.ts";
 import { TransactionSender } from "../../../offchain/chain/sender.ts";
 import { fromHex } from "../../../offchain/core/encoding/hex.ts";
 import { Collateral } from "../../../offchain/csp/data-sets/collateral.ts";

@@ -3,14 +3,13 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import type { ContractCall } from "../../../offchain/chain/contract-call.ts";
+import { readBooks, readPool } from "../../../offchain/chain/escrow.ts";
 import {
   depositCollateralCall,
   noticeCall,
-  readBooks,
-  readPool,
   retireCall,
   updateDataSetCall,
-} from "../../../offchain/chain/escrow.ts";
+} from "../../../offchain/chain/escrow-calls.ts";
 import { decodeProof } from "../../../offchain/core/audit/proof.ts";
 import { auditReady } from "../../../offchain/core/audit/ready.ts";
 import { verifyPrivate } from "../../../offchain/core/audit/verifier.ts";

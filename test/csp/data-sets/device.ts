@@ -1,7 +1,9 @@
 /** A device that keeps a data set at a provider process: the least that the wire format asks for. */
 import { keccak256, type Signer } from "ethers";
+import { scheduleOf } from "../../../offchain/chain/data-set-words.ts";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
-import { depositCall, readSchedule, scheduleOf } from "../../../offchain/chain/escrow.ts";
+import { readSchedule } from "../../../offchain/chain/escrow.ts";
+import { depositCall } from "../../../offchain/chain/escrow-calls.ts";
 import type { SliceRange } from "../../../offchain/core/audit/challenge.ts";
 import { G1_EXPANDED_BYTES } from "../../../offchain/core/audit/curve.ts";
 import { auditKeyHash, type DataSetSecrets } from "../../../offchain/core/audit/keys.ts";

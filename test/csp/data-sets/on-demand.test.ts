@@ -2,18 +2,14 @@
 import { join } from "node:path";
 import { expect } from "chai";
 import type { ContractCall } from "../../../offchain/chain/contract-call.ts";
+import { readBooks, readDispute, readPool, readUserAccount } from "../../../offchain/chain/escrow.ts";
 import {
-  type DataSetEvent,
   depositCall,
   disputeCall,
-  readBooks,
-  readDispute,
-  readPool,
-  readUserAccount,
-  scanDataSets,
   settleDataSetCall,
   upholdDisputeCall,
-} from "../../../offchain/chain/escrow.ts";
+} from "../../../offchain/chain/escrow-calls.ts";
+import { type DataSetEvent, scanDataSets } from "../../../offchain/chain/escrow-events.ts";
 import { ChainRevertedError, chainError } from "../../../offchain/chain/revert.ts";
 import { auditReady } from "../../../offchain/core/audit/ready.ts";
 import { faultOf, verdictOf } from "../../../offchain/core/audit/verdict.ts";
