@@ -14,7 +14,7 @@ import { storageEscrow } from "./contracts.ts";
 import type { Scheduled } from "./data-set-words.ts";
 import type { ChainReader } from "./deployment.ts";
 import { parseDataSetLog } from "./escrow-events.ts";
-import { chainLogs } from "./logs.ts";
+import { chainLogs, REORGANISED_BLOCKS } from "./logs.ts";
 import { readChain } from "./revert.ts";
 
 /** `IStorageEscrow.Status` by number. */
@@ -160,9 +160,6 @@ export async function readSchedule<Known extends Pick<Scheduled, "schedule" | "r
     retryable: true,
   });
 }
-
-/** Blocks that may be replaced: the last two Ethereum epochs, and a margin. */
-const REORGANISED_BLOCKS = 128;
 
 /** A user's balance as of the last time that the chain touched it; `accrue` of core/data-set brings it up to date. */
 export async function readUserAccount(

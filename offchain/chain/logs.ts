@@ -49,8 +49,9 @@ export interface LogFilter {
   readonly topics?: (string | string[] | null)[];
 }
 
+/** Blocks that may be replaced: the last two Ethereum epochs, and a margin. */
+export const REORGANISED_BLOCKS = 128;
 const PAGE_BLOCKS = 2000;
-const OVERLAP_BLOCKS = 128;
 /**
  * A page is read again when its blocks are replaced meanwhile; an endpoint that reports replaced blocks every time is
  * unusable.
@@ -111,7 +112,7 @@ export async function* scanPages<Event>(
   options: ScanOptions = {},
 ): AsyncIterable<EventPage<Event>> {
   const longest = options.pageBlocks ?? PAGE_BLOCKS;
-  const overlap = options.overlapBlocks ?? OVERLAP_BLOCKS;
+  const overlap = options.overlapBlocks ?? REORGANISED_BLOCKS;
   let { head, from, covered } = await resumeAt(chain, startBlock, { from: startBlock, covered: cursor }, overlap);
   for (let attempt = 1; from <= head.number; attempt++) {
     const to = Math.min(head.number, from + longest - 1);

@@ -8,7 +8,7 @@ import { ESCROW_ABI } from "../../chain/abis.ts";
 import { type OpenedDataSet, requireTermsOfId } from "../../chain/data-set-words.ts";
 import { readEscrowClock } from "../../chain/escrow.ts";
 import { type DataSetEvent, dataSetsOpened, parseDataSetLog } from "../../chain/escrow-events.ts";
-import { type LogFilter, type LogPlace, type ScanCursor, scanPages } from "../../chain/logs.ts";
+import { type LogFilter, type LogPlace, REORGANISED_BLOCKS, type ScanCursor, scanPages } from "../../chain/logs.ts";
 import { readChain } from "../../chain/revert.ts";
 import { epochOf, windowsOf } from "../../core/data-set/epochs.ts";
 import { levelAt } from "../../core/data-set/schedule.ts";
@@ -25,8 +25,6 @@ import type { ChainChange, WatchEvent, WatchSeverity } from "./watch-events.ts";
 /** Events of one look; what comes beyond is counted. */
 const MOST_EVENTS = 200;
 const DEFAULT_PERIOD_SECONDS = 3600;
-/** Blocks that may be replaced: changes in them are remembered, so that none is told twice. */
-const REORGANISED_BLOCKS = 128;
 
 export interface WatchOptions {
   /** Audit privately at every n-th look, the first included; never without it. */

@@ -8,6 +8,7 @@ import { type Scheduled, scheduleOf } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { type DataSetBooks, readBooks, readEndEpoch, readSchedule, readUserAccount } from "../../chain/escrow.ts";
 import { scanDataSets } from "../../chain/escrow-events.ts";
+import { REORGANISED_BLOCKS } from "../../chain/logs.ts";
 import { readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { accrue } from "../../core/data-set/balance.ts";
@@ -18,8 +19,6 @@ import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import type { AgreedSet, DataSetIndex, DataSetRow, StoredSchedule } from "../../store/index/data-set-index.ts";
 
-/** Blocks that may be replaced: the last two Ethereum epochs, and a margin. */
-export const REORGANISED_BLOCKS = 128;
 /** Epochs behind the current one whose levels are kept, though nothing can ask for a proof of them any more. */
 const KEPT_EPOCHS = 2;
 

@@ -9,11 +9,10 @@ import { ESCROW_ABI } from "../../chain/abis.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { type OpenDispute, readDispute } from "../../chain/escrow.ts";
 import { parseDataSetLog } from "../../chain/escrow-events.ts";
-import { chainLogs } from "../../chain/logs.ts";
+import { chainLogs, REORGANISED_BLOCKS } from "../../chain/logs.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import type { DataSetRow } from "../../store/index/data-set-index.ts";
-import { REORGANISED_BLOCKS } from "./chain-view.ts";
 
 /** Events that begin or end a dispute, or say that one was answered. */
 const EVENTS = ["DisputeOpened", "DisputeAnswered", "DisputeUpheld", "DataSetBreached", "EpochProven"] as const;

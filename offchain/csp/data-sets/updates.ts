@@ -12,6 +12,7 @@ import type { ChainReader } from "../../chain/deployment.ts";
 import { readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
 import { openDataSetCall, updateDataSetCall } from "../../chain/escrow-calls.ts";
 import { parseDataSetLog } from "../../chain/escrow-events.ts";
+import { REORGANISED_BLOCKS } from "../../chain/logs.ts";
 import { ChainRevertedError, readChain } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
@@ -34,7 +35,7 @@ import type { AgreedSet, CosignedState, DataSetRow, StoredSchedule } from "../..
 import type { Segment } from "../../store/index/segment-index.ts";
 import { ObjectLostError } from "../chunks/object-lost.ts";
 import { type ProvingCapacity, provingMilliseconds } from "./capacity.ts";
-import { type ChainView, packedHash, REORGANISED_BLOCKS } from "./chain-view.ts";
+import { type ChainView, packedHash } from "./chain-view.ts";
 import type { Collateral } from "./collateral.ts";
 import { type DataSetParts, type DataSetService, requireNotEnded } from "./data-sets.ts";
 import { epochPlaceOf, requireSendable, type StateLimits, sendingLimit, tooManyStates } from "./state-rate.ts";
