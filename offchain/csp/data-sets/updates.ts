@@ -9,43 +9,46 @@ import type { ContractCall } from "../../chain/contract-call.ts";
 import { simulateCall } from "../../chain/contract-call.ts";
 import { scheduleOf } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
-import { readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
+import { readEscrowClock } from "../../chain/escrow.ts";
 import { openDataSetCall, updateDataSetCall } from "../../chain/escrow-calls.ts";
 import { parseDataSetLog } from "../../chain/escrow-events.ts";
 import { REORGANISED_BLOCKS } from "../../chain/logs.ts";
 import { ChainRevertedError, readChain } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
-import { accrue, runwayEpochs } from "../../core/data-set/balance.ts";
-import { extendContent, NO_CONTENT } from "../../core/data-set/content.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";
 import { feeOf, lockedCollateral } from "../../core/data-set/fee.ts";
 import { requireTermsKeepDataSetOffer } from "../../core/data-set/offer.ts";
-import { decodeLiveRanges, lastIndexOf, requireFollows, subtractRanges } from "../../core/data-set/ranges.ts";
-import { feesBetween, type Level, lastLevel, type Schedule } from "../../core/data-set/schedule.ts";
+import { decodeLiveRanges, lastIndexOf } from "../../core/data-set/ranges.ts";
 import { type DataSetAuditTerms, type DataSetTerms, dataSetId } from "../../core/data-set/terms.ts";
-import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { dataSetUpdateTypedData } from "../../core/identity/typed-messages.ts";
 import type { OpenDataSetRequest, UpdateAnswer, UpdateRequest } from "../../core/wire/data-sets.ts";
 import { checksumAddress, type SignatureCheck } from "../../daemon/account-signature.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
-import type { AgreedSet, CosignedState, DataSetRow, StoredSchedule } from "../../store/index/data-set-index.ts";
-import type { Segment } from "../../store/index/segment-index.ts";
-import { ObjectLostError } from "../chunks/object-lost.ts";
+import type { AgreedSet, CosignedState, DataSetRow } from "../../store/index/data-set-index.ts";
 import { type ProvingCapacity, provingMilliseconds } from "./capacity.ts";
 import { type ChainView, packedHash } from "./chain-view.ts";
 import type { Collateral } from "./collateral.ts";
 import { type DataSetParts, type DataSetService, requireNotEnded } from "./data-sets.ts";
+import {
+  balanceTooLow,
+  beforeOf,
+  LEAST_DEADLINE_BLOCKS,
+  type Proposal,
+  requireBalance,
+  requireContent,
+  requireDeadline,
+  requireFollowing,
+  requireRunning,
+  requireVersion,
+  staleVersion,
+} from "./state-checks.ts";
 import { epochPlaceOf, requireSendable, type StateLimits, sendingLimit, tooManyStates } from "./state-rate.ts";
 
 /** How long a request waits for another one about the same set, and for its transaction to be mined. */
 const LOCK_SECONDS = 25;
-/** A state must be sendable for so many blocks, and binds the provider for at most so many epochs. */
-const LEAST_DEADLINE_BLOCKS = 10;
-const MOST_DEADLINE_EPOCHS = 8;
-const VERSION_LIMIT = 1n << 64n;
 /** How often collateral is deposited for a state, of which others may take it. */
 const DEPOSIT_ATTEMPTS = 5;
 /** Until a state that could not be sent is sent again. */
@@ -65,28 +68,6 @@ export interface UpdateParts extends DataSetParts {
   readonly limits: StateLimits;
   /** How long an answer waits for the transaction. */
   readonly minedSeconds: number;
-}
-
-/** What a state follows. */
-interface Before {
-  readonly schedule: Schedule | undefined;
-  readonly retirements: number;
-  readonly ranges: readonly SliceRange[];
-  readonly highestIndex: number;
-  readonly contentHash: string;
-  readonly fee: bigint;
-}
-
-/** A state that was checked so far. */
-interface Proposal {
-  readonly row: DataSetRow;
-  readonly agreed: AgreedSet;
-  readonly before: Before;
-  readonly request: UpdateRequest;
-  readonly version: bigint;
-  readonly packed: Uint8Array;
-  readonly ranges: readonly SliceRange[];
-  readonly epoch: number;
 }
 
 interface Recorded {
@@ -206,17 +187,17 @@ export class UpdateService {
     const before = beforeOf(row.scheduled);
     const ranges = decodeLiveRanges(packed);
     const proposal = { row, agreed, before, request, version, packed, ranges, epoch };
-    this.#requireVersion(proposal);
+    requireVersion(proposal);
     requireDeadline(request.deadlineBlock, head, epochBlocks);
     const sent = await index.dataSets.sendings(id, epoch);
     requireSendable(limits, place, sent, request.deadlineBlock, LEAST_DEADLINE_BLOCKS);
-    await this.#requireRunning(proposal);
-    await this.#requireFollowing(proposal);
-    const segments = await this.#requireContent(proposal);
+    await requireRunning(this.#parts, proposal);
+    await requireFollowing(this.#parts, proposal);
+    const segments = await requireContent(this.#parts, proposal);
     const sliceCount = ranges.reduce((sum, { count }) => sum + count, 0);
     const highestIndex = Math.max(before.highestIndex, ...ranges.map(lastIndexOf));
     const fee = feeOf(agreed.terms, sliceCount, highestIndex);
-    await this.#requireBalance(proposal, fee);
+    await requireBalance(this.#parts, proposal, fee);
     const typed = dataSetUpdateTypedData(BigInt(chain.deployment.chainId), chain.deployment.contracts.storageEscrow, {
       dataSetId: agreed.id,
       version,
@@ -288,139 +269,6 @@ export class UpdateService {
     }
     const fromBlock = row.agreed?.fromBlock ?? Math.max(deployedAtBlock, headBlock - REORGANISED_BLOCKS);
     return { id, terms, audit, fromBlock };
-  }
-
-  #requireVersion({ row, before, version, request }: Proposal): void {
-    const scheduled = before.schedule?.version ?? 0n;
-    const highest = row.signedVersion > scheduled ? row.signedVersion : scheduled;
-    if (version <= highest || version >= VERSION_LIMIT) throw staleVersion(version, highest);
-    if (request.retirements === before.retirements) return;
-    throw new TallystickError("the number of retirements is another one on chain", {
-      code: "CONFLICT",
-      party: "client",
-      check: "retirements",
-      expected: String(before.retirements),
-      received: String(request.retirements),
-      hint: "read the schedule of the data set again, and sign a state that follows it",
-    });
-  }
-
-  /** @throws TallystickError CONFLICT when the set has ended, or its end is known */
-  async #requireRunning({ row, before, epoch }: Proposal): Promise<void> {
-    if (before.schedule === undefined) return;
-    const standing = await this.#parts.view.standingOf(row, epoch);
-    if (standing?.books.status === "running" && standing.lastEpoch === undefined) return;
-    throw new TallystickError("the data set takes no states any more", {
-      code: "CONFLICT",
-      party: "client",
-      check: "end of the data set",
-      expected: "running without an end",
-      received: standing?.lastEpoch === undefined ? (standing?.books.status ?? "none") : `end ${standing.lastEpoch}`,
-      hint: "begin another data set",
-    });
-  }
-
-  /**
-   * The list must follow the one on chain, and every other one that was signed and may come before it.
-   * @throws InvalidInputError, or CONFLICT for a state that is under way
-   */
-  async #requireFollowing({ row, before, ranges, version, request }: Proposal): Promise<void> {
-    if (ranges.length === 0) {
-      throw new InvalidInputError("a state without slices is not signed", {
-        party: "client",
-        check: "live ranges",
-        expected: "at least one slice",
-        received: "none",
-        hint: "give notice to end the data set",
-      });
-    }
-    requireFollows(ranges, before.ranges, before.highestIndex);
-    for (const state of await this.#parts.index.dataSets.statesOf(row.id)) {
-      const isOver = state.version <= (before.schedule?.version ?? 0n) || state.retirements !== request.retirements;
-      if (isOver) continue;
-      const earlier = decodeLiveRanges(state.ranges);
-      try {
-        requireFollows(ranges, earlier, Math.max(before.highestIndex, ...earlier.map(lastIndexOf)));
-      } catch (cause) {
-        throw new TallystickError("a state that was signed before may still reach the chain", {
-          code: "CONFLICT",
-          party: "client",
-          check: "live ranges",
-          expected: `a list that follows version ${state.version}, or block ${state.deadlineBlock} to pass`,
-          received: `version ${version}`,
-          hint: "repeat when the earlier state is mined or expired",
-          retryable: true,
-          cause,
-        });
-      }
-    }
-  }
-
-  /**
-   * Every new index must belong to a verified segment, and the content hash to the segments.
-   * @returns the segments that the state adds
-   */
-  async #requireContent({ row, before, ranges, request }: Proposal): Promise<Segment[]> {
-    const { index } = this.#parts;
-    const old: SliceRange[] = before.highestIndex === 0 ? [] : [{ firstIndex: 1, count: before.highestIndex }];
-    const added = subtractRanges(ranges, old);
-    const segments = await index.segments.ofDataSet(row.id);
-    const rangeOf = ({ firstIndex, sliceCount: count }: Segment): SliceRange => ({ firstIndex, count });
-    const [foreign] = subtractRanges(added, segments.filter(({ verified }) => verified).map(rangeOf));
-    if (foreign !== undefined) {
-      throw new TallystickError("the list names slices of no verified segment", {
-        code: "CONFLICT",
-        party: "client",
-        check: "verified segments",
-        expected: "a verified segment for every new index",
-        received: `${foreign.firstIndex} to ${lastIndexOf(foreign)}`,
-        hint: "have the segment verified first",
-      });
-    }
-    const isNamed = (segment: Segment): boolean => {
-      const own = rangeOf(segment);
-      return added.some((one) => one.firstIndex <= lastIndexOf(own) && own.firstIndex <= lastIndexOf(one));
-    };
-    const named = segments.filter(isNamed);
-    const contentHash = named
-      .filter(({ firstIndex }) => firstIndex > before.highestIndex)
-      .reduce(
-        (hash, { firstIndex, sliceCount, manifestHash }) =>
-          extendContent(hash, { firstIndex, sliceCount, manifestHash: toHex(manifestHash) }),
-        before.contentHash,
-      );
-    if (contentHash !== request.contentHash) {
-      throw new InvalidInputError("the content hash is not that of the segments", {
-        party: "client",
-        check: "content hash",
-        expected: contentHash,
-        received: request.contentHash,
-      });
-    }
-    for (const segment of named) await this.#requireStored(segment);
-    return named;
-  }
-
-  /** @throws ObjectLostError when a chunk of the segment is known to be lost */
-  async #requireStored({ id }: Segment): Promise<void> {
-    const { chunks, segments } = this.#parts.index;
-    for await (const digests of segments.manifestDigests(id)) {
-      const lost = (await chunks.find(digests)).findIndex((row) => !row?.stored);
-      if (lost !== -1) throw new ObjectLostError(contentIdFromDigest(digests[lost] ?? new Uint8Array()));
-    }
-  }
-
-  /** The contract asks for the notice period of all sets of the user when the fee rises. @throws CONFLICT */
-  async #requireBalance({ agreed, before, epoch }: Proposal, fee: bigint): Promise<void> {
-    if (fee <= before.fee) return;
-    const { chain } = this.#parts;
-    const { token, user } = agreed.terms;
-    const { noticeEpochs } = await readEscrowClock(chain);
-    const account = accrue(await readUserAccount(chain, token, user), epoch);
-    const available = account.available + paidAhead(before.schedule, epoch);
-    const rate = account.rate + fee - before.fee;
-    if (runwayEpochs({ ...account, available, rate }) >= noticeEpochs) return;
-    throw balanceTooLow(token, rate * BigInt(noticeEpochs), available);
   }
 
   /** What the pool must lock in addition. */
@@ -581,16 +429,6 @@ export class UpdateService {
   }
 }
 
-function beforeOf(scheduled: StoredSchedule | undefined): Before {
-  if (scheduled === undefined) {
-    return { schedule: undefined, retirements: 0, ranges: [], highestIndex: 0, contentHash: NO_CONTENT, fee: 0n };
-  }
-  const schedule = scheduleOf(scheduled);
-  const { highestIndex, fee }: Level = lastLevel(schedule);
-  const ranges = decodeLiveRanges(scheduled.ranges);
-  return { schedule, retirements: schedule.retirements, ranges, highestIndex, contentHash: schedule.contentHash, fee };
-}
-
 /** Time of the most expensive proof that may be asked for: of the levels that are not over, and of signed states. */
 function reservedMilliseconds(
   { agreed, scheduled }: DataSetRow,
@@ -612,14 +450,6 @@ function reservedMilliseconds(
     .filter(({ sliceCount }) => sliceCount > 0)
     .map((each) => provingMilliseconds({ ...agreed.audit, ...each }));
   return Math.max(0, ...times);
-}
-
-/** As `Schedules.paidAhead`: what is paid of later epochs beyond the last fee. */
-function paidAhead(schedule: Schedule | undefined, epoch: number): bigint {
-  if (schedule === undefined) return 0n;
-  const { fromEpoch, fee } = lastLevel(schedule);
-  if (fromEpoch <= epoch + 1) return 0n;
-  return feesBetween(schedule, epoch, fromEpoch - 1) - fee * BigInt(fromEpoch - 1 - epoch);
 }
 
 function stateOf({ version, request, packed }: Proposal): CosignedState {
@@ -703,41 +533,6 @@ function isOpen(id: string): TallystickError {
 }
 
 /** @throws InvalidInputError unless there is time to send the state, and it does not bind the provider for long */
-function requireDeadline(deadlineBlock: number, headBlock: number, epochBlocks: number): void {
-  const least = headBlock + LEAST_DEADLINE_BLOCKS;
-  const most = headBlock + MOST_DEADLINE_EPOCHS * epochBlocks;
-  if (deadlineBlock >= least && deadlineBlock <= most) return;
-  throw new InvalidInputError("the deadline of the state is too near or too far", {
-    party: "client",
-    check: "deadline",
-    expected: `block ${least} to ${most}`,
-    received: String(deadlineBlock),
-  });
-}
-
-function staleVersion(version: bigint, highest: bigint | undefined): TallystickError {
-  return new TallystickError("the version is not above every signed one", {
-    code: "CONFLICT",
-    party: "client",
-    check: "version",
-    expected: highest === undefined ? "above every signed one" : `above ${highest}`,
-    received: String(version),
-    hint: "sign the state under a higher version",
-  });
-}
-
-function balanceTooLow(token: string, required: bigint, available: bigint): TallystickError {
-  return new TallystickError("the balance in the escrow does not cover the notice period of all data sets", {
-    code: "CONFLICT",
-    party: "client",
-    check: "balance in the escrow",
-    expected: `at least ${required}`,
-    received: String(available),
-    hint: `deposit at least ${required - available} more`,
-    details: { token, required: String(required), available: String(available) },
-  });
-}
-
 function collateralTaken(cause: ChainRevertedError): TallystickError {
   return new TallystickError("other data sets lock collateral faster than it is deposited", {
     code: "RATE_LIMITED",
