@@ -322,7 +322,11 @@ library PdpVerifier {
         }
         uint256 paired = drawn & ~uint256(1);
         if (paired != drawn) value = _fewTerm(id, paired, first, count, levels);
-        return _sumFewPairs(id, paired, first, count, levels, value);
+        value = _sumFewPairs(id, paired, first, count, levels, value);
+        // The table is not needed any more.
+        assembly ("memory-safe") {
+            mstore(0x40, levels)
+        }
     }
 
     /// @dev Memory for `count` sets: 1 + 3·count pairs, the first with −G2; records; terms.
@@ -646,7 +650,7 @@ library PdpVerifier {
     }
 
     /// @dev The same with four positions: two of 5 bits, then two of 4.
-    /// @return levels where the addresses of the positions are: behind the memory in use
+    /// @return levels where the addresses of the positions are, at the end of the memory in use
     function _tabulateFew(uint256 rho, uint256 largest) private pure returns (uint256 levels) {
         uint256 table;
         assembly ("memory-safe") {
@@ -656,6 +660,7 @@ library PdpVerifier {
             mstore(add(levels, 0x20), add(table, 0x400))
             mstore(add(levels, 0x40), add(table, 0x800))
             mstore(add(levels, 0x60), add(table, 0xa00))
+            mstore(0x40, add(table, 0xc00))
         }
         rho = _tabulatePowers(rho, largest < 1024 ? largest : 1023, table, 5, 2);
         unchecked {
