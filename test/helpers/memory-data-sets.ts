@@ -77,6 +77,8 @@ export class MemoryDataSetProvider implements DataSetKeeper {
   receivedBytes = 0;
   phase = 5;
   sends = true;
+  /** It keeps states until this block, as it says. */
+  waitsUntilBlock: number | undefined;
   changedOffer: Partial<DataSetOffer> = {};
   readonly #wallet: Wallet;
   readonly #chain: ChainReader;
@@ -295,6 +297,7 @@ export class MemoryDataSetProvider implements DataSetKeeper {
         segment.state = "included";
       }
     }
+    if (this.waitsUntilBlock !== undefined) return { ...answer, waitsUntilBlock: this.waitsUntilBlock };
     if (!this.sends) return answer;
     const state: SignedState = {
       version: BigInt(request.version),

@@ -20,7 +20,7 @@ import {
 import type { UpdateAnswer, UpdateRequest } from "../../core/wire/data-sets.ts";
 import type { AgentContext } from "../context.ts";
 import type { DataSetKeeper } from "../providers/storage-provider.ts";
-import { type FollowedDataSet, follow } from "./following.ts";
+import { type DataSetOnChain, type FollowedDataSet, follow } from "./following.ts";
 import type { AgreedDataSet, JournaledDataSet, SignedByDevice } from "./journal.ts";
 import { termsToText } from "./terms-text.ts";
 
@@ -33,6 +33,8 @@ const ECDSA_SIGNATURE = /^0x[0-9a-f]{128}1[bc]$/;
 export interface CarryOptions {
   /** Told before this device sends a transaction in the provider's place. */
   readonly onSending: () => void;
+  /** Whether the provider may keep the state until the end of the epoch. */
+  readonly mayWait: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -40,6 +42,8 @@ export interface Carried {
   readonly followed: FollowedDataSet;
   /** Hashes of the provider's transaction, or of this device's. */
   readonly transactions: readonly string[];
+  /** By this block the provider sends the state, which is not on chain yet. */
+  readonly waitsUntilBlock?: number;
 }
 
 /** What both parties sign. */
@@ -65,9 +69,11 @@ export function signedState(signed: SignedByDevice, providerSignature: string): 
 }
 
 /**
- * Brings the signed state of a set on chain. May be repeated.
+ * Brings the signed state of a set on chain, or leaves that to the provider until the end of the epoch: a state counts
+ * from the next one on, however early it comes. A provider that has not kept its word is not waited for again. May be
+ * repeated.
  *
- * @returns once the chain has it
+ * @returns once the chain has it, or it waits
  * @throws InvalidSignatureError naming the provider when it did not sign this state; TallystickError BAD_RESPONSE when
  *   it answers about another one; CHAIN_REVERTED when the contract refuses it; what the provider answers
  */
@@ -75,14 +81,17 @@ export async function carryOntoChain(
   context: AgentContext,
   provider: DataSetKeeper,
   begun: FollowedDataSet,
-  { onSending, signal }: CarryOptions,
+  { onSending, mayWait, signal }: CarryOptions,
 ): Promise<Carried> {
   const { agreed, signed } = begun.set;
   if (agreed === undefined || signed === undefined)
     throw new TallystickError("nothing is signed", { code: "INTERNAL" });
-  const { set, signature, transaction } = await coSign(context, provider, begun, agreed, signed);
+  const { set, signature, transaction, waitsUntilBlock } = await coSign(context, provider, begun, agreed, signed);
   signal?.throwIfAborted();
   const seen = { ...begun, set };
+  if (mayWait && transaction === undefined && waitsUntilBlock !== undefined) {
+    return { followed: seen, transactions: [], waitsUntilBlock };
+  }
   if (transaction !== undefined) {
     const followed = await awaitVersion(context, seen, signed.version, signal);
     if (followed !== undefined) return { followed, transactions: [transaction] };
@@ -99,6 +108,8 @@ interface CoSigned {
   readonly signature: string;
   /** Of the provider. */
   readonly transaction?: string;
+  /** The provider waits so long, and may. */
+  readonly waitsUntilBlock?: number;
 }
 
 /** Asks for the provider's signature. One from an earlier run will do when it does not answer. */
@@ -123,14 +134,27 @@ async function coSign(
     return { set, signature: known };
   }
   const { id, version, providerSignature: signature, transaction } = answer;
+  const waitsUntilBlock = waitOf(answer, signed, onChain);
   requireSame(provider.name, "id of the data set", agreed.id, id);
   requireSame(provider.name, "version", String(signed.version), version);
   await requireSigned(context, provider, stateTypedData(context.deployment, agreed.id, signed), signature);
-  const saved =
-    known === signature
-      ? set
-      : await context.platform.dataSets.save({ ...set, signed: { ...signed, providerSignature: signature } });
-  return { set: saved, signature, ...(transaction === undefined ? {} : { transaction: transaction.hash }) };
+  const waits = waitsUntilBlock === undefined ? {} : { waitsUntilBlock };
+  const isKnown = known === signature && (waitsUntilBlock ?? signed.waitsUntilBlock) === signed.waitsUntilBlock;
+  const saved = isKnown
+    ? set
+    : await context.platform.dataSets.save({ ...set, signed: { ...signed, providerSignature: signature, ...waits } });
+  return { set: saved, signature, ...waits, ...(transaction === undefined ? {} : { transaction: transaction.hash }) };
+}
+
+/** How long the provider may wait: not with an opening, not beyond the deadline, nor beyond what it said before. */
+function waitOf(
+  { waitsUntilBlock }: UpdateAnswer,
+  signed: SignedByDevice,
+  onChain: DataSetOnChain | undefined,
+): number | undefined {
+  if (waitsUntilBlock === undefined || onChain === undefined) return undefined;
+  const until = Math.min(waitsUntilBlock, signed.waitsUntilBlock ?? waitsUntilBlock);
+  return onChain.head < until && BigInt(until) <= signed.deadlineBlock ? until : undefined;
 }
 
 function requestOf(signed: SignedByDevice): UpdateRequest {

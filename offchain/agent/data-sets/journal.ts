@@ -44,6 +44,8 @@ export interface SignedByDevice {
   readonly providerSignature?: string;
   /** Ids of the segments that it adds, by index. */
   readonly segments: readonly string[];
+  /** By this block the provider sends it, or a later one, as it said of this state or of an earlier one. */
+  readonly waitsUntilBlock?: number;
 }
 
 /** Where the content of a set has gone. */

@@ -7,7 +7,7 @@
  * exclusive`), one after the other: two commands must not sign states of one set side by side.
  */
 
-import { randomBytes } from "#primitives";
+import { equalBytes, randomBytes } from "#primitives";
 import { readEscrowClock } from "../../chain/escrow.ts";
 import { readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
@@ -82,6 +82,12 @@ export interface DataSetReport {
   readonly deposited: bigint;
   /** Hashes, in order: those of this account, and the provider's that brought the state on chain. */
   readonly transactions: readonly string[];
+  /**
+   * Absent when the chain has the newest state. Otherwise the provider has signed it, and sends it by this block: it
+   * sends so many states of a set in an epoch, and those that follow together, before the epoch ends. What is said of
+   * slices and fee is then of the state on chain.
+   */
+  readonly waitsUntilBlock?: number;
 }
 
 /** One provider of a put. */
@@ -106,8 +112,8 @@ export interface DataSetLane {
    */
   deliver(signal?: AbortSignal, onProgress?: DataSetListener): Promise<void>;
   /**
-   * Brings the next state of the set on chain, after topping up the balance if it must. Does nothing when there is
-   * nothing new. A run after an interruption finishes what was begun and pays nothing twice.
+   * Brings the next state of the set on chain, or has the provider sign and keep it until the epoch ends, after topping
+   * up the balance if it must. Does nothing when there is nothing new. A run after an interruption finishes what was begun and pays nothing twice.
    * @throws TallystickError FUNDS, CHAIN_REVERTED, BAD_RESPONSE, INVALID_SIGNATURE; CONFLICT (retryable) when objects
    *   that were relied on have been retired meanwhile
    */
@@ -233,11 +239,15 @@ class Lane implements DataSetLane {
     const wasOnChain = followed.onChain !== undefined;
     const counts = { addedSlices: 0, retiredSlices: 0, deposited: 0n };
     const transactions: string[] = [];
+    let waitingSlices = 0;
+    let waits: { readonly waitsUntilBlock?: number } = {};
     const carry = async (begun: FollowedDataSet) => {
       tell(onProgress, "confirming");
-      const options = { onSending: () => tell(onProgress, "sending"), signal };
+      const options = { onSending: () => tell(onProgress, "sending"), mayWait: this.#wishes.mayWait !== false, signal };
       const carried = await carryOntoChain(this.#context, this.provider, begun, options);
       transactions.push(...carried.transactions);
+      const { waitsUntilBlock } = carried;
+      waits = waitsUntilBlock === undefined ? {} : { waitsUntilBlock };
       return carried.followed;
     };
     const begun = followed.set.signed;
@@ -253,22 +263,24 @@ class Lane implements DataSetLane {
       );
       transactions.push(...funded.transactions);
       counts.deposited += funded.deposited;
-      counts.addedSlices += addedSlices;
       followed = await carry(followed);
+      // What waits is not on chain, so the next state adds it as well.
+      counts.addedSlices += waits.waitsUntilBlock === undefined ? addedSlices : 0;
+      waitingSlices = waits.waitsUntilBlock === undefined ? 0 : addedSlices;
     }
     await this.#requireRelied();
     const signed = await this.#signNext(followed, onProgress, signal);
     if (signed !== undefined) {
       transactions.push(...signed.transactions);
       counts.deposited += signed.deposited;
-      counts.addedSlices += signed.next.addedSlices;
+      counts.addedSlices += signed.next.addedSlices - waitingSlices;
       counts.retiredSlices += signed.next.retiredSlices;
       followed = await carry(signed.followed);
     }
     this.#released.clear();
     tell(onProgress, "done");
     const isNew = !wasOnChain && followed.onChain !== undefined;
-    return this.#report(followed, { ...counts, isNew, transactions });
+    return this.#report(followed, { ...counts, isNew, transactions, ...waits });
   }
 
   async discard(): Promise<void> {
@@ -438,6 +450,10 @@ class Lane implements DataSetLane {
       if (isKnown) await platform.dataSets.save(set, { forgotten: released });
       return undefined;
     }
+    const ranges = encodeLiveRanges(next.ranges);
+    const waiting = await this.#waiting(followed);
+    // The state that waits says all of it already.
+    if (waiting?.contentHash === next.contentHash && equalBytes(waiting.ranges, ranges)) return undefined;
     requireIndexAllowed(this.provider.name, next.highestIndex, this.#offer);
     const agreed = await this.#agree(followed);
     const fee = feeOf(agreed.terms, next.slices, next.highestIndex);
@@ -455,16 +471,28 @@ class Lane implements DataSetLane {
     const unsigned = {
       version,
       retirements: onChain?.schedule.retirements ?? 0,
-      ranges: encodeLiveRanges(next.ranges),
+      ranges,
       contentHash: next.contentHash,
       deadlineBlock: await this.#deadline(),
     };
     const userSignature = await account.sign(stateTypedData(deployment, agreed.id, unsigned));
-    const signed: SignedByDevice = { ...unsigned, userSignature, segments: added.map(({ id }) => id) };
+    const signed: SignedByDevice = {
+      ...unsigned,
+      userSignature,
+      segments: added.map(({ id }) => id),
+      ...(waiting?.waitsUntilBlock === undefined ? {} : { waitsUntilBlock: waiting.waitsUntilBlock }),
+    };
     const state = onChain === undefined ? "opening" : set.state;
     const token = agreed.terms.token;
     const saved = await platform.dataSets.save({ ...set, state, token, agreed, signed }, { forgotten: released });
     return { followed: { ...followed, set: saved }, next, ...funded };
+  }
+
+  /** The state that the provider keeps until the end of an epoch. */
+  async #waiting(followed: FollowedDataSet): Promise<SignedByDevice | undefined> {
+    const { signed } = followed.set;
+    const isWaiting = signed?.waitsUntilBlock !== undefined && (await this.#isPending(followed, signed));
+    return isWaiting ? signed : undefined;
   }
 
   /** The last block of an epoch ahead. */
@@ -548,7 +576,10 @@ class Lane implements DataSetLane {
 
   #report(
     { set, onChain }: FollowedDataSet,
-    done: Pick<DataSetReport, "isNew" | "addedSlices" | "retiredSlices" | "deposited" | "transactions">,
+    done: Pick<
+      DataSetReport,
+      "isNew" | "addedSlices" | "retiredSlices" | "deposited" | "transactions" | "waitsUntilBlock"
+    >,
   ): DataSetReport {
     const common = { provider: this.provider.account, token: set.token, sentBytes: this.#sentBytes, ...done };
     if (set.agreed === undefined || onChain === undefined) {

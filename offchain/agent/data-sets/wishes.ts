@@ -33,6 +33,11 @@ export interface LaneWishes {
   readonly expectedBytes?: number;
   /** Epochs that the balance covers beyond the notice period after it was topped up; default 30. */
   readonly runwayEpochs?: number;
+  /**
+   * False: a state that the provider would keep until the end of the epoch is sent by this device, which costs gas.
+   * Default true: either way it counts from the next epoch on.
+   */
+  readonly mayWait?: boolean;
   /** Refuse what would cost more in an epoch, in the token's smallest unit. */
   readonly maximumFeePerEpoch?: bigint;
   /** Take a source of block hashes, which the builder of a block can choose, also outside of development chains. */

@@ -26,13 +26,16 @@ export function runwayText(epochs: number): string {
 /** What a put has made of the data sets. */
 export function dataSetLines(reports: readonly DataSetReport[]): string[] {
   if (reports.length === 0) return ["  data set   none: the provider is not paid and has no obligation"];
-  return reports.map(({ id, isNew, slices, addedSlices, feePerEpoch, token, runwayEpochs }) => {
+  return reports.flatMap(({ id, isNew, slices, addedSlices, feePerEpoch, token, runwayEpochs, waitsUntilBlock }) => {
     if (id === undefined) return "  data set   none: there is nothing to keep";
     const added = addedSlices === 0 ? "nothing new" : `${addedSlices} added`;
-    return (
+    return [
       `  data set   ${shortId(id)}${isNew ? ", new" : ""}: ${counted(slices, "slice")}, ${added}; ` +
-      `${amountOf(feePerEpoch, token)} per epoch, paid for ${runwayText(runwayEpochs)}`
-    );
+        `${amountOf(feePerEpoch, token)} per epoch, paid for ${runwayText(runwayEpochs)}`,
+      ...(waitsUntilBlock === undefined
+        ? []
+        : [`             signed by the provider, which sends what was added by block ${waitsUntilBlock}`]),
+    ];
   });
 }
 
@@ -40,7 +43,11 @@ export function dataSetLines(reports: readonly DataSetReport[]): string[] {
 export function tellingCosts({ output, progress }: Pick<AgentSession, "output" | "progress">): ProgressListener {
   return (event) => {
     progress.listener(event);
-    if (event.operation !== "data-set" || event.plan === undefined || event.phase !== "funding") return;
+    if (event.operation !== "data-set") return;
+    if (event.phase === "sending") {
+      output.say("tallystick: the provider has not sent the state: this device sends it, and you pay for its gas");
+    }
+    if (event.plan === undefined || event.phase !== "funding") return;
     const { provider, token, feePerEpoch, deposit } = event.plan;
     output.say(
       `tallystick: depositing ${amountOf(deposit, token)} into your balance: the data set at ${provider} costs ` +

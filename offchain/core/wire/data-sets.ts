@@ -225,6 +225,8 @@ export const UpdateAnswer = Type.Object({
   version: Uint64Text,
   providerSignature: SignatureText,
   transaction: Type.Optional(Type.Object({ hash: HexBytes(32), blockNumber: count })),
+  /** Instead of a transaction: by this block the provider sends the newest state that it has signed. */
+  waitsUntilBlock: Type.Optional(count),
 });
 export type UpdateAnswer = Static<typeof UpdateAnswer>;
 

@@ -38,6 +38,20 @@ export function sendingLimit({ transactionsPerEpoch }: StateLimits, { isBorder }
 }
 
 /**
+ * The block by which a state is sent that is not sent at once.
+ * @param sent how many were sent in the epoch
+ * @param leastBlocks of the next epoch, when no more are sent in this one
+ */
+export function sentByBlock(
+  { transactionsPerEpoch }: StateLimits,
+  { lastBlock }: EpochPlace,
+  sent: number,
+  leastBlocks: number,
+): number {
+  return sent < transactionsPerEpoch ? lastBlock : lastBlock + leastBlocks;
+}
+
+/**
  * Refuses a state that expires before the provider would send it.
  * @param sent how many were sent in the epoch
  * @param leastBlocks blocks in which it must be sendable
@@ -51,8 +65,7 @@ export function requireSendable(
   leastBlocks: number,
 ): void {
   if (sent < sendingLimit(limits, place)) return;
-  const isThisEpoch = sent < limits.transactionsPerEpoch;
-  const least = isThisEpoch ? place.lastBlock : place.lastBlock + leastBlocks;
+  const least = sentByBlock(limits, place, sent, leastBlocks);
   if (deadlineBlock >= least) return;
   throw new TallystickError("the provider has sent as many states of this data set as it sends in an epoch at once", {
     code: "RATE_LIMITED",

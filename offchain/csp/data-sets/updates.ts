@@ -45,7 +45,14 @@ import {
   requireVersion,
   staleVersion,
 } from "./state-checks.ts";
-import { epochPlaceOf, requireSendable, type StateLimits, sendingLimit, tooManyStates } from "./state-rate.ts";
+import {
+  epochPlaceOf,
+  requireSendable,
+  type StateLimits,
+  sendingLimit,
+  sentByBlock,
+  tooManyStates,
+} from "./state-rate.ts";
 
 /** How long a request waits for another one about the same set, and for its transaction to be mined. */
 const LOCK_SECONDS = 25;
@@ -75,6 +82,9 @@ interface Recorded {
   readonly id: string;
   readonly state: CosignedState;
 }
+
+/** What became of a state: it was mined, waits for the end of the epoch, or neither is known. */
+type Sent = Pick<UpdateAnswer, "transaction" | "waitsUntilBlock">;
 
 /** The lock of a set's states. */
 const stateLock = (id: number): string => `state of data set ${id}`;
@@ -147,13 +157,14 @@ export class UpdateService {
       let timer: NodeJS.Timeout | undefined;
       const work = locks.exclusively(stateLock(id), LOCK_SECONDS, async () => {
         const recorded = await this.#record(id, request, opened);
-        timer = setTimeout(() => resolve(answerOf(recorded, undefined)), minedSeconds * 1000);
+        timer = setTimeout(() => resolve(answerOf(recorded, {})), minedSeconds * 1000);
         try {
-          resolve(answerOf(recorded, recorded.state.transaction ?? (await this.#send(recorded))));
+          const { transaction } = recorded.state;
+          resolve(answerOf(recorded, transaction === undefined ? await this.#send(recorded) : { transaction }));
         } catch (error) {
           // The user may send it itself; `resend` tries again.
           failures.failed(statesOf(id), error);
-          resolve(answerOf(recorded, undefined));
+          resolve(answerOf(recorded, {}));
         }
       });
       work.catch(reject).finally(() => clearTimeout(timer));
@@ -307,8 +318,7 @@ export class UpdateService {
     return updateDataSetCall(deployment, { terms, ...scheduled }, signed);
   }
 
-  /** @returns undefined when the state waits for the end of the epoch */
-  async #send({ row, state }: Recorded): Promise<{ hash: string; blockNumber: number } | undefined> {
+  async #send({ row, state }: Recorded): Promise<Sent> {
     const { chain, sender, index, view, collateral, limits, logger } = this.#parts;
     // It may have been opened by this very state, or another one been mined, since the row was read.
     const current = await view.refresh((await index.dataSets.find(row.id)) ?? row);
@@ -318,7 +328,10 @@ export class UpdateService {
     const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
     const place = epochPlaceOf((await readEscrowClock(chain)).epochBlocks, head + 1);
     const sending = { epoch: place.epoch, limit: sendingLimit(limits, place), version: state.version };
-    if (!(await index.dataSets.takeSending(row.id, sending))) return undefined;
+    if (!(await index.dataSets.takeSending(row.id, sending))) {
+      const sent = await index.dataSets.sendings(row.id, place.epoch);
+      return { waitsUntilBlock: sentByBlock(limits, place, sent, LEAST_DEADLINE_BLOCKS) };
+    }
     const send = () =>
       sender.send(call, this.#stop.signal).catch(async (error: unknown) => {
         const hasCost = error instanceof ChainRevertedError && error.details?.transactionHash !== undefined;
@@ -337,7 +350,7 @@ export class UpdateService {
       .find((one) => one?.kind === "DataSetScheduled" && one.id === agreed.id);
     if (event?.kind === "DataSetScheduled") await view.store(current, event);
     logger.info({ dataSet: agreed.id, version: String(state.version), ...mined }, "state of a data set mined");
-    return mined;
+    return { transaction: mined };
   }
 
   /** Sends states again that are signed and not on chain, and forgets those that cannot reach it any more. */
@@ -475,16 +488,8 @@ function isSame(state: CosignedState, request: UpdateRequest): boolean {
   );
 }
 
-function answerOf(
-  { id, state }: Recorded,
-  transaction: { readonly hash: string; readonly blockNumber: number } | undefined,
-): UpdateAnswer {
-  return {
-    id,
-    version: String(state.version),
-    providerSignature: state.providerSignature,
-    ...(transaction === undefined ? {} : { transaction: { ...transaction } }),
-  };
+function answerOf({ id, state }: Recorded, sent: Sent): UpdateAnswer {
+  return { id, version: String(state.version), providerSignature: state.providerSignature, ...sent };
 }
 
 function readTerms(text: OpenDataSetRequest["terms"]): DataSetTerms {

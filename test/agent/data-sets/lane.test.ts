@@ -74,6 +74,69 @@ describe("a put's lane to a data set", function () {
     expect(fixture.provider.forgeries).to.deep.equal([]);
   });
 
+  describe("at a provider that keeps states until the end of an epoch", () => {
+    const [a, b, c] = [objectOf(1), objectOf(1), objectOf(1)] as const;
+    const versions = () => [...(fixture.provider.sets.values().next().value?.signed.keys() ?? [])].length;
+    const head = () => net.chain.provider.getBlockNumber();
+
+    it("has what it adds signed, pays no gas, and goes on from there", async () => {
+      const first = await put(a);
+      fixture.provider.waitsUntilBlock = (await head()) + 20;
+      const { waitsUntilBlock } = fixture.provider;
+      expect(await put(a, b)).to.include({ version: 1n, addedSlices: 1, waitsUntilBlock });
+      // Nothing new: nothing is signed.
+      const again = await put(a, b);
+      expect(again).to.include({ version: 1n, waitsUntilBlock });
+      expect([again.transactions, versions()]).to.deep.equal([[], 2]);
+      const more = await put(b, c);
+      expect(more).to.include({ addedSlices: 1, waitsUntilBlock });
+      expect([more.transactions, versions()]).to.deep.equal([[], 3]);
+      fixture.provider.waitsUntilBlock = undefined;
+      const sent = await put(a, b, c);
+      expect(sent).to.include({ id: first.id, version: 3n, slices: 3 });
+      expect(sent.waitsUntilBlock).to.equal(undefined);
+      expect(sent.transactions).to.have.length(1);
+      expect(fixture.provider.forgeries).to.deep.equal([]);
+    });
+
+    it("takes out what it released before, though that state has not been sent", async () => {
+      const lane = await fixture.open();
+      const [one = ""] = await fixture.add(lane, [a, b]);
+      await lane.commit();
+      fixture.provider.waitsUntilBlock = (await head()) + 20;
+      const forgetting = await fixture.open();
+      forgetting.retire([one]);
+      expect(await forgetting.commit()).to.include({
+        retiredSlices: 1,
+        waitsUntilBlock: fixture.provider.waitsUntilBlock,
+      });
+      await put(b, c);
+      fixture.provider.waitsUntilBlock = undefined;
+      const sent = await put(b, c);
+      expect(sent.liveRanges).to.deep.equal([{ firstIndex: 2, count: 2 }]);
+    });
+
+    it("sends a state itself that was not sent by then, whatever the provider says next", async () => {
+      await put(a);
+      fixture.provider.waitsUntilBlock = (await head()) + 5;
+      await put(a, b);
+      await net.mine(5);
+      fixture.provider.waitsUntilBlock += 20;
+      const sent = await put(a, b, c);
+      expect(sent.transactions.length).to.be.greaterThan(0);
+      expect(sent.slices).to.be.greaterThan(1);
+    });
+
+    it("sends it itself when it must not wait, and never waits for an opening", async () => {
+      fixture.provider.waitsUntilBlock = (await head()) + 20;
+      const opened = await put(a);
+      expect(opened).to.include({ version: 1n, isNew: true });
+      const sent = await fixture.put([a, b], { mayWait: false });
+      expect(sent).to.include({ version: 2n, slices: 2 });
+      expect(sent.waitsUntilBlock).to.equal(undefined);
+    });
+  });
+
   it("holds what it has, and nothing else", async () => {
     const a = objectOf(1);
     const lane = await fixture.open();

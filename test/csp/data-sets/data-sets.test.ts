@@ -341,12 +341,15 @@ describe("data sets of a provider", function () {
     };
     expect((await add()).transaction.blockNumber).to.be.greaterThan(0);
     const before = await sentBy();
+    let waitsUntil = 0;
     const addWaiting = async (...versions: string[]) => {
       for (const version of versions) {
         const answer = await add();
         expect([answer.version, answer.transaction]).to.deep.equal([version, undefined]);
+        expect(answer.waitsUntilBlock).to.equal(waitsUntil);
       }
     };
+    waitsUntil = (Math.floor((await head()) / EPOCH_BLOCKS) + 1) * EPOCH_BLOCKS - 1;
     await addWaiting("3", "4");
     // One that expires before it would be sent.
     const early = await alice.propose(await alice.state({ deadlineBlock: (await head()) + 12 }));
@@ -363,6 +366,8 @@ describe("data sets of a provider", function () {
     expect((await alice.onChain())?.last.sliceCount).to.equal(4);
     expect(await sentBy()).to.equal(before + 1);
     // More than are signed.
+    // By a few blocks of the next epoch.
+    waitsUntil += 10;
     await addWaiting("5", "6");
     const more = await alice.propose(await alice.state());
     refused(more, "RATE_LIMITED", "states in an epoch");
