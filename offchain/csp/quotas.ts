@@ -48,7 +48,7 @@ export type Quotas = Required<Static<typeof QuotasSchema>>;
 export const QUOTA_DEFAULTS: Quotas = {
   storedBytes: 64 * GIB,
   objects: 1_000_000,
-  statesPerEpoch: 96,
+  statesPerEpoch: 48,
   transactionsPerEpoch: 6,
   unused: 32,
   requestsPerMinute: 30_000,

@@ -216,7 +216,7 @@ describe("provider over HTTP", () => {
   });
 
   it("receives four bodies of an account and 32 in all at the same time, of uploads and of data sets", async () => {
-    const audited = new AuditedSet();
+    const audited = new AuditedSet(8192);
     const set = `/v1/data-sets/${audited.saltHex}`;
     const begin = async (client: ProviderClient): Promise<void> => {
       const answer = await client.request("PUT", set, { body: audited.request });

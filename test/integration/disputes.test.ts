@@ -122,7 +122,8 @@ describe("disputes with the command line", function () {
     expect(set).to.include({ missedEpochs: 1, provenEpochs: 1 });
     expect(set).not.to.have.property("dispute");
     const fee = BigInt(String(set.feePerEpoch));
-    // The fee, as much again, and the bounty of 10 %; no epoch has passed in between.
-    expect(await available()).to.equal(before + 2n * fee + fee / 10n);
+    const { bountyPercent } = set.terms as { bountyPercent: number };
+    // The fee, as much again, and the bounty; no epoch has passed in between.
+    expect(await available()).to.equal(before + 2n * fee + (fee * BigInt(bountyPercent)) / 100n);
   });
 });

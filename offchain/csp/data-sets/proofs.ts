@@ -3,13 +3,14 @@
  * it leaves; when it does not verify, the damaged chunks are found and named.
  */
 import PQueue from "p-queue";
-import { type AuditChallenge, expandChallenge, type SliceRange } from "../../core/audit/challenge.ts";
+import { type AuditChallenge, challengeId, expandChallenge, type SliceRange } from "../../core/audit/challenge.ts";
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import { type AuditProof, encodeProof } from "../../core/audit/proof.ts";
 import { proveAudit } from "../../core/audit/prover.ts";
 import { verifyPublic } from "../../core/audit/verifier.ts";
 import { lastIndexOf, subtractRanges } from "../../core/data-set/ranges.ts";
 import { digestOf } from "../../core/encoding/content-id.ts";
+import { toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, InvalidPointError, InvalidProofError, TallystickError } from "../../core/errors.ts";
 import type { DataSetRow } from "../../store/index/data-set-index.ts";
 import type { ChunkService } from "../chunks/chunk-service.ts";
@@ -19,6 +20,12 @@ import { SetData, type SetDataParts } from "./set-data.ts";
 
 /** Proofs for the chain have deadlines, so no number of private audits comes before them. */
 const PRIORITY = { chain: 1, owner: 0 } as const;
+
+/**
+ * Proofs that are kept: a user who changes the schedule while one is on its way has it sent again, and shall not have
+ * it made again too.
+ */
+const KEPT_PROOFS = 256;
 
 /** Most private audits that one account may have waiting or running. */
 const AUDITS_PER_ACCOUNT = 4;
@@ -31,6 +38,8 @@ export class DataSetProofs {
   readonly #queue = new PQueue({ concurrency: 1 });
   /** Private audits waiting or running, by account. */
   readonly #audits = new Map<string, number>();
+  /** The newest verified proofs for the chain, by set and challenge. */
+  readonly #made = new Map<string, AuditProof>();
 
   constructor(parts: SetDataParts, chunks: ChunkService, metrics: CspMetrics) {
     this.#parts = parts;
@@ -43,7 +52,10 @@ export class DataSetProofs {
    * @throws DataDamagedError when no valid proof can be made of what is stored
    */
   provePublic(set: DataSetRow, challenge: AuditChallenge): Promise<AuditProof> {
+    const name = `${set.id} ${toHex(challengeId(challenge))}`;
     const work = async (): Promise<AuditProof> => {
+      const made = this.#made.get(name);
+      if (made !== undefined) return made;
       const startedAt = performance.now();
       const proof = await this.#prove(set, challenge, { key: set.key });
       try {
@@ -52,6 +64,11 @@ export class DataSetProofs {
         throw await this.#diagnose(set, challenge, error);
       }
       this.#metrics.proofSeconds.set((performance.now() - startedAt) / 1000);
+      this.#made.set(name, proof);
+      for (const oldest of this.#made.keys()) {
+        if (this.#made.size <= KEPT_PROOFS) break;
+        this.#made.delete(oldest);
+      }
       return proof;
     };
     return this.#queue.add(work, { priority: PRIORITY.chain });

@@ -64,6 +64,15 @@ describe("proofs of a provider", () => {
     await proofs.provePrivate(row, challenge(), held);
   });
 
+  it("for the chain are made once for a challenge, however often they are sent", async () => {
+    const { proofs, row, challenge, store, stored } = await provable();
+    const asked = challenge(30);
+    const made = await proofs.provePublic(row, asked);
+    await store.put(stored[0]?.id ?? "", randomChunk(200_000).bytes);
+    expect(await proofs.provePublic(row, { ...asked })).to.equal(made);
+    await refusal(proofs.provePublic(row, challenge(30)), "OBJECT_LOST");
+  });
+
   it("go on after one that failed", async () => {
     const { proofs, row, held, challenge } = await provable();
     const failing = proofs.provePrivate(row, challenge(0), held);
