@@ -85,9 +85,9 @@ const LOSSES: ReadonlySet<ErrorCode> = new Set([
   "DISK_FAILED",
 ]);
 
-/** Whether a failure of an audit is the provider's: not the chain's, nor the owner's, nor a provider not being listed. */
+/** Whether a failure of an audit is the provider's: not the chain's, the owner's, or of a deployment that lacks it. */
 export function isOfProvider({ party }: TallystickError): boolean {
-  return party !== undefined && party !== "chain" && party !== "you";
+  return party?.startsWith("provider ") === true;
 }
 
 /** Whether a failure of an audit says or suggests that the provider has lost data. */
@@ -133,7 +133,7 @@ export async function auditDataSet(
         ? await auditPublicly(context, opened)
         : await auditPrivately(context, opened, onChain, provider(), options);
   } catch (error) {
-    if (!(error instanceof TallystickError) || error.party === "chain" || error.party === "you") throw error;
+    if (!(error instanceof TallystickError) || !isOfProvider(error)) throw error;
     if (isLoss(error)) context.noticeLoss();
     throw options.public === true ? error : disputable(opened, error);
   }
@@ -307,7 +307,7 @@ function blaming<Result>(party: string, verify: () => Result): Result {
 
 /** In mode `on-demand`, nothing happens on chain unless somebody disputes: says so, whatever the provider's excuse. */
 function disputable({ id, terms, audit }: OpenedDataSet, error: TallystickError): TallystickError {
-  if (terms.mode !== "on-demand" || !isOfProvider(error)) return error;
+  if (terms.mode !== "on-demand") return error;
   return restate(error, error.message, {
     hint:
       `${whenToDispute(error)}\`tallystick dispute ${id}\` makes the provider prove on chain, or compensate you; a wrong claim costs ` +

@@ -4,6 +4,7 @@ import { expect } from "chai";
 import { DataSets } from "../../../offchain/agent/data-sets/data-sets.ts";
 import type { FileCache } from "../../../offchain/agent/platform.ts";
 import { ProviderSet } from "../../../offchain/agent/providers/provider-set.ts";
+import type { StorageProvider } from "../../../offchain/agent/providers/storage-provider.ts";
 import { RepeatedFailures } from "../../../offchain/agent/watch/repeated-failures.ts";
 import type { WatchEvent } from "../../../offchain/agent/watch/watch-events.ts";
 import { Watcher, type WatchOptions } from "../../../offchain/agent/watch/watcher.ts";
@@ -192,10 +193,13 @@ describe("watching data sets", function () {
     fixture.platform = { ...fixture.platform, fileCache: fileCache as unknown as FileCache };
     fixture.context = fixture.newContext();
     const providers = fixture.context.providers();
-    const unlisted = () => new ProviderSet([], () => undefined);
-    Object.assign(fixture.context, { providers: unlisted });
-    const events = await watcher({ auditEvery: 1 }).look();
-    expect(events.at(-1)).to.include({ kind: "failed", code: "NOT_FOUND", severity: "warning" });
+    const other = { account: fixture.context.account.address } as StorageProvider;
+    for (const [listed, code] of [[[], "INVALID_INPUT"] as const, [[other], "NOT_FOUND"] as const]) {
+      Object.assign(fixture.context, { providers: () => new ProviderSet(listed) });
+      const watching = watcher({ auditEvery: 1 });
+      expect((await watching.look()).at(-1)).to.include({ kind: "failed", code, severity: "warning" });
+      for (let look = 0; look < 3; look += 1) expect(await watching.look()).to.deep.equal([]);
+    }
     expect(forgotten).to.equal(0);
     Object.assign(fixture.context, { providers: () => providers });
     for (const object of fixture.provider.objects.values()) object.fill(7);
@@ -282,6 +286,7 @@ describe("watching data sets", function () {
   it("looks at every set, whichever of them cannot be read, and audits one when it is reached again", async () => {
     await new DataSets(fixture.context).giveNotice(id);
     const other = (await fixture.put([objectOf(1)])).id ?? "";
+    await fixture.mineEpoch();
     const about = (events: readonly WatchEvent[], dataSet: string) =>
       kinds(events.filter((event) => "dataSet" in event && event.dataSet === dataSet));
     let unread = id;
