@@ -26,6 +26,7 @@ import { decodeLiveRanges, rangesHash } from "../../core/data-set/ranges.ts";
 import { decodeSchedule, levelAt, scheduleHash } from "../../core/data-set/schedule.ts";
 import { auditTermsHash, dataSetId } from "../../core/data-set/terms.ts";
 import { toHex } from "../../core/encoding/hex.ts";
+import { ERROR_CODES } from "../../core/error-codes.ts";
 import {
   type ErrorCode,
   IntegrityError,
@@ -84,9 +85,20 @@ const LOSSES: ReadonlySet<ErrorCode> = new Set([
   "DISK_FAILED",
 ]);
 
+/** Whether a failure of an audit is the provider's: not the chain's, the owner's, or of a deployment that lacks it. */
+export function isOfProvider({ party }: TallystickError): boolean {
+  return party?.startsWith("provider ") === true;
+}
+
 /** Whether a failure of an audit says or suggests that the provider has lost data. */
-export function isLoss({ code, party }: TallystickError): boolean {
-  return LOSSES.has(code) && party !== "chain" && party !== "you";
+export function isLoss(error: TallystickError): boolean {
+  return LOSSES.has(error.code) && isOfProvider(error);
+}
+
+/** Whether the provider has answered in a way that proves nothing, and that will not pass by waiting. */
+export function isRefuted(error: TallystickError): boolean {
+  const { code, retryable } = error;
+  return isLoss(error) || (isOfProvider(error) && !retryable && ERROR_CODES[code].exit !== "network");
 }
 
 /** Codes of a provider that does not answer. */
@@ -121,7 +133,7 @@ export async function auditDataSet(
         ? await auditPublicly(context, opened)
         : await auditPrivately(context, opened, onChain, provider(), options);
   } catch (error) {
-    if (!(error instanceof TallystickError) || error.party === "chain" || error.party === "you") throw error;
+    if (!(error instanceof TallystickError) || !isOfProvider(error)) throw error;
     if (isLoss(error)) context.noticeLoss();
     throw options.public === true ? error : disputable(opened, error);
   }
@@ -293,16 +305,21 @@ function blaming<Result>(party: string, verify: () => Result): Result {
   }
 }
 
-/** In mode `on-demand`, nothing happens on chain unless somebody disputes: says so. */
+/** In mode `on-demand`, nothing happens on chain unless somebody disputes: says so, whatever the provider's excuse. */
 function disputable({ id, terms, audit }: OpenedDataSet, error: TallystickError): TallystickError {
-  const isSilent = SILENCES.has(error.code);
-  if (terms.mode !== "on-demand" || !(isSilent || LOSSES.has(error.code))) return error;
-  const when = isSilent ? "if it stays silent, " : "";
+  if (terms.mode !== "on-demand") return error;
   return restate(error, error.message, {
     hint:
-      `${when}\`tallystick dispute ${id}\` makes the provider prove on chain, or compensate you; a wrong claim costs ` +
+      `${whenToDispute(error)}\`tallystick dispute ${id}\` makes the provider prove on chain, or compensate you; a wrong claim costs ` +
       `the bond, ${audit.disputeBond} of the token's smallest unit`,
   });
+}
+
+/** A loss is disputed at once; for anything else there may be another way, which comes first. */
+function whenToDispute(error: TallystickError): string {
+  if (isLoss(error) || ERROR_CODES[error.code].exit === "integrity") return "";
+  if (SILENCES.has(error.code)) return "if it stays silent, ";
+  return `${error.hint === undefined ? "" : `${error.hint}; `}if no audit gets a proof, `;
 }
 
 function notProven({ id, terms }: OpenedDataSet): TallystickError {

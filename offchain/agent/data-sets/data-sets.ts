@@ -3,7 +3,7 @@
 import { ESCROW_ABI } from "../../chain/abis.ts";
 import type { ContractCall } from "../../chain/contract-call.ts";
 import { type OpenedDataSet, requireTermsOfId, type SignedState } from "../../chain/data-set-words.ts";
-import { readDispute, readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
+import { readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
 import {
   closeDataSetCall,
   noticeCall,
@@ -35,10 +35,10 @@ import { type DataSetView, outcomeOf, viewOf } from "./data-set-view.ts";
 import {
   type DisputeQuote,
   type DisputeReceipt,
-  type DisputeView,
-  disputeViewOf,
+  isUnanswered,
   openDispute,
   quoteDispute,
+  readDisputeView,
 } from "./disputing.ts";
 import { type DataSetOnChain, follow, isPending, readOnChain } from "./following.ts";
 import { depositCalls } from "./funding.ts";
@@ -437,13 +437,8 @@ export class DataSets {
     const journaled = await this.#context.platform.dataSets.set(opened.audit.salt);
     const { epochBlocks } = await readEscrowClock(await this.#context.chain());
     const own = journaled?.agreed?.id === opened.id ? journaled : undefined;
-    return viewOf(opened, onChain, epochBlocks, own, await this.#disputeOf({ opened, onChain }));
-  }
-
-  async #disputeOf({ opened, onChain }: Found): Promise<DisputeView | undefined> {
-    if (!onChain.books.disputed) return undefined;
-    const dispute = await readDispute(await this.#context.chain(), opened.id);
-    return dispute === undefined ? undefined : disputeViewOf(dispute, opened.audit);
+    const dispute = await readDisputeView(await this.#context.chain(), { opened, onChain });
+    return viewOf(opened, onChain, epochBlocks, own, dispute);
   }
 
   /** Notes in the journal how a set stands now. */
@@ -523,8 +518,8 @@ export class DataSets {
 
   /** Whether a dispute was not answered in time. */
   async #isUnanswered(found: Found): Promise<boolean> {
-    const dispute = await this.#disputeOf(found);
-    return dispute !== undefined && found.onChain.head >= dispute.answerUntilBlock;
+    const dispute = await readDisputeView(await this.#context.chain(), found);
+    return dispute !== undefined && isUnanswered(dispute, found.onChain);
   }
 }
 

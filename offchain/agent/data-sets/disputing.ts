@@ -5,7 +5,7 @@
 import { ESCROW_ABI } from "../../chain/abis.ts";
 import { NATIVE_TOKEN, type OpenedDataSet } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
-import { type OpenDispute, readEscrowClock } from "../../chain/escrow.ts";
+import { type OpenDispute, readDispute, readEscrowClock } from "../../chain/escrow.ts";
 import { disputeCall } from "../../chain/escrow-calls.ts";
 import { parseDataSetLog } from "../../chain/escrow-events.ts";
 import { quoteFee } from "../../chain/fee-limit.ts";
@@ -64,6 +64,21 @@ export function disputeViewOf(
   { windowBlocks, graceBlocks }: DataSetAuditTerms,
 ): DisputeView {
   return { disputer, challengeBlock, answerUntilBlock: challengeBlock + windowBlocks + graceBlocks, bond };
+}
+
+/** The dispute of a set that is open now. @returns undefined without one */
+export async function readDisputeView(
+  chain: ChainReader,
+  { opened, onChain }: Disputed,
+): Promise<DisputeView | undefined> {
+  if (!onChain.books.disputed) return undefined;
+  const dispute = await readDispute(chain, opened.id);
+  return dispute === undefined ? undefined : disputeViewOf(dispute, opened.audit);
+}
+
+/** Whether no answer can come in time any more, so that the next block can decide it. */
+export function isUnanswered({ answerUntilBlock }: DisputeView, { head }: DataSetOnChain): boolean {
+  return head >= answerUntilBlock;
 }
 
 /**

@@ -3,7 +3,10 @@
 import type { ErrorCode } from "../../core/error-codes.ts";
 import type { DataSetPhase } from "../data-sets/data-set-view.ts";
 
-/** `alarm`: data may be lost, or a provider fails its duty. `warning`: something needs the owner. */
+/**
+ * `alarm`: data may be lost, or a provider fails its duty. `warning`: something needs the owner. Nothing is an alarm of
+ * a set whose content went to another one.
+ */
 export type WatchSeverity = "info" | "warning" | "alarm";
 
 interface Common {
@@ -53,6 +56,13 @@ export interface Overdue extends OfDataSet {
   readonly epoch: number;
 }
 
+/** The time to answer a dispute is over: anybody can have it decided. */
+export interface UnansweredDispute extends OfDataSet {
+  readonly kind: "dispute-unanswered";
+  readonly answerUntilBlock: number;
+  readonly hint: string;
+}
+
 /** The balance that pays for a set will be used up. */
 export interface ShortRunway extends OfDataSet {
   readonly kind: "runway";
@@ -60,10 +70,11 @@ export interface ShortRunway extends OfDataSet {
 }
 
 export interface AuditOutcome extends OfDataSet {
-  /** `audit-failed`: the provider answered, and did not prove that it has the data. */
+  /** `audit-failed`: the provider did not prove that it has the data, or several audits in a row got no proof. */
   readonly kind: "audit" | "audit-failed";
   readonly code?: ErrorCode;
   readonly message: string;
+  readonly hint?: string;
 }
 
 /** Something could not be read. Told once in a while for each cause, and when it can be read again. */
@@ -82,4 +93,12 @@ export interface LeftOut extends Common {
   readonly count: number;
 }
 
-export type WatchEvent = ChainChange | DataSetState | Overdue | ShortRunway | AuditOutcome | Failure | LeftOut;
+export type WatchEvent =
+  | ChainChange
+  | DataSetState
+  | Overdue
+  | UnansweredDispute
+  | ShortRunway
+  | AuditOutcome
+  | Failure
+  | LeftOut;

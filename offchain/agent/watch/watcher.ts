@@ -1,7 +1,8 @@
 /**
  * Follows the data sets of an account: what happens to them on chain, whether a proof is overdue, how long the balance
  * lasts, and from time to time whether the provider still proves to have the data. A look that fails is told and made
- * again; what happened meanwhile is told then. Nothing is sent, and nothing is written.
+ * again; what happened meanwhile is told then. Nothing is sent. All that is written: when an audit finds a loss, the file
+ * cache is emptied, so that the next put does not rely on what was lost.
  */
 
 import { ESCROW_ABI } from "../../chain/abis.ts";
@@ -12,22 +13,23 @@ import { type LogFilter, type LogPlace, REORGANISED_BLOCKS, type ScanCursor, sca
 import { readChain } from "../../chain/revert.ts";
 import { epochOf, windowsOf } from "../../core/data-set/epochs.ts";
 import { levelAt } from "../../core/data-set/schedule.ts";
-import { ERROR_CODES } from "../../core/error-codes.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { AgentContext } from "../context.ts";
-import { auditDataSet, isLoss } from "../data-sets/audit.ts";
 import { type DataSetView, outcomeOf, viewOf } from "../data-sets/data-set-view.ts";
+import { isUnanswered, readDisputeView } from "../data-sets/disputing.ts";
 import { type DataSetOnChain, readOnChain } from "../data-sets/following.ts";
+import type { JournaledDataSet } from "../data-sets/journal.ts";
 import { isRunwayShort } from "../status.ts";
 import { RepeatedFailures } from "./repeated-failures.ts";
 import type { ChainChange, WatchEvent, WatchSeverity } from "./watch-events.ts";
+import { WatchedAudits } from "./watched-audits.ts";
 
 /** Events of one look; what comes beyond is counted. */
 const MOST_EVENTS = 200;
 const DEFAULT_PERIOD_SECONDS = 3600;
 
 export interface WatchOptions {
-  /** Audit privately at every n-th look, the first included; never without it. */
+  /** Audit a set privately at every n-th look that reaches it, the first included; never without it. */
   readonly auditEvery?: number;
   /** A cause of failures is told once in so long; default an hour. */
   readonly periodSeconds?: number;
@@ -42,7 +44,11 @@ interface Watched {
   told?: string;
   runwayEpochs?: number;
   overdueEpoch?: number;
-  isIntact?: boolean;
+  /** Challenge block of the dispute that was told as unanswered. */
+  unanswered?: number;
+  readonly audits: WatchedAudits;
+  /** Looks that reached it: one that does not is not the one in which it is audited. */
+  looks: number;
   isClosed: boolean;
 }
 
@@ -55,7 +61,6 @@ export class Watcher {
   readonly #seen = new Map<string, number>();
   #opened: ScanCursor | undefined;
   #cursor: ScanCursor | undefined;
-  #looks = 0;
 
   constructor(context: AgentContext, { auditEvery, periodSeconds = DEFAULT_PERIOD_SECONDS }: WatchOptions = {}) {
     this.#context = context;
@@ -69,13 +74,14 @@ export class Watcher {
    */
   async look(): Promise<WatchEvent[]> {
     const events: WatchEvent[] = [];
-    const isAudit = this.#auditEvery !== undefined && this.#looks % this.#auditEvery === 0;
-    this.#looks += 1;
-    await this.#trying("chain", events, async () => {
+    const failed = await this.#trying("chain", events, async () => {
       await this.#discover();
       await this.#readChanges(events);
-      for (const watched of this.#sets.values()) await this.#readState(watched, isAudit, events);
     });
+    // Each on its own: one that cannot be read must not hide the others.
+    for (const watched of [...this.#sets.values()].filter(({ isClosed }) => !isClosed)) {
+      await this.#trying(`data set ${watched.opened.id}`, events, () => this.#readState(watched, events), failed);
+    }
     if (events.length <= MOST_EVENTS) return events;
     // What is grave is told before what is new.
     const ranks: Record<WatchSeverity, number> = { alarm: 0, warning: 1, info: 2 };
@@ -84,17 +90,31 @@ export class Watcher {
     return [...events.filter((event) => kept.has(event)), { kind: "more", severity: "info", at: this.#now(), count }];
   }
 
-  /** Does something that may fail, and tells of that once in a while. */
-  async #trying(what: string, events: WatchEvent[], work: () => Promise<void>): Promise<void> {
+  /**
+   * Does something that may fail, and tells of that once in a while.
+   * @param known failure of this look whose repetition is not told: an endpoint that is down is one line, not one per set
+   * @returns how it failed
+   */
+  async #trying(
+    what: string,
+    events: WatchEvent[],
+    work: () => Promise<void>,
+    known?: TallystickError,
+  ): Promise<TallystickError | undefined> {
     const { clock } = this.#context.platform;
     let told: WatchEvent | undefined;
+    let failed: TallystickError | undefined;
     try {
       await work();
       told = this.#failures.worked(what, clock.now());
     } catch (error) {
-      told = this.#failures.failed(what, error, clock.now());
+      if (!(error instanceof TallystickError)) throw error;
+      failed = error;
+      const isKnown = known !== undefined && error.code === known.code && error.party === known.party;
+      told = isKnown ? undefined : this.#failures.failed(what, error, clock.now());
     }
     if (told !== undefined) events.push(told);
+    return failed;
   }
 
   #now(): number {
@@ -108,7 +128,8 @@ export class Watcher {
     const add = (opened: OpenedDataSet): void => {
       if (this.#sets.has(opened.id)) return;
       requireTermsOfId(chain.deployment, opened);
-      this.#sets.set(opened.id, { opened, isClosed: false });
+      const audits = new WatchedAudits(this.#context, this.#failures);
+      this.#sets.set(opened.id, { opened, audits, looks: 0, isClosed: false });
     };
     if (this.#opened === undefined) {
       const head = await readChain("reading the newest block", () => chain.provider.getBlock("latest"));
@@ -141,10 +162,12 @@ export class Watcher {
     const first = Math.max(chain.deployment.deployedAtBlock, (epochOf(epochBlocks, head) - 1) * epochBlocks);
     for await (const page of this.#pages({ topics: [null, ids] }, this.#cursor, first)) {
       for (const event of page.events) {
-        if (!("id" in event) || !this.#isNew(event)) continue;
-        const watched = this.#sets.get(event.id);
-        const change = watched === undefined ? undefined : changeOf(event, watched.opened, this.#now());
-        if (change !== undefined) events.push(change);
+        const watched = "id" in event ? this.#sets.get(event.id) : undefined;
+        if (!("id" in event) || watched === undefined) continue;
+        const change = changeOf(event, watched.opened, this.#now());
+        if (change === undefined) continue;
+        const told = calmed(change, await this.#journaled(watched.opened));
+        if (this.#isNew(event)) events.push(told);
       }
       this.#cursor = page.cursor;
       for (const [key, block] of this.#seen) {
@@ -162,9 +185,14 @@ export class Watcher {
     return true;
   }
 
-  async #readState(watched: Watched, isAudit: boolean, events: WatchEvent[]): Promise<void> {
+  /** What this device knows of a set besides. */
+  async #journaled({ id, audit }: OpenedDataSet): Promise<JournaledDataSet | undefined> {
+    const found = await this.#context.platform.dataSets.set(audit.salt);
+    return found?.agreed?.id === id ? found : undefined;
+  }
+
+  async #readState(watched: Watched, events: WatchEvent[]): Promise<void> {
     const { opened } = watched;
-    if (watched.isClosed) return;
     const chain = await this.#context.chain();
     const onChain = await readOnChain(chain, opened);
     // A reorganisation has removed it; when it is opened again, it is discovered again.
@@ -173,59 +201,51 @@ export class Watcher {
       return;
     }
     const { epochBlocks, noticeEpochs } = await readEscrowClock(chain);
-    const view = viewOf(opened, onChain, epochBlocks, undefined);
+    const journaled = await this.#journaled(opened);
+    const dispute = await readDisputeView(chain, { opened, onChain });
+    const view = viewOf(opened, onChain, epochBlocks, journaled, dispute);
+    const tell = (event: WatchEvent): void => {
+      events.push(calmed(event, view));
+    };
     const common = { at: this.#now(), dataSet: opened.id, provider: opened.terms.provider };
     const told = `${view.status} ${view.lastEpoch ?? ""}`;
-    if (told !== watched.told) events.push({ ...common, kind: "state", severity: severityOf(view), ...stateOf(view) });
+    if (told !== watched.told) tell({ ...common, kind: "state", severity: severityOf(view), ...stateOf(view) });
     watched.told = told;
     watched.isClosed = view.status === "closed";
     const isShort = isRunwayShort(view, noticeEpochs);
     if (isShort && watched.runwayEpochs !== view.runwayEpochs) {
-      events.push({ ...common, kind: "runway", severity: "warning", runwayEpochs: view.runwayEpochs });
+      tell({ ...common, kind: "runway", severity: "warning", runwayEpochs: view.runwayEpochs });
     }
     if (isShort) watched.runwayEpochs = view.runwayEpochs;
     else delete watched.runwayEpochs;
     const overdue = overdueEpoch(opened, onChain, epochBlocks);
     if (overdue !== undefined && overdue !== watched.overdueEpoch) {
-      events.push({ ...common, kind: "overdue", severity: "alarm", epoch: overdue });
+      tell({ ...common, kind: "overdue", severity: "alarm", epoch: overdue });
       watched.overdueEpoch = overdue;
     }
+    if (dispute !== undefined && isUnanswered(dispute, onChain) && watched.unanswered !== dispute.challengeBlock) {
+      const { answerUntilBlock, challengeBlock } = dispute;
+      const hint = `\`tallystick data-set settle ${opened.id}\` has it decided`;
+      tell({ ...common, kind: "dispute-unanswered", severity: "alarm", answerUntilBlock, hint });
+      watched.unanswered = challengeBlock;
+    }
     const isKept = (view.status === "running" || view.status === "ending") && view.slices > 0;
-    if (isAudit && isKept) await this.#audit(watched, onChain, events);
-  }
-
-  /** Tells of an audit when its outcome is another one than before, and of each that fails. */
-  async #audit(watched: Watched, onChain: DataSetOnChain, events: WatchEvent[]): Promise<void> {
-    const { opened } = watched;
-    const common = { dataSet: opened.id, provider: opened.terms.provider };
-    const provider = () => this.#context.providers().byAccount(opened.terms.provider);
-    await this.#trying(`audit of data set ${opened.id}`, events, async () => {
-      try {
-        const { sampleCount, slices } = await auditDataSet(this.#context, opened, onChain, provider);
-        const message = `${sampleCount} draws from ${slices} slices verified`;
-        if (watched.isIntact !== true) {
-          events.push({ ...common, at: this.#now(), kind: "audit", severity: "info", message });
-        }
-        watched.isIntact = true;
-      } catch (error) {
-        if (!(error instanceof TallystickError) || !isUnproven(error)) throw error;
-        const { code, message } = error;
-        events.push({ ...common, at: this.#now(), kind: "audit-failed", severity: "alarm", code, message });
-        watched.isIntact = false;
-      }
-    });
+    const isAudit = this.#auditEvery !== undefined && watched.looks % this.#auditEvery === 0;
+    watched.looks += 1;
+    if (isAudit && isKept) for (const event of await watched.audits.audit(opened, onChain)) tell(event);
   }
 }
 
-/** Whether the provider has answered and not proved. Only one that cannot be reached is given time. */
-function isUnproven(error: TallystickError): boolean {
-  const { code, party, retryable } = error;
-  if (isLoss(error)) return true;
-  return !retryable && party !== "chain" && party !== "you" && ERROR_CODES[code].exit !== "network";
+/** Nothing is lost with a set whose content went to another one. */
+function calmed(event: WatchEvent, set: Pick<DataSetView, "movedTo"> | undefined): WatchEvent {
+  return set?.movedTo !== undefined && event.severity === "alarm" ? { ...event, severity: "warning" } : event;
 }
 
-function severityOf({ status, missedEpochs }: DataSetView): WatchSeverity {
-  if (status === "breached") return "alarm";
+/**
+ * A set is told of at each first look, for ever: its state is no alarm. What ended it is, when it happens.
+ */
+function severityOf({ status, missedEpochs, movedTo }: DataSetView): WatchSeverity {
+  if (status === "breached" || status === "closed" || movedTo !== undefined) return "info";
   return status === "ending" || status === "over" || missedEpochs > 0 ? "warning" : "info";
 }
 

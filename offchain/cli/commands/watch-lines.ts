@@ -25,12 +25,14 @@ function textOf(event: WatchEvent): string {
     }
     case "overdue":
       return `no proof of epoch ${event.epoch} in time: \`tallystick data-set settle\` reports the miss`;
+    case "dispute-unanswered":
+      return `dispute not answered by block ${event.answerUntilBlock}: ${event.hint}`;
     case "runway":
       return `paid for ${counted(event.runwayEpochs, "epoch")} only: \`tallystick data-set top-up\` adds to it`;
     case "audit":
       return `intact: ${event.message}`;
     case "audit-failed":
-      return `audit failed: ${event.message}`;
+      return `audit failed: ${event.message}${event.hint === undefined ? "" : ` (${event.hint})`}`;
     case "failed":
       return event.count > 1 ? `${event.message} (${event.count} times)` : event.message;
     case "works-again":

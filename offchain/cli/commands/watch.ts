@@ -26,14 +26,16 @@ export function registerWatch(program: Command): void {
     )
     .option(
       "--audit <n>",
-      "have the providers prove privately at every n-th look (default: never)",
+      "have the provider of a set prove privately at every n-th look that reaches the set (default: never)",
       wholeNumber("--audit"),
     )
     .option("--once", "look once; the exit code says what was found")
     .addHelpText(
       "after",
       "\nWith --json, every line is one object. With --once the exit code is 0 when all is well, 7 when a proof is" +
-        "\nmissing or an audit failed, 5 when something could not be read, and 9 when the balance is short.\n" +
+        "\nmissing, a dispute was not answered, a set was breached in this epoch or the one before, or an audit failed," +
+        "\n5 when something could not be read or a provider refused an audit for now, and 9 when the balance is short." +
+        "\nThree audits of a set in a row without a proof are an alarm; --once makes one, so count its 5s.\n" +
         "\nExamples:\n  $ tallystick watch --interval 300 --audit 12\n  $ tallystick watch --once --audit 1 --json",
     )
     .action(async (flags: WatchFlags, command: Command) => {

@@ -4,7 +4,7 @@ import { expect } from "chai";
 import { DataSets } from "../../../offchain/agent/data-sets/data-sets.ts";
 import type { DataSetReport } from "../../../offchain/agent/data-sets/lane.ts";
 import { readBooks, readDispute } from "../../../offchain/chain/escrow.ts";
-import { TallystickError } from "../../../offchain/core/errors.ts";
+import { type ErrorCode, TallystickError } from "../../../offchain/core/errors.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
 import { DataSetFixture, objectOf } from "./fixture.ts";
@@ -188,9 +188,9 @@ describe("disputes of data sets", function () {
   });
 
   it("are hinted at when a provider on demand does not answer an audit, or has lost an object", async () => {
-    const fail = (code: "UNREACHABLE" | "OBJECT_LOST" | "RATE_LIMITED") => {
+    const fail = (code: ErrorCode, party = fixture.provider.name) => {
       fixture.provider.auditDataSet = async () => {
-        throw new TallystickError("no", { code, party: fixture.provider.name, hint: "wait" });
+        throw new TallystickError("no", { code, party, hint: "wait" });
       };
       return expectAsyncRejection(() => dataSets.audit(id), code);
     };
@@ -198,6 +198,10 @@ describe("disputes of data sets", function () {
       .to.contain("if it stays silent")
       .and.contain("tallystick dispute");
     expect((await fail("OBJECT_LOST")).hint).to.match(/^`tallystick dispute/);
-    expect((await fail("RATE_LIMITED")).hint).to.equal("wait");
+    for (const code of ["RATE_LIMITED", "STORAGE_UNAVAILABLE", "PARTY_FAILED", "BAD_RESPONSE", "CONFLICT"] as const) {
+      const { hint } = await fail(code);
+      expect(hint, code).to.match(/^wait; if no audit gets a proof, `tallystick dispute 0x/);
+    }
+    expect((await fail("CHAIN_UNAVAILABLE", "chain")).hint).to.equal("wait");
   });
 });

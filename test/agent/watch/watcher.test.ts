@@ -2,12 +2,15 @@
 
 import { expect } from "chai";
 import { DataSets } from "../../../offchain/agent/data-sets/data-sets.ts";
+import type { FileCache } from "../../../offchain/agent/platform.ts";
+import { ProviderSet } from "../../../offchain/agent/providers/provider-set.ts";
+import type { StorageProvider } from "../../../offchain/agent/providers/storage-provider.ts";
 import { RepeatedFailures } from "../../../offchain/agent/watch/repeated-failures.ts";
 import type { WatchEvent } from "../../../offchain/agent/watch/watch-events.ts";
 import { Watcher, type WatchOptions } from "../../../offchain/agent/watch/watcher.ts";
 import { exitCodeFor } from "../../../offchain/cli/commands/watch.ts";
 import { watchLine } from "../../../offchain/cli/commands/watch-lines.ts";
-import { TallystickError } from "../../../offchain/core/errors.ts";
+import { type ErrorCode, TallystickError } from "../../../offchain/core/errors.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
 import { DataSetFixture, objectOf } from "../data-sets/fixture.ts";
 
@@ -148,6 +151,171 @@ describe("watching data sets", function () {
     await fixture.mineEpoch();
     await prove();
     expect(kinds(await watching.look())).to.deep.equal(["proven", "works-again"]);
+  });
+
+  /** The provider refuses audits like this. */
+  const refusing = (code: ErrorCode, party = fixture.provider.name) => {
+    fixture.provider.auditDataSet = async () => {
+      throw new TallystickError("not now", { code, party });
+    };
+  };
+
+  it("raises an alarm after three audits in a row without a proof, whatever the provider answers", async () => {
+    const audit = fixture.provider.auditDataSet.bind(fixture.provider);
+    const watching = watcher({ auditEvery: 1 });
+    await watching.look();
+    refusing("RATE_LIMITED");
+    const first = await watching.look();
+    expect(first[0]).to.include({ kind: "failed", severity: "warning", code: "RATE_LIMITED" });
+    expect(exitCodeFor(first)).to.equal(5);
+    refusing("STORAGE_UNAVAILABLE");
+    expect(kinds(await watching.look())).to.deep.equal(["failed"]);
+    // No audit of the provider: the chain has prevented it.
+    refusing("CHAIN_UNAVAILABLE", "chain");
+    expect(kinds(await watching.look())).to.deep.equal(["failed"]);
+    refusing("RATE_LIMITED");
+    for (const count of [3, 4]) {
+      const events = await watching.look();
+      expect(kinds(events)).to.deep.equal(["audit-failed"]);
+      expect(events[0]).to.include({ severity: "alarm", code: "RATE_LIMITED", dataSet: id });
+      expect(watchLine(events[0] as WatchEvent)).to.include(`${count} audits without a proof`);
+      expect(exitCodeFor(events)).to.equal(7);
+    }
+    fixture.provider.auditDataSet = audit;
+    expect(kinds(await watching.look())).to.deep.equal(["audit", "works-again"]);
+    refusing("UNREACHABLE");
+    expect(kinds(await watching.look())).to.deep.equal(["failed"]);
+  });
+
+  it("blames no provider that the deployment does not list, and forgets no files for it", async () => {
+    let forgotten = 0;
+    const fileCache = { open: () => expect.fail("nothing is put"), forget: () => (forgotten += 1) };
+    fixture.platform = { ...fixture.platform, fileCache: fileCache as unknown as FileCache };
+    fixture.context = fixture.newContext();
+    const providers = fixture.context.providers();
+    const other = { account: fixture.context.account.address } as StorageProvider;
+    for (const [listed, code] of [[[], "INVALID_INPUT"] as const, [[other], "NOT_FOUND"] as const]) {
+      Object.assign(fixture.context, { providers: () => new ProviderSet(listed) });
+      const watching = watcher({ auditEvery: 1 });
+      expect((await watching.look()).at(-1)).to.include({ kind: "failed", code, severity: "warning" });
+      for (let look = 0; look < 3; look += 1) expect(await watching.look()).to.deep.equal([]);
+    }
+    expect(forgotten).to.equal(0);
+    Object.assign(fixture.context, { providers: () => providers });
+    for (const object of fixture.provider.objects.values()) object.fill(7);
+    expect((await watcher({ auditEvery: 1 }).look()).at(-1)).to.include({ kind: "audit-failed" });
+    expect(forgotten).to.equal(1);
+  });
+
+  it("raises an alarm once for a dispute that was not answered, until it is decided", async () => {
+    const other = await DataSetFixture.make(net);
+    other.provider.changedOffer = { modes: ["on-demand"] };
+    const disputed = (await other.put([objectOf(1)], { mode: "on-demand" })).id ?? "";
+    await other.mineEpoch();
+    const dataSets = new DataSets(other.context);
+    const { answerUntilBlock } = await dataSets.dispute(disputed);
+    const watching = new Watcher(other.context);
+    await net.mine(answerUntilBlock - 1 - (await net.chain.provider.getBlockNumber()));
+    expect(kinds(await watching.look()))
+      .to.include("dispute-opened")
+      .and.not.include("dispute-unanswered");
+    await net.mine(1);
+    const late = await watching.look();
+    expect(kinds(late)).to.deep.equal(["dispute-unanswered"]);
+    expect(late[0]).to.include({ severity: "alarm", dataSet: disputed, answerUntilBlock });
+    expect(watchLine(late[0] as WatchEvent)).to.include(`\`tallystick data-set settle ${disputed}\``);
+    expect(exitCodeFor(late)).to.equal(7);
+    expect(await watching.look()).to.deep.equal([]);
+    expect(exitCodeFor(await new Watcher(other.context).look())).to.equal(7);
+    await dataSets.settle(disputed);
+    expect(kinds(await watching.look())).to.include("dispute-upheld");
+    for (let epoch = 0; epoch < 2; epoch += 1) await other.mineEpoch();
+    expect(exitCodeFor(await new Watcher(other.context).look())).to.equal(0);
+  });
+
+  it("raises an alarm when a set is breached, and none later, because it stays so", async () => {
+    const dataSets = new DataSets(fixture.context);
+    for (let missed = 0; missed < 3; missed += 1) {
+      await fixture.mineEpoch();
+      await toBlockOfEpoch(22);
+      await dataSets.settle(id);
+    }
+    const now = await watcher().look();
+    const breach = now.find(({ kind }) => kind === "breached");
+    expect(breach).to.include({ severity: "alarm", dataSet: id });
+    expect(now.at(-1)).to.include({ kind: "state", status: "breached", severity: "info" });
+    expect(exitCodeFor(now)).to.equal(7);
+    for (let epoch = 0; epoch < 2; epoch += 1) await fixture.mineEpoch();
+    const later = await watcher().look();
+    expect(kinds(later)).to.deep.equal(["state"]);
+    expect(exitCodeFor(later)).to.equal(0);
+  });
+
+  it("raises no alarm for a set whose content went to another one, nor for one that is over", async () => {
+    const journal = fixture.platform.dataSets;
+    const [set] = await journal.sets();
+    if (set === undefined) expect.fail("no set");
+    const movedTo = { id: `0x${"5".repeat(64)}`, provider: fixture.provider.account, blockNumber: 1 };
+    await journal.save({ ...set, movedTo });
+    const dataSets = new DataSets(fixture.context);
+    await fixture.mineEpoch();
+    await toBlockOfEpoch(22);
+    for (const object of fixture.provider.objects.values()) object.fill(7);
+    const overdue = await watcher({ auditEvery: 1 }).look();
+    expect(kinds(overdue)).to.include.members(["overdue", "audit-failed"]);
+    await dataSets.settle(id);
+    await dataSets.giveNotice(id);
+    const missed = await watcher({ auditEvery: 1 }).look();
+    expect(kinds(missed)).to.include.members(["missed", "notice", "audit-failed"]);
+    for (let epoch = 0; epoch < 6; epoch += 1) await fixture.mineEpoch();
+    const over = await watcher({ auditEvery: 1 }).look();
+    expect(over.at(-1)).to.include({ kind: "state", status: "over", severity: "info" });
+    for (const events of [overdue, missed, over]) {
+      expect(events.filter(({ severity }) => severity === "alarm")).to.deep.equal([]);
+    }
+    // Another device does not know where the content went.
+    const [moved] = await journal.sets();
+    if (moved === undefined) expect.fail("no set");
+    const { movedTo: _, ...unmoved } = moved;
+    await journal.save(unmoved);
+    const elsewhere = await watcher({ auditEvery: 1 }).look();
+    expect(elsewhere.at(-1)).to.include({ kind: "state", status: "over", severity: "warning" });
+    expect(exitCodeFor(elsewhere)).to.equal(0);
+  });
+
+  it("looks at every set, whichever of them cannot be read, and audits one when it is reached again", async () => {
+    await new DataSets(fixture.context).giveNotice(id);
+    const other = (await fixture.put([objectOf(1)])).id ?? "";
+    await fixture.mineEpoch();
+    const about = (events: readonly WatchEvent[], dataSet: string) =>
+      kinds(events.filter((event) => "dataSet" in event && event.dataSet === dataSet));
+    let unread = id;
+    const { provider } = net.chain;
+    const failing = new Proxy(provider, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name, target);
+        if (typeof value !== "function") return value;
+        if (name !== "call") return value.bind(target);
+        return async (request: { readonly data?: string }) => {
+          if (unread !== "" && request.data?.includes(unread.slice(2)) === true) throw new Error("it does not answer");
+          return await value.call(target, request);
+        };
+      },
+    });
+    const chain = { ...net.chain, provider: failing };
+    Object.assign(fixture.context, { chain: async () => chain });
+    const watching = watcher({ auditEvery: 5 });
+    const first = await watching.look();
+    expect(about(first, other)).to.include.members(["opened", "state", "audit"]);
+    expect(about(first, id)).to.not.include.members(["state"]);
+    expect(first.filter(({ kind }) => kind === "failed")).to.have.length(1);
+    expect(exitCodeFor(first)).to.equal(5);
+    expect(await watching.look()).to.deep.equal([]);
+    unread = "";
+    const reached = await watching.look();
+    expect(about(reached, id)).to.deep.equal(["state", "audit"]);
+    expect(about(reached, other)).to.deep.equal([]);
+    expect(kinds(reached)).to.include("works-again");
   });
 
   it("prints each event on one line, without what a hostile party could do to a terminal", () => {
