@@ -47,7 +47,7 @@ describe("warnings about data sets", () => {
     [
       "that was moved while it goes on",
       { movedTo: { id: `0x${"2e".repeat(32)}`, provider: `0x${"3f".repeat(20)}`, blockNumber: 9 } },
-      /^data set 0x1d1d1d1d was moved to data set 0x2e2e2e2e, .* both are paid: .*migrate 0x1d1d1d1d --to 0x(3f){20}` again/,
+      /^data set 0x1d1d1d1d was moved to data set 0x2e2e2e2e, .*: .*migrate 0x1d1d1d1d --to 0x(3f){20}` again/,
     ],
     ["that was breached", { status: "breached" }, /^data set 0x1d1d1d1d was breached/],
     ["with misses", { missedEpochs: 1 }, /^data set 0x1d1d1d1d: its provider has missed 1 of 3 epochs that end it$/],

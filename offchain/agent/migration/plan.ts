@@ -28,7 +28,7 @@ import type { StorageProvider } from "../providers/storage-provider.ts";
 import type { Inventory } from "./inventory.ts";
 
 const NO_WORD = `0x${"00".repeat(32)}`;
-/** What a set is expected to grow to unless it is said, or larger already: the default size of slices is best for it. */
+/** What a set is expected to grow to, unless more is moved or the user says: the default size of slices suits it best. */
 const EXPECTED_BYTES = sliceBytes(DEFAULT_SLICE_ELEMENTS) * DEFAULT_SLICE_ELEMENTS;
 
 export interface MigrationPlan {
@@ -124,8 +124,8 @@ export async function planMigration(
 
 const TOO_LARGE_HINT = "use a provider that offers longer slices";
 const FULL_HINT =
-  "give notice to this device's data set there (`tallystick data-set notice`) and run the command again: it begins one " +
-  "of a fitting size; or use another provider";
+  "give notice to this device's data set there (`tallystick data-set notice`) and run the command again, which begins " +
+  "another one; or use another provider";
 
 /**
  * Wishes for a new set: the token of the old one, so that one balance pays for both, and its mode, unless others are
