@@ -28,7 +28,7 @@ import type { StorageProvider } from "../providers/storage-provider.ts";
 import type { Inventory } from "./inventory.ts";
 
 const NO_WORD = `0x${"00".repeat(32)}`;
-/** What a set is expected to grow to, unless more is moved or the user says: the default size of slices suits it best. */
+/** What a set is expected to grow to, unless more is moved or it is said: the default size of slices suits it. */
 const EXPECTED_BYTES = sliceBytes(DEFAULT_SLICE_ELEMENTS) * DEFAULT_SLICE_ELEMENTS;
 
 export interface MigrationPlan {
@@ -124,7 +124,7 @@ export async function planMigration(
 
 const TOO_LARGE_HINT = "use a provider that offers longer slices";
 const FULL_HINT =
-  "give notice to this device's data set there (`tallystick data-set notice`) and run the command again, which begins " +
+  "give notice to this device's data set there (`tallystick data-set notice`) and run the command again: it begins " +
   "another one; or use another provider";
 
 /**
