@@ -128,6 +128,16 @@ function endingText({ lastEpoch, movedTo }: DataSetView): string {
   return `ends after epoch ${lastEpoch}: ${what}`;
 }
 
+/** Of a set that goes on although its content is elsewhere: the command that gives notice failed or was ended. */
+function leftText({ id, status, movedTo }: DataSetView): string[] {
+  if (status !== "running" || movedTo === undefined) return [];
+  const [name, target] = [id.slice(0, 10), movedTo.id.slice(0, 10)];
+  return [
+    `data set ${name} was moved to data set ${target}, but no notice was given, and both are paid: run \`tallystick ` +
+      `data-set migrate ${name} --to ${movedTo.provider}\` again`,
+  ];
+}
+
 /** What an owner should act on. */
 export function warningsOf(dataSets: readonly DataSetView[], noticeEpochs: number): string[] {
   return dataSets.flatMap((set) => {
@@ -137,6 +147,7 @@ export function warningsOf(dataSets: readonly DataSetView[], noticeEpochs: numbe
       ...(isRunwayShort(set, noticeEpochs)
         ? [`${name} is paid for ${set.runwayEpochs} more epochs: \`tallystick data-set top-up\` adds to the balance`]
         : []),
+      ...leftText(set),
       ...(set.status === "ending" ? [`${name} ${endingText(set)}`] : []),
       ...(set.status === "over" ? [`${name} has ended: \`tallystick data-set settle\` pays back what is left`] : []),
       ...(set.status === "breached" ? [`${name} was breached: the provider no longer has to keep it`] : []),

@@ -25,6 +25,8 @@ describe("warnings about data sets", () => {
     expect(warnings()).to.deep.equal([]);
     expect(warnings({}, { status: "closed", runwayEpochs: 0, missedEpochs: 2 })).to.deep.equal([]);
     // A set that holds nothing costs nothing.
+    const movedTo = { id: `0x${"2e".repeat(32)}`, provider: `0x${"3f".repeat(20)}`, blockNumber: 9 };
+    expect(warnings({ status: "closed", movedTo })).to.deep.equal([]);
     expect(warnings({ slices: 0, runwayEpochs: Number.POSITIVE_INFINITY })).to.deep.equal([]);
   });
 
@@ -42,6 +44,11 @@ describe("warnings about data sets", () => {
       /^data set 0x1d1d1d1d ends after epoch 17: put what is to be kept/,
     ],
     ["that is over", { status: "over", lastEpoch: 17 }, /^data set 0x1d1d1d1d has ended: .*data-set settle/],
+    [
+      "that was moved while it goes on",
+      { movedTo: { id: `0x${"2e".repeat(32)}`, provider: `0x${"3f".repeat(20)}`, blockNumber: 9 } },
+      /^data set 0x1d1d1d1d was moved to data set 0x2e2e2e2e, .*: .*migrate 0x1d1d1d1d --to 0x(3f){20}` again/,
+    ],
     ["that was breached", { status: "breached" }, /^data set 0x1d1d1d1d was breached/],
     ["with misses", { missedEpochs: 1 }, /^data set 0x1d1d1d1d: its provider has missed 1 of 3 epochs that end it$/],
   ] as [string, Partial<DataSetView>, RegExp][]) {

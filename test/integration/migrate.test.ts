@@ -126,6 +126,56 @@ describe("moving a data set to another provider", function () {
     });
   });
 
+  const warnings = async (person: Person): Promise<string[]> =>
+    (await tallystick(person, ["status"])).document.warnings as string[];
+
+  it("refuses in a dry run what it would refuse, and takes the mode that is named", async () => {
+    const { person, id } = await someone();
+    const before = await paid(person);
+    for (const rest of [["--dry-run"], []]) {
+      const refused = await migrate(person, id, "--mode", "on-demand", ...rest);
+      expect(refused.exitCode).to.not.equal(0);
+      expect(refused.document.error).to.include({ code: "INVALID_INPUT", check: "mode", received: "on-demand" });
+    }
+    expect(await paid(person)).to.deep.equal(before);
+    const wishes = [
+      "--mode",
+      "every-epoch",
+      "--max-bond",
+      "1",
+      "--expected-size",
+      "200GiB",
+      "--allow-block-randomness",
+    ];
+    const dry = await migrate(person, id, ...wishes, "--dry-run");
+    expect(dry.exitCode, dry.stderr).to.equal(0);
+    expect(dry.document.plan).to.include({ mode: "every-epoch", sliceBytes: 31 * 32_768 });
+    expect((await migrate(person, id, "--dry-run")).document.plan).to.include({ sliceBytes: 31 * 8192 });
+  });
+
+  it("is warned about while the notice is missing, and can be undone then", async () => {
+    const { person, folder, id } = await someone();
+    const dear = await migrate(person, id, "--max-gas-fee", "1");
+    expect(dear.document.error).to.include({ code: "FUNDS", check: "fee of the transaction" });
+    const [fresh] = (await paid(person)).opened.filter((one) => one !== id);
+    const [warning, ...others] = await warnings(person);
+    expect(others).to.deep.equal([]);
+    expect(warning).to.contain(`data-set migrate ${id.slice(0, 10)} --to ${net.second.operator}`);
+    const back = await tallystick(person, ["data-set", "migrate", fresh ?? "", "--to", net.provider.url]);
+    expect(back.exitCode, back.stderr).to.equal(0);
+    expect(back.document.dataSet).to.include({ id, isNew: false });
+    const [ending, ...more] = await warnings(person);
+    expect(more).to.deep.equal([]);
+    expect(ending).to.contain(`data set ${fresh?.slice(0, 10)} ends after epoch`);
+    await withAgentOf(net, person, async (agent) => {
+      await agent.recover();
+      expect((await agent.dataSets.list())[0])
+        .to.include({ id, status: "running" })
+        .and.not.have.property("movedTo");
+      expect(setOf(await agent.put([folder]))).to.include({ id, addedSlices: 0 });
+    });
+  });
+
   it("refuses the provider that has it, and one that the deployment does not list", async () => {
     const { person, id } = await someone();
     const same = await tallystick(person, ["data-set", "migrate", id, "--to", net.provider.account]);

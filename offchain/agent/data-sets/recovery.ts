@@ -39,10 +39,12 @@ export async function recoverDataSets(context: AgentContext): Promise<number> {
   return recovered;
 }
 
-/** Notes that a set took over from another one, unless this device knows where that went. */
+/** Notes that a set took over from another one, unless this device knows where that went, or that it was moved back. */
 async function noteMove({ platform }: AgentContext, { id, terms, audit, blockNumber }: OpenedDataSet): Promise<void> {
-  const before = (await platform.dataSets.sets()).find(({ agreed }) => agreed?.id === audit.predecessor);
+  const sets = await platform.dataSets.sets();
+  const before = sets.find(({ agreed }) => agreed?.id === audit.predecessor);
   if (before === undefined || before.movedTo !== undefined) return;
+  if (sets.some(({ agreed, movedTo }) => agreed?.id === id && movedTo?.id === audit.predecessor)) return;
   await platform.dataSets.save({ ...before, movedTo: { id, provider: terms.provider, blockNumber } });
 }
 

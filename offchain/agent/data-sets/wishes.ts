@@ -196,14 +196,22 @@ export function requireFeeAllowed(party: string, fee: bigint, { maximumFeePerEpo
   });
 }
 
-/** @throws InvalidInputError when the provider takes no index so high */
-export function requireIndexAllowed(party: string, highestIndex: number, { maximumIndex }: DataSetOffer): void {
+/**
+ * @param hint of the error, where another set is not begun by the next put
+ * @throws InvalidInputError when the provider takes no index so high
+ */
+export function requireIndexAllowed(
+  party: string,
+  highestIndex: number,
+  { maximumIndex }: Pick<DataSetOffer, "maximumIndex">,
+  hint = "give notice to this data set: the next put begins another one",
+): void {
   if (highestIndex <= maximumIndex) return;
   throw new InvalidInputError(`${party} takes no data set of this size`, {
     party,
     check: "highest index",
     expected: `at most ${maximumIndex}`,
     received: String(highestIndex),
-    hint: "give notice to this data set: the next put begins another one",
+    hint,
   });
 }

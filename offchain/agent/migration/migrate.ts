@@ -13,8 +13,7 @@ import type { OpenedDataSet } from "../../chain/data-set-words.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { AgentContext } from "../context.ts";
-import { type DataSetOnChain, follow, readOnChain } from "../data-sets/following.ts";
-import { awaitPending } from "../data-sets/funding.ts";
+import { follow } from "../data-sets/following.ts";
 import type { MovedTo } from "../data-sets/journal.ts";
 import type { DataSetReport } from "../data-sets/lane.ts";
 import { recoverDataSets } from "../data-sets/recovery.ts";
@@ -24,6 +23,7 @@ import type { StorageProvider } from "../providers/storage-provider.ts";
 import { snapshotListAt } from "../snapshots/account-keys.ts";
 import { type CopyTotals, copyObjects } from "./copy-objects.ts";
 import { type Damaged, type Inventory, inventoryVersion, takeInventory } from "./inventory.ts";
+import { leaveOld, type MigrationSubject, type OldSetEnd, undone } from "./leave-old.ts";
 import { oldSource } from "./old-source.ts";
 import { type MigrationPlan, planMigration, wishesFor } from "./plan.ts";
 
@@ -33,7 +33,8 @@ const ROUND_BYTES = 2 ** 30;
 const PASSES = 5;
 const ASK_AGAIN_MILLISECONDS = 500;
 
-export interface MigrateOptions extends Pick<LaneWishes, "token" | "runwayEpochs" | "maximumFeePerEpoch"> {
+/** With wishes for the data set at the new provider: token and mode are by default those of the old one. */
+export interface MigrateOptions extends Omit<LaneWishes, "predecessor"> {
   /** Account or URL of a provider of the deployment. */
   readonly to: string;
   /** Refuse a notice whose gas would cost more, in wei. */
@@ -46,7 +47,7 @@ export interface MigrateOptions extends Pick<LaneWishes, "token" | "runwayEpochs
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface MigrationReport {
+export interface MigrationReport extends OldSetEnd {
   readonly plan: MigrationPlan;
   /** At the new provider. */
   readonly dataSet: DataSetReport & { readonly id: string };
@@ -55,19 +56,7 @@ export interface MigrationReport {
   readonly listedSnapshots: number;
   /** What nobody has whole; the rest was moved all the same. */
   readonly damaged: readonly Damaged[];
-  /** Last epoch of the old set. */
-  readonly lastEpoch: number;
-  /** Of the notice; absent when the end of the old set was known already. */
-  readonly transactionHash?: string;
   readonly seconds: number;
-}
-
-/** A set of this account, and what to do about it. */
-export interface MigrationSubject {
-  readonly opened: OpenedDataSet;
-  readonly onChain: DataSetOnChain;
-  /** Gives notice to it. */
-  giveNotice(): Promise<{ readonly transactionHash: string }>;
 }
 
 /** What a migration would come to. Sends nothing. @throws as `migrateDataSet` */
@@ -79,7 +68,7 @@ export async function estimateMigration(
   const { from, to } = providersOf(context, opened, options);
   const inventory = await takeInventory(context, opened, from, sourceOf(context, from), options.signal);
   const { roundBytes = ROUND_BYTES } = options;
-  const wishes = await wishesFor(context, opened, to, wishesOf(options));
+  const wishes = await wishesFor(context, opened, to, options, inventory.bytes);
   const plan = await planMigration(context, opened, onChain, to, wishes, inventory, roundBytes);
   return { ...plan, damaged: inventory.damaged };
 }
@@ -106,7 +95,7 @@ export async function migrateDataSet(
   for (let pass = 1; pass <= PASSES; pass += 1) {
     tell("listing");
     const inventory = await takeInventory(context, opened, from, source, signal);
-    const wishes = await wishesFor(context, opened, to, wishesOf(options));
+    const wishes = await wishesFor(context, opened, to, options, inventory.bytes);
     const next = await planMigration(context, opened, subject.onChain, to, wishes, inventory, roundBytes);
     if (plan === undefined) onPlan?.(next);
     plan ??= next;
@@ -135,7 +124,7 @@ export async function migrateDataSet(
     if ((await inventoryVersion(context, opened, from, signal)) !== inventory.version) continue;
     await noteMove(context, opened, movedTo);
     tell("giving-notice", copied, inventory);
-    const notice = await endOld(context, subject, signal);
+    const notice = await leaveOld(context, subject, signal);
     tell("done", copied, inventory);
     const common = { plan, dataSet: { ...dataSet, id: dataSet.id }, copied, listedSnapshots, damaged, ...notice };
     return { ...common, seconds: (performance.now() - started) / 1000 };
@@ -173,14 +162,6 @@ function sourceOf(context: AgentContext, from: StorageProvider) {
   );
 }
 
-function wishesOf({ token, runwayEpochs, maximumFeePerEpoch }: MigrateOptions): LaneWishes {
-  return {
-    ...(token === undefined ? {} : { token }),
-    ...(runwayEpochs === undefined ? {} : { runwayEpochs }),
-    ...(maximumFeePerEpoch === undefined ? {} : { maximumFeePerEpoch }),
-  };
-}
-
 /** The rounds of a pass as one. */
 function joined(reports: readonly DataSetReport[]): DataSetReport {
   const last = reports.at(-1);
@@ -208,7 +189,7 @@ async function confirmed(
     for (;;) {
       const set = (await dataSets.sets()).find(({ agreed }) => agreed?.id === id);
       const onChain = set === undefined ? undefined : (await follow(context, set)).onChain;
-      if (onChain === undefined) throw undone(to, id);
+      if (onChain === undefined) throw undone(id, "none with this id");
       const { blockNumber } = onChain.scheduled;
       if (onChain.head - blockNumber + 1 >= context.confirmations) return { id, provider: to.account, blockNumber };
       await clock.pause(ASK_AGAIN_MILLISECONDS, signal);
@@ -222,23 +203,11 @@ async function noteMove(context: AgentContext, { audit }: OpenedDataSet, movedTo
   const set = await dataSets.set(audit.salt);
   // Absent: made with the secrets of another identity.
   if (set !== undefined && set.movedTo?.id !== movedTo.id) await dataSets.save({ ...set, movedTo });
-}
-
-/** Gives notice unless the end of the set is known. */
-async function endOld(
-  context: AgentContext,
-  { opened, giveNotice }: MigrationSubject,
-  signal: AbortSignal | undefined,
-): Promise<Pick<MigrationReport, "lastEpoch" | "transactionHash">> {
-  const now = async () => await readOnChain(await context.chain(), opened);
-  // A notice of an earlier run may be under way.
-  await awaitPending(context, signal);
-  const known = await now();
-  if (known?.lastEpoch !== undefined) return { lastEpoch: known.lastEpoch };
-  const { transactionHash } = await giveNotice();
-  const lastEpoch = (await now())?.lastEpoch;
-  if (lastEpoch === undefined) throw undone(undefined, opened.id);
-  return { lastEpoch, transactionHash };
+  // Moved back: a set that takes over is not one that was left.
+  const target = (await dataSets.sets()).find(({ agreed }) => agreed?.id === movedTo.id);
+  if (target?.movedTo === undefined) return;
+  const { movedTo: _, ...back } = target;
+  await dataSets.save(back);
 }
 
 function progressTo(listener: MigrateOptions["onProgress"]) {
@@ -264,17 +233,5 @@ function nothingMoved(from: StorageProvider, damaged: readonly Damaged[]): Tally
     received: first === undefined ? "none" : first.error.message,
     hint: "no notice was given: audit the set and report the miss, the collateral compensates you",
     ...(first === undefined ? {} : { cause: first.error }),
-  });
-}
-
-function undone(to: StorageProvider | undefined, id: string): TallystickError {
-  return new TallystickError(`the chain does not show data set ${id} as it did`, {
-    code: "CHAIN_UNAVAILABLE",
-    party: "chain",
-    check: "data set",
-    expected: id,
-    received: to === undefined ? "no last epoch" : "none with this id",
-    hint: "run the command again: it continues where this one stopped",
-    retryable: true,
   });
 }

@@ -4,14 +4,15 @@ import type { ContractCall } from "../../chain/contract-call.ts";
 import type { OpenedDataSet } from "../../chain/data-set-words.ts";
 import { noticeCall } from "../../chain/escrow-calls.ts";
 import { quoteFee } from "../../chain/fee-limit.ts";
-import { sliceBytes } from "../../core/audit/field.ts";
+import { DEFAULT_SLICE_ELEMENTS, sliceBytes } from "../../core/audit/field.ts";
 import { feeOf } from "../../core/data-set/fee.ts";
 import { lastLevel, levelAt } from "../../core/data-set/schedule.ts";
-import type { DataSetTerms } from "../../core/data-set/terms.ts";
+import type { DataSetMode } from "../../core/data-set/terms.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import type { AgentContext } from "../context.ts";
 import { type DataSetOnChain, type FollowedDataSet, follow, hasEnded } from "../data-sets/following.ts";
 import { depositCalls, depositFor } from "../data-sets/funding.ts";
+import { requireSafeRandomness } from "../data-sets/randomness-policy.ts";
 import { sliceElementsFor } from "../data-sets/slice-size.ts";
 import {
   fittingOffer,
@@ -19,6 +20,7 @@ import {
   newTerms,
   requireFeeAllowed,
   requireIndexAllowed,
+  requireWishesMatch,
   runwayOf,
   tokenOf,
 } from "../data-sets/wishes.ts";
@@ -26,6 +28,8 @@ import type { StorageProvider } from "../providers/storage-provider.ts";
 import type { Inventory } from "./inventory.ts";
 
 const NO_WORD = `0x${"00".repeat(32)}`;
+/** What a set is expected to grow to, unless more is moved or it is said: the default size of slices suits it. */
+const EXPECTED_BYTES = sliceBytes(DEFAULT_SLICE_ELEMENTS) * DEFAULT_SLICE_ELEMENTS;
 
 export interface MigrationPlan {
   readonly id: string;
@@ -34,6 +38,10 @@ export interface MigrationPlan {
   readonly to: string;
   /** This device's set at the new provider; absent when one will be opened. */
   readonly extends?: string;
+  /** Of the set at the new provider. */
+  readonly mode: DataSetMode;
+  /** Bytes of its slices. */
+  readonly sliceBytes: number;
   /** Distinct objects of the set and of the snapshots, and their ciphertext. */
   readonly objects: number;
   readonly bytes: number;
@@ -54,7 +62,9 @@ export interface MigrationPlan {
 }
 
 /**
- * @throws InvalidInputError when the new provider does not take the set, or it costs more than the user allows
+ * @param wishes of `wishesFor`
+ * @throws InvalidInputError when the new provider does not take the set, the set there was agreed on with other terms,
+ *   or it costs more than the user allows; what `requireSafeRandomness` throws
  * @throws TallystickError BAD_RESPONSE, UNREACHABLE, CHAIN_UNAVAILABLE
  */
 export async function planMigration(
@@ -69,16 +79,20 @@ export async function planMigration(
   const offer = fittingOffer(context.deployment, to, await to.dataSetOffer());
   const existing = await setAt(context, to);
   const running = existing?.onChain;
-  const sliceElements = existing?.set.sliceElements ?? sliceElementsFor(offer);
+  const sliceElements = existing?.set.sliceElements ?? sliceElementsFor(offer, wishes.expectedBytes);
   const fresh = { user: context.account.address, salt: NO_WORD, keyHash: NO_WORD, sliceElements, phase: 0 };
-  const terms: DataSetTerms = existing?.set.agreed?.terms ?? newTerms(offer, wishes, fresh).terms;
+  // As the lane will refuse it, before anything is sent.
+  const agreed = existing?.set.agreed ?? newTerms(offer, wishes, fresh);
+  requireWishesMatch(agreed, wishes);
+  if (existing?.set.agreed === undefined) await requireSafeRandomness(await context.chain(), wishes);
+  const { terms } = agreed;
   const level = running === undefined ? undefined : lastLevel(running.schedule);
   const absent = await absentFrom(context, existing, objects);
   const absentBytes = sumOf(absent);
   // The last slice of a round is not full, and a set never gives an index twice.
   const added = Math.ceil(absentBytes / sliceBytes(sliceElements)) + Math.floor(absentBytes / roundBytes);
   const highest = Math.max(level?.highestIndex ?? 0, (existing?.set.nextIndex ?? 1) - 1) + added;
-  requireIndexAllowed(to.name, highest, offer);
+  requireIndexAllowed(to.name, highest, offer, running === undefined ? TOO_LARGE_HINT : FULL_HINT);
   const fee = feeOf(terms, (level?.sliceCount ?? 0) + added, highest);
   requireFeeAllowed(to.name, fee, wishes);
   const feeBefore = level?.fee ?? 0n;
@@ -92,6 +106,8 @@ export async function planMigration(
     from: opened.terms.provider,
     to: to.account,
     ...(running === undefined || existing?.set.agreed === undefined ? {} : { extends: existing.set.agreed.id }),
+    mode: terms.mode,
+    sliceBytes: sliceBytes(sliceElements),
     objects: objects.size,
     bytes,
     absentObjects: absent.size,
@@ -106,20 +122,29 @@ export async function planMigration(
   };
 }
 
+const TOO_LARGE_HINT = "use a provider that offers longer slices";
+const FULL_HINT =
+  "give notice to this device's data set there (`tallystick data-set notice`) and run the command again: it begins " +
+  "another one; or use another provider";
+
 /**
- * Wishes for a new set: the token of the old one, unless another is named, so that one balance pays for both. A set
- * that runs keeps its own.
+ * Wishes for a new set: the token of the old one, so that one balance pays for both, and its mode, unless others are
+ * named; slices for what is moved. A set that runs keeps its own.
+ * @param bytes of the inventory
  */
 export async function wishesFor(
   context: AgentContext,
   { id, terms }: OpenedDataSet,
   to: StorageProvider,
   wishes: LaneWishes,
+  bytes: number,
 ): Promise<LaneWishes> {
+  const expectedBytes = Math.max(bytes, wishes.expectedBytes ?? EXPECTED_BYTES);
   const existing = await setAt(context, to);
-  if (existing?.onChain !== undefined) return wishes;
-  const { token = existing?.set.agreed?.terms.token ?? terms.token } = wishes;
-  return { ...wishes, token: tokenOf({ token }), predecessor: id };
+  if (existing?.onChain !== undefined) return { ...wishes, expectedBytes };
+  const { token, mode } = existing?.set.agreed?.terms ?? terms;
+  const named = { token: tokenOf({ token: wishes.token ?? token }), mode: wishes.mode ?? mode };
+  return { ...wishes, ...named, expectedBytes, predecessor: id };
 }
 
 /** This device's set at a provider that goes on. */

@@ -19,7 +19,16 @@ function dataSetMode(text: string): DataSetMode {
   throw new InvalidArgumentError(`The mode is ${DATA_SET_MODES.join(" or ")}.`);
 }
 
-export function dataSetWishOptions(command: Command): Command {
+/** What the help says of two options that are left out. */
+export interface WishDefaults {
+  readonly expectedSize: string;
+  readonly mode: string;
+}
+
+export function dataSetWishOptions(
+  command: Command,
+  { expectedSize, mode }: WishDefaults = { expectedSize: "a few GiB", mode: "every-epoch" },
+): Command {
   return command
     .option(
       "--runway <epochs>",
@@ -33,14 +42,14 @@ export function dataSetWishOptions(command: Command): Command {
     )
     .option(
       "--expected-size <size>",
-      "what a data set that begins now may grow to, such as 200GiB; decides how long its slices are (default: a few " +
-        "GiB)",
+      "what a data set that begins now may grow to, such as 200GiB; decides how long its slices are (default: " +
+        `${expectedSize})`,
       sizeInBytes("--expected-size"),
     )
     .option(
       "--mode <mode>",
       "of a data set that begins now: the provider proves in every-epoch, or on-demand only when somebody disputes " +
-        "possession with a bond (default: every-epoch)",
+        `possession with a bond (default: ${mode})`,
       dataSetMode,
     )
     .option(

@@ -4,35 +4,29 @@ import type { Damaged, MigrateOptions, MigrationPlan, MigrationReport } from "..
 import { counted } from "../../core/encoding/counted.ts";
 import { formatBytes, formatEther, printable } from "../output.ts";
 import { withAgent } from "../session.ts";
-import { address, amountInWei, dataSetId, wholeNumber } from "../values.ts";
+import { address, amountInWei, dataSetId } from "../values.ts";
 import { amountOf, runwayText, shortId, tellingCosts } from "./data-set-lines.ts";
+import { type DataSetWishOptions, dataSetWishOptions, readDataSetWishes } from "./data-set-wishes.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 
 /** Damaged objects that are printed for people. */
 const SHOWN_DAMAGE = 20;
 
-interface MigrateFlags {
+interface MigrateFlags extends DataSetWishOptions {
   readonly to: string;
   readonly token?: string;
-  readonly runway?: number;
-  readonly maxFee?: bigint;
   readonly maxGasFee?: bigint;
   readonly dryRun?: boolean;
 }
 
 export function registerMigrate(dataSet: Command): void {
-  dataSet
+  const migrate = dataSet
     .command("migrate")
     .description("move what a data set keeps to another provider, then give notice to the old one; run again to resume")
     .argument("<data-set>", "id of the data set, or its beginning", dataSetId)
     .requiredOption("--to <provider>", "account or URL of a provider of the deployment")
-    .option("--token <address>", "token to pay the new provider in (default: that of the old data set)", address)
-    .option(
-      "--runway <epochs>",
-      "epochs that a top-up covers beyond the notice period (default: 30)",
-      wholeNumber("--runway"),
-    )
-    .option("--max-fee <wei>", "the most that one epoch may cost at the new provider, in wei", amountInWei("--max-fee"))
+    .option("--token <address>", "token to pay the new provider in (default: that of the old data set)", address);
+  dataSetWishOptions(migrate, { expectedSize: "what is moved, at least a few GiB", mode: "that of the old data set" })
     .option(
       "--max-gas-fee <wei>",
       "refuse a notice to the old provider whose gas would cost more, in wei",
@@ -74,12 +68,11 @@ export function registerMigrate(dataSet: Command): void {
     });
 }
 
-function optionsOf({ to, token, runway, maxFee, maxGasFee }: MigrateFlags): MigrateOptions {
+function optionsOf({ to, token, maxGasFee, ...wishes }: MigrateFlags): MigrateOptions {
   return {
     to,
+    ...readDataSetWishes(wishes),
     ...(token === undefined ? {} : { token }),
-    ...(runway === undefined ? {} : { runwayEpochs: runway }),
-    ...(maxFee === undefined ? {} : { maximumFeePerEpoch: maxFee }),
     ...(maxGasFee === undefined ? {} : { maximumFee: maxGasFee }),
   };
 }
@@ -91,6 +84,7 @@ function planLines(plan: MigrationPlan): string[] {
     `moving data set ${shortId(plan.id)} from provider ${plan.from} into ${into} at provider ${plan.to}`,
     `  content  ${counted(objects, "object")}, ${formatBytes(bytes)}; not there yet: ` +
       `${counted(absentObjects, "object")}, ${formatBytes(absentBytes)}; ${counted(plan.snapshots, "snapshot")}`,
+    `  mode     ${plan.mode}, in slices of ${plan.sliceBytes} bytes`,
     `  fee      at most ${amountOf(plan.fee, token)} per epoch, now ${amountOf(plan.feeNow, plan.tokenNow)}; ` +
       "both are paid until the notice period of the old data set is over",
     `  deposit  ${amountOf(plan.deposit, token)}, and ${formatEther(plan.gasFee)} for gas at the current price`,
@@ -104,7 +98,9 @@ function reportLines({ plan, dataSet, copied, listedSnapshots, damaged, lastEpoc
       `${formatBytes(copied.uploadedBytes)} were sent; ${counted(listedSnapshots, "snapshot")} listed`,
     `  fee      ${amountOf(dataSet.feePerEpoch, dataSet.token)} per epoch, paid for ` +
       runwayText(dataSet.runwayEpochs),
-    `  old      ends after epoch ${lastEpoch}`,
+    lastEpoch === undefined
+      ? "  old      has ended already: no notice was needed"
+      : `  old      ends after epoch ${lastEpoch}`,
     ...damageLines(damaged),
   ];
 }
