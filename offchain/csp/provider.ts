@@ -119,8 +119,8 @@ async function buildDataSets(
     epochBlocks,
     relays: config.drandRelays,
     watch: {
-      onFailure: (relay, error) => failures.failed(redactUrlsIn(relay), error, "a drand relay gave no valid signature"),
-      onSuccess: (relay) => failures.succeeded(redactUrlsIn(relay)),
+      onFailure: (relay, error) => failures.failed(relay, error, "a drand relay gave no valid signature"),
+      onSuccess: (relay) => failures.succeeded(relay),
     },
   });
   const { windowBlocks, graceBlocks } = offer;
