@@ -45,7 +45,7 @@ import { ChallengeRandomness } from "./data-sets/challenge-randomness.ts";
 import { Collateral } from "./data-sets/collateral.ts";
 import { DataSetService } from "./data-sets/data-sets.ts";
 import { Locks } from "./data-sets/locks.ts";
-import { makeDataSetOffer, tokenLimits } from "./data-sets/offer.ts";
+import { makeDataSetOffer, requireDisputable, tokenLimits } from "./data-sets/offer.ts";
 import { DataSetProofs } from "./data-sets/proofs.ts";
 import { DataSetProver } from "./data-sets/prover.ts";
 import { openOfferedRandomness } from "./data-sets/randomness-source.ts";
@@ -123,6 +123,7 @@ async function buildDataSets(
       onSuccess: (relay) => failures.succeeded(relay),
     },
   });
+  requireDisputable(offer, { epochBlocks, gridBlocks: source.gridBlocks });
   const { windowBlocks, graceBlocks } = offer;
   const capacity = new ProvingCapacity(chain, { epochBlocks, windowBlocks, graceBlocks, ...source });
   await capacity.requireTimely();
