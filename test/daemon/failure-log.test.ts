@@ -72,7 +72,11 @@ describe("failure log", () => {
   });
 
   it("leaves keys in addresses out of the metric's label, which anybody may read", async () => {
-    for (const url of ["https://relay.example/v1/key?token=secret", "https://relay.example/v1/other", "http://[::1]:90"])
+    for (const url of [
+      "https://relay.example/v1/key?token=secret",
+      "https://relay.example/v1/other",
+      "http://[::1]:90",
+    ])
       failures.failed(`drand relay ${url}`, new Error("down"));
     const { values } = await metrics.failures.get();
     expect(values.map(({ labels, value }) => [labels.part, value])).to.deep.equal([
