@@ -37,6 +37,14 @@ export async function simulateCall(
   }
 }
 
+/** Room for state that changes between the estimate and the block. */
+const GAS_MARGIN_PERCENT = 20n;
+
+/** The limit of gas that a transaction is sent with. @param estimated units of gas */
+export function gasLimitOf(estimated: bigint): bigint {
+  return estimated + (estimated * GAS_MARGIN_PERCENT) / 100n;
+}
+
 /** State that a call is tried on: the pending one has the transactions that wait to be mined. */
 export type TrialState = "latest" | "pending";
 

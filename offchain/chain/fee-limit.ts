@@ -1,12 +1,10 @@
 /** What a single transaction would cost, and a limit on it. */
 import { TallystickError } from "../core/errors.ts";
-import { type ContractCall, estimateGas } from "./contract-call.ts";
+import { type ContractCall, estimateGas, gasLimitOf } from "./contract-call.ts";
 import type { ChainReader } from "./deployment.ts";
-import { currentFees } from "./fees.ts";
-import { chainError } from "./revert.ts";
+import { currentFees, type Fees, paidPerGas } from "./fees.ts";
+import { chainError, readChain } from "./revert.ts";
 
-/** The sender allows for more gas than was estimated; see chain/sender.ts. */
-const GAS_MARGIN_PERCENT = 20n;
 const NO_LIMITS = { maximumFeePerGas: 2n ** 128n, maximumPriorityFeePerGas: 2n ** 128n };
 
 /** What a transaction would cost at most, at the fees of now. */
@@ -21,11 +19,22 @@ export async function quoteFee(chain: ChainReader, call: ContractCall, from: str
   const estimated = await estimateGas(chain, call, from).catch((error: unknown) => {
     throw chainError(error, call.description);
   });
-  const gas = estimated + (estimated * GAS_MARGIN_PERCENT) / 100n;
-  const { maxFeePerGas, maxPriorityFeePerGas } = await currentFees(chain, NO_LIMITS, call.description);
-  // Twice the base fee plus the tip is offered; the base fee and the tip are paid.
-  const price = (maxFeePerGas - maxPriorityFeePerGas) / 2n + maxPriorityFeePerGas;
-  return { gas, gasFee: gas * price };
+  const gas = gasLimitOf(estimated);
+  return { gas, gasFee: gas * paidPerGas(await feesOfNow(chain)) };
+}
+
+/**
+ * What an account must have per unit of gas for a transaction of now to be taken, in wei.
+ * @param cap of the account
+ */
+export async function offeredPerGas(chain: ChainReader, cap: bigint | undefined): Promise<bigint> {
+  const { maxFeePerGas } = await feesOfNow(chain);
+  return cap === undefined || maxFeePerGas < cap ? maxFeePerGas : cap;
+}
+
+function feesOfNow(chain: ChainReader): Promise<Fees> {
+  const what = "reading the fees of the chain";
+  return readChain(what, () => currentFees(chain, NO_LIMITS, what));
 }
 
 /**

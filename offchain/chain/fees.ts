@@ -38,11 +38,16 @@ export async function currentFees(chain: ChainReader, limits: FeeLimits, what: s
     throw new ChainUnavailableError(what, { received: "no base fee: not an EIP-1559 chain" });
   }
   // ethers suggests twice the base fee plus the tip.
-  const baseFee = (maxFeePerGas - maxPriorityFeePerGas) / 2n;
+  const baseFee = paidPerGas({ maxFeePerGas, maxPriorityFeePerGas }) - maxPriorityFeePerGas;
   const cap = limits.maximumFeePerGas;
   if (baseFee > cap) throw feeAboveCap(what, baseFee, cap);
   const tip = smaller(smaller(maxPriorityFeePerGas, limits.maximumPriorityFeePerGas), cap);
   return { maxFeePerGas: smaller(2n * baseFee + tip, cap), maxPriorityFeePerGas: tip };
+}
+
+/** What is paid per unit of gas of such an offer in the next block: the base fee and the tip, but not the base fee twice. */
+export function paidPerGas({ maxFeePerGas, maxPriorityFeePerGas }: Fees): bigint {
+  return (maxFeePerGas - maxPriorityFeePerGas) / 2n + maxPriorityFeePerGas;
 }
 
 /**

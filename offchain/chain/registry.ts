@@ -95,9 +95,13 @@ export async function readAttestation(chain: ChainReader, id: bigint, member: st
   return /^0x0+$/.test(hash) ? undefined : hash;
 }
 
-/** One node; undefined when the operator is not registered. */
-export async function readNode(chain: ChainReader, operator: string): Promise<NodeInfo | undefined> {
-  const node = await readChain("reading a node", () => nodeRegistry(chain).nodeOf(operator));
+/** One node; undefined when the operator is not registered. @param atBlock as of which block */
+export async function readNode(
+  chain: ChainReader,
+  operator: string,
+  atBlock: number | "latest" = "latest",
+): Promise<NodeInfo | undefined> {
+  const node = await readChain("reading a node", () => nodeRegistry(chain).nodeOf(operator, { blockTag: atBlock }));
   return node.stakeWei === 0n ? undefined : toNode(operator, node);
 }
 

@@ -10,7 +10,7 @@
 
 import type { TransactionReceipt } from "ethers";
 import { TallystickError } from "../core/errors.ts";
-import { type ContractCall, estimateGas, simulateCall, type TrialState } from "./contract-call.ts";
+import { type ContractCall, estimateGas, gasLimitOf, simulateCall, type TrialState } from "./contract-call.ts";
 import type { ChainReader } from "./deployment.ts";
 import { isTemporaryFailure } from "./endpoint-errors.ts";
 import type { FeeLimits } from "./fees.ts";
@@ -71,8 +71,6 @@ const DEFAULT_MAXIMUM_PRIORITY_FEE = 100n * GWEI;
 const MAXIMUM_SPAN = 256;
 /** Attempts to find a free nonce before concluding that another process uses the account. */
 const NONCE_ATTEMPTS = 10;
-/** Room for state that changes between the estimate and the block. */
-const GAS_MARGIN_PERCENT = 20n;
 /** A transaction that waits longer makes the account unhealthy. */
 const UNHEALTHY_AFTER_SECONDS = 120;
 
@@ -194,7 +192,7 @@ export class TransactionSender {
     signal?.throwIfAborted();
     const estimate = () => estimateGas(this.#chain, call, this.address, state);
     const estimated = await this.#offers.request(call, signal, estimate);
-    const gasLimit = estimated + (estimated * GAS_MARGIN_PERCENT) / 100n;
+    const gasLimit = gasLimitOf(estimated);
     let lowest = 0;
     for (let attempt = 0; attempt < NONCE_ATTEMPTS; attempt++) {
       const counted = await this.#offers.count(call, "pending", signal);

@@ -4,8 +4,8 @@
 
 import { join } from "node:path";
 import { parseUnits, Wallet } from "ethers";
-import type { ChainReader } from "../chain/deployment.ts";
 import { readEscrowClock } from "../chain/escrow.ts";
+import { offeredPerGas } from "../chain/fee-limit.ts";
 import { readChain } from "../chain/revert.ts";
 import { auditReady } from "../core/audit/ready.ts";
 import { epochOf } from "../core/data-set/epochs.ts";
@@ -45,7 +45,7 @@ import { ChallengeRandomness } from "./data-sets/challenge-randomness.ts";
 import { Collateral } from "./data-sets/collateral.ts";
 import { DataSetService } from "./data-sets/data-sets.ts";
 import { Locks } from "./data-sets/locks.ts";
-import { makeDataSetOffer, tokenLimits } from "./data-sets/offer.ts";
+import { makeDataSetOffer, requireDisputable, tokenLimits } from "./data-sets/offer.ts";
 import { DataSetProofs } from "./data-sets/proofs.ts";
 import { DataSetProver } from "./data-sets/prover.ts";
 import { openOfferedRandomness } from "./data-sets/randomness-source.ts";
@@ -93,14 +93,6 @@ function every(
   };
 }
 
-/** What a transaction of now offers per unit of gas, in wei, at most the cap of the account. */
-async function feePerGas(chain: ChainReader, maximumFeeGwei: number | undefined): Promise<bigint> {
-  const fees = await readChain("reading the fees of the chain", () => chain.provider.getFeeData());
-  const offered = fees.maxFeePerGas ?? fees.gasPrice ?? 0n;
-  const cap = maximumFeeGwei === undefined ? offered : parseUnits(String(maximumFeeGwei), "gwei");
-  return offered < cap ? offered : cap;
-}
-
 /** How long an answer waits for the transaction of a state. */
 const MINED_SECONDS = 60;
 
@@ -123,6 +115,7 @@ async function buildDataSets(
       onSuccess: (relay) => failures.succeeded(relay),
     },
   });
+  requireDisputable(offer, { epochBlocks, gridBlocks: source.gridBlocks });
   const { windowBlocks, graceBlocks } = offer;
   const capacity = new ProvingCapacity(chain, { epochBlocks, windowBlocks, graceBlocks, ...source });
   await capacity.requireTimely();
@@ -161,7 +154,6 @@ async function buildDataSets(
       limitsOf,
       payoutAccount,
       settleEpochs: config.offer.dataSets.settleEpochs,
-      feePerGas: () => feePerGas(chain, config.maximumFeeGwei),
     }),
     heldRanges: async (row: DataSetRow) =>
       view.heldRanges(
@@ -225,9 +217,10 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
     readChain("reading the balance of the operator's account", () => chain.provider.getBalance(sender.address)),
   );
   const metrics = createCspMetrics(base.metrics, index, balanceWei);
+  const feeCap = config.maximumFeeGwei === undefined ? undefined : parseUnits(String(config.maximumFeeGwei), "gwei");
   const coins = new CoinWatch({
     balanceWei,
-    feePerGas: () => feePerGas(chain, config.maximumFeeGwei),
+    feePerGas: () => offeredPerGas(chain, feeCap),
     runningDataSets: async () => (await index.dataSets.counts()).running,
     account: sender.address,
     logger,

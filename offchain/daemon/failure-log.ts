@@ -4,6 +4,7 @@
  */
 
 import type { Counter } from "prom-client";
+import { redactUrlsIn } from "../core/encoding/redact-url.ts";
 import type { Logger } from "./logger.ts";
 
 /** How long a cause that goes on is not logged again. */
@@ -31,11 +32,12 @@ export class FailureLog {
   }
 
   /**
-   * @param part what failed, for example `archive` or `data set 12`; the metric leaves the number, or a hash, out.
+   * @param part what failed, for example `archive` or `data set 12`; the metric leaves the number, or a hash, out, and
+   *   what may be a key in an address, since anybody may read it.
    * @param message of the log line.
    */
   failed(part: string, cause: unknown, message = "background work failed"): void {
-    this.#counter?.inc({ part: part.replace(/\s*(?:0x[0-9a-f]+|\d+)$/i, "") });
+    this.#counter?.inc({ part: redactUrlsIn(part).replace(/\s+(?:0x[0-9a-f]+|\d+)$/i, "") });
     const causes = this.#parts.get(part) ?? new Map<string, Cause>();
     this.#parts.set(part, causes);
     const key = causeOf(cause);

@@ -9,7 +9,7 @@ import { type ChainReader, connectChain, parseDeployment } from "../chain/deploy
 import { requireWithinFee } from "../chain/fee-limit.ts";
 import { TransactionSender } from "../chain/sender.ts";
 import { toHex } from "../core/encoding/hex.ts";
-import { InvalidInputError } from "../core/errors.ts";
+import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { checksumAddress } from "./account-signature.ts";
 import { type DaemonConfig, readJsonFile } from "./config.ts";
 import { bindKeystore, identifyDeployment } from "./deployment-binding.ts";
@@ -29,7 +29,10 @@ export interface OperatorTransaction {
 export interface Operator {
   readonly chain: ChainReader;
   readonly account: string;
-  /** Sends a call within `--max-fee`, and waits until it is mined. @throws TallystickError FUNDS, CHAIN_REVERTED */
+  /**
+   * Sends a call unless it would cost more than `--max-fee`, and waits until it is mined.
+   * @throws TallystickError FUNDS, CHAIN_REVERTED, TIMED_OUT
+   */
   send(call: ContractCall): Promise<OperatorTransaction>;
 }
 
@@ -61,7 +64,7 @@ export function operatorCommand<Config extends DaemonConfig>(command: OperatorCo
     ...described,
     options: [
       ...own,
-      ["--max-fee <wei>", "refuse a transaction whose gas would cost more, in wei"],
+      ["--max-fee <wei>", "refuse when the gas would cost more at the fees of now, in wei"],
       ["--json", "print one JSON document"],
     ],
     run: async (config, options, args) => {
@@ -99,16 +102,42 @@ async function openOperator(
   const cap = config.maximumFeeGwei;
   const limits = cap === undefined ? {} : { maximumFeePerGas: parseUnits(String(cap), "gwei") };
   const sender = new TransactionSender(chain, key, limits);
-  return {
-    chain,
-    account,
-    send: async (call) => {
-      const options =
-        maximumFee === undefined ? {} : { maximumFeePerGas: await requireWithinFee(chain, call, account, maximumFee) };
-      const { hash, blockNumber, gasUsed, fee } = await sender.send(call, undefined, options);
-      return { transactionHash: hash, blockNumber, gasUsed, gasFee: fee };
-    },
-  };
+  return { chain, account, send: (call) => sendChecked(chain, sender, call, maximumFee) };
+}
+
+/**
+ * The limit is a check before sending. The transaction itself is sent as the daemon sends its own, up to
+ * `maximumFeeGwei`: the daemon's transactions wait behind it, and one that must not become dearer could stay unmined
+ * for ever once the base fee has risen.
+ *
+ * @param maximumFee in wei
+ */
+export async function sendChecked(
+  chain: ChainReader,
+  sender: TransactionSender,
+  call: ContractCall,
+  maximumFee: bigint | undefined,
+): Promise<OperatorTransaction> {
+  if (maximumFee !== undefined) await requireWithinFee(chain, call, sender.address, maximumFee);
+  const { hash, blockNumber, gasUsed, fee } = await sender.send(call).catch((error: unknown) => {
+    throw error instanceof TallystickError && error.code === "TIMED_OUT" ? stillWaiting(error) : error;
+  });
+  return { transactionHash: hash, blockNumber, gasUsed, gasFee: fee };
+}
+
+function stillWaiting(error: TallystickError): TallystickError {
+  const { message, code, party, check, details } = error;
+  return new TallystickError(message, {
+    code,
+    hint:
+      "it may still be mined, and the daemon's transactions wait behind it: look it up before sending again, and " +
+      "replace it by a transaction of the same nonce with higher fees when it stays",
+    ...(party === undefined ? {} : { party }),
+    ...(check === undefined ? {} : { check }),
+    ...(details === undefined ? {} : { details }),
+    retryable: false,
+    cause: error,
+  });
 }
 
 /** A whole number above nought, of the token's smallest unit. @throws InvalidInputError */

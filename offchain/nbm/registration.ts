@@ -11,6 +11,7 @@ import { TallystickError } from "../core/errors.ts";
 import { checksumAddress } from "../daemon/account-signature.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { NbmConfig } from "./config.ts";
+import { noteExit, requireNoExit } from "./exit-note.ts";
 
 export interface RegistrationOptions {
   readonly chain: ChainReader;
@@ -24,7 +25,8 @@ export interface RegistrationOptions {
  * Registers the node, or brings its entry up to date.
  *
  * @param url where others reach it.
- * @throws TallystickError NOT_FOUND when it is not registered and the configuration does not allow it to do so itself.
+ * @throws TallystickError NOT_FOUND when it is not registered and the configuration does not allow it to do so itself;
+ *   CONFLICT when it has left.
  */
 export async function ensureRegistered(options: RegistrationOptions, url: string): Promise<void> {
   const { chain, sender, config, hpkePublicKey, logger } = options;
@@ -39,10 +41,13 @@ export async function ensureRegistered(options: RegistrationOptions, url: string
         hint: "register it, or set autoRegister with the stake in the configuration",
       });
     }
+    requireNoExit(config.dataDir, operator);
     const { stakeWei } = config.autoRegister;
     const receipt = await sender.send(registerNodeCall(chain.deployment, { url, hpkePublicKey, stakeWei }));
     logger.info({ operator, url, stakeWei: String(stakeWei), transaction: receipt.hash }, "registered");
   } else if (node.exitAt !== 0) {
+    // Also when another program than this one's commands asked for it.
+    noteExit(config.dataDir, operator);
     logger.warn({ operator, exitAt: node.exitAt }, "the node has asked to leave: it serves, but joins nothing new");
   } else if (node.url !== url || !equalBytes(node.hpkePublicKey, hpkePublicKey)) {
     const receipt = await sender.send(updateNodeCall(chain.deployment, { url, hpkePublicKey }));

@@ -5,6 +5,7 @@
 
 import { type ContractCall, estimateGas, simulateCall } from "../chain/contract-call.ts";
 import type { ChainReader } from "../chain/deployment.ts";
+import { paidPerGas } from "../chain/fees.ts";
 import { ChainRevertedError, readChain } from "../chain/revert.ts";
 import type { TransactionSender } from "../chain/sender.ts";
 import { TallystickError } from "../core/errors.ts";
@@ -179,6 +180,5 @@ async function currentPrice(chain: ChainReader): Promise<bigint> {
     chain.provider.getFeeData(),
   );
   if (maxFeePerGas === null || maxPriorityFeePerGas === null) return gasPrice ?? 0n;
-  // ethers suggests twice the base fee plus the tip.
-  return (maxFeePerGas - maxPriorityFeePerGas) / 2n + maxPriorityFeePerGas;
+  return paidPerGas({ maxFeePerGas, maxPriorityFeePerGas });
 }

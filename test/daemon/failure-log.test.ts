@@ -71,6 +71,20 @@ describe("failure log", () => {
     expect(metrics.registry).to.be.instanceOf(Registry);
   });
 
+  it("leaves keys in addresses out of the metric's label, which anybody may read", async () => {
+    for (const url of [
+      "https://relay.example/v1/key?token=secret",
+      "https://relay.example/v1/other",
+      "http://[::1]:90",
+    ])
+      failures.failed(`drand relay ${url}`, new Error("down"));
+    const { values } = await metrics.failures.get();
+    expect(values.map(({ labels, value }) => [labels.part, value])).to.deep.equal([
+      ["drand relay https://relay.example/…", 2],
+      ["drand relay http://[::1]:90", 1],
+    ]);
+  });
+
   it("remembers a bounded number of causes per part", () => {
     const words = Array.from({ length: 100 }, (_, k) => "x".repeat(k + 1));
     for (const word of words) failures.failed("archive", new Error(word));

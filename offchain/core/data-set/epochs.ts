@@ -56,6 +56,14 @@ export function disputeWindowsOf(terms: Omit<EpochTerms, "phase">, challengeBloc
   return windowsOf({ ...terms, phase: challengeBlock % epochBlocks }, epochOf(epochBlocks, challengeBlock));
 }
 
+/**
+ * Whether sets in mode `on-demand` can be disputed in at least half of an epoch. A dispute challenges the next block of
+ * the source's grid, which must be in the epoch of the dispute: the last `gridBlocks` blocks of each epoch are closed.
+ */
+export function canBeDisputed(epochBlocks: number, gridBlocks: number): boolean {
+  return gridBlocks <= epochBlocks / 2;
+}
+
 const SEED_TAG = tagOf("challenge-seed");
 
 /**

@@ -3,8 +3,10 @@
  * say which sets to look at. Nothing is remembered that a restart could lose: the first round looks at every set.
  *
  * An event and the state may come from endpoints of which one is behind. So a set is read again in every round in which
- * the newest event of the scanned blocks says something else than what was read.
+ * the newest event of the scanned blocks says something else than what was read. Without logs, or with incomplete ones,
+ * a dispute would be lost with its window: all sets are read again when a scan fails, and every few blocks anyway.
  */
+import PQueue from "p-queue";
 import { ESCROW_ABI } from "../../chain/abis.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { type OpenDispute, readDispute } from "../../chain/escrow.ts";
@@ -19,6 +21,10 @@ const EVENTS = ["DisputeOpened", "DisputeAnswered", "DisputeUpheld", "DataSetBre
 
 /** The part of the failure log. */
 const SCAN = "events of disputes";
+/** Blocks after which all sets are read again, whatever the events say: a small part of any window. */
+const REREAD_BLOCKS = 32;
+/** Sets that are read at the same time. */
+const READS_UNDER_WAY = 8;
 
 export interface DisputeWatchParts {
   readonly chain: ChainReader;
@@ -39,6 +45,8 @@ export class DisputeWatch {
   readonly #known = new Set<number>();
   /** Block up to which events were looked at. */
   #cursor: number | undefined;
+  /** Head block at which all sets were last to be read. */
+  #readAllAt: number | undefined;
 
   constructor(parts: DisputeWatchParts) {
     this.#parts = parts;
@@ -50,7 +58,8 @@ export class DisputeWatch {
   }
 
   /**
-   * Looks at the sets that are new here, and at those whose events say something else than what is known.
+   * Looks at the sets that are new here, and at those whose events say something else than what is known; at all of
+   * them when there are no events, and every `REREAD_BLOCKS`.
    * @param rows all sets that may be on chain
    * @returns epochs that were proven in the blocks that were scanned, also by another process
    */
@@ -63,6 +72,12 @@ export class DisputeWatch {
     );
     this.#forgetOthers([...own.values()]);
     const toRead = new Set([...own.values()].filter(({ id }) => !this.#known.has(id)));
+    const readAll = () => {
+      for (const row of own.values()) toRead.add(row);
+      this.#readAllAt = headBlock;
+    };
+    // An endpoint that is behind may tell a lower head.
+    if (Math.abs(headBlock - (this.#readAllAt ?? Number.NEGATIVE_INFINITY)) >= REREAD_BLOCKS) readAll();
     const answered: AnsweredEpoch[] = [];
     if (own.size > 0 && this.#cursor !== headBlock) {
       try {
@@ -73,23 +88,27 @@ export class DisputeWatch {
         this.#cursor = headBlock;
         this.#parts.failures.succeeded(SCAN);
       } catch (error) {
-        // What is known can be proven without logs; the next round scans these blocks again.
+        // The state says it without logs; the next round scans these blocks again.
         this.#parts.failures.failed(SCAN, error);
+        if (headBlock !== this.#readAllAt) readAll();
       }
     }
-    for (const row of toRead) {
-      const part = `disputes of data set ${row.agreed?.id}`;
-      try {
-        await this.refresh(row);
-        this.#known.add(row.id);
-        this.#parts.failures.succeeded(part);
-      } catch (error) {
-        // Read again in the next round, whatever the events say.
-        this.#known.delete(row.id);
-        this.#parts.failures.failed(part, error);
-      }
-    }
+    const reads = new PQueue({ concurrency: READS_UNDER_WAY });
+    await reads.addAll([...toRead].map((row) => () => this.#read(row)));
     return answered;
+  }
+
+  async #read(row: DataSetRow): Promise<void> {
+    const part = `disputes of data set ${row.agreed?.id}`;
+    try {
+      await this.refresh(row);
+      this.#known.add(row.id);
+      this.#parts.failures.succeeded(part);
+    } catch (error) {
+      // Read again in the next round, whatever the events say.
+      this.#known.delete(row.id);
+      this.#parts.failures.failed(part, error);
+    }
   }
 
   /** Reads whether a dispute is open now. */

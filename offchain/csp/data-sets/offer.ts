@@ -1,5 +1,6 @@
 /** The offer for data sets, from the configuration and the deployment. */
 import type { ChainReader } from "../../chain/deployment.ts";
+import { canBeDisputed } from "../../core/data-set/epochs.ts";
 import type { DataSetMode } from "../../core/data-set/terms.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { InvalidInputError } from "../../core/errors.ts";
@@ -80,6 +81,24 @@ function requireBond({ token, disputeBond }: DataSetPrice, modes: readonly DataS
     expected: `${least} to ${MOST_BOND}`,
     received: disputeBond,
     hint: "set disputeBond, or minimumFeePerEpoch, of which it is ten times as much by default",
+  });
+}
+
+/**
+ * For the start of the provider: it would be paid for sets that nobody can dispute, and users' agents refuse them.
+ * @throws InvalidInputError
+ */
+export function requireDisputable(
+  { modes }: Pick<DataSetOffer, "modes">,
+  { epochBlocks, gridBlocks }: { readonly epochBlocks: number; readonly gridBlocks: number },
+): void {
+  if (!modes.includes("on-demand") || canBeDisputed(epochBlocks, gridBlocks)) return;
+  throw new InvalidInputError("the source of randomness leaves too few blocks for disputes of sets on demand", {
+    party: "this daemon",
+    check: "offer.dataSets.modes and the grid of the source of randomness",
+    expected: `a grid of at most ${Math.floor(epochBlocks / 2)} blocks, half of an epoch`,
+    received: `${gridBlocks} blocks`,
+    hint: "take on-demand out of the modes, or use a deployment whose source has a finer grid",
   });
 }
 

@@ -6,13 +6,12 @@
  * the gas of a settlement does not depend on how many epochs it settles.
  */
 
-import { type ContractCall, estimateGas } from "../../chain/contract-call.ts";
 import { NATIVE_TOKEN, scheduleOf } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { readEscrowClock, readPool } from "../../chain/escrow.ts";
 import { closeDataSetCall, settleDataSetCall, withdrawCollateralCall } from "../../chain/escrow-calls.ts";
+import { quoteFee } from "../../chain/fee-limit.ts";
 import { REORGANISED_BLOCKS } from "../../chain/logs.ts";
-import { readChain } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { sliceBytes } from "../../core/audit/field.ts";
@@ -45,8 +44,6 @@ export interface DataSetSettlementParts {
   readonly payoutAccount: string;
   /** Epochs of mode `on-demand` that are settled at once. */
   readonly settleEpochs: number;
-  /** What a transaction of now offers, in wei per unit of gas. */
-  readonly feePerGas: () => Promise<bigint>;
   readonly logger: Logger;
   readonly failures: FailureLog;
 }
@@ -135,7 +132,7 @@ export class DataSetSettlement {
     const { terms } = agreed;
     const earned = feesBetween(scheduleOf(scheduled), books.settledThrough, through);
     const call = settleDataSetCall(chain.deployment, { terms, schedule: scheduled.schedule });
-    if (terms.token === NATIVE_TOKEN && earned <= (await this.#costOf(call))) return;
+    if (terms.token === NATIVE_TOKEN && earned <= (await quoteFee(chain, call, sender.address)).gasFee) return;
     const { hash, gasUsed } = await sender.send(call);
     this.#settledIn.set(id, epoch);
     logger.info(
@@ -148,13 +145,6 @@ export class DataSetSettlement {
       },
       "epochs settled",
     );
-  }
-
-  /** What the gas of a call costs now, in wei. */
-  async #costOf(call: ContractCall): Promise<bigint> {
-    const { chain, sender, feePerGas } = this.#parts;
-    const gas = await readChain(`estimating ${call.description}`, () => estimateGas(chain, call, sender.address));
-    return gas * (await feePerGas());
   }
 
   /**

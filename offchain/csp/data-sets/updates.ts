@@ -200,7 +200,9 @@ export class UpdateService {
     const proposal = { row, agreed, before, request, version, packed, ranges, epoch };
     requireVersion(proposal);
     requireDeadline(request.deadlineBlock, head, epochBlocks);
-    const sent = await index.dataSets.sendings(id, epoch);
+    const { signed, sent } = await index.dataSets.rates(id, epoch);
+    // Before the chain is asked and collateral deposited; it is counted where the state is recorded.
+    if (signed >= limits.statesPerEpoch) throw tooManyStates(limits, place, await capacity.blockSeconds());
     requireSendable(limits, place, sent, request.deadlineBlock, LEAST_DEADLINE_BLOCKS);
     await requireRunning(this.#parts, proposal);
     await requireFollowing(this.#parts, proposal);

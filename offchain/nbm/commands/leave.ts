@@ -3,11 +3,12 @@ import { readNode, requestExitCall, withdrawStakeCall } from "../../chain/regist
 import { TallystickError } from "../../core/errors.ts";
 import { type Operator, operatorCommand, readAddress } from "../../daemon/operator-command.ts";
 import type { NbmConfig } from "../config.ts";
+import { noteExit } from "../exit-note.ts";
 
 const timeOf = (seconds: number): string => new Date(seconds * 1000).toISOString();
 
-async function requireNode({ chain, account }: Operator) {
-  const node = await readNode(chain, account);
+async function requireNode({ chain, account }: Operator, atBlock?: number) {
+  const node = await readNode(chain, account, atBlock);
   if (node !== undefined) return node;
   throw new TallystickError("the node is not registered", {
     code: "NOT_FOUND",
@@ -25,10 +26,12 @@ export const exitCommand = operatorCommand<NbmConfig>({
   description: "leave the registry: the node joins no committee any more, and its stake is free after the exit delay",
   options: [],
   example: "exit --config nbm.json",
-  act: async (operator) => {
+  act: async (operator, { dataDir }) => {
     const { exitAt: before } = await requireNode(operator);
-    const sent = before === 0 ? await operator.send(requestExitCall(operator.chain.deployment)) : {};
-    const { exitAt } = await requireNode(operator);
+    noteExit(dataDir, operator.account);
+    const sent = before === 0 ? await operator.send(requestExitCall(operator.chain.deployment)) : undefined;
+    // Of several nodes behind an endpoint, another one may be behind the block of the transaction.
+    const exitAt = sent === undefined ? before : (await requireNode(operator, sent.blockNumber)).exitAt;
     const remark = "leave the daemon running until its committees have other members: shares that are lost stay lost";
     return { facts: { exitAt, ...sent }, text: `the stake can be withdrawn from ${timeOf(exitAt)} on; ${remark}` };
   },
@@ -41,11 +44,12 @@ export const withdrawStakeCommand = operatorCommand<NbmConfig>({
   description: "withdraw the stake of a node that has left, once the exit delay is over",
   options: [["--to <account>", "who receives it (default: the operator)"]],
   example: "withdraw-stake --config nbm.json",
-  act: async (operator, _, options) => {
+  act: async (operator, { dataDir }, options) => {
     const { exitAt, stakeWei } = await requireNode(operator);
     const head = await operator.chain.provider.getBlock("latest");
     if (exitAt === 0 || (head !== null && head.timestamp < exitAt)) throw tooEarly(exitAt);
     const to = readAddress(options, "to", operator.account);
+    noteExit(dataDir, operator.account);
     const sent = await operator.send(withdrawStakeCall(operator.chain.deployment, to));
     return { facts: { stakeWei, to, ...sent }, text: `withdrew the stake of ${stakeWei} wei to ${to}` };
   },

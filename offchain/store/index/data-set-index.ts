@@ -220,8 +220,8 @@ export interface DataSetIndex {
   /** The last attempt cost gas and failed: the next one counts again. */
   countSendingAgain(id: number): Promise<void>;
 
-  /** How many states were sent in an epoch. */
-  sendings(id: number, epoch: number): Promise<number>;
+  /** How many states were signed, and how many sent, in an epoch. */
+  rates(id: number, epoch: number): Promise<{ readonly signed: number; readonly sent: number }>;
 
   /** Co-signed states that may still reach the chain, or are on it and not final, by ascending version. */
   statesOf(id: number): Promise<CosignedState[]>;

@@ -71,6 +71,29 @@ describe("sources of randomness that the agent takes", function () {
     });
   }
 
+  it("must leave half of an epoch for disputes of a set on demand", async () => {
+    const parameters = { epochBlocks: 60n };
+    for (const [gridBlocks, isTaken] of [
+      [30n, true],
+      [60n, false],
+    ] as const) {
+      const plan = { kind: "prevrandao", gridBlocks, ringSize: 274n } as const;
+      deployments.coarse = await deployTo(anvil.url, parameters, plan);
+      const chain = reader("coarse", 31_337);
+      try {
+        await requireSafeRandomness(chain, { mode: "every-epoch" });
+        if (isTaken) await requireSafeRandomness(chain, { mode: "on-demand" });
+        else {
+          const ask = () => requireSafeRandomness(chain, { mode: "on-demand" });
+          const refused = await expectAsyncRejection(ask, "INVALID_INPUT");
+          expect(refused).to.include({ check: "grid of the source of randomness", received: "60 blocks" });
+        }
+      } finally {
+        chain.close();
+      }
+    }
+  });
+
   it("must be what the deployment file says, and a source at all", async () => {
     const { nodeRegistry } = (deployments.block as Deployment).contracts;
     const contracts = { ...(deployments.block as Deployment).contracts, randomness: nodeRegistry };

@@ -373,6 +373,9 @@ describe("data sets of a provider", function () {
     refused(more, "RATE_LIMITED", "states in an epoch");
     expect(more.json.error).to.include({ retryable: true });
     expect(more.json.error.retryAfterSeconds).to.be.greaterThan(0);
+    // Before anything is asked that costs more than a look into the database.
+    const other = await alice.propose(await alice.state({ contentHash: `0x${"12".repeat(32)}` }));
+    refused(other, "RATE_LIMITED", "states in an epoch");
     expect(await sentBy()).to.equal(before + 1);
     await nextEpoch();
     await until(

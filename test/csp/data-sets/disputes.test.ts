@@ -25,6 +25,8 @@ class Endpoint {
   isDown = false;
   hasLogs = true;
   reads = 0;
+  mostAtOnce = 0;
+  #underWay = 0;
   scans: [number, number][] = [];
 
   get chain(): ChainReader {
@@ -33,6 +35,10 @@ class Endpoint {
       call: async ({ data }: { data: string }) => {
         this.reads += 1;
         if (this.isDown) throw new Error("down");
+        this.#underWay += 1;
+        this.mostAtOnce = Math.max(this.mostAtOnce, this.#underWay);
+        await new Promise(setImmediate);
+        this.#underWay -= 1;
         const block = this.disputes.get(String(ESCROW_ABI.decodeFunctionData("disputeOf", data)[0])) ?? 0;
         const disputer = block === 0 ? `0x${"00".repeat(20)}` : DISPUTER;
         return ESCROW_ABI.encodeFunctionResult("disputeOf", [[disputer, block, block === 0 ? 0 : 7]]);
@@ -91,12 +97,12 @@ describe("disputes that a provider watches", () => {
     endpoint.dispute(1, 1001);
     await disputes.round(1001, [one, two]);
     expect([open(one), open(two), endpoint.reads]).to.deep.equal([1002, undefined, 3]);
-    for (const head of [1001, 1002, 1050]) await disputes.round(head, [one, two]);
+    for (const head of [1001, 1002, 1030]) await disputes.round(head, [one, two]);
     expect(endpoint.reads).to.equal(3);
     endpoint.disputes.clear();
-    endpoint.log("DisputeAnswered", 1, 1051);
-    endpoint.log("EpochProven", 1, 1051);
-    const answered = await disputes.round(1051, [one, two]);
+    endpoint.log("DisputeAnswered", 1, 1031);
+    endpoint.log("EpochProven", 1, 1031);
+    const answered = await disputes.round(1031, [one, two]);
     expect(answered.map(({ row, epoch }) => [row.id, epoch])).to.deep.equal([[1, 5]]);
     expect([open(one), endpoint.reads]).to.deep.equal([undefined, 4]);
     endpoint.dispute(1, 1070);
@@ -137,21 +143,32 @@ describe("disputes that a provider watches", () => {
     expect(open(one)).to.equal(1006);
   });
 
-  it("are known while an endpoint gives no logs, which are scanned from where they were missing", async () => {
+  it("are read from the state while an endpoint gives no logs, once per block", async () => {
     const { endpoint, disputes, open } = watch();
-    endpoint.hasLogs = false;
-    endpoint.disputes.set(idOf(1), 20);
     await disputes.round(1000, [one, two]);
-    expect(open(one)).to.equal(20);
-    endpoint.hasLogs = true;
-    await disputes.round(1001, [one, two]);
     endpoint.hasLogs = false;
     endpoint.dispute(2, 1002);
-    await disputes.round(1500, [one, two]);
-    expect(open(two)).to.equal(undefined);
+    await disputes.round(1003, [one, two]);
+    expect([open(two), endpoint.reads]).to.deep.equal([1003, 4]);
+    await disputes.round(1003, [one, two]);
+    expect(endpoint.reads).to.equal(4);
     endpoint.hasLogs = true;
-    await disputes.round(1501, [one, two]);
-    expect(open(two)).to.equal(1003);
+    endpoint.scans = [];
+    await disputes.round(1004, [one, two]);
+    // From where they were missing.
+    expect(endpoint.scans).to.deep.equal([[1000 - 128, 1004]]);
+  });
+
+  it("are found within 32 blocks when the logs are incomplete, by a few reads at a time", async () => {
+    const { endpoint, disputes, open } = watch();
+    const rows = Array.from({ length: 100 }, (_, k) => rowOf(k + 1));
+    await disputes.round(1000, rows);
+    endpoint.disputes.set(idOf(1), 1002);
+    await disputes.round(1031, rows);
+    expect([open(one), endpoint.reads]).to.deep.equal([undefined, 100]);
+    await disputes.round(1032, rows);
+    expect([open(one), endpoint.reads]).to.deep.equal([1002, 200]);
+    expect(endpoint.mostAtOnce).to.equal(8);
   });
 
   it("are another one after a reorganisation, which the scan reaches back for", async () => {

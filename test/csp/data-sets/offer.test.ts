@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
 import { type CspConfig, loadCspConfig } from "../../../offchain/csp/config.ts";
-import { makeDataSetOffer } from "../../../offchain/csp/data-sets/offer.ts";
+import { makeDataSetOffer, requireDisputable } from "../../../offchain/csp/data-sets/offer.ts";
 import { expectRejection } from "../../helpers/rejection.ts";
 
 const address = (digits: string) => `0x${digits.repeat(20)}`;
@@ -35,6 +35,19 @@ describe("the offer of a provider", () => {
     expect(offerOf({}).modes).to.deep.equal(["every-epoch"]);
     expect(load({}).offer.dataSets.settleEpochs).to.equal(30);
     expect(offerOf({ modes: ["on-demand", "every-epoch"] }).modes).to.deep.equal(["on-demand", "every-epoch"]);
+  });
+
+  it("has no mode on demand where the grid of randomness closes more than half of an epoch to disputes", () => {
+    const offer = offerOf({ modes: ["on-demand", "every-epoch"] });
+    requireDisputable(offer, { epochBlocks: 60, gridBlocks: 30 });
+    requireDisputable(offerOf({}), { epochBlocks: 60, gridBlocks: 60 });
+    for (const [epochBlocks, gridBlocks] of [
+      [60, 60],
+      [90, 46],
+    ] as const) {
+      const refused = expectRejection(() => requireDisputable(offer, { epochBlocks, gridBlocks }), "INVALID_INPUT");
+      expect(refused.received).to.equal(`${gridBlocks} blocks`);
+    }
   });
 
   it("asks for a bond of ten of the least fees, or of what is configured for the token", () => {

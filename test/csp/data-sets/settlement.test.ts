@@ -52,7 +52,8 @@ interface Told {
   pool: number;
   /** A token that nobody can move now. */
   pausedToken: string | undefined;
-  feePerGas: bigint;
+  /** Per unit of gas. */
+  baseFee: bigint;
 }
 
 describe("settlement of data sets", () => {
@@ -96,7 +97,7 @@ describe("settlement of data sets", () => {
       sends: true,
       pool: 0,
       pausedToken: undefined,
-      feePerGas: 0n,
+      baseFee: 0n,
     };
     const view = {
       takeChanged: () => true,
@@ -111,7 +112,9 @@ describe("settlement of data sets", () => {
       return ESCROW_ABI.encodeFunctionResult("poolOf", [[told.pool, 0]]);
     };
     const estimate = async () => `0x${SETTLE_GAS.toString(16)}`;
-    const chainProvider = { call, resolveName: async (name: string) => name, send: estimate };
+    // Twice the base fee, and no tip.
+    const getFeeData = async () => ({ maxFeePerGas: 2n * told.baseFee, maxPriorityFeePerGas: 0n });
+    const chainProvider = { call, resolveName: async (name: string) => name, send: estimate, getFeeData };
     const deployment = { contracts: { storageEscrow: getAddress(`0x${"22".repeat(20)}`) } };
     const chain = {
       deployment,
@@ -133,7 +136,6 @@ describe("settlement of data sets", () => {
       ...common,
       payoutAccount: PROVIDER,
       settleEpochs: SETTLE_EPOCHS,
-      feePerGas: async () => told.feePerGas,
     });
     const state = async () => (await index.dataSets.find(set.id))?.state;
     const kept = async () => ({
@@ -216,10 +218,10 @@ describe("settlement of data sets", () => {
   it("does not settle what is worth less than the gas, what is disputed, or what will be closed", async () => {
     const { told, settlement } = await open("on-demand");
     // 30 epochs, at gas that costs as much.
-    told.feePerGas = 1n;
+    told.baseFee = 1n;
     await settlement.round(72 * EPOCH_BLOCKS);
     expect(told.sent).to.deep.equal([]);
-    told.feePerGas = 0n;
+    told.baseFee = 0n;
     told.standing = { books: { ...BOOKS, disputed: true }, lastEpoch: undefined };
     await settlement.round(73 * EPOCH_BLOCKS);
     told.standing = { books: BOOKS, lastEpoch: 80 };

@@ -247,13 +247,18 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       // An endpoint that lags does not begin the count anew.
       expect(await record(3n, 4)).to.equal("too-many");
       expect(await index().dataSets.find(id)).to.include({ signedVersion: 2n });
+      const rates = (epoch: number) => index().dataSets.rates(id, epoch);
+      expect([await rates(5), await rates(6)]).to.deep.equal([
+        { signed: 2, sent: 0 },
+        { signed: 0, sent: 0 },
+      ]);
       const take = (version: bigint, epoch = 5) => index().dataSets.takeSending(id, { epoch, limit: 2, version });
-      expect([await take(1n), await take(1n), await index().dataSets.sendings(id, 5)]).to.deep.equal([true, true, 1]);
+      expect([await take(1n), await take(1n), (await rates(5)).sent]).to.deep.equal([true, true, 1]);
       await index().dataSets.countSendingAgain(id);
-      expect([await take(1n), await index().dataSets.sendings(id, 5)]).to.deep.equal([true, 2]);
+      expect([await take(1n), (await rates(5)).sent]).to.deep.equal([true, 2]);
       await opened.reopen();
       expect([await take(2n), await take(1n), await take(2n, 4)]).to.deep.equal([false, true, false]);
-      expect([await take(2n, 6), await index().dataSets.sendings(id, 6)]).to.deep.equal([true, 1]);
+      expect([await take(2n, 6), (await rates(6)).sent]).to.deep.equal([true, 1]);
       expect(await record(3n, 6)).to.equal("recorded");
     });
 

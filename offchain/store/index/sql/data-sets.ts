@@ -26,7 +26,7 @@ import { canonicalAddress } from "./accounts.ts";
 import { PAGE_ROWS, pagesOf } from "./pages.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
-import { countAgain, countSent, countSigned, sentIn } from "./state-rates.ts";
+import { countAgain, countSent, countSigned, ratesIn } from "./state-rates.ts";
 
 type Tables = Transaction<ProviderTables>;
 type DataSetColumns = ProviderTables["data_sets"];
@@ -316,8 +316,8 @@ export class SqlDataSetIndex implements DataSetIndex {
     await this.#database.write((transaction) => countAgain(transaction, id), { repeatable: true });
   }
 
-  async sendings(id: number, epoch: number): Promise<number> {
-    return this.#database.write((transaction) => sentIn(transaction, id, epoch), { repeatable: true, durable: false });
+  async rates(id: number, epoch: number): Promise<{ readonly signed: number; readonly sent: number }> {
+    return this.#database.write((transaction) => ratesIn(transaction, id, epoch), { repeatable: true, durable: false });
   }
 
   async statesOf(id: number): Promise<CosignedState[]> {

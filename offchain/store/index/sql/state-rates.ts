@@ -44,6 +44,7 @@ export async function countAgain(tables: Tables, id: number): Promise<void> {
   await tables.updateTable("data_set_rates").set({ sent_version: null }).where("data_set_id", "=", id).execute();
 }
 
-export async function sentIn(tables: Tables, id: number, epoch: number): Promise<number> {
-  return (await read(tables, id, epoch)).sent;
+export async function ratesIn(tables: Tables, id: number, epoch: number): Promise<Pick<Row, "signed" | "sent">> {
+  const { signed, sent } = await read(tables, id, epoch);
+  return { signed, sent };
 }
