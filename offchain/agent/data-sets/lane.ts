@@ -264,8 +264,8 @@ class Lane implements DataSetLane {
       transactions.push(...funded.transactions);
       counts.deposited += funded.deposited;
       followed = await carry(followed);
-      // What waits is not on chain, so the next state adds it as well.
-      counts.addedSlices += waits.waitsUntilBlock === undefined ? addedSlices : 0;
+      // What waited was told when it was signed. What still waits is not on chain, so the next state adds it as well.
+      counts.addedSlices += begun.waitsUntilBlock === undefined ? addedSlices : 0;
       waitingSlices = waits.waitsUntilBlock === undefined ? 0 : addedSlices;
     }
     await this.#requireRelied();

@@ -111,6 +111,11 @@ export async function copyObjects(context: AgentContext, job: CopyJob): Promise<
       onCopied(totals);
     }
     await commit();
+    // The old set is left only for one that is on chain.
+    if (reports.at(-1)?.waitsUntilBlock !== undefined) {
+      lane = await openDataSetLane(context, to, { ...wishes, mayWait: false });
+      await commit();
+    }
   } catch (error) {
     await lane.discard();
     throw error;

@@ -331,7 +331,7 @@ export class UpdateService {
     const place = epochPlaceOf((await readEscrowClock(chain)).epochBlocks, head + 1);
     const sending = { epoch: place.epoch, limit: sendingLimit(limits, place), version: state.version };
     if (!(await index.dataSets.takeSending(row.id, sending))) {
-      const sent = await index.dataSets.sendings(row.id, place.epoch);
+      const { sent } = await index.dataSets.rates(row.id, place.epoch);
       return { waitsUntilBlock: sentByBlock(limits, place, sent, LEAST_DEADLINE_BLOCKS) };
     }
     const send = () =>
