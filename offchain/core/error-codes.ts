@@ -238,7 +238,8 @@ export const ERROR_CODES = {
       "provider that are promised to others.",
     remedy:
       "If the error is retryable, wait `retryAfterSeconds` and repeat the command; for key nodes, the agent waits a " +
-      "while by itself. Otherwise waiting changes nothing: do what the hint says, or use another provider for what is new.",
+      "while by itself. Otherwise waiting changes nothing: do what the hint says, or use another provider for what " +
+      "is new.",
   },
   UNREACHABLE: {
     ...PASSING,
