@@ -45,7 +45,7 @@ export async function currentFees(chain: ChainReader, limits: FeeLimits, what: s
   return { maxFeePerGas: smaller(2n * baseFee + tip, cap), maxPriorityFeePerGas: tip };
 }
 
-/** What is paid per unit of gas of such an offer in the next block: the base fee and the tip, but not the base fee twice. */
+/** What is paid per unit of gas of such an offer in the next block: the tip, and the base fee once. */
 export function paidPerGas({ maxFeePerGas, maxPriorityFeePerGas }: Fees): bigint {
   return (maxFeePerGas - maxPriorityFeePerGas) / 2n + maxPriorityFeePerGas;
 }

@@ -237,8 +237,9 @@ export const ERROR_CODES = {
       "Many requests in a short time, a quota that is used up, or proving time, collateral or transactions of a " +
       "provider that are promised to others.",
     remedy:
-      "If the error is retryable, wait `retryAfterSeconds` and repeat the command; for key nodes, the agent waits a while " +
-      "by itself. Otherwise waiting changes nothing: do what the hint says, or use another provider for what is new.",
+      "If the error is retryable, wait `retryAfterSeconds` and repeat the command; for key nodes, the agent waits a " +
+      "while by itself. Otherwise waiting changes nothing: do what the hint says, or use another provider for what " +
+      "is new.",
   },
   UNREACHABLE: {
     ...PASSING,

@@ -14,8 +14,8 @@ import type { LaneWishes } from "./wishes.ts";
  * Refuses block hashes outside of development chains, unless the user allows them, and a set on demand that can be
  * disputed in less than half of an epoch.
  *
- * @throws InvalidInputError for block hashes, and for a coarse grid; NoDeploymentError when the source of the deployment is not what its file
- *   says; ChainUnavailableError
+ * @throws InvalidInputError for block hashes, and for a coarse grid; NoDeploymentError when the source of the
+ *   deployment is not what its file says; ChainUnavailableError
  */
 export async function requireSafeRandomness(
   chain: ChainReader,

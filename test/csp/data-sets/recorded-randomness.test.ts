@@ -403,5 +403,13 @@ describe("a provider that cannot serve the source of randomness", function () {
     });
     locals.push(uneven);
     expect(await refusal(uneven, uneven.deployment.randomness)).to.contain("does not divide an epoch");
+    const coarse = await startLocalChain({
+      parameters: PARAMETERS,
+      randomness: { kind: "prevrandao", gridBlocks: BigInt(EPOCH_BLOCKS), ringSize: 274n },
+    });
+    locals.push(coarse);
+    const onDemand = { ...OFFER, dataSets: { ...OFFER.dataSets, modes: ["on-demand"] } };
+    const said = await refusal(coarse, coarse.deployment.randomness, { offer: onDemand });
+    expect(said).to.contain("too few blocks for disputes");
   });
 });
