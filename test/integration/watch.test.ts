@@ -78,7 +78,8 @@ describe("watching from the command line", function () {
       await until("the failure is told", () => kinds().includes("failed"), 60);
       toChain.intercept = () => undefined;
       await until("it works again", () => kinds().includes("works-again"), 60);
-      expect(kinds().filter((kind) => kind === "failed")).to.have.length(1);
+      // One more when it went down between reading the changes and reading the set.
+      expect(kinds().filter((kind) => kind === "failed").length).to.be.within(1, 2);
       running.process.kill(signal);
       const { exitCode, stderr } = await running.ended;
       expect(exitCode, stderr).to.equal(0);

@@ -310,8 +310,8 @@ function disputable({ id, terms, audit }: OpenedDataSet, error: TallystickError)
   if (terms.mode !== "on-demand") return error;
   return restate(error, error.message, {
     hint:
-      `${whenToDispute(error)}\`tallystick dispute ${id}\` makes the provider prove on chain, or compensate you; a wrong claim costs ` +
-      `the bond, ${audit.disputeBond} of the token's smallest unit`,
+      `${whenToDispute(error)}\`tallystick dispute ${id}\` makes the provider prove on chain, or compensate you; a ` +
+      `wrong claim costs the bond, ${audit.disputeBond} of the token's smallest unit`,
   });
 }
 

@@ -1,8 +1,8 @@
 /**
  * Follows the data sets of an account: what happens to them on chain, whether a proof is overdue, how long the balance
  * lasts, and from time to time whether the provider still proves to have the data. A look that fails is told and made
- * again; what happened meanwhile is told then. Nothing is sent. All that is written: when an audit finds a loss, the file
- * cache is emptied, so that the next put does not rely on what was lost.
+ * again; what happened meanwhile is told then. Nothing is sent. All that is written: when an audit finds a loss, the
+ * file cache is emptied, so that the next put does not rely on what was lost.
  */
 
 import { ESCROW_ABI } from "../../chain/abis.ts";
@@ -92,7 +92,8 @@ export class Watcher {
 
   /**
    * Does something that may fail, and tells of that once in a while.
-   * @param known failure of this look whose repetition is not told: an endpoint that is down is one line, not one per set
+   * @param known failure of this look whose repetition is not told: an endpoint that is down is one line, not one for
+   *   each set
    * @returns how it failed
    */
   async #trying(
@@ -241,9 +242,7 @@ function calmed(event: WatchEvent, set: Pick<DataSetView, "movedTo"> | undefined
   return set?.movedTo !== undefined && event.severity === "alarm" ? { ...event, severity: "warning" } : event;
 }
 
-/**
- * A set is told of at each first look, for ever: its state is no alarm. What ended it is, when it happens.
- */
+/** Each first look tells of a set that has ended, for ever, so its state is no alarm. The event that ended it is. */
 function severityOf({ status, missedEpochs, movedTo }: DataSetView): WatchSeverity {
   if (status === "breached" || status === "closed" || movedTo !== undefined) return "info";
   return status === "ending" || status === "over" || missedEpochs > 0 ? "warning" : "info";
