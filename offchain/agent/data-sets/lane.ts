@@ -113,7 +113,8 @@ export interface DataSetLane {
   deliver(signal?: AbortSignal, onProgress?: DataSetListener): Promise<void>;
   /**
    * Brings the next state of the set on chain, or has the provider sign and keep it until the epoch ends, after topping
-   * up the balance if it must. Does nothing when there is nothing new. A run after an interruption finishes what was begun and pays nothing twice.
+   * up the balance if it must. Does nothing when there is nothing new. A run after an interruption finishes what was
+   * begun and pays nothing twice.
    * @throws TallystickError FUNDS, CHAIN_REVERTED, BAD_RESPONSE, INVALID_SIGNATURE; CONFLICT (retryable) when objects
    *   that were relied on have been retired meanwhile
    */
