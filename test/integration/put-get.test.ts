@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { drawsToDetect } from "../../offchain/agent/data-sets/audit.ts";
 import { type Agent, type DataSetReport, openAgent, type PutReport } from "../../offchain/agent/node/index.ts";
+import { sliceBytes } from "../../offchain/core/audit/field.ts";
 import { type Identity, identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
-import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
+import { type LocalNet, NET_SLICE_ELEMENTS, startLocalNet } from "../helpers/local-net.ts";
 import { escrowEvents, ledgerEvents } from "../helpers/on-chain.ts";
 import { damageObjects } from "../helpers/pack-files.ts";
 import { until } from "../helpers/promises.ts";
@@ -351,7 +352,8 @@ describe("put and get with real processes", () => {
 
     describe("whose data is damaged", () => {
       it("compensate the user out of the provider's collateral when data is damaged", async () => {
-        damageObjects(join(net.provider.dir, "data", "store"));
+        // In every slice, so that no draw misses it.
+        damageObjects(join(net.provider.dir, "data", "store"), sliceBytes(NET_SLICE_ELEMENTS) / 2);
         expect((await rejection(alice.dataSets.audit(id))).party).to.contain("provider");
         const bad = await rejection(alice.get(dataId, dir("out-damaged")));
         expect(bad.party).to.contain("provider");
