@@ -267,6 +267,8 @@ function providerConfig(options: DevnetOptions): Record<string, unknown> {
   return {
     pollMilliseconds: 500,
     proofRetrySeconds: 2,
+    // Where blocks come with transactions alone, an epoch may never end: no state waits for that.
+    ...(options.blockTimeSeconds === 0 ? { quotas: { transactionsPerEpoch: 1000, statesPerEpoch: 1000 } } : {}),
     offer: {
       prices: [
         {
