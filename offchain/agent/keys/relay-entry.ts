@@ -53,15 +53,6 @@ export async function relayEntry(
     if (await ledger.moot?.()) return undefined;
     logger.warn({ node: node.url, code: last.code }, `${last.message}; another node relays`);
   }
-  if (last?.code === "CHAIN_REVERTED") {
-    // Nodes also see what is not mined yet, such as the same entry from a run that was interrupted a moment ago.
-    const outcome = await polled(async () => {
-      if (await ledger.done()) return "done";
-      return (await ledger.moot?.()) ? "moot" : undefined;
-    });
-    if (outcome === "done") return {};
-    if (outcome === "moot") return undefined;
-  }
   throw last ?? new TallystickError("the committee has no node that could relay", { code: "QUORUM_FAILED" });
 }
 
