@@ -33,6 +33,9 @@ describe("crashes in the middle of a put", () => {
     await net?.stop();
   });
 
+  // A test that failed may have left it off.
+  afterEach(() => net.chain.provider.send("evm_setAutomine", [true]));
+
   /** A new user with a new file, and the plan of its put. */
   async function plan(dataSet: boolean): Promise<{ planFile: string; file: string; homeDir: string }> {
     phrase = newRecoveryPhrase();
@@ -88,18 +91,28 @@ describe("crashes in the middle of a put", () => {
   it("finishes after the agent was killed in every phase, with one record and one deposit", async () => {
     const { planFile, file } = await plan(true);
     const { provider } = net.chain;
+    const { account } = identityFromPhrase(phrase);
+    const { keyLedger } = net.deployment.contracts;
+    const before = await provider.getBlockNumber();
+    const recorded = async () => {
+      for (const end = Date.now() + 30_000; Date.now() < end; await pause(10)) {
+        if ((await provider.getLogs({ address: keyLedger, fromBlock: before + 1 })).length > 0) return;
+      }
+      throw new Error("the key was not recorded");
+    };
     for (const phase of ["storing", "recording", "uploading", "verifying"]) {
       // The key is recorded by now; a deposit that is quicker than the kill is not to be mined yet.
       if (phase === "verifying") await provider.send("evm_setAutomine", [false]);
       const run = new RunningPut(planFile);
       // A run that was killed a little late has left nothing to send or to verify.
       await run.reached(phase, "verifying", ...(phase === "verifying" ? ["funding"] : []));
+      // Tags are uploaded while the key is recorded.
+      if (phase === "uploading") await recorded();
       await pause(Math.random() * 60);
       await run.kill();
     }
     // The worst moment: the deposit is on its way, nobody has heard of it yet, and the next run begins before it is
     // mined.
-    const { account } = identityFromPhrase(phrase);
     const depositing = new RunningPut(planFile);
     const sent = async (tag: string) => await provider.getTransactionCount(account, tag);
     while ((await sent("pending")) === (await sent("latest"))) {
