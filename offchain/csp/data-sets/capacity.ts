@@ -26,6 +26,8 @@ const USABLE_PART = 0.5;
 /** Blocks over which the time of a block is measured, and how often. */
 const MEASURED_BLOCKS = 1000;
 const MEASURE_MILLISECONDS = 3_600_000;
+/** What a chain with fewer blocks tells may be far off soon. */
+const MEASURE_YOUNG_MILLISECONDS = 60_000;
 /** When the chain is too young to be measured. */
 const DEFAULT_BLOCK_SECONDS = 12;
 /** Times of blocks are whole seconds; a chain of a development network may have many blocks in one. */
@@ -95,8 +97,9 @@ export class ProvingCapacity {
    */
   async requireTimely(): Promise<void> {
     const { windowBlocks, graceBlocks, delaySeconds } = this.#grid;
+    if (delaySeconds === 0) return;
     const seconds = (windowBlocks + graceBlocks) * (await this.blockSeconds());
-    if (delaySeconds === 0 || delaySeconds < seconds) return;
+    if (delaySeconds < seconds) return;
     throw new InvalidInputError("the windows of a proof are over before the randomness of its challenge is known", {
       party: "this daemon",
       check: "offer.windowBlocks and offer.dataSets.graceBlocks",
@@ -190,7 +193,8 @@ export class ProvingCapacity {
         value = Math.max(LEAST_BLOCK_SECONDS, (to.timestamp - from.timestamp) / (head - first));
       }
     }
-    this.#blockSeconds = { value, until: now + MEASURE_MILLISECONDS };
+    const isYoung = head - first < MEASURED_BLOCKS;
+    this.#blockSeconds = { value, until: now + (isYoung ? MEASURE_YOUNG_MILLISECONDS : MEASURE_MILLISECONDS) };
     return value;
   }
 }

@@ -60,6 +60,8 @@ const LOCK_SECONDS = 25;
 const DEPOSIT_ATTEMPTS = 5;
 /** Until a state that could not be sent is sent again. */
 const RETRY_SECONDS = 15;
+/** Sets whose states are sent again at a time. */
+const RESENT_AT_ONCE = 32;
 
 export interface UpdateParts extends DataSetParts {
   readonly chain: ChainReader;
@@ -357,21 +359,32 @@ export class UpdateService {
 
   /** Sends states again that are signed and not on chain, and forgets those that cannot reach it any more. */
   async resend(headBlock: number): Promise<void> {
-    const { chain, index, locks, failures } = this.#parts;
+    const { chain, index } = this.#parts;
     const { epochBlocks } = await readEscrowClock(chain);
-    for (const known of await index.dataSets.inState("opening", "running")) {
-      const { id } = known;
-      if (this.#stop.signal.aborted) return;
-      if (locks.isBusy(stateLock(id))) continue;
-      if (performance.now() < (this.#notBefore.get(id) ?? 0)) continue;
-      try {
-        await this.#settleStates(known, epochOf(epochBlocks, headBlock), headBlock);
-        this.#notBefore.delete(id);
-        failures.succeeded(statesOf(id));
-      } catch (error) {
-        this.#notBefore.set(id, performance.now() + RETRY_SECONDS * 1000);
-        failures.failed(statesOf(id), error);
+    // Side by side: each waits until its transaction is mined, and many may be due before one epoch ends.
+    const rows = (await index.dataSets.inState("opening", "running")).values();
+    const sendRest = async () => {
+      for (const row of rows) {
+        if (this.#stop.signal.aborted) return;
+        await this.#resendOf(row, epochOf(epochBlocks, headBlock), headBlock);
       }
+    };
+    await Promise.all(Array.from({ length: RESENT_AT_ONCE }, sendRest));
+  }
+
+  /** Never rejects. */
+  async #resendOf(known: DataSetRow, epoch: number, headBlock: number): Promise<void> {
+    const { locks, failures } = this.#parts;
+    const { id } = known;
+    if (locks.isBusy(stateLock(id))) return;
+    if (performance.now() < (this.#notBefore.get(id) ?? 0)) return;
+    try {
+      await this.#settleStates(known, epoch, headBlock);
+      this.#notBefore.delete(id);
+      failures.succeeded(statesOf(id));
+    } catch (error) {
+      this.#notBefore.set(id, performance.now() + RETRY_SECONDS * 1000);
+      failures.failed(statesOf(id), error);
     }
   }
 

@@ -387,6 +387,39 @@ describe("data sets of a provider", function () {
     expect((await add()).transaction?.blockNumber).to.be.greaterThan(0);
   });
 
+  it("have the states that wait sent side by side, not one after the other", async () => {
+    await provider.end();
+    provider.configure({ offer: OFFER, quotas: { transactionsPerEpoch: 2, statesPerEpoch: 6 } });
+    await provider.start();
+    const devices = [await device(1), await device(6)];
+    await toBlock((Math.floor((await head()) / EPOCH_BLOCKS) + 1) * EPOCH_BLOCKS);
+    for (const [k, each] of devices.entries()) {
+      await each.add(randomChunk(SLICE_BYTES));
+      ok(await each.open());
+      await send([1, 6][k] ?? 0, depositCollateralCall(local.deployment, NATIVE, provider.operator, FUNDS));
+      await each.add(randomChunk(SLICE_BYTES));
+      expect(ok(await each.update()).transaction).to.equal(undefined);
+    }
+    const rpc = (method: string, ...parameters: unknown[]) => local.chain.provider.send(method, parameters);
+    const operatorNonce = (tag: string) => local.chain.provider.getTransactionCount(provider.operator, tag);
+    await rpc("evm_setAutomine", false);
+    try {
+      // No block takes the first before the other one is there.
+      await toBlock((Math.floor((await head()) / EPOCH_BLOCKS) + 1) * EPOCH_BLOCKS - 10);
+      const mined = await operatorNonce("latest");
+      await until(
+        "both are sent",
+        async () => (await operatorNonce("pending")) === mined + devices.length,
+        60,
+        () => provider.log,
+      );
+    } finally {
+      await rpc("evm_setAutomine", true);
+      await rpc("hardhat_mine");
+    }
+    for (const each of devices) expect((await each.onChain())?.decoded.version).to.equal(2n);
+  });
+
   it("end by notice, are closed, and their money is paid out", async () => {
     const alice = await device(1);
     await alice.add(randomChunk(SLICE_BYTES));
