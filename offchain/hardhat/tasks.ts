@@ -64,6 +64,10 @@ export const tallystickTasks = [
     .addOption({ name: "file", description: "file or folder to store", defaultValue: "" })
     .addOption({ name: "runway", description: "epochs that a top-up covers", type: ArgumentType.INT, defaultValue: 30 })
     .addFlag({ name: "noDataSet", description: "store outside the data set: nothing is proven" })
+    .addFlag({
+      name: "allowBlockRandomness",
+      description: "accept a data set whose challenges the builder of a block can choose",
+    })
     .addOption({
       name: "keyMode",
       description: "oprf: a key from the nodes for each chunk; merkle: one for each file (default: oprf)",

@@ -9,6 +9,7 @@ interface PutTaskOptions extends TaskOptions {
   readonly file: string;
   readonly runway: number;
   readonly noDataSet: boolean;
+  readonly allowBlockRandomness: boolean;
   readonly keyMode: string | undefined;
 }
 
@@ -25,7 +26,8 @@ function keyModeOf(text: string): "oprf" | "merkle" {
 
 export default async function put(options: PutTaskOptions, hre: HardhatRuntimeEnvironment): Promise<void> {
   const file = required(options.file, "file");
-  const dataSet: PutOptions["dataSet"] = options.noDataSet ? false : { runwayEpochs: options.runway };
+  const { noDataSet, runway, allowBlockRandomness } = options;
+  const dataSet: PutOptions["dataSet"] = noDataSet ? false : { runwayEpochs: runway, allowBlockRandomness };
   const keyMode = options.keyMode === undefined ? {} : { keyMode: keyModeOf(options.keyMode) };
   await runWithAgent(options, hre, async (agent) => {
     const report = await agent.put([file], { dataSet, ...keyMode });
