@@ -8,20 +8,19 @@ import { INodeRegistry } from "./interfaces/INodeRegistry.sol";
 import { AccountSignature } from "./libraries/AccountSignature.sol";
 
 /// @title Ledger of key-share records
-/// @notice Holds a time and a digest for each record, and one bit for each later owner. It never holds money.
+/// @notice Holds a time for each record, and one bit for each later owner. It never holds money. A record never
+/// changes: an account that renews its key makes another one, which takes nothing from those who rely on the first.
 ///
 /// Who may call: any account, as a relay. A record needs the signature of its account. A later owner needs two
 /// signatures: one of the file's ownership key, which shows that the owner has the file, and its own. There is no
 /// administrator, and nothing can be removed.
 ///
 /// INV-1  The contract accepts and holds no ether through any of its functions.
-/// INV-2  The keyTime of a record only grows, and was at most MAX_CLOCK_SKEW_SECONDS ahead of the block that set it.
-/// INV-3  The state of a record is exactly the digest of the last relayed version that its account signed, and the
-///        committee of that version was active at that time.
+/// INV-2  A record is on the ledger only if its account signed exactly its bytes, its committee was active then, and
+///        its key time was at most MAX_CLOCK_SKEW_SECONDS ahead of the block.
+/// INV-3  A record that is on the ledger stays, with the time of its block: no record of whichever account changes it.
 /// INV-4  An account is a listed owner of a record only after the ownership key of that record and the account itself
-///        signed for that account and for the current version of the record. Owners are never removed.
-/// INV-5  A record that has a later owner never changes again: its account cannot make the key unavailable to that
-///        owner.
+///        signed for that account and for that record. Owners are never removed.
 contract KeyLedger is IKeyLedger, EIP712 {
     uint64 public constant MAX_CLOCK_SKEW_SECONDS = 300;
     uint256 public constant MAX_PAYLOAD_BYTES = 16_384;
@@ -32,22 +31,16 @@ contract KeyLedger is IKeyLedger, EIP712 {
         "KeyRecord(address account,bytes32 fileTag,uint64 committeeId,uint64 keyTime,address ownershipKey,"
         "bytes32 payloadHash,uint64 deadline)"
     );
-    bytes32 private constant OWNERSHIP_TYPEHASH = keccak256("Ownership(bytes32 recordId,bytes24 digest,address owner)");
+    bytes32 private constant OWNERSHIP_TYPEHASH = keccak256("Ownership(bytes32 recordId,address owner)");
     bytes32 private constant ADD_OWNER_TYPEHASH = keccak256(
-        "AddOwner(bytes32 recordId,bytes24 digest,address owner,bytes32 noteHash,uint64 deadline)"
+        "AddOwner(bytes32 recordId,address owner,bytes32 noteHash,uint64 deadline)"
     );
 
     /// @inheritdoc IKeyLedger
     INodeRegistry public immutable REGISTRY;
 
-    /// @dev `RecordState` in one slot.
-    struct StoredRecord {
-        uint56 keyTime;
-        bool shared;
-        bytes24 digest;
-    }
-
-    mapping(bytes32 recordId => StoredRecord) private _records;
+    /// @inheritdoc IKeyLedger
+    mapping(bytes32 recordId => uint256 blockTime) public recordedAt;
     /// @inheritdoc IKeyLedger
     mapping(bytes32 recordId => mapping(address account => bool)) public isOwner;
 
@@ -58,7 +51,10 @@ contract KeyLedger is IKeyLedger, EIP712 {
 
     /// @inheritdoc IKeyLedger
     function record(KeyRecord calldata keyRecord, uint64 deadline, bytes calldata signature) external {
-        _record(keyRecord, deadline, signature);
+        RecordHeader memory header = _headerOf(keyRecord);
+        bytes32 recordId = _recordId(header);
+        if (recordedAt[recordId] != 0) revert AlreadyRecorded(recordId);
+        _record(recordId, header, keyRecord.payload, deadline, signature);
     }
 
     /// @inheritdoc IKeyLedger
@@ -67,7 +63,11 @@ contract KeyLedger is IKeyLedger, EIP712 {
         if (count == 0 || count > MAX_BATCH) revert BatchLength(MAX_BATCH, count);
         for (uint256 i = 0; i < count; ++i) {
             SignedRecord calldata signed = signedRecords[i];
-            _record(signed.record, signed.deadline, signed.signature);
+            RecordHeader memory header = _headerOf(signed.record);
+            bytes32 recordId = _recordId(header);
+            // Whoever relays one of the records first cannot make the batch fail.
+            if (recordedAt[recordId] != 0) continue;
+            _record(recordId, header, signed.record.payload, signed.deadline, signed.signature);
         }
     }
 
@@ -82,33 +82,16 @@ contract KeyLedger is IKeyLedger, EIP712 {
     ) external {
         _checkDeadline(deadline);
         if (note.length > MAX_NOTE_BYTES) revert NoteLength(MAX_NOTE_BYTES, note.length);
-        bytes32 recordId = _recordId(header.account, header.fileTag);
-        StoredRecord memory state = _records[recordId];
-        if (state.keyTime == 0) revert UnknownRecord(recordId);
-        bytes24 digest = _digest(header);
-        if (digest != state.digest) revert DigestMismatch(recordId, state.digest, digest);
+        bytes32 recordId = _recordId(header);
+        if (recordedAt[recordId] == 0) revert UnknownRecord(recordId);
         if (owner == header.account || isOwner[recordId][owner]) revert AlreadyOwner(recordId, owner);
 
-        // Both signatures name the digest, so that the record's account cannot publish another version under them.
-        _checkOwnership(header.ownershipKey, recordId, digest, owner, ownershipSignature);
-        bytes32 consent = addOwnerSignatureHash(recordId, digest, owner, keccak256(note), deadline);
+        _checkOwnership(header.ownershipKey, recordId, owner, ownershipSignature);
+        bytes32 consent = addOwnerSignatureHash(recordId, owner, keccak256(note), deadline);
         if (!AccountSignature.isValid(owner, consent, ownerSignature)) revert InvalidSignature(owner);
 
         isOwner[recordId][owner] = true;
-        if (!state.shared) _records[recordId].shared = true;
         emit OwnerAdded(header.fileTag, owner, recordId, note);
-    }
-
-    /// @inheritdoc IKeyLedger
-    function recordState(bytes32 recordId) external view returns (RecordState memory) {
-        StoredRecord memory state = _records[recordId];
-        return RecordState({ keyTime: state.keyTime, digest: state.digest, shared: state.shared });
-    }
-
-    /// @inheritdoc IKeyLedger
-    function isCurrent(RecordHeader calldata header) external view returns (bool) {
-        StoredRecord memory state = _records[_recordId(header.account, header.fileTag)];
-        return state.keyTime != 0 && state.digest == _digest(header);
     }
 
     /// @inheritdoc IKeyLedger
@@ -121,13 +104,8 @@ contract KeyLedger is IKeyLedger, EIP712 {
     }
 
     /// @inheritdoc IKeyLedger
-    function recordIdOf(address account, bytes32 fileTag) external pure returns (bytes32) {
-        return _recordId(account, fileTag);
-    }
-
-    /// @inheritdoc IKeyLedger
-    function digestOf(RecordHeader calldata header) external pure returns (bytes24) {
-        return _digest(header);
+    function recordIdOf(RecordHeader calldata header) external pure returns (bytes32) {
+        return _recordId(header);
     }
 
     /// @inheritdoc IKeyLedger
@@ -136,58 +114,49 @@ contract KeyLedger is IKeyLedger, EIP712 {
     }
 
     /// @inheritdoc IKeyLedger
-    function ownershipSignatureHash(bytes32 recordId, bytes24 digest, address owner) public view returns (bytes32) {
-        return _hashTypedDataV4(keccak256(abi.encode(OWNERSHIP_TYPEHASH, recordId, digest, owner)));
+    function ownershipSignatureHash(bytes32 recordId, address owner) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(OWNERSHIP_TYPEHASH, recordId, owner)));
     }
 
     /// @inheritdoc IKeyLedger
     function addOwnerSignatureHash(
         bytes32 recordId,
-        bytes24 digest,
         address owner,
         bytes32 noteHash,
         uint64 deadline
     ) public view returns (bytes32) {
-        return _hashTypedDataV4(keccak256(abi.encode(ADD_OWNER_TYPEHASH, recordId, digest, owner, noteHash, deadline)));
+        return _hashTypedDataV4(keccak256(abi.encode(ADD_OWNER_TYPEHASH, recordId, owner, noteHash, deadline)));
     }
 
-    function _record(KeyRecord calldata keyRecord, uint64 deadline, bytes calldata signature) private {
+    /// @param recordId Of `header`; not on the ledger yet.
+    function _record(
+        bytes32 recordId,
+        RecordHeader memory header,
+        bytes calldata payload,
+        uint64 deadline,
+        bytes calldata signature
+    ) private {
         _checkDeadline(deadline);
-        if (keyRecord.account == address(0)) revert ZeroAccount();
-        if (keyRecord.ownershipKey == address(0)) revert ZeroOwnershipKey();
-        uint256 length = keyRecord.payload.length;
-        if (length == 0 || length > MAX_PAYLOAD_BYTES) revert PayloadLength(MAX_PAYLOAD_BYTES, length);
-
+        if (header.account == address(0)) revert ZeroAccount();
+        if (header.ownershipKey == address(0)) revert ZeroOwnershipKey();
+        if (payload.length == 0 || payload.length > MAX_PAYLOAD_BYTES) {
+            revert PayloadLength(MAX_PAYLOAD_BYTES, payload.length);
+        }
         uint64 latestAllowed = uint64(block.timestamp) + MAX_CLOCK_SKEW_SECONDS;
-        if (keyRecord.keyTime > latestAllowed) revert FutureKeyTime(latestAllowed, keyRecord.keyTime);
-        bytes32 recordId = _recordId(keyRecord.account, keyRecord.fileTag);
-        // One read of the slot; 0 for a new record, so a first keyTime of 0 is refused as well.
-        StoredRecord memory state = _records[recordId];
-        if (keyRecord.keyTime <= state.keyTime) revert StaleKeyTime(recordId, state.keyTime, keyRecord.keyTime);
-        if (state.shared) revert RecordShared(recordId);
-        if (!REGISTRY.isActive(keyRecord.committeeId)) revert UnknownCommittee(keyRecord.committeeId);
-
-        RecordHeader memory header = RecordHeader({
-            account: keyRecord.account,
-            fileTag: keyRecord.fileTag,
-            committeeId: keyRecord.committeeId,
-            keyTime: keyRecord.keyTime,
-            ownershipKey: keyRecord.ownershipKey,
-            payloadHash: keccak256(keyRecord.payload)
-        });
+        if (header.keyTime > latestAllowed) revert FutureKeyTime(latestAllowed, header.keyTime);
+        if (!REGISTRY.isActive(header.committeeId)) revert UnknownCommittee(header.committeeId);
         // A contract wallet is called by staticcall, so no state changes between the checks above and the write below.
         bytes32 consent = _recordSignatureHash(header, deadline);
         if (!AccountSignature.isValid(header.account, consent, signature)) revert InvalidSignature(header.account);
 
-        // Fits: keyTime is at most the block time plus MAX_CLOCK_SKEW_SECONDS, far below 2^56.
-        _records[recordId] = StoredRecord({ keyTime: uint56(header.keyTime), shared: false, digest: _digest(header) });
+        recordedAt[recordId] = block.timestamp;
         emit KeyRecorded(
-            keyRecord.fileTag,
-            keyRecord.account,
-            keyRecord.committeeId,
-            keyRecord.keyTime,
-            keyRecord.ownershipKey,
-            keyRecord.payload
+            header.fileTag,
+            header.account,
+            header.committeeId,
+            header.keyTime,
+            header.ownershipKey,
+            payload
         );
     }
 
@@ -195,12 +164,11 @@ contract KeyLedger is IKeyLedger, EIP712 {
     function _checkOwnership(
         address ownershipKey,
         bytes32 recordId,
-        bytes24 digest,
         address owner,
         bytes calldata signature
     ) private view {
         (address signer, ECDSA.RecoverError failure, ) = ECDSA.tryRecoverCalldata(
-            ownershipSignatureHash(recordId, digest, owner),
+            ownershipSignatureHash(recordId, owner),
             signature
         );
         if (failure != ECDSA.RecoverError.NoError || signer != ownershipKey) revert InvalidSignature(ownershipKey);
@@ -214,12 +182,20 @@ contract KeyLedger is IKeyLedger, EIP712 {
         if (block.timestamp > deadline) revert DeadlinePassed(deadline, uint64(block.timestamp));
     }
 
-    function _recordId(address account, bytes32 fileTag) private pure returns (bytes32) {
-        return keccak256(abi.encode(account, fileTag));
+    function _headerOf(KeyRecord calldata keyRecord) private pure returns (RecordHeader memory) {
+        return
+            RecordHeader({
+                account: keyRecord.account,
+                fileTag: keyRecord.fileTag,
+                committeeId: keyRecord.committeeId,
+                keyTime: keyRecord.keyTime,
+                ownershipKey: keyRecord.ownershipKey,
+                payloadHash: keccak256(keyRecord.payload)
+            });
     }
 
-    function _digest(RecordHeader memory header) private pure returns (bytes24) {
+    function _recordId(RecordHeader memory header) private pure returns (bytes32) {
         // A struct of value types encodes as its fields in order (ABI specification, "static types").
-        return bytes24(keccak256(abi.encode(header)));
+        return keccak256(abi.encode(header));
     }
 }

@@ -6,14 +6,16 @@ import { CommitteeId } from "../types/CommitteeId.sol";
 
 /// @title Ledger of key-share records
 /// @notice A record holds, for one account and one file, the sealed shares of the file's key. Its bytes are in the
-/// transaction's log, from which any archive can copy them; the contract stores a digest that verifies any archived
-/// copy. Any account may send the transaction, because the record is authorised by its account's EIP-712 signature.
+/// transaction's log, from which any archive can copy them; its id is a hash of them, so that the contract's state
+/// verifies any archived copy. A record never changes. An account may make several of one file, for example to renew
+/// it; each stays, and so do its owners. Any account may send the transaction, because the record is authorised by its
+/// account's EIP-712 signature.
 interface IKeyLedger {
     /// @param account Who records and can recover; signs the record.
     /// @param fileTag sha256("tallystick/v1/file-tag" ‖ 0x00 ‖ digest of the data id); names the file without revealing
     /// it.
     /// @param committeeId The committee whose nodes the shares are sealed to.
-    /// @param keyTime Unix seconds at which this version of the key was made. Newer versions replace older ones.
+    /// @param keyTime Unix seconds at which the record was made.
     /// @param ownershipKey Address of the secp256k1 key derived from the file key: a signature of it shows possession
     /// of the file.
     /// @param payload Self envelope, sealed shares and commitments. The contract does not read it.
@@ -26,7 +28,7 @@ interface IKeyLedger {
         bytes payload;
     }
 
-    /// @notice A record with the hash of its payload instead of the payload. Its digest equals the record's.
+    /// @notice A record with the hash of its payload instead of the payload.
     struct RecordHeader {
         address account;
         bytes32 fileTag;
@@ -44,20 +46,11 @@ interface IKeyLedger {
         bytes signature;
     }
 
-    /// @notice The state of a record.
-    /// @dev `keyTime` 0: there is no such record.
-    /// @param shared Whether a later owner relies on this version, which can then no longer be replaced.
-    struct RecordState {
-        uint64 keyTime;
-        bytes24 digest;
-        bool shared;
-    }
-
-    /// @notice A record, or a newer version of one, was recorded. Its bytes are only in this event.
+    /// @notice A record was made. Its bytes are only in this event.
     /// @param fileTag Names the file without revealing it.
     /// @param account Whose record it is.
     /// @param committeeId Committee that the shares are sealed to.
-    /// @param keyTime Unix seconds at which this version of the key was made.
+    /// @param keyTime Unix seconds at which the record was made.
     /// @param ownershipKey Address of the key derived from the file key.
     /// @param payload Self envelope, sealed shares and commitments.
     event KeyRecorded(
@@ -71,7 +64,7 @@ interface IKeyLedger {
     /// @notice A later owner has joined a record.
     /// @param fileTag Names the file without revealing it.
     /// @param owner The later owner.
-    /// @param recordId `recordIdOf` its account and file.
+    /// @param recordId `recordIdOf` its header.
     /// @param note The owner's own note.
     event OwnerAdded(bytes32 indexed fileTag, address indexed owner, bytes32 indexed recordId, bytes note);
 
@@ -82,18 +75,13 @@ interface IKeyLedger {
     /// @param deadline Unix seconds up to which the signature may be used.
     /// @param nowAt Time of the block, Unix seconds.
     error DeadlinePassed(uint64 deadline, uint64 nowAt);
-    /// @notice The record is not newer than the current version: it is a replay, or an older version.
-    /// @param recordId `recordIdOf` its account and file.
-    /// @param latest Key time of the current version.
-    /// @param received Received value.
-    error StaleKeyTime(bytes32 recordId, uint64 latest, uint64 received);
+    /// @notice The record is on the ledger already.
+    /// @param recordId `recordIdOf` its header.
+    error AlreadyRecorded(bytes32 recordId);
     /// @notice The key time is further ahead of the block time than the allowed clock skew.
     /// @param latestAllowed Latest key time allowed at the current block.
     /// @param received Received value.
     error FutureKeyTime(uint64 latestAllowed, uint64 received);
-    /// @notice Later owners rely on the record's current version, so its account cannot replace it.
-    /// @param recordId `recordIdOf` its account and file.
-    error RecordShared(bytes32 recordId);
     /// @notice No committee of this number is active.
     /// @param id Number of the committee.
     error UnknownCommittee(CommitteeId id);
@@ -116,40 +104,35 @@ interface IKeyLedger {
     error ZeroAccount();
     /// @notice The ownership key is the zero address, which can sign nothing.
     error ZeroOwnershipKey();
-    /// @notice There is no such record.
-    /// @param recordId `recordIdOf` its account and file.
+    /// @notice There is no record with exactly these bytes.
+    /// @param recordId `recordIdOf` the header.
     error UnknownRecord(bytes32 recordId);
-    /// @notice The header is not that of the record's current version.
-    /// @param recordId `recordIdOf` its account and file.
-    /// @param expected Digest in contract state.
-    /// @param received Received value.
-    error DigestMismatch(bytes32 recordId, bytes24 expected, bytes24 received);
     /// @notice The account is an owner of the record already.
-    /// @param recordId `recordIdOf` its account and file.
+    /// @param recordId `recordIdOf` its header.
     /// @param owner The later owner.
     error AlreadyOwner(bytes32 recordId, address owner);
 
-    /// @notice Records the shares of one file key, or renews them while no later owner relies on them. Any account may
-    /// relay.
+    /// @notice Records the shares of one file key. Any account may relay.
     /// @param keyRecord The record.
     /// @param deadline Unix seconds up to which `signature` may be used.
     /// @param signature The account's over EIP-712 `KeyRecord`.
     function record(KeyRecord calldata keyRecord, uint64 deadline, bytes calldata signature) external;
 
-    /// @notice Records 1 to 32 at once, of any accounts. All or nothing.
+    /// @notice Records 1 to 32 at once, of any accounts. All or nothing; those that are on the ledger already are left
+    /// out.
     /// @param signedRecords Records with deadline and signature each.
     function recordMany(SignedRecord[] calldata signedRecords) external;
 
     /// @notice Adds an account that has proved possession of the file as an owner of an existing record: nodes then
-    /// serve the shares to it too, and the record's account can no longer replace them. Any account may relay.
-    /// @param header The current version of the record.
+    /// serve the shares to it too. Any account may relay.
+    /// @param header The record.
     /// @param owner The account to add.
     /// @param note Up to 128 bytes for the owner's own use, such as the data id sealed to itself.
     /// @param deadline Unix seconds up to which `ownerSignature` may be used.
-    /// @param ownershipSignature By `header.ownershipKey` over EIP-712 `Ownership{recordId, digest, owner}`: shows that
-    /// the owner has the file. It holds for no other account and for no other version of the record.
-    /// @param ownerSignature By `owner` over EIP-712 `AddOwner{recordId, digest, owner, noteHash, deadline}`: shows
-    /// that the owner agrees to rely on this version of the record.
+    /// @param ownershipSignature By `header.ownershipKey` over EIP-712 `Ownership{recordId, owner}`: shows that the
+    /// owner has the file. It holds for no other account and for no other record.
+    /// @param ownerSignature By `owner` over EIP-712 `AddOwner{recordId, owner, noteHash, deadline}`: shows that the
+    /// owner agrees to rely on this record.
     function addOwner(
         RecordHeader calldata header,
         address owner,
@@ -163,30 +146,19 @@ interface IKeyLedger {
     /// @return The registry.
     function REGISTRY() external view returns (INodeRegistry); // solhint-disable-line func-name-mixedcase
 
-    /// @notice The id of an account's record of a file.
-    /// @param account Who records.
-    /// @param fileTag Names the file without revealing it.
-    /// @return keccak256(abi.encode(account, fileTag))
-    function recordIdOf(address account, bytes32 fileTag) external pure returns (bytes32);
+    /// @notice The id of a record.
+    /// @param header The record with the hash of its payload instead of the payload.
+    /// @return keccak256(abi.encode(account, fileTag, committeeId, keyTime, ownershipKey, payloadHash))
+    function recordIdOf(RecordHeader calldata header) external pure returns (bytes32);
 
-    /// @notice The digest of a record in contract state.
-    /// @param header A record with the hash of its payload instead of the payload.
-    /// @return bytes24(keccak256(abi.encode(account, fileTag, committeeId, keyTime, ownershipKey, payloadHash)))
-    function digestOf(RecordHeader calldata header) external pure returns (bytes24);
-
-    /// @notice All zero when there is no such record.
-    /// @param recordId `recordIdOf` its account and file.
-    /// @return Key time, digest and whether it is shared.
-    function recordState(bytes32 recordId) external view returns (RecordState memory);
-
-    /// @notice Whether the header is that of the current version of its record. Use it to verify archived bytes.
-    /// @param header A record with the hash of its payload instead of the payload.
-    /// @return False also when there is no such record.
-    function isCurrent(RecordHeader calldata header) external view returns (bool);
+    /// @notice When a record was made. Use it to verify archived bytes.
+    /// @param recordId `recordIdOf` its header.
+    /// @return blockTime Unix seconds of the block; 0 when there is no such record.
+    function recordedAt(bytes32 recordId) external view returns (uint256 blockTime);
 
     /// @notice Whether the account was added to the record by `addOwner`. The account that made the record is an owner
     /// by construction, since the record id commits to it, and is not listed here.
-    /// @param recordId `recordIdOf` its account and file.
+    /// @param recordId `recordIdOf` its header.
     /// @param account The account.
     /// @return True after `addOwner`.
     function isOwner(bytes32 recordId, address account) external view returns (bool);
@@ -207,22 +179,19 @@ interface IKeyLedger {
     function recordSignatureHash(RecordHeader calldata header, uint64 deadline) external view returns (bytes32);
 
     /// @notice The digest that the ownership key signs to show that the owner has the file.
-    /// @param recordId `recordIdOf` its account and file.
-    /// @param digest `digestOf` the version of the record that the owner has checked.
+    /// @param recordId `recordIdOf` the record that the owner has checked.
     /// @param owner The later owner.
     /// @return EIP-712 digest that the ownership key signs.
-    function ownershipSignatureHash(bytes32 recordId, bytes24 digest, address owner) external view returns (bytes32);
+    function ownershipSignatureHash(bytes32 recordId, address owner) external view returns (bytes32);
 
     /// @notice The digest that the new owner signs to join.
-    /// @param recordId `recordIdOf` its account and file.
-    /// @param digest `digestOf` the version of the record that the owner has checked.
+    /// @param recordId `recordIdOf` the record that the owner has checked.
     /// @param owner The later owner.
     /// @param noteHash keccak256 of the note.
     /// @param deadline Unix seconds up to which the signature may be used.
     /// @return EIP-712 digest that the new owner signs.
     function addOwnerSignatureHash(
         bytes32 recordId,
-        bytes24 digest,
         address owner,
         bytes32 noteHash,
         uint64 deadline

@@ -60,8 +60,7 @@ contract KeyLedgerTest is KeyLedgerBase {
     function test_hashes_as_specified() public view {
         IKeyLedger.KeyRecord memory r = _aliceRecord();
         bytes32 domain = _domain(block.chainid, address(_ledger));
-        vm.assertEq(_ledger.recordIdOf(_alice, TAG), _recordId(r));
-        vm.assertEq(bytes32(_ledger.digestOf(_header(r))), bytes32(_digest(r)));
+        vm.assertEq(_ledger.recordIdOf(_header(r)), _recordId(r));
         vm.assertEq(_ledger.recordSignatureHash(_header(r), _deadline), _typed(domain, _recordMessage(r, _deadline)));
         vm.assertEq(address(_ledger.REGISTRY()), address(_registry));
     }
@@ -76,60 +75,62 @@ contract KeyLedgerTest is KeyLedgerBase {
         vm.prank(_relay);
         _ledger.record(r, _deadline, signature);
 
-        IKeyLedger.RecordState memory state = _ledger.recordState(_recordId(r));
-        vm.assertEq(state.keyTime, _now);
-        vm.assertEq(bytes32(state.digest), bytes32(_digest(r)));
-        vm.assertTrue(_ledger.isCurrent(_header(r)));
+        vm.assertEq(_ledger.recordedAt(_recordId(r)), _now);
         vm.assertFalse(_ledger.isOwner(_recordId(r), _alice));
     }
 
     function test_keeps_state_in_one_slot() public {
         IKeyLedger.KeyRecord memory r = _aliceRecord();
         _record(r);
-        // `_records` is the first mapping after the two fallback strings of EIP712.
+        // `recordedAt` is the first mapping after the two fallback strings of EIP712.
         bytes32 slot = keccak256(abi.encode(_recordId(r), uint256(2)));
-        vm.assertEq(
-            vm.load(address(_ledger), slot),
-            bytes32((uint256(uint192(_digest(r))) << 64) | uint256(r.keyTime))
-        );
+        vm.assertEq(vm.load(address(_ledger), slot), bytes32(uint256(_now)));
     }
 
     function test_refuses_a_replay() public {
         IKeyLedger.KeyRecord memory r = _aliceRecord();
         _record(r);
+        vm.warp(_now + 1);
         bytes memory signature = _signRecord(_aliceKey, r, _deadline);
-        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.StaleKeyTime.selector, _recordId(r), _now, _now));
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.AlreadyRecorded.selector, _recordId(r)));
         _ledger.record(r, _deadline, signature);
+        vm.assertEq(_ledger.recordedAt(_recordId(r)), _now);
     }
 
-    function test_refuses_an_older_version() public {
+    function test_two_devices_record_in_one_second() public {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        IKeyLedger.KeyRecord memory other = _aliceRecord();
+        other.payload = "of the other device";
+        _record(r);
+        _record(other);
+        vm.assertEq(_ledger.recordedAt(_recordId(r)), _now);
+        vm.assertEq(_ledger.recordedAt(_recordId(other)), _now);
+    }
+
+    function test_a_renewal_takes_nothing_from_the_record_before() public {
         IKeyLedger.KeyRecord memory r = _aliceRecord();
         _record(r);
-        IKeyLedger.KeyRecord memory older = _aliceRecord();
-        older.keyTime = _now - 1;
-        bytes memory signature = _signRecord(_aliceKey, older, _deadline);
-        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.StaleKeyTime.selector, _recordId(r), _now, _now - 1));
-        _ledger.record(older, _deadline, signature);
-    }
+        bytes memory wanted = _signAddOwner(_bobKey, r, _bob, "", _deadline);
+        _ledger.addOwner(_header(r), _bob, "", _deadline, _signOwnership(_fileKey, r, _bob), wanted);
 
-    function test_refuses_a_key_time_of_nought() public {
-        IKeyLedger.KeyRecord memory r = _aliceRecord();
-        r.keyTime = 0;
-        bytes memory signature = _signRecord(_aliceKey, r, _deadline);
-        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.StaleKeyTime.selector, _recordId(r), 0, 0));
-        _ledger.record(r, _deadline, signature);
-    }
-
-    function test_replaces_a_record_by_a_newer_version() public {
-        IKeyLedger.KeyRecord memory r = _aliceRecord();
-        _record(r);
         IKeyLedger.KeyRecord memory newer = _aliceRecord();
         newer.keyTime = _now + 1;
         newer.payload = "newer";
+        vm.warp(_now + 1);
         _record(newer);
-        vm.assertFalse(_ledger.isCurrent(_header(r)));
-        vm.assertTrue(_ledger.isCurrent(_header(newer)));
-        vm.assertEq(_ledger.recordState(_recordId(r)).keyTime, _now + 1);
+        vm.assertEq(_ledger.recordedAt(_recordId(r)), _now);
+        vm.assertEq(_ledger.recordedAt(_recordId(newer)), _now + 1);
+        vm.assertTrue(_ledger.isOwner(_recordId(r), _bob));
+        vm.assertFalse(_ledger.isOwner(_recordId(newer), _bob));
+
+        // Both can be joined.
+        (address carol, uint256 carolKey) = _account("carol");
+        for (uint256 i = 0; i < 2; ++i) {
+            IKeyLedger.KeyRecord memory each = i == 0 ? r : newer;
+            wanted = _signAddOwner(carolKey, each, carol, "", _deadline);
+            _ledger.addOwner(_header(each), carol, "", _deadline, _signOwnership(_fileKey, each, carol), wanted);
+            vm.assertTrue(_ledger.isOwner(_recordId(each), carol));
+        }
     }
 
     function test_takes_key_times_up_to_the_allowed_skew_and_none_beyond() public {
@@ -194,7 +195,7 @@ contract KeyLedgerTest is KeyLedgerBase {
         changed.committeeId = FORMING;
         _expectInvalidSignature(changed, signature, _alice);
 
-        vm.assertEq(_ledger.recordState(_recordId(r)).keyTime, 0);
+        vm.assertEq(_ledger.recordedAt(_recordId(r)), 0);
         _ledger.record(r, _deadline, signature);
     }
 
@@ -259,12 +260,12 @@ contract KeyLedgerTest is KeyLedgerBase {
     ) public {
         key = _bound(key, 1, ORDER - 1);
         otherKey = _bound(otherKey, 1, ORDER - 1);
-        keyTime = uint64(_bound(keyTime, 1, _now + 300));
+        keyTime = uint64(_bound(keyTime, 0, _now + 300));
         vm.assume(otherKey != key && payload.length > 0 && payload.length <= 16_384 && ownershipKey != address(0));
         IKeyLedger.KeyRecord memory r = IKeyLedger.KeyRecord(vm.addr(key), tag, ACTIVE, keyTime, ownershipKey, payload);
         _expectInvalidSignature(r, _signRecord(otherKey, r, _deadline), r.account);
         _ledger.record(r, _deadline, _signRecord(key, r, _deadline));
-        vm.assertEq(bytes32(_ledger.recordState(_recordId(r)).digest), bytes32(_digest(r)));
+        vm.assertEq(_ledger.recordedAt(_recordId(r)), _now);
     }
 
     // Contract wallets
@@ -275,7 +276,7 @@ contract KeyLedgerTest is KeyLedgerBase {
         r.account = address(wallet);
         _expectInvalidSignature(r, _signRecord(_bobKey, r, _deadline), address(wallet));
         _ledger.record(r, _deadline, _signRecord(_aliceKey, r, _deadline));
-        vm.assertTrue(_ledger.isCurrent(_header(r)));
+        vm.assertEq(_ledger.recordedAt(_recordId(r)), _now);
 
         wallet.changeSigner(_bob);
         r.keyTime = _now + 1;
@@ -298,8 +299,8 @@ contract KeyLedgerTest is KeyLedgerBase {
         IKeyLedger.KeyRecord memory inner = _aliceRecord();
         wallet.arm(abi.encodeCall(IKeyLedger.record, (inner, _deadline, _signRecord(_aliceKey, inner, _deadline))));
         _ledger.record(r, _deadline, "anything");
-        vm.assertTrue(_ledger.isCurrent(_header(r)));
-        vm.assertFalse(_ledger.isCurrent(_header(inner)));
+        vm.assertEq(_ledger.recordedAt(_recordId(r)), _now);
+        vm.assertEq(_ledger.recordedAt(_recordId(inner)), 0);
     }
 
     function test_says_whether_an_account_signed_by_the_rule_it_applies_itself() public {
@@ -332,7 +333,7 @@ contract KeyLedgerTest is KeyLedgerBase {
         vm.prank(_relay);
         _ledger.recordMany(batch);
         for (uint256 i = 0; i < batch.length; ++i) {
-            vm.assertTrue(_ledger.isCurrent(_header(batch[i].record)));
+            vm.assertEq(_ledger.recordedAt(_recordId(batch[i].record)), _now);
         }
     }
 
@@ -341,19 +342,26 @@ contract KeyLedgerTest is KeyLedgerBase {
         batch[2].signature = batch[1].signature;
         vm.expectRevert(abi.encodeWithSelector(IKeyLedger.InvalidSignature.selector, batch[2].record.account));
         _ledger.recordMany(batch);
-        vm.assertFalse(_ledger.isCurrent(_header(batch[0].record)));
-
-        batch = _batch(3);
-        batch[2] = batch[0];
-        vm.expectRevert(
-            abi.encodeWithSelector(IKeyLedger.StaleKeyTime.selector, _recordId(batch[0].record), _now, _now)
-        );
-        _ledger.recordMany(batch);
+        vm.assertEq(_ledger.recordedAt(_recordId(batch[0].record)), 0);
 
         batch = _batch(3);
         batch[1].deadline = _now - 1;
         vm.expectRevert(abi.encodeWithSelector(IKeyLedger.DeadlinePassed.selector, _now - 1, _now));
         _ledger.recordMany(batch);
+    }
+
+    function test_leaves_out_of_a_batch_what_is_recorded_already() public {
+        IKeyLedger.SignedRecord[] memory batch = _batch(3);
+        vm.prank(_relay);
+        _ledger.record(batch[1].record, batch[1].deadline, batch[1].signature);
+        vm.warp(_now + 1);
+        // The same one twice, and one that somebody has relayed before.
+        batch[2] = batch[0];
+        vm.recordLogs();
+        _ledger.recordMany(batch);
+        vm.assertEq(vm.getRecordedLogs().length, 1);
+        vm.assertEq(_ledger.recordedAt(_recordId(batch[0].record)), _now + 1);
+        vm.assertEq(_ledger.recordedAt(_recordId(batch[1].record)), _now);
     }
 
     function test_refuses_empty_and_oversize_batches() public {
@@ -383,33 +391,6 @@ contract KeyLedgerTest is KeyLedgerBase {
         _ledger.addOwner(_header(r), _alice, "note", _deadline, shown, wanted);
     }
 
-    function test_a_record_that_an_owner_relies_on_stands_for_good() public {
-        IKeyLedger.KeyRecord memory r = _aliceRecord();
-        _record(r);
-        r.keyTime = _now + 1;
-        _record(r);
-        bytes32 id = _recordId(r);
-        vm.assertFalse(_ledger.recordState(id).shared);
-        bytes memory wanted = _signAddOwner(_bobKey, r, _bob, "", _deadline);
-        _ledger.addOwner(_header(r), _bob, "", _deadline, _signOwnership(_fileKey, r, _bob), wanted);
-        vm.assertTrue(_ledger.recordState(id).shared);
-
-        // Alice signs a newer version that would leave Bob without his key.
-        IKeyLedger.KeyRecord memory garbage = _aliceRecord();
-        garbage.keyTime = _now + 2;
-        garbage.payload = "garbage";
-        bytes memory signature = _signRecord(_aliceKey, garbage, _deadline);
-        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.RecordShared.selector, id));
-        _ledger.record(garbage, _deadline, signature);
-
-        vm.assertTrue(_ledger.isCurrent(_header(r)));
-        vm.assertTrue(_ledger.isOwner(id, _bob));
-        (address carol, uint256 carolKey) = _account("carol");
-        wanted = _signAddOwner(carolKey, r, carol, "", _deadline);
-        _ledger.addOwner(_header(r), carol, "", _deadline, _signOwnership(_fileKey, r, carol), wanted);
-        vm.assertTrue(_ledger.isOwner(id, carol));
-    }
-
     function test_refuses_ownership_that_was_not_shown() public {
         IKeyLedger.KeyRecord memory r = _aliceRecord();
         _record(r);
@@ -421,7 +402,7 @@ contract KeyLedgerTest is KeyLedgerBase {
         // Not by the file's key, for another account, for another record, malformed.
         _expectBadOwner(header, _bob, "note", _signOwnership(_bobKey, r, _bob), wanted, _fileKeyAddress);
         _expectBadOwner(header, _bob, "note", _signOwnership(_fileKey, r, mallory), wanted, _fileKeyAddress);
-        _expectBadOwner(header, _bob, "note", _signOwnership(_fileKey, TAG, _digest(r), _bob), wanted, _fileKeyAddress);
+        _expectBadOwner(header, _bob, "note", _signOwnership(_fileKey, TAG, _bob), wanted, _fileKeyAddress);
         _expectBadOwner(header, _bob, "note", "", wanted, _fileKeyAddress);
         _expectBadOwner(header, _bob, "note", new bytes(65), wanted, _fileKeyAddress);
         // Mallory copies Bob's transaction and replaces his address with hers.
@@ -441,7 +422,7 @@ contract KeyLedgerTest is KeyLedgerBase {
         _ledger.addOwner(header, _bob, "note", _deadline, shown, wanted);
     }
 
-    function test_refuses_owners_of_unknown_or_outdated_records() public {
+    function test_refuses_owners_of_unknown_records() public {
         IKeyLedger.KeyRecord memory r = _aliceRecord();
         bytes32 id = _recordId(r);
         bytes memory shown = _signOwnership(_fileKey, r, _bob);
@@ -453,30 +434,28 @@ contract KeyLedgerTest is KeyLedgerBase {
         // A header with an ownership key of the attacker's choice.
         IKeyLedger.KeyRecord memory forged = _aliceRecord();
         forged.ownershipKey = _bob;
-        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.DigestMismatch.selector, id, _digest(r), _digest(forged)));
+        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.UnknownRecord.selector, _recordId(forged)));
         _ledger.addOwner(_header(forged), _bob, "note", _deadline, shown, wanted);
     }
 
-    function test_refuses_a_joiners_signatures_for_a_version_that_the_recorder_published_after_them() public {
+    function test_refuses_a_joiners_signatures_for_a_record_that_was_made_after_them() public {
         IKeyLedger.KeyRecord memory checked = _aliceRecord();
         _record(checked);
-        bytes32 id = _recordId(checked);
         bytes memory shown = _signOwnership(_fileKey, checked, _bob);
         bytes memory wanted = _signAddOwner(_bobKey, checked, _bob, "note", _deadline);
 
-        // Alice, who knows the file key too, publishes garbage and relays what Bob signed for the version before.
+        // Alice, who knows the file key too, publishes garbage and relays what Bob signed for the record before.
         IKeyLedger.KeyRecord memory garbage = _aliceRecord();
-        garbage.keyTime = _now + 1;
         garbage.payload = "garbage";
         _record(garbage);
-        vm.expectRevert(
-            abi.encodeWithSelector(IKeyLedger.DigestMismatch.selector, id, _digest(garbage), _digest(checked))
-        );
-        _ledger.addOwner(_header(checked), _bob, "note", _deadline, shown, wanted);
         _expectBadOwner(_header(garbage), _bob, "note", shown, wanted, _fileKeyAddress);
         bytes memory shownByAlice = _signOwnership(_fileKey, garbage, _bob);
         _expectBadOwner(_header(garbage), _bob, "note", shownByAlice, wanted, _bob);
-        vm.assertFalse(_ledger.isOwner(id, _bob));
+        vm.assertFalse(_ledger.isOwner(_recordId(garbage), _bob));
+
+        // The record that Bob has checked stands, and he joins it.
+        _ledger.addOwner(_header(checked), _bob, "note", _deadline, shown, wanted);
+        vm.assertTrue(_ledger.isOwner(_recordId(checked), _bob));
     }
 
     function test_refuses_late_owners_and_long_notes() public {

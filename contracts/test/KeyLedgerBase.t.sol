@@ -48,17 +48,11 @@ abstract contract KeyLedgerBase is TestBase {
             );
     }
 
-    function _recordId(IKeyLedger.KeyRecord memory r) internal pure returns (bytes32) {
-        return keccak256(abi.encode(r.account, r.fileTag));
-    }
-
     /// @dev Written out field by field, so that it does not rest on how structs are encoded.
-    function _digest(IKeyLedger.KeyRecord memory r) internal pure returns (bytes24) {
+    function _recordId(IKeyLedger.KeyRecord memory r) internal pure returns (bytes32) {
         return
-            bytes24(
-                keccak256(
-                    abi.encode(r.account, r.fileTag, r.committeeId, r.keyTime, r.ownershipKey, keccak256(r.payload))
-                )
+            keccak256(
+                abi.encode(r.account, r.fileTag, r.committeeId, r.keyTime, r.ownershipKey, keccak256(r.payload))
             );
     }
 
@@ -106,39 +100,33 @@ abstract contract KeyLedgerBase is TestBase {
         return _signature(key, _typed(_domain(block.chainid, address(_ledger)), _recordMessage(r, deadline)));
     }
 
-    /// @param version The record whose digest the message names; of another record only in tests of refusals.
+    /// @param signedFor The record that the message names; another one only in tests of refusals.
     function _signOwnership(
         uint256 key,
-        IKeyLedger.KeyRecord memory version,
+        IKeyLedger.KeyRecord memory signedFor,
         address owner
     ) internal view returns (bytes memory) {
-        return _signOwnership(key, _recordId(version), _digest(version), owner);
+        return _signOwnership(key, _recordId(signedFor), owner);
     }
 
-    function _signOwnership(
-        uint256 key,
-        bytes32 recordId,
-        bytes24 digest,
-        address owner
-    ) internal view returns (bytes memory) {
+    function _signOwnership(uint256 key, bytes32 recordId, address owner) internal view returns (bytes memory) {
         bytes32 message = keccak256(
-            abi.encode(keccak256("Ownership(bytes32 recordId,bytes24 digest,address owner)"), recordId, digest, owner)
+            abi.encode(keccak256("Ownership(bytes32 recordId,address owner)"), recordId, owner)
         );
         return _signature(key, _typed(_domain(block.chainid, address(_ledger)), message));
     }
 
     function _signAddOwner(
         uint256 key,
-        IKeyLedger.KeyRecord memory version,
+        IKeyLedger.KeyRecord memory signedFor,
         address owner,
         bytes memory note,
         uint64 deadline
     ) internal view returns (bytes memory) {
         bytes32 message = keccak256(
             abi.encode(
-                keccak256("AddOwner(bytes32 recordId,bytes24 digest,address owner,bytes32 noteHash,uint64 deadline)"),
-                _recordId(version),
-                _digest(version),
+                keccak256("AddOwner(bytes32 recordId,address owner,bytes32 noteHash,uint64 deadline)"),
+                _recordId(signedFor),
                 owner,
                 keccak256(note),
                 deadline

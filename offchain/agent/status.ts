@@ -1,11 +1,9 @@
 /** `status`: the account, its network, and the state of each put on chain. */
 
 import { readEscrowClock } from "../chain/escrow.ts";
-import { isOwner } from "../chain/ledger.ts";
+import { hasRole } from "../chain/ledger.ts";
 import { readChain } from "../chain/revert.ts";
-import { toHex } from "../core/encoding/hex.ts";
 import { TallystickError } from "../core/errors.ts";
-import { fileTag } from "../core/record/key-record.ts";
 import type { CataloguedPut } from "./catalogue.ts";
 import { type ClockOffset, clockOffsets } from "./clock-offsets.ts";
 import type { AgentContext } from "./context.ts";
@@ -169,14 +167,9 @@ async function requirePut(context: AgentContext, dataId: string): Promise<Catalo
   });
 }
 
-/** Asks the chain, not the catalogue. The record that a later owner joined is found by its recorder. */
-async function confirmOwnership(context: AgentContext, put: CataloguedPut): Promise<boolean> {
-  const tag = toHex(fileTag(put.dataId));
-  const { address } = context.account;
-  if (put.role === "recorder") return await isOwner(await context.chain(), { account: address, fileTag: tag }, address);
-  const { records } = await (await context.archives()).findOrScan({ fileTag: tag, account: address });
-  const found = records.find(({ recordId }) => recordId === put.recordId);
-  return found !== undefined && (await isOwner(await context.chain(), found.record, address));
+/** Asks the chain, not the catalogue. */
+async function confirmOwnership(context: AgentContext, { recordId, role }: CataloguedPut): Promise<boolean> {
+  return await hasRole(await context.chain(), recordId, context.account.address, role);
 }
 
 async function answerOf(ask: () => Promise<string>): Promise<{ state: string; message?: string }> {

@@ -1,13 +1,13 @@
 /**
- * The key ledger: what to send to record a key or add an owner, the state of a record, and the events that carry the
- * sealed shares. Event bytes may come from anywhere (a node's archive, a log server): `verifyArchivedRecord` checks
- * them against the digest in contract state before they are used.
+ * The key ledger: what to send to record a key or add an owner, whether a record is there, and the events that carry
+ * the sealed shares. Event bytes may come from anywhere (a node's archive, a log server): a record's id is a hash of
+ * its bytes, and `verifyArchivedRecord` looks for it in contract state before they are used.
  */
 
 import { AbiCoder, keccak256, type Log } from "ethers";
 import { isAddressEqual } from "../core/encoding/address.ts";
 import { fromHex } from "../core/encoding/hex.ts";
-import { IntegrityError, TallystickError } from "../core/errors.ts";
+import { IntegrityError } from "../core/errors.ts";
 import type { LedgerScope } from "../core/record/ledger-scope.ts";
 import { LEDGER_ABI } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
@@ -36,7 +36,7 @@ export function ledgerScope({ chainId, contracts }: Pick<Deployment, "chainId" |
   return { chainId: BigInt(chainId), keyLedger: contracts.keyLedger };
 }
 
-/** A record with its payload's hash in the payload's place. Field order is that of the contract and of its digest. */
+/** A record with its payload's hash in the payload's place. Field order is that of the contract and of record ids. */
 export interface RecordHeader {
   readonly account: string;
   /** 32 bytes, 0x hex. */
@@ -59,16 +59,6 @@ export interface SignedRecord {
   readonly signature: string;
 }
 
-/** What the contract keeps of a record. */
-export interface RecordState {
-  /** Unix seconds. */
-  readonly keyTime: bigint;
-  /** 24 bytes, 0x hex. */
-  readonly digest: string;
-  /** A later owner has joined: the ledger takes no new version. */
-  readonly shared: boolean;
-}
-
 export interface KeyRecordedEvent extends LogPlace {
   readonly kind: "KeyRecorded";
   readonly recordId: string;
@@ -85,24 +75,20 @@ export interface OwnerAddedEvent extends LogPlace {
 
 export type LedgerEvent = KeyRecordedEvent | OwnerAddedEvent;
 
-/** keccak256(abi.encode(account, fileTag)), 0x hex. */
-export function recordIdOf(account: string, fileTag: string): string {
-  return keccak256(CODER.encode(["address", "bytes32"], [account, fileTag]));
-}
-
 /** The header of a record. */
 export function headerOf(record: KeyRecord): RecordHeader {
   const { payload, ...fields } = record;
   return { ...fields, payloadHash: keccak256(payload) };
 }
 
-/** The digest that the contract keeps for a header: the first 24 bytes of keccak256 over its ABI encoding, 0x hex. */
-export function recordDigest(header: RecordHeader): string {
-  const encoded = CODER.encode(
-    ["address", "bytes32", "uint64", "uint64", "address", "bytes32"],
-    [header.account, header.fileTag, header.committeeId, header.keyTime, header.ownershipKey, header.payloadHash],
+/** The id of a record: keccak256 over the ABI encoding of its header, 32 bytes, 0x hex. */
+export function recordIdOf(header: RecordHeader): string {
+  return keccak256(
+    CODER.encode(
+      ["address", "bytes32", "uint64", "uint64", "address", "bytes32"],
+      [header.account, header.fileTag, header.committeeId, header.keyTime, header.ownershipKey, header.payloadHash],
+    ),
   );
-  return keccak256(encoded).slice(0, 2 + 2 * 24);
 }
 
 export function recordCall(deployment: Deployment, signed: SignedRecord): ContractCall {
@@ -114,7 +100,7 @@ export function recordCall(deployment: Deployment, signed: SignedRecord): Contra
   };
 }
 
-/** @param records 1 to 32; either all are recorded or none. */
+/** @param records 1 to 32; either all are recorded or none, but for those that are on the ledger already. */
 export function recordManyCall(deployment: Deployment, records: SignedRecord[]): ContractCall {
   return {
     to: deployment.contracts.keyLedger,
@@ -150,44 +136,37 @@ export function addOwnerCall(deployment: Deployment, addition: OwnerAddition): C
   };
 }
 
-/** State of a record; undefined when the ledger has none of this id. */
-export async function readRecordState(
+/** When a record was made, unix seconds of its block; undefined when the ledger does not have it. */
+export async function readRecordedAt(
   chain: ChainReader,
   recordId: string,
   blockTag: number | "latest" = "latest",
-): Promise<RecordState | undefined> {
-  const state = await readChain("reading a record's state", () => keyLedger(chain).recordState(recordId, { blockTag }));
-  return state.keyTime === 0n ? undefined : { keyTime: state.keyTime, digest: state.digest, shared: state.shared };
+): Promise<bigint | undefined> {
+  const time = await readChain("reading a record's state", () => keyLedger(chain).recordedAt(recordId, { blockTag }));
+  return time === 0n ? undefined : time;
 }
 
+/** Whether an account owns a record: it made it, as the header says, or was added later. */
+export async function isOwner(chain: ChainReader, header: RecordHeader, account: string): Promise<boolean> {
+  const role = isAddressEqual(header.account, account) ? "recorder" : "owner";
+  return await hasRole(chain, recordIdOf(header), account, role);
+}
+
+/** How an account comes to own a record: it made it, or was added later. */
+export type OwnerRole = "recorder" | "owner";
+
 /**
- * Whether an account owns a record: it recorded it (the record id commits to the recorder) or was added later.
- *
- * @param key account and file tag of the record.
+ * Whether the ledger shows an account's part in a record.
+ * @param role a recorder is named by the record's bytes, so that it is enough that the record is there
  */
-export async function isOwner(
+export async function hasRole(
   chain: ChainReader,
-  key: { account: string; fileTag: string },
+  recordId: string,
   account: string,
+  role: OwnerRole,
 ): Promise<boolean> {
-  const recordId = recordIdOf(key.account, key.fileTag);
-  if (isAddressEqual(key.account, account)) return (await readRecordState(chain, recordId)) !== undefined;
+  if (role === "recorder") return (await readRecordedAt(chain, recordId)) !== undefined;
   return readChain("reading a record's owners", () => keyLedger(chain).isOwner(recordId, account));
-}
-
-/** Whether this version of the record is the one in contract state. */
-export async function isCurrentVersion(chain: ChainReader, header: RecordHeader): Promise<boolean> {
-  const state = await readRecordState(chain, recordIdOf(header.account, header.fileTag));
-  return state?.digest === recordDigest(header);
-}
-
-/**
- * Whether an account owns a record whose present version is this one. A later owner freezes the record, so what was
- * true stays true.
- */
-export async function ownsVersion(chain: ChainReader, header: RecordHeader, account: string): Promise<boolean> {
-  // In this order: a version that replaces `header` after the first read is seen by the second.
-  return (await isOwner(chain, header, account)) && (await isCurrentVersion(chain, header));
 }
 
 /**
@@ -213,34 +192,17 @@ export async function isAccountSignature(
  * Checks a record that came from an archive against contract state.
  *
  * @param archive who gave it, for the error, for example `node 0x…`.
- * @returns the state it agrees with.
- * @throws TallystickError NOT_FOUND when the chain has no such record, IntegrityError naming the archive when the
- * record is not, byte for byte, the chain's present version (an older version, or a forged one).
+ * @returns its id
+ * @throws IntegrityError naming the archive when the ledger has no record with exactly these bytes
  */
-export async function verifyArchivedRecord(
-  chain: ChainReader,
-  record: KeyRecord,
-  archive: string,
-): Promise<RecordState> {
-  const recordId = recordIdOf(record.account, record.fileTag);
-  const state = await readRecordState(chain, recordId);
-  if (state === undefined) {
-    throw new TallystickError(`the ledger has no record ${recordId}`, {
-      code: "NOT_FOUND",
-      party: archive,
-      check: "record state",
-      expected: "a record in contract state",
-      received: "none",
-    });
-  }
-  const digest = recordDigest(headerOf(record));
-  if (digest === state.digest) return state;
-  const older = record.keyTime < state.keyTime;
-  throw new IntegrityError(`the archived record is ${older ? "not the newest version" : "not the one on the ledger"}`, {
+export async function verifyArchivedRecord(chain: ChainReader, record: KeyRecord, archive: string): Promise<string> {
+  const recordId = recordIdOf(headerOf(record));
+  if ((await readRecordedAt(chain, recordId)) !== undefined) return recordId;
+  throw new IntegrityError("the archived record is not on the ledger, or not with these bytes", {
     party: archive,
-    check: "record digest",
-    expected: `${state.digest} of key time ${state.keyTime}`,
-    received: `${digest} of key time ${record.keyTime}`,
+    check: "record id",
+    expected: "a record in contract state",
+    received: recordId,
     hint: "ask another archive",
   });
 }
@@ -289,7 +251,7 @@ export function parseLedgerLog(log: Log): LedgerEvent | undefined {
       ownershipKey: text("ownershipKey"),
       payload: fromHex(text("payload")),
     };
-    return { ...place, kind: "KeyRecorded", recordId: recordIdOf(record.account, record.fileTag), record };
+    return { ...place, kind: "KeyRecorded", recordId: recordIdOf(headerOf(record)), record };
   }
   if (parsed.name === "OwnerAdded") {
     return {

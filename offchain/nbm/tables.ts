@@ -96,7 +96,7 @@ export const NBM_MIGRATIONS: readonly string[] = [
     archived_at INTEGER NOT NULL, -- unix seconds, by this node's clock
     UNIQUE (block_hash, log_index)
   ) STRICT;
-  CREATE INDEX ledger_events_by_record ON ledger_events (record_id, kind, key_time);
+  CREATE INDEX ledger_events_by_record ON ledger_events (record_id, kind);
   CREATE INDEX ledger_events_by_account ON ledger_events (account, sequence);
   CREATE INDEX ledger_events_by_tag ON ledger_events (file_tag, sequence);
   CREATE INDEX ledger_events_by_block ON ledger_events (block_number);

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { Wallet } from "ethers";
 import { randomBytes, sha256 } from "#primitives";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
-import { type KeyRecord, type LedgerEvent, recordCall, recordIdOf } from "../../offchain/chain/ledger.ts";
+import { headerOf, type KeyRecord, type LedgerEvent, recordCall, recordIdOf } from "../../offchain/chain/ledger.ts";
 import {
   CHUNK_OVERHEAD_BYTES,
   fileKey as deriveFileKey,
@@ -281,7 +281,7 @@ function archivedBytes(record: KeyRecord): number {
       const tag = toHex(randomBytes(32));
       return {
         kind: "KeyRecorded",
-        recordId: recordIdOf(record.account, tag),
+        recordId: recordIdOf(headerOf(record)),
         record: { ...record, fileTag: tag },
         blockNumber: position,
         blockHash: toHex(randomBytes(32)),

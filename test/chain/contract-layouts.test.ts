@@ -6,7 +6,7 @@
 
 import { expect } from "chai";
 import { getAddress, keccak256 } from "ethers";
-import { recordDigest, recordIdOf } from "../../offchain/chain/ledger.ts";
+import { recordIdOf } from "../../offchain/chain/ledger.ts";
 import { keyMaterialHash } from "../../offchain/chain/registry.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../../offchain/chain/types/factories/NodeRegistry__factory.ts";
@@ -19,10 +19,10 @@ import records from "../vectors/record-layouts.json" with { type: "json" };
 
 describe("layouts that contracts hash", () => {
   const headers = records.records.map((record) => {
-    const { account, fileTag, ownershipKey, recordId, digest } = record;
+    const { account, fileTag, ownershipKey, recordId } = record;
     const [committeeId, keyTime] = [BigInt(record.committeeId), BigInt(record.keyTime)];
     const payloadHash = keccak256(record.payload);
-    return { header: { account, fileTag, committeeId, keyTime, ownershipKey, payloadHash }, recordId, digest };
+    return { header: { account, fileTag, committeeId, keyTime, ownershipKey, payloadHash }, recordId };
   });
   const shares = vectors.verificationShares.map((share) => fromHex(share));
   let local: LocalChain;
@@ -32,22 +32,16 @@ describe("layouts that contracts hash", () => {
   });
   after(() => local.stop());
 
-  it("offchain: record id, record digest, key material hash", () => {
-    for (const { header, recordId, digest } of headers) {
-      expect(recordIdOf(header.account, header.fileTag)).to.equal(recordId);
-      expect(recordDigest(header)).to.equal(digest);
-    }
+  it("offchain: record id, key material hash", () => {
+    for (const { header, recordId } of headers) expect(recordIdOf(header)).to.equal(recordId);
     expect(keyMaterialHash(fromHex(vectors.groupPublicKey), shares)).to.equal(vectors.keyMaterialHash);
   });
 
-  it("on chain: record id and digest of the key ledger, key material hash of the registry", async () => {
+  it("on chain: record id of the key ledger, key material hash of the registry", async () => {
     const { provider, deployment } = local.chain;
     const ledger = KeyLedger__factory.connect(deployment.contracts.keyLedger, provider);
     const registry = NodeRegistry__factory.connect(deployment.contracts.nodeRegistry, provider);
-    for (const { header, recordId, digest } of headers) {
-      expect(await ledger.recordIdOf(header.account, header.fileTag)).to.equal(recordId);
-      expect(await ledger.digestOf(header)).to.equal(digest);
-    }
+    for (const { header, recordId } of headers) expect(await ledger.recordIdOf(header)).to.equal(recordId);
     expect(await registry.hashKeyMaterial(vectors.groupPublicKey, shares.map(toHex))).to.equal(vectors.keyMaterialHash);
   });
 

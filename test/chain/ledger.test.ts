@@ -10,9 +10,8 @@ import {
   isOwner,
   type KeyRecord,
   type LedgerEvent,
-  readRecordState,
+  readRecordedAt,
   recordCall,
-  recordDigest,
   recordIdOf,
   recordManyCall,
   scanLedger,
@@ -23,7 +22,7 @@ import { attestCommitteeCall, createCommitteeCall, registerNodeCall } from "../.
 import { ChainRevertedError } from "../../offchain/chain/revert.ts";
 import { TransactionSender } from "../../offchain/chain/sender.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
-import { IntegrityError, TallystickError } from "../../offchain/core/errors.ts";
+import { IntegrityError } from "../../offchain/core/errors.ts";
 import { type Anvil, anvilKey, type FaultyProxy, startAnvil, startFaultyProxy } from "../helpers/anvil.ts";
 import { deployTo } from "../helpers/contracts.ts";
 import { signOwnerAddition, signRecord, someRecord, walletOf } from "../helpers/ledger-records.ts";
@@ -113,10 +112,7 @@ describe("key ledger on a chain", () => {
       });
       await fc.assert(
         fc.asyncProperty(header, async (fields) => {
-          expect(recordDigest(fields)).to.equal(await contract.digestOf(fields));
-          expect(recordIdOf(fields.account, fields.fileTag)).to.equal(
-            await contract.recordIdOf(fields.account, fields.fileTag),
-          );
+          expect(recordIdOf(fields)).to.equal(await contract.recordIdOf(fields));
         }),
         { numRuns: 20 },
       );
@@ -124,11 +120,12 @@ describe("key ledger on a chain", () => {
   });
 
   describe("recording", () => {
-    it("stores the digest of a record that another account relays", async () => {
+    it("keeps the time of a record that another account relays", async () => {
       const record = someRecord(alice.address, await now());
+      const recordId = recordIdOf(headerOf(record));
+      expect(await readRecordedAt(chain, recordId)).to.equal(undefined);
       await put(record);
-      const state = await readRecordState(chain, recordIdOf(record.account, record.fileTag));
-      expect(state).to.deep.equal({ keyTime: record.keyTime, digest: recordDigest(headerOf(record)), shared: false });
+      expect(await readRecordedAt(chain, recordId)).to.equal(await now());
     });
 
     it("stores a batch at once", async () => {
@@ -137,24 +134,22 @@ describe("key ledger on a chain", () => {
       const signed = await Promise.all(records.map((record) => signRecord(deployment, alice, record)));
       const receipt = await relay.send(recordManyCall(deployment, signed));
       expect(receipt.logs.length).to.equal(3);
-      for (const record of records)
-        expect(await verifyArchivedRecord(chain, record, "node")).to.include({ keyTime: time });
+      for (const record of records) {
+        expect(await verifyArchivedRecord(chain, record, "node")).to.equal(recordIdOf(headerOf(record)));
+      }
     });
 
-    it("refuses replays and older versions with the times", async () => {
+    it("refuses replays, and takes another record of the same file in the same second", async () => {
       const record = someRecord(alice.address, await now());
       await put(record);
-      const recordId = recordIdOf(record.account, record.fileTag);
       const signed = await signRecord(deployment, alice, record);
       expect(await refusal(recordCall(deployment, signed))).to.deep.include({
-        name: "StaleKeyTime",
-        args: { recordId, latest: record.keyTime, received: record.keyTime },
+        name: "AlreadyRecorded",
+        args: { recordId: recordIdOf(headerOf(record)) },
       });
-      const older = await signRecord(deployment, alice, { ...record, keyTime: record.keyTime - 5n });
-      expect(await refusal(recordCall(deployment, older))).to.deep.include({
-        name: "StaleKeyTime",
-        args: { recordId, latest: record.keyTime, received: record.keyTime - 5n },
-      });
+      const other = { ...record, payload: randomBytes(64) };
+      await put(other);
+      for (const each of [record, other]) await verifyArchivedRecord(chain, each, "node");
     });
 
     it("refuses key times of the future with the limit", async () => {
@@ -199,7 +194,7 @@ describe("key ledger on a chain", () => {
       const rejected = settled.find((outcome) => outcome.status === "rejected");
       const error = rejected?.reason as ChainRevertedError;
       expect(error).to.be.instanceOf(ChainRevertedError);
-      expect(error.revert.name).to.equal("StaleKeyTime");
+      expect(error.revert.name).to.equal("AlreadyRecorded");
       expect(error.details?.transactionHash).to.match(/^0x[0-9a-f]{64}$/);
     });
   });
@@ -207,14 +202,12 @@ describe("key ledger on a chain", () => {
   describe("owners", () => {
     it("are the recorder, and those who were added with the file's key", async () => {
       const record = someRecord(alice.address, await now(), { ownershipKey: file.address });
-      expect(await isOwner(chain, record, alice.address)).to.equal(false);
+      expect(await isOwner(chain, headerOf(record), alice.address)).to.equal(false);
       await put(record);
-      expect(await isOwner(chain, record, alice.address.toLowerCase())).to.equal(true);
-      expect(await isOwner(chain, record, bob.address)).to.equal(false);
+      expect(await isOwner(chain, headerOf(record), alice.address.toLowerCase())).to.equal(true);
+      expect(await isOwner(chain, headerOf(record), bob.address)).to.equal(false);
       await relay.send(addOwnerCall(deployment, await signOwnerAddition(deployment, record, file, bob, KEY)));
-      const state = await readRecordState(chain, recordIdOf(record.account, record.fileTag));
-      expect(state?.shared).to.equal(true);
-      expect(await isOwner(chain, record, bob.address)).to.equal(true);
+      expect(await isOwner(chain, headerOf(record), bob.address)).to.equal(true);
     });
 
     it("are refused without the file's key, with the signer that was missing", async () => {
@@ -227,12 +220,8 @@ describe("key ledger on a chain", () => {
       });
       const forged = await signOwnerAddition(deployment, { ...record, ownershipKey: bob.address }, bob, bob);
       expect(await refusal(addOwnerCall(deployment, forged))).to.deep.include({
-        name: "DigestMismatch",
-        args: {
-          recordId: recordIdOf(record.account, record.fileTag),
-          expected: recordDigest(headerOf(record)),
-          received: recordDigest(forged.header),
-        },
+        name: "UnknownRecord",
+        args: { recordId: recordIdOf(forged.header) },
       });
       const unknown = await signOwnerAddition(deployment, someRecord(alice.address, 1n), file, bob);
       expect((await refusal(addOwnerCall(deployment, unknown))).name).to.equal("UnknownRecord");
@@ -245,11 +234,11 @@ describe("key ledger on a chain", () => {
   });
 
   describe("records from an archive", () => {
-    it("are believed when they are the chain's present version, byte for byte", async () => {
+    it("are believed when they are the chain's, byte for byte, also when there is a newer one", async () => {
       const record = someRecord(alice.address, await now());
       await put(record);
-      const state = await verifyArchivedRecord(chain, record, "node 0x1");
-      expect(state).to.deep.equal({ keyTime: record.keyTime, digest: recordDigest(headerOf(record)), shared: false });
+      await put({ ...record, keyTime: record.keyTime + 1n });
+      expect(await verifyArchivedRecord(chain, record, "node 0x1")).to.equal(recordIdOf(headerOf(record)));
     });
 
     it("are refused when a byte of them differs, with the archive's name", async () => {
@@ -267,22 +256,13 @@ describe("key ledger on a chain", () => {
       for (const forged of forgeries) {
         const error = await failure(verifyArchivedRecord(chain, forged, "node 0x1"));
         expect(error).to.be.instanceOf(IntegrityError);
-        expect(error).to.include({ party: "node 0x1", check: "record digest" });
+        expect(error).to.include({ party: "node 0x1", check: "record id" });
       }
-    });
-
-    it("are refused as outdated when there is a newer version", async () => {
-      const record = someRecord(alice.address, await now());
-      await put(record);
-      await put({ ...record, keyTime: record.keyTime + 1n });
-      const error = (await failure(verifyArchivedRecord(chain, record, "node 0x1"))) as IntegrityError;
-      expect(error).to.be.instanceOf(IntegrityError);
-      expect(error.message).to.equal("the archived record is not the newest version");
     });
 
     it("are refused when the chain knows nothing of them", async () => {
       const error = await failure(verifyArchivedRecord(chain, someRecord(alice.address, 5n), "node 0x1"));
-      expect(error).to.be.instanceOf(TallystickError).and.to.include({ code: "NOT_FOUND", party: "node 0x1" });
+      expect(error).to.be.instanceOf(IntegrityError).and.to.include({ party: "node 0x1" });
     });
   });
 
@@ -309,7 +289,7 @@ describe("key ledger on a chain", () => {
       await relay.send(addOwnerCall(deployment, await signOwnerAddition(deployment, record, file, bob, KEY)));
       const head = await chain.provider.getBlockNumber();
       const [recorded, added] = await scanned(head - 1, head, 10);
-      const recordId = recordIdOf(record.account, record.fileTag);
+      const recordId = recordIdOf(headerOf(record));
       expect(recorded).to.deep.include({ kind: "KeyRecorded", recordId, record, blockNumber: head - 1, logIndex: 0 });
       expect(added).to.deep.include({
         kind: "OwnerAdded",

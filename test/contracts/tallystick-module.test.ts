@@ -8,7 +8,7 @@ import tallystick from "../../ignition/modules/tallystick.ts";
 import tallystickDrand from "../../ignition/modules/tallystick-drand.ts";
 import tallystickPrevrandao from "../../ignition/modules/tallystick-prevrandao.ts";
 import { type Deployment, parseDeployment } from "../../offchain/chain/deployment.ts";
-import { headerOf, recordDigest, recordIdOf } from "../../offchain/chain/ledger.ts";
+import { headerOf, recordIdOf } from "../../offchain/chain/ledger.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../../offchain/chain/types/factories/NodeRegistry__factory.ts";
 import { StorageEscrow__factory } from "../../offchain/chain/types/factories/StorageEscrow__factory.ts";
@@ -154,9 +154,7 @@ describe("the Ignition module on Hardhat's network", () => {
     const signed = await signRecord(deployment, alice, someRecord(alice.address, BigInt(time)));
     const ledger = KeyLedger__factory.connect(deployed.contracts.keyLedger, operator);
     await (await ledger.record(signed.record, signed.deadline, signed.signature)).wait();
-    const state = await ledger.recordState(recordIdOf(alice.address, signed.record.fileTag));
-    expect(state.digest).to.equal(recordDigest(headerOf(signed.record)));
-    expect(await ledger.isCurrent(headerOf(signed.record))).to.equal(true);
+    expect(await ledger.recordedAt(recordIdOf(headerOf(signed.record)))).to.be.greaterThan(0n);
   });
 });
 

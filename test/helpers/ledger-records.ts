@@ -8,7 +8,6 @@ import {
   headerOf,
   type KeyRecord,
   type OwnerAddition,
-  recordDigest,
   recordIdOf,
   type SignedRecord,
 } from "../../offchain/chain/ledger.ts";
@@ -62,8 +61,7 @@ export async function signOwnerAddition(
   const ledger = deployment.contracts.keyLedger;
   const header = headerOf(record);
   const message = {
-    recordId: recordIdOf(record.account, record.fileTag),
-    digest: recordDigest(header),
+    recordId: recordIdOf(header),
     owner: owner.address,
   };
   const addition = addOwnerTypedData(chainId, ledger, {

@@ -298,13 +298,13 @@ def record(case, recipients, n, k, r):
     file_key, data_digest = sha256(b"file key " + case), sha256(b"root recipe " + case)
     account, committee, key_time = sha256(b"account")[:20], 3, 1_790_000_000
     file_tag = sha256(tag("file-tag") + data_digest)
-    record_id = keccak256(word(account) + file_tag)
+    scope = keccak256(word(account) + file_tag)
     secret = file_key + hmac.new(file_key, data_digest, hashlib.sha256).digest()
     shares = split(secret, n, k, r) if n else []
-    commitments = [sha256(tag("share") + record_id + u(j, 4) + share) for j, share in enumerate(shares, 1)]
+    commitments = [sha256(tag("share") + scope + u(j, 4) + share) for j, share in enumerate(shares, 1)]
     catalogue_key = sha256(b"catalogue key")
-    self_aad = tag("self-envelope") + deployment + record_id
-    self_envelope = b"\1" + AESGCMSIV(catalogue_key).encrypt(record_id[:12], data_digest + file_key, self_aad)
+    self_aad = tag("self-envelope") + deployment + scope
+    self_envelope = b"\1" + AESGCMSIV(catalogue_key).encrypt(scope[:12], data_digest + file_key, self_aad)
     seeds = [sha256(b"recipient %d" % j) for j in range(1, n + 1)]
     envelopes = []
     for j, share in enumerate(shares, 1):
@@ -315,7 +315,7 @@ def record(case, recipients, n, k, r):
     ownership = address_of(ownership_key(file_key))
     header = word(account) + file_tag + word(committee) + word(key_time) + word(ownership) + keccak256(payload)
     asker, session_seed = sha256(b"later owner")[:20], sha256(b"session")
-    reply_aad = deployment + record_id + u(key_time, 8) + u(1, 4) + asker
+    reply_aad = deployment + scope + u(key_time, 8) + u(1, 4) + asker
     session = public_key(hpke_private_key(session_seed))
     replies = [hpke_seal(session, tag("share-reply"), reply_aad, share, sha256(case + b" reply"))
                for share in shares[:1]]
@@ -333,9 +333,9 @@ def record(case, recipients, n, k, r):
         "ownershipKey": checksummed(ownership),
         "catalogueKey": hexed(catalogue_key),
         "recipientSeeds": [hexed(seed) for seed in seeds],
-        "recordId": hexed(record_id),
+        "fileScope": hexed(scope),
         "payload": hexed(payload),
-        "digest": hexed(keccak256(header)[:24]),
+        "recordId": hexed(keccak256(header)),
         "replies": [
             {"index": 1, "account": checksummed(asker), "sessionSeed": hexed(session_seed), "sealed": hexed(reply)}
             for reply in replies
@@ -602,9 +602,9 @@ def typed_message_vectors():
         (ledger, "KeyRecord(address account,bytes32 fileTag,uint64 committeeId,uint64 keyTime,address ownershipKey,"
          "bytes32 payloadHash,uint64 deadline)",
          [account, filled("4"), 1, 1_790_000_000, other, filled("5"), 1_790_000_600]),
-        (ledger, "Ownership(bytes32 recordId,bytes24 digest,address owner)", [filled("6"), filled("8", 24), account]),
-        (ledger, "AddOwner(bytes32 recordId,bytes24 digest,address owner,bytes32 noteHash,uint64 deadline)",
-         [filled("6"), filled("8", 24), account, filled("7"), 1_790_000_600]),
+        (ledger, "Ownership(bytes32 recordId,address owner)", [filled("6"), account]),
+        (ledger, "AddOwner(bytes32 recordId,address owner,bytes32 noteHash,uint64 deadline)",
+         [filled("6"), account, filled("7"), 1_790_000_600]),
         (ledger, DATA_SET_UPDATE, [filled("9"), 7, 2, filled("a"), filled("b"), 24_000_000]),
     ]
     return {

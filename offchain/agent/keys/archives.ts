@@ -6,11 +6,10 @@
 
 import type { ChainReader } from "../../chain/deployment.ts";
 import {
+  hasRole,
   headerOf,
-  isOwner,
   type KeyRecord,
   parseLedgerLog,
-  recordDigest,
   recordIdOf,
   verifyArchivedRecord,
 } from "../../chain/ledger.ts";
@@ -28,7 +27,7 @@ export interface VerifiedRecord {
   readonly recordId: string;
   readonly record: KeyRecord;
   readonly payload: RecordPayload;
-  /** A later owner has joined, so this version is final. */
+  /** A later owner has joined. */
   readonly shared: boolean;
   /** The node that archived it, or `chain`. */
   readonly source: string;
@@ -65,11 +64,11 @@ export interface ArchivesOptions {
 interface Candidate {
   readonly record: KeyRecord;
   readonly source: string;
-  /** Of a later owner; absent for the recorder. */
-  readonly note?: Uint8Array;
+  /** Absent for the recorder. */
+  readonly laterOwner?: { readonly account: string; readonly note: Uint8Array };
 }
 
-type Confirmed = VerifiedRecord & { readonly ownerNotes: Map<string, Uint8Array> };
+type Confirmed = Omit<VerifiedRecord, "shared"> & { shared: boolean; readonly ownerNotes: Map<string, Uint8Array> };
 
 const GRACE_SECONDS = 3;
 /** After so many entries that contract state refutes, the rest of an archive's entries is left out. */
@@ -155,42 +154,46 @@ export class Archives {
     }
   }
 
-  /** Holds every distinct version, and the account's part in it, against contract state. */
+  /** Holds every distinct record, and who joined it, against contract state. */
   async #confirm(candidates: readonly Candidate[], account: string | undefined): Promise<VerifiedRecord[]> {
-    const versions = new Map<string, Confirmed | "refuted" | "malformed">();
+    const records = new Map<string, Confirmed | "refuted" | "malformed">();
     const owners = new Map<string, boolean>();
     const refuted = new Map<string, number>();
     const confirmed = new Set<Confirmed>();
-    for (const { record, source, note } of candidates) {
+    for (const { record, source, laterOwner } of candidates) {
       const times = refuted.get(source) ?? 0;
       if (times >= MAXIMUM_REFUTED) continue;
-      const version = `${recordIdOf(record.account, record.fileTag)} ${recordDigest(headerOf(record))}`;
-      const found = versions.get(version) ?? (await this.#verify(record, source));
-      versions.set(version, found);
+      const recordId = recordIdOf(headerOf(record));
+      const found = records.get(recordId) ?? (await this.#verify(record, source));
+      records.set(recordId, found);
       if (found === "malformed") continue;
-      const needsOwner = note !== undefined && account !== undefined;
-      if (needsOwner && found !== "refuted" && !owners.has(found.recordId)) {
-        owners.set(found.recordId, await isOwner(this.#chain, record, account));
+      // Of a record that somebody has joined, only the account that was asked for is of further interest.
+      if (found !== "refuted" && laterOwner !== undefined && !(account === undefined && found.shared)) {
+        const owner = account ?? laterOwner.account;
+        const key = `${recordId} ${owner}`;
+        const isOwner = owners.get(key) ?? (await hasRole(this.#chain, recordId, owner, "owner"));
+        owners.set(key, isOwner);
+        if (!isOwner) {
+          refuted.set(source, times + 1);
+          continue;
+        }
+        found.shared = true;
+        if (account !== undefined && !found.ownerNotes.has(source)) found.ownerNotes.set(source, laterOwner.note);
       }
-      if (found === "refuted" || (needsOwner && owners.get(found.recordId) !== true)) {
-        refuted.set(source, times + 1);
-        continue;
-      }
-      if (needsOwner && !found.ownerNotes.has(source)) found.ownerNotes.set(source, note);
-      confirmed.add(found);
+      if (found === "refuted") refuted.set(source, times + 1);
+      else confirmed.add(found);
     }
     return [...confirmed];
   }
 
   async #verify(record: KeyRecord, source: string): Promise<Confirmed | "refuted" | "malformed"> {
-    const recordId = recordIdOf(record.account, record.fileTag);
     let verdict: "refuted" | "malformed" = "refuted";
     try {
-      const { shared } = await verifyArchivedRecord(this.#chain, record, source);
+      const recordId = await verifyArchivedRecord(this.#chain, record, source);
       // From here on the recorder is at fault and not the archive.
       verdict = "malformed";
       const payload = parseRecordPayload(record.payload);
-      return { recordId, record, payload, shared, source, ownerNotes: new Map() };
+      return { recordId, record, payload, shared: false, source, ownerNotes: new Map() };
     } catch (error) {
       if (!(error instanceof TallystickError) || error.code === "CHAIN_UNAVAILABLE") throw error;
       this.#logger.warn({ archive: source, code: error.code }, `${error.message}; looking in another archive`);
@@ -203,28 +206,26 @@ export class Archives {
     const head = await readChain("reading the block number", () => provider.getBlockNumber());
     const filter = { address: deployment.contracts.keyLedger, topics: [null, fileTag] };
     const isAsked = (one: string) => account === undefined || isAddressEqual(one, account);
-    const versions: KeyRecord[] = [];
-    const joined: { recordId: string; note: Uint8Array }[] = [];
+    const records = new Map<string, KeyRecord>();
+    const joined: { recordId: string; account: string; note: Uint8Array }[] = [];
     for await (const log of chainLogs(this.#chain, filter, deployment.deployedAtBlock, head)) {
       const event = parseLedgerLog(log);
-      if (event?.kind === "KeyRecorded") versions.push(event.record);
-      if (event?.kind === "OwnerAdded" && isAsked(event.owner)) joined.push(event);
+      if (event?.kind === "KeyRecorded") records.set(event.recordId, event.record);
+      if (event?.kind === "OwnerAdded" && isAsked(event.owner)) joined.push({ ...event, account: event.owner });
     }
-    // The newest version comes first: contract state confirms no older one.
-    versions.reverse();
-    const recorded = versions
+    const recorded = [...records.values()]
       .filter((record) => isAsked(record.account))
       .map((record) => ({ record, source: "chain" }));
-    const owned = joined.flatMap(({ recordId, note }) => {
-      const record = versions.find((version) => recordIdOf(version.account, version.fileTag) === recordId);
-      return record === undefined ? [] : [{ record, source: "chain", note }];
+    const owned = joined.flatMap(({ recordId, account: owner, note }) => {
+      const record = records.get(recordId);
+      return record === undefined ? [] : [{ record, source: "chain", laterOwner: { account: owner, note } }];
     });
     return [...recorded, ...owned];
   }
 }
 
 function toCandidate(archived: ArchivedRecord, source: string): Candidate {
-  const { account, fileTag, ownershipKey, role, note } = archived;
+  const { account, fileTag, ownershipKey, role, owner, note } = archived;
   const record: KeyRecord = {
     account,
     fileTag,
@@ -233,7 +234,8 @@ function toCandidate(archived: ArchivedRecord, source: string): Candidate {
     keyTime: BigInt(archived.keyTime),
     payload: fromHex(archived.payload),
   };
-  return role === "owner" ? { record, source, note: fromHex(note) } : { record, source };
+  const laterOwner = { account: owner, note: fromHex(note) };
+  return role === "owner" ? { record, source, laterOwner } : { record, source };
 }
 
 function tooSlow(source: string): TallystickError {

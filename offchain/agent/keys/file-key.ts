@@ -48,8 +48,12 @@ export async function openFileKey(context: AgentContext, dataId: string, source?
     const role = roleIn(found, account);
     return role === undefined ? [] : [{ found, role }];
   });
-  // One's own record first: others may have made theirs wrongly.
-  owned.sort((a, b) => (a.role === b.role ? 0 : a.role === "recorder" ? -1 : 1));
+  // One's own records first, the newest before all: others may have made theirs wrongly.
+  owned.sort((a, b) =>
+    a.role === b.role
+      ? Number(b.found.record.keyTime - a.found.record.keyTime)
+      : Number(b.role === "recorder") - Number(a.role === "recorder"),
+  );
   let failure: unknown;
   for (const { found, role } of owned) {
     try {

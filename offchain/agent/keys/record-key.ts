@@ -6,16 +6,7 @@
 
 import { keccak256, SigningKey, Wallet } from "ethers";
 import type { ChainReader } from "../../chain/deployment.ts";
-import {
-  headerOf,
-  isCurrentVersion,
-  type KeyRecord,
-  ledgerScope,
-  ownsVersion,
-  readRecordState,
-  recordDigest,
-  recordIdOf,
-} from "../../chain/ledger.ts";
+import { headerOf, isOwner, type KeyRecord, ledgerScope, readRecordedAt, recordIdOf } from "../../chain/ledger.ts";
 import type { Committee } from "../../chain/registry.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
@@ -24,6 +15,7 @@ import { addOwnerTypedData, keyRecordTypedData, ownershipTypedData } from "../..
 import {
   buildRecordPayload,
   committeePolicy,
+  fileScope,
   fileTag,
   openOwnKey,
   ownershipAddress,
@@ -35,17 +27,13 @@ import {
 } from "../../core/record/key-record.ts";
 import type { AgentAccount } from "../account.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
-import type { ArchiveAnswer, Archives, VerifiedRecord } from "./archives.ts";
+import type { Archives, VerifiedRecord } from "./archives.ts";
 import type { NbmClient } from "./nbm-client.ts";
 import { chainTime, polled, relayEntry } from "./relay-entry.ts";
 import { sealableKeys } from "./sealable-keys.ts";
 
 /** How long a signed message may wait to be mined. */
 const DEADLINE_SECONDS = 3600n;
-/** Devices of one account that record at the same time: each attempt reads what the others have recorded. */
-const RECORD_ATTEMPTS = 3;
-/** How often a record that its account replaces meanwhile is verified again before this account records its own. */
-const JOIN_ATTEMPTS = 3;
 /** Each candidate costs a request to every node, and anybody who has the file can record it under many accounts. */
 const MAXIMUM_CANDIDATES = 8;
 
@@ -76,7 +64,7 @@ export interface KeyOwnership {
  * Idempotent: run again after any interruption, it does what is still missing.
  *
  * @param recipients who can open the record: the account and the committee, or the account alone, which then joins
- *   nobody's record. Unless given, an own record stays as it is, and a new one is for the committee too.
+ *   nobody's record. Unless given, an own record will do as it is, and a new one is for the committee too.
  * @throws TallystickError CONFLICT when the account alone is wanted, and the committee has shares in an earlier record
  *   of the account; the error of the last node when none could relay; CHAIN_UNAVAILABLE
  */
@@ -86,46 +74,24 @@ export async function ensureKeyOwnership(
   fileKey: Uint8Array,
   recipients: ShareRecipient | undefined,
 ): Promise<KeyOwnership> {
-  for (let attempt = 1; attempt <= RECORD_ATTEMPTS; attempt += 1) {
-    const ownership = await ensureOnce(context, dataId, fileKey, recipients);
-    if (ownership !== undefined) return ownership;
-    // Another device of this account recorded the same file at the same time. Its record serves both, if it is good.
-    (context.logger ?? SILENT).debug({ dataId }, "another device of this account recorded the same key");
-  }
-  throw new TallystickError("another device of this account keeps recording a key for the same data", {
-    code: "CONFLICT",
-    party: "you",
-    check: "key time",
-    hint: "run the command again when the other device is done",
-    retryable: true,
-  });
-}
-
-/** @returns undefined when another device of the account recorded the key meanwhile. */
-async function ensureOnce(
-  context: RecordKeyContext,
-  dataId: string,
-  fileKey: Uint8Array,
-  recipients: ShareRecipient | undefined,
-): Promise<KeyOwnership | undefined> {
   const tag = toHex(fileTag(dataId));
-  const ownId = recordIdOf(context.account.address, tag);
-  const ownState = await readRecordState(context.chain, ownId);
-  if (ownState === undefined) context.onUnrecorded?.();
-  const own = ownState === undefined ? undefined : await findUsableOwn(context, tag, dataId, fileKey);
-  if (own !== undefined) {
-    const existing = own.payload.policy.recipients;
-    if (recipients === "self" && existing === "committee") throw sharedAlready(own);
-    // More recipients than before can be had by a new version; fewer cannot, since the ledger's log keeps the old one.
-    if (recipients === undefined || recipients === existing) {
-      return { recordId: ownId, role: "recorder", isNew: false };
-    }
+  const own = await ownRecords(context, tag);
+  if (own.length === 0) context.onUnrecorded?.();
+  if (recipients === "self") {
+    // More recipients than before can be had by a new record; fewer cannot, since the ledger's log keeps the old one.
+    const shared = own.find(({ payload }) => payload.policy.recipients === "committee");
+    if (shared !== undefined) throw sharedAlready(shared);
   }
-  if (ownState === undefined && recipients !== "self") {
+  for (const found of own) {
+    if (recipients !== undefined && recipients !== found.payload.policy.recipients) continue;
+    if (!(await isGood(context, found, dataId, fileKey))) continue;
+    return { recordId: found.recordId, role: "recorder", isNew: false };
+  }
+  if (own.length === 0 && recipients !== "self") {
     const joined = await joinExisting(context, tag, dataId, fileKey);
     if (joined !== undefined) return joined;
   }
-  return await recordOwn(context, dataId, fileKey, recipients ?? "committee", ownState?.keyTime);
+  return await recordOwn(context, dataId, fileKey, recipients ?? "committee");
 }
 
 function sharedAlready({ recordId, record }: VerifiedRecord): TallystickError {
@@ -141,31 +107,15 @@ function sharedAlready({ recordId, record }: VerifiedRecord): TallystickError {
 }
 
 /**
- * This account's record on the ledger, when it rebuilds the key. One that is wrong is made anew, unless somebody has
- * joined it: the ledger takes no new version then, and the account has the key by its self envelope.
+ * This account's records of a file that its envelope opens, the newest first. One that no archive shows yet is made
+ * again: that costs a transaction, and harms nobody.
  */
-async function findUsableOwn(
-  context: RecordKeyContext,
-  tag: string,
-  dataId: string,
-  fileKey: Uint8Array,
-): Promise<VerifiedRecord | undefined> {
-  const { archives, account, logger = SILENT } = context;
-  const filter = { fileTag: tag, account: account.address };
-  const ownOf = ({ records }: ArchiveAnswer) =>
-    records.find(({ record }) => isAddressEqual(record.account, account.address));
-  // The chain's logs are the last resort: the record is on the ledger, whether or not an archive shows it.
-  const own =
-    (await polled(async () => ownOf(await archives.find(filter)))) ?? ownOf(await archives.findOrScan(filter));
-  if (own === undefined || !hasOwnEnvelope(context, own)) return undefined;
-  if (await isGood(context, own, dataId, fileKey)) return own;
-  if (!own.shared || !isAddressEqual(own.record.ownershipKey, ownershipAddress(fileKey))) return undefined;
-  logger.warn(
-    { recordId: own.recordId },
-    "the key record of this account cannot be renewed, since another account has joined it; the committee may be " +
-      "unable to restore this key, but the recovery phrase can",
-  );
-  return own;
+async function ownRecords(context: RecordKeyContext, tag: string): Promise<VerifiedRecord[]> {
+  const { archives, account } = context;
+  const { records } = await archives.find({ fileTag: tag, account: account.address });
+  return records
+    .filter((found) => isAddressEqual(found.record.account, account.address) && hasOwnEnvelope(context, found))
+    .sort((a, b) => Number(b.record.keyTime - a.record.keyTime));
 }
 
 function hasOwnEnvelope({ chain, catalogueKey, logger }: RecordKeyContext, own: VerifiedRecord): boolean {
@@ -232,58 +182,29 @@ async function shareState(context: RecordKeyContext, node: NbmClient, recordId: 
   return state ?? "unknown";
 }
 
-/**
- * Joins a good record of somebody else; undefined when there is none among the first candidates. Its account may
- * replace the record until somebody has joined: then the new version is verified like any other.
- */
+/** Joins a good record of somebody else; undefined when there is none among the first candidates. */
 async function joinExisting(
   context: RecordKeyContext,
   tag: string,
   dataId: string,
   fileKey: Uint8Array,
 ): Promise<KeyOwnership | undefined> {
-  const settled = await polled(async () => {
-    const outcome = await joinOnce(context, tag, dataId, fileKey);
-    return outcome === "replaced" ? undefined : { ownership: outcome };
-  }, JOIN_ATTEMPTS - 1);
-  return settled?.ownership;
-}
-
-async function joinOnce(
-  context: RecordKeyContext,
-  tag: string,
-  dataId: string,
-  fileKey: Uint8Array,
-): Promise<KeyOwnership | "replaced" | undefined> {
   const { chain, account } = context;
   const { records } = await context.archives.find({ fileTag: tag });
-  for (const found of candidatesOf(records, context.committee, fileKey)) {
+  const others = records.filter(({ record }) => !isAddressEqual(record.account, account.address));
+  for (const found of candidatesOf(others, context.committee, fileKey)) {
     if (!(await isGood(context, found, dataId, fileKey))) continue;
     const { recordId } = found;
-    const header = headerOf(found.record);
-    const joined = () => ownsVersion(chain, header, account.address);
-    if (await joined()) {
-      // Another device of the account may have recorded it since the state was read.
-      const isOwn = recordId === recordIdOf(account.address, tag);
-      return { recordId, role: isOwn ? "recorder" : "owner", isNew: false };
-    }
+    const joined = () => isOwner(chain, headerOf(found.record), account.address);
+    if (await joined()) return { recordId, role: "owner", isNew: false };
     const request = await signAddition(context, found, dataId, fileKey);
-    const replaced = async () => !(await isCurrentVersion(chain, header));
-    const relayed = await relayEntry(context, (node) => node.relayOwner(recordId, request), {
-      done: joined,
-      moot: replaced,
-    });
-    if (relayed !== undefined) return { recordId, role: "owner", isNew: true, ...relayed };
-    (context.logger ?? SILENT).warn({ recordId }, "the record's account replaced it before this account had joined");
-    return "replaced";
+    const relayed = await relayEntry(context, (node) => node.relayOwner(recordId, request), joined);
+    return { recordId, role: "owner", isNew: true, ...relayed };
   }
   return undefined;
 }
 
-/**
- * The records worth the requests to the nodes. Those with later owners come first: who joined had the file, and the
- * account can no longer replace them.
- */
+/** The records worth the requests to the nodes. Those with later owners come first: who joined had the file. */
 function candidatesOf(records: readonly VerifiedRecord[], committee: Committee, fileKey: Uint8Array): VerifiedRecord[] {
   const owner = ownershipAddress(fileKey);
   return records
@@ -298,10 +219,11 @@ async function signAddition(context: RecordKeyContext, found: VerifiedRecord, da
   const { keyLedger } = chain.deployment.contracts;
   const chainId = BigInt(chain.deployment.chainId);
   const deadline = (await chainTime(chain)) + DEADLINE_SECONDS;
-  const envelope = { ledger: ledgerScope(chain.deployment), recordId: fromHex(recordId), catalogueKey };
+  const scope = fileScope(found.record.account, fromHex(found.record.fileTag));
+  const envelope = { ledger: ledgerScope(chain.deployment), fileScope: scope, catalogueKey };
   const note = toHex(sealSelfEnvelope(envelope, { dataId, fileKey }));
   const header = headerOf(found.record);
-  const message = { recordId, digest: recordDigest(header), owner: account.address };
+  const message = { recordId, owner: account.address };
   const secret = ownershipKey(fileKey);
   const ownership = new Wallet(new SigningKey(toHex(secret)));
   secret.fill(0);
@@ -317,21 +239,15 @@ async function signAddition(context: RecordKeyContext, found: VerifiedRecord, da
   };
 }
 
-/**
- * @param previousTime key time of the version it replaces.
- * @returns undefined when the ledger has a version that is as new, which this one cannot replace.
- */
 async function recordOwn(
   context: RecordKeyContext,
   dataId: string,
   fileKey: Uint8Array,
   recipients: ShareRecipient,
-  previousTime: bigint | undefined,
-): Promise<KeyOwnership | undefined> {
+): Promise<KeyOwnership> {
   const { account, chain, committee, catalogueKey } = context;
   const chainId = BigInt(chain.deployment.chainId);
-  const now = await chainTime(chain);
-  const keyTime = previousTime !== undefined && previousTime >= now ? previousTime + 1n : now;
+  const keyTime = await chainTime(chain);
   const committeeKeys = recipients === "committee" ? await sealableKeys(committee, context.logger) : [];
   const payload = await buildRecordPayload({
     ledger: ledgerScope(chain.deployment),
@@ -353,7 +269,7 @@ async function recordOwn(
     payload,
   };
   const header = headerOf(record);
-  const deadline = now + DEADLINE_SECONDS;
+  const deadline = keyTime + DEADLINE_SECONDS;
   const signature = await account.sign(
     keyRecordTypedData(chainId, chain.deployment.contracts.keyLedger, { ...header, deadline }),
   );
@@ -362,10 +278,8 @@ async function recordOwn(
     deadline: deadline.toString(),
     signature,
   };
-  const recordId = recordIdOf(record.account, record.fileTag);
-  const done = () => isCurrentVersion(chain, header);
-  const moot = async () => ((await readRecordState(chain, recordId))?.keyTime ?? -1n) >= keyTime && !(await done());
-  const relayed = await relayEntry(context, (node) => node.relayRecord(request), { done, moot });
-  if (relayed === undefined) return undefined;
+  const recordId = recordIdOf(header);
+  const isDone = async () => (await readRecordedAt(chain, recordId)) !== undefined;
+  const relayed = await relayEntry(context, (node) => node.relayRecord(request), isDone);
   return { recordId, role: "recorder", isNew: true, ...relayed };
 }

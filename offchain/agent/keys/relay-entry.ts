@@ -27,30 +27,27 @@ export interface RelayContext {
 }
 
 /**
- * @param ledger `done`: whether the entry is in contract state. `moot`: whether the ledger can no longer accept the
- *   signed message; then no other node is asked.
- * @returns undefined when the message became moot.
+ * @param isDone whether the entry is in contract state
  * @throws TallystickError of the last node when none could relay
  */
 export async function relayEntry(
   { nodes, logger = SILENT }: RelayContext,
   send: (node: NbmClient) => Promise<{ transactionHash: string; blockNumber: number }>,
-  ledger: { done(): Promise<boolean>; moot?(): Promise<boolean> },
-): Promise<Relayed | undefined> {
+  isDone: () => Promise<boolean>,
+): Promise<Relayed> {
   let last: TallystickError | undefined;
   for (const node of nodes) {
     try {
       const { transactionHash, blockNumber } = await send(node);
       // The node's endpoint may be a block ahead of this one's.
-      const done = await polled(async () => ((await ledger.done()) ? true : undefined));
+      const done = await polled(async () => ((await isDone()) ? true : undefined));
       if (done === true) return { transactionHash, blockNumber };
       last = unconfirmed(node.name);
     } catch (error) {
       if (!(error instanceof TallystickError)) throw error;
       last = error;
-      if (await ledger.done()) return {};
+      if (await isDone()) return {};
     }
-    if (await ledger.moot?.()) return undefined;
     logger.warn({ node: node.url, code: last.code }, `${last.message}; another node relays`);
   }
   throw last ?? new TallystickError("the committee has no node that could relay", { code: "QUORUM_FAILED" });

@@ -8,6 +8,7 @@ import { TallystickError } from "../../core/errors.ts";
 import type { CataloguedPut } from "../catalogue.ts";
 import type { AgentContext } from "../context.ts";
 import { recoverDataSets } from "../data-sets/recovery.ts";
+import type { VerifiedRecord } from "../keys/archives.ts";
 import { openSelf, roleIn } from "../keys/file-key.ts";
 import { openStoredRoot } from "./open-root.ts";
 import { readListing } from "./read-content.ts";
@@ -44,24 +45,56 @@ export async function recover(context: AgentContext, options: RecoverOptions = {
   if (reports.every(({ error }) => error !== undefined)) throw noArchive(archives);
   const recovered: CataloguedPut[] = [];
   const failed: { recordId: string; dataId?: string; error: TallystickError }[] = [];
-  for (const [done, found] of records.entries()) {
+  const files = filesOf(records);
+  for (const [done, ofFile] of files.entries()) {
     options.signal?.throwIfAborted();
-    let dataId: string | undefined;
-    try {
-      const opened = openSelf(context, found, roleIn(found, context.account.address) ?? "owner");
-      opened.fileKey.fill(0);
-      dataId = opened.dataId;
-      const put = await describe(context, dataId, found.record.keyTime, options.signal);
-      await context.catalogue.savePut(put);
-      recovered.push(put);
-    } catch (error) {
-      if (!(error instanceof TallystickError)) throw error;
-      failed.push({ recordId: found.recordId, ...(dataId === undefined ? {} : { dataId }), error });
-    }
-    options.onProgress?.(done + 1, records.length);
+    const outcome = openAny(context, ofFile);
+    if ("dataId" in outcome) {
+      const { dataId, found } = outcome;
+      try {
+        const put = await describe(context, dataId, found.record.keyTime, options.signal);
+        await context.catalogue.savePut(put);
+        recovered.push(put);
+      } catch (error) {
+        if (!(error instanceof TallystickError)) throw error;
+        failed.push({ recordId: found.recordId, dataId, error });
+      }
+    } else failed.push(outcome);
+    options.onProgress?.(done + 1, files.length);
   }
   const dataSets = await recoverDataSets(context);
   return { recovered, dataSets, failed, archives };
+}
+
+/** Records by the file that they are of, the newest first: an account may have several of one. */
+function filesOf(records: readonly VerifiedRecord[]): VerifiedRecord[][] {
+  const files = new Map<string, VerifiedRecord[]>();
+  for (const found of [...records].sort((a, b) => Number(b.record.keyTime - a.record.keyTime))) {
+    const ofFile = files.get(found.record.fileTag);
+    if (ofFile === undefined) files.set(found.record.fileTag, [found]);
+    else ofFile.push(found);
+  }
+  return [...files.values()];
+}
+
+/** The data id from the first of a file's records that opens; why the first one did not, when none does. */
+function openAny(
+  context: AgentContext,
+  records: readonly VerifiedRecord[],
+): { readonly dataId: string; readonly found: VerifiedRecord } | { recordId: string; error: TallystickError } {
+  let failure: { recordId: string; error: TallystickError } | undefined;
+  for (const found of records) {
+    try {
+      const { dataId, fileKey } = openSelf(context, found, roleIn(found, context.account.address) ?? "owner");
+      fileKey.fill(0);
+      return { dataId, found };
+    } catch (error) {
+      if (!(error instanceof TallystickError)) throw error;
+      failure ??= { recordId: found.recordId, error };
+    }
+  }
+  if (failure === undefined) throw new TallystickError("a file without records", { code: "INTERNAL" });
+  return failure;
 }
 
 /** Description of a put, with the names from its listing. */

@@ -21,15 +21,10 @@ export declare namespace IKeyLedger {
 
     export type SignedRecordStructOutput = [record: IKeyLedger.KeyRecordStructOutput, deadline: bigint, signature: string] & {record: IKeyLedger.KeyRecordStructOutput, deadline: bigint, signature: string }
   
-
-    export type RecordStateStruct = {keyTime: BigNumberish, digest: BytesLike, shared: boolean}
-
-    export type RecordStateStructOutput = [keyTime: bigint, digest: string, shared: boolean] & {keyTime: bigint, digest: string, shared: boolean }
-  
     }
 
   export interface KeyLedgerInterface extends Interface {
-    getFunction(nameOrSignature: "MAX_BATCH" | "MAX_CLOCK_SKEW_SECONDS" | "MAX_NOTE_BYTES" | "MAX_PAYLOAD_BYTES" | "REGISTRY" | "addOwner" | "addOwnerSignatureHash" | "digestOf" | "eip712Domain" | "isAccountSignature" | "isCurrent" | "isOwner" | "ownershipSignatureHash" | "record" | "recordIdOf" | "recordMany" | "recordSignatureHash" | "recordState"): FunctionFragment;
+    getFunction(nameOrSignature: "MAX_BATCH" | "MAX_CLOCK_SKEW_SECONDS" | "MAX_NOTE_BYTES" | "MAX_PAYLOAD_BYTES" | "REGISTRY" | "addOwner" | "addOwnerSignatureHash" | "eip712Domain" | "isAccountSignature" | "isOwner" | "ownershipSignatureHash" | "record" | "recordIdOf" | "recordMany" | "recordSignatureHash" | "recordedAt"): FunctionFragment;
 
     getEvent(nameOrSignatureOrTopic: "EIP712DomainChanged" | "KeyRecorded" | "OwnerAdded"): EventFragment;
 
@@ -39,18 +34,16 @@ encodeFunctionData(functionFragment: 'MAX_NOTE_BYTES', values?: undefined): stri
 encodeFunctionData(functionFragment: 'MAX_PAYLOAD_BYTES', values?: undefined): string;
 encodeFunctionData(functionFragment: 'REGISTRY', values?: undefined): string;
 encodeFunctionData(functionFragment: 'addOwner', values: [IKeyLedger.RecordHeaderStruct, AddressLike, BytesLike, BigNumberish, BytesLike, BytesLike]): string;
-encodeFunctionData(functionFragment: 'addOwnerSignatureHash', values: [BytesLike, BytesLike, AddressLike, BytesLike, BigNumberish]): string;
-encodeFunctionData(functionFragment: 'digestOf', values: [IKeyLedger.RecordHeaderStruct]): string;
+encodeFunctionData(functionFragment: 'addOwnerSignatureHash', values: [BytesLike, AddressLike, BytesLike, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'eip712Domain', values?: undefined): string;
 encodeFunctionData(functionFragment: 'isAccountSignature', values: [AddressLike, BytesLike, BytesLike]): string;
-encodeFunctionData(functionFragment: 'isCurrent', values: [IKeyLedger.RecordHeaderStruct]): string;
 encodeFunctionData(functionFragment: 'isOwner', values: [BytesLike, AddressLike]): string;
-encodeFunctionData(functionFragment: 'ownershipSignatureHash', values: [BytesLike, BytesLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'ownershipSignatureHash', values: [BytesLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'record', values: [IKeyLedger.KeyRecordStruct, BigNumberish, BytesLike]): string;
-encodeFunctionData(functionFragment: 'recordIdOf', values: [AddressLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'recordIdOf', values: [IKeyLedger.RecordHeaderStruct]): string;
 encodeFunctionData(functionFragment: 'recordMany', values: [IKeyLedger.SignedRecordStruct[]]): string;
 encodeFunctionData(functionFragment: 'recordSignatureHash', values: [IKeyLedger.RecordHeaderStruct, BigNumberish]): string;
-encodeFunctionData(functionFragment: 'recordState', values: [BytesLike]): string;
+encodeFunctionData(functionFragment: 'recordedAt', values: [BytesLike]): string;
 
     decodeFunctionResult(functionFragment: 'MAX_BATCH', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'MAX_CLOCK_SKEW_SECONDS', data: BytesLike): Result;
@@ -59,17 +52,15 @@ decodeFunctionResult(functionFragment: 'MAX_PAYLOAD_BYTES', data: BytesLike): Re
 decodeFunctionResult(functionFragment: 'REGISTRY', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'addOwner', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'addOwnerSignatureHash', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'digestOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'eip712Domain', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'isAccountSignature', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'isCurrent', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'isOwner', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'ownershipSignatureHash', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'record', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'recordIdOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'recordMany', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'recordSignatureHash', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'recordedAt', data: BytesLike): Result;
   }
 
   
@@ -192,15 +183,7 @@ decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
 
     
     addOwnerSignatureHash: TypedContractMethod<
-      [recordId: BytesLike, digest: BytesLike, owner: AddressLike, noteHash: BytesLike, deadline: BigNumberish, ],
-      [string],
-      'view'
-    >
-    
-
-    
-    digestOf: TypedContractMethod<
-      [header: IKeyLedger.RecordHeaderStruct, ],
+      [recordId: BytesLike, owner: AddressLike, noteHash: BytesLike, deadline: BigNumberish, ],
       [string],
       'view'
     >
@@ -223,14 +206,6 @@ decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
     
 
     
-    isCurrent: TypedContractMethod<
-      [header: IKeyLedger.RecordHeaderStruct, ],
-      [boolean],
-      'view'
-    >
-    
-
-    
     isOwner: TypedContractMethod<
       [recordId: BytesLike, account: AddressLike, ],
       [boolean],
@@ -240,7 +215,7 @@ decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
 
     
     ownershipSignatureHash: TypedContractMethod<
-      [recordId: BytesLike, digest: BytesLike, owner: AddressLike, ],
+      [recordId: BytesLike, owner: AddressLike, ],
       [string],
       'view'
     >
@@ -256,7 +231,7 @@ decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
 
     
     recordIdOf: TypedContractMethod<
-      [account: AddressLike, fileTag: BytesLike, ],
+      [header: IKeyLedger.RecordHeaderStruct, ],
       [string],
       'view'
     >
@@ -279,9 +254,9 @@ decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
     
 
     
-    recordState: TypedContractMethod<
+    recordedAt: TypedContractMethod<
       [recordId: BytesLike, ],
-      [IKeyLedger.RecordStateStructOutput],
+      [bigint],
       'view'
     >
     
@@ -320,12 +295,7 @@ getFunction(nameOrSignature: 'addOwner'): TypedContractMethod<
       'nonpayable'
     >;
 getFunction(nameOrSignature: 'addOwnerSignatureHash'): TypedContractMethod<
-      [recordId: BytesLike, digest: BytesLike, owner: AddressLike, noteHash: BytesLike, deadline: BigNumberish, ],
-      [string],
-      'view'
-    >;
-getFunction(nameOrSignature: 'digestOf'): TypedContractMethod<
-      [header: IKeyLedger.RecordHeaderStruct, ],
+      [recordId: BytesLike, owner: AddressLike, noteHash: BytesLike, deadline: BigNumberish, ],
       [string],
       'view'
     >;
@@ -339,18 +309,13 @@ getFunction(nameOrSignature: 'isAccountSignature'): TypedContractMethod<
       [boolean],
       'view'
     >;
-getFunction(nameOrSignature: 'isCurrent'): TypedContractMethod<
-      [header: IKeyLedger.RecordHeaderStruct, ],
-      [boolean],
-      'view'
-    >;
 getFunction(nameOrSignature: 'isOwner'): TypedContractMethod<
       [recordId: BytesLike, account: AddressLike, ],
       [boolean],
       'view'
     >;
 getFunction(nameOrSignature: 'ownershipSignatureHash'): TypedContractMethod<
-      [recordId: BytesLike, digest: BytesLike, owner: AddressLike, ],
+      [recordId: BytesLike, owner: AddressLike, ],
       [string],
       'view'
     >;
@@ -360,7 +325,7 @@ getFunction(nameOrSignature: 'record'): TypedContractMethod<
       'nonpayable'
     >;
 getFunction(nameOrSignature: 'recordIdOf'): TypedContractMethod<
-      [account: AddressLike, fileTag: BytesLike, ],
+      [header: IKeyLedger.RecordHeaderStruct, ],
       [string],
       'view'
     >;
@@ -374,9 +339,9 @@ getFunction(nameOrSignature: 'recordSignatureHash'): TypedContractMethod<
       [string],
       'view'
     >;
-getFunction(nameOrSignature: 'recordState'): TypedContractMethod<
+getFunction(nameOrSignature: 'recordedAt'): TypedContractMethod<
       [recordId: BytesLike, ],
-      [IKeyLedger.RecordStateStructOutput],
+      [bigint],
       'view'
     >;
 

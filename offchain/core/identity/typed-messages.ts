@@ -59,7 +59,7 @@ export interface KeyRecordMessage {
   /** 32 bytes, 0x hex. */
   fileTag: string;
   committeeId: bigint;
-  /** Unix seconds; grows with every version of the record. */
+  /** Unix seconds at which the record was made. */
   keyTime: bigint;
   ownershipKey: string;
   /** keccak256 of the payload, 0x hex. */
@@ -70,17 +70,15 @@ export interface KeyRecordMessage {
 
 /** Signed with the ownership key, which only somebody who has the file can derive. */
 export interface OwnershipMessage {
+  /** Of the record that the owner has checked, 32 bytes, 0x hex. */
   recordId: string;
-  /** Digest of the version of the record that the owner has checked, 24 bytes, 0x hex. */
-  digest: string;
   owner: string;
 }
 
 /** What a later owner signs to be added to a record. */
 export interface AddOwnerMessage {
+  /** Of the record that the owner has checked, 32 bytes, 0x hex. */
   recordId: string;
-  /** As in `OwnershipMessage`: the contract refuses the signature for any other version. */
-  digest: string;
   owner: string;
   /** keccak256 of the note, 0x hex. */
   noteHash: string;
@@ -133,12 +131,10 @@ const TYPES = {
   ],
   Ownership: [
     { name: "recordId", type: "bytes32" },
-    { name: "digest", type: "bytes24" },
     { name: "owner", type: "address" },
   ],
   AddOwner: [
     { name: "recordId", type: "bytes32" },
-    { name: "digest", type: "bytes24" },
     { name: "owner", type: "address" },
     { name: "noteHash", type: "bytes32" },
     { name: "deadline", type: "uint64" },
@@ -154,11 +150,9 @@ const TYPES = {
 } satisfies Record<string, TypedDataField[]>;
 
 const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
-const BYTES24 = /^0x[0-9a-fA-F]{48}$/;
 const BYTES32 = /^0x[0-9a-fA-F]{64}$/;
 const TEXT_FORMS = new Map([
   ["address", ADDRESS],
-  ["bytes24", BYTES24],
   ["bytes32", BYTES32],
 ]);
 const INTEGER_LIMITS = new Map([

@@ -19,7 +19,7 @@ import { toHex } from "../encoding/hex.ts";
 import { IntegrityError, InvalidInputError, TallystickError } from "../errors.ts";
 import type { KeyRecordHeader } from "./header.ts";
 import type { LedgerScope } from "./ledger-scope.ts";
-import { fileTag, ownershipAddress, recordId } from "./names.ts";
+import { fileScope, fileTag, ownershipAddress } from "./names.ts";
 import {
   checkPolicy,
   encodeRecordPayload,
@@ -33,7 +33,7 @@ import { sealShare, shareCommitment, tagOf, verifyShare } from "./share-envelope
 
 export type { KeyRecordHeader } from "./header.ts";
 export { encodeLedgerScope, type LedgerScope } from "./ledger-scope.ts";
-export { fileTag, ownershipAddress, ownershipKey, recordId } from "./names.ts";
+export { fileScope, fileTag, ownershipAddress, ownershipKey } from "./names.ts";
 export {
   committeePolicy,
   parseRecordPayload,
@@ -75,7 +75,7 @@ export async function buildRecordPayload(input: RecordPayloadInput): Promise<Uin
   const { ledger, fileKey, dataId, account, policy, committeeKeys, committeeId, keyTime, catalogueKey } = input;
   checkPolicy(policy);
   const tag = fileTag(dataId);
-  const id = recordId(account, tag);
+  const scope = fileScope(account, tag);
   if (committeeKeys.length !== policy.shares) {
     throw new InvalidInputError(`${policy.shares} shares cannot go to ${committeeKeys.length} committee members`, {
       check: "share policy",
@@ -83,7 +83,7 @@ export async function buildRecordPayload(input: RecordPayloadInput): Promise<Uin
       received: `${committeeKeys.length} keys`,
     });
   }
-  const selfEnvelope = sealSelfEnvelope({ ledger, recordId: id, catalogueKey }, { dataId, fileKey });
+  const selfEnvelope = sealSelfEnvelope({ ledger, fileScope: scope, catalogueKey }, { dataId, fileKey });
   const header = { account, fileTag: toHex(tag), committeeId, keyTime };
   const shares = splitFileKey(fileKey, dataId, policy);
   try {
@@ -96,7 +96,7 @@ export async function buildRecordPayload(input: RecordPayloadInput): Promise<Uin
       version: RECORD_PAYLOAD_VERSION,
       policy,
       selfEnvelope,
-      commitments: shares.map((share, position) => shareCommitment(id, position + 1, share)),
+      commitments: shares.map((share, position) => shareCommitment(scope, position + 1, share)),
       envelopes,
     });
   } finally {
@@ -115,12 +115,12 @@ export function openOwnKey(
   header: KeyRecordHeader,
   envelope: Uint8Array,
 ): { dataId: string; fileKey: Uint8Array } {
-  const id = recordId(header.account, tagOf(header));
-  const { dataId, fileKey } = openSelfEnvelope({ ...context, recordId: id }, envelope);
+  const scope = fileScope(header.account, tagOf(header));
+  const { dataId, fileKey } = openSelfEnvelope({ ...context, fileScope: scope }, envelope);
   const isFile = equalBytes(fileTag(dataId), tagOf(header));
   if (isFile && isAddressEqual(ownershipAddress(fileKey), header.ownershipKey)) return { dataId, fileKey };
   fileKey.fill(0);
-  throw new IntegrityError(`the self envelope of record ${toHex(id)} holds the key of another file`, {
+  throw new IntegrityError(`the self envelope of a record of ${header.account} holds the key of another file`, {
     check: isFile ? "ownership key" : "file tag",
     expected: isFile ? header.ownershipKey : header.fileTag,
     ...(isFile ? {} : { received: toHex(fileTag(dataId)) }),
@@ -141,12 +141,12 @@ export function rebuildFileKey(
   shares: ReadonlyMap<number, Uint8Array>,
   dataId: string,
 ): Uint8Array {
-  const id = recordId(header.account, tagOfDataId(header, dataId));
+  const scope = fileScope(header.account, tagOfDataId(header, dataId));
   const { threshold, recipients } = payload.policy;
   if (recipients === "self") {
     throw new InvalidInputError("the record has no shares to rebuild a key from", { check: "recipients" });
   }
-  const right = new Map([...shares].filter(([index, share]) => verifyShare(payload, id, index, share)));
+  const right = new Map([...shares].filter(([index, share]) => verifyShare(payload, scope, index, share)));
   if (right.size < threshold) {
     const wrong = [...shares.keys()].filter((index) => !right.has(index));
     const blame = wrong.length > 0 ? `; wrong shares: ${wrong.join(", ")}` : "";
@@ -188,9 +188,9 @@ export function verifyRecordForKey(
   fileKey: Uint8Array,
   dataId: string,
 ): void {
-  const id = recordId(header.account, tagOfDataId(header, dataId));
+  const scope = fileScope(header.account, tagOfDataId(header, dataId));
   const shares = splitFileKey(fileKey, dataId, payload.policy);
-  const foreign = shares.findIndex((share, position) => !verifyShare(payload, id, position + 1, share));
+  const foreign = shares.findIndex((share, position) => !verifyShare(payload, scope, position + 1, share));
   for (const share of shares) share.fill(0);
   if (foreign >= 0 || !isAddressEqual(ownershipAddress(fileKey), header.ownershipKey)) {
     throw new IntegrityError("the record does not hold the key of this file", {

@@ -25,12 +25,13 @@ export function fileTag(dataId: string): Uint8Array {
 }
 
 /**
- * The name of an account's record of a file: keccak256(abi.encode(account, fileTag)), as the key ledger computes it.
+ * What the sealed messages of an account about a file are bound to, in all of its records: keccak256 of account and
+ * file tag, a word each.
  * @param tag 32 bytes
  * @returns 32 bytes
  * @throws InvalidInputError for a malformed account or tag
  */
-export function recordId(account: string, tag: Uint8Array): Uint8Array {
+export function fileScope(account: string, tag: Uint8Array): Uint8Array {
   if (tag.length !== WORD_BYTES) {
     throw new InvalidInputError(`file tag has ${tag.length} bytes`, {
       check: "file tag length",

@@ -23,7 +23,7 @@ export const SELF_ENVELOPE_BYTES = 1 + 32 + 32 + 16;
 const ENVELOPE_TAG = domainTag("self-envelope");
 const NONCE_BYTES = 12;
 const KEY_BYTES = 32;
-const RECORD_ID_BYTES = 32;
+const SCOPE_BYTES = 32;
 const DIGEST_BYTES = 32;
 
 /** What an account seals to itself. */
@@ -33,11 +33,11 @@ export interface SelfSecret {
   readonly fileKey: Uint8Array;
 }
 
-/** Which record an envelope belongs to, and the key of its account. */
+/** What an envelope is bound to, and the key of its account. */
 export interface SelfEnvelopeContext {
   readonly ledger: LedgerScope;
-  /** 32 bytes; for a later owner the id of the record that it is added to. */
-  readonly recordId: Uint8Array;
+  /** 32 bytes, `fileScope` of the record; also for a later owner, who is added to it. */
+  readonly fileScope: Uint8Array;
   /** 32 bytes, of the identity. */
   readonly catalogueKey: Uint8Array;
 }
@@ -75,7 +75,7 @@ export function openSelfEnvelope(context: SelfEnvelopeContext, envelope: Uint8Ar
     secret = opener.decrypt(envelope.subarray(1));
   } catch (cause) {
     // The lengths are right, so only the tag can be wrong.
-    throw envelopeError("another key, record or deployment, or damaged bytes", cause);
+    throw envelopeError("another key, file, account or deployment, or damaged bytes", cause);
   }
   const opened = {
     dataId: contentIdFromDigest(secret.subarray(0, DIGEST_BYTES)),
@@ -85,15 +85,15 @@ export function openSelfEnvelope(context: SelfEnvelopeContext, envelope: Uint8Ar
   return opened;
 }
 
-function cipher({ ledger, recordId, catalogueKey }: SelfEnvelopeContext) {
-  if (catalogueKey.length !== KEY_BYTES || recordId.length !== RECORD_ID_BYTES) {
-    throw new InvalidInputError("catalogue key and record id have 32 bytes each", {
+function cipher({ ledger, fileScope, catalogueKey }: SelfEnvelopeContext) {
+  if (catalogueKey.length !== KEY_BYTES || fileScope.length !== SCOPE_BYTES) {
+    throw new InvalidInputError("catalogue key and file scope have 32 bytes each", {
       check: "self envelope",
-      received: `${catalogueKey.length} and ${recordId.length} bytes`,
+      received: `${catalogueKey.length} and ${fileScope.length} bytes`,
     });
   }
-  const aad = concatBytes(ENVELOPE_TAG, encodeLedgerScope(ledger), recordId);
-  return gcmsiv(catalogueKey, recordId.subarray(0, NONCE_BYTES), aad);
+  const aad = concatBytes(ENVELOPE_TAG, encodeLedgerScope(ledger), fileScope);
+  return gcmsiv(catalogueKey, fileScope.subarray(0, NONCE_BYTES), aad);
 }
 
 function envelopeError(received: string, cause?: unknown): IntegrityError {

@@ -15,7 +15,7 @@ import { u32be, u64be } from "../encoding/integers.ts";
 import { IntegrityError, InvalidInputError } from "../errors.ts";
 import type { KeyRecordHeader } from "./header.ts";
 import { encodeLedgerScope, type LedgerScope } from "./ledger-scope.ts";
-import { recordId } from "./names.ts";
+import { fileScope } from "./names.ts";
 import { RECORD_SECRET_BYTES, type RecordPayload } from "./payload.ts";
 
 /** Position of a share, and the account that asked for it. */
@@ -106,7 +106,7 @@ export function verifyShare(payload: RecordPayload, id: Uint8Array, index: numbe
   return equalBytes(expected, shareCommitment(id, index, share));
 }
 
-/** sha256("tallystick/v1/share" ‖ 0x00 ‖ recordId ‖ u32be index ‖ share). */
+/** sha256("tallystick/v1/share" ‖ 0x00 ‖ file scope ‖ u32be index ‖ share). */
 export function shareCommitment(id: Uint8Array, index: number, share: Uint8Array): Uint8Array {
   return sha256(concatBytes(SHARE_TAG, id, u32be(index), share));
 }
@@ -130,16 +130,16 @@ function envelopeAad(ledger: LedgerScope, header: EnvelopeHeader, index: number)
   );
 }
 
-/** deployment (28) ‖ recordId (32) ‖ u64be keyTime ‖ u32be index ‖ account that asked (20). */
+/** deployment (28) ‖ file scope (32) ‖ u64be keyTime ‖ u32be index ‖ account that asked (20). */
 function replyAad(ledger: LedgerScope, header: KeyRecordHeader, { index, account }: ShareReplyContext): Uint8Array {
-  const id = recordId(header.account, tagOf(header));
+  const scope = fileScope(header.account, tagOf(header));
   const address = fromHex(account, ADDRESS_BYTES, "account");
-  return concatBytes(encodeLedgerScope(ledger), id, u64be(header.keyTime), u32be(index), address);
+  return concatBytes(encodeLedgerScope(ledger), scope, u64be(header.keyTime), u32be(index), address);
 }
 
 function requireShare(payload: RecordPayload, header: KeyRecordHeader, index: number, share: Uint8Array): void {
   if (payload.commitments[index - 1] === undefined) throw noSuchShare(payload, index);
-  if (verifyShare(payload, recordId(header.account, tagOf(header)), index, share)) return;
+  if (verifyShare(payload, fileScope(header.account, tagOf(header)), index, share)) return;
   share.fill(0);
   throw new IntegrityError(`share ${index} is not the one the record commits to`, { check: "share commitment" });
 }

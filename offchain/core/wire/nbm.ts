@@ -179,7 +179,7 @@ const archivedFields = {
   share: ShareState,
 };
 
-/** `GET /v1/records/:recordId`: the newest version in the archive. */
+/** `GET /v1/records/:recordId` */
 export const RecordAnswer = Type.Object(archivedFields);
 export type RecordAnswer = Static<typeof RecordAnswer>;
 
@@ -198,7 +198,7 @@ export type RecordsQuery = Static<typeof RecordsQuery>;
 
 /**
  * One page in ledger order. An account appears as the "recorder" of a record, or as a later "owner" with its note (`0x`
- * for a recorder, whose note is inside the payload). The record itself is always the newest version.
+ * for a recorder, whose note is inside the payload).
  */
 export const RecordsAnswer = Type.Object({
   records: Type.Array(

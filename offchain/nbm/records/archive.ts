@@ -3,14 +3,14 @@
  * verify the copy against contract state. The events are public on chain, so they are not encrypted.
  */
 
-import { type KeyRecord, type LedgerEvent, recordIdOf } from "../../chain/ledger.ts";
+import type { KeyRecord, LedgerEvent } from "../../chain/ledger.ts";
 import type { EventPage, ScanCursor } from "../../chain/logs.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { MAXIMUM_PAGE, type RecordAnswer, type RecordsAnswer, type ShareState } from "../../core/wire/nbm.ts";
 import type { Database } from "../../store/index/sqlite.ts";
 
-/** The newest version of a record as the archive has it. */
+/** A record as the archive has it. */
 export interface ArchivedRecord {
   readonly recordId: string;
   readonly record: KeyRecord;
@@ -136,10 +136,10 @@ export class Archive {
       .run(JSON.stringify(page.cursor));
   }
 
-  /** The newest version of a record; undefined when the archive has none. */
+  /** A record; undefined when the archive does not have it. */
   find(recordId: string): ArchivedRecord | undefined {
     const row = this.#database
-      .prepare("SELECT * FROM ledger_events WHERE kind = 'recorded' AND record_id = ? ORDER BY key_time DESC LIMIT 1")
+      .prepare("SELECT * FROM ledger_events WHERE kind = 'recorded' AND record_id = ? LIMIT 1")
       .get(recordId);
     return row === undefined ? undefined : archivedOf(row);
   }
@@ -154,7 +154,7 @@ export class Archive {
       : { transactionHash: String(row.transaction_hash), blockNumber: Number(row.block_number) };
   }
 
-  /** One page of the newest versions of records, and of their later owners. */
+  /** One page of records, and of their later owners. */
   list(query: ListQuery): RecordsAnswer {
     const limit = Math.min(query.limit, MAXIMUM_PAGE);
     const conditions = ["e.sequence > ?"];
@@ -167,22 +167,16 @@ export class Archive {
       conditions.push("e.file_tag = ?");
       values.push(query.fileTag);
     }
-    // Versions that a newer one has replaced are not listed.
-    conditions.push(
-      `NOT (e.kind = 'recorded' AND EXISTS (
-         SELECT 1 FROM ledger_events n
-         WHERE n.kind = 'recorded' AND n.record_id = e.record_id AND n.key_time > e.key_time))`,
-    );
     const rows = this.#database
       .prepare(`SELECT e.* FROM ledger_events e WHERE ${conditions.join(" AND ")} ORDER BY e.sequence LIMIT ?`)
       .all(...values, limit + 1);
     const page = rows.slice(0, limit);
     const records = page.flatMap((row) => {
       const owned = row.kind === "owner";
-      const newest = owned ? this.find(String(row.record_id)) : archivedOf(row);
-      if (newest === undefined) return [];
+      const archived = owned ? this.find(String(row.record_id)) : archivedOf(row);
+      if (archived === undefined) return [];
       return {
-        ...toRecordAnswer(newest),
+        ...toRecordAnswer(archived),
         role: owned ? ("owner" as const) : ("recorder" as const),
         owner: String(row.account),
         note: row.note instanceof Uint8Array ? toHex(row.note) : "0x",
@@ -225,17 +219,7 @@ export class Archive {
               block_number, block_hash, transaction_hash, log_index, archived_at)
            VALUES ('recorded', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         )
-        .run(
-          recordIdOf(account, fileTag),
-          account,
-          fileTag,
-          String(committeeId),
-          keyTime,
-          ownershipKey,
-          payload,
-          share,
-          ...place,
-        );
+        .run(event.recordId, account, fileTag, String(committeeId), keyTime, ownershipKey, payload, share, ...place);
       return;
     }
     this.#database

@@ -5,7 +5,7 @@
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
-import { isOwner, type KeyRecord, ledgerScope, verifyArchivedRecord } from "../../chain/ledger.ts";
+import { headerOf, isOwner, type KeyRecord, ledgerScope, verifyArchivedRecord } from "../../chain/ledger.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { shareRequestTypedData } from "../../core/identity/typed-messages.ts";
@@ -69,8 +69,8 @@ export class ShareService {
   async release(recordId: string, request: ShareRequestBody, archive: Archive, follower: ArchiveFollower) {
     const account = checksumAddress(request.account, "account");
     await this.#checkRequest(recordId, account, request);
-    const { record } = await this.#currentRecord(recordId, archive, follower);
-    if (!(await isOwner(this.#options.chain, record, account))) {
+    const { record } = await this.#recordOnChain(recordId, archive, follower);
+    if (!(await isOwner(this.#options.chain, headerOf(record), account))) {
       throw new TallystickError("the account does not own the record", {
         code: "NOT_OWNER",
         party: `account ${account}`,
@@ -111,7 +111,7 @@ export class ShareService {
   }
 
   /** The archived record, verified against contract state. */
-  async #currentRecord(recordId: string, archive: Archive, follower: ArchiveFollower): Promise<ArchivedRecord> {
+  async #recordOnChain(recordId: string, archive: Archive, follower: ArchiveFollower): Promise<ArchivedRecord> {
     const { chain, operator } = this.#options;
     const archived = archive.find(recordId);
     try {
@@ -122,7 +122,7 @@ export class ShareService {
     } catch (cause) {
       if (!(cause instanceof IntegrityError)) throw cause;
     }
-    // Absent or outdated: the chain may be ahead of the archive.
+    // Absent, or of a block that was replaced: the chain may be ahead of the archive.
     await follower.catchUp();
     const fresh = archive.find(recordId);
     if (fresh === undefined) throw noRecord(recordId);

@@ -1,8 +1,7 @@
 /**
  * Relays signed ledger entries: the user signs, the node pays the gas. Everything that can be checked is checked before
- * sending, since a reverted transaction costs the node and not the user. What becomes invalid between check and mining
- * cannot be foreseen: the account may put a newer version on the ledger meanwhile. Requests are idempotent, at this
- * node and at others: an entry that is on chain already is answered with its place and not sent again.
+ * sending, since a reverted transaction costs the node and not the user. Requests are idempotent, at this node and at
+ * others: an entry that is on chain already is answered with its place and not sent again.
  */
 
 import { keccak_256 } from "@noble/hashes/sha3.js";
@@ -12,13 +11,12 @@ import type { ChainReader } from "../../chain/deployment.ts";
 import {
   addOwnerCall,
   headerOf,
-  isCurrentVersion,
+  isOwner,
   type KeyRecord,
   type OwnerAddition,
-  ownsVersion,
   type RecordHeader,
+  readRecordedAt,
   recordCall,
-  recordDigest,
   recordIdOf,
   type SignedRecord,
 } from "../../chain/ledger.ts";
@@ -89,15 +87,11 @@ export class Relay {
     const { record, deadline, signature } = signed;
     requireOwn(account, record.account);
     await this.#requireCommittee(record.committeeId);
-    const recordId = recordIdOf(record.account, record.fileTag);
     const header = headerOf(record);
-    const digest = recordDigest(header);
+    const recordId = recordIdOf(header);
 
-    const done = () => isCurrentVersion(chain, header);
-    const find = () => {
-      const archived = archive.find(recordId);
-      return archived !== undefined && recordDigest(headerOf(archived.record)) === digest ? archived : undefined;
-    };
+    const done = async () => (await readRecordedAt(chain, recordId)) !== undefined;
+    const find = () => archive.find(recordId);
     const check = async () => {
       this.#requireTime(deadline);
       parseRecordPayload(record.payload);
@@ -115,15 +109,15 @@ export class Relay {
       }
     };
     const call = recordCall(chain.deployment, signed);
-    return { recordId, ...(await this.#once(`${recordId} ${digest}`, account, { done, find, check, call })) };
+    return { recordId, ...(await this.#once(recordId, account, { done, find, check, call })) };
   }
 
   /**
    * Adds a later owner to a record on the ledger.
    *
    * @param account of the session: users add themselves.
-   * @throws TallystickError NOT_OWNER, CONFLICT (the header is not the record's present version), INVALID_SIGNATURE,
-   *   RATE_LIMITED, CHAIN_REVERTED; InvalidInputError when header and record id differ.
+   * @throws TallystickError NOT_OWNER, NOT_FOUND (the ledger has no such record), INVALID_SIGNATURE, RATE_LIMITED,
+   *   CHAIN_REVERTED; InvalidInputError when header and record id differ.
    */
   async owner(account: string, recordId: string, request: RelayOwnerRequest): Promise<RelayAnswer> {
     const { chain, archive } = this.#options;
@@ -131,21 +125,18 @@ export class Relay {
     const { header, owner, deadline } = addition;
     requireOwn(account, owner);
     await this.#requireCommittee(header.committeeId);
-    if (recordIdOf(header.account, header.fileTag) !== recordId) {
+    if (recordIdOf(header) !== recordId) {
       throw new InvalidInputError("the header is of another record", { check: "record id", expected: recordId });
     }
-    const done = () => ownsVersion(chain, header, owner);
+    const done = () => isOwner(chain, header, owner);
     const find = () => (owner === header.account ? archive.find(recordId) : archive.findOwner(recordId, owner));
     const check = async () => {
       this.#requireTime(deadline);
-      await this.#requireCurrent(recordId, header);
+      if ((await readRecordedAt(chain, recordId)) === undefined) throw unknownRecord(header, recordId);
       await this.#checkAddition(recordId, addition);
     };
     const call = addOwnerCall(chain.deployment, addition);
-    return {
-      recordId,
-      ...(await this.#once(`${recordDigest(header)} ${owner}`, account, { done, find, check, call })),
-    };
+    return { recordId, ...(await this.#once(`${recordId} ${owner}`, account, { done, find, check, call })) };
   }
 
   /** Sends a call unless its entry is on chain already. @returns the place of the entry on the chain */
@@ -246,26 +237,12 @@ export class Relay {
     });
   }
 
-  /** The contract would refuse a version that has been replaced, at this node's cost. */
-  async #requireCurrent(recordId: string, header: RecordHeader): Promise<void> {
-    if (await isCurrentVersion(this.#options.chain, header)) return;
-    throw new TallystickError(`the header is not the present version of record ${recordId}`, {
-      code: "CONFLICT",
-      party: `account ${header.account}`,
-      check: "record digest",
-      expected: "the digest in contract state",
-      received: recordDigest(header),
-      hint: "verify the present version and sign again",
-    });
-  }
-
   async #checkAddition(recordId: string, addition: OwnerAddition): Promise<void> {
     const { chain, checkSignature } = this.#options;
     const { header, owner, note, deadline, ownershipSignature, ownerSignature } = addition;
     const chainId = BigInt(chain.deployment.chainId);
     const ledger = chain.deployment.contracts.keyLedger;
-    const digest = recordDigest(header);
-    const ownership = ownershipTypedData(chainId, ledger, { recordId, digest, owner });
+    const ownership = ownershipTypedData(chainId, ledger, { recordId, owner });
     if (recoverSigner(ownership, ownershipSignature) !== header.ownershipKey) {
       throw new InvalidSignatureError("the ownership signature is not by the file's ownership key", {
         party: `account ${owner}`,
@@ -274,7 +251,7 @@ export class Relay {
       });
     }
     const noteHash = toHex(keccak_256(note));
-    const typed = addOwnerTypedData(chainId, ledger, { recordId, digest, owner, noteHash, deadline });
+    const typed = addOwnerTypedData(chainId, ledger, { recordId, owner, noteHash, deadline });
     await checkSignature(owner, typed, ownerSignature);
   }
 
@@ -315,6 +292,16 @@ export class Relay {
       ownerSignature,
     };
   }
+}
+
+/** The contract would refuse the addition, at this node's cost. */
+function unknownRecord({ account }: RecordHeader, recordId: string): TallystickError {
+  return new TallystickError(`the ledger has no record ${recordId}`, {
+    code: "NOT_FOUND",
+    party: `account ${account}`,
+    check: "record",
+    hint: "join a record that the ledger has",
+  });
 }
 
 /** A refusal by the sender, before anything was sent. */

@@ -3,17 +3,18 @@ import type { AgentContext } from "../../../offchain/agent/context.ts";
 import type { VerifiedRecord } from "../../../offchain/agent/keys/archives.ts";
 import { openFileKey } from "../../../offchain/agent/keys/file-key.ts";
 import { SILENT } from "../../../offchain/agent/progress.ts";
+import { headerOf, recordIdOf } from "../../../offchain/chain/ledger.ts";
 import { hpkeKeyPairFromSeed } from "../../../offchain/core/crypto/hpke.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
-import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
+import { toHex } from "../../../offchain/core/encoding/hex.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import {
   buildRecordPayload,
   committeePolicy,
+  fileScope,
   fileTag,
   ownershipAddress,
   parseRecordPayload,
-  recordId,
   SELF_POLICY,
   sealSelfEnvelope,
 } from "../../../offchain/core/record/key-record.ts";
@@ -42,7 +43,7 @@ async function recordBy(account: string, policy = committeePolicy(3, 2)): Promis
   const tag = fileTag(dataId);
   const ownershipKey = ownershipAddress(fileKey);
   const record = { account, fileTag: toHex(tag), committeeId: 1n, keyTime: 1000n, ownershipKey, payload };
-  const id = toHex(recordId(account, tag));
+  const id = recordIdOf(headerOf(record));
   return {
     recordId: id,
     record,
@@ -91,7 +92,7 @@ describe("the key of a data id", () => {
 
   it("comes from a later owner's note, whichever archive gives a right one", async () => {
     const found = await recordBy(somebody);
-    const envelope = { ledger: SCOPE, recordId: fromHex(found.recordId), catalogueKey };
+    const envelope = { ledger: SCOPE, fileScope: fileScope(somebody, fileTag(dataId)), catalogueKey };
     const note = sealSelfEnvelope(envelope, { dataId, fileKey });
     const ownerNotes = new Map([
       ["liar", new Uint8Array(81).fill(1)],

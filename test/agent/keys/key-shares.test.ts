@@ -6,6 +6,7 @@ import type { VerifiedRecord } from "../../../offchain/agent/keys/archives.ts";
 import { rebuildFromRecord, type ShareMember } from "../../../offchain/agent/keys/key-shares.ts";
 import type { NbmClient } from "../../../offchain/agent/keys/nbm-client.ts";
 import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
+import { headerOf, recordIdOf } from "../../../offchain/chain/ledger.ts";
 import { type HpkeKeyPair, hpkeKeyPairFromSeed, hpkeSeal } from "../../../offchain/core/crypto/hpke.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
@@ -18,7 +19,6 @@ import {
   openShare,
   ownershipAddress,
   parseRecordPayload,
-  recordId,
   resealShare,
 } from "../../../offchain/core/record/key-record.ts";
 import type { ShareRequestBody } from "../../../offchain/core/wire/nbm.ts";
@@ -55,7 +55,7 @@ async function makeRecord(): Promise<VerifiedRecord> {
     ownershipKey: ownershipAddress(fileKey),
     payload,
   };
-  const id = toHex(recordId(record.account, fileTag(dataId)));
+  const id = recordIdOf(headerOf(record));
   return {
     recordId: id,
     record,

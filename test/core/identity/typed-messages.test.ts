@@ -40,7 +40,7 @@ const keyRecord = {
   payloadHash: word("5"),
   deadline: 1_790_000_600n,
 };
-const ownership = { recordId: word("6"), digest: word("8").slice(0, 2 + 2 * 24), owner: account };
+const ownership = { recordId: word("6"), owner: account };
 const addOwner = { ...ownership, noteHash: word("7"), deadline: 1_790_000_600n };
 const dataSetUpdate = {
   dataSetId: word("9"),
@@ -118,7 +118,7 @@ describe("core/eip712", () => {
     refused(() => sessionTypedData(1n, ledger, { ...session, expiresAt: -1n }), "expiresAt");
     refused(() => sessionTypedData(1n, ledger, { ...session, expiresAt: 1n << 64n }), "expiresAt");
     refused(() => keyRecordTypedData(1n, "0x", keyRecord), "verifyingContract");
-    refused(() => ownershipTypedData(1n, ledger, { ...ownership, digest: word("8") }), "digest");
+    refused(() => ownershipTypedData(1n, ledger, { ...ownership, recordId: word("8").slice(0, 50) }), "recordId");
     const numeric: unknown = { ...addOwner, deadline: 5 };
     refused(() => addOwnerTypedData(1n, ledger, numeric as typeof addOwner), "deadline");
   });

@@ -14,6 +14,7 @@ import { toHex } from "../../../offchain/core/encoding/hex.ts";
 import {
   buildRecordPayload,
   committeePolicy,
+  fileScope,
   fileTag,
   type KeyRecordHeader,
   type LedgerScope,
@@ -28,7 +29,6 @@ import {
   type RecordPayload,
   type RecordPayloadInput,
   rebuildFileKey,
-  recordId,
   resealShare,
   SELF_POLICY,
   type SharePolicy,
@@ -101,13 +101,13 @@ describe("core/key-record", () => {
   });
 
   describe("names", () => {
-    it("compute the record id as abi.encode and keccak-256 do", () => {
+    it("compute the file scope as abi.encode and keccak-256 do", () => {
       const tag = fileTag(dataId);
       const encoded = AbiCoder.defaultAbiCoder().encode(
         ["address", "bytes32"],
         [getAddress(account.toLowerCase()), tag],
       );
-      expect(toHex(recordId(account, tag))).to.equal(keccak256(encoded));
+      expect(toHex(fileScope(account, tag))).to.equal(keccak256(encoded));
     });
 
     it("compute addresses as ethers does", () => {
@@ -125,15 +125,15 @@ describe("core/key-record", () => {
       for (const vector of vectors.names) {
         const key = filled(32, vector.fileKeyByte);
         expect(toHex(fileTag(vector.dataId))).to.equal(vector.fileTag);
-        expect(toHex(recordId(vector.account, fileTag(vector.dataId)))).to.equal(vector.recordId);
+        expect(toHex(fileScope(vector.account, fileTag(vector.dataId)))).to.equal(vector.fileScope);
         expect(toHex(ownershipKey(key))).to.equal(vector.ownershipKey);
         expect(ownershipAddress(key)).to.equal(vector.ownershipAddress);
       }
     });
 
     it("refuse malformed accounts, tags and keys", () => {
-      expectRejection(() => recordId("0x1234", fileTag(dataId)), "INVALID_INPUT", /account/);
-      expectRejection(() => recordId(account, filled(31, 1)), "INVALID_INPUT", /file tag has 31/);
+      expectRejection(() => fileScope("0x1234", fileTag(dataId)), "INVALID_INPUT", /account/);
+      expectRejection(() => fileScope(account, filled(31, 1)), "INVALID_INPUT", /file tag has 31/);
       expectRejection(() => addressOfPrivateKey(filled(32, 0)), "INVALID_INPUT", /private key/);
       expectRejection(() => addressOfPrivateKey(filled(32, 0xff)), "INVALID_INPUT", /private key/);
     });
@@ -274,24 +274,24 @@ describe("core/key-record", () => {
     });
 
     it("are told right from wrong one by one: any flipped bit, other length, other index, other record", () => {
-      const id = recordId(account, fileTag(dataId));
+      const scope = fileScope(account, fileTag(dataId));
       const share = shares.get(1) ?? filled(64, 0);
-      expect(verifyShare(payload, id, 1, share)).to.equal(true);
+      expect(verifyShare(payload, scope, 1, share)).to.equal(true);
       fc.assert(
         fc.property(fc.nat(64 * 8 - 1), (bit) => {
           const flipped = share.with(bit >> 3, (share[bit >> 3] ?? 0) ^ (1 << (bit & 7)));
-          expect(verifyShare(payload, id, 1, flipped)).to.equal(false);
+          expect(verifyShare(payload, scope, 1, flipped)).to.equal(false);
         }),
       );
-      expect(verifyShare(payload, id, 1, share.subarray(0, 63))).to.equal(false);
-      expect(verifyShare(payload, id, 1, Uint8Array.of(...share, 0))).to.equal(false);
-      const short = sha256(concatBytes(domainTag("share"), id, Uint8Array.of(0, 0, 0, 1), share.subarray(0, 63)));
+      expect(verifyShare(payload, scope, 1, share.subarray(0, 63))).to.equal(false);
+      expect(verifyShare(payload, scope, 1, Uint8Array.of(...share, 0))).to.equal(false);
+      const short = sha256(concatBytes(domainTag("share"), scope, Uint8Array.of(0, 0, 0, 1), share.subarray(0, 63)));
       const committedShort = { ...payload, commitments: payload.commitments.with(0, short) };
-      expect(verifyShare(committedShort, id, 1, share.subarray(0, 63))).to.equal(false);
-      expect(verifyShare(payload, id, 2, share)).to.equal(false);
-      expect(verifyShare(payload, id, 0, share)).to.equal(false);
-      expect(verifyShare(payload, id, 6, share)).to.equal(false);
-      expect(verifyShare(payload, recordId(laterOwner, fileTag(dataId)), 1, share)).to.equal(false);
+      expect(verifyShare(committedShort, scope, 1, share.subarray(0, 63))).to.equal(false);
+      expect(verifyShare(payload, scope, 2, share)).to.equal(false);
+      expect(verifyShare(payload, scope, 0, share)).to.equal(false);
+      expect(verifyShare(payload, scope, 6, share)).to.equal(false);
+      expect(verifyShare(payload, fileScope(laterOwner, fileTag(dataId)), 1, share)).to.equal(false);
     });
 
     it("of a record that was made wrongly rebuild nothing, and the recorder is named", async () => {
@@ -310,10 +310,10 @@ describe("core/key-record", () => {
     });
 
     it("that rebuild the right key with a wrong MAC are refused", () => {
-      const id = recordId(account, fileTag(dataId));
+      const scope = fileScope(account, fileTag(dataId));
       const made = splitSecret(concatBytes(fileKey, filled(32, 0)), policy, "random");
       const commitments = made.map((share, at) =>
-        sha256(concatBytes(domainTag("share"), id, Uint8Array.of(0, 0, 0, at + 1), share)),
+        sha256(concatBytes(domainTag("share"), scope, Uint8Array.of(0, 0, 0, at + 1), share)),
       );
       const wrongMac = new Map(made.map((share, at) => [at + 1, share]));
       expectRejection(
@@ -474,8 +474,8 @@ describe("core/key-record", () => {
   });
 
   describe("self envelope", () => {
-    const id = recordId(account, fileTag(dataId));
-    const context = { ledger, recordId: id, catalogueKey };
+    const scope = fileScope(account, fileTag(dataId));
+    const context = { ledger, fileScope: scope, catalogueKey };
     const secret = { dataId, fileKey };
 
     it("gives data id and file key back to its account, from the payload or from a later owner's note", () => {
@@ -489,11 +489,11 @@ describe("core/key-record", () => {
 
     it("opens with no other key, for no other record or deployment, and not when a bit is flipped", () => {
       const envelope = payload.selfEnvelope;
-      const sameNonce = id.with(31, (id[31] ?? 0) ^ 1);
+      const sameNonce = scope.with(31, (scope[31] ?? 0) ^ 1);
       for (const changes of [
         { catalogueKey: filled(32, 1) },
-        { recordId: filled(32, 1) },
-        { recordId: sameNonce },
+        { fileScope: filled(32, 1) },
+        { fileScope: sameNonce },
         ...elsewhere.map((other) => ({ ledger: other })),
       ]) {
         expectRejection(() => openSelfEnvelope({ ...context, ...changes }, envelope), "INTEGRITY");

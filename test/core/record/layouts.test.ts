@@ -8,6 +8,7 @@ import { hpkeKeyPairFromSeed } from "../../../offchain/core/crypto/hpke.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
 import {
   buildRecordPayload,
+  fileScope,
   fileTag,
   type KeyRecordHeader,
   openOwnKey,
@@ -16,7 +17,6 @@ import {
   ownershipAddress,
   parseRecordPayload,
   rebuildFileKey,
-  recordId,
   type SharePolicy,
   verifyRecordForKey,
 } from "../../../offchain/core/record/key-record.ts";
@@ -48,9 +48,9 @@ describe("key record vectors", () => {
     };
 
     describe(`sealed to ${policy.recipients}, (${policy.shares}, ${policy.threshold}, ${policy.privacy})`, () => {
-      it("has the names of the file, the record and the ownership key", () => {
+      it("has the names of the file, its scope and the ownership key", () => {
         expect(toHex(fileTag(dataId))).to.equal(vector.fileTag);
-        expect(toHex(recordId(header.account, fileTag(dataId)))).to.equal(vector.recordId);
+        expect(toHex(fileScope(header.account, fileTag(dataId)))).to.equal(vector.fileScope);
         expect(ownershipAddress(fromHex(fileKey))).to.equal(vector.ownershipKey);
       });
 

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { id, Wallet } from "ethers";
-import { type LedgerEvent, recordIdOf } from "../../../offchain/chain/ledger.ts";
+import { headerOf, type KeyRecord, type LedgerEvent, recordIdOf } from "../../../offchain/chain/ledger.ts";
 import type { EventPage } from "../../../offchain/chain/logs.ts";
 import { Archive } from "../../../offchain/nbm/records/archive.ts";
 import { NBM_MIGRATIONS } from "../../../offchain/nbm/tables.ts";
@@ -10,8 +10,8 @@ const alice = Wallet.createRandom().address;
 const bob = Wallet.createRandom().address;
 const tag = id("a file");
 
-function recorded(blockNumber: number, keyTime: bigint, fork = "main"): LedgerEvent {
-  const record = {
+function recordOf(keyTime: bigint): KeyRecord {
+  return {
     account: alice,
     fileTag: tag,
     committeeId: 1n,
@@ -19,14 +19,24 @@ function recorded(blockNumber: number, keyTime: bigint, fork = "main"): LedgerEv
     ownershipKey: bob,
     payload: new Uint8Array([Number(keyTime)]),
   };
-  return { kind: "KeyRecorded", recordId: recordIdOf(alice, tag), record, ...place(blockNumber, 0, fork) };
 }
 
-function added(blockNumber: number, owner: string, fork = "main"): LedgerEvent {
+const idOf = (keyTime: bigint) => recordIdOf(headerOf(recordOf(keyTime)));
+
+function recorded(blockNumber: number, keyTime: bigint, fork = "main"): LedgerEvent {
+  return {
+    kind: "KeyRecorded",
+    recordId: idOf(keyTime),
+    record: recordOf(keyTime),
+    ...place(blockNumber, 0, fork),
+  };
+}
+
+function added(blockNumber: number, owner: string, keyTime = 5n, fork = "main"): LedgerEvent {
   const note = new Uint8Array([9]);
   return {
     kind: "OwnerAdded",
-    recordId: recordIdOf(alice, tag),
+    recordId: idOf(keyTime),
     fileTag: tag,
     owner,
     note,
@@ -65,19 +75,26 @@ describe("archive", () => {
     expect(archive.hasOwnedFor(Wallet.createRandom().address, 0)).to.equal(false);
   });
 
-  it("answers with the newest version of a record and lists it once", () => {
+  it("has every record of a file by its id, and lists all of them", () => {
     archive.apply(page(0, 3, [recorded(1, 5n), recorded(2, 7n), recorded(3, 6n)]), none);
-    expect(archive.find(recordIdOf(alice, tag))?.record.payload).to.deep.equal(new Uint8Array([7]));
+    expect(archive.find(idOf(7n))?.record.payload).to.deep.equal(new Uint8Array([7]));
+    expect(archive.find(idOf(5n))?.record.payload).to.deep.equal(new Uint8Array([5]));
+    expect(archive.find(idOf(8n))).to.equal(undefined);
     const { records, next } = archive.list({ account: alice, after: 0, limit: 10 });
-    expect(records.map(({ payload, role }) => [payload, role])).to.deep.equal([["0x07", "recorder"]]);
+    expect(records.map(({ payload, role }) => [payload, role])).to.deep.equal([
+      ["0x05", "recorder"],
+      ["0x07", "recorder"],
+      ["0x06", "recorder"],
+    ]);
     expect(next).to.equal(null);
   });
 
-  it("lists later owners with their note and the newest record", () => {
+  it("lists later owners with their note and the record that they joined", () => {
     archive.apply(page(0, 3, [recorded(1, 5n), added(2, bob), recorded(3, 6n)]), none);
     const [entry] = archive.list({ account: bob, after: 0, limit: 10 }).records;
-    expect(entry).to.include({ role: "owner", owner: bob, account: alice, note: "0x09", payload: "0x06" });
+    expect(entry).to.include({ role: "owner", owner: bob, account: alice, note: "0x09", payload: "0x05" });
     expect(archive.list({ fileTag: tag, after: 0, limit: 10 }).records.map(({ role }) => role)).to.deep.equal([
+      "recorder",
       "owner",
       "recorder",
     ]);
@@ -86,9 +103,10 @@ describe("archive", () => {
   it("replaces what a reorganisation took back, and keeps the rest as it was", () => {
     archive.apply(page(0, 4, [recorded(1, 5n), recorded(3, 6n), added(4, bob)]), none);
     const before = archive.list({ account: alice, after: 0, limit: 10 });
-    expect(before.records[0]?.payload).to.equal("0x06");
+    expect(before.records.map(({ payload }) => payload)).to.deep.equal(["0x05", "0x06"]);
     archive.apply(page(1, 3, [recorded(1, 5n), recorded(3, 8n, "fork")]), none);
-    expect(archive.find(recordIdOf(alice, tag))?.record.keyTime).to.equal(8n);
+    expect(archive.find(idOf(6n))).to.equal(undefined);
+    expect(archive.find(idOf(8n))?.record.keyTime).to.equal(8n);
     expect(archive.list({ account: bob, after: 0, limit: 10 }).records).to.deep.equal([]);
     expect(archive.totals()).to.deep.equal({ records: 2, owners: 0 });
     expect(archive.cursor()?.blockNumber).to.equal(3);

@@ -11,11 +11,10 @@ const NOW = 1_800_000_000;
 const account = Wallet.createRandom().address;
 
 describe("relay of a signature that expires soon", () => {
-  const state = { keyTime: 0n, digest: `0x${"00".repeat(24)}`, shared: false };
   const relay = new Relay({
     chain: {
       deployment: { chainId: 1, contracts: { keyLedger: LEDGER } },
-      provider: { call: async () => ABI.encodeFunctionResult("recordState", [state]) },
+      provider: { call: async () => ABI.encodeFunctionResult("recordedAt", [0n]) },
     },
     memberships: { indexIn: async () => 1 },
     now: () => NOW,

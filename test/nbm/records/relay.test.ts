@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { JsonRpcProvider, Wallet } from "ethers";
 import { LEDGER_ABI } from "../../../offchain/chain/abis.ts";
 import type { ContractCall } from "../../../offchain/chain/contract-call.ts";
-import { recordDigest, recordIdOf } from "../../../offchain/chain/ledger.ts";
+import { recordIdOf } from "../../../offchain/chain/ledger.ts";
 import type { CallOptions } from "../../../offchain/chain/sender.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import { addOwnerTypedData, ownershipTypedData } from "../../../offchain/core/identity/typed-messages.ts";
@@ -30,14 +30,14 @@ describe("relay", () => {
   const now = 1_800_000_000;
   /** Accounts whose signatures were checked, by the check that has the daemon's budget. */
   const checked: string[] = [];
-  const recordId = recordIdOf(header.account, header.fileTag);
+  const recordId = recordIdOf(header);
 
-  /** A chain on which the record stands as in the header, without the owner. */
+  /** A chain that has the record, without the owner. */
   const provider = new (class extends JsonRpcProvider {
     override async call({ data }: { data?: unknown }): Promise<string> {
-      const { name = "" } = LEDGER_ABI.parseTransaction({ data: String(data) }) ?? {};
-      const state = { keyTime: header.keyTime, digest: recordDigest(header), shared: false };
-      return LEDGER_ABI.encodeFunctionResult(name, [name === "recordState" ? state : false]);
+      const { name = "", args } = LEDGER_ABI.parseTransaction({ data: String(data) }) ?? {};
+      const isKnown = String(args?.[0]) === recordId;
+      return LEDGER_ABI.encodeFunctionResult(name, [name === "recordedAt" ? (isKnown ? header.keyTime : 0n) : false]);
     }
     override async getFeeData(): Promise<never> {
       return { gasPrice: 20n * GWEI } as never;
@@ -61,9 +61,8 @@ describe("relay", () => {
   }
 
   async function request(deadline = BigInt(now + 600)) {
-    const digest = recordDigest(header);
-    const ownership = ownershipTypedData(CHAIN_ID, ledger, { recordId, digest, owner: owner.address });
-    const addition = { recordId, digest, owner: owner.address, noteHash: EMPTY_HASH, deadline };
+    const ownership = ownershipTypedData(CHAIN_ID, ledger, { recordId, owner: owner.address });
+    const addition = { recordId, owner: owner.address, noteHash: EMPTY_HASH, deadline };
     const typed = addOwnerTypedData(CHAIN_ID, ledger, addition);
     return {
       header: { ...header, committeeId: "1", keyTime: String(header.keyTime) },

@@ -21,45 +21,36 @@ export declare namespace IKeyLedger {
 
     export type SignedRecordStructOutput = [record: IKeyLedger.KeyRecordStructOutput, deadline: bigint, signature: string] & {record: IKeyLedger.KeyRecordStructOutput, deadline: bigint, signature: string }
   
-
-    export type RecordStateStruct = {keyTime: BigNumberish, digest: BytesLike, shared: boolean}
-
-    export type RecordStateStructOutput = [keyTime: bigint, digest: string, shared: boolean] & {keyTime: bigint, digest: string, shared: boolean }
-  
     }
 
   export interface IKeyLedgerInterface extends Interface {
-    getFunction(nameOrSignature: "REGISTRY" | "addOwner" | "addOwnerSignatureHash" | "digestOf" | "isAccountSignature" | "isCurrent" | "isOwner" | "ownershipSignatureHash" | "record" | "recordIdOf" | "recordMany" | "recordSignatureHash" | "recordState"): FunctionFragment;
+    getFunction(nameOrSignature: "REGISTRY" | "addOwner" | "addOwnerSignatureHash" | "isAccountSignature" | "isOwner" | "ownershipSignatureHash" | "record" | "recordIdOf" | "recordMany" | "recordSignatureHash" | "recordedAt"): FunctionFragment;
 
     getEvent(nameOrSignatureOrTopic: "KeyRecorded" | "OwnerAdded"): EventFragment;
 
     encodeFunctionData(functionFragment: 'REGISTRY', values?: undefined): string;
 encodeFunctionData(functionFragment: 'addOwner', values: [IKeyLedger.RecordHeaderStruct, AddressLike, BytesLike, BigNumberish, BytesLike, BytesLike]): string;
-encodeFunctionData(functionFragment: 'addOwnerSignatureHash', values: [BytesLike, BytesLike, AddressLike, BytesLike, BigNumberish]): string;
-encodeFunctionData(functionFragment: 'digestOf', values: [IKeyLedger.RecordHeaderStruct]): string;
+encodeFunctionData(functionFragment: 'addOwnerSignatureHash', values: [BytesLike, AddressLike, BytesLike, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'isAccountSignature', values: [AddressLike, BytesLike, BytesLike]): string;
-encodeFunctionData(functionFragment: 'isCurrent', values: [IKeyLedger.RecordHeaderStruct]): string;
 encodeFunctionData(functionFragment: 'isOwner', values: [BytesLike, AddressLike]): string;
-encodeFunctionData(functionFragment: 'ownershipSignatureHash', values: [BytesLike, BytesLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'ownershipSignatureHash', values: [BytesLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'record', values: [IKeyLedger.KeyRecordStruct, BigNumberish, BytesLike]): string;
-encodeFunctionData(functionFragment: 'recordIdOf', values: [AddressLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'recordIdOf', values: [IKeyLedger.RecordHeaderStruct]): string;
 encodeFunctionData(functionFragment: 'recordMany', values: [IKeyLedger.SignedRecordStruct[]]): string;
 encodeFunctionData(functionFragment: 'recordSignatureHash', values: [IKeyLedger.RecordHeaderStruct, BigNumberish]): string;
-encodeFunctionData(functionFragment: 'recordState', values: [BytesLike]): string;
+encodeFunctionData(functionFragment: 'recordedAt', values: [BytesLike]): string;
 
     decodeFunctionResult(functionFragment: 'REGISTRY', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'addOwner', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'addOwnerSignatureHash', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'digestOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'isAccountSignature', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'isCurrent', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'isOwner', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'ownershipSignatureHash', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'record', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'recordIdOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'recordMany', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'recordSignatureHash', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'recordedAt', data: BytesLike): Result;
   }
 
   
@@ -138,15 +129,7 @@ decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
 
     
     addOwnerSignatureHash: TypedContractMethod<
-      [recordId: BytesLike, digest: BytesLike, owner: AddressLike, noteHash: BytesLike, deadline: BigNumberish, ],
-      [string],
-      'view'
-    >
-    
-
-    
-    digestOf: TypedContractMethod<
-      [header: IKeyLedger.RecordHeaderStruct, ],
+      [recordId: BytesLike, owner: AddressLike, noteHash: BytesLike, deadline: BigNumberish, ],
       [string],
       'view'
     >
@@ -155,14 +138,6 @@ decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
     
     isAccountSignature: TypedContractMethod<
       [account: AddressLike, digest: BytesLike, signature: BytesLike, ],
-      [boolean],
-      'view'
-    >
-    
-
-    
-    isCurrent: TypedContractMethod<
-      [header: IKeyLedger.RecordHeaderStruct, ],
       [boolean],
       'view'
     >
@@ -178,7 +153,7 @@ decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
 
     
     ownershipSignatureHash: TypedContractMethod<
-      [recordId: BytesLike, digest: BytesLike, owner: AddressLike, ],
+      [recordId: BytesLike, owner: AddressLike, ],
       [string],
       'view'
     >
@@ -194,7 +169,7 @@ decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
 
     
     recordIdOf: TypedContractMethod<
-      [account: AddressLike, fileTag: BytesLike, ],
+      [header: IKeyLedger.RecordHeaderStruct, ],
       [string],
       'view'
     >
@@ -217,9 +192,9 @@ decodeFunctionResult(functionFragment: 'recordState', data: BytesLike): Result;
     
 
     
-    recordState: TypedContractMethod<
+    recordedAt: TypedContractMethod<
       [recordId: BytesLike, ],
-      [IKeyLedger.RecordStateStructOutput],
+      [bigint],
       'view'
     >
     
@@ -238,22 +213,12 @@ getFunction(nameOrSignature: 'addOwner'): TypedContractMethod<
       'nonpayable'
     >;
 getFunction(nameOrSignature: 'addOwnerSignatureHash'): TypedContractMethod<
-      [recordId: BytesLike, digest: BytesLike, owner: AddressLike, noteHash: BytesLike, deadline: BigNumberish, ],
-      [string],
-      'view'
-    >;
-getFunction(nameOrSignature: 'digestOf'): TypedContractMethod<
-      [header: IKeyLedger.RecordHeaderStruct, ],
+      [recordId: BytesLike, owner: AddressLike, noteHash: BytesLike, deadline: BigNumberish, ],
       [string],
       'view'
     >;
 getFunction(nameOrSignature: 'isAccountSignature'): TypedContractMethod<
       [account: AddressLike, digest: BytesLike, signature: BytesLike, ],
-      [boolean],
-      'view'
-    >;
-getFunction(nameOrSignature: 'isCurrent'): TypedContractMethod<
-      [header: IKeyLedger.RecordHeaderStruct, ],
       [boolean],
       'view'
     >;
@@ -263,7 +228,7 @@ getFunction(nameOrSignature: 'isOwner'): TypedContractMethod<
       'view'
     >;
 getFunction(nameOrSignature: 'ownershipSignatureHash'): TypedContractMethod<
-      [recordId: BytesLike, digest: BytesLike, owner: AddressLike, ],
+      [recordId: BytesLike, owner: AddressLike, ],
       [string],
       'view'
     >;
@@ -273,7 +238,7 @@ getFunction(nameOrSignature: 'record'): TypedContractMethod<
       'nonpayable'
     >;
 getFunction(nameOrSignature: 'recordIdOf'): TypedContractMethod<
-      [account: AddressLike, fileTag: BytesLike, ],
+      [header: IKeyLedger.RecordHeaderStruct, ],
       [string],
       'view'
     >;
@@ -287,9 +252,9 @@ getFunction(nameOrSignature: 'recordSignatureHash'): TypedContractMethod<
       [string],
       'view'
     >;
-getFunction(nameOrSignature: 'recordState'): TypedContractMethod<
+getFunction(nameOrSignature: 'recordedAt'): TypedContractMethod<
       [recordId: BytesLike, ],
-      [IKeyLedger.RecordStateStructOutput],
+      [bigint],
       'view'
     >;
 

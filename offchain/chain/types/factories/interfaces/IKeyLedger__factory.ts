@@ -26,6 +26,17 @@
   {
     "inputs": [
       {
+        "internalType": "bytes32",
+        "name": "recordId",
+        "type": "bytes32"
+      }
+    ],
+    "name": "AlreadyRecorded",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "uint256",
         "name": "maximum",
         "type": "uint256"
@@ -53,27 +64,6 @@
       }
     ],
     "name": "DeadlinePassed",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "bytes32",
-        "name": "recordId",
-        "type": "bytes32"
-      },
-      {
-        "internalType": "bytes24",
-        "name": "expected",
-        "type": "bytes24"
-      },
-      {
-        "internalType": "bytes24",
-        "name": "received",
-        "type": "bytes24"
-      }
-    ],
-    "name": "DigestMismatch",
     "type": "error"
   },
   {
@@ -144,38 +134,6 @@
       }
     ],
     "name": "PayloadLength",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "bytes32",
-        "name": "recordId",
-        "type": "bytes32"
-      }
-    ],
-    "name": "RecordShared",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "bytes32",
-        "name": "recordId",
-        "type": "bytes32"
-      },
-      {
-        "internalType": "uint64",
-        "name": "latest",
-        "type": "uint64"
-      },
-      {
-        "internalType": "uint64",
-        "name": "received",
-        "type": "uint64"
-      }
-    ],
-    "name": "StaleKeyTime",
     "type": "error"
   },
   {
@@ -375,11 +333,6 @@
         "type": "bytes32"
       },
       {
-        "internalType": "bytes24",
-        "name": "digest",
-        "type": "bytes24"
-      },
-      {
         "internalType": "address",
         "name": "owner",
         "type": "address"
@@ -409,57 +362,6 @@
   {
     "inputs": [
       {
-        "components": [
-          {
-            "internalType": "address",
-            "name": "account",
-            "type": "address"
-          },
-          {
-            "internalType": "bytes32",
-            "name": "fileTag",
-            "type": "bytes32"
-          },
-          {
-            "internalType": "CommitteeId",
-            "name": "committeeId",
-            "type": "uint64"
-          },
-          {
-            "internalType": "uint64",
-            "name": "keyTime",
-            "type": "uint64"
-          },
-          {
-            "internalType": "address",
-            "name": "ownershipKey",
-            "type": "address"
-          },
-          {
-            "internalType": "bytes32",
-            "name": "payloadHash",
-            "type": "bytes32"
-          }
-        ],
-        "internalType": "struct IKeyLedger.RecordHeader",
-        "name": "header",
-        "type": "tuple"
-      }
-    ],
-    "name": "digestOf",
-    "outputs": [
-      {
-        "internalType": "bytes24",
-        "name": "",
-        "type": "bytes24"
-      }
-    ],
-    "stateMutability": "pure",
-    "type": "function"
-  },
-  {
-    "inputs": [
-      {
         "internalType": "address",
         "name": "account",
         "type": "address"
@@ -476,57 +378,6 @@
       }
     ],
     "name": "isAccountSignature",
-    "outputs": [
-      {
-        "internalType": "bool",
-        "name": "",
-        "type": "bool"
-      }
-    ],
-    "stateMutability": "view",
-    "type": "function"
-  },
-  {
-    "inputs": [
-      {
-        "components": [
-          {
-            "internalType": "address",
-            "name": "account",
-            "type": "address"
-          },
-          {
-            "internalType": "bytes32",
-            "name": "fileTag",
-            "type": "bytes32"
-          },
-          {
-            "internalType": "CommitteeId",
-            "name": "committeeId",
-            "type": "uint64"
-          },
-          {
-            "internalType": "uint64",
-            "name": "keyTime",
-            "type": "uint64"
-          },
-          {
-            "internalType": "address",
-            "name": "ownershipKey",
-            "type": "address"
-          },
-          {
-            "internalType": "bytes32",
-            "name": "payloadHash",
-            "type": "bytes32"
-          }
-        ],
-        "internalType": "struct IKeyLedger.RecordHeader",
-        "name": "header",
-        "type": "tuple"
-      }
-    ],
-    "name": "isCurrent",
     "outputs": [
       {
         "internalType": "bool",
@@ -567,11 +418,6 @@
         "internalType": "bytes32",
         "name": "recordId",
         "type": "bytes32"
-      },
-      {
-        "internalType": "bytes24",
-        "name": "digest",
-        "type": "bytes24"
       },
       {
         "internalType": "address",
@@ -648,14 +494,41 @@
   {
     "inputs": [
       {
-        "internalType": "address",
-        "name": "account",
-        "type": "address"
-      },
-      {
-        "internalType": "bytes32",
-        "name": "fileTag",
-        "type": "bytes32"
+        "components": [
+          {
+            "internalType": "address",
+            "name": "account",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "fileTag",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "CommitteeId",
+            "name": "committeeId",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "keyTime",
+            "type": "uint64"
+          },
+          {
+            "internalType": "address",
+            "name": "ownershipKey",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "payloadHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IKeyLedger.RecordHeader",
+        "name": "header",
+        "type": "tuple"
       }
     ],
     "name": "recordIdOf",
@@ -795,29 +668,12 @@
         "type": "bytes32"
       }
     ],
-    "name": "recordState",
+    "name": "recordedAt",
     "outputs": [
       {
-        "components": [
-          {
-            "internalType": "uint64",
-            "name": "keyTime",
-            "type": "uint64"
-          },
-          {
-            "internalType": "bytes24",
-            "name": "digest",
-            "type": "bytes24"
-          },
-          {
-            "internalType": "bool",
-            "name": "shared",
-            "type": "bool"
-          }
-        ],
-        "internalType": "struct IKeyLedger.RecordState",
-        "name": "",
-        "type": "tuple"
+        "internalType": "uint256",
+        "name": "blockTime",
+        "type": "uint256"
       }
     ],
     "stateMutability": "view",
