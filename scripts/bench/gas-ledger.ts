@@ -149,14 +149,12 @@ export async function measureLedgerGas(): Promise<GasFigure[]> {
     const { header, deadline, signature } = renewed;
     const consent = await ledger.recordSignatureHash(header, deadline);
     await meter.measureViews(ledger, relay, {
-      recordState: [recordId],
-      isCurrent: [header],
+      recordedAt: [recordId],
       isAccountSignature: [account.address, consent, signature],
-      recordIdOf: [header.account, header.fileTag],
-      digestOf: [header],
+      recordIdOf: [header],
       recordSignatureHash: [header, deadline],
-      ownershipSignatureHash: [recordId, joining.recordId, owner.address],
-      addOwnerSignatureHash: [recordId, joining.recordId, owner.address, keccak256(note), DEADLINE],
+      ownershipSignatureHash: [recordId, owner.address],
+      addOwnerSignatureHash: [recordId, owner.address, keccak256(note), DEADLINE],
       isOwner: [recordId, owner.address],
     });
     for (const contract of [registry, ledger]) meter.checkComplete(contract);

@@ -105,7 +105,7 @@ export class NbmClient {
     );
   }
 
-  /** The newest version of a record in the node's archive. @throws TallystickError NOT_FOUND */
+  /** A record of the node's archive. @throws TallystickError NOT_FOUND */
   async record(recordId: string): Promise<RecordAnswer> {
     return await this.#party.json("GET", `/v1/records/${recordId}`, RecordAnswer, { retries: 0 });
   }
