@@ -73,6 +73,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     uint256 private constant RANGES_FIELD = 26 * 32;
     uint256 private constant ANSWER_FIELD = 27 * 32;
     uint256 private constant EVIDENCE_FIELD = 28 * 32;
+    /// @dev Where the offset of the provider's signature is in an `Update`.
+    uint256 private constant PROVIDER_SIGNATURE_FIELD = 5 * 32;
     uint256 private constant RUNNING_ON = type(uint256).max;
     /// @dev So that the number of an epoch to come still has 32 bits.
     uint256 private constant MAX_NOTICE_EPOCHS = 1 << 24;
@@ -677,12 +679,6 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     function _update(Visit memory visit, bytes calldata ranges, Update calldata next) private {
         uint256 version = next.version;
         if (version <= visit.version) revert StaleVersion(visit.version, version);
-        // Every change makes a proof revert that is on its way. So who sends it in the provider's place does so at most
-        // once per epoch.
-        if (next.providerSignature.length > 0) {
-            uint256 fromEpoch = visit.levels.lastEpoch();
-            if (fromEpoch > visit.epoch) revert ChangePending(visit.id, fromEpoch);
-        }
         visit.version = version;
         bytes calldata newRanges = next.ranges;
         Level memory level;
@@ -1186,9 +1182,23 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         address user = _userOf(visit);
         address provider = _providerOf(visit);
         if (msg.sender != user) _checkSignature(user, digest, next.userSignature);
-        bytes calldata signature = next.providerSignature;
-        if (signature.length > 0) _checkProviderSignature(provider, digest, signature);
-        else if (!_isProvider(msg.sender, provider)) revert SignatureInvalid(operatorOf(provider), digest);
+        if (_bringsProviderSignature(next)) {
+            // Every change makes a proof revert that is on its way. So those who send it in the provider's place do so
+            // at most once per epoch.
+            uint256 fromEpoch = visit.levels.length == 0 ? 0 : visit.levels.lastEpoch();
+            if (fromEpoch > visit.epoch) revert ChangePending(visit.id, fromEpoch);
+            _checkProviderSignature(provider, digest, next.providerSignature);
+        } else if (!_isProvider(msg.sender, provider)) {
+            revert SignatureInvalid(operatorOf(provider), digest);
+        }
+    }
+
+    /// @dev Whether the provider's signature is not empty. Read without the compiler's checks, which would cost more
+    /// than all of the rest: behind the end of call data there are zeros, and an empty one gives nothing.
+    function _bringsProviderSignature(Update calldata next) private pure returns (bool brings) {
+        assembly ("memory-safe") {
+            brings := gt(calldataload(add(next, calldataload(add(next, PROVIDER_SIGNATURE_FIELD)))), 0)
+        }
     }
 
     /// @dev Only the key of an operator that was replaced is asked for, not its code: a wallet that would void what it
