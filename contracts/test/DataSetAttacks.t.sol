@@ -5,8 +5,8 @@ import { StorageEscrow } from "../StorageEscrow.sol";
 import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { DataSetTestBase } from "./DataSetTestBase.t.sol";
 import { vm } from "./Vm.sol";
+import { AgreeingWallet } from "./zoo/AgreeingWallet.sol";
 import { FakeVerifier } from "./zoo/FakeVerifier.sol";
-import { AgreeingWallet } from "./zoo/SignatureWallets.sol";
 
 /// @notice What a party, an operator or a stranger could try to get more than the rules give, by name.
 contract DataSetAttacksTest is DataSetTestBase {
@@ -367,9 +367,7 @@ contract DataSetAttacksTest is DataSetTestBase {
         IStorageEscrow.Update memory one = _signed(_id, 1, _next(2, _list(1, 150)));
         IStorageEscrow.Update memory other = _signed(_id, 1, _next(2, _list(1, 120)));
         bytes memory schedule = _schedule(_id);
-        vm.expectRevert(
-            abi.encodeWithSelector(IStorageEscrow.RetirementsToCome.selector, uint256(0), uint256(1))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.RetirementsToCome.selector, uint256(0), uint256(1)));
         _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(uint256(1), one, other));
     }
 

@@ -55,13 +55,6 @@ contract PasskeyWallet is IERC1271 {
     }
 }
 
-/// @notice A contract wallet that accepts whatever it is asked about, with any signature or none.
-contract AgreeingWallet is IERC1271 {
-    function isValidSignature(bytes32, bytes calldata) external pure returns (bytes4) {
-        return IERC1271.isValidSignature.selector;
-    }
-}
-
 /// @notice A contract wallet that misbehaves when asked about a signature: some answers look valid to a careless
 /// caller, some use all the gas of a caller that sets no limit.
 contract OddWallet {
