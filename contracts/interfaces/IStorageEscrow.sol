@@ -437,8 +437,8 @@ interface IStorageEscrow {
     /// @param amount How much.
     function withdrawCollateral(address token, address to, uint256 amount) external;
 
-    /// @notice Names the account that signs states and sends calls for the caller, which then only keeps the money. What
-    /// the operator before it has signed counts for `REPLACED_EPOCHS`, with the current one; it sends nothing any more.
+    /// @notice Names the account that signs states and sends calls for the caller, which then only keeps the money.
+    /// What the operator before it has signed counts for `REPLACED_EPOCHS`, with the current one; it no longer sends.
     /// @param operator The account; zero for the caller itself.
     function setOperator(address operator) external;
 
@@ -532,8 +532,8 @@ interface IStorageEscrow {
     /// @param terms Of the set.
     /// @param schedule The newest one.
     /// @param signer The party; for the provider itself, its operator, or one that was replaced until a short time ago.
-    /// @param evidence abi.encode(uint256 retirements, Update, Update), each with the signature of that party under this
-    /// number of retirements. A later retirement does not void it.
+    /// @param evidence abi.encode(uint256 retirements, Update, Update), each signed by that party under this number of
+    /// retirements. A later retirement does not void it.
     function showDoubleSigning(
         Terms calldata terms,
         bytes calldata schedule,

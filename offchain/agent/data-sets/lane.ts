@@ -505,7 +505,7 @@ class Lane implements DataSetLane {
       check: "version of the data set",
       expected: `at most ${known}`,
       received: version,
-      hint: "a copy of this home has signed it, or this home was restored; when the state is on chain, or its deadline is over, run the command again",
+      hint: "a copy of this home signed it, or this one was restored: run the command again when that state is on chain",
       retryable: true,
     });
   }

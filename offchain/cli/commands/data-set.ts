@@ -204,8 +204,8 @@ function registerSettle(dataSet: Command): void {
   dataSet
     .command("settle")
     .description(
-      "report missed epochs, decide a dispute that was not answered, show that the provider signed two states, settle, " +
-        "and close a data set that is over; money goes to your balance",
+      "report missed epochs, decide a dispute that was not answered, show that the provider signed two states, " +
+        "settle, and close a data set that is over; money goes to your balance",
     )
     .argument("<data-set>", "id of the data set, or its beginning", dataSetId)
     .option("--max-fee <wei>", maxFeeHelp, amountInWei("--max-fee"))

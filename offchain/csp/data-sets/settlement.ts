@@ -2,8 +2,8 @@
  * What ends: chunks of slices that nobody can ask for any more, sets whose last epoch is over or whose user signed two
  * states, and money that is not locked. Each step reads the state on chain first, so it may be interrupted anywhere.
  *
- * A dispute that this provider has lost holds the settlement of its set, and with it fees and collateral, until somebody
- * has it decided. Its author and verifiers gain by it, so they have an epoch for that; then the provider does.
+ * A dispute that this provider has lost holds the settlement of its set, and with it fees and collateral, until it is
+ * decided. Its author and verifiers gain by it, so they have an epoch for that; then the provider does.
  *
  * In mode `on-demand`, no proof settles an epoch. Earnings are settled and paid out every `settleEpochs` epochs, since
  * the gas of a settlement does not depend on how many epochs it settles.

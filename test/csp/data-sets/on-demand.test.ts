@@ -210,7 +210,7 @@ describe("data sets on demand of a provider", function () {
     expect(await alice.status()).to.include({ provenEpochs: 0, failedEpochs: OFFER.breachLimit, health: "damaged" });
   });
 
-  it("are decided by the provider that has lost when nobody else does, are closed, and free the collateral", async () => {
+  it("are decided by the provider that has lost when nobody else does, closed, and free the collateral", async () => {
     await deposit(STRANGER);
     damageObjects(join(provider.dataDir, "store"), 1);
     await toNextEpoch();
