@@ -505,7 +505,7 @@ class Lane implements DataSetLane {
       check: "version of the data set",
       expected: `at most ${known}`,
       received: version,
-      hint: "a copy of this home signed it, or this one was restored: run the command again when that state is on chain",
+      hint: "a copy of this home signed it, or this one was restored: run it again when its state is on chain",
       retryable: true,
     });
   }
