@@ -15,22 +15,24 @@ contract DataSetRules {
     /// @notice Most draws of a challenge.
     uint256 public constant MAX_SAMPLES = 4096;
 
-    /// @notice Reverts unless an account signed two different states under one version.
+    /// @notice Reverts unless an account signed two different states under one version and one number of retirements.
     /// @param domain EIP-712 domain separator of the escrow.
-    /// @param evidence abi.encode(Update, Update).
+    /// @param retirementsNow Number of retirements in the schedule: what is signed under a number to come is none yet.
+    /// @param evidence abi.encode(uint256 retirements, Update, Update).
     /// @return version The version.
     function checkDoubleSigning(
         bytes32 domain,
         bytes32 id,
-        uint256 retirements,
+        uint256 retirementsNow,
         address signer,
         bool byUser,
         bytes calldata evidence
     ) external view returns (uint256 version) {
-        (IStorageEscrow.Update memory one, IStorageEscrow.Update memory other) = abi.decode(
+        (uint256 retirements, IStorageEscrow.Update memory one, IStorageEscrow.Update memory other) = abi.decode(
             evidence,
-            (IStorageEscrow.Update, IStorageEscrow.Update)
+            (uint256, IStorageEscrow.Update, IStorageEscrow.Update)
         );
+        if (retirements > retirementsNow) revert IStorageEscrow.RetirementsToCome(retirementsNow, retirements);
         version = one.version;
         if (other.version != version) revert IStorageEscrow.StaleVersion(version, other.version);
         if (keccak256(one.ranges) == keccak256(other.ranges) && one.contentHash == other.contentHash) {
@@ -100,6 +102,8 @@ contract DataSetRules {
         uint256 grid = source.gridBlocks();
         if (grid == 0 || epochBlocks % grid != 0) _refuse("randomness");
         if (audit.phase % grid != 0) _refuse("phase");
+        // A dispute in the last `grid` blocks of an epoch is too late: they must not be most of it.
+        if (terms.mode == IStorageEscrow.Mode.OnDemand && 2 * grid > epochBlocks) _refuse("randomness");
     }
 
     function _refuse(string memory field) private pure {

@@ -5,6 +5,7 @@ import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import { Address } from "@openzeppelin/contracts/utils/Address.sol";
 import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { DataSetRules } from "./DataSetRules.sol";
 import { IStorageEscrow } from "./interfaces/IStorageEscrow.sol";
@@ -21,8 +22,9 @@ import { UserBalance } from "./libraries/UserBalance.sol";
 /// @notice Holds the users' balances and the providers' collateral, in the native coin and in ERC-20 tokens. The
 /// contract has no owner, cannot be changed and cannot be paused.
 ///
-/// Who may call: any account deposits for anybody, sends a co-signed update, sends proofs, reports misses, disputes,
-/// settles and closes. The user retires slices; user or provider give notice; each withdraws its own money.
+/// Who may call: any account deposits for anybody, sends a co-signed update while no other change waits, sends proofs,
+/// reports misses, disputes, settles and closes. The provider sends any co-signed update. The user retires slices; user
+/// or provider give notice; each withdraws its own money.
 ///
 /// A call first brings the user's balance and the set up to date in memory (`_enter`), works there, and writes what
 /// changed (`_leave`). All functions that change anything share one re-entrancy guard, because tokens, randomness
@@ -51,6 +53,9 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     address public constant NATIVE = address(0);
     /// @notice Epochs behind the last one after which a stranger who closes a set gets its bounty.
     uint256 public constant ABANDONED_EPOCHS = 30;
+    /// @notice Epochs, beginning with the current one, for which the signatures of an operator count that was replaced:
+    /// those in which agents let a state be used that was signed before, and one more to show that two were signed.
+    uint256 public constant REPLACED_EPOCHS = 5;
     /// @notice Blocks of an epoch.
     uint256 public immutable EPOCH_BLOCKS;
     /// @notice Epochs that a set runs on after notice is given, and that a balance must cover.
@@ -68,6 +73,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     uint256 private constant RANGES_FIELD = 26 * 32;
     uint256 private constant ANSWER_FIELD = 27 * 32;
     uint256 private constant EVIDENCE_FIELD = 28 * 32;
+    /// @dev Where the offset of the provider's signature is in an `Update`.
+    uint256 private constant PROVIDER_SIGNATURE_FIELD = 5 * 32;
     uint256 private constant RUNNING_ON = type(uint256).max;
     /// @dev So that the number of an epoch to come still has 32 bits.
     uint256 private constant MAX_NOTICE_EPOCHS = 1 << 24;
@@ -142,6 +149,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     /// @dev In a word: 128 bits of what is locked, 128 bits in all.
     mapping(address token => mapping(address provider => uint256)) private _pools;
     mapping(address provider => address) private _operators;
+    /// @inheritdoc IStorageEscrow
+    mapping(address provider => mapping(address operator => uint256)) public replacedUntil;
 
     constructor(uint32 epochBlocks, uint32 noticeEpochs) EIP712("Tallystick", "1") {
         if (epochBlocks < 2) revert InvalidTerms("epochBlocks");
@@ -185,6 +194,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc IStorageEscrow
     function setOperator(address operator) external {
+        // Each account has its own epoch, so that another change neither ends nor shortens it.
+        replacedUntil[msg.sender][operatorOf(msg.sender)] = currentEpoch() + REPLACED_EPOCHS;
         _operators[msg.sender] = operator;
         emit OperatorSet(msg.sender, operator);
     }
@@ -253,9 +264,11 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
             ranges = carried.ranges;
         }
         Level memory before = visit.levels[visit.levels.length - 1];
-        if (before.fromEpoch > visit.epoch + 1) revert RetirementPending(visit.id, before.fromEpoch);
+        if (before.fromEpoch > visit.epoch + 1) revert ChangePending(visit.id, before.fromEpoch);
         Level memory level;
         level.rangesHash = _hash(remaining);
+        // It would only count as a retirement, which makes the signatures void of states that are not sent yet.
+        if (level.rangesHash == before.rangesHash) revert InvalidTerms("ranges");
         _fillAfter(level, visit, ranges, remaining);
         if (level.sliceCount == 0 || level.highestIndex != before.highestIndex) revert InvalidTerms("ranges");
         level.fromEpoch = visit.epoch + 2;
@@ -424,7 +437,9 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         bytes calldata evidence
     ) external nonReentrant {
         bool byUser = signer == terms.user;
-        if (!byUser && !_isProvider(signer, terms.provider)) revert NotParty(signer);
+        if (!byUser && !_isProvider(signer, terms.provider) && !_isReplaced(signer, terms.provider)) {
+            revert NotParty(signer);
+        }
         Visit memory visit = _newVisit()[0];
         _enter(visit, terms, schedule);
         if (byUser) _checkRunning(visit);
@@ -1156,7 +1171,9 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         if (hash != expected) revert WrongRanges(expected, hash);
     }
 
-    /// @dev A party that sends the call itself needs no signature. The version is already that of the update.
+    /// @dev A party that sends the call itself needs no signature. The version is already that of the update. An empty
+    /// signature of the provider always means that it sends the call: a contract wallet might accept an empty one, and
+    /// anybody could then replace what waits.
     /// @param rangesHash Hash of its ranges.
     function _checkSignatures(Visit memory visit, Update calldata next, bytes32 rangesHash) private view {
         uint256 deadlineBlock = next.deadlineBlock;
@@ -1165,7 +1182,34 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         address user = _userOf(visit);
         address provider = _providerOf(visit);
         if (msg.sender != user) _checkSignature(user, digest, next.userSignature);
-        if (!_isProvider(msg.sender, provider)) _checkSignature(operatorOf(provider), digest, next.providerSignature);
+        if (_bringsProviderSignature(next)) {
+            // Every change makes a proof revert that is on its way. So those who send it in the provider's place do so
+            // at most once per epoch.
+            uint256 fromEpoch = visit.levels.length == 0 ? 0 : visit.levels.lastEpoch();
+            if (fromEpoch > visit.epoch) revert ChangePending(visit.id, fromEpoch);
+            _checkProviderSignature(provider, digest, next.providerSignature);
+        } else if (!_isProvider(msg.sender, provider)) {
+            revert SignatureInvalid(operatorOf(provider), digest);
+        }
+    }
+
+    /// @dev Whether the provider's signature is not empty. Read without the compiler's checks, which would cost more
+    /// than all of the rest: behind the end of call data there are zeros, and an empty one gives nothing.
+    function _bringsProviderSignature(Update calldata next) private pure returns (bool brings) {
+        assembly ("memory-safe") {
+            brings := gt(calldataload(add(next, calldataload(add(next, PROVIDER_SIGNATURE_FIELD)))), 0)
+        }
+    }
+
+    /// @dev Only the key of an operator that was replaced is asked for, not its code: a wallet that would void what it
+    /// signed can do so without being replaced.
+    function _checkProviderSignature(address provider, bytes32 digest, bytes calldata signature) private view {
+        address operator = operatorOf(provider);
+        if (AccountSignature.isValid(operator, digest, signature)) return;
+        (address signer, ECDSA.RecoverError failure, ) = ECDSA.tryRecoverCalldata(digest, signature);
+        if (failure != ECDSA.RecoverError.NoError || !_isReplaced(signer, provider)) {
+            revert SignatureInvalid(operator, digest);
+        }
     }
 
     function _checkSignature(address signer, bytes32 digest, bytes calldata signature) private view {
@@ -1174,6 +1218,11 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
 
     function _isProvider(address account, address provider) private view returns (bool) {
         return account == provider || account == _operators[provider];
+    }
+
+    /// @dev Whether an account was the provider's operator until a short time ago.
+    function _isReplaced(address account, address provider) private view returns (bool) {
+        return replacedUntil[provider][account] > currentEpoch();
     }
 
     function _digest(

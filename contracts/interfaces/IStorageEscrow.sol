@@ -101,7 +101,7 @@ interface IStorageEscrow {
         uint64 deadlineBlock;
         /// @dev Empty when the user sends the call.
         bytes userSignature;
-        /// @dev Empty when the provider or its operator sends the call.
+        /// @dev Empty exactly when the provider or its operator sends the call, which may then replace what waits.
         bytes providerSignature;
     }
 
@@ -325,6 +325,10 @@ interface IStorageEscrow {
     /// @param current Version of the schedule.
     /// @param received Version of the update.
     error StaleVersion(uint256 current, uint256 received);
+    /// @notice Evidence names a number of retirements that the set does not have yet.
+    /// @param current Number in the schedule.
+    /// @param received Number in the evidence.
+    error RetirementsToCome(uint256 current, uint256 received);
     /// @notice Both signatures are for one state.
     /// @param id The set.
     /// @param version The version.
@@ -336,10 +340,11 @@ interface IStorageEscrow {
     /// @notice Only the user, the provider and its operator may do this.
     /// @param caller Who called, or is accused.
     error NotParty(address caller);
-    /// @notice The user has retired slices in this epoch already.
+    /// @notice A change that has not begun waits. Only the provider may replace it with another co-signed state; the
+    /// user may retire slices once per epoch.
     /// @param id The set.
-    /// @param fromEpoch From when on they are out.
-    error RetirementPending(bytes32 id, uint256 fromEpoch);
+    /// @param fromEpoch The epoch in which it begins.
+    error ChangePending(bytes32 id, uint256 fromEpoch);
     /// @notice Too many changes wait for an epoch or a dispute to be settled.
     /// @param id The set.
     error TooManyLevels(bytes32 id);
@@ -433,6 +438,7 @@ interface IStorageEscrow {
     function withdrawCollateral(address token, address to, uint256 amount) external;
 
     /// @notice Names the account that signs states and sends calls for the caller, which then only keeps the money.
+    /// What the operator before it has signed counts for `REPLACED_EPOCHS`, with the current one; it no longer sends.
     /// @param operator The account; zero for the caller itself.
     function setOperator(address operator) external;
 
@@ -442,8 +448,8 @@ interface IStorageEscrow {
     /// @param first The first state; at least one slice.
     function open(Terms calldata terms, AuditTerms calldata audit, Update calldata first) external;
 
-    /// @notice Schedules the next state. It counts from the next epoch on; until then a higher version replaces it. An
-    /// empty list ends the set with the current epoch.
+    /// @notice Schedules the next state. It counts from the next epoch on; until then a higher version replaces it, if
+    /// the provider sends that. An empty list ends the set with the current epoch.
     /// @param terms Of the set.
     /// @param schedule The newest one.
     /// @param ranges Live ranges of its last level.
@@ -455,13 +461,14 @@ interface IStorageEscrow {
         Update calldata next
     ) external;
 
-    /// @notice Takes slices out of a set. The user alone does it; it counts from the epoch after the next one on. Once
-    /// per epoch: a proof names the newest schedule, and a user that makes new ones could keep the proofs out.
+    /// @notice Takes slices out of a set, at least one. The user alone does it; it counts from the epoch after the next
+    /// one on. Once per epoch: a proof names the newest schedule, and a user that makes new ones could keep the proofs
+    /// out.
     /// @param terms Of the set.
     /// @param schedule The newest one.
     /// @param ranges Live ranges of its last level.
     /// @param carried The newest update that both parties signed, which this call carries out first, so that its slices
-    /// are paid for an epoch; version 0 for none.
+    /// are paid for an epoch; version 0 for none. As in `update`, only while no other change waits.
     /// @param remaining Live ranges afterwards.
     function retire(
         Terms calldata terms,
@@ -524,8 +531,9 @@ interface IStorageEscrow {
     /// given notice has paid the same.
     /// @param terms Of the set.
     /// @param schedule The newest one.
-    /// @param signer The party.
-    /// @param evidence abi.encode(Update, Update), each with the signature of that party.
+    /// @param signer The party; for the provider itself, its operator, or one that was replaced until a short time ago.
+    /// @param evidence abi.encode(uint256 retirements, Update, Update), each signed by that party under this number of
+    /// retirements. A later retirement does not void it.
     function showDoubleSigning(
         Terms calldata terms,
         bytes calldata schedule,
@@ -580,4 +588,10 @@ interface IStorageEscrow {
     /// @param provider The owner of the pool.
     /// @return The operator, or the provider itself when it named none.
     function operatorOf(address provider) external view returns (address);
+
+    /// @notice Until when the signatures of an operator count that was replaced.
+    /// @param provider The owner of the pool.
+    /// @param operator The account.
+    /// @return The first epoch in which they do not; zero for an account that was never replaced.
+    function replacedUntil(address provider, address operator) external view returns (uint256);
 }

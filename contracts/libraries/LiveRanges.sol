@@ -10,12 +10,17 @@ library LiveRanges {
     error MalformedRanges(uint256 lengthBytes);
     /// @notice A range is empty, begins at 0, or does not lie behind the one before it with a gap between them.
     error RangeOutOfOrder(uint256 position, uint256 firstIndex, uint256 sliceCount);
+    /// @notice Several ranges have more slices than a proof can draw from.
+    error TooManySlices(uint256 sliceCount);
     /// @notice A slice that is not new was not in the list before: it is retired, or its index was never given.
     error IndexNotLive(uint256 firstIndex, uint256 lastIndex, uint256 highestIndex);
 
     /// @notice Most ranges in a list.
     uint256 internal constant MAX_RANGES = 32;
     uint256 private constant RANGE_BYTES = 12;
+    /// @dev Several ranges have fewer slices together: `PdpVerifier` needs the highest bit of a lane of 32 bits, and
+    /// refuses every proof of a longer list. One range may have more.
+    uint256 private constant SEVERAL_RANGES_LIMIT = 1 << 31;
 
     /// @notice Checks a list.
     /// @return sliceCount Number of indices in it.
@@ -36,6 +41,7 @@ library LiveRanges {
                 free = last + 2;
             }
         }
+        if (sliceCount >= SEVERAL_RANGES_LIMIT && length > RANGE_BYTES) revert TooManySlices(sliceCount);
     }
 
     /// @notice Checks that a list revives nothing: its indices up to `highestIndex` are in the list before it.

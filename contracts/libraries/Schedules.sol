@@ -122,6 +122,13 @@ library Schedules {
         }
     }
 
+    /// @notice Epoch in which the last level begins.
+    function lastEpoch(IStorageEscrow.Level[] memory levels) internal pure returns (uint256) {
+        unchecked {
+            return _fromEpoch(levels, levels.length - 1);
+        }
+    }
+
     /// @notice Fee of the last level.
     function lastFee(IStorageEscrow.Level[] memory levels) internal pure returns (uint256) {
         unchecked {
@@ -219,6 +226,7 @@ library Schedules {
             }
         }
     }
+
     /// @dev First epoch of a level that there is: no check of the index.
     function _fromEpoch(IStorageEscrow.Level[] memory levels, uint256 i) private pure returns (uint256 epoch) {
         assembly ("memory-safe") {

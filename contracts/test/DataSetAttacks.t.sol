@@ -5,6 +5,7 @@ import { StorageEscrow } from "../StorageEscrow.sol";
 import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { DataSetTestBase } from "./DataSetTestBase.t.sol";
 import { vm } from "./Vm.sol";
+import { AgreeingWallet } from "./zoo/AgreeingWallet.sol";
 import { FakeVerifier } from "./zoo/FakeVerifier.sol";
 
 /// @notice What a party, an operator or a stranger could try to get more than the rules give, by name.
@@ -85,7 +86,7 @@ contract DataSetAttacksTest is DataSetTestBase {
         vm.assertEq(_available(_user), 20_000);
         IStorageEscrow.Update memory one = _signed(ownId, 0, _next(2, _list(1, 150)));
         IStorageEscrow.Update memory other = _signed(ownId, 0, _next(2, _list(1, 120)));
-        _escrow.showDoubleSigning(own, _schedule(ownId), _user, abi.encode(one, other));
+        _escrow.showDoubleSigning(own, _schedule(ownId), _user, abi.encode(uint256(0), one, other));
         vm.assertGe(_available(_user), 2_000);
         _rollTo(_first + 9);
         vm.assertEq(_balance(NATIVE, _user).generation, 0);
@@ -99,7 +100,7 @@ contract DataSetAttacksTest is DataSetTestBase {
         uint256 pool = _pool().total;
         IStorageEscrow.Update memory one = _signed(id, 0, _next(2, _list(1, 150)));
         IStorageEscrow.Update memory other = _signed(id, 0, _next(2, _list(1, 120)));
-        _escrow.showDoubleSigning(terms, _schedule(id), _user, abi.encode(one, other));
+        _escrow.showDoubleSigning(terms, _schedule(id), _user, abi.encode(uint256(0), one, other));
         // Two epochs that are paid, and the notice period.
         vm.assertEq(_pool().total, pool + 2_000 + NOTICE * 1_000);
     }
@@ -109,7 +110,7 @@ contract DataSetAttacksTest is DataSetTestBase {
         IStorageEscrow.Update memory other = _signed(_id, 0, _next(2, _list(1, 120)));
         _rollTo(_first);
         _giveNotice(_t, _provider);
-        _escrow.showDoubleSigning(_t, _schedule(_id), _operator, abi.encode(one, other));
+        _escrow.showDoubleSigning(_t, _schedule(_id), _operator, abi.encode(uint256(0), one, other));
         vm.assertEq(_pool().total, 10_000 - LOCK);
         vm.assertEq(_pool().locked, 0);
         vm.assertEq(_available(_user), 100_000 + LOCK);
@@ -123,7 +124,7 @@ contract DataSetAttacksTest is DataSetTestBase {
         _giveNotice(_t, _user);
         bytes memory schedule = _schedule(_id);
         vm.expectPartialRevert(IStorageEscrow.DataSetEnded.selector);
-        _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(one, other));
+        _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(uint256(0), one, other));
     }
 
     // ---- Proofs that cannot get in
@@ -136,10 +137,238 @@ contract DataSetAttacksTest is DataSetTestBase {
         bytes memory schedule = _schedule(_id);
         IStorageEscrow.Update memory none;
         vm.prank(_user);
-        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.RetirementPending.selector, _id, uint32(_first + 2)));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.ChangePending.selector, _id, uint32(_first + 2)));
         _escrow.retire(_t, schedule, _list(1, 99), none, _list(1, 98));
         _rollTo(_first + 1);
         _retire(_t, _list(1, 98));
+    }
+
+    /// @dev A user that holds states that the provider has signed could send one before each proof of the provider.
+    function test_aUserSendsOneStatePerEpochSoThatItCannotKeepProofsOut() public {
+        IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 101)));
+        IStorageEscrow.Update memory other = _signed(_id, 0, _next(3, _list(1, 102)));
+        _rollTo(_first);
+        _send(_user, one);
+        _refusePending(_user, other, _first + 1);
+        _refusePending(_watcher, other, _first + 1);
+        _rollTo(_first + 1);
+        _send(_user, other);
+    }
+
+    /// @dev Neither does it with states that retirements carry along.
+    function test_aRetirementCarriesNoStateWhileAChangeWaits() public {
+        IStorageEscrow.Update memory next = _signed(_id, 1, _next(2, _list(1, 98, 101, 10)));
+        _rollTo(_first);
+        _retire(_t, _list(1, 99));
+        bytes memory schedule = _schedule(_id);
+        vm.prank(_user);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.ChangePending.selector, _id, _first + 2));
+        _escrow.retire(_t, schedule, _list(1, 99), next, _list(1, 97, 101, 10));
+        // The retirement still waits in the next epoch.
+        _rollTo(_first + 1);
+        _refusePending(_user, next, _first + 2);
+        _rollTo(_first + 2);
+        _retireWith(_t, next, _list(1, 97, 101, 10));
+    }
+
+    /// @dev The provider has its own proofs to wait for, so it may.
+    function test_theProviderReplacesWhatWaits() public {
+        IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 101)));
+        IStorageEscrow.Update memory other = _signed(_id, 0, _next(3, _list(1, 102)));
+        IStorageEscrow.Update memory third = _signed(_id, 0, _next(4, _list(1, 103)));
+        _rollTo(_first);
+        _send(_user, one);
+        // With its signature in the call it is a call as anybody's.
+        _refusePending(_operator, other, _first + 1);
+        other.providerSignature = "";
+        _send(_operator, other);
+        third.providerSignature = "";
+        _send(_provider, third);
+        vm.assertEq(_levels(_id).length, 2);
+        vm.assertEq(_levels(_id)[1].sliceCount, 103);
+    }
+
+    /// @dev A contract wallet may accept an empty signature, as those do in which a message is approved beforehand.
+    function test_anEmptySignatureIsTheProvidersOwnCallAlone() public {
+        _nameOperator(address(new AgreeingWallet()));
+        IStorageEscrow.Update memory next = _signed(_id, 0, _next(2, _list(1, 101)));
+        next.providerSignature = "";
+        bytes memory schedule = _schedule(_id);
+        for (uint256 epoch = _first - 1; epoch <= _first; ++epoch) {
+            _rollTo(epoch);
+            vm.prank(_user);
+            vm.expectPartialRevert(IStorageEscrow.SignatureInvalid.selector);
+            _escrow.update(_t, schedule, _list(1, 100), next);
+        }
+        next.providerSignature = hex"01";
+        _send(_user, next);
+    }
+
+    /// @dev By the user, one state and one retirement make two proofs of the provider revert, which it sends again.
+    function test_aProofGetsInAfterAllThatAUserCanSend() public {
+        IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 101)));
+        vm.roll(_challengeBlock(_first) + 1);
+        IStorageEscrow.ProofCall[] memory calls = new IStorageEscrow.ProofCall[](1);
+        calls[0] = _call(_t, _challengeBlock(_first), _list(1, 100));
+        _send(_user, one);
+        vm.expectPartialRevert(IStorageEscrow.WrongSchedule.selector);
+        _escrow.prove(calls);
+        calls[0].schedule = _schedule(_id);
+        _retire(_t, _list(1, 50));
+        vm.expectPartialRevert(IStorageEscrow.WrongSchedule.selector);
+        _escrow.prove(calls);
+        // The same proof, with the new schedule.
+        calls[0].schedule = _schedule(_id);
+        _escrow.prove(calls);
+        vm.assertEq(_escrow.booksOf(_id).proven, 1);
+    }
+
+    function _send(address sender, IStorageEscrow.Update memory next) private {
+        bytes memory schedule = _schedule(_id);
+        bytes memory before = _ranges[_id];
+        vm.recordLogs();
+        vm.prank(sender);
+        _escrow.update(_t, schedule, before, next);
+        _remember();
+    }
+
+    function _refusePending(address sender, IStorageEscrow.Update memory next, uint256 fromEpoch) private {
+        bytes memory schedule = _schedule(_id);
+        bytes memory before = _ranges[_id];
+        vm.prank(sender);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.ChangePending.selector, _id, fromEpoch));
+        _escrow.update(_t, schedule, before, next);
+    }
+
+    // ---- Operators that were replaced
+
+    /// @dev A provider that names another operator would void what it has signed, and the evidence against it.
+    function test_whatAReplacedOperatorHasSignedCountsForSomeEpochs() public {
+        IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 101)));
+        IStorageEscrow.Update memory two = _signed(_id, 0, _next(3, _list(1, 102)));
+        _nameOperator(_watcher);
+        uint256 until = _epoch() + _escrow.REPLACED_EPOCHS();
+        vm.assertEq(_escrow.replacedUntil(_provider, _operator), until);
+        _rollTo(until - 1);
+        _send(_user, one);
+        _rollTo(until);
+        bytes memory schedule = _schedule(_id);
+        bytes32 digest = _digest(_id, 0, two);
+        vm.prank(_user);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.SignatureInvalid.selector, _watcher, digest));
+        _escrow.update(_t, schedule, _list(1, 101), two);
+    }
+
+    function test_aReplacedOperatorIsShownToHaveSignedTwoStates() public {
+        IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 150)));
+        IStorageEscrow.Update memory other = _signed(_id, 0, _next(2, _list(1, 120)));
+        _nameOperator(_watcher);
+        uint256 until = _escrow.replacedUntil(_provider, _operator);
+        bytes memory schedule = _schedule(_id);
+        _rollTo(until);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.NotParty.selector, _operator));
+        _escrow.showDoubleSigning(_t, schedule, _operator, abi.encode(uint256(0), one, other));
+        _rollTo(until - 1);
+        _escrow.showDoubleSigning(_t, schedule, _operator, abi.encode(uint256(0), one, other));
+        vm.assertEq(_pool().total, 10_000 - LOCK);
+    }
+
+    /// @dev Naming operators one after the other neither shortens nor ends the time of those before.
+    function test_namingOperatorsQuicklyVoidsNothing() public {
+        IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 101)));
+        _nameOperator(_watcher);
+        uint256 until = _escrow.replacedUntil(_provider, _operator);
+        _nameOperator(address(0));
+        _nameOperator(_user);
+        _rollTo(_first);
+        _nameOperator(_operator);
+        _nameOperator(_watcher);
+        vm.assertEq(_escrow.replacedUntil(_provider, _operator), until + 1);
+        vm.assertEq(_escrow.replacedUntil(_provider, _provider), until);
+        _rollTo(until - 1);
+        _send(_user, one);
+    }
+
+    /// @dev In the first epochs of a chain, nobody has been replaced either.
+    function test_whoNeverWasOperatorSignsForNoProvider() public {
+        vm.roll(1);
+        IStorageEscrow.Terms memory terms = _onDemandTerms();
+        IStorageEscrow.Update memory first = _next(1, _list(1, 100));
+        bytes32 digest = _digest(_escrow.idOf(terms), 0, first);
+        first.userSignature = _signature(_userKey, digest);
+        (, uint256 strangersKey) = _account("stranger");
+        first.providerSignature = _signature(strangersKey, digest);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.SignatureInvalid.selector, _operator, digest));
+        _escrow.open(terms, _audit(), first);
+    }
+
+    /// @dev A replaced operator signs for a while, but sends nothing in the provider's name.
+    function test_aReplacedOperatorSendsNothing() public {
+        IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 101)));
+        one.providerSignature = "";
+        _nameOperator(_watcher);
+        bytes memory schedule = _schedule(_id);
+        vm.startPrank(_operator);
+        vm.expectPartialRevert(IStorageEscrow.SignatureInvalid.selector);
+        _escrow.update(_t, schedule, _list(1, 100), one);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.NotParty.selector, _operator));
+        _escrow.giveNotice(_t, schedule);
+        vm.stopPrank();
+    }
+
+    function _nameOperator(address operator) private {
+        vm.prank(_provider);
+        _escrow.setOperator(operator);
+    }
+
+    // ---- Retirements and evidence
+
+    /// @dev It would count, and so make signatures void, for nothing.
+    function test_aRetirementThatTakesNothingOutIsRefused() public {
+        bytes memory schedule = _schedule(_id);
+        IStorageEscrow.Update memory none;
+        vm.prank(_user);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidTerms.selector, "ranges"));
+        _escrow.retire(_t, schedule, _list(1, 100), none, _list(1, 100));
+        IStorageEscrow.Update memory next = _signed(_id, 0, _next(2, _list(1, 150)));
+        _rollTo(_first);
+        vm.prank(_user);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidTerms.selector, "ranges"));
+        _escrow.retire(_t, schedule, _list(1, 100), next, _list(1, 150));
+    }
+
+    function test_aRetirementDoesNotVoidEvidence() public {
+        IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 150)));
+        IStorageEscrow.Update memory other = _signed(_id, 0, _next(2, _list(1, 120)));
+        _retire(_t, _list(1, 99));
+        bytes memory schedule = _schedule(_id);
+        // Under another number it is none.
+        vm.expectPartialRevert(IStorageEscrow.SignatureInvalid.selector);
+        _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(uint256(1), one, other));
+        _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(uint256(0), one, other));
+        vm.assertEq(uint256(_escrow.booksOf(_id).status), uint256(IStorageEscrow.Status.Breached));
+    }
+
+    /// @dev A retirement makes what is not sent yet void, so an honest party signs the version again.
+    function test_signingAVersionAgainAfterARetirementIsNoEvidence() public {
+        IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 150)));
+        _retire(_t, _list(1, 99));
+        IStorageEscrow.Update memory again = _signed(_id, 1, _next(2, _list(1, 99, 101, 50)));
+        bytes memory schedule = _schedule(_id);
+        for (uint256 named; named < 2; ++named) {
+            vm.expectPartialRevert(IStorageEscrow.SignatureInvalid.selector);
+            _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(named, one, again));
+            vm.expectPartialRevert(IStorageEscrow.SignatureInvalid.selector);
+            _escrow.showDoubleSigning(_t, schedule, _operator, abi.encode(named, one, again));
+        }
+    }
+
+    function test_evidenceUnderRetirementsToComeIsNone() public {
+        IStorageEscrow.Update memory one = _signed(_id, 1, _next(2, _list(1, 150)));
+        IStorageEscrow.Update memory other = _signed(_id, 1, _next(2, _list(1, 120)));
+        bytes memory schedule = _schedule(_id);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.RetirementsToCome.selector, uint256(0), uint256(1)));
+        _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(uint256(1), one, other));
     }
 
     // ---- Borders
@@ -256,7 +485,7 @@ contract DataSetAttacksTest is DataSetTestBase {
         vm.assertEq(_available(_user), before - 500);
         IStorageEscrow.Update memory one = _signed(id, 0, _next(2, _list(1, 150)));
         IStorageEscrow.Update memory other = _signed(id, 0, _next(2, _list(1, 120)));
-        _escrow.showDoubleSigning(terms, schedule, _operator, abi.encode(one, other));
+        _escrow.showDoubleSigning(terms, schedule, _operator, abi.encode(uint256(0), one, other));
         // The fee of the epoch, and the collateral.
         vm.assertEq(_available(_user), before + 1_000 + LOCK);
         vm.assertEq(_escrow.booksOf(id).disputed, false);

@@ -226,6 +226,18 @@ contract DataSetFuzzTest is TestBase {
         vm.assertEq(last, top - 1);
     }
 
+    /// @dev `PdpVerifier` refuses every proof of more slices in several ranges, so a set could never be proven.
+    function test_severalRangesHaveFewerSlicesThanAProofCanDrawFrom() public {
+        uint48 most = uint48(1 << 31) - 1;
+        (uint256 count, ) = this.check(abi.encodePacked(uint48(1), most - 1, uint48(1 << 40), uint48(1)));
+        vm.assertEq(count, most);
+        vm.expectRevert(abi.encodeWithSelector(LiveRanges.TooManySlices.selector, uint256(most) + 1));
+        this.check(abi.encodePacked(uint48(1), most - 1, uint48(1 << 40), uint48(2)));
+        // One range has more.
+        (count, ) = this.check(abi.encodePacked(uint48(1), uint48(1 << 40)));
+        vm.assertEq(count, 1 << 40);
+    }
+
     function test_checkAllows32Ranges() public {
         bytes memory list;
         for (uint256 i; i < 32; ++i) list = bytes.concat(list, abi.encodePacked(uint48(1 + 2 * i), uint48(1)));

@@ -349,7 +349,10 @@ contract DataSetHandler is TestBase, DataSetModel {
         );
         if (older) step.possible = false;
         step.data = abi.encodeCall(escrow.update, (known.terms, known.schedule, _ranges(draft.live), draft.next));
-        step.modelData = abi.encodeCall(this.modelUpdate, (index, draft.bits, draft.next.version));
+        step.modelData = abi.encodeCall(
+            this.modelUpdate,
+            (index, draft.bits, draft.next.version, draft.next.providerSignature.length == 0)
+        );
         step.action = "update";
         if (_do(step)) _remember(known);
     }
@@ -530,16 +533,18 @@ contract DataSetHandler is TestBase, DataSetModel {
         bool same = (shape >> 16) % 4 == 0;
         IStorageEscrow.Update memory one = _nextState(uint64(version + ((shape >> 32) % 3)), _run(1, 5), 2);
         IStorageEscrow.Update memory other = _nextState(one.version, same ? _run(1, 5) : _run(1, 6), 2);
-        _signAs(signer, known, retirements, one);
-        _signAs(signer, known, retirements, other);
+        // Also of a time before the last retirement, and seldom of one to come.
+        uint256 named = (shape >> 40) % 4 == 0 ? retirements + 1 : retirements - ((shape >> 48) % (retirements + 1));
+        _signAs(signer, known, named, one);
+        _signAs(signer, known, named, other);
         Step memory step;
         step.token = known.terms.token;
         step.caller = _party(callerSeed);
         step.data = abi.encodeCall(
             escrow.showDoubleSigning,
-            (known.terms, known.schedule, signer, abi.encode(one, other))
+            (known.terms, known.schedule, signer, abi.encode(named, one, other))
         );
-        step.possible = !same && (signer == known.terms.user || _isProvider(signer, known.terms.provider));
+        step.possible = !same && named <= retirements && _isParty(signer, known.terms);
         step.modelData = abi.encodeCall(this.modelShowDoubleSigning, (index, signer == known.terms.user));
         step.action = signer == known.terms.user ? bytes32("userSignedTwice") : bytes32("providerSignedTwice");
         bool done = _do(step);
@@ -827,7 +832,19 @@ contract DataSetHandler is TestBase, DataSetModel {
         if (forgesUser) next.userSignature = next.providerSignature;
         if (forgesProvider) next.providerSignature = next.userSignature;
         bool userIsRight = !forgesUser || sender == set.terms.user;
-        bool providerIsRight = !forgesProvider || _isProvider(sender, set.terms.provider);
+        bool providerIsRight = !forgesProvider;
+        if ((seed >> 24) % 4 == 0) {
+            // By an account that is, was, or never was the operator.
+            address signer = [set.terms.provider, parties[4], parties[5]][(seed >> 32) % 3];
+            next.providerSignature = _signature(_keys[signer], _digest(set.id, retirements, next));
+            providerIsRight = _signsFor(signer, set.terms.provider);
+        }
+        // Mostly by the provider, which needs none.
+        bool sendsIt = _isProvider(sender, set.terms.provider);
+        if ((seed >> 40) % 16 < (sendsIt ? 12 : 1)) {
+            next.providerSignature = "";
+            providerIsRight = sendsIt;
+        }
         good = userIsRight && providerIsRight && block.number <= next.deadlineBlock;
     }
 
@@ -850,6 +867,19 @@ contract DataSetHandler is TestBase, DataSetModel {
 
     function _isProvider(address account, address provider) private view returns (bool) {
         return account == provider || account == operators[provider];
+    }
+
+    /// @dev Whether the signature of an account counts as the provider's on a state.
+    function _signsFor(address account, address provider) private view returns (bool) {
+        address operator = operators[provider];
+        uint256 replaced = replacedIn[provider][account];
+        if (replaced != 0 && epochNow() < replaced + escrow.REPLACED_EPOCHS()) return true;
+        return account == (operator == address(0) ? provider : operator);
+    }
+
+    /// @dev Whether an account can be shown to have signed two states.
+    function _isParty(address account, IStorageEscrow.Terms memory terms) private view returns (bool) {
+        return account == terms.user || account == terms.provider || _signsFor(account, terms.provider);
     }
 
     function _digest(

@@ -81,6 +81,8 @@ abstract contract DataSetModel {
     mapping(address token => mapping(address user => uint256)) public generation;
     mapping(address token => mapping(address provider => Pool)) public pools;
     mapping(address provider => address) public operators;
+    /// @notice Epoch in which an account was last replaced as the operator of a provider; 0 for never.
+    mapping(address provider => mapping(address operator => uint256)) public replacedIn;
     Set[] internal _sets;
 
     modifier allowedWhen(bool allowed, string memory rule) {
@@ -189,6 +191,8 @@ abstract contract DataSetModel {
     }
 
     function modelSetOperator(address provider, address operator) external {
+        address before = operators[provider];
+        replacedIn[provider][before == address(0) ? provider : before] = epochNow();
         operators[provider] = operator;
     }
 
@@ -221,19 +225,23 @@ abstract contract DataSetModel {
         _schedule(set, set.opened + 1, bits);
     }
 
-    function modelUpdate(uint256 index, uint256 bits, uint256 version) external {
+    function modelUpdate(uint256 index, uint256 bits, uint256 version, bool byProvider) external {
         Set storage set = _running(index);
         _settle(set);
+        if (!byProvider) _need(set.tailFrom <= epochNow(), "a change waits");
         _update(set, bits, version);
     }
 
     function modelRetire(uint256 index, uint256 carriedBits, uint256 carriedVersion, uint256 bits) external {
         Set storage set = _running(index);
         _settle(set);
-        if (carriedVersion > 0) _update(set, carriedBits, carriedVersion);
+        if (carriedVersion > 0) {
+            _need(set.tailFrom <= epochNow(), "a change waits");
+            _update(set, carriedBits, carriedVersion);
+        }
         _need(set.last == RUNNING, "ended by the update");
         _need(set.tailFrom <= epochNow() + 1, "once per epoch");
-        _need(bits != 0 && bits & ~set.tailBits == 0, "only old ones");
+        _need(bits != 0 && bits != set.tailBits && bits & ~set.tailBits == 0, "only old ones, not all");
         ++set.retirements;
         _schedule(set, epochNow() + 2, bits);
     }

@@ -105,13 +105,25 @@ contract DataSetRulesTest is DataSetTestBase {
         _refuse("randomness");
     }
 
+    /// @dev Beside the last `grid` blocks of an epoch there is as much time to dispute.
+    function test_theGridOfASetOnDemandIsAtMostHalfAnEpoch() public {
+        _t.mode = IStorageEscrow.Mode.OnDemand;
+        _a.phase = 0;
+        _randomness.setGrid(uint64(EPOCH / 2));
+        _pass();
+        _randomness.setGrid(uint64(EPOCH));
+        _refuse("randomness");
+        _t.mode = IStorageEscrow.Mode.EveryEpoch;
+        _pass();
+    }
+
     function test_evidenceOfTwoVersionsIsNone() public {
         bytes32 id = _open(_t);
         IStorageEscrow.Update memory one = _signed(id, 0, _next(2, _list(1, 150)));
         IStorageEscrow.Update memory other = _signed(id, 0, _next(3, _list(1, 120)));
         bytes memory schedule = _schedule(id);
         vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.StaleVersion.selector, uint256(2), uint256(3)));
-        _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(one, other));
+        _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(uint256(0), one, other));
     }
 
     function test_evidenceIsSignedByTheParty() public {
@@ -122,9 +134,9 @@ contract DataSetRulesTest is DataSetTestBase {
         bytes32 digest = _digest(id, 0, other);
         bytes memory schedule = _schedule(id);
         vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.SignatureInvalid.selector, _user, digest));
-        _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(one, other));
+        _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(uint256(0), one, other));
         vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.NotParty.selector, _watcher));
-        _escrow.showDoubleSigning(_t, schedule, _watcher, abi.encode(one, other));
+        _escrow.showDoubleSigning(_t, schedule, _watcher, abi.encode(uint256(0), one, other));
     }
 
     function _pass() private view {

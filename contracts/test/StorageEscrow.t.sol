@@ -222,6 +222,7 @@ contract StorageEscrowTest is DataSetTestBase {
     function test_anOlderVersionIsRefused() public {
         IStorageEscrow.Update memory older = _signed(_id, 0, _next(2, _list(1, 130)));
         IStorageEscrow.Update memory newer = _signed(_id, 0, _next(7, _list(1, 150)));
+        _rollTo(_first);
         vm.recordLogs();
         _escrow.update(_t, _schedule(_id), _list(1, 100), newer);
         _remember();
@@ -271,7 +272,9 @@ contract StorageEscrowTest is DataSetTestBase {
         IStorageEscrow.Update memory next = _next(2, _list(1, 150));
         next.deadlineBlock = uint64(block.number - 1);
         next = _signed(_id, 0, next);
+        next.providerSignature = "";
         bytes memory schedule = _schedule(_id);
+        vm.prank(_operator);
         vm.expectRevert(
             abi.encodeWithSelector(IStorageEscrow.SignatureExpired.selector, block.number - 1, block.number)
         );
@@ -282,12 +285,14 @@ contract StorageEscrowTest is DataSetTestBase {
         vm.chainId(5);
         IStorageEscrow.Update memory next = _signed(_id, 0, _next(2, _list(1, 150)));
         vm.chainId(31_337);
+        _rollTo(_first);
         bytes memory schedule = _schedule(_id);
         vm.expectPartialRevert(IStorageEscrow.SignatureInvalid.selector);
         _escrow.update(_t, schedule, _list(1, 100), next);
     }
 
     function test_anUpdateNeedsBothSignatures() public {
+        _rollTo(_first);
         IStorageEscrow.Update memory next = _signed(_id, 0, _next(2, _list(1, 150)));
         bytes32 digest = _digest(_id, 0, next);
         bytes memory schedule = _schedule(_id);
@@ -297,6 +302,9 @@ contract StorageEscrowTest is DataSetTestBase {
         _escrow.update(_t, schedule, _list(1, 100), forged);
         forged.userSignature = _signature(_userKey, digest);
         forged.providerSignature = _signature(_userKey, digest);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.SignatureInvalid.selector, _operator, digest));
+        _escrow.update(_t, schedule, _list(1, 100), forged);
+        forged.providerSignature = "";
         vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.SignatureInvalid.selector, _operator, digest));
         _escrow.update(_t, schedule, _list(1, 100), forged);
     }
@@ -374,7 +382,9 @@ contract StorageEscrowTest is DataSetTestBase {
     function test_anUpdateFromBeforeARetirementIsRefused() public {
         IStorageEscrow.Update memory older = _signed(_id, 0, _next(2, _list(1, 150)));
         _retire(_t, _list(1, 50));
+        older.providerSignature = "";
         bytes memory schedule = _schedule(_id);
+        vm.prank(_operator);
         vm.expectPartialRevert(IStorageEscrow.SignatureInvalid.selector);
         _escrow.update(_t, schedule, _list(1, 50), older);
         // One that knows of it takes its place.
@@ -385,13 +395,14 @@ contract StorageEscrowTest is DataSetTestBase {
 
     function test_aRetirementCarriesAnUpdateAlong() public {
         IStorageEscrow.Update memory next = _signed(_id, 0, _next(2, _list(1, 150)));
+        _rollTo(_first);
         _retireWith(_t, next, _list(1, 50, 101, 50));
         // What was added is paid for an epoch.
         IStorageEscrow.Level[] memory levels = _levels(_id);
-        vm.assertEq(levels.length, 2);
-        vm.assertEq(levels[0].sliceCount, 150);
-        vm.assertEq(levels[1].sliceCount, 100);
-        vm.assertEq(levels[1].fromEpoch, _first + 1);
+        vm.assertEq(levels.length, 3);
+        vm.assertEq(levels[1].sliceCount, 150);
+        vm.assertEq(levels[2].sliceCount, 100);
+        vm.assertEq(levels[2].fromEpoch, _first + 2);
     }
 
     function test_onlyTheUserRetires() public {
@@ -621,7 +632,7 @@ contract StorageEscrowTest is DataSetTestBase {
         IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 150)));
         IStorageEscrow.Update memory other = _signed(_id, 0, _next(2, _list(1, 120)));
         bytes memory schedule = _schedule(_id);
-        _escrow.showDoubleSigning(_t, schedule, _operator, abi.encode(one, other));
+        _escrow.showDoubleSigning(_t, schedule, _operator, abi.encode(uint256(0), one, other));
         vm.assertEq(_available(_user), 100_000 + LOCK);
         vm.assertEq(_pool().total, 10_000 - LOCK);
         vm.assertEq(_pool().locked, 0);
@@ -632,7 +643,7 @@ contract StorageEscrowTest is DataSetTestBase {
         IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 150)));
         IStorageEscrow.Update memory other = _signed(_id, 0, _next(2, _list(1, 120)));
         bytes memory schedule = _schedule(_id);
-        _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(one, other));
+        _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(uint256(0), one, other));
         vm.assertEq(_available(_user), 95_000);
         vm.assertEq(_pool().total, 15_000);
         vm.assertEq(_pool().locked, 0);
@@ -642,13 +653,15 @@ contract StorageEscrowTest is DataSetTestBase {
         IStorageEscrow.Update memory one = _signed(_id, 0, _next(2, _list(1, 150)));
         bytes memory schedule = _schedule(_id);
         vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.SameState.selector, _id, uint64(2)));
-        _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(one, one));
+        _escrow.showDoubleSigning(_t, schedule, _user, abi.encode(uint256(0), one, one));
     }
 
     function _refuseUpdate(bytes memory ranges, bytes memory error_) private {
         bytes memory schedule = _schedule(_id);
         IStorageEscrow.Update memory next = _signed(_id, _retirements(_id), _next(_version(_id) + 1, ranges));
+        next.providerSignature = "";
         bytes memory before = _ranges[_id];
+        vm.prank(_operator);
         vm.expectRevert(error_);
         _escrow.update(_t, schedule, before, next);
     }

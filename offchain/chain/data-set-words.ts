@@ -11,6 +11,7 @@ import {
   type DataSetTerms,
   dataSetId,
 } from "../core/data-set/terms.ts";
+import { toHex } from "../core/encoding/hex.ts";
 import { IntegrityError } from "../core/errors.ts";
 import type { Deployment } from "./deployment.ts";
 import type { LogPlace } from "./logs.ts";
@@ -77,6 +78,11 @@ export function scheduleOf(scheduled: Pick<Scheduled, "schedule">): Schedule {
 /** As `IStorageEscrow.Terms`. */
 export function termsForChain(terms: DataSetTerms): object {
   return { ...terms, mode: DATA_SET_MODES.indexOf(terms.mode) };
+}
+
+/** As `IStorageEscrow.Update`. */
+export function stateForChain({ ranges, ...state }: SignedState): object {
+  return { ...state, ranges: toHex(ranges) };
 }
 
 /** The inverse of `termsForChain`. */

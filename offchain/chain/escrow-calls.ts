@@ -13,6 +13,7 @@ import {
   type DataSetWords,
   NATIVE_TOKEN,
   type SignedState,
+  stateForChain,
   termsForChain,
   termsFromChain,
 } from "./data-set-words.ts";
@@ -211,10 +212,6 @@ const NO_STATE: SignedState = {
   userSignature: "0x",
   providerSignature: "0x",
 };
-
-function stateForChain(state: SignedState): object {
-  return { ...state, ranges: toHex(state.ranges) };
-}
 
 function termsAndSchedule({ terms, schedule }: Pick<DataSetWords, "terms" | "schedule">): unknown[] {
   return [termsForChain(terms), toHex(schedule)];

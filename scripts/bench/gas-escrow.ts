@@ -256,7 +256,7 @@ export async function measureEscrowGas(): Promise<GasFigure[]> {
     const two = [await state(third, third.live), await state(third, third.live, `0x${"c1".repeat(32)}`)];
     const tuple = ESCROW_ABI.getFunction("open").inputs[2];
     if (tuple === undefined) throw new Error("the escrow's ABI has no states");
-    const evidence = AbiCoder.defaultAbiCoder().encode([tuple, tuple], two);
+    const evidence = AbiCoder.defaultAbiCoder().encode(["uint256", tuple, tuple], [0, ...two]);
     const terms = { ...third.terms, mode: DATA_SET_MODES.indexOf(third.terms.mode) };
     const shown = escrow.connect(watcher).showDoubleSigning(terms, third.schedule, provider.address, evidence);
     await meter.measure("showDoubleSigning", shown);
@@ -289,6 +289,7 @@ export async function measureEscrowGas(): Promise<GasFigure[]> {
       endEpochOf: [NATIVE_TOKEN, user.address, 0],
       poolOf: [NATIVE_TOKEN, provider.address],
       operatorOf: [provider.address],
+      replacedUntil: [provider.address, provider.address],
     });
     const randomness = BlockRandomness__factory.connect(contracts.randomness, watcher);
     const past = (await chain.getBlockNumber()) - 1;

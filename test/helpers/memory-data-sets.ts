@@ -32,7 +32,7 @@ import { dataSetId } from "../../offchain/core/data-set/terms.ts";
 import { contentId } from "../../offchain/core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
-import { dataSetUpdateTypedData } from "../../offchain/core/identity/typed-messages.ts";
+import { dataSetUpdateTypedData, type TypedData } from "../../offchain/core/identity/typed-messages.ts";
 import type {
   DataSetOffer,
   DataSetStatus,
@@ -88,6 +88,11 @@ export class MemoryDataSetProvider implements DataSetKeeper {
     this.#chain = chain;
     this.#wallet = wallet;
     this.account = wallet.address;
+  }
+
+  /** Signs whatever it is given. */
+  async sign({ domain, types, message }: TypedData<object>): Promise<string> {
+    return await this.#wallet.signTypedData(domain, types, { ...message });
   }
 
   async addCollateral(amount: bigint): Promise<void> {
@@ -385,6 +390,7 @@ export class MemoryDataSetProvider implements DataSetKeeper {
       ...(set.agreed === undefined ? {} : { id: set.agreed.id }),
       powersABytes: set.powersA.length,
       powersBBytes: set.powersB.length,
+      ...(set.newest === undefined ? {} : { version: set.newest.version }),
       health: "unknown",
       provenEpochs: 0,
       failedEpochs: 0,

@@ -414,7 +414,7 @@ describe("bad input", () => {
       const mallory = await newPerson(net, "mallory");
       const retire = (words: Words) => retireCall(net.deployment, words, undefined, new Uint8Array());
       expect((await expectRefusal(retire, mallory)).name).to.equal("NotUser");
-      expect((await expectRefusal(retire)).name).to.be.oneOf(["InvalidTerms", "InvalidRanges", "RetirementPending"]);
+      expect((await expectRefusal(retire)).name).to.be.oneOf(["InvalidTerms", "InvalidRanges", "ChangePending"]);
       const ranges = set.liveRanges;
       const failure = await withAgentOf(net, alice, (agent) =>
         expectAsyncRejection(() => agent.dataSets.retire(id(), ranges), "INVALID_INPUT"),

@@ -23,6 +23,7 @@ import type { DataSetKeeper } from "../providers/storage-provider.ts";
 import { type DataSetOnChain, type FollowedDataSet, follow } from "./following.ts";
 import type { AgreedDataSet, JournaledDataSet, SignedByDevice } from "./journal.ts";
 import { termsToText } from "./terms-text.ts";
+import { changeWaits, type WaitingChange, waitingChange } from "./waiting-change.ts";
 
 /** How long a transaction that the provider says was mined is waited for, before the user sends the state itself. */
 const PATIENCE_MILLISECONDS = 60_000;
@@ -42,7 +43,10 @@ export interface Carried {
   readonly followed: FollowedDataSet;
   /** Hashes of the provider's transaction, or of this device's. */
   readonly transactions: readonly string[];
-  /** By this block the provider sends the state, which is not on chain yet. */
+  /**
+   * By this block the provider sends the state, which is not on chain yet. Of a provider that has not kept its word,
+   * the block in which this device can.
+   */
   readonly waitsUntilBlock?: number;
 }
 
@@ -70,12 +74,14 @@ export function signedState(signed: SignedByDevice, providerSignature: string): 
 
 /**
  * Brings the signed state of a set on chain, or leaves that to the provider until the end of the epoch: a state counts
- * from the next one on, however early it comes. A provider that has not kept its word is not waited for again. May be
- * repeated.
+ * from the next one on, however early it comes. A provider that has not kept its word is not waited for again, but the
+ * escrow takes one change per epoch from this device: while another one waits to begin, the state is left to the
+ * provider until then. May be repeated.
  *
  * @returns once the chain has it, or it waits
  * @throws InvalidSignatureError naming the provider when it did not sign this state; TallystickError BAD_RESPONSE when
- *   it answers about another one; CHAIN_REVERTED when the contract refuses it; what the provider answers
+ *   it answers about another one; CONFLICT (retryable) when a change waits and this state may not; CHAIN_REVERTED when
+ *   the contract refuses it; what the provider answers
  */
 export async function carryOntoChain(
   context: AgentContext,
@@ -96,11 +102,41 @@ export async function carryOntoChain(
     const followed = await awaitVersion(context, seen, signed.version, signal);
     if (followed !== undefined) return { followed, transactions: [transaction] };
   }
+  const now = await follow(context, set);
+  if (now.onChain !== undefined && now.onChain.schedule.version >= signed.version) {
+    return { followed: now, transactions: transaction === undefined ? [] : [transaction] };
+  }
+  const waiting = await waitingChange(context, now.onChain);
+  if (waiting !== undefined) return await leaveToProvider(context, now, signed, signature, waiting, mayWait);
   onSending();
   const sent = await sendOneself(context, seen, agreed, signedState(signed, signature));
   const followed = await awaitVersion(context, seen, signed.version, signal);
   if (followed !== undefined) return { followed, transactions: sent === undefined ? [] : [sent] };
   throw notShown(agreed.id, signed.version);
+}
+
+/**
+ * Leaves a state to the provider while a change waits that is not to begin yet: the escrow takes another one from the
+ * provider alone until then. A later run sends it, if the provider has not.
+ * @throws TallystickError CONFLICT (retryable) when the state may not wait, or expires before
+ */
+async function leaveToProvider(
+  context: AgentContext,
+  { set, onChain }: FollowedDataSet,
+  signed: SignedByDevice,
+  providerSignature: string,
+  waiting: WaitingChange,
+  mayWait: boolean,
+): Promise<Carried> {
+  if (!mayWait || onChain === undefined || BigInt(waiting.fromBlock) > signed.deadlineBlock) {
+    throw changeWaits(set.agreed?.id ?? set.salt, waiting);
+  }
+  const waitsUntilBlock = waiting.fromBlock;
+  const saved = await context.platform.dataSets.save({
+    ...set,
+    signed: { ...signed, providerSignature, waitsUntilBlock },
+  });
+  return { followed: { set: saved, onChain }, transactions: [], waitsUntilBlock };
 }
 
 interface CoSigned {

@@ -3,6 +3,7 @@
 import { ESCROW_ABI } from "../../chain/abis.ts";
 import type { ContractCall } from "../../chain/contract-call.ts";
 import { type OpenedDataSet, requireTermsOfId, type SignedState } from "../../chain/data-set-words.ts";
+import { showDoubleSigningCall } from "../../chain/double-signing.ts";
 import { readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
 import {
   closeDataSetCall,
@@ -44,8 +45,10 @@ import { type DataSetOnChain, follow, isPending, readOnChain } from "./following
 import { depositCalls } from "./funding.ts";
 import type { DataSetReport } from "./lane.ts";
 import { sumOf } from "./next-state.ts";
+import { providerEvidence } from "./provider-evidence.ts";
 import { recoverDataSets } from "./recovery.ts";
 import { type SendOptions, type SentTransaction, sendWithin } from "./sending.ts";
+import { changeWaits, waitingChange } from "./waiting-change.ts";
 import { tokenOf } from "./wishes.ts";
 
 /** 0x and 64 digits. */
@@ -121,6 +124,8 @@ export interface DataSetSettlement {
   readonly reported: readonly number[];
   /** Whether an open dispute was decided now. */
   readonly upheld: boolean;
+  /** Whether the provider was shown to have signed two states under one version: the set has ended with that. */
+  readonly doubleSigned: boolean;
   readonly settled: boolean;
   readonly closed: boolean;
   readonly transactions: readonly SentTransaction[];
@@ -324,7 +329,7 @@ export class DataSets {
    *
    * @param ranges of slices to take out
    * @throws InvalidInputError when none of them is live, or none would remain; TallystickError NOT_FOUND, NOT_OWNER,
-   *   CHAIN_REVERTED
+   *   CHAIN_REVERTED; CONFLICT (retryable) while a change waits that makes it impossible
    */
   async retire(id: string, ranges: readonly SliceRange[], options: SendOptions = {}): Promise<Retirement> {
     const context = this.#context;
@@ -332,6 +337,7 @@ export class DataSets {
       const found = await this.#requireOwned(id);
       const { terms } = found.opened;
       const carried = await this.#carried(found);
+      await this.#requireRetirable(found, carried);
       const live = decodeLiveRanges(carried?.ranges ?? found.onChain.scheduled.ranges);
       const remaining = subtractRanges(live, joinRanges(ranges, []));
       const retiredSlices = sumOf(live) - sumOf(remaining);
@@ -367,8 +373,9 @@ export class DataSets {
   }
 
   /**
-   * Reports the misses that can be reported, decides a dispute that was not answered, settles, and closes a set that is
-   * over. What somebody else has done first is no failure.
+   * Shows that the provider has signed two states under one version, if it has; else reports the misses that can be
+   * reported, decides a dispute that was not answered, settles, and closes a set that is over. What somebody else has
+   * done first is no failure.
    * @throws TallystickError NOT_FOUND, FUNDS, CHAIN_REVERTED
    */
   async settle(id: string, options: SendOptions = {}): Promise<DataSetSettlement> {
@@ -384,6 +391,11 @@ export class DataSets {
       let found = await this.#require(id);
       const { terms, audit } = found.opened;
       const words = () => ({ terms, audit, schedule: found.onChain.scheduled.schedule });
+      const isRunning = found.onChain.books.status === "running";
+      const shown = isRunning ? await providerEvidence(context, found.opened, found.onChain) : undefined;
+      const doubleSigned =
+        shown !== undefined && (await send(showDoubleSigningCall(deployment, words(), shown.signer, shown.evidence)));
+      if (doubleSigned) found = await this.#require(id);
       const reported: number[] = [];
       for (const epoch of await this.#reportable(found)) {
         if (await send(reportDataSetMissCall(deployment, words(), epoch))) reported.push(epoch);
@@ -402,7 +414,7 @@ export class DataSets {
       }
       await this.#follow(found);
       const set = await this.#viewOf(await this.#require(id));
-      return { id, reported, upheld, settled, closed, transactions, set };
+      return { id, reported, upheld, doubleSigned, settled, closed, transactions, set };
     }, undefined);
   }
 
@@ -454,6 +466,16 @@ export class DataSets {
     const signed = journaled?.agreed?.id === opened.id ? journaled.signed : undefined;
     if (signed?.providerSignature === undefined || !isPending(signed, onChain, onChain.head)) return undefined;
     return signedState(signed, signed.providerSignature);
+  }
+
+  /**
+   * While a change waits, no state is carried along, and without it the retirement would make its signatures void.
+   * Without a state, only another retirement is in the way.
+   */
+  async #requireRetirable({ opened, onChain }: Found, carried: SignedState | undefined): Promise<void> {
+    const waiting = await waitingChange(this.#context, onChain);
+    if (waiting === undefined || (carried === undefined && waiting.fromEpoch <= onChain.epoch + 1)) return;
+    throw changeWaits(opened.id, waiting);
   }
 
   /** The provider's own account of a set; undefined when it cannot be had. */

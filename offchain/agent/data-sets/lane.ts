@@ -468,7 +468,9 @@ class Lane implements DataSetLane {
     );
     // Nothing is promised after the user has ended it.
     signal?.throwIfAborted();
-    const version = [onChain?.schedule.version ?? 0n, set.signed?.version ?? 0n].reduce((a, b) => (a > b ? a : b)) + 1n;
+    const known = [onChain?.schedule.version ?? 0n, set.signed?.version ?? 0n].reduce((a, b) => (a > b ? a : b));
+    await this.#requireNewest(set, known);
+    const version = known + 1n;
     const unsigned = {
       version,
       retirements: onChain?.schedule.retirements ?? 0,
@@ -487,6 +489,25 @@ class Lane implements DataSetLane {
     const token = agreed.terms.token;
     const saved = await platform.dataSets.save({ ...set, state, token, agreed, signed }, { forgotten: released });
     return { followed: { ...followed, set: saved }, next, ...funded };
+  }
+
+  /**
+   * Refuses to sign when the provider has signed a version that this journal does not know: it is a copy, or an older
+   * one that was restored, and would sign the version a second time, for which the escrow takes the notice period. A
+   * provider that lies about it keeps this device from signing, as it can by not answering.
+   */
+  async #requireNewest({ salt }: JournaledDataSet, known: bigint): Promise<void> {
+    const { version } = await this.provider.dataSet(salt);
+    if (version === undefined || BigInt(version) <= known) return;
+    throw new TallystickError("the provider has signed a newer state of this data set than this device knows of", {
+      code: "CONFLICT",
+      party: "you",
+      check: "version of the data set",
+      expected: `at most ${known}`,
+      received: version,
+      hint: "a copy of this home signed it, or this one was restored: run it again when its state is on chain",
+      retryable: true,
+    });
   }
 
   /** The state that the provider keeps until the end of an epoch. */

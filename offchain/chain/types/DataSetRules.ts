@@ -84,7 +84,7 @@ decodeFunctionResult(functionFragment: 'checkTerms', data: BytesLike): Result;
 
     
     checkDoubleSigning: TypedContractMethod<
-      [domain: BytesLike, id: BytesLike, retirements: BigNumberish, signer: AddressLike, byUser: boolean, evidence: BytesLike, ],
+      [domain: BytesLike, id: BytesLike, retirementsNow: BigNumberish, signer: AddressLike, byUser: boolean, evidence: BytesLike, ],
       [bigint],
       'view'
     >
@@ -115,7 +115,7 @@ decodeFunctionResult(functionFragment: 'checkTerms', data: BytesLike): Result;
       'view'
     >;
 getFunction(nameOrSignature: 'checkDoubleSigning'): TypedContractMethod<
-      [domain: BytesLike, id: BytesLike, retirements: BigNumberish, signer: AddressLike, byUser: boolean, evidence: BytesLike, ],
+      [domain: BytesLike, id: BytesLike, retirementsNow: BigNumberish, signer: AddressLike, byUser: boolean, evidence: BytesLike, ],
       [bigint],
       'view'
     >;

@@ -49,7 +49,7 @@ export declare namespace IStorageEscrow {
     }
 
   export interface StorageEscrowInterface extends Interface {
-    getFunction(nameOrSignature: "ABANDONED_EPOCHS" | "EPOCH_BLOCKS" | "NATIVE" | "NOTICE_EPOCHS" | "RULES" | "accountOf" | "booksOf" | "close" | "currentEpoch" | "deposit" | "depositCollateral" | "dispute" | "disputeOf" | "eip712Domain" | "endEpochOf" | "giveNotice" | "idOf" | "open" | "operatorOf" | "poolOf" | "prove" | "reportMiss" | "retire" | "scheduleHashOf" | "setOperator" | "settle" | "showDoubleSigning" | "update" | "upholdDispute" | "withdraw" | "withdrawCollateral"): FunctionFragment;
+    getFunction(nameOrSignature: "ABANDONED_EPOCHS" | "EPOCH_BLOCKS" | "NATIVE" | "NOTICE_EPOCHS" | "REPLACED_EPOCHS" | "RULES" | "accountOf" | "booksOf" | "close" | "currentEpoch" | "deposit" | "depositCollateral" | "dispute" | "disputeOf" | "eip712Domain" | "endEpochOf" | "giveNotice" | "idOf" | "open" | "operatorOf" | "poolOf" | "prove" | "replacedUntil" | "reportMiss" | "retire" | "scheduleHashOf" | "setOperator" | "settle" | "showDoubleSigning" | "update" | "upholdDispute" | "withdraw" | "withdrawCollateral"): FunctionFragment;
 
     getEvent(nameOrSignatureOrTopic: "BalanceExhausted" | "CollateralDeposited" | "CollateralWithdrawn" | "DataSetBreached" | "DataSetClosed" | "DataSetOpened" | "DataSetScheduled" | "DataSetSettled" | "Deposited" | "DisputeAnswered" | "DisputeOpened" | "DisputeUpheld" | "DoubleSigned" | "EIP712DomainChanged" | "EpochMissed" | "EpochProven" | "NoticeGiven" | "OperatorSet" | "Withdrawn"): EventFragment;
 
@@ -57,6 +57,7 @@ export declare namespace IStorageEscrow {
 encodeFunctionData(functionFragment: 'EPOCH_BLOCKS', values?: undefined): string;
 encodeFunctionData(functionFragment: 'NATIVE', values?: undefined): string;
 encodeFunctionData(functionFragment: 'NOTICE_EPOCHS', values?: undefined): string;
+encodeFunctionData(functionFragment: 'REPLACED_EPOCHS', values?: undefined): string;
 encodeFunctionData(functionFragment: 'RULES', values?: undefined): string;
 encodeFunctionData(functionFragment: 'accountOf', values: [AddressLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'booksOf', values: [BytesLike]): string;
@@ -74,6 +75,7 @@ encodeFunctionData(functionFragment: 'open', values: [IStorageEscrow.TermsStruct
 encodeFunctionData(functionFragment: 'operatorOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'poolOf', values: [AddressLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'prove', values: [IStorageEscrow.ProofCallStruct[]]): string;
+encodeFunctionData(functionFragment: 'replacedUntil', values: [AddressLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'reportMiss', values: [IStorageEscrow.TermsStruct, IStorageEscrow.AuditTermsStruct, BytesLike, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'retire', values: [IStorageEscrow.TermsStruct, BytesLike, BytesLike, IStorageEscrow.UpdateStruct, BytesLike]): string;
 encodeFunctionData(functionFragment: 'scheduleHashOf', values: [BytesLike]): string;
@@ -89,6 +91,7 @@ encodeFunctionData(functionFragment: 'withdrawCollateral', values: [AddressLike,
 decodeFunctionResult(functionFragment: 'EPOCH_BLOCKS', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'NATIVE', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'NOTICE_EPOCHS', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'REPLACED_EPOCHS', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'RULES', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'accountOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'booksOf', data: BytesLike): Result;
@@ -106,6 +109,7 @@ decodeFunctionResult(functionFragment: 'open', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'operatorOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'poolOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'prove', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'replacedUntil', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'reportMiss', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'retire', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'scheduleHashOf', data: BytesLike): Result;
@@ -413,6 +417,14 @@ decodeFunctionResult(functionFragment: 'withdrawCollateral', data: BytesLike): R
     
 
     
+    REPLACED_EPOCHS: TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >
+    
+
+    
     RULES: TypedContractMethod<
       [],
       [string],
@@ -549,6 +561,14 @@ decodeFunctionResult(functionFragment: 'withdrawCollateral', data: BytesLike): R
     
 
     
+    replacedUntil: TypedContractMethod<
+      [provider: AddressLike, operator: AddressLike, ],
+      [bigint],
+      'view'
+    >
+    
+
+    
     reportMiss: TypedContractMethod<
       [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, schedule: BytesLike, epoch: BigNumberish, ],
       [void],
@@ -651,6 +671,11 @@ getFunction(nameOrSignature: 'NOTICE_EPOCHS'): TypedContractMethod<
       [bigint],
       'view'
     >;
+getFunction(nameOrSignature: 'REPLACED_EPOCHS'): TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >;
 getFunction(nameOrSignature: 'RULES'): TypedContractMethod<
       [],
       [string],
@@ -735,6 +760,11 @@ getFunction(nameOrSignature: 'prove'): TypedContractMethod<
       [calls: IStorageEscrow.ProofCallStruct[], ],
       [void],
       'nonpayable'
+    >;
+getFunction(nameOrSignature: 'replacedUntil'): TypedContractMethod<
+      [provider: AddressLike, operator: AddressLike, ],
+      [bigint],
+      'view'
     >;
 getFunction(nameOrSignature: 'reportMiss'): TypedContractMethod<
       [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, schedule: BytesLike, epoch: BigNumberish, ],

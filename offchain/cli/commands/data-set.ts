@@ -204,8 +204,8 @@ function registerSettle(dataSet: Command): void {
   dataSet
     .command("settle")
     .description(
-      "report missed epochs, decide a dispute that was not answered, settle, and close a data set that is over; " +
-        "money goes to your balance",
+      "report missed epochs, decide a dispute that was not answered, show that the provider signed two states, " +
+        "settle, and close a data set that is over; money goes to your balance",
     )
     .argument("<data-set>", "id of the data set, or its beginning", dataSetId)
     .option("--max-fee <wei>", maxFeeHelp, amountInWei("--max-fee"))
@@ -219,7 +219,8 @@ function registerSettle(dataSet: Command): void {
     });
 }
 
-function verdictLine({ reported, upheld, set: { terms, dispute } }: DataSetSettlement): string {
+function verdictLine({ reported, upheld, doubleSigned, set: { terms, dispute } }: DataSetSettlement): string {
+  if (doubleSigned) return "the provider had signed two states under one version: the data set ended, and it pays";
   if (upheld) return "the open dispute was decided: the provider did not answer";
   if (dispute !== undefined) return `a dispute is open, to be answered until block ${dispute.answerUntilBlock}`;
   if (terms.mode === "on-demand") return "no dispute to decide";

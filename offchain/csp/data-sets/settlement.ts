@@ -1,6 +1,9 @@
 /**
- * What ends: chunks of slices that nobody can ask for any more, sets whose last epoch is over, and money that is not
- * locked. Each step reads the state on chain first, so it may be interrupted anywhere.
+ * What ends: chunks of slices that nobody can ask for any more, sets whose last epoch is over or whose user signed two
+ * states, and money that is not locked. Each step reads the state on chain first, so it may be interrupted anywhere.
+ *
+ * A dispute that this provider has lost holds the settlement of its set, and with it fees and collateral, until it is
+ * decided. Its author and verifiers gain by it, so they have an epoch for that; then the provider does.
  *
  * In mode `on-demand`, no proof settles an epoch. Earnings are settled and paid out every `settleEpochs` epochs, since
  * the gas of a settlement does not depend on how many epochs it settles.
@@ -8,8 +11,13 @@
 
 import { NATIVE_TOKEN, scheduleOf } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
-import { readEscrowClock, readPool } from "../../chain/escrow.ts";
-import { closeDataSetCall, settleDataSetCall, withdrawCollateralCall } from "../../chain/escrow-calls.ts";
+import { readDispute, readEscrowClock, readPool } from "../../chain/escrow.ts";
+import {
+  closeDataSetCall,
+  settleDataSetCall,
+  upholdDisputeCall,
+  withdrawCollateralCall,
+} from "../../chain/escrow-calls.ts";
 import { quoteFee } from "../../chain/fee-limit.ts";
 import { REORGANISED_BLOCKS } from "../../chain/logs.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
@@ -27,11 +35,14 @@ import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import type { Segment } from "../../store/index/segment-index.ts";
 import type { ChainView, Standing } from "./chain-view.ts";
 import { collateralLock } from "./collateral.ts";
+import { showKeptEvidence } from "./double-signing.ts";
 import type { Locks } from "./locks.ts";
 import type { TokenLimits } from "./offer.ts";
 
 /** How long deposits are waited for. */
 const POOL_SECONDS = 120;
+/** Whole epochs behind the one in which a dispute was lost, for those who gain by having it decided. */
+const UPHELD_AFTER_EPOCHS = 1;
 
 export interface DataSetSettlementParts {
   readonly chain: ChainReader;
@@ -58,6 +69,8 @@ export class DataSetSettlement {
   readonly #held = new Map<number, string>();
   /** Epoch in which a set on demand was last settled. */
   readonly #settledIn = new Map<number, number>();
+  /** Epoch in which a lost dispute of a set was last sent to be decided. */
+  readonly #upheldIn = new Map<number, number>();
   /** Epoch in which a pool was last looked at, by token. */
   readonly #poolSeenIn = new Map<string, number>();
   /** Epoch of the last payout, by token. */
@@ -94,8 +107,10 @@ export class DataSetSettlement {
     const standing = await view.standingOf(row, epoch);
     if (standing === undefined) return;
     if (await this.#isOver(row, standing, epoch, headBlock)) return this.#end(row);
+    const { chain, sender, index, logger } = this.#parts;
+    if (await showKeptEvidence({ chain, sender, rows: index.dataSets, logger }, row, standing, epoch)) return;
     // A dispute may be about an epoch that is over.
-    if (standing.books.disputed) return;
+    if (standing.books.disputed) return await this.#upholdLost(row, epoch);
     await this.#settle(row, standing, epoch);
     // Before the states: what is included later is in one of them, and is not let go.
     const segments = await this.#parts.index.segments.ofDataSet(row.id);
@@ -118,6 +133,22 @@ export class DataSetSettlement {
     if (agreed === undefined || scheduled === undefined) return false;
     await sender.send(closeDataSetCall(chain.deployment, { terms: agreed.terms, schedule: scheduled.schedule }));
     return true;
+  }
+
+  /** Has a dispute decided that was not answered in time, and that nobody else has had decided. */
+  async #upholdLost({ id, agreed, scheduled }: DataSetRow, epoch: number): Promise<void> {
+    const { chain, sender, logger } = this.#parts;
+    if (agreed === undefined || scheduled === undefined || this.#upheldIn.get(id) === epoch) return;
+    const dispute = await readDispute(chain, agreed.id);
+    if (dispute === undefined) return;
+    const { terms, audit } = agreed;
+    const { epochBlocks } = await readEscrowClock(chain);
+    const lastBlock = dispute.challengeBlock + audit.windowBlocks + audit.graceBlocks;
+    if (epoch <= epochOf(epochBlocks, lastBlock) + UPHELD_AFTER_EPOCHS) return;
+    const { schedule } = scheduled;
+    const { hash } = await sender.send(upholdDisputeCall(chain.deployment, { terms, audit, schedule }));
+    this.#upheldIn.set(id, epoch);
+    logger.warn({ dataSet: agreed.id, transactionHash: hash }, "a dispute that was lost is decided");
   }
 
   /** Settles what a set in mode `on-demand` has earned, when it is enough epochs and worth the gas. */
@@ -156,7 +187,8 @@ export class DataSetSettlement {
     for (const { id } of await index.segments.ofDataSet(row.id)) await index.segments.delete(id);
     await streams.remove(row.id);
     await index.dataSets.end(row.id);
-    for (const known of [this.#lookedAt, this.#breachedAt, this.#held, this.#settledIn]) known.delete(row.id);
+    for (const known of [this.#lookedAt, this.#breachedAt, this.#held, this.#settledIn, this.#upheldIn])
+      known.delete(row.id);
     logger.info({ dataSet: row.agreed?.id }, "data set ended");
   }
 

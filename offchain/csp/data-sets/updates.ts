@@ -2,7 +2,7 @@
  * States of data sets. A state that the user signed is held against everything that the provider commits to by signing
  * it too; then it is signed, made durable, sent, and answered. A state that is durable and not on chain is sent again
  * until it is mined, superseded or expired, also after a crash; but no more states are sent in an epoch than
- * `state-rate.ts` says. No version is ever signed twice.
+ * `state-rate.ts` says. No version is ever signed twice; a user that does so is told on (`double-signing.ts`).
  */
 import type { Wallet } from "ethers";
 import type { ContractCall } from "../../chain/contract-call.ts";
@@ -32,6 +32,7 @@ import { type ProvingCapacity, provingMilliseconds } from "./capacity.ts";
 import { type ChainView, packedHash } from "./chain-view.ts";
 import type { Collateral } from "./collateral.ts";
 import { type DataSetParts, type DataSetService, requireNotEnded } from "./data-sets.ts";
+import { keepDoubleSigning } from "./double-signing.ts";
 import {
   balanceTooLow,
   beforeOf,
@@ -179,7 +180,7 @@ export class UpdateService {
     request: UpdateRequest,
     opened: { readonly terms: DataSetTerms; readonly audit: DataSetAuditTerms } | undefined,
   ): Promise<Recorded> {
-    const { chain, signer, sets, view, index, capacity, collateral, checkSignature, limits } = this.#parts;
+    const { chain, signer, sets, view, index, capacity, collateral, checkSignature, limits, logger } = this.#parts;
     const found = await sets.rows.find(id);
     if (found === undefined) throw gone();
     requireNotEnded(found);
@@ -195,6 +196,10 @@ export class UpdateService {
     const known = (await sets.rows.statesOf(id)).find((state) => state.version === version);
     if (known !== undefined && isSame(known, request) && row.agreed?.id === agreed.id) {
       return { row, id: agreed.id, state: known };
+    }
+    if (known !== undefined && row.agreed?.id === agreed.id) {
+      const parts = { chain, rows: sets.rows, checkSignature, logger };
+      await keepDoubleSigning(parts, row, agreed, known, request);
     }
     if (opened !== undefined && row.scheduled !== undefined) throw isOpen(agreed.id);
     const before = beforeOf(row.scheduled);

@@ -226,6 +226,15 @@ export interface DataSetIndex {
   /** Co-signed states that may still reach the chain, or are on it and not final, by ascending version. */
   statesOf(id: number): Promise<CosignedState[]>;
 
+  /**
+   * Keeps evidence that the user of a set signed two states under one version: encoded as the escrow takes it, durable,
+   * one for each set, until the set has ended. Evidence that is kept already stays. @returns whether it is new
+   */
+  keepEvidence(id: number, evidence: Uint8Array): Promise<boolean>;
+
+  /** The evidence that is kept of a set. */
+  evidenceOf(id: number): Promise<Uint8Array | undefined>;
+
   /** Notes where a state was mined. */
   setMined(id: number, version: bigint, transaction: { hash: string; blockNumber: number }): Promise<void>;
 

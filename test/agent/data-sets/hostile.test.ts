@@ -244,6 +244,7 @@ describe("a hostile provider of data sets", function () {
       const opened = await putTo(provider, [objectOf(1)]);
       expect(opened).to.include({ version: 1n, isNew: true });
       expect(opened.transactions).to.have.length(2);
+      await fixture.mineEpoch();
       const updated = await putTo(provider, [objectOf(1)]);
       expect(updated).to.include({ version: 2n, slices: 2 });
       expect(updated.transactions).to.have.length(1);

@@ -118,6 +118,7 @@ describe("a put's lane to a data set", function () {
 
     it("sends a state itself that was not sent by then, whatever the provider says next", async () => {
       await put(a);
+      await fixture.mineEpoch();
       fixture.provider.waitsUntilBlock = (await head()) + 5;
       await put(a, b);
       await net.mine(5);
@@ -131,10 +132,77 @@ describe("a put's lane to a data set", function () {
       fixture.provider.waitsUntilBlock = (await head()) + 20;
       const opened = await put(a);
       expect(opened).to.include({ version: 1n, isNew: true });
+      await fixture.mineEpoch();
       const sent = await fixture.put([a, b], { mayWait: false });
       expect(sent).to.include({ version: 2n, slices: 2 });
       expect(sent.waitsUntilBlock).to.equal(undefined);
     });
+  });
+
+  describe("at a provider that signs and does not send, while another change waits", () => {
+    const [a, b, c] = [objectOf(1), objectOf(1), objectOf(1)] as const;
+    const nextEpochBlock = async () => 30 * (Math.floor(((await net.chain.provider.getBlockNumber()) + 1) / 30) + 1);
+
+    /** A set whose newest change, sent by this device, waits for the next epoch. */
+    async function changed(): Promise<void> {
+      await put(a);
+      await fixture.mineEpoch();
+      fixture.provider.sends = false;
+      expect((await put(a, b)).transactions).to.have.length(1);
+    }
+
+    it("leaves the state to it, tells from when on it sends it itself, and does so then", async () => {
+      await changed();
+      const waitsUntilBlock = await nextEpochBlock();
+      const left = await put(a, b, c);
+      expect(left).to.include({ version: 2n, addedSlices: 1, waitsUntilBlock });
+      expect(left.transactions).to.deep.equal([]);
+      // Still in the same epoch: nothing is signed, and nothing sent.
+      expect((await put(a, b, c)).transactions).to.deep.equal([]);
+      await fixture.mineEpoch();
+      const sent = await put(a, b, c);
+      expect(sent).to.include({ version: 3n, slices: 3 });
+      expect(sent.waitsUntilBlock).to.equal(undefined);
+      expect(sent.transactions).to.have.length(1);
+      expect(fixture.provider.forgeries).to.deep.equal([]);
+    });
+
+    it("fails when the state may not wait, and says from which block on it can be sent", async () => {
+      await changed();
+      const fromBlock = await nextEpochBlock();
+      const error = await expectAsyncRejection(() => fixture.put([a, b, c], { mayWait: false }), "CONFLICT", /waits/);
+      expect(error).to.include({ check: "changes that wait", retryable: true });
+      expect(error.details).to.include({ fromBlock });
+      await fixture.mineEpoch();
+      expect(await fixture.put([a, b, c], { mayWait: false })).to.include({ version: 3n, slices: 3 });
+    });
+
+    it("retires nothing that would void the state", async () => {
+      await changed();
+      const { id = "" } = await put(a, b, c);
+      const dataSets = new DataSets(fixture.context);
+      const retire = () => dataSets.retire(id, [{ firstIndex: 1, count: 1 }]);
+      await expectAsyncRejection(retire, "CONFLICT", /waits/);
+      await fixture.mineEpoch();
+      expect(await retire()).to.include({ carriedVersion: 3n, retiredSlices: 1 });
+      // Once per epoch.
+      await expectAsyncRejection(() => dataSets.retire(id, [{ firstIndex: 2, count: 1 }]), "CONFLICT", /waits/);
+    });
+  });
+
+  it("signs nothing under a version that the provider has signed for a copy of this home", async () => {
+    await put(objectOf(1));
+    const [set] = await fixture.platform.dataSets.sets();
+    if (set === undefined) throw new Error("no set");
+    fixture.provider.waitsUntilBlock = (await net.chain.provider.getBlockNumber()) + 50;
+    await put(objectOf(1));
+    const [newest] = await fixture.platform.dataSets.sets();
+    // Restored from before the second state, which is not on chain.
+    const { signed: _, ...older } = set;
+    await fixture.platform.dataSets.save({ ...older, revision: newest?.revision ?? 0 });
+    const error = await expectAsyncRejection(() => put(objectOf(1)), "CONFLICT", /newer state/);
+    expect(error).to.include({ check: "version of the data set", received: "2", retryable: true });
+    expect(fixture.provider.forgeries).to.deep.equal([]);
   });
 
   it("holds what it has, and nothing else", async () => {

@@ -205,6 +205,8 @@ describe("data sets of a provider", function () {
       await alice.add(randomChunk(SLICE_BYTES));
       // Collateral for what comes, so that the states are the only transactions.
       await send(3, depositCollateralCall(local.deployment, NATIVE, provider.operator, FUNDS));
+      // The opening has begun: the user may send a change.
+      await toBlock((Math.floor((await head()) / EPOCH_BLOCKS) + 1) * EPOCH_BLOCKS);
       isSilent = true;
       const second = await alice.state();
       const answer = ok(await alice.propose(second));

@@ -6,6 +6,7 @@ import { readBooks, readDispute, readPool, readUserAccount } from "../../../offc
 import {
   depositCall,
   disputeCall,
+  noticeCall,
   settleDataSetCall,
   upholdDisputeCall,
 } from "../../../offchain/chain/escrow-calls.ts";
@@ -207,6 +208,48 @@ describe("data sets on demand of a provider", function () {
     expect((await pool()).locked).to.equal(0n);
     expect(await disputes("lost")).to.equal(OFFER.breachLimit);
     expect(await alice.status()).to.include({ provenEpochs: 0, failedEpochs: OFFER.breachLimit, health: "damaged" });
+  });
+
+  it("are decided by the provider that has lost when nobody else does, closed, and free the collateral", async () => {
+    await deposit(STRANGER);
+    damageObjects(join(provider.dataDir, "store"), 1);
+    await toNextEpoch();
+    const { challengeBlock, epoch, graceEnd } = await dispute();
+    const { disputer } = (await readDispute(local.chain, alice.id)) ?? {};
+    await mineTo(challengeBlock + 1);
+    await mineTo(graceEnd);
+    await noted("the provider notices that it has lost", "DISPUTE LOST");
+    await send(USER, noticeCall(local.deployment, await words()));
+    const before = await available(STRANGER);
+    // An epoch for the others, who do nothing.
+    await toNextEpoch();
+    await local.mine(1);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    expect(await books()).to.include({ disputed: true, missed: 0 });
+    for (let k = 0; k < NOTICE_EPOCHS + 3; k++) {
+      await toNextEpoch();
+      await local.mine(1);
+      if (k === 0) {
+        await until(
+          "the provider has it decided",
+          async () => !(await books()).disputed,
+          60,
+          () => provider.log,
+        );
+        expect(await books()).to.include({ missed: 1 });
+        expect((await available(STRANGER)) > before + BOND).to.equal(true);
+      }
+    }
+    await until(
+      "the set is closed",
+      async () => (await books()).status === "closed",
+      60,
+      () => provider.log,
+    );
+    expect((await pool()).locked).to.equal(0n);
+    const events = await eventsOf(alice);
+    expect(events.find(({ kind }) => kind === "DisputeUpheld")).to.include({ disputer });
+    expect(events.find(({ kind }) => kind === "EpochMissed")).to.include({ epoch, reporter: provider.operator });
   });
 
   it("are proven in a window that reaches into the next epoch, by a list that was replaced meanwhile", async () => {

@@ -54,6 +54,10 @@ interface Told {
   pausedToken: string | undefined;
   /** Per unit of gas. */
   baseFee: bigint;
+  /** Block that challenges in a dispute. */
+  challenged: number;
+  /** The user's balance. */
+  available: bigint;
 }
 
 describe("settlement of data sets", () => {
@@ -98,6 +102,8 @@ describe("settlement of data sets", () => {
       pool: 0,
       pausedToken: undefined,
       baseFee: 0n,
+      challenged: 0,
+      available: 100n * FEE,
     };
     const view = {
       takeChanged: () => true,
@@ -109,6 +115,8 @@ describe("settlement of data sets", () => {
       const name = ESCROW_ABI.parseTransaction({ data })?.name;
       if (name === "EPOCH_BLOCKS") return ESCROW_ABI.encodeFunctionResult("EPOCH_BLOCKS", [EPOCH_BLOCKS]);
       if (name === "NOTICE_EPOCHS") return ESCROW_ABI.encodeFunctionResult("NOTICE_EPOCHS", [2]);
+      if (name === "disputeOf") return ESCROW_ABI.encodeFunctionResult("disputeOf", [[PROVIDER, told.challenged, 1]]);
+      if (name === "accountOf") return ESCROW_ABI.encodeFunctionResult("accountOf", [[told.available, FEE, 1000, 0]]);
       return ESCROW_ABI.encodeFunctionResult("poolOf", [[told.pool, 0]]);
     };
     const estimate = async () => `0x${SETTLE_GAS.toString(16)}`;
@@ -143,7 +151,7 @@ describe("settlement of data sets", () => {
       tagsBytes: await streams.size(set.id, `tags-${segment.id}`),
       covered: (await index.dataSets.coveredOf(ALICE)).chunks,
     });
-    return { told, settlement, state, kept, index, streams };
+    return { told, settlement, state, kept, index, streams, id: set.id };
   }
 
   const ALL = { segments: 1, tagsBytes: 32, covered: 2 };
@@ -230,6 +238,46 @@ describe("settlement of data sets", () => {
     told.standing = { books: BOOKS, lastEpoch: undefined };
     await settlement.round(75 * EPOCH_BLOCKS);
     expect(told.sent).to.deep.equal(["settling a data set"]);
+  });
+
+  it("has a dispute decided that it has lost, when nobody else did for an epoch", async () => {
+    const { told, settlement } = await open("on-demand");
+    const { windowBlocks, graceBlocks } = AGREED.audit;
+    // Answered until the last block of epoch 51.
+    told.challenged = 52 * EPOCH_BLOCKS - 1 - windowBlocks - graceBlocks;
+    told.standing = { books: { ...BOOKS, disputed: true }, lastEpoch: undefined };
+    await through(settlement, 3, 50);
+    expect(told.sent).to.deep.equal([]);
+    await settlement.round(53 * EPOCH_BLOCKS);
+    expect(told.sent).to.deep.equal(["upholding a dispute"]);
+    // The chain does not say so yet: not again in this epoch.
+    await settlement.round(53 * EPOCH_BLOCKS + 9);
+    expect(told.sent.length).to.equal(1);
+    // Also when the set is over, which cannot be closed before.
+    told.standing = { books: { ...BOOKS, disputed: true }, lastEpoch: 48 };
+    await settlement.round(54 * EPOCH_BLOCKS);
+    expect(told.sent).to.deep.equal(["upholding a dispute", "upholding a dispute"]);
+  });
+
+  it("shows that a user signed two states when the penalty is worth the gas, and the set has no end", async () => {
+    const { told, settlement, index, id } = await open();
+    const shown = "showing that a party signed two states";
+    await settlement.round(HEAD);
+    expect(told.sent).to.deep.equal([]);
+    await index.dataSets.keepEvidence(id, new Uint8Array(64).fill(1));
+    // 14 of notice, at gas that costs as much.
+    told.baseFee = 1n;
+    await settlement.round(HEAD + EPOCH_BLOCKS);
+    told.baseFee = 0n;
+    told.available = FEE - 1n;
+    await settlement.round(HEAD + 2 * EPOCH_BLOCKS);
+    told.available = FEE;
+    told.standing = { books: BOOKS, lastEpoch: 70 };
+    await settlement.round(HEAD + 3 * EPOCH_BLOCKS);
+    expect(told.sent).to.deep.equal([]);
+    told.standing = { books: BOOKS, lastEpoch: undefined };
+    await settlement.round(HEAD + 4 * EPOCH_BLOCKS);
+    expect(told.sent).to.deep.equal([shown]);
   });
 
   it("pays out a token in which all sets are on demand as seldom as it settles", async () => {

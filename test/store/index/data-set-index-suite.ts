@@ -196,6 +196,21 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       expect(await index().dataSets.recordState(again, state(2n ** 63n + 2n), context)).to.equal("recorded");
     });
 
+    it("keep one piece of evidence each, until they have ended", async () => {
+      const [id, other] = [await begun(1), await begun(2)];
+      const [first, second] = [Uint8Array.of(1, 2), Uint8Array.of(3)];
+      expect(await index().dataSets.keepEvidence(id, first)).to.equal(true);
+      await opened.reopen();
+      const { dataSets } = index();
+      expect(await dataSets.keepEvidence(id, second)).to.equal(false);
+      expect([...((await dataSets.evidenceOf(id)) ?? [])]).to.deep.equal([1, 2]);
+      expect(await dataSets.evidenceOf(other)).to.equal(undefined);
+      expect(await dataSets.keepEvidence(other, second)).to.equal(true);
+      await dataSets.end(id);
+      expect(await dataSets.evidenceOf(id)).to.equal(undefined);
+      expect([...((await dataSets.evidenceOf(other)) ?? [])]).to.deep.equal([3]);
+    });
+
     it("get a phase, and room for their proofs, as the loads of all sets are at that moment", async () => {
       const byLoads = (loads: readonly ProvingLoad[]) => 10 * loads.length;
       await Promise.all([1, 2, 3, 4].map((k) => begun(k, { phase: byLoads })));

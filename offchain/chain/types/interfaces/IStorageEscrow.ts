@@ -49,7 +49,7 @@ export declare namespace IStorageEscrow {
     }
 
   export interface IStorageEscrowInterface extends Interface {
-    getFunction(nameOrSignature: "accountOf" | "booksOf" | "close" | "currentEpoch" | "deposit" | "depositCollateral" | "dispute" | "disputeOf" | "endEpochOf" | "giveNotice" | "idOf" | "open" | "operatorOf" | "poolOf" | "prove" | "reportMiss" | "retire" | "scheduleHashOf" | "setOperator" | "settle" | "showDoubleSigning" | "update" | "upholdDispute" | "withdraw" | "withdrawCollateral"): FunctionFragment;
+    getFunction(nameOrSignature: "accountOf" | "booksOf" | "close" | "currentEpoch" | "deposit" | "depositCollateral" | "dispute" | "disputeOf" | "endEpochOf" | "giveNotice" | "idOf" | "open" | "operatorOf" | "poolOf" | "prove" | "replacedUntil" | "reportMiss" | "retire" | "scheduleHashOf" | "setOperator" | "settle" | "showDoubleSigning" | "update" | "upholdDispute" | "withdraw" | "withdrawCollateral"): FunctionFragment;
 
     getEvent(nameOrSignatureOrTopic: "BalanceExhausted" | "CollateralDeposited" | "CollateralWithdrawn" | "DataSetBreached" | "DataSetClosed" | "DataSetOpened" | "DataSetScheduled" | "DataSetSettled" | "Deposited" | "DisputeAnswered" | "DisputeOpened" | "DisputeUpheld" | "DoubleSigned" | "EpochMissed" | "EpochProven" | "NoticeGiven" | "OperatorSet" | "Withdrawn"): EventFragment;
 
@@ -68,6 +68,7 @@ encodeFunctionData(functionFragment: 'open', values: [IStorageEscrow.TermsStruct
 encodeFunctionData(functionFragment: 'operatorOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'poolOf', values: [AddressLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'prove', values: [IStorageEscrow.ProofCallStruct[]]): string;
+encodeFunctionData(functionFragment: 'replacedUntil', values: [AddressLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'reportMiss', values: [IStorageEscrow.TermsStruct, IStorageEscrow.AuditTermsStruct, BytesLike, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'retire', values: [IStorageEscrow.TermsStruct, BytesLike, BytesLike, IStorageEscrow.UpdateStruct, BytesLike]): string;
 encodeFunctionData(functionFragment: 'scheduleHashOf', values: [BytesLike]): string;
@@ -94,6 +95,7 @@ decodeFunctionResult(functionFragment: 'open', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'operatorOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'poolOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'prove', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'replacedUntil', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'reportMiss', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'retire', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'scheduleHashOf', data: BytesLike): Result;
@@ -477,6 +479,14 @@ decodeFunctionResult(functionFragment: 'withdrawCollateral', data: BytesLike): R
     
 
     
+    replacedUntil: TypedContractMethod<
+      [provider: AddressLike, operator: AddressLike, ],
+      [bigint],
+      'view'
+    >
+    
+
+    
     reportMiss: TypedContractMethod<
       [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, schedule: BytesLike, epoch: BigNumberish, ],
       [void],
@@ -633,6 +643,11 @@ getFunction(nameOrSignature: 'prove'): TypedContractMethod<
       [calls: IStorageEscrow.ProofCallStruct[], ],
       [void],
       'nonpayable'
+    >;
+getFunction(nameOrSignature: 'replacedUntil'): TypedContractMethod<
+      [provider: AddressLike, operator: AddressLike, ],
+      [bigint],
+      'view'
     >;
 getFunction(nameOrSignature: 'reportMiss'): TypedContractMethod<
       [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, schedule: BytesLike, epoch: BigNumberish, ],

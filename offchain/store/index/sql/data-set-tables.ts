@@ -47,6 +47,7 @@ export interface DataSetTables {
   };
   data_set_ranges: { data_set_id: number; hash: string; ranges: Uint8Array };
   data_set_versions: { account: string; salt: Uint8Array; signed_version: string };
+  data_set_evidence: { data_set_id: number; evidence: Uint8Array };
   data_set_rates: {
     data_set_id: number;
     epoch: number;
@@ -155,6 +156,12 @@ export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, app
     salt ${bytes} NOT NULL,
     signed_version TEXT NOT NULL,
     PRIMARY KEY (account, salt)
+  ) ${clustered}`,
+
+  // That the user signed two states under one version, until the set has ended: ABI-encoded, as the escrow takes it.
+  `CREATE TABLE data_set_evidence (
+    data_set_id ${integer} NOT NULL PRIMARY KEY REFERENCES data_sets (id) ON DELETE CASCADE,
+    evidence ${bytes} NOT NULL
   ) ${clustered}`,
 
   // Of the newest epoch in which a state was signed or sent. signed: states that were signed. sent: states that were

@@ -1,6 +1,6 @@
 /**
- * Tables `data_sets`, `data_set_versions`, `data_set_states`, `data_set_ranges` and `data_set_epochs`, and `included`
- * of segments.
+ * Tables `data_sets`, `data_set_versions`, `data_set_states`, `data_set_evidence`, `data_set_ranges` and
+ * `data_set_epochs`, and `included` of segments.
  */
 import { type ExpressionBuilder, type Kysely, type Selectable, sql, type Transaction, type Updateable } from "kysely";
 import { TallystickError } from "../../../core/errors.ts";
@@ -327,6 +327,28 @@ export class SqlDataSetIndex implements DataSetIndex {
     return rows.map(toState).sort((left, right) => (left.version < right.version ? -1 : 1));
   }
 
+  async keepEvidence(id: number, evidence: Uint8Array): Promise<boolean> {
+    return this.#database.write(
+      async (transaction) => {
+        const kept = await transaction
+          .insertInto("data_set_evidence")
+          .values({ data_set_id: id, evidence })
+          .onConflict((conflict) => conflict.column("data_set_id").doNothing())
+          .returning("data_set_id")
+          .executeTakeFirst();
+        return kept !== undefined;
+      },
+      { repeatable: true },
+    );
+  }
+
+  async evidenceOf(id: number): Promise<Uint8Array | undefined> {
+    const row = await this.#database.run((database) =>
+      database.selectFrom("data_set_evidence").select("evidence").where("data_set_id", "=", id).executeTakeFirst(),
+    );
+    return row?.evidence;
+  }
+
   async setMined(id: number, version: bigint, transaction: { hash: string; blockNumber: number }): Promise<void> {
     await this.#database.write(
       (tables) =>
@@ -483,6 +505,10 @@ export class SqlDataSetIndex implements DataSetIndex {
 
   async end(id: number): Promise<void> {
     await this.#update(id, { state: "ended" });
+    await this.#database.write(
+      (transaction) => transaction.deleteFrom("data_set_evidence").where("data_set_id", "=", id).execute(),
+      { repeatable: true },
+    );
   }
 
   async setHealth(id: number, health: Health, detail?: string): Promise<void> {

@@ -61,10 +61,21 @@ import type { NonPayableOverrides } from "../../common.ts"
     ],
     "name": "RangeOutOfOrder",
     "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint256",
+        "name": "sliceCount",
+        "type": "uint256"
+      }
+    ],
+    "name": "TooManySlices",
+    "type": "error"
   }
 ] as const;
 
-  const _bytecode = "0x6080806040523460175760399081601c823930815050f35b5f80fdfe5f80fdfea26469706673582212202480ada59b57f99647594fbdb52a2809bfd172a4c9ed5d9f8a5a08b37e1b006764736f6c63430008250033";
+  const _bytecode = "0x6080806040523460175760399081601c823930815050f35b5f80fdfe5f80fdfea2646970667358221220e65869a42876ed835ba518b96e06d0e7c5d6214082961a3c45d0afbdb316811764736f6c63430008250033";
 
   
       type LiveRangesConstructorParams = [signer?: Signer] | ConstructorParameters<typeof ContractFactory>;
