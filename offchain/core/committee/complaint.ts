@@ -1,15 +1,16 @@
 /**
  * A complaint: public evidence that a dealer sealed a wrong share to a member (after Schindler, Judmayer, Stifter and
- * Weippl: EthDKG, 2019). The member reveals D = p·E, the element that opens its shares in this one dealing, with a proof
- * that E and P make D. Everybody can then open these shares and hold them against the dealer's own commitments: the
- * dealing is proof of what the dealer sent, because its pads, commitments and head are under one proof and one signature.
+ * Weippl: EthDKG, 2019). The member reveals D = p·E, the element that opens its shares in this one dealing, with a
+ * proof that E and P make D. Everybody can then open these shares and hold them against the dealer's own commitments:
+ * the dealing is proof of what the dealer sent, because its pads, commitments and head are under one proof and one
+ * signature.
  *
  * What is revealed concerns this dealer alone: another dealer has another E, and D says nothing about p. A complaint
  * that turns out unfounded names the member that made it, and reveals nothing but that member's own shares.
  *
  * A complaint reveals the member's shares of both keys, also when only one of them is wrong. So k complaints can make
- * public what a faulty dealer shared of the other key: a dealer that qualified members complain about counts as one whose
- * share is stolen.
+ * public what a faulty dealer shared of the other key: a dealer that qualified members complain about counts as one
+ * whose share is stolen.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";

@@ -1,6 +1,6 @@
 /**
- * A dealing: one public message in which a dealer shares its part of every key among all new members. Feldman's verifiable
- * secret sharing (1987) with the shares sealed inside, so that what a dealer sent cannot be disputed:
+ * A dealing: one public message in which a dealer shares its part of every key among all new members. Feldman's
+ * verifiable secret sharing (1987) with the shares sealed inside, so that what a dealer sent cannot be disputed:
  *
  *     per key     f(x) = a_0 + a_1·x + … , A_m = a_m·G          a_0 random in key generation, the share s_j in a handover
  *     E = e·G, Ē = e·Ḡ, D_i = e·P_i                             e is random, one per dealing
@@ -9,8 +9,8 @@
  *
  * - The proof of a_0 keeps a dealer from cancelling the parts of others (rogue keys), and in a handover shows that the
  *   holder of the share deals.
- * - The proof of e is the one of TDH2 (sealed-secrets/): a complaint reveals D_i, so whoever could copy or shift the E of
- *   an honest dealer into a dealing of its own would have a share of that dealer revealed.
+ * - The proof of e is the one of TDH2 (sealed-secrets/): a complaint reveals D_i, so whoever could copy or shift the E
+ *   of an honest dealer into a dealing of its own would have a share of that dealer revealed.
  * - A pad is used once. It needs no tag: a share that was tampered with does not fit the commitments.
  *
  * In a handover the dealer shares s_j, not λ_j·s_j: λ_j depends on which dealers qualify, which is not known before all
@@ -47,13 +47,13 @@ import { COMMITTEE_KEYS, checkIndex, type PerKey, perKey } from "./run.ts";
 /**
  * Makes the dealing of one dealer. Each call makes another one.
  *
- * @param shares in a handover, the dealer's shares of the generation that deals (member-shares.ts)
+ * @param oldShares in a handover, the dealer's shares of the generation that deals (member-shares.ts)
  * @throws InvalidInputError when the shares are missing or not those of this dealer, or there is no such dealer
  */
-export function dealShares(members: RunMembers, dealer: number, shares?: Uint8Array): Uint8Array {
+export function dealShares(members: RunMembers, dealer: number, oldShares?: Uint8Array): Uint8Array {
   const { run, announced, receivingKeys } = members;
   checkIndex(dealer, run.dealers, "dealer");
-  const constants = constantTerms(members, dealer, shares);
+  const constants = constantTerms(members, dealer, oldShares);
   const polynomials = perKey((purpose) => [
     constants[purpose],
     ...Array.from({ length: run.threshold - 1 }, () => randomScalar()),
@@ -65,9 +65,10 @@ export function dealShares(members: RunMembers, dealer: number, shares?: Uint8Ar
   const commitments = perKey((purpose) => polynomials[purpose].map((coefficient) => multiplyBase(coefficient)));
   const sealedShares = receivingKeys.map((receivingKey, position) => {
     const points = COMMITTEE_KEYS.map((purpose) => evaluatePolynomial(polynomials[purpose], position + 1));
+    const shares = concatBytes(...points);
     const sharedElement = multiply(ephemeral, receivingKey);
-    const sealed = applyPad(concatBytes(...points), sharedElement, head, announced, ephemeralKey, position + 1);
-    wipeAll([...points, sharedElement]);
+    const sealed = applyPad(shares, sharedElement, head, announced, ephemeralKey, position + 1);
+    wipeAll([...points, shares, sharedElement]);
     return sealed;
   });
   const statement = concatBytes(

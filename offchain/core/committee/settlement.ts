@@ -1,8 +1,8 @@
 /**
  * The end of a run: which dealers qualify, and what follows. A dealer qualifies when it sent exactly one dealing, the
- * dealing is valid for everybody to see, and no complaint about it is founded. Everybody who has the same messages comes
- * to the same set, so all members attest the transcript with the keys, and a run whose members saw different messages
- * is noticed. Whoever decides when messages are late is the transport's concern.
+ * dealing is valid for everybody to see, and no complaint about it is founded. Everybody who has the same messages
+ * comes to the same set, so all members attest the transcript with the keys, and a run whose members saw different
+ * messages is noticed. Whoever decides when messages are late is the transport's concern.
  *
  * With F = Σ f_j over the qualified dealers in key generation, and F = Σ λ_j·f_j in a handover (λ_j the Lagrange
  * coefficients of the qualified set at 0, so that F(0) is the key as before): member i has F(i), and commitments to F,

@@ -1,7 +1,7 @@
 /**
  * Secrets sealed to a committee: the threshold cryptosystem TDH2 (Shoup and Gennaro, Securing threshold cryptosystems
- * against chosen ciphertext attack, 1998; J. Cryptology 15, 2002) over ristretto255, as a hybrid: the key of an AEAD takes
- * the place of the paper's one-time pad. With S = s·G the committee's record key, and Ḡ a second generator whose
+ * against chosen ciphertext attack, 1998; J. Cryptology 15, 2002) over ristretto255, as a hybrid: the key of an AEAD
+ * takes the place of the paper's one-time pad. With S = s·G the committee's record key, and Ḡ a second generator whose
  * logarithm nobody knows:
  *
  *     R = r·G, R̄ = r·Ḡ
@@ -24,8 +24,8 @@
  * forward secret: k shares of one generation open all secrets of the committee, past ones too. Whoever has been given k
  * decryption shares can show them to others.
  *
- * The AEAD is AES-256-GCM with an all-zero nonce. The key is new for each r and label, so it seals one payload; GCM does
- * not commit to its key, but here R, S and the label determine the key, and the shares that lead to it are proven.
+ * The AEAD is AES-256-GCM with an all-zero nonce. The key is new for each r and label, so it seals one payload; GCM
+ * does not commit to its key, but here R, S and the label determine the key, and the shares that lead to it are proven.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
