@@ -2,8 +2,8 @@
  * A dealing: one public message in which a dealer shares its part of every key among all new members. Feldman's
  * verifiable secret sharing (1987) with the shares sealed inside, so that what a dealer sent cannot be disputed:
  *
- *     per key     f(x) = a_0 + a_1·x + … , A_m = a_m·G          a_0 random in key generation, the share s_j in a handover
- *     E = e·G, Ē = e·Ḡ, D_i = e·P_i                             e is random, one per dealing
+ *     per key     f(x) = a_0 + a_1·x + … , A_m = a_m·G       a_0 random in key generation, the share s_j in a handover
+ *     E = e·G, Ē = e·Ḡ, D_i = e·P_i                          e is random, one per dealing
  *     sealed_i    (f_oprf(i) ‖ f_record(i)) ⊕ kdf(D_i, "committee-share", head ‖ announcements ‖ E ‖ u16 i, 64)
  *     proof       knowledge of a_0 of each key, and of e with E = e·G, Ē = e·Ḡ, over everything before it
  *

@@ -98,6 +98,10 @@ function overwritten(bytes: Uint8Array, offset: number, part: Uint8Array): Uint8
   return changed;
 }
 
+function flipped(bytes: Uint8Array, offset: number): Uint8Array {
+  return bytes.with(offset, at([...bytes], offset) ^ 1);
+}
+
 function expectFault(
   call: () => unknown,
   party: "dealer" | "member",
@@ -190,8 +194,7 @@ describe("core/committee: dishonest parties", () => {
         [47, 2],
         [49, 2],
       ] as const) {
-        const last = offset + length - 1;
-        others.push(good(handover).with(last, at([...good(handover)], last) ^ 1));
+        others.push(flipped(good(handover), offset + length - 1));
       }
       for (const other of others) expectRefused(handover, other, "BAD_RESPONSE", /another committee, generation/);
     });
@@ -225,9 +228,9 @@ describe("core/committee: dishonest parties", () => {
 
     it("has sealed shares or commitments that were changed after it was proven", () => {
       const bytes = good(generation);
-      for (const place of [bytes.length - PROOF_BYTES - 1, ANNOUNCED_END + 65 + 32]) {
-        const part = place < bytes.length - PROOF_BYTES - 1 ? multiplyBase(scalarFromNumber(9)) : Uint8Array.of(9);
-        expectRefused(generation, overwritten(bytes, place, part), "INVALID_PROOF", /does not verify/);
+      const otherCommitment = overwritten(bytes, ANNOUNCED_END + 65 + 32, multiplyBase(scalarFromNumber(9)));
+      for (const changed of [flipped(bytes, bytes.length - PROOF_BYTES - 1), otherCommitment]) {
+        expectRefused(generation, changed, "INVALID_PROOF", /does not verify/);
       }
     });
 
@@ -449,7 +452,7 @@ describe("core/committee: dishonest parties", () => {
       const { dealings, complaint } = founded();
       expectUnfounded(dealings, 4, complaint, "BAD_RESPONSE", /another committee, generation/);
       expectUnfounded(dealings, 2, complaint.with(44, 9), "BAD_RESPONSE", /another committee, generation/);
-      expectUnfounded(dealings, 2, complaint.with(HEAD_BYTES + 2, 9), "BAD_RESPONSE", /about another dealing/);
+      expectUnfounded(dealings, 2, flipped(complaint, HEAD_BYTES + 2), "BAD_RESPONSE", /about another dealing/);
       expectUnfounded(dealings, 2, complaint.with(HEAD_BYTES + 1, 9), "BAD_RESPONSE", /dealer 9, whom/);
       expectUnfounded(dealings, 2, complaint.subarray(1), "UNKNOWN_VERSION", /another version/);
       expectUnfounded(dealings, 2, complaint.subarray(0, -1), "BAD_RESPONSE", /bytes/);
