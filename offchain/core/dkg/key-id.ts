@@ -24,7 +24,8 @@ export interface KeyId {
   readonly committeeId: bigint;
   /** From 1. */
   readonly generation: number;
-  readonly purpose: KeyPurpose;
+  /** Key generation by all members (dkg.ts) makes OPRF keys; generations of both keys are made by core/committee. */
+  readonly purpose: Extract<KeyPurpose, "oprf">;
 }
 
 /** The OPRF key of a committee in a generation; the first one unless stated. */

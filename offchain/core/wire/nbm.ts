@@ -28,7 +28,7 @@ const ElementText = HexBytes(32);
 
 /** Counts the changes of a committee's key shares, from 1. */
 const GenerationNumber = Type.Integer({ minimum: FIRST_GENERATION, maximum: 2 ** 32 - 1 });
-const KeyPurposeText = Type.Union([Type.Literal("oprf"), Type.Literal("record")]);
+const KeyPurposeText = Type.Literal("oprf");
 const keyFields = { committeeId: Uint64Text, generation: GenerationNumber, purpose: KeyPurposeText };
 
 /** How far a key generation is at one node. */
