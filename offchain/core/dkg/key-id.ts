@@ -7,11 +7,14 @@ import { concatBytes } from "@noble/hashes/utils.js";
 import { u32be, u64be } from "../encoding/integers.ts";
 import { InvalidInputError } from "../errors.ts";
 
-/** What a committee's key is for. A further purpose is a further name and code. */
-export type KeyPurpose = "oprf";
+/**
+ * What a committee's key is for: evaluating the OPRF, or opening sealed secrets. They are never one key, because a
+ * blinded evaluation of an element of a sealed secret would open it. A further purpose is a further name and code.
+ */
+export type KeyPurpose = "oprf" | "record";
 
 /** Codes in byte layouts and signed messages. */
-const PURPOSE_CODES: Record<KeyPurpose, number> = { oprf: 1 };
+const PURPOSE_CODES: Record<KeyPurpose, number> = { oprf: 1, record: 2 };
 
 /** The generation that key generation makes; every later change of the shares counts one up. 0 stands for no key. */
 export const FIRST_GENERATION = 1;
@@ -21,7 +24,8 @@ export interface KeyId {
   readonly committeeId: bigint;
   /** From 1. */
   readonly generation: number;
-  readonly purpose: KeyPurpose;
+  /** Key generation by all members (dkg.ts) makes OPRF keys; generations of both keys are made by core/committee. */
+  readonly purpose: Extract<KeyPurpose, "oprf">;
 }
 
 /** The OPRF key of a committee in a generation; the first one unless stated. */

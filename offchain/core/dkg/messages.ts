@@ -33,17 +33,25 @@ export interface DkgParameters extends KeyId {
   index: number;
 }
 
-/**
- * A member broke the protocol; `member` and `party` name it. A retry does not help: the committee must be formed anew.
- */
+/** What a member did wrong. */
+export interface DkgFaultFacts {
+  code: ErrorCode;
+  check: string;
+  cause?: unknown;
+  /** Dealers of a handover are numbered by the generation that deals, other members by the one that is made. */
+  role?: "member" | "dealer";
+  hint?: string;
+}
+
+/** A member broke the protocol; `member` and `party` name it. A retry with it does not help. */
 export class DkgFaultError extends TallystickError {
   readonly member: number;
 
-  constructor(member: number, problem: string, facts: { code: ErrorCode; check: string; cause?: unknown }) {
-    super(`member ${member} ${problem}`, {
-      ...facts,
-      party: `member ${member}`,
+  constructor(member: number, problem: string, { role = "member", ...facts }: DkgFaultFacts) {
+    super(`${role} ${member} ${problem}`, {
       hint: "form a new committee without this member",
+      ...facts,
+      party: `${role} ${member}`,
       details: { member },
     });
     this.member = member;

@@ -8,7 +8,7 @@
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
-import { type KeyId, type KeyPurpose, keyName } from "../../core/dkg/key-id.ts";
+import { type KeyId, keyName } from "../../core/dkg/key-id.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { DkgPhase } from "../../core/wire/nbm.ts";
 import type { Database } from "../../store/index/sqlite.ts";
@@ -62,7 +62,7 @@ function stateOf(row: Row): KeyState {
   return {
     committeeId: BigInt(String(row.committee_id)),
     generation: Number(row.generation),
-    purpose: String(row.purpose) as KeyPurpose,
+    purpose: String(row.purpose) as KeyId["purpose"],
     size: Number(row.size),
     threshold: Number(row.threshold),
     index: Number(row.own_index),

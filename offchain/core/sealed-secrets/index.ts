@@ -1,0 +1,4 @@
+/** Public entry point `tallystick/core/sealed-secrets`. */
+export * from "./decryption-share.ts";
+export * from "./label.ts";
+export * from "./sealed-secret.ts";
