@@ -3,7 +3,7 @@
  * time that each of them spends.
  */
 
-import { multiplyBase, randomScalar } from "../../offchain/core/oprf/group.ts";
+import { multiplyBase, randomScalar, ristretto255Group } from "../../offchain/core/oprf/group.ts";
 import {
   blindInputs,
   combineAndFinalize,
@@ -46,7 +46,7 @@ export class BenchCommittee {
     await oprfReady();
     const coefficients = Array.from({ length: threshold }, () => randomScalar());
     const members = Array.from({ length: size }, (_, position) => {
-      const keyShare = evaluatePolynomial(coefficients, position + 1);
+      const keyShare = evaluatePolynomial(ristretto255Group, coefficients, position + 1);
       return { index: position + 1, keyShare, verificationShare: multiplyBase(keyShare) };
     });
     return new BenchCommittee(members, threshold);
