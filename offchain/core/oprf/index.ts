@@ -5,6 +5,8 @@ export * from "./p256.ts";
 export * from "./p256-group.ts";
 export * from "./prime-order-group.ts";
 export * from "./ristretto255.ts";
+export * from "./rsa-blind.ts";
+export * from "./rsa-dealer.ts";
 export * from "./suite.ts";
 export * from "./threshold.ts";
 export * from "./voprf.ts";
