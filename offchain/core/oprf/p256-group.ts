@@ -7,7 +7,7 @@
  * time, prefer ristretto255.
  */
 
-import { pippenger } from "@noble/curves/abstract/curve.js";
+import { mulAddUnsafe } from "@noble/curves/abstract/curve.js";
 import { p256, p256_hasher } from "@noble/curves/nist.js";
 import { bytesToNumberBE, numberToBytesBE } from "@noble/curves/utils.js";
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -65,6 +65,16 @@ function checkScalar(bytes: Uint8Array, what: string): void {
   if (isZero(bytes)) throw new InvalidScalarError(`${what} is zero`, { check: "not zero" });
 }
 
+function multiply(scalar: Uint8Array, element: P256Element): P256Element {
+  // noble refuses zero. In a group of prime order only these two operands lead to the identity.
+  if (element.is0() || isZero(scalar)) return Point.ZERO;
+  return element.multiply(toScalar(scalar));
+}
+
+function weightedSum(scalars: readonly Uint8Array[], elements: readonly P256Element[]): P256Element {
+  return mulAddUnsafe(Point, [...elements], scalars.map(toScalar));
+}
+
 export const p256Group: PrimeOrderGroup<P256Element> = {
   suite: "P256-SHA256",
   elementBytes: ELEMENT_BYTES,
@@ -78,13 +88,10 @@ export const p256Group: PrimeOrderGroup<P256Element> = {
   identityElement: () => Point.ZERO,
   isIdentity: (element) => element.is0(),
   add: (a, b) => a.add(b),
-  multiply(scalar, element) {
-    // noble refuses zero. In a group of prime order only these two operands lead to the identity.
-    if (element.is0() || isZero(scalar)) return Point.ZERO;
-    return element.multiply(toScalar(scalar));
-  },
+  multiply,
   multiplyBase: (scalar) => (isZero(scalar) ? Point.ZERO : Point.BASE.multiply(toScalar(scalar))),
-  weightedSum: (scalars, elements) => pippenger(Point, [...elements], scalars.map(toScalar)),
+  weightedSum,
+  unblind: (inverse, coefficients, elements) => multiply(inverse, weightedSum(coefficients, elements)),
   hashToElement: (message, tag) => p256_hasher.hashToCurve(message, { DST: tag }),
   hashToScalar: (message, tag) => fromScalar(p256_hasher.hashToScalar(message, { DST: tag })),
   checkScalar,
@@ -109,6 +116,4 @@ export const p256Group: PrimeOrderGroup<P256Element> = {
     checkScalar(a, "scalar to invert");
     return fromScalar(Fn.inv(toScalar(a)));
   },
-  // BigInts cannot be overwritten.
-  wipeElements() {},
 };

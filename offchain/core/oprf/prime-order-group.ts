@@ -40,6 +40,8 @@ export interface PrimeOrderGroup<Element> {
   multiplyBase(scalar: Uint8Array): Element;
   /** Σ scalar_i · element_i of public values: the time may depend on them. */
   weightedSum(scalars: readonly Uint8Array[], elements: readonly Element[]): Element;
+  /** inverse · Σ coefficient_j · element_j, where the inverse of a blind is secret and all else is public. */
+  unblind(inverse: Uint8Array, coefficients: readonly Uint8Array[], elements: readonly Element[]): Element;
   /** HashToGroup of RFC 9497 §4. @param tag the domain separation tag */
   hashToElement(message: Uint8Array, tag: Uint8Array): Element;
   /** HashToScalar of RFC 9497 §4. */
@@ -58,8 +60,6 @@ export interface PrimeOrderGroup<Element> {
   scalarMultiply(a: Uint8Array, b: Uint8Array): Uint8Array;
   /** 1/a. @throws InvalidScalarError for zero. */
   scalarInvert(a: Uint8Array): Uint8Array;
-  /** Overwrites secret elements, where the group can. */
-  wipeElements(elements: readonly Element[]): void;
 }
 
 /** An element with the bytes it has in transcripts. */

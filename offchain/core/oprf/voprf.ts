@@ -3,8 +3,6 @@
  * is an RFC 9497 VOPRF evaluation under its share, with the RFC's batched DLEQ proof against its verification share;
  * the client interpolates the answers in the exponent. Outputs equal those of the RFC with the whole key, byte for byte
  * (Jarecki, Kiayias, Krawczyk, Xu: TOPPSS, 2017, for the construction).
- *
- * Deviation: the client multiplies each answer by λ_j/r at once, instead of interpolating first and unblinding after.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
@@ -130,14 +128,8 @@ export function createVoprfSuite<Element>(group: PrimeOrderGroup<Element>): Vopr
       );
       return inputs.map((input, position) => {
         checkInputLength(input);
-        const inverse = itemAt(inverted, position);
-        const terms = quorum.map(({ evaluated }, member) => {
-          const factor = group.scalarMultiply(itemAt(coefficients, member), inverse);
-          const term = group.multiply(factor, itemAt(evaluated, position).element);
-          factor.fill(0);
-          return term;
-        });
-        const unblinded = terms.reduce((sum, term) => group.add(sum, term));
+        const elements = quorum.map(({ evaluated }) => itemAt(evaluated, position).element);
+        const unblinded = group.unblind(itemAt(inverted, position), coefficients, elements);
         if (group.isIdentity(unblinded)) {
           throw new InvalidPointError(`combined element ${position} is the identity element`, {
             check: "not the identity",
@@ -145,7 +137,6 @@ export function createVoprfSuite<Element>(group: PrimeOrderGroup<Element>): Vopr
         }
         const bytes = group.encodeElement(unblinded);
         const output = group.hash(concatBytes(lengthPrefixed(input), lengthPrefixed(bytes), FINALIZE));
-        group.wipeElements([...terms, unblinded]);
         bytes.fill(0);
         return output;
       });
