@@ -253,9 +253,12 @@ export class AgentContext {
 /** One check is enough: with consistent verification shares, every quorum gives the same keys. */
 async function requireConsistentKeys({ groupPublicKey, members, threshold }: Committee): Promise<void> {
   await loadSuite();
-  const { verifyCommitteeKeys } = await import("../core/oprf/threshold.ts");
+  const [{ ristretto255Group }, { verifyCommitteeKeys }] = await Promise.all([
+    import("../core/oprf/group.ts"),
+    import("../core/oprf/threshold.ts"),
+  ]);
   const shares = members.map(({ verificationShare }) => verificationShare);
-  verifyCommitteeKeys(groupPublicKey, shares, threshold);
+  verifyCommitteeKeys(ristretto255Group, groupPublicKey, shares, threshold);
 }
 
 /** Address of a party without what may be secret in a URL. */

@@ -6,6 +6,7 @@
 import {
   createCipheriv,
   createDecipheriv,
+  createDiffieHellman,
   createHash,
   createHmac,
   createSecretKey,
@@ -36,6 +37,8 @@ import {
 const secret = createSecretKey;
 
 const SHA256_BYTES = 32;
+/** Of a Diffie–Hellman group; no power here is one of it. */
+const GENERATOR = Uint8Array.of(2);
 
 function asPlainBytes(buffer: Buffer): Uint8Array {
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
@@ -188,6 +191,17 @@ export async function gunzipBase64(text: string): Promise<Uint8Array<ArrayBuffer
   return new Uint8Array(gunzipSync(Buffer.from(text, "base64")));
 }
 
+/**
+ * By way of finite-field Diffie–Hellman, whose shared secret is just this power: OpenSSL computes it in constant time,
+ * and does not ask whether the modulus is prime. RSA calls are of no use here, because they need the public exponent
+ * that belongs to the exponent, which is a secret of the whole key.
+ */
+export function modularPower(exponent: Uint8Array, modulus: Uint8Array): (base: Uint8Array) => Uint8Array {
+  const exchange = createDiffieHellman(modulus, GENERATOR);
+  exchange.setPrivateKey(exponent);
+  return (base) => asPlainBytes(exchange.computeSecret(base));
+}
+
 export function randomBytes(n: number): Uint8Array {
   checkRandomLength(n);
   return randomFillSync(new Uint8Array(n));
@@ -211,6 +225,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   aes256GcmOpenInPlace,
   zstdDecompress,
   gunzipBase64,
+  modularPower,
   randomBytes,
   equalBytes,
 }) satisfies Primitives;

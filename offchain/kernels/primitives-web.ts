@@ -4,6 +4,8 @@
  * machine shared with an attacker who measures caches, prefer the Node implementation.
  */
 import { gcm } from "@noble/ciphers/aes.js";
+import { pow } from "@noble/curves/abstract/modular.js";
+import { bytesToNumberBE, numberToBytesBE } from "@noble/curves/utils.js";
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { hmac } from "@noble/hashes/hmac.js";
 import { pbkdf2 } from "@noble/hashes/pbkdf2.js";
@@ -114,6 +116,12 @@ export async function gunzipBase64(text: string): Promise<Uint8Array<ArrayBuffer
   return new Uint8Array(await new Response(unpacked).arrayBuffer());
 }
 
+/** On BigInt: the time says something about the exponent. */
+export function modularPower(exponent: Uint8Array, modulus: Uint8Array): (base: Uint8Array) => Uint8Array {
+  const [power, modulo] = [bytesToNumberBE(exponent), bytesToNumberBE(modulus)];
+  return (base) => numberToBytesBE(pow(bytesToNumberBE(base), power, modulo), modulus.length);
+}
+
 export function randomBytes(n: number): Uint8Array {
   checkRandomLength(n);
   const bytes = new Uint8Array(n);
@@ -144,6 +152,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   aes256GcmOpenInPlace,
   zstdDecompress,
   gunzipBase64,
+  modularPower,
   randomBytes,
   equalBytes,
 }) satisfies Primitives;

@@ -1,5 +1,5 @@
 /**
- * Interface of the accelerated symmetric primitives, imported by core as `#primitives`. Two implementations export
+ * Interface of the accelerated primitives, imported by core as `#primitives`. Two implementations export
  * exactly these names: `primitives-node.ts` (OpenSSL through node:crypto) and `primitives-web.ts` (noble, any
  * JavaScript runtime). All calls but scrypt, which is made to take long, are synchronous: below 64 KiB an await per
  * call costs more than the work, above it a worker thread is the right tool. Standards: FIPS 180-4 (SHA-256), RFC 2104
@@ -102,6 +102,12 @@ export interface Primitives {
   readonly zstdDecompress: ((frame: Uint8Array, sizeBytes: number) => Uint8Array | undefined) | undefined;
   /** Unpacks what this project carries as text: gzip in base64. Not for input of others: the result is not bounded. */
   gunzipBase64(text: string): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Prepares exponentiations modulo an odd number with one secret exponent. Integers are byte strings, most significant
+   * byte first.
+   * @returns takes a base of 2 to modulus − 2, and gives base ^ exponent as long as the modulus
+   */
+  modularPower(exponent: Uint8Array, modulus: Uint8Array): (base: Uint8Array) => Uint8Array;
   /** Bytes from the system's cryptographic generator. @param n how many, a non-negative integer */
   randomBytes(n: number): Uint8Array;
   /** Equality in time that depends on the lengths only. False for different lengths. */

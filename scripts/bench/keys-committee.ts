@@ -3,24 +3,12 @@
  * time that each of them spends.
  */
 
-import { multiplyBase, randomScalar } from "../../offchain/core/oprf/group.ts";
-import {
-  blindInputs,
-  combineAndFinalize,
-  type EvaluationPart,
-  evaluateBatch,
-  oprfReady,
-  verifyEvaluation,
-} from "../../offchain/core/oprf/ristretto255.ts";
-import { evaluatePolynomial } from "../../offchain/core/oprf/threshold.ts";
+import { ristretto255Group } from "../../offchain/core/oprf/group.ts";
+import { ristretto255Suite } from "../../offchain/core/oprf/ristretto255.ts";
+import type { EvaluationPart, OprfSuite } from "../../offchain/core/oprf/suite.ts";
 import { MAXIMUM_BATCH } from "../../offchain/core/wire/nbm.ts";
+import { type DealtMember, dealKey } from "../../test/helpers/oprf-committee.ts";
 import { cpuMilliseconds } from "./process-cost.ts";
-
-interface Member {
-  readonly index: number;
-  readonly keyShare: Uint8Array;
-  readonly verificationShare: Uint8Array;
-}
 
 /** Processor milliseconds since the committee was made or asked last, by what they were spent on. */
 export interface OprfTimes {
@@ -31,25 +19,25 @@ export interface OprfTimes {
 }
 
 export class BenchCommittee {
+  readonly suite: OprfSuite;
   readonly threshold: number;
   readonly size: number;
-  readonly #members: readonly Member[];
+  readonly #members: readonly DealtMember[];
   #times: OprfTimes = { userMilliseconds: 0, nodeMilliseconds: 0 };
 
-  private constructor(members: readonly Member[], threshold: number) {
+  /** @param suite is ready */
+  constructor(suite: OprfSuite, members: readonly DealtMember[], threshold: number) {
+    this.suite = suite;
     this.#members = members;
     this.size = members.length;
     this.threshold = threshold;
   }
 
+  /** A committee as there are today. */
   static async create(size: number, threshold: number): Promise<BenchCommittee> {
-    await oprfReady();
-    const coefficients = Array.from({ length: threshold }, () => randomScalar());
-    const members = Array.from({ length: size }, (_, position) => {
-      const keyShare = evaluatePolynomial(coefficients, position + 1);
-      return { index: position + 1, keyShare, verificationShare: multiplyBase(keyShare) };
-    });
-    return new BenchCommittee(members, threshold);
+    await ristretto255Suite.ready();
+    const members = dealKey(ristretto255Group, ristretto255Group.randomScalar(), threshold, size);
+    return new BenchCommittee(ristretto255Suite, members, threshold);
   }
 
   /** What was spent since the last call. */
@@ -59,7 +47,7 @@ export class BenchCommittee {
     return times;
   }
 
-  /** Derives 64 bytes for each input, as the agent does with as many nodes as the threshold asks for. */
+  /** Derives an output for each input, as the agent does with as many nodes as the threshold asks for. */
   async evaluate(inputs: readonly Uint8Array[]): Promise<Uint8Array[]> {
     const outputs: Uint8Array[] = [];
     for (let first = 0; first < inputs.length; first += MAXIMUM_BATCH) {
@@ -69,6 +57,7 @@ export class BenchCommittee {
   }
 
   #evaluateBatch(inputs: Uint8Array[]): Uint8Array[] {
+    const { suite } = this;
     let user = 0;
     const asUser = <T>(work: () => T): T => {
       const started = cpuMilliseconds();
@@ -76,22 +65,22 @@ export class BenchCommittee {
       user += cpuMilliseconds() - started;
       return result;
     };
-    const batch = asUser(() => blindInputs(inputs));
+    const batch = asUser(() => suite.blindInputs(inputs));
     const parts: EvaluationPart[] = [];
     const quorum = this.#members.slice(0, this.threshold);
     const started = cpuMilliseconds();
     const answers = quorum.map(({ keyShare, verificationShare }) =>
-      evaluateBatch(keyShare, verificationShare, batch.blinded),
+      suite.evaluateBatch(keyShare, verificationShare, batch.blinded),
     );
     this.#times.nodeMilliseconds += (cpuMilliseconds() - started) / quorum.length;
     const outputs = asUser(() => {
       for (const [position, { index, verificationShare }] of quorum.entries()) {
         const answer = answers[position];
         if (answer === undefined) throw new Error(`member ${index} did not answer`);
-        verifyEvaluation(verificationShare, batch.blinded, answer.evaluated, answer.proof);
+        suite.verifyEvaluation(verificationShare, batch.blinded, answer.evaluated, answer.proof);
         parts.push({ index, evaluated: answer.evaluated });
       }
-      return combineAndFinalize(batch, inputs, parts, this.threshold);
+      return suite.combineAndFinalize(batch, inputs, parts, this.threshold);
     });
     batch.wipe();
     this.#times.userMilliseconds += user;

@@ -189,7 +189,9 @@ export const KEY_BARS: readonly KeyBar[] = [
 
 export interface KeyVerdict {
   readonly name: string;
+  readonly bound: "at most" | "at least";
   readonly limit: number;
+  readonly unit: "×" | "/s";
   readonly measured?: number;
   readonly met: boolean;
 }
@@ -200,7 +202,9 @@ export function judgeKeys(figures: readonly KeyFigure[], bars = KEY_BARS): KeyVe
     const measured = figures.find(of)?.ratio;
     return {
       name,
+      bound: "at most",
       limit,
+      unit: "×",
       ...(measured === undefined ? {} : { measured }),
       met: measured !== undefined && measured <= limit,
     };

@@ -1,5 +1,5 @@
 /**
- * `npm run bench:keys`: the figures that the published blockchain key management reports (Huang, Yi; J. Cloud Computing
+ * `npm run bench:keys`: the OPRF suites side by side, and the figures that the published blockchain key management reports (Huang, Yi; J. Cloud Computing
  * 13:15, 2024), measured here: the time to derive the keys of files (its figure 7) and of their blocks (figure 8), and
  * what a key costs by phase and by place (tables 4 and 5). Cryptography only, in one process; docs/benchmarks.md
  * explains each figure.
@@ -13,6 +13,7 @@
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { tableLines } from "../../offchain/cli/table.ts";
+import { generateRsaKey } from "../../test/helpers/rsa-key.ts";
 import { barChart } from "./bar-chart.ts";
 import { BenchCommittee } from "./keys-committee.ts";
 import { measurePhases, measurePlaces, type PhaseCost, type PlaceCost } from "./keys-costs.ts";
@@ -28,6 +29,7 @@ import {
   merkleMode,
   oprfMode,
 } from "./keys-figures.ts";
+import { judgeSuites, measureBlindRsaLibrary, measureSuite, type SuiteFigure, suiteCommittees } from "./keys-suites.ts";
 
 const NODES = 5;
 const THRESHOLD = 3;
@@ -70,17 +72,41 @@ function placeTable(places: readonly PlaceCost[]): string {
 }
 
 function verdictTable(verdicts: readonly KeyVerdict[]): string {
-  const rows = verdicts.map(({ name, limit, measured, met }) => [
+  const rows = verdicts.map(({ name, bound, limit, unit, measured, met }) => [
     name,
-    measured === undefined ? "not measured" : `${measured.toFixed(2)}×`,
-    `at most ${limit}×`,
+    measured === undefined ? "not measured" : `${measured.toFixed(2)}${unit}`,
+    `${bound} ${limit}${unit}`,
     met ? "met" : "NOT MET",
   ]);
   return tableLines(["BAR", "MEASURED", "LIMIT", ""], rows).join("\n");
 }
 
-/** Milliseconds of user and node together, by size. */
-function picture(figures: readonly KeyFigure[]): string {
+function suiteTable(suites: readonly SuiteFigure[]): string {
+  const rows = suites.map(({ suite, quorum, batch, single, wireBytes, ...costs }) => [
+    suite,
+    quorum,
+    String(batch),
+    costs.clientElementsPerSecond.toFixed(0),
+    costs.clientMilliseconds.toFixed(2),
+    costs.nodeMilliseconds.toFixed(2),
+    single.p50.toFixed(2),
+    single.p99.toFixed(2),
+    wireBytes.toFixed(0),
+  ]);
+  const head = ["SUITE", "NODES", "BATCH", "CLIENT /s", "CLIENT ms", "NODE ms", "ONE: p50 ms", "p99 ms", "WIRE bytes"];
+  return tableLines(head, rows).join("\n");
+}
+
+/** Lengths are logarithmic: suites and files differ by factors of a thousand. Each group names its unit. */
+function picture(figures: readonly KeyFigure[], suites: readonly SuiteFigure[]): string {
+  const suiteBars = (["client", "node"] as const).flatMap((party) =>
+    suites.map(({ suite, quorum, clientMilliseconds, nodeMilliseconds }) => ({
+      group: party === "client" ? "An element at the client, µs" : "An element at one key node, µs",
+      label: `${suite}, ${quorum} nodes`,
+      value: Math.round(1000 * (party === "client" ? clientMilliseconds : nodeMilliseconds)),
+    })),
+  );
+  // User and node together.
   const bars = figures.map(({ what, mode, megabytes, blockKib, milliseconds, nodeMilliseconds }) => ({
     group:
       what === "block keys"
@@ -89,7 +115,8 @@ function picture(figures: readonly KeyFigure[]): string {
     label: `${megabytes} MB${blockKib === undefined ? "" : ` in blocks of ${blockKib} KiB`}`,
     value: Math.round(milliseconds + nodeMilliseconds),
   }));
-  return barChart("Deriving keys: milliseconds of the user and one key node", bars);
+  const title = "Deriving keys: processor time of the user and one key node";
+  return barChart(title, [...suiteBars, ...bars], { isLogarithmic: true });
 }
 
 const { values } = parseArgs({
@@ -106,6 +133,15 @@ const isWanted = (megabytes: number) => megabytes <= Number(values["up-to"]);
 const say = (line: string) => process.stderr.write(`bench: ${line}\n`);
 const committee = await BenchCommittee.create(NODES, THRESHOLD);
 const figures: KeyFigure[] = [];
+const rsaKey = generateRsaKey(NODES);
+const suites: SuiteFigure[] = [];
+for (const suiteCommittee of await suiteCommittees(NODES, THRESHOLD, rsaKey)) {
+  say(`suite ${suiteCommittee.suite.name}…`);
+  // A batch of the others takes seconds, which one run measures.
+  suites.push(await measureSuite(suiteCommittee, suites.length === 0 ? runs : 1));
+}
+say("the standard library for blind RSA…");
+suites.push(await measureBlindRsaLibrary(rsaKey));
 // Compiles what the first measurement would otherwise compile.
 await measureFileKeys(1, committee, 2);
 for (const megabytes of FILE_MEGABYTES.filter(isWanted)) {
@@ -128,9 +164,9 @@ for (const { mode, repeats } of modes) {
 say("phases and places…");
 const phases = await measurePhases(committee);
 const places = await measurePlaces(committee);
-const verdicts = judgeKeys(figures);
+const verdicts = [...judgeSuites(suites), ...judgeKeys(figures)];
 const passed = verdicts.every(({ met }) => met);
-if (values.svg !== undefined) writeFileSync(values.svg, picture(figures));
+if (values.svg !== undefined) writeFileSync(values.svg, picture(figures, suites));
 if (values.json) {
   const document = {
     bench: "keys",
@@ -139,13 +175,20 @@ if (values.json) {
     runs,
     passed,
     verdicts,
+    suites,
     figures,
     phases,
     places,
   };
   process.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
 } else {
-  const tables = [figureTable(figures), phaseTable(phases), placeTable(places), verdictTable(verdicts)];
+  const tables = [
+    suiteTable(suites),
+    figureTable(figures),
+    phaseTable(phases),
+    placeTable(places),
+    verdictTable(verdicts),
+  ];
   process.stdout.write(`${tables.join("\n\n")}\n`);
 }
 process.exitCode = passed ? 0 : 1;

@@ -39,6 +39,24 @@ for (const [name, primitives] of Object.entries(implementations)) {
       }
     });
 
+    it("raises to a power modulo an odd number, as BigInt does, and as long as the modulus", () => {
+      // 2^521 − 1, and the same number of bits without being prime.
+      for (const modulus of [2n ** 521n - 1n, 2n ** 521n - 3n]) {
+        const encoded = (value: bigint, length = 66) => unhex(value.toString(16).padStart(2 * length, "0"));
+        const exponent = 2n ** 519n + 12_345n;
+        const power = primitives.modularPower(encoded(exponent), encoded(modulus));
+        for (const base of [2n, 3n, modulus - 2n]) {
+          let expected = 1n;
+          for (let bit = 520n; bit >= 0n; bit--) {
+            expected = (expected * expected * ((exponent >> bit) & 1n ? base : 1n)) % modulus;
+          }
+          expect(hex(power(encoded(base)))).to.equal(hex(encoded(expected)));
+        }
+        const small = primitives.modularPower(Uint8Array.of(1), encoded(modulus));
+        expect(hex(small(Uint8Array.of(7)))).to.equal(hex(encoded(7n)));
+      }
+    });
+
     it("computes the HMACs of RFC 4231", () => {
       for (const { key, data, mac } of vectors.hmacSha256.vectors) {
         expect(hex(primitives.hmacSha256(unhex(key), unhex(data)))).to.equal(mac);

@@ -14,7 +14,7 @@ import {
   ownershipTypedData,
   shareRequestTypedData,
 } from "../../offchain/core/identity/typed-messages.ts";
-import { scalarAdd, scalarMultiply } from "../../offchain/core/oprf/group.ts";
+import { ristretto255Group, scalarAdd, scalarMultiply } from "../../offchain/core/oprf/group.ts";
 import { blindInputs, combineAndFinalize, oprfReady, verifyEvaluation } from "../../offchain/core/oprf/ristretto255.ts";
 import { lagrangeCoefficients } from "../../offchain/core/oprf/threshold.ts";
 import {
@@ -138,7 +138,7 @@ describe("nbm node", () => {
     /** The committee's key in one hand: only a test may do this. */
     async function wholeKey(): Promise<Uint8Array> {
       const quorum = [1, 2, 3];
-      const coefficients = lagrangeCoefficients(quorum, 0);
+      const coefficients = lagrangeCoefficients(ristretto255Group, quorum, 0);
       let key: Uint8Array = new Uint8Array(32);
       for (const [position, coefficient] of coefficients.entries()) {
         const node = nodeAt(position);

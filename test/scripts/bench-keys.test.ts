@@ -1,8 +1,17 @@
-/** The committee and the verdicts of `npm run bench:keys`. */
+/** The committees, the suites and the verdicts of `npm run bench:keys`. */
 import { expect } from "chai";
 import { sha256 } from "#primitives";
 import { BenchCommittee } from "../../scripts/bench/keys-committee.ts";
 import { judgeKeys, KEY_BARS, type KeyFigure, measureBlockKeys, oprfMode } from "../../scripts/bench/keys-figures.ts";
+import {
+  judgeSuites,
+  measureBlindRsaLibrary,
+  measureSuite,
+  percentiles,
+  type SuiteFigure,
+  suiteCommittees,
+} from "../../scripts/bench/keys-suites.ts";
+import { generateRsaKey } from "../helpers/rsa-key.ts";
 
 const figure: KeyFigure = {
   what: "file key",
@@ -51,6 +60,56 @@ describe("figures of bench:keys", () => {
       { ...blocks, ratio: 2.51 },
     ];
     expect(judgeKeys(over).map(({ met }) => met)).to.deep.equal([false, false]);
+  });
+
+  it("measures every suite with five nodes, and counts what travels", async () => {
+    const figures: SuiteFigure[] = [];
+    for (const committee of await suiteCommittees(5, 3)) {
+      figures.push(await measureSuite(committee, 1, { batch: 4, singles: 2 }));
+    }
+    expect(figures.map(({ suite, quorum, wireBytes }) => [suite, quorum, wireBytes])).to.deep.equal([
+      ["ristretto255-SHA512", "3 of 5", 3 * (2 * 32 + 64 / 4)],
+      ["P256-SHA256", "3 of 5", 3 * (2 * 33 + 64 / 4)],
+      ["rsa-blind", "5 of 5", 5 * 2 * 384],
+    ]);
+    for (const { clientMilliseconds, clientElementsPerSecond, nodeMilliseconds, single } of figures) {
+      expect(clientMilliseconds * clientElementsPerSecond).to.be.closeTo(1000, 1e-6);
+      expect(nodeMilliseconds).to.be.greaterThan(0);
+      expect(single.p50).to.be.greaterThan(0);
+      expect(single.p99).to.be.at.least(single.p50);
+    }
+  });
+
+  it("measures the standard library for blind RSA, its client apart from its signer", async () => {
+    const { nodeMilliseconds, clientMilliseconds, wireBytes } = await measureBlindRsaLibrary(generateRsaKey(1), 1);
+    expect(nodeMilliseconds).to.be.greaterThan(clientMilliseconds);
+    expect(wireBytes).to.equal(768);
+  });
+
+  it("takes percentiles by the nearest rank", () => {
+    const hundred = Array.from({ length: 100 }, (_, index) => 100 - index);
+    expect(percentiles(hundred)).to.deep.equal({ p50: 50, p99: 99 });
+    expect(percentiles([7])).to.deep.equal({ p50: 7, p99: 7 });
+    expect(() => percentiles([])).to.throw(RangeError);
+  });
+
+  it("holds the client's bar for full batches of the default suite", () => {
+    const suite: SuiteFigure = {
+      suite: "ristretto255-SHA512",
+      quorum: "3 of 5",
+      batch: 256,
+      clientElementsPerSecond: 900,
+      clientMilliseconds: 1000 / 900,
+      nodeMilliseconds: 1,
+      single: { p50: 1, p99: 2 },
+      wireBytes: 193,
+    };
+    const met = (changed: Partial<SuiteFigure>) =>
+      judgeSuites([{ ...suite, ...changed }]).map((verdict) => verdict.met);
+    expect(met({})).to.deep.equal([true]);
+    expect(met({ clientElementsPerSecond: 899 })).to.deep.equal([false]);
+    expect(met({ batch: 1 })).to.deep.equal([false]);
+    expect(met({ suite: "rsa-blind" })).to.deep.equal([false]);
   });
 
   it("does not meet a bar that nothing was measured for", () => {

@@ -3,7 +3,7 @@
  * leave the thread.
  */
 import { TallystickError } from "../../core/errors.ts";
-import { wipeAll } from "../../core/oprf/group.ts";
+import { wipeAll } from "../../core/oprf/prime-order-group.ts";
 import { oprfReady, ristretto255Suite } from "../../core/oprf/ristretto255.ts";
 import type { BlindedBatch } from "../../core/oprf/suite.ts";
 import { type OprfAnswer, type OprfCall, type PackedPart, pack, unpack } from "./oprf-messages.ts";

@@ -21,16 +21,16 @@ import {
   assertGroupReady,
   checkCanonicalScalar,
   checkElement,
-  itemAt,
   multiply,
   multiplyBase,
   randomScalar,
+  ristretto255Group,
   scalarAdd,
   scalarFromUniform,
   scalarMultiply,
   sha512,
-  wipeAll,
 } from "../oprf/group.ts";
+import { itemAt, wipeAll } from "../oprf/prime-order-group.ts";
 import { evaluateCommitments, evaluatePolynomial } from "../oprf/threshold.ts";
 import {
   type Broadcast,
@@ -113,7 +113,7 @@ export function dkgRound2(
   verifyBroadcasts(parameters, ordered, coefficients);
   const sharesFor = new Map<number, Uint8Array>();
   for (let member = 1; member <= parameters.size; member += 1) {
-    if (member !== parameters.index) sharesFor.set(member, evaluatePolynomial(coefficients, member));
+    if (member !== parameters.index) sharesFor.set(member, evaluatePolynomial(ristretto255Group, coefficients, member));
   }
   const state = encodeSecret(parameters, { coefficients, broadcastsHash: hash });
   wipeAll(coefficients);
@@ -146,7 +146,7 @@ export function dkgFinish(
   requireSameBroadcasts(broadcastsHash, hashBroadcasts(ordered));
   const members = verifyBroadcasts(parameters, ordered, coefficients);
 
-  let keyShare = evaluatePolynomial(coefficients, index);
+  let keyShare = evaluatePolynomial(ristretto255Group, coefficients, index);
   wipeAll(coefficients);
   for (const [position, { commitments }] of members.entries()) {
     const member = position + 1;
@@ -167,7 +167,9 @@ export function dkgFinish(
     .reduce((sum, commitments) => sum.map((element, power) => add(element, itemAt(commitments, power))));
   const groupPublicKey = itemAt(summed, 0);
   checkElement(groupPublicKey, "group public key");
-  const verificationShares = Array.from({ length: size }, (_, position) => evaluateCommitments(summed, position + 1));
+  const verificationShares = Array.from({ length: size }, (_, position) =>
+    evaluateCommitments(ristretto255Group, summed, position + 1),
+  );
   for (const [position, element] of verificationShares.entries()) {
     checkElement(element, `verification share of member ${position + 1}`);
   }
@@ -260,7 +262,7 @@ function verifyShareOf(member: number, commitments: Uint8Array[], index: number,
     const { code, check = "encoding" } = cause;
     throw new DkgFaultError(member, `sent a malformed share: ${cause.message}`, { code, check, cause });
   }
-  if (!equalBytes(multiplyBase(share), evaluateCommitments(commitments, index))) {
+  if (!equalBytes(multiplyBase(share), evaluateCommitments(ristretto255Group, commitments, index))) {
     throw new DkgFaultError(member, "sent a share that does not fit its commitments", {
       code: "INVALID_PROOF",
       check: "share against commitments",

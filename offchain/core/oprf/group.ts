@@ -7,9 +7,12 @@
  * Deviation: libsodium runs as WebAssembly, whose heap keeps copies of operands until they are overwritten.
  */
 
+import { concatBytes } from "@noble/hashes/utils.js";
 import sodium from "libsodium-wrappers-sumo";
 import { randomBytes } from "#primitives";
+import { u16be } from "../encoding/integers.ts";
 import { InvalidInputError, InvalidPointError, InvalidScalarError, TallystickError } from "../errors.ts";
+import { isZero, itemAt, type PrimeOrderGroup, wipeAll } from "./prime-order-group.ts";
 
 export const ELEMENT_BYTES = 32;
 export const SCALAR_BYTES = 32;
@@ -20,6 +23,9 @@ const ORDER = Uint8Array.of(
   ...[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10],
 );
 const IDENTITY = new Uint8Array(ELEMENT_BYTES);
+const SHA512_BYTES = 64;
+const SHA512_BLOCK_BYTES = 128;
+const UNIFORM_BYTES = 64;
 
 let isReady = false;
 
@@ -96,23 +102,6 @@ export function isIdentity(element: Uint8Array): boolean {
   return isZero(element);
 }
 
-/** True when all bytes are zero; looks at all of them. */
-export function isZero(bytes: Uint8Array): boolean {
-  return bytes.reduce((bits, byte) => bits | byte, 0) === 0;
-}
-
-/** An item that exists by the caller's loop. @throws TallystickError INTERNAL when it does not */
-export function itemAt(items: readonly Uint8Array[], position: number): Uint8Array {
-  const item = items[position];
-  if (item === undefined) throw new TallystickError(`no item at position ${position}`, { code: "INTERNAL" });
-  return item;
-}
-
-/** Overwrites secrets with zeros. */
-export function wipeAll(secrets: Iterable<Uint8Array>): void {
-  for (const secret of secrets) secret.fill(0);
-}
-
 export function identityElement(): Uint8Array {
   return IDENTITY.slice();
 }
@@ -149,9 +138,19 @@ export function scalarFromUniform(uniform: Uint8Array): Uint8Array {
   return sodium.crypto_core_ristretto255_scalar_reduce(uniform);
 }
 
+/**
+ * expand_message_xmd with SHA-512 for exactly 64 bytes (RFC 9380 §5.3.1; two hashes, since 64 bytes are one block b_1).
+ */
+function expandMessage(message: Uint8Array, tag: Uint8Array): Uint8Array {
+  const tagPrime = concatBytes(tag, Uint8Array.of(tag.length));
+  const padding = new Uint8Array(SHA512_BLOCK_BYTES);
+  const b0 = sha512(concatBytes(padding, message, u16be(UNIFORM_BYTES), Uint8Array.of(0), tagPrime));
+  return sha512(concatBytes(b0, Uint8Array.of(1), tagPrime));
+}
+
 /** A uniform scalar other than zero: 64 random bytes, reduced (bias below 2^-250). */
 export function randomScalar(): Uint8Array {
-  const uniform = randomBytes(64);
+  const uniform = randomBytes(UNIFORM_BYTES);
   const scalar = scalarFromUniform(uniform);
   uniform.fill(0);
   checkScalar(scalar, "random scalar");
@@ -185,3 +184,63 @@ export function scalarInvert(a: Uint8Array): Uint8Array {
   checkScalar(a, "scalar to invert");
   return sodium.crypto_core_ristretto255_scalar_invert(a);
 }
+
+function weightedSum(scalars: readonly Uint8Array[], elements: readonly Uint8Array[]): Uint8Array {
+  return elements.reduce((sum, element, index) => {
+    const term = multiply(itemAt(scalars, index), element);
+    return index === 0 ? term : add(sum, term);
+  }, identityElement());
+}
+
+/**
+ * Deviation from RFC 9497 §3.3.1: λ_j/r at once instead of interpolating first and unblinding after, which would be one
+ * multiplication more, since libsodium takes as long for a public scalar.
+ */
+function unblind(
+  inverse: Uint8Array,
+  coefficients: readonly Uint8Array[],
+  elements: readonly Uint8Array[],
+): Uint8Array {
+  const terms = elements.map((element, member) => {
+    const factor = scalarMultiply(itemAt(coefficients, member), inverse);
+    const term = multiply(factor, element);
+    factor.fill(0);
+    return term;
+  });
+  const sum = terms.reduce((total, term) => add(total, term));
+  wipeAll(terms.filter((term) => term !== sum));
+  return sum;
+}
+
+/** The group of the default suite. Elements are their encodings. */
+export const ristretto255Group: PrimeOrderGroup<Uint8Array> = {
+  suite: "ristretto255-SHA512",
+  elementBytes: ELEMENT_BYTES,
+  scalarBytes: SCALAR_BYTES,
+  hashBytes: SHA512_BYTES,
+  ready: groupReady,
+  assertReady: assertGroupReady,
+  hash: sha512,
+  decodeElement(bytes, what) {
+    checkElement(bytes, what);
+    return bytes;
+  },
+  encodeElement: (element) => element,
+  identityElement,
+  isIdentity,
+  add,
+  multiply,
+  multiplyBase,
+  weightedSum,
+  unblind,
+  hashToElement: (message, tag) => elementFromUniform(expandMessage(message, tag)),
+  hashToScalar: (message, tag) => scalarFromUniform(expandMessage(message, tag)),
+  checkScalar,
+  checkCanonicalScalar,
+  randomScalar,
+  scalarFromNumber,
+  scalarAdd,
+  scalarSubtract,
+  scalarMultiply,
+  scalarInvert,
+};

@@ -1,5 +1,6 @@
 /**
- * The interface of an oblivious pseudorandom function for nodes and agents. A key is held in shares by a
+ * The interface of an oblivious pseudorandom function for nodes and agents. Committees have `ristretto255-SHA512`;
+ * `P256-SHA256` and `rsa-blind` are there to compare it with (docs/benchmarks.md). A key is held in shares by a
  * committee; a client blinds its inputs once, asks any `threshold` members, verifies each answer on its own and
  * combines them. Elements, shares, proofs and outputs are opaque byte strings whose lengths the suite fixes.
  */
@@ -54,7 +55,8 @@ export interface OprfSuite {
   evaluateBatch(keyShare: Uint8Array, verificationShare: Uint8Array, blinded: Uint8Array[]): EvaluatedBatch;
 
   /**
-   * Checks one member's answer.
+   * Checks one member's answer. Without proofs (`proofBytes` 0) only its form can be checked; then a wrong one shows
+   * when answers are combined.
    * @throws InvalidProofError when the answer is not an evaluation under the member's share
    * @throws InvalidPointError when an element is malformed or the identity; the message says which
    */
@@ -72,6 +74,7 @@ export interface OprfSuite {
    *   wrong
    * @returns one output per input
    * @throws InvalidInputError for too few parts, a repeated or impossible index, an uneven or wiped batch
+   * @throws InvalidProofError in a suite without proofs, when a member answered wrongly
    */
   combineAndFinalize(
     batch: BlindedBatch,

@@ -1,31 +1,26 @@
 /**
- * Shamir sharing over the scalars of ristretto255 and Lagrange interpolation, on scalars and in the exponent. Member i
+ * Shamir sharing over the scalars of a group and Lagrange interpolation, on scalars and in the exponent. Member i
  * of a committee holds f(i) for a polynomial f of degree threshold − 1; the key is f(0).
  */
 
 import { equalBytes } from "#primitives";
 import { InvalidInputError, InvalidPointError } from "../errors.ts";
-import {
-  add,
-  checkElement,
-  identityElement,
-  itemAt,
-  multiply,
-  scalarAdd,
-  scalarFromNumber,
-  scalarInvert,
-  scalarMultiply,
-  scalarSubtract,
-} from "./group.ts";
+import { itemAt, type PrimeOrderGroup } from "./prime-order-group.ts";
 
 /** Largest position of a member in a committee: indices travel on two bytes. */
 export const MAX_MEMBER_INDEX = 65_535;
 
 /** A group element and the position at which the polynomial in the exponent takes it. */
-export interface IndexedElement {
+export interface IndexedElement<Element> {
   index: number;
-  element: Uint8Array;
+  element: Element;
 }
+
+/** What sharing needs of a group: its scalars. */
+type Scalars = Pick<
+  PrimeOrderGroup<unknown>,
+  "scalarFromNumber" | "scalarAdd" | "scalarSubtract" | "scalarMultiply" | "scalarInvert"
+>;
 
 /**
  * Lagrange coefficients λ_i with f(at) = Σ λ_i f(index_i). Public values.
@@ -34,7 +29,7 @@ export interface IndexedElement {
  * @param at the position wanted; 0 for the secret
  * @throws InvalidInputError for a repeated or impossible index
  */
-export function lagrangeCoefficients(indices: number[], at: number): Uint8Array[] {
+export function lagrangeCoefficients(group: Scalars, indices: number[], at: number): Uint8Array[] {
   for (const index of indices) {
     if (!Number.isInteger(index) || index < 1 || index > MAX_MEMBER_INDEX) {
       throw new InvalidInputError(`${index} is no member index`, {
@@ -50,44 +45,56 @@ export function lagrangeCoefficients(indices: number[], at: number): Uint8Array[
       received: indices.join(", "),
     });
   }
-  const target = scalarFromNumber(at);
+  const target = group.scalarFromNumber(at);
   return indices.map((own) => {
-    let numerator = scalarFromNumber(1);
-    let denominator = scalarFromNumber(1);
+    let numerator = group.scalarFromNumber(1);
+    let denominator = group.scalarFromNumber(1);
     for (const other of indices) {
       if (other === own) continue;
-      const otherScalar = scalarFromNumber(other);
-      numerator = scalarMultiply(numerator, scalarSubtract(target, otherScalar));
-      denominator = scalarMultiply(denominator, scalarSubtract(scalarFromNumber(own), otherScalar));
+      const otherScalar = group.scalarFromNumber(other);
+      numerator = group.scalarMultiply(numerator, group.scalarSubtract(target, otherScalar));
+      denominator = group.scalarMultiply(denominator, group.scalarSubtract(group.scalarFromNumber(own), otherScalar));
     }
-    return scalarMultiply(numerator, scalarInvert(denominator));
+    return group.scalarMultiply(numerator, group.scalarInvert(denominator));
   });
 }
 
 /** f(x) by Horner's rule, coefficients from the constant term up. The coefficients are secret, x is not. */
-export function evaluatePolynomial(coefficients: Uint8Array[], x: number): Uint8Array {
-  const position = scalarFromNumber(x);
+export function evaluatePolynomial(group: Scalars, coefficients: Uint8Array[], x: number): Uint8Array {
+  const position = group.scalarFromNumber(x);
   return coefficients.reduceRight(
-    (sum, coefficient) => scalarAdd(scalarMultiply(sum, position), coefficient),
-    scalarFromNumber(0),
+    (sum, coefficient) => group.scalarAdd(group.scalarMultiply(sum, position), coefficient),
+    group.scalarFromNumber(0),
   );
 }
 
 /** f(x)·G from the commitments a_j·G, constant term first. Intermediate results may be the identity. */
-export function evaluateCommitments(commitments: Uint8Array[], x: number): Uint8Array {
-  const position = scalarFromNumber(x);
-  return commitments.reduceRight((sum, commitment) => add(multiply(position, sum), commitment), identityElement());
+export function evaluateCommitments<Element>(
+  group: PrimeOrderGroup<Element>,
+  commitments: Element[],
+  x: number,
+): Element {
+  const position = group.scalarFromNumber(x);
+  return commitments.reduceRight(
+    (sum, commitment) => group.add(group.multiply(position, sum), commitment),
+    group.identityElement(),
+  );
 }
 
-/** Interpolates in the exponent. @throws InvalidInputError for a repeated or impossible index. */
-export function interpolateElements(points: IndexedElement[], at: number): Uint8Array {
+/** Interpolates public values in the exponent. @throws InvalidInputError for a repeated or impossible index. */
+export function interpolateElements<Element>(
+  group: PrimeOrderGroup<Element>,
+  points: IndexedElement<Element>[],
+  at: number,
+): Element {
   const coefficients = lagrangeCoefficients(
+    group,
     points.map(({ index }) => index),
     at,
   );
-  return points.reduce(
-    (sum, { element }, position) => add(sum, multiply(itemAt(coefficients, position), element)),
-    identityElement(),
+  return group.weightedSum(
+    coefficients,
+    points.map(({ element }) => element),
   );
 }
 
@@ -96,12 +103,13 @@ export function interpolateElements(points: IndexedElement[], at: number): Uint8
  * threshold − 1 in the exponent, whose value at 0 is the group key. A client that has checked this gets the same
  * outputs from every quorum.
  *
- * @param groupPublicKey 32 bytes
+ * @param groupPublicKey encoded, as the verification shares are
  * @param verificationShares of members 1 … n, in order
  * @throws InvalidPointError when a key is malformed or does not fit the others; the message says which
  * @throws InvalidInputError for a threshold outside 1 … n
  */
-export function verifyCommitteeKeys(
+export function verifyCommitteeKeys<Element>(
+  group: PrimeOrderGroup<Element>,
   groupPublicKey: Uint8Array,
   verificationShares: Uint8Array[],
   threshold: number,
@@ -113,12 +121,15 @@ export function verifyCommitteeKeys(
       received: String(threshold),
     });
   }
-  checkElement(groupPublicKey, "group public key");
-  const points = verificationShares.map((element, position) => ({ index: position + 1, element }));
-  for (const { index, element } of points) checkElement(element, `verification share of member ${index}`);
+  group.decodeElement(groupPublicKey, "group public key");
+  const points = verificationShares.map((bytes, position) => ({
+    index: position + 1,
+    element: group.decodeElement(bytes, `verification share of member ${position + 1}`),
+  }));
   const base = points.slice(0, threshold);
-  for (const { index, element } of points.slice(threshold)) {
-    if (!equalBytes(interpolateElements(base, index), element)) {
+  const valueAt = (index: number) => group.encodeElement(interpolateElements(group, base, index));
+  for (const { index } of points.slice(threshold)) {
+    if (!equalBytes(valueAt(index), itemAt(verificationShares, index - 1))) {
       throw new InvalidPointError(
         `verification share of member ${index} does not fit those of members 1 to ${threshold}`,
         {
@@ -128,7 +139,7 @@ export function verifyCommitteeKeys(
       );
     }
   }
-  if (!equalBytes(interpolateElements(base, 0), groupPublicKey)) {
+  if (!equalBytes(valueAt(0), groupPublicKey)) {
     throw new InvalidPointError("group public key does not fit the verification shares", { check: "committee keys" });
   }
 }

@@ -5,7 +5,7 @@ import { OprfCommittee, type OprfMember } from "../../../offchain/agent/keys/opr
 import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
 import type { KeyId } from "../../../offchain/core/dkg/key-id.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
-import { multiplyBase, randomScalar } from "../../../offchain/core/oprf/group.ts";
+import { multiplyBase, randomScalar, ristretto255Group } from "../../../offchain/core/oprf/group.ts";
 import { evaluateBatch, oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
 import { evaluatePolynomial } from "../../../offchain/core/oprf/threshold.ts";
 import { rejection } from "../../helpers/rejection.ts";
@@ -45,7 +45,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
   beforeEach(() => {
     const coefficients = Array.from({ length: THRESHOLD }, () => randomScalar());
     key = coefficients[0] as Uint8Array;
-    shares = Array.from({ length: SIZE }, (_, i) => evaluatePolynomial(coefficients, i + 1));
+    shares = Array.from({ length: SIZE }, (_, i) => evaluatePolynomial(ristretto255Group, coefficients, i + 1));
     behaviour = Array.from({ length: SIZE }, () => honestly);
     asked = [];
     clock = 1000;

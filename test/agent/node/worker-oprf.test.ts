@@ -10,7 +10,7 @@ import { openSource } from "../../../offchain/agent/put/source.ts";
 import { storeTree } from "../../../offchain/agent/put/store-tree.ts";
 import type { KeyId } from "../../../offchain/core/dkg/key-id.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
-import { multiplyBase, randomScalar } from "../../../offchain/core/oprf/group.ts";
+import { multiplyBase, randomScalar, ristretto255Group } from "../../../offchain/core/oprf/group.ts";
 import { evaluateBatch, oprfReady, ristretto255Suite } from "../../../offchain/core/oprf/ristretto255.ts";
 import { evaluatePolynomial } from "../../../offchain/core/oprf/threshold.ts";
 import { pseudoRandomBytes } from "../../helpers/pseudo-random.ts";
@@ -35,7 +35,7 @@ describe("OPRF on worker threads", () => {
     stage = new WorkerOprf(pool, 0);
     const coefficients = Array.from({ length: THRESHOLD }, () => randomScalar());
     key = coefficients[0] as Uint8Array;
-    shares = Array.from({ length: SIZE }, (_, i) => evaluatePolynomial(coefficients, i + 1));
+    shares = Array.from({ length: SIZE }, (_, i) => evaluatePolynomial(ristretto255Group, coefficients, i + 1));
     behaviour = shares.map(() => (honest) => honest());
   });
   afterEach(async () => await pool.close());

@@ -40,6 +40,13 @@ function subsets(indices: number[], size: number): number[][] {
   return indices.flatMap((index, at) => subsets(indices.slice(at + 1), size - 1).map((rest) => [index, ...rest]));
 }
 
+/** All (n, k, r) up to a number of shares. */
+function everyParameters(mostShares: number): SharingParameters[] {
+  return upTo(mostShares).flatMap((shares) =>
+    upTo(shares).flatMap((threshold) => upTo(threshold).map((at) => ({ shares, threshold, privacy: at - 1 }))),
+  );
+}
+
 const upTo = (n: number): number[] => Array.from({ length: n }, (_, at) => at + 1);
 
 /** Rank of a matrix over GF(2^8), by elimination. */
@@ -113,14 +120,23 @@ describe("core/sharing", () => {
     );
   });
 
-  it("rebuilds from every quorum of (6, 4, 2)", () => {
-    const parameters = { shares: 6, threshold: 4, privacy: 2 };
-    const secret = Uint8Array.from(upTo(33));
-    const shares = splitSecret(secret, parameters, "random");
-    for (const quorum of subsets(upTo(6), 4)) {
-      expect(combineShares(indexed(shares, quorum), parameters, 33), String(quorum)).to.deep.equal(secret);
-    }
-  });
+  for (const mode of ["random", "deterministic"] as const) {
+    it(`rebuilds from every quorum of every (n, k, r) up to n = 6, mode ${mode}`, () => {
+      // 11 bytes divide by no k − r but 1: the last piece is padded.
+      const secret = Uint8Array.from(upTo(11));
+      let quorums = 0;
+      for (const parameters of everyParameters(6)) {
+        const shares = splitSecret(secret, parameters, mode);
+        for (const quorum of subsets(upTo(parameters.shares), parameters.threshold)) {
+          const what = `${JSON.stringify(parameters)} from ${quorum}`;
+          expect(combineShares(indexed(shares, quorum), parameters, secret.length), what).to.deep.equal(secret);
+          quorums += 1;
+        }
+      }
+      // Σ over n of Σ over k of k · C(n, k), for each r below k.
+      expect(quorums).to.equal(upTo(6).reduce((sum, n) => sum + n * 2 ** (n - 1), 0));
+    });
+  }
 
   it("rebuilds with the largest number of shares", () => {
     const parameters = { shares: 255, threshold: 255, privacy: 254 };
@@ -144,24 +160,31 @@ describe("core/sharing", () => {
   });
 
   describe("with r = k − 1", () => {
-    it("makes shares that shamir-secret-sharing combines", async () => {
-      for (const [shares, threshold] of [
-        [2, 2],
-        [5, 3],
-        [9, 9],
-      ] as const) {
-        const secret = Uint8Array.from(upTo(64));
-        const made = splitSecret(secret, { shares, threshold, privacy: threshold - 1 }, "random");
-        const theirs = made.map((share, at) => Uint8Array.of(...share, at + 1)).slice(shares - threshold);
-        expect(await combine(theirs)).to.deep.equal(secret);
-      }
-    });
-
-    it("combines shares that shamir-secret-sharing makes", async () => {
-      const secret = Uint8Array.from(upTo(40));
-      const theirs = await split(secret, 6, 4);
-      const shares = new Map(theirs.slice(1, 5).map((share) => [share.at(-1) ?? 0, share.subarray(0, -1)]));
-      expect(combineShares(shares, { shares: 255, threshold: 4, privacy: 3 }, 40)).to.deep.equal(secret);
+    it("agrees with shamir-secret-sharing both ways for any (n, k), secret, quorum and mode", async () => {
+      const shape = fc.integer({ min: 2, max: 24 }).chain((n) =>
+        fc.record({
+          n: fc.constant(n),
+          k: fc.integer({ min: 2, max: n }),
+          order: fc.shuffledSubarray(upTo(n), { minLength: n }),
+          secret: bytes(1, 48),
+          mode: fc.constantFrom("deterministic" as const, "random" as const),
+        }),
+      );
+      await fc.assert(
+        fc.asyncProperty(shape, async ({ n, k, order, secret, mode }) => {
+          const parameters = { shares: n, threshold: k, privacy: k - 1 };
+          const quorum = order.slice(0, k);
+          const ours = splitSecret(secret, parameters, mode);
+          const forThem = quorum.map((index) => Uint8Array.of(...(ours[index - 1] ?? nothing), index));
+          expect(await combine(forThem)).to.deep.equal(secret);
+          const theirs = await split(secret, n, k);
+          const forUs = quorum.map((index) => theirs[index - 1] ?? nothing);
+          const shares = new Map(forUs.map((share) => [share.at(-1) ?? 0, share.subarray(0, -1)]));
+          // Their indices are drawn from all that the field has.
+          expect(combineShares(shares, { ...parameters, shares: 255 }, secret.length)).to.deep.equal(secret);
+        }),
+        { numRuns: 60 },
+      );
     });
 
     it("made the shares of the key record vectors, by shamir-secret-sharing", async () => {
@@ -216,11 +239,75 @@ describe("core/sharing", () => {
       }
     });
 
-    it("draws fresh pieces in mode random", () => {
-      const parameters = { shares: 3, threshold: 2, privacy: 1 };
-      const secret = new Uint8Array(32);
-      const [a, b] = [splitSecret(secret, parameters, "random"), splitSecret(secret, parameters, "random")];
-      expect(toHex(a[0] ?? nothing)).to.not.equal(toHex(b[0] ?? nothing));
+    /**
+     * Shares of a secret for all values of two random pieces at once: position t holds the shares for the pieces t >> 8
+     * and t & 255.
+     */
+    function sharesForAllPieces(secret: readonly number[], shares: number): Uint8Array[] {
+      const fill = (of: (at: number) => number) => Uint8Array.from({ length: 65_536 }, (_, at) => of(at));
+      const pieces = [...secret.map((value) => fill(() => value)), fill((at) => at >> 8), fill((at) => at & 255)];
+      return sharesOfPieces(pieces, shares);
+    }
+
+    for (const [threshold, secrets] of [
+      [3, [[0], [1], [2], [0x53], [0x80], [255]]],
+      [
+        4,
+        [
+          [0, 0],
+          [0, 1],
+          [0x57, 0x83],
+          [255, 254],
+        ],
+      ],
+      [
+        5,
+        [
+          [0, 0, 0],
+          [1, 0, 255],
+          [9, 8, 7],
+        ],
+      ],
+    ] as const) {
+      it(`gives any 2 shares of (5, ${threshold}, 2) one distribution for every secret: each pair just once`, () => {
+        for (const secret of secrets) {
+          const shares = sharesForAllPieces(secret, 5);
+          for (const [one, other] of subsets([0, 1, 2, 3, 4], 2)) {
+            const counts = new Uint8Array(65_536);
+            for (let at = 0; at < 65_536; at += 1) {
+              const pair = ((shares[one ?? 0]?.[at] ?? 0) << 8) | (shares[other ?? 0]?.[at] ?? 0);
+              counts[pair] = (counts[pair] ?? 0) + 1;
+            }
+            expect(
+              counts.every((count) => count === 1),
+              `secret ${secret}, shares ${one}, ${other}`,
+            ).to.equal(true);
+          }
+        }
+      });
+    }
+
+    it("lets 3 shares of (5, 5, 2) tell some secrets apart, which is what a ramp pays with", () => {
+      const triples = (secret: readonly number[]) => {
+        const [first, second, third] = sharesForAllPieces(secret, 5);
+        return new Set(Array.from(first ?? nothing, (value, at) => `${value},${second?.[at]},${third?.[at]}`));
+      };
+      const [one, other] = [triples([0, 0, 0]), triples([1, 0, 0])];
+      expect(one.size).to.equal(65_536);
+      expect([...one].filter((triple) => other.has(triple))).to.have.length(0);
+    });
+
+    it("draws a fresh piece for each of r, and for each sharing, in mode random", () => {
+      const parameters = { shares: 4, threshold: 4, privacy: 3 };
+      const secret = new Uint8Array(16);
+      const drawn = [1, 2].flatMap(() => {
+        const shares = splitSecret(secret, parameters, "random");
+        // As a sharing without privacy, the same polynomial has all of its coefficients for a secret.
+        const all = combineShares(indexed(shares, upTo(4)), { ...parameters, privacy: 0 }, 64);
+        expect(all.subarray(0, 16)).to.deep.equal(secret);
+        return [1, 2, 3].map((piece) => toHex(all.subarray(16 * piece, 16 * (piece + 1))));
+      });
+      expect(new Set([...drawn, toHex(secret)]).size).to.equal(7);
     });
   });
 

@@ -22,6 +22,7 @@ import {
   multiply,
   multiplyBase,
   randomScalar,
+  ristretto255Group,
   scalarAdd,
   scalarFromNumber,
   scalarMultiply,
@@ -94,7 +95,7 @@ function evaluateThrough(results: DkgResult[], indices: number[], inputs: Uint8A
 
 /** f(0) from shares: what no real party can compute. */
 function recombine(results: DkgResult[], indices: number[]): Uint8Array {
-  const coefficients = lagrangeCoefficients(indices, 0);
+  const coefficients = lagrangeCoefficients(ristretto255Group, indices, 0);
   return indices.reduce((sum, index, at) => {
     const term = scalarMultiply(coefficients[at] ?? nothing, results[index - 1]?.keyShare ?? nothing);
     return scalarAdd(sum, term);
@@ -153,7 +154,7 @@ describe("core/oprf/dkg", () => {
       for (const { keyShare, groupPublicKey, verificationShares } of results) {
         expect(groupPublicKey).to.deep.equal(results[0]?.groupPublicKey);
         expect(verificationShares).to.deep.equal(results[0]?.verificationShares);
-        verifyCommitteeKeys(groupPublicKey, verificationShares, 3);
+        verifyCommitteeKeys(ristretto255Group, groupPublicKey, verificationShares, 3);
         expect(verificationShares.map(toHex)).to.include(toHex(multiplyBase(keyShare)));
       }
     });
@@ -199,7 +200,7 @@ describe("core/oprf/dkg", () => {
       };
     });
     const { groupPublicKey, verificationShares } = results[0] ?? { groupPublicKey: nothing, verificationShares: [] };
-    verifyCommitteeKeys(groupPublicKey, verificationShares, 2);
+    verifyCommitteeKeys(ristretto255Group, groupPublicKey, verificationShares, 2);
     expect(evaluateThrough(results, [1, 3], inputs)).to.deep.equal(evaluateThrough(results, [3, 2], inputs));
   });
 
@@ -396,7 +397,7 @@ describe("core/oprf/dkg", () => {
       const cubic = [1, 2, 3].map(() => randomScalar());
       const own = run.parameters[0];
       if (own === undefined) throw new Error("no member");
-      const wrong = new Map(received[0]).set(3, evaluatePolynomial(cubic, 1));
+      const wrong = new Map(received[0]).set(3, evaluatePolynomial(ristretto255Group, cubic, 1));
       expectFault(
         () => dkgFinish(own, seconds[0]?.secret ?? nothing, run.broadcasts, wrong),
         3,
