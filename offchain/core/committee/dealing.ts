@@ -30,13 +30,13 @@ import { InvalidInputError } from "../errors.ts";
 import {
   checkCanonicalScalar,
   checkElement,
-  itemAt,
   multiply,
   multiplyBase,
   randomScalar,
+  ristretto255Group,
   SCALAR_BYTES,
-  wipeAll,
 } from "../oprf/group.ts";
+import { itemAt, wipeAll } from "../oprf/prime-order-group.ts";
 import { proveRelations, type RelationStatement, secondGenerator, verifyRelations } from "../oprf/relation-proof.ts";
 import { evaluateCommitments, evaluatePolynomial } from "../oprf/threshold.ts";
 import { decodeMemberShares } from "./member-shares.ts";
@@ -64,7 +64,9 @@ export function dealShares(members: RunMembers, dealer: number, oldShares?: Uint
   const ephemeralTwin = multiply(ephemeral, secondGenerator());
   const commitments = perKey((purpose) => polynomials[purpose].map((coefficient) => multiplyBase(coefficient)));
   const sealedShares = receivingKeys.map((receivingKey, position) => {
-    const points = COMMITTEE_KEYS.map((purpose) => evaluatePolynomial(polynomials[purpose], position + 1));
+    const points = COMMITTEE_KEYS.map((purpose) =>
+      evaluatePolynomial(ristretto255Group, polynomials[purpose], position + 1),
+    );
     const shares = concatBytes(...points);
     const sharedElement = multiply(ephemeral, receivingKey);
     const sealed = applyPad(shares, sharedElement, head, announced, ephemeralKey, position + 1);
@@ -167,7 +169,7 @@ function fitsCommitments(share: Uint8Array, commitments: Uint8Array[], member: n
     // The only failure of that check: the bytes are no scalar.
     return false;
   }
-  return equalBytes(multiplyBase(share), evaluateCommitments(commitments, member));
+  return equalBytes(multiplyBase(share), evaluateCommitments(ristretto255Group, commitments, member));
 }
 
 /** Seals and opens: the pad is its own inverse. */

@@ -9,7 +9,8 @@
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes } from "#primitives";
 import { InvalidInputError, UnknownVersionError } from "../errors.ts";
-import { checkElement, checkScalar, itemAt, multiplyBase, randomScalar, SCALAR_BYTES } from "../oprf/group.ts";
+import { checkElement, checkScalar, multiplyBase, randomScalar, SCALAR_BYTES } from "../oprf/group.ts";
+import { itemAt } from "../oprf/prime-order-group.ts";
 import { proveRelations, type RelationStatement, verifyRelations } from "../oprf/relation-proof.ts";
 import {
   blame,

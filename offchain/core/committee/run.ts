@@ -12,7 +12,7 @@ import { MAX_COMMITTEE_SIZE } from "../dkg/messages.ts";
 import { ADDRESS_BYTES } from "../encoding/address.ts";
 import { fromHex } from "../encoding/hex.ts";
 import { InvalidInputError } from "../errors.ts";
-import { assertGroupReady } from "../oprf/group.ts";
+import { assertGroupReady, ristretto255Group } from "../oprf/group.ts";
 import { verifyCommitteeKeys } from "../oprf/threshold.ts";
 
 /** The keys that every committee has, in the order of all layouts. */
@@ -135,7 +135,7 @@ function checkPrevious(generation: number, previous: CommitteeGeneration): void 
         received: String(verificationShares.length),
       });
     }
-    verifyCommitteeKeys(groupPublicKey, verificationShares, previous.threshold);
+    verifyCommitteeKeys(ristretto255Group, groupPublicKey, verificationShares, previous.threshold);
   }
 }
 

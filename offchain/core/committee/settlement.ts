@@ -23,13 +23,14 @@ import { InvalidInputError, TallystickError } from "../errors.ts";
 import {
   add,
   checkElement,
-  itemAt,
   multiply,
   multiplyBase,
+  ristretto255Group,
   scalarAdd,
   scalarFromNumber,
   scalarMultiply,
 } from "../oprf/group.ts";
+import { itemAt } from "../oprf/prime-order-group.ts";
 import { evaluateCommitments, lagrangeCoefficients } from "../oprf/threshold.ts";
 import { judgeComplaint, readComplaint } from "./complaint.ts";
 import { checkDealing, openShares } from "./dealing.ts";
@@ -127,7 +128,9 @@ function settle(members: RunMembers, dealings: readonly SignedBy[], complaints: 
   const qualified = [...valid.values()].sort((one, other) => one.dealer - other.dealer);
   requireEnough(run, qualified, faults);
   const dealers = qualified.map(({ dealer }) => dealer);
-  const weights = run.previous ? lagrangeCoefficients(dealers, 0) : dealers.map(() => scalarFromNumber(1));
+  const weights = run.previous
+    ? lagrangeCoefficients(ristretto255Group, dealers, 0)
+    : dealers.map(() => scalarFromNumber(1));
   const named = qualified.flatMap(({ dealer, bytes }) => [u16be(dealer), sha256(bytes)]);
   const settlement = {
     generation: deriveGeneration(run, qualified, weights),
@@ -223,7 +226,9 @@ function deriveGeneration(
     if (previous !== undefined && !equalBytes(groupPublicKey, previous.keys[purpose].groupPublicKey)) {
       throw new TallystickError(`the ${purpose} group key has changed in a handover`, { code: "INTERNAL" });
     }
-    const verificationShares = Array.from({ length: size }, (_, at) => evaluateCommitments(commitments, at + 1));
+    const verificationShares = Array.from({ length: size }, (_, at) =>
+      evaluateCommitments(ristretto255Group, commitments, at + 1),
+    );
     for (const [at, element] of verificationShares.entries()) {
       checkElement(element, `${purpose} verification share of member ${at + 1}`);
     }

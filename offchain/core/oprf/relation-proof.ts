@@ -16,22 +16,20 @@ import { equalBytes } from "#primitives";
 import { domainTag } from "../crypto/kdf.ts";
 import { u32be } from "../encoding/integers.ts";
 import { InvalidProofError, InvalidScalarError } from "../errors.ts";
-import { expandMessage } from "./dleq.ts";
 import {
   add,
   checkCanonicalScalar,
-  elementFromUniform,
-  itemAt,
   multiply,
   multiplyBase,
   randomScalar,
+  ristretto255Group,
   SCALAR_BYTES,
   scalarFromUniform,
   scalarMultiply,
   scalarSubtract,
   sha512,
-  wipeAll,
 } from "./group.ts";
+import { itemAt, wipeAll } from "./prime-order-group.ts";
 
 /** `element = secret·base`. */
 export interface Relation {
@@ -63,7 +61,7 @@ export function relationProofBytes(secrets: number): number {
  * (hash_to_ristretto255 with expand_message_xmd and SHA-512), domain separation tag `tag("second-generator")`.
  */
 export function secondGenerator(): Uint8Array {
-  generator ??= elementFromUniform(expandMessage(NO_BYTES, GENERATOR_TAG));
+  generator ??= ristretto255Group.hashToElement(NO_BYTES, GENERATOR_TAG);
   return generator.slice();
 }
 

@@ -15,7 +15,8 @@ import { FIRST_GENERATION } from "../dkg/key-id.ts";
 import { counted } from "../encoding/counted.ts";
 import { u16be, u32be, u64be } from "../encoding/integers.ts";
 import { IntegrityError, InvalidInputError, TallystickError, UnknownVersionError } from "../errors.ts";
-import { checkElement, checkScalar, ELEMENT_BYTES, itemAt, multiply, multiplyBase } from "../oprf/group.ts";
+import { checkElement, checkScalar, ELEMENT_BYTES, multiply, multiplyBase, ristretto255Group } from "../oprf/group.ts";
+import { itemAt } from "../oprf/prime-order-group.ts";
 import { proveRelations, type RelationStatement, relationProofBytes, verifyRelations } from "../oprf/relation-proof.ts";
 import { type IndexedElement, interpolateElements } from "../oprf/threshold.ts";
 import { blameOn } from "./blame.ts";
@@ -126,7 +127,7 @@ export function openSecret(
     );
   }
   // Any k right shares give the same element; more of them only cost time.
-  const sharedElement = interpolateElements(right.slice(0, keys.threshold), 0);
+  const sharedElement = interpolateElements(ristretto255Group, right.slice(0, keys.threshold), 0);
   try {
     return { payload: openWith(secret, sharedElement), faults };
   } finally {
@@ -136,7 +137,7 @@ export function openSecret(
 
 function sortShares(secret: CheckedSecret, keys: RecordKeys, shares: ReadonlyMap<number, Uint8Array>) {
   requireCommittee(secret, keys);
-  const right: IndexedElement[] = [];
+  const right: IndexedElement<Uint8Array>[] = [];
   const faults = new Map<number, TallystickError>();
   for (const [index, share] of shares) {
     verificationShareOf(keys, index);

@@ -21,6 +21,7 @@ import {
   multiply,
   multiplyBase,
   randomScalar,
+  ristretto255Group,
   scalarFromNumber,
   scalarMultiply,
   scalarSubtract,
@@ -71,7 +72,7 @@ function deceive(members: RunMembers, dealer: number, deceit: Deceit): Uint8Arra
   const [ephemeralKey, twin] = deceit.ephemeral ?? [multiplyBase(e), multiply(e, secondGenerator())];
   const head = encodeHead(run, dealer);
   const sealed = receivingKeys.map((key, position) => {
-    const honest = polynomials.map((polynomial) => evaluatePolynomial(polynomial, position + 1));
+    const honest = polynomials.map((polynomial) => evaluatePolynomial(ristretto255Group, polynomial, position + 1));
     const shares = concatBytes(...(deceit.sharesFor?.(position + 1, honest) ?? honest));
     const info = concatBytes(head, announced, ephemeralKey, u16be(position + 1));
     const pad = kdf(multiply(e, key), "committee-share", info, 64);
@@ -142,7 +143,7 @@ describe("core/committee: dishonest parties", () => {
     expect(at(faults, 0).message).to.match(message);
     for (const purpose of COMMITTEE_KEYS) {
       const { groupPublicKey, verificationShares } = made.keys[purpose];
-      verifyCommitteeKeys(groupPublicKey, verificationShares, made.threshold);
+      verifyCommitteeKeys(ristretto255Group, groupPublicKey, verificationShares, made.threshold);
       if (run === handover) {
         expect(toHex(groupPublicKey)).to.equal(toHex(first.generation.keys[purpose].groupPublicKey));
       }
@@ -236,7 +237,7 @@ describe("core/committee: dishonest parties", () => {
 
     it("deals another constant term than its share: a random one, λ times its share, another member's", () => {
       const own = ownPolynomials();
-      const [lambda] = lagrangeCoefficients([3, 4], 0);
+      const [lambda] = lagrangeCoefficients(ristretto255Group, [3, 4], 0);
       const wrong = [
         randomScalar(),
         scalarMultiply(lambda ?? randomScalar(), sharesOf(first, 3).oprf),
@@ -344,14 +345,15 @@ describe("core/committee: dishonest parties", () => {
     it("the share of another node", () => {
       const polynomials = ownPolynomials();
       const sharesFor = (member: number, honest: Uint8Array[]) =>
-        member === 4 ? polynomials.map((polynomial) => evaluatePolynomial(polynomial, 5)) : honest;
+        member === 4 ? polynomials.map((polynomial) => evaluatePolynomial(ristretto255Group, polynomial, 5)) : honest;
       expectComplaint(handover, { polynomials, sharesFor }, [4]);
     });
 
     it("shares of another generation, for everybody", () => {
       const polynomials = ownPolynomials();
       const other = ownPolynomials();
-      const sharesFor = (member: number) => other.map((polynomial) => evaluatePolynomial(polynomial, member));
+      const sharesFor = (member: number) =>
+        other.map((polynomial) => evaluatePolynomial(ristretto255Group, polynomial, member));
       expectComplaint(handover, { polynomials, sharesFor }, [1, 2, 3, 4, 5]);
     });
 

@@ -5,7 +5,13 @@ import fc from "fast-check";
 import { COMMITTEE_KEYS, type RunParameters } from "../../../offchain/core/committee/run.ts";
 import { settleRun } from "../../../offchain/core/committee/settlement.ts";
 import { toHex } from "../../../offchain/core/encoding/hex.ts";
-import { multiplyBase, scalarAdd, scalarFromNumber, scalarMultiply } from "../../../offchain/core/oprf/group.ts";
+import {
+  multiplyBase,
+  ristretto255Group,
+  scalarAdd,
+  scalarFromNumber,
+  scalarMultiply,
+} from "../../../offchain/core/oprf/group.ts";
 import {
   blindInputs,
   combineAndFinalize,
@@ -70,6 +76,7 @@ function openBy(committee: Committee, quorum: number[], sealed: Uint8Array): str
 /** f(0) from points: what no party of a run can compute. */
 function interpolate(points: { index: number; share: Uint8Array }[]): string {
   const weights = lagrangeCoefficients(
+    ristretto255Group,
     points.map(({ index }) => index),
     0,
   );
@@ -90,7 +97,7 @@ describe("core/committee: life cycle", () => {
     for (const purpose of COMMITTEE_KEYS) {
       const { groupPublicKey, verificationShares } = later.generation.keys[purpose];
       expect(toHex(groupPublicKey)).to.equal(toHex(first.generation.keys[purpose].groupPublicKey));
-      verifyCommitteeKeys(groupPublicKey, verificationShares, later.generation.threshold);
+      verifyCommitteeKeys(ristretto255Group, groupPublicKey, verificationShares, later.generation.threshold);
     }
     for (const quorum of quorums(later)) {
       expect(evaluate(later, quorum)).to.equal(output);
