@@ -2,8 +2,7 @@
 
 import { expect } from "chai";
 import type { AgentContext } from "../../offchain/agent/context.ts";
-import { openDataSetLane } from "../../offchain/agent/data-sets/lane.ts";
-import type { DataSetKeeper } from "../../offchain/agent/providers/storage-provider.ts";
+import { type LaneProvider, openDataSetLane } from "../../offchain/agent/data-sets/lane.ts";
 import { dataSetsOpened, scanDataSets } from "../../offchain/chain/escrow-events.ts";
 import { isAddressEqual } from "../../offchain/core/encoding/address.ts";
 import { DataSetFixture, objectOf } from "../agent/data-sets/fixture.ts";
@@ -44,7 +43,7 @@ class Killer {
   }
 }
 
-const PROVIDER_CALLS: readonly (keyof DataSetKeeper)[] = [
+const PROVIDER_CALLS: readonly (keyof LaneProvider)[] = [
   "beginDataSet",
   "appendPowers",
   "beginSegment",
@@ -52,6 +51,7 @@ const PROVIDER_CALLS: readonly (keyof DataSetKeeper)[] = [
   "verifySegment",
   "openDataSet",
   "updateDataSet",
+  "fetch",
 ];
 
 describe("a put to a data set that is killed at any step", function () {
@@ -75,7 +75,7 @@ describe("a put to a data set that is killed at any step", function () {
       },
       send: killer.watch({ send: context.send.bind(context) }, "chain", ["send"]).send,
     });
-    const provider = killer.watch<DataSetKeeper>(fixture.provider, "provider", PROVIDER_CALLS);
+    const provider = killer.watch<LaneProvider>(fixture.provider, "provider", PROVIDER_CALLS);
     const lane = await openDataSetLane(context, provider, { runwayEpochs: 5 });
     await fixture.add(lane, objects);
     return await lane.commit();
