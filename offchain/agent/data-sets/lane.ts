@@ -394,7 +394,11 @@ class Lane implements DataSetLane {
         compaction = await tagAgain(context, this.provider, subject, this.#keys, plan, onTagged, signal);
       }
       const { segment } = compaction;
-      if (segment !== undefined) await this.#deliver(followed, [segment], onProgress, signal);
+      if (segment !== undefined) {
+        // It has taken indices since.
+        const set = (await context.platform.dataSets.set(this.#salt)) ?? followed.set;
+        await this.#deliver({ ...followed, set }, [segment], onProgress, signal);
+      }
       this.#isSurveyed = true;
       this.#compaction = compaction;
     } catch (error) {
