@@ -58,7 +58,16 @@ export interface DataSetPlan {
 export interface DataSetProgress {
   readonly operation: "data-set";
   /** `funding`, `signing` and `sending` cost money: the plan was told with `funding` or `signing` before. */
-  readonly phase: "tagging" | "compacting" | "uploading" | "verifying" | "funding" | "signing" | "confirming" | "sending" | "done";
+  readonly phase:
+    | "tagging"
+    | "compacting"
+    | "uploading"
+    | "verifying"
+    | "funding"
+    | "signing"
+    | "confirming"
+    | "sending"
+    | "done";
   /** `tagging` and `compacting`: bytes of objects. `uploading`: bytes of points. `verifying`: slices. */
   readonly doneBytes: number;
   readonly totalBytes: number;

@@ -172,12 +172,7 @@ function fitsIndices({ nextIndex, maximumIndex }: CompactionSubject, { newSlices
   return nextIndex + newSlices - 1 <= maximumIndex;
 }
 
-function pays(
-  subject: CompactionSubject,
-  { isThorough }: CompactionLimits,
-  base: Outcome,
-  outcome: Outcome,
-): boolean {
+function pays(subject: CompactionSubject, { isThorough }: CompactionLimits, base: Outcome, outcome: Outcome): boolean {
   const { feePerSlice, feePerIndex } = subject.prices;
   const gainedSlices = base.slices - outcome.slices;
   const more = { bytes: outcome.movedBytes - base.movedBytes, slices: outcome.newSlices - base.newSlices };

@@ -5,6 +5,7 @@
  * next commit, or dropped, and nothing depends on it.
  */
 
+import type { SliceRange } from "../../core/audit/challenge.ts";
 import { sliceBytes } from "../../core/audit/field.ts";
 import { decodeManifest } from "../../core/audit/manifest.ts";
 import { joinRanges, MAXIMUM_RANGES, subtractRanges } from "../../core/data-set/ranges.ts";
@@ -17,10 +18,17 @@ import type { ObjectSource } from "../read/object-source.ts";
 import { type CompactionLimits, type CompactionPlan, planCompaction } from "./compaction-plan.ts";
 import type { JournaledDataSet, JournaledSegment, SegmentObject } from "./journal.ts";
 import type { DataSetKeys } from "./keys.ts";
-import { type Gone, goneIds, neededRuns, objectsInRuns, objectsOf, retirableSlices, unknownSlices } from "./needed-slices.ts";
+import {
+  type Gone,
+  goneIds,
+  neededRuns,
+  objectsInRuns,
+  objectsOf,
+  retirableSlices,
+  unknownSlices,
+} from "./needed-slices.ts";
 import { RANGES_AFTER_RETIRING, retireRuns, sumOf } from "./next-state.ts";
 import { dropSegments, SegmentTagger } from "./segment-tagger.ts";
-import type { SliceRange } from "../../core/audit/challenge.ts";
 
 /** What a commit moves by itself: a removal must not turn into hours. */
 export const COMPACTION_BYTES = 128 * 1024 * 1024;
@@ -147,6 +155,7 @@ export async function tagAgain(
 
 /**
  * A segment that an interrupted compaction has left, if all of its objects are still needed. Another one is dropped.
+ * What else there is to move, a later commit looks at.
  * @param highestIndex on chain
  */
 export async function findInterrupted(
@@ -176,7 +185,7 @@ export async function findInterrupted(
   const dropped = left.filter((one) => one !== segment || !isNeeded).map(({ id }) => id);
   const saved = await dropSegments(platform, set, dropped);
   return isNeeded
-    ? { set: saved, compaction: { segment, objects, bytes, lostObjects: [], isCutShort: false } }
+    ? { set: saved, compaction: { segment, objects, bytes, lostObjects: [], isCutShort: true } }
     : { set: saved };
 }
 

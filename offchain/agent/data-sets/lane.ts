@@ -41,7 +41,14 @@ import {
   tagAgain,
 } from "./compaction.ts";
 import { deliverSegments } from "./delivery.ts";
-import { ABANDONED_SECONDS, type FollowedDataSet, follow, hasEnded, isPending } from "./following.ts";
+import {
+  ABANDONED_SECONDS,
+  type DataSetOnChain,
+  type FollowedDataSet,
+  follow,
+  hasEnded,
+  isPending,
+} from "./following.ts";
 import { awaitPending, deposit, depositFor } from "./funding.ts";
 import type { AgreedDataSet, JournaledDataSet, JournaledSegment, LeftSlices, SignedByDevice } from "./journal.ts";
 import { type DataSetKeys, dataSetKeys } from "./keys.ts";
@@ -370,11 +377,7 @@ class Lane implements DataSetLane {
    * Moves objects when the list of ranges has become long. By itself, a commit goes on without it when it fails; what
    * was begun is then finished by a later one.
    */
-  async #compact(
-    begun: FollowedDataSet,
-    onProgress: DataSetListener,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
+  async #compact(begun: FollowedDataSet, onProgress: DataSetListener, signal: AbortSignal | undefined): Promise<void> {
     const { onChain } = begun;
     if (onChain === undefined) return;
     const { compaction: limits = BY_ITSELF } = this.#wishes;
@@ -725,7 +728,7 @@ class Lane implements DataSetLane {
       return { ...common, ...nothing, version: 0n, runwayEpochs: Number.POSITIVE_INFINITY };
     }
     const { sliceCount: slices, highestIndex, fee: feePerEpoch } = lastLevel(onChain.schedule);
-    const successor = hasEnded(onChain) ? undefined : successorOf(set.agreed.terms, lastLevel(onChain.schedule));
+    const successor = hasEnded(onChain) ? undefined : this.#successorOf(set.agreed, onChain);
     return {
       ...common,
       id: set.agreed.id,
@@ -737,6 +740,10 @@ class Lane implements DataSetLane {
       runwayEpochs: runwayOfBalance(onChain.account),
       ...(successor === undefined ? {} : { successor }),
     };
+  }
+
+  #successorOf({ terms }: AgreedDataSet, { schedule }: DataSetOnChain): SuccessorOffer | undefined {
+    return successorOf(terms, lastLevel(schedule), this.#offer.maximumIndex);
   }
 
   #compactionReport(): Pick<DataSetReport, "compaction"> {

@@ -12,24 +12,30 @@ import type { DataSetTerms } from "../../core/data-set/terms.ts";
 const MOST_INDICES_PER_SLICE = 8;
 /** Below it, an index costs too little to open a set for. */
 const LEAST_INDEX = 4096;
+/** Part of the provider's highest index above which a set that has churned will soon be full. */
+const FULL = 0.75;
 
 /** What a successor would be. */
 export interface SuccessorOffer {
   /** Of the successor, on the terms of the set. */
   readonly feePerEpoch: bigint;
+  /** `fee`: it costs so much less. `indices`: the provider will soon take no higher index in this one. */
+  readonly reason: "fee" | "indices";
 }
 
 /**
  * A successor is worth it when its fee saves in the notice period of the old set, in which both are paid, more than it
- * costs: less than half of the fee.
+ * costs: less than half of the fee. Or when indices run out.
  * @returns undefined while the set should go on
  */
 export function successorOf(
   terms: Pick<DataSetTerms, "feeFloor" | "feePerSlice" | "feePerIndex" | "feeCap">,
   { sliceCount, highestIndex, fee }: Pick<Level, "sliceCount" | "highestIndex" | "fee">,
+  maximumIndex: number,
 ): SuccessorOffer | undefined {
   const isChurned = highestIndex >= LEAST_INDEX && highestIndex > MOST_INDICES_PER_SLICE * sliceCount;
   if (!isChurned || sliceCount === 0) return undefined;
   const feePerEpoch = feeOf(terms, sliceCount, sliceCount);
-  return fee - feePerEpoch > feePerEpoch ? { feePerEpoch } : undefined;
+  if (fee - feePerEpoch > feePerEpoch) return { feePerEpoch, reason: "fee" };
+  return highestIndex > FULL * maximumIndex ? { feePerEpoch, reason: "indices" } : undefined;
 }

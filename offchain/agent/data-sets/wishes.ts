@@ -210,7 +210,7 @@ export function requireIndexAllowed(
   party: string,
   highestIndex: number,
   { maximumIndex }: Pick<DataSetOffer, "maximumIndex">,
-  hint = "give notice to this data set: the next put begins another one",
+  hint = "`tallystick data-set compact --successor` moves what is live into a new data set there",
 ): void {
   if (highestIndex <= maximumIndex) return;
   throw new InvalidInputError(`${party} takes no data set of this size`, {

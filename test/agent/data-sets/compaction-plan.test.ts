@@ -36,14 +36,26 @@ const times = <Item>(count: number, of: (k: number) => Item): Item[] => Array.fr
 
 describe("the plan of a compaction", () => {
   it("moves nothing while all dead slices can go", () => {
-    const plan = planCompaction(fragmented(times(24, () => 5), times(23, () => 3)), UNBOUNDED);
+    const plan = planCompaction(
+      fragmented(
+        times(24, () => 5),
+        times(23, () => 3),
+      ),
+      UNBOUNDED,
+    );
     expect(plan).to.deep.include({ moved: [], deadSlices: 69, keptDeadSlices: 0, isCutShort: false });
     expect(plan.ranges).to.have.length(24);
   });
 
   it("moves the smallest runs, as few as let all dead slices go", () => {
     const lengths = times(40, (k) => 5 + ((k * 7) % 40));
-    const plan = planCompaction(fragmented(lengths, times(39, () => 100)), UNBOUNDED);
+    const plan = planCompaction(
+      fragmented(
+        lengths,
+        times(39, () => 100),
+      ),
+      UNBOUNDED,
+    );
     expect(plan.ranges).to.have.length(RANGES_AFTER_RETIRING);
     expect(plan.keptDeadSlices).to.equal(0);
     const smallest = lengths.toSorted((a, b) => a - b).slice(0, plan.moved.length);
@@ -54,20 +66,29 @@ describe("the plan of a compaction", () => {
   });
 
   it("moves no more than it gains, unless it is to be thorough", () => {
-    const subject = fragmented(times(40, () => 50), times(39, () => 2));
+    const subject = fragmented(
+      times(40, () => 50),
+      times(39, () => 2),
+    );
     expect(planCompaction(subject, UNBOUNDED)).to.deep.include({ moved: [], keptDeadSlices: 2 * (39 - 23) });
     const thorough = planCompaction(subject, THOROUGH);
     expect(thorough).to.include({ keptDeadSlices: 0, movedBytes: 16 * 50 * SLICE_BYTES });
   });
 
   it("never makes the fee rise, however thorough", () => {
-    const subject = fragmented(times(40, () => 50), times(39, () => 2));
+    const subject = fragmented(
+      times(40, () => 50),
+      times(39, () => 2),
+    );
     const dear = { ...subject, prices: { feePerSlice: 1n, feePerIndex: 100n } };
     expect(planCompaction(dear, THOROUGH).moved).to.deep.equal([]);
   });
 
   it("moves so many bytes at most, and says that more would pay", () => {
-    const subject = fragmented(times(40, () => 5), times(39, () => 100));
+    const subject = fragmented(
+      times(40, () => 5),
+      times(39, () => 100),
+    );
     const plan = planCompaction(subject, { bytes: 5 * 5 * SLICE_BYTES, isThorough: false });
     expect(plan.moved).to.have.length(5);
     expect(plan).to.include({ isCutShort: true, movedBytes: 25 * SLICE_BYTES });
@@ -111,7 +132,10 @@ describe("the plan of a compaction", () => {
   });
 
   it("does not move slices that nobody knows, nor beyond the highest index that the provider takes", () => {
-    const subject = fragmented(times(40, () => 5), times(39, () => 100));
+    const subject = fragmented(
+      times(40, () => 5),
+      times(39, () => 100),
+    );
     const [first, ...others] = subject.needed;
     if (first === undefined) throw new Error("no run");
     const plan = planCompaction({ ...subject, needed: [{ ...first, count: 1, bytes: 0 }, ...others] }, UNBOUNDED);
@@ -143,7 +167,11 @@ class ModelSet {
   }
 
   slicesOf(object: number): SliceRange {
-    const { startByte, sizeBytes, firstIndex } = this.places.get(object) ?? { startByte: 0, sizeBytes: 0, firstIndex: 0 };
+    const { startByte, sizeBytes, firstIndex } = this.places.get(object) ?? {
+      startByte: 0,
+      sizeBytes: 0,
+      firstIndex: 0,
+    };
     const first = Math.floor(startByte / SLICE_BYTES);
     return {
       firstIndex: firstIndex + first,
@@ -155,18 +183,22 @@ class ModelSet {
   needed(): NeededRun[] {
     const all = [...this.places.keys()].map((object) => this.slicesOf(object));
     return joinRanges(all, []).map((run) => {
-      const isIn = (range: SliceRange) =>
-        range.firstIndex >= run.firstIndex && lastIndexOf(range) <= lastIndexOf(run);
+      const isIn = (range: SliceRange) => range.firstIndex >= run.firstIndex && lastIndexOf(range) <= lastIndexOf(run);
       const inside = [...this.places.keys()].filter((object) => isIn(this.slicesOf(object)));
       return { ...run, bytes: inside.reduce((sum, object) => sum + (this.places.get(object)?.sizeBytes ?? 0), 0) };
     });
   }
 
   /** One commit: what is new, what is gone, and what a compaction within these limits moves. */
-  commit(sizes: readonly number[], removed: (objects: readonly number[]) => readonly number[], limits: CompactionLimits) {
+  commit(
+    sizes: readonly number[],
+    removed: (objects: readonly number[]) => readonly number[],
+    limits: CompactionLimits,
+  ) {
     for (const object of removed([...this.places.keys()])) this.places.delete(object);
     const needed = this.needed();
-    const fresh = sizes.map((sizeBytes) => [(this.#objects += 1), sizeBytes] as const);
+    const fresh = sizes.map((sizeBytes, k) => [this.#objects + k, sizeBytes] as const);
+    this.#objects += fresh.length;
     const added = fresh.length === 0 ? [] : [this.lay(fresh)];
     const subject = { ...subjectOf(this.live, needed, this.nextIndex), added };
     const plan = planCompaction(subject, limits);
@@ -229,10 +261,7 @@ describe("a data set after any puts and removals", () => {
 
   /** No more bytes were moved than dead ones have gone out for them. */
   function expectGain(subject: CompactionSubject, plan: ReturnType<typeof planCompaction>): void {
-    const without = retireRuns(
-      joinRanges(subject.live, subject.added),
-      subtractRanges(subject.live, subject.needed),
-    );
+    const without = retireRuns(joinRanges(subject.live, subject.added), subtractRanges(subject.live, subject.needed));
     if (without.length > MAXIMUM_RANGES) return;
     expect(plan.movedBytes).to.be.at.most((sumOf(without) - sumOf(plan.ranges)) * SLICE_BYTES);
   }

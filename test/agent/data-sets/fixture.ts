@@ -3,7 +3,12 @@
 import { randomBytes } from "node:crypto";
 import { Wallet } from "ethers";
 import { AgentContext } from "../../../offchain/agent/context.ts";
-import { type DataSetLane, type DataSetReport, type LaneProvider, openDataSetLane } from "../../../offchain/agent/data-sets/lane.ts";
+import {
+  type DataSetLane,
+  type DataSetReport,
+  type LaneProvider,
+  openDataSetLane,
+} from "../../../offchain/agent/data-sets/lane.ts";
 import type { LaneWishes } from "../../../offchain/agent/data-sets/wishes.ts";
 import type { AgentPlatform } from "../../../offchain/agent/platform.ts";
 import { SILENT } from "../../../offchain/agent/progress.ts";
