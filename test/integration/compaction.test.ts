@@ -144,7 +144,7 @@ describe("compaction of a data set", function () {
     }
   }
 
-  it("is finished by command, whenever that is killed; then a successor takes over without an object being sent", async () => {
+  it("is finished by command, whenever that is killed; then a successor takes over, with no object sent", async () => {
     const { person, folder, put, id, report } = await shrunk("frank", LONG, MIDDLE);
     // More would be moved than goes out.
     expect(report.left?.dead).to.be.greaterThan(0);

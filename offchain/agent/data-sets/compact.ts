@@ -97,8 +97,8 @@ export async function estimateCompaction(context: AgentContext, opened: OpenedDa
 }
 
 /**
- * Takes all dead slices out of a set as far as the fee falls by it, and moves objects for that, as `DataSetLane` does by
- * itself when the list of ranges is long. May be repeated: it goes on where an earlier run was interrupted.
+ * Takes all dead slices out of a set as far as the fee falls by it, and moves objects for that, as `DataSetLane` does
+ * by itself when the list of ranges is long. May be repeated: it goes on where an earlier run was interrupted.
  * @throws TallystickError as `DataSetLane.commit`; NOT_FOUND for a set that this device does not append to
  */
 export async function compactDataSet(

@@ -220,8 +220,8 @@ function isOfCopy({ signed, scheduled, nextIndex }: JournaledDataSet, onChain: D
 }
 
 /**
- * Objects in slices that were taken out. Indices above the highest one on chain were not taken out: a reorganisation has
- * undone the state that added them, and the next one adds them again.
+ * Objects in slices that were taken out. Indices above the highest one on chain were not taken out: a reorganisation
+ * has undone the state that added them, and the next one adds them again.
  */
 async function objectsOfRetired(
   journal: DataSetJournal,

@@ -147,8 +147,8 @@ export interface DataSetLane {
    */
   retire(ids: readonly string[]): void;
   /**
-   * Has the provider check what was tagged, and what a compaction tags again when the list of ranges has become long. No
-   * money is sent. Ends the tagging. May be left out: `commit` does what is missing.
+   * Has the provider check what was tagged, and what a compaction tags again when the list of ranges has become long.
+   * No money is sent. Ends the tagging. May be left out: `commit` does what is missing.
    * @throws TallystickError INVALID_PROOF, BAD_RESPONSE, TIMED_OUT; INVALID_INPUT when the set would grow beyond what
    *   the provider takes or the user allows
    */

@@ -1,7 +1,7 @@
 /**
- * Whether a data set should be left for a fresh one at the same provider. The fee counts the highest index that was ever
- * in a set, since proving does, and an index is never used twice; a set that churns costs more and more for what it
- * keeps. A fresh one begins with the index 1.
+ * Whether a data set should be left for a fresh one at the same provider. The fee counts the highest index that was
+ * ever in a set, since proving does, and an index is never used twice; a set that churns costs more and more for what
+ * it keeps. A fresh one begins with the index 1.
  */
 
 import { feeOf } from "../../core/data-set/fee.ts";

@@ -1,8 +1,9 @@
 /**
- * Moves what a data set keeps from one provider to another, or into a successor at the same one. The order is fixed (objects durable, then in a set of this
- * device that is on chain, then listed, then noted, then notice to the old provider), and each step is idempotent: a
- * run after any interruption does what is missing, sends nothing twice and pays nothing twice. Before the last step the
- * old set goes on as if nothing had happened.
+ * Moves what a data set keeps from one provider to another, or into a successor at the same one. The order is fixed
+ * (objects durable, then in a set of this device that is on chain, then listed, then noted, then notice to the old
+ * provider), and each step is idempotent: a run after any interruption does what is missing, sends nothing twice and
+ * pays nothing twice. Before the last step the old set goes on as if nothing had happened; where it has a successor,
+ * puts go to that one from the first step on.
  *
  * The new set has secrets of its own. One that is opened for the purpose names the old one in its terms, where
  * `recover` finds it; that a set which ran before has taken over is noted in the journal of this device alone. One

@@ -27,8 +27,8 @@ export function registerCompact(dataSet: Command): void {
     .option("--dry-run", "show ranges, sizes and fees before and after, and send nothing")
     .option(
       "--successor",
-      "move it into a new data set at the same provider, then give notice to the old one: for one whose highest index " +
-        "costs more than its slices; no object is sent again",
+      "move it into a new data set at the same provider, then give notice to the old one: for one whose highest " +
+        "index costs more than its slices; no object is sent again",
     )
     .option(
       "--max-gas-fee <wei>",
