@@ -13,6 +13,7 @@ import type { SliceRange } from "../../../offchain/core/audit/challenge.ts";
 import { joinRanges, lastIndexOf, MAXIMUM_RANGES, subtractRanges } from "../../../offchain/core/data-set/ranges.ts";
 
 const SLICE_BYTES = 1000;
+const BOUNDED_BYTES = 8000;
 const UNBOUNDED: CompactionLimits = { bytes: Number.MAX_SAFE_INTEGER, isThorough: false };
 const THOROUGH: CompactionLimits = { bytes: Number.MAX_SAFE_INTEGER, isThorough: true };
 
@@ -217,7 +218,11 @@ class ModelSet {
 }
 
 const commitWith = fc.record({
-  sizes: fc.array(fc.integer({ min: 1, max: 6000 }), { maxLength: 12 }),
+  sizes: fc.oneof(
+    fc.array(fc.integer({ min: 1, max: 6000 }), { maxLength: 12 }),
+    // Many, so that removing some leaves more runs than the list takes.
+    fc.array(fc.integer({ min: 500, max: 4000 }), { minLength: 60, maxLength: 90 }),
+  ),
   /** Picks what is removed. */
   kept: fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 7 }),
   /** Indices that an interrupted put has left unused. */
@@ -228,11 +233,12 @@ describe("a data set after any puts and removals", () => {
   for (const [what, limits] of [
     ["unbounded", UNBOUNDED],
     ["thorough", THOROUGH],
-    ["bounded", { bytes: 4000, isThorough: false }],
+    ["bounded", { bytes: BOUNDED_BYTES, isThorough: false }],
   ] as const) {
     it(`covers all its objects with a short list, and uses no index twice: ${what}`, () => {
+      let [compactions, cutShort] = [0, 0];
       fc.assert(
-        fc.property(fc.array(commitWith, { minLength: 1, maxLength: 40 }), (commits) => {
+        fc.property(fc.array(commitWith, { minLength: 1, maxLength: 8 }), (commits) => {
           const set = new ModelSet();
           let used = 0;
           for (const { sizes, kept, lost } of commits) {
@@ -246,6 +252,8 @@ describe("a data set after any puts and removals", () => {
             expect(fresh.every(({ firstIndex }) => firstIndex > used)).to.equal(true);
             used = set.nextIndex - 1;
             expect(set.live.length).to.be.at.most(MAXIMUM_RANGES);
+            compactions += plan.moved.length > 0 ? 1 : 0;
+            cutShort += plan.isCutShort ? 1 : 0;
             // What was planned is what came out.
             if (set.places.size > 0) expect(set.live).to.deep.equal(plan.ranges);
             const isForced = retireRuns(joinRanges(subject.live, subject.added), []).length > MAXIMUM_RANGES;
@@ -256,6 +264,8 @@ describe("a data set after any puts and removals", () => {
           }
         }),
       );
+      expect(compactions).to.be.greaterThan(10);
+      if (limits.bytes === BOUNDED_BYTES) expect(cutShort).to.be.greaterThan(0);
     });
   }
 
