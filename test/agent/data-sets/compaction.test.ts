@@ -6,7 +6,7 @@ import type { DataSetReport } from "../../../offchain/agent/data-sets/lane.ts";
 import { objectsOf } from "../../../offchain/agent/data-sets/needed-slices.ts";
 import type { LaneWishes } from "../../../offchain/agent/data-sets/wishes.ts";
 import { sliceBytes } from "../../../offchain/core/audit/field.ts";
-import { lastIndexOf } from "../../../offchain/core/data-set/ranges.ts";
+import { decodeLiveRanges, lastIndexOf, requireFollows } from "../../../offchain/core/data-set/ranges.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
@@ -86,6 +86,8 @@ describe("compaction of a data set", function () {
 
   it("goes on without it when the provider fails to return objects, and makes up for it later", async () => {
     const { ids } = await filled();
+    const other = objectOf(1);
+    await fixture.put([other]);
     const { fetch } = fixture.provider;
     fixture.provider.fetch = async () => {
       throw new TallystickError("gone", { code: "UNREACHABLE", party: "provider", retryable: true });
@@ -93,13 +95,13 @@ describe("compaction of a data set", function () {
     const report = await retire(ids.filter(odd));
     expect(report.liveRanges).to.have.length(24);
     expect(report.compaction).to.equal(undefined);
-    expect(report.left).to.deep.include({ dead: report.slices - 35 });
+    expect(report.left).to.deep.include({ dead: report.slices - 36 });
     fixture.provider.fetch = fetch;
-    const [first = "", ...kept] = ids.filter(even);
-    const later = await retire([first]);
-    expect(later).to.include({ slices: 34 });
+    // Of another segment than those with the dead slices.
+    const later = await retire([contentId(other)]);
+    expect(later).to.include({ slices: 35 });
     expect(later.left).to.equal(undefined);
-    await expectCovered(kept, later);
+    await expectCovered(ids.filter(even), later);
   });
 
   it("leaves an object where it is that the provider has lost, moves the others, and tells", async () => {
@@ -178,6 +180,25 @@ describe("compaction of a data set", function () {
     expect(report).to.include({ slices: 34 });
     expect(report.liveRanges.length).to.be.at.most(24);
     await expectCovered(ids.filter(even).slice(1), report);
+  });
+
+  it("takes out nothing instead of what a state under way takes out", async () => {
+    const lane = await fixture.open();
+    // Short ones first; where they stay instead, longer ones could go.
+    const sizes = Array.from({ length: 80 }, (_, k) => (k % 2 === 1 && k > 46 ? 3 : 1));
+    const ids = await fixture.add(lane, sizes.map(objectOf));
+    await lane.commit();
+    fixture.provider.waitsUntilBlock = (await net.chain.provider.getBlockNumber()) + 60;
+    fixture.provider.fetch = async () => {
+      throw new TallystickError("gone", { code: "UNREACHABLE", party: "provider", retryable: true });
+    };
+    const signedRanges = async () => decodeLiveRanges((await newest()).signed?.ranges ?? new Uint8Array());
+    await retire(ids.filter(odd).slice(0, 23));
+    const first = await signedRanges();
+    expect(first).to.have.length(24);
+    const report = await retire(ids.filter(odd).slice(23));
+    expect(report.left?.dead).to.be.greaterThan(0);
+    requireFollows(await signedRanges(), first, lastIndexOf(first.at(-1) ?? { firstIndex: 0, count: 0 }));
   });
 
   for (const isExpired of [false, true]) {
