@@ -12,6 +12,7 @@ import type { ChainReader, Deployment } from "../chain/deployment.ts";
 import type { Identity } from "../core/identity/identity.ts";
 import type { CataloguedPut } from "./catalogue.ts";
 import { AgentContext } from "./context.ts";
+import type { CompactionEstimate, CompactReport } from "./data-sets/compact.ts";
 import type { DataSetView } from "./data-sets/data-set-view.ts";
 import { DataSets } from "./data-sets/data-sets.ts";
 import type { DataSetReport } from "./data-sets/lane.ts";
@@ -174,6 +175,8 @@ export type {
   AgentPlatform,
   ByteRange,
   CataloguedPut,
+  CompactionEstimate,
+  CompactReport,
   ContentOptions,
   Damaged,
   DataSetReport,

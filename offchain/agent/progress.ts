@@ -58,8 +58,17 @@ export interface DataSetPlan {
 export interface DataSetProgress {
   readonly operation: "data-set";
   /** `funding`, `signing` and `sending` cost money: the plan was told with `funding` or `signing` before. */
-  readonly phase: "tagging" | "uploading" | "verifying" | "funding" | "signing" | "confirming" | "sending" | "done";
-  /** `tagging`: bytes of objects. `uploading`: bytes of points. `verifying`: slices. */
+  readonly phase:
+    | "tagging"
+    | "compacting"
+    | "uploading"
+    | "verifying"
+    | "funding"
+    | "signing"
+    | "confirming"
+    | "sending"
+    | "done";
+  /** `tagging` and `compacting`: bytes of objects. `uploading`: bytes of points. `verifying`: slices. */
   readonly doneBytes: number;
   readonly totalBytes: number;
   /** With `funding` and `signing`: told before anything is deposited or signed. */

@@ -127,12 +127,14 @@ function endingText({ lastEpoch, movedTo }: DataSetView): string {
 }
 
 /** Of a set that goes on although its content is elsewhere: the command that gives notice failed or was ended. */
-function leftText({ id, status, movedTo }: DataSetView): string[] {
+function leftText({ id, status, provider, movedTo }: DataSetView): string[] {
   if (status !== "running" || movedTo === undefined) return [];
   const [name, target] = [id.slice(0, 10), movedTo.id.slice(0, 10)];
+  const command =
+    movedTo.provider === provider ? `compact ${name} --successor` : `migrate ${name} --to ${movedTo.provider}`;
   return [
-    `data set ${name} was moved to data set ${target}, but no notice was given, and both are paid: run \`tallystick ` +
-      `data-set migrate ${name} --to ${movedTo.provider}\` again`,
+    `data set ${name} was moved to data set ${target}, but no notice was given, and both are paid: run ` +
+      `\`tallystick data-set ${command}\` again`,
   ];
 }
 

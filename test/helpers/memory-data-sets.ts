@@ -5,8 +5,9 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { toBeHex, type Wallet } from "ethers";
+import type { LaneProvider } from "../../offchain/agent/data-sets/lane.ts";
 import { termsFromText } from "../../offchain/agent/data-sets/terms-text.ts";
-import type { DataSetKeeper, PowersPart } from "../../offchain/agent/providers/storage-provider.ts";
+import type { PowersPart } from "../../offchain/agent/providers/storage-provider.ts";
 import type { ContractCall } from "../../offchain/chain/contract-call.ts";
 import type { SignedState } from "../../offchain/chain/data-set-words.ts";
 import type { ChainReader } from "../../offchain/chain/deployment.ts";
@@ -65,7 +66,7 @@ interface HeldSet {
   newest?: UpdateRequest;
 }
 
-export class MemoryDataSetProvider implements DataSetKeeper {
+export class MemoryDataSetProvider implements LaneProvider {
   readonly name = "provider http://memory";
   readonly account: string;
   readonly objects = new Map<string, Uint8Array>();
@@ -73,6 +74,8 @@ export class MemoryDataSetProvider implements DataSetKeeper {
   /** Tags by salt and index, of everything that was ever received. An index with two tags lets it forge. */
   readonly tagsSeen = new Map<string, string>();
   readonly forgeries: string[] = [];
+  /** Ids that were asked for. */
+  readonly fetched: string[] = [];
   /** Points received. */
   receivedBytes = 0;
   phase = 5;
@@ -103,6 +106,13 @@ export class MemoryDataSetProvider implements DataSetKeeper {
     const id = contentId(sealed);
     this.objects.set(id, sealed);
     return id;
+  }
+
+  async fetch(id: string): Promise<Uint8Array> {
+    const object = this.objects.get(id);
+    this.fetched.push(id);
+    if (object !== undefined) return object;
+    throw new TallystickError("an object is lost", { code: "OBJECT_LOST", party: this.name });
   }
 
   async dataSetOffer(): Promise<DataSetOffer> {

@@ -138,11 +138,12 @@ export class MemoryDataSetJournal implements DataSetJournal {
       this.#objects.delete(id);
     }
     const forgotten = new Set(changes.forgotten);
+    const left = new Map(changes.left?.map(({ segment, objects }) => [segment, new Set(objects)]));
     for (const { id } of await this.segments(set.salt)) {
       const objects = this.#objects.get(id) ?? [];
       this.#objects.set(
         id,
-        objects.filter((object) => !forgotten.has(object.id)),
+        objects.filter((object) => !forgotten.has(object.id) && left.get(id)?.has(object.id) !== true),
       );
     }
     return saved;

@@ -1,11 +1,18 @@
-/** Puts that are killed at every step in turn, and finished by a second run: nothing is paid or tagged twice. */
+/**
+ * Puts and compactions that are killed at every step in turn, and finished by a second run: nothing is paid or tagged
+ * twice, and nothing is lost.
+ */
 
 import { expect } from "chai";
 import type { AgentContext } from "../../offchain/agent/context.ts";
-import { openDataSetLane } from "../../offchain/agent/data-sets/lane.ts";
-import type { DataSetKeeper } from "../../offchain/agent/providers/storage-provider.ts";
+import { DataSets } from "../../offchain/agent/data-sets/data-sets.ts";
+import { type LaneProvider, openDataSetLane } from "../../offchain/agent/data-sets/lane.ts";
+import { neededRuns, objectsInRuns } from "../../offchain/agent/data-sets/needed-slices.ts";
+import { sumOf } from "../../offchain/agent/data-sets/next-state.ts";
 import { dataSetsOpened, scanDataSets } from "../../offchain/chain/escrow-events.ts";
+import { decodeLiveRanges } from "../../offchain/core/data-set/ranges.ts";
 import { isAddressEqual } from "../../offchain/core/encoding/address.ts";
+import { contentId } from "../../offchain/core/encoding/content-id.ts";
 import { DataSetFixture, objectOf } from "../agent/data-sets/fixture.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 
@@ -44,7 +51,7 @@ class Killer {
   }
 }
 
-const PROVIDER_CALLS: readonly (keyof DataSetKeeper)[] = [
+const PROVIDER_CALLS: readonly (keyof LaneProvider)[] = [
   "beginDataSet",
   "appendPowers",
   "beginSegment",
@@ -52,6 +59,7 @@ const PROVIDER_CALLS: readonly (keyof DataSetKeeper)[] = [
   "verifySegment",
   "openDataSet",
   "updateDataSet",
+  "fetch",
 ];
 
 describe("a put to a data set that is killed at any step", function () {
@@ -64,7 +72,12 @@ describe("a put to a data set that is killed at any step", function () {
   after(async () => net.stop());
 
   /** One run of a process. */
-  async function run(fixture: DataSetFixture, killer: Killer, objects: readonly Uint8Array[]) {
+  async function run(
+    fixture: DataSetFixture,
+    killer: Killer,
+    objects: readonly Uint8Array[],
+    released: readonly string[] = [],
+  ) {
     const context: AgentContext = fixture.newContext();
     const { dataSets, preparations } = context.platform;
     Object.assign(context, {
@@ -75,9 +88,10 @@ describe("a put to a data set that is killed at any step", function () {
       },
       send: killer.watch({ send: context.send.bind(context) }, "chain", ["send"]).send,
     });
-    const provider = killer.watch<DataSetKeeper>(fixture.provider, "provider", PROVIDER_CALLS);
+    const provider = killer.watch<LaneProvider>(fixture.provider, "provider", PROVIDER_CALLS);
     const lane = await openDataSetLane(context, provider, { runwayEpochs: 5 });
     await fixture.add(lane, objects);
+    lane.retire(released);
     return await lane.commit();
   }
 
@@ -154,4 +168,73 @@ describe("a put to a data set that is killed at any step", function () {
   it("is finished by the next run when the provider signs and never sends", async () => {
     await everyStep([], false, "provider.openDataSet");
   });
+
+  /** Objects of one slice and of two in turn, more than the list of ranges has room for without the latter. */
+  async function fragmented(sends: boolean) {
+    const fixture = await DataSetFixture.make(net);
+    fixture.provider.sends = sends;
+    const objects = Array.from({ length: 54 }, (_, k) => objectOf(1 + (k % 2)));
+    await run(fixture, new Killer(), objects);
+    const ids = objects.map(contentId);
+    return { fixture, released: ids.filter((_, k) => k % 2 === 1), kept: ids.filter((_, k) => k % 2 === 0) };
+  }
+
+  /** Each object in live slices by the journal, of a set that the provider proves. */
+  async function expectCovered(fixture: DataSetFixture, kept: readonly string[], where: string): Promise<void> {
+    const { dataSets } = fixture.platform;
+    const [set] = await dataSets.sets();
+    if (set?.scheduled === undefined || set.agreed === undefined) throw new Error("no set on chain");
+    const live = decodeLiveRanges(set.scheduled.ranges);
+    const needed = await neededRuns(dataSets, set, live, new Set());
+    const covered = new Set<string>();
+    for await (const { id } of objectsInRuns(dataSets, set, needed, new Set())) covered.add(id);
+    expect(
+      kept.filter((id) => !covered.has(id)),
+      where,
+    ).to.deep.equal([]);
+    expect(await new DataSets(fixture.newContext()).audit(set.agreed.id), where).to.include({
+      slices: sumOf(live),
+    });
+  }
+
+  for (const sends of [true, false]) {
+    it(`${sends ? "or" : "where the provider signs and never sends, or"} a compaction, is finished`, async () => {
+      const whole = new Killer();
+      const uninterrupted = await fragmented(sends);
+      const expected = await run(uninterrupted.fixture, whole, [], uninterrupted.released);
+      expect(expected).to.include({ slices: 27, retiredSlices: 54 });
+      expect(expected.compaction?.objects).to.be.greaterThan(2);
+      expect(whole.names).to.include.members([
+        "provider.fetch",
+        "tags.create",
+        "journal.reserve",
+        "provider.appendTags",
+        "provider.verifySegment",
+        "provider.updateDataSet",
+        "journal.save",
+        "tags.remove",
+      ]);
+      const expectedPayments = await paid(uninterrupted.fixture);
+      for (let at = 1; at <= whole.steps; at += 1) {
+        const { fixture, released, kept } = await fragmented(sends);
+        const killer = new Killer();
+        killer.at = at;
+        const where = `killed after step ${at} of ${whole.steps}, ${whole.names[at - 1]}`;
+        const killed = await run(fixture, killer, [], released).catch((error: unknown) => error);
+        expect(killed, where).to.be.instanceOf(Killed);
+        const report = await run(fixture, new Killer(), [], released);
+        expect(report.slices, where).to.equal(27);
+        expect(report.liveRanges.length, where).to.be.at.most(24);
+        await expectCovered(fixture, kept, where);
+        // Indices of tags that were reserved and lost stay a gap.
+        const lost = expected.compaction?.newSlices ?? 0;
+        expect(report.highestIndex, where).to.be.within(expected.highestIndex, expected.highestIndex + lost);
+        expect(await paid(fixture), where).to.deep.equal(expectedPayments);
+        expect(fixture.provider.forgeries, where).to.deep.equal([]);
+        const again = await run(fixture, new Killer(), []);
+        expect(again, where).to.include({ version: report.version, addedSlices: 0, retiredSlices: 0 });
+        expect(again.transactions, where).to.deep.equal([]);
+      }
+    });
+  }
 });

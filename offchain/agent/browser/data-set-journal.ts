@@ -46,7 +46,7 @@ export class PageDataSetJournal implements DataSetJournal {
   }
 
   async save(set: JournaledDataSet, changes: SegmentChanges = {}): Promise<JournaledDataSet> {
-    const { included = [], dropped = [], forgotten = [] } = changes;
+    const { included = [], dropped = [], forgotten = [], left = [] } = changes;
     return await this.#store.write(["dataSets", "segments", "segmentObjects"], async (transaction) => {
       const sets = transaction.objectStore("dataSets");
       const known = await sets.get(set.salt);
@@ -65,6 +65,7 @@ export class PageDataSetJournal implements DataSetJournal {
         for (const key of await objects.index("byPlace").getAllKeys(placesOf(id))) await objects.delete(key);
       }
       for (const id of forgotten) await objects.delete(holdersOf(set.salt, id));
+      for (const one of left) for (const id of one.objects) await objects.delete([set.salt, id, one.segment]);
       return saved;
     });
   }

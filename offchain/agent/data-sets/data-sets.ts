@@ -32,6 +32,13 @@ import type { MigrationPlan } from "../migration/plan.ts";
 import { type AddOptions, addStored } from "./add-stored.ts";
 import { auditDataSet, type DataSetAuditOptions, type DataSetAuditReport } from "./audit.ts";
 import { signedState } from "./co-signing.ts";
+import {
+  type CompactionEstimate,
+  type CompactOptions,
+  type CompactReport,
+  compactDataSet,
+  estimateCompaction,
+} from "./compact.ts";
 import { type DataSetView, outcomeOf, viewOf } from "./data-set-view.ts";
 import {
   type DisputeQuote,
@@ -131,6 +138,9 @@ export interface DataSetSettlement {
   readonly transactions: readonly SentTransaction[];
   readonly set: DataSetView;
 }
+
+/** As for a migration; the successor is at the provider of the old set. */
+export type SucceedOptions = Omit<MigrateOptions, "to" | "isSuccessor">;
 
 interface Found {
   readonly opened: OpenedDataSet;
@@ -321,6 +331,38 @@ export class DataSets {
     options: MigrateOptions,
   ): Promise<MigrationPlan & { readonly damaged: readonly Damaged[] }> {
     return await estimateMigration(this.#context, await this.#requireOwned(id), options);
+  }
+
+  /**
+   * Moves objects of small runs of slices to new ones, so that dead slices can go and the list of ranges is short.
+   * @throws as `compactDataSet`; TallystickError NOT_FOUND, NOT_OWNER
+   */
+  async compact(id: string, options: CompactOptions = {}): Promise<CompactReport> {
+    return await compactDataSet(this.#context, (await this.#requireOwned(id)).opened, options);
+  }
+
+  /** What `compact` would move and save. Sends nothing. */
+  async planCompaction(id: string): Promise<CompactionEstimate> {
+    return await estimateCompaction(this.#context, (await this.#requireOwned(id)).opened);
+  }
+
+  /**
+   * Moves what a set keeps into a new one at the same provider, without sending it again, and gives notice to the old
+   * one. May be repeated.
+   * @throws as `migrate`
+   */
+  async succeed(id: string, options: SucceedOptions = {}): Promise<MigrationReport> {
+    const { provider } = (await this.#requireOwned(id)).opened.terms;
+    return await this.migrate(id, { ...options, to: provider, isSuccessor: true });
+  }
+
+  /** What `succeed` would move and cost. Sends nothing. */
+  async planSuccessor(
+    id: string,
+    options: SucceedOptions = {},
+  ): Promise<MigrationPlan & { readonly damaged: readonly Damaged[] }> {
+    const { provider } = (await this.#requireOwned(id)).opened.terms;
+    return await this.planMigration(id, { ...options, to: provider, isSuccessor: true });
   }
 
   /**

@@ -28,9 +28,11 @@ import type {
   JournaledDataSet,
   JournaledSegment,
   KnownSchedule,
+  ObjectsOfSegment,
   SegmentChanges,
   SignedByDevice,
 } from "./journal.ts";
+import { objectsOf } from "./needed-slices.ts";
 
 /** A reserved segment that no state has after so long is not wanted any more: the data has changed since. */
 export const ABANDONED_SECONDS = 7 * 86_400;
@@ -151,23 +153,29 @@ async function note(context: AgentContext, set: JournaledDataSet, onChain: DataS
   };
   const segments = await journal.segments(set.salt);
   const isOn = (id: string) => set.signed?.version === schedule.version && set.signed.segments.includes(id);
-  const included = segments.filter(({ id, state }) => state === "reserved" && isOn(id)).map(({ id }) => id);
+  const shown = segments.filter(({ id, state }) => state === "reserved" && isOn(id));
+  const included = shown.map(({ id }) => id);
   const before = Math.floor(clock.now() / 1000) - ABANDONED_SECONDS;
   const isDead = ({ id, state, firstIndex, createdAt }: JournaledSegment) =>
     state === "reserved" &&
     set.signed?.segments.includes(id) !== true &&
     (ended || firstIndex <= level.highestIndex || createdAt < before);
   const dropped = segments.filter(isDead).map(({ id }) => id);
-  const forgotten = ended ? [] : await objectsOfRetired(journal, set, segments, scheduled);
+  const left = ended
+    ? []
+    : [
+        ...(await objectsOfRetired(journal, set, segments, scheduled, level.highestIndex)),
+        ...(await objectsTaggedAgain(journal, set, segments, shown)),
+      ];
   const isUnchanged =
     isOwn === set.isOwn &&
     seen.state === set.state &&
     seen.contentHash === set.contentHash &&
     set.scheduled !== undefined &&
     isSameSchedule(set.scheduled, scheduled) &&
-    included.length + dropped.length + forgotten.length === 0;
+    included.length + dropped.length + left.length === 0;
   if (isUnchanged) return set;
-  const changes: SegmentChanges = { included, dropped, forgotten };
+  const changes: SegmentChanges = { included, dropped, left };
   const saved = await journal.save(seen, changes);
   for (const id of [...included, ...dropped]) await preparations.remove(id);
   return saved;
@@ -211,35 +219,66 @@ function isOfCopy({ signed, scheduled, nextIndex }: JournaledDataSet, onChain: D
   return signed?.version === version && !hasEnded(onChain) && contentHash !== signed.contentHash;
 }
 
+/**
+ * Objects in slices that were taken out. Indices above the highest one on chain were not taken out: a reorganisation
+ * has undone the state that added them, and the next one adds them again.
+ */
 async function objectsOfRetired(
   journal: DataSetJournal,
   set: JournaledDataSet,
   segments: readonly JournaledSegment[],
   scheduled: KnownSchedule,
-): Promise<string[]> {
+  highestIndex: number,
+): Promise<ObjectsOfSegment[]> {
   if (set.scheduled === undefined || isEqual(set.scheduled.ranges, scheduled.ranges)) return [];
-  const retired = subtractRanges(decodeLiveRanges(set.scheduled.ranges), decodeLiveRanges(scheduled.ranges));
+  const undone = { firstIndex: highestIndex + 1, count: Math.max(1, set.nextIndex - highestIndex) };
+  const before = subtractRanges(decodeLiveRanges(set.scheduled.ranges), [undone]);
+  const retired = subtractRanges(before, decodeLiveRanges(scheduled.ranges));
   return await objectsInSlices(journal, set.sliceElements, segments, retired);
 }
 
-/** Ids of the objects with bytes in slices of some indices. */
-export async function objectsInSlices(
+/** Objects that a compaction on chain holds: earlier segments are not relied on for them any more. */
+async function objectsTaggedAgain(
+  journal: DataSetJournal,
+  set: JournaledDataSet,
+  segments: readonly JournaledSegment[],
+  shown: readonly JournaledSegment[],
+): Promise<ObjectsOfSegment[]> {
+  const firstIndices = new Map(segments.map(({ id, firstIndex }) => [id, firstIndex]));
+  const earlier = new Map<string, string[]>();
+  for (const compaction of shown.filter(({ isCompaction }) => isCompaction === true)) {
+    for await (const { id } of objectsOf(journal, set, compaction)) {
+      for (const holder of (await journal.holders(set.salt, [id])).get(id) ?? []) {
+        if ((firstIndices.get(holder) ?? Number.POSITIVE_INFINITY) >= compaction.firstIndex) continue;
+        const objects = earlier.get(holder) ?? [];
+        objects.push(id);
+        earlier.set(holder, objects);
+      }
+    }
+  }
+  return [...earlier].map(([segment, objects]) => ({ segment, objects }));
+}
+
+/** The objects with bytes in slices of some indices, by segment. */
+async function objectsInSlices(
   journal: DataSetJournal,
   sliceElements: number,
   segments: readonly JournaledSegment[],
   ranges: readonly SliceRange[],
-): Promise<string[]> {
+): Promise<ObjectsOfSegment[]> {
   const bytes = sliceBytes(sliceElements);
-  const found = new Set<string>();
+  const found: ObjectsOfSegment[] = [];
   for (const { id, firstIndex, sliceCount } of segments) {
+    const objects = new Set<string>();
     for (const range of ranges) {
       const from = Math.max(range.firstIndex, firstIndex) - firstIndex;
       const to = Math.min(lastIndexOf(range), firstIndex + sliceCount - 1) + 1 - firstIndex;
       if (from >= to) continue;
-      for (const object of await journal.objectsIn(id, from * bytes, to * bytes)) found.add(object.id);
+      for (const object of await journal.objectsIn(id, from * bytes, to * bytes)) objects.add(object.id);
     }
+    if (objects.size > 0) found.push({ segment: id, objects: [...objects] });
   }
-  return [...found];
+  return found;
 }
 
 /** Whether a signed state can still come on chain. */

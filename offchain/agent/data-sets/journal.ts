@@ -57,6 +57,14 @@ export interface MovedTo {
   readonly blockNumber: number;
 }
 
+/** What the last state of a set has left for a later one. */
+export interface LeftSlices {
+  /** Dead ones that stay live, because the list of ranges is bounded. */
+  readonly dead: number;
+  /** Whether moving some objects would pay that were too many for one commit. */
+  readonly isCompactionDue: boolean;
+}
+
 export interface JournaledDataSet {
   /** 32 bytes, 0x hex: all secrets of the set derive from it. */
   readonly salt: string;
@@ -79,6 +87,8 @@ export interface JournaledDataSet {
   readonly signed?: SignedByDevice;
   /** Present once it was migrated. */
   readonly movedTo?: MovedTo;
+  /** Absent when nothing is left. */
+  readonly left?: LeftSlices;
   /** Of the content as the chain has it. */
   readonly contentHash: string;
 }
@@ -94,6 +104,8 @@ export interface NewSegment {
   readonly manifestHash: string;
   /** Unix seconds. */
   readonly createdAt: number;
+  /** It holds objects of earlier segments again, so that their slices can go. Absent: false. */
+  readonly isCompaction?: boolean;
 }
 
 /** `reserved`: its indices are its own for good, its tags may have left the device. `included`: it is on chain. */
@@ -110,6 +122,13 @@ export interface SegmentObject {
   readonly sizeBytes: number;
 }
 
+/** Objects of one segment. */
+export interface ObjectsOfSegment {
+  readonly segment: string;
+  /** Content ids. */
+  readonly objects: readonly string[];
+}
+
 /** What changes together with a set. */
 export interface SegmentChanges {
   /** Segments that a set on chain has now. */
@@ -118,6 +137,8 @@ export interface SegmentChanges {
   readonly dropped?: readonly string[];
   /** Content ids of objects that the set is not relied on for any more. */
   readonly forgotten?: readonly string[];
+  /** Objects that some segments are not relied on for any more. Others may hold them. */
+  readonly left?: readonly ObjectsOfSegment[];
 }
 
 /** What `save` throws. */

@@ -26,16 +26,38 @@ import type { DataSetOffer } from "../../core/wire/data-sets.ts";
 import type { AgentContext } from "../context.ts";
 import type { DataSetPlan, DataSetProgress } from "../progress.ts";
 import type { DataSetKeeper } from "../providers/storage-provider.ts";
+import { isDamage } from "../read/damage.ts";
+import type { ObjectSource } from "../read/object-source.ts";
 import { carryOntoChain, stateTypedData } from "./co-signing.ts";
+import {
+  BY_ITSELF,
+  type Compaction,
+  findInterrupted,
+  goneOf,
+  inBoth,
+  needsCompaction,
+  type SurveySubject,
+  surveyCompaction,
+  tagAgain,
+} from "./compaction.ts";
 import { deliverSegments } from "./delivery.ts";
-import { ABANDONED_SECONDS, type FollowedDataSet, follow, hasEnded, isPending } from "./following.ts";
+import {
+  ABANDONED_SECONDS,
+  type DataSetOnChain,
+  type FollowedDataSet,
+  follow,
+  hasEnded,
+  isPending,
+} from "./following.ts";
 import { awaitPending, deposit, depositFor } from "./funding.ts";
-import type { AgreedDataSet, JournaledDataSet, JournaledSegment, SignedByDevice } from "./journal.ts";
+import type { AgreedDataSet, JournaledDataSet, JournaledSegment, LeftSlices, SignedByDevice } from "./journal.ts";
 import { type DataSetKeys, dataSetKeys } from "./keys.ts";
-import { type NextState, nextState, retirableSlices, sumOf } from "./next-state.ts";
+import { goneIds, retirableSlices } from "./needed-slices.ts";
+import { type NextState, nextState, sumOf } from "./next-state.ts";
 import { requireSafeRandomness } from "./randomness-policy.ts";
 import { dropSegments, findSegment, type PreparedSegment, SegmentTagger } from "./segment-tagger.ts";
 import { sliceElementsFor } from "./slice-size.ts";
+import { type SuccessorOffer, successorOf } from "./successor.ts";
 import {
   fittingOffer,
   type LaneWishes,
@@ -74,8 +96,16 @@ export interface DataSetReport {
   readonly runwayEpochs: number;
   /** Whether this commit opened it. */
   readonly isNew: boolean;
+  /** Of new objects. */
   readonly addedSlices: number;
+  /** That are neither proven nor paid any more. */
   readonly retiredSlices: number;
+  /** Present when objects were moved to new slices, so that the list of ranges stays short and dead slices can go. */
+  readonly compaction?: CompactionReport;
+  /** What the state had to leave; absent when nothing. */
+  readonly left?: LeftSlices;
+  /** Present when a successor of the set would cost so much less that moving is worth it. */
+  readonly successor?: SuccessorOffer;
   /** What this commit, or the delivery before it, sent to the provider beside the objects. */
   readonly sentBytes: number;
   /** What this commit deposited into the balance. */
@@ -90,9 +120,21 @@ export interface DataSetReport {
   readonly waitsUntilBlock?: number;
 }
 
+/** Objects that were tagged again at new indices. */
+export interface CompactionReport {
+  readonly objects: number;
+  readonly bytes: number;
+  readonly newSlices: number;
+  /** Objects that the provider did not return whole. Their slices stay where they are. */
+  readonly lostObjects: number;
+}
+
+/** What a lane asks of a provider. */
+export type LaneProvider = DataSetKeeper & ObjectSource;
+
 /** One provider of a put. */
 export interface DataSetLane {
-  readonly provider: DataSetKeeper;
+  readonly provider: LaneProvider;
   /** Takes every object of the put once, in order. */
   readonly tagger: { add(object: SealedObject): Promise<void> };
   /**
@@ -105,8 +147,8 @@ export interface DataSetLane {
    */
   retire(ids: readonly string[]): void;
   /**
-   * Has the provider check what was tagged. No money is sent. Ends the tagging. May be left out: `commit` does what is
-   * missing.
+   * Has the provider check what was tagged, and what a compaction tags again when the list of ranges has become long.
+   * No money is sent. Ends the tagging. May be left out: `commit` does what is missing.
    * @throws TallystickError INVALID_PROOF, BAD_RESPONSE, TIMED_OUT; INVALID_INPUT when the set would grow beyond what
    *   the provider takes or the user allows
    */
@@ -132,7 +174,7 @@ export interface DataSetLane {
  */
 export async function openDataSetLane(
   context: AgentContext,
-  provider: DataSetKeeper,
+  provider: LaneProvider,
   wishes: LaneWishes = {},
 ): Promise<DataSetLane> {
   const offer = fittingOffer(context.deployment, provider, await provider.dataSetOffer());
@@ -187,7 +229,7 @@ async function ownSet(
 }
 
 class Lane implements DataSetLane {
-  readonly provider: DataSetKeeper;
+  readonly provider: LaneProvider;
   readonly tagger: SegmentTagger;
   readonly #context: AgentContext;
   readonly #wishes: LaneWishes;
@@ -199,10 +241,14 @@ class Lane implements DataSetLane {
   #phase: number | undefined;
   #sentBytes = 0;
   #isDelivered = false;
+  /** Of this commit; its segment is verified. */
+  #compaction: Compaction | undefined;
+  /** Whether all of the journal was looked into, so that all dead slices are known. */
+  #isSurveyed = false;
 
   constructor(
     context: AgentContext,
-    provider: DataSetKeeper,
+    provider: LaneProvider,
     wishes: LaneWishes,
     offer: DataSetOffer,
     salt: string,
@@ -230,7 +276,8 @@ class Lane implements DataSetLane {
     if (this.#isDelivered) return;
     await this.tagger.finish();
     const followed = await this.#follow();
-    await this.#deliver(followed, onProgress, signal);
+    await this.#deliver(followed, await this.#wanted(followed), onProgress, signal);
+    await this.#compact(followed, onProgress, signal);
     this.#isDelivered = true;
   }
 
@@ -253,7 +300,7 @@ class Lane implements DataSetLane {
     };
     const begun = followed.set.signed;
     if (begun !== undefined && followed.set.agreed !== undefined && (await this.#isPending(followed, begun))) {
-      const { fee, slices, addedSlices } = await this.#factsOf(followed, begun);
+      const { fee, slices, addedSlices, newSlices } = await this.#factsOf(followed, begun);
       requireFeeAllowed(this.provider.name, fee, this.#wishes);
       const funded = await this.#fund(
         followed,
@@ -267,18 +314,20 @@ class Lane implements DataSetLane {
       followed = await carry(followed);
       // What waited was told when it was signed. What still waits is not on chain, so the next state adds it as well.
       counts.addedSlices += begun.waitsUntilBlock === undefined ? addedSlices : 0;
-      waitingSlices = waits.waitsUntilBlock === undefined ? 0 : addedSlices;
+      waitingSlices = waits.waitsUntilBlock === undefined ? 0 : newSlices;
     }
     await this.#requireRelied();
     const signed = await this.#signNext(followed, onProgress, signal);
     if (signed !== undefined) {
       transactions.push(...signed.transactions);
       counts.deposited += signed.deposited;
-      counts.addedSlices += signed.next.addedSlices - waitingSlices;
-      counts.retiredSlices += signed.next.retiredSlices;
+      const movedTo = this.#compaction?.segment?.sliceCount ?? 0;
+      counts.addedSlices += signed.next.addedSlices - waitingSlices - movedTo;
+      counts.retiredSlices += Math.max(0, signed.next.retiredSlices - movedTo);
       followed = await carry(signed.followed);
     }
     this.#released.clear();
+    followed = { ...followed, set: (await this.#context.platform.dataSets.set(this.#salt)) ?? followed.set };
     tell(onProgress, "done");
     const isNew = !wasOnChain && followed.onChain !== undefined;
     return this.#report(followed, { ...counts, isNew, transactions, ...waits });
@@ -312,22 +361,85 @@ class Lane implements DataSetLane {
    */
   async #wanted({ set, onChain }: FollowedDataSet): Promise<JournaledSegment[]> {
     const own = await this.tagger.finish();
-    const wanted = new Set([...this.tagger.revived, ...(set.signed?.segments ?? [])]);
-    if (own !== undefined) wanted.add(own.id);
+    const wanted = new Set(set.signed?.segments);
+    for (const segment of [own, this.#compaction?.segment]) if (segment !== undefined) wanted.add(segment.id);
     const highest = onChain === undefined ? 0 : lastLevel(onChain.schedule).highestIndex;
     const segments = await this.#context.platform.dataSets.segments(set.salt);
     return segments.filter(
-      ({ id, state, firstIndex }) => firstIndex > highest && (state === "included" || wanted.has(id)),
+      ({ id, state, firstIndex, isCompaction }) =>
+        firstIndex > highest &&
+        // What a compaction holds, earlier segments hold as well, until a state has it.
+        (state === "included" || wanted.has(id) || (isCompaction !== true && this.tagger.revived.has(id))),
     );
+  }
+
+  /**
+   * Moves objects when the list of ranges has become long. By itself, a commit goes on without it when it fails; what
+   * was begun is then finished by a later one.
+   */
+  async #compact(begun: FollowedDataSet, onProgress: DataSetListener, signal: AbortSignal | undefined): Promise<void> {
+    const { onChain } = begun;
+    if (onChain === undefined) return;
+    const { compaction: limits = BY_ITSELF } = this.#wishes;
+    const context = this.#context;
+    try {
+      const released = [...this.#released];
+      const found = await findInterrupted(context, { ...begun, released }, lastLevel(onChain.schedule).highestIndex);
+      const followed = { ...begun, set: found.set };
+      const subject = await this.#subject(followed);
+      let { compaction } = found;
+      if (compaction === undefined) {
+        if (this.#wishes.compaction === undefined && !(await needsCompaction(context, subject))) return;
+        const plan = await surveyCompaction(context, subject, limits);
+        this.#isSurveyed = true;
+        const onTagged = (doneBytes: number) =>
+          onProgress?.({ operation: "data-set", phase: "compacting", doneBytes, totalBytes: plan.movedBytes });
+        compaction = await tagAgain(context, this.provider, subject, this.#keys, plan, onTagged, signal);
+      }
+      const { segment } = compaction;
+      if (segment !== undefined) {
+        // It has taken indices since.
+        const set = (await context.platform.dataSets.set(this.#salt)) ?? followed.set;
+        await this.#deliver({ ...followed, set }, [segment], onProgress, signal);
+      }
+      this.#isSurveyed = true;
+      this.#compaction = compaction;
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (this.#wishes.compaction !== undefined || !(error instanceof TallystickError)) throw error;
+      context.logger.warn({ code: error.code }, `the data set was not compacted: ${error.message}`);
+    }
+  }
+
+  async #subject(followed: FollowedDataSet): Promise<SurveySubject> {
+    const { set } = followed;
+    if (set.agreed === undefined) throw new TallystickError("a data set on chain without terms", { code: "INTERNAL" });
+    return {
+      set,
+      live: await this.#live(followed),
+      added: await this.#wanted(followed),
+      released: [...this.#released],
+      prices: set.agreed.terms,
+      maximumIndex: this.#offer.maximumIndex,
+    };
+  }
+
+  /** Live ranges on chain, less what a state under way takes out: no later one may bring that back. */
+  async #live(followed: FollowedDataSet): Promise<SliceRange[]> {
+    const { set, onChain } = followed;
+    if (onChain === undefined) return [];
+    const live = decodeLiveRanges(onChain.scheduled.ranges);
+    const isUnderWay = set.signed !== undefined && (await this.#isPending(followed, set.signed));
+    return isUnderWay && set.signed !== undefined ? inBoth(live, decodeLiveRanges(set.signed.ranges)) : live;
   }
 
   async #deliver(
     followed: FollowedDataSet,
+    wanted: readonly JournaledSegment[],
     onProgress: DataSetListener,
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { platform } = this.#context;
-    const wanted = await this.#wanted(followed);
     if (wanted.length === 0) return;
     const last = wanted.at(-1);
     if (last !== undefined) {
@@ -364,12 +476,15 @@ class Lane implements DataSetLane {
       this.#phase = phase;
       this.#sentBytes += sentBytes;
     } catch (error) {
-      // Tags that the provider finds wrong are not offered again: the next put makes others.
-      if (error instanceof TallystickError && error.code === "INVALID_PROOF") {
-        const signed = new Set(followed.set.signed?.segments);
-        const dropped = prepared.map(({ id }) => id).filter((id) => !signed.has(id));
-        await dropSegments(platform, followed.set, dropped);
-      }
+      const signed = new Set(followed.set.signed?.segments);
+      // Tags that the provider finds wrong are not offered again: the next put makes others. Nor is a compaction of
+      // objects that it does not have: they stay where they are.
+      const isWrong = error instanceof TallystickError && error.code === "INVALID_PROOF";
+      const dropped = prepared.filter(
+        ({ id, isCompaction }) => !signed.has(id) && (isWrong || (isCompaction === true && isDamage(error))),
+      );
+      const ids = dropped.map(({ id }) => id);
+      await dropSegments(platform, followed.set, ids);
       throw error;
     }
   }
@@ -412,7 +527,7 @@ class Lane implements DataSetLane {
   async #factsOf(
     { set, onChain }: FollowedDataSet,
     signed: SignedByDevice,
-  ): Promise<{ fee: bigint; slices: number; addedSlices: number }> {
+  ): Promise<{ fee: bigint; slices: number; addedSlices: number; newSlices: number }> {
     const segments = await this.#context.platform.dataSets.segments(set.salt);
     const added = segments.filter(({ id }) => signed.segments.includes(id));
     const before = onChain === undefined ? 0 : lastLevel(onChain.schedule).highestIndex;
@@ -421,9 +536,10 @@ class Lane implements DataSetLane {
       before,
     );
     const slices = sumOf(decodeLiveRanges(signed.ranges));
-    const addedSlices = added.reduce((sum, { sliceCount }) => sum + sliceCount, 0);
+    const count = (of: readonly JournaledSegment[]) => of.reduce((sum, { sliceCount }) => sum + sliceCount, 0);
+    const addedSlices = count(added.filter(({ isCompaction }) => isCompaction !== true));
     if (set.agreed === undefined) throw new TallystickError("a signed state without terms", { code: "INTERNAL" });
-    return { fee: feeOf(set.agreed.terms, slices, highest), slices, addedSlices };
+    return { fee: feeOf(set.agreed.terms, slices, highest), slices, addedSlices, newSlices: count(added) };
   }
 
   /** Signs the next state and saves it. @returns undefined when there is nothing new */
@@ -437,18 +553,24 @@ class Lane implements DataSetLane {
   > {
     const { platform, account, deployment } = this.#context;
     const { set, onChain } = followed;
-    const live = onChain === undefined ? [] : decodeLiveRanges(onChain.scheduled.ranges);
+    const live = await this.#live(followed);
     const highest = onChain === undefined ? 0 : lastLevel(onChain.schedule).highestIndex;
     const released = [...this.#released];
     const added = await this.#wanted(followed);
     // What a state that has expired would have taken out is forgotten already.
     const hasExpired =
       onChain !== undefined && set.signed !== undefined && set.signed.version > onChain.schedule.version;
-    const retirable = await retirableSlices(platform.dataSets, set, live, released, hasExpired);
+    const gone = await goneIds(platform.dataSets, set, goneOf({ released, added }));
+    const searchesAll = hasExpired || this.#isSurveyed;
+    const retirable = await retirableSlices(platform.dataSets, set, live, gone, searchesAll);
     const next = nextState(set, live, highest, added, retirable);
+    const left = this.#leftBy(next, retirable, searchesAll ? undefined : set.left);
+    const { left: _, ...others } = set;
+    const noted: JournaledDataSet = left === undefined ? others : { ...others, left };
     if (next.addedSlices === 0 && next.retiredSlices === 0) {
       const isKnown = (await platform.dataSets.holders(set.salt, released)).size > 0;
-      if (isKnown) await platform.dataSets.save(set, { forgotten: released });
+      const isSame = left?.dead === set.left?.dead && left?.isCompactionDue === set.left?.isCompactionDue;
+      if (isKnown || !isSame) await platform.dataSets.save(noted, { forgotten: released });
       return undefined;
     }
     const ranges = encodeLiveRanges(next.ranges);
@@ -487,7 +609,7 @@ class Lane implements DataSetLane {
     };
     const state = onChain === undefined ? "opening" : set.state;
     const token = agreed.terms.token;
-    const saved = await platform.dataSets.save({ ...set, state, token, agreed, signed }, { forgotten: released });
+    const saved = await platform.dataSets.save({ ...noted, state, token, agreed, signed }, { forgotten: released });
     return { followed: { ...followed, set: saved }, next, ...funded };
   }
 
@@ -508,6 +630,17 @@ class Lane implements DataSetLane {
       hint: "a copy of this home signed it, or this one was restored: run it again when its state is on chain",
       retryable: true,
     });
+  }
+
+  /** What a state leaves for a later one. @param before of slices that were not looked at now */
+  #leftBy(
+    { retiredSlices }: NextState,
+    retirable: readonly SliceRange[],
+    before: LeftSlices | undefined,
+  ): LeftSlices | undefined {
+    const dead = sumOf(retirable) - retiredSlices + (before?.dead ?? 0);
+    const isCompactionDue = this.#compaction?.isCutShort ?? before?.isCompactionDue ?? false;
+    return dead > 0 || isCompactionDue ? { dead, isCompactionDue } : undefined;
   }
 
   /** The state that the provider keeps until the end of an epoch. */
@@ -603,12 +736,20 @@ class Lane implements DataSetLane {
       "isNew" | "addedSlices" | "retiredSlices" | "deposited" | "transactions" | "waitsUntilBlock"
     >,
   ): DataSetReport {
-    const common = { provider: this.provider.account, token: set.token, sentBytes: this.#sentBytes, ...done };
+    const common = {
+      provider: this.provider.account,
+      token: set.token,
+      sentBytes: this.#sentBytes,
+      ...done,
+      ...this.#compactionReport(),
+      ...(set.left === undefined ? {} : { left: set.left }),
+    };
     if (set.agreed === undefined || onChain === undefined) {
       const nothing = { slices: 0, highestIndex: 0, liveRanges: [], feePerEpoch: 0n };
       return { ...common, ...nothing, version: 0n, runwayEpochs: Number.POSITIVE_INFINITY };
     }
     const { sliceCount: slices, highestIndex, fee: feePerEpoch } = lastLevel(onChain.schedule);
+    const successor = hasEnded(onChain) ? undefined : this.#successorOf(set.agreed, onChain);
     return {
       ...common,
       id: set.agreed.id,
@@ -618,6 +759,20 @@ class Lane implements DataSetLane {
       liveRanges: hasEnded(onChain) ? [] : decodeLiveRanges(onChain.scheduled.ranges),
       feePerEpoch,
       runwayEpochs: runwayOfBalance(onChain.account),
+      ...(successor === undefined ? {} : { successor }),
+    };
+  }
+
+  #successorOf({ terms }: AgreedDataSet, { schedule }: DataSetOnChain): SuccessorOffer | undefined {
+    return successorOf(terms, lastLevel(schedule), this.#offer.maximumIndex);
+  }
+
+  #compactionReport(): Pick<DataSetReport, "compaction"> {
+    if (this.#compaction === undefined) return {};
+    const { objects, bytes, segment, lostObjects } = this.#compaction;
+    if (objects === 0 && lostObjects.length === 0) return {};
+    return {
+      compaction: { objects, bytes, newSlices: segment?.sliceCount ?? 0, lostObjects: lostObjects.length },
     };
   }
 }

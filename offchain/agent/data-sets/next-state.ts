@@ -1,14 +1,13 @@
 /** What the next state of a data set holds: the segments that are added, less the slices that are retired. */
 
 import type { SliceRange } from "../../core/audit/challenge.ts";
-import { sliceBytes } from "../../core/audit/field.ts";
 import { extendContent } from "../../core/data-set/content.ts";
 import { joinRanges, lastIndexOf, MAXIMUM_RANGES, subtractRanges } from "../../core/data-set/ranges.ts";
 import { TallystickError } from "../../core/errors.ts";
-import type { DataSetJournal, JournaledDataSet, JournaledSegment } from "./journal.ts";
+import type { JournaledDataSet, JournaledSegment } from "./journal.ts";
 
 /** Retiring leaves room in the list of ranges for segments that come later and do not touch the ones before. */
-const RANGES_AFTER_RETIRING = 24;
+export const RANGES_AFTER_RETIRING = 24;
 
 export interface NextState {
   readonly ranges: readonly SliceRange[];
@@ -22,7 +21,7 @@ export interface NextState {
 }
 
 /**
- * @param live ranges as scheduled last
+ * @param live ranges as scheduled last, less those that a state under way takes out
  * @param highestIndex that was ever in the set
  * @param added by index, all of it above `highestIndex`
  * @param retirable slices that may be taken out; some may have to stay because the list of ranges is bounded
@@ -36,16 +35,8 @@ export function nextState(
   retirable: readonly SliceRange[],
 ): NextState {
   const additions = added.map(({ firstIndex, sliceCount }) => ({ firstIndex, count: sliceCount }));
-  let ranges = joinRanges(live, additions);
-  const longestFirst = [...retirable].sort((a, b) => b.count - a.count);
-  let retiredSlices = 0;
-  for (const whole of longestFirst) {
-    const run = sparingTheLast(ranges, whole);
-    const without = subtractRanges(ranges, [run]);
-    if (run.count === 0 || without.length > Math.max(RANGES_AFTER_RETIRING, ranges.length)) continue;
-    ranges = without;
-    retiredSlices += run.count;
-  }
+  const all = joinRanges(live, additions);
+  const ranges = retireRuns(all, retirable);
   if (ranges.length > MAXIMUM_RANGES) throw tooManyRanges(ranges.length);
   return {
     ranges,
@@ -53,8 +44,27 @@ export function nextState(
     highestIndex: additions.reduce((highest, range) => Math.max(highest, lastIndexOf(range)), highestIndex),
     slices: sumOf(ranges),
     addedSlices: sumOf(additions),
-    retiredSlices,
+    retiredSlices: sumOf(all) - sumOf(ranges),
   };
+}
+
+/**
+ * Takes slices out of a list of ranges, as far as the list stays short: first what makes it no longer, then the longest
+ * runs. One slice always stays.
+ */
+export function retireRuns(live: readonly SliceRange[], retirable: readonly SliceRange[]): SliceRange[] {
+  const longestFirst = joinRanges(retirable, []).sort((a, b) => b.count - a.count);
+  let ranges = [...live];
+  for (const mayLengthen of [false, true]) {
+    for (const whole of longestFirst) {
+      const run = sparingTheLast(ranges, whole);
+      if (run.count === 0) continue;
+      const without = subtractRanges(ranges, [run]);
+      const most = Math.max(mayLengthen ? RANGES_AFTER_RETIRING : 0, ranges.length);
+      if (without.length <= most) ranges = without;
+    }
+  }
+  return ranges;
 }
 
 /** A state without slices would end the set at once, which takes a notice: one slice stays. */
@@ -66,38 +76,6 @@ export function sumOf(ranges: readonly SliceRange[]): number {
   return ranges.reduce((sum, { count }) => sum + count, 0);
 }
 
-/**
- * Live slices with nothing in them but some objects, and others that were forgotten before.
- * @param searchesAll whether to look into all segments, and not only into those that hold the objects
- */
-export async function retirableSlices(
-  journal: DataSetJournal,
-  { salt, sliceElements }: JournaledDataSet,
-  live: readonly SliceRange[],
-  forgotten: readonly string[],
-  searchesAll: boolean,
-): Promise<SliceRange[]> {
-  if (forgotten.length === 0 && !searchesAll) return [];
-  const bytes = sliceBytes(sliceElements);
-  const holders = await journal.holders(salt, forgotten);
-  const affected = new Set([...holders.values()].flat());
-  const gone = new Set(forgotten);
-  const free: SliceRange[] = [];
-  for (const { id, state, firstIndex, sliceCount } of await journal.segments(salt)) {
-    if (!(searchesAll || affected.has(id)) || state !== "included") continue;
-    const needed: SliceRange[] = [];
-    for (const object of await journal.objectsIn(id, 0, sliceCount * bytes)) {
-      if (gone.has(object.id)) continue;
-      const first = Math.floor(object.startByte / bytes);
-      const last = Math.floor((object.startByte + object.sizeBytes - 1) / bytes);
-      needed.push({ firstIndex: firstIndex + first, count: last + 1 - first });
-    }
-    free.push(...subtractRanges([{ firstIndex, count: sliceCount }], joinRanges(needed, [])));
-  }
-  const notLive = subtractRanges(free, live);
-  return subtractRanges(free, notLive);
-}
-
 function tooManyRanges(count: number): TallystickError {
   return new TallystickError("the slices of the data set lie in too many pieces to add more", {
     code: "CONFLICT",
@@ -105,6 +83,8 @@ function tooManyRanges(count: number): TallystickError {
     check: "ranges of live slices",
     expected: `at most ${MAXIMUM_RANGES}`,
     received: String(count),
-    hint: "give notice to this data set: the next put begins another one",
+    hint:
+      "they could not be moved together: `tallystick data-set compact --dry-run` shows what there is to move; " +
+      "or give notice to this data set: the next put begins another one",
   });
 }

@@ -54,20 +54,24 @@ export class SegmentTagger {
   readonly #platform: Pick<AgentPlatform, "preparations" | "dataSets" | "clock">;
   readonly #set: JournaledDataSet;
   readonly #keys: DataSetKeys;
+  readonly #isCompaction: boolean;
   readonly #seen = new Set<string>();
   readonly #relied = new Set<string>();
   readonly #revived = new Set<string>();
   #work: Work | undefined;
   #finished: Promise<JournaledSegment | undefined> | undefined;
 
+  /** @param isCompaction also objects that segments have already are tagged, so that these are not needed for them */
   constructor(
     platform: Pick<AgentPlatform, "preparations" | "dataSets" | "clock">,
     set: JournaledDataSet,
     keys: DataSetKeys,
+    { isCompaction = false }: { readonly isCompaction?: boolean } = {},
   ) {
     this.#platform = platform;
     this.#set = set;
     this.#keys = keys;
+    this.#isCompaction = isCompaction;
   }
 
   /** Objects that are not tagged here, because a segment has them. */
@@ -81,14 +85,14 @@ export class SegmentTagger {
   }
 
   /**
-   * Takes the next object. One that a segment has already is not tagged again.
+   * Takes the next object. One that a segment has already is not tagged again, but by a compaction.
    * @throws TallystickError DISK_FULL, DISK_FAILED; INTERNAL after `finish`
    */
   async add({ id, sealed }: SealedObject): Promise<void> {
     if (this.#finished !== undefined) throw new TallystickError("the segment is finished", { code: "INTERNAL" });
     if (this.#seen.has(id)) return;
     this.#seen.add(id);
-    if (await this.holds([id])) return;
+    if (!this.#isCompaction && (await this.holds([id]))) return;
     this.#work ??= await this.#begin();
     const { tagger, writer, objects } = this.#work;
     objects.push({ id, startByte: tagger.sizeBytes, sizeBytes: sealed.length });
@@ -150,6 +154,7 @@ export class SegmentTagger {
       taggedFrom,
       manifestHash: toHex(encodedManifestHash(manifest)),
       createdAt: Math.floor(this.#platform.clock.now() / 1000),
+      ...(this.#isCompaction ? { isCompaction: true } : {}),
     };
     return await this.#platform.dataSets.reserve(segment, objects);
   }

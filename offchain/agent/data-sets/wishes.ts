@@ -11,6 +11,7 @@ import { isAddressEqual } from "../../core/encoding/address.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { DataSetOffer } from "../../core/wire/data-sets.ts";
 import type { DataSetKeeper } from "../providers/storage-provider.ts";
+import type { CompactionLimits } from "./compaction-plan.ts";
 import type { DataSetOnChain } from "./following.ts";
 
 /** Wishes for the data set of this device at a provider. Everything left out is what the provider offers. */
@@ -42,6 +43,11 @@ export interface LaneWishes {
   readonly maximumFeePerEpoch?: bigint;
   /** Take a source of block hashes, which the builder of a block can choose, also outside of development chains. */
   readonly allowBlockRandomness?: boolean;
+  /**
+   * Compact the set within these limits, whatever its list of ranges is. Default: a commit does so by itself once the
+   * list is long.
+   */
+  readonly compaction?: CompactionLimits;
   /** Id of the set that a new one continues, for its terms. One that runs keeps its own. */
   readonly predecessor?: string;
 }
@@ -204,7 +210,7 @@ export function requireIndexAllowed(
   party: string,
   highestIndex: number,
   { maximumIndex }: Pick<DataSetOffer, "maximumIndex">,
-  hint = "give notice to this data set: the next put begins another one",
+  hint = "`tallystick data-set compact --successor` moves what is live into a new data set there",
 ): void {
   if (highestIndex <= maximumIndex) return;
   throw new InvalidInputError(`${party} takes no data set of this size`, {

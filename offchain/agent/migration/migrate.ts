@@ -1,8 +1,9 @@
 /**
- * Moves what a data set keeps from one provider to another. The order is fixed (objects durable, then in a set of this
- * device that is on chain, then listed, then noted, then notice to the old provider), and each step is idempotent: a
- * run after any interruption does what is missing, sends nothing twice and pays nothing twice. Before the last step the
- * old set goes on as if nothing had happened.
+ * Moves what a data set keeps from one provider to another, or into a successor at the same one. The order is fixed
+ * (objects durable, then in a set of this device that is on chain, then listed, then noted, then notice to the old
+ * provider), and each step is idempotent: a run after any interruption does what is missing, sends nothing twice and
+ * pays nothing twice. Before the last step the old set goes on as if nothing had happened; where it has a successor,
+ * puts go to that one from the first step on.
  *
  * The new set has secrets of its own. One that is opened for the purpose names the old one in its terms, where
  * `recover` finds it; that a set which ran before has taken over is noted in the journal of this device alone. One
@@ -37,6 +38,8 @@ const ASK_AGAIN_MILLISECONDS = 500;
 export interface MigrateOptions extends Omit<LaneWishes, "predecessor"> {
   /** Account or URL of a provider of the deployment. */
   readonly to: string;
+  /** The provider is that of the old set: only tags are made anew, for a set that begins with the first index. */
+  readonly isSuccessor?: boolean;
   /** Refuse a notice whose gas would cost more, in wei. */
   readonly maximumFee?: bigint;
   /** Ciphertext after which the set at the new provider is brought on chain; default 1 GiB. */
@@ -99,6 +102,7 @@ export async function migrateDataSet(
     const next = await planMigration(context, opened, subject.onChain, to, wishes, inventory, roundBytes);
     if (plan === undefined) onPlan?.(next);
     plan ??= next;
+    if (options.isSuccessor === true) await stepDown(context, opened, signal);
     const { objects } = inventory;
     tell("copying", copied, inventory);
     // Whoever releases objects there meanwhile is noticed when the snapshots are listed.
@@ -141,18 +145,32 @@ export async function migrateDataSet(
 function providersOf(
   context: AgentContext,
   { id, terms }: OpenedDataSet,
-  { to: wanted }: Pick<MigrateOptions, "to">,
+  { to: wanted, isSuccessor = false }: Pick<MigrateOptions, "to" | "isSuccessor">,
 ): { from: StorageProvider; to: StorageProvider } {
   const to = context.providers().named(wanted);
   const from = context.providers().byAccount(terms.provider);
-  if (!isAddressEqual(to.account, from.account)) return { from, to };
+  if (isAddressEqual(to.account, from.account) === isSuccessor) return { from, to };
   throw new InvalidInputError("the data set is at this provider already", {
     party: "you",
     check: "provider to move to",
     expected: `another one than ${from.account}`,
     received: wanted,
+    hint: "`tallystick data-set compact --successor` moves it into a new data set there",
     details: { id },
   });
+}
+
+/** From now on, puts of this device go to the successor: both sets cannot be appended to at one provider. */
+async function stepDown(
+  context: AgentContext,
+  { audit }: OpenedDataSet,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { dataSets } = context.platform;
+  await context.exclusive(async () => {
+    const set = await dataSets.set(audit.salt);
+    if (set?.isOwn === true) await dataSets.save({ ...set, isOwn: false });
+  }, signal);
 }
 
 function sourceOf(context: AgentContext, from: StorageProvider) {

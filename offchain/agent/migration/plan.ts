@@ -77,7 +77,7 @@ export async function planMigration(
   roundBytes: number,
 ): Promise<MigrationPlan> {
   const offer = fittingOffer(context.deployment, to, await to.dataSetOffer());
-  const existing = await setAt(context, to);
+  const existing = await setAt(context, to, opened.id);
   const running = existing?.onChain;
   const sliceElements = existing?.set.sliceElements ?? sliceElementsFor(offer, wishes.expectedBytes);
   const fresh = { user: context.account.address, salt: NO_WORD, keyHash: NO_WORD, sliceElements, phase: 0 };
@@ -140,19 +140,23 @@ export async function wishesFor(
   bytes: number,
 ): Promise<LaneWishes> {
   const expectedBytes = Math.max(bytes, wishes.expectedBytes ?? EXPECTED_BYTES);
-  const existing = await setAt(context, to);
+  const existing = await setAt(context, to, id);
   if (existing?.onChain !== undefined) return { ...wishes, expectedBytes };
   const { token, mode } = existing?.set.agreed?.terms ?? terms;
   const named = { token: tokenOf({ token: wishes.token ?? token }), mode: wishes.mode ?? mode };
   return { ...wishes, ...named, expectedBytes, predecessor: id };
 }
 
-/** This device's set at a provider that goes on. */
-async function setAt(context: AgentContext, { account }: StorageProvider): Promise<FollowedDataSet | undefined> {
+/** This device's set at a provider that goes on, and is not the one that is left. */
+async function setAt(
+  context: AgentContext,
+  { account }: StorageProvider,
+  left: string,
+): Promise<FollowedDataSet | undefined> {
   const { storageEscrow } = context.deployment.contracts;
   for (const set of await context.platform.dataSets.sets()) {
     const isThere = isAddressEqual(set.provider, account) && isAddressEqual(set.escrow, storageEscrow);
-    if (!isThere || !set.isOwn || set.state === "ended") continue;
+    if (!isThere || !set.isOwn || set.state === "ended" || set.agreed?.id === left) continue;
     const followed = await follow(context, set);
     if (followed.set.isOwn && followed.set.state !== "ended") return followed;
   }

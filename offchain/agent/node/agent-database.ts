@@ -47,9 +47,10 @@ const MIGRATIONS = [
     manifest_hash TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('reserved', 'included')),
     created_at INTEGER NOT NULL,
+    is_compaction INTEGER NOT NULL,
     UNIQUE (data_set, first_index)
   ) STRICT;
-  -- One object may lie in several segments: puts that ran side by side have tagged it.
+  -- One object may lie in several segments: puts that ran side by side have tagged it, or a compaction is under way.
   CREATE TABLE segment_objects (
     data_set INTEGER NOT NULL,
     digest BLOB NOT NULL,

@@ -12,6 +12,7 @@ import {
   type JournaledSegment,
   type JournaledState,
   type KnownSchedule,
+  type LeftSlices,
   type MovedTo,
   type NewSegment,
   type SegmentChanges,
@@ -75,7 +76,7 @@ export class SqliteDataSetJournal implements DataSetJournal {
   }
 
   async save(set: JournaledDataSet, changes: SegmentChanges = {}): Promise<JournaledDataSet> {
-    const { included = [], dropped = [], forgotten = [] } = changes;
+    const { included = [], dropped = [], forgotten = [], left = [] } = changes;
     return this.#database.transaction(() => {
       const known = this.#database.prepare("SELECT revision, next_index FROM data_sets WHERE salt = ?").get(set.salt);
       if (known !== undefined && known.revision !== set.revision) throw savedMeanwhile(set.salt);
@@ -89,12 +90,17 @@ export class SqliteDataSetJournal implements DataSetJournal {
       const number = this.#requireNumber(set.salt);
       const forget = this.#database.prepare("DELETE FROM segment_objects WHERE data_set = ? AND digest = ?");
       for (const id of forgotten) forget.run(number, digestOf(id));
+      const leave = this.#database.prepare(
+        `DELETE FROM segment_objects WHERE data_set = ? AND digest = ?
+         AND segment = (SELECT number FROM segments WHERE id = ?)`,
+      );
+      for (const { segment, objects } of left) for (const id of objects) leave.run(number, digestOf(id), segment);
       return saved;
     });
   }
 
   async reserve(segment: NewSegment, objects: readonly SegmentObject[]): Promise<JournaledSegment> {
-    const { id, salt, sliceCount, taggedFrom, manifestHash, createdAt } = segment;
+    const { id, salt, sliceCount, taggedFrom, manifestHash, createdAt, isCompaction = false } = segment;
     return this.#database.transaction(() => {
       const number = this.#requireNumber(salt);
       const set = this.#database.prepare("SELECT next_index FROM data_sets WHERE number = ?").get(number);
@@ -105,10 +111,10 @@ export class SqliteDataSetJournal implements DataSetJournal {
       const { lastInsertRowid } = this.#database
         .prepare(
           `INSERT INTO segments
-             (id, data_set, first_index, slice_count, tagged_from, manifest_hash, state, created_at)
-           VALUES (?, ?, ?, ?, ?, ?, 'reserved', ?)`,
+             (id, data_set, first_index, slice_count, tagged_from, manifest_hash, state, created_at, is_compaction)
+           VALUES (?, ?, ?, ?, ?, ?, 'reserved', ?, ?)`,
         )
-        .run(id, number, firstIndex, sliceCount, taggedFrom, manifestHash, createdAt);
+        .run(id, number, firstIndex, sliceCount, taggedFrom, manifestHash, createdAt, isCompaction ? 1 : 0);
       for (const { id: object, startByte, sizeBytes } of objects) {
         this.#addObject.run(number, digestOf(object), lastInsertRowid, startByte, sizeBytes);
       }
@@ -188,9 +194,11 @@ interface Body {
     readonly deadlineBlock: string;
   };
   readonly movedTo?: MovedTo;
+  readonly left?: LeftSlices;
 }
 
-function bodyOf({ token, sliceElements, contentHash, agreed, scheduled, signed, movedTo }: JournaledDataSet): Body {
+function bodyOf(set: JournaledDataSet): Body {
+  const { token, sliceElements, contentHash, agreed, scheduled, signed, movedTo, left } = set;
   return {
     token,
     sliceElements,
@@ -199,6 +207,7 @@ function bodyOf({ token, sliceElements, contentHash, agreed, scheduled, signed, 
     ...(scheduled === undefined ? {} : { scheduled: scheduledToText(scheduled) }),
     ...(signed === undefined ? {} : { signed: signedToText(signed) }),
     ...(movedTo === undefined ? {} : { movedTo }),
+    ...(left === undefined ? {} : { left }),
   };
 }
 
@@ -215,7 +224,7 @@ type Row = Record<string, unknown>;
 
 function toSet(row: Row): JournaledDataSet {
   const { token, sliceElements, contentHash, ...body } = JSON.parse(String(row.body)) as Body;
-  const { agreed, scheduled, signed, movedTo } = body;
+  const { agreed, scheduled, signed, movedTo, left } = body;
   return {
     salt: String(row.salt),
     provider: String(row.provider),
@@ -232,6 +241,7 @@ function toSet(row: Row): JournaledDataSet {
     ...(scheduled === undefined ? {} : { scheduled: scheduledFromText(scheduled) }),
     ...(signed === undefined ? {} : { signed: signedFromText(signed) }),
     ...(movedTo === undefined ? {} : { movedTo }),
+    ...(left === undefined ? {} : { left }),
   };
 }
 
@@ -258,5 +268,6 @@ function toSegment(row: Row): JournaledSegment {
     manifestHash: String(row.manifest_hash),
     state: row.state === "included" ? "included" : "reserved",
     createdAt: Number(row.created_at),
+    ...(row.is_compaction === 1 ? { isCompaction: true } : {}),
   };
 }

@@ -2,7 +2,7 @@
 import type { DataSetReport } from "../../agent/index.ts";
 import type { ProgressListener } from "../../agent/progress.ts";
 import { counted } from "../../core/encoding/counted.ts";
-import { formatEther } from "../output.ts";
+import { formatBytes, formatEther } from "../output.ts";
 import type { AgentSession } from "../session.ts";
 
 /** The address that stands for the chain's coin. */
@@ -26,7 +26,8 @@ export function runwayText(epochs: number): string {
 /** What a put has made of the data sets. */
 export function dataSetLines(reports: readonly DataSetReport[]): string[] {
   if (reports.length === 0) return ["  data set   none: the provider is not paid and has no obligation"];
-  return reports.flatMap(({ id, isNew, slices, addedSlices, feePerEpoch, token, runwayEpochs, waitsUntilBlock }) => {
+  return reports.flatMap((report) => {
+    const { id, isNew, slices, addedSlices, feePerEpoch, token, runwayEpochs, waitsUntilBlock } = report;
     if (id === undefined) return "  data set   none: there is nothing to keep";
     const added = addedSlices === 0 ? "nothing new" : `${addedSlices} added`;
     return [
@@ -35,8 +36,50 @@ export function dataSetLines(reports: readonly DataSetReport[]): string[] {
       ...(waitsUntilBlock === undefined
         ? []
         : [`             signed by the provider, which sends what was added by block ${waitsUntilBlock}`]),
+      ...compactionLines(report).map((line) => `             ${line}`),
     ];
   });
+}
+
+export function lostLine(objects: number): string {
+  return (
+    `the provider did not return ${counted(objects, "object")}, which stayed in the data set: ` +
+    "`tallystick verify` tells which files they belong to, and another put of them repairs it"
+  );
+}
+
+/** What a commit has moved in a data set, what it has left, and whether a successor is worth it. */
+export function compactionLines({
+  id = "",
+  compaction,
+  left,
+  successor,
+  highestIndex,
+  token,
+}: DataSetReport): string[] {
+  const lines: string[] = [];
+  if (compaction !== undefined) {
+    const { objects, bytes, newSlices, lostObjects } = compaction;
+    lines.push(
+      `tagged ${counted(objects, "object")} again, ${formatBytes(bytes)}, in ${counted(newSlices, "new slice")}, so ` +
+        "that dead slices can go",
+    );
+    if (lostObjects > 0) lines.push(lostLine(lostObjects));
+  }
+  if (left?.isCompactionDue === true) lines.push("there is more to compact: later commands go on with it");
+  if (left !== undefined && left.dead > 0) {
+    lines.push(`${counted(left.dead, "dead slice")} had to stay: \`tallystick data-set compact ${shortId(id)}\``);
+  }
+  if (successor !== undefined) {
+    lines.push(
+      successor.reason === "fee"
+        ? `${highestIndex} indices were used, which cost: a new data set would cost ` +
+            `${amountOf(successor.feePerEpoch, token)} per epoch`
+        : `${highestIndex} indices were used, and the provider takes few more in this data set`,
+      `\`tallystick data-set compact ${shortId(id)} --successor\` moves it into a new one there`,
+    );
+  }
+  return lines;
 }
 
 /** Says on stderr what a data set will cost before anything is deposited or signed. */

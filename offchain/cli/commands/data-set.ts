@@ -6,6 +6,7 @@ import { counted } from "../../core/encoding/counted.ts";
 import { dataIdOf, withAgent } from "../session.ts";
 import { tableLines } from "../table.ts";
 import { address, amountInWei, dataSetId } from "../values.ts";
+import { registerCompact } from "./compact.ts";
 import { amountOf, dataSetLines, runwayText, shortId, tellingCosts } from "./data-set-lines.ts";
 import { type DataSetWishOptions, dataSetWishOptions, readDataSetWishes } from "./data-set-wishes.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
@@ -68,6 +69,7 @@ export function registerDataSet(program: Command): void {
   registerAdd(dataSet);
   registerBalance(dataSet);
   registerTopUp(dataSet);
+  registerCompact(dataSet);
   registerMigrate(dataSet);
   registerNotice(dataSet);
   registerSettle(dataSet);

@@ -15,6 +15,7 @@ import { TallystickError } from "../../core/errors.ts";
 import { formatTime, printable } from "../output.ts";
 import { withAgent } from "../session.ts";
 import { commaList } from "../values.ts";
+import { compactionLines } from "./data-set-lines.ts";
 import { type FilterOptions, filterOptions, readFilter, tellFailures } from "./snapshots.ts";
 
 const COUNTED = ["last", "hourly", "daily", "weekly", "monthly", "yearly"] as const;
@@ -129,6 +130,7 @@ function releaseLines({ released }: RemoveReport): string[] {
     ...(dataSet === undefined || dataSet.retiredSlices === 0
       ? []
       : [`took ${counted(dataSet.retiredSlices, "slice")} out of the data set there, from the next epoch on`]),
+    ...(dataSet === undefined ? [] : compactionLines(dataSet).map((line) => `  ${line}`)),
   ]);
 }
 

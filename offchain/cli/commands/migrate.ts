@@ -77,7 +77,7 @@ function optionsOf({ to, token, maxGasFee, ...wishes }: MigrateFlags): MigrateOp
   };
 }
 
-function planLines(plan: MigrationPlan): string[] {
+export function planLines(plan: MigrationPlan): string[] {
   const { objects, bytes, absentObjects, absentBytes, token } = plan;
   const into = plan.extends === undefined ? "a new data set" : `data set ${shortId(plan.extends)}`;
   return [
@@ -91,7 +91,7 @@ function planLines(plan: MigrationPlan): string[] {
   ];
 }
 
-function reportLines({ plan, dataSet, copied, listedSnapshots, damaged, lastEpoch }: MigrationReport): string[] {
+export function reportLines({ plan, dataSet, copied, listedSnapshots, damaged, lastEpoch }: MigrationReport): string[] {
   return [
     `data set ${shortId(plan.id)} is at provider ${plan.to} now, in data set ${dataSet.id}`,
     `  copied   ${counted(copied.objects, "object")}, ${formatBytes(copied.bytes)}, of which ` +
@@ -105,7 +105,7 @@ function reportLines({ plan, dataSet, copied, listedSnapshots, damaged, lastEpoc
   ];
 }
 
-function damageLines(damaged: readonly Damaged[]): string[] {
+export function damageLines(damaged: readonly Damaged[]): string[] {
   if (damaged.length === 0) return [];
   const shown = damaged.slice(0, SHOWN_DAMAGE).map(({ id, error }) => `    ${id}: ${printable(error.message)}`);
   const more = damaged.length - shown.length;

@@ -3,11 +3,15 @@
 import { randomBytes } from "node:crypto";
 import { Wallet } from "ethers";
 import { AgentContext } from "../../../offchain/agent/context.ts";
-import { type DataSetLane, type DataSetReport, openDataSetLane } from "../../../offchain/agent/data-sets/lane.ts";
+import {
+  type DataSetLane,
+  type DataSetReport,
+  type LaneProvider,
+  openDataSetLane,
+} from "../../../offchain/agent/data-sets/lane.ts";
 import type { LaneWishes } from "../../../offchain/agent/data-sets/wishes.ts";
 import type { AgentPlatform } from "../../../offchain/agent/platform.ts";
 import { SILENT } from "../../../offchain/agent/progress.ts";
-import type { DataSetKeeper } from "../../../offchain/agent/providers/storage-provider.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { type Identity, identityFromEntropy } from "../../../offchain/core/identity/identity.ts";
 import type { LocalChain } from "../../helpers/local-chain.ts";
@@ -60,7 +64,7 @@ export class DataSetFixture {
     return await lane.commit();
   }
 
-  async open(wishes: LaneWishes = {}, provider: DataSetKeeper = this.provider): Promise<DataSetLane> {
+  async open(wishes: LaneWishes = {}, provider: LaneProvider = this.provider): Promise<DataSetLane> {
     return await openDataSetLane(this.context, provider, wishes);
   }
 

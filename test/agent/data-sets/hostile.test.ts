@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { expect } from "chai";
 import { Wallet } from "ethers";
 import type { Clock } from "../../../offchain/agent/clock.ts";
-import type { DataSetKeeper } from "../../../offchain/agent/providers/storage-provider.ts";
+import type { LaneProvider } from "../../../offchain/agent/data-sets/lane.ts";
 import { readUserAccount } from "../../../offchain/chain/escrow.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import type { DataSetStatus, SegmentStatus, UpdateAnswer } from "../../../offchain/core/wire/data-sets.ts";
@@ -46,10 +46,10 @@ describe("a hostile provider of data sets", function () {
   });
 
   /** The fixture's provider, some of its calls replaced. */
-  function lying(changed: (honest: DataSetKeeper) => Partial<DataSetKeeper>): DataSetKeeper {
+  function lying(changed: (honest: LaneProvider) => Partial<LaneProvider>): LaneProvider {
     const honest = fixture.provider;
     const lies: Partial<Record<PropertyKey, unknown>> = { ...changed(honest) };
-    return new Proxy<DataSetKeeper>(honest, {
+    return new Proxy<LaneProvider>(honest, {
       get: (target, name) => {
         if (lies[name] !== undefined) return lies[name];
         const member: unknown = Reflect.get(target, name, target);
@@ -58,7 +58,7 @@ describe("a hostile provider of data sets", function () {
     });
   }
 
-  async function putTo(provider: DataSetKeeper, objects: readonly Uint8Array[]) {
+  async function putTo(provider: LaneProvider, objects: readonly Uint8Array[]) {
     const lane = await fixture.open({}, provider);
     await fixture.add(lane, objects);
     return await lane.commit();
@@ -67,7 +67,7 @@ describe("a hostile provider of data sets", function () {
   const deposited = async () => (await readUserAccount(net.chain, NATIVE, fixture.context.account.address)).available;
 
   /** What is refused before any money moves, and finished by an honest provider. */
-  async function refused(provider: DataSetKeeper, code: TallystickError["code"]): Promise<TallystickError> {
+  async function refused(provider: LaneProvider, code: TallystickError["code"]): Promise<TallystickError> {
     const objects = [objectOf(1.5)];
     const error = await expectAsyncRejection(() => putTo(provider, objects), code);
     expect(error.party).to.equal(fixture.provider.name);

@@ -3,14 +3,11 @@
 import { expect } from "chai";
 import { drawsToDetect } from "../../../offchain/agent/data-sets/audit.ts";
 import type { JournaledSegment } from "../../../offchain/agent/data-sets/journal.ts";
-import { nextState, retirableSlices } from "../../../offchain/agent/data-sets/next-state.ts";
+import { nextState } from "../../../offchain/agent/data-sets/next-state.ts";
 import { termsFromText, termsToText } from "../../../offchain/agent/data-sets/terms-text.ts";
 import { extendContent, NO_CONTENT } from "../../../offchain/core/data-set/content.ts";
-import { contentId } from "../../../offchain/core/encoding/content-id.ts";
-import { MemoryDataSetJournal } from "../../helpers/memory-platform.ts";
 import { expectRejection } from "../../helpers/rejection.ts";
 import { FULL_SET, JOURNALED_SET } from "../ports/data-set-journal-suite.ts";
-import { SLICE } from "./fixture.ts";
 
 const word = (digits: string) => `0x${digits.repeat(32)}`;
 
@@ -80,31 +77,6 @@ describe("next state of a data set", () => {
     const live = Array.from({ length: 32 }, (_, k) => ({ firstIndex: 1 + 10 * k, count: 5 }));
     const error = expectRejection(() => nextState(empty, live, 315, [segment(400, 1)], []), "CONFLICT");
     expect(error).to.include({ check: "ranges of live slices", received: "33" });
-  });
-
-  it("retires slices whose other objects were forgotten before, and none that is not live", async () => {
-    const journal = new MemoryDataSetJournal();
-    const [a = "", b = "", c = ""] = [1, 2, 3].map((byte) => contentId(Uint8Array.of(byte)));
-    const set = { ...JOURNALED_SET, sliceElements: 1024 };
-    await journal.begin(set);
-    const places = [
-      { id: a, startByte: 0, sizeBytes: SLICE / 2 },
-      { id: b, startByte: SLICE / 2, sizeBytes: SLICE },
-      { id: c, startByte: SLICE * 1.5, sizeBytes: SLICE },
-    ];
-    const { id } = await journal.reserve({ ...segment(1, 3) }, places);
-    const live = [{ firstIndex: 1, count: 3 }];
-    expect(await retirableSlices(journal, set, live, [a, b], false)).to.deep.equal([]);
-    const saved = await journal.save(set, { included: [id] });
-    expect(await retirableSlices(journal, set, live, [a], false)).to.deep.equal([]);
-    expect(await retirableSlices(journal, set, live, [a, b], false)).to.deep.equal([{ firstIndex: 1, count: 1 }]);
-    await journal.save(saved, { forgotten: [a] });
-    expect(await retirableSlices(journal, set, live, [b], false)).to.deep.equal([{ firstIndex: 1, count: 1 }]);
-    const later = [{ firstIndex: 2, count: 2 }];
-    expect(await retirableSlices(journal, set, later, [b, c], false)).to.deep.equal([{ firstIndex: 2, count: 2 }]);
-    expect(await retirableSlices(journal, set, live, [], false)).to.deep.equal([]);
-    await journal.save({ ...saved, revision: saved.revision + 1 }, { forgotten: [b] });
-    expect(await retirableSlices(journal, set, live, [], true)).to.deep.equal([{ firstIndex: 1, count: 1 }]);
   });
 });
 

@@ -70,6 +70,7 @@ export const FULL_SET: JournaledDataSet = {
     },
   },
   movedTo: { id: word("1d"), provider: address("7a"), blockNumber: 12 },
+  left: { dead: 3, isCompactionDue: true },
   scheduled: { schedule: Uint8Array.of(1, 2, 3), ranges: Uint8Array.of(4), blockNumber: 9, blockHash: word("b9") },
   signed: {
     version: 2n ** 63n,
@@ -215,6 +216,31 @@ export function testDataSetJournal(makeFixture: () => Promise<JournalFixture>): 
     await reopen();
     expect((await journal.segments()).map(({ id, state }) => [id, state])).to.deep.equal([[word("51"), "included"]]);
     expect([...(await journal.holders(JOURNALED_SET.salt, ids))]).to.deep.equal([[two, [word("51")]]]);
+  });
+
+  it("keeps which segment a compaction has made, and relies on it alone for what it holds again", async () => {
+    await journal.begin(JOURNALED_SET);
+    await journal.reserve(segment("51"), inOrder([one, 10], [two, 20]));
+    await journal.reserve(segment("52", { isCompaction: true }), inOrder([two, 20], [three, 5]));
+    await journal.save(JOURNALED_SET, {
+      included: [word("52")],
+      left: [
+        { segment: word("51"), objects: [two, three] },
+        { segment: word("59"), objects: [one] },
+      ],
+    });
+    await reopen();
+    const marks = (await journal.segments()).map(({ id, isCompaction }) => [id, isCompaction === true]);
+    expect(marks).to.deep.equal([
+      [word("51"), false],
+      [word("52"), true],
+    ]);
+    const holders = [...(await journal.holders(JOURNALED_SET.salt, ids))];
+    expect(holders).to.deep.equal([
+      [one, [word("51")]],
+      [two, [word("52")]],
+      [three, [word("52")]],
+    ]);
   });
 
   it("finds the objects that have bytes in a part of a segment", async () => {
