@@ -2,7 +2,7 @@
 
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { sliceBytes } from "../../core/audit/field.ts";
-import { extendContent } from "../../core/data-set/content.ts";
+import { extendContent, type SegmentContent } from "../../core/data-set/content.ts";
 import { joinRanges, lastIndexOf, MAXIMUM_RANGES, subtractRanges } from "../../core/data-set/ranges.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { DataSetJournal, JournaledDataSet, JournaledSegment } from "./journal.ts";
@@ -49,12 +49,18 @@ export function nextState(
   if (ranges.length > MAXIMUM_RANGES) throw tooManyRanges(ranges.length);
   return {
     ranges,
-    contentHash: added.reduce(extendContent, contentHash),
+    contentHash: added.map(contentOf).reduce(extendContent, contentHash),
     highestIndex: additions.reduce((highest, range) => Math.max(highest, lastIndexOf(range)), highestIndex),
     slices: sumOf(ranges),
     addedSlices: sumOf(additions),
     retiredSlices,
   };
+}
+
+/** @throws TallystickError INTERNAL for a segment that was not delivered */
+export function contentOf({ firstIndex, sliceCount, manifestHash, commitmentsRoot }: JournaledSegment): SegmentContent {
+  if (commitmentsRoot !== undefined) return { firstIndex, sliceCount, manifestHash, commitmentsRoot };
+  throw new TallystickError("a segment without commitments is to be signed", { code: "INTERNAL" });
 }
 
 /** A state without slices would end the set at once, which takes a notice: one slice stays. */

@@ -7,6 +7,7 @@ import { dataIdOf, withAgent } from "../session.ts";
 import { tableLines } from "../table.ts";
 import { address, amountInWei, dataSetId } from "../values.ts";
 import { amountOf, dataSetLines, runwayText, shortId, tellingCosts } from "./data-set-lines.ts";
+import { registerVerdict } from "./data-set-verdict.ts";
 import { type DataSetWishOptions, dataSetWishOptions, readDataSetWishes } from "./data-set-wishes.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 import { registerMigrate } from "./migrate.ts";
@@ -68,6 +69,7 @@ export function registerDataSet(program: Command): void {
   registerAdd(dataSet);
   registerBalance(dataSet);
   registerTopUp(dataSet);
+  registerVerdict(dataSet);
   registerMigrate(dataSet);
   registerNotice(dataSet);
   registerSettle(dataSet);
