@@ -128,6 +128,12 @@ export class MemoryDataSetProvider implements DataSetKeeper {
     return id;
   }
 
+  async fetch(id: string): Promise<Uint8Array> {
+    const object = this.objects.get(id);
+    if (object === undefined) throw new TallystickError("no such object", { code: "NOT_FOUND", party: this.name });
+    return object;
+  }
+
   async dataSetOffer(): Promise<DataSetOffer> {
     const { contracts, chainId } = this.#chain.deployment;
     const key = toHex(this.#challengeKeys.publicKey);

@@ -1,5 +1,5 @@
 /** `tallystick data-set verdict`: who is at fault, provider or user, and evidence of it for others. */
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { type CheckedEvidence, checkEvidence } from "../../agent/data-sets/evidence-check.ts";
 import { DEFAULT_VERDICT_DRAWS, type VerdictReport } from "../../agent/data-sets/verdict.ts";
 import { readEvidence, writeEvidence } from "../../agent/node/evidence-file.ts";
@@ -52,8 +52,9 @@ export function registerVerdict(dataSet: Command): void {
 }
 
 async function find(text: string | undefined, options: VerdictCommandOptions, command: Command): Promise<void> {
-  if (text === undefined) throw new InvalidArgumentError("Name a data set, or a file with --check.");
-  if (options.offline === true) throw new InvalidArgumentError("--offline goes with --check.");
+  if (text === undefined || options.offline === true) {
+    throw wrongOptions("a data set without --offline, or --check <file>", text === undefined ? "none" : "--offline");
+  }
   await withAgent(command, async ({ agent, output, signal, exitWith }) => {
     const id = await agent.dataSets.resolve(text);
     const { samples, export: file } = options;
@@ -78,11 +79,7 @@ async function check(
   command: Command,
 ): Promise<void> {
   if (text !== undefined || samples !== undefined || isPublic === true || exported !== undefined) {
-    throw new InvalidInputError("--check takes a file, and none of the options that ask a provider", {
-      party: "you",
-      check: "options",
-      expected: "--check <file>, perhaps with --offline",
-    });
+    throw wrongOptions("--check <file>, perhaps with --offline", "options that ask a provider as well");
   }
   const around = surroundings(command);
   const chain = offline === true ? undefined : await connectChain(requireDeployment(around).deployment);
@@ -97,6 +94,15 @@ async function check(
   } finally {
     chain?.close();
   }
+}
+
+function wrongOptions(expected: string, received: string): InvalidInputError {
+  return new InvalidInputError("a verdict is asked for, or evidence is checked", {
+    party: "you",
+    check: "arguments of the verdict",
+    expected,
+    received,
+  });
 }
 
 function exitWith(command: Command, code: number): void {

@@ -143,6 +143,7 @@ describe("a hostile provider of data sets", function () {
     ["first index", { firstIndex: 2 }],
     ["slice count", { sliceCount: 3 }],
     ["manifest hash", { manifestHash: WORD }],
+    ["commitments root", { commitmentsRoot: WORD }],
     ["bytes of tags", { tagsExpectedBytes: 96 * 1e6 }],
     ["state", { state: "included" }],
   ] as [string, Partial<SegmentStatus>][]) {

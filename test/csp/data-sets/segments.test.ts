@@ -1,5 +1,5 @@
 /** Data sets and segments at a provider before a state includes them: what a client sends, gets wrong, resumes. */
-import { appendFileSync, existsSync, readdirSync, rmSync, truncateSync } from "node:fs";
+import { appendFileSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { randomBytes } from "#primitives";

@@ -82,6 +82,9 @@ const state = (version: bigint, facts: Partial<CosignedState> = {}): CosignedSta
 });
 
 /** @param opened the index under test, and the same one after its process has ended */
+/** Of the commitments of a segment. */
+const ROOT = new Uint8Array(32).fill(0xc0);
+
 export function describeDataSets(opened: { index: () => ProviderIndex; reopen: () => Promise<void> }): void {
   const index = opened.index;
 
@@ -101,14 +104,14 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       dataSetId,
       name: bytes32(k),
       manifestHash: bytes32(k + 1),
-      commitmentSeed: bytes32(k + 1),
+      commitmentSeed: bytes32(k + 2),
       firstIndex,
       touchedAt: 1000,
     };
     const outcome = await index().segments.begin(facts, 256);
     if (outcome.outcome !== "created") throw new Error(outcome.outcome);
     await index().segments.addToManifest(outcome.id, chunks);
-    expect(await index().segments.complete(outcome.id, chunks.length, new Uint8Array(32))).to.equal("given");
+    expect(await index().segments.complete(outcome.id, chunks.length, ROOT)).to.equal("given");
     return outcome.id;
   }
 
@@ -376,7 +379,8 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
         dataSetId: set,
         name: bytes32(1),
         manifestHash: bytes32(2),
-        commitmentSeed: bytes32(2),
+        commitmentSeed: bytes32(3),
+        commitmentsRoot: ROOT,
         firstIndex: 5,
         sliceCount: 3,
         dataBytes: 306,
