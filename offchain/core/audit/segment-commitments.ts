@@ -3,22 +3,32 @@
  * with the number of chunks in a slice.
  */
 
-import { createSha256 } from "#primitives";
+import { concatBytes } from "@noble/hashes/utils.js";
+import { createSha256, sha256 } from "#primitives";
 import { kdfFrom } from "../crypto/kdf.ts";
 import { CommitmentTree, leafOf } from "./commitment-tree.ts";
 import { BLINDING_LABEL, commitmentHead, encodePiece, indexBytes } from "./commitments.ts";
 import { sliceBytes } from "./field.ts";
 import type { ManifestEntry } from "./manifest.ts";
 
-type Sha256 = ReturnType<typeof createSha256>;
+/** Parts of a commitment that are hashed at once. A slice has a few, unless its chunks are tiny. */
+const PARTS_AT_ONCE = 64;
+
+/** The slice that has begun. */
+interface OpenSlice {
+  /** Of what is to be hashed, the part that is not yet. */
+  parts: Uint8Array[];
+  /** Absent while all of it fits into `parts`: to hash at once takes a third of the time. */
+  hash?: ReturnType<typeof createSha256>;
+  lengthBytes: number;
+}
 
 export class SegmentCommitments {
   readonly #blindingOf: (info: Uint8Array) => Uint8Array;
   readonly #sliceBytes: number;
   readonly #tree = new CommitmentTree();
   #index: number;
-  /** Of the slice that has begun, and its length so far. */
-  #open: { readonly hash: Sha256; lengthBytes: number } | undefined;
+  #open: OpenSlice | undefined;
 
   /**
    * @param seed of the segment, 32 bytes, which owner and provider know
@@ -37,11 +47,17 @@ export class SegmentCommitments {
     for (const { digest, sizeBytes } of entries) {
       for (let offsetBytes = 0; offsetBytes < sizeBytes; ) {
         this.#open ??= this.#begin();
-        const lengthBytes = Math.min(sizeBytes - offsetBytes, this.#sliceBytes - this.#open.lengthBytes);
-        this.#open.hash.update(encodePiece({ digest, offsetBytes, lengthBytes }));
-        this.#open.lengthBytes += lengthBytes;
+        const open = this.#open;
+        const lengthBytes = Math.min(sizeBytes - offsetBytes, this.#sliceBytes - open.lengthBytes);
+        open.parts.push(encodePiece({ digest, offsetBytes, lengthBytes }));
+        if (open.parts.length === PARTS_AT_ONCE) {
+          open.hash ??= createSha256();
+          open.hash.update(concatBytes(...open.parts));
+          open.parts = [];
+        }
+        open.lengthBytes += lengthBytes;
         offsetBytes += lengthBytes;
-        if (this.#open.lengthBytes === this.#sliceBytes) leaves.push(this.#close(this.#open.hash));
+        if (open.lengthBytes === this.#sliceBytes) leaves.push(this.#close(open));
       }
     }
     return leaves;
@@ -49,7 +65,7 @@ export class SegmentCommitments {
 
   /** Ends the segment. @returns the leaf of a last slice that is not full, if there is one */
   finish(): Uint8Array[] {
-    return this.#open === undefined ? [] : [this.#close(this.#open.hash)];
+    return this.#open === undefined ? [] : [this.#close(this.#open)];
   }
 
   /** @returns 32 bytes @throws InvalidInputError for a segment without slices */
@@ -57,14 +73,15 @@ export class SegmentCommitments {
     return this.#tree.root();
   }
 
-  #begin(): { readonly hash: Sha256; lengthBytes: number } {
-    const hash = createSha256();
-    hash.update(commitmentHead(this.#index, this.#blindingOf(indexBytes(this.#index))));
-    return { hash, lengthBytes: 0 };
+  #begin(): OpenSlice {
+    const blinding = this.#blindingOf(indexBytes(this.#index));
+    return { parts: [commitmentHead(this.#index, blinding)], lengthBytes: 0 };
   }
 
-  #close(hash: Sha256): Uint8Array {
-    const leaf = leafOf(hash.digest());
+  #close({ hash, parts }: OpenSlice): Uint8Array {
+    const rest = concatBytes(...parts);
+    hash?.update(rest);
+    const leaf = leafOf(hash === undefined ? sha256(rest) : hash.digest());
     this.#tree.pushHash(leaf);
     this.#open = undefined;
     this.#index += 1;

@@ -240,6 +240,19 @@ describe("verdicts about a provider and a user", function () {
     expect(found).to.include({ pair: "011", verdict: "bad-tags", fault: "user", ifDenied: "user" });
   });
 
+  it("a state with another root than the provider's own is not signed", async () => {
+    const alice = await device();
+    const chunk = randomChunk(SLICE_BYTES);
+    await alice.client.upload(chunk);
+    const segment = alice.segmentOf([chunk]);
+    await alice.send(segment);
+    alice.include({ ...segment, commitmentsRoot: toHex(randomBytes(32)) });
+    alice.agreed = alice.termsWith();
+    const body = alice.openRequest(await alice.state());
+    const answer = await alice.client.request("POST", `${alice.path}/open`, { body });
+    expect(answer.json.error).to.include({ code: "INVALID_INPUT", check: "content hash" });
+  });
+
   it("openings for another index, segment, version or chain are refused by what does not fit", async () => {
     const alice = await honest();
     const first = alice.agreement;
@@ -265,7 +278,10 @@ describe("verdicts about a provider and a user", function () {
     refused(() => requireOpened({ ...one, pieces: [] }, content.segments, SLICE_ELEMENTS), "bytes of the slice");
     // The state before this one.
     refused(() => requireSegments(content, first.contentHash), "content hash");
-    refused(() => requireSegments({ ...content, segments: content.segments.toReversed() }, contentHash), "order of segments");
+    refused(
+      () => requireSegments({ ...content, segments: content.segments.toReversed() }, contentHash),
+      "order of segments",
+    );
     const old = ok(await alice.device.openSlices([1], first.contentHash));
     expect(old.segments).to.have.length(1);
     requireSegments(contentOf(old), first.contentHash);
@@ -302,7 +318,11 @@ describe("verdicts about a provider and a user", function () {
       [{ agreement: { ...agreement, version: 2n } }, "INVALID_SIGNATURE", "signature of DataSetUpdate"],
       [{ agreement: { ...agreement, contentHash: toHex(randomBytes(32)) } }, "INVALID_SIGNATURE", ""],
       [{ answer: { kind: "asked", proof: evidence.answer.proof, signature: "0x11" } }, "INVALID_SIGNATURE", ""],
-      [{ challenge: { ...evidence.challenge, seed: randomBytes(32) } }, "INVALID_SIGNATURE", "signature of AuditAnswer"],
+      [
+        { challenge: { ...evidence.challenge, seed: randomBytes(32) } },
+        "INVALID_SIGNATURE",
+        "signature of AuditAnswer",
+      ],
       [{ challenge: { ...evidence.challenge, ranges: [{ firstIndex: 50, count: 1 }] } }, "INTEGRITY", "live ranges"],
       [{ key: { ...evidence.key, X: evidence.key.XA } }, "INTEGRITY", "audit key"],
       [{ audit: { ...evidence.audit, sampleCount: 1 } }, "INTEGRITY", "audit terms"],
