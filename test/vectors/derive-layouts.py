@@ -1,9 +1,9 @@
 """Derives the vectors of layouts that no standard has vectors for, from docs/spec.md alone.
 
 Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json, eip712.json, daemon-
-keys.json, randomness.json, data-set.json and evidence.json. It shares nothing with offchain/: Python's hashlib, the package
-`cryptography` (X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and arithmetic of its own for Keccak-256, secp256k1,
-BLS12-381 and GF(2^8).
+keys.json, randomness.json, data-set.json and evidence.json. It shares nothing with offchain/: Python's hashlib, the
+package `cryptography` (X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and arithmetic of its own for Keccak-256,
+secp256k1, BLS12-381 and GF(2^8).
 Run it from this folder to derive them again:
 
     python3 derive-layouts.py

@@ -59,8 +59,8 @@ const what = "audit evidence";
  * Reads a document and checks it, in memory for one chunk.
  * @param chain of the deployment that the evidence must be about; without one, keys alone are checked
  * @throws InvalidInputError, UnknownVersionError for bytes that are no evidence; IntegrityError when it does not fit
- *   together, or is about another chain or contract, or the chain has something else; InvalidSignatureError when a party
- *   has not signed what the document says
+ *   together, or is about another chain or contract, or the chain has something else; InvalidSignatureError when a
+ *   party has not signed what the document says
  */
 export async function checkEvidence(bytes: AsyncIterable<Uint8Array>, chain?: ChainReader): Promise<CheckedEvidence> {
   await auditReady();

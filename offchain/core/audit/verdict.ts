@@ -11,8 +11,8 @@ export interface Evidence {
   /** VerifyCOM of every slice that the challenge draws, with the revealed chunks. */
   readonly isDataCommitted: boolean;
   /**
-   * Whether the answer was computed from the revealed slices: its y is their weighted sum at the point of the challenge.
-   * It tells apart who is at fault when the data is there and the proof does not verify.
+   * Whether the answer was computed from the revealed slices: its y is their weighted sum at the point of the
+   * challenge. It tells apart who is at fault when the data is there and the proof does not verify.
    */
   readonly isAnswerOfData: boolean;
 }

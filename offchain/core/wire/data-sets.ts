@@ -130,8 +130,9 @@ export type SegmentParams = Static<typeof SegmentParams>;
 
 /**
  * `PUT /v1/data-sets/:salt/segments/:segment?firstIndex=` (octet-stream): begins a segment, or finds it again. The body
- * is the manifest hash (32) ‖ the seed of the commitments (32) ‖ the encoded manifest; hash and seed come first, so that
- * a provider that knows the segment answers without reading the manifest. `firstIndex` lies behind every index that was given to another segment.
+ * is the manifest hash (32) ‖ the seed of the commitments (32) ‖ the encoded manifest; hash and seed come first, so
+ * that a provider that knows the segment answers without reading the manifest. `firstIndex` lies behind every index
+ * that was given to another segment.
  */
 export const SegmentQuery = Type.Object({ firstIndex: Type.String({ pattern: "^[1-9][0-9]{0,14}$" }) }, closed);
 export type SegmentQuery = Static<typeof SegmentQuery>;
@@ -236,8 +237,8 @@ export const UpdateAnswer = Type.Object({
 export type UpdateAnswer = Static<typeof UpdateAnswer>;
 
 /**
- * `POST /v1/data-sets/:salt/audit`: a challenge about slices that the set holds, sealed to the key of the offer, so that
- * nobody but the provider learns it (`core/data-set/sealed-challenge.ts`).
+ * `POST /v1/data-sets/:salt/audit`: a challenge about slices that the set holds, sealed to the key of the offer, so
+ * that nobody but the provider learns it (`core/data-set/sealed-challenge.ts`).
  */
 export const DataSetAuditRequest = Type.Object({ sealed: HexRange(1, 1024) }, closed);
 export type DataSetAuditRequest = Static<typeof DataSetAuditRequest>;

@@ -1,4 +1,4 @@
-/** The key that private challenges are sealed to. It derives from the keystore, so all processes of a provider have it. */
+/** The key that challenges are sealed to. It derives from the keystore, so all processes of a provider have it. */
 
 import type { Wallet } from "ethers";
 import type { ChainReader } from "../../chain/deployment.ts";

@@ -46,8 +46,8 @@ export class OpeningService {
 
   /**
    * @param held slices that the provider may be asked for
-   * @throws InvalidInputError for slices that are not held, or of too many pieces; TallystickError CONFLICT for a content
-   *   hash that the set never had, or that does not have the slices, RATE_LIMITED; SliceUnreadableError
+   * @throws InvalidInputError for slices that are not held, or of too many pieces; TallystickError CONFLICT for a
+   *   content hash that the set never had, or that does not have the slices, RATE_LIMITED; SliceUnreadableError
    */
   async open(set: DataSetRow, request: OpeningsRequest, held: readonly SliceRange[]): Promise<OpeningsAnswer> {
     for (const index of request.indices) requireHeld(index, held);
@@ -121,7 +121,7 @@ export class OpeningService {
   }
 }
 
-/** Segments of a state with this content hash. @param included all of the set, by index @throws TallystickError CONFLICT */
+/** Segments of a state with this content hash. @param included all of the set, by index @throws CONFLICT */
 function segmentsOf(contentHash: string, included: readonly Segment[]): Segment[] {
   let hash = NO_CONTENT;
   for (const [position, segment] of included.entries()) {

@@ -63,7 +63,8 @@ export class SegmentService {
   /**
    * Begins a segment, or returns the one with this name.
    * @param nameHex 32 bytes
-   * @param body manifest hash (32) ‖ seed of the commitments (32) ‖ the encoded manifest; it is read no further than is needed to decide
+   * @param body manifest hash (32) ‖ seed of the commitments (32) ‖ the encoded manifest; it is read no further than
+   * is needed to decide
    * @throws InvalidInputError for a malformed manifest, or indices above the offer's; TallystickError NOT_OWNER naming
    *   the first chunk the account does not own here, CONFLICT when the name was used for something else or indices are
    *   given already (`details.firstFree`), RATE_LIMITED for too many that no state includes

@@ -6,7 +6,7 @@
  */
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 
-/** `tags-7`: those of segment 7. `leaves-7`: of the tree over the commitments of segment 7, which this process makes. */
+/** `tags-7`: those of segment 7. `leaves-7`: of the tree over its commitments, which the provider makes. */
 export type DataSetStream = "powers-a" | "powers-b" | `tags-${number}` | `leaves-${number}`;
 
 /** All streams of a segment. */

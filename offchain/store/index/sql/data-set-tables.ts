@@ -181,8 +181,8 @@ export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, app
     PRIMARY KEY (data_set_id, epoch)
   ) ${clustered}`,
 
-  // complete: its manifest was checked, its chunks noted, its commitments computed. writer: the process that does so. kept_bytes, kept_chunks:
-  // sums over 'segment_chunks'. included: a state that both parties signed names it.
+  // complete: its manifest was checked, its chunks noted, its commitments computed. writer: the process that does so.
+  // kept_bytes, kept_chunks: sums over 'segment_chunks'. included: a state that both parties signed names it.
   `CREATE TABLE segments (
     id ${counted},
     data_set_id ${integer} NOT NULL REFERENCES data_sets (id),
