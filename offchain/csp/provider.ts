@@ -39,13 +39,16 @@ import { collateralCommand } from "./commands/collateral.ts";
 import { gcCommand } from "./commands/gc.ts";
 import { noticeCommand } from "./commands/notice.ts";
 import { type CspConfig, loadCspConfig } from "./config.ts";
+import { AnswerSigner } from "./data-sets/answer-signer.ts";
 import { ProvingCapacity } from "./data-sets/capacity.ts";
 import { ChainView } from "./data-sets/chain-view.ts";
+import { ChallengeKey } from "./data-sets/challenge-key.ts";
 import { ChallengeRandomness } from "./data-sets/challenge-randomness.ts";
 import { Collateral } from "./data-sets/collateral.ts";
 import { DataSetService } from "./data-sets/data-sets.ts";
 import { Locks } from "./data-sets/locks.ts";
 import { makeDataSetOffer, requireDisputable, tokenLimits } from "./data-sets/offer.ts";
+import { OpeningService } from "./data-sets/openings.ts";
 import { DataSetProofs } from "./data-sets/proofs.ts";
 import { DataSetProver } from "./data-sets/prover.ts";
 import { openOfferedRandomness } from "./data-sets/randomness-source.ts";
@@ -105,7 +108,9 @@ async function buildDataSets(
   const streams = database.isShared
     ? new SqlDataSetStreams(database.sql.part())
     : new DataSetFiles(join(config.dataDir, "data-sets"));
-  const offer = makeDataSetOffer(config.offer, chain, sender.address);
+  const signer = new Wallet(toHex(operatorKey(base.secret, "csp")));
+  const challengeKey = new ChallengeKey(base.secret);
+  const offer = makeDataSetOffer(config.offer, chain, sender.address, await challengeKey.offered(chain, signer));
   const { epochBlocks } = await readEscrowClock(chain);
   const { evidenceOf, ...source } = await openOfferedRandomness(chain, {
     epochBlocks,
@@ -127,7 +132,6 @@ async function buildDataSets(
   const view = new ChainView({ chain, rows: index.dataSets, logger, failures });
   const sets = new DataSetService(parts, capacity);
   const collateral = new Collateral({ chain, sender, locks, limitsOf, logger });
-  const signer = new Wallet(toHex(operatorKey(base.secret, "csp")));
   const onChain = { chain, sender, view, logger, failures };
   return {
     offer,
@@ -146,6 +150,8 @@ async function buildDataSets(
       limits: config.quotas,
       minedSeconds: MINED_SECONDS,
     }),
+    openings: new OpeningService(data),
+    challengeKey,
     settlement: new DataSetSettlement({
       ...onChain,
       index,
@@ -163,7 +169,7 @@ async function buildDataSets(
     /** Needs the metrics, which need the index of the data sets. */
     proversWith: (metrics: CspMetrics) => {
       const { proofRetrySeconds: retrySeconds } = config;
-      const proofs = new DataSetProofs(data, chunks, metrics);
+      const proofs = new DataSetProofs(data, chunks, metrics, new AnswerSigner(chain, signer));
       const prover = new DataSetProver({
         ...onChain,
         rows: index.dataSets,

@@ -248,6 +248,8 @@ describe("command line", () => {
       [["data-set", "show", "latest"], "A data set is named by its id"],
       [["data-set", "notice", "0x12"], "A data set is named by its id"],
       [["data-set", "settle", "3"], "A data set is named by its id"],
+      [["data-set", "verdict", "3"], "A data set is named by its id"],
+      [["data-set", "verdict", "0x1234", "--samples", "0"], "whole number from 1"],
       [["audit", `0x${"1".repeat(65)}`], "A data set is named by its id"],
       [["audit", "--damage", "0"], "percentage above 0"],
       [["audit", "--probability", "101"], "percentage above 0"],

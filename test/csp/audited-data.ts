@@ -8,8 +8,9 @@ import {
   type DataSetSecrets,
   deriveDataSetSecrets,
 } from "../../offchain/core/audit/keys.ts";
-import { encodedManifestHash, encodeManifest } from "../../offchain/core/audit/manifest.ts";
+import { encodedManifestHash, encodeManifest, ManifestReader } from "../../offchain/core/audit/manifest.ts";
 import { powersOfAlpha, powersOfBeta } from "../../offchain/core/audit/powers.ts";
+import { SegmentCommitments } from "../../offchain/core/audit/segment-commitments.ts";
 import { SliceTagger } from "../../offchain/core/audit/tags.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import type { BeginDataSetRequest } from "../../offchain/core/wire/data-sets.ts";
@@ -24,14 +25,21 @@ export interface AuditedSegment {
   /** Encoded. */
   readonly manifest: Uint8Array;
   readonly manifestHash: string;
+  /** Of the commitments, 32 random bytes. */
+  readonly seed: Uint8Array;
+  readonly commitmentsRoot: string;
   readonly tags: Uint8Array;
   /** The body that begins it. */
   readonly body: Uint8Array;
 }
 
 /** The body that begins a segment over an encoded manifest. */
-export function segmentBody(manifest: Uint8Array, hash = encodedManifestHash(manifest)): Uint8Array {
-  return concatBytes(hash, manifest);
+export function segmentBody(
+  manifest: Uint8Array,
+  hash = encodedManifestHash(manifest),
+  seed: Uint8Array = randomBytes(32),
+): Uint8Array {
+  return concatBytes(hash, seed, manifest);
 }
 
 /** Powers of α by α: they take a second to compute. */
@@ -78,14 +86,20 @@ export class AuditedSet {
       chunks: chunks.map(({ id, bytes }) => ({ id, sizeBytes: bytes.length })),
     });
     const hash = encodedManifestHash(manifest);
+    const seed = randomBytes(32);
+    const commitments = new SegmentCommitments(seed, firstIndex, this.sliceElements);
+    commitments.push(new ManifestReader().push(manifest));
+    commitments.finish();
     return {
       name: toHex(randomBytes(32)),
       firstIndex,
       sliceCount: tags.length / G1_EXPANDED_BYTES,
       manifest,
       manifestHash: toHex(hash),
+      seed,
+      commitmentsRoot: toHex(commitments.root()),
       tags,
-      body: segmentBody(manifest, hash),
+      body: segmentBody(manifest, hash, seed),
     };
   }
 }

@@ -126,6 +126,7 @@ describe("provider over HTTP", () => {
       ["POST", `${SET}/open`],
       ["POST", `${SET}/updates`],
       ["POST", `${SET}/audit`],
+      ["POST", `${SET}/openings`],
       ["GET", "/v1/head"],
       ["PUT", "/v1/head?expected=0&releases=0"],
     ] as const) {

@@ -4,10 +4,10 @@
  */
 
 import { setTimeout as pause } from "node:timers/promises";
-import { toBeHex, type Wallet } from "ethers";
+import { keccak256, toBeHex, type Wallet } from "ethers";
 import type { LaneProvider } from "../../offchain/agent/data-sets/lane.ts";
 import { termsFromText } from "../../offchain/agent/data-sets/terms-text.ts";
-import type { PowersPart } from "../../offchain/agent/providers/storage-provider.ts";
+import type { AuditAnswer, BegunSegment, PowersPart } from "../../offchain/agent/providers/storage-provider.ts";
 import type { ContractCall } from "../../offchain/chain/contract-call.ts";
 import type { SignedState } from "../../offchain/chain/data-set-words.ts";
 import type { ChainReader } from "../../offchain/chain/deployment.ts";
@@ -19,25 +19,44 @@ import {
   updateDataSetCall,
 } from "../../offchain/chain/escrow-calls.ts";
 import { readRandomness } from "../../offchain/chain/randomness.ts";
+import { type AuditChallenge, challengeId } from "../../offchain/core/audit/challenge.ts";
+import { pathIn } from "../../offchain/core/audit/commitment-tree.ts";
+import { commitmentBlinding } from "../../offchain/core/audit/commitments.ts";
 import { sliceBytes } from "../../offchain/core/audit/field.ts";
 import { type AuditPublicKey, auditKeyHash } from "../../offchain/core/audit/keys.ts";
-import { decodeManifest, encodedManifestHash, sliceLayout } from "../../offchain/core/audit/manifest.ts";
+import {
+  decodeManifest,
+  encodedManifestHash,
+  ManifestReader,
+  sliceLayout,
+} from "../../offchain/core/audit/manifest.ts";
 import { PowersVerifier } from "../../offchain/core/audit/powers.ts";
 import { encodeAnswer, encodeProof } from "../../offchain/core/audit/proof.ts";
 import { proveAudit, type SliceSource } from "../../offchain/core/audit/prover.ts";
+import { SegmentCommitments } from "../../offchain/core/audit/segment-commitments.ts";
 import { TagVerifier } from "../../offchain/core/audit/tags.ts";
+import { hpkeKeyPairFromSeed } from "../../offchain/core/crypto/hpke.ts";
+import { NO_CONTENT } from "../../offchain/core/data-set/content.ts";
 import { challengeSeed } from "../../offchain/core/data-set/epochs.ts";
+import type { OpenedContent } from "../../offchain/core/data-set/evidence.ts";
 import { type AgreedTerms, requireTermsKeepDataSetOffer } from "../../offchain/core/data-set/offer.ts";
 import { decodeLiveRanges, lastIndexOf, rangesHash } from "../../offchain/core/data-set/ranges.ts";
+import { openChallenge } from "../../offchain/core/data-set/sealed-challenge.ts";
 import { dataSetId } from "../../offchain/core/data-set/terms.ts";
-import { contentId } from "../../offchain/core/encoding/content-id.ts";
+import { contentId, digestOf } from "../../offchain/core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
-import { dataSetUpdateTypedData, type TypedData } from "../../offchain/core/identity/typed-messages.ts";
+import {
+  auditAnswerTypedData,
+  challengeKeyTypedData,
+  dataSetUpdateTypedData,
+  type TypedData,
+} from "../../offchain/core/identity/typed-messages.ts";
 import type {
   DataSetOffer,
   DataSetStatus,
   OpenDataSetRequest,
+  OpeningsRequest,
   SegmentStatus,
   UpdateAnswer,
   UpdateRequest,
@@ -50,6 +69,8 @@ interface HeldSegment {
   readonly firstIndex: number;
   readonly sliceCount: number;
   readonly manifest: Uint8Array;
+  readonly seed: Uint8Array;
+  readonly commitmentsRoot: string;
   tags: Uint8Array;
   state: SegmentStatus["state"];
 }
@@ -83,6 +104,9 @@ export class MemoryDataSetProvider implements LaneProvider {
   /** It keeps states until this block, as it says. */
   waitsUntilBlock: number | undefined;
   changedOffer: Partial<DataSetOffer> = {};
+  /** That it was asked, as it has read them. */
+  readonly challenges: AuditChallenge[] = [];
+  readonly #challengeKeys = hpkeKeyPairFromSeed(new Uint8Array(32).fill(7));
   readonly #wallet: Wallet;
   readonly #chain: ChainReader;
 
@@ -117,6 +141,8 @@ export class MemoryDataSetProvider implements LaneProvider {
 
   async dataSetOffer(): Promise<DataSetOffer> {
     const { contracts, chainId } = this.#chain.deployment;
+    const key = toHex(this.#challengeKeys.publicKey);
+    const typed = challengeKeyTypedData(BigInt(chainId), contracts.storageEscrow, { provider: this.account, key });
     return {
       version: 1,
       account: this.account,
@@ -143,6 +169,8 @@ export class MemoryDataSetProvider implements LaneProvider {
       sampleCount: 8,
       sliceElements: [1024],
       maximumIndex: 1000,
+      challengeKey: key,
+      challengeKeySignature: await this.#wallet.signTypedData(typed.domain, typed.types, { ...typed.message }),
       ...this.changedOffer,
     };
   }
@@ -166,7 +194,7 @@ export class MemoryDataSetProvider implements LaneProvider {
     return this.#statusOf(set);
   }
 
-  async beginSegment(salt: string, id: string, firstIndex: number, manifest: Uint8Array): Promise<SegmentStatus> {
+  async beginSegment(salt: string, id: string, { firstIndex, seed, manifest }: BegunSegment): Promise<SegmentStatus> {
     const set = this.#set(salt);
     const known = set.segments.get(id);
     const { sliceCount } = sliceLayout(decodeManifest(manifest), set.sliceElements);
@@ -179,6 +207,8 @@ export class MemoryDataSetProvider implements LaneProvider {
       firstIndex,
       sliceCount,
       manifest,
+      seed,
+      commitmentsRoot: committed(seed, firstIndex, set.sliceElements, manifest).root,
       tags: new Uint8Array(),
       state: "open",
     };
@@ -237,10 +267,39 @@ export class MemoryDataSetProvider implements LaneProvider {
     return await this.#coSign(set, request, (state) => updateDataSetCall(this.#chain.deployment, words, state));
   }
 
-  async auditDataSet(salt: string, seed: Uint8Array, sampleCount: number, ranges: Uint8Array): Promise<Uint8Array> {
+  async auditDataSet(salt: string, sealed: Uint8Array): Promise<AuditAnswer> {
     const set = this.#set(salt);
-    const challenge = { seed, sampleCount, ranges: decodeLiveRanges(ranges) };
-    return encodeProof(await proveAudit(challenge, this.#source(set), {}));
+    const user = set.agreed?.terms.user;
+    if (user === undefined || set.agreed === undefined) throw conflict("not opened");
+    const { privateKey } = this.#challengeKeys;
+    const { challenge, isPublic } = await openChallenge(privateKey, user, fromHex(salt), sealed);
+    this.challenges.push(challenge);
+    const proof = encodeProof(await proveAudit(challenge, this.#source(set), isPublic ? { key: set.key } : {}));
+    const { chainId, contracts } = this.#chain.deployment;
+    const typed = auditAnswerTypedData(BigInt(chainId), contracts.storageEscrow, {
+      dataSetId: set.agreed.id,
+      challengeId: toHex(challengeId(challenge)),
+      proofHash: keccak256(proof),
+    });
+    return { proof, signature: await this.#wallet.signTypedData(typed.domain, typed.types, { ...typed.message }) };
+  }
+
+  async openCommitments(salt: string, { indices }: OpeningsRequest): Promise<OpenedContent> {
+    const set = this.#set(salt);
+    const segments = [...set.segments.values()].filter(({ state }) => state === "included");
+    const slices = indices.map((index) => {
+      const { segment, position } = segmentAt(segments, index);
+      const manifest = decodeManifest(segment.manifest);
+      const pieces = sliceLayout(manifest, set.sliceElements)
+        .segments(position)
+        .map(({ chunk, ...place }) => ({ digest: digestOf(manifest.chunks[chunk]?.id ?? ""), ...place }));
+      const { leaves } = committed(segment.seed, segment.firstIndex, set.sliceElements, segment.manifest);
+      return { index, pieces, blinding: commitmentBlinding(segment.seed, index), path: pathIn(leaves, position) };
+    });
+    const shown = segments.map(({ firstIndex, sliceCount, manifest, commitmentsRoot }) => {
+      return { firstIndex, sliceCount, manifestHash: toHex(encodedManifestHash(manifest)), commitmentsRoot };
+    });
+    return { before: NO_CONTENT, segments: shown, slices };
   }
 
   /**
@@ -373,13 +432,7 @@ export class MemoryDataSetProvider implements LaneProvider {
   }
 
   #source(set: HeldSet): SliceSource {
-    const at = (index: number) => {
-      const found = [...set.segments.values()].find(
-        ({ firstIndex, sliceCount }) => index >= firstIndex && index < firstIndex + sliceCount,
-      );
-      if (found === undefined) throw conflict(`slice ${index}`);
-      return { segment: found, position: index - found.firstIndex };
-    };
+    const at = (index: number) => segmentAt([...set.segments.values()], index);
     return {
       sliceElements: set.sliceElements,
       powersA: set.powersA,
@@ -408,19 +461,33 @@ export class MemoryDataSetProvider implements LaneProvider {
   }
 
   #segmentStatus(segment: HeldSegment): SegmentStatus {
-    const { id, state, firstIndex, sliceCount, manifest, tags } = segment;
+    const { id, state, firstIndex, sliceCount, manifest, commitmentsRoot, tags } = segment;
     return {
       segment: id,
       state,
       firstIndex,
       sliceCount,
       manifestHash: toHex(encodedManifestHash(manifest)),
+      commitmentsRoot,
       tagsExpectedBytes: sliceCount * POINT_BYTES,
       tagsBytes: tags.length,
       checkedSlices: state === "open" ? 0 : sliceCount,
       expiresAt: 0,
     };
   }
+}
+
+function committed(seed: Uint8Array, firstIndex: number, sliceElements: number, manifest: Uint8Array) {
+  const commitments = new SegmentCommitments(seed, firstIndex, sliceElements);
+  const leaves = commitments.push(new ManifestReader().push(manifest));
+  leaves.push(...commitments.finish());
+  return { leaves, root: toHex(commitments.root()) };
+}
+
+function segmentAt(segments: readonly HeldSegment[], index: number) {
+  const segment = segments.find(({ firstIndex, sliceCount }) => index >= firstIndex && index < firstIndex + sliceCount);
+  if (segment === undefined) throw conflict(`slice ${index}`);
+  return { segment, position: index - segment.firstIndex };
 }
 
 function tagAt(segment: HeldSegment, position: number): Uint8Array {

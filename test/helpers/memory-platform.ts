@@ -159,6 +159,11 @@ export class MemoryDataSetJournal implements DataSetJournal {
     return reserved;
   }
 
+  async noteCommitments(segment: string, root: string): Promise<void> {
+    const known = this.#segments.get(segment);
+    if (known !== undefined) this.#segments.set(segment, { ...known, commitmentsRoot: root });
+  }
+
   async segments(salt?: string): Promise<JournaledSegment[]> {
     return [...this.#segments.values()]
       .filter((segment) => salt === undefined || segment.salt === salt)

@@ -57,6 +57,7 @@ const ROUTES: readonly Route[] = [
   { daemon: "provider", method: "POST", path: `/v1/data-sets/${ZEROS}/open`, session: true },
   { daemon: "provider", method: "POST", path: `/v1/data-sets/${ZEROS}/updates`, session: true },
   { daemon: "provider", method: "POST", path: `/v1/data-sets/${ZEROS}/audit`, session: true },
+  { daemon: "provider", method: "POST", path: `/v1/data-sets/${ZEROS}/openings`, session: true },
 ];
 
 interface BadBody {

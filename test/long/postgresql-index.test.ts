@@ -207,6 +207,7 @@ describe("PostgreSQL", () => {
       dataSetId,
       name: new Uint8Array(32).fill(k),
       manifestHash: new Uint8Array(32),
+      commitmentSeed: new Uint8Array(32),
       firstIndex,
       touchedAt: 1,
     });
@@ -230,7 +231,7 @@ describe("PostgreSQL", () => {
       const created = outcomes.flatMap((each, k) => (each.outcome === "created" ? [{ id: each.id, k }] : []));
       expect(created.length).to.equal(5);
       // All five begin at the same index. Each is completed by the process that began it.
-      const given = await Promise.all(created.map(({ id, k }) => of(k).segments.complete(id, 3)));
+      const given = await Promise.all(created.map(({ id, k }) => of(k).segments.complete(id, 3, new Uint8Array(32))));
       expect(given.filter((outcome) => outcome === "given").length).to.equal(1);
       expect((await index.dataSets.find(set.id))?.givenIndex).to.equal(3);
     });
@@ -410,7 +411,14 @@ describe("PostgreSQL", () => {
       );
       const dataSetId = set.outcome === "created" ? set.id : 0;
       const creation = await first.index.segments.begin(
-        { dataSetId, name: new Uint8Array(32), manifestHash: new Uint8Array(32), firstIndex: 1, touchedAt: 1 },
+        {
+          dataSetId,
+          name: new Uint8Array(32),
+          manifestHash: new Uint8Array(32),
+          commitmentSeed: new Uint8Array(32),
+          firstIndex: 1,
+          touchedAt: 1,
+        },
         5,
       );
       const id = creation.outcome === "created" ? creation.id : 0;

@@ -1,9 +1,9 @@
 """Derives the vectors of layouts that no standard has vectors for, from docs/spec.md alone.
 
 Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json, eip712.json, daemon-
-keys.json, randomness.json and data-set.json. It shares nothing with offchain/: Python's hashlib, the package
-`cryptography` (X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and arithmetic of its own for Keccak-256, secp256k1,
-BLS12-381 and GF(2^8).
+keys.json, randomness.json, data-set.json and evidence.json. It shares nothing with offchain/: Python's hashlib, the
+package `cryptography` (X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and arithmetic of its own for Keccak-256,
+secp256k1, BLS12-381 and GF(2^8).
 Run it from this folder to derive them again:
 
     python3 derive-layouts.py
@@ -584,6 +584,80 @@ def data_set_vectors():
     }
 
 
+def commitments_root(seed, first_index, slices):
+    """Of slices as lists of pieces: digest, offset, length."""
+    level = []
+    for position, pieces in enumerate(slices):
+        index = u(first_index + position, 6)
+        blinding = kdf(seed, "commitment-blinding", index)
+        parts = b"".join(digest + u(offset, 4) + u(length, 4) for digest, offset, length in pieces)
+        level.append(sha256(tag("commitment-leaf") + sha256(tag("slice-commitment") + blinding + index + parts)))
+
+    def root(leaves):
+        if len(leaves) == 1:
+            return leaves[0]
+        split = 1
+        while 2 * split < len(leaves):
+            split *= 2
+        return sha256(tag("commitment-node") + root(leaves[:split]) + root(leaves[split:]))
+
+    return root(level)
+
+
+def cbor(value):
+    """The profile of section 2: unsigned integers, byte strings and arrays."""
+    def head(major, argument):
+        for info, limit, size in ((None, 24, 0), (24, 2**8, 1), (25, 2**16, 2), (26, 2**32, 4), (27, 2**64, 8)):
+            if argument < limit:
+                return bytes([major << 5 | (argument if info is None else info)]) + (u(argument, size) if size else b"")
+        raise ValueError("too large")
+
+    if isinstance(value, int):
+        return head(0, value)
+    if isinstance(value, bytes):
+        return head(2, len(value)) + value
+    return head(4, len(value)) + b"".join(cbor(item) for item in value)
+
+
+def evidence_vectors():
+    """The commitments of a segment of three slices, the content hash with it, and a head of evidence."""
+    slice_bytes = 31 * 1024
+    chunks = [(sha256(b"one"), 2 * slice_bytes + 100), (sha256(b"two"), 50)]
+    manifest = u(1, 1) + u(len(chunks), 4) + b"".join(digest + u(size, 4) for digest, size in chunks)
+    manifest_hash = sha256(tag("audit-manifest") + manifest)
+    audit_seed, salt, segment = sha256(b"audit seed"), sha256(b"salt"), sha256(b"segment")
+    seed = kdf(audit_seed, "commitment-seed", salt + segment)
+    slices = [
+        [(chunks[0][0], 0, slice_bytes)],
+        [(chunks[0][0], slice_bytes, slice_bytes)],
+        [(chunks[0][0], 2 * slice_bytes, 100), (chunks[1][0], 0, 50)],
+    ]
+    root = commitments_root(seed, 5, slices)
+    before = sha256(b"content before")
+    content_hash = keccak256(
+        keccak256(b"tallystick/v2/data-set-content") + before + word(5) + word(3) + manifest_hash + root)
+    data_set = data_set_vectors()
+    terms = b"".join(
+        word(int(text)) if text.isdigit() else word(unhexed(text[2:])) for text in data_set["terms"].values())
+    audit = b"".join(
+        word(int(text)) if text.isdigit() else word(unhexed(text[2:])) for text in data_set["auditTerms"].values())
+    index = u(7, 6)
+    head = [
+        1, 31337, unhexed(data_set["escrow"][2:]), terms, audit, b"\x01" * 256 + b"\x02" * 256 + b"\x03" * 256,
+        [0, 6, 1, u(5, 6) + u(3, 6), content_hash, 99, b"\x11" * 65, b"\x22" * 65],
+        [sha256(b"challenge"), 8, u(5, 6) + u(3, 6)],
+        [0, b"\x02" * 178, b"\x33" * 65],
+        [before, [[5, 3, manifest_hash, root]]],
+        [[7, kdf(seed, "commitment-blinding", index), [list(piece) for piece in slices[2]], [sha256(b"sibling")]]],
+    ]
+    return {
+        "auditSeed": hexed(audit_seed), "salt": hexed(salt), "segment": hexed(segment), "seed": hexed(seed),
+        "manifest": hexed(manifest), "manifestHash": hexed(manifest_hash), "firstIndex": 5, "sliceElements": 1024,
+        "commitmentsRoot": hexed(root), "before": hexed(before), "contentHash": hexed(content_hash),
+        "head": hexed(cbor(head)),
+    }
+
+
 def typed_message_vectors():
     """Digests of one message of every type, on chain 31337 with the key ledger that the test names."""
     account = unhexed("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
@@ -606,6 +680,9 @@ def typed_message_vectors():
         (ledger, "AddOwner(bytes32 recordId,address owner,bytes32 noteHash,uint64 deadline)",
          [filled("6"), account, filled("7"), 1_790_000_600]),
         (ledger, DATA_SET_UPDATE, [filled("9"), 7, 2, filled("a"), filled("b"), 24_000_000]),
+        (ledger, "AuditAnswer(bytes32 dataSetId,bytes32 challengeId,bytes32 proofHash)",
+         [filled("9"), filled("c"), filled("d")]),
+        (ledger, "ChallengeKey(address provider,bytes32 key)", [other, filled("e")]),
     ]
     return {
         "messages": {
@@ -652,3 +729,4 @@ if __name__ == "__main__":
     write("daemon-keys.json", daemon_vectors())
     write("randomness.json", randomness_vectors())
     write("data-set.json", data_set_vectors())
+    write("evidence.json", evidence_vectors())

@@ -87,6 +87,14 @@ export class PageDataSetJournal implements DataSetJournal {
     });
   }
 
+  async noteCommitments(segment: string, root: string): Promise<void> {
+    await this.#store.write(["segments"], async (transaction) => {
+      const segments = transaction.objectStore("segments");
+      const known = await segments.get(segment);
+      if (known !== undefined) await segments.put({ ...known, commitmentsRoot: root });
+    });
+  }
+
   async segments(salt?: string): Promise<JournaledSegment[]> {
     const all = await this.#store.read(["segments"], (transaction) => transaction.objectStore("segments").getAll());
     return all

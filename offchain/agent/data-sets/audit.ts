@@ -38,6 +38,7 @@ import { MAX_AUDIT_SAMPLES } from "../../core/wire/csp.ts";
 import type { AgentContext } from "../context.ts";
 import type { DataSetKeeper } from "../providers/storage-provider.ts";
 import { restate } from "../restate-error.ts";
+import { askProof } from "./asking.ts";
 import type { DataSetOnChain } from "./following.ts";
 import { keptRanges } from "./kept-ranges.ts";
 import { dataSetKeys } from "./keys.ts";
@@ -183,8 +184,7 @@ async function auditPrivately(
   if (ranges.length === 0) throw nothingLive(id);
   const wanted = options.sampleCount ?? drawsToDetect(countSlices(ranges), options);
   const challenge = { seed: randomBytes(32), sampleCount: Math.min(wanted, MAX_AUDIT_SAMPLES), ranges };
-  const { seed, sampleCount } = challenge;
-  const proof = await provider.auditDataSet(audit.salt, seed, sampleCount, packed);
+  const { proof } = await askProof(context, provider, audit.salt, challenge, false);
   const { secrets } = await dataSetKeys(context.identity.auditSeed, audit.salt);
   blaming(provider.name, () => verifyPrivate(secrets, secrets.x, challenge, decodeProof(proof)));
   return { challenge };
@@ -204,14 +204,18 @@ async function auditPublicly(context: AgentContext, opened: OpenedDataSet): Prom
   return { challenge, place };
 }
 
-interface ProofFound {
+/** A proof on chain. */
+export interface ProofFound {
   readonly call: DataSetProof;
   readonly seed: Uint8Array;
+  readonly challengeBlock: number;
+  /** Of the challenge block. */
+  readonly randomness: Uint8Array;
   readonly place: { readonly epoch: number; readonly transactionHash: string; readonly blockNumber: number };
 }
 
 /** The newest proof of a set, from the transaction that carried it, with the challenge as it was in its block. */
-async function newestProof(
+export async function newestProof(
   context: AgentContext,
   { id, terms, audit, blockNumber: from }: OpenedDataSet,
 ): Promise<ProofFound | undefined> {
@@ -245,7 +249,7 @@ async function newestProof(
   const randomness = await readProvenRandomness(chain, audit.randomness, BigInt(block), blockNumber);
   if (randomness === undefined) throw forgotten(audit.randomness, block);
   const seed = challengeSeed(BigInt(deployment.chainId), escrow, id, block, randomness);
-  return { call, seed, place: { epoch, transactionHash, blockNumber } };
+  return { call, seed, challengeBlock: block, randomness, place: { epoch, transactionHash, blockNumber } };
 }
 
 /** Checks that a proof is about what was live in its epoch. @throws IntegrityError naming the chain's endpoint */
@@ -271,7 +275,7 @@ const G1_BYTES = 128;
 const G2_BYTES = 256;
 
 /** @param party blamed for a malformed one */
-function readAnswer(party: string, answer: Uint8Array): { key: AuditPublicKey; proof: AuditProof } {
+export function readAnswer(party: string, answer: Uint8Array): { key: AuditPublicKey; proof: AuditProof } {
   if (answer.length !== ANSWER_BYTES) {
     throw new InvalidProofError("the proof on chain is malformed", {
       party,
@@ -322,7 +326,7 @@ function whenToDispute(error: TallystickError): string {
   return `${error.hint === undefined ? "" : `${error.hint}; `}if no audit gets a proof, `;
 }
 
-function notProven({ id, terms }: OpenedDataSet): TallystickError {
+export function notProven({ id, terms }: OpenedDataSet): TallystickError {
   return new TallystickError(`no epoch of data set ${id} has been proven on chain yet`, {
     code: "NOT_FOUND",
     party: "chain",
@@ -334,7 +338,7 @@ function notProven({ id, terms }: OpenedDataSet): TallystickError {
   });
 }
 
-function nothingLive(id: string): TallystickError {
+export function nothingLive(id: string): TallystickError {
   return new TallystickError(`data set ${id} holds nothing (any more)`, {
     code: "NOT_FOUND",
     party: "chain",
@@ -344,7 +348,7 @@ function nothingLive(id: string): TallystickError {
   });
 }
 
-function notOurs(id: string): TallystickError {
+export function notOurs(id: string): TallystickError {
   return new TallystickError(`data set ${id} was not made with this identity's secrets`, {
     code: "NOT_OWNER",
     party: "you",

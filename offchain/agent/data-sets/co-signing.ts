@@ -1,17 +1,14 @@
 /** Carries a state that this device has signed onto the chain: signed by the provider as well, and sent by either. */
 
-import { TypedDataEncoder, verifyTypedData } from "ethers";
 import type { SignedState } from "../../chain/data-set-words.ts";
 import type { Deployment } from "../../chain/deployment.ts";
-import { readOperator, readScheduleHash } from "../../chain/escrow.ts";
+import { readScheduleHash } from "../../chain/escrow.ts";
 import { openDataSetCall, updateDataSetCall } from "../../chain/escrow-calls.ts";
-import { isAccountSignature } from "../../chain/ledger.ts";
 import { ChainRevertedError } from "../../chain/revert.ts";
 import { decodeLiveRanges, rangesHash } from "../../core/data-set/ranges.ts";
 import { scheduleHash } from "../../core/data-set/schedule.ts";
-import { isAddressEqual } from "../../core/encoding/address.ts";
 import { toHex } from "../../core/encoding/hex.ts";
-import { InvalidSignatureError, TallystickError } from "../../core/errors.ts";
+import { TallystickError } from "../../core/errors.ts";
 import {
   type DataSetUpdateMessage,
   dataSetUpdateTypedData,
@@ -20,6 +17,7 @@ import {
 import type { UpdateAnswer, UpdateRequest } from "../../core/wire/data-sets.ts";
 import type { AgentContext } from "../context.ts";
 import type { DataSetKeeper } from "../providers/storage-provider.ts";
+import { requireSignedByProvider } from "./account-signatures.ts";
 import { type DataSetOnChain, type FollowedDataSet, follow } from "./following.ts";
 import type { AgreedDataSet, JournaledDataSet, SignedByDevice } from "./journal.ts";
 import { termsToText } from "./terms-text.ts";
@@ -28,8 +26,6 @@ import { changeWaits, type WaitingChange, waitingChange } from "./waiting-change
 /** How long a transaction that the provider says was mined is waited for, before the user sends the state itself. */
 const PATIENCE_MILLISECONDS = 60_000;
 const ASK_AGAIN_MILLISECONDS = 500;
-/** 65 bytes, of which the last is 27 or 28. ethers also reads other forms, which the contract refuses. */
-const ECDSA_SIGNATURE = /^0x[0-9a-f]{128}1[bc]$/;
 
 export interface CarryOptions {
   /** Told before this device sends a transaction in the provider's place. */
@@ -173,7 +169,8 @@ async function coSign(
   const waitsUntilBlock = waitOf(answer, signed, onChain);
   requireSame(provider.name, "id of the data set", agreed.id, id);
   requireSame(provider.name, "version", String(signed.version), version);
-  await requireSigned(context, provider, stateTypedData(context.deployment, agreed.id, signed), signature);
+  const typed = stateTypedData(context.deployment, agreed.id, signed);
+  await requireSignedByProvider(await context.chain(), provider, typed, signature, "the state of the data set");
   const waits = waitsUntilBlock === undefined ? {} : { waitsUntilBlock };
   const isKnown = known === signature && (waitsUntilBlock ?? signed.waitsUntilBlock) === signed.waitsUntilBlock;
   const saved = isKnown
@@ -203,35 +200,6 @@ function requestOf(signed: SignedByDevice): UpdateRequest {
     deadlineBlock: Number(deadlineBlock),
     userSignature,
   };
-}
-
-/** @throws InvalidSignatureError unless it is by whoever signs for the provider */
-async function requireSigned(
-  context: AgentContext,
-  provider: DataSetKeeper,
-  typed: TypedData<DataSetUpdateMessage>,
-  signature: string,
-): Promise<void> {
-  const chain = await context.chain();
-  const operator = await readOperator(chain, provider.account);
-  if (isBy(operator, typed, signature)) return;
-  const digest = TypedDataEncoder.hash(typed.domain, typed.types, { ...typed.message });
-  if (await isAccountSignature(chain, operator, digest, signature)) return;
-  throw new InvalidSignatureError(`${provider.name} did not sign the state of the data set`, {
-    party: provider.name,
-    check: "signature of the state",
-    expected: `by ${operator}`,
-    hint: "nothing was sent; run the command again, or choose another provider",
-  });
-}
-
-function isBy(account: string, typed: TypedData<object>, signature: string): boolean {
-  if (!ECDSA_SIGNATURE.test(signature)) return false;
-  try {
-    return isAddressEqual(verifyTypedData(typed.domain, typed.types, { ...typed.message }, signature), account);
-  } catch {
-    return false;
-  }
 }
 
 /** Waits until the chain has the version. @returns undefined when it does not in time */

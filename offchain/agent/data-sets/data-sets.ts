@@ -55,6 +55,7 @@ import { sumOf } from "./next-state.ts";
 import { providerEvidence } from "./provider-evidence.ts";
 import { recoverDataSets } from "./recovery.ts";
 import { type SendOptions, type SentTransaction, sendWithin } from "./sending.ts";
+import { findVerdict, type VerdictOptions, type VerdictReport } from "./verdict.ts";
 import { changeWaits, waitingChange } from "./waiting-change.ts";
 import { tokenOf } from "./wishes.ts";
 
@@ -231,6 +232,16 @@ export class DataSets {
     const { opened, onChain } = await this.#require(id);
     const provider = () => this.#context.providers().byAccount(opened.terms.provider);
     return await auditDataSet(this.#context, opened, onChain, provider, options);
+  }
+
+  /**
+   * Finds out who is at fault for one challenge, with evidence that anybody can check.
+   * @throws as `findVerdict`; TallystickError NOT_FOUND
+   */
+  async verdict(id: string, options: VerdictOptions = {}): Promise<VerdictReport> {
+    const { opened, onChain } = await this.#require(id);
+    const provider = this.#context.providers().byAccount(opened.terms.provider);
+    return await findVerdict(this.#context, opened, onChain, provider, options);
   }
 
   /** Adopts sets that another device has made, for audits. @returns how many */

@@ -84,9 +84,11 @@ export async function deliverSegments(delivery: Delivery, segments: readonly Pre
 
 /** @returns bytes that were sent */
 async function deliverSegment(delivery: Delivery, segment: PreparedSegment): Promise<number> {
-  const { provider, set, clock, signal } = delivery;
+  const { provider, set, keys, clock, signal } = delivery;
   const requireSame = (status: SegmentStatus) => requireSameSegment(provider.name, set, segment, status);
-  let status = requireSame(await provider.beginSegment(set.salt, segment.id, segment.firstIndex, segment.manifest));
+  const { id, firstIndex, manifest } = segment;
+  const seed = keys.commitmentSeed(id);
+  let status = requireSame(await provider.beginSegment(set.salt, id, { firstIndex, seed, manifest }));
   let sentBytes = status.state === "open" && status.tagsBytes === 0 ? segment.manifest.length : 0;
   while (status.state === "open" && status.tagsBytes < status.tagsExpectedBytes) {
     signal?.throwIfAborted();
@@ -172,6 +174,7 @@ function requireSameSegment(
     ["first index", segment.firstIndex, told.firstIndex],
     ["slice count", segment.sliceCount, told.sliceCount],
     ["manifest hash", segment.manifestHash, told.manifestHash],
+    ["commitments root", segment.commitmentsRoot, told.commitmentsRoot],
     ["bytes of tags", segment.sliceCount * G1_EXPANDED_BYTES, told.tagsExpectedBytes],
   ]);
   if (told.state === "included" && signed?.segments.includes(segment.id) !== true) {

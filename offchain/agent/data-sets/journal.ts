@@ -111,6 +111,8 @@ export interface NewSegment {
 /** `reserved`: its indices are its own for good, its tags may have left the device. `included`: it is on chain. */
 export interface JournaledSegment extends NewSegment {
   readonly firstIndex: number;
+  /** Over the commitments to its slices, 0x hex; absent until they are computed for the reserved indices. */
+  readonly commitmentsRoot?: string;
   readonly state: "reserved" | "included";
 }
 
@@ -177,6 +179,8 @@ export interface DataSetJournal {
    * @throws TallystickError INTERNAL when there is no such set
    */
   reserve(segment: NewSegment, objects: readonly SegmentObject[]): Promise<JournaledSegment>;
+  /** Notes the root of a segment's commitments. */
+  noteCommitments(segment: string, root: string): Promise<void>;
   /** By first index. @param salt only those of this set */
   segments(salt?: string): Promise<JournaledSegment[]>;
   /** The segments that each of the objects lies in. Those in none are left out. */

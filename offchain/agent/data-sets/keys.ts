@@ -5,6 +5,7 @@ import {
   auditKeyHash,
   auditPublicKey,
   type DataSetSecrets,
+  deriveCommitmentSeed,
   deriveDataSetSecrets,
 } from "../../core/audit/keys.ts";
 import { auditReady } from "../../core/audit/ready.ts";
@@ -16,6 +17,8 @@ export interface DataSetKeys {
   readonly publicKey: AuditPublicKey;
   /** keccak256(X ‖ XA ‖ XB), 0x hex. */
   readonly keyHash: string;
+  /** Seed of the commitments of a segment. @param segment its id, 0x hex @returns 32 bytes */
+  commitmentSeed(segment: string): Uint8Array;
 }
 
 /**
@@ -24,7 +27,10 @@ export interface DataSetKeys {
  */
 export async function dataSetKeys(auditSeed: Uint8Array, salt: string): Promise<DataSetKeys> {
   await auditReady();
-  const secrets = deriveDataSetSecrets(auditSeed, fromHex(salt, 32, "salt"));
+  const saltBytes = fromHex(salt, 32, "salt");
+  const secrets = deriveDataSetSecrets(auditSeed, saltBytes);
   const publicKey = auditPublicKey(secrets, secrets.x);
-  return { secrets, publicKey, keyHash: toHex(auditKeyHash(publicKey)) };
+  const commitmentSeed = (segment: string) =>
+    deriveCommitmentSeed(auditSeed, saltBytes, fromHex(segment, 32, "segment"));
+  return { secrets, publicKey, keyHash: toHex(auditKeyHash(publicKey)), commitmentSeed };
 }

@@ -448,7 +448,7 @@ class Lane implements DataSetLane {
     const prepared: PreparedSegment[] = [];
     const lost: string[] = [];
     for (const segment of wanted) {
-      const found = await findSegment(platform.preparations, segment, this.#keys);
+      const found = await findSegment(platform, followed.set, segment, this.#keys);
       if (found !== undefined) prepared.push(found);
       // What was signed has been verified: the provider has its tags.
       else if (segment.state === "reserved" && followed.set.signed?.segments.includes(segment.id) !== true) {

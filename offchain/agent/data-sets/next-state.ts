@@ -1,7 +1,7 @@
 /** What the next state of a data set holds: the segments that are added, less the slices that are retired. */
 
 import type { SliceRange } from "../../core/audit/challenge.ts";
-import { extendContent } from "../../core/data-set/content.ts";
+import { extendContent, type SegmentContent } from "../../core/data-set/content.ts";
 import { joinRanges, lastIndexOf, MAXIMUM_RANGES, subtractRanges } from "../../core/data-set/ranges.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { JournaledDataSet, JournaledSegment } from "./journal.ts";
@@ -40,7 +40,7 @@ export function nextState(
   if (ranges.length > MAXIMUM_RANGES) throw tooManyRanges(ranges.length);
   return {
     ranges,
-    contentHash: added.reduce(extendContent, contentHash),
+    contentHash: added.map(contentOf).reduce(extendContent, contentHash),
     highestIndex: additions.reduce((highest, range) => Math.max(highest, lastIndexOf(range)), highestIndex),
     slices: sumOf(ranges),
     addedSlices: sumOf(additions),
@@ -65,6 +65,12 @@ export function retireRuns(live: readonly SliceRange[], retirable: readonly Slic
     }
   }
   return ranges;
+}
+
+/** @throws TallystickError INTERNAL for a segment that was not delivered */
+export function contentOf({ firstIndex, sliceCount, manifestHash, commitmentsRoot }: JournaledSegment): SegmentContent {
+  if (commitmentsRoot !== undefined) return { firstIndex, sliceCount, manifestHash, commitmentsRoot };
+  throw new TallystickError("a segment without commitments is to be signed", { code: "INTERNAL" });
 }
 
 /** A state without slices would end the set at once, which takes a notice: one slice stays. */

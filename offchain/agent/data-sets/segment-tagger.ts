@@ -6,7 +6,8 @@
 
 import { randomBytes } from "#primitives";
 import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
-import { encodedManifestHash, encodeManifest, type ManifestChunk } from "../../core/audit/manifest.ts";
+import { encodedManifestHash, encodeManifest, type ManifestChunk, ManifestReader } from "../../core/audit/manifest.ts";
+import { SegmentCommitments } from "../../core/audit/segment-commitments.ts";
 import { SliceTagger, shiftTags } from "../../core/audit/tags.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
@@ -19,25 +20,59 @@ import type { DataSetKeys } from "./keys.ts";
 export interface PreparedSegment extends JournaledSegment {
   /** Encoded. */
   readonly manifest: Uint8Array;
+  readonly commitmentsRoot: string;
   /** Tags of slices from a position in the segment on, for the indices that it has reserved; 96 bytes each. */
   readTags(position: number, count: number): Promise<Uint8Array>;
 }
 
-/** A reserved segment whose tags are kept here; undefined when they are not (any more). */
+/**
+ * A reserved segment whose tags are kept here; undefined when they are not (any more). The root of its commitments is
+ * computed and noted if that was not done before: commitments contain indices, and the tags may be for other ones than
+ * the segment has got.
+ */
 export async function findSegment(
-  store: PreparationStore,
+  platform: Pick<AgentPlatform, "preparations" | "dataSets" | "clock">,
+  { sliceElements }: Pick<JournaledDataSet, "sliceElements">,
   segment: JournaledSegment,
-  { secrets }: DataSetKeys,
+  keys: DataSetKeys,
 ): Promise<PreparedSegment | undefined> {
-  const stored = await store.find(segment.id);
+  const stored = await platform.preparations.find(segment.id);
   if (stored === undefined) return undefined;
+  const { secrets } = keys;
+  const { manifest } = stored;
+  const commitmentsRoot =
+    segment.commitmentsRoot ??
+    (await rootOf(platform, segment, manifest, sliceElements, keys.commitmentSeed(segment.id)));
   const { taggedFrom, firstIndex } = segment;
   const readTags = async (position: number, count: number) => {
     const tags = await stored.readTags(position * G1_EXPANDED_BYTES, count * G1_EXPANDED_BYTES);
     if (tags.length !== count * G1_EXPANDED_BYTES) throw incomplete(count, tags.length / G1_EXPANDED_BYTES);
     return taggedFrom === firstIndex ? tags : shiftTags(secrets, tags, taggedFrom + position, firstIndex + position);
   };
-  return { ...segment, manifest: stored.manifest, readTags };
+  return { ...segment, manifest, commitmentsRoot, readTags };
+}
+
+/** Entries of a manifest that are committed to at once: some ten milliseconds of work. */
+const ENTRIES_AT_ONCE = 1024;
+
+/** Computes the root over the commitments of a segment, and notes it. @param manifest encoded */
+async function rootOf(
+  { dataSets, clock }: Pick<AgentPlatform, "dataSets" | "clock">,
+  { id, firstIndex }: JournaledSegment,
+  manifest: Uint8Array,
+  sliceElements: number,
+  seed: Uint8Array,
+): Promise<string> {
+  const commitments = new SegmentCommitments(seed, firstIndex, sliceElements);
+  const entries = new ManifestReader().push(manifest);
+  for (let first = 0; first < entries.length; first += ENTRIES_AT_ONCE) {
+    commitments.push(entries.slice(first, first + ENTRIES_AT_ONCE));
+    await clock.pause(0);
+  }
+  commitments.finish();
+  const root = toHex(commitments.root());
+  await dataSets.noteCommitments(id, root);
+  return root;
 }
 
 /** Tags that are being made. */

@@ -45,6 +45,7 @@ const MIGRATIONS = [
     slice_count INTEGER NOT NULL,
     tagged_from INTEGER NOT NULL,
     manifest_hash TEXT NOT NULL,
+    commitments_root TEXT,
     state TEXT NOT NULL CHECK (state IN ('reserved', 'included')),
     created_at INTEGER NOT NULL,
     is_compaction INTEGER NOT NULL,

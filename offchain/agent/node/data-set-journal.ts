@@ -122,6 +122,12 @@ export class SqliteDataSetJournal implements DataSetJournal {
     });
   }
 
+  async noteCommitments(segment: string, root: string): Promise<void> {
+    this.#database.transaction(() => {
+      this.#database.prepare("UPDATE segments SET commitments_root = ? WHERE id = ?").run(root, segment);
+    });
+  }
+
   async segments(salt?: string): Promise<JournaledSegment[]> {
     const where = salt === undefined ? "" : "WHERE data_sets.salt = ?";
     const statement = this.#database.prepare(`${SEGMENTS} ${where} ORDER BY first_index, salt`);
@@ -266,6 +272,7 @@ function toSegment(row: Row): JournaledSegment {
     sliceCount: Number(row.slice_count),
     taggedFrom: Number(row.tagged_from),
     manifestHash: String(row.manifest_hash),
+    ...(row.commitments_root === null ? {} : { commitmentsRoot: String(row.commitments_root) }),
     state: row.state === "included" ? "included" : "reserved",
     createdAt: Number(row.created_at),
     ...(row.is_compaction === 1 ? { isCompaction: true } : {}),

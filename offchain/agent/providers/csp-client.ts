@@ -3,11 +3,11 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import { type AuditPublicKey, keyForChain } from "../../core/audit/keys.ts";
 import { encodedManifestHash } from "../../core/audit/manifest.ts";
+import type { OpenedContent } from "../../core/data-set/evidence.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import { MAX_HEAD_BYTES } from "../../core/snapshot/list-objects.ts";
 import {
-  AuditAnswer,
   CHUNK_FRAMES,
   ClaimAnswer,
   ClaimOutcome,
@@ -19,9 +19,12 @@ import {
   UsageAnswer,
 } from "../../core/wire/csp.ts";
 import {
+  DataSetAuditAnswer,
   DataSetOffer,
   DataSetStatus,
   type OpenDataSetRequest,
+  OpeningsAnswer,
+  type OpeningsRequest,
   SegmentStatus,
   UpdateAnswer,
   type UpdateRequest,
@@ -30,7 +33,7 @@ import { HeadAnswer } from "../../core/wire/heads.ts";
 import { chunkFrames } from "../../http/chunk-frames.ts";
 import { HttpParty, type PartyOptions, type RequestOptions } from "../../http/client.ts";
 import type { SessionTokens } from "../../http/sessions.ts";
-import type { ExpectedHead, PowersPart } from "./storage-provider.ts";
+import type { AuditAnswer, BegunSegment, ExpectedHead, PowersPart } from "./storage-provider.ts";
 
 /** Checks of powers and tags, and transactions of the provider, take longer than other answers. */
 const LONG_DEADLINE_SECONDS = 300;
@@ -150,11 +153,14 @@ export class CspClient {
     });
   }
 
-  /** @param manifest encoded */
-  async beginSegment(salt: string, segment: string, firstIndex: number, manifest: Uint8Array): Promise<SegmentStatus> {
+  async beginSegment(
+    salt: string,
+    segment: string,
+    { firstIndex, seed, manifest }: BegunSegment,
+  ): Promise<SegmentStatus> {
     return await this.#call("PUT", `/v1/data-sets/${salt}/segments/${segment}`, SegmentStatus, {
       query: { firstIndex },
-      pieces: [encodedManifestHash(manifest), manifest],
+      pieces: [encodedManifestHash(manifest), seed, manifest],
     });
   }
 
@@ -191,13 +197,31 @@ export class CspClient {
     });
   }
 
-  /** @param ranges packed @returns the encoded possession proof, not verified here */
-  async auditDataSet(salt: string, seed: Uint8Array, sampleCount: number, ranges: Uint8Array): Promise<Uint8Array> {
-    const answer = await this.#call("POST", `/v1/data-sets/${salt}/audit`, AuditAnswer, {
-      json: { seed: toHex(seed), sampleCount, ranges: toHex(ranges) },
+  /** @param sealed challenge @returns the answer, not verified here */
+  async auditDataSet(salt: string, sealed: Uint8Array): Promise<AuditAnswer> {
+    const { proof, signature } = await this.#call("POST", `/v1/data-sets/${salt}/audit`, DataSetAuditAnswer, {
+      json: { sealed: toHex(sealed) },
       deadlineSeconds: LONG_DEADLINE_SECONDS,
     });
-    return fromHex(answer.proof);
+    return { proof: fromHex(proof), ...(signature === undefined ? {} : { signature }) };
+  }
+
+  /** @returns what the provider shows, not verified here */
+  async openCommitments(salt: string, request: OpeningsRequest): Promise<OpenedContent> {
+    const { before, segments, slices } = await this.#call("POST", `/v1/data-sets/${salt}/openings`, OpeningsAnswer, {
+      json: request,
+      deadlineSeconds: LONG_DEADLINE_SECONDS,
+    });
+    return {
+      before,
+      segments,
+      slices: slices.map(({ index, blinding, pieces, path }) => ({
+        index,
+        blinding: fromHex(blinding),
+        pieces: pieces.map(({ digest, ...place }) => ({ digest: fromHex(digest), ...place })),
+        path: path.map((hash) => fromHex(hash)),
+      })),
+    };
   }
 
   async #call<Schema extends TSchema>(

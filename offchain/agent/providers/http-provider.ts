@@ -6,6 +6,7 @@
 import pRetry from "p-retry";
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import { challengeAnswer, positionCount } from "../../core/crypto/ownership-challenge.ts";
+import type { OpenedContent } from "../../core/data-set/evidence.ts";
 import { ADDRESS_BYTES } from "../../core/encoding/address.ts";
 import { contentId } from "../../core/encoding/content-id.ts";
 import { fromHex } from "../../core/encoding/hex.ts";
@@ -16,13 +17,22 @@ import type {
   DataSetOffer,
   DataSetStatus,
   OpenDataSetRequest,
+  OpeningsRequest,
   SegmentStatus,
   UpdateAnswer,
   UpdateRequest,
 } from "../../core/wire/data-sets.ts";
+
 import type { Received, Receiver } from "../read/object-source.ts";
 import type { CspClient } from "./csp-client.ts";
-import type { ExpectedHead, PowersPart, StorageProvider, StoreOutcome } from "./storage-provider.ts";
+import type {
+  AuditAnswer,
+  BegunSegment,
+  ExpectedHead,
+  PowersPart,
+  StorageProvider,
+  StoreOutcome,
+} from "./storage-provider.ts";
 
 /** Attempts at a whole claim after the first. A claim is answered once, so a broken one starts anew. */
 const CLAIM_RETRIES = 4;
@@ -100,8 +110,8 @@ export class HttpStorageProvider implements StorageProvider {
     return await this.#client.appendPowers(salt, part, offset, bytes);
   }
 
-  async beginSegment(salt: string, segment: string, firstIndex: number, manifest: Uint8Array): Promise<SegmentStatus> {
-    return await this.#client.beginSegment(salt, segment, firstIndex, manifest);
+  async beginSegment(salt: string, segment: string, begun: BegunSegment): Promise<SegmentStatus> {
+    return await this.#client.beginSegment(salt, segment, begun);
   }
 
   async appendTags(salt: string, segment: string, offset: number, bytes: Uint8Array): Promise<SegmentStatus> {
@@ -120,8 +130,12 @@ export class HttpStorageProvider implements StorageProvider {
     return await this.#client.updateDataSet(salt, request);
   }
 
-  async auditDataSet(salt: string, seed: Uint8Array, sampleCount: number, ranges: Uint8Array): Promise<Uint8Array> {
-    return await this.#client.auditDataSet(salt, seed, sampleCount, ranges);
+  async auditDataSet(salt: string, sealed: Uint8Array): Promise<AuditAnswer> {
+    return await this.#client.auditDataSet(salt, sealed);
+  }
+
+  async openCommitments(salt: string, request: OpeningsRequest): Promise<OpenedContent> {
+    return await this.#client.openCommitments(salt, request);
   }
 
   async head(signal?: AbortSignal): Promise<Uint8Array | undefined> {

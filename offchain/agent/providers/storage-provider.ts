@@ -4,12 +4,14 @@
  */
 
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
+import type { OpenedContent } from "../../core/data-set/evidence.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import type { ReleaseAnswer } from "../../core/wire/csp.ts";
 import type {
   DataSetOffer,
   DataSetStatus,
   OpenDataSetRequest,
+  OpeningsRequest,
   SegmentStatus,
   UpdateAnswer,
   UpdateRequest,
@@ -67,6 +69,23 @@ export interface HeadKeeper {
   releases(signal?: AbortSignal): Promise<number>;
 }
 
+/** An answer to a challenge, not verified here. */
+export interface AuditAnswer {
+  /** Encoded. */
+  readonly proof: Uint8Array;
+  /** Of the provider, over challenge and proof. */
+  readonly signature?: string;
+}
+
+/** What a segment is begun with. */
+export interface BegunSegment {
+  readonly firstIndex: number;
+  /** Of its commitments, 32 bytes. */
+  readonly seed: Uint8Array;
+  /** Encoded. */
+  readonly manifest: Uint8Array;
+}
+
 export type PowersPart = "powers-a" | "powers-b";
 
 /** Keeps data sets and proves them. Salts and ids of segments are 32 bytes, 0x hex. Answers are not verified here. */
@@ -82,8 +101,8 @@ export interface DataSetKeeper {
   dataSet(salt: string): Promise<DataSetStatus>;
   /** Appends to the powers. After a failure the provider's own count says where to continue. */
   appendPowers(salt: string, part: PowersPart, offset: number, bytes: Uint8Array): Promise<DataSetStatus>;
-  /** @param manifest encoded. Idempotent for one segment. */
-  beginSegment(salt: string, segment: string, firstIndex: number, manifest: Uint8Array): Promise<SegmentStatus>;
+  /** Idempotent for one segment. */
+  beginSegment(salt: string, segment: string, begun: BegunSegment): Promise<SegmentStatus>;
   /** Appends to the tags of a segment, as `appendPowers`. */
   appendTags(salt: string, segment: string, offset: number, bytes: Uint8Array): Promise<SegmentStatus>;
   /** Has powers and tags checked. State `verifying` means: ask again. @throws TallystickError INVALID_PROOF */
@@ -91,8 +110,10 @@ export interface DataSetKeeper {
   /** Has the provider sign the first state and send it. Idempotent for one version, as `updateDataSet`. */
   openDataSet(salt: string, request: OpenDataSetRequest): Promise<UpdateAnswer>;
   updateDataSet(salt: string, request: UpdateRequest): Promise<UpdateAnswer>;
-  /** @param ranges packed @returns the encoded possession proof */
-  auditDataSet(salt: string, seed: Uint8Array, sampleCount: number, ranges: Uint8Array): Promise<Uint8Array>;
+  /** @param sealed challenge, to the key of the offer */
+  auditDataSet(salt: string, sealed: Uint8Array): Promise<AuditAnswer>;
+  /** Opens commitments to slices, at most `MAX_OPENINGS`. */
+  openCommitments(salt: string, request: OpeningsRequest): Promise<OpenedContent>;
 }
 
 export interface StorageProvider extends ObjectStorage, HeadKeeper, DataSetKeeper {

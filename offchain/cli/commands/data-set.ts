@@ -8,6 +8,7 @@ import { tableLines } from "../table.ts";
 import { address, amountInWei, dataSetId } from "../values.ts";
 import { registerCompact } from "./compact.ts";
 import { amountOf, dataSetLines, runwayText, shortId, tellingCosts } from "./data-set-lines.ts";
+import { registerVerdict } from "./data-set-verdict.ts";
 import { type DataSetWishOptions, dataSetWishOptions, readDataSetWishes } from "./data-set-wishes.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 import { registerMigrate } from "./migrate.ts";
@@ -70,6 +71,7 @@ export function registerDataSet(program: Command): void {
   registerBalance(dataSet);
   registerTopUp(dataSet);
   registerCompact(dataSet);
+  registerVerdict(dataSet);
   registerMigrate(dataSet);
   registerNotice(dataSet);
   registerSettle(dataSet);

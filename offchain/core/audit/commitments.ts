@@ -9,13 +9,14 @@
  *
  * A piece names its chunk by the SHA-256 of the ciphertext, so that no byte is hashed again: a chunk's digest is its
  * id. To open a commitment, the provider shows pieces, ρ_i and the chunks; anybody hashes the chunks and cuts the
- * slice. Owner and provider compute the root for themselves, from manifest and seed: commitments are neither sent nor
- * stored. docs/audit.md explains what follows from them, docs/spec.md has the layouts.
+ * slice. Owner and provider compute the root for themselves, from manifest and seed (`segment-commitments.ts`):
+ * commitments are not sent. docs/audit.md explains what follows from them, docs/spec.md has the layouts.
  */
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes, sha256 } from "#primitives";
 import { domainTag, kdf } from "../crypto/kdf.ts";
 import { InvalidInputError, InvalidProofError } from "../errors.ts";
+import { HASH_BYTES, leafOf, rootFrom } from "./commitment-tree.ts";
 import { integerToBigEndian } from "./field.ts";
 
 /** A part of a chunk's ciphertext that lies in a slice. */
@@ -40,12 +41,33 @@ export interface OpenedCommitment {
   readonly path: readonly Uint8Array[];
 }
 
-const HASH_BYTES = 32;
 const COMMITMENT_TAG = domainTag("slice-commitment");
+/** Label of the blindings of a segment. */
+export const BLINDING_LABEL = "commitment-blinding";
 
 /** ρ_i. @param seed of the segment, 32 bytes, which owner and provider know @returns 32 bytes */
 export function commitmentBlinding(seed: Uint8Array, index: number): Uint8Array {
-  return kdf(seed, "commitment-blinding", integerToBigEndian(BigInt(index), 6));
+  return kdf(seed, BLINDING_LABEL, indexBytes(index));
+}
+
+/** An index as it is hashed. @returns 6 bytes */
+export function indexBytes(index: number): Uint8Array {
+  return integerToBigEndian(BigInt(index), 6);
+}
+
+/** What COM_i begins with; the pieces follow. @param blinding 32 bytes */
+export function commitmentHead(index: number, blinding: Uint8Array): Uint8Array {
+  return concatBytes(COMMITMENT_TAG, blinding, indexBytes(index));
+}
+
+/** @returns 40 bytes */
+export function encodePiece({ digest, offsetBytes, lengthBytes }: CommittedPiece): Uint8Array {
+  const bytes = new Uint8Array(digest.length + 8);
+  const view = new DataView(bytes.buffer);
+  bytes.set(digest);
+  view.setUint32(digest.length, offsetBytes);
+  view.setUint32(digest.length + 4, lengthBytes);
+  return bytes;
 }
 
 /**
@@ -63,87 +85,7 @@ export function commitSlice(index: number, pieces: readonly CommittedPiece[], bl
       received: `${blinding.length} bytes`,
     });
   }
-  const parts = pieces.flatMap(({ digest, offsetBytes, lengthBytes }) => [
-    digest,
-    integerToBigEndian(BigInt(offsetBytes), 4),
-    integerToBigEndian(BigInt(lengthBytes), 4),
-  ]);
-  return sha256(concatBytes(COMMITMENT_TAG, blinding, integerToBigEndian(BigInt(index), 6), ...parts));
-}
-
-const LEAF_TAG = domainTag("commitment-leaf");
-const NODE_TAG = domainTag("commitment-node");
-
-function leafOf(commitment: Uint8Array): Uint8Array {
-  return sha256(concatBytes(LEAF_TAG, commitment));
-}
-
-function nodeOf(left: Uint8Array, right: Uint8Array): Uint8Array {
-  return sha256(concatBytes(NODE_TAG, left, right));
-}
-
-/** The root over commitments that come one by one, in memory that grows with the height of the tree. */
-export class CommitmentTree {
-  /** Roots of complete subtrees, the largest first. */
-  readonly #peaks: { readonly height: number; readonly hash: Uint8Array }[] = [];
-
-  push(commitment: Uint8Array): void {
-    let peak = { height: 0, hash: leafOf(commitment) };
-    for (let last = this.#peaks.at(-1); last?.height === peak.height; last = this.#peaks.at(-1)) {
-      this.#peaks.pop();
-      peak = { height: peak.height + 1, hash: nodeOf(last.hash, peak.hash) };
-    }
-    this.#peaks.push(peak);
-  }
-
-  /** As the tree of RFC 9162. @returns 32 bytes @throws InvalidInputError without a commitment */
-  root(): Uint8Array {
-    const hashes = this.#peaks.map(({ hash }) => hash);
-    const last = hashes.pop();
-    if (last === undefined) throw new InvalidInputError("there are no commitments", { check: "commitments" });
-    return hashes.reduceRight((right, left) => nodeOf(left, right), last);
-  }
-}
-
-/** Hashes that lead from a commitment to the root (RFC 9162, section 2.1.3.1), its sibling first. */
-export function commitmentPath(commitments: readonly Uint8Array[], position: number): Uint8Array[] {
-  if (commitments.length <= 1) return [];
-  const split = leftSize(commitments.length);
-  const [left, right] = [commitments.slice(0, split), commitments.slice(split)];
-  return position < split
-    ? [...commitmentPath(left, position), rootOf(right)]
-    : [...commitmentPath(right, position - split), rootOf(left)];
-}
-
-function rootOf(commitments: readonly Uint8Array[]): Uint8Array {
-  const tree = new CommitmentTree();
-  for (const commitment of commitments) tree.push(commitment);
-  return tree.root();
-}
-
-/** The largest power of two below a count. */
-function leftSize(count: number): number {
-  return 2 ** Math.floor(Math.log2(count - 1));
-}
-
-/** The root that a path leads to; undefined when the path has another length than the tree gives it. */
-function rootFrom(
-  leaf: Uint8Array,
-  position: number,
-  count: number,
-  path: readonly Uint8Array[],
-): Uint8Array | undefined {
-  if (count <= 1) return path.length === 0 ? leaf : undefined;
-  const sibling = path.at(-1);
-  if (sibling?.length !== HASH_BYTES) return undefined;
-  const split = leftSize(count);
-  const rest = path.slice(0, -1);
-  if (position < split) {
-    const left = rootFrom(leaf, position, split, rest);
-    return left === undefined ? undefined : nodeOf(left, sibling);
-  }
-  const right = rootFrom(leaf, position - split, count - split, rest);
-  return right === undefined ? undefined : nodeOf(sibling, right);
+  return sha256(concatBytes(commitmentHead(index, blinding), ...pieces.map(encodePiece)));
 }
 
 /**
@@ -162,24 +104,4 @@ export function verifyCommitment(root: Uint8Array, opened: OpenedCommitment): vo
     check: "commitment root",
     received: `slice ${index}`,
   });
-}
-
-/**
- * The root over the slices of a segment.
- * @param seed 32 bytes
- * @param slices the pieces of each slice, by index
- * @returns 32 bytes
- */
-export function commitmentsRoot(
-  seed: Uint8Array,
-  firstIndex: number,
-  slices: Iterable<readonly CommittedPiece[]>,
-): Uint8Array {
-  const tree = new CommitmentTree();
-  let index = firstIndex;
-  for (const pieces of slices) {
-    tree.push(commitSlice(index, pieces, commitmentBlinding(seed, index)));
-    index += 1;
-  }
-  return tree.root();
 }

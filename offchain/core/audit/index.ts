@@ -1,5 +1,6 @@
 /** Public entry point `tallystick/core/audit`. */
 export * from "./challenge.ts";
+export * from "./commitment-tree.ts";
 export * from "./commitments.ts";
 export * from "./curve.ts";
 export * from "./field.ts";
@@ -11,6 +12,7 @@ export * from "./proof.ts";
 export * from "./prover.ts";
 export * from "./ready.ts";
 export * from "./sampling.ts";
+export * from "./segment-commitments.ts";
 export * from "./tags.ts";
 export * from "./verdict.ts";
 export * from "./verifier.ts";

@@ -64,6 +64,17 @@ export function deriveDataSetSecrets(auditSeed: Uint8Array, salt: Uint8Array): D
   };
 }
 
+/**
+ * The seed of the commitments of a segment, which owner and provider know. Nobody else does, until a commitment is
+ * opened, and then only its own blinding. The recovery phrase restores it.
+ * @param salt of the data set, 32 bytes
+ * @param segment id of the segment, 32 bytes
+ * @returns 32 bytes
+ */
+export function deriveCommitmentSeed(auditSeed: Uint8Array, salt: Uint8Array, segment: Uint8Array): Uint8Array {
+  return kdf(auditSeed, "commitment-seed", concatBytes(salt, segment));
+}
+
 /** The public key of a data set. @param x from `deriveDataSetSecrets` */
 export function auditPublicKey(secrets: AuditSecrets, x: bigint): AuditPublicKey {
   const base = generatorG2();

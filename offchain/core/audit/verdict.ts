@@ -4,26 +4,36 @@
  * is.
  */
 
-/** Whether each of the two checks passed. */
+/** Whether each of the checks passed. */
 export interface Evidence {
   /** VerifyProof, public. */
   readonly isProofValid: boolean;
   /** VerifyCOM of every slice that the challenge draws, with the revealed chunks. */
   readonly isDataCommitted: boolean;
+  /**
+   * Whether the answer was computed from the revealed slices: its y is their weighted sum at the point of the
+   * challenge. It tells apart who is at fault when the data is there and the proof does not verify.
+   */
+  readonly isAnswerOfData: boolean;
 }
 
 /**
  * `intact`: the data is there, and a user that says otherwise is wrong. `damaged`: the provider cannot show the data.
- * `bad-tags`: the data is there as it was agreed on, so the tags, which the user made, are not of it.
+ * `unproven`: the provider shows the data, and answers with something else or not at all. `bad-tags`: the data is there
+ * as it was agreed on and the provider answers from it, so the tags, which the user made, are not of it.
  */
-export type Verdict = "intact" | "damaged" | "bad-tags";
+export type Verdict = "intact" | "damaged" | "unproven" | "bad-tags";
 
 export type Fault = "nobody" | "provider" | "user";
 
-/** (1,1) intact; (0,0) and (1,0) damaged; (0,1) the user's tags are bad. */
-export function verdictOf({ isProofValid, isDataCommitted }: Evidence): Verdict {
+/**
+ * (1,1) intact; (0,0) and (1,0) damaged; (0,1) the user's tags are bad, unless the answer is not of the data. A valid
+ * proof that is not of the data says the same of the tags: it is of what they were made of.
+ */
+export function verdictOf({ isProofValid, isDataCommitted, isAnswerOfData }: Evidence): Verdict {
   if (!isDataCommitted) return "damaged";
-  return isProofValid ? "intact" : "bad-tags";
+  if (isProofValid) return isAnswerOfData ? "intact" : "bad-tags";
+  return isAnswerOfData ? "bad-tags" : "unproven";
 }
 
 /**
@@ -31,7 +41,7 @@ export function verdictOf({ isProofValid, isDataCommitted }: Evidence): Verdict 
  * @param isDenied the user says that the provider did not prove
  */
 export function faultOf(verdict: Verdict, isDenied: boolean): Fault {
-  if (verdict === "damaged") return "provider";
+  if (verdict === "damaged" || verdict === "unproven") return "provider";
   if (verdict === "bad-tags" || isDenied) return "user";
   return "nobody";
 }

@@ -7,7 +7,7 @@
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { concatBytes } from "@noble/hashes/utils.js";
 import { fromHex, toHex } from "../encoding/hex.ts";
-import { addressWord, integerToWord, tagOf, WORD_BYTES } from "./words.ts";
+import { addressWord, integerToWord, tagOf, WORD_BYTES, WordReader } from "./words.ts";
 
 /** `every-epoch`: a proof in an epoch earns its fee. `on-demand`: epochs earn unless a dispute is not answered. */
 export const DATA_SET_MODES = ["every-epoch", "on-demand"] as const;
@@ -75,25 +75,79 @@ function termsWords(terms: DataSetTerms): Uint8Array[] {
   ];
 }
 
+/** Bytes of the words of `Terms`, and of `AuditTerms`. */
+export const TERMS_BYTES = 14 * WORD_BYTES;
+export const AUDIT_TERMS_BYTES = 11 * WORD_BYTES;
+
+/** @returns 448 bytes @throws InvalidInputError for a value that does not fit its type */
+export function encodeTerms(terms: DataSetTerms): Uint8Array {
+  return concatBytes(...termsWords(terms));
+}
+
+/** @throws InvalidInputError unless the bytes are the words of terms */
+export function decodeTerms(bytes: Uint8Array): DataSetTerms {
+  const words = new WordReader(bytes, TERMS_BYTES, "terms of a data set");
+  const terms = {
+    user: words.address(),
+    provider: words.address(),
+    token: words.address(),
+    mode: DATA_SET_MODES[words.number()] ?? words.refuse("mode"),
+    feeFloor: words.integer(),
+    feePerSlice: words.integer(),
+    feePerIndex: words.integer(),
+    feeCap: words.integer(),
+    collateralPercent: words.number(),
+    compensationPercent: words.number(),
+    bountyPercent: words.number(),
+    latePercent: words.number(),
+    breachLimit: words.number(),
+    auditHash: words.hash(),
+  };
+  // Checks that every value fits its type.
+  encodeTerms(terms);
+  return terms;
+}
+
+/** @returns 352 bytes @throws InvalidInputError for a value that does not fit its type */
+export function encodeAuditTerms(audit: DataSetAuditTerms): Uint8Array {
+  return concatBytes(
+    addressWord(audit.randomness, "randomness source"),
+    addressWord(audit.verifier, "verifier"),
+    fromHex(audit.keyHash, 32, "audit key hash"),
+    integerToWord(audit.sliceElements, 32, "slice elements"),
+    integerToWord(audit.sampleCount, 16, "sample count"),
+    integerToWord(audit.phase, 32, "phase"),
+    integerToWord(audit.windowBlocks, 32, "window"),
+    integerToWord(audit.graceBlocks, 32, "grace window"),
+    integerToWord(audit.disputeBond, 80, "dispute bond"),
+    fromHex(audit.predecessor, 32, "predecessor"),
+    fromHex(audit.salt, 32, "salt"),
+  );
+}
+
+/** @throws InvalidInputError unless the bytes are the words of audit terms */
+export function decodeAuditTerms(bytes: Uint8Array): DataSetAuditTerms {
+  const words = new WordReader(bytes, AUDIT_TERMS_BYTES, "audit terms of a data set");
+  const audit = {
+    randomness: words.address(),
+    verifier: words.address(),
+    keyHash: words.hash(),
+    sliceElements: words.number(),
+    sampleCount: words.number(),
+    phase: words.number(),
+    windowBlocks: words.number(),
+    graceBlocks: words.number(),
+    disputeBond: words.integer(),
+    predecessor: words.hash(),
+    salt: words.hash(),
+  };
+  encodeAuditTerms(audit);
+  return audit;
+}
+
 /** What the terms pin of the audit terms. @returns 0x hex @throws InvalidInputError for a value that does not fit */
 export function auditTermsHash(audit: DataSetAuditTerms): string {
-  return toHex(
-    keccak_256(
-      concatBytes(
-        addressWord(audit.randomness, "randomness source"),
-        addressWord(audit.verifier, "verifier"),
-        fromHex(audit.keyHash, 32, "audit key hash"),
-        integerToWord(audit.sliceElements, 32, "slice elements"),
-        integerToWord(audit.sampleCount, 16, "sample count"),
-        integerToWord(audit.phase, 32, "phase"),
-        integerToWord(audit.windowBlocks, 32, "window"),
-        integerToWord(audit.graceBlocks, 32, "grace window"),
-        integerToWord(audit.disputeBond, 80, "dispute bond"),
-        fromHex(audit.predecessor, 32, "predecessor"),
-        fromHex(audit.salt, 32, "salt"),
-      ),
-    ),
-  );
+  return toHex(keccak_256(encodeAuditTerms(audit)));
 }
 
 /**

@@ -2,8 +2,8 @@
 
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { concatBytes, hexToBytes } from "@noble/hashes/utils.js";
-import { ADDRESS_BYTES } from "../encoding/address.ts";
-import { fromHex } from "../encoding/hex.ts";
+import { ADDRESS_BYTES, checksumAddress } from "../encoding/address.ts";
+import { fromHex, toHex } from "../encoding/hex.ts";
 import { InvalidInputError } from "../errors.ts";
 
 export const WORD_BYTES = 32;
@@ -34,4 +34,52 @@ export function addressWord(address: string, name: string): Uint8Array {
 /** The domain tag of a hash: keccak256("tallystick/v2/" ‖ name). */
 export function tagOf(name: string): Uint8Array {
   return keccak_256(new TextEncoder().encode(`tallystick/v2/${name}`));
+}
+
+/** Reads words one after the other. */
+export class WordReader {
+  readonly #bytes: Uint8Array;
+  readonly #what: string;
+  #next = 0;
+
+  /** @throws InvalidInputError for another length */
+  constructor(bytes: Uint8Array, lengthBytes: number, what: string) {
+    this.#bytes = bytes;
+    this.#what = what;
+    if (bytes.length !== lengthBytes) this.refuse("length", `${lengthBytes} bytes`, `${bytes.length} bytes`);
+  }
+
+  #word(): Uint8Array {
+    this.#next += WORD_BYTES;
+    return this.#bytes.subarray(this.#next - WORD_BYTES, this.#next);
+  }
+
+  hash(): string {
+    return toHex(this.#word());
+  }
+
+  integer(): bigint {
+    return BigInt(toHex(this.#word()));
+  }
+
+  number(): number {
+    const value = this.integer();
+    return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : this.refuse("integer", "53 bits", String(value));
+  }
+
+  /** @returns with the checksum of EIP-55 */
+  address(): string {
+    const word = this.#word();
+    const padding = WORD_BYTES - ADDRESS_BYTES;
+    if (word.subarray(0, padding).some((byte) => byte !== 0)) this.refuse("address", "20 bytes", toHex(word));
+    return checksumAddress(word.subarray(padding));
+  }
+
+  refuse(check: string, expected?: string, received?: string): never {
+    throw new InvalidInputError(`${this.#what} are malformed`, {
+      check,
+      ...(expected === undefined ? {} : { expected }),
+      ...(received === undefined ? {} : { received }),
+    });
+  }
 }

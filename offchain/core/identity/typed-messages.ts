@@ -102,6 +102,22 @@ export interface DataSetUpdateMessage {
   deadlineBlock: bigint;
 }
 
+/** What a provider signs when it answers a private challenge, so that it cannot deny the answer. */
+export interface AuditAnswerMessage {
+  /** 32 bytes, 0x hex. */
+  dataSetId: string;
+  challengeId: string;
+  /** keccak256 of the encoded proof, 0x hex. */
+  proofHash: string;
+}
+
+/** What a provider signs about the key that challenges are sealed to. */
+export interface ChallengeKeyMessage {
+  provider: string;
+  /** X25519, 32 bytes, 0x hex. */
+  key: string;
+}
+
 const DOMAIN_NAME = "Tallystick";
 const DOMAIN_VERSION = "1";
 
@@ -146,6 +162,15 @@ const TYPES = {
     { name: "rangesHash", type: "bytes32" },
     { name: "contentHash", type: "bytes32" },
     { name: "deadlineBlock", type: "uint64" },
+  ],
+  AuditAnswer: [
+    { name: "dataSetId", type: "bytes32" },
+    { name: "challengeId", type: "bytes32" },
+    { name: "proofHash", type: "bytes32" },
+  ],
+  ChallengeKey: [
+    { name: "provider", type: "address" },
+    { name: "key", type: "bytes32" },
   ],
 } satisfies Record<string, TypedDataField[]>;
 
@@ -217,6 +242,24 @@ export function dataSetUpdateTypedData(
   message: DataSetUpdateMessage,
 ): TypedData<DataSetUpdateMessage> {
   return typedData("DataSetUpdate", contractDomain(chainId, escrow), message);
+}
+
+/** Message for the answer to `POST /v1/data-sets/:salt/audit`. @throws InvalidInputError for a malformed field. */
+export function auditAnswerTypedData(
+  chainId: bigint,
+  escrow: string,
+  message: AuditAnswerMessage,
+): TypedData<AuditAnswerMessage> {
+  return typedData("AuditAnswer", contractDomain(chainId, escrow), message);
+}
+
+/** Message for `GET /v1/data-set-offer`. @throws InvalidInputError for a malformed field. */
+export function challengeKeyTypedData(
+  chainId: bigint,
+  escrow: string,
+  message: ChallengeKeyMessage,
+): TypedData<ChallengeKeyMessage> {
+  return typedData("ChallengeKey", contractDomain(chainId, escrow), message);
 }
 
 function contractDomain(chainId: bigint, verifyingContract: string): TypedDataDomain {

@@ -8,7 +8,7 @@
  */
 import { type Static, Type } from "@sinclair/typebox";
 import { CHALLENGE_ANSWER_BYTES, CHALLENGE_NONCE_BYTES, CHALLENGE_PLACES } from "../crypto/ownership-challenge.ts";
-import { AddressText, ContentIdText, HexBytes, HexRange, Uint256Text, UnixSeconds } from "./schema.ts";
+import { AddressText, ContentIdText, HexBytes, Uint256Text, UnixSeconds } from "./schema.ts";
 
 /** Largest object, tag included: what peers of IPFS exchange as one block. The chunker's maximum follows from it. */
 export const MAX_CHUNK_BYTES = 2 * 1024 * 1024;
@@ -158,7 +158,3 @@ export const StreamQuery = Type.Object(
   closed,
 );
 export type StreamQuery = Static<typeof StreamQuery>;
-
-/** `proof`: the encoded possession proof, without W. */
-export const AuditAnswer = Type.Object({ proof: HexRange(1, 1024) });
-export type AuditAnswer = Static<typeof AuditAnswer>;

@@ -7,7 +7,7 @@
  */
 import { type Static, Type } from "@sinclair/typebox";
 import { DATA_SET_MODES } from "../data-set/terms.ts";
-import { MAX_AUDIT_SAMPLES, TokenPrice } from "./csp.ts";
+import { TokenPrice } from "./csp.ts";
 import { AddressText, HexBytes, HexRange, SignatureText, Uint64Text, Uint256Text, UnixSeconds } from "./schema.ts";
 
 const closed = { additionalProperties: false } as const;
@@ -56,6 +56,9 @@ export const DataSetOffer = Type.Object({
   sliceElements: Type.Array(Type.Integer({ minimum: 1024, maximum: 65_536 }), { minItems: 1 }),
   /** Highest index in one data set. */
   maximumIndex: index,
+  /** X25519: what challenges of private audits are sealed to, and the operator's signature of it (EIP-712). */
+  challengeKey: HexBytes(32),
+  challengeKeySignature: SignatureText,
 });
 export type DataSetOffer = Static<typeof DataSetOffer>;
 
@@ -127,8 +130,9 @@ export type SegmentParams = Static<typeof SegmentParams>;
 
 /**
  * `PUT /v1/data-sets/:salt/segments/:segment?firstIndex=` (octet-stream): begins a segment, or finds it again. The body
- * is the manifest hash (32) ‖ the encoded manifest; the hash comes first, so that a provider that knows the segment
- * answers without reading the manifest. `firstIndex` lies behind every index that was given to another segment.
+ * is the manifest hash (32) ‖ the seed of the commitments (32) ‖ the encoded manifest; hash and seed come first, so
+ * that a provider that knows the segment answers without reading the manifest. `firstIndex` lies behind every index
+ * that was given to another segment.
  */
 export const SegmentQuery = Type.Object({ firstIndex: Type.String({ pattern: "^[1-9][0-9]{0,14}$" }) }, closed);
 export type SegmentQuery = Static<typeof SegmentQuery>;
@@ -146,6 +150,8 @@ export const SegmentStatus = Type.Object({
   firstIndex: index,
   sliceCount: count,
   manifestHash: HexBytes(32),
+  /** Over the commitments to its slices; what a state says of the segment includes it. */
+  commitmentsRoot: HexBytes(32),
   tagsExpectedBytes: count,
   tagsBytes: count,
   /** Slices whose tags have been checked so far in a running verification. */
@@ -230,13 +236,52 @@ export const UpdateAnswer = Type.Object({
 });
 export type UpdateAnswer = Static<typeof UpdateAnswer>;
 
-/** `POST /v1/data-sets/:salt/audit`: a private audit of slices that the set holds. */
-export const DataSetAuditRequest = Type.Object(
-  {
-    seed: HexBytes(32),
-    sampleCount: Type.Integer({ minimum: 1, maximum: MAX_AUDIT_SAMPLES }),
-    ranges: HexRange(12, 32 * 12),
-  },
+/**
+ * `POST /v1/data-sets/:salt/audit`: a challenge about slices that the set holds, sealed to the key of the offer, so
+ * that nobody but the provider learns it (`core/data-set/sealed-challenge.ts`).
+ */
+export const DataSetAuditRequest = Type.Object({ sealed: HexRange(1, 1024) }, closed);
+export type DataSetAuditRequest = Static<typeof DataSetAuditRequest>;
+
+/** The encoded proof. The signature, of the provider over challenge and proof, is absent before the set is opened. */
+export const DataSetAuditAnswer = Type.Object({ proof: HexRange(1, 1024), signature: Type.Optional(SignatureText) });
+export type DataSetAuditAnswer = Static<typeof DataSetAuditAnswer>;
+
+/** Most commitments that one request opens. */
+export const MAX_OPENINGS = 64;
+/** Most pieces of slices in one answer, and segments. */
+export const MAX_OPENED_PIECES = 16_384;
+export const MAX_CHAINED_SEGMENTS = 65_536;
+
+/**
+ * `POST /v1/data-sets/:salt/openings`: opens commitments that are in a state with this content hash. The slices must be
+ * held.
+ */
+export const OpeningsRequest = Type.Object(
+  { contentHash: HexBytes(32), indices: Type.Array(index, { minItems: 1, maxItems: MAX_OPENINGS, uniqueItems: true }) },
   closed,
 );
-export type DataSetAuditRequest = Static<typeof DataSetAuditRequest>;
+export type OpeningsRequest = Static<typeof OpeningsRequest>;
+
+/** `before` is the content hash before the first segment of the list, which holds all that follow in the state. */
+export const OpeningsAnswer = Type.Object({
+  before: HexBytes(32),
+  segments: Type.Array(
+    Type.Object({ firstIndex: index, sliceCount: count, manifestHash: HexBytes(32), commitmentsRoot: HexBytes(32) }),
+    { minItems: 1, maxItems: MAX_CHAINED_SEGMENTS },
+  ),
+  /** In the order of the request. */
+  slices: Type.Array(
+    Type.Object({
+      index,
+      blinding: HexBytes(32),
+      pieces: Type.Array(Type.Object({ digest: HexBytes(32), offsetBytes: uint(32), lengthBytes: uint(32, 1) }), {
+        minItems: 1,
+        maxItems: MAX_OPENED_PIECES,
+      }),
+      path: Type.Array(HexBytes(32), { maxItems: 48 }),
+    }),
+    { minItems: 1, maxItems: MAX_OPENINGS },
+  ),
+});
+export type OpeningsAnswer = Static<typeof OpeningsAnswer>;

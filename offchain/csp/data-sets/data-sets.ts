@@ -5,6 +5,7 @@
  */
 
 import { scheduleOf } from "../../chain/data-set-words.ts";
+import { HASH_BYTES } from "../../core/audit/commitment-tree.ts";
 import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
 import { auditKeyHash, decodeAuditKey } from "../../core/audit/keys.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
@@ -12,7 +13,7 @@ import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { BeginDataSetRequest, DataSetOffer, DataSetStatus } from "../../core/wire/data-sets.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import type { DataSetIndex, DataSetRow, ProvingLoad } from "../../store/index/data-set-index.ts";
-import type { DataSetStreams } from "../../store/index/data-set-streams.ts";
+import { type DataSetStreams, segmentStreams } from "../../store/index/data-set-streams.ts";
 import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import type { ProvingCapacity } from "./capacity.ts";
 import type { Locks } from "./locks.ts";
@@ -181,14 +182,14 @@ export class DataSetService {
     const { segments } = index;
     for (const { id, dataSetId } of await segments.incomplete({ own: false })) {
       await segments.delete(id);
-      await streams.removeStream(dataSetId, `tags-${id}`);
+      for (const stream of segmentStreams(id)) await streams.removeStream(dataSetId, stream);
     }
     const before = now() - options.expirySeconds;
     for (const { id, dataSetId } of await segments.abandoned(before)) {
       if (locks.isBusy(segmentLock(id))) continue;
       await locks.exclusively(segmentLock(id), 0, async () => {
         if (!(await segments.deleteAbandoned(id, before))) return;
-        await streams.removeStream(dataSetId, `tags-${id}`);
+        for (const stream of segmentStreams(id)) await streams.removeStream(dataSetId, stream);
         logger.info({ segment: id }, "abandoned segment removed");
       });
     }
@@ -206,7 +207,10 @@ export class DataSetService {
   /** Compares rows with streams after a start: removes streams without a row, and corrects rows that count too much. */
   async reconcile(): Promise<void> {
     const { index, streams } = this.#parts;
-    for (const { id } of await index.segments.incomplete({ own: true })) await index.segments.delete(id);
+    for (const { id, dataSetId } of await index.segments.incomplete({ own: true })) {
+      await index.segments.delete(id);
+      for (const stream of segmentStreams(id)) await streams.removeStream(dataSetId, stream);
+    }
     const withoutRow = new Set(await streams.list());
     for await (const page of this.rows.pages()) {
       for (const row of page) {
@@ -233,8 +237,11 @@ export class DataSetService {
       verified = part === "powers-a" ? { ...verified, a: false } : { ...verified, b: Math.min(verified.b, points) };
       await this.rows.setVerified(row.id, verified);
     }
-    for (const { id, tagsBytes } of await index.segments.ofDataSet(row.id)) {
+    for (const { id, tagsBytes, sliceCount } of await index.segments.ofDataSet(row.id)) {
       const found = await streams.size(row.id, `tags-${id}`);
+      const leaves = await streams.size(row.id, `leaves-${id}`);
+      // Of a segment that was retired as a whole, neither is kept.
+      if (found > 0 && leaves < sliceCount * HASH_BYTES) lost(`leaves-${id}`, leaves, sliceCount * HASH_BYTES);
       if (found >= tagsBytes) continue;
       lost(`tags-${id}`, found, tagsBytes);
       await index.segments.setTags(id, Math.floor(found / G1_EXPANDED_BYTES) * G1_EXPANDED_BYTES);

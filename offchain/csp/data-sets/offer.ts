@@ -27,9 +27,15 @@ const DEFAULT_CAP = 10n ** 18n;
 
 /**
  * @param account - the provider's own account
+ * @param key - what challenges are sealed to
  * @throws InvalidInputError for an address with a wrong checksum, or a value that the escrow does not take
  */
-export function makeDataSetOffer(terms: OfferTerms, chain: ChainReader, account: string): DataSetOffer {
+export function makeDataSetOffer(
+  terms: OfferTerms,
+  chain: ChainReader,
+  account: string,
+  key: Pick<DataSetOffer, "challengeKey" | "challengeKeySignature">,
+): DataSetOffer {
   const { chainId, contracts } = chain.deployment;
   const { dataSets } = terms;
   const offer: DataSetOffer = {
@@ -59,6 +65,7 @@ export function makeDataSetOffer(terms: OfferTerms, chain: ChainReader, account:
     sampleCount: terms.sampleCount,
     sliceElements: [...dataSets.sliceElements].sort((left, right) => left - right),
     maximumIndex: dataSets.maximumIndex,
+    ...key,
   };
   const mismatch = firstMismatch(DataSetOffer, offer);
   if (mismatch !== undefined) {

@@ -7,9 +7,11 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes } from "#primitives";
+import { HASH_BYTES } from "../../core/audit/commitment-tree.ts";
 import { G1_EXPANDED_BYTES } from "../../core/audit/curve.ts";
 import { sliceBytes } from "../../core/audit/field.ts";
 import { ManifestReader } from "../../core/audit/manifest.ts";
+import { SegmentCommitments } from "../../core/audit/segment-commitments.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
@@ -29,14 +31,15 @@ import {
 
 /** Chunks of a manifest that are looked up in the index, and written to it, at once: some milliseconds of work. */
 const BATCH_CHUNKS = 256;
-/** Before the manifest: its hash. */
-export const SEGMENT_HEAD_BYTES = 32;
+/** Before the manifest: its hash, and the seed of the commitments. */
+export const SEGMENT_HEAD_BYTES = 64;
 
 /** What a request says of a segment, besides its manifest. */
 interface SegmentFacts {
   readonly name: Uint8Array;
   readonly firstIndex: number;
   readonly manifestHash: Uint8Array;
+  readonly commitmentSeed: Uint8Array;
 }
 
 export class SegmentService {
@@ -60,7 +63,8 @@ export class SegmentService {
   /**
    * Begins a segment, or returns the one with this name.
    * @param nameHex 32 bytes
-   * @param body manifest hash (32) ‖ the encoded manifest; it is read no further than is needed to decide
+   * @param body manifest hash (32) ‖ seed of the commitments (32) ‖ the encoded manifest; it is read no further than
+   * is needed to decide
    * @throws InvalidInputError for a malformed manifest, or indices above the offer's; TallystickError NOT_OWNER naming
    *   the first chunk the account does not own here, CONFLICT when the name was used for something else or indices are
    *   given already (`details.firstFree`), RATE_LIMITED for too many that no state includes
@@ -79,10 +83,10 @@ export class SegmentService {
     firstIndex: number,
     body: AsyncIterable<Uint8Array>,
   ): Promise<Segment> {
-    const { options, now } = this.#parts;
+    const { options, streams, now } = this.#parts;
     const name = fromHex(nameHex, 32, "segment");
     const { head, rest } = await splitHead(body);
-    const facts = { name, firstIndex, manifestHash: head };
+    const facts = { name, firstIndex, manifestHash: head.slice(0, 32), commitmentSeed: head.slice(32) };
     const known = await this.#findAgain(set, facts);
     if (known !== undefined) return known;
     requireNotEnded(set);
@@ -94,22 +98,28 @@ export class SegmentService {
     if (begun.outcome === "exists") throw stillRemoved("segment", "segment");
     const { id } = begun;
     try {
-      const sliceCount = await this.#readManifest(set, id, facts, rest);
-      if ((await this.rows.complete(id, sliceCount)) === "taken") throw indicesTaken(undefined, firstIndex);
+      const { sliceCount, commitmentsRoot } = await this.#readManifest(set, id, facts, rest);
+      const outcome = await this.rows.complete(id, sliceCount, commitmentsRoot);
+      if (outcome === "taken") throw indicesTaken(undefined, firstIndex);
     } catch (cause) {
       await this.rows.delete(id);
+      await streams.removeStream(set.id, `leaves-${id}`);
       throw cause;
     }
     return this.require(set, nameHex);
   }
 
   /** The segment with this name, if there is one. @throws TallystickError CONFLICT when it is another one */
-  async #findAgain(set: DataSetRow, { name, firstIndex, manifestHash }: SegmentFacts): Promise<Segment | undefined> {
+  async #findAgain(set: DataSetRow, asked: SegmentFacts): Promise<Segment | undefined> {
+    const { name, firstIndex, manifestHash, commitmentSeed } = asked;
     const known = await this.rows.findByName(set.id, name);
     if (known === undefined) return undefined;
+    // The seed is a secret of the two: neither one is shown.
+    const hasSeed = equalBytes(known.commitmentSeed, commitmentSeed);
     const facts = {
       "manifest hash": [toHex(known.manifestHash), toHex(manifestHash)],
       "first index": [String(known.firstIndex), String(firstIndex)],
+      "seed of the commitments": ["the one it was begun with", hasSeed ? "the one it was begun with" : "another one"],
     };
     for (const [check, [expected = "", received = ""]] of Object.entries(facts)) {
       if (expected === received) continue;
@@ -126,16 +136,31 @@ export class SegmentService {
   }
 
   /**
-   * Writes a manifest to the index while it arrives.
+   * Writes a manifest to the index while it arrives, and the leaves of the tree over its commitments to their stream.
    * @param rest the encoded manifest
-   * @returns the number of slices
+   * @returns the number of slices, and the root
    */
   async #readManifest(
     set: DataSetRow,
     id: number,
+    facts: SegmentFacts,
+    rest: AsyncIterable<Uint8Array>,
+  ): Promise<{ readonly sliceCount: number; readonly commitmentsRoot: Uint8Array }> {
+    const commitments = new SegmentCommitments(facts.commitmentSeed, facts.firstIndex, set.sliceElements);
+    const leaves = this.#leavesOf(set, id, facts, rest, commitments);
+    // More than any manifest within the limit of the body has.
+    const limitBytes = this.#parts.options.offer.maximumIndex * HASH_BYTES;
+    const leavesBytes = await this.#parts.streams.write(set.id, `leaves-${id}`, 0, leaves, limitBytes);
+    return { sliceCount: leavesBytes / HASH_BYTES, commitmentsRoot: commitments.root() };
+  }
+
+  async *#leavesOf(
+    set: DataSetRow,
+    id: number,
     { firstIndex, manifestHash }: SegmentFacts,
     rest: AsyncIterable<Uint8Array>,
-  ): Promise<number> {
+    commitments: SegmentCommitments,
+  ): AsyncGenerator<Uint8Array> {
     const { account, sliceElements } = set;
     const reader = new ManifestReader();
     let dataBytes = 0;
@@ -151,6 +176,7 @@ export class SegmentService {
           await this.rows.addToManifest(id, batch);
           await nextTurn();
         });
+        yield* joined(commitments.push(batch));
       }
     }
     const received = reader.finish();
@@ -162,7 +188,7 @@ export class SegmentService {
         received: toHex(received),
       });
     }
-    return slices();
+    yield* joined(commitments.finish());
   }
 
   /** @throws InvalidInputError when the segment would end above the highest index of the offer */
@@ -244,6 +270,7 @@ export class SegmentService {
       firstIndex: segment.firstIndex,
       sliceCount,
       manifestHash: toHex(segment.manifestHash),
+      commitmentsRoot: toHex(segment.commitmentsRoot),
       tagsExpectedBytes: sliceCount * G1_EXPANDED_BYTES,
       tagsBytes,
       checkedSlices: verified ? sliceCount : (checkedSlices ?? 0),
@@ -262,6 +289,11 @@ function indicesTaken(givenIndex: number | undefined, firstIndex: number): Tally
     hint: "begin a segment behind all others",
     ...(givenIndex === undefined ? {} : { details: { firstFree: givenIndex + 1 } }),
   });
+}
+
+/** One piece of all hashes, if there are any. */
+function joined(hashes: readonly Uint8Array[]): Uint8Array[] {
+  return hashes.length === 0 ? [] : [concatBytes(...hashes)];
 }
 
 /** Reads the head of a body, and leaves the rest to be read. */

@@ -30,7 +30,7 @@ import { isAddressEqual } from "../../core/encoding/address.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import type { DataSetRow } from "../../store/index/data-set-index.ts";
-import type { DataSetStreams } from "../../store/index/data-set-streams.ts";
+import { type DataSetStreams, segmentStreams } from "../../store/index/data-set-streams.ts";
 import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import type { Segment } from "../../store/index/segment-index.ts";
 import type { ChainView, Standing } from "./chain-view.ts";
@@ -205,7 +205,7 @@ export class DataSetSettlement {
       for (const hole of holes) freed += await this.#freeHole(row, segment, hole);
       const [only] = holes;
       if (only?.firstIndex === whole.firstIndex && only.count === whole.count) {
-        await streams.removeStream(row.id, `tags-${segment.id}`);
+        for (const stream of segmentStreams(segment.id)) await streams.removeStream(row.id, stream);
       }
       if (freed > 0) logger.info({ dataSet: row.agreed?.id, segment: segment.id, chunks: freed }, "chunks freed");
     }

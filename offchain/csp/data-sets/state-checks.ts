@@ -8,7 +8,7 @@ import type { ChainReader } from "../../chain/deployment.ts";
 import { readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { accrue, runwayEpochs } from "../../core/data-set/balance.ts";
-import { extendContent, NO_CONTENT } from "../../core/data-set/content.ts";
+import { extendContent, NO_CONTENT, type SegmentContent } from "../../core/data-set/content.ts";
 import { decodeLiveRanges, lastIndexOf, requireFollows, subtractRanges } from "../../core/data-set/ranges.ts";
 import { feesBetween, type Level, lastLevel, type Schedule } from "../../core/data-set/schedule.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
@@ -164,11 +164,7 @@ export async function requireContent(
   const named = segments.filter(isNamed);
   const contentHash = named
     .filter(({ firstIndex }) => firstIndex > before.highestIndex)
-    .reduce(
-      (hash, { firstIndex, sliceCount, manifestHash }) =>
-        extendContent(hash, { firstIndex, sliceCount, manifestHash: toHex(manifestHash) }),
-      before.contentHash,
-    );
+    .reduce((hash, segment) => extendContent(hash, contentOf(segment)), before.contentHash);
   if (contentHash !== request.contentHash) {
     throw new InvalidInputError("the content hash is not that of the segments", {
       party: "client",
@@ -179,6 +175,11 @@ export async function requireContent(
   }
   for (const segment of named) await requireStored(parts, segment);
   return named;
+}
+
+/** What a state says of a segment. */
+export function contentOf({ firstIndex, sliceCount, manifestHash, commitmentsRoot }: Segment): SegmentContent {
+  return { firstIndex, sliceCount, manifestHash: toHex(manifestHash), commitmentsRoot: toHex(commitmentsRoot) };
 }
 
 /** @throws ObjectLostError when a chunk of the segment is known to be lost */

@@ -1,16 +1,18 @@
-/** Routes of data sets, their segments and states, and of private audits. */
+/** Routes of data sets, their segments and states, of private audits, and of openings of commitments. */
 
 import type { SliceRange } from "../../core/audit/challenge.ts";
-import { decodeLiveRanges } from "../../core/data-set/ranges.ts";
-import { fromHex, toHex } from "../../core/encoding/hex.ts";
-import { AuditAnswer, MAX_MANIFEST_BYTES, MAX_STREAM_PIECE_BYTES, StreamQuery } from "../../core/wire/csp.ts";
+import { toHex } from "../../core/encoding/hex.ts";
+import { MAX_MANIFEST_BYTES, MAX_STREAM_PIECE_BYTES, StreamQuery } from "../../core/wire/csp.ts";
 import {
   BeginDataSetRequest,
+  DataSetAuditAnswer,
   DataSetAuditRequest,
   DataSetOffer,
   DataSetParams,
   DataSetStatus,
   OpenDataSetRequest,
+  OpeningsAnswer,
+  OpeningsRequest,
   PowersParams,
   SegmentParams,
   SegmentQuery,
@@ -22,7 +24,9 @@ import type { DaemonServer } from "../../daemon/server.ts";
 import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
 import type { DataSetRow } from "../../store/index/data-set-index.ts";
 import type { Segment } from "../../store/index/segment-index.ts";
+import type { ChallengeKey } from "../data-sets/challenge-key.ts";
 import { type DataSetService, requireNotEnded } from "../data-sets/data-sets.ts";
+import type { OpeningService } from "../data-sets/openings.ts";
 import type { DataSetProofs } from "../data-sets/proofs.ts";
 import { SEGMENT_HEAD_BYTES, type SegmentService } from "../data-sets/segments.ts";
 import type { UpdateService } from "../data-sets/updates.ts";
@@ -49,12 +53,15 @@ export function addDataSetRoutes(
     verification: SegmentVerification;
     updates: UpdateService;
     proofs: DataSetProofs;
+    challengeKey: ChallengeKey;
+    openings: OpeningService;
     /** Slices that may be asked for. */
     heldRanges: (row: DataSetRow) => Promise<SliceRange[]>;
     verifyWaitSeconds: number;
   },
 ): void {
-  const { sessions, quotas, bodies, offer, sets, segments, verification, updates, proofs } = services;
+  const { sessions, quotas, bodies, offer, sets, segments, verification, updates, proofs, challengeKey, openings } =
+    services;
   const { heldRanges, verifyWaitSeconds } = services;
   const onRequest = forAccounts(sessions, quotas);
   const withPlace = { onRequest: [...onRequest, bodies.take], onSend: bodies.giveBack };
@@ -189,14 +196,28 @@ export function addDataSetRoutes(
     {
       onRequest,
       handlerTimeout: AUDIT_MILLISECONDS,
-      schema: { params: DataSetParams, body: DataSetAuditRequest, response: { 200: AuditAnswer } },
+      schema: { params: DataSetParams, body: DataSetAuditRequest, response: { 200: DataSetAuditAnswer } },
     },
     async (request) => {
       const set = await sets.require(sessionOf(request).account, request.params.salt);
       requireNotEnded(set);
-      const { seed, sampleCount, ranges } = request.body;
-      const challenge = { seed: fromHex(seed, 32, "seed"), sampleCount, ranges: decodeLiveRanges(fromHex(ranges)) };
-      return { proof: toHex(await proofs.provePrivate(set, challenge, await heldRanges(set))) };
+      const asked = await challengeKey.open(set, request.body.sealed);
+      const { proof, signature } = await proofs.answer(set, asked, await heldRanges(set));
+      return { proof: toHex(proof), ...(signature === undefined ? {} : { signature }) };
+    },
+  );
+
+  server.post(
+    "/v1/data-sets/:salt/openings",
+    {
+      onRequest,
+      handlerTimeout: AUDIT_MILLISECONDS,
+      schema: { params: DataSetParams, body: OpeningsRequest, response: { 200: OpeningsAnswer } },
+    },
+    async (request) => {
+      const set = await sets.require(sessionOf(request).account, request.params.salt);
+      requireNotEnded(set);
+      return await openings.open(set, request.body, await heldRanges(set));
     },
   );
 }

@@ -1,12 +1,18 @@
 /**
- * The streams of data sets, which a client sends: powers, once for each set, and tags, for each segment. Rows say how
+ * The streams of data sets: powers, once for each set, and tags, for each segment, which a client sends; and the leaves
+ * of the tree over a segment's commitments. Rows say how
  * many bytes of a stream count; they are written after the bytes are durable. Bytes beyond that length, left by a
  * crash, are overwritten.
  */
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 
-/** `tags-7`: those of segment 7. */
-export type DataSetStream = "powers-a" | "powers-b" | `tags-${number}`;
+/** `tags-7`: those of segment 7. `leaves-7`: of the tree over its commitments, which the provider makes. */
+export type DataSetStream = "powers-a" | "powers-b" | `tags-${number}` | `leaves-${number}`;
+
+/** All streams of a segment. */
+export function segmentStreams(id: number): DataSetStream[] {
+  return [`tags-${id}`, `leaves-${id}`];
+}
 
 export interface DataSetStreams {
   /**

@@ -23,6 +23,10 @@ export interface Segment {
   /** Names it within its data set, 32 bytes. */
   readonly name: Uint8Array;
   readonly manifestHash: Uint8Array;
+  /** Of the commitments to its slices, 32 bytes, which its owner chose. */
+  readonly commitmentSeed: Uint8Array;
+  /** Over the commitments, 32 bytes. */
+  readonly commitmentsRoot: Uint8Array;
   readonly firstIndex: number;
   readonly sliceCount: number;
   /** Length of the concatenated ciphertexts. */
@@ -37,7 +41,10 @@ export interface Segment {
   readonly touchedAt: number;
 }
 
-export type NewSegment = Pick<Segment, "dataSetId" | "name" | "manifestHash" | "firstIndex" | "touchedAt">;
+export type NewSegment = Pick<
+  Segment,
+  "dataSetId" | "name" | "manifestHash" | "commitmentSeed" | "firstIndex" | "touchedAt"
+>;
 
 export type SegmentOutcome =
   | { readonly outcome: "created"; readonly id: number }
@@ -70,9 +77,10 @@ export interface SegmentIndex {
 
   /**
    * Makes a segment known and gives it its indices, in one transaction: all behind those given before.
+   * @param commitmentsRoot 32 bytes
    * @returns `taken` when an index was given to another segment meanwhile
    */
-  complete(id: number, sliceCount: number): Promise<"given" | "taken">;
+  complete(id: number, sliceCount: number, commitmentsRoot: Uint8Array): Promise<"given" | "taken">;
 
   /** Segments whose manifest never became complete, or which were being removed, when their process ended. */
   incomplete({ own }: { own: boolean }): Promise<{ readonly id: number; readonly dataSetId: number }[]>;

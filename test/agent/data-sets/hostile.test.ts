@@ -143,6 +143,7 @@ describe("a hostile provider of data sets", function () {
     ["first index", { firstIndex: 2 }],
     ["slice count", { sliceCount: 3 }],
     ["manifest hash", { manifestHash: WORD }],
+    ["commitments root", { commitmentsRoot: WORD }],
     ["bytes of tags", { tagsExpectedBytes: 96 * 1e6 }],
     ["state", { state: "included" }],
   ] as [string, Partial<SegmentStatus>][]) {
@@ -205,7 +206,7 @@ describe("a hostile provider of data sets", function () {
       }));
       const objects = [objectOf(1)];
       const error = await expectAsyncRejection(() => putTo(provider, objects), "INVALID_SIGNATURE");
-      expect(error).to.include({ party: fixture.provider.name, check: "signature of the state" });
+      expect(error).to.include({ party: fixture.provider.name, check: "signature of the state of the data set" });
       const [set] = await fixture.platform.dataSets.sets();
       expect(set?.signed?.providerSignature).to.equal(undefined);
       const before = await deposited();

@@ -3,7 +3,7 @@
 import { expect } from "chai";
 import { drawsToDetect } from "../../../offchain/agent/data-sets/audit.ts";
 import type { JournaledSegment } from "../../../offchain/agent/data-sets/journal.ts";
-import { nextState } from "../../../offchain/agent/data-sets/next-state.ts";
+import { contentOf, nextState } from "../../../offchain/agent/data-sets/next-state.ts";
 import { termsFromText, termsToText } from "../../../offchain/agent/data-sets/terms-text.ts";
 import { extendContent, NO_CONTENT } from "../../../offchain/core/data-set/content.ts";
 import { expectRejection } from "../../helpers/rejection.ts";
@@ -18,6 +18,7 @@ const segment = (firstIndex: number, sliceCount: number): JournaledSegment => ({
   sliceCount,
   taggedFrom: firstIndex,
   manifestHash: word("3a"),
+  commitmentsRoot: word("c0"),
   state: "reserved",
   createdAt: 0,
 });
@@ -41,7 +42,7 @@ describe("next state of a data set", () => {
   it("signs for the content of every segment, in the order of their indices", () => {
     const [one, other] = [segment(1, 2), segment(3, 1)];
     const { contentHash } = nextState(empty, [], 0, [one, other], []);
-    expect(contentHash).to.equal(extendContent(extendContent(NO_CONTENT, one), other));
+    expect(contentHash).to.equal(extendContent(extendContent(NO_CONTENT, contentOf(one)), contentOf(other)));
   });
 
   it("does not fall below the highest index when slices are retired", () => {

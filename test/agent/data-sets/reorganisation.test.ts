@@ -2,6 +2,7 @@
 
 import { expect } from "chai";
 import { DataSets } from "../../../offchain/agent/data-sets/data-sets.ts";
+import { contentOf } from "../../../offchain/agent/data-sets/next-state.ts";
 import { readBooks } from "../../../offchain/chain/escrow.ts";
 import { extendContent, NO_CONTENT } from "../../../offchain/core/data-set/content.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
@@ -46,7 +47,10 @@ describe("a data set whose opening a reorganisation removes", function () {
       const set = await newest();
       // What both have signed is the content since the opening that counts.
       const segments = await fixture.platform.dataSets.segments(set?.salt);
-      expect(set).to.include({ state: "running", contentHash: segments.reduce(extendContent, NO_CONTENT) });
+      expect(set).to.include({
+        state: "running",
+        contentHash: segments.map(contentOf).reduce(extendContent, NO_CONTENT),
+      });
       expect(await new DataSets(fixture.context).audit(second.id ?? "")).to.include({ slices: 3 });
       expect(await fixture.put([object])).to.include({ addedSlices: 0, deposited: 0n });
       expect(fixture.provider.forgeries).to.deep.equal([]);

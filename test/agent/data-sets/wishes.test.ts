@@ -46,6 +46,8 @@ const offer: DataSetOffer = {
   sampleCount: 460,
   sliceElements: [4096],
   maximumIndex: 1000,
+  challengeKey: `0x${"22".repeat(32)}`,
+  challengeKeySignature: `0x${"33".repeat(65)}`,
 };
 const deployment: Deployment = {
   version: 1,

@@ -34,6 +34,7 @@ const segmentStatus = {
   firstIndex: 1,
   sliceCount: 1,
   manifestHash: word("3a"),
+  commitmentsRoot: word("c0"),
   tagsExpectedBytes: 96,
   tagsBytes: 0,
   checkedSlices: 0,
@@ -48,6 +49,14 @@ const update = {
   deadlineBlock: 9,
   userSignature: SIGNATURE,
 };
+
+/** A value with hex text in place of bytes, as it travels. */
+function withText(value: unknown): unknown {
+  const text = (_: string, inner: unknown) => (inner instanceof Uint8Array ? toHex(inner) : inner);
+  return JSON.parse(JSON.stringify(value, text));
+}
+
+const SEED = new Uint8Array(32).fill(5);
 
 describe("requests about data sets", () => {
   let requests: TransportRequest[];
@@ -92,8 +101,8 @@ describe("requests about data sets", () => {
     [
       "PUT /v1/data-sets/:salt/segments/:segment?firstIndex=7",
       segmentStatus,
-      () => provider.beginSegment(SALT, SEGMENT, 7, bytes),
-      concatBytes(encodedManifestHash(bytes), bytes),
+      () => provider.beginSegment(SALT, SEGMENT, { firstIndex: 7, seed: SEED, manifest: bytes }),
+      concatBytes(encodedManifestHash(bytes), SEED, bytes),
     ],
     [
       "PUT /v1/data-sets/:salt/segments/:segment/tags?offset=0",
@@ -111,8 +120,25 @@ describe("requests about data sets", () => {
     [
       "POST /v1/data-sets/:salt/audit",
       { proof: "0x0102" },
-      () => provider.auditDataSet(SALT, new Uint8Array(32), 5, bytes),
-      { seed: word("00"), sampleCount: 5, ranges: "0x010203" },
+      () => provider.auditDataSet(SALT, bytes),
+      { sealed: "0x010203" },
+    ],
+    [
+      "POST /v1/data-sets/:salt/openings",
+      {
+        before: word("b0"),
+        segments: [{ firstIndex: 1, sliceCount: 1, manifestHash: word("3a"), commitmentsRoot: word("c0") }],
+        slices: [
+          {
+            index: 1,
+            blinding: word("b1"),
+            pieces: [{ digest: word("d1"), offsetBytes: 0, lengthBytes: 5 }],
+            path: [word("a1")],
+          },
+        ],
+      },
+      () => provider.openCommitments(SALT, { contentHash: word("c0"), indices: [1] }),
+      { contentHash: word("c0"), indices: [1] },
     ],
   ];
 
@@ -120,7 +146,7 @@ describe("requests about data sets", () => {
     it(line, async () => {
       answer = answered;
       const returned = await call();
-      expect(returned).to.deep.equal(line.endsWith("audit") ? Uint8Array.of(1, 2) : answered);
+      expect(withText(returned)).to.deep.equal(answered);
       expect(sent()).to.deep.equal([line.replace(":salt", SALT).replace(":segment", SEGMENT), body]);
       answer = { nonsense: true };
       await expectAsyncRejection(call, "BAD_RESPONSE");

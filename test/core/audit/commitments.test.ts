@@ -2,15 +2,22 @@ import { createHash, hkdfSync } from "node:crypto";
 import { expect } from "chai";
 import fc from "fast-check";
 import {
+  BLOCK_LEAVES,
   CommitmentTree,
+  commitmentPaths,
+  leafOf,
+  pathIn,
+} from "../../../offchain/core/audit/commitment-tree.ts";
+import {
   commitmentBlinding,
-  commitmentPath,
-  commitmentsRoot,
   commitSlice,
   type OpenedCommitment,
   verifyCommitment,
 } from "../../../offchain/core/audit/commitments.ts";
+import { encodeManifest, ManifestReader, sliceLayout } from "../../../offchain/core/audit/manifest.ts";
+import { SegmentCommitments } from "../../../offchain/core/audit/segment-commitments.ts";
 import { faultOf, verdictOf } from "../../../offchain/core/audit/verdict.ts";
+import { contentId, digestOf } from "../../../offchain/core/encoding/content-id.ts";
 import { InvalidInputError, InvalidProofError } from "../../../offchain/core/errors.ts";
 
 const SEED = new Uint8Array(32).fill(9);
@@ -32,7 +39,7 @@ function segment(count: number, firstIndex = 1) {
     blinding: commitmentBlinding(SEED, firstIndex + position),
     position,
     count,
-    path: commitmentPath(commitments, position),
+    path: pathIn(commitments.map(leafOf), position),
   });
   return { commitments, root: tree.root(), open };
 }
@@ -110,10 +117,57 @@ describe("commitments to slices", () => {
     );
   });
 
-  it("have a root that both sides compute from pieces and seed", () => {
-    const pieces = Array.from({ length: 11 }, (_, k) => [pieceOf(k)]);
-    expect(commitmentsRoot(SEED, 5, pieces)).to.deep.equal(segment(11, 5).root);
-    expect(commitmentsRoot(SEED, 6, pieces)).not.to.deep.equal(segment(11, 5).root);
+  it("have a root that both sides compute from manifest and seed, however the manifest arrives", () => {
+    const some = fc.array(fc.integer({ min: 1, max: 70_000 }), { minLength: 1, maxLength: 12 });
+    // Slices of more pieces than are hashed at once.
+    const tiny = fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 130, maxLength: 400 });
+    const sizes = fc.oneof({ weight: 4, arbitrary: some }, { weight: 1, arbitrary: tiny });
+    fc.assert(
+      fc.property(
+        sizes,
+        fc.integer({ min: 1, max: 2 ** 40 }),
+        fc.integer({ min: 1, max: 500 }),
+        (list, first, step) => {
+          const chunks = list.map((sizeBytes, k) => ({ id: contentId(Uint8Array.of(k & 0xff, k >> 8)), sizeBytes }));
+          const manifest = encodeManifest({ version: 1, chunks });
+          const layout = sliceLayout({ version: 1, chunks }, 1024);
+          const tree = new CommitmentTree();
+          for (let position = 0; position < layout.sliceCount; position++) {
+            const pieces = layout
+              .segments(position)
+              .map(({ chunk, ...place }) => ({ digest: digestOf(chunks[chunk]?.id ?? ""), ...place }));
+            tree.push(commitSlice(first + position, pieces, commitmentBlinding(SEED, first + position)));
+          }
+          const commitments = new SegmentCommitments(SEED, first, 1024);
+          const reader = new ManifestReader();
+          const leaves: Uint8Array[] = [];
+          for (let at = 0; at < manifest.length; at += step) {
+            leaves.push(...commitments.push(reader.push(manifest.subarray(at, at + step))));
+          }
+          leaves.push(...commitments.finish());
+          expect(leaves).to.have.length(layout.sliceCount);
+          expect(commitments.root()).to.deep.equal(tree.root());
+        },
+      ),
+    );
+  });
+
+  it("have paths that are made of leaves read in blocks", async () => {
+    for (const count of [1, 5, BLOCK_LEAVES - 1, BLOCK_LEAVES, BLOCK_LEAVES + 1, 3 * BLOCK_LEAVES + 7]) {
+      const { commitments, root, open } = segment(count);
+      const leaves = Buffer.concat(commitments.map(leafOf));
+      const positions = [0, count - 1, count >> 1];
+      let most = 0;
+      const found = await commitmentPaths(count, positions, async (first, length) => {
+        most = Math.max(most, length);
+        return leaves.subarray(32 * first, 32 * (first + length));
+      });
+      expect(most).to.be.at.most(BLOCK_LEAVES);
+      expect(Buffer.from(found.root)).to.deep.equal(Buffer.from(root));
+      for (const [k, position] of positions.entries()) {
+        verifyCommitment(root, { ...open(position), path: found.paths[k] ?? [] });
+      }
+    }
   });
 
   it("are of slices, and a root is of commitments", () => {
@@ -124,7 +178,8 @@ describe("commitments to slices", () => {
 });
 
 describe("verdict of proof and commitments", () => {
-  const pair = (isProofValid: boolean, isDataCommitted: boolean) => verdictOf({ isProofValid, isDataCommitted });
+  const pair = (isProofValid: boolean, isDataCommitted: boolean, isAnswerOfData = isDataCommitted) =>
+    verdictOf({ isProofValid, isDataCommitted, isAnswerOfData });
 
   it("has the four meanings of the pair", () => {
     expect(pair(true, true)).to.equal("intact");
@@ -133,10 +188,17 @@ describe("verdict of proof and commitments", () => {
     expect(pair(false, true)).to.equal("bad-tags");
   });
 
+  it("tells tags that are not of the data from an answer that is not", () => {
+    expect(pair(false, true, false)).to.equal("unproven");
+    expect(pair(true, true, false)).to.equal("bad-tags");
+    expect(pair(true, false, false)).to.equal("damaged");
+  });
+
   it("names who is at fault", () => {
     expect(faultOf("intact", false)).to.equal("nobody");
     expect(faultOf("intact", true)).to.equal("user");
     expect(faultOf("damaged", true)).to.equal("provider");
+    expect(faultOf("unproven", true)).to.equal("provider");
     expect(faultOf("bad-tags", true)).to.equal("user");
     expect(faultOf("bad-tags", false)).to.equal("user");
   });

@@ -48,6 +48,8 @@ const offer: DataSetOffer = {
   sampleCount: 460,
   sliceElements: [2048, 4096],
   maximumIndex: 10_000,
+  challengeKey: `0x${"22".repeat(32)}`,
+  challengeKeySignature: `0x${"33".repeat(65)}`,
 };
 const wishes: DataSetWishes = {
   user: `0x${"11".repeat(20)}`,

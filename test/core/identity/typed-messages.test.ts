@@ -8,6 +8,8 @@ import { expect } from "chai";
 import { id, TypedDataEncoder, verifyTypedData, Wallet } from "ethers";
 import {
   addOwnerTypedData,
+  auditAnswerTypedData,
+  challengeKeyTypedData,
   dataSetUpdateTypedData,
   keyRecordTypedData,
   ownershipTypedData,
@@ -58,6 +60,12 @@ const messages: Record<string, TypedData<object>> = {
   Ownership: ownershipTypedData(31_337n, ledger, ownership),
   AddOwner: addOwnerTypedData(31_337n, ledger, addOwner),
   DataSetUpdate: dataSetUpdateTypedData(31_337n, ledger, dataSetUpdate),
+  AuditAnswer: auditAnswerTypedData(31_337n, ledger, {
+    dataSetId: word("9"),
+    challengeId: word("c"),
+    proofHash: word("d"),
+  }),
+  ChallengeKey: challengeKeyTypedData(31_337n, ledger, { provider: other, key: word("e") }),
 };
 
 describe("core/eip712", () => {

@@ -68,14 +68,21 @@ describe("objects that nobody needs", () => {
     const facts = { account: ALICE, salt: bytes, key, auditKeyHash: bytes, touchedAt: 1 };
     const set = await dataSets.begin({ ...facts, sliceElements: 1024, phase: 0 }, 9);
     if (set.outcome !== "created") throw new Error(set.outcome);
-    const begun = { dataSetId: set.id, name: bytes, manifestHash: bytes, firstIndex: 1, touchedAt: 1 };
+    const begun = {
+      dataSetId: set.id,
+      name: bytes,
+      manifestHash: bytes,
+      commitmentSeed: bytes,
+      firstIndex: 1,
+      touchedAt: 1,
+    };
     const segment = await segments.begin(begun, 9);
     if (segment.outcome !== "created") throw new Error(segment.outcome);
     await segments.addToManifest(
       segment.id,
       chunks.map((chunk) => ({ digest: digestOf(chunk.id), sizeBytes: chunk.bytes.length })),
     );
-    await segments.complete(segment.id, 1);
+    await segments.complete(segment.id, 1, new Uint8Array(32));
     return { dataSet: set.id, segment: segment.id };
   }
   const claim = async (account: string, chunk: TestChunk): Promise<boolean> => {

@@ -546,9 +546,7 @@ describe("data sets of a provider", function () {
     const seed = new Uint8Array(32).fill(9);
     const ranges = [{ firstIndex: 2, count: 2 }];
     const audit = (list: typeof ranges) =>
-      alice.client.request("POST", `${alice.path}/audit`, {
-        body: { seed: toHex(seed), sampleCount: 8, ranges: toHex(encodeLiveRanges(list)) },
-      });
+      alice.audit({ challenge: { seed, sampleCount: 8, ranges: list }, isPublic: false });
     const { proof } = ok(await audit(ranges));
     verifyPrivate(alice.secrets, alice.secrets.x, { seed, sampleCount: 8, ranges }, decodeProof(fromHex(proof)));
     refused(await audit([{ firstIndex: 3, count: 2 }]), "INVALID_INPUT", "audited ranges");

@@ -11,8 +11,9 @@ import { extendContent, NO_CONTENT } from "../../../offchain/core/data-set/conte
 import { type AgreedTerms, type DataSetWishes, termsFromOffer } from "../../../offchain/core/data-set/offer.ts";
 import { encodeLiveRanges, joinRanges } from "../../../offchain/core/data-set/ranges.ts";
 import { lastLevel } from "../../../offchain/core/data-set/schedule.ts";
+import { type AskedChallenge, sealChallenge } from "../../../offchain/core/data-set/sealed-challenge.ts";
 import { dataSetId } from "../../../offchain/core/data-set/terms.ts";
-import { toHex } from "../../../offchain/core/encoding/hex.ts";
+import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
 import { dataSetUpdateTypedData } from "../../../offchain/core/identity/typed-messages.ts";
 import type { DataSetOffer, DataSetStatus, UpdateRequest } from "../../../offchain/core/wire/data-sets.ts";
 import { type AuditedSegment, AuditedSet } from "../audited-data.ts";
@@ -138,9 +139,14 @@ export class Device {
     return segment;
   }
 
-  include({ firstIndex, sliceCount, manifestHash }: AuditedSegment): void {
+  include({ firstIndex, sliceCount, manifestHash, commitmentsRoot }: AuditedSegment): void {
     this.ranges = joinRanges(this.ranges, [{ firstIndex, count: sliceCount }]);
-    this.contentHash = extendContent(this.contentHash, { firstIndex, sliceCount, manifestHash });
+    this.contentHash = extendContent(this.contentHash, {
+      firstIndex,
+      sliceCount,
+      manifestHash,
+      commitmentsRoot,
+    });
     this.nextIndex = firstIndex + sliceCount;
   }
 
@@ -204,6 +210,17 @@ export class Device {
 
   propose(state: UpdateRequest): Promise<Answer> {
     return this.client.request("POST", `${this.path}/updates`, { body: state });
+  }
+
+  /** Asks for a possession proof. */
+  async audit(asked: AskedChallenge): Promise<Answer> {
+    const sealed = await sealChallenge(fromHex(this.offer.challengeKey), this.user, fromHex(this.salt), asked);
+    return await this.client.request("POST", `${this.path}/audit`, { body: { sealed: toHex(sealed) } });
+  }
+
+  /** Has commitments opened. */
+  openSlices(indices: readonly number[], contentHash = this.contentHash): Promise<Answer> {
+    return this.client.request("POST", `${this.path}/openings`, { body: { contentHash, indices } });
   }
 
   /** What the chain has of the set. */

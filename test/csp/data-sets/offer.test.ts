@@ -28,7 +28,10 @@ describe("the offer of a provider", () => {
     return loadCspConfig(file);
   }
   const offerOf = (dataSets: object, minimumFeePerEpoch?: string) =>
-    makeDataSetOffer(load(dataSets, minimumFeePerEpoch).offer, chain, ACCOUNT);
+    makeDataSetOffer(load(dataSets, minimumFeePerEpoch).offer, chain, ACCOUNT, {
+      challengeKey: `0x${"22".repeat(32)}`,
+      challengeKeySignature: `0x${"33".repeat(65)}`,
+    });
   const withBond = (disputeBond: string, modes = ["on-demand"]) => ({ modes, tokens: [{ token: COIN, disputeBond }] });
 
   it("has proofs in every epoch only, unless more is configured", () => {

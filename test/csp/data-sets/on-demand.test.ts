@@ -13,15 +13,11 @@ import {
 import { type DataSetEvent, scanDataSets } from "../../../offchain/chain/escrow-events.ts";
 import { ChainRevertedError, chainError } from "../../../offchain/chain/revert.ts";
 import { auditReady } from "../../../offchain/core/audit/ready.ts";
-import { faultOf, verdictOf } from "../../../offchain/core/audit/verdict.ts";
 import { accrue } from "../../../offchain/core/data-set/balance.ts";
 import { disputeWindowsOf } from "../../../offchain/core/data-set/epochs.ts";
-import { HttpProxy } from "../../helpers/http-proxy.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
 import { damageObjects } from "../../helpers/pack-files.ts";
 import { failure, until } from "../../helpers/promises.ts";
-import { isDataCommitted } from "../../helpers/shown-data.ts";
-import type { AuditedSegment } from "../audited-data.ts";
 import { randomChunk } from "../provider-fixture.ts";
 import { NATIVE, ProviderProcess, TEST_OFFER } from "../provider-process.ts";
 import { Device, ok, SLICE_ELEMENTS } from "./device.ts";
@@ -56,8 +52,6 @@ describe("data sets on demand of a provider", function () {
   let local: LocalChain;
   let provider: ProviderProcess;
   let alice: Device;
-  /** Of her set. */
-  let segment: AuditedSegment;
 
   before(async () => {
     await auditReady();
@@ -77,7 +71,7 @@ describe("data sets on demand of a provider", function () {
     const device = await Device.connect(local.chain, provider, local.account(account));
     await device.deposit(FUNDS);
     await device.begin();
-    segment = await device.add(randomChunk(3 * SLICE_BYTES), randomChunk(SLICE_BYTES));
+    await device.add(randomChunk(3 * SLICE_BYTES), randomChunk(SLICE_BYTES));
     device.agreed = device.termsWith({ mode: "on-demand" });
     const body = device.openRequest(await device.state());
     ok(await device.client.request("POST", `${device.path}/open`, { body }));
@@ -443,95 +437,5 @@ describe("data sets on demand of a provider", function () {
     expect(total).to.equal(locked);
     await send(REPORTER, settleDataSetCall(local.deployment, await words()));
     expect((await pool()).total).to.equal(total);
-  });
-
-  describe("have the four verdicts of proof and commitments", () => {
-    const SEED = new Uint8Array(32).fill(5);
-
-    /** A chunk as somebody serves it to its owner. @param url of the provider, or of what stands before it */
-    const shownBy = (url: string) => async (id: string) => {
-      const headers = { authorization: `Bearer ${alice.client.token}` };
-      const answer = await fetch(`${url}/v1/chunks/${id}`, { headers });
-      return answer.status === 200 ? new Uint8Array(await answer.arrayBuffer()) : undefined;
-    };
-
-    /** Disputes, and waits for what comes of it. */
-    async function disputed(): Promise<{ isProofValid: boolean; gain: { user: bigint; stranger: bigint } }> {
-      await deposit(STRANGER);
-      await toNextEpoch();
-      const before = { user: await available(USER), stranger: await available(STRANGER) };
-      const { challengeBlock, graceEnd } = await dispute();
-      await mineTo(challengeBlock + 1);
-      await until(
-        "it is answered, or the damage is told",
-        async () => !(await books()).disputed || provider.log.includes("DATA DAMAGED"),
-        60,
-        () => provider.log,
-      );
-      const isProofValid = !(await books()).disputed;
-      if (!isProofValid) {
-        await mineTo(graceEnd);
-        await send(REPORTER, upholdDisputeCall(local.deployment, await words()));
-      }
-      const [user, stranger] = [await available(USER), await available(STRANGER)];
-      return { isProofValid, gain: { user: user - before.user, stranger: stranger - before.stranger } };
-    }
-    const committed = (show: (id: string) => Promise<Uint8Array | undefined>, of = segment) =>
-      isDataCommitted(of, SLICE_ELEMENTS, SEED, show);
-
-    it("(1,1): the data is there, so whoever says otherwise is wrong, and has lost the bond", async () => {
-      const { isProofValid, gain } = await disputed();
-      const verdict = verdictOf({ isProofValid, isDataCommitted: await committed(shownBy(provider.url)) });
-      expect([isProofValid, verdict, faultOf(verdict, true)]).to.deep.equal([true, "intact", "user"]);
-      expect(gain).to.deep.equal({ user: 0n, stranger: -BOND });
-    });
-
-    it("(0,0): a provider that has lost the bytes can neither prove nor show them, and pays", async () => {
-      damageObjects(join(provider.dataDir, "store"), 1);
-      const { isProofValid, gain } = await disputed();
-      const verdict = verdictOf({ isProofValid, isDataCommitted: await committed(shownBy(provider.url)) });
-      expect([isProofValid, verdict, faultOf(verdict, true)]).to.deep.equal([false, "damaged", "provider"]);
-      const { terms } = await words();
-      const percentOfFee = async (percent: number) => ((await fee()) * BigInt(percent)) / 100n;
-      expect(gain.user).to.equal((await fee()) + (await percentOfFee(terms.compensationPercent)));
-      expect(gain.stranger).to.equal(await percentOfFee(terms.bountyPercent));
-    });
-
-    it("(1,0): a provider that proves and shows other bytes is at fault all the same", async () => {
-      const { isProofValid } = await disputed();
-      const proxy = await HttpProxy.start(provider.url);
-      proxy.alter = async ({ path }, answer) =>
-        path.startsWith("/v1/chunks/") ? { ...answer, body: answer.body.map((byte) => byte ^ 1) } : undefined;
-      try {
-        const verdict = verdictOf({ isProofValid, isDataCommitted: await committed(shownBy(proxy.url)) });
-        expect([isProofValid, verdict, faultOf(verdict, false)]).to.deep.equal([true, "damaged", "provider"]);
-      } finally {
-        await proxy.stop();
-      }
-    });
-
-    it("(0,1): a user whose tags are not of the data finds nobody that signs for them", async () => {
-      const mallory = await Device.connect(local.chain, provider, local.account(4));
-      await mallory.begin();
-      const [chunk, other] = [randomChunk(2 * SLICE_BYTES), randomChunk(2 * SLICE_BYTES)];
-      await mallory.client.upload(chunk);
-      const lying = { ...mallory.segmentOf([chunk]), tags: mallory.segmentOf([other]).tags };
-      await mallory.deliver(lying);
-      const { status, json } = await mallory.verify(lying);
-      expect(json.error.code).to.equal("INVALID_PROOF");
-      const headers = { authorization: `Bearer ${mallory.client.token}` };
-      const show = async (id: string) =>
-        new Uint8Array(await (await fetch(`${provider.url}/v1/chunks/${id}`, { headers })).arrayBuffer());
-      const verdict = verdictOf({ isProofValid: status === 200, isDataCommitted: await committed(show, lying) });
-      expect([verdict, faultOf(verdict, true)]).to.deep.equal(["bad-tags", "user"]);
-      // What was not verified is not signed, and no collateral is locked for it.
-      const { locked } = await pool();
-      mallory.include(lying);
-      mallory.agreed = mallory.termsWith({ mode: "on-demand" });
-      const body = mallory.openRequest(await mallory.state());
-      const answer = await mallory.client.request("POST", `${mallory.path}/open`, { body });
-      expect(answer.json.error).to.include({ code: "CONFLICT", check: "verified segments" });
-      expect([(await pool()).locked, await readBooks(local.chain, mallory.id)]).to.deep.equal([locked, undefined]);
-    });
   });
 });

@@ -2,7 +2,8 @@ import { expect } from "chai";
 import { randomBytes } from "#primitives";
 import { decodeProof } from "../../../offchain/core/audit/proof.ts";
 import { auditReady } from "../../../offchain/core/audit/ready.ts";
-import { verifyPrivate } from "../../../offchain/core/audit/verifier.ts";
+import { verifyPrivate, verifyPublic } from "../../../offchain/core/audit/verifier.ts";
+import type { AnswerSigner } from "../../../offchain/csp/data-sets/answer-signer.ts";
 import { DataDamagedError } from "../../../offchain/csp/data-sets/data-damaged.ts";
 import { DataSetProofs } from "../../../offchain/csp/data-sets/proofs.ts";
 import { createCspMetrics } from "../../../offchain/csp/metrics.ts";
@@ -18,6 +19,9 @@ import {
   streamOf,
   temporaryFolder,
 } from "../provider-fixture.ts";
+
+/** Of a set that is not on chain, nothing is signed. */
+const UNSIGNED = { sign: async () => undefined } as unknown as AnswerSigner;
 
 describe("proofs of a provider", () => {
   const folder = temporaryFolder();
@@ -39,7 +43,7 @@ describe("proofs of a provider", () => {
       await segments.append(set, name, 0, streamOf(tags));
     }
     const metrics = createCspMetrics(createMetrics("csp"), index, async () => 0n);
-    const proofs = new DataSetProofs(data, chunks, metrics);
+    const proofs = new DataSetProofs(data, chunks, metrics, UNSIGNED);
     const held = parts.map(({ firstIndex, sliceCount }) => ({ firstIndex, count: sliceCount }));
     const challenge = (sampleCount = 5, ranges = held) => ({ seed: randomBytes(32), sampleCount, ranges });
     const row = await sets.require(ALICE, audited.saltHex);
@@ -50,18 +54,18 @@ describe("proofs of a provider", () => {
     const { proofs, row, held, challenge } = await provable();
     const done: string[] = [];
     const audits = [1, 2, 3, 4].map(async (number) => {
-      await proofs.provePrivate(row, challenge(), held);
+      await proofs.answer(row, { challenge: challenge(), isPublic: false }, held);
       done.push(`audit ${number}`);
     });
-    expect((await refusal(proofs.provePrivate(row, challenge(), held), "RATE_LIMITED")).check).to.equal(
-      "audits at once",
-    );
+    expect(
+      (await refusal(proofs.answer(row, { challenge: challenge(), isPublic: false }, held), "RATE_LIMITED")).check,
+    ).to.equal("audits at once");
     await proofs.provePublic(row, challenge());
     done.push("proof");
     await Promise.all(audits);
     expect(done).to.deep.equal(["audit 1", "proof", "audit 2", "audit 3", "audit 4"]);
     // The places are free again.
-    await proofs.provePrivate(row, challenge(), held);
+    await proofs.answer(row, { challenge: challenge(), isPublic: false }, held);
   });
 
   it("for the chain are made once for a challenge, however often they are sent", async () => {
@@ -73,18 +77,29 @@ describe("proofs of a provider", () => {
     await refusal(proofs.provePublic(row, challenge(30)), "OBJECT_LOST");
   });
 
+  it("for anybody hold with the key, and come with a pause for the account behind them", async () => {
+    const { proofs, row, held, challenge } = await provable();
+    const asked = challenge(8);
+    const { proof } = await proofs.answer(row, { challenge: asked, isPublic: true }, held);
+    verifyPublic(row.key, asked, decodeProof(proof));
+    const error = await refusal(proofs.answer(row, { challenge: challenge(), isPublic: true }, held), "RATE_LIMITED");
+    expect(error.check).to.equal("proofs for anybody");
+    // The owner's own checks go on.
+    await proofs.answer(row, { challenge: challenge(), isPublic: false }, held);
+  });
+
   it("go on after one that failed", async () => {
     const { proofs, row, held, challenge } = await provable();
-    const failing = proofs.provePrivate(row, challenge(0), held);
-    const next = proofs.provePrivate(row, challenge(5), held);
+    const failing = proofs.answer(row, { challenge: challenge(0), isPublic: false }, held);
+    const next = proofs.answer(row, { challenge: challenge(5), isPublic: false }, held);
     await refusal(failing, "INVALID_INPUT");
-    expect((await next).length).to.equal(130);
+    expect((await next).proof.length).to.equal(130);
   });
 
   it("for the owner hold with the owner's secrets, and are about slices that the set holds", async () => {
     const { proofs, row, held, challenge, audited } = await provable();
     const asked = challenge(8);
-    const proof = decodeProof(await proofs.provePrivate(row, asked, held));
+    const proof = decodeProof((await proofs.answer(row, { challenge: asked, isPublic: false }, held)).proof);
     verifyPrivate(audited.secrets, audited.secrets.x, asked, proof);
     // Between the segments, and behind the last one.
     for (const [firstIndex, received] of [
@@ -92,7 +107,7 @@ describe("proofs of a provider", () => {
       [13, "15 to 16"],
     ] as const) {
       const error = await refusal(
-        proofs.provePrivate(row, challenge(5, [{ firstIndex, count: 4 }]), held),
+        proofs.answer(row, { challenge: challenge(5, [{ firstIndex, count: 4 }]), isPublic: false }, held),
         "INVALID_INPUT",
       );
       expect(error).to.include({ check: "audited ranges", received });

@@ -1,5 +1,5 @@
 /** Data sets and segments at a provider before a state includes them: what a client sends, gets wrong, resumes. */
-import { appendFileSync, existsSync, readdirSync, rmSync, truncateSync } from "node:fs";
+import { appendFileSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { randomBytes } from "#primitives";
@@ -81,6 +81,7 @@ describe("segments of data sets", () => {
       firstIndex: 1,
       sliceCount: 10,
       manifestHash: segment.manifestHash,
+      commitmentsRoot: segment.commitmentsRoot,
       tagsExpectedBytes: 960,
       tagsBytes: 0,
       checkedSlices: 0,
@@ -146,7 +147,12 @@ describe("segments of data sets", () => {
   it("are removed at a start when a crash came before their manifest was complete", async () => {
     const provider = await stored();
     const { id: dataSetId } = await rowOf(provider);
-    const facts = { dataSetId, name: fromHex(segment.name), manifestHash: fromHex(segment.manifestHash) };
+    const facts = {
+      dataSetId,
+      name: fromHex(segment.name),
+      manifestHash: fromHex(segment.manifestHash),
+      commitmentSeed: segment.seed,
+    };
     await provider.index.segments.begin({ ...facts, firstIndex: 1, touchedAt: provider.clock.seconds }, 9);
     await provider.close();
     const restarted = await openProvider(folder());
@@ -304,13 +310,19 @@ describe("segments of data sets", () => {
   it("do not have their manifest read when they are known, nor under a name of something else", async () => {
     const provider = await stored();
     await begin(provider);
-    const unread = (hash: Uint8Array) =>
+    const unread = (hash: Uint8Array, seed = segment.seed) =>
       (async function* () {
         yield hash;
+        yield seed;
         throw new Error("the manifest was read");
       })();
     await begin(provider, segment, unread(fromHex(segment.manifestHash)));
     await refusal(begin(provider, segment, unread(randomBytes(32))), "CONFLICT");
+    // Another seed makes other commitments, so it is another segment; neither seed is told.
+    const other = unread(fromHex(segment.manifestHash), randomBytes(32));
+    const error = await refusal(begin(provider, segment, other), "CONFLICT");
+    expect(error.check).to.equal("seed of the commitments");
+    expect(JSON.stringify(error)).not.to.include(toHex(segment.seed).slice(2));
     const late = { ...audited.segmentOf(chunks, 5), firstIndex: 5 };
     await refusal(begin(provider, late, unread(fromHex(late.manifestHash))), "CONFLICT");
   });
@@ -499,16 +511,16 @@ describe("segments of data sets", () => {
       await remove(id, stream);
     };
     await sets.expire();
-    expect(calls).to.equal(1);
+    expect(calls).to.equal(2);
     await refusal(found(provider, gone), "NOT_FOUND");
     await found(provider, touched);
     expect(await found(provider, included)).to.include({ included: true });
-    expect(readdirSync(path("1")).sort()).to.deep.equal(["tags-2", "tags-3"]);
+    expect(readdirSync(path("1")).sort()).to.deep.equal(["leaves-2", "leaves-3", "tags-2", "tags-3"]);
     clock.seconds += EXPIRY_SECONDS + 1;
     await sets.expire();
     await refusal(found(provider, touched), "NOT_FOUND");
     await found(provider, included);
-    expect(existsSync(path("1", "tags-2"))).to.equal(false);
+    expect(readdirSync(path("1")).sort()).to.deep.equal(["leaves-3", "tags-3"]);
   });
 });
 

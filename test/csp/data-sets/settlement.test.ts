@@ -72,12 +72,19 @@ describe("settlement of data sets", () => {
     const facts = { account: ALICE, salt: bytes, key: { X: bytes, XA: bytes, XB: bytes }, auditKeyHash: bytes };
     const set = await index.dataSets.begin({ ...facts, sliceElements: 1024, phase: 0, touchedAt: 1 }, 9);
     if (set.outcome !== "created") throw new Error(set.outcome);
-    const begun = { dataSetId: set.id, name: bytes, manifestHash: bytes, firstIndex: 1, touchedAt: 1 };
+    const begun = {
+      dataSetId: set.id,
+      name: bytes,
+      manifestHash: bytes,
+      commitmentSeed: bytes,
+      firstIndex: 1,
+      touchedAt: 1,
+    };
     const segment = await index.segments.begin(begun, 9);
     if (segment.outcome !== "created") throw new Error(segment.outcome);
     const manifest = stored.map((chunk) => ({ digest: digestOf(chunk.id), sizeBytes: chunk.bytes.length }));
     await index.segments.addToManifest(segment.id, manifest);
-    await index.segments.complete(segment.id, 3);
+    await index.segments.complete(segment.id, 3, new Uint8Array(32));
     await index.segments.setVerified(segment.id);
     await streams.write(set.id, `tags-${segment.id}`, 0, streamOf(bytes), 32);
     const agreed = { ...AGREED, terms: { ...AGREED.terms, mode } };

@@ -82,6 +82,9 @@ const state = (version: bigint, facts: Partial<CosignedState> = {}): CosignedSta
 });
 
 /** @param opened the index under test, and the same one after its process has ended */
+/** Of the commitments of a segment. */
+const ROOT = new Uint8Array(32).fill(0xc0);
+
 export function describeDataSets(opened: { index: () => ProviderIndex; reopen: () => Promise<void> }): void {
   const index = opened.index;
 
@@ -97,11 +100,18 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
     firstIndex: number,
     chunks: readonly ManifestChunk[],
   ): Promise<number> {
-    const facts = { dataSetId, name: bytes32(k), manifestHash: bytes32(k + 1), firstIndex, touchedAt: 1000 };
+    const facts = {
+      dataSetId,
+      name: bytes32(k),
+      manifestHash: bytes32(k + 1),
+      commitmentSeed: bytes32(k + 2),
+      firstIndex,
+      touchedAt: 1000,
+    };
     const outcome = await index().segments.begin(facts, 256);
     if (outcome.outcome !== "created") throw new Error(outcome.outcome);
     await index().segments.addToManifest(outcome.id, chunks);
-    expect(await index().segments.complete(outcome.id, chunks.length)).to.equal("given");
+    expect(await index().segments.complete(outcome.id, chunks.length, ROOT)).to.equal("given");
     return outcome.id;
   }
 
@@ -355,7 +365,14 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       expect(await index().dataSets.find(old)).to.equal(undefined);
       expect(await index().dataSets.touch(old, 3000)).to.equal(false);
       expect(await index().dataSets.abandoned(1500)).to.deep.equal([old]);
-      const facts = { dataSetId: old, name: bytes32(1), manifestHash: bytes32(2), firstIndex: 1, touchedAt: 1 };
+      const facts = {
+        dataSetId: old,
+        name: bytes32(1),
+        manifestHash: bytes32(2),
+        commitmentSeed: bytes32(2),
+        firstIndex: 1,
+        touchedAt: 1,
+      };
       expect(await index().segments.begin(facts, 9)).to.deep.equal({ outcome: "no-set" });
       await index().dataSets.delete(old);
       expect(await index().dataSets.abandoned(1500)).to.deep.equal([]);
@@ -377,6 +394,8 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
         dataSetId: set,
         name: bytes32(1),
         manifestHash: bytes32(2),
+        commitmentSeed: bytes32(3),
+        commitmentsRoot: ROOT,
         firstIndex: 5,
         sliceCount: 3,
         dataBytes: 306,
@@ -385,7 +404,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
         included: false,
         touchedAt: 1000,
       });
-      const facts = { dataSetId: set, manifestHash: bytes32(2), touchedAt: 1000 };
+      const facts = { dataSetId: set, manifestHash: bytes32(2), commitmentSeed: bytes32(2), touchedAt: 1000 };
       expect(await index().segments.begin({ ...facts, name: bytes32(1), firstIndex: 9 }, 9)).to.deep.equal({
         outcome: "exists",
       });
@@ -394,7 +413,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       });
       const late = await index().segments.begin({ ...facts, name: bytes32(3), firstIndex: 7 }, 9);
       if (late.outcome !== "created") throw new Error(late.outcome);
-      expect(await index().segments.complete(late.id, 1)).to.equal("taken");
+      expect(await index().segments.complete(late.id, 1, new Uint8Array(32))).to.equal("taken");
       expect(await index().segments.incomplete({ own: true })).to.deep.equal([{ id: late.id, dataSetId: set }]);
       await index().segments.delete(late.id);
       // Indices of a segment that expired are not given again.
@@ -404,7 +423,14 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
 
     /** A segment whose manifest is not complete. */
     async function incomplete(set: number, k: number, firstIndex: number): Promise<number> {
-      const facts = { dataSetId: set, name: bytes32(k), manifestHash: bytes32(2), firstIndex, touchedAt: 1000 };
+      const facts = {
+        dataSetId: set,
+        name: bytes32(k),
+        manifestHash: bytes32(2),
+        commitmentSeed: bytes32(2),
+        firstIndex,
+        touchedAt: 1000,
+      };
       const outcome = await index().segments.begin(facts, 256);
       if (outcome.outcome !== "created") throw new Error(outcome.outcome);
       return outcome.id;
@@ -423,7 +449,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       });
       expect(failed).to.equal(true);
       await add(chunk(2));
-      expect(await index().segments.complete(id, 1)).to.equal("given");
+      expect(await index().segments.complete(id, 1, new Uint8Array(32))).to.equal("given");
       expect((await index().segments.find(id))?.dataBytes).to.equal(203);
     });
 
@@ -446,7 +472,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
     it("give indices to one of several that are completed at the same time", async () => {
       const set = await begun(1);
       const ids = [await incomplete(set, 1, 1), await incomplete(set, 2, 1), await incomplete(set, 3, 2)];
-      const outcomes = await Promise.all(ids.map((id) => index().segments.complete(id, 5)));
+      const outcomes = await Promise.all(ids.map((id) => index().segments.complete(id, 5, new Uint8Array(32))));
       expect(outcomes.filter((outcome) => outcome === "given").length).to.equal(1);
       const [known] = await index().segments.ofDataSet(set);
       expect((await index().dataSets.find(set))?.givenIndex).to.equal((known?.firstIndex ?? 0) + 4);
@@ -461,7 +487,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       await index().chunks.record(ALICE, many, 5);
       const id = await incomplete(await begun(1), 1, 1);
       for (let k = 0; k < many.length; k += 500) await index().segments.addToManifest(id, many.slice(k, k + 500));
-      await index().segments.complete(id, 1);
+      await index().segments.complete(id, 1, new Uint8Array(32));
       let turns = 0;
       const counting = setInterval(() => turns++, 0);
       await index().segments.delete(id);
@@ -500,7 +526,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
             );
             const id = await incomplete(set, k, firstIndex);
             await index().segments.addToManifest(id, own);
-            expect(await index().segments.complete(id, layout.sliceCount)).to.equal("given");
+            expect(await index().segments.complete(id, layout.sliceCount, new Uint8Array(32))).to.equal("given");
             firstIndex += layout.sliceCount;
             expect((await index().segments.find(id))?.dataBytes).to.equal(layout.sizeBytes);
             for (let slice = 0; slice < layout.sliceCount; slice++) {

@@ -162,11 +162,18 @@ export function describeProviderIndex(
         const facts = { account: ALICE, salt: salt(k), key, auditKeyHash: salt(1), touchedAt: 1000 };
         const set = await index.dataSets.begin({ ...facts, sliceElements: 1024, phase: 0 }, 256);
         if (set.outcome !== "created") throw new Error(set.outcome);
-        const begun = { dataSetId: set.id, name: salt(k), manifestHash: salt(1), firstIndex: 1, touchedAt: 1000 };
+        const begun = {
+          dataSetId: set.id,
+          name: salt(k),
+          manifestHash: salt(1),
+          commitmentSeed: salt(1),
+          firstIndex: 1,
+          touchedAt: 1000,
+        };
         const segment = await index.segments.begin(begun, 256);
         if (segment.outcome !== "created") throw new Error(segment.outcome);
         await index.segments.addToManifest(segment.id, chunks);
-        await index.segments.complete(segment.id, 1);
+        await index.segments.complete(segment.id, 1, new Uint8Array(32));
         return segment.id;
       }
       const unused = async (since: number) => (await index.chunks.unused(since, 10)).map((each) => each.digest);

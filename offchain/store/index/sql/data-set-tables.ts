@@ -70,6 +70,8 @@ export interface DataSetTables {
     account: string;
     name: Uint8Array;
     manifest_hash: Uint8Array;
+    commitment_seed: Uint8Array;
+    commitments_root: Uint8Array | null;
     first_index: number;
     complete: Generated<number>;
     writer: string;
@@ -186,14 +188,16 @@ export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, app
     PRIMARY KEY (data_set_id, epoch)
   ) ${clustered}`,
 
-  // complete: its manifest was checked and its chunks noted. writer: the process that does so. kept_bytes, kept_chunks:
-  // sums over 'segment_chunks'. included: a state that both parties signed names it.
+  // complete: its manifest was checked, its chunks noted, its commitments computed. writer: the process that does so.
+  // kept_bytes, kept_chunks: sums over 'segment_chunks'. included: a state that both parties signed names it.
   `CREATE TABLE segments (
     id ${counted},
     data_set_id ${integer} NOT NULL REFERENCES data_sets (id),
     account TEXT NOT NULL,
     name ${bytes} NOT NULL,
     manifest_hash ${bytes} NOT NULL,
+    commitment_seed ${bytes} NOT NULL,
+    commitments_root ${bytes},
     first_index ${integer} NOT NULL,
     complete ${integer} NOT NULL DEFAULT 0 CHECK (complete IN (0, 1)),
     writer TEXT NOT NULL,

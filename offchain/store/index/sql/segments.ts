@@ -22,6 +22,8 @@ function toSegment(row: Selectable<SegmentColumns>): Segment {
     dataSetId: row.data_set_id,
     name: row.name,
     manifestHash: row.manifest_hash,
+    commitmentSeed: row.commitment_seed,
+    commitmentsRoot: row.commitments_root ?? new Uint8Array(),
     firstIndex: row.first_index,
     sliceCount: row.slice_count,
     dataBytes: row.data_bytes,
@@ -72,7 +74,7 @@ export class SqlSegmentIndex implements SegmentIndex {
   }
 
   async begin(segment: NewSegment, limit: number): Promise<SegmentOutcome> {
-    const { dataSetId, name, manifestHash, firstIndex, touchedAt } = segment;
+    const { dataSetId, name, manifestHash, commitmentSeed, firstIndex, touchedAt } = segment;
     return this.#database.write<SegmentOutcome>(async (transaction) => {
       const set = await transaction
         .selectFrom("data_sets")
@@ -99,6 +101,7 @@ export class SqlSegmentIndex implements SegmentIndex {
           account: set.account,
           name,
           manifest_hash: manifestHash,
+          commitment_seed: commitmentSeed,
           first_index: firstIndex,
           writer: this.#leases.holder,
           touched_at: touchedAt,
@@ -151,11 +154,11 @@ export class SqlSegmentIndex implements SegmentIndex {
     );
   }
 
-  async complete(id: number, sliceCount: number): Promise<"given" | "taken"> {
+  async complete(id: number, sliceCount: number, commitmentsRoot: Uint8Array): Promise<"given" | "taken"> {
     return this.#database.write(async (transaction) => {
       const segment = await transaction
         .updateTable("segments")
-        .set({ complete: 1, slice_count: sliceCount })
+        .set({ complete: 1, slice_count: sliceCount, commitments_root: commitmentsRoot })
         .where("id", "=", id)
         .where("complete", "=", 0)
         .where("writer", "=", this.#leases.holder)
