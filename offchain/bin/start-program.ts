@@ -61,6 +61,15 @@ export function keepNurserySmall(): void {
 }
 
 /**
+ * Lets the heap grow to three times of what is in use before all of it is collected. Node counts buffers that come and
+ * go as growth, and lets a small heap grow by 8 MiB only, so that a put of 1 GiB collected 55 times, which took a
+ * seventh of its processor time.
+ */
+export function collectLessOften(): void {
+  setFlagsFromString("--heap-growing-percent=200");
+}
+
+/**
  * Starts a program.
  *
  * @param name as the user typed it, for the message about an old Node

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /** The command `tallystick-csp`: a storage provider. */
-import { startProgram } from "./start-program.ts";
+import { collectLessOften, startProgram } from "./start-program.ts";
 
 await startProgram("tallystick-csp", async () => {
+  collectLessOften();
   await import("../csp/main.ts");
 });

@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 /** The command `tallystick`. */
-import { keepNurserySmall, startProgram } from "./start-program.ts";
+import { collectLessOften, keepNurserySmall, startProgram } from "./start-program.ts";
 
 await startProgram("tallystick", async () => {
   keepNurserySmall();
+  collectLessOften();
   const { main } = await import("../cli/main.ts");
   await main();
 });

@@ -2,6 +2,7 @@
  * What commands share: the global options, the output, and an open agent that is closed however the command ends.
  */
 import type { Command } from "commander";
+import { prepareSigning } from "../agent/account.ts";
 import { systemClock } from "../agent/clock.ts";
 import { describeNetwork, networkFacts } from "../agent/network-facts.ts";
 import { type FoundDeployment, findDeployment } from "../agent/node/deployment-file.ts";
@@ -97,8 +98,17 @@ export async function withIdentity(
   // Before the passphrase is asked for: a prompt that leads nowhere is a nuisance.
   requireIdentity(around.homeDir);
   const secret = passphrase ?? (await readPassphrase(around.options.passphraseFile));
-  beside?.();
-  const identity = await loadIdentity(around.homeDir, secret);
+  const opening = loadIdentity(around.homeDir, secret);
+  try {
+    beside?.();
+  } catch (error) {
+    opening.then(
+      (identity) => identity.wipe(),
+      () => undefined,
+    );
+    throw error;
+  }
+  const identity = await opening;
   try {
     await work(identity);
   } finally {
@@ -152,8 +162,10 @@ export async function withAgent(
   };
   const incomplete = () => exitWith(EXIT.incomplete);
   let meeting: NetworkMeeting | undefined;
-  const meet = () => {
+  const beside = () => {
     meeting = meetNetwork(homeDir, deployment);
+    // While the network answers. Few commands sign nothing.
+    setImmediate(prepareSigning);
   };
   const open = async (identity: Identity) => {
     needs.check?.(identity);
@@ -174,7 +186,7 @@ export async function withAgent(
     }
   };
   try {
-    await withIdentity(around, open, { passphrase: needs.passphrase, beside: meet });
+    await withIdentity(around, open, { passphrase: needs.passphrase, beside });
   } finally {
     // The agent has closed the connection, unless none was opened.
     meeting?.close();

@@ -35,6 +35,19 @@ export class BodyCollector {
     if (this.#announcedBytes > this.#maximumBytes) throw this.#tooLarge();
   }
 
+  get filledBytes(): number {
+    return this.#filled;
+  }
+
+  /**
+   * Where what comes next of an announced body belongs, for whoever can put it there: `add` does not copy it then.
+   * @returns undefined when nothing more is announced, or there is no memory for it yet
+   */
+  room(): Uint8Array | undefined {
+    const end = Math.min(this.#announcedBytes, this.#joined.length);
+    return this.#filled < end ? this.#joined.subarray(this.#filled, end) : undefined;
+  }
+
   /** @throws TallystickError BAD_RESPONSE when more has come than allowed */
   add(piece: Uint8Array): void {
     const end = this.#filled + piece.length;
@@ -44,7 +57,9 @@ export class BodyCollector {
       grown.set(this.#joined.subarray(0, this.#filled));
       this.#joined = grown;
     }
-    this.#joined.set(piece, this.#filled);
+    const isInPlace =
+      piece.buffer === this.#joined.buffer && piece.byteOffset === this.#joined.byteOffset + this.#filled;
+    if (!isInPlace) this.#joined.set(piece, this.#filled);
     this.#filled = end;
   }
 

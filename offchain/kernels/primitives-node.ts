@@ -7,6 +7,7 @@ import {
   createCipheriv,
   createDecipheriv,
   createDiffieHellman,
+  createECDH,
   createHash,
   createHmac,
   createSecretKey,
@@ -170,6 +171,21 @@ export function aes256GcmOpenInPlace(key: Uint8Array, nonce: Uint8Array, aad: Ui
   return true;
 }
 
+const SECP256K1_KEY_BYTES = 32;
+
+/** By OpenSSL: tables of a library in JavaScript take as long to make as a command takes to start. */
+export function secp256k1PublicKey(privateKey: Uint8Array, isCompressed: boolean): Uint8Array | undefined {
+  // OpenSSL would take a shorter number.
+  if (privateKey.length !== SECP256K1_KEY_BYTES) return undefined;
+  const pair = createECDH("secp256k1");
+  try {
+    pair.setPrivateKey(privateKey);
+  } catch {
+    return undefined;
+  }
+  return asPlainBytes(pair.getPublicKey(null, isCompressed ? "compressed" : "uncompressed"));
+}
+
 /** Node's default; shorter memory might be part of a pool. */
 const LEAST_OUTPUT_BYTES = 16_384;
 
@@ -223,6 +239,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   aes256GcmSealInPlace,
   aes256GcmOpen,
   aes256GcmOpenInPlace,
+  secp256k1PublicKey,
   zstdDecompress,
   gunzipBase64,
   modularPower,

@@ -6,6 +6,7 @@
 import { gcm } from "@noble/ciphers/aes.js";
 import { pow } from "@noble/curves/abstract/modular.js";
 import { bytesToNumberBE, numberToBytesBE } from "@noble/curves/utils.js";
+import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { hmac } from "@noble/hashes/hmac.js";
 import { pbkdf2 } from "@noble/hashes/pbkdf2.js";
@@ -107,6 +108,11 @@ export function aes256GcmOpen(
   }
 }
 
+export function secp256k1PublicKey(privateKey: Uint8Array, isCompressed: boolean): Uint8Array | undefined {
+  if (!secp256k1.utils.isValidSecretKey(privateKey)) return undefined;
+  return secp256k1.getPublicKey(privateKey, isCompressed);
+}
+
 /** No browser has zstd. */
 export const zstdDecompress: Primitives["zstdDecompress"] = undefined;
 
@@ -150,6 +156,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   aes256GcmSealInPlace,
   aes256GcmOpen,
   aes256GcmOpenInPlace,
+  secp256k1PublicKey,
   zstdDecompress,
   gunzipBase64,
   modularPower,

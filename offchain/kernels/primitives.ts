@@ -96,6 +96,11 @@ export interface Primitives {
    */
   aes256GcmOpenInPlace(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): boolean;
   /**
+   * The public key of a secp256k1 private key (SEC 1, section 2.3.3).
+   * @returns 33 bytes, or 65 uncompressed; undefined for anything but 32 bytes of a number from 1 to the order less 1
+   */
+  secp256k1PublicKey(privateKey: Uint8Array, isCompressed: boolean): Uint8Array | undefined;
+  /**
    * zstd decompression of one frame, where the platform has it. It need not check the frame: kernels/zstd.ts does.
    * @returns exactly `sizeBytes` bytes, or undefined when the frame is damaged or has another content size
    */

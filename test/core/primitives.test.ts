@@ -184,6 +184,36 @@ for (const [name, primitives] of Object.entries(implementations)) {
 }
 
 describe("primitives on both platforms", () => {
+  it("give the same public keys of secp256k1, and none for what is no private key", () => {
+    const order = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+    // Of 1, the base point (SEC 2, section 2.4.1).
+    expect(hex(node.secp256k1PublicKey(unhex("01".padStart(64, "0")), true) ?? new Uint8Array())).to.equal(
+      "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798",
+    );
+    const keys = [
+      1n,
+      2n,
+      3n,
+      BigInt(`0x${order}`) - 1n,
+      ...Array.from({ length: 16 }, () => BigInt(`0x${hex(node.randomBytes(32))}`)),
+    ];
+    for (const key of keys) {
+      const bytes = unhex((key % BigInt(`0x${order}`)).toString(16).padStart(64, "0"));
+      for (const [isCompressed, length] of [
+        [true, 33],
+        [false, 65],
+      ] as const) {
+        const given = node.secp256k1PublicKey(bytes, isCompressed);
+        expect(given?.length).to.equal(length);
+        expect(given).to.deep.equal(web.secp256k1PublicKey(bytes, isCompressed));
+      }
+    }
+    for (const text of ["00".repeat(32), order, "ff".repeat(32), "01".repeat(31), "01".repeat(33), ""]) {
+      for (const { secp256k1PublicKey } of [node, web])
+        expect(secp256k1PublicKey(unhex(text), true)).to.equal(undefined);
+    }
+  });
+
   it("export the same names", () => {
     expect(Object.keys(node).sort()).to.deep.equal(Object.keys(web).sort());
   });

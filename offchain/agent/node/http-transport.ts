@@ -8,25 +8,41 @@ import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { isProxied } from "../../chain/node-proxy.ts";
 import { BodyCollector } from "../../http/bounded-body.ts";
 import { fetchTransport, type Transport, type TransportAnswer, type TransportRequest } from "../../http/transport.ts";
+import { ObjectConnections, StaleConnectionError, UnusualAnswerError } from "./object-connections.ts";
 
 /** Open connections end when the program does. */
 const httpAgent = new HttpAgent({ keepAlive: true });
 const httpsAgent = new HttpsAgent({ keepAlive: true });
 const byFetch = fetchTransport();
+const objectConnections = new ObjectConnections();
+/** Origins that have answered as `ObjectConnections` does not understand. */
+const unusual = new Set<string>();
 
 export const nodeTransport: Transport = async (request) => {
   if (isProxied()) return await byFetch(request);
+  const { origin, username } = new URL(request.url);
+  // Memory is given for what is large: objects.
+  const isObject = request.allocate !== undefined && request.method === "GET" && request.body === undefined;
+  if (!isObject || username !== "" || unusual.has(origin)) return await unlessStale(() => send(request));
   try {
-    return await send(request);
+    return await unlessStale(() => objectConnections.get(request));
   } catch (error) {
-    // The other side may close a kept connection in the moment in which it is used again.
-    if (!(error instanceof StaleConnection)) throw error;
-    return await send(request);
+    if (!(error instanceof UnusualAnswerError)) throw error;
+    unusual.add(origin);
+    return await unlessStale(() => send(request));
   }
 };
 
-/** A kept connection was found closed before anything of the answer came. */
-class StaleConnection extends Error {}
+/** The other side may close a kept connection in the moment in which it is used again. */
+async function unlessStale<Result>(attempt: () => Promise<Result>): Promise<Result> {
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof StaleConnectionError)) throw error;
+    }
+  }
+}
 
 function send(request: TransportRequest): Promise<TransportAnswer> {
   return new Promise((resolve, reject) => {
@@ -47,7 +63,7 @@ function send(request: TransportRequest): Promise<TransportAnswer> {
     });
     outgoing.on("error", (error) => {
       // An answer that came before the body was sent counts, and tells more than the broken connection.
-      if (!isAnswered) reject(isStale(outgoing, error) ? new StaleConnection("closed", { cause: error }) : error);
+      if (!isAnswered) reject(isStale(outgoing, error) ? new StaleConnectionError("closed", { cause: error }) : error);
     });
     // The pieces are in memory already: they are handed over without copies, and go out as the socket takes them.
     for (const piece of pieces) outgoing.write(piece);

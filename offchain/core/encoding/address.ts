@@ -1,8 +1,8 @@
 /** Ethereum addresses: keccak-256 of the uncompressed secp256k1 key, with the checksum of EIP-55. */
 
-import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
+import { secp256k1PublicKey } from "#primitives";
 import { InvalidInputError } from "../errors.ts";
 
 export const ADDRESS_BYTES = 20;
@@ -13,10 +13,10 @@ export const ADDRESS_BYTES = 20;
  * @throws InvalidInputError when the bytes are no private key
  */
 export function addressOfPrivateKey(privateKey: Uint8Array): string {
-  if (!secp256k1.utils.isValidSecretKey(privateKey)) {
+  const uncompressed = secp256k1PublicKey(privateKey, false);
+  if (uncompressed === undefined) {
     throw new InvalidInputError("bytes are no secp256k1 private key", { check: "private key" });
   }
-  const uncompressed = secp256k1.getPublicKey(privateKey, false);
   return checksumAddress(keccak_256(uncompressed.subarray(1)).subarray(12));
 }
 

@@ -11,16 +11,16 @@
  */
 
 import { utf8ToBytes } from "@noble/hashes/utils.js";
-import { HDKey } from "@scure/bip32";
 import { entropyToMnemonic, mnemonicToEntropy } from "@scure/bip39";
 import { wordlist } from "@scure/bip39/wordlists/english.js";
 import { pbkdf2Sha512, randomBytes } from "#primitives";
 import { hpkeKeyPairFromSeed } from "../crypto/hpke.ts";
 import { kdf } from "../crypto/kdf.ts";
 import { addressOfPrivateKey } from "../encoding/address.ts";
-import { InvalidInputError, TallystickError } from "../errors.ts";
+import { InvalidInputError } from "../errors.ts";
+import { ACCOUNT_PATH, accountKey } from "./account-key.ts";
 
-export const ACCOUNT_PATH = "m/44'/60'/0'/0/0";
+export { ACCOUNT_PATH };
 
 export interface Identity {
   /** What the phrase encodes, 16 to 32 bytes; the keystore holds it. */
@@ -108,12 +108,7 @@ function seedOf(phrase: string): Uint8Array {
 
 function derive(phraseEntropy: Uint8Array, phrase: string): Identity {
   const seed = seedOf(phrase);
-  const node = HDKey.fromMasterSeed(seed).derive(ACCOUNT_PATH);
-  const signingKey = node.privateKey?.slice();
-  node.wipePrivateData();
-  if (signingKey === undefined) {
-    throw new TallystickError("the account key does not derive", { code: "INTERNAL", check: "BIP-32" });
-  }
+  const signingKey = accountKey(seed);
   const hpkeSeed = kdf(seed, "hpke");
   const { privateKey: hpkePrivateKey, publicKey: hpkePublicKey } = hpkeKeyPairFromSeed(hpkeSeed);
   const auditSeed = kdf(seed, "audit");

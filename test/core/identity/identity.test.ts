@@ -33,11 +33,13 @@ describe("core/identity", () => {
   });
 
   it("derives the account that ethers derives, for fresh phrases", () => {
-    const phrase = newRecoveryPhrase();
-    const identity = identityFromPhrase(phrase);
-    const wallet = HDNodeWallet.fromPhrase(phrase);
-    expect(identity.account).to.equal(wallet.address);
-    expect(toHex(identity.signingKey)).to.equal(wallet.privateKey);
+    for (let count = 0; count < 16; count += 1) {
+      const phrase = newRecoveryPhrase();
+      const identity = identityFromPhrase(phrase);
+      const wallet = HDNodeWallet.fromPhrase(phrase);
+      expect(identity.account).to.equal(wallet.address);
+      expect(toHex(identity.signingKey)).to.equal(wallet.privateKey);
+    }
   });
 
   it("makes phrases of 24 words, never the same", () => {
