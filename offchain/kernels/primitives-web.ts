@@ -5,8 +5,8 @@
  */
 import { gcm } from "@noble/ciphers/aes.js";
 import { pow } from "@noble/curves/abstract/modular.js";
-import { bytesToNumberBE, numberToBytesBE } from "@noble/curves/utils.js";
 import { secp256k1 } from "@noble/curves/secp256k1.js";
+import { bytesToNumberBE, numberToBytesBE } from "@noble/curves/utils.js";
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { hmac } from "@noble/hashes/hmac.js";
 import { pbkdf2 } from "@noble/hashes/pbkdf2.js";

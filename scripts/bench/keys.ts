@@ -1,8 +1,8 @@
 /**
- * `npm run bench:keys`: the OPRF suites side by side, and the figures that the published blockchain key management reports (Huang, Yi; J. Cloud Computing
- * 13:15, 2024), measured here: the time to derive the keys of files (its figure 7) and of their blocks (figure 8), and
- * what a key costs by phase and by place (tables 4 and 5). Cryptography only, in one process; docs/benchmarks.md
- * explains each figure.
+ * `npm run bench:keys`: the OPRF suites side by side, and the figures that the published blockchain key management
+ * reports (Huang, Yi; J. Cloud Computing 13:15, 2024), measured here: the time to derive the keys of files (its figure
+ * 7) and of their blocks (figure 8), and what a key costs by phase and by place (tables 4 and 5). Cryptography only, in
+ * one process; docs/benchmarks.md explains each figure.
  *
  *   npm run bench:keys -- [--runs 5] [--up-to 100] [--json] [--svg docs/keys.svg]
  *

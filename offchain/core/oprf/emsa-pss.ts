@@ -1,7 +1,7 @@
 /**
  * EMSA-PSS-ENCODE with an empty salt (RFC 8017 §9.1.1), SHA-384 and MGF1 (§B.2.1) with SHA-384: the encoding of
- * RSABSSA-SHA384-PSSZERO-Deterministic (RFC 9474 §5). It depends on the message alone. Without a salt, PSS has the proof
- * of a full-domain hash (RFC 8017 §9.1).
+ * RSABSSA-SHA384-PSSZERO-Deterministic (RFC 9474 §5). It depends on the message alone. Without a salt, PSS is as secure
+ * as a full-domain hash (RFC 8017 §9.1).
  */
 
 import { sha384 } from "@noble/hashes/sha2.js";
@@ -20,7 +20,10 @@ function mgf1(seed: Uint8Array, length: number): Uint8Array {
   return concatBytes(...blocks).subarray(0, length);
 }
 
-/** @param modulusBytes length of the modulus, whose top bit is set @returns as long as the modulus, below 2^(bits − 1) */
+/**
+ * @param modulusBytes length of the modulus, whose top bit is set
+ * @returns as many bytes, of a number below 2^(bits of the modulus − 1)
+ */
 export function emsaPssEncode(message: Uint8Array, modulusBytes: number): Uint8Array {
   const digest = sha384(concatBytes(M_PRIME_PADDING, sha384(message)));
   const block = new Uint8Array(modulusBytes - HASH_BYTES - 1);

@@ -212,7 +212,7 @@ function describeSuite<Element>(subject: Subject<Element>): void {
       });
 
       for (const [threshold, size] of subject.committees) {
-        it(`pass through the threshold path, ${threshold} of ${size}, for quorums of the first and last members`, () => {
+        it(`pass through the threshold path, ${threshold} of ${size}, for the first and the last members`, () => {
           for (const vector of vectors) {
             const members = shareKey(vector.secretKey, threshold, size);
             for (const quorum of [members.slice(0, threshold), members.slice(size - threshold).reverse()]) {
