@@ -63,6 +63,13 @@ export function surroundings(command: Command): Surroundings {
   return { options, output, homeDir: homeDirectory(options.home) };
 }
 
+/** The exit code of a command that does not fail. */
+export function endWith(command: Command, code: number): void {
+  let program = command;
+  while (program.parent !== null) program = program.parent;
+  program.setOptionValue(EXIT_CODE, code);
+}
+
 /**
  * Finds the deployment, and says which files were found and not used.
  * @throws TallystickError NO_DEPLOYMENT, WRONG_NETWORK
@@ -155,11 +162,7 @@ export async function withAgent(
     ...around.output,
     result: (document, lines) => around.output.result({ network, ...document }, lines),
   };
-  const exitWith = (code: number) => {
-    let program = command;
-    while (program.parent !== null) program = program.parent;
-    program.setOptionValue(EXIT_CODE, code);
-  };
+  const exitWith = (code: number) => endWith(command, code);
   const incomplete = () => exitWith(EXIT.incomplete);
   let meeting: NetworkMeeting | undefined;
   const beside = () => {

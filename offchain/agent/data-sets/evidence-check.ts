@@ -1,7 +1,7 @@
 /** Checks evidence that somebody else has exported, with nothing but the file, or with the chain as well. */
 
 import { keccak256 } from "ethers";
-import type { ChainReader } from "../../chain/deployment.ts";
+import { type ChainReader, connectChain, type Deployment } from "../../chain/deployment.ts";
 import { readOperator, readScheduleHash } from "../../chain/escrow.ts";
 import { parseProveCall } from "../../chain/escrow-calls.ts";
 import { readOpened, scanDataSets } from "../../chain/escrow-events.ts";
@@ -54,6 +54,19 @@ export interface CheckedEvidence extends Examination {
 }
 
 const what = "audit evidence";
+
+/** Checks a document against the chain of a deployment. @throws as `checkEvidence`; CHAIN_UNAVAILABLE */
+export async function checkEvidenceOn(
+  deployment: Deployment,
+  bytes: AsyncIterable<Uint8Array>,
+): Promise<CheckedEvidence> {
+  const chain = await connectChain(deployment);
+  try {
+    return await checkEvidence(bytes, chain);
+  } finally {
+    chain.close();
+  }
+}
 
 /**
  * Reads a document and checks it, in memory for one chunk.

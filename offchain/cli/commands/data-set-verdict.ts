@@ -1,14 +1,13 @@
 /** `tallystick data-set verdict`: who is at fault, provider or user, and evidence of it for others. */
 import type { Command } from "commander";
-import { type CheckedEvidence, checkEvidence } from "../../agent/data-sets/evidence-check.ts";
+import { type CheckedEvidence, checkEvidence, checkEvidenceOn } from "../../agent/data-sets/evidence-check.ts";
 import { DEFAULT_VERDICT_DRAWS, type VerdictReport } from "../../agent/data-sets/verdict.ts";
 import { readEvidence, writeEvidence } from "../../agent/node/evidence-file.ts";
-import { connectChain } from "../../chain/deployment.ts";
 import type { Fault, Verdict } from "../../core/audit/verdict.ts";
 import { counted } from "../../core/encoding/counted.ts";
 import { InvalidInputError } from "../../core/errors.ts";
 import { EXIT } from "../exit-codes.ts";
-import { EXIT_CODE, requireDeployment, surroundings, withAgent } from "../session.ts";
+import { endWith, requireDeployment, surroundings, withAgent } from "../session.ts";
 import { dataSetId, wholeNumber } from "../values.ts";
 import { shortId } from "./data-set-lines.ts";
 
@@ -82,18 +81,16 @@ async function check(
     throw wrongOptions("--check <file>, perhaps with --offline", "options that ask a provider as well");
   }
   const around = surroundings(command);
-  const chain = offline === true ? undefined : await connectChain(requireDeployment(around).deployment);
-  try {
-    const checked = await checkEvidence(readEvidence(file), chain);
-    const { failures, chainId, ...rest } = checked;
-    around.output.result(
-      { ...rest, chainId: String(chainId), failures: failures.map((error) => error.toJSON()) },
-      checkedLines(checked),
-    );
-    if (checked.verdict !== "intact") exitWith(command, EXIT.integrity);
-  } finally {
-    chain?.close();
-  }
+  const checked =
+    offline === true
+      ? await checkEvidence(readEvidence(file))
+      : await checkEvidenceOn(requireDeployment(around).deployment, readEvidence(file));
+  const { failures, chainId, ...rest } = checked;
+  around.output.result(
+    { ...rest, chainId: String(chainId), failures: failures.map((error) => error.toJSON()) },
+    checkedLines(checked),
+  );
+  if (checked.verdict !== "intact") endWith(command, EXIT.integrity);
 }
 
 function wrongOptions(expected: string, received: string): InvalidInputError {
@@ -103,12 +100,6 @@ function wrongOptions(expected: string, received: string): InvalidInputError {
     expected,
     received,
   });
-}
-
-function exitWith(command: Command, code: number): void {
-  let program = command;
-  while (program.parent !== null) program = program.parent;
-  program.setOptionValue(EXIT_CODE, code);
 }
 
 const MEANINGS: Readonly<Record<Verdict, string>> = {
