@@ -51,9 +51,7 @@ abstract contract KeyLedgerBase is TestBase {
     /// @dev Written out field by field, so that it does not rest on how structs are encoded.
     function _recordId(IKeyLedger.KeyRecord memory r) internal pure returns (bytes32) {
         return
-            keccak256(
-                abi.encode(r.account, r.fileTag, r.committeeId, r.keyTime, r.ownershipKey, keccak256(r.payload))
-            );
+            keccak256(abi.encode(r.account, r.fileTag, r.committeeId, r.keyTime, r.ownershipKey, keccak256(r.payload)));
     }
 
     function _domain(uint256 chainId, address verifier) internal pure returns (bytes32) {
