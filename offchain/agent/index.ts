@@ -15,7 +15,7 @@ import { AgentContext } from "./context.ts";
 import type { CompactionEstimate, CompactReport } from "./data-sets/compact.ts";
 import type { DataSetView } from "./data-sets/data-set-view.ts";
 import { DataSets } from "./data-sets/data-sets.ts";
-import type { DataSetReport } from "./data-sets/lane.ts";
+import type { DataSetReport } from "./data-sets/lane-report.ts";
 import type { Damaged } from "./migration/inventory.ts";
 import type { MigrateOptions, MigrationReport } from "./migration/migrate.ts";
 import type { MigrationPlan } from "./migration/plan.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { Command } from "commander";
-import type { DataSetReport } from "../../offchain/agent/data-sets/lane.ts";
+import type { DataSetReport } from "../../offchain/agent/data-sets/lane-report.ts";
 import { LeftOut } from "../../offchain/agent/put/left-out.ts";
 import { dataSetLines } from "../../offchain/cli/commands/data-set-lines.ts";
 import { holdsNothing } from "../../offchain/cli/commands/put.ts";

@@ -18,7 +18,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { DataSetReport } from "../../offchain/agent/data-sets/lane.ts";
+import type { DataSetReport } from "../../offchain/agent/data-sets/lane-report.ts";
 import type { ContractCall } from "../../offchain/chain/contract-call.ts";
 import { type DataSetWords, NATIVE_TOKEN } from "../../offchain/chain/data-set-words.ts";
 import { readSchedule } from "../../offchain/chain/escrow.ts";

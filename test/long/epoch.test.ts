@@ -6,7 +6,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { DataSetReport } from "../../offchain/agent/data-sets/lane.ts";
+import type { DataSetReport } from "../../offchain/agent/data-sets/lane-report.ts";
 import type { Agent } from "../../offchain/agent/index.ts";
 import { ESCROW_ABI } from "../../offchain/chain/abis.ts";
 import { NATIVE_TOKEN } from "../../offchain/chain/data-set-words.ts";

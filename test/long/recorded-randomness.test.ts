@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { DataSetReport } from "../../offchain/agent/data-sets/lane.ts";
+import type { DataSetReport } from "../../offchain/agent/data-sets/lane-report.ts";
 import { tallystick } from "../../scripts/demo/command.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { agentOf, newPerson, type Person } from "../helpers/people.ts";

@@ -5,7 +5,8 @@ import type { DataSetProgress, ProgressListener } from "../progress.ts";
 import { chosenProviders } from "../providers/chosen-providers.ts";
 import { objectOrder } from "../read/object-order.ts";
 import { openStoredRoot } from "../read/open-root.ts";
-import { type DataSetReport, openDataSetLane } from "./lane.ts";
+import { openDataSetLane } from "./lane.ts";
+import type { DataSetReport } from "./lane-report.ts";
 import type { LaneWishes } from "./wishes.ts";
 
 export interface AddOptions extends LaneWishes {

@@ -50,7 +50,7 @@ import {
 } from "./disputing.ts";
 import { type DataSetOnChain, follow, isPending, readOnChain } from "./following.ts";
 import { depositCalls } from "./funding.ts";
-import type { DataSetReport } from "./lane.ts";
+import type { DataSetReport } from "./lane-report.ts";
 import { sumOf } from "./next-state.ts";
 import { providerEvidence } from "./provider-evidence.ts";
 import { recoverDataSets } from "./recovery.ts";

@@ -6,8 +6,13 @@ import { approvalCalls, depositCall } from "../../chain/escrow-calls.ts";
 import { readChain } from "../../chain/revert.ts";
 import { accrue } from "../../core/data-set/balance.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";
+import { lastLevel } from "../../core/data-set/schedule.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { AgentContext } from "../context.ts";
+import type { DataSetPlan } from "../progress.ts";
+import type { FollowedDataSet } from "./following.ts";
+import type { AgreedDataSet } from "./journal.ts";
+import { type DataSetListener, tell } from "./lane-report.ts";
 
 const PENDING_SECONDS = 120;
 const ASK_AGAIN_MILLISECONDS = 500;
@@ -22,6 +27,49 @@ export interface FeeChange {
   readonly fee: bigint;
   /** Epochs beyond the notice period that a balance which is topped up covers. */
   readonly runwayEpochs: number;
+}
+
+/** What a state costs. */
+export interface StateCost {
+  readonly provider: string;
+  readonly fee: bigint;
+  readonly slices: number;
+  /** By an earlier run, which has topped the balance up then. */
+  readonly isSigned: boolean;
+  readonly runwayEpochs: number;
+}
+
+/**
+ * Tells what a state will cost, and tops up the balance if it must.
+ * @throws as `deposit` and `awaitPending`
+ */
+export async function fund(
+  context: AgentContext,
+  { onChain }: FollowedDataSet,
+  { id, terms }: AgreedDataSet,
+  { provider, fee, slices, isSigned, runwayEpochs }: StateCost,
+  onProgress: DataSetListener,
+  signal: AbortSignal | undefined,
+): Promise<{ transactions: string[]; deposited: bigint }> {
+  const { token } = terms;
+  const isNew = onChain === undefined;
+  const feeBefore = onChain === undefined ? 0n : lastLevel(onChain.schedule).fee;
+  const change = { token, isNew: isNew && !isSigned, feeBefore, fee, runwayEpochs };
+  let amount = await depositFor(context, change);
+  if (amount > 0n) {
+    await awaitPending(context, signal);
+    amount = await depositFor(context, change);
+  }
+  const plan: DataSetPlan = { id, isNew, provider, token, slices, feePerEpoch: fee, deposit: amount };
+  if (amount === 0n) {
+    tell(onProgress, "signing", plan);
+    return { transactions: [], deposited: 0n };
+  }
+  tell(onProgress, "funding", plan);
+  signal?.throwIfAborted();
+  const transactions = await deposit(context, token, amount);
+  tell(onProgress, "signing", plan);
+  return { transactions, deposited: amount };
 }
 
 /**

@@ -12,22 +12,20 @@ import { readEscrowClock } from "../../chain/escrow.ts";
 import { readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { FIRST_INDEX } from "../../core/audit/field.ts";
-import { runwayEpochs as runwayOfBalance } from "../../core/data-set/balance.ts";
 import { NO_CONTENT } from "../../core/data-set/content.ts";
 import { feeOf } from "../../core/data-set/fee.ts";
-import { BelowDataSetOfferError, requireTermsKeepDataSetOffer } from "../../core/data-set/offer.ts";
 import { decodeLiveRanges, encodeLiveRanges } from "../../core/data-set/ranges.ts";
 import { lastLevel } from "../../core/data-set/schedule.ts";
-import { dataSetId } from "../../core/data-set/terms.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import type { DataSetOffer } from "../../core/wire/data-sets.ts";
 import type { AgentContext } from "../context.ts";
-import type { DataSetPlan, DataSetProgress } from "../progress.ts";
+import type { DataSetProgress } from "../progress.ts";
 import type { DataSetKeeper } from "../providers/storage-provider.ts";
 import { isDamage } from "../read/damage.ts";
 import type { ObjectSource } from "../read/object-source.ts";
+import { type AgreeingParts, agreeTerms, freshFacts } from "./agreeing.ts";
 import { carryOntoChain, stateTypedData } from "./co-signing.ts";
 import {
   BY_ITSELF,
@@ -41,23 +39,16 @@ import {
   tagAgain,
 } from "./compaction.ts";
 import { deliverSegments } from "./delivery.ts";
-import {
-  ABANDONED_SECONDS,
-  type DataSetOnChain,
-  type FollowedDataSet,
-  follow,
-  hasEnded,
-  isPending,
-} from "./following.ts";
-import { awaitPending, deposit, depositFor } from "./funding.ts";
-import type { AgreedDataSet, JournaledDataSet, JournaledSegment, LeftSlices, SignedByDevice } from "./journal.ts";
+import { ABANDONED_SECONDS, type FollowedDataSet, follow, isPending } from "./following.ts";
+import { fund, type StateCost } from "./funding.ts";
+import type { JournaledDataSet, JournaledSegment, LeftSlices, SignedByDevice } from "./journal.ts";
 import { type DataSetKeys, dataSetKeys } from "./keys.ts";
+import { type DataSetListener, type DataSetReport, reportOf, tell } from "./lane-report.ts";
 import { goneIds, retirableSlices } from "./needed-slices.ts";
 import { type NextState, nextState, sumOf } from "./next-state.ts";
 import { requireSafeRandomness } from "./randomness-policy.ts";
 import { dropSegments, findSegment, type PreparedSegment, SegmentTagger } from "./segment-tagger.ts";
 import { sliceElementsFor } from "./slice-size.ts";
-import { type SuccessorOffer, successorOf } from "./successor.ts";
 import {
   fittingOffer,
   type LaneWishes,
@@ -74,60 +65,6 @@ import {
 const DEADLINE_EPOCHS = 3;
 /** Attempts to find a set that can be appended to: each one that has ended is noted, and not found again. */
 const ATTEMPTS = 4;
-
-/** Told of each step. */
-export type DataSetListener = ((progress: DataSetProgress) => void) | undefined;
-
-/** A data set as a commit leaves it. */
-export interface DataSetReport {
-  /** 32 bytes, 0x hex. Absent when there is none, because nothing was put yet. */
-  readonly id?: string;
-  readonly provider: string;
-  /** Of the newest state on chain; 0 without one. */
-  readonly version: bigint;
-  /** Live. */
-  readonly slices: number;
-  /** That was ever in the set. */
-  readonly highestIndex: number;
-  readonly liveRanges: readonly SliceRange[];
-  readonly feePerEpoch: bigint;
-  readonly token: string;
-  /** Epochs that the account's balance covers, for all its sets in the token; infinite when nothing runs. */
-  readonly runwayEpochs: number;
-  /** Whether this commit opened it. */
-  readonly isNew: boolean;
-  /** Of new objects. */
-  readonly addedSlices: number;
-  /** That are neither proven nor paid any more. */
-  readonly retiredSlices: number;
-  /** Present when objects were moved to new slices, so that the list of ranges stays short and dead slices can go. */
-  readonly compaction?: CompactionReport;
-  /** What the state had to leave; absent when nothing. */
-  readonly left?: LeftSlices;
-  /** Present when a successor of the set would cost so much less that moving is worth it. */
-  readonly successor?: SuccessorOffer;
-  /** What this commit, or the delivery before it, sent to the provider beside the objects. */
-  readonly sentBytes: number;
-  /** What this commit deposited into the balance. */
-  readonly deposited: bigint;
-  /** Hashes, in order: those of this account, and the provider's that brought the state on chain. */
-  readonly transactions: readonly string[];
-  /**
-   * Absent when the chain has the newest state. Otherwise the provider has signed it, and sends it by this block: it
-   * sends so many states of a set in an epoch, and those that follow together, before the epoch ends. What is said of
-   * slices and fee is then of the state on chain.
-   */
-  readonly waitsUntilBlock?: number;
-}
-
-/** Objects that were tagged again at new indices. */
-export interface CompactionReport {
-  readonly objects: number;
-  readonly bytes: number;
-  readonly newSlices: number;
-  /** Objects that the provider did not return whole. Their slices stay where they are. */
-  readonly lostObjects: number;
-}
 
 /** What a lane asks of a provider. */
 export type LaneProvider = DataSetKeeper & ObjectSource;
@@ -194,10 +131,6 @@ async function removeAbandoned({ platform }: AgentContext): Promise<void> {
   const before = Math.floor(platform.clock.now() / 1000) - ABANDONED_SECONDS;
   const needed = new Set((await platform.dataSets.segments()).map(({ id }) => id));
   await platform.preparations.removeAbandoned(needed, before * 1000);
-}
-
-function freshFacts({ account }: AgentContext, { salt, sliceElements }: JournaledDataSet, { keyHash }: DataSetKeys) {
-  return { user: account.address, salt, sliceElements, keyHash };
 }
 
 /** This device's set at the provider that can be appended to; a new one is noted when there is none. */
@@ -302,13 +235,8 @@ class Lane implements DataSetLane {
     if (begun !== undefined && followed.set.agreed !== undefined && (await this.#isPending(followed, begun))) {
       const { fee, slices, addedSlices, newSlices } = await this.#factsOf(followed, begun);
       requireFeeAllowed(this.provider.name, fee, this.#wishes);
-      const funded = await this.#fund(
-        followed,
-        followed.set.agreed,
-        { fee, slices, isSigned: true },
-        onProgress,
-        signal,
-      );
+      const cost = this.#cost({ fee, slices, isSigned: true });
+      const funded = await fund(this.#context, followed, followed.set.agreed, cost, onProgress, signal);
       transactions.push(...funded.transactions);
       counts.deposited += funded.deposited;
       followed = await carry(followed);
@@ -330,7 +258,9 @@ class Lane implements DataSetLane {
     followed = { ...followed, set: (await this.#context.platform.dataSets.set(this.#salt)) ?? followed.set };
     tell(onProgress, "done");
     const isNew = !wasOnChain && followed.onChain !== undefined;
-    return this.#report(followed, { ...counts, isNew, transactions, ...waits });
+    const { maximumIndex } = this.#offer;
+    const done = { ...counts, isNew, transactions, sentBytes: this.#sentBytes, ...waits };
+    return reportOf(followed, this.provider.account, { ...done, compaction: this.#compaction, maximumIndex });
   }
 
   async discard(): Promise<void> {
@@ -578,16 +508,11 @@ class Lane implements DataSetLane {
     // The state that waits says all of it already.
     if (waiting?.contentHash === next.contentHash && equalBytes(waiting.ranges, ranges)) return undefined;
     requireIndexAllowed(this.provider.name, next.highestIndex, this.#offer);
-    const agreed = await this.#agree(followed);
+    const agreed = await agreeTerms(this.#context, followed, this.#agreeingParts());
     const fee = feeOf(agreed.terms, next.slices, next.highestIndex);
     requireFeeAllowed(this.provider.name, fee, this.#wishes);
-    const funded = await this.#fund(
-      followed,
-      agreed,
-      { fee, slices: next.slices, isSigned: false },
-      onProgress,
-      signal,
-    );
+    const cost = this.#cost({ fee, slices: next.slices, isSigned: false });
+    const funded = await fund(this.#context, followed, agreed, cost, onProgress, signal);
     // Nothing is promised after the user has ended it.
     signal?.throwIfAborted();
     const known = [onChain?.schedule.version ?? 0n, set.signed?.version ?? 0n].reduce((a, b) => (a > b ? a : b));
@@ -657,129 +582,14 @@ class Lane implements DataSetLane {
     return BigInt((epoch + 1 + DEADLINE_EPOCHS) * epochBlocks - 1);
   }
 
-  /** The terms of the set: those that were agreed on, unless it was never opened and the offer has changed since. */
-  async #agree({ set, onChain }: FollowedDataSet): Promise<AgreedDataSet> {
-    const { deployment } = this.#context;
-    const { agreed } = set;
-    const phase = this.#phase ?? agreed?.audit.phase;
-    if (agreed !== undefined && (onChain !== undefined || this.#keepsOffer(agreed, phase))) return agreed;
-    if (phase === undefined) throw new TallystickError("no phase was assigned", { code: "INTERNAL" });
-    const terms = newTerms(this.#offer, this.#wishes, { ...freshFacts(this.#context, set, this.#keys), phase });
-    const { windowBlocks, graceBlocks } = terms.audit;
-    const { epochBlocks } = await readEscrowClock(await this.#context.chain());
-    if (phase + windowBlocks + graceBlocks >= epochBlocks) {
-      throw new TallystickError(`${this.provider.name} assigns a phase that no data set may have`, {
-        code: "BAD_RESPONSE",
-        party: this.provider.name,
-        check: "phase",
-        expected: `below ${epochBlocks - windowBlocks - graceBlocks}`,
-        received: String(phase),
-      });
-    }
-    const id = dataSetId(BigInt(deployment.chainId), deployment.contracts.storageEscrow, terms.terms);
-    return { id, ...terms };
+  #cost(state: Pick<StateCost, "fee" | "slices" | "isSigned">): StateCost {
+    return { ...state, provider: this.provider.account, runwayEpochs: runwayOf(this.#wishes) };
   }
 
-  #keepsOffer(agreed: AgreedDataSet, phase = agreed.audit.phase): boolean {
-    try {
-      requireTermsKeepDataSetOffer(this.#offer, agreed, phase);
-      return true;
-    } catch (error) {
-      if (error instanceof BelowDataSetOfferError) return false;
-      throw error;
-    }
+  #agreeingParts(): AgreeingParts {
+    const [offer, wishes, keys] = [this.#offer, this.#wishes, this.#keys];
+    return { providerName: this.provider.name, offer, wishes, keys, assignedPhase: this.#phase };
   }
-
-  /**
-   * Tells what it will cost, and tops up the balance if it must.
-   * @param isSigned by an earlier run, which has topped it up then
-   */
-  async #fund(
-    { onChain }: FollowedDataSet,
-    { id, terms }: AgreedDataSet,
-    { fee, slices, isSigned }: { readonly fee: bigint; readonly slices: number; readonly isSigned: boolean },
-    onProgress: DataSetListener,
-    signal: AbortSignal | undefined,
-  ): Promise<{ transactions: string[]; deposited: bigint }> {
-    const context = this.#context;
-    const { token } = terms;
-    const isNew = onChain === undefined;
-    const change = {
-      token,
-      isNew: isNew && !isSigned,
-      feeBefore: onChain === undefined ? 0n : lastLevel(onChain.schedule).fee,
-      fee,
-      runwayEpochs: runwayOf(this.#wishes),
-    };
-    let amount = await depositFor(context, change);
-    if (amount > 0n) {
-      await awaitPending(context, signal);
-      amount = await depositFor(context, change);
-    }
-    const common = { id, isNew, provider: this.provider.account, token, slices, feePerEpoch: fee };
-    const plan: DataSetPlan = { ...common, deposit: amount };
-    if (amount === 0n) {
-      tell(onProgress, "signing", plan);
-      return { transactions: [], deposited: 0n };
-    }
-    tell(onProgress, "funding", plan);
-    signal?.throwIfAborted();
-    const transactions = await deposit(context, token, amount);
-    tell(onProgress, "signing", plan);
-    return { transactions, deposited: amount };
-  }
-
-  #report(
-    { set, onChain }: FollowedDataSet,
-    done: Pick<
-      DataSetReport,
-      "isNew" | "addedSlices" | "retiredSlices" | "deposited" | "transactions" | "waitsUntilBlock"
-    >,
-  ): DataSetReport {
-    const common = {
-      provider: this.provider.account,
-      token: set.token,
-      sentBytes: this.#sentBytes,
-      ...done,
-      ...this.#compactionReport(),
-      ...(set.left === undefined ? {} : { left: set.left }),
-    };
-    if (set.agreed === undefined || onChain === undefined) {
-      const nothing = { slices: 0, highestIndex: 0, liveRanges: [], feePerEpoch: 0n };
-      return { ...common, ...nothing, version: 0n, runwayEpochs: Number.POSITIVE_INFINITY };
-    }
-    const { sliceCount: slices, highestIndex, fee: feePerEpoch } = lastLevel(onChain.schedule);
-    const successor = hasEnded(onChain) ? undefined : this.#successorOf(set.agreed, onChain);
-    return {
-      ...common,
-      id: set.agreed.id,
-      version: onChain.schedule.version,
-      slices,
-      highestIndex,
-      liveRanges: hasEnded(onChain) ? [] : decodeLiveRanges(onChain.scheduled.ranges),
-      feePerEpoch,
-      runwayEpochs: runwayOfBalance(onChain.account),
-      ...(successor === undefined ? {} : { successor }),
-    };
-  }
-
-  #successorOf({ terms }: AgreedDataSet, { schedule }: DataSetOnChain): SuccessorOffer | undefined {
-    return successorOf(terms, lastLevel(schedule), this.#offer.maximumIndex);
-  }
-
-  #compactionReport(): Pick<DataSetReport, "compaction"> {
-    if (this.#compaction === undefined) return {};
-    const { objects, bytes, segment, lostObjects } = this.#compaction;
-    if (objects === 0 && lostObjects.length === 0) return {};
-    return {
-      compaction: { objects, bytes, newSlices: segment?.sliceCount ?? 0, lostObjects: lostObjects.length },
-    };
-  }
-}
-
-function tell(onProgress: DataSetListener, phase: DataSetProgress["phase"], plan?: DataSetPlan): void {
-  const event = { operation: "data-set", phase, doneBytes: 0, totalBytes: 0 } as const;
-  onProgress?.(plan === undefined ? event : { ...event, plan });
 }
 
 function tagsLost(): TallystickError {

@@ -3,7 +3,8 @@
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import type { AgentContext } from "../context.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
-import { type DataSetReport, openDataSetLane } from "./lane.ts";
+import { openDataSetLane } from "./lane.ts";
+import type { DataSetReport } from "./lane-report.ts";
 
 /**
  * Takes released objects out of this device's data set at a provider: from the next epoch on, slices with nothing else

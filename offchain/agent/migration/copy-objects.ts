@@ -8,7 +8,8 @@
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import { MAX_CLAIM_CHUNKS } from "../../core/wire/csp.ts";
 import type { AgentContext } from "../context.ts";
-import { type DataSetLane, type DataSetListener, type DataSetReport, openDataSetLane } from "../data-sets/lane.ts";
+import { type DataSetLane, openDataSetLane } from "../data-sets/lane.ts";
+import type { DataSetListener, DataSetReport } from "../data-sets/lane-report.ts";
 import type { LaneWishes } from "../data-sets/wishes.ts";
 import { batch } from "../pipeline/batch.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";

@@ -16,7 +16,7 @@ import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { AgentContext } from "../context.ts";
 import { follow } from "../data-sets/following.ts";
 import type { MovedTo } from "../data-sets/journal.ts";
-import type { DataSetReport } from "../data-sets/lane.ts";
+import type { DataSetReport } from "../data-sets/lane-report.ts";
 import { recoverDataSets } from "../data-sets/recovery.ts";
 import type { LaneWishes } from "../data-sets/wishes.ts";
 import type { DataSetProgress, MigrateProgress, ProgressListener } from "../progress.ts";

@@ -3,7 +3,7 @@
 import { InvalidInputError } from "../../core/errors.ts";
 import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 import type { AgentContext } from "../context.ts";
-import type { DataSetReport } from "../data-sets/lane.ts";
+import type { DataSetReport } from "../data-sets/lane-report.ts";
 import { retireObjects } from "../data-sets/retire-objects.ts";
 import type { RestoreEntry } from "../platform.ts";
 import type { ProgressListener, VerifyProgress } from "../progress.ts";

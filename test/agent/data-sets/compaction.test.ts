@@ -2,7 +2,7 @@
 
 import { expect } from "chai";
 import { DataSets } from "../../../offchain/agent/data-sets/data-sets.ts";
-import type { DataSetReport } from "../../../offchain/agent/data-sets/lane.ts";
+import type { DataSetReport } from "../../../offchain/agent/data-sets/lane-report.ts";
 import { objectsOf } from "../../../offchain/agent/data-sets/needed-slices.ts";
 import type { LaneWishes } from "../../../offchain/agent/data-sets/wishes.ts";
 import { sliceBytes } from "../../../offchain/core/audit/field.ts";

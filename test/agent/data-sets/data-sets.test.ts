@@ -2,7 +2,7 @@
 
 import { expect } from "chai";
 import { DataSets } from "../../../offchain/agent/data-sets/data-sets.ts";
-import type { DataSetReport } from "../../../offchain/agent/data-sets/lane.ts";
+import type { DataSetReport } from "../../../offchain/agent/data-sets/lane-report.ts";
 import { readUserAccount } from "../../../offchain/chain/escrow.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
 import { memoryPlatform } from "../../helpers/memory-platform.ts";

@@ -2,7 +2,7 @@
 
 import { expect } from "chai";
 import { DataSets } from "../../../offchain/agent/data-sets/data-sets.ts";
-import type { DataSetReport } from "../../../offchain/agent/data-sets/lane.ts";
+import type { DataSetReport } from "../../../offchain/agent/data-sets/lane-report.ts";
 import { readBooks, readDispute } from "../../../offchain/chain/escrow.ts";
 import { type ErrorCode, TallystickError } from "../../../offchain/core/errors.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";

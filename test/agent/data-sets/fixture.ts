@@ -3,12 +3,8 @@
 import { randomBytes } from "node:crypto";
 import { Wallet } from "ethers";
 import { AgentContext } from "../../../offchain/agent/context.ts";
-import {
-  type DataSetLane,
-  type DataSetReport,
-  type LaneProvider,
-  openDataSetLane,
-} from "../../../offchain/agent/data-sets/lane.ts";
+import { type DataSetLane, type LaneProvider, openDataSetLane } from "../../../offchain/agent/data-sets/lane.ts";
+import type { DataSetReport } from "../../../offchain/agent/data-sets/lane-report.ts";
 import type { LaneWishes } from "../../../offchain/agent/data-sets/wishes.ts";
 import type { AgentPlatform } from "../../../offchain/agent/platform.ts";
 import { SILENT } from "../../../offchain/agent/progress.ts";
