@@ -11,6 +11,7 @@ export const STEPS = {
   get: "restore of the large files",
   check: "check of every stored byte",
   tagged: "put with possession tags, into a data set",
+  added: "1 KiB added to that tree",
   small: "put of many files of 1 KiB",
   many: "put of ten times as many",
   "many-again": "the same again, unchanged",
@@ -24,7 +25,7 @@ export type StepName = keyof typeof STEPS;
 /** Steps that share repositories, in order. */
 export const JOURNEYS: readonly (readonly StepName[])[] = [
   ["put", "again", "get", "check"],
-  ["tagged"],
+  ["tagged", "added"],
   ["small"],
   ["many", "many-again", "record", "record-again", "one-changed"],
   ["text"],
@@ -35,6 +36,7 @@ const NEEDS: Partial<Record<StepName, readonly StepName[]>> = {
   again: ["put"],
   get: ["put"],
   check: ["put"],
+  added: ["tagged"],
   "many-again": ["many"],
   "record-again": ["record"],
   "one-changed": ["many", "many-again", "record", "record-again"],
@@ -47,7 +49,15 @@ export interface Cost {
   readonly peakBytes: number;
   /** What a command says that it has read. */
   readonly readBytes?: number;
+  /** What a put says that it has sent to the provider. */
+  readonly sentBytes?: number;
+  /** Slices that a put says that the data set pays for beside those before. */
+  readonly addedSlices?: number;
+  /** Transactions of the user's account during a command. */
+  readonly userTransactions?: number;
 }
+
+const TOLD = ["readBytes", "sentBytes", "addedSlices", "userTransactions"] as const;
 
 /** What the daemons spent during a command of Tallystick. */
 export interface DaemonCost {
@@ -113,13 +123,13 @@ export function summarise(samples: readonly Sample[], subjects: ReadonlyMap<Step
 function mediansOf(costs: readonly (Cost & Partial<DaemonCost>)[]): Cost & Partial<DaemonCost> {
   const of = (pick: (cost: Cost & Partial<DaemonCost>) => number | undefined) =>
     median(costs.map((cost) => pick(cost) ?? 0));
+  const told = TOLD.filter((name) => costs.every((cost) => cost[name] !== undefined));
   const own: Cost = {
     wallSeconds: of(({ wallSeconds }) => wallSeconds),
     cpuSeconds: of(({ cpuSeconds }) => cpuSeconds),
     peakBytes: Math.max(...costs.map(({ peakBytes }) => peakBytes)),
+    ...Object.fromEntries(told.map((name) => [name, of((cost) => cost[name])])),
   };
-  if (costs.every(({ readBytes }) => readBytes !== undefined))
-    return { ...own, readBytes: of((cost) => cost.readBytes) };
   if (costs.every(({ providerPeakBytes }) => providerPeakBytes === undefined)) return own;
   return {
     ...own,
@@ -135,7 +145,7 @@ export interface Bar {
   readonly name: string;
   /** Steps that it needs. */
   readonly steps: readonly StepName[];
-  readonly unit: "×" | "MiB" | "MB/s per core";
+  readonly unit: "×" | "s" | "MiB" | "MB/s per core" | "slices" | "transactions";
   readonly limit: number;
   /** Whether the figure must be at least the limit; at most it otherwise. */
   readonly atLeast?: true;
@@ -150,6 +160,26 @@ function ratioTo(step: StepName, peer: "borg" | "restic", limit: number): Bar {
     unit: "×",
     limit,
     measure: (figures) => figures.get(step)?.ratios[peer],
+  };
+}
+
+/** Of Tallystick alone. */
+function own(
+  step: StepName,
+  what: string,
+  unit: Bar["unit"],
+  limit: number,
+  of: (cost: Cost) => number | undefined,
+): Bar {
+  return {
+    name: `${STEPS[step]}: ${what}`,
+    steps: [step],
+    unit,
+    limit,
+    measure: (figures) => {
+      const cost = figures.get(step)?.medians.tallystick;
+      return cost === undefined ? undefined : of(cost);
+    },
   };
 }
 
@@ -190,6 +220,10 @@ export const BARS: readonly Bar[] = [
   ratioTo("get", "borg", 0.5),
   readSpeed("check", 500),
   ratioTo("tagged", "borg", 2.5),
+  own("added", "wall, with blocks of a second", "s", 3, ({ wallSeconds }) => wallSeconds),
+  own("added", "sent", "MiB", 2, ({ sentBytes }) => (sentBytes === undefined ? undefined : sentBytes / MIB)),
+  own("added", "added to what an epoch costs", "slices", 1, ({ addedSlices }) => addedSlices),
+  own("added", "transactions of the user", "transactions", 0, ({ userTransactions }) => userTransactions),
   ratioTo("small", "borg", 2),
   ratioTo("many", "borg", 2),
   ratioTo("many-again", "borg", 0.6),

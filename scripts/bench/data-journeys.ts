@@ -10,6 +10,7 @@ import { type ContenderName, JOURNEYS, orderOf, type Sample, type StepName, type
 import { type MeasuredCommand, MeasuredNetwork } from "./data-network.ts";
 import type { Peer, PeerCommands } from "./data-peers.ts";
 import {
+  addOneSmallFile,
   changeOneSmallFile,
   LARGE_FILE_BYTES,
   SMALL_FILE_BYTES,
@@ -187,6 +188,11 @@ function stagesOf({ dir, scale }: BenchPlan): Stage[] {
       peer: ({ check }) => check(),
     },
     { ...put("tagged", large), ours: (network) => network.measure(["put", large.path]) },
+    {
+      ...put("added", large),
+      ours: (network) => network.measureAdding(large.path),
+      before: (run) => addOneSmallFile(large.path, run),
+    },
     put("small", small),
     put("many", many),
     put("many-again", many),

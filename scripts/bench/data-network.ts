@@ -32,6 +32,8 @@ export class MeasuredNetwork {
   readonly #devnet: Devnet;
   readonly #dir: string;
   readonly #environment: Readonly<Record<string, string>>;
+  /** Of the user; once `init` has made it. */
+  #account = "";
 
   private constructor(devnet: Devnet, dir: string) {
     this.#devnet = devnet;
@@ -61,7 +63,7 @@ export class MeasuredNetwork {
     const network = new MeasuredNetwork(devnet, dir);
     try {
       await network.#warmUp();
-      await network.#run(["init"]);
+      network.#account = String((await network.#run(["init"])).document.account);
       await pause(SETTLE_MILLISECONDS);
       return network;
     } catch (error) {
@@ -102,6 +104,36 @@ export class MeasuredNetwork {
       nodesCpuSeconds: after.nodesCpuSeconds - before.nodesCpuSeconds,
     };
     return { cost, daemons, document };
+  }
+
+  /** Runs a put as the user, and takes what it says of what it has added. */
+  async measureAdding(path: string): Promise<MeasuredCommand> {
+    const before = await this.#transactions();
+    const measured = await this.measure(["put", path]);
+    const { uploadedBytes, dataSets } = measured.document as {
+      uploadedBytes: number;
+      dataSets: { sentBytes: number; addedSlices: number }[];
+    };
+    const sum = (of: (set: { sentBytes: number; addedSlices: number }) => number) =>
+      dataSets.reduce((total, set) => total + of(set), 0);
+    const cost = {
+      ...measured.cost,
+      sentBytes: uploadedBytes + sum(({ sentBytes }) => sentBytes),
+      addedSlices: sum(({ addedSlices }) => addedSlices),
+      userTransactions: (await this.#transactions()) - before,
+    };
+    return { ...measured, cost };
+  }
+
+  /** Transactions that the user's account has ever sent. */
+  async #transactions(): Promise<number> {
+    const body = { jsonrpc: "2.0", id: 1, method: "eth_getTransactionCount", params: [this.#account, "latest"] };
+    const answer = await fetch(this.#devnet.chain.rpcUrl, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    return Number(((await answer.json()) as { result: string }).result);
   }
 
   /** Has the provider's program check every stored byte, for which the provider is stopped. @throws Error on damage */

@@ -56,6 +56,11 @@ export function changeOneSmallFile(folder: string, files: number, change: number
   return path;
 }
 
+/** Adds a file of 1 KiB to a tree. */
+export function addOneSmallFile(folder: string, change: number): void {
+  writeFileSync(join(folder, `added-${change}.dat`), aesCtrStream(`added ${change}`, SMALL_FILE_BYTES));
+}
+
 /** Files of 16 MiB of words, which zstd makes three times smaller. */
 export function writeTextTree(folder: string, files: number): void {
   mkdirSync(folder, { recursive: true });

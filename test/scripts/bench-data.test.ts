@@ -8,6 +8,7 @@ import { expect } from "chai";
 import {
   BARS,
   type ContenderName,
+  type Cost,
   JOURNEYS,
   judge,
   median,
@@ -78,7 +79,8 @@ describe("figures of bench:data", () => {
   });
 
   it("holds the bars that were promised", () => {
-    expect(BARS.map(({ limit }) => limit)).to.deep.equal([1.3, 2.5, 1.1, 0.5, 500, 2.5, 2, 2, 0.6, 1.5, 2, 350, 400]);
+    const promised = [1.3, 2.5, 1.1, 0.5, 500, 2.5, 3, 2, 1, 0, 2, 2, 0.6, 1.5, 2, 350, 400];
+    expect(BARS.map(({ limit }) => limit)).to.deep.equal(promised);
   });
 
   it("meets bars up to and with the limit, and no others", () => {
@@ -101,6 +103,26 @@ describe("figures of bench:data", () => {
     expect(verdict(1e9)).to.deep.include({ measured: 500, met: true, bound: "at least" });
     expect(verdict(0.99e9)).to.deep.include({ measured: 495, met: false });
     expect(verdict(Number.NaN)?.met).to.equal(false);
+  });
+
+  it("judges what is added to a data set by time, bytes, slices and transactions", () => {
+    const verdicts = (cost: Partial<Cost>) => {
+      const { cost: usual, ...rest } = sample("added", 0, "tallystick", 2);
+      const figures = summarise([{ ...rest, cost: { ...usual, ...cost } }], subjects);
+      const bars = judge(figures, new Set<StepName>(["added"])).filter(({ name }) => name.startsWith(STEPS.added));
+      return bars.map(({ met }) => met);
+    };
+    const good = { sentBytes: 2 * MIB, addedSlices: 1, userTransactions: 0 };
+    expect(verdicts(good)).to.deep.equal([true, true, true, true]);
+    expect(verdicts({ ...good, wallSeconds: 3.01 })).to.deep.equal([false, true, true, true]);
+    expect(verdicts({ sentBytes: 2 * MIB + 1, addedSlices: 2, userTransactions: 1 })).to.deep.equal([
+      true,
+      false,
+      false,
+      false,
+    ]);
+    // What was not measured is not met.
+    expect(verdicts({})).to.deep.equal([true, false, false, false]);
   });
 
   it("does not count the record's transaction against a changed file", () => {
