@@ -78,7 +78,8 @@ export async function openProvider(
   const sets = new DataSetService(parts, new ProvingCapacity({} as ChainReader, GRID));
   const segments = new SegmentService(parts);
   const data = { store, segments: index.segments, streams };
-  const workers = new VerificationWorkers();
+  // As on a machine with four cores or more.
+  const workers = new VerificationWorkers(2);
   const verification = new SegmentVerification(parts, data, chunks, workers);
   const close = async () => {
     if (!opened.delete(close)) return;

@@ -24,14 +24,14 @@ export type Perform = (call: StepCall) => Promise<void>;
 export type Threads = readonly [Perform, Perform];
 
 export class VerificationWorkers {
-  readonly #queue = new FairQueue({
-    what: "verification",
-    concurrency: CONCURRENCY,
-    perAccount: PER_ACCOUNT,
-    inAll: IN_ALL,
-  });
+  readonly #queue: FairQueue;
   readonly #idle: Worker[] = [];
   readonly #all = new Set<Worker>();
+
+  /** @param concurrency verifications at a time; unless given, what the machine has cores for */
+  constructor(concurrency = CONCURRENCY) {
+    this.#queue = new FairQueue({ what: "verification", concurrency, perAccount: PER_ACCOUNT, inAll: IN_ALL });
+  }
 
   /**
    * Runs a verification in threads of its own, when it is the account's turn.

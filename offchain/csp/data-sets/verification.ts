@@ -132,68 +132,74 @@ export class SegmentVerification {
   }
 
   async #check(setId: number, segmentId: number, run: Run, [first, second]: Threads): Promise<void> {
-    const { dataSets, segments } = this.#parts.index;
-    // Read again: earlier checks of the set may have gone on meanwhile.
-    const set = await dataSets.find(setId);
-    const segment = await segments.find(segmentId);
-    if (set === undefined || segment === undefined) throw new TallystickError("it expired", { code: "NOT_FOUND" });
-    requireComplete(set, segment);
-    const data = new SegmentData(this.#data, segment, set.sliceElements);
-    const pages = this.#pagesOf(set, data, run);
-    const powers = this.#checkPowers(setId, lastIndex(segment), second);
-    const tags = [
-      this.#checkTags(set, data, pages, first),
-      powers.then(() => this.#checkTags(set, data, pages, second)),
-    ];
-    // What was found of the tags says nothing if the powers are wrong, so it is looked at later.
-    for (const check of tags) check.catch(() => undefined);
+    const { locks, index, logger } = this.#parts;
+    const { dataSets, segments } = index;
+    let pages: Pages | undefined;
+    let tags: Promise<void>[] = [];
+    let sliceCount = 0;
     try {
-      await powers;
+      // No power that is read here is sent anew before it is checked: tags that were held against wrong ones could
+      // pass, with right ones in their place afterwards. What was checked is never replaced.
+      await locks.exclusively(powersLock(setId), APPEND_SECONDS, async () => {
+        // Read again: checks of other segments may have gone on meanwhile, and have found powers to be wrong.
+        const set = await dataSets.find(setId);
+        const segment = await segments.find(segmentId);
+        if (set === undefined || segment === undefined) throw new TallystickError("it expired", { code: "NOT_FOUND" });
+        requireComplete(set, segment);
+        sliceCount = segment.sliceCount;
+        const data = new SegmentData(this.#data, segment, set.sliceElements);
+        const own = this.#pagesOf(set, data, run);
+        pages = own;
+        const powers = this.#checkPowers(set, lastIndex(segment), second);
+        tags = [this.#checkTags(set, data, own, first), powers.then(() => this.#checkTags(set, data, own, second))];
+        // What was found of the tags says nothing if the powers are wrong, so it is looked at later.
+        for (const check of tags) check.catch(() => undefined);
+        await powers;
+      });
       await blaming(
         () => Promise.all(tags),
         () => segments.setTags(segmentId, 0),
       );
     } finally {
-      pages.end();
+      pages?.end();
       await Promise.allSettled(tags);
     }
     await segments.setVerified(segmentId);
-    this.#parts.logger.info({ segment: segmentId, slices: segment.sliceCount }, "segment verified");
+    logger.info({ segment: segmentId, slices: sliceCount }, "segment verified");
   }
 
-  /** Checks what was not checked before: all powers of α, and those of β that have arrived, at least up to `needed`. */
-  #checkPowers(setId: number, needed: number, perform: Perform): Promise<void> {
-    const { index, streams, locks } = this.#parts;
+  /**
+   * Checks what was not checked before: all powers of α, and those of β that have arrived. Under the lock of the powers.
+   * @param set with the powers of β up to `needed`
+   */
+  async #checkPowers(set: DataSetRow, needed: number, perform: Perform): Promise<void> {
+    const { index, streams } = this.#parts;
     const { dataSets } = index;
-    return locks.exclusively(powersLock(setId), APPEND_SECONDS, async () => {
-      const set = await dataSets.find(setId);
-      if (set === undefined) throw new TallystickError("it expired", { code: "NOT_FOUND" });
-      const { key, sliceElements, verifiedA, verifiedB } = set;
-      if (verifiedA && verifiedB >= needed) return;
-      const lastVerifiedB = verifiedB === 0 ? undefined : await readPowersB(streams, setId, verifiedB, 1);
-      await perform({ step: "begin", key, lastVerifiedB, sliceElements });
-      if (!verifiedA) {
-        const bytes = await readPowersA(streams, setId, sliceElements);
-        await blaming(
-          () => perform({ step: "checkPowersA", bytes }),
-          () => dataSets.setPowers(setId, "powers-a", 0),
-        );
-        await dataSets.setVerified(setId, { a: true, b: verifiedB });
-      }
-      const count = Math.floor(set.powersBBytes / G1_EXPANDED_BYTES);
-      if (count <= verifiedB) return;
+    const { id, key, sliceElements, verifiedA, verifiedB } = set;
+    if (verifiedA && verifiedB >= needed) return;
+    const lastVerifiedB = verifiedB === 0 ? undefined : await readPowersB(streams, id, verifiedB, 1);
+    await perform({ step: "begin", key, lastVerifiedB, sliceElements });
+    if (!verifiedA) {
+      const bytes = await readPowersA(streams, id, sliceElements);
       await blaming(
-        async () => {
-          for (let next = verifiedB + 1; next <= count; next += POWERS_PER_PAGE) {
-            const bytes = await readPowersB(streams, setId, next, Math.min(POWERS_PER_PAGE, count + 1 - next));
-            await perform({ step: "addPowersB", bytes });
-          }
-          await perform({ step: "finishPowersB" });
-        },
-        () => dataSets.setPowers(setId, "powers-b", verifiedB * G1_EXPANDED_BYTES),
+        () => perform({ step: "checkPowersA", bytes }),
+        () => dataSets.setPowers(id, "powers-a", 0),
       );
-      await dataSets.setVerified(setId, { a: true, b: count });
-    });
+      await dataSets.setVerified(id, { a: true, b: verifiedB });
+    }
+    if (verifiedB >= needed) return;
+    const count = Math.floor(set.powersBBytes / G1_EXPANDED_BYTES);
+    await blaming(
+      async () => {
+        for (let next = verifiedB + 1; next <= count; next += POWERS_PER_PAGE) {
+          const bytes = await readPowersB(streams, id, next, Math.min(POWERS_PER_PAGE, count + 1 - next));
+          await perform({ step: "addPowersB", bytes });
+        }
+        await perform({ step: "finishPowersB" });
+      },
+      () => dataSets.setPowers(id, "powers-b", verifiedB * G1_EXPANDED_BYTES),
+    );
+    await dataSets.setVerified(id, { a: true, b: count });
   }
 
   /** Checks the tags of the pages that no other thread has taken. */

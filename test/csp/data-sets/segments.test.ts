@@ -374,6 +374,43 @@ describe("segments of data sets", () => {
     expect(await verify(provider)).to.equal(true);
   });
 
+  for (const isSentAnew of [false, true]) {
+    const what = isSentAnew ? "are replaced by right ones while they are checked" : "another check refuses meanwhile";
+    it(`are not verified against wrong powers that ${what}`, async () => {
+      const forged = new AuditedSet(SLICE_ELEMENTS, { ...audited.secrets, beta: audited.secrets.beta + 5n });
+      const [one, two] = [[randomChunk(200_000)], [randomChunk(300_000)]];
+      const before = forged.segmentOf(one, 1);
+      const after = forged.segmentOf(two, 1 + before.sliceCount);
+      const count = before.sliceCount + after.sliceCount;
+      const provider = await stored();
+      await storeAll(provider, ALICE, ...one, ...two);
+      await powers(provider, "powers-a", 0, audited.powersA);
+      await powers(provider, "powers-b", 0, forged.powersB(1, count));
+      for (const wrong of [before, after]) {
+        await begin(provider, wrong);
+        await sendTags(provider, wrong);
+      }
+      const checks = Promise.allSettled([before, after].map((wrong) => verify(provider, wrong)));
+      let isDone = false;
+      const sendAnew = async () => {
+        while (!isDone) {
+          const isSent = await powers(provider, "powers-b", 0, audited.powersB(1, count)).then(
+            () => true,
+            () => false,
+          );
+          if (isSent) return;
+          await new Promise((resolve) => setTimeout(resolve, 1));
+        }
+      };
+      const sent = isSentAnew ? sendAnew() : undefined;
+      const outcomes = await checks;
+      isDone = true;
+      await sent;
+      expect(outcomes.map(({ status }) => status)).to.deep.equal(["rejected", "rejected"]);
+      for (const wrong of [before, after]) expect((await found(provider, wrong)).verified).to.equal(false);
+    });
+  }
+
   it("refuse tags of which one is wrong, and tags of another data set or other indices", async () => {
     const provider = await stored();
     await begin(provider);
