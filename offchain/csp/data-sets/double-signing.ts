@@ -12,6 +12,7 @@ import type { ChainReader } from "../../chain/deployment.ts";
 import { encodeDoubleSigning, isOtherState, showDoubleSigningCall } from "../../chain/double-signing.ts";
 import { readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
 import { quoteFee } from "../../chain/fee-limit.ts";
+import { ChainRevertedError } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import { accrue, runwayEpochs } from "../../core/data-set/balance.ts";
 import { lastLevel } from "../../core/data-set/schedule.ts";
@@ -82,6 +83,7 @@ export interface ShowingParts {
 
 /**
  * Shows what is kept of a set that runs without an end: of another one the user has paid the notice period already.
+ * What the escrow refuses is not kept any longer.
  * @returns whether it was shown
  */
 export async function showKeptEvidence(
@@ -102,11 +104,19 @@ export async function showKeptEvidence(
   const epochs = Math.min(noticeEpochs, runwayEpochs(account));
   const penalty = lastLevel(scheduleOf(scheduled)).fee * BigInt(epochs);
   if (penalty === 0n) return false;
-  if (terms.token === NATIVE_TOKEN && penalty <= (await quoteFee(chain, call, sender.address)).gasFee) return false;
-  const { hash, gasUsed } = await sender.send(call);
-  logger.warn(
-    { dataSet: agreed.id, penalty: String(penalty), transactionHash: hash, gasUsed: String(gasUsed) },
-    "showed that the user signed two states",
-  );
-  return true;
+  try {
+    if (terms.token === NATIVE_TOKEN && penalty <= (await quoteFee(chain, call, sender.address)).gasFee) return false;
+    const { hash, gasUsed } = await sender.send(call);
+    logger.warn(
+      { dataSet: agreed.id, penalty: String(penalty), transactionHash: hash, gasUsed: String(gasUsed) },
+      "showed that the user signed two states",
+    );
+    return true;
+  } catch (error) {
+    // A contract wallet may say no to what it has said yes to.
+    if (!(error instanceof ChainRevertedError)) throw error;
+    await rows.dropEvidence(id);
+    logger.warn({ dataSet: agreed.id, err: error }, "the escrow does not take the evidence of double signing");
+    return false;
+  }
 }

@@ -107,14 +107,27 @@ export class DataSetSettlement {
     const standing = await view.standingOf(row, epoch);
     if (standing === undefined) return;
     if (await this.#isOver(row, standing, epoch, headBlock)) return this.#end(row);
-    const { chain, sender, index, logger } = this.#parts;
-    if (await showKeptEvidence({ chain, sender, rows: index.dataSets, logger }, row, standing, epoch)) return;
+    if (await this.#showEvidence(row, standing, epoch)) return;
     // A dispute may be about an epoch that is over.
     if (standing.books.disputed) return await this.#upholdLost(row, epoch);
     await this.#settle(row, standing, epoch);
     // Before the states: what is included later is in one of them, and is not let go.
     const segments = await this.#parts.index.segments.ofDataSet(row.id);
     await this.#free(row, segments, await view.heldRanges(row, epoch));
+  }
+
+  /** What fails here keeps nothing else from being settled. @returns whether the set has ended by it */
+  async #showEvidence(row: DataSetRow, standing: Standing, epoch: number): Promise<boolean> {
+    const { chain, sender, index, logger, failures } = this.#parts;
+    const part = `evidence against the user of data set ${row.agreed?.id ?? row.id}`;
+    try {
+      const isShown = await showKeptEvidence({ chain, sender, rows: index.dataSets, logger }, row, standing, epoch);
+      failures.succeeded(part);
+      return isShown;
+    } catch (error) {
+      failures.failed(part, error);
+      return false;
+    }
   }
 
   /** Closes a set whose last epoch is over. @returns whether nothing of it is needed any more */
@@ -205,6 +218,8 @@ export class DataSetSettlement {
       for (const hole of holes) freed += await this.#freeHole(row, segment, hole);
       const [only] = holes;
       if (only?.firstIndex === whole.firstIndex && only.count === whole.count) {
+        // Its row first: a start takes what is missing behind it for lost.
+        if (segment.tagsBytes > 0) await this.#parts.index.segments.setTags(segment.id, 0);
         for (const stream of segmentStreams(segment.id)) await streams.removeStream(row.id, stream);
       }
       if (freed > 0) logger.info({ dataSet: row.agreed?.id, segment: segment.id, chunks: freed }, "chunks freed");

@@ -235,6 +235,9 @@ export interface DataSetIndex {
   /** The evidence that is kept of a set. */
   evidenceOf(id: number): Promise<Uint8Array | undefined>;
 
+  /** Forgets evidence that the escrow does not take. */
+  dropEvidence(id: number): Promise<void>;
+
   /** Notes where a state was mined. */
   setMined(id: number, version: bigint, transaction: { hash: string; blockNumber: number }): Promise<void>;
 

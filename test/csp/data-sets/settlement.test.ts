@@ -5,6 +5,7 @@ import { ESCROW_ABI } from "../../../offchain/chain/abis.ts";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
 import type { DataSetBooks } from "../../../offchain/chain/escrow.ts";
 import { REORGANISED_BLOCKS } from "../../../offchain/chain/logs.ts";
+import { ChainRevertedError } from "../../../offchain/chain/revert.ts";
 import type { TransactionSender } from "../../../offchain/chain/sender.ts";
 import type { SliceRange } from "../../../offchain/core/audit/challenge.ts";
 import { encodeSchedule } from "../../../offchain/core/data-set/schedule.ts";
@@ -48,6 +49,8 @@ interface Told {
   held: SliceRange[];
   readonly sent: string[];
   sends: boolean;
+  /** What a transaction fails with. */
+  refusal: Error | undefined;
   /** Unlocked collateral, in every token. */
   pool: number;
   /** A token that nobody can move now. */
@@ -87,6 +90,8 @@ describe("settlement of data sets", () => {
     await index.segments.complete(segment.id, 3, new Uint8Array(32));
     await index.segments.setVerified(segment.id);
     await streams.write(set.id, `tags-${segment.id}`, 0, streamOf(bytes), 32);
+    await index.segments.setTags(segment.id, 32);
+    await index.segments.setVerified(segment.id);
     const agreed = { ...AGREED, terms: { ...AGREED.terms, mode } };
     const context = { agreed, segments: [segment.id], provingMilliseconds: 1 };
     await index.dataSets.recordState(set.id, FIRST_STATE, context);
@@ -106,6 +111,7 @@ describe("settlement of data sets", () => {
       held,
       sent: [],
       sends: true,
+      refusal: undefined,
       pool: 0,
       pausedToken: undefined,
       baseFee: 0n,
@@ -141,6 +147,7 @@ describe("settlement of data sets", () => {
         told.sent.push(description);
         if (told.pausedToken !== undefined && data.includes(told.pausedToken.slice(2))) throw new Error("paused");
         if (!told.sends) throw new Error("the endpoint is down");
+        if (told.refusal !== undefined) throw told.refusal;
         return { hash: "0x01", blockNumber: 1, gasUsed: SETTLE_GAS };
       },
     } as unknown as TransactionSender;
@@ -153,9 +160,11 @@ describe("settlement of data sets", () => {
       settleEpochs: SETTLE_EPOCHS,
     });
     const state = async () => (await index.dataSets.find(set.id))?.state;
+    const tagsInRow = async () => (await index.segments.ofDataSet(set.id))[0]?.tagsBytes ?? 0;
     const kept = async () => ({
       segments: (await index.segments.ofDataSet(set.id)).length,
-      tagsBytes: await streams.size(set.id, `tags-${segment.id}`),
+      // As the row says, which a start compares with the file.
+      tagsBytes: Math.max(await streams.size(set.id, `tags-${segment.id}`), await tagsInRow()),
       covered: (await index.dataSets.coveredOf(ALICE)).chunks,
     });
     return { told, settlement, state, kept, index, streams, id: set.id };
@@ -285,6 +294,21 @@ describe("settlement of data sets", () => {
     told.standing = { books: BOOKS, lastEpoch: undefined };
     await settlement.round(HEAD + 4 * EPOCH_BLOCKS);
     expect(told.sent).to.deep.equal([shown]);
+  });
+
+  it("forgets evidence that the escrow refuses, and lets go of what is not held all the same", async () => {
+    const { told, settlement, index, kept, id } = await open();
+    await index.dataSets.keepEvidence(id, new Uint8Array(64).fill(1));
+    told.held = [{ firstIndex: 9, count: 1 }];
+    told.refusal = new Error("the endpoint is down");
+    await settlement.round(HEAD);
+    expect(await kept()).to.deep.equal({ segments: 1, tagsBytes: 0, covered: 0 });
+    expect(await index.dataSets.evidenceOf(id)).to.not.equal(undefined);
+    // A wallet that does not stand by its signature any more.
+    const revert = { name: "SignatureInvalid", args: {}, data: "0x" };
+    told.refusal = new ChainRevertedError("showing that a party signed two states", revert);
+    await settlement.round(HEAD + EPOCH_BLOCKS);
+    expect(await index.dataSets.evidenceOf(id)).to.equal(undefined);
   });
 
   it("pays out a token in which all sets are on demand as seldom as it settles", async () => {

@@ -216,6 +216,9 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       expect([...((await dataSets.evidenceOf(id)) ?? [])]).to.deep.equal([1, 2]);
       expect(await dataSets.evidenceOf(other)).to.equal(undefined);
       expect(await dataSets.keepEvidence(other, second)).to.equal(true);
+      await dataSets.dropEvidence(id);
+      expect(await dataSets.evidenceOf(id)).to.equal(undefined);
+      expect(await dataSets.keepEvidence(id, first)).to.equal(true);
       await dataSets.end(id);
       expect(await dataSets.evidenceOf(id)).to.equal(undefined);
       expect([...((await dataSets.evidenceOf(other)) ?? [])]).to.deep.equal([3]);

@@ -349,6 +349,13 @@ export class SqlDataSetIndex implements DataSetIndex {
     return row?.evidence;
   }
 
+  async dropEvidence(id: number): Promise<void> {
+    await this.#database.write(
+      (transaction) => transaction.deleteFrom("data_set_evidence").where("data_set_id", "=", id).execute(),
+      { repeatable: true },
+    );
+  }
+
   async setMined(id: number, version: bigint, transaction: { hash: string; blockNumber: number }): Promise<void> {
     await this.#database.write(
       (tables) =>
