@@ -405,6 +405,12 @@ export class MemoryDataSetProvider implements LaneProvider {
     throw new TallystickError("no such data set", { code: "NOT_FOUND", party: this.name });
   }
 
+  /** As a provider lets go of segments when no state that it has signed can include them any more. */
+  forgetSegments(salt: string, firstIndex: number): void {
+    const { segments } = this.#set(salt);
+    for (const [id, segment] of segments) if (segment.firstIndex >= firstIndex) segments.delete(id);
+  }
+
   #segment(salt: string, id: string): HeldSegment {
     const segment = this.#set(salt).segments.get(id);
     if (segment !== undefined) return segment;

@@ -380,10 +380,7 @@ class Lane implements DataSetLane {
     for (const segment of wanted) {
       const found = await findSegment(platform, followed.set, segment, this.#keys);
       if (found !== undefined) prepared.push(found);
-      // What was signed has been verified: the provider has its tags.
-      else if (segment.state === "reserved" && followed.set.signed?.segments.includes(segment.id) !== true) {
-        lost.push(segment.id);
-      }
+      else if (await this.#isLost(followed, segment)) lost.push(segment.id);
     }
     if (lost.length > 0) {
       await dropSegments(platform, followed.set, lost);
@@ -415,6 +412,23 @@ class Lane implements DataSetLane {
       );
       const ids = dropped.map(({ id }) => id);
       await dropSegments(platform, followed.set, ids);
+      throw error;
+    }
+  }
+
+  /** Whether nobody has the tags of a segment any more, which are not on this device. */
+  async #isLost(followed: FollowedDataSet, { id, state }: JournaledSegment): Promise<boolean> {
+    const { signed } = followed.set;
+    const isSigned = signed?.segments.includes(id) === true;
+    // What was signed has been verified: the provider has its tags, and keeps them while the state may be sent.
+    if (isSigned && (await this.#isPending(followed, signed))) return false;
+    if (state === "reserved") return !isSigned;
+    // A reorganisation has removed the state, and its signatures have expired.
+    try {
+      await this.provider.verifySegment(this.#salt, id);
+      return false;
+    } catch (error) {
+      if (error instanceof TallystickError && error.code === "NOT_FOUND") return true;
       throw error;
     }
   }

@@ -68,6 +68,21 @@ describe("a data set whose opening a reorganisation removes", function () {
     expect(fixture.provider.forgeries).to.deep.equal([]);
   });
 
+  it("goes on when a state was removed whose segment the provider has let go of since", async () => {
+    const [one, other] = [objectOf(1), objectOf(2)];
+    const first = await fixture.put([one]);
+    await fixture.put([other]);
+    await reorganise(1);
+    for (let epoch = 0; epoch < 6; epoch += 1) await fixture.mineEpoch();
+    fixture.provider.forgetSegments((await newest())?.salt ?? "", 2);
+    const error = await expectAsyncRejection(() => fixture.put([other]), "CONFLICT", /tags of an earlier put/);
+    expect(error.retryable).to.equal(true);
+    const again = await fixture.put([other]);
+    expect(again).to.include({ id: first.id, isNew: false, addedSlices: 2, slices: 3 });
+    expect(await new DataSets(fixture.context).audit(again.id ?? "")).to.include({ slices: 3 });
+    expect(fixture.provider.forgeries).to.deep.equal([]);
+  });
+
   it("is not taken for removed while the endpoint is behind, or forgets a block that it has", async () => {
     const first = await fixture.put([objectOf(1)]);
     const set = await newest();
