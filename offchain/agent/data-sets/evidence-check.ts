@@ -147,8 +147,8 @@ function requireAccepted({ answer }: AuditEvidence, { isProofValid }: Examinatio
   if (answer.kind === "asked" || isProofValid) return;
   throw new IntegrityError("the chain's RPC endpoint answered that the escrow accepted a proof that does not verify", {
     party: "chain",
-    check: "proof of the transaction",
-    expected: "a valid proof",
+    check: "proof that the escrow accepted",
+    expected: "a valid one",
     received: answer.transactionHash,
     hint: "ask another endpoint; if it says the same, the set's verifier is not the deployment's",
   });
@@ -239,7 +239,7 @@ export function answerTypedData(
   return auditAnswerTypedData(chainId, escrow, message);
 }
 
-/** Checks that the escrow has accepted this very proof, and of what: nothing of a challenge on chain is up to a file. */
+/** Checks that the escrow has accepted this very proof, and of what: of a challenge on chain, nothing is up to a file. */
 async function requireOnChain(
   { chain, opened }: Source,
   { terms, audit, agreement, challenge }: AuditEvidence,

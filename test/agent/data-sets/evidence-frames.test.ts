@@ -1,4 +1,4 @@
-/** Evidence that somebody made up of true parts, to frame the other party or to deny what was signed, on a real chain. */
+/** Evidence made up of true parts, to frame the other party or to deny what was signed, on a real chain. */
 
 import { expect } from "chai";
 import { getBytes, Wallet } from "ethers";
@@ -250,7 +250,7 @@ describe("evidence that is made up", function () {
     const framed = { ...evidence, answer: { ...evidence.answer, proof: encodeProof(proof) } };
     const chain = { ...net.chain, provider: lying };
     const error = await expectAsyncRejection(() => check(honest, framed, chain), "INTEGRITY");
-    expect(error).to.include({ party: "chain", expected: "a valid proof" });
+    expect(error).to.include({ party: "chain", check: "proof that the escrow accepted" });
   });
 
   it("is not what a file becomes when the provider names another account to sign for it", async () => {
