@@ -239,7 +239,7 @@ export function answerTypedData(
   return auditAnswerTypedData(chainId, escrow, message);
 }
 
-/** Checks that the escrow has accepted this very proof, and of what: of a challenge on chain, nothing is up to a file. */
+/** Checks that the escrow accepted this very proof, and of what: of a challenge on chain, nothing is up to a file. */
 async function requireOnChain(
   { chain, opened }: Source,
   { terms, audit, agreement, challenge }: AuditEvidence,

@@ -289,6 +289,28 @@ describe("evidence that is made up", function () {
     expect((await check(own, signed, net.chain)).assumed).to.have.length(1);
   });
 
+  it("is not what a file becomes when a contract that signed is replaced, of the newest 16 accounts", async () => {
+    const { id = "" } = await fixture.put([objectOf(1)]);
+    const own = await exported(id);
+    // A wallet that stands by whatever it is asked about: `return 0x1626ba7e`.
+    const creation = await send(null, creating("631626ba7e60e01b60005260206000f3"));
+    const wallet = (await net.chain.provider.getTransactionReceipt(creation))?.contractAddress ?? "";
+    const signed = await signedBy(net.deployment, own, id, Wallet.createRandom());
+    await expectAsyncRejection(() => check(own, signed, net.chain), "INVALID_SIGNATURE");
+    await fixture.provider.setOperator(wallet);
+    expect((await check(own, signed, net.chain)).assumed).to.deep.equal([]);
+    const others = Array.from({ length: 16 }, () => Wallet.createRandom().address);
+    for (const other of others.slice(1)) await fixture.provider.setOperator(other);
+    const { assumed } = await check(own, signed, net.chain);
+    expect(assumed).to.have.length(1);
+    expect(assumed[0]).to.contain(`that ${wallet} signed while`);
+    // Naming one again makes no room, and one more is one too many: a provider can name any number.
+    await fixture.provider.setOperator(others[1] ?? "");
+    expect((await check(own, signed, net.chain)).assumed).to.have.length(1);
+    await fixture.provider.setOperator(others[0] ?? "");
+    await expectAsyncRejection(() => check(own, signed, net.chain), "INVALID_SIGNATURE");
+  });
+
   it("is told from what only one party can know", async () => {
     const { id = "" } = await fixture.put([objectOf(2)]);
     const own = await exported(id);
@@ -376,7 +398,12 @@ function sendingOn(to: string, data: string): string {
   const size = word(bytes.length);
   // codecopy(0, 44, size); call(gas(), to, 0, 0, size, 0, 0); stop()
   const code = `61${size}61${word(44)}6000396000600061${size}60006000`;
-  const runtime = `${code}73${to.slice(2).toLowerCase()}5af100${data.slice(2)}`;
-  // codecopy(0, 12, its length); return(0, its length)
-  return `0x61${word(runtime.length / 2)}80600c6000396000f3${runtime}`;
+  return creating(`${code}73${to.slice(2).toLowerCase()}5af100${data.slice(2)}`);
+}
+
+/** Creates a contract. @param runtime its code, hex without 0x */
+function creating(runtime: string): string {
+  const size = (runtime.length / 2).toString(16).padStart(4, "0");
+  // codecopy(0, 12, size); return(0, size)
+  return `0x61${size}80600c6000396000f3${runtime}`;
 }
