@@ -42,6 +42,34 @@ export async function* dataSetsOpened(
   }
 }
 
+/** The schedules that a set ever had, oldest first. @param opened where it was opened */
+export async function* schedulesOf(
+  chain: ChainReader,
+  { id, blockNumber }: Pick<OpenedDataSet, "id" | "blockNumber">,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
+  const topics = ESCROW_ABI.encodeFilterTopics("DataSetScheduled", [id]);
+  const filter = { address: chain.deployment.contracts.storageEscrow, topics };
+  for await (const log of chainLogs(chain, filter, blockNumber, head)) {
+    const event = parseDataSetLog(log);
+    if (event?.kind === "DataSetScheduled") yield event.schedule;
+  }
+}
+
+/** The accounts that a provider ever named to sign for it, oldest first, each as often as it was named. */
+export async function* operatorsNamed(chain: ChainReader, provider: string): AsyncGenerator<string, void, undefined> {
+  const { contracts, deployedAtBlock } = chain.deployment;
+  const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
+  const topics = ESCROW_ABI.encodeFilterTopics("OperatorSet", [provider]);
+  for await (const log of chainLogs(chain, { address: contracts.storageEscrow, topics }, deployedAtBlock, head)) {
+    const operator = String(ESCROW_ABI.parseLog(log)?.args.getValue("operator"));
+    // Zero ends it: the provider signs for itself.
+    if (operator !== NO_OPERATOR) yield operator;
+  }
+}
+
+const NO_OPERATOR = `0x${"00".repeat(20)}`;
+
 export type DataSetEvent = LogPlace &
   (
     | { readonly kind: "Deposited"; readonly token: string; readonly user: string; readonly amount: bigint }

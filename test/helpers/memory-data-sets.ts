@@ -16,6 +16,7 @@ import {
   depositCollateralCall,
   openDataSetCall,
   proveDataSetsCall,
+  setOperatorCall,
   updateDataSetCall,
 } from "../../offchain/chain/escrow-calls.ts";
 import { readRandomness } from "../../offchain/chain/randomness.ts";
@@ -124,6 +125,11 @@ export class MemoryDataSetProvider implements LaneProvider {
 
   async addCollateral(amount: bigint): Promise<void> {
     await this.#send(depositCollateralCall(this.#chain.deployment, `0x${"00".repeat(20)}`, this.account, amount));
+  }
+
+  /** Names another account to sign for it; it goes on to sign by its own key. */
+  async setOperator(operator: string): Promise<void> {
+    await this.#send(setOperatorCall(this.#chain.deployment, operator));
   }
 
   store(sealed: Uint8Array): string {

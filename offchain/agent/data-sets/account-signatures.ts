@@ -11,14 +11,20 @@ import type { TypedData } from "../../core/identity/typed-messages.ts";
 /** 65 bytes, of which the last is 27 or 28. ethers also reads other forms, which the contract refuses. */
 const ECDSA_SIGNATURE = /^0x[0-9a-f]{128}1[bc]$/;
 
+/** The account whose key has signed. @returns undefined for bytes that are no signature of a key */
+export function signerOf(typed: TypedData<object>, signature: string): string | undefined {
+  if (!ECDSA_SIGNATURE.test(signature)) return undefined;
+  try {
+    return verifyTypedData(typed.domain, typed.types, { ...typed.message }, signature);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Whether the key of an account has signed, without asking the chain. */
 export function isKeySignature(account: string, typed: TypedData<object>, signature: string): boolean {
-  if (!ECDSA_SIGNATURE.test(signature)) return false;
-  try {
-    return isAddressEqual(verifyTypedData(typed.domain, typed.types, { ...typed.message }, signature), account);
-  } catch {
-    return false;
-  }
+  const signer = signerOf(typed, signature);
+  return signer !== undefined && isAddressEqual(signer, account);
 }
 
 /** Whether an account has signed, also one that is a contract (EIP-1271). */

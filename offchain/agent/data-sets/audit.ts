@@ -5,35 +5,17 @@
  */
 
 import { randomBytes } from "#primitives";
-import { ESCROW_ABI } from "../../chain/abis.ts";
 import type { OpenedDataSet } from "../../chain/data-set-words.ts";
-import { readEscrowClock } from "../../chain/escrow.ts";
-import { type DataSetProof, parseProveCall } from "../../chain/escrow-calls.ts";
-import { parseDataSetLog } from "../../chain/escrow-events.ts";
-import { chainLogs } from "../../chain/logs.ts";
-import { readProvenRandomness } from "../../chain/randomness.ts";
-import { readChain } from "../../chain/revert.ts";
 import { type AuditChallenge, countSlices } from "../../core/audit/challenge.ts";
-import { decodeG1FromChain, encodeG1 } from "../../core/audit/curve.ts";
-import { decodeScalar } from "../../core/audit/field.ts";
-import { type AuditPublicKey, auditKeyHash } from "../../core/audit/keys.ts";
-import { ANSWER_BYTES, type AuditProof, decodeProof } from "../../core/audit/proof.ts";
+import { auditKeyHash } from "../../core/audit/keys.ts";
+import { decodeProof } from "../../core/audit/proof.ts";
 import { auditReady } from "../../core/audit/ready.ts";
 import { detectionProbability } from "../../core/audit/sampling.ts";
 import { verifyPrivate, verifyPublic } from "../../core/audit/verifier.ts";
-import { challengeSeed, windowsOf } from "../../core/data-set/epochs.ts";
-import { decodeLiveRanges, rangesHash } from "../../core/data-set/ranges.ts";
-import { decodeSchedule, levelAt, scheduleHash } from "../../core/data-set/schedule.ts";
-import { auditTermsHash, dataSetId } from "../../core/data-set/terms.ts";
+import { decodeLiveRanges } from "../../core/data-set/ranges.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { ERROR_CODES } from "../../core/error-codes.ts";
-import {
-  type ErrorCode,
-  IntegrityError,
-  InvalidInputError,
-  InvalidProofError,
-  TallystickError,
-} from "../../core/errors.ts";
+import { type ErrorCode, InvalidInputError, InvalidProofError, TallystickError } from "../../core/errors.ts";
 import { MAX_AUDIT_SAMPLES } from "../../core/wire/csp.ts";
 import type { AgentContext } from "../context.ts";
 import type { DataSetKeeper } from "../providers/storage-provider.ts";
@@ -42,6 +24,7 @@ import { askProof } from "./asking.ts";
 import type { DataSetOnChain } from "./following.ts";
 import { keptRanges } from "./kept-ranges.ts";
 import { dataSetKeys } from "./keys.ts";
+import { newestProof, readAnswer } from "./proof-on-chain.ts";
 import { isOurs } from "./recovery.ts";
 
 /** What an audit must find. */
@@ -191,7 +174,7 @@ async function auditPrivately(
 }
 
 async function auditPublicly(context: AgentContext, opened: OpenedDataSet): Promise<Verified> {
-  const found = await newestProof(context, opened);
+  const found = await newestProof(await context.chain(), opened);
   if (found === undefined) throw notProven(opened);
   const { call, seed, place } = found;
   const party = `provider ${opened.terms.provider}`;
@@ -202,95 +185,6 @@ async function auditPublicly(context: AgentContext, opened: OpenedDataSet): Prom
   const challenge = { seed, sampleCount: audit.sampleCount, ranges: decodeLiveRanges(call.ranges) };
   blaming(party, () => verifyPublic(key, challenge, proof));
   return { challenge, place };
-}
-
-/** A proof on chain. */
-export interface ProofFound {
-  readonly call: DataSetProof;
-  readonly seed: Uint8Array;
-  readonly challengeBlock: number;
-  /** Of the challenge block. */
-  readonly randomness: Uint8Array;
-  readonly place: { readonly epoch: number; readonly transactionHash: string; readonly blockNumber: number };
-}
-
-/** The newest proof of a set, from the transaction that carried it, with the challenge as it was in its block. */
-export async function newestProof(
-  context: AgentContext,
-  { id, terms, audit, blockNumber: from }: OpenedDataSet,
-): Promise<ProofFound | undefined> {
-  const chain = await context.chain();
-  const { deployment, provider } = chain;
-  const escrow = deployment.contracts.storageEscrow;
-  const head = await readChain("reading the block number", () => provider.getBlockNumber());
-  const names = ["EpochProven", "DataSetScheduled", "DisputeOpened"] as const;
-  const topics = [names.map((name) => ESCROW_ABI.getEvent(name).topicHash), id];
-  let schedule: Uint8Array | undefined;
-  let disputed: number | undefined;
-  let last: { epoch: number; transactionHash: string; blockNumber: number; block: number; hash: string } | undefined;
-  const { epochBlocks } = await readEscrowClock(chain);
-  for await (const log of chainLogs(chain, { address: escrow, topics }, from, head)) {
-    const event = parseDataSetLog(log);
-    if (event?.kind === "DataSetScheduled") schedule = event.schedule;
-    if (event?.kind === "DisputeOpened") disputed = event.challengeBlock;
-    if (event?.kind !== "EpochProven" || schedule === undefined) continue;
-    const { epoch, transactionHash, blockNumber } = event;
-    const { challengeBlock } = windowsOf({ ...audit, epochBlocks }, epoch);
-    const block = terms.mode === "on-demand" ? (disputed ?? challengeBlock) : challengeBlock;
-    last = { epoch, transactionHash, blockNumber, block, hash: scheduleHash(schedule) };
-  }
-  if (last === undefined) return undefined;
-  const { epoch, transactionHash, blockNumber, block, hash } = last;
-  const transaction = await readChain("reading a proof", () => provider.getTransaction(transactionHash));
-  const isThis = (call: DataSetProof) => dataSetId(BigInt(deployment.chainId), escrow, call.terms) === id;
-  const call = parseProveCall(transaction?.data ?? "0x")?.find(isThis);
-  if (call === undefined) throw notDirect(transactionHash);
-  requireProofOf(call, epoch, hash, terms.auditHash);
-  const randomness = await readProvenRandomness(chain, audit.randomness, BigInt(block), blockNumber);
-  if (randomness === undefined) throw forgotten(audit.randomness, block);
-  const seed = challengeSeed(BigInt(deployment.chainId), escrow, id, block, randomness);
-  return { call, seed, challengeBlock: block, randomness, place: { epoch, transactionHash, blockNumber } };
-}
-
-/** Checks that a proof is about what was live in its epoch. @throws IntegrityError naming the chain's endpoint */
-function requireProofOf(call: DataSetProof, epoch: number, hash: string, auditHash: string): void {
-  const level = levelAt(decodeSchedule(call.schedule), epoch);
-  const checks = [
-    ["hash of the schedule", hash, scheduleHash(call.schedule)],
-    ["hash of the live ranges", level?.rangesHash ?? "none", rangesHash(decodeLiveRanges(call.ranges))],
-    ["hash of the audit terms", auditHash, auditTermsHash(call.audit)],
-  ] as const;
-  for (const [check, expected, received] of checks) {
-    if (expected === received) continue;
-    throw new IntegrityError("the chain's RPC endpoint answered a proof of something else", {
-      party: "chain",
-      check,
-      expected,
-      received,
-    });
-  }
-}
-
-const G1_BYTES = 128;
-const G2_BYTES = 256;
-
-/** @param party blamed for a malformed one */
-export function readAnswer(party: string, answer: Uint8Array): { key: AuditPublicKey; proof: AuditProof } {
-  if (answer.length !== ANSWER_BYTES) {
-    throw new InvalidProofError("the proof on chain is malformed", {
-      party,
-      check: "length of the answer",
-      expected: `${ANSWER_BYTES} bytes`,
-      received: `${answer.length} bytes`,
-    });
-  }
-  const g2 = (k: number) => answer.slice(k * G2_BYTES, (k + 1) * G2_BYTES);
-  const g1 = (k: number) => {
-    const at = 3 * G2_BYTES + k * G1_BYTES;
-    return encodeG1(decodeG1FromChain(answer.slice(at, at + G1_BYTES), "proof element"));
-  };
-  const y = decodeScalar(answer.slice(3 * (G2_BYTES + G1_BYTES)));
-  return { key: { X: g2(0), XA: g2(1), XB: g2(2) }, proof: { sigma: g1(0), psi: g1(1), W: g1(2), y } };
 }
 
 /** Names the provider in the errors of a verification. */
@@ -363,26 +257,5 @@ function foreignKey(party: string, expected: string, received: string): Tallysti
     check: "audit key hash",
     expected,
     received,
-  });
-}
-
-function forgotten(source: string, block: number): TallystickError {
-  return new TallystickError("the randomness of the newest proof's challenge cannot be read any more", {
-    code: "NOT_FOUND",
-    party: "chain",
-    check: "randomness of the challenge",
-    expected: `that of block ${block}`,
-    received: `nothing from ${source}`,
-    hint: "use an endpoint that keeps old state, or make a private audit",
-  });
-}
-
-function notDirect(transactionHash: string): TallystickError {
-  return new TallystickError("the newest proof was sent through another contract and cannot be read back", {
-    code: "NOT_FOUND",
-    party: "chain",
-    check: "arguments of the proof's transaction",
-    received: transactionHash,
-    hint: "the escrow has verified it; make a private audit to check for yourself",
   });
 }

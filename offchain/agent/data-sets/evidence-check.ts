@@ -1,12 +1,9 @@
 /** Checks evidence that somebody else has exported, with nothing but the file, or with the chain as well. */
 
 import { keccak256 } from "ethers";
+import type { OpenedDataSet } from "../../chain/data-set-words.ts";
 import { type ChainReader, connectChain, type Deployment } from "../../chain/deployment.ts";
-import { readOperator, readScheduleHash } from "../../chain/escrow.ts";
-import { parseProveCall } from "../../chain/escrow-calls.ts";
-import { readOpened, scanDataSets } from "../../chain/escrow-events.ts";
-import { readProvenRandomness } from "../../chain/randomness.ts";
-import { readChain } from "../../chain/revert.ts";
+import { readOpened, schedulesOf } from "../../chain/escrow-events.ts";
 import { challengeId } from "../../core/audit/challenge.ts";
 import { encodeProof } from "../../core/audit/proof.ts";
 import { auditReady } from "../../core/audit/ready.ts";
@@ -20,15 +17,14 @@ import {
   MAX_EVIDENCE_HEAD_BYTES,
   type SignedAgreement,
 } from "../../core/data-set/evidence.ts";
-import { decodeLiveRanges, rangesHash } from "../../core/data-set/ranges.ts";
-import { scheduleHash } from "../../core/data-set/schedule.ts";
-import { dataSetId } from "../../core/data-set/terms.ts";
+import { decodeLiveRanges, encodeLiveRanges, rangesHash } from "../../core/data-set/ranges.ts";
+import { decodeSchedule, scheduleHash } from "../../core/data-set/schedule.ts";
 import { type Examination, requireConsistent, verifyEvidence } from "../../core/data-set/verify-evidence.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { asBytes, decodeCbor } from "../../core/encoding/cbor.ts";
 import { CborSequence } from "../../core/encoding/cbor-sequence.ts";
 import { toHex } from "../../core/encoding/hex.ts";
-import { IntegrityError, InvalidInputError, InvalidSignatureError } from "../../core/errors.ts";
+import { IntegrityError, InvalidInputError } from "../../core/errors.ts";
 import {
   type AuditAnswerMessage,
   auditAnswerTypedData,
@@ -36,10 +32,10 @@ import {
   type TypedData,
 } from "../../core/identity/typed-messages.ts";
 import { MAX_CHUNK_BYTES } from "../../core/wire/csp.ts";
-import { isKeySignature, isSignatureOf } from "./account-signatures.ts";
-import { readAnswer } from "./audit.ts";
+import { requireSignedByUser, requireSignedForProvider } from "./evidence-signers.ts";
+import { proofIn, readAnswer } from "./proof-on-chain.ts";
 
-/** What a document comes to. */
+/** What a document comes to. The verdict holds if what is assumed does. */
 export interface CheckedEvidence extends Examination {
   readonly chainId: bigint;
   readonly escrow: string;
@@ -49,7 +45,7 @@ export interface CheckedEvidence extends Examination {
   readonly fault: Fault;
   readonly faultIfDenied: Fault;
   readonly sampleCount: number;
-  /** What could not be checked, and has to be believed or asked elsewhere. */
+  /** What could not be checked, and has to be believed or asked elsewhere; what the fault hangs on comes first. */
   readonly assumed: readonly string[];
 }
 
@@ -82,15 +78,13 @@ export async function checkEvidence(bytes: AsyncIterable<Uint8Array>, chain?: Ch
   if (first.done === true) throw new InvalidInputError(`${what} is empty`, { check: "length", received: "0 bytes" });
   const evidence = decodeEvidenceHead(first.value);
   const id = requireConsistent(evidence);
-  const assumed: string[] = [];
   if (chain !== undefined) requireThisChain(evidence, chain);
-  await requireAgreement(evidence, id, chain, assumed);
-  await requireAnswer(evidence, id, chain, assumed);
+  const source = chain === undefined ? undefined : { chain, opened: await readOpened(chain, id) };
+  const believed = [...(await requireAgreement(evidence, id, source)), ...(await requireAnswer(evidence, id, source))];
   const examined = await verifyEvidence(evidence, chunksOf(items));
+  if (source !== undefined) requireAccepted(evidence, examined);
   const verdict = verdictOf(examined);
-  if (!examined.isDataCommitted) {
-    assumed.push("that the provider was asked for what the document does not show: a dispute on chain settles that");
-  }
+  const assumed = [...new Set([...undecidable(evidence, examined), ...believed])];
   const { chainId, escrow, terms, challenge } = evidence;
   return {
     ...examined,
@@ -130,23 +124,79 @@ function requireThisChain({ chainId, escrow }: AuditEvidence, { deployment }: Ch
   });
 }
 
-/** Checks that both parties, or the chain, stand behind the content hash. */
-async function requireAgreement(
-  evidence: AuditEvidence,
-  id: string,
-  chain: ChainReader | undefined,
-  assumed: string[],
-): Promise<void> {
+/**
+ * What nobody outside can know, and the verdict hangs on: what the user may have left out, and the part of an answer
+ * that the provider alone chooses.
+ */
+function undecidable({ answer }: AuditEvidence, { isProofValid, isDataCommitted, isAnswerOfData }: Examination) {
+  const assumed: string[] = [];
+  if (answer.proof.length === 0) {
+    assumed.push("that the provider was asked for a proof and gave none: only the user says so");
+  }
+  if (!isDataCommitted) {
+    assumed.push("that the provider was asked for what the document does not show: a dispute on chain settles that");
+  }
+  if (!isProofValid && isAnswerOfData) {
+    assumed.push("that the provider did not make up σ, the part of the answer that is of the tags, to blame the user");
+  }
+  return assumed;
+}
+
+/** The escrow takes no proof that does not verify, so an endpoint that says otherwise is not believed. */
+function requireAccepted({ answer }: AuditEvidence, { isProofValid }: Examination): void {
+  if (answer.kind === "asked" || isProofValid) return;
+  throw new IntegrityError("the chain's RPC endpoint answered that the escrow accepted a proof that does not verify", {
+    party: "chain",
+    check: "proof that the escrow accepted",
+    expected: "a valid one",
+    received: answer.transactionHash,
+    hint: "ask another endpoint; if it says the same, the set's verifier is not the deployment's",
+  });
+}
+
+/** A chain, and how the set was opened on it; nothing when it was not. */
+interface Source {
+  readonly chain: ChainReader;
+  readonly opened: OpenedDataSet | undefined;
+}
+
+/** Checks that both parties, or the chain, stand behind the content hash. @returns what has to be believed */
+async function requireAgreement(evidence: AuditEvidence, id: string, source: Source | undefined): Promise<string[]> {
   const { agreement, terms } = evidence;
   if (agreement.kind === "scheduled") {
-    if (chain === undefined) assumed.push("that the chain has the schedule of the data set");
-    else await requireScheduled(chain, id, scheduleHash(agreement.schedule));
-    return;
+    if (source === undefined) return ["that the chain has the schedule of the data set"];
+    const hash = scheduleHash(agreement.schedule);
+    if (!(await hasScheduled(source, (schedule) => scheduleHash(schedule) === hash))) throw neverScheduled(id, hash);
+    return [];
   }
   const typed = stateTypedData(evidence, agreement, id);
-  await requireSigned("user", terms.user, typed, agreement.userSignature, chain);
-  const signer = chain === undefined ? terms.provider : await readOperator(chain, terms.provider);
-  await requireSigned("provider", signer, typed, agreement.providerSignature, chain);
+  const { userSignature, providerSignature } = agreement;
+  await requireSignedByUser(terms.user, typed, userSignature, source?.chain);
+  const assumption = await requireSignedForProvider(terms.provider, typed, providerSignature, source?.chain);
+  const believed = assumption === undefined ? [] : [assumption];
+  if (source === undefined) return [...believed, "that the state which both signed came on chain, and so counted"];
+  const isOfState = (bytes: Uint8Array) => {
+    const { version, contentHash } = decodeSchedule(bytes);
+    return version === agreement.version && contentHash === agreement.contentHash;
+  };
+  if (await hasScheduled(source, isOfState)) return believed;
+  return [...believed, "that the state which both signed counted: it has not come on chain"];
+}
+
+/** The chain's state has the newest schedule only; the events have all. */
+async function hasScheduled({ chain, opened }: Source, isIt: (schedule: Uint8Array) => boolean): Promise<boolean> {
+  if (opened === undefined) return false;
+  for await (const schedule of schedulesOf(chain, opened)) if (isIt(schedule)) return true;
+  return false;
+}
+
+function neverScheduled(id: string, hash: string): IntegrityError {
+  return new IntegrityError("the chain never had this schedule of the data set", {
+    party: "chain",
+    check: "hash of the schedule",
+    expected: `one of data set ${id}`,
+    received: hash,
+  });
 }
 
 function stateTypedData({ chainId, escrow }: AuditEvidence, state: SignedAgreement, id: string): TypedData<object> {
@@ -161,43 +211,18 @@ function stateTypedData({ chainId, escrow }: AuditEvidence, state: SignedAgreeme
   });
 }
 
-/** The chain has the newest schedule only; older ones are in its events. */
-async function requireScheduled(chain: ChainReader, id: string, hash: string): Promise<void> {
-  if ((await readScheduleHash(chain, id)) === hash) return;
-  const opened = await readOpened(chain, id);
-  const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
-  if (opened !== undefined) {
-    for await (const event of scanDataSets(chain, opened.blockNumber, head)) {
-      if (event.kind === "DataSetScheduled" && event.id === id && scheduleHash(event.schedule) === hash) return;
-    }
-  }
-  throw new IntegrityError("the chain never had this schedule of the data set", {
-    party: "chain",
-    check: "hash of the schedule",
-    expected: `one of data set ${id}`,
-    received: hash,
-  });
-}
-
-/** Checks that the answer is the provider's. */
-async function requireAnswer(
-  evidence: AuditEvidence,
-  id: string,
-  chain: ChainReader | undefined,
-  assumed: string[],
-): Promise<void> {
+/** Checks that the answer is the provider's. @returns what has to be believed */
+async function requireAnswer(evidence: AuditEvidence, id: string, source: Source | undefined): Promise<string[]> {
   const { answer, terms } = evidence;
   if (answer.kind === "chain") {
-    if (chain === undefined) assumed.push("that the proof and the randomness of its challenge are on chain");
-    else await requireOnChain(chain, evidence, answer, id);
-    return;
+    if (source === undefined) return ["that the proof and the randomness of its challenge are on chain"];
+    await requireOnChain(source, evidence, answer);
+    return [];
   }
-  if (answer.proof.length === 0) {
-    assumed.push("that the provider was asked for a proof and gave none");
-    return;
-  }
-  const signer = chain === undefined ? terms.provider : await readOperator(chain, terms.provider);
-  await requireSigned("provider", signer, answerTypedData({ ...evidence, answer }, id), answer.signature, chain);
+  if (answer.proof.length === 0) return [];
+  const typed = answerTypedData({ ...evidence, answer }, id);
+  const assumption = await requireSignedForProvider(terms.provider, typed, answer.signature, source?.chain);
+  return assumption === undefined ? [] : [assumption];
 }
 
 /** What a provider signs when it answers. */
@@ -214,53 +239,35 @@ export function answerTypedData(
   return auditAnswerTypedData(chainId, escrow, message);
 }
 
+/** Checks that the escrow accepted this very proof, and of what: of a challenge on chain, nothing is up to a file. */
 async function requireOnChain(
-  chain: ChainReader,
-  { chainId, escrow, audit }: AuditEvidence,
+  { chain, opened }: Source,
+  { terms, audit, agreement, challenge }: AuditEvidence,
   { transactionHash, challengeBlock, randomness, proof }: ChainAnswer,
-  id: string,
 ): Promise<void> {
-  const { provider } = chain;
-  const transaction = await readChain("reading a proof", () => provider.getTransaction(transactionHash));
-  const isThis = ({ terms }: { readonly terms: AuditEvidence["terms"] }) => dataSetId(chainId, escrow, terms) === id;
-  const call = parseProveCall(transaction?.data ?? "0x")?.find(isThis);
-  const party = "the transaction";
-  const carried = call === undefined ? "none" : toHex(encodeProof(readAnswer(party, call.answer).proof));
-  requireChainHas("proof of the transaction", carried, toHex(proof));
-  const block = transaction?.blockNumber;
-  const known =
-    block === undefined || block === null
-      ? undefined
-      : await readProvenRandomness(chain, audit.randomness, BigInt(challengeBlock), block);
-  requireChainHas("randomness of the challenge block", known === undefined ? "none" : toHex(known), randomness);
+  // Terms and audit terms are those of the id, which is their hash.
+  const found = opened && (await proofIn(chain, { ...opened, terms, audit }, transactionHash));
+  if (found === undefined) throw otherOnChain("EpochProven event", "one of the data set", `none in ${transactionHash}`);
+  const { call } = found;
+  const carried = readAnswer("the transaction", call.answer).proof;
+  const schedule = agreement.kind === "scheduled" ? scheduleHash(agreement.schedule) : "a signed state";
+  const checks = [
+    ["proof of the transaction", toHex(encodeProof(carried)), toHex(proof)],
+    ["challenge block of the proof", String(found.challengeBlock), String(challengeBlock)],
+    ["randomness of the challenge block", toHex(found.randomness), randomness],
+    ["schedule of the proof", scheduleHash(call.schedule), schedule],
+    ["live ranges of the proof", toHex(call.ranges), toHex(encodeLiveRanges(challenge.ranges))],
+  ] as const;
+  for (const [check, expected, received] of checks) {
+    if (expected !== received) throw otherOnChain(check, expected, received);
+  }
 }
 
-function requireChainHas(check: string, expected: string, received: string): void {
-  if (expected === received) return;
-  throw new IntegrityError("the chain has something else than the evidence says", {
+function otherOnChain(check: string, expected: string, received: string): IntegrityError {
+  return new IntegrityError("the chain has something else than the evidence says", {
     party: "chain",
     check,
     expected,
     received,
-  });
-}
-
-async function requireSigned(
-  party: "user" | "provider",
-  account: string,
-  typed: TypedData<object>,
-  signature: string,
-  chain: ChainReader | undefined,
-): Promise<void> {
-  const isBy =
-    chain === undefined
-      ? isKeySignature(account, typed, signature)
-      : await isSignatureOf(chain, account, typed, signature);
-  if (isBy) return;
-  throw new InvalidSignatureError(`the ${party} did not sign what the evidence says`, {
-    party,
-    check: `signature of ${typed.primaryType}`,
-    expected: `by ${account}`,
-    ...(chain === undefined ? { hint: "check it with the chain: contracts and operators sign for accounts too" } : {}),
   });
 }

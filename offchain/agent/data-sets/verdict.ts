@@ -28,11 +28,12 @@ import type { AgentContext } from "../context.ts";
 import type { AuditAnswer, DataSetKeeper, ObjectStorage } from "../providers/storage-provider.ts";
 import { requireSignedByProvider } from "./account-signatures.ts";
 import { askProof } from "./asking.ts";
-import { isLoss, newestProof, nothingLive, notOurs, notProven, readAnswer } from "./audit.ts";
+import { isLoss, nothingLive, notOurs, notProven } from "./audit.ts";
 import { answerTypedData } from "./evidence-check.ts";
 import type { DataSetOnChain } from "./following.ts";
 import { keptRanges } from "./kept-ranges.ts";
 import { dataSetKeys } from "./keys.ts";
+import { newestProof, readAnswer } from "./proof-on-chain.ts";
 import { isOurs } from "./recovery.ts";
 
 /** Draws unless told: each costs up to a slice of commitments and the chunks that it is cut from. */
@@ -190,7 +191,7 @@ async function agreementOf(
 
 /** The newest proof on chain. */
 async function provenOnChain(context: AgentContext, opened: OpenedDataSet): Promise<Asked> {
-  const found = await newestProof(context, opened);
+  const found = await newestProof(await context.chain(), opened);
   if (found === undefined) throw notProven(opened);
   const { deployment } = context;
   const { terms, audit } = opened;

@@ -120,12 +120,13 @@ type Found = Pick<
   "verdict" | "fault" | "isProofValid" | "isDataCommitted" | "isAnswerOfData" | "failures" | "sampleCount"
 >;
 
-function verdictLines(found: Found): string[] {
+function verdictLines(found: Found, assumed: readonly string[] = []): string[] {
   const { verdict, fault, isProofValid, isDataCommitted, isAnswerOfData, failures } = found;
   const yes = (value: boolean) => (value ? "yes" : "no");
   return [
     `verdict    ${verdict}: ${MEANINGS[verdict]}`,
-    `  at fault ${FAULTS[fault]}`,
+    `  at fault ${FAULTS[fault]}${assumed.length === 0 ? "" : ", if this is so:"}`,
+    ...assumed.map((assumption) => `  believed ${assumption}`),
     `  checks   proof valid: ${yes(isProofValid)}; data as committed: ${yes(isDataCommitted)}; answer computed from ` +
       `it: ${yes(isAnswerOfData)}`,
     ...failures.map(({ message, check }) => `  failed   ${message}${check === undefined ? "" : ` (${check})`}`),
@@ -146,11 +147,10 @@ function foundLines(report: VerdictReport, file: string | undefined): string[] {
 function checkedLines(checked: CheckedEvidence): string[] {
   const { dataSetId: id, provider, user, chainId, escrow, sampleCount, assumed } = checked;
   return [
-    ...verdictLines(checked),
+    ...verdictLines(checked, assumed),
     `  from     ${counted(sampleCount, "draw")}`,
     `  data set ${id}`,
     `  parties  user ${user}, provider ${provider}`,
     `  chain    ${chainId}, escrow ${escrow}`,
-    ...assumed.map((assumption) => `  believed ${assumption}`),
   ];
 }

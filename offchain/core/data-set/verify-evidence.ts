@@ -37,7 +37,7 @@ export function agreedContentHash({ agreement }: Pick<AuditEvidence, "agreement"
 
 /**
  * Checks that a document fits together: the audit terms and the key are those of the terms, the ranges those that were
- * agreed on, and the seed of a challenge on chain is that of its block.
+ * agreed on, and a challenge on chain has the seed of its block, and a schedule.
  * @returns the id of the data set
  * @throws IntegrityError naming the first thing that does not fit
  */
@@ -52,6 +52,8 @@ export function requireConsistent(evidence: AuditEvidence): string {
     const seed = challengeSeed(chainId, escrow, id, challengeBlock, fromHex(randomness));
     requireEqual("seed of the challenge", toHex(seed), toHex(challenge.seed));
     requireEqual("sample count", String(audit.sampleCount), String(challenge.sampleCount));
+    // A state that is not on chain, or that has been replaced since, is none that a proof on chain was about.
+    requireEqual("agreement", "scheduled", evidence.agreement.kind);
   }
   return id;
 }
