@@ -161,7 +161,14 @@ async function coSign(
         ? await provider.openDataSet(set.salt, { ...termsToText(agreed), first: request })
         : await provider.updateDataSet(set.salt, request);
   } catch (error) {
-    if (known === undefined || !(error instanceof TallystickError)) throw error;
+    if (!(error instanceof TallystickError)) throw error;
+    if (known === undefined) {
+      // No room now, and none by waiting: a later state with less in it is not held up by this one.
+      if (error.code === "RATE_LIMITED" && !error.retryable) {
+        await context.platform.dataSets.save({ ...set, signed: { ...signed, isRefused: true } });
+      }
+      throw error;
+    }
     context.logger.debug({ code: error.code }, `sending the state without ${provider.name}: ${error.message}`);
     return { set, signature: known };
   }

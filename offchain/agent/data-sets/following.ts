@@ -283,7 +283,7 @@ async function objectsInSlices(
 
 /** Whether a signed state can still come on chain. */
 export function isPending(signed: SignedByDevice, onChain: DataSetOnChain | undefined, head: number): boolean {
-  if (BigInt(head) >= signed.deadlineBlock) return false;
+  if (BigInt(head) >= signed.deadlineBlock || signed.isRefused === true) return false;
   if (onChain === undefined) return signed.retirements === 0;
   return signed.version > onChain.schedule.version && signed.retirements === onChain.schedule.retirements;
 }

@@ -46,6 +46,11 @@ export interface SignedByDevice {
   readonly segments: readonly string[];
   /** By this block the provider sends it, or a later one, as it said of this state or of an earlier one. */
   readonly waitsUntilBlock?: number;
+  /**
+   * The provider has no room for it, and has not signed. Its version stays used, because the provider has this device's
+   * signature; what it adds is not asked for again unless a put needs it.
+   */
+  readonly isRefused?: boolean;
 }
 
 /** Where the content of a set has gone. */

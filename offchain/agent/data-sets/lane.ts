@@ -291,7 +291,7 @@ class Lane implements DataSetLane {
    */
   async #wanted({ set, onChain }: FollowedDataSet): Promise<JournaledSegment[]> {
     const own = await this.tagger.finish();
-    const wanted = new Set(set.signed?.segments);
+    const wanted = new Set(set.signed?.isRefused === true ? [] : set.signed?.segments);
     for (const segment of [own, this.#compaction?.segment]) if (segment !== undefined) wanted.add(segment.id);
     const highest = onChain === undefined ? 0 : lastLevel(onChain.schedule).highestIndex;
     const segments = await this.#context.platform.dataSets.segments(set.salt);

@@ -148,7 +148,9 @@ export class ProvingCapacity {
         check: "proving time in a window",
         expected: `at most ${Math.max(0, Math.floor(room - promised))} ms more`,
         received: `${milliseconds} ms`,
-        hint: "use another provider for what is new, or begin a data set, which gets another window",
+        hint:
+          "store what is new with another provider, or outside of the data set (`--no-data-set`); to end this set and " +
+          "begin one with another window, `tallystick data-set notice`",
         retryable: false,
       });
     };

@@ -5,8 +5,11 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { expect } from "chai";
 import { Wallet } from "ethers";
 import type { Clock } from "../../../offchain/agent/clock.ts";
+import { DataSets } from "../../../offchain/agent/data-sets/data-sets.ts";
 import type { LaneProvider } from "../../../offchain/agent/data-sets/lane.ts";
 import { readUserAccount } from "../../../offchain/chain/escrow.ts";
+import { decodeLiveRanges } from "../../../offchain/core/data-set/ranges.ts";
+import { fromHex } from "../../../offchain/core/encoding/hex.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import type { DataSetStatus, SegmentStatus, UpdateAnswer } from "../../../offchain/core/wire/data-sets.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
@@ -213,6 +216,38 @@ describe("a hostile provider of data sets", function () {
       const report = await fixture.put(objects);
       expect(report).to.include({ version: 1n, isNew: true, deposited: 0n });
       expect(await deposited()).to.equal(before);
+      expect(fixture.provider.forgeries).to.deep.equal([]);
+    });
+  }
+
+  for (const isOpen of [false, true]) {
+    it(`that has no room for a put ${isOpen ? "into a set that runs" : "that opens a set"} takes smaller ones`, async () => {
+      const requireRoom = (ranges: string) => {
+        const slices = decodeLiveRanges(fromHex(ranges)).reduce((sum, { count }) => sum + count, 0);
+        if (slices <= 3) return;
+        throw new TallystickError("no room", { code: "RATE_LIMITED", party: fixture.provider.name, retryable: false });
+      };
+      const provider = lying((honest) => ({
+        openDataSet: async (salt, request) => {
+          requireRoom(request.first.ranges);
+          return await honest.openDataSet(salt, request);
+        },
+        updateDataSet: async (salt, request) => {
+          requireRoom(request.ranges);
+          return await honest.updateDataSet(salt, request);
+        },
+      }));
+      if (isOpen) await putTo(provider, [objectOf(1)]);
+      const large = [objectOf(5)];
+      await expectAsyncRejection(() => putTo(provider, large), "RATE_LIMITED");
+      // The same put again is refused again; what is smaller is not held up by it.
+      await expectAsyncRejection(() => putTo(provider, large), "RATE_LIMITED");
+      const small = await putTo(provider, [objectOf(1)]);
+      expect(small).to.include({ isNew: !isOpen, addedSlices: 1, slices: isOpen ? 2 : 1 });
+      expect(await new DataSets(fixture.context).audit(small.id ?? "")).to.include({ slices: small.slices });
+      // With an honest provider the large one follows, under indices that nothing else has.
+      const report = await fixture.put(large);
+      expect(report).to.include({ addedSlices: 5, slices: small.slices + 5 });
       expect(fixture.provider.forgeries).to.deep.equal([]);
     });
   }
