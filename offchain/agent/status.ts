@@ -151,6 +151,12 @@ export function warningsOf(dataSets: readonly DataSetView[], noticeEpochs: numbe
       ...(set.status === "ending" ? [`${name} ${endingText(set)}`] : []),
       ...(set.status === "over" ? [`${name} has ended: \`tallystick data-set settle\` pays back what is left`] : []),
       ...(set.status === "breached" ? [`${name} was breached: the provider no longer has to keep it`] : []),
+      ...(set.overdueEpoch === undefined
+        ? []
+        : [
+            `${name}: epoch ${set.overdueEpoch} was not proven in time: \`tallystick data-set settle\` reports the ` +
+              "miss, until the epoch after it is over",
+          ]),
       ...(running && set.missedEpochs > 0
         ? [`${name}: its provider has missed ${set.missedEpochs} of ${set.terms.breachLimit} epochs that end it`]
         : []),

@@ -135,7 +135,19 @@ export async function readRecoveryPhrase(file: string | undefined): Promise<stri
     },
     () => promptWords("Recovery phrase", PHRASE_WORDS),
   );
-  return wordsOf(phrase).join(" ").toLowerCase();
+  return wordsOf(phraseIn(phrase)).join(" ").toLowerCase();
+}
+
+/** Of a document that `init --json` or `phrase --json` has printed, its phrase; any other text as it is. */
+function phraseIn(text: string): string {
+  if (!text.trimStart().startsWith("{")) return text;
+  try {
+    const { recoveryPhrase } = JSON.parse(text) as { recoveryPhrase?: unknown };
+    return typeof recoveryPhrase === "string" ? recoveryPhrase : text;
+  } catch {
+    // Said below, of whatever it is: these are not the words of a phrase.
+    return text;
+  }
 }
 
 /** The words without the numbers that `init` shows before them, so that its rows can be pasted as they are. */

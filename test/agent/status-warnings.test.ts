@@ -50,6 +50,7 @@ describe("warnings about data sets", () => {
       /^data set 0x1d1d1d1d was moved to data set 0x2e2e2e2e, .*: .*migrate 0x1d1d1d1d --to 0x(3f){20}` again/,
     ],
     ["that was breached", { status: "breached" }, /^data set 0x1d1d1d1d was breached/],
+    ["with an epoch that nobody proved", { overdueEpoch: 7 }, /^data set 0x1d1d1d1d: epoch 7 .*data-set settle/],
     ["with misses", { missedEpochs: 1 }, /^data set 0x1d1d1d1d: its provider has missed 1 of 3 epochs that end it$/],
   ] as [string, Partial<DataSetView>, RegExp][]) {
     it(`name a data set ${what}, and no other`, () => {

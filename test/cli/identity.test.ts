@@ -196,9 +196,12 @@ describe("identity on the command line", () => {
     });
 
     it("goes on with its own", () => {
-      const { code, stdout } = recover(own.toUpperCase());
-      expect(JSON.parse(stdout).error).to.include({ code: "CHAIN_UNAVAILABLE" });
-      expect(code).to.equal(exitCodeOf("CHAIN_UNAVAILABLE"));
+      // Also as `init --json` has printed it.
+      for (const text of [own.toUpperCase(), JSON.stringify({ account: "0x1", recoveryPhrase: own }, undefined, 2)]) {
+        const { code, stdout } = recover(text);
+        expect(JSON.parse(stdout).error).to.include({ code: "CHAIN_UNAVAILABLE" });
+        expect(code).to.equal(exitCodeOf("CHAIN_UNAVAILABLE"));
+      }
     });
   });
 

@@ -39,6 +39,8 @@ export interface DataSetView {
   readonly missedEpochs: number;
   /** Where the provider has to prove next; absent when it has not to. */
   readonly nextWindow?: EpochWindows;
+  /** The newest epoch without a proof whose miss can be reported now. */
+  readonly overdueEpoch?: number;
   /** Open now, in mode `on-demand`. */
   readonly dispute?: DisputeView;
   /** Epochs behind the current one that the account's balance covers; infinite when nothing runs. */
@@ -62,7 +64,9 @@ export function viewOf(
   const status = phaseOf(onChain);
   // The last level of a set that ends is empty; until then it keeps, and costs, what it did.
   const level = (status === "ending" ? levelAt(schedule, onChain.epoch) : undefined) ?? lastLevel(schedule);
-  const next = nextWindow(terms, { ...audit, epochBlocks }, onChain);
+  const times = { ...audit, epochBlocks };
+  const next = nextWindow(terms, times, onChain);
+  const overdue = overdueEpoch(terms, times, onChain);
   return {
     id,
     provider: terms.provider,
@@ -78,6 +82,7 @@ export function viewOf(
     provenEpochs: books.proven,
     missedEpochs: books.missed,
     ...(next === undefined ? {} : { nextWindow: next }),
+    ...(overdue === undefined ? {} : { overdueEpoch: overdue }),
     ...(dispute === undefined ? {} : { dispute }),
     runwayEpochs: runwayEpochs(account),
     ...(lastEpoch === undefined ? {} : { lastEpoch }),
@@ -104,6 +109,20 @@ function nextWindow(
   const from = Math.max(isDone ? epoch + 1 : epoch, schedule.levels[0]?.fromEpoch ?? 0);
   const level = levelAt(schedule, from);
   return from > lastEpoch || level === undefined || level.sliceCount === 0 ? undefined : windowsOf(times, from);
+}
+
+/** The newest epoch whose miss can be reported in the next block. */
+function overdueEpoch(
+  { mode }: DataSetTerms,
+  times: Parameters<typeof windowsOf>[0],
+  { books, schedule, epoch: current, head, lastEpoch = Number.POSITIVE_INFINITY }: DataSetOnChain,
+): number | undefined {
+  if (mode !== "every-epoch" || books.status !== "running") return undefined;
+  return [current, current - 1].find((epoch) => {
+    const { graceEnd, reportEnd } = windowsOf(times, epoch);
+    const isPart = epoch <= lastEpoch && (levelAt(schedule, epoch)?.sliceCount ?? 0) > 0;
+    return isPart && outcomeOf(books, epoch) === "unsettled" && head >= graceEnd && head < reportEnd;
+  });
 }
 
 /** What the books say of an epoch. */

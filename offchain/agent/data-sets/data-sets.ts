@@ -69,9 +69,10 @@ export interface DataSetEpoch {
   readonly epoch: number;
   /**
    * `proven`, `late` and `missed` are on chain. `due`: a proof still counts. `overdue`: a miss can be reported.
-   * `settled`: nobody proved it or reported a miss. `undisputed`: in mode `on-demand`, which earns without proofs.
+   * `unreported`: nobody proved it, or reported the miss in time. `undisputed`: in mode `on-demand`, which earns without
+   * proofs.
    */
-  readonly status: "proven" | "late" | "missed" | "due" | "overdue" | "settled" | "undisputed";
+  readonly status: "proven" | "late" | "missed" | "due" | "overdue" | "unreported" | "undisputed";
   readonly fee: bigint;
   readonly transactionHash?: string;
 }
@@ -312,12 +313,13 @@ export class DataSets {
 
   /**
    * Ends a set after the notice period. The next put to its provider begins another one.
-   * @throws TallystickError NOT_FOUND, NOT_OWNER; CHAIN_REVERTED when its end is known already
+   * @throws TallystickError NOT_FOUND, NOT_OWNER; CONFLICT when its end is known already
    */
   async giveNotice(id: string, options: SendOptions = {}): Promise<Notice> {
     return await this.#context.exclusive(async () => {
       const found = await this.#requireOwned(id);
       const { terms } = found.opened;
+      if (found.onChain.lastEpoch !== undefined) throw endKnown(id, found.onChain.lastEpoch);
       const call = noticeCall(this.#context.deployment, { terms, ...found.onChain.scheduled });
       const sent = await sendWithin(this.#context, call, options);
       const { lastEpoch } = await this.#follow(found);
@@ -571,7 +573,7 @@ export class DataSets {
       } else {
         const { graceEnd } = windowsOf({ ...audit, epochBlocks }, epoch);
         const isSettled = outcomeOf(books, epoch) === "settled";
-        epochs.push({ epoch, status: isSettled ? "settled" : head < graceEnd ? "due" : "overdue", fee: known });
+        epochs.push({ epoch, status: isSettled ? "unreported" : head < graceEnd ? "due" : "overdue", fee: known });
       }
     }
     return epochs;
@@ -640,6 +642,17 @@ function notWithdrawable(amount: bigint, withdrawable: bigint): TallystickError 
     expected: `1 to ${withdrawable}`,
     received: String(amount),
     hint: "give notice to data sets first: what they do not use up is paid back",
+  });
+}
+
+function endKnown(id: string, lastEpoch: number): TallystickError {
+  return new TallystickError(`data set ${id} ends after epoch ${lastEpoch} already`, {
+    code: "CONFLICT",
+    party: "you",
+    check: "end of the data set",
+    expected: "a data set that runs on",
+    received: `its last epoch is ${lastEpoch}`,
+    hint: "`tallystick data-set settle` closes it afterwards",
   });
 }
 

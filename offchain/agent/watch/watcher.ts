@@ -11,13 +11,12 @@ import { readEscrowClock } from "../../chain/escrow.ts";
 import { type DataSetEvent, dataSetsOpened, parseDataSetLog } from "../../chain/escrow-events.ts";
 import { type LogFilter, type LogPlace, REORGANISED_BLOCKS, type ScanCursor, scanPages } from "../../chain/logs.ts";
 import { readChain } from "../../chain/revert.ts";
-import { epochOf, windowsOf } from "../../core/data-set/epochs.ts";
-import { levelAt } from "../../core/data-set/schedule.ts";
+import { epochOf } from "../../core/data-set/epochs.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { AgentContext } from "../context.ts";
-import { type DataSetView, outcomeOf, viewOf } from "../data-sets/data-set-view.ts";
+import { type DataSetView, viewOf } from "../data-sets/data-set-view.ts";
 import { isUnanswered, readDisputeView } from "../data-sets/disputing.ts";
-import { type DataSetOnChain, readOnChain } from "../data-sets/following.ts";
+import { readOnChain } from "../data-sets/following.ts";
 import type { JournaledDataSet } from "../data-sets/journal.ts";
 import { isRunwayShort } from "../status.ts";
 import { RepeatedFailures } from "./repeated-failures.ts";
@@ -219,7 +218,7 @@ export class Watcher {
     }
     if (isShort) watched.runwayEpochs = view.runwayEpochs;
     else delete watched.runwayEpochs;
-    const overdue = overdueEpoch(opened, onChain, epochBlocks);
+    const overdue = view.overdueEpoch;
     if (overdue !== undefined && overdue !== watched.overdueEpoch) {
       tell({ ...common, kind: "overdue", severity: "alarm", epoch: overdue });
       watched.overdueEpoch = overdue;
@@ -256,20 +255,6 @@ function stateOf({ status, slices, missedEpochs, runwayEpochs, lastEpoch }: Data
     ...(Number.isFinite(runwayEpochs) ? { runwayEpochs } : {}),
     ...(lastEpoch === undefined ? {} : { lastEpoch }),
   };
-}
-
-/** The newest epoch whose miss can be reported in the next block. */
-function overdueEpoch(
-  { terms, audit }: OpenedDataSet,
-  { books, schedule, epoch: current, head, lastEpoch = Number.POSITIVE_INFINITY }: DataSetOnChain,
-  epochBlocks: number,
-): number | undefined {
-  if (terms.mode !== "every-epoch" || books.status !== "running") return undefined;
-  return [current, current - 1].find((epoch) => {
-    const { graceEnd, reportEnd } = windowsOf({ ...audit, epochBlocks }, epoch);
-    const isPart = epoch <= lastEpoch && (levelAt(schedule, epoch)?.sliceCount ?? 0) > 0;
-    return isPart && outcomeOf(books, epoch) === "unsettled" && head >= graceEnd && head < reportEnd;
-  });
 }
 
 const CHANGES: Partial<Record<DataSetEvent["kind"], readonly [ChainChange["kind"], WatchSeverity]>> = {

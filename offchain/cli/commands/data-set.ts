@@ -199,7 +199,10 @@ function registerNotice(dataSet: Command): void {
       await withAgent(command, async ({ agent, output }) => {
         const id = await agent.dataSets.resolve(text);
         const notice = await agent.dataSets.giveNotice(id, maximumFee(options));
-        output.result(notice, [`data set ${shortId(id)} ends after epoch ${notice.lastEpoch}`]);
+        output.result(notice, [
+          `data set ${shortId(id)} ends after epoch ${notice.lastEpoch}; what it holds is not kept beyond that`,
+          "  `tallystick data-set add <snapshot>` takes what you still need into the next data set",
+        ]);
       });
     });
 }
