@@ -69,8 +69,8 @@ export interface DataSetEpoch {
   readonly epoch: number;
   /**
    * `proven`, `late` and `missed` are on chain. `due`: a proof still counts. `overdue`: a miss can be reported.
-   * `unreported`: nobody proved it, or reported the miss in time. `undisputed`: in mode `on-demand`, which earns without
-   * proofs.
+   * `unreported`: nobody proved it, or reported the miss in time. `undisputed`: in mode `on-demand`, which earns
+   * without proofs.
    */
   readonly status: "proven" | "late" | "missed" | "due" | "overdue" | "unreported" | "undisputed";
   readonly fee: bigint;

@@ -149,8 +149,8 @@ export class ProvingCapacity {
         expected: `at most ${Math.max(0, Math.floor(room - promised))} ms more`,
         received: `${milliseconds} ms`,
         hint:
-          "store what is new with another provider, or outside of the data set (`--no-data-set`); to end this one and " +
-          "begin another with another window, `tallystick data-set notice`",
+          "store what is new with another provider, or outside of the data set (`--no-data-set`); to end this one " +
+          "and begin another with another window, `tallystick data-set notice`",
         retryable: false,
       });
     };

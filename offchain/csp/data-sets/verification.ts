@@ -169,7 +169,8 @@ export class SegmentVerification {
   }
 
   /**
-   * Checks what was not checked before: all powers of α, and those of β that have arrived. Under the lock of the powers.
+   * Checks what was not checked before: all powers of α, and those of β that have arrived. Under the lock of the
+   * powers.
    * @param set with the powers of β up to `needed`
    */
   async #checkPowers(set: DataSetRow, needed: number, perform: Perform): Promise<void> {
