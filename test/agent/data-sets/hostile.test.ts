@@ -221,7 +221,8 @@ describe("a hostile provider of data sets", function () {
   }
 
   for (const isOpen of [false, true]) {
-    it(`that has no room for a put ${isOpen ? "into a set that runs" : "that opens a set"} takes smaller ones`, async () => {
+    const what = isOpen ? "into a set that runs" : "that opens a set";
+    it(`that has no room for a put ${what} takes smaller ones`, async () => {
       const requireRoom = (ranges: string) => {
         const slices = decodeLiveRanges(fromHex(ranges)).reduce((sum, { count }) => sum + count, 0);
         if (slices <= 3) return;
