@@ -14,7 +14,7 @@ import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { ProvingLoad } from "../../store/index/data-set-index.ts";
 
 /**
- * Measured by scripts/bench/audit-speed.ts on one core of an AMD EPYC (docs/audit.md): W takes 0.18 ms for an index up
+ * Measured by `npm run bench:audit` on one core of an AMD EPYC (docs/audit.md): W takes 0.18 ms for an index up
  * to the highest drawn, ψ 0.15 ms for an element of a slice, and the check before sending 44 ms. A sample is a read of
  * a disk that turns.
  */
