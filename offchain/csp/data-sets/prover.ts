@@ -342,6 +342,8 @@ export class DataSetProver {
     if (error instanceof ChainRevertedError) {
       // A proof sent before a restart is waiting in the pool, or was mined a moment ago.
       if (error.revert.name === "EpochSettled") return;
+      // A reorganisation has taken the dispute while its proof was being made: nothing is to be proven.
+      if (error.revert.name === "NoDispute") return;
       // A new schedule was mined a moment ago.
       if (error.revert.name === "WrongSchedule") {
         this.#notBefore.delete(`${row.id}:${epoch}`);

@@ -366,8 +366,8 @@ describe("data sets on demand of a provider", function () {
     await node.send("evm_revert", [before]);
     await local.mine(5);
     await new Promise((resolve) => setTimeout(resolve, 1000));
-    // A proof that was being made meanwhile is refused; it costs nothing and changes nothing.
     expect(await books()).to.include({ disputed: false, proven: 0 });
+    expect(provider.log).not.to.contain("refuses the proof");
   });
 
   it("cannot be disputed without a bond, twice, outside their life, or upheld too early: nothing changes", async () => {
