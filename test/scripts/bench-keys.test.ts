@@ -73,7 +73,7 @@ describe("figures of bench:keys", () => {
       ["rsa-blind", "5 of 5", 5 * 2 * 384],
     ]);
     for (const { clientMilliseconds, clientElementsPerSecond, nodeMilliseconds, single } of figures) {
-      expect(Math.abs(clientMilliseconds * clientElementsPerSecond - 1000)).to.be.below(1);
+      expect(Math.abs(clientMilliseconds * clientElementsPerSecond - 1000) < 1e-6).to.equal(true);
       expect(nodeMilliseconds).to.be.greaterThan(0);
       expect(single.p50).to.be.greaterThan(0);
       expect(single.p99).to.be.at.least(single.p50);
