@@ -29,6 +29,8 @@ export interface WaitOptions {
   readonly onWaiting: (transaction: WaitingTransaction) => void;
 }
 
+/** The wait before the next look, as a part of the time waited so far: so late is a receipt seen at most. */
+const POLL_SHARE = 0.15;
 const FIRST_POLL_MS = 50;
 const SLOWEST_POLL_MS = 2000;
 /** Endpoints behind a load balancer may know the nonce before they know the receipt. */
@@ -52,7 +54,7 @@ export async function waitForReceipt(
   let nudged = started;
   let nonceUsed = 0;
   let problem: unknown;
-  for (let pollMs = FIRST_POLL_MS; ; pollMs = Math.min(SLOWEST_POLL_MS, pollMs * 1.5)) {
+  for (;;) {
     signal?.throwIfAborted();
     const isNudgeDue = Date.now() - nudged >= options.nudgeAfterSeconds * 1000;
     if (isNudgeDue) {
@@ -86,7 +88,8 @@ export async function waitForReceipt(
     if (Date.now() - started > options.receiptTimeoutSeconds * 1000) {
       throw notMined(signed, options.receiptTimeoutSeconds, problem);
     }
-    await pause(pollMs, signal);
+    const waitedMs = Date.now() - started;
+    await pause(Math.min(SLOWEST_POLL_MS, Math.max(FIRST_POLL_MS, waitedMs * POLL_SHARE)), signal);
   }
 }
 

@@ -233,46 +233,49 @@ class Put {
     }
   }
 
-  /** Makes sure of the key record, then of the data sets. */
+  /**
+   * Makes sure of the key record and of the data sets: side by side when the record has to be mined, else one after the
+   * other. When the record fails, a state may be signed already. It stays in force, and running the put again adds
+   * nothing to it.
+   */
   async #finish(committee: CommitteeLink, stored: Stored, lanes: readonly Lane[]): Promise<Finished> {
     this.#tell("recording");
-    const { onProgress, signal } = this.#options;
+    const { signal } = this.#options;
     const finish = async (): Promise<Finished> => {
-      const record = await this.#deliveringTags(lanes, (deliver) => this.#record(committee, stored, deliver));
-      stored.fileKey.fill(0);
-      // Nothing is paid after the user has ended it.
-      signal?.throwIfAborted();
-      this.#tell("agreeing");
-      const dataSets: DataSetReport[] = [];
-      for (const { dataSet } of lanes) {
-        if (dataSet !== undefined) dataSets.push(await dataSet.commit(onProgress, signal));
+      const failed = new AbortController();
+      const until = AbortSignal.any([failed.signal, ...(signal === undefined ? [] : [signal])]);
+      let agreeing: Promise<DataSetReport[]> | undefined;
+      const agree = () => {
+        agreeing ??= this.#agree(lanes, until);
+        return agreeing;
+      };
+      try {
+        const record = await this.#record(committee, stored, () => void agree().catch(() => undefined));
+        stored.fileKey.fill(0);
+        return { record, dataSets: await agree() };
+      } catch (error) {
+        failed.abort(error);
+        // Tags that are being sent must not be thrown away, nor a state be signed by the next attempt as well.
+        await agreeing?.catch(() => undefined);
+        throw error;
       }
-      return { record, dataSets };
     };
     return await this.#context.exclusive(finish, signal);
   }
 
-  /** Has the providers check the tags while something else is waited for. What they refuse is met by the commit. */
-  async #deliveringTags<Result>(
-    lanes: readonly Lane[],
-    work: (deliver: () => void) => Promise<Result>,
-  ): Promise<Result> {
-    const { onProgress, signal } = this.#options;
-    const failed = new AbortController();
-    const until = AbortSignal.any([failed.signal, ...(signal === undefined ? [] : [signal])]);
-    let settled: Promise<unknown> | undefined;
-    const deliver = () => {
-      settled ??= Promise.allSettled(lanes.map(async ({ dataSet }) => await dataSet?.deliver(until, onProgress)));
-    };
-    try {
-      return await work(deliver);
-    } catch (error) {
-      failed.abort(error);
-      throw error;
-    } finally {
-      // Tags that are being sent must not be thrown away, nor be sent twice.
-      await settled;
+  /** Has the providers check the tags, then both parties sign the next state of each set. */
+  async #agree(lanes: readonly Lane[], signal: AbortSignal): Promise<DataSetReport[]> {
+    const { onProgress } = this.#options;
+    // What one of them refuses is met by the commit.
+    await Promise.allSettled(lanes.map(async ({ dataSet }) => await dataSet?.deliver(signal, onProgress)));
+    // Nothing is paid after the user has ended it.
+    signal.throwIfAborted();
+    this.#tell("agreeing");
+    const reports: DataSetReport[] = [];
+    for (const { dataSet } of lanes) {
+      if (dataSet !== undefined) reports.push(await dataSet.commit(onProgress, signal));
     }
+    return reports;
   }
 
   /** @param onUnrecorded is called when a transaction will be waited for */
