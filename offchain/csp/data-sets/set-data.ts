@@ -46,30 +46,36 @@ export class SegmentData {
   /**
    * Consecutive slices, one after the other, the last one of the segment filled with zeros.
    * @param index of the first one in the data set
+   * @param memory that may be used for them, whatever it holds. Default: memory of their own.
    * @throws SliceUnreadableError
    */
-  async readSlices(index: number, count: number): Promise<Uint8Array> {
-    const slices = new Uint8Array(count * this.#sliceBytes);
+  async readSlices(index: number, count: number, memory?: ArrayBuffer): Promise<Uint8Array<ArrayBuffer>> {
+    const sizeBytes = count * this.#sliceBytes;
+    const slices = memory !== undefined && memory.byteLength >= sizeBytes ? memory : new ArrayBuffer(sizeBytes);
+    const bytes = new Uint8Array(slices, 0, sizeBytes);
     const offsetBytes = this.#offsetOf(index);
     let filledBytes = 0;
     for (const { digest, offsetBytes: from, lengthBytes } of await this.rangesOf(index, count)) {
-      slices.set(await this.#readChunk(contentIdFromDigest(digest), from, lengthBytes), filledBytes);
+      const place = bytes.subarray(filledBytes, filledBytes + lengthBytes);
+      if (place.length < lengthBytes) break;
+      await this.#readChunk(contentIdFromDigest(digest), from, place);
       filledBytes += lengthBytes;
     }
-    const expectedBytes = Math.min(slices.length, this.segment.dataBytes - offsetBytes);
+    const expectedBytes = Math.min(sizeBytes, this.segment.dataBytes - offsetBytes);
     if (filledBytes !== expectedBytes) throw new SliceUnreadableError(`${expectedBytes} bytes of slice ${index}`);
-    return slices;
+    return bytes.fill(0, filledBytes);
   }
 
-  async #readChunk(id: string, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
+  /** @param place for the bytes, as many as it has */
+  async #readChunk(id: string, offsetBytes: number, place: Uint8Array): Promise<void> {
     let piece: Uint8Array | undefined;
     try {
-      piece = await this.#parts.store.getRange(id, offsetBytes, lengthBytes);
+      piece = await this.#parts.store.getRange(id, offsetBytes, place.length, (size) => place.subarray(0, size));
     } catch (cause) {
       throw new SliceUnreadableError(id, cause);
     }
-    if (piece?.length !== lengthBytes) throw new SliceUnreadableError(id);
-    return piece;
+    if (piece?.length !== place.length) throw new SliceUnreadableError(id);
+    if (piece.buffer !== place.buffer) place.set(piece);
   }
 
   /** The pieces of chunks that slices are cut from. */

@@ -74,10 +74,16 @@ export type StepCall =
       readonly sliceElements: number;
     }
   | { readonly step: "checkPowersA" | "addPowersB" | "beginTags"; readonly bytes: Uint8Array }
-  | { readonly step: "addTags"; readonly slices: Uint8Array; readonly powersB: Uint8Array; readonly tags: Uint8Array }
+  | {
+      readonly step: "addTags";
+      readonly slices: Uint8Array<ArrayBuffer>;
+      readonly powersB: Uint8Array;
+      readonly tags: Uint8Array;
+    }
   | { readonly step: "finishPowersB" | "finishTags" };
 
-/** What comes back: nothing, or the facts of an error. */
+/** What comes back: the memory of the slices, and the facts of an error. */
 export interface StepAnswer {
+  readonly memory?: ArrayBuffer;
   readonly refused?: { readonly message: string; readonly facts: Record<string, unknown> };
 }

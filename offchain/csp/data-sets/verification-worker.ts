@@ -34,7 +34,7 @@ function perform(call: StepCall): void {
   }
 }
 
-function answer(call: StepCall): StepAnswer {
+function refusalOf(call: StepCall): Pick<StepAnswer, "refused"> {
   try {
     perform(call);
     return {};
@@ -45,5 +45,12 @@ function answer(call: StepCall): StepAnswer {
   }
 }
 
+function answer(call: StepCall): void {
+  const refusal = refusalOf(call);
+  const memory = call.step === "addTags" ? call.slices.buffer : undefined;
+  if (memory === undefined) parentPort?.postMessage(refusal satisfies StepAnswer);
+  else parentPort?.postMessage({ ...refusal, memory } satisfies StepAnswer, [memory]);
+}
+
 await auditReady();
-parentPort?.on("message", (call: StepCall) => parentPort?.postMessage(answer(call)));
+parentPort?.on("message", answer);

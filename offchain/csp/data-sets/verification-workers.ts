@@ -17,8 +17,12 @@ const YOUNG_MEBIBYTES = 4;
 const PER_ACCOUNT = 4;
 const IN_ALL = 64;
 
-/** Performs one step in a thread, which has one at a time. @throws the TallystickError of the step */
-export type Perform = (call: StepCall) => Promise<void>;
+/**
+ * Performs one step in a thread, which has one at a time.
+ * @returns the memory of the slices, of the step that has them
+ * @throws the TallystickError of the step
+ */
+export type Perform = (call: StepCall) => Promise<ArrayBuffer | undefined>;
 
 /** The threads of one verification. */
 export type Threads = readonly [Perform, Perform];
@@ -96,7 +100,7 @@ export class VerificationWorkers {
   }
 }
 
-function performIn(worker: Worker, call: StepCall): Promise<void> {
+function performIn(worker: Worker, call: StepCall): Promise<ArrayBuffer | undefined> {
   return new Promise((resolve, reject) => {
     const settle = (end: () => void): void => {
       worker.off("message", onMessage);
@@ -104,15 +108,15 @@ function performIn(worker: Worker, call: StepCall): Promise<void> {
       worker.off("exit", onExit);
       end();
     };
-    const onMessage = ({ refused }: StepAnswer): void =>
-      settle(() => (refused === undefined ? resolve() : reject(restored(refused))));
+    const onMessage = ({ refused, memory }: StepAnswer): void =>
+      settle(() => (refused === undefined ? resolve(memory) : reject(restored(refused))));
     const onError = (error: unknown): void => settle(() => reject(error));
     const onExit = (): void => settle(() => reject(new Error("the verification worker has ended")));
     worker.on("message", onMessage);
     worker.on("error", onError);
     worker.on("exit", onExit);
-    // The slices are large and not needed here any more: they are handed over instead of copied.
-    worker.postMessage(call, call.step === "addTags" ? [call.slices.buffer as ArrayBuffer] : []);
+    // The slices are large: their memory is handed over, and comes back for others, instead of being copied.
+    worker.postMessage(call, call.step === "addTags" ? [call.slices.buffer] : []);
   });
 }
 

@@ -39,7 +39,7 @@ interface Failure {
 
 /** As the step `addTags` takes it. */
 interface TaggedPage {
-  readonly slices: Uint8Array;
+  readonly slices: Uint8Array<ArrayBuffer>;
   readonly powersB: Uint8Array;
   readonly tags: Uint8Array;
   readonly sliceCount: number;
@@ -49,7 +49,8 @@ interface TaggedPage {
 interface Pages {
   /** Begins to read the next page; undefined when there is none. */
   next(): Promise<TaggedPage> | undefined;
-  checked(page: TaggedPage): void;
+  /** @param memory of the page, for another one */
+  checked(page: TaggedPage, memory: ArrayBuffer | undefined): void;
   /** Gives no more pages. */
   end(): void;
 }
@@ -218,8 +219,8 @@ export class SegmentVerification {
       const page = await next;
       // Read while the thread computes.
       next = pages.next();
-      await perform({ step: "addTags", slices: page.slices, powersB: page.powersB, tags: page.tags });
-      pages.checked(page);
+      const { slices, powersB, tags } = page;
+      pages.checked(page, await perform({ step: "addTags", slices, powersB, tags }));
     }
     try {
       await perform({ step: "finishTags" });
@@ -233,18 +234,20 @@ export class SegmentVerification {
     const { sliceCount } = data.segment;
     const perPage = Math.max(1, Math.floor(ELEMENTS_PER_PAGE / set.sliceElements));
     let taken = 0;
+    const free: ArrayBuffer[] = [];
     return {
       next: () => {
         if (taken >= sliceCount) return undefined;
         const first = taken;
         taken = Math.min(first + perPage, sliceCount);
-        const page = this.#readTagged(set, data, data.segment.firstIndex + first, taken - first);
+        const page = this.#readTagged(set, data, data.segment.firstIndex + first, taken - first, free.pop());
         // Its failure is met when its turn comes, if it does.
         page.catch(() => undefined);
         return page;
       },
-      checked: ({ sliceCount: count }) => {
+      checked: ({ sliceCount: count }, memory) => {
         run.checkedSlices += count;
+        if (memory !== undefined) free.push(memory);
       },
       end: () => {
         taken = sliceCount;
@@ -253,19 +256,30 @@ export class SegmentVerification {
   }
 
   /** Consecutive slices, with their powers and tags. */
-  async #readTagged(set: DataSetRow, data: SegmentData, index: number, count: number): Promise<TaggedPage> {
+  async #readTagged(
+    set: DataSetRow,
+    data: SegmentData,
+    index: number,
+    count: number,
+    memory: ArrayBuffer | undefined,
+  ): Promise<TaggedPage> {
     const tags = await data.readTags(index, count);
     const powersB = await readPowersB(this.#parts.streams, set.id, index, count);
-    return { slices: await this.#readSlices(data, index, count), powersB, tags, sliceCount: count };
+    return { slices: await this.#readSlices(data, index, count, memory), powersB, tags, sliceCount: count };
   }
 
   /**
    * When a chunk cannot be read, all chunks are checked first: the fault is this provider's, and the client must be
    * told so.
    */
-  async #readSlices(data: SegmentData, index: number, count: number): Promise<Uint8Array> {
+  async #readSlices(
+    data: SegmentData,
+    index: number,
+    count: number,
+    memory: ArrayBuffer | undefined,
+  ): Promise<Uint8Array<ArrayBuffer>> {
     try {
-      return await data.readSlices(index, count);
+      return await data.readSlices(index, count, memory);
     } catch (error) {
       await this.#requireOwnBytes(data.segment.id);
       throw error;

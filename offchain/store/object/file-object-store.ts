@@ -143,9 +143,14 @@ export class FileObjectStore implements ObjectStore {
     return this.#read(id, 0, Number.POSITIVE_INFINITY, allocate);
   }
 
-  async getRange(id: string, offset: number, lengthBytes: number): Promise<Uint8Array | undefined> {
+  async getRange(
+    id: string,
+    offset: number,
+    lengthBytes: number,
+    allocate?: Allocate,
+  ): Promise<Uint8Array | undefined> {
     requireRange(offset, lengthBytes);
-    return this.#read(id, offset, lengthBytes);
+    return this.#read(id, offset, lengthBytes, allocate);
   }
 
   async #read(id: string, offset: number, lengthBytes: number, allocate?: Allocate): Promise<Uint8Array | undefined> {

@@ -102,10 +102,11 @@ export interface ObjectStore {
    * Reads part of an object.
    * @param offset first byte
    * @param lengthBytes how many; fewer come back where the object ends earlier
+   * @param allocate as in `get`
    * @returns undefined if there is no such object
    * @throws UnreadableObjectError, DiskFailedError
    */
-  getRange(id: string, offset: number, lengthBytes: number): Promise<Uint8Array | undefined>;
+  getRange(id: string, offset: number, lengthBytes: number, allocate?: Allocate): Promise<Uint8Array | undefined>;
 
   has(id: string): Promise<boolean>;
 
