@@ -18,13 +18,15 @@ import {
   writeSmallFiles,
   writeTextTree,
 } from "./data-trees.ts";
-import { type CommandPlan, runToSuccess } from "./process-cost.ts";
+import { type CommandPlan, runToSuccess, touchMemory } from "./process-cost.ts";
 
 /** At scale 1. */
 const LARGE_FILES = 64;
 const TEXT_FILES = 32;
 const SMALL_FILES = 10_000;
 const MANY_FILES = 100_000;
+/** Of all processes of a contender together. */
+const PROCESS_BYTES = 512 * 1024 * 1024;
 
 export interface BenchPlan {
   /** Everything is written below it. */
@@ -110,6 +112,7 @@ async function runJourney(plan: BenchPlan, stages: readonly Stage[], run: number
         mkdirSync(out, { recursive: true });
         // What others wrote is not written out at this one's expense.
         spawnSync("sync");
+        touchMemory(stage.tree.bytes + PROCESS_BYTES);
         const repository = contender === "tallystick" ? undefined : repositories.get(contender);
         let sample: Sample | undefined;
         if (contender === "tallystick") {

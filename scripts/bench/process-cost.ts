@@ -2,7 +2,7 @@
  * What a process costs: wall time, processor seconds and peak memory, as the Linux kernel counts them. Commands are run
  * to their end; daemons are read before and after.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 
 const POLL_MILLISECONDS = 15;
@@ -51,6 +51,16 @@ export function parseStat(line: string): { own: number; children: number } {
 /** @returns VmHWM in bytes; 0 when the process has no memory any more */
 export function parsePeak(status: string): number {
   return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+}
+
+/**
+ * Uses memory, and frees it. Some hosts of virtual machines take memory back that was free for a few seconds, and who
+ * uses it next, here or as a cache of files, waits for it: 2 to 3 s per GiB of the system's time, by chance of one
+ * contender or the other.
+ */
+export function touchMemory(bytes: number): void {
+  const use = "const kept = []; for (let n = +process.argv[1]; n > 0; n -= 2 ** 28) kept.push(Buffer.alloc(2 ** 28, 1))";
+  spawnSync(process.execPath, ["-e", use, String(bytes)]);
 }
 
 /** Processor time of this process, all threads. Only differences mean anything. */

@@ -30,6 +30,7 @@ const STAGES: readonly (readonly string[])[] = [
   ["ProofCalls"],
   ["PossessionVerifier"],
   ["PdpVerifier"],
+  ["DataSetRules"],
 ];
 
 /** The stages of a mutation: first the tests that it names. */

@@ -1,20 +1,20 @@
 /** A provider whose sets are challenged from randomness that somebody has to record: real chain, real process. */
 import { expect } from "chai";
 import { Contract, Transaction } from "ethers";
-import type { RandomnessPlan } from "../../../ignition/deploy-tallystick.ts";
-import { encodeBlockHeader } from "../../../offchain/chain/block-header.ts";
-import { readBooks } from "../../../offchain/chain/escrow.ts";
-import { randomnessEvidence, recordRandomnessCall } from "../../../offchain/chain/randomness.ts";
-import { PrevrandaoRandomness__factory } from "../../../offchain/chain/types/index.ts";
-import { auditReady } from "../../../offchain/core/audit/ready.ts";
-import { beaconOf, startRelay, type TestRelay, testNetwork } from "../../helpers/drand.ts";
-import { HttpProxy, jsonAnswer, jsonOf } from "../../helpers/http-proxy.ts";
-import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
-import { until } from "../../helpers/promises.ts";
-import { expectRejection } from "../../helpers/rejection.ts";
-import { randomChunk } from "../provider-fixture.ts";
-import { ProviderProcess, TEST_OFFER } from "../provider-process.ts";
-import { Device, ok, SLICE_ELEMENTS } from "./device.ts";
+import type { RandomnessPlan } from "../../ignition/deploy-tallystick.ts";
+import { encodeBlockHeader } from "../../offchain/chain/block-header.ts";
+import { readBooks } from "../../offchain/chain/escrow.ts";
+import { randomnessEvidence, recordRandomnessCall } from "../../offchain/chain/randomness.ts";
+import { PrevrandaoRandomness__factory } from "../../offchain/chain/types/index.ts";
+import { auditReady } from "../../offchain/core/audit/ready.ts";
+import { beaconOf, startRelay, type TestRelay, testNetwork } from "../helpers/drand.ts";
+import { HttpProxy, jsonAnswer, jsonOf } from "../helpers/http-proxy.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { until } from "../helpers/promises.ts";
+import { expectRejection } from "../helpers/rejection.ts";
+import { randomChunk } from "../csp/provider-fixture.ts";
+import { ProviderProcess, TEST_OFFER } from "../csp/provider-process.ts";
+import { Device, ok, SLICE_ELEMENTS } from "../csp/data-sets/device.ts";
 
 const EPOCH_BLOCKS = 60;
 const GRID_BLOCKS = 5n;

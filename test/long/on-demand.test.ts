@@ -1,26 +1,26 @@
 /** Data sets in mode `on-demand` at real providers on a real chain: who is right in a dispute, and what it costs. */
 import { join } from "node:path";
 import { expect } from "chai";
-import type { ContractCall } from "../../../offchain/chain/contract-call.ts";
-import { readBooks, readDispute, readPool, readUserAccount } from "../../../offchain/chain/escrow.ts";
+import type { ContractCall } from "../../offchain/chain/contract-call.ts";
+import { readBooks, readDispute, readPool, readUserAccount } from "../../offchain/chain/escrow.ts";
 import {
   depositCall,
   disputeCall,
   noticeCall,
   settleDataSetCall,
   upholdDisputeCall,
-} from "../../../offchain/chain/escrow-calls.ts";
-import { type DataSetEvent, scanDataSets } from "../../../offchain/chain/escrow-events.ts";
-import { ChainRevertedError, chainError } from "../../../offchain/chain/revert.ts";
-import { auditReady } from "../../../offchain/core/audit/ready.ts";
-import { accrue } from "../../../offchain/core/data-set/balance.ts";
-import { disputeWindowsOf } from "../../../offchain/core/data-set/epochs.ts";
-import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
-import { damageObjects } from "../../helpers/pack-files.ts";
-import { failure, until } from "../../helpers/promises.ts";
-import { randomChunk } from "../provider-fixture.ts";
-import { NATIVE, ProviderProcess, TEST_OFFER } from "../provider-process.ts";
-import { Device, ok, SLICE_ELEMENTS } from "./device.ts";
+} from "../../offchain/chain/escrow-calls.ts";
+import { type DataSetEvent, scanDataSets } from "../../offchain/chain/escrow-events.ts";
+import { ChainRevertedError, chainError } from "../../offchain/chain/revert.ts";
+import { auditReady } from "../../offchain/core/audit/ready.ts";
+import { accrue } from "../../offchain/core/data-set/balance.ts";
+import { disputeWindowsOf } from "../../offchain/core/data-set/epochs.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { damageObjects } from "../helpers/pack-files.ts";
+import { failure, until } from "../helpers/promises.ts";
+import { randomChunk } from "../csp/provider-fixture.ts";
+import { NATIVE, ProviderProcess, TEST_OFFER } from "../csp/provider-process.ts";
+import { Device, ok, SLICE_ELEMENTS } from "../csp/data-sets/device.ts";
 
 const EPOCH_BLOCKS = 60;
 const NOTICE_EPOCHS = 2;
