@@ -59,7 +59,8 @@ export function parsePeak(status: string): number {
  * contender or the other.
  */
 export function touchMemory(bytes: number): void {
-  const use = "const kept = []; for (let n = +process.argv[1]; n > 0; n -= 2 ** 28) kept.push(Buffer.alloc(2 ** 28, 1))";
+  const use =
+    "const kept = []; for (let n = +process.argv[1]; n > 0; n -= 2 ** 28) kept.push(Buffer.alloc(2 ** 28, 1))";
   spawnSync(process.execPath, ["-e", use, String(bytes)]);
 }
 
