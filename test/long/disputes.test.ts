@@ -1,5 +1,5 @@
 /** A data set on demand from put to verdict, with the command line, real nodes and a real provider. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { EXIT } from "../../offchain/cli/exit-codes.ts";
@@ -99,6 +99,46 @@ describe("disputes with the command line", function () {
     expect(await available()).to.equal(before - BOND);
     const again = await failed(EXIT.refused, "dispute", id);
     expect(again).to.include({ code: "CONFLICT", check: "one dispute per epoch" });
+  });
+
+  it("are settled for others by evidence, which anybody can check, and which decides nothing when it is damaged", async () => {
+    const evidence = join(net.dir, "evidence.cbor");
+    const found = await documentOf("data-set", "verdict", id, "--samples", "2", "--export", evidence);
+    expect(found).to.include({ verdict: "intact", fault: "nobody" });
+    // A stranger has the file, and a deployment if it likes.
+    const stranger = { ...alice, home: join(net.dir, "no-home") };
+    const check = async (...args: string[]) => await tallystick(stranger, ["data-set", "verdict", "--check", ...args]);
+    const online = await check(evidence);
+    expect(online.exitCode, online.stderr).to.equal(EXIT.ok);
+    expect(online.document).to.deep.include({ verdict: "intact", isDecided: true, assumed: [] });
+    expect((await check(evidence, "--offline")).document).to.include({ verdict: "intact", isDecided: true });
+    const bytes = readFileSync(evidence);
+    const changed = async (name: string, content: Uint8Array) => {
+      const path = join(net.dir, name);
+      writeFileSync(path, content);
+      return await check(path, "--offline");
+    };
+    // In the last chunk.
+    const flipped = await changed(
+      "flipped",
+      bytes.map((byte, k) => (k === bytes.length - 9 ? byte ^ 1 : byte)),
+    );
+    expect(flipped.exitCode).to.equal(EXIT.incomplete);
+    expect(flipped.document).to.include({ verdict: "damaged", fault: "provider", isDecided: false });
+    const short = await changed("short", bytes.subarray(0, -9));
+    expect(short.exitCode).to.equal(EXIT.usage);
+    expect((short.document.error as { message: string }).message).to.contain(join(net.dir, "short"));
+    const text = await startTallystick(stranger, [
+      "data-set",
+      "verdict",
+      "--check",
+      join(net.dir, "flipped"),
+      "--offline",
+    ]).ended;
+    expect(text.stdout).to.contain("undecided").and.contain("not shown by this file");
+    expect(await failed(EXIT.usage, "data-set", "verdict", id, "--export", evidence)).to.include({
+      check: "evidence file",
+    });
   });
 
   it("compensate the user when an audit has failed and the provider cannot prove", async () => {

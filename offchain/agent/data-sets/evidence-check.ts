@@ -45,6 +45,8 @@ export interface CheckedEvidence extends Examination {
   readonly fault: Fault;
   readonly faultIfDenied: Fault;
   readonly sampleCount: number;
+  /** Whether the document shows who is at fault. If not, the fault hangs on what only user or provider can know. */
+  readonly isDecided: boolean;
   /** What could not be checked, and has to be believed or asked elsewhere; what the fault hangs on comes first. */
   readonly assumed: readonly string[];
 }
@@ -84,7 +86,8 @@ export async function checkEvidence(bytes: AsyncIterable<Uint8Array>, chain?: Ch
   const examined = await verifyEvidence(evidence, chunksOf(items));
   if (source !== undefined) requireAccepted(evidence, examined);
   const verdict = verdictOf(examined);
-  const assumed = [...new Set([...undecidable(evidence, examined), ...believed])];
+  const unknowable = undecidable(evidence, examined);
+  const assumed = [...new Set([...unknowable, ...believed])];
   const { chainId, escrow, terms, challenge } = evidence;
   return {
     ...examined,
@@ -96,6 +99,7 @@ export async function checkEvidence(bytes: AsyncIterable<Uint8Array>, chain?: Ch
     fault: faultOf(verdict, false),
     faultIfDenied: faultOf(verdict, true),
     sampleCount: challenge.sampleCount,
+    isDecided: unknowable.length === 0,
     assumed,
   };
 }

@@ -1,7 +1,7 @@
 /** Evidence in files: complete and durable under its name, or absent; read piece by piece. */
 
 import { createReadStream } from "node:fs";
-import { type FileHandle, link, open, rm } from "node:fs/promises";
+import { type FileHandle, link, lstat, open, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { InvalidInputError } from "../../core/errors.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
@@ -17,6 +17,12 @@ export async function writeEvidence<Result>(
   file: string,
   work: (write: (piece: Uint8Array) => Promise<void>) => Promise<Result>,
 ): Promise<Result> {
+  // Before the work, which may take long. Another may come meanwhile.
+  const isThere = await lstat(file).then(
+    () => true,
+    () => false,
+  );
+  if (isThere) throw fileExists(file);
   const part = `${file}.${process.pid}.part`;
   let handle: FileHandle | undefined;
   try {
@@ -41,13 +47,17 @@ async function onDisk<Result>(file: string, call: () => Promise<Result>): Promis
     return await call();
   } catch (cause) {
     if (systemErrorCode(cause) !== "EEXIST") throw asDiskError(cause, `evidence file ${file}`);
-    throw new InvalidInputError(`${file} exists`, {
-      party: "you",
-      check: "evidence file",
-      expected: "a name that is free",
-      cause,
-    });
+    throw fileExists(file, cause);
   }
+}
+
+function fileExists(file: string, cause?: unknown): InvalidInputError {
+  return new InvalidInputError(`${file} exists`, {
+    party: "you",
+    check: "evidence file",
+    expected: "a name that is free",
+    ...(cause === undefined ? {} : { cause }),
+  });
 }
 
 /** @throws FileUnreadableError */

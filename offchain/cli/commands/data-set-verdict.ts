@@ -3,9 +3,10 @@ import type { Command } from "commander";
 import { type CheckedEvidence, checkEvidence, checkEvidenceOn } from "../../agent/data-sets/evidence-check.ts";
 import { DEFAULT_VERDICT_DRAWS, type VerdictReport } from "../../agent/data-sets/verdict.ts";
 import { readEvidence, writeEvidence } from "../../agent/node/evidence-file.ts";
+import type { Deployment } from "../../chain/deployment.ts";
 import type { Fault, Verdict } from "../../core/audit/verdict.ts";
 import { counted } from "../../core/encoding/counted.ts";
-import { InvalidInputError } from "../../core/errors.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { EXIT } from "../exit-codes.ts";
 import { endWith, requireDeployment, surroundings, withAgent } from "../session.ts";
 import { dataSetId, wholeNumber } from "../values.ts";
@@ -18,7 +19,8 @@ these slices are downloaded. A draw costs up to a slice (248 KiB by default) and
 newest proof on chain are opened, which with the usual 460 draws can be a gigabyte. An exported file holds the
 ciphertexts: who has it learns no content, but can tell that you store a file that it has itself.
 
-Exit code: 0 when the data is intact, 7 when it is not, whoever is at fault.
+Exit code: 0 when the data is intact, 7 when it is not, whoever is at fault; with --check, 10 when the file does not show
+who is: something is missing or damaged in it that its author may have left out.
 
 Examples:
   $ tallystick data-set verdict 0x3f9ac2d1
@@ -81,16 +83,32 @@ async function check(
     throw wrongOptions("--check <file>, perhaps with --offline", "options that ask a provider as well");
   }
   const around = surroundings(command);
-  const checked =
-    offline === true
-      ? await checkEvidence(readEvidence(file))
-      : await checkEvidenceOn(requireDeployment(around).deployment, readEvidence(file));
+  const checked = await checkFile(file, offline === true ? undefined : requireDeployment(around).deployment);
   const { failures, chainId, ...rest } = checked;
   around.output.result(
     { ...rest, chainId: String(chainId), failures: failures.map((error) => error.toJSON()) },
     checkedLines(checked),
   );
-  if (checked.verdict !== "intact") endWith(command, EXIT.integrity);
+  if (!checked.isDecided) endWith(command, EXIT.incomplete);
+  else if (checked.verdict !== "intact") endWith(command, EXIT.integrity);
+}
+
+/** @throws InvalidInputError naming the file when it is no evidence or does not fit together; what the check throws */
+async function checkFile(file: string, deployment: Deployment | undefined): Promise<CheckedEvidence> {
+  try {
+    const bytes = readEvidence(file);
+    return await (deployment === undefined ? checkEvidence(bytes) : checkEvidenceOn(deployment, bytes));
+  } catch (error) {
+    if (!(error instanceof TallystickError) || error.party !== undefined) throw error;
+    // The exit code of data that is not intact would be taken for a verdict.
+    const { check, expected, received, hint = "ask its author for the file again" } = error;
+    const facts = Object.entries({ check, expected, received, hint }).filter(([, value]) => value !== undefined);
+    throw new InvalidInputError(`${file}: ${error.message}`, {
+      ...Object.fromEntries(facts),
+      party: "you",
+      cause: error,
+    });
+  }
 }
 
 function wrongOptions(expected: string, received: string): InvalidInputError {
@@ -120,12 +138,13 @@ type Found = Pick<
   "verdict" | "fault" | "isProofValid" | "isDataCommitted" | "isAnswerOfData" | "failures" | "sampleCount"
 >;
 
-function verdictLines(found: Found, assumed: readonly string[] = []): string[] {
+function verdictLines(found: Found, assumed: readonly string[] = [], isDecided = true): string[] {
   const { verdict, fault, isProofValid, isDataCommitted, isAnswerOfData, failures } = found;
   const yes = (value: boolean) => (value ? "yes" : "no");
   return [
-    `verdict    ${verdict}: ${MEANINGS[verdict]}`,
-    `  at fault ${FAULTS[fault]}${assumed.length === 0 ? "" : ", if this is so:"}`,
+    `verdict    ${isDecided ? "" : "undecided, perhaps "}${verdict}: ${MEANINGS[verdict]}`,
+    `  at fault ${isDecided ? "" : "not shown by this file: "}${FAULTS[fault]}` +
+      (assumed.length === 0 ? "" : ", if this is so:"),
     ...assumed.map((assumption) => `  believed ${assumption}`),
     `  checks   proof valid: ${yes(isProofValid)}; data as committed: ${yes(isDataCommitted)}; answer computed from ` +
       `it: ${yes(isAnswerOfData)}`,
@@ -145,9 +164,9 @@ function foundLines(report: VerdictReport, file: string | undefined): string[] {
 }
 
 function checkedLines(checked: CheckedEvidence): string[] {
-  const { dataSetId: id, provider, user, chainId, escrow, sampleCount, assumed } = checked;
+  const { dataSetId: id, provider, user, chainId, escrow, sampleCount, assumed, isDecided } = checked;
   return [
-    ...verdictLines(checked, assumed),
+    ...verdictLines(checked, assumed, isDecided),
     `  from     ${counted(sampleCount, "draw")}`,
     `  data set ${id}`,
     `  parties  user ${user}, provider ${provider}`,
