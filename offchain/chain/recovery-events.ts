@@ -77,7 +77,13 @@ export function parseRecoveryLog(log: Log): RecoveryEvent | undefined {
   switch (parsed.name) {
     case "RecoveryRequested": {
       const secret = parsed.args.getValue("secret") as { ledger: string; recordId: string; version: bigint };
-      const { path, proposer, requester, sessionKey, number: count } = parsed.args.getValue("request") as {
+      const {
+        path,
+        proposer,
+        requester,
+        sessionKey,
+        number: count,
+      } = parsed.args.getValue("request") as {
         path: bigint;
       } & Omit<RecoveryRequest, "path">;
       return {

@@ -117,7 +117,12 @@ export async function requireRelease(
   const data = releaseCallData(chain, question);
   let answer: string;
   try {
-    answer = await chain.provider.call({ to: policy, data, gasLimit: gasOf(data) + RELEASE_GAS, blockTag: block.number });
+    answer = await chain.provider.call({
+      to: policy,
+      data,
+      gasLimit: gasOf(data) + RELEASE_GAS,
+      blockTag: block.number,
+    });
   } catch (error) {
     throw failureOf(policy, error, block);
   }
@@ -158,7 +163,8 @@ function failureOf(policy: string, error: unknown, block: ConfirmedBlock): Tally
   return failure;
 }
 
-const MACHINE_FAULTS = /invalid opcode|invalid jump|stack (over|under)flow|opcode ?not ?found|InvalidJump|InvalidFEOpcode/i;
+const MACHINE_FAULTS =
+  /invalid opcode|invalid jump|stack (over|under)flow|opcode ?not ?found|InvalidJump|InvalidFEOpcode/i;
 
 function isMachineFault(said: string): boolean {
   return MACHINE_FAULTS.test(said);
