@@ -117,6 +117,17 @@ export function isOutOfGas(error: unknown): boolean {
   return OUT_OF_GAS_WORDS.test(answeredError(error)?.message ?? "");
 }
 
+const MACHINE_FAULT_WORDS =
+  /invalid ?(fe)?opcode|invalid ?jump|stack ?(over|under)flow|opcode ?not ?found|badinstruction/i;
+
+/**
+ * Whether code did what the virtual machine does not do, such as an opcode that does not exist. There is no revert data
+ * then, and most endpoints report it in a text of their own.
+ */
+export function isMachineFault(error: unknown): boolean {
+  return !isTemporaryFailure(error) && MACHINE_FAULT_WORDS.test(answeredError(error)?.message ?? "");
+}
+
 /** The JSON-RPC error that ethers wrapped; undefined when there was none. */
 export function answeredError(error: unknown): { code: number; message: string } | undefined {
   const answered: unknown = isError(error, "UNKNOWN_ERROR")

@@ -8,7 +8,7 @@ import { toHex } from "../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import type { SecretLabel } from "../core/sealed-secrets/label.ts";
 import type { ChainReader } from "./deployment.ts";
-import { answeredError, isOutOfGas, isTemporaryFailure } from "./endpoint-errors.ts";
+import { answeredError, isMachineFault, isOutOfGas } from "./endpoint-errors.ts";
 import { ChainRevertedError, chainError, describeRevert, readChain } from "./revert.ts";
 import { IReleasePolicy__factory } from "./types/factories/interfaces/IReleasePolicy__factory.ts";
 
@@ -154,8 +154,6 @@ function failureOf(policy: string, error: unknown, block: ConfirmedBlock): Tally
   if (failure instanceof ChainRevertedError) {
     return new NotReleasedError(policy, "reverted", block, quoted(describeRevert(failure.revert)));
   }
-  // What the virtual machine refuses (an opcode that does not exist, a jump to nowhere) has no revert data, and most
-  // endpoints report it by a text of their own. A failure to answer is temporary, so it is none of these.
   const said = answeredError(error)?.message;
   if (!isTemporaryFailure(error) && said !== undefined && isMachineFault(said)) {
     return new NotReleasedError(policy, "reverted", block, quoted(said));
