@@ -154,18 +154,10 @@ function failureOf(policy: string, error: unknown, block: ConfirmedBlock): Tally
   if (failure instanceof ChainRevertedError) {
     return new NotReleasedError(policy, "reverted", block, quoted(describeRevert(failure.revert)));
   }
-  const said = answeredError(error)?.message;
-  if (!isTemporaryFailure(error) && said !== undefined && isMachineFault(said)) {
-    return new NotReleasedError(policy, "reverted", block, quoted(said));
+  if (isMachineFault(error)) {
+    return new NotReleasedError(policy, "reverted", block, quoted(answeredError(error)?.message ?? ""));
   }
   return failure;
-}
-
-const MACHINE_FAULTS =
-  /invalid opcode|invalid jump|stack (over|under)flow|opcode ?not ?found|InvalidJump|InvalidFEOpcode/i;
-
-function isMachineFault(said: string): boolean {
-  return MACHINE_FAULTS.test(said);
 }
 
 /** Gas of the call beside the contract's own. @param data 0x hex */

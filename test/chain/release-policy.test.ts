@@ -205,7 +205,7 @@ describe("release policies on a chain", () => {
     const policy = await deployOddPolicy(local.account(1), "Yes");
     const asked = question(policy);
     const { label } = asked;
-    const wrong: readonly [string, ReleaseQuestion][] = [
+    const wrong: [string, ReleaseQuestion][] = [
       ["hash of the policy's data", { ...asked, policyData: new TextEncoder().encode("other") }],
       ["hash of the policy's data", { ...asked, label: { ...label, policyDataHash: fromHex(ZeroHash) } }],
       ["chain id", { ...asked, label: { ...label, ledger: { ...label.ledger, chainId: 1n } } }],
