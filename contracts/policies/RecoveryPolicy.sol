@@ -96,8 +96,8 @@ contract RecoveryPolicy is IRecoveryPolicy, EIP712 {
 
         RequestState storage state = _requests[_placeOf(secretId, request.path, request.proposer)];
         bytes32 requestId = _requestId(secretId, request);
-        if (state.requestId != requestId) revert NotCurrentRequest(state.requestId, requestId);
         if (state.isBarred) revert ProposerBarred(request.proposer);
+        if (state.requestId != requestId) revert NotCurrentRequest(state.requestId, requestId);
         if (state.approvers & approver != 0) revert AlreadyApproved(requestId, guardian);
         if (state.releasableAt != 0) revert AlreadyScheduled(requestId);
         if (block.timestamp > state.closesAt) revert RequestClosed(state.closesAt, uint64(block.timestamp));
